@@ -1,0 +1,1 @@
+//! Floor 2: concurrency. Knows no MRI, no file, no tensor.

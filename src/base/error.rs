@@ -1,0 +1,191 @@
+//! Two kinds of misfortune: a [`CaseError`] happens to one item and travels with it; a [`Fault`]
+//! ends the run. Neither is a stage's to hide: the first is counted, the second is the exit code.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+/// Why an item was skipped. The label of `loader_samples_total{reason}`, so a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// A file could not be opened or read.
+    Io,
+    /// A file that the case needs is not there.
+    Missing,
+    /// A header field, a compressed stream or a record that cannot be what it claims to be.
+    Format,
+    /// A stored checksum disagrees with the bytes.
+    Checksum,
+    /// The files of one case do not describe the same grid.
+    Geometry,
+    /// A label value that the layout does not define.
+    Label,
+    /// A stage panicked on the item.
+    Panicked,
+}
+
+impl Reason {
+    /// Every reason, in the order of the catalogue.
+    pub const ALL: [Self; 7] = [
+        Self::Io,
+        Self::Missing,
+        Self::Format,
+        Self::Checksum,
+        Self::Geometry,
+        Self::Label,
+        Self::Panicked,
+    ];
+
+    /// The metric label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Io => "io",
+            Self::Missing => "missing",
+            Self::Format => "format",
+            Self::Checksum => "checksum",
+            Self::Geometry => "geometry",
+            Self::Label => "label",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+/// What is wrong with one case or one file: what it is about, what was found, and the way out.
+///
+/// Its text is `subject: problem; remedy`, lower case, without a full stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{subject}: {problem}; {remedy}")]
+pub struct CaseError {
+    /// The counter that it lands in.
+    pub reason: Reason,
+    /// The file or case, and the field where there is one.
+    pub subject: String,
+    /// What was found, with the offending value.
+    pub problem: String,
+    /// What the user can do about it.
+    pub remedy: String,
+}
+
+impl CaseError {
+    /// An error of the given reason about `subject`.
+    pub fn new(
+        reason: Reason,
+        subject: impl fmt::Display,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            reason,
+            subject: subject.to_string(),
+            problem: problem.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// A file that could not be read; tells a missing file from an unreadable one.
+    pub fn io(path: &Path, error: &std::io::Error) -> Self {
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        Self::new(
+            if missing { Reason::Missing } else { Reason::Io },
+            path.display(),
+            error.to_string().to_lowercase(),
+            if missing { "check the path" } else { "check the disk and the permissions" },
+        )
+    }
+
+    /// The same error with the case's name in front of the subject.
+    #[must_use]
+    pub fn of_case(mut self, case: &impl fmt::Display) -> Self {
+        self.subject = format!("case {case}: {}", self.subject);
+        self
+    }
+}
+
+/// Why a run ends before its work is done. The first one is the cause; what follows is consequence.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Fault {
+    /// More items were skipped than the run allows.
+    #[error("{skipped} of {issued} items were skipped, the budget is {budget}; the last: {last}")]
+    TooManySkipped {
+        /// Items skipped so far.
+        skipped: u64,
+        /// Items issued so far.
+        issued: u64,
+        /// Items that may be skipped.
+        budget: u64,
+        /// The last error, in full.
+        last: CaseError,
+    },
+    /// An item entered a stage and never came out.
+    #[error("ticket {ordinal} was lost in stage {stage}; this is a bug, please report it")]
+    Lost {
+        /// The item's place in the order.
+        ordinal: u64,
+        /// The stage that held it last.
+        stage: &'static str,
+    },
+    /// A stage panics on whatever it is given.
+    #[error("stage {stage} panicked {times} times in a row, the last: {message}; see the log")]
+    StageBroken {
+        /// The stage.
+        stage: &'static str,
+        /// Consecutive panics.
+        times: u32,
+        /// The last panic's message.
+        message: String,
+    },
+    /// Nothing moved although there was work to do.
+    #[error("nothing moved for {seconds} s:\n{report}")]
+    Stalled {
+        /// How long the watchdog waited.
+        seconds: u64,
+        /// Every worker: stage, ticket, item, age.
+        report: String,
+    },
+    /// The machine failed us: disk full, directory gone.
+    #[error("{subject}: {problem}; {remedy}")]
+    Environment {
+        /// The path or the device.
+        subject: String,
+        /// What happened.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+}
+
+impl Fault {
+    /// A file or folder that the run itself needs (not a case's) could not be used.
+    pub fn io(path: &Path, error: &std::io::Error) -> Self {
+        Self::Environment {
+            subject: path.display().to_string(),
+            problem: error.to_string().to_lowercase(),
+            remedy: "check free space and permissions".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_text_names_the_subject_the_problem_and_the_way_out() {
+        let error = CaseError::new(Reason::Format, "a.nii.gz: dim[1]", "is -3", "convert it again")
+            .of_case(&"BraTS20_001");
+        assert_eq!(
+            error.to_string(),
+            "case BraTS20_001: a.nii.gz: dim[1]: is -3; convert it again"
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_told_from_an_unreadable_one() {
+        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        assert_eq!(CaseError::io(Path::new("x"), &missing).reason, Reason::Missing);
+        assert_eq!(CaseError::io(Path::new("x"), &denied).reason, Reason::Io);
+    }
+}

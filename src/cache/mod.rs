@@ -1,0 +1,1 @@
+//! Floor 2: immutable, memory-mapped case files.

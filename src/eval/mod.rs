@@ -1,0 +1,1 @@
+//! Floor 5: how good a segmentation is.

@@ -1,0 +1,1 @@
+//! Floor 7: configuration, and the run that follows from it.

@@ -1,0 +1,1 @@
+//! Floor 4: networks as pure functions of tensors.

@@ -1,0 +1,1 @@
+//! Floor 3: the stages, and the topologies made of them.

@@ -1,0 +1,1 @@
+//! Floor 1: metric names and clocks. Knows what a metric is called, not what it means for a run.

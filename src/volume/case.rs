@@ -1,0 +1,191 @@
+//! A case (one subject, one time point), decoded; and how a cohort is split.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::fingerprint::Fingerprint;
+use crate::base::seed::{Domain, KeyedRng, SampleKey};
+use crate::volume::grid::{Affine, Dims};
+use crate::volume::modality::Modality;
+use crate::volume::region::LabelScheme;
+use crate::volume::voxels::Voxels;
+
+/// A case's name: the folder's, unique within a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CaseId(String);
+
+impl CaseId {
+    /// From a folder's name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The grid a case came in, and how it was turned into ours: what a prediction needs to go home.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SourceGrid {
+    /// Extent in the file.
+    pub dims: Dims,
+    /// Affine of the file.
+    pub affine: Affine,
+    /// For each axis of ours (fastest first: x, y, z), the file's axis it comes from, fastest first.
+    pub axes: [u8; 3],
+    /// For each axis of ours, whether it runs against the file's.
+    pub flipped: [bool; 3],
+}
+
+impl SourceGrid {
+    /// A grid that is already ours: LPS+, the orientation of BraTS.
+    pub const fn canonical(dims: Dims, affine: Affine) -> Self {
+        Self { dims, affine, axes: [0, 1, 2], flipped: [false; 3] }
+    }
+
+    /// Extent after turning.
+    pub fn canonical_dims(&self) -> Dims {
+        let shape = self.dims.to_nifti();
+        Dims::from_nifti(self.axes.map(|axis| shape[usize::from(axis)]))
+    }
+
+    /// For each place of the canonical grid, in memory order, the file's place.
+    pub fn file_places(&self) -> impl Iterator<Item = usize> + '_ {
+        let shape = self.dims.to_nifti();
+        let stride = [1, shape[0], shape[0] * shape[1]];
+        let canonical = self.canonical_dims();
+        let [steps_x, steps_y, steps_z] = std::array::from_fn(|axis| {
+            let from = usize::from(self.axes[axis]);
+            let length = shape[from];
+            let place = move |i: usize| if self.flipped[axis] { length - 1 - i } else { i };
+            (0..length).map(|i| place(i) * stride[from]).collect::<Vec<_>>()
+        });
+        let [depth, height, width] = canonical.0;
+        (0..depth).flat_map(move |z| {
+            let (steps_x, steps_y, from_z) = (steps_x.clone(), steps_y.clone(), steps_z[z]);
+            (0..height).flat_map(move |y| {
+                let (steps_x, from_zy) = (steps_x.clone(), from_z + steps_y[y]);
+                (0..width).map(move |x| from_zy + steps_x[x])
+            })
+        })
+    }
+
+    /// Turns canonical values back into the file's memory order.
+    ///
+    /// # Panics
+    /// If there are not as many values as voxels.
+    pub fn to_file_order<T: Copy + Default>(&self, canonical: &[T]) -> Vec<T> {
+        assert_eq!(canonical.len(), self.dims.voxels(), "one value per voxel");
+        let mut out = vec![T::default(); canonical.len()];
+        for (value, place) in canonical.iter().zip(self.file_places()) {
+            out[place] = *value;
+        }
+        out
+    }
+}
+
+/// A case as decoded: whole volumes in canonical orientation, before statistics and cropping.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Its name.
+    pub id: CaseId,
+    /// Where it came from.
+    pub source: SourceGrid,
+    /// Intensities per modality, in the order of [`Modality::ALL`], canonical orientation.
+    pub images: [Voxels; Modality::COUNT],
+    /// Canonical labels, `[d, h, w]`; absent for unlabelled cohorts.
+    pub labels: Option<Vec<u8>>,
+    /// What the file's label values mean.
+    pub scheme: LabelScheme,
+    /// Of the compressed bytes of all files, modalities first.
+    pub fingerprint: Fingerprint,
+    /// Compressed bytes read.
+    pub bytes_read: u64,
+}
+
+impl Case {
+    /// Extent in canonical orientation.
+    pub fn dims(&self) -> Dims {
+        self.source.canonical_dims()
+    }
+}
+
+/// Which part of a cohort a case belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// Seen by the optimiser.
+    Train,
+    /// Held out.
+    Validation,
+}
+
+/// Holds out `held_out` cases: those whose name draws lowest under `seed`.
+///
+/// The draw depends on the name alone, so a case added to the dataset moves at most one other.
+pub fn split(ids: &[CaseId], held_out: usize, seed: u64) -> Vec<Split> {
+    let mut ranked: Vec<(u64, usize)> = ids
+        .iter()
+        .enumerate()
+        .map(|(place, id)| {
+            let name = Fingerprint::of_bytes(id.as_str().as_bytes()).0;
+            let word = |at: usize| {
+                name[at..at + 8].iter().fold(0u64, |word, byte| (word << 8) | u64::from(*byte))
+            };
+            let key = SampleKey { seed, epoch: word(0), index: word(8) };
+            (KeyedRng::new(key, Domain::Split).bits(), place)
+        })
+        .collect();
+    ranked.sort_unstable();
+    let mut splits = vec![Split::Train; ids.len()];
+    for (_, place) in ranked.into_iter().take(held_out) {
+        splits[place] = Split::Validation;
+    }
+    splits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turning_there_and_back_is_the_identity() {
+        let dims = Dims::from_nifti([2, 3, 4]);
+        let affine = Affine([[0.0; 4]; 4]);
+        let source = SourceGrid {
+            dims,
+            affine,
+            axes: [2, 0, 1],
+            flipped: [true, false, true],
+        };
+        assert_eq!(source.canonical_dims().to_nifti(), [4, 2, 3]);
+        let file: Vec<u16> = (0..24).collect();
+        let canonical: Vec<u16> = source.file_places().map(|place| file[place]).collect();
+        assert_eq!(source.to_file_order(&canonical), file);
+        assert_ne!(canonical, file);
+        // Our x runs against the file's z, our z against its y: the first voxel is the far corner.
+        assert_eq!(usize::from(canonical[0]), (3 * 3 + 2) * 2);
+    }
+
+    #[test]
+    fn a_split_follows_the_names_not_their_order() {
+        let ids: Vec<CaseId> = (0..20).map(|i| CaseId::new(format!("case{i}"))).collect();
+        let splits = split(&ids, 5, 3);
+        assert_eq!(splits.iter().filter(|split| **split == Split::Validation).count(), 5);
+        let mut turned = ids.clone();
+        turned.reverse();
+        let mut turned_splits = split(&turned, 5, 3);
+        turned_splits.reverse();
+        assert_eq!(splits, turned_splits);
+        assert_ne!(splits, split(&ids, 5, 4));
+    }
+}

@@ -1,0 +1,191 @@
+//! Voxel grids. One memory order everywhere: the last axis, `w`, is NIfTI's first and fastest, so a
+//! file's voxels and a tensor `[d, h, w]` are the same bytes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Extent of a grid, slowest axis first: `[d, h, w]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Dims(pub [usize; 3]);
+
+impl Dims {
+    /// A cube.
+    pub const fn cube(side: usize) -> Self {
+        Self([side; 3])
+    }
+
+    /// From NIfTI's `dim[1..=3]`, fastest axis first.
+    pub const fn from_nifti(shape: [usize; 3]) -> Self {
+        Self([shape[2], shape[1], shape[0]])
+    }
+
+    /// As NIfTI's `dim[1..=3]`, fastest axis first.
+    pub const fn to_nifti(self) -> [usize; 3] {
+        [self.0[2], self.0[1], self.0[0]]
+    }
+
+    /// Number of voxels.
+    pub const fn voxels(self) -> usize {
+        self.0[0] * self.0[1] * self.0[2]
+    }
+
+    /// Memory place of `[z, y, x]`.
+    pub const fn offset(self, at: [usize; 3]) -> usize {
+        (at[0] * self.0[1] + at[1]) * self.0[2] + at[2]
+    }
+
+    /// `[z, y, x]` of a memory place.
+    pub const fn position(self, offset: usize) -> [usize; 3] {
+        let row = offset / self.0[2];
+        [row / self.0[1], row % self.0[1], offset % self.0[2]]
+    }
+}
+
+/// Written as users know it from the file: `240x240x155`, fastest axis first.
+impl fmt::Display for Dims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [w, h, d] = self.to_nifti();
+        write!(f, "{w}x{h}x{d}")
+    }
+}
+
+impl std::str::FromStr for Dims {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts: Result<Vec<usize>, _> = text.split('x').map(str::parse).collect();
+        match parts.as_deref() {
+            Ok([side]) if *side > 0 => Ok(Self::cube(*side)),
+            Ok([w, h, d]) if w * h * d > 0 => Ok(Self::from_nifti([*w, *h, *d])),
+            _ => Err(format!("`{text}` is no shape; write 240x240x155 or 128")),
+        }
+    }
+}
+
+/// A box inside a grid: first corner `[z, y, x]` and extent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Box3 {
+    /// The corner nearest the origin.
+    pub start: [usize; 3],
+    /// The extent.
+    pub dims: Dims,
+}
+
+impl Box3 {
+    /// The whole grid.
+    pub const fn whole(dims: Dims) -> Self {
+        Self { start: [0; 3], dims }
+    }
+
+    /// The smallest box around the voxels for which `inside` holds; `None` when there are none.
+    pub fn around(dims: Dims, inside: impl Fn(usize) -> bool) -> Option<Self> {
+        let (mut low, mut high) = ([usize::MAX; 3], [0usize; 3]);
+        let row_length = dims.0[2];
+        for row in 0..dims.0[0] * dims.0[1] {
+            let places = row * row_length..(row + 1) * row_length;
+            let Some(first) = places.clone().find(|&place| inside(place)) else { continue };
+            let last = places.rev().find(|&place| inside(place)).unwrap_or(first);
+            for (from, to) in [(dims.position(first), dims.position(last))] {
+                for axis in 0..3 {
+                    low[axis] = low[axis].min(from[axis]);
+                    high[axis] = high[axis].max(to[axis] + 1);
+                }
+            }
+        }
+        let extent = |axis: usize| high[axis] - low[axis];
+        (low[0] != usize::MAX)
+            .then(|| Self { start: low, dims: Dims([extent(0), extent(1), extent(2)]) })
+    }
+
+    /// Copies the box out of a grid of `dims`.
+    ///
+    /// # Panics
+    /// If the box does not lie inside `dims`.
+    pub fn cut<T: Copy>(&self, source: &[T], dims: Dims) -> Vec<T> {
+        let mut out = Vec::with_capacity(self.dims.voxels());
+        for z in 0..self.dims.0[0] {
+            for y in 0..self.dims.0[1] {
+                let from = dims.offset([self.start[0] + z, self.start[1] + y, self.start[2]]);
+                out.extend_from_slice(&source[from..from + self.dims.0[2]]);
+            }
+        }
+        out
+    }
+
+    /// Puts the box's content back into a grid of `dims` filled with `background`.
+    ///
+    /// # Panics
+    /// If the box does not lie inside `dims`.
+    pub fn paste<T: Copy>(&self, content: &[T], dims: Dims, background: T) -> Vec<T> {
+        let mut out = vec![background; dims.voxels()];
+        for (row, values) in content.chunks_exact(self.dims.0[2]).enumerate() {
+            let (z, y) = (row / self.dims.0[1], row % self.dims.0[1]);
+            let to = dims.offset([self.start[0] + z, self.start[1] + y, self.start[2]]);
+            out[to..to + values.len()].copy_from_slice(values);
+        }
+        out
+    }
+}
+
+/// Voxel `(i, j, k)` (fastest axis first, as in NIfTI) to millimetres in RAS+ world space.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Affine(pub [[f64; 4]; 4]);
+
+impl Affine {
+    /// Voxel edge lengths in mm, fastest axis first.
+    pub fn spacing_mm(&self) -> [f64; 3] {
+        std::array::from_fn(|column| {
+            (0..3).map(|row| self.0[row][column].powi(2)).sum::<f64>().sqrt()
+        })
+    }
+
+    /// Largest absolute difference between two affines' entries, in mm.
+    pub fn distance_mm(&self, other: &Self) -> f64 {
+        let entries = |affine: &Self| affine.0.into_iter().flatten().collect::<Vec<_>>();
+        let pairs = entries(self).into_iter().zip(entries(other));
+        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    }
+
+    /// Determinant of the 3x3 part, in mm³: 0 when the grid is flat.
+    pub fn determinant(&self) -> f64 {
+        let m = &self.0;
+        m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1])
+            - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0])
+            + m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_order_is_niftis() {
+        let dims = Dims::from_nifti([4, 3, 2]);
+        assert_eq!(dims.0, [2, 3, 4]);
+        assert_eq!(dims.offset([1, 2, 3]), 23);
+        assert_eq!(dims.position(23), [1, 2, 3]);
+        assert_eq!(dims.to_string().parse::<Dims>().unwrap(), dims);
+    }
+
+    #[test]
+    fn a_shape_that_is_none_is_refused_with_an_example() {
+        for text in ["", "4x4", "0x4x4", "axbxc"] {
+            assert!(text.parse::<Dims>().unwrap_err().contains("240x240x155"), "{text}");
+        }
+    }
+
+    #[test]
+    fn cut_and_paste_are_inverse_inside_the_box() {
+        let dims = Dims([4, 5, 6]);
+        let mut grid = vec![0u8; dims.voxels()];
+        for at in [[1, 2, 3], [2, 2, 4], [2, 3, 1]] {
+            grid[dims.offset(at)] = 9;
+        }
+        let found = Box3::around(dims, |place| grid[place] != 0).unwrap();
+        assert_eq!(found, Box3 { start: [1, 2, 1], dims: Dims([2, 2, 4]) });
+        assert_eq!(found.paste(&found.cut(&grid, dims), dims, 0), grid);
+        assert_eq!(Box3::around(dims, |_| false), None);
+    }
+}

@@ -1,0 +1,8 @@
+//! Floor 1: the field's vocabulary. No files, no threads, no tensors.
+
+pub mod case;
+pub mod grid;
+pub mod modality;
+pub mod region;
+pub mod sample;
+pub mod voxels;

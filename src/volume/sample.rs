@@ -1,0 +1,81 @@
+//! What the loader delivers: samples (a patch with its key) and batches.
+
+use half::f16;
+
+use crate::base::seed::SampleKey;
+use crate::volume::case::CaseId;
+use crate::volume::grid::Dims;
+use crate::volume::modality::Modality;
+
+/// Voxels of one patch, recycled from sample to sample.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct PatchBuffer {
+    /// Normalised intensities `[c, d, h, w]`, background 0.
+    pub images: Vec<f32>,
+    /// Canonical labels `[d, h, w]`.
+    pub labels: Vec<u8>,
+}
+
+impl PatchBuffer {
+    /// Makes room for a patch of `dims`; old content is left to be overwritten.
+    pub fn shape_for(&mut self, dims: Dims) {
+        self.images.resize(Modality::COUNT * dims.voxels(), 0.0);
+        self.labels.resize(dims.voxels(), 0);
+    }
+
+    /// Bytes held.
+    pub fn bytes(dims: Dims) -> usize {
+        dims.voxels() * (Modality::COUNT * size_of::<f32>() + size_of::<u8>())
+    }
+}
+
+/// Where a sample came from and what was done to it: enough to make it again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Provenance {
+    /// The case.
+    pub case: CaseId,
+    /// First corner of the patch in the case's brain box, `[z, y, x]`; may be negative (padding).
+    pub corner: [isize; 3],
+    /// Axes mirrored, `[z, y, x]`.
+    pub mirrored: [bool; 3],
+}
+
+/// One patch, ready for a batch.
+#[derive(Debug)]
+pub struct Sample {
+    /// Which one.
+    pub key: SampleKey,
+    /// Its voxels.
+    pub patch: PatchBuffer,
+    /// Where it came from.
+    pub provenance: Provenance,
+}
+
+/// What crosses to the device: half-precision images and byte labels, a quarter of f32's traffic.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Place in the run, from 0.
+    pub number: u64,
+    /// Normalised intensities `[b, c, d, h, w]`.
+    pub images: Vec<f16>,
+    /// Canonical labels `[b, d, h, w]`.
+    pub labels: Vec<u8>,
+    /// Patch extent.
+    pub dims: Dims,
+    /// One per sample.
+    pub keys: Vec<SampleKey>,
+    /// One per sample.
+    pub provenance: Vec<Provenance>,
+}
+
+impl Batch {
+    /// Number of samples.
+    pub const fn size(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Bytes of voxels in a batch of `size` patches.
+    pub fn bytes(size: usize, dims: Dims) -> usize {
+        size * dims.voxels() * (Modality::COUNT * size_of::<f16>() + size_of::<u8>())
+    }
+}

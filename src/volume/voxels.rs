@@ -1,0 +1,85 @@
+//! Intensities of one volume in the narrowest type that holds them exactly.
+
+/// Voxel values in memory order `[d, h, w]`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Voxels {
+    /// Every value is an integer in the range of i16: nearly all MRI.
+    I16(Vec<i16>),
+    /// Exact as single precision.
+    F32(Vec<f32>),
+    /// Everything else.
+    F64(Vec<f64>),
+}
+
+impl Voxels {
+    /// Number of voxels.
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::I16(values) => values.len(),
+            Self::F32(values) => values.len(),
+            Self::F64(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value at a memory place.
+    ///
+    /// # Panics
+    /// If `place` is out of range.
+    pub fn get(&self, place: usize) -> f64 {
+        match self {
+            Self::I16(values) => f64::from(values[place]),
+            Self::F32(values) => f64::from(values[place]),
+            Self::F64(values) => values[place],
+        }
+    }
+
+    /// All values, widened.
+    pub fn iter(&self) -> impl Iterator<Item = f64> + '_ {
+        (0..self.len()).map(|place| self.get(place))
+    }
+
+    /// Whether the value at `place` is tissue: finite and not the background's 0.
+    pub fn is_tissue(&self, place: usize) -> bool {
+        match self {
+            Self::I16(values) => values[place] != 0,
+            Self::F32(values) => values[place] != 0.0 && values[place].is_finite(),
+            Self::F64(values) => values[place] != 0.0 && values[place].is_finite(),
+        }
+    }
+
+    /// The same values in another memory order: `order[to] = from`.
+    ///
+    /// # Panics
+    /// If `order` names a place out of range.
+    #[must_use]
+    pub fn gather(&self, order: impl Iterator<Item = usize>) -> Self {
+        match self {
+            Self::I16(values) => Self::I16(order.map(|from| values[from]).collect()),
+            Self::F32(values) => Self::F32(order.map(|from| values[from]).collect()),
+            Self::F64(values) => Self::F64(order.map(|from| values[from]).collect()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tissue_is_finite_and_not_zero() {
+        let values = Voxels::F32(vec![0.0, -1.0, f32::NAN, f32::INFINITY, 2.0]);
+        let tissue: Vec<bool> = (0..5).map(|place| values.is_tissue(place)).collect();
+        assert_eq!(tissue, [false, true, false, false, true]);
+    }
+
+    #[test]
+    fn gathering_permutes() {
+        let values = Voxels::I16(vec![5, 6, 7]);
+        assert_eq!(values.gather([2, 0, 1].into_iter()), Voxels::I16(vec![7, 5, 6]));
+    }
+}

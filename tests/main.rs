@@ -1,0 +1,4 @@
+//! Every integration test in one binary, so that the crate links once.
+#![allow(missing_docs)]
+
+mod architecture;
