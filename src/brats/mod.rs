@@ -1,1 +1,3 @@
 //! Floor 2: BraTS on disk.
+
+pub mod phantom;

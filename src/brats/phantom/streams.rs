@@ -1,0 +1,38 @@
+//! One random stream per organ and purpose, so that a change to one never shifts another's draws.
+
+use crate::base::seed::{Domain, KeyedRng, SampleKey};
+
+/// What a stream of [`Domain::Phantom`] is for. The numbers are part of the generator.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stream {
+    Skull = 1,
+    Cortex = 2,
+    Cerebellum = 3,
+    Midline = 4,
+    Ventricles = 5,
+    TumourSite = 6,
+    TumourGrowth = 7,
+    TumourCore = 8,
+    Lesions = 9,
+    Vessels = 10,
+    Contrast = 11,
+    Bias = 12,
+    Texture = 13,
+    Receiver = 14,
+}
+
+/// The draws of one case.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Draws(SampleKey);
+
+impl Draws {
+    /// Those of case `index` under `seed`.
+    pub(super) const fn new(seed: u64, index: u64) -> Self {
+        Self(SampleKey { seed, epoch: 0, index })
+    }
+
+    /// The generator of one purpose, from its start.
+    pub(super) fn stream(self, stream: Stream) -> KeyedRng {
+        KeyedRng::new(self.0, Domain::Phantom).stream(stream as u64)
+    }
+}
