@@ -1,1 +1,4 @@
-//! Floor 2: BraTS on disk.
+//! Floor 2: BraTS on disk. NIfTI in and out, and the folders it comes in.
+
+mod qform;
+pub mod write;
