@@ -1,0 +1,217 @@
+//! A file's bytes, compressed or not: told apart by content, never by name, and never larger in
+//! memory than the file can hold. What the bytes mean is `header`'s business.
+
+use std::fs;
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::base::error::{CaseError, Reason};
+
+/// Bytes allowed after the last voxel. Some writers pad; more than that is another grid than the
+/// header's, or a bomb.
+const TRAILING: usize = 64 << 10;
+
+/// Deflate spends at least two bits on a match, and a match is at most 258 bytes (RFC 1951, 3.2.5).
+const DEFLATE_MAX_RATIO: u64 = 1032;
+
+/// The whole file as it lies on the disk.
+pub(super) fn read_whole(path: &Path) -> Result<Vec<u8>, CaseError> {
+    let kind = fs::metadata(path).map_err(|error| CaseError::io(path, &error))?;
+    if !kind.is_file() {
+        return Err(CaseError::new(
+            Reason::Io,
+            path.display(),
+            if kind.is_dir() { "is a folder" } else { "is no regular file" },
+            "name a NIfTI file",
+        ));
+    }
+    let raw = fs::read(path).map_err(|error| CaseError::io(path, &error))?;
+    if raw.is_empty() {
+        return Err(CaseError::new(
+            Reason::Format,
+            path.display(),
+            "is empty (0 bytes)",
+            "download or write it again",
+        ));
+    }
+    Ok(raw)
+}
+
+/// The most bytes that the content can have; nothing is decompressed to find out.
+pub(super) fn ceiling(raw: &[u8]) -> u64 {
+    let length = raw.len() as u64;
+    if is_gzip(raw) { length.saturating_mul(DEFLATE_MAX_RATIO) } else { length }
+}
+
+/// The first `limit` bytes of the content, or all of it where it is shorter.
+pub(super) fn head(path: &Path, raw: &[u8], limit: usize) -> Result<Vec<u8>, CaseError> {
+    let mut head = Vec::with_capacity(limit);
+    let mut start = content(raw).take(limit as u64);
+    start.read_to_end(&mut head).map_err(|error| broken(path, &error))?;
+    match foreign(&head) {
+        Some((problem, remedy)) => {
+            Err(CaseError::new(Reason::Format, path.display(), problem, remedy))
+        }
+        None => Ok(head),
+    }
+}
+
+/// Fills `into` with the content that follows its first `skip` bytes, and reads on to the end, so
+/// that every checksum of a compressed file is compared.
+pub(super) fn unpack(
+    path: &Path,
+    raw: &[u8],
+    skip: usize,
+    into: &mut [u8],
+) -> Result<(), CaseError> {
+    let mut content = content(raw);
+    let skipped = io::copy(&mut content.by_ref().take(skip as u64), &mut io::sink())
+        .map_err(|error| broken(path, &error))?;
+    let mut filled = 0;
+    while filled < into.len() {
+        match content.read(&mut into[filled..]).map_err(|error| broken(path, &error))? {
+            0 => return Err(short(path, skipped + filled as u64, skip + into.len())),
+            count => filled += count,
+        }
+    }
+    let mut rest = content.take(TRAILING as u64 + 1);
+    let trailing = io::copy(&mut rest, &mut io::sink()).map_err(|error| broken(path, &error))?;
+    if trailing > TRAILING as u64 {
+        return Err(CaseError::new(
+            Reason::Format,
+            path.display(),
+            format!("goes on for more than {TRAILING} bytes after the last voxel of its header"),
+            "the header's dim does not belong to these voxels: convert the file again",
+        ));
+    }
+    Ok(())
+}
+
+fn is_gzip(raw: &[u8]) -> bool {
+    raw.starts_with(&[0x1f, 0x8b])
+}
+
+fn content(raw: &[u8]) -> Box<dyn Read + '_> {
+    if is_gzip(raw) { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) }
+}
+
+/// What a file is that is often found under a NIfTI name, and what to do about it.
+fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    let text = head.trim_ascii_start();
+    let starts = |words: &str| {
+        text.get(..words.len()).is_some_and(|start| start.eq_ignore_ascii_case(words.as_bytes()))
+    };
+    if starts("<!doctype") || starts("<html") || starts("<?xml") {
+        let remedy = "the server sent an error page: download the file again, signed in";
+        return Some(("is a web page, not NIfTI", remedy));
+    }
+    if starts("version https://git-lfs") {
+        return Some(("is a git LFS pointer, not the file itself", "run `git lfs pull`"));
+    }
+    if starts("PK\u{3}\u{4}") {
+        return Some(("is a zip archive, not NIfTI", "unpack it"));
+    }
+    None
+}
+
+fn short(path: &Path, found: u64, expected: usize) -> CaseError {
+    CaseError::new(
+        Reason::Format,
+        path.display(),
+        format!("ends after {found} bytes, its header asks for {expected}"),
+        "the file was cut off: download or convert it again",
+    )
+}
+
+/// A compressed stream that cannot be followed to its end.
+fn broken(path: &Path, error: &io::Error) -> CaseError {
+    let text = error.to_string();
+    let (reason, problem) = if error.kind() == ErrorKind::UnexpectedEof {
+        (Reason::Format, "the compressed data break off".to_owned())
+    } else if text.contains("checksum") {
+        (Reason::Checksum, "the content does not match its gzip checksum".to_owned())
+    } else {
+        (Reason::Format, format!("the compressed data are corrupt ({text})"))
+    };
+    CaseError::new(reason, path.display(), problem, "download or write the file again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write;
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn unpacked(raw: &[u8], skip: usize, length: usize) -> Result<Vec<u8>, CaseError> {
+        let mut into = vec![0; length];
+        unpack(Path::new("a.nii.gz"), raw, skip, &mut into).map(|()| into)
+    }
+
+    #[test]
+    fn plain_compressed_and_multi_member_content_are_the_same() {
+        let content: Vec<u8> = (0..=255).collect();
+        let mut members = gzip(&content[..100]);
+        members.extend(gzip(&[]));
+        members.extend(gzip(&content[100..]));
+        for raw in [content.clone(), gzip(&content), members] {
+            assert_eq!(unpacked(&raw, 50, 206).unwrap(), content[50..]);
+            assert_eq!(head(Path::new("a"), &raw, 120).unwrap(), content[..120]);
+            assert!(ceiling(&raw) >= 256);
+        }
+    }
+
+    #[test]
+    fn no_flipped_bit_in_a_compressed_file_changes_the_content_unseen() {
+        let content: Vec<u8> = (0..400u32).map(|i| (i * i % 251) as u8).collect();
+        let raw = gzip(&content);
+        let mut unseen = 0;
+        for at in 0..raw.len() {
+            let mut flipped = raw.clone();
+            flipped[at] ^= 0x10;
+            // Time, system and the padding of the last block carry no content.
+            if let Ok(found) = unpacked(&flipped, 0, content.len()) {
+                assert_eq!(found, content, "byte {at} was flipped unseen");
+                unseen += 1;
+            }
+        }
+        assert!(unseen < 12, "{unseen} flips were accepted");
+        let mut wrong_sum = raw.clone();
+        let crc_at = raw.len() - 8;
+        wrong_sum[crc_at] ^= 1;
+        let error = unpacked(&wrong_sum, 0, content.len()).unwrap_err();
+        assert_eq!(error.reason, Reason::Checksum);
+        let mut wrong_length = raw;
+        *wrong_length.last_mut().unwrap() ^= 1;
+        assert!(unpacked(&wrong_length, 0, content.len()).is_err());
+    }
+
+    #[test]
+    fn content_that_is_short_or_much_too_long_is_refused() {
+        let raw = gzip(&[7; 100]);
+        let error = unpacked(&raw, 50, 51).unwrap_err().to_string();
+        assert!(error.contains("after 100 bytes") && error.contains("101"), "{error}");
+        assert!(unpacked(&gzip(&vec![0; TRAILING + 10]), 0, 10).is_ok(), "padding is allowed");
+        let bomb = gzip(&vec![0; TRAILING + 11]);
+        assert!(unpacked(&bomb, 0, 10).unwrap_err().to_string().contains("after the last voxel"));
+        assert!(ceiling(&bomb) > (TRAILING + 11) as u64);
+    }
+
+    #[test]
+    fn impostors_are_called_by_name() {
+        let name = |raw: &[u8]| head(Path::new("a"), raw, 348).unwrap_err().to_string();
+        assert!(name(b"\n<!DOCTYPE HTML><html>").contains("web page"));
+        assert!(name(&gzip(b"<html>")).contains("web page"));
+        assert!(name(b"version https://git-lfs.github.com/spec/v1").contains("git lfs pull"));
+        assert!(name(b"PK\x03\x04rest").contains("zip"));
+        assert!(head(Path::new("a"), b"", 10).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,152 @@
+//! Label volumes: whole numbers of any stored type, each known to the dataset's scheme, turned into
+//! canonical labels. A value that is neither is an error with its count, never background.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::base::error::{CaseError, Reason};
+use crate::volume::region::LabelScheme;
+use crate::volume::voxels::Voxels;
+
+/// How far a stored label may lie from a whole number: scaled by a slope of 0.99999997, say.
+const ROUNDING: f64 = 1e-3;
+
+/// Voxels looked at together; nearly all such runs are background.
+const RUN: usize = 64;
+
+/// Canonical labels, in the order of the voxels.
+pub(super) fn canonical(
+    path: &Path,
+    voxels: &Voxels,
+    scheme: LabelScheme,
+) -> Result<Vec<u8>, CaseError> {
+    let known: [Option<u8>; 256] = std::array::from_fn(|value| scheme.to_canonical(value as u8));
+    let whole = match voxels {
+        Voxels::I16(values) => mapped(values, |value| {
+            usize::try_from(value).ok().and_then(|place| known.get(place).copied().flatten())
+        }),
+        Voxels::F32(values) => mapped(values, |value| rounded(f64::from(value), &known)),
+        Voxels::F64(values) => mapped(values, |value| rounded(value, &known)),
+    };
+    whole.ok_or_else(|| unknown(path, voxels, scheme))
+}
+
+/// Every value mapped, or `None` if one has no label.
+fn mapped<T: Copy + Default + PartialEq>(
+    values: &[T],
+    label: impl Fn(T) -> Option<u8>,
+) -> Option<Vec<u8>> {
+    let mut labels = Vec::with_capacity(values.len());
+    for run in values.chunks(RUN) {
+        if run.iter().all(|value| *value == T::default()) {
+            labels.resize(labels.len() + run.len(), 0);
+            continue;
+        }
+        for value in run {
+            labels.push(label(*value)?);
+        }
+    }
+    Some(labels)
+}
+
+fn rounded(value: f64, known: &[Option<u8>; 256]) -> Option<u8> {
+    let whole = whole(value)?;
+    usize::try_from(whole).ok().and_then(|place| known.get(place).copied().flatten())
+}
+
+fn whole(value: f64) -> Option<i64> {
+    let nearest = value.round();
+    ((value - nearest).abs() <= ROUNDING).then_some(nearest as i64)
+}
+
+/// What is wrong with a volume in which some value has no label; the second pass that it costs is
+/// paid by defective files only.
+fn unknown(path: &Path, voxels: &Voxels, scheme: LabelScheme) -> CaseError {
+    let mut counts = BTreeMap::<i64, usize>::new();
+    let mut fraction = None;
+    let mut fractions = 0usize;
+    for value in voxels.iter() {
+        match whole(value) {
+            Some(whole) => *counts.entry(whole).or_default() += 1,
+            None => {
+                fraction.get_or_insert(value);
+                fractions += 1;
+            }
+        }
+    }
+    if let Some(value) = fraction {
+        return CaseError::new(
+            Reason::Label,
+            path.display(),
+            format!("label {value} is no whole number; {} such", voxels_text(fractions)),
+            "resample labels with nearest neighbour, or threshold the probabilities",
+        );
+    }
+    let is_known = |value: i64| u8::try_from(value).ok().and_then(|v| scheme.to_canonical(v));
+    let strange: Vec<String> = counts
+        .iter()
+        .filter(|(value, _)| is_known(**value).is_none())
+        .map(|(value, count)| format!("label {value} in {}", voxels_text(*count)))
+        .collect();
+    let defined: Vec<String> = scheme.pairs().iter().map(|(file, _)| file.to_string()).collect();
+    CaseError::new(
+        Reason::Label,
+        path.display(),
+        format!("has {}; this dataset defines 0, {}", first_of(&strange), defined.join(", ")),
+        "check which release the file is from, or correct the labels",
+    )
+}
+
+fn voxels_text(count: usize) -> String {
+    if count == 1 { "1 voxel".to_owned() } else { format!("{count} voxels") }
+}
+
+/// A file of noise has thousands of values; a few tell as much.
+fn first_of(strange: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let text = strange[..strange.len().min(SHOWN)].join(", ");
+    match strange.len().saturating_sub(SHOWN) {
+        0 => text,
+        more => format!("{text} and {more} more values"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(voxels: Voxels) -> Result<Vec<u8>, String> {
+        let path = Path::new("a_seg.nii.gz");
+        canonical(path, &voxels, LabelScheme::Brats2018).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn labels_of_any_type_become_canonical() {
+        let mut values = vec![0i16; 200];
+        values[70] = 4;
+        values[199] = 1;
+        let labels = of(Voxels::I16(values)).unwrap();
+        assert_eq!((labels[70], labels[199], labels.len()), (3, 1, 200));
+        assert_eq!(labels.iter().filter(|label| **label == 0).count(), 198);
+        assert_eq!(of(Voxels::F32(vec![1.9999, 0.0])).unwrap(), [2, 0]);
+        assert_eq!(of(Voxels::F64(vec![3.9999999, -1e-9])).unwrap(), [3, 0]);
+    }
+
+    #[test]
+    fn an_unknown_value_is_named_with_its_count() {
+        let error = of(Voxels::I16(vec![0, 5, 1, 5, -7, 300])).unwrap_err();
+        assert!(error.contains("label -7 in 1 voxel, label 5 in 2 voxels"), "{error}");
+        assert!(error.contains("label 300 in 1 voxel; this dataset defines 0, 1, 2, 4"), "{error}");
+        let many = of(Voxels::I16((5..=104).collect())).unwrap_err();
+        assert!(many.contains("and 95 more values"), "{many}");
+        assert!(of(Voxels::F32(vec![3.0])).unwrap_err().contains("label 3 in 1 voxel"));
+    }
+
+    #[test]
+    fn a_fraction_is_named_with_its_count() {
+        let error = of(Voxels::F32(vec![0.0, 0.5, 1.0, 0.5])).unwrap_err();
+        assert!(error.contains("label 0.5 is no whole number; 2 voxels such"), "{error}");
+        assert!(of(Voxels::F64(vec![f64::NAN])).unwrap_err().contains("label NaN"));
+        assert!(of(Voxels::F64(vec![f64::INFINITY])).unwrap_err().contains("label inf"));
+    }
+}

@@ -1,0 +1,211 @@
+//! Stored voxels to [`Voxels`]: every real type, both byte orders, scaled, in the narrowest type
+//! that holds every value exactly.
+//!
+//! BraTS stores unscaled little-endian int16, which is decompressed straight into its vector.
+//! Everything else is tried as i16, then as f32, and is f64 if neither is exact.
+
+use std::path::Path;
+
+use zerocopy::IntoBytes;
+
+use crate::base::error::CaseError;
+use crate::brats::bytes;
+use crate::brats::datatype::Datatype;
+use crate::brats::header::{Header, Scaling};
+use crate::volume::voxels::Voxels;
+
+/// A stored number, and whether a narrower type holds it exactly.
+trait Number: Copy {
+    fn to_i16(self) -> (i16, bool);
+    fn to_f32(self) -> (f32, bool);
+    fn to_f64(self) -> f64;
+}
+
+macro_rules! integers {
+    ($($name:ident),*) => {$(
+        impl Number for $name {
+            fn to_i16(self) -> (i16, bool) {
+                let narrow = self as i16;
+                (narrow, i128::from(narrow) == i128::from(self))
+            }
+            fn to_f32(self) -> (f32, bool) {
+                let narrow = self as f32;
+                (narrow, narrow as i128 == i128::from(self))
+            }
+            fn to_f64(self) -> f64 {
+                self as f64
+            }
+        }
+    )*};
+}
+
+integers!(u8, i8, u16, i16, u32, i32, u64, i64);
+
+impl Number for f32 {
+    fn to_i16(self) -> (i16, bool) {
+        let narrow = self as i16;
+        (narrow, f32::from(narrow) == self)
+    }
+    fn to_f32(self) -> (f32, bool) {
+        (self, true)
+    }
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Number for f64 {
+    fn to_i16(self) -> (i16, bool) {
+        let narrow = self as i16;
+        (narrow, f64::from(narrow) == self)
+    }
+    fn to_f32(self) -> (f32, bool) {
+        let narrow = self as f32;
+        (narrow, f64::from(narrow) == self || self.is_nan())
+    }
+    fn to_f64(self) -> f64 {
+        self
+    }
+}
+
+/// Decompresses and converts the voxels of a file whose length has been checked.
+pub(super) fn voxels(path: &Path, raw: &[u8], header: &Header) -> Result<Voxels, CaseError> {
+    let count = header.voxels();
+    if header.datatype == Datatype::I16 && header.scaling.is_none() {
+        let mut values = vec![0i16; count];
+        bytes::unpack(path, raw, header.vox_offset, values.as_mut_bytes())?;
+        if header.big_endian != cfg!(target_endian = "big") {
+            values.iter_mut().for_each(|value| *value = value.swap_bytes());
+        }
+        return Ok(Voxels::I16(values));
+    }
+    let mut stored = vec![0u8; count * header.datatype.bytes()];
+    bytes::unpack(path, raw, header.vox_offset, &mut stored)?;
+    Ok(convert(&stored, header))
+}
+
+fn convert(stored: &[u8], header: &Header) -> Voxels {
+    macro_rules! of {
+        ($number:ident) => {{
+            let (values, _) = stored.as_chunks::<{ size_of::<$number>() }>();
+            if header.big_endian {
+                scaled(values, header.scaling, $number::from_be_bytes)
+            } else {
+                scaled(values, header.scaling, $number::from_le_bytes)
+            }
+        }};
+    }
+    match header.datatype {
+        Datatype::U8 => of!(u8),
+        Datatype::I8 => of!(i8),
+        Datatype::U16 => of!(u16),
+        Datatype::I16 => of!(i16),
+        Datatype::U32 => of!(u32),
+        Datatype::I32 => of!(i32),
+        Datatype::F32 => of!(f32),
+        Datatype::U64 => of!(u64),
+        Datatype::I64 => of!(i64),
+        Datatype::F64 => of!(f64),
+    }
+}
+
+fn scaled<const N: usize, T: Number>(
+    stored: &[[u8; N]],
+    scaling: Option<Scaling>,
+    number: impl Fn([u8; N]) -> T + Copy,
+) -> Voxels {
+    match scaling {
+        None => narrowest(stored, number),
+        Some(Scaling { slope, inter }) => {
+            narrowest(stored, move |bytes| number(bytes).to_f64() * slope + inter)
+        }
+    }
+}
+
+fn narrowest<const N: usize, T: Number>(
+    stored: &[[u8; N]],
+    number: impl Fn([u8; N]) -> T + Copy,
+) -> Voxels {
+    if let Some(values) = exactly(stored, move |bytes| number(bytes).to_i16()) {
+        return Voxels::I16(values);
+    }
+    if let Some(values) = exactly(stored, move |bytes| number(bytes).to_f32()) {
+        return Voxels::F32(values);
+    }
+    Voxels::F64(stored.iter().map(|bytes| number(*bytes).to_f64()).collect())
+}
+
+/// All values converted, or `None` at the first piece in which one is not exact.
+fn exactly<const N: usize, T>(
+    stored: &[[u8; N]],
+    convert: impl Fn([u8; N]) -> (T, bool),
+) -> Option<Vec<T>> {
+    let mut values = Vec::with_capacity(stored.len());
+    for piece in stored.chunks(1 << 12) {
+        let mut exact = true;
+        values.extend(piece.iter().map(|bytes| {
+            let (value, same) = convert(*bytes);
+            exact &= same;
+            value
+        }));
+        if !exact {
+            return None;
+        }
+    }
+    Some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of<T: Number, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<[u8; N]> {
+        values.iter().map(|value| bytes(*value)).collect()
+    }
+
+    #[test]
+    fn integers_that_fit_are_i16_and_others_the_narrowest_float() {
+        let small = of(&[-32768i32, 0, 32767], i32::to_le_bytes);
+        assert_eq!(narrowest(&small, i32::from_le_bytes), Voxels::I16(vec![-32768, 0, 32767]));
+        let medium = of(&[32768u16, 1], u16::to_be_bytes);
+        assert_eq!(narrowest(&medium, u16::from_be_bytes), Voxels::F32(vec![32768.0, 1.0]));
+        let large = of(&[(1i64 << 24) + 1], i64::to_le_bytes);
+        assert_eq!(narrowest(&large, i64::from_le_bytes), Voxels::F64(vec![16_777_217.0]));
+        let extreme = of(&[u64::MAX, i64::MAX as u64], u64::to_le_bytes);
+        assert!(matches!(narrowest(&extreme, u64::from_le_bytes), Voxels::F64(_)));
+    }
+
+    #[test]
+    fn integral_floats_are_i16_and_what_is_no_number_stays_float() {
+        let integral = of(&[-0.0f32, 7.0, -32768.0], f32::to_le_bytes);
+        assert_eq!(narrowest(&integral, f32::from_le_bytes), Voxels::I16(vec![0, 7, -32768]));
+        let above = of(&[32768.0f64, 0.5], f64::to_le_bytes);
+        assert_eq!(narrowest(&above, f64::from_le_bytes), Voxels::F32(vec![32768.0, 0.5]));
+        let fine = of(&[0.1f64], f64::to_le_bytes);
+        assert_eq!(narrowest(&fine, f64::from_le_bytes), Voxels::F64(vec![0.1]));
+        let none = of(&[f64::NAN, f64::NEG_INFINITY], f64::to_le_bytes);
+        let Voxels::F32(values) = narrowest(&none, f64::from_le_bytes) else { panic!("f32") };
+        assert!(values[0].is_nan() && values[1] == f32::NEG_INFINITY);
+    }
+
+    #[test]
+    fn scaling_comes_before_narrowing() {
+        let raw = of(&[2i16, 4], i16::to_le_bytes);
+        let halved = scaled(&raw, Some(Scaling { slope: 0.5, inter: -10.0 }), i16::from_le_bytes);
+        assert_eq!(halved, Voxels::I16(vec![-9, -8]));
+        let odd = of(&[3i16], i16::to_le_bytes);
+        let half = scaled(&odd, Some(Scaling { slope: 0.5, inter: 0.0 }), i16::from_le_bytes);
+        assert_eq!(half, Voxels::F32(vec![1.5]));
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_seen_in_any_piece() {
+        for at in [0, 4095, 4096, 9999] {
+            let mut values = vec![1i32; 10_000];
+            values[at] = 40_000;
+            let voxels = narrowest(&of(&values, i32::to_le_bytes), i32::from_le_bytes);
+            assert_eq!(voxels.get(at), 40_000.0);
+            assert_eq!(voxels.len(), 10_000);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Orientation: how a file's axes run through the patient, and how to turn them to LPS+ (x to the
+//! left, y to the back, z to the head), the orientation of BraTS.
+//!
+//! Turning is exact: axes change places and directions, voxels are never resampled. An oblique grid
+//! is turned to the nearest orientation and stays oblique.
+
+use crate::volume::case::SourceGrid;
+use crate::volume::grid::{Affine, Dims};
+
+/// How LPS+ runs along the world's axes, which are RAS+.
+const CANONICAL: [f64; 3] = [-1.0, -1.0, 1.0];
+
+/// Letters of the world's axes: towards plus, towards minus.
+const LETTERS: [(char, char); 3] = [('R', 'L'), ('A', 'P'), ('S', 'I')];
+
+/// The order of the axes, the file's own first: it wins where two are equally near.
+const ORDERS: [[u8; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+
+/// How much nearer another order must be to win, as a sum of cosines: single precision's noise.
+const CLEARLY: f64 = 1e-4;
+
+/// The grid of a file, and how to turn it to LPS+.
+pub fn source_grid(dims: Dims, affine: Affine) -> SourceGrid {
+    let cosines = cosines(&affine);
+    let axes = nearest_order(&cosines);
+    let flipped =
+        std::array::from_fn(|axis| cosines[axis][usize::from(axes[axis])] * CANONICAL[axis] < 0.0);
+    SourceGrid { dims, affine, axes, flipped }
+}
+
+/// The three letters of a file's orientation, fastest axis first: `LPS` where the first voxels lie
+/// right, front and low.
+pub fn axis_codes(affine: &Affine) -> String {
+    let cosines = cosines(affine);
+    let axes = nearest_order(&cosines);
+    let mut codes = [' '; 3];
+    for (world, file) in axes.into_iter().map(usize::from).enumerate() {
+        let (plus, minus) = LETTERS[world];
+        codes[file] = if cosines[world][file] < 0.0 { minus } else { plus };
+    }
+    codes.into_iter().collect()
+}
+
+/// Cosines between the world's axes (rows) and the file's (columns).
+fn cosines(affine: &Affine) -> [[f64; 3]; 3] {
+    let spacing = affine.spacing_mm();
+    std::array::from_fn(|row| std::array::from_fn(|col| affine.0[row][col] / spacing[col]))
+}
+
+/// For each axis of the world, the file's axis that runs along it.
+fn nearest_order(cosines: &[[f64; 3]; 3]) -> [u8; 3] {
+    let nearness = |order: [u8; 3]| -> f64 {
+        (0..3).map(|world| cosines[world][usize::from(order[world])].abs()).sum()
+    };
+    let mut best = ORDERS[0];
+    for order in ORDERS {
+        if nearness(order) > nearness(best) + CLEARLY {
+            best = order;
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn affine(rows: [[f64; 3]; 3]) -> Affine {
+        let [x, y, z] = rows.map(|[i, j, k]| [i, j, k, 9.0]);
+        Affine([x, y, z, [0.0, 0.0, 0.0, 1.0]])
+    }
+
+    #[test]
+    fn the_grid_of_brats_is_left_as_it_is() {
+        let own = affine([[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]]);
+        let dims = Dims::from_nifti([2, 3, 4]);
+        assert_eq!(source_grid(dims, own), SourceGrid::canonical(dims, own));
+        assert_eq!(axis_codes(&own), "LPS");
+    }
+
+    #[test]
+    fn every_orientation_turns_the_patient_the_same_way() {
+        for order in ORDERS {
+            for signs in 0..8u8 {
+                let sign = |axis: usize| if signs >> axis & 1 == 1 { -1.0 } else { 1.0 };
+                let mut rows = [[0.0; 3]; 3];
+                for world in 0..3 {
+                    rows[world][usize::from(order[world])] = sign(world) * 2.0;
+                }
+                let dims = Dims::from_nifti([2, 3, 4]);
+                let source = source_grid(dims, affine(rows));
+                assert_eq!(source.axes, order);
+                assert_eq!(source.flipped, [sign(0) > 0.0, sign(1) > 0.0, sign(2) < 0.0]);
+                // The first canonical voxel lies right, front and low: at the least value of each
+                // world axis times LPS's direction.
+                let first = source.file_places().next().unwrap();
+                let at = dims.position(first);
+                for world in 0..3 {
+                    let file = usize::from(order[world]);
+                    let length = dims.to_nifti()[file];
+                    let index = [at[2], at[1], at[0]][file];
+                    let along = rows[world][file] * CANONICAL[world];
+                    assert_eq!(index, if along > 0.0 { 0 } else { length - 1 });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn letters_name_the_files_axes_in_the_files_order() {
+        let pir = affine([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]);
+        assert_eq!(axis_codes(&pir), "PIR");
+        let asl = affine([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]);
+        assert_eq!(axis_codes(&asl), "ASL");
+    }
+
+    #[test]
+    fn an_oblique_grid_keeps_its_order_up_to_the_diagonal() {
+        for degrees in [0.0f64, 12.0, -30.0, 44.0, 45.0] {
+            let (sin, cos) = degrees.to_radians().sin_cos();
+            let own = affine([[-cos, sin, 0.0], [-sin, -cos, 0.0], [0.0, 0.0, 1.0]]);
+            let source = source_grid(Dims::cube(2), own);
+            assert_eq!((source.axes, source.flipped), ([0, 1, 2], [false; 3]), "{degrees}");
+        }
+        let (sin, cos) = 60f64.to_radians().sin_cos();
+        let turned = affine([[-cos, sin, 0.0], [-sin, -cos, 0.0], [0.0, 0.0, 1.0]]);
+        assert_eq!(source_grid(Dims::cube(2), turned).axes, [1, 0, 2]);
+    }
+}

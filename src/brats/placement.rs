@@ -1,0 +1,168 @@
+//! Where a grid lies in the world: the first of sform, qform and pixdim that the header sets
+//! (nifti1.h, "METHOD 3", "METHOD 2", "METHOD 1").
+
+use std::path::Path;
+
+use crate::base::error::CaseError;
+use crate::brats::fields::{Fields, refuse};
+use crate::brats::qform::Qform;
+use crate::volume::grid::Affine;
+
+/// A grid whose volume is smaller than this share of its edges' product is flat.
+const FLAT: f64 = 1e-6;
+
+/// Voxel edges in mm. The sign of `pixdim` means nothing; axes that the file lacks count as 1.
+///
+/// # Errors
+/// If an edge is zero or no number, even where the sform does not need it: statistics and crops in
+/// mm do.
+pub(super) fn spacing(path: &Path, fields: &Fields, rank: usize) -> Result<[f64; 3], CaseError> {
+    let mut spacing = [1.0; 3];
+    for (axis, edge) in spacing.iter_mut().enumerate().take(rank) {
+        let stored = fields.pixdim[axis + 1];
+        if stored == 0.0 || !stored.is_finite() {
+            return Err(refuse(
+                path,
+                &format!("pixdim[{}]", axis + 1),
+                format!("is {stored}, no length of a voxel"),
+                "set the voxel size in mm (fslchpixdim, nibabel's set_zooms)",
+            ));
+        }
+        *edge = stored.abs();
+    }
+    Ok(spacing)
+}
+
+/// Voxel to world, RAS+, in mm.
+///
+/// # Errors
+/// If the form that the header sets is no invertible map.
+pub(super) fn affine(
+    path: &Path,
+    fields: &Fields,
+    shape: &[usize],
+    spacing: [f64; 3],
+) -> Result<Affine, CaseError> {
+    if fields.sform_code > 0 {
+        let [x, y, z] = fields.srow;
+        return judged(path, "srow", Affine([x, y, z, [0.0, 0.0, 0.0, 1.0]]));
+    }
+    if fields.qform_code > 0 {
+        let qfac = if fields.pixdim[0] < 0.0 { -1.0 } else { 1.0 };
+        let form = Qform { quaternion: fields.quatern, offset: fields.qoffset, spacing, qfac };
+        return match form.to_affine() {
+            Some(affine) => judged(path, "qform", affine),
+            None => Err(refuse(
+                path,
+                "quatern",
+                format!("is {:?}, no rotation", fields.quatern),
+                "write the orientation again, as sform or as qform",
+            )),
+        };
+    }
+    Ok(unplaced(shape, spacing))
+}
+
+/// The affine of a file that names no place: the centre of the grid is the world's origin, and x
+/// runs to the left, as Analyze had it (nibabel's base affine).
+fn unplaced(shape: &[usize], spacing: [f64; 3]) -> Affine {
+    let [sx, sy, sz] = spacing;
+    let mut affine = [[0.0, 0.0, 0.0, 1.0]; 4];
+    for (axis, step) in [-sx, sy, sz].into_iter().enumerate() {
+        let last = shape.get(axis).map_or(0.0, |length| *length as f64 - 1.0);
+        affine[axis][axis] = step;
+        affine[axis][3] = -step * last / 2.0;
+    }
+    Affine(affine)
+}
+
+fn judged(path: &Path, field: &str, affine: Affine) -> Result<Affine, CaseError> {
+    let remedy = "write the orientation again, as sform or as qform";
+    if let Some(value) = affine.0.iter().flatten().find(|value| !value.is_finite()) {
+        return Err(refuse(path, field, format!("holds {value}"), remedy));
+    }
+    let edges: f64 = affine.spacing_mm().iter().product();
+    // Written so that an overflow to infinity or NaN is refused as well.
+    if affine.determinant().abs() > FLAT * edges && edges.is_finite() {
+        return Ok(affine);
+    }
+    let [x, y, z, _] = affine.0;
+    Err(refuse(path, field, format!("is singular: {x:?} {y:?} {z:?}"), remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields() -> Fields {
+        Fields {
+            header_bytes: 348,
+            big_endian: false,
+            pair: false,
+            dim: [3, 49, 56, 52, 1, 1, 1, 1],
+            datatype: 4,
+            bitpix: 16,
+            pixdim: [1.0; 8],
+            vox_offset: 352.0,
+            scl_slope: 0.0,
+            scl_inter: 0.0,
+            qform_code: 0,
+            sform_code: 0,
+            quatern: [0.0, 0.0, 1.0],
+            qoffset: [-76.0, 166.0, 87.0],
+            srow: [[2.0, 0.0, 0.0, 5.0], [0.0, 2.0, 0.0, 6.0], [0.0, 0.0, 2.0, 7.0]],
+        }
+    }
+
+    fn placed(fields: &Fields) -> Result<[[f64; 4]; 4], CaseError> {
+        let path = Path::new("a.nii");
+        let spacing = spacing(path, fields, 3)?;
+        affine(path, fields, &[49, 56, 52], spacing).map(|affine| affine.0)
+    }
+
+    #[test]
+    fn sform_wins_over_qform_and_qform_over_pixdim() {
+        let sform = Fields { sform_code: 1, qform_code: 1, ..fields() };
+        assert_eq!(placed(&sform).unwrap()[0], [2.0, 0.0, 0.0, 5.0]);
+        let qform = Fields { qform_code: 1, ..fields() };
+        assert_eq!(placed(&qform).unwrap()[0], [-1.0, 0.0, 0.0, -76.0]);
+        let rows = placed(&fields()).unwrap();
+        assert_eq!(rows[0], [-1.0, 0.0, 0.0, 24.0]);
+        assert_eq!(rows[1], [0.0, 1.0, 0.0, -27.5]);
+        assert_eq!(rows[2], [0.0, 0.0, 1.0, -25.5]);
+    }
+
+    #[test]
+    fn a_negative_qfac_mirrors_the_third_axis_and_zero_does_not() {
+        let mut own = Fields { qform_code: 1, ..fields() };
+        own.pixdim[0] = 0.0;
+        assert_eq!(placed(&own).unwrap()[2], [0.0, 0.0, 1.0, 87.0]);
+        own.pixdim[0] = -1.0;
+        assert_eq!(placed(&own).unwrap()[2], [0.0, 0.0, -1.0, 87.0]);
+    }
+
+    #[test]
+    fn a_voxel_without_size_is_refused_and_a_negative_one_is_taken_by_size() {
+        let mut own = Fields { sform_code: 1, ..fields() };
+        own.pixdim[1] = -3.0;
+        assert_eq!(spacing(Path::new("a"), &own, 3).unwrap(), [3.0, 1.0, 1.0]);
+        own.pixdim[2] = 0.0;
+        assert!(placed(&own).unwrap_err().to_string().contains("pixdim[2]: is 0"));
+        own.pixdim[2] = f64::NAN;
+        assert!(placed(&own).unwrap_err().to_string().contains("pixdim[2]: is NaN"));
+        assert!(spacing(Path::new("a"), &own, 1).is_ok(), "an axis that is not there needs none");
+    }
+
+    #[test]
+    fn a_form_that_is_no_map_is_refused() {
+        let mut own = Fields { sform_code: 1, ..fields() };
+        own.srow[0] = [0.0; 4];
+        assert!(placed(&own).unwrap_err().to_string().contains("srow: is singular"));
+        own.srow[0] = [f64::NAN, 0.0, 0.0, 0.0];
+        assert!(placed(&own).unwrap_err().to_string().contains("srow: holds NaN"));
+        own.srow[0] = [1e200, 0.0, 0.0, 0.0];
+        assert!(placed(&own).unwrap_err().to_string().contains("singular"));
+        let long = Fields { qform_code: 1, quatern: [1.0, 1.0, 0.0], ..fields() };
+        assert!(placed(&long).unwrap_err().to_string().contains("quatern"));
+    }
+}

@@ -1,0 +1,150 @@
+//! One NIfTI file in: its header, and its voxels in the file's own order.
+//!
+//! What a case makes of several files (agreement, orientation, labels) is `case`'s.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::error::{CaseError, Reason};
+use crate::base::fingerprint::{Fingerprint, Fingerprinter};
+use crate::brats::bytes;
+use crate::brats::fields::NIFTI_2_BYTES;
+use crate::brats::header::Header;
+use crate::brats::narrow;
+use crate::volume::voxels::Voxels;
+
+/// A volume as it lies in its file.
+#[derive(Debug, Clone)]
+pub struct Volume {
+    /// What the file says about it.
+    pub header: Header,
+    /// Scaled values in the file's order, in the narrowest exact type; NaN and infinities survive.
+    pub voxels: Voxels,
+    /// Of the bytes on the disk, compressed as they are; of both files of a pair.
+    pub fingerprint: Fingerprint,
+    /// Bytes on the disk.
+    pub bytes_read: u64,
+    /// Voxels that are NaN or infinite.
+    pub non_finite: usize,
+}
+
+/// Reads NIfTI-1 or NIfTI-2, compressed or not, in one file or as a pair (named by either half).
+///
+/// # Errors
+/// If the file cannot be read, is no NIfTI, claims what it cannot hold, or fails its checksum. The
+/// text names file, field, value and the way out.
+pub fn read_volume(path: &Path) -> Result<Volume, CaseError> {
+    let header_path = header_path(path);
+    let header_raw = bytes::read_whole(&header_path)?;
+    let head = bytes::head(&header_path, &header_raw, NIFTI_2_BYTES)?;
+    let header = Header::parse(&header_path, &head)?;
+
+    let mut fingerprint = Fingerprinter::default();
+    fingerprint.update(&header_raw);
+    let mut bytes_read = header_raw.len() as u64;
+    let (data_path, data_raw) = if header.pair {
+        let image_path = image_path(&header_path)?;
+        let image_raw = bytes::read_whole(&image_path)?;
+        fingerprint.update(&image_raw);
+        bytes_read += image_raw.len() as u64;
+        (image_path, image_raw)
+    } else {
+        (header_path, header_raw)
+    };
+    header.check_length(&data_path, bytes::ceiling(&data_raw))?;
+    let voxels = narrow::voxels(&data_path, &data_raw, &header)?;
+    Ok(Volume {
+        non_finite: non_finite(&voxels),
+        fingerprint: fingerprint.finish(),
+        header,
+        voxels,
+        bytes_read,
+    })
+}
+
+fn non_finite(voxels: &Voxels) -> usize {
+    match voxels {
+        Voxels::I16(_) => 0,
+        Voxels::F32(values) => values.iter().filter(|value| !value.is_finite()).count(),
+        Voxels::F64(values) => values.iter().filter(|value| !value.is_finite()).count(),
+    }
+}
+
+/// The half of a pair that holds the header; any other name is its own header.
+fn header_path(path: &Path) -> PathBuf {
+    sibling(path, ".img", ".hdr").unwrap_or_else(|| path.to_owned())
+}
+
+fn image_path(header: &Path) -> Result<PathBuf, CaseError> {
+    sibling(header, ".hdr", ".img").ok_or_else(|| {
+        CaseError::new(
+            Reason::Missing,
+            header.display(),
+            "says that its voxels lie in an .img beside it, but there is none",
+            "put the .img beside the .hdr, or convert the pair to one .nii.gz",
+        )
+    })
+}
+
+/// The file whose name ends in `to` where this one's ends in `from`, each with or without `.gz`.
+fn sibling(path: &Path, from: &str, to: &str) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let stem = name.strip_suffix(".gz").unwrap_or(name).strip_suffix(from)?;
+    ["", ".gz"]
+        .map(|gz| path.with_file_name(format!("{stem}{to}{gz}")))
+        .into_iter()
+        .find(|candidate| candidate.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A pair of 1x1x2 int16 voxels.
+    fn write_pair(folder: &Path) {
+        let mut header = vec![0u8; 352];
+        let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, &348i32.to_le_bytes());
+        put(40, [3i16, 1, 1, 2, 1, 1, 1, 1].map(i16::to_le_bytes).as_flattened());
+        put(70, &[4, 0, 16, 0]);
+        put(76, [1f32; 8].map(f32::to_le_bytes).as_flattened());
+        put(344, b"ni1\0");
+        fs::write(folder.join("a.hdr"), &header).unwrap();
+    }
+
+    #[test]
+    fn a_pair_is_read_by_either_name_and_its_missing_half_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        write_pair(folder.path());
+        let error = read_volume(&folder.path().join("a.hdr")).unwrap_err();
+        assert_eq!(error.reason, Reason::Missing);
+        assert!(error.to_string().contains(".img"), "{error}");
+
+        fs::write(folder.path().join("a.img"), [7, 0, 0xff, 0xff]).unwrap();
+        for name in ["a.hdr", "a.img"] {
+            let volume = read_volume(&folder.path().join(name)).unwrap();
+            assert_eq!(volume.voxels, Voxels::I16(vec![7, -1]));
+            assert_eq!((volume.bytes_read, volume.non_finite), (356, 0));
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_follows_both_halves() {
+        let folder = tempfile::tempdir().unwrap();
+        write_pair(folder.path());
+        let print = |voxels: [u8; 4]| {
+            fs::write(folder.path().join("a.img"), voxels).unwrap();
+            read_volume(&folder.path().join("a.hdr")).unwrap().fingerprint
+        };
+        assert_ne!(print([1, 0, 2, 0]), print([1, 0, 3, 0]));
+    }
+
+    #[test]
+    fn a_folder_and_a_missing_file_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = read_volume(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("is a folder"), "{error}");
+        let missing = read_volume(&folder.path().join("b.nii")).unwrap_err();
+        assert_eq!(missing.reason, Reason::Missing);
+    }
+}
