@@ -84,11 +84,6 @@ impl Anatomy {
         }
     }
 
-    /// Half the width of an edge between tissues, in mm.
-    pub(super) fn softness(&self) -> f32 {
-        self.softness
-    }
-
     /// Depth below the brain's surface in mm; not positive outside.
     pub(super) fn depth(&self, p: Point) -> f32 {
         let mut q: [f32; 3] = std::array::from_fn(|axis| p[axis] / self.semi_axes[axis]);

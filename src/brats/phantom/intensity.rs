@@ -88,8 +88,8 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    /// Sets the scanner up. Coarse voxels average over more tissue and are less noisy, but not by
-    /// the full volume ratio, or small grids would be too clean to learn from.
+    /// Sets the scanner up. The texture is a few voxels wide on any grid, and noise is the same: on
+    /// a coarse one a real scanner would average both away, and thresholds would have it easy.
     pub(super) fn draw(draws: Draws, solid_core: bool, frame: &Frame) -> Self {
         let mut contrast = draws.stream(Stream::Contrast);
         let mut bias = draws.stream(Stream::Bias);

@@ -1,0 +1,155 @@
+//! Phantoms on disk: a folder in the BraTS 2020 layout, one sub-folder a case, that can be continued
+//! after an interruption and never mixes two cohorts.
+//!
+//! A case is written into a hidden folder beside its place and renamed when it is whole, so a case
+//! folder that exists is complete. `phantom.json` in the root says what the cohort is made from. One
+//! process at a time; within it, cases may be written by several threads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{GENERATOR, Phantom, PhantomConfig, case_id, generate};
+use crate::base::error::{CaseError, Reason};
+use crate::brats::write::{write_intensities, write_labels};
+use crate::volume::case::CaseId;
+use crate::volume::modality::Modality;
+use crate::volume::region::LabelScheme;
+
+/// The file in a cohort's root that says what it is made from.
+pub const MANIFEST: &str = "phantom.json";
+
+/// Content of [`MANIFEST`].
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Manifest {
+    generator: u32,
+    config: PhantomConfig,
+}
+
+/// Writes cases `0..cases` into `folder`, skipping those that are there; calls `progress` with the
+/// number of cases done after each.
+///
+/// # Errors
+/// If the grid is out of range, the folder holds another cohort, or the disk refuses.
+pub fn write_cohort(
+    folder: &Path,
+    config: &PhantomConfig,
+    cases: u64,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Vec<CaseId>, CaseError> {
+    claim(folder, config)?;
+    let mut ids = Vec::new();
+    for index in 0..cases {
+        ids.push(write_case(folder, config, index)?);
+        progress(index + 1);
+    }
+    Ok(ids)
+}
+
+/// Writes case `index` into `folder` unless it is there: four images and the segmentation, labels
+/// 1, 2 and 4, as `BraTS20_Training_001/BraTS20_Training_001_flair.nii.gz` and so on. Claims the
+/// folder for `config` if nobody has.
+///
+/// # Errors
+/// As [`write_cohort`].
+pub fn write_case(folder: &Path, config: &PhantomConfig, index: u64) -> Result<CaseId, CaseError> {
+    claim(folder, config)?;
+    let id = case_id(index);
+    let place = folder.join(id.as_str());
+    if is_complete(&place, &id) {
+        return Ok(id);
+    }
+    let partial = folder.join(format!(".{id}.partial"));
+    remove_if_there(&partial)?;
+    fs::create_dir(&partial).map_err(|error| CaseError::io(&partial, &error))?;
+    write_files(&partial, &generate(config, index))?;
+    remove_if_there(&place)?;
+    fs::rename(&partial, &place).map_err(|error| CaseError::io(&place, &error))?;
+    Ok(id)
+}
+
+/// Makes `folder` the home of this cohort, or checks that it is.
+fn claim(folder: &Path, config: &PhantomConfig) -> Result<(), CaseError> {
+    config.check()?;
+    let manifest = folder.join(MANIFEST);
+    let wanted = Manifest { generator: GENERATOR, config: config.clone() };
+    if manifest.exists() {
+        return check_manifest(&manifest, &wanted);
+    }
+    fs::create_dir_all(folder).map_err(|error| CaseError::io(folder, &error))?;
+    // The second look: another thread may have claimed the folder and written a case meanwhile.
+    if let Some(case) = first_case(folder)?
+        && !manifest.exists()
+    {
+        let problem = format!("holds `{case}` but no {MANIFEST}, so its cases are no phantoms");
+        let remedy = "choose another folder";
+        return Err(CaseError::new(Reason::Geometry, folder.display(), problem, remedy));
+    }
+    let text = serde_json::to_string_pretty(&wanted).expect("a manifest is plain JSON");
+    // Threads of one cohort write the same text; each renames its own whole file into place.
+    let thread = format!("{:?}", std::thread::current().id());
+    let draft = folder.join(format!(".{MANIFEST}.{}", thread.replace(['(', ')'], "-")));
+    fs::write(&draft, text + "\n").map_err(|error| CaseError::io(&draft, &error))?;
+    fs::rename(&draft, &manifest).map_err(|error| CaseError::io(&manifest, &error))
+}
+
+fn check_manifest(path: &Path, wanted: &Manifest) -> Result<(), CaseError> {
+    let text = fs::read_to_string(path).map_err(|error| CaseError::io(path, &error))?;
+    let found: Manifest = serde_json::from_str(&text).map_err(|error| {
+        let remedy = "delete the folder or choose another";
+        CaseError::new(Reason::Format, path.display(), error.to_string(), remedy)
+    })?;
+    if found == *wanted {
+        return Ok(());
+    }
+    let describe = |manifest: &Manifest| {
+        let PhantomConfig { dims, seed } = manifest.config;
+        format!("shape {dims}, seed {seed}, generator {}", manifest.generator)
+    };
+    let problem = format!("holds {}, asked for {}", describe(&found), describe(wanted));
+    let remedy = "choose another folder or delete this one";
+    Err(CaseError::new(Reason::Geometry, path.display(), problem, remedy))
+}
+
+/// A case in the folder, if there is one. Cases without a manifest are somebody's data.
+fn first_case(folder: &Path) -> Result<Option<String>, CaseError> {
+    let entries = fs::read_dir(folder).map_err(|error| CaseError::io(folder, &error))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| CaseError::io(folder, &error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("BraTS") {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+fn write_files(folder: &Path, phantom: &Phantom) -> Result<(), CaseError> {
+    let Phantom { id, source, images, labels } = phantom;
+    for modality in Modality::ALL {
+        let path = folder.join(file_name(id, modality.name()));
+        write_intensities(&path, &images[modality.index()], source)?;
+    }
+    let values: Vec<u8> =
+        labels.iter().map(|canonical| LabelScheme::Brats2018.to_file(*canonical)).collect();
+    write_labels(&folder.join(file_name(id, "seg")), &values, source)
+}
+
+fn is_complete(place: &Path, id: &CaseId) -> bool {
+    let suffixes = Modality::ALL.map(Modality::name).into_iter().chain(["seg"]);
+    suffixes.map(|suffix| place.join(file_name(id, suffix))).all(|path| path.is_file())
+}
+
+fn file_name(id: &CaseId, suffix: &str) -> PathBuf {
+    PathBuf::from(format!("{id}_{suffix}.nii.gz"))
+}
+
+fn remove_if_there(folder: &Path) -> Result<(), CaseError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(CaseError::io(folder, &error))
+        }
+        _ => Ok(()),
+    }
+}
