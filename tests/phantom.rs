@@ -2,7 +2,7 @@
 //! that a threshold does not solve.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gliaflow::brats::phantom::cohort::{MANIFEST, write_case, write_cohort};
 use gliaflow::brats::phantom::{PhantomConfig, generate};
@@ -17,19 +17,20 @@ const TINY: PhantomConfig = PhantomConfig { dims: Dims([24, 28, 32]), seed: 5 };
 /// Names below a folder, sorted, two levels deep.
 fn names(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
-        found.push(name(&path));
-        if path.is_dir() {
-            let inner = fs::read_dir(&path).unwrap();
-            found.extend(
-                inner.map(|file| format!("{}/{}", name(&path), name(&file.unwrap().path()))),
-            );
+    for path in entries(folder) {
+        let below = if path.is_dir() { entries(&path) } else { Vec::new() };
+        for path in below.iter().chain([&path]) {
+            let name = path.strip_prefix(folder).expect("it was listed there");
+            found.push(name.display().to_string());
         }
     }
     found.sort();
     found
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let listed = fs::read_dir(folder).expect("the folder is there");
+    listed.map(|entry| entry.expect("readable").path()).collect()
 }
 
 fn write(folder: &Path, config: &PhantomConfig, cases: u64) -> Result<u64, String> {
