@@ -2,3 +2,6 @@
 #![allow(missing_docs)]
 
 mod architecture;
+mod case_format;
+mod case_store;
+mod oracle_zscore;
