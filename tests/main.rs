@@ -3,3 +3,6 @@
 
 mod architecture;
 mod phantom;
+mod case_format;
+mod case_store;
+mod oracle_zscore;

@@ -1,1 +1,21 @@
 //! Floor 2: immutable, memory-mapped case files.
+//!
+//! [`contents::prepare`] turns a decoded case into what a file holds, [`store::CaseStore`] publishes
+//! and finds files, [`map::MappedCase`] reads one. The bytes are specified in `cache/README.md`.
+//! Nothing here decodes NIfTI, draws patches or prints.
+
+mod compose;
+pub mod contents;
+pub mod encode;
+pub mod error;
+pub mod foreground;
+pub mod format;
+pub mod map;
+mod parse;
+pub mod preprocess;
+pub mod quarantine;
+pub mod source;
+pub mod statistics;
+pub mod store;
+pub mod upkeep;
+mod writer;

@@ -1,0 +1,165 @@
+//! Contents to bytes: the first page and the sections, in the order in which they lie in the file.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use zerocopy::little_endian::{F64, I64, U32, U64};
+use zerocopy::{FromZeros, IntoBytes};
+
+use crate::base::error::{CaseError, Reason};
+use crate::cache::contents::CaseContents;
+use crate::cache::format::{
+    FirstPage, ForegroundHead, ForegroundRecord, Kind, LABELLED, MAGIC, PAGE, SectionRecord,
+    SourceHead, SourceRecord, StatsRecord, StatsSection, VERSION, flaw_of_id, paged,
+};
+use crate::volume::modality::Modality;
+
+/// Large sections are borrowed from the contents: a case is never copied to be written.
+type Sections<'a> = Vec<(Kind, Cow<'a, [u8]>)>;
+
+/// A whole case file, not yet written.
+pub(super) struct Composed<'a> {
+    first: FirstPage,
+    sections: Sections<'a>,
+}
+
+/// Lays out `contents`.
+///
+/// # Errors
+/// When the id cannot name a file, or a number does not fit its field.
+pub(super) fn compose(contents: &CaseContents) -> Result<Composed<'_>, CaseError> {
+    let flaw = |field: &str, problem: String| {
+        let remedy = "rename the case's folder or convert its files again";
+        CaseError::new(Reason::Format, field, problem, remedy).of_case(&contents.id)
+    };
+    if let Some(problem) = flaw_of_id(contents.id.as_str()) {
+        return Err(flaw("case id", problem));
+    }
+    let sections = sections(contents).map_err(|problem| flaw("source files", problem))?;
+    let mut first = first_page(contents).map_err(|problem| flaw("grid", problem))?;
+    let mut end = PAGE;
+    for ((kind, bytes), record) in sections.iter().zip(&mut first.sections) {
+        *record = SectionRecord {
+            kind: U32::new(kind.code()),
+            checksum: U32::new(crc32c::crc32c(bytes)),
+            offset: U64::new(end as u64),
+            length: U64::new(bytes.len() as u64),
+            reserved: [0; 8],
+        };
+        end += paged(bytes.len());
+    }
+    first.section_count = U32::new(sections.len() as u32);
+    first.file_bytes = U64::new(end as u64);
+    first.checksum = U32::new(first.computed_checksum());
+    Ok(Composed { first, sections })
+}
+
+impl Composed<'_> {
+    /// Writes the file from its first byte to its last.
+    pub(super) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(self.first.as_bytes())?;
+        for (_, bytes) in &self.sections {
+            out.write_all(bytes)?;
+            out.write_all(&[0; PAGE][..paged(bytes.len()) - bytes.len()])?;
+        }
+        Ok(())
+    }
+}
+
+fn sections(contents: &CaseContents) -> Result<Sections<'_>, String> {
+    let mut sections = vec![(Kind::Image, Cow::Borrowed(contents.images.as_slice().as_bytes()))];
+    if let Some(labels) = &contents.labels {
+        sections.push((Kind::Label, Cow::Borrowed(labels)));
+    }
+    sections.push((Kind::Stats, Cow::Owned(stats(contents))));
+    sections.push((Kind::Foreground, Cow::Owned(foreground(contents))));
+    if !contents.files.is_empty() {
+        sections.push((Kind::Source, Cow::Owned(files(contents)?)));
+    }
+    Ok(sections)
+}
+
+fn first_page(contents: &CaseContents) -> Result<FirstPage, String> {
+    let mut first = FirstPage::new_zeroed();
+    first.magic = MAGIC;
+    first.version = U32::new(VERSION);
+    first.header_bytes = U32::new(PAGE as u32);
+    first.flags = U32::new(if contents.labels.is_some() { LABELLED } else { 0 });
+    first.brain_start = narrow(contents.brain.start)?;
+    first.brain_dims = narrow(contents.brain.dims.0)?;
+    first.source_dims = narrow(contents.source.dims.0)?;
+    first.axes = contents.source.axes;
+    first.flipped = contents.source.flipped.map(u8::from);
+    first.scheme = contents.scheme.code();
+    for (entry, value) in first.affine.iter_mut().zip(contents.source.affine.0.as_flattened()) {
+        *entry = F64::new(*value);
+    }
+    first.fingerprint = contents.fingerprint.0;
+    first.preprocess = contents.preprocess.0;
+    let name = contents.id.as_str().as_bytes();
+    first.id_bytes = name.len() as u8;
+    first.id[..name.len()].copy_from_slice(name);
+    Ok(first)
+}
+
+fn narrow(extent: [usize; 3]) -> Result<[U32; 3], String> {
+    let mut narrowed = [U32::ZERO; 3];
+    for (place, value) in narrowed.iter_mut().zip(extent) {
+        *place = U32::new(u32::try_from(value).map_err(|_| format!("{value} does not fit u32"))?);
+    }
+    Ok(narrowed)
+}
+
+fn stats(contents: &CaseContents) -> Vec<u8> {
+    let section: StatsSection = Modality::ALL.map(|modality| {
+        let (scale, stats) =
+            (&contents.scales[modality.index()], &contents.stats[modality.index()]);
+        StatsRecord {
+            slope: F64::new(scale.slope),
+            inter: F64::new(scale.inter),
+            max_error: F64::new(scale.max_error),
+            count: U64::new(stats.count),
+            mean: F64::new(stats.mean),
+            sd: F64::new(stats.sd),
+            min: F64::new(stats.min),
+            max: F64::new(stats.max),
+            percentiles: stats.percentiles.map(F64::new),
+        }
+    });
+    section.as_bytes().to_vec()
+}
+
+fn foreground(contents: &CaseContents) -> Vec<u8> {
+    let head: ForegroundHead = std::array::from_fn(|region| {
+        let region = &contents.foreground[region];
+        ForegroundRecord {
+            count: U64::new(region.count),
+            stored: U32::new(region.voxels.len() as u32),
+            reserved: [0; 4],
+        }
+    });
+    let mut bytes = head.as_bytes().to_vec();
+    for region in &contents.foreground {
+        bytes.extend_from_slice(region.voxels.as_bytes());
+    }
+    bytes
+}
+
+fn files(contents: &CaseContents) -> Result<Vec<u8>, String> {
+    let fits = |value: usize| u32::try_from(value).map_err(|_| format!("{value} is too many"));
+    let head = SourceHead { count: U32::new(fits(contents.files.len())?), reserved: [0; 4] };
+    let mut bytes = head.as_bytes().to_vec();
+    for file in &contents.files {
+        let record = SourceRecord {
+            bytes: U64::new(file.bytes),
+            modified_ns: I64::new(file.modified_ns),
+            name_bytes: U32::new(fits(file.name.len())?),
+            reserved: [0; 4],
+        };
+        bytes.extend_from_slice(record.as_bytes());
+    }
+    for file in &contents.files {
+        bytes.extend_from_slice(file.name.as_bytes());
+    }
+    Ok(bytes)
+}

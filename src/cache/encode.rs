@@ -1,0 +1,184 @@
+//! Intensities to i16, and back by one multiply-add.
+//!
+//! Raw 0 is exactly the background: the value 0, NaN or infinite. Every other raw value is tissue
+//! and decodes to `slope * raw + inter`, as in NIfTI.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::volume::voxels::Voxels;
+
+/// How the raw values of one modality decode.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Scale {
+    /// Intensity per raw step; 0 when all tissue has one value.
+    pub slope: f64,
+    /// Added after the slope.
+    pub inter: f64,
+    /// Largest absolute difference between a source value and what it decodes to; 0 is lossless.
+    pub max_error: f64,
+}
+
+impl Scale {
+    /// Raw values are the intensities.
+    pub const LOSSLESS: Self = Self { slope: 1.0, inter: 0.0, max_error: 0.0 };
+
+    /// The intensity of a raw value.
+    pub fn decode(&self, raw: i16) -> f64 {
+        if raw == 0 { 0.0 } else { self.of_tissue(f64::from(raw)) }
+    }
+
+    /// The intensity at a raw value of tissue, which may lie between two of them.
+    pub(super) fn of_tissue(&self, raw: f64) -> f64 {
+        self.slope * raw + self.inter
+    }
+}
+
+/// Encodes one volume. Integers in the range of i16 are kept; other values are spread over all of
+/// i16 between the lowest and the highest tissue value.
+///
+/// # Errors
+/// When the values span more than f64 can hold; the text says which span.
+pub fn encode(voxels: &Voxels) -> Result<(Cow<'_, [i16]>, Scale), String> {
+    match voxels {
+        Voxels::I16(values) => Ok((Cow::Borrowed(values), Scale::LOSSLESS)),
+        Voxels::F32(values) => encode_reals(values),
+        Voxels::F64(values) => encode_reals(values),
+    }
+}
+
+fn is_tissue(value: f64) -> bool {
+    value != 0.0 && value.is_finite()
+}
+
+fn encode_reals<'a, T: Copy + Into<f64>>(values: &[T]) -> Result<(Cow<'a, [i16]>, Scale), String> {
+    let (mut low, mut high, mut keepable) = (f64::INFINITY, f64::NEG_INFINITY, true);
+    for value in values.iter().map(|&value| value.into()).filter(|&value| is_tissue(value)) {
+        low = low.min(value);
+        high = high.max(value);
+        keepable &= f64::from(value as i16) == value;
+    }
+    if keepable {
+        let keep = |value: f64| if is_tissue(value) { value as i16 } else { 0 };
+        let raw = values.iter().map(|&value| keep(value.into())).collect();
+        return Ok((Cow::Owned(raw), Scale::LOSSLESS));
+    }
+    let mut scale = spread(low, high);
+    let mut raw = Vec::with_capacity(values.len());
+    for value in values.iter().map(|&value| value.into()) {
+        let code = if is_tissue(value) { quantise(value, &scale) } else { 0 };
+        if code != 0 {
+            scale.max_error = scale.max_error.max((scale.decode(code) - value).abs());
+        }
+        raw.push(code);
+    }
+    if !scale.max_error.is_finite() {
+        return Err(format!("intensities from {low:e} to {high:e} span more than f64 can hold"));
+    }
+    Ok((Cow::Owned(raw), scale))
+}
+
+/// The scale whose codes -32768 and 32767 are `low` and `high`.
+fn spread(low: f64, high: f64) -> Scale {
+    // Halved first: the difference of two finite numbers may be infinite.
+    let (half, middle) = (high / 2.0 - low / 2.0, high / 2.0 + low / 2.0);
+    let slope = half / 32767.5;
+    if slope == 0.0 {
+        return Scale { slope, inter: low + half, max_error: 0.0 };
+    }
+    Scale { slope, inter: middle + slope / 2.0, max_error: 0.0 }
+}
+
+/// The nearest code that is not the background's.
+fn quantise(value: f64, scale: &Scale) -> i16 {
+    if scale.slope == 0.0 {
+        return 1;
+    }
+    let nearest = ((value - scale.inter) / scale.slope).round();
+    match nearest.clamp(f64::from(i16::MIN), f64::from(i16::MAX)) as i16 {
+        0 if value < scale.inter => -1,
+        0 => 1,
+        code => code,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encoded(voxels: &Voxels) -> (Vec<i16>, Scale) {
+        let (raw, scale) = encode(voxels).unwrap();
+        (raw.into_owned(), scale)
+    }
+
+    #[test]
+    fn integers_are_kept_to_both_ends_of_i16_in_any_float_type() {
+        let whole = [-32768i16, -1, 0, 1, 32767];
+        for voxels in [
+            Voxels::I16(whole.to_vec()),
+            Voxels::F32(whole.map(f32::from).to_vec()),
+            Voxels::F64(whole.map(f64::from).to_vec()),
+        ] {
+            assert_eq!(encoded(&voxels), (whole.to_vec(), Scale::LOSSLESS));
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_background_and_does_not_widen_the_range() {
+        let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 0.0, 0.25, 0.5];
+        let (raw, scale) = encoded(&Voxels::F32(odd.to_vec()));
+        assert_eq!(raw[..5], [0; 5]);
+        assert_eq!(raw[5..], [i16::MIN, i16::MAX]);
+        assert!((scale.slope - 0.25 / 65535.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn integers_beyond_i16_are_spread_and_the_ends_decode_exactly_enough() {
+        let (raw, scale) = encoded(&Voxels::F32(vec![1.0, 40000.0, 0.0]));
+        assert_eq!(raw, [i16::MIN, i16::MAX, 0]);
+        assert!((scale.decode(raw[1]) - 40000.0).abs() <= scale.max_error);
+        assert!(scale.max_error < 1e-9);
+    }
+
+    #[test]
+    fn one_value_throughout_decodes_to_itself() {
+        let (raw, scale) = encoded(&Voxels::F64(vec![0.3, 0.0, 0.3]));
+        assert_eq!(raw, [1, 0, 1]);
+        assert_eq!((scale.decode(1), scale.max_error), (0.3, 0.0));
+    }
+
+    #[test]
+    fn an_empty_volume_is_all_background() {
+        assert_eq!(encoded(&Voxels::F32(vec![0.0, f32::NAN])), (vec![0, 0], Scale::LOSSLESS));
+    }
+
+    #[test]
+    fn a_span_beyond_f64_is_refused() {
+        let error = encode(&Voxels::F64(vec![f64::MAX, f64::MIN])).unwrap_err();
+        assert!(error.contains("span"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn tissue_stays_tissue_and_no_value_is_off_by_more_than_recorded(
+            values in prop::collection::vec(
+                prop_oneof![Just(0.0f32), -3.0f32..4.0, -1e6f32..1e6, Just(f32::NAN)], 1..200),
+        ) {
+            let voxels = Voxels::F32(values.clone());
+            let (raw, scale) = encoded(&voxels);
+            let span = values.iter().filter(|v| v.is_finite() && **v != 0.0)
+                .fold((f64::MAX, f64::MIN), |(low, high), &v| (low.min(v.into()), high.max(v.into())));
+            prop_assert!(scale.max_error <= 1.000001 * (span.1 - span.0).max(0.0) / 65535.0);
+            for (place, &code) in raw.iter().enumerate() {
+                prop_assert_eq!(code != 0, voxels.is_tissue(place));
+                if code != 0 {
+                    let error = (scale.decode(code) - f64::from(values[place])).abs();
+                    prop_assert!(error <= scale.max_error);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Where each region is: a bounded index that places patches on tumour without a scan.
+
+use crate::base::fingerprint::Fingerprint;
+use crate::base::seed::{Domain, KeyedRng, SampleKey};
+use crate::volume::region::Region;
+
+/// One region's voxels, as kept in memory before a file is written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Foreground {
+    /// Voxels of the region in the case.
+    pub count: u64,
+    /// Places in the brain box, ascending: all of them, or an unbiased draw of as many as kept.
+    pub voxels: Vec<u32>,
+}
+
+/// One region's voxels, as mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ForegroundView<'a> {
+    /// Voxels of the region in the case.
+    pub count: u64,
+    /// Places in the brain box, ascending.
+    pub voxels: &'a [u32],
+}
+
+/// Indexes canonical `labels`, at most `cap` voxels a region.
+///
+/// The draw is keyed by the source's fingerprint: the same files give the same index in every run.
+///
+/// # Panics
+/// If there are more labels than u32 can number.
+pub fn index(labels: &[u8], source: Fingerprint, cap: u32) -> [Foreground; Region::COUNT] {
+    assert!(u32::try_from(labels.len()).is_ok(), "places are stored as u32");
+    let mut members: [Vec<u32>; Region::COUNT] = Default::default();
+    for (place, &label) in labels.iter().enumerate().filter(|(_, label)| **label != 0) {
+        for region in Region::ALL {
+            if region.contains(label) {
+                members[region.index()].push(place as u32);
+            }
+        }
+    }
+    let mut stream = 0;
+    members.map(|voxels| {
+        stream += 1;
+        drawn(voxels, cap as usize, KeyedRng::new(key(source), Domain::Foreground).stream(stream))
+    })
+}
+
+fn key(source: Fingerprint) -> SampleKey {
+    let bits = u128::from_le_bytes(source.0);
+    SampleKey { seed: bits as u64, epoch: (bits >> 64) as u64, index: 0 }
+}
+
+/// The first `cap` steps of a Fisher–Yates shuffle: every subset is equally likely.
+fn drawn(mut voxels: Vec<u32>, cap: usize, mut rng: KeyedRng) -> Foreground {
+    let count = voxels.len();
+    if count > cap {
+        for place in 0..cap {
+            let other = place + rng.below((count - place) as u64) as usize;
+            voxels.swap(place, other);
+        }
+        voxels.truncate(cap);
+        voxels.sort_unstable();
+        voxels.shrink_to_fit();
+    }
+    Foreground { count: count as u64, voxels }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::region::label;
+
+    const SOURCE: Fingerprint = Fingerprint([3; 16]);
+
+    #[test]
+    fn regions_nest_and_small_ones_are_kept_whole() {
+        let labels = [label::ED, 0, label::ET, label::NCR, label::RC, label::ET];
+        let [et, tc, wt] = index(&labels, SOURCE, 10);
+        assert_eq!((et.count, et.voxels), (2, vec![2, 5]));
+        assert_eq!((tc.count, tc.voxels), (3, vec![2, 3, 5]));
+        assert_eq!((wt.count, wt.voxels), (4, vec![0, 2, 3, 5]));
+    }
+
+    #[test]
+    fn a_large_region_is_capped_ascending_distinct_and_keyed_by_the_source() {
+        let labels = vec![label::ET; 1000];
+        let [et, tc, _] = index(&labels, SOURCE, 50);
+        assert_eq!((et.count, et.voxels.len()), (1000, 50));
+        assert!(et.voxels.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(index(&labels, SOURCE, 50)[0], et);
+        assert_ne!(index(&labels, Fingerprint([4; 16]), 50)[0], et);
+        assert_ne!(tc.voxels, et.voxels, "regions draw from streams of their own");
+    }
+
+    #[test]
+    fn every_voxel_is_drawn_equally_often() {
+        let labels = vec![label::ET; 20];
+        let mut times = [0u32; 20];
+        for source in 0..2000u128 {
+            for &place in &index(&labels, Fingerprint(source.to_le_bytes()), 5)[0].voxels {
+                times[place as usize] += 1;
+            }
+        }
+        // 500 expected, standard deviation 19.4.
+        assert!(times.iter().all(|&t| (420..580).contains(&t)), "{times:?}");
+    }
+}

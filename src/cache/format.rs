@@ -1,0 +1,210 @@
+//! The records of a case file, v1, byte for byte as `cache/README.md` specifies them.
+//!
+//! Little-endian, without padding or alignment of their own. This file says where things lie;
+//! `compose.rs` writes them and `parse.rs` doubts them.
+
+use zerocopy::little_endian::{F64, I64, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::cache::statistics::PERCENTILES;
+use crate::volume::modality::Modality;
+use crate::volume::region::Region;
+
+#[cfg(target_endian = "big")]
+compile_error!("case files are little-endian and read in place");
+
+/// Version of the format that is written.
+pub const VERSION: u32 = 1;
+
+/// Extension of a case file.
+pub const EXTENSION: &str = "case";
+
+/// Longest case id in bytes: with extension, process id and nonce it still fits a file name.
+pub const MAX_ID_BYTES: usize = 200;
+
+pub(super) const MAGIC: [u8; 8] = *b"GLIACASE";
+
+/// Sections begin on multiples of this, so a mapped section is aligned for any element type.
+pub(super) const PAGE: usize = 4096;
+
+pub(super) const MAX_SECTIONS: usize = 64;
+
+/// Flag of a case with labels.
+pub(super) const LABELLED: u32 = 1;
+
+/// What a section holds. Readers pass over kinds that they do not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Kind {
+    Image = 1,
+    Label = 2,
+    Stats = 3,
+    Foreground = 4,
+    Source = 5,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Image, Self::Label, Self::Stats, Self::Foreground, Self::Source];
+
+    pub(super) const fn code(self) -> u32 {
+        self as u32
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Image => "section IMAGE",
+            Self::Label => "section LABEL",
+            Self::Stats => "section STATS",
+            Self::Foreground => "section FOREGROUND",
+            Self::Source => "section SOURCE",
+        }
+    }
+
+    pub(super) fn from_code(code: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+}
+
+/// The first page: header, section table, and a checksum over both and all bytes between.
+#[derive(Clone, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct FirstPage {
+    pub magic: [u8; 8],
+    pub version: U32,
+    pub header_bytes: U32,
+    pub file_bytes: U64,
+    pub section_count: U32,
+    pub flags: U32,
+    pub brain_start: [U32; 3],
+    pub brain_dims: [U32; 3],
+    pub source_dims: [U32; 3],
+    pub axes: [u8; 3],
+    pub flipped: [u8; 3],
+    pub scheme: u8,
+    pub id_bytes: u8,
+    pub reserved_a: [u8; 4],
+    pub affine: [F64; 16],
+    pub fingerprint: [u8; 16],
+    pub preprocess: [u8; 16],
+    pub id: [u8; MAX_ID_BYTES],
+    pub reserved_b: [u8; 72],
+    pub sections: [SectionRecord; MAX_SECTIONS],
+    pub reserved_c: [u8; 1532],
+    pub checksum: U32,
+}
+
+const _: () = assert!(size_of::<FirstPage>() == PAGE);
+
+impl FirstPage {
+    /// CRC32C of everything in front of the checksum.
+    pub(super) fn computed_checksum(&self) -> u32 {
+        crc32c::crc32c(&self.as_bytes()[..PAGE - size_of::<U32>()])
+    }
+}
+
+/// One line of the section table.
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct SectionRecord {
+    pub kind: U32,
+    pub checksum: U32,
+    pub offset: U64,
+    pub length: U64,
+    pub reserved: [u8; 8],
+}
+
+/// `STATS`, one per modality: how raw values decode, and the statistics of the decoded tissue.
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct StatsRecord {
+    pub slope: F64,
+    pub inter: F64,
+    pub max_error: F64,
+    pub count: U64,
+    pub mean: F64,
+    pub sd: F64,
+    pub min: F64,
+    pub max: F64,
+    pub percentiles: [F64; PERCENTILES.len()],
+}
+
+pub(super) type StatsSection = [StatsRecord; Modality::COUNT];
+
+/// `FOREGROUND`, one per region; the voxels (u32) of all regions follow the last one.
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct ForegroundRecord {
+    pub count: U64,
+    pub stored: U32,
+    pub reserved: [u8; 4],
+}
+
+pub(super) type ForegroundHead = [ForegroundRecord; Region::COUNT];
+
+/// `SOURCE` begins with the number of files; the records follow, then the names without separators.
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct SourceHead {
+    pub count: U32,
+    pub reserved: [u8; 4],
+}
+
+/// One source file.
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct SourceRecord {
+    pub bytes: U64,
+    pub modified_ns: I64,
+    pub name_bytes: U32,
+    pub reserved: [u8; 4],
+}
+
+/// The next page boundary at or after `length`.
+pub(super) const fn paged(length: usize) -> usize {
+    length.next_multiple_of(PAGE)
+}
+
+/// What keeps `id` from naming a file, if anything does.
+pub(super) fn flaw_of_id(id: &str) -> Option<String> {
+    let bytes = id.len();
+    if bytes == 0 || bytes > MAX_ID_BYTES {
+        return Some(format!("has {bytes} bytes, a file holds 1 to {MAX_ID_BYTES}"));
+    }
+    if id.starts_with('.') || id.contains(|c: char| c.is_control() || c == '/' || c == '\\') {
+        return Some(format!("{id:?} cannot be a file name"));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_lie_where_the_specification_says() {
+        use std::mem::offset_of;
+        assert_eq!(offset_of!(FirstPage, file_bytes), 16);
+        assert_eq!(offset_of!(FirstPage, brain_start), 32);
+        assert_eq!(offset_of!(FirstPage, axes), 68);
+        assert_eq!(offset_of!(FirstPage, affine), 80);
+        assert_eq!(offset_of!(FirstPage, fingerprint), 208);
+        assert_eq!(offset_of!(FirstPage, id), 240);
+        assert_eq!(offset_of!(FirstPage, sections), 512);
+        assert_eq!(offset_of!(FirstPage, checksum), 4092);
+        assert_eq!(size_of::<SectionRecord>(), 32);
+        assert_eq!(size_of::<StatsRecord>(), 120);
+        assert_eq!(size_of::<ForegroundRecord>(), 16);
+        assert_eq!(size_of::<SourceRecord>(), 24);
+    }
+
+    #[test]
+    fn ids_that_would_leave_the_folder_are_refused() {
+        for id in ["", ".", "..", ".hidden", "a/b", "a\\b", "a\0b", "a\nb", &"x".repeat(201)] {
+            assert!(flaw_of_id(id).is_some(), "{id:?}");
+        }
+        for id in ["BraTS-GLI-00000-000", "Fall 7 ä", &"x".repeat(200)] {
+            assert_eq!(flaw_of_id(id), None, "{id:?}");
+        }
+    }
+}

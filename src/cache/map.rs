@@ -1,0 +1,201 @@
+//! One case file, mapped read-only. The only unsafe code of the crate.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use memmap2::Mmap;
+use serde::{Deserialize, Serialize};
+use zerocopy::FromBytes;
+
+use crate::base::error::CaseError;
+use crate::base::fingerprint::Fingerprint;
+use crate::cache::contents::RawVoxel;
+use crate::cache::encode::Scale;
+use crate::cache::foreground::ForegroundView;
+use crate::cache::format::{PAGE, paged};
+use crate::cache::parse::{Flaw, Index, parse};
+use crate::cache::source::{Expected, SourceFile};
+use crate::cache::statistics::Stats;
+use crate::volume::case::{CaseId, SourceGrid};
+use crate::volume::grid::Box3;
+use crate::volume::modality::Modality;
+use crate::volume::region::{LabelScheme, Region};
+
+/// How much of a file is checked, and when. The first page, the statistics, the foreground index
+/// and the source files (some 60 kB) are always checked on opening; voxels and labels differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// Voxels and labels are not checked.
+    Header,
+    /// Voxels and labels are checked by the first [`MappedCase::touch`].
+    #[default]
+    Touch,
+    /// Everything is checked on opening, to the last byte of padding.
+    Full,
+}
+
+/// A case file, open for as long as this lives.
+///
+/// Accessors cost a slice; the voxels are read from disk as they are looked at.
+#[derive(Debug)]
+pub struct MappedCase {
+    path: PathBuf,
+    map: Mmap,
+    index: Index,
+    verify: Verify,
+    touched: OnceLock<Result<(), CaseError>>,
+}
+
+impl MappedCase {
+    /// Maps a file and checks it as far as `verify` says.
+    ///
+    /// # Errors
+    /// When the file is missing or unreadable, or its bytes are not those of a case file.
+    pub fn open(path: &Path, verify: Verify) -> Result<Self, CaseError> {
+        let map = map(path).map_err(|error| CaseError::io(path, &error))?;
+        let index = parse(&map).map_err(|flaw| flaw.at(path))?;
+        if verify == Verify::Full {
+            check_all(&map, &index).map_err(|flaw| flaw.at(path))?;
+        }
+        Ok(Self { path: path.to_owned(), map, index, verify, touched: OnceLock::new() })
+    }
+
+    /// Checks voxels and labels where [`Verify::Touch`] asks for it. Call it before reading them:
+    /// the first call reads them all, a later one costs an atomic load.
+    ///
+    /// # Errors
+    /// When a checksum disagrees; the same at every call.
+    pub fn touch(&self) -> Result<(), CaseError> {
+        if self.verify != Verify::Touch {
+            return Ok(());
+        }
+        let check = || check_sections(&self.map, &self.index).map_err(|flaw| flaw.at(&self.path));
+        self.touched.get_or_init(check).clone()
+    }
+
+    /// Whether [`Self::touch`] has found damage.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.touched.get().is_some_and(Result::is_err)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The case's name.
+    pub const fn id(&self) -> &CaseId {
+        &self.index.id
+    }
+
+    /// The grid it came in.
+    pub const fn source(&self) -> &SourceGrid {
+        &self.index.source
+    }
+
+    /// The stored box, in the canonical grid.
+    pub const fn brain(&self) -> Box3 {
+        self.index.brain
+    }
+
+    /// What the source's label values meant.
+    pub const fn scheme(&self) -> LabelScheme {
+        self.index.scheme
+    }
+
+    /// Of the source's compressed bytes.
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.index.fingerprint
+    }
+
+    /// Of the way it was prepared.
+    pub const fn preprocess(&self) -> Fingerprint {
+        self.index.preprocess
+    }
+
+    /// Length of the file: address space, and page cache once read.
+    pub fn bytes(&self) -> u64 {
+        self.map.len() as u64
+    }
+
+    /// The source files as they were; empty when not recorded.
+    pub fn files(&self) -> &[SourceFile] {
+        &self.index.files
+    }
+
+    /// Whether the case was built from what is expected.
+    pub fn is_from(&self, expected: Expected<'_>) -> bool {
+        match expected {
+            Expected::Anything => true,
+            Expected::Fingerprint(fingerprint) => self.fingerprint() == fingerprint,
+            Expected::Files(files) => self.files() == files,
+        }
+    }
+
+    /// Raw voxels `[d, h, w]` of the box, modalities interleaved.
+    pub fn images(&self) -> &[RawVoxel] {
+        <[RawVoxel]>::ref_from_bytes(&self.map[self.index.images.clone()])
+            .expect("whole voxels on a page boundary, checked by parse")
+    }
+
+    /// Canonical labels `[d, h, w]` of the box.
+    pub fn labels(&self) -> Option<&[u8]> {
+        self.index.labels.clone().map(|range| &self.map[range])
+    }
+
+    /// How raw values of a modality decode.
+    pub const fn scale(&self, modality: Modality) -> &Scale {
+        &self.index.scales[modality.index()]
+    }
+
+    /// Statistics of a modality over its tissue.
+    pub const fn stats(&self, modality: Modality) -> &Stats {
+        &self.index.stats[modality.index()]
+    }
+
+    /// Where a region is; empty for unlabelled cases.
+    pub fn foreground(&self, region: Region) -> ForegroundView<'_> {
+        let (count, range) = &self.index.foreground[region.index()];
+        let voxels = <[u32]>::ref_from_bytes(&self.map[range.clone()])
+            .expect("whole places behind a head of 48 bytes on a page boundary, checked by parse");
+        ForegroundView { count: *count, voxels }
+    }
+}
+
+#[allow(unsafe_code)]
+fn map(path: &Path) -> std::io::Result<Mmap> {
+    let file = File::open(path)?;
+    // SAFETY: mapped bytes must not change while they are borrowed. A published case file is never
+    // opened for writing again: `writer` writes under another name in `tmp/`, syncs, and renames;
+    // a newer build replaces the directory entry and leaves the old file, which this mapping keeps
+    // alive, as it was. `gc` unlinks and never truncates. A process outside gliaflow that writes
+    // into the cache breaks this rule, as `cache/README.md` says.
+    unsafe { Mmap::map(&file) }
+}
+
+fn check_sections(file: &[u8], index: &Index) -> Result<(), Flaw> {
+    index.sections.iter().try_for_each(|section| section.verify(file))
+}
+
+fn check_all(file: &[u8], index: &Index) -> Result<(), Flaw> {
+    check_sections(file, index)?;
+    let mut end = PAGE;
+    for section in &index.sections {
+        check_zero(&file[end..section.range.start])?;
+        end = section.range.end;
+    }
+    check_zero(&file[end..])?;
+    if file.len() != paged(end) {
+        return Err(Flaw::format("length", "the file does not end with its last section's page"));
+    }
+    Ok(())
+}
+
+fn check_zero(padding: &[u8]) -> Result<(), Flaw> {
+    if padding.iter().all(|byte| *byte == 0) {
+        return Ok(());
+    }
+    Err(Flaw::format("padding", "holds bytes that are not 0"))
+}

@@ -1,0 +1,336 @@
+//! Bytes to a trusted index. Nothing of a file is believed: after [`parse`] every range lies inside
+//! the file, on its alignment, and means what its section says.
+
+use std::ops::Range;
+use std::path::Path;
+
+use zerocopy::FromBytes;
+use zerocopy::little_endian::{F64, U32, U64};
+
+use crate::base::error::{CaseError, Reason};
+use crate::base::fingerprint::Fingerprint;
+use crate::cache::encode::Scale;
+use crate::cache::format::{
+    FirstPage, ForegroundHead, Kind, LABELLED, MAGIC, MAX_SECTIONS, PAGE, SourceHead, SourceRecord,
+    StatsRecord, StatsSection, VERSION, flaw_of_id, paged,
+};
+use crate::cache::source::SourceFile;
+use crate::cache::statistics::Stats;
+use crate::volume::case::{CaseId, SourceGrid};
+use crate::volume::grid::{Affine, Box3, Dims};
+use crate::volume::modality::Modality;
+use crate::volume::region::{LabelScheme, Region};
+
+/// What is wrong with a file's bytes.
+#[derive(Debug)]
+pub(super) struct Flaw {
+    reason: Reason,
+    field: &'static str,
+    problem: String,
+}
+
+impl Flaw {
+    pub(super) fn format(field: &'static str, problem: impl Into<String>) -> Self {
+        Self { reason: Reason::Format, field, problem: problem.into() }
+    }
+
+    pub(super) fn checksum(field: &'static str, stored: u32, computed: u32) -> Self {
+        let problem = format!("crc32c is {computed:08x}, {stored:08x} was stored");
+        Self { reason: Reason::Checksum, field, problem }
+    }
+
+    /// The error that a caller sees.
+    pub(super) fn at(self, path: &Path) -> CaseError {
+        let subject = format!("{}: {}", path.display(), self.field);
+        let remedy =
+            "`gliaflow cache verify` lists such files, `gliaflow ingest` builds them again";
+        CaseError::new(self.reason, subject, self.problem, remedy)
+    }
+}
+
+/// One line of the section table, checked against the file's length.
+#[derive(Debug, Clone)]
+pub(super) struct Section {
+    /// `None` for a kind of a later writer.
+    pub kind: Option<Kind>,
+    pub range: Range<usize>,
+    pub checksum: u32,
+}
+
+impl Section {
+    /// Compares the stored checksum with the bytes.
+    pub(super) fn verify(&self, file: &[u8]) -> Result<(), Flaw> {
+        let computed = crc32c::crc32c(&file[self.range.clone()]);
+        if computed == self.checksum {
+            return Ok(());
+        }
+        Err(Flaw::checksum(self.kind.map_or("section", Kind::name), self.checksum, computed))
+    }
+}
+
+/// Where a file keeps what, and all that is small.
+#[derive(Debug)]
+pub(super) struct Index {
+    pub id: CaseId,
+    pub source: SourceGrid,
+    pub brain: Box3,
+    pub scheme: LabelScheme,
+    pub fingerprint: Fingerprint,
+    pub preprocess: Fingerprint,
+    pub scales: [Scale; Modality::COUNT],
+    pub stats: [Stats; Modality::COUNT],
+    /// Bytes of `[[i16; 4]]`.
+    pub images: Range<usize>,
+    /// Bytes of `[u8]`.
+    pub labels: Option<Range<usize>>,
+    /// Count, and bytes of `[u32]`, per region.
+    pub foreground: [(u64, Range<usize>); Region::COUNT],
+    pub files: Vec<SourceFile>,
+    pub sections: Vec<Section>,
+}
+
+/// Checks the first page and the small sections, and finds the large ones.
+pub(super) fn parse(file: &[u8]) -> Result<Index, Flaw> {
+    let first = first_page(file)?;
+    let sections = section_table(first, file.len())?;
+    let (source, brain) = grids(first)?;
+    let voxels = brain.dims.voxels();
+    let images = exactly(&sections, Kind::Image, voxels * size_of::<[i16; Modality::COUNT]>())?;
+    let labelled = first.flags.get() & LABELLED != 0;
+    let labels = match find(&sections, Kind::Label) {
+        Some(_) => Some(exactly(&sections, Kind::Label, voxels)?),
+        None => None,
+    };
+    if labelled != labels.is_some() {
+        return Err(Flaw::format("flags", "say the opposite of the section table about labels"));
+    }
+    let scheme = LabelScheme::from_code(first.scheme)
+        .ok_or_else(|| Flaw::format("label scheme", format!("code {} is unknown", first.scheme)))?;
+    let (scales, stats) = statistics(file, &sections)?;
+    Ok(Index {
+        id: case_id(first)?,
+        source,
+        brain,
+        scheme,
+        fingerprint: Fingerprint(first.fingerprint),
+        preprocess: Fingerprint(first.preprocess),
+        scales,
+        stats,
+        images,
+        labels,
+        foreground: foreground(file, &sections, voxels)?,
+        files: source_files(file, &sections)?,
+        sections,
+    })
+}
+
+fn first_page(file: &[u8]) -> Result<&FirstPage, Flaw> {
+    let Ok((first, _)) = FirstPage::ref_from_prefix(file) else {
+        return Err(Flaw::format("length", format!("{} bytes, a header has {PAGE}", file.len())));
+    };
+    if first.magic != MAGIC {
+        return Err(Flaw::format("magic", "not a case file"));
+    }
+    if first.version.get() != VERSION {
+        let problem = format!("{}, this gliaflow reads {VERSION}", first.version);
+        return Err(Flaw::format("version", problem));
+    }
+    let computed = first.computed_checksum();
+    if first.checksum.get() != computed {
+        return Err(Flaw::checksum("header", first.checksum.get(), computed));
+    }
+    if first.header_bytes.get() as usize != PAGE {
+        return Err(Flaw::format("header length", format!("{}, not {PAGE}", first.header_bytes)));
+    }
+    if first.file_bytes.get() != file.len() as u64 {
+        let problem = format!("{} bytes, the header says {}", file.len(), first.file_bytes);
+        return Err(Flaw::format("length", problem));
+    }
+    Ok(first)
+}
+
+fn section_table(first: &FirstPage, file_bytes: usize) -> Result<Vec<Section>, Flaw> {
+    let count = first.section_count.get() as usize;
+    if count > MAX_SECTIONS {
+        return Err(Flaw::format("section count", format!("{count}, at most {MAX_SECTIONS}")));
+    }
+    let mut sections: Vec<Section> = Vec::with_capacity(count);
+    let mut end = PAGE;
+    for record in &first.sections[..count] {
+        let problem = || format!("{} bytes at {} do not fit", record.length, record.offset);
+        let misplaced = || Flaw::format("section table", problem());
+        let (start, length) = (size(record.offset)?, size(record.length)?);
+        let stop = start.checked_add(length).ok_or_else(misplaced)?;
+        if start < end || !start.is_multiple_of(PAGE) || stop > file_bytes {
+            return Err(misplaced());
+        }
+        let kind = Kind::from_code(record.kind.get());
+        if kind.is_some() && sections.iter().any(|section| section.kind == kind) {
+            return Err(Flaw::format("section table", "two sections of one kind"));
+        }
+        sections.push(Section { kind, range: start..stop, checksum: record.checksum.get() });
+        end = paged(stop);
+    }
+    Ok(sections)
+}
+
+fn size(value: U64) -> Result<usize, Flaw> {
+    // Half the address space leaves room to add and to round up to a page.
+    let fits = usize::try_from(value.get()).ok().filter(|size| *size <= usize::MAX / 2);
+    fits.ok_or_else(|| Flaw::format("section table", format!("{value} is beyond this machine")))
+}
+
+fn find(sections: &[Section], kind: Kind) -> Option<&Section> {
+    sections.iter().find(|section| section.kind == Some(kind))
+}
+
+fn need(sections: &[Section], kind: Kind) -> Result<&Section, Flaw> {
+    find(sections, kind).ok_or_else(|| Flaw::format(kind.name(), "is absent"))
+}
+
+fn exactly(sections: &[Section], kind: Kind, bytes: usize) -> Result<Range<usize>, Flaw> {
+    let range = need(sections, kind)?.range.clone();
+    if range.len() != bytes {
+        let problem = format!("{} bytes, the brain box needs {bytes}", range.len());
+        return Err(Flaw::format(kind.name(), problem));
+    }
+    Ok(range)
+}
+
+fn case_id(first: &FirstPage) -> Result<CaseId, Flaw> {
+    let name = first.id.get(..usize::from(first.id_bytes)).unwrap_or_default();
+    let id = std::str::from_utf8(name).map_err(|_| Flaw::format("case id", "is not utf-8"))?;
+    match flaw_of_id(id) {
+        Some(problem) => Err(Flaw::format("case id", problem)),
+        None => Ok(CaseId::new(id)),
+    }
+}
+
+fn extent(field: &'static str, record: [U32; 3]) -> Result<Dims, Flaw> {
+    let dims = record.map(|length| length.get() as usize);
+    let voxels = dims.iter().try_fold(1usize, |product, length| product.checked_mul(*length));
+    // Voxels are numbered in u32; eight bytes for each cannot overflow either.
+    match voxels.and_then(|voxels| u32::try_from(voxels).ok()) {
+        Some(voxels) if voxels > 0 => Ok(Dims(dims)),
+        _ => Err(Flaw::format(field, format!("{dims:?} is no extent"))),
+    }
+}
+
+fn grids(first: &FirstPage) -> Result<(SourceGrid, Box3), Flaw> {
+    let mut sorted = first.axes;
+    sorted.sort_unstable();
+    if sorted != [0, 1, 2] || first.flipped.iter().any(|flag| *flag > 1) {
+        let problem = format!("axes {:?}, flipped {:?}", first.axes, first.flipped);
+        return Err(Flaw::format("orientation", problem));
+    }
+    let affine: [[f64; 4]; 4] = std::array::from_fn(|row| {
+        std::array::from_fn(|column| first.affine[row * 4 + column].get())
+    });
+    if !affine.as_flattened().iter().all(|entry| entry.is_finite()) {
+        return Err(Flaw::format("affine", "is not finite"));
+    }
+    let source = SourceGrid {
+        dims: extent("source dims", first.source_dims)?,
+        affine: Affine(affine),
+        axes: first.axes,
+        flipped: first.flipped.map(|flag| flag == 1),
+    };
+    let dims = extent("brain dims", first.brain_dims)?;
+    let start = first.brain_start.map(|corner| corner.get() as usize);
+    let grid = source.canonical_dims().0;
+    if (0..3).any(|axis| start[axis] + dims.0[axis] > grid[axis]) {
+        let problem = format!("{:?} at {start:?} is not inside the grid {grid:?}", dims.0);
+        return Err(Flaw::format("brain box", problem));
+    }
+    Ok((source, Box3 { start, dims }))
+}
+
+type Statistics = ([Scale; Modality::COUNT], [Stats; Modality::COUNT]);
+
+fn statistics(file: &[u8], sections: &[Section]) -> Result<Statistics, Flaw> {
+    let section = need(sections, Kind::Stats)?;
+    section.verify(file)?;
+    let Ok(records) = StatsSection::ref_from_bytes(&file[section.range.clone()]) else {
+        let problem = format!("{} bytes, not {}", section.range.len(), size_of::<StatsSection>());
+        return Err(Flaw::format(Kind::Stats.name(), problem));
+    };
+    let reals = |record: &StatsRecord| {
+        let named = [record.slope, record.inter, record.max_error, record.mean, record.sd];
+        named.into_iter().chain([record.min, record.max]).chain(record.percentiles)
+    };
+    if !records.iter().flat_map(reals).map(F64::get).all(f64::is_finite) {
+        return Err(Flaw::format(Kind::Stats.name(), "holds a value that is not finite"));
+    }
+    let scales = records.each_ref().map(|record| Scale {
+        slope: record.slope.get(),
+        inter: record.inter.get(),
+        max_error: record.max_error.get(),
+    });
+    let stats = records.each_ref().map(|record| Stats {
+        count: record.count.get(),
+        mean: record.mean.get(),
+        sd: record.sd.get(),
+        min: record.min.get(),
+        max: record.max.get(),
+        percentiles: record.percentiles.map(F64::get),
+    });
+    Ok((scales, stats))
+}
+
+fn foreground(
+    file: &[u8],
+    sections: &[Section],
+    voxels: usize,
+) -> Result<[(u64, Range<usize>); Region::COUNT], Flaw> {
+    let flaw = |problem: &str| Flaw::format(Kind::Foreground.name(), problem);
+    let section = need(sections, Kind::Foreground)?;
+    section.verify(file)?;
+    let bytes = &file[section.range.clone()];
+    let Ok((head, places)) = ForegroundHead::ref_from_prefix(bytes) else {
+        return Err(flaw("is shorter than its head"));
+    };
+    let Ok(places) = <[U32]>::ref_from_bytes(places) else {
+        return Err(flaw("does not end on a whole place"));
+    };
+    let mut rest = places;
+    let mut start = section.range.start + size_of::<ForegroundHead>();
+    let mut regions = [(); Region::COUNT].map(|()| (0, 0..0));
+    for (region, record) in regions.iter_mut().zip(head) {
+        let Some((own, others)) = rest.split_at_checked(record.stored.get() as usize) else {
+            return Err(flaw("is shorter than its regions"));
+        };
+        let ascending = own.windows(2).all(|pair| pair[0].get() < pair[1].get());
+        let inside = own.last().is_none_or(|place| (place.get() as usize) < voxels);
+        if !ascending || !inside || record.count.get() < own.len() as u64 {
+            return Err(flaw("places are not ascending, not in the box, or more than counted"));
+        }
+        *region = (record.count.get(), start..start + size_of_val(own));
+        start += size_of_val(own);
+        rest = others;
+    }
+    if rest.is_empty() { Ok(regions) } else { Err(flaw("is longer than its regions")) }
+}
+
+fn source_files(file: &[u8], sections: &[Section]) -> Result<Vec<SourceFile>, Flaw> {
+    let Some(section) = find(sections, Kind::Source) else { return Ok(Vec::new()) };
+    section.verify(file)?;
+    let short = || Flaw::format(Kind::Source.name(), "is shorter than its files");
+    let bytes = &file[section.range.clone()];
+    let (head, rest) = SourceHead::ref_from_prefix(bytes).map_err(|_| short())?;
+    let count = head.count.get() as usize;
+    let records = <[SourceRecord]>::ref_from_prefix_with_elems(rest, count);
+    let (records, mut names) = records.map_err(|_| short())?;
+    let mut files = Vec::with_capacity(count);
+    for record in records {
+        let own = names.split_at_checked(record.name_bytes.get() as usize).ok_or_else(short)?;
+        let name = std::str::from_utf8(own.0)
+            .map_err(|_| Flaw::format(Kind::Source.name(), "a file name is not utf-8"))?;
+        files.push(SourceFile {
+            name: name.to_owned(),
+            bytes: record.bytes.get(),
+            modified_ns: record.modified_ns.get(),
+        });
+        names = own.1;
+    }
+    Ok(files)
+}

@@ -1,0 +1,71 @@
+//! What decides the bytes of a case file besides the source: its fingerprint names the folder, so
+//! two ways of preparing never share a file.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::fingerprint::Fingerprint;
+use crate::cache::format;
+
+/// Raised when [`crate::cache::encode`], the cut or the statistics change what they compute.
+const RECIPE_REVISION: u32 = 1;
+
+/// The orientation that volumes are turned to before they are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Orientation {
+    /// Left, posterior, superior: the orientation of BraTS.
+    #[default]
+    #[serde(rename = "LPS")]
+    Lps,
+}
+
+/// How a case is prepared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PreprocessConfig {
+    /// Orientation of the stored grid.
+    pub orientation: Orientation,
+    /// Voxels kept per region in the foreground index.
+    pub foreground_cap: u32,
+}
+
+impl Default for PreprocessConfig {
+    /// 4096 voxels place a patch as evenly as all of them would, in 16 kB.
+    fn default() -> Self {
+        Self { orientation: Orientation::Lps, foreground_cap: 4096 }
+    }
+}
+
+impl PreprocessConfig {
+    /// Of everything that decides the bytes: format version, recipe and configuration.
+    pub fn fingerprint(&self) -> Fingerprint {
+        #[derive(Serialize)]
+        struct Recipe<'a> {
+            format: u32,
+            revision: u32,
+            config: &'a PreprocessConfig,
+        }
+        Fingerprint::of_config(&Recipe {
+            format: format::VERSION,
+            revision: RECIPE_REVISION,
+            config: self,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_fingerprint_stays_what_it_is() {
+        // A change here orphans every cache in the field: only together with the format or recipe.
+        let text = PreprocessConfig::default().fingerprint().short(16);
+        assert_eq!(text, "b468e445aa05e74d");
+    }
+
+    #[test]
+    fn another_cap_is_another_folder() {
+        let other = PreprocessConfig { foreground_cap: 64, ..PreprocessConfig::default() };
+        assert_ne!(other.fingerprint(), PreprocessConfig::default().fingerprint());
+    }
+}

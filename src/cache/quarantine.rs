@@ -1,0 +1,178 @@
+//! `quarantine.jsonl`: which cases were bad, and why. Append-only; it remembers and never decides.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::error::{CaseError, Fault, Reason};
+use crate::base::fingerprint::Fingerprint;
+use crate::volume::case::CaseId;
+
+/// The file's name in the cache's root.
+pub const FILE: &str = "quarantine.jsonl";
+
+/// One bad case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// The case.
+    pub case: CaseId,
+    /// Of its compressed bytes, where they could be read: a repaired case has another one.
+    pub fingerprint: Option<Fingerprint>,
+    /// The kind of misfortune.
+    pub reason: Reason,
+    /// The error in full.
+    pub error: String,
+    /// When, in seconds since 1970, by the caller's clock.
+    pub unix_seconds: u64,
+}
+
+impl Quarantined {
+    /// A line about `case`.
+    pub fn new(
+        case: CaseId,
+        fingerprint: Option<Fingerprint>,
+        error: &CaseError,
+        unix_seconds: u64,
+    ) -> Self {
+        Self { case, fingerprint, reason: error.reason, error: error.to_string(), unix_seconds }
+    }
+}
+
+/// What a quarantine file says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Record {
+    /// Bad cases in the order in which they were met.
+    pub entries: Vec<Quarantined>,
+    /// Lines cut short by a crash, which are passed over.
+    pub torn: usize,
+}
+
+/// The quarantine of one cache; several processes may append to it.
+#[derive(Debug, Clone)]
+pub struct Quarantine {
+    path: PathBuf,
+}
+
+impl Quarantine {
+    /// Of the cache at `root`. Touches nothing.
+    pub fn of(root: &Path) -> Self {
+        Self { path: root.join(FILE) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds a line, on disk when this returns.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn append(&self, entry: &Quarantined) -> Result<(), Fault> {
+        self.try_append(entry).map_err(|error| Fault::io(&self.path, &error))
+    }
+
+    fn try_append(&self, entry: &Quarantined) -> std::io::Result<()> {
+        let mut file = OpenOptions::new().create(true).read(true).append(true).open(&self.path)?;
+        match file.lock() {
+            Err(error) if error.kind() != ErrorKind::Unsupported => return Err(error),
+            _ => {}
+        }
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        if ends_torn(&mut file)? {
+            line.insert(0, b'\n');
+        }
+        file.write_all(&line)?;
+        file.sync_data()
+    }
+
+    /// All lines; none where there is no file.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn read_all(&self) -> Result<Record, Fault> {
+        let bytes = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Record::default()),
+            Err(error) => return Err(Fault::io(&self.path, &error)),
+        };
+        let mut record = Record::default();
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match serde_json::from_slice(line) {
+                Ok(entry) => record.entries.push(entry),
+                Err(_) => record.torn += 1,
+            }
+        }
+        Ok(record)
+    }
+}
+
+/// Whether the last line lacks its end.
+fn ends_torn(file: &mut File) -> std::io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(case: &str) -> Quarantined {
+        let error = CaseError::new(Reason::Checksum, "t1.nii.gz", "crc is wrong", "download again");
+        Quarantined::new(CaseId::new(case), Some(Fingerprint([9; 16])), &error, 1_700_000_000)
+    }
+
+    #[test]
+    fn lines_come_back_in_order_and_an_absent_file_is_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let quarantine = Quarantine::of(folder.path());
+        assert_eq!(quarantine.read_all().unwrap(), Record::default());
+        quarantine.append(&entry("a")).unwrap();
+        quarantine.append(&entry("b")).unwrap();
+        let wanted = Record { entries: vec![entry("a"), entry("b")], torn: 0 };
+        assert_eq!(quarantine.read_all().unwrap(), wanted);
+    }
+
+    #[test]
+    fn a_torn_line_costs_itself_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let quarantine = Quarantine::of(folder.path());
+        quarantine.append(&entry("a")).unwrap();
+        let whole = fs::read(quarantine.path()).unwrap();
+        for cut in 1..whole.len() {
+            fs::write(quarantine.path(), &whole[..whole.len() - cut]).unwrap();
+            let before = quarantine.read_all().unwrap();
+            assert_eq!(before.entries.len() + before.torn, 1, "cut by {cut}");
+            quarantine.append(&entry("b")).unwrap();
+            let after = quarantine.read_all().unwrap();
+            assert_eq!(after.entries.last(), Some(&entry("b")), "cut by {cut}");
+            assert_eq!(after.entries.len(), before.entries.len() + 1);
+        }
+    }
+
+    #[test]
+    fn threads_do_not_mix_their_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let quarantine = Quarantine::of(folder.path());
+        std::thread::scope(|scope| {
+            for name in ["a", "b", "c", "d"] {
+                let quarantine = &quarantine;
+                scope.spawn(move || {
+                    for _ in 0..5 {
+                        quarantine.append(&entry(name)).unwrap();
+                    }
+                });
+            }
+        });
+        let record = quarantine.read_all().unwrap();
+        assert_eq!((record.entries.len(), record.torn), (20, 0));
+    }
+}

@@ -1,0 +1,198 @@
+//! Statistics of one modality over its tissue, and the z-score that follows from them.
+//!
+//! They are those of the decoded raw values, which is what training sees, and exact: a histogram of
+//! all 65536 raw values gives integer sums, and the scale is applied at the end.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::encode::Scale;
+use crate::volume::modality::Modality;
+
+/// The percentiles that are kept, in percent.
+pub const PERCENTILES: [f64; 7] = [0.5, 1.0, 5.0, 50.0, 95.0, 99.0, 99.5];
+
+const RAW_VALUES: usize = 1 << 16;
+
+/// Statistics over the tissue (raw value not 0) of one modality; all 0 where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Stats {
+    /// Tissue voxels.
+    pub count: u64,
+    /// Mean intensity.
+    pub mean: f64,
+    /// Population standard deviation (divisor `count`), as in the BraTS literature.
+    pub sd: f64,
+    /// Lowest intensity.
+    pub min: f64,
+    /// Highest intensity.
+    pub max: f64,
+    /// Of [`PERCENTILES`], interpolated linearly between the two nearest ranks (NumPy's default).
+    pub percentiles: [f64; PERCENTILES.len()],
+}
+
+impl Stats {
+    /// Of all modalities in one pass over interleaved raw voxels.
+    pub fn of_images(images: &[[i16; Modality::COUNT]], scales: &[Scale; 4]) -> [Self; 4] {
+        let mut histograms: [Histogram; 4] = std::array::from_fn(|_| Histogram::default());
+        for voxel in images {
+            if *voxel == [0; 4] {
+                continue;
+            }
+            for (histogram, raw) in histograms.iter_mut().zip(voxel) {
+                histogram.counts[usize::from(*raw as u16)] += 1;
+            }
+        }
+        std::array::from_fn(|modality| histograms[modality].stats(&scales[modality]))
+    }
+
+    /// `(a, b)` such that the z-score of a raw value of tissue is `a * raw + b`; the background's
+    /// is 0.
+    ///
+    /// Where all tissue has one value, or there is none, both are 0: such a modality carries no
+    /// information, and 0 is also its z-score's limit.
+    pub fn normalisation(&self, scale: &Scale) -> (f64, f64) {
+        if self.sd == 0.0 {
+            return (0.0, 0.0);
+        }
+        (scale.slope / self.sd, (scale.inter - self.mean) / self.sd)
+    }
+}
+
+/// How often each raw value occurs; the place is the value's bits.
+struct Histogram {
+    counts: Box<[u32; RAW_VALUES]>,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        let counts: Box<[u32]> = vec![0; RAW_VALUES].into_boxed_slice();
+        Self { counts: counts.try_into().expect("made with as many places") }
+    }
+}
+
+impl Histogram {
+    /// `(raw value, how often)` of tissue that occurs, ascending.
+    fn tissue(&self) -> impl DoubleEndedIterator<Item = (i16, u32)> + '_ {
+        let all = i16::MIN..=i16::MAX;
+        all.map(|raw| (raw, self.counts[usize::from(raw as u16)]))
+            .filter(|&(raw, count)| raw != 0 && count > 0)
+    }
+
+    fn stats(&self, scale: &Scale) -> Stats {
+        let (mut count, mut sum, mut squares) = (0u64, 0i64, 0u128);
+        for (raw, times) in self.tissue() {
+            count += u64::from(times);
+            sum += i64::from(raw) * i64::from(times);
+            squares += u128::from(raw.unsigned_abs()).pow(2) * u128::from(times);
+        }
+        let (Some((min, _)), Some((max, _))) = (self.tissue().next(), self.tissue().next_back())
+        else {
+            return Stats::default();
+        };
+        let n = count as f64;
+        // n Σx² - (Σx)², which is n² times the variance, without a rounding before the division.
+        let spread = u128::from(count) * squares - u128::from(sum.unsigned_abs()).pow(2);
+        Stats {
+            count,
+            mean: scale.of_tissue(sum as f64 / n),
+            sd: scale.slope * (spread as f64).sqrt() / n,
+            min: scale.decode(min),
+            max: scale.decode(max),
+            percentiles: self.percentiles(count).map(|raw| scale.of_tissue(raw)),
+        }
+    }
+
+    fn percentiles(&self, count: u64) -> [f64; PERCENTILES.len()] {
+        let ranks = PERCENTILES.map(|percent| percent / 100.0 * (count - 1) as f64);
+        ranks.map(|rank| {
+            let below = self.at_rank(rank.floor() as u64);
+            let above = self.at_rank(rank.ceil() as u64);
+            below + (above - below) * rank.fract()
+        })
+    }
+
+    /// The raw value of the tissue voxel with `rank` others below it.
+    fn at_rank(&self, rank: u64) -> f64 {
+        let mut below = 0u64;
+        let mut last = 0;
+        for (raw, times) in self.tissue() {
+            last = raw;
+            below += u64::from(times);
+            if below > rank {
+                break;
+            }
+        }
+        f64::from(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of_first(raw: &[i16], scale: Scale) -> Stats {
+        let images: Vec<[i16; 4]> = raw.iter().map(|&value| [value, 7, 0, 0]).collect();
+        Stats::of_images(&images, &[scale; 4])[0]
+    }
+
+    fn close(found: f64, wanted: f64) -> bool {
+        (found - wanted).abs() <= 1e-9 * wanted.abs().max(1e-9)
+    }
+
+    #[test]
+    fn extremes_of_i16_do_not_overflow_the_sums() {
+        let raw: Vec<i16> = (0..60_000).map(|i| if i % 2 == 0 { -32768 } else { 32767 }).collect();
+        let stats = of_first(&raw, Scale::LOSSLESS);
+        assert_eq!((stats.mean, stats.sd), (-0.5, 32767.5));
+    }
+
+    #[test]
+    fn a_large_offset_costs_no_precision() {
+        let scale = Scale { slope: 1e-3, inter: 1e6, max_error: 0.0 };
+        let stats = of_first(&[-2, -1, 1, 2], scale);
+        assert!(close(stats.sd, 2.5f64.sqrt() * 1e-3), "{}", stats.sd);
+        let (a, b) = stats.normalisation(&scale);
+        assert!(close(2.0 * a + b, 2.0 / 2.5f64.sqrt()));
+    }
+
+    #[test]
+    fn nothing_and_one_value_normalise_to_zero() {
+        assert_eq!(of_first(&[0, 0], Scale::LOSSLESS), Stats::default());
+        let constant = of_first(&[5, 0, 5], Scale::LOSSLESS);
+        assert_eq!((constant.count, constant.mean, constant.sd), (2, 5.0, 0.0));
+        assert_eq!(constant.normalisation(&Scale::LOSSLESS), (0.0, 0.0));
+    }
+
+    #[test]
+    fn percentiles_are_those_of_numpy() {
+        // numpy.percentile(numpy.arange(1, 102), [0.5, 1, 5, 50, 95, 99, 99.5])
+        let raw: Vec<i16> = (1..=101).rev().collect();
+        let stats = of_first(&raw, Scale::LOSSLESS);
+        let wanted = [1.5, 2.0, 6.0, 51.0, 96.0, 100.0, 100.5];
+        assert!(stats.percentiles.iter().zip(wanted).all(|(&found, want)| close(found, want)));
+    }
+
+    proptest! {
+        #[test]
+        fn one_pass_agrees_with_the_textbook(
+            raw in prop::collection::vec(any::<i16>(), 1..300),
+            slope in 1e-3f64..10.0,
+            inter in -1e3f64..1e3,
+        ) {
+            let scale = Scale { slope, inter, max_error: 0.0 };
+            let stats = of_first(&raw, scale);
+            let mut tissue: Vec<f64> =
+                raw.iter().filter(|&&r| r != 0).map(|&r| scale.decode(r)).collect();
+            prop_assume!(!tissue.is_empty());
+            tissue.sort_by(f64::total_cmp);
+            let n = tissue.len() as f64;
+            let mean = tissue.iter().sum::<f64>() / n;
+            let variance = tissue.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+            prop_assert!((stats.mean - mean).abs() <= 1e-9 * (mean.abs() + variance.sqrt()));
+            prop_assert!((stats.sd - variance.sqrt()).abs() <= 1e-9 * (1.0 + variance.sqrt()));
+            prop_assert_eq!((stats.min, stats.max), (tissue[0], tissue[tissue.len() - 1]));
+        }
+    }
+}

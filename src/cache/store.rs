@@ -1,0 +1,267 @@
+//! The cache's folder: finds, builds once and publishes case files.
+//!
+//! Shared by all workers of a process. Each case is mapped once and stays mapped: mappings cost
+//! address space, not memory.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use crate::base::error::{CaseError, Fault, Reason};
+use crate::base::fingerprint::Fingerprint;
+use crate::cache::contents::CaseContents;
+use crate::cache::error::CacheError;
+use crate::cache::format::{EXTENSION, VERSION, flaw_of_id};
+use crate::cache::map::{MappedCase, Verify};
+use crate::cache::source::Expected;
+use crate::cache::writer::{TMP, stage};
+use crate::volume::case::CaseId;
+
+/// Hex digits of the preprocess fingerprint in the folder's name.
+const FOLDER_DIGITS: usize = 16;
+
+/// A case's mapping once it has one. Locked while the case is looked for or built: the single
+/// flight of this process.
+type Slot = Mutex<Option<Arc<MappedCase>>>;
+
+/// Case files prepared in one way, below one root.
+#[derive(Debug)]
+pub struct CaseStore {
+    root: PathBuf,
+    folder: PathBuf,
+    preprocess: Fingerprint,
+    verify: Verify,
+    slots: Mutex<HashMap<CaseId, Arc<Slot>>>,
+}
+
+/// What was published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PublishReport {
+    /// The file.
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// How [`CaseStore::get_or_build`] came by a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// It was there.
+    Cached,
+    /// It was absent, or built from other files than expected.
+    Built,
+    /// It was there and damaged, as the error says; it was built again.
+    Repaired(CaseError),
+}
+
+impl CaseStore {
+    /// Opens the cache at `root`, which is created where it is absent.
+    ///
+    /// # Errors
+    /// When the folders cannot be created.
+    pub fn open(root: &Path, preprocess: Fingerprint) -> Result<Self, Fault> {
+        let folder = root.join(format!("v{VERSION}-{}", preprocess.short(FOLDER_DIGITS)));
+        for needed in [&folder, &root.join(TMP)] {
+            fs::create_dir_all(needed).map_err(|error| Fault::io(needed, &error))?;
+        }
+        let (root, slots) = (root.to_owned(), Mutex::default());
+        Ok(Self { root, folder, preprocess, verify: Verify::default(), slots })
+    }
+
+    /// The same store with another answer to how much is checked when a case is opened.
+    #[must_use]
+    pub const fn with_verify(mut self, verify: Verify) -> Self {
+        self.verify = verify;
+        self
+    }
+
+    /// Where the cache lies.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the files of this way of preparing lie.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where a case's file is or would be.
+    ///
+    /// # Errors
+    /// When the id cannot name a file.
+    pub fn path_of(&self, id: &CaseId) -> Result<PathBuf, CaseError> {
+        match flaw_of_id(id.as_str()) {
+            None => Ok(self.folder.join(format!("{id}.{EXTENSION}"))),
+            Some(problem) => {
+                Err(CaseError::new(Reason::Format, "case id", problem, "rename the case's folder")
+                    .of_case(id))
+            }
+        }
+    }
+
+    /// The case, if it is cached and built from what is expected.
+    ///
+    /// Waits while another thread builds the same case.
+    ///
+    /// # Errors
+    /// When a file is there and cannot be used: unreadable, damaged, or another case's.
+    pub fn lookup(
+        &self,
+        id: &CaseId,
+        expected: Expected<'_>,
+    ) -> Result<Option<Arc<MappedCase>>, CaseError> {
+        let slot = self.slot(id);
+        self.find(id, expected, &mut locked(&slot))
+    }
+
+    /// Writes a case's file and maps it, replacing an older one; readers of that keep what they
+    /// have.
+    ///
+    /// # Errors
+    /// A case error when the contents cannot be a file, a fault when the disk fails.
+    pub fn publish(&self, contents: &CaseContents) -> Result<PublishReport, CacheError> {
+        let slot = self.slot(&contents.id);
+        let case = self.write(contents, &mut locked(&slot))?;
+        Ok(PublishReport { path: case.path().to_owned(), bytes: case.bytes() })
+    }
+
+    /// The case, built and published when there is none that can be used. Among the threads of
+    /// this process only one builds; the others wait for it and share the result.
+    ///
+    /// # Errors
+    /// Those of `build` and of [`Self::publish`]; a waiting thread then builds in turn.
+    pub fn get_or_build(
+        &self,
+        id: &CaseId,
+        expected: Expected<'_>,
+        build: impl FnOnce() -> Result<CaseContents, CaseError>,
+    ) -> Result<(Arc<MappedCase>, Origin), CacheError> {
+        let slot = self.slot(id);
+        let mut held = locked(&slot);
+        let found = self.find(id, expected, &mut held).and_then(|found| {
+            // Damage must be known before anybody relies on the voxels: then it can be repaired.
+            found.map(|case| case.touch().map(|()| case)).transpose()
+        });
+        let origin = match found {
+            Ok(Some(case)) => return Ok((case, Origin::Cached)),
+            Ok(None) => Origin::Built,
+            Err(damage) if damage.reason != Reason::Io => Origin::Repaired(damage),
+            // Not the file's contents: a build would meet the same disk, or hide a permission.
+            Err(unreadable) => return Err(unreadable.into()),
+        };
+        let contents = build()?;
+        if contents.id != *id {
+            let problem = format!("was built as case {}", contents.id);
+            let remedy = "this is a bug, please report it";
+            return Err(CaseError::new(Reason::Format, "case id", problem, remedy)
+                .of_case(id)
+                .into());
+        }
+        let case = self.write(&contents, &mut held)?;
+        Ok((case, origin))
+    }
+
+    /// Cases mapped by this store, and the bytes that they map.
+    pub fn mapped(&self) -> (usize, u64) {
+        let slots: Vec<Arc<Slot>> = locked(&self.slots).values().cloned().collect();
+        // A slot under construction is not mapped yet, and not worth waiting for.
+        let held = slots.iter().filter_map(|slot| slot.try_lock().ok());
+        held.filter_map(|case| case.as_ref().map(|case| case.bytes()))
+            .fold((0, 0), |(cases, bytes), own| (cases + 1, bytes + own))
+    }
+
+    fn slot(&self, id: &CaseId) -> Arc<Slot> {
+        locked(&self.slots).entry(id.clone()).or_default().clone()
+    }
+
+    fn find(
+        &self,
+        id: &CaseId,
+        expected: Expected<'_>,
+        held: &mut Option<Arc<MappedCase>>,
+    ) -> Result<Option<Arc<MappedCase>>, CaseError> {
+        let serves = |case: &&Arc<MappedCase>| case.is_from(expected) && !case.is_damaged();
+        if let Some(case) = held.as_ref().filter(serves) {
+            return Ok(Some(Arc::clone(case)));
+        }
+        // What is held may have been replaced by another process.
+        let path = self.path_of(id)?;
+        let case = match MappedCase::open(&path, self.verify) {
+            Err(error) if error.reason == Reason::Missing => return Ok(None),
+            opened => opened?,
+        };
+        check_place(&case, id, self.preprocess)?;
+        if !case.is_from(expected) {
+            return Ok(None);
+        }
+        Ok(Some(Arc::clone(held.insert(Arc::new(case)))))
+    }
+
+    fn write(
+        &self,
+        contents: &CaseContents,
+        held: &mut Option<Arc<MappedCase>>,
+    ) -> Result<Arc<MappedCase>, CacheError> {
+        let path = self.path_of(&contents.id)?;
+        if contents.preprocess != self.preprocess {
+            let problem =
+                format!("prepared as {}, the folder is {}", contents.preprocess, self.preprocess);
+            let remedy = "open the store with the same preprocess config";
+            return Err(CaseError::new(Reason::Format, path.display(), problem, remedy).into());
+        }
+        stage(&self.root, contents)?.commit(&path)?;
+        let case = MappedCase::open(&path, self.verify)?;
+        Ok(Arc::clone(held.insert(Arc::new(case))))
+    }
+}
+
+/// Refuses a file that lies under another name, or in another folder, than its header says.
+pub(super) fn check_place(
+    case: &MappedCase,
+    id: &CaseId,
+    preprocess: Fingerprint,
+) -> Result<(), CaseError> {
+    let flaw = |field: &str, problem: String| {
+        let subject = format!("{}: {field}", case.path().display());
+        let remedy = "delete the file, `gliaflow ingest` builds the case again";
+        Err(CaseError::new(Reason::Format, subject, problem, remedy))
+    };
+    if case.id() != id {
+        return flaw("case id", format!("holds case {}, not {id}", case.id()));
+    }
+    if case.preprocess() != preprocess {
+        let problem = format!("is {}, the folder's is {preprocess}", case.preprocess());
+        return flaw("preprocess fingerprint", problem);
+    }
+    Ok(())
+}
+
+/// A builder that panicked left its slot as it was before: empty or an older case.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_that_is_a_file_is_a_fault_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("cache");
+        fs::write(&root, b"not a folder").unwrap();
+        let fault = CaseStore::open(&root, Fingerprint([0; 16])).unwrap_err();
+        assert!(fault.to_string().contains("cache/v1-0000000000000000"), "{fault}");
+    }
+
+    #[test]
+    fn an_id_that_would_leave_the_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = CaseStore::open(folder.path(), Fingerprint([0; 16])).unwrap();
+        let error = store.lookup(&CaseId::new("../x"), Expected::Anything).unwrap_err();
+        assert!(error.to_string().contains("rename the case's folder"), "{error}");
+    }
+}

@@ -1,0 +1,223 @@
+//! Looking after a cache: what it holds, whether it is sound, what can go.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::base::error::{CaseError, Fault, Reason};
+use crate::base::fingerprint::Fingerprint;
+use crate::cache::format::EXTENSION;
+use crate::cache::map::{MappedCase, Verify};
+use crate::cache::store::{CaseStore, check_place};
+use crate::cache::writer::{LOCK, TMP, lock_out_writers};
+use crate::volume::case::CaseId;
+use crate::volume::grid::Dims;
+
+/// One cached case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// Its name.
+    pub id: CaseId,
+    /// The file.
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: u64,
+    /// Extent of the brain box.
+    pub dims: Dims,
+    /// Whether it has labels.
+    pub labelled: bool,
+    /// Of the source's compressed bytes.
+    pub fingerprint: Fingerprint,
+    /// Of the way it was prepared.
+    pub preprocess: Fingerprint,
+    /// Whether this store serves it.
+    pub current: bool,
+}
+
+/// What a cache holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Inventory {
+    /// Cases, by folder and name.
+    pub entries: Vec<Entry>,
+    /// Files that should be cases and cannot be opened.
+    pub damaged: Vec<CaseError>,
+}
+
+/// The verdict on one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it, if anything.
+    pub damage: Option<CaseError>,
+}
+
+/// What [`CaseStore::gc`] removed, or would remove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GcReport {
+    /// Files of writers that died, and folders of other formats or ways of preparing.
+    pub removed: Vec<PathBuf>,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Whether nothing was touched.
+    pub dry_run: bool,
+}
+
+impl CaseStore {
+    /// Every case below the root, in all folders; reads headers only.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn list(&self) -> Result<Inventory, Fault> {
+        let mut inventory = Inventory { entries: Vec::new(), damaged: Vec::new() };
+        for path in self.case_files()? {
+            match open_in_place(&path, Verify::Header) {
+                Ok(case) => inventory.entries.push(Entry {
+                    id: case.id().clone(),
+                    bytes: case.bytes(),
+                    dims: case.brain().dims,
+                    labelled: case.labels().is_some(),
+                    fingerprint: case.fingerprint(),
+                    preprocess: case.preprocess(),
+                    current: path.parent() == Some(self.folder()),
+                    path,
+                }),
+                Err(error) => inventory.damaged.push(error),
+            }
+        }
+        Ok(inventory)
+    }
+
+    /// Checks every byte of every case file below the root; `progress` hears `(done, of)` after
+    /// each.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn verify_all(
+        &self,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<Vec<Verdict>, Fault> {
+        let paths = self.case_files()?;
+        let total = paths.len();
+        let mut verdicts = Vec::with_capacity(total);
+        for path in paths {
+            let damage = open_in_place(&path, Verify::Full).err();
+            verdicts.push(Verdict { path, damage });
+            progress(verdicts.len(), total);
+        }
+        Ok(verdicts)
+    }
+
+    /// Removes what no run of this configuration will read: the rubbish of dead writers, and the
+    /// folders of other formats and ways of preparing. Everything else below the root stays.
+    ///
+    /// # Errors
+    /// When another process is writing to the cache, or something cannot be removed.
+    pub fn gc(&self, dry_run: bool) -> Result<GcReport, Fault> {
+        let _no_writers = lock_out_writers(self.root())?;
+        let tmp = self.root().join(TMP);
+        let rubbish = entries(&tmp)?.into_iter().filter(|path| *path != tmp.join(LOCK));
+        let others = version_folders(self.root())?.into_iter().filter(|path| path != self.folder());
+        let mut report = GcReport { removed: Vec::new(), bytes: 0, dry_run };
+        for path in rubbish.chain(others) {
+            report.bytes += bytes_below(&path)?;
+            if !dry_run {
+                let remove = if path.is_dir() { fs::remove_dir_all } else { fs::remove_file };
+                remove(&path).map_err(|error| Fault::io(&path, &error))?;
+            }
+            report.removed.push(path);
+        }
+        Ok(report)
+    }
+
+    fn case_files(&self) -> Result<Vec<PathBuf>, Fault> {
+        let mut files = Vec::new();
+        for folder in version_folders(self.root())? {
+            let all = entries(&folder)?.into_iter();
+            files.extend(all.filter(|path| path.extension() == Some(OsStr::new(EXTENSION))));
+        }
+        Ok(files)
+    }
+}
+
+/// Opens a file and holds it to what its name and its folder's name promise.
+fn open_in_place(path: &Path, verify: Verify) -> Result<MappedCase, CaseError> {
+    let case = MappedCase::open(path, verify)?;
+    let id = CaseId::new(path.file_stem().unwrap_or_default().to_string_lossy());
+    check_place(&case, &id, case.preprocess())?;
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    let digits = folder.split_once('-').map_or("", |(_, digits)| digits);
+    if case.preprocess().to_string().starts_with(digits) {
+        return Ok(case);
+    }
+    let subject = format!("{}: preprocess fingerprint", path.display());
+    let problem = format!("is {}, the folder is {folder}", case.preprocess());
+    let remedy = "delete the file, `gliaflow ingest` builds the case again";
+    Err(CaseError::new(Reason::Format, subject, problem, remedy))
+}
+
+/// `v<number>-<hex digits>`, and nothing else: a cache may share its folder with other things.
+fn is_version_folder(name: &str) -> bool {
+    let Some((version, digits)) = name.strip_prefix('v').and_then(|rest| rest.split_once('-'))
+    else {
+        return false;
+    };
+    !version.is_empty()
+        && version.chars().all(|c| c.is_ascii_digit())
+        && (8..=16).contains(&digits.len())
+        && digits.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+fn version_folders(root: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let is_version = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path.is_dir() && is_version_folder(&name)
+    };
+    Ok(entries(root)?.into_iter().filter(is_version).collect())
+}
+
+/// Sorted, so that lists and reports are the same on every file system.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let fault = |error: std::io::Error| Fault::io(folder, &error);
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fault)? {
+        paths.push(entry.map_err(fault)?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn bytes_below(path: &Path) -> Result<u64, Fault> {
+    let metadata = match path.symlink_metadata() {
+        Ok(metadata) => metadata,
+        // Gone already is as good as removed.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(Fault::io(path, &error)),
+    };
+    if !metadata.is_dir() {
+        return Ok(metadata.len());
+    }
+    let mut bytes = 0;
+    for entry in entries(path)? {
+        bytes += bytes_below(&entry)?;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_the_store_makes_are_version_folders() {
+        for name in ["v1-0123456789abcdef", "v2-00ff00ff"] {
+            assert!(is_version_folder(name), "{name}");
+        }
+        for name in ["v1", "v1-", "v-0123abcd", "v1-notes", "soft", "tmp", "v1-0123456789abcdef0"] {
+            assert!(!is_version_folder(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Publishing: a file appears under its name whole and synced, or not at all.
+//!
+//! `tmp/<id>.<pid>.<nonce>` → write → fsync → reopen and verify → rename → fsync the folder. A
+//! killed writer leaves rubbish in `tmp/` only. Every writer holds a shared lock on `tmp/lock` as
+//! long as it owns a temporary file; whoever gets that lock exclusively knows that all rubbish is
+//! dead, whatever machine or container it came from.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::base::error::{Fault, Reason};
+use crate::cache::compose::compose;
+use crate::cache::contents::CaseContents;
+use crate::cache::error::CacheError;
+use crate::cache::map::{MappedCase, Verify};
+
+/// Where files grow, below the cache's root: one file system, so that a rename is atomic.
+pub(super) const TMP: &str = "tmp";
+
+/// The lock file in [`TMP`].
+pub(super) const LOCK: &str = "lock";
+
+/// Tells apart the files that one process writes.
+static NONCE: AtomicU64 = AtomicU64::new(0);
+
+/// A verified file in `tmp/`; dropped without [`Staged::commit`], it is removed.
+#[derive(Debug)]
+pub(super) struct Staged {
+    path: PathBuf,
+    committed: bool,
+    _writing: File,
+}
+
+/// Writes `contents` below `root/tmp` and verifies what was written.
+pub(super) fn stage(root: &Path, contents: &CaseContents) -> Result<Staged, CacheError> {
+    let composed = compose(contents)?;
+    let writing = lock_as_writer(root)?;
+    let (path, mut file) = fresh(&root.join(TMP), contents.id.as_str())?;
+    let staged = Staged { path, committed: false, _writing: writing };
+    composed
+        .write_to(&mut file)
+        .and_then(|()| file.sync_all())
+        .map_err(|error| Fault::io(&staged.path, &error))?;
+    match MappedCase::open(&staged.path, Verify::Full) {
+        Ok(_) => Ok(staged),
+        // Whole but refused: the contents were never a case. Not whole: the disk is to blame.
+        Err(error) if error.reason == Reason::Format => Err(error.of_case(&contents.id).into()),
+        Err(error) => Err(Fault::Environment {
+            subject: error.subject,
+            problem: format!("does not read back as written: {}", error.problem),
+            remedy: "check the disk".into(),
+        }
+        .into()),
+    }
+}
+
+impl Staged {
+    /// Moves the file to `target`, replacing what was there, and makes the move durable.
+    pub(super) fn commit(mut self, target: &Path) -> Result<(), Fault> {
+        let folder = target.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).map_err(|error| Fault::io(folder, &error))?;
+        fs::rename(&self.path, target).map_err(|error| Fault::io(target, &error))?;
+        self.committed = true;
+        File::open(folder)
+            .and_then(|entries| entries.sync_all())
+            .map_err(|error| Fault::io(folder, &error))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.committed {
+            // The caller has an error to report already; what stays is rubbish for `gc`.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn fresh(folder: &Path, id: &str) -> Result<(PathBuf, File), Fault> {
+    loop {
+        let nonce = NONCE.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{id}.{}.{nonce}", std::process::id()));
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(file) => return Ok((path, file)),
+            // Another container's process may have the same number.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Fault::io(&path, &error)),
+        }
+    }
+}
+
+fn open_lock(root: &Path) -> Result<(PathBuf, File), Fault> {
+    let folder = root.join(TMP);
+    fs::create_dir_all(&folder).map_err(|error| Fault::io(&folder, &error))?;
+    let path = folder.join(LOCK);
+    let options = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = options.map_err(|error| Fault::io(&path, &error))?;
+    Ok((path, file))
+}
+
+fn lock_as_writer(root: &Path) -> Result<File, Fault> {
+    let (path, file) = open_lock(root)?;
+    match file.lock_shared() {
+        Ok(()) => Ok(file),
+        // A file system without locks (Lustre by default) can be written, and refuses `gc` below.
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(file),
+        Err(error) => Err(Fault::io(&path, &error)),
+    }
+}
+
+/// Keeps all writers out until the file is dropped; a fault when one is at work.
+pub(super) fn lock_out_writers(root: &Path) -> Result<File, Fault> {
+    let (path, file) = open_lock(root)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Fault::Environment {
+            subject: path.display().to_string(),
+            problem: "another gliaflow is writing to this cache".into(),
+            remedy: "wait for its ingest to end".into(),
+        }),
+        Err(TryLockError::Error(error)) => Err(Fault::io(&path, &error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::base::fingerprint::Fingerprint;
+    use crate::cache::contents::prepare;
+    use crate::cache::preprocess::PreprocessConfig;
+    use crate::cache::source::Expected;
+    use crate::cache::store::CaseStore;
+    use crate::volume::case::{Case, CaseId, SourceGrid};
+    use crate::volume::grid::{Affine, Dims};
+    use crate::volume::region::LabelScheme;
+    use crate::volume::voxels::Voxels;
+
+    /// Tells the second process of the crash test where to die.
+    const ROOT: &str = "GLIAFLOW_TEST_CRASH_ROOT";
+
+    fn contents() -> CaseContents {
+        let dims = Dims::cube(3);
+        let case = Case {
+            id: CaseId::new("c"),
+            source: SourceGrid::canonical(dims, Affine([[1.0; 4]; 4])),
+            images: std::array::from_fn(|_| Voxels::I16((0..27).collect())),
+            labels: Some(vec![1; 27]),
+            scheme: LabelScheme::Brats2023,
+            fingerprint: Fingerprint([5; 16]),
+            bytes_read: 0,
+        };
+        prepare(&case, &PreprocessConfig::default()).unwrap()
+    }
+
+    fn store(root: &Path) -> CaseStore {
+        CaseStore::open(root, PreprocessConfig::default().fingerprint()).unwrap()
+    }
+
+    /// Names in `tmp/` besides the lock's.
+    fn rubbish(root: &Path) -> usize {
+        let names = fs::read_dir(root.join(TMP)).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name != LOCK).count()
+    }
+
+    #[test]
+    #[ignore = "the other process of the test below"]
+    fn a_writer_that_dies_before_the_rename() {
+        let Ok(root) = std::env::var(ROOT) else { return };
+        let _staged = stage(Path::new(&root), &contents()).unwrap();
+        std::process::abort();
+    }
+
+    #[test]
+    fn a_crash_between_write_and_rename_leaves_the_store_clean() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let died = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored"])
+            .arg("cache::writer::tests::a_writer_that_dies_before_the_rename")
+            .env(ROOT, root)
+            .output()
+            .unwrap();
+        assert!(!died.status.success(), "the writer was to be killed");
+        assert_eq!(rubbish(root), 1, "it died after writing, before renaming");
+        let store = store(root);
+        assert!(store.lookup(&contents().id, Expected::Anything).unwrap().is_none());
+        assert!(store.list().unwrap().entries.is_empty());
+        assert_eq!(store.gc(true).unwrap().removed.len(), 1);
+        assert_eq!(rubbish(root), 1, "a dry run removes nothing");
+        store.gc(false).unwrap();
+        assert_eq!(rubbish(root), 0);
+        store.publish(&contents()).unwrap();
+        assert_eq!(store.list().unwrap().entries.len(), 1);
+    }
+
+    #[test]
+    fn gc_stays_away_from_a_writer_at_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let staged = stage(folder.path(), &contents()).unwrap();
+        let fault = store.gc(false).unwrap_err();
+        assert!(fault.to_string().contains("wait for its ingest to end"), "{fault}");
+        assert_eq!(rubbish(folder.path()), 1);
+        drop(staged);
+        assert_eq!(rubbish(folder.path()), 0, "given up, the file goes");
+        assert!(store.gc(false).unwrap().removed.is_empty());
+    }
+
+    #[test]
+    fn contents_that_no_reader_would_accept_are_the_cases_fault_and_not_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut wrong = contents();
+        wrong.foreground[0].voxels = vec![99];
+        let error = store(folder.path()).publish(&wrong).unwrap_err();
+        assert!(matches!(&error, CacheError::Case(_)), "{error}");
+        assert!(error.to_string().contains("section FOREGROUND"), "{error}");
+        assert_eq!(rubbish(folder.path()), 0);
+    }
+}

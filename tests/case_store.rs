@@ -1,0 +1,293 @@
+//! The case store: one valid file per case, whoever writes and whatever happens to it.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::time::Duration;
+
+use gliaflow::base::error::{CaseError, Reason};
+use gliaflow::base::fingerprint::Fingerprint;
+use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
+use gliaflow::cache::contents::{CaseContents, prepare};
+use gliaflow::cache::map::{MappedCase, Verify};
+use gliaflow::cache::preprocess::PreprocessConfig;
+use gliaflow::cache::source::{Expected, SourceFile};
+use gliaflow::cache::store::{CaseStore, Origin};
+use gliaflow::volume::case::{Case, CaseId, SourceGrid};
+use gliaflow::volume::grid::{Affine, Dims};
+use gliaflow::volume::modality::Modality;
+use gliaflow::volume::region::LabelScheme;
+use gliaflow::volume::voxels::Voxels;
+
+use crate::case_format::assert_holds;
+
+/// A case of speckled air and tissue, different for every `content`.
+fn case(name: &str, content: u8) -> Case {
+    let dims = Dims([7, 6, 5]);
+    let key = SampleKey { seed: content.into(), epoch: 0, index: 0 };
+    let mut rng = KeyedRng::new(key, Domain::Phantom);
+    let mut values = |high: f64| -> Vec<f32> {
+        let value = |air: bool, value: f64| if air { 0.0 } else { value as f32 };
+        (0..dims.voxels()).map(|_| value(rng.chance(0.6), rng.uniform(-10.0, high))).collect()
+    };
+    let floats = [Voxels::F32(values(9.0)), Voxels::F32(values(1e5))];
+    let whole = |values: Vec<f32>| Voxels::I16(values.into_iter().map(|v| v as i16).collect());
+    let [t1, t1ce] = floats;
+    let (t2, flair) = (whole(values(2000.0)), whole(values(300.0)));
+    Case {
+        id: CaseId::new(name),
+        source: SourceGrid::canonical(dims, Affine([[1.0; 4]; 4])),
+        images: [t1, t1ce, t2, flair],
+        labels: Some((0..dims.voxels()).map(|_| rng.below(5) as u8).collect()),
+        scheme: LabelScheme::Brats2018,
+        fingerprint: Fingerprint([content; 16]),
+        bytes_read: 0,
+    }
+}
+
+fn contents(name: &str, content: u8) -> CaseContents {
+    let file = SourceFile { name: "t1".into(), bytes: content.into(), modified_ns: 3 };
+    prepare(&case(name, content), &PreprocessConfig::default()).unwrap().with_files(vec![file])
+}
+
+fn store(root: &Path) -> CaseStore {
+    CaseStore::open(root, PreprocessConfig::default().fingerprint()).unwrap()
+}
+
+/// Runs `body`, and fails instead of hanging.
+fn within_deadline(body: impl FnOnce() + Send + 'static) {
+    let (done, finished) = mpsc::sync_channel(1);
+    let running = std::thread::spawn(move || {
+        body();
+        let _ = done.send(());
+    });
+    match finished.recv_timeout(Duration::from_secs(60)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("not done within 60 s"),
+        _ => running.join().unwrap(),
+    }
+}
+
+fn flip_a_voxel(path: &Path) {
+    // As a disk would: a new file with the damage, so that no mapping changes under its reader.
+    let mut bytes = fs::read(path).unwrap();
+    bytes[4096] ^= 1;
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_published_case_holds_what_was_prepared() {
+    let root = tempfile::tempdir().unwrap();
+    for mut wanted in [contents("a", 1), contents("b", 2)] {
+        if wanted.id.as_str() == "b" {
+            wanted.labels = None;
+            wanted.foreground = Default::default();
+            wanted.files.clear();
+        }
+        let report = store(root.path()).publish(&wanted).unwrap();
+        let found = store(root.path()).lookup(&wanted.id, Expected::Anything).unwrap().unwrap();
+        assert_holds(&found, &wanted);
+        assert_eq!(report.bytes, fs::metadata(&report.path).unwrap().len());
+    }
+}
+
+#[test]
+fn stored_voxels_decode_to_the_source_within_the_recorded_error() {
+    let source = case("a", 3);
+    let stored = prepare(&source, &PreprocessConfig::default()).unwrap();
+    for modality in Modality::ALL {
+        let (scale, channel) = (stored.scales[modality.index()], modality.index());
+        let raw: Vec<i16> = stored.images.iter().map(|voxel| voxel[channel]).collect();
+        let whole = stored.brain.paste(&raw, source.dims(), 0);
+        for (place, &raw) in whole.iter().enumerate() {
+            let wanted = source.images[channel].get(place);
+            assert!((scale.decode(raw) - wanted).abs() <= scale.max_error, "{modality} {place}");
+        }
+        assert_eq!(scale.max_error == 0.0, matches!(source.images[channel], Voxels::I16(_)));
+    }
+}
+
+#[test]
+fn a_case_is_mapped_once_and_a_reader_keeps_what_it_has() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    store.publish(&contents("a", 1)).unwrap();
+    let id = CaseId::new("a");
+    let first = store.lookup(&id, Expected::Anything).unwrap().unwrap();
+    let again = store.lookup(&id, Expected::Anything).unwrap().unwrap();
+    assert!(Arc::ptr_eq(&first, &again));
+    assert_eq!(store.mapped(), (1, first.bytes()));
+    store.publish(&contents("a", 2)).unwrap();
+    assert_holds(&first, &contents("a", 1));
+    let newer = store.lookup(&id, Expected::Anything).unwrap().unwrap();
+    assert_holds(&newer, &contents("a", 2));
+}
+
+#[test]
+fn a_case_from_other_files_is_not_found_until_it_is_built_again() {
+    let root = tempfile::tempdir().unwrap();
+    let (mine, theirs) = (store(root.path()), store(root.path()));
+    mine.publish(&contents("a", 1)).unwrap();
+    let id = CaseId::new("a");
+    let (old, new) = (contents("a", 1), contents("a", 2));
+    for (expected, there) in [
+        (Expected::Fingerprint(old.fingerprint), true),
+        (Expected::Files(&old.files), true),
+        (Expected::Fingerprint(new.fingerprint), false),
+        (Expected::Files(&new.files), false),
+        (Expected::Files(&[]), false),
+    ] {
+        assert_eq!(mine.lookup(&id, expected).unwrap().is_some(), there, "{expected:?}");
+    }
+    theirs.publish(&new).unwrap();
+    let found = mine.lookup(&id, Expected::Files(&new.files)).unwrap();
+    assert_holds(&found.unwrap(), &new);
+}
+
+#[test]
+fn two_publishers_of_one_case_end_with_one_valid_file() {
+    within_deadline(|| {
+        let root = tempfile::tempdir().unwrap();
+        let start = Barrier::new(2);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                // A store each, as two processes would have: no lock between them.
+                scope.spawn(|| {
+                    let own = store(root.path());
+                    start.wait();
+                    for _ in 0..10 {
+                        own.publish(&contents("a", 1)).unwrap();
+                    }
+                });
+            }
+        });
+        let verdicts = store(root.path()).verify_all(|_, _| ()).unwrap();
+        assert_eq!((verdicts.len(), &verdicts[0].damage), (1, &None));
+        assert!(store(root.path()).gc(true).unwrap().removed.is_empty(), "nothing left in tmp");
+    });
+}
+
+#[test]
+fn of_many_threads_that_need_a_case_one_builds_it() {
+    within_deadline(|| {
+        let root = tempfile::tempdir().unwrap();
+        let (store, builds, start) = (store(root.path()), AtomicU32::new(0), Barrier::new(4));
+        let build = || {
+            builds.fetch_add(1, Ordering::Relaxed);
+            Ok(contents("a", 1))
+        };
+        let origins: Vec<Origin> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        start.wait();
+                        store.get_or_build(&CaseId::new("a"), Expected::Anything, build).unwrap().1
+                    })
+                })
+                .collect();
+            workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+        });
+        assert_eq!(builds.load(Ordering::Relaxed), 1);
+        assert_eq!(origins.iter().filter(|origin| **origin == Origin::Built).count(), 1);
+    });
+}
+
+#[test]
+fn a_build_that_fails_or_panics_leaves_room_for_the_next() {
+    within_deadline(|| {
+        let root = tempfile::tempdir().unwrap();
+        let (store, id) = (store(root.path()), CaseId::new("a"));
+        let broken = || Err(CaseError::new(Reason::Format, "t1", "is broken", "mend it"));
+        let error = store.get_or_build(&id, Expected::Anything, broken).unwrap_err();
+        assert_eq!(error.to_string(), "t1: is broken; mend it");
+        std::thread::scope(|scope| {
+            let panics = || store.get_or_build(&id, Expected::Anything, || panic!("on purpose"));
+            assert!(scope.spawn(panics).join().is_err());
+        });
+        let misnamed = store.get_or_build(&id, Expected::Anything, || Ok(contents("b", 1)));
+        assert!(misnamed.unwrap_err().to_string().contains("was built as case b"));
+        let built = store.get_or_build(&id, Expected::Anything, || Ok(contents("a", 1)));
+        assert_eq!(built.unwrap().1, Origin::Built);
+    });
+}
+
+#[test]
+fn a_damaged_file_is_reported_by_name_and_repaired_by_building() {
+    let root = tempfile::tempdir().unwrap();
+    let path = store(root.path()).publish(&contents("a", 1)).unwrap().path;
+    flip_a_voxel(&path);
+    let verdicts =
+        store(root.path()).verify_all(|done, of| assert_eq!((done, of), (1, 1))).unwrap();
+    let text = verdicts[0].damage.as_ref().unwrap().to_string();
+    assert!(text.contains("a.case: section IMAGE: crc32c is"), "{text}");
+    assert!(text.contains("`gliaflow ingest`"), "{text}");
+    let strict = store(root.path()).with_verify(Verify::Full);
+    assert!(strict.lookup(&CaseId::new("a"), Expected::Anything).is_err());
+    let store = store(root.path());
+    let lazy = store.lookup(&CaseId::new("a"), Expected::Anything).unwrap().unwrap();
+    assert_eq!(lazy.touch().unwrap_err().reason, Reason::Checksum);
+    let build = || Ok(contents("a", 1));
+    let (case, origin) = store.get_or_build(&CaseId::new("a"), Expected::Anything, build).unwrap();
+    assert!(matches!(origin, Origin::Repaired(error) if error.reason == Reason::Checksum));
+    case.touch().unwrap();
+    MappedCase::open(&path, Verify::Full).unwrap();
+}
+
+#[test]
+fn a_case_that_another_process_repaired_is_good_again() {
+    let root = tempfile::tempdir().unwrap();
+    let (mine, theirs) = (store(root.path()), store(root.path()));
+    let path = mine.publish(&contents("a", 1)).unwrap().path;
+    flip_a_voxel(&path);
+    let reader = store(root.path());
+    let look = || reader.lookup(&CaseId::new("a"), Expected::Anything).unwrap().unwrap();
+    assert!(look().touch().is_err());
+    theirs.publish(&contents("a", 1)).unwrap();
+    look().touch().unwrap();
+}
+
+#[test]
+fn a_file_under_another_name_or_in_another_folder_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let path = store(root.path()).publish(&contents("a", 1)).unwrap().path;
+    fs::copy(&path, path.with_file_name("b.case")).unwrap();
+    let error = store(root.path()).lookup(&CaseId::new("b"), Expected::Anything).unwrap_err();
+    assert!(error.to_string().contains("b.case: case id: holds case a, not b"), "{error}");
+    let other = CaseStore::open(root.path(), Fingerprint([9; 16])).unwrap();
+    fs::copy(&path, other.folder().join("a.case")).unwrap();
+    let error = other.lookup(&CaseId::new("a"), Expected::Anything).unwrap_err();
+    assert!(error.to_string().contains("preprocess fingerprint"), "{error}");
+    let inventory = other.list().unwrap();
+    assert_eq!((inventory.entries.len(), inventory.damaged.len()), (1, 2));
+    assert!(other.publish(&contents("a", 1)).is_err(), "prepared for another folder");
+}
+
+#[test]
+fn gc_removes_other_ways_of_preparing_and_nothing_else() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    store.publish(&contents("a", 1)).unwrap();
+    let other = CaseStore::open(root.path(), Fingerprint([9; 16])).unwrap();
+    let foreign = CaseContents { preprocess: Fingerprint([9; 16]), ..contents("a", 1) };
+    let bytes = other.publish(&foreign).unwrap().bytes;
+    for kept in ["README.md", "quarantine.jsonl", "v1-notes"] {
+        fs::write(root.path().join(kept), "mine").unwrap();
+    }
+    let listed: Vec<bool> = store.list().unwrap().entries.iter().map(|e| e.current).collect();
+    assert_eq!(listed.iter().filter(|current| **current).count(), 1);
+    let planned = store.gc(true).unwrap();
+    assert_eq!(
+        (planned.removed.as_slice(), planned.bytes),
+        ([other.folder().to_owned()].as_slice(), bytes)
+    );
+    assert!(other.folder().exists());
+    assert_eq!(store.gc(false).unwrap().removed, planned.removed);
+    assert!(!other.folder().exists());
+    assert_eq!(store.list().unwrap().entries.len(), 1);
+    for kept in ["README.md", "quarantine.jsonl", "v1-notes"] {
+        assert!(root.path().join(kept).exists(), "{kept}");
+    }
+    other.publish(&foreign).unwrap();
+}
