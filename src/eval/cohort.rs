@@ -75,14 +75,29 @@ impl CohortScore {
                 Some(_) => repeated.push(id),
             }
         }
-        refuse(&missing, "no score", "score them, or leave them out of the cohort on purpose")?;
-        refuse(&repeated, "more than one score", "score each case once")?;
+        refuse(
+            Reason::Missing,
+            &missing,
+            "no score",
+            "score them, or leave them out of the cohort on purpose",
+        )?;
+        refuse(Reason::Format, &repeated, "more than one score", "score each case once")?;
         let strangers: Vec<&CaseId> = by_case.keys().collect();
-        refuse(&strangers, "a score, but no place in the cohort", "name them in the cohort")?;
+        refuse(
+            Reason::Format,
+            &strangers,
+            "a score, but no place in the cohort",
+            "name them in the cohort",
+        )?;
         let definition = cases.first().map(|score| score.hd95);
         let mixed = cases.iter().filter(|score| Some(score.hd95) != definition);
         let mixed: Vec<&CaseId> = mixed.map(|score| &score.case).collect();
-        refuse(&mixed, "another definition of hd95 than the first", "score all with the same")?;
+        refuse(
+            Reason::Format,
+            &mixed,
+            "another definition of hd95 than the first",
+            "score all with the same",
+        )?;
         let summary = Region::ALL.map(|region| summarise(&cases, region));
         let [Some(et), Some(tc), Some(wt)] = summary else {
             return Err(CaseError::new(
@@ -158,13 +173,13 @@ fn summarise(cases: &[CaseScore], region: Region) -> Option<Measures<Summary>> {
 }
 
 /// An error that names the cases, if there are any.
-fn refuse(cases: &[&CaseId], have: &str, remedy: &str) -> Result<(), CaseError> {
+fn refuse(reason: Reason, cases: &[&CaseId], have: &str, remedy: &str) -> Result<(), CaseError> {
     if cases.is_empty() {
         return Ok(());
     }
     let names: Vec<&str> = cases.iter().map(|id| id.as_str()).collect();
     let problem = format!("{} of its cases have {have}: {}", names.len(), names.join(", "));
-    Err(CaseError::new(Reason::Missing, "cohort", problem, remedy))
+    Err(CaseError::new(reason, "cohort", problem, remedy))
 }
 
 /// A CSV field, in quotes where it holds a separator, a quote or a line break.

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::distance::squared_distances;
+use crate::eval::distance::DistanceMap;
 use crate::eval::percentile::percentile;
 use crate::eval::surface::shell;
 use crate::eval::surfel::{Areas, Cells};
@@ -66,8 +66,8 @@ impl Hd95 {
             _ => return ONE_EMPTY_MM,
         }
         // Exact, since both masks lie inside: a voxel at the box's face has the same neighbours as
-        // before (beyond the box, as beyond the grid, is outside), and the transform's own argument
-        // covers the distances.
+        // before (beyond the box, as beyond the grid, is outside), and [`DistanceMap::to`] says why
+        // the distances are the same.
         let around = Box3::around(dims, |place| truth[place] || prediction[place])
             .expect("both masks have voxels");
         let pair = Pair {
@@ -101,9 +101,9 @@ impl Pair {
     fn shell_distances(&self) -> [Vec<f64>; 2] {
         let [truth, prediction] = [0, 1].map(|which| shell(&self.masks[which], self.dims));
         let from_to = |from: &[bool], to: &[bool]| {
-            let squared = squared_distances(to, self.dims, self.spacing_mm);
-            let on_surface = from.iter().zip(squared).filter(|(surface, _)| **surface);
-            on_surface.map(|(_, squared)| squared.sqrt()).collect()
+            let map = DistanceMap::to(to, self.dims, self.spacing_mm);
+            let surface = (0..from.len()).filter(|&place| from[place]);
+            surface.map(|place| map.mm_from(place)).collect()
         };
         [from_to(&truth, &prediction), from_to(&prediction, &truth)]
     }
@@ -113,11 +113,10 @@ impl Pair {
         let areas = Areas::new(self.spacing_mm);
         let [truth, prediction] = [0, 1].map(|which| Cells::of(&self.masks[which], self.dims));
         let from_to = |from: &Cells, to: &Cells| {
-            let squared = squared_distances(&to.crossed(), to.dims, self.spacing_mm);
+            let map = DistanceMap::to(&to.crossed(), to.dims, self.spacing_mm);
             let crossed = from.crossed().into_iter().enumerate().filter(|(_, crossed)| *crossed);
-            let surfels = crossed
-                .map(|(cell, _)| (squared[cell].sqrt(), areas.of(from.code(cell))))
-                .collect();
+            let surfels =
+                crossed.map(|(cell, _)| (map.mm_from(cell), areas.of(from.code(cell)))).collect();
             weighted_percentile(surfels, PERCENT)
         };
         [from_to(&truth, &prediction), from_to(&prediction, &truth)]

@@ -68,7 +68,8 @@ pub fn flat_folder(folder: &Path) -> Result<ByCase, Vec<CaseError>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        if path.is_file() {
+        // A dangling link stays: opening it will say so, passing it over would hide the case.
+        if !path.is_dir() {
             paths.push(path);
         }
     }
