@@ -6,3 +6,4 @@ mod phantom;
 mod case_format;
 mod case_store;
 mod oracle_zscore;
+mod measures;

@@ -1,1 +1,14 @@
 //! Floor 5: how good a segmentation is.
+
+mod by_region;
+pub mod cohort;
+mod distance;
+pub mod hausdorff;
+pub mod overlap;
+pub mod pair;
+mod percentile;
+pub mod score;
+mod surface;
+mod surfel;
+pub mod table;
+pub mod threshold;

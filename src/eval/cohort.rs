@@ -1,0 +1,274 @@
+//! Scores of a cohort: every case, and how the measures spread over them.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+use crate::base::error::{CaseError, Reason};
+use crate::eval::by_region;
+use crate::eval::percentile::percentile;
+use crate::eval::score::{CaseScore, Measures};
+use crate::volume::case::CaseId;
+use crate::volume::region::Region;
+
+/// How one measure spreads over the cases.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Summary {
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Sample standard deviation (divisor `n - 1`); absent for a single case.
+    pub sd: Option<f64>,
+    /// Median.
+    pub median: f64,
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value.
+    pub max: f64,
+}
+
+impl Summary {
+    /// Of the values, one per case; `None` when there are none.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        if values.is_empty() {
+            return None;
+        }
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        Some(Self {
+            mean,
+            sd: (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()),
+            median: percentile(&mut values.to_vec(), 50.0),
+            min: values.iter().copied().fold(f64::INFINITY, f64::min),
+            max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        })
+    }
+}
+
+/// Scores of a whole cohort, never of a part of it: a mean over the cases that went well would
+/// flatter. In JSON `regions.{ET,TC,WT}.{dice,…}` are means, as numbers, so that one case and a
+/// cohort are read alike; `summary` has the same keys with mean, sd, median, min and max.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CohortScore {
+    cases: Vec<CaseScore>,
+    summary: [Measures<Summary>; Region::COUNT],
+}
+
+impl CohortScore {
+    /// The scores of exactly the `expected` cases, in their order.
+    ///
+    /// # Errors
+    /// If there is no case, or one has no score, or more than one, or a score belongs to no
+    /// expected case, or the scores follow different definitions of HD95. The error names them.
+    pub fn new(expected: &[CaseId], scores: Vec<CaseScore>) -> Result<Self, CaseError> {
+        let mut by_case: BTreeMap<CaseId, Vec<CaseScore>> = BTreeMap::new();
+        for score in scores {
+            by_case.entry(score.case.clone()).or_default().push(score);
+        }
+        let (mut cases, mut missing, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
+        for id in expected {
+            match by_case.remove(id).as_deref() {
+                None => missing.push(id),
+                Some([score]) => cases.push(score.clone()),
+                Some(_) => repeated.push(id),
+            }
+        }
+        refuse(
+            Reason::Missing,
+            &missing,
+            "no score",
+            "score them, or leave them out of the cohort on purpose",
+        )?;
+        refuse(Reason::Format, &repeated, "more than one score", "score each case once")?;
+        let strangers: Vec<&CaseId> = by_case.keys().collect();
+        refuse(
+            Reason::Format,
+            &strangers,
+            "a score, but no place in the cohort",
+            "name them in the cohort",
+        )?;
+        let definition = cases.first().map(|score| score.hd95);
+        let mixed = cases.iter().filter(|score| Some(score.hd95) != definition);
+        let mixed: Vec<&CaseId> = mixed.map(|score| &score.case).collect();
+        refuse(
+            Reason::Format,
+            &mixed,
+            "another definition of hd95 than the first",
+            "score all with the same",
+        )?;
+        let summary = Region::ALL.map(|region| summarise(&cases, region));
+        let [Some(et), Some(tc), Some(wt)] = summary else {
+            return Err(CaseError::new(
+                Reason::Missing,
+                "cohort",
+                "it has no case to average over",
+                "name at least one case",
+            ));
+        };
+        Ok(Self { cases, summary: [et, tc, wt] })
+    }
+
+    /// One score per expected case, in the cohort's order.
+    pub fn cases(&self) -> &[CaseScore] {
+        &self.cases
+    }
+
+    /// How the measures of a region spread over the cases.
+    pub const fn summary(&self, region: Region) -> &Measures<Summary> {
+        &self.summary[region.index()]
+    }
+
+    /// Writes `cases.csv`: a header, then one row per case and region. Fields are quoted where
+    /// RFC 4180 asks for it; lines end in LF. Numbers are written so that they read back exactly.
+    ///
+    /// # Errors
+    /// What the writer reports.
+    pub fn write_csv(&self, mut out: impl Write) -> io::Result<()> {
+        let measures = Measures::<f64>::NAMES.join(",");
+        writeln!(out, "case,region,{measures},truth_voxels,predicted_voxels")?;
+        for score in &self.cases {
+            let case = quoted(score.case.as_str());
+            for region in Region::ALL {
+                let values = &score.regions[region.index()];
+                write!(out, "{case},{region}")?;
+                for value in values.measures.into_array() {
+                    write!(out, ",{value}")?;
+                }
+                writeln!(out, ",{},{}", values.truth_voxels, values.predicted_voxels)?;
+            }
+        }
+        out.flush()
+    }
+}
+
+impl Serialize for CohortScore {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct PerRegion<T: Serialize>(#[serde(with = "by_region")] [Measures<T>; Region::COUNT]);
+        let means = self.summary.map(|measures| measures.map(|summary| summary.mean));
+        let mut json = serializer.serialize_struct("CohortScore", 4)?;
+        json.serialize_field("hd95", &self.cases[0].hd95)?;
+        json.serialize_field("regions", &PerRegion(means))?;
+        json.serialize_field("summary", &PerRegion(self.summary))?;
+        json.serialize_field("cases", &self.cases)?;
+        json.end()
+    }
+}
+
+/// Summaries of all measures of a region; `None` without cases.
+fn summarise(cases: &[CaseScore], region: Region) -> Option<Measures<Summary>> {
+    let column = |measure: fn(&Measures<f64>) -> f64| {
+        let values: Vec<f64> =
+            cases.iter().map(|score| measure(&score.regions[region.index()].measures)).collect();
+        Summary::of(&values)
+    };
+    Some(Measures {
+        dice: column(|measures| measures.dice)?,
+        hd95_mm: column(|measures| measures.hd95_mm)?,
+        sensitivity: column(|measures| measures.sensitivity)?,
+        specificity: column(|measures| measures.specificity)?,
+    })
+}
+
+/// An error that names the cases, if there are any.
+fn refuse(reason: Reason, cases: &[&CaseId], have: &str, remedy: &str) -> Result<(), CaseError> {
+    if cases.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = cases.iter().map(|id| id.as_str()).collect();
+    let problem = format!("{} of its cases have {have}: {}", names.len(), names.join(", "));
+    Err(CaseError::new(reason, "cohort", problem, remedy))
+}
+
+/// A CSV field, in quotes where it holds a separator, a quote or a line break.
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) {
+        return format!("\"{}\"", field.replace('"', "\"\""));
+    }
+    field.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::hausdorff::Hd95;
+    use crate::eval::score::{RegionScore, score_case};
+    use crate::volume::grid::Dims;
+
+    fn ids(names: &[&str]) -> Vec<CaseId> {
+        names.iter().map(|name| CaseId::new(*name)).collect()
+    }
+
+    /// A case with the given Dice everywhere.
+    fn scored(name: &str, dice: f64) -> CaseScore {
+        let measures = Measures { dice, hd95_mm: 1.5, sensitivity: 1.0, specificity: 1.0 };
+        let region = RegionScore { measures, truth_voxels: 3, predicted_voxels: 4 };
+        CaseScore { case: CaseId::new(name), hd95: Hd95::Medpy, regions: [region; 3] }
+    }
+
+    #[test]
+    fn the_summary_is_the_textbooks() {
+        let found = Summary::of(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
+        assert_eq!((found.mean, found.median, found.min, found.max), (5.0, 4.5, 2.0, 9.0));
+        assert_eq!(found.sd, Some((32.0_f64 / 7.0).sqrt()));
+        assert_eq!(Summary::of(&[0.5]).unwrap().sd, None);
+        assert_eq!(Summary::of(&[]), None);
+    }
+
+    #[test]
+    fn a_missing_case_is_named_and_no_mean_is_given() {
+        let expected = ids(&["a", "b", "c"]);
+        let error = CohortScore::new(&expected, vec![scored("a", 1.0)]).unwrap_err();
+        assert_eq!(error.reason, Reason::Missing);
+        assert!(error.to_string().contains("2 of its cases have no score: b, c"), "{error}");
+    }
+
+    #[test]
+    fn repeated_strange_mixed_and_absent_cases_are_refused() {
+        let refused = |expected: &[&str], scores: Vec<CaseScore>| {
+            CohortScore::new(&ids(expected), scores).unwrap_err().to_string()
+        };
+        let twice = refused(&["a"], vec![scored("a", 1.0), scored("a", 0.5)]);
+        assert!(twice.contains("more than one score: a"), "{twice}");
+        let strange = refused(&["a"], vec![scored("a", 1.0), scored("z", 0.5)]);
+        assert!(strange.contains("no place in the cohort: z"), "{strange}");
+        let other = CaseScore { hd95: Hd95::Monai, ..scored("b", 1.0) };
+        let mixed = refused(&["a", "b"], vec![scored("a", 1.0), other]);
+        assert!(mixed.contains("definition of hd95 than the first: b"), "{mixed}");
+        assert!(refused(&[], vec![]).contains("no case"));
+    }
+
+    #[test]
+    fn json_means_are_where_a_single_cases_numbers_are() {
+        let scores = vec![scored("b", 0.5), scored("a", 1.0)];
+        let cohort = CohortScore::new(&ids(&["a", "b"]), scores).unwrap();
+        let json = serde_json::to_value(&cohort).unwrap();
+        assert_eq!(json["regions"]["ET"]["dice"], 0.75);
+        assert_eq!(json["regions"]["WT"]["hd95_mm"], 1.5);
+        assert_eq!(json["summary"]["TC"]["dice"]["max"], 1.0);
+        assert_eq!(json["cases"][0]["case"], "a");
+        assert_eq!(json["cases"][1]["regions"]["TC"]["dice"], 0.5);
+        assert_eq!(cohort.summary(Region::Et).dice.sd, Some(0.125_f64.sqrt()));
+    }
+
+    #[test]
+    fn the_csv_has_one_row_per_case_and_region_and_quotes_what_it_must() {
+        let awkward = CaseId::new("odd, \"case\"");
+        let empty = score_case(awkward.clone(), &[0; 8], &[0; 8], Dims::cube(2), [1.0; 3]);
+        let expected = [CaseId::new("plain"), awkward];
+        let cohort = CohortScore::new(&expected, vec![scored("plain", 1.0 / 3.0), empty]).unwrap();
+        let mut csv = Vec::new();
+        cohort.write_csv(&mut csv).unwrap();
+        let text = String::from_utf8(csv).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 1 + 2 * Region::COUNT);
+        assert_eq!(
+            lines[0],
+            "case,region,dice,hd95_mm,sensitivity,specificity,truth_voxels,predicted_voxels"
+        );
+        assert_eq!(lines[1], "plain,ET,0.3333333333333333,1.5,1,1,3,4");
+        assert_eq!(lines[6], "\"odd, \"\"case\"\"\",WT,1,0,1,1,0,0");
+    }
+}

@@ -1,0 +1,193 @@
+//! Scores of one case: every measure of every region.
+
+use serde::{Deserialize, Serialize};
+
+use crate::eval::by_region;
+use crate::eval::hausdorff::Hd95;
+use crate::eval::overlap::Counts;
+use crate::volume::case::CaseId;
+use crate::volume::grid::{Box3, Dims};
+use crate::volume::region::Region;
+
+/// What is measured, for one region: numbers, or summaries of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Measures<T> {
+    /// Dice coefficient, 0 to 1.
+    pub dice: T,
+    /// 95th percentile of the surface distance in mm.
+    pub hd95_mm: T,
+    /// Share of the truth that was found, 0 to 1.
+    pub sensitivity: T,
+    /// Share of the rest of the grid that was left alone, 0 to 1.
+    pub specificity: T,
+}
+
+impl<T> Measures<T> {
+    /// The column names of files and tables, in the order of [`Measures::map`].
+    pub const NAMES: [&'static str; 4] = ["dice", "hd95_mm", "sensitivity", "specificity"];
+
+    /// The same measures of something else.
+    pub fn map<U>(&self, mut of: impl FnMut(&T) -> U) -> Measures<U> {
+        Measures {
+            dice: of(&self.dice),
+            hd95_mm: of(&self.hd95_mm),
+            sensitivity: of(&self.sensitivity),
+            specificity: of(&self.specificity),
+        }
+    }
+
+    /// The values, in the order of [`Measures::NAMES`].
+    pub fn into_array(self) -> [T; 4] {
+        [self.dice, self.hd95_mm, self.sensitivity, self.specificity]
+    }
+}
+
+/// Scores of one region of one case. The rules for empty regions are those of [`Counts`] and
+/// [`Hd95`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RegionScore {
+    /// The measures.
+    #[serde(flatten)]
+    pub measures: Measures<f64>,
+    /// Voxels of the region in the truth.
+    pub truth_voxels: u64,
+    /// Voxels of the region in the prediction.
+    pub predicted_voxels: u64,
+}
+
+/// Scores of one case. In JSON `regions.{ET,TC,WT}.{dice,hd95_mm,sensitivity,specificity}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CaseScore {
+    /// The case.
+    pub case: CaseId,
+    /// Which definition `hd95_mm` follows.
+    pub hd95: Hd95,
+    /// Scores per region, in the order of [`Region::ALL`].
+    #[serde(with = "by_region")]
+    pub regions: [RegionScore; Region::COUNT],
+}
+
+/// Scores a predicted against a true segmentation, both canonical labels in memory order
+/// `[d, h, w]`; `spacing_mm` is fastest axis first, as [`crate::volume::grid::Affine::spacing_mm`]
+/// gives it. HD95 is medpy's, the default; see [`score_case_with`].
+///
+/// # Panics
+/// If there are not as many labels as voxels: the geometry is the caller's to check.
+pub fn score_case(
+    case: CaseId,
+    truth: &[u8],
+    prediction: &[u8],
+    dims: Dims,
+    spacing_mm: [f64; 3],
+) -> CaseScore {
+    score_case_with(Hd95::default(), case, truth, prediction, dims, spacing_mm)
+}
+
+/// As [`score_case`], with a chosen definition of HD95.
+///
+/// # Panics
+/// If there are not as many labels as voxels.
+pub fn score_case_with(
+    hd95: Hd95,
+    case: CaseId,
+    truth: &[u8],
+    prediction: &[u8],
+    dims: Dims,
+    spacing_mm: [f64; 3],
+) -> CaseScore {
+    assert!(truth.len() == dims.voxels() && prediction.len() == dims.voxels());
+    let counts = Counts::per_region(truth, prediction);
+    // Distances need the tumour only; most of a head is neither in the truth nor in the prediction.
+    let around = Box3::around(dims, |place| truth[place] | prediction[place] != 0)
+        .unwrap_or(Box3 { start: [0; 3], dims: Dims::cube(1) });
+    let (true_labels, predicted) = (around.cut(truth, dims), around.cut(prediction, dims));
+    let regions = Region::ALL.map(|region| {
+        let mask = |labels: &[u8]| -> Vec<bool> {
+            labels.iter().map(|&label| region.contains(label)).collect()
+        };
+        let overlap = counts[region.index()];
+        RegionScore {
+            measures: Measures {
+                dice: overlap.dice(),
+                hd95_mm: hd95.between(
+                    &mask(&true_labels),
+                    &mask(&predicted),
+                    around.dims,
+                    spacing_mm,
+                ),
+                sensitivity: overlap.sensitivity(),
+                specificity: overlap.specificity(),
+            },
+            truth_voxels: overlap.truth_voxels(),
+            predicted_voxels: overlap.predicted_voxels(),
+        }
+    });
+    CaseScore { case, hd95, regions }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::hausdorff::ONE_EMPTY_MM;
+    use crate::volume::region::label;
+
+    const DIMS: Dims = Dims([4, 5, 6]);
+
+    /// Labels with the given voxels set.
+    fn labels(voxels: &[([usize; 3], u8)]) -> Vec<u8> {
+        let mut labels = vec![label::BACKGROUND; DIMS.voxels()];
+        for &(at, value) in voxels {
+            labels[DIMS.offset(at)] = value;
+        }
+        labels
+    }
+
+    fn score(truth: &[u8], prediction: &[u8]) -> CaseScore {
+        score_case(CaseId::new("case"), truth, prediction, DIMS, [1.0, 2.0, 3.0])
+    }
+
+    #[test]
+    fn a_case_worked_out_by_hand() {
+        let truth = labels(&[([1, 1, 1], label::ET), ([1, 1, 2], label::ED)]);
+        let prediction = labels(&[([1, 1, 1], label::NCR), ([1, 3, 2], label::ED)]);
+        let [et, tc, wt] = score(&truth, &prediction).regions;
+        assert_eq!((et.truth_voxels, et.predicted_voxels), (1, 0));
+        assert_eq!((et.measures.dice, et.measures.hd95_mm), (0.0, ONE_EMPTY_MM));
+        assert_eq!((tc.measures.dice, tc.measures.hd95_mm), (1.0, 0.0));
+        assert_eq!((wt.truth_voxels, wt.predicted_voxels), (2, 2));
+        assert_eq!((wt.measures.dice, wt.measures.sensitivity), (0.5, 0.5));
+        assert_eq!(wt.measures.specificity, 117.0 / 118.0);
+        // Pooled distances 0, 1 and 0, 4 mm; place 2.85 of 0, 0, 1, 4.
+        assert!((wt.measures.hd95_mm - (1.0 + 3.0 * 0.85)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn background_against_background_is_perfect() {
+        for region in score(&labels(&[]), &labels(&[])).regions {
+            assert_eq!(region.measures.into_array(), [1.0, 0.0, 1.0, 1.0]);
+        }
+    }
+
+    #[test]
+    fn a_cavity_is_in_no_region_and_changes_nothing() {
+        let cavity = labels(&[([0, 0, 0], label::RC), ([3, 4, 5], label::RC)]);
+        assert_eq!(score(&cavity, &labels(&[])).regions, score(&labels(&[]), &cavity).regions);
+        assert_eq!(score(&cavity, &labels(&[])).regions[2].truth_voxels, 0);
+    }
+
+    #[test]
+    fn json_is_keyed_by_region_and_measure() {
+        let truth = labels(&[([1, 1, 1], label::ET)]);
+        let scored = score(&truth, &truth);
+        let json = serde_json::to_value(&scored).unwrap();
+        assert_eq!(json["case"], "case");
+        assert_eq!(json["hd95"], "medpy");
+        for region in Region::ALL {
+            for (name, value) in Measures::<f64>::NAMES.iter().zip([1.0, 0.0, 1.0, 1.0]) {
+                assert_eq!(json["regions"][region.name()][name], value, "{region} {name}");
+            }
+            assert_eq!(json["regions"][region.name()]["truth_voxels"], 1);
+        }
+        assert_eq!(serde_json::from_value::<CaseScore>(json).unwrap(), scored);
+    }
+}

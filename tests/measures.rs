@@ -1,0 +1,204 @@
+//! The measures are those of the field's tools. Figures and inputs come from medpy, MONAI 1.4 and
+//! DeepMind's surface-distance; they lie in `fixtures/oracles`:
+//!
+//! - `metrics.{json,safetensors.gz}`: eleven cases of 32x28x24 voxels at 1 mm, labels of BraTS 2018;
+//! - `hd95_anisotropic.json`: masks made from a counter, as [`masks`] makes them, at uneven spacing;
+//! - `surfel_areas.json`: read by the unit tests of `eval::surfel`.
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
+use gliaflow::eval::cohort::CohortScore;
+use gliaflow::eval::hausdorff::{Hd95, ONE_EMPTY_MM};
+use gliaflow::eval::score::{CaseScore, score_case, score_case_with};
+use gliaflow::volume::case::CaseId;
+use gliaflow::volume::grid::Dims;
+use gliaflow::volume::region::{LabelScheme, Region};
+use serde_json::Value;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/oracles").join(name)
+}
+
+fn json(name: &str) -> Value {
+    serde_json::from_str(&fs::read_to_string(fixture(name)).unwrap()).unwrap()
+}
+
+fn inflated(name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    GzDecoder::new(fs::File::open(fixture(name)).unwrap()).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// A safetensors file: eight bytes of header length, a JSON header, the tensors' bytes.
+struct Tensors {
+    header: Value,
+    data: Vec<u8>,
+}
+
+impl Tensors {
+    fn parse(bytes: &[u8]) -> Self {
+        let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
+        let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+        Self { header: serde_json::from_slice(header).unwrap(), data: data.to_vec() }
+    }
+
+    /// Canonical labels and extent of a `U8` tensor `[d, h, w]` in BraTS 2018 labels.
+    fn labels(&self, name: &str) -> (Vec<u8>, Dims) {
+        let entry = &self.header[name];
+        assert_eq!(entry["dtype"], "U8", "{name}");
+        let numbers =
+            |field: &str| -> Vec<usize> { serde_json::from_value(entry[field].clone()).unwrap() };
+        let dims = Dims(numbers("shape").try_into().unwrap());
+        let span = numbers("data_offsets");
+        let values = &self.data[span[0]..span[1]];
+        let canonical = |&value: &u8| LabelScheme::Brats2018.to_canonical(value).unwrap();
+        (values.iter().map(canonical).collect(), dims)
+    }
+
+    fn score(&self, case: &str, hd95: Hd95) -> CaseScore {
+        let (truth, dims) = self.labels(&format!("{case}_gt"));
+        let (prediction, _) = self.labels(&format!("{case}_pred"));
+        score_case_with(hd95, CaseId::new(case), &truth, &prediction, dims, [1.0; 3])
+    }
+}
+
+/// The oracle's name of a definition, and how exact its figures are: MONAI computes in f32.
+fn oracle_of(definition: Hd95) -> (&'static str, f64) {
+    match definition {
+        Hd95::Medpy => ("hd_medpy", 1e-12),
+        Hd95::Monai => ("hd_monai", 1e-6),
+        Hd95::SurfaceDistance => ("hd_surface", 1e-12),
+    }
+}
+
+fn assert_near(found: f64, want: &Value, tolerance: f64, what: &str) {
+    let want = want.as_f64().unwrap_or_else(|| panic!("{what}: no figure"));
+    assert!((found - want).abs() <= tolerance, "{what}: {found}, the oracle says {want}");
+}
+
+#[test]
+fn the_fixture_is_the_oracle_itself() {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/oracles");
+    let Ok(original) = fs::read(shared.join("metrics.safetensors")) else {
+        println!("skipped: ../shared is absent");
+        return;
+    };
+    assert_eq!(inflated("metrics.safetensors.gz"), original);
+    assert_eq!(
+        fs::read(fixture("metrics.json")).unwrap(),
+        fs::read(shared.join("metrics.json")).unwrap()
+    );
+}
+
+#[test]
+fn every_figure_of_the_metrics_oracle_holds() {
+    let oracle = json("metrics.json");
+    let tensors = Tensors::parse(&inflated("metrics.safetensors.gz"));
+    assert_near(ONE_EMPTY_MM, &oracle["diag"], 0.0, "the penalty of one empty mask");
+    let cases = oracle["cases"].as_object().unwrap();
+    assert_eq!(cases.len(), 11);
+    for (case, figures) in cases {
+        for definition in Hd95::ALL {
+            let scored = tensors.score(case, definition);
+            for region in Region::ALL {
+                let found = &scored.regions[region.index()];
+                let want = &figures[region.name()];
+                let (name, tolerance) = oracle_of(definition);
+                let what = format!("{case} {region}");
+                assert_near(found.measures.hd95_mm, &want[name], tolerance, &what);
+                assert_near(found.measures.dice, &want["dice"], 1e-15, &what);
+                assert_near(found.measures.sensitivity, &want["sens"], 1e-15, &what);
+                assert_near(found.measures.specificity, &want["spec"], 1e-15, &what);
+                assert_eq!(want["n_gt"], found.truth_voxels, "{what}");
+                assert_eq!(want["n_pred"], found.predicted_voxels, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn means_over_the_cohort_are_the_oracles() {
+    let oracle = json("metrics.json");
+    let tensors = Tensors::parse(&inflated("metrics.safetensors.gz"));
+    let names: Vec<&String> = oracle["cases"].as_object().unwrap().keys().collect();
+    let expected: Vec<CaseId> = names.iter().map(|name| CaseId::new(*name)).collect();
+    for definition in Hd95::ALL {
+        let scores = names.iter().map(|name| tensors.score(name, definition)).collect();
+        let cohort = CohortScore::new(&expected, scores).unwrap();
+        let (name, tolerance) = oracle_of(definition);
+        for region in Region::ALL {
+            let found = cohort.summary(region);
+            let want = &oracle["mean_over_cases"][region.name()];
+            assert_near(found.dice.mean, &want["dice"], 1e-12, region.name());
+            assert_near(found.hd95_mm.mean, &want[name], tolerance.max(1e-11), region.name());
+            assert_near(found.sensitivity.mean, &want["sens"], 1e-12, region.name());
+            assert_near(found.specificity.mean, &want["spec"], 1e-12, region.name());
+        }
+    }
+}
+
+/// `count` numbers in `[0, 1)` from a counter (SplitMix64), the same in every language.
+fn counter(count: usize, seed: u64) -> Vec<f64> {
+    let mixed = (1..=count as u64).map(|i| {
+        let mut z = seed.wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    });
+    mixed.map(|z| (z >> 11) as f64 / (1u64 << 53) as f64).collect()
+}
+
+/// Truth: a box with holes. Prediction: another one, and specks everywhere.
+fn masks(dims: Dims, seed: u64) -> [Vec<bool>; 2] {
+    let noise = counter(2 * dims.voxels(), seed);
+    let within = |place: usize, bounds: [std::ops::Range<usize>; 3]| {
+        (0..3).all(|axis| bounds[axis].contains(&dims.position(place)[axis]))
+    };
+    let truth =
+        (0..dims.voxels()).map(|place| within(place, [2..8, 1..8, 2..7]) && noise[place] < 0.9);
+    let prediction = (0..dims.voxels()).map(|place| {
+        let chance = noise[dims.voxels() + place];
+        (within(place, [3..9, 3..10, 1..7]) && chance < 0.85) || chance > 0.985
+    });
+    [truth.collect(), prediction.collect()]
+}
+
+#[test]
+fn the_three_definitions_hold_at_uneven_spacing() {
+    let oracle = json("hd95_anisotropic.json");
+    let dims = Dims(serde_json::from_value(oracle["shape_zyx"].clone()).unwrap());
+    let cases = oracle["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 4);
+    for case in cases {
+        let [truth, prediction] = masks(dims, case["seed"].as_u64().unwrap());
+        let voxels = |mask: &[bool]| mask.iter().filter(|&&inside| inside).count();
+        assert_eq!(case["truth_voxels"], voxels(&truth), "the masks are the oracle's");
+        assert_eq!(case["predicted_voxels"], voxels(&prediction), "the masks are the oracle's");
+        let spacing_mm = serde_json::from_value(case["spacing_mm"].clone()).unwrap();
+        for definition in Hd95::ALL {
+            let found = definition.between(&truth, &prediction, dims, spacing_mm);
+            let what = format!("seed {} {}", case["seed"], definition.name());
+            assert_near(found, &case[definition.name()], 1e-12, &what);
+        }
+    }
+}
+
+#[test]
+fn corner_to_corner_of_the_brats_grid_is_exact() {
+    let dims = Dims::from_nifti([240, 240, 155]);
+    let mut truth = vec![0; dims.voxels()];
+    let mut prediction = vec![0; dims.voxels()];
+    truth[dims.offset([0, 0, 0])] = 2;
+    prediction[dims.offset([154, 239, 239])] = 2;
+    let scored = score_case(CaseId::new("far"), &truth, &prediction, dims, [1.0, 1.0, 2.0]);
+    let [et, _, wt] = scored.regions.map(|region| region.measures);
+    let squared: f64 = 239.0 * 239.0 * 2.0 + 308.0 * 308.0;
+    assert_eq!(wt.hd95_mm, squared.sqrt());
+    assert_eq!(wt.dice, 0.0);
+    assert_eq!(wt.specificity, 8_927_998.0 / 8_927_999.0);
+    assert_eq!(et.into_array(), [1.0, 0.0, 1.0, 1.0], "empty in both");
+}
