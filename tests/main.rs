@@ -7,3 +7,4 @@ mod case_format;
 mod case_store;
 mod oracle_zscore;
 mod measures;
+mod metrics;

@@ -1,1 +1,8 @@
 //! Floor 1: metric names and clocks. Knows what a metric is called, not what it means for a run.
+
+pub mod catalog;
+pub mod exporter;
+pub mod health;
+pub mod metric;
+pub mod process;
+pub mod recorder;

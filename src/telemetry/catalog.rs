@@ -1,0 +1,257 @@
+//! Every metric, spelt once: its name, kind, unit, labels and help. The endpoint's `HELP` and
+//! `TYPE` lines, `docs/metrics.md`, the dashboards' lint and the tests all derive from
+//! [`CATALOGUE`].
+//!
+//! Label values are stages, queues, splits and the like: closed sets that are known when a run
+//! starts. A case's name is never one; it belongs in the journal.
+
+use metrics::{Counter, Gauge, Histogram};
+
+use super::metric::{Family, Metric, SecondsTotal, Unit};
+use crate::base::error::Reason;
+
+/// Service time of a stage: 1 ms doubled until 30 s are covered.
+pub const STAGE_BUCKETS: &[f64] = &[
+    0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
+    8.192, 16.384, 32.768,
+];
+
+/// A training step: 5 ms (a small network on a large GPU) to 60 s (a large one on a CPU).
+pub const STEP_BUCKETS: &[f64] =
+    &[0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0];
+
+/// Writing a checkpoint: 10 ms to 120 s.
+pub const CHECKPOINT_BUCKETS: &[f64] =
+    &[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0];
+
+/// Declares one static a metric, and the list of them in the same order.
+macro_rules! catalogue {
+    ($($id:ident: $handle:ident $(($buckets:ident))? =
+        $name:literal, $unit:ident, [$($label:literal),*], $help:literal;)*) => {
+        $(
+            #[doc = concat!("`", $name, "`: ", $help, ".")]
+            pub static $id: Family<$handle, { <[&str]>::len(&[$($label),*]) }> =
+                Family::new($name, Unit::$unit, &[$($label),*], $help)
+                    $(.with_buckets($buckets))?;
+        )*
+
+        /// Every metric that gliaflow can show, in the order of the documentation.
+        pub static CATALOGUE: &[&Metric] = &[$($id.metric()),*];
+    };
+}
+
+catalogue! {
+    LOADER_SAMPLES: Counter = "loader_samples_total", Plain, ["split", "outcome", "reason"],
+        "Samples that left the loader, delivered or skipped";
+    LOADER_BATCHES: Counter = "loader_batches_total", Plain, ["split"],
+        "Batches handed to the consumer";
+    LOADER_READ_BYTES: Counter = "loader_read_bytes_total", Bytes, [],
+        "Compressed bytes read from source files";
+    LOADER_DECODED_BYTES: Counter = "loader_decoded_bytes_total", Bytes, [],
+        "Raw voxel bytes that came out of decompression";
+    LOADER_QUEUE_DEPTH: Gauge = "loader_queue_depth", Plain, ["queue"],
+        "Items waiting in a mailbox";
+    LOADER_QUEUE_CAPACITY: Gauge = "loader_queue_capacity", Plain, ["queue"],
+        "Items that a mailbox can hold";
+    LOADER_STAGE_BUSY: SecondsTotal = "loader_stage_busy_seconds_total", Seconds, ["stage"],
+        "Time that a stage's workers spent on items; with starved and blocked it adds up to wall \
+         time times workers";
+    LOADER_STAGE_STARVED: SecondsTotal = "loader_stage_starved_seconds_total", Seconds, ["stage"],
+        "Time that a stage's workers waited for input";
+    LOADER_STAGE_BLOCKED: SecondsTotal = "loader_stage_blocked_seconds_total", Seconds, ["stage"],
+        "Time that a stage's workers waited for room downstream";
+    LOADER_STAGE_SERVICE: Histogram (STAGE_BUCKETS) = "loader_stage_service_seconds", Seconds,
+        ["stage"],
+        "Time that a stage takes for one item";
+    LOADER_STAGE_WORKERS: Gauge = "loader_stage_workers", Plain, ["stage"],
+        "Workers of a stage";
+    LOADER_STAGE_RESTARTS: Counter = "loader_stage_restarts_total", Plain, ["stage"],
+        "Times that a stage panicked on an item and went on with the next";
+    LOADER_CACHE_REQUESTS: Counter = "loader_cache_requests_total", Plain, ["result"],
+        "Requests for a case file: found, built, or found damaged";
+    LOADER_CACHE_BYTES: Gauge = "loader_cache_bytes", Bytes, [],
+        "Bytes of case files in the cache";
+    LOADER_TICKETS_FREE: Gauge = "loader_tickets_free", Plain, [],
+        "Samples that may still be issued before the loader has to wait";
+    LOADER_BUFFER_BYTES: Gauge = "loader_buffer_bytes", Bytes, [],
+        "Bytes of sample and batch buffers";
+
+    TRAIN_STARVED: SecondsTotal = "train_starved_seconds_total", Seconds, [],
+        "Time that the trainer waited for a batch";
+    TRAIN_UTILIZATION: Gauge = "train_accelerator_utilization_ratio", Ratio, [],
+        "Compute time over wall time of the last window, without the first step (MLPerf \
+         Storage's AU; 0.90 passes)";
+    TRAIN_STEP_TIME: Histogram (STEP_BUCKETS) = "train_step_seconds", Seconds, [],
+        "Forward, backward and update of one step, synchronised";
+    TRAIN_UPLOAD_TIME: Histogram (STAGE_BUCKETS) = "train_upload_seconds", Seconds, [],
+        "Copying one batch to the device, synchronised";
+    TRAIN_CHECKPOINT_TIME: Histogram (CHECKPOINT_BUCKETS) = "train_checkpoint_seconds", Seconds,
+        [],
+        "Writing and verifying one checkpoint";
+    TRAIN_LOSS: Gauge = "train_loss", Plain, ["split", "part"],
+        "Loss: its total, and its parts such as dice, bce, reconstruction and kl";
+    TRAIN_DICE: Gauge = "train_dice_ratio", Ratio, ["split", "region"],
+        "Mean Dice over the cases of the last evaluation";
+    TRAIN_HD95: Gauge = "train_hd95_mm", Millimetres, ["split", "region"],
+        "Mean 95 % Hausdorff distance over the cases of the last evaluation";
+    TRAIN_BEST_DICE: Gauge = "train_best_dice_ratio", Ratio, [],
+        "Best mean Dice of all evaluations";
+    TRAIN_BEST_EPOCH: Gauge = "train_best_epoch", Plain, [],
+        "Epoch of the best mean Dice";
+    TRAIN_EPOCH: Gauge = "train_epoch", Plain, [],
+        "Epochs finished";
+    TRAIN_EPOCHS_PLANNED: Gauge = "train_epochs_planned", Plain, [],
+        "Epochs that the run is to have";
+    TRAIN_STEP: Gauge = "train_step", Plain, [],
+        "Optimiser steps taken since the first epoch, resumes included";
+    TRAIN_LEARNING_RATE: Gauge = "train_learning_rate", Plain, [],
+        "Learning rate of the last step";
+    TRAIN_GRADIENT_NORM: Gauge = "train_gradient_norm", Plain, [],
+        "Global gradient norm of the last step, before clipping";
+    TRAIN_ETA: Gauge = "train_eta_seconds", Seconds, [],
+        "Estimated time until the run ends";
+    TRAIN_SAMPLES: Counter = "train_samples_total", Plain, [],
+        "Samples trained on";
+    TRAIN_NONFINITE_STEPS: Counter = "train_nonfinite_steps_total", Plain, [],
+        "Steps whose loss was not a number or infinite";
+    TRAIN_CHECKPOINTS: Counter = "train_checkpoints_total", Plain, [],
+        "Checkpoints written";
+    TRAIN_CHECKPOINT_TIMESTAMP: Gauge = "train_checkpoint_timestamp_seconds", Seconds, [],
+        "When the last checkpoint was published, since the Unix epoch";
+    TRAIN_RUN_INFO: Gauge = "train_run_info", Plain, ["version", "device", "model", "config"],
+        "Always 1; what the run is, to join with";
+    TRAIN_RUN_STATE: Gauge = "train_run_state", Plain, ["state"],
+        "1 for the state that the run is in, 0 for the others";
+
+    GPU_UTILIZATION: Gauge = "gpu_utilization_ratio", Ratio, ["gpu"],
+        "Share of the last second in which a kernel ran";
+    GPU_MEMORY_USED: Gauge = "gpu_memory_used_bytes", Bytes, ["gpu"],
+        "Device memory in use, by all processes";
+    GPU_MEMORY_TOTAL: Gauge = "gpu_memory_total_bytes", Bytes, ["gpu"],
+        "Device memory in all";
+    GPU_POWER: Gauge = "gpu_power_watts", Watts, ["gpu"],
+        "Power draw";
+    GPU_TEMPERATURE: Gauge = "gpu_temperature_celsius", Celsius, ["gpu"],
+        "Core temperature";
+    GPU_CLOCK: Gauge = "gpu_clock_hertz", Hertz, ["gpu"],
+        "Clock of the streaming multiprocessors";
+
+    PROCESS_CPU: SecondsTotal = "process_cpu_seconds_total", Seconds, [],
+        "User and system CPU time of this process";
+    PROCESS_RESIDENT: Gauge = "process_resident_memory_bytes", Bytes, [],
+        "Resident memory, mapped case files included";
+    PROCESS_ANONYMOUS: Gauge = "process_anonymous_memory_bytes", Bytes, [],
+        "Resident memory without mapped files: heap and stacks";
+    PROCESS_OPEN_FDS: Gauge = "process_open_fds", Plain, [],
+        "Open file descriptors";
+    PROCESS_MAX_FDS: Gauge = "process_max_fds", Plain, [],
+        "File descriptors that may be open";
+    PROCESS_THREADS: Gauge = "process_threads", Plain, [],
+        "Threads of this process";
+    PROCESS_START_TIME: Gauge = "process_start_time_seconds", Seconds, [],
+        "When this process started, since the Unix epoch";
+}
+
+/// What `loader_cache_requests_total{result}` tells apart.
+pub const CACHE_RESULTS: [&str; 3] = ["hit", "build", "corrupt"];
+
+/// The counter of samples of `split` that reached the consumer.
+pub fn delivered(split: &str) -> Counter {
+    LOADER_SAMPLES.with([split, "delivered", "none"])
+}
+
+/// The counter of samples of `split` that were skipped for `reason`.
+pub fn skipped(split: &str, reason: Reason) -> Counter {
+    LOADER_SAMPLES.with([split, "skipped", reason.label()])
+}
+
+/// Shows every counter and histogram at 0, for the stages and splits of a run.
+///
+/// Call it before the run starts: `rate()` does not see the first increment of a series that
+/// begins with it. Gauges are left out; one that is not known yet has no value, and 0 would be a
+/// lie (a Dice of 0 is a result).
+pub fn register(stages: &[&str], splits: &[&str]) {
+    for split in splits {
+        LOADER_BATCHES.show([split]);
+        drop(delivered(split));
+        for reason in Reason::ALL {
+            drop(skipped(split, reason));
+        }
+    }
+    for stage in stages {
+        for clock in [&LOADER_STAGE_BUSY, &LOADER_STAGE_STARVED, &LOADER_STAGE_BLOCKED] {
+            clock.show([stage]);
+        }
+        LOADER_STAGE_SERVICE.show([stage]);
+        LOADER_STAGE_RESTARTS.show([stage]);
+    }
+    for result in CACHE_RESULTS {
+        LOADER_CACHE_REQUESTS.show([result]);
+    }
+    for counter in [&LOADER_READ_BYTES, &LOADER_DECODED_BYTES] {
+        counter.show([]);
+    }
+    for counter in [&TRAIN_SAMPLES, &TRAIN_NONFINITE_STEPS, &TRAIN_CHECKPOINTS] {
+        counter.show([]);
+    }
+    for histogram in [&TRAIN_STEP_TIME, &TRAIN_UPLOAD_TIME, &TRAIN_CHECKPOINT_TIME] {
+        histogram.show([]);
+    }
+    TRAIN_STARVED.show([]);
+}
+
+/// What a run is doing: the label of `train_run_state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunState {
+    /// Opening the cohort and the device.
+    Starting,
+    /// Taking steps.
+    Training,
+    /// Predicting whole cases.
+    Evaluating,
+    /// Done.
+    Finished,
+    /// Ended by a fault.
+    Failed,
+}
+
+impl RunState {
+    /// Every state, with its label value.
+    pub const ALL: [(Self, &str); 5] = [
+        (Self::Starting, "starting"),
+        (Self::Training, "training"),
+        (Self::Evaluating, "evaluating"),
+        (Self::Finished, "finished"),
+        (Self::Failed, "failed"),
+    ];
+
+    /// Shows this state as 1 and the others as 0.
+    pub fn publish(self) {
+        for (state, label) in Self::ALL {
+            TRAIN_RUN_STATE.with([label]).set(f64::from(u8::from(state == self)));
+        }
+    }
+}
+
+/// The text of `docs/metrics.md`.
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "# Metrics\n\n\
+         What `/metrics` shows. Every series has the label `run` besides those below. Times are in \
+         seconds, sizes in bytes, ratios from 0 to 1. Counters and histograms of a run are there \
+         from its start, at 0; a gauge appears with its first value.\n\n\
+         Generated from `src/telemetry/catalog.rs`; `BLESS=1 cargo test metrics` writes it anew.\n\n\
+         | metric | type | labels | meaning |\n|---|---|---|---|\n",
+    );
+    for Metric { name, kind, labels, help, .. } in CATALOGUE {
+        let (kind, labels) = (kind.name(), labels.join(", "));
+        text += &format!("| `{name}` | {kind} | {labels} | {help} |\n");
+    }
+    text += "\n## Buckets\n\nUpper bounds in seconds:\n\n";
+    for Metric { name, buckets, .. } in CATALOGUE.iter().filter(|metric| !metric.buckets.is_empty())
+    {
+        let bounds: Vec<String> = buckets.iter().map(f64::to_string).collect();
+        text += &format!("- `{name}`: {}\n", bounds.join(", "));
+    }
+    text
+}

@@ -1,0 +1,329 @@
+//! The endpoint: `/metrics`, `/healthz` and `/topology` over HTTP, on a thread and a runtime of
+//! its own, so that it answers when the trainer does not. Started by the command line only.
+//!
+//! A run never fails because of it. Where no port can be had, that is a warning, and the
+//! [`Exporter`] has no address.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use super::health::Health;
+use super::recorder::Recorder;
+
+/// Any port would do, since Prometheus' list of ports for exporters (9100 to 9999) has been full
+/// for years; 9184 is in that range, so that people look for metrics there.
+const DEFAULT_PORT: u16 = 9184;
+
+/// Ports that are tried, upwards from the one asked for.
+const PORTS_TO_TRY: u16 = 20;
+
+/// How often observations are moved into their buckets, scraped or not.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How long a request may take to describe the topology, and a shutdown to finish requests.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a lingering endpoint looks whether it should go.
+const LINGER_STEP: Duration = Duration::from_millis(50);
+
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+
+const INDEX: &str = concat!(
+    "gliaflow ",
+    env!("CARGO_PKG_VERSION"),
+    "\n\n/metrics   for Prometheus\n/healthz   200 when all is well, 503 with the reason\n\
+     /topology  actors, queues and clocks as JSON\n"
+);
+
+/// Where the endpoint listens: `off`, or an address such as `127.0.0.1:9184`. Port 0 takes any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsAddress {
+    /// Nowhere.
+    Off,
+    /// There, or at the next free port.
+    At(SocketAddr),
+}
+
+impl Default for MetricsAddress {
+    fn default() -> Self {
+        Self::At(SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)))
+    }
+}
+
+/// Text that is not a [`MetricsAddress`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no address for metrics; write one such as 127.0.0.1:{DEFAULT_PORT}, or off")]
+pub struct NotAnAddress(String);
+
+impl std::str::FromStr for MetricsAddress {
+    type Err = NotAnAddress;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse().map(Self::At).map_err(|_| NotAnAddress(text.to_owned()))
+    }
+}
+
+impl std::fmt::Display for MetricsAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::At(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Describes the actors that run. Called on a thread of its own for every `/topology`.
+pub type Topology = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
+/// What the handlers can see.
+#[derive(Clone)]
+struct Desk {
+    recorder: Recorder,
+    health: Health,
+    topology: Arc<RwLock<Option<Topology>>>,
+}
+
+/// A running endpoint. It closes when dropped.
+pub struct Exporter {
+    address: Option<SocketAddr>,
+    desk: Desk,
+    server: Option<Server>,
+}
+
+/// The endpoint's thread, and what it waits for.
+struct Server {
+    open: watch::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Exporter {
+    /// Installs the recorder of the process, with `run` as a label of every series, and serves it.
+    ///
+    /// With [`MetricsAddress::Off`] nothing is installed, and recording costs nothing.
+    pub fn start(address: MetricsAddress, run: &str) -> Self {
+        match address {
+            MetricsAddress::Off => Self::idle(Recorder::new(run)),
+            MetricsAddress::At(address) => Self::serve(address, Recorder::global(run)),
+        }
+    }
+
+    /// Serves a recorder at `address` or the next free port.
+    pub fn serve(address: SocketAddr, recorder: Recorder) -> Self {
+        let mut exporter = Self::idle(recorder);
+        match exporter.listen(address) {
+            Ok(()) => {}
+            Err(error) => tracing::warn!(
+                "no metrics: cannot listen on {address} or the {} ports after it: {error}; choose \
+                 another with --metrics-addr",
+                PORTS_TO_TRY - 1
+            ),
+        }
+        exporter
+    }
+
+    fn idle(recorder: Recorder) -> Self {
+        let desk = Desk { recorder, health: Health::default(), topology: Arc::default() };
+        Self { address: None, desk, server: None }
+    }
+
+    fn listen(&mut self, wanted: SocketAddr) -> io::Result<()> {
+        let listener = bind(wanted)?;
+        let bound = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            // One for /topology, and one more while a stuck one is given up.
+            .max_blocking_threads(2)
+            .thread_name("metrics-topology")
+            .build()?;
+        let (open, closed) = watch::channel(());
+        let desk = self.desk.clone();
+        let thread = thread::Builder::new()
+            .name("metrics".into())
+            .spawn(move || run_server(runtime, listener, desk, closed))?;
+        if wanted.port() != 0 && wanted.port() != bound.port() {
+            tracing::warn!(
+                "port {} is in use: metrics are at http://{bound}/metrics instead; choose a port \
+                 with --metrics-addr",
+                wanted.port()
+            );
+        }
+        self.address = Some(bound);
+        self.server = Some(Server { open, thread });
+        Ok(())
+    }
+
+    /// Where it listens; `None` when it is off or no port could be had.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// What `/healthz` answers from; clones share it.
+    pub fn health(&self) -> Health {
+        self.desk.health.clone()
+    }
+
+    /// Sets what `/topology` shows from now on. Before the first call it is `null`.
+    pub fn show_topology(&self, topology: Topology) {
+        let mut shown = self.desk.topology.write().unwrap_or_else(PoisonError::into_inner);
+        *shown = Some(topology);
+    }
+
+    /// Stays up for a while after a run, so that the last scrape gets the last values; less long
+    /// as soon as `interrupted`.
+    pub fn linger(self, patience: Duration, interrupted: impl Fn() -> bool) {
+        let Some(address) = self.address else { return };
+        tracing::info!("metrics stay at http://{address}/metrics for {} s", patience.as_secs());
+        let end = Instant::now() + patience;
+        while !interrupted() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            thread::sleep(left.min(LINGER_STEP));
+        }
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        let Some(Server { open, thread }) = self.server.take() else { return };
+        drop(open);
+        if thread.join().is_err() {
+            tracing::warn!("the metrics endpoint panicked; the run is not affected");
+        }
+    }
+}
+
+/// The port asked for, or the first free one after it.
+fn bind(wanted: SocketAddr) -> io::Result<TcpListener> {
+    let last = wanted.port().saturating_add(PORTS_TO_TRY - 1);
+    for port in wanted.port()..last {
+        match TcpListener::bind(SocketAddr::new(wanted.ip(), port)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            bound_or_hopeless => return bound_or_hopeless,
+        }
+    }
+    TcpListener::bind(SocketAddr::new(wanted.ip(), last))
+}
+
+/// The endpoint's thread, until `closed` says so.
+fn run_server(
+    runtime: Runtime,
+    listener: TcpListener,
+    desk: Desk,
+    mut closed: watch::Receiver<()>,
+) {
+    let outcome: io::Result<()> = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        tokio::spawn(keep_up(desk.recorder.clone()));
+        let mut closing = closed.clone();
+        // The sender never sends: an end of waiting is the sender's end.
+        let until_closed = async move { drop(closing.changed().await) };
+        let server = axum::serve(listener, router(desk)).with_graceful_shutdown(until_closed);
+        let serving = tokio::spawn(server.into_future());
+        drop(closed.changed().await);
+        // A client that does not read its answer must not hold up the end of the run.
+        drop(tokio::time::timeout(PATIENCE, serving).await);
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        tracing::warn!("no metrics: {error}");
+    }
+    runtime.shutdown_background();
+}
+
+async fn keep_up(recorder: Recorder) {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        recorder.upkeep();
+    }
+}
+
+fn router(desk: Desk) -> Router {
+    let nothing = async || {
+        let text = format!("nothing here\n\n{INDEX}");
+        (StatusCode::NOT_FOUND, [(CONTENT_TYPE, PLAIN_TEXT)], text)
+    };
+    Router::new()
+        .route("/", get(async || ([(CONTENT_TYPE, PLAIN_TEXT)], INDEX)))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/topology", get(topology))
+        .fallback(nothing)
+        .with_state(desk)
+}
+
+async fn metrics(State(desk): State<Desk>) -> Response {
+    ([(CONTENT_TYPE, PROMETHEUS_TEXT)], desk.recorder.render()).into_response()
+}
+
+async fn healthz(State(desk): State<Desk>) -> Response {
+    let (status, text) = match desk.health.reason() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason + "\n"),
+    };
+    (status, [(CONTENT_TYPE, PLAIN_TEXT)], text).into_response()
+}
+
+async fn topology(State(desk): State<Desk>) -> Response {
+    let shown = desk.topology.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let Some(describe) = shown else {
+        return ([(CONTENT_TYPE, JSON)], "null").into_response();
+    };
+    // It may wait for a lock that a stuck actor holds, and this thread serves everyone.
+    let mut answer = tokio::task::spawn_blocking(move || describe().to_string());
+    let (status, text) = match tokio::time::timeout(PATIENCE, &mut answer).await {
+        Ok(Ok(json)) => return ([(CONTENT_TYPE, JSON)], json).into_response(),
+        Ok(Err(_panic)) => (StatusCode::INTERNAL_SERVER_ERROR, "panicked; see the log"),
+        Err(_elapsed) => {
+            answer.abort();
+            (StatusCode::SERVICE_UNAVAILABLE, "did not answer in time; an actor may be stuck")
+        }
+    };
+    (status, [(CONTENT_TYPE, PLAIN_TEXT)], format!("the topology {text}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_off_or_a_socket_and_anything_else_is_explained() {
+        assert_eq!("off".parse(), Ok(MetricsAddress::Off));
+        let default = MetricsAddress::default();
+        assert_eq!(default.to_string(), "127.0.0.1:9184");
+        assert_eq!(default.to_string().parse(), Ok(default));
+        assert_eq!("[::1]:9".parse::<MetricsAddress>().unwrap().to_string(), "[::1]:9");
+        let error = "9184".parse::<MetricsAddress>().unwrap_err();
+        assert!(error.to_string().contains("`9184`") && error.to_string().contains("or off"));
+    }
+
+    #[test]
+    fn an_endpoint_that_is_off_has_no_address_and_takes_everything_else_in_silence() {
+        let exporter = Exporter::start(MetricsAddress::Off, "quiet");
+        exporter.show_topology(Arc::new(|| serde_json::json!([])));
+        exporter.health().complain("watchdog", "stuck");
+        assert_eq!(exporter.address(), None);
+        exporter.linger(Duration::from_secs(3600), || false);
+    }
+}

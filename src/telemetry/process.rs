@@ -1,0 +1,157 @@
+//! What this process uses, read from Linux's `/proc`; nothing elsewhere, and no error.
+//!
+//! Own code rather than a crate, because `bench` and `drain` need the peak and the share of memory
+//! that is not a mapped file, and because whole seconds of CPU time are too coarse for a short run.
+
+use std::fs;
+use std::time::Duration;
+
+use super::catalog;
+
+/// `USER_HZ`, the clock of `/proc/self/stat`: 100 by Linux' ABI on every architecture but Alpha,
+/// whatever the kernel's own tick is.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A process's use of the machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Usage {
+    /// User and system CPU time of all threads, dead ones included.
+    pub cpu: Duration,
+    /// Resident bytes.
+    pub resident_bytes: u64,
+    /// Resident bytes that are no file's: heap and stacks. Mapped case files are not in it.
+    pub anonymous_bytes: u64,
+    /// The most that was ever resident at once.
+    pub peak_resident_bytes: u64,
+    /// Threads alive.
+    pub threads: u64,
+    /// When the process started, in seconds after the machine did.
+    since_boot_seconds: f64,
+}
+
+impl Usage {
+    /// This process, now; `None` where there is no `/proc`.
+    pub fn now() -> Option<Self> {
+        let stat = fs::read_to_string("/proc/self/stat").ok()?;
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        Self::parse(&stat, &status)
+    }
+
+    /// From the texts of `stat` and `status` as in proc(5).
+    fn parse(stat: &str, status: &str) -> Option<Self> {
+        // The command in the second field may hold blanks and brackets; the last bracket ends it.
+        let (_, after_command) = stat.rsplit_once(')')?;
+        let fields: Vec<&str> = after_command.split_ascii_whitespace().collect();
+        // Field 3 of proc(5) is the first one here.
+        let seconds = |field: usize| {
+            let ticks: f64 = fields.get(field - 3)?.parse().ok()?;
+            Some(ticks / TICKS_PER_SECOND)
+        };
+        Some(Self {
+            cpu: Duration::from_secs_f64(seconds(14)? + seconds(15)?),
+            resident_bytes: status_bytes(status, "VmRSS")?,
+            anonymous_bytes: status_bytes(status, "RssAnon")?,
+            peak_resident_bytes: status_bytes(status, "VmHWM")?,
+            threads: status_number(status, "Threads")?,
+            since_boot_seconds: seconds(22)?,
+        })
+    }
+}
+
+/// The number behind `key:` in `/proc/self/status`.
+fn status_number(status: &str, key: &str) -> Option<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    value.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// The same for sizes, which are in KiB there.
+fn status_bytes(status: &str, key: &str) -> Option<u64> {
+    status_number(status, key).map(|kibibytes| kibibytes * 1024)
+}
+
+/// CPU seconds of this process so far, in steps of 10 ms; `None` where they cannot be told.
+pub fn cpu_seconds() -> Option<f64> {
+    Usage::now().map(|usage| usage.cpu.as_secs_f64())
+}
+
+/// The most memory in bytes that this process ever had resident; `None` where it cannot be told.
+pub fn peak_rss_bytes() -> Option<u64> {
+    Usage::now().map(|usage| usage.peak_resident_bytes)
+}
+
+/// Sets the `process_*` metrics, those that the platform has.
+pub fn publish() {
+    let Some(usage) = Usage::now() else { return };
+    catalog::PROCESS_CPU.with([]).absolute(usage.cpu);
+    catalog::PROCESS_RESIDENT.with([]).set(usage.resident_bytes as f64);
+    catalog::PROCESS_ANONYMOUS.with([]).set(usage.anonymous_bytes as f64);
+    catalog::PROCESS_THREADS.with([]).set(usage.threads as f64);
+    if let Some(boot) = boot_time() {
+        catalog::PROCESS_START_TIME.with([]).set(boot + usage.since_boot_seconds);
+    }
+    if let Some(open) = open_files() {
+        catalog::PROCESS_OPEN_FDS.with([]).set(open as f64);
+    }
+    if let Some(most) = most_open_files() {
+        catalog::PROCESS_MAX_FDS.with([]).set(most);
+    }
+}
+
+/// When the machine started, in seconds since the Unix epoch.
+fn boot_time() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
+}
+
+/// Open file descriptors, without the one that counts them.
+fn open_files() -> Option<usize> {
+    fs::read_dir("/proc/self/fd").ok()?.count().checked_sub(1)
+}
+
+/// The soft limit of open files; infinity where there is none.
+fn most_open_files() -> Option<f64> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    match limit.split_ascii_whitespace().next()? {
+        "unlimited" => Some(f64::INFINITY),
+        number => number.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAT: &str = "77 (a (odd) name) S 1 77 77 0 -1 4194304 101 0 0 0 250 50 9 9 20 0 3 0 \
+                        12345 3133440 410 0";
+    const STATUS: &str = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nRssAnon:\t   512 kB\n\
+                          Threads:\t3\n";
+
+    #[test]
+    fn the_fields_of_proc_are_read_by_their_place_behind_the_name() {
+        let usage = Usage::parse(STAT, STATUS).unwrap();
+        assert_eq!(usage.cpu, Duration::from_secs(3));
+        assert_eq!(usage.since_boot_seconds, 123.45);
+        assert_eq!(usage.peak_resident_bytes, 2 << 20);
+        assert_eq!((usage.resident_bytes, usage.anonymous_bytes), (1 << 20, 1 << 19));
+        assert_eq!(usage.threads, 3);
+    }
+
+    #[test]
+    fn text_that_is_not_from_proc_is_nothing_rather_than_an_error() {
+        assert_eq!(Usage::parse("", STATUS), None);
+        assert_eq!(Usage::parse(STAT, "VmRSS: lots"), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_that_is_touched_is_seen_as_anonymous() {
+        const SIZE: usize = 32 << 20;
+        let touched = vec![1u8; SIZE];
+        let usage = Usage::now().unwrap();
+        assert!(usage.anonymous_bytes >= SIZE as u64, "{usage:?}");
+        assert!(usage.resident_bytes >= usage.anonymous_bytes, "{usage:?}");
+        assert!(usage.peak_resident_bytes >= usage.resident_bytes, "{usage:?}");
+        assert!(touched.iter().all(|&byte| byte == 1));
+    }
+}

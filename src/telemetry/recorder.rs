@@ -1,0 +1,176 @@
+//! Where the values are kept: the Prometheus recorder, and the text that it shows.
+//!
+//! There is one per process, because the `metrics` crate has one; tests make their own and record
+//! [`within`](Recorder::within) it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Arc, OnceLock};
+
+use metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+
+use super::catalog::CATALOGUE;
+use super::metric::{Kind, Metric};
+use super::process;
+
+/// A shared recorder of all metrics of one run.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    inner: Arc<PrometheusRecorder>,
+    handle: PrometheusHandle,
+}
+
+impl Recorder {
+    /// A recorder of its own, whose series carry the label `run`.
+    pub fn new(run: &str) -> Self {
+        let mut builder = PrometheusBuilder::new().add_global_label("run", run);
+        for metric in CATALOGUE.iter().filter(|metric| metric.kind == Kind::Histogram) {
+            // Without a match a histogram turns into a summary, which cannot be aggregated.
+            builder = builder
+                .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), metric.buckets)
+                .expect("every histogram of the catalogue has buckets (tests/metrics.rs)");
+        }
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        Self { inner: Arc::new(recorder), handle }
+    }
+
+    /// The recorder of the process: installed by the first call, whose `run` stays.
+    pub fn global(run: &str) -> Self {
+        static GLOBAL: OnceLock<Recorder> = OnceLock::new();
+        let install = || {
+            let recorder = Self::new(run);
+            if metrics::set_global_recorder(Arc::clone(&recorder.inner)).is_err() {
+                tracing::warn!(
+                    "another metrics recorder was installed before gliaflow's: the endpoint has \
+                     nothing to show but the process"
+                );
+            }
+            recorder
+        };
+        GLOBAL.get_or_init(install).clone()
+    }
+
+    /// Runs `f` with every metric that this thread touches recorded here.
+    pub fn within<T>(&self, f: impl FnOnce() -> T) -> T {
+        metrics::with_local_recorder(&*self.inner, f)
+    }
+
+    /// Moves observations into their buckets. Until someone does, each one takes memory.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// The Prometheus text format, version 0.0.4, with the process's figures as of now.
+    pub fn render(&self) -> String {
+        self.within(process::publish);
+        in_catalogue_order(&self.handle.render())
+    }
+}
+
+/// The exporter's text with the families in the catalogue's order under the catalogue's `HELP` and
+/// `TYPE`: it knows no counter with a fraction ([`SecondsTotal`](super::metric::SecondsTotal)) and
+/// is silent about metrics without a series. Families that are not ours follow as they came.
+fn in_catalogue_order(exported: &str) -> String {
+    let mut families = families(exported);
+    let mut text = String::with_capacity(2 * exported.len());
+    for metric in CATALOGUE {
+        let Metric { name, help, .. } = metric;
+        let kind = metric.kind.name();
+        writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}")
+            .expect("writing to a string cannot fail");
+        let mut lines = families.remove(name).unwrap_or_default();
+        lines.retain(|line| !line.starts_with('#'));
+        if metric.kind != Kind::Histogram {
+            // As exported they come in a new order every time; buckets are in order already.
+            lines.sort_unstable();
+        }
+        lines.iter().for_each(|line| push(&mut text, line));
+    }
+    families.values().flatten().for_each(|line| push(&mut text, line));
+    text
+}
+
+/// Lines by family. A line of samples belongs to the `TYPE` line before it.
+fn families(exported: &str) -> BTreeMap<&str, Vec<&str>> {
+    let mut families = BTreeMap::new();
+    for block in exported.split("\n\n") {
+        let mut words = block.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let Some((name, _kind)) = words.next().and_then(|words| words.split_once(' ')) else {
+            continue;
+        };
+        families.insert(name, block.lines().collect());
+    }
+    families
+}
+
+fn push(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::catalog;
+    use super::*;
+
+    /// The first line that starts with `prefix`.
+    fn line<'a>(text: &'a str, prefix: &str) -> &'a str {
+        text.lines().find(|line| line.starts_with(prefix)).unwrap_or_default()
+    }
+
+    #[test]
+    fn seconds_keep_their_fraction_and_show_as_a_counter() {
+        let recorder = Recorder::new("fraction");
+        recorder.within(|| {
+            let starved = catalog::TRAIN_STARVED.with([]);
+            starved.add(Duration::from_millis(250));
+            starved.add(Duration::from_millis(500));
+            catalog::LOADER_STAGE_BUSY.with(["crop"]).absolute(Duration::from_millis(1500));
+        });
+        let text = recorder.render();
+        assert_eq!(
+            line(&text, "# TYPE train_starved"),
+            "# TYPE train_starved_seconds_total counter"
+        );
+        assert_eq!(
+            line(&text, "train_starved_seconds_total"),
+            r#"train_starved_seconds_total{run="fraction"} 0.75"#
+        );
+        assert!(line(&text, "loader_stage_busy_seconds_total{").ends_with("} 1.5"));
+    }
+
+    #[test]
+    fn two_recorders_do_not_see_each_other() {
+        let (one, other) = (Recorder::new("one"), Recorder::new("other"));
+        one.within(|| catalog::TRAIN_SAMPLES.with([]).increment(3));
+        assert_eq!(
+            line(&one.render(), "train_samples_total"),
+            r#"train_samples_total{run="one"} 3"#
+        );
+        assert_eq!(line(&other.render(), "train_samples_total"), "");
+    }
+
+    #[test]
+    fn a_metric_that_is_not_catalogued_is_shown_too() {
+        let recorder = Recorder::new("stray");
+        recorder.within(|| metrics::gauge!("stray_gauge").set(4.0));
+        let text = recorder.render();
+        assert!(
+            text.ends_with("# TYPE stray_gauge gauge\nstray_gauge{run=\"stray\"} 4\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn line_ends_in_label_values_do_not_break_the_text() {
+        let recorder = Recorder::new("a\n\nb \"c\" \\");
+        recorder.within(|| catalog::TRAIN_EPOCH.with([]).set(1.0));
+        let text = recorder.render();
+        assert_eq!(line(&text, "train_epoch{"), r#"train_epoch{run="a\n\nb \"c\" \\"} 1"#);
+    }
+}
