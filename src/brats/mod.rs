@@ -1,15 +1,17 @@
 //! Floor 2: BraTS on disk. NIfTI in and out, and the folders it comes in.
 
 mod bytes;
-mod datatype;
+pub mod case;
+pub mod dataset;
+pub mod datatype;
 mod fields;
 pub mod header;
+pub mod inspect;
 mod labels;
+pub mod layout;
 mod narrow;
 pub mod orient;
 mod placement;
 mod qform;
 pub mod read;
 pub mod write;
-
-pub use datatype::Datatype;
