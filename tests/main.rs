@@ -8,3 +8,5 @@ mod case_store;
 mod oracle_zscore;
 mod measures;
 mod metrics;
+mod nifti;
+mod nifti_shared;

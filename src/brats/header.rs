@@ -181,6 +181,7 @@ fn scaling(path: &Path, fields: &Fields) -> Result<Option<Scaling>, CaseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// A valid little-endian NIfTI-1 header of 2x3x4 int16 voxels, with some bytes replaced.
     fn parsed(changes: &[(usize, &[u8])]) -> Result<Header, CaseError> {
@@ -264,5 +265,22 @@ mod tests {
         assert_eq!(one.volume_dims(path).unwrap(), Dims([4, 3, 2]));
         let four = parsed(&[(40, &4i16.to_le_bytes()), (48, &4i16.to_le_bytes())]).unwrap();
         assert!(four.volume_dims(path).unwrap_err().to_string().contains("2x3x4x4"));
+    }
+
+    proptest! {
+        /// Voxels are allocated only after this check, in this number.
+        #[test]
+        fn no_header_passes_that_claims_more_than_its_file_holds(
+            flips in proptest::collection::vec((0usize..352, any::<u8>()), 0..6),
+            ceiling in 0u64..100_000,
+        ) {
+            let bytes: Vec<(usize, [u8; 1])> = flips.into_iter().map(|(at, b)| (at, [b])).collect();
+            let changes: Vec<(usize, &[u8])> = bytes.iter().map(|(at, b)| (*at, &b[..])).collect();
+            let Ok(header) = parsed(&changes) else { return Ok(()) };
+            if header.check_length(Path::new("a.nii"), ceiling).is_ok() {
+                let end = header.vox_offset + header.voxels() * header.datatype.bytes();
+                prop_assert!(end as u64 <= ceiling);
+            }
+        }
     }
 }

@@ -1,10 +1,14 @@
 //! Floor 2: BraTS on disk. NIfTI in and out, and the folders it comes in.
 
 mod bytes;
-mod datatype;
+pub mod case;
+pub mod dataset;
+pub mod datatype;
 mod fields;
 pub mod header;
+pub mod inspect;
 mod labels;
+pub mod layout;
 mod narrow;
 pub mod orient;
 pub mod phantom;
@@ -12,5 +16,3 @@ mod placement;
 mod qform;
 pub mod read;
 pub mod write;
-
-pub use datatype::Datatype;

@@ -27,8 +27,7 @@ impl Qform {
     /// The affine; `None` where the quaternion is longer than 1, so no rotation.
     pub(super) fn to_affine(self) -> Option<Affine> {
         let square: f64 = self.quaternion.iter().map(|part| part * part).sum();
-        // Written so that NaN is refused as well.
-        if !(square <= 1.0 + EXCESS) {
+        if square.is_nan() || square > 1.0 + EXCESS {
             return None;
         }
         let length = square.sqrt().max(1.0);

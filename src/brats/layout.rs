@@ -1,0 +1,182 @@
+//! How each BraTS release names its files. A release is one entry of [`NAMINGS`]; nothing else in
+//! the crate knows a file name.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::volume::modality::Modality;
+use crate::volume::region::LabelScheme;
+
+/// A release's folder layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// BraTS 2018 and 2019, and every folder with their file names that no later release claims.
+    Brats2018,
+    /// BraTS 2020.
+    Brats2020,
+    /// BraTS 2021.
+    Brats2021,
+    /// BraTS 2023, and 2024, whose names are the same: its label 4 (resection cavity) has to be
+    /// asked for with [`LabelScheme::Brats2024`].
+    Brats2023,
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Brats2018 => "BraTS 2018/19",
+            Self::Brats2020 => "BraTS 2020",
+            Self::Brats2021 => "BraTS 2021",
+            Self::Brats2023 => "BraTS 2023",
+        })
+    }
+}
+
+/// File names of one release: the case folder's name and an ending.
+pub(super) struct Naming {
+    pub(super) layout: Layout,
+    /// Start of a case folder's name, lower case; empty where any will do.
+    prefix: &'static str,
+    /// Endings of the images, in the order of [`Modality::ALL`].
+    images: [&'static str; Modality::COUNT],
+    labels: &'static str,
+    /// Whole names, without extension, under which the release hides labels as well.
+    misnamed_labels: &'static [&'static str],
+    pub(super) scheme: LabelScheme,
+}
+
+const SINCE_2018: [&str; Modality::COUNT] = ["_t1", "_t1ce", "_t2", "_flair"];
+
+/// Every naming, the pickier first: a folder belongs to the first one that fits.
+pub(super) const NAMINGS: &[Naming] = &[
+    Naming {
+        layout: Layout::Brats2020,
+        prefix: "brats20_",
+        images: SINCE_2018,
+        labels: "_seg",
+        // Case 355 of the training data.
+        misnamed_labels: &["W39_1998.09.19_Segm"],
+        scheme: LabelScheme::Brats2018,
+    },
+    Naming {
+        layout: Layout::Brats2021,
+        prefix: "brats2021_",
+        images: SINCE_2018,
+        labels: "_seg",
+        misnamed_labels: &[],
+        scheme: LabelScheme::Brats2018,
+    },
+    Naming {
+        layout: Layout::Brats2023,
+        prefix: "",
+        images: ["-t1n", "-t1c", "-t2w", "-t2f"],
+        labels: "-seg",
+        misnamed_labels: &[],
+        scheme: LabelScheme::Brats2023,
+    },
+    Naming {
+        layout: Layout::Brats2018,
+        prefix: "",
+        images: SINCE_2018,
+        labels: "_seg",
+        misnamed_labels: &[],
+        scheme: LabelScheme::Brats2018,
+    },
+];
+
+/// Extensions, the preferred first where a file is there twice.
+const EXTENSIONS: [&str; 2] = [".nii.gz", ".nii"];
+
+/// The file names of one case folder that fit a naming.
+pub(super) struct Named {
+    pub(super) naming: &'static Naming,
+    /// In the order of [`Modality::ALL`]; `Err` holds the name that was looked for.
+    pub(super) images: [Result<String, String>; Modality::COUNT],
+    pub(super) labels: Option<String>,
+}
+
+impl Naming {
+    /// What `files` of the folder `case` are, if one of them is anything.
+    fn fit(&'static self, case: &str, files: &BTreeSet<String>) -> Option<Named> {
+        if !case.to_ascii_lowercase().starts_with(self.prefix) {
+            return None;
+        }
+        let find = |stem: &str| {
+            let names = EXTENSIONS.map(|extension| format!("{stem}{extension}"));
+            names.into_iter().find(|name| files.contains(name))
+        };
+        let images = self.images.map(|ending| {
+            let stem = format!("{case}{ending}");
+            find(&stem).ok_or_else(|| format!("{stem}.nii.gz"))
+        });
+        let labels = find(&format!("{case}{}", self.labels))
+            .or_else(|| self.misnamed_labels.iter().find_map(|stem| find(stem)));
+        let fits = labels.is_some() || images.iter().any(Result::is_ok);
+        fits.then_some(Named { naming: self, images, labels })
+    }
+}
+
+/// The files of a case folder, by the first naming that fits.
+pub(super) fn name_files(case: &str, files: &BTreeSet<String>) -> Option<Named> {
+    NAMINGS.iter().find_map(|naming| naming.fit(case, files))
+}
+
+/// Whether a file is NIfTI by its name.
+pub(super) fn is_nifti(name: &str) -> bool {
+    EXTENSIONS.iter().any(|extension| name.ends_with(extension))
+}
+
+/// What is looked for, in words.
+pub(super) fn patterns() -> String {
+    let patterns: BTreeSet<String> = NAMINGS
+        .iter()
+        .map(|naming| format!("CASE/CASE{{{}}}.nii[.gz]", naming.images.join(",")))
+        .collect();
+    patterns.into_iter().collect::<Vec<_>>().join(" or ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(case: &str, files: &[&str]) -> Option<Named> {
+        name_files(case, &files.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn each_release_is_told_by_its_names() {
+        for (case, file, layout, scheme) in [
+            ("Brats18_2013_0_1", "_t1.nii.gz", Layout::Brats2018, LabelScheme::Brats2018),
+            ("BraTS19_CBICA_AAB_1", "_flair.nii", Layout::Brats2018, LabelScheme::Brats2018),
+            ("BraTS20_Training_001", "_t1.nii", Layout::Brats2020, LabelScheme::Brats2018),
+            ("BraTS2021_00000", "_t1ce.nii.gz", Layout::Brats2021, LabelScheme::Brats2018),
+            ("BraTS-GLI-00000-000", "-t1c.nii.gz", Layout::Brats2023, LabelScheme::Brats2023),
+            ("TCGA-DU-7294", "_t2.nii.gz", Layout::Brats2018, LabelScheme::Brats2018),
+        ] {
+            let name = format!("{case}{file}");
+            let found = named(case, &[&name]).unwrap();
+            assert_eq!((found.naming.layout, found.naming.scheme), (layout, scheme), "{case}");
+            assert_eq!(found.images.iter().flatten().collect::<Vec<_>>(), [&name]);
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_case_is_not_taken() {
+        assert!(named("b", &["a_t1.nii.gz", "b_t1.mha", "b_t1.nii.gz.part"]).is_none());
+    }
+
+    #[test]
+    fn the_compressed_file_is_preferred_and_the_misnamed_labels_are_found_in_2020_only() {
+        let both = named("a", &["a_t1.nii", "a_t1.nii.gz"]).unwrap();
+        assert_eq!(both.images[0], Ok("a_t1.nii.gz".to_owned()));
+        assert_eq!(both.images[1], Err("a_t1ce.nii.gz".to_owned()));
+        let hidden = "W39_1998.09.19_Segm.nii";
+        let case = "BraTS20_Training_355";
+        let found = named(case, &["BraTS20_Training_355_t1.nii", hidden]).unwrap();
+        assert_eq!(found.labels.as_deref(), Some(hidden));
+        assert_eq!(named("a", &["a_t1.nii", hidden]).unwrap().labels, None);
+    }
+}
