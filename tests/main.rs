@@ -2,3 +2,10 @@
 #![allow(missing_docs)]
 
 mod architecture;
+mod backpressure;
+mod conservation;
+mod deadline;
+mod numbers;
+mod poison;
+mod shutdown;
+mod watchdog;
