@@ -6,3 +6,4 @@ pub mod health;
 pub mod metric;
 pub mod process;
 pub mod recorder;
+pub mod meter;

@@ -1,0 +1,30 @@
+//! What the outside may hang on a topology's events: metrics, a journal, a quarantine.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::actor::stage::Skip;
+
+/// Called on the threads of a topology, for metrics and journals; must be quick and not wait.
+#[derive(Clone, Default)]
+pub struct Hooks {
+    /// After each item of a stage: the stage's name and the item's service time.
+    pub on_item: Option<ItemHook>,
+    /// After each item that did not come through, in ticket order.
+    pub on_skip: Option<SkipHook>,
+}
+
+/// See [`Hooks::on_item`].
+pub type ItemHook = Arc<dyn Fn(&'static str, Duration) + Send + Sync>;
+/// See [`Hooks::on_skip`].
+pub type SkipHook = Arc<dyn Fn(&Skip) + Send + Sync>;
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks")
+            .field("on_item", &self.on_item.is_some())
+            .field("on_skip", &self.on_skip.is_some())
+            .finish()
+    }
+}

@@ -1,0 +1,148 @@
+//! Bounded queues between actors: the only place that names the channel library.
+//!
+//! Only kanal's synchronous side is used. Its futures lose messages when they are dropped half-way
+//! (under `select!` or `timeout`), so none is ever made (docs/adr/003). Both ends sit in an `Arc`:
+//! the channel's own counts then say *the last sender is gone* and *the last receiver is gone*
+//! although closers and gauges hold on to it, weakly.
+
+use std::sync::{Arc, Weak};
+
+/// The other side is gone, or the mailbox was closed; the item has been dropped.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shut;
+
+/// The sending end. When the last one is dropped, the receivers drain what is queued and then end.
+#[derive(Debug)]
+pub(super) struct Outbox<T>(Arc<kanal::Sender<T>>);
+
+/// The receiving end, shared by any number of workers.
+#[derive(Debug)]
+pub(super) struct Inbox<T>(Arc<kanal::Receiver<T>>);
+
+/// A mailbox with `capacity` places; with 0 a sender waits until a receiver takes.
+pub(super) fn mailbox<T>(capacity: usize) -> (Outbox<T>, Inbox<T>) {
+    let (sender, receiver) = kanal::bounded(capacity);
+    (Outbox(Arc::new(sender)), Inbox(Arc::new(receiver)))
+}
+
+impl<T> Clone for Outbox<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Clone for Inbox<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Outbox<T> {
+    /// Hands on without ever waiting, for mailboxes that have a place for each ticket. A full one
+    /// would be a bug, and the ticket of the item, dropped here, would report itself as lost.
+    pub(super) fn put(&self, item: T) -> Result<(), Shut> {
+        match self.0.try_send(item) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(Shut),
+        }
+    }
+
+    /// Hands on, waiting for a place: the one wait for a consumer.
+    pub(super) fn send(&self, item: T) -> Result<(), Shut> {
+        self.0.send(item).map_err(|_| Shut)
+    }
+}
+
+impl<T> Inbox<T> {
+    /// The next item, waiting for it; `None` when every sender is gone and the queue is empty, or
+    /// at once when the mailbox was closed.
+    pub(super) fn take(&self) -> Option<T> {
+        self.0.recv().ok()
+    }
+}
+
+impl<T: Send + 'static> Inbox<T> {
+    /// A handle that does not keep the mailbox open.
+    pub(super) fn valve(&self) -> Arc<dyn Valve> {
+        Arc::new(Arc::downgrade(&self.0))
+    }
+}
+
+/// Shuts a mailbox or looks at it, from outside, whatever it carries.
+pub(super) trait Valve: Send + Sync {
+    /// Drops what is queued and wakes everybody who waits at either end.
+    fn close(&self);
+    /// Items queued now; 0 once the receivers are gone.
+    fn depth(&self) -> usize;
+}
+
+impl<T: Send + 'static> Valve for Weak<kanal::Receiver<T>> {
+    fn close(&self) {
+        let Some(receiver) = self.upgrade() else { return };
+        // It fails only where the mailbox is closed already, which is what was asked for.
+        let _ = receiver.close();
+    }
+
+    fn depth(&self) -> usize {
+        self.upgrade().map_or(0, |receiver| receiver.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn the_last_sender_to_go_lets_the_receivers_drain() {
+        let (outbox, inbox) = mailbox(3);
+        let second = outbox.clone();
+        outbox.put(1).unwrap();
+        second.put(2).unwrap();
+        drop(outbox);
+        drop(second);
+        assert_eq!([inbox.take(), inbox.take(), inbox.take()], [Some(1), Some(2), None]);
+    }
+
+    #[test]
+    fn closing_drops_what_is_queued_and_wakes_both_ends() {
+        let counted = Arc::new(());
+        let (outbox, inbox) = mailbox(1);
+        let (_idle_outbox, idle_inbox) = mailbox::<u8>(1);
+        let (valve, idle_valve) = (inbox.valve(), idle_inbox.valve());
+        outbox.put(Arc::clone(&counted)).unwrap();
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| outbox.send(Arc::clone(&counted)));
+            let receiver = scope.spawn(|| idle_inbox.take());
+            while Arc::strong_count(&counted) < 3 {
+                thread::yield_now();
+            }
+            valve.close();
+            idle_valve.close();
+            assert_eq!(sender.join().unwrap(), Err(Shut));
+            assert_eq!(receiver.join().unwrap(), None);
+        });
+        assert_eq!(Arc::strong_count(&counted), 1, "the queued and the waiting item were dropped");
+        assert_eq!(outbox.put(Arc::clone(&counted)), Err(Shut));
+    }
+
+    #[test]
+    fn a_valve_does_not_keep_a_mailbox_open() {
+        let (outbox, inbox) = mailbox(2);
+        let valve = inbox.valve();
+        outbox.put(1).unwrap();
+        assert_eq!(valve.depth(), 1);
+        drop(inbox);
+        assert_eq!((outbox.put(2), valve.depth()), (Err(Shut), 0));
+        valve.close();
+    }
+
+    #[test]
+    fn a_full_mailbox_refuses_instead_of_waiting() {
+        let (outbox, inbox) = mailbox(1);
+        outbox.put(1).unwrap();
+        assert_eq!(outbox.put(2), Err(Shut));
+        assert_eq!(inbox.take(), Some(1));
+    }
+}

@@ -1,0 +1,182 @@
+//! What a topology is made of: a source names items, stages work on them, a sink collects outcomes.
+//!
+//! Implementors see one item at a time and no thread, channel, ticket or clock; those are the
+//! shell's. A stage or source that waits for something outside must wait on something that the
+//! topology's [`StopLatch`](crate::actor::stop::StopLatch) ends: nobody can interrupt it.
+
+use crate::base::error::CaseError;
+
+/// A synchronous function of one item, with whatever state makes it fast.
+///
+/// It is built inside its worker's thread by a factory, so it need not be `Send`, and built again
+/// after a panic, so it need not be unwind-safe. Its output must depend on the item alone.
+pub trait Stage: 'static {
+    /// Names the threads, the metric label and the key in `[loader.workers]`.
+    const NAME: &'static str;
+    /// What it takes.
+    type In: Send + 'static;
+    /// What it makes.
+    type Out: Send + 'static;
+
+    /// Works on one item.
+    ///
+    /// # Errors
+    /// The item's misfortune. It becomes the item's outcome, and later stages never see the item.
+    fn process(&mut self, item: Self::In) -> Result<Self::Out, CaseError>;
+
+    /// This stage and `next`, fused into one actor: no thread and no queue between the two.
+    fn then<B: Stage<In = Self::Out>>(self, next: B) -> Then<Self, B>
+    where
+        Self: Sized,
+    {
+        Then { first: self, second: next }
+    }
+}
+
+/// Two stages in one actor, named `first+second`. Made by [`Stage::then`].
+#[derive(Debug)]
+pub struct Then<A, B> {
+    first: A,
+    second: B,
+}
+
+/// Room for a fused name; a longer one does not compile.
+const NAME_BYTES: usize = 96;
+
+const fn joined(parts: [&str; 3]) -> [u8; NAME_BYTES] {
+    let mut bytes = [0; NAME_BYTES];
+    let mut filled = 0;
+    let mut part = 0;
+    while part < parts.len() {
+        let text = parts[part].as_bytes();
+        let mut place = 0;
+        while place < text.len() {
+            bytes[filled] = text[place];
+            filled += 1;
+            place += 1;
+        }
+        part += 1;
+    }
+    bytes
+}
+
+impl<A: Stage, B: Stage<In = A::Out>> Then<A, B> {
+    const JOINED: [u8; NAME_BYTES] = joined([A::NAME, "+", B::NAME]);
+}
+
+impl<A: Stage, B: Stage<In = A::Out>> Stage for Then<A, B> {
+    const NAME: &'static str = {
+        let (used, _) = Self::JOINED.split_at(A::NAME.len() + 1 + B::NAME.len());
+        match std::str::from_utf8(used) {
+            Ok(name) => name,
+            Err(_) => panic!("three joined strings are a string"),
+        }
+    };
+    type In = A::In;
+    type Out = B::Out;
+
+    fn process(&mut self, item: Self::In) -> Result<Self::Out, CaseError> {
+        self.second.process(self.first.process(item)?)
+    }
+}
+
+/// Says which item this is, for the texts of faults and reports: "epoch 0 index 5", a case id.
+pub trait Describe {
+    /// The item in a few words.
+    fn describe(&self) -> String;
+}
+
+/// Names the items of a topology, in order. It has one thread and is asked for the next item only
+/// when there is a ticket for it.
+pub trait Source: Send + 'static {
+    /// Names the thread and the metric label.
+    const NAME: &'static str;
+    /// What it names.
+    type Item: Describe + Send + 'static;
+
+    /// The next item; `None` ends the stream. It may block; draining takes effect when it returns.
+    fn next(&mut self) -> Option<Self::Item>;
+}
+
+/// What became of an item.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// It came through every stage.
+    Ready(T),
+    /// It did not, and this is why.
+    Skipped(Skip),
+}
+
+/// An item that did not come through.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Skip {
+    /// Its place in the source's order, from 0.
+    pub ordinal: u64,
+    /// The item as its source describes it.
+    pub item: String,
+    /// What happened.
+    pub error: CaseError,
+}
+
+/// Collects outcomes in the source's order, whatever the number of workers.
+pub trait Sink: Send + 'static {
+    /// Names the thread and the metric label.
+    const NAME: &'static str;
+    /// What comes out of the last stage.
+    type In: Send + 'static;
+    /// What it makes of them: a batch.
+    type Out: Send + 'static;
+
+    /// One outcome; may complete an output. The item's ticket is free once this returns, so memory
+    /// that the tickets bound must not be kept: copy what is needed and drop the rest.
+    fn accept(&mut self, outcome: Outcome<Self::In>) -> Option<Self::Out>;
+
+    /// The stream has ended: whatever is left, a partial batch or nothing.
+    fn finish(&mut self) -> Option<Self::Out> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::error::Reason;
+
+    struct Half;
+    struct Less(u32);
+
+    impl Stage for Half {
+        const NAME: &'static str = "half";
+        type In = u32;
+        type Out = u32;
+        fn process(&mut self, item: u32) -> Result<u32, CaseError> {
+            if item % 2 == 1 {
+                return Err(CaseError::new(Reason::Format, item, "is odd", "double it"));
+            }
+            Ok(item / 2)
+        }
+    }
+
+    impl Stage for Less {
+        const NAME: &'static str = "less";
+        type In = u32;
+        type Out = String;
+        fn process(&mut self, item: u32) -> Result<String, CaseError> {
+            self.0 += 1;
+            Ok(format!("{}", item - 1))
+        }
+    }
+
+    fn name<S: Stage>(_: &S) -> &'static str {
+        S::NAME
+    }
+
+    #[test]
+    fn fused_stages_do_what_the_two_do_in_turn_and_carry_both_names() {
+        let mut fused = Half.then(Half).then(Less(0));
+        assert_eq!(name(&fused), "half+half+less");
+        assert_eq!(fused.process(12), Ok("2".to_owned()));
+        assert!(fused.process(6).is_err(), "the second half refuses 3");
+        assert_eq!(fused.second.0, 1, "an item that failed is not shown to later stages");
+    }
+}

@@ -1,0 +1,242 @@
+//! The stop latch: `Running → Draining → Aborted`, never back, and the first fault is the cause.
+//!
+//! A run has one latch; each topology takes a [`StopLatch::child`]. Stopping a latch stops its
+//! children and nobody else, but a fault climbs to the root first: it ends the run, and the root
+//! decides which of two faults came first. What stopping *does* is in the hooks, which run on the
+//! thread that stops, so that an abort needs no runtime and no poll to take effect.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::sync::Notify;
+
+use crate::base::error::Fault;
+
+/// How far a run has been stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StopState {
+    /// Sources name items.
+    Running,
+    /// Sources name no more; what is in flight is delivered.
+    Draining,
+    /// Mailboxes are closed; what is in flight is dropped.
+    Aborted,
+}
+
+/// Told each new state, in the order of severity or not at all: a hook may see `Aborted` first.
+type Hook = Arc<dyn Fn(StopState) + Send + Sync>;
+
+struct Inner {
+    parent: Option<StopLatch>,
+    settled: Mutex<Settled>,
+    changed: Notify,
+}
+
+struct Settled {
+    state: StopState,
+    fault: Option<Fault>,
+    hooks: Vec<Hook>,
+    children: Vec<Weak<Inner>>,
+}
+
+/// A handle on the latch; clones are the same latch.
+#[derive(Clone)]
+pub struct StopLatch(Arc<Inner>);
+
+impl Default for StopLatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for StopLatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StopLatch").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+impl StopLatch {
+    /// A running latch with no parent.
+    pub fn new() -> Self {
+        Self::with(None, StopState::Running, None)
+    }
+
+    fn with(parent: Option<Self>, state: StopState, fault: Option<Fault>) -> Self {
+        let settled = Settled { state, fault, hooks: Vec::new(), children: Vec::new() };
+        Self(Arc::new(Inner { parent, settled: Mutex::new(settled), changed: Notify::new() }))
+    }
+
+    fn settled(&self) -> MutexGuard<'_, Settled> {
+        // Nothing that can panic runs under this lock.
+        self.0.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A latch that stops with this one, and can be stopped without it.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        let mut settled = self.settled();
+        let child = Self::with(Some(self.clone()), settled.state, settled.fault.clone());
+        settled.children.retain(|known| known.strong_count() > 0);
+        settled.children.push(Arc::downgrade(&child.0));
+        child
+    }
+
+    /// How far it has been stopped.
+    pub fn state(&self) -> StopState {
+        self.settled().state
+    }
+
+    /// The fault that aborted it, if it was a fault.
+    pub fn fault(&self) -> Option<Fault> {
+        self.settled().fault.clone()
+    }
+
+    /// Asks for a clean end: no new items, everything in flight is delivered.
+    pub fn drain(&self) {
+        self.advance(StopState::Draining, None);
+    }
+
+    /// Asks for the end now. With a fault, for the whole run, from the root down; without, for this
+    /// latch and its children. A fault that comes after an abort is its consequence, and only logged.
+    pub fn abort(&self, fault: Option<Fault>) {
+        let Some(fault) = fault else {
+            self.advance(StopState::Aborted, None);
+            return;
+        };
+        let mut root = self;
+        while let Some(parent) = &root.0.parent {
+            root = parent;
+        }
+        let first =
+            self.state() < StopState::Aborted && root.advance(StopState::Aborted, Some(&fault));
+        if first {
+            tracing::error!(%fault, "the run is aborted");
+        } else {
+            tracing::warn!(%fault, "a consequence of an earlier abort");
+        }
+    }
+
+    /// Runs `hook` at each change from now on, or at once if there is something to tell already.
+    /// It runs on the thread that stops the latch and must not wait.
+    pub fn on_stop(&self, hook: impl Fn(StopState) + Send + Sync + 'static) {
+        let hook: Hook = Arc::new(hook);
+        let state = {
+            let mut settled = self.settled();
+            settled.hooks.push(Arc::clone(&hook));
+            settled.state
+        };
+        if state > StopState::Running {
+            hook(state);
+        }
+    }
+
+    /// Waits until the latch has been stopped at least as far as `state`.
+    pub async fn reached(&self, state: StopState) -> StopState {
+        loop {
+            let mut changed = std::pin::pin!(self.0.changed.notified());
+            // Registered before the look, so that a change in between is not missed.
+            changed.as_mut().enable();
+            let current = self.state();
+            if current >= state {
+                return current;
+            }
+            changed.await;
+        }
+    }
+
+    /// Moves on to `state`; false if the latch is there already. Hooks and children are told outside
+    /// the lock: a hook drops items, whose tickets ask this latch for its state.
+    fn advance(&self, state: StopState, fault: Option<&Fault>) -> bool {
+        let (hooks, children) = {
+            let mut settled = self.settled();
+            if settled.state >= state {
+                return false;
+            }
+            settled.state = state;
+            settled.fault = fault.cloned();
+            (settled.hooks.clone(), settled.children.clone())
+        };
+        self.0.changed.notify_waiters();
+        for hook in hooks {
+            hook(state);
+        }
+        for child in children.iter().filter_map(Weak::upgrade) {
+            Self(child).advance(state, fault);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(name: &str) -> Fault {
+        Fault::Environment {
+            subject: name.to_owned(),
+            problem: "is full".to_owned(),
+            remedy: "free some space".to_owned(),
+        }
+    }
+
+    fn recording(latch: &StopLatch) -> Arc<Mutex<Vec<StopState>>> {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let copy = Arc::clone(&told);
+        latch.on_stop(move |state| copy.lock().unwrap().push(state));
+        told
+    }
+
+    #[test]
+    fn a_latch_only_moves_forward_and_tells_each_state_once() {
+        let latch = StopLatch::new();
+        let told = recording(&latch);
+        latch.drain();
+        latch.drain();
+        latch.abort(None);
+        latch.drain();
+        assert_eq!(latch.state(), StopState::Aborted);
+        assert_eq!(*told.lock().unwrap(), [StopState::Draining, StopState::Aborted]);
+        assert_eq!(*recording(&latch).lock().unwrap(), [StopState::Aborted], "late, told at once");
+    }
+
+    #[test]
+    fn the_first_fault_is_the_cause_for_every_topology_of_the_run() {
+        let run = StopLatch::new();
+        let (ingest, train) = (run.child(), run.child());
+        ingest.abort(Some(fault("first")));
+        train.abort(Some(fault("second")));
+        for latch in [&run, &ingest, &train, &run.child()] {
+            assert_eq!(latch.fault(), Some(fault("first")));
+            assert_eq!(latch.state(), StopState::Aborted);
+        }
+    }
+
+    #[test]
+    fn an_abort_without_a_fault_stays_below_and_a_fault_after_it_is_a_consequence() {
+        let run = StopLatch::new();
+        let (ingest, train) = (run.child(), run.child());
+        train.abort(None);
+        train.abort(Some(fault("consequence")));
+        assert_eq!((run.state(), ingest.state()), (StopState::Running, StopState::Running));
+        assert_eq!((train.state(), train.fault()), (StopState::Aborted, None));
+        run.abort(Some(fault("another matter")));
+        assert_eq!(train.fault(), None, "it had ended for its own reason");
+        assert_eq!(ingest.fault(), Some(fault("another matter")));
+    }
+
+    #[test]
+    fn draining_reaches_children_and_waiters() {
+        let run = StopLatch::new();
+        let child = run.child();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let seen = runtime.block_on(async {
+            let waiting = child.clone();
+            let waiter = tokio::spawn(async move { waiting.reached(StopState::Draining).await });
+            tokio::task::yield_now().await;
+            run.drain();
+            waiter.await.unwrap()
+        });
+        assert_eq!(seen, StopState::Draining);
+        assert_eq!(child.state(), StopState::Draining);
+    }
+}

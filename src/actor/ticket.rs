@@ -1,0 +1,314 @@
+//! Tickets: the permission to exist, and the ledger of what became of every item.
+//!
+//! A pool has T places. A source first takes a place ([`Permit`]), then names an item, which makes
+//! it a [`Ticket`]; the sink gives it back as delivered or skipped. Memory, back-pressure and the
+//! reorder window are that one number T. A ticket that is dropped with neither said is an item that
+//! vanished: a fault, unless the run was aborted.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use crate::actor::stop::{StopLatch, StopState};
+use crate::base::error::{CaseError, Fault};
+
+/// How many items a run may lose: a share of those seen, but at least a number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SkipBudget {
+    /// Share of the items up to the one that was skipped, 0..1.
+    pub share: f64,
+    /// Always allowed, so that a share does not fail a run on its first item.
+    pub at_least: u64,
+}
+
+impl SkipBudget {
+    /// No item may be missing: evaluation, where a missing case would flatter the mean.
+    pub const NONE: Self = Self { share: 0.0, at_least: 0 };
+
+    /// Skips allowed among the first `seen` items.
+    pub fn allowed(&self, seen: u64) -> u64 {
+        self.at_least.max((self.share * seen as f64) as u64)
+    }
+}
+
+/// One consistent look at the accounts of a topology.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Ledger {
+    /// Items named by the source.
+    pub issued: u64,
+    /// Outcomes accepted by the sink: items that came through.
+    pub delivered: u64,
+    /// Outcomes accepted by the sink: items that did not.
+    pub skipped: u64,
+    /// Tickets out now.
+    pub in_flight: u64,
+    /// Tickets dropped by an abort; 0 in a run that was not aborted.
+    pub abandoned: u64,
+}
+
+impl Ledger {
+    /// True if every item issued is accounted for. `in_flight` is counted by itself, not derived.
+    pub const fn balances(&self) -> bool {
+        self.issued == self.delivered + self.skipped + self.in_flight + self.abandoned
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    places: usize,
+    budget: SkipBudget,
+    latch: StopLatch,
+    accounts: Mutex<Accounts>,
+    returned: Condvar,
+}
+
+#[derive(Debug)]
+struct Accounts {
+    free: usize,
+    closed: bool,
+    ledger: Ledger,
+}
+
+impl Inner {
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        // Nothing that can panic runs under this lock.
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_back(&self, account: impl FnOnce(&mut Ledger)) -> Ledger {
+        let mut accounts = self.accounts();
+        accounts.free += 1;
+        account(&mut accounts.ledger);
+        let ledger = accounts.ledger;
+        drop(accounts);
+        self.returned.notify_one();
+        ledger
+    }
+}
+
+/// The T places of a topology; clones are the same pool.
+#[derive(Debug, Clone)]
+pub(super) struct TicketPool(Arc<Inner>);
+
+impl TicketPool {
+    pub(super) fn new(places: usize, budget: SkipBudget, latch: StopLatch) -> Self {
+        let accounts = Accounts { free: places, closed: false, ledger: Ledger::default() };
+        let (accounts, returned) = (Mutex::new(accounts), Condvar::new());
+        Self(Arc::new(Inner { places, budget, latch, accounts, returned }))
+    }
+
+    /// A place for one item, waiting until one is free; `None` once the pool is closed.
+    pub(super) fn permit(&self) -> Option<Permit> {
+        let mut accounts = self.0.accounts();
+        while accounts.free == 0 && !accounts.closed {
+            accounts = self.0.returned.wait(accounts).unwrap_or_else(PoisonError::into_inner);
+        }
+        if accounts.closed {
+            return None;
+        }
+        accounts.free -= 1;
+        Some(Permit(Some(Arc::clone(&self.0))))
+    }
+
+    /// No more permits; tickets that are out stay valid.
+    pub(super) fn close(&self) {
+        self.0.accounts().closed = true;
+        self.0.returned.notify_all();
+    }
+
+    pub(super) fn ledger(&self) -> Ledger {
+        self.0.accounts().ledger
+    }
+
+    /// Places free now, of how many.
+    pub(super) fn free(&self) -> (usize, usize) {
+        (self.0.accounts().free, self.0.places)
+    }
+}
+
+/// A place that nothing has been put in yet; dropped, it is simply free again.
+#[derive(Debug)]
+pub(super) struct Permit(Option<Arc<Inner>>);
+
+impl Permit {
+    /// The ticket of the item that the source has named.
+    pub(super) fn issue(mut self, item: String, stage: &'static str) -> Ticket {
+        let pool = self.0.take().expect("only issue and drop take it, and both end the permit");
+        let mut accounts = pool.accounts();
+        let ordinal = accounts.ledger.issued;
+        accounts.ledger.issued += 1;
+        accounts.ledger.in_flight += 1;
+        drop(accounts);
+        Ticket { ordinal, item: item.into(), stage, pool: Some(pool) }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.take() {
+            pool.give_back(|_| {});
+        }
+    }
+}
+
+/// The permission of one item to exist. Held by the shell, never by stage code.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    /// The item's place in the source's order.
+    pub(super) ordinal: u64,
+    /// The item as its source describes it.
+    pub(super) item: Arc<str>,
+    /// The stage that has it.
+    pub(super) stage: &'static str,
+    pool: Option<Arc<Inner>>,
+}
+
+/// What travels between stages: an item or its misfortune, and the ticket.
+#[derive(Debug)]
+pub(super) struct Flow<T> {
+    pub(super) ticket: Ticket,
+    pub(super) body: Result<T, CaseError>,
+}
+
+impl Ticket {
+    fn into_pool(mut self) -> Arc<Inner> {
+        self.pool.take().expect("only resolving and dropping take it, and both end the ticket")
+    }
+
+    /// The sink has accepted the item.
+    pub(super) fn deliver(self) {
+        self.into_pool().give_back(|ledger| {
+            ledger.in_flight -= 1;
+            ledger.delivered += 1;
+        });
+    }
+
+    /// The sink has accepted that there is no item, because of `error`.
+    ///
+    /// # Errors
+    /// More were skipped than the budget allows. Counted against the items up to this one, not
+    /// against those issued, so that it does not depend on how far ahead the source has got.
+    pub(super) fn skip(self, error: &CaseError) -> Result<(), Fault> {
+        let seen = self.ordinal + 1;
+        let pool = self.into_pool();
+        let skipped = pool
+            .give_back(|ledger| {
+                ledger.in_flight -= 1;
+                ledger.skipped += 1;
+            })
+            .skipped;
+        let budget = pool.budget.allowed(seen);
+        if skipped <= budget {
+            return Ok(());
+        }
+        Err(Fault::TooManySkipped { skipped, issued: seen, budget, last: error.clone() })
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let Some(pool) = self.pool.take() else { return };
+        if pool.latch.state() < StopState::Aborted {
+            let lost = Fault::Lost { ordinal: self.ordinal, stage: self.stage };
+            pool.latch.abort(Some(lost));
+        }
+        // Only now: the freed place must not let the source run past the gap in the order.
+        pool.give_back(|ledger| {
+            ledger.in_flight -= 1;
+            ledger.abandoned += 1;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::base::error::Reason;
+
+    fn pool(places: usize, budget: SkipBudget) -> (TicketPool, StopLatch) {
+        let latch = StopLatch::new();
+        (TicketPool::new(places, budget, latch.clone()), latch)
+    }
+
+    fn ticket(pool: &TicketPool) -> Ticket {
+        pool.permit().unwrap().issue("item".to_owned(), "plan")
+    }
+
+    fn error() -> CaseError {
+        CaseError::new(Reason::Checksum, "x.case", "differs", "ingest it again")
+    }
+
+    #[test]
+    fn every_ticket_lands_in_exactly_one_account() {
+        let (pool, latch) = pool(3, SkipBudget { share: 0.0, at_least: 1 });
+        let (first, second, third) = (ticket(&pool), ticket(&pool), ticket(&pool));
+        assert_eq!([first.ordinal, second.ordinal, third.ordinal], [0, 1, 2]);
+        second.deliver();
+        first.skip(&error()).unwrap();
+        let expected = Ledger { issued: 3, delivered: 1, skipped: 1, in_flight: 1, abandoned: 0 };
+        assert_eq!((pool.ledger(), pool.free()), (expected, (2, 3)));
+        latch.abort(None);
+        drop(third);
+        let ledger = pool.ledger();
+        assert_eq!((ledger.in_flight, ledger.abandoned, latch.fault()), (0, 1, None));
+        assert!(ledger.balances());
+        assert!(!Ledger { issued: 4, ..ledger }.balances());
+    }
+
+    #[test]
+    fn a_ticket_dropped_unresolved_is_a_fault_that_names_its_stage() {
+        let (pool, latch) = pool(2, SkipBudget::NONE);
+        let kept = ticket(&pool);
+        let mut lost = ticket(&pool);
+        lost.stage = "crop";
+        drop(lost);
+        assert_eq!(latch.fault(), Some(Fault::Lost { ordinal: 1, stage: "crop" }));
+        assert!(pool.ledger().balances());
+        kept.deliver();
+    }
+
+    #[test]
+    fn a_permit_without_an_item_is_not_an_item() {
+        let (pool, latch) = pool(1, SkipBudget::NONE);
+        drop(pool.permit());
+        assert_eq!((pool.ledger(), pool.free()), (Ledger::default(), (1, 1)));
+        assert_eq!(latch.state(), StopState::Running);
+    }
+
+    #[test]
+    fn a_waiting_source_wakes_for_a_returned_ticket_and_for_the_end() {
+        let (pool, _latch) = pool(1, SkipBudget::NONE);
+        let first = ticket(&pool);
+        thread::scope(|scope| {
+            let source = scope.spawn(|| {
+                let second = ticket(&pool);
+                let ended = pool.permit().is_none();
+                second.deliver();
+                ended
+            });
+            first.deliver();
+            while pool.ledger().issued < 2 {
+                thread::yield_now();
+            }
+            pool.close();
+            assert!(source.join().unwrap());
+        });
+        assert_eq!(pool.free(), (1, 1));
+        assert!(pool.permit().is_none(), "closed, although a place is free");
+    }
+
+    #[test]
+    fn the_budget_is_a_share_of_the_items_seen_but_at_least_a_number() {
+        let budget = SkipBudget { share: 0.1, at_least: 1 };
+        assert_eq!([1, 19, 20, 100].map(|seen| budget.allowed(seen)), [1, 1, 2, 10]);
+        assert_eq!(SkipBudget::NONE.allowed(1000), 0);
+        let (pool, _latch) = pool(2, budget);
+        let (first, second) = (ticket(&pool), ticket(&pool));
+        assert_eq!(first.skip(&error()), Ok(()));
+        let fault = second.skip(&error()).unwrap_err();
+        let expected = Fault::TooManySkipped { skipped: 2, issued: 2, budget: 1, last: error() };
+        assert_eq!(fault, expected);
+    }
+}

@@ -1,0 +1,112 @@
+//! Turns a hang into a report: nothing has moved for a while, although there is work inside and the
+//! consumer is not what holds it up.
+//!
+//! A slow consumer is not a stall (the sink waits for it), and neither is a source that waits for
+//! the outside while nothing is in flight. A worker that never returns is: sooner or later it has
+//! the oldest ticket, all others are behind it, and the report shows who has what, and for how long.
+
+use std::time::{Duration, Instant};
+
+use crate::actor::observe::{Observer, Sight};
+use crate::actor::rollcall::Left;
+use crate::actor::stop::StopState;
+use crate::base::error::Fault;
+
+/// Looks per stall period: a stall is noticed at most a quarter of the period late.
+const LOOKS: u32 = 4;
+
+/// Remembers when something last moved.
+#[derive(Debug)]
+struct Watchdog {
+    stall_after: Duration,
+    progress: u64,
+    since: Instant,
+}
+
+impl Watchdog {
+    fn new(stall_after: Duration, now: Instant) -> Self {
+        Self { stall_after, progress: 0, since: now }
+    }
+
+    /// How long nothing has moved, if that is a stall.
+    fn look(&mut self, sight: Sight, now: Instant) -> Option<Duration> {
+        let moved = sight.progress != self.progress;
+        if moved || sight.output_is_full || !sight.work_waits {
+            self.progress = sight.progress;
+            self.since = now;
+            return None;
+        }
+        let quiet = now.duration_since(self.since);
+        (quiet >= self.stall_after).then_some(quiet)
+    }
+}
+
+/// Watches a topology until its last thread has left.
+pub(super) async fn supervise(observer: Observer, stall_after: Duration, grace: Duration) {
+    let mut watchdog = Watchdog::new(stall_after, Instant::now());
+    let pause = (stall_after / LOOKS).max(Duration::from_millis(1));
+    let left = loop {
+        let ended = tokio::time::timeout(pause, observer.0.roll.wait(grace)).await;
+        if let Ok(left) = ended {
+            break left;
+        }
+        let stalled_for = watchdog.look(observer.sight(), Instant::now());
+        let Some(quiet) = stalled_for else { continue };
+        if observer.0.latch.state() < StopState::Aborted {
+            observer.0.latch.abort(Some(stalled(&observer, quiet)));
+        }
+    };
+    let topology = observer.topology();
+    if let Left::AllBut(stuck) = left {
+        let report = observer.report();
+        tracing::error!(topology, stuck, %report, "threads left behind, stuck in a stage");
+    }
+    tracing::debug!(topology, ledger = ?observer.ledger(), "ended");
+}
+
+/// The fault of a topology that has stopped moving.
+pub(super) fn stalled(observer: &Observer, quiet: Duration) -> Fault {
+    Fault::Stalled { seconds: quiet.as_secs(), report: observer.report() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STALL: Duration = Duration::from_secs(10);
+
+    fn sight(progress: u64) -> Sight {
+        Sight { progress, output_is_full: false, work_waits: true }
+    }
+
+    /// What the watchdog says at each of the given seconds.
+    fn looks(sights: &[(u64, Sight)]) -> Vec<Option<u64>> {
+        let start = Instant::now();
+        let mut watchdog = Watchdog::new(STALL, start);
+        let mut said = Vec::new();
+        for &(second, sight) in sights {
+            let quiet = watchdog.look(sight, start + Duration::from_secs(second));
+            said.push(quiet.map(|quiet| quiet.as_secs()));
+        }
+        said
+    }
+
+    #[test]
+    fn work_that_does_not_move_is_a_stall_after_the_period_and_not_before() {
+        let said = looks(&[(1, sight(5)), (10, sight(5)), (11, sight(5)), (12, sight(6))]);
+        assert_eq!(said, [None, None, Some(10), None]);
+    }
+
+    #[test]
+    fn waiting_for_the_consumer_is_no_stall_and_restarts_the_period() {
+        let full = Sight { output_is_full: true, ..sight(5) };
+        assert_eq!(looks(&[(1, full), (60, full), (65, sight(5))]), [None; 3]);
+        assert_eq!(looks(&[(1, full), (60, full), (71, sight(5))]), [None, None, Some(11)]);
+    }
+
+    #[test]
+    fn an_empty_topology_whose_source_waits_is_no_stall() {
+        let empty = Sight { work_waits: false, ..sight(5) };
+        assert_eq!(looks(&[(1, empty), (60, empty), (600, empty)]), [None; 3]);
+    }
+}

@@ -1,0 +1,239 @@
+//! The clock of one worker: its wall time, split into busy, starved and blocked without a gap.
+//!
+//! There is one timeline, and at any instant it belongs to exactly one [`Activity`], so the three
+//! sums add up to the wall time to the nanosecond, however often the worker is looked at. The worker
+//! owns the [`Meter`]; observers hold a [`MeterReader`] and never make the worker wait. What the
+//! numbers mean for a run is not known here.
+
+use std::hint;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::time::{Duration, Instant};
+
+/// What a worker is doing with its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Activity {
+    /// Waiting for input: whoever feeds it is slower.
+    Starved = 0,
+    /// Working.
+    Busy = 1,
+    /// Waiting for room: whoever it feeds is slower.
+    Blocked = 2,
+    /// Gone; its clock stands still.
+    Ended = 3,
+}
+
+impl Activity {
+    const fn of(code: u64) -> Self {
+        match code {
+            0 => Self::Starved,
+            1 => Self::Busy,
+            2 => Self::Blocked,
+            _ => Self::Ended,
+        }
+    }
+
+    /// Lower-case name, as printed in reports.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Starved => "starved",
+            Self::Busy => "busy",
+            Self::Blocked => "blocked",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// Where the time of a worker has gone so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Time waiting for input.
+    pub starved: Duration,
+    /// Time working.
+    pub busy: Duration,
+    /// Time waiting for room.
+    pub blocked: Duration,
+    /// What it is doing now.
+    pub activity: Activity,
+    /// How long it has been doing that.
+    pub age: Duration,
+    /// How often the activity has changed: the sign of life that a watchdog looks for.
+    pub changes: u64,
+}
+
+impl Reading {
+    /// Time since the meter was made, or until it ended: the sum of the three, exactly.
+    pub fn wall(&self) -> Duration {
+        self.starved + self.busy + self.blocked
+    }
+}
+
+/// One writer, many readers: a sequence lock, odd while the writer is inside. All fields are
+/// atomics, so a torn read is discarded, never undefined.
+#[derive(Debug)]
+struct Timeline {
+    origin: Instant,
+    version: AtomicU64,
+    activity: AtomicU64,
+    since: AtomicU64,
+    /// Nanoseconds of starved, busy and blocked, up to `since`.
+    spent: [AtomicU64; 3],
+}
+
+impl Timeline {
+    fn nanos(&self) -> u64 {
+        // 584 years of nanoseconds fit.
+        self.origin.elapsed().as_nanos() as u64
+    }
+}
+
+/// The writing half: owned by the worker, and not cloneable, because a timeline has one writer.
+#[derive(Debug)]
+pub struct Meter(Arc<Timeline>);
+
+impl Meter {
+    /// A clock that starts now, in `activity`.
+    pub fn new(activity: Activity) -> Self {
+        Self(Arc::new(Timeline {
+            origin: Instant::now(),
+            version: AtomicU64::new(0),
+            activity: AtomicU64::new(activity as u64),
+            since: AtomicU64::new(0),
+            spent: Default::default(),
+        }))
+    }
+
+    /// A reader of this clock.
+    pub fn reader(&self) -> MeterReader {
+        MeterReader(Arc::clone(&self.0))
+    }
+
+    /// From now on the time goes to `next`. Returns how long the activity that ends has lasted.
+    pub fn enter(&mut self, next: Activity) -> Duration {
+        let line = &self.0;
+        let version = line.version.load(Ordering::Relaxed);
+        line.version.store(version + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        // Read inside the lock: a reader that saw the old version has an earlier `now` than this.
+        let now = line.nanos();
+        let lasted = now.saturating_sub(line.since.load(Ordering::Relaxed));
+        let current = line.activity.load(Ordering::Relaxed);
+        if let Some(sum) = line.spent.get(current as usize) {
+            sum.store(sum.load(Ordering::Relaxed) + lasted, Ordering::Relaxed);
+        }
+        line.since.store(now, Ordering::Relaxed);
+        line.activity.store(next as u64, Ordering::Relaxed);
+        line.version.store(version + 2, Ordering::Release);
+        Duration::from_nanos(lasted)
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.enter(Activity::Ended);
+    }
+}
+
+/// The reading half: cheap to clone, valid after the worker has ended.
+#[derive(Debug, Clone)]
+pub struct MeterReader(Arc<Timeline>);
+
+impl MeterReader {
+    /// Where the time has gone, up to this instant.
+    pub fn read(&self) -> Reading {
+        let line = &self.0;
+        loop {
+            let version = line.version.load(Ordering::Acquire);
+            let code = line.activity.load(Ordering::Relaxed);
+            let since = line.since.load(Ordering::Relaxed);
+            let mut spent = [0u64; 3];
+            for (copy, sum) in spent.iter_mut().zip(&line.spent) {
+                *copy = sum.load(Ordering::Relaxed);
+            }
+            let now = line.nanos();
+            fence(Ordering::Acquire);
+            let untouched = line.version.load(Ordering::Relaxed) == version;
+            if version % 2 == 1 || !untouched {
+                hint::spin_loop();
+                continue;
+            }
+            let age = now.saturating_sub(since);
+            if let Some(current) = spent.get_mut(code as usize) {
+                *current += age;
+            }
+            let [starved, busy, blocked] = spent.map(Duration::from_nanos);
+            let activity = Activity::of(code);
+            let age = Duration::from_nanos(age);
+            return Reading { starved, busy, blocked, activity, age, changes: version / 2 };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
+    use super::*;
+
+    const TURNS: [Activity; 3] = [Activity::Busy, Activity::Blocked, Activity::Starved];
+
+    #[test]
+    fn busy_starved_and_blocked_add_up_to_the_wall_time_to_the_nanosecond() {
+        let before = Instant::now();
+        let mut meter = Meter::new(Activity::Starved);
+        let reader = meter.reader();
+        let mut lasted = Duration::ZERO;
+        for turn in 0..1000 {
+            lasted += meter.enter(TURNS[turn % 3]);
+        }
+        drop(meter);
+        let reading = reader.read();
+        assert!(lasted <= reading.wall(), "{lasted:?} of {:?}", reading.wall());
+        assert!(reading.wall() <= before.elapsed());
+        assert_eq!(reading.changes, 1001);
+        assert_eq!(reading.activity, Activity::Ended);
+        let later = reader.read();
+        assert_eq!(later.wall(), reading.wall(), "an ended clock stands still");
+    }
+
+    #[test]
+    fn the_time_since_the_last_change_is_part_of_a_reading() {
+        let mut meter = Meter::new(Activity::Starved);
+        let reader = meter.reader();
+        let starved = meter.enter(Activity::Busy);
+        let mut reading = reader.read();
+        while reading.age.is_zero() {
+            reading = reader.read();
+        }
+        assert_eq!(reading.busy, reading.age, "all of the busy time is the running piece");
+        assert_eq!(reading.starved, starved);
+        assert_eq!(reading.blocked, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_reader_never_sees_a_torn_timeline_while_the_worker_runs() {
+        let mut meter = Meter::new(Activity::Starved);
+        let reader = meter.reader();
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for turn in 0..200_000 {
+                    meter.enter(TURNS[turn % 3]);
+                }
+                stop.store(true, Ordering::Release);
+            });
+            let mut last = reader.read();
+            while !stop.load(Ordering::Acquire) {
+                let before = reader.0.nanos();
+                let reading = reader.read();
+                let after = reader.0.nanos();
+                let wall = reading.wall().as_nanos() as u64;
+                assert!((before..=after).contains(&wall), "{wall} is not in {before}..={after}");
+                assert!(reading.changes >= last.changes);
+                last = reading;
+            }
+        });
+    }
+}

@@ -1,0 +1,196 @@
+//! Every item has exactly one outcome, in order, whatever the workers do and whenever it stops.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use gliaflow::actor::stage::Skip;
+use gliaflow::actor::stop::StopLatch;
+use gliaflow::actor::ticket::{Ledger, SkipBudget};
+use gliaflow::actor::topology::{Limits, Topology};
+use gliaflow::base::error::{CaseError, Reason};
+use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
+use proptest::prelude::*;
+
+use crate::deadline::{LIMIT, within};
+use crate::numbers::{Apply, Batches, Count, Open, quiet_panic, refuse, runtime};
+
+/// One random topology.
+#[derive(Debug, Clone)]
+struct Shape {
+    seed: u64,
+    items: u64,
+    tickets: usize,
+    batch: usize,
+    prefetch: usize,
+    /// Workers of each stage.
+    stages: Vec<usize>,
+    /// Per stage, the numbers that make it panic: fewer than would break it.
+    panics: Vec<BTreeSet<u64>>,
+}
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    let stages = prop::collection::vec(1usize..5, 0..4);
+    let panics = prop::collection::vec(prop::collection::btree_set(0u64..40, 0..5), 4);
+    (any::<u64>(), 0u64..60, 1usize..9, 1usize..5, 0usize..3, stages, panics).prop_map(
+        |(seed, items, tickets, batch, prefetch, stages, panics)| Shape {
+            seed,
+            items,
+            tickets,
+            batch,
+            prefetch,
+            stages,
+            panics,
+        },
+    )
+}
+
+impl Shape {
+    /// What stage number `stage` does to `number`, and how long it dawdles over it.
+    fn work(&self, stage: usize, number: u64) -> (Duration, Result<u64, CaseError>) {
+        let key = SampleKey { seed: self.seed, epoch: stage as u64, index: number };
+        let mut rng = KeyedRng::new(key, Domain::Phantom);
+        let pause = if rng.chance(0.3) { rng.below(200) } else { 0 };
+        let made = if rng.chance(0.05) { Err(refuse(number)) } else { Ok(number + 1000) };
+        (Duration::from_micros(pause), made)
+    }
+
+    fn panics_on(&self, stage: usize, number: u64) -> bool {
+        self.panics[stage].contains(&(number % 1000))
+    }
+
+    /// Numbers delivered and ordinals skipped, computed without a thread.
+    fn model(&self) -> (Vec<u64>, Vec<(u64, Reason)>) {
+        let (mut delivered, mut skipped) = (Vec::new(), Vec::new());
+        for ordinal in 0..self.items {
+            let mut outcome = Ok(ordinal);
+            for stage in 0..self.stages.len() {
+                outcome = outcome.and_then(|number| {
+                    if self.panics_on(stage, number) {
+                        return Err(Reason::Panicked);
+                    }
+                    self.work(stage, number).1.map_err(|error| error.reason)
+                });
+            }
+            match outcome {
+                Ok(number) => delivered.push(number),
+                Err(reason) => skipped.push((ordinal, reason)),
+            }
+        }
+        (delivered, skipped)
+    }
+}
+
+/// When the test stops a topology, counted in batches taken.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Stop {
+    Never,
+    Drain(usize),
+    Abort(usize),
+}
+
+struct Ran {
+    delivered: Vec<u64>,
+    skips: Vec<Skip>,
+    ledger: Ledger,
+}
+
+fn run(shape: Shape, stop: Stop) -> Ran {
+    within(LIMIT, move |watch| {
+        let shape = Arc::new(shape);
+        let latch = StopLatch::new();
+        let skip_budget = SkipBudget { share: 1.0, at_least: 0 };
+        let limits = Limits { skip_budget, ..Limits::new(shape.tickets) };
+        let mut chain = Topology::new("random", limits, &latch)
+            .source(Count::to(shape.items))
+            .stage(|| Open, 1);
+        for (stage, &workers) in shape.stages.iter().enumerate() {
+            let shape = Arc::clone(&shape);
+            let factory = move || {
+                let shape = Arc::clone(&shape);
+                Apply(move |number| {
+                    let (pause, made) = shape.work(stage, number);
+                    if !pause.is_zero() {
+                        thread::sleep(pause);
+                    }
+                    if shape.panics_on(stage, number) {
+                        quiet_panic(format!("{number} in stage {stage}"));
+                    }
+                    made
+                })
+            };
+            chain = chain.stage(factory, workers);
+        }
+        let sink = Batches::of(shape.batch);
+        let skips = sink.skips();
+        let (mut feed, running) = chain.sink(sink, shape.prefetch).start(&runtime()).unwrap();
+        watch.on(&running);
+        let observer = running.observer();
+        let mut delivered = Vec::new();
+        let mut batches = 0;
+        loop {
+            let ledger = observer.ledger();
+            assert!(ledger.balances(), "{ledger:?}");
+            assert!(ledger.in_flight <= shape.tickets as u64, "{ledger:?}");
+            match stop {
+                Stop::Drain(after) if after == batches => latch.drain(),
+                Stop::Abort(after) if after == batches => latch.abort(None),
+                _ => {}
+            }
+            let Some(batch) = feed.take() else { break };
+            batches += 1;
+            delivered.extend(batch);
+        }
+        let ledger = running.join_blocking().unwrap();
+        let skips = skips.lock().unwrap().clone();
+        Ran { delivered, skips, ledger }
+    })
+}
+
+fn reasons(skips: &[Skip]) -> Vec<(u64, Reason)> {
+    skips.iter().map(|skip| (skip.ordinal, skip.error.reason)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_item_has_one_outcome_in_order_for_one_worker_and_for_many(shape in shapes()) {
+        let (delivered, skipped) = shape.model();
+        let alone = Shape { stages: vec![1; shape.stages.len()], ..shape.clone() };
+        for shape in [shape, alone] {
+            let items = shape.items;
+            let ran = run(shape, Stop::Never);
+            prop_assert_eq!(&ran.delivered, &delivered);
+            prop_assert_eq!(reasons(&ran.skips), skipped.clone());
+            for skip in &ran.skips {
+                prop_assert_eq!(&skip.item, &format!("number {}", skip.ordinal));
+            }
+            let (delivered, skipped) = (delivered.len() as u64, skipped.len() as u64);
+            let expected =
+                Ledger { issued: items, delivered, skipped, in_flight: 0, abandoned: 0 };
+            prop_assert_eq!(ran.ledger, expected);
+        }
+    }
+
+    #[test]
+    fn draining_at_any_moment_delivers_all_that_was_issued(shape in shapes(), after in 0usize..8) {
+        let ran = run(shape.clone(), Stop::Drain(after));
+        let Ledger { issued, in_flight, abandoned, .. } = ran.ledger;
+        prop_assert_eq!((in_flight, abandoned), (0, 0));
+        let (delivered, skipped) = Shape { items: issued, ..shape }.model();
+        prop_assert_eq!(ran.delivered, delivered);
+        prop_assert_eq!(reasons(&ran.skips), skipped);
+    }
+
+    #[test]
+    fn aborting_at_any_moment_leaves_nothing_unaccounted_for(shape in shapes(), after in 0usize..8) {
+        let (delivered, _) = shape.model();
+        let ran = run(shape, Stop::Abort(after));
+        prop_assert!(ran.ledger.balances(), "{:?}", ran.ledger);
+        prop_assert_eq!(ran.ledger.in_flight, 0);
+        prop_assert!(delivered.starts_with(&ran.delivered), "{:?}", ran.delivered);
+    }
+}
