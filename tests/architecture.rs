@@ -54,7 +54,8 @@ fn violations(path: &str, text: &str) -> Vec<String> {
             }
         }
         for (krate, allowed) in FENCED {
-            let named = code.contains(&format!("{krate}::")) && !code.contains(&format!("_{krate}::"));
+            let named =
+                code.contains(&format!("{krate}::")) && !code.contains(&format!("_{krate}::"));
             if named && !allowed.iter().any(|place| path.starts_with(place)) {
                 found.push(format!("{at}: `{krate}` may be named only in {allowed:?}"));
             }

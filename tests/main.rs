@@ -2,3 +2,6 @@
 #![allow(missing_docs)]
 
 mod architecture;
+#[cfg(feature = "train")]
+mod networks;
+mod oracles;

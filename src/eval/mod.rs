@@ -1,1 +1,6 @@
-//! Floor 5: how good a segmentation is.
+//! Floor 5: how good a segmentation is, and how a whole case becomes one.
+
+pub mod paint;
+#[cfg(feature = "train")]
+pub mod predict;
+pub mod sliding;

@@ -161,12 +161,7 @@ mod tests {
     fn turning_there_and_back_is_the_identity() {
         let dims = Dims::from_nifti([2, 3, 4]);
         let affine = Affine([[0.0; 4]; 4]);
-        let source = SourceGrid {
-            dims,
-            affine,
-            axes: [2, 0, 1],
-            flipped: [true, false, true],
-        };
+        let source = SourceGrid { dims, affine, axes: [2, 0, 1], flipped: [true, false, true] };
         assert_eq!(source.canonical_dims().to_nifti(), [4, 2, 3]);
         let file: Vec<u16> = (0..24).collect();
         let canonical: Vec<u16> = source.file_places().map(|place| file[place]).collect();

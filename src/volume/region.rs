@@ -58,9 +58,7 @@ impl Region {
         match self {
             Self::Et => canonical == label::ET,
             Self::Tc => canonical == label::ET || canonical == label::NCR,
-            Self::Wt => {
-                canonical == label::ET || canonical == label::NCR || canonical == label::ED
-            }
+            Self::Wt => canonical == label::ET || canonical == label::NCR || canonical == label::ED,
         }
     }
 
@@ -105,9 +103,7 @@ impl LabelScheme {
         match self {
             Self::Brats2018 => &[(1, label::NCR), (2, label::ED), (4, label::ET)],
             Self::Brats2023 => &[(1, label::NCR), (2, label::ED), (3, label::ET)],
-            Self::Brats2024 => {
-                &[(1, label::NCR), (2, label::ED), (3, label::ET), (4, label::RC)]
-            }
+            Self::Brats2024 => &[(1, label::NCR), (2, label::ED), (3, label::ET), (4, label::RC)],
             Self::Msd => &[(1, label::ED), (2, label::NCR), (3, label::ET)],
         }
     }
