@@ -208,3 +208,85 @@ fn gaussian(window: Dims) -> Vec<f32> {
     };
     (0..window.voxels()).map(product).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    const WINDOW: Dims = Dims::cube(4);
+
+    /// Answers with the windows' first channel, once for each region.
+    fn echo(windows: Vec<f32>, count: usize) -> Result<Vec<f32>, Infallible> {
+        let channels = windows.len() / (count * WINDOW.voxels());
+        let each = windows.chunks_exact(channels * WINDOW.voxels());
+        Ok(each.flat_map(|window| window[..WINDOW.voxels()].repeat(Region::COUNT)).collect())
+    }
+
+    fn ramp(dims: Dims, channels: usize) -> Vec<f32> {
+        (0..channels * dims.voxels()).map(|place| place as f32 + 1.0).collect()
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_at_its_place() {
+        for case in [Dims([4, 9, 6]), Dims([2, 3, 11]), Dims([1, 1, 1]), WINDOW] {
+            for weighting in [Weighting::Gaussian, Weighting::Constant] {
+                let config = SlidingConfig { overlap: 0.5, weighting, batch: 3 };
+                let images = ramp(case, 2);
+                let sliding = Sliding::new(case, WINDOW, &config);
+                let Ok(blended) = sliding.blend(&images, 2, echo, |_, _| ());
+                let expected = images[..case.voxels()].repeat(Region::COUNT);
+                let differences = blended.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+                assert!(differences.fold(0.0, f32::max) < 1e-3, "{case} {weighting:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_near_the_middle_counts_more() {
+        // Two windows, at 0 and 2, answer 1 and 2; where both reach, the nearer centre wins.
+        let config = SlidingConfig { batch: 1, ..SlidingConfig::default() };
+        let case = Dims([4, 4, 6]);
+        let sliding = Sliding::new(case, WINDOW, &config);
+        assert_eq!(sliding.starts(), [[0, 0, 0], [0, 0, 2]]);
+        let mut answer = 0.0;
+        let predict = |_: Vec<f32>, _: usize| {
+            answer += 1.0;
+            Ok::<_, Infallible>(vec![answer; Region::COUNT * WINDOW.voxels()])
+        };
+        let Ok(blended) = sliding.blend(&ramp(case, 1), 1, predict, |_, _| ());
+        let row = &blended[case.offset([1, 1, 0])..][..6];
+        assert!(row[2] < 1.1 && row[3] > 1.9, "{row:?}");
+        assert!((row[0] - 1.0).abs() < 1e-6 && (row[5] - 2.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn every_window_is_predicted_in_batches_and_counted() {
+        let config = SlidingConfig { overlap: 0.5, weighting: Weighting::Constant, batch: 4 };
+        let case = Dims([8, 8, 7]);
+        let sliding = Sliding::new(case, WINDOW, &config);
+        assert_eq!(sliding.starts().len(), 27);
+        let (mut batches, mut reports) = (Vec::new(), Vec::new());
+        let predict = |windows: Vec<f32>, count: usize| {
+            batches.push(count);
+            echo(windows, count)
+        };
+        let progress = |done, all| reports.push((done, all));
+        let Ok(_) = sliding.blend(&vec![0.0; case.voxels()], 1, predict, progress);
+        assert_eq!(batches, [4, 4, 4, 4, 4, 4, 3]);
+        assert_eq!(reports.last(), Some(&(27, 27)));
+    }
+
+    #[test]
+    fn the_first_error_ends_the_work() {
+        let mut calls = 0;
+        let predict = |_: Vec<f32>, _: usize| {
+            calls += 1;
+            Err("out of memory")
+        };
+        let sliding = Sliding::new(Dims::cube(8), WINDOW, &SlidingConfig::default());
+        let blended = sliding.blend(&[0.0; 512], 1, predict, |_, _| ());
+        assert_eq!((blended, calls), (Err("out of memory"), 1));
+    }
+}

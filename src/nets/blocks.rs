@@ -86,3 +86,34 @@ impl ConvUnit {
 pub fn leaky_relu(volume: Tensor<5>) -> Tensor<5> {
     relu(volume.clone()) * (1.0 - LEAKY_SLOPE) + volume * LEAKY_SLOPE
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::nn::InstanceNormConfig;
+    use burn::tensor::{Distribution, activation};
+
+    use super::*;
+
+    fn worst(a: Tensor<5>, b: Tensor<5>) -> f32 {
+        (a - b).abs().max().into_scalar()
+    }
+
+    #[test]
+    fn norm_and_activation_are_the_textbooks() {
+        let device = Device::flex().autodiff();
+        let shape = [2, 3, 4, 5, 6];
+        let volume = Tensor::random(shape, Distribution::Normal(3.0, 2.0), &device).require_grad();
+        let weights = Tensor::random(shape, Distribution::Default, &device);
+        let ours = InstanceNorm::new(3, 1e-5, &device);
+        let theirs = InstanceNormConfig::new(3).init(&device);
+        let gradient = |answer: Tensor<5>| {
+            let gradients = (answer.clone() * weights.clone()).sum().backward();
+            (answer.inner(), volume.grad(&gradients).unwrap())
+        };
+        let (value, slope) = gradient(leaky_relu(ours.forward(volume.clone())));
+        let reference = activation::leaky_relu(theirs.forward(volume.clone()), LEAKY_SLOPE);
+        let (expected, expected_slope) = gradient(reference);
+        assert!(worst(value, expected) < 1e-5);
+        assert!(worst(slope, expected_slope) < 1e-5);
+    }
+}

@@ -127,7 +127,8 @@ impl ModuleMapper for Replace<'_> {
         let Some(values) = (self.values)(place, &self.path.join("."), &shape) else { return param };
         let device = param.lazy_device();
         let tensor = Tensor::from_data(TensorData::new(values, shape), &device);
-        Param::initialized(param.id, tensor.require_grad())
+        let value = if device.is_autodiff() { tensor.require_grad() } else { tensor };
+        Param::initialized(param.id, value)
     }
 }
 
