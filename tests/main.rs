@@ -17,3 +17,6 @@ mod numbers;
 mod poison;
 mod shutdown;
 mod watchdog;
+#[cfg(feature = "train")]
+mod networks;
+mod oracles;

@@ -1,1 +1,3 @@
 //! Floor 6: the trainer.
+
+pub mod loss;

@@ -1,0 +1,292 @@
+//! Sliding windows: a whole case predicted by overlapping patches, blended by weight.
+//!
+//! The semantics are MONAI's `sliding_window_inference`: windows a fixed step apart, the last one
+//! shifted back to fit; symmetric zero padding where the case is smaller than a window; each
+//! prediction weighted by a Gaussian around the window's centre. What predicts is a closure, so this
+//! file knows no network. No window is left out, not even an empty one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::volume::grid::Dims;
+use crate::volume::region::Region;
+
+/// The Gaussian's deviation as a share of the window.
+const SIGMA_SHARE: f64 = 0.125;
+
+/// Weights are not smaller than this, so that a corner seen by one window only is still defined.
+const SMALLEST_WEIGHT: f64 = 1e-3;
+
+/// What a window's voxels count where windows overlap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weighting {
+    /// Most in the middle, where the network saw context on all sides.
+    Gaussian,
+    /// All the same.
+    Constant,
+}
+
+/// How a case is covered with windows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SlidingConfig {
+    /// Share of a window that its neighbour covers as well, from 0 to below 1.
+    pub overlap: f64,
+    /// What a window's voxels count.
+    pub weighting: Weighting,
+    /// Windows predicted at once.
+    pub batch: usize,
+}
+
+impl Default for SlidingConfig {
+    fn default() -> Self {
+        Self { overlap: 0.5, weighting: Weighting::Gaussian, batch: 1 }
+    }
+}
+
+/// The windows of one case, and how they are blended.
+pub struct Sliding {
+    case: Dims,
+    window: Dims,
+    /// Zeros ahead of the case on each axis.
+    before: [usize; 3],
+    padded: Dims,
+    starts: Vec<[usize; 3]>,
+    importance: Vec<f32>,
+    batch: usize,
+}
+
+impl Sliding {
+    /// Covers a case of extent `case` with windows of extent `window`.
+    pub fn new(case: Dims, window: Dims, config: &SlidingConfig) -> Self {
+        let axis = |of: &dyn Fn(usize) -> usize| std::array::from_fn(of);
+        let padded: [usize; 3] = axis(&|i| case.0[i].max(window.0[i]));
+        let before = axis(&|i| (padded[i] - case.0[i]) / 2);
+        let along: [Vec<usize>; 3] =
+            std::array::from_fn(|i| axis_starts(padded[i], window.0[i], config.overlap));
+        let mut starts = Vec::with_capacity(along.iter().map(Vec::len).product());
+        for &z in &along[0] {
+            for &y in &along[1] {
+                starts.extend(along[2].iter().map(|&x| [z, y, x]));
+            }
+        }
+        let importance = match config.weighting {
+            Weighting::Gaussian => gaussian(window),
+            Weighting::Constant => vec![1.0; window.voxels()],
+        };
+        let batch = config.batch.max(1);
+        Self { case, window, before, padded: Dims(padded), starts, importance, batch }
+    }
+
+    /// First corners of the windows in the padded case, in the order of prediction.
+    pub fn starts(&self) -> &[[usize; 3]] {
+        &self.starts
+    }
+
+    /// Weight of each voxel of a window, `[d, h, w]`.
+    pub fn importance(&self) -> &[f32] {
+        &self.importance
+    }
+
+    /// Probabilities `[3, d, h, w]` of a case with `channels` channels `[c, d, h, w]`.
+    ///
+    /// `predict` gets windows `[n, c, wd, wh, ww]` with `n`, at most the configured batch, and
+    /// answers with `[n, 3, wd, wh, ww]`. `progress` is called with (windows done, windows).
+    ///
+    /// # Errors
+    /// Those of `predict`; the first ends the work.
+    ///
+    /// # Panics
+    /// If `images` or an answer has another length than its shape says.
+    pub fn blend<E>(
+        &self,
+        images: &[f32],
+        channels: usize,
+        mut predict: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<Vec<f32>, E> {
+        assert_eq!(images.len(), channels * self.case.voxels(), "channels of the case's extent");
+        let mut sum = vec![0.0; Region::COUNT * self.padded.voxels()];
+        let mut weight = vec![0.0; self.padded.voxels()];
+        let answer_length = Region::COUNT * self.window.voxels();
+        let mut done = 0;
+        for starts in self.starts.chunks(self.batch) {
+            let mut windows = Vec::with_capacity(starts.len() * channels * self.window.voxels());
+            for &start in starts {
+                self.cut(images, channels, start, &mut windows);
+            }
+            let answers = predict(windows, starts.len())?;
+            assert_eq!(answers.len(), starts.len() * answer_length, "three regions a window");
+            for (&start, answer) in starts.iter().zip(answers.chunks_exact(answer_length)) {
+                self.add(answer, start, &mut sum, &mut weight);
+            }
+            done += starts.len();
+            progress(done, self.starts.len());
+        }
+        Ok(self.crop(&sum, &weight))
+    }
+
+    /// Appends the window at `start`; what lies outside the case is zero.
+    fn cut(&self, images: &[f32], channels: usize, start: [usize; 3], into: &mut Vec<f32>) {
+        let [wd, wh, ww] = self.window.0;
+        let [d, h, w] = self.case.0;
+        let lead = self.before[2].saturating_sub(start[2]).min(ww);
+        let from = (start[2] + lead).saturating_sub(self.before[2]);
+        let length = (ww - lead).min(w.saturating_sub(from));
+        for image in images.chunks_exact(self.case.voxels()).take(channels) {
+            for line in 0..wd * wh {
+                let row_end = into.len() + ww;
+                // Rows in the padding wrap to a huge number and fail the comparison.
+                let z = (start[0] + line / wh).wrapping_sub(self.before[0]);
+                let y = (start[1] + line % wh).wrapping_sub(self.before[1]);
+                if z < d && y < h {
+                    let row = self.case.offset([z, y, from]);
+                    into.resize(into.len() + lead, 0.0);
+                    into.extend_from_slice(&image[row..row + length]);
+                }
+                into.resize(row_end, 0.0);
+            }
+        }
+    }
+
+    /// Adds one window's prediction, weighted.
+    fn add(&self, answer: &[f32], start: [usize; 3], sum: &mut [f32], weight: &mut [f32]) {
+        let [wd, wh, ww] = self.window.0;
+        let plane = self.padded.voxels();
+        for row in 0..wd * wh {
+            let to = self.padded.offset([start[0] + row / wh, start[1] + row % wh, start[2]]);
+            let importance = &self.importance[row * ww..(row + 1) * ww];
+            for region in 0..Region::COUNT {
+                let values = &answer[(region * wd * wh + row) * ww..][..ww];
+                let target = &mut sum[region * plane + to..][..ww];
+                for ((total, value), count) in target.iter_mut().zip(values).zip(importance) {
+                    *total += value * count;
+                }
+            }
+            for (total, count) in weight[to..to + ww].iter_mut().zip(importance) {
+                *total += count;
+            }
+        }
+    }
+
+    /// Divides by the weights and cuts the padding off.
+    fn crop(&self, sum: &[f32], weight: &[f32]) -> Vec<f32> {
+        let mut out = Vec::with_capacity(Region::COUNT * self.case.voxels());
+        for region in sum.chunks_exact(self.padded.voxels()) {
+            for row in 0..self.case.0[0] * self.case.0[1] {
+                let (z, y) = (row / self.case.0[1], row % self.case.0[1]);
+                let [before_z, before_y, before_x] = self.before;
+                let from = self.padded.offset([before_z + z, before_y + y, before_x]);
+                let places = from..from + self.case.0[2];
+                let ratio = |place: usize| region[place] / weight[place];
+                out.extend(places.map(ratio));
+            }
+        }
+        out
+    }
+}
+
+/// Where windows begin along one axis.
+fn axis_starts(extent: usize, window: usize, overlap: f64) -> Vec<usize> {
+    let step = ((window as f64 * (1.0 - overlap)) as usize).max(1);
+    let last = extent - window;
+    let mut starts: Vec<usize> = (0..last).step_by(step).collect();
+    starts.push(last);
+    starts
+}
+
+/// Product of three Gaussians around the window's centre.
+fn gaussian(window: Dims) -> Vec<f32> {
+    let along: [Vec<f64>; 3] = window.0.map(|extent| {
+        let (centre, sigma) = ((extent as f64 - 1.0) / 2.0, extent as f64 * SIGMA_SHARE);
+        let falloff = |place| (-(place as f64 - centre).powi(2) / (2.0 * sigma * sigma)).exp();
+        (0..extent).map(falloff).collect()
+    });
+    let product = |place| {
+        let [z, y, x] = window.position(place);
+        (along[0][z] * along[1][y] * along[2][x]).max(SMALLEST_WEIGHT) as f32
+    };
+    (0..window.voxels()).map(product).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    const WINDOW: Dims = Dims::cube(4);
+
+    /// Answers with the windows' first channel, once for each region.
+    fn echo(windows: Vec<f32>, count: usize) -> Result<Vec<f32>, Infallible> {
+        let channels = windows.len() / (count * WINDOW.voxels());
+        let each = windows.chunks_exact(channels * WINDOW.voxels());
+        Ok(each.flat_map(|window| window[..WINDOW.voxels()].repeat(Region::COUNT)).collect())
+    }
+
+    fn ramp(dims: Dims, channels: usize) -> Vec<f32> {
+        (0..channels * dims.voxels()).map(|place| place as f32 + 1.0).collect()
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_at_its_place() {
+        for case in [Dims([4, 9, 6]), Dims([2, 3, 11]), Dims([1, 1, 1]), WINDOW] {
+            for weighting in [Weighting::Gaussian, Weighting::Constant] {
+                let config = SlidingConfig { overlap: 0.5, weighting, batch: 3 };
+                let images = ramp(case, 2);
+                let sliding = Sliding::new(case, WINDOW, &config);
+                let Ok(blended) = sliding.blend(&images, 2, echo, |_, _| ());
+                let expected = images[..case.voxels()].repeat(Region::COUNT);
+                let differences = blended.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+                assert!(differences.fold(0.0, f32::max) < 1e-3, "{case} {weighting:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_near_the_middle_counts_more() {
+        // Two windows, at 0 and 2, answer 1 and 2; where both reach, the nearer centre wins.
+        let config = SlidingConfig { batch: 1, ..SlidingConfig::default() };
+        let case = Dims([4, 4, 6]);
+        let sliding = Sliding::new(case, WINDOW, &config);
+        assert_eq!(sliding.starts(), [[0, 0, 0], [0, 0, 2]]);
+        let mut answer = 0.0;
+        let predict = |_: Vec<f32>, _: usize| {
+            answer += 1.0;
+            Ok::<_, Infallible>(vec![answer; Region::COUNT * WINDOW.voxels()])
+        };
+        let Ok(blended) = sliding.blend(&ramp(case, 1), 1, predict, |_, _| ());
+        let row = &blended[case.offset([1, 1, 0])..][..6];
+        assert!(row[2] < 1.1 && row[3] > 1.9, "{row:?}");
+        assert!((row[0] - 1.0).abs() < 1e-6 && (row[5] - 2.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn every_window_is_predicted_in_batches_and_counted() {
+        let config = SlidingConfig { overlap: 0.5, weighting: Weighting::Constant, batch: 4 };
+        let case = Dims([8, 8, 7]);
+        let sliding = Sliding::new(case, WINDOW, &config);
+        assert_eq!(sliding.starts().len(), 27);
+        let (mut batches, mut reports) = (Vec::new(), Vec::new());
+        let predict = |windows: Vec<f32>, count: usize| {
+            batches.push(count);
+            echo(windows, count)
+        };
+        let progress = |done, all| reports.push((done, all));
+        let Ok(_) = sliding.blend(&vec![0.0; case.voxels()], 1, predict, progress);
+        assert_eq!(batches, [4, 4, 4, 4, 4, 4, 3]);
+        assert_eq!(reports.last(), Some(&(27, 27)));
+    }
+
+    #[test]
+    fn the_first_error_ends_the_work() {
+        let mut calls = 0;
+        let predict = |_: Vec<f32>, _: usize| {
+            calls += 1;
+            Err("out of memory")
+        };
+        let sliding = Sliding::new(Dims::cube(8), WINDOW, &SlidingConfig::default());
+        let blended = sliding.blend(&[0.0; 512], 1, predict, |_, _| ());
+        assert_eq!((blended, calls), (Err("out of memory"), 1));
+    }
+}

@@ -1,0 +1,142 @@
+//! Optimisers as the papers have them, with PyTorch's conventions where Burn's differ.
+
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{
+    AdamConfig, LearningRate, ModuleOptimizer, Optimizer, RecordState, SgdConfig, StateSink,
+    StateSource,
+};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// How gradients become steps. The learning rate is the schedule's, not the optimiser's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum OptimiserConfig {
+    /// Adam (Kingma and Ba 2015); the weight decay is L2, added to the gradient.
+    Adam {
+        /// Decay of the mean of gradients.
+        #[serde(default = "adam::beta1")]
+        beta1: f32,
+        /// Decay of the mean of squared gradients.
+        #[serde(default = "adam::beta2")]
+        beta2: f32,
+        /// Added to the root of the second moment.
+        #[serde(default = "adam::epsilon")]
+        epsilon: f32,
+        /// Whether the second moment never falls (Reddi et al. 2018).
+        #[serde(default)]
+        amsgrad: bool,
+        /// Weight of the L2 term.
+        #[serde(default = "weight_decay")]
+        weight_decay: f32,
+    },
+    /// Stochastic gradient descent with heavy-ball momentum, dampening 0.
+    Sgd {
+        /// Share of the last step that is kept.
+        #[serde(default = "sgd::momentum")]
+        momentum: f64,
+        /// Weight of the L2 term.
+        #[serde(default = "weight_decay")]
+        weight_decay: f32,
+    },
+}
+
+mod adam {
+    pub(super) const fn beta1() -> f32 {
+        0.9
+    }
+    pub(super) const fn beta2() -> f32 {
+        0.999
+    }
+    pub(super) const fn epsilon() -> f32 {
+        1e-8
+    }
+}
+
+mod sgd {
+    pub(super) const fn momentum() -> f64 {
+        0.9
+    }
+}
+
+const fn weight_decay() -> f32 {
+    1e-5
+}
+
+impl Default for OptimiserConfig {
+    /// The U-Net's (Isensee et al. 2018): Adam with an L2 term of 1e-5.
+    fn default() -> Self {
+        Self::Adam {
+            beta1: adam::beta1(),
+            beta2: adam::beta2(),
+            epsilon: adam::epsilon(),
+            amsgrad: false,
+            weight_decay: weight_decay(),
+        }
+    }
+}
+
+impl OptimiserConfig {
+    /// Burn's optimiser of these settings.
+    pub fn init(&self) -> ModuleOptimizer {
+        let decay = |penalty: f32| (penalty > 0.0).then(|| WeightDecayConfig::new(penalty));
+        match *self {
+            Self::Adam { beta1, beta2, epsilon, amsgrad, weight_decay } => {
+                let config = AdamConfig::new()
+                    .with_beta_1(beta1)
+                    .with_beta_2(beta2)
+                    .with_epsilon(epsilon)
+                    .with_amsgrad(amsgrad)
+                    .with_weight_decay(decay(weight_decay));
+                OnHost(config.build()).into()
+            }
+            Self::Sgd { momentum, weight_decay } => {
+                let heavy_ball = MomentumConfig::new().with_momentum(momentum).with_dampening(0.0);
+                let config = SgdConfig::new()
+                    .with_momentum((momentum > 0.0).then_some(heavy_ball))
+                    .with_weight_decay(decay(weight_decay));
+                OnHost(config.build()).into()
+            }
+        }
+    }
+}
+
+/// An optimiser whose state, when it is read back from a file, is made on the CPU.
+///
+/// Burn makes it on `Device::default()`, which is CUDA wherever CUDA is compiled in, GPU or none.
+/// The next step moves the state to its parameter's device in either case.
+#[derive(Clone)]
+struct OnHost<O>(O);
+
+impl<O: Optimizer> Optimizer for OnHost<O> {
+    type State<const D: usize> = HostState<O::State<D>>;
+
+    fn step<const D: usize>(
+        &self,
+        rate: LearningRate,
+        tensor: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let (stepped, next) = self.0.step(rate, tensor, gradient, state.map(|state| state.0));
+        (stepped, next.map(HostState))
+    }
+
+    fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
+        HostState(O::to_device(state.0, device))
+    }
+}
+
+#[derive(Clone)]
+struct HostState<S>(S);
+
+impl<S: RecordState> RecordState for HostState<S> {
+    fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
+        self.0.state_flatten(prefix, out);
+    }
+
+    fn state_unflatten(prefix: &str, source: &mut StateSource, _default: &Device) -> Option<Self> {
+        S::state_unflatten(prefix, source, &Device::flex()).map(Self)
+    }
+}

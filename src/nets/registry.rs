@@ -1,0 +1,184 @@
+//! The registry: from a name and settings to a network, without a `match` on the architecture.
+//!
+//! `Module` is not object-safe, so the type is erased one level up: [`entry`] fills an [`Entry`]
+//! with functions monomorphised for one [`Architecture`], and [`Entry::blueprint`] parses settings
+//! once, into an object that can only make legal networks.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use serde_json::Value;
+
+use crate::base::error::Fault;
+use crate::nets::learner::{Learner, Trainee, load_network};
+use crate::nets::optimiser::OptimiserConfig;
+use crate::nets::weights::{self, ParameterShape};
+use crate::nets::{ARCHITECTURES, Architecture, Network};
+
+/// Settings that make no network: which, why, and the way out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{subject}: {problem}; {remedy}")]
+pub struct InvalidConfig {
+    /// The network and the field.
+    pub subject: String,
+    /// What is wrong with the value.
+    pub problem: String,
+    /// What to write instead.
+    pub remedy: String,
+}
+
+/// One architecture, its type erased.
+pub struct Entry {
+    /// The name in configurations and tables.
+    pub name: &'static str,
+    parse: fn(&Value) -> Result<Box<dyn Blueprint>, InvalidConfig>,
+}
+
+impl Entry {
+    /// The entry of that name.
+    ///
+    /// # Errors
+    /// If there is none; lists those that there are.
+    pub fn named(name: &str) -> Result<&'static Self, InvalidConfig> {
+        ARCHITECTURES.iter().find(|entry| entry.name == name).ok_or_else(|| {
+            let known: Vec<&str> = ARCHITECTURES.iter().map(|entry| entry.name).collect();
+            InvalidConfig {
+                subject: "network".into(),
+                problem: format!("`{name}` is unknown"),
+                remedy: format!("choose one of {}", known.join(", ")),
+            }
+        })
+    }
+
+    /// Checks settings (an object; missing fields take their defaults) without a device.
+    ///
+    /// # Errors
+    /// On an unknown field, a value of the wrong type, or a combination that makes no network.
+    pub fn blueprint(&self, settings: &Value) -> Result<Box<dyn Blueprint>, InvalidConfig> {
+        (self.parse)(settings)
+    }
+
+    /// The blueprint of the default settings.
+    pub fn default_blueprint(&self) -> Box<dyn Blueprint> {
+        self.blueprint(&Value::Object(serde_json::Map::new()))
+            .expect("a test builds every architecture from its defaults")
+    }
+}
+
+/// A network that can be built: an architecture with settings that have been checked.
+pub trait Blueprint: Send + Sync {
+    /// The architecture's name.
+    fn name(&self) -> &'static str;
+
+    /// The settings in full, defaults filled in.
+    fn settings(&self) -> Value;
+
+    /// Every axis of a patch must be a multiple of this.
+    fn patch_divisor(&self) -> usize;
+
+    /// The smallest axis of a patch that can be trained.
+    fn smallest_patch(&self) -> usize;
+
+    /// Name and shape of every parameter, in a fixed order; allocates none of them.
+    fn parameters(&self) -> Vec<ParameterShape>;
+
+    /// Number of trained values.
+    fn parameter_count(&self) -> usize {
+        self.parameters().iter().map(ParameterShape::count).sum()
+    }
+
+    /// A new network with weights drawn from `seed`, and its optimiser, on `device`.
+    fn learner(&self, optimiser: &OptimiserConfig, seed: u64, device: &Device) -> Box<dyn Learner>;
+
+    /// The network that [`Learner::save`] left in `folder`, for inference on `device`.
+    ///
+    /// # Errors
+    /// If the weights are missing, damaged, or those of another network.
+    fn network(&self, folder: &Path, device: &Device) -> Result<Box<dyn Network>, Fault>;
+}
+
+/// The entry of an architecture.
+pub const fn entry<A: Architecture>() -> Entry {
+    Entry { name: A::NAME, parse: parse::<A> }
+}
+
+fn parse<A: Architecture>(settings: &Value) -> Result<Box<dyn Blueprint>, InvalidConfig> {
+    let config: A::Config =
+        serde_json::from_value(settings.clone()).map_err(|error| InvalidConfig {
+            subject: format!("network {}", A::NAME),
+            problem: error.to_string(),
+            remedy: "see `config show` for its settings".into(),
+        })?;
+    A::check(&config)?;
+    Ok(Box::new(Plan::<A> { config }))
+}
+
+struct Plan<A: Architecture> {
+    config: A::Config,
+}
+
+impl<A: Architecture> Blueprint for Plan<A> {
+    fn name(&self) -> &'static str {
+        A::NAME
+    }
+
+    fn settings(&self) -> Value {
+        serde_json::to_value(&self.config).expect("settings are plain data")
+    }
+
+    fn patch_divisor(&self) -> usize {
+        A::patch_divisor(&self.config)
+    }
+
+    fn smallest_patch(&self) -> usize {
+        A::smallest_patch(&self.config)
+    }
+
+    fn parameters(&self) -> Vec<ParameterShape> {
+        weights::shapes(&A::init(&self.config, &Device::flex()))
+    }
+
+    fn learner(&self, optimiser: &OptimiserConfig, seed: u64, device: &Device) -> Box<dyn Learner> {
+        Box::new(Trainee::<A>::new(&self.config, optimiser, seed, device))
+    }
+
+    fn network(&self, folder: &Path, device: &Device) -> Result<Box<dyn Network>, Fault> {
+        load_network::<A>(&self.config, folder, device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for (place, entry) in ARCHITECTURES.iter().enumerate() {
+            let first = ARCHITECTURES.iter().position(|other| other.name == entry.name);
+            assert_eq!(first, Some(place));
+            assert_eq!(Entry::named(entry.name).unwrap().name, entry.name);
+        }
+        let unknown = Entry::named("vnet").err().unwrap().to_string();
+        assert!(unknown.contains("vnet") && unknown.contains("unet"), "{unknown}");
+    }
+
+    #[test]
+    fn defaults_are_legal_and_settings_round_trip() {
+        for entry in ARCHITECTURES {
+            let blueprint = entry.default_blueprint();
+            let again = entry.blueprint(&blueprint.settings()).unwrap();
+            assert_eq!(again.settings(), blueprint.settings());
+            assert_eq!(blueprint.smallest_patch() % blueprint.patch_divisor(), 0);
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_by_name() {
+        for entry in ARCHITECTURES {
+            let error = entry.blueprint(&json!({"wdith": 3})).err().unwrap().to_string();
+            assert!(error.contains("wdith") && error.contains(entry.name), "{error}");
+        }
+    }
+}

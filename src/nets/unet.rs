@@ -1,0 +1,154 @@
+//! The U-Net of Isensee et al. 2018, "No New-Net" (arXiv 1809.10483, section 2.2).
+//!
+//! Two 3x3x3 units a level, maximum pooling down, parameter-free trilinear up-sampling, and the
+//! channels halved in the second unit ahead of each up-sampling. Full width is 30 channels at the
+//! top and 480 at the bottom of five levels.
+
+use burn::module::Module;
+use burn::nn::conv::Conv3d;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::nets::blocks::{ConvUnit, convolution};
+use crate::nets::volumetric::{max_pool, upsample};
+use crate::nets::{Architecture, InvalidConfig, Output};
+use crate::volume::modality::Modality;
+use crate::volume::region::Region;
+
+/// Width and depth of the U-Net.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UNetConfig {
+    /// Channels at full resolution; doubled at each level below.
+    pub base_width: usize,
+    /// Resolutions, the full one included; a patch axis is a multiple of `2^(levels - 1)`.
+    pub levels: usize,
+    /// Whether convolutions carry a bias. Ahead of a norm it has no effect, so only weights that
+    /// come from elsewhere need it.
+    pub conv_bias: bool,
+}
+
+impl Default for UNetConfig {
+    fn default() -> Self {
+        Self { base_width: 30, levels: 5, conv_bias: true }
+    }
+}
+
+/// The network; field names are the parameters' names.
+#[derive(Module, Debug)]
+pub struct UNet {
+    enc: Vec<Vec<ConvUnit>>,
+    bottom: Vec<ConvUnit>,
+    dec: Vec<Vec<ConvUnit>>,
+    head: Conv3d,
+}
+
+impl Architecture for UNet {
+    const NAME: &'static str = "unet";
+    type Config = UNetConfig;
+
+    fn check(config: &UNetConfig) -> Result<(), InvalidConfig> {
+        let within = |field: &str, value: usize, low: usize, high: usize| {
+            if (low..=high).contains(&value) {
+                return Ok(());
+            }
+            Err(InvalidConfig {
+                subject: format!("network unet: {field}"),
+                problem: format!("is {value}"),
+                remedy: format!("choose {low} to {high}"),
+            })
+        };
+        within("base_width", config.base_width, 1, 512)?;
+        within("levels", config.levels, 2, 7)
+    }
+
+    fn init(config: &UNetConfig, device: &Device) -> Self {
+        let width = |level: usize| config.base_width << level;
+        let pair = |channels: [usize; 3]| {
+            let [from, between, to] = channels;
+            vec![
+                ConvUnit::new([from, between], config.conv_bias, device),
+                ConvUnit::new([between, to], config.conv_bias, device),
+            ]
+        };
+        let bottom = config.levels - 1;
+        let above = |level: usize| if level == 0 { Modality::COUNT } else { width(level - 1) };
+        let enc = (0..bottom).map(|level| pair([above(level), width(level), width(level)]));
+        let dec = (0..bottom).rev().map(|level| {
+            let out = if level == 0 { width(0) } else { width(level - 1) };
+            pair([2 * width(level), width(level), out])
+        });
+        Self {
+            enc: enc.collect(),
+            bottom: pair([width(bottom - 1), width(bottom), width(bottom - 1)]),
+            dec: dec.collect(),
+            head: convolution([width(0), Region::COUNT], 1, true, device),
+        }
+    }
+
+    fn forward(&self, images: Tensor<5>) -> Output {
+        Output::of_logits(self.logits(images))
+    }
+
+    fn logits(&self, images: Tensor<5>) -> Tensor<5> {
+        let mut volume = images;
+        let mut skips = Vec::with_capacity(self.enc.len());
+        for level in &self.enc {
+            let features = through(level, volume);
+            volume = max_pool(features.clone());
+            skips.push(features);
+        }
+        volume = through(&self.bottom, volume);
+        for level in &self.dec {
+            let skip = skips.pop().expect("the decoder has as many levels as the encoder");
+            volume = through(level, Tensor::cat(vec![skip, upsample(volume)], 1));
+        }
+        self.head.forward(volume)
+    }
+
+    fn patch_divisor(config: &UNetConfig) -> usize {
+        1 << (config.levels - 1)
+    }
+
+    fn smallest_patch(config: &UNetConfig) -> usize {
+        2 * Self::patch_divisor(config)
+    }
+}
+
+fn through(units: &[ConvUnit], volume: Tensor<5>) -> Tensor<5> {
+    units.iter().fold(volume, |features, unit| unit.forward(features))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nets::{Entry, weights};
+
+    fn count(config: &UNetConfig) -> usize {
+        let entry = Entry::named(UNet::NAME).unwrap();
+        entry.blueprint(&serde_json::to_value(config).unwrap()).unwrap().parameter_count()
+    }
+
+    #[test]
+    fn full_width_has_the_papers_parameters() {
+        assert_eq!(count(&UNetConfig::default()), 14_493_063);
+        assert_eq!(count(&UNetConfig { conv_bias: false, ..Default::default() }), 14_490_753);
+    }
+
+    #[test]
+    fn shapes_count_what_a_module_really_holds() {
+        let config = UNetConfig { base_width: 3, levels: 3, conv_bias: true };
+        let module = weights::he_normal(UNet::init(&config, &Device::flex()), 1);
+        assert_eq!(count(&config), module.num_params());
+    }
+
+    #[test]
+    fn sizes_that_make_no_network_are_refused_with_the_range() {
+        for (field, value) in [("levels", 1), ("levels", 8), ("base_width", 0)] {
+            let settings = serde_json::json!({ field: value });
+            let error = Entry::named("unet").unwrap().blueprint(&settings).err().unwrap();
+            let text = error.to_string();
+            assert!(text.contains(field) && text.contains(&value.to_string()), "{text}");
+        }
+    }
+}

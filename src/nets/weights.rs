@@ -1,0 +1,155 @@
+//! Parameters by name: their shapes, their initial values, the size of their gradients.
+//!
+//! Names are module paths (`enc.0.1.conv.weight`); the order is that of the fields, so it changes
+//! only when a network does. Initial values come from [`KeyedRng`], not from the device: they depend
+//! on neither backend, nor threads, nor Burn's release.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Tensor, TensorData};
+use serde::Serialize;
+
+use crate::base::seed::{Domain, KeyedRng, SampleKey};
+
+/// One parameter: what it is called and how large it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ParameterShape {
+    /// Path in the module tree.
+    pub name: String,
+    /// Extents; a convolution's are `[out, in, d, h, w]`.
+    pub shape: Vec<usize>,
+}
+
+impl ParameterShape {
+    /// Number of values.
+    pub fn count(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// How long a parameter's gradient is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GradientNorm {
+    /// Path in the module tree.
+    pub name: String,
+    /// Its L2 norm.
+    pub norm: f32,
+}
+
+/// Name and shape of every parameter, without making any of them.
+pub fn shapes<M: Module>(module: &M) -> Vec<ParameterShape> {
+    let mut visitor = Shapes::default();
+    module.visit(&mut visitor);
+    visitor.found
+}
+
+/// Replaces every kernel (rank 2 and up) by a draw from `N(0, 2 / fan_in)` (He et al. 2015), each
+/// from a stream of its own; biases and norms keep the values of their layers.
+#[must_use]
+pub fn he_normal<M: Module>(module: M, seed: u64) -> M {
+    let key = SampleKey { seed, epoch: 0, index: 0 };
+    replace(module, &mut |place, _, shape| {
+        let fan_in: usize = shape.iter().skip(1).product();
+        let deviation = (2.0 / fan_in as f64).sqrt();
+        let mut rng = KeyedRng::new(key, Domain::Weights).stream(place as u64);
+        let count = shape.iter().product();
+        (shape.len() > 1).then(|| (0..count).map(|_| (deviation * rng.normal()) as f32).collect())
+    })
+}
+
+/// Replaces the parameters for which `values` (place, name, shape) has some.
+pub fn replace<M: Module>(
+    module: M,
+    values: &mut dyn FnMut(usize, &str, &[usize]) -> Option<Vec<f32>>,
+) -> M {
+    module.map(&mut Replace { path: Vec::new(), place: 0, values })
+}
+
+/// The L2 norm of the gradient of every parameter that has one. Waits for the device.
+pub fn gradient_norms<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<GradientNorm> {
+    let mut visitor = Norms { path: Vec::new(), gradients, squares: Vec::new() };
+    module.visit(&mut visitor);
+    let read = |(name, square): (String, Tensor<1>)| GradientNorm {
+        name,
+        norm: square.sqrt().into_scalar(),
+    };
+    visitor.squares.into_iter().map(read).collect()
+}
+
+/// The L2 norm of all gradients together, `[1]`; stays on the device.
+pub fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Option<Tensor<1>> {
+    let mut visitor = Norms { path: Vec::new(), gradients, squares: Vec::new() };
+    module.visit(&mut visitor);
+    let squares: Vec<Tensor<1>> = visitor.squares.into_iter().map(|(_, square)| square).collect();
+    (!squares.is_empty()).then(|| Tensor::cat(squares, 0).sum().sqrt())
+}
+
+#[derive(Default)]
+struct Shapes {
+    path: Vec<String>,
+    found: Vec<ParameterShape>,
+}
+
+impl ModuleVisitor for Shapes {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let shape = param.lazy_shape().iter().copied().collect();
+        self.found.push(ParameterShape { name: self.path.join("."), shape });
+    }
+}
+
+struct Replace<'a> {
+    path: Vec<String>,
+    place: usize,
+    values: &'a mut dyn FnMut(usize, &str, &[usize]) -> Option<Vec<f32>>,
+}
+
+impl ModuleMapper for Replace<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let shape: Vec<usize> = param.lazy_shape().iter().copied().collect();
+        let place = self.place;
+        self.place += 1;
+        let Some(values) = (self.values)(place, &self.path.join("."), &shape) else { return param };
+        let device = param.lazy_device();
+        let tensor = Tensor::from_data(TensorData::new(values, shape), &device);
+        let value = if device.is_autodiff() { tensor.require_grad() } else { tensor };
+        Param::initialized(param.id, value)
+    }
+}
+
+struct Norms<'a> {
+    path: Vec<String>,
+    gradients: &'a GradientsParams,
+    squares: Vec<(String, Tensor<1>)>,
+}
+
+impl ModuleVisitor for Norms<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            self.squares.push((self.path.join("."), gradient.square().sum()));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The loss of the paper: soft Dice with squared denominators plus binary cross-entropy, over the
+//! three overlapping regions (Nalwade and Kisa, section 3; Milletari et al. 2016 for the squares).
+//!
+//! It knows no architecture: side outputs get the same loss on coarser targets, penalties are
+//! added. Nothing here waits for the device.
+
+use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::{Bool, Int, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::nets::Output;
+use crate::nets::volumetric::mean_pool;
+use crate::volume::region::{Region, label};
+
+/// Which of the readings of the paper's loss is meant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LossConfig {
+    /// Whether Dice is taken per sample and averaged; else sums run over the whole batch.
+    pub per_sample: bool,
+    /// Added to Dice's numerator. With 0, a region that is absent and rightly not predicted costs 1;
+    /// with the same 1e-5 as below it costs 0.
+    pub numerator_epsilon: f64,
+    /// Added to Dice's denominator.
+    pub denominator_epsilon: f64,
+    /// Whether cross-entropy is summed over regions, as the paper prints it; else averaged.
+    pub region_sum: bool,
+}
+
+impl Default for LossConfig {
+    fn default() -> Self {
+        Self {
+            per_sample: false,
+            numerator_epsilon: 0.0,
+            denominator_epsilon: 1e-8,
+            region_sum: false,
+        }
+    }
+}
+
+/// The loss and what it is made of. Tensors of one value, unless said otherwise, on the device.
+#[derive(Debug)]
+pub struct LossParts {
+    /// What is minimised.
+    pub total: Tensor<1>,
+    /// Dice loss at full resolution.
+    pub dice: Tensor<1>,
+    /// Cross-entropy at full resolution.
+    pub bce: Tensor<1>,
+    /// Soft Dice per region at full resolution, in the order of [`Region::ALL`], `[3]`.
+    pub regions: Tensor<1>,
+    /// The network's own terms by name, weighted.
+    pub penalties: Vec<(&'static str, Tensor<1>)>,
+}
+
+/// Region membership `[b, 3, d, h, w]` (0 or 1) of canonical labels `[b, d, h, w]`, on their device.
+pub fn region_targets(labels: Tensor<4, Int>) -> Tensor<5> {
+    let channels = Region::ALL.map(|region| {
+        let members = [label::NCR, label::ED, label::ET, label::RC].into_iter();
+        let masks = members.filter(|&canonical| region.contains(canonical));
+        let mask: Option<Tensor<4, Bool>> = masks
+            .map(|canonical| labels.clone().equal_elem(canonical))
+            .reduce(|mask, other| mask.bool_or(other));
+        mask.expect("every region has a label").float().unsqueeze_dim::<5>(1)
+    });
+    Tensor::cat(channels.into(), 1)
+}
+
+impl LossConfig {
+    /// The loss of a training pass against targets `[b, 3, d, h, w]`, which may be soft.
+    pub fn of(&self, output: Output, targets: Tensor<5>) -> LossParts {
+        let full = self.of_regions(output.logits, targets.clone());
+        let mut total = full.total * output.weight;
+        for side in output.side {
+            let coarse = at_resolution_of(&side.logits, targets.clone());
+            total = total + self.of_regions(side.logits, coarse).total * side.weight;
+        }
+        let mut penalties = Vec::with_capacity(output.penalties.len());
+        for penalty in output.penalties {
+            total = total + penalty.value.clone();
+            penalties.push((penalty.name, penalty.value));
+        }
+        LossParts { total, penalties, ..full }
+    }
+
+    /// Dice and cross-entropy of region logits against targets of the same shape.
+    pub fn of_regions(&self, logits: Tensor<5>, targets: Tensor<5>) -> LossParts {
+        let scores = self.soft_dice(sigmoid(logits.clone()), targets.clone()); // [b or 1, 3]
+        let dice = scores.clone().mean().neg() + 1.0;
+        let bce = self.cross_entropy(logits, targets);
+        let regions = scores.mean_dim(0).reshape([Region::COUNT]);
+        LossParts { total: dice.clone() + bce.clone(), dice, bce, regions, penalties: Vec::new() }
+    }
+
+    /// `2 sum(p g) / (sum(p^2) + sum(g^2))` for each region, `[1, 3]` or per sample `[b, 3]`.
+    fn soft_dice(&self, probabilities: Tensor<5>, targets: Tensor<5>) -> Tensor<2> {
+        let [b, k, d, h, w] = probabilities.dims();
+        let sum = |volume: Tensor<5>| {
+            let per_sample: Tensor<2> =
+                volume.reshape([b, k, d * h * w]).sum_dim(2).reshape([b, k]);
+            if self.per_sample { per_sample } else { per_sample.sum_dim(0) }
+        };
+        let overlap = sum(probabilities.clone() * targets.clone());
+        let sizes = sum(probabilities.square()) + sum(targets.square());
+        (overlap * 2.0 + self.numerator_epsilon) / (sizes + self.denominator_epsilon)
+    }
+
+    /// Of logits, in the form that neither overflows nor cancels at either end:
+    /// `max(x, 0) - x g + ln(1 + e^-|x|)`.
+    fn cross_entropy(&self, logits: Tensor<5>, targets: Tensor<5>) -> Tensor<1> {
+        let tail = logits.clone().abs().neg().exp().log1p();
+        let mean = (relu(logits.clone()) - logits * targets + tail).mean();
+        if self.region_sum { mean * Region::COUNT as f64 } else { mean }
+    }
+}
+
+/// Targets averaged down to the grid of a coarser map.
+fn at_resolution_of(map: &Tensor<5>, targets: Tensor<5>) -> Tensor<5> {
+    let mut coarse = targets;
+    while coarse.dims()[2] > map.dims()[2] {
+        coarse = mean_pool(coarse);
+    }
+    coarse
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{DType, Device, TensorData};
+
+    use super::*;
+    use crate::nets::{Penalty, SideOutput};
+
+    fn constant(value: f32, shape: [usize; 5]) -> Tensor<5> {
+        Tensor::full(shape, value, &Device::flex())
+    }
+
+    fn read(value: &Tensor<1>) -> f32 {
+        value.clone().into_scalar()
+    }
+
+    #[test]
+    fn targets_are_the_regions_of_each_label() {
+        let labels: Vec<u8> = (0..=4).chain([0; 3]).collect();
+        let device = Device::flex();
+        let data = TensorData::new(labels.clone(), [1, 2, 2, 2]);
+        let on_device = Tensor::<4, Int>::from_data(data, (&device, DType::U8));
+        let targets: Vec<f32> = region_targets(on_device).into_data().try_to_vec().unwrap();
+        for region in Region::ALL {
+            for (place, &canonical) in labels.iter().enumerate() {
+                let expected = f32::from(u8::from(region.contains(canonical)));
+                assert_eq!(targets[region.index() * 8 + place], expected, "{region} {canonical}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_absent_region_rightly_not_predicted_costs_one_or_with_smoothing_nothing() {
+        let shape = [1, 3, 2, 2, 2];
+        let cost = |config: LossConfig| {
+            let parts = config.of_regions(constant(-40.0, shape), constant(0.0, shape));
+            assert!(read(&parts.bce) < 1e-16);
+            read(&parts.dice)
+        };
+        assert_eq!(cost(LossConfig::default()), 1.0);
+        let smooth =
+            LossConfig { numerator_epsilon: 1e-5, denominator_epsilon: 1e-5, ..Default::default() };
+        assert_eq!(cost(smooth), 0.0);
+    }
+
+    #[test]
+    fn cross_entropy_keeps_its_small_values() {
+        let shape = [1, 3, 1, 1, 1];
+        let parts = LossConfig::default().of_regions(constant(-16.0, shape), constant(0.0, shape));
+        let exact = (-16.0f64).exp().ln_1p();
+        assert!((f64::from(read(&parts.bce)) / exact - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn side_outputs_and_penalties_add_up_with_their_weights() {
+        let config = LossConfig::default();
+        let full = constant(0.3, [1, 3, 4, 4, 4]);
+        let coarse = constant(-0.2, [1, 3, 1, 1, 1]);
+        let targets =
+            Tensor::cat(vec![constant(1.0, [1, 3, 1, 4, 4]), constant(0.0, [1, 3, 3, 4, 4])], 2);
+        let alone = read(&config.of_regions(full.clone(), targets.clone()).total);
+        let quarter = constant(0.25, [1, 3, 1, 1, 1]);
+        let side = read(&config.of_regions(coarse.clone(), quarter).total);
+        let output = Output {
+            logits: full,
+            weight: 0.4,
+            side: vec![SideOutput { logits: coarse, weight: 0.2 }],
+            penalties: vec![Penalty {
+                name: "kl",
+                value: Tensor::from_data([0.5f32], &Device::flex()),
+            }],
+        };
+        let parts = config.of(output, targets);
+        assert!((read(&parts.total) - (0.4 * alone + 0.2 * side + 0.5)).abs() < 1e-6);
+        assert_eq!(parts.penalties[0].0, "kl");
+    }
+}

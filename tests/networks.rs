@@ -1,0 +1,173 @@
+//! Every network of the registry can be trained, saved, resumed and used.
+
+use std::fs;
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use gliaflow::base::error::Fault;
+use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
+use gliaflow::nets::learner::{OPTIMISER_FILE, WEIGHTS_FILE};
+use gliaflow::nets::optimiser::OptimiserConfig;
+use gliaflow::nets::{ARCHITECTURES, Blueprint, Entry, Learner};
+use gliaflow::train::loss::{LossConfig, region_targets};
+use gliaflow::volume::modality::Modality;
+use gliaflow::volume::region::Region;
+use serde_json::json;
+
+fn images(index: u64, side: usize, device: &Device) -> Tensor<5> {
+    let mut rng = KeyedRng::new(SampleKey { seed: 1, epoch: 0, index }, Domain::Phantom);
+    let shape = [1, Modality::COUNT, side, side, side];
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.normal() as f32).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+fn labels(side: usize, device: &Device) -> Tensor<4, Int> {
+    let values: Vec<u8> = (0..side.pow(3)).map(|place| (place / side % 4) as u8).collect();
+    let data = TensorData::new(values, [1, side, side, side]);
+    Tensor::from_data(data, (device, DType::U8))
+}
+
+fn small_unet() -> Box<dyn Blueprint> {
+    let settings = json!({"base_width": 2, "levels": 3, "conv_bias": false});
+    Entry::named("unet").unwrap().blueprint(&settings).unwrap()
+}
+
+fn small_learner(seed: u64) -> Box<dyn Learner> {
+    small_unet().learner(&OptimiserConfig::default(), seed, &Device::flex())
+}
+
+/// One step on the batch of that number; the loss before it.
+fn step(learner: &mut dyn Learner, number: u64, side: usize) -> f32 {
+    let device = learner.device().clone();
+    let output = learner.forward(images(number, side, &device));
+    let parts = LossConfig::default().of(output, region_targets(labels(side, &device)));
+    let loss = parts.total.clone().into_scalar();
+    let update = learner.update(parts.total, 1e-2);
+    assert!(update.gradient_norm.into_scalar::<f32>() > 0.0);
+    loss
+}
+
+fn probabilities(learner: &dyn Learner, side: usize) -> Vec<f32> {
+    let network = learner.network();
+    let answer = network.probabilities(images(9, side, network.device()));
+    answer.into_data().try_to_vec().unwrap()
+}
+
+#[test]
+fn every_architecture_trains_at_its_smallest_patch() {
+    for entry in ARCHITECTURES {
+        let blueprint = entry.default_blueprint();
+        let side = blueprint.smallest_patch();
+        let learner = blueprint.learner(&OptimiserConfig::default(), 3, &Device::flex());
+        assert_eq!(learner.parameters(), blueprint.parameter_count(), "{}", entry.name);
+
+        let output = learner.forward(images(0, side, learner.device()));
+        assert_eq!(output.logits.dims(), [1, Region::COUNT, side, side, side], "{}", entry.name);
+        let targets = region_targets(labels(side, learner.device()));
+        let norms = learner.gradient_norms(LossConfig::default().of(output, targets).total);
+        assert_eq!(norms.len(), blueprint.parameters().len(), "{}", entry.name);
+        for (gradient, parameter) in norms.iter().zip(blueprint.parameters()) {
+            assert_eq!(gradient.name, parameter.name);
+            assert!(gradient.norm.is_finite(), "{}: {}", entry.name, gradient.name);
+        }
+        // A bias ahead of a norm has none; everything else must have one.
+        let silent = norms.iter().filter(|gradient| gradient.norm == 0.0);
+        assert!(
+            silent.clone().all(|g| g.name.ends_with("conv.bias")),
+            "{:?}",
+            silent.collect::<Vec<_>>()
+        );
+    }
+}
+
+#[test]
+fn weights_are_a_function_of_the_seed() {
+    let side = small_unet().smallest_patch();
+    let drawn = probabilities(small_learner(5).as_ref(), side);
+    assert_eq!(drawn, probabilities(small_learner(5).as_ref(), side));
+    assert_ne!(drawn, probabilities(small_learner(6).as_ref(), side));
+}
+
+#[test]
+fn steps_lower_the_loss() {
+    let mut learner = small_learner(5);
+    let losses: Vec<f32> = (0..8).map(|_| step(learner.as_mut(), 0, 8)).collect();
+    assert!(losses[7] < losses[0] - 0.05, "{losses:?}");
+}
+
+#[test]
+fn a_snapshot_is_left_alone_by_later_steps() {
+    let mut learner = small_learner(5);
+    let snapshot = learner.network();
+    let answer = |device: &Device| -> Vec<f32> {
+        snapshot.probabilities(images(9, 8, device)).into_data().try_to_vec().unwrap()
+    };
+    let before = answer(snapshot.device());
+    step(learner.as_mut(), 0, 8);
+    assert_eq!(answer(snapshot.device()), before);
+    assert_ne!(probabilities(learner.as_ref(), 8), before);
+}
+
+#[test]
+fn a_resumed_learner_goes_on_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut straight = small_learner(5);
+    step(straight.as_mut(), 0, 8);
+    step(straight.as_mut(), 1, 8);
+    straight.save(folder.path()).unwrap();
+    let loss = step(straight.as_mut(), 2, 8);
+
+    let mut resumed = small_learner(77);
+    step(resumed.as_mut(), 7, 8);
+    resumed.load(folder.path()).unwrap();
+    assert_eq!(step(resumed.as_mut(), 2, 8).to_bits(), loss.to_bits());
+    let bits = |learner: &dyn Learner| -> Vec<u32> {
+        probabilities(learner, 8).into_iter().map(f32::to_bits).collect()
+    };
+    assert_eq!(bits(resumed.as_ref()), bits(straight.as_ref()));
+}
+
+#[test]
+fn a_saved_network_predicts_as_the_learner_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut learner = small_learner(5);
+    step(learner.as_mut(), 0, 8);
+    learner.save(folder.path()).unwrap();
+    let network = small_unet().network(folder.path(), &Device::flex()).unwrap();
+    let answer = network.probabilities(images(9, 8, network.device()));
+    let loaded: Vec<f32> = answer.into_data().try_to_vec().unwrap();
+    assert_eq!(loaded, probabilities(learner.as_ref(), 8));
+}
+
+#[test]
+fn a_checkpoint_that_does_not_fit_is_refused_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut learner = small_learner(5);
+    step(learner.as_mut(), 0, 8);
+    let before = probabilities(learner.as_ref(), 8);
+    let refusal = |learner: &mut dyn Learner| match learner.load(folder.path()) {
+        Err(Fault::Environment { subject, .. }) => subject,
+        other => panic!("{other:?}"),
+    };
+    assert!(refusal(learner.as_mut()).ends_with(WEIGHTS_FILE), "nothing was saved yet");
+
+    let wider = json!({"base_width": 3, "levels": 3, "conv_bias": false});
+    let entry = Entry::named("unet").unwrap();
+    let mut other =
+        entry.blueprint(&wider).unwrap().learner(&OptimiserConfig::default(), 1, &Device::flex());
+    step(other.as_mut(), 0, 8);
+    other.save(folder.path()).unwrap();
+    assert!(refusal(learner.as_mut()).ends_with(WEIGHTS_FILE), "another width");
+
+    learner.save(folder.path()).unwrap();
+    for file in [WEIGHTS_FILE, OPTIMISER_FILE] {
+        let path = folder.path().join(file);
+        let whole = fs::read(&path).unwrap();
+        for length in [0, 1, whole.len() / 2, whole.len() - 1] {
+            fs::write(&path, &whole[..length]).unwrap();
+            assert!(refusal(learner.as_mut()).ends_with(file), "{file} cut at {length}");
+        }
+        fs::write(&path, &whole).unwrap();
+    }
+    assert_eq!(probabilities(learner.as_ref(), 8), before);
+    learner.load(folder.path()).unwrap();
+}

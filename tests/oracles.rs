@@ -1,0 +1,21 @@
+//! Networks, losses, optimisers and sliding windows agree with PyTorch and MONAI.
+//!
+//! `fixtures/oracles` holds the figures; inputs and weights are rebuilt from counters. What needs
+//! whole tensors reads them from `../shared/oracles` and is skipped where that is absent.
+
+#[path = "oracles/figures.rs"]
+mod figures;
+#[cfg(feature = "train")]
+#[path = "oracles/loss.rs"]
+mod loss;
+#[cfg(feature = "train")]
+#[path = "oracles/optimiser.rs"]
+mod optimiser;
+#[path = "oracles/sliding.rs"]
+mod sliding;
+#[cfg(feature = "train")]
+#[path = "oracles/trilinear.rs"]
+mod trilinear;
+#[cfg(feature = "train")]
+#[path = "oracles/unet.rs"]
+mod unet;

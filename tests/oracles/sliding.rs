@@ -1,0 +1,97 @@
+//! MONAI's sliding windows: where they start, what they weigh, what comes out.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use gliaflow::eval::sliding::{Sliding, SlidingConfig, Weighting};
+use gliaflow::volume::grid::Dims;
+use serde::Deserialize;
+
+use super::figures::{Array, fixture, tensors, worst};
+
+const WINDOW: Dims = Dims::cube(24);
+const CASES: [(&str, Dims); 2] = [("a", Dims([40, 36, 31])), ("b", Dims([20, 30, 24]))];
+const CHANNELS: usize = 2;
+
+#[derive(Deserialize)]
+struct Figures {
+    starts: BTreeMap<String, Vec<[usize; 3]>>,
+    importance_min_max: [f32; 2],
+    importance_row_11_12: Vec<f32>,
+}
+
+fn config(overlap: f64, weighting: Weighting) -> SlidingConfig {
+    SlidingConfig { overlap, weighting, batch: 5 }
+}
+
+#[test]
+fn windows_start_where_monai_starts_them() {
+    let figures: Figures = fixture("sliding_window");
+    for (name, case) in CASES {
+        for overlap in [0.25, 0.5] {
+            let sliding = Sliding::new(case, WINDOW, &config(overlap, Weighting::Constant));
+            assert_eq!(sliding.starts(), figures.starts[&format!("{name}_ov{overlap}")]);
+        }
+    }
+}
+
+#[test]
+fn windows_weigh_what_monai_makes_them_weigh() {
+    let figures: Figures = fixture("sliding_window");
+    let sliding = Sliding::new(WINDOW, WINDOW, &SlidingConfig::default());
+    let weights = sliding.importance();
+    let smallest = weights.iter().copied().fold(f32::INFINITY, f32::min);
+    let largest = weights.iter().copied().fold(0.0, f32::max);
+    assert!(worst(&[smallest, largest], &figures.importance_min_max) < 1e-6);
+    let row = WINDOW.offset([11, 12, 0]);
+    assert!(worst(&weights[row..row + 24], &figures.importance_row_11_12) < 1e-6);
+}
+
+/// The oracle's predictor: a zero-padded 3x3x3 convolution, plus a ramp over the window, so that
+/// windows disagree where they overlap.
+fn convolve(window: &[f32], oracle: &BTreeMap<String, Array>) -> Vec<f32> {
+    let (kernel, bias) = (&oracle["weight"].values, &oracle["bias"].values);
+    let mut out = Vec::with_capacity(3 * WINDOW.voxels());
+    for region in 0..3 {
+        for place in 0..WINDOW.voxels() {
+            let at = WINDOW.position(place);
+            let mut sum = f64::from(bias[region]) + f64::from(oracle["ramp"].values[place]);
+            for tap in 0..CHANNELS * 27 {
+                let shift = [tap / 9 % 3, tap / 3 % 3, tap % 3];
+                let from: [usize; 3] = std::array::from_fn(|i| (at[i] + shift[i]).wrapping_sub(1));
+                if from.iter().all(|&i| i < 24) {
+                    let image = tap / 27 * WINDOW.voxels();
+                    let weight = kernel[region * CHANNELS * 27 + tap];
+                    sum += f64::from(weight * window[image + WINDOW.offset(from)]);
+                }
+            }
+            out.push(sum as f32);
+        }
+    }
+    out
+}
+
+#[test]
+fn blended_predictions_are_monais() {
+    let Some(oracle) = tensors("sliding_window") else { return };
+    for (name, case) in CASES {
+        for (overlap, weighting, key) in [
+            (0.25, Weighting::Constant, "ov25_constant"),
+            (0.25, Weighting::Gaussian, "ov25_gaussian"),
+            (0.5, Weighting::Constant, "ov50_constant"),
+            (0.5, Weighting::Gaussian, "ov50_gaussian"),
+        ] {
+            let predict = |windows: Vec<f32>, _count: usize| {
+                let each = windows.chunks_exact(CHANNELS * WINDOW.voxels());
+                Ok::<_, Infallible>(each.flat_map(|window| convolve(window, &oracle)).collect())
+            };
+            let sliding = Sliding::new(case, WINDOW, &config(overlap, weighting));
+            let input = &oracle[&format!("{name}_in")].values;
+            let Ok(blended) = sliding.blend(input, CHANNELS, predict, |_, _| ());
+            let expected = &oracle[&format!("{name}_{key}")];
+            assert_eq!(expected.shape[2..], case.0);
+            let difference = worst(&blended, &expected.values);
+            assert!(difference < 1e-5, "{name} {key}: {difference}");
+        }
+    }
+}
