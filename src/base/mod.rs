@@ -2,4 +2,5 @@
 
 pub mod error;
 pub mod fingerprint;
+pub mod progress;
 pub mod seed;

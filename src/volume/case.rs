@@ -58,6 +58,12 @@ impl SourceGrid {
         Dims::from_nifti(self.axes.map(|axis| shape[usize::from(axis)]))
     }
 
+    /// Voxel edges after turning, in mm, fastest axis first.
+    pub fn canonical_spacing_mm(&self) -> [f64; 3] {
+        let spacing = self.affine.spacing_mm();
+        self.axes.map(|axis| spacing[usize::from(axis)])
+    }
+
     /// For each place of the canonical grid, in memory order, the file's place.
     pub fn file_places(&self) -> impl Iterator<Item = usize> + '_ {
         let shape = self.dims.to_nifti();

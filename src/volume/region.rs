@@ -108,6 +108,16 @@ impl LabelScheme {
         }
     }
 
+    /// The name in configurations and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Brats2018 => "brats2018",
+            Self::Brats2023 => "brats2023",
+            Self::Brats2024 => "brats2024",
+            Self::Msd => "msd",
+        }
+    }
+
     /// Code of the scheme in a case file.
     pub const fn code(self) -> u8 {
         self as u8
@@ -133,6 +143,17 @@ impl LabelScheme {
     }
 }
 
+impl std::str::FromStr for LabelScheme {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|scheme| scheme.name() == text).ok_or_else(|| {
+            let known = Self::ALL.map(Self::name).join(", ");
+            format!("`{text}` is no label scheme; write one of {known}")
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +162,7 @@ mod tests {
     fn every_scheme_round_trips_its_own_values_and_refuses_others() {
         for scheme in LabelScheme::ALL {
             assert_eq!(LabelScheme::from_code(scheme.code()), Some(scheme));
+            assert_eq!(scheme.name().parse(), Ok(scheme));
             for &(file, canonical) in scheme.pairs() {
                 assert_eq!(scheme.to_canonical(file), Some(canonical));
                 assert_eq!(scheme.to_file(canonical), file);

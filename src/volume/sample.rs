@@ -56,6 +56,8 @@ pub struct Sample {
 pub struct Batch {
     /// Place in the run, from 0.
     pub number: u64,
+    /// Position in the plan of the sample that follows this batch: what a checkpoint stores.
+    pub next_sample: u64,
     /// Normalised intensities `[b, c, d, h, w]`.
     pub images: Vec<f16>,
     /// Canonical labels `[b, d, h, w]`.
