@@ -1,22 +1,22 @@
 //! Every integration test in one binary, so that the crate links once.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod architecture;
-mod phantom;
+mod backpressure;
 mod case_format;
 mod case_store;
-mod oracle_zscore;
-mod measures;
-mod metrics;
-mod nifti;
-mod nifti_shared;
-mod backpressure;
 mod conservation;
 mod deadline;
+mod measures;
+mod metrics;
+#[cfg(feature = "train")]
+mod networks;
+mod nifti;
+mod nifti_shared;
 mod numbers;
+mod oracle_zscore;
+mod oracles;
+mod phantom;
 mod poison;
 mod shutdown;
 mod watchdog;
-#[cfg(feature = "train")]
-mod networks;
-mod oracles;

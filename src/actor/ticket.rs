@@ -25,6 +25,9 @@ impl SkipBudget {
     /// No item may be missing: evaluation, where a missing case would flatter the mean.
     pub const NONE: Self = Self { share: 0.0, at_least: 0 };
 
+    /// Every bad item is reported, and none ends the run: ingest and prediction list them.
+    pub const UNLIMITED: Self = Self { share: 1.0, at_least: u64::MAX };
+
     /// Skips allowed among the first `seen` items.
     pub fn allowed(&self, seen: u64) -> u64 {
         self.at_least.max((self.share * seen as f64) as u64)

@@ -1,1 +1,17 @@
-//! Floor 3: the stages, and the topologies made of them.
+//! Floor 3: the stages, and the topologies made of them. This floor introduces the siblings below
+//! to one another: files ([`crate::brats`]), case files ([`crate::cache`]) and threads
+//! ([`crate::actor`]).
+
+pub mod collate;
+pub mod crop;
+pub mod decode;
+pub mod fetch;
+pub mod files;
+pub mod ingest;
+pub mod loader;
+pub mod normalize;
+pub mod observe;
+pub mod plan;
+pub mod publish;
+pub mod recycle;
+pub mod whole;

@@ -3,7 +3,7 @@
 pub mod catalog;
 pub mod exporter;
 pub mod health;
+pub mod meter;
 pub mod metric;
 pub mod process;
 pub mod recorder;
-pub mod meter;

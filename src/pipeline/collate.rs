@@ -1,0 +1,132 @@
+//! Sink `collate`: samples, in their order, to contiguous half-precision batches.
+//!
+//! The copy is fused with the rounding to f16, and it is a copy on purpose: the trainer's backend
+//! takes the batch's memory for good, so a batch cannot be recycled, while a patch buffer can.
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+use crate::actor::stage::{Outcome, Sink, Skip};
+use crate::pipeline::plan::Plan;
+use crate::pipeline::recycle::Recycler;
+use crate::volume::grid::Dims;
+use crate::volume::modality::Modality;
+use crate::volume::sample::{Batch, Sample};
+
+/// Told of every skipped sample, in order.
+pub type OnSkip = Box<dyn FnMut(&Skip) + Send>;
+
+/// Fills one batch after another; a skipped sample's place is taken by the next one.
+pub struct Collate {
+    size: usize,
+    dims: Dims,
+    plan: Plan,
+    recycler: Recycler,
+    on_skip: OnSkip,
+    filling: Batch,
+    next_number: u64,
+}
+
+impl Collate {
+    /// Batches of `size` patches of `dims`, numbered from `first_number`.
+    pub fn new(
+        size: usize,
+        dims: Dims,
+        plan: Plan,
+        first_number: u64,
+        recycler: Recycler,
+        on_skip: OnSkip,
+    ) -> Self {
+        let filling = Self::empty(first_number, size, dims);
+        Self { size, dims, plan, recycler, on_skip, filling, next_number: first_number + 1 }
+    }
+
+    fn empty(number: u64, size: usize, dims: Dims) -> Batch {
+        Batch {
+            number,
+            next_sample: 0,
+            images: Vec::with_capacity(size * Modality::COUNT * dims.voxels()),
+            labels: Vec::with_capacity(size * dims.voxels()),
+            dims,
+            keys: Vec::with_capacity(size),
+            provenance: Vec::with_capacity(size),
+        }
+    }
+
+    fn add(&mut self, sample: Sample) {
+        let batch = &mut self.filling;
+        let from = batch.images.len();
+        batch.images.resize(from + sample.patch.images.len(), f16::ZERO);
+        batch.images[from..].convert_from_f32_slice(&sample.patch.images);
+        batch.labels.extend_from_slice(&sample.patch.labels);
+        batch.next_sample = self.plan.position(sample.key) + 1;
+        batch.keys.push(sample.key);
+        batch.provenance.push(sample.provenance);
+        self.recycler.give(sample.patch);
+    }
+}
+
+impl Sink for Collate {
+    const NAME: &'static str = "collate";
+    type In = Sample;
+    type Out = Batch;
+
+    fn accept(&mut self, outcome: Outcome<Sample>) -> Option<Batch> {
+        match outcome {
+            Outcome::Ready(sample) => self.add(sample),
+            Outcome::Skipped(skip) => (self.on_skip)(&skip),
+        }
+        if self.filling.size() < self.size {
+            return None;
+        }
+        let next = Self::empty(self.next_number, self.size, self.dims);
+        self.next_number += 1;
+        Some(std::mem::replace(&mut self.filling, next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::error::{CaseError, Reason};
+    use crate::base::seed::SampleKey;
+    use crate::pipeline::plan::tests::cohort;
+    use crate::volume::case::CaseId;
+    use crate::volume::sample::{PatchBuffer, Provenance};
+    use std::sync::{Arc, Mutex};
+
+    fn sample(index: u64, dims: Dims) -> Sample {
+        let mut patch = PatchBuffer::default();
+        patch.shape_for(dims);
+        patch.images.fill(index as f32 + 0.5);
+        patch.labels.fill(index as u8);
+        let case = CaseId::new("c");
+        let provenance = Provenance { case, corner: [0; 3], mirrored: [false; 3] };
+        Sample { key: SampleKey { seed: 0, epoch: 0, index }, patch, provenance }
+    }
+
+    #[test]
+    fn a_skipped_sample_leaves_no_hole_in_the_batch() {
+        let dims = Dims::cube(2);
+        let skipped = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&skipped);
+        let on_skip: OnSkip = Box::new(move |skip| {
+            log.lock().expect("not poisoned").push(skip.ordinal);
+        });
+        let plan = Plan::new(cohort(4), 0, 1);
+        let recycler = Recycler::default();
+        let mut collate = Collate::new(2, dims, plan, 0, recycler.clone(), on_skip);
+        assert!(collate.accept(Outcome::Ready(sample(0, dims))).is_none());
+        let error = CaseError::new(Reason::Io, "x", "is gone", "bring it back");
+        let skip = Skip { ordinal: 1, item: "epoch 0 index 1".into(), error };
+        assert!(collate.accept(Outcome::Skipped(skip)).is_none());
+        let batch = collate.accept(Outcome::Ready(sample(2, dims))).expect("full");
+        assert_eq!(batch.keys.iter().map(|key| key.index).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(batch.images.len(), 2 * 4 * 8);
+        assert_eq!(batch.images[32], f16::from_f32(2.5));
+        assert_eq!(batch.labels[8..], [2; 8]);
+        assert_eq!((batch.number, batch.next_sample), (0, 3));
+        assert_eq!(*skipped.lock().expect("not poisoned"), [1]);
+        assert_eq!(recycler.take().labels, [2; 8], "the buffers came back");
+    }
+}

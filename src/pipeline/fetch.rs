@@ -1,0 +1,76 @@
+//! Stage `fetch`: a planned sample to its mapped case, which is built on the spot where the cache
+//! does not have it.
+
+use std::sync::Arc;
+
+use crate::actor::stage::Stage;
+use crate::actor::stop::StopLatch;
+use crate::base::error::CaseError;
+use crate::brats::dataset::CaseFiles;
+use crate::cache::map::MappedCase;
+use crate::cache::preprocess::PreprocessConfig;
+use crate::cache::source::Expected;
+use crate::cache::store::{CaseStore, Origin};
+use crate::pipeline::decode::decode;
+use crate::pipeline::normalize::Normalize;
+use crate::pipeline::plan::PlannedSample;
+use crate::pipeline::publish::of_the_case;
+use crate::telemetry::catalog;
+
+/// A sample whose case is at hand.
+pub struct FetchedSample {
+    /// Which sample.
+    pub planned: PlannedSample,
+    /// Its case.
+    pub case: Arc<MappedCase>,
+}
+
+/// Looks cases up in the store, builds what is missing.
+#[derive(Clone)]
+pub struct Fetch {
+    store: Arc<CaseStore>,
+    normalize: Normalize,
+    stop: StopLatch,
+}
+
+impl Fetch {
+    /// From `store`, building under `preprocess`; a store that fails as a whole ends the run through
+    /// `stop`.
+    pub const fn new(store: Arc<CaseStore>, preprocess: PreprocessConfig, stop: StopLatch) -> Self {
+        Self { store, normalize: Normalize::new(preprocess), stop }
+    }
+
+    /// The mapped case of `files`.
+    ///
+    /// Whether a cached case is current was settled by ingest; it is not asked again here, because
+    /// a file that changes in the middle of a run must not change the run's samples.
+    ///
+    /// # Errors
+    /// What decoding, preparing or publishing found, under the case's name.
+    pub fn case(&self, files: &CaseFiles) -> Result<Arc<MappedCase>, CaseError> {
+        let build = || self.normalize.contents(decode(files)?);
+        let found = self.store.get_or_build(&files.id, Expected::Anything, build);
+        let (case, origin) = found.map_err(|error| of_the_case(error, &files.id, &self.stop))?;
+        let result = match origin {
+            Origin::Cached => "hit",
+            Origin::Built => "build",
+            Origin::Repaired(damage) => {
+                tracing::warn!("built again: {damage}");
+                "corrupt"
+            }
+        };
+        catalog::LOADER_CACHE_REQUESTS.with([result]).increment(1);
+        Ok(case)
+    }
+}
+
+impl Stage for Fetch {
+    const NAME: &'static str = "fetch";
+    type In = PlannedSample;
+    type Out = FetchedSample;
+
+    fn process(&mut self, planned: PlannedSample) -> Result<FetchedSample, CaseError> {
+        let case = self.case(planned.files())?;
+        Ok(FetchedSample { planned, case })
+    }
+}

@@ -1,0 +1,98 @@
+//! The ingest topology: files → decode → normalize → publish, with whole cases as items.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::actor::feed::{Feed, Running};
+use crate::actor::stage::{Outcome, Sink, Skip};
+use crate::actor::stop::StopLatch;
+use crate::actor::ticket::SkipBudget;
+use crate::actor::topology::{Limits, Topology};
+use crate::base::error::Fault;
+use crate::brats::dataset::CaseFiles;
+use crate::cache::preprocess::PreprocessConfig;
+use crate::cache::store::CaseStore;
+use crate::pipeline::decode::Decode;
+use crate::pipeline::files::Files;
+use crate::pipeline::normalize::Normalize;
+use crate::pipeline::observe;
+use crate::pipeline::publish::{Publish, PublishedCase};
+
+/// Threads per stage of ingest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IngestWorkers {
+    /// Inflating and checking: where the time goes.
+    pub decode: usize,
+    /// Encoding and statistics.
+    pub normalize: usize,
+    /// Writing: mostly waits for the disk.
+    pub publish: usize,
+}
+
+impl Default for IngestWorkers {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { decode: cores, normalize: cores.div_ceil(2), publish: 1 }
+    }
+}
+
+impl IngestWorkers {
+    /// Cases that may exist in memory at once: one per worker, and two to keep them fed.
+    pub const fn tickets(&self) -> usize {
+        self.decode + self.normalize + self.publish + 2
+    }
+}
+
+/// What became of one case.
+#[derive(Debug, Clone)]
+pub enum Ingested {
+    /// It is in the cache.
+    Published(PublishedCase),
+    /// It is not, and this is why.
+    Skipped(Skip),
+}
+
+/// Hands every outcome to the consumer.
+struct Tally;
+
+impl Sink for Tally {
+    const NAME: &'static str = "tally";
+    type In = PublishedCase;
+    type Out = Ingested;
+
+    fn accept(&mut self, outcome: Outcome<PublishedCase>) -> Option<Ingested> {
+        Some(match outcome {
+            Outcome::Ready(published) => Ingested::Published(published),
+            Outcome::Skipped(skip) => Ingested::Skipped(skip),
+        })
+    }
+}
+
+/// Starts ingest of `cases` into `store`; the feed yields one [`Ingested`] a case, in their order.
+///
+/// Bad cases are reported, all of them, and never end the run: the caller decides what they mean.
+///
+/// # Errors
+/// If a thread cannot be started.
+pub fn start(
+    cases: Vec<CaseFiles>,
+    store: Arc<CaseStore>,
+    preprocess: &PreprocessConfig,
+    workers: &IngestWorkers,
+    stop: &StopLatch,
+    runtime: &tokio::runtime::Handle,
+) -> Result<(Feed<Ingested>, Running), Fault> {
+    let limits = Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(workers.tickets()) };
+    let normalize = Normalize::new(preprocess.clone());
+    let publish = Publish::new(store, stop.clone());
+    Topology::new("ingest", limits, stop)
+        .hooks(observe::hooks())
+        .source(Files::new(cases))
+        .stage(|| Decode, workers.decode)
+        .stage(move || normalize.clone(), workers.normalize)
+        .stage(move || publish.clone(), workers.publish)
+        .sink(Tally, 1)
+        .start(runtime)
+}

@@ -1,0 +1,162 @@
+//! Which sample comes when: an endless sequence that is a pure function of the seed. Position `n`
+//! can be asked for without having walked there, so resuming is arithmetic.
+
+use std::sync::Arc;
+
+use crate::actor::stage::{Describe, Source};
+use crate::base::seed::{Domain, KeyedRng, SampleKey};
+use crate::brats::dataset::CaseFiles;
+
+/// One sample that has been named but not yet made.
+#[derive(Debug, Clone)]
+pub struct PlannedSample {
+    /// Which sample.
+    pub key: SampleKey,
+    /// The cohort that it is drawn from.
+    pub cohort: Arc<[CaseFiles]>,
+    /// The case's place in the cohort.
+    pub case: usize,
+}
+
+impl PlannedSample {
+    /// The files of its case.
+    pub fn files(&self) -> &CaseFiles {
+        &self.cohort[self.case]
+    }
+}
+
+impl Describe for PlannedSample {
+    fn describe(&self) -> String {
+        let SampleKey { epoch, index, .. } = self.key;
+        format!("epoch {epoch} index {index} ({})", self.files().id)
+    }
+}
+
+/// The order of samples: each epoch visits every case `patches_per_case` times, shuffled by
+/// `(seed, epoch)`.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    cohort: Arc<[CaseFiles]>,
+    seed: u64,
+    patches_per_case: u64,
+}
+
+impl Plan {
+    /// A plan over `cohort`.
+    ///
+    /// # Panics
+    /// If the cohort is empty or `patches_per_case` is 0: resolving a configuration excludes both.
+    pub fn new(cohort: Arc<[CaseFiles]>, seed: u64, patches_per_case: u64) -> Self {
+        assert!(!cohort.is_empty() && patches_per_case > 0, "a plan needs something to plan");
+        Self { cohort, seed, patches_per_case }
+    }
+
+    /// Samples in one epoch.
+    pub fn epoch_len(&self) -> u64 {
+        self.cohort.len() as u64 * self.patches_per_case
+    }
+
+    /// Position of a key in the sequence, from 0.
+    pub fn position(&self, key: SampleKey) -> u64 {
+        key.epoch * self.epoch_len() + key.index
+    }
+
+    /// The cases of one epoch in their order.
+    fn order(&self, epoch: u64) -> Vec<u32> {
+        let length = self.epoch_len();
+        let cases = self.cohort.len() as u64;
+        let mut order: Vec<u32> = (0..length).map(|place| (place % cases) as u32).collect();
+        let key = SampleKey { seed: self.seed, epoch, index: 0 };
+        KeyedRng::new(key, Domain::Order).shuffle(&mut order);
+        order
+    }
+}
+
+/// Walks a [`Plan`] from a position; never ends by itself.
+pub struct Planner {
+    plan: Plan,
+    next: u64,
+    epoch: u64,
+    order: Vec<u32>,
+}
+
+impl Planner {
+    /// Starts at position `first`: 0 for a new run, the checkpoint's for a resumed one.
+    pub fn starting_at(plan: Plan, first: u64) -> Self {
+        let epoch = first / plan.epoch_len();
+        let order = plan.order(epoch);
+        Self { plan, next: first, epoch, order }
+    }
+}
+
+impl Source for Planner {
+    const NAME: &'static str = "plan";
+    type Item = PlannedSample;
+
+    fn next(&mut self) -> Option<PlannedSample> {
+        let epoch = self.next / self.plan.epoch_len();
+        let index = self.next % self.plan.epoch_len();
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            self.order = self.plan.order(epoch);
+        }
+        self.next += 1;
+        Some(PlannedSample {
+            key: SampleKey { seed: self.plan.seed, epoch, index },
+            cohort: Arc::clone(&self.plan.cohort),
+            case: self.order[index as usize] as usize,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::volume::case::CaseId;
+    use crate::volume::region::LabelScheme;
+
+    pub(crate) fn cohort(cases: usize) -> Arc<[CaseFiles]> {
+        (0..cases)
+            .map(|number| CaseFiles {
+                id: CaseId::new(format!("case{number}")),
+                images: Default::default(),
+                labels: None,
+                scheme: LabelScheme::Brats2018,
+                grade: None,
+            })
+            .collect()
+    }
+
+    fn walk(first: u64, count: usize) -> Vec<(SampleKey, usize)> {
+        let plan = Plan::new(cohort(5), 9, 2);
+        let mut planner = Planner::starting_at(plan, first);
+        (0..count)
+            .map(|_| planner.next().expect("endless"))
+            .map(|sample| (sample.key, sample.case))
+            .collect()
+    }
+
+    #[test]
+    fn an_epoch_visits_every_case_equally_and_epochs_differ() {
+        let samples = walk(0, 20);
+        for epoch in samples.chunks(10) {
+            for case in 0..5 {
+                assert_eq!(epoch.iter().filter(|(_, drawn)| *drawn == case).count(), 2);
+            }
+        }
+        let cases = |range: std::ops::Range<usize>| -> Vec<usize> {
+            samples[range].iter().map(|(_, case)| *case).collect()
+        };
+        assert_ne!(cases(0..10), cases(10..20));
+    }
+
+    #[test]
+    fn starting_in_the_middle_gives_the_tail_of_the_whole() {
+        let whole = walk(0, 40);
+        for first in [1, 9, 10, 11, 27] {
+            assert_eq!(walk(first, 40 - first as usize), whole[first as usize..]);
+        }
+        let plan = Plan::new(cohort(5), 9, 2);
+        assert_eq!(plan.position(whole[27].0), 27);
+    }
+}

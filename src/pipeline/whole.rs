@@ -1,0 +1,191 @@
+//! The prediction topologies: whole cases, normalised, one ahead of the network.
+//!
+//! `from_cache` reads mapped case files (evaluation: the cases are there already); `from_files`
+//! decodes and keeps nothing (prediction of a dataset seen once).
+
+use crate::actor::feed::{Feed, Running};
+use crate::actor::stage::{Outcome, Sink, Skip, Stage};
+use crate::actor::stop::StopLatch;
+use crate::actor::ticket::SkipBudget;
+use crate::actor::topology::{Limits, Topology};
+use crate::base::error::{CaseError, Fault};
+use crate::brats::dataset::CaseFiles;
+use crate::cache::contents::CaseContents;
+use crate::cache::map::MappedCase;
+use crate::cache::preprocess::PreprocessConfig;
+use crate::pipeline::crop::normalisation;
+use crate::pipeline::decode::Decode;
+use crate::pipeline::fetch::Fetch;
+use crate::pipeline::files::Files;
+use crate::pipeline::normalize::Normalize;
+use crate::pipeline::observe;
+use crate::volume::case::{CaseId, SourceGrid};
+use crate::volume::grid::Box3;
+use crate::volume::modality::Modality;
+use crate::volume::region::LabelScheme;
+
+/// A case as a network sees it at inference: its whole brain box.
+#[derive(Debug, Clone)]
+pub struct WholeCase {
+    /// Its name.
+    pub id: CaseId,
+    /// z-scores `[c, d, h, w]` over the brain box, background 0.
+    pub images: Vec<f32>,
+    /// Canonical labels `[d, h, w]` over the brain box.
+    pub labels: Option<Vec<u8>>,
+    /// Where the box lies in the canonical grid.
+    pub brain: Box3,
+    /// The grid of the files.
+    pub source: SourceGrid,
+    /// What the files' label values mean.
+    pub scheme: LabelScheme,
+}
+
+impl WholeCase {
+    /// z-scores of one modality, `[d, h, w]`.
+    pub fn channel(&self, modality: Modality) -> &[f32] {
+        let voxels = self.brain.dims.voxels();
+        &self.images[modality.index() * voxels..][..voxels]
+    }
+
+    fn of_mapped(case: &MappedCase) -> Self {
+        Self {
+            id: case.id().clone(),
+            images: normalised(case.images(), normalisation(case)),
+            labels: case.labels().map(<[u8]>::to_vec),
+            brain: case.brain(),
+            source: *case.source(),
+            scheme: case.scheme(),
+        }
+    }
+
+    fn of_contents(contents: CaseContents) -> Self {
+        let factors = Modality::ALL.map(|modality| {
+            let stats = &contents.stats[modality.index()];
+            let (factor, shift) = stats.normalisation(&contents.scales[modality.index()]);
+            (factor as f32, shift as f32)
+        });
+        Self {
+            images: normalised(&contents.images, factors),
+            id: contents.id,
+            labels: contents.labels,
+            brain: contents.brain,
+            source: contents.source,
+            scheme: contents.scheme,
+        }
+    }
+}
+
+/// Interleaved codes to planar z-scores: `factor * code + shift`, 0 where the code is 0.
+fn normalised(codes: &[[i16; Modality::COUNT]], by: [(f32, f32); Modality::COUNT]) -> Vec<f32> {
+    let mut planes = vec![0.0; Modality::COUNT * codes.len()];
+    for (channel, plane) in planes.chunks_exact_mut(codes.len()).enumerate() {
+        let (factor, shift) = by[channel];
+        for (value, voxel) in plane.iter_mut().zip(codes) {
+            let code = voxel[channel];
+            *value = if code == 0 { 0.0 } else { factor * f32::from(code) + shift };
+        }
+    }
+    planes
+}
+
+/// What became of one case on its way to the network.
+pub type WholeOutcome = Result<WholeCase, Skip>;
+
+/// Stage `open`: a case's files to its mapped case, normalised.
+#[derive(Clone)]
+struct Open(Fetch);
+
+impl Stage for Open {
+    const NAME: &'static str = "open";
+    type In = CaseFiles;
+    type Out = WholeCase;
+
+    fn process(&mut self, files: CaseFiles) -> Result<WholeCase, CaseError> {
+        self.0.case(&files).map(|case| WholeCase::of_mapped(&case))
+    }
+}
+
+/// Stage `unfold`: contents to z-scores, without a case file between.
+struct Unfold;
+
+impl Stage for Unfold {
+    const NAME: &'static str = "unfold";
+    type In = CaseContents;
+    type Out = WholeCase;
+
+    fn process(&mut self, contents: CaseContents) -> Result<WholeCase, CaseError> {
+        Ok(WholeCase::of_contents(contents))
+    }
+}
+
+struct Deliver;
+
+impl Sink for Deliver {
+    const NAME: &'static str = "deliver";
+    type In = WholeCase;
+    type Out = WholeOutcome;
+
+    fn accept(&mut self, outcome: Outcome<WholeCase>) -> Option<WholeOutcome> {
+        Some(match outcome {
+            Outcome::Ready(case) => Ok(case),
+            Outcome::Skipped(skip) => Err(skip),
+        })
+    }
+}
+
+/// One case under way and one waiting: a whole volume is 140 MB as f32.
+fn limits() -> Limits {
+    Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(2) }
+}
+
+/// Whole cases out of the cache, building what is missing, in the order of `cases`.
+///
+/// # Errors
+/// If a thread cannot be started.
+pub fn from_cache(
+    cases: Vec<CaseFiles>,
+    fetch: Fetch,
+    stop: &StopLatch,
+    runtime: &tokio::runtime::Handle,
+) -> Result<(Feed<WholeOutcome>, Running), Fault> {
+    Topology::new("evaluate", limits(), stop)
+        .hooks(observe::hooks())
+        .source(Files::new(cases))
+        .stage(move || Open(fetch.clone()), 1)
+        .sink(Deliver, 1)
+        .start(runtime)
+}
+
+/// Whole cases straight from their files, in the order of `cases`.
+///
+/// # Errors
+/// If a thread cannot be started.
+pub fn from_files(
+    cases: Vec<CaseFiles>,
+    preprocess: &PreprocessConfig,
+    stop: &StopLatch,
+    runtime: &tokio::runtime::Handle,
+) -> Result<(Feed<WholeOutcome>, Running), Fault> {
+    let normalize = Normalize::new(preprocess.clone());
+    Topology::new("predict", limits(), stop)
+        .hooks(observe::hooks())
+        .source(Files::new(cases))
+        .stage(|| Decode, 1)
+        .stage(move || normalize.clone(), 1)
+        .stage(|| Unfold, 1)
+        .sink(Deliver, 1)
+        .start(runtime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn background_stays_zero_whatever_the_shift() {
+        let codes = [[0, 10, 0, -4], [2, 0, 1, 0]];
+        let planes = normalised(&codes, [(1.0, 5.0), (0.5, -1.0), (2.0, 0.0), (1.0, 1.0)]);
+        assert_eq!(planes, [0.0, 7.0, 4.0, 0.0, 0.0, 2.0, -3.0, 0.0]);
+    }
+}
