@@ -1,20 +1,20 @@
-//! Floor 5: how good a segmentation is.
+//! Floor 5: how good a segmentation is, and how a whole case becomes one.
 
+#[cfg(feature = "train")]
+pub mod assess;
 mod by_region;
 pub mod cohort;
 mod distance;
 pub mod hausdorff;
 pub mod overlap;
+pub mod paint;
 pub mod pair;
 mod percentile;
+#[cfg(feature = "train")]
+pub mod predict;
 pub mod score;
+pub mod sliding;
 mod surface;
 mod surfel;
 pub mod table;
 pub mod threshold;
-//! Floor 5: how good a segmentation is, and how a whole case becomes one.
-
-pub mod paint;
-#[cfg(feature = "train")]
-pub mod predict;
-pub mod sliding;

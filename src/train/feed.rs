@@ -1,0 +1,70 @@
+//! Batches onto the device: half-precision images and byte labels cross the bus, widening happens
+//! on the other side.
+
+use std::time::{Duration, Instant};
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
+use crate::actor::feed::Feed;
+use crate::base::seed::SampleKey;
+use crate::volume::modality::Modality;
+use crate::volume::sample::Batch;
+
+/// A batch whose voxels are on the device, or on their way there.
+pub struct DeviceBatch {
+    /// Place in the run.
+    pub number: u64,
+    /// Position in the plan of the sample after this batch.
+    pub next_sample: u64,
+    /// z-scores `[b, c, d, h, w]`, f32.
+    pub images: Tensor<5>,
+    /// Canonical labels `[b, d, h, w]`.
+    pub labels: Tensor<4, Int>,
+    /// One per sample.
+    pub keys: Vec<SampleKey>,
+    /// How long the trainer waited for it without work.
+    pub starved: Duration,
+}
+
+/// Takes batches from the loader and puts them on the device; the trainer's only clock of hunger.
+pub struct BatchFeed {
+    batches: Feed<Batch>,
+    device: Device,
+    starved: Duration,
+}
+
+impl BatchFeed {
+    /// From `batches` onto `device`.
+    pub const fn new(batches: Feed<Batch>, device: Device) -> Self {
+        Self { batches, device, starved: Duration::ZERO }
+    }
+
+    /// Time spent waiting for batches so far.
+    pub const fn starved(&self) -> Duration {
+        self.starved
+    }
+
+    /// The next batch, or `None` when the loader has ended.
+    pub fn take(&mut self) -> Option<DeviceBatch> {
+        let asked = Instant::now();
+        let batch = self.batches.take()?;
+        let starved = asked.elapsed();
+        self.starved += starved;
+        Some(upload(batch, &self.device, starved))
+    }
+}
+
+fn upload(batch: Batch, device: &Device, starved: Duration) -> DeviceBatch {
+    let size = batch.keys.len();
+    let [depth, height, width] = batch.dims.0;
+    let images = TensorData::new(batch.images, [size, Modality::COUNT, depth, height, width]);
+    let labels = TensorData::new(batch.labels, [size, depth, height, width]);
+    DeviceBatch {
+        number: batch.number,
+        next_sample: batch.next_sample,
+        images: Tensor::<5>::from_data(images, (device, DType::F16)).cast(DType::F32),
+        labels: Tensor::<4, Int>::from_data(labels, (device, DType::U8)).cast(DType::I32),
+        keys: batch.keys,
+        starved,
+    }
+}
