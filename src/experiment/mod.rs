@@ -1,1 +1,19 @@
 //! Floor 7: configuration, and the run that follows from it.
+
+#[cfg(feature = "train")]
+pub mod cohort;
+#[cfg(feature = "train")]
+pub mod config;
+#[cfg(feature = "train")]
+pub mod demo;
+#[cfg(feature = "train")]
+pub mod device;
+#[cfg(feature = "train")]
+pub mod evaluate;
+pub mod failure;
+#[cfg(feature = "train")]
+pub mod layers;
+pub mod phantoms;
+pub mod prepare;
+#[cfg(feature = "train")]
+pub mod run;

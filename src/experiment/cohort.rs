@@ -1,0 +1,130 @@
+//! The cohort of a run: every usable case in the cache, split, and locked by fingerprint.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::error::{CaseError, Reason};
+use crate::brats::dataset::CaseFiles;
+use crate::cache::store::CaseStore;
+use crate::experiment::config::RunConfig;
+use crate::experiment::failure::Failure;
+use crate::experiment::prepare::{self, Excluded, Session};
+use crate::pipeline::fetch::Fetch;
+use crate::train::run_directory::{DATASET_LOCK, DatasetLock, LockedCase};
+use crate::volume::case::{CaseId, Split, split};
+
+/// A cohort whose cases are all in the cache.
+pub struct Cohort {
+    /// Cases to train on.
+    pub train: Arc<[CaseFiles]>,
+    /// Cases held out for validation.
+    pub held_out: Vec<CaseFiles>,
+    /// All of them, for the run's record.
+    pub lock: DatasetLock,
+    /// Cases that cannot be used.
+    pub excluded: Vec<Excluded>,
+}
+
+/// Finds, ingests and splits the cases of a configuration.
+///
+/// # Errors
+/// If no case is usable (all causes are listed), or ingest itself fails or is stopped.
+pub fn gather(
+    run: &RunConfig,
+    store: &Arc<CaseStore>,
+    session: &Session,
+) -> Result<Cohort, Failure> {
+    let data = &run.data;
+    let dataset = prepare::look(&data.folder)?;
+    let (labelled, unlabelled): (Vec<_>, Vec<_>) =
+        dataset.cases.into_iter().partition(|files| files.labels.is_some());
+    let ingested = prepare::ingest(&labelled, store, &data.preprocess, &run.ingest, session)?;
+    let mut excluded = ingested.excluded;
+    excluded.extend(unlabelled.into_iter().map(|files| without_labels(files.id)));
+    let usable: Vec<CaseFiles> = labelled
+        .into_iter()
+        .filter(|files| excluded.iter().all(|left_out| left_out.case != files.id))
+        .collect();
+    for problem in &dataset.problems {
+        tracing::warn!("{problem}");
+    }
+    for left_out in &excluded {
+        tracing::warn!("left out: {}", left_out.error);
+    }
+    if usable.is_empty() {
+        let mut errors: Vec<CaseError> = excluded.into_iter().map(|one| one.error).collect();
+        errors.extend(dataset.problems);
+        return Err(Failure::Cases(errors));
+    }
+    let fetch = Fetch::new(Arc::clone(store), data.preprocess.clone(), session.stop.clone());
+    divide(run, &fetch, &usable, excluded)
+}
+
+fn without_labels(case: CaseId) -> Excluded {
+    let error = CaseError::new(
+        Reason::Missing,
+        format!("case {case}"),
+        "has no label file",
+        "training leaves it out; `predict` takes it",
+    );
+    Excluded { case, error }
+}
+
+fn divide(
+    run: &RunConfig,
+    fetch: &Fetch,
+    usable: &[CaseFiles],
+    excluded: Vec<Excluded>,
+) -> Result<Cohort, Failure> {
+    let ids: Vec<CaseId> = usable.iter().map(|files| files.id.clone()).collect();
+    let splits = split(&ids, held_out_count(usable.len(), run.data.held_out), run.seed);
+    let mut cases = Vec::with_capacity(usable.len());
+    for (files, split) in usable.iter().zip(&splits) {
+        let fingerprint = fetch.case(files)?.fingerprint();
+        cases.push(LockedCase { id: files.id.clone(), fingerprint, split: *split });
+    }
+    let causes = excluded.iter().map(|one| (one.case.clone(), one.error.to_string()));
+    let folder = run.data.folder.clone();
+    let lock = DatasetLock { folder, cases, excluded: causes.collect() };
+    Ok(Cohort {
+        train: lock.files(usable, Split::Train).into(),
+        held_out: lock.files(usable, Split::Validation),
+        lock,
+        excluded,
+    })
+}
+
+/// A share of the cases, but at least one of two or more, and never all.
+fn held_out_count(cases: usize, share: f64) -> usize {
+    if share == 0.0 || cases < 2 {
+        return 0;
+    }
+    ((cases as f64 * share).round() as usize).clamp(1, cases - 1)
+}
+
+/// The lock of the run in `folder`.
+///
+/// # Errors
+/// If it is missing or not readable as one.
+pub fn read_lock(folder: &Path) -> Result<DatasetLock, Failure> {
+    let path = folder.join(DATASET_LOCK);
+    let bytes = fs::read(&path).map_err(|error| CaseError::io(&path, &error))?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Failure::Usage(format!("{}: {error}; name a complete run folder", path.display()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn something_is_held_out_and_something_is_left() {
+        assert_eq!(held_out_count(10, 0.2), 2);
+        assert_eq!(held_out_count(2, 0.01), 1);
+        assert_eq!(held_out_count(3, 0.99), 2);
+        assert_eq!(held_out_count(1, 0.5), 0);
+        assert_eq!(held_out_count(10, 0.0), 0);
+    }
+}

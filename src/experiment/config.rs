@@ -1,0 +1,305 @@
+//! The configuration of a training run: every module's own settings in one file, one section each.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use toml::Table;
+
+use crate::base::fingerprint::Fingerprint;
+use crate::cache::preprocess::PreprocessConfig;
+use crate::eval::sliding::SlidingConfig;
+use crate::experiment::device::DeviceChoice;
+use crate::experiment::failure::Failure;
+use crate::experiment::layers::Layers;
+use crate::nets::optimiser::OptimiserConfig;
+use crate::nets::{Blueprint, Entry};
+use crate::pipeline::crop::CropConfig;
+use crate::pipeline::ingest::IngestWorkers;
+use crate::pipeline::loader::LoaderConfig;
+use crate::train::loss::LossConfig;
+use crate::train::trainer::TrainerConfig;
+use crate::volume::sample::{Batch, PatchBuffer};
+
+/// The version of the file format.
+const SCHEMA: u32 = 1;
+
+/// All settings of one training run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// Version of this format.
+    pub schema: u32,
+    /// Seed of order, crops, augmentation, split and weights.
+    pub seed: u64,
+    /// Where to train: `auto`, `cpu` or `cuda`.
+    pub device: DeviceChoice,
+    /// Cases and cache.
+    pub data: DataConfig,
+    /// Which network.
+    pub model: ModelConfig,
+    /// Windows.
+    pub crop: CropConfig,
+    /// Samples, batches, memory.
+    pub loader: LoaderConfig,
+    /// Threads of ingest.
+    pub ingest: IngestWorkers,
+    /// How weights move.
+    pub optimiser: OptimiserConfig,
+    /// Length, learning rate.
+    pub train: TrainerConfig,
+    /// What is minimised.
+    pub loss: LossConfig,
+    /// Whole-case prediction.
+    pub evaluation: SlidingConfig,
+}
+
+/// Where cases come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// A folder in one of the BraTS layouts.
+    pub folder: PathBuf,
+    /// The cache root.
+    pub cache: PathBuf,
+    /// Share of the cases held out for validation, 0 to 1; at least one case of two or more.
+    pub held_out: f64,
+    /// What decides the bytes of a case file.
+    pub preprocess: PreprocessConfig,
+}
+
+/// Which network, and its own settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// A name of the registry.
+    pub name: String,
+    /// The architecture's settings; what is left out takes its default.
+    pub settings: Table,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            schema: SCHEMA,
+            seed: 20181,
+            device: DeviceChoice::Auto,
+            data: DataConfig::default(),
+            model: ModelConfig::default(),
+            crop: CropConfig::default(),
+            loader: LoaderConfig::default(),
+            ingest: IngestWorkers::default(),
+            optimiser: OptimiserConfig::default(),
+            train: TrainerConfig::default(),
+            loss: LossConfig::default(),
+            evaluation: SlidingConfig::default(),
+        }
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            folder: PathBuf::from("data"),
+            cache: PathBuf::from("cache"),
+            held_out: 0.2,
+            preprocess: PreprocessConfig::default(),
+        }
+    }
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self { name: "unet".into(), settings: Table::new() }
+    }
+}
+
+/// A configuration that has been checked as far as it can be without data and device.
+pub struct CheckedConfig {
+    /// The settings, the network's own filled in.
+    pub run: RunConfig,
+    /// The network to build.
+    pub blueprint: Box<dyn Blueprint>,
+    layers: Layers,
+}
+
+/// What the loader will hold in memory at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LoaderMemory {
+    /// Samples under way.
+    pub tickets: usize,
+    /// Batches: waiting, being filled, being trained on.
+    pub batches: usize,
+    /// Bytes of both.
+    pub bytes: usize,
+}
+
+/// The layers over the defaults: a file, then assignments.
+///
+/// # Errors
+/// On an unreadable file, an unknown field, a value out of range: with the field and the range.
+pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<CheckedConfig, Failure> {
+    let mut layers = defaults()?;
+    if let Some(path) = file {
+        layers.lay_file(path)?;
+    }
+    for assignment in assignments {
+        layers.lay_set(assignment)?;
+    }
+    check(layers)
+}
+
+/// The same from a configuration text that lives in the binary.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_embedded(text: &str, assignments: &[String]) -> Result<CheckedConfig, Failure> {
+    let mut layers = defaults()?;
+    let table = toml::from_str(text).map_err(|error| Failure::Usage(error.to_string()))?;
+    layers.lay(table, &crate::experiment::layers::Origin::File("(built in)".into()));
+    for assignment in assignments {
+        layers.lay_set(assignment)?;
+    }
+    check(layers)
+}
+
+fn defaults() -> Result<Layers, Failure> {
+    let table = Table::try_from(RunConfig::default())
+        .map_err(|error| Failure::Usage(format!("the defaults do not serialise: {error}")))?;
+    Ok(Layers::of_defaults(table))
+}
+
+fn check(layers: Layers) -> Result<CheckedConfig, Failure> {
+    let usage = |error: &dyn std::fmt::Display| {
+        Failure::Usage(format!("configuration: {error}; see `gliaflow config show`"))
+    };
+    let mut run: RunConfig =
+        layers.table.clone().try_into().map_err(|error: toml::de::Error| usage(&error))?;
+    if run.schema != SCHEMA {
+        return Err(usage(&format!("schema = {}, this program reads {SCHEMA}", run.schema)));
+    }
+    let settings = serde_json::to_value(&run.model.settings).map_err(|error| usage(&error))?;
+    let entry = Entry::named(&run.model.name).map_err(|error| usage(&error))?;
+    let blueprint = entry.blueprint(&settings).map_err(|error| usage(&error))?;
+    run.model.settings = table_of(&blueprint.settings()).map_err(|error| usage(&error))?;
+    if let Some(problem) = problem(&run, blueprint.as_ref()) {
+        return Err(usage(&problem));
+    }
+    Ok(CheckedConfig { run, blueprint, layers })
+}
+
+fn table_of(settings: &Value) -> Result<Table, toml::ser::Error> {
+    Table::try_from(settings)
+}
+
+/// The first thing that cannot be, in words.
+fn problem(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
+    if let Some(problem) = run.crop.problem() {
+        return Some(format!("crop.{problem}"));
+    }
+    if let Some(problem) = run.train.problem() {
+        return Some(format!("train.{problem}"));
+    }
+    if !(0.0..1.0).contains(&run.data.held_out) {
+        return Some(format!("data.held_out = {} is no share below 1", run.data.held_out));
+    }
+    let (divisor, smallest) = (blueprint.patch_divisor(), blueprint.smallest_patch());
+    let legal = |side: usize| side.is_multiple_of(divisor) && side >= smallest;
+    if !run.crop.patch.0.into_iter().all(legal) {
+        return Some(format!(
+            "crop.patch = {:?}: {} needs each side to be a multiple of {divisor} and at least \
+             {smallest}",
+            run.crop.patch.0,
+            blueprint.name()
+        ));
+    }
+    run.loader.tickets(run.crop.patch).err()
+}
+
+impl CheckedConfig {
+    /// Of all settings that decide the result: paths and thread counts do not.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut deciding = self.run.clone();
+        let neutral = RunConfig::default();
+        deciding.data.folder = PathBuf::new();
+        deciding.data.cache = PathBuf::new();
+        deciding.ingest = neutral.ingest;
+        deciding.loader.workers = neutral.loader.workers;
+        deciding.loader.memory_mib = neutral.loader.memory_mib;
+        deciding.loader.prefetch = neutral.loader.prefetch;
+        deciding.device = neutral.device;
+        Fingerprint::of_config(&deciding)
+    }
+
+    /// What the loader will hold in memory.
+    ///
+    /// # Panics
+    /// Never: a checked configuration fits its budget.
+    pub fn memory(&self) -> LoaderMemory {
+        let (loader, patch) = (&self.run.loader, self.run.crop.patch);
+        let tickets = loader.tickets(patch).expect("checked");
+        let batches = loader.prefetch + 2;
+        let bytes =
+            tickets * PatchBuffer::bytes(patch) + batches * Batch::bytes(loader.batch, patch);
+        LoaderMemory { tickets, batches, bytes }
+    }
+
+    /// All settings as TOML, each with its origin.
+    ///
+    /// # Errors
+    /// If a setting has no form in TOML.
+    pub fn annotated(&self) -> Result<String, Failure> {
+        Ok(self.layers.annotated(&self.table()?))
+    }
+
+    /// All settings as TOML, to be read again.
+    ///
+    /// # Errors
+    /// If a setting has no form in TOML.
+    pub fn to_toml(&self) -> Result<String, Failure> {
+        toml::to_string(&self.run).map_err(|error| Failure::Usage(error.to_string()))
+    }
+
+    fn table(&self) -> Result<Table, Failure> {
+        Table::try_from(&self.run).map_err(|error| Failure::Usage(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(assignment: &str) -> String {
+        let failure = load(None, &[assignment.to_string()]).err().expect("refused");
+        assert_eq!(failure.exit_code(), 2);
+        failure.to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_legal_and_survive_a_round_trip() {
+        let checked = load(None, &[]).unwrap();
+        let again: RunConfig = toml::from_str(&checked.to_toml().unwrap()).unwrap();
+        assert_eq!(toml::to_string(&again).unwrap(), checked.to_toml().unwrap());
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_field() {
+        assert!(refusal("loader.batsh=3").contains("batsh"));
+        assert!(refusal("crop.patch=[100, 128, 128]").contains("multiple of 16"));
+        assert!(refusal("crop.mirror=2.0").contains("crop.mirror"));
+        assert!(refusal("model.name=vnet").contains("vnet"));
+        assert!(refusal("model.settings.wdith=8").contains("wdith"));
+        assert!(refusal("loader.memory_mib=10").contains("memory_mib"));
+        assert!(refusal("schema=2").contains("schema = 2"));
+    }
+
+    #[test]
+    fn the_fingerprint_ignores_what_does_not_decide_the_result() {
+        let print = |set: &str| load(None, &[set.to_string()]).unwrap().fingerprint();
+        let base = load(None, &[]).unwrap().fingerprint();
+        assert_eq!(print("loader.workers.crop=7"), base);
+        assert_eq!(print("data.cache=elsewhere"), base);
+        assert_ne!(print("seed=2"), base);
+        assert_ne!(print("train.learning_rate=0.5"), base);
+    }
+}
