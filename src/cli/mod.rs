@@ -1,6 +1,119 @@
-//! Floor 8: the verbs.
+//! Floor 8: the verbs. Each is a file: its arguments, and a function from them to a report.
+
+mod cache;
+#[cfg(feature = "train")]
+mod config;
+mod console;
+#[cfg(feature = "train")]
+mod demo;
+#[cfg(feature = "train")]
+mod evaluate;
+mod ingest;
+mod inspect;
+mod phantom;
+#[cfg(feature = "train")]
+mod predict;
+mod progress;
+mod report;
+mod score;
+mod session;
+#[cfg(feature = "train")]
+mod tables;
+#[cfg(feature = "train")]
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::console::Console;
+use self::report::Report;
+use crate::experiment::failure::Failure;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 the run failed, 2 usage or configuration, 3 bad data, 4 the device asked for \
+is not there, 75 stopped on request after a checkpoint, 130 stopped at once.";
+
+/// Feeds and trains 3D brain tumour segmentation networks.
+#[derive(Debug, Parser)]
+#[command(name = "gliaflow", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
+struct Line {
+    /// Print one JSON document on stdout; everything else goes to stderr.
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// What is logged to stderr: error, warn, info, debug, or a filter such as gliaflow=debug.
+    #[arg(long, global = true, default_value = "warn", value_name = "LEVEL")]
+    log: String,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    #[cfg(feature = "train")]
+    Demo(demo::Demo),
+    Phantom(phantom::Phantom),
+    Inspect(inspect::Inspect),
+    Ingest(ingest::Ingest),
+    Cache(cache::Cache),
+    #[cfg(feature = "train")]
+    Train(train::Train),
+    #[cfg(feature = "train")]
+    Evaluate(evaluate::Evaluate),
+    #[cfg(feature = "train")]
+    Predict(predict::Predict),
+    Score(score::Score),
+    #[cfg(feature = "train")]
+    Config(config::Config),
+}
+
+impl Verb {
+    fn run(self, console: &Console) -> Result<Report, Failure> {
+        match self {
+            #[cfg(feature = "train")]
+            Self::Demo(verb) => verb.run(console),
+            Self::Phantom(verb) => verb.run(console),
+            Self::Inspect(verb) => verb.run(),
+            Self::Ingest(verb) => verb.run(console),
+            Self::Cache(verb) => verb.run(console),
+            #[cfg(feature = "train")]
+            Self::Train(verb) => verb.run(console),
+            #[cfg(feature = "train")]
+            Self::Evaluate(verb) => verb.run(console),
+            #[cfg(feature = "train")]
+            Self::Predict(verb) => verb.run(console),
+            Self::Score(verb) => verb.run(),
+            #[cfg(feature = "train")]
+            Self::Config(verb) => verb.run(),
+        }
+    }
+}
 
 /// Parses the command line, runs the verb, maps its outcome to an exit code.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let line = Line::parse();
+    let console = Console::new(line.json);
+    console.log_to_stderr(&line.log);
+    match line.verb.run(&console) {
+        Ok(report) => console.finish(&report),
+        Err(failure) => console.fail(&failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_verb_has_help_with_an_example() {
+        Line::command().debug_assert();
+        for verb in Line::command().get_subcommands() {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "`{}` shows no example", verb.get_name());
+            assert!(help.contains("gliaflow "), "`{}` shows no command", verb.get_name());
+        }
+    }
 }

@@ -1,0 +1,41 @@
+//! `config show`: every setting, and where it came from.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use crate::cli::report::Report;
+use crate::experiment::config;
+use crate::experiment::failure::Failure;
+
+/// Show what a configuration resolves to
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  gliaflow config show --config configs/unet.toml --set loader.batch=4")]
+pub(super) struct Config {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Every setting with its origin: default, file or command line
+    Show {
+        /// Settings that differ from the defaults
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+
+        /// One more setting, after the file's: section.key=value
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
+}
+
+impl Config {
+    pub(super) fn run(self) -> Result<Report, Failure> {
+        let What::Show { config: file, set } = self.what;
+        let checked = config::load(file.as_deref(), &set)?;
+        Ok(Report::new(&checked.run, checked.annotated()?))
+    }
+}

@@ -1,0 +1,85 @@
+//! The two streams: results on stdout, everything else on stderr.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::base::progress::Progress;
+use crate::cli::progress::{Bars, Lines};
+use crate::cli::report::Report;
+use crate::experiment::failure::Failure;
+
+const BAD_DATA: u8 = 3;
+
+/// Where a verb's output goes.
+pub(super) struct Console {
+    json: bool,
+    bars: Bars,
+}
+
+impl Console {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json, bars: Bars::default() }
+    }
+
+    /// Bars on a terminal, plain lines elsewhere.
+    pub(super) fn progress(&self) -> Arc<dyn Progress> {
+        if std::io::stderr().is_terminal() { Arc::new(self.bars.clone()) } else { Arc::new(Lines) }
+    }
+
+    /// Logs to stderr, above the bars; `filter` is a level or a tracing filter.
+    pub(super) fn log_to_stderr(&self, filter: &str) {
+        let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
+        let bars = self.bars.clone();
+        let started = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_target(false)
+            .with_ansi(std::io::stderr().is_terminal())
+            .without_time()
+            .with_writer(move || bars.line_writer())
+            .try_init();
+        // Only a second call in one process fails, and then the first logger serves both.
+        drop(started);
+    }
+
+    /// A line for people while the verb runs.
+    pub(super) fn say(&self, line: &str) {
+        // A closed stderr must not end a training run.
+        let _ = writeln!(self.bars.line_writer(), "{line}");
+    }
+
+    /// Prints the report; the exit code says whether all data was good.
+    pub(super) fn finish(&self, report: &Report) -> ExitCode {
+        let mut out = std::io::stdout().lock();
+        let printed = if self.json {
+            serde_json::to_writer_pretty(&mut out, &report.json)
+                .map_err(std::io::Error::from)
+                .and_then(|()| writeln!(out))
+        } else {
+            writeln!(out, "{}", report.text.trim_end())
+        };
+        match printed {
+            // Whoever reads has seen enough: `gliaflow … | head` is no failure.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+            Ok(()) if report.bad_data => ExitCode::from(BAD_DATA),
+            Ok(()) => ExitCode::SUCCESS,
+        }
+    }
+
+    /// Prints the failure; with `--json` as a document, so that a script has one to read.
+    pub(super) fn fail(&self, failure: &Failure) -> ExitCode {
+        self.say(&format!("gliaflow: {failure}"));
+        if self.json {
+            let document = serde_json::json!({
+                "error": failure.to_string(),
+                "exit_code": failure.exit_code(),
+            });
+            // As above: nothing is left to do when stdout is closed.
+            let _ = writeln!(std::io::stdout(), "{document:#}");
+        }
+        ExitCode::from(failure.exit_code())
+    }
+}

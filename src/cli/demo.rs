@@ -1,0 +1,67 @@
+//! `demo`: the whole line, from nothing to a table of Dice, in minutes on two cores.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::cli::console::Console;
+use crate::cli::report::Report;
+use crate::cli::session::{Live, LongOptions};
+use crate::cli::train;
+use crate::experiment::demo as recipe;
+use crate::experiment::failure::Failure;
+use crate::volume::region::Region;
+
+/// Make a phantom cohort, ingest it, train a small U-Net, score it, segment with it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  gliaflow demo
+  gliaflow demo --out demo --json
+
+The results are on phantoms: they show that the machinery learns, not how well it segments patients.")]
+pub(super) struct Demo {
+    /// Where everything goes
+    #[arg(long, value_name = "DIR", default_value = "runs/demo")]
+    out: PathBuf,
+
+    /// A setting to override: section.key=value
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    #[command(flatten)]
+    long: LongOptions,
+}
+
+impl Demo {
+    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+        let started = Instant::now();
+        let live = Live::start(&self.long, "demo", console)?;
+        let done = recipe::run(&self.out, &self.set, &live.session)?;
+        live.finish();
+        let seconds = started.elapsed().as_secs_f64();
+        let dice: serde_json::Map<String, serde_json::Value> = Region::ALL
+            .into_iter()
+            .map(|region| (region.name().to_string(), done.dice(region).into()))
+            .collect();
+        let text = format!(
+            "phantom cohort, {} cases: {}\n{}\ncache: {}\npredictions: {}\n{seconds:.0} s in all",
+            done.cases,
+            done.data.display(),
+            train::text(&done.summary),
+            done.cache.display(),
+            done.predictions.display()
+        );
+        let result = serde_json::json!({
+            "cohort": "phantom",
+            "dice": dice,
+            "flair_threshold": done.summary.evaluation.as_ref().map(|e| &e.flair_threshold),
+            "seconds": seconds,
+            "run": done.summary.run,
+            "data": done.data,
+            "cache": done.cache,
+            "predictions": done.predictions,
+            "summary": done.summary,
+        });
+        Ok(Report::new(&result, text))
+    }
+}

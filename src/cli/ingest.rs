@@ -1,0 +1,81 @@
+//! `ingest`: a dataset's files to case files in the cache.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use crate::cache::preprocess::PreprocessConfig;
+use crate::cli::console::Console;
+use crate::cli::report::Report;
+use crate::cli::session::{Live, LongOptions};
+use crate::experiment::failure::Failure;
+use crate::experiment::prepare;
+use crate::pipeline::ingest::IngestWorkers;
+
+/// Decode, check and cache every case of a dataset
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  gliaflow ingest --data data/BraTS2020 --cache cache
+
+Cases that are in the cache, unchanged, are not read again. A bad case is listed and the others go \
+on; the exit code is then 3.")]
+pub(super) struct Ingest {
+    /// A dataset in one of the BraTS layouts
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// The cache's root
+    #[arg(long, value_name = "DIR", default_value = "cache")]
+    cache: PathBuf,
+
+    /// Threads that decode; the other stages follow
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+
+    #[command(flatten)]
+    long: LongOptions,
+}
+
+impl Ingest {
+    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+        let preprocess = PreprocessConfig::default();
+        let mut workers = IngestWorkers::default();
+        if let Some(decode) = self.workers {
+            if decode == 0 {
+                return Err(Failure::Usage("--workers 0: write at least 1".into()));
+            }
+            workers = IngestWorkers { decode, normalize: decode.div_ceil(2), publish: 1 };
+        }
+        let dataset = prepare::look(&self.data)?;
+        let store = prepare::open_store(&self.cache, &preprocess)?;
+        let live = Live::start(&self.long, "ingest", console)?;
+        let done = prepare::ingest(&dataset.cases, &store, &preprocess, &workers, &live.session)?;
+        live.finish();
+        let problems: Vec<String> = dataset
+            .problems
+            .iter()
+            .map(ToString::to_string)
+            .chain(done.excluded.iter().map(|excluded| excluded.error.to_string()))
+            .collect();
+        let mut text = format!(
+            "{} cases cached ({} new, {} unchanged), {:.1} MB written to {}\n",
+            done.current + done.published,
+            done.published,
+            done.current,
+            done.bytes as f64 / 1e6,
+            self.cache.display()
+        );
+        for problem in &problems {
+            // Writing into a String cannot fail.
+            let _ = writeln!(text, "  problem: {problem}");
+        }
+        let result = serde_json::json!({
+            "cache": self.cache,
+            "published": done.published,
+            "current": done.current,
+            "bytes": done.bytes,
+            "problems": problems,
+        });
+        Ok(Report::new(&result, text).with_bad_data(!problems.is_empty()))
+    }
+}

@@ -1,0 +1,136 @@
+//! Progress for people: bars with rate and time left on a terminal, a line now and then elsewhere.
+
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::base::progress::{Progress, Task};
+
+const TEMPLATE: &str = "{prefix:>10} {bar:32} {pos}/{len} {unit}  {per_sec}  {eta} left  {msg}";
+
+/// How often a log gets a line at most.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Bars on a terminal.
+#[derive(Clone, Default)]
+pub(super) struct Bars(MultiProgress);
+
+impl Bars {
+    /// Writes whole lines above the bars.
+    pub(super) fn line_writer(&self) -> LineWriter {
+        LineWriter { bars: self.0.clone(), line: Vec::new() }
+    }
+}
+
+impl Progress for Bars {
+    fn begin(&self, task: &str, unit: &'static str, total: u64) -> Box<dyn Task> {
+        let style = ProgressStyle::with_template(&TEMPLATE.replace("{unit}", unit))
+            .expect("the template is a constant")
+            .progress_chars("━╸─");
+        let bar = self.0.add(ProgressBar::new(total).with_style(style));
+        bar.set_prefix(task.to_string());
+        bar.enable_steady_tick(Duration::from_millis(250));
+        Box::new(Bar(bar))
+    }
+}
+
+struct Bar(ProgressBar);
+
+impl Task for Bar {
+    fn advance_to(&self, done: u64, note: &str) {
+        self.0.set_position(done);
+        self.0.set_message(note.to_string());
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+/// Collects what is written and puts it above the bars when it is dropped.
+pub(super) struct LineWriter {
+    bars: MultiProgress,
+    line: Vec<u8>,
+}
+
+impl Write for LineWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for LineWriter {
+    fn drop(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        // A closed stderr must not end a training run.
+        let _ = self.bars.suspend(|| std::io::stderr().write_all(&line));
+    }
+}
+
+/// A line every few seconds, for logs.
+pub(super) struct Lines;
+
+impl Progress for Lines {
+    fn begin(&self, task: &str, unit: &'static str, total: u64) -> Box<dyn Task> {
+        let now = Instant::now();
+        Box::new(LineTask {
+            task: task.to_string(),
+            unit,
+            total,
+            started: now,
+            last_line: Mutex::new(now),
+        })
+    }
+}
+
+struct LineTask {
+    task: String,
+    unit: &'static str,
+    total: u64,
+    started: Instant,
+    last_line: Mutex<Instant>,
+}
+
+impl Task for LineTask {
+    fn advance_to(&self, done: u64, note: &str) {
+        let mut last_line = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
+        if done < self.total && last_line.elapsed() < QUIET {
+            return;
+        }
+        *last_line = Instant::now();
+        let line = line(&self.task, self.unit, done, self.total, self.started.elapsed(), note);
+        // A closed stderr must not end a training run.
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+}
+
+fn line(task: &str, unit: &str, done: u64, total: u64, elapsed: Duration, note: &str) -> String {
+    let rate = done as f64 / elapsed.as_secs_f64().max(1e-9);
+    let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
+    format!("{task}: {done}/{total} {unit}, {rate:.2}/s, {left:.0} s left, {note}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_rate_and_time_left() {
+        let text = line("train", "steps", 20, 100, Duration::from_secs(10), "loss 0.5");
+        assert_eq!(text, "train: 20/100 steps, 2.00/s, 40 s left, loss 0.5");
+    }
+
+    #[test]
+    fn the_bar_template_is_valid() {
+        assert!(ProgressStyle::with_template(&TEMPLATE.replace("{unit}", "cases")).is_ok());
+    }
+}

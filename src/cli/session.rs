@@ -1,0 +1,126 @@
+//! What a long verb runs in: the life-cycle runtime, signals, the metrics endpoint.
+//!
+//! The main thread is the trainer's and is never given to tokio; the runtime has a thread of its
+//! own and only ever waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::actor::stop::{StopLatch, StopState};
+use crate::base::error::Fault;
+use crate::cli::console::Console;
+use crate::experiment::prepare::Session;
+use crate::pipeline::observe::{self, Board};
+use crate::telemetry::exporter::{Exporter, MetricsAddress};
+
+/// How long a second Ctrl-C waits for threads before the process ends without them.
+const GRACE: Duration = Duration::from_secs(2);
+const ABORTED: i32 = 130;
+
+/// Options of every verb that runs long.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct LongOptions {
+    /// Where /metrics is served: an address, a port of this machine, or off.
+    #[arg(long, value_name = "ADDR|off", default_value_t)]
+    metrics_addr: MetricsAddress,
+
+    /// Keep /metrics up for so many seconds after the end, for a last scrape.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    metrics_linger: u64,
+}
+
+/// A session under way; dropping it ends its threads.
+pub(super) struct Live {
+    pub(super) session: Session,
+    exporter: Exporter,
+    linger: Duration,
+    /// Dropping it ends the runtime's thread.
+    _alive: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Live {
+    /// Starts the runtime, the signal handlers and the endpoint; `run` labels the metrics.
+    pub(super) fn start(
+        options: &LongOptions,
+        run: &str,
+        console: &Console,
+    ) -> Result<Self, Fault> {
+        let exporter = Exporter::start(options.metrics_addr, run);
+        if let Some(address) = exporter.address() {
+            console.say(&format!("metrics: http://{address}/metrics"));
+        }
+        let stop = StopLatch::new();
+        let board = Board::default();
+        let (alive, ended) = tokio::sync::oneshot::channel::<()>();
+        let runtime = start_runtime(ended)?;
+        catch_signals(&runtime, &stop)?;
+        observe::publish_regularly(&runtime, board.clone());
+        let shown = board.clone();
+        exporter.show_topology(Arc::new(move || shown.to_json()));
+        let session = Session { runtime, stop, progress: console.progress(), board };
+        let linger = Duration::from_secs(options.metrics_linger);
+        Ok(Self { session, exporter, linger, _alive: alive })
+    }
+
+    /// Keeps the endpoint up as long as asked for.
+    pub(super) fn finish(self) {
+        let Self { session, exporter, linger, _alive } = self;
+        if !linger.is_zero() {
+            exporter.linger(linger, || session.stop.state() != StopState::Running);
+        }
+    }
+}
+
+/// A current-thread runtime on a thread of its own.
+fn start_runtime(
+    ended: tokio::sync::oneshot::Receiver<()>,
+) -> Result<tokio::runtime::Handle, Fault> {
+    let failed = |error: std::io::Error| Fault::Environment {
+        subject: "life-cycle runtime".into(),
+        problem: error.to_string(),
+        remedy: "check the limits on threads and open files".into(),
+    };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new()
+        .name("lifecycle".into())
+        .spawn(move || {
+            // An error means that the session was dropped, which is what ends it.
+            let _ = runtime.block_on(ended);
+        })
+        .map_err(failed)?;
+    Ok(handle)
+}
+
+/// One Ctrl-C (or SIGTERM, SIGUSR1) drains, a second Ctrl-C aborts.
+fn catch_signals(runtime: &tokio::runtime::Handle, stop: &StopLatch) -> Result<(), Fault> {
+    let _inside = runtime.enter();
+    let interrupts = Arc::new(AtomicU32::new(0));
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::user_defined1()];
+    for kind in kinds {
+        let mut arrivals = signal(kind).map_err(|error| Fault::Environment {
+            subject: "signals".into(),
+            problem: error.to_string(),
+            remedy: "check the limits on open files".into(),
+        })?;
+        let (stop, interrupts) = (stop.clone(), Arc::clone(&interrupts));
+        runtime.spawn(async move {
+            while arrivals.recv().await.is_some() {
+                let again = kind == SignalKind::interrupt()
+                    && interrupts.fetch_add(1, Ordering::Relaxed) > 0;
+                if again {
+                    stop.abort(None);
+                    tokio::time::sleep(GRACE).await;
+                    std::process::exit(ABORTED);
+                }
+                tracing::warn!("stopping after the step under way; Ctrl-C again stops at once");
+                stop.drain();
+            }
+        });
+    }
+    Ok(())
+}

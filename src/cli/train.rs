@@ -1,0 +1,112 @@
+//! `train`: a network from a configuration.
+
+use std::path::PathBuf;
+
+use crate::cli::console::Console;
+use crate::cli::report::Report;
+use crate::cli::session::{Live, LongOptions};
+use crate::cli::tables;
+use crate::experiment::config::{self, CheckedConfig};
+use crate::experiment::failure::Failure;
+use crate::experiment::run::{self, Place, RunSummary};
+
+/// Train a network, checkpoint it, score it on the held-out cases
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  gliaflow train --config configs/unet.toml --set data.folder=data/BraTS2020
+  gliaflow train --set data.folder=data --set crop.patch='[64, 64, 64]' --run runs/small
+
+Ctrl-C once finishes the step, writes a checkpoint and exits with 75.")]
+pub(super) struct Train {
+    /// Settings that differ from the defaults
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// One more setting, after the file's: section.key=value
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Dataset folder; the same as --set data.folder=DIR
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// The run's own folder [default: the next free runs/<network>-NNN]
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+
+    /// auto, cpu or cuda; the same as --set device=…
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+
+    /// Say what would be used, and stop before anything is read or written
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    long: LongOptions,
+}
+
+impl Train {
+    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+        let mut assignments = self.set.clone();
+        let quoted = |path: &PathBuf| toml::Value::from(path.display().to_string()).to_string();
+        assignments.extend(self.data.as_ref().map(|path| format!("data.folder={}", quoted(path))));
+        assignments.extend(self.device.as_ref().map(|device| format!("device=\"{device}\"")));
+        let config = config::load(self.config.as_deref(), &assignments)?;
+        if self.dry_run {
+            return dry_run(&config);
+        }
+        let stem = config.blueprint.name().to_string();
+        let place = match self.run {
+            Some(path) => Place::Exactly(path),
+            None => Place::Next { root: PathBuf::from("runs"), stem },
+        };
+        let live = Live::start(&self.long, &place.label(), console)?;
+        let summary = run::train(&config, &place, &live.session)?;
+        live.finish();
+        Ok(Report::new(&summary, text(&summary)))
+    }
+}
+
+fn dry_run(config: &CheckedConfig) -> Result<Report, Failure> {
+    let memory = config.memory();
+    let text = format!(
+        "{}\n# parameters          {}\n# loader memory       {:.0} MiB: {} samples under way, {} \
+         batches\n",
+        config.annotated()?,
+        config.blueprint.parameter_count(),
+        memory.bytes as f64 / f64::from(1 << 20),
+        memory.tickets,
+        memory.batches
+    );
+    let result = serde_json::json!({
+        "config": config.run,
+        "parameters": config.blueprint.parameter_count(),
+        "loader": memory,
+    });
+    Ok(Report::new(&result, text))
+}
+
+/// The end of a run, for people.
+pub(super) fn text(summary: &RunSummary) -> String {
+    let scored = summary.evaluation.as_ref().map_or_else(
+        || "no case was held out, so nothing was scored".to_string(),
+        |evaluation| tables::dice(&summary.model, evaluation),
+    );
+    let excluded = match summary.excluded.len() {
+        0 => String::new(),
+        count => format!("\n{count} cases were left out, see dataset.lock.json"),
+    };
+    format!(
+        "{scored}\n{} steps of {} ({} parameters) on {} in {:.1} s, waiting for the loader {:.1} \
+         %{excluded}\nrun: {}",
+        summary.steps,
+        summary.model,
+        summary.parameters,
+        summary.device,
+        summary.train_seconds,
+        100.0 * summary.starved_ratio,
+        summary.run.display()
+    )
+}
