@@ -1,0 +1,29 @@
+# What one types often. `just` lists it.
+
+default:
+    @just --list
+
+# Before every commit: the same as the gate, minus the documentation.
+check:
+    cargo fmt --check
+    cargo clippy --no-default-features --all-targets -- -D warnings
+    cargo clippy --all-targets -- -D warnings
+    cargo test
+
+# Seconds: everything that needs no tensors.
+test-data *ARGS:
+    cargo test --no-default-features {{ARGS}}
+
+test *ARGS:
+    cargo test {{ARGS}}
+
+# The whole line, from nothing to a table of Dice.
+demo:
+    cargo run --release -- demo
+
+# The CUDA build compiles on a machine without a GPU, a driver or a toolkit.
+check-cuda:
+    cargo check --features cuda
+
+gate:
+    bash .ci/run
