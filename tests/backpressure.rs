@@ -12,20 +12,23 @@ use gliaflow::actor::topology::Topology;
 use crate::deadline::{LIMIT, within};
 use crate::numbers::{Apply, Batches, Count, Open, limits, runtime, until};
 
-/// True when only the consumer can make anything move: the source waits for a ticket, every worker
-/// for input, and the sink has one batch in its hands and no place for it.
-fn parked(observer: &Observer, batch: u64, prefetch: u64, taken: u64) -> bool {
+/// True when only the consumer can make anything move: every ticket is in flight and the source waits
+/// for one, every item has passed every stage, and the sink has one batch in its hands and no place
+/// for it.
+fn parked(observer: &Observer, tickets: u64, batch: u64, prefetch: u64, taken: u64) -> bool {
     let seen = observer.observations();
     let (source, sink) = (&seen[0], &seen[seen.len() - 1]);
     let stages = &seen[1..seen.len() - 1];
     let ready = observer.feed().queue_depth as u64;
-    let made = observer.ledger().delivered;
+    let ledger = observer.ledger();
     source.blocked_now == 1
+        && ledger.in_flight == tickets
         && observer.tickets_free() == 0
-        && stages.iter().all(|stage| stage.starved_now == stage.workers && stage.queue_depth == 0)
+        && stages.iter().all(|stage| stage.starved_now == stage.workers)
+        && stages.iter().all(|stage| stage.queue_depth == 0 && stage.items == ledger.issued)
         && sink.blocked_now == 1
         && ready == prefetch
-        && made == batch * (taken + ready + 1)
+        && ledger.delivered == batch * (taken + ready + 1)
 }
 
 fn stalled_consumer(tickets: u64, batch: u64, prefetch: u64, workers: usize) {
@@ -43,7 +46,7 @@ fn stalled_consumer(tickets: u64, batch: u64, prefetch: u64, workers: usize) {
         watch.on(&running);
         let observer = running.observer();
         for taken in 0..4 {
-            until(&observer, |seen| parked(seen, batch, prefetch, taken));
+            until(&observer, |seen| parked(seen, tickets, batch, prefetch, taken));
             let expected = tickets + batch * (prefetch + 1) + batch * taken;
             assert_eq!(asked.load(Ordering::SeqCst), expected, "the source's own count");
             let ledger = observer.ledger();
@@ -83,7 +86,7 @@ fn the_clocks_of_a_stalled_topology_add_up_and_blame_the_consumer() {
             .unwrap();
         watch.on(&running);
         let observer = running.observer();
-        until(&observer, |seen| parked(seen, 1, 1, 0));
+        until(&observer, |seen| parked(seen, 4, 1, 1, 0));
         let look = || {
             let before = Instant::now();
             let seen = observer.observations();

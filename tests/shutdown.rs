@@ -80,9 +80,11 @@ fn aborting_wakes_a_blocked_source_a_blocked_sink_and_idle_workers() {
         let observer = running.observer();
         gate.wait_for_somebody();
         until(&observer, |seen| {
+            let all_out = seen.ledger().in_flight == 8;
             let seen = seen.observations();
             let blocked = seen[0].blocked_now == 1 && seen[3].blocked_now == 1;
-            blocked && seen[1].starved_now == 2 && seen[2].starved_now == 2 && seen[2].busy_now == 1
+            let idle = seen[1].starved_now == 2 && seen[2].starved_now == 2;
+            all_out && blocked && idle && seen[1].items == 9 && seen[2].items == 8
         });
         run.abort(None);
         assert_eq!(feed.take(), None);
@@ -180,8 +182,10 @@ fn joining_on_the_runtime_does_not_hold_its_thread() {
         watch.on(&running);
         // The join comes first, on the one thread of the runtime, which the supervisor needs too.
         let joined = runtime().spawn(running.join());
-        let sizes: Vec<usize> = std::iter::from_fn(|| feed.take()).map(|b| b.len()).collect();
-        assert_eq!(sizes, [4, 4, 2]);
+        let trainer = thread::spawn(move || {
+            std::iter::from_fn(|| feed.take()).map(|batch| batch.len()).collect::<Vec<_>>()
+        });
+        assert_eq!(trainer.join().unwrap(), [4, 4, 2]);
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         runtime().spawn(async move { tell.send(joined.await) });
         assert_eq!(told.recv().unwrap().unwrap().unwrap().delivered, 10);
@@ -230,6 +234,24 @@ impl Source for BadSource {
     }
 }
 
+/// Says whether its stream came to an end.
+struct Finishing(Arc<AtomicBool>);
+
+impl Sink for Finishing {
+    const NAME: &'static str = "finishing";
+    type In = u64;
+    type Out = u64;
+
+    fn accept(&mut self, _: Outcome<u64>) -> Option<u64> {
+        None
+    }
+
+    fn finish(&mut self) -> Option<u64> {
+        self.0.store(true, Ordering::SeqCst);
+        None
+    }
+}
+
 /// Panics with its first outcome, and says when it has been dropped.
 struct BadSink(Arc<AtomicBool>);
 
@@ -259,15 +281,17 @@ fn broken(stage: &'static str, message: &str) -> Fault {
 fn a_panic_at_either_end_is_a_fault_that_names_it() {
     within(LIMIT, |watch| {
         let run = StopLatch::new();
+        let finished = Arc::new(AtomicBool::new(false));
         let (mut feed, running) = Topology::new("bad", limits(3), &run)
             .source(BadSource(0))
             .stage(|| Open, 1)
-            .sink(Batches::of(1), 0)
+            .sink(Finishing(Arc::clone(&finished)), 0)
             .start(&runtime())
             .unwrap();
         watch.on(&running);
         while feed.take().is_some() {}
         assert_eq!(running.join_blocking(), Err(broken("bad_source", "the list is torn")));
+        assert!(!finished.load(Ordering::SeqCst), "an aborted stream is not finished");
 
         let dropped = Arc::new(AtomicBool::new(false));
         let (mut feed, running) = Topology::new("bad", limits(3), &StopLatch::new())

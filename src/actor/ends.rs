@@ -7,6 +7,7 @@ use crate::actor::post::Seat;
 use crate::actor::sequencer::Sequencer;
 use crate::actor::shell::Shell;
 use crate::actor::stage::{Describe, Outcome, Sink, Skip, Source};
+use crate::actor::stop::StopState;
 use crate::actor::ticket::{Flow, Ticket};
 use crate::base::error::{CaseError, Fault};
 
@@ -61,8 +62,11 @@ impl<S: Sink> Resolver<S> {
             }
             seat.starve();
         }
-        seat.work(None);
         let shell = Arc::clone(&self.shell);
+        if shell.latch.state() == StopState::Aborted {
+            return;
+        }
+        seat.work(None);
         let Some(rest) = shell.guard(S::NAME, || self.sink.finish()) else { return };
         self.send(rest, &mut seat);
     }

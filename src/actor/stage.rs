@@ -131,7 +131,7 @@ pub trait Sink: Send + 'static {
     /// that the tickets bound must not be kept: copy what is needed and drop the rest.
     fn accept(&mut self, outcome: Outcome<Self::In>) -> Option<Self::Out>;
 
-    /// The stream has ended: whatever is left, a partial batch or nothing.
+    /// The stream has ended: whatever is left, a partial batch or nothing. Not called after an abort.
     fn finish(&mut self) -> Option<Self::Out> {
         None
     }

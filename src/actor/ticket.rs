@@ -1,7 +1,7 @@
 //! Tickets: the permission to exist, and the ledger of what became of every item.
 //!
-//! A pool has T places. A source first takes a place ([`Permit`]), then names an item, which makes
-//! it a [`Ticket`]; the sink gives it back as delivered or skipped. Memory, back-pressure and the
+//! A pool has T places. A source first takes a place (a permit), then names an item, which makes
+//! it a ticket; the sink gives it back as delivered or skipped. Memory, back-pressure and the
 //! reorder window are that one number T. A ticket that is dropped with neither said is an item that
 //! vanished: a fault, unless the run was aborted.
 
