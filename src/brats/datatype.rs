@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use nifti::NiftiType;
+
 /// A voxel type that is read. The order is by width, then unsigned, signed, float.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Datatype {
@@ -28,28 +30,28 @@ pub enum Datatype {
 }
 
 /// `(NIfTI code, type, bits, name)`.
-const READ: [(i16, Datatype, usize, &str); 10] = [
-    (2, Datatype::U8, 8, "uint8"),
-    (256, Datatype::I8, 8, "int8"),
-    (512, Datatype::U16, 16, "uint16"),
-    (4, Datatype::I16, 16, "int16"),
-    (768, Datatype::U32, 32, "uint32"),
-    (8, Datatype::I32, 32, "int32"),
-    (16, Datatype::F32, 32, "float32"),
-    (1280, Datatype::U64, 64, "uint64"),
-    (1024, Datatype::I64, 64, "int64"),
-    (64, Datatype::F64, 64, "float64"),
+const READ: [(NiftiType, Datatype, usize, &str); 10] = [
+    (NiftiType::Uint8, Datatype::U8, 8, "uint8"),
+    (NiftiType::Int8, Datatype::I8, 8, "int8"),
+    (NiftiType::Uint16, Datatype::U16, 16, "uint16"),
+    (NiftiType::Int16, Datatype::I16, 16, "int16"),
+    (NiftiType::Uint32, Datatype::U32, 32, "uint32"),
+    (NiftiType::Int32, Datatype::I32, 32, "int32"),
+    (NiftiType::Float32, Datatype::F32, 32, "float32"),
+    (NiftiType::Uint64, Datatype::U64, 64, "uint64"),
+    (NiftiType::Int64, Datatype::I64, 64, "int64"),
+    (NiftiType::Float64, Datatype::F64, 64, "float64"),
 ];
 
 /// `(NIfTI code, name)` of what holds no real number, or one that no machine of ours computes with.
 const KNOWN: [(i16, &str); 8] = [
     (1, "binary"),
-    (32, "complex64"),
-    (128, "rgb24"),
-    (1536, "float128"),
-    (1792, "complex128"),
-    (2048, "complex256"),
-    (2304, "rgba32"),
+    (NiftiType::Complex64 as i16, "complex64"),
+    (NiftiType::Rgb24 as i16, "rgb24"),
+    (NiftiType::Float128 as i16, "float128"),
+    (NiftiType::Complex128 as i16, "complex128"),
+    (NiftiType::Complex256 as i16, "complex256"),
+    (NiftiType::Rgba32 as i16, "rgba32"),
     (0, "unknown"),
 ];
 
@@ -57,7 +59,7 @@ impl Datatype {
     /// The type of a NIfTI code; the name of the code's type where it is not read.
     pub(super) fn from_code(code: i16) -> Result<Self, &'static str> {
         let known = KNOWN.iter().find(|(own, _)| *own == code);
-        let read = READ.iter().find(|(own, ..)| *own == code);
+        let read = READ.iter().find(|(own, ..)| *own as i16 == code);
         read.map(|(_, datatype, ..)| *datatype).ok_or(known.map_or("undefined", |(_, name)| name))
     }
 
@@ -76,7 +78,7 @@ impl Datatype {
         self.row().3
     }
 
-    fn row(self) -> &'static (i16, Self, usize, &'static str) {
+    fn row(self) -> &'static (NiftiType, Self, usize, &'static str) {
         &READ[self as usize]
     }
 }
@@ -94,7 +96,7 @@ mod tests {
     #[test]
     fn every_code_finds_its_own_row() {
         for (code, datatype, bits, name) in READ {
-            assert_eq!(Datatype::from_code(code), Ok(datatype));
+            assert_eq!(Datatype::from_code(code as i16), Ok(datatype));
             assert_eq!((datatype.bits(), datatype.name()), (bits, name));
         }
     }

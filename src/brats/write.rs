@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use nifti::{NiftiType, Unit, XForm};
 
 use crate::base::error::{CaseError, Reason};
 use crate::brats::qform::Qform;
@@ -25,36 +26,33 @@ const HEADER_BYTES: usize = 348;
 /// The header, and four bytes that say that no extension follows.
 const VOX_OFFSET: usize = HEADER_BYTES + 4;
 
-/// `NIFTI_UNITS_MM`.
-const UNITS_MM: u8 = 2;
-
-/// `NIFTI_XFORM_SCANNER_ANAT`, as BraTS writes it.
-const XFORM_SCANNER: i16 = 1;
+/// How BraTS says where its grid lies.
+const XFORM: XForm = XForm::ScannerAnat;
 
 /// A voxel type as NIfTI stores it.
 trait Stored: Copy {
     /// NIfTI's `datatype`.
-    const DATATYPE: i16;
+    const DATATYPE: NiftiType;
     /// Appends the value, little-endian.
     fn put(self, bytes: &mut Vec<u8>);
 }
 
 impl Stored for u8 {
-    const DATATYPE: i16 = 2;
+    const DATATYPE: NiftiType = NiftiType::Uint8;
     fn put(self, bytes: &mut Vec<u8>) {
         bytes.push(self);
     }
 }
 
 impl Stored for i16 {
-    const DATATYPE: i16 = 4;
+    const DATATYPE: NiftiType = NiftiType::Int16;
     fn put(self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.to_le_bytes());
     }
 }
 
 impl Stored for f32 {
-    const DATATYPE: i16 = 16;
+    const DATATYPE: NiftiType = NiftiType::Float32;
     fn put(self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.to_le_bytes());
     }
@@ -186,19 +184,19 @@ fn header_of<T: Stored>(path: &Path, source: &SourceGrid) -> Result<[u8; VOX_OFF
 
     put(0, &(HEADER_BYTES as i32).to_le_bytes());
     put(40, dim.map(i16::to_le_bytes).as_flattened());
-    put(70, &T::DATATYPE.to_le_bytes());
+    put(70, &(T::DATATYPE as i16).to_le_bytes());
     put(72, &(8 * size_of::<T>() as i16).to_le_bytes());
     let qfac = qform.map_or(1.0, |form| form.qfac);
     let pixdim = [qfac, spacing[0], spacing[1], spacing[2], 1.0, 1.0, 1.0, 1.0];
     put(76, single(pixdim).as_flattened());
     put(108, single([VOX_OFFSET as f64, 1.0, 0.0]).as_flattened()); // vox_offset, slope, inter
-    put(123, &[UNITS_MM]);
+    put(123, &[Unit::Mm as u8]);
     if let Some(form) = qform {
-        put(252, &XFORM_SCANNER.to_le_bytes());
+        put(252, &(XFORM as i16).to_le_bytes());
         put(256, single(form.quaternion).as_flattened());
         put(268, single(form.offset).as_flattened());
     }
-    put(254, &XFORM_SCANNER.to_le_bytes());
+    put(254, &(XFORM as i16).to_le_bytes());
     for (row, values) in source.affine.0.into_iter().take(3).enumerate() {
         put(280 + 16 * row, single(values).as_flattened());
     }
