@@ -1,14 +1,18 @@
 //! Every network of the registry can be trained, saved, resumed and used.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use gliaflow::base::error::Fault;
 use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
+use gliaflow::eval::predict::predict_case;
+use gliaflow::eval::sliding::SlidingConfig;
 use gliaflow::nets::learner::{OPTIMISER_FILE, WEIGHTS_FILE};
 use gliaflow::nets::optimiser::OptimiserConfig;
 use gliaflow::nets::{ARCHITECTURES, Blueprint, Entry, Learner};
 use gliaflow::train::loss::{LossConfig, region_targets};
+use gliaflow::volume::grid::Dims;
 use gliaflow::volume::modality::Modality;
 use gliaflow::volume::region::Region;
 use serde_json::json;
@@ -136,6 +140,32 @@ fn a_saved_network_predicts_as_the_learner_does() {
     let answer = network.probabilities(images(9, 8, network.device()));
     let loaded: Vec<f32> = answer.into_data().try_to_vec().unwrap();
     assert_eq!(loaded, probabilities(learner.as_ref(), 8));
+}
+
+#[test]
+fn a_whole_case_is_predicted_as_its_windows_are() {
+    let learner = small_learner(5);
+    let network = learner.network();
+    let window = Dims::cube(8);
+    let patch: Vec<f32> = images(9, 8, network.device()).into_data().try_to_vec().unwrap();
+    let predict = |case: Dims, images: &[f32]| {
+        let config = SlidingConfig { batch: 2, ..SlidingConfig::default() };
+        let mut windows = 0;
+        let progress = |done, _| windows = done;
+        (predict_case(network.as_ref(), images, case, window, &config, progress), windows)
+    };
+    let (alone, windows) = predict(window, &patch);
+    assert_eq!(windows, 1);
+    let direct = probabilities(learner.as_ref(), 8);
+    assert!(alone.iter().zip(&direct).all(|(a, b)| (a - b).abs() < 1e-6));
+
+    // The windows of a case that repeats along one axis agree where each has its own middle.
+    let twice: Vec<f32> = patch.chunks_exact(512).flat_map(|image| image.repeat(2)).collect();
+    let (long, windows) = predict(Dims([16, 8, 8]), &twice);
+    assert_eq!((windows, long.len()), (3, 3 * 1024));
+    assert!(long.iter().all(|p| (0.0..=1.0).contains(p)));
+    let first = Dims([16, 8, 8]).offset([0, 4, 4]);
+    assert!((long[first] - direct[first]).abs() < 1e-6, "seen by the first window only");
 }
 
 #[test]

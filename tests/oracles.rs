@@ -2,7 +2,11 @@
 //!
 //! `fixtures/oracles` holds the figures; inputs and weights are rebuilt from counters. What needs
 //! whole tensors reads them from `../shared/oracles` and is skipped where that is absent.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[cfg(feature = "train")]
+#[path = "oracles/counters.rs"]
+mod counters;
 #[path = "oracles/figures.rs"]
 mod figures;
 #[cfg(feature = "train")]

@@ -57,11 +57,11 @@ pub fn he_normal<M: Module>(module: M, seed: u64) -> M {
     })
 }
 
-/// Replaces the parameters for which `values` (place, name, shape) has some.
-pub fn replace<M: Module>(
-    module: M,
-    values: &mut dyn FnMut(usize, &str, &[usize]) -> Option<Vec<f32>>,
-) -> M {
+/// New values of a parameter from its place, name and shape; `None` leaves it as it is.
+pub type Values<'a> = dyn FnMut(usize, &str, &[usize]) -> Option<Vec<f32>> + 'a;
+
+/// Replaces the parameters for which `values` has some.
+pub fn replace<M: Module>(module: M, values: &mut Values<'_>) -> M {
     module.map(&mut Replace { path: Vec::new(), place: 0, values })
 }
 
@@ -108,7 +108,7 @@ impl ModuleVisitor for Shapes {
 struct Replace<'a> {
     path: Vec<String>,
     place: usize,
-    values: &'a mut dyn FnMut(usize, &str, &[usize]) -> Option<Vec<f32>>,
+    values: &'a mut Values<'a>,
 }
 
 impl ModuleMapper for Replace<'_> {

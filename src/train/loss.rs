@@ -38,7 +38,8 @@ impl Default for LossConfig {
     }
 }
 
-/// The loss and what it is made of. Tensors of one value, unless said otherwise, on the device.
+/// The loss and what it is made of: one value each unless said otherwise, still on the device.
+/// Only `total` has a gradient; the parts may be kept and read later without keeping the graph.
 #[derive(Debug)]
 pub struct LossParts {
     /// What is minimised.
@@ -78,7 +79,7 @@ impl LossConfig {
         let mut penalties = Vec::with_capacity(output.penalties.len());
         for penalty in output.penalties {
             total = total + penalty.value.clone();
-            penalties.push((penalty.name, penalty.value));
+            penalties.push((penalty.name, penalty.value.detach()));
         }
         LossParts { total, penalties, ..full }
     }
@@ -88,8 +89,14 @@ impl LossConfig {
         let scores = self.soft_dice(sigmoid(logits.clone()), targets.clone()); // [b or 1, 3]
         let dice = scores.clone().mean().neg() + 1.0;
         let bce = self.cross_entropy(logits, targets);
-        let regions = scores.mean_dim(0).reshape([Region::COUNT]);
-        LossParts { total: dice.clone() + bce.clone(), dice, bce, regions, penalties: Vec::new() }
+        let regions = scores.detach().mean_dim(0).reshape([Region::COUNT]);
+        LossParts {
+            total: dice.clone() + bce.clone(),
+            dice: dice.detach(),
+            bce: bce.detach(),
+            regions,
+            penalties: Vec::new(),
+        }
     }
 
     /// `2 sum(p g) / (sum(p^2) + sum(g^2))` for each region, `[1, 3]` or per sample `[b, 3]`.

@@ -12,7 +12,8 @@ use gliaflow::volume::grid::Dims;
 use gliaflow::volume::region::LabelScheme;
 use serde::Deserialize;
 
-use super::figures::{fixture, tensors, uniform, units, worst};
+use super::counters::{uniform, units};
+use super::figures::{fixture, tensors, worst};
 
 const SIDE: usize = 32;
 const BATCH: usize = 2;
