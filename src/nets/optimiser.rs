@@ -17,19 +17,19 @@ pub enum OptimiserConfig {
     Adam {
         /// Decay of the mean of gradients.
         #[serde(default = "adam::beta1")]
-        beta1: f32,
+        beta1: f64,
         /// Decay of the mean of squared gradients.
         #[serde(default = "adam::beta2")]
-        beta2: f32,
+        beta2: f64,
         /// Added to the root of the second moment.
         #[serde(default = "adam::epsilon")]
-        epsilon: f32,
+        epsilon: f64,
         /// Whether the second moment never falls (Reddi et al. 2018).
         #[serde(default)]
         amsgrad: bool,
         /// Weight of the L2 term.
         #[serde(default = "weight_decay")]
-        weight_decay: f32,
+        weight_decay: f64,
     },
     /// Stochastic gradient descent with heavy-ball momentum, dampening 0.
     Sgd {
@@ -38,18 +38,18 @@ pub enum OptimiserConfig {
         momentum: f64,
         /// Weight of the L2 term.
         #[serde(default = "weight_decay")]
-        weight_decay: f32,
+        weight_decay: f64,
     },
 }
 
 mod adam {
-    pub(super) const fn beta1() -> f32 {
+    pub(super) const fn beta1() -> f64 {
         0.9
     }
-    pub(super) const fn beta2() -> f32 {
+    pub(super) const fn beta2() -> f64 {
         0.999
     }
-    pub(super) const fn epsilon() -> f32 {
+    pub(super) const fn epsilon() -> f64 {
         1e-8
     }
 }
@@ -60,7 +60,7 @@ mod sgd {
     }
 }
 
-const fn weight_decay() -> f32 {
+const fn weight_decay() -> f64 {
     1e-5
 }
 
@@ -80,13 +80,14 @@ impl Default for OptimiserConfig {
 impl OptimiserConfig {
     /// Burn's optimiser of these settings.
     pub fn init(&self) -> ModuleOptimizer {
-        let decay = |penalty: f32| (penalty > 0.0).then(|| WeightDecayConfig::new(penalty));
+        // Written down in f64, so that 0.9 reads 0.9; Burn computes with f32.
+        let decay = |penalty: f64| (penalty > 0.0).then(|| WeightDecayConfig::new(penalty as f32));
         match *self {
             Self::Adam { beta1, beta2, epsilon, amsgrad, weight_decay } => {
                 let config = AdamConfig::new()
-                    .with_beta_1(beta1)
-                    .with_beta_2(beta2)
-                    .with_epsilon(epsilon)
+                    .with_beta_1(beta1 as f32)
+                    .with_beta_2(beta2 as f32)
+                    .with_epsilon(epsilon as f32)
                     .with_amsgrad(amsgrad)
                     .with_weight_decay(decay(weight_decay));
                 OnHost(config.build()).into()

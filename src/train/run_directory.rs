@@ -59,7 +59,7 @@ impl Environment {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             lock_file: Fingerprint::of_bytes(include_bytes!("../../Cargo.lock")),
             reproducibility: if deterministic {
-                "batches, losses and weights are bit-exact"
+                "batches are bit-exact; losses and weights too, on the same processor and thread count"
             } else {
                 "batches are bit-exact; losses and weights as far as the device's kernels are"
             },
