@@ -56,7 +56,7 @@ impl Header {
 
     /// Number of voxels over all axes.
     ///
-    /// [`Self::check_length`] has seen to it that the product fits.
+    /// `check_length` has seen to it that the product fits.
     pub fn voxels(&self) -> usize {
         self.shape.iter().product()
     }

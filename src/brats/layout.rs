@@ -1,4 +1,4 @@
-//! How each BraTS release names its files. A release is one entry of [`NAMINGS`]; nothing else in
+//! How each BraTS release names its files. A release is one entry of `NAMINGS`; nothing else in
 //! the crate knows a file name.
 
 use std::collections::BTreeSet;

@@ -27,7 +27,7 @@ pub(super) struct Predict {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 
-    /// Where <case>.nii.gz are written
+    /// Where CASE.nii.gz are written
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 

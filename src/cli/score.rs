@@ -28,7 +28,7 @@ pub(super) struct Score {
     #[arg(long, value_name = "SEG")]
     truth: PathBuf,
 
-    /// A label file, or a folder of <case>.nii.gz
+    /// A label file, or a folder of CASE.nii.gz
     #[arg(long, value_name = "SEG")]
     prediction: PathBuf,
 

@@ -31,7 +31,7 @@ pub(super) struct Train {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
-    /// The run's own folder [default: the next free runs/<network>-NNN]
+    /// The run's own folder [default: the next free runs/NETWORK-NNN]
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
 
