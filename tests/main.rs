@@ -18,5 +18,6 @@ mod oracle_zscore;
 mod oracles;
 mod phantom;
 mod poison;
+mod resize;
 mod shutdown;
 mod watchdog;
