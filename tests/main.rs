@@ -3,6 +3,7 @@
 
 mod architecture;
 mod backpressure;
+mod balance;
 mod case_format;
 mod case_store;
 mod conservation;
