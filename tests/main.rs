@@ -21,4 +21,5 @@ mod phantom;
 mod poison;
 mod resize;
 mod shutdown;
+mod verdict;
 mod watchdog;
