@@ -8,7 +8,7 @@
 //! - the consumer starves: a loader that keeps up is left alone, idle workers cost it nothing;
 //! - the slowest stage is busy: if it is not, tickets or an end hold the line up, not workers;
 //! - the best split promises a tenth more;
-//! - two looks in a row say so, and more of them where the last move would be undone;
+//! - two looks in a row say so, and more of them where the last move would be undone for little;
 //!
 //! and then half of the way, so that one bad look does half of the harm.
 
@@ -30,6 +30,8 @@ const LOOKS: u32 = 2;
 /// The same, where a stage that got the last workers would give one back: two splits between which
 /// noise decides must not take turns.
 const LOOKS_TO_UNDO: u32 = 6;
+/// A promise that is no noise, as a factor: then even such a stage gives after the usual looks.
+const GREAT_GAIN: f64 = 1.3;
 
 /// A stage that is to have another number of workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,15 @@ struct Pace {
     busy: f64,
 }
 
+/// A split that promises more than the present one, and what that follows from.
+#[derive(Debug)]
+struct Better {
+    paces: Vec<Pace>,
+    split: Vec<usize>,
+    /// What it promises, as a factor.
+    gain: f64,
+}
+
 impl Balance {
     /// Shares out `threads` workers, or as many as the stages start with if that is more.
     pub const fn new(threads: usize) -> Self {
@@ -95,8 +106,9 @@ impl Balance {
             return Vec::new();
         }
         self.start = Some(now);
-        let next = self.better(&passed, &feed).and_then(|(paces, best)| self.agree(&paces, &best));
-        let Some(next) = next else { return Vec::new() };
+        let better = self.better(&passed, &feed);
+        self.hear(better.as_ref());
+        let Some(next) = better.and_then(|better| self.step(&better)) else { return Vec::new() };
         let changes = changes(stages(&passed), &self.workers, &next);
         self.favoured = next.iter().zip(&self.workers).map(|(next, had)| next > had).collect();
         self.asked.fill(0);
@@ -111,47 +123,38 @@ impl Balance {
             .all(|(stage, &workers)| stage.items >= ITEMS.max(ITEMS_PER_WORKER * workers as u64))
     }
 
-    /// The best split, if it is a clearly better one than the present, and what that follows from.
-    fn better(
-        &mut self,
-        passed: &[Observation],
-        feed: &Observation,
-    ) -> Option<(Vec<Pace>, Vec<usize>)> {
-        let found = self.find(passed, feed);
-        let best = found.as_ref().map_or(self.workers.as_slice(), |(_, best)| best);
-        for ((asked, best), workers) in self.asked.iter_mut().zip(best).zip(&self.workers) {
-            *asked = if best > workers { *asked + 1 } else { 0 };
-        }
-        found
-    }
-
-    fn find(&self, passed: &[Observation], feed: &Observation) -> Option<(Vec<Pace>, Vec<usize>)> {
+    /// A clearly better split than the present one, if there is one.
+    fn better(&self, passed: &[Observation], feed: &Observation) -> Option<Better> {
         if feed.starved_seconds < STARVING * feed.worker_seconds {
             return None;
         }
         let [source, .., sink] = passed else { return None };
         let paces: Vec<Pace> = stages(passed).iter().map(pace).collect();
-        let ends = [pace(source), pace(sink)];
         let slowest = slowest(&paces, &self.workers)?;
         if paces[slowest].busy < BUSY {
             return None;
         }
         let present: usize = self.workers.iter().sum();
-        let best = best_split(&paces, self.threads.max(present));
-        let promised = rate(&ends, &[1, 1]).min(rate(&paces, &best));
-        let current = rate(&ends, &[1, 1]).min(rate(&paces, &self.workers));
-        if promised < CLEAR_GAIN * current {
-            return None;
-        }
-        Some((paces, best))
+        let split = best_split(&paces, self.threads.max(present));
+        let ends = rate(&[pace(source), pace(sink)], &[1, 1]);
+        let gain = rate(&paces, &split).min(ends) / rate(&paces, &self.workers).min(ends);
+        (gain >= CLEAR_GAIN).then_some(Better { paces, split, gain })
     }
 
-    /// The next step to `best`, if enough looks in a row have asked for it.
-    fn agree(&self, paces: &[Pace], best: &[usize]) -> Option<Vec<usize>> {
-        let next = self.half_way(paces, best);
+    /// Counts the looks in a row in which each stage has asked for more.
+    fn hear(&mut self, better: Option<&Better>) {
+        let wanted = better.map_or(self.workers.as_slice(), |better| &better.split);
+        for ((asked, wanted), workers) in self.asked.iter_mut().zip(wanted).zip(&self.workers) {
+            *asked = if wanted > workers { *asked + 1 } else { 0 };
+        }
+    }
+
+    /// The next step to a better split, if enough looks in a row have asked for it.
+    fn step(&self, better: &Better) -> Option<Vec<usize>> {
+        let next = self.half_way(&better.paces, &better.split);
         let stages = || next.iter().zip(&self.workers);
         let undoes = stages().zip(&self.favoured).any(|((next, had), last)| *last && next < had);
-        let needed = if undoes { LOOKS_TO_UNDO } else { LOOKS };
+        let needed = if undoes && better.gain < GREAT_GAIN { LOOKS_TO_UNDO } else { LOOKS };
         let agreed =
             stages().zip(&self.asked).any(|((next, had), &asked)| next > had && asked >= needed);
         agreed.then_some(next)
