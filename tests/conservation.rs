@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use gliaflow::actor::stage::Skip;
+use gliaflow::actor::crew::Crew;
+use gliaflow::actor::stage::{Skip, Stage};
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::actor::ticket::{Ledger, SkipBudget};
 use gliaflow::actor::topology::{Limits, Topology};
@@ -29,13 +31,36 @@ struct Shape {
     stages: Vec<usize>,
     /// Per stage, the numbers that make it panic: fewer than would break it.
     panics: Vec<BTreeSet<u64>>,
+    /// Changes to the number of workers while items flow, over and over.
+    resizes: Vec<(&'static str, usize)>,
+}
+
+/// One of several stages that do the same but can be told apart.
+struct Placed<const PLACE: usize, F>(Apply<F>);
+
+const OPEN: &str = Open::NAME;
+const PLACES: [&str; 3] = ["first", "second", "third"];
+
+impl<const PLACE: usize, F: FnMut(u64) -> Result<u64, CaseError> + 'static> Stage
+    for Placed<PLACE, F>
+{
+    const NAME: &'static str = PLACES[PLACE];
+    type In = u64;
+    type Out = u64;
+
+    fn process(&mut self, item: u64) -> Result<u64, CaseError> {
+        self.0.process(item)
+    }
 }
 
 fn shapes() -> impl Strategy<Value = Shape> {
     let stages = prop::collection::vec(1usize..5, 0..4);
     let panics = prop::collection::vec(prop::collection::btree_set(0u64..40, 0..5), 4);
-    (any::<u64>(), 0u64..60, 1usize..9, 1usize..5, 0usize..3, stages, panics).prop_map(
-        |(seed, items, tickets, batch, prefetch, stages, panics)| Shape {
+    let resize = (prop::sample::select(vec![OPEN, PLACES[0], PLACES[1], PLACES[2]]), 0usize..6);
+    let resizes = prop::collection::vec(resize, 0..8);
+    let numbers = (0u64..60, 1usize..9, 1usize..5, 0usize..3);
+    (any::<u64>(), numbers, stages, panics, resizes).prop_map(
+        |(seed, (items, tickets, batch, prefetch), stages, panics, resizes)| Shape {
             seed,
             items,
             tickets,
@@ -43,6 +68,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
             prefetch,
             stages,
             panics,
+            resizes,
         },
     )
 }
@@ -121,12 +147,17 @@ fn run(shape: Shape, stop: Stop) -> Ran {
                     made
                 })
             };
-            chain = chain.stage(factory, workers);
+            chain = match stage {
+                0 => chain.stage(move || Placed::<0, _>(factory()), workers),
+                1 => chain.stage(move || Placed::<1, _>(factory()), workers),
+                _ => chain.stage(move || Placed::<2, _>(factory()), workers),
+            };
         }
         let sink = Batches::of(shape.batch);
         let skips = sink.skips();
         let (mut feed, running) = chain.sink(sink, shape.prefetch).start(&runtime()).unwrap();
         watch.on(&running);
+        let restless = Restless::start(running.crew(), Arc::clone(&shape));
         let observer = running.observer();
         let mut delivered = Vec::new();
         let mut batches = 0;
@@ -144,9 +175,44 @@ fn run(shape: Shape, stop: Stop) -> Ran {
             delivered.extend(batch);
         }
         let ledger = running.join_blocking().unwrap();
+        drop(restless);
         let skips = skips.lock().unwrap().clone();
         Ran { delivered, skips, ledger }
     })
+}
+
+/// A thread that changes the number of workers until it is dropped.
+struct Restless {
+    over: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Restless {
+    fn start(crew: Crew, shape: Arc<Shape>) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&over);
+        let thread = thread::spawn(move || {
+            let has = |stage| {
+                let places = &PLACES[..shape.stages.len()];
+                stage == OPEN || places.contains(&stage)
+            };
+            for &(stage, workers) in shape.resizes.iter().cycle() {
+                if told.load(Ordering::Acquire) {
+                    return;
+                }
+                assert_eq!(crew.resize(stage, workers).is_ok(), has(stage), "{stage}");
+                thread::yield_now();
+            }
+        });
+        Self { over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Restless {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        self.thread.take().unwrap().join().unwrap();
+    }
 }
 
 fn reasons(skips: &[Skip]) -> Vec<(u64, Reason)> {
@@ -159,7 +225,8 @@ proptest! {
     #[test]
     fn each_item_has_one_outcome_in_order_for_one_worker_and_for_many(shape in shapes()) {
         let (delivered, skipped) = shape.model();
-        let alone = Shape { stages: vec![1; shape.stages.len()], ..shape.clone() };
+        let stages = vec![1; shape.stages.len()];
+        let alone = Shape { stages, resizes: Vec::new(), ..shape.clone() };
         for shape in [shape, alone] {
             let items = shape.items;
             let ran = run(shape, Stop::Never);

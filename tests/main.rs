@@ -3,6 +3,7 @@
 
 mod architecture;
 mod backpressure;
+mod balance;
 mod case_format;
 mod case_store;
 mod conservation;
@@ -18,5 +19,7 @@ mod oracle_zscore;
 mod oracles;
 mod phantom;
 mod poison;
+mod resize;
 mod shutdown;
+mod verdict;
 mod watchdog;

@@ -1,7 +1,9 @@
 //! The consumer's end of a topology, and the handle on the rest of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::actor::crew::Crew;
 use crate::actor::mailbox::Inbox;
 use crate::actor::observe::{Observation, Observer};
 use crate::actor::post::Seat;
@@ -53,6 +55,11 @@ impl Running {
     /// A handle for observers, valid beyond the end.
     pub fn observer(&self) -> Observer {
         self.observer.clone()
+    }
+
+    /// A handle that changes the number of workers, for as long as the topology runs.
+    pub fn crew(&self) -> Crew {
+        Crew(Arc::clone(&self.observer.0))
     }
 
     /// See [`Observer::observations`].

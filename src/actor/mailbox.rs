@@ -61,8 +61,44 @@ impl<T> Inbox<T> {
     }
 }
 
-impl<T: Send + 'static> Inbox<T> {
+/// Where a sending end is, for as long as somebody has one.
+#[derive(Debug)]
+pub(super) struct WeakOutbox<T>(Weak<kanal::Sender<T>>);
+
+/// Where a receiving end is, for as long as somebody has one.
+#[derive(Debug)]
+pub(super) struct WeakInbox<T>(Weak<kanal::Receiver<T>>);
+
+impl<T> Outbox<T> {
     /// A handle that does not keep the mailbox open.
+    pub(super) fn downgrade(&self) -> WeakOutbox<T> {
+        WeakOutbox(Arc::downgrade(&self.0))
+    }
+}
+
+impl<T> Inbox<T> {
+    /// A handle that does not keep the mailbox open.
+    pub(super) fn downgrade(&self) -> WeakInbox<T> {
+        WeakInbox(Arc::downgrade(&self.0))
+    }
+}
+
+impl<T> WeakOutbox<T> {
+    /// One more sending end, if there is one left.
+    pub(super) fn upgrade(&self) -> Option<Outbox<T>> {
+        self.0.upgrade().map(Outbox)
+    }
+}
+
+impl<T> WeakInbox<T> {
+    /// One more receiving end, if there is one left.
+    pub(super) fn upgrade(&self) -> Option<Inbox<T>> {
+        self.0.upgrade().map(Inbox)
+    }
+}
+
+impl<T: Send + 'static> Inbox<T> {
+    /// A handle on the mailbox whatever it carries, which does not keep it open.
     pub(super) fn valve(&self) -> Arc<dyn Valve> {
         Arc::new(Arc::downgrade(&self.0))
     }
@@ -136,6 +172,20 @@ mod tests {
         drop(inbox);
         assert_eq!((outbox.put(2), valve.depth()), (Err(Shut), 0));
         valve.close();
+    }
+
+    #[test]
+    fn a_weak_end_makes_more_ends_but_keeps_none() {
+        let (outbox, inbox) = mailbox(2);
+        let (weak_outbox, weak_inbox) = (outbox.downgrade(), inbox.downgrade());
+        let (second_outbox, second_inbox) =
+            (weak_outbox.upgrade().unwrap(), weak_inbox.upgrade().unwrap());
+        drop(outbox);
+        second_outbox.put(1).unwrap();
+        drop(second_outbox);
+        assert_eq!((inbox.take(), second_inbox.take()), (Some(1), None));
+        drop((inbox, second_inbox));
+        assert!(weak_outbox.upgrade().is_none() && weak_inbox.upgrade().is_none());
     }
 
     #[test]

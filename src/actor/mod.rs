@@ -17,7 +17,10 @@
 //! is no deadlock to be found; what can still go wrong is a stage that never returns, and
 //! the watchdog names it. The reasons are in `docs/adr/002` and `docs/adr/003`.
 
+pub mod balance;
+pub mod crew;
 pub mod feed;
+pub mod foreman;
 pub mod hooks;
 pub mod observe;
 pub mod stage;

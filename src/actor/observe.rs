@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -12,12 +11,14 @@ use crate::actor::shell::Shell;
 use crate::actor::ticket::Ledger;
 use crate::telemetry::meter::Activity;
 
-/// One actor with all its workers. The three clocks add up to the wall time of the workers.
+/// One actor with all its workers, those that have left included in every sum. The three clocks
+/// add up to `worker_seconds`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Observation {
     /// The stage.
     pub name: &'static str,
-    /// Workers, those that have ended included.
+    /// Workers at this moment. One that has been taken off its stage is not counted any more; when
+    /// the whole stage has ended, this is the number it ended with.
     pub workers: usize,
     /// Items named, worked on or resolved.
     pub items: u64,
@@ -27,6 +28,8 @@ pub struct Observation {
     pub starved_seconds: f64,
     /// Time waiting for a ticket (source) or for the consumer (sink).
     pub blocked_seconds: f64,
+    /// Wall time of the workers while they were there, summed over workers.
+    pub worker_seconds: f64,
     /// Items waiting for a worker.
     pub queue_depth: usize,
     /// Places in that queue; 0 for a source, which has none.
@@ -39,6 +42,22 @@ pub struct Observation {
     pub starved_now: usize,
     /// Workers waiting for room at this moment.
     pub blocked_now: usize,
+}
+
+impl Observation {
+    /// What happened since an earlier look at the same actor: sums are differences, the rest is now's.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            items: self.items - earlier.items,
+            busy_seconds: self.busy_seconds - earlier.busy_seconds,
+            starved_seconds: self.starved_seconds - earlier.starved_seconds,
+            blocked_seconds: self.blocked_seconds - earlier.blocked_seconds,
+            worker_seconds: self.worker_seconds - earlier.worker_seconds,
+            restarts: self.restarts - earlier.restarts,
+            ..self.clone()
+        }
+    }
 }
 
 /// Sees a topology; clones see the same one. It keeps nothing of it running or open.
@@ -86,8 +105,7 @@ impl Observer {
     /// Grows whenever any actor starts or ends working or waiting. Two equal values around a look
     /// mean that the look is of one instant.
     pub fn progress(&self) -> u64 {
-        let desks = self.0.posts.iter().flat_map(|post| post.desks());
-        desks.map(|desk| desk.meter.read().changes).sum()
+        self.0.posts.iter().map(|post| post.tally().changes).sum()
     }
 
     pub(super) fn sight(&self) -> Sight {
@@ -128,31 +146,21 @@ impl Observer {
 }
 
 fn observe(post: &Post) -> Observation {
-    let desks = post.desks();
-    let mut clocks = [Duration::ZERO; 3];
-    let mut now = [0usize; 4];
-    let mut items = 0;
-    for desk in &desks {
-        let reading = desk.meter.read();
-        clocks[Activity::Starved as usize] += reading.starved;
-        clocks[Activity::Busy as usize] += reading.busy;
-        clocks[Activity::Blocked as usize] += reading.blocked;
-        now[reading.activity as usize] += 1;
-        items += desk.items.load(Ordering::Relaxed);
-    }
+    let tally = post.tally();
     let queue = post.queue.as_ref();
     Observation {
         name: post.name,
-        workers: desks.len(),
-        items,
-        busy_seconds: clocks[Activity::Busy as usize].as_secs_f64(),
-        starved_seconds: clocks[Activity::Starved as usize].as_secs_f64(),
-        blocked_seconds: clocks[Activity::Blocked as usize].as_secs_f64(),
+        workers: tally.present,
+        items: tally.items,
+        busy_seconds: tally.busy.as_secs_f64(),
+        starved_seconds: tally.starved.as_secs_f64(),
+        blocked_seconds: tally.blocked.as_secs_f64(),
+        worker_seconds: tally.lifetime.as_secs_f64(),
         queue_depth: queue.map_or(0, |(valve, _)| valve.depth()),
         queue_capacity: queue.map_or(0, |(_, capacity)| *capacity),
         restarts: post.restarts.load(Ordering::Relaxed),
-        busy_now: now[Activity::Busy as usize],
-        starved_now: now[Activity::Starved as usize],
-        blocked_now: now[Activity::Blocked as usize],
+        busy_now: tally.now[Activity::Busy as usize],
+        starved_now: tally.now[Activity::Starved as usize],
+        blocked_now: tally.now[Activity::Blocked as usize],
     }
 }

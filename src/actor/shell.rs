@@ -7,7 +7,7 @@ use std::thread;
 
 use crate::actor::hooks::Hooks;
 use crate::actor::post::{Post, Seat};
-use crate::actor::rollcall::RollCall;
+use crate::actor::rollcall::{Presence, RollCall};
 use crate::actor::stop::{StopLatch, StopState};
 use crate::actor::ticket::TicketPool;
 use crate::base::error::Fault;
@@ -46,18 +46,40 @@ impl Shell {
         });
     }
 
-    /// Starts a thread at a new desk of `post`. Whatever ends `body`, the roll call hears of it.
+    /// Starts the one thread of an end.
     pub(super) fn spawn(
         self: &Arc<Self>,
         post: &Arc<Post>,
-        worker: usize,
         activity: Activity,
         body: impl FnOnce(Seat) + Send + 'static,
     ) -> Result<(), Fault> {
+        let seat = post.seat(format!("{}-0", post.name), activity);
+        self.start(post, seat, self.roll.enter(), body)
+    }
+
+    /// Starts workers at `post` until it has as many as it wants, or its stage has ended.
+    pub(super) fn staff(self: &Arc<Self>, post: &Arc<Post>) -> Result<(), Fault> {
+        let Some(recruit) = &post.recruit else { return Ok(()) };
+        loop {
+            // On the roll before the look at the stage: if that finds it running, some thread is
+            // still there, and whoever waits for that one will wait for the new one too.
+            let presence = self.roll.enter();
+            let Some(work) = recruit(self, post) else { return Ok(()) };
+            let Some(seat) = post.fill(Activity::Busy) else { return Ok(()) };
+            self.start(post, seat, presence, work)?;
+        }
+    }
+
+    /// Starts a thread. Whatever ends `body`, the roll call hears of it.
+    fn start(
+        self: &Arc<Self>,
+        post: &Arc<Post>,
+        seat: Seat,
+        presence: Presence,
+        body: impl FnOnce(Seat) + Send + 'static,
+    ) -> Result<(), Fault> {
         // Linux shows 15 bytes of a thread's name: the topology's would push out the number.
-        let name = format!("{}-{worker}", post.name);
-        let seat = post.seat(name.clone(), activity);
-        let presence = self.roll.enter();
+        let name = seat.worker().to_owned();
         let (shell, stage) = (Arc::clone(self), post.name);
         let thread = thread::Builder::new().name(name.clone()).spawn(move || {
             // Dropped last, when the body's mailboxes, stage and seat are gone.
@@ -65,10 +87,13 @@ impl Shell {
             shell.guard(stage, move || body(seat));
         });
         // The handle is not kept: the roll call knows when the thread is done.
-        thread.map(drop).map_err(|error| Fault::Environment {
-            subject: format!("thread {name} of {}", self.topology),
-            problem: error.to_string().to_lowercase(),
-            remedy: "lower [loader.workers] or raise the limit on threads".to_owned(),
+        thread.map(drop).map_err(|error| {
+            post.vacate(&name);
+            Fault::Environment {
+                subject: format!("thread {name} of {}", self.topology),
+                problem: error.to_string().to_lowercase(),
+                remedy: "lower [loader.workers] or raise the limit on threads".to_owned(),
+            }
         })
     }
 

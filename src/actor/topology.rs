@@ -20,7 +20,7 @@ use crate::actor::stage::{Sink, Source, Stage};
 use crate::actor::stop::StopLatch;
 use crate::actor::ticket::{Flow, SkipBudget, TicketPool};
 use crate::actor::watchdog::supervise;
-use crate::actor::worker::Worker;
+use crate::actor::worker::recruit;
 use crate::base::error::Fault;
 use crate::telemetry::meter::Activity;
 
@@ -120,11 +120,11 @@ impl Topology {
     pub fn source<S: Source>(self, source: S) -> Chain<S::Item> {
         let mut plan = self.0;
         let (outbox, tail) = mailbox(plan.limits.tickets);
-        let post = Post::new(S::NAME, None);
+        let post = Post::end(S::NAME, None);
         plan.posts.push(Arc::clone(&post));
         plan.spawns.push(Box::new(move |shell| {
             let own = Arc::clone(shell);
-            shell.spawn(&post, 0, Activity::Blocked, move |seat| issue(&own, source, &outbox, seat))
+            shell.spawn(&post, Activity::Blocked, move |seat| issue(&own, source, &outbox, seat))
         }));
         Chain { plan, tail }
     }
@@ -142,21 +142,14 @@ impl<T: Send + 'static> Chain<T> {
         let key = format!("workers of {}", S::NAME);
         plan.require_at_least_one(key, workers, "give every stage a worker");
         let (outbox, tail) = mailbox(plan.limits.tickets);
-        let post = Post::new(S::NAME, Some((inbox.valve(), plan.limits.tickets)));
+        let factory = Arc::new(factory);
+        let queue = (inbox.valve(), plan.limits.tickets);
+        let post = Post::stage(S::NAME, queue, workers, recruit(&factory, &inbox, &outbox));
         plan.posts.push(Arc::clone(&post));
         plan.spawns.push(Box::new(move |shell| {
-            let factory = Arc::new(factory);
-            for number in 0..workers {
-                let worker = Worker {
-                    shell: Arc::clone(shell),
-                    post: Arc::clone(&post),
-                    factory: Arc::clone(&factory),
-                    inbox: inbox.clone(),
-                    outbox: outbox.clone(),
-                };
-                shell.spawn(&post, number, Activity::Busy, move |seat| worker.run(seat))?;
-            }
-            Ok(())
+            // The post's handles on these are weak: they live here until the first workers have them.
+            let _stage = (factory, inbox, outbox);
+            shell.staff(&post)
         }));
         Chain { plan, tail }
     }
@@ -165,12 +158,12 @@ impl<T: Send + 'static> Chain<T> {
     pub fn sink<S: Sink<In = T>>(self, sink: S, prefetch: usize) -> Assembly<S::Out> {
         let Self { mut plan, tail: inbox } = self;
         let (outbox, output) = mailbox(prefetch);
-        let post = Post::new(S::NAME, Some((inbox.valve(), plan.limits.tickets)));
-        let feed = Post::new("feed", Some((output.valve(), prefetch)));
+        let post = Post::end(S::NAME, Some((inbox.valve(), plan.limits.tickets)));
+        let feed = Post::end("feed", Some((output.valve(), prefetch)));
         plan.posts.push(Arc::clone(&post));
         plan.spawns.push(Box::new(move |shell| {
             let resolver = Resolver { shell: Arc::clone(shell), sink, inbox, output: outbox };
-            shell.spawn(&post, 0, Activity::Busy, move |seat| resolver.run(seat))
+            shell.spawn(&post, Activity::Busy, move |seat| resolver.run(seat))
         }));
         Assembly { plan, output, feed }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::actor::mailbox::{Inbox, Outbox};
-use crate::actor::post::{Post, Seat};
+use crate::actor::post::{Post, Recruit, Seat, Work};
 use crate::actor::shell::{Shell, panic_message};
 use crate::actor::stage::Stage;
 use crate::actor::ticket::{Flow, Ticket};
@@ -16,17 +16,43 @@ use crate::base::error::{CaseError, Fault, Reason};
 const MAX_PANICS_IN_A_ROW: u32 = 5;
 
 /// One worker of a stage, before its thread starts.
-pub(super) struct Worker<S: Stage, F> {
-    pub(super) shell: Arc<Shell>,
-    pub(super) post: Arc<Post>,
-    pub(super) factory: Arc<F>,
-    pub(super) inbox: Inbox<Flow<S::In>>,
-    pub(super) outbox: Outbox<Flow<S::Out>>,
+struct Worker<S: Stage, F> {
+    shell: Arc<Shell>,
+    post: Arc<Post>,
+    factory: Arc<F>,
+    inbox: Inbox<Flow<S::In>>,
+    outbox: Outbox<Flow<S::Out>>,
+}
+
+/// What makes workers for as long as the stage has one. All it keeps is weak: a spare handle would
+/// keep mailboxes open, and whatever the factory holds in memory.
+pub(super) fn recruit<S, F>(
+    factory: &Arc<F>,
+    inbox: &Inbox<Flow<S::In>>,
+    outbox: &Outbox<Flow<S::Out>>,
+) -> Recruit
+where
+    S: Stage,
+    F: Fn() -> S + Send + Sync + 'static,
+{
+    let (factory, inbox, outbox) = (Arc::downgrade(factory), inbox.downgrade(), outbox.downgrade());
+    Box::new(move |shell, post| {
+        let worker = Worker {
+            shell: Arc::clone(shell),
+            post: Arc::clone(post),
+            factory: factory.upgrade()?,
+            inbox: inbox.upgrade()?,
+            outbox: outbox.upgrade()?,
+        };
+        let work: Work = Box::new(move |seat| worker.run(seat));
+        Some(work)
+    })
 }
 
 impl<S: Stage, F: Fn() -> S> Worker<S, F> {
-    /// Works until the input ends, the next stage is gone, or the stage is broken.
-    pub(super) fn run(self, mut seat: Seat) {
+    /// Works until the input ends, the next stage is gone, the stage is broken, or one worker is too
+    /// many.
+    fn run(self, mut seat: Seat) {
         let Some(mut stage) = self.build() else { return };
         seat.starve();
         while let Some(Flow { mut ticket, body }) = self.inbox.take() {
@@ -55,6 +81,8 @@ impl<S: Stage, F: Fn() -> S> Worker<S, F> {
             if taken.is_err() {
                 return;
             }
+            let Some(kept) = self.post.keep(seat) else { return };
+            seat = kept;
         }
     }
 

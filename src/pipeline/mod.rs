@@ -14,4 +14,6 @@ pub mod observe;
 pub mod plan;
 pub mod publish;
 pub mod recycle;
+pub mod verdict;
 pub mod whole;
+pub mod workers;

@@ -58,12 +58,14 @@ pub struct Reading {
     pub activity: Activity,
     /// How long it has been doing that.
     pub age: Duration,
+    /// Time since the meter was made, or until it ended: by its two ends, not by the sums.
+    pub lifetime: Duration,
     /// How often the activity has changed: the sign of life that a watchdog looks for.
     pub changes: u64,
 }
 
 impl Reading {
-    /// Time since the meter was made, or until it ended: the sum of the three, exactly.
+    /// The sum of the three, which is the lifetime, exactly.
     pub fn wall(&self) -> Duration {
         self.starved + self.busy + self.blocked
     }
@@ -164,8 +166,11 @@ impl MeterReader {
             }
             let [starved, busy, blocked] = spent.map(Duration::from_nanos);
             let activity = Activity::of(code);
-            let age = Duration::from_nanos(age);
-            return Reading { starved, busy, blocked, activity, age, changes: version / 2 };
+            // A clock that has ended stood still at its last change.
+            let end = if activity == Activity::Ended { since } else { now };
+            let (age, lifetime) = (Duration::from_nanos(age), Duration::from_nanos(end));
+            let changes = version / 2;
+            return Reading { starved, busy, blocked, activity, age, lifetime, changes };
         }
     }
 }
@@ -192,6 +197,7 @@ mod tests {
         let reading = reader.read();
         assert!(lasted <= reading.wall(), "{lasted:?} of {:?}", reading.wall());
         assert!(reading.wall() <= before.elapsed());
+        assert_eq!(reading.wall(), reading.lifetime);
         assert_eq!(reading.changes, 1001);
         assert_eq!(reading.activity, Activity::Ended);
         let later = reader.read();
@@ -231,6 +237,7 @@ mod tests {
                 let after = reader.0.nanos();
                 let wall = reading.wall().as_nanos() as u64;
                 assert!((before..=after).contains(&wall), "{wall} is not in {before}..={after}");
+                assert_eq!(reading.wall(), reading.lifetime);
                 assert!(reading.changes >= last.changes);
                 last = reading;
             }

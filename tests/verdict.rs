@@ -1,0 +1,138 @@
+//! Clocks in, one word and one sentence out: a test for each verdict.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use gliaflow::actor::observe::Observation;
+use gliaflow::pipeline::verdict::{Machine, Verdict, judge};
+
+const WALL: f64 = 100.0;
+const IDLE: Machine = Machine { cores: 8, cpu_seconds: None };
+
+/// An actor after 100 s, busy and blocked by these shares of its time and starved otherwise.
+fn actor(name: &'static str, workers: usize, busy: f64, blocked: f64) -> Observation {
+    let worker_seconds = WALL * workers as f64;
+    Observation {
+        name,
+        workers,
+        items: 500,
+        busy_seconds: busy * worker_seconds,
+        starved_seconds: (1.0 - busy - blocked) * worker_seconds,
+        blocked_seconds: blocked * worker_seconds,
+        worker_seconds,
+        queue_depth: 0,
+        queue_capacity: 12,
+        restarts: 0,
+        busy_now: 0,
+        starved_now: workers,
+        blocked_now: 0,
+    }
+}
+
+fn queued(depth: usize, actor: Observation) -> Observation {
+    Observation { queue_depth: depth, ..actor }
+}
+
+/// The verdict on a line whose trainer waits this share of the time.
+fn verdict(actors: &[Observation], starved: f64, machine: Machine) -> (String, String) {
+    let Verdict { bottleneck, sentence } =
+        judge(actors, &actor("feed", 1, 1.0 - starved, 0.0), &machine);
+    (bottleneck.to_string(), sentence)
+}
+
+/// Plan, fetch, crop, collate: with crop this busy and collate blocked this much.
+fn line(crop: f64, blocked: f64) -> [Observation; 4] {
+    [
+        actor("plan", 1, 0.01, 0.9),
+        actor("fetch", 1, 0.2, 0.0),
+        queued(3, actor("crop", 2, crop, 0.0)),
+        actor("collate", 1, 0.05, blocked),
+    ]
+}
+
+#[test]
+fn a_sink_that_waits_for_its_consumer_is_the_goal() {
+    let (word, sentence) = verdict(&line(0.5, 0.4), 0.01, IDLE);
+    assert_eq!(word, "trainer");
+    assert!(sentence.contains("trainer 40 % of the time"), "{sentence}");
+    assert!(sentence.contains("nothing to change"), "{sentence}");
+    let (word, sentence) = verdict(&line(0.5, 0.4), 0.1, IDLE);
+    assert!(word == "trainer" && sentence.contains("raise loader.prefetch"), "{sentence}");
+}
+
+#[test]
+fn when_neither_waits_nothing_holds_the_run_back() {
+    let (word, sentence) = verdict(&line(0.97, 0.01), 0.015, IDLE);
+    assert_eq!(word, "none");
+    let expected = "loader and trainer keep pace: the trainer waits 1.5 % of the time, the \
+                    loader 1.0 %";
+    assert_eq!(sentence, expected);
+}
+
+#[test]
+fn a_busy_stage_before_which_items_wait_needs_another_worker() {
+    let (word, sentence) = verdict(&line(0.97, 0.0), 0.3, IDLE);
+    assert_eq!(word, "crop");
+    let expected = "crop is busy 97 % of the time with 3 items waiting, and the trainer waits \
+                    30 % of it: give it another worker (loader.workers.crop = 3), or use a \
+                    cheaper profile";
+    assert_eq!(sentence, expected);
+}
+
+#[test]
+fn of_two_busy_stages_the_one_with_the_deeper_queue_is_guilty() {
+    let mut actors = line(0.97, 0.0);
+    actors[1] = queued(1, actor("fetch", 1, 0.99, 0.0));
+    assert_eq!(verdict(&actors, 0.3, IDLE).0, "crop");
+    actors[1] = queued(7, actor("fetch", 1, 0.95, 0.0));
+    let (word, sentence) = verdict(&actors, 0.3, IDLE);
+    assert!(word == "fetch" && sentence.contains("loader.workers.fetch = 2"), "{sentence}");
+    assert!(sentence.ends_with("or ingest the cases beforehand"), "{sentence}");
+    actors[1] = queued(7, actor("fetch", 1, 0.5, 0.0));
+    assert_eq!(verdict(&actors, 0.3, IDLE).0, "crop", "a queue alone is no guilt");
+}
+
+#[test]
+fn an_end_cannot_be_given_a_worker() {
+    let mut actors = line(0.6, 0.0);
+    actors[3] = queued(5, actor("collate", 1, 0.98, 0.0));
+    let (word, sentence) = verdict(&actors, 0.3, IDLE);
+    assert_eq!(word, "collate");
+    assert!(sentence.contains("one worker for good"), "{sentence}");
+    assert!(!sentence.contains("loader.workers"), "{sentence}");
+}
+
+#[test]
+fn a_machine_that_has_no_core_left_is_told_from_a_stage_that_has_no_worker() {
+    let two = Machine { cores: 2, cpu_seconds: Some(196.0) };
+    let (word, sentence) = verdict(&line(0.97, 0.0), 1.0, two);
+    assert_eq!(word, "crop");
+    assert!(sentence.starts_with("all 2 cores are busy, 88 % of the loader's time"), "{sentence}");
+    assert!(sentence.ends_with("use more cores, or use a cheaper profile"), "{sentence}");
+    for (cores, cpu_seconds, saturated) in
+        [(2, None, true), (2, Some(150.0), false), (4, None, false)]
+    {
+        let (_, sentence) = verdict(&line(0.97, 0.0), 1.0, Machine { cores, cpu_seconds });
+        assert_eq!(sentence.contains("more cores"), saturated, "{sentence}");
+    }
+}
+
+#[test]
+fn a_loader_in_which_nobody_is_busy_lacks_tickets() {
+    let (word, sentence) = verdict(&line(0.6, 0.0), 0.3, IDLE);
+    assert_eq!(word, "crop");
+    assert!(sentence.contains("plan waits 90 % of it for a free place"), "{sentence}");
+    assert!(sentence.ends_with("raise loader.memory_mib"), "{sentence}");
+}
+
+#[test]
+fn fused_stages_are_named_as_toml_wants_it_and_a_run_without_items_is_not_judged() {
+    let mut actors = line(0.1, 0.0);
+    actors[2] = actor("crop+augment", 4, 0.99, 0.0);
+    let (word, sentence) = verdict(&actors, 0.3, IDLE);
+    assert_eq!(word, "crop+augment");
+    assert!(sentence.contains("(loader.workers.\"crop+augment\" = 5)"), "{sentence}");
+    let unused = Observation { items: 0, ..actor("feed", 1, 0.0, 0.0) };
+    let verdict = judge(&actors, &unused, &IDLE);
+    let written = serde_json::to_value(&verdict).unwrap();
+    assert_eq!(written["bottleneck"], "none");
+    assert!(verdict.sentence.starts_with("nothing was delivered"));
+}
