@@ -56,7 +56,11 @@ pub fn on_cases(
     let mut scores = Vec::with_capacity(ids.len());
     let mut search = ThresholdSearch::default();
     each_case("evaluate", ids.len(), feed, session, |outcome| {
-        let case = outcome.map_err(|skip| skip.error)?;
+        let case = outcome.map_err(|skip| {
+            catalog::skipped(Split::Validation.name(), skip.error.reason).increment(1);
+            skip.error
+        })?;
+        catalog::delivered(Split::Validation.name()).increment(1);
         let segmentation = assess::segment(network, &case, window, sliding, |_, _| {});
         scores.push(assess::score(&case, &segmentation)?);
         if let Some(labels) = &case.labels {
@@ -68,8 +72,10 @@ pub fn on_cases(
     })?;
     let network = CohortScore::new(&ids, scores)?;
     for region in Region::ALL {
-        let mean = network.summary(region).dice.mean;
-        catalog::TRAIN_DICE.with(["validation", region.name()]).set(mean);
+        let measures = network.summary(region);
+        let labels = [Split::Validation.name(), region.name()];
+        catalog::TRAIN_DICE.with(labels).set(measures.dice.mean);
+        catalog::TRAIN_HD95.with(labels).set(measures.hd95_mm.mean);
     }
     let Some(flair_threshold) = search.best() else {
         return Err(Failure::Usage("there is no case to evaluate; name at least one".into()));
