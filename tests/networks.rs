@@ -131,6 +131,19 @@ fn a_resumed_learner_goes_on_bit_for_bit() {
 }
 
 #[test]
+fn the_same_training_leaves_the_same_file_of_weights() {
+    let saved = |seed| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut learner = small_learner(seed);
+        step(learner.as_mut(), 0, 8);
+        learner.save(folder.path()).unwrap();
+        fs::read(folder.path().join(WEIGHTS_FILE)).unwrap()
+    };
+    assert!(saved(5) == saved(5));
+    assert!(saved(5) != saved(6));
+}
+
+#[test]
 fn a_saved_network_predicts_as_the_learner_does() {
     let folder = tempfile::tempdir().unwrap();
     let mut learner = small_learner(5);

@@ -91,6 +91,15 @@ impl CaseStore {
         Ok(inventory)
     }
 
+    /// Bytes of all case files below the root, of every way of preparing; reads no file.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn bytes(&self) -> Result<u64, Fault> {
+        let files = self.case_files()?;
+        files.iter().map(|path| bytes_below(path)).sum()
+    }
+
     /// Checks every byte of every case file below the root; `progress` hears `(done, of)` after
     /// each.
     ///

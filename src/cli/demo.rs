@@ -9,6 +9,9 @@ use crate::cli::session::{Live, LongOptions};
 use crate::cli::train;
 use crate::experiment::demo as recipe;
 use crate::experiment::failure::Failure;
+use crate::experiment::phantoms;
+use crate::pipeline::whole;
+use crate::volume::case::Split;
 use crate::volume::region::Region;
 
 /// Make a phantom cohort, ingest it, train a small U-Net, score it, segment with it
@@ -35,9 +38,11 @@ pub(super) struct Demo {
 impl Demo {
     pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
         let started = Instant::now();
-        let live = Live::start(&self.long, "demo", console)?;
-        let done = recipe::run(&self.out, &self.set, &live.session)?;
-        live.finish();
+        let training = train::TOPOLOGIES.concat();
+        let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole::FILE_ACTORS];
+        let live = Live::start(&self.long, "demo", console)?
+            .announce(&topologies, &[Split::Train, Split::Validation]);
+        let done = live.conduct_run(|session| recipe::run(&self.out, &self.set, session))?;
         let seconds = started.elapsed().as_secs_f64();
         let dice: serde_json::Map<String, serde_json::Value> = Region::ALL
             .into_iter()

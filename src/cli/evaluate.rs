@@ -8,6 +8,8 @@ use crate::cli::session::{Live, LongOptions};
 use crate::cli::tables;
 use crate::experiment::evaluate::{self, load_run};
 use crate::experiment::failure::Failure;
+use crate::pipeline::{ingest, whole};
+use crate::volume::case::Split;
 
 /// Score a run's network on whole cases
 #[derive(Debug, clap::Args)]
@@ -41,9 +43,11 @@ pub(super) struct Evaluate {
 impl Evaluate {
     pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
         let trained = load_run(&self.run, &self.set)?;
-        let live = Live::start(&self.long, &self.run.display().to_string(), console)?;
-        let scored = evaluate::of_run(&trained, &self.run, self.data.as_deref(), &live.session)?;
-        live.finish();
+        let live = Live::start(&self.long, &self.run.display().to_string(), console)?
+            .announce(&[&ingest::ACTORS, &whole::CACHE_ACTORS], &[Split::Validation]);
+        let scored = live.conduct_run(|session| {
+            evaluate::of_run(&trained, &self.run, self.data.as_deref(), session)
+        })?;
         let out = match (self.out, self.data) {
             (Some(out), _) => Some(out),
             (None, None) => Some(self.run.join("validation")),

@@ -9,7 +9,7 @@ use crate::cli::report::Report;
 use crate::cli::session::{Live, LongOptions};
 use crate::experiment::failure::Failure;
 use crate::experiment::prepare;
-use crate::pipeline::ingest::IngestWorkers;
+use crate::pipeline::ingest::{ACTORS, IngestWorkers};
 
 /// Decode, check and cache every case of a dataset
 #[derive(Debug, clap::Args)]
@@ -48,9 +48,10 @@ impl Ingest {
         }
         let dataset = prepare::look(&self.data)?;
         let store = prepare::open_store(&self.cache, &preprocess)?;
-        let live = Live::start(&self.long, "ingest", console)?;
-        let done = prepare::ingest(&dataset.cases, &store, &preprocess, &workers, &live.session)?;
-        live.finish();
+        let live = Live::start(&self.long, "ingest", console)?.announce(&[&ACTORS], &[]);
+        let done = live.conduct(|session| {
+            prepare::ingest(&dataset.cases, &store, &preprocess, &workers, session)
+        })?;
         let problems: Vec<String> = dataset
             .problems
             .iter()

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use clap::value_parser;
+
 use crate::brats::phantom::PhantomConfig;
 use crate::cli::console::Console;
 use crate::cli::report::Report;
 use crate::cli::session::{Live, LongOptions};
 use crate::experiment::failure::Failure;
-use crate::experiment::phantoms;
+use crate::experiment::phantoms::{ACTORS, write_phantoms};
 use crate::volume::grid::Dims;
 
 /// Write a cohort of synthetic BraTS-like cases
@@ -23,7 +25,7 @@ pub(super) struct Phantom {
     out: PathBuf,
 
     /// Number of cases
-    #[arg(long, value_name = "N", default_value_t = 12)]
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = value_parser!(u64).range(1..))]
     cases: u64,
 
     /// Decides every voxel
@@ -41,9 +43,9 @@ pub(super) struct Phantom {
 impl Phantom {
     pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
         let config = PhantomConfig { dims: self.shape, seed: self.seed };
-        let live = Live::start(&self.long, "phantom", console)?;
-        let written = phantoms::write_phantoms(&self.out, &config, self.cases, &live.session)?;
-        live.finish();
+        let live = Live::start(&self.long, "phantom", console)?.announce(&[&ACTORS], &[]);
+        let written =
+            live.conduct(|session| write_phantoms(&self.out, &config, self.cases, session))?;
         let text =
             format!("{} phantom cases of {} in {}", written.len(), self.shape, self.out.display());
         let result = serde_json::json!({

@@ -9,6 +9,7 @@ use crate::cli::session::{Live, LongOptions};
 use crate::experiment::evaluate::{self, load_run};
 use crate::experiment::failure::Failure;
 use crate::experiment::prepare;
+use crate::pipeline::whole;
 
 /// Segment cases with a run's network, into NIfTI label files
 #[derive(Debug, clap::Args)]
@@ -43,10 +44,11 @@ impl Predict {
     pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
         let trained = load_run(&self.run, &self.set)?;
         let dataset = prepare::look(&self.data)?;
-        let live = Live::start(&self.long, &self.run.display().to_string(), console)?;
-        let (written, failed) =
-            evaluate::predict(&trained, dataset.cases, &self.out, &live.session)?;
-        live.finish();
+        let live = Live::start(&self.long, &self.run.display().to_string(), console)?
+            .announce(&[&whole::FILE_ACTORS], &[]);
+        let (written, failed) = live.conduct_run(|session| {
+            evaluate::predict(&trained, dataset.cases, &self.out, session)
+        })?;
         let problems: Vec<String> =
             dataset.problems.iter().chain(&failed).map(ToString::to_string).collect();
         let mut text = format!("{} cases segmented into {}\n", written.len(), self.out.display());

@@ -44,6 +44,9 @@ pub(super) struct Score {
 
 impl Score {
     pub(super) fn run(self) -> Result<Report, Failure> {
+        for path in [&self.truth, &self.prediction] {
+            path.metadata().map_err(|error| CaseError::io(path, &error))?;
+        }
         if self.truth.is_file() != self.prediction.is_file() {
             return Err(Failure::Usage(
                 "--truth and --prediction must both be files or both be folders".into(),

@@ -9,12 +9,17 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::actor::stop::{StopLatch, StopState};
+use crate::actor::stop::StopLatch;
 use crate::base::error::Fault;
 use crate::cli::console::Console;
+use crate::experiment::failure::Failure;
 use crate::experiment::prepare::Session;
 use crate::pipeline::observe::{self, Board};
+use crate::telemetry::catalog;
+#[cfg(feature = "train")]
+use crate::telemetry::catalog::RunState;
 use crate::telemetry::exporter::{Exporter, MetricsAddress};
+use crate::volume::case::Split;
 
 /// How long a second Ctrl-C waits for threads before the process ends without them.
 const GRACE: Duration = Duration::from_secs(2);
@@ -34,9 +39,10 @@ pub(super) struct LongOptions {
 
 /// A session under way; dropping it ends its threads.
 pub(super) struct Live {
-    pub(super) session: Session,
+    session: Session,
     exporter: Exporter,
     linger: Duration,
+    signals: Arc<Signals>,
     /// Dropping it ends the runtime's thread.
     _alive: tokio::sync::oneshot::Sender<()>,
 }
@@ -56,21 +62,71 @@ impl Live {
         let board = Board::default();
         let (alive, ended) = tokio::sync::oneshot::channel::<()>();
         let runtime = start_runtime(ended)?;
-        catch_signals(&runtime, &stop)?;
+        let signals = catch_signals(&runtime, &stop)?;
         observe::publish_regularly(&runtime, board.clone());
         let shown = board.clone();
         exporter.show_topology(Arc::new(move || shown.to_json()));
         let session = Session { runtime, stop, progress: console.progress(), board };
         let linger = Duration::from_secs(options.metrics_linger);
-        Ok(Self { session, exporter, linger, _alive: alive })
+        Ok(Self { session, exporter, linger, signals, _alive: alive })
     }
 
-    /// Keeps the endpoint up as long as asked for.
-    pub(super) fn finish(self) {
-        let Self { session, exporter, linger, _alive } = self;
+    /// Shows the counters of everything that will run, at 0, before any of it does.
+    pub(super) fn announce(self, topologies: &[&[&str]], splits: &[Split]) -> Self {
+        let splits: Vec<&str> = splits.iter().map(|split| split.name()).collect();
+        catalog::register(&topologies.concat(), &splits);
+        self
+    }
+
+    /// Does the verb's work, then keeps the endpoint up as long as asked for, whatever came of it.
+    pub(super) fn conduct<T>(
+        self,
+        work: impl FnOnce(&Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let outcome = work(&self.session);
+        let Self { exporter, linger, signals, .. } = self;
         if !linger.is_zero() {
-            exporter.linger(linger, || session.stop.state() != StopState::Running);
+            exporter.linger(linger, || signals.any());
         }
+        outcome
+    }
+
+    /// The same for work with a network, which has a state at the endpoint. A run that is stopped
+    /// has neither finished nor failed: it stays what it was until the endpoint goes.
+    #[cfg(feature = "train")]
+    pub(super) fn conduct_run<T>(
+        self,
+        work: impl FnOnce(&Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.conduct(|session| {
+            RunState::Starting.publish();
+            let outcome = work(session);
+            match &outcome {
+                Ok(_) => RunState::Finished.publish(),
+                Err(Failure::Stopped(_) | Failure::Aborted) => {}
+                Err(_) => RunState::Failed.publish(),
+            }
+            outcome
+        })
+    }
+}
+
+/// Signals that have come so far.
+#[derive(Debug, Default)]
+struct Signals {
+    all: AtomicU32,
+    interrupts: AtomicU32,
+}
+
+impl Signals {
+    fn any(&self) -> bool {
+        self.all.load(Ordering::Relaxed) > 0
+    }
+
+    /// Counts a signal; whether it is an interrupt after an interrupt.
+    fn count(&self, kind: SignalKind) -> bool {
+        self.all.fetch_add(1, Ordering::Relaxed);
+        kind == SignalKind::interrupt() && self.interrupts.fetch_add(1, Ordering::Relaxed) > 0
     }
 }
 
@@ -97,9 +153,12 @@ fn start_runtime(
 }
 
 /// One Ctrl-C (or SIGTERM, SIGUSR1) drains, a second Ctrl-C aborts.
-fn catch_signals(runtime: &tokio::runtime::Handle, stop: &StopLatch) -> Result<(), Fault> {
+fn catch_signals(
+    runtime: &tokio::runtime::Handle,
+    stop: &StopLatch,
+) -> Result<Arc<Signals>, Fault> {
     let _inside = runtime.enter();
-    let interrupts = Arc::new(AtomicU32::new(0));
+    let signals = Arc::new(Signals::default());
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::user_defined1()];
     for kind in kinds {
         let mut arrivals = signal(kind).map_err(|error| Fault::Environment {
@@ -107,12 +166,10 @@ fn catch_signals(runtime: &tokio::runtime::Handle, stop: &StopLatch) -> Result<(
             problem: error.to_string(),
             remedy: "check the limits on open files".into(),
         })?;
-        let (stop, interrupts) = (stop.clone(), Arc::clone(&interrupts));
+        let (stop, signals) = (stop.clone(), Arc::clone(&signals));
         runtime.spawn(async move {
             while arrivals.recv().await.is_some() {
-                let again = kind == SignalKind::interrupt()
-                    && interrupts.fetch_add(1, Ordering::Relaxed) > 0;
-                if again {
+                if signals.count(kind) {
                     stop.abort(None);
                     tokio::time::sleep(GRACE).await;
                     std::process::exit(ABORTED);
@@ -122,5 +179,5 @@ fn catch_signals(runtime: &tokio::runtime::Handle, stop: &StopLatch) -> Result<(
             }
         });
     }
-    Ok(())
+    Ok(signals)
 }

@@ -9,6 +9,12 @@ use crate::cli::tables;
 use crate::experiment::config::{self, CheckedConfig};
 use crate::experiment::failure::Failure;
 use crate::experiment::run::{self, Place, RunSummary};
+use crate::pipeline::{ingest, loader, whole};
+use crate::volume::case::Split;
+
+/// The topologies of a training run, by their actors.
+pub(super) const TOPOLOGIES: [&[&str]; 3] =
+    [&ingest::ACTORS, &loader::ACTORS, &whole::CACHE_ACTORS];
 
 /// Train a network, checkpoint it, score it on the held-out cases
 #[derive(Debug, clap::Args)]
@@ -62,9 +68,9 @@ impl Train {
             Some(path) => Place::Exactly(path),
             None => Place::Next { root: PathBuf::from("runs"), stem },
         };
-        let live = Live::start(&self.long, &place.label(), console)?;
-        let summary = run::train(&config, &place, &live.session)?;
-        live.finish();
+        let live = Live::start(&self.long, &place.label(), console)?
+            .announce(&TOPOLOGIES, &[Split::Train, Split::Validation]);
+        let summary = live.conduct_run(|session| run::train(&config, &place, session))?;
         Ok(Report::new(&summary, text(&summary)))
     }
 }
@@ -94,13 +100,13 @@ pub(super) fn text(summary: &RunSummary) -> String {
         || "no case was held out, so nothing was scored".to_string(),
         |evaluation| tables::dice(&summary.model, evaluation),
     );
-    let excluded = match summary.excluded.len() {
+    let left_out = match summary.excluded.len() + summary.problems.len() {
         0 => String::new(),
-        count => format!("\n{count} cases were left out, see dataset.lock.json"),
+        count => format!("\ncases left out: {count}, see dataset.lock.json"),
     };
     format!(
         "{scored}\n{} steps of {} ({} parameters) on {} in {:.1} s, waiting for the loader {:.1} \
-         %{excluded}\nrun: {}",
+         %{left_out}\nrun: {}",
         summary.steps,
         summary.model,
         summary.parameters,

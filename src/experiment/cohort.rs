@@ -24,6 +24,8 @@ pub struct Cohort {
     pub lock: DatasetLock,
     /// Cases that cannot be used.
     pub excluded: Vec<Excluded>,
+    /// What the folder holds that could not become a case.
+    pub problems: Vec<CaseError>,
 }
 
 /// Finds, ingests and splits the cases of a configuration.
@@ -58,7 +60,7 @@ pub fn gather(
         return Err(Failure::Cases(errors));
     }
     let fetch = Fetch::new(Arc::clone(store), data.preprocess.clone(), session.stop.clone());
-    divide(run, &fetch, &usable, excluded)
+    divide(run, &fetch, &usable, excluded, dataset.problems)
 }
 
 fn without_labels(case: CaseId) -> Excluded {
@@ -76,6 +78,7 @@ fn divide(
     fetch: &Fetch,
     usable: &[CaseFiles],
     excluded: Vec<Excluded>,
+    problems: Vec<CaseError>,
 ) -> Result<Cohort, Failure> {
     let ids: Vec<CaseId> = usable.iter().map(|files| files.id.clone()).collect();
     let splits = split(&ids, held_out_count(usable.len(), run.data.held_out), run.seed);
@@ -86,12 +89,18 @@ fn divide(
     }
     let causes = excluded.iter().map(|one| (one.case.clone(), one.error.to_string()));
     let folder = run.data.folder.clone();
-    let lock = DatasetLock { folder, cases, excluded: causes.collect() };
+    let lock = DatasetLock {
+        folder,
+        cases,
+        excluded: causes.collect(),
+        problems: problems.iter().map(ToString::to_string).collect(),
+    };
     Ok(Cohort {
         train: lock.files(usable, Split::Train).into(),
         held_out: lock.files(usable, Split::Validation),
         lock,
         excluded,
+        problems,
     })
 }
 

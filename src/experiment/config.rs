@@ -9,6 +9,7 @@ use toml::Table;
 use crate::base::fingerprint::Fingerprint;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::eval::sliding::SlidingConfig;
+use crate::experiment::bounds;
 use crate::experiment::device::DeviceChoice;
 use crate::experiment::failure::Failure;
 use crate::experiment::layers::Layers;
@@ -171,7 +172,9 @@ fn defaults() -> Result<Layers, Failure> {
 
 fn check(layers: Layers) -> Result<CheckedConfig, Failure> {
     let usage = |error: &dyn std::fmt::Display| {
-        Failure::Usage(format!("configuration: {error}; see `gliaflow config show`"))
+        // The parser breaks its text into lines; an error here is one.
+        let problem = error.to_string().trim_end().replace('\n', " ");
+        Failure::Usage(format!("configuration: {problem}; see `gliaflow config show`"))
     };
     let mut run: RunConfig =
         layers.table.clone().try_into().map_err(|error: toml::de::Error| usage(&error))?;
@@ -194,14 +197,14 @@ fn table_of(settings: &Value) -> Result<Table, toml::ser::Error> {
 
 /// The first thing that cannot be, in words.
 fn problem(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
+    if let Some(problem) = bounds::problem(run) {
+        return Some(problem);
+    }
     if let Some(problem) = run.crop.problem() {
         return Some(format!("crop.{problem}"));
     }
     if let Some(problem) = run.train.problem() {
         return Some(format!("train.{problem}"));
-    }
-    if !(0.0..1.0).contains(&run.data.held_out) {
-        return Some(format!("data.held_out = {} is no share below 1", run.data.held_out));
     }
     let (divisor, smallest) = (blueprint.patch_divisor(), blueprint.smallest_patch());
     let legal = |side: usize| side.is_multiple_of(divisor) && side >= smallest;
@@ -290,7 +293,21 @@ mod tests {
         assert!(refusal("model.name=vnet").contains("vnet"));
         assert!(refusal("model.settings.wdith=8").contains("wdith"));
         assert!(refusal("loader.memory_mib=10").contains("memory_mib"));
+        assert!(refusal("data.held_out=1.0").contains("data.held_out = 1"));
+        assert!(refusal("evaluation.overlap=nan").contains("evaluation.overlap"));
+        assert!(refusal("ingest.decode=0").contains("write 1 to"));
         assert!(refusal("schema=2").contains("schema = 2"));
+    }
+
+    #[test]
+    fn a_slip_of_the_keyboard_is_refused_and_nothing_overflows() {
+        let most = i64::MAX;
+        for field in ["loader.batch", "loader.prefetch", "loader.memory_mib", "train.epochs"] {
+            assert!(refusal(&format!("{field}={most}")).contains(field));
+        }
+        assert!(refusal(&format!("crop.patch=[{most}, {most}, 16]")).contains("crop.patch"));
+        let refused = refusal("loader.workers.crop=-1");
+        assert!(refused.contains("loader.workers.crop") && !refused.contains('\n'), "{refused}");
     }
 
     #[test]

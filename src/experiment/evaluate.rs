@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::actor::feed::{Feed, Running};
-use crate::base::error::{CaseError, Fault};
+use crate::base::error::{CaseError, Fault, Reason};
 use crate::brats::dataset::CaseFiles;
 use crate::brats::write::write_labels;
 use crate::eval::assess;
@@ -24,6 +24,7 @@ use crate::pipeline::fetch::Fetch;
 use crate::pipeline::whole::{self, WholeOutcome};
 use crate::telemetry::catalog;
 use crate::train::checkpoint;
+use crate::train::run_directory::DatasetLock;
 use crate::volume::case::{CaseId, Split};
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
@@ -55,7 +56,11 @@ pub fn on_cases(
     let mut scores = Vec::with_capacity(ids.len());
     let mut search = ThresholdSearch::default();
     each_case("evaluate", ids.len(), feed, session, |outcome| {
-        let case = outcome.map_err(|skip| skip.error)?;
+        let case = outcome.map_err(|skip| {
+            catalog::skipped(Split::Validation.name(), skip.error.reason).increment(1);
+            skip.error
+        })?;
+        catalog::delivered(Split::Validation.name()).increment(1);
         let segmentation = assess::segment(network, &case, window, sliding, |_, _| {});
         scores.push(assess::score(&case, &segmentation)?);
         if let Some(labels) = &case.labels {
@@ -67,8 +72,10 @@ pub fn on_cases(
     })?;
     let network = CohortScore::new(&ids, scores)?;
     for region in Region::ALL {
-        let mean = network.summary(region).dice.mean;
-        catalog::TRAIN_DICE.with(["validation", region.name()]).set(mean);
+        let measures = network.summary(region);
+        let labels = [Split::Validation.name(), region.name()];
+        catalog::TRAIN_DICE.with(labels).set(measures.dice.mean);
+        catalog::TRAIN_HD95.with(labels).set(measures.hd95_mm.mean);
     }
     let Some(flair_threshold) = search.best() else {
         return Err(Failure::Usage("there is no case to evaluate; name at least one".into()));
@@ -161,21 +168,55 @@ pub fn of_run(
     session: &Session,
 ) -> Result<Evaluation, Failure> {
     let settings = &trained.config.run;
+    let preprocess = &settings.data.preprocess;
+    let lock = cohort::read_lock(run)?;
     let cases = match data {
         Some(folder) => {
             let found = prepare::look(folder)?.cases;
             found.into_iter().filter(|files| files.labels.is_some()).collect()
         }
-        None => held_out(run)?,
+        None => held_out(&lock)?,
     };
-    let store = prepare::open_store(&settings.data.cache, &settings.data.preprocess)?;
-    let fetch = Fetch::new(store, settings.data.preprocess.clone(), session.stop.clone());
+    if cases.is_empty() {
+        let folder = data.unwrap_or(run).display();
+        return Err(Failure::Usage(format!(
+            "{folder}: has no held-out or labelled case to score; name a dataset with --data"
+        )));
+    }
+    let store = prepare::open_store(&settings.data.cache, preprocess)?;
+    // A cached case of the same name may be another dataset's, or that of files since replaced.
+    let ingested = prepare::ingest(&cases, &store, preprocess, &settings.ingest, session)?;
+    if !ingested.excluded.is_empty() {
+        let errors = ingested.excluded.into_iter().map(|excluded| excluded.error);
+        return Err(Failure::Cases(errors.collect()));
+    }
+    let fetch = Fetch::new(store, preprocess.clone(), session.stop.clone());
+    if data.is_none() {
+        unchanged(&lock, &cases, &fetch)?;
+    }
     let (window, sliding) = (settings.crop.patch, &settings.evaluation);
     on_cases(trained.network.as_ref(), cases, fetch, window, sliding, session)
 }
 
-fn held_out(run: &Path) -> Result<Vec<CaseFiles>, Failure> {
-    let lock = cohort::read_lock(run)?;
+/// Refuses cases whose files are not those that the run was locked to.
+fn unchanged(lock: &DatasetLock, cases: &[CaseFiles], fetch: &Fetch) -> Result<(), Failure> {
+    let mut changed = Vec::new();
+    for files in cases {
+        let fingerprint = fetch.case(files)?.fingerprint();
+        let locked = lock.cases.iter().find(|case| case.id == files.id);
+        if locked.is_some_and(|case| case.fingerprint != fingerprint) {
+            changed.push(CaseError::new(
+                Reason::Checksum,
+                format!("case {}", files.id),
+                format!("its files are not those that the run held out (now {fingerprint})"),
+                "bring them back, or score what is there with --data",
+            ));
+        }
+    }
+    if changed.is_empty() { Ok(()) } else { Err(Failure::Cases(changed)) }
+}
+
+fn held_out(lock: &DatasetLock) -> Result<Vec<CaseFiles>, Failure> {
     let found = lock.files(&prepare::look(&lock.folder)?.cases, Split::Validation);
     let missing = lock.cases.iter().filter(|case| {
         case.split == Split::Validation && found.iter().all(|files| files.id != case.id)

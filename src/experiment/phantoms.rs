@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::actor::stage::{Describe, Outcome, Sink, Source, Stage};
 use crate::actor::ticket::SkipBudget;
 use crate::actor::topology::{Limits, Topology};
-use crate::base::error::CaseError;
+use crate::base::error::{CaseError, Fault, Reason};
 use crate::brats::phantom::{PhantomConfig, cohort};
 use crate::experiment::failure::Failure;
 use crate::experiment::prepare::{Session, stopped_early};
@@ -62,17 +62,36 @@ impl Sink for Collect {
     }
 }
 
+/// The actors of the topology that writes phantoms, source first.
+pub const ACTORS: [&str; 3] = [Numbers::NAME, Draw::NAME, Collect::NAME];
+
+/// What cannot be asked for is the command line's fault and not the data's; a disk that refuses to
+/// be written to is neither's.
+fn refusal(error: CaseError) -> Failure {
+    match error.reason {
+        Reason::Geometry => Failure::Usage(error.to_string()),
+        Reason::Io | Reason::Missing => {
+            let CaseError { subject, problem, remedy, .. } = error;
+            Failure::Run(Fault::Environment { subject, problem, remedy })
+        }
+        _ => Failure::Data(error),
+    }
+}
+
 /// Writes `cases` phantoms into `folder`; those that are there already, of the same configuration,
 /// are left alone.
 ///
 /// # Errors
-/// If the folder holds another cohort, a case cannot be written, or the session is stopped.
+/// If the grid is out of range, the folder holds another cohort, a case cannot be written, or the
+/// session is stopped.
 pub fn write_phantoms(
     folder: &Path,
     config: &PhantomConfig,
     cases: u64,
     session: &Session,
 ) -> Result<Vec<CaseId>, Failure> {
+    // Here as well as for each case: asked by every worker, it would be refused once a case.
+    cohort::claim(folder, config).map_err(refusal)?;
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let limits = Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(2 * workers) };
     let (target, drawn) = (folder.to_path_buf(), config.clone());
@@ -81,6 +100,7 @@ pub fn write_phantoms(
         .stage(move || Draw { folder: target.clone(), config: drawn.clone() }, workers)
         .sink(Collect, 1)
         .start(&session.runtime)?;
+    let watched = session.board.watch(&running);
     let task = session.progress.begin("phantom", "cases", cases);
     let mut written = Vec::new();
     let mut failed = None;
@@ -97,10 +117,10 @@ pub fn write_phantoms(
             }
         }
     }
-    drop((task, feed));
+    drop((task, feed, watched));
     running.join_blocking()?;
     if let Some(error) = failed {
-        return Err(Failure::Data(error));
+        return Err(refusal(error));
     }
     stopped_early(&session.stop, "run the same command again to go on")?;
     Ok(written)

@@ -19,6 +19,7 @@ use crate::experiment::failure::Failure;
 use crate::pipeline::decode::look as look_at;
 use crate::pipeline::ingest::{self, IngestWorkers, Ingested};
 use crate::pipeline::observe::Board;
+use crate::telemetry::catalog;
 use crate::volume::case::CaseId;
 
 /// What every long verb runs with.
@@ -82,6 +83,7 @@ pub fn ingest(
         cases.iter().filter(|files| !is_current(store, files)).cloned().collect();
     report.current = cases.len() - missing.len();
     if missing.is_empty() {
+        catalog::LOADER_CACHE_BYTES.with([]).set(store.bytes()? as f64);
         return Ok(report);
     }
     let task = session.progress.begin("ingest", "cases", missing.len() as u64);
@@ -112,6 +114,7 @@ pub fn ingest(
     }
     drop(watched);
     running.join_blocking()?;
+    catalog::LOADER_CACHE_BYTES.with([]).set(store.bytes()? as f64);
     for excluded in &report.excluded {
         quarantine(store, &excluded.case, &excluded.error)?;
     }

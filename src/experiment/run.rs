@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use crate::actor::stage::Skip;
-use crate::base::error::Fault;
+use crate::actor::stop::StopState;
+use crate::base::error::{CaseError, Fault};
 use crate::cache::store::CaseStore;
-use crate::eval::sliding::SlidingConfig;
 use crate::experiment::cohort::{self, Cohort};
 use crate::experiment::config::CheckedConfig;
 use crate::experiment::device::{self, ChosenDevice};
@@ -20,12 +20,16 @@ use crate::nets::Learner;
 use crate::pipeline::fetch::Fetch;
 use crate::pipeline::loader::{self, LoaderParts};
 use crate::pipeline::plan::Plan;
-use crate::telemetry::catalog;
+use crate::telemetry::catalog::{self, RunState};
 use crate::train::checkpoint::{self, TrainingState};
 use crate::train::feed::BatchFeed;
 use crate::train::journal::{Event, Journal};
 use crate::train::run_directory::{DATASET_LOCK, DatasetLock, Environment, RunDirectory};
 use crate::train::trainer::{Progressed, Trainer};
+use crate::volume::case::Split;
+
+/// The run's resolved configuration.
+const CONFIG: &str = "config.toml";
 
 /// What came of a run: `summary.json`, and what `train --json` prints.
 #[derive(Debug, Serialize)]
@@ -50,6 +54,8 @@ pub struct RunSummary {
     pub train_cases: usize,
     /// Cases that could not be used.
     pub excluded: Vec<Excluded>,
+    /// What the dataset's folder holds that could not become a case.
+    pub problems: Vec<CaseError>,
     /// On the held-out cases; absent when there are none.
     pub evaluation: Option<Evaluation>,
 }
@@ -64,9 +70,9 @@ pub fn train(
     session: &Session,
 ) -> Result<RunSummary, Failure> {
     let started = Instant::now();
+    place.check()?;
     let chosen = device::choose(config.run.device)?;
-    let preprocess = &config.run.data.preprocess;
-    let store = prepare::open_store(&config.run.data.cache, preprocess)?;
+    let store = prepare::open_store(&config.run.data.cache, &config.run.data.preprocess)?;
     let cohort = cohort::gather(&config.run, &store, session)?;
     let directory = match place {
         Place::Next { root, stem } => RunDirectory::create(root, stem)?,
@@ -75,44 +81,82 @@ pub fn train(
     describe(&directory, config, &chosen, &cohort.lock)?;
     let journal = Journal::open(directory.path())?;
     tracing::info!(run = %directory.path().display(), device = %chosen.name, "training");
-    let (learner, trained) = optimise(
-        config, &chosen, &cohort, &store, &journal, &directory, session,
-    )
-    .inspect_err(|failure| {
-        // Best effort: the failure itself is what the caller must hear.
-        let event = Event::Finished { step: 0, state: "failed", cause: Some(failure.to_string()) };
-        let _ = journal.write(&event);
-    })?;
+    let course = Course { config, session, chosen, store, cohort, directory, journal };
+    let outcome = carry_out(&course, started);
+    let (state, cause) = match &outcome {
+        Ok(_) => ("finished", None),
+        Err(Failure::Stopped(_) | Failure::Aborted) => ("stopped", None),
+        Err(failure) => ("failed", Some(failure.to_string())),
+    };
+    let step = course.journal.last_step();
+    let written = course.journal.write(&Event::Finished { step, state, cause });
+    // Of two failures the first is the cause.
+    let summary = outcome?;
+    written?;
+    Ok(summary)
+}
+
+/// What the parts of one run share.
+struct Course<'a> {
+    config: &'a CheckedConfig,
+    session: &'a Session,
+    chosen: ChosenDevice,
+    store: Arc<CaseStore>,
+    cohort: Cohort,
+    directory: RunDirectory,
+    journal: Journal,
+}
+
+/// Trains, then scores what was held out.
+fn carry_out(course: &Course<'_>, started: Instant) -> Result<RunSummary, Failure> {
+    let Course { config, cohort, directory, .. } = course;
+    RunState::Training.publish();
+    let (learner, trained) = optimise(course)?;
     let evaluation = match cohort.held_out.is_empty() {
         true => None,
-        false => {
-            let fetch = Fetch::new(store, preprocess.clone(), session.stop.clone());
-            let network = learner.network();
-            let window = config.run.crop.patch;
-            let sliding: &SlidingConfig = &config.run.evaluation;
-            let cases = cohort.held_out.clone();
-            let scored =
-                evaluate::on_cases(network.as_ref(), cases, fetch, window, sliding, session)?;
-            evaluate::write(&directory.path().join("validation"), &scored)?;
-            Some(scored)
-        }
+        false => Some(validate(course, learner.as_ref(), &trained)?),
     };
     let summary = RunSummary {
         run: directory.path().to_path_buf(),
         model: config.blueprint.name().to_string(),
         parameters: learner.parameters(),
         steps: trained.step,
-        device: chosen.name,
+        device: course.chosen.name.clone(),
         train_seconds: trained.seconds,
         starved_ratio: trained.starved_seconds / trained.seconds,
         seconds: started.elapsed().as_secs_f64(),
         train_cases: cohort.train.len(),
-        excluded: cohort.excluded,
+        excluded: cohort.excluded.clone(),
+        problems: cohort.problems.clone(),
         evaluation,
     };
     directory.write_json("summary.json", &summary)?;
-    journal.write(&Event::Finished { step: trained.step, state: "finished", cause: None })?;
     Ok(summary)
+}
+
+fn validate(
+    course: &Course<'_>,
+    learner: &dyn Learner,
+    trained: &Trained,
+) -> Result<Evaluation, Failure> {
+    let Course { config, session, store, cohort, directory, .. } = course;
+    RunState::Evaluating.publish();
+    let (run, stop) = (&config.run, session.stop.clone());
+    let fetch = Fetch::new(Arc::clone(store), run.data.preprocess.clone(), stop);
+    let network = learner.network();
+    let (cases, window) = (cohort.held_out.clone(), run.crop.patch);
+    let scored =
+        evaluate::on_cases(network.as_ref(), cases, fetch, window, &run.evaluation, session);
+    let scored = scored.map_err(|failure| match failure {
+        Failure::Stopped(_) => Failure::Stopped(format!(
+            "{}; `gliaflow evaluate --run {}` scores them",
+            trained.kept,
+            directory.path().display()
+        )),
+        other => other,
+    })?;
+    evaluate::write(&directory.path().join("validation"), &scored)?;
+    Ok(scored)
 }
 
 /// Where a run goes.
@@ -136,6 +180,17 @@ impl Place {
             Self::Exactly(path) => path.display().to_string(),
         }
     }
+
+    /// Refuses a folder that holds a run, before any work is done for it.
+    fn check(&self) -> Result<(), Failure> {
+        match self {
+            Self::Exactly(path) if path.join(CONFIG).exists() => Err(Failure::Usage(format!(
+                "{}: already holds a run; choose another folder with --run",
+                path.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn describe(
@@ -147,7 +202,7 @@ fn describe(
     directory.write_json(DATASET_LOCK, lock)?;
     let environment = Environment::of_process(&chosen.name, chosen.deterministic);
     directory.write_json("environment.json", &environment)?;
-    directory.write_text("config.toml", &config.to_toml()?)?;
+    directory.write_text(CONFIG, &config.to_toml()?)?;
     let fingerprint = config.fingerprint().short(12);
     let labels = [env!("CARGO_PKG_VERSION"), &chosen.name, config.blueprint.name(), &fingerprint];
     catalog::TRAIN_RUN_INFO.with(labels).set(1.0);
@@ -159,18 +214,13 @@ struct Trained {
     step: u64,
     seconds: f64,
     starved_seconds: f64,
+    /// What is not lost if the run ends here, in words.
+    kept: String,
 }
 
 /// The loop and its checkpoint.
-fn optimise(
-    config: &CheckedConfig,
-    chosen: &ChosenDevice,
-    cohort: &Cohort,
-    store: &Arc<CaseStore>,
-    journal: &Journal,
-    directory: &RunDirectory,
-    session: &Session,
-) -> Result<(Box<dyn Learner>, Trained), Failure> {
+fn optimise(course: &Course<'_>) -> Result<(Box<dyn Learner>, Trained), Failure> {
+    let Course { config, session, chosen, store, cohort, directory, journal } = course;
     let run = &config.run;
     let plan = Plan::new(Arc::clone(&cohort.train), run.seed, run.loader.patches_per_case);
     let steps_per_epoch = run.train.epoch_steps(plan.epoch_len(), run.loader.batch);
@@ -182,7 +232,7 @@ fn optimise(
         first_batch: 0,
         store: Arc::clone(store),
         preprocess: run.data.preprocess.clone(),
-        on_skip: on_skip(journal.clone(), Arc::clone(store)),
+        on_skip: on_skip(journal.clone()),
     };
     let mut learner = config.blueprint.learner(&run.optimiser, run.seed, &chosen.device);
     let (batches, running) = loader::start(parts, &session.stop, &session.runtime)?;
@@ -210,9 +260,13 @@ fn optimise(
     drop((task, feed, watched));
     running.join_blocking()?;
     let at = progressed?;
+    if session.stop.state() == StopState::Aborted {
+        return Err(Failure::Aborted);
+    }
     let name = save(config, at, learner.as_ref(), journal, directory)?;
-    prepare::stopped_early(&session.stop, &checkpoint_text(directory.path(), &name, at, steps))?;
-    Ok((learner, Trained { step: at.step, seconds, starved_seconds }))
+    let kept = checkpoint_text(directory.path(), &name, at, steps);
+    prepare::stopped_early(&session.stop, &kept)?;
+    Ok((learner, Trained { step: at.step, seconds, starved_seconds, kept }))
 }
 
 fn checkpoint_text(run: &Path, name: &str, at: Progressed, steps: u64) -> String {
@@ -220,16 +274,15 @@ fn checkpoint_text(run: &Path, name: &str, at: Progressed, steps: u64) -> String
     format!("{} of {steps} steps are safe in {}", at.step, folder.display())
 }
 
-fn on_skip(journal: Journal, store: Arc<CaseStore>) -> Box<dyn FnMut(&Skip) + Send> {
+fn on_skip(journal: Journal) -> Box<dyn FnMut(&Skip) + Send> {
     Box::new(move |skip| {
-        tracing::warn!(item = %skip.item, "skipped: {}", skip.error);
+        catalog::skipped(Split::Train.name(), skip.error.reason).increment(1);
         let error = skip.error.to_string();
         let item = skip.item.clone();
         let written = journal.write(&Event::Skipped { item, ordinal: skip.ordinal, error });
         if let Err(fault) = written {
             tracing::error!("the journal does not take a skip: {fault}");
         }
-        let _ = &store;
     })
 }
 
@@ -252,6 +305,8 @@ fn save(
     let seconds = started.elapsed().as_secs_f64();
     catalog::TRAIN_CHECKPOINT_TIME.with([]).record(seconds);
     catalog::TRAIN_CHECKPOINTS.with([]).increment(1);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    catalog::TRAIN_CHECKPOINT_TIMESTAMP.with([]).set(now.as_secs_f64());
     journal.write(&Event::Checkpoint { step: at.step, folder: name.clone(), seconds })?;
     Ok(name)
 }

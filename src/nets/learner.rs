@@ -77,7 +77,7 @@ impl<A: Architecture> Trainee<A> {
     ) -> Self {
         let recording = device.clone().autodiff();
         Self {
-            module: A::init(config, &recording).draw_weights(seed),
+            module: weights::number(A::init(config, &recording).draw_weights(seed)),
             optimiser: optimiser.init(),
             settings: (config.clone(), optimiser.clone()),
             device: recording,

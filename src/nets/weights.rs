@@ -4,7 +4,7 @@
 //! only when a network does. Initial values come from [`KeyedRng`], not from the device: they depend
 //! on neither backend, nor threads, nor Burn's release.
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 use serde::Serialize;
@@ -63,6 +63,15 @@ pub type Values<'a> = dyn FnMut(usize, &str, &[usize]) -> Option<Vec<f32>> + 'a;
 /// Replaces the parameters for which `values` has some.
 pub fn replace<M: Module>(module: M, values: &mut Values<'_>) -> M {
     module.map(&mut Replace { path: Vec::new(), place: 0, values })
+}
+
+/// Gives every parameter its place, counted from 1, as its id.
+///
+/// Burn draws ids at random and writes them into checkpoints; with these, the same weights are the
+/// same file. (The optimiser's file holds the same tensors in an order that Burn draws.)
+#[must_use]
+pub fn number<M: Module>(module: M) -> M {
+    module.map(&mut Number(0))
 }
 
 /// The L2 norm of the gradient of every parameter that has one. Waits for the device.
@@ -129,6 +138,16 @@ impl ModuleMapper for Replace<'_> {
         let tensor = Tensor::from_data(TensorData::new(values, shape), &device);
         let value = if device.is_autodiff() { tensor.require_grad() } else { tensor };
         Param::initialized(param.id, value)
+    }
+}
+
+struct Number(u64);
+
+impl ModuleMapper for Number {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        self.0 += 1;
+        let (_random, value, mapper) = param.consume();
+        Param::from_mapped_value(ParamId::from(self.0), value, mapper)
     }
 }
 

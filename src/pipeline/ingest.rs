@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::feed::{Feed, Running};
-use crate::actor::stage::{Outcome, Sink, Skip};
+use crate::actor::stage::{Outcome, Sink, Skip, Source, Stage};
 use crate::actor::stop::StopLatch;
 use crate::actor::ticket::SkipBudget;
 use crate::actor::topology::{Limits, Topology};
@@ -69,6 +69,10 @@ impl Sink for Tally {
         })
     }
 }
+
+/// The actors of this topology, source first.
+pub const ACTORS: [&str; 5] =
+    [Files::NAME, Decode::NAME, Normalize::NAME, Publish::NAME, Tally::NAME];
 
 /// Starts ingest of `cases` into `store`; the feed yields one [`Ingested`] a case, in their order.
 ///

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::feed::{Feed, Running};
+use crate::actor::stage::{Sink, Source, Stage};
 use crate::actor::stop::StopLatch;
 use crate::actor::ticket::SkipBudget;
 use crate::actor::topology::{Limits, Topology};
@@ -124,6 +125,9 @@ pub struct LoaderParts {
     /// Told of every skipped sample.
     pub on_skip: OnSkip,
 }
+
+/// The actors of this topology, source first.
+pub const ACTORS: [&str; 4] = [Planner::NAME, Fetch::NAME, Crop::NAME, Collate::NAME];
 
 /// Starts the loader; the feed yields batches until it is drained or aborted.
 ///

@@ -4,7 +4,7 @@
 //! decodes and keeps nothing (prediction of a dataset seen once).
 
 use crate::actor::feed::{Feed, Running};
-use crate::actor::stage::{Outcome, Sink, Skip, Stage};
+use crate::actor::stage::{Outcome, Sink, Skip, Source, Stage};
 use crate::actor::stop::StopLatch;
 use crate::actor::ticket::SkipBudget;
 use crate::actor::topology::{Limits, Topology};
@@ -133,6 +133,13 @@ impl Sink for Deliver {
         })
     }
 }
+
+/// The actors of [`from_cache`], source first.
+pub const CACHE_ACTORS: [&str; 3] = [Files::NAME, Open::NAME, Deliver::NAME];
+
+/// The actors of [`from_files`], source first.
+pub const FILE_ACTORS: [&str; 5] =
+    [Files::NAME, Decode::NAME, Normalize::NAME, Unfold::NAME, Deliver::NAME];
 
 /// One case under way and one waiting: a whole volume is 140 MB as f32.
 fn limits() -> Limits {

@@ -109,7 +109,7 @@ catalogue! {
     TRAIN_GRADIENT_NORM: Gauge = "train_gradient_norm", Plain, [],
         "Global gradient norm of the last step, before clipping";
     TRAIN_ETA: Gauge = "train_eta_seconds", Seconds, [],
-        "Estimated time until the run ends";
+        "Estimated time until the last planned step, at the pace since the first";
     TRAIN_SAMPLES: Counter = "train_samples_total", Plain, [],
         "Samples trained on";
     TRAIN_NONFINITE_STEPS: Counter = "train_nonfinite_steps_total", Plain, [],

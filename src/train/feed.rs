@@ -4,9 +4,12 @@
 use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use metrics::Counter;
 
 use crate::actor::feed::Feed;
 use crate::base::seed::SampleKey;
+use crate::telemetry::catalog;
+use crate::volume::case::Split;
 use crate::volume::modality::Modality;
 use crate::volume::sample::Batch;
 
@@ -31,12 +34,21 @@ pub struct BatchFeed {
     batches: Feed<Batch>,
     device: Device,
     starved: Duration,
+    handed: Counter,
+    delivered: Counter,
 }
 
 impl BatchFeed {
     /// From `batches` onto `device`.
-    pub const fn new(batches: Feed<Batch>, device: Device) -> Self {
-        Self { batches, device, starved: Duration::ZERO }
+    pub fn new(batches: Feed<Batch>, device: Device) -> Self {
+        let split = Split::Train.name();
+        Self {
+            batches,
+            device,
+            starved: Duration::ZERO,
+            handed: catalog::LOADER_BATCHES.with([split]),
+            delivered: catalog::delivered(split),
+        }
     }
 
     /// Time spent waiting for batches so far.
@@ -50,6 +62,8 @@ impl BatchFeed {
         let batch = self.batches.take()?;
         let starved = asked.elapsed();
         self.starved += starved;
+        self.handed.increment(1);
+        self.delivered.increment(batch.size() as u64);
         Some(upload(batch, &self.device, starved))
     }
 }

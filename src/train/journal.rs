@@ -68,7 +68,7 @@ pub enum Event {
         step: u64,
         /// `finished`, `stopped` or `failed`.
         state: &'static str,
-        /// The cause, where it failed.
+        /// The cause, if it failed.
         cause: Option<String>,
     },
 }
@@ -102,6 +102,7 @@ struct Files {
     events: BufWriter<File>,
     table: BufWriter<File>,
     folder: PathBuf,
+    last_step: u64,
 }
 
 /// The journal of one run. Cheap to clone; lines of all clones interleave whole.
@@ -122,8 +123,8 @@ impl Journal {
         let events = BufWriter::new(append("events.jsonl")?);
         let table_file = append("metrics.csv")?;
         let fresh = table_file.metadata().map_or(true, |metadata| metadata.len() == 0);
-        let mut files =
-            Files { events, table: BufWriter::new(table_file), folder: folder.to_path_buf() };
+        let table = BufWriter::new(table_file);
+        let mut files = Files { events, table, folder: folder.to_path_buf(), last_step: 0 };
         if fresh {
             files.row(HEADER.to_string())?;
         }
@@ -147,6 +148,9 @@ impl Journal {
         let line = Line { time: time.as_secs_f64(), event };
         let text = serde_json::to_string(&line).expect("events serialise to JSON");
         files.line(&text)?;
+        if let Event::Started { step, .. } | Event::Step(StepRecord { step, .. }) = event {
+            files.last_step = *step;
+        }
         if let Event::Step(step) = event {
             files.row(format!(
                 "{},{},{},{},{},{},{},{:.6},{:.6}",
@@ -162,6 +166,11 @@ impl Journal {
             ))?;
         }
         Ok(())
+    }
+
+    /// The last step that was written down, or the one that this process started from.
+    pub fn last_step(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last_step
     }
 }
 

@@ -87,6 +87,8 @@ pub struct DatasetLock {
     pub cases: Vec<LockedCase>,
     /// Cases left out: name and cause.
     pub excluded: Vec<(CaseId, String)>,
+    /// What else the folder held that could not become a case, such as one without a modality.
+    pub problems: Vec<String>,
 }
 
 impl DatasetLock {

@@ -110,7 +110,7 @@ impl Trainer<'_> {
     pub fn run(&mut self, feed: &mut BatchFeed, from: Progressed) -> Result<Progressed, Fault> {
         let total = self.total_steps();
         let mut at = Progressed { finished: from.step >= total, ..from };
-        let mut epoch = EpochSums::starting();
+        let mut books = Books::default();
         let mut unsettled: Option<Pending> = None;
         let mut next = if at.finished { None } else { feed.take() };
         while let Some(batch) = next {
@@ -121,11 +121,11 @@ impl Trainer<'_> {
             let go_on = !at.finished && self.stop.state() == StopState::Running;
             next = if go_on { feed.take() } else { None };
             if let Some(earlier) = unsettled.replace(pending) {
-                self.settle(earlier, &mut epoch)?;
+                self.settle(earlier, &mut books)?;
             }
         }
         if let Some(last) = unsettled {
-            self.settle(last, &mut epoch)?;
+            self.settle(last, &mut books)?;
         }
         Ok(at)
     }
@@ -162,7 +162,7 @@ impl Trainer<'_> {
     }
 
     /// Reads a step's figures, writes them down, closes the epoch if it was its last.
-    fn settle(&self, pending: Pending, epoch: &mut EpochSums) -> Result<(), Fault> {
+    fn settle(&self, pending: Pending, books: &mut Books) -> Result<(), Fault> {
         let Pending { figures, mut record, started } = pending;
         let figures = figures.try_execute().map_err(|error| Fault::Environment {
             subject: format!("step {}", record.step),
@@ -174,14 +174,19 @@ impl Trainer<'_> {
             values.try_into().expect("four figures were registered");
         record.seconds = started.elapsed().as_secs_f64();
         if !record.loss.is_finite() {
+            catalog::TRAIN_NONFINITE_STEPS.with([]).increment(1);
             return Err(not_finite(&record));
         }
         publish(&record);
+        catalog::TRAIN_EPOCH.with([]).set((record.step / self.steps_per_epoch) as f64);
+        if let Some(seconds) = books.pace.time_left(record.step, self.total_steps()) {
+            catalog::TRAIN_ETA.with([]).set(seconds);
+        }
         self.journal.write(&Event::Step(record.clone()))?;
         self.progress.advance_to(record.step, &format!("loss {:.4}", record.loss));
-        epoch.add(&record);
+        books.epoch.add(&record);
         if record.step.is_multiple_of(self.steps_per_epoch) {
-            self.journal.write(&epoch.close(record.epoch))?;
+            self.journal.write(&books.epoch.close(record.epoch))?;
         }
         Ok(())
     }
@@ -207,7 +212,6 @@ fn not_finite(record: &StepRecord) -> Fault {
 /// A step's figures onto the endpoint.
 fn publish(record: &StepRecord) {
     catalog::TRAIN_STEP.with([]).set(record.step as f64);
-    catalog::TRAIN_EPOCH.with([]).set(record.epoch as f64);
     catalog::TRAIN_LEARNING_RATE.with([]).set(record.learning_rate);
     catalog::TRAIN_GRADIENT_NORM.with([]).set(record.gradient_norm);
     catalog::TRAIN_SAMPLES.with([]).increment(record.samples.len() as u64);
@@ -219,35 +223,102 @@ fn publish(record: &StepRecord) {
     }
 }
 
+/// What is kept between steps.
+#[derive(Default)]
+struct Books {
+    epoch: EpochSums,
+    pace: Pace,
+}
+
+/// How fast steps settle. The first one only starts the clock: it pays for what is made once.
+#[derive(Default)]
+struct Pace(Option<(u64, Instant)>);
+
+impl Pace {
+    /// Seconds until `total` steps are settled; `None` as long as there is no rate to tell from.
+    fn time_left(&mut self, step: u64, total: u64) -> Option<f64> {
+        let (first, since) = *self.0.get_or_insert_with(|| (step, Instant::now()));
+        let settled = step - first;
+        let rate = since.elapsed().as_secs_f64() / settled as f64;
+        (settled > 0).then(|| rate * (total - step) as f64)
+    }
+}
+
 /// Sums over the epoch under way.
 struct EpochSums {
     started: Instant,
     loss: f64,
     starved_seconds: f64,
     steps: u64,
+    measured: Option<Measured>,
+}
+
+/// The part of an epoch that utilization is measured over: without the first step of the process.
+struct Measured {
+    since: Instant,
+    starved_seconds: f64,
+    steps: u64,
+}
+
+impl Measured {
+    fn starting() -> Self {
+        Self { since: Instant::now(), starved_seconds: 0.0, steps: 0 }
+    }
+
+    fn publish(&self) {
+        let wall = self.since.elapsed().as_secs_f64();
+        if self.steps > 0 {
+            let utilization = (1.0 - self.starved_seconds / wall).max(0.0);
+            catalog::TRAIN_UTILIZATION.with([]).set(utilization);
+        }
+    }
+}
+
+impl Default for EpochSums {
+    fn default() -> Self {
+        let started = Instant::now();
+        Self { started, loss: 0.0, starved_seconds: 0.0, steps: 0, measured: None }
+    }
 }
 
 impl EpochSums {
-    fn starting() -> Self {
-        Self { started: Instant::now(), loss: 0.0, starved_seconds: 0.0, steps: 0 }
-    }
-
     fn add(&mut self, record: &StepRecord) {
         self.loss += record.loss;
         self.starved_seconds += record.starved_seconds;
         self.steps += 1;
+        match &mut self.measured {
+            None => self.measured = Some(Measured::starting()),
+            Some(measured) => {
+                measured.starved_seconds += record.starved_seconds;
+                measured.steps += 1;
+            }
+        }
     }
 
     fn close(&mut self, epoch: u64) -> Event {
-        let sums = std::mem::replace(self, Self::starting());
-        let seconds = sums.started.elapsed().as_secs_f64();
-        let busy = seconds - sums.starved_seconds;
-        catalog::TRAIN_UTILIZATION.with([]).set((busy / seconds).max(0.0));
+        let next = Self { measured: Some(Measured::starting()), ..Self::default() };
+        let sums = std::mem::replace(self, next);
+        if let Some(measured) = &sums.measured {
+            measured.publish();
+        }
         Event::Epoch {
             epoch,
             loss: sums.loss / sums.steps as f64,
-            seconds,
+            seconds: sums.started.elapsed().as_secs_f64(),
             starved_seconds: sums.starved_seconds,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_is_told_from_the_second_step_on() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.time_left(101, 110), None);
+        assert!(pace.time_left(105, 110).is_some_and(|seconds| seconds > 0.0));
+        assert_eq!(pace.time_left(110, 110), Some(0.0));
     }
 }

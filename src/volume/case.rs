@@ -135,6 +135,16 @@ pub enum Split {
     Validation,
 }
 
+impl Split {
+    /// The name in files and metric labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+        }
+    }
+}
+
 /// Holds out `held_out` cases: those whose name draws lowest under `seed`.
 ///
 /// The draw depends on the name alone, so a case added to the dataset moves at most one other.

@@ -55,11 +55,15 @@ impl std::str::FromStr for Dims {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parts: Result<Vec<usize>, _> = text.split('x').map(str::parse).collect();
-        match parts.as_deref() {
-            Ok([side]) if *side > 0 => Ok(Self::cube(*side)),
-            Ok([w, h, d]) if w * h * d > 0 => Ok(Self::from_nifti([*w, *h, *d])),
-            _ => Err(format!("`{text}` is no shape; write 240x240x155 or 128")),
-        }
+        let dims = match parts.as_deref() {
+            Ok([side]) => Some(Self::cube(*side)),
+            Ok([w, h, d]) => Some(Self::from_nifti([*w, *h, *d])),
+            _ => None,
+        };
+        // A product that overflows is no number of voxels.
+        let voxels = |dims: &Self| dims.0.iter().try_fold(1, |all: usize, n| all.checked_mul(*n));
+        dims.filter(|dims| voxels(dims).is_some_and(|voxels| voxels > 0))
+            .ok_or_else(|| format!("`{text}` is no shape; write 240x240x155 or 128"))
     }
 }
 

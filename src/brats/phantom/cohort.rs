@@ -70,7 +70,11 @@ pub fn write_case(folder: &Path, config: &PhantomConfig, index: u64) -> Result<C
 }
 
 /// Makes `folder` the home of this cohort, or checks that it is.
-fn claim(folder: &Path, config: &PhantomConfig) -> Result<(), CaseError> {
+///
+/// # Errors
+/// If the grid is out of range or the folder holds another cohort ([`Reason::Geometry`]), or the
+/// disk refuses.
+pub fn claim(folder: &Path, config: &PhantomConfig) -> Result<(), CaseError> {
     config.check()?;
     let manifest = folder.join(MANIFEST);
     let wanted = Manifest { generator: GENERATOR, config: config.clone() };
