@@ -244,6 +244,30 @@ fn a_loader_that_keeps_up_is_left_alone_until_it_does_not() {
 }
 
 #[test]
+fn two_splits_that_are_equally_good_do_not_take_turns() {
+    for seed in 0..20 {
+        // Four and four pass as much as five and three: noise alone favours the one or the other.
+        let line = Fluid::new(&[0.02, 0.015], &[4, 4], seed);
+        let moved = Fluid { noise: 0.1, ..line }.run(&mut Balance::new(8), 400);
+        assert!(!is_to_and_fro(&moved), "{seed}: {moved:?}");
+    }
+}
+
+#[test]
+fn a_hiccup_moves_nobody_and_a_change_does() {
+    let mut fluid = Fluid::new(&[0.02, 0.02], &[4, 4], 1);
+    let mut balance = Balance::new(8);
+    for _ in 0..10 {
+        fluid.services[0] = 0.06;
+        assert_eq!(fluid.run(&mut balance, 1), []);
+        fluid.services[0] = 0.02;
+        assert_eq!(fluid.run(&mut balance, 5), []);
+    }
+    fluid.services[0] = 0.06;
+    assert!(!fluid.run(&mut balance, 3).is_empty());
+}
+
+#[test]
 fn workers_stay_where_it_is_tickets_that_are_missing() {
     let few = Fluid { tickets: 0.01, ..Fluid::new(&[0.002, 0.01], &[6, 2], 1) };
     let enough = Fluid { tickets: 10.0, ..few.clone() };

@@ -1,6 +1,7 @@
 //! Keeps the workers of a topology where they help most, for as long as it runs.
 //!
-//! What to change is [`Balance`]'s decision and how is [`Crew`](crate::actor::crew::Crew)'s; here is the clock between them.
+//! What to change is [`Balance`]'s decision, and how is that of a [`Crew`](crate::actor::crew::Crew);
+//! here is the timer between the two.
 
 use std::thread;
 use std::time::Duration;

@@ -13,6 +13,9 @@
 //! 3. **Dropped senders mean finish, closed mailboxes mean abort, the first fault is the cause**
 //!    ([`stop::StopLatch`]).
 //!
+//! How many workers a stage has may change at any time ([`crew::Crew`]), by hand or from the clocks
+//! ([`foreman`]): it decides when an item is done, never what becomes of it.
+//!
 //! The oldest ticket in flight is always in a stage that can run or in the sink's hands, so there
 //! is no deadlock to be found; what can still go wrong is a stage that never returns, and
 //! the watchdog names it. The reasons are in `docs/adr/002` and `docs/adr/003`.
