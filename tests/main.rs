@@ -8,6 +8,7 @@ mod case_format;
 mod case_store;
 mod conservation;
 mod deadline;
+mod loader;
 mod measures;
 mod metrics;
 #[cfg(feature = "train")]
