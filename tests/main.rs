@@ -5,6 +5,7 @@ mod architecture;
 mod backpressure;
 mod case_format;
 mod case_store;
+mod cli;
 mod conservation;
 mod deadline;
 mod measures;
