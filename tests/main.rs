@@ -6,6 +6,7 @@ mod backpressure;
 mod balance;
 mod case_format;
 mod case_store;
+mod cli;
 mod conservation;
 mod deadline;
 mod loader;

@@ -22,14 +22,14 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const STAGES: [&str; 2] = ["fetch", "crop"];
 
 /// An answer of the endpoint.
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (key, value) = line.split_once(": ")?;
             key.eq_ignore_ascii_case(name).then_some(value)
@@ -51,7 +51,7 @@ fn ask(address: SocketAddr, method: &str, path: &str) -> Answer {
     Answer { status, head: head.to_owned(), body: body.to_owned() }
 }
 
-fn get(address: SocketAddr, path: &str) -> Answer {
+pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     ask(address, "GET", path)
 }
 
@@ -65,13 +65,13 @@ fn endpoint(run: &str) -> (Exporter, Recorder, SocketAddr) {
 }
 
 /// The lines of samples of one metric: those whose name ends where the labels or the value start.
-fn series<'a>(scrape: &'a str, name: &str) -> Vec<&'a str> {
+pub(crate) fn series<'a>(scrape: &'a str, name: &str) -> Vec<&'a str> {
     let is_sample =
         |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
     scrape.lines().filter(is_sample).collect()
 }
 
-fn value(line: &str) -> f64 {
+pub(crate) fn value(line: &str) -> f64 {
     line.rsplit_once(' ').unwrap().1.parse().unwrap()
 }
 

@@ -53,7 +53,8 @@ impl Score {
             ));
         }
         let scored = if self.truth.is_file() {
-            let name = pair::case_of_file(&self.truth.to_string_lossy());
+            let file = self.truth.file_name().unwrap_or_default().to_string_lossy();
+            let name = pair::case_of_file(&file);
             let case = name.unwrap_or_else(|| CaseId::new(self.truth.display().to_string()));
             let pair =
                 Pair { case, truth: self.truth.clone(), prediction: self.prediction.clone() };

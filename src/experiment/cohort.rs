@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{CaseError, Reason};
+use crate::base::fingerprint::Fingerprint;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::store::CaseStore;
 use crate::experiment::config::RunConfig;
@@ -44,11 +45,11 @@ pub fn gather(
     let ingested = prepare::ingest(&labelled, store, &data.preprocess, &run.ingest, session)?;
     let mut excluded = ingested.excluded;
     excluded.extend(unlabelled.into_iter().map(|files| without_labels(files.id)));
-    let usable: Vec<CaseFiles> = labelled
-        .into_iter()
-        .filter(|files| excluded.iter().all(|left_out| left_out.case != files.id))
-        .collect();
-    for problem in &dataset.problems {
+    let fetch = Fetch::new(Arc::clone(store), data.preprocess.clone(), session.stop.clone());
+    let (usable, fingerprints) = open(labelled, &fetch, store, &mut excluded)?;
+    prepare::stopped_early(&session.stop, "the cases are in the cache")?;
+    let problems = dataset.problems;
+    for problem in &problems {
         tracing::warn!("{problem}");
     }
     for left_out in &excluded {
@@ -56,11 +57,44 @@ pub fn gather(
     }
     if usable.is_empty() {
         let mut errors: Vec<CaseError> = excluded.into_iter().map(|one| one.error).collect();
-        errors.extend(dataset.problems);
+        errors.extend(problems);
         return Err(Failure::Cases(errors));
     }
-    let fetch = Fetch::new(Arc::clone(store), data.preprocess.clone(), session.stop.clone());
-    divide(run, &fetch, &usable, excluded, dataset.problems)
+    let lock = lock(run, &usable, &fingerprints, &excluded, &problems);
+    Ok(Cohort {
+        train: lock.files(&usable, Split::Train).into(),
+        held_out: lock.files(&usable, Split::Validation),
+        lock,
+        excluded,
+        problems,
+    })
+}
+
+/// The cases that can be opened, with their fingerprints; the others go to those left out.
+fn open(
+    ingested: Vec<CaseFiles>,
+    fetch: &Fetch,
+    store: &CaseStore,
+    excluded: &mut Vec<Excluded>,
+) -> Result<(Vec<CaseFiles>, Vec<Fingerprint>), Failure> {
+    let (mut usable, mut fingerprints) = (Vec::new(), Vec::new());
+    for files in ingested {
+        if excluded.iter().any(|left_out| left_out.case == files.id) {
+            continue;
+        }
+        // A case file may be damaged, and its sources too: ingest asks only whether it is current.
+        match fetch.case(&files) {
+            Ok(case) => {
+                usable.push(files);
+                fingerprints.push(case.fingerprint());
+            }
+            Err(error) => {
+                prepare::quarantine(store, &files.id, &error)?;
+                excluded.push(Excluded { case: files.id, error });
+            }
+        }
+    }
+    Ok((usable, fingerprints))
 }
 
 fn without_labels(case: CaseId) -> Excluded {
@@ -73,35 +107,26 @@ fn without_labels(case: CaseId) -> Excluded {
     Excluded { case, error }
 }
 
-fn divide(
+/// Splits the usable cases and writes down what was found.
+fn lock(
     run: &RunConfig,
-    fetch: &Fetch,
     usable: &[CaseFiles],
-    excluded: Vec<Excluded>,
-    problems: Vec<CaseError>,
-) -> Result<Cohort, Failure> {
+    fingerprints: &[Fingerprint],
+    excluded: &[Excluded],
+    problems: &[CaseError],
+) -> DatasetLock {
     let ids: Vec<CaseId> = usable.iter().map(|files| files.id.clone()).collect();
     let splits = split(&ids, held_out_count(usable.len(), run.data.held_out), run.seed);
-    let mut cases = Vec::with_capacity(usable.len());
-    for (files, split) in usable.iter().zip(&splits) {
-        let fingerprint = fetch.case(files)?.fingerprint();
-        cases.push(LockedCase { id: files.id.clone(), fingerprint, split: *split });
-    }
+    let cases = ids.into_iter().zip(fingerprints).zip(splits);
     let causes = excluded.iter().map(|one| (one.case.clone(), one.error.to_string()));
-    let folder = run.data.folder.clone();
-    let lock = DatasetLock {
-        folder,
-        cases,
+    DatasetLock {
+        folder: run.data.folder.clone(),
+        cases: cases
+            .map(|((id, &fingerprint), split)| LockedCase { id, fingerprint, split })
+            .collect(),
         excluded: causes.collect(),
         problems: problems.iter().map(ToString::to_string).collect(),
-    };
-    Ok(Cohort {
-        train: lock.files(usable, Split::Train).into(),
-        held_out: lock.files(usable, Split::Validation),
-        lock,
-        excluded,
-        problems,
-    })
+    }
 }
 
 /// A share of the cases, but at least one of two or more, and never all.

@@ -1,0 +1,20 @@
+//! The binary as its users meet it: real processes, real files, real HTTP.
+
+mod cases;
+mod harness;
+mod ingesting;
+mod nifti_file;
+mod scoring;
+mod signals;
+mod surface;
+
+#[cfg(feature = "train")]
+mod demonstration;
+#[cfg(feature = "train")]
+mod networks_at_work;
+#[cfg(feature = "train")]
+mod scraping;
+#[cfg(feature = "train")]
+mod settings;
+#[cfg(feature = "train")]
+mod training;

@@ -1,0 +1,83 @@
+//! Signals: once is a clean end with a checkpoint, twice is the end.
+
+use crate::cli::harness::Desk;
+#[cfg(feature = "train")]
+use crate::cli::harness::TINY;
+#[cfg(feature = "train")]
+use crate::metrics::{series, value};
+
+/// Longer than anybody waits.
+#[cfg(feature = "train")]
+const ENDLESS: &str = "--set train.epochs=1000000";
+
+#[test]
+#[cfg(feature = "train")]
+fn one_signal_ends_a_run_after_its_step_with_a_checkpoint_that_loads() {
+    let desk = Desk::with_cohort(4);
+    for name in ["INT", "TERM"] {
+        let line = format!("train {TINY} {ENDLESS} --data data --run {name} --json");
+        let mut process = desk.start(&line);
+        let journal = desk.path(name).join("events.jsonl");
+        process.wait_for("a step", || {
+            let text = std::fs::read_to_string(&journal).ok()?;
+            text.contains(r#""event":"step""#).then_some(())
+        });
+        process.signal(name);
+        let stopped = process.wait().exits(75);
+        assert_eq!(stopped.json()["exit_code"], 75);
+        let checkpoint = format!("{name}/checkpoints/step-");
+        stopped.complains_of(&["stopped on request", "of 2000000 steps are safe in", &checkpoint]);
+
+        let journal = desk.json_lines(&format!("{name}/events.jsonl"));
+        let [.., step, saved, finished] = &journal[..] else { panic!("{journal:?}") };
+        assert!(["step", "epoch"].contains(&step["event"].as_str().unwrap()), "{step}");
+        assert_eq!(saved["event"], "checkpoint");
+        assert_eq!((&finished["state"], &finished["step"]), (&"stopped".into(), &saved["step"]));
+        let steps = journal.iter().filter(|line| line["event"] == "step").count();
+        assert_eq!(saved["step"], steps, "every step is in the checkpoint");
+
+        let scored = desk.run(&format!("evaluate --run {name} --json")).ok().json();
+        assert_eq!(scored["step"], steps);
+    }
+}
+
+#[test]
+#[cfg(feature = "train")]
+fn a_second_interrupt_ends_a_run_inside_its_step() {
+    let desk = Desk::with_cohort(2);
+    // One step of this takes far longer than the test may.
+    let slow = "--set crop.patch=[48,48,48] --set model.settings={base_width=128,levels=2}";
+    let line = format!("train {TINY} {slow} --data data --run run --metrics-addr 127.0.0.1:0");
+    let mut process = desk.start(&line);
+    process.scrape_until("a batch in the trainer's hands", |scrape| {
+        series(scrape, "loader_batches_total").first().is_some_and(|line| value(line) > 0.0)
+    });
+    process.signal("INT");
+    process.wait_for_stderr("Ctrl-C again stops at once");
+    process.signal("INT");
+    process.wait().exits(130);
+    let journal = desk.json_lines("run/events.jsonl");
+    assert!(journal.iter().all(|line| line["event"] != "step"), "the step came to its end");
+    assert!(!desk.path("run/checkpoints/latest").exists());
+}
+
+#[test]
+fn ingest_is_stopped_between_cases_and_goes_on_where_it_stood() {
+    let desk = Desk::with_cohort(150);
+    let mut process = desk.start("ingest --data data --cache cache --workers 1");
+    let cached = || {
+        std::fs::read_dir(desk.path("cache")).ok()?.flatten().find(|entry| {
+            let is_version = entry.file_name().to_string_lossy().starts_with("v1-");
+            is_version && entry.path().read_dir().is_ok_and(|mut files| files.next().is_some())
+        })
+    };
+    process.wait_for("a cached case", cached);
+    process.signal("INT");
+    let stopped = process.wait();
+    stopped.complains_of(&["stopped on request", "in the cache"]);
+    stopped.exits(75);
+    let done = desk.run("ingest --data data --cache cache --json").ok().json();
+    let [current, published] = ["current", "published"].map(|key| done[key].as_u64().unwrap());
+    assert_eq!(current + published, 150);
+    assert!(current > 0 && published > 0, "{done}");
+}
