@@ -122,9 +122,13 @@ mod tests {
     fn the_same_key_gives_the_same_numbers_for_ever() {
         // A change of these values would make old runs irreproducible.
         let mut rng = KeyedRng::new(KEY, Domain::Crop);
-        let drawn: Vec<u64> = (0..2).map(|_| rng.bits()).collect();
-        let mut again = KeyedRng::new(KEY, Domain::Crop);
-        assert_eq!(drawn, [again.bits(), again.bits()]);
+        assert_eq!([rng.bits(), rng.bits()], [17803471745007781171, 13007138536022511227]);
+        let mut other = KeyedRng::new(KEY, Domain::Augment).stream(3);
+        assert_eq!(other.unit(), 0.3516765437360738);
+        assert_eq!([other.below(1000), other.below(7)], [578, 6]);
+        let mut items = [0, 1, 2, 3, 4, 5];
+        other.shuffle(&mut items);
+        assert_eq!(items, [3, 2, 4, 1, 0, 5]);
     }
 
     #[test]
