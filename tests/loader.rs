@@ -17,6 +17,7 @@ use gliaflow::cache::store::CaseStore;
 use gliaflow::pipeline::crop::CropConfig;
 use gliaflow::pipeline::loader::{LoaderConfig, LoaderParts, LoaderWorkers, start};
 use gliaflow::pipeline::plan::{Plan, Planner};
+use gliaflow::pipeline::workers::WorkerPlan;
 use gliaflow::volume::grid::Dims;
 use gliaflow::volume::sample::Batch;
 
@@ -39,7 +40,7 @@ impl Setting {
         let folder = tempfile::tempdir().unwrap();
         let config = PhantomConfig { dims: Dims::from_nifti([32, 32, 24]), seed: SEED };
         cohort::write_cohort(&folder.path().join("data"), &config, cases, &mut |_| {}).unwrap();
-        let workers = LoaderWorkers { fetch: 1, crop: 1 };
+        let workers = WorkerPlan::Fixed(LoaderWorkers { fetch: 1, crop: 1 });
         let loader = LoaderConfig { batch: 2, memory_mib: 8, workers, ..LoaderConfig::default() };
         Self { folder, loader, patches: 2, skipped: Arc::default() }
     }
@@ -110,7 +111,7 @@ fn parked(seen: &Observer, expected: u64) -> bool {
 fn a_stalled_trainer_bounds_the_planner_exactly() {
     for (batch, prefetch, memory_mib, crop) in [(2, 1, 1, 1), (1, 2, 2, 2), (3, 2, 8, 4)] {
         let mut setting = Setting::of_cases(3);
-        let workers = LoaderWorkers { fetch: 1, crop };
+        let workers = WorkerPlan::Fixed(LoaderWorkers { fetch: 1, crop });
         setting.loader =
             LoaderConfig { batch, prefetch, memory_mib, workers, ..setting.loader.clone() };
         let expected = setting.tickets() + (batch * (prefetch + 1)) as u64;
@@ -135,12 +136,14 @@ fn batches_depend_on_neither_workers_nor_cache_nor_where_the_run_starts() {
     let reference = batches(setting.parts("warm", 0), 12);
     assert!(reference.windows(2).all(|pair| pair[0] != pair[1]), "batches differ");
     for (fetch, crop, memory_mib) in [(1, 2, 8), (2, 4, 16), (1, 1, 1)] {
-        setting.loader.workers = LoaderWorkers { fetch, crop };
+        setting.loader.workers = WorkerPlan::Fixed(LoaderWorkers { fetch, crop });
         setting.loader.memory_mib = memory_mib;
         assert_eq!(batches(setting.parts("warm", 0), 12), reference, "warm, {fetch} and {crop}");
         let cold = format!("cold-{fetch}-{crop}");
         assert_eq!(batches(setting.parts(&cold, 0), 12), reference, "cold, {fetch} and {crop}");
     }
+    setting.loader.workers = WorkerPlan::Auto;
+    assert_eq!(batches(setting.parts("warm", 0), 12), reference, "while workers may move");
     assert_eq!(batches(setting.parts("warm", 10), 7), reference[5..], "from the middle");
 }
 

@@ -106,13 +106,14 @@ pub(super) fn text(summary: &RunSummary) -> String {
     };
     format!(
         "{scored}\n{} steps of {} ({} parameters) on {} in {:.1} s, waiting for the loader {:.1} \
-         %{left_out}\nrun: {}",
+         %{left_out}\nloader: {}\nrun: {}",
         summary.steps,
         summary.model,
         summary.parameters,
         summary.device,
         summary.train_seconds,
         100.0 * summary.starved_ratio,
+        summary.loader.sentence,
         summary.run.display()
     )
 }

@@ -22,6 +22,7 @@ fn share(run: &RunConfig) -> Option<String> {
 
 fn count(run: &RunConfig) -> Option<String> {
     let RunConfig { crop, loader, ingest, train, evaluation, .. } = run;
+    let workers = loader.workers.at_start();
     let largest_side = crop.patch.0.into_iter().max().unwrap_or_default();
     let counts = [
         ("crop.patch", largest_side as u64, 0..=4096),
@@ -29,8 +30,8 @@ fn count(run: &RunConfig) -> Option<String> {
         ("loader.prefetch", loader.prefetch as u64, 1..=1024),
         ("loader.memory_mib", loader.memory_mib as u64, 1..=(1 << 30)),
         ("loader.patches_per_case", loader.patches_per_case, 1..=(1 << 20)),
-        ("loader.workers.fetch", loader.workers.fetch as u64, 1..=1024),
-        ("loader.workers.crop", loader.workers.crop as u64, 1..=1024),
+        ("loader.workers.fetch", workers.fetch as u64, 1..=1024),
+        ("loader.workers.crop", workers.crop as u64, 1..=1024),
         ("ingest.decode", ingest.decode as u64, 1..=1024),
         ("ingest.normalize", ingest.normalize as u64, 1..=1024),
         ("ingest.publish", ingest.publish as u64, 1..=1024),

@@ -19,7 +19,9 @@ use crate::experiment::prepare::{self, Excluded, Session};
 use crate::nets::Learner;
 use crate::pipeline::fetch::Fetch;
 use crate::pipeline::loader::{self, LoaderParts};
+use crate::pipeline::observe::verdict_of;
 use crate::pipeline::plan::Plan;
+use crate::pipeline::verdict::Verdict;
 use crate::telemetry::catalog::{self, RunState};
 use crate::train::checkpoint::{self, TrainingState};
 use crate::train::feed::BatchFeed;
@@ -48,6 +50,8 @@ pub struct RunSummary {
     pub train_seconds: f64,
     /// Of them, without a batch.
     pub starved_ratio: f64,
+    /// What held the loop back.
+    pub loader: Verdict,
     /// Wall seconds of everything.
     pub seconds: f64,
     /// Cases trained on.
@@ -124,6 +128,7 @@ fn carry_out(course: &Course<'_>, started: Instant) -> Result<RunSummary, Failur
         device: course.chosen.name.clone(),
         train_seconds: trained.seconds,
         starved_ratio: trained.starved_seconds / trained.seconds,
+        loader: trained.loader.clone(),
         seconds: started.elapsed().as_secs_f64(),
         train_cases: cohort.train.len(),
         excluded: cohort.excluded.clone(),
@@ -214,6 +219,7 @@ struct Trained {
     step: u64,
     seconds: f64,
     starved_seconds: f64,
+    loader: Verdict,
     /// What is not lost if the run ends here, in words.
     kept: String,
 }
@@ -257,6 +263,7 @@ fn optimise(course: &Course<'_>) -> Result<(Box<dyn Learner>, Trained), Failure>
     let progressed = trainer.run(&mut feed, from);
     let seconds = started.elapsed().as_secs_f64();
     let starved_seconds = feed.starved().as_secs_f64();
+    let loader = verdict_of(&running.observer());
     drop((task, feed, watched));
     running.join_blocking()?;
     let at = progressed?;
@@ -266,7 +273,7 @@ fn optimise(course: &Course<'_>) -> Result<(Box<dyn Learner>, Trained), Failure>
     let name = save(config, at, learner.as_ref(), journal, directory)?;
     let kept = checkpoint_text(directory.path(), &name, at, steps);
     prepare::stopped_early(&session.stop, &kept)?;
-    Ok((learner, Trained { step: at.step, seconds, starved_seconds, kept }))
+    Ok((learner, Trained { step: at.step, seconds, starved_seconds, loader, kept }))
 }
 
 fn checkpoint_text(run: &Path, name: &str, at: Progressed, steps: u64) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::feed::{Feed, Running};
+use crate::actor::foreman::{TICK, keep_balanced, threads_for};
 use crate::actor::stage::{Sink, Source, Stage};
 use crate::actor::stop::StopLatch;
 use crate::actor::ticket::SkipBudget;
@@ -18,6 +19,7 @@ use crate::pipeline::fetch::Fetch;
 use crate::pipeline::observe;
 use crate::pipeline::plan::{Plan, Planner};
 use crate::pipeline::recycle::Recycler;
+use crate::pipeline::workers::WorkerPlan;
 use crate::volume::grid::Dims;
 use crate::volume::sample::{Batch, PatchBuffer};
 
@@ -37,8 +39,8 @@ pub struct LoaderConfig {
     pub patches_per_case: u64,
     /// Share of samples that may be skipped before the run is called a failure.
     pub skip_share: f64,
-    /// Threads per stage.
-    pub workers: LoaderWorkers,
+    /// Threads per stage: counts, or `auto` to move them while the loader runs.
+    pub workers: WorkerPlan,
 }
 
 impl Default for LoaderConfig {
@@ -49,7 +51,7 @@ impl Default for LoaderConfig {
             memory_mib: 1024,
             patches_per_case: 1,
             skip_share: 0.01,
-            workers: LoaderWorkers::default(),
+            workers: WorkerPlan::default(),
         }
     }
 }
@@ -84,7 +86,8 @@ impl LoaderConfig {
         if self.batch == 0 || self.prefetch == 0 || self.patches_per_case == 0 {
             return Err("loader.batch, prefetch and patches_per_case must be at least 1".into());
         }
-        if self.workers.fetch == 0 || self.workers.crop == 0 {
+        let workers = self.workers.at_start();
+        if workers.fetch == 0 || workers.crop == 0 {
             return Err("loader.workers: every stage needs at least one".into());
         }
         let batches = (self.prefetch + 2) * Batch::bytes(self.batch, patch);
@@ -101,7 +104,12 @@ impl LoaderConfig {
             ));
         }
         let affordable = (budget - batches) / PatchBuffer::bytes(patch);
-        let useful = least.max(2 * (self.workers.fetch + self.workers.crop) + self.batch);
+        // Tickets stay what they are when workers move, so they are counted for all that may come.
+        let threads = match self.workers {
+            WorkerPlan::Auto => threads_for(STAGES),
+            WorkerPlan::Fixed(_) => workers.fetch + workers.crop,
+        };
+        let useful = least.max(2 * threads + self.batch);
         Ok(affordable.min(useful))
     }
 }
@@ -125,6 +133,9 @@ pub struct LoaderParts {
     /// Told of every skipped sample.
     pub on_skip: OnSkip,
 }
+
+/// Stages between the planner and collate, whose workers may move.
+const STAGES: usize = ACTORS.len() - 2;
 
 /// The actors of this topology, source first.
 pub const ACTORS: [&str; 4] = [Planner::NAME, Fetch::NAME, Crop::NAME, Collate::NAME];
@@ -153,14 +164,19 @@ pub fn start(
     let fetch = Fetch::new(store, preprocess, stop.clone());
     let patch = crop.patch;
     let shelf = recycler.clone();
+    let workers = loader.workers.at_start();
     let collate = Collate::new(loader.batch, patch, plan.clone(), first_batch, recycler, on_skip);
-    Topology::new("train", limits, stop)
+    let (feed, running) = Topology::new("train", limits, stop)
         .hooks(observe::hooks())
         .source(Planner::starting_at(plan, first_sample))
-        .stage(move || fetch.clone(), loader.workers.fetch)
-        .stage(move || Crop::new(crop.clone(), shelf.clone()), loader.workers.crop)
+        .stage(move || fetch.clone(), workers.fetch)
+        .stage(move || Crop::new(crop.clone(), shelf.clone()), workers.crop)
         .sink(collate, loader.prefetch)
-        .start(runtime)
+        .start(runtime)?;
+    if loader.workers.is_auto() {
+        keep_balanced(&running, threads_for(STAGES), TICK, runtime);
+    }
+    Ok((feed, running))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::actor::feed::Running;
 use crate::actor::hooks::Hooks;
 use crate::actor::observe::{Observation, Observer};
+use crate::pipeline::verdict::{Machine, Verdict, judge};
 use crate::telemetry::catalog;
 use crate::telemetry::process;
 use crate::volume::case::Case;
@@ -74,6 +75,7 @@ impl Board {
                 "tickets_free": observer.tickets_free(),
                 "actors": observer.observations(),
                 "feed": observer.feed(),
+                "verdict": verdict_of(observer),
             })
         });
         Value::Array(topologies.collect())
@@ -105,6 +107,14 @@ impl Board {
         }
         process::publish();
     }
+}
+
+/// What holds a topology back, over its whole time so far.
+pub fn verdict_of(observer: &Observer) -> Verdict {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // The process's CPU time is older than the topology, so the workers' own clocks have to do.
+    let machine = Machine { cores, cpu_seconds: None };
+    judge(&observer.observations(), &observer.feed(), &machine)
 }
 
 fn publish_queue(seen: &Observation) {
