@@ -25,5 +25,10 @@ demo:
 check-cuda:
     cargo check --features cuda
 
+# The same build's tests, GPU or none: Burn's default device is CUDA there, and no test may need it.
+# Compiles for long.
+test-cuda *ARGS:
+    cargo test --features cuda {{ARGS}}
+
 gate:
     bash .ci/run

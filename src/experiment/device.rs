@@ -3,6 +3,7 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::experiment::cuda::{self, Gpu, Missing};
 use crate::experiment::failure::Failure;
 
 /// What the user asked for.
@@ -46,23 +47,84 @@ pub struct ChosenDevice {
 /// # Errors
 /// [`Failure::Device`] if CUDA is asked for and something it needs is missing: names it.
 pub fn choose(choice: DeviceChoice) -> Result<ChosenDevice, Failure> {
-    match (choice, cuda()) {
-        (DeviceChoice::Cuda | DeviceChoice::Auto, Ok(device)) => {
-            Ok(ChosenDevice { device, name: "cuda:0".into(), deterministic: false })
-        }
-        (DeviceChoice::Cuda, Err(missing)) => Err(Failure::Device(format!(
-            "device cuda: {missing}; mend that, or train with --set device=cpu"
-        ))),
-        (DeviceChoice::Cpu | DeviceChoice::Auto, _) => Ok(ChosenDevice {
-            device: Device::flex(),
-            name: "cpu (flex)".into(),
-            deterministic: true,
-        }),
-    }
+    choose_from(choice, cuda::first_gpu)
 }
 
-/// The first NVIDIA GPU, or what is missing.
-#[cfg(not(feature = "cuda"))]
-fn cuda() -> Result<Device, String> {
-    Err("this program was built without it (cargo build --release --features cuda)".into())
+/// As [`choose`]; `first_gpu` is not called for the CPU, which must work beside a broken driver.
+fn choose_from(
+    choice: DeviceChoice,
+    first_gpu: impl FnOnce() -> Result<Gpu, Missing>,
+) -> Result<ChosenDevice, Failure> {
+    if choice == DeviceChoice::Cpu {
+        return Ok(cpu());
+    }
+    let missing = match first_gpu() {
+        Ok(gpu) => {
+            let name = format!("cuda:0 ({})", gpu.name);
+            tracing::info!("device: {name}");
+            return Ok(ChosenDevice { device: gpu.device, name, deterministic: false });
+        }
+        Err(missing) => missing,
+    };
+    if choice == DeviceChoice::Cuda {
+        return Err(Failure::Device(format!(
+            "device cuda: {missing}; or use the CPU with --set device=cpu"
+        )));
+    }
+    let chosen = cpu();
+    if missing.leaves_a_gpu_idle() {
+        tracing::warn!("device: {}, though there is a GPU: {missing}", chosen.name);
+    } else {
+        tracing::info!("device: {}, not a GPU: {missing}", chosen.name);
+    }
+    Ok(chosen)
+}
+
+fn cpu() -> ChosenDevice {
+    ChosenDevice { device: Device::flex(), name: "cpu (flex)".into(), deterministic: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn a_gpu() -> Result<Gpu, Missing> {
+        Ok(Gpu { device: Device::flex(), name: "A Card".into() })
+    }
+
+    #[test]
+    fn the_cpu_is_chosen_without_a_look_at_cuda() {
+        let chosen = choose_from(DeviceChoice::Cpu, || panic!("it looked")).unwrap();
+        assert_eq!((chosen.name.as_str(), chosen.deterministic), ("cpu (flex)", true));
+        assert_eq!(chosen.device, Device::flex());
+    }
+
+    #[test]
+    fn auto_takes_a_gpu_that_works_and_else_the_cpu() {
+        let chosen = choose_from(DeviceChoice::Auto, a_gpu).unwrap();
+        assert_eq!((chosen.name.as_str(), chosen.deterministic), ("cuda:0 (A Card)", false));
+        for missing in [Missing::Feature, Missing::Driver, Missing::Gpu, Missing::Nvrtc] {
+            let chosen = choose_from(DeviceChoice::Auto, || Err(missing)).unwrap();
+            assert_eq!(chosen.name, "cpu (flex)");
+        }
+    }
+
+    #[test]
+    fn cuda_takes_a_gpu_or_fails_with_what_is_missing_and_both_ways_out() {
+        assert_eq!(choose_from(DeviceChoice::Cuda, a_gpu).unwrap().name, "cuda:0 (A Card)");
+        let failure = choose_from(DeviceChoice::Cuda, || Err(Missing::Driver)).err().unwrap();
+        assert_eq!(failure.exit_code(), 4);
+        let text = failure.to_string();
+        assert!(text.starts_with("device cuda: no NVIDIA driver"), "{text}");
+        assert!(text.ends_with("or use the CPU with --set device=cpu"), "{text}");
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_build_without_cuda_says_how_to_get_one() {
+        let failure = choose(DeviceChoice::Cuda).err().unwrap();
+        assert_eq!(failure.exit_code(), 4);
+        assert!(failure.to_string().contains("--features cuda"), "{failure}");
+        assert_eq!(choose(DeviceChoice::Auto).unwrap().name, "cpu (flex)");
+    }
 }

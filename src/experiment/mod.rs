@@ -7,6 +7,8 @@ pub mod cohort;
 #[cfg(feature = "train")]
 pub mod config;
 #[cfg(feature = "train")]
+pub mod cuda;
+#[cfg(feature = "train")]
 pub mod demo;
 #[cfg(feature = "train")]
 pub mod device;

@@ -141,3 +141,30 @@ impl<S: RecordState> RecordState for HostState<S> {
         S::state_unflatten(prefix, source, &Device::flex()).map(Self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A state that remembers where it was made.
+    struct Made(Device);
+
+    impl RecordState for Made {
+        fn state_flatten(&self, _prefix: &str, _out: &mut StateSink) {}
+
+        fn state_unflatten(_: &str, _: &mut StateSource, device: &Device) -> Option<Self> {
+            Some(Self(device.clone()))
+        }
+    }
+
+    #[test]
+    fn a_state_is_read_back_on_the_host_whatever_burns_default_is() {
+        let default = Device::flex().autodiff();
+        let mut source = StateSource::default();
+        let plain = Made::state_unflatten("p", &mut source, &default).unwrap();
+        assert!(plain.0.is_autodiff(), "the default can be told from the host");
+        let state = HostState::<Made>::state_unflatten("p", &mut source, &default).unwrap();
+        assert!(!state.0.0.is_autodiff());
+        assert_eq!(state.0.0, Device::flex());
+    }
+}
