@@ -1,7 +1,8 @@
 //! The one pass, per profile and kernel, on patches of 128³ from a phantom of 240x240x155.
 //!
 //! `cargo bench --no-default-features --bench kernel` prints divan's wall times and then, on Linux,
-//! the CPU time of a sample: on a shared machine the second is the figure to quote.
+//! the CPU time of a sample: on a shared machine the second is the figure to quote. A part of a
+//! variant's name as an argument (`-- "full, avx2"`) measures only that.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::fmt;
@@ -112,11 +113,16 @@ fn cpu_ms() -> Option<f64> {
 
 fn main() {
     divan::main();
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let view = View::of_contents(case());
     let (mut images, mut labels) = blank(PATCH);
     println!("\nCPU ms per sample over {SAMPLES} samples, brain box {}", view.dims());
     println!("{:30} {:>9} {:>9}", "", "fastest", "median");
     for variant in variants() {
+        let name = variant.to_string();
+        if filter.as_ref().is_some_and(|part| !name.contains(part)) {
+            continue;
+        }
         let mut render = |index| {
             let recipe = recipe(&view, &variant.config, index);
             variant.kernel.render(&view, &recipe, Images::F16(&mut images), &mut labels);
@@ -131,7 +137,7 @@ fn main() {
             .collect();
         rounds.sort_by(f64::total_cmp);
         if let (Some(least), Some(median)) = (rounds.first(), rounds.get(rounds.len() / 2)) {
-            println!("{:30} {least:9.2} {median:9.2}", variant.to_string());
+            println!("{:30} {least:9.2} {median:9.2}", name);
         }
     }
 }

@@ -45,9 +45,9 @@ fn source_place(view: &View<'_>, window: Window, drawn: &Drawn, at: [usize; 3]) 
     let spacing = view.spacing_mm();
     let mut mm: [f64; 3] =
         std::array::from_fn(|axis| (at[axis] as f64 - centre[axis]) * spacing[axis]);
-    for axis in 0..3 {
-        if drawn.mirroring[axis] {
-            mm[axis] = -mm[axis];
+    for (along, mirrored) in mm.iter_mut().zip(drawn.mirroring) {
+        if mirrored {
+            *along = -*along;
         }
     }
     if let Some(factor) = drawn.scaling {
