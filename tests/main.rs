@@ -2,6 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod architecture;
+mod augment_kernel;
+mod augment_reference;
 mod backpressure;
 mod balance;
 mod case_format;

@@ -2,6 +2,7 @@
 //! to one another: files ([`crate::brats`]), case files ([`crate::cache`]) and threads
 //! ([`crate::actor`]).
 
+pub mod augment;
 pub mod collate;
 pub mod crop;
 pub mod decode;

@@ -1,0 +1,143 @@
+//! The one pass, per profile and kernel, on patches of 128³ from a phantom of 240x240x155.
+//!
+//! `cargo bench --no-default-features --bench kernel` prints divan's wall times and then, on Linux,
+//! the CPU time of a sample: on a shared machine the second is the figure to quote. A part of a
+//! variant's name as an argument (`-- "full, avx2"`) measures only that.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+use std::fmt;
+use std::fs;
+use std::hint::black_box;
+use std::sync::OnceLock;
+
+use divan::Bencher;
+use gliaflow::base::fingerprint::Fingerprint;
+use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
+use gliaflow::brats::phantom::{PhantomConfig, generate};
+use gliaflow::cache::contents::{CaseContents, prepare};
+use gliaflow::cache::preprocess::PreprocessConfig;
+use gliaflow::pipeline::augment::config::{AugmentConfig, Background};
+use gliaflow::pipeline::augment::kernel::{Images, Kernel, blank};
+use gliaflow::pipeline::augment::placement::Window;
+use gliaflow::pipeline::augment::recipe::Recipe;
+use gliaflow::pipeline::augment::view::View;
+use gliaflow::volume::case::Case;
+use gliaflow::volume::grid::Dims;
+use gliaflow::volume::region::LabelScheme;
+use gliaflow::volume::voxels::Voxels;
+
+const PATCH: Dims = Dims::cube(128);
+/// Samples per figure of CPU time.
+const SAMPLES: u64 = 40;
+/// Times that they are made: the least disturbed round is the kernel, the others its neighbours.
+const ROUNDS: usize = 9;
+
+/// What is measured: a profile and a kernel.
+#[derive(Clone)]
+struct Variant {
+    profile: &'static str,
+    config: AugmentConfig,
+    kernel: Kernel,
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.profile, self.kernel.name())
+    }
+}
+
+fn variants() -> Vec<Variant> {
+    let mut bent = AugmentConfig::full();
+    bent.gamma.probability = 1.0;
+    bent.noise.probability = 1.0;
+    let profiles = [
+        ("light", AugmentConfig::light()),
+        ("full", AugmentConfig::full()),
+        ("full + gamma + noise", bent),
+    ];
+    let kernels = Kernel::ALL.into_iter().filter(|kernel| kernel.is_available());
+    let every = kernels.flat_map(|kernel| {
+        let variant = move |(profile, config)| Variant { profile, config, kernel };
+        profiles.clone().map(variant)
+    });
+    every.collect()
+}
+
+fn case() -> &'static CaseContents {
+    static CASE: OnceLock<CaseContents> = OnceLock::new();
+    CASE.get_or_init(|| {
+        let phantom = generate(&PhantomConfig::default(), 0);
+        let case = Case {
+            id: phantom.id,
+            source: phantom.source,
+            images: phantom.images.map(Voxels::I16),
+            labels: Some(phantom.labels),
+            scheme: LabelScheme::Brats2018,
+            fingerprint: Fingerprint([0; 16]),
+            bytes_read: 0,
+        };
+        prepare(&case, &PreprocessConfig::default()).unwrap()
+    })
+}
+
+/// The recipe of sample `index`: a window drawn evenly over the brain, as `crop` does.
+fn recipe(view: &View<'_>, config: &AugmentConfig, index: u64) -> Recipe {
+    let key = SampleKey { seed: 1, epoch: 0, index };
+    let mut rng = KeyedRng::new(key, Domain::Crop);
+    let corner = std::array::from_fn(|axis| {
+        let slack = view.dims().0[axis] as isize - PATCH.0[axis] as isize;
+        if slack < 0 { slack.div_euclid(2) } else { rng.below(slack as u64 + 1) as isize }
+    });
+    let window = Window { corner, dims: PATCH };
+    Recipe::new(view, window, &config.draw(key), Background::Zero)
+}
+
+#[divan::bench(args = variants(), sample_count = 20)]
+fn sample(bencher: Bencher<'_, '_>, variant: &Variant) {
+    let view = View::of_contents(case());
+    let (mut images, mut labels) = blank(PATCH);
+    let mut index = 0;
+    bencher.bench_local(|| {
+        let recipe = recipe(&view, &variant.config, index);
+        variant.kernel.render(&view, &recipe, Images::F16(&mut images), &mut labels);
+        index += 1;
+        black_box((&images, &labels));
+    });
+}
+
+/// CPU time of this thread so far, in ms.
+fn cpu_ms() -> Option<f64> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(text.split_ascii_whitespace().next()?.parse::<f64>().ok()? / 1e6)
+}
+
+fn main() {
+    divan::main();
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let view = View::of_contents(case());
+    let (mut images, mut labels) = blank(PATCH);
+    println!("\nCPU ms per sample over {SAMPLES} samples, brain box {}", view.dims());
+    println!("{:30} {:>9} {:>9}", "", "fastest", "median");
+    for variant in variants() {
+        let name = variant.to_string();
+        if filter.as_ref().is_some_and(|part| !name.contains(part)) {
+            continue;
+        }
+        let mut render = |index| {
+            let recipe = recipe(&view, &variant.config, index);
+            variant.kernel.render(&view, &recipe, Images::F16(&mut images), &mut labels);
+            black_box((&images, &labels));
+        };
+        let mut rounds: Vec<f64> = (0..ROUNDS)
+            .filter_map(|_| {
+                let before = cpu_ms()?;
+                (0..SAMPLES).for_each(&mut render);
+                Some((cpu_ms()? - before) / SAMPLES as f64)
+            })
+            .collect();
+        rounds.sort_by(f64::total_cmp);
+        if let (Some(least), Some(median)) = (rounds.first(), rounds.get(rounds.len() / 2)) {
+            println!("{:30} {least:9.2} {median:9.2}", name);
+        }
+    }
+}

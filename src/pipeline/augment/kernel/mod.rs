@@ -1,0 +1,159 @@
+//! Applies a [`Recipe`] to a [`View`]: each row of the patch is gathered from the case's raw voxels
+//! into a few kB that stay in the first cache, toned there, and stored in the precision of the
+//! sample. No sampling grid, no normalised volume, no second pass exists.
+//!
+//! There are two kernels. They do the same operations in the same order on the same numbers, so they
+//! agree to the last bit, and a sample does not depend on the machine that made it. `scalar` is the
+//! one to read.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod row;
+mod scalar;
+mod store;
+
+use std::ops::Range;
+
+use half::f16;
+
+use crate::pipeline::augment::kernel::row::Row;
+use crate::pipeline::augment::recipe::Recipe;
+use crate::pipeline::augment::view::View;
+use crate::volume::grid::Dims;
+use crate::volume::modality::Modality;
+
+/// Where the intensities of a patch go, `[c, d, h, w]`.
+#[derive(Debug)]
+pub enum Images<'a> {
+    /// As samples have them.
+    F16(&'a mut [f16]),
+    /// Before rounding.
+    F32(&'a mut [f32]),
+}
+
+impl Images<'_> {
+    const fn len(&self) -> usize {
+        match self {
+            Self::F16(values) => values.len(),
+            Self::F32(values) => values.len(),
+        }
+    }
+}
+
+/// An implementation of the pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// Plain code for any machine.
+    Scalar,
+    /// x86-64 with AVX2 and F16C: every server of the last ten years.
+    Avx2,
+}
+
+impl Kernel {
+    /// All of them, slowest first.
+    pub const ALL: [Self; 2] = [Self::Scalar, Self::Avx2];
+
+    /// The fastest one that this machine can run.
+    pub fn best() -> Self {
+        let runs = Self::ALL.into_iter().rev().find(|kernel| kernel.is_available());
+        runs.unwrap_or(Self::Scalar)
+    }
+
+    /// Its name in the run record.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+        }
+    }
+
+    /// Whether this machine can run it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c"),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 => false,
+        }
+    }
+
+    /// Makes the patch of `recipe` from `view`: intensities `[c, d, h, w]`, labels `[d, h, w]`.
+    /// Every element is written; labels are 0 where the case has none.
+    ///
+    /// # Panics
+    /// If the machine cannot run this kernel, the recipe was made for a box of another shape, or the
+    /// outputs do not have the patch's size.
+    pub fn render(self, view: &View<'_>, recipe: &Recipe, images: Images<'_>, labels: &mut [u8]) {
+        assert!(self.is_available(), "the machine cannot run kernel {}", self.name());
+        let voxels = recipe.dims().voxels();
+        assert_eq!(recipe.placement().brain(), view.dims(), "the recipe is for another case");
+        assert_eq!(images.len(), Modality::COUNT * voxels, "one intensity per voxel and modality");
+        assert_eq!(labels.len(), voxels, "one label per voxel");
+        let job = Job { view, recipe };
+        match self {
+            Self::Scalar => scalar::render(&job, images, labels),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => launch_avx2(&job, images, labels),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 => unreachable!("not available, asserted above"),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+fn launch_avx2(job: &Job<'_>, images: Images<'_>, labels: &mut [u8]) {
+    // SAFETY: the only caller has asserted `is_available`, which asks the processor for the very
+    // features that the function is compiled for.
+    unsafe { avx2::render(job, images, labels) }
+}
+
+/// One patch to make.
+struct Job<'a> {
+    view: &'a View<'a>,
+    recipe: &'a Recipe,
+}
+
+/// Walks the patch row by row.
+///
+/// `gather(z, y, row, labels)` fills a row's raw values, masses and labels and says between which
+/// voxels, in whole groups, it has put anything; `tone(channel, raw, mass, first)` turns raw values
+/// into intensities; `store(from, images, at)` writes a piece of a row.
+#[inline(always)]
+fn each_row(
+    job: &Job<'_>,
+    mut images: Images<'_>,
+    labels: &mut [u8],
+    gather: impl Fn(usize, usize, &mut Row, &mut [u8]) -> Range<usize>,
+    tone: impl Fn(usize, &mut [f32], &[f32], u32),
+    store: impl Fn(&[f32], &mut Images<'_>, usize),
+) {
+    let dims = job.recipe.dims();
+    let [_, height, width] = dims.0;
+    let mut row = Row::new(width);
+    if dims.voxels() == 0 {
+        return;
+    }
+    for (number, labels) in labels.chunks_exact_mut(width).enumerate() {
+        let first = number * width;
+        let found = gather(number / height, number % height, &mut row, labels);
+        let coloured =
+            if job.recipe.colours_air() { row.clear_around(&found) } else { found.clone() };
+        for channel in 0..Modality::COUNT {
+            let at = channel * dims.voxels() + first;
+            let (raw, mass) = row.channel(channel, &coloured);
+            // Counters wrap in a patch of more than 4 billion voxels; noise repeats there.
+            tone(channel, raw, mass, (first + coloured.start) as u32);
+            let end = coloured.end.min(width);
+            store(&raw[..end - coloured.start], &mut images, at + coloured.start);
+            store::clear(&mut images, at..at + coloured.start);
+            store::clear(&mut images, at + end..at + width);
+        }
+    }
+}
+
+/// A patch of nothing, to be filled.
+pub fn blank(dims: Dims) -> (Vec<f16>, Vec<u8>) {
+    (vec![f16::ZERO; Modality::COUNT * dims.voxels()], vec![0; dims.voxels()])
+}

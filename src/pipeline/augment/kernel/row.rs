@@ -1,0 +1,80 @@
+//! One row of a patch between gathering and storing: raw values and masses, planar, a few kB.
+
+use std::ops::Range;
+
+use crate::pipeline::augment::tone::LANES;
+use crate::volume::modality::Modality;
+
+/// Raw values and masses of one row, per modality, in whole groups of [`LANES`].
+pub(super) struct Row {
+    raw: [Vec<f32>; Modality::COUNT],
+    mass: [Vec<f32>; Modality::COUNT],
+    width: usize,
+}
+
+/// Raw values and masses of a piece of a row, per modality.
+pub(super) type Planes<'a> = [(&'a mut [f32], &'a mut [f32]); Modality::COUNT];
+
+impl Row {
+    /// A row for `width` voxels, all air.
+    pub(super) fn new(width: usize) -> Self {
+        let blank = || vec![0.0; width.next_multiple_of(LANES)];
+        Self { raw: [(); 4].map(|()| blank()), mass: [(); 4].map(|()| blank()), width }
+    }
+
+    /// Voxels of the patch in it.
+    pub(super) const fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The whole groups around `touched`, with everything in them that is not touched made air.
+    pub(super) fn prepare(&mut self, touched: &Range<usize>) -> Range<usize> {
+        if touched.is_empty() {
+            return 0..0;
+        }
+        let groups = touched.start / LANES * LANES..touched.end.next_multiple_of(LANES);
+        self.clear(groups.start..touched.start);
+        self.clear(touched.end..groups.end);
+        groups
+    }
+
+    /// Makes everything around `kept` air; the whole row.
+    pub(super) fn clear_around(&mut self, kept: &Range<usize>) -> Range<usize> {
+        let whole = 0..self.raw[0].len();
+        self.clear(0..kept.start);
+        self.clear(kept.end..whole.end);
+        whole
+    }
+
+    fn clear(&mut self, voxels: Range<usize>) {
+        for plane in self.raw.iter_mut().chain(&mut self.mass) {
+            plane[voxels.clone()].fill(0.0);
+        }
+    }
+
+    /// Puts one voxel.
+    pub(super) fn put(&mut self, x: usize, raw: [f32; 4], mass: [f32; 4]) {
+        for channel in 0..Modality::COUNT {
+            self.raw[channel][x] = raw[channel];
+            self.mass[channel][x] = mass[channel];
+        }
+    }
+
+    /// Raw values and masses of some voxels of all modalities.
+    pub(super) fn planes(&mut self, voxels: &Range<usize>) -> Planes<'_> {
+        let mut planes = self.raw.iter_mut().zip(&mut self.mass);
+        std::array::from_fn(|_| {
+            let (raw, mass) = planes.next().expect("one of each per modality");
+            (&mut raw[voxels.clone()], &mut mass[voxels.clone()])
+        })
+    }
+
+    /// Raw values, to be changed, and masses of some voxels of one modality.
+    pub(super) fn channel(
+        &mut self,
+        channel: usize,
+        voxels: &Range<usize>,
+    ) -> (&mut [f32], &[f32]) {
+        (&mut self.raw[channel][voxels.clone()], &self.mass[channel][voxels.clone()])
+    }
+}

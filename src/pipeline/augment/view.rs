@@ -1,0 +1,122 @@
+//! What the kernel sees of a case, wherever its voxels live: in a mapped file, or in memory for a
+//! case that is used once and never stored.
+
+use crate::cache::contents::{CaseContents, RawVoxel};
+use crate::cache::encode::Scale;
+use crate::cache::map::MappedCase;
+use crate::cache::statistics::Stats;
+use crate::volume::grid::Dims;
+use crate::volume::modality::Modality;
+
+/// What raw values of one modality mean: the z-score of tissue is `factor * raw + offset`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Intensity {
+    /// z-score per raw step, not negative.
+    pub factor: f64,
+    /// z-score at raw 0, if 0 were tissue.
+    pub offset: f64,
+    /// Lowest and highest z-score of the case.
+    pub range: [f64; 2],
+}
+
+impl Intensity {
+    /// From a modality's stored statistics.
+    pub fn of(stats: &Stats, scale: &Scale) -> Self {
+        let (factor, offset) = stats.normalisation(scale);
+        let z = |value: f64| if stats.sd > 0.0 { (value - stats.mean) / stats.sd } else { 0.0 };
+        Self { factor, offset, range: [z(stats.min), z(stats.max)] }
+    }
+}
+
+/// A case's voxels and what they mean.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    images: &'a [RawVoxel],
+    labels: Option<&'a [u8]>,
+    dims: Dims,
+    spacing_mm: [f64; 3],
+    intensities: [Intensity; Modality::COUNT],
+}
+
+impl<'a> View<'a> {
+    /// Raw voxels `[d, h, w]` of a brain box of `dims`, modalities interleaved, with their labels;
+    /// voxel edges in mm, `[z, y, x]`.
+    ///
+    /// # Panics
+    /// If there are not as many voxels and labels as the box has places, or more than `i32` can
+    /// number (17 GB): the kernel computes places in 32 bits.
+    pub fn new(
+        images: &'a [RawVoxel],
+        labels: Option<&'a [u8]>,
+        dims: Dims,
+        spacing_mm: [f64; 3],
+        intensities: [Intensity; Modality::COUNT],
+    ) -> Self {
+        assert_eq!(images.len(), dims.voxels(), "one raw voxel per place");
+        assert!(labels.is_none_or(|labels| labels.len() == images.len()), "one label per place");
+        assert!(i32::try_from(images.len()).is_ok(), "places fit 32 bits");
+        Self { images, labels, dims, spacing_mm, intensities }
+    }
+
+    /// Of a case file.
+    pub fn of_mapped(case: &'a MappedCase) -> Self {
+        let intensity = |modality| Intensity::of(case.stats(modality), case.scale(modality));
+        let [x, y, z] = case.source().canonical_spacing_mm();
+        let intensities = Modality::ALL.map(intensity);
+        Self::new(case.images(), case.labels(), case.brain().dims, [z, y, x], intensities)
+    }
+
+    /// Of a case in memory.
+    pub fn of_contents(case: &'a CaseContents) -> Self {
+        let intensity = |modality: Modality| {
+            Intensity::of(&case.stats[modality.index()], &case.scales[modality.index()])
+        };
+        let [x, y, z] = case.source.canonical_spacing_mm();
+        let intensities = Modality::ALL.map(intensity);
+        let labels = case.labels.as_deref();
+        Self::new(&case.images, labels, case.brain.dims, [z, y, x], intensities)
+    }
+
+    /// Raw voxels `[d, h, w]`.
+    pub const fn images(&self) -> &'a [RawVoxel] {
+        self.images
+    }
+
+    /// Canonical labels `[d, h, w]`.
+    pub const fn labels(&self) -> Option<&'a [u8]> {
+        self.labels
+    }
+
+    /// Extent of the brain box.
+    pub const fn dims(&self) -> Dims {
+        self.dims
+    }
+
+    /// Voxel edges in mm, `[z, y, x]`.
+    pub const fn spacing_mm(&self) -> [f64; 3] {
+        self.spacing_mm
+    }
+
+    /// What raw values mean, per modality.
+    pub const fn intensities(&self) -> &[Intensity; Modality::COUNT] {
+        &self.intensities
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_range_is_that_of_the_z_scores() {
+        let images = [[-4, 0, 0, 0], [2, 0, 0, 0], [8, 0, 0, 0], [0; 4]];
+        let scales = [Scale { slope: 0.5, inter: 1.0, max_error: 0.0 }; 4];
+        let stats = Stats::of_images(&images, &scales);
+        let tissue = Intensity::of(&stats[0], &scales[0]);
+        for (raw, z) in [(-4.0, tissue.range[0]), (8.0, tissue.range[1])] {
+            assert!((tissue.factor * raw + tissue.offset - z).abs() < 1e-12);
+        }
+        let nothing = Intensity::of(&stats[1], &scales[1]);
+        assert_eq!(nothing, Intensity { factor: 0.0, offset: 0.0, range: [0.0; 2] });
+    }
+}
