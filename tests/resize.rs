@@ -88,7 +88,8 @@ fn a_worker_that_is_one_too_many_finishes_its_item_before_it_leaves() {
         let gate = Gate::default();
         let (mut feed, running) = start(watch, &StopLatch::new(), 9, 3, gated(&gate));
         let observer = running.observer();
-        until(&observer, |seen| apply(seen).busy_now == 3);
+        // A worker that still builds its stage is busy too, so the queue must have lost three items.
+        until(&observer, |seen| apply(seen).busy_now == 3 && apply(seen).queue_depth == 3);
         running.crew().resize("apply", 1).unwrap();
         let seen = apply(&observer);
         assert_eq!((seen.workers, seen.busy_now, seen.items), (3, 3, 0), "nobody is interrupted");
