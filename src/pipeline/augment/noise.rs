@@ -29,7 +29,7 @@ impl Default for Noise {
 pub struct DrawnNoise {
     /// Standard deviation, in those of the modality.
     pub deviation: f32,
-    /// Names the field; see [`super::normal`].
+    /// Names the field; see `super::normal`.
     pub key: [u32; 2],
 }
 
