@@ -171,6 +171,6 @@ mod tests {
         assert_eq!(batch.labels[8..], [2; 8]);
         assert_eq!((batch.number, batch.next_sample), (0, 3));
         assert_eq!(*skipped.lock().expect("not poisoned"), [1]);
-        assert_eq!(recycler.take().labels, [2; 8], "the buffers came back");
+        assert_eq!(recycler.take(dims).labels, [2; 8], "the buffers came back");
     }
 }
