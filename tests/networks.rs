@@ -15,7 +15,7 @@ use gliaflow::train::loss::{LossConfig, region_targets};
 use gliaflow::volume::grid::Dims;
 use gliaflow::volume::modality::Modality;
 use gliaflow::volume::region::Region;
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn images(index: u64, side: usize, device: &Device) -> Tensor<5> {
     let mut rng = KeyedRng::new(SampleKey { seed: 1, epoch: 0, index }, Domain::Phantom);
@@ -30,6 +30,15 @@ fn labels(side: usize, device: &Device) -> Tensor<4, Int> {
     Tensor::from_data(data, (device, DType::U8))
 }
 
+/// The network of these settings for patches of `side`, where it must be told.
+fn sized(entry: &Entry, side: usize, mut settings: Value) -> Box<dyn Blueprint> {
+    let defaults = entry.default_blueprint().settings();
+    if defaults.get("patch").is_some() {
+        settings["patch"] = json!([side, side, side]);
+    }
+    entry.blueprint(&settings).unwrap()
+}
+
 fn small_unet() -> Box<dyn Blueprint> {
     let settings = json!({"base_width": 2, "levels": 3, "conv_bias": false});
     Entry::named("unet").unwrap().blueprint(&settings).unwrap()
@@ -42,7 +51,7 @@ fn small_learner(seed: u64) -> Box<dyn Learner> {
 /// One step on the batch of that number; the loss before it.
 fn step(learner: &mut dyn Learner, number: u64, side: usize) -> f32 {
     let device = learner.device().clone();
-    let output = learner.forward(images(number, side, &device));
+    let output = learner.forward(images(number, side, &device), number);
     let parts = LossConfig::default().of(output, region_targets(labels(side, &device)));
     let loss = parts.total.clone().into_scalar();
     let update = learner.update(parts.total, 1e-2);
@@ -59,12 +68,13 @@ fn probabilities(learner: &dyn Learner, side: usize) -> Vec<f32> {
 #[test]
 fn every_architecture_trains_at_its_smallest_patch() {
     for entry in ARCHITECTURES {
-        let blueprint = entry.default_blueprint();
-        let side = blueprint.smallest_patch();
+        let side = entry.default_blueprint().smallest_patch();
+        let blueprint = sized(entry, side, entry.default_blueprint().settings());
+        assert!(blueprint.fits_patch(Dims::cube(side)).is_ok(), "{}", entry.name);
         let learner = blueprint.learner(&OptimiserConfig::default(), 3, &Device::flex());
         assert_eq!(learner.parameters(), blueprint.parameter_count(), "{}", entry.name);
 
-        let output = learner.forward(images(0, side, learner.device()));
+        let output = learner.forward(images(0, side, learner.device()), 0);
         assert_eq!(output.logits.dims(), [1, Region::COUNT, side, side, side], "{}", entry.name);
         let targets = region_targets(labels(side, learner.device()));
         let norms = learner.gradient_norms(LossConfig::default().of(output, targets).total);

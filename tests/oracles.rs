@@ -13,8 +13,14 @@ mod figures;
 #[path = "oracles/loss.rs"]
 mod loss;
 #[cfg(feature = "train")]
+#[path = "oracles/network.rs"]
+mod network;
+#[cfg(feature = "train")]
 #[path = "oracles/optimiser.rs"]
 mod optimiser;
+#[cfg(feature = "train")]
+#[path = "oracles/resunet.rs"]
+mod resunet;
 #[path = "oracles/sliding.rs"]
 mod sliding;
 #[cfg(feature = "train")]
