@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::path::Path;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use gliaflow::base::error::Fault;
 use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
 use gliaflow::eval::predict::predict_case;
 use gliaflow::eval::sliding::SlidingConfig;
+use gliaflow::experiment::config;
 use gliaflow::nets::learner::{OPTIMISER_FILE, WEIGHTS_FILE};
 use gliaflow::nets::optimiser::OptimiserConfig;
 use gliaflow::nets::{ARCHITECTURES, Blueprint, Entry, Learner};
@@ -94,6 +96,24 @@ fn every_architecture_trains_at_its_smallest_patch() {
 }
 
 #[test]
+fn every_architecture_has_a_configuration_of_the_paper() {
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    for entry in ARCHITECTURES {
+        let file = configs.join(entry.name).with_extension("toml");
+        let checked = config::load(Some(&file), &[]).map_err(|error| error.to_string()).unwrap();
+        assert_eq!(checked.run.model.name, entry.name);
+        assert_eq!(checked.run.crop.patch, Dims::cube(128));
+        checked.blueprint.fits_patch(checked.run.crop.patch).unwrap();
+        let defaults = entry.default_blueprint();
+        assert_eq!(
+            checked.blueprint.settings(),
+            defaults.settings(),
+            "the paper's are the defaults"
+        );
+    }
+}
+
+#[test]
 fn weights_are_a_function_of_the_seed() {
     let side = small_unet().smallest_patch();
     let drawn = probabilities(small_learner(5).as_ref(), side);
@@ -121,23 +141,42 @@ fn a_snapshot_is_left_alone_by_later_steps() {
     assert_ne!(probabilities(learner.as_ref(), 8), before);
 }
 
+/// Every architecture, small, with all that it draws: dropout and latent noise.
+fn small_ones() -> Vec<Box<dyn Blueprint>> {
+    let settings = [
+        ("unet", json!({"base_width": 2, "levels": 3})),
+        (
+            "resunet_vae",
+            json!({"base_width": 4, "groups": 2, "encoder_units": [1, 1], "latent": 3}),
+        ),
+        ("cascaded", json!({"base_width": 1, "levels": 2, "loss_weights": [0.4, 0.3]})),
+    ];
+    assert_eq!(settings.len(), ARCHITECTURES.len(), "a network is not tested");
+    let blueprint = |(name, settings)| sized(Entry::named(name).unwrap(), 8, settings);
+    settings.into_iter().map(blueprint).collect()
+}
+
 #[test]
 fn a_resumed_learner_goes_on_bit_for_bit() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut straight = small_learner(5);
-    step(straight.as_mut(), 0, 8);
-    step(straight.as_mut(), 1, 8);
-    straight.save(folder.path()).unwrap();
-    let loss = step(straight.as_mut(), 2, 8);
+    for blueprint in small_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let learner = || blueprint.learner(&OptimiserConfig::default(), 5, &Device::flex());
+        let mut straight = learner();
+        step(straight.as_mut(), 0, 8);
+        step(straight.as_mut(), 1, 8);
+        straight.save(folder.path()).unwrap();
+        let loss = step(straight.as_mut(), 2, 8);
 
-    let mut resumed = small_learner(77);
-    step(resumed.as_mut(), 7, 8);
-    resumed.load(folder.path()).unwrap();
-    assert_eq!(step(resumed.as_mut(), 2, 8).to_bits(), loss.to_bits());
-    let bits = |learner: &dyn Learner| -> Vec<u32> {
-        probabilities(learner, 8).into_iter().map(f32::to_bits).collect()
-    };
-    assert_eq!(bits(resumed.as_ref()), bits(straight.as_ref()));
+        let mut resumed = learner();
+        step(resumed.as_mut(), 7, 8);
+        resumed.load(folder.path()).unwrap();
+        assert_eq!(step(resumed.as_mut(), 2, 8).to_bits(), loss.to_bits(), "{}", blueprint.name());
+        assert_eq!(bits(resumed.as_ref()), bits(straight.as_ref()), "{}", blueprint.name());
+    }
+}
+
+fn bits(learner: &dyn Learner) -> Vec<u32> {
+    probabilities(learner, 8).into_iter().map(f32::to_bits).collect()
 }
 
 #[test]

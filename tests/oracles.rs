@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[cfg(feature = "train")]
+#[path = "oracles/cascaded.rs"]
+mod cascaded;
+#[cfg(feature = "train")]
 #[path = "oracles/counters.rs"]
 mod counters;
 #[path = "oracles/figures.rs"]

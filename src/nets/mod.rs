@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::volume::grid::Dims;
 
 pub mod blocks;
+pub mod cascaded;
 pub mod draws;
 pub mod learner;
 pub mod norm;
@@ -28,8 +29,11 @@ pub use learner::Learner;
 pub use registry::{Blueprint, Entry, InvalidConfig};
 
 /// Every network that can be trained, in the order of the paper's table.
-pub static ARCHITECTURES: &[Entry] =
-    &[registry::entry::<unet::UNet>(), registry::entry::<resunet_vae::ResUNetVae>()];
+pub static ARCHITECTURES: &[Entry] = &[
+    registry::entry::<unet::UNet>(),
+    registry::entry::<resunet_vae::ResUNetVae>(),
+    registry::entry::<cascaded::Cascaded>(),
+];
 
 /// What a network computes while it is trained.
 #[derive(Debug)]
