@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::path::Path;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use gliaflow::base::error::Fault;
 use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
 use gliaflow::eval::predict::predict_case;
 use gliaflow::eval::sliding::SlidingConfig;
+use gliaflow::experiment::config;
 use gliaflow::nets::learner::{OPTIMISER_FILE, WEIGHTS_FILE};
 use gliaflow::nets::optimiser::OptimiserConfig;
 use gliaflow::nets::{ARCHITECTURES, Blueprint, Entry, Learner};
@@ -15,7 +17,7 @@ use gliaflow::train::loss::{LossConfig, region_targets};
 use gliaflow::volume::grid::Dims;
 use gliaflow::volume::modality::Modality;
 use gliaflow::volume::region::Region;
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn images(index: u64, side: usize, device: &Device) -> Tensor<5> {
     let mut rng = KeyedRng::new(SampleKey { seed: 1, epoch: 0, index }, Domain::Phantom);
@@ -30,6 +32,15 @@ fn labels(side: usize, device: &Device) -> Tensor<4, Int> {
     Tensor::from_data(data, (device, DType::U8))
 }
 
+/// The network of these settings for patches of `side`, where it must be told.
+fn sized(entry: &Entry, side: usize, mut settings: Value) -> Box<dyn Blueprint> {
+    let defaults = entry.default_blueprint().settings();
+    if defaults.get("patch").is_some() {
+        settings["patch"] = json!([side, side, side]);
+    }
+    entry.blueprint(&settings).unwrap()
+}
+
 fn small_unet() -> Box<dyn Blueprint> {
     let settings = json!({"base_width": 2, "levels": 3, "conv_bias": false});
     Entry::named("unet").unwrap().blueprint(&settings).unwrap()
@@ -42,7 +53,7 @@ fn small_learner(seed: u64) -> Box<dyn Learner> {
 /// One step on the batch of that number; the loss before it.
 fn step(learner: &mut dyn Learner, number: u64, side: usize) -> f32 {
     let device = learner.device().clone();
-    let output = learner.forward(images(number, side, &device));
+    let output = learner.forward(images(number, side, &device), number);
     let parts = LossConfig::default().of(output, region_targets(labels(side, &device)));
     let loss = parts.total.clone().into_scalar();
     let update = learner.update(parts.total, 1e-2);
@@ -59,12 +70,13 @@ fn probabilities(learner: &dyn Learner, side: usize) -> Vec<f32> {
 #[test]
 fn every_architecture_trains_at_its_smallest_patch() {
     for entry in ARCHITECTURES {
-        let blueprint = entry.default_blueprint();
-        let side = blueprint.smallest_patch();
+        let side = entry.default_blueprint().smallest_patch();
+        let blueprint = sized(entry, side, entry.default_blueprint().settings());
+        assert!(blueprint.fits_patch(Dims::cube(side)).is_ok(), "{}", entry.name);
         let learner = blueprint.learner(&OptimiserConfig::default(), 3, &Device::flex());
         assert_eq!(learner.parameters(), blueprint.parameter_count(), "{}", entry.name);
 
-        let output = learner.forward(images(0, side, learner.device()));
+        let output = learner.forward(images(0, side, learner.device()), 0);
         assert_eq!(output.logits.dims(), [1, Region::COUNT, side, side, side], "{}", entry.name);
         let targets = region_targets(labels(side, learner.device()));
         let norms = learner.gradient_norms(LossConfig::default().of(output, targets).total);
@@ -79,6 +91,24 @@ fn every_architecture_trains_at_its_smallest_patch() {
             silent.clone().all(|g| g.name.ends_with("conv.bias")),
             "{:?}",
             silent.collect::<Vec<_>>()
+        );
+    }
+}
+
+#[test]
+fn every_architecture_has_a_configuration_of_the_paper() {
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    for entry in ARCHITECTURES {
+        let file = configs.join(entry.name).with_extension("toml");
+        let checked = config::load(Some(&file), &[]).map_err(|error| error.to_string()).unwrap();
+        assert_eq!(checked.run.model.name, entry.name);
+        assert_eq!(checked.run.crop.patch, Dims::cube(128));
+        checked.blueprint.fits_patch(checked.run.crop.patch).unwrap();
+        let defaults = entry.default_blueprint();
+        assert_eq!(
+            checked.blueprint.settings(),
+            defaults.settings(),
+            "the paper's are the defaults"
         );
     }
 }
@@ -111,23 +141,42 @@ fn a_snapshot_is_left_alone_by_later_steps() {
     assert_ne!(probabilities(learner.as_ref(), 8), before);
 }
 
+/// Every architecture, small, with all that it draws: dropout and latent noise.
+fn small_ones() -> Vec<Box<dyn Blueprint>> {
+    let settings = [
+        ("unet", json!({"base_width": 2, "levels": 3})),
+        (
+            "resunet_vae",
+            json!({"base_width": 4, "groups": 2, "encoder_units": [1, 1], "latent": 3}),
+        ),
+        ("cascaded", json!({"base_width": 1, "levels": 2, "loss_weights": [0.4, 0.3]})),
+    ];
+    assert_eq!(settings.len(), ARCHITECTURES.len(), "a network is not tested");
+    let blueprint = |(name, settings)| sized(Entry::named(name).unwrap(), 8, settings);
+    settings.into_iter().map(blueprint).collect()
+}
+
 #[test]
 fn a_resumed_learner_goes_on_bit_for_bit() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut straight = small_learner(5);
-    step(straight.as_mut(), 0, 8);
-    step(straight.as_mut(), 1, 8);
-    straight.save(folder.path()).unwrap();
-    let loss = step(straight.as_mut(), 2, 8);
+    for blueprint in small_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let learner = || blueprint.learner(&OptimiserConfig::default(), 5, &Device::flex());
+        let mut straight = learner();
+        step(straight.as_mut(), 0, 8);
+        step(straight.as_mut(), 1, 8);
+        straight.save(folder.path()).unwrap();
+        let loss = step(straight.as_mut(), 2, 8);
 
-    let mut resumed = small_learner(77);
-    step(resumed.as_mut(), 7, 8);
-    resumed.load(folder.path()).unwrap();
-    assert_eq!(step(resumed.as_mut(), 2, 8).to_bits(), loss.to_bits());
-    let bits = |learner: &dyn Learner| -> Vec<u32> {
-        probabilities(learner, 8).into_iter().map(f32::to_bits).collect()
-    };
-    assert_eq!(bits(resumed.as_ref()), bits(straight.as_ref()));
+        let mut resumed = learner();
+        step(resumed.as_mut(), 7, 8);
+        resumed.load(folder.path()).unwrap();
+        assert_eq!(step(resumed.as_mut(), 2, 8).to_bits(), loss.to_bits(), "{}", blueprint.name());
+        assert_eq!(bits(resumed.as_ref()), bits(straight.as_ref()), "{}", blueprint.name());
+    }
+}
+
+fn bits(learner: &dyn Learner) -> Vec<u32> {
+    probabilities(learner, 8).into_iter().map(f32::to_bits).collect()
 }
 
 #[test]

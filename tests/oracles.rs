@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[cfg(feature = "train")]
+#[path = "oracles/cascaded.rs"]
+mod cascaded;
+#[cfg(feature = "train")]
 #[path = "oracles/counters.rs"]
 mod counters;
 #[path = "oracles/figures.rs"]
@@ -13,8 +16,14 @@ mod figures;
 #[path = "oracles/loss.rs"]
 mod loss;
 #[cfg(feature = "train")]
+#[path = "oracles/network.rs"]
+mod network;
+#[cfg(feature = "train")]
 #[path = "oracles/optimiser.rs"]
 mod optimiser;
+#[cfg(feature = "train")]
+#[path = "oracles/resunet.rs"]
+mod resunet;
 #[path = "oracles/sliding.rs"]
 mod sliding;
 #[cfg(feature = "train")]

@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor};
 use crate::base::error::Fault;
 use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::weights::{self, GradientNorm};
-use crate::nets::{Architecture, Network, Output};
+use crate::nets::{Architecture, Draws, Network, Output};
 
 /// File of the weights inside a checkpoint's folder.
 pub const WEIGHTS_FILE: &str = "weights.bpk";
@@ -21,8 +21,9 @@ pub const OPTIMISER_FILE: &str = "optimiser.bpk";
 
 /// A network in training. The trainer knows nothing else of it.
 pub trait Learner: Send {
-    /// The training pass of images `[b, 4, d, h, w]`, recorded for [`update`](Self::update).
-    fn forward(&self, images: Tensor<5>) -> Output;
+    /// The training pass of images `[b, 4, d, h, w]`, recorded for [`update`](Self::update). What
+    /// the network draws is a function of the run's seed and `step` alone.
+    fn forward(&self, images: Tensor<5>, step: u64) -> Output;
 
     /// Takes one step down the gradient of `loss`.
     fn update(&mut self, loss: Tensor<1>, learning_rate: f64) -> Update;
@@ -64,11 +65,12 @@ pub(crate) struct Trainee<A: Architecture> {
     module: A,
     optimiser: ModuleOptimizer,
     settings: (A::Config, OptimiserConfig),
+    seed: u64,
     device: Device,
 }
 
 impl<A: Architecture> Trainee<A> {
-    /// With weights drawn from `seed`.
+    /// With weights drawn from `seed`, and later dropout and noise from it.
     pub(crate) fn new(
         config: &A::Config,
         optimiser: &OptimiserConfig,
@@ -80,6 +82,7 @@ impl<A: Architecture> Trainee<A> {
             module: weights::number(A::init(config, &recording).draw_weights(seed)),
             optimiser: optimiser.init(),
             settings: (config.clone(), optimiser.clone()),
+            seed,
             device: recording,
         }
     }
@@ -90,8 +93,8 @@ impl<A: Architecture> Trainee<A> {
 }
 
 impl<A: Architecture> Learner for Trainee<A> {
-    fn forward(&self, images: Tensor<5>) -> Output {
-        self.module.forward(images)
+    fn forward(&self, images: Tensor<5>, step: u64) -> Output {
+        self.module.forward(images, Draws { seed: self.seed, step })
     }
 
     fn update(&mut self, loss: Tensor<1>, learning_rate: f64) -> Update {

@@ -10,19 +10,30 @@ use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::volume::grid::Dims;
+
 pub mod blocks;
+pub mod cascaded;
+pub mod draws;
 pub mod learner;
+pub mod norm;
 pub mod optimiser;
 pub mod registry;
+pub mod resunet_vae;
 pub mod unet;
 pub mod volumetric;
 pub mod weights;
 
+pub use draws::Draws;
 pub use learner::Learner;
 pub use registry::{Blueprint, Entry, InvalidConfig};
 
 /// Every network that can be trained, in the order of the paper's table.
-pub static ARCHITECTURES: &[Entry] = &[registry::entry::<unet::UNet>()];
+pub static ARCHITECTURES: &[Entry] = &[
+    registry::entry::<unet::UNet>(),
+    registry::entry::<resunet_vae::ResUNetVae>(),
+    registry::entry::<cascaded::Cascaded>(),
+];
 
 /// What a network computes while it is trained.
 #[derive(Debug)]
@@ -85,19 +96,22 @@ pub trait Architecture: Module + 'static {
         weights::he_normal(self, seed)
     }
 
-    /// The pass of training, images `[b, 4, d, h, w]`.
-    fn forward(&self, images: Tensor<5>) -> Output;
+    /// The pass of training, images `[b, 4, d, h, w]`. A pure function: all chance is in `draws`.
+    fn forward(&self, images: Tensor<5>, draws: Draws) -> Output;
 
     /// The pass of inference: region logits `[b, 3, d, h, w]` and nothing that only training needs.
-    fn logits(&self, images: Tensor<5>) -> Tensor<5> {
-        self.forward(images).logits
-    }
+    fn logits(&self, images: Tensor<5>) -> Tensor<5>;
 
     /// Every axis of a patch must be a multiple of this.
     fn patch_divisor(config: &Self::Config) -> usize;
 
     /// The smallest axis of a patch that can be trained: norms need more than one voxel.
     fn smallest_patch(config: &Self::Config) -> usize;
+
+    /// The only patch that can be trained, where there are weights whose shape depends on it.
+    fn trained_patch(_config: &Self::Config) -> Option<Dims> {
+        None
+    }
 }
 
 /// A trained network, whatever its kind. Sliding windows, ensembles and mirroring are made of it.

@@ -4,6 +4,8 @@
 //! with functions monomorphised for one [`Architecture`], and [`Entry::blueprint`] parses settings
 //! once, into an object that can only make legal networks.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -14,6 +16,7 @@ use crate::nets::learner::{Learner, Trainee, load_network};
 use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::weights::{self, ParameterShape};
 use crate::nets::{ARCHITECTURES, Architecture, Network};
+use crate::volume::grid::Dims;
 
 /// Settings that make no network: which, why, and the way out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +28,34 @@ pub struct InvalidConfig {
     pub problem: String,
     /// What to write instead.
     pub remedy: String,
+}
+
+impl InvalidConfig {
+    /// A setting of a network with a value it cannot have.
+    pub fn of(network: &str, field: &str, value: impl Display, remedy: impl Into<String>) -> Self {
+        Self {
+            subject: format!("network {network}: {field}"),
+            problem: format!("is {value}"),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+/// Refuses a setting of a network outside its range.
+///
+/// # Errors
+/// With the field, the value and the range.
+pub fn within<T: PartialOrd + Display>(
+    network: &str,
+    field: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<(), InvalidConfig> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (low, high) = range.into_inner();
+    Err(InvalidConfig::of(network, field, value, format!("choose {low} to {high}")))
 }
 
 /// One architecture, its type erased.
@@ -79,6 +110,12 @@ pub trait Blueprint: Send + Sync {
     /// The smallest axis of a patch that can be trained.
     fn smallest_patch(&self) -> usize;
 
+    /// Whether patches of that extent can be trained.
+    ///
+    /// # Errors
+    /// Says which extents can be.
+    fn fits_patch(&self, patch: Dims) -> Result<(), InvalidConfig>;
+
     /// Name and shape of every parameter, in a fixed order; allocates none of them.
     fn parameters(&self) -> Vec<ParameterShape>;
 
@@ -132,6 +169,27 @@ impl<A: Architecture> Blueprint for Plan<A> {
 
     fn smallest_patch(&self) -> usize {
         A::smallest_patch(&self.config)
+    }
+
+    fn fits_patch(&self, patch: Dims) -> Result<(), InvalidConfig> {
+        let refusal = |problem: String, remedy: String| {
+            Err(InvalidConfig { subject: format!("network {}", A::NAME), problem, remedy })
+        };
+        let Dims(sides) = patch;
+        let (divisor, smallest) = (self.patch_divisor(), self.smallest_patch());
+        if sides.iter().any(|&side| !side.is_multiple_of(divisor) || side < smallest) {
+            let remedy = format!(
+                "choose crop.patch with each side a multiple of {divisor} and at least {smallest}"
+            );
+            return refusal(format!("cannot be trained on patches of {sides:?}"), remedy);
+        }
+        match A::trained_patch(&self.config) {
+            Some(Dims(expected)) if expected != sides => refusal(
+                format!("is sized for patches of {expected:?}, but crop.patch is {sides:?}"),
+                format!("set model.settings.patch = {sides:?}"),
+            ),
+            _ => Ok(()),
+        }
     }
 
     fn parameters(&self) -> Vec<ParameterShape> {

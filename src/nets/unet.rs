@@ -9,9 +9,10 @@ use burn::nn::conv::Conv3d;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::nets::blocks::{ConvUnit, convolution};
+use crate::nets::blocks::{ConvUnit, Kernel};
+use crate::nets::registry::within;
 use crate::nets::volumetric::{max_pool, upsample};
-use crate::nets::{Architecture, InvalidConfig, Output};
+use crate::nets::{Architecture, Draws, InvalidConfig, Output};
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 
@@ -48,18 +49,9 @@ impl Architecture for UNet {
     type Config = UNetConfig;
 
     fn check(config: &UNetConfig) -> Result<(), InvalidConfig> {
-        let within = |field: &str, value: usize, low: usize, high: usize| {
-            if (low..=high).contains(&value) {
-                return Ok(());
-            }
-            Err(InvalidConfig {
-                subject: format!("network unet: {field}"),
-                problem: format!("is {value}"),
-                remedy: format!("choose {low} to {high}"),
-            })
-        };
-        within("base_width", config.base_width, 1, 512)?;
-        within("levels", config.levels, 2, 7)
+        let UNetConfig { base_width, levels, .. } = *config;
+        within(Self::NAME, "base_width", base_width, 1..=512)?;
+        within(Self::NAME, "levels", levels, 2..=7)
     }
 
     fn init(config: &UNetConfig, device: &Device) -> Self {
@@ -82,11 +74,11 @@ impl Architecture for UNet {
             enc: enc.collect(),
             bottom: pair([width(bottom - 1), width(bottom), width(bottom - 1)]),
             dec: dec.collect(),
-            head: convolution([width(0), Region::COUNT], 1, true, device),
+            head: Kernel { bias: true, ..Kernel::POINT }.init([width(0), Region::COUNT], device),
         }
     }
 
-    fn forward(&self, images: Tensor<5>) -> Output {
+    fn forward(&self, images: Tensor<5>, _draws: Draws) -> Output {
         Output::of_logits(self.logits(images))
     }
 

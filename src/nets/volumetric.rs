@@ -1,7 +1,8 @@
-//! The volume operations that Burn 0.22 lacks: pooling by two and trilinear up-sampling by two.
+//! The volume operations that Burn 0.22 lacks: pooling by two, trilinear up-sampling by two, and a
+//! transposed convolution by two that is no slow kernel.
 //!
 //! They are made of operations that every backend has with a gradient, so they need no kernel of
-//! their own; each is checked against PyTorch's figures. Drop one when Burn gains it.
+//! their own; each is checked forward and backward. Drop one when Burn gains it.
 
 use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
@@ -54,6 +55,18 @@ pub fn upsample(volume: Tensor<5>) -> Tensor<5> {
     along_d.reshape([b, c, 2 * d, 2 * h, 2 * w])
 }
 
+/// Transposed convolution with a kernel of 2x2x2 and stride 2: `[b, c, d, h, w]` and `kernel`
+/// `[c, k, 2, 2, 2]` to `[b, k, 2d, 2h, 2w]`. No two blocks overlap, so it is one product, and a
+/// permutation that lays the eight children of a voxel side by side.
+pub fn transposed_convolution(volume: Tensor<5>, kernel: Tensor<5>) -> Tensor<5> {
+    let [b, c, d, h, w] = volume.dims();
+    let [_, k, ..] = kernel.dims();
+    let kernel: Tensor<3> = kernel.reshape([1, c, 8 * k]).transpose();
+    let children = kernel.matmul(volume.reshape([b, c, d * h * w])); // [b, 8k, dhw]
+    let apart: Tensor<8> = children.reshape([b, k, 2, 2, 2, d, h, w]);
+    apart.permute([0, 1, 5, 2, 6, 3, 7, 4]).reshape([b, k, 2 * d, 2 * h, 2 * w])
+}
+
 /// `[2n, n]`: each voxel's two children lie a quarter of a voxel to either side of it, so they take
 /// a quarter of the neighbour there, or of the voxel itself at the border.
 fn doubling_matrix(extent: usize, device: &Device) -> Tensor<2> {
@@ -71,7 +84,12 @@ fn doubling_matrix(extent: usize, device: &Device) -> Tensor<2> {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Distribution;
+    use burn::tensor::module::conv_transpose3d;
+    use burn::tensor::ops::ConvTransposeOptions;
+
     use super::*;
+    use crate::base::seed::{Domain, KeyedRng, SampleKey};
 
     fn read(volume: Tensor<5>) -> Vec<f32> {
         volume.into_data().try_to_vec().unwrap()
@@ -96,11 +114,64 @@ mod tests {
     }
 
     #[test]
-    fn mean_is_over_each_block() {
+    fn mean_is_over_each_block_and_its_gradient_is_spread_evenly() {
+        let device = Device::flex().autodiff();
         let values: Vec<f32> = (0..16).map(|place| place as f32).collect();
         let data = TensorData::new(values, [1, 1, 2, 2, 4]);
-        let volume = Tensor::<5>::from_data(data, &Device::flex());
-        assert_eq!(read(mean_pool(volume)), [6.5, 8.5]);
+        let volume = Tensor::<5>::from_data(data, &device).require_grad();
+        let pooled = mean_pool(volume.clone());
+        assert_eq!(read(pooled.clone()), [6.5, 8.5]);
+        let weights = Tensor::<5>::from_data([[[[[8.0, 16.0]]]]], &device);
+        let gradient = read(volume.grad(&(pooled * weights).sum().backward()).unwrap());
+        assert_eq!(gradient, [1.0, 1.0, 2.0, 2.0].repeat(4));
+    }
+
+    #[test]
+    fn a_transposed_convolution_is_burns_own_forward_and_backward() {
+        let device = Device::flex().autodiff();
+        let draw = |shape: [usize; 5]| {
+            Tensor::<5>::random(shape, Distribution::Normal(0.0, 1.0), &device).require_grad()
+        };
+        let (volume, kernel) = (draw([2, 3, 2, 4, 3]), draw([3, 5, 2, 2, 2]));
+        let weights = draw([2, 5, 4, 8, 6]);
+        let all = |answer: Tensor<5>| {
+            let gradients = (answer.clone() * weights.clone()).sum().backward();
+            let of = |tensor: &Tensor<5>| read(tensor.grad(&gradients).unwrap());
+            [read(answer), of(&volume), of(&kernel)]
+        };
+        let ours = all(transposed_convolution(volume.clone(), kernel.clone()));
+        let options = ConvTransposeOptions::new([2; 3], [0; 3], [0; 3], [1; 3], 1);
+        let theirs = all(conv_transpose3d(volume.clone(), kernel.clone(), None, options));
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert_eq!(ours.len(), theirs.len());
+            assert!(ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 1e-4));
+        }
+    }
+
+    #[test]
+    fn gradients_are_the_slopes_of_their_operations() {
+        let device = Device::flex().autodiff();
+        let draw = |seed: u64, shape: [usize; 5]| {
+            let key = SampleKey { seed, epoch: 0, index: 0 };
+            let mut rng = KeyedRng::new(key, Domain::Phantom);
+            let values: Vec<f32> =
+                (0..shape.iter().product()).map(|_| rng.normal() as f32).collect();
+            Tensor::<5>::from_data(TensorData::new(values, shape), &device)
+        };
+        let shape = [1, 2, 4, 2, 6];
+        let (point, direction) = (draw(1, shape), draw(2, shape));
+        for operation in [max_pool, mean_pool, upsample] {
+            let weights = draw(3, operation(point.clone()).dims());
+            let value = |at: Tensor<5>| (operation(at) * weights.clone()).sum();
+            let volume = point.clone().require_grad();
+            let gradient = volume.grad(&value(volume.clone()).backward()).unwrap();
+            let expected: f32 = (gradient * direction.clone().inner()).sum().into_scalar();
+            let step = 1e-3;
+            let ahead: f32 = value(point.clone() + direction.clone() * step).into_scalar();
+            let behind: f32 = value(point.clone() - direction.clone() * step).into_scalar();
+            let slope = (ahead - behind) / (2.0 * step as f32);
+            assert!((slope - expected).abs() < 0.02, "{slope} for {expected}");
+        }
     }
 
     #[test]

@@ -47,13 +47,28 @@ pub fn shapes<M: Module>(module: &M) -> Vec<ParameterShape> {
 /// from a stream of its own; biases and norms keep the values of their layers.
 #[must_use]
 pub fn he_normal<M: Module>(module: M, seed: u64) -> M {
+    draw(module, seed, |rng, [fan_in, _]| (2.0 / fan_in).sqrt() * rng.normal())
+}
+
+/// The same from `U(-a, a)`, `a^2 = 6 / (fan_in + fan_out)` (Glorot and Bengio 2010).
+#[must_use]
+pub fn xavier_uniform<M: Module>(module: M, seed: u64) -> M {
+    draw(module, seed, |rng, [fan_in, fan_out]| {
+        let bound = (6.0 / (fan_in + fan_out)).sqrt();
+        rng.uniform(-bound, bound)
+    })
+}
+
+/// Draws every kernel, `[out, in, ...]`, given what one output sees and what one input reaches.
+fn draw<M: Module>(module: M, seed: u64, value: impl Fn(&mut KeyedRng, [f64; 2]) -> f64) -> M {
     let key = SampleKey { seed, epoch: 0, index: 0 };
     replace(module, &mut |place, _, shape| {
-        let fan_in: usize = shape.iter().skip(1).product();
-        let deviation = (2.0 / fan_in as f64).sqrt();
+        let [outputs, inputs, ref kernel @ ..] = *shape else { return None };
+        let taps: usize = kernel.iter().product();
+        let fans = [inputs * taps, outputs * taps].map(|fan| fan as f64);
         let mut rng = KeyedRng::new(key, Domain::Weights).stream(place as u64);
         let count = shape.iter().product();
-        (shape.len() > 1).then(|| (0..count).map(|_| (deviation * rng.normal()) as f32).collect())
+        Some((0..count).map(|_| value(&mut rng, fans) as f32).collect())
     })
 }
 

@@ -136,7 +136,7 @@ impl Trainer<'_> {
         let total = self.total_steps();
         let multiplier = self.config.schedule.multiplier(step, total, self.steps_per_epoch);
         let learning_rate = self.config.learning_rate * multiplier;
-        let output = self.learner.forward(batch.images);
+        let output = self.learner.forward(batch.images, step);
         let parts = self.loss.of(output, region_targets(batch.labels));
         let LossParts { total, dice, bce, .. } = parts;
         let figure = |tensor: &Tensor<1>| tensor.clone().without_autodiff();

@@ -1,0 +1,344 @@
+//! The cascade of U-Nets of Lachinov et al. 2018 (arXiv 1810.04008), as Nalwade and Kisa vary it:
+//! sigmoid regions in place of softmax classes.
+//!
+//! Stages at a quarter, half and full resolution, the coarse ones first; the finer ones see their
+//! probabilities where resolutions meet. Each stage encodes the modalities apart, as groups of
+//! convolutions, and takes the maximum over them wherever encoder meets decoder. Widths and biases
+//! are those of the authors' code (`lachinov/brats2018-graphlabunn`).
+
+use burn::module::{Module, Param};
+use burn::nn::Initializer;
+use burn::nn::conv::Conv3d;
+use burn::tensor::activation::sigmoid;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::nets::blocks::{Kernel, ResidualUnit};
+use crate::nets::norm::Norm;
+use crate::nets::registry::within;
+use crate::nets::volumetric::{mean_pool, transposed_convolution};
+use crate::nets::{Architecture, Draws, InvalidConfig, Output, SideOutput, weights};
+use crate::volume::modality::Modality;
+use crate::volume::region::Region;
+
+/// Places that a stage may draw at: more than it has levels.
+const STAGE_PLACES: u64 = 256;
+
+/// Widths and depths of the cascade, and what each stage's loss counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CascadedConfig {
+    /// Half the channels of the full resolution's decoder; doubled at each level below and for each
+    /// coarser stage.
+    pub base_width: usize,
+    /// Channels of the four encoders together, in those of the decoder.
+    pub encoder_multiplier: usize,
+    /// Resolutions of a stage, its own included.
+    pub levels: usize,
+    /// Share of values that are dropped after each strided convolution.
+    pub dropout: f64,
+    /// Added to the variance of a channel; the authors' MXNet has 1e-3.
+    pub norm_epsilon: f64,
+    /// Weight of each stage's loss, the full resolution first: as many stages as weights.
+    pub loss_weights: Vec<f64>,
+}
+
+impl Default for CascadedConfig {
+    fn default() -> Self {
+        Self {
+            base_width: 4,
+            encoder_multiplier: 2,
+            levels: 4,
+            dropout: 0.1,
+            norm_epsilon: 1e-5,
+            loss_weights: vec![0.4, 0.3, 0.2],
+        }
+    }
+}
+
+impl CascadedConfig {
+    const fn stages(&self) -> usize {
+        self.loss_weights.len()
+    }
+
+    /// Channels of the decoder at a level of the stage that works at `1 / 2^scale`.
+    const fn decoder_width(&self, scale: usize, level: usize) -> usize {
+        (2 * self.base_width) << (scale + level)
+    }
+
+    /// Channels of the four encoders together.
+    const fn encoder_width(&self, scale: usize, level: usize) -> usize {
+        self.encoder_multiplier * self.decoder_width(scale, level)
+    }
+
+    /// Channels after the maximum over the encoders.
+    const fn merged_width(&self, scale: usize, level: usize) -> usize {
+        self.encoder_width(scale, level) / Modality::COUNT
+    }
+
+    /// Channels of the coarser stage's map that a decoder sees at a level, if there is one.
+    const fn map_width(&self, scale: usize, level: usize) -> usize {
+        if level > 0 && scale + level < self.stages() { Region::COUNT } else { 0 }
+    }
+}
+
+/// The network; field names are the parameters' names. The coarsest stage comes first.
+#[derive(Module, Debug)]
+pub struct Cascaded {
+    stages: Vec<Stage>,
+    loss_weights: Vec<f64>,
+}
+
+/// The U-Net of one resolution.
+#[derive(Module, Debug)]
+struct Stage {
+    input: Conv3d,
+    enc: Vec<ResidualUnit>,
+    down: Vec<Conv3d>,
+    up: Vec<Doubling>,
+    fuse: Vec<Conv3d>,
+    dec: Vec<ResidualUnit>,
+    head: Conv3d,
+    scale: usize,
+    dropout: f64,
+}
+
+/// A transposed convolution, 2x2x2 with stride 2, without a bias.
+#[derive(Module, Debug)]
+struct Doubling {
+    /// `[in, out, 2, 2, 2]`.
+    weight: Param<Tensor<5>>,
+}
+
+impl Doubling {
+    fn new(channels: [usize; 2], device: &Device) -> Self {
+        let [from, to] = channels;
+        Self { weight: Initializer::Zeros.init([from, to, 2, 2, 2], device) }
+    }
+
+    fn forward(&self, volume: Tensor<5>) -> Tensor<5> {
+        transposed_convolution(volume, self.weight.val())
+    }
+}
+
+impl Stage {
+    fn new(config: &CascadedConfig, scale: usize, device: &Device) -> Self {
+        let apart = Kernel { groups: Modality::COUNT, bias: true, ..Kernel::CUBE };
+        let strided = Kernel { stride: 2, ..apart };
+        let together = Kernel { groups: 1, ..apart };
+        let point = Kernel { bias: true, ..Kernel::POINT };
+        let unit = |channels: usize, kernel| {
+            let norm = || Norm::instance(channels, config.norm_epsilon, device);
+            ResidualUnit::new(channels, norm, kernel, device)
+        };
+        let bottom = config.levels - 1;
+        let encoder = |level| config.encoder_width(scale, level);
+        let decoder = |level| config.decoder_width(scale, level);
+        let merged = |level| config.merged_width(scale, level);
+        let down = |level| strided.init([encoder(level), encoder(level + 1)], device);
+        let up = |level| {
+            let below = if level + 1 == bottom { merged(bottom) } else { decoder(level + 1) };
+            Doubling::new([below, decoder(level)], device)
+        };
+        let fuse = |level| {
+            let parts = decoder(level) + merged(level) + config.map_width(scale, level);
+            point.init([parts, decoder(level)], device)
+        };
+        let rising = || (0..bottom).rev();
+        Self {
+            input: apart.init([Modality::COUNT, encoder(0)], device),
+            enc: (0..=bottom).map(|level| unit(encoder(level), apart)).collect(),
+            down: (0..bottom).map(down).collect(),
+            up: rising().map(up).collect(),
+            fuse: rising().map(fuse).collect(),
+            dec: rising().map(|level| unit(decoder(level), together)).collect(),
+            head: point.init([decoder(0), Region::COUNT], device),
+            scale,
+            dropout: config.dropout,
+        }
+    }
+
+    /// Region logits at this stage's resolution. `maps` holds the probabilities of the coarser
+    /// stages by scale.
+    fn forward(
+        &self,
+        images: Tensor<5>,
+        maps: &[Option<Tensor<5>>],
+        draws: Option<Draws>,
+    ) -> Tensor<5> {
+        let mut volume = self.enc[0].forward(self.input.forward(images));
+        let mut merged = vec![strongest(volume.clone())];
+        for (level, (down, unit)) in self.down.iter().zip(&self.enc[1..]).enumerate() {
+            volume = down.forward(volume);
+            if let Some(draws) = draws {
+                let place = self.scale as u64 * STAGE_PLACES + level as u64;
+                volume = draws.drop_values(place, self.dropout, volume);
+            }
+            volume = unit.forward(volume);
+            merged.push(strongest(volume.clone()));
+        }
+        let mut volume = merged.pop().expect("every level left one");
+        for ((up, fuse), unit) in self.up.iter().zip(&self.fuse).zip(&self.dec) {
+            let skip = merged.pop().expect("the decoder has a level less than the encoder");
+            let level = merged.len();
+            let mut parts = vec![up.forward(volume), skip];
+            if level > 0 {
+                parts.extend(maps.get(self.scale + level).cloned().flatten());
+            }
+            volume = unit.forward(fuse.forward(Tensor::cat(parts, 1)));
+        }
+        self.head.forward(volume)
+    }
+}
+
+/// The maximum over the modalities' encoders, whose channels lie one after the other.
+fn strongest(volume: Tensor<5>) -> Tensor<5> {
+    let encoders = volume.chunk(Modality::COUNT, 1);
+    encoders.into_iter().reduce(Tensor::max_pair).expect("there are four modalities")
+}
+
+impl Cascaded {
+    /// Region logits by scale, the full resolution first.
+    fn pyramid(&self, images: Tensor<5>, draws: Option<Draws>) -> Vec<Tensor<5>> {
+        let mut scaled = vec![images];
+        while scaled.len() < self.stages.len() {
+            scaled.push(mean_pool(scaled[scaled.len() - 1].clone()));
+        }
+        let mut maps: Vec<Option<Tensor<5>>> = vec![None; self.stages.len()];
+        let mut logits = Vec::with_capacity(self.stages.len());
+        for stage in &self.stages {
+            let images = scaled.pop().expect("one for each stage");
+            let answer = stage.forward(images, &maps, draws);
+            maps[stage.scale] = Some(sigmoid(answer.clone()));
+            logits.push(answer);
+        }
+        logits.reverse();
+        logits
+    }
+}
+
+impl Architecture for Cascaded {
+    const NAME: &'static str = "cascaded";
+    type Config = CascadedConfig;
+
+    fn check(config: &CascadedConfig) -> Result<(), InvalidConfig> {
+        within(Self::NAME, "base_width", config.base_width, 1..=256)?;
+        within(Self::NAME, "encoder_multiplier", config.encoder_multiplier, 1..=16)?;
+        within(Self::NAME, "levels", config.levels, 2..=6)?;
+        within(Self::NAME, "dropout", config.dropout, 0.0..=0.9)?;
+        within(Self::NAME, "norm_epsilon", config.norm_epsilon, 1e-12..=0.1)?;
+        within(Self::NAME, "loss_weights: its length", config.stages(), 1..=4)?;
+        for &weight in &config.loss_weights {
+            within(Self::NAME, "loss_weights: one of them", weight, 0.0..=1e3)?;
+        }
+        let (base, multiplier) = (config.base_width, config.encoder_multiplier);
+        if (base * multiplier).is_multiple_of(2) {
+            return Ok(());
+        }
+        let remedy = "choose an even encoder_multiplier, or an even base_width: four encoders \
+                      share 2 x base_width x encoder_multiplier channels";
+        Err(InvalidConfig::of(Self::NAME, "encoder_multiplier", multiplier, remedy))
+    }
+
+    fn init(config: &CascadedConfig, device: &Device) -> Self {
+        let scales = (0..config.stages()).rev();
+        Self {
+            stages: scales.map(|scale| Stage::new(config, scale, device)).collect(),
+            loss_weights: config.loss_weights.clone(),
+        }
+    }
+
+    /// The authors' own: Xavier's.
+    fn draw_weights(self, seed: u64) -> Self {
+        weights::xavier_uniform(self, seed)
+    }
+
+    fn forward(&self, images: Tensor<5>, draws: Draws) -> Output {
+        let mut weighted = self.pyramid(images, Some(draws)).into_iter().zip(&self.loss_weights);
+        let (logits, &weight) = weighted.next().expect("there is at least one stage");
+        let side = weighted.map(|(logits, &weight)| SideOutput { logits, weight: weight as f32 });
+        let side = side.collect();
+        Output { weight: weight as f32, side, ..Output::of_logits(logits) }
+    }
+
+    fn logits(&self, images: Tensor<5>) -> Tensor<5> {
+        self.pyramid(images, None).swap_remove(0)
+    }
+
+    fn patch_divisor(config: &CascadedConfig) -> usize {
+        1 << (config.stages() - 1 + config.levels - 1)
+    }
+
+    fn smallest_patch(config: &CascadedConfig) -> usize {
+        2 * Self::patch_divisor(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::nets::{Blueprint, Entry};
+    use crate::volume::grid::Dims;
+
+    fn blueprint(settings: &Value) -> Result<Box<dyn Blueprint>, InvalidConfig> {
+        Entry::named(Cascaded::NAME).unwrap().blueprint(settings)
+    }
+
+    fn small() -> Cascaded {
+        let loss_weights = vec![0.5, 0.25];
+        let config =
+            CascadedConfig { base_width: 1, levels: 2, loss_weights, ..Default::default() };
+        Cascaded::init(&config, &Device::flex()).draw_weights(1)
+    }
+
+    #[test]
+    fn full_width_has_the_papers_parameters() {
+        let count = |settings| blueprint(&settings).unwrap().parameter_count();
+        assert_eq!(count(json!({})), 9_556_985);
+        assert_eq!(count(json!({"encoder_multiplier": 4})), 32_837_081);
+        assert_eq!(count(json!({"base_width": 8})), 38_192_041);
+    }
+
+    #[test]
+    fn the_smallest_patch_keeps_two_voxels_at_the_bottom_of_the_coarsest_stage() {
+        let papers = blueprint(&json!({})).unwrap();
+        assert_eq!((papers.patch_divisor(), papers.smallest_patch()), (32, 64));
+        let text = papers.fits_patch(Dims::cube(32)).unwrap_err().to_string();
+        assert!(text.contains("at least 64"), "{text}");
+    }
+
+    #[test]
+    fn settings_that_make_no_network_are_refused_with_the_way_out() {
+        for (settings, named) in [
+            (json!({"base_width": 3, "encoder_multiplier": 1}), "even encoder_multiplier"),
+            (json!({"loss_weights": []}), "loss_weights: its length: is 0"),
+            (json!({"loss_weights": [1.0, -0.1]}), "loss_weights: one of them: is -0.1"),
+            (json!({"levels": 1}), "levels: is 1"),
+        ] {
+            let text = blueprint(&settings).err().unwrap().to_string();
+            assert!(text.contains(named), "{text}");
+        }
+    }
+
+    #[test]
+    fn maps_carry_their_stages_weights_and_halve_their_grids() {
+        let images = Tensor::<5>::ones([1, 4, 8, 8, 12], &Device::flex());
+        let output = small().forward(images, Draws { seed: 1, step: 1 });
+        assert_eq!((output.logits.dims(), output.weight), ([1, 3, 8, 8, 12], 0.5));
+        let [side] = output.side.as_slice() else { panic!("{} maps", output.side.len()) };
+        assert_eq!((side.logits.dims(), side.weight), ([1, 3, 4, 4, 6], 0.25));
+    }
+
+    #[test]
+    fn dropout_is_drawn_in_training_alone() {
+        let net = small();
+        let images = Tensor::<5>::ones([1, 4, 8, 8, 8], &Device::flex());
+        let read = |logits: Tensor<5>| logits.into_data().try_to_vec::<f32>().unwrap();
+        let trained = |step| read(net.forward(images.clone(), Draws { seed: 1, step }).logits);
+        assert_eq!(trained(1), trained(1));
+        assert_ne!(trained(1), trained(2));
+        assert_ne!(trained(1), read(net.logits(images.clone())));
+    }
+}

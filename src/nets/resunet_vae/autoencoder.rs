@@ -1,0 +1,111 @@
+//! The variational branch of Myronenko 2018 (section 2.2): it must rebuild the images from the
+//! bottom of the encoder, through a few latent variables, and so keeps the encoder from forgetting.
+
+use burn::module::{Module, Param};
+use burn::nn::Initializer;
+use burn::nn::conv::Conv3d;
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor};
+
+use super::{ResUNetVaeConfig, Rise};
+use crate::nets::Penalty;
+use crate::nets::blocks::Kernel;
+use crate::nets::norm::Norm;
+use crate::nets::volumetric::upsample;
+use crate::volume::modality::Modality;
+
+/// From the bottom's features to latent variables and from them to the images.
+#[derive(Module, Debug)]
+pub(super) struct Autoencoder {
+    norm: Norm,
+    narrow: Conv3d,
+    to_latent: Dense,
+    from_latent: Dense,
+    widen: Conv3d,
+    dec: Vec<Rise>,
+    end: Conv3d,
+    reconstruction_weight: f64,
+    kl_weight: f64,
+}
+
+impl Autoencoder {
+    pub(super) fn new(config: &ResUNetVaeConfig, device: &Device) -> Self {
+        let bottom = config.width(config.bottom());
+        let coarsest = config.patch.0.map(|side| side >> (config.bottom() + 1));
+        let flat = config.bottleneck * coarsest.iter().product::<usize>();
+        let biased = |kernel| Kernel { bias: true, ..kernel };
+        Self {
+            norm: config.norm(bottom, device),
+            narrow: biased(Kernel { stride: 2, ..Kernel::CUBE })
+                .init([bottom, config.bottleneck], device),
+            to_latent: Dense::new([flat, 2 * config.latent], device),
+            from_latent: Dense::new([config.latent, flat], device),
+            widen: Kernel::POINT.init([config.bottleneck, bottom], device),
+            dec: Rise::all(config, device),
+            end: biased(Kernel::POINT).init([config.width(0), Modality::COUNT], device),
+            reconstruction_weight: config.reconstruction_weight,
+            kl_weight: config.kl_weight,
+        }
+    }
+
+    /// Number of latent variables.
+    pub(super) fn latent(&self) -> usize {
+        self.from_latent.weight.lazy_shape()[1]
+    }
+
+    /// The squared error of the reconstruction, averaged over voxels and channels, and the
+    /// divergence of the latent distribution from the standard normal, summed over the variables
+    /// and divided by the voxels and channels of one image; both weighted.
+    ///
+    /// The paper's equation 3 prints a sum for the former; the ports' mean keeps its weight sane.
+    pub(super) fn penalties(
+        &self,
+        bottom: Tensor<5>,
+        images: Tensor<5>,
+        noise: Tensor<2>,
+    ) -> [Penalty; 2] {
+        let narrow = self.narrow.forward(relu(self.norm.forward(bottom)));
+        let coarsest = narrow.dims();
+        let [b, latent] = noise.dims();
+        let variables = self.to_latent.forward(narrow.flatten(1, 4)); // [b, 2 latent]
+        let mean = variables.clone().narrow(1, 0, latent);
+        let log_variance = variables.narrow(1, latent, latent);
+        let deviation = (log_variance.clone() * 0.5).exp();
+        let sample = mean.clone() + deviation * noise;
+
+        let mut volume = relu(self.from_latent.forward(sample)).reshape(coarsest);
+        volume = upsample(self.widen.forward(volume));
+        for rise in &self.dec {
+            volume = rise.unit.forward(rise.up(volume));
+        }
+        let values = images.dims()[1..].iter().product::<usize>();
+        let reconstruction = (self.end.forward(volume) - images).square().mean();
+        let divergence = (mean.square() + log_variance.clone().exp() - log_variance - 1.0).sum();
+        let kl = divergence / (b * values) as f64;
+        [
+            Penalty { name: "reconstruction", value: reconstruction * self.reconstruction_weight },
+            Penalty { name: "kl", value: kl * self.kl_weight },
+        ]
+    }
+}
+
+/// A dense layer whose weight has PyTorch's shape, `[out, in]`.
+#[derive(Module, Debug)]
+struct Dense {
+    weight: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+}
+
+impl Dense {
+    fn new(features: [usize; 2], device: &Device) -> Self {
+        let [from, to] = features;
+        Self {
+            weight: Initializer::Zeros.init([to, from], device),
+            bias: Initializer::Zeros.init([to], device),
+        }
+    }
+
+    fn forward(&self, rows: Tensor<2>) -> Tensor<2> {
+        rows.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze()
+    }
+}

@@ -1,0 +1,111 @@
+//! Settings of the residual U-Net and its autoencoder.
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::nets::InvalidConfig;
+use crate::nets::blocks::{Kernel, ResidualUnit};
+use crate::nets::norm::Norm;
+use crate::nets::registry::within;
+use crate::volume::grid::Dims;
+
+/// Added to the variance of a group.
+const EPSILON: f64 = 1e-5;
+
+/// Width and depth of the residual U-Net, and its regularisers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResUNetVaeConfig {
+    /// Channels at full resolution; doubled at each level below.
+    pub base_width: usize,
+    /// Residual units of each level of the encoder, the full resolution first.
+    pub encoder_units: Vec<usize>,
+    /// Groups of a norm.
+    pub groups: usize,
+    /// Share of channels that are dropped after the first convolution.
+    pub dropout: f64,
+    /// Whether norm and ReLU come ahead of the head: as in MONAI, not in the paper's table.
+    pub head_norm: bool,
+    /// Whether the autoencoder is trained along.
+    pub vae: bool,
+    /// The patch that the autoencoder's dense layers are made for, `[d, h, w]`; `crop.patch`.
+    pub patch: Dims,
+    /// Channels ahead of the autoencoder's dense layers.
+    pub bottleneck: usize,
+    /// Latent variables: as many means and as many variances.
+    pub latent: usize,
+    /// Weight of the squared error of the reconstruction.
+    pub reconstruction_weight: f64,
+    /// Weight of the Kullback-Leibler divergence of the latent distribution.
+    pub kl_weight: f64,
+}
+
+impl Default for ResUNetVaeConfig {
+    /// The paper's table, at the patch of Nalwade and Kisa.
+    fn default() -> Self {
+        Self {
+            base_width: 32,
+            encoder_units: vec![1, 2, 2, 4],
+            groups: 8,
+            dropout: 0.2,
+            head_norm: true,
+            vae: true,
+            patch: Dims::cube(128),
+            bottleneck: 16,
+            latent: 128,
+            reconstruction_weight: 0.1,
+            kl_weight: 0.1,
+        }
+    }
+}
+
+impl ResUNetVaeConfig {
+    /// The coarsest level.
+    pub(super) const fn bottom(&self) -> usize {
+        self.encoder_units.len() - 1
+    }
+
+    /// Channels of a level.
+    pub(super) const fn width(&self, level: usize) -> usize {
+        self.base_width << level
+    }
+
+    /// The autoencoder halves the grid once more than the encoder does.
+    pub(super) fn patch_divisor(&self) -> usize {
+        1 << (self.bottom() + usize::from(self.vae))
+    }
+
+    pub(super) fn norm(&self, channels: usize, device: &Device) -> Norm {
+        Norm::group(channels, self.groups, EPSILON, device)
+    }
+
+    pub(super) fn unit(&self, channels: usize, device: &Device) -> ResidualUnit {
+        ResidualUnit::new(channels, || self.norm(channels, device), Kernel::CUBE, device)
+    }
+
+    /// Refuses what makes no network.
+    pub(super) fn check(&self, network: &str) -> Result<(), InvalidConfig> {
+        within(network, "base_width", self.base_width, 1..=512)?;
+        within(network, "encoder_units: its length", self.encoder_units.len(), 2..=7)?;
+        for &units in &self.encoder_units {
+            within(network, "encoder_units: one of them", units, 1..=16)?;
+        }
+        within(network, "groups", self.groups, 1..=self.base_width)?;
+        within(network, "bottleneck", self.bottleneck, 1..=512)?;
+        within(network, "latent", self.latent, 1..=4096)?;
+        within(network, "dropout", self.dropout, 0.0..=0.9)?;
+        within(network, "reconstruction_weight", self.reconstruction_weight, 0.0..=1e3)?;
+        within(network, "kl_weight", self.kl_weight, 0.0..=1e3)?;
+        if !self.base_width.is_multiple_of(self.groups) {
+            let remedy = format!("choose a divisor of base_width = {}", self.base_width);
+            return Err(InvalidConfig::of(network, "groups", self.groups, remedy));
+        }
+        let divisor = self.patch_divisor();
+        if self.vae && self.patch.0.iter().any(|&s| s == 0 || !s.is_multiple_of(divisor)) {
+            let value = format!("{:?}", self.patch.0);
+            let remedy = format!("choose multiples of {divisor}, or vae = false");
+            return Err(InvalidConfig::of(network, "patch", value, remedy));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,40 @@
+//! The cascade of base 2 at 64^3: logits and loss of each resolution, the gradient of every
+//! parameter.
+
+use burn::tensor::Device;
+use gliaflow::nets::cascaded::{Cascaded, CascadedConfig};
+use gliaflow::nets::volumetric::mean_pool;
+use gliaflow::nets::{Architecture, Draws};
+use gliaflow::train::loss::{LossConfig, region_targets};
+
+use super::figures::fixture;
+use super::network::{
+    Figures, check_gradients, check_logits, check_losses, filled, images, labels, read,
+};
+
+#[test]
+fn the_cascade_has_torchs_maps_losses_and_gradients() {
+    let figures: Figures = fixture("cascaded");
+    let device = Device::flex().autodiff();
+    let config = CascadedConfig { base_width: 2, dropout: 0.0, ..CascadedConfig::default() };
+    let net = filled(Cascaded::init(&config, &device), 4, &figures);
+    let output = net.forward(images(1, 64, &device), Draws { seed: 1, step: 1 });
+    let [half, quarter] = output.side.as_slice() else { panic!("{} maps", output.side.len()) };
+
+    let mut targets = region_targets(labels(1, 64, &device));
+    let mut losses = Vec::new();
+    for (name, logits) in
+        [("full", &output.logits), ("half", &half.logits), ("quarter", &quarter.logits)]
+    {
+        check_logits(&figures, "cascade_F2_64_sigmoid", &format!("logits_{name}"), logits);
+        let parts = LossConfig::default().of_regions(logits.clone(), targets.clone());
+        losses.push((name, read(&parts.total)));
+        if name != "quarter" {
+            targets = mean_pool(targets);
+        }
+    }
+    let parts = LossConfig::default().of(output, region_targets(labels(1, 64, &device)));
+    losses.push(("total", read(&parts.total)));
+    check_losses(&figures, &losses);
+    check_gradients(&figures, &net, &parts.total, |name| name.ends_with("conv1.bias"));
+}
