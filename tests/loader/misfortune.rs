@@ -6,11 +6,13 @@ use std::path::Path;
 use gliaflow::actor::stage::Source;
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::base::error::{Fault, Reason};
+use gliaflow::brats::case::CaseReader;
 use gliaflow::brats::dataset::CaseFiles;
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::pipeline::decode::decode;
 use gliaflow::pipeline::normalize::Normalize;
 use gliaflow::pipeline::plan::Planner;
+use gliaflow::volume::shelf::CaseShelf;
 
 use super::setting::{Setting, fixed, flair, hash, replace, samples, truncate};
 use crate::backpressure::parked;
@@ -20,9 +22,12 @@ use crate::numbers::until;
 /// Puts every case into the cache, so that a run starts warm.
 fn ingest(setting: &Setting, cache: &str) {
     let store = setting.store(cache);
-    let normalize = Normalize::new(PreprocessConfig::default());
+    let shelf = CaseShelf::default();
+    let reader = CaseReader::new(shelf.clone());
+    let normalize = Normalize::new(PreprocessConfig::default(), shelf);
     for files in setting.cohort().iter() {
-        store.publish(&normalize.contents(decode(files).unwrap()).unwrap()).unwrap();
+        let decoded = decode(&reader, files).unwrap();
+        store.publish(&normalize.contents(decoded).unwrap()).unwrap();
     }
 }
 
