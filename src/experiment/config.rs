@@ -18,9 +18,9 @@ use crate::nets::{Blueprint, Entry};
 use crate::pipeline::crop::CropConfig;
 use crate::pipeline::ingest::IngestWorkers;
 use crate::pipeline::loader::LoaderConfig;
+use crate::pipeline::sample::{Batch, PatchBuffer};
 use crate::train::loss::LossConfig;
 use crate::train::trainer::TrainerConfig;
-use crate::volume::sample::{Batch, PatchBuffer};
 
 /// The version of the file format.
 const SCHEMA: u32 = 1;
