@@ -6,10 +6,12 @@ mod config;
 mod console;
 #[cfg(feature = "train")]
 mod demo;
+mod drain;
 #[cfg(feature = "train")]
 mod evaluate;
 mod ingest;
 mod inspect;
+mod loader;
 mod phantom;
 #[cfg(feature = "train")]
 mod predict;
@@ -57,6 +59,7 @@ enum Verb {
     Phantom(phantom::Phantom),
     Inspect(inspect::Inspect),
     Ingest(ingest::Ingest),
+    Drain(drain::Drain),
     Cache(cache::Cache),
     #[cfg(feature = "train")]
     Train(train::Train),
@@ -77,6 +80,7 @@ impl Verb {
             Self::Phantom(verb) => verb.run(console),
             Self::Inspect(verb) => verb.run(),
             Self::Ingest(verb) => verb.run(console),
+            Self::Drain(verb) => verb.run(console),
             Self::Cache(verb) => verb.run(console),
             #[cfg(feature = "train")]
             Self::Train(verb) => verb.run(console),

@@ -12,6 +12,7 @@ pub mod cuda;
 pub mod demo;
 #[cfg(feature = "train")]
 pub mod device;
+pub mod drain;
 #[cfg(feature = "train")]
 pub mod evaluate;
 pub mod failure;

@@ -13,6 +13,7 @@ pub mod fetch;
 pub mod files;
 pub mod handle;
 pub mod ingest;
+pub mod lent;
 pub mod loader;
 pub mod normalize;
 pub mod observe;
