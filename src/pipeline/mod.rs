@@ -2,6 +2,7 @@
 //! to one another: files ([`crate::brats`]), case files ([`crate::cache`]) and threads
 //! ([`crate::actor`]).
 
+pub mod ahead;
 pub mod arrivals;
 pub mod augment;
 pub mod budget;
