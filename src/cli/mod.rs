@@ -23,6 +23,7 @@ mod session;
 mod tables;
 #[cfg(feature = "train")]
 mod train;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -60,6 +61,7 @@ enum Verb {
     Inspect(inspect::Inspect),
     Ingest(ingest::Ingest),
     Drain(drain::Drain),
+    Tune(tune::Tune),
     Cache(cache::Cache),
     #[cfg(feature = "train")]
     Train(train::Train),
@@ -81,6 +83,7 @@ impl Verb {
             Self::Inspect(verb) => verb.run(),
             Self::Ingest(verb) => verb.run(console),
             Self::Drain(verb) => verb.run(console),
+            Self::Tune(verb) => verb.run(console),
             Self::Cache(verb) => verb.run(console),
             #[cfg(feature = "train")]
             Self::Train(verb) => verb.run(console),

@@ -18,7 +18,7 @@ use crate::experiment::failure::Failure;
 use crate::experiment::prepare::{self, Excluded, Session};
 use crate::pipeline::augment::config::AugmentConfig;
 use crate::pipeline::augment::kernel::Kernel;
-use crate::pipeline::budget::LoaderConfig;
+use crate::pipeline::budget::{Footprint, LoaderConfig};
 use crate::pipeline::crop::CropConfig;
 use crate::pipeline::ingest::IngestWorkers;
 use crate::pipeline::loader::{self, CaseSource, LoaderParts};
@@ -120,6 +120,16 @@ pub struct Prepared {
 enum Cases {
     Cached(Arc<CaseStore>),
     Files(Dims),
+}
+
+impl Prepared {
+    /// What a sample holds of its case.
+    pub const fn footprint(&self) -> Footprint {
+        match &self.cases {
+            Cases::Cached(_) => Footprint::Mapped,
+            Cases::Files(largest) => Footprint::Whole(*largest),
+        }
+    }
 }
 
 /// Finds the cases, and brings them into the cache if there is to be one.

@@ -22,3 +22,4 @@ pub mod phantoms;
 pub mod prepare;
 #[cfg(feature = "train")]
 pub mod run;
+pub mod tune;
