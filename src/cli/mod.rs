@@ -16,6 +16,8 @@ mod phantom;
 #[cfg(feature = "train")]
 mod predict;
 mod progress;
+#[cfg(feature = "train")]
+mod replay;
 mod report;
 mod score;
 mod session;
@@ -71,6 +73,8 @@ enum Verb {
     Predict(predict::Predict),
     Score(score::Score),
     #[cfg(feature = "train")]
+    Replay(replay::Replay),
+    #[cfg(feature = "train")]
     Config(config::Config),
 }
 
@@ -92,6 +96,8 @@ impl Verb {
             #[cfg(feature = "train")]
             Self::Predict(verb) => verb.run(console),
             Self::Score(verb) => verb.run(),
+            #[cfg(feature = "train")]
+            Self::Replay(verb) => verb.run(),
             #[cfg(feature = "train")]
             Self::Config(verb) => verb.run(),
         }

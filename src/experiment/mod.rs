@@ -21,5 +21,7 @@ pub mod layers;
 pub mod phantoms;
 pub mod prepare;
 #[cfg(feature = "train")]
+pub mod replay;
+#[cfg(feature = "train")]
 pub mod run;
 pub mod tune;
