@@ -30,7 +30,7 @@ pub(super) struct Tune {
     loader: LoaderOptions,
 
     /// How long the trainer takes for a batch
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     step_ms: f64,
 
     /// Write the [loader] section there as well

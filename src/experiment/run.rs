@@ -236,7 +236,6 @@ fn optimise(course: &Course<'_>) -> Result<(Box<dyn Learner>, Trained), Failure>
         augment: run.augment.clone(),
         plan,
         first_sample: 0,
-        end_sample: None,
         first_batch: 0,
         cases: CaseSource::cache(Arc::clone(store)),
         preprocess: run.data.preprocess.clone(),
