@@ -9,6 +9,8 @@ mod signals;
 mod surface;
 
 #[cfg(feature = "train")]
+mod benchmarks;
+#[cfg(feature = "train")]
 mod demonstration;
 #[cfg(feature = "train")]
 mod networks_at_work;

@@ -1,5 +1,7 @@
 //! Floor 8: the verbs. Each is a file: its arguments, and a function from them to a report.
 
+#[cfg(feature = "train")]
+mod bench_step;
 mod cache;
 #[cfg(feature = "train")]
 mod config;
@@ -67,6 +69,8 @@ enum Verb {
     Score(score::Score),
     #[cfg(feature = "train")]
     Config(config::Config),
+    #[cfg(feature = "train")]
+    BenchStep(bench_step::BenchStep),
 }
 
 impl Verb {
@@ -87,6 +91,8 @@ impl Verb {
             Self::Score(verb) => verb.run(),
             #[cfg(feature = "train")]
             Self::Config(verb) => verb.run(),
+            #[cfg(feature = "train")]
+            Self::BenchStep(verb) => verb.run(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Floor 7: configuration, and the run that follows from it.
 
 #[cfg(feature = "train")]
+pub mod bench_step;
+#[cfg(feature = "train")]
 mod bounds;
 #[cfg(feature = "train")]
 pub mod cohort;
