@@ -13,6 +13,8 @@ mod benchmarks;
 #[cfg(feature = "train")]
 mod demonstration;
 #[cfg(feature = "train")]
+mod exporting;
+#[cfg(feature = "train")]
 mod networks_at_work;
 #[cfg(feature = "train")]
 mod scraping;

@@ -10,6 +10,8 @@ mod console;
 mod demo;
 #[cfg(feature = "train")]
 mod evaluate;
+#[cfg(feature = "train")]
+mod export;
 mod ingest;
 mod inspect;
 mod phantom;
@@ -68,6 +70,8 @@ enum Verb {
     Predict(predict::Predict),
     Score(score::Score),
     #[cfg(feature = "train")]
+    Export(export::Export),
+    #[cfg(feature = "train")]
     Config(config::Config),
     #[cfg(feature = "train")]
     BenchStep(bench_step::BenchStep),
@@ -89,6 +93,8 @@ impl Verb {
             #[cfg(feature = "train")]
             Self::Predict(verb) => verb.run(console),
             Self::Score(verb) => verb.run(),
+            #[cfg(feature = "train")]
+            Self::Export(verb) => verb.run(),
             #[cfg(feature = "train")]
             Self::Config(verb) => verb.run(),
             #[cfg(feature = "train")]

@@ -75,6 +75,9 @@ pub struct DataConfig {
 pub struct ModelConfig {
     /// A name of the registry.
     pub name: String,
+    /// A safetensors file of weights to start from; without one they are drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
     /// The architecture's settings; what is left out takes its default.
     pub settings: Table,
 }
@@ -111,7 +114,7 @@ impl Default for DataConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { name: "unet".into(), settings: Table::new() }
+        Self { name: "unet".into(), init: None, settings: Table::new() }
     }
 }
 

@@ -23,3 +23,5 @@ pub mod phantoms;
 pub mod prepare;
 #[cfg(feature = "train")]
 pub mod run;
+#[cfg(feature = "train")]
+pub mod weights_file;

@@ -15,6 +15,7 @@ use crate::volume::grid::Dims;
 pub mod blocks;
 pub mod cascaded;
 pub mod draws;
+pub mod exchange;
 pub mod learner;
 pub mod norm;
 pub mod optimiser;
@@ -77,6 +78,9 @@ pub struct Penalty {
 pub trait Architecture: Module + 'static {
     /// The name in configurations and tables.
     const NAME: &'static str;
+
+    /// Another program's names for this network, if there is such a program.
+    const DIALECT: Option<&'static exchange::Dialect> = None;
 
     /// Its settings; a field that is not there takes its default, an unknown one is refused.
     type Config: Serialize + DeserializeOwned + Default + Clone + Send + Sync + 'static;

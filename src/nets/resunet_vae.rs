@@ -12,6 +12,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use crate::nets::blocks::{Kernel, ResidualUnit};
+use crate::nets::exchange::Dialect;
 use crate::nets::norm::Norm;
 use crate::nets::volumetric::upsample;
 use crate::nets::{Architecture, Draws, InvalidConfig, Output};
@@ -21,6 +22,7 @@ use crate::volume::region::Region;
 
 mod autoencoder;
 mod config;
+mod monai;
 
 use autoencoder::Autoencoder;
 pub use config::ResUNetVaeConfig;
@@ -135,6 +137,7 @@ impl ResUNetVae {
 
 impl Architecture for ResUNetVae {
     const NAME: &'static str = "resunet_vae";
+    const DIALECT: Option<&'static Dialect> = Some(&monai::MONAI);
     type Config = ResUNetVaeConfig;
 
     fn check(config: &ResUNetVaeConfig) -> Result<(), InvalidConfig> {
