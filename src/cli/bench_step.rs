@@ -20,9 +20,13 @@ pub(super) struct BenchStep {
     #[arg(long, value_name = "NAME")]
     model: String,
 
-    /// auto, cpu or cuda
+    /// auto, cpu, cuda or wgpu
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
+
+    /// f32 or bf16
+    #[arg(long, value_name = "P", default_value = "f32")]
+    precision: String,
 
     /// A patch's sides in voxels: 128, or 160x192x128
     #[arg(long, value_name = "N", default_value = "128")]
@@ -56,6 +60,7 @@ impl BenchStep {
         let mut assignments = vec![
             format!("model.name={}", entry.name),
             format!("device=\"{}\"", self.device),
+            format!("precision=\"{}\"", self.precision),
             format!("crop.patch={sides:?}"),
             format!("loader.batch={}", self.batch),
             // There is no loader, so its memory is no reason to refuse.
@@ -78,7 +83,7 @@ fn text(cost: &StepCost) -> String {
         value.map_or("unknown".into(), |bytes| format!("{:.0} MiB", bytes as f64 / 1_048_576.0))
     };
     format!(
-        "{} ({} parameters), patches of {} in batches of {}, on {}\n\
+        "{} ({} parameters), patches of {} in batches of {}, {} on {}\n\
          step       {:.4} s over {} steps, {} of processor time; the first took {:.2} s\n\
          samples    {:.3} a second\n\
          forward    {:.4} s, backward {:.4} s, inference {:.4} s\n\
@@ -88,6 +93,7 @@ fn text(cost: &StepCost) -> String {
         cost.parameters,
         cost.patch,
         cost.batch,
+        cost.precision.name(),
         cost.device,
         cost.seconds_per_step,
         cost.steps,

@@ -4,6 +4,8 @@
 mod bench_step;
 mod cache;
 #[cfg(feature = "train")]
+mod check_device;
+#[cfg(feature = "train")]
 mod config;
 mod console;
 #[cfg(feature = "train")]
@@ -74,6 +76,8 @@ enum Verb {
     #[cfg(feature = "train")]
     Config(config::Config),
     #[cfg(feature = "train")]
+    CheckDevice(check_device::CheckDevice),
+    #[cfg(feature = "train")]
     BenchStep(bench_step::BenchStep),
 }
 
@@ -97,6 +101,8 @@ impl Verb {
             Self::Export(verb) => verb.run(),
             #[cfg(feature = "train")]
             Self::Config(verb) => verb.run(),
+            #[cfg(feature = "train")]
+            Self::CheckDevice(verb) => verb.run(console),
             #[cfg(feature = "train")]
             Self::BenchStep(verb) => verb.run(),
         }

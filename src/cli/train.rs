@@ -45,7 +45,7 @@ pub(super) struct Train {
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
 
-    /// auto, cpu or cuda; the same as --set device=…
+    /// auto, cpu, cuda or wgpu; the same as --set device=…
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
 

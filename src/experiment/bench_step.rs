@@ -15,6 +15,7 @@ use crate::experiment::config::CheckedConfig;
 use crate::experiment::device::{self, ChosenDevice};
 use crate::experiment::failure::Failure;
 use crate::nets::Learner;
+use crate::nets::precision::Precision;
 use crate::telemetry::process;
 use crate::train::feed::{self, DeviceBatch};
 use crate::train::loss::{LossConfig, region_targets};
@@ -39,6 +40,8 @@ pub struct StepCost {
     pub model: String,
     /// The device, with its maker's name where it has one.
     pub device: String,
+    /// What the network computes with.
+    pub precision: Precision,
     /// Extent of a patch, `[d, h, w]`.
     pub patch: Dims,
     /// Samples in a batch.
@@ -82,7 +85,9 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     let run = &config.run;
     let patch = run.crop.patch;
     config.blueprint.fits_patch(patch).map_err(|error| Failure::Usage(error.to_string()))?;
-    let ChosenDevice { device, name, .. } = device::choose(run.device)?;
+    let chosen = device::choose(run.device)?;
+    chosen.check(run.precision)?;
+    let ChosenDevice { device, name, .. } = chosen;
     let learner = config.blueprint.learner(&run.optimiser, run.seed, &device);
     let parameters = learner.parameters();
     let mut bench = Bench {
@@ -91,6 +96,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
         learning_rate: run.train.learning_rate,
         device: learner.device().clone(),
         learner,
+        precision: run.precision,
         step: 0,
     };
     let clock = Instant::now();
@@ -110,6 +116,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     Ok(StepCost {
         model: config.blueprint.name().to_string(),
         device: name,
+        precision: run.precision,
         patch,
         batch: run.loader.batch,
         steps: repeats.steps,
@@ -136,12 +143,13 @@ struct Bench<'a> {
     learning_rate: f64,
     batch: Batch,
     device: Device,
+    precision: Precision,
     step: u64,
 }
 
 impl Bench<'_> {
     fn upload(&self) -> DeviceBatch {
-        feed::upload(self.batch.clone(), &self.device)
+        feed::upload(self.batch.clone(), &self.device, self.precision)
     }
 
     /// The loss of the batch, recorded for the way back.
@@ -195,7 +203,7 @@ impl Bench<'_> {
     /// Seconds of a pass that nothing is recorded of.
     fn inference(&self, count: u64) -> Result<f64, Failure> {
         let network = self.learner.network();
-        let images = feed::upload(self.batch.clone(), network.device()).images;
+        let images = feed::upload(self.batch.clone(), network.device(), self.precision).images;
         drop(network.probabilities(images.clone()));
         self.wait()?;
         let clock = Instant::now();

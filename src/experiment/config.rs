@@ -14,6 +14,7 @@ use crate::experiment::device::DeviceChoice;
 use crate::experiment::failure::Failure;
 use crate::experiment::layers::Layers;
 use crate::nets::optimiser::OptimiserConfig;
+use crate::nets::precision::Precision;
 use crate::nets::{Blueprint, Entry};
 use crate::pipeline::crop::CropConfig;
 use crate::pipeline::ingest::IngestWorkers;
@@ -33,8 +34,10 @@ pub struct RunConfig {
     pub schema: u32,
     /// Seed of order, crops, augmentation, split and weights.
     pub seed: u64,
-    /// Where to train: `auto`, `cpu` or `cuda`.
+    /// Where to train: `auto`, `cpu`, `cuda` or `wgpu`.
     pub device: DeviceChoice,
+    /// What the network computes with in training: `f32` or `bf16`; its weights are f32 in any case.
+    pub precision: Precision,
     /// Cases and cache.
     pub data: DataConfig,
     /// Which network.
@@ -88,6 +91,7 @@ impl Default for RunConfig {
             schema: SCHEMA,
             seed: 20181,
             device: DeviceChoice::Auto,
+            precision: Precision::F32,
             data: DataConfig::default(),
             model: ModelConfig::default(),
             crop: CropConfig::default(),

@@ -15,6 +15,8 @@ pub mod demo;
 #[cfg(feature = "train")]
 pub mod device;
 #[cfg(feature = "train")]
+pub mod device_check;
+#[cfg(feature = "train")]
 pub mod evaluate;
 pub mod failure;
 #[cfg(feature = "train")]
@@ -25,3 +27,5 @@ pub mod prepare;
 pub mod run;
 #[cfg(feature = "train")]
 pub mod weights_file;
+#[cfg(feature = "train")]
+mod wgpu;

@@ -77,6 +77,7 @@ pub fn train(
     let started = Instant::now();
     place.check()?;
     let chosen = device::choose(config.run.device)?;
+    chosen.check(config.run.precision)?;
     let store = prepare::open_store(&config.run.data.cache, &config.run.data.preprocess)?;
     let cohort = cohort::gather(&config.run, &store, session)?;
     let directory = match place {
@@ -245,7 +246,7 @@ fn optimise(course: &Course<'_>) -> Result<(Box<dyn Learner>, Trained), Failure>
     weights_file::start_from(config, learner.as_mut())?;
     let (batches, running) = loader::start(parts, &session.stop, &session.runtime)?;
     let watched = session.board.watch(&running);
-    let mut feed = BatchFeed::new(batches, learner.device().clone());
+    let mut feed = BatchFeed::new(batches, learner.device().clone(), run.precision);
     let steps = run.train.epochs * steps_per_epoch;
     let task = session.progress.begin("train", "steps", steps);
     catalog::TRAIN_EPOCHS_PLANNED.with([]).set(run.train.epochs as f64);

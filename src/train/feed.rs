@@ -8,6 +8,7 @@ use metrics::Counter;
 
 use crate::actor::feed::Feed;
 use crate::base::seed::SampleKey;
+use crate::nets::precision::Precision;
 use crate::telemetry::catalog;
 use crate::volume::case::Split;
 use crate::volume::modality::Modality;
@@ -19,7 +20,7 @@ pub struct DeviceBatch {
     pub number: u64,
     /// Position in the plan of the sample after this batch.
     pub next_sample: u64,
-    /// z-scores `[b, c, d, h, w]`, f32.
+    /// z-scores `[b, c, d, h, w]`, in the precision to compute in.
     pub images: Tensor<5>,
     /// Canonical labels `[b, d, h, w]`.
     pub labels: Tensor<4, Int>,
@@ -33,18 +34,20 @@ pub struct DeviceBatch {
 pub struct BatchFeed {
     batches: Feed<Batch>,
     device: Device,
+    precision: Precision,
     starved: Duration,
     handed: Counter,
     delivered: Counter,
 }
 
 impl BatchFeed {
-    /// From `batches` onto `device`.
-    pub fn new(batches: Feed<Batch>, device: Device) -> Self {
+    /// From `batches` onto `device`, widened to `precision` there.
+    pub fn new(batches: Feed<Batch>, device: Device, precision: Precision) -> Self {
         let split = Split::Train.name();
         Self {
             batches,
             device,
+            precision,
             starved: Duration::ZERO,
             handed: catalog::LOADER_BATCHES.with([split]),
             delivered: catalog::delivered(split),
@@ -64,12 +67,12 @@ impl BatchFeed {
         self.starved += starved;
         self.handed.increment(1);
         self.delivered.increment(batch.size() as u64);
-        Some(DeviceBatch { starved, ..upload(batch, &self.device) })
+        Some(DeviceBatch { starved, ..upload(batch, &self.device, self.precision) })
     }
 }
 
 /// Sends a batch to the device; nothing is waited for.
-pub fn upload(batch: Batch, device: &Device) -> DeviceBatch {
+pub fn upload(batch: Batch, device: &Device, precision: Precision) -> DeviceBatch {
     let size = batch.keys.len();
     let [depth, height, width] = batch.dims.0;
     let images = TensorData::new(batch.images, [size, Modality::COUNT, depth, height, width]);
@@ -77,7 +80,7 @@ pub fn upload(batch: Batch, device: &Device) -> DeviceBatch {
     DeviceBatch {
         number: batch.number,
         next_sample: batch.next_sample,
-        images: Tensor::<5>::from_data(images, (device, DType::F16)).cast(DType::F32),
+        images: Tensor::<5>::from_data(images, (device, DType::F16)).cast(precision.dtype()),
         labels: Tensor::<4, Int>::from_data(labels, (device, DType::U8)).cast(DType::I32),
         keys: batch.keys,
         starved: Duration::ZERO,

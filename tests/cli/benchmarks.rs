@@ -48,6 +48,29 @@ fn every_network_is_timed_and_learns_on_its_batch() {
 }
 
 #[test]
+fn brain_floats_train_nearly_as_single_precision_does() {
+    let desk = Desk::new();
+    for (model, settings, side) in SMALL {
+        let run = |precision: &str| {
+            desk.run(&format!(
+                "bench-step --model {model} --device cpu --patch {side} --steps 6 --precision \
+                 {precision} --set {settings} --set train.learning_rate=1e-2 --json"
+            ))
+            .ok()
+            .json()
+        };
+        let (rounded, exact) = (run("bf16"), run("f32"));
+        assert_eq!((&rounded["precision"], &exact["precision"]), (&"bf16".into(), &"f32".into()));
+        for field in ["first_loss", "last_loss"] {
+            let (found, expected) = (number(&rounded, field), number(&exact, field));
+            assert!((found / expected - 1.0).abs() < 0.05, "{model}: {found} for {expected}");
+        }
+        assert_ne!(rounded["first_loss"], exact["first_loss"], "{model} did not round");
+        assert!(number(&rounded, "last_loss") < number(&rounded, "first_loss"), "{rounded}");
+    }
+}
+
+#[test]
 fn without_json_the_costs_are_a_short_text() {
     let (model, settings, side) = SMALL[0];
     let line = format!(
@@ -66,6 +89,7 @@ fn what_cannot_be_timed_is_refused_with_the_way_out() {
         ("--model vnet", 2, ["vnet", "unet, resunet_vae, cascaded"]),
         ("--model unet --patch 20 --device cpu", 2, ["[20, 20, 20]", "multiple of 16"]),
         ("--model unet --device tpu", 2, ["tpu", "cpu"]),
+        ("--model unet --precision f16", 2, ["f16", "bf16"]),
     ] {
         let outcome = desk.run(&format!("bench-step {arguments}")).exits(code);
         outcome.complains_of(&words);

@@ -168,7 +168,10 @@ fn a_file_that_does_not_fit_is_refused_with_the_names() {
     let text = refused(&|weights| weights[head].values[1] = f32::NAN);
     assert!(text.contains("head.weight is not finite"), "{text}");
     let text = refused(&|weights| weights.truncate(2));
-    assert!(text.contains("has no enc.0.0.norm.weight, ") && text.contains(" and 66 more"), "{text}");
+    assert!(
+        text.contains("has no enc.0.0.norm.weight, ") && text.contains(" and 66 more"),
+        "{text}"
+    );
     assert!(text.ends_with("use the settings that it was trained with"), "{text}");
 
     let file = write(folder.path(), &good);
