@@ -3,7 +3,7 @@
 use crate::cli::console::Console;
 use crate::cli::report::Report;
 use crate::experiment::device;
-use crate::experiment::device_check::{self, Compared};
+use crate::experiment::device_check::{self, Compared, Size};
 use crate::experiment::failure::Failure;
 
 /// Compare a device with the CPU, operation by operation and network by network
@@ -11,26 +11,23 @@ use crate::experiment::failure::Failure;
 #[command(after_help = "\
 Examples:
   gliaflow check-device --device cuda
-  gliaflow check-device --device wgpu --width 2 --json")]
+  gliaflow check-device --device wgpu --tiny --json")]
 pub(super) struct CheckDevice {
     /// auto, cpu, cuda or wgpu
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
 
-    /// Channels of the networks at full resolution; an even number
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    width: usize,
+    /// Shallow networks of two channels, for software that plays a GPU
+    #[arg(long)]
+    tiny: bool,
 }
 
 impl CheckDevice {
     pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
         let choice = self.device.parse().map_err(Failure::Usage)?;
-        if self.width == 0 || !self.width.is_multiple_of(2) || self.width > 64 {
-            let width = self.width;
-            return Err(Failure::Usage(format!("--width {width}: write an even number to 64")));
-        }
+        let size = if self.tiny { Size::Tiny } else { Size::Narrow };
         let chosen = device::choose(choice)?;
-        let all = device_check::compare(&chosen.device, self.width, |compared| {
+        let all = device_check::compare(&chosen.device, size, |compared| {
             console.say(&line(compared));
         });
         let wrong: Vec<&str> =
@@ -51,7 +48,7 @@ impl CheckDevice {
             lines.join("\n")
         );
         let result =
-            serde_json::json!({ "device": chosen.name, "width": self.width, "compared": all });
+            serde_json::json!({ "device": chosen.name, "tiny": self.tiny, "compared": all });
         Ok(Report::new(&result, text))
     }
 }

@@ -6,19 +6,23 @@
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::module::conv3d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
+use half::f16;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 use crate::nets::blocks::leaky_relu;
 use crate::nets::norm::Norm;
 use crate::nets::optimiser::OptimiserConfig;
-use crate::nets::precision::{Precision, cast};
+use crate::nets::precision::Precision;
 use crate::nets::volumetric::{max_pool, mean_pool, transposed_convolution, upsample};
 use crate::nets::{ARCHITECTURES, Blueprint, Entry, InvalidConfig};
+use crate::train::feed;
 use crate::train::loss::{LossConfig, region_targets};
+use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
+use crate::volume::sample::Batch;
 
 /// The largest difference of an operation, relative to the largest value: room for products in TF32,
 /// which CUDA may use for convolutions in f32, and far less than any wrong kernel's.
@@ -141,12 +145,21 @@ fn convolve(x: &[Tensor<5>], stride: usize, padding: usize, groups: usize) -> Te
     conv3d(x[0].clone(), x[1].clone(), None, options)
 }
 
-/// Compares `device` with the CPU, and tells of each comparison as it is made. `width` is the
-/// channels of the networks at full resolution: a few for software that plays a GPU.
+/// How much of a network is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// All of its depth, with few channels.
+    Narrow,
+    /// Few levels and two channels, for software that plays a GPU. Mesa's ends a kernel's loops after
+    /// 65,535 turns in all, so that the gradient of a kernel over 32^3 voxels is wrong there.
+    Tiny,
+}
+
+/// Compares `device` with the CPU, and tells of each comparison as it is made.
 ///
 /// # Panics
 /// If the device fails.
-pub fn compare(device: &Device, width: usize, mut tell: impl FnMut(&Compared)) -> Vec<Compared> {
+pub fn compare(device: &Device, size: Size, mut tell: impl FnMut(&Compared)) -> Vec<Compared> {
     let mut all = Vec::new();
     let mut keep = |compared: Compared| {
         tell(&compared);
@@ -158,7 +171,7 @@ pub fn compare(device: &Device, width: usize, mut tell: impl FnMut(&Compared)) -
     let precisions = [Precision::F32, Precision::Bf16].into_iter();
     for precision in precisions.filter(|precision| device.supports_dtype(precision.dtype())) {
         for entry in ARCHITECTURES {
-            let network = small(entry, width).expect("the defaults with another width are legal");
+            let network = reduced(entry, size).expect("a test builds every network in either size");
             keep(of_network(network.as_ref(), device, precision));
         }
     }
@@ -191,15 +204,29 @@ fn of_operation(operation: &Operation, device: &Device) -> Compared {
     }
 }
 
-/// The network at its smallest patch and with so many channels.
-fn small(entry: &Entry, width: usize) -> Result<Box<dyn Blueprint>, InvalidConfig> {
-    let defaults = entry.default_blueprint();
-    let mut settings = json!({ "base_width": width });
-    if defaults.settings().get("groups").is_some() {
-        settings["groups"] = json!(width / 2);
+/// The network narrow, and shallow if it must be.
+fn reduced(entry: &Entry, size: Size) -> Result<Box<dyn Blueprint>, InvalidConfig> {
+    let defaults = entry.default_blueprint().settings();
+    let mut settings = json!({});
+    let mut reduce = |field: &str, value: Value| {
+        if defaults.get(field).is_some() {
+            settings[field] = value;
+        }
+    };
+    let width = match size {
+        Size::Narrow => 8,
+        Size::Tiny => 2,
+    };
+    reduce("base_width", json!(width));
+    reduce("groups", json!(width / 2));
+    if size == Size::Tiny {
+        reduce("levels", json!(3));
+        reduce("encoder_units", json!([1, 1, 2]));
+        reduce("loss_weights", json!([0.5, 0.3]));
     }
-    if defaults.settings().get("patch").is_some() {
-        let side = defaults.smallest_patch();
+    // The smallest patch follows from the depth, and one setting from the smallest patch.
+    let side = entry.blueprint(&settings)?.smallest_patch();
+    if defaults.get("patch").is_some() {
         settings["patch"] = json!([side, side, side]);
     }
     entry.blueprint(&settings)
@@ -210,9 +237,8 @@ fn of_network(blueprint: &dyn Blueprint, device: &Device, precision: Precision) 
     let run = |device: &Device, precision: Precision| {
         let mut learner = blueprint.learner(&OptimiserConfig::default(), 3, device);
         let recording = learner.device().clone();
-        let images = drawn(0, [1, Modality::COUNT, side, side, side], &recording);
-        let images = cast(images, precision.dtype());
-        let targets = region_targets(labels(side, &recording));
+        let uploaded = feed::upload(batch(side), &recording, precision);
+        let (images, targets) = (uploaded.images, region_targets(uploaded.labels));
         let loss = |learner: &dyn crate::nets::Learner, step| {
             let output = learner.forward(images.clone(), step);
             let logits = output.logits.clone();
@@ -260,10 +286,21 @@ fn drawn(stream: u64, shape: [usize; 5], device: &Device) -> Tensor<5> {
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-/// All labels, in columns.
-fn labels(side: usize, device: &Device) -> Tensor<4, Int> {
-    let values: Vec<u8> = (0..side.pow(3)).map(|place| (place / side % 4) as u8).collect();
-    Tensor::from_data(TensorData::new(values, [1, side, side, side]), (device, DType::U8))
+/// Images of drawn values, and all labels in columns.
+fn batch(side: usize) -> Batch {
+    let dims = Dims::cube(side);
+    let key = SampleKey { seed: 4, epoch: 0, index: 0 };
+    let mut rng = KeyedRng::new(key, Domain::Phantom);
+    let images = (0..Modality::COUNT * dims.voxels()).map(|_| f16::from_f64(rng.normal()));
+    Batch {
+        number: 0,
+        next_sample: 1,
+        images: images.collect(),
+        labels: (0..dims.voxels()).map(|place| (place / side % 4) as u8).collect(),
+        dims,
+        keys: vec![key],
+        provenance: Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -273,13 +310,23 @@ mod tests {
     #[test]
     fn the_cpu_agrees_with_itself_to_the_bit_and_in_bf16_nearly() {
         let mut told = 0;
-        let all = compare(&Device::flex(), 2, |_| told += 1);
+        let all = compare(&Device::flex(), Size::Tiny, |_| told += 1);
         assert_eq!((all.len(), told), (OPERATIONS.len() + 2 * ARCHITECTURES.len(), all.len()));
         for compared in &all {
             let is_rounded = compared.name.ends_with("bf16");
             assert_eq!(compared.forward > 0.0, is_rounded, "{compared:?}");
             assert_eq!(compared.backward > 0.0, is_rounded, "{compared:?}");
             assert!(compared.agrees(), "{compared:?}");
+        }
+    }
+
+    #[test]
+    fn every_network_can_be_reduced() {
+        for entry in ARCHITECTURES {
+            let [narrow, tiny] = [Size::Narrow, Size::Tiny].map(|size| reduced(entry, size));
+            let (narrow, tiny) = (narrow.unwrap(), tiny.unwrap());
+            assert!(tiny.parameter_count() < narrow.parameter_count(), "{}", entry.name);
+            assert!(tiny.smallest_patch() <= 16, "{}", entry.name);
         }
     }
 

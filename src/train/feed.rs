@@ -1,5 +1,5 @@
 //! Batches onto the device: half-precision images and byte labels cross the bus, widening happens
-//! on the other side.
+//! on the other side; on this side where the device knows no such numbers.
 
 use std::time::{Duration, Instant};
 
@@ -75,13 +75,16 @@ impl BatchFeed {
 pub fn upload(batch: Batch, device: &Device, precision: Precision) -> DeviceBatch {
     let size = batch.keys.len();
     let [depth, height, width] = batch.dims.0;
+    let known = |narrow, wide| if device.supports_dtype(narrow) { narrow } else { wide };
     let images = TensorData::new(batch.images, [size, Modality::COUNT, depth, height, width]);
     let labels = TensorData::new(batch.labels, [size, depth, height, width]);
     DeviceBatch {
         number: batch.number,
         next_sample: batch.next_sample,
-        images: Tensor::<5>::from_data(images, (device, DType::F16)).cast(precision.dtype()),
-        labels: Tensor::<4, Int>::from_data(labels, (device, DType::U8)).cast(DType::I32),
+        images: Tensor::<5>::from_data(images, (device, known(DType::F16, DType::F32)))
+            .cast(precision.dtype()),
+        labels: Tensor::<4, Int>::from_data(labels, (device, known(DType::U8, DType::I32)))
+            .cast(DType::I32),
         keys: batch.keys,
         starved: Duration::ZERO,
     }
