@@ -1,6 +1,10 @@
 //! Floor 8: the verbs. Each is a file: its arguments, and a function from them to a report.
 
+#[cfg(feature = "train")]
+mod bench_step;
 mod cache;
+#[cfg(feature = "train")]
+mod check_device;
 #[cfg(feature = "train")]
 mod config;
 mod console;
@@ -9,6 +13,8 @@ mod demo;
 mod drain;
 #[cfg(feature = "train")]
 mod evaluate;
+#[cfg(feature = "train")]
+mod export;
 mod ingest;
 mod inspect;
 mod loader;
@@ -75,7 +81,13 @@ enum Verb {
     #[cfg(feature = "train")]
     Replay(replay::Replay),
     #[cfg(feature = "train")]
+    Export(export::Export),
+    #[cfg(feature = "train")]
     Config(config::Config),
+    #[cfg(feature = "train")]
+    CheckDevice(check_device::CheckDevice),
+    #[cfg(feature = "train")]
+    BenchStep(bench_step::BenchStep),
 }
 
 impl Verb {
@@ -99,7 +111,13 @@ impl Verb {
             #[cfg(feature = "train")]
             Self::Replay(verb) => verb.run(),
             #[cfg(feature = "train")]
+            Self::Export(verb) => verb.run(),
+            #[cfg(feature = "train")]
             Self::Config(verb) => verb.run(),
+            #[cfg(feature = "train")]
+            Self::CheckDevice(verb) => verb.run(console),
+            #[cfg(feature = "train")]
+            Self::BenchStep(verb) => verb.run(),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::experiment::device::{self, ChosenDevice};
 use crate::experiment::evaluate::{self, Evaluation};
 use crate::experiment::failure::Failure;
 use crate::experiment::prepare::{self, Excluded, Session};
+use crate::experiment::weights_file;
 use crate::nets::Learner;
 use crate::pipeline::fetch::Fetch;
 use crate::pipeline::loader::{self, CaseSource, LoaderParts};
@@ -31,7 +32,7 @@ use crate::train::trainer::{Progressed, Trainer};
 use crate::volume::case::Split;
 
 /// The run's resolved configuration.
-const CONFIG: &str = "config.toml";
+pub const CONFIG: &str = "config.toml";
 
 /// What came of a run: `summary.json`, and what `train --json` prints.
 #[derive(Debug, Serialize)]
@@ -76,6 +77,7 @@ pub fn train(
     let started = Instant::now();
     place.check()?;
     let chosen = device::choose(config.run.device)?;
+    chosen.check(config.run.precision)?;
     let store = prepare::open_store(&config.run.data.cache, &config.run.data.preprocess)?;
     let cohort = cohort::gather(&config.run, &store, session)?;
     let directory = match place {
@@ -242,9 +244,10 @@ fn optimise(course: &Course<'_>) -> Result<(Box<dyn Learner>, Trained), Failure>
         on_skip: on_skip(journal.clone()),
     };
     let mut learner = config.blueprint.learner(&run.optimiser, run.seed, &chosen.device);
+    weights_file::start_from(config, learner.as_mut())?;
     let (batches, running) = loader::start(parts, &session.stop, &session.runtime)?;
     let watched = session.board.watch(&running);
-    let mut feed = BatchFeed::new(batches, learner.device().clone());
+    let mut feed = BatchFeed::new(batches, learner.device().clone(), run.precision);
     let steps = run.train.epochs * steps_per_epoch;
     let task = session.progress.begin("train", "steps", steps);
     catalog::TRAIN_EPOCHS_PLANNED.with([]).set(run.train.epochs as f64);

@@ -46,6 +46,9 @@ pub trait Learner: Send {
     /// If a file is missing, damaged, or that of another network.
     fn load(&mut self, folder: &Path) -> Result<(), Fault>;
 
+    /// Puts other values in the place of weights; those that get none stay.
+    fn start_from(&mut self, values: &mut weights::Values<'_>);
+
     /// Number of trained values.
     fn parameters(&self) -> usize;
 
@@ -142,6 +145,10 @@ impl<A: Architecture> Learner for Trainee<A> {
         Ok(())
     }
 
+    fn start_from(&mut self, values: &mut weights::Values<'_>) {
+        self.module = weights::replace(self.module.clone(), values);
+    }
+
     fn parameters(&self) -> usize {
         self.module.num_params()
     }
@@ -172,13 +179,22 @@ impl<A: Architecture> Network for Snapshot<A> {
     }
 }
 
+/// The module whose weights lie in `folder`.
+pub(crate) fn load_module<A: Architecture>(
+    config: &A::Config,
+    folder: &Path,
+    device: &Device,
+) -> Result<A, Fault> {
+    with_weights(A::init(config, device), folder)
+}
+
 /// The network whose weights lie in `folder`, for inference.
 pub(crate) fn load_network<A: Architecture>(
     config: &A::Config,
     folder: &Path,
     device: &Device,
 ) -> Result<Box<dyn Network>, Fault> {
-    let module = with_weights(A::init(config, device), folder)?;
+    let module = load_module::<A>(config, folder, device)?;
     let patch_divisor = A::patch_divisor(config);
     Ok(Box::new(Snapshot { module: module.valid(), patch_divisor, device: device.clone() }))
 }
