@@ -26,5 +26,6 @@ mod poison;
 mod recycling;
 mod resize;
 mod shutdown;
+mod statistics;
 mod verdict;
 mod watchdog;
