@@ -10,6 +10,7 @@ mod config;
 mod console;
 #[cfg(feature = "train")]
 mod demo;
+mod doctor;
 mod drain;
 #[cfg(feature = "train")]
 mod evaluate;
@@ -68,6 +69,7 @@ enum Verb {
     Phantom(phantom::Phantom),
     Inspect(inspect::Inspect),
     Ingest(ingest::Ingest),
+    Doctor(doctor::Doctor),
     Drain(drain::Drain),
     Tune(tune::Tune),
     Cache(cache::Cache),
@@ -98,6 +100,7 @@ impl Verb {
             Self::Phantom(verb) => verb.run(console),
             Self::Inspect(verb) => verb.run(),
             Self::Ingest(verb) => verb.run(console),
+            Self::Doctor(verb) => verb.run(console),
             Self::Drain(verb) => verb.run(console),
             Self::Tune(verb) => verb.run(console),
             Self::Cache(verb) => verb.run(console),

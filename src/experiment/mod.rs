@@ -16,6 +16,7 @@ pub mod demo;
 pub mod device;
 #[cfg(feature = "train")]
 pub mod device_check;
+pub mod doctor;
 pub mod drain;
 #[cfg(feature = "train")]
 pub mod evaluate;
