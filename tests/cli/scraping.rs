@@ -145,9 +145,10 @@ fn the_last_scrape_of_a_run_shows_how_it_ended() {
         assert_eq!(of(&scrape, "train_dice_ratio", &labels), measures["dice"].as_f64().unwrap());
         assert_eq!(of(&scrape, "train_hd95_mm", &labels), measures["hd95_mm"].as_f64().unwrap());
     }
-    // What cannot be told is not shown: transfers are not waited for, buffers are not counted.
+    assert_eq!(of(&scrape, "loader_buffer_bytes", &[]), 0.0, "the loader has gone");
+    // What cannot be told is not shown: transfers are not waited for.
     assert_eq!(of(&scrape, "train_upload_seconds_count", &[]), 0.0);
-    for name in ["loader_buffer_bytes", "train_best_dice_ratio", "train_best_epoch"] {
+    for name in ["train_best_dice_ratio", "train_best_epoch"] {
         assert!(!is_there(&scrape, name), "{name}");
     }
     process.signal("INT");
