@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
-use burn::store::ModuleRecord;
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
 use crate::base::error::Fault;
+use crate::nets::files;
+use crate::nets::gradients::Gathered;
 use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::weights::{self, GradientNorm};
 use crate::nets::{Architecture, Draws, Network, Output};
@@ -19,13 +19,21 @@ pub const WEIGHTS_FILE: &str = "weights.bpk";
 /// File of the optimiser's state inside a checkpoint's folder.
 pub const OPTIMISER_FILE: &str = "optimiser.bpk";
 
+/// File of the weights' moving average inside a checkpoint's folder, where there is one.
+pub const AVERAGE_FILE: &str = "average.bpk";
+
+/// Files of the gradients that have not led to a step yet, and of how many batches they are of.
+pub const GATHERED_FILE: &str = "gathered.bpk";
+const BATCHES_FILE: &str = "gathered.json";
+
 /// A network in training. The trainer knows nothing else of it.
 pub trait Learner: Send {
     /// The training pass of images `[b, 4, d, h, w]`, recorded for [`update`](Self::update). What
     /// the network draws is a function of the run's seed and `step` alone.
     fn forward(&self, images: Tensor<5>, step: u64) -> Output;
 
-    /// Takes one step down the gradient of `loss`.
+    /// Adds the gradient of `loss`, and takes a step down the mean of as many as the optimiser
+    /// gathers.
     fn update(&mut self, loss: Tensor<1>, learning_rate: f64) -> Update;
 
     /// The gradient of `loss` by parameter; reads from the device, so not for every step.
@@ -38,107 +46,37 @@ pub trait Learner: Send {
     ///
     /// # Errors
     /// If a file cannot be written.
-    fn save(&self, folder: &Path) -> Result<(), Fault>;
-
-    /// Continues from what [`save`](Self::save) wrote, bit for bit. On error nothing has changed.
-    ///
-    /// # Errors
-    /// If a file is missing, damaged, or that of another network.
-    fn load(&mut self, folder: &Path) -> Result<(), Fault>;
-
-    /// Number of trained values.
-    fn parameters(&self) -> usize;
-
-    /// Where to make the images: the device it trains on, with gradients recorded.
-    fn device(&self) -> &Device;
-}
-
-/// What a step did; everything stays on the device until it is read.
-#[derive(Debug)]
-pub struct Update {
-    /// L2 norm of all gradients together, `[1]`.
-    pub gradient_norm: Tensor<1>,
-}
-
-/// The learner of one architecture.
-pub(crate) struct Trainee<A: Architecture> {
-    module: A,
-    optimiser: ModuleOptimizer,
-    settings: (A::Config, OptimiserConfig),
-    seed: u64,
-    device: Device,
-}
-
-impl<A: Architecture> Trainee<A> {
-    /// With weights drawn from `seed`, and later dropout and noise from it.
-    pub(crate) fn new(
-        config: &A::Config,
-        optimiser: &OptimiserConfig,
-        seed: u64,
-        device: &Device,
-    ) -> Self {
-        let recording = device.clone().autodiff();
-        Self {
-            module: weights::number(A::init(config, &recording).draw_weights(seed)),
-            optimiser: optimiser.init(),
-            settings: (config.clone(), optimiser.clone()),
-            seed,
-            device: recording,
-        }
-    }
-
-    fn gradients(&self, loss: &Tensor<1>) -> GradientsParams {
-        GradientsParams::from_grads(loss.backward(), &self.module)
-    }
-}
-
-impl<A: Architecture> Learner for Trainee<A> {
-    fn forward(&self, images: Tensor<5>, step: u64) -> Output {
-        self.module.forward(images, Draws { seed: self.seed, step })
-    }
-
-    fn update(&mut self, loss: Tensor<1>, learning_rate: f64) -> Update {
-        let gradients = self.gradients(&loss);
-        let gradient_norm = weights::global_norm(&self.module, &gradients)
-            .expect("every architecture has parameters, and the loss depends on them");
-        self.module = self.optimiser.step(learning_rate, self.module.clone(), gradients);
-        Update { gradient_norm }
-    }
-
-    fn gradient_norms(&self, loss: Tensor<1>) -> Vec<GradientNorm> {
-        weights::gradient_norms(&self.module, &self.gradients(&loss))
-    }
-
-    fn network(&self) -> Box<dyn Network> {
-        Box::new(Snapshot {
-            module: self.module.valid(),
-            patch_divisor: A::patch_divisor(&self.settings.0),
-            device: self.device.clone().inner(),
-        })
-    }
-
     fn save(&self, folder: &Path) -> Result<(), Fault> {
-        let weights_file = folder.join(WEIGHTS_FILE);
-        let record = self.module.clone().into_record();
-        record.save(&weights_file).map_err(|error| unwritable(&weights_file, &error))?;
-        let optimiser_file = folder.join(OPTIMISER_FILE);
-        self.optimiser.save(&optimiser_file).map_err(|error| unwritable(&optimiser_file, &error))
+        files::write(self.module.clone(), &folder.join(WEIGHTS_FILE))?;
+        files::write_optimiser(&self.optimiser, &folder.join(OPTIMISER_FILE))?;
+        if let Some(average) = &self.average {
+            files::write(average.clone(), &folder.join(AVERAGE_FILE))?;
+        }
+        let batches = self.gathered.batches();
+        if batches > 0 {
+            let sum = self.gathered.written(self.module.clone());
+            files::write(sum, &folder.join(GATHERED_FILE))?;
+        }
+        files::write_batches(batches, &folder.join(BATCHES_FILE))
     }
 
     fn load(&mut self, folder: &Path) -> Result<(), Fault> {
-        let module = with_weights(self.module.clone(), folder)?;
-        let file = folder.join(OPTIMISER_FILE);
-        let record = OptimizerRecord::load(&file).map_err(|error| unreadable(&file, &error))?;
-        let recorded = record.len();
-        let optimiser = self.settings.1.init().load_record(record);
-        // Burn leaves out a state that it cannot rebuild, and would start it from zero.
-        let rebuilt = optimiser.to_record().len();
-        if rebuilt != recorded {
-            let problem = format!("{rebuilt} of {recorded} tensors fit the optimiser");
-            return Err(unreadable(&file, &problem));
-        }
-        self.module = module;
-        self.optimiser = optimiser;
+        let module = files::read(self.module.clone(), &folder.join(WEIGHTS_FILE))?;
+        let optimiser =
+            files::read_optimiser(self.settings.1.rule.init(), &folder.join(OPTIMISER_FILE))?;
+        let average = match &self.average {
+            Some(average) => Some(files::read(average.clone(), &folder.join(AVERAGE_FILE))?),
+            None => None,
+        };
+        let gathered = match files::read_batches(&folder.join(BATCHES_FILE))? {
+            0 => Gathered::default(),
+            batches => {
+                let sum = files::read(self.module.clone(), &folder.join(GATHERED_FILE))?;
+                Gathered::read(&sum, batches)
+            }
+        };
+        (self.module, self.optimiser) = (module, optimiser);
+        (self.average, self.gathered) = (average, gathered);
         Ok(())
     }
 
@@ -172,35 +110,15 @@ impl<A: Architecture> Network for Snapshot<A> {
     }
 }
 
-/// The network whose weights lie in `folder`, for inference.
+/// The network whose weights lie in `folder`, for inference: their average, where there is one.
 pub(crate) fn load_network<A: Architecture>(
     config: &A::Config,
     folder: &Path,
     device: &Device,
 ) -> Result<Box<dyn Network>, Fault> {
-    let module = with_weights(A::init(config, device), folder)?;
+    let average = folder.join(AVERAGE_FILE);
+    let file = if average.is_file() { average } else { folder.join(WEIGHTS_FILE) };
+    let module = files::read(A::init(config, device), &file)?;
     let patch_divisor = A::patch_divisor(config);
     Ok(Box::new(Snapshot { module: module.valid(), patch_divisor, device: device.clone() }))
-}
-
-fn with_weights<M: Module>(module: M, folder: &Path) -> Result<M, Fault> {
-    let file = folder.join(WEIGHTS_FILE);
-    let record = ModuleRecord::load(&file).map_err(|error| unreadable(&file, &error))?;
-    module.try_load_record(record).map_err(|error| unreadable(&file, &error))
-}
-
-fn unwritable(file: &Path, error: &impl std::fmt::Display) -> Fault {
-    Fault::Environment {
-        subject: file.display().to_string(),
-        problem: format!("cannot be written: {error}"),
-        remedy: "check free space and permissions".into(),
-    }
-}
-
-fn unreadable(file: &Path, error: &impl std::fmt::Display) -> Fault {
-    Fault::Environment {
-        subject: file.display().to_string(),
-        problem: format!("is no checkpoint of this network: {error}"),
-        remedy: "use the settings it was trained with, or an earlier checkpoint".into(),
-    }
 }

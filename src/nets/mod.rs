@@ -15,6 +15,8 @@ use crate::volume::grid::Dims;
 pub mod blocks;
 pub mod cascaded;
 pub mod draws;
+mod files;
+mod gradients;
 pub mod learner;
 pub mod norm;
 pub mod optimiser;

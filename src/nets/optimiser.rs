@@ -11,8 +11,26 @@ use serde::{Deserialize, Serialize};
 
 /// How gradients become steps. The learning rate is the schedule's, not the optimiser's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OptimiserConfig {
+    /// The rule of a step.
+    #[serde(flatten)]
+    pub rule: Rule,
+    /// The longest gradient, as the L2 norm over all parameters; a longer one is shortened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// Batches whose gradients are averaged for one step.
+    #[serde(default = "one_batch")]
+    pub accumulate: u64,
+    /// Decay of the exponential moving average of the weights, which then is what predicts; absent,
+    /// the weights themselves predict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<f64>,
+}
+
+/// The rule by which a gradient moves the weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum OptimiserConfig {
+pub enum Rule {
     /// Adam (Kingma and Ba 2015); the weight decay is L2, added to the gradient.
     Adam {
         /// Decay of the mean of gradients.
@@ -64,7 +82,11 @@ const fn weight_decay() -> f64 {
     1e-5
 }
 
-impl Default for OptimiserConfig {
+const fn one_batch() -> u64 {
+    1
+}
+
+impl Default for Rule {
     /// The U-Net's (Isensee et al. 2018): Adam with an L2 term of 1e-5.
     fn default() -> Self {
         Self::Adam {
@@ -77,7 +99,34 @@ impl Default for OptimiserConfig {
     }
 }
 
+impl Default for OptimiserConfig {
+    fn default() -> Self {
+        Rule::default().into()
+    }
+}
+
+impl From<Rule> for OptimiserConfig {
+    /// A step for every batch, down the gradient as it is.
+    fn from(rule: Rule) -> Self {
+        Self { rule, clip_norm: None, accumulate: one_batch(), average: None }
+    }
+}
+
 impl OptimiserConfig {
+    /// What cannot be, or nothing.
+    pub fn problem(&self) -> Option<String> {
+        if let Some(longest) = self.clip_norm.filter(|longest| !(*longest > 0.0)) {
+            return Some(format!("clip_norm = {longest} must be above 0; leave it out for none"));
+        }
+        if self.accumulate == 0 {
+            return Some("accumulate = 0 never steps; write at least 1".into());
+        }
+        let decay = self.average.filter(|decay| !(0.0..1.0).contains(decay))?;
+        Some(format!("average = {decay} is no decay below 1; leave it out for no average"))
+    }
+}
+
+impl Rule {
     /// Burn's optimiser of these settings.
     pub fn init(&self) -> ModuleOptimizer {
         // Written down in f64, so that 0.9 reads 0.9; Burn computes with f32.

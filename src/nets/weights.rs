@@ -80,6 +80,26 @@ pub fn replace<M: Module>(module: M, values: &mut Values<'_>) -> M {
     module.map(&mut Replace { path: Vec::new(), place: 0, values })
 }
 
+/// Every parameter's value, without gradients, in Burn's container by parameter.
+pub fn values<M: Module>(module: &M) -> GradientsParams {
+    let mut visitor = Collect(GradientsParams::new());
+    module.visit(&mut visitor);
+    visitor.0
+}
+
+/// `module` with these values, where there are any.
+#[must_use]
+pub fn with_values<M: Module>(module: M, values: &GradientsParams) -> M {
+    module.map(&mut Blend { share: 1.0, values })
+}
+
+/// Moves `average` towards `module`: `decay` of the one and the rest of the other. Both have the
+/// same parameters, and neither gets a gradient of it.
+#[must_use]
+pub fn blend<M: Module>(average: M, module: &M, decay: f64) -> M {
+    average.map(&mut Blend { share: 1.0 - decay, values: &values(module) })
+}
+
 /// Gives every parameter its place, counted from 1, as its id.
 ///
 /// Burn draws ids at random and writes them into checkpoints; with these, the same weights are the
@@ -153,6 +173,30 @@ impl ModuleMapper for Replace<'_> {
         let tensor = Tensor::from_data(TensorData::new(values, shape), &device);
         let value = if device.is_autodiff() { tensor.require_grad() } else { tensor };
         Param::initialized(param.id, value)
+    }
+}
+
+struct Collect(GradientsParams);
+
+impl ModuleVisitor for Collect {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.register(param.id, param.val().without_autodiff());
+    }
+}
+
+struct Blend<'a> {
+    share: f64,
+    values: &'a GradientsParams,
+}
+
+impl ModuleMapper for Blend<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(value) = self.values.get::<D>(param.id) else { return param };
+        let share = self.share;
+        if share == 1.0 {
+            return param.map(|_| value);
+        }
+        param.map(|own| own.without_autodiff() * (1.0 - share) + value * share)
     }
 }
 

@@ -21,7 +21,7 @@ fn check(name: &str, settings: serde_json::Value, rate: f64) {
     let tensor = |values: &[f32]| Tensor::<1>::from_data(values, &device);
     let mut module = Quadratic { w: Param::from_tensor(tensor(&oracle["w0"])) };
     let config: OptimiserConfig = serde_json::from_value(settings).unwrap();
-    let mut optimiser = config.init();
+    let mut optimiser = config.rule.init();
     for step in 1..=5 {
         let distance = module.w.val() - tensor(&oracle["b"]);
         let loss = (tensor(&oracle["a"]) * distance.square()).sum() * 0.5;
