@@ -15,7 +15,13 @@ use crate::numbers::{Apply, Batches, Count, Open, limits, runtime, until};
 /// True when only the consumer can make anything move: every ticket is in flight and the source waits
 /// for one, every item has passed every stage, and the sink has one batch in its hands and no place
 /// for it.
-fn parked(observer: &Observer, tickets: u64, batch: u64, prefetch: u64, taken: u64) -> bool {
+pub(crate) fn parked(
+    observer: &Observer,
+    tickets: u64,
+    batch: u64,
+    prefetch: u64,
+    taken: u64,
+) -> bool {
     let seen = observer.observations();
     let (source, sink) = (&seen[0], &seen[seen.len() - 1]);
     let stages = &seen[1..seen.len() - 1];

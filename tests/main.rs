@@ -23,6 +23,7 @@ mod oracle_zscore;
 mod oracles;
 mod phantom;
 mod poison;
+mod recycling;
 mod resize;
 mod shutdown;
 mod verdict;

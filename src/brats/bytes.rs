@@ -1,13 +1,15 @@
 //! A file's bytes, compressed or not: told apart by content, never by name, and never larger in
 //! memory than the file can hold. What the bytes mean is `header`'s business.
 
-use std::fs;
+use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::base::error::{CaseError, Reason};
+use crate::brats::gzip;
 
 /// Bytes allowed after the last voxel. Some writers pad; more than that is another grid than the
 /// header's, or a bomb.
@@ -16,9 +18,14 @@ const TRAILING: usize = 64 << 10;
 /// Deflate spends at least two bits on a match, and a match is at most 258 bytes (RFC 1951, 3.2.5).
 const DEFLATE_MAX_RATIO: u64 = 1032;
 
-/// The whole file as it lies on the disk.
-pub(super) fn read_whole(path: &Path) -> Result<Vec<u8>, CaseError> {
-    let kind = fs::metadata(path).map_err(|error| CaseError::io(path, &error))?;
+/// The longest start that [`unpack`] inflates only to drop it again: the longest header there is,
+/// and extensions of the usual size.
+const MAX_LEAD: usize = 64 << 10;
+
+/// The whole file as it lies on the disk, in place of what `into` holds.
+pub(super) fn read_whole(path: &Path, mut into: Vec<u8>) -> Result<Vec<u8>, CaseError> {
+    let failed = |error: io::Error| CaseError::io(path, &error);
+    let kind = path.metadata().map_err(failed)?;
     if !kind.is_file() {
         return Err(CaseError::new(
             Reason::Io,
@@ -27,8 +34,9 @@ pub(super) fn read_whole(path: &Path) -> Result<Vec<u8>, CaseError> {
             "name a NIfTI file",
         ));
     }
-    let raw = fs::read(path).map_err(|error| CaseError::io(path, &error))?;
-    if raw.is_empty() {
+    into.clear();
+    File::open(path).and_then(|mut file| file.read_to_end(&mut into)).map_err(failed)?;
+    if into.is_empty() {
         return Err(CaseError::new(
             Reason::Format,
             path.display(),
@@ -36,13 +44,13 @@ pub(super) fn read_whole(path: &Path) -> Result<Vec<u8>, CaseError> {
             "download or write it again",
         ));
     }
-    Ok(raw)
+    Ok(into)
 }
 
 /// The most bytes that the content can have; nothing is decompressed to find out.
 pub(super) fn ceiling(raw: &[u8]) -> u64 {
     let length = raw.len() as u64;
-    if is_gzip(raw) { length.saturating_mul(DEFLATE_MAX_RATIO) } else { length }
+    if gzip::is_gzip(raw) { length.saturating_mul(DEFLATE_MAX_RATIO) } else { length }
 }
 
 /// The first `limit` bytes of the content, or all of it where it is shorter.
@@ -58,14 +66,40 @@ pub(super) fn head(path: &Path, raw: &[u8], limit: usize) -> Result<Vec<u8>, Cas
     }
 }
 
-/// Fills `into` with the content that follows its first `skip` bytes, and reads on to the end, so
-/// that every checksum of a compressed file is compared.
-pub(super) fn unpack(
+/// Makes `into` the `count` numbers that follow the content's first `skip` bytes, in place of what
+/// it holds; all of the content is looked at, so that every checksum of a compressed file is
+/// compared.
+pub(super) fn unpack<T: FromBytes + IntoBytes + Clone>(
     path: &Path,
     raw: &[u8],
     skip: usize,
-    into: &mut [u8],
+    count: usize,
+    into: &mut Vec<T>,
 ) -> Result<(), CaseError> {
+    let lead = skip.div_ceil(size_of::<T>());
+    if lead * size_of::<T>() <= MAX_LEAD && gzip::claims(raw, skip + count * size_of::<T>()) {
+        resize(into, lead + count);
+        let before = lead * size_of::<T>() - skip;
+        if gzip::inflate(raw, &mut into.as_mut_bytes()[before..]) {
+            into.drain(..lead);
+            return Ok(());
+        }
+    }
+    resize(into, count);
+    stream(path, raw, skip, into.as_mut_bytes())
+}
+
+/// Gives `into` this length; what it holds is of no matter.
+fn resize<T: FromBytes + Clone>(into: &mut Vec<T>, length: usize) {
+    if into.capacity() < length {
+        // Zeroed pages come free from the system, while zeros in an old buffer are written.
+        *into = vec![T::new_zeroed(); length];
+    } else {
+        into.resize(length, T::new_zeroed());
+    }
+}
+
+fn stream(path: &Path, raw: &[u8], skip: usize, into: &mut [u8]) -> Result<(), CaseError> {
     let mut content = content(raw);
     let skipped = io::copy(&mut content.by_ref().take(skip as u64), &mut io::sink())
         .map_err(|error| broken(path, &error))?;
@@ -89,12 +123,8 @@ pub(super) fn unpack(
     Ok(())
 }
 
-fn is_gzip(raw: &[u8]) -> bool {
-    raw.starts_with(&[0x1f, 0x8b])
-}
-
 fn content(raw: &[u8]) -> Box<dyn Read + '_> {
-    if is_gzip(raw) { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) }
+    if gzip::is_gzip(raw) { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) }
 }
 
 /// What a file is that is often found under a NIfTI name, and what to do about it.
@@ -143,6 +173,7 @@ mod tests {
     use super::*;
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use proptest::prelude::*;
     use std::io::Write;
 
     fn gzip(content: &[u8]) -> Vec<u8> {
@@ -152,8 +183,8 @@ mod tests {
     }
 
     fn unpacked(raw: &[u8], skip: usize, length: usize) -> Result<Vec<u8>, CaseError> {
-        let mut into = vec![0; length];
-        unpack(Path::new("a.nii.gz"), raw, skip, &mut into).map(|()| into)
+        let mut into = vec![9u8; 3];
+        unpack(Path::new("a.nii.gz"), raw, skip, length, &mut into).map(|()| into)
     }
 
     #[test]
@@ -203,6 +234,48 @@ mod tests {
         let bomb = gzip(&vec![0; TRAILING + 11]);
         assert!(unpacked(&bomb, 0, 10).unwrap_err().to_string().contains("after the last voxel"));
         assert!(ceiling(&bomb) > (TRAILING + 11) as u64);
+    }
+
+    #[test]
+    fn numbers_start_where_the_header_says_even_at_an_odd_place_or_far_in() {
+        let content: Vec<u8> = (0..MAX_LEAD + 99).map(|place| (place % 251) as u8).collect();
+        for raw in [gzip(&content), content.clone()] {
+            for skip in [0, 1, 352, 353, MAX_LEAD - 1, MAX_LEAD, MAX_LEAD + 3] {
+                let stored = &content[skip..];
+                let mut into = vec![-1i16; 70_000];
+                let count = stored.len() / 2;
+                unpack(Path::new("a"), &raw, skip, count, &mut into).unwrap();
+                assert_eq!(into.as_bytes(), &stored[..2 * count], "after {skip} bytes");
+            }
+        }
+    }
+
+    proptest! {
+        /// Nothing that happens to a file makes it another thing at once than in pieces: the same
+        /// content, or the same words.
+        #[test]
+        fn at_once_and_in_pieces_agree(
+            content in prop::collection::vec(0u8..4, 1..600),
+            claimed in -2isize..3,
+            edits in prop::collection::vec((0u8..5, any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        ) {
+            let mut raw = gzip(&content);
+            for (edit, place, byte) in edits {
+                let at = place.index(raw.len());
+                match edit {
+                    0 => raw[at] ^= byte,
+                    1 => raw.truncate(at + 1),
+                    2 => raw.push(byte),
+                    3 => raw.extend(raw[at..].to_vec()),
+                    _ => raw.extend(gzip(&content[..place.index(content.len())])),
+                }
+            }
+            let length = content.len().saturating_add_signed(claimed);
+            let mut pieces = vec![0; length];
+            let streamed = stream(Path::new("a.nii.gz"), &raw, 0, &mut pieces).map(|()| pieces);
+            let text = |result: Result<Vec<u8>, CaseError>| result.map_err(|e| e.to_string());
+            prop_assert_eq!(text(unpacked(&raw, 0, length)), text(streamed));
+        }
     }
 
     #[test]

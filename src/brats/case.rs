@@ -7,12 +7,14 @@ use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::{Fingerprint, Fingerprinter};
 use crate::brats::dataset::CaseFiles;
 use crate::brats::labels;
+use crate::brats::narrow;
 use crate::brats::orient::source_grid;
-use crate::brats::read::{Volume, read_volume};
+use crate::brats::read::Packed;
 use crate::volume::case::{Case, SourceGrid};
 use crate::volume::grid::{Affine, Dims};
 use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;
+use crate::volume::shelf::{CaseShelf, Shelf};
 use crate::volume::voxels::Voxels;
 
 /// How far the affines of one case may differ in any entry.
@@ -27,13 +29,34 @@ pub struct LabelVolume {
     pub source: SourceGrid,
 }
 
-/// Reads a case whole.
+/// Reads one case after another in the memory of those before, as far as that was given back.
+#[derive(Debug, Clone, Default)]
+pub struct CaseReader {
+    shelf: CaseShelf,
+}
+
+impl CaseReader {
+    /// With buffers from `shelf`, where [`CaseShelf::give_case`] puts them back.
+    pub const fn new(shelf: CaseShelf) -> Self {
+        Self { shelf }
+    }
+
+    /// Reads a case whole.
+    ///
+    /// # Errors
+    /// If a file cannot be read, the files disagree in shape or affine, or a label is none of the
+    /// scheme's. The error's subject starts with the case.
+    pub fn read(&self, files: &CaseFiles) -> Result<Case, CaseError> {
+        read_files(files, &self.shelf).map_err(|error| error.of_case(&files.id))
+    }
+}
+
+/// Reads a case whole, in fresh memory.
 ///
 /// # Errors
-/// If a file cannot be read, the files disagree in shape or affine, or a label is none of the
-/// scheme's. The error's subject starts with the case.
+/// As [`CaseReader::read`].
 pub fn read_case(files: &CaseFiles) -> Result<Case, CaseError> {
-    read_files(files).map_err(|error| error.of_case(&files.id))
+    CaseReader::default().read(files)
 }
 
 /// Reads a segmentation alone: canonical labels in canonical orientation.
@@ -41,34 +64,35 @@ pub fn read_case(files: &CaseFiles) -> Result<Case, CaseError> {
 /// # Errors
 /// If the file cannot be read, holds more than one volume, or a label is none of the scheme's.
 pub fn read_labels_only(path: &Path, scheme: LabelScheme) -> Result<LabelVolume, CaseError> {
-    let volume = read_volume(path)?;
-    let source = source_grid(volume.header.volume_dims(path)?, volume.header.affine);
-    let file_labels = labels::canonical(path, &volume.voxels, scheme)?;
-    Ok(LabelVolume { labels: turned_labels(file_labels, &source), source })
+    let shelf = CaseShelf::default();
+    let packed = Packed::read(path, &shelf)?;
+    let source = source_grid(packed.header.volume_dims(path)?, packed.header.affine);
+    let file_labels = labels::read(&packed, scheme, &shelf)?;
+    Ok(LabelVolume { labels: turned(file_labels, &source, &shelf.bytes), source })
 }
 
-fn read_files(files: &CaseFiles) -> Result<Case, CaseError> {
+fn read_files(files: &CaseFiles, shelf: &CaseShelf) -> Result<Case, CaseError> {
     let mut sum = Sum::default();
     let [first_path, other_paths @ ..] = &files.images;
-    let first = read_volume(first_path)?;
-    sum.add(&first);
+    let first = Packed::read(first_path, shelf)?;
     let placed = Placed::of(first_path, &first)?;
     let source = source_grid(placed.dims, placed.affine);
     let mut images = Vec::with_capacity(Modality::COUNT);
-    images.push(turned(first.voxels, &source));
+    images.push(image(&first, &source, shelf)?);
+    sum.add(first, shelf);
     for path in other_paths {
-        let volume = read_volume(path)?;
-        sum.add(&volume);
-        placed.agree(&Placed::of(path, &volume)?)?;
-        images.push(turned(volume.voxels, &source));
+        let packed = Packed::read(path, shelf)?;
+        placed.agree(&Placed::of(path, &packed)?)?;
+        images.push(image(&packed, &source, shelf)?);
+        sum.add(packed, shelf);
     }
     let mut canonical_labels = None;
     if let Some(path) = &files.labels {
-        let volume = read_volume(path)?;
-        sum.add(&volume);
-        placed.agree(&Placed::of(path, &volume)?)?;
-        let file_labels = labels::canonical(path, &volume.voxels, files.scheme)?;
-        canonical_labels = Some(turned_labels(file_labels, &source));
+        let packed = Packed::read(path, shelf)?;
+        placed.agree(&Placed::of(path, &packed)?)?;
+        let file_labels = labels::read(&packed, files.scheme, shelf)?;
+        canonical_labels = Some(turned(file_labels, &source, &shelf.bytes));
+        sum.add(packed, shelf);
     }
     Ok(Case {
         id: files.id.clone(),
@@ -90,10 +114,12 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, volume: &Volume) {
-        let Fingerprint(bytes) = volume.fingerprint;
+    /// Counts a file that is done with.
+    fn add(&mut self, packed: Packed, shelf: &CaseShelf) {
+        let Fingerprint(bytes) = packed.fingerprint;
         self.fingerprint.update(&bytes);
-        self.bytes_read += volume.bytes_read;
+        self.bytes_read += packed.bytes_read;
+        shelf.bytes.give(packed.raw);
     }
 }
 
@@ -105,9 +131,9 @@ struct Placed<'a> {
 }
 
 impl<'a> Placed<'a> {
-    fn of(path: &'a Path, volume: &Volume) -> Result<Self, CaseError> {
-        let dims = volume.header.volume_dims(path)?;
-        Ok(Self { path, dims, affine: volume.header.affine })
+    fn of(path: &'a Path, packed: &Packed) -> Result<Self, CaseError> {
+        let dims = packed.header.volume_dims(path)?;
+        Ok(Self { path, dims, affine: packed.header.affine })
     }
 
     /// Refuses another file of the case that lies elsewhere.
@@ -137,13 +163,22 @@ fn is_canonical(source: &SourceGrid) -> bool {
     *source == SourceGrid::canonical(source.dims, source.affine)
 }
 
-fn turned(voxels: Voxels, source: &SourceGrid) -> Voxels {
-    if is_canonical(source) { voxels } else { voxels.gather(source.file_places()) }
+/// One modality in canonical orientation.
+fn image(packed: &Packed, source: &SourceGrid, shelf: &CaseShelf) -> Result<Voxels, CaseError> {
+    Ok(match narrow::voxels(packed, shelf)? {
+        Voxels::I16(values) => Voxels::I16(turned(values, source, &shelf.intensities)),
+        voxels if is_canonical(source) => voxels,
+        voxels => voxels.gather(source.file_places()),
+    })
 }
 
-fn turned_labels(file_labels: Vec<u8>, source: &SourceGrid) -> Vec<u8> {
+fn turned<T: Copy>(in_file: Vec<T>, source: &SourceGrid, shelf: &Shelf<T>) -> Vec<T> {
     if is_canonical(source) {
-        return file_labels;
+        return in_file;
     }
-    source.file_places().map(|place| file_labels[place]).collect()
+    let mut canonical = shelf.take();
+    canonical.clear();
+    canonical.extend(source.file_places().map(|place| in_file[place]));
+    shelf.give(in_file);
+    canonical
 }

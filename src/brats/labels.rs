@@ -5,7 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::base::error::{CaseError, Reason};
+use crate::brats::bytes;
+use crate::brats::datatype::Datatype;
+use crate::brats::narrow;
+use crate::brats::read::Packed;
 use crate::volume::region::LabelScheme;
+use crate::volume::shelf::CaseShelf;
 use crate::volume::voxels::Voxels;
 
 /// How far a stored label may lie from a whole number: scaled by a slope of 0.99999997, say.
@@ -14,29 +19,79 @@ const ROUNDING: f64 = 1e-3;
 /// Voxels looked at together; nearly all such runs are background.
 const RUN: usize = 64;
 
-/// Canonical labels, in the order of the voxels.
-pub(super) fn canonical(
+/// The labels of a file: canonical, in the order of its voxels.
+pub(super) fn read(
+    packed: &Packed,
+    scheme: LabelScheme,
+    shelf: &CaseShelf,
+) -> Result<Vec<u8>, CaseError> {
+    let Packed { path, raw, header, .. } = packed;
+    if header.datatype != Datatype::U8 || header.scaling.is_some() {
+        let voxels = narrow::voxels(packed, shelf)?;
+        let labels = canonical(path, &voxels, scheme, shelf.bytes.take())?;
+        if let Voxels::I16(values) = voxels {
+            shelf.intensities.give(values);
+        }
+        return Ok(labels);
+    }
+    let mut labels = shelf.bytes.take();
+    bytes::unpack(path, raw, header.vox_offset, header.voxels(), &mut labels)?;
+    rename(path, &mut labels, scheme)?;
+    Ok(labels)
+}
+
+/// What each stored byte means.
+fn known(scheme: LabelScheme) -> [Option<u8>; 256] {
+    std::array::from_fn(|value| scheme.to_canonical(value as u8))
+}
+
+/// Puts canonical labels in the place of the file's own.
+fn rename(path: &Path, labels: &mut [u8], scheme: LabelScheme) -> Result<(), CaseError> {
+    let known = known(scheme);
+    let is_background = |run: &[u8]| run.iter().fold(0, |seen, label| seen | label) == 0;
+    let all_known = labels.chunks(RUN).all(|run| {
+        is_background(run) || run.iter().all(|label| known[usize::from(*label)].is_some())
+    });
+    if !all_known {
+        return Err(unknown(path, labels.iter().map(|label| f64::from(*label)), scheme));
+    }
+    for run in labels.chunks_mut(RUN) {
+        if is_background(run) {
+            continue;
+        }
+        for label in run {
+            *label = known[usize::from(*label)].unwrap_or_default();
+        }
+    }
+    Ok(())
+}
+
+/// Canonical labels in place of what `into` holds, in the order of the voxels.
+fn canonical(
     path: &Path,
     voxels: &Voxels,
     scheme: LabelScheme,
+    into: Vec<u8>,
 ) -> Result<Vec<u8>, CaseError> {
-    let known: [Option<u8>; 256] = std::array::from_fn(|value| scheme.to_canonical(value as u8));
+    let known = known(scheme);
     let whole = match voxels {
-        Voxels::I16(values) => mapped(values, |value| {
+        Voxels::I16(values) => mapped(values, into, |value| {
             usize::try_from(value).ok().and_then(|place| known.get(place).copied().flatten())
         }),
-        Voxels::F32(values) => mapped(values, |value| rounded(f64::from(value), &known)),
-        Voxels::F64(values) => mapped(values, |value| rounded(value, &known)),
+        Voxels::F32(values) => mapped(values, into, |value| rounded(f64::from(value), &known)),
+        Voxels::F64(values) => mapped(values, into, |value| rounded(value, &known)),
     };
-    whole.ok_or_else(|| unknown(path, voxels, scheme))
+    whole.ok_or_else(|| unknown(path, voxels.iter(), scheme))
 }
 
 /// Every value mapped, or `None` if one has no label.
 fn mapped<T: Copy + Default + PartialEq>(
     values: &[T],
+    mut labels: Vec<u8>,
     label: impl Fn(T) -> Option<u8>,
 ) -> Option<Vec<u8>> {
-    let mut labels = Vec::with_capacity(values.len());
+    labels.clear();
+    labels.reserve(values.len());
     for run in values.chunks(RUN) {
         if run.iter().all(|value| *value == T::default()) {
             labels.resize(labels.len() + run.len(), 0);
@@ -61,11 +116,11 @@ fn whole(value: f64) -> Option<i64> {
 
 /// What is wrong with a volume in which some value has no label; the second pass that it costs is
 /// paid by defective files only.
-fn unknown(path: &Path, voxels: &Voxels, scheme: LabelScheme) -> CaseError {
+fn unknown(path: &Path, values: impl Iterator<Item = f64>, scheme: LabelScheme) -> CaseError {
     let mut counts = BTreeMap::<i64, usize>::new();
     let mut fraction = None;
     let mut fractions = 0usize;
-    for value in voxels.iter() {
+    for value in values {
         match whole(value) {
             Some(whole) => *counts.entry(whole).or_default() += 1,
             None => {
@@ -117,7 +172,7 @@ mod tests {
 
     fn of(voxels: Voxels) -> Result<Vec<u8>, String> {
         let path = Path::new("a_seg.nii.gz");
-        canonical(path, &voxels, LabelScheme::Brats2018).map_err(|error| error.to_string())
+        canonical(path, &voxels, LabelScheme::Brats2018, vec![9]).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -130,6 +185,20 @@ mod tests {
         assert_eq!(labels.iter().filter(|label| **label == 0).count(), 198);
         assert_eq!(of(Voxels::F32(vec![1.9999, 0.0])).unwrap(), [2, 0]);
         assert_eq!(of(Voxels::F64(vec![3.9999999, -1e-9])).unwrap(), [3, 0]);
+    }
+
+    #[test]
+    fn bytes_are_renamed_in_place_or_refused_with_the_same_words() {
+        let scheme = LabelScheme::Brats2018;
+        let mut stored = vec![0u8; 200];
+        for value in [[1, 4, 2, 4], [5, 1, 5, 255]] {
+            stored[63..67].copy_from_slice(&value);
+            let as_voxels = Voxels::I16(stored.iter().map(|value| i16::from(*value)).collect());
+            let mut labels = stored.clone();
+            let renamed = rename(Path::new("a_seg.nii.gz"), &mut labels, scheme);
+            let renamed = renamed.map(|()| labels).map_err(|error| error.to_string());
+            assert_eq!(renamed, of(as_voxels));
+        }
     }
 
     #[test]

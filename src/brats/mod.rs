@@ -5,6 +5,7 @@ pub mod case;
 pub mod dataset;
 pub mod datatype;
 mod fields;
+mod gzip;
 pub mod header;
 pub mod inspect;
 mod labels;

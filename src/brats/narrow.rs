@@ -4,14 +4,12 @@
 //! BraTS stores unscaled little-endian int16, which is decompressed straight into its vector.
 //! Everything else is tried as i16, then as f32, and is f64 if neither is exact.
 
-use std::path::Path;
-
-use zerocopy::IntoBytes;
-
 use crate::base::error::CaseError;
 use crate::brats::bytes;
 use crate::brats::datatype::Datatype;
 use crate::brats::header::{Header, Scaling};
+use crate::brats::read::Packed;
+use crate::volume::shelf::{CaseShelf, Shelf};
 use crate::volume::voxels::Voxels;
 
 /// A stored number, and whether a narrower type holds it exactly.
@@ -68,30 +66,33 @@ impl Number for f64 {
     }
 }
 
-/// Decompresses and converts the voxels of a file whose length has been checked.
-pub(super) fn voxels(path: &Path, raw: &[u8], header: &Header) -> Result<Voxels, CaseError> {
-    let count = header.voxels();
+/// Decompresses and converts the voxels of a file.
+pub(super) fn voxels(packed: &Packed, shelf: &CaseShelf) -> Result<Voxels, CaseError> {
+    let Packed { path, raw, header, .. } = packed;
     if header.datatype == Datatype::I16 && header.scaling.is_none() {
-        let mut values = vec![0i16; count];
-        bytes::unpack(path, raw, header.vox_offset, values.as_mut_bytes())?;
+        let mut values = shelf.intensities.take();
+        bytes::unpack(path, raw, header.vox_offset, header.voxels(), &mut values)?;
         if header.big_endian != cfg!(target_endian = "big") {
             values.iter_mut().for_each(|value| *value = value.swap_bytes());
         }
         return Ok(Voxels::I16(values));
     }
-    let mut stored = vec![0u8; count * header.datatype.bytes()];
-    bytes::unpack(path, raw, header.vox_offset, &mut stored)?;
-    Ok(convert(&stored, header))
+    let mut stored = shelf.bytes.take();
+    let length = header.voxels() * header.datatype.bytes();
+    bytes::unpack(path, raw, header.vox_offset, length, &mut stored)?;
+    let voxels = convert(&stored, header, &shelf.intensities);
+    shelf.bytes.give(stored);
+    Ok(voxels)
 }
 
-fn convert(stored: &[u8], header: &Header) -> Voxels {
+fn convert(stored: &[u8], header: &Header, shelf: &Shelf<i16>) -> Voxels {
     macro_rules! of {
         ($number:ident) => {{
             let (values, _) = stored.as_chunks::<{ size_of::<$number>() }>();
             if header.big_endian {
-                scaled(values, header.scaling, $number::from_be_bytes)
+                scaled(values, header.scaling, $number::from_be_bytes, shelf)
             } else {
-                scaled(values, header.scaling, $number::from_le_bytes)
+                scaled(values, header.scaling, $number::from_le_bytes, shelf)
             }
         }};
     }
@@ -113,11 +114,12 @@ fn scaled<const N: usize, T: Number>(
     stored: &[[u8; N]],
     scaling: Option<Scaling>,
     number: impl Fn([u8; N]) -> T + Copy,
+    shelf: &Shelf<i16>,
 ) -> Voxels {
     match scaling {
-        None => narrowest(stored, number),
+        None => narrowest(stored, number, shelf),
         Some(Scaling { slope, inter }) => {
-            narrowest(stored, move |bytes| number(bytes).to_f64() * slope + inter)
+            narrowest(stored, move |bytes| number(bytes).to_f64() * slope + inter, shelf)
         }
     }
 }
@@ -125,39 +127,55 @@ fn scaled<const N: usize, T: Number>(
 fn narrowest<const N: usize, T: Number>(
     stored: &[[u8; N]],
     number: impl Fn([u8; N]) -> T + Copy,
+    shelf: &Shelf<i16>,
 ) -> Voxels {
-    if let Some(values) = exactly(stored, move |bytes| number(bytes).to_i16()) {
-        return Voxels::I16(values);
+    let mut narrow = shelf.take();
+    if exactly(stored, move |bytes| number(bytes).to_i16(), &mut narrow) {
+        return Voxels::I16(narrow);
     }
-    if let Some(values) = exactly(stored, move |bytes| number(bytes).to_f32()) {
-        return Voxels::F32(values);
+    shelf.give(narrow);
+    let mut single = Vec::new();
+    if exactly(stored, move |bytes| number(bytes).to_f32(), &mut single) {
+        return Voxels::F32(single);
     }
     Voxels::F64(stored.iter().map(|bytes| number(*bytes).to_f64()).collect())
 }
 
-/// All values converted, or `None` at the first piece in which one is not exact.
+/// Converts all values, in place of what `into` holds; false at the first piece in which one is not
+/// exact.
 fn exactly<const N: usize, T>(
     stored: &[[u8; N]],
     convert: impl Fn([u8; N]) -> (T, bool),
-) -> Option<Vec<T>> {
-    let mut values = Vec::with_capacity(stored.len());
+    into: &mut Vec<T>,
+) -> bool {
+    into.clear();
+    into.reserve(stored.len());
     for piece in stored.chunks(1 << 12) {
         let mut exact = true;
-        values.extend(piece.iter().map(|bytes| {
+        into.extend(piece.iter().map(|bytes| {
             let (value, same) = convert(*bytes);
             exact &= same;
             value
         }));
         if !exact {
-            return None;
+            return false;
         }
     }
-    Some(values)
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn narrowest<const N: usize, T: Number>(
+        stored: &[[u8; N]],
+        number: impl Fn([u8; N]) -> T + Copy,
+    ) -> Voxels {
+        let shelf = Shelf::new(1);
+        shelf.give(vec![7; 3]);
+        super::narrowest(stored, number, &shelf)
+    }
 
     fn of<T: Number, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<[u8; N]> {
         values.iter().map(|value| bytes(*value)).collect()
@@ -190,11 +208,14 @@ mod tests {
 
     #[test]
     fn scaling_comes_before_narrowing() {
+        let shelf = Shelf::new(1);
         let raw = of(&[2i16, 4], i16::to_le_bytes);
-        let halved = scaled(&raw, Some(Scaling { slope: 0.5, inter: -10.0 }), i16::from_le_bytes);
+        let halved =
+            scaled(&raw, Some(Scaling { slope: 0.5, inter: -10.0 }), i16::from_le_bytes, &shelf);
         assert_eq!(halved, Voxels::I16(vec![-9, -8]));
         let odd = of(&[3i16], i16::to_le_bytes);
-        let half = scaled(&odd, Some(Scaling { slope: 0.5, inter: 0.0 }), i16::from_le_bytes);
+        let half =
+            scaled(&odd, Some(Scaling { slope: 0.5, inter: 0.0 }), i16::from_le_bytes, &shelf);
         assert_eq!(half, Voxels::F32(vec![1.5]));
     }
 

@@ -10,6 +10,7 @@ use crate::brats::bytes;
 use crate::brats::fields::NIFTI_2_BYTES;
 use crate::brats::header::Header;
 use crate::brats::narrow;
+use crate::volume::shelf::CaseShelf;
 use crate::volume::voxels::Voxels;
 
 /// A volume as it lies in its file.
@@ -27,37 +28,57 @@ pub struct Volume {
     pub non_finite: usize,
 }
 
+/// A file in memory whose header has been judged, and whose voxels are still as on the disk.
+pub(super) struct Packed {
+    /// The file that holds the voxels: of a pair, the image.
+    pub(super) path: PathBuf,
+    /// That file's bytes.
+    pub(super) raw: Vec<u8>,
+    pub(super) header: Header,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) bytes_read: u64,
+}
+
+impl Packed {
+    /// Reads the bytes and the header; nothing is larger in memory than the file can hold.
+    pub(super) fn read(path: &Path, shelf: &CaseShelf) -> Result<Self, CaseError> {
+        let header_path = header_path(path);
+        let header_raw = bytes::read_whole(&header_path, shelf.bytes.take())?;
+        let head = bytes::head(&header_path, &header_raw, NIFTI_2_BYTES)?;
+        let header = Header::parse(&header_path, &head)?;
+
+        let mut fingerprint = Fingerprinter::default();
+        fingerprint.update(&header_raw);
+        let mut bytes_read = header_raw.len() as u64;
+        let (path, raw) = if header.pair {
+            let image_path = image_path(&header_path)?;
+            let image_raw = bytes::read_whole(&image_path, header_raw)?;
+            fingerprint.update(&image_raw);
+            bytes_read += image_raw.len() as u64;
+            (image_path, image_raw)
+        } else {
+            (header_path, header_raw)
+        };
+        header.check_length(&path, bytes::ceiling(&raw))?;
+        Ok(Self { path, raw, header, fingerprint: fingerprint.finish(), bytes_read })
+    }
+}
+
 /// Reads NIfTI-1 or NIfTI-2, compressed or not, in one file or as a pair (named by either half).
 ///
 /// # Errors
 /// If the file cannot be read, is no NIfTI, claims what it cannot hold, or fails its checksum. The
 /// text names file, field, value and the way out.
 pub fn read_volume(path: &Path) -> Result<Volume, CaseError> {
-    let header_path = header_path(path);
-    let header_raw = bytes::read_whole(&header_path)?;
-    let head = bytes::head(&header_path, &header_raw, NIFTI_2_BYTES)?;
-    let header = Header::parse(&header_path, &head)?;
-
-    let mut fingerprint = Fingerprinter::default();
-    fingerprint.update(&header_raw);
-    let mut bytes_read = header_raw.len() as u64;
-    let (data_path, data_raw) = if header.pair {
-        let image_path = image_path(&header_path)?;
-        let image_raw = bytes::read_whole(&image_path)?;
-        fingerprint.update(&image_raw);
-        bytes_read += image_raw.len() as u64;
-        (image_path, image_raw)
-    } else {
-        (header_path, header_raw)
-    };
-    header.check_length(&data_path, bytes::ceiling(&data_raw))?;
-    let voxels = narrow::voxels(&data_path, &data_raw, &header)?;
+    let shelf = CaseShelf::default();
+    let packed = Packed::read(path, &shelf)?;
+    let voxels = narrow::voxels(&packed, &shelf)?;
     Ok(Volume {
         non_finite: non_finite(&voxels),
-        fingerprint: fingerprint.finish(),
-        header,
+        fingerprint: packed.fingerprint,
+        header: packed.header,
         voxels,
-        bytes_read,
+        bytes_read: packed.bytes_read,
     })
 }
 

@@ -2,6 +2,7 @@
 //! index. Ingest's hot path, and the same for a case that is used once and never stored.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
@@ -14,6 +15,7 @@ use crate::volume::case::{Case, CaseId, SourceGrid};
 use crate::volume::grid::{Box3, Dims};
 use crate::volume::modality::Modality;
 use crate::volume::region::{LabelScheme, Region};
+use crate::volume::shelf::CaseShelf;
 
 /// Raw values of one voxel in the order of [`Modality::ALL`].
 pub type RawVoxel = [i16; Modality::COUNT];
@@ -54,13 +56,34 @@ impl CaseContents {
         self.files = files;
         self
     }
+
+    /// Puts the voxels and labels back, for another case to be prepared in.
+    pub fn give_back(self, shelf: &CaseShelf) {
+        shelf.interleaved.give(self.images);
+        if let Some(labels) = self.labels {
+            shelf.bytes.give(labels);
+        }
+    }
 }
 
-/// Prepares a case.
+/// Prepares a case, in fresh memory.
+///
+/// # Errors
+/// As [`prepare_on`].
+pub fn prepare(case: &Case, config: &PreprocessConfig) -> Result<CaseContents, CaseError> {
+    prepare_on(&CaseShelf::default(), case, config)
+}
+
+/// Prepares a case in the memory of those before, as far as [`CaseContents::give_back`] put it on
+/// the shelf.
 ///
 /// # Errors
 /// When the case is empty, its volumes do not fill its grid, or intensities cannot be encoded.
-pub fn prepare(case: &Case, config: &PreprocessConfig) -> Result<CaseContents, CaseError> {
+pub fn prepare_on(
+    shelf: &CaseShelf,
+    case: &Case,
+    config: &PreprocessConfig,
+) -> Result<CaseContents, CaseError> {
     let dims = case.dims();
     check_lengths(case, dims)?;
     let mut planes: [Cow<'_, [i16]>; 4] = Default::default();
@@ -80,8 +103,8 @@ pub fn prepare(case: &Case, config: &PreprocessConfig) -> Result<CaseContents, C
         CaseError::new(Reason::Format, "all modalities", "every voxel is 0 or not finite", remedy)
             .of_case(&case.id)
     })?;
-    let images = interleave(planes, dims, &brain);
-    let labels = labels.map(|labels| brain.cut(labels, dims));
+    let images = interleave(planes, dims, &brain, shelf.interleaved.take());
+    let labels = labels.map(|labels| cut(labels, dims, &brain, shelf.bytes.take()));
     Ok(CaseContents {
         id: case.id.clone(),
         source: case.source,
@@ -126,30 +149,34 @@ fn check_lengths(case: &Case, dims: Dims) -> Result<(), CaseError> {
 /// The smallest box around every voxel with tissue in any modality or with a label.
 ///
 /// The same as [`Box3::around`], by rows: most of a head scan is air, and a row of air is dismissed
-/// by one vectorised OR instead of five tests a voxel.
+/// by one vectorised OR instead of five tests a voxel. Inside the box as known so far, a row is
+/// looked at only where it could widen it.
 fn occupied_box(dims: Dims, planes: [&[i16]; 4], labels: Option<&[u8]>) -> Option<Box3> {
     let [depth, height, width] = dims.0;
     let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
+    let is_air = |places: Range<usize>| {
+        planes.iter().all(|plane| plane[places.clone()].iter().fold(0, |seen, v| seen | v) == 0)
+            && labels.is_none_or(|labels| labels[places].iter().fold(0, |seen, v| seen | v) == 0)
+    };
     for row in 0..depth * height {
-        let places = row * width..(row + 1) * width;
-        let rows = planes.map(|plane| &plane[places.clone()]);
-        let labels = labels.map(|labels| &labels[places.clone()]).unwrap_or_default();
-        let air = rows.iter().all(|row| row.iter().fold(0, |seen, value| seen | value) == 0)
-            && labels.iter().fold(0, |seen, value| seen | value) == 0;
-        if air {
+        let (at, start) = ([row / height, row % height], row * width);
+        let is_inside = (0..2).all(|axis| (low[axis]..high[axis]).contains(&at[axis]));
+        let is_idle = if is_inside {
+            is_air(start..start + low[2]) && is_air(start + high[2]..start + width)
+        } else {
+            is_air(start..start + width)
+        };
+        if is_idle {
             continue;
         }
-        let inside = |x: &usize| {
-            rows.iter().any(|row| row[*x] != 0) || labels.get(*x).is_some_and(|&label| label != 0)
-        };
-        let at = [row / height, row % height];
+        let is_occupied = |x: &usize| !is_air(start + x..start + x + 1);
         for axis in 0..2 {
             low[axis] = low[axis].min(at[axis]);
             high[axis] = high[axis].max(at[axis] + 1);
         }
         // Only a voxel beyond what is known already can widen the box.
-        low[2] = (0..low[2].min(width)).find(inside).unwrap_or(low[2]);
-        high[2] = (high[2]..width).rev().find(inside).map_or(high[2], |x| x + 1);
+        low[2] = (0..low[2].min(width)).find(is_occupied).unwrap_or(low[2]);
+        high[2] = (high[2]..width).rev().find(is_occupied).map_or(high[2], |x| x + 1);
     }
     (high[2] > 0).then(|| Box3 {
         start: low,
@@ -157,19 +184,31 @@ fn occupied_box(dims: Dims, planes: [&[i16]; 4], labels: Option<&[u8]>) -> Optio
     })
 }
 
-fn interleave(planes: [&[i16]; 4], dims: Dims, brain: &Box3) -> Vec<RawVoxel> {
-    let [depth, height, width] = brain.dims.0;
-    let [from_z, from_y, from_x] = brain.start;
-    let mut images = Vec::with_capacity(brain.dims.voxels());
-    for z in from_z..from_z + depth {
-        for y in from_y..from_y + height {
-            let from = dims.offset([z, y, from_x]);
-            let [a, b, c, d] = planes.map(|plane| &plane[from..from + width]);
-            let voxels = a.iter().zip(b).zip(c).zip(d);
-            images.extend(voxels.map(|(((a, b), c), d)| [*a, *b, *c, *d]));
-        }
+/// The box of all modalities in place of what `images` holds.
+fn interleave(
+    planes: [&[i16]; 4],
+    dims: Dims,
+    brain: &Box3,
+    mut images: Vec<RawVoxel>,
+) -> Vec<RawVoxel> {
+    images.clear();
+    images.reserve_exact(brain.dims.voxels());
+    for row in brain.rows(dims) {
+        let [a, b, c, d] = planes.map(|plane| &plane[row.clone()]);
+        let voxels = a.iter().zip(b).zip(c).zip(d);
+        images.extend(voxels.map(|(((a, b), c), d)| [*a, *b, *c, *d]));
     }
     images
+}
+
+/// The box of the labels in place of what `into` holds.
+fn cut(labels: &[u8], dims: Dims, brain: &Box3, mut into: Vec<u8>) -> Vec<u8> {
+    into.clear();
+    into.reserve_exact(brain.dims.voxels());
+    for row in brain.rows(dims) {
+        into.extend_from_slice(&labels[row]);
+    }
+    into
 }
 
 #[cfg(test)]

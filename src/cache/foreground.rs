@@ -4,6 +4,9 @@ use crate::base::fingerprint::Fingerprint;
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 use crate::volume::region::Region;
 
+/// Labels looked at together; nearly all such runs are background.
+const RUN: usize = 64;
+
 /// One region's voxels, as kept in memory before a file is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Foreground {
@@ -31,10 +34,13 @@ pub struct ForegroundView<'a> {
 pub fn index(labels: &[u8], source: Fingerprint, cap: u32) -> [Foreground; Region::COUNT] {
     assert!(u32::try_from(labels.len()).is_ok(), "places are stored as u32");
     let mut members: [Vec<u32>; Region::COUNT] = Default::default();
-    for (place, &label) in labels.iter().enumerate().filter(|(_, label)| **label != 0) {
-        for region in Region::ALL {
-            if region.contains(label) {
-                members[region.index()].push(place as u32);
+    for (run, labels) in labels.chunks(RUN).enumerate() {
+        if labels.iter().fold(0, |seen, label| seen | label) == 0 {
+            continue;
+        }
+        for (place, &label) in labels.iter().enumerate().filter(|(_, label)| **label != 0) {
+            for region in Region::ALL.into_iter().filter(|region| region.contains(label)) {
+                members[region.index()].push((run * RUN + place) as u32);
             }
         }
     }

@@ -152,7 +152,10 @@ impl CaseStore {
             // Not the file's contents: a build would meet the same disk, or hide a permission.
             Err(unreadable) => return Err(unreadable.into()),
         };
-        let contents = build()?;
+        let contents = build().map_err(|error| match &origin {
+            Origin::Repaired(damage) => beyond_repair(error, damage),
+            _ => error,
+        })?;
         if contents.id != *id {
             let problem = format!("was built as case {}", contents.id);
             let remedy = "this is a bug, please report it";
@@ -237,6 +240,14 @@ pub(super) fn check_place(
         return flaw("preprocess fingerprint", problem);
     }
     Ok(())
+}
+
+/// Why a damaged case could not be built again, without hiding that it is damaged.
+fn beyond_repair(mut error: CaseError, damage: &CaseError) -> CaseError {
+    let CaseError { subject, problem, .. } = damage;
+    error.problem =
+        format!("{}, and its case file is damaged ({subject}: {problem})", error.problem);
+    error
 }
 
 /// A builder that panicked left its slot as it was before: empty or an older case.

@@ -2,6 +2,11 @@
 //!
 //! The copy is fused with the rounding to f16, and it is a copy on purpose: the trainer's backend
 //! takes the batch's memory for good, so a batch cannot be recycled, while a patch buffer can.
+//!
+//! Batches are full, always: a step on fewer samples would be another step than the uninterrupted
+//! run's. When the plan is drained, the samples that fill no batch are let go and named in the log.
+//! They are not lost: every batch says in [`Batch::next_sample`] where to go on, and the last one's
+//! is the first of them.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -10,7 +15,6 @@ use crate::actor::stage::{Outcome, Sink, Skip};
 use crate::pipeline::plan::Plan;
 use crate::pipeline::recycle::Recycler;
 use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
 use crate::volume::sample::{Batch, Sample};
 
 /// Told of every skipped sample, in order.
@@ -37,24 +41,30 @@ impl Collate {
         recycler: Recycler,
         on_skip: OnSkip,
     ) -> Self {
-        let filling = Self::empty(first_number, size, dims);
+        let filling = Self::empty(first_number, dims);
         Self { size, dims, plan, recycler, on_skip, filling, next_number: first_number + 1 }
     }
 
-    fn empty(number: u64, size: usize, dims: Dims) -> Batch {
+    /// A batch without memory: it gets that with its first sample, when the batch before has found
+    /// a place. Until then there would be one more batch than the memory budget counts.
+    fn empty(number: u64, dims: Dims) -> Batch {
         Batch {
             number,
             next_sample: 0,
-            images: Vec::with_capacity(size * Modality::COUNT * dims.voxels()),
-            labels: Vec::with_capacity(size * dims.voxels()),
+            images: Vec::new(),
+            labels: Vec::new(),
             dims,
-            keys: Vec::with_capacity(size),
-            provenance: Vec::with_capacity(size),
+            keys: Vec::new(),
+            provenance: Vec::new(),
         }
     }
 
     fn add(&mut self, sample: Sample) {
         let batch = &mut self.filling;
+        if batch.keys.is_empty() {
+            batch.images.reserve_exact(self.size * sample.patch.images.len());
+            batch.labels.reserve_exact(self.size * sample.patch.labels.len());
+        }
         let from = batch.images.len();
         batch.images.resize(from + sample.patch.images.len(), f16::ZERO);
         batch.images[from..].convert_from_f32_slice(&sample.patch.images);
@@ -79,9 +89,18 @@ impl Sink for Collate {
         if self.filling.size() < self.size {
             return None;
         }
-        let next = Self::empty(self.next_number, self.size, self.dims);
+        let next = Self::empty(self.next_number, self.dims);
         self.next_number += 1;
         Some(std::mem::replace(&mut self.filling, next))
+    }
+
+    fn finish(&mut self) -> Option<Batch> {
+        let samples = self.filling.size();
+        if let Some(first) = self.filling.keys.first() {
+            let from = self.plan.position(*first);
+            tracing::info!(samples, from, "samples that fill no batch are left to the next run");
+        }
+        None
     }
 }
 
@@ -106,6 +125,31 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_has_no_memory_before_its_first_sample_and_no_more_than_it_needs_after() {
+        let dims = Dims::cube(2);
+        let plan = Plan::new(cohort(4), 0, 1);
+        let mut collate = Collate::new(2, dims, plan, 0, Recycler::default(), Box::new(|_| {}));
+        let bytes = |batch: &Batch| 2 * batch.images.capacity() + batch.labels.capacity();
+        assert_eq!(bytes(&collate.filling), 0);
+        assert!(collate.accept(Outcome::Ready(sample(0, dims))).is_none());
+        assert_eq!(bytes(&collate.filling), Batch::bytes(2, dims));
+        let full = collate.accept(Outcome::Ready(sample(1, dims))).expect("full");
+        assert_eq!(bytes(&full), Batch::bytes(2, dims));
+        assert_eq!(bytes(&collate.filling), 0);
+    }
+
+    #[test]
+    fn what_fills_no_batch_is_not_delivered_and_is_next_in_the_plan() {
+        let dims = Dims::cube(2);
+        let plan = Plan::new(cohort(4), 0, 1);
+        let mut collate = Collate::new(2, dims, plan, 0, Recycler::default(), Box::new(|_| {}));
+        let mut made = (0..3).map(|index| collate.accept(Outcome::Ready(sample(index, dims))));
+        let last = made.by_ref().flatten().last().expect("one is full");
+        assert_eq!((last.size(), last.next_sample), (2, 2));
+        assert!(collate.finish().is_none());
+    }
+
+    #[test]
     fn a_skipped_sample_leaves_no_hole_in_the_batch() {
         let dims = Dims::cube(2);
         let skipped = Arc::new(Mutex::new(Vec::new()));
@@ -127,6 +171,6 @@ mod tests {
         assert_eq!(batch.labels[8..], [2; 8]);
         assert_eq!((batch.number, batch.next_sample), (0, 3));
         assert_eq!(*skipped.lock().expect("not poisoned"), [1]);
-        assert_eq!(recycler.take().labels, [2; 8], "the buffers came back");
+        assert_eq!(recycler.take(dims).labels, [2; 8], "the buffers came back");
     }
 }

@@ -73,8 +73,7 @@ impl Stage for Crop {
         let FetchedSample { planned, case } = fetched;
         let corner = draw_corner(&self.config, planned.key, &case);
         let mirrored = draw_mirror(self.config.mirror, planned.key);
-        let mut patch = self.recycler.take();
-        patch.shape_for(self.config.patch);
+        let mut patch = self.recycler.take(self.config.patch);
         read_patch(&case, corner, mirrored, self.config.patch, &mut patch);
         let provenance = Provenance { case: case.id().clone(), corner, mirrored };
         Ok(Sample { key: planned.key, patch, provenance })
@@ -86,12 +85,12 @@ impl Stage for Crop {
 fn draw_corner(config: &CropConfig, key: SampleKey, case: &MappedCase) -> [isize; 3] {
     let mut rng = KeyedRng::new(key, Domain::Crop);
     let brain = case.brain().dims;
-    let centre = rng.chance(config.foreground_share).then(|| draw_tumour_voxel(&mut rng, case));
-    let centre = centre.flatten();
+    let on_tumour = rng.chance(config.foreground_share);
+    let centre = if on_tumour { draw_tumour_voxel(&mut rng, case) } else { None };
     std::array::from_fn(|axis| {
         let (room, side) = (brain.0[axis] as isize, config.patch.0[axis] as isize);
         let slack = room - side;
-        // Drawn in both branches, so that the foreground draw does not shift what follows.
+        // Drawn for each axis, of use or not: one axis must not shift the draws of the next.
         let uniform = rng.below(slack.max(0) as u64 + 1) as isize;
         match centre {
             _ if slack < 0 => slack.div_euclid(2),

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use crate::actor::stage::Stage;
 use crate::base::error::CaseError;
-use crate::brats::case::read_case;
+use crate::brats::case::CaseReader;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::source::SourceFile;
 use crate::pipeline::observe;
 use crate::volume::case::Case;
+use crate::volume::shelf::CaseShelf;
 
 /// A case, and its files as they were before they were read.
 pub struct Decoded {
@@ -31,17 +32,24 @@ pub fn look(files: &CaseFiles) -> Result<Vec<SourceFile>, CaseError> {
 ///
 /// # Errors
 /// What is wrong with the first file that is.
-pub fn decode(files: &CaseFiles) -> Result<Decoded, CaseError> {
+pub fn decode(reader: &CaseReader, files: &CaseFiles) -> Result<Decoded, CaseError> {
     // Looked at before they are read: a file that changes meanwhile is then built again.
     let seen = look(files).map_err(|error| error.of_case(&files.id))?;
-    let case = read_case(files)?;
+    let case = reader.read(files)?;
     observe::count_decoded(&case);
     Ok(Decoded { case, files: seen })
 }
 
 /// The heaviest stage of ingest.
-#[derive(Debug, Default)]
-pub struct Decode;
+#[derive(Debug, Clone, Default)]
+pub struct Decode(CaseReader);
+
+impl Decode {
+    /// Into the buffers of `shelf`, where the stages after this one put them back.
+    pub const fn new(shelf: CaseShelf) -> Self {
+        Self(CaseReader::new(shelf))
+    }
+}
 
 impl Stage for Decode {
     const NAME: &'static str = "decode";
@@ -49,6 +57,6 @@ impl Stage for Decode {
     type Out = Decoded;
 
     fn process(&mut self, files: CaseFiles) -> Result<Decoded, CaseError> {
-        decode(&files)
+        decode(&self.0, &files)
     }
 }

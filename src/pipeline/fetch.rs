@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::actor::stage::Stage;
 use crate::actor::stop::StopLatch;
 use crate::base::error::CaseError;
+use crate::brats::case::CaseReader;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::map::MappedCase;
 use crate::cache::preprocess::PreprocessConfig;
@@ -16,6 +17,7 @@ use crate::pipeline::normalize::Normalize;
 use crate::pipeline::plan::PlannedSample;
 use crate::pipeline::publish::of_the_case;
 use crate::telemetry::catalog;
+use crate::volume::shelf::CaseShelf;
 
 /// A sample whose case is at hand.
 pub struct FetchedSample {
@@ -29,6 +31,7 @@ pub struct FetchedSample {
 #[derive(Clone)]
 pub struct Fetch {
     store: Arc<CaseStore>,
+    reader: CaseReader,
     normalize: Normalize,
     stop: StopLatch,
 }
@@ -36,8 +39,10 @@ pub struct Fetch {
 impl Fetch {
     /// From `store`, building under `preprocess`; a store that fails as a whole ends the run through
     /// `stop`.
-    pub const fn new(store: Arc<CaseStore>, preprocess: PreprocessConfig, stop: StopLatch) -> Self {
-        Self { store, normalize: Normalize::new(preprocess), stop }
+    pub fn new(store: Arc<CaseStore>, preprocess: PreprocessConfig, stop: StopLatch) -> Self {
+        let shelf = CaseShelf::default();
+        let reader = CaseReader::new(shelf.clone());
+        Self { store, reader, normalize: Normalize::new(preprocess, shelf), stop }
     }
 
     /// The mapped case of `files`.
@@ -48,7 +53,7 @@ impl Fetch {
     /// # Errors
     /// What decoding, preparing or publishing found, under the case's name.
     pub fn case(&self, files: &CaseFiles) -> Result<Arc<MappedCase>, CaseError> {
-        let build = || self.normalize.contents(decode(files)?);
+        let build = || self.normalize.contents(decode(&self.reader, files)?);
         let found = self.store.get_or_build(&files.id, Expected::Anything, build);
         let (case, origin) = found.map_err(|error| of_the_case(error, &files.id, &self.stop))?;
         let result = match origin {

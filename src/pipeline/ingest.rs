@@ -18,6 +18,7 @@ use crate::pipeline::files::Files;
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::observe;
 use crate::pipeline::publish::{Publish, PublishedCase};
+use crate::volume::shelf::CaseShelf;
 
 /// Threads per stage of ingest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,12 +90,14 @@ pub fn start(
     runtime: &tokio::runtime::Handle,
 ) -> Result<(Feed<Ingested>, Running), Fault> {
     let limits = Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(workers.tickets()) };
-    let normalize = Normalize::new(preprocess.clone());
-    let publish = Publish::new(store, stop.clone());
+    let shelf = CaseShelf::for_cases(workers.decode + workers.normalize);
+    let decode = Decode::new(shelf.clone());
+    let normalize = Normalize::new(preprocess.clone(), shelf.clone());
+    let publish = Publish::new(store, shelf, stop.clone());
     Topology::new("ingest", limits, stop)
         .hooks(observe::hooks())
         .source(Files::new(cases))
-        .stage(|| Decode, workers.decode)
+        .stage(move || decode.clone(), workers.decode)
         .stage(move || normalize.clone(), workers.normalize)
         .stage(move || publish.clone(), workers.publish)
         .sink(Tally, 1)

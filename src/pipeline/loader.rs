@@ -149,6 +149,19 @@ pub fn start(
     stop: &StopLatch,
     runtime: &tokio::runtime::Handle,
 ) -> Result<(Feed<Batch>, Running), Fault> {
+    start_with(parts, Recycler::default(), stop, runtime)
+}
+
+/// The same with the patch buffers of `recycler`, which may have been used by a loader before.
+///
+/// # Errors
+/// See [`start`].
+pub fn start_with(
+    parts: LoaderParts,
+    recycler: Recycler,
+    stop: &StopLatch,
+    runtime: &tokio::runtime::Handle,
+) -> Result<(Feed<Batch>, Running), Fault> {
     let LoaderParts { loader, crop, plan, first_sample, first_batch, store, preprocess, on_skip } =
         parts;
     let tickets = loader.tickets(crop.patch).map_err(|problem| Fault::Environment {
@@ -160,7 +173,6 @@ pub fn start(
         skip_budget: SkipBudget { share: loader.skip_share, at_least: 3 },
         ..Limits::new(tickets)
     };
-    let recycler = Recycler::default();
     let fetch = Fetch::new(store, preprocess, stop.clone());
     let patch = crop.patch;
     let shelf = recycler.clone();

@@ -5,20 +5,22 @@
 
 use crate::actor::stage::Stage;
 use crate::base::error::CaseError;
-use crate::cache::contents::{CaseContents, prepare};
+use crate::cache::contents::{CaseContents, prepare_on};
 use crate::cache::preprocess::PreprocessConfig;
 use crate::pipeline::decode::Decoded;
+use crate::volume::shelf::CaseShelf;
 
 /// Prepares cases under one preprocessing configuration.
 #[derive(Debug, Clone)]
 pub struct Normalize {
     preprocess: PreprocessConfig,
+    shelf: CaseShelf,
 }
 
 impl Normalize {
-    /// Under `preprocess`.
-    pub const fn new(preprocess: PreprocessConfig) -> Self {
-        Self { preprocess }
+    /// Under `preprocess`; whole volumes go back to `shelf`, contents are taken from it.
+    pub const fn new(preprocess: PreprocessConfig, shelf: CaseShelf) -> Self {
+        Self { preprocess, shelf }
     }
 
     /// What the case file of a decoded case holds.
@@ -26,7 +28,10 @@ impl Normalize {
     /// # Errors
     /// If the case is empty or cannot be encoded.
     pub fn contents(&self, decoded: Decoded) -> Result<CaseContents, CaseError> {
-        Ok(prepare(&decoded.case, &self.preprocess)?.with_files(decoded.files))
+        let Decoded { case, files } = decoded;
+        let contents = prepare_on(&self.shelf, &case, &self.preprocess);
+        self.shelf.give_case(case);
+        Ok(contents?.with_files(files))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::cache::error::CacheError;
 use crate::cache::store::CaseStore;
 use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
+use crate::volume::shelf::CaseShelf;
 
 /// A case that is now in the cache.
 #[derive(Debug, Clone)]
@@ -26,13 +27,15 @@ pub struct PublishedCase {
 #[derive(Clone)]
 pub struct Publish {
     store: Arc<CaseStore>,
+    shelf: CaseShelf,
     stop: StopLatch,
 }
 
 impl Publish {
-    /// Into `store`; a store that fails as a whole ends the run through `stop`.
-    pub const fn new(store: Arc<CaseStore>, stop: StopLatch) -> Self {
-        Self { store, stop }
+    /// Into `store`, and what was written goes back to `shelf`; a store that fails as a whole ends
+    /// the run through `stop`.
+    pub const fn new(store: Arc<CaseStore>, shelf: CaseShelf, stop: StopLatch) -> Self {
+        Self { store, shelf, stop }
     }
 }
 
@@ -44,7 +47,10 @@ impl Stage for Publish {
     fn process(&mut self, contents: CaseContents) -> Result<PublishedCase, CaseError> {
         let published = self.store.publish(&contents);
         let report = published.map_err(|error| of_the_case(error, &contents.id, &self.stop))?;
-        Ok(PublishedCase { id: contents.id, brain: contents.brain.dims, bytes: report.bytes })
+        let id = contents.id.clone();
+        let published = PublishedCase { id, brain: contents.brain.dims, bytes: report.bytes };
+        contents.give_back(&self.shelf);
+        Ok(published)
     }
 }
 

@@ -1,36 +1,135 @@
 //! Patch buffers go round: a fresh 36 MB buffer costs more in page faults than the crop itself.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use metrics::Gauge;
+
+use crate::telemetry::catalog;
+use crate::volume::grid::Dims;
 use crate::volume::sample::PatchBuffer;
 
-/// A shelf of used buffers. Holds at most as many as were ever out at once, which the tickets bound.
+/// A shelf of used buffers; clones are the same shelf.
+///
+/// It never makes more buffers than were out at once. In the loader a buffer is out only under its
+/// sample's ticket, from the crop until collate has copied it, so that is the number of tickets.
 #[derive(Debug, Clone, Default)]
-pub struct Recycler(Arc<Mutex<Vec<PatchBuffer>>>);
+pub struct Recycler(Arc<Shelf>);
+
+#[derive(Debug)]
+struct Shelf {
+    buffers: Mutex<Vec<PatchBuffer>>,
+    made: AtomicUsize,
+    bytes: AtomicUsize,
+    gauge: Gauge,
+}
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self {
+            buffers: Mutex::default(),
+            made: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            gauge: catalog::LOADER_BUFFER_BYTES.with([]),
+        }
+    }
+}
+
+impl Shelf {
+    fn buffers(&self) -> MutexGuard<'_, Vec<PatchBuffer>> {
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shelf {
+    fn drop(&mut self) {
+        self.gauge.decrement(*self.bytes.get_mut() as f64);
+    }
+}
 
 impl Recycler {
-    /// A used buffer, or a new one when the shelf is empty.
-    pub fn take(&self) -> PatchBuffer {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    /// A used buffer, or a new one when the shelf is empty, with room for a patch of `dims`. What
+    /// is in it is to be overwritten.
+    pub fn take(&self, dims: Dims) -> PatchBuffer {
+        let used = self.0.buffers().pop();
+        let mut buffer = used.unwrap_or_else(|| {
+            self.0.made.fetch_add(1, Ordering::Relaxed);
+            PatchBuffer::default()
+        });
+        let before = held(&buffer);
+        buffer.shape_for(dims);
+        let grown = held(&buffer) - before;
+        if grown > 0 {
+            self.0.bytes.fetch_add(grown, Ordering::Relaxed);
+            self.0.gauge.increment(grown as f64);
+        }
+        buffer
     }
 
     /// Puts a buffer back.
     pub fn give(&self, buffer: PatchBuffer) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        self.0.buffers().push(buffer);
     }
+
+    /// Buffers made so far. Those that an abort or a panic dropped are counted too.
+    pub fn made(&self) -> usize {
+        self.0.made.load(Ordering::Relaxed)
+    }
+
+    /// Buffers on the shelf now.
+    pub fn idle(&self) -> usize {
+        self.0.buffers().len()
+    }
+
+    /// Bytes of the buffers made so far.
+    pub fn bytes(&self) -> usize {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// Bytes that a buffer keeps allocated.
+fn held(buffer: &PatchBuffer) -> usize {
+    let PatchBuffer { images, labels } = buffer;
+    images.capacity() * size_of::<f32>() + labels.capacity()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::recorder::Recorder;
+
+    const DIMS: Dims = Dims::cube(2);
 
     #[test]
     fn a_buffer_given_back_is_the_next_one_taken() {
         let recycler = Recycler::default();
-        let mut buffer = recycler.take();
-        buffer.labels.push(7);
+        let mut buffer = recycler.take(DIMS);
+        buffer.labels[0] = 7;
         recycler.give(buffer);
-        assert_eq!(recycler.take().labels, [7]);
-        assert!(recycler.take().labels.is_empty());
+        assert_eq!((recycler.made(), recycler.idle()), (1, 1));
+        assert_eq!(recycler.take(DIMS).labels[0], 7);
+        assert_eq!(recycler.take(DIMS).labels, [0; 8]);
+        assert_eq!((recycler.made(), recycler.idle()), (2, 0));
+    }
+
+    #[test]
+    fn the_gauge_shows_the_bytes_of_all_shelves_until_they_are_gone() {
+        let recorder = Recorder::new("shelves");
+        let shown = || {
+            let text = recorder.render();
+            let line = text.lines().find(|line| line.starts_with("loader_buffer_bytes{"));
+            line.and_then(|line| line.rsplit(' ').next()?.parse::<usize>().ok())
+        };
+        recorder.within(|| {
+            let (first, second) = (Recycler::default(), Recycler::default());
+            first.give(first.take(DIMS));
+            first.give(first.take(DIMS));
+            drop(second.take(DIMS));
+            assert_eq!(first.bytes(), PatchBuffer::bytes(DIMS), "recycled, so counted once");
+            assert_eq!(shown(), Some(2 * PatchBuffer::bytes(DIMS)));
+            drop(second);
+            assert_eq!(shown(), Some(PatchBuffer::bytes(DIMS)));
+        });
+        assert_eq!(shown(), Some(0));
     }
 }

@@ -23,6 +23,7 @@ use crate::volume::case::{CaseId, SourceGrid};
 use crate::volume::grid::Box3;
 use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;
+use crate::volume::shelf::CaseShelf;
 
 /// A case as a network sees it at inference: its whole brain box.
 #[derive(Debug, Clone)]
@@ -174,11 +175,13 @@ pub fn from_files(
     stop: &StopLatch,
     runtime: &tokio::runtime::Handle,
 ) -> Result<(Feed<WholeOutcome>, Running), Fault> {
-    let normalize = Normalize::new(preprocess.clone());
+    let shelf = CaseShelf::default();
+    let decode = Decode::new(shelf.clone());
+    let normalize = Normalize::new(preprocess.clone(), shelf);
     Topology::new("predict", limits(), stop)
         .hooks(observe::hooks())
         .source(Files::new(cases))
-        .stage(|| Decode, 1)
+        .stage(move || decode.clone(), 1)
         .stage(move || normalize.clone(), 1)
         .stage(|| Unfold, 1)
         .sink(Deliver, 1)

@@ -74,7 +74,7 @@ catalogue! {
     LOADER_TICKETS_FREE: Gauge = "loader_tickets_free", Plain, [],
         "Samples that may still be issued before the loader has to wait";
     LOADER_BUFFER_BYTES: Gauge = "loader_buffer_bytes", Bytes, [],
-        "Bytes of sample and batch buffers";
+        "Bytes of the buffers that samples are made in, those waiting to be used again included";
 
     TRAIN_STARVED: SecondsTotal = "train_starved_seconds_total", Seconds, [],
         "Time that the trainer waited for a batch";

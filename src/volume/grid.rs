@@ -2,6 +2,7 @@
 //! file's voxels and a tensor `[d, h, w]` are the same bytes.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -102,17 +103,25 @@ impl Box3 {
             .then(|| Self { start: low, dims: Dims([extent(0), extent(1), extent(2)]) })
     }
 
+    /// Where the box's rows lie in the memory of a grid of `dims`, in the box's order.
+    pub fn rows(&self, dims: Dims) -> impl Iterator<Item = Range<usize>> {
+        let Self { start: [from_z, from_y, from_x], dims: Dims([depth, height, width]) } = *self;
+        (from_z..from_z + depth).flat_map(move |z| {
+            (from_y..from_y + height).map(move |y| {
+                let from = dims.offset([z, y, from_x]);
+                from..from + width
+            })
+        })
+    }
+
     /// Copies the box out of a grid of `dims`.
     ///
     /// # Panics
     /// If the box does not lie inside `dims`.
     pub fn cut<T: Copy>(&self, source: &[T], dims: Dims) -> Vec<T> {
         let mut out = Vec::with_capacity(self.dims.voxels());
-        for z in 0..self.dims.0[0] {
-            for y in 0..self.dims.0[1] {
-                let from = dims.offset([self.start[0] + z, self.start[1] + y, self.start[2]]);
-                out.extend_from_slice(&source[from..from + self.dims.0[2]]);
-            }
+        for row in self.rows(dims) {
+            out.extend_from_slice(&source[row]);
         }
         out
     }

@@ -5,4 +5,5 @@ pub mod grid;
 pub mod modality;
 pub mod region;
 pub mod sample;
+pub mod shelf;
 pub mod voxels;

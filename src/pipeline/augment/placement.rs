@@ -126,7 +126,16 @@ impl Placement {
     /// About how far, in places of the box, the next plane of the patch is from the same voxel of
     /// this one.
     pub(super) fn plane_ahead(&self) -> isize {
-        let [z, y, x] = [0, 1, 2].map(|axis| self.step[axis][0].round() as isize);
+        self.ahead(0)
+    }
+
+    /// The same for the next row.
+    pub(super) fn line_ahead(&self) -> isize {
+        self.ahead(1)
+    }
+
+    fn ahead(&self, axis: usize) -> isize {
+        let [z, y, x] = [0, 1, 2].map(|along| self.step[along][axis].round() as isize);
         let [_, height, width] = self.brain.0.map(|side| side as isize);
         (z * height + y) * width + x
     }

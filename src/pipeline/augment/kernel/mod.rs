@@ -125,7 +125,7 @@ fn each_row(
     job: &Job<'_>,
     mut images: Images<'_>,
     labels: &mut [u8],
-    gather: impl Fn(usize, usize, &mut Row, &mut [u8]) -> Range<usize>,
+    mut gather: impl FnMut(usize, usize, &mut Row, &mut [u8]) -> Range<usize>,
     tone: impl Fn(usize, &mut [f32], &[f32], u32),
     store: impl Fn(&[f32], &mut Images<'_>, usize),
 ) {

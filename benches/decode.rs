@@ -1,0 +1,149 @@
+//! From files to a case's contents: reading, preparing, and both, in fresh memory and in that of the
+//! case before. A phantom of 240x240x155, and a patient where the shared data are there.
+//!
+//! `cargo bench --no-default-features --features libdeflate --bench decode` prints divan's wall times
+//! and then, on Linux, the CPU time of a case: on a shared machine the second is the figure to quote.
+//! Without the feature it is zlib-rs that inflates.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+use std::fmt;
+use std::fs;
+use std::hint::black_box;
+use std::path::Path;
+
+use divan::Bencher;
+use gliaflow::brats::case::{CaseReader, read_case};
+use gliaflow::brats::dataset::{CaseFiles, discover};
+use gliaflow::brats::phantom::{PhantomConfig, cohort};
+use gliaflow::cache::contents::prepare_on;
+use gliaflow::cache::preprocess::PreprocessConfig;
+use gliaflow::volume::case::Case;
+use gliaflow::volume::shelf::CaseShelf;
+
+/// Cases per figure of CPU time.
+const CASES: usize = 10;
+/// Times that they are read: the least disturbed round is the work, the others its neighbours.
+const ROUNDS: usize = 9;
+
+/// What is measured.
+#[derive(Clone, Copy)]
+enum Work {
+    Read,
+    Prepare,
+    Both,
+}
+
+#[derive(Clone)]
+struct Variant {
+    source: &'static str,
+    files: CaseFiles,
+    work: Work,
+    recycled: bool,
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let work = match self.work {
+            Work::Read => "read",
+            Work::Prepare => "prepare",
+            Work::Both => "read and prepare",
+        };
+        let memory = if self.recycled { "recycled" } else { "fresh" };
+        write!(f, "{}, {work}, {memory}", self.source)
+    }
+}
+
+impl Variant {
+    /// One case after another; each call does the work once.
+    fn runner(&self) -> impl FnMut() + use<> {
+        let Self { files, work, recycled, .. } = self.clone();
+        let shelf = CaseShelf::default();
+        let reader = CaseReader::new(shelf.clone());
+        let config = PreprocessConfig::default();
+        let whole = matches!(work, Work::Prepare).then(|| read_case(&files).unwrap());
+        let prepared = move |shelf: &CaseShelf, case: &Case| {
+            black_box(prepare_on(shelf, case, &config).unwrap()).give_back(shelf);
+        };
+        move || {
+            let fresh = CaseShelf::default();
+            let shelf = if recycled { &shelf } else { &fresh };
+            if let Some(case) = &whole {
+                return prepared(shelf, case);
+            }
+            let read = if recycled { reader.read(&files) } else { read_case(&files) };
+            let case = black_box(read.unwrap());
+            if matches!(work, Work::Both) {
+                prepared(shelf, &case);
+            }
+            shelf.give_case(case);
+        }
+    }
+}
+
+/// `(name, files)` of what there is to read.
+fn sources() -> Vec<(&'static str, CaseFiles)> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("phantom");
+    // Written once: what is there already is left alone.
+    cohort::write_case(&folder, &PhantomConfig::default(), 0).unwrap();
+    let patient = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/tcga/TCGA-FG-6692");
+    let only = |folder: &Path| discover(folder).unwrap().cases.swap_remove(0);
+    let mut sources = vec![("phantom", only(&folder))];
+    if patient.is_dir() {
+        sources.push(("patient", only(&patient)));
+    } else {
+        println!("no patient: ../shared is absent");
+    }
+    sources
+}
+
+fn variants() -> Vec<Variant> {
+    let mut variants = Vec::new();
+    for (source, files) in sources() {
+        for work in [Work::Read, Work::Prepare, Work::Both] {
+            for recycled in [false, true] {
+                variants.push(Variant { source, files: files.clone(), work, recycled });
+            }
+        }
+    }
+    variants
+}
+
+#[divan::bench(args = variants(), sample_count = 20)]
+fn case(bencher: Bencher<'_, '_>, variant: &Variant) {
+    let mut run = variant.runner();
+    run();
+    bencher.bench_local(run);
+}
+
+/// CPU time of this thread so far, in ms.
+fn cpu_ms() -> Option<f64> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(text.split_ascii_whitespace().next()?.parse::<f64>().ok()? / 1e6)
+}
+
+fn main() {
+    divan::main();
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let by = if cfg!(feature = "libdeflate") { "libdeflate" } else { "zlib-rs" };
+    println!("\nCPU ms per case over {CASES} cases, inflated by {by}");
+    println!("{:36} {:>9} {:>9}", "", "fastest", "median");
+    for variant in variants() {
+        let name = variant.to_string();
+        if filter.as_ref().is_some_and(|part| !name.contains(part)) {
+            continue;
+        }
+        let mut run = variant.runner();
+        run();
+        let mut rounds: Vec<f64> = (0..ROUNDS)
+            .filter_map(|_| {
+                let before = cpu_ms()?;
+                (0..CASES).for_each(|_| run());
+                Some((cpu_ms()? - before) / CASES as f64)
+            })
+            .collect();
+        rounds.sort_by(f64::total_cmp);
+        if let (Some(least), Some(median)) = (rounds.first(), rounds.get(rounds.len() / 2)) {
+            println!("{name:36} {least:9.2} {median:9.2}");
+        }
+    }
+}

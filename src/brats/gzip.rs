@@ -1,0 +1,107 @@
+//! Gzip files of one member, inflated at once into a buffer of the content's size: libdeflate's way,
+//! which is faster than any stream and knows less. Only a success counts; whatever else comes out,
+//! the stream in `bytes` decides what is wrong with the file, if anything is.
+
+/// Header of the shortest member, without name, comment or extra field (RFC 1952, 2.3).
+const HEADER: usize = 10;
+
+/// CRC-32 and length of the content, four bytes each.
+const TRAILER: usize = 8;
+
+/// Flags under which a file is left to the stream: a header with a checksum of its own, which
+/// libdeflate skips, and the reserved bits.
+const UNUSUAL_FLAGS: u8 = 0b1110_0010;
+
+/// Whether a file starts like gzip.
+pub(super) fn is_gzip(raw: &[u8]) -> bool {
+    raw.starts_with(&[0x1f, 0x8b])
+}
+
+/// Whether [`inflate`] may succeed: the file says of itself that its content is `length` bytes.
+pub(super) fn claims(raw: &[u8], length: usize) -> bool {
+    cfg!(feature = "libdeflate")
+        && is_gzip(raw)
+        && raw.len() >= HEADER + TRAILER
+        && raw[3] & UNUSUAL_FLAGS == 0
+        && raw.ends_with(&claimed(length))
+}
+
+/// The last bytes of a member of this length: modulo 2^32, as the format has it.
+fn claimed(length: usize) -> [u8; 4] {
+    (length as u32).to_le_bytes()
+}
+
+/// Fills `into` with the content of a file of one member whose checksum and length are right, and
+/// says whether it did; if not, `into` holds rubbish.
+///
+/// libdeflate ends after one member and does not tell where. But the four bytes before that place
+/// are the length of what it wrote, so where these bytes occur at the end of the file and nowhere
+/// else, that is the place, and nothing follows.
+#[cfg(feature = "libdeflate")]
+pub(super) fn inflate(raw: &[u8], into: &mut [u8]) -> bool {
+    let written = libdeflater::Decompressor::new().gzip_decompress(raw, into);
+    written == Ok(into.len())
+        && memchr::memmem::find(raw, &claimed(into.len())) == Some(raw.len() - size_of::<u32>())
+}
+
+/// Without libdeflate every file goes through the stream.
+#[cfg(not(feature = "libdeflate"))]
+pub(super) fn inflate(_raw: &[u8], _into: &mut [u8]) -> bool {
+    false
+}
+
+#[cfg(all(test, feature = "libdeflate"))]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, GzBuilder};
+
+    use super::*;
+
+    const CONTENT: [u8; 300] = [7; 300];
+
+    fn member(builder: GzBuilder, content: &[u8]) -> Vec<u8> {
+        let mut encoder = builder.write(Vec::new(), Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn inflates(raw: &[u8]) -> bool {
+        let mut into = [1; CONTENT.len()];
+        let done = claims(raw, into.len()) && inflate(raw, &mut into);
+        assert!(!done || into == CONTENT);
+        done
+    }
+
+    #[test]
+    fn one_member_is_inflated_at_once_whatever_its_header_says() {
+        let named = GzBuilder::new().filename("a.nii").comment("of old").extra(vec![4; 9]);
+        assert!(inflates(&member(GzBuilder::new(), &CONTENT)));
+        assert!(inflates(&member(named, &CONTENT)));
+    }
+
+    #[test]
+    fn whatever_follows_the_member_is_seen_even_behind_its_own_trailer() {
+        let whole = member(GzBuilder::new(), &CONTENT);
+        let trailer = &whole[whole.len() - TRAILER..];
+        let empty = member(GzBuilder::new(), &[]);
+        for follows in [&whole, trailer, &trailer[4..], &empty, &[0]] {
+            assert!(!inflates(&[&whole, follows].concat()), "{follows:?}");
+        }
+        let halves = [&CONTENT[..150], &CONTENT[150..]].map(|half| member(GzBuilder::new(), half));
+        assert!(!inflates(&halves.concat()));
+    }
+
+    #[test]
+    fn what_is_short_long_or_checked_by_its_header_is_left_to_the_stream() {
+        let whole = member(GzBuilder::new(), &CONTENT);
+        for length in [CONTENT.len() - 1, CONTENT.len() + 1] {
+            assert!(!claims(&whole, length));
+            assert!(!inflate(&whole, &mut vec![0; length]));
+        }
+        assert!(!inflates(&whole[..TRAILER]) && !inflates(&[]) && !inflates(&CONTENT));
+        let mut flagged = whole;
+        flagged[3] |= 0b10;
+        assert!(!inflates(&flagged));
+    }
+}

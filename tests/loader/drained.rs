@@ -1,0 +1,81 @@
+//! A drained loader delivers what is in flight as full batches, and the samples that fill none are
+//! the first of the next run.
+
+use gliaflow::actor::stop::StopLatch;
+use gliaflow::pipeline::loader::LoaderConfig;
+use gliaflow::volume::grid::Dims;
+use gliaflow::volume::sample::Batch;
+
+use super::setting::{Setting, fixed, samples};
+use crate::backpressure::parked;
+use crate::deadline::{LIMIT, within};
+use crate::numbers::until;
+
+fn assert_full_and_in_order(batches: &[Batch], size: usize) {
+    for (number, batch) in (0..).zip(batches) {
+        assert_eq!((batch.number, batch.size()), (number, size));
+        assert_eq!(batch.next_sample, (number + 1) * size as u64);
+    }
+}
+
+/// With five tickets, a parked loader of batches of two holds an odd number of samples.
+fn odd() -> Setting {
+    let mut setting = Setting::of_cases(3);
+    setting.crop.patch = Dims::cube(24);
+    let workers = fixed(1, 2);
+    setting.loader = LoaderConfig { memory_mib: 2, prefetch: 1, workers, ..setting.loader };
+    assert_eq!(setting.tickets(), 5);
+    setting
+}
+
+#[test]
+fn draining_a_stalled_loader_delivers_its_full_batches_and_leaves_the_rest_to_the_next_run() {
+    within(LIMIT, |watch| {
+        let setting = odd();
+        let whole: Vec<_> = setting.take(watch, "cache", 0, 8).iter().flat_map(samples).collect();
+        let stop = StopLatch::new();
+        let (mut feed, running) = setting.start(watch, "cache", 0, &stop);
+        until(&running.observer(), |seen| parked(seen, 5, 2, 1, 0));
+        stop.drain();
+        let batches: Vec<Batch> = std::iter::from_fn(|| feed.take()).collect();
+        let ledger = running.join_blocking().unwrap();
+        assert_eq!((ledger.issued, ledger.in_flight, ledger.abandoned), (9, 0, 0));
+        assert_eq!((ledger.delivered, ledger.skipped), (9, 0));
+        assert_eq!(batches.len(), 4);
+        assert_full_and_in_order(&batches, 2);
+        let delivered: Vec<_> = batches.iter().flat_map(samples).collect();
+        assert_eq!(delivered, whole[..8]);
+        // The ninth reached collate and filled no batch; it is not lost.
+        let next = setting.take(watch, "cache", batches[3].next_sample, 1);
+        assert_eq!(samples(&next[0]), whole[8..10]);
+    });
+}
+
+#[test]
+fn draining_a_flowing_loader_accounts_for_every_sample() {
+    within(LIMIT, |watch| {
+        let mut setting = Setting::of_cases(3);
+        setting.loader.batch = 3;
+        setting.loader.workers = fixed(2, 2);
+        for after in [0, 1, 2, 5, 9] {
+            let stop = StopLatch::new();
+            let (mut feed, running) = setting.start(watch, "cache", 0, &stop);
+            let observer = running.observer();
+            let mut batches: Vec<Batch> = (0..after).map(|_| feed.take().unwrap()).collect();
+            stop.drain();
+            while let Some(batch) = feed.take() {
+                let ledger = observer.ledger();
+                assert!(ledger.balances(), "{ledger:?}");
+                batches.push(batch);
+            }
+            let ledger = running.join_blocking().unwrap();
+            assert_full_and_in_order(&batches, 3);
+            assert_eq!((ledger.in_flight, ledger.abandoned, ledger.skipped), (0, 0, 0));
+            assert_eq!(ledger.issued, ledger.delivered);
+            let left = ledger.delivered - 3 * batches.len() as u64;
+            assert!(left < 3, "{left} samples could have been a batch");
+            let bound = setting.tickets() + 3 * (setting.loader.prefetch as u64 + 1 + after);
+            assert!(ledger.issued <= bound, "{} were issued, {bound} may be", ledger.issued);
+        }
+    });
+}

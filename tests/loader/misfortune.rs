@@ -1,0 +1,190 @@
+//! A case that goes bad neither hangs the run nor vanishes from its accounts.
+
+use std::fs;
+use std::path::Path;
+
+use gliaflow::actor::stage::Source;
+use gliaflow::actor::stop::StopLatch;
+use gliaflow::base::error::{Fault, Reason};
+use gliaflow::brats::case::CaseReader;
+use gliaflow::brats::dataset::CaseFiles;
+use gliaflow::cache::preprocess::PreprocessConfig;
+use gliaflow::pipeline::decode::decode;
+use gliaflow::pipeline::normalize::Normalize;
+use gliaflow::pipeline::plan::Planner;
+use gliaflow::volume::shelf::CaseShelf;
+
+use super::setting::{Setting, fixed, flair, hash, replace, samples, truncate};
+use crate::backpressure::parked;
+use crate::deadline::{LIMIT, within};
+use crate::numbers::until;
+
+/// Puts every case into the cache, so that a run starts warm.
+fn ingest(setting: &Setting, cache: &str) {
+    let store = setting.store(cache);
+    let shelf = CaseShelf::default();
+    let reader = CaseReader::new(shelf.clone());
+    let normalize = Normalize::new(PreprocessConfig::default(), shelf);
+    for files in setting.cohort().iter() {
+        let decoded = decode(&reader, files).unwrap();
+        store.publish(&normalize.contents(decoded).unwrap()).unwrap();
+    }
+}
+
+/// Spoils a case's files and its case file, and says as what that must be reported.
+type Spoil = fn(&CaseFiles, &Path) -> Reason;
+
+fn cut_short(files: &CaseFiles, case_file: &Path) -> Reason {
+    truncate(flair(files));
+    replace(case_file, |bytes| *bytes = b"not a case file any more".to_vec());
+    Reason::Format
+}
+
+fn deleted(files: &CaseFiles, case_file: &Path) -> Reason {
+    let all = files.images.iter().chain(&files.labels);
+    all.for_each(|file| fs::remove_file(file).unwrap());
+    fs::remove_file(case_file).unwrap();
+    Reason::Missing
+}
+
+/// A run whose `victim` is spoiled while batches flow, against the same run without misfortune.
+fn goes_bad_in_the_middle(spoil: Spoil) {
+    within(LIMIT, move |watch| {
+        let cases = 16;
+        let mut setting = Setting::of_cases(cases);
+        setting.loader.patches_per_case = 1;
+        ingest(&setting, "cache");
+        let healthy = setting.take(watch, "cache", 0, cases as usize);
+        let (tickets, batch, prefetch) = (setting.tickets(), 2, setting.loader.prefetch as u64);
+        let issued = tickets + batch * (prefetch + 1);
+        // Its first turn in the plan comes when the trainer goes on.
+        let victim = Planner::starting_at(setting.plan(), issued + 1).next().unwrap();
+        assert_eq!(victim.key.epoch, 0);
+
+        let stop = StopLatch::new();
+        let (mut feed, running) = setting.start(watch, "cache", 0, &stop);
+        until(&running.observer(), |seen| parked(seen, tickets, batch, prefetch, 0));
+        assert_eq!(running.ledger().issued, issued);
+        let files = victim.files();
+        let reason = spoil(files, &setting.store("cache").path_of(&files.id).unwrap());
+        let mut taken = Vec::new();
+        while taken.len() < cases as usize / 2 {
+            taken.push(feed.take().unwrap());
+        }
+        stop.drain();
+        while let Some(batch) = feed.take() {
+            taken.push(batch);
+        }
+        let ledger = running.join_blocking().unwrap();
+
+        assert!(taken.iter().all(|batch| batch.size() == 2), "a skipped sample leaves no hole");
+        let found: Vec<_> = taken.iter().flat_map(samples).collect();
+        let places = healthy.iter().flat_map(|batch| batch.provenance.iter().zip(samples(batch)));
+        let others: Vec<_> =
+            places.filter(|(from, _)| from.case != files.id).map(|(_, sample)| sample).collect();
+        assert_eq!(found, others[..found.len()], "the others keep their order and their voxels");
+        let skips = setting.skips();
+        assert!(!skips.is_empty() && ledger.skipped == skips.len() as u64, "{skips:?}");
+        assert_eq!(skips[0].ordinal, issued + 1);
+        for skip in &skips {
+            assert_eq!(skip.error.reason, reason, "{}", skip.error);
+            assert!(skip.item.contains(files.id.as_str()), "{skip:?}");
+            assert!(skip.error.to_string().contains(files.id.as_str()), "{}", skip.error);
+        }
+        assert_eq!((ledger.in_flight, ledger.abandoned), (0, 0));
+        assert_eq!(ledger.issued, ledger.delivered + ledger.skipped);
+        let left = ledger.delivered - found.len() as u64;
+        assert!(left < 2, "{left} samples reached the sink and not the trainer");
+    });
+}
+
+#[test]
+fn a_case_cut_short_in_the_middle_of_a_run_is_skipped_and_the_next_takes_its_place() {
+    goes_bad_in_the_middle(cut_short);
+}
+
+#[test]
+fn a_case_deleted_in_the_middle_of_a_run_is_skipped_and_the_next_takes_its_place() {
+    goes_bad_in_the_middle(deleted);
+}
+
+#[test]
+fn a_case_bad_from_the_start_is_skipped_at_every_turn_for_any_number_of_workers() {
+    within(LIMIT, |watch| {
+        let mut setting = Setting::of_cases(5);
+        setting.loader.skip_share = 0.5;
+        let healthy = setting.take(watch, "healthy", 0, 12);
+        let cohort = setting.cohort();
+        let victim = &cohort[3];
+        truncate(flair(victim));
+        let of_others = |batch: &gliaflow::volume::sample::Batch| -> Vec<_> {
+            let places = batch.provenance.iter().zip(samples(batch));
+            places.filter(|(from, _)| from.case != victim.id).map(|(_, sample)| sample).collect()
+        };
+        let others: Vec<_> = healthy.iter().flat_map(of_others).collect();
+        let mut reference = None;
+        for (fetch, crop) in [(1, 1), (2, 4)] {
+            setting.loader.workers = fixed(fetch, crop);
+            let before = setting.skips().len();
+            let batches = setting.take(watch, &format!("cold-{fetch}"), 0, 8);
+            let found: Vec<_> = batches.iter().flat_map(samples).collect();
+            assert_eq!(found, others[..16], "{fetch} and {crop}");
+            let skips = setting.skips().split_off(before);
+            assert!(skips.len() >= 2, "two epochs met it: {skips:?}");
+            assert!(skips.iter().all(|skip| skip.item.contains(victim.id.as_str())), "{skips:?}");
+            assert!(skips.windows(2).all(|pair| pair[0].ordinal < pair[1].ordinal), "{skips:?}");
+            let hashes: Vec<_> = batches.iter().map(hash).collect();
+            assert_eq!(*reference.get_or_insert(hashes.clone()), hashes);
+            // A resumed run skips it at the same places.
+            let resumed = setting.take(watch, "cold-1", batches[2].next_sample, 2);
+            let resumed: Vec<_> = resumed.iter().flat_map(samples).collect();
+            assert_eq!(resumed, found[6..10]);
+        }
+    });
+}
+
+#[test]
+fn more_bad_samples_than_the_budget_end_the_run_and_name_the_last() {
+    within(LIMIT, |watch| {
+        let setting = Setting::of_cases(2);
+        for files in setting.cohort().iter() {
+            truncate(flair(files));
+        }
+        let (mut feed, running) = setting.start(watch, "cache", 0, &StopLatch::new());
+        let observer = running.observer();
+        assert!(feed.take().is_none());
+        let Err(Fault::TooManySkipped { skipped, issued, budget, last }) = running.join_blocking()
+        else {
+            panic!("two bad cases of two are too many");
+        };
+        assert_eq!((skipped, issued, budget), (4, 4, 3));
+        let skips = setting.skips();
+        assert_eq!(skips.iter().map(|skip| skip.ordinal).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        assert_eq!(skips[3].error, last, "the last skip is the one that broke the budget");
+        assert!(last.to_string().contains("flair"), "{last}");
+        let ledger = observer.ledger();
+        assert!(ledger.balances() && ledger.in_flight == 0, "{ledger:?}");
+        assert_eq!((ledger.delivered, ledger.skipped), (0, 4));
+    });
+}
+
+#[test]
+fn the_budget_is_a_share_of_the_samples_seen() {
+    within(LIMIT, |watch| {
+        let mut setting = Setting::of_cases(4);
+        truncate(flair(&setting.cohort()[1]));
+        // A quarter of the samples is bad: half may be, for ever; a tenth may not.
+        setting.loader.skip_share = 0.5;
+        let batches = setting.take(watch, "cache", 0, 24);
+        assert_eq!(batches.len(), 24);
+        setting.loader.skip_share = 0.1;
+        let (mut feed, running) = setting.start(watch, "cache", 0, &StopLatch::new());
+        while feed.take().is_some() {}
+        let Err(Fault::TooManySkipped { skipped, issued, budget, .. }) = running.join_blocking()
+        else {
+            panic!("a quarter is more than a tenth");
+        };
+        assert_eq!((skipped, budget), (4, 3));
+        assert!((10..=16).contains(&issued), "every fourth of them was bad, not of {issued}");
+    });
+}

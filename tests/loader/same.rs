@@ -1,0 +1,94 @@
+//! A sample is a function of its case, its key and the configuration, and of nothing else.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use gliaflow::actor::stop::StopLatch;
+use gliaflow::pipeline::workers::WorkerPlan;
+
+use super::setting::{Setting, fixed, hash, samples};
+use crate::deadline::{LIMIT, within};
+
+/// Case files with their times of modification.
+fn stamps(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let stamp = |file: std::fs::DirEntry| {
+        format!("{:?} {:?}", file.file_name(), file.metadata().unwrap().modified().unwrap())
+    };
+    let mut all: Vec<String> = files.map(stamp).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn batches_are_the_same_for_any_number_of_workers_cold_or_warm() {
+    within(LIMIT, |watch| {
+        let mut setting = Setting::of_cases(4);
+        let count = 10;
+        let hashes = |setting: &Setting, cache: &str| -> Vec<_> {
+            setting.take(watch, cache, 0, count).iter().map(hash).collect()
+        };
+        let reference = hashes(&setting, "warm");
+        assert_eq!(BTreeSet::from_iter(&reference).len(), count, "no two batches are alike");
+        let built = stamps(setting.store("warm").folder());
+        assert_eq!(built.len(), 4);
+        for (fetch, crop) in [(1, 1), (1, 2), (1, 4), (2, 1), (2, 2), (2, 4)] {
+            setting.loader.workers = fixed(fetch, crop);
+            assert_eq!(hashes(&setting, "warm"), reference, "warm, {fetch} and {crop}");
+            let cold = format!("cold-{fetch}-{crop}");
+            assert_eq!(hashes(&setting, &cold), reference, "cold, {fetch} and {crop}");
+            assert_eq!(stamps(setting.store(&cold).folder()).len(), 4);
+        }
+        assert_eq!(stamps(setting.store("warm").folder()), built, "a warm run builds nothing");
+        setting.loader.workers = WorkerPlan::Auto;
+        assert_eq!(hashes(&setting, "warm"), reference, "workers that may move");
+        // So little memory that there are as few tickets as there can be.
+        setting.loader.memory_mib = 1;
+        assert_eq!(hashes(&setting, "warm"), reference, "short of memory");
+    });
+}
+
+/// As `workers = "auto"` does it, but all the time and without a reason.
+#[test]
+fn batches_are_the_same_while_workers_come_and_go() {
+    within(LIMIT, |watch| {
+        let setting = Setting::of_cases(4);
+        let count = 40;
+        let reference: Vec<_> = setting.take(watch, "cache", 0, count).iter().map(hash).collect();
+        let (mut feed, running) = setting.start(watch, "cache", 0, &StopLatch::new());
+        let crew = running.crew();
+        let mut restless = [(1, 3), (2, 1), (3, 4), (1, 1)].into_iter().cycle();
+        for expected in reference {
+            let (fetch, crop) = restless.next().unwrap();
+            crew.resize("fetch", fetch).unwrap();
+            crew.resize("crop", crop).unwrap();
+            assert_eq!(hash(&feed.take().unwrap()), expected);
+        }
+        drop(feed);
+        assert!(running.join_blocking().unwrap().balances());
+    });
+}
+
+#[test]
+fn starting_anywhere_gives_the_tail_of_the_whole() {
+    within(LIMIT, |watch| {
+        let setting = Setting::of_cases(4);
+        let count = 12;
+        let whole = setting.take(watch, "cache", 0, count);
+        let all: Vec<_> = whole.iter().flat_map(samples).collect();
+        let batch = setting.loader.batch;
+        // An epoch is 8 samples: before, at and after its end, on the edge of a batch and off it.
+        for first in [1, 6, 7, 8, 9, 16] {
+            let tail = setting.take(watch, "cache", first as u64, 4);
+            let tail: Vec<_> = tail.iter().flat_map(samples).collect();
+            assert_eq!(tail, all[first..first + 4 * batch], "from {first}");
+        }
+        // As a checkpoint does it: with the position that the last batch names.
+        for last in [0, 3, 4, 9] {
+            let next = setting.take(watch, "cache", whole[last].next_sample, 2);
+            let hashes: Vec<_> = next.iter().map(hash).collect();
+            let expected: Vec<_> = whole[last + 1..last + 3].iter().map(hash).collect();
+            assert_eq!(hashes, expected, "after batch {last}");
+        }
+    });
+}

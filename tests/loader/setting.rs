@@ -1,0 +1,185 @@
+//! A cohort of tiny phantoms on disk, and a loader over it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use gliaflow::actor::feed::{Feed, Running};
+use gliaflow::actor::stage::Skip;
+use gliaflow::actor::stop::StopLatch;
+use gliaflow::base::fingerprint::{Fingerprint, Fingerprinter};
+use gliaflow::brats::dataset::{CaseFiles, discover};
+use gliaflow::brats::phantom::{Phantom, PhantomConfig, cohort, generate};
+use gliaflow::cache::preprocess::PreprocessConfig;
+use gliaflow::cache::store::CaseStore;
+use gliaflow::pipeline::crop::CropConfig;
+use gliaflow::pipeline::fetch::Fetch;
+use gliaflow::pipeline::loader::{LoaderConfig, LoaderParts, LoaderWorkers, start};
+use gliaflow::pipeline::plan::Plan;
+use gliaflow::pipeline::workers::WorkerPlan;
+use gliaflow::volume::case::CaseId;
+use gliaflow::volume::grid::Dims;
+use gliaflow::volume::sample::Batch;
+
+use crate::deadline::Watch;
+use crate::numbers::runtime;
+
+const SEED: u64 = 11;
+
+/// What the phantoms are made from.
+pub(super) const PHANTOMS: PhantomConfig =
+    PhantomConfig { dims: Dims::from_nifti([32, 32, 24]), seed: SEED };
+
+/// A cohort on disk and the configuration of a loader over it.
+pub(super) struct Setting {
+    folder: tempfile::TempDir,
+    pub(super) loader: LoaderConfig,
+    pub(super) crop: CropConfig,
+    skips: Arc<Mutex<Vec<Skip>>>,
+}
+
+impl Setting {
+    /// Patches of 16³, two from each case in an epoch, in batches of two.
+    pub(super) fn of_cases(cases: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        cohort::write_cohort(&folder.path().join("data"), &PHANTOMS, cases, &mut |_| {}).unwrap();
+        let loader = LoaderConfig {
+            batch: 2,
+            prefetch: 2,
+            memory_mib: 8,
+            patches_per_case: 2,
+            workers: fixed(1, 1),
+            ..LoaderConfig::default()
+        };
+        let crop = CropConfig { patch: Dims::cube(16), ..CropConfig::default() };
+        Self { folder, loader, crop, skips: Arc::default() }
+    }
+
+    pub(super) fn cohort(&self) -> Arc<[CaseFiles]> {
+        discover(&self.folder.path().join("data")).unwrap().cases.into()
+    }
+
+    pub(super) fn plan(&self) -> Plan {
+        Plan::new(self.cohort(), SEED, self.loader.patches_per_case)
+    }
+
+    pub(super) fn tickets(&self) -> u64 {
+        self.loader.tickets(self.crop.patch).unwrap() as u64
+    }
+
+    /// A folder for case files, new or as left by an earlier run.
+    pub(super) fn cache(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A store that has mapped nothing yet.
+    pub(super) fn store(&self, cache: &str) -> Arc<CaseStore> {
+        let preprocess = PreprocessConfig::default().fingerprint();
+        Arc::new(CaseStore::open(&self.cache(cache), preprocess).unwrap())
+    }
+
+    pub(super) fn fetch(&self, cache: &str, stop: &StopLatch) -> Fetch {
+        Fetch::new(self.store(cache), PreprocessConfig::default(), stop.clone())
+    }
+
+    /// A loader that starts at position `first` of the plan.
+    pub(super) fn parts(&self, cache: &str, first: u64) -> LoaderParts {
+        let skips = Arc::clone(&self.skips);
+        LoaderParts {
+            loader: self.loader.clone(),
+            crop: self.crop.clone(),
+            plan: self.plan(),
+            first_sample: first,
+            first_batch: first / self.loader.batch as u64,
+            store: self.store(cache),
+            preprocess: PreprocessConfig::default(),
+            on_skip: Box::new(move |skip| skips.lock().unwrap().push(skip.clone())),
+        }
+    }
+
+    pub(super) fn start(
+        &self,
+        watch: &Watch,
+        cache: &str,
+        first: u64,
+        stop: &StopLatch,
+    ) -> (Feed<Batch>, Running) {
+        let started = start(self.parts(cache, first), stop, &runtime()).unwrap();
+        watch.on(&started.1);
+        started
+    }
+
+    /// The first `count` batches of a loader that starts at `first`.
+    pub(super) fn take(&self, watch: &Watch, cache: &str, first: u64, count: usize) -> Vec<Batch> {
+        let (mut feed, running) = self.start(watch, cache, first, &StopLatch::new());
+        let batches = (0..count).map(|_| feed.take().unwrap()).collect();
+        drop(feed);
+        assert!(running.join_blocking().unwrap().balances());
+        batches
+    }
+
+    /// What `on_skip` was told so far, by all loaders of this setting.
+    pub(super) fn skips(&self) -> Vec<Skip> {
+        self.skips.lock().unwrap().clone()
+    }
+}
+
+/// So many workers, for good.
+pub(super) fn fixed(fetch: usize, crop: usize) -> WorkerPlan {
+    WorkerPlan::Fixed(LoaderWorkers { fetch, crop })
+}
+
+/// The phantom that was written as case `id`.
+pub(super) fn phantom(id: &CaseId) -> Phantom {
+    let number = id.as_str().rsplit('_').next().unwrap();
+    let made = generate(&PHANTOMS, number.parse::<u64>().unwrap() - 1);
+    assert_eq!(made.id, *id);
+    made
+}
+
+/// Everything that a batch holds.
+pub(super) fn hash(batch: &Batch) -> Fingerprint {
+    let mut hasher = Fingerprinter::default();
+    let Batch { number, next_sample, dims, keys, provenance, .. } = batch;
+    hasher.update(format!("{number} {next_sample} {dims} {keys:?} {provenance:?}").as_bytes());
+    samples(batch).iter().for_each(|sample| hasher.update(&sample.0));
+    hasher.finish()
+}
+
+/// Everything that each sample of a batch holds.
+pub(super) fn samples(batch: &Batch) -> Vec<Fingerprint> {
+    let images = batch.images.chunks_exact(4 * batch.dims.voxels());
+    let labels = batch.labels.chunks_exact(batch.dims.voxels());
+    assert!(images.len() == batch.size() && labels.len() == batch.size());
+    let named = batch.keys.iter().zip(&batch.provenance);
+    images
+        .zip(labels)
+        .zip(named)
+        .map(|((images, labels), (key, provenance))| {
+            let mut hasher = Fingerprinter::default();
+            images.iter().for_each(|value| hasher.update(&value.to_le_bytes()));
+            hasher.update(labels);
+            hasher.update(format!("{key:?} {provenance:?}").as_bytes());
+            hasher.finish()
+        })
+        .collect()
+}
+
+/// Puts other bytes in a file's place. The file that was there keeps its bytes: that is the promise
+/// under which a case file may be mapped.
+pub(super) fn replace(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes);
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// Cuts a file in half.
+pub(super) fn truncate(path: &Path) {
+    replace(path, |bytes| bytes.truncate(bytes.len() / 2));
+}
+
+/// The file of the modality that is read last.
+pub(super) fn flair(files: &CaseFiles) -> &Path {
+    files.images.last().unwrap()
+}
