@@ -2,70 +2,61 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Tensor};
 
 use crate::nets::weights;
 
-/// The gradients of batches that have not led to a step yet.
+/// The gradients of the batches of one step.
 #[derive(Default)]
 pub(crate) struct Gathered {
     sum: GradientsParams,
+    losses: Option<Tensor<1>>,
     batches: u64,
 }
 
+/// The gradient of a step.
+pub(crate) struct Gradient {
+    /// By parameter: the mean over the batches, shortened if it was too long.
+    pub(crate) values: GradientsParams,
+    /// Its L2 norm before it was shortened, `[1]`.
+    pub(crate) norm: Tensor<1>,
+    /// Whether losses and gradients were finite, `[1]`.
+    pub(crate) sound: Tensor<1, Bool>,
+}
+
 impl Gathered {
-    /// Of `batches` batches, their sum lying where `module` has its weights.
-    pub(crate) fn read<M: Module>(module: &M, batches: u64) -> Self {
-        Self { sum: weights::values(module), batches }
-    }
-
-    /// `module` with the sum in place of its weights: the way into a file.
-    pub(crate) fn written<M: Module>(&self, module: M) -> M {
-        weights::with_values(module, &self.sum)
-    }
-
-    /// Adds one batch's.
-    pub(crate) fn add<M: Module>(&mut self, module: &M, fresh: GradientsParams) {
+    /// Adds one batch's gradients and loss.
+    pub(crate) fn add<M: Module>(&mut self, module: &M, fresh: GradientsParams, loss: Tensor<1>) {
         self.batches += 1;
-        if self.batches == 1 {
-            self.sum = fresh;
+        let loss = loss.without_autodiff();
+        let Some(losses) = self.losses.take() else {
+            (self.sum, self.losses) = (fresh, Some(loss));
             return;
-        }
+        };
         let mut adding = GradientsAccumulator::new();
         adding.accumulate(module, std::mem::take(&mut self.sum));
         adding.accumulate(module, fresh);
-        self.sum = adding.grads();
+        (self.sum, self.losses) = (adding.grads(), Some(losses + loss));
     }
 
-    /// How many batches' there are.
-    pub(crate) const fn batches(&self) -> u64 {
-        self.batches
-    }
-
-    /// L2 norm of their mean, `[1]`; stays on the device.
-    pub(crate) fn norm<M: Module>(&self, module: &M) -> Tensor<1> {
-        let norm = weights::global_norm(module, &self.sum)
+    /// The mean, no longer than `longest`; nothing is left. Nothing waits for the device: a gradient
+    /// that is short enough is multiplied by 1. `None` if there was no batch.
+    pub(crate) fn take<M: Module>(&mut self, module: &M, longest: Option<f64>) -> Option<Gradient> {
+        let Self { sum: mut values, losses, batches } = std::mem::take(self);
+        let losses = losses?;
+        let norm = weights::global_norm(module, &values)
             .expect("every architecture has parameters, and the loss depends on them");
-        if self.batches == 1 { norm } else { norm / self.batches as f64 }
-    }
-
-    /// Their mean, whose norm is `norm`, shortened to a length of `longest` if it is longer; none are
-    /// left. Nothing waits for the device: a gradient that is short enough is multiplied by 1.
-    pub(crate) fn take<M: Module>(
-        &mut self,
-        module: &M,
-        norm: &Tensor<1>,
-        longest: Option<f64>,
-    ) -> GradientsParams {
-        let Self { mut sum, batches } = std::mem::take(self);
         let mean = 1.0 / batches as f64;
+        let norm = if batches == 1 { norm } else { norm * mean };
+        // A loss that is not finite makes a NaN of its 0.
+        let sound = (norm.clone() + losses * 0.0).is_finite();
         let factor = match longest {
             Some(longest) => ((norm.clone() + 1e-6).recip() * longest).clamp_max(1.0) * mean,
-            None if batches == 1 => return sum,
+            None if batches == 1 => return Some(Gradient { values, norm, sound }),
             None => Tensor::from_data([mean as f32], &norm.device()),
         };
-        module.visit(&mut Scale { gradients: &mut sum, factor });
-        sum
+        module.visit(&mut Scale { gradients: &mut values, factor });
+        Some(Gradient { values, norm, sound })
     }
 }
 
@@ -110,13 +101,17 @@ mod tests {
     }
 
     fn taken(module: &Pair, gathered: &mut Gathered, longest: Option<f64>) -> (f32, Vec<f32>) {
-        let norm = gathered.norm(module);
-        let gradients = gathered.take(module, &norm, longest);
-        assert_eq!(gathered.batches(), 0);
+        let gradient = gathered.take(module, longest).unwrap();
+        assert!(gathered.take(module, longest).is_none(), "nothing is left");
+        assert!(gradient.sound.into_scalar::<bool>());
         let a: Vec<f32> =
-            gradients.get::<1>(module.a.id).unwrap().into_data().try_to_vec().unwrap();
-        let b: f32 = gradients.get::<2>(module.b.id).unwrap().into_scalar();
-        (norm.into_scalar(), vec![a[0], a[1], b])
+            gradient.values.get::<1>(module.a.id).unwrap().into_data().try_to_vec().unwrap();
+        let b: f32 = gradient.values.get::<2>(module.b.id).unwrap().into_scalar();
+        (gradient.norm.into_scalar(), vec![a[0], a[1], b])
+    }
+
+    fn loss(value: f32) -> Tensor<1> {
+        Tensor::from_data([value], &Device::flex())
     }
 
     fn near(found: &[f32], expected: &[f32]) -> bool {
@@ -128,7 +123,7 @@ mod tests {
         let module = pair();
         for (scale, expected) in [(2.0, [0.6, 0.0, 0.8]), (0.1, [0.3, 0.0, 0.4])] {
             let mut gathered = Gathered::default();
-            gathered.add(&module, gradients(&module, scale));
+            gathered.add(&module, gradients(&module, scale), loss(1.0));
             let (norm, found) = taken(&module, &mut gathered, Some(1.0));
             assert!((norm - 5.0 * scale as f32).abs() < 1e-5, "{norm}: before it is shortened");
             assert!(near(&found, &expected), "{found:?}");
@@ -140,8 +135,8 @@ mod tests {
         let module = pair();
         let gather = |longest| {
             let mut gathered = Gathered::default();
-            gathered.add(&module, gradients(&module, 1.0));
-            gathered.add(&module, gradients(&module, 3.0));
+            gathered.add(&module, gradients(&module, 1.0), loss(1.0));
+            gathered.add(&module, gradients(&module, 3.0), loss(1.0));
             taken(&module, &mut gathered, longest)
         };
         let (norm, found) = gather(None);
@@ -151,19 +146,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn one_batch_that_is_not_finite_makes_the_step_unsound() {
         let module = pair();
-        let mut gathered = Gathered::default();
-        gathered.add(&module, gradients(&module, 1.0));
-        let mut again = Gathered::read(&gathered.written(pair_like(&module)), 1);
-        assert!(near(&taken(&module, &mut again, None).1, &[3.0, 0.0, 4.0]));
-    }
-
-    /// The same parameters with other values.
-    fn pair_like(module: &Pair) -> Pair {
-        let mut other = pair();
-        other.a.id = module.a.id;
-        other.b.id = module.b.id;
-        other
+        let sound = |batches: [(f64, f32); 2]| {
+            let mut gathered = Gathered::default();
+            for (scale, value) in batches {
+                gathered.add(&module, gradients(&module, scale), loss(value));
+            }
+            gathered.take(&module, Some(1.0)).unwrap().sound.into_scalar::<bool>()
+        };
+        assert!(sound([(1.0, 2.0), (3.0, -1.0)]));
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(!sound([(1.0, bad), (3.0, -1.0)]), "a loss of {bad}");
+            assert!(!sound([(1.0, 2.0), (f64::from(bad), 2.0)]), "a gradient of {bad}");
+        }
     }
 }
