@@ -15,15 +15,19 @@ use crate::experiment::failure::Failure;
 use crate::experiment::layers::Layers;
 use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::{Blueprint, Entry};
+use crate::pipeline::augment::config::AugmentConfig;
+use crate::pipeline::budget::{Footprint, LoaderConfig, LoaderMemory};
 use crate::pipeline::crop::CropConfig;
 use crate::pipeline::ingest::IngestWorkers;
-use crate::pipeline::loader::LoaderConfig;
 use crate::train::loss::LossConfig;
 use crate::train::trainer::TrainerConfig;
-use crate::volume::sample::{Batch, PatchBuffer};
+use crate::volume::grid::Dims;
 
 /// The version of the file format.
 const SCHEMA: u32 = 1;
+
+/// Every case of BraTS has this grid; one of a larger grid is found when the run starts.
+const BRATS: Dims = Dims::from_nifti([240, 240, 155]);
 
 /// All settings of one training run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,6 +45,8 @@ pub struct RunConfig {
     pub model: ModelConfig,
     /// Windows.
     pub crop: CropConfig,
+    /// What is done to them.
+    pub augment: AugmentConfig,
     /// Samples, batches, memory.
     pub loader: LoaderConfig,
     /// Threads of ingest.
@@ -88,6 +94,7 @@ impl Default for RunConfig {
             data: DataConfig::default(),
             model: ModelConfig::default(),
             crop: CropConfig::default(),
+            augment: AugmentConfig::default(),
             loader: LoaderConfig::default(),
             ingest: IngestWorkers::default(),
             optimiser: OptimiserConfig::default(),
@@ -122,17 +129,6 @@ pub struct CheckedConfig {
     /// The network to build.
     pub blueprint: Box<dyn Blueprint>,
     layers: Layers,
-}
-
-/// What the loader will hold in memory at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct LoaderMemory {
-    /// Samples under way.
-    pub tickets: usize,
-    /// Batches: waiting, being filled, being trained on.
-    pub batches: usize,
-    /// Bytes of both.
-    pub bytes: usize,
 }
 
 /// The layers over the defaults: a file, then assignments.
@@ -203,6 +199,9 @@ fn problem(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
     if let Some(problem) = run.crop.problem() {
         return Some(format!("crop.{problem}"));
     }
+    if let Some(problem) = run.augment.problem() {
+        return Some(format!("augment.{problem}"));
+    }
     if let Some(problem) = run.train.problem() {
         return Some(format!("train.{problem}"));
     }
@@ -216,7 +215,16 @@ fn problem(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
             blueprint.name()
         ));
     }
-    run.loader.tickets(run.crop.patch).err()
+    run.memory().err()
+}
+
+impl RunConfig {
+    /// What the loader will hold in memory, of cases in the grid of BraTS.
+    fn memory(&self) -> Result<LoaderMemory, String> {
+        let footprint =
+            if self.loader.cached { Footprint::Mapped } else { Footprint::Whole(BRATS) };
+        self.loader.memory(self.crop.patch, footprint)
+    }
 }
 
 impl CheckedConfig {
@@ -228,6 +236,8 @@ impl CheckedConfig {
         deciding.data.cache = PathBuf::new();
         deciding.ingest = neutral.ingest;
         deciding.loader.workers = neutral.loader.workers;
+        deciding.loader.cached = neutral.loader.cached;
+        deciding.loader.fused = neutral.loader.fused;
         deciding.loader.memory_mib = neutral.loader.memory_mib;
         deciding.loader.prefetch = neutral.loader.prefetch;
         deciding.device = neutral.device;
@@ -239,12 +249,7 @@ impl CheckedConfig {
     /// # Panics
     /// Never: a checked configuration fits its budget.
     pub fn memory(&self) -> LoaderMemory {
-        let (loader, patch) = (&self.run.loader, self.run.crop.patch);
-        let tickets = loader.tickets(patch).expect("checked");
-        let batches = loader.prefetch + 2;
-        let bytes =
-            tickets * PatchBuffer::bytes(patch) + batches * Batch::bytes(loader.batch, patch);
-        LoaderMemory { tickets, batches, bytes }
+        self.run.memory().expect("checked")
     }
 
     /// All settings as TOML, each with its origin.
@@ -289,7 +294,8 @@ mod tests {
     fn what_cannot_be_is_refused_by_field() {
         assert!(refusal("loader.batsh=3").contains("batsh"));
         assert!(refusal("crop.patch=[100, 128, 128]").contains("multiple of 16"));
-        assert!(refusal("crop.mirror=2.0").contains("crop.mirror"));
+        assert!(refusal("augment.noise.probability=2.0").contains("augment.noise.probability"));
+        assert!(refusal("crop.mirror=0.5").contains("mirror"));
         assert!(refusal("model.name=vnet").contains("vnet"));
         assert!(refusal("model.settings.wdith=8").contains("wdith"));
         assert!(refusal("loader.memory_mib=10").contains("memory_mib"));

@@ -18,7 +18,7 @@ use crate::experiment::failure::Failure;
 use crate::experiment::prepare::{self, Excluded, Session};
 use crate::nets::Learner;
 use crate::pipeline::fetch::Fetch;
-use crate::pipeline::loader::{self, LoaderParts};
+use crate::pipeline::loader::{self, CaseSource, LoaderParts};
 use crate::pipeline::observe::verdict_of;
 use crate::pipeline::plan::Plan;
 use crate::pipeline::verdict::Verdict;
@@ -233,10 +233,12 @@ fn optimise(course: &Course<'_>) -> Result<(Box<dyn Learner>, Trained), Failure>
     let parts = LoaderParts {
         loader: run.loader.clone(),
         crop: run.crop.clone(),
+        augment: run.augment.clone(),
         plan,
         first_sample: 0,
+        end_sample: None,
         first_batch: 0,
-        store: Arc::clone(store),
+        cases: CaseSource::cache(Arc::clone(store)),
         preprocess: run.data.preprocess.clone(),
         on_skip: on_skip(journal.clone()),
     };

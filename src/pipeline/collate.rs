@@ -1,21 +1,19 @@
 //! Sink `collate`: samples, in their order, to contiguous half-precision batches.
 //!
-//! The copy is fused with the rounding to f16, and it is a copy on purpose: the trainer's backend
-//! takes the batch's memory for good, so a batch cannot be recycled, while a patch buffer can.
+//! It copies, on purpose: the trainer's backend takes the batch's memory for good, so a batch cannot
+//! be recycled, while a patch buffer can; and a skipped sample would leave a hole in a batch that was
+//! written in place.
 //!
 //! Batches are full, always: a step on fewer samples would be another step than the uninterrupted
 //! run's. When the plan is drained, the samples that fill no batch are let go and named in the log.
 //! They are not lost: every batch says in [`Batch::next_sample`] where to go on, and the last one's
 //! is the first of them.
 
-use half::f16;
-use half::slice::HalfFloatSliceExt;
-
 use crate::actor::stage::{Outcome, Sink, Skip};
 use crate::pipeline::plan::Plan;
 use crate::pipeline::recycle::Recycler;
+use crate::pipeline::sample::{Batch, Sample};
 use crate::volume::grid::Dims;
-use crate::volume::sample::{Batch, Sample};
 
 /// Told of every skipped sample, in order.
 pub type OnSkip = Box<dyn FnMut(&Skip) + Send>;
@@ -65,9 +63,7 @@ impl Collate {
             batch.images.reserve_exact(self.size * sample.patch.images.len());
             batch.labels.reserve_exact(self.size * sample.patch.labels.len());
         }
-        let from = batch.images.len();
-        batch.images.resize(from + sample.patch.images.len(), f16::ZERO);
-        batch.images[from..].convert_from_f32_slice(&sample.patch.images);
+        batch.images.extend_from_slice(&sample.patch.images);
         batch.labels.extend_from_slice(&sample.patch.labels);
         batch.next_sample = self.plan.position(sample.key) + 1;
         batch.keys.push(sample.key);
@@ -110,17 +106,18 @@ mod tests {
     use crate::base::error::{CaseError, Reason};
     use crate::base::seed::SampleKey;
     use crate::pipeline::plan::tests::cohort;
+    use crate::pipeline::sample::{PatchBuffer, Provenance};
     use crate::volume::case::CaseId;
-    use crate::volume::sample::{PatchBuffer, Provenance};
+    use half::f16;
     use std::sync::{Arc, Mutex};
 
     fn sample(index: u64, dims: Dims) -> Sample {
         let mut patch = PatchBuffer::default();
         patch.shape_for(dims);
-        patch.images.fill(index as f32 + 0.5);
+        patch.images.fill(f16::from_f32(index as f32 + 0.5));
         patch.labels.fill(index as u8);
         let case = CaseId::new("c");
-        let provenance = Provenance { case, corner: [0; 3], mirrored: [false; 3] };
+        let provenance = Provenance { case, corner: [0; 3], drawn: Default::default() };
         Sample { key: SampleKey { seed: 0, epoch: 0, index }, patch, provenance }
     }
 

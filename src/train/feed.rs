@@ -8,10 +8,10 @@ use metrics::Counter;
 
 use crate::actor::feed::Feed;
 use crate::base::seed::SampleKey;
+use crate::pipeline::sample::Batch;
 use crate::telemetry::catalog;
 use crate::volume::case::Split;
 use crate::volume::modality::Modality;
-use crate::volume::sample::Batch;
 
 /// A batch whose voxels are on the device, or on their way there.
 pub struct DeviceBatch {

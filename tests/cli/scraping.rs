@@ -8,7 +8,8 @@ use crate::metrics::{get, series, value};
 
 const SERVED: &str = "--metrics-addr 127.0.0.1:0";
 const ENDLESS: &str = "--set train.epochs=1000000";
-const TRAINING_STAGES: [&str; 11] = [
+const TRAINING_STAGES: [&str; 12] = [
+    "augment",
     "collate",
     "crop",
     "decode",
@@ -101,7 +102,7 @@ fn a_run_under_way_is_seen_from_outside() {
     assert_eq!((seen.as_array().unwrap().len(), &seen[0]["topology"]), (1, &"train".into()));
     let actors = seen[0]["actors"].as_array().unwrap();
     let names: Vec<&str> = actors.iter().map(|actor| actor["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["plan", "fetch", "crop", "collate"]);
+    assert_eq!(names, ["plan", "fetch", "crop", "augment", "collate"]);
     process.signal("INT");
     process.wait().exits(75);
 }

@@ -90,8 +90,8 @@ fn the_configuration_of_a_run_makes_the_same_run_again() {
 fn the_number_of_workers_changes_neither_losses_nor_weights_and_the_seed_both() {
     let desk = Desk::with_cohort(5);
     for (run, set) in [
-        ("one", "loader.workers.crop=1 --set loader.workers.fetch=1 --set loader.prefetch=1"),
-        ("three", "loader.workers.crop=3 --set loader.workers.fetch=2 --set ingest.decode=3"),
+        ("one", "loader.workers.augment=1 --set loader.workers.fetch=1 --set loader.prefetch=1"),
+        ("three", "loader.workers.augment=3 --set loader.workers.fetch=2 --set ingest.decode=3"),
         ("other", "seed=4"),
     ] {
         // Each builds its cache anew, so that ingest takes part in the comparison.
