@@ -11,7 +11,11 @@ mod surface;
 #[cfg(feature = "train")]
 mod demonstration;
 #[cfg(feature = "train")]
+mod milestones;
+#[cfg(feature = "train")]
 mod networks_at_work;
+#[cfg(feature = "train")]
+mod resuming;
 #[cfg(feature = "train")]
 mod scraping;
 #[cfg(feature = "train")]

@@ -22,8 +22,9 @@ pub(super) const TOPOLOGIES: [&[&str]; 3] =
 Examples:
   gliaflow train --config configs/unet.toml --set data.folder=data/BraTS2020
   gliaflow train --set data.folder=data --set crop.patch='[64, 64, 64]' --run runs/small
+  gliaflow train --resume runs/unet-001
 
-Ctrl-C once finishes the step, writes a checkpoint and exits with 75.")]
+Ctrl-C, SIGTERM or SIGUSR1 once finishes the step, writes a checkpoint and exits with 75.")]
 pub(super) struct Train {
     /// Settings that differ from the defaults
     #[arg(long, value_name = "FILE")]
@@ -40,6 +41,11 @@ pub(super) struct Train {
     /// The run's own folder [default: the next free runs/NETWORK-NNN]
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
+
+    /// Go on with this run where its last checkpoint stands; --set may change what does not decide
+    /// the result, such as device, loader.workers or train.non_finite
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "run", "dry_run"])]
+    resume: Option<PathBuf>,
 
     /// auto, cpu or cuda; the same as --set device=…
     #[arg(long, value_name = "DEVICE")]
@@ -59,19 +65,28 @@ impl Train {
         let quoted = |path: &PathBuf| toml::Value::from(path.display().to_string()).to_string();
         assignments.extend(self.data.as_ref().map(|path| format!("data.folder={}", quoted(path))));
         assignments.extend(self.device.as_ref().map(|device| format!("device=\"{device}\"")));
+        if let Some(folder) = &self.resume {
+            let live = self.live(&folder.display().to_string(), console)?;
+            let summary = live.conduct_run(|session| run::resume(folder, &assignments, session))?;
+            return Ok(Report::new(&summary, text(&summary)));
+        }
         let config = config::load(self.config.as_deref(), &assignments)?;
         if self.dry_run {
             return dry_run(&config);
         }
         let stem = config.blueprint.name().to_string();
-        let place = match self.run {
-            Some(path) => Place::Exactly(path),
+        let place = match &self.run {
+            Some(path) => Place::Exactly(path.clone()),
             None => Place::Next { root: PathBuf::from("runs"), stem },
         };
-        let live = Live::start(&self.long, &place.label(), console)?
-            .announce(&TOPOLOGIES, &[Split::Train, Split::Validation]);
+        let live = self.live(&place.label(), console)?;
         let summary = live.conduct_run(|session| run::train(&config, &place, session))?;
         Ok(Report::new(&summary, text(&summary)))
+    }
+
+    fn live(&self, label: &str, console: &Console) -> Result<Live, Failure> {
+        let live = Live::start(&self.long, label, console)?;
+        Ok(live.announce(&TOPOLOGIES, &[Split::Train, Split::Validation]))
     }
 }
 

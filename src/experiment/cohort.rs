@@ -137,6 +137,68 @@ fn held_out_count(cases: usize, share: f64) -> usize {
     ((cases as f64 * share).round() as usize).clamp(1, cases - 1)
 }
 
+/// The cohort of a run that goes on: the cases that it was locked to, whatever else there is today.
+///
+/// # Errors
+/// If one of them is gone, cannot be used, or is not what it was: the order of samples would be
+/// another.
+pub fn locked(
+    run: &RunConfig,
+    lock: DatasetLock,
+    store: &Arc<CaseStore>,
+    session: &Session,
+) -> Result<Cohort, Failure> {
+    let data = &run.data;
+    let found = prepare::look(&data.folder)?.cases;
+    let train = lock.files(&found, Split::Train);
+    let held_out = lock.files(&found, Split::Validation);
+    let cases = [train.as_slice(), held_out.as_slice()].concat();
+    let there = |id: &CaseId| cases.iter().any(|files| files.id == *id);
+    let ids = lock.cases.iter().map(|case| &case.id);
+    let gone: Vec<&str> = ids.filter(|id| !there(id)).map(|id| id.as_str()).collect();
+    if !gone.is_empty() {
+        return Err(Failure::Usage(format!(
+            "{}: the run's cases {} are gone; bring them back, or say where they are with --data",
+            data.folder.display(),
+            gone.join(", ")
+        )));
+    }
+    let ingested = prepare::ingest(&cases, store, &data.preprocess, &run.ingest, session)?;
+    if !ingested.excluded.is_empty() {
+        let errors = ingested.excluded.into_iter().map(|excluded| excluded.error);
+        return Err(Failure::Cases(errors.collect()));
+    }
+    let fetch = Fetch::new(Arc::clone(store), data.preprocess.clone(), session.stop.clone());
+    let way_out = ("was begun with", "bring them back, or begin another run");
+    unchanged(&lock, &cases, &fetch, way_out)?;
+    let (excluded, problems) = (Vec::new(), Vec::new());
+    Ok(Cohort { train: train.into(), held_out, lock, excluded, problems })
+}
+
+/// Refuses cases whose files are not those that the run `verb`, such as "held out", with the remedy
+/// at its side.
+pub(super) fn unchanged(
+    lock: &DatasetLock,
+    cases: &[CaseFiles],
+    fetch: &Fetch,
+    (verb, remedy): (&str, &str),
+) -> Result<(), Failure> {
+    let mut changed = Vec::new();
+    for files in cases {
+        let fingerprint = fetch.case(files)?.fingerprint();
+        let locked = lock.cases.iter().find(|case| case.id == files.id);
+        if locked.is_some_and(|case| case.fingerprint != fingerprint) {
+            changed.push(CaseError::new(
+                Reason::Checksum,
+                format!("case {}", files.id),
+                format!("its files are not those that the run {verb} (now {fingerprint})"),
+                remedy,
+            ));
+        }
+    }
+    if changed.is_empty() { Ok(()) } else { Err(Failure::Cases(changed)) }
+}
+
 /// The lock of the run in `folder`.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ use crate::pipeline::budget::{Footprint, LoaderConfig, LoaderMemory};
 use crate::pipeline::crop::CropConfig;
 use crate::pipeline::ingest::IngestWorkers;
 use crate::train::loss::LossConfig;
-use crate::train::trainer::TrainerConfig;
+use crate::train::settings::TrainerConfig;
 use crate::volume::grid::Dims;
 
 /// The version of the file format.
@@ -205,15 +205,11 @@ fn problem(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
     if let Some(problem) = run.train.problem() {
         return Some(format!("train.{problem}"));
     }
-    let (divisor, smallest) = (blueprint.patch_divisor(), blueprint.smallest_patch());
-    let legal = |side: usize| side.is_multiple_of(divisor) && side >= smallest;
-    if !run.crop.patch.0.into_iter().all(legal) {
-        return Some(format!(
-            "crop.patch = {:?}: {} needs each side to be a multiple of {divisor} and at least \
-             {smallest}",
-            run.crop.patch.0,
-            blueprint.name()
-        ));
+    if let Some(problem) = run.optimiser.problem() {
+        return Some(format!("optimiser.{problem}"));
+    }
+    if let Err(refused) = blueprint.fits_patch(run.crop.patch) {
+        return Some(refused.to_string());
     }
     run.memory().err()
 }
@@ -241,6 +237,10 @@ impl CheckedConfig {
         deciding.loader.memory_mib = neutral.loader.memory_mib;
         deciding.loader.prefetch = neutral.loader.prefetch;
         deciding.device = neutral.device;
+        // Steps that are not finite change nothing, whether they end the run or are skipped.
+        deciding.train.non_finite = neutral.train.non_finite;
+        deciding.train.non_finite_budget = neutral.train.non_finite_budget;
+        deciding.train.checkpoint = neutral.train.checkpoint;
         Fingerprint::of_config(&deciding)
     }
 

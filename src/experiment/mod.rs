@@ -7,6 +7,8 @@ pub mod cohort;
 #[cfg(feature = "train")]
 pub mod config;
 #[cfg(feature = "train")]
+mod course;
+#[cfg(feature = "train")]
 pub mod cuda;
 #[cfg(feature = "train")]
 pub mod demo;
@@ -17,6 +19,8 @@ pub mod evaluate;
 pub mod failure;
 #[cfg(feature = "train")]
 pub mod layers;
+#[cfg(feature = "train")]
+mod optimise;
 pub mod phantoms;
 pub mod prepare;
 #[cfg(feature = "train")]

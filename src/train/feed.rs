@@ -10,7 +10,7 @@ use crate::actor::feed::Feed;
 use crate::base::seed::SampleKey;
 use crate::pipeline::sample::Batch;
 use crate::telemetry::catalog;
-use crate::volume::case::Split;
+use crate::volume::case::{CaseId, Split};
 use crate::volume::modality::Modality;
 
 /// A batch whose voxels are on the device, or on their way there.
@@ -25,6 +25,8 @@ pub struct DeviceBatch {
     pub labels: Tensor<4, Int>,
     /// One per sample.
     pub keys: Vec<SampleKey>,
+    /// One per sample.
+    pub cases: Vec<CaseId>,
     /// How long the trainer waited for it without work.
     pub starved: Duration,
 }
@@ -79,6 +81,7 @@ fn upload(batch: Batch, device: &Device, starved: Duration) -> DeviceBatch {
         images: Tensor::<5>::from_data(images, (device, DType::F16)).cast(DType::F32),
         labels: Tensor::<4, Int>::from_data(labels, (device, DType::U8)).cast(DType::I32),
         keys: batch.keys,
+        cases: batch.provenance.into_iter().map(|one| one.case).collect(),
         starved,
     }
 }

@@ -158,3 +158,18 @@ fn a_step_of_two_batches_is_a_step_down_their_mean() {
     let [two, one] = [&gathered, &summed].map(|learner| probabilities(learner.as_ref(), SIDE));
     assert!(two.iter().zip(&one).all(|(a, b)| (a - b).abs() < 1e-5));
 }
+
+#[test]
+fn activations_computed_again_give_the_same_steps() {
+    for blueprint in small_ones() {
+        let checkpointing = Device::flex().autodiff().gradient_checkpointing();
+        let [kept, again] = [Device::flex(), checkpointing].map(|device| {
+            let mut learner = blueprint.learner(&OptimiserConfig::default(), 5, &device);
+            (0..2).for_each(|number| {
+                step(learner.as_mut(), number, SIDE);
+            });
+            files(learner.as_ref())
+        });
+        assert!(kept == again, "{}", blueprint.name());
+    }
+}
