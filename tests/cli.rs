@@ -1,6 +1,7 @@
 //! The binary as its users meet it: real processes, real files, real HTTP.
 
 mod cases;
+mod draining;
 mod harness;
 mod ingesting;
 mod nifti_file;

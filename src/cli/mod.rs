@@ -6,14 +6,18 @@ mod config;
 mod console;
 #[cfg(feature = "train")]
 mod demo;
+mod drain;
 #[cfg(feature = "train")]
 mod evaluate;
 mod ingest;
 mod inspect;
+mod loader;
 mod phantom;
 #[cfg(feature = "train")]
 mod predict;
 mod progress;
+#[cfg(feature = "train")]
+mod replay;
 mod report;
 mod score;
 mod session;
@@ -21,6 +25,7 @@ mod session;
 mod tables;
 #[cfg(feature = "train")]
 mod train;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -57,6 +62,8 @@ enum Verb {
     Phantom(phantom::Phantom),
     Inspect(inspect::Inspect),
     Ingest(ingest::Ingest),
+    Drain(drain::Drain),
+    Tune(tune::Tune),
     Cache(cache::Cache),
     #[cfg(feature = "train")]
     Train(train::Train),
@@ -65,6 +72,8 @@ enum Verb {
     #[cfg(feature = "train")]
     Predict(predict::Predict),
     Score(score::Score),
+    #[cfg(feature = "train")]
+    Replay(replay::Replay),
     #[cfg(feature = "train")]
     Config(config::Config),
 }
@@ -77,6 +86,8 @@ impl Verb {
             Self::Phantom(verb) => verb.run(console),
             Self::Inspect(verb) => verb.run(),
             Self::Ingest(verb) => verb.run(console),
+            Self::Drain(verb) => verb.run(console),
+            Self::Tune(verb) => verb.run(console),
             Self::Cache(verb) => verb.run(console),
             #[cfg(feature = "train")]
             Self::Train(verb) => verb.run(console),
@@ -85,6 +96,8 @@ impl Verb {
             #[cfg(feature = "train")]
             Self::Predict(verb) => verb.run(console),
             Self::Score(verb) => verb.run(),
+            #[cfg(feature = "train")]
+            Self::Replay(verb) => verb.run(),
             #[cfg(feature = "train")]
             Self::Config(verb) => verb.run(),
         }

@@ -14,6 +14,7 @@ pub mod cuda;
 pub mod demo;
 #[cfg(feature = "train")]
 pub mod device;
+pub mod drain;
 #[cfg(feature = "train")]
 pub mod evaluate;
 pub mod failure;
@@ -24,4 +25,7 @@ mod optimise;
 pub mod phantoms;
 pub mod prepare;
 #[cfg(feature = "train")]
+pub mod replay;
+#[cfg(feature = "train")]
 pub mod run;
+pub mod tune;

@@ -7,6 +7,7 @@ use crate::base::seed::SampleKey;
 use crate::pipeline::augment::config::Drawn;
 use crate::pipeline::augment::placement::Window;
 use crate::pipeline::handle::CaseHandle;
+use crate::pipeline::lent::Lent;
 use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
@@ -69,16 +70,16 @@ pub struct Sample {
 }
 
 /// What crosses to the device: half-precision images and byte labels, a quarter of f32's traffic.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct Batch {
     /// Place in the run, from 0.
     pub number: u64,
     /// Position in the plan of the sample that follows this batch: what a checkpoint stores.
     pub next_sample: u64,
     /// Normalised, augmented intensities `[b, c, d, h, w]`.
-    pub images: Vec<f16>,
+    pub images: Lent<f16>,
     /// Canonical labels `[b, d, h, w]`.
-    pub labels: Vec<u8>,
+    pub labels: Lent<u8>,
     /// Patch extent.
     pub dims: Dims,
     /// One per sample.

@@ -3,11 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{AllocationProperty, Bytes, DType, Device, Int, Tensor, TensorData};
 use metrics::Counter;
 
 use crate::actor::feed::Feed;
 use crate::base::seed::SampleKey;
+use crate::pipeline::lent::Lent;
 use crate::pipeline::sample::Batch;
 use crate::telemetry::catalog;
 use crate::volume::case::{CaseId, Split};
@@ -73,8 +74,10 @@ impl BatchFeed {
 fn upload(batch: Batch, device: &Device, starved: Duration) -> DeviceBatch {
     let size = batch.keys.len();
     let [depth, height, width] = batch.dims.0;
-    let images = TensorData::new(batch.images, [size, Modality::COUNT, depth, height, width]);
-    let labels = TensorData::new(batch.labels, [size, depth, height, width]);
+    let images_shape = [size, Modality::COUNT, depth, height, width];
+    let images = TensorData::from_bytes(shared(batch.images), images_shape, DType::F16);
+    let labels_shape = [size, depth, height, width];
+    let labels = TensorData::from_bytes(shared(batch.labels), labels_shape, DType::U8);
     DeviceBatch {
         number: batch.number,
         next_sample: batch.next_sample,
@@ -84,4 +87,12 @@ fn upload(batch: Batch, device: &Device, starved: Duration) -> DeviceBatch {
         cases: batch.provenance.into_iter().map(|one| one.case).collect(),
         starved,
     }
+}
+
+/// The batch's own memory, not copied; it goes back to the loader when the backend drops it.
+fn shared<T>(values: Lent<T>) -> Bytes
+where
+    Lent<T>: AsRef<[u8]> + Send + 'static,
+{
+    Bytes::from_shared(bytes::Bytes::from_owner(values), AllocationProperty::Native)
 }
