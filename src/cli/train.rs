@@ -119,9 +119,20 @@ pub(super) fn text(summary: &RunSummary) -> String {
         0 => String::new(),
         count => format!("\ncases left out: {count}, see dataset.lock.json"),
     };
+    let early = match summary.steps < summary.planned_steps {
+        true => format!(" of {} planned, out of patience", summary.planned_steps),
+        false => String::new(),
+    };
+    let unsound = match summary.unsound_steps {
+        0 => String::new(),
+        steps => format!("\nsteps skipped because they were not finite: {steps}"),
+    };
+    let best = summary.best.map_or_else(String::new, |best| {
+        format!("\nbest validation: mean Dice {:.4} after epoch {}", best.mean_dice, best.epoch)
+    });
     format!(
-        "{scored}\n{} steps of {} ({} parameters) on {} in {:.1} s, waiting for the loader {:.1} \
-         %{left_out}\nloader: {}\nrun: {}",
+        "{scored}{best}\n{} steps{early} of {} ({} parameters) on {} in {:.1} s, waiting for the \
+         loader {:.1} %{unsound}{left_out}\nloader: {}\nrun: {}",
         summary.steps,
         summary.model,
         summary.parameters,

@@ -60,7 +60,6 @@ pub(super) fn optimise(course: &Course<'_>) -> Result<Trained, Failure> {
         augment: run.augment.clone(),
         plan,
         first_sample: standing.next_sample,
-        end_sample: None,
         first_batch: standing.next_batch,
         cases: CaseSource::cache(Arc::clone(&course.store)),
         preprocess: run.data.preprocess.clone(),

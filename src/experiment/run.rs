@@ -60,9 +60,26 @@ pub struct RunSummary {
     /// What the dataset's folder holds that could not become a case.
     pub problems: Vec<CaseError>,
     /// The best validation, which the pointer `checkpoints/best` names.
-    pub best: Option<Best>,
+    pub best: Option<BestValidation>,
     /// The last weights on the held-out cases; absent when there are none.
     pub evaluation: Option<Evaluation>,
+}
+
+/// The best validation of a run.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct BestValidation {
+    /// Mean over regions and cases.
+    pub mean_dice: f64,
+    /// Epochs done.
+    pub epoch: u64,
+    /// Steps done.
+    pub step: u64,
+}
+
+impl From<Best> for BestValidation {
+    fn from(Best { dice, epoch, step }: Best) -> Self {
+        Self { mean_dice: dice, epoch, step }
+    }
 }
 
 /// Trains and evaluates. `place` is the run's folder, or a root and a stem for the next free one.
@@ -196,7 +213,7 @@ fn carry_out(course: &Course<'_>, started: Instant) -> Result<RunSummary, Failur
         train_cases: cohort.train.len(),
         excluded: cohort.excluded.clone(),
         problems: cohort.problems.clone(),
-        best: trained.standing.best,
+        best: trained.standing.best.map(BestValidation::from),
         evaluation,
     };
     directory.write_json(SUMMARY, &summary)?;

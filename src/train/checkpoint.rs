@@ -23,7 +23,8 @@ const PREFIX: &str = "step-";
 
 /// Publishes a checkpoint under `run/checkpoints`; `save` writes the network's files into the
 /// folder it is given. `is_best` lets `best` name it. Of those before, the last `keep` stay, this
-/// one counted, and the best. Returns the folder's name.
+/// one counted, and the best; those beyond it, which a run that goes on from an older one has left
+/// behind, go. Returns the folder's name.
 ///
 /// # Errors
 /// What `save` finds, or if the disk does not take the files.
@@ -53,7 +54,7 @@ pub fn publish(
     if is_best {
         write_atomically(&root.join(BEST), name.as_bytes())?;
     }
-    prune(&root, keep)?;
+    prune(&root, state.standing.step, keep)?;
     Ok(name)
 }
 
@@ -102,13 +103,18 @@ fn steps(name: &str) -> Option<u64> {
     name.strip_prefix(PREFIX)?.parse().ok()
 }
 
-/// Removes what is neither among the last `keep` nor the best.
-fn prune(root: &Path, keep: usize) -> Result<(), Fault> {
+/// Removes what is beyond `step`, and what is neither among the last `keep` nor the best.
+fn prune(root: &Path, step: u64, keep: usize) -> Result<(), Fault> {
     let best = fs::read_to_string(root.join(BEST)).unwrap_or_default();
-    for name in published(root)?.into_iter().skip(keep) {
-        if name != best.trim() {
-            remove_if_there(&root.join(name))?;
-        }
+    let is_best = |name: &String| name == best.trim();
+    let (beyond, past): (Vec<String>, Vec<String>) =
+        published(root)?.into_iter().partition(|name| steps(name) > Some(step));
+    if beyond.iter().any(is_best) {
+        fs::remove_file(root.join(BEST)).map_err(|error| Fault::io(&root.join(BEST), &error))?;
+    }
+    let superfluous = past.into_iter().skip(keep).filter(|name| !is_best(name));
+    for name in beyond.into_iter().chain(superfluous) {
+        remove_if_there(&root.join(name))?;
     }
     Ok(())
 }
@@ -252,6 +258,18 @@ mod tests {
         assert_eq!(kept, ["step-0000006", "step-0000005", "step-0000003"]);
         assert_eq!(fs::read_to_string(root.join(BEST)).unwrap(), "step-0000003");
         assert_eq!(fs::read_to_string(root.join(LATEST)).unwrap(), "step-0000006");
+    }
+
+    #[test]
+    fn those_beyond_a_run_that_went_on_from_an_older_one_go() {
+        let run = tempfile::tempdir().unwrap();
+        for step in [1, 5, 6, 7] {
+            publish_bytes(run.path(), step, step == 7, b"bytes");
+        }
+        let root = run.path().join("checkpoints");
+        publish_bytes(run.path(), 2, false, b"bytes");
+        assert_eq!(published(&root).unwrap(), ["step-0000002"]);
+        assert!(!root.join(BEST).exists(), "it named one of them");
     }
 
     #[test]

@@ -51,8 +51,9 @@ pub(super) fn judge(
             "{count} steps were skipped and train.non_finite_budget is {budget}; lower \
              train.learning_rate, or look at these samples"
         ),
-        NonFinite::Stop => "lower train.learning_rate, look at these samples, or go on without \
-                            them: --resume with --set train.non_finite=skip"
+        NonFinite::Stop => "look at these samples with `gliaflow replay`; lower \
+                            train.learning_rate, or go on without them: --resume with --set \
+                            train.non_finite=skip"
             .into(),
     };
     let report = Report { problem: &problem, unsound_steps: count, step: record };
