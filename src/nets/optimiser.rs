@@ -101,7 +101,8 @@ impl From<Rule> for OptimiserConfig {
 impl OptimiserConfig {
     /// What cannot be, or nothing.
     pub fn problem(&self) -> Option<String> {
-        if let Some(longest) = self.clip_norm.filter(|longest| !(*longest > 0.0)) {
+        let unusable = |longest: &f64| longest.is_nan() || *longest <= 0.0;
+        if let Some(longest) = self.clip_norm.filter(unusable) {
             return Some(format!("clip_norm = {longest} must be above 0; leave it out for none"));
         }
         let decay = self.average.filter(|decay| !(0.0..1.0).contains(decay))?;

@@ -118,7 +118,7 @@ impl Schedule {
                 if !(0.0..1.0).contains(&smoothing) {
                     return Some(format!("schedule.smoothing = {smoothing} is no share below 1"));
                 }
-                if !(threshold >= 0.0) {
+                if threshold.is_nan() || threshold < 0.0 {
                     return Some(format!("schedule.threshold = {threshold} must not be negative"));
                 }
                 positive("factor", factor)
