@@ -7,7 +7,11 @@ mod bounds;
 #[cfg(feature = "train")]
 pub mod cohort;
 #[cfg(feature = "train")]
+mod coming;
+#[cfg(feature = "train")]
 pub mod config;
+#[cfg(feature = "train")]
+mod course;
 #[cfg(feature = "train")]
 pub mod cuda;
 #[cfg(feature = "train")]
@@ -23,12 +27,16 @@ pub mod evaluate;
 pub mod failure;
 #[cfg(feature = "train")]
 pub mod layers;
+#[cfg(feature = "train")]
+mod optimise;
 pub mod phantoms;
 pub mod prepare;
 #[cfg(feature = "train")]
 pub mod replay;
 #[cfg(feature = "train")]
 pub mod run;
+#[cfg(feature = "train")]
+mod survey;
 pub mod tune;
 #[cfg(feature = "train")]
 pub mod weights_file;

@@ -12,7 +12,7 @@ use crate::nets::precision::Precision;
 use crate::pipeline::lent::Lent;
 use crate::pipeline::sample::Batch;
 use crate::telemetry::catalog;
-use crate::volume::case::Split;
+use crate::volume::case::{CaseId, Split};
 use crate::volume::modality::Modality;
 
 /// A batch whose voxels are on the device, or on their way there.
@@ -27,6 +27,8 @@ pub struct DeviceBatch {
     pub labels: Tensor<4, Int>,
     /// One per sample.
     pub keys: Vec<SampleKey>,
+    /// One per sample.
+    pub cases: Vec<CaseId>,
     /// How long the trainer waited for it without work.
     pub starved: Duration,
 }
@@ -89,6 +91,7 @@ pub fn upload(batch: Batch, device: &Device, precision: Precision) -> DeviceBatc
         labels: Tensor::<4, Int>::from_data(labels, (device, known(DType::U8, DType::I32)))
             .cast(DType::I32),
         keys: batch.keys,
+        cases: batch.provenance.into_iter().map(|one| one.case).collect(),
         starved: Duration::ZERO,
     }
 }

@@ -208,6 +208,12 @@ impl Process {
         })
     }
 
+    /// Its number for the system.
+    #[cfg(feature = "train")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name, such as INT.
     pub(crate) fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());
@@ -241,6 +247,14 @@ impl Outcome {
         let Self { line, stdout, stderr, .. } = &self;
         assert_eq!(self.code, Some(code), "{line}\n{stdout}\n{stderr}");
         self
+    }
+
+    /// # Panics
+    /// If it ended by itself.
+    #[track_caller]
+    #[cfg(feature = "train")]
+    pub(crate) fn was_killed(self) {
+        assert_eq!(self.code, None, "{}\n{}\n{}", self.line, self.stdout, self.stderr);
     }
 
     #[track_caller]
