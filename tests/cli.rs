@@ -10,6 +10,8 @@ mod signals;
 mod surface;
 
 #[cfg(feature = "train")]
+mod arriving;
+#[cfg(feature = "train")]
 mod benchmarks;
 #[cfg(feature = "train")]
 mod demonstration;

@@ -102,7 +102,7 @@ impl Train {
 }
 
 fn dry_run(config: &CheckedConfig) -> Result<Report, Failure> {
-    let memory = config.memory();
+    let memory = config.memory()?;
     let text = format!(
         "{}\n# parameters          {}\n# loader memory       {:.0} MiB: {} samples under way, {} \
          batches\n",

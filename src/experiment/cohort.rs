@@ -54,6 +54,7 @@ pub fn gather(
         let done = prepare::ingest(&candidates, store, &data.preprocess, &run.ingest, session)?;
         candidates.retain(|files| done.excluded.iter().all(|left| left.case != files.id));
         excluded.extend(done.excluded);
+        excluded.extend(beyond_repair(&mut candidates, run, store, session)?);
     }
     let (usable, unusable) = survey(candidates, store, session)?;
     excluded.extend(unusable);
@@ -92,6 +93,30 @@ fn cohort(
         excluded,
         problems,
     }
+}
+
+/// Takes out cases whose case file is damaged and cannot be built again: ingest asks only whether it is
+/// current.
+fn beyond_repair(
+    cases: &mut Vec<CaseFiles>,
+    run: &RunConfig,
+    store: &Arc<CaseStore>,
+    session: &Session,
+) -> Result<Vec<Excluded>, Failure> {
+    let (preprocess, stop) = (run.data.preprocess.clone(), session.stop.clone());
+    let fetch = Fetch::new(Arc::clone(store), preprocess, stop);
+    let (mut sound, mut excluded) = (Vec::new(), Vec::new());
+    for files in cases.drain(..) {
+        match fetch.case(&files) {
+            Ok(_) => sound.push(files),
+            Err(error) => {
+                prepare::quarantine(store, &files.id, None, &error)?;
+                excluded.push(Excluded { case: files.id, error });
+            }
+        }
+    }
+    *cases = sound;
+    Ok(excluded)
 }
 
 fn without_labels(case: CaseId) -> Excluded {

@@ -27,7 +27,7 @@ use crate::volume::grid::Dims;
 /// The version of the file format.
 const SCHEMA: u32 = 1;
 
-/// Every case of BraTS has this grid; one of a larger grid is found when the run starts.
+/// Every case of BraTS has this grid.
 const BRATS: Dims = Dims::from_nifti([240, 240, 155]);
 
 /// All settings of one training run.
@@ -222,15 +222,19 @@ fn problem(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
     if let Err(refused) = blueprint.fits_patch(run.crop.patch) {
         return Some(refused.to_string());
     }
-    run.memory().err()
+    // What a case in memory takes is known when the cases are.
+    run.loader.memory(run.crop.patch, Footprint::Mapped).err()
 }
 
 impl RunConfig {
-    /// What the loader will hold in memory, of cases in the grid of BraTS.
-    fn memory(&self) -> Result<LoaderMemory, String> {
+    /// What the loader will hold in memory, of cases in this grid at most.
+    ///
+    /// # Errors
+    /// If that does not fit its budget.
+    pub fn memory(&self, largest: Dims) -> Result<LoaderMemory, Failure> {
         let footprint =
-            if self.loader.cached { Footprint::Mapped } else { Footprint::Whole(BRATS) };
-        self.loader.memory(self.crop.patch, footprint)
+            if self.loader.cached { Footprint::Mapped } else { Footprint::Whole(largest) };
+        self.loader.memory(self.crop.patch, footprint).map_err(Failure::Usage)
     }
 }
 
@@ -256,12 +260,12 @@ impl CheckedConfig {
         Fingerprint::of_config(&deciding)
     }
 
-    /// What the loader will hold in memory.
+    /// What the loader will hold in memory, of cases in the grid of BraTS.
     ///
-    /// # Panics
-    /// Never: a checked configuration fits its budget.
-    pub fn memory(&self) -> LoaderMemory {
-        self.run.memory().expect("checked")
+    /// # Errors
+    /// If that does not fit its budget.
+    pub fn memory(&self) -> Result<LoaderMemory, Failure> {
+        self.run.memory(BRATS)
     }
 
     /// All settings as TOML, each with its origin.
