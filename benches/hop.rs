@@ -10,7 +10,7 @@ use gliaflow::actor::stage::{Describe, Outcome, Sink, Source, Stage};
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::actor::topology::{Limits, Topology};
 use gliaflow::base::error::CaseError;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle};
 
 const ITEMS: u64 = 1000;
 const TICKETS: usize = 16;
@@ -63,8 +63,12 @@ impl Sink for Hand {
     }
 }
 
-fn runtime() -> Runtime {
-    Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
+/// A runtime that only ever waits, on a thread of its own.
+fn runtime() -> Handle {
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    let handle = runtime.handle().clone();
+    std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+    handle
 }
 
 /// Three stages in a row, each with so many workers.
@@ -79,7 +83,7 @@ fn three_stages(bencher: Bencher<'_, '_>, workers: usize) {
             .stage(|| Pass, workers)
             .stage(|| Pass, workers)
             .sink(Hand, 2)
-            .start(runtime.handle())
+            .start(&runtime)
             .unwrap();
         let mut handed = 0;
         while let Some(number) = feed.take() {

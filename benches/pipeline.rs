@@ -26,13 +26,12 @@ fn main() {
     let data = folder.join("data");
     // Written once: what is there already is left alone.
     cohort::write_cohort(&data, &PhantomConfig::default(), CASES, &mut |_| {}).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_time()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let handle = runtime.handle().clone();
+    // It only ever waits, on a thread of its own.
+    std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
     let session = Session {
-        runtime: runtime.handle().clone(),
+        runtime: handle,
         stop: StopLatch::new(),
         progress: Silent::shared(),
         board: Board::default(),

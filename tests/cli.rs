@@ -10,7 +10,11 @@ mod signals;
 mod surface;
 
 #[cfg(feature = "train")]
+mod benchmarks;
+#[cfg(feature = "train")]
 mod demonstration;
+#[cfg(feature = "train")]
+mod exporting;
 #[cfg(feature = "train")]
 mod milestones;
 #[cfg(feature = "train")]

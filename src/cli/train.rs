@@ -47,7 +47,11 @@ pub(super) struct Train {
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "run", "dry_run"])]
     resume: Option<PathBuf>,
 
-    /// auto, cpu or cuda; the same as --set device=…
+    /// Weights to start from, as safetensors; the same as --set model.init=FILE
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+
+    /// auto, cpu, cuda or wgpu; the same as --set device=…
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
 
@@ -64,6 +68,7 @@ impl Train {
         let mut assignments = self.set.clone();
         let quoted = |path: &PathBuf| toml::Value::from(path.display().to_string()).to_string();
         assignments.extend(self.data.as_ref().map(|path| format!("data.folder={}", quoted(path))));
+        assignments.extend(self.init.as_ref().map(|path| format!("model.init={}", quoted(path))));
         assignments.extend(self.device.as_ref().map(|device| format!("device=\"{device}\"")));
         if let Some(folder) = &self.resume {
             let live = self.live(&folder.display().to_string(), console)?;

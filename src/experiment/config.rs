@@ -14,6 +14,7 @@ use crate::experiment::device::DeviceChoice;
 use crate::experiment::failure::Failure;
 use crate::experiment::layers::Layers;
 use crate::nets::optimiser::OptimiserConfig;
+use crate::nets::precision::Precision;
 use crate::nets::{Blueprint, Entry};
 use crate::pipeline::augment::config::AugmentConfig;
 use crate::pipeline::budget::{Footprint, LoaderConfig, LoaderMemory};
@@ -37,8 +38,10 @@ pub struct RunConfig {
     pub schema: u32,
     /// Seed of order, crops, augmentation, split and weights.
     pub seed: u64,
-    /// Where to train: `auto`, `cpu` or `cuda`.
+    /// Where to train: `auto`, `cpu`, `cuda` or `wgpu`.
     pub device: DeviceChoice,
+    /// What the network computes with in training: `f32` or `bf16`; its weights are f32 in any case.
+    pub precision: Precision,
     /// Cases and cache.
     pub data: DataConfig,
     /// Which network.
@@ -81,6 +84,9 @@ pub struct DataConfig {
 pub struct ModelConfig {
     /// A name of the registry.
     pub name: String,
+    /// A safetensors file of weights to start from; without one they are drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
     /// The architecture's settings; what is left out takes its default.
     pub settings: Table,
 }
@@ -91,6 +97,7 @@ impl Default for RunConfig {
             schema: SCHEMA,
             seed: 20181,
             device: DeviceChoice::Auto,
+            precision: Precision::F32,
             data: DataConfig::default(),
             model: ModelConfig::default(),
             crop: CropConfig::default(),
@@ -118,7 +125,7 @@ impl Default for DataConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { name: "unet".into(), settings: Table::new() }
+        Self { name: "unet".into(), init: None, settings: Table::new() }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Floor 7: configuration, and the run that follows from it.
 
 #[cfg(feature = "train")]
+pub mod bench_step;
+#[cfg(feature = "train")]
 mod bounds;
 #[cfg(feature = "train")]
 pub mod cohort;
@@ -14,6 +16,9 @@ pub mod cuda;
 pub mod demo;
 #[cfg(feature = "train")]
 pub mod device;
+#[cfg(feature = "train")]
+pub mod device_check;
+pub mod doctor;
 pub mod drain;
 #[cfg(feature = "train")]
 pub mod evaluate;
@@ -29,3 +34,7 @@ pub mod replay;
 #[cfg(feature = "train")]
 pub mod run;
 pub mod tune;
+#[cfg(feature = "train")]
+pub mod weights_file;
+#[cfg(feature = "train")]
+mod wgpu;

@@ -12,6 +12,7 @@ use crate::experiment::course::Course;
 use crate::experiment::evaluate::Evaluation;
 use crate::experiment::failure::Failure;
 use crate::experiment::prepare;
+use crate::experiment::weights_file;
 use crate::nets::Learner;
 use crate::pipeline::loader::{self, CaseSource, LoaderParts};
 use crate::pipeline::observe::verdict_of;
@@ -67,7 +68,7 @@ pub(super) fn optimise(course: &Course<'_>) -> Result<Trained, Failure> {
     };
     let (batches, running) = loader::start(parts, &session.stop, &session.runtime)?;
     let watched = session.board.watch(&running);
-    let mut feed = BatchFeed::new(batches, learner.device().clone());
+    let mut feed = BatchFeed::new(batches, learner.device().clone(), run.precision);
     let task = session.progress.begin("train", "steps", steps);
     let trainer = Trainer::new(Workplace {
         loss: &run.loss,
@@ -118,7 +119,10 @@ fn begin(course: &Course<'_>, steps: u64) -> Result<(Box<dyn Learner>, Standing)
             learner.load(folder)?;
             state.standing.clone()
         }
-        None => Standing::default(),
+        None => {
+            weights_file::start_from(course.config, learner.as_mut())?;
+            Standing::default()
+        }
     };
     catalog::TRAIN_EPOCHS_PLANNED.with([]).set(run.train.epochs as f64);
     publish_best(&standing);

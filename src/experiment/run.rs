@@ -23,7 +23,7 @@ use crate::train::run_directory::{DATASET_LOCK, DatasetLock, Environment, RunDir
 use crate::train::standing::Best;
 
 /// The run's resolved configuration.
-const CONFIG: &str = "config.toml";
+pub const CONFIG: &str = "config.toml";
 
 /// What came of a run that has ended.
 const SUMMARY: &str = "summary.json";
@@ -94,6 +94,7 @@ pub fn train(
     let started = Instant::now();
     place.check()?;
     let chosen = device::choose(config.run.device)?;
+    chosen.check(config.run.precision)?;
     let store = prepare::open_store(&config.run.data.cache, &config.run.data.preprocess)?;
     let cohort = cohort::gather(&config.run, &store, session)?;
     let directory = match place {
@@ -135,6 +136,7 @@ pub fn resume(
         return Err(other_settings(folder));
     }
     let chosen = device::choose(config.run.device)?;
+    chosen.check(config.run.precision)?;
     publish_info(&config, &chosen);
     let store = prepare::open_store(&config.run.data.cache, &config.run.data.preprocess)?;
     let cohort = cohort::locked(&config.run, cohort::read_lock(folder)?, &store, session)?;

@@ -64,6 +64,9 @@ pub trait Learner: Send {
     /// If a file is missing, damaged, or that of another network.
     fn load(&mut self, folder: &Path) -> Result<(), Fault>;
 
+    /// Puts other values in the place of weights; those that get none stay.
+    fn start_from(&mut self, values: &mut weights::Values<'_>);
+
     /// Number of trained values.
     fn parameters(&self) -> usize;
 
@@ -176,6 +179,13 @@ impl<A: Architecture> Learner for Trainee<A> {
         Ok(())
     }
 
+    fn start_from(&mut self, values: &mut weights::Values<'_>) {
+        self.module = weights::replace(self.module.clone(), values);
+        if let Some(average) = &mut self.average {
+            *average = Average::of(&self.module, &self.device);
+        }
+    }
+
     fn parameters(&self) -> usize {
         Module::num_params(&self.module)
     }
@@ -206,20 +216,28 @@ impl<A: Architecture> Network for Snapshot<A> {
     }
 }
 
-/// The network that [`Learner::save`] left in `folder`, for inference: the weights' average, where
+/// The module whose weights [`Learner::save`] left in `folder`, for inference: their average, where
 /// there is one.
+pub(crate) fn load_module<A: Architecture>(
+    config: &A::Config,
+    folder: &Path,
+    device: &Device,
+) -> Result<A, Fault> {
+    let fresh = A::init(config, device);
+    let average = folder.join(AVERAGE_FILE);
+    if average.is_file() {
+        return Ok(files::read(Average::of(&fresh, device), &average)?.weights().clone());
+    }
+    files::read(fresh, &folder.join(WEIGHTS_FILE))
+}
+
+/// The network of [`load_module`].
 pub(crate) fn load_network<A: Architecture>(
     config: &A::Config,
     folder: &Path,
     device: &Device,
 ) -> Result<Box<dyn Network>, Fault> {
-    let fresh = A::init(config, device);
-    let average = folder.join(AVERAGE_FILE);
-    let module = if average.is_file() {
-        files::read(Average::of(&fresh, device), &average)?.weights().clone()
-    } else {
-        files::read(fresh, &folder.join(WEIGHTS_FILE))?
-    };
+    let module = load_module::<A>(config, folder, device)?;
     let patch_divisor = A::patch_divisor(config);
     Ok(Box::new(Snapshot { module: module.valid(), patch_divisor, device: device.clone() }))
 }

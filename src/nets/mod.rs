@@ -15,12 +15,15 @@ use crate::volume::grid::Dims;
 mod average;
 pub mod blocks;
 pub mod cascaded;
+pub mod convolution;
 pub mod draws;
+pub mod exchange;
 mod files;
 mod gradients;
 pub mod learner;
 pub mod norm;
 pub mod optimiser;
+pub mod precision;
 pub mod registry;
 pub mod resunet_vae;
 pub mod steps;
@@ -82,6 +85,9 @@ pub trait Architecture: Module + ModuleDisplay + 'static {
     /// The name in configurations and tables.
     const NAME: &'static str;
 
+    /// Another program's names for this network, if there is such a program.
+    const DIALECT: Option<&'static exchange::Dialect> = None;
+
     /// Its settings; a field that is not there takes its default, an unknown one is refused.
     type Config: Serialize + DeserializeOwned + Default + Clone + Send + Sync + 'static;
 
@@ -100,10 +106,11 @@ pub trait Architecture: Module + ModuleDisplay + 'static {
         weights::he_normal(self, seed)
     }
 
-    /// The pass of training, images `[b, 4, d, h, w]`. A pure function: all chance is in `draws`.
+    /// The pass of training, images `[b, 4, d, h, w]` of the [`precision`] to compute in. A pure
+    /// function: all chance is in `draws`. What it gives is f32.
     fn forward(&self, images: Tensor<5>, draws: Draws) -> Output;
 
-    /// The pass of inference: region logits `[b, 3, d, h, w]` and nothing that only training needs.
+    /// The pass of inference: region logits `[b, 3, d, h, w]`, f32, and nothing that only training needs.
     fn logits(&self, images: Tensor<5>) -> Tensor<5>;
 
     /// Every axis of a patch must be a multiple of this.
