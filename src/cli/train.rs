@@ -42,14 +42,14 @@ pub(super) struct Train {
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
 
-    /// Weights to start from, as safetensors; the same as --set model.init=FILE
-    #[arg(long, value_name = "FILE")]
-    init: Option<PathBuf>,
-
     /// Go on with this run where its last checkpoint stands; --set may change what does not decide
     /// the result, such as device, loader.workers or train.non_finite
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "run", "dry_run"])]
     resume: Option<PathBuf>,
+
+    /// Weights to start from, as safetensors; the same as --set model.init=FILE
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
 
     /// auto, cpu, cuda or wgpu; the same as --set device=…
     #[arg(long, value_name = "DEVICE")]

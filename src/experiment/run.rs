@@ -151,6 +151,7 @@ pub fn resume(
         return Err(other_settings(folder));
     }
     let chosen = device::choose(config.run.device)?;
+    chosen.check(config.run.precision)?;
     publish_info(&config, &chosen);
     let store = open_store(&config.run)?;
     let lock = cohort::read_lock(folder)?;
