@@ -62,54 +62,56 @@ impl Shares {
         }
         Ok(())
     }
-
-    /// Stretches of the ranking, in its order: the part and the number of its cases.
-    fn stretches(&self, cases: usize) -> [(Split, usize); 5] {
-        let train = 1.0 - self.validation - self.test;
-        let [training, validation, test] =
-            whole_numbers(cases, [train, self.validation, self.test]);
-        let kept_and_hidden =
-            |part: usize, hidden: f64| whole_numbers(part, [1.0 - hidden, hidden]);
-        let [seen_test, hidden_test] = kept_and_hidden(test, self.unlabelled_of_test);
-        let [seen_validation, hidden_validation] =
-            kept_and_hidden(validation, self.unlabelled_of_validation);
-        [
-            (Split::Test, seen_test),
-            (Split::Unlabelled, hidden_test),
-            (Split::Unlabelled, hidden_validation),
-            (Split::Validation, seen_validation),
-            (Split::Train, training),
-        ]
-    }
 }
 
 /// Gives each case its part, in the order given. The sizes are exact: those of the largest remainder
 /// method; every stratum (a grade, say) is in every part by its share, to within one case.
 ///
+/// Labels are hidden within the validation and the test cases, so the shares that are hidden change
+/// nothing about who is trained on.
+///
 /// # Panics
 /// If the shares do not pass [`Shares::check`].
 pub fn partition<S: Ord>(cases: &[(CaseId, S)], shares: &Shares, seed: u64) -> Vec<Split> {
     shares.check().expect("shares are checked with the configuration");
-    let stretches = shares.stretches(cases.len());
-    let places = deal(cases, &stretches.map(|(_, size)| size), seed);
-    places.into_iter().map(|place| stretches[place].0).collect()
+    let train = 1.0 - shares.validation - shares.test;
+    let sizes = whole_numbers(cases.len(), [shares.test, shares.validation, train]);
+    let of_place = [Split::Test, Split::Validation, Split::Train];
+    let everyone: Vec<(&CaseId, &S)> = cases.iter().map(|(id, stratum)| (id, stratum)).collect();
+    let places = deal(&everyone, &sizes, seed);
+    let mut parts: Vec<Split> = places.into_iter().map(|place| of_place[place]).collect();
+    for (part, share) in [
+        (Split::Test, shares.unlabelled_of_test),
+        (Split::Validation, shares.unlabelled_of_validation),
+    ] {
+        let members: Vec<usize> = (0..parts.len()).filter(|&place| parts[place] == part).collect();
+        let own: Vec<(&CaseId, &S)> = members.iter().map(|&place| everyone[place]).collect();
+        let kept_and_hidden = whole_numbers(own.len(), [1.0 - share, share]);
+        for (place, hidden) in members.into_iter().zip(deal(&own, &kept_and_hidden, seed)) {
+            if hidden == 1 {
+                parts[place] = Split::Unlabelled;
+            }
+        }
+    }
+    parts
 }
 
 /// Validates on one fold and trains on the others, in the order given. Folds differ by at most one
-/// case; so do a stratum's.
+/// case, and every stratum is in each by its share, to within one.
 pub fn cross_validation<S: Ord>(cases: &[(CaseId, S)], fold: Fold, seed: u64) -> Vec<Split> {
     let smallest = cases.len() / fold.of();
     let sizes: Vec<usize> = (0..fold.of())
         .map(|place| smallest + usize::from(place < cases.len() % fold.of()))
         .collect();
     let part = |place| if place == fold.index() { Split::Validation } else { Split::Train };
-    deal(cases, &sizes, seed).into_iter().map(part).collect()
+    let everyone: Vec<(&CaseId, &S)> = cases.iter().map(|(id, stratum)| (id, stratum)).collect();
+    deal(&everyone, &sizes, seed).into_iter().map(part).collect()
 }
 
 /// For each case the place of its stretch among those of the given sizes.
-fn deal<S: Ord>(cases: &[(CaseId, S)], sizes: &[usize], seed: u64) -> Vec<usize> {
+fn deal<S: Ord>(cases: &[(&CaseId, &S)], sizes: &[usize], seed: u64) -> Vec<usize> {
     let mut strata = BTreeMap::<&S, Vec<(u64, usize)>>::new();
-    for (place, (id, stratum)) in cases.iter().enumerate() {
+    for (place, &(id, stratum)) in cases.iter().enumerate() {
         strata.entry(stratum).or_default().push((draw(id, seed), place));
     }
     let members: Vec<usize> = strata.values().map(Vec::len).collect();
@@ -175,7 +177,15 @@ mod tests {
 
     use super::*;
 
-    /// Cases `first..` in strata of the given sizes.
+    /// The paper's shares with no label hidden.
+    const OPEN: Shares = Shares {
+        validation: 0.111,
+        test: 0.323,
+        unlabelled_of_validation: 0.0,
+        unlabelled_of_test: 0.0,
+    };
+
+    /// Cases in strata of the given sizes.
     fn cohort(strata: &[usize]) -> Vec<(CaseId, usize)> {
         let labels = strata.iter().enumerate().flat_map(|(s, &n)| std::iter::repeat_n(s, n));
         labels.enumerate().map(|(i, s)| (CaseId::new(format!("case{i:04}")), s)).collect()
@@ -193,20 +203,20 @@ mod tests {
         assert_eq!(count(&parts, Split::Unlabelled), 33 + 38);
         assert_eq!(count(&parts, Split::Validation), 33);
         assert_eq!(count(&parts, Split::Test), 153);
-        let whole =
-            Shares { unlabelled_of_validation: 0.0, unlabelled_of_test: 0.0, ..Shares::default() };
-        let parts = partition(&cases, &whole, 1);
+        let parts = partition(&cases, &OPEN, 1);
         assert_eq!((count(&parts, Split::Validation), count(&parts, Split::Test)), (66, 191));
     }
 
     #[test]
-    fn hiding_labels_moves_no_case_between_train_and_the_rest() {
-        let cases = cohort(&[40, 25]);
-        let shares = Shares::default();
-        let open = Shares { unlabelled_of_validation: 0.0, unlabelled_of_test: 0.0, ..shares };
-        let (hidden, seen) = (partition(&cases, &shares, 3), partition(&cases, &open, 3));
-        let trained = |parts: &[Split]| count(parts, Split::Train);
-        assert_eq!(trained(&hidden), trained(&seen));
+    fn hiding_labels_changes_nothing_about_who_is_trained_on() {
+        let cases = cohort(&[40, 25, 7]);
+        let hidden = partition(&cases, &Shares::default(), 3);
+        let open = partition(&cases, &OPEN, 3);
+        let pairs: Vec<(Split, Split)> = hidden.into_iter().zip(open).collect();
+        assert!(pairs.iter().any(|(with, without)| with != without));
+        for (with, without) in pairs {
+            assert!(with == without || (with == Split::Unlabelled && without != Split::Train));
+        }
     }
 
     #[test]
@@ -227,25 +237,30 @@ mod tests {
             seed in 0u64..50,
         ) {
             let cases = cohort(&strata);
-            let shares = Shares::default();
-            let parts = partition(&cases, &shares, seed);
-            prop_assert_eq!(parts.len(), cases.len());
-            for wanted in [Split::Train, Split::Validation, Split::Test, Split::Unlabelled] {
-                let stretches = shares.stretches(cases.len()).into_iter();
-                let sizes: Vec<usize> =
-                    stretches.filter(|(part, _)| *part == wanted).map(|(_, size)| size).collect();
-                let size: usize = sizes.iter().sum();
-                prop_assert_eq!(count(&parts, wanted), size);
+            let (parts, open) =
+                (partition(&cases, &Shares::default(), seed), partition(&cases, &OPEN, seed));
+            let [test, validation, train] = whole_numbers(cases.len(), [0.323, 0.111, 0.566]);
+            let [_, hidden_test] = whole_numbers(test, [0.8, 0.2]);
+            let [_, hidden_validation] = whole_numbers(validation, [0.5, 0.5]);
+            let hidden = hidden_test + hidden_validation;
+            for (found, part, size, rounded) in [
+                (&open, Split::Train, train, 1.0),
+                (&open, Split::Validation, validation, 1.0),
+                (&open, Split::Test, test, 1.0),
+                // Rounded with the two parts that they come from, and then within each.
+                (&parts, Split::Unlabelled, hidden, 3.0),
+            ] {
+                prop_assert_eq!(count(found, part), size, "{}", part.name());
                 for (stratum, &members) in strata.iter().enumerate() {
-                    let own = cases.iter().zip(&parts).filter(|((_, s), _)| *s == stratum);
-                    let found = own.filter(|(_, part)| **part == wanted).count() as f64;
+                    let own = cases.iter().zip(found).filter(|((_, s), _)| *s == stratum);
+                    let own = own.filter(|(_, own_part)| **own_part == part).count() as f64;
                     let exact = (members * size) as f64 / cases.len().max(1) as f64;
-                    prop_assert!((found - exact).abs() <= sizes.len() as f64, "{found} {exact}");
+                    prop_assert!((own - exact).abs() <= rounded, "{}: {own} {exact}", part.name());
                 }
             }
-            let mut turned: Vec<_> = cases.clone();
+            let mut turned = cases.clone();
             turned.reverse();
-            let mut turned_parts = partition(&turned, &shares, seed);
+            let mut turned_parts = partition(&turned, &Shares::default(), seed);
             turned_parts.reverse();
             prop_assert_eq!(parts, turned_parts);
         }
@@ -257,8 +272,8 @@ mod tests {
             let old = partition(&before, &shares, seed);
             let new = partition(&after, &shares, seed);
             let moved = old.iter().zip(&new).filter(|(a, b)| a != b).count();
-            // Four edges, of which the cohort's rounding moves no more than three at a time.
-            prop_assert!(moved <= 3, "{moved} of {members}");
+            // One at each of the four edges between the stretches.
+            prop_assert!(moved <= 4, "{moved} of {members}");
         }
 
         #[test]
