@@ -30,5 +30,11 @@ check-cuda:
 test-cuda *ARGS:
     cargo test --features cuda {{ARGS}}
 
+# Every operation and network on Mesa's software Vulkan (apt: mesa-vulkan-drivers, libvulkan1), with
+# and without fusion. Compiles for long.
+cubecl:
+    cargo test --features wgpu cubecl:: -- --nocapture
+    cargo test --features wgpu,fusion cubecl:: -- --nocapture
+
 gate:
     bash .ci/run

@@ -10,6 +10,7 @@ mod misfortune;
 mod patches;
 mod reference;
 mod repair;
+mod replayed;
 mod same;
 mod setting;
 mod share;

@@ -10,6 +10,8 @@ mod case_format;
 mod case_store;
 mod cli;
 mod conservation;
+#[cfg(feature = "wgpu")]
+mod cubecl;
 mod deadline;
 mod loader;
 mod measures;

@@ -10,6 +10,9 @@ mod cascaded;
 #[cfg(feature = "train")]
 #[path = "oracles/counters.rs"]
 mod counters;
+#[cfg(feature = "train")]
+#[path = "oracles/exchange.rs"]
+mod exchange;
 #[path = "oracles/figures.rs"]
 mod figures;
 #[cfg(feature = "train")]

@@ -35,7 +35,7 @@ pub(super) struct Drain {
     prefetch: usize,
 
     /// How long the emulated trainer takes for a batch
-    #[arg(long, value_name = "MS", default_value_t = 0.0)]
+    #[arg(long, value_name = "MS", default_value_t = 0.0, allow_negative_numbers = true)]
     step_ms: f64,
 
     #[command(flatten)]

@@ -1,14 +1,21 @@
 //! Floor 8: the verbs. Each is a file: its arguments, and a function from them to a report.
 
+#[cfg(feature = "train")]
+mod bench_step;
 mod cache;
+#[cfg(feature = "train")]
+mod check_device;
 #[cfg(feature = "train")]
 mod config;
 mod console;
 #[cfg(feature = "train")]
 mod demo;
+mod doctor;
 mod drain;
 #[cfg(feature = "train")]
 mod evaluate;
+#[cfg(feature = "train")]
+mod export;
 mod ingest;
 mod inspect;
 mod loader;
@@ -16,6 +23,8 @@ mod phantom;
 #[cfg(feature = "train")]
 mod predict;
 mod progress;
+#[cfg(feature = "train")]
+mod replay;
 mod report;
 mod score;
 mod session;
@@ -23,6 +32,7 @@ mod session;
 mod tables;
 #[cfg(feature = "train")]
 mod train;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -59,7 +69,9 @@ enum Verb {
     Phantom(phantom::Phantom),
     Inspect(inspect::Inspect),
     Ingest(ingest::Ingest),
+    Doctor(doctor::Doctor),
     Drain(drain::Drain),
+    Tune(tune::Tune),
     Cache(cache::Cache),
     #[cfg(feature = "train")]
     Train(train::Train),
@@ -69,7 +81,15 @@ enum Verb {
     Predict(predict::Predict),
     Score(score::Score),
     #[cfg(feature = "train")]
+    Replay(replay::Replay),
+    #[cfg(feature = "train")]
+    Export(export::Export),
+    #[cfg(feature = "train")]
     Config(config::Config),
+    #[cfg(feature = "train")]
+    CheckDevice(check_device::CheckDevice),
+    #[cfg(feature = "train")]
+    BenchStep(bench_step::BenchStep),
 }
 
 impl Verb {
@@ -80,7 +100,9 @@ impl Verb {
             Self::Phantom(verb) => verb.run(console),
             Self::Inspect(verb) => verb.run(),
             Self::Ingest(verb) => verb.run(console),
+            Self::Doctor(verb) => verb.run(console),
             Self::Drain(verb) => verb.run(console),
+            Self::Tune(verb) => verb.run(console),
             Self::Cache(verb) => verb.run(console),
             #[cfg(feature = "train")]
             Self::Train(verb) => verb.run(console),
@@ -90,7 +112,15 @@ impl Verb {
             Self::Predict(verb) => verb.run(console),
             Self::Score(verb) => verb.run(),
             #[cfg(feature = "train")]
+            Self::Replay(verb) => verb.run(),
+            #[cfg(feature = "train")]
+            Self::Export(verb) => verb.run(),
+            #[cfg(feature = "train")]
             Self::Config(verb) => verb.run(),
+            #[cfg(feature = "train")]
+            Self::CheckDevice(verb) => verb.run(console),
+            #[cfg(feature = "train")]
+            Self::BenchStep(verb) => verb.run(),
         }
     }
 }

@@ -40,6 +40,11 @@ fn count(run: &RunConfig) -> Option<String> {
         ("ingest.publish", ingest.publish as u64, 1..=1024),
         ("train.epochs", train.epochs, 1..=(1 << 30)),
         ("train.steps_per_epoch", train.steps_per_epoch, 0..=(1 << 30)),
+        ("train.accumulate", train.accumulate, 1..=(1 << 20)),
+        ("train.checkpoint.every_epochs", train.checkpoint.every_epochs, 0..=(1 << 30)),
+        ("train.checkpoint.every_steps", train.checkpoint.every_steps, 0..=(1 << 60)),
+        ("train.checkpoint.keep", train.checkpoint.keep as u64, 1..=(1 << 20)),
+        ("train.validation.every_epochs", train.validation.every_epochs, 0..=(1 << 30)),
         ("evaluation.batch", evaluation.batch as u64, 1..=1024),
     ];
     let (field, value, range) =

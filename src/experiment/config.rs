@@ -14,13 +14,14 @@ use crate::experiment::device::DeviceChoice;
 use crate::experiment::failure::Failure;
 use crate::experiment::layers::Layers;
 use crate::nets::optimiser::OptimiserConfig;
+use crate::nets::precision::Precision;
 use crate::nets::{Blueprint, Entry};
 use crate::pipeline::augment::config::AugmentConfig;
 use crate::pipeline::budget::{Footprint, LoaderConfig, LoaderMemory};
 use crate::pipeline::crop::CropConfig;
 use crate::pipeline::ingest::IngestWorkers;
 use crate::train::loss::LossConfig;
-use crate::train::trainer::TrainerConfig;
+use crate::train::settings::TrainerConfig;
 use crate::volume::grid::Dims;
 
 /// The version of the file format.
@@ -37,8 +38,10 @@ pub struct RunConfig {
     pub schema: u32,
     /// Seed of order, crops, augmentation, split and weights.
     pub seed: u64,
-    /// Where to train: `auto`, `cpu` or `cuda`.
+    /// Where to train: `auto`, `cpu`, `cuda` or `wgpu`.
     pub device: DeviceChoice,
+    /// What the network computes with in training: `f32` or `bf16`; its weights are f32 in any case.
+    pub precision: Precision,
     /// Cases and cache.
     pub data: DataConfig,
     /// Which network.
@@ -71,6 +74,9 @@ pub struct DataConfig {
     pub cache: PathBuf,
     /// Share of the cases held out for validation, 0 to 1; at least one case of two or more.
     pub held_out: f64,
+    /// Whether every case is in the cache before the first step. Without, the first epoch trains while
+    /// cases are still being ingested, and a case that turns out to be bad is skipped, not left out.
+    pub ingest_first: bool,
     /// What decides the bytes of a case file.
     pub preprocess: PreprocessConfig,
 }
@@ -81,6 +87,9 @@ pub struct DataConfig {
 pub struct ModelConfig {
     /// A name of the registry.
     pub name: String,
+    /// A safetensors file of weights to start from; without one they are drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
     /// The architecture's settings; what is left out takes its default.
     pub settings: Table,
 }
@@ -91,6 +100,7 @@ impl Default for RunConfig {
             schema: SCHEMA,
             seed: 20181,
             device: DeviceChoice::Auto,
+            precision: Precision::F32,
             data: DataConfig::default(),
             model: ModelConfig::default(),
             crop: CropConfig::default(),
@@ -111,6 +121,7 @@ impl Default for DataConfig {
             folder: PathBuf::from("data"),
             cache: PathBuf::from("cache"),
             held_out: 0.2,
+            ingest_first: false,
             preprocess: PreprocessConfig::default(),
         }
     }
@@ -118,7 +129,7 @@ impl Default for DataConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { name: "unet".into(), settings: Table::new() }
+        Self { name: "unet".into(), init: None, settings: Table::new() }
     }
 }
 
@@ -205,15 +216,11 @@ fn problem(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
     if let Some(problem) = run.train.problem() {
         return Some(format!("train.{problem}"));
     }
-    let (divisor, smallest) = (blueprint.patch_divisor(), blueprint.smallest_patch());
-    let legal = |side: usize| side.is_multiple_of(divisor) && side >= smallest;
-    if !run.crop.patch.0.into_iter().all(legal) {
-        return Some(format!(
-            "crop.patch = {:?}: {} needs each side to be a multiple of {divisor} and at least \
-             {smallest}",
-            run.crop.patch.0,
-            blueprint.name()
-        ));
+    if let Some(problem) = run.optimiser.problem() {
+        return Some(format!("optimiser.{problem}"));
+    }
+    if let Err(refused) = blueprint.fits_patch(run.crop.patch) {
+        return Some(refused.to_string());
     }
     run.memory().err()
 }
@@ -235,12 +242,17 @@ impl CheckedConfig {
         deciding.data.folder = PathBuf::new();
         deciding.data.cache = PathBuf::new();
         deciding.ingest = neutral.ingest;
+        deciding.data.ingest_first = neutral.data.ingest_first;
         deciding.loader.workers = neutral.loader.workers;
         deciding.loader.cached = neutral.loader.cached;
         deciding.loader.fused = neutral.loader.fused;
         deciding.loader.memory_mib = neutral.loader.memory_mib;
         deciding.loader.prefetch = neutral.loader.prefetch;
         deciding.device = neutral.device;
+        // Steps that are not finite change nothing, whether they end the run or are skipped.
+        deciding.train.non_finite = neutral.train.non_finite;
+        deciding.train.non_finite_budget = neutral.train.non_finite_budget;
+        deciding.train.checkpoint = neutral.train.checkpoint;
         Fingerprint::of_config(&deciding)
     }
 

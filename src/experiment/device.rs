@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::experiment::cuda::{self, Gpu, Missing};
 use crate::experiment::failure::Failure;
+use crate::experiment::wgpu;
+use crate::nets::precision::Precision;
 
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -17,6 +19,8 @@ pub enum DeviceChoice {
     Cpu,
     /// An NVIDIA GPU, or exit code 4.
     Cuda,
+    /// A GPU of any maker through its graphics driver, or exit code 4.
+    Wgpu,
 }
 
 impl std::str::FromStr for DeviceChoice {
@@ -27,7 +31,8 @@ impl std::str::FromStr for DeviceChoice {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda),
-            _ => Err(format!("`{text}` is no device; write auto, cpu or cuda")),
+            "wgpu" => Ok(Self::Wgpu),
+            _ => Err(format!("`{text}` is no device; write auto, cpu, cuda or wgpu")),
         }
     }
 }
@@ -42,12 +47,43 @@ pub struct ChosenDevice {
     pub deterministic: bool,
 }
 
+impl ChosenDevice {
+    /// Whether it computes in `precision`.
+    ///
+    /// # Errors
+    /// [`Failure::Device`] if it does not.
+    pub fn check(&self, precision: Precision) -> Result<(), Failure> {
+        if self.device.supports_dtype(precision.dtype()) {
+            return Ok(());
+        }
+        Err(Failure::Device(format!(
+            "device {}: does not compute in {}; use --set precision=f32",
+            self.name,
+            precision.name()
+        )))
+    }
+}
+
 /// Finds the device.
 ///
 /// # Errors
 /// [`Failure::Device`] if CUDA is asked for and something it needs is missing: names it.
 pub fn choose(choice: DeviceChoice) -> Result<ChosenDevice, Failure> {
+    if choice == DeviceChoice::Wgpu {
+        return adapter(wgpu::first_adapter());
+    }
     choose_from(choice, cuda::first_gpu)
+}
+
+fn adapter(found: Result<(Device, String), &str>) -> Result<ChosenDevice, Failure> {
+    match found {
+        Ok((device, name)) => {
+            Ok(ChosenDevice { device, name: format!("wgpu ({name})"), deterministic: false })
+        }
+        Err(missing) => Err(Failure::Device(format!(
+            "device wgpu: {missing}; or use the CPU with --set device=cpu"
+        ))),
+    }
 }
 
 /// As [`choose`]; `first_gpu` is not called for the CPU, which must work beside a broken driver.
@@ -117,6 +153,30 @@ mod tests {
         let text = failure.to_string();
         assert!(text.starts_with("device cuda: no NVIDIA driver"), "{text}");
         assert!(text.ends_with("or use the CPU with --set device=cpu"), "{text}");
+    }
+
+    #[test]
+    fn the_cpu_computes_in_either_precision() {
+        assert!(cpu().check(Precision::F32).is_ok() && cpu().check(Precision::Bf16).is_ok());
+    }
+
+    #[cfg(not(feature = "wgpu"))]
+    #[test]
+    fn a_build_without_wgpu_says_how_to_get_one() {
+        let failure = choose(DeviceChoice::Wgpu).err().unwrap();
+        assert_eq!(failure.exit_code(), 4);
+        assert!(failure.to_string().contains("--features wgpu"), "{failure}");
+    }
+
+    #[test]
+    fn an_adapter_is_named_and_its_absence_has_two_ways_out() {
+        let chosen = adapter(Ok((Device::flex(), "A Card".into()))).unwrap();
+        assert_eq!((chosen.name.as_str(), chosen.deterministic), ("wgpu (A Card)", false));
+        let text = adapter(Err("there is none; get one")).err().unwrap().to_string();
+        assert_eq!(
+            text,
+            "device wgpu: there is none; get one; or use the CPU with --set device=cpu"
+        );
     }
 
     #[cfg(not(feature = "cuda"))]

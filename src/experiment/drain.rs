@@ -18,7 +18,7 @@ use crate::experiment::failure::Failure;
 use crate::experiment::prepare::{self, Excluded, Session};
 use crate::pipeline::augment::config::AugmentConfig;
 use crate::pipeline::augment::kernel::Kernel;
-use crate::pipeline::budget::LoaderConfig;
+use crate::pipeline::budget::{Footprint, LoaderConfig};
 use crate::pipeline::crop::CropConfig;
 use crate::pipeline::ingest::IngestWorkers;
 use crate::pipeline::loader::{self, CaseSource, LoaderParts};
@@ -122,6 +122,16 @@ enum Cases {
     Files(Dims),
 }
 
+impl Prepared {
+    /// What a sample holds of its case.
+    pub const fn footprint(&self) -> Footprint {
+        match &self.cases {
+            Cases::Cached(_) => Footprint::Mapped,
+            Cases::Files(largest) => Footprint::Whole(*largest),
+        }
+    }
+}
+
 /// Finds the cases, and brings them into the cache if there is to be one.
 ///
 /// # Errors
@@ -172,7 +182,6 @@ pub fn drain(
     prepared: &Prepared,
     session: &Session,
 ) -> Result<DrainReport, Failure> {
-    let batches = config.warm_up + config.batches;
     let cases = match &prepared.cases {
         Cases::Cached(store) => CaseSource::cache(Arc::clone(store)),
         Cases::Files(largest) => CaseSource::Files { largest: *largest },
@@ -185,29 +194,32 @@ pub fn drain(
         augment: config.augment.clone(),
         plan: Plan::new(prepared.cohort.clone(), config.seed, loader.patches_per_case),
         first_sample: 0,
-        end_sample: Some(batches * loader.batch as u64),
         first_batch: 0,
         cases,
         preprocess: config.preprocess.clone(),
         on_skip: Box::new(|skip| tracing::warn!(item = %skip.item, error = %skip.error, "skipped")),
     };
     let watch = MemoryWatch::start();
-    let (mut feed, running) = loader::start(parts, &session.stop, &session.runtime)?;
+    let stop = session.stop.child();
+    let (mut feed, running) = loader::start(parts, &stop, &session.runtime)?;
     let shown = session.board.watch(&running);
-    let span = take_all(config, &mut feed, &running, session);
+    let span = take_measured(config, &mut feed, &running, session);
+    // What is under way is delivered, so that the accounts can be closed.
+    stop.drain();
+    while feed.take().is_some() {}
     drop((feed, shown));
     let ledger = running.join_blocking()?;
     let peak_anonymous_bytes = watch.finish();
     prepare::stopped_early(&session.stop, "nothing was measured")?;
     let Some(span) = span else {
-        return Err(Failure::Usage("every sample was skipped; `gliaflow inspect` says why".into()));
+        return Err(Failure::Usage("the loader ended before all was measured; `gliaflow inspect` says what is wrong with the cases".into()));
     };
     let (samples, seconds) = (span.samples, span.seconds);
     let stages = span.stages();
     let feed = &span.feed;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let verdict = judge(&span.actors, feed, &Machine { cores, cpu_seconds: span.cpu_seconds });
-    let steps = config.step.as_secs_f64() * span.batches as f64;
+    let steps = config.step.as_secs_f64() * config.batches as f64;
     Ok(DrainReport {
         samples,
         seconds,
@@ -235,7 +247,6 @@ pub fn drain(
 /// What happened between two looks.
 struct Span {
     samples: u64,
-    batches: u64,
     seconds: f64,
     cpu_seconds: Option<f64>,
     actors: Vec<Observation>,
@@ -275,38 +286,35 @@ impl Look {
     }
 }
 
-/// Plays the trainer; `None` if nothing came after the warm-up.
-fn take_all(
+/// Plays the trainer; `None` if the loader ended before all was measured.
+fn take_measured(
     config: &DrainConfig,
     feed: &mut Feed<Batch>,
     running: &Running,
     session: &Session,
 ) -> Option<Span> {
     let observer = running.observer();
-    let task = session.progress.begin("drain", "batches", config.warm_up + config.batches);
-    let mut from = Look::now(&observer);
-    let (mut to, mut samples, mut batches, mut taken) = (None, 0, 0, 0);
-    while let Some(batch) = feed.take() {
-        taken += 1;
-        let size = batch.size() as u64;
+    let total = config.warm_up + config.batches;
+    let task = session.progress.begin("drain", "batches", total);
+    let (mut from, mut samples) = (Look::now(&observer), 0);
+    for number in 0..total {
+        let batch = feed.take()?;
+        if number >= config.warm_up {
+            samples += batch.size() as u64;
+        }
         drop(batch);
         thread::sleep(config.step);
-        task.advance_to(taken, "");
-        if taken <= config.warm_up {
+        task.advance_to(number + 1, "");
+        if number + 1 == config.warm_up {
             from = Look::now(&observer);
-            continue;
         }
-        samples += size;
-        batches += 1;
-        to = Some(Look::now(&observer));
     }
-    let to = to?;
+    let to = Look::now(&observer);
     let since = |later: &[Observation]| {
         later.iter().zip(&from.actors).map(|(now, then)| now.since(then)).collect()
     };
     Some(Span {
         samples,
-        batches,
         seconds: (to.at - from.at).as_secs_f64(),
         cpu_seconds: to.cpu_seconds.zip(from.cpu_seconds).map(|(to, from)| to - from),
         actors: since(&to.actors),

@@ -1,56 +1,20 @@
-//! Building blocks that networks share: convolutions and the two units made of them.
+//! Building blocks that networks share: the two units made of convolutions, and their activation.
 
 use burn::module::Module;
-use burn::nn::conv::{Conv3d, Conv3dConfig};
-use burn::nn::{Initializer, PaddingConfig3d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
+use crate::nets::convolution::{Convolution, Kernel};
 use crate::nets::norm::Norm;
 
 /// Slope of leaky ReLU below zero.
 pub const LEAKY_SLOPE: f64 = 0.01;
 
-/// The form of a convolution: a cubic kernel of odd size, zero-padded, so that stride 1 keeps the
-/// grid and stride 2 halves an even one.
-#[derive(Debug, Clone, Copy)]
-pub struct Kernel {
-    /// Side of the kernel.
-    pub size: usize,
-    /// Step over the grid.
-    pub stride: usize,
-    /// Groups of channels that do not see each other.
-    pub groups: usize,
-    /// Whether it has a bias.
-    pub bias: bool,
-}
-
-impl Kernel {
-    /// 3x3x3, without a bias.
-    pub const CUBE: Self = Self { size: 3, stride: 1, groups: 1, bias: false };
-
-    /// 1x1x1, without a bias.
-    pub const POINT: Self = Self { size: 1, ..Self::CUBE };
-
-    /// The convolution from `channels[0]` to `channels[1]`; its values are zero until they are
-    /// drawn ([`weights`](crate::nets::weights)).
-    pub fn init(self, channels: [usize; 2], device: &Device) -> Conv3d {
-        let pad = self.size / 2;
-        Conv3dConfig::new(channels, [self.size; 3])
-            .with_stride([self.stride; 3])
-            .with_groups(self.groups)
-            .with_padding(PaddingConfig3d::Explicit(pad, pad, pad))
-            .with_bias(self.bias)
-            .with_initializer(Initializer::Zeros)
-            .init(device)
-    }
-}
-
 /// Convolution 3x3x3, instance norm, leaky ReLU.
 #[derive(Module, Debug)]
 pub struct ConvUnit {
     /// The convolution.
-    pub conv: Conv3d,
+    pub conv: Convolution,
     /// The norm after it.
     pub norm: Norm,
 }
@@ -78,11 +42,11 @@ pub struct ResidualUnit {
     /// The norm ahead of the first convolution.
     pub norm1: Norm,
     /// The first convolution.
-    pub conv1: Conv3d,
+    pub conv1: Convolution,
     /// The norm ahead of the second convolution.
     pub norm2: Norm,
     /// The second convolution.
-    pub conv2: Conv3d,
+    pub conv2: Convolution,
 }
 
 impl ResidualUnit {
@@ -128,14 +92,5 @@ mod tests {
         let worst = |a: Tensor<5>, b: Tensor<5>| -> f32 { (a - b).abs().max().into_scalar() };
         assert!(worst(value, expected) < 1e-6);
         assert!(worst(slope, expected_slope) < 1e-6);
-    }
-
-    #[test]
-    fn stride_two_halves_and_groups_share_the_kernel() {
-        let device = Device::flex();
-        let conv = Kernel { stride: 2, groups: 4, ..Kernel::CUBE }.init([8, 16], &device);
-        assert_eq!(conv.weight.val().dims(), [16, 2, 3, 3, 3]);
-        let answer = conv.forward(Tensor::zeros([1, 8, 8, 6, 4], &device));
-        assert_eq!(answer.dims(), [1, 16, 4, 3, 2]);
     }
 }

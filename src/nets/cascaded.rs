@@ -8,13 +8,14 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
-use burn::nn::conv::Conv3d;
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::nets::blocks::{Kernel, ResidualUnit};
+use crate::nets::blocks::ResidualUnit;
+use crate::nets::convolution::{Convolution, Kernel};
 use crate::nets::norm::Norm;
+use crate::nets::precision::cast;
 use crate::nets::registry::within;
 use crate::nets::volumetric::{mean_pool, transposed_convolution};
 use crate::nets::{Architecture, Draws, InvalidConfig, Output, SideOutput, weights};
@@ -92,13 +93,13 @@ pub struct Cascaded {
 /// The U-Net of one resolution.
 #[derive(Module, Debug)]
 struct Stage {
-    input: Conv3d,
+    input: Convolution,
     enc: Vec<ResidualUnit>,
-    down: Vec<Conv3d>,
+    down: Vec<Convolution>,
     up: Vec<Doubling>,
-    fuse: Vec<Conv3d>,
+    fuse: Vec<Convolution>,
     dec: Vec<ResidualUnit>,
-    head: Conv3d,
+    head: Convolution,
     scale: usize,
     dropout: f64,
 }
@@ -187,7 +188,7 @@ impl Stage {
             }
             volume = unit.forward(fuse.forward(Tensor::cat(parts, 1)));
         }
-        self.head.forward(volume)
+        cast(self.head.forward(volume), DType::F32)
     }
 }
 
@@ -200,6 +201,7 @@ fn strongest(volume: Tensor<5>) -> Tensor<5> {
 impl Cascaded {
     /// Region logits by scale, the full resolution first.
     fn pyramid(&self, images: Tensor<5>, draws: Option<Draws>) -> Vec<Tensor<5>> {
+        let dtype = images.dtype();
         let mut scaled = vec![images];
         while scaled.len() < self.stages.len() {
             scaled.push(mean_pool(scaled[scaled.len() - 1].clone()));
@@ -209,7 +211,7 @@ impl Cascaded {
         for stage in &self.stages {
             let images = scaled.pop().expect("one for each stage");
             let answer = stage.forward(images, &maps, draws);
-            maps[stage.scale] = Some(sigmoid(answer.clone()));
+            maps[stage.scale] = Some(cast(sigmoid(answer.clone()), dtype));
             logits.push(answer);
         }
         logits.reverse();

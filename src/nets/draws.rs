@@ -7,6 +7,7 @@
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
+use crate::nets::precision::cast;
 
 /// Dropout decides on 16 bits: shares are kept to 1/65536.
 const LEVELS: f64 = 65536.0;
@@ -60,7 +61,7 @@ impl Draws {
         let factors: Vec<f32> = dropped.into_iter().map(factor).collect();
         let factors = TensorData::new(factors, [b, c, 1, 1, 1]);
         let factors = Tensor::<5>::from_data(factors, &volume.device());
-        volume * factors
+        volume.clone() * cast(factors, volume.dtype())
     }
 }
 

@@ -5,21 +5,28 @@
 //! and says what else it wants trained. A new one is a file of its own that implements
 //! [`Architecture`], and one line in [`ARCHITECTURES`]; nobody above this floor matches on names.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::volume::grid::Dims;
 
+mod average;
 pub mod blocks;
 pub mod cascaded;
+pub mod convolution;
 pub mod draws;
+pub mod exchange;
+mod files;
+mod gradients;
 pub mod learner;
 pub mod norm;
 pub mod optimiser;
+pub mod precision;
 pub mod registry;
 pub mod resunet_vae;
+pub mod steps;
 pub mod unet;
 pub mod volumetric;
 pub mod weights;
@@ -74,9 +81,12 @@ pub struct Penalty {
 }
 
 /// A kind of network. Statically known; [`registry::entry`] turns it into an [`Entry`].
-pub trait Architecture: Module + 'static {
+pub trait Architecture: Module + ModuleDisplay + 'static {
     /// The name in configurations and tables.
     const NAME: &'static str;
+
+    /// Another program's names for this network, if there is such a program.
+    const DIALECT: Option<&'static exchange::Dialect> = None;
 
     /// Its settings; a field that is not there takes its default, an unknown one is refused.
     type Config: Serialize + DeserializeOwned + Default + Clone + Send + Sync + 'static;
@@ -96,10 +106,11 @@ pub trait Architecture: Module + 'static {
         weights::he_normal(self, seed)
     }
 
-    /// The pass of training, images `[b, 4, d, h, w]`. A pure function: all chance is in `draws`.
+    /// The pass of training, images `[b, 4, d, h, w]` of the [`precision`] to compute in. A pure
+    /// function: all chance is in `draws`. What it gives is f32.
     fn forward(&self, images: Tensor<5>, draws: Draws) -> Output;
 
-    /// The pass of inference: region logits `[b, 3, d, h, w]` and nothing that only training needs.
+    /// The pass of inference: region logits `[b, 3, d, h, w]`, f32, and nothing that only training needs.
     fn logits(&self, images: Tensor<5>) -> Tensor<5>;
 
     /// Every axis of a patch must be a multiple of this.

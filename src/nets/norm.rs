@@ -2,7 +2,9 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
+
+use crate::nets::precision::cast;
 
 /// Group normalisation (Wu and He 2018) with a learned scale and shift per channel.
 ///
@@ -39,19 +41,19 @@ impl Norm {
         Self::group(channels, channels, epsilon, device)
     }
 
-    /// Normalises each group of each sample, `[b, c, d, h, w]`.
+    /// Normalises each group of each sample, `[b, c, d, h, w]`; in f32, and back to the input's type.
     pub fn forward(&self, volume: Tensor<5>) -> Tensor<5> {
-        let shape = volume.dims();
+        let (shape, dtype) = (volume.dims(), volume.dtype());
         let [b, c, d, h, w] = shape;
         let (g, members) = (self.groups, c / self.groups);
-        let flat: Tensor<3> = volume.reshape([b, g, members * d * h * w]);
+        let flat: Tensor<3> = cast(volume, DType::F32).reshape([b, g, members * d * h * w]);
         let centred = flat.clone() - flat.mean_dim(2);
         let variance = centred.clone().square().mean_dim(2); // [b, g, 1]
         let deviation = (variance + self.epsilon).sqrt().reshape([b, g, 1, 1]);
         let scale = self.weight.val().reshape([1, g, members, 1]) / deviation;
         let by_channel = centred.reshape([b, c, d * h * w]);
         let shift = self.bias.val().reshape([1, c, 1]);
-        (by_channel * scale.reshape([b, c, 1]) + shift).reshape(shape)
+        cast((by_channel * scale.reshape([b, c, 1]) + shift).reshape(shape), dtype)
     }
 }
 

@@ -12,7 +12,8 @@ use burn::tensor::Device;
 use serde_json::Value;
 
 use crate::base::error::Fault;
-use crate::nets::learner::{Learner, Trainee, load_network};
+use crate::nets::exchange::{self, Incoming, Weight};
+use crate::nets::learner::{Learner, Trainee, load_module, load_network};
 use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::weights::{self, ParameterShape};
 use crate::nets::{ARCHITECTURES, Architecture, Network};
@@ -132,6 +133,18 @@ pub trait Blueprint: Send + Sync {
     /// # Errors
     /// If the weights are missing, damaged, or those of another network.
     fn network(&self, folder: &Path, device: &Device) -> Result<Box<dyn Network>, Fault>;
+
+    /// The weights of that network, by name.
+    ///
+    /// # Errors
+    /// As [`network`](Self::network).
+    fn weights(&self, folder: &Path) -> Result<Vec<Weight>, Fault>;
+
+    /// The weights in a safetensors file, checked to be this network's.
+    ///
+    /// # Errors
+    /// If the file cannot be read or does not fit; names the tensors.
+    fn read_weights(&self, file: &Path) -> Result<Incoming, Fault>;
 }
 
 /// The entry of an architecture.
@@ -202,6 +215,14 @@ impl<A: Architecture> Blueprint for Plan<A> {
 
     fn network(&self, folder: &Path, device: &Device) -> Result<Box<dyn Network>, Fault> {
         load_network::<A>(&self.config, folder, device)
+    }
+
+    fn weights(&self, folder: &Path) -> Result<Vec<Weight>, Fault> {
+        Ok(exchange::weights_of(&load_module::<A>(&self.config, folder, &Device::flex())?))
+    }
+
+    fn read_weights(&self, file: &Path) -> Result<Incoming, Fault> {
+        exchange::read(file, &self.parameters(), A::DIALECT)
     }
 }
 

@@ -7,12 +7,14 @@
 //! its own, and not MONAI's, which shares the segmentation's.
 
 use burn::module::Module;
-use burn::nn::conv::Conv3d;
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
-use crate::nets::blocks::{Kernel, ResidualUnit};
+use crate::nets::blocks::ResidualUnit;
+use crate::nets::convolution::{Convolution, Kernel};
+use crate::nets::exchange::Dialect;
 use crate::nets::norm::Norm;
+use crate::nets::precision::cast;
 use crate::nets::volumetric::upsample;
 use crate::nets::{Architecture, Draws, InvalidConfig, Output};
 use crate::volume::grid::Dims;
@@ -21,6 +23,7 @@ use crate::volume::region::Region;
 
 mod autoencoder;
 mod config;
+mod monai;
 
 use autoencoder::Autoencoder;
 pub use config::ResUNetVaeConfig;
@@ -35,7 +38,7 @@ pub struct ResUNetVae {
     enc: Vec<Level>,
     dec: Vec<Rise>,
     head_norm: Option<Norm>,
-    head: Conv3d,
+    head: Convolution,
     vae: Option<Autoencoder>,
     dropout: f64,
 }
@@ -44,7 +47,7 @@ pub struct ResUNetVae {
 #[derive(Module, Debug)]
 struct Level {
     /// Into this resolution: stride 2, but at the top.
-    conv: Conv3d,
+    conv: Convolution,
     units: Vec<ResidualUnit>,
 }
 
@@ -69,7 +72,7 @@ impl Level {
 #[derive(Module, Debug)]
 struct Rise {
     /// Halves the channels, ahead of the up-sampling: an eighth of the work of after it.
-    conv: Conv3d,
+    conv: Convolution,
     unit: ResidualUnit,
 }
 
@@ -111,7 +114,7 @@ impl ResUNetVae {
         if let Some(norm) = &self.head_norm {
             volume = relu(norm.forward(volume));
         }
-        self.head.forward(volume)
+        cast(self.head.forward(volume), DType::F32)
     }
 
     /// The pass of training with the latent noise given, `[b, latent]`; without an autoencoder it is
@@ -135,6 +138,7 @@ impl ResUNetVae {
 
 impl Architecture for ResUNetVae {
     const NAME: &'static str = "resunet_vae";
+    const DIALECT: Option<&'static Dialect> = Some(&monai::MONAI);
     type Config = ResUNetVaeConfig;
 
     fn check(config: &ResUNetVaeConfig) -> Result<(), InvalidConfig> {

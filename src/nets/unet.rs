@@ -5,11 +5,12 @@
 //! top and 480 at the bottom of five levels.
 
 use burn::module::Module;
-use burn::nn::conv::Conv3d;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::nets::blocks::{ConvUnit, Kernel};
+use crate::nets::blocks::ConvUnit;
+use crate::nets::convolution::{Convolution, Kernel};
+use crate::nets::precision::cast;
 use crate::nets::registry::within;
 use crate::nets::volumetric::{max_pool, upsample};
 use crate::nets::{Architecture, Draws, InvalidConfig, Output};
@@ -41,7 +42,7 @@ pub struct UNet {
     enc: Vec<Vec<ConvUnit>>,
     bottom: Vec<ConvUnit>,
     dec: Vec<Vec<ConvUnit>>,
-    head: Conv3d,
+    head: Convolution,
 }
 
 impl Architecture for UNet {
@@ -95,7 +96,7 @@ impl Architecture for UNet {
             let skip = skips.pop().expect("the decoder has as many levels as the encoder");
             volume = through(level, Tensor::cat(vec![skip, upsample(volume)], 1));
         }
-        self.head.forward(volume)
+        cast(self.head.forward(volume), DType::F32)
     }
 
     fn patch_divisor(config: &UNetConfig) -> usize {

@@ -133,12 +133,13 @@ impl LoaderConfig {
         let (case, desks) = match footprint {
             Footprint::Mapped => (0, 0),
             Footprint::Whole(grid) => {
-                let (decoding, normalizing) = match self.workers {
-                    WorkerPlan::Auto => (threads, threads),
-                    WorkerPlan::Fixed(_) => (decode, normalize),
+                let (case, file) = (cold::case_bytes(grid), cold::decode_bytes(grid));
+                let desks = match self.workers {
+                    // Whoever is where, each has one of the two beside him.
+                    WorkerPlan::Auto => threads * case.max(file),
+                    WorkerPlan::Fixed(_) => decode * file + normalize * case,
                 };
-                let case = cold::case_bytes(grid);
-                (case, decoding * cold::decode_bytes(grid) + normalizing * case)
+                (case, desks)
             }
         };
         let batches = self.prefetch + 2;

@@ -91,7 +91,7 @@ impl Stage for Crop {
 /// the patch and is centred in it.
 fn draw_corner(config: &CropConfig, key: SampleKey, case: &CaseHandle) -> [isize; 3] {
     let mut rng = KeyedRng::new(key, Domain::Crop);
-    let brain = case.brain();
+    let brain = case.brain().dims;
     let turn = foreground_turn(config.foreground_share, key);
     let centre = turn.and_then(|turn| draw_tumour_voxel(&mut rng, turn, case));
     std::array::from_fn(|axis| {
@@ -129,7 +129,7 @@ fn draw_tumour_voxel(rng: &mut KeyedRng, turn: u64, case: &CaseHandle) -> Option
     }
     let voxels = present[(turn % present.len() as u64) as usize];
     let voxel = voxels[rng.below(voxels.len() as u64) as usize];
-    Some(case.brain().position(voxel as usize))
+    Some(case.brain().dims.position(voxel as usize))
 }
 
 /// Touches each page of a window once, so that it is this stage that waits for the disk and not the

@@ -4,13 +4,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::base::fingerprint::Fingerprint;
 use crate::cache::contents::CaseContents;
 use crate::cache::foreground::ForegroundView;
 use crate::cache::map::MappedCase;
 use crate::pipeline::augment::view::View;
-use crate::volume::case::CaseId;
-use crate::volume::grid::Dims;
-use crate::volume::region::Region;
+use crate::volume::case::{CaseId, SourceGrid};
+use crate::volume::grid::Box3;
+use crate::volume::region::{LabelScheme, Region};
 use crate::volume::shelf::CaseShelf;
 
 /// A case at hand. A sample does not tell which of the two it was cut from.
@@ -63,11 +64,35 @@ impl CaseHandle {
         }
     }
 
-    /// Extent of its brain box.
-    pub fn brain(&self) -> Dims {
+    /// Its brain box, in the canonical grid.
+    pub fn brain(&self) -> Box3 {
         match self {
-            Self::Mapped(case) => case.brain().dims,
-            Self::Owned(case) => case.contents().brain.dims,
+            Self::Mapped(case) => case.brain(),
+            Self::Owned(case) => case.contents().brain,
+        }
+    }
+
+    /// The grid it came in.
+    pub fn source(&self) -> &SourceGrid {
+        match self {
+            Self::Mapped(case) => case.source(),
+            Self::Owned(case) => &case.contents().source,
+        }
+    }
+
+    /// What the source's label values meant.
+    pub fn scheme(&self) -> LabelScheme {
+        match self {
+            Self::Mapped(case) => case.scheme(),
+            Self::Owned(case) => case.contents().scheme,
+        }
+    }
+
+    /// Of the source's compressed bytes.
+    pub fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::Mapped(case) => case.fingerprint(),
+            Self::Owned(case) => case.contents().fingerprint,
         }
     }
 

@@ -30,6 +30,22 @@ impl<T> Lent<T> {
     }
 }
 
+/// Nobody waits for it: its memory is freed.
+impl<T> From<Vec<T>> for Lent<T> {
+    fn from(values: Vec<T>) -> Self {
+        Self { values, shelf: Shelf::new(0) }
+    }
+}
+
+/// The copy goes to the same shelf, and comes from there where it can.
+impl<T: Clone> Clone for Lent<T> {
+    fn clone(&self) -> Self {
+        let mut copy = Self::with_room(self.shelf.clone(), self.values.len());
+        copy.values.extend_from_slice(&self.values);
+        copy
+    }
+}
+
 impl<T> Deref for Lent<T> {
     type Target = Vec<T>;
 

@@ -41,8 +41,6 @@ pub struct LoaderParts {
     pub plan: Plan,
     /// Position in the plan to start from.
     pub first_sample: u64,
-    /// Position in the plan to end before; a trainer that ends by itself needs none.
-    pub end_sample: Option<u64>,
     /// Number of the first batch.
     pub first_batch: u64,
     /// Where cases come from.
@@ -95,7 +93,7 @@ pub const ACTORS: [&str; 7] = [
     Collate::NAME,
 ];
 
-/// Starts the loader; the feed yields batches until it is drained, aborted, or at the end.
+/// Starts the loader; the feed yields batches until it is drained or aborted.
 ///
 /// # Errors
 /// If the memory budget does not hold two batches, or a thread cannot be started.
@@ -128,8 +126,7 @@ pub fn start_with(
         skip_budget: SkipBudget { share: loader.skip_share, at_least: 3 },
         ..Limits::new(memory.tickets)
     };
-    let planner =
-        Planner::starting_at(plan.clone(), parts.first_sample).ending_before(parts.end_sample);
+    let planner = Planner::starting_at(plan.clone(), parts.first_sample);
     let topology = Topology::new("train", limits, stop).hooks(observe::hooks());
     let chain = topology.source(planner);
     let workers = loader.workers.at_start();

@@ -21,6 +21,7 @@ pub mod observe;
 pub mod plan;
 pub mod publish;
 pub mod recycle;
+pub mod replay;
 pub mod sample;
 pub mod verdict;
 pub mod whole;

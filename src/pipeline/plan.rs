@@ -86,11 +86,10 @@ impl Plan {
     }
 }
 
-/// Walks a [`Plan`] from a position, for ever or up to another.
+/// Walks a [`Plan`] from a position; never ends by itself.
 pub struct Planner {
     plan: Plan,
     next: u64,
-    end: Option<u64>,
     epoch: u64,
     order: Vec<u32>,
 }
@@ -100,13 +99,7 @@ impl Planner {
     pub fn starting_at(plan: Plan, first: u64) -> Self {
         let epoch = first / plan.epoch_len();
         let order = plan.order(epoch);
-        Self { plan, next: first, end: None, epoch, order }
-    }
-
-    /// The same, which ends before position `end` if there is one.
-    #[must_use]
-    pub fn ending_before(self, end: Option<u64>) -> Self {
-        Self { end, ..self }
+        Self { plan, next: first, epoch, order }
     }
 }
 
@@ -115,9 +108,6 @@ impl Source for Planner {
     type Item = PlannedSample;
 
     fn next(&mut self) -> Option<PlannedSample> {
-        if self.end.is_some_and(|end| self.next >= end) {
-            return None;
-        }
         let epoch = self.next / self.plan.epoch_len();
         let index = self.next % self.plan.epoch_len();
         if epoch != self.epoch {

@@ -70,7 +70,7 @@ pub struct Sample {
 }
 
 /// What crosses to the device: half-precision images and byte labels, a quarter of f32's traffic.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// Place in the run, from 0.
     pub number: u64,

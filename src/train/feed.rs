@@ -1,5 +1,5 @@
 //! Batches onto the device: half-precision images and byte labels cross the bus, widening happens
-//! on the other side.
+//! on the other side; on this side where the device knows no such numbers.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,11 @@ use metrics::Counter;
 
 use crate::actor::feed::Feed;
 use crate::base::seed::SampleKey;
+use crate::nets::precision::Precision;
 use crate::pipeline::lent::Lent;
 use crate::pipeline::sample::Batch;
 use crate::telemetry::catalog;
-use crate::volume::case::Split;
+use crate::volume::case::{CaseId, Split};
 use crate::volume::modality::Modality;
 
 /// A batch whose voxels are on the device, or on their way there.
@@ -20,12 +21,14 @@ pub struct DeviceBatch {
     pub number: u64,
     /// Position in the plan of the sample after this batch.
     pub next_sample: u64,
-    /// z-scores `[b, c, d, h, w]`, f32.
+    /// z-scores `[b, c, d, h, w]`, in the precision to compute in.
     pub images: Tensor<5>,
     /// Canonical labels `[b, d, h, w]`.
     pub labels: Tensor<4, Int>,
     /// One per sample.
     pub keys: Vec<SampleKey>,
+    /// One per sample.
+    pub cases: Vec<CaseId>,
     /// How long the trainer waited for it without work.
     pub starved: Duration,
 }
@@ -34,18 +37,20 @@ pub struct DeviceBatch {
 pub struct BatchFeed {
     batches: Feed<Batch>,
     device: Device,
+    precision: Precision,
     starved: Duration,
     handed: Counter,
     delivered: Counter,
 }
 
 impl BatchFeed {
-    /// From `batches` onto `device`.
-    pub fn new(batches: Feed<Batch>, device: Device) -> Self {
+    /// From `batches` onto `device`, widened to `precision` there.
+    pub fn new(batches: Feed<Batch>, device: Device, precision: Precision) -> Self {
         let split = Split::Train.name();
         Self {
             batches,
             device,
+            precision,
             starved: Duration::ZERO,
             handed: catalog::LOADER_BATCHES.with([split]),
             delivered: catalog::delivered(split),
@@ -65,13 +70,15 @@ impl BatchFeed {
         self.starved += starved;
         self.handed.increment(1);
         self.delivered.increment(batch.size() as u64);
-        Some(upload(batch, &self.device, starved))
+        Some(DeviceBatch { starved, ..upload(batch, &self.device, self.precision) })
     }
 }
 
-fn upload(batch: Batch, device: &Device, starved: Duration) -> DeviceBatch {
+/// Sends a batch to the device; nothing is waited for.
+pub fn upload(batch: Batch, device: &Device, precision: Precision) -> DeviceBatch {
     let size = batch.keys.len();
     let [depth, height, width] = batch.dims.0;
+    let known = |narrow, wide| if device.supports_dtype(narrow) { narrow } else { wide };
     let images_shape = [size, Modality::COUNT, depth, height, width];
     let images = TensorData::from_bytes(shared(batch.images), images_shape, DType::F16);
     let labels_shape = [size, depth, height, width];
@@ -79,10 +86,13 @@ fn upload(batch: Batch, device: &Device, starved: Duration) -> DeviceBatch {
     DeviceBatch {
         number: batch.number,
         next_sample: batch.next_sample,
-        images: Tensor::<5>::from_data(images, (device, DType::F16)).cast(DType::F32),
-        labels: Tensor::<4, Int>::from_data(labels, (device, DType::U8)).cast(DType::I32),
+        images: Tensor::<5>::from_data(images, (device, known(DType::F16, DType::F32)))
+            .cast(precision.dtype()),
+        labels: Tensor::<4, Int>::from_data(labels, (device, known(DType::U8, DType::I32)))
+            .cast(DType::I32),
         keys: batch.keys,
-        starved,
+        cases: batch.provenance.into_iter().map(|one| one.case).collect(),
+        starved: Duration::ZERO,
     }
 }
 

@@ -4,7 +4,8 @@ use crate::cli::harness::Desk;
 
 const DATA_VERBS: [&str; 5] = ["phantom", "inspect", "ingest", "cache", "score"];
 #[cfg(feature = "train")]
-const NETWORK_VERBS: &[&str] = &["demo", "train", "evaluate", "predict", "config"];
+const NETWORK_VERBS: &[&str] =
+    &["demo", "train", "evaluate", "predict", "export", "config", "bench-step", "check-device"];
 #[cfg(not(feature = "train"))]
 const NETWORK_VERBS: &[&str] = &[];
 

@@ -99,7 +99,6 @@ impl Setting {
             augment: self.augment.clone(),
             plan: self.plan(),
             first_sample: first,
-            end_sample: None,
             first_batch: first / self.loader.batch as u64,
             cases: match self.loader.cached {
                 true => CaseSource::cache(self.store(cache)),

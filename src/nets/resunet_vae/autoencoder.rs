@@ -3,14 +3,14 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
-use burn::nn::conv::Conv3d;
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::{ResUNetVaeConfig, Rise};
 use crate::nets::Penalty;
-use crate::nets::blocks::Kernel;
+use crate::nets::convolution::{Convolution, Kernel};
 use crate::nets::norm::Norm;
+use crate::nets::precision::cast;
 use crate::nets::volumetric::upsample;
 use crate::volume::modality::Modality;
 
@@ -18,12 +18,12 @@ use crate::volume::modality::Modality;
 #[derive(Module, Debug)]
 pub(super) struct Autoencoder {
     norm: Norm,
-    narrow: Conv3d,
+    narrow: Convolution,
     to_latent: Dense,
     from_latent: Dense,
-    widen: Conv3d,
+    widen: Convolution,
     dec: Vec<Rise>,
-    end: Conv3d,
+    end: Convolution,
     reconstruction_weight: f64,
     kl_weight: f64,
 }
@@ -65,21 +65,23 @@ impl Autoencoder {
         noise: Tensor<2>,
     ) -> [Penalty; 2] {
         let narrow = self.narrow.forward(relu(self.norm.forward(bottom)));
-        let coarsest = narrow.dims();
+        let (coarsest, dtype) = (narrow.dims(), narrow.dtype());
         let [b, latent] = noise.dims();
-        let variables = self.to_latent.forward(narrow.flatten(1, 4)); // [b, 2 latent]
+        let variables = self.to_latent.forward(cast(narrow.flatten(1, 4), DType::F32)); // [b, 2 latent]
         let mean = variables.clone().narrow(1, 0, latent);
         let log_variance = variables.narrow(1, latent, latent);
         let deviation = (log_variance.clone() * 0.5).exp();
         let sample = mean.clone() + deviation * noise;
 
-        let mut volume = relu(self.from_latent.forward(sample)).reshape(coarsest);
-        volume = upsample(self.widen.forward(volume));
+        let flat = cast(relu(self.from_latent.forward(sample)), dtype);
+        let mut volume = upsample(self.widen.forward(flat.reshape(coarsest)));
         for rise in &self.dec {
             volume = rise.unit.forward(rise.up(volume));
         }
         let values = images.dims()[1..].iter().product::<usize>();
-        let reconstruction = (self.end.forward(volume) - images).square().mean();
+        let [rebuilt, images] =
+            [self.end.forward(volume), images].map(|volume| cast(volume, DType::F32));
+        let reconstruction = (rebuilt - images).square().mean();
         let divergence = (mean.square() + log_variance.clone().exp() - log_variance - 1.0).sum();
         let kl = divergence / (b * values) as f64;
         [

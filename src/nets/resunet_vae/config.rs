@@ -4,7 +4,8 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::nets::InvalidConfig;
-use crate::nets::blocks::{Kernel, ResidualUnit};
+use crate::nets::blocks::ResidualUnit;
+use crate::nets::convolution::Kernel;
 use crate::nets::norm::Norm;
 use crate::nets::registry::within;
 use crate::volume::grid::Dims;

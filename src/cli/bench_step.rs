@@ -1,0 +1,111 @@
+//! `bench-step`: what one optimiser step costs.
+
+use std::path::PathBuf;
+
+use crate::cli::report::Report;
+use crate::experiment::bench_step::{self, Repeats, StepCost};
+use crate::experiment::config;
+use crate::experiment::failure::Failure;
+use crate::nets::Entry;
+use crate::volume::grid::Dims;
+
+/// Time optimiser steps of a network, without data
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  gliaflow bench-step --model unet --device cuda --patch 128 --batch 2 --steps 20
+  gliaflow bench-step --model unet --device cpu --patch 64 --set model.settings.base_width=8 --json")]
+pub(super) struct BenchStep {
+    /// unet, resunet_vae or cascaded
+    #[arg(long, value_name = "NAME")]
+    model: String,
+
+    /// auto, cpu, cuda or wgpu
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: String,
+
+    /// f32 or bf16
+    #[arg(long, value_name = "P", default_value = "f32")]
+    precision: String,
+
+    /// A patch's sides in voxels: 128, or 160x192x128
+    #[arg(long, value_name = "N", default_value = "128")]
+    patch: Dims,
+
+    /// Samples in a batch
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    batch: usize,
+
+    /// Steps under the clock
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    steps: u64,
+
+    /// Steps after the first and ahead of the clock
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    warmup: u64,
+
+    /// Settings that differ from the defaults
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// One more setting, after the file's: section.key=value
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl BenchStep {
+    pub(super) fn run(self) -> Result<Report, Failure> {
+        let entry = Entry::named(&self.model).map_err(|error| Failure::Usage(error.to_string()))?;
+        let sides = self.patch.0;
+        let mut assignments = vec![
+            format!("model.name={}", entry.name),
+            format!("device=\"{}\"", self.device),
+            format!("precision=\"{}\"", self.precision),
+            format!("crop.patch={sides:?}"),
+            format!("loader.batch={}", self.batch),
+            // There is no loader, so its memory is no reason to refuse.
+            "loader.memory_mib=1073741824".into(),
+        ];
+        if entry.default_blueprint().settings().get("patch").is_some() {
+            assignments.push(format!("model.settings.patch={sides:?}"));
+        }
+        assignments.extend(self.set);
+        let config = config::load(self.config.as_deref(), &assignments)?;
+        let repeats = Repeats { warmup: self.warmup, steps: self.steps };
+        let cost = bench_step::bench_step(&config, repeats)?;
+        Ok(Report::new(&cost, text(&cost)))
+    }
+}
+
+fn text(cost: &StepCost) -> String {
+    let seconds = |value: Option<f64>| value.map_or("unknown".into(), |s| format!("{s:.4} s"));
+    let mebibytes = |value: Option<u64>| {
+        value.map_or("unknown".into(), |bytes| format!("{:.0} MiB", bytes as f64 / 1_048_576.0))
+    };
+    format!(
+        "{} ({} parameters), patches of {} in batches of {}, {} on {}\n\
+         step       {:.4} s over {} steps, {} of processor time; the first took {:.2} s\n\
+         samples    {:.3} a second\n\
+         forward    {:.4} s, backward {:.4} s, inference {:.4} s\n\
+         memory     {} at most, {} on the device\n\
+         loss       {:.4} at first, {:.4} at last",
+        cost.model,
+        cost.parameters,
+        cost.patch,
+        cost.batch,
+        cost.precision.name(),
+        cost.device,
+        cost.seconds_per_step,
+        cost.steps,
+        seconds(cost.cpu_seconds_per_step),
+        cost.first_step_seconds,
+        cost.samples_per_second,
+        cost.forward_seconds,
+        cost.backward_seconds,
+        cost.inference_seconds,
+        mebibytes(cost.peak_rss_bytes),
+        mebibytes(cost.peak_device_bytes),
+        cost.first_loss,
+        cost.last_loss,
+    )
+}

@@ -1,0 +1,219 @@
+//! Another program's version of a network: its names, and the orders of its channels and axes.
+
+use std::collections::HashMap;
+
+use crate::volume::modality::Modality;
+use crate::volume::region::Region;
+
+/// Another program's names for the parameters of one network.
+pub struct Dialect {
+    /// Whose they are.
+    pub program: &'static str,
+    /// A tensor that only its files have.
+    pub mark: &'static str,
+    /// Its name for one of our parameters; `None` where it has no such parameter.
+    pub name: fn(&str) -> Option<String>,
+    /// Whether one of its tensors has no counterpart here.
+    pub of_no_use: fn(&str) -> bool,
+    /// Our parameters whose second axis runs over modalities.
+    pub modalities: &'static [&'static str],
+    /// Our parameters whose first axis runs over regions.
+    pub regions: &'static [&'static str],
+    /// Its orders, where the file does not name others.
+    pub layout: Layout,
+}
+
+/// Orders of channels and axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// Of the channels of an image.
+    pub modalities: [Modality; Modality::COUNT],
+    /// Of the channels of an answer.
+    pub regions: [Region; Region::COUNT],
+    /// Whether a volume's axes are x, y, z, as nibabel has them, and not z, y, x, as they lie in the
+    /// file.
+    pub x_first: bool,
+}
+
+impl Dialect {
+    /// The orders of a file: what its free text names under `modalities`, `regions` and `axes`, each
+    /// separated by commas, and else the program's usual ones.
+    ///
+    /// # Errors
+    /// If a name is unknown, or one is there twice.
+    pub fn layout(&self, text: &HashMap<String, String>) -> Result<Layout, String> {
+        let mut layout = self.layout;
+        if let Some(names) = text.get("modalities") {
+            layout.modalities = order("modalities", names, Modality::ALL, Modality::name)?;
+        }
+        if let Some(names) = text.get("regions") {
+            layout.regions = order("regions", names, Region::ALL, Region::name)?;
+        }
+        if let Some(axes) = text.get("axes") {
+            layout.x_first = match axes.as_str() {
+                "xyz" => true,
+                "zyx" => false,
+                _ => return Err(format!("has axes = `{axes}`, which are neither xyz nor zyx")),
+            };
+        }
+        Ok(layout)
+    }
+}
+
+/// All of `known` in the order in which `names` has them.
+fn order<T: Copy + PartialEq, const N: usize>(
+    key: &str,
+    names: &str,
+    known: [T; N],
+    name: fn(T) -> &'static str,
+) -> Result<[T; N], String> {
+    let find = |wanted: &str| {
+        known.into_iter().find(|item| name(*item).eq_ignore_ascii_case(wanted.trim()))
+    };
+    let found: Vec<T> = names.split(',').filter_map(find).collect();
+    let complete = known.iter().all(|item| found.contains(item));
+    let wrong = || {
+        let expected = known.map(name).join(",");
+        format!("has {key} = `{names}`, which are not {expected} in some order")
+    };
+    if !complete || names.split(',').count() != N {
+        return Err(wrong());
+    }
+    found.try_into().map_err(|_| wrong())
+}
+
+impl Layout {
+    /// The values of one of our parameters, `[out, in, d, h, w]` or `[out]`, given in this layout.
+    pub(super) fn to_ours(
+        self,
+        dialect: &Dialect,
+        name: &str,
+        shape: &[usize],
+        values: &[f32],
+    ) -> Vec<f32> {
+        let mut source = Source::of(shape);
+        if dialect.regions.contains(&name) {
+            let place = |region: Region| self.regions.iter().position(|other| *other == region);
+            source.outputs = Region::ALL.map(|region| place(region).unwrap_or_default()).to_vec();
+        }
+        if dialect.modalities.contains(&name) {
+            let place =
+                |modality: Modality| self.modalities.iter().position(|other| *other == modality);
+            source.inputs =
+                Modality::ALL.map(|modality| place(modality).unwrap_or_default()).to_vec();
+        }
+        source.x_first = self.x_first;
+        source.gather(values)
+    }
+}
+
+/// Where each of our values lies in the other layout.
+struct Source {
+    outputs: Vec<usize>,
+    inputs: Vec<usize>,
+    kernel: [usize; 3],
+    x_first: bool,
+}
+
+impl Source {
+    /// The same place.
+    fn of(shape: &[usize]) -> Self {
+        let extent = |axis: usize| shape.get(axis).copied().unwrap_or(1);
+        Self {
+            outputs: (0..extent(0)).collect(),
+            inputs: (0..extent(1)).collect(),
+            kernel: [extent(2), extent(3), extent(4)],
+            x_first: false,
+        }
+    }
+
+    fn gather(&self, values: &[f32]) -> Vec<f32> {
+        let [depth, height, width] = self.kernel;
+        let taps = depth * height * width;
+        let mut ours = Vec::with_capacity(values.len());
+        for output in &self.outputs {
+            for input in &self.inputs {
+                let kernel = (output * self.inputs.len() + input) * taps;
+                for z in 0..depth {
+                    for y in 0..height {
+                        for x in 0..width {
+                            let tap = match self.x_first {
+                                true => (x * height + y) * depth + z,
+                                false => (z * height + y) * width + x,
+                            };
+                            ours.push(values[kernel + tap]);
+                        }
+                    }
+                }
+            }
+        }
+        ours
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialect() -> Dialect {
+        Dialect {
+            program: "other",
+            mark: "mark",
+            name: |name| Some(name.into()),
+            of_no_use: |_| false,
+            modalities: &["first"],
+            regions: &["last"],
+            layout: Layout {
+                modalities: [Modality::T1ce, Modality::T1, Modality::T2, Modality::Flair],
+                regions: [Region::Tc, Region::Wt, Region::Et],
+                x_first: true,
+            },
+        }
+    }
+
+    #[test]
+    fn channels_change_places_by_name() {
+        let other = dialect();
+        let values: Vec<f32> = (0..8).map(|place| place as f32).collect();
+        let ours = other.layout.to_ours(&other, "first", &[2, 4, 1, 1, 1], &values);
+        assert_eq!(ours, [1.0, 0.0, 2.0, 3.0, 5.0, 4.0, 6.0, 7.0]);
+        let ours = other.layout.to_ours(&other, "last", &[3], &[10.0, 20.0, 30.0]);
+        assert_eq!(ours, [30.0, 10.0, 20.0], "ET, TC, WT");
+        let untouched = other.layout.to_ours(&other, "between", &[2, 4, 1, 1, 1], &values);
+        assert_eq!(untouched, values);
+    }
+
+    #[test]
+    fn kernels_are_turned_from_xyz_to_zyx() {
+        let other = dialect();
+        let values: Vec<f32> = (0..27).map(|place| place as f32).collect();
+        let ours = other.layout.to_ours(&other, "between", &[1, 1, 3, 3, 3], &values);
+        let dims = crate::volume::grid::Dims::cube(3);
+        for z in 0..3 {
+            for y in 0..3 {
+                for x in 0..3 {
+                    assert_eq!(ours[dims.offset([z, y, x])], values[dims.offset([x, y, z])]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_may_name_its_own_orders_and_nonsense_is_refused() {
+        let other = dialect();
+        let text = |key: &str, value: &str| HashMap::from([(key.to_string(), value.to_string())]);
+        assert_eq!(other.layout(&HashMap::new()).unwrap(), other.layout);
+        let named = other.layout(&text("modalities", "FLAIR, t1, t1ce, t2")).unwrap();
+        assert_eq!(named.modalities, [Modality::Flair, Modality::T1, Modality::T1ce, Modality::T2]);
+        assert!(!other.layout(&text("axes", "zyx")).unwrap().x_first);
+        for (key, value) in [
+            ("modalities", "t1,t2"),
+            ("regions", "tc,wt,wt"),
+            ("regions", "a,b,c"),
+            ("axes", "xzy"),
+        ] {
+            let refused = other.layout(&text(key, value)).unwrap_err();
+            assert!(refused.contains(key) && refused.contains(value), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The numbers that a network computes with.
+//!
+//! A network computes in the type of its images: its weights stay f32, and each layer takes them to
+//! that type on the way, so that gradients come back to f32 masters. Statistics of norms, latent
+//! variables, logits and losses are f32 in any case. Validation and prediction compute in f32.
+
+use burn::tensor::{DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// The type of activations in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision throughout.
+    #[default]
+    F32,
+    /// Brain floats: f32's range in half the memory, with 8 bits of mantissa, so no loss scaling.
+    Bf16,
+}
+
+impl Precision {
+    /// The type of images on their way into the network.
+    pub const fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+
+    /// The name in configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+/// The same values as another type; of the same type, the tensor itself.
+pub fn cast<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Tensor<D> {
+    if tensor.dtype() == dtype { tensor } else { tensor.cast(dtype) }
+}

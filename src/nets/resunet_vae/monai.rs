@@ -1,0 +1,51 @@
+//! MONAI's names for this network: `monai.networks.nets.SegResNet`, and `SegResNetVAE` without its
+//! autoencoder, which is another one.
+//!
+//! Orders of channels are those of MONAI's bundle `brats_mri_segmentation` (its `metadata.json`); it
+//! reads NIfTI by nibabel, x first, and turns no axis.
+
+use crate::nets::exchange::{Dialect, Layout};
+use crate::volume::modality::Modality;
+use crate::volume::region::Region;
+
+pub(super) const MONAI: Dialect = Dialect {
+    program: "MONAI",
+    mark: "convInit.conv.weight",
+    name,
+    of_no_use: |name| name.starts_with("vae_"),
+    modalities: &["enc.0.conv.weight"],
+    regions: &["head.weight", "head.bias"],
+    layout: Layout {
+        modalities: [Modality::T1ce, Modality::T1, Modality::T2, Modality::Flair],
+        regions: [Region::Tc, Region::Wt, Region::Et],
+        x_first: true,
+    },
+};
+
+fn name(ours: &str) -> Option<String> {
+    let parts: Vec<&str> = ours.split('.').collect();
+    let theirs = match parts[..] {
+        ["enc", "0", "conv", kind] => format!("convInit.conv.{kind}"),
+        ["enc", level, "conv", kind] => format!("down_layers.{level}.0.conv.{kind}"),
+        ["enc", level, "units", unit, layer, kind] => {
+            let place = unit.parse::<usize>().ok()? + 1;
+            format!("down_layers.{level}.{place}.{}", of_unit(layer, kind))
+        }
+        ["dec", level, "conv", kind] => format!("up_samples.{level}.0.conv.{kind}"),
+        ["dec", level, "unit", layer, kind] => {
+            format!("up_layers.{level}.0.{}", of_unit(layer, kind))
+        }
+        ["head_norm", kind] => format!("conv_final.0.{kind}"),
+        ["head", kind] => format!("conv_final.2.conv.{kind}"),
+        _ => return None,
+    };
+    Some(theirs)
+}
+
+fn of_unit(layer: &str, kind: &str) -> String {
+    if layer.starts_with("conv") {
+        format!("{layer}.conv.{kind}")
+    } else {
+        format!("{layer}.{kind}")
+    }
+}

@@ -1,0 +1,38 @@
+//! `export` and `train --init`: a run's weights as a file, and a run from a file of weights.
+
+use crate::cli::harness::{Desk, TINY};
+
+#[test]
+fn exported_weights_start_another_run_where_the_first_one_ended() {
+    let desk = Desk::with_cohort(4);
+    desk.run(&format!("train {TINY} --data data --run first")).ok();
+    let exported = desk.run("export --run first --out w.safetensors --json").ok().json();
+    assert_eq!((&exported["model"], &exported["step"]), (&"unet".into(), &4.into()));
+    let bytes = std::fs::read(desk.path("w.safetensors")).unwrap();
+    assert_eq!(exported["bytes"], bytes.len());
+    desk.run("export --run first --out again.safetensors").ok();
+    assert_eq!(bytes, std::fs::read(desk.path("again.safetensors")).unwrap());
+
+    // A step that moves nothing: what it leaves is what it was given.
+    let still =
+        "--set train.learning_rate=1e-30 --set train.epochs=1 --set train.steps_per_epoch=1";
+    let line = format!("train {TINY} {still} --data data --init w.safetensors --run second");
+    desk.run(&line).ok();
+    desk.run("export --run second --out second.safetensors").ok();
+    assert!(bytes == std::fs::read(desk.path("second.safetensors")).unwrap());
+    assert!(desk.text("second/config.toml").contains("init = \"w.safetensors\""));
+}
+
+#[test]
+fn weights_that_do_not_fit_and_runs_that_are_none_are_refused() {
+    let desk = Desk::with_cohort(4);
+    desk.run(&format!("train {TINY} --data data --run run")).ok();
+    desk.run("export --run run --out w.safetensors").ok();
+    let wider = "--set model.settings={base_width=3,levels=2}";
+    let line = format!("train {TINY} {wider} --data data --init w.safetensors --run other");
+    desk.run(&line)
+        .exits(1)
+        .complains_of(&["w.safetensors", "enc.0.0.conv.weight is [2, 4, 3, 3, 3]"]);
+    assert!(!desk.path("other/checkpoints/latest").exists());
+    desk.run("export --run data --out x.safetensors").exits(2).complains_of(&["holds no run"]);
+}

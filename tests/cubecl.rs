@@ -1,0 +1,17 @@
+//! The kernels that all GPUs share, without a GPU: Mesa's llvmpipe plays one, through Vulkan.
+//!
+//! `just cubecl` runs it twice, with operations fused and not. Needs the packages
+//! mesa-vulkan-drivers and libvulkan1.
+
+use gliaflow::experiment::device::{DeviceChoice, choose};
+use gliaflow::experiment::device_check::{Size, compare};
+
+#[test]
+fn every_operation_and_network_computes_on_an_adapter_what_it_does_on_the_cpu() {
+    let chosen = choose(DeviceChoice::Wgpu).map_err(|failure| failure.to_string()).unwrap();
+    let fused = if cfg!(feature = "fusion") { "fused" } else { "not fused" };
+    println!("{}, {fused}", chosen.name);
+    let all = compare(&chosen.device, Size::Tiny, |compared| println!("{compared:?}"));
+    let wrong: Vec<_> = all.iter().filter(|compared| !compared.agrees()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
