@@ -28,6 +28,7 @@ mod poison;
 mod recycling;
 mod resize;
 mod shutdown;
+mod splits;
 mod statistics;
 mod verdict;
 mod watchdog;
