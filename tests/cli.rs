@@ -1,6 +1,7 @@
 //! The binary as its users meet it: real processes, real files, real HTTP.
 
 mod cases;
+mod dashboards;
 mod draining;
 mod harness;
 mod ingesting;

@@ -12,6 +12,7 @@ mod cli;
 mod conservation;
 #[cfg(feature = "wgpu")]
 mod cubecl;
+mod dashboards;
 mod deadline;
 mod loader;
 mod measures;
