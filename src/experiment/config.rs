@@ -7,9 +7,9 @@ use serde_json::Value;
 use toml::Table;
 
 use crate::base::fingerprint::Fingerprint;
-use crate::cache::preprocess::PreprocessConfig;
 use crate::eval::sliding::SlidingConfig;
 use crate::experiment::bounds;
+use crate::experiment::data::DataConfig;
 use crate::experiment::device::DeviceChoice;
 use crate::experiment::failure::Failure;
 use crate::experiment::layers::Layers;
@@ -64,23 +64,6 @@ pub struct RunConfig {
     pub evaluation: SlidingConfig,
 }
 
-/// Where cases come from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DataConfig {
-    /// A folder in one of the BraTS layouts.
-    pub folder: PathBuf,
-    /// The cache root.
-    pub cache: PathBuf,
-    /// Share of the cases held out for validation, 0 to 1; at least one case of two or more.
-    pub held_out: f64,
-    /// Whether every case is in the cache before the first step. Without, the first epoch trains while
-    /// cases are still being ingested, and a case that turns out to be bad is skipped, not left out.
-    pub ingest_first: bool,
-    /// What decides the bytes of a case file.
-    pub preprocess: PreprocessConfig,
-}
-
 /// Which network, and its own settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -111,18 +94,6 @@ impl Default for RunConfig {
             train: TrainerConfig::default(),
             loss: LossConfig::default(),
             evaluation: SlidingConfig::default(),
-        }
-    }
-}
-
-impl Default for DataConfig {
-    fn default() -> Self {
-        Self {
-            folder: PathBuf::from("data"),
-            cache: PathBuf::from("cache"),
-            held_out: 0.2,
-            ingest_first: false,
-            preprocess: PreprocessConfig::default(),
         }
     }
 }
@@ -206,6 +177,9 @@ fn table_of(settings: &Value) -> Result<Table, toml::ser::Error> {
 fn problem(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
     if let Some(problem) = bounds::problem(run) {
         return Some(problem);
+    }
+    if let Some(problem) = run.data.problem() {
+        return Some(format!("data.{problem}"));
     }
     if let Some(problem) = run.crop.problem() {
         return Some(format!("crop.{problem}"));
