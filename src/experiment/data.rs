@@ -97,7 +97,8 @@ mod tests {
     use super::*;
 
     fn cases(count: usize) -> Vec<(CaseId, Option<Grade>)> {
-        let grade = |number: usize| Some(if number % 4 == 0 { Grade::Lgg } else { Grade::Hgg });
+        let grade =
+            |number: usize| Some(if number.is_multiple_of(4) { Grade::Lgg } else { Grade::Hgg });
         (0..count).map(|number| (CaseId::new(format!("case{number}")), grade(number))).collect()
     }
 
