@@ -21,6 +21,10 @@ test *ARGS:
 demo:
     cargo run --release -- demo
 
+# All that is worth knowing about a GPU machine, with a binary that may come from elsewhere.
+gpu-check *ARGS:
+    scripts/gpu-check {{ARGS}}
+
 # The CUDA build compiles on a machine without a GPU, a driver or a toolkit.
 check-cuda:
     cargo check --features cuda

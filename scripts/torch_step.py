@@ -318,8 +318,12 @@ def measure(options, net, device):
     cpu = time.process_time()
     seconds, last = timed(device, lambda: [step() for _ in range(options.steps)][-1].item())
     cpu = time.process_time() - cpu
-    there, loss = timed(device, forward)
-    back, _ = timed(device, loss.backward)
+    repeats = min(options.steps, 3)
+    there = back = 0.0
+    for _ in range(repeats):
+        forward_seconds, loss = timed(device, forward)
+        backward_seconds, _ = timed(device, loss.backward)
+        there, back = there + forward_seconds, back + backward_seconds
     net.eval()
     with torch.no_grad(), mixed:
         x = images.to(device).float()
@@ -340,8 +344,8 @@ def measure(options, net, device):
         "seconds_per_step": seconds,
         "cpu_seconds_per_step": cpu / options.steps,
         "samples_per_second": options.batch / seconds,
-        "forward_seconds": there,
-        "backward_seconds": back,
+        "forward_seconds": there / repeats,
+        "backward_seconds": back / repeats,
         "inference_seconds": inference,
         "first_loss": first,
         "last_loss": last,
@@ -378,7 +382,7 @@ def main():
     torch.manual_seed(1)
     net = NETWORKS[options.model](**{"patch": options.patch, **options.settings}).to(device)
     done = check(net, *options.check) if options.check else measure(options, net, device)
-    print(json.dumps(done))
+    print(json.dumps(done, indent=1))
 
 
 main()

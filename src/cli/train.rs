@@ -11,6 +11,7 @@ use crate::experiment::failure::Failure;
 use crate::experiment::run::{self, Place, RunSummary};
 use crate::pipeline::{ingest, loader, whole};
 use crate::volume::case::Split;
+use crate::volume::fold::Fold;
 
 /// The topologies of a training run, by their actors.
 pub(super) const TOPOLOGIES: [&[&str]; 3] =
@@ -55,6 +56,15 @@ pub(super) struct Train {
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
 
+    /// Validate on one fold and train on the others, such as 0/5; the same as --set data.fold=0/5
+    #[arg(long, value_name = "I/K")]
+    fold: Option<Fold>,
+
+    /// Keep no case files: decode each sample's case from its own files; the same as
+    /// --set loader.cached=false
+    #[arg(long)]
+    no_cache: bool,
+
     /// Say what would be used, and stop before anything is read or written
     #[arg(long)]
     dry_run: bool,
@@ -70,6 +80,8 @@ impl Train {
         assignments.extend(self.data.as_ref().map(|path| format!("data.folder={}", quoted(path))));
         assignments.extend(self.init.as_ref().map(|path| format!("model.init={}", quoted(path))));
         assignments.extend(self.device.as_ref().map(|device| format!("device=\"{device}\"")));
+        assignments.extend(self.fold.map(|fold| format!("data.fold=\"{fold}\"")));
+        assignments.extend(self.no_cache.then(|| "loader.cached=false".to_string()));
         if let Some(folder) = &self.resume {
             let live = self.live(&folder.display().to_string(), console)?;
             let summary = live.conduct_run(|session| run::resume(folder, &assignments, session))?;
@@ -96,7 +108,7 @@ impl Train {
 }
 
 fn dry_run(config: &CheckedConfig) -> Result<Report, Failure> {
-    let memory = config.memory();
+    let memory = config.memory()?;
     let text = format!(
         "{}\n# parameters          {}\n# loader memory       {:.0} MiB: {} samples under way, {} \
          batches\n",

@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use crate::cache::store::CaseStore;
 use crate::experiment::cohort::Cohort;
+use crate::experiment::coming::BadCases;
 use crate::experiment::config::CheckedConfig;
 use crate::experiment::device::ChosenDevice;
 use crate::experiment::evaluate::{self, Evaluation};
 use crate::experiment::failure::Failure;
 use crate::experiment::prepare::Session;
 use crate::nets::Learner;
+use crate::pipeline::arrivals::Arrivals;
 use crate::pipeline::fetch::Fetch;
+use crate::pipeline::loader::CaseSource;
+use crate::pipeline::whole::WholeSource;
 use crate::train::journal::Journal;
 use crate::train::run_directory::RunDirectory;
 use crate::train::standing::{Standing, TrainingState};
@@ -21,7 +25,12 @@ pub(super) struct Course<'a> {
     pub(super) config: &'a CheckedConfig,
     pub(super) session: &'a Session,
     pub(super) chosen: ChosenDevice,
-    pub(super) store: Arc<CaseStore>,
+    /// Absent in a run without a cache.
+    pub(super) store: Option<Arc<CaseStore>>,
+    /// What is on its way into it.
+    pub(super) arrivals: Arrivals,
+    /// Those that turn out to be bad.
+    pub(super) bad_cases: BadCases,
     pub(super) cohort: Cohort,
     pub(super) directory: RunDirectory,
     pub(super) journal: Journal,
@@ -32,14 +41,30 @@ pub(super) struct Course<'a> {
 }
 
 impl Course<'_> {
+    /// Where the loader has its cases from.
+    pub(super) fn case_source(&self) -> CaseSource {
+        match &self.store {
+            Some(store) => {
+                CaseSource::Cache { store: Arc::clone(store), arrivals: self.arrivals.clone() }
+            }
+            None => CaseSource::Files { largest: self.cohort.largest },
+        }
+    }
+
     /// Scores the held-out cases.
     pub(super) fn score(&self, learner: &dyn Learner) -> Result<Evaluation, Failure> {
         let (run, session) = (&self.config.run, self.session);
-        let store = Arc::clone(&self.store);
-        let fetch = Fetch::new(store, run.data.preprocess.clone(), session.stop.clone());
+        let preprocess = run.data.preprocess.clone();
+        let source = match &self.store {
+            Some(store) => {
+                let fetch = Fetch::new(Arc::clone(store), preprocess, session.stop.clone());
+                WholeSource::Cache(fetch.waiting_for(self.arrivals.clone()))
+            }
+            None => WholeSource::Files(preprocess),
+        };
         let network = learner.network();
         let (cases, window) = (self.cohort.held_out.clone(), run.crop.patch);
-        evaluate::on_cases(network.as_ref(), cases, fetch, window, &run.evaluation, session)
+        evaluate::on_cases(network.as_ref(), cases, source, window, &run.evaluation, session)
     }
 
     /// What is not lost if the run is stopped after a checkpoint, in words.

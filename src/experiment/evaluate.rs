@@ -21,7 +21,7 @@ use crate::experiment::failure::Failure;
 use crate::experiment::prepare::{self, Session};
 use crate::nets::Network;
 use crate::pipeline::fetch::Fetch;
-use crate::pipeline::whole::{self, WholeOutcome};
+use crate::pipeline::whole::{self, WholeOutcome, WholeSource};
 use crate::telemetry::catalog;
 use crate::train::checkpoint;
 use crate::train::run_directory::DatasetLock;
@@ -46,13 +46,13 @@ pub struct Evaluation {
 pub fn on_cases(
     network: &dyn Network,
     cases: Vec<CaseFiles>,
-    fetch: Fetch,
+    source: WholeSource,
     window: Dims,
     sliding: &SlidingConfig,
     session: &Session,
 ) -> Result<Evaluation, Failure> {
     let ids: Vec<CaseId> = cases.iter().map(|files| files.id.clone()).collect();
-    let feed = whole::from_cache(cases, fetch, &session.stop, &session.runtime)?;
+    let feed = source.start(cases, &session.stop, &session.runtime)?;
     let mut scores = Vec::with_capacity(ids.len());
     let mut search = ThresholdSearch::default();
     each_case("evaluate", ids.len(), feed, session, |outcome| {
@@ -196,7 +196,8 @@ pub fn of_run(
         cohort::unchanged(&lock, &cases, &fetch, way_out)?;
     }
     let (window, sliding) = (settings.crop.patch, &settings.evaluation);
-    on_cases(trained.network.as_ref(), cases, fetch, window, sliding, session)
+    let source = WholeSource::Cache(fetch);
+    on_cases(trained.network.as_ref(), cases, source, window, sliding, session)
 }
 
 fn held_out(lock: &DatasetLock) -> Result<Vec<CaseFiles>, Failure> {

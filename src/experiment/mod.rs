@@ -7,11 +7,15 @@ mod bounds;
 #[cfg(feature = "train")]
 pub mod cohort;
 #[cfg(feature = "train")]
+mod coming;
+#[cfg(feature = "train")]
 pub mod config;
 #[cfg(feature = "train")]
 mod course;
 #[cfg(feature = "train")]
 pub mod cuda;
+#[cfg(feature = "train")]
+pub mod data;
 #[cfg(feature = "train")]
 pub mod demo;
 #[cfg(feature = "train")]
@@ -33,6 +37,8 @@ pub mod prepare;
 pub mod replay;
 #[cfg(feature = "train")]
 pub mod run;
+#[cfg(feature = "train")]
+mod survey;
 pub mod tune;
 #[cfg(feature = "train")]
 pub mod weights_file;

@@ -6,17 +6,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::actor::stage::Skip;
+use crate::actor::stage::{Skip, Source};
 use crate::actor::stop::StopState;
+use crate::experiment::coming::Coming;
 use crate::experiment::course::Course;
 use crate::experiment::evaluate::Evaluation;
 use crate::experiment::failure::Failure;
-use crate::experiment::prepare;
+use crate::experiment::prepare::{self, Excluded};
 use crate::experiment::weights_file;
 use crate::nets::Learner;
-use crate::pipeline::loader::{self, CaseSource, LoaderParts};
-use crate::pipeline::observe::verdict_of;
-use crate::pipeline::plan::Plan;
+use crate::pipeline::loader::{self, LoaderParts};
+use crate::pipeline::plan::{Plan, Planner};
 use crate::pipeline::verdict::Verdict;
 use crate::telemetry::catalog::{self, RunState};
 use crate::train::checkpoint;
@@ -45,6 +45,8 @@ pub(super) struct Trained {
     pub(super) loader: Verdict,
     /// The scores of the network as it is now, if it has been validated.
     pub(super) scores: Option<Evaluation>,
+    /// Cases that turned out to be bad while they were being ingested.
+    pub(super) excluded: Vec<Excluded>,
 }
 
 /// Trains from where the run stands to its end; a stop on request leaves a checkpoint first.
@@ -55,16 +57,17 @@ pub(super) fn optimise(course: &Course<'_>) -> Result<Trained, Failure> {
     let steps = run.train.epochs * steps_per_epoch;
     let (mut learner, standing) = begin(course, steps)?;
     let skips = Skips::default();
+    let coming = Coming::start(course, plan.cases_from(standing.next_sample))?;
     let parts = LoaderParts {
         loader: run.loader.clone(),
         crop: run.crop.clone(),
         augment: run.augment.clone(),
-        plan,
+        plan: plan.clone(),
         first_sample: standing.next_sample,
         first_batch: standing.next_batch,
-        cases: CaseSource::cache(Arc::clone(&course.store)),
+        cases: course.case_source(),
         preprocess: run.data.preprocess.clone(),
-        on_skip: on_skip(skips.clone(), standing.next_sample),
+        on_skip: on_skip(course, skips.clone(), plan, standing.next_sample),
     };
     let (batches, running) = loader::start(parts, &session.stop, &session.runtime)?;
     let watched = session.board.watch(&running);
@@ -92,8 +95,9 @@ pub(super) fn optimise(course: &Course<'_>) -> Result<Trained, Failure> {
     let outcome = way.walk(learner.as_mut(), &mut feed);
     let Way { standing, scores, training, .. } = way;
     let starved_seconds = feed.starved().as_secs_f64();
-    let loader = verdict_of(&running.observer());
+    let loader = coming.verdict(&running.observer());
     drop((task, feed, watched));
+    let excluded = coming.end();
     let ended = running.join_blocking().map_err(Failure::from).and(outcome);
     if ended.is_err() {
         // They are met again by a run that goes on from a checkpoint; by this one they are known.
@@ -103,7 +107,7 @@ pub(super) fn optimise(course: &Course<'_>) -> Result<Trained, Failure> {
     }
     ended?;
     let seconds = training.as_secs_f64();
-    Ok(Trained { learner, standing, steps, seconds, starved_seconds, loader, scores })
+    Ok(Trained { learner, standing, steps, seconds, starved_seconds, loader, scores, excluded })
 }
 
 /// The learner as it was where the run stands, and where that is.
@@ -298,9 +302,19 @@ fn publish_best(standing: &Standing) {
     }
 }
 
-fn on_skip(skips: Skips, first_sample: u64) -> Box<dyn FnMut(&Skip) + Send> {
+/// Counts and journals what is left out, and remembers its case as bad.
+fn on_skip(
+    course: &Course<'_>,
+    skips: Skips,
+    plan: Plan,
+    first_sample: u64,
+) -> Box<dyn FnMut(&Skip) + Send> {
+    let memory = course.bad_cases.clone();
     Box::new(move |skip| {
         catalog::skipped(Split::Train.name(), skip.error.reason).increment(1);
         skips.add(first_sample, skip);
+        let planned = Planner::starting_at(plan.clone(), first_sample + skip.ordinal).next();
+        let planned = planned.expect("a plan without an end");
+        memory.add(&planned.files().id, &skip.error);
     })
 }

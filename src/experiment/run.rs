@@ -1,19 +1,23 @@
 //! One training run, from a checked configuration to a scored checkpoint, in one process or several.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
 
 use crate::base::error::CaseError;
+use crate::cache::store::CaseStore;
 use crate::experiment::cohort;
-use crate::experiment::config::{self, CheckedConfig};
+use crate::experiment::coming::BadCases;
+use crate::experiment::config::{self, CheckedConfig, RunConfig};
 use crate::experiment::course::Course;
 use crate::experiment::device::{self, ChosenDevice};
 use crate::experiment::evaluate::{self, Evaluation};
 use crate::experiment::failure::Failure;
 use crate::experiment::optimise::{Trained, optimise};
 use crate::experiment::prepare::{self, Excluded, Session};
+use crate::pipeline::arrivals::Arrivals;
 use crate::pipeline::verdict::Verdict;
 use crate::telemetry::catalog::{self, RunState};
 use crate::train::checkpoint;
@@ -95,19 +99,30 @@ pub fn train(
     place.check()?;
     let chosen = device::choose(config.run.device)?;
     chosen.check(config.run.precision)?;
-    let store = prepare::open_store(&config.run.data.cache, &config.run.data.preprocess)?;
-    let cohort = cohort::gather(&config.run, &store, session)?;
+    let store = open_store(&config.run)?;
+    let cohort = cohort::gather(&config.run, store.as_ref(), session)?;
+    config.run.memory(cohort.largest)?;
     let directory = match place {
         Place::Next { root, stem } => RunDirectory::create(root, stem)?,
         Place::Exactly(path) => RunDirectory::create_at(path)?,
     };
     describe(&directory, config, &chosen, &cohort.lock)?;
     let journal = Journal::start(directory.path())?;
-    let (resumed, start) = (false, None);
-    conduct(
-        &Course { config, session, chosen, store, cohort, directory, journal, resumed, start },
-        started,
-    )
+    let bad_cases = BadCases::among(&cohort.lock, store.as_ref())?;
+    let course = Course {
+        config,
+        session,
+        chosen,
+        store,
+        arrivals: Arrivals::default(),
+        bad_cases,
+        cohort,
+        directory,
+        journal,
+        resumed: false,
+        start: None,
+    };
+    conduct(&course, started)
 }
 
 /// Goes on with the run in `folder` where its last whole checkpoint stands, with the cases and the
@@ -138,17 +153,36 @@ pub fn resume(
     let chosen = device::choose(config.run.device)?;
     chosen.check(config.run.precision)?;
     publish_info(&config, &chosen);
-    let store = prepare::open_store(&config.run.data.cache, &config.run.data.preprocess)?;
-    let cohort = cohort::locked(&config.run, cohort::read_lock(folder)?, &store, session)?;
+    let store = open_store(&config.run)?;
+    let lock = cohort::read_lock(folder)?;
+    let cohort = cohort::locked(&config.run, lock, store.as_ref(), session)?;
     let journal = match &start {
         Some((_, state)) => Journal::resume(folder, state.journal, state.standing.step)?,
         None => Journal::start(folder)?,
     };
-    let (config, resumed) = (&config, true);
-    conduct(
-        &Course { config, session, chosen, store, cohort, directory, journal, resumed, start },
-        started,
-    )
+    let bad_cases = BadCases::among(&cohort.lock, store.as_ref())?;
+    let course = Course {
+        config: &config,
+        session,
+        chosen,
+        store,
+        arrivals: Arrivals::default(),
+        bad_cases,
+        cohort,
+        directory,
+        journal,
+        resumed: true,
+        start,
+    };
+    conduct(&course, started)
+}
+
+/// The run's cache, if it has one.
+fn open_store(run: &RunConfig) -> Result<Option<Arc<CaseStore>>, Failure> {
+    if !run.loader.cached {
+        return Ok(None);
+    }
+    Ok(Some(prepare::open_store(&run.data.cache, &run.data.preprocess)?))
 }
 
 /// The configuration of a run, with assignments that leave its result alone.
@@ -213,7 +247,7 @@ fn carry_out(course: &Course<'_>, started: Instant) -> Result<RunSummary, Failur
         loader: trained.loader,
         seconds: started.elapsed().as_secs_f64(),
         train_cases: cohort.train.len(),
-        excluded: cohort.excluded.clone(),
+        excluded: [cohort.excluded.as_slice(), trained.excluded.as_slice()].concat(),
         problems: cohort.problems.clone(),
         best: trained.standing.best.map(BestValidation::from),
         evaluation,

@@ -4,9 +4,11 @@ use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::module::conv3d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use crate::nets::precision::cast;
+
+mod columns;
 
 /// The form of a convolution: a cubic kernel of odd size, zero-padded, so that stride 1 keeps the
 /// grid and stride 2 halves an even one.
@@ -67,15 +69,73 @@ impl Convolution {
         let dtype = volume.dtype();
         let weight = cast(self.weight.val(), dtype);
         let bias = self.bias.as_ref().map(|bias| cast(bias.val(), dtype));
+        if self.stride == 1 && dtype == DType::F32 && is_cpu(&volume.device()) {
+            let answer = columns::convolve(volume, weight, self.groups);
+            let Some(bias) = bias else { return answer };
+            return answer + bias.reshape([1, -1, 1, 1, 1]);
+        }
         let pad = weight.dims()[2] / 2;
         let options = ConvOptions::new([self.stride; 3], [pad; 3], [1; 3], self.groups);
         conv3d(volume, weight, bias, options)
     }
 }
 
+fn is_cpu(device: &Device) -> bool {
+    device.clone().without_autodiff() == Device::flex()
+}
+
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Distribution;
+
     use super::*;
+
+    #[test]
+    fn answers_and_gradients_are_burns_own() {
+        let device = Device::flex().autodiff();
+        let draw = |shape: [usize; 5]| {
+            Tensor::<5>::random(shape, Distribution::Normal(0.0, 1.0), &device).require_grad()
+        };
+        for (volume, kernel, groups) in [
+            ([2, 3, 4, 6, 5], [5, 3, 3, 3, 3], 1),
+            ([1, 8, 5, 4, 6], [16, 2, 3, 3, 3], 4),
+            ([2, 6, 3, 4, 5], [3, 6, 1, 1, 1], 1),
+            // Wide enough for several slabs, the last one thinner.
+            ([1, 4, 7, 48, 48], [2, 4, 3, 3, 3], 1),
+        ] {
+            let (volume, kernel) = (draw(volume), draw(kernel));
+            let pad = kernel.dims()[2] / 2;
+            let options = || ConvOptions::new([1; 3], [pad; 3], [1; 3], groups);
+            let ours = columns::convolve(volume.clone(), kernel.clone(), groups);
+            let theirs = conv3d(volume.clone(), kernel.clone(), None, options());
+            assert_eq!(ours.dims(), theirs.dims());
+            let weights = draw(ours.dims());
+            let all = |answer: Tensor<5>| {
+                let gradients = (answer.clone() * weights.clone()).sum().backward();
+                let of = |tensor: &Tensor<5>| tensor.grad(&gradients).unwrap();
+                [answer.inner(), of(&volume), of(&kernel)]
+            };
+            for (ours, theirs) in all(ours).into_iter().zip(all(theirs)) {
+                let largest: f32 = theirs.clone().abs().max().into_scalar();
+                let worst: f32 = (ours - theirs).abs().max().into_scalar();
+                assert!(worst < 1e-5 * largest, "{worst} of {largest}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_volume_without_a_gradient_gets_none_and_its_kernel_does() {
+        let device = Device::flex().autodiff();
+        let volume = Tensor::<5>::ones([1, 1, 4, 4, 4], &device);
+        let kernel = Tensor::<5>::ones([1, 1, 3, 3, 3], &device).require_grad();
+        let answer = columns::convolve(volume.clone(), kernel.clone(), 1);
+        let gradients = answer.sum().backward();
+        assert!(volume.grad(&gradients).is_none());
+        let gradient = kernel.grad(&gradients).unwrap();
+        let middle: f32 = gradient.clone().slice([0..1, 0..1, 1..2, 1..2, 1..2]).into_scalar();
+        let corner: f32 = gradient.slice([0..1, 0..1, 0..1, 0..1, 0..1]).into_scalar();
+        assert_eq!((middle, corner), (64.0, 27.0));
+    }
 
     #[test]
     fn stride_two_halves_and_groups_share_the_kernel() {

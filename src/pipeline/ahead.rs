@@ -17,6 +17,22 @@ use crate::volume::case::CaseId;
 /// Told of every case, in order, after those who wait for it.
 pub type OnArrival = Box<dyn FnMut(&CaseId, Result<(), &CaseError>) + Send>;
 
+/// What is brought where.
+pub struct AheadParts {
+    /// Cases, the first to be needed first.
+    pub cases: Vec<CaseFiles>,
+    /// Where they are announced and settled.
+    pub arrivals: Arrivals,
+    /// Where they go.
+    pub store: Arc<CaseStore>,
+    /// How they are prepared.
+    pub preprocess: PreprocessConfig,
+    /// Threads.
+    pub workers: IngestWorkers,
+    /// Told of each.
+    pub on_arrival: OnArrival,
+}
+
 /// Ingest under way. Dropping it ends the ingest; what is in the cache stays there.
 pub struct Ahead {
     arrivals: Arrivals,
@@ -35,24 +51,20 @@ impl Drop for Closing {
 }
 
 impl Ahead {
-    /// Starts to bring `cases` into `store`, in their order.
+    /// Announces the cases and starts to bring them.
     ///
     /// # Errors
     /// If a thread cannot be started.
     pub fn start(
-        cases: Vec<CaseFiles>,
-        store: Arc<CaseStore>,
-        preprocess: &PreprocessConfig,
-        workers: &IngestWorkers,
+        parts: AheadParts,
         stop: &StopLatch,
         runtime: &tokio::runtime::Handle,
-        on_arrival: OnArrival,
     ) -> Result<Self, Fault> {
-        let arrivals = Arrivals::default();
+        let AheadParts { cases, arrivals, store, preprocess, workers, on_arrival } = parts;
         let ids: Vec<CaseId> = cases.iter().map(|files| files.id.clone()).collect();
         arrivals.announce(ids.iter().cloned());
         let stop = stop.child();
-        let (feed, running) = ingest::start(cases, store, preprocess, workers, &stop, runtime)?;
+        let (feed, running) = ingest::start(cases, store, &preprocess, &workers, &stop, runtime)?;
         let closing = Closing(arrivals.clone());
         let settle = move || settle_all(&closing.0, ids, feed, on_arrival);
         let thread =

@@ -144,6 +144,33 @@ fn limits() -> Limits {
     Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(2) }
 }
 
+/// Where whole cases come from.
+#[derive(Clone)]
+pub enum WholeSource {
+    /// Case files, built where they are missing.
+    Cache(Fetch),
+    /// Their own files.
+    Files(PreprocessConfig),
+}
+
+impl WholeSource {
+    /// Whole cases in the order of `cases`.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn start(
+        self,
+        cases: Vec<CaseFiles>,
+        stop: &StopLatch,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<(Feed<WholeOutcome>, Running), Fault> {
+        match self {
+            Self::Cache(fetch) => from_cache(cases, fetch, stop, runtime),
+            Self::Files(preprocess) => from_files(cases, &preprocess, stop, runtime),
+        }
+    }
+}
+
 /// Whole cases out of the cache, building what is missing, in the order of `cases`.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::Fault;
 use crate::base::fingerprint::Fingerprint;
 use crate::brats::dataset::CaseFiles;
+use crate::pipeline::augment::kernel::Kernel;
 use crate::volume::case::{CaseId, Split};
 
 /// The file that lists a run's cases.
@@ -36,6 +37,8 @@ pub struct Environment {
     pub processor: Option<String>,
     /// Cores that this process may use.
     pub cores: usize,
+    /// What makes the voxels of samples; every kernel makes the same.
+    pub kernel: &'static str,
     /// Of the exact versions of all dependencies.
     pub lock_file: Fingerprint,
     /// Bit-exactness that may be claimed on this device.
@@ -57,6 +60,7 @@ impl Environment {
             host: read("/proc/sys/kernel/hostname").map(|name| name.trim().to_string()),
             processor,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            kernel: Kernel::best().name(),
             lock_file: Fingerprint::of_bytes(include_bytes!("../../Cargo.lock")),
             reproducibility: if deterministic {
                 "batches are bit-exact; losses and weights too, on the same processor and thread count"

@@ -6,7 +6,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::base::error::Reason;
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::pipeline::ahead::{Ahead, OnArrival};
+use gliaflow::pipeline::ahead::{Ahead, AheadParts, OnArrival};
+use gliaflow::pipeline::arrivals::Arrivals;
 use gliaflow::pipeline::ingest::IngestWorkers;
 use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start};
 
@@ -31,10 +32,16 @@ fn ahead(
     stop: &StopLatch,
     on_arrival: OnArrival,
 ) -> (Ahead, LoaderParts) {
-    let (store, preprocess) = (setting.store(cache), PreprocessConfig::default());
-    let order = setting.plan().cases_from(0);
-    let ahead = Ahead::start(order, store.clone(), &preprocess, &FEW, stop, &runtime(), on_arrival)
-        .unwrap();
+    let store = setting.store(cache);
+    let parts = AheadParts {
+        cases: setting.plan().cases_from(0),
+        arrivals: Arrivals::default(),
+        store: store.clone(),
+        preprocess: PreprocessConfig::default(),
+        workers: FEW,
+        on_arrival,
+    };
+    let ahead = Ahead::start(parts, stop, &runtime()).unwrap();
     watch.on(ahead.running());
     let cases = CaseSource::Cache { store, arrivals: ahead.arrivals() };
     let parts = LoaderParts { cases, ..setting.parts(cache, 0) };
