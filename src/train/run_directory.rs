@@ -219,8 +219,13 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let written = File::create(&beside)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&beside, path))
-        .and_then(|()| path.parent().map_or(Ok(()), sync));
+        .and_then(|()| sync(folder_of(path)));
     written.map_err(|error| Fault::io(path, &error))
+}
+
+/// The folder that a file is in; a bare name is in the one that the process is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Flushes a file, or a folder's entries, to the disk.
@@ -231,6 +236,12 @@ pub(super) fn sync(path: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_without_a_folder_is_in_the_one_at_hand() {
+        let folders = ["a", "a/b", "/a"].map(|path| folder_of(Path::new(path)));
+        assert_eq!(folders, [".", "a", "/"].map(Path::new));
+    }
 
     #[test]
     fn runs_are_numbered_and_never_shared() {

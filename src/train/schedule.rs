@@ -1,6 +1,6 @@
 //! The learning rate. All but one schedule are a pure function of the place in the run: nothing to
 //! store, nothing to restore. The plateau depends on losses; its memory is in
-//! [`Plateau`](crate::train::plateau::Plateau).
+//! [`Plateau`].
 //!
 //! Nalwade and Kisa give a "decay rate" (0.60 for the U-Nets, 0.85 for the cascade) and no period.
 //! The readings that we know of are all here; [`Schedule::Step`] is the one in use.

@@ -96,7 +96,11 @@ fn a_step_that_is_not_finite_ends_the_run_with_a_report_of_its_samples() {
     assert_eq!(failed[0]["step"], steps.len() + 1);
     let report = desk.json("run/not-finite.json");
     assert_eq!(report["step"]["samples"], failed[0]["samples"]);
-    assert_eq!(report["step"]["samples"].as_array().unwrap().len(), 2);
+    let samples = report["step"]["samples"].as_array().unwrap();
+    assert_eq!(samples.len(), 2);
+    let [epoch, index] = ["epoch", "index"].map(|key| samples[0][key].as_u64().unwrap());
+    desk.run(&format!("replay --run run --epoch {epoch} --index {index} --out sample")).ok();
+    assert!(!desk.names("sample").is_empty(), "the first of them, to be looked at");
     assert!(!desk.path("run/summary.json").exists());
 }
 
