@@ -1,6 +1,7 @@
 //! The binary as its users meet it: real processes, real files, real HTTP.
 
 mod cases;
+mod draining;
 mod harness;
 mod ingesting;
 mod nifti_file;
@@ -15,7 +16,11 @@ mod demonstration;
 #[cfg(feature = "train")]
 mod exporting;
 #[cfg(feature = "train")]
+mod milestones;
+#[cfg(feature = "train")]
 mod networks_at_work;
+#[cfg(feature = "train")]
+mod resuming;
 #[cfg(feature = "train")]
 mod scraping;
 #[cfg(feature = "train")]

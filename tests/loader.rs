@@ -2,6 +2,7 @@
 //! Exact back-pressure, the same batches whatever the machine does, voxels that an independent
 //! reference computes too, and misfortune that neither hangs nor vanishes.
 
+mod ahead;
 mod buffers;
 mod drained;
 mod ingested;
@@ -9,6 +10,7 @@ mod misfortune;
 mod patches;
 mod reference;
 mod repair;
+mod replayed;
 mod same;
 mod setting;
 mod share;

@@ -28,5 +28,6 @@ mod poison;
 mod recycling;
 mod resize;
 mod shutdown;
+mod statistics;
 mod verdict;
 mod watchdog;

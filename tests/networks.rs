@@ -19,6 +19,8 @@ use gliaflow::volume::modality::Modality;
 use gliaflow::volume::region::Region;
 use serde_json::{Value, json};
 
+mod learning;
+
 fn images(index: u64, side: usize, device: &Device) -> Tensor<5> {
     let mut rng = KeyedRng::new(SampleKey { seed: 1, epoch: 0, index }, Domain::Phantom);
     let shape = [1, Modality::COUNT, side, side, side];
@@ -154,42 +156,6 @@ fn small_ones() -> Vec<Box<dyn Blueprint>> {
     assert_eq!(settings.len(), ARCHITECTURES.len(), "a network is not tested");
     let blueprint = |(name, settings)| sized(Entry::named(name).unwrap(), 8, settings);
     settings.into_iter().map(blueprint).collect()
-}
-
-#[test]
-fn a_resumed_learner_goes_on_bit_for_bit() {
-    for blueprint in small_ones() {
-        let folder = tempfile::tempdir().unwrap();
-        let learner = || blueprint.learner(&OptimiserConfig::default(), 5, &Device::flex());
-        let mut straight = learner();
-        step(straight.as_mut(), 0, 8);
-        step(straight.as_mut(), 1, 8);
-        straight.save(folder.path()).unwrap();
-        let loss = step(straight.as_mut(), 2, 8);
-
-        let mut resumed = learner();
-        step(resumed.as_mut(), 7, 8);
-        resumed.load(folder.path()).unwrap();
-        assert_eq!(step(resumed.as_mut(), 2, 8).to_bits(), loss.to_bits(), "{}", blueprint.name());
-        assert_eq!(bits(resumed.as_ref()), bits(straight.as_ref()), "{}", blueprint.name());
-    }
-}
-
-fn bits(learner: &dyn Learner) -> Vec<u32> {
-    probabilities(learner, 8).into_iter().map(f32::to_bits).collect()
-}
-
-#[test]
-fn the_same_training_leaves_the_same_file_of_weights() {
-    let saved = |seed| {
-        let folder = tempfile::tempdir().unwrap();
-        let mut learner = small_learner(seed);
-        step(learner.as_mut(), 0, 8);
-        learner.save(folder.path()).unwrap();
-        fs::read(folder.path().join(WEIGHTS_FILE)).unwrap()
-    };
-    assert!(saved(5) == saved(5));
-    assert!(saved(5) != saved(6));
 }
 
 #[test]

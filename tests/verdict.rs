@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use gliaflow::actor::observe::Observation;
-use gliaflow::pipeline::verdict::{Machine, Verdict, judge};
+use gliaflow::pipeline::verdict::{Machine, Verdict, judge, judge_beside};
 
 const WALL: f64 = 100.0;
 const IDLE: Machine = Machine { cores: 8, cpu_seconds: None };
@@ -124,15 +124,36 @@ fn a_loader_in_which_nobody_is_busy_lacks_tickets() {
 }
 
 #[test]
-fn fused_stages_are_named_as_toml_wants_it_and_a_run_without_items_is_not_judged() {
+fn fused_stages_are_named_as_they_are_set_and_a_run_without_items_is_not_judged() {
     let mut actors = line(0.1, 0.0);
     actors[2] = actor("crop+augment", 4, 0.99, 0.0);
     let (word, sentence) = verdict(&actors, 0.3, IDLE);
     assert_eq!(word, "crop+augment");
-    assert!(sentence.contains("(loader.workers.\"crop+augment\" = 5)"), "{sentence}");
+    assert!(sentence.contains("(loader.workers.augment = 5)"), "{sentence}");
     let unused = Observation { items: 0, ..actor("feed", 1, 0.0, 0.0) };
     let verdict = judge(&actors, &unused, &IDLE);
     let written = serde_json::to_value(&verdict).unwrap();
     assert_eq!(written["bottleneck"], "none");
     assert!(verdict.sentence.starts_with("nothing was delivered"));
+}
+
+#[test]
+fn a_loader_that_waits_for_cases_on_their_way_blames_who_brings_them() {
+    let ingest = [
+        actor("files", 1, 0.0, 0.9),
+        actor("decode", 2, 0.97, 0.0),
+        actor("normalize", 1, 0.3, 0.0),
+        actor("tally", 1, 0.0, 0.0),
+    ];
+    let feed = actor("feed", 1, 0.4, 0.0);
+    let beside = |actors: &[Observation]| judge_beside(&ingest, actors, &feed, &IDLE);
+    let waiting = beside(&line(0.2, 0.0));
+    assert_eq!(waiting.bottleneck.to_string(), "decode");
+    assert!(waiting.sentence.contains("raise ingest.decode"), "{}", waiting.sentence);
+    // A stage of the loader that is busy itself is the one to help first.
+    assert_eq!(beside(&line(0.9, 0.0)).bottleneck.to_string(), "crop");
+    // Ingest that has nothing to do any more is no reason.
+    let idle = [actor("decode", 2, 0.1, 0.0)];
+    let verdict = judge_beside(&idle, &line(0.2, 0.0), &feed, &IDLE);
+    assert!(verdict.sentence.contains("loader.memory_mib"), "{}", verdict.sentence);
 }

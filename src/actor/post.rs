@@ -208,6 +208,11 @@ impl Seat {
         *self.desk.holding.lock().unwrap_or_else(PoisonError::into_inner) = item;
     }
 
+    /// Makes its clock the calling thread's.
+    pub(super) fn sit_down(&self) {
+        self.meter.put_up();
+    }
+
     /// Waits for input. Returns how long the last activity took.
     pub(super) fn starve(&mut self) -> Duration {
         self.hold(None);

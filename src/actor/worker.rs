@@ -54,6 +54,7 @@ impl<S: Stage, F: Fn() -> S> Worker<S, F> {
     /// many.
     fn run(self, mut seat: Seat) {
         let Some(mut stage) = self.build() else { return };
+        seat.sit_down();
         seat.starve();
         while let Some(Flow { mut ticket, body }) = self.inbox.take() {
             ticket.stage = S::NAME;

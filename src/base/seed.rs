@@ -36,6 +36,8 @@ pub enum Domain {
     Weights = 7,
     /// Dropout and latent draws.
     Network = 8,
+    /// Which cases a drawn cohort holds, when the spread of a mean is estimated.
+    Bootstrap = 9,
 }
 
 /// A keyed ChaCha8 generator: value-stable across platforms and releases.

@@ -23,7 +23,16 @@ const DEFLATE_MAX_RATIO: u64 = 1032;
 const MAX_LEAD: usize = 64 << 10;
 
 /// The whole file as it lies on the disk, in place of what `into` holds.
-pub(super) fn read_whole(path: &Path, mut into: Vec<u8>) -> Result<Vec<u8>, CaseError> {
+pub(super) fn read_whole(path: &Path, into: Vec<u8>) -> Result<Vec<u8>, CaseError> {
+    read_up_to(path, u64::MAX, into)
+}
+
+/// The file's first bytes, at most `limit`.
+pub(super) fn read_start(path: &Path, limit: u64) -> Result<Vec<u8>, CaseError> {
+    read_up_to(path, limit, Vec::new())
+}
+
+fn read_up_to(path: &Path, limit: u64, mut into: Vec<u8>) -> Result<Vec<u8>, CaseError> {
     let failed = |error: io::Error| CaseError::io(path, &error);
     let kind = path.metadata().map_err(failed)?;
     if !kind.is_file() {
@@ -35,7 +44,12 @@ pub(super) fn read_whole(path: &Path, mut into: Vec<u8>) -> Result<Vec<u8>, Case
         ));
     }
     into.clear();
-    File::open(path).and_then(|mut file| file.read_to_end(&mut into)).map_err(failed)?;
+    // Without a limit nothing must hide the file from the reader: it sizes the buffer by it.
+    let read = File::open(path).and_then(|mut file| match limit {
+        u64::MAX => file.read_to_end(&mut into),
+        _ => file.take(limit).read_to_end(&mut into),
+    });
+    read.map_err(failed)?;
     if into.is_empty() {
         return Err(CaseError::new(
             Reason::Format,

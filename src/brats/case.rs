@@ -49,6 +49,23 @@ impl CaseReader {
     pub fn read(&self, files: &CaseFiles) -> Result<Case, CaseError> {
         read_files(files, &self.shelf).map_err(|error| error.of_case(&files.id))
     }
+
+    /// Reads bytes and headers only.
+    ///
+    /// # Errors
+    /// As [`Self::read`], as far as headers tell.
+    pub fn glance(&self, files: &CaseFiles) -> Result<Glance, CaseError> {
+        glance_at(files, &self.shelf).map_err(|error| error.of_case(&files.id))
+    }
+}
+
+/// What can be told of a case without inflating a voxel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Glance {
+    /// Of the compressed bytes of all files, as [`Case::fingerprint`].
+    pub fingerprint: Fingerprint,
+    /// Extent in canonical orientation.
+    pub grid: Dims,
 }
 
 /// Reads a case whole, in fresh memory.
@@ -105,6 +122,19 @@ fn read_files(files: &CaseFiles, shelf: &CaseShelf) -> Result<Case, CaseError> {
     })
 }
 
+fn glance_at(files: &CaseFiles, shelf: &CaseShelf) -> Result<Glance, CaseError> {
+    let (mut sum, mut first) = (Sum::default(), None);
+    for path in files.images.iter().chain(&files.labels) {
+        let packed = Packed::read(path, shelf)?;
+        let placed = Placed::of(path, &packed)?;
+        sum.add(packed, shelf);
+        first.get_or_insert(placed).agree(&placed)?;
+    }
+    let placed = first.expect("a case has four images");
+    let grid = source_grid(placed.dims, placed.affine).canonical_dims();
+    Ok(Glance { fingerprint: sum.fingerprint.finish(), grid })
+}
+
 /// What is added up over the files of a case.
 #[derive(Default)]
 struct Sum {
@@ -124,6 +154,7 @@ impl Sum {
 }
 
 /// Where a file's grid lies.
+#[derive(Clone, Copy)]
 struct Placed<'a> {
     path: &'a Path,
     dims: Dims,

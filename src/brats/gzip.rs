@@ -62,8 +62,8 @@ mod tests {
 
     fn member(builder: GzBuilder, content: &[u8]) -> Vec<u8> {
         let mut encoder = builder.write(Vec::new(), Compression::fast());
-        encoder.write_all(content).unwrap();
-        encoder.finish().unwrap()
+        encoder.write_all(content).expect("a vector takes all");
+        encoder.finish().expect("a vector takes all")
     }
 
     fn inflates(raw: &[u8]) -> bool {

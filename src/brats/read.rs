@@ -10,8 +10,12 @@ use crate::brats::bytes;
 use crate::brats::fields::NIFTI_2_BYTES;
 use crate::brats::header::Header;
 use crate::brats::narrow;
+use crate::volume::grid::Dims;
 use crate::volume::shelf::CaseShelf;
 use crate::volume::voxels::Voxels;
+
+/// More of a compressed file than its header can take, with the name and comment that gzip allows.
+const START_BYTES: u64 = 64 << 10;
 
 /// A volume as it lies in its file.
 #[derive(Debug, Clone)]
@@ -80,6 +84,17 @@ pub fn read_volume(path: &Path) -> Result<Volume, CaseError> {
         voxels,
         bytes_read: packed.bytes_read,
     })
+}
+
+/// The grid of a volume, from the start of its file.
+///
+/// # Errors
+/// As [`read_volume`], as far as the header tells.
+pub fn read_grid(path: &Path) -> Result<Dims, CaseError> {
+    let path = header_path(path);
+    let raw = bytes::read_start(&path, START_BYTES)?;
+    let head = bytes::head(&path, &raw, NIFTI_2_BYTES)?;
+    Header::parse(&path, &head)?.volume_dims(&path)
 }
 
 fn non_finite(voxels: &Voxels) -> usize {

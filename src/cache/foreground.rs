@@ -25,6 +25,13 @@ pub struct ForegroundView<'a> {
     pub voxels: &'a [u32],
 }
 
+impl Foreground {
+    /// The same, as if it were mapped.
+    pub fn view(&self) -> ForegroundView<'_> {
+        ForegroundView { count: self.count, voxels: &self.voxels }
+    }
+}
+
 /// Indexes canonical `labels`, at most `cap` voxels a region.
 ///
 /// The draw is keyed by the source's fingerprint: the same files give the same index in every run.

@@ -11,8 +11,6 @@ use crate::cli::progress::{Bars, Lines};
 use crate::cli::report::Report;
 use crate::experiment::failure::Failure;
 
-const BAD_DATA: u8 = 3;
-
 /// Where a verb's output goes.
 pub(super) struct Console {
     json: bool,
@@ -64,8 +62,7 @@ impl Console {
             // Whoever reads has seen enough: `gliaflow … | head` is no failure.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
-            Ok(()) if report.bad_data => ExitCode::from(BAD_DATA),
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(()) => ExitCode::from(report.exit_code),
         }
     }
 

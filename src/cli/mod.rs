@@ -10,16 +10,21 @@ mod config;
 mod console;
 #[cfg(feature = "train")]
 mod demo;
+mod doctor;
+mod drain;
 #[cfg(feature = "train")]
 mod evaluate;
 #[cfg(feature = "train")]
 mod export;
 mod ingest;
 mod inspect;
+mod loader;
 mod phantom;
 #[cfg(feature = "train")]
 mod predict;
 mod progress;
+#[cfg(feature = "train")]
+mod replay;
 mod report;
 mod score;
 mod session;
@@ -27,6 +32,7 @@ mod session;
 mod tables;
 #[cfg(feature = "train")]
 mod train;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -63,6 +69,9 @@ enum Verb {
     Phantom(phantom::Phantom),
     Inspect(inspect::Inspect),
     Ingest(ingest::Ingest),
+    Doctor(doctor::Doctor),
+    Drain(drain::Drain),
+    Tune(tune::Tune),
     Cache(cache::Cache),
     #[cfg(feature = "train")]
     Train(train::Train),
@@ -71,6 +80,8 @@ enum Verb {
     #[cfg(feature = "train")]
     Predict(predict::Predict),
     Score(score::Score),
+    #[cfg(feature = "train")]
+    Replay(replay::Replay),
     #[cfg(feature = "train")]
     Export(export::Export),
     #[cfg(feature = "train")]
@@ -89,6 +100,9 @@ impl Verb {
             Self::Phantom(verb) => verb.run(console),
             Self::Inspect(verb) => verb.run(),
             Self::Ingest(verb) => verb.run(console),
+            Self::Doctor(verb) => verb.run(console),
+            Self::Drain(verb) => verb.run(console),
+            Self::Tune(verb) => verb.run(console),
             Self::Cache(verb) => verb.run(console),
             #[cfg(feature = "train")]
             Self::Train(verb) => verb.run(console),
@@ -97,6 +111,8 @@ impl Verb {
             #[cfg(feature = "train")]
             Self::Predict(verb) => verb.run(console),
             Self::Score(verb) => verb.run(),
+            #[cfg(feature = "train")]
+            Self::Replay(verb) => verb.run(),
             #[cfg(feature = "train")]
             Self::Export(verb) => verb.run(),
             #[cfg(feature = "train")]

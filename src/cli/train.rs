@@ -22,8 +22,9 @@ pub(super) const TOPOLOGIES: [&[&str]; 3] =
 Examples:
   gliaflow train --config configs/unet.toml --set data.folder=data/BraTS2020
   gliaflow train --set data.folder=data --set crop.patch='[64, 64, 64]' --run runs/small
+  gliaflow train --resume runs/unet-001
 
-Ctrl-C once finishes the step, writes a checkpoint and exits with 75.")]
+Ctrl-C, SIGTERM or SIGUSR1 once finishes the step, writes a checkpoint and exits with 75.")]
 pub(super) struct Train {
     /// Settings that differ from the defaults
     #[arg(long, value_name = "FILE")]
@@ -45,9 +46,19 @@ pub(super) struct Train {
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
 
+    /// Go on with this run where its last checkpoint stands; --set may change what does not decide
+    /// the result, such as device, loader.workers or train.non_finite
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "run", "dry_run"])]
+    resume: Option<PathBuf>,
+
     /// auto, cpu, cuda or wgpu; the same as --set device=…
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
+
+    /// Keep no case files: decode each sample's case from its own files; the same as
+    /// --set loader.cached=false
+    #[arg(long)]
+    no_cache: bool,
 
     /// Say what would be used, and stop before anything is read or written
     #[arg(long)]
@@ -64,19 +75,29 @@ impl Train {
         assignments.extend(self.data.as_ref().map(|path| format!("data.folder={}", quoted(path))));
         assignments.extend(self.init.as_ref().map(|path| format!("model.init={}", quoted(path))));
         assignments.extend(self.device.as_ref().map(|device| format!("device=\"{device}\"")));
+        assignments.extend(self.no_cache.then(|| "loader.cached=false".to_string()));
+        if let Some(folder) = &self.resume {
+            let live = self.live(&folder.display().to_string(), console)?;
+            let summary = live.conduct_run(|session| run::resume(folder, &assignments, session))?;
+            return Ok(Report::new(&summary, text(&summary)));
+        }
         let config = config::load(self.config.as_deref(), &assignments)?;
         if self.dry_run {
             return dry_run(&config);
         }
         let stem = config.blueprint.name().to_string();
-        let place = match self.run {
-            Some(path) => Place::Exactly(path),
+        let place = match &self.run {
+            Some(path) => Place::Exactly(path.clone()),
             None => Place::Next { root: PathBuf::from("runs"), stem },
         };
-        let live = Live::start(&self.long, &place.label(), console)?
-            .announce(&TOPOLOGIES, &[Split::Train, Split::Validation]);
+        let live = self.live(&place.label(), console)?;
         let summary = live.conduct_run(|session| run::train(&config, &place, session))?;
         Ok(Report::new(&summary, text(&summary)))
+    }
+
+    fn live(&self, label: &str, console: &Console) -> Result<Live, Failure> {
+        let live = Live::start(&self.long, label, console)?;
+        Ok(live.announce(&TOPOLOGIES, &[Split::Train, Split::Validation]))
     }
 }
 
@@ -109,9 +130,20 @@ pub(super) fn text(summary: &RunSummary) -> String {
         0 => String::new(),
         count => format!("\ncases left out: {count}, see dataset.lock.json"),
     };
+    let early = match summary.steps < summary.planned_steps {
+        true => format!(" of {} planned, out of patience", summary.planned_steps),
+        false => String::new(),
+    };
+    let unsound = match summary.unsound_steps {
+        0 => String::new(),
+        steps => format!("\nsteps skipped because they were not finite: {steps}"),
+    };
+    let best = summary.best.map_or_else(String::new, |best| {
+        format!("\nbest validation: mean Dice {:.4} after epoch {}", best.mean_dice, best.epoch)
+    });
     format!(
-        "{scored}\n{} steps of {} ({} parameters) on {} in {:.1} s, waiting for the loader {:.1} \
-         %{left_out}\nloader: {}\nrun: {}",
+        "{scored}{best}\n{} steps{early} of {} ({} parameters) on {} in {:.1} s, waiting for the \
+         loader {:.1} %{unsound}{left_out}\nloader: {}\nrun: {}",
         summary.steps,
         summary.model,
         summary.parameters,

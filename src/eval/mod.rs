@@ -14,6 +14,7 @@ mod percentile;
 pub mod predict;
 pub mod score;
 pub mod sliding;
+pub mod statistics;
 mod surface;
 mod surfel;
 pub mod table;

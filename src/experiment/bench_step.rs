@@ -16,13 +16,13 @@ use crate::experiment::device::{self, ChosenDevice};
 use crate::experiment::failure::Failure;
 use crate::nets::Learner;
 use crate::nets::precision::Precision;
+use crate::pipeline::sample::Batch;
 use crate::telemetry::process;
 use crate::train::feed::{self, DeviceBatch};
 use crate::train::loss::{LossConfig, region_targets};
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
 use crate::volume::region::label;
-use crate::volume::sample::Batch;
 
 /// How many steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -253,8 +253,8 @@ fn drawn(seed: u64, size: usize, patch: Dims) -> Batch {
     Batch {
         number: 0,
         next_sample: size as u64,
-        images,
-        labels: nested.repeat(size),
+        images: images.into(),
+        labels: nested.repeat(size).into(),
         dims: patch,
         keys,
         provenance: Vec::new(),

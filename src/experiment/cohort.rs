@@ -1,4 +1,4 @@
-//! The cohort of a run: every usable case in the cache, split, and locked by fingerprint.
+//! The cohort of a run: every usable case, split, and locked by fingerprint.
 
 use std::fs;
 use std::path::Path;
@@ -11,11 +11,13 @@ use crate::cache::store::CaseStore;
 use crate::experiment::config::RunConfig;
 use crate::experiment::failure::Failure;
 use crate::experiment::prepare::{self, Excluded, Session};
+use crate::experiment::survey::{KNOWN, Surveyed, survey};
 use crate::pipeline::fetch::Fetch;
 use crate::train::run_directory::{DATASET_LOCK, DatasetLock, LockedCase};
 use crate::volume::case::{CaseId, Split, split};
+use crate::volume::grid::Dims;
 
-/// A cohort whose cases are all in the cache.
+/// The cases of a run.
 pub struct Cohort {
     /// Cases to train on.
     pub train: Arc<[CaseFiles]>,
@@ -23,31 +25,39 @@ pub struct Cohort {
     pub held_out: Vec<CaseFiles>,
     /// All of them, for the run's record.
     pub lock: DatasetLock,
+    /// Those of them that the cache does not have yet.
+    pub missing: Vec<CaseId>,
+    /// Extent of the largest.
+    pub largest: Dims,
     /// Cases that cannot be used.
     pub excluded: Vec<Excluded>,
     /// What the folder holds that could not become a case.
     pub problems: Vec<CaseError>,
 }
 
-/// Finds, ingests and splits the cases of a configuration.
+/// Finds and splits the cases of a configuration; those that are not in the cache are still to come.
 ///
 /// # Errors
-/// If no case is usable (all causes are listed), or ingest itself fails or is stopped.
+/// If no case is usable (all causes are listed), or the session is stopped.
 pub fn gather(
     run: &RunConfig,
-    store: &Arc<CaseStore>,
+    store: Option<&Arc<CaseStore>>,
     session: &Session,
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
     let dataset = prepare::look(&data.folder)?;
     let (labelled, unlabelled): (Vec<_>, Vec<_>) =
         dataset.cases.into_iter().partition(|files| files.labels.is_some());
-    let ingested = prepare::ingest(&labelled, store, &data.preprocess, &run.ingest, session)?;
-    let mut excluded = ingested.excluded;
+    let mut excluded = Vec::new();
+    let mut candidates = labelled;
+    if let (true, Some(store)) = (data.ingest_first, store) {
+        let done = prepare::ingest(&candidates, store, &data.preprocess, &run.ingest, session)?;
+        candidates.retain(|files| done.excluded.iter().all(|left| left.case != files.id));
+        excluded.extend(done.excluded);
+    }
+    let (usable, unusable) = survey(candidates, store, session)?;
+    excluded.extend(unusable);
     excluded.extend(unlabelled.into_iter().map(|files| without_labels(files.id)));
-    let fetch = Fetch::new(Arc::clone(store), data.preprocess.clone(), session.stop.clone());
-    let (usable, fingerprints) = open(labelled, &fetch, store, &mut excluded)?;
-    prepare::stopped_early(&session.stop, "the cases are in the cache")?;
     let problems = dataset.problems;
     for problem in &problems {
         tracing::warn!("{problem}");
@@ -60,41 +70,28 @@ pub fn gather(
         errors.extend(problems);
         return Err(Failure::Cases(errors));
     }
-    let lock = lock(run, &usable, &fingerprints, &excluded, &problems);
-    Ok(Cohort {
-        train: lock.files(&usable, Split::Train).into(),
-        held_out: lock.files(&usable, Split::Validation),
+    let lock = lock(run, &usable, &excluded, &problems);
+    Ok(cohort(lock, &usable, excluded, problems))
+}
+
+fn cohort(
+    lock: DatasetLock,
+    surveyed: &[Surveyed],
+    excluded: Vec<Excluded>,
+    problems: Vec<CaseError>,
+) -> Cohort {
+    let files: Vec<CaseFiles> = surveyed.iter().map(|case| case.files.clone()).collect();
+    let missing = surveyed.iter().filter(|case| !case.is_cached);
+    let largest = surveyed.iter().map(|case| case.grid).max_by_key(|grid| grid.voxels());
+    Cohort {
+        train: lock.files(&files, Split::Train).into(),
+        held_out: lock.files(&files, Split::Validation),
+        missing: missing.map(|case| case.files.id.clone()).collect(),
+        largest: largest.unwrap_or(Dims([0; 3])),
         lock,
         excluded,
         problems,
-    })
-}
-
-/// The cases that can be opened, with their fingerprints; the others go to those left out.
-fn open(
-    ingested: Vec<CaseFiles>,
-    fetch: &Fetch,
-    store: &CaseStore,
-    excluded: &mut Vec<Excluded>,
-) -> Result<(Vec<CaseFiles>, Vec<Fingerprint>), Failure> {
-    let (mut usable, mut fingerprints) = (Vec::new(), Vec::new());
-    for files in ingested {
-        if excluded.iter().any(|left_out| left_out.case == files.id) {
-            continue;
-        }
-        // A case file may be damaged, and its sources too: ingest asks only whether it is current.
-        match fetch.case(&files) {
-            Ok(case) => {
-                usable.push(files);
-                fingerprints.push(case.fingerprint());
-            }
-            Err(error) => {
-                prepare::quarantine(store, &files.id, &error)?;
-                excluded.push(Excluded { case: files.id, error });
-            }
-        }
     }
-    Ok((usable, fingerprints))
 }
 
 fn without_labels(case: CaseId) -> Excluded {
@@ -110,20 +107,21 @@ fn without_labels(case: CaseId) -> Excluded {
 /// Splits the usable cases and writes down what was found.
 fn lock(
     run: &RunConfig,
-    usable: &[CaseFiles],
-    fingerprints: &[Fingerprint],
+    usable: &[Surveyed],
     excluded: &[Excluded],
     problems: &[CaseError],
 ) -> DatasetLock {
-    let ids: Vec<CaseId> = usable.iter().map(|files| files.id.clone()).collect();
+    let ids: Vec<CaseId> = usable.iter().map(|case| case.files.id.clone()).collect();
     let splits = split(&ids, held_out_count(usable.len(), run.data.held_out), run.seed);
-    let cases = ids.into_iter().zip(fingerprints).zip(splits);
+    let cases = usable.iter().zip(splits).map(|(case, split)| LockedCase {
+        id: case.files.id.clone(),
+        fingerprint: case.fingerprint,
+        split,
+    });
     let causes = excluded.iter().map(|one| (one.case.clone(), one.error.to_string()));
     DatasetLock {
         folder: run.data.folder.clone(),
-        cases: cases
-            .map(|((id, &fingerprint), split)| LockedCase { id, fingerprint, split })
-            .collect(),
+        cases: cases.collect(),
         excluded: causes.collect(),
         problems: problems.iter().map(ToString::to_string).collect(),
     }
@@ -135,6 +133,87 @@ fn held_out_count(cases: usize, share: f64) -> usize {
         return 0;
     }
     ((cases as f64 * share).round() as usize).clamp(1, cases - 1)
+}
+
+/// The cohort of a run that goes on: the cases that it was locked to, whatever else there is today.
+///
+/// # Errors
+/// If one of them is gone, cannot be used, or is not what it was: the order of samples would be
+/// another.
+pub fn locked(
+    run: &RunConfig,
+    lock: DatasetLock,
+    store: Option<&Arc<CaseStore>>,
+    session: &Session,
+) -> Result<Cohort, Failure> {
+    let data = &run.data;
+    let found = prepare::look(&data.folder)?.cases;
+    let train = lock.files(&found, Split::Train);
+    let held_out = lock.files(&found, Split::Validation);
+    let cases = [train.as_slice(), held_out.as_slice()].concat();
+    let there = |id: &CaseId| cases.iter().any(|files| files.id == *id);
+    let ids = lock.cases.iter().map(|case| &case.id);
+    let gone: Vec<&str> = ids.filter(|id| !there(id)).map(|id| id.as_str()).collect();
+    if !gone.is_empty() {
+        return Err(Failure::Usage(format!(
+            "{}: the run's cases {} are gone; bring them back, or say where they are with --data",
+            data.folder.display(),
+            gone.join(", ")
+        )));
+    }
+    let (surveyed, gone_bad) = survey(cases, store, session)?;
+    // A case that the run skipped has been quarantined since; it is skipped again, at the same places.
+    let is_skipped = |error: &CaseError| error.problem.starts_with(KNOWN);
+    if let Some(bad) = gone_bad.iter().find(|left| !is_skipped(&left.error)) {
+        return Err(Failure::Data(bad.error.clone()));
+    }
+    let changed = surveyed.iter().filter(|case| {
+        let locked = lock.cases.iter().find(|locked| locked.id == case.files.id);
+        locked.is_some_and(|locked| locked.fingerprint != case.fingerprint)
+    });
+    let changed: Vec<CaseError> = changed
+        .map(|case| {
+            let now = case.fingerprint;
+            changed_since(
+                &case.files,
+                now,
+                "was begun with",
+                "bring them back, or begin another run",
+            )
+        })
+        .collect();
+    if !changed.is_empty() {
+        return Err(Failure::Cases(changed));
+    }
+    Ok(Cohort { train: train.into(), held_out, ..cohort(lock, &surveyed, Vec::new(), Vec::new()) })
+}
+
+fn changed_since(files: &CaseFiles, now: Fingerprint, verb: &str, remedy: &str) -> CaseError {
+    CaseError::new(
+        Reason::Checksum,
+        format!("case {}", files.id),
+        format!("its files are not those that the run {verb} (now {now})"),
+        remedy,
+    )
+}
+
+/// Refuses cases whose files are not those that the run `verb`, such as "held out", with the remedy
+/// at its side.
+pub(super) fn unchanged(
+    lock: &DatasetLock,
+    cases: &[CaseFiles],
+    fetch: &Fetch,
+    (verb, remedy): (&str, &str),
+) -> Result<(), Failure> {
+    let mut changed = Vec::new();
+    for files in cases {
+        let fingerprint = fetch.case(files)?.fingerprint();
+        let locked = lock.cases.iter().find(|case| case.id == files.id);
+        if locked.is_some_and(|case| case.fingerprint != fingerprint) {
+            changed.push(changed_since(files, fingerprint, verb, remedy));
+        }
+    }
+    if changed.is_empty() { Ok(()) } else { Err(Failure::Cases(changed)) }
 }
 
 /// The lock of the run in `folder`.

@@ -16,15 +16,19 @@ use crate::experiment::layers::Layers;
 use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::precision::Precision;
 use crate::nets::{Blueprint, Entry};
+use crate::pipeline::augment::config::AugmentConfig;
+use crate::pipeline::budget::{Footprint, LoaderConfig, LoaderMemory};
 use crate::pipeline::crop::CropConfig;
 use crate::pipeline::ingest::IngestWorkers;
-use crate::pipeline::loader::LoaderConfig;
 use crate::train::loss::LossConfig;
-use crate::train::trainer::TrainerConfig;
-use crate::volume::sample::{Batch, PatchBuffer};
+use crate::train::settings::TrainerConfig;
+use crate::volume::grid::Dims;
 
 /// The version of the file format.
 const SCHEMA: u32 = 1;
+
+/// Every case of BraTS has this grid; one of a larger grid is found when the run starts.
+const BRATS: Dims = Dims::from_nifti([240, 240, 155]);
 
 /// All settings of one training run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,6 +48,8 @@ pub struct RunConfig {
     pub model: ModelConfig,
     /// Windows.
     pub crop: CropConfig,
+    /// What is done to them.
+    pub augment: AugmentConfig,
     /// Samples, batches, memory.
     pub loader: LoaderConfig,
     /// Threads of ingest.
@@ -68,6 +74,9 @@ pub struct DataConfig {
     pub cache: PathBuf,
     /// Share of the cases held out for validation, 0 to 1; at least one case of two or more.
     pub held_out: f64,
+    /// Whether every case is in the cache before the first step. Without, the first epoch trains while
+    /// cases are still being ingested, and a case that turns out to be bad is skipped, not left out.
+    pub ingest_first: bool,
     /// What decides the bytes of a case file.
     pub preprocess: PreprocessConfig,
 }
@@ -95,6 +104,7 @@ impl Default for RunConfig {
             data: DataConfig::default(),
             model: ModelConfig::default(),
             crop: CropConfig::default(),
+            augment: AugmentConfig::default(),
             loader: LoaderConfig::default(),
             ingest: IngestWorkers::default(),
             optimiser: OptimiserConfig::default(),
@@ -111,6 +121,7 @@ impl Default for DataConfig {
             folder: PathBuf::from("data"),
             cache: PathBuf::from("cache"),
             held_out: 0.2,
+            ingest_first: false,
             preprocess: PreprocessConfig::default(),
         }
     }
@@ -129,17 +140,6 @@ pub struct CheckedConfig {
     /// The network to build.
     pub blueprint: Box<dyn Blueprint>,
     layers: Layers,
-}
-
-/// What the loader will hold in memory at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct LoaderMemory {
-    /// Samples under way.
-    pub tickets: usize,
-    /// Batches: waiting, being filled, being trained on.
-    pub batches: usize,
-    /// Bytes of both.
-    pub bytes: usize,
 }
 
 /// The layers over the defaults: a file, then assignments.
@@ -210,20 +210,28 @@ fn problem(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
     if let Some(problem) = run.crop.problem() {
         return Some(format!("crop.{problem}"));
     }
+    if let Some(problem) = run.augment.problem() {
+        return Some(format!("augment.{problem}"));
+    }
     if let Some(problem) = run.train.problem() {
         return Some(format!("train.{problem}"));
     }
-    let (divisor, smallest) = (blueprint.patch_divisor(), blueprint.smallest_patch());
-    let legal = |side: usize| side.is_multiple_of(divisor) && side >= smallest;
-    if !run.crop.patch.0.into_iter().all(legal) {
-        return Some(format!(
-            "crop.patch = {:?}: {} needs each side to be a multiple of {divisor} and at least \
-             {smallest}",
-            run.crop.patch.0,
-            blueprint.name()
-        ));
+    if let Some(problem) = run.optimiser.problem() {
+        return Some(format!("optimiser.{problem}"));
     }
-    run.loader.tickets(run.crop.patch).err()
+    if let Err(refused) = blueprint.fits_patch(run.crop.patch) {
+        return Some(refused.to_string());
+    }
+    run.memory().err()
+}
+
+impl RunConfig {
+    /// What the loader will hold in memory, of cases in the grid of BraTS.
+    fn memory(&self) -> Result<LoaderMemory, String> {
+        let footprint =
+            if self.loader.cached { Footprint::Mapped } else { Footprint::Whole(BRATS) };
+        self.loader.memory(self.crop.patch, footprint)
+    }
 }
 
 impl CheckedConfig {
@@ -234,10 +242,17 @@ impl CheckedConfig {
         deciding.data.folder = PathBuf::new();
         deciding.data.cache = PathBuf::new();
         deciding.ingest = neutral.ingest;
+        deciding.data.ingest_first = neutral.data.ingest_first;
         deciding.loader.workers = neutral.loader.workers;
+        deciding.loader.cached = neutral.loader.cached;
+        deciding.loader.fused = neutral.loader.fused;
         deciding.loader.memory_mib = neutral.loader.memory_mib;
         deciding.loader.prefetch = neutral.loader.prefetch;
         deciding.device = neutral.device;
+        // Steps that are not finite change nothing, whether they end the run or are skipped.
+        deciding.train.non_finite = neutral.train.non_finite;
+        deciding.train.non_finite_budget = neutral.train.non_finite_budget;
+        deciding.train.checkpoint = neutral.train.checkpoint;
         Fingerprint::of_config(&deciding)
     }
 
@@ -246,12 +261,7 @@ impl CheckedConfig {
     /// # Panics
     /// Never: a checked configuration fits its budget.
     pub fn memory(&self) -> LoaderMemory {
-        let (loader, patch) = (&self.run.loader, self.run.crop.patch);
-        let tickets = loader.tickets(patch).expect("checked");
-        let batches = loader.prefetch + 2;
-        let bytes =
-            tickets * PatchBuffer::bytes(patch) + batches * Batch::bytes(loader.batch, patch);
-        LoaderMemory { tickets, batches, bytes }
+        self.run.memory().expect("checked")
     }
 
     /// All settings as TOML, each with its origin.
@@ -296,7 +306,8 @@ mod tests {
     fn what_cannot_be_is_refused_by_field() {
         assert!(refusal("loader.batsh=3").contains("batsh"));
         assert!(refusal("crop.patch=[100, 128, 128]").contains("multiple of 16"));
-        assert!(refusal("crop.mirror=2.0").contains("crop.mirror"));
+        assert!(refusal("augment.noise.probability=2.0").contains("augment.noise.probability"));
+        assert!(refusal("crop.mirror=0.5").contains("mirror"));
         assert!(refusal("model.name=vnet").contains("vnet"));
         assert!(refusal("model.settings.wdith=8").contains("wdith"));
         assert!(refusal("loader.memory_mib=10").contains("memory_mib"));

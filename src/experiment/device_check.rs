@@ -18,11 +18,11 @@ use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::precision::Precision;
 use crate::nets::volumetric::{max_pool, mean_pool, transposed_convolution, upsample};
 use crate::nets::{ARCHITECTURES, Blueprint, Entry, InvalidConfig};
+use crate::pipeline::sample::Batch;
 use crate::train::feed;
 use crate::train::loss::{LossConfig, region_targets};
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
-use crate::volume::sample::Batch;
 
 /// The largest difference of an operation, relative to the largest value: room for products in TF32,
 /// which CUDA may use for convolutions in f32, and far less than any wrong kernel's.
@@ -292,11 +292,12 @@ fn batch(side: usize) -> Batch {
     let key = SampleKey { seed: 4, epoch: 0, index: 0 };
     let mut rng = KeyedRng::new(key, Domain::Phantom);
     let images = (0..Modality::COUNT * dims.voxels()).map(|_| f16::from_f64(rng.normal()));
+    let labels = (0..dims.voxels()).map(|place| (place / side % 4) as u8);
     Batch {
         number: 0,
         next_sample: 1,
-        images: images.collect(),
-        labels: (0..dims.voxels()).map(|place| (place / side % 4) as u8).collect(),
+        images: images.collect::<Vec<_>>().into(),
+        labels: labels.collect::<Vec<_>>().into(),
         dims,
         keys: vec![key],
         provenance: Vec::new(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::actor::feed::{Feed, Running};
-use crate::base::error::{CaseError, Fault, Reason};
+use crate::base::error::{CaseError, Fault};
 use crate::brats::dataset::CaseFiles;
 use crate::brats::write::write_labels;
 use crate::eval::assess;
@@ -21,7 +21,7 @@ use crate::experiment::failure::Failure;
 use crate::experiment::prepare::{self, Session};
 use crate::nets::Network;
 use crate::pipeline::fetch::Fetch;
-use crate::pipeline::whole::{self, WholeOutcome};
+use crate::pipeline::whole::{self, WholeOutcome, WholeSource};
 use crate::telemetry::catalog;
 use crate::train::checkpoint;
 use crate::train::run_directory::DatasetLock;
@@ -46,13 +46,13 @@ pub struct Evaluation {
 pub fn on_cases(
     network: &dyn Network,
     cases: Vec<CaseFiles>,
-    fetch: Fetch,
+    source: WholeSource,
     window: Dims,
     sliding: &SlidingConfig,
     session: &Session,
 ) -> Result<Evaluation, Failure> {
     let ids: Vec<CaseId> = cases.iter().map(|files| files.id.clone()).collect();
-    let feed = whole::from_cache(cases, fetch, &session.stop, &session.runtime)?;
+    let feed = source.start(cases, &session.stop, &session.runtime)?;
     let mut scores = Vec::with_capacity(ids.len());
     let mut search = ThresholdSearch::default();
     each_case("evaluate", ids.len(), feed, session, |outcome| {
@@ -154,7 +154,7 @@ pub fn load_run(folder: &Path, assignments: &[String]) -> Result<TrainedNetwork,
     let chosen = device::choose(config.run.device)?;
     let (weights, state) = checkpoint::latest(folder)?;
     let network = config.blueprint.network(&weights, &chosen.device)?;
-    Ok(TrainedNetwork { network, config, step: state.step })
+    Ok(TrainedNetwork { network, config, step: state.standing.step })
 }
 
 /// Scores a run's network on the labelled cases of `data`, or on those that the run held out.
@@ -192,28 +192,12 @@ pub fn of_run(
     }
     let fetch = Fetch::new(store, preprocess.clone(), session.stop.clone());
     if data.is_none() {
-        unchanged(&lock, &cases, &fetch)?;
+        let way_out = ("held out", "bring them back, or score what is there with --data");
+        cohort::unchanged(&lock, &cases, &fetch, way_out)?;
     }
     let (window, sliding) = (settings.crop.patch, &settings.evaluation);
-    on_cases(trained.network.as_ref(), cases, fetch, window, sliding, session)
-}
-
-/// Refuses cases whose files are not those that the run was locked to.
-fn unchanged(lock: &DatasetLock, cases: &[CaseFiles], fetch: &Fetch) -> Result<(), Failure> {
-    let mut changed = Vec::new();
-    for files in cases {
-        let fingerprint = fetch.case(files)?.fingerprint();
-        let locked = lock.cases.iter().find(|case| case.id == files.id);
-        if locked.is_some_and(|case| case.fingerprint != fingerprint) {
-            changed.push(CaseError::new(
-                Reason::Checksum,
-                format!("case {}", files.id),
-                format!("its files are not those that the run held out (now {fingerprint})"),
-                "bring them back, or score what is there with --data",
-            ));
-        }
-    }
-    if changed.is_empty() { Ok(()) } else { Err(Failure::Cases(changed)) }
+    let source = WholeSource::Cache(fetch);
+    on_cases(trained.network.as_ref(), cases, source, window, sliding, session)
 }
 
 fn held_out(lock: &DatasetLock) -> Result<Vec<CaseFiles>, Failure> {

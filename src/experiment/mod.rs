@@ -7,7 +7,11 @@ mod bounds;
 #[cfg(feature = "train")]
 pub mod cohort;
 #[cfg(feature = "train")]
+mod coming;
+#[cfg(feature = "train")]
 pub mod config;
+#[cfg(feature = "train")]
+mod course;
 #[cfg(feature = "train")]
 pub mod cuda;
 #[cfg(feature = "train")]
@@ -16,15 +20,24 @@ pub mod demo;
 pub mod device;
 #[cfg(feature = "train")]
 pub mod device_check;
+pub mod doctor;
+pub mod drain;
 #[cfg(feature = "train")]
 pub mod evaluate;
 pub mod failure;
 #[cfg(feature = "train")]
 pub mod layers;
+#[cfg(feature = "train")]
+mod optimise;
 pub mod phantoms;
 pub mod prepare;
 #[cfg(feature = "train")]
+pub mod replay;
+#[cfg(feature = "train")]
 pub mod run;
+#[cfg(feature = "train")]
+mod survey;
+pub mod tune;
 #[cfg(feature = "train")]
 pub mod weights_file;
 #[cfg(feature = "train")]

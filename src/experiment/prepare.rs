@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::actor::stop::StopLatch;
 use crate::base::error::{CaseError, Fault};
+use crate::base::fingerprint::Fingerprint;
 use crate::base::progress::Progress;
 use crate::brats::dataset::{CaseFiles, Dataset, discover};
 use crate::cache::preprocess::PreprocessConfig;
@@ -116,19 +117,25 @@ pub fn ingest(
     running.join_blocking()?;
     catalog::LOADER_CACHE_BYTES.with([]).set(store.bytes()? as f64);
     for excluded in &report.excluded {
-        quarantine(store, &excluded.case, &excluded.error)?;
+        quarantine(store, &excluded.case, None, &excluded.error)?;
     }
     stopped_early(&session.stop, "the cases ingested so far are in the cache")?;
     Ok(report)
 }
 
-/// Writes a bad case down in the cache's quarantine.
+/// Writes a bad case down in the cache's quarantine, with the fingerprint of its files if it is known:
+/// while they stay the same, no run will be planned with it.
 ///
 /// # Errors
 /// If the file does not take it.
-pub fn quarantine(store: &CaseStore, case: &CaseId, error: &CaseError) -> Result<(), Fault> {
+pub fn quarantine(
+    store: &CaseStore,
+    case: &CaseId,
+    fingerprint: Option<Fingerprint>,
+    error: &CaseError,
+) -> Result<(), Fault> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let entry = Quarantined::new(case.clone(), None, error, now.as_secs());
+    let entry = Quarantined::new(case.clone(), fingerprint, error, now.as_secs());
     Quarantine::of(store.root()).append(&entry)
 }
 

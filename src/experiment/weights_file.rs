@@ -47,7 +47,7 @@ pub fn export(run: &Path, file: &Path) -> Result<Exported, Failure> {
     write_atomically(file, &bytes)?;
     Ok(Exported {
         model: name.to_string(),
-        step: state.step,
+        step: state.standing.step,
         tensors: weights.len(),
         parameters: weights.iter().map(|weight| weight.values.len()).sum(),
         bytes: bytes.len(),

@@ -3,38 +3,56 @@
 use std::path::Path;
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
-use burn::store::ModuleRecord;
+use burn::optim::GradientsParams;
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
 use crate::base::error::Fault;
+use crate::nets::average::Average;
+use crate::nets::files;
+use crate::nets::gradients::Gathered;
 use crate::nets::optimiser::OptimiserConfig;
+use crate::nets::steps::Optimiser;
 use crate::nets::weights::{self, GradientNorm};
 use crate::nets::{Architecture, Draws, Network, Output};
 
 /// File of the weights inside a checkpoint's folder.
 pub const WEIGHTS_FILE: &str = "weights.bpk";
 
-/// File of the optimiser's state inside a checkpoint's folder.
+/// File of the optimiser's memory inside a checkpoint's folder.
 pub const OPTIMISER_FILE: &str = "optimiser.bpk";
+
+/// File of the weights' moving average inside a checkpoint's folder, where there is one.
+pub const AVERAGE_FILE: &str = "average.bpk";
 
 /// A network in training. The trainer knows nothing else of it.
 pub trait Learner: Send {
-    /// The training pass of images `[b, 4, d, h, w]`, recorded for [`update`](Self::update). What
-    /// the network draws is a function of the run's seed and `step` alone.
-    fn forward(&self, images: Tensor<5>, step: u64) -> Output;
+    /// The training pass of images `[b, 4, d, h, w]`, recorded for [`gather`](Self::gather). What
+    /// the network draws is a function of the run's seed and `pass` alone.
+    fn forward(&self, images: Tensor<5>, pass: u64) -> Output;
 
-    /// Takes one step down the gradient of `loss`.
-    fn update(&mut self, loss: Tensor<1>, learning_rate: f64) -> Update;
+    /// Adds the gradient of one batch's `loss` to those of the step under way.
+    fn gather(&mut self, loss: Tensor<1>);
+
+    /// Takes a step down the mean of the gradients gathered, of which there is at least one. If one
+    /// of them or its loss is not finite, weights and memory stay what they were.
+    fn step(&mut self, learning_rate: f64) -> Update;
+
+    /// A step of one batch.
+    fn update(&mut self, loss: Tensor<1>, learning_rate: f64) -> Update {
+        self.gather(loss);
+        self.step(learning_rate)
+    }
 
     /// The gradient of `loss` by parameter; reads from the device, so not for every step.
     fn gradient_norms(&self, loss: Tensor<1>) -> Vec<GradientNorm>;
 
-    /// The network as it is now, without gradients. Shares the weights; later steps leave it alone.
+    /// The network that predicts, as it is now: the average of the weights where one is kept. Later
+    /// steps leave it alone.
     fn network(&self) -> Box<dyn Network>;
 
-    /// Writes weights and optimiser state into an existing folder.
+    /// Writes weights, their average and the optimiser's memory into an existing folder. What was
+    /// gathered for a step that was not taken is not part of it.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -59,14 +77,17 @@ pub trait Learner: Send {
 /// What a step did; everything stays on the device until it is read.
 #[derive(Debug)]
 pub struct Update {
-    /// L2 norm of all gradients together, `[1]`.
+    /// L2 norm of all gradients together, before they were shortened, `[1]`. A step whose norm or
+    /// loss is not finite changed nothing.
     pub gradient_norm: Tensor<1>,
 }
 
 /// The learner of one architecture.
 pub(crate) struct Trainee<A: Architecture> {
     module: A,
-    optimiser: ModuleOptimizer,
+    optimiser: Optimiser<A>,
+    gathered: Gathered,
+    average: Option<Average<A>>,
     settings: (A::Config, OptimiserConfig),
     seed: u64,
     device: Device,
@@ -81,9 +102,12 @@ impl<A: Architecture> Trainee<A> {
         device: &Device,
     ) -> Self {
         let recording = device.clone().autodiff();
+        let module = weights::number(A::init(config, &recording).draw_weights(seed));
         Self {
-            module: weights::number(A::init(config, &recording).draw_weights(seed)),
-            optimiser: optimiser.init(),
+            optimiser: optimiser.rule.optimiser(&module, device),
+            gathered: Gathered::default(),
+            average: optimiser.average.map(|_| Average::of(&module, device)),
+            module,
             settings: (config.clone(), optimiser.clone()),
             seed,
             device: recording,
@@ -96,16 +120,25 @@ impl<A: Architecture> Trainee<A> {
 }
 
 impl<A: Architecture> Learner for Trainee<A> {
-    fn forward(&self, images: Tensor<5>, step: u64) -> Output {
-        self.module.forward(images, Draws { seed: self.seed, step })
+    fn forward(&self, images: Tensor<5>, pass: u64) -> Output {
+        self.module.forward(images, Draws { seed: self.seed, step: pass })
     }
 
-    fn update(&mut self, loss: Tensor<1>, learning_rate: f64) -> Update {
-        let gradients = self.gradients(&loss);
-        let gradient_norm = weights::global_norm(&self.module, &gradients)
-            .expect("every architecture has parameters, and the loss depends on them");
-        self.module = self.optimiser.step(learning_rate, self.module.clone(), gradients);
-        Update { gradient_norm }
+    fn gather(&mut self, loss: Tensor<1>) {
+        let fresh = self.gradients(&loss);
+        self.gathered.add(&self.module, fresh, loss);
+    }
+
+    fn step(&mut self, learning_rate: f64) -> Update {
+        let settings = &self.settings.1;
+        let gradient = self.gathered.take(&self.module, settings.clip_norm);
+        let gradient = gradient.expect("a step follows at least one batch");
+        let (values, sound) = (gradient.values, &gradient.sound);
+        self.module = self.optimiser.step(learning_rate, self.module.clone(), values, sound);
+        if let (Some(average), Some(decay)) = (&mut self.average, settings.average) {
+            average.follow(&self.module, decay, sound);
+        }
+        Update { gradient_norm: gradient.norm }
     }
 
     fn gradient_norms(&self, loss: Tensor<1>) -> Vec<GradientNorm> {
@@ -114,34 +147,35 @@ impl<A: Architecture> Learner for Trainee<A> {
 
     fn network(&self) -> Box<dyn Network> {
         Box::new(Snapshot {
-            module: self.module.valid(),
+            module: match &self.average {
+                Some(average) => average.weights().clone(),
+                None => self.module.valid(),
+            },
             patch_divisor: A::patch_divisor(&self.settings.0),
             device: self.device.clone().inner(),
         })
     }
 
     fn save(&self, folder: &Path) -> Result<(), Fault> {
-        let weights_file = folder.join(WEIGHTS_FILE);
-        let record = self.module.clone().into_record();
-        record.save(&weights_file).map_err(|error| unwritable(&weights_file, &error))?;
-        let optimiser_file = folder.join(OPTIMISER_FILE);
-        self.optimiser.save(&optimiser_file).map_err(|error| unwritable(&optimiser_file, &error))
+        files::write(self.module.clone(), &folder.join(WEIGHTS_FILE))?;
+        files::write(self.optimiser.memory().clone(), &folder.join(OPTIMISER_FILE))?;
+        match &self.average {
+            Some(average) => files::write(average.clone(), &folder.join(AVERAGE_FILE)),
+            None => Ok(()),
+        }
     }
 
     fn load(&mut self, folder: &Path) -> Result<(), Fault> {
-        let module = with_weights(self.module.clone(), folder)?;
-        let file = folder.join(OPTIMISER_FILE);
-        let record = OptimizerRecord::load(&file).map_err(|error| unreadable(&file, &error))?;
-        let recorded = record.len();
-        let optimiser = self.settings.1.init().load_record(record);
-        // Burn leaves out a state that it cannot rebuild, and would start it from zero.
-        let rebuilt = optimiser.to_record().len();
-        if rebuilt != recorded {
-            let problem = format!("{rebuilt} of {recorded} tensors fit the optimiser");
-            return Err(unreadable(&file, &problem));
-        }
-        self.module = module;
-        self.optimiser = optimiser;
+        let module = files::read(self.module.clone(), &folder.join(WEIGHTS_FILE))?;
+        let memory = self.optimiser.memory().clone();
+        let memory = files::read(memory, &folder.join(OPTIMISER_FILE))?;
+        let average = match &self.average {
+            Some(average) => Some(files::read(average.clone(), &folder.join(AVERAGE_FILE))?),
+            None => None,
+        };
+        self.optimiser = self.optimiser.remembering(memory);
+        (self.module, self.average) = (module, average);
+        self.gathered = Gathered::default();
         Ok(())
     }
 
@@ -150,7 +184,7 @@ impl<A: Architecture> Learner for Trainee<A> {
     }
 
     fn parameters(&self) -> usize {
-        self.module.num_params()
+        Module::num_params(&self.module)
     }
 
     fn device(&self) -> &Device {
@@ -179,16 +213,21 @@ impl<A: Architecture> Network for Snapshot<A> {
     }
 }
 
-/// The module whose weights lie in `folder`.
+/// The module whose weights lie in `folder`: their average, where there is one.
 pub(crate) fn load_module<A: Architecture>(
     config: &A::Config,
     folder: &Path,
     device: &Device,
 ) -> Result<A, Fault> {
-    with_weights(A::init(config, device), folder)
+    let fresh = A::init(config, device);
+    let average = folder.join(AVERAGE_FILE);
+    if average.is_file() {
+        return Ok(files::read(Average::of(&fresh, device), &average)?.weights().clone());
+    }
+    files::read(fresh, &folder.join(WEIGHTS_FILE))
 }
 
-/// The network whose weights lie in `folder`, for inference.
+/// The network that [`Learner::save`] left in `folder`, for inference.
 pub(crate) fn load_network<A: Architecture>(
     config: &A::Config,
     folder: &Path,
@@ -197,26 +236,4 @@ pub(crate) fn load_network<A: Architecture>(
     let module = load_module::<A>(config, folder, device)?;
     let patch_divisor = A::patch_divisor(config);
     Ok(Box::new(Snapshot { module: module.valid(), patch_divisor, device: device.clone() }))
-}
-
-fn with_weights<M: Module>(module: M, folder: &Path) -> Result<M, Fault> {
-    let file = folder.join(WEIGHTS_FILE);
-    let record = ModuleRecord::load(&file).map_err(|error| unreadable(&file, &error))?;
-    module.try_load_record(record).map_err(|error| unreadable(&file, &error))
-}
-
-fn unwritable(file: &Path, error: &impl std::fmt::Display) -> Fault {
-    Fault::Environment {
-        subject: file.display().to_string(),
-        problem: format!("cannot be written: {error}"),
-        remedy: "check free space and permissions".into(),
-    }
-}
-
-fn unreadable(file: &Path, error: &impl std::fmt::Display) -> Fault {
-    Fault::Environment {
-        subject: file.display().to_string(),
-        problem: format!("is no checkpoint of this network: {error}"),
-        remedy: "use the settings it was trained with, or an earlier checkpoint".into(),
-    }
 }

@@ -5,24 +5,28 @@
 //! and says what else it wants trained. A new one is a file of its own that implements
 //! [`Architecture`], and one line in [`ARCHITECTURES`]; nobody above this floor matches on names.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::volume::grid::Dims;
 
+mod average;
 pub mod blocks;
 pub mod cascaded;
 pub mod convolution;
 pub mod draws;
 pub mod exchange;
+mod files;
+mod gradients;
 pub mod learner;
 pub mod norm;
 pub mod optimiser;
 pub mod precision;
 pub mod registry;
 pub mod resunet_vae;
+pub mod steps;
 pub mod unet;
 pub mod volumetric;
 pub mod weights;
@@ -77,7 +81,7 @@ pub struct Penalty {
 }
 
 /// A kind of network. Statically known; [`registry::entry`] turns it into an [`Entry`].
-pub trait Architecture: Module + 'static {
+pub trait Architecture: Module + ModuleDisplay + 'static {
     /// The name in configurations and tables.
     const NAME: &'static str;
 

@@ -6,7 +6,7 @@
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Bool, Tensor, TensorData};
 use serde::Serialize;
 
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
@@ -80,10 +80,64 @@ pub fn replace<M: Module>(module: M, values: &mut Values<'_>) -> M {
     module.map(&mut Replace { path: Vec::new(), place: 0, values })
 }
 
+/// Every parameter's value, without gradients, in Burn's container by parameter.
+pub(crate) fn values<M: Module>(module: &M) -> GradientsParams {
+    let mut visitor = Collect(GradientsParams::new());
+    module.visit(&mut visitor);
+    visitor.0
+}
+
+/// `module` with these values, where there are any.
+#[must_use]
+pub(crate) fn with_values<M: Module>(module: M, values: &GradientsParams) -> M {
+    module.map(&mut Put(values))
+}
+
+/// `module` with 0 everywhere.
+#[must_use]
+pub(crate) fn zeros<M: Module>(module: M) -> M {
+    module.map(&mut Zero)
+}
+
+/// `module`, which has no gradients, moved the share `share`, `[1]`, of the way to `target`, if
+/// `sound`.
+#[must_use]
+pub(crate) fn moved<M: Module>(
+    module: M,
+    target: &M,
+    share: &Tensor<1>,
+    sound: &Tensor<1, Bool>,
+) -> M {
+    module.map(&mut Move { targets: &values(target), share, sound })
+}
+
+/// `yes` where `verdict`, `[1]`, is true, and else `no`; `no` may hold anything, NaN as well as
+/// `yes` may.
+pub(crate) fn chosen<const D: usize>(
+    verdict: &Tensor<1, Bool>,
+    yes: Tensor<D>,
+    no: Tensor<D>,
+) -> Tensor<D> {
+    let mask = verdict.clone().reshape([1; D]).expand(no.dims());
+    no.mask_where(mask, yes)
+}
+
+/// `value`, which has no gradient, as a parameter's tensor with the gradients of `tensor`.
+pub(crate) fn in_place_of<const D: usize>(tensor: &Tensor<D>, value: Tensor<D>) -> Tensor<D> {
+    if !tensor.is_autodiff() {
+        return value;
+    }
+    let mut value = value.autodiff();
+    if let Some(strategy) = tensor.gradient_checkpointing_strategy() {
+        value = value.with_gradient_checkpointing_strategy(strategy);
+    }
+    value.set_require_grad(tensor.is_require_grad())
+}
+
 /// Gives every parameter its place, counted from 1, as its id.
 ///
 /// Burn draws ids at random and writes them into checkpoints; with these, the same weights are the
-/// same file. (The optimiser's file holds the same tensors in an order that Burn draws.)
+/// same file.
 #[must_use]
 pub fn number<M: Module>(module: M) -> M {
     module.map(&mut Number(0))
@@ -153,6 +207,48 @@ impl ModuleMapper for Replace<'_> {
         let tensor = Tensor::from_data(TensorData::new(values, shape), &device);
         let value = if device.is_autodiff() { tensor.require_grad() } else { tensor };
         Param::initialized(param.id, value)
+    }
+}
+
+struct Collect(GradientsParams);
+
+impl ModuleVisitor for Collect {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.register(param.id, param.val().without_autodiff());
+    }
+}
+
+struct Put<'a>(&'a GradientsParams);
+
+impl ModuleMapper for Put<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(value) = self.0.get::<D>(param.id) else { return param };
+        param.map(|old| in_place_of(&old, value))
+    }
+}
+
+struct Zero;
+
+impl ModuleMapper for Zero {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|old| in_place_of(&old, old.clone().without_autodiff().zeros_like()))
+    }
+}
+
+struct Move<'a> {
+    targets: &'a GradientsParams,
+    share: &'a Tensor<1>,
+    sound: &'a Tensor<1, Bool>,
+}
+
+impl ModuleMapper for Move<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(target) = self.targets.get::<D>(param.id) else { return param };
+        let share = self.share.clone().reshape([1; D]);
+        param.map(|old| {
+            let new = old.clone() + (target - old.clone()) * share;
+            chosen(self.sound, new, old)
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Sink `collate`: samples, in their order, to contiguous half-precision batches.
 //!
-//! The copy is fused with the rounding to f16, and it is a copy on purpose: the trainer's backend
-//! takes the batch's memory for good, so a batch cannot be recycled, while a patch buffer can.
+//! It copies, on purpose: a skipped sample would leave a hole in a batch that was written in place,
+//! and samples that come out of order would need as many open batches as there are tickets. A batch's
+//! memory comes back when the trainer's backend drops it: fresh memory costs more than the copy.
 //!
 //! Batches are full, always: a step on fewer samples would be another step than the uninterrupted
 //! run's. When the plan is drained, the samples that fill no batch are let go and named in the log.
@@ -9,16 +10,42 @@
 //! is the first of them.
 
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 
 use crate::actor::stage::{Outcome, Sink, Skip};
+use crate::pipeline::lent::Lent;
 use crate::pipeline::plan::Plan;
 use crate::pipeline::recycle::Recycler;
+use crate::pipeline::sample::{Batch, Sample};
 use crate::volume::grid::Dims;
-use crate::volume::sample::{Batch, Sample};
+use crate::volume::shelf::Shelf;
 
 /// Told of every skipped sample, in order.
 pub type OnSkip = Box<dyn FnMut(&Skip) + Send>;
+
+/// Batches' buffers that wait to be used again: more than a trainer ever gives back at once.
+const BATCHES_KEPT: usize = 8;
+
+#[derive(Debug, Clone)]
+struct Shelves {
+    images: Shelf<f16>,
+    labels: Shelf<u8>,
+}
+
+impl Shelves {
+    /// A batch without memory: it gets that with its first sample, when the batch before has found
+    /// a place. Until then there would be one more batch than the memory budget counts.
+    fn empty_batch(&self, number: u64, dims: Dims) -> Batch {
+        Batch {
+            number,
+            next_sample: 0,
+            images: Lent::empty(self.images.clone()),
+            labels: Lent::empty(self.labels.clone()),
+            dims,
+            keys: Vec::new(),
+            provenance: Vec::new(),
+        }
+    }
+}
 
 /// Fills one batch after another; a skipped sample's place is taken by the next one.
 pub struct Collate {
@@ -27,6 +54,7 @@ pub struct Collate {
     plan: Plan,
     recycler: Recycler,
     on_skip: OnSkip,
+    shelves: Shelves,
     filling: Batch,
     next_number: u64,
 }
@@ -41,33 +69,29 @@ impl Collate {
         recycler: Recycler,
         on_skip: OnSkip,
     ) -> Self {
-        let filling = Self::empty(first_number, dims);
-        Self { size, dims, plan, recycler, on_skip, filling, next_number: first_number + 1 }
-    }
-
-    /// A batch without memory: it gets that with its first sample, when the batch before has found
-    /// a place. Until then there would be one more batch than the memory budget counts.
-    fn empty(number: u64, dims: Dims) -> Batch {
-        Batch {
-            number,
-            next_sample: 0,
-            images: Vec::new(),
-            labels: Vec::new(),
+        let shelves =
+            Shelves { images: Shelf::new(BATCHES_KEPT), labels: Shelf::new(BATCHES_KEPT) };
+        let filling = shelves.empty_batch(first_number, dims);
+        Self {
+            size,
             dims,
-            keys: Vec::new(),
-            provenance: Vec::new(),
+            plan,
+            recycler,
+            on_skip,
+            shelves,
+            filling,
+            next_number: first_number + 1,
         }
     }
 
     fn add(&mut self, sample: Sample) {
         let batch = &mut self.filling;
         if batch.keys.is_empty() {
-            batch.images.reserve_exact(self.size * sample.patch.images.len());
-            batch.labels.reserve_exact(self.size * sample.patch.labels.len());
+            let Shelves { images, labels } = self.shelves.clone();
+            batch.images = Lent::with_room(images, self.size * sample.patch.images.len());
+            batch.labels = Lent::with_room(labels, self.size * sample.patch.labels.len());
         }
-        let from = batch.images.len();
-        batch.images.resize(from + sample.patch.images.len(), f16::ZERO);
-        batch.images[from..].convert_from_f32_slice(&sample.patch.images);
+        batch.images.extend_from_slice(&sample.patch.images);
         batch.labels.extend_from_slice(&sample.patch.labels);
         batch.next_sample = self.plan.position(sample.key) + 1;
         batch.keys.push(sample.key);
@@ -89,7 +113,7 @@ impl Sink for Collate {
         if self.filling.size() < self.size {
             return None;
         }
-        let next = Self::empty(self.next_number, self.dims);
+        let next = self.shelves.empty_batch(self.next_number, self.dims);
         self.next_number += 1;
         Some(std::mem::replace(&mut self.filling, next))
     }
@@ -110,17 +134,17 @@ mod tests {
     use crate::base::error::{CaseError, Reason};
     use crate::base::seed::SampleKey;
     use crate::pipeline::plan::tests::cohort;
+    use crate::pipeline::sample::{PatchBuffer, Provenance};
     use crate::volume::case::CaseId;
-    use crate::volume::sample::{PatchBuffer, Provenance};
     use std::sync::{Arc, Mutex};
 
     fn sample(index: u64, dims: Dims) -> Sample {
         let mut patch = PatchBuffer::default();
         patch.shape_for(dims);
-        patch.images.fill(index as f32 + 0.5);
+        patch.images.fill(f16::from_f32(index as f32 + 0.5));
         patch.labels.fill(index as u8);
         let case = CaseId::new("c");
-        let provenance = Provenance { case, corner: [0; 3], mirrored: [false; 3] };
+        let provenance = Provenance { case, corner: [0; 3], drawn: Default::default() };
         Sample { key: SampleKey { seed: 0, epoch: 0, index }, patch, provenance }
     }
 

@@ -1,23 +1,28 @@
-//! Stage `crop`: chooses a window of a mapped case and reads it as normalised intensities.
+//! Stage `crop`: chooses the window of a sample in its case, draws its augmentation, and has the
+//! window's pages read. It makes no voxel: [`super::augment`] makes them all at once.
 //!
-//! Half of the patches (by default) are centred on tumour: a region is drawn, then one of its
-//! voxels from the case file's index. The rest are uniform over the brain box.
+//! A share of the patches (half, by default) is centred on tumour: every `1 / share`-th sample of an
+//! epoch, so that each stretch of the plan, and with it each batch, has its part; the regions take
+//! turns, and the voxel is drawn from the case file's index. The rest are uniform over the brain box.
+
+use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
 
 use crate::actor::stage::Stage;
 use crate::base::error::CaseError;
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
-use crate::cache::map::MappedCase;
+use crate::cache::contents::RawVoxel;
+use crate::pipeline::augment::config::AugmentConfig;
+use crate::pipeline::augment::placement::Window;
 use crate::pipeline::fetch::FetchedSample;
-use crate::pipeline::recycle::Recycler;
+use crate::pipeline::handle::CaseHandle;
+use crate::pipeline::sample::DrawnSample;
 use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
 use crate::volume::region::Region;
-use crate::volume::sample::{PatchBuffer, Provenance, Sample};
 
-/// The stream of the mirror draw within [`Domain::Augment`].
-const MIRROR_STREAM: u64 = 1;
+/// Bytes of a page where pages are smallest.
+const SMALLEST_PAGE: usize = 4096;
 
 /// How patches are cut.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,66 +32,68 @@ pub struct CropConfig {
     pub patch: Dims,
     /// Share of patches centred on a tumour voxel, 0 to 1.
     pub foreground_share: f64,
-    /// Probability with which each axis is mirrored, 0 to 1.
-    pub mirror: f64,
 }
 
 impl Default for CropConfig {
     fn default() -> Self {
-        Self { patch: Dims::cube(128), foreground_share: 0.5, mirror: 0.5 }
+        Self { patch: Dims::cube(128), foreground_share: 0.5 }
     }
 }
 
 impl CropConfig {
     /// What cannot be, or nothing: the text names the field and the range.
     pub fn problem(&self) -> Option<String> {
-        let shares = [("foreground_share", self.foreground_share), ("mirror", self.mirror)];
-        for (field, value) in shares {
-            if !(0.0..=1.0).contains(&value) {
-                return Some(format!("{field} = {value} is no probability; write 0 to 1"));
-            }
+        let share = self.foreground_share;
+        if !(0.0..=1.0).contains(&share) {
+            return Some(format!("foreground_share = {share} is no share; write 0 to 1"));
         }
         let empty = self.patch.voxels() == 0;
         empty.then(|| format!("patch = {:?} is empty; write [128, 128, 128]", self.patch.0))
     }
 }
 
-/// Cuts patches into recycled buffers.
+/// Draws windows and augmentations.
+#[derive(Debug, Clone)]
 pub struct Crop {
-    config: CropConfig,
-    recycler: Recycler,
+    crop: CropConfig,
+    augment: AugmentConfig,
 }
 
 impl Crop {
-    /// Cuts under `config`, with buffers from `recycler`.
-    pub const fn new(config: CropConfig, recycler: Recycler) -> Self {
-        Self { config, recycler }
+    /// Draws under `crop` and `augment`.
+    pub const fn new(crop: CropConfig, augment: AugmentConfig) -> Self {
+        Self { crop, augment }
+    }
+
+    /// Everything that the key decides about a sample of `case`.
+    pub fn draw(&self, key: SampleKey, case: CaseHandle) -> DrawnSample {
+        let corner = draw_corner(&self.crop, key, &case);
+        let window = Window { corner, dims: self.crop.patch };
+        DrawnSample { key, window, drawn: self.augment.draw(key), case }
     }
 }
 
 impl Stage for Crop {
     const NAME: &'static str = "crop";
     type In = FetchedSample;
-    type Out = Sample;
+    type Out = DrawnSample;
 
-    fn process(&mut self, fetched: FetchedSample) -> Result<Sample, CaseError> {
-        let FetchedSample { planned, case } = fetched;
-        let corner = draw_corner(&self.config, planned.key, &case);
-        let mirrored = draw_mirror(self.config.mirror, planned.key);
-        let mut patch = self.recycler.take(self.config.patch);
-        read_patch(&case, corner, mirrored, self.config.patch, &mut patch);
-        let provenance = Provenance { case: case.id().clone(), corner, mirrored };
-        Ok(Sample { key: planned.key, patch, provenance })
+    fn process(&mut self, fetched: FetchedSample) -> Result<DrawnSample, CaseError> {
+        let sample = self.draw(fetched.planned.key, fetched.case);
+        if let CaseHandle::Mapped(case) = &sample.case {
+            read_pages(case.images(), case.brain().dims, sample.window);
+        }
+        Ok(sample)
     }
 }
 
 /// First corner of the patch in the brain box, `[z, y, x]`; negative where the box is smaller than
 /// the patch and is centred in it.
-fn draw_corner(config: &CropConfig, key: SampleKey, case: &MappedCase) -> [isize; 3] {
+fn draw_corner(config: &CropConfig, key: SampleKey, case: &CaseHandle) -> [isize; 3] {
     let mut rng = KeyedRng::new(key, Domain::Crop);
     let brain = case.brain().dims;
-    let on_tumour = rng.chance(config.foreground_share);
-    let centre = if on_tumour { draw_tumour_voxel(&mut rng, case) } else { None };
+    let turn = foreground_turn(config.foreground_share, key);
+    let centre = turn.and_then(|turn| draw_tumour_voxel(&mut rng, turn, case));
     std::array::from_fn(|axis| {
         let (room, side) = (brain.0[axis] as isize, config.patch.0[axis] as isize);
         let slack = room - side;
@@ -100,113 +107,51 @@ fn draw_corner(config: &CropConfig, key: SampleKey, case: &MappedCase) -> [isize
     })
 }
 
-/// A voxel of a region drawn evenly among those that the case has; `None` without tumour.
-fn draw_tumour_voxel(rng: &mut KeyedRng, case: &MappedCase) -> Option<[usize; 3]> {
-    let present: Vec<Region> = Region::ALL
-        .into_iter()
-        .filter(|region| !case.foreground(*region).voxels.is_empty())
+/// Whose turn it is, counted over epochs, if the sample is to be centred on tumour.
+///
+/// Sample `i` is if the whole part of `i * share` grows behind it: of any `n` samples in a row,
+/// `n * share` are, give or take one.
+fn foreground_turn(share: f64, key: SampleKey) -> Option<u64> {
+    let before = |index: u64| (index as f64 * share).floor() as u64;
+    let turn = before(key.index);
+    (before(key.index + 1) > turn).then(|| turn.wrapping_add(key.epoch))
+}
+
+/// A voxel of the region whose turn it is among those that the case has; `None` without tumour.
+fn draw_tumour_voxel(rng: &mut KeyedRng, turn: u64, case: &CaseHandle) -> Option<[usize; 3]> {
+    let present: Vec<&[u32]> = Region::ALL
+        .iter()
+        .map(|region| case.foreground(*region).voxels)
+        .filter(|voxels| !voxels.is_empty())
         .collect();
     if present.is_empty() {
         return None;
     }
-    let region = present[rng.below(present.len() as u64) as usize];
-    let voxels = case.foreground(region).voxels;
+    let voxels = present[(turn % present.len() as u64) as usize];
     let voxel = voxels[rng.below(voxels.len() as u64) as usize];
     Some(case.brain().dims.position(voxel as usize))
 }
 
-fn draw_mirror(probability: f64, key: SampleKey) -> [bool; 3] {
-    let mut rng = KeyedRng::new(key, Domain::Augment).stream(MIRROR_STREAM);
-    std::array::from_fn(|_| rng.chance(probability))
-}
-
-/// Reads a window of the brain box as z-scores, mirrored where asked; what lies outside is 0.
-///
-/// # Panics
-/// If `patch` was not shaped for `dims`.
-pub fn read_patch(
-    case: &MappedCase,
-    corner: [isize; 3],
-    mirrored: [bool; 3],
-    dims: Dims,
-    patch: &mut PatchBuffer,
-) {
-    let normalise = normalisation(case);
-    let window = Window { corner, mirrored, dims, brain: case.brain().dims };
-    patch.images.fill(0.0);
-    patch.labels.fill(0);
-    for z in 0..dims.0[0] {
-        for y in 0..dims.0[1] {
-            let Some(row) = window.row(z, y) else { continue };
-            let raw = &case.images()[row.source.clone()];
-            for (channel, (factor, shift)) in normalise.iter().enumerate() {
-                let from = channel * dims.voxels() + row.target;
-                let out = &mut patch.images[from..from + raw.len()];
-                let value = |voxel: &[i16; 4]| match voxel[channel] {
-                    0 => 0.0,
-                    code => factor * f32::from(code) + shift,
-                };
-                if mirrored[2] {
-                    out.iter_mut().rev().zip(raw).for_each(|(to, from)| *to = value(from));
-                } else {
-                    out.iter_mut().zip(raw).for_each(|(to, from)| *to = value(from));
-                }
-            }
-            if let Some(labels) = case.labels() {
-                let out = &mut patch.labels[row.target..row.target + raw.len()];
-                out.copy_from_slice(&labels[row.source]);
-                if mirrored[2] {
-                    out.reverse();
-                }
-            }
-        }
+/// Touches each page of a window once, so that it is this stage that waits for the disk and not the
+/// arithmetic behind it.
+fn read_pages(images: &[RawVoxel], brain: Dims, window: Window) {
+    const VOXELS: usize = SMALLEST_PAGE / size_of::<RawVoxel>();
+    let covered = |axis: usize| {
+        let last = brain.0[axis] as isize;
+        let from = window.corner[axis].clamp(0, last);
+        let to = (window.corner[axis] + window.dims.0[axis] as isize).clamp(0, last);
+        from as usize..to as usize
+    };
+    let [slices, rows, columns] = [0, 1, 2].map(covered);
+    if rows.is_empty() || columns.is_empty() {
+        return;
     }
-}
-
-/// Factor and shift from a code to its z-score, per modality.
-pub(super) fn normalisation(case: &MappedCase) -> [(f32, f32); Modality::COUNT] {
-    Modality::ALL.map(|modality| {
-        let (factor, shift) = case.stats(modality).normalisation(case.scale(modality));
-        (factor as f32, shift as f32)
-    })
-}
-
-/// Where rows of a patch come from.
-struct Window {
-    corner: [isize; 3],
-    mirrored: [bool; 3],
-    dims: Dims,
-    brain: Dims,
-}
-
-/// One row: places in the brain box, and the first place in the patch that they fill.
-struct Row {
-    source: std::ops::Range<usize>,
-    target: usize,
-}
-
-impl Window {
-    /// The part of patch row `(z, y)` that lies in the brain box.
-    fn row(&self, z: usize, y: usize) -> Option<Row> {
-        let from_z = self.source_index(0, z)?;
-        let from_y = self.source_index(1, y)?;
-        let width = self.dims.0[2] as isize;
-        let low = self.corner[2].max(0);
-        let high = (self.corner[2] + width).min(self.brain.0[2] as isize);
-        if low >= high {
-            return None;
-        }
-        let left = (low - self.corner[2]) as usize;
-        let length = (high - low) as usize;
-        let first = if self.mirrored[2] { self.dims.0[2] - left - length } else { left };
-        let start = self.brain.offset([from_z, from_y, low as usize]);
-        Some(Row { source: start..start + length, target: self.dims.offset([z, y, first]) })
-    }
-
-    fn source_index(&self, axis: usize, at: usize) -> Option<usize> {
-        let within = if self.mirrored[axis] { self.dims.0[axis] - 1 - at } else { at };
-        let place = self.corner[axis] + within as isize;
-        usize::try_from(place).ok().filter(|place| *place < self.brain.0[axis])
+    for z in slices {
+        // One stretch from the first row's first voxel to the last row's last.
+        let from = brain.offset([z, rows.start, columns.start]);
+        let to = brain.offset([z, rows.end - 1, columns.end - 1]);
+        images[from..to].iter().step_by(VOXELS).for_each(|voxel| _ = black_box(*voxel));
+        black_box(images[to]);
     }
 }
 
@@ -215,38 +160,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_that_hangs_over_the_edge_keeps_its_place_mirrored_or_not() {
-        let brain = Dims([1, 1, 4]);
-        let dims = Dims([1, 1, 4]);
-        let window = |mirrored| Window {
-            corner: [0, 0, -1],
-            mirrored: [false, false, mirrored],
-            dims,
-            brain,
-        };
-        // Patch places 1, 2, 3 show brain places 0, 1, 2; mirrored, they are places 2, 1, 0.
-        let plain = window(false).row(0, 0).expect("overlaps");
-        assert_eq!((plain.source, plain.target), (0..3, 1));
-        let turned = window(true).row(0, 0).expect("overlaps");
-        assert_eq!((turned.source, turned.target), (0..3, 0));
-    }
-
-    #[test]
-    fn rows_outside_the_brain_box_are_left_at_background() {
-        let window = Window {
-            corner: [3, 0, 0],
-            mirrored: [false; 3],
-            dims: Dims([2, 2, 2]),
-            brain: Dims([4, 2, 2]),
-        };
-        assert!(window.row(0, 0).is_some());
-        assert!(window.row(1, 0).is_none());
+    fn any_stretch_of_an_epoch_has_its_share_of_foreground_and_regions_take_turns() {
+        for share in [0.0, 0.25, 1.0 / 3.0, 0.5, 0.7, 1.0] {
+            let key = |index| SampleKey { seed: 1, epoch: 4, index };
+            let turns: Vec<_> = (0..300).map(|at| foreground_turn(share, key(at))).collect();
+            for stretch in turns.windows(10) {
+                let found = stretch.iter().flatten().count() as f64;
+                assert!((found - 10.0 * share).abs() <= 1.0, "{found} of 10 at {share}");
+            }
+            let taken: Vec<u64> = turns.into_iter().flatten().collect();
+            assert!(taken.windows(2).all(|pair| pair[1] == pair[0] + 1), "{taken:?}");
+        }
     }
 
     #[test]
     fn a_share_outside_0_to_1_is_named() {
-        let config = CropConfig { mirror: 1.5, ..CropConfig::default() };
-        assert!(config.problem().is_some_and(|text| text.starts_with("mirror = 1.5")));
+        let config = CropConfig { foreground_share: 1.5, ..CropConfig::default() };
+        assert!(config.problem().is_some_and(|text| text.starts_with("foreground_share = 1.5")));
         assert_eq!(CropConfig::default().problem(), None);
     }
 }

@@ -12,7 +12,9 @@ use crate::cache::map::MappedCase;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::source::Expected;
 use crate::cache::store::{CaseStore, Origin};
+use crate::pipeline::arrivals::Arrivals;
 use crate::pipeline::decode::decode;
+use crate::pipeline::handle::CaseHandle;
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::plan::PlannedSample;
 use crate::pipeline::publish::of_the_case;
@@ -24,7 +26,7 @@ pub struct FetchedSample {
     /// Which sample.
     pub planned: PlannedSample,
     /// Its case.
-    pub case: Arc<MappedCase>,
+    pub case: CaseHandle,
 }
 
 /// Looks cases up in the store, builds what is missing.
@@ -34,6 +36,7 @@ pub struct Fetch {
     reader: CaseReader,
     normalize: Normalize,
     stop: StopLatch,
+    arrivals: Arrivals,
 }
 
 impl Fetch {
@@ -42,7 +45,14 @@ impl Fetch {
     pub fn new(store: Arc<CaseStore>, preprocess: PreprocessConfig, stop: StopLatch) -> Self {
         let shelf = CaseShelf::default();
         let reader = CaseReader::new(shelf.clone());
-        Self { store, reader, normalize: Normalize::new(preprocess, shelf), stop }
+        let normalize = Normalize::new(preprocess, shelf);
+        Self { store, reader, normalize, stop, arrivals: Arrivals::default() }
+    }
+
+    /// The same, which waits for what is on its way into the store.
+    #[must_use]
+    pub fn waiting_for(self, arrivals: Arrivals) -> Self {
+        Self { arrivals, ..self }
     }
 
     /// The mapped case of `files`.
@@ -51,8 +61,9 @@ impl Fetch {
     /// a file that changes in the middle of a run must not change the run's samples.
     ///
     /// # Errors
-    /// What decoding, preparing or publishing found, under the case's name.
+    /// What decoding, preparing or publishing found, here or ahead of this, under the case's name.
     pub fn case(&self, files: &CaseFiles) -> Result<Arc<MappedCase>, CaseError> {
+        self.arrivals.wait(&files.id)?;
         let build = || self.normalize.contents(decode(&self.reader, files)?);
         let found = self.store.get_or_build(&files.id, Expected::Anything, build);
         let (case, origin) = found.map_err(|error| of_the_case(error, &files.id, &self.stop))?;
@@ -75,7 +86,7 @@ impl Stage for Fetch {
     type Out = FetchedSample;
 
     fn process(&mut self, planned: PlannedSample) -> Result<FetchedSample, CaseError> {
-        let case = self.case(planned.files())?;
+        let case = CaseHandle::Mapped(self.case(planned.files())?);
         Ok(FetchedSample { planned, case })
     }
 }

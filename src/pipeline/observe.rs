@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::actor::feed::Running;
 use crate::actor::hooks::Hooks;
 use crate::actor::observe::{Observation, Observer};
-use crate::pipeline::verdict::{Machine, Verdict, judge};
+use crate::pipeline::verdict::{Machine, Verdict, judge, judge_beside};
 use crate::telemetry::catalog;
 use crate::telemetry::process;
 use crate::volume::case::Case;
@@ -111,10 +111,19 @@ impl Board {
 
 /// What holds a topology back, over its whole time so far.
 pub fn verdict_of(observer: &Observer) -> Verdict {
+    judge(&observer.observations(), &observer.feed(), &machine())
+}
+
+/// The same for a loader that began while cases were still being ingested.
+pub fn verdict_beside(ingest: &Observer, loader: &Observer) -> Verdict {
+    let (ahead, actors) = (ingest.observations(), loader.observations());
+    judge_beside(&ahead, &actors, &loader.feed(), &machine())
+}
+
+fn machine() -> Machine {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     // The process's CPU time is older than the topology, so the workers' own clocks have to do.
-    let machine = Machine { cores, cpu_seconds: None };
-    judge(&observer.observations(), &observer.feed(), &machine)
+    Machine { cores, cpu_seconds: None }
 }
 
 fn publish_queue(seen: &Observation) {

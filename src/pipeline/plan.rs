@@ -61,6 +61,20 @@ impl Plan {
         key.epoch * self.epoch_len() + key.index
     }
 
+    /// The cohort's cases in the order in which a walk from position `first` needs them, each once.
+    pub fn cases_from(&self, first: u64) -> Vec<CaseFiles> {
+        let mut ordered: Vec<u32> = Vec::with_capacity(self.cohort.len());
+        let mut seen = vec![false; self.cohort.len()];
+        let (epoch, index) = (first / self.epoch_len(), first % self.epoch_len());
+        let rest = self.order(epoch).split_off(index as usize);
+        for case in rest.into_iter().chain(self.order(epoch + 1)) {
+            if !std::mem::replace(&mut seen[case as usize], true) {
+                ordered.push(case);
+            }
+        }
+        ordered.into_iter().map(|case| self.cohort[case as usize].clone()).collect()
+    }
+
     /// The cases of one epoch in their order.
     fn order(&self, epoch: u64) -> Vec<u32> {
         let length = self.epoch_len();
@@ -148,6 +162,22 @@ pub(crate) mod tests {
             samples[range].iter().map(|(_, case)| *case).collect()
         };
         assert_ne!(cases(0..10), cases(10..20));
+    }
+
+    #[test]
+    fn cases_are_asked_for_in_the_order_of_their_first_sample() {
+        for first in [0, 3, 9, 10] {
+            let plan = Plan::new(cohort(5), 9, 2);
+            let mut wanted: Vec<usize> = Vec::new();
+            for (_, case) in walk(first, 20) {
+                if !wanted.contains(&case) {
+                    wanted.push(case);
+                }
+            }
+            let ordered = plan.cases_from(first).into_iter().map(|files| files.id);
+            let wanted = wanted.into_iter().map(|case| CaseId::new(format!("case{case}")));
+            assert!(ordered.eq(wanted), "from {first}");
+        }
     }
 
     #[test]

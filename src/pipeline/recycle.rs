@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use half::f16;
 use metrics::Gauge;
 
+use crate::pipeline::sample::PatchBuffer;
 use crate::telemetry::catalog;
 use crate::volume::grid::Dims;
-use crate::volume::sample::PatchBuffer;
 
 /// A shelf of used buffers; clones are the same shelf.
 ///
@@ -90,7 +91,7 @@ impl Recycler {
 /// Bytes that a buffer keeps allocated.
 fn held(buffer: &PatchBuffer) -> usize {
     let PatchBuffer { images, labels } = buffer;
-    images.capacity() * size_of::<f32>() + labels.capacity()
+    images.capacity() * size_of::<f16>() + labels.capacity()
 }
 
 #[cfg(test)]

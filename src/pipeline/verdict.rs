@@ -99,6 +99,34 @@ pub fn judge(actors: &[Observation], feed: &Observation, machine: &Machine) -> V
     Verdict { bottleneck, sentence }
 }
 
+/// The same for a run beside whose loader cases are still `being_ingested`: whoever brings the cases may
+/// be the one that the trainer waits for.
+pub fn judge_beside(
+    being_ingested: &[Observation],
+    actors: &[Observation],
+    feed: &Observation,
+    machine: &Machine,
+) -> Verdict {
+    let verdict = judge(actors, feed, machine);
+    let Bottleneck::Stage(_) = verdict.bottleneck else { return verdict };
+    let slowest = being_ingested.iter().max_by(|a, b| busy(a).total_cmp(&busy(b)));
+    let (Some(slowest), false) = (slowest, actors.iter().any(|actor| busy(actor) >= BUSY)) else {
+        return verdict;
+    };
+    if busy(slowest) < BUSY {
+        return verdict;
+    }
+    let sentence = format!(
+        "cases are still on their way into the cache, {} is busy {} of the time, and the trainer waits \
+         {} of it: raise ingest.{}, or run `gliaflow ingest` beforehand",
+        slowest.name,
+        percent(busy(slowest)),
+        percent(share(feed.starved_seconds, feed.worker_seconds)),
+        slowest.name
+    );
+    Verdict { bottleneck: Bottleneck::Stage(slowest.name), sentence }
+}
+
 fn nothing() -> Verdict {
     let sentence = "nothing was delivered, so there is nothing to judge".to_owned();
     Verdict { bottleneck: Bottleneck::None, sentence }
@@ -209,9 +237,9 @@ fn cheaper(name: &str) -> Option<&'static str> {
     name.split('+').find_map(remedy)
 }
 
-/// As TOML wants it: `+`, which joins the names of fused stages, is no part of a bare key.
-fn key(name: &str) -> String {
-    if name.contains('+') { format!("\"{name}\"") } else { name.to_owned() }
+/// The setting of a stage's workers; fused stages have the last one's.
+fn key(name: &str) -> &str {
+    name.rsplit('+').next().unwrap_or(name)
 }
 
 fn busy(actor: &Observation) -> f64 {

@@ -13,7 +13,7 @@ use crate::brats::dataset::CaseFiles;
 use crate::cache::contents::CaseContents;
 use crate::cache::map::MappedCase;
 use crate::cache::preprocess::PreprocessConfig;
-use crate::pipeline::crop::normalisation;
+use crate::pipeline::augment::view::View;
 use crate::pipeline::decode::Decode;
 use crate::pipeline::fetch::Fetch;
 use crate::pipeline::files::Files;
@@ -52,7 +52,7 @@ impl WholeCase {
     fn of_mapped(case: &MappedCase) -> Self {
         Self {
             id: case.id().clone(),
-            images: normalised(case.images(), normalisation(case)),
+            images: normalised(&View::of_mapped(case)),
             labels: case.labels().map(<[u8]>::to_vec),
             brain: case.brain(),
             source: *case.source(),
@@ -61,13 +61,8 @@ impl WholeCase {
     }
 
     fn of_contents(contents: CaseContents) -> Self {
-        let factors = Modality::ALL.map(|modality| {
-            let stats = &contents.stats[modality.index()];
-            let (factor, shift) = stats.normalisation(&contents.scales[modality.index()]);
-            (factor as f32, shift as f32)
-        });
         Self {
-            images: normalised(&contents.images, factors),
+            images: normalised(&View::of_contents(&contents)),
             id: contents.id,
             labels: contents.labels,
             brain: contents.brain,
@@ -77,14 +72,16 @@ impl WholeCase {
     }
 }
 
-/// Interleaved codes to planar z-scores: `factor * code + shift`, 0 where the code is 0.
-fn normalised(codes: &[[i16; Modality::COUNT]], by: [(f32, f32); Modality::COUNT]) -> Vec<f32> {
-    let mut planes = vec![0.0; Modality::COUNT * codes.len()];
-    for (channel, plane) in planes.chunks_exact_mut(codes.len()).enumerate() {
-        let (factor, shift) = by[channel];
-        for (value, voxel) in plane.iter_mut().zip(codes) {
+/// z-scores `[c, d, h, w]`: `factor * raw + offset`, 0 where raw is 0.
+fn normalised(view: &View<'_>) -> Vec<f32> {
+    let raw = view.images();
+    let mut planes = vec![0.0; Modality::COUNT * raw.len()];
+    let channels = planes.chunks_exact_mut(raw.len()).zip(view.intensities()).enumerate();
+    for (channel, (plane, intensity)) in channels {
+        let (factor, offset) = (intensity.factor as f32, intensity.offset as f32);
+        for (value, voxel) in plane.iter_mut().zip(raw) {
             let code = voxel[channel];
-            *value = if code == 0 { 0.0 } else { factor * f32::from(code) + shift };
+            *value = if code == 0 { 0.0 } else { factor * f32::from(code) + offset };
         }
     }
     planes
@@ -147,6 +144,33 @@ fn limits() -> Limits {
     Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(2) }
 }
 
+/// Where whole cases come from.
+#[derive(Clone)]
+pub enum WholeSource {
+    /// Case files, built where they are missing.
+    Cache(Fetch),
+    /// Their own files.
+    Files(PreprocessConfig),
+}
+
+impl WholeSource {
+    /// Whole cases in the order of `cases`.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn start(
+        self,
+        cases: Vec<CaseFiles>,
+        stop: &StopLatch,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<(Feed<WholeOutcome>, Running), Fault> {
+        match self {
+            Self::Cache(fetch) => from_cache(cases, fetch, stop, runtime),
+            Self::Files(preprocess) => from_files(cases, &preprocess, stop, runtime),
+        }
+    }
+}
+
 /// Whole cases out of the cache, building what is missing, in the order of `cases`.
 ///
 /// # Errors
@@ -191,11 +215,16 @@ pub fn from_files(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::augment::view::Intensity;
+    use crate::volume::grid::Dims;
 
     #[test]
     fn background_stays_zero_whatever_the_shift() {
-        let codes = [[0, 10, 0, -4], [2, 0, 1, 0]];
-        let planes = normalised(&codes, [(1.0, 5.0), (0.5, -1.0), (2.0, 0.0), (1.0, 1.0)]);
-        assert_eq!(planes, [0.0, 7.0, 4.0, 0.0, 0.0, 2.0, -3.0, 0.0]);
+        let raw = [[0, 10, 0, -4], [2, 0, 1, 0]];
+        let by = [(1.0, 5.0), (0.5, -1.0), (2.0, 0.0), (1.0, 1.0)];
+        let range = [0.0; 2];
+        let intensities = by.map(|(factor, offset)| Intensity { factor, offset, range });
+        let view = View::new(&raw, None, Dims([1, 1, 2]), [1.0; 3], intensities);
+        assert_eq!(normalised(&view), [0.0, 7.0, 4.0, 0.0, 0.0, 2.0, -3.0, 0.0]);
     }
 }

@@ -6,7 +6,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::pipeline::loader::LoaderWorkers;
+use crate::pipeline::budget::LoaderWorkers;
 
 /// The word for [`WorkerPlan::Auto`].
 const AUTO: &str = "auto";

@@ -1,4 +1,4 @@
-//! The endpoint: `/metrics`, `/healthz` and `/topology` over HTTP, on a thread and a runtime of
+//! The endpoint: `/metrics`, `/healthz`, `/topology` and a page for people over HTTP, on a thread and a runtime of
 //! its own, so that it answers when the trainer does not. Started by the command line only.
 //!
 //! A run never fails because of it. Where no port can be had, that is a warning, and the
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::runtime::Runtime;
@@ -41,11 +41,15 @@ const LINGER_STEP: Duration = Duration::from_millis(50);
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+
+/// A page that refreshes itself from the other paths and needs nothing from anywhere else.
+const LIVE: &str = include_str!("live.html");
 
 const INDEX: &str = concat!(
     "gliaflow ",
     env!("CARGO_PKG_VERSION"),
-    "\n\n/metrics   for Prometheus\n/healthz   200 when all is well, 503 with the reason\n\
+    "\n\n/          in a browser: the run, live\n/metrics   for Prometheus\n/healthz   200 when all is well, 503 with the reason\n\
      /topology  actors, queues and clocks as JSON\n"
 );
 
@@ -265,12 +269,21 @@ fn router(desk: Desk) -> Router {
         (StatusCode::NOT_FOUND, [(CONTENT_TYPE, PLAIN_TEXT)], text)
     };
     Router::new()
-        .route("/", get(async || ([(CONTENT_TYPE, PLAIN_TEXT)], INDEX)))
+        .route("/", get(index))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/topology", get(topology))
         .fallback(nothing)
         .with_state(desk)
+}
+
+/// The page for a browser, a list of paths for anything else.
+async fn index(headers: HeaderMap) -> Response {
+    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    if accepted.is_some_and(|accepted| accepted.contains("text/html")) {
+        return ([(CONTENT_TYPE, HTML)], LIVE).into_response();
+    }
+    ([(CONTENT_TYPE, PLAIN_TEXT)], INDEX).into_response()
 }
 
 async fn metrics(State(desk): State<Desk>) -> Response {

@@ -5,6 +5,7 @@
 //! owns the [`Meter`]; observers hold a [`MeterReader`] and never make the worker wait. What the
 //! numbers mean for a run is not known here.
 
+use std::cell::RefCell;
 use std::hint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -88,6 +89,43 @@ impl Timeline {
         // 584 years of nanoseconds fit.
         self.origin.elapsed().as_nanos() as u64
     }
+
+    /// The writer's: only the thread that has the meter may call it.
+    fn enter(&self, next: Activity) -> Duration {
+        let version = self.version.load(Ordering::Relaxed);
+        self.version.store(version + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        // Read inside the lock: a reader that saw the old version has an earlier `now` than this.
+        let now = self.nanos();
+        let lasted = now.saturating_sub(self.since.load(Ordering::Relaxed));
+        let current = self.activity.load(Ordering::Relaxed);
+        if let Some(sum) = self.spent.get(current as usize) {
+            sum.store(sum.load(Ordering::Relaxed) + lasted, Ordering::Relaxed);
+        }
+        self.since.store(now, Ordering::Relaxed);
+        self.activity.store(next as u64, Ordering::Relaxed);
+        self.version.store(version + 2, Ordering::Release);
+        Duration::from_nanos(lasted)
+    }
+}
+
+thread_local! {
+    /// The clock of this thread, if it has put one up.
+    static OWN: RefCell<Option<Arc<Timeline>>> = const { RefCell::new(None) };
+}
+
+/// Waits, on a thread that works, for something that others make: the time goes to
+/// [`Activity::Starved`] on the clock that the thread has [put up](Meter::put_up), if any.
+pub fn starving<R>(wait: impl FnOnce() -> R) -> R {
+    let own = OWN.with_borrow(Clone::clone);
+    if let Some(line) = &own {
+        line.enter(Activity::Starved);
+    }
+    let waited = wait();
+    if let Some(line) = &own {
+        line.enter(Activity::Busy);
+    }
+    waited
 }
 
 /// The writing half: owned by the worker, and not cloneable, because a timeline has one writer.
@@ -113,21 +151,12 @@ impl Meter {
 
     /// From now on the time goes to `next`. Returns how long the activity that ends has lasted.
     pub fn enter(&mut self, next: Activity) -> Duration {
-        let line = &self.0;
-        let version = line.version.load(Ordering::Relaxed);
-        line.version.store(version + 1, Ordering::Relaxed);
-        fence(Ordering::Release);
-        // Read inside the lock: a reader that saw the old version has an earlier `now` than this.
-        let now = line.nanos();
-        let lasted = now.saturating_sub(line.since.load(Ordering::Relaxed));
-        let current = line.activity.load(Ordering::Relaxed);
-        if let Some(sum) = line.spent.get(current as usize) {
-            sum.store(sum.load(Ordering::Relaxed) + lasted, Ordering::Relaxed);
-        }
-        line.since.store(now, Ordering::Relaxed);
-        line.activity.store(next as u64, Ordering::Relaxed);
-        line.version.store(version + 2, Ordering::Release);
-        Duration::from_nanos(lasted)
+        self.0.enter(next)
+    }
+
+    /// Makes this the clock of the calling thread, which owns it: [`starving`] writes to it.
+    pub fn put_up(&self) {
+        OWN.set(Some(Arc::clone(&self.0)));
     }
 }
 

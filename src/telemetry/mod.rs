@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod exporter;
 pub mod health;
+pub mod memory;
 pub mod meter;
 pub mod metric;
 pub mod process;

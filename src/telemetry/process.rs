@@ -74,6 +74,11 @@ pub fn cpu_seconds() -> Option<f64> {
     Usage::now().map(|usage| usage.cpu.as_secs_f64())
 }
 
+/// Resident bytes that are no file's; `None` where they cannot be told.
+pub fn anonymous_bytes() -> Option<u64> {
+    status_bytes(&fs::read_to_string("/proc/self/status").ok()?, "RssAnon")
+}
+
 /// The most memory in bytes that this process ever had resident; `None` where it cannot be told.
 pub fn peak_rss_bytes() -> Option<u64> {
     Usage::now().map(|usage| usage.peak_resident_bytes)

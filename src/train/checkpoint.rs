@@ -1,53 +1,44 @@
 //! Checkpoints: a folder of weights, optimiser state and place in the run, published whole.
 //!
 //! `checkpoints/step-0000123/` is written under a temporary name, every file is fingerprinted in
-//! `manifest.json`, the folder is renamed into place, and only then does the pointer file `latest`
-//! name it. A reader that follows the pointer and checks the manifest never meets half of one.
+//! `manifest.json`, everything is flushed, the folder is renamed into place, and only then do the
+//! pointer files `latest` and `best` name it. A reader that checks the manifest never takes half of
+//! one for a whole; it takes the one before.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-
-use serde::{Deserialize, Serialize};
 
 use crate::base::error::Fault;
 use crate::base::fingerprint::Fingerprint;
-use crate::train::run_directory::write_atomically;
+use crate::train::run_directory::{sync, write_atomically};
+use crate::train::standing::TrainingState;
 
-/// The pointer file.
+/// The pointer files.
 const LATEST: &str = "latest";
+const BEST: &str = "best";
 const MANIFEST: &str = "manifest.json";
 const STATE: &str = "state.json";
-
-/// The place in the run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrainingState {
-    /// Optimiser steps done.
-    pub step: u64,
-    /// Batches consumed: the number of the next one.
-    pub next_batch: u64,
-    /// Position in the plan of the next sample.
-    pub next_sample: u64,
-    /// The architecture's registered name.
-    pub model: String,
-    /// Of the resolved configuration.
-    pub config: Fingerprint,
-}
+const PREFIX: &str = "step-";
 
 /// Publishes a checkpoint under `run/checkpoints`; `save` writes the network's files into the
-/// folder it is given. Returns the folder's name.
+/// folder it is given. `is_best` lets `best` name it. Of those before, the last `keep` stay, this
+/// one counted, and the best; those beyond it, which a run that goes on from an older one has left
+/// behind, go. Returns the folder's name.
 ///
 /// # Errors
 /// What `save` finds, or if the disk does not take the files.
 pub fn publish(
     run: &Path,
     state: &TrainingState,
+    is_best: bool,
+    keep: usize,
     save: impl FnOnce(&Path) -> Result<(), Fault>,
 ) -> Result<String, Fault> {
     let root = run.join("checkpoints");
-    let name = format!("step-{:07}", state.step);
-    let temporary = root.join(format!(".{name}.{}", std::process::id()));
-    remove_if_there(&temporary)?;
+    remove_unfinished(&root)?;
+    let name = format!("{PREFIX}{:07}", state.standing.step);
+    let temporary = root.join(format!(".{name}"));
     fs::create_dir_all(&temporary).map_err(|error| Fault::io(&temporary, &error))?;
     save(&temporary)?;
     let text = serde_json::to_string_pretty(state).expect("the state serialises to JSON");
@@ -57,27 +48,98 @@ pub fn publish(
     write_atomically(&temporary.join(MANIFEST), text.as_bytes())?;
     let published = root.join(&name);
     remove_if_there(&published)?;
-    fs::rename(&temporary, &published).map_err(|error| Fault::io(&published, &error))?;
-    sync_folder(&root)?;
+    let renamed = fs::rename(&temporary, &published).and_then(|()| sync(&root));
+    renamed.map_err(|error| Fault::io(&published, &error))?;
     write_atomically(&root.join(LATEST), name.as_bytes())?;
+    if is_best {
+        write_atomically(&root.join(BEST), name.as_bytes())?;
+    }
+    prune(&root, state.standing.step, keep)?;
     Ok(name)
 }
 
-/// The latest checkpoint of a run, verified: its folder and the state in it.
+/// The latest checkpoint of a run that is whole: its folder and the state in it. One that is damaged
+/// is said to be, and left out.
 ///
 /// # Errors
-/// If there is none, or a file is missing, torn or changed.
+/// If there is none. If all are damaged, says what is wrong with the latest.
 pub fn latest(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
     let root = run.join("checkpoints");
-    let pointer = root.join(LATEST);
-    let name = fs::read_to_string(&pointer).map_err(|error| Fault::Environment {
-        subject: pointer.display().to_string(),
-        problem: error.to_string().to_lowercase(),
-        remedy: "name a run folder that has a checkpoint; `gliaflow train` makes one".into(),
-    })?;
-    let folder = root.join(name.trim());
-    let state = verify(&folder)?;
-    Ok((folder, state))
+    let mut first_problem = None;
+    for name in published(&root)? {
+        let folder = root.join(name);
+        match verify(&folder) {
+            Ok(state) => return Ok((folder, state)),
+            Err(problem) => {
+                tracing::warn!("{problem}");
+                first_problem.get_or_insert(problem);
+            }
+        }
+    }
+    Err(first_problem.unwrap_or_else(|| Fault::Environment {
+        subject: root.display().to_string(),
+        problem: "holds no checkpoint".into(),
+        remedy: "name a run folder that has one; `gliaflow train` makes them".into(),
+    }))
+}
+
+/// Whether a run has a checkpoint, whole or not.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn is_there(run: &Path) -> Result<bool, Fault> {
+    Ok(!published(&run.join("checkpoints"))?.is_empty())
+}
+
+/// Names of the published checkpoints, the latest first.
+fn published(root: &Path) -> Result<Vec<String>, Fault> {
+    let mut names = entries(root)?;
+    names.retain(|name| steps(name).is_some());
+    names.sort_by_key(|name| std::cmp::Reverse(steps(name)));
+    Ok(names)
+}
+
+fn steps(name: &str) -> Option<u64> {
+    name.strip_prefix(PREFIX)?.parse().ok()
+}
+
+/// Removes what is beyond `step`, and what is neither among the last `keep` nor the best.
+fn prune(root: &Path, step: u64, keep: usize) -> Result<(), Fault> {
+    let best = fs::read_to_string(root.join(BEST)).unwrap_or_default();
+    let is_best = |name: &String| name == best.trim();
+    let (beyond, past): (Vec<String>, Vec<String>) =
+        published(root)?.into_iter().partition(|name| steps(name) > Some(step));
+    if beyond.iter().any(is_best) {
+        fs::remove_file(root.join(BEST)).map_err(|error| Fault::io(&root.join(BEST), &error))?;
+    }
+    let superfluous = past.into_iter().skip(keep).filter(|name| !is_best(name));
+    for name in beyond.into_iter().chain(superfluous) {
+        remove_if_there(&root.join(name))?;
+    }
+    Ok(())
+}
+
+/// Removes what a killed process left half written; the run's lock keeps other processes out.
+fn remove_unfinished(root: &Path) -> Result<(), Fault> {
+    let unfinished = format!(".{PREFIX}");
+    for name in entries(root)?.into_iter().filter(|name| name.starts_with(&unfinished)) {
+        remove_if_there(&root.join(name))?;
+    }
+    Ok(())
+}
+
+fn entries(root: &Path) -> Result<Vec<String>, Fault> {
+    let listing = match fs::read_dir(root) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Fault::io(root, &error)),
+    };
+    let mut names = Vec::new();
+    for entry in listing {
+        let entry = entry.map_err(|error| Fault::io(root, &error))?;
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    Ok(names)
 }
 
 /// Checks every file of a checkpoint against its manifest.
@@ -85,7 +147,8 @@ fn verify(folder: &Path) -> Result<TrainingState, Fault> {
     let broken = |file: &str, problem: &str| Fault::Environment {
         subject: folder.join(file).display().to_string(),
         problem: problem.into(),
-        remedy: "the checkpoint is damaged; use an older one of the same run".into(),
+        remedy: "the checkpoint is damaged; an older one of the same run is used, if there is one"
+            .into(),
     };
     let read = |file: &str| {
         fs::read(folder.join(file)).map_err(|error| broken(file, &error.to_string().to_lowercase()))
@@ -105,19 +168,14 @@ fn verify(folder: &Path) -> Result<TrainingState, Fault> {
 
 fn manifest_of(folder: &Path) -> Result<BTreeMap<String, Fingerprint>, Fault> {
     let mut manifest = BTreeMap::new();
-    for entry in fs::read_dir(folder).map_err(|error| Fault::io(folder, &error))? {
-        let path = entry.map_err(|error| Fault::io(folder, &error))?.path();
-        let bytes = fs::read(&path).map_err(|error| Fault::io(&path, &error))?;
-        sync_folder(&path)?;
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        manifest.insert(name.unwrap_or_default(), Fingerprint::of_bytes(&bytes));
+    for name in entries(folder)? {
+        let path = folder.join(&name);
+        let failed = |error| Fault::io(&path, &error);
+        let bytes = fs::read(&path).map_err(failed)?;
+        sync(&path).map_err(failed)?;
+        manifest.insert(name, Fingerprint::of_bytes(&bytes));
     }
     Ok(manifest)
-}
-
-/// Flushes a file or a folder's entries to the disk.
-fn sync_folder(path: &Path) -> Result<(), Fault> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(|error| Fault::io(path, &error))
 }
 
 fn remove_if_there(folder: &Path) -> Result<(), Fault> {
@@ -132,60 +190,100 @@ fn remove_if_there(folder: &Path) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::standing::Standing;
 
     fn state(step: u64) -> TrainingState {
         TrainingState {
-            step,
-            next_batch: step,
-            next_sample: 2 * step,
             model: "unet".into(),
             config: Fingerprint::of_bytes(b"config"),
+            journal: Default::default(),
+            standing: Standing { step, next_sample: 2 * step, ..Standing::default() },
         }
     }
 
-    fn publish_bytes(run: &Path, step: u64, bytes: &[u8]) -> String {
-        fs::create_dir_all(run.join("checkpoints")).unwrap();
+    fn publish_bytes(run: &Path, step: u64, is_best: bool, bytes: &[u8]) -> PathBuf {
         let save = |folder: &Path| {
-            fs::write(folder.join("model.bpk"), bytes).map_err(|error| Fault::io(folder, &error))
+            fs::write(folder.join("weights.bpk"), bytes).map_err(|error| Fault::io(folder, &error))
         };
-        publish(run, &state(step), save).unwrap()
+        let name = publish(run, &state(step), is_best, 2, save).unwrap();
+        run.join("checkpoints").join(name)
     }
 
     #[test]
     fn the_latest_is_the_last_published() {
         let run = tempfile::tempdir().unwrap();
-        publish_bytes(run.path(), 1, b"one");
-        publish_bytes(run.path(), 2, b"two");
-        let (folder, found) = latest(run.path()).unwrap();
-        assert_eq!(found, state(2));
-        assert_eq!(fs::read(folder.join("model.bpk")).unwrap(), b"two");
+        assert!(!is_there(run.path()).unwrap());
+        let none = latest(run.path()).unwrap_err().to_string();
+        assert!(none.contains("holds no checkpoint"), "{none}");
+        publish_bytes(run.path(), 9, false, b"one");
+        let last = publish_bytes(run.path(), 10, false, b"two");
+        assert_eq!(latest(run.path()).unwrap(), (last.clone(), state(10)));
+        assert_eq!(fs::read(last.join("weights.bpk")).unwrap(), b"two");
+        assert!(is_there(run.path()).unwrap());
     }
 
     #[test]
-    fn a_checkpoint_cut_at_any_byte_of_any_file_is_refused() {
+    fn one_cut_at_any_byte_of_any_file_is_refused_and_the_one_before_is_used() {
         let run = tempfile::tempdir().unwrap();
-        let name = publish_bytes(run.path(), 1, b"weights");
-        let folder = run.path().join("checkpoints").join(name);
-        for file in ["model.bpk", STATE, MANIFEST] {
-            let path = folder.join(file);
+        let before = publish_bytes(run.path(), 1, false, b"one");
+        let last = publish_bytes(run.path(), 2, false, b"two");
+        for file in ["weights.bpk", STATE, MANIFEST] {
+            let path = last.join(file);
             let whole = fs::read(&path).unwrap();
             for length in 0..whole.len() {
                 fs::write(&path, &whole[..length]).unwrap();
-                assert!(latest(run.path()).is_err(), "{file} cut at {length}");
+                let found = latest(run.path()).unwrap();
+                assert_eq!(found, (before.clone(), state(1)), "{file} cut at {length}");
             }
+            fs::remove_file(&path).unwrap();
+            assert_eq!(latest(run.path()).unwrap().1, state(1), "{file} gone");
             fs::write(&path, &whole).unwrap();
         }
-        assert!(latest(run.path()).is_ok());
+        assert_eq!(latest(run.path()).unwrap().1, state(2));
+        for folder in [&before, &last] {
+            fs::write(folder.join("weights.bpk"), b"xxx").unwrap();
+        }
+        let all = latest(run.path()).unwrap_err().to_string();
+        assert!(all.contains("step-0000002/weights.bpk: does not match"), "{all}");
     }
 
     #[test]
-    fn a_failed_save_leaves_the_one_before() {
+    fn the_last_ones_are_kept_and_the_best() {
         let run = tempfile::tempdir().unwrap();
-        publish_bytes(run.path(), 1, b"one");
-        let failed = publish(run.path(), &state(2), |folder| {
+        for step in 1..=6 {
+            publish_bytes(run.path(), step, step == 2 || step == 3, b"bytes");
+        }
+        let root = run.path().join("checkpoints");
+        let kept = published(&root).unwrap();
+        assert_eq!(kept, ["step-0000006", "step-0000005", "step-0000003"]);
+        assert_eq!(fs::read_to_string(root.join(BEST)).unwrap(), "step-0000003");
+        assert_eq!(fs::read_to_string(root.join(LATEST)).unwrap(), "step-0000006");
+    }
+
+    #[test]
+    fn those_beyond_a_run_that_went_on_from_an_older_one_go() {
+        let run = tempfile::tempdir().unwrap();
+        for step in [1, 5, 6, 7] {
+            publish_bytes(run.path(), step, step == 7, b"bytes");
+        }
+        let root = run.path().join("checkpoints");
+        publish_bytes(run.path(), 2, false, b"bytes");
+        assert_eq!(published(&root).unwrap(), ["step-0000002"]);
+        assert!(!root.join(BEST).exists(), "it named one of them");
+    }
+
+    #[test]
+    fn a_failed_save_leaves_the_one_before_and_goes_with_the_next() {
+        let run = tempfile::tempdir().unwrap();
+        publish_bytes(run.path(), 1, false, b"one");
+        let failed = publish(run.path(), &state(2), false, 2, |folder| {
             Err(Fault::io(folder, &std::io::Error::other("disk full")))
         });
         assert!(failed.is_err());
-        assert_eq!(latest(run.path()).unwrap().1.step, 1);
+        assert_eq!(latest(run.path()).unwrap().1, state(1));
+        let root = run.path().join("checkpoints");
+        assert!(root.join(".step-0000002").is_dir(), "as a killed process would leave it");
+        publish_bytes(run.path(), 3, false, b"three");
+        assert!(!root.join(".step-0000002").exists());
     }
 }

@@ -3,16 +3,17 @@
 
 use std::time::{Duration, Instant};
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{AllocationProperty, Bytes, DType, Device, Int, Tensor, TensorData};
 use metrics::Counter;
 
 use crate::actor::feed::Feed;
 use crate::base::seed::SampleKey;
 use crate::nets::precision::Precision;
+use crate::pipeline::lent::Lent;
+use crate::pipeline::sample::Batch;
 use crate::telemetry::catalog;
-use crate::volume::case::Split;
+use crate::volume::case::{CaseId, Split};
 use crate::volume::modality::Modality;
-use crate::volume::sample::Batch;
 
 /// A batch whose voxels are on the device, or on their way there.
 pub struct DeviceBatch {
@@ -26,6 +27,8 @@ pub struct DeviceBatch {
     pub labels: Tensor<4, Int>,
     /// One per sample.
     pub keys: Vec<SampleKey>,
+    /// One per sample.
+    pub cases: Vec<CaseId>,
     /// How long the trainer waited for it without work.
     pub starved: Duration,
 }
@@ -76,8 +79,10 @@ pub fn upload(batch: Batch, device: &Device, precision: Precision) -> DeviceBatc
     let size = batch.keys.len();
     let [depth, height, width] = batch.dims.0;
     let known = |narrow, wide| if device.supports_dtype(narrow) { narrow } else { wide };
-    let images = TensorData::new(batch.images, [size, Modality::COUNT, depth, height, width]);
-    let labels = TensorData::new(batch.labels, [size, depth, height, width]);
+    let images_shape = [size, Modality::COUNT, depth, height, width];
+    let images = TensorData::from_bytes(shared(batch.images), images_shape, DType::F16);
+    let labels_shape = [size, depth, height, width];
+    let labels = TensorData::from_bytes(shared(batch.labels), labels_shape, DType::U8);
     DeviceBatch {
         number: batch.number,
         next_sample: batch.next_sample,
@@ -86,6 +91,15 @@ pub fn upload(batch: Batch, device: &Device, precision: Precision) -> DeviceBatc
         labels: Tensor::<4, Int>::from_data(labels, (device, known(DType::U8, DType::I32)))
             .cast(DType::I32),
         keys: batch.keys,
+        cases: batch.provenance.into_iter().map(|one| one.case).collect(),
         starved: Duration::ZERO,
     }
+}
+
+/// The batch's own memory, not copied; it goes back to the loader when the backend drops it.
+fn shared<T>(values: Lent<T>) -> Bytes
+where
+    Lent<T>: AsRef<[u8]> + Send + 'static,
+{
+    Bytes::from_shared(bytes::Bytes::from_owner(values), AllocationProperty::Native)
 }

@@ -1,106 +1,37 @@
 //! What happened in a run, one JSON line an event (`events.jsonl`), and the same steps as a table
 //! (`metrics.csv`). The files are the truth; dashboards show a sample of it.
+//!
+//! A checkpoint remembers how long both were. A resumed run cuts them back to that, so that nothing
+//! is told twice.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::error::Fault;
-use crate::base::seed::SampleKey;
+use crate::train::event::{Event, StepRecord};
+
+const EVENTS: &str = "events.jsonl";
+const TABLE: &str = "metrics.csv";
 
 /// Columns of `metrics.csv`.
 const HEADER: &str =
     "step,epoch,loss,dice_loss,bce,gradient_norm,learning_rate,seconds,starved_seconds";
 
-/// One line of `events.jsonl`.
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
-    /// The trainer starts.
-    Started {
-        /// First step of this process.
-        step: u64,
-        /// Steps planned in all.
-        steps: u64,
-        /// Trainable parameters.
-        parameters: usize,
-        /// The device.
-        device: String,
-    },
-    /// One optimiser step.
-    Step(StepRecord),
-    /// An epoch is complete.
-    Epoch {
-        /// Which, from 0.
-        epoch: u64,
-        /// Mean total loss over its steps.
-        loss: f64,
-        /// Seconds it took.
-        seconds: f64,
-        /// Seconds of them without a batch.
-        starved_seconds: f64,
-    },
-    /// A sample was left out.
-    Skipped {
-        /// Which, as the planner named it.
-        item: String,
-        /// Its place in the order.
-        ordinal: u64,
-        /// The error, in full.
-        error: String,
-    },
-    /// A checkpoint is safe on disk.
-    Checkpoint {
-        /// Steps done.
-        step: u64,
-        /// Its folder, relative to the run.
-        folder: String,
-        /// Seconds it took.
-        seconds: f64,
-    },
-    /// The run ends.
-    Finished {
-        /// Steps done.
-        step: u64,
-        /// `finished`, `stopped` or `failed`.
-        state: &'static str,
-        /// The cause, if it failed.
-        cause: Option<String>,
-    },
-}
-
-/// The figures of one step.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StepRecord {
-    /// Steps done, this one included.
-    pub step: u64,
-    /// Epoch of the step, from 0.
-    pub epoch: u64,
-    /// Total loss.
-    pub loss: f64,
-    /// Soft Dice part.
-    pub dice_loss: f64,
-    /// Cross-entropy part.
-    pub bce: f64,
-    /// L2 norm of the whole gradient.
-    pub gradient_norm: f64,
-    /// Learning rate used.
-    pub learning_rate: f64,
-    /// Wall seconds from batch to settled loss.
-    pub seconds: f64,
-    /// Wall seconds without a batch before it.
-    pub starved_seconds: f64,
-    /// The samples, so that each can be made again.
-    pub samples: Vec<SampleKey>,
+/// How far a journal has been written, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalPosition {
+    events: u64,
+    table: u64,
 }
 
 struct Files {
-    events: BufWriter<File>,
-    table: BufWriter<File>,
+    events: Appended,
+    table: Appended,
     folder: PathBuf,
     last_step: u64,
 }
@@ -110,25 +41,38 @@ struct Files {
 pub struct Journal(Arc<Mutex<Files>>);
 
 impl Journal {
-    /// Opens the journal in `folder`, appending.
+    /// Starts the journal in `folder`, cutting away what is there.
     ///
     /// # Errors
     /// If a file cannot be opened or written.
-    pub fn open(folder: &Path) -> Result<Self, Fault> {
-        let append = |name: &str| {
-            let path = folder.join(name);
-            let file = OpenOptions::new().create(true).append(true).open(&path);
-            file.map_err(|error| Fault::io(&path, &error))
-        };
-        let events = BufWriter::new(append("events.jsonl")?);
-        let table_file = append("metrics.csv")?;
-        let fresh = table_file.metadata().map_or(true, |metadata| metadata.len() == 0);
-        let table = BufWriter::new(table_file);
-        let mut files = Files { events, table, folder: folder.to_path_buf(), last_step: 0 };
-        if fresh {
-            files.row(HEADER.to_string())?;
+    pub fn start(folder: &Path) -> Result<Self, Fault> {
+        Self::open(folder, JournalPosition::default())
+    }
+
+    /// Goes on with the journal in `folder` where a checkpoint of `step` steps left it.
+    ///
+    /// # Errors
+    /// If a file cannot be opened or written.
+    pub fn resume(folder: &Path, position: JournalPosition, step: u64) -> Result<Self, Fault> {
+        let JournalPosition { events, table } = position;
+        let told = told_of_checkpoint(&folder.join(EVENTS), events, step);
+        let journal = Self::open(folder, JournalPosition { events: events + told, table })?;
+        journal.files().last_step = step;
+        Ok(journal)
+    }
+
+    fn open(folder: &Path, position: JournalPosition) -> Result<Self, Fault> {
+        let events = Appended::open(folder.join(EVENTS), position.events)?;
+        let mut table = Appended::open(folder.join(TABLE), position.table)?;
+        if table.length == 0 {
+            table.line(HEADER)?;
         }
+        let files = Files { events, table, folder: folder.to_path_buf(), last_step: 0 };
         Ok(Self(Arc::new(Mutex::new(files))))
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes one event, and a table row where it is a step. Everything up to it is on its way to
@@ -137,7 +81,7 @@ impl Journal {
     /// # Errors
     /// If the disk does not take it.
     pub fn write(&self, event: &Event) -> Result<(), Fault> {
-        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = self.files();
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         #[derive(Serialize)]
         struct Line<'a> {
@@ -147,76 +91,174 @@ impl Journal {
         }
         let line = Line { time: time.as_secs_f64(), event };
         let text = serde_json::to_string(&line).expect("events serialise to JSON");
-        files.line(&text)?;
-        if let Event::Started { step, .. } | Event::Step(StepRecord { step, .. }) = event {
-            files.last_step = *step;
-        }
+        files.events.line(&text)?;
         if let Event::Step(step) = event {
-            files.row(format!(
-                "{},{},{},{},{},{},{},{:.6},{:.6}",
-                step.step,
-                step.epoch,
-                step.loss,
-                step.dice_loss,
-                step.bce,
-                step.gradient_norm,
-                step.learning_rate,
-                step.seconds,
-                step.starved_seconds
-            ))?;
+            files.last_step = step.step;
+            files.table.line(&row(step))?;
         }
         Ok(())
     }
 
-    /// The last step that was written down, or the one that this process started from.
+    /// The last sound step that was written down, or the one that this process started from.
     pub fn last_step(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).last_step
+        self.files().last_step
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> PathBuf {
+        self.files().folder.clone()
+    }
+
+    /// How far it has been written; that much is on the disk when this returns.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn position(&self) -> Result<JournalPosition, Fault> {
+        let files = self.files();
+        files.events.sync()?;
+        files.table.sync()?;
+        Ok(JournalPosition { events: files.events.length, table: files.table.length })
     }
 }
 
-impl Files {
-    fn line(&mut self, text: &str) -> Result<(), Fault> {
-        let written = writeln!(self.events, "{text}").and_then(|()| self.events.flush());
-        written.map_err(|error| Fault::io(&self.folder.join("events.jsonl"), &error))
+fn row(step: &StepRecord) -> String {
+    format!(
+        "{},{},{},{},{},{},{},{:.6},{:.6}",
+        step.step,
+        step.epoch,
+        step.loss,
+        step.dice_loss,
+        step.bce,
+        step.gradient_norm,
+        step.learning_rate,
+        step.seconds,
+        step.starved_seconds
+    )
+}
+
+/// Length of the line at `position`, if it is the one that tells of the checkpoint of `step`: it is
+/// written after the checkpoint, which therefore does not count it.
+fn told_of_checkpoint(events: &Path, position: u64, step: u64) -> u64 {
+    let Ok(bytes) = fs::read(events) else { return 0 };
+    let rest = bytes.get(position as usize..).unwrap_or_default();
+    let Some(length) = rest.iter().position(|&byte| byte == b'\n') else { return 0 };
+    let line: serde_json::Value = serde_json::from_slice(&rest[..length]).unwrap_or_default();
+    let it_is = line["event"] == "checkpoint" && line["step"] == step;
+    if it_is { length as u64 + 1 } else { 0 }
+}
+
+/// A file of lines that only grows.
+struct Appended {
+    path: PathBuf,
+    file: BufWriter<File>,
+    length: u64,
+}
+
+impl Appended {
+    /// Opens it and cuts away what is beyond `length`; a file that is shorter stays as it is.
+    fn open(path: PathBuf, length: u64) -> Result<Self, Fault> {
+        let opened = || {
+            let mut file =
+                OpenOptions::new().create(true).write(true).truncate(false).open(&path)?;
+            let there = file.metadata()?.len();
+            file.set_len(length.min(there))?;
+            let length = file.seek(SeekFrom::End(0))?;
+            Ok((file, length))
+        };
+        let (file, length) = opened().map_err(|error: std::io::Error| Fault::io(&path, &error))?;
+        Ok(Self { path, file: BufWriter::new(file), length })
     }
 
-    fn row(&mut self, text: String) -> Result<(), Fault> {
-        let written = writeln!(self.table, "{text}").and_then(|()| self.table.flush());
-        written.map_err(|error| Fault::io(&self.folder.join("metrics.csv"), &error))
+    fn line(&mut self, text: &str) -> Result<(), Fault> {
+        let written = writeln!(self.file, "{text}").and_then(|()| self.file.flush());
+        self.length += text.len() as u64 + 1;
+        written.map_err(|error| Fault::io(&self.path, &error))
+    }
+
+    fn sync(&self) -> Result<(), Fault> {
+        self.file.get_ref().sync_data().map_err(|error| Fault::io(&self.path, &error))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::seed::SampleKey;
 
-    #[test]
-    fn a_reopened_journal_goes_on_where_it_stood() {
-        let folder = tempfile::tempdir().unwrap();
-        let record = StepRecord {
-            step: 1,
+    fn step(step: u64) -> Event {
+        Event::Step(StepRecord {
+            step,
             epoch: 0,
             loss: 1.5,
             dice_loss: 1.0,
             bce: 0.5,
+            penalties: Default::default(),
             gradient_norm: 2.0,
             learning_rate: 1e-3,
             seconds: 0.2,
             starved_seconds: 0.0,
             samples: vec![SampleKey { seed: 1, epoch: 0, index: 0 }],
+            cases: Vec::new(),
+        })
+    }
+
+    fn checkpoint(step: u64) -> Event {
+        Event::Checkpoint { step, folder: String::new(), seconds: 0.1 }
+    }
+
+    fn told(folder: &Path) -> Vec<(String, u64)> {
+        let events = fs::read_to_string(folder.join(EVENTS)).unwrap();
+        let lines = events.lines().map(|line| serde_json::from_str(line).unwrap());
+        let tell = |line: serde_json::Value| {
+            (line["event"].as_str().unwrap().into(), line["step"].as_u64().unwrap())
         };
-        for step in 1..=2 {
-            let journal = Journal::open(folder.path()).unwrap();
-            journal.write(&Event::Step(StepRecord { step, ..record.clone() })).unwrap();
+        lines.map(tell).collect()
+    }
+
+    #[test]
+    fn a_resumed_journal_is_cut_back_to_its_checkpoint_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::start(folder.path()).unwrap();
+        journal.write(&step(1)).unwrap();
+        let position = journal.position().unwrap();
+        journal.write(&checkpoint(1)).unwrap();
+        journal.write(&step(2)).unwrap();
+        drop(journal);
+        let mut torn = OpenOptions::new().append(true).open(folder.path().join(EVENTS)).unwrap();
+        torn.write_all(b"{\"event\":\"st").unwrap();
+
+        let journal = Journal::resume(folder.path(), position, 1).unwrap();
+        assert_eq!(journal.last_step(), 1);
+        journal.write(&step(2)).unwrap();
+        let name = String::from;
+        let expected = [(name("step"), 1), (name("checkpoint"), 1), (name("step"), 2)];
+        assert_eq!(told(folder.path()), expected);
+        let table = fs::read_to_string(folder.path().join(TABLE)).unwrap();
+        let rows: Vec<&str> = table.lines().map(|row| row.split(',').next().unwrap()).collect();
+        assert_eq!(rows, ["step", "1", "2"]);
+    }
+
+    #[test]
+    fn a_checkpoint_that_was_not_told_of_in_time_is_none_the_worse() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::start(folder.path()).unwrap();
+        journal.write(&step(1)).unwrap();
+        let position = journal.position().unwrap();
+        for after in [None, Some(checkpoint(7)), Some(step(2))] {
+            after.iter().for_each(|event| journal.write(event).unwrap());
+            let journal = Journal::resume(folder.path(), position, 1).unwrap();
+            assert_eq!(told(folder.path()), [("step".into(), 1)]);
+            assert_eq!(journal.position().unwrap(), position);
         }
-        let events = std::fs::read_to_string(folder.path().join("events.jsonl")).unwrap();
-        let steps: Vec<serde_json::Value> =
-            events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(steps.len(), 2);
-        assert_eq!(steps[1]["event"], "step");
-        assert_eq!(steps[1]["step"], 2);
-        assert_eq!(steps[1]["samples"][0]["seed"], 1);
-        let table = std::fs::read_to_string(folder.path().join("metrics.csv")).unwrap();
-        assert_eq!(table.lines().count(), 3, "one header, two rows");
+    }
+
+    #[test]
+    fn a_new_journal_cuts_away_an_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        Journal::start(folder.path()).unwrap().write(&step(1)).unwrap();
+        Journal::start(folder.path()).unwrap();
+        assert!(told(folder.path()).is_empty());
+        let table = fs::read_to_string(folder.path().join(TABLE)).unwrap();
+        assert_eq!(table.lines().count(), 1, "the header");
     }
 }

@@ -1,8 +1,8 @@
 //! The folder of one run: what it was told, where it ran, on what, and what came of it. A lock
 //! keeps a second process out.
 
-use std::fs::{self, File, TryLockError};
-use std::io::Write;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::Fault;
 use crate::base::fingerprint::Fingerprint;
 use crate::brats::dataset::CaseFiles;
+use crate::pipeline::augment::kernel::Kernel;
 use crate::volume::case::{CaseId, Split};
 
 /// The file that lists a run's cases.
@@ -36,6 +37,8 @@ pub struct Environment {
     pub processor: Option<String>,
     /// Cores that this process may use.
     pub cores: usize,
+    /// What makes the voxels of samples; every kernel makes the same.
+    pub kernel: &'static str,
     /// Of the exact versions of all dependencies.
     pub lock_file: Fingerprint,
     /// Bit-exactness that may be claimed on this device.
@@ -57,6 +60,7 @@ impl Environment {
             host: read("/proc/sys/kernel/hostname").map(|name| name.trim().to_string()),
             processor,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            kernel: Kernel::best().name(),
             lock_file: Fingerprint::of_bytes(include_bytes!("../../Cargo.lock")),
             reproducibility: if deterministic {
                 "batches are bit-exact; losses and weights too, on the same processor and thread count"
@@ -138,20 +142,34 @@ impl RunDirectory {
         Self::lock(path.to_path_buf())
     }
 
+    /// Exactly this folder, which holds a run that is to go on.
+    ///
+    /// # Errors
+    /// If another process is writing to it.
+    pub fn open(path: &Path) -> Result<Self, Fault> {
+        Self::lock(path.to_path_buf())
+    }
+
+    /// The kernel lets go of the lock when a process ends, however it ends.
     fn lock(path: PathBuf) -> Result<Self, Fault> {
         let lock_path = path.join("run.lock");
-        let lock = File::create(&lock_path).map_err(|error| Fault::io(&lock_path, &error))?;
+        let failed = |error| Fault::io(&lock_path, &error);
+        let mut options = OpenOptions::new();
+        let opened = options.create(true).read(true).write(true).truncate(false).open(&lock_path);
+        let mut lock = opened.map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(Fault::Environment {
                     subject: path.display().to_string(),
-                    problem: "another process is writing to this run".into(),
-                    remedy: "wait for it, or choose another folder with --run".into(),
+                    problem: format!("process {} is writing to this run", holder(&mut lock)),
+                    remedy: "wait for it or stop it, or choose another folder with --run".into(),
                 });
             }
-            Err(TryLockError::Error(error)) => return Err(Fault::io(&lock_path, &error)),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
+        let named = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
+        named.map_err(failed)?;
         for folder in ["checkpoints", "validation"] {
             let inside = path.join(folder);
             fs::create_dir_all(&inside).map_err(|error| Fault::io(&inside, &error))?;
@@ -183,6 +201,13 @@ impl RunDirectory {
     }
 }
 
+/// The process that has the lock, as it has written there.
+fn holder(lock: &mut File) -> String {
+    let mut text = String::new();
+    let read = lock.read_to_string(&mut text);
+    if read.is_ok() && !text.is_empty() { text } else { "(unknown)".into() }
+}
+
 /// Writes beside, syncs, renames: readers see the old file or the new one, never half of either.
 ///
 /// # Errors
@@ -193,8 +218,14 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let beside = PathBuf::from(beside);
     let written = File::create(&beside)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&beside, path));
+        .and_then(|()| fs::rename(&beside, path))
+        .and_then(|()| path.parent().map_or(Ok(()), sync));
     written.map_err(|error| Fault::io(path, &error))
+}
+
+/// Flushes a file, or a folder's entries, to the disk.
+pub(super) fn sync(path: &Path) -> std::io::Result<()> {
+    File::open(path).and_then(|file| file.sync_all())
 }
 
 #[cfg(test)]
@@ -211,6 +242,9 @@ mod tests {
         let refused = RunDirectory::create_at(first.path()).err().unwrap().to_string();
         assert!(refused.contains("already holds a run"), "{refused}");
         let busy = RunDirectory::lock(second.path().to_path_buf()).err().unwrap().to_string();
-        assert!(busy.contains("another process"), "{busy}");
+        let holder = format!("process {} is writing", std::process::id());
+        assert!(busy.contains(&holder), "{busy}");
+        drop(second);
+        RunDirectory::open(&root.path().join("unet-002")).unwrap();
     }
 }

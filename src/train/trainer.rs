@@ -1,78 +1,27 @@
 //! The training loop, in one screen. It knows no architecture, no file of a case, no thread.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData, Transaction};
-use serde::{Deserialize, Serialize};
 
 use crate::actor::stop::{StopLatch, StopState};
 use crate::base::error::Fault;
 use crate::base::progress::Task;
-use crate::base::seed::SampleKey;
 use crate::nets::Learner;
 use crate::telemetry::catalog;
-use crate::train::feed::{BatchFeed, DeviceBatch};
-use crate::train::journal::{Event, Journal, StepRecord};
+use crate::train::books::Books;
+use crate::train::event::{Event, StepRecord};
+use crate::train::feed::BatchFeed;
+use crate::train::journal::Journal;
 use crate::train::loss::{LossConfig, LossParts, region_targets};
-use crate::train::schedule::Schedule;
+use crate::train::schedule::Moment;
+use crate::train::settings::TrainerConfig;
+use crate::train::skips::Skips;
+use crate::train::standing::Standing;
+use crate::train::unsound;
 
-/// How long to train, and how fast.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TrainerConfig {
-    /// Epochs.
-    pub epochs: u64,
-    /// Steps in an epoch; 0 for as many as visit every case's patches once.
-    pub steps_per_epoch: u64,
-    /// Initial learning rate.
-    pub learning_rate: f64,
-    /// How it falls.
-    pub schedule: Schedule,
-}
-
-impl Default for TrainerConfig {
-    /// Nalwade and Kisa, for the U-Net: 280 epochs of one patch a case, 2e-4.
-    fn default() -> Self {
-        Self { epochs: 280, steps_per_epoch: 0, learning_rate: 2e-4, schedule: Schedule::default() }
-    }
-}
-
-impl TrainerConfig {
-    /// What cannot be, or nothing.
-    pub fn problem(&self) -> Option<String> {
-        if self.epochs == 0 {
-            return Some("epochs = 0 trains nothing; write at least 1".into());
-        }
-        let usable = self.learning_rate.is_finite() && self.learning_rate > 0.0;
-        (!usable).then(|| format!("learning_rate = {} must be above 0", self.learning_rate))
-    }
-
-    /// Steps in an epoch over `samples` samples in batches of `batch`.
-    pub fn epoch_steps(&self, samples: u64, batch: usize) -> u64 {
-        match self.steps_per_epoch {
-            0 => samples.div_ceil(batch as u64).max(1),
-            steps => steps,
-        }
-    }
-}
-
-/// Where a run stands when the loop ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progressed {
-    /// Steps done.
-    pub step: u64,
-    /// Number of the next batch.
-    pub next_batch: u64,
-    /// Position in the plan of the next sample.
-    pub next_sample: u64,
-    /// Whether every planned step was done.
-    pub finished: bool,
-}
-
-/// A network, its loss, and where its steps are written down.
-pub struct Trainer<'a> {
-    /// The network in training.
-    pub learner: &'a mut dyn Learner,
+/// Where steps are taken and written down.
+pub struct Workplace<'a> {
     /// What is minimised.
     pub loss: &'a LossConfig,
     /// How long and how fast.
@@ -81,244 +30,208 @@ pub struct Trainer<'a> {
     pub steps_per_epoch: u64,
     /// Where steps are written down.
     pub journal: &'a Journal,
+    /// Samples that the loader left out.
+    pub skips: Skips,
     /// Told of every settled step.
     pub progress: &'a dyn Task,
     /// Ends the loop after the step under way.
     pub stop: &'a StopLatch,
 }
 
+/// The training loop of one process.
+pub struct Trainer<'a> {
+    at: Workplace<'a>,
+    books: Books,
+}
+
 /// A step whose figures are still on the device.
 struct Pending {
-    figures: Transaction,
+    figures: Figures,
     record: StepRecord,
+    next_batch: u64,
+    next_sample: u64,
     started: Instant,
 }
 
-impl Trainer<'_> {
+impl<'a> Trainer<'a> {
+    /// A loop at its workplace.
+    pub fn new(at: Workplace<'a>) -> Self {
+        Self { at, books: Books::default() }
+    }
+
     /// Steps planned in all.
     pub const fn total_steps(&self) -> u64 {
-        self.config.epochs * self.steps_per_epoch
+        self.at.config.epochs * self.at.steps_per_epoch
     }
 
-    /// Trains from `from` until the planned steps are done, the feed ends, or a stop is asked for.
+    /// Trains on until `until` steps are done, the feed ends, or a stop is asked for. Every step is
+    /// settled when this returns. `until` lies no further than the end of the epoch: the rate of
+    /// the next one may depend on it.
     ///
-    /// The loss of a step is read only after the next batch is on its way, so the device never
-    /// waits for the host.
+    /// A step's loss is read only after the next step has been enqueued, so the device never waits
+    /// for the host. A step for which the feed ends between its batches is not taken; the standing
+    /// is ahead of it, so a resumed run takes it whole.
     ///
     /// # Errors
-    /// If a loss is not finite, or the journal cannot be written.
-    pub fn run(&mut self, feed: &mut BatchFeed, from: Progressed) -> Result<Progressed, Fault> {
-        let total = self.total_steps();
-        let mut at = Progressed { finished: from.step >= total, ..from };
-        let mut books = Books::default();
+    /// If a step is not finite and the run must not go on, or the journal cannot be written.
+    pub fn run(
+        &mut self,
+        learner: &mut dyn Learner,
+        feed: &mut BatchFeed,
+        standing: &mut Standing,
+        until: u64,
+    ) -> Result<(), Fault> {
+        self.books.reopen();
+        let mut enqueued = standing.step;
         let mut unsettled: Option<Pending> = None;
-        let mut next = if at.finished { None } else { feed.take() };
-        while let Some(batch) = next {
-            (at.next_batch, at.next_sample) = (batch.number + 1, batch.next_sample);
-            let pending = self.step(batch, at.step);
-            at.step += 1;
-            at.finished = at.step >= total;
-            let go_on = !at.finished && self.stop.state() == StopState::Running;
-            next = if go_on { feed.take() } else { None };
+        while enqueued < until && self.at.stop.state() == StopState::Running {
+            let Some(pending) = self.step(learner, feed, standing, enqueued) else { break };
+            enqueued += 1;
             if let Some(earlier) = unsettled.replace(pending) {
-                self.settle(earlier, &mut books)?;
+                self.settle(earlier, standing)?;
             }
         }
-        if let Some(last) = unsettled {
-            self.settle(last, &mut books)?;
+        match unsettled {
+            Some(last) => self.settle(last, standing),
+            None => Ok(()),
         }
-        Ok(at)
     }
 
-    /// Enqueues one optimiser step and returns without waiting for it.
-    fn step(&mut self, batch: DeviceBatch, step: u64) -> Pending {
-        let started = Instant::now();
-        let total = self.total_steps();
-        let multiplier = self.config.schedule.multiplier(step, total, self.steps_per_epoch);
-        let learning_rate = self.config.learning_rate * multiplier;
-        let output = self.learner.forward(batch.images, step);
-        let parts = self.loss.of(output, region_targets(batch.labels));
-        let LossParts { total, dice, bce, .. } = parts;
-        let figure = |tensor: &Tensor<1>| tensor.clone().without_autodiff();
-        let figures = Transaction::default()
-            .register(figure(&total))
-            .register(figure(&dice))
-            .register(figure(&bce));
-        let update = self.learner.update(total, learning_rate);
-        let figures = figures.register(update.gradient_norm);
-        let record = StepRecord {
-            step: step + 1,
-            epoch: step / self.steps_per_epoch,
-            loss: f64::NAN,
-            dice_loss: f64::NAN,
-            bce: f64::NAN,
-            gradient_norm: f64::NAN,
-            learning_rate,
-            seconds: 0.0,
-            starved_seconds: batch.starved.as_secs_f64(),
-            samples: batch.keys,
-        };
-        Pending { figures, record, started }
+    /// Enqueues the step after `done` steps and returns without waiting for it; `None` if the feed
+    /// ends.
+    fn step(
+        &self,
+        learner: &mut dyn Learner,
+        feed: &mut BatchFeed,
+        standing: &Standing,
+        done: u64,
+    ) -> Option<Pending> {
+        let (config, steps_per_epoch) = (self.at.config, self.at.steps_per_epoch);
+        let moment = Moment { step: done, total: self.total_steps(), steps_per_epoch };
+        let learning_rate = config.rate(moment, &standing.plateau);
+        let mut record = StepRecord::planned(done, done / steps_per_epoch, learning_rate);
+        let mut sums: Option<Sums> = None;
+        let (mut next_batch, mut next_sample) = (0, 0);
+        let mut started = Instant::now();
+        for _ in 0..config.accumulate {
+            let batch = feed.take()?;
+            if sums.is_none() {
+                started = Instant::now();
+            }
+            (next_batch, next_sample) = (batch.number + 1, batch.next_sample);
+            let output = learner.forward(batch.images, batch.number);
+            let parts = self.at.loss.of(output, region_targets(batch.labels));
+            sums = Some(Sums::add(sums, &parts));
+            learner.gather(parts.total);
+            record.starved_seconds += batch.starved.as_secs_f64();
+            record.samples.extend(batch.keys);
+            record.cases.extend(batch.cases);
+        }
+        let update = learner.step(learning_rate);
+        let figures = sums?.mean(config.accumulate, update.gradient_norm);
+        Some(Pending { figures, record, next_batch, next_sample, started })
     }
 
     /// Reads a step's figures, writes them down, closes the epoch if it was its last.
-    fn settle(&self, pending: Pending, books: &mut Books) -> Result<(), Fault> {
-        let Pending { figures, mut record, started } = pending;
-        let figures = figures.try_execute().map_err(|error| Fault::Environment {
+    fn settle(&mut self, pending: Pending, standing: &mut Standing) -> Result<(), Fault> {
+        let Pending { figures, mut record, next_batch, next_sample, started } = pending;
+        figures.read_into(&mut record)?;
+        record.seconds = started.elapsed().as_secs_f64();
+        for skipped in self.at.skips.ahead_of(next_sample) {
+            self.at.journal.write(&skipped)?;
+        }
+        (standing.step, standing.next_batch, standing.next_sample) =
+            (record.step, next_batch, next_sample);
+        if record.is_sound() {
+            standing.epoch.loss += record.loss;
+            standing.epoch.steps += 1;
+            self.at.journal.write(&Event::Step(record.clone()))?;
+        } else {
+            standing.unsound_steps += 1;
+            catalog::TRAIN_NONFINITE_STEPS.with([]).increment(1);
+            self.at.journal.write(&Event::NotFinite(record.clone()))?;
+            let folder = self.at.journal.folder();
+            unsound::judge(self.at.config, standing.unsound_steps, &record, &folder)?;
+        }
+        self.books.add(&record, self.total_steps());
+        self.at.progress.advance_to(record.step, &format!("loss {:.4}", record.loss));
+        if record.step.is_multiple_of(self.at.steps_per_epoch) {
+            self.close_epoch(record.epoch, standing)?;
+        }
+        Ok(())
+    }
+
+    fn close_epoch(&mut self, epoch: u64, standing: &mut Standing) -> Result<(), Fault> {
+        let sums = std::mem::take(&mut standing.epoch);
+        if sums.steps > 0 {
+            let loss = sums.loss / sums.steps as f64;
+            standing.plateau.see(self.at.config.schedule, loss);
+        }
+        self.at.journal.write(&self.books.close(epoch, sums))
+    }
+}
+
+/// Sums over the batches of a step, on the device, `[1]` each.
+struct Sums {
+    total: Tensor<1>,
+    dice: Tensor<1>,
+    bce: Tensor<1>,
+    penalties: Vec<(&'static str, Tensor<1>)>,
+}
+
+impl Sums {
+    fn add(before: Option<Self>, parts: &LossParts) -> Self {
+        let figure = |tensor: &Tensor<1>| tensor.clone().without_autodiff();
+        let (total, dice, bce) = (figure(&parts.total), figure(&parts.dice), figure(&parts.bce));
+        let penalties = parts.penalties.iter().map(|(name, value)| (*name, figure(value)));
+        let Some(before) = before else {
+            return Self { total, dice, bce, penalties: penalties.collect() };
+        };
+        let sum = |((name, a), (_, b)): ((&'static str, Tensor<1>), (_, Tensor<1>))| (name, a + b);
+        Self {
+            total: before.total + total,
+            dice: before.dice + dice,
+            bce: before.bce + bce,
+            penalties: before.penalties.into_iter().zip(penalties).map(sum).collect(),
+        }
+    }
+
+    /// The means over `batches`, under way to the host.
+    fn mean(self, batches: u64, gradient_norm: Tensor<1>) -> Figures {
+        let mean = |sum: Tensor<1>| if batches == 1 { sum } else { sum / batches as f64 };
+        let (names, penalties): (Vec<&'static str>, Vec<Tensor<1>>) =
+            self.penalties.into_iter().unzip();
+        let means = [self.total, self.dice, self.bce].map(mean).into_iter();
+        let penalties = penalties.into_iter().map(mean);
+        let values = means.chain([gradient_norm]).chain(penalties);
+        let transaction = values.fold(Transaction::default(), Transaction::register);
+        Figures { transaction, penalties: names }
+    }
+}
+
+/// A step's figures under way to the host: loss, Dice, cross-entropy, gradient norm, penalties.
+struct Figures {
+    transaction: Transaction,
+    penalties: Vec<&'static str>,
+}
+
+impl Figures {
+    /// Waits for them.
+    fn read_into(self, record: &mut StepRecord) -> Result<(), Fault> {
+        let read = self.transaction.try_execute().map_err(|error| Fault::Environment {
             subject: format!("step {}", record.step),
             problem: format!("the device failed: {error}"),
             remedy: "see the log; less memory is used with a smaller loader.batch".into(),
         })?;
-        let values: Vec<f64> = figures.into_iter().map(scalar).collect();
+        let mut values = read.into_iter().map(scalar);
+        let mut next = || values.next().unwrap_or(f64::NAN);
         [record.loss, record.dice_loss, record.bce, record.gradient_norm] =
-            values.try_into().expect("four figures were registered");
-        record.seconds = started.elapsed().as_secs_f64();
-        if !record.loss.is_finite() {
-            catalog::TRAIN_NONFINITE_STEPS.with([]).increment(1);
-            return Err(not_finite(&record));
-        }
-        publish(&record);
-        catalog::TRAIN_EPOCH.with([]).set((record.step / self.steps_per_epoch) as f64);
-        if let Some(seconds) = books.pace.time_left(record.step, self.total_steps()) {
-            catalog::TRAIN_ETA.with([]).set(seconds);
-        }
-        self.journal.write(&Event::Step(record.clone()))?;
-        self.progress.advance_to(record.step, &format!("loss {:.4}", record.loss));
-        books.epoch.add(&record);
-        if record.step.is_multiple_of(self.steps_per_epoch) {
-            self.journal.write(&books.epoch.close(record.epoch))?;
-        }
+            [next(), next(), next(), next()];
+        record.penalties = self.penalties.into_iter().zip(values).collect();
         Ok(())
     }
 }
 
 fn scalar(data: TensorData) -> f64 {
     data.iter::<f64>().next().unwrap_or(f64::NAN)
-}
-
-fn not_finite(record: &StepRecord) -> Fault {
-    let keys: Vec<String> = record
-        .samples
-        .iter()
-        .map(|SampleKey { epoch, index, .. }| format!("epoch {epoch} index {index}"))
-        .collect();
-    Fault::Environment {
-        subject: format!("step {}", record.step),
-        problem: format!("the loss is {} on the samples {}", record.loss, keys.join(", ")),
-        remedy: "lower train.learning_rate, or look at these samples".into(),
-    }
-}
-
-/// A step's figures onto the endpoint.
-fn publish(record: &StepRecord) {
-    catalog::TRAIN_STEP.with([]).set(record.step as f64);
-    catalog::TRAIN_LEARNING_RATE.with([]).set(record.learning_rate);
-    catalog::TRAIN_GRADIENT_NORM.with([]).set(record.gradient_norm);
-    catalog::TRAIN_SAMPLES.with([]).increment(record.samples.len() as u64);
-    catalog::TRAIN_STEP_TIME.with([]).record(record.seconds);
-    let starved = Duration::from_secs_f64(record.starved_seconds);
-    catalog::TRAIN_STARVED.with([]).add(starved);
-    for (part, value) in [("total", record.loss), ("dice", record.dice_loss), ("bce", record.bce)] {
-        catalog::TRAIN_LOSS.with(["train", part]).set(value);
-    }
-}
-
-/// What is kept between steps.
-#[derive(Default)]
-struct Books {
-    epoch: EpochSums,
-    pace: Pace,
-}
-
-/// How fast steps settle. The first one only starts the clock: it pays for what is made once.
-#[derive(Default)]
-struct Pace(Option<(u64, Instant)>);
-
-impl Pace {
-    /// Seconds until `total` steps are settled; `None` as long as there is no rate to tell from.
-    fn time_left(&mut self, step: u64, total: u64) -> Option<f64> {
-        let (first, since) = *self.0.get_or_insert_with(|| (step, Instant::now()));
-        let settled = step - first;
-        let rate = since.elapsed().as_secs_f64() / settled as f64;
-        (settled > 0).then(|| rate * (total - step) as f64)
-    }
-}
-
-/// Sums over the epoch under way.
-struct EpochSums {
-    started: Instant,
-    loss: f64,
-    starved_seconds: f64,
-    steps: u64,
-    measured: Option<Measured>,
-}
-
-/// The part of an epoch that utilization is measured over: without the first step of the process.
-struct Measured {
-    since: Instant,
-    starved_seconds: f64,
-    steps: u64,
-}
-
-impl Measured {
-    fn starting() -> Self {
-        Self { since: Instant::now(), starved_seconds: 0.0, steps: 0 }
-    }
-
-    fn publish(&self) {
-        let wall = self.since.elapsed().as_secs_f64();
-        if self.steps > 0 {
-            let utilization = (1.0 - self.starved_seconds / wall).max(0.0);
-            catalog::TRAIN_UTILIZATION.with([]).set(utilization);
-        }
-    }
-}
-
-impl Default for EpochSums {
-    fn default() -> Self {
-        let started = Instant::now();
-        Self { started, loss: 0.0, starved_seconds: 0.0, steps: 0, measured: None }
-    }
-}
-
-impl EpochSums {
-    fn add(&mut self, record: &StepRecord) {
-        self.loss += record.loss;
-        self.starved_seconds += record.starved_seconds;
-        self.steps += 1;
-        match &mut self.measured {
-            None => self.measured = Some(Measured::starting()),
-            Some(measured) => {
-                measured.starved_seconds += record.starved_seconds;
-                measured.steps += 1;
-            }
-        }
-    }
-
-    fn close(&mut self, epoch: u64) -> Event {
-        let next = Self { measured: Some(Measured::starting()), ..Self::default() };
-        let sums = std::mem::replace(self, next);
-        if let Some(measured) = &sums.measured {
-            measured.publish();
-        }
-        Event::Epoch {
-            epoch,
-            loss: sums.loss / sums.steps as f64,
-            seconds: sums.started.elapsed().as_secs_f64(),
-            starved_seconds: sums.starved_seconds,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_left_is_told_from_the_second_step_on() {
-        let mut pace = Pace::default();
-        assert_eq!(pace.time_left(101, 110), None);
-        assert!(pace.time_left(105, 110).is_some_and(|seconds| seconds > 0.0));
-        assert_eq!(pace.time_left(110, 110), Some(0.0));
-    }
 }

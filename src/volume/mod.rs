@@ -4,6 +4,5 @@ pub mod case;
 pub mod grid;
 pub mod modality;
 pub mod region;
-pub mod sample;
 pub mod shelf;
 pub mod voxels;

@@ -19,7 +19,8 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// How often something outside is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
-const LONG_VERBS: [&str; 6] = ["demo", "phantom", "ingest", "train", "evaluate", "predict"];
+const LONG_VERBS: [&str; 8] =
+    ["demo", "phantom", "ingest", "drain", "tune", "train", "evaluate", "predict"];
 
 /// A run so small that a step takes milliseconds.
 #[cfg(feature = "train")]
@@ -207,6 +208,12 @@ impl Process {
         })
     }
 
+    /// Its number for the system.
+    #[cfg(feature = "train")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name, such as INT.
     pub(crate) fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());
@@ -240,6 +247,14 @@ impl Outcome {
         let Self { line, stdout, stderr, .. } = &self;
         assert_eq!(self.code, Some(code), "{line}\n{stdout}\n{stderr}");
         self
+    }
+
+    /// # Panics
+    /// If it ended by itself.
+    #[track_caller]
+    #[cfg(feature = "train")]
+    pub(crate) fn was_killed(self) {
+        assert_eq!(self.code, None, "{}\n{}\n{}", self.line, self.stdout, self.stderr);
     }
 
     #[track_caller]

@@ -148,6 +148,10 @@ fn a_folder_that_holds_no_run_is_usage_and_a_damaged_checkpoint_a_failure() {
         desk.run(line).exits(2).complains_of(&["data: holds no run", "gliaflow train"]);
     }
     desk.flip("run/checkpoints/step-0000004/weights.bpk", 1);
+    let older = desk.run("evaluate --run run --json").ok();
+    assert_eq!(older.json()["step"], 2);
+    assert!(older.stderr.contains("step-0000004/weights.bpk: does not"), "{}", older.stderr);
+    desk.flip("run/checkpoints/step-0000002/weights.bpk", 1);
     let outcome = desk.run("evaluate --run run").exits(1);
-    outcome.complains_of(&["weights.bpk", "fingerprint", "older one"]);
+    outcome.complains_of(&["step-0000004/weights.bpk", "fingerprint", "older one"]);
 }

@@ -14,7 +14,7 @@ const ENDLESS: &str = "--set train.epochs=1000000";
 #[cfg(feature = "train")]
 fn one_signal_ends_a_run_after_its_step_with_a_checkpoint_that_loads() {
     let desk = Desk::with_cohort(4);
-    for name in ["INT", "TERM"] {
+    for name in ["INT", "TERM", "USR1"] {
         let line = format!("train {TINY} {ENDLESS} --data data --run {name} --json");
         let mut process = desk.start(&line);
         let journal = desk.path(name).join("events.jsonl");

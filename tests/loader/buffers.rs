@@ -3,7 +3,7 @@
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::pipeline::loader::start_with;
 use gliaflow::pipeline::recycle::Recycler;
-use gliaflow::volume::sample::PatchBuffer;
+use gliaflow::pipeline::sample::PatchBuffer;
 
 use super::setting::{Setting, fixed};
 use crate::backpressure::parked;

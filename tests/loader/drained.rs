@@ -2,9 +2,9 @@
 //! the first of the next run.
 
 use gliaflow::actor::stop::StopLatch;
-use gliaflow::pipeline::loader::LoaderConfig;
+use gliaflow::pipeline::budget::LoaderConfig;
+use gliaflow::pipeline::sample::Batch;
 use gliaflow::volume::grid::Dims;
-use gliaflow::volume::sample::Batch;
 
 use super::setting::{Setting, fixed, samples};
 use crate::backpressure::parked;
@@ -18,13 +18,13 @@ fn assert_full_and_in_order(batches: &[Batch], size: usize) {
     }
 }
 
-/// With five tickets, a parked loader of batches of two holds an odd number of samples.
+/// With seven tickets, a parked loader of batches of two holds an odd number of samples.
 fn odd() -> Setting {
     let mut setting = Setting::of_cases(3);
-    setting.crop.patch = Dims::cube(24);
+    setting.crop.patch = Dims::cube(26);
     let workers = fixed(1, 2);
     setting.loader = LoaderConfig { memory_mib: 2, prefetch: 1, workers, ..setting.loader };
-    assert_eq!(setting.tickets(), 5);
+    assert_eq!(setting.tickets(), 7);
     setting
 }
 
@@ -35,19 +35,19 @@ fn draining_a_stalled_loader_delivers_its_full_batches_and_leaves_the_rest_to_th
         let whole: Vec<_> = setting.take(watch, "cache", 0, 8).iter().flat_map(samples).collect();
         let stop = StopLatch::new();
         let (mut feed, running) = setting.start(watch, "cache", 0, &stop);
-        until(&running.observer(), |seen| parked(seen, 5, 2, 1, 0));
+        until(&running.observer(), |seen| parked(seen, 7, 2, 1, 0));
         stop.drain();
         let batches: Vec<Batch> = std::iter::from_fn(|| feed.take()).collect();
         let ledger = running.join_blocking().unwrap();
-        assert_eq!((ledger.issued, ledger.in_flight, ledger.abandoned), (9, 0, 0));
-        assert_eq!((ledger.delivered, ledger.skipped), (9, 0));
-        assert_eq!(batches.len(), 4);
+        assert_eq!((ledger.issued, ledger.in_flight, ledger.abandoned), (11, 0, 0));
+        assert_eq!((ledger.delivered, ledger.skipped), (11, 0));
+        assert_eq!(batches.len(), 5);
         assert_full_and_in_order(&batches, 2);
         let delivered: Vec<_> = batches.iter().flat_map(samples).collect();
-        assert_eq!(delivered, whole[..8]);
-        // The ninth reached collate and filled no batch; it is not lost.
-        let next = setting.take(watch, "cache", batches[3].next_sample, 1);
-        assert_eq!(samples(&next[0]), whole[8..10]);
+        assert_eq!(delivered, whole[..10]);
+        // The eleventh reached collate and filled no batch; it is not lost.
+        let next = setting.take(watch, "cache", batches[4].next_sample, 1);
+        assert_eq!(samples(&next[0]), whole[10..12]);
     });
 }
 

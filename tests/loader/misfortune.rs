@@ -117,7 +117,7 @@ fn a_case_bad_from_the_start_is_skipped_at_every_turn_for_any_number_of_workers(
         let cohort = setting.cohort();
         let victim = &cohort[3];
         truncate(flair(victim));
-        let of_others = |batch: &gliaflow::volume::sample::Batch| -> Vec<_> {
+        let of_others = |batch: &gliaflow::pipeline::sample::Batch| -> Vec<_> {
             let places = batch.provenance.iter().zip(samples(batch));
             places.filter(|(from, _)| from.case != victim.id).map(|(_, sample)| sample).collect()
         };

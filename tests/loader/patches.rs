@@ -12,19 +12,21 @@ use gliaflow::cache::map::MappedCase;
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::cache::source::Expected;
 use gliaflow::cache::store::CaseStore;
-use gliaflow::pipeline::crop::{Crop, CropConfig, read_patch};
-use gliaflow::pipeline::fetch::FetchedSample;
-use gliaflow::pipeline::plan::PlannedSample;
+use gliaflow::pipeline::augment::config::{AugmentConfig, Background, Drawn};
+use gliaflow::pipeline::augment::placement::Window;
+use gliaflow::pipeline::augment::stage::Augment;
+use gliaflow::pipeline::crop::{Crop, CropConfig};
+use gliaflow::pipeline::handle::CaseHandle;
 use gliaflow::pipeline::recycle::Recycler;
+use gliaflow::pipeline::sample::{DrawnSample, PatchBuffer, Sample};
 use gliaflow::volume::case::{Case, CaseId, SourceGrid};
 use gliaflow::volume::grid::{Affine, Dims};
 use gliaflow::volume::region::LabelScheme;
-use gliaflow::volume::sample::{PatchBuffer, Sample};
 use gliaflow::volume::voxels::Voxels;
 use half::f16;
 
 use super::reference::{Cut, Reference, tolerance};
-use super::setting::{PHANTOMS, Setting, phantom};
+use super::setting::{PHANTOMS, Setting, mirroring, phantom};
 use crate::deadline::{LIMIT, within};
 
 /// A case in a case file of its own, mapped.
@@ -49,30 +51,42 @@ pub(super) fn case_of(phantom: &Phantom) -> Case {
     }
 }
 
-/// Cuts samples of one case, one key after another.
+/// Makes samples of one case, one key after another.
 pub(super) struct Cutter {
     crop: Crop,
-    case: Arc<MappedCase>,
+    augment: Augment,
+    case: CaseHandle,
     recycler: Recycler,
 }
 
 impl Cutter {
-    pub(super) fn new(config: &CropConfig, case: &Arc<MappedCase>) -> Self {
+    pub(super) fn new(config: &CropConfig, augment: AugmentConfig, case: &Arc<MappedCase>) -> Self {
         let recycler = Recycler::default();
-        let crop = Crop::new(config.clone(), recycler.clone());
-        Self { crop, case: Arc::clone(case), recycler }
+        Self {
+            crop: Crop::new(config.clone(), augment.clone()),
+            augment: Augment::new(augment.background, recycler.clone()),
+            case: CaseHandle::Mapped(Arc::clone(case)),
+            recycler,
+        }
     }
 
     /// The sample of one key, made in the buffer of the one before.
     pub(super) fn cut<R>(&mut self, index: u64, look: impl FnOnce(&Sample) -> R) -> R {
         let key = SampleKey { seed: 5, epoch: 0, index };
-        let planned = PlannedSample { key, cohort: Arc::new([]), case: 0 };
-        let fetched = FetchedSample { planned, case: Arc::clone(&self.case) };
-        let sample = self.crop.process(fetched).unwrap();
+        let sample = self.augment.process(self.crop.draw(key, self.case.clone())).unwrap();
         let seen = look(&sample);
         self.recycler.give(sample.patch);
         seen
     }
+}
+
+/// The patch of any window, drawn or not.
+fn cut_out(case: &Arc<MappedCase>, cut: &Cut, patch: &mut PatchBuffer) {
+    let window = Window { corner: cut.corner, dims: cut.dims };
+    let drawn = Drawn { mirroring: cut.mirrored, ..Drawn::default() };
+    let key = SampleKey { seed: 0, epoch: 0, index: 0 };
+    let sample = DrawnSample { key, case: CaseHandle::Mapped(Arc::clone(case)), window, drawn };
+    Augment::new(Background::Zero, Recycler::default()).render(&sample, patch);
 }
 
 fn assert_agrees(patch: &PatchBuffer, reference: &Reference, cut: &Cut) {
@@ -82,14 +96,21 @@ fn assert_agrees(patch: &PatchBuffer, reference: &Reference, cut: &Cut) {
     for (place, wanted) in seen.iter().enumerate() {
         assert_eq!(patch.labels[place], wanted.label, "label at {place} of {cut:?}");
         for (channel, score) in wanted.scores.iter().enumerate() {
-            let found = f64::from(patch.images[channel * voxels + place]);
-            let close = match score {
-                Some(score) => (found - score).abs() <= tolerance(*score),
-                None => found == 0.0,
-            };
-            assert!(close, "{found} for {score:?} at {place} of channel {channel}, {cut:?}");
+            let found = patch.images[channel * voxels + place];
+            assert!(
+                is_rounded(found, *score),
+                "{found} for {score:?} at {place} of channel {channel}, {cut:?}"
+            );
         }
     }
+}
+
+/// Whether a half-precision value is the reference's score, rounded; background is 0, and not -0.
+fn is_rounded(found: f16, score: Option<f64>) -> bool {
+    let Some(score) = score else { return found.to_bits() == 0 };
+    let [low, high] =
+        [-tolerance(score), tolerance(score)].map(|error| f16::from_f64(score + error));
+    low <= found && found <= high
 }
 
 /// Patches that fit in the brain box (about 19 x 25 x 25), hang over it on some axes, and hold it.
@@ -109,11 +130,13 @@ fn drawn_patches_are_what_the_reference_cuts_out_of_the_whole_volume() {
     let (_folder, case) = mapped(&case_of(&phantom));
     assert_eq!(case.brain(), reference.brain);
     for patch in PATCHES {
-        let mut cutter = Cutter::new(&CropConfig { patch, ..CropConfig::default() }, &case);
+        let mut cutter =
+            Cutter::new(&CropConfig { patch, ..CropConfig::default() }, mirroring(0.5), &case);
         for index in 0..40 {
             cutter.cut(index, |sample| {
                 let from = &sample.provenance;
-                let cut = Cut { corner: from.corner, mirrored: from.mirrored, dims: patch };
+                let (corner, mirrored) = (from.corner, from.drawn.mirroring);
+                let cut = Cut { corner, mirrored, dims: patch };
                 assert_agrees(&sample.patch, &reference, &cut);
                 assert_well_placed(&cut, case.brain().dims);
             });
@@ -151,10 +174,9 @@ fn any_window_at_all_is_what_the_reference_cuts() {
             rng.below((room + side + 5) as u64) as isize - side - 2
         });
         let cut = Cut { corner, mirrored: std::array::from_fn(|_| rng.chance(0.5)), dims };
-        patch.shape_for(dims);
-        read_patch(&case, cut.corner, cut.mirrored, dims, &mut patch);
+        cut_out(&case, &cut, &mut patch);
         assert_agrees(&patch, &reference, &cut);
-        let tissue = patch.images.iter().filter(|value| **value != 0.0).count();
+        let tissue = patch.images.iter().filter(|value| **value != f16::ZERO).count();
         inside += usize::from(tissue == patch.images.len());
         beside += usize::from(tissue == 0);
     }
@@ -199,11 +221,10 @@ fn scaled_negative_constant_and_empty_modalities_are_scored_like_any_other() {
     let (_folder, mapped) = mapped(&case);
     let mut patch = PatchBuffer::default();
     let cut = Cut { corner: [-1, 0, 2], mirrored: [true, false, true], dims: Dims([12, 9, 9]) };
-    patch.shape_for(cut.dims);
-    read_patch(&mapped, cut.corner, cut.mirrored, cut.dims, &mut patch);
+    cut_out(&mapped, &cut, &mut patch);
     assert_agrees(&patch, &reference, &cut);
     let constant = &patch.images[2 * cut.dims.voxels()..];
-    assert!(constant.iter().all(|value| *value == 0.0), "no spread, no information");
+    assert!(constant.iter().all(|value| *value == f16::ZERO), "no spread, no information");
 }
 
 #[test]
@@ -218,20 +239,13 @@ fn batches_are_the_reference_rounded_to_half_precision_and_background_is_exactly
             let labels = batch.labels.chunks_exact(voxels);
             for ((images, labels), from) in images.zip(labels).zip(&batch.provenance) {
                 let reference = Reference::of_phantom(&phantom(&from.case));
-                let (corner, mirrored) = (from.corner, from.mirrored);
+                let (corner, mirrored) = (from.corner, from.drawn.mirroring);
                 let seen = reference.patch(&Cut { corner, mirrored, dims: batch.dims });
                 for (place, wanted) in seen.iter().enumerate() {
                     assert_eq!(labels[place], wanted.label);
                     for (channel, score) in wanted.scores.iter().enumerate() {
-                        let found = images[channel * voxels + place];
-                        let Some(score) = *score else {
-                            background += 1;
-                            assert_eq!(found.to_bits(), 0, "not even -0");
-                            continue;
-                        };
-                        let [low, high] = [-tolerance(score), tolerance(score)]
-                            .map(|error| f16::from_f64(score + error));
-                        assert!(low <= found && found <= high, "{found} for {score}");
+                        background += usize::from(score.is_none());
+                        assert!(is_rounded(images[channel * voxels + place], *score));
                     }
                 }
             }

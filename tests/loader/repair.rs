@@ -44,7 +44,9 @@ fn a_damaged_case_file_is_repaired_and_the_batches_are_the_same() {
 #[test]
 fn a_damaged_case_file_whose_sources_are_bad_too_is_skipped_and_both_are_named() {
     within(LIMIT, |watch| {
-        let setting = Setting::of_cases(4);
+        let mut setting = Setting::of_cases(4);
+        // A quarter of all samples is the victim's.
+        setting.loader.skip_share = 0.9;
         setting.take(watch, "cache", 0, 4);
         let cohort = setting.cohort();
         let victim = &cohort[2];

@@ -6,7 +6,7 @@ use std::path::Path;
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::pipeline::workers::WorkerPlan;
 
-use super::setting::{Setting, fixed, hash, samples};
+use super::setting::{Setting, every_transform, fixed, hash, samples};
 use crate::deadline::{LIMIT, within};
 
 /// Case files with their times of modification.
@@ -24,6 +24,7 @@ fn stamps(folder: &Path) -> Vec<String> {
 fn batches_are_the_same_for_any_number_of_workers_cold_or_warm() {
     within(LIMIT, |watch| {
         let mut setting = Setting::of_cases(4);
+        setting.augment = every_transform();
         let count = 10;
         let hashes = |setting: &Setting, cache: &str| -> Vec<_> {
             setting.take(watch, cache, 0, count).iter().map(hash).collect()
@@ -32,13 +33,22 @@ fn batches_are_the_same_for_any_number_of_workers_cold_or_warm() {
         assert_eq!(BTreeSet::from_iter(&reference).len(), count, "no two batches are alike");
         let built = stamps(setting.store("warm").folder());
         assert_eq!(built.len(), 4);
-        for (fetch, crop) in [(1, 1), (1, 2), (1, 4), (2, 1), (2, 2), (2, 4)] {
-            setting.loader.workers = fixed(fetch, crop);
-            assert_eq!(hashes(&setting, "warm"), reference, "warm, {fetch} and {crop}");
-            let cold = format!("cold-{fetch}-{crop}");
-            assert_eq!(hashes(&setting, &cold), reference, "cold, {fetch} and {crop}");
-            assert_eq!(stamps(setting.store(&cold).folder()).len(), 4);
+        for (bring, augment) in [(1, 1), (1, 2), (1, 4), (2, 1), (2, 2), (2, 4)] {
+            setting.loader.workers = fixed(bring, augment);
+            for fused in [false, true] {
+                let how = format!("{bring}-{augment}-{fused}");
+                setting.loader.fused = fused;
+                setting.loader.cached = true;
+                assert_eq!(hashes(&setting, "warm"), reference, "warm, {how}");
+                assert_eq!(hashes(&setting, &how), reference, "built on the way, {how}");
+                assert_eq!(stamps(setting.store(&how).folder()).len(), 4);
+                setting.loader.cached = false;
+                assert_eq!(hashes(&setting, "none"), reference, "cold, {how}");
+                assert!(!setting.cache("none").exists(), "the cold path writes nothing");
+            }
         }
+        setting.loader.fused = false;
+        setting.loader.cached = true;
         assert_eq!(stamps(setting.store("warm").folder()), built, "a warm run builds nothing");
         setting.loader.workers = WorkerPlan::Auto;
         assert_eq!(hashes(&setting, "warm"), reference, "workers that may move");
@@ -61,7 +71,7 @@ fn batches_are_the_same_while_workers_come_and_go() {
         for expected in reference {
             let (fetch, crop) = restless.next().unwrap();
             crew.resize("fetch", fetch).unwrap();
-            crew.resize("crop", crop).unwrap();
+            crew.resize("augment", crop).unwrap();
             assert_eq!(hash(&feed.take().unwrap()), expected);
         }
         drop(feed);

@@ -12,14 +12,16 @@ use gliaflow::brats::dataset::{CaseFiles, discover};
 use gliaflow::brats::phantom::{Phantom, PhantomConfig, cohort, generate};
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::cache::store::CaseStore;
+use gliaflow::pipeline::augment::config::AugmentConfig;
+use gliaflow::pipeline::budget::{Footprint, LoaderConfig, LoaderWorkers};
 use gliaflow::pipeline::crop::CropConfig;
 use gliaflow::pipeline::fetch::Fetch;
-use gliaflow::pipeline::loader::{LoaderConfig, LoaderParts, LoaderWorkers, start};
+use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start};
 use gliaflow::pipeline::plan::Plan;
+use gliaflow::pipeline::sample::Batch;
 use gliaflow::pipeline::workers::WorkerPlan;
 use gliaflow::volume::case::CaseId;
 use gliaflow::volume::grid::Dims;
-use gliaflow::volume::sample::Batch;
 
 use crate::deadline::Watch;
 use crate::numbers::runtime;
@@ -35,6 +37,7 @@ pub(super) struct Setting {
     folder: tempfile::TempDir,
     pub(super) loader: LoaderConfig,
     pub(super) crop: CropConfig,
+    pub(super) augment: AugmentConfig,
     skips: Arc<Mutex<Vec<Skip>>>,
 }
 
@@ -52,7 +55,7 @@ impl Setting {
             ..LoaderConfig::default()
         };
         let crop = CropConfig { patch: Dims::cube(16), ..CropConfig::default() };
-        Self { folder, loader, crop, skips: Arc::default() }
+        Self { folder, loader, crop, augment: mirroring(0.5), skips: Arc::default() }
     }
 
     pub(super) fn cohort(&self) -> Arc<[CaseFiles]> {
@@ -64,7 +67,12 @@ impl Setting {
     }
 
     pub(super) fn tickets(&self) -> u64 {
-        self.loader.tickets(self.crop.patch).unwrap() as u64
+        let memory = self.loader.memory(self.crop.patch, self.footprint());
+        memory.unwrap().tickets as u64
+    }
+
+    fn footprint(&self) -> Footprint {
+        if self.loader.cached { Footprint::Mapped } else { Footprint::Whole(PHANTOMS.dims) }
     }
 
     /// A folder for case files, new or as left by an earlier run.
@@ -88,10 +96,14 @@ impl Setting {
         LoaderParts {
             loader: self.loader.clone(),
             crop: self.crop.clone(),
+            augment: self.augment.clone(),
             plan: self.plan(),
             first_sample: first,
             first_batch: first / self.loader.batch as u64,
-            store: self.store(cache),
+            cases: match self.loader.cached {
+                true => CaseSource::cache(self.store(cache)),
+                false => CaseSource::Files { largest: PHANTOMS.dims },
+            },
             preprocess: PreprocessConfig::default(),
             on_skip: Box::new(move |skip| skips.lock().unwrap().push(skip.clone())),
         }
@@ -124,9 +136,25 @@ impl Setting {
     }
 }
 
-/// So many workers, for good.
-pub(super) fn fixed(fetch: usize, crop: usize) -> WorkerPlan {
-    WorkerPlan::Fixed(LoaderWorkers { fetch, crop })
+/// So many workers for good: those that bring cases, and those that make voxels.
+pub(super) fn fixed(bring: usize, augment: usize) -> WorkerPlan {
+    let (fetch, decode) = (bring, bring);
+    WorkerPlan::Fixed(LoaderWorkers { fetch, decode, normalize: 1, crop: 1, augment })
+}
+
+/// Mirroring with this probability, and nothing else: what the slow reference can do.
+pub(super) fn mirroring(probability: f64) -> AugmentConfig {
+    let mut config = AugmentConfig::none();
+    config.mirroring.probability = probability;
+    config
+}
+
+/// All that there is, on every sample.
+pub(super) fn every_transform() -> AugmentConfig {
+    let mut config = AugmentConfig::full();
+    config.gamma.probability = 1.0;
+    config.noise.probability = 1.0;
+    config
 }
 
 /// The phantom that was written as case `id`.

@@ -10,7 +10,7 @@ use gliaflow::volume::grid::Dims;
 use gliaflow::volume::region::{Region, label};
 
 use super::patches::{Cutter, case_of, mapped};
-use super::setting::PHANTOMS;
+use super::setting::{PHANTOMS, mirroring};
 
 const KEYS: u64 = 3000;
 
@@ -26,13 +26,14 @@ fn assert_binomial(found: usize, of: u64, probability: f64, what: &str) {
     assert!((found as f64 - n * p).abs() <= bound, "{what}: {found} of {of}, expected {p}");
 }
 
-fn config(side: usize, foreground_share: f64, mirror: f64) -> CropConfig {
-    CropConfig { patch: Dims::cube(side), foreground_share, mirror }
+fn cutter(side: usize, foreground_share: f64, mirror: f64, case: &Arc<MappedCase>) -> Cutter {
+    let config = CropConfig { patch: Dims::cube(side), foreground_share };
+    Cutter::new(&config, mirroring(mirror), case)
 }
 
 /// Labels of patches of one voxel: the voxel that was drawn.
 fn drawn_labels(case: &Arc<MappedCase>, share: f64) -> Vec<u8> {
-    let mut cutter = Cutter::new(&config(1, share, 0.5), case);
+    let mut cutter = cutter(1, share, 0.5, case);
     (0..KEYS).map(|index| cutter.cut(index, |sample| sample.patch.labels[0])).collect()
 }
 
@@ -67,7 +68,7 @@ fn a_patch_cut_around_a_tumour_voxel_holds_it_in_the_middle_unless_the_border_is
     let (_folder, case) = mapped(&case_of(&phantom(true)));
     let brain = case.brain().dims;
     for side in [8, 9] {
-        let mut cutter = Cutter::new(&config(side, 1.0, 0.0), &case);
+        let mut cutter = cutter(side, 1.0, 0.0, &case);
         let mut in_the_middle = 0;
         for index in 0..500 {
             cutter.cut(index, |sample| {
@@ -105,7 +106,7 @@ fn half_of_the_patches_are_on_tumour_and_the_rest_are_even() {
 #[test]
 fn corners_off_the_tumour_are_even_over_all_places_from_border_to_border() {
     let (_folder, case) = mapped(&case_of(&phantom(true)));
-    let mut cutter = Cutter::new(&config(12, 0.0, 0.0), &case);
+    let mut cutter = cutter(12, 0.0, 0.0, &case);
     let corners: Vec<[isize; 3]> =
         (0..KEYS).map(|index| cutter.cut(index, |sample| sample.provenance.corner)).collect();
     for axis in 0..3 {
@@ -127,7 +128,7 @@ fn a_case_without_tumour_and_one_without_labels_are_cut_evenly_whatever_the_shar
     unlabelled.labels = None;
     for case in [case_of(&healthy), unlabelled] {
         let (_folder, case) = mapped(&case);
-        let mut cutter = Cutter::new(&config(12, 1.0, 0.5), &case);
+        let mut cutter = cutter(12, 1.0, 0.5, &case);
         let mut corners = std::collections::BTreeSet::new();
         for index in 0..300 {
             cutter.cut(index, |sample| {
@@ -143,9 +144,10 @@ fn a_case_without_tumour_and_one_without_labels_are_cut_evenly_whatever_the_shar
 fn axes_are_mirrored_with_the_probability_given_and_independently() {
     let (_folder, case) = mapped(&case_of(&phantom(true)));
     let drawn = |mirror: f64| -> Vec<([isize; 3], [bool; 3])> {
-        let mut cutter = Cutter::new(&config(4, 0.5, mirror), &case);
+        let mut cutter = cutter(4, 0.5, mirror, &case);
         let cut = |index| {
-            cutter.cut(index, |sample| (sample.provenance.corner, sample.provenance.mirrored))
+            cutter
+                .cut(index, |sample| (sample.provenance.corner, sample.provenance.drawn.mirroring))
         };
         (0..KEYS).map(cut).collect()
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gliaflow::actor::stop::StopLatch;
-use gliaflow::pipeline::loader::LoaderConfig;
+use gliaflow::pipeline::budget::LoaderConfig;
 use gliaflow::volume::grid::Dims;
 
 use super::setting::{Setting, fixed};
@@ -11,16 +11,16 @@ use crate::backpressure::parked;
 use crate::deadline::{LIMIT, within};
 use crate::numbers::until;
 
-/// MiB of memory, side of a patch, batch, prefetch, workers of fetch and of crop.
+/// MiB of memory, side of a patch, batch, prefetch, workers of fetch and of augment.
 type Shape = (usize, usize, usize, usize, usize, usize);
 
 /// The planner's bound for one configuration, after each of three batches.
 fn stall(cases: u64, shape: Shape) -> u64 {
-    let (memory_mib, side, batch, prefetch, fetch, crop) = shape;
+    let (memory_mib, side, batch, prefetch, fetch, augment) = shape;
     within(LIMIT, move |watch| {
         let mut setting = Setting::of_cases(cases);
         setting.crop.patch = Dims::cube(side);
-        let workers = fixed(fetch, crop);
+        let workers = fixed(fetch, augment);
         setting.loader = LoaderConfig { memory_mib, batch, prefetch, workers, ..setting.loader };
         let (tickets, batch, prefetch) = (setting.tickets(), batch as u64, prefetch as u64);
         let (mut feed, running) = setting.start(watch, "cache", 0, &StopLatch::new());
@@ -32,9 +32,9 @@ fn stall(cases: u64, shape: Shape) -> u64 {
             let (ledger, seen) = (observer.ledger(), observer.observations());
             assert_eq!((ledger.issued, ledger.in_flight, ledger.skipped), (expected, tickets, 0));
             let items: Vec<u64> = seen.iter().map(|actor| actor.items).collect();
-            let [plan, fetch, crop, collate] = items[..] else { panic!("{seen:?}") };
-            assert_eq!([plan, fetch, crop], [expected; 3], "{seen:?}");
-            assert_eq!(collate, ledger.delivered);
+            let [made @ .., collate] = &items[..] else { panic!("{seen:?}") };
+            assert_eq!(made, [expected; 4], "{seen:?}");
+            assert_eq!(*collate, ledger.delivered);
             let next = feed.take().unwrap();
             assert_eq!((next.number, next.next_sample), (taken, batch * (taken + 1)));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Bool, Device, Tensor};
 use gliaflow::nets::optimiser::OptimiserConfig;
 use serde_json::json;
 
@@ -21,12 +21,13 @@ fn check(name: &str, settings: serde_json::Value, rate: f64) {
     let tensor = |values: &[f32]| Tensor::<1>::from_data(values, &device);
     let mut module = Quadratic { w: Param::from_tensor(tensor(&oracle["w0"])) };
     let config: OptimiserConfig = serde_json::from_value(settings).unwrap();
-    let mut optimiser = config.init();
+    let mut optimiser = config.rule.optimiser(&module, &device);
+    let sound = Tensor::<1, Bool>::from_data([true], &device);
     for step in 1..=5 {
         let distance = module.w.val() - tensor(&oracle["b"]);
         let loss = (tensor(&oracle["a"]) * distance.square()).sum() * 0.5;
         let gradients = GradientsParams::from_grads(loss.backward(), &module);
-        module = optimiser.step(rate, module, gradients);
+        module = optimiser.step(rate, module, gradients, &sound);
         let ours: Vec<f32> = module.w.val().into_data().try_to_vec().unwrap();
         let difference = worst(&ours, &oracle[&format!("{name}_step{step}")]);
         assert!(difference < 1e-6, "{name} step {step}: {difference}");

@@ -85,7 +85,7 @@ fn order<T: Copy + PartialEq, const N: usize>(
 impl Layout {
     /// The values of one of our parameters, `[out, in, d, h, w]` or `[out]`, given in this layout.
     pub(super) fn to_ours(
-        &self,
+        self,
         dialect: &Dialect,
         name: &str,
         shape: &[usize],

@@ -10,9 +10,10 @@
 //! | [`placement`], [`tone`] | the one affine; the one function per modality |
 //! | [`recipe`] | both together |
 //! | [`kernel`] | applies a recipe to a view |
+//! | [`stage`] | the actor that does so |
 //!
-//! It is not a stage: nothing here knows of threads, queues or batches. The reasons, and what was
-//! measured, are in `docs/adr/008-one-fused-pass.md`.
+//! Nothing but [`stage`] knows of samples, queues or batches. The reasons, and what was measured, are
+//! in `docs/adr/008-one-fused-pass.md`.
 
 pub mod composition;
 pub mod config;
@@ -28,6 +29,7 @@ pub mod recipe;
 pub mod rotation;
 pub mod scaling;
 pub mod shift;
+pub mod stage;
 pub mod tone;
 pub mod transform;
 pub mod view;

@@ -1,8 +1,13 @@
-//! What the loader delivers: samples (a patch with its key) and batches.
+//! What goes through the loader: samples, first drawn, then made, and the batches that it delivers.
 
 use half::f16;
+use serde::{Deserialize, Serialize};
 
 use crate::base::seed::SampleKey;
+use crate::pipeline::augment::config::Drawn;
+use crate::pipeline::augment::placement::Window;
+use crate::pipeline::handle::CaseHandle;
+use crate::pipeline::lent::Lent;
 use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
@@ -10,8 +15,8 @@ use crate::volume::modality::Modality;
 /// Voxels of one patch, recycled from sample to sample.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct PatchBuffer {
-    /// Normalised intensities `[c, d, h, w]`, background 0.
-    pub images: Vec<f32>,
+    /// Normalised, augmented intensities `[c, d, h, w]`.
+    pub images: Vec<f16>,
     /// Canonical labels `[d, h, w]`.
     pub labels: Vec<u8>,
 }
@@ -19,25 +24,38 @@ pub struct PatchBuffer {
 impl PatchBuffer {
     /// Makes room for a patch of `dims`; old content is left to be overwritten.
     pub fn shape_for(&mut self, dims: Dims) {
-        self.images.resize(Modality::COUNT * dims.voxels(), 0.0);
+        self.images.resize(Modality::COUNT * dims.voxels(), f16::ZERO);
         self.labels.resize(dims.voxels(), 0);
     }
 
     /// Bytes held.
     pub fn bytes(dims: Dims) -> usize {
-        dims.voxels() * (Modality::COUNT * size_of::<f32>() + size_of::<u8>())
+        dims.voxels() * (Modality::COUNT * size_of::<f16>() + size_of::<u8>())
     }
 }
 
 /// Where a sample came from and what was done to it: enough to make it again.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// The case.
     pub case: CaseId,
     /// First corner of the patch in the case's brain box, `[z, y, x]`; may be negative (padding).
     pub corner: [isize; 3],
-    /// Axes mirrored, `[z, y, x]`.
-    pub mirrored: [bool; 3],
+    /// What each transform drew.
+    pub drawn: Drawn,
+}
+
+/// A sample whose voxels are known, but not yet made.
+#[derive(Debug, Clone)]
+pub struct DrawnSample {
+    /// Which sample.
+    pub key: SampleKey,
+    /// Its case.
+    pub case: CaseHandle,
+    /// Where in the brain box.
+    pub window: Window,
+    /// What is to be done to it.
+    pub drawn: Drawn,
 }
 
 /// One patch, ready for a batch.
@@ -58,10 +76,10 @@ pub struct Batch {
     pub number: u64,
     /// Position in the plan of the sample that follows this batch: what a checkpoint stores.
     pub next_sample: u64,
-    /// Normalised intensities `[b, c, d, h, w]`.
-    pub images: Vec<f16>,
+    /// Normalised, augmented intensities `[b, c, d, h, w]`.
+    pub images: Lent<f16>,
     /// Canonical labels `[b, d, h, w]`.
-    pub labels: Vec<u8>,
+    pub labels: Lent<u8>,
     /// Patch extent.
     pub dims: Dims,
     /// One per sample.

@@ -1,0 +1,80 @@
+//! The whole loader over its workers, warm and cold, as `drain` measures it: samples a second, CPU
+//! seconds per sample, memory. Four phantoms of 240x240x155, patches of 128³, batches of two.
+//!
+//! `cargo bench --no-default-features --features libdeflate --bench pipeline`
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use gliaflow::actor::stop::StopLatch;
+use gliaflow::base::progress::Silent;
+use gliaflow::brats::phantom::{PhantomConfig, cohort};
+use gliaflow::cache::preprocess::PreprocessConfig;
+use gliaflow::experiment::drain::{DrainConfig, drain, prepare};
+use gliaflow::experiment::prepare::Session;
+use gliaflow::pipeline::augment::config::AugmentConfig;
+use gliaflow::pipeline::budget::{LoaderConfig, LoaderWorkers};
+use gliaflow::pipeline::crop::CropConfig;
+use gliaflow::pipeline::observe::Board;
+use gliaflow::pipeline::workers::WorkerPlan;
+
+const CASES: u64 = 4;
+
+fn main() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pipeline");
+    let data = folder.join("data");
+    // Written once: what is there already is left alone.
+    cohort::write_cohort(&data, &PhantomConfig::default(), CASES, &mut |_| {}).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let handle = runtime.handle().clone();
+    // It only ever waits, on a thread of its own.
+    std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+    let session = Session {
+        runtime: handle,
+        stop: StopLatch::new(),
+        progress: Silent::shared(),
+        board: Board::default(),
+    };
+    println!(
+        "{:<8} {:<8} {:<7} {:>7} {:>10} {:>12} {:>9}",
+        "path", "profile", "actors", "workers", "samples/s", "CPU s/sample", "peak MiB"
+    );
+    let profiles = [("light", AugmentConfig::light()), ("full", AugmentConfig::full())];
+    for (profile, augment) in profiles {
+        for (cached, fused) in [(true, false), (true, true), (false, false)] {
+            for workers in [1, 2, 4] {
+                let counts =
+                    LoaderWorkers { decode: workers, augment: workers, ..LoaderWorkers::default() };
+                let loader = LoaderConfig {
+                    cached,
+                    fused,
+                    workers: WorkerPlan::Fixed(counts),
+                    ..LoaderConfig::default()
+                };
+                let config = DrainConfig {
+                    data: data.clone(),
+                    cache: folder.join("cache"),
+                    loader,
+                    crop: CropConfig::default(),
+                    augment: augment.clone(),
+                    preprocess: PreprocessConfig::default(),
+                    seed: 20181,
+                    batches: if cached { 60 } else { 15 },
+                    warm_up: 5,
+                    step: Duration::ZERO,
+                };
+                let prepared = prepare(&config, &session).unwrap();
+                let done = drain(&config, &prepared, &session).unwrap();
+                println!(
+                    "{:<8} {profile:<8} {:<7} {workers:>7} {:>10.2} {:>12.4} {:>9.0}",
+                    if cached { "warm" } else { "cold" },
+                    if fused { "one" } else { "two" },
+                    done.samples_per_second,
+                    done.cpu_seconds_per_sample.unwrap_or(f64::NAN),
+                    done.peak_anonymous_bytes.unwrap_or(0) as f64 / f64::from(1 << 20),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `doctor`: what this machine has, whether it is enough, and what to do.
+
+use std::path::PathBuf;
+
+use crate::cli::console::Console;
+use crate::cli::report::Report;
+use crate::experiment::doctor::{Finding, Grade, examine};
+use crate::experiment::failure::Failure;
+use crate::telemetry::exporter::MetricsAddress;
+
+/// Look at cores, memory, disk, cache, port and devices, and say what to do about each
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  gliaflow doctor --cache cache
+
+Exit code 1 if something would make a run fail.")]
+pub(super) struct Doctor {
+    /// The cache's root
+    #[arg(long, value_name = "DIR", default_value = "cache")]
+    cache: PathBuf,
+
+    /// Where /metrics would be served
+    #[arg(long, value_name = "ADDR|off", default_value_t)]
+    metrics_addr: MetricsAddress,
+}
+
+impl Doctor {
+    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+        let findings =
+            examine(&self.cache, self.metrics_addr, |finding| console.say(&line(finding)));
+        let worst = findings.iter().map(|finding| finding.grade).max().unwrap_or(Grade::Good);
+        let bad: Vec<&str> = findings
+            .iter()
+            .filter(|finding| finding.grade == Grade::Bad)
+            .map(|finding| finding.subject)
+            .collect();
+        let text = match worst {
+            Grade::Good => "all good".to_owned(),
+            Grade::Limited => "runs work here; what is marked limited could be better".to_owned(),
+            Grade::Bad => format!("runs will fail here: {}", bad.join(", ")),
+        };
+        let json = serde_json::json!({ "grade": worst, "findings": findings });
+        Ok(Report::new(&json, text).with_failure(worst == Grade::Bad))
+    }
+}
+
+fn line(finding: &Finding) -> String {
+    let Finding { subject, found, grade, remedy } = finding;
+    let mut line = format!("{:<8} {subject}: {found}", grade.name());
+    if !remedy.is_empty() {
+        line.push_str("\n         ");
+        line.push_str(remedy);
+    }
+    line
+}

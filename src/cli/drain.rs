@@ -1,0 +1,98 @@
+//! `drain`: what the loader costs, delivers, and waits for.
+
+use std::fmt::Write;
+
+use crate::cli::console::Console;
+use crate::cli::loader::{LoaderOptions, workers};
+use crate::cli::report::Report;
+use crate::cli::session::{Live, LongOptions};
+use crate::experiment::drain::{self, DrainReport};
+use crate::experiment::failure::Failure;
+use crate::pipeline::workers::WorkerPlan;
+use crate::pipeline::{ingest, loader};
+use crate::volume::case::Split;
+
+/// Run the loader into a trainer that learns nothing, and say what holds it back
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  gliaflow drain --data data/BraTS2020 --profile full
+  gliaflow drain --data data/BraTS2020 --cold --batches 20 --json
+  gliaflow drain --data data/BraTS2020 --step-ms 250 --workers auto
+
+With --step-ms the trainer takes that long for a batch without using a core, as a GPU does. Cases \
+that are not in the cache are ingested before anything is measured.")]
+pub(super) struct Drain {
+    #[command(flatten)]
+    loader: LoaderOptions,
+
+    /// Threads: auto, a number for the stages that compute, or stage=number,…
+    #[arg(long, value_name = "N|auto|STAGE=N,…", value_parser = workers)]
+    workers: Option<WorkerPlan>,
+
+    /// Finished batches that may wait for the trainer
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    prefetch: usize,
+
+    /// How long the emulated trainer takes for a batch
+    #[arg(long, value_name = "MS", default_value_t = 0.0, allow_negative_numbers = true)]
+    step_ms: f64,
+
+    #[command(flatten)]
+    long: LongOptions,
+}
+
+impl Drain {
+    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+        let workers = self.workers.clone().unwrap_or_default();
+        let config = self.loader.config(self.prefetch, workers, self.step_ms)?;
+        let live = Live::start(&self.long, "drain", console)?
+            .announce(&[&ingest::ACTORS, &loader::ACTORS], &[Split::Train]);
+        let report = live.conduct(|session| {
+            let prepared = drain::prepare(&config, session)?;
+            drain::drain(&config, &prepared, session)
+        })?;
+        let bad = !report.excluded.is_empty();
+        Ok(Report::new(&report, text(&self.loader.describe(), &report)).with_bad_data(bad))
+    }
+}
+
+/// The report for people.
+fn text(what: &str, report: &DrainReport) -> String {
+    let mut text = format!(
+        "{what}: {} samples in {:.1} s, {:.2} samples/s\n",
+        report.samples, report.seconds, report.samples_per_second
+    );
+    let cpu = report.cpu_seconds_per_sample.map_or("unknown".into(), |cpu| format!("{cpu:.4} s"));
+    let memory = report
+        .peak_anonymous_bytes
+        .map_or("unknown".into(), |bytes| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20)));
+    // Writing into a String cannot fail.
+    let _ = writeln!(text, "CPU per sample {cpu}, peak anonymous memory {memory}");
+    let _ = writeln!(
+        text,
+        "\n{:<10} {:>7} {:>7} {:>8} {:>9} {:>9}",
+        "stage", "workers", "items", "busy s", "starved s", "blocked s"
+    );
+    for stage in &report.stages {
+        let _ = writeln!(
+            text,
+            "{:<10} {:>7} {:>7} {:>8.2} {:>9.2} {:>9.2}",
+            stage.name,
+            stage.workers,
+            stage.items,
+            stage.busy_seconds,
+            stage.starved_seconds,
+            stage.blocked_seconds
+        );
+    }
+    let _ = write!(text, "\ntrainer starved {:.1} % of the time", 100.0 * report.starved_ratio);
+    if let Some(utilization) = report.accelerator_utilization {
+        let _ = write!(text, ", utilisation {utilization:.3}");
+    }
+    let _ = write!(text, "\n{}", report.verdict);
+    for excluded in &report.excluded {
+        let _ = write!(text, "\n  problem: {}", excluded.error);
+    }
+    text
+}

@@ -1,0 +1,185 @@
+//! Options of the verbs that run a loader without a run's configuration: `drain` and `tune`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use crate::cache::preprocess::PreprocessConfig;
+use crate::experiment::drain::DrainConfig;
+use crate::experiment::failure::Failure;
+use crate::pipeline::augment::config::AugmentConfig;
+use crate::pipeline::budget::{LoaderConfig, LoaderWorkers};
+use crate::pipeline::crop::CropConfig;
+use crate::pipeline::workers::WorkerPlan;
+use crate::volume::grid::Dims;
+
+/// What is done to each sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Profile {
+    /// Nothing
+    None,
+    /// Mirroring, contrast and shift
+    Light,
+    /// Light, and every sample rotated and scaled
+    Full,
+    /// What training does by default: each transform with its own probability
+    Default,
+}
+
+impl Profile {
+    pub(super) fn config(self) -> AugmentConfig {
+        match self {
+            Self::None => AugmentConfig::none(),
+            Self::Light => AugmentConfig::light(),
+            Self::Full => AugmentConfig::full(),
+            Self::Default => AugmentConfig::default(),
+        }
+    }
+}
+
+/// A loader to be measured.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct LoaderOptions {
+    /// A dataset in one of the BraTS layouts
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// The cache's root
+    #[arg(long, value_name = "DIR", default_value = "cache")]
+    cache: PathBuf,
+
+    /// How samples are augmented
+    #[arg(long, value_enum, default_value_t = Profile::Full)]
+    profile: Profile,
+
+    /// Decode each sample's case from its files; read no cache and write none
+    #[arg(long, visible_alias = "no-cache")]
+    cold: bool,
+
+    /// Side of the cubic patch, in voxels
+    #[arg(long, value_name = "VOXELS", default_value_t = 128)]
+    patch: usize,
+
+    /// Samples in a batch
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    batch: usize,
+
+    /// Memory for samples and batches, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    memory_mib: usize,
+
+    /// Run crop and augment as one actor
+    #[arg(long)]
+    fused: bool,
+
+    /// Seed of the samples
+    #[arg(long, value_name = "N", default_value_t = 20181)]
+    seed: u64,
+
+    /// Batches that are measured
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    batches: u64,
+
+    /// Batches before them that are not
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    warm_up: u64,
+}
+
+impl LoaderOptions {
+    /// What to drain, with so many batches waiting and these workers.
+    ///
+    /// # Errors
+    /// If a number cannot be.
+    pub(super) fn config(
+        &self,
+        prefetch: usize,
+        workers: WorkerPlan,
+        step_ms: f64,
+    ) -> Result<DrainConfig, Failure> {
+        let step = Duration::try_from_secs_f64(step_ms / 1e3)
+            .map_err(|_| Failure::Usage(format!("--step-ms {step_ms}: write 0 or more")))?;
+        if !(1..=4096).contains(&self.patch) || !(1..=1024).contains(&self.batch) {
+            return Err(Failure::Usage(format!(
+                "--patch {} --batch {}: write 1 to 4096 and 1 to 1024",
+                self.patch, self.batch
+            )));
+        }
+        let loader = LoaderConfig {
+            batch: self.batch,
+            prefetch,
+            memory_mib: self.memory_mib,
+            cached: !self.cold,
+            fused: self.fused,
+            workers,
+            ..LoaderConfig::default()
+        };
+        Ok(DrainConfig {
+            data: self.data.clone(),
+            cache: self.cache.clone(),
+            loader,
+            crop: CropConfig { patch: Dims::cube(self.patch), ..CropConfig::default() },
+            augment: self.profile.config(),
+            preprocess: PreprocessConfig::default(),
+            seed: self.seed,
+            batches: self.batches.max(1),
+            warm_up: self.warm_up,
+            step,
+        })
+    }
+
+    /// The sentence's subject in reports.
+    pub(super) fn describe(&self) -> String {
+        let path = if self.cold { "cold" } else { "warm" };
+        let profile = self.profile.to_possible_value().expect("no profile is hidden");
+        format!("{path}, {}, patch {}^3, batch {}", profile.get_name(), self.patch, self.batch)
+    }
+}
+
+/// `auto`, a number for the stages that compute, or `stage=number,…` for some of them.
+pub(super) fn workers(text: &str) -> Result<WorkerPlan, String> {
+    if text == "auto" {
+        return Ok(WorkerPlan::Auto);
+    }
+    let mut counts = LoaderWorkers::default();
+    if let Ok(all) = text.parse() {
+        counts = LoaderWorkers { decode: all, augment: all, ..counts };
+        return Ok(WorkerPlan::Fixed(counts));
+    }
+    for part in text.split(',') {
+        let expected = || format!("\"{part}\": write auto, a number, or stage=number,…");
+        let (stage, number) = part.split_once('=').ok_or_else(expected)?;
+        let number = number.parse().map_err(|_| expected())?;
+        let count = match stage {
+            "fetch" => &mut counts.fetch,
+            "decode" => &mut counts.decode,
+            "normalize" => &mut counts.normalize,
+            "crop" => &mut counts.crop,
+            "augment" => &mut counts.augment,
+            _ => {
+                return Err(format!(
+                    "\"{stage}\" is no stage; name fetch, decode, normalize, crop or augment"
+                ));
+            }
+        };
+        *count = number;
+    }
+    Ok(WorkerPlan::Fixed(counts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_a_word_a_number_or_a_list() {
+        assert_eq!(workers("auto"), Ok(WorkerPlan::Auto));
+        let usual = LoaderWorkers::default();
+        let both = LoaderWorkers { decode: 7, augment: 7, ..usual.clone() };
+        assert_eq!(workers("7"), Ok(WorkerPlan::Fixed(both)));
+        let some = LoaderWorkers { fetch: 3, crop: 2, ..usual };
+        assert_eq!(workers("fetch=3,crop=2"), Ok(WorkerPlan::Fixed(some)));
+        assert!(workers("corp=2").unwrap_err().contains("corp"));
+        assert!(workers("crop:2").unwrap_err().contains("crop:2"));
+    }
+}

@@ -1,0 +1,94 @@
+//! `tune`: the smallest loader that keeps a trainer busy.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::base::error::Fault;
+use crate::cli::console::Console;
+use crate::cli::loader::LoaderOptions;
+use crate::cli::report::Report;
+use crate::cli::session::{Live, LongOptions};
+use crate::experiment::drain;
+use crate::experiment::failure::Failure;
+use crate::experiment::tune::{self, Tuned};
+use crate::pipeline::workers::WorkerPlan;
+use crate::pipeline::{ingest, loader};
+use crate::volume::case::Split;
+
+/// Find the smallest loader that keeps a trainer waiting less than 2 % of the time
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  gliaflow tune --data data/BraTS2020 --step-ms 250
+  gliaflow tune --data data/BraTS2020 --step-ms 250 --out loader.toml
+
+The [loader] section that it prints goes into a run's configuration. --step-ms is what the network \
+takes for a batch on its device: `gliaflow bench-step` measures it.")]
+pub(super) struct Tune {
+    #[command(flatten)]
+    loader: LoaderOptions,
+
+    /// How long the trainer takes for a batch
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    step_ms: f64,
+
+    /// Write the [loader] section there as well
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    #[command(flatten)]
+    long: LongOptions,
+}
+
+impl Tune {
+    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+        let config = self.loader.config(2, WorkerPlan::default(), self.step_ms)?;
+        let live = Live::start(&self.long, "tune", console)?
+            .announce(&[&ingest::ACTORS, &loader::ACTORS], &[Split::Train]);
+        let tuned = live.conduct(|session| {
+            let prepared = drain::prepare(&config, session)?;
+            tune::tune(&config, &prepared, session)
+        })?;
+        let section = section(&tuned)?;
+        if let Some(path) = &self.out {
+            fs::write(path, &section).map_err(|error| Fault::io(path, &error))?;
+        }
+        let mut json = serde_json::to_value(&tuned).expect("reports serialise to JSON");
+        json["section"] = section.clone().into();
+        Ok(Report::new(&json, text(&self.loader.describe(), &tuned, &section)))
+    }
+}
+
+/// The answer as a configuration has it.
+fn section(tuned: &Tuned) -> Result<String, Failure> {
+    let mut table = toml::Table::new();
+    let loader = toml::Value::try_from(&tuned.loader);
+    table.insert("loader".into(), loader.map_err(|error| Failure::Usage(error.to_string()))?);
+    toml::to_string(&table).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+fn text(what: &str, tuned: &Tuned, section: &str) -> String {
+    let mut text = format!("{what}, a batch every {} ms\n\n", tuned.step_ms);
+    // Writing into a String cannot fail.
+    let _ = writeln!(
+        text,
+        "{:<42} {:>8} {:>10} {:>9}  held back by",
+        "workers", "prefetch", "memory MiB", "starved %"
+    );
+    for trial in &tuned.trials {
+        let tune::Trial { workers, prefetch, memory_mib, starved_ratio, bottleneck, .. } = trial;
+        let named = format!(
+            "fetch {} decode {} normalize {} crop {} augment {}",
+            workers.fetch, workers.decode, workers.normalize, workers.crop, workers.augment
+        );
+        let starved = 100.0 * starved_ratio;
+        let _ = writeln!(
+            text,
+            "{named:<42} {prefetch:>8} {memory_mib:>10} {starved:>9.1}  {bottleneck}"
+        );
+    }
+    let verdict = if tuned.enough { "enough" } else { "not enough" };
+    let _ = write!(text, "\n{verdict}: {}\n\n{section}", tuned.sentence);
+    text
+}

@@ -1,0 +1,79 @@
+//! What the parts of one run share: what was asked for, what was found, and the run's folder.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::cache::store::CaseStore;
+use crate::experiment::cohort::Cohort;
+use crate::experiment::coming::BadCases;
+use crate::experiment::config::CheckedConfig;
+use crate::experiment::device::ChosenDevice;
+use crate::experiment::evaluate::{self, Evaluation};
+use crate::experiment::failure::Failure;
+use crate::experiment::prepare::Session;
+use crate::nets::Learner;
+use crate::pipeline::arrivals::Arrivals;
+use crate::pipeline::fetch::Fetch;
+use crate::pipeline::loader::CaseSource;
+use crate::pipeline::whole::WholeSource;
+use crate::train::journal::Journal;
+use crate::train::run_directory::RunDirectory;
+use crate::train::standing::{Standing, TrainingState};
+
+/// One run in one process.
+pub(super) struct Course<'a> {
+    pub(super) config: &'a CheckedConfig,
+    pub(super) session: &'a Session,
+    pub(super) chosen: ChosenDevice,
+    /// Absent in a run without a cache.
+    pub(super) store: Option<Arc<CaseStore>>,
+    /// What is on its way into it.
+    pub(super) arrivals: Arrivals,
+    /// Those that turn out to be bad.
+    pub(super) bad_cases: BadCases,
+    pub(super) cohort: Cohort,
+    pub(super) directory: RunDirectory,
+    pub(super) journal: Journal,
+    /// Whether an earlier process began it.
+    pub(super) resumed: bool,
+    /// The checkpoint to go on from.
+    pub(super) start: Option<(PathBuf, TrainingState)>,
+}
+
+impl Course<'_> {
+    /// Where the loader has its cases from.
+    pub(super) fn case_source(&self) -> CaseSource {
+        match &self.store {
+            Some(store) => {
+                CaseSource::Cache { store: Arc::clone(store), arrivals: self.arrivals.clone() }
+            }
+            None => CaseSource::Files { largest: self.cohort.largest },
+        }
+    }
+
+    /// Scores the held-out cases.
+    pub(super) fn score(&self, learner: &dyn Learner) -> Result<Evaluation, Failure> {
+        let (run, session) = (&self.config.run, self.session);
+        let preprocess = run.data.preprocess.clone();
+        let source = match &self.store {
+            Some(store) => {
+                let fetch = Fetch::new(Arc::clone(store), preprocess, session.stop.clone());
+                WholeSource::Cache(fetch.waiting_for(self.arrivals.clone()))
+            }
+            None => WholeSource::Files(preprocess),
+        };
+        let network = learner.network();
+        let (cases, window) = (self.cohort.held_out.clone(), run.crop.patch);
+        evaluate::on_cases(network.as_ref(), cases, source, window, &run.evaluation, session)
+    }
+
+    /// What is not lost if the run is stopped after a checkpoint, in words.
+    pub(super) fn kept(&self, standing: &Standing, steps: u64) -> String {
+        let run = self.directory.path().display();
+        let step = standing.step;
+        format!(
+            "{step} of {steps} steps are safe in {run}/checkpoints/step-{step:07}; `gliaflow train \
+             --resume {run}` goes on"
+        )
+    }
+}

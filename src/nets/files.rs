@@ -1,0 +1,31 @@
+//! Modules in a checkpoint's folder: written, and read back whole or not at all.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::store::ModuleRecord;
+
+use crate::base::error::Fault;
+
+/// Writes the parameters of a module.
+pub(super) fn write<M: Module>(module: M, file: &Path) -> Result<(), Fault> {
+    module.into_record().save(file).map_err(|error| Fault::Environment {
+        subject: file.display().to_string(),
+        problem: format!("cannot be written: {error}"),
+        remedy: "check free space and permissions".into(),
+    })
+}
+
+/// A module with the parameters in `file`.
+pub(super) fn read<M: Module>(module: M, file: &Path) -> Result<M, Fault> {
+    let record = ModuleRecord::load(file).map_err(|error| unreadable(file, &error))?;
+    module.try_load_record(record).map_err(|error| unreadable(file, &error))
+}
+
+fn unreadable(file: &Path, error: &impl std::fmt::Display) -> Fault {
+    Fault::Environment {
+        subject: file.display().to_string(),
+        problem: format!("is no checkpoint of this network: {error}"),
+        remedy: "use the settings it was trained with, or an earlier checkpoint".into(),
+    }
+}

@@ -1,0 +1,164 @@
+//! Gradients on their way from the loss to the optimiser: gathered over batches, kept to a length.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{Bool, Tensor};
+
+use crate::nets::weights;
+
+/// The gradients of the batches of one step.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    sum: GradientsParams,
+    losses: Option<Tensor<1>>,
+    batches: u64,
+}
+
+/// The gradient of a step.
+pub(crate) struct Gradient {
+    /// By parameter: the mean over the batches, shortened if it was too long.
+    pub(crate) values: GradientsParams,
+    /// Its L2 norm before it was shortened, `[1]`.
+    pub(crate) norm: Tensor<1>,
+    /// Whether losses and gradients were finite, `[1]`.
+    pub(crate) sound: Tensor<1, Bool>,
+}
+
+impl Gathered {
+    /// Adds one batch's gradients and loss.
+    pub(crate) fn add<M: Module>(&mut self, module: &M, fresh: GradientsParams, loss: Tensor<1>) {
+        self.batches += 1;
+        let loss = loss.without_autodiff();
+        let Some(losses) = self.losses.take() else {
+            (self.sum, self.losses) = (fresh, Some(loss));
+            return;
+        };
+        let mut adding = GradientsAccumulator::new();
+        adding.accumulate(module, std::mem::take(&mut self.sum));
+        adding.accumulate(module, fresh);
+        (self.sum, self.losses) = (adding.grads(), Some(losses + loss));
+    }
+
+    /// The mean, no longer than `longest`; nothing is left. Nothing waits for the device: a gradient
+    /// that is short enough is multiplied by 1. `None` if there was no batch.
+    pub(crate) fn take<M: Module>(&mut self, module: &M, longest: Option<f64>) -> Option<Gradient> {
+        let Self { sum: mut values, losses, batches } = std::mem::take(self);
+        let losses = losses?;
+        let norm = weights::global_norm(module, &values)
+            .expect("every architecture has parameters, and the loss depends on them");
+        let mean = 1.0 / batches as f64;
+        let norm = if batches == 1 { norm } else { norm * mean };
+        // A loss that is not finite makes a NaN of its 0.
+        let sound = (norm.clone() + losses * 0.0).is_finite();
+        let factor = match longest {
+            Some(longest) => ((norm.clone() + 1e-6).recip() * longest).clamp_max(1.0) * mean,
+            None if batches == 1 => return Some(Gradient { values, norm, sound }),
+            None => Tensor::from_data([mean as f32], &norm.device()),
+        };
+        module.visit(&mut Scale { gradients: &mut values, factor });
+        Some(Gradient { values, norm, sound })
+    }
+}
+
+struct Scale<'a> {
+    gradients: &'a mut GradientsParams,
+    factor: Tensor<1>,
+}
+
+impl ModuleVisitor for Scale<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
+            self.gradients.register(param.id, gradient * self.factor.clone().reshape([1; D]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[derive(Module, Debug)]
+    struct Pair {
+        a: Param<Tensor<1>>,
+        b: Param<Tensor<2>>,
+    }
+
+    fn pair() -> Pair {
+        let device = Device::flex().autodiff();
+        Pair {
+            a: Param::from_tensor(Tensor::from_data([1.0f32, 2.0], &device)),
+            b: Param::from_tensor(Tensor::from_data([[3.0f32]], &device)),
+        }
+    }
+
+    /// Gradients `[3 s, 0]` and `[[4 s]]`, of norm `5 s`.
+    fn gradients(module: &Pair, scale: f64) -> GradientsParams {
+        let a = module.a.val().narrow(0, 0, 1) * (3.0 * scale);
+        let loss = a + module.b.val().reshape([1]) * (4.0 * scale);
+        GradientsParams::from_grads(loss.backward(), module)
+    }
+
+    fn taken(module: &Pair, gathered: &mut Gathered, longest: Option<f64>) -> (f32, Vec<f32>) {
+        let gradient = gathered.take(module, longest).unwrap();
+        assert!(gathered.take(module, longest).is_none(), "nothing is left");
+        assert!(gradient.sound.into_scalar::<bool>());
+        let a: Vec<f32> =
+            gradient.values.get::<1>(module.a.id).unwrap().into_data().try_to_vec().unwrap();
+        let b: f32 = gradient.values.get::<2>(module.b.id).unwrap().into_scalar();
+        (gradient.norm.into_scalar(), vec![a[0], a[1], b])
+    }
+
+    fn loss(value: f32) -> Tensor<1> {
+        Tensor::from_data([value], &Device::flex())
+    }
+
+    fn near(found: &[f32], expected: &[f32]) -> bool {
+        found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5)
+    }
+
+    #[test]
+    fn a_long_gradient_is_shortened_as_a_whole_and_a_short_one_left() {
+        let module = pair();
+        for (scale, expected) in [(2.0, [0.6, 0.0, 0.8]), (0.1, [0.3, 0.0, 0.4])] {
+            let mut gathered = Gathered::default();
+            gathered.add(&module, gradients(&module, scale), loss(1.0));
+            let (norm, found) = taken(&module, &mut gathered, Some(1.0));
+            assert!((norm - 5.0 * scale as f32).abs() < 1e-5, "{norm}: before it is shortened");
+            assert!(near(&found, &expected), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn gathered_gradients_are_averaged_before_they_are_measured() {
+        let module = pair();
+        let gather = |longest| {
+            let mut gathered = Gathered::default();
+            gathered.add(&module, gradients(&module, 1.0), loss(1.0));
+            gathered.add(&module, gradients(&module, 3.0), loss(1.0));
+            taken(&module, &mut gathered, longest)
+        };
+        let (norm, found) = gather(None);
+        assert!((norm - 10.0).abs() < 1e-5 && near(&found, &[6.0, 0.0, 8.0]), "{norm} {found:?}");
+        let (norm, found) = gather(Some(1.0));
+        assert!((norm - 10.0).abs() < 1e-5 && near(&found, &[0.6, 0.0, 0.8]), "{norm} {found:?}");
+    }
+
+    #[test]
+    fn one_batch_that_is_not_finite_makes_the_step_unsound() {
+        let module = pair();
+        let sound = |batches: [(f64, f32); 2]| {
+            let mut gathered = Gathered::default();
+            for (scale, value) in batches {
+                gathered.add(&module, gradients(&module, scale), loss(value));
+            }
+            gathered.take(&module, Some(1.0)).unwrap().sound.into_scalar::<bool>()
+        };
+        assert!(sound([(1.0, 2.0), (3.0, -1.0)]));
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(!sound([(1.0, bad), (3.0, -1.0)]), "a loss of {bad}");
+            assert!(!sound([(1.0, 2.0), (f64::from(bad), 2.0)]), "a gradient of {bad}");
+        }
+    }
+}

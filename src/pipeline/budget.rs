@@ -1,0 +1,219 @@
+//! How many samples may exist at once: the loader's settings, and what fits into its memory.
+
+use serde::{Deserialize, Serialize};
+
+use crate::actor::foreman::threads_for;
+use crate::pipeline::cold;
+use crate::pipeline::sample::{Batch, PatchBuffer};
+use crate::pipeline::workers::WorkerPlan;
+use crate::volume::grid::Dims;
+
+const MIB: usize = 1 << 20;
+
+/// How samples are made and how much memory they may take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoaderConfig {
+    /// Samples in a batch.
+    pub batch: usize,
+    /// Finished batches that may wait for the trainer.
+    pub prefetch: usize,
+    /// Memory for samples and batches, in MiB. Mapped case files are page cache and not counted.
+    pub memory_mib: usize,
+    /// Patches drawn from each case in an epoch.
+    pub patches_per_case: u64,
+    /// Share of samples that may be skipped before the run is called a failure.
+    pub skip_share: f64,
+    /// Whether case files are kept in the cache. Without, each sample's case is decoded anew.
+    pub cached: bool,
+    /// Whether `crop` and `augment` are one actor: no queue between them, and no disk read ahead of
+    /// the arithmetic.
+    pub fused: bool,
+    /// Threads per stage: counts, or `auto` to move them while the loader runs.
+    pub workers: WorkerPlan,
+}
+
+impl Default for LoaderConfig {
+    fn default() -> Self {
+        Self {
+            batch: 2,
+            prefetch: 2,
+            memory_mib: 1024,
+            patches_per_case: 1,
+            skip_share: 0.01,
+            cached: true,
+            fused: false,
+            workers: WorkerPlan::default(),
+        }
+    }
+}
+
+/// Threads per stage of the loader; those of stages that a path does not have are not started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoaderWorkers {
+    /// Looking cases up, building those that are not in the cache.
+    pub fetch: usize,
+    /// Inflating and checking, without a cache.
+    pub decode: usize,
+    /// Encoding and statistics, without a cache.
+    pub normalize: usize,
+    /// Choosing windows and waiting for their pages.
+    pub crop: usize,
+    /// Making voxels: where the time goes.
+    pub augment: usize,
+}
+
+impl Default for LoaderWorkers {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { fetch: 1, decode: cores, normalize: cores.div_ceil(2), crop: 1, augment: cores }
+    }
+}
+
+/// Where samples come from, as far as memory is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Footprint {
+    /// Cases are mapped: page cache, not counted.
+    Mapped,
+    /// A sample holds its case, at most of this grid, until its voxels are made.
+    Whole(Dims),
+}
+
+/// What the loader will hold in memory at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LoaderMemory {
+    /// Samples under way.
+    pub tickets: usize,
+    /// Batches: waiting, being filled, being trained on.
+    pub batches: usize,
+    /// Bytes of all.
+    pub bytes: usize,
+}
+
+impl LoaderWorkers {
+    /// Threads between the planner and collate.
+    fn threads(&self, footprint: Footprint) -> usize {
+        let before = match footprint {
+            Footprint::Mapped => self.fetch,
+            Footprint::Whole(_) => self.decode + self.normalize,
+        };
+        before + self.crop + self.augment
+    }
+}
+
+impl LoaderConfig {
+    /// Stages between the planner and collate, whose workers may move.
+    pub const fn stages(&self) -> usize {
+        2 + !self.fused as usize + !self.cached as usize
+    }
+
+    /// How many samples may exist at once within the memory budget, and what all of it takes.
+    ///
+    /// Counted against it: a patch buffer per ticket, and its case where that is not mapped;
+    /// `prefetch` waiting batches, one in collate's hands and one in the trainer's. More tickets than
+    /// keep every worker fed twice over bring nothing, so that is the cap.
+    ///
+    /// # Errors
+    /// The text of what does not fit and what to change, if less than two batches' worth remains.
+    pub fn memory(&self, patch: Dims, footprint: Footprint) -> Result<LoaderMemory, String> {
+        if self.batch == 0 || self.prefetch == 0 || self.patches_per_case == 0 {
+            return Err("loader.batch, prefetch and patches_per_case must be at least 1".into());
+        }
+        let workers = self.workers.at_start();
+        let LoaderWorkers { fetch, decode, normalize, crop, augment } = workers;
+        if [fetch, decode, normalize, crop, augment].contains(&0) {
+            return Err("loader.workers: every stage needs at least one".into());
+        }
+        // Tickets stay what they are when workers move, so they are counted for all that may come.
+        let threads = match self.workers {
+            WorkerPlan::Auto => threads_for(self.stages()),
+            WorkerPlan::Fixed(_) => workers.threads(footprint),
+        };
+        let (case, desks) = match footprint {
+            Footprint::Mapped => (0, 0),
+            Footprint::Whole(grid) => {
+                let (case, file) = (cold::case_bytes(grid), cold::decode_bytes(grid));
+                let desks = match self.workers {
+                    // Whoever is where, each has one of the two beside him.
+                    WorkerPlan::Auto => threads * case.max(file),
+                    WorkerPlan::Fixed(_) => decode * file + normalize * case,
+                };
+                (case, desks)
+            }
+        };
+        let batches = self.prefetch + 2;
+        let fixed = batches * Batch::bytes(self.batch, patch) + desks;
+        let each = PatchBuffer::bytes(patch) + case;
+        let least = 2 * self.batch;
+        let (needed, budget) = (fixed + least * each, self.memory_mib * MIB);
+        if needed > budget {
+            return Err(format!(
+                "loader.memory_mib = {} is too little for patches of {patch} in batches of {}: \
+                 {} MiB are needed; raise it, or lower loader.batch, loader.prefetch, \
+                 loader.workers or crop.patch",
+                self.memory_mib,
+                self.batch,
+                needed.div_ceil(MIB)
+            ));
+        }
+        let useful = least.max(2 * threads + self.batch);
+        let tickets = ((budget - fixed) / each).min(useful);
+        Ok(LoaderMemory { tickets, batches, bytes: fixed + tickets * each })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: Dims = Dims::from_nifti([240, 240, 155]);
+
+    fn both() -> [Footprint; 2] {
+        [Footprint::Mapped, Footprint::Whole(HEAD)]
+    }
+
+    fn two_cores() -> WorkerPlan {
+        let workers = LoaderWorkers { fetch: 1, decode: 2, normalize: 1, crop: 1, augment: 2 };
+        WorkerPlan::Fixed(workers)
+    }
+
+    #[test]
+    fn the_budget_bounds_the_bytes() {
+        let config = LoaderConfig { workers: two_cores(), ..LoaderConfig::default() };
+        for footprint in both() {
+            let memory = config.memory(Dims::cube(128), footprint).expect("1 GiB is enough");
+            assert!(memory.bytes <= config.memory_mib * MIB, "{memory:?}");
+            assert!(memory.tickets >= 2 * config.batch);
+        }
+    }
+
+    #[test]
+    fn a_budget_that_is_too_small_says_what_would_do() {
+        let config =
+            LoaderConfig { memory_mib: 100, workers: two_cores(), ..LoaderConfig::default() };
+        for footprint in both() {
+            let problem = config.memory(Dims::cube(128), footprint).expect_err("too small");
+            let needed: usize = problem
+                .split_whitespace()
+                .zip(problem.split_whitespace().skip(1))
+                .find(|(_, unit)| *unit == "MiB")
+                .and_then(|(number, _)| number.parse().ok())
+                .expect("the text names the size");
+            let enough = LoaderConfig { memory_mib: needed, ..config.clone() };
+            assert!(enough.memory(Dims::cube(128), footprint).is_ok());
+            let less = LoaderConfig { memory_mib: needed - 1, ..config.clone() };
+            assert!(less.memory(Dims::cube(128), footprint).is_err());
+        }
+    }
+
+    #[test]
+    fn a_case_in_memory_costs_tickets_and_a_mapped_one_does_not() {
+        let config = LoaderConfig { workers: two_cores(), ..LoaderConfig::default() };
+        let [mapped, whole] = both().map(|from| config.memory(Dims::cube(128), from).unwrap());
+        assert_eq!(mapped.tickets, 2 * 4 + 2, "as many as four threads and a batch can use");
+        let least = LoaderConfig { memory_mib: whole.bytes / MIB - 90, ..config };
+        let fewer = least.memory(Dims::cube(128), Footprint::Whole(HEAD)).unwrap();
+        assert_eq!(fewer.tickets, whole.tickets - 1, "90 MiB less than a case and its patch");
+    }
+}

@@ -1,0 +1,133 @@
+//! One sample again, as files that any viewer of medical images opens: what the network saw, where it
+//! lies in the patient, and what was drawn for it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use half::f16;
+use serde::Serialize;
+
+use crate::base::error::CaseError;
+use crate::base::seed::SampleKey;
+use crate::brats::write::{write_labels, write_scalars};
+use crate::pipeline::augment::config::{Background, Drawn};
+use crate::pipeline::augment::kernel::Kernel;
+use crate::pipeline::augment::recipe::Recipe;
+use crate::pipeline::augment::stage::Augment;
+use crate::pipeline::handle::CaseHandle;
+use crate::pipeline::recycle::Recycler;
+use crate::pipeline::sample::{DrawnSample, PatchBuffer};
+use crate::volume::case::{CaseId, SourceGrid};
+use crate::volume::grid::{Affine, Dims};
+use crate::volume::modality::Modality;
+
+/// A sample that was made again.
+#[derive(Debug, Clone, Serialize)]
+pub struct Replayed {
+    /// Which one.
+    pub key: SampleKey,
+    /// Its case.
+    pub case: CaseId,
+    /// First corner in the case's brain box, `[z, y, x]`.
+    pub corner: [isize; 3],
+    /// Extent, `[d, h, w]`.
+    pub dims: Dims,
+    /// What each transform drew.
+    pub drawn: Drawn,
+    /// Which kernel made the voxels; all give the same.
+    pub kernel: &'static str,
+    /// A file per modality, the labels, and this record.
+    pub files: Vec<PathBuf>,
+}
+
+/// Makes `sample` and writes it into `out`: z-scores per modality as float32, labels in the values of
+/// the case's own label file, and a record of what was drawn.
+///
+/// The affine says where each voxel of the patch comes from, turned and scaled as it was, so that a
+/// viewer lays the patch over the case's own files.
+///
+/// # Errors
+/// If a file cannot be written.
+///
+/// # Panics
+/// Never: a recipe has one value per voxel.
+pub fn replay(
+    sample: &DrawnSample,
+    background: Background,
+    out: &Path,
+) -> Result<Replayed, CaseError> {
+    fs::create_dir_all(out).map_err(|error| CaseError::io(out, &error))?;
+    let mut patch = PatchBuffer::default();
+    Augment::new(background, Recycler::default()).render(sample, &mut patch);
+    let DrawnSample { key, case, window, drawn } = sample;
+    let grid = SourceGrid::canonical(window.dims, affine(sample, background));
+    let stem = format!("{}-epoch{}-index{}", case.id(), key.epoch, key.index);
+    let mut files = Vec::new();
+    let mut file = |what: &str| {
+        files.push(out.join(format!("{stem}-{what}")));
+        files[files.len() - 1].clone()
+    };
+    for modality in Modality::ALL {
+        let channel = &patch.images[modality.index() * window.dims.voxels()..];
+        let values: Vec<f32> =
+            channel[..window.dims.voxels()].iter().copied().map(f16::to_f32).collect();
+        write_scalars(&file(&format!("{modality}.nii.gz")), &values, &grid)?;
+    }
+    let labels: Vec<u8> = patch.labels.iter().map(|label| case.scheme().to_file(*label)).collect();
+    write_labels(&file("seg.nii.gz"), &labels, &grid)?;
+    let record = file("sample.json");
+    let replayed = Replayed {
+        key: *key,
+        case: case.id().clone(),
+        corner: window.corner,
+        dims: window.dims,
+        drawn: drawn.clone(),
+        kernel: Kernel::best().name(),
+        files,
+    };
+    let text = serde_json::to_vec_pretty(&replayed).expect("records serialise to JSON");
+    fs::write(&record, text).map_err(|error| CaseError::io(&record, &error))?;
+    Ok(replayed)
+}
+
+/// From places in the patch, fastest axis first, to the world of the case's files, in mm.
+fn affine(sample: &DrawnSample, background: Background) -> Affine {
+    let DrawnSample { case, window, drawn, .. } = sample;
+    let recipe = Recipe::new(&case.view(), *window, drawn, background);
+    let world = |at: [f64; 3]| {
+        let place = recipe.placement().place(at);
+        world_of(case, place)
+    };
+    let origin = world([0.0; 3]);
+    let mut rows = [[0.0; 4]; 4];
+    for (column, axis) in [2, 1, 0].into_iter().enumerate() {
+        let mut step = [0.0; 3];
+        step[axis] = 1.0;
+        let beside = world(step);
+        for row in 0..3 {
+            rows[row][column] = beside[row] - origin[row];
+        }
+    }
+    for row in 0..3 {
+        rows[row][3] = origin[row];
+    }
+    rows[3][3] = 1.0;
+    Affine(rows)
+}
+
+/// World of a place `[z, y, x]` in the brain box.
+fn world_of(case: &CaseHandle, place: [f64; 3]) -> [f64; 3] {
+    let (source, start) = (case.source(), case.brain().start);
+    let shape = source.dims.to_nifti();
+    let mut file = [0.0; 3];
+    for (ours, axis) in [2, 1, 0].into_iter().enumerate() {
+        let along = place[axis] + start[axis] as f64;
+        let from = usize::from(source.axes[ours]);
+        let last = shape[from] as f64 - 1.0;
+        file[from] = if source.flipped[ours] { last - along } else { along };
+    }
+    let rows = source.affine.0;
+    std::array::from_fn(|row| {
+        rows[row][3] + (0..3).map(|axis| rows[row][axis] * file[axis]).sum::<f64>()
+    })
+}

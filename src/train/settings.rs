@@ -1,0 +1,190 @@
+//! How long to train, how fast, and what is kept on the way.
+
+use serde::{Deserialize, Serialize};
+
+use crate::train::plateau::Plateau;
+use crate::train::schedule::{Moment, Schedule};
+
+/// How long to train, and how fast.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainerConfig {
+    /// Epochs.
+    pub epochs: u64,
+    /// Steps in an epoch; 0 for as many as visit every case's patches once.
+    pub steps_per_epoch: u64,
+    /// Batches in a step: their gradients are averaged, so memory is that of one.
+    pub accumulate: u64,
+    /// Initial learning rate.
+    pub learning_rate: f64,
+    /// Epochs in which the rate rises from 0, in a line, to what the schedule says.
+    pub warm_up_epochs: f64,
+    /// Whether activations that are cheap to compute are computed again instead of kept.
+    pub gradient_checkpointing: bool,
+    /// What a step that is not finite does to the run.
+    pub non_finite: NonFinite,
+    /// Steps of a run that may be skipped because they were not finite.
+    pub non_finite_budget: u64,
+    /// How the learning rate falls.
+    pub schedule: Schedule,
+    /// When weights are put on the disk.
+    pub checkpoint: CheckpointConfig,
+    /// When the held-out cases are scored.
+    pub validation: ValidationConfig,
+}
+
+/// What a step that is not finite does to the run. It never changes the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NonFinite {
+    /// Ends it, with a report of the samples.
+    Stop,
+    /// Is counted and journalled, and the run goes on within its budget.
+    Skip,
+}
+
+/// When weights are put on the disk, besides at the end, at the best validation and on a signal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointConfig {
+    /// Epochs between checkpoints; 0 for never.
+    pub every_epochs: u64,
+    /// Steps between checkpoints; 0 for never.
+    pub every_steps: u64,
+    /// How many of the last ones are kept; the best is kept besides.
+    pub keep: usize,
+}
+
+/// When the held-out cases are scored, besides at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ValidationConfig {
+    /// Epochs between validations; 0 for never.
+    pub every_epochs: u64,
+    /// Epochs after the best validation at which a run without a better one ends; 0 for none.
+    pub patience: u64,
+}
+
+impl Default for TrainerConfig {
+    /// Nalwade and Kisa, for the U-Net: 280 epochs of one patch a case, 2e-4.
+    fn default() -> Self {
+        Self {
+            epochs: 280,
+            steps_per_epoch: 0,
+            accumulate: 1,
+            learning_rate: 2e-4,
+            warm_up_epochs: 0.0,
+            gradient_checkpointing: false,
+            non_finite: NonFinite::Stop,
+            non_finite_budget: 10,
+            schedule: Schedule::default(),
+            checkpoint: CheckpointConfig::default(),
+            validation: ValidationConfig::default(),
+        }
+    }
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { every_epochs: 1, every_steps: 0, keep: 3 }
+    }
+}
+
+impl Default for ValidationConfig {
+    fn default() -> Self {
+        Self { every_epochs: 10, patience: 0 }
+    }
+}
+
+impl TrainerConfig {
+    /// What cannot be, or nothing.
+    pub fn problem(&self) -> Option<String> {
+        if self.epochs == 0 {
+            return Some("epochs = 0 trains nothing; write at least 1".into());
+        }
+        if self.accumulate == 0 {
+            return Some("accumulate = 0 never takes a step; write at least 1".into());
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return Some(format!("learning_rate = {} must be above 0", self.learning_rate));
+        }
+        if !(self.warm_up_epochs.is_finite() && self.warm_up_epochs >= 0.0) {
+            return Some(format!("warm_up_epochs = {} must not be negative", self.warm_up_epochs));
+        }
+        if self.checkpoint.keep == 0 {
+            return Some(
+                "checkpoint.keep = 0 leaves nothing to resume from; write at least 1".into(),
+            );
+        }
+        let ValidationConfig { every_epochs, patience } = self.validation;
+        if patience > 0 && every_epochs == 0 {
+            return Some(format!(
+                "validation.patience = {patience} waits for validations that never come; set \
+                 validation.every_epochs"
+            ));
+        }
+        self.schedule.problem()
+    }
+
+    /// Steps in an epoch over `samples` samples in batches of `batch`.
+    pub fn epoch_steps(&self, samples: u64, batch: usize) -> u64 {
+        match self.steps_per_epoch {
+            0 => samples.div_ceil(batch as u64 * self.accumulate).max(1),
+            steps => steps,
+        }
+    }
+
+    /// The learning rate of the step after `moment`.
+    pub fn rate(&self, moment: Moment, plateau: &Plateau) -> f64 {
+        let warm_up = self.warm_up_epochs * moment.steps_per_epoch as f64;
+        let warmth = ((moment.step + 1) as f64 / warm_up.max(1.0)).min(1.0);
+        self.learning_rate * warmth * self.schedule.multiplier(moment, plateau)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warm_up_rises_in_front_of_any_schedule_and_leaves_its_clock_alone() {
+        let rates = |warm_up_epochs, schedule| -> Vec<f64> {
+            let learning_rate = 1.0;
+            let config =
+                TrainerConfig { warm_up_epochs, schedule, learning_rate, ..Default::default() };
+            let moment = |step| Moment { step, total: 12, steps_per_epoch: 4 };
+            (0..8).map(|step| config.rate(moment(step), &Plateau::default())).collect()
+        };
+        let step = Schedule::Step { factor: 0.5, every_epochs: 1.0 };
+        assert_eq!(rates(0.0, step), [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]);
+        assert_eq!(rates(1.0, step), [0.25, 0.5, 0.75, 1.0, 0.5, 0.5, 0.5, 0.5]);
+        assert_eq!(rates(0.5, Schedule::Constant)[..3], [0.5, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn an_epoch_visits_all_samples_in_steps_of_several_batches() {
+        let config = TrainerConfig { accumulate: 3, ..Default::default() };
+        assert_eq!(config.epoch_steps(335, 2), 56);
+        assert_eq!(TrainerConfig::default().epoch_steps(335, 2), 168);
+        let fixed = TrainerConfig { steps_per_epoch: 250, ..config };
+        assert_eq!(fixed.epoch_steps(335, 2), 250);
+    }
+
+    #[test]
+    fn what_cannot_be_is_named() {
+        let problem = |change: fn(&mut TrainerConfig)| {
+            let mut config = TrainerConfig::default();
+            change(&mut config);
+            config.problem().unwrap()
+        };
+        assert!(problem(|c| c.accumulate = 0).contains("accumulate"));
+        assert!(problem(|c| c.learning_rate = f64::NAN).contains("learning_rate = NaN"));
+        assert!(problem(|c| c.warm_up_epochs = -1.0).contains("warm_up_epochs"));
+        assert!(problem(|c| c.checkpoint.keep = 0).contains("checkpoint.keep"));
+        let impatient = |c: &mut TrainerConfig| {
+            c.validation = ValidationConfig { every_epochs: 0, patience: 3 };
+        };
+        assert!(problem(impatient).contains("validation.patience = 3"));
+        assert_eq!(TrainerConfig::default().problem(), None);
+    }
+}

@@ -1,0 +1,66 @@
+//! Samples that were left out, on their way from the loader's thread into the journal.
+//!
+//! The loader is ahead of the trainer. A skip is journalled with the step whose batch closed over it,
+//! so that a journal cut back to a checkpoint neither lacks one nor has one twice.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::actor::stage::Skip;
+use crate::train::event::Event;
+
+/// Skips that no settled step has passed yet, in the order of the plan. Clones are the same queue.
+#[derive(Clone, Default)]
+pub struct Skips(Arc<Mutex<VecDeque<Left>>>);
+
+struct Left {
+    position: u64,
+    event: Event,
+}
+
+impl Skips {
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Left>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a skip of a loader that started at position `first_sample`.
+    pub fn add(&self, first_sample: u64, skip: &Skip) {
+        let position = first_sample + skip.ordinal;
+        let (item, error) = (skip.item.clone(), skip.error.to_string());
+        let event = Event::Skipped { item, position, error };
+        self.queue().push_back(Left { position, event });
+    }
+
+    /// Takes out those ahead of a position in the plan.
+    pub fn ahead_of(&self, position: u64) -> Vec<Event> {
+        let mut queue = self.queue();
+        let passed = queue.partition_point(|left| left.position < position);
+        queue.drain(..passed).map(|left| left.event).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::error::{CaseError, Reason};
+
+    #[test]
+    fn a_skip_waits_for_the_step_that_passes_it() {
+        let skips = Skips::default();
+        for ordinal in [1, 4, 5] {
+            let error = CaseError::new(Reason::Io, "x", "is gone", "bring it back");
+            skips.clone().add(100, &Skip { ordinal, item: "epoch 0 index 1".into(), error });
+        }
+        let positions = |position| -> Vec<u64> {
+            let position_of = |event| match event {
+                Event::Skipped { position, .. } => position,
+                other => panic!("{other:?}"),
+            };
+            skips.ahead_of(position).into_iter().map(position_of).collect()
+        };
+        assert!(positions(101).is_empty());
+        assert_eq!(positions(105), [101, 104]);
+        assert_eq!(positions(u64::MAX), [105]);
+        assert!(positions(u64::MAX).is_empty());
+    }
+}

@@ -1,0 +1,112 @@
+//! `drain` and `tune`: the loader measured, with accounts that balance and clocks that add up.
+
+use serde_json::Value;
+
+use crate::cli::harness::Desk;
+
+const SMALL: &str = "--data data --patch 16 --memory-mib 64 --batches 12 --warm-up 3";
+
+fn number(report: &Value, field: &str) -> f64 {
+    report[field].as_f64().unwrap_or_else(|| panic!("{field} of {report}"))
+}
+
+/// What must hold of any drain of 12 batches of two behind three.
+fn assert_sound(report: &Value, stages: &[&str]) {
+    assert_eq!(report["samples"], 24);
+    assert!(number(report, "delivered") >= 30.0 && report["skipped"] == 0);
+    assert_eq!(report["issued"], report["delivered"], "every ticket came back");
+    let rate = number(report, "samples_per_second");
+    assert!((rate * number(report, "seconds") - 24.0).abs() < 1e-6);
+    assert!((0.0..=1.0).contains(&number(report, "starved_ratio")));
+    assert!(["scalar", "avx2"].contains(&report["kernel"].as_str().unwrap()));
+    let seen = report["stages"].as_array().unwrap();
+    let names: Vec<&str> = seen.iter().map(|stage| stage["name"].as_str().unwrap()).collect();
+    assert_eq!(names, stages);
+    for stage in seen {
+        let spent: f64 = ["busy_seconds", "starved_seconds", "blocked_seconds"]
+            .map(|clock| number(stage, clock))
+            .iter()
+            .sum();
+        let there = number(stage, "workers") * number(report, "seconds");
+        // One look at all clocks takes a moment.
+        assert!((spent - there).abs() <= 0.02 * there + 0.02, "{spent} of {there}: {stage}");
+    }
+    if cfg!(target_os = "linux") {
+        assert!(number(report, "peak_anonymous_bytes") > 1e6);
+        assert!(number(report, "cpu_seconds_per_sample") >= 0.0);
+    }
+}
+
+#[test]
+fn a_warm_drain_ingests_first_and_a_cold_one_writes_nothing() {
+    let desk = Desk::with_cohort(3);
+    let cold = desk.run(&format!("drain {SMALL} --cold --workers 2 --json")).ok().json();
+    assert_sound(&cold, &["plan", "decode", "normalize", "crop", "augment", "collate"]);
+    assert_eq!(cold["mapped_bytes"], 0);
+    assert!(!desk.path("cache").exists());
+
+    let line = format!("drain {SMALL} --cache cache --profile light --workers fetch=2 --json");
+    let warm = desk.run(&line).ok().json();
+    assert_sound(&warm, &["plan", "fetch", "crop", "augment", "collate"]);
+    assert_eq!(warm["stages"][1]["workers"], 2);
+    let mapped = warm["mapped_bytes"].as_u64().unwrap();
+    assert!(mapped > 0 && mapped <= crate::cli::harness::bytes_below(&desk.path("cache")));
+    assert_eq!(warm["accelerator_utilization"], Value::Null);
+
+    let fused = desk.run(&format!("drain {SMALL} --cache cache --fused --json")).ok().json();
+    assert_sound(&fused, &["plan", "fetch", "crop+augment", "collate"]);
+}
+
+#[test]
+fn a_trainer_slower_than_the_loader_is_what_holds_it_back_and_the_text_says_so() {
+    let desk = Desk::with_cohort(3);
+    let line = format!("drain {SMALL} --cache cache --step-ms 30");
+    let report = desk.run(&format!("{line} --json")).ok().json();
+    assert_eq!(report["bottleneck"], "trainer", "{report}");
+    let utilization = number(&report, "accelerator_utilization");
+    assert!(utilization > 0.5 && utilization <= 1.0, "{utilization}");
+    let text = desk.run(&line).ok().stdout;
+    assert!(text.contains("the loader waits for the trainer"), "{text}");
+    assert!(text.contains("augment") && text.contains("utilisation"), "{text}");
+}
+
+#[test]
+fn a_bad_case_is_named_and_the_others_are_drained() {
+    let desk = Desk::with_cohort(3);
+    let bad = "BraTS20_Training_002";
+    desk.flip(&format!("data/{bad}/{bad}_t1.nii.gz"), 6);
+    let report = desk.run(&format!("drain {SMALL} --cache cache --json")).exits(3).json();
+    assert_eq!(report["excluded"][0]["case"], bad);
+    assert_eq!(report["samples"], 24);
+}
+
+#[test]
+fn what_cannot_be_drained_is_refused_with_the_way_out() {
+    let desk = Desk::with_cohort(1);
+    for (options, named) in [
+        ("--patch 0", "--patch 0"),
+        ("--step-ms -1", "--step-ms"),
+        ("--workers corp=1", "corp"),
+        ("--memory-mib 1 --patch 64", "memory_mib"),
+    ] {
+        let refused = desk.run(&format!("drain --data data --cache cache {options}")).exits(2);
+        let text = refused.stderr;
+        assert!(text.contains(named), "{options}: {text}");
+    }
+}
+
+#[test]
+fn tune_writes_a_loader_that_keeps_the_trainer_busy() {
+    let desk = Desk::with_cohort(3);
+    let line = "tune --data data --cache cache --patch 16 --memory-mib 64 --batches 20 --warm-up 3";
+    let found = desk.run(&format!("{line} --step-ms 60 --out loader.toml --json")).ok().json();
+    let trials = found["trials"].as_array().unwrap();
+    let last = number(trials.last().unwrap(), "starved_ratio");
+    assert_eq!(found["enough"], last <= 0.02, "{found}");
+    assert_eq!(number(&found, "step_ms"), 60.0);
+    let section: toml::Table = desk.text("loader.toml").parse().unwrap();
+    let loader = section["loader"].as_table().unwrap();
+    assert!(loader["memory_mib"].as_integer().unwrap() <= 64);
+    assert_eq!(found["section"], desk.text("loader.toml"));
+    desk.run(&format!("{line} --step-ms 0")).exits(2);
+}

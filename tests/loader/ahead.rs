@@ -1,0 +1,173 @@
+//! The first epoch while cases are still on their way into the cache: not one sample is another one,
+//! and none waits for a case that it does not need.
+
+use std::sync::{Arc, Condvar, Mutex};
+
+use gliaflow::actor::stop::StopLatch;
+use gliaflow::base::error::Reason;
+use gliaflow::cache::preprocess::PreprocessConfig;
+use gliaflow::pipeline::ahead::{Ahead, AheadParts, OnArrival};
+use gliaflow::pipeline::arrivals::Arrivals;
+use gliaflow::pipeline::ingest::IngestWorkers;
+use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start};
+
+use super::setting::{Setting, every_transform, flair, hash, truncate};
+use crate::deadline::{LIMIT, Watch, within};
+use crate::numbers::runtime;
+
+const FEW: IngestWorkers = IngestWorkers { decode: 1, normalize: 1, publish: 1 };
+
+fn cohort_of(cases: u64) -> Setting {
+    let mut setting = Setting::of_cases(cases);
+    setting.loader.patches_per_case = 1;
+    setting.augment = every_transform();
+    setting
+}
+
+/// Ingest into an empty cache, in the order of the plan, and the parts of a loader over it.
+fn ahead(
+    watch: &Watch,
+    setting: &Setting,
+    cache: &str,
+    stop: &StopLatch,
+    on_arrival: OnArrival,
+) -> (Ahead, LoaderParts) {
+    let store = setting.store(cache);
+    let parts = AheadParts {
+        cases: setting.plan().cases_from(0),
+        arrivals: Arrivals::default(),
+        store: store.clone(),
+        preprocess: PreprocessConfig::default(),
+        workers: FEW,
+        on_arrival,
+    };
+    let ahead = Ahead::start(parts, stop, &runtime()).unwrap();
+    watch.on(ahead.running());
+    let cases = CaseSource::Cache { store, arrivals: ahead.arrivals() };
+    let parts = LoaderParts { cases, ..setting.parts(cache, 0) };
+    (ahead, parts)
+}
+
+/// Holds ingest up until it is told to go on.
+#[derive(Default)]
+struct Gate {
+    is_open: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let shut = self.is_open.lock().unwrap();
+        drop(self.changed.wait_while(shut, |is_open| !*is_open).unwrap());
+    }
+
+    fn open(&self) {
+        *self.is_open.lock().unwrap() = true;
+        self.changed.notify_all();
+    }
+}
+
+#[test]
+fn training_begins_with_the_first_cases_and_every_batch_is_the_one_of_a_warm_cache() {
+    within(LIMIT, |watch| {
+        let setting = cohort_of(12);
+        let (count, stop) = (15, StopLatch::new());
+        let warm: Vec<_> = setting.take(watch, "warm", 0, count).iter().map(hash).collect();
+        let gate = Arc::new(Gate::default());
+        let (order, passing) = (Arc::<Mutex<Vec<_>>>::default(), Arc::clone(&gate));
+        let seen = Arc::clone(&order);
+        let on_arrival: OnArrival = Box::new(move |id, outcome| {
+            assert_eq!(outcome, Ok(()));
+            seen.lock().unwrap().push(id.clone());
+            if seen.lock().unwrap().len() == 4 {
+                passing.pass();
+            }
+        });
+        let (ahead, parts) = ahead(watch, &setting, "cold", &stop, on_arrival);
+        let (mut feed, running) = start(parts, &stop, &runtime()).unwrap();
+        watch.on(&running);
+        // Two batches need four cases; no more than these can have been settled.
+        for expected in &warm[..2] {
+            assert_eq!(hash(&feed.take().unwrap()), *expected);
+        }
+        assert_eq!(ahead.arrivals().due(), 8, "the rest is still on its way");
+        gate.open();
+        for expected in &warm[2..] {
+            assert_eq!(hash(&feed.take().unwrap()), *expected);
+        }
+        assert_eq!(ahead.arrivals().due(), 0);
+        drop(feed);
+        assert!(running.join_blocking().unwrap().balances());
+        let planned: Vec<_> =
+            setting.plan().cases_from(0).into_iter().map(|files| files.id).collect();
+        assert_eq!(*order.lock().unwrap(), planned);
+    });
+}
+
+#[test]
+fn a_case_that_cannot_be_ingested_is_skipped_with_its_cause_and_nobody_waits_for_it() {
+    within(LIMIT, |watch| {
+        let mut setting = cohort_of(8);
+        setting.loader.skip_share = 0.5;
+        let victim = setting.plan().cases_from(0).swap_remove(3);
+        truncate(flair(&victim));
+        let stop = StopLatch::new();
+        let (_ahead, parts) = ahead(watch, &setting, "cold", &stop, Box::new(|_, _| {}));
+        let (mut feed, running) = start(parts, &stop, &runtime()).unwrap();
+        watch.on(&running);
+        for _ in 0..8 {
+            let batch = feed.take().unwrap();
+            assert!(batch.provenance.iter().all(|from| from.case != victim.id));
+        }
+        drop(feed);
+        assert!(running.join_blocking().unwrap().balances());
+        let skips = setting.skips();
+        assert!(skips.len() >= 2, "once an epoch");
+        for skip in skips {
+            assert_eq!(skip.error.reason, Reason::Format);
+            assert!(skip.error.to_string().contains(victim.id.as_str()), "{}", skip.error);
+        }
+    });
+}
+
+#[test]
+fn ingest_that_ends_early_leaves_nobody_waiting() {
+    within(LIMIT, |watch| {
+        let setting = cohort_of(6);
+        let warm: Vec<_> = setting.take(watch, "warm", 0, 6).iter().map(hash).collect();
+        let gate = Arc::new(Gate::default());
+        let passing = Arc::clone(&gate);
+        let stop = StopLatch::new();
+        let hold = Box::new(move |_: &_, _: Result<(), &_>| passing.pass());
+        let (ahead, parts) = ahead(watch, &setting, "cold", &stop, hold);
+        let (mut feed, running) = start(parts, &stop, &runtime()).unwrap();
+        watch.on(&running);
+        gate.open();
+        drop(ahead);
+        // What nobody brings any more is built by whoever needs it.
+        for expected in warm {
+            assert_eq!(hash(&feed.take().unwrap()), expected);
+        }
+        drop(feed);
+        assert!(running.join_blocking().unwrap().balances());
+    });
+}
+
+#[test]
+fn an_abort_wakes_who_waits() {
+    within(LIMIT, |watch| {
+        let setting = cohort_of(6);
+        let gate = Arc::new(Gate::default());
+        let passing = Arc::clone(&gate);
+        let stop = StopLatch::new();
+        let hold = Box::new(move |_: &_, _: Result<(), &_>| passing.pass());
+        let (ahead, parts) = ahead(watch, &setting, "cold", &stop, hold);
+        let (mut feed, running) = start(parts, &stop, &runtime()).unwrap();
+        watch.on(&running);
+        stop.abort(None);
+        gate.open();
+        assert!(feed.take().is_none());
+        drop(ahead);
+        assert!(running.join_blocking().unwrap().balances());
+    });
+}

@@ -1,0 +1,175 @@
+//! What a learner does with gradients, and that a checkpoint is the whole of it.
+
+use std::fs;
+use std::path::Path;
+
+use burn::tensor::Device;
+use gliaflow::nets::learner::{AVERAGE_FILE, OPTIMISER_FILE, WEIGHTS_FILE};
+use gliaflow::nets::optimiser::OptimiserConfig;
+use gliaflow::nets::{Blueprint, Learner};
+use gliaflow::train::loss::{LossConfig, region_targets};
+use serde_json::json;
+
+use super::{images, labels, probabilities, small_ones, step};
+
+const SIDE: usize = 8;
+
+/// Everything that has something to remember.
+fn optimisers() -> [OptimiserConfig; 3] {
+    [
+        json!({"kind": "adam"}),
+        json!({"kind": "adam", "amsgrad": true, "average": 0.9, "clip_norm": 0.1}),
+        json!({"kind": "sgd", "average": 0.9}),
+    ]
+    .map(|settings| serde_json::from_value(settings).unwrap())
+}
+
+/// Every network with every optimiser, by name.
+fn learners() -> impl Iterator<Item = (String, Box<dyn Blueprint>, OptimiserConfig)> {
+    small_ones().into_iter().flat_map(|blueprint| {
+        let settings = blueprint.settings();
+        let entry = gliaflow::nets::Entry::named(blueprint.name()).unwrap();
+        optimisers().into_iter().map(move |optimiser| {
+            let name = format!("{} {optimiser:?}", entry.name);
+            (name, entry.blueprint(&settings).unwrap(), optimiser)
+        })
+    })
+}
+
+/// The files of a checkpoint, by name.
+fn files(learner: &dyn Learner) -> Vec<(String, Vec<u8>)> {
+    let folder = tempfile::tempdir().unwrap();
+    learner.save(folder.path()).unwrap();
+    let read = |path: &Path| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        (name, fs::read(path).unwrap())
+    };
+    let entries = fs::read_dir(folder.path()).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| read(&entry.unwrap().path())).collect();
+    files.sort();
+    files
+}
+
+/// A step on a batch that somebody divided by 0.
+fn unsound_step(learner: &mut dyn Learner, number: u64) {
+    let device = learner.device().clone();
+    let output = learner.forward(images(number, SIDE, &device) * f32::NAN, number);
+    let parts = LossConfig::default().of(output, region_targets(labels(SIDE, &device)));
+    let update = learner.update(parts.total.clone(), 1e-2);
+    assert!(parts.total.into_scalar::<f32>().is_nan());
+    assert!(update.gradient_norm.into_scalar::<f32>().is_nan());
+}
+
+#[test]
+fn the_same_training_leaves_the_same_files_and_a_checkpoint_continues_it() {
+    for (name, blueprint, optimiser) in learners() {
+        let learner = || blueprint.learner(&optimiser, 5, &Device::flex());
+        let mut straight = learner();
+        step(straight.as_mut(), 0, SIDE);
+        step(straight.as_mut(), 1, SIDE);
+        let folder = tempfile::tempdir().unwrap();
+        straight.save(folder.path()).unwrap();
+        let loss = step(straight.as_mut(), 2, SIDE);
+        let expected = files(straight.as_ref());
+        let names: Vec<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
+        let average = optimiser.average.map(|_| AVERAGE_FILE);
+        let all: Vec<&str> = average.into_iter().chain([OPTIMISER_FILE, WEIGHTS_FILE]).collect();
+        assert_eq!(names, all);
+
+        let mut resumed = learner();
+        step(resumed.as_mut(), 7, SIDE);
+        resumed.load(folder.path()).unwrap();
+        assert_eq!(step(resumed.as_mut(), 2, SIDE).to_bits(), loss.to_bits(), "{name}");
+        assert!(files(resumed.as_ref()) == expected, "{name}: resumed");
+
+        let mut again = learner();
+        for number in 0..3 {
+            step(again.as_mut(), number, SIDE);
+        }
+        assert!(files(again.as_ref()) == expected, "{name}: once more");
+    }
+}
+
+#[test]
+fn a_batch_that_is_not_finite_leaves_no_trace() {
+    for (name, blueprint, optimiser) in learners() {
+        let learner = || blueprint.learner(&optimiser, 5, &Device::flex());
+        let mut clean = learner();
+        let mut tried = learner();
+        unsound_step(tried.as_mut(), 0);
+        assert!(files(tried.as_ref()) == files(clean.as_ref()), "{name}: ahead of all others");
+        for number in 1..3 {
+            step(clean.as_mut(), number, SIDE);
+            step(tried.as_mut(), number, SIDE);
+            unsound_step(tried.as_mut(), 9);
+        }
+        assert!(files(tried.as_ref()) == files(clean.as_ref()), "{name}");
+    }
+}
+
+#[test]
+fn a_network_predicts_with_the_average_where_there_is_one() {
+    let blueprint = super::small_unet();
+    let learner = |average| {
+        let optimiser = OptimiserConfig { average, ..OptimiserConfig::default() };
+        blueprint.learner(&optimiser, 5, &Device::flex())
+    };
+    let (mut plain, mut averaged) = (learner(None), learner(Some(0.9)));
+    for learner in [&mut plain, &mut averaged] {
+        step(learner.as_mut(), 0, SIDE);
+    }
+    let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+    let [first, same] = [&plain, &averaged].map(|learner| probabilities(learner.as_ref(), SIDE));
+    assert!(near(&first, &same), "the average of one step is that step");
+    for learner in [&mut plain, &mut averaged] {
+        step(learner.as_mut(), 1, SIDE);
+    }
+    let [second, between] = [&plain, &averaged].map(|l| probabilities(l.as_ref(), SIDE));
+    assert!(!near(&second, &between));
+
+    let folder = tempfile::tempdir().unwrap();
+    averaged.save(folder.path()).unwrap();
+    let network = blueprint.network(folder.path(), &Device::flex()).unwrap();
+    let loaded = network.probabilities(images(9, SIDE, network.device()));
+    assert_eq!(loaded.into_data().try_to_vec::<f32>().unwrap(), between);
+}
+
+#[test]
+fn a_step_of_two_batches_is_a_step_down_their_mean() {
+    let optimiser: OptimiserConfig =
+        serde_json::from_value(json!({"kind": "sgd", "momentum": 0.0, "weight_decay": 0.0}))
+            .unwrap();
+    let blueprint = super::small_unet();
+    let loss = |learner: &dyn Learner, number| {
+        let device = learner.device().clone();
+        let output = learner.forward(images(number, SIDE, &device), number);
+        LossConfig::default().of(output, region_targets(labels(SIDE, &device))).total
+    };
+    let mut gathered = blueprint.learner(&optimiser, 5, &Device::flex());
+    let mut summed = blueprint.learner(&optimiser, 5, &Device::flex());
+    let first = loss(gathered.as_ref(), 0);
+    gathered.gather(first);
+    let second = loss(gathered.as_ref(), 1);
+    gathered.gather(second);
+    let two = gathered.step(0.1).gradient_norm.into_scalar::<f32>();
+    let mean = (loss(summed.as_ref(), 0) + loss(summed.as_ref(), 1)) / 2.0;
+    let one = summed.update(mean, 0.1).gradient_norm.into_scalar::<f32>();
+    assert!((two / one - 1.0).abs() < 1e-4, "{two} {one}");
+    let [two, one] = [&gathered, &summed].map(|learner| probabilities(learner.as_ref(), SIDE));
+    assert!(two.iter().zip(&one).all(|(a, b)| (a - b).abs() < 1e-5));
+}
+
+#[test]
+fn activations_computed_again_give_the_same_steps() {
+    for blueprint in small_ones() {
+        let checkpointing = Device::flex().autodiff().gradient_checkpointing();
+        let [kept, again] = [Device::flex(), checkpointing].map(|device| {
+            let mut learner = blueprint.learner(&OptimiserConfig::default(), 5, &device);
+            (0..2).for_each(|number| {
+                step(learner.as_mut(), number, SIDE);
+            });
+            files(learner.as_ref())
+        });
+        assert!(kept == again, "{}", blueprint.name());
+    }
+}
