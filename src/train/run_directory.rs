@@ -216,10 +216,12 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".tmp");
     let beside = PathBuf::from(beside);
+    // The folder of a bare name is the working folder, and `parent` says "".
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let written = File::create(&beside)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&beside, path))
-        .and_then(|()| path.parent().map_or(Ok(()), sync));
+        .and_then(|()| sync(folder.unwrap_or(Path::new("."))));
     written.map_err(|error| Fault::io(path, &error))
 }
 
