@@ -1,6 +1,7 @@
 //! The binary as its users meet it: real processes, real files, real HTTP.
 
 mod cases;
+mod dashboards;
 mod draining;
 mod harness;
 mod ingesting;
@@ -9,6 +10,8 @@ mod scoring;
 mod signals;
 mod surface;
 
+#[cfg(feature = "train")]
+mod arriving;
 #[cfg(feature = "train")]
 mod benchmarks;
 #[cfg(feature = "train")]

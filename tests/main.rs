@@ -12,6 +12,7 @@ mod cli;
 mod conservation;
 #[cfg(feature = "wgpu")]
 mod cubecl;
+mod dashboards;
 mod deadline;
 mod loader;
 mod measures;
@@ -28,6 +29,7 @@ mod poison;
 mod recycling;
 mod resize;
 mod shutdown;
+mod splits;
 mod statistics;
 mod verdict;
 mod watchdog;

@@ -2,6 +2,9 @@
 //! DeepMind's surface-distance; they lie in `fixtures/oracles`:
 //!
 //! - `metrics.{json,safetensors.gz}`: eleven cases of 32x28x24 voxels at 1 mm, labels of BraTS 2018;
+//! - `lesionwise.{json,safetensors.gz}`: BraTS 2023's lesion-wise scores of four predictions;
+//! - `distill.{json,safetensors.gz}`: probabilities of three teachers, averaged, painted into labels,
+//!   and without their enhancing tumour;
 //! - `hd95_anisotropic.json`: masks made from a counter, as [`masks`] makes them, at uneven spacing;
 //! - `surfel_areas.json`: read by the unit tests of `eval::surfel`.
 #![allow(clippy::unwrap_used)] // helpers of tests
@@ -13,6 +16,9 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 use gliaflow::eval::cohort::CohortScore;
 use gliaflow::eval::hausdorff::{Hd95, ONE_EMPTY_MM};
+use gliaflow::eval::lesionwise::{LesionRules, PENALTY_MM, score_lesions};
+use gliaflow::eval::paint;
+use gliaflow::eval::postprocess::PostProcess;
 use gliaflow::eval::score::{CaseScore, score_case, score_case_with};
 use gliaflow::volume::case::CaseId;
 use gliaflow::volume::grid::Dims;
@@ -46,22 +52,31 @@ impl Tensors {
         Self { header: serde_json::from_slice(header).unwrap(), data: data.to_vec() }
     }
 
-    /// Canonical labels and extent of a `U8` tensor `[d, h, w]` in BraTS 2018 labels.
-    fn labels(&self, name: &str) -> (Vec<u8>, Dims) {
+    /// The bytes of a tensor of a type, and its shape.
+    fn bytes(&self, name: &str, dtype: &str) -> (&[u8], Vec<usize>) {
         let entry = &self.header[name];
-        assert_eq!(entry["dtype"], "U8", "{name}");
+        assert_eq!(entry["dtype"], dtype, "{name}");
         let numbers =
             |field: &str| -> Vec<usize> { serde_json::from_value(entry[field].clone()).unwrap() };
-        let dims = Dims(numbers("shape").try_into().unwrap());
         let span = numbers("data_offsets");
-        let values = &self.data[span[0]..span[1]];
-        let canonical = |&value: &u8| LabelScheme::Brats2018.to_canonical(value).unwrap();
-        (values.iter().map(canonical).collect(), dims)
+        (&self.data[span[0]..span[1]], numbers("shape"))
+    }
+
+    /// Canonical labels and extent of a `U8` tensor `[d, h, w]`.
+    fn labels(&self, name: &str, scheme: LabelScheme) -> (Vec<u8>, Dims) {
+        let (values, shape) = self.bytes(name, "U8");
+        let canonical = |&value: &u8| scheme.to_canonical(value).unwrap();
+        (values.iter().map(canonical).collect(), Dims(shape.try_into().unwrap()))
+    }
+
+    fn floats(&self, name: &str) -> Vec<f32> {
+        let (bytes, _) = self.bytes(name, "F32");
+        bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect()
     }
 
     fn score(&self, case: &str, hd95: Hd95) -> CaseScore {
-        let (truth, dims) = self.labels(&format!("{case}_gt"));
-        let (prediction, _) = self.labels(&format!("{case}_pred"));
+        let (truth, dims) = self.labels(&format!("{case}_gt"), LabelScheme::Brats2018);
+        let (prediction, _) = self.labels(&format!("{case}_pred"), LabelScheme::Brats2018);
         score_case_with(hd95, CaseId::new(case), &truth, &prediction, dims, [1.0; 3])
     }
 }
@@ -81,17 +96,68 @@ fn assert_near(found: f64, want: &Value, tolerance: f64, what: &str) {
 }
 
 #[test]
-fn the_fixture_is_the_oracle_itself() {
+fn the_fixtures_are_the_oracles_themselves() {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/oracles");
-    let Ok(original) = fs::read(shared.join("metrics.safetensors")) else {
-        println!("skipped: ../shared is absent");
-        return;
+    for name in ["metrics", "lesionwise", "distill"] {
+        let Ok(original) = fs::read(shared.join(name).with_extension("safetensors")) else {
+            println!("skipped: ../shared is absent");
+            return;
+        };
+        assert_eq!(inflated(&format!("{name}.safetensors.gz")), original, "{name}");
+        let figures = fs::read(shared.join(name).with_extension("json")).unwrap();
+        assert_eq!(fs::read(fixture(&format!("{name}.json"))).unwrap(), figures, "{name}");
+    }
+}
+
+#[test]
+fn lesion_by_lesion_scores_are_those_of_brats_2023() {
+    let oracle = json("lesionwise.json");
+    let tensors = Tensors::parse(&inflated("lesionwise.safetensors.gz"));
+    assert_near(PENALTY_MM, &oracle["penalty"], 0.0, "the penalty");
+    assert_eq!(oracle["dilation"], LesionRules::GLIOMA.dilations);
+    let (truth, dims) = tensors.labels("gt", LabelScheme::Brats2023);
+    let cases = oracle["cases"].as_object().unwrap();
+    assert_eq!(cases.len(), 4);
+    for (case, figures) in cases {
+        let (prediction, _) = tensors.labels(case, LabelScheme::Brats2023);
+        let id = CaseId::new(case.as_str());
+        let rules = LesionRules::default();
+        let scored = score_lesions(id, &truth, &prediction, dims, [1.0; 3], rules);
+        for region in Region::ALL {
+            let found = &scored.regions[region.index()];
+            let want = &figures[region.name()];
+            let what = format!("{case} {region}");
+            assert_near(found.dice, &want["dice"], 1e-12, &what);
+            assert_near(found.hd95_mm, &want["hd95"], 1e-11, &what);
+            assert_eq!(want["n_gt"], found.lesions, "{what}");
+            assert_eq!(want["kept"], found.counted, "{what}");
+            assert_eq!(want["fp"], found.spurious, "{what}");
+        }
+    }
+}
+
+#[test]
+fn averaged_teachers_are_painted_and_stripped_of_traces_as_the_oracle_does_it() {
+    let oracle = json("distill.json");
+    let tensors = Tensors::parse(&inflated("distill.safetensors.gz"));
+    let [first, second, third] = ["p0", "p1", "p2"].map(|name| tensors.floats(name));
+    let sums = first.iter().zip(&second).zip(&third).map(|((a, b), c)| a + b + c);
+    let mean: Vec<f32> = sums.map(|sum| sum / 3.0).collect();
+    assert_eq!(mean, tensors.floats("mean"));
+    let wanted = |name: &str| -> Vec<u8> {
+        let (bytes, _) = tensors.bytes(name, "I32");
+        let values = bytes.chunks_exact(4).map(|four| i32::from_le_bytes(four.try_into().unwrap()));
+        let canonical = |value| LabelScheme::Brats2018.to_canonical(value as u8).unwrap();
+        values.map(canonical).collect()
     };
-    assert_eq!(inflated("metrics.safetensors.gz"), original);
-    assert_eq!(
-        fs::read(fixture("metrics.json")).unwrap(),
-        fs::read(shared.join("metrics.json")).unwrap()
-    );
+    let mut labels = paint::labels(&mean);
+    assert_eq!(labels, wanted("labels"));
+    let enhancing = oracle["et_voxels"].as_u64().unwrap() as usize;
+    let rule = |smallest_et| PostProcess { smallest_et, ..PostProcess::default() };
+    rule(enhancing).apply(&mut labels, Dims::cube(6));
+    assert_eq!(labels, wanted("labels"), "just enough to stay");
+    rule(enhancing + 1).apply(&mut labels, Dims::cube(6));
+    assert_eq!(labels, wanted("labels_et_removed"));
 }
 
 #[test]

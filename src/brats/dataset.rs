@@ -17,7 +17,7 @@ use crate::volume::region::LabelScheme;
 const MAX_DEPTH: usize = 4;
 
 /// Tumour grade, where the folders say it (BraTS 2018 and 2019).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Grade {
     /// High-grade glioma.

@@ -8,6 +8,7 @@ mod check_device;
 #[cfg(feature = "train")]
 mod config;
 mod console;
+mod dashboards;
 #[cfg(feature = "train")]
 mod demo;
 mod doctor;
@@ -80,6 +81,7 @@ enum Verb {
     #[cfg(feature = "train")]
     Predict(predict::Predict),
     Score(score::Score),
+    Dashboards(dashboards::Dashboards),
     #[cfg(feature = "train")]
     Replay(replay::Replay),
     #[cfg(feature = "train")]
@@ -111,6 +113,7 @@ impl Verb {
             #[cfg(feature = "train")]
             Self::Predict(verb) => verb.run(console),
             Self::Score(verb) => verb.run(),
+            Self::Dashboards(verb) => verb.run(),
             #[cfg(feature = "train")]
             Self::Replay(verb) => verb.run(),
             #[cfg(feature = "train")]

@@ -36,16 +36,13 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) fn run(self) -> Result<Report, Failure> {
         let done = replay::of_run(&self.run, self.epoch, self.index, &self.out)?;
-        let drawn = serde_json::to_value(&done.drawn).expect("draws serialise to JSON");
+        let drawn = serde_json::to_string(&done.drawn).expect("draws serialise to JSON");
         let mut text = format!(
-            "epoch {} index {}: case {}, corner {:?} of the brain box, {}\n",
+            "epoch {} index {}: case {}, corner {:?} of the brain box, {}\ndrawn: {drawn}\n",
             self.epoch, self.index, done.case, done.corner, done.dims
         );
-        for (transform, value) in drawn.as_object().into_iter().flatten() {
-            // Writing into a String cannot fail.
-            let _ = writeln!(text, "  {transform}: {value}");
-        }
         for file in &done.files {
+            // Writing into a String cannot fail.
             let _ = writeln!(text, "{}", file.display());
         }
         Ok(Report::new(&done, text))

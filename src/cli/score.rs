@@ -2,18 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::Serialize;
 
 use crate::base::error::{CaseError, Reason};
 use crate::brats::case::{LabelVolume, read_labels_only};
 use crate::brats::dataset::discover;
 use crate::cli::report::Report;
 use crate::eval::cohort::CohortScore;
+use crate::eval::hausdorff::Hd95;
+use crate::eval::lesionwise::{CohortLesions, LesionRules, score_lesions};
 use crate::eval::pair::{self, Pair};
-use crate::eval::score::{CaseScore, score_case};
-use crate::eval::table::{DiceRow, render};
+use crate::eval::postprocess::PostProcess;
+use crate::eval::score::score_case_with;
+use crate::eval::table::{render_lesions, render_measures};
+use crate::eval::tune::{PostProcessSearch, Tuned};
 use crate::experiment::failure::Failure;
 use crate::volume::case::CaseId;
-use crate::volume::region::LabelScheme;
+use crate::volume::grid::Dims;
+use crate::volume::region::{LabelScheme, Region};
 
 /// Score predicted label files against true ones
 #[derive(Debug, clap::Args)]
@@ -21,6 +29,9 @@ use crate::volume::region::LabelScheme;
 Examples:
   gliaflow score --truth case_seg.nii.gz --prediction case.nii.gz --json
   gliaflow score --truth data/BraTS2020 --prediction predictions --labels brats2018
+  gliaflow score --truth data/BraTS2023 --prediction predictions --lesionwise --hd95 brats
+  gliaflow score --truth data/BraTS2020 --prediction validation --tune
+  gliaflow score --truth data/BraTS2020 --prediction test --drop-below WT=100 --smallest-et 50
 
 Two folders are paired by case; a case without its partner is an error, never left out.")]
 pub(super) struct Score {
@@ -40,6 +51,82 @@ pub(super) struct Score {
     /// Write one row a case and region into this CSV file
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+
+    /// What HD95 means: medpy, monai or surface-distance; brats is the last
+    #[arg(long, value_name = "NAME", default_value = "medpy")]
+    hd95: Hd95,
+
+    /// Score lesion by lesion as well, as BraTS does since 2023
+    #[arg(long)]
+    lesionwise: bool,
+
+    /// Drop predicted components of a region below so many voxels, before scoring
+    #[arg(long, value_name = "REGION=VOXELS", value_delimiter = ',')]
+    drop_below: Vec<DropBelow>,
+
+    /// Take enhancing tumour of fewer voxels than this, in a case, for necrotic core
+    #[arg(long, value_name = "VOXELS", default_value_t = 0)]
+    smallest_et: usize,
+
+    /// Print the thresholds of --drop-below and --smallest-et that give these very cases the
+    /// highest mean Dice; for validation cases, never for those to report on
+    #[arg(long, conflicts_with_all = ["drop_below", "smallest_et"])]
+    tune: bool,
+}
+
+/// `WT=100`: a region, and the smallest component that it keeps.
+#[derive(Debug, Clone, Copy)]
+struct DropBelow {
+    region: Region,
+    voxels: usize,
+}
+
+impl FromStr for DropBelow {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = text.split_once('=').and_then(|(name, voxels)| {
+            let region = Region::ALL.into_iter().find(|region| region.name() == name)?;
+            Some(Self { region, voxels: voxels.parse().ok()? })
+        });
+        parsed
+            .ok_or_else(|| format!("`{text}` is no region and size; write WT=100, TC=50 or ET=20"))
+    }
+}
+
+/// What is reported. The cohort's scores are at the top, where they are without any option.
+#[derive(Serialize)]
+struct Scored {
+    #[serde(flatten)]
+    cohort: CohortScore,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lesionwise: Option<CohortLesions>,
+    #[serde(skip_serializing_if = "PostProcess::is_nothing")]
+    postprocess: PostProcess,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tuned: Option<Tuned>,
+}
+
+impl Scored {
+    fn text(&self) -> String {
+        let cases = self.cohort.cases();
+        let hd95 = cases.first().map_or("", |case| case.hd95.name());
+        let mut parts = vec![format!(
+            "{} cases, HD95 of {hd95}\n{}",
+            cases.len(),
+            render_measures(&self.cohort)
+        )];
+        parts.extend(self.lesionwise.as_ref().map(render_lesions));
+        if let Some(Tuned { chosen, before, after }) = &self.tuned {
+            let [et, tc, wt] = chosen.smallest_component;
+            parts.push(format!(
+                "best on these cases: --drop-below ET={et},TC={tc},WT={wt} --smallest-et {}, mean \
+                 Dice {before:.4} becomes {after:.4}",
+                chosen.smallest_et
+            ));
+        }
+        parts.join("\n\n")
+    }
 }
 
 impl Score {
@@ -67,12 +154,19 @@ impl Score {
         };
         if let Some(file) = &self.csv {
             let mut rows = Vec::new();
-            let written = scored.write_csv(&mut rows).and_then(|()| std::fs::write(file, rows));
+            let written =
+                scored.cohort.write_csv(&mut rows).and_then(|()| std::fs::write(file, rows));
             written.map_err(|error| CaseError::io(file, &error))?;
         }
-        let rows = [DiceRow::of_cohort("prediction", Some(&scored))];
-        let text = format!("Dice over {} cases\n{}", scored.cases().len(), render(&rows));
-        Ok(Report::new(&scored, text))
+        Ok(Report::new(&scored, scored.text()))
+    }
+
+    fn postprocess(&self) -> PostProcess {
+        let mut rules = PostProcess { smallest_et: self.smallest_et, ..PostProcess::default() };
+        for DropBelow { region, voxels } in &self.drop_below {
+            rules.smallest_component[region.index()] = *voxels;
+        }
+        rules
     }
 
     /// The true label files by case: a dataset's, or those of a flat folder.
@@ -87,35 +181,60 @@ impl Score {
         Ok((files, Some(scheme)))
     }
 
-    fn score_pairs(
-        &self,
-        pairs: &[Pair],
-        found: Option<LabelScheme>,
-    ) -> Result<CohortScore, Failure> {
+    fn score_pairs(&self, pairs: &[Pair], found: Option<LabelScheme>) -> Result<Scored, Failure> {
         let ids: Vec<CaseId> = pairs.iter().map(|pair| pair.case.clone()).collect();
-        let mut scores = Vec::with_capacity(pairs.len());
-        for pair in pairs {
+        let (mut scores, mut lesions) = (Vec::with_capacity(pairs.len()), Vec::new());
+        let mut search = PostProcessSearch::default();
+        let postprocess = self.postprocess();
+        for Pair { case, truth, prediction } in pairs {
             let scheme = self.labels.or(found);
-            scores.push(score_pair(pair, scheme).map_err(|error| error.of_case(&pair.case))?);
+            let labels = read_both(truth, prediction, scheme);
+            let mut labels = labels.map_err(|error| error.of_case(case))?;
+            let (dims, spacing) = (labels.dims, labels.spacing_mm);
+            if self.tune {
+                search.add(&labels.truth, &labels.prediction, dims);
+            }
+            postprocess.apply(&mut labels.prediction, dims);
+            let (truth, prediction) = (&labels.truth, &labels.prediction);
+            let id = case.clone();
+            scores.push(score_case_with(self.hd95, id, truth, prediction, dims, spacing));
+            if self.lesionwise {
+                let (id, rules) = (case.clone(), LesionRules::default());
+                lesions.push(score_lesions(id, truth, prediction, dims, spacing, rules));
+            }
         }
-        Ok(CohortScore::new(&ids, scores)?)
+        let cohort = CohortScore::new(&ids, scores)?;
+        let lesionwise = CohortLesions::of(lesions);
+        Ok(Scored { cohort, lesionwise, postprocess, tuned: search.best() })
     }
 }
 
-fn score_pair(pair: &Pair, scheme: Option<LabelScheme>) -> Result<CaseScore, CaseError> {
-    let (truth, scheme) = read(&pair.truth, scheme)?;
-    let (prediction, _) = read(&pair.prediction, Some(scheme))?;
+/// True and predicted canonical labels on one grid.
+struct Labels {
+    truth: Vec<u8>,
+    prediction: Vec<u8>,
+    dims: Dims,
+    spacing_mm: [f64; 3],
+}
+
+fn read_both(
+    true_path: &Path,
+    predicted_path: &Path,
+    scheme: Option<LabelScheme>,
+) -> Result<Labels, CaseError> {
+    let (truth, scheme) = read(true_path, scheme)?;
+    let (prediction, _) = read(predicted_path, Some(scheme))?;
     let (dims, other) = (truth.source.canonical_dims(), prediction.source.canonical_dims());
     if dims != other {
         return Err(CaseError::new(
             Reason::Geometry,
-            pair.prediction.display(),
+            predicted_path.display(),
             format!("is {other}, the truth is {dims}"),
             "score a prediction on the grid of its truth",
         ));
     }
-    let spacing = truth.source.canonical_spacing_mm();
-    Ok(score_case(pair.case.clone(), &truth.labels, &prediction.labels, dims, spacing))
+    let spacing_mm = truth.source.canonical_spacing_mm();
+    Ok(Labels { truth: truth.labels, prediction: prediction.labels, dims, spacing_mm })
 }
 
 /// Labels under the given scheme, or under the one that their values point to.

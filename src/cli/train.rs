@@ -11,6 +11,7 @@ use crate::experiment::failure::Failure;
 use crate::experiment::run::{self, Place, RunSummary};
 use crate::pipeline::{ingest, loader, whole};
 use crate::volume::case::Split;
+use crate::volume::fold::Fold;
 
 /// The topologies of a training run, by their actors.
 pub(super) const TOPOLOGIES: [&[&str]; 3] =
@@ -42,18 +43,22 @@ pub(super) struct Train {
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
 
-    /// Weights to start from, as safetensors; the same as --set model.init=FILE
-    #[arg(long, value_name = "FILE")]
-    init: Option<PathBuf>,
-
     /// Go on with this run where its last checkpoint stands; --set may change what does not decide
     /// the result, such as device, loader.workers or train.non_finite
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "run", "dry_run"])]
     resume: Option<PathBuf>,
 
+    /// Weights to start from, as safetensors; the same as --set model.init=FILE
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+
     /// auto, cpu, cuda or wgpu; the same as --set device=…
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
+
+    /// Validate on one fold and train on the others, such as 0/5; the same as --set data.fold=0/5
+    #[arg(long, value_name = "I/K")]
+    fold: Option<Fold>,
 
     /// Keep no case files: decode each sample's case from its own files; the same as
     /// --set loader.cached=false
@@ -75,6 +80,7 @@ impl Train {
         assignments.extend(self.data.as_ref().map(|path| format!("data.folder={}", quoted(path))));
         assignments.extend(self.init.as_ref().map(|path| format!("model.init={}", quoted(path))));
         assignments.extend(self.device.as_ref().map(|device| format!("device=\"{device}\"")));
+        assignments.extend(self.fold.map(|fold| format!("data.fold=\"{fold}\"")));
         assignments.extend(self.no_cache.then(|| "loader.cached=false".to_string()));
         if let Some(folder) = &self.resume {
             let live = self.live(&folder.display().to_string(), console)?;
@@ -102,7 +108,7 @@ impl Train {
 }
 
 fn dry_run(config: &CheckedConfig) -> Result<Report, Failure> {
-    let memory = config.memory();
+    let memory = config.memory()?;
     let text = format!(
         "{}\n# parameters          {}\n# loader memory       {:.0} MiB: {} samples under way, {} \
          batches\n",

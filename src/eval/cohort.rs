@@ -10,6 +10,8 @@ use crate::base::error::{CaseError, Reason};
 use crate::eval::by_region;
 use crate::eval::percentile::percentile;
 use crate::eval::score::{CaseScore, Measures};
+use crate::eval::statistics::bootstrap;
+use crate::eval::statistics::paired::ByCase;
 use crate::volume::case::CaseId;
 use crate::volume::region::Region;
 
@@ -22,6 +24,8 @@ pub struct Summary {
     pub sd: Option<f64>,
     /// Median.
     pub median: f64,
+    /// Bootstrap confidence interval of the mean, 95 %; absent for a single case.
+    pub ci95: Option<[f64; 2]>,
     /// Smallest value.
     pub min: f64,
     /// Largest value.
@@ -41,6 +45,7 @@ impl Summary {
             mean,
             sd: (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()),
             median: percentile(&mut values.to_vec(), 50.0),
+            ci95: bootstrap::ci95_of_mean(values),
             min: values.iter().copied().fold(f64::INFINITY, f64::min),
             max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         })
@@ -49,7 +54,7 @@ impl Summary {
 
 /// Scores of a whole cohort, never of a part of it: a mean over the cases that went well would
 /// flatter. In JSON `regions.{ET,TC,WT}.{dice,…}` are means, as numbers, so that one case and a
-/// cohort are read alike; `summary` has the same keys with mean, sd, median, min and max.
+/// cohort are read alike; `summary` has the same keys with mean, sd, median, ci95, min and max.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CohortScore {
     cases: Vec<CaseScore>,
@@ -118,6 +123,12 @@ impl CohortScore {
     /// How the measures of a region spread over the cases.
     pub const fn summary(&self, region: Region) -> &Measures<Summary> {
         &self.summary[region.index()]
+    }
+
+    /// One measure of a region by case, as comparisons of methods take it.
+    pub fn by_case(&self, region: Region, measure: fn(&Measures<f64>) -> f64) -> ByCase {
+        let value = |score: &CaseScore| measure(&score.regions[region.index()].measures);
+        self.cases.iter().map(|score| (score.case.clone(), value(score))).collect()
     }
 
     /// Writes `cases.csv`: a header, then one row per case and region. Fields are quoted where
@@ -213,7 +224,8 @@ mod tests {
         let found = Summary::of(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
         assert_eq!((found.mean, found.median, found.min, found.max), (5.0, 4.5, 2.0, 9.0));
         assert_eq!(found.sd, Some((32.0_f64 / 7.0).sqrt()));
-        assert_eq!(Summary::of(&[0.5]).unwrap().sd, None);
+        let one = Summary::of(&[0.5]).unwrap();
+        assert_eq!((one.sd, one.ci95), (None, None));
         assert_eq!(Summary::of(&[]), None);
     }
 
@@ -250,7 +262,13 @@ mod tests {
         assert_eq!(json["summary"]["TC"]["dice"]["max"], 1.0);
         assert_eq!(json["cases"][0]["case"], "a");
         assert_eq!(json["cases"][1]["regions"]["TC"]["dice"], 0.5);
+        assert_eq!(json["summary"]["ET"]["dice"]["ci95"], serde_json::json!([0.5, 1.0]));
         assert_eq!(cohort.summary(Region::Et).dice.sd, Some(0.125_f64.sqrt()));
+        let dice = cohort.by_case(Region::Tc, |measures| measures.dice);
+        assert_eq!(
+            dice.into_iter().collect::<Vec<_>>(),
+            [(ids(&["a"])[0].clone(), 1.0), (ids(&["b"])[0].clone(), 0.5)]
+        );
     }
 
     #[test]

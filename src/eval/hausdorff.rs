@@ -89,6 +89,21 @@ impl Hd95 {
     }
 }
 
+impl std::str::FromStr for Hd95 {
+    type Err = String;
+
+    /// By the package's name; `brats` is what BraTS uses since 2023.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "brats" {
+            return Ok(Self::SurfaceDistance);
+        }
+        Self::ALL.into_iter().find(|definition| definition.name() == text).ok_or_else(|| {
+            let known = Self::ALL.map(Self::name).join(", ");
+            format!("`{text}` is no definition of HD95; write one of {known}, brats")
+        })
+    }
+}
+
 /// Two masks, neither empty, on the smallest grid that holds both.
 struct Pair {
     masks: [Vec<bool>; 2],

@@ -4,12 +4,16 @@
 pub mod assess;
 mod by_region;
 pub mod cohort;
+pub mod components;
+mod dilate;
 mod distance;
 pub mod hausdorff;
+pub mod lesionwise;
 pub mod overlap;
 pub mod paint;
 pub mod pair;
 mod percentile;
+pub mod postprocess;
 #[cfg(feature = "train")]
 pub mod predict;
 pub mod score;
@@ -19,3 +23,4 @@ mod surface;
 mod surfel;
 pub mod table;
 pub mod threshold;
+pub mod tune;

@@ -1,10 +1,12 @@
-//! A table of Dice, rows of methods by columns of regions, as text. Data first: what a row holds
-//! can be written elsewhere too.
+//! Tables as text: Dice, rows of methods by columns of regions; and all measures of one cohort. Data
+//! first: what a row holds can be written elsewhere too.
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::eval::cohort::{CohortScore, Summary};
+use crate::eval::lesionwise::CohortLesions;
+use crate::eval::score::Measures;
 use crate::eval::threshold::ThresholdBaseline;
 use crate::volume::region::Region;
 
@@ -47,15 +49,70 @@ fn text(dice: Option<&Summary>) -> String {
 
 /// The rows as a Markdown table: it reads well on a terminal and can be pasted into a report.
 pub fn render(rows: &[DiceRow]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
+    let mut table = markdown();
     let regions = Region::ALL.map(|region| region.name().to_owned());
     table.set_header(std::iter::once("Dice".to_owned()).chain(regions));
     for row in rows {
         let values = row.dice.iter().map(|dice| text(dice.as_ref()));
         table.add_row(std::iter::once(row.name.clone()).chain(values));
     }
-    for column in table.column_iter_mut().skip(1) {
+    with_numbers_right(table, 1)
+}
+
+/// Every measure of every region of a cohort, as a Markdown table: how it spreads over the cases.
+pub fn render_measures(cohort: &CohortScore) -> String {
+    let mut table = markdown();
+    table.set_header(["region", "measure", "mean", "sd", "median", "95 % CI of the mean"]);
+    for region in Region::ALL {
+        let summaries = cohort.summary(region).into_array();
+        for (measure, summary) in Measures::<f64>::NAMES.into_iter().zip(&summaries) {
+            table.add_row([&[region.name().into(), measure.into()], &spread(summary)[..]].concat());
+        }
+    }
+    with_numbers_right(table, 2)
+}
+
+/// The lesion-wise scores of a cohort, as a Markdown table.
+pub fn render_lesions(cohort: &CohortLesions) -> String {
+    let mut table = markdown();
+    table.set_header([
+        "region",
+        "lesion-wise",
+        "mean",
+        "sd",
+        "median",
+        "95 % CI of the mean",
+        "lesions",
+        "missed",
+        "spurious",
+    ]);
+    for region in Region::ALL {
+        let found = &cohort.regions[region.index()];
+        let counts = [found.counted, found.missed, found.spurious].map(|count| count.to_string());
+        for (measure, summary) in [("dice", &found.dice), ("hd95_mm", &found.hd95_mm)] {
+            let names: [String; 2] = [region.name().into(), measure.into()];
+            table.add_row([&names[..], &spread(summary), &counts].concat());
+        }
+    }
+    with_numbers_right(table, 2)
+}
+
+/// Mean, sd, median and interval, with four decimals; a dash where one case tells no spread.
+fn spread(summary: &Summary) -> [String; 4] {
+    let sd = summary.sd.map_or_else(|| "-".to_owned(), |sd| format!("{sd:.4}"));
+    let ci95 = summary.ci95.map(|[low, high]| format!("{low:.4} to {high:.4}"));
+    let (mean, median) = (format!("{:.4}", summary.mean), format!("{:.4}", summary.median));
+    [mean, sd, median, ci95.unwrap_or_else(|| "-".to_owned())]
+}
+
+fn markdown() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table
+}
+
+fn with_numbers_right(mut table: Table, names: usize) -> String {
+    for column in table.column_iter_mut().skip(names) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table.to_string()
@@ -64,6 +121,7 @@ pub fn render(rows: &[DiceRow]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eval::lesionwise::{LesionRules, score_lesions};
     use crate::eval::score::score_case;
     use crate::eval::threshold::ThresholdCase;
     use crate::volume::case::CaseId;
@@ -97,5 +155,23 @@ mod tests {
 | FLAIR threshold |         not run |         not run |          0.2500 |
 | ensemble        |         not run |         not run |         not run |";
         assert_eq!(render(&rows), expected);
+
+        let lines = render_measures(&cohort);
+        let wanted = "| WT     | dice        | 0.7000 | 0.4243 | 0.7000 |    0.4000 to 1.0000 |";
+        assert!(lines.contains(wanted), "{lines}");
+        assert_eq!(lines.lines().count(), 2 + 4 * Region::COUNT);
+    }
+
+    #[test]
+    fn lesions_of_one_case_are_counted_and_have_no_spread() {
+        let truth = [label::ED; 64];
+        let rules = LesionRules::METASTASES;
+        let id = CaseId::new("a");
+        let case = score_lesions(id, &truth, &[0; 64], Dims::cube(4), [1.0; 3], rules);
+        let lines = render_lesions(&CohortLesions::of(vec![case]).unwrap());
+        let row = lines.lines().last().unwrap();
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let wanted = ["", "WT", "hd95_mm", "374.0000", "-", "374.0000", "-", "1", "1", "0", ""];
+        assert_eq!(cells, wanted);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
-use crate::brats::dataset::CaseFiles;
+use crate::brats::dataset::{CaseFiles, Grade};
 use crate::cache::store::CaseStore;
 use crate::experiment::config::RunConfig;
 use crate::experiment::failure::Failure;
@@ -14,7 +14,7 @@ use crate::experiment::prepare::{self, Excluded, Session};
 use crate::experiment::survey::{KNOWN, Surveyed, survey};
 use crate::pipeline::fetch::Fetch;
 use crate::train::run_directory::{DATASET_LOCK, DatasetLock, LockedCase};
-use crate::volume::case::{CaseId, Split, split};
+use crate::volume::case::{CaseId, Split};
 use crate::volume::grid::Dims;
 
 /// The cases of a run.
@@ -54,6 +54,7 @@ pub fn gather(
         let done = prepare::ingest(&candidates, store, &data.preprocess, &run.ingest, session)?;
         candidates.retain(|files| done.excluded.iter().all(|left| left.case != files.id));
         excluded.extend(done.excluded);
+        excluded.extend(beyond_repair(&mut candidates, run, store, session)?);
     }
     let (usable, unusable) = survey(candidates, store, session)?;
     excluded.extend(unusable);
@@ -70,7 +71,7 @@ pub fn gather(
         errors.extend(problems);
         return Err(Failure::Cases(errors));
     }
-    let lock = lock(run, &usable, &excluded, &problems);
+    let lock = lock(run, &usable, &excluded, &problems)?;
     Ok(cohort(lock, &usable, excluded, problems))
 }
 
@@ -94,6 +95,30 @@ fn cohort(
     }
 }
 
+/// Takes out cases whose case file is damaged and cannot be built again: ingest asks only whether it is
+/// current.
+fn beyond_repair(
+    cases: &mut Vec<CaseFiles>,
+    run: &RunConfig,
+    store: &Arc<CaseStore>,
+    session: &Session,
+) -> Result<Vec<Excluded>, Failure> {
+    let (preprocess, stop) = (run.data.preprocess.clone(), session.stop.clone());
+    let fetch = Fetch::new(Arc::clone(store), preprocess, stop);
+    let (mut sound, mut excluded) = (Vec::new(), Vec::new());
+    for files in cases.drain(..) {
+        match fetch.case(&files) {
+            Ok(_) => sound.push(files),
+            Err(error) => {
+                prepare::quarantine(store, &files.id, None, &error)?;
+                excluded.push(Excluded { case: files.id, error });
+            }
+        }
+    }
+    *cases = sound;
+    Ok(excluded)
+}
+
 fn without_labels(case: CaseId) -> Excluded {
     let error = CaseError::new(
         Reason::Missing,
@@ -110,29 +135,22 @@ fn lock(
     usable: &[Surveyed],
     excluded: &[Excluded],
     problems: &[CaseError],
-) -> DatasetLock {
-    let ids: Vec<CaseId> = usable.iter().map(|case| case.files.id.clone()).collect();
-    let splits = split(&ids, held_out_count(usable.len(), run.data.held_out), run.seed);
+) -> Result<DatasetLock, Failure> {
+    let graded: Vec<(CaseId, Option<Grade>)> =
+        usable.iter().map(|case| (case.files.id.clone(), case.files.grade)).collect();
+    let splits = run.data.divide(&graded, run.seed).map_err(Failure::Usage)?;
     let cases = usable.iter().zip(splits).map(|(case, split)| LockedCase {
         id: case.files.id.clone(),
         fingerprint: case.fingerprint,
         split,
     });
     let causes = excluded.iter().map(|one| (one.case.clone(), one.error.to_string()));
-    DatasetLock {
+    Ok(DatasetLock {
         folder: run.data.folder.clone(),
         cases: cases.collect(),
         excluded: causes.collect(),
         problems: problems.iter().map(ToString::to_string).collect(),
-    }
-}
-
-/// A share of the cases, but at least one of two or more, and never all.
-fn held_out_count(cases: usize, share: f64) -> usize {
-    if share == 0.0 || cases < 2 {
-        return 0;
-    }
-    ((cases as f64 * share).round() as usize).clamp(1, cases - 1)
+    })
 }
 
 /// The cohort of a run that goes on: the cases that it was locked to, whatever else there is today.
@@ -226,18 +244,4 @@ pub fn read_lock(folder: &Path) -> Result<DatasetLock, Failure> {
     serde_json::from_slice(&bytes).map_err(|error| {
         Failure::Usage(format!("{}: {error}; name a complete run folder", path.display()))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn something_is_held_out_and_something_is_left() {
-        assert_eq!(held_out_count(10, 0.2), 2);
-        assert_eq!(held_out_count(2, 0.01), 1);
-        assert_eq!(held_out_count(3, 0.99), 2);
-        assert_eq!(held_out_count(1, 0.5), 0);
-        assert_eq!(held_out_count(10, 0.0), 0);
-    }
 }

@@ -7,9 +7,9 @@ use serde_json::Value;
 use toml::Table;
 
 use crate::base::fingerprint::Fingerprint;
-use crate::cache::preprocess::PreprocessConfig;
 use crate::eval::sliding::SlidingConfig;
 use crate::experiment::bounds;
+use crate::experiment::data::DataConfig;
 use crate::experiment::device::DeviceChoice;
 use crate::experiment::failure::Failure;
 use crate::experiment::layers::Layers;
@@ -27,7 +27,7 @@ use crate::volume::grid::Dims;
 /// The version of the file format.
 const SCHEMA: u32 = 1;
 
-/// Every case of BraTS has this grid; one of a larger grid is found when the run starts.
+/// Every case of BraTS has this grid.
 const BRATS: Dims = Dims::from_nifti([240, 240, 155]);
 
 /// All settings of one training run.
@@ -64,23 +64,6 @@ pub struct RunConfig {
     pub evaluation: SlidingConfig,
 }
 
-/// Where cases come from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DataConfig {
-    /// A folder in one of the BraTS layouts.
-    pub folder: PathBuf,
-    /// The cache root.
-    pub cache: PathBuf,
-    /// Share of the cases held out for validation, 0 to 1; at least one case of two or more.
-    pub held_out: f64,
-    /// Whether every case is in the cache before the first step. Without, the first epoch trains while
-    /// cases are still being ingested, and a case that turns out to be bad is skipped, not left out.
-    pub ingest_first: bool,
-    /// What decides the bytes of a case file.
-    pub preprocess: PreprocessConfig,
-}
-
 /// Which network, and its own settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -111,18 +94,6 @@ impl Default for RunConfig {
             train: TrainerConfig::default(),
             loss: LossConfig::default(),
             evaluation: SlidingConfig::default(),
-        }
-    }
-}
-
-impl Default for DataConfig {
-    fn default() -> Self {
-        Self {
-            folder: PathBuf::from("data"),
-            cache: PathBuf::from("cache"),
-            held_out: 0.2,
-            ingest_first: false,
-            preprocess: PreprocessConfig::default(),
         }
     }
 }
@@ -207,6 +178,9 @@ fn problem(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
     if let Some(problem) = bounds::problem(run) {
         return Some(problem);
     }
+    if let Some(problem) = run.data.problem() {
+        return Some(format!("data.{problem}"));
+    }
     if let Some(problem) = run.crop.problem() {
         return Some(format!("crop.{problem}"));
     }
@@ -222,15 +196,19 @@ fn problem(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
     if let Err(refused) = blueprint.fits_patch(run.crop.patch) {
         return Some(refused.to_string());
     }
-    run.memory().err()
+    // What a case in memory takes is known when the cases are.
+    run.loader.memory(run.crop.patch, Footprint::Mapped).err()
 }
 
 impl RunConfig {
-    /// What the loader will hold in memory, of cases in the grid of BraTS.
-    fn memory(&self) -> Result<LoaderMemory, String> {
+    /// What the loader will hold in memory, of cases in this grid at most.
+    ///
+    /// # Errors
+    /// If that does not fit its budget.
+    pub fn memory(&self, largest: Dims) -> Result<LoaderMemory, Failure> {
         let footprint =
-            if self.loader.cached { Footprint::Mapped } else { Footprint::Whole(BRATS) };
-        self.loader.memory(self.crop.patch, footprint)
+            if self.loader.cached { Footprint::Mapped } else { Footprint::Whole(largest) };
+        self.loader.memory(self.crop.patch, footprint).map_err(Failure::Usage)
     }
 }
 
@@ -256,12 +234,12 @@ impl CheckedConfig {
         Fingerprint::of_config(&deciding)
     }
 
-    /// What the loader will hold in memory.
+    /// What the loader will hold in memory, of cases in the grid of BraTS.
     ///
-    /// # Panics
-    /// Never: a checked configuration fits its budget.
-    pub fn memory(&self) -> LoaderMemory {
-        self.run.memory().expect("checked")
+    /// # Errors
+    /// If that does not fit its budget.
+    pub fn memory(&self) -> Result<LoaderMemory, Failure> {
+        self.run.memory(BRATS)
     }
 
     /// All settings as TOML, each with its origin.

@@ -15,6 +15,8 @@ mod course;
 #[cfg(feature = "train")]
 pub mod cuda;
 #[cfg(feature = "train")]
+pub mod data;
+#[cfg(feature = "train")]
 pub mod demo;
 #[cfg(feature = "train")]
 pub mod device;

@@ -9,6 +9,7 @@ use crate::cache::contents::CaseContents;
 use crate::cache::source::Expected;
 use crate::experiment::cohort::read_lock;
 use crate::experiment::config;
+use crate::experiment::data::DataConfig;
 use crate::experiment::failure::Failure;
 use crate::experiment::prepare;
 use crate::pipeline::crop::Crop;
@@ -70,7 +71,7 @@ pub fn of_run(folder: &Path, epoch: u64, index: u64, out: &Path) -> Result<Repla
 }
 
 /// The case out of the cache, or out of its files: it is the same.
-fn case(planned: &PlannedSample, data: &config::DataConfig) -> Result<CaseHandle, Failure> {
+fn case(planned: &PlannedSample, data: &DataConfig) -> Result<CaseHandle, Failure> {
     let files = planned.files();
     let store = prepare::open_store(&data.cache, &data.preprocess)?;
     if let Ok(Some(case)) = store.lookup(&files.id, Expected::Anything)

@@ -101,6 +101,7 @@ pub fn train(
     chosen.check(config.run.precision)?;
     let store = open_store(&config.run)?;
     let cohort = cohort::gather(&config.run, store.as_ref(), session)?;
+    config.run.memory(cohort.largest)?;
     let directory = match place {
         Place::Next { root, stem } => RunDirectory::create(root, stem)?,
         Place::Exactly(path) => RunDirectory::create_at(path)?,
@@ -150,6 +151,7 @@ pub fn resume(
         return Err(other_settings(folder));
     }
     let chosen = device::choose(config.run.device)?;
+    chosen.check(config.run.precision)?;
     publish_info(&config, &chosen);
     let store = open_store(&config.run)?;
     let lock = cohort::read_lock(folder)?;

@@ -181,6 +181,9 @@ impl<A: Architecture> Learner for Trainee<A> {
 
     fn start_from(&mut self, values: &mut weights::Values<'_>) {
         self.module = weights::replace(self.module.clone(), values);
+        if let Some(average) = &mut self.average {
+            *average = Average::of(&self.module, &self.device);
+        }
     }
 
     fn parameters(&self) -> usize {
@@ -213,7 +216,8 @@ impl<A: Architecture> Network for Snapshot<A> {
     }
 }
 
-/// The module whose weights lie in `folder`: their average, where there is one.
+/// The module whose weights [`Learner::save`] left in `folder`, for inference: their average, where
+/// there is one.
 pub(crate) fn load_module<A: Architecture>(
     config: &A::Config,
     folder: &Path,
@@ -227,7 +231,7 @@ pub(crate) fn load_module<A: Architecture>(
     files::read(fresh, &folder.join(WEIGHTS_FILE))
 }
 
-/// The network that [`Learner::save`] left in `folder`, for inference.
+/// The network of [`load_module`].
 pub(crate) fn load_network<A: Architecture>(
     config: &A::Config,
     folder: &Path,

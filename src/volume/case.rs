@@ -131,8 +131,12 @@ impl Case {
 pub enum Split {
     /// Seen by the optimiser.
     Train,
-    /// Held out.
+    /// Held out to choose by: checkpoints, networks, thresholds.
     Validation,
+    /// Held out to report on, and to choose nothing by.
+    Test,
+    /// Labelled, but its labels are hidden from training; they may measure pseudo-labels.
+    Unlabelled,
 }
 
 impl Split {
@@ -141,26 +145,27 @@ impl Split {
         match self {
             Self::Train => "train",
             Self::Validation => "validation",
+            Self::Test => "test",
+            Self::Unlabelled => "unlabelled",
         }
     }
+}
+
+/// What a case draws under `seed`: a function of its name alone, so that lists may be in any order.
+pub(super) fn draw(id: &CaseId, seed: u64) -> u64 {
+    let name = Fingerprint::of_bytes(id.as_str().as_bytes()).0;
+    let word =
+        |at: usize| name[at..at + 8].iter().fold(0u64, |word, byte| (word << 8) | u64::from(*byte));
+    let key = SampleKey { seed, epoch: word(0), index: word(8) };
+    KeyedRng::new(key, Domain::Split).bits()
 }
 
 /// Holds out `held_out` cases: those whose name draws lowest under `seed`.
 ///
 /// The draw depends on the name alone, so a case added to the dataset moves at most one other.
 pub fn split(ids: &[CaseId], held_out: usize, seed: u64) -> Vec<Split> {
-    let mut ranked: Vec<(u64, usize)> = ids
-        .iter()
-        .enumerate()
-        .map(|(place, id)| {
-            let name = Fingerprint::of_bytes(id.as_str().as_bytes()).0;
-            let word = |at: usize| {
-                name[at..at + 8].iter().fold(0u64, |word, byte| (word << 8) | u64::from(*byte))
-            };
-            let key = SampleKey { seed, epoch: word(0), index: word(8) };
-            (KeyedRng::new(key, Domain::Split).bits(), place)
-        })
-        .collect();
+    let mut ranked: Vec<(u64, usize)> =
+        ids.iter().enumerate().map(|(place, id)| (draw(id, seed), place)).collect();
     ranked.sort_unstable();
     let mut splits = vec![Split::Train; ids.len()];
     for (_, place) in ranked.into_iter().take(held_out) {
@@ -185,6 +190,22 @@ mod tests {
         assert_ne!(canonical, file);
         // Our x runs against the file's z, our z against its y: the first voxel is the far corner.
         assert_eq!(usize::from(canonical[0]), (3 * 3 + 2) * 2);
+    }
+
+    #[test]
+    fn parts_are_named_alike_in_files_and_metrics() {
+        for part in [Split::Train, Split::Validation, Split::Test, Split::Unlabelled] {
+            assert_eq!(serde_json::to_value(part).unwrap(), part.name());
+        }
+    }
+
+    /// Runs are resumed and compared by their cases: these must never change.
+    #[test]
+    fn the_same_names_are_held_out_for_ever() {
+        let ids: Vec<CaseId> = (0..9).map(|i| CaseId::new(format!("case{i}"))).collect();
+        let held: Vec<usize> =
+            (0..9).filter(|&i| split(&ids, 3, 7)[i] == Split::Validation).collect();
+        assert_eq!(held, [2, 3, 8]);
     }
 
     #[test]

@@ -89,3 +89,61 @@ fn another_grid_is_refused() {
         format!("score --truth {0} --prediction {1}", seg(1), seg(1).replace("data/", "other/"));
     desk.run(&line).exits(3).complains_of(&["other/", "26x28x24", "24x28x26", "on the grid"]);
 }
+
+#[test]
+fn the_definition_of_hd95_is_a_choice_and_is_named() {
+    let desk = Desk::with_cohort(2);
+    let line = format!("score --truth {} --prediction {}", seg(1), seg(2));
+    let hd95 = |name: &str| {
+        let score = desk.run(&format!("{line} --hd95 {name} --json")).ok().json();
+        (score["hd95"].as_str().unwrap().to_owned(), measures(&score, "WT")[1])
+    };
+    let (default, medpy) = hd95("medpy");
+    assert_eq!(default, "medpy");
+    let (brats, surface) = hd95("brats");
+    assert_eq!(brats, "surface-distance");
+    assert_ne!(medpy, surface);
+    assert_eq!(measures(&desk.run(&format!("{line} --json")).ok().json(), "WT")[1], medpy);
+    let refused = desk.run(&format!("{line} --hd95 hd100")).exits(2).stderr;
+    assert!(refused.contains("`hd100`") && refused.contains("surface-distance"), "{refused}");
+    let text = desk.run(&line).ok().stdout;
+    for word in ["HD95 of medpy", "mean", "sd", "median", "95 % CI", "hd95_mm", "specificity"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
+#[test]
+fn lesions_are_scored_when_asked_for() {
+    let desk = Desk::with_cohort(1);
+    let line = format!("score --truth {0} --prediction {0}", seg(1));
+    assert_eq!(desk.run(&format!("{line} --json")).ok().json()["lesionwise"], Value::Null);
+    let lesions = desk.run(&format!("{line} --lesionwise --json")).ok().json()["lesionwise"].take();
+    for region in ["ET", "TC", "WT"] {
+        assert_eq!(lesions["regions"][region]["dice"]["mean"], 1.0, "{region}");
+        assert_eq!(lesions["regions"][region]["spurious"], 0, "{region}");
+        assert_eq!(lesions["cases"][0]["regions"][region]["hd95_mm"], 0.0, "{region}");
+    }
+    assert!(lesions["regions"]["WT"]["counted"].as_u64().unwrap() > 0);
+    assert!(desk.run(&format!("{line} --lesionwise")).ok().stdout.contains("spurious"));
+}
+
+#[test]
+fn post_processing_is_applied_before_scoring_and_its_thresholds_can_be_chosen() {
+    let desk = Desk::with_cohort(2);
+    let line = format!("score --truth {0} --prediction {0} --json", seg(1));
+    let all = desk.run(&format!("{line} --smallest-et 1000000")).ok().json();
+    assert_eq!(measures(&all, "ET")[0], 0.0, "every enhancing voxel was taken for core");
+    assert_eq!(measures(&all, "TC")[0], 1.0);
+    assert_eq!(all["postprocess"]["smallest_et"], 1_000_000);
+    let all = desk.run(&format!("{line} --drop-below ET=1000000,WT=1000000")).ok().json();
+    assert_eq!(measures(&all, "WT"), [0.0, 373.1286641361127, 0.0, 1.0]);
+    let tuned = desk.run(&format!("{line} --tune")).ok().json()["tuned"].take();
+    assert_eq!(
+        tuned["chosen"]["smallest_component"]["WT"], 0,
+        "a perfect prediction is left alone"
+    );
+    assert_eq!((&tuned["before"], &tuned["after"]), (&1.0.into(), &1.0.into()));
+    let refused = desk.run(&format!("{line} --drop-below RC=5")).exits(2).stderr;
+    assert!(refused.contains("`RC=5`") && refused.contains("WT=100"), "{refused}");
+    desk.run(&format!("{line} --tune --smallest-et 5")).exits(2);
+}

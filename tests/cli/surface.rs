@@ -2,7 +2,7 @@
 
 use crate::cli::harness::Desk;
 
-const DATA_VERBS: [&str; 5] = ["phantom", "inspect", "ingest", "cache", "score"];
+const DATA_VERBS: [&str; 6] = ["phantom", "inspect", "ingest", "cache", "score", "dashboards"];
 #[cfg(feature = "train")]
 const NETWORK_VERBS: &[&str] =
     &["demo", "train", "evaluate", "predict", "export", "config", "bench-step", "check-device"];

@@ -113,7 +113,8 @@ fn bad_cases_are_left_out_and_listed_and_the_others_are_trained_on() {
         .unwrap();
     std::fs::remove_file(desk.path("data/BraTS20_Training_005/BraTS20_Training_005_seg.nii.gz"))
         .unwrap();
-    let outcome = desk.run(&format!("train {TINY} --data data --run run --json")).ok();
+    let first = "--set data.ingest_first=true";
+    let outcome = desk.run(&format!("train {TINY} {first} --data data --run run --json")).ok();
     let summary = outcome.json();
     assert_eq!(summary["train_cases"], 1);
     let excluded: Vec<&str> = summary["excluded"]
@@ -153,7 +154,8 @@ fn a_case_that_is_damaged_in_the_cache_is_built_again_or_left_out() {
     let file = std::fs::File::options().write(true).open(desk.path(source)).unwrap();
     file.set_modified(written).unwrap();
 
-    let outcome = desk.run(&format!("train {TINY} --data data --run run --json")).ok();
+    let first = "--set data.ingest_first=true";
+    let outcome = desk.run(&format!("train {TINY} {first} --data data --run run --json")).ok();
     let excluded = &outcome.json()["excluded"];
     assert_eq!(excluded.as_array().unwrap().len(), 1, "{excluded}");
     assert_eq!(excluded[0]["case"], "BraTS20_Training_002");
@@ -168,7 +170,9 @@ fn without_a_usable_case_there_is_no_run_and_every_cause_is_listed() {
     for case in ["BraTS20_Training_001", "BraTS20_Training_002"] {
         desk.flip(&format!("data/{case}/{case}_t1.nii.gz"), 6);
     }
-    let outcome = desk.run(&format!("train {TINY} --data data --run run")).exits(3);
+    let outcome = desk
+        .run(&format!("train {TINY} --set data.ingest_first=true --data data --run run"))
+        .exits(3);
     for case in ["case BraTS20_Training_001", "case BraTS20_Training_002"] {
         assert!(outcome.stderr.lines().any(|line| line.contains(case)), "{}", outcome.stderr);
     }

@@ -1,0 +1,279 @@
+//! Connected components of a mask: which voxels hang together.
+//!
+//! Rows are cut into runs of set voxels, and runs that touch are united (Hoshen and Kopelman 1976,
+//! on runs instead of voxels). A tumour's mask has some thousand runs where it has a million voxels.
+
+use crate::volume::grid::Dims;
+
+/// Which voxels touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Connectivity {
+    /// Those that share a face: 6 neighbours.
+    Faces,
+    /// Those that share a face or an edge: 18 neighbours.
+    Edges,
+    /// Those that share a face, an edge or a corner: 26 neighbours.
+    Corners,
+}
+
+impl Connectivity {
+    /// Rows ahead of a row that can touch it, as steps `[z, y]`, and how far a run may end beside
+    /// another's beginning to touch it across that step.
+    const fn rows_ahead(self) -> [([isize; 2], Option<usize>); 4] {
+        let (beside, diagonal) = match self {
+            Self::Faces => (Some(0), None),
+            Self::Edges => (Some(1), Some(0)),
+            Self::Corners => (Some(1), Some(1)),
+        };
+        [([0, -1], beside), ([-1, 0], beside), ([-1, -1], diagonal), ([-1, 1], diagonal)]
+    }
+}
+
+/// Set voxels side by side along x: memory places `start..end`.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    start: usize,
+    end: usize,
+    component: usize,
+}
+
+/// The components of a mask, numbered from 0 by their first voxels in memory order.
+#[derive(Debug, Clone)]
+pub struct Components {
+    runs: Vec<Run>,
+    sizes: Vec<usize>,
+}
+
+impl Components {
+    /// Of a mask in memory order `[d, h, w]`. Time and memory go with the voxels' runs, after one
+    /// reading of the mask.
+    ///
+    /// # Panics
+    /// If there are not as many values as voxels.
+    pub fn of(mask: &[bool], dims: Dims, connectivity: Connectivity) -> Self {
+        assert_eq!(mask.len(), dims.voxels(), "one value per voxel");
+        let Dims([depth, height, width]) = dims;
+        let mut runs = Vec::new();
+        // Runs of row `r` are `row_starts[r]..row_starts[r + 1]`.
+        let mut row_starts = Vec::with_capacity(depth * height + 1);
+        for row in 0..depth * height {
+            row_starts.push(runs.len());
+            cut_row(mask, row * width..(row + 1) * width, &mut runs);
+        }
+        row_starts.push(runs.len());
+
+        let mut forest = Forest((0..runs.len()).collect());
+        for row in 0..depth * height {
+            let own = row_starts[row]..row_starts[row + 1];
+            if own.is_empty() {
+                continue;
+            }
+            let (z, y) = ((row / height) as isize, (row % height) as isize);
+            for ([step_z, step_y], reach) in connectivity.rows_ahead() {
+                let (at_z, at_y) = (z + step_z, y + step_y);
+                let Some(reach) = reach else { continue };
+                if at_z < 0 || at_y < 0 || at_y >= height as isize {
+                    continue;
+                }
+                let other = at_z as usize * height + at_y as usize;
+                let shift = (row - other) * width;
+                let ahead = row_starts[other]..row_starts[other + 1];
+                unite_touching(&runs, own.clone(), ahead, shift, reach, &mut forest);
+            }
+        }
+        Self::numbered(runs, &mut forest)
+    }
+
+    /// Gives each tree of the forest its number.
+    fn numbered(mut runs: Vec<Run>, forest: &mut Forest) -> Self {
+        let mut sizes: Vec<usize> = Vec::new();
+        for place in 0..runs.len() {
+            let root = forest.root(place);
+            if root == place {
+                runs[place].component = sizes.len();
+                sizes.push(0);
+            } else {
+                // Roots are the first of their trees, so this one has its number.
+                runs[place].component = runs[root].component;
+            }
+            sizes[runs[place].component] += runs[place].end - runs[place].start;
+        }
+        Self { runs, sizes }
+    }
+
+    /// Voxels of each component.
+    pub fn sizes(&self) -> &[usize] {
+        &self.sizes
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.sizes.len()
+    }
+
+    /// The components' voxels as stretches of memory places, each with its component's number, in
+    /// memory order.
+    pub fn stretches(&self) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> + '_ {
+        self.runs.iter().map(|run| (run.component, run.start..run.end))
+    }
+}
+
+/// Appends the runs of one row.
+fn cut_row(mask: &[bool], row: std::ops::Range<usize>, runs: &mut Vec<Run>) {
+    let mut at = row.start;
+    while let Some(skipped) = mask[at..row.end].iter().position(|&set| set) {
+        let start = at + skipped;
+        let length = mask[start..row.end].iter().position(|&set| !set);
+        let end = length.map_or(row.end, |length| start + length);
+        runs.push(Run { start, end, component: 0 });
+        at = end;
+    }
+}
+
+/// Unites the runs of two rows that overlap, or end within `reach` of each other; `shift` takes a
+/// place in the row ahead to the one beside it in our own.
+fn unite_touching(
+    runs: &[Run],
+    own: std::ops::Range<usize>,
+    ahead: std::ops::Range<usize>,
+    shift: usize,
+    reach: usize,
+    forest: &mut Forest,
+) {
+    let (mut mine, mut theirs) = (own.start, ahead.start);
+    while mine < own.end && theirs < ahead.end {
+        let (run, other) = (runs[mine], runs[theirs]);
+        let (other_start, other_end) = (other.start + shift, other.end + shift);
+        if run.start < other_end + reach && other_start < run.end + reach {
+            forest.unite(mine, theirs);
+        }
+        // Runs of a row lie at least a voxel apart: the one that ends first reaches no later one.
+        if run.end <= other_end {
+            mine += 1;
+        } else {
+            theirs += 1;
+        }
+    }
+}
+
+/// Disjoint sets of runs, each a tree whose root is its first run.
+struct Forest(Vec<usize>);
+
+impl Forest {
+    fn root(&mut self, mut place: usize) -> usize {
+        while self.0[place] != place {
+            // Halving the path on the way keeps trees flat.
+            self.0[place] = self.0[self.0[place]];
+            place = self.0[place];
+        }
+        place
+    }
+
+    fn unite(&mut self, one: usize, other: usize) {
+        let (one, other) = (self.root(one), self.root(other));
+        self.0[one.max(other)] = one.min(other);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ALL: [Connectivity; 3] =
+        [Connectivity::Faces, Connectivity::Edges, Connectivity::Corners];
+
+    /// The number of every voxel's component, as a flood from each voxel finds it.
+    fn flooded(mask: &[bool], dims: Dims, connectivity: Connectivity) -> Vec<Option<usize>> {
+        let steps = match connectivity {
+            Connectivity::Faces => 1,
+            Connectivity::Edges => 2,
+            Connectivity::Corners => 3,
+        };
+        let touch = |a: usize, b: usize| {
+            let (a, b): ([usize; 3], [usize; 3]) = (dims.position(a), dims.position(b));
+            let apart: [usize; 3] = std::array::from_fn(|axis| a[axis].abs_diff(b[axis]));
+            apart.iter().all(|&along| along <= 1) && apart.iter().sum::<usize>() <= steps
+        };
+        let mut numbers = vec![None; mask.len()];
+        let mut count = 0;
+        for seed in 0..mask.len() {
+            if !mask[seed] || numbers[seed].is_some() {
+                continue;
+            }
+            let mut open = vec![seed];
+            numbers[seed] = Some(count);
+            while let Some(from) = open.pop() {
+                for to in 0..mask.len() {
+                    if mask[to] && numbers[to].is_none() && touch(from, to) {
+                        numbers[to] = Some(count);
+                        open.push(to);
+                    }
+                }
+            }
+            count += 1;
+        }
+        numbers
+    }
+
+    fn numbers(components: &Components, dims: Dims) -> Vec<Option<usize>> {
+        let mut numbers = vec![None; dims.voxels()];
+        for (component, places) in components.stretches() {
+            numbers[places].fill(Some(component));
+        }
+        numbers
+    }
+
+    #[test]
+    fn two_voxels_touch_by_what_they_share() {
+        let dims = Dims::cube(3);
+        for (to, together) in [
+            ([1, 1, 2], [true, true, true]),
+            ([1, 2, 2], [false, true, true]),
+            ([2, 1, 0], [false, true, true]),
+            ([2, 0, 1], [false, true, true]),
+            ([2, 2, 2], [false, false, true]),
+            ([2, 0, 0], [false, false, true]),
+        ] {
+            let mut mask = vec![false; 27];
+            mask[dims.offset([1, 1, 1])] = true;
+            mask[dims.offset(to)] = true;
+            for (connectivity, expected) in ALL.into_iter().zip(together) {
+                let found = Components::of(&mask, dims, connectivity).count() == 1;
+                assert_eq!(found, expected, "{to:?} {connectivity:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_ends_do_not_touch_around_the_corner() {
+        // The last voxel of a row lies beside the first of the next in memory only.
+        let dims = Dims([1, 2, 4]);
+        let mask = [false, false, false, true, true, false, false, false];
+        assert_eq!(Components::of(&mask, dims, Connectivity::Corners).sizes(), [1, 1]);
+        let empty = Components::of(&[false; 8], dims, Connectivity::Faces);
+        assert_eq!((empty.count(), empty.stretches().count()), (0, 0));
+        assert_eq!(Components::of(&[true; 8], dims, Connectivity::Faces).sizes(), [8]);
+    }
+
+    proptest! {
+        #[test]
+        fn uniting_runs_equals_flooding(
+            (dims, mask) in (1usize..5, 1usize..6, 1usize..9).prop_flat_map(|(d, h, w)| {
+                let mask = proptest::collection::vec(proptest::bool::weighted(0.4), d * h * w);
+                (Just(Dims([d, h, w])), mask)
+            }),
+        ) {
+            for connectivity in ALL {
+                let found = Components::of(&mask, dims, connectivity);
+                let expected = flooded(&mask, dims, connectivity);
+                prop_assert_eq!(numbers(&found, dims), expected.clone());
+                for (component, &size) in found.sizes().iter().enumerate() {
+                    let own = expected.iter().filter(|number| **number == Some(component));
+                    prop_assert_eq!(own.count(), size);
+                }
+            }
+        }
+    }
+}

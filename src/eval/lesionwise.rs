@@ -1,0 +1,338 @@
+//! Lesion-wise scores, the ranking measure of BraTS since 2023: each lesion counts the same, however
+//! small, and one that is invented costs as much as one that is missed.
+//!
+//! Lesions of the truth are what hangs together after a dilation, so that crumbs of one tumour are
+//! one lesion. A component of the prediction belongs to every lesion whose dilation it touches. The
+//! rules are those of the challenge's own program, whose figures `tests/measures.rs` reproduces.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::eval::by_region;
+use crate::eval::cohort::Summary;
+use crate::eval::components::{Components, Connectivity};
+use crate::eval::dilate::dilate;
+use crate::eval::hausdorff::Hd95;
+use crate::volume::case::CaseId;
+use crate::volume::grid::{Box3, Dims};
+use crate::volume::region::{Region, label};
+
+/// HD95 in mm of a lesion that is missed or invented.
+pub const PENALTY_MM: f64 = 374.0;
+
+/// What counts as a lesion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LesionRules {
+    /// Dilations, by 18 neighbours, that join the truth's crumbs.
+    pub dilations: usize,
+    /// A lesion of the truth of so many voxels or fewer is not counted, and may be found unpunished.
+    pub ignored_voxels: usize,
+}
+
+impl LesionRules {
+    /// Adult glioma (BraTS-GLI 2023).
+    pub const GLIOMA: Self = Self { dilations: 3, ignored_voxels: 50 };
+    /// Metastases (BraTS-MET 2023).
+    pub const METASTASES: Self = Self { dilations: 1, ignored_voxels: 2 };
+}
+
+impl Default for LesionRules {
+    fn default() -> Self {
+        Self::GLIOMA
+    }
+}
+
+/// Lesion-wise scores of one region of one case.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LesionScore {
+    /// Mean Dice over counted and spurious lesions; 1 where there are none of either.
+    pub dice: f64,
+    /// Mean HD95 in mm over the same, in the definition of DeepMind's `surface-distance`; 0 where
+    /// there are none.
+    pub hd95_mm: f64,
+    /// Lesions of the truth, those too small to count among them.
+    pub lesions: usize,
+    /// Lesions of the truth that count.
+    pub counted: usize,
+    /// Counted lesions that no component of the prediction touches.
+    pub missed: usize,
+    /// Components of the prediction that touch no lesion, counted or not.
+    pub spurious: usize,
+}
+
+/// Lesion-wise scores of one case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CaseLesions {
+    /// The case.
+    pub case: CaseId,
+    /// Scores per region, in the order of [`Region::ALL`].
+    #[serde(with = "by_region")]
+    pub regions: [LesionScore; Region::COUNT],
+}
+
+/// How one region's lesion-wise scores spread over the cases.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LesionSummary {
+    /// Of the cases' mean Dice.
+    pub dice: Summary,
+    /// Of the cases' mean HD95 in mm.
+    pub hd95_mm: Summary,
+    /// Counted lesions of all cases.
+    pub counted: usize,
+    /// Missed ones.
+    pub missed: usize,
+    /// Spurious ones.
+    pub spurious: usize,
+}
+
+/// Lesion-wise scores of a cohort.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CohortLesions {
+    /// Per region.
+    #[serde(with = "by_region")]
+    pub regions: [LesionSummary; Region::COUNT],
+    /// Every case.
+    pub cases: Vec<CaseLesions>,
+}
+
+impl CohortLesions {
+    /// Of all cases of a cohort; `None` without cases.
+    pub fn of(cases: Vec<CaseLesions>) -> Option<Self> {
+        let [et, tc, wt] = Region::ALL.map(|region| {
+            let scores: Vec<LesionScore> =
+                cases.iter().map(|case| case.regions[region.index()]).collect();
+            let spread = |measure: fn(&LesionScore) -> f64| {
+                Summary::of(&scores.iter().map(measure).collect::<Vec<_>>())
+            };
+            let total = |count: fn(&LesionScore) -> usize| scores.iter().map(count).sum();
+            Some(LesionSummary {
+                dice: spread(|score| score.dice)?,
+                hd95_mm: spread(|score| score.hd95_mm)?,
+                counted: total(|score| score.counted),
+                missed: total(|score| score.missed),
+                spurious: total(|score| score.spurious),
+            })
+        });
+        Some(Self { regions: [et?, tc?, wt?], cases })
+    }
+}
+
+/// Scores a predicted against a true segmentation lesion by lesion, both canonical labels in memory
+/// order `[d, h, w]`; `spacing_mm` is fastest axis first.
+///
+/// # Panics
+/// If there are not as many labels as voxels.
+pub fn score_lesions(
+    case: CaseId,
+    truth: &[u8],
+    prediction: &[u8],
+    dims: Dims,
+    spacing_mm: [f64; 3],
+    rules: LesionRules,
+) -> CaseLesions {
+    assert!(truth.len() == dims.voxels() && prediction.len() == dims.voxels());
+    // Lesions may be joined by a dilation that leaves the tumour's box, but by no wider one.
+    let tumour =
+        |place: usize| truth[place] != label::BACKGROUND || prediction[place] != label::BACKGROUND;
+    let around = Box3::around(dims, tumour).map(|tight| grown(tight, rules.dilations, dims));
+    let around = around.unwrap_or(Box3 { start: [0; 3], dims: Dims::cube(1) });
+    let (true_labels, predicted) = (around.cut(truth, dims), around.cut(prediction, dims));
+    let regions = Region::ALL.map(|region| {
+        let masks = [&true_labels, &predicted].map(|labels| -> Vec<bool> {
+            labels.iter().map(|&label| region.contains(label)).collect()
+        });
+        Lesions::find(masks, around.dims, rules).score(spacing_mm, rules)
+    });
+    CaseLesions { case, regions }
+}
+
+/// The box with a margin, as far as the grid goes.
+fn grown(tight: Box3, margin: usize, dims: Dims) -> Box3 {
+    let start = tight.start.map(|first| first.saturating_sub(margin));
+    let end = |axis: usize| (tight.start[axis] + tight.dims.0[axis] + margin).min(dims.0[axis]);
+    Box3 { start, dims: Dims(std::array::from_fn(|axis| end(axis) - start[axis])) }
+}
+
+/// One lesion of the truth.
+#[derive(Debug, Clone, Default)]
+struct Lesion {
+    voxels: usize,
+    /// Components of the prediction that touch its dilation.
+    found: BTreeSet<usize>,
+}
+
+/// The lesions of a region, and what the prediction makes of them.
+struct Lesions {
+    truth: Vec<bool>,
+    dims: Dims,
+    /// For each voxel the lesion whose dilation it lies in.
+    lesion_at: Vec<Option<u32>>,
+    lesions: Vec<Lesion>,
+    predicted: Components,
+}
+
+impl Lesions {
+    fn find([truth, prediction]: [Vec<bool>; 2], dims: Dims, rules: LesionRules) -> Self {
+        let dilated = dilate(&truth, dims, rules.dilations);
+        let components = Components::of(&dilated, dims, Connectivity::Corners);
+        let mut lesion_at = vec![None; dims.voxels()];
+        let mut lesions = vec![Lesion::default(); components.count()];
+        for (number, places) in components.stretches() {
+            lesions[number].voxels += truth[places.clone()].iter().filter(|&&set| set).count();
+            lesion_at[places].fill(Some(number as u32));
+        }
+        let predicted = Components::of(&prediction, dims, Connectivity::Corners);
+        for (component, places) in predicted.stretches() {
+            for lesion in lesion_at[places].iter().flatten() {
+                lesions[*lesion as usize].found.insert(component);
+            }
+        }
+        Self { truth, dims, lesion_at, lesions, predicted }
+    }
+
+    fn score(&self, spacing_mm: [f64; 3], rules: LesionRules) -> LesionScore {
+        let touching: BTreeSet<usize> =
+            self.lesions.iter().flat_map(|lesion| lesion.found.iter().copied()).collect();
+        let spurious = self.predicted.count() - touching.len();
+        let (mut counted, mut missed) = (0, 0);
+        let (mut dice, mut hd95_mm) = (0.0, spurious as f64 * PENALTY_MM);
+        for (number, lesion) in self.lesions.iter().enumerate() {
+            if lesion.voxels <= rules.ignored_voxels {
+                continue;
+            }
+            counted += 1;
+            if lesion.found.is_empty() {
+                missed += 1;
+                hd95_mm += PENALTY_MM;
+                continue;
+            }
+            let [true_mask, found_mask] = self.masks(number, lesion);
+            dice += overlap(&true_mask, &found_mask);
+            hd95_mm +=
+                Hd95::SurfaceDistance.between(&true_mask, &found_mask, self.dims, spacing_mm);
+        }
+        let lesions = self.lesions.len();
+        let averaged = counted + spurious;
+        if averaged == 0 {
+            return LesionScore { dice: 1.0, hd95_mm: 0.0, lesions, counted, missed, spurious };
+        }
+        let mean = |sum: f64| sum / averaged as f64;
+        LesionScore { dice: mean(dice), hd95_mm: mean(hd95_mm), lesions, counted, missed, spurious }
+    }
+
+    /// A lesion of the truth, without its dilation, and the whole of what was found of it.
+    fn masks(&self, number: usize, lesion: &Lesion) -> [Vec<bool>; 2] {
+        let own = self.lesion_at.iter().zip(&self.truth);
+        let true_mask =
+            own.map(|(at, &set)| set && at.is_some_and(|at| at as usize == number)).collect();
+        let mut found_mask = vec![false; self.dims.voxels()];
+        for (component, places) in self.predicted.stretches() {
+            if lesion.found.contains(&component) {
+                found_mask[places].fill(true);
+            }
+        }
+        [true_mask, found_mask]
+    }
+}
+
+/// Dice coefficient of two masks that are not both empty.
+fn overlap(truth: &[bool], prediction: &[bool]) -> f64 {
+    let count = |mask: &[bool]| mask.iter().filter(|&&set| set).count();
+    let both = truth.iter().zip(prediction).filter(|(t, p)| **t && **p).count();
+    2.0 * both as f64 / (count(truth) + count(prediction)) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIMS: Dims = Dims([12, 12, 40]);
+
+    /// Labels with cubes of enhancing tumour of the given sides at the given corners.
+    fn cubes(corners: &[([usize; 3], usize)]) -> Vec<u8> {
+        let mut labels = vec![label::BACKGROUND; DIMS.voxels()];
+        for &(start, side) in corners {
+            for row in (Box3 { start, dims: Dims::cube(side) }).rows(DIMS) {
+                labels[row].fill(label::ET);
+            }
+        }
+        labels
+    }
+
+    fn et(truth: &[u8], prediction: &[u8]) -> LesionScore {
+        let rules = LesionRules::GLIOMA;
+        let id = CaseId::new("case");
+        let scored = score_lesions(id, truth, prediction, DIMS, [1.0; 3], rules);
+        scored.regions[Region::Et.index()]
+    }
+
+    fn expect(found: LesionScore, dice: f64, hd95_mm: f64, counts: [usize; 4]) {
+        let LesionScore { lesions, counted, missed, spurious, .. } = found;
+        assert_eq!([lesions, counted, missed, spurious], counts, "{found:?}");
+        assert!((found.dice - dice).abs() < 1e-12, "{found:?}");
+        assert!((found.hd95_mm - hd95_mm).abs() < 1e-12, "{found:?}");
+    }
+
+    #[test]
+    fn missed_and_spurious_lesions_pay_in_full() {
+        let truth = cubes(&[([1, 1, 1], 5), ([1, 1, 20], 5)]);
+        let prediction = cubes(&[([1, 1, 1], 5), ([4, 4, 36], 2)]);
+        expect(et(&truth, &prediction), 1.0 / 3.0, 2.0 * PENALTY_MM / 3.0, [2, 2, 1, 1]);
+    }
+
+    #[test]
+    fn a_small_lesion_is_neither_counted_nor_is_finding_it_punished() {
+        let truth = cubes(&[([1, 1, 1], 5), ([1, 1, 30], 3)]);
+        expect(et(&truth, &truth), 1.0, 0.0, [2, 1, 0, 0]);
+        let small = cubes(&[([1, 1, 30], 3)]);
+        expect(et(&small, &small), 1.0, 0.0, [1, 0, 0, 0]);
+        expect(et(&small, &cubes(&[])), 1.0, 0.0, [1, 0, 0, 0]);
+        expect(et(&small, &cubes(&[([1, 1, 1], 3)])), 0.0, PENALTY_MM, [1, 0, 0, 1]);
+    }
+
+    #[test]
+    fn crumbs_within_the_dilations_are_one_lesion() {
+        // Three dilations from either side meet in the middle of six voxels.
+        let apart = |gap: usize| cubes(&[([1, 1, 1], 5), ([1, 1, 6 + gap], 5)]);
+        let lesions = |gap: usize| et(&apart(gap), &apart(gap)).lesions;
+        assert_eq!([lesions(5), lesions(6), lesions(7)], [1, 1, 2]);
+    }
+
+    #[test]
+    fn one_component_over_two_lesions_is_held_against_each() {
+        let truth = cubes(&[([1, 1, 1], 5), ([1, 1, 20], 5)]);
+        let mut prediction = truth.clone();
+        let bridge = Box3 { start: [3, 3, 6], dims: Dims([1, 1, 14]) };
+        bridge.rows(DIMS).for_each(|row| prediction[row].fill(label::ET));
+        let found = et(&truth, &prediction);
+        assert_eq!([found.counted, found.missed, found.spurious], [2, 0, 0]);
+        assert!((found.dice - 2.0 * 125.0 / (125.0 + 264.0)).abs() < 1e-12, "{found:?}");
+    }
+
+    #[test]
+    fn nothing_in_either_is_perfect_and_lesions_at_the_border_are_found() {
+        expect(et(&cubes(&[]), &cubes(&[])), 1.0, 0.0, [0; 4]);
+        let corner = cubes(&[([7, 7, 35], 5)]);
+        expect(et(&corner, &corner), 1.0, 0.0, [1, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_cohort_sums_its_lesions_and_spreads_its_scores() {
+        let (truth, nothing) = (cubes(&[([1, 1, 1], 5)]), cubes(&[]));
+        let score = |name: &str, prediction: &[u8]| {
+            let rules = LesionRules::default();
+            score_lesions(CaseId::new(name), &truth, prediction, DIMS, [1.0; 3], rules)
+        };
+        let cases = vec![score("a", &truth), score("b", &nothing)];
+        let json = serde_json::to_value(CohortLesions::of(cases).unwrap()).unwrap();
+        assert_eq!(json["regions"]["ET"]["dice"]["mean"], 0.5);
+        assert_eq!(json["regions"]["WT"]["hd95_mm"]["max"], PENALTY_MM);
+        assert_eq!(
+            (&json["regions"]["TC"]["counted"], &json["regions"]["TC"]["missed"]),
+            (&2.into(), &1.into())
+        );
+        assert_eq!(json["cases"][1]["case"], "b");
+        assert_eq!(CohortLesions::of(vec![]), None);
+    }
+}

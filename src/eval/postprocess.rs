@@ -1,0 +1,153 @@
+//! What is done to predicted labels before they are scored or written: crumbs are dropped, and a
+//! trace of enhancing tumour is taken for a mistake.
+//!
+//! Both help Dice by its rule for empty regions: a case without enhancing tumour scores 1 if none is
+//! predicted and 0 for a single voxel. So the thresholds are chosen on validation
+//! ([`crate::eval::tune`]), never on what is reported.
+
+use serde::{Deserialize, Serialize};
+
+use crate::eval::by_region;
+use crate::eval::components::{Components, Connectivity};
+use crate::volume::grid::{Box3, Dims};
+use crate::volume::region::{Region, label};
+
+/// Thresholds in voxels; 0 leaves the labels as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PostProcess {
+    /// Components of a region with fewer voxels than this leave it, in the order of [`Region::ALL`].
+    #[serde(with = "by_region")]
+    pub smallest_component: [usize; Region::COUNT],
+    /// A case with fewer voxels of enhancing tumour than this has none: they become necrotic core.
+    pub smallest_et: usize,
+}
+
+impl PostProcess {
+    /// Applies the rules to canonical labels in memory order `[d, h, w]`, outer regions first: WT,
+    /// TC, ET, and then the rule for enhancing tumour as a whole. Components are those of 26
+    /// neighbours.
+    ///
+    /// A component that leaves WT becomes background; one that leaves TC becomes oedema; one that
+    /// leaves ET becomes necrotic core. So a region loses what is dropped, and no outer one gains.
+    ///
+    /// # Panics
+    /// If there are not as many labels as voxels.
+    pub fn apply(&self, labels: &mut [u8], dims: Dims) {
+        assert_eq!(labels.len(), dims.voxels(), "one label per voxel");
+        for region in [Region::Wt, Region::Tc, Region::Et] {
+            drop_small(labels, dims, region, self.smallest_component[region.index()]);
+        }
+        let enhancing = labels.iter().filter(|&&found| found == label::ET).count();
+        if enhancing < self.smallest_et {
+            let traces = labels.iter_mut().filter(|found| **found == label::ET);
+            traces.for_each(|found| *found = label::NCR);
+        }
+    }
+
+    /// Whether the labels would be left as they are, whatever they are.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What a voxel becomes that leaves the region.
+const fn outside(region: Region) -> u8 {
+    match region {
+        Region::Wt => label::BACKGROUND,
+        Region::Tc => label::ED,
+        Region::Et => label::NCR,
+    }
+}
+
+fn drop_small(labels: &mut [u8], dims: Dims, region: Region, smallest: usize) {
+    // Every component has a voxel.
+    if smallest <= 1 {
+        return;
+    }
+    let Some(around) = Box3::around(dims, |place| region.contains(labels[place])) else { return };
+    let mut inside = around.cut(labels, dims);
+    let mask: Vec<bool> = inside.iter().map(|&found| region.contains(found)).collect();
+    let components = Components::of(&mask, around.dims, Connectivity::Corners);
+    for (component, places) in components.stretches() {
+        if components.sizes()[component] < smallest {
+            inside[places].fill(outside(region));
+        }
+    }
+    for (row, values) in around.rows(dims).zip(inside.chunks_exact(around.dims.0[2])) {
+        labels[row].copy_from_slice(values);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::volume::region::label::{BACKGROUND, ED, ET, NCR, RC};
+
+    fn processed(rules: PostProcess, labels: &[u8]) -> Vec<u8> {
+        let mut found = labels.to_vec();
+        rules.apply(&mut found, Dims([1, 1, labels.len()]));
+        found
+    }
+
+    fn smallest(region: Region, voxels: usize) -> PostProcess {
+        let mut rules = PostProcess::default();
+        rules.smallest_component[region.index()] = voxels;
+        rules
+    }
+
+    #[test]
+    fn a_component_falls_back_to_the_region_around_it() {
+        let labels = [ED, ET, NCR, ET, ED, 0, ET, 0, ED, ED];
+        let without_wt = [ED, ET, NCR, ET, ED, 0, 0, 0, ED, ED];
+        assert_eq!(processed(smallest(Region::Wt, 2), &labels), without_wt);
+        let without_tc = [ED, ET, NCR, ET, ED, 0, ED, 0, ED, ED];
+        assert_eq!(processed(smallest(Region::Tc, 3), &labels), without_tc);
+        let without_et = [ED, NCR, NCR, NCR, ED, 0, NCR, 0, ED, ED];
+        assert_eq!(processed(smallest(Region::Et, 2), &labels), without_et);
+    }
+
+    #[test]
+    fn traces_of_enhancing_tumour_become_core_and_enough_of_it_stays() {
+        let rule = |smallest_et| PostProcess { smallest_et, ..PostProcess::default() };
+        assert_eq!(processed(rule(3), &[ET, ED, ET, 0]), [NCR, ED, NCR, 0]);
+        assert_eq!(processed(rule(2), &[ET, ED, ET, 0]), [ET, ED, ET, 0]);
+    }
+
+    #[test]
+    fn cavities_are_left_alone_and_join_nothing() {
+        let labels = [ED, RC, RC, ED, ED, BACKGROUND];
+        let expected = [BACKGROUND, RC, RC, ED, ED, BACKGROUND];
+        assert_eq!(processed(smallest(Region::Wt, 2), &labels), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn regions_only_shrink_and_no_small_component_is_left(
+            labels in proptest::collection::vec(0u8..=4, 4 * 5 * 6),
+            sizes in proptest::array::uniform3(0usize..9),
+            smallest_et in 0usize..40,
+        ) {
+            let dims = Dims([4, 5, 6]);
+            let rules = PostProcess { smallest_component: sizes, smallest_et };
+            let mut found = labels.clone();
+            rules.apply(&mut found, dims);
+            for region in Region::ALL {
+                let pairs = labels.iter().zip(&found);
+                let grew = pairs.filter(|(a, b)| !region.contains(**a) && region.contains(**b));
+                prop_assert_eq!(grew.count(), 0, "{}", region);
+                let mask: Vec<bool> = found.iter().map(|&l| region.contains(l)).collect();
+                let left = Components::of(&mask, dims, Connectivity::Corners);
+                let small = left.sizes().iter().filter(|&&size| size < sizes[region.index()]);
+                prop_assert_eq!(small.count(), 0, "{}", region);
+            }
+            let mut again = found.clone();
+            rules.apply(&mut again, dims);
+            prop_assert_eq!(again, found, "applying twice is applying once");
+            let nothing = processed(PostProcess::default(), &labels);
+            prop_assert_eq!(nothing, labels);
+        }
+    }
+}

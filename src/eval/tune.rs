@@ -1,0 +1,160 @@
+//! Choosing the thresholds of [`PostProcess`] on validation cases.
+//!
+//! One threshold after the other, outer regions first, each the one that gives the highest mean Dice
+//! with those chosen before. Of equals the smallest is taken: what does not help is not done.
+
+use serde::Serialize;
+
+use crate::eval::overlap::Counts;
+use crate::eval::postprocess::PostProcess;
+use crate::volume::grid::{Box3, Dims};
+use crate::volume::region::{Region, label};
+
+/// Thresholds that are tried, in voxels.
+pub const CANDIDATES: [usize; 14] = [0, 5, 10, 20, 32, 50, 75, 100, 150, 200, 300, 500, 1000, 2000];
+
+/// The thresholds chosen, and what they are good for.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Tuned {
+    /// The thresholds.
+    pub chosen: PostProcess,
+    /// Mean Dice over cases and regions of the predictions as they are.
+    pub before: f64,
+    /// The same with the thresholds, on the very cases that they were chosen on.
+    pub after: f64,
+}
+
+/// Validation cases, collected one by one. Of each only the box around the tumour is kept, in truth
+/// and prediction: two bytes a voxel of it.
+#[derive(Default)]
+pub struct PostProcessSearch {
+    cases: Vec<Case>,
+}
+
+struct Case {
+    truth: Vec<u8>,
+    prediction: Vec<u8>,
+    dims: Dims,
+}
+
+impl Case {
+    /// Mean Dice over the regions with `rules` applied to the prediction.
+    fn dice(&self, rules: &PostProcess) -> f64 {
+        let mut labels = self.prediction.clone();
+        rules.apply(&mut labels, self.dims);
+        let counts = Counts::per_region(&self.truth, &labels);
+        counts.iter().map(Counts::dice).sum::<f64>() / Region::COUNT as f64
+    }
+}
+
+impl PostProcessSearch {
+    /// Adds a case: canonical labels in memory order `[d, h, w]`.
+    ///
+    /// # Panics
+    /// If there are not as many labels as voxels.
+    pub fn add(&mut self, truth: &[u8], prediction: &[u8], dims: Dims) {
+        assert!(truth.len() == dims.voxels() && prediction.len() == dims.voxels());
+        let tumour = |place: usize| {
+            truth[place] != label::BACKGROUND || prediction[place] != label::BACKGROUND
+        };
+        // A case without tumour in either is 1 whatever is done, and as small as that.
+        let around = Box3::around(dims, tumour);
+        let around = around.unwrap_or(Box3 { start: [0; 3], dims: Dims::cube(1) });
+        let (truth, prediction) = (around.cut(truth, dims), around.cut(prediction, dims));
+        self.cases.push(Case { truth, prediction, dims: around.dims });
+    }
+
+    /// The best thresholds for the cases added; `None` without cases.
+    pub fn best(&self) -> Option<Tuned> {
+        if self.cases.is_empty() {
+            return None;
+        }
+        let mut chosen = PostProcess::default();
+        let before = self.mean_dice(&chosen);
+        let mut after = before;
+        let knobs: [fn(&mut PostProcess) -> &mut usize; 4] = [
+            |rules| &mut rules.smallest_component[Region::Wt.index()],
+            |rules| &mut rules.smallest_component[Region::Tc.index()],
+            |rules| &mut rules.smallest_component[Region::Et.index()],
+            |rules| &mut rules.smallest_et,
+        ];
+        for knob in knobs {
+            // The first candidate is what `chosen` has already.
+            for &candidate in &CANDIDATES[1..] {
+                let mut rules = chosen;
+                *knob(&mut rules) = candidate;
+                let dice = self.mean_dice(&rules);
+                if dice > after {
+                    (chosen, after) = (rules, dice);
+                }
+            }
+        }
+        Some(Tuned { chosen, before, after })
+    }
+
+    fn mean_dice(&self, rules: &PostProcess) -> f64 {
+        self.cases.iter().map(|case| case.dice(rules)).sum::<f64>() / self.cases.len() as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::region::label::{ED, ET, NCR};
+
+    const DIMS: Dims = Dims([1, 4, 200]);
+
+    /// Labels with runs of a label at the given rows, from the first voxel on.
+    fn rows(runs: &[(usize, usize, usize, u8)]) -> Vec<u8> {
+        let mut labels = vec![0; DIMS.voxels()];
+        for &(row, from, length, value) in runs {
+            labels[row * 200 + from..][..length].fill(value);
+        }
+        labels
+    }
+
+    fn tuned(cases: &[(Vec<u8>, Vec<u8>)]) -> Tuned {
+        let mut search = PostProcessSearch::default();
+        cases.iter().for_each(|(truth, prediction)| search.add(truth, prediction, DIMS));
+        search.best().unwrap()
+    }
+
+    #[test]
+    fn a_perfect_prediction_is_left_alone() {
+        let labels = rows(&[(0, 0, 60, ED), (0, 20, 10, NCR), (0, 25, 1, ET)]);
+        let found = tuned(&[(labels.clone(), labels)]);
+        assert!(found.chosen.is_nothing());
+        assert_eq!((found.before, found.after), (1.0, 1.0));
+    }
+
+    #[test]
+    fn specks_are_dropped_by_the_smallest_threshold_that_does() {
+        let truth = rows(&[(0, 0, 60, ED)]);
+        let specked = rows(&[(0, 0, 60, ED), (2, 100, 7, ED), (2, 150, 12, ED)]);
+        let found = tuned(&[(truth, specked)]);
+        assert_eq!(found.chosen.smallest_component, [0, 0, 20]);
+        assert_eq!(found.after, 1.0);
+        assert!(found.before < 1.0);
+    }
+
+    #[test]
+    fn traces_of_enhancing_tumour_are_weighed_over_all_cases() {
+        // Scattered traces in two cases without enhancing tumour, and one small true one.
+        let core = (0, 0, 60, NCR);
+        let traced = rows(&[core, (0, 3, 8, ET), (0, 30, 8, ET)]);
+        let without = rows(&[core]);
+        let small = rows(&[core, (0, 10, 18, ET)]);
+        let found =
+            tuned(&[(without.clone(), traced.clone()), (without, traced), (small.clone(), small)]);
+        // Components of eight are dropped; the true one of eighteen stays.
+        assert_eq!(found.chosen.smallest_component[Region::Et.index()], 10);
+        assert_eq!((found.chosen.smallest_et, found.after), (0, 1.0));
+    }
+
+    #[test]
+    fn without_cases_nothing_is_chosen_and_an_empty_case_is_perfect() {
+        assert_eq!(PostProcessSearch::default().best(), None);
+        let empty = vec![0; DIMS.voxels()];
+        assert_eq!(tuned(&[(empty.clone(), empty)]).before, 1.0);
+    }
+}

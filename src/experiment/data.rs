@@ -1,0 +1,147 @@
+//! Where a run's cases come from, and how they are divided.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::brats::dataset::Grade;
+use crate::cache::preprocess::PreprocessConfig;
+use crate::volume::case::{CaseId, Split, split};
+use crate::volume::fold::Fold;
+use crate::volume::partition::{Shares, cross_validation, partition};
+
+/// Where cases come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// A folder in one of the BraTS layouts.
+    pub folder: PathBuf,
+    /// The cache root.
+    pub cache: PathBuf,
+    /// Share of the cases held out for validation, 0 to 1; at least one case of two or more.
+    pub held_out: f64,
+    /// In place of that, one fold of a cross-validation: `0/5`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
+    /// In place of that, validation, test, and the parts of both whose labels are hidden.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shares: Option<Shares>,
+    /// Whether every case is in the cache before the first step. Without, the first epoch trains while
+    /// cases are still being ingested, and a case that turns out to be bad is skipped, not left out.
+    pub ingest_first: bool,
+    /// What decides the bytes of a case file.
+    pub preprocess: PreprocessConfig,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            folder: PathBuf::from("data"),
+            cache: PathBuf::from("cache"),
+            held_out: 0.2,
+            fold: None,
+            shares: None,
+            ingest_first: false,
+            preprocess: PreprocessConfig::default(),
+        }
+    }
+}
+
+impl DataConfig {
+    /// What cannot be, or nothing: the text names the field.
+    pub fn problem(&self) -> Option<String> {
+        if self.fold.is_some() && self.shares.is_some() {
+            return Some("fold and data.shares divide the cohort in two ways; keep one".into());
+        }
+        let problem = self.shares.as_ref()?.check().err()?;
+        Some(format!("shares.{problem}"))
+    }
+
+    /// Which part each of `cases` belongs to, in their order. Grades are spread evenly where the
+    /// folders tell them.
+    ///
+    /// # Errors
+    /// If there are fewer cases than folds.
+    pub fn divide(
+        &self,
+        cases: &[(CaseId, Option<Grade>)],
+        seed: u64,
+    ) -> Result<Vec<Split>, String> {
+        if let Some(fold) = self.fold {
+            let (folds, found) = (fold.of(), cases.len());
+            if found < folds {
+                return Err(format!(
+                    "data.fold = {fold}: there are {found} cases; use fewer folds"
+                ));
+            }
+            return Ok(cross_validation(cases, fold, seed));
+        }
+        if let Some(shares) = &self.shares {
+            return Ok(partition(cases, shares, seed));
+        }
+        let ids: Vec<CaseId> = cases.iter().map(|(id, _)| id.clone()).collect();
+        Ok(split(&ids, held_out_count(ids.len(), self.held_out), seed))
+    }
+}
+
+/// A share of the cases, but at least one of two or more, and never all.
+fn held_out_count(cases: usize, share: f64) -> usize {
+    if share == 0.0 || cases < 2 {
+        return 0;
+    }
+    ((cases as f64 * share).round() as usize).clamp(1, cases - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cases(count: usize) -> Vec<(CaseId, Option<Grade>)> {
+        let grade = |number: usize| Some(if number % 4 == 0 { Grade::Lgg } else { Grade::Hgg });
+        (0..count).map(|number| (CaseId::new(format!("case{number}")), grade(number))).collect()
+    }
+
+    fn count(parts: &[Split], part: Split) -> usize {
+        parts.iter().filter(|own| **own == part).count()
+    }
+
+    #[test]
+    fn something_is_held_out_and_something_is_left() {
+        assert_eq!(held_out_count(10, 0.2), 2);
+        assert_eq!(held_out_count(2, 0.01), 1);
+        assert_eq!(held_out_count(3, 0.99), 2);
+        assert_eq!(held_out_count(1, 0.5), 0);
+        assert_eq!(held_out_count(10, 0.0), 0);
+    }
+
+    #[test]
+    fn folds_take_turns_and_shares_are_the_papers() {
+        let all = cases(20);
+        let fold = |index| DataConfig { fold: Fold::new(index, 5).ok(), ..Default::default() };
+        let mut validated = vec![0; all.len()];
+        for index in 0..5 {
+            let parts = fold(index).divide(&all, 3).unwrap();
+            assert_eq!(count(&parts, Split::Validation), 4);
+            for (times, part) in validated.iter_mut().zip(parts) {
+                *times += usize::from(part == Split::Validation);
+            }
+        }
+        assert_eq!(validated, vec![1; all.len()]);
+        let shares = DataConfig { shares: Some(Shares::default()), ..Default::default() };
+        let parts = shares.divide(&cases(592), 3).unwrap();
+        let sizes = [Split::Train, Split::Validation, Split::Test, Split::Unlabelled];
+        assert_eq!(sizes.map(|part| count(&parts, part)), [335, 33, 153, 71]);
+    }
+
+    #[test]
+    fn two_ways_at_once_and_too_few_cases_are_refused() {
+        let fold = Fold::new(0, 5).ok();
+        let both = DataConfig { fold, shares: Some(Shares::default()), ..Default::default() };
+        assert!(both.problem().unwrap().contains("keep one"));
+        let few = DataConfig { fold, ..Default::default() };
+        assert!(few.divide(&cases(4), 0).unwrap_err().contains("use fewer folds"));
+        let wrong = Shares { test: 1.5, ..Shares::default() };
+        let wrong = DataConfig { shares: Some(wrong), ..Default::default() };
+        assert!(wrong.problem().unwrap().starts_with("shares.test"));
+    }
+}
