@@ -42,3 +42,7 @@ cubecl:
 
 gate:
     bash .ci/run
+
+# Every query of the dashboards, put to a real Prometheus during a real run.
+live-dashboards:
+    scripts/live-dashboards

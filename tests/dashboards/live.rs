@@ -29,7 +29,7 @@ const ONLY_DEFECTS: &str = "Stage restarts";
 
 /// A whole demo, though a short one, and time for a last scrape.
 const RUN: &str = "demo --out demo --set device=cpu --set train.epochs=3 \
-     --set train.steps_per_epoch=25 --metrics-addr 127.0.0.1:0 --metrics-linger 25";
+     --set train.steps_per_epoch=40 --metrics-addr 127.0.0.1:0 --metrics-linger 25";
 
 /// One question to Prometheus.
 struct Question {
