@@ -286,6 +286,23 @@ impl Look {
     }
 }
 
+/// A trainer that takes its time and no core, as one whose GPU works does.
+struct Emulated {
+    step: Duration,
+    /// What the system's timer was late by so far: the next step is that much shorter, so that steps
+    /// take as long as they are to take on average.
+    late: Duration,
+}
+
+impl Emulated {
+    fn step(&mut self) {
+        let due = self.step.saturating_sub(self.late);
+        let began = Instant::now();
+        thread::sleep(due);
+        self.late = self.late.saturating_sub(self.step) + began.elapsed().saturating_sub(due);
+    }
+}
+
 /// Plays the trainer; `None` if the loader ended before all was measured.
 fn take_measured(
     config: &DrainConfig,
@@ -297,13 +314,14 @@ fn take_measured(
     let total = config.warm_up + config.batches;
     let task = session.progress.begin("drain", "batches", total);
     let (mut from, mut samples) = (Look::now(&observer), 0);
+    let mut trainer = Emulated { step: config.step, late: Duration::ZERO };
     for number in 0..total {
         let batch = feed.take()?;
         if number >= config.warm_up {
             samples += batch.size() as u64;
         }
         drop(batch);
-        thread::sleep(config.step);
+        trainer.step();
         task.advance_to(number + 1, "");
         if number + 1 == config.warm_up {
             from = Look::now(&observer);
