@@ -117,14 +117,19 @@ fn a_run_that_was_killed_goes_on_bit_for_bit() {
 fn signals_leave_a_checkpoint_and_a_run_stopped_by_each_in_turn_is_the_run() {
     let desk = Desk::with_cohort(5);
     let network = NETWORKS[0];
-    desk.run(&format!("{} --run straight", line(network))).ok();
-    let mut command = format!("{} --run stopped", line(network));
+    // So long that it is not over before it has been stopped three times.
+    let line = format!("{} --set train.epochs=40", line(network));
+    desk.run(&format!("{line} --run straight")).ok();
+    let mut command = format!("{line} --run stopped");
     for (resumes, signal) in ["INT", "TERM", "USR1"].into_iter().enumerate() {
         let mut process = desk.start(&command);
         process.wait_for("its steps", || {
             let text = std::fs::read_to_string(desk.path("stopped/events.jsonl")).ok()?;
-            let begun = text.matches(r#""event":"resumed""#).count() == resumes;
-            (begun && text.contains(r#""event":"step""#)).then_some(())
+            // A step of its own: stopped without one, it would leave no checkpoint, and no trace.
+            let mut stretches = text.split(r#""event":"resumed""#);
+            let own = stretches.nth(resumes)?;
+            let is_last = stretches.next().is_none();
+            (is_last && own.contains(r#""event":"step""#)).then_some(())
         });
         process.signal(signal);
         let stopped = process.wait().exits(75);

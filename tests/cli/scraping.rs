@@ -62,7 +62,9 @@ fn state(scrape: &str) -> Option<&str> {
 #[test]
 fn a_run_under_way_is_seen_from_outside() {
     let desk = Desk::with_cohort(5);
-    let line = format!("train {TINY} {ENDLESS} --data data --run run {SERVED}");
+    desk.run("ingest --data data --cache cache").ok();
+    let unscored = "--set train.validation.every_epochs=0";
+    let line = format!("train {TINY} {ENDLESS} {unscored} --data data --run run {SERVED}");
     let mut process = desk.start(&line);
     let scrape = process.scrape_until("ten steps and the clocks of their stages", |scrape| {
         let crop = series(scrape, "loader_stage_busy_seconds_total");
@@ -160,7 +162,9 @@ fn a_run_that_fails_is_seen_to_and_shows_every_counter_that_never_moved() {
     for case in ["BraTS20_Training_001", "BraTS20_Training_002"] {
         desk.flip(&format!("data/{case}/{case}_t1.nii.gz"), 6);
     }
-    let line = format!("train {TINY} --data data --run run {SERVED} --metrics-linger 100");
+    let line = format!(
+        "train {TINY} --set data.ingest_first=true --data data --run run {SERVED} --metrics-linger 100"
+    );
     let mut process = desk.start(&line);
     let scrape = process.scrape_until("the failure", |scrape| state(scrape) == Some("failed"));
     assert_eq!(
