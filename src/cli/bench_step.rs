@@ -54,7 +54,32 @@ pub(super) struct BenchStep {
 }
 
 impl BenchStep {
+    /// A few steps of a network on a device, in patches of so many voxels a side.
+    pub(super) fn quick(
+        model: &str,
+        device: &str,
+        [side, batch]: [usize; 2],
+        set: &[String],
+    ) -> Self {
+        Self {
+            model: model.into(),
+            device: device.into(),
+            precision: "f32".into(),
+            patch: Dims::cube(side),
+            batch,
+            steps: 3,
+            warmup: 1,
+            config: None,
+            set: set.to_vec(),
+        }
+    }
+
     pub(super) fn run(self) -> Result<Report, Failure> {
+        let cost = self.measure()?;
+        Ok(Report::new(&cost, text(&cost)))
+    }
+
+    pub(super) fn measure(self) -> Result<StepCost, Failure> {
         let entry = Entry::named(&self.model).map_err(|error| Failure::Usage(error.to_string()))?;
         let sides = self.patch.0;
         let mut assignments = vec![
@@ -72,8 +97,7 @@ impl BenchStep {
         assignments.extend(self.set);
         let config = config::load(self.config.as_deref(), &assignments)?;
         let repeats = Repeats { warmup: self.warmup, steps: self.steps };
-        let cost = bench_step::bench_step(&config, repeats)?;
-        Ok(Report::new(&cost, text(&cost)))
+        bench_step::bench_step(&config, repeats)
     }
 }
 

@@ -128,6 +128,12 @@ impl LoaderOptions {
         })
     }
 
+    /// Side of the patch, and samples in a batch.
+    #[cfg(feature = "train")]
+    pub(super) const fn shape(&self) -> [usize; 2] {
+        [self.patch, self.batch]
+    }
+
     /// The sentence's subject in reports.
     pub(super) fn describe(&self) -> String {
         let path = if self.cold { "cold" } else { "warm" };

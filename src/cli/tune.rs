@@ -5,6 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::base::error::Fault;
+#[cfg(feature = "train")]
+use crate::cli::bench_step::BenchStep;
 use crate::cli::console::Console;
 use crate::cli::loader::LoaderOptions;
 use crate::cli::report::Report;
@@ -21,17 +23,35 @@ use crate::volume::case::Split;
 #[command(after_help = "\
 Examples:
   gliaflow tune --data data/BraTS2020 --step-ms 250
-  gliaflow tune --data data/BraTS2020 --step-ms 250 --out loader.toml
+  gliaflow tune --data data/BraTS2020 --model unet --device cuda --out loader.toml
 
-The [loader] section that it prints goes into a run's configuration. --step-ms is what the network \
-takes for a batch on its device: `gliaflow bench-step` measures it.")]
+The [loader] section that it prints goes into a run's configuration. --model measures what the network \
+takes for a batch on its device, as `gliaflow bench-step` does; --step-ms says it. Either way the trainer \
+is then emulated without using a core, as one on a GPU is.")]
 pub(super) struct Tune {
     #[command(flatten)]
     loader: LoaderOptions,
 
     /// How long the trainer takes for a batch
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
-    step_ms: f64,
+    #[cfg_attr(feature = "train", arg(required_unless_present = "model"))]
+    #[cfg_attr(not(feature = "train"), arg(required = true))]
+    step_ms: Option<f64>,
+
+    /// Measure that for a network: unet, resunet_vae or cascaded
+    #[cfg(feature = "train")]
+    #[arg(long, value_name = "NAME", conflicts_with = "step_ms")]
+    model: Option<String>,
+
+    /// On this device: auto, cpu, cuda or wgpu
+    #[cfg(feature = "train")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: String,
+
+    /// A setting of the network: section.key=value
+    #[cfg(feature = "train")]
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
 
     /// Write the [loader] section there as well
     #[arg(long, value_name = "FILE")]
@@ -43,7 +63,7 @@ pub(super) struct Tune {
 
 impl Tune {
     pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
-        let config = self.loader.config(2, WorkerPlan::default(), self.step_ms)?;
+        let config = self.loader.config(2, WorkerPlan::default(), self.step_ms()?)?;
         let live = Live::start(&self.long, "tune", console)?
             .announce(&[&ingest::ACTORS, &loader::ACTORS], &[Split::Train]);
         let tuned = live.conduct(|session| {
@@ -60,6 +80,24 @@ impl Tune {
     }
 }
 
+impl Tune {
+    /// Milliseconds of the trainer for a batch, said or measured.
+    #[cfg(feature = "train")]
+    fn step_ms(&self) -> Result<f64, Failure> {
+        if let (None, Some(model)) = (self.step_ms, &self.model) {
+            let step = BenchStep::quick(model, &self.device, self.loader.shape(), &self.set);
+            return Ok(1e3 * step.measure()?.seconds_per_step);
+        }
+        Ok(self.step_ms.unwrap_or_default())
+    }
+
+    /// Milliseconds of the trainer for a batch, as said: nothing is here that could be measured.
+    #[cfg(not(feature = "train"))]
+    fn step_ms(&self) -> Result<f64, Failure> {
+        Ok(self.step_ms.unwrap_or_default())
+    }
+}
+
 /// The answer as a configuration has it.
 fn section(tuned: &Tuned) -> Result<String, Failure> {
     let mut table = toml::Table::new();
@@ -69,7 +107,7 @@ fn section(tuned: &Tuned) -> Result<String, Failure> {
 }
 
 fn text(what: &str, tuned: &Tuned, section: &str) -> String {
-    let mut text = format!("{what}, a batch every {} ms\n\n", tuned.step_ms);
+    let mut text = format!("{what}, a batch every {:.1} ms\n\n", tuned.step_ms);
     // Writing into a String cannot fail.
     let _ = writeln!(
         text,

@@ -110,3 +110,16 @@ fn tune_writes_a_loader_that_keeps_the_trainer_busy() {
     assert_eq!(found["section"], desk.text("loader.toml"));
     desk.run(&format!("{line} --step-ms 0")).exits(2);
 }
+
+#[cfg(feature = "train")]
+#[test]
+fn tune_measures_a_network_where_nobody_says_what_it_takes() {
+    let desk = Desk::with_cohort(2);
+    let line = "tune --data data --cache cache --patch 16 --memory-mib 64 --batches 5 --warm-up 2";
+    let network = "--model unet --device cpu --set model.settings={base_width=2,levels=2}";
+    let found = desk.run(&format!("{line} {network} --json")).ok().json();
+    assert!(number(&found, "step_ms") > 0.1, "{found}");
+    desk.run(&format!("{line} {network} --step-ms 5")).exits(2);
+    desk.run(line).exits(2).complains_of(&["--step-ms"]);
+    desk.run(&format!("{line} --model vnet")).exits(2).complains_of(&["vnet"]);
+}
