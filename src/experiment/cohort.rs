@@ -166,12 +166,8 @@ pub fn locked(
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
     let found = prepare::look(&data.folder)?.cases;
-    let train = lock.files(&found, Split::Train);
-    let held_out = lock.files(&found, Split::Validation);
-    let cases = [train.as_slice(), held_out.as_slice()].concat();
-    let there = |id: &CaseId| cases.iter().any(|files| files.id == *id);
-    let ids = lock.cases.iter().map(|case| &case.id);
-    let gone: Vec<&str> = ids.filter(|id| !there(id)).map(|id| id.as_str()).collect();
+    // What is neither trained on nor held out, a run does not need.
+    let gone = lock.gone(&found, &[Split::Train, Split::Validation]);
     if !gone.is_empty() {
         return Err(Failure::Usage(format!(
             "{}: the run's cases {} are gone; bring them back, or say where they are with --data",
@@ -179,6 +175,9 @@ pub fn locked(
             gone.join(", ")
         )));
     }
+    let train = lock.files(&found, Split::Train);
+    let held_out = lock.files(&found, Split::Validation);
+    let cases = [train.as_slice(), held_out.as_slice()].concat();
     let (surveyed, gone_bad) = survey(cases, store, session)?;
     // A case that the run skipped has been quarantined since; it is skipped again, at the same places.
     let is_skipped = |error: &CaseError| error.problem.starts_with(KNOWN);

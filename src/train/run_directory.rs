@@ -102,6 +102,13 @@ impl DatasetLock {
         let files = wanted.filter_map(|case| found.iter().find(|files| files.id == case.id));
         files.cloned().collect()
     }
+
+    /// Names of the locked cases of these parts that are not among those found.
+    pub fn gone(&self, found: &[CaseFiles], parts: &[Split]) -> Vec<&str> {
+        let wanted = self.cases.iter().filter(|case| parts.contains(&case.split));
+        let gone = wanted.filter(|case| found.iter().all(|files| files.id != case.id));
+        gone.map(|case| case.id.as_str()).collect()
+    }
 }
 
 impl RunDirectory {

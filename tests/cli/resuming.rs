@@ -148,6 +148,22 @@ fn signals_leave_a_checkpoint_and_a_run_stopped_by_each_in_turn_is_the_run() {
     }
 }
 
+/// Test and unlabelled cases are in the lock, and no business of the run's.
+#[test]
+fn a_run_of_a_divided_cohort_goes_on_whatever_became_of_the_cases_that_it_does_not_use() {
+    let desk = Desk::with_cohort(8);
+    let line = format!("{} --set data.shares={{validation=0.25,test=0.25}}", line(NETWORKS[0]));
+    desk.run(&format!("{line} --run straight")).ok();
+    kill_after_a_checkpoint(&desk, &format!("{line} --run killed"), "killed");
+    let lock = desk.json("killed/dataset.lock.json");
+    let cases = lock["cases"].as_array().unwrap();
+    let unused = cases.iter().find(|case| case["split"] == "test").unwrap();
+    std::fs::remove_dir_all(desk.path(&format!("data/{}", unused["id"].as_str().unwrap())))
+        .unwrap();
+    desk.run("train --resume killed").ok();
+    assert_same(&desk, "straight", "killed");
+}
+
 #[test]
 fn a_resumed_run_trains_on_the_cases_that_it_was_locked_to() {
     let desk = Desk::with_cohort(5);
