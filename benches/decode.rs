@@ -6,8 +6,9 @@
 //! Without the feature it is zlib-rs that inflates.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
+mod cpu;
+
 use std::fmt;
-use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 
@@ -21,9 +22,7 @@ use gliaflow::volume::case::Case;
 use gliaflow::volume::shelf::CaseShelf;
 
 /// Cases per figure of CPU time.
-const CASES: usize = 10;
-/// Times that they are read: the least disturbed round is the work, the others its neighbours.
-const ROUNDS: usize = 9;
+const CASES: u64 = 10;
 
 /// What is measured.
 #[derive(Clone, Copy)]
@@ -115,35 +114,13 @@ fn case(bencher: Bencher<'_, '_>, variant: &Variant) {
     bencher.bench_local(run);
 }
 
-/// CPU time of this thread so far, in ms.
-fn cpu_ms() -> Option<f64> {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    Some(text.split_ascii_whitespace().next()?.parse::<f64>().ok()? / 1e6)
-}
-
 fn main() {
     divan::main();
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let by = if cfg!(feature = "libdeflate") { "libdeflate" } else { "zlib-rs" };
     println!("\nCPU ms per case over {CASES} cases, inflated by {by}");
-    println!("{:36} {:>9} {:>9}", "", "fastest", "median");
-    for variant in variants() {
-        let name = variant.to_string();
-        if filter.as_ref().is_some_and(|part| !name.contains(part)) {
-            continue;
-        }
+    cpu::table(&variants(), CASES, |variant| {
         let mut run = variant.runner();
         run();
-        let mut rounds: Vec<f64> = (0..ROUNDS)
-            .filter_map(|_| {
-                let before = cpu_ms()?;
-                (0..CASES).for_each(|_| run());
-                Some((cpu_ms()? - before) / CASES as f64)
-            })
-            .collect();
-        rounds.sort_by(f64::total_cmp);
-        if let (Some(least), Some(median)) = (rounds.first(), rounds.get(rounds.len() / 2)) {
-            println!("{name:36} {least:9.2} {median:9.2}");
-        }
-    }
+        Box::new(move |_| run())
+    });
 }

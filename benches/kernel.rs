@@ -5,8 +5,9 @@
 //! variant's name as an argument (`-- "full, avx2"`) measures only that.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
+mod cpu;
+
 use std::fmt;
-use std::fs;
 use std::hint::black_box;
 use std::sync::OnceLock;
 
@@ -29,8 +30,6 @@ use gliaflow::volume::voxels::Voxels;
 const PATCH: Dims = Dims::cube(128);
 /// Samples per figure of CPU time.
 const SAMPLES: u64 = 40;
-/// Times that they are made: the least disturbed round is the kernel, the others its neighbours.
-const ROUNDS: usize = 9;
 
 /// What is measured: a profile and a kernel.
 #[derive(Clone)]
@@ -105,39 +104,16 @@ fn sample(bencher: Bencher<'_, '_>, variant: &Variant) {
     });
 }
 
-/// CPU time of this thread so far, in ms.
-fn cpu_ms() -> Option<f64> {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    Some(text.split_ascii_whitespace().next()?.parse::<f64>().ok()? / 1e6)
-}
-
 fn main() {
     divan::main();
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let view = View::of_contents(case());
-    let (mut images, mut labels) = blank(PATCH);
     println!("\nCPU ms per sample over {SAMPLES} samples, brain box {}", view.dims());
-    println!("{:30} {:>9} {:>9}", "", "fastest", "median");
-    for variant in variants() {
-        let name = variant.to_string();
-        if filter.as_ref().is_some_and(|part| !name.contains(part)) {
-            continue;
-        }
-        let mut render = |index| {
+    cpu::table(&variants(), SAMPLES, |variant| {
+        let (mut images, mut labels) = blank(PATCH);
+        Box::new(move |index| {
             let recipe = recipe(&view, &variant.config, index);
             variant.kernel.render(&view, &recipe, Images::F16(&mut images), &mut labels);
             black_box((&images, &labels));
-        };
-        let mut rounds: Vec<f64> = (0..ROUNDS)
-            .filter_map(|_| {
-                let before = cpu_ms()?;
-                (0..SAMPLES).for_each(&mut render);
-                Some((cpu_ms()? - before) / SAMPLES as f64)
-            })
-            .collect();
-        rounds.sort_by(f64::total_cmp);
-        if let (Some(least), Some(median)) = (rounds.first(), rounds.get(rounds.len() / 2)) {
-            println!("{:30} {least:9.2} {median:9.2}", name);
-        }
-    }
+        })
+    });
 }

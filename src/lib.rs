@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | 0 | [`base`] | errors, keyed randomness, fingerprints |
 //! | 1 | [`telemetry`] | metric names, clocks, the endpoint |
-//! | 1 | [`volume`] | the field's vocabulary: grids, modalities, regions, samples |
+//! | 1 | [`volume`] | the field's vocabulary: grids, modalities, regions, cases |
 //! | 2 | [`actor`] | concurrency: stages, mailboxes, tickets, topologies |
 //! | 2 | [`brats`] | BraTS on disk: NIfTI, layouts, phantoms |
 //! | 2 | [`cache`] | immutable memory-mapped case files |

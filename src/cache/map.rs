@@ -1,4 +1,5 @@
-//! One case file, mapped read-only. The only unsafe code of the crate.
+//! One case file, mapped read-only. The crate's unsafe code but for one call in the
+//! augmentation's kernel.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

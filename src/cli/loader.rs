@@ -156,18 +156,9 @@ pub(super) fn workers(text: &str) -> Result<WorkerPlan, String> {
         let expected = || format!("\"{part}\": write auto, a number, or stage=number,…");
         let (stage, number) = part.split_once('=').ok_or_else(expected)?;
         let number = number.parse().map_err(|_| expected())?;
-        let count = match stage {
-            "fetch" => &mut counts.fetch,
-            "decode" => &mut counts.decode,
-            "normalize" => &mut counts.normalize,
-            "crop" => &mut counts.crop,
-            "augment" => &mut counts.augment,
-            _ => {
-                return Err(format!(
-                    "\"{stage}\" is no stage; name fetch, decode, normalize, crop or augment"
-                ));
-            }
-        };
+        let count = counts.of_stage(stage).ok_or_else(|| {
+            format!("\"{stage}\" is no stage; name fetch, decode, normalize, crop or augment")
+        })?;
         *count = number;
     }
     Ok(WorkerPlan::Fixed(counts))

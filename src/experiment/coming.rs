@@ -8,6 +8,7 @@ use crate::base::error::{CaseError, Fault};
 use crate::base::fingerprint::Fingerprint;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::quarantine::{Quarantine, Quarantined};
+use crate::cache::source::Expected;
 use crate::cache::store::CaseStore;
 use crate::experiment::course::Course;
 use crate::experiment::failure::Failure;
@@ -42,12 +43,12 @@ impl Coming {
         }
         let data = &course.config.run.data;
         let parts = AheadParts {
+            on_arrival: on_arrival(course, cases.len(), Arc::clone(store), Arc::clone(&excluded)),
             cases,
             arrivals: course.arrivals.clone(),
             store: Arc::clone(store),
             preprocess: data.preprocess.clone(),
             workers: course.config.run.ingest.clone(),
-            on_arrival: on_arrival(course, Arc::clone(store), Arc::clone(&excluded)),
         };
         let ahead = Ahead::start(parts, &session.stop, &session.runtime)?;
         let watched = session.board.watch(ahead.running());
@@ -73,19 +74,18 @@ impl Coming {
 /// found out only by a validation, hours later, and a missing case must not flatter a mean.
 fn on_arrival(
     course: &Course<'_>,
+    cases: usize,
     store: Arc<CaseStore>,
     excluded: Arc<Mutex<Vec<Excluded>>>,
 ) -> OnArrival {
+    let mut to_come = cases;
     let (memory, stop) = (course.bad_cases.clone(), course.session.stop.clone());
     let held_out: Vec<CaseId> =
         course.cohort.held_out.iter().map(|files| files.id.clone()).collect();
     Box::new(move |case, outcome| {
-        let Err(error) = outcome else {
-            if let Ok(bytes) = store.bytes() {
-                catalog::LOADER_CACHE_BYTES.with([]).set(bytes as f64);
-            }
-            return;
-        };
+        to_come -= 1;
+        show_bytes(&store, outcome.is_ok().then_some(case), to_come == 0);
+        let Err(error) = outcome else { return };
         tracing::warn!("left out: {error}");
         memory.add(case, error);
         let left_out = Excluded { case: case.clone(), error: error.clone() };
@@ -99,6 +99,22 @@ fn on_arrival(
             }));
         }
     })
+}
+
+/// The cache's size, with one more case if one has come. The folder is listed only for the last one: for each, the
+/// listings of a large cohort would cost as much as its ingest.
+fn show_bytes(store: &CaseStore, come: Option<&CaseId>, is_last: bool) {
+    let gauge = catalog::LOADER_CACHE_BYTES.with([]);
+    if is_last {
+        if let Ok(bytes) = store.bytes() {
+            gauge.set(bytes as f64);
+        }
+        return;
+    }
+    let file = come.and_then(|case| store.lookup(case, Expected::Anything).ok().flatten());
+    if let Some(file) = file {
+        gauge.increment(file.bytes() as f64);
+    }
 }
 
 /// Writes bad cases into the quarantine, each once. Clones share what they know.

@@ -24,6 +24,9 @@ use crate::train::loss::LossConfig;
 use crate::train::settings::TrainerConfig;
 use crate::volume::grid::Dims;
 
+/// The resolved configuration in a run's folder.
+pub const RUN_FILE: &str = "config.toml";
+
 /// The version of the file format.
 const SCHEMA: u32 = 1;
 
@@ -126,6 +129,21 @@ pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<CheckedConfig
         layers.lay_set(assignment)?;
     }
     check(layers)
+}
+
+/// The configuration of the run in `folder`, with assignments over it.
+///
+/// # Errors
+/// If the folder holds no run; otherwise as [`load`].
+pub fn of_run(folder: &Path, assignments: &[String]) -> Result<CheckedConfig, Failure> {
+    let file = folder.join(RUN_FILE);
+    if !file.is_file() {
+        return Err(Failure::Usage(format!(
+            "{}: holds no run; name a folder that `gliaflow train` made",
+            folder.display()
+        )));
+    }
+    load(Some(&file), assignments)
 }
 
 /// The same from a configuration text that lives in the binary.

@@ -40,7 +40,35 @@ pub(super) struct Course<'a> {
     pub(super) start: Option<(PathBuf, TrainingState)>,
 }
 
-impl Course<'_> {
+impl<'a> Course<'a> {
+    /// A run that this process begins.
+    pub(super) fn begun(
+        config: &'a CheckedConfig,
+        session: &'a Session,
+        chosen: ChosenDevice,
+        store: Option<Arc<CaseStore>>,
+        cohort: Cohort,
+        directory: RunDirectory,
+        journal: Journal,
+    ) -> Result<Self, Failure> {
+        let bad_cases = BadCases::among(&cohort.lock, store.as_ref())?;
+        let arrivals = Arrivals::default();
+        let (resumed, start) = (false, None);
+        Ok(Self {
+            config,
+            session,
+            chosen,
+            store,
+            arrivals,
+            bad_cases,
+            cohort,
+            directory,
+            journal,
+            resumed,
+            start,
+        })
+    }
+
     /// Where the loader has its cases from.
     pub(super) fn case_source(&self) -> CaseSource {
         match &self.store {

@@ -143,14 +143,7 @@ pub struct TrainedNetwork {
 /// # Errors
 /// If the folder holds no run, its checkpoint is damaged, or the device is not there.
 pub fn load_run(folder: &Path, assignments: &[String]) -> Result<TrainedNetwork, Failure> {
-    let config_path = folder.join("config.toml");
-    if !config_path.is_file() {
-        return Err(Failure::Usage(format!(
-            "{}: holds no run; name a folder that `gliaflow train` made",
-            folder.display()
-        )));
-    }
-    let config = config::load(Some(&config_path), assignments)?;
+    let config = config::of_run(folder, assignments)?;
     let chosen = device::choose(config.run.device)?;
     let (weights, state) = checkpoint::latest(folder)?;
     let network = config.blueprint.network(&weights, &chosen.device)?;
@@ -201,13 +194,10 @@ pub fn of_run(
 }
 
 fn held_out(lock: &DatasetLock) -> Result<Vec<CaseFiles>, Failure> {
-    let found = lock.files(&prepare::look(&lock.folder)?.cases, Split::Validation);
-    let missing = lock.cases.iter().filter(|case| {
-        case.split == Split::Validation && found.iter().all(|files| files.id != case.id)
-    });
-    let missing: Vec<&str> = missing.map(|case| case.id.as_str()).collect();
+    let there = prepare::look(&lock.folder)?.cases;
+    let missing = lock.gone(&there, &[Split::Validation]);
     if missing.is_empty() {
-        return Ok(found);
+        return Ok(lock.files(&there, Split::Validation));
     }
     Err(Failure::Usage(format!(
         "{}: the held-out cases {} are gone; bring them back, or name others with --data",

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::actor::stage::{Skip, Source};
+use crate::actor::stage::Skip;
 use crate::actor::stop::StopState;
 use crate::experiment::coming::Coming;
 use crate::experiment::course::Course;
@@ -16,7 +16,7 @@ use crate::experiment::prepare::{self, Excluded};
 use crate::experiment::weights_file;
 use crate::nets::Learner;
 use crate::pipeline::loader::{self, LoaderParts};
-use crate::pipeline::plan::{Plan, Planner};
+use crate::pipeline::plan::Plan;
 use crate::pipeline::verdict::Verdict;
 use crate::telemetry::catalog::{self, RunState};
 use crate::train::checkpoint;
@@ -313,8 +313,7 @@ fn on_skip(
     Box::new(move |skip| {
         catalog::skipped(Split::Train.name(), skip.error.reason).increment(1);
         skips.add(first_sample, skip);
-        let planned = Planner::starting_at(plan.clone(), first_sample + skip.ordinal).next();
-        let planned = planned.expect("a plan without an end");
+        let planned = plan.sample_at(first_sample + skip.ordinal);
         memory.add(&planned.files().id, &skip.error);
     })
 }

@@ -9,15 +9,13 @@ use serde::Serialize;
 use crate::base::error::CaseError;
 use crate::cache::store::CaseStore;
 use crate::experiment::cohort;
-use crate::experiment::coming::BadCases;
-use crate::experiment::config::{self, CheckedConfig, RunConfig};
+use crate::experiment::config::{self, CheckedConfig, RUN_FILE, RunConfig};
 use crate::experiment::course::Course;
 use crate::experiment::device::{self, ChosenDevice};
 use crate::experiment::evaluate::{self, Evaluation};
 use crate::experiment::failure::Failure;
 use crate::experiment::optimise::{Trained, optimise};
 use crate::experiment::prepare::{self, Excluded, Session};
-use crate::pipeline::arrivals::Arrivals;
 use crate::pipeline::verdict::Verdict;
 use crate::telemetry::catalog::{self, RunState};
 use crate::train::checkpoint;
@@ -25,9 +23,6 @@ use crate::train::event::Event;
 use crate::train::journal::Journal;
 use crate::train::run_directory::{DATASET_LOCK, DatasetLock, Environment, RunDirectory};
 use crate::train::standing::Best;
-
-/// The run's resolved configuration.
-pub const CONFIG: &str = "config.toml";
 
 /// What came of a run that has ended.
 const SUMMARY: &str = "summary.json";
@@ -108,20 +103,7 @@ pub fn train(
     };
     describe(&directory, config, &chosen, &cohort.lock)?;
     let journal = Journal::start(directory.path())?;
-    let bad_cases = BadCases::among(&cohort.lock, store.as_ref())?;
-    let course = Course {
-        config,
-        session,
-        chosen,
-        store,
-        arrivals: Arrivals::default(),
-        bad_cases,
-        cohort,
-        directory,
-        journal,
-        resumed: false,
-        start: None,
-    };
+    let course = Course::begun(config, session, chosen, store, cohort, directory, journal)?;
     conduct(&course, started)
 }
 
@@ -160,20 +142,8 @@ pub fn resume(
         Some((_, state)) => Journal::resume(folder, state.journal, state.standing.step)?,
         None => Journal::start(folder)?,
     };
-    let bad_cases = BadCases::among(&cohort.lock, store.as_ref())?;
-    let course = Course {
-        config: &config,
-        session,
-        chosen,
-        store,
-        arrivals: Arrivals::default(),
-        bad_cases,
-        cohort,
-        directory,
-        journal,
-        resumed: true,
-        start,
-    };
+    let begun = Course::begun(&config, session, chosen, store, cohort, directory, journal)?;
+    let course = Course { resumed: true, start, ..begun };
     conduct(&course, started)
 }
 
@@ -187,15 +157,8 @@ fn open_store(run: &RunConfig) -> Result<Option<Arc<CaseStore>>, Failure> {
 
 /// The configuration of a run, with assignments that leave its result alone.
 fn load_config(folder: &Path, assignments: &[String]) -> Result<CheckedConfig, Failure> {
-    let file = folder.join(CONFIG);
-    if !file.is_file() {
-        return Err(Failure::Usage(format!(
-            "{}: holds no run; name a folder that `gliaflow train` made",
-            folder.display()
-        )));
-    }
-    let begun = config::load(Some(&file), &[])?.fingerprint();
-    let config = config::load(Some(&file), assignments)?;
+    let begun = config::of_run(folder, &[])?.fingerprint();
+    let config = config::of_run(folder, assignments)?;
     if config.fingerprint() == begun { Ok(config) } else { Err(other_settings(folder)) }
 }
 
@@ -300,7 +263,7 @@ impl Place {
     /// Refuses a folder that holds a run, before any work is done for it.
     fn check(&self) -> Result<(), Failure> {
         match self {
-            Self::Exactly(path) if path.join(CONFIG).exists() => Err(Failure::Usage(format!(
+            Self::Exactly(path) if path.join(RUN_FILE).exists() => Err(Failure::Usage(format!(
                 "{}: already holds a run; go on with it with --resume, or choose another folder \
                  with --run",
                 path.display()
@@ -320,7 +283,7 @@ fn describe(
     directory.write_json(DATASET_LOCK, lock)?;
     let environment = Environment::of_process(&chosen.name, chosen.deterministic);
     directory.write_json("environment.json", &environment)?;
-    directory.write_text(CONFIG, &config.to_toml()?)?;
+    directory.write_text(RUN_FILE, &config.to_toml()?)?;
     publish_info(config, chosen);
     Ok(())
 }

@@ -185,12 +185,9 @@ fn add_worker(workers: &mut LoaderWorkers, bottleneck: Bottleneck, cores: usize)
         Bottleneck::Stage(name) => name,
         Bottleneck::None | Bottleneck::Trainer => "augment",
     };
-    let count = match name {
-        "fetch" => &mut workers.fetch,
-        "decode" => &mut workers.decode,
-        "normalize" => &mut workers.normalize,
-        "crop" => &mut workers.crop,
-        _ => &mut workers.augment,
+    let count = match workers.of_stage(name) {
+        Some(count) => count,
+        None => &mut workers.augment,
     };
     *count += 1;
     *count <= cores

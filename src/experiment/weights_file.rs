@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use crate::experiment::config::{self, CheckedConfig};
 use crate::experiment::failure::Failure;
-use crate::experiment::run::CONFIG;
 use crate::nets::Learner;
 use crate::nets::exchange::{self, Incoming};
 use crate::train::checkpoint;
@@ -32,14 +31,7 @@ pub struct Exported {
 /// # Errors
 /// If the folder holds no run, its checkpoint is damaged, or the file cannot be written.
 pub fn export(run: &Path, file: &Path) -> Result<Exported, Failure> {
-    let settings = run.join(CONFIG);
-    if !settings.is_file() {
-        return Err(Failure::Usage(format!(
-            "{}: holds no run; name a folder that `gliaflow train` made",
-            run.display()
-        )));
-    }
-    let config = config::load(Some(&settings), &[])?;
+    let config = config::of_run(run, &[])?;
     let (folder, state) = checkpoint::latest(run)?;
     let weights = config.blueprint.weights(&folder)?;
     let (name, settings) = (config.blueprint.name(), config.blueprint.settings());

@@ -92,6 +92,18 @@ pub struct LoaderMemory {
 }
 
 impl LoaderWorkers {
+    /// The threads of the stage of this name; of fused stages, those of the last.
+    pub fn of_stage(&mut self, name: &str) -> Option<&mut usize> {
+        match name.rsplit('+').next()? {
+            "fetch" => Some(&mut self.fetch),
+            "decode" => Some(&mut self.decode),
+            "normalize" => Some(&mut self.normalize),
+            "crop" => Some(&mut self.crop),
+            "augment" => Some(&mut self.augment),
+            _ => None,
+        }
+    }
+
     /// Threads between the planner and collate.
     fn threads(&self, footprint: Footprint) -> usize {
         let before = match footprint {

@@ -61,6 +61,21 @@ impl Plan {
         key.epoch * self.epoch_len() + key.index
     }
 
+    /// The sample at a position, without walking there.
+    pub fn sample_at(&self, position: u64) -> PlannedSample {
+        let epoch = position / self.epoch_len();
+        self.sample(epoch, position % self.epoch_len(), &self.order(epoch))
+    }
+
+    /// The sample at `index` of an epoch of this order.
+    fn sample(&self, epoch: u64, index: u64, order: &[u32]) -> PlannedSample {
+        PlannedSample {
+            key: SampleKey { seed: self.seed, epoch, index },
+            cohort: Arc::clone(&self.cohort),
+            case: order[index as usize] as usize,
+        }
+    }
+
     /// The cohort's cases in the order in which a walk from position `first` needs them, each once.
     pub fn cases_from(&self, first: u64) -> Vec<CaseFiles> {
         let mut ordered: Vec<u32> = Vec::with_capacity(self.cohort.len());
@@ -115,11 +130,7 @@ impl Source for Planner {
             self.order = self.plan.order(epoch);
         }
         self.next += 1;
-        Some(PlannedSample {
-            key: SampleKey { seed: self.plan.seed, epoch, index },
-            cohort: Arc::clone(&self.plan.cohort),
-            case: self.order[index as usize] as usize,
-        })
+        Some(self.plan.sample(epoch, index, &self.order))
     }
 }
 
@@ -185,6 +196,8 @@ pub(crate) mod tests {
         let whole = walk(0, 40);
         for first in [1, 9, 10, 11, 27] {
             assert_eq!(walk(first, 40 - first as usize), whole[first as usize..]);
+            let sample = Plan::new(cohort(5), 9, 2).sample_at(first);
+            assert_eq!((sample.key, sample.case), whole[first as usize]);
         }
         let plan = Plan::new(cohort(5), 9, 2);
         assert_eq!(plan.position(whole[27].0), 27);

@@ -64,8 +64,8 @@ fn status_number(status: &str, key: &str) -> Option<u64> {
     value.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The same for sizes, which are in KiB there.
-fn status_bytes(status: &str, key: &str) -> Option<u64> {
+/// The same for sizes, which are in KiB there and in `/proc/meminfo`.
+pub fn status_bytes(status: &str, key: &str) -> Option<u64> {
     status_number(status, key).map(|kibibytes| kibibytes * 1024)
 }
 

@@ -67,6 +67,13 @@ impl Gate {
     }
 }
 
+/// A gate, and a hook that passes it with each case.
+fn gated() -> (Arc<Gate>, OnArrival) {
+    let gate = Arc::new(Gate::default());
+    let passing = Arc::clone(&gate);
+    (gate, Box::new(move |_, _| passing.pass()))
+}
+
 #[test]
 fn training_begins_with_the_first_cases_and_every_batch_is_the_one_of_a_warm_cache() {
     within(LIMIT, |watch| {
@@ -135,10 +142,7 @@ fn ingest_that_ends_early_leaves_nobody_waiting() {
     within(LIMIT, |watch| {
         let setting = cohort_of(6);
         let warm: Vec<_> = setting.take(watch, "warm", 0, 6).iter().map(hash).collect();
-        let gate = Arc::new(Gate::default());
-        let passing = Arc::clone(&gate);
-        let stop = StopLatch::new();
-        let hold = Box::new(move |_: &_, _: Result<(), &_>| passing.pass());
+        let ((gate, hold), stop) = (gated(), StopLatch::new());
         let (ahead, parts) = ahead(watch, &setting, "cold", &stop, hold);
         let (mut feed, running) = start(parts, &stop, &runtime()).unwrap();
         watch.on(&running);
@@ -157,10 +161,7 @@ fn ingest_that_ends_early_leaves_nobody_waiting() {
 fn an_abort_wakes_who_waits() {
     within(LIMIT, |watch| {
         let setting = cohort_of(6);
-        let gate = Arc::new(Gate::default());
-        let passing = Arc::clone(&gate);
-        let stop = StopLatch::new();
-        let hold = Box::new(move |_: &_, _: Result<(), &_>| passing.pass());
+        let ((gate, hold), stop) = (gated(), StopLatch::new());
         let (ahead, parts) = ahead(watch, &setting, "cold", &stop, hold);
         let (mut feed, running) = start(parts, &stop, &runtime()).unwrap();
         watch.on(&running);

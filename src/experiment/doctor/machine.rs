@@ -5,6 +5,7 @@ use std::net::TcpListener;
 
 use crate::experiment::doctor::{Finding, Grade};
 use crate::telemetry::exporter::MetricsAddress;
+use crate::telemetry::process::status_bytes;
 
 const GIB: f64 = (1u64 << 30) as f64;
 
@@ -37,9 +38,7 @@ pub(super) fn memory() -> Finding {
 /// Bytes behind a key of `/proc/meminfo`.
 fn meminfo(key: &str) -> Option<f64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-    let kibibytes: f64 = line.split_ascii_whitespace().next()?.parse().ok()?;
-    Some(kibibytes * 1024.0)
+    status_bytes(&text, key).map(|bytes| bytes as f64)
 }
 
 /// A mapped case needs no open file; a run has some twenty.
