@@ -17,6 +17,8 @@ mod benchmarks;
 #[cfg(feature = "train")]
 mod demonstration;
 #[cfg(feature = "train")]
+mod ensembles;
+#[cfg(feature = "train")]
 mod exporting;
 #[cfg(feature = "train")]
 mod milestones;

@@ -1,65 +1,192 @@
-//! `evaluate`: a run's network on cases with labels.
+//! `evaluate`: runs' networks on cases with labels.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::console::Console;
+use crate::cli::predictors::{PostProcessing, Runs};
 use crate::cli::report::Report;
 use crate::cli::session::{Live, LongOptions};
 use crate::cli::tables;
-use crate::experiment::evaluate::{self, load_run};
+use crate::cli::thresholds::{Thresholds, as_options};
+use crate::eval::assess::Scoring;
+use crate::eval::hausdorff::Hd95;
+use crate::eval::postprocess::PostProcess;
+use crate::eval::predictor::Predictor;
+use crate::eval::table::{render_lesions, render_measures};
+use crate::eval::tune::Tuned;
+use crate::experiment::ensemble::Resolved;
+use crate::experiment::evaluate::{self, Evaluation};
 use crate::experiment::failure::Failure;
+use crate::experiment::prepare::Session;
+use crate::experiment::subjects;
 use crate::pipeline::{ingest, whole};
 use crate::volume::case::Split;
 
-/// Score a run's network on whole cases
+/// Score a run's network, or the mean of several, on whole cases
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   gliaflow evaluate --run runs/unet-001
   gliaflow evaluate --run runs/unet-001 --data data/other --out scores
+  gliaflow evaluate --run runs/unet-001 --run runs/cascaded-001 --split test --out scores
+  gliaflow evaluate --run runs/unet-001 --split test --postprocess tuned --mirror
 
-Without --data it scores the cases that the run held out.")]
+Without --data it scores the cases that the runs held out, or those of another --split.")]
 pub(super) struct Evaluate {
-    /// The run's folder
-    #[arg(long, value_name = "DIR")]
-    run: PathBuf,
+    #[command(flatten)]
+    runs: Runs,
 
-    /// A dataset or a case with labels [default: the run's held-out cases]
-    #[arg(long, value_name = "DIR")]
+    /// A dataset or a case with labels [default: cases that the runs set aside]
+    #[arg(long, value_name = "DIR", conflicts_with = "split")]
     data: Option<PathBuf>,
 
-    /// Where cases.csv and summary.json go [default: the run's validation folder]
+    /// Which of the cases that the runs set aside
+    #[arg(long, value_name = "PART", default_value = "validation")]
+    split: SetAside,
+
+    /// Where cases.csv and summary.json go [default: the folder of the split in the run's, if it is
+    /// one run as it is]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// A setting to override: section.key=value
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    /// What HD95 means: medpy, monai or surface-distance; brats is the last
+    #[arg(long, value_name = "NAME", default_value = "medpy")]
+    hd95: Hd95,
+
+    /// Score lesion by lesion as well, as BraTS does since 2023
+    #[arg(long, alias = "lesionwise")]
+    lesion_wise: bool,
+
+    /// Who chooses thresholds for predicted labels
+    #[arg(long, value_name = "WHO", default_value = "given")]
+    postprocess: PostProcessing,
+
+    #[command(flatten)]
+    thresholds: Thresholds,
 
     #[command(flatten)]
     long: LongOptions,
 }
 
+/// A part that is not trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SetAside {
+    /// To choose by
+    Validation,
+    /// To report on
+    Test,
+    /// Labelled, with labels that training does not see
+    Unlabelled,
+}
+
+impl SetAside {
+    const fn part(self) -> Split {
+        match self {
+            Self::Validation => Split::Validation,
+            Self::Test => Split::Test,
+            Self::Unlabelled => Split::Unlabelled,
+        }
+    }
+}
+
 impl Evaluate {
     pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
-        let trained = load_run(&self.run, &self.set)?;
-        let live = Live::start(&self.long, &self.run.display().to_string(), console)?
-            .announce(&[&ingest::ACTORS, &whole::CACHE_ACTORS], &[Split::Validation]);
-        let scored = live.conduct_run(|session| {
-            evaluate::of_run(&trained, &self.run, self.data.as_deref(), session)
-        })?;
-        let out = match (self.out, self.data) {
-            (Some(out), _) => Some(out),
-            (None, None) => Some(self.run.join("validation")),
-            (None, Some(_)) => None,
-        };
+        let resolved = self.runs.resolve()?;
+        let is_tuned = self.postprocess == PostProcessing::Tuned;
+        if is_tuned && self.data.is_none() && self.split == SetAside::Validation {
+            return Err(Failure::Usage(
+                "thresholds chosen on the validation cases flatter their own scores; report on \
+                 others with --split test or --data"
+                    .into(),
+            ));
+        }
+        let part = self.split.part();
+        let live = Live::start(&self.long, &self.runs.label(), console)?
+            .announce(&[&ingest::ACTORS, &whole::CACHE_ACTORS], &[part]);
+        let (scored, tuned) = live.conduct_run(|session| self.scores(&resolved, session))?;
+        let out = self.out.clone().or_else(|| self.own_folder());
         if let Some(out) = &out {
             evaluate::write(out, &scored)?;
         }
-        let name = trained.config.blueprint.name();
-        let text = format!("{}\nafter {} steps", tables::dice(name, &scored), trained.step);
-        let mut result = serde_json::to_value(&scored).expect("scores serialise to JSON");
-        result["step"] = trained.step.into();
-        Ok(Report::new(&result, text))
+        Ok(self.report(&resolved, &scored, tuned.as_ref()))
     }
+
+    fn scores(
+        &self,
+        resolved: &Resolved,
+        session: &Session,
+    ) -> Result<(Evaluation, Option<Tuned>), Failure> {
+        let mut predictor = resolved.predictor()?;
+        let given = self.thresholds.rules();
+        let (postprocess, tuned) =
+            self.postprocess.choose(given, resolved, predictor.as_mut(), session)?;
+        let cases = match &self.data {
+            Some(folder) => subjects::of_folder(resolved, folder, session)?,
+            None => subjects::of_split(resolved, self.split.part(), session)?,
+        };
+        let rules = Scoring { hd95: self.hd95, lesionwise: self.lesion_wise, postprocess };
+        Ok((evaluate::on_cases(predictor.as_mut(), cases, &rules, session)?, tuned))
+    }
+
+    /// The folder of the split in a run that is evaluated as it is.
+    fn own_folder(&self) -> Option<PathBuf> {
+        let is_plain = self.data.is_none()
+            && self.postprocess == PostProcessing::Given
+            && self.thresholds.rules().is_nothing();
+        let run: &Path = self.runs.plain().filter(|_| is_plain)?;
+        Some(run.join(self.split.part().name()))
+    }
+
+    fn report(&self, resolved: &Resolved, scored: &Evaluation, tuned: Option<&Tuned>) -> Report {
+        let hd95 = self.hd95.name();
+        let mut parts = vec![
+            tables::dice(&resolved.name(), scored),
+            format!("HD95 of {hd95}\n{}", render_measures(&scored.network)),
+        ];
+        parts.extend(scored.lesionwise.as_ref().map(render_lesions));
+        parts.extend(tuned.map(chosen));
+        let steps: Vec<String> =
+            resolved.members.iter().map(|member| member.step.to_string()).collect();
+        parts.push(format!("after {} steps", steps.join(", ")));
+        let mut result = serde_json::to_value(scored).expect("scores serialise to JSON");
+        result["step"] = resolved.members[0].step.into();
+        result["members"] = tables::members(resolved);
+        if let Some(tuned) = tuned {
+            result["tuned"] = serde_json::to_value(tuned).expect("thresholds serialise to JSON");
+        }
+        Report::new(&result, parts.join("\n\n"))
+    }
+}
+
+impl PostProcessing {
+    /// What is done to labels: the thresholds `given`, or those that the validation cases choose.
+    pub(super) fn choose(
+        self,
+        given: PostProcess,
+        resolved: &Resolved,
+        predictor: &mut dyn Predictor,
+        session: &Session,
+    ) -> Result<(PostProcess, Option<Tuned>), Failure> {
+        if self == Self::Given {
+            return Ok((given, None));
+        }
+        if !given.is_nothing() {
+            return Err(Failure::Usage(format!(
+                "--postprocess tuned chooses what {} gives; leave one out",
+                as_options(&given)
+            )));
+        }
+        let validation = subjects::of_split(resolved, Split::Validation, session)?;
+        let tuned = evaluate::tune(predictor, validation, session)?;
+        Ok((tuned.chosen, Some(tuned)))
+    }
+}
+
+/// Thresholds that the validation cases chose, in words.
+pub(super) fn chosen(tuned: &Tuned) -> String {
+    let options = as_options(&tuned.chosen);
+    format!(
+        "chosen on the validation cases: {options}, their mean Dice {:.4} becomes {:.4}",
+        tuned.before, tuned.after
+    )
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::report::Report;
+use crate::experiment::ensemble::Checkpoint;
 use crate::experiment::failure::Failure;
 use crate::experiment::weights_file;
 
@@ -18,6 +19,10 @@ pub(super) struct Export {
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
 
+    /// Which weights: latest, or best for those of the best validation
+    #[arg(long, value_name = "WHICH", default_value = "latest")]
+    checkpoint: Checkpoint,
+
     /// The file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -25,7 +30,7 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn run(self) -> Result<Report, Failure> {
-        let exported = weights_file::export(&self.run, &self.out)?;
+        let exported = weights_file::export(&self.run, self.checkpoint, &self.out)?;
         let text = format!(
             "{}: {} parameters of {} in {} tensors, after {} steps",
             self.out.display(),

@@ -23,6 +23,8 @@ mod loader;
 mod phantom;
 #[cfg(feature = "train")]
 mod predict;
+#[cfg(feature = "train")]
+mod predictors;
 mod progress;
 #[cfg(feature = "train")]
 mod replay;
@@ -31,6 +33,7 @@ mod score;
 mod session;
 #[cfg(feature = "train")]
 mod tables;
+mod thresholds;
 #[cfg(feature = "train")]
 mod train;
 mod tune;

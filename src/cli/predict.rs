@@ -4,25 +4,28 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::cli::console::Console;
+use crate::cli::evaluate::chosen;
+use crate::cli::predictors::{PostProcessing, Runs};
 use crate::cli::report::Report;
 use crate::cli::session::{Live, LongOptions};
-use crate::experiment::evaluate::{self, load_run};
+use crate::cli::thresholds::Thresholds;
 use crate::experiment::failure::Failure;
+use crate::experiment::predict::{self, Recipe};
 use crate::experiment::prepare;
-use crate::pipeline::whole;
+use crate::pipeline::{ingest, whole};
 
-/// Segment cases with a run's network, into NIfTI label files
+/// Segment cases with a run's network, or the mean of several, into NIfTI label files
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
+Examples:
   gliaflow predict --run runs/unet-001 --data data/BraTS2020 --out predictions
+  gliaflow predict --run runs/a --run runs/b --mirror --data data --out predictions
 
 Each file has its source's grid, affine and label values. A case that cannot be read is listed, the \
 others go on, and the exit code is 3.")]
 pub(super) struct Predict {
-    /// The run's folder
-    #[arg(long, value_name = "DIR")]
-    run: PathBuf,
+    #[command(flatten)]
+    runs: Runs,
 
     /// A case's folder or a dataset's
     #[arg(long, value_name = "DIR")]
@@ -32,9 +35,12 @@ pub(super) struct Predict {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
-    /// A setting to override: section.key=value
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    /// Who chooses thresholds for predicted labels
+    #[arg(long, value_name = "WHO", default_value = "given")]
+    postprocess: PostProcessing,
+
+    #[command(flatten)]
+    thresholds: Thresholds,
 
     #[command(flatten)]
     long: LongOptions,
@@ -42,21 +48,37 @@ pub(super) struct Predict {
 
 impl Predict {
     pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
-        let trained = load_run(&self.run, &self.set)?;
+        let resolved = self.runs.resolve()?;
         let dataset = prepare::look(&self.data)?;
-        let live = Live::start(&self.long, &self.run.display().to_string(), console)?
-            .announce(&[&whole::FILE_ACTORS], &[]);
-        let (written, failed) = live.conduct_run(|session| {
-            evaluate::predict(&trained, dataset.cases, &self.out, session)
+        let tuning = [ingest::ACTORS.as_slice(), &whole::CACHE_ACTORS].concat();
+        let actors: [&[&str]; 2] = match self.postprocess {
+            PostProcessing::Given => [&whole::FILE_ACTORS, &[]],
+            PostProcessing::Tuned => [&whole::FILE_ACTORS, &tuning],
+        };
+        let live = Live::start(&self.long, &self.runs.label(), console)?.announce(&actors, &[]);
+        let ((written, failed), tuned) = live.conduct_run(|session| {
+            let mut predictor = resolved.predictor()?;
+            let given = self.thresholds.rules();
+            let (postprocess, tuned) =
+                self.postprocess.choose(given, &resolved, predictor.as_mut(), session)?;
+            let preprocess = resolved.settings().data.preprocess.clone();
+            let recipe = Recipe { preprocess, postprocess };
+            let cases = dataset.cases;
+            let done = predict::predict(predictor.as_mut(), &recipe, cases, &self.out, session)?;
+            Ok((done, tuned))
         })?;
         let problems: Vec<String> =
             dataset.problems.iter().chain(&failed).map(ToString::to_string).collect();
         let mut text = format!("{} cases segmented into {}\n", written.len(), self.out.display());
+        // Writing into a String cannot fail.
+        if let Some(tuned) = &tuned {
+            let _ = writeln!(text, "{}", chosen(tuned));
+        }
         for problem in &problems {
-            // Writing into a String cannot fail.
             let _ = writeln!(text, "  problem: {problem}");
         }
-        let result = serde_json::json!({ "predictions": written, "problems": problems });
+        let result =
+            serde_json::json!({ "predictions": written, "problems": problems, "tuned": tuned });
         Ok(Report::new(&result, text).with_bad_data(!problems.is_empty()))
     }
 }

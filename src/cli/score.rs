@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use serde::Serialize;
 
@@ -10,6 +9,7 @@ use crate::base::error::{CaseError, Reason};
 use crate::brats::case::{LabelVolume, read_labels_only};
 use crate::brats::dataset::discover;
 use crate::cli::report::Report;
+use crate::cli::thresholds::{Thresholds, as_options};
 use crate::eval::cohort::CohortScore;
 use crate::eval::hausdorff::Hd95;
 use crate::eval::lesionwise::{CohortLesions, LesionRules, score_lesions};
@@ -21,7 +21,7 @@ use crate::eval::tune::{PostProcessSearch, Tuned};
 use crate::experiment::failure::Failure;
 use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
-use crate::volume::region::{LabelScheme, Region};
+use crate::volume::region::LabelScheme;
 
 /// Score predicted label files against true ones
 #[derive(Debug, clap::Args)]
@@ -60,38 +60,13 @@ pub(super) struct Score {
     #[arg(long)]
     lesionwise: bool,
 
-    /// Drop predicted components of a region below so many voxels, before scoring
-    #[arg(long, value_name = "REGION=VOXELS", value_delimiter = ',')]
-    drop_below: Vec<DropBelow>,
-
-    /// Take enhancing tumour of fewer voxels than this, in a case, for necrotic core
-    #[arg(long, value_name = "VOXELS", default_value_t = 0)]
-    smallest_et: usize,
+    #[command(flatten)]
+    thresholds: Thresholds,
 
     /// Print the thresholds of --drop-below and --smallest-et that give these very cases the
     /// highest mean Dice; for validation cases, never for those to report on
     #[arg(long, conflicts_with_all = ["drop_below", "smallest_et"])]
     tune: bool,
-}
-
-/// `WT=100`: a region, and the smallest component that it keeps.
-#[derive(Debug, Clone, Copy)]
-struct DropBelow {
-    region: Region,
-    voxels: usize,
-}
-
-impl FromStr for DropBelow {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parsed = text.split_once('=').and_then(|(name, voxels)| {
-            let region = Region::ALL.into_iter().find(|region| region.name() == name)?;
-            Some(Self { region, voxels: voxels.parse().ok()? })
-        });
-        parsed
-            .ok_or_else(|| format!("`{text}` is no region and size; write WT=100, TC=50 or ET=20"))
-    }
 }
 
 /// What is reported. The cohort's scores are at the top, where they are without any option.
@@ -118,11 +93,9 @@ impl Scored {
         )];
         parts.extend(self.lesionwise.as_ref().map(render_lesions));
         if let Some(Tuned { chosen, before, after }) = &self.tuned {
-            let [et, tc, wt] = chosen.smallest_component;
             parts.push(format!(
-                "best on these cases: --drop-below ET={et},TC={tc},WT={wt} --smallest-et {}, mean \
-                 Dice {before:.4} becomes {after:.4}",
-                chosen.smallest_et
+                "best on these cases: {}, mean Dice {before:.4} becomes {after:.4}",
+                as_options(chosen)
             ));
         }
         parts.join("\n\n")
@@ -161,14 +134,6 @@ impl Score {
         Ok(Report::new(&scored, scored.text()))
     }
 
-    fn postprocess(&self) -> PostProcess {
-        let mut rules = PostProcess { smallest_et: self.smallest_et, ..PostProcess::default() };
-        for DropBelow { region, voxels } in &self.drop_below {
-            rules.smallest_component[region.index()] = *voxels;
-        }
-        rules
-    }
-
     /// The true label files by case: a dataset's, or those of a flat folder.
     fn truth_folder(&self) -> Result<(pair::ByCase, Option<LabelScheme>), Failure> {
         let Ok(dataset) = discover(&self.truth) else {
@@ -185,7 +150,7 @@ impl Score {
         let ids: Vec<CaseId> = pairs.iter().map(|pair| pair.case.clone()).collect();
         let (mut scores, mut lesions) = (Vec::with_capacity(pairs.len()), Vec::new());
         let mut search = PostProcessSearch::default();
-        let postprocess = self.postprocess();
+        let postprocess = self.thresholds.rules();
         for Pair { case, truth, prediction } in pairs {
             let scheme = self.labels.or(found);
             let labels = read_both(truth, prediction, scheme);

@@ -16,6 +16,8 @@ mod percentile;
 pub mod postprocess;
 #[cfg(feature = "train")]
 pub mod predict;
+#[cfg(feature = "train")]
+pub mod predictor;
 pub mod score;
 pub mod sliding;
 pub mod statistics;

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cache::store::CaseStore;
+use crate::eval::assess::Scoring;
+use crate::eval::predictor::{OneNetwork, Windows};
 use crate::experiment::cohort::Cohort;
 use crate::experiment::coming::BadCases;
 use crate::experiment::config::CheckedConfig;
 use crate::experiment::device::ChosenDevice;
-use crate::experiment::evaluate::{self, Evaluation};
+use crate::experiment::evaluate::{self, Evaluation, WholeCases};
 use crate::experiment::failure::Failure;
 use crate::experiment::prepare::Session;
 use crate::nets::Learner;
@@ -19,6 +21,7 @@ use crate::pipeline::whole::WholeSource;
 use crate::train::journal::Journal;
 use crate::train::run_directory::RunDirectory;
 use crate::train::standing::{Standing, TrainingState};
+use crate::volume::case::Split;
 
 /// One run in one process.
 pub(super) struct Course<'a> {
@@ -90,9 +93,11 @@ impl<'a> Course<'a> {
             }
             None => WholeSource::Files(preprocess),
         };
-        let network = learner.network();
-        let (cases, window) = (self.cohort.held_out.clone(), run.crop.patch);
-        evaluate::on_cases(network.as_ref(), cases, source, window, &run.evaluation, session)
+        let windows = Windows { extent: run.crop.patch, sliding: run.evaluation.clone() };
+        let mut predictor = OneNetwork { network: learner.network(), windows };
+        let (files, part) = (self.cohort.held_out.clone(), Split::Validation);
+        let cases = WholeCases { files, source, part };
+        evaluate::on_cases(&mut predictor, cases, &Scoring::default(), session)
     }
 
     /// What is not lost if the run is stopped after a checkpoint, in words.

@@ -26,6 +26,9 @@ pub struct DataConfig {
     /// In place of that, validation, test, and the parts of both whose labels are hidden.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shares: Option<Shares>,
+    /// Seed of the division, where it is not the run's: runs of several seeds on the same cases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_seed: Option<u64>,
     /// Whether every case is in the cache before the first step. Without, the first epoch trains while
     /// cases are still being ingested, and a case that turns out to be bad is skipped, not left out.
     pub ingest_first: bool,
@@ -41,6 +44,7 @@ impl Default for DataConfig {
             held_out: 0.2,
             fold: None,
             shares: None,
+            split_seed: None,
             ingest_first: false,
             preprocess: PreprocessConfig::default(),
         }
@@ -57,8 +61,8 @@ impl DataConfig {
         Some(format!("shares.{problem}"))
     }
 
-    /// Which part each of `cases` belongs to, in their order. Grades are spread evenly where the
-    /// folders tell them.
+    /// Which part each of `cases` belongs to, in their order, in a run of seed `seed`. Grades are
+    /// spread evenly where the folders tell them.
     ///
     /// # Errors
     /// If there are fewer cases than folds.
@@ -67,6 +71,7 @@ impl DataConfig {
         cases: &[(CaseId, Option<Grade>)],
         seed: u64,
     ) -> Result<Vec<Split>, String> {
+        let seed = self.split_seed.unwrap_or(seed);
         if let Some(fold) = self.fold {
             let (folds, found) = (fold.of(), cases.len());
             if found < folds {
@@ -132,6 +137,18 @@ mod tests {
         let parts = shares.divide(&cases(592), 3).unwrap();
         let sizes = [Split::Train, Split::Validation, Split::Test, Split::Unlabelled];
         assert_eq!(sizes.map(|part| count(&parts, part)), [335, 33, 153, 71]);
+    }
+
+    #[test]
+    fn runs_of_several_seeds_can_share_one_division() {
+        let all = cases(40);
+        for shares in [None, Some(Shares::default())] {
+            let own = DataConfig { shares: shares.clone(), ..Default::default() };
+            let shared = DataConfig { split_seed: Some(9), ..own.clone() };
+            assert_ne!(own.divide(&all, 1), own.divide(&all, 2));
+            assert_eq!(shared.divide(&all, 1), shared.divide(&all, 2));
+            assert_eq!(shared.divide(&all, 1), own.divide(&all, 9));
+        }
     }
 
     #[test]

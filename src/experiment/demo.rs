@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::brats::phantom::PhantomConfig;
+use crate::eval::postprocess::PostProcess;
 use crate::experiment::cohort;
 use crate::experiment::config;
-use crate::experiment::evaluate::{self, load_run};
+use crate::experiment::ensemble::Ensemble;
 use crate::experiment::failure::Failure;
 use crate::experiment::phantoms::write_phantoms;
+use crate::experiment::predict::{self, Recipe as Prediction};
 use crate::experiment::prepare::{self, Session};
 use crate::experiment::run::{self, Place, RunSummary};
 use crate::volume::case::Split;
@@ -75,9 +77,14 @@ pub fn run(
     let stem = format!("{}-demo", checked.blueprint.name());
     let summary = run::train(&checked, &Place::Next { root: out.join("runs"), stem }, session)?;
     let predictions = out.join("predictions");
-    let trained = load_run(&summary.run, &[])?;
+    let trained = Ensemble::of_run(&summary.run).resolve(&[])?;
     let lock = cohort::read_lock(&summary.run)?;
     let held_out = lock.files(&prepare::look(&data)?.cases, Split::Validation);
-    evaluate::predict(&trained, held_out, &predictions, session)?;
+    let made = Prediction {
+        preprocess: checked.run.data.preprocess.clone(),
+        postprocess: PostProcess::default(),
+    };
+    let mut predictor = trained.predictor()?;
+    predict::predict(predictor.as_mut(), &made, held_out, &predictions, session)?;
     Ok(Demonstration { cases: recipe.cases, data, cache, predictions, summary })
 }

@@ -25,6 +25,8 @@ pub mod device_check;
 pub mod doctor;
 pub mod drain;
 #[cfg(feature = "train")]
+pub mod ensemble;
+#[cfg(feature = "train")]
 pub mod evaluate;
 pub mod failure;
 #[cfg(feature = "train")]
@@ -32,11 +34,15 @@ pub mod layers;
 #[cfg(feature = "train")]
 mod optimise;
 pub mod phantoms;
+#[cfg(feature = "train")]
+pub mod predict;
 pub mod prepare;
 #[cfg(feature = "train")]
 pub mod replay;
 #[cfg(feature = "train")]
 pub mod run;
+#[cfg(feature = "train")]
+pub mod subjects;
 #[cfg(feature = "train")]
 mod survey;
 pub mod tune;

@@ -5,10 +5,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::experiment::config::{self, CheckedConfig};
+use crate::experiment::ensemble::Checkpoint;
 use crate::experiment::failure::Failure;
 use crate::nets::Learner;
 use crate::nets::exchange::{self, Incoming};
-use crate::train::checkpoint;
 use crate::train::run_directory::write_atomically;
 
 /// What was written.
@@ -26,20 +26,20 @@ pub struct Exported {
     pub bytes: usize,
 }
 
-/// Writes the weights of a run's latest checkpoint into a file, replacing one that is there.
+/// Writes the weights of one of a run's checkpoints into a file, replacing one that is there.
 ///
 /// # Errors
 /// If the folder holds no run, its checkpoint is damaged, or the file cannot be written.
-pub fn export(run: &Path, file: &Path) -> Result<Exported, Failure> {
+pub fn export(run: &Path, which: Checkpoint, file: &Path) -> Result<Exported, Failure> {
     let config = config::of_run(run, &[])?;
-    let (folder, state) = checkpoint::latest(run)?;
+    let (folder, step) = which.of(run)?;
     let weights = config.blueprint.weights(&folder)?;
     let (name, settings) = (config.blueprint.name(), config.blueprint.settings());
     let bytes = exchange::to_bytes(&weights, name, &settings)?;
     write_atomically(file, &bytes)?;
     Ok(Exported {
         model: name.to_string(),
-        step: state.standing.step,
+        step,
         tensors: weights.len(),
         parameters: weights.iter().map(|weight| weight.values.len()).sum(),
         bytes: bytes.len(),

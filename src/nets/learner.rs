@@ -224,11 +224,16 @@ pub(crate) fn load_module<A: Architecture>(
     device: &Device,
 ) -> Result<A, Fault> {
     let fresh = A::init(config, device);
-    let average = folder.join(AVERAGE_FILE);
-    if average.is_file() {
-        return Ok(files::read(Average::of(&fresh, device), &average)?.weights().clone());
+    let file = folder.join(predicting_file(folder));
+    if file.ends_with(AVERAGE_FILE) {
+        return Ok(files::read(Average::of(&fresh, device), &file)?.weights().clone());
     }
-    files::read(fresh, &folder.join(WEIGHTS_FILE))
+    files::read(fresh, &file)
+}
+
+/// The file of a checkpoint's folder whose weights predict: their average, where there is one.
+pub fn predicting_file(folder: &Path) -> &'static str {
+    if folder.join(AVERAGE_FILE).is_file() { AVERAGE_FILE } else { WEIGHTS_FILE }
 }
 
 /// The network of [`load_module`].

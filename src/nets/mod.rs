@@ -21,6 +21,7 @@ pub mod exchange;
 mod files;
 mod gradients;
 pub mod learner;
+pub mod mirrored;
 pub mod norm;
 pub mod optimiser;
 pub mod precision;

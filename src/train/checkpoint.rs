@@ -83,6 +83,30 @@ pub fn latest(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
     }))
 }
 
+/// The checkpoint with the best validation of a run: its folder and the state in it.
+///
+/// # Errors
+/// If no validation has named one, or it is damaged: no other one can take its place.
+pub fn best(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
+    let pointer = run.join("checkpoints").join(BEST);
+    let remedy = "use the latest checkpoint".to_string();
+    let name = fs::read_to_string(&pointer).map_err(|error| Fault::Environment {
+        subject: pointer.display().to_string(),
+        problem: match error.kind() {
+            std::io::ErrorKind::NotFound => "no validation has named a best checkpoint".into(),
+            _ => error.to_string().to_lowercase(),
+        },
+        remedy: remedy.clone(),
+    })?;
+    let folder = run.join("checkpoints").join(name.trim());
+    match verify(&folder) {
+        Err(Fault::Environment { subject, problem, .. }) => {
+            Err(Fault::Environment { subject, problem, remedy })
+        }
+        other => other.map(|state| (folder, state)),
+    }
+}
+
 /// Whether a run has a checkpoint, whole or not.
 ///
 /// # Errors
@@ -258,6 +282,21 @@ mod tests {
         assert_eq!(kept, ["step-0000006", "step-0000005", "step-0000003"]);
         assert_eq!(fs::read_to_string(root.join(BEST)).unwrap(), "step-0000003");
         assert_eq!(fs::read_to_string(root.join(LATEST)).unwrap(), "step-0000006");
+    }
+
+    #[test]
+    fn the_best_is_the_one_named_and_no_other_takes_its_place() {
+        let run = tempfile::tempdir().unwrap();
+        publish_bytes(run.path(), 1, false, b"one");
+        let none = best(run.path()).unwrap_err().to_string();
+        assert!(none.contains("no validation has named") && none.ends_with("latest checkpoint"));
+        let folder = publish_bytes(run.path(), 2, true, b"two");
+        publish_bytes(run.path(), 3, false, b"three");
+        assert_eq!(best(run.path()).unwrap(), (folder.clone(), state(2)));
+        fs::write(folder.join("weights.bpk"), b"xxx").unwrap();
+        let damaged = best(run.path()).unwrap_err().to_string();
+        assert!(damaged.contains("step-0000002/weights.bpk: does not match"), "{damaged}");
+        assert!(damaged.ends_with("use the latest checkpoint"), "{damaged}");
     }
 
     #[test]

@@ -1,0 +1,55 @@
+//! Options that say what is done to predicted labels.
+
+use std::str::FromStr;
+
+use crate::eval::postprocess::PostProcess;
+use crate::volume::region::Region;
+
+/// Thresholds that are known.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Thresholds {
+    /// Drop predicted components of a region below so many voxels
+    #[arg(long, value_name = "REGION=VOXELS", value_delimiter = ',')]
+    drop_below: Vec<DropBelow>,
+
+    /// Take enhancing tumour of fewer voxels than this, in a case, for necrotic core
+    #[arg(long, value_name = "VOXELS", default_value_t = 0)]
+    smallest_et: usize,
+}
+
+impl Thresholds {
+    /// As what is applied.
+    pub(super) fn rules(&self) -> PostProcess {
+        let mut rules = PostProcess { smallest_et: self.smallest_et, ..PostProcess::default() };
+        for DropBelow { region, voxels } in &self.drop_below {
+            rules.smallest_component[region.index()] = *voxels;
+        }
+        rules
+    }
+}
+
+/// Thresholds as the options that give them.
+pub(super) fn as_options(rules: &PostProcess) -> String {
+    let [et, tc, wt] = rules.smallest_component;
+    format!("--drop-below ET={et},TC={tc},WT={wt} --smallest-et {}", rules.smallest_et)
+}
+
+/// `WT=100`: a region, and the smallest component that it keeps.
+#[derive(Debug, Clone, Copy)]
+struct DropBelow {
+    region: Region,
+    voxels: usize,
+}
+
+impl FromStr for DropBelow {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = text.split_once('=').and_then(|(name, voxels)| {
+            let region = Region::ALL.into_iter().find(|region| region.name() == name)?;
+            Some(Self { region, voxels: voxels.parse().ok()? })
+        });
+        parsed
+            .ok_or_else(|| format!("`{text}` is no region and size; write WT=100, TC=50 or ET=20"))
+    }
+}

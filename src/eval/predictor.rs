@@ -1,0 +1,266 @@
+//! What predicts whole cases: one network, or the weighted mean of any number of them.
+//!
+//! A mean holds one network at a time. It loads a member's weights, predicts, adds to one sum and
+//! lets the weights go, for each case anew: reading a file takes a moment, predicting a case takes
+//! minutes, and ten members fit where one does. A mean of one keeps its network.
+
+use crate::base::error::Fault;
+use crate::eval::predict::predict_case;
+use crate::eval::sliding::{Sliding, SlidingConfig};
+use crate::nets::Network;
+use crate::pipeline::whole::WholeCase;
+use crate::volume::grid::Dims;
+
+/// Whatever gives region probabilities of whole cases.
+pub trait Predictor {
+    /// Region probabilities `[3, d, h, w]` over the brain box of `case`. `progress` is called with
+    /// (windows done, windows), over all that is done for the case.
+    ///
+    /// # Errors
+    /// If weights that were there when the predictor was made cannot be read any more.
+    fn probabilities(
+        &mut self,
+        case: &WholeCase,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<f32>, Fault>;
+}
+
+/// How a network is led over a case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Windows {
+    /// Extent of a window, a multiple of the network's divisor: checking a configuration sees to it.
+    pub extent: Dims,
+    /// How they cover the case.
+    pub sliding: SlidingConfig,
+}
+
+impl Windows {
+    fn count(&self, case: &WholeCase) -> usize {
+        Sliding::new(case.brain.dims, self.extent, &self.sliding).starts().len()
+    }
+
+    fn predict(
+        &self,
+        network: &dyn Network,
+        case: &WholeCase,
+        progress: impl FnMut(usize, usize),
+    ) -> Vec<f32> {
+        let (brain, window) = (case.brain.dims, self.extent);
+        predict_case(network, &case.images, brain, window, &self.sliding, progress)
+    }
+}
+
+/// A network that is there, such as one in training.
+pub struct OneNetwork {
+    /// The network.
+    pub network: Box<dyn Network>,
+    /// How it is led.
+    pub windows: Windows,
+}
+
+impl Predictor for OneNetwork {
+    fn probabilities(
+        &mut self,
+        case: &WholeCase,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<f32>, Fault> {
+        Ok(self.windows.predict(self.network.as_ref(), case, progress))
+    }
+}
+
+/// Reads a network's weights.
+pub type Load = Box<dyn Fn() -> Result<Box<dyn Network>, Fault>>;
+
+/// A network of a mean.
+pub struct Part {
+    /// What it counts, above 0; only ratios matter.
+    pub weight: f64,
+    /// How it is led.
+    pub windows: Windows,
+    /// Brings it to the device.
+    pub load: Load,
+}
+
+/// The weighted mean of the probabilities of its parts, added up in their order.
+pub struct Mean {
+    parts: Vec<Part>,
+    /// The network of a mean of one.
+    kept: Option<Box<dyn Network>>,
+}
+
+impl Mean {
+    /// Of `parts`.
+    ///
+    /// # Panics
+    /// If there is no part: who names runs names at least one.
+    pub fn of(parts: Vec<Part>) -> Self {
+        assert!(!parts.is_empty(), "a mean of nothing");
+        Self { parts, kept: None }
+    }
+}
+
+impl Predictor for Mean {
+    fn probabilities(
+        &mut self,
+        case: &WholeCase,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<f32>, Fault> {
+        if let [only] = self.parts.as_slice() {
+            let network = match self.kept.take() {
+                Some(network) => network,
+                None => (only.load)()?,
+            };
+            let network = self.kept.insert(network);
+            return Ok(only.windows.predict(network.as_ref(), case, progress));
+        }
+        let windows: usize = self.parts.iter().map(|part| part.windows.count(case)).sum();
+        let weights: f64 = self.parts.iter().map(|part| part.weight).sum();
+        let (mut sum, mut done) = (Vec::new(), 0);
+        for part in &self.parts {
+            let network = (part.load)()?;
+            let told = |of_part, _: usize| progress(done + of_part, windows);
+            let seen = part.windows.predict(network.as_ref(), case, told);
+            drop(network);
+            done += part.windows.count(case);
+            add(&mut sum, &seen, (part.weight / weights) as f32);
+        }
+        Ok(sum)
+    }
+}
+
+/// Adds `share` of `values` to a sum that may not have begun.
+fn add(sum: &mut Vec<f32>, values: &[f32], share: f32) {
+    if sum.is_empty() {
+        sum.extend(values.iter().map(|value| share * value));
+        return;
+    }
+    for (total, value) in sum.iter_mut().zip(values) {
+        *total += share * value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use burn::tensor::{Device, Tensor};
+
+    use super::*;
+    use crate::volume::case::{CaseId, SourceGrid};
+    use crate::volume::grid::{Affine, Box3};
+    use crate::volume::modality::Modality;
+    use crate::volume::region::LabelScheme;
+
+    /// Networks that were brought, and those that are there.
+    #[derive(Default)]
+    struct Count {
+        loads: AtomicUsize,
+        alive: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    /// Answers with a multiple of its first channels.
+    struct Times(f32, Device, Arc<Count>);
+
+    impl Network for Times {
+        fn probabilities(&self, images: Tensor<5>) -> Tensor<5> {
+            images.narrow(1, 0, 3) * self.0
+        }
+
+        fn patch_divisor(&self) -> usize {
+            1
+        }
+
+        fn device(&self) -> &Device {
+            &self.1
+        }
+    }
+
+    impl Drop for Times {
+        fn drop(&mut self) {
+            self.2.alive.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn part(weight: f64, factor: f32, side: usize, count: &Arc<Count>) -> Part {
+        let count = Arc::clone(count);
+        let load = move || {
+            count.loads.fetch_add(1, Ordering::Relaxed);
+            let alive = count.alive.fetch_add(1, Ordering::Relaxed) + 1;
+            count.most.fetch_max(alive, Ordering::Relaxed);
+            Ok(Box::new(Times(factor, Device::flex(), Arc::clone(&count))) as Box<dyn Network>)
+        };
+        let windows = Windows { extent: Dims::cube(side), sliding: SlidingConfig::default() };
+        Part { weight, windows, load: Box::new(load) }
+    }
+
+    fn case() -> WholeCase {
+        let dims = Dims([6, 5, 4]);
+        let values = (0..Modality::COUNT * dims.voxels()).map(|place| place as f32 / 480.0);
+        WholeCase {
+            id: CaseId::new("case"),
+            images: values.collect(),
+            labels: None,
+            brain: Box3 { start: [0; 3], dims },
+            source: SourceGrid::canonical(dims, Affine([[0.0; 4]; 4])),
+            scheme: LabelScheme::Brats2018,
+        }
+    }
+
+    fn of(parts: Vec<Part>) -> Vec<f32> {
+        Mean::of(parts).probabilities(&case(), &mut |_, _| ()).unwrap()
+    }
+
+    #[test]
+    fn a_mean_weighs_its_parts_and_one_part_is_itself() {
+        let count = Arc::new(Count::default());
+        let alone = of(vec![part(0.3, 0.5, 4, &count)]);
+        let windows = Windows { extent: Dims::cube(4), sliding: SlidingConfig::default() };
+        let (network, counted) = (part(1.0, 0.5, 4, &count).load, Arc::clone(&count));
+        let mut one = OneNetwork { network: network().unwrap(), windows };
+        assert_eq!(one.probabilities(&case(), &mut |_, _| ()).unwrap(), alone);
+        drop(one);
+        assert_eq!(counted.alive.load(Ordering::Relaxed), 0);
+
+        // Led through windows of their own extent, and counted 1 to 3.
+        let both = of(vec![part(0.5, 0.5, 4, &count), part(1.5, 0.1, 2, &count)]);
+        let other = of(vec![part(1.0, 0.1, 2, &count)]);
+        let expected = alone.iter().zip(&other).map(|(a, b)| 0.25 * a + 0.75 * b);
+        assert!(both.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6));
+    }
+
+    #[test]
+    fn a_mean_of_many_holds_one_network_at_a_time_and_a_mean_of_one_keeps_it() {
+        let count = Arc::new(Count::default());
+        let parts = (1..=5).map(|number| part(1.0, number as f32, 4, &count)).collect();
+        let mut mean = Mean::of(parts);
+        let mut told = Vec::new();
+        for _ in 0..2 {
+            mean.probabilities(&case(), &mut |done, of| told.push((done, of))).unwrap();
+        }
+        let loaded = |count: &Count| {
+            (count.loads.load(Ordering::Relaxed), count.most.load(Ordering::Relaxed))
+        };
+        assert_eq!((loaded(&count), count.alive.load(Ordering::Relaxed)), ((10, 1), 0));
+        let windows = told[0].1;
+        let expected: Vec<(usize, usize)> = (1..=windows).map(|done| (done, windows)).collect();
+        assert_eq!(told, [expected.clone(), expected].concat());
+
+        let count = Arc::new(Count::default());
+        let mut mean = Mean::of(vec![part(1.0, 1.0, 4, &count)]);
+        for _ in 0..3 {
+            mean.probabilities(&case(), &mut |_, _| ()).unwrap();
+        }
+        assert_eq!(loaded(&count), (1, 1));
+    }
+
+    #[test]
+    fn weights_that_cannot_be_read_are_said() {
+        let lost = || Err(Fault::io(std::path::Path::new("w"), &std::io::Error::other("gone")));
+        let mut parts = vec![part(1.0, 1.0, 4, &Arc::new(Count::default()))];
+        parts[0].load = Box::new(lost);
+        let fault = Mean::of(parts).probabilities(&case(), &mut |_, _| ()).unwrap_err();
+        assert!(fault.to_string().contains("gone"), "{fault}");
+    }
+}
