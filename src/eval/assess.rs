@@ -33,6 +33,25 @@ pub struct Assessed {
     pub lesions: Option<CaseLesions>,
 }
 
+impl Assessed {
+    /// As text that [`of_text`](Self::of_text) reads back to the last bit: a JSON parser does not
+    /// promise that of its numbers.
+    ///
+    /// # Panics
+    /// Never: plain numbers by name have a form in TOML.
+    pub fn to_text(&self) -> String {
+        toml::to_string(self).expect("numbers by name have a form in TOML")
+    }
+
+    /// What [`to_text`](Self::to_text) wrote.
+    ///
+    /// # Errors
+    /// If the text is anything else, or cut short.
+    pub fn of_text(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+}
+
 /// Canonical labels `[d, h, w]` of the whole canonical grid, as `predictor` sees the case.
 ///
 /// # Errors
@@ -77,4 +96,36 @@ pub fn score(
         .then(|| score_lesions(id(), &truth, &segmentation, dims, spacing, LesionRules::default()));
     let score = score_case_with(rules.hd95, id(), &truth, &segmentation, dims, spacing);
     Ok(Assessed { score, lesions })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::lesionwise::LesionRules;
+    use crate::eval::score::score_case;
+    use crate::volume::case::CaseId;
+    use crate::volume::grid::Dims;
+
+    #[test]
+    fn scores_come_back_from_text_to_the_last_bit() {
+        let (truth, found): (Vec<u8>, Vec<u8>) = (0..343u32)
+            .map(|place| ((place * 7 % 11 % 4) as u8, (place * 5 % 13 % 4) as u8))
+            .unzip();
+        let (dims, spacing) = (Dims::cube(7), [0.9, 1.1, 1.3]);
+        let id = CaseId::new("BraTS-GLI-\"0\"");
+        let rules = LesionRules::default();
+        for lesions in [None, Some(score_lesions(id.clone(), &truth, &found, dims, spacing, rules))]
+        {
+            let score = score_case(id.clone(), &truth, &found, dims, spacing);
+            let assessed = Assessed { score, lesions };
+            let text = assessed.to_text();
+            let again = Assessed::of_text(&text).unwrap();
+            assert_eq!(again, assessed);
+            let bits = |all: &Assessed| {
+                all.score.regions.map(|region| region.measures.into_array().map(f64::to_bits))
+            };
+            assert_eq!(bits(&again), bits(&assessed));
+            assert!(Assessed::of_text(&text[..text.len() / 2]).is_err());
+        }
+    }
 }
