@@ -16,6 +16,8 @@ use proptest::prelude::*;
 
 use crate::augment_reference::reference;
 
+mod targets;
+
 /// A case of a few hundred voxels.
 #[derive(Debug)]
 struct Toy {

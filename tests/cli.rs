@@ -25,6 +25,8 @@ mod milestones;
 #[cfg(feature = "train")]
 mod networks_at_work;
 #[cfg(feature = "train")]
+mod pseudo_labels;
+#[cfg(feature = "train")]
 mod resuming;
 #[cfg(feature = "train")]
 mod scraping;

@@ -3,6 +3,7 @@
 //! reference computes too, and misfortune that neither hangs nor vanishes.
 
 mod ahead;
+mod annotated;
 mod buffers;
 mod drained;
 mod ingested;

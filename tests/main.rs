@@ -1,6 +1,7 @@
 //! Every integration test in one binary, so that the crate links once.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod annotations;
 mod architecture;
 mod augment_kernel;
 mod augment_reference;

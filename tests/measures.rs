@@ -23,6 +23,7 @@ use gliaflow::eval::score::{CaseScore, score_case, score_case_with};
 use gliaflow::volume::case::CaseId;
 use gliaflow::volume::grid::Dims;
 use gliaflow::volume::region::{LabelScheme, Region};
+use gliaflow::volume::targets::{likeliest, quantised};
 use serde_json::Value;
 
 fn fixture(name: &str) -> PathBuf {
@@ -152,6 +153,11 @@ fn averaged_teachers_are_painted_and_stripped_of_traces_as_the_oracle_does_it() 
     };
     let mut labels = paint::labels(&mean);
     assert_eq!(labels, wanted("labels"));
+    // As soft targets keep them.
+    let voxels = labels.len();
+    let stored = |voxel: usize| [0, 1, 2].map(|region| quantised(mean[region * voxels + voxel]));
+    let of_stored: Vec<u8> = (0..voxels).map(|voxel| likeliest(stored(voxel))).collect();
+    assert_eq!(of_stored, labels);
     let enhancing = oracle["et_voxels"].as_u64().unwrap() as usize;
     let rule = |smallest_et| PostProcess { smallest_et, ..PostProcess::default() };
     rule(enhancing).apply(&mut labels, Dims::cube(6));

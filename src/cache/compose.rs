@@ -8,14 +8,16 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use crate::base::error::{CaseError, Reason};
 use crate::cache::contents::CaseContents;
+use crate::cache::foreground::Foreground;
 use crate::cache::format::{
     FirstPage, ForegroundHead, ForegroundRecord, Kind, LABELLED, MAGIC, PAGE, SectionRecord,
     SourceHead, SourceRecord, StatsRecord, StatsSection, VERSION, flaw_of_id, paged,
 };
 use crate::volume::modality::Modality;
+use crate::volume::region::Region;
 
 /// Large sections are borrowed from the contents: a case is never copied to be written.
-type Sections<'a> = Vec<(Kind, Cow<'a, [u8]>)>;
+pub(super) type Sections<'a> = Vec<(Kind, Cow<'a, [u8]>)>;
 
 /// A whole case file, not yet written.
 pub(super) struct Composed<'a> {
@@ -37,17 +39,7 @@ pub(super) fn compose(contents: &CaseContents) -> Result<Composed<'_>, CaseError
     }
     let sections = sections(contents).map_err(|problem| flaw("source files", problem))?;
     let mut first = first_page(contents).map_err(|problem| flaw("grid", problem))?;
-    let mut end = PAGE;
-    for ((kind, bytes), record) in sections.iter().zip(&mut first.sections) {
-        *record = SectionRecord {
-            kind: U32::new(kind.code()),
-            checksum: U32::new(crc32c::crc32c(bytes)),
-            offset: U64::new(end as u64),
-            length: U64::new(bytes.len() as u64),
-            reserved: [0; 8],
-        };
-        end += paged(bytes.len());
-    }
+    let end = fill_table(&sections, &mut first.sections);
     first.section_count = U32::new(sections.len() as u32);
     first.file_bytes = U64::new(end as u64);
     first.checksum = U32::new(first.computed_checksum());
@@ -57,13 +49,38 @@ pub(super) fn compose(contents: &CaseContents) -> Result<Composed<'_>, CaseError
 impl Composed<'_> {
     /// Writes the file from its first byte to its last.
     pub(super) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        out.write_all(self.first.as_bytes())?;
-        for (_, bytes) in &self.sections {
-            out.write_all(bytes)?;
-            out.write_all(&[0; PAGE][..paged(bytes.len()) - bytes.len()])?;
-        }
-        Ok(())
+        write_paged(self.first.as_bytes(), &self.sections, out)
     }
+}
+
+/// Lays sections out behind the first page, one line each; the length of the file.
+pub(super) fn fill_table(sections: &Sections<'_>, table: &mut [SectionRecord]) -> usize {
+    let mut end = PAGE;
+    for ((kind, bytes), record) in sections.iter().zip(table) {
+        *record = SectionRecord {
+            kind: U32::new(kind.code()),
+            checksum: U32::new(crc32c::crc32c(bytes)),
+            offset: U64::new(end as u64),
+            length: U64::new(bytes.len() as u64),
+            reserved: [0; 8],
+        };
+        end += paged(bytes.len());
+    }
+    end
+}
+
+/// Writes a first page and the sections behind it, each padded to whole pages.
+pub(super) fn write_paged(
+    first: &[u8],
+    sections: &Sections<'_>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    out.write_all(first)?;
+    for (_, bytes) in sections {
+        out.write_all(bytes)?;
+        out.write_all(&[0; PAGE][..paged(bytes.len()) - bytes.len()])?;
+    }
+    Ok(())
 }
 
 fn sections(contents: &CaseContents) -> Result<Sections<'_>, String> {
@@ -72,7 +89,7 @@ fn sections(contents: &CaseContents) -> Result<Sections<'_>, String> {
         sections.push((Kind::Label, Cow::Borrowed(labels)));
     }
     sections.push((Kind::Stats, Cow::Owned(stats(contents))));
-    sections.push((Kind::Foreground, Cow::Owned(foreground(contents))));
+    sections.push((Kind::Foreground, Cow::Owned(foreground(&contents.foreground))));
     if !contents.files.is_empty() {
         sections.push((Kind::Source, Cow::Owned(files(contents)?)));
     }
@@ -102,7 +119,7 @@ fn first_page(contents: &CaseContents) -> Result<FirstPage, String> {
     Ok(first)
 }
 
-fn narrow(extent: [usize; 3]) -> Result<[U32; 3], String> {
+pub(super) fn narrow(extent: [usize; 3]) -> Result<[U32; 3], String> {
     let mut narrowed = [U32::ZERO; 3];
     for (place, value) in narrowed.iter_mut().zip(extent) {
         *place = U32::new(u32::try_from(value).map_err(|_| format!("{value} does not fit u32"))?);
@@ -129,9 +146,10 @@ fn stats(contents: &CaseContents) -> Vec<u8> {
     section.as_bytes().to_vec()
 }
 
-fn foreground(contents: &CaseContents) -> Vec<u8> {
+/// A foreground index as its section.
+pub(super) fn foreground(index: &[Foreground; Region::COUNT]) -> Vec<u8> {
     let head: ForegroundHead = std::array::from_fn(|region| {
-        let region = &contents.foreground[region];
+        let region = &index[region];
         ForegroundRecord {
             count: U64::new(region.count),
             stored: U32::new(region.voxels.len() as u32),
@@ -139,7 +157,7 @@ fn foreground(contents: &CaseContents) -> Vec<u8> {
         }
     });
     let mut bytes = head.as_bytes().to_vec();
-    for region in &contents.foreground {
+    for region in index {
         bytes.extend_from_slice(region.voxels.as_bytes());
     }
     bytes

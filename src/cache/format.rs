@@ -41,11 +41,13 @@ pub(super) enum Kind {
     Stats = 3,
     Foreground = 4,
     Source = 5,
+    /// In annotations only.
+    Probability = 6,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Image, Self::Label, Self::Stats, Self::Foreground, Self::Source];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Image, Self::Label, Self::Stats, Self::Foreground, Self::Source, Self::Probability];
 
     pub(super) const fn code(self) -> u32 {
         self as u32
@@ -58,6 +60,7 @@ impl Kind {
             Self::Stats => "section STATS",
             Self::Foreground => "section FOREGROUND",
             Self::Source => "section SOURCE",
+            Self::Probability => "section PROBABILITY",
         }
     }
 

@@ -2,6 +2,7 @@
 //! augmentation's kernel.
 
 use std::fs::File;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -15,7 +16,7 @@ use crate::cache::contents::RawVoxel;
 use crate::cache::encode::Scale;
 use crate::cache::foreground::ForegroundView;
 use crate::cache::format::{PAGE, paged};
-use crate::cache::parse::{Flaw, Index, parse};
+use crate::cache::parse::{Flaw, Index, Places, Section, parse};
 use crate::cache::source::{Expected, SourceFile};
 use crate::cache::statistics::Stats;
 use crate::volume::case::{CaseId, SourceGrid};
@@ -43,7 +44,7 @@ pub enum Verify {
 #[derive(Debug)]
 pub struct MappedCase {
     path: PathBuf,
-    map: Mmap,
+    map: Mapped,
     index: Index,
     verify: Verify,
     touched: OnceLock<Result<(), CaseError>>,
@@ -55,10 +56,10 @@ impl MappedCase {
     /// # Errors
     /// When the file is missing or unreadable, or its bytes are not those of a case file.
     pub fn open(path: &Path, verify: Verify) -> Result<Self, CaseError> {
-        let map = map(path).map_err(|error| CaseError::io(path, &error))?;
+        let map = Mapped::open(path)?;
         let index = parse(&map).map_err(|flaw| flaw.at(path))?;
         if verify == Verify::Full {
-            check_all(&map, &index).map_err(|flaw| flaw.at(path))?;
+            check_all(&map, &index.sections).map_err(|flaw| flaw.at(path))?;
         }
         Ok(Self { path: path.to_owned(), map, index, verify, touched: OnceLock::new() })
     }
@@ -72,7 +73,8 @@ impl MappedCase {
         if self.verify != Verify::Touch {
             return Ok(());
         }
-        let check = || check_sections(&self.map, &self.index).map_err(|flaw| flaw.at(&self.path));
+        let check =
+            || check_sections(&self.map, &self.index.sections).map_err(|flaw| flaw.at(&self.path));
         self.touched.get_or_init(check).clone()
     }
 
@@ -158,17 +160,40 @@ impl MappedCase {
 
     /// Where a region is; empty for unlabelled cases.
     pub fn foreground(&self, region: Region) -> ForegroundView<'_> {
-        let (count, range) = &self.index.foreground[region.index()];
-        let voxels = <[u32]>::ref_from_bytes(&self.map[range.clone()])
+        self.map.places(&self.index.foreground, region)
+    }
+}
+
+/// A file's bytes, mapped read-only.
+#[derive(Debug)]
+pub(super) struct Mapped(Mmap);
+
+impl Mapped {
+    pub(super) fn open(path: &Path) -> Result<Self, CaseError> {
+        map(path).map(Self).map_err(|error| CaseError::io(path, &error))
+    }
+
+    /// A region's line of a foreground index that parse has checked.
+    pub(super) fn places(&self, index: &Places, region: Region) -> ForegroundView<'_> {
+        let (count, range) = &index[region.index()];
+        let voxels = <[u32]>::ref_from_bytes(&self.0[range.clone()])
             .expect("whole places behind a head of 48 bytes on a page boundary, checked by parse");
         ForegroundView { count: *count, voxels }
+    }
+}
+
+impl Deref for Mapped {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
     }
 }
 
 #[allow(unsafe_code)]
 fn map(path: &Path) -> std::io::Result<Mmap> {
     let file = File::open(path)?;
-    // SAFETY: mapped bytes must not change while they are borrowed. A published case file is never
+    // SAFETY: mapped bytes must not change while they are borrowed. A published file is never
     // opened for writing again: `writer` writes under another name in `tmp/`, syncs, and renames;
     // a newer build replaces the directory entry and leaves the old file, which this mapping keeps
     // alive, as it was. `gc` unlinks and never truncates. A process outside gliaflow that writes
@@ -176,14 +201,15 @@ fn map(path: &Path) -> std::io::Result<Mmap> {
     unsafe { Mmap::map(&file) }
 }
 
-fn check_sections(file: &[u8], index: &Index) -> Result<(), Flaw> {
-    index.sections.iter().try_for_each(|section| section.verify(file))
+fn check_sections(file: &[u8], sections: &[Section]) -> Result<(), Flaw> {
+    sections.iter().try_for_each(|section| section.verify(file))
 }
 
-fn check_all(file: &[u8], index: &Index) -> Result<(), Flaw> {
-    check_sections(file, index)?;
+/// Checks every byte behind the first page.
+pub(super) fn check_all(file: &[u8], sections: &[Section]) -> Result<(), Flaw> {
+    check_sections(file, sections)?;
     let mut end = PAGE;
-    for section in &index.sections {
+    for section in sections {
         check_zero(&file[end..section.range.start])?;
         end = section.range.end;
     }

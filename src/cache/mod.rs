@@ -1,9 +1,11 @@
 //! Floor 2: immutable, memory-mapped case files.
 //!
 //! [`contents::prepare`] turns a decoded case into what a file holds, [`store::CaseStore`] publishes
-//! and finds files, [`map::MappedCase`] reads one. The bytes are specified in `cache/README.md`.
+//! and finds files, [`map::MappedCase`] reads one. A teacher's labels lie beside a case file, in a file
+//! of their own ([`annotation`]). The bytes are specified in `cache/README.md`.
 //! Nothing here decodes NIfTI, draws patches or prints.
 
+pub mod annotation;
 mod compose;
 pub mod contents;
 pub mod encode;

@@ -11,8 +11,8 @@ use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::cache::encode::Scale;
 use crate::cache::format::{
-    FirstPage, ForegroundHead, Kind, LABELLED, MAGIC, MAX_SECTIONS, PAGE, SourceHead, SourceRecord,
-    StatsRecord, StatsSection, VERSION, flaw_of_id, paged,
+    FirstPage, ForegroundHead, Kind, LABELLED, MAGIC, PAGE, SectionRecord, SourceHead,
+    SourceRecord, StatsRecord, StatsSection, VERSION, flaw_of_id, paged,
 };
 use crate::cache::source::SourceFile;
 use crate::cache::statistics::Stats;
@@ -39,11 +39,16 @@ impl Flaw {
         Self { reason: Reason::Checksum, field, problem }
     }
 
-    /// The error that a caller sees.
+    /// The error that a caller sees of a case file.
     pub(super) fn at(self, path: &Path) -> CaseError {
-        let subject = format!("{}: {}", path.display(), self.field);
         let remedy =
             "`gliaflow cache verify` lists such files, `gliaflow ingest` builds them again";
+        self.at_with(path, remedy)
+    }
+
+    /// The error that a caller sees, with its way out.
+    pub(super) fn at_with(self, path: &Path, remedy: &str) -> CaseError {
+        let subject = format!("{}: {}", path.display(), self.field);
         CaseError::new(self.reason, subject, self.problem, remedy)
     }
 }
@@ -68,6 +73,9 @@ impl Section {
     }
 }
 
+/// Count, and bytes of `[u32]`, per region.
+pub(super) type Places = [(u64, Range<usize>); Region::COUNT];
+
 /// Where a file keeps what, and all that is small.
 #[derive(Debug)]
 pub(super) struct Index {
@@ -83,8 +91,7 @@ pub(super) struct Index {
     pub images: Range<usize>,
     /// Bytes of `[u8]`.
     pub labels: Option<Range<usize>>,
-    /// Count, and bytes of `[u32]`, per region.
-    pub foreground: [(u64, Range<usize>); Region::COUNT],
+    pub foreground: Places,
     pub files: Vec<SourceFile>,
     pub sections: Vec<Section>,
 }
@@ -92,7 +99,7 @@ pub(super) struct Index {
 /// Checks the first page and the small sections, and finds the large ones.
 pub(super) fn parse(file: &[u8]) -> Result<Index, Flaw> {
     let first = first_page(file)?;
-    let sections = section_table(first, file.len())?;
+    let sections = section_table(first.section_count.get(), &first.sections, file.len())?;
     let (source, brain) = grids(first)?;
     let voxels = brain.dims.voxels();
     let images = exactly(&sections, Kind::Image, voxels * size_of::<[i16; Modality::COUNT]>())?;
@@ -108,7 +115,7 @@ pub(super) fn parse(file: &[u8]) -> Result<Index, Flaw> {
         .ok_or_else(|| Flaw::format("label scheme", format!("code {} is unknown", first.scheme)))?;
     let (scales, stats) = statistics(file, &sections)?;
     Ok(Index {
-        id: case_id(first)?,
+        id: case_id(&first.id, first.id_bytes)?,
         source,
         brain,
         scheme,
@@ -149,14 +156,19 @@ fn first_page(file: &[u8]) -> Result<&FirstPage, Flaw> {
     Ok(first)
 }
 
-fn section_table(first: &FirstPage, file_bytes: usize) -> Result<Vec<Section>, Flaw> {
-    let count = first.section_count.get() as usize;
-    if count > MAX_SECTIONS {
-        return Err(Flaw::format("section count", format!("{count}, at most {MAX_SECTIONS}")));
-    }
-    let mut sections: Vec<Section> = Vec::with_capacity(count);
+/// The first `count` lines of a section table, each found to lie in the file behind the one before.
+pub(super) fn section_table(
+    count: u32,
+    records: &[SectionRecord],
+    file_bytes: usize,
+) -> Result<Vec<Section>, Flaw> {
+    let most = records.len();
+    let Some(records) = records.get(..count as usize) else {
+        return Err(Flaw::format("section count", format!("{count}, at most {most}")));
+    };
+    let mut sections: Vec<Section> = Vec::with_capacity(records.len());
     let mut end = PAGE;
-    for record in &first.sections[..count] {
+    for record in records {
         let problem = || format!("{} bytes at {} do not fit", record.length, record.offset);
         let misplaced = || Flaw::format("section table", problem());
         let (start, length) = (size(record.offset)?, size(record.length)?);
@@ -180,7 +192,7 @@ fn size(value: U64) -> Result<usize, Flaw> {
     fits.ok_or_else(|| Flaw::format("section table", format!("{value} is beyond this machine")))
 }
 
-fn find(sections: &[Section], kind: Kind) -> Option<&Section> {
+pub(super) fn find(sections: &[Section], kind: Kind) -> Option<&Section> {
     sections.iter().find(|section| section.kind == Some(kind))
 }
 
@@ -188,7 +200,11 @@ fn need(sections: &[Section], kind: Kind) -> Result<&Section, Flaw> {
     find(sections, kind).ok_or_else(|| Flaw::format(kind.name(), "is absent"))
 }
 
-fn exactly(sections: &[Section], kind: Kind, bytes: usize) -> Result<Range<usize>, Flaw> {
+pub(super) fn exactly(
+    sections: &[Section],
+    kind: Kind,
+    bytes: usize,
+) -> Result<Range<usize>, Flaw> {
     let range = need(sections, kind)?.range.clone();
     if range.len() != bytes {
         let problem = format!("{} bytes, the brain box needs {bytes}", range.len());
@@ -197,8 +213,8 @@ fn exactly(sections: &[Section], kind: Kind, bytes: usize) -> Result<Range<usize
     Ok(range)
 }
 
-fn case_id(first: &FirstPage) -> Result<CaseId, Flaw> {
-    let name = first.id.get(..usize::from(first.id_bytes)).unwrap_or_default();
+pub(super) fn case_id(field: &[u8], bytes: u8) -> Result<CaseId, Flaw> {
+    let name = field.get(..usize::from(bytes)).unwrap_or_default();
     let id = std::str::from_utf8(name).map_err(|_| Flaw::format("case id", "is not utf-8"))?;
     match flaw_of_id(id) {
         Some(problem) => Err(Flaw::format("case id", problem)),
@@ -206,7 +222,7 @@ fn case_id(first: &FirstPage) -> Result<CaseId, Flaw> {
     }
 }
 
-fn extent(field: &'static str, record: [U32; 3]) -> Result<Dims, Flaw> {
+pub(super) fn extent(field: &'static str, record: [U32; 3]) -> Result<Dims, Flaw> {
     let dims = record.map(|length| length.get() as usize);
     let voxels = dims.iter().try_fold(1usize, |product, length| product.checked_mul(*length));
     // Voxels are numbered in u32; eight bytes for each cannot overflow either.
@@ -277,11 +293,7 @@ fn statistics(file: &[u8], sections: &[Section]) -> Result<Statistics, Flaw> {
     Ok((scales, stats))
 }
 
-fn foreground(
-    file: &[u8],
-    sections: &[Section],
-    voxels: usize,
-) -> Result<[(u64, Range<usize>); Region::COUNT], Flaw> {
+pub(super) fn foreground(file: &[u8], sections: &[Section], voxels: usize) -> Result<Places, Flaw> {
     let flaw = |problem: &str| Flaw::format(Kind::Foreground.name(), problem);
     let section = need(sections, Kind::Foreground)?;
     section.verify(file)?;

@@ -9,12 +9,14 @@ use serde::Serialize;
 
 use crate::base::error::{CaseError, Fault, Reason};
 use crate::base::fingerprint::Fingerprint;
+use crate::cache::annotation::{self, MappedAnnotation};
 use crate::cache::format::EXTENSION;
 use crate::cache::map::{MappedCase, Verify};
 use crate::cache::store::{CaseStore, check_place};
 use crate::cache::writer::{LOCK, TMP, lock_out_writers};
 use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
+use crate::volume::targets::Targets;
 
 /// One cached case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,12 +39,31 @@ pub struct Entry {
     pub current: bool,
 }
 
+/// What a teacher says about one case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AnnotationEntry {
+    /// The case.
+    pub id: CaseId,
+    /// The file.
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: u64,
+    /// The teacher.
+    pub teacher: Fingerprint,
+    /// Labels or probabilities.
+    pub targets: Targets,
+    /// Whether the case file beside it is the one that it was made for.
+    pub current: bool,
+}
+
 /// What a cache holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Inventory {
     /// Cases, by folder and name.
     pub entries: Vec<Entry>,
-    /// Files that should be cases and cannot be opened.
+    /// Annotations, by folder and name.
+    pub annotations: Vec<AnnotationEntry>,
+    /// Files that should be cases or annotations and cannot be opened.
     pub damaged: Vec<CaseError>,
 }
 
@@ -58,7 +79,8 @@ pub struct Verdict {
 /// What [`CaseStore::gc`] removed, or would remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GcReport {
-    /// Files of writers that died, and folders of other formats or ways of preparing.
+    /// Files of writers that died, folders of other formats or ways of preparing, and annotations of
+    /// cases that are gone or are others now.
     pub removed: Vec<PathBuf>,
     /// Bytes in them.
     pub bytes: u64,
@@ -67,13 +89,14 @@ pub struct GcReport {
 }
 
 impl CaseStore {
-    /// Every case below the root, in all folders; reads headers only.
+    /// Every case and annotation below the root, in all folders; of cases it reads headers only.
     ///
     /// # Errors
     /// When a folder cannot be read.
     pub fn list(&self) -> Result<Inventory, Fault> {
-        let mut inventory = Inventory { entries: Vec::new(), damaged: Vec::new() };
-        for path in self.case_files()? {
+        let (annotations, damaged) = (Vec::new(), Vec::new());
+        let mut inventory = Inventory { entries: Vec::new(), annotations, damaged };
+        for path in self.files(EXTENSION)? {
             match open_in_place(&path, Verify::Header) {
                 Ok(case) => inventory.entries.push(Entry {
                     id: case.id().clone(),
@@ -88,6 +111,19 @@ impl CaseStore {
                 Err(error) => inventory.damaged.push(error),
             }
         }
+        for path in self.files(annotation::EXTENSION)? {
+            match open_annotation(&path) {
+                Ok(found) => inventory.annotations.push(AnnotationEntry {
+                    id: found.id().clone(),
+                    bytes: found.bytes(),
+                    teacher: found.teacher(),
+                    targets: found.targets(),
+                    current: is_current(&found),
+                    path,
+                }),
+                Err(error) => inventory.damaged.push(error),
+            }
+        }
         Ok(inventory)
     }
 
@@ -96,11 +132,11 @@ impl CaseStore {
     /// # Errors
     /// When a folder cannot be read.
     pub fn bytes(&self) -> Result<u64, Fault> {
-        let files = self.case_files()?;
+        let files = self.files(EXTENSION)?;
         files.iter().map(|path| bytes_below(path)).sum()
     }
 
-    /// Checks every byte of every case file below the root; `progress` hears `(done, of)` after
+    /// Checks every byte of every case file and annotation below the root; `progress` hears `(done, of)` after
     /// each.
     ///
     /// # Errors
@@ -109,19 +145,23 @@ impl CaseStore {
         &self,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Vec<Verdict>, Fault> {
-        let paths = self.case_files()?;
-        let total = paths.len();
+        let (cases, annotations) = (self.files(EXTENSION)?, self.files(annotation::EXTENSION)?);
+        let (of_cases, total) = (cases.len(), cases.len() + annotations.len());
         let mut verdicts = Vec::with_capacity(total);
-        for path in paths {
-            let damage = open_in_place(&path, Verify::Full).err();
+        for (place, path) in cases.into_iter().chain(annotations).enumerate() {
+            let damage = match place < of_cases {
+                true => open_in_place(&path, Verify::Full).err(),
+                false => open_annotation(&path).err(),
+            };
             verdicts.push(Verdict { path, damage });
             progress(verdicts.len(), total);
         }
         Ok(verdicts)
     }
 
-    /// Removes what no run of this configuration will read: the rubbish of dead writers, and the
-    /// folders of other formats and ways of preparing. Everything else below the root stays.
+    /// Removes what no run of this configuration will read: the rubbish of dead writers, the folders
+    /// of other formats and ways of preparing, and annotations whose case is gone or was built from
+    /// other files since. Everything else below the root stays.
     ///
     /// # Errors
     /// When another process is writing to the cache, or something cannot be removed.
@@ -130,8 +170,12 @@ impl CaseStore {
         let tmp = self.root().join(TMP);
         let rubbish = entries(&tmp)?.into_iter().filter(|path| *path != tmp.join(LOCK));
         let others = version_folders(self.root())?.into_iter().filter(|path| path != self.folder());
+        let own = self.files(annotation::EXTENSION)?.into_iter();
+        let own = own.filter(|path| path.parent() == Some(self.folder()));
+        // One that cannot be read is `verify`'s to name, and is made again by who needs it.
+        let stale = own.filter(|path| open_annotation(path).is_ok_and(|found| !is_current(&found)));
         let mut report = GcReport { removed: Vec::new(), bytes: 0, dry_run };
-        for path in rubbish.chain(others) {
+        for path in rubbish.chain(others).chain(stale) {
             report.bytes += bytes_below(&path)?;
             if !dry_run {
                 let remove = if path.is_dir() { fs::remove_dir_all } else { fs::remove_file };
@@ -142,14 +186,33 @@ impl CaseStore {
         Ok(report)
     }
 
-    fn case_files(&self) -> Result<Vec<PathBuf>, Fault> {
+    /// Files of this extension in all folders.
+    fn files(&self, extension: &str) -> Result<Vec<PathBuf>, Fault> {
         let mut files = Vec::new();
         for folder in version_folders(self.root())? {
             let all = entries(&folder)?.into_iter();
-            files.extend(all.filter(|path| path.extension() == Some(OsStr::new(EXTENSION))));
+            files.extend(all.filter(|path| path.extension() == Some(OsStr::new(extension))));
         }
         Ok(files)
     }
+}
+
+/// Opens an annotation and holds it to what its name promises.
+fn open_annotation(path: &Path) -> Result<MappedAnnotation, CaseError> {
+    let found = MappedAnnotation::open(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if annotation::file_name(found.id(), found.teacher(), found.targets()) == name {
+        return Ok(found);
+    }
+    let problem = format!("is about case {}, by {}", found.id(), found.teacher());
+    let subject = format!("{}: header", path.display());
+    Err(CaseError::new(Reason::Format, subject, problem, "delete the file"))
+}
+
+/// Whether the case file beside an annotation is the one that it was made for.
+fn is_current(found: &MappedAnnotation) -> bool {
+    let beside = found.path().with_file_name(format!("{}.{EXTENSION}", found.id()));
+    MappedCase::open(&beside, Verify::Header).is_ok_and(|case| found.is_of(&case))
 }
 
 /// Opens a file and holds it to what its name and its folder's name promise.

@@ -6,15 +6,16 @@
 //! dead, whatever machine or container it came from.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::base::error::{Fault, Reason};
+use crate::base::error::{CaseError, Fault, Reason};
 use crate::cache::compose::compose;
 use crate::cache::contents::CaseContents;
 use crate::cache::error::CacheError;
 use crate::cache::map::{MappedCase, Verify};
+use crate::volume::case::CaseId;
 
 /// Where files grow, below the cache's root: one file system, so that a rename is atomic.
 pub(super) const TMP: &str = "tmp";
@@ -36,17 +37,27 @@ pub(super) struct Staged {
 /// Writes `contents` below `root/tmp` and verifies what was written.
 pub(super) fn stage(root: &Path, contents: &CaseContents) -> Result<Staged, CacheError> {
     let composed = compose(contents)?;
+    let read_back = |path: &Path| MappedCase::open(path, Verify::Full).map(drop);
+    stage_as(root, &contents.id, |file| composed.write_to(file), read_back)
+}
+
+/// Writes a file about the case `id` below `root/tmp` and has it read back in full.
+pub(super) fn stage_as(
+    root: &Path,
+    id: &CaseId,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+    read_back: impl FnOnce(&Path) -> Result<(), CaseError>,
+) -> Result<Staged, CacheError> {
     let writing = lock_as_writer(root)?;
-    let (path, mut file) = fresh(&root.join(TMP), contents.id.as_str())?;
+    let (path, mut file) = fresh(&root.join(TMP), id.as_str())?;
     let staged = Staged { path, committed: false, _writing: writing };
-    composed
-        .write_to(&mut file)
+    write(&mut file)
         .and_then(|()| file.sync_all())
         .map_err(|error| Fault::io(&staged.path, &error))?;
-    match MappedCase::open(&staged.path, Verify::Full) {
-        Ok(_) => Ok(staged),
+    match read_back(&staged.path) {
+        Ok(()) => Ok(staged),
         // Whole but refused: the contents were never a case. Not whole: the disk is to blame.
-        Err(error) if error.reason == Reason::Format => Err(error.of_case(&contents.id).into()),
+        Err(error) if error.reason == Reason::Format => Err(error.of_case(id).into()),
         Err(error) => Err(Fault::Environment {
             subject: error.subject,
             problem: format!("does not read back as written: {}", error.problem),
@@ -134,7 +145,7 @@ mod tests {
     use crate::cache::preprocess::PreprocessConfig;
     use crate::cache::source::Expected;
     use crate::cache::store::CaseStore;
-    use crate::volume::case::{Case, CaseId, SourceGrid};
+    use crate::volume::case::{Case, SourceGrid};
     use crate::volume::grid::{Affine, Dims};
     use crate::volume::region::LabelScheme;
     use crate::volume::voxels::Voxels;

@@ -31,9 +31,9 @@ pub(super) struct Cache {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Check every byte of every case file; exit code 3 if one is damaged
+    /// Check every byte of every case file and annotation; exit code 3 if one is damaged
     Verify,
-    /// Every case file: extent, size, where it came from
+    /// Every case file and annotation: extent, size, where it came from
     List,
     /// Remove what dead writers left and what no run of this version reads
     Gc {
@@ -59,12 +59,13 @@ impl Cache {
 }
 
 fn verify(store: &Arc<CaseStore>, console: &Console) -> Result<Report, Failure> {
-    let total = store.list()?.entries.len() as u64;
+    let inventory = store.list()?;
+    let total = (inventory.entries.len() + inventory.annotations.len()) as u64;
     let task = console.progress().begin("verify", "files", total);
     let verdicts = store.verify_all(|done, _| task.advance_to(done as u64, ""))?;
     drop(task);
     let damaged = verdicts.iter().filter_map(|verdict| verdict.damage.as_ref());
-    let mut text = format!("{} case files checked\n", verdicts.len());
+    let mut text = format!("{} files checked\n", verdicts.len());
     for error in damaged.clone() {
         // Writing into a String cannot fail.
         let _ = writeln!(text, "  damaged: {error}");
@@ -91,11 +92,27 @@ fn list(store: &CaseStore) -> Result<Report, Failure> {
             entry.fingerprint.short(12)
         );
     }
+    for entry in &inventory.annotations {
+        let _ = writeln!(
+            text,
+            "{}  {} targets  {:.1} MB  by teacher {}{}",
+            entry.id,
+            entry.targets.name(),
+            entry.bytes as f64 / 1e6,
+            entry.teacher,
+            if entry.current { "" } else { ", of other files than the case's" }
+        );
+    }
     for error in &inventory.damaged {
         let _ = writeln!(text, "damaged: {error}");
     }
     let bytes: u64 = inventory.entries.iter().map(|entry| entry.bytes).sum();
     let _ = write!(text, "{} cases, {:.1} MB", inventory.entries.len(), bytes as f64 / 1e6);
+    if !inventory.annotations.is_empty() {
+        let bytes: u64 = inventory.annotations.iter().map(|entry| entry.bytes).sum();
+        let count = inventory.annotations.len();
+        let _ = write!(text, "; {count} annotations, {:.1} MB", bytes as f64 / 1e6);
+    }
     Ok(Report::new(&inventory, text).with_bad_data(!inventory.damaged.is_empty()))
 }
 

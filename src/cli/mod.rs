@@ -19,6 +19,8 @@ mod evaluate;
 mod export;
 mod ingest;
 mod inspect;
+#[cfg(feature = "train")]
+mod label;
 mod loader;
 mod phantom;
 #[cfg(feature = "train")]
@@ -83,6 +85,8 @@ enum Verb {
     Evaluate(evaluate::Evaluate),
     #[cfg(feature = "train")]
     Predict(predict::Predict),
+    #[cfg(feature = "train")]
+    Label(label::Label),
     Score(score::Score),
     Dashboards(dashboards::Dashboards),
     #[cfg(feature = "train")]
@@ -115,6 +119,8 @@ impl Verb {
             Self::Evaluate(verb) => verb.run(console),
             #[cfg(feature = "train")]
             Self::Predict(verb) => verb.run(console),
+            #[cfg(feature = "train")]
+            Self::Label(verb) => verb.run(console),
             Self::Score(verb) => verb.run(),
             Self::Dashboards(verb) => verb.run(),
             #[cfg(feature = "train")]

@@ -19,10 +19,11 @@ use crate::nets::precision::Precision;
 use crate::pipeline::sample::Batch;
 use crate::telemetry::process;
 use crate::train::feed::{self, DeviceBatch};
-use crate::train::loss::{LossConfig, region_targets};
+use crate::train::loss::LossConfig;
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
 use crate::volume::region::label;
+use crate::volume::targets::Targets;
 
 /// How many steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +156,7 @@ impl Bench<'_> {
     /// The loss of the batch, recorded for the way back.
     fn forward(&self, batch: DeviceBatch) -> Tensor<1> {
         let output = self.learner.forward(batch.images, self.step);
-        self.loss.of(output, region_targets(batch.labels)).total
+        self.loss.of(output, batch.truth.regions()).total
     }
 
     /// Enqueues a step; its loss is still on the device.
@@ -255,6 +256,7 @@ fn drawn(seed: u64, size: usize, patch: Dims) -> Batch {
         next_sample: size as u64,
         images: images.into(),
         labels: nested.repeat(size).into(),
+        targets: Targets::Hard,
         dims: patch,
         keys,
         provenance: Vec::new(),

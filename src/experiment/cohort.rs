@@ -11,7 +11,9 @@ use crate::cache::store::CaseStore;
 use crate::experiment::config::RunConfig;
 use crate::experiment::failure::Failure;
 use crate::experiment::prepare::{self, Excluded, Session};
+use crate::experiment::pseudo::{self, PseudoConfig};
 use crate::experiment::survey::{KNOWN, Surveyed, survey};
+use crate::pipeline::annotations::Annotations;
 use crate::pipeline::fetch::Fetch;
 use crate::train::run_directory::{DATASET_LOCK, DatasetLock, LockedCase};
 use crate::volume::case::{CaseId, Split};
@@ -19,8 +21,12 @@ use crate::volume::grid::Dims;
 
 /// The cases of a run.
 pub struct Cohort {
-    /// Cases to train on.
+    /// Cases to train on: those with labels, then those with a teacher's.
     pub train: Arc<[CaseFiles]>,
+    /// How many of them have a teacher's.
+    pub annotated: usize,
+    /// Where those are, if any.
+    pub annotations: Option<Annotations>,
     /// Cases held out for validation.
     pub held_out: Vec<CaseFiles>,
     /// All of them, for the run's record.
@@ -50,6 +56,11 @@ pub fn gather(
         dataset.cases.into_iter().partition(|files| files.labels.is_some());
     let mut excluded = Vec::new();
     let mut candidates = labelled;
+    match data.pseudo {
+        // A teacher may have labelled them.
+        Some(_) => candidates.extend(unlabelled),
+        None => excluded.extend(unlabelled.into_iter().map(|files| without_labels(files.id))),
+    }
     if let (true, Some(store)) = (data.ingest_first, store) {
         let done = prepare::ingest(&candidates, store, &data.preprocess, &run.ingest, session)?;
         candidates.retain(|files| done.excluded.iter().all(|left| left.case != files.id));
@@ -58,7 +69,6 @@ pub fn gather(
     }
     let (usable, unusable) = survey(candidates, store, session)?;
     excluded.extend(unusable);
-    excluded.extend(unlabelled.into_iter().map(|files| without_labels(files.id)));
     let problems = dataset.problems;
     for problem in &problems {
         tracing::warn!("{problem}");
@@ -72,7 +82,11 @@ pub fn gather(
         return Err(Failure::Cases(errors));
     }
     let lock = lock(run, &usable, &excluded, &problems)?;
-    Ok(cohort(lock, &usable, excluded, problems))
+    let cohort = cohort(lock, &usable, excluded, problems);
+    match &data.pseudo {
+        Some(pseudo) => with_pseudo_labels(cohort, run, pseudo, &usable, store, session),
+        None => Ok(cohort),
+    }
 }
 
 fn cohort(
@@ -81,11 +95,13 @@ fn cohort(
     excluded: Vec<Excluded>,
     problems: Vec<CaseError>,
 ) -> Cohort {
-    let files: Vec<CaseFiles> = surveyed.iter().map(|case| case.files.clone()).collect();
+    let files = files_of(surveyed);
     let missing = surveyed.iter().filter(|case| !case.is_cached);
     let largest = surveyed.iter().map(|case| case.grid).max_by_key(|grid| grid.voxels());
     Cohort {
         train: lock.files(&files, Split::Train).into(),
+        annotated: 0,
+        annotations: None,
         held_out: lock.files(&files, Split::Validation),
         missing: missing.map(|case| case.files.id.clone()).collect(),
         largest: largest.unwrap_or(Dims([0; 3])),
@@ -93,6 +109,37 @@ fn cohort(
         excluded,
         problems,
     }
+}
+
+fn files_of(surveyed: &[Surveyed]) -> Vec<CaseFiles> {
+    surveyed.iter().map(|case| case.files.clone()).collect()
+}
+
+/// The same with the unlabelled cases to train on, too. They are in the cache after this: only there
+/// can it be seen that they are labelled.
+fn with_pseudo_labels(
+    cohort: Cohort,
+    run: &RunConfig,
+    pseudo: &PseudoConfig,
+    surveyed: &[Surveyed],
+    store: Option<&Arc<CaseStore>>,
+    session: &Session,
+) -> Result<Cohort, Failure> {
+    let store = store.expect("a configuration with data.pseudo has a cache");
+    let joining = cohort.lock.files(&files_of(surveyed), Split::Unlabelled);
+    let annotations = pseudo::annotations(run, pseudo, &joining, store, session)?;
+    if cohort.train.is_empty() {
+        let folder = run.data.folder.display();
+        return Err(Failure::Usage(format!(
+            "{folder}: has no labelled case to train on beside the pseudo-labelled ones; lower the \
+             shares of data.shares"
+        )));
+    }
+    let mut missing = cohort.missing;
+    missing.retain(|id| joining.iter().all(|files| files.id != *id));
+    let (annotated, annotations) = (joining.len(), Some(annotations));
+    let train = cohort.train.iter().cloned().chain(joining).collect();
+    Ok(Cohort { train, annotated, annotations, missing, ..cohort })
 }
 
 /// Takes out cases whose case file is damaged and cannot be built again: ingest asks only whether it is
@@ -136,10 +183,13 @@ fn lock(
     excluded: &[Excluded],
     problems: &[CaseError],
 ) -> Result<DatasetLock, Failure> {
+    let (labelled, unlabelled): (Vec<&Surveyed>, Vec<&Surveyed>) =
+        usable.iter().partition(|case| case.files.labels.is_some());
     let graded: Vec<(CaseId, Option<Grade>)> =
-        usable.iter().map(|case| (case.files.id.clone(), case.files.grade)).collect();
+        labelled.iter().map(|case| (case.files.id.clone(), case.files.grade)).collect();
     let splits = run.data.divide(&graded, run.seed).map_err(Failure::Usage)?;
-    let cases = usable.iter().zip(splits).map(|(case, split)| LockedCase {
+    let hidden = unlabelled.into_iter().map(|case| (case, Split::Unlabelled));
+    let cases = labelled.into_iter().zip(splits).chain(hidden).map(|(case, split)| LockedCase {
         id: case.files.id.clone(),
         fingerprint: case.fingerprint,
         split,
@@ -167,7 +217,11 @@ pub fn locked(
     let data = &run.data;
     let found = prepare::look(&data.folder)?.cases;
     // What is neither trained on nor held out, a run does not need.
-    let gone = lock.gone(&found, &[Split::Train, Split::Validation]);
+    let needed: &[Split] = match data.pseudo {
+        Some(_) => &[Split::Train, Split::Validation, Split::Unlabelled],
+        None => &[Split::Train, Split::Validation],
+    };
+    let gone = lock.gone(&found, needed);
     if !gone.is_empty() {
         return Err(Failure::Usage(format!(
             "{}: the run's cases {} are gone; bring them back, or say where they are with --data",
@@ -177,7 +231,7 @@ pub fn locked(
     }
     let train = lock.files(&found, Split::Train);
     let held_out = lock.files(&found, Split::Validation);
-    let cases = [train.as_slice(), held_out.as_slice()].concat();
+    let cases = needed.iter().flat_map(|part| lock.files(&found, *part)).collect();
     let (surveyed, gone_bad) = survey(cases, store, session)?;
     // A case that the run skipped has been quarantined since; it is skipped again, at the same places.
     let is_skipped = |error: &CaseError| error.problem.starts_with(KNOWN);
@@ -202,7 +256,12 @@ pub fn locked(
     if !changed.is_empty() {
         return Err(Failure::Cases(changed));
     }
-    Ok(Cohort { train: train.into(), held_out, ..cohort(lock, &surveyed, Vec::new(), Vec::new()) })
+    let whole = cohort(lock, &surveyed, Vec::new(), Vec::new());
+    let whole = Cohort { train: train.into(), held_out, ..whole };
+    match &data.pseudo {
+        Some(pseudo) => with_pseudo_labels(whole, run, pseudo, &surveyed, store, session),
+        None => Ok(whole),
+    }
 }
 
 fn changed_since(files: &CaseFiles, now: Fingerprint, verb: &str, remedy: &str) -> CaseError {

@@ -23,6 +23,7 @@ use crate::pipeline::ingest::IngestWorkers;
 use crate::train::loss::LossConfig;
 use crate::train::settings::TrainerConfig;
 use crate::volume::grid::Dims;
+use crate::volume::targets::Targets;
 
 /// The resolved configuration in a run's folder.
 pub const RUN_FILE: &str = "config.toml";
@@ -214,8 +215,11 @@ fn problem(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
     if let Err(refused) = blueprint.fits_patch(run.crop.patch) {
         return Some(refused.to_string());
     }
+    if run.data.pseudo.is_some() && !run.loader.cached {
+        return Some("data.pseudo lies in the cache; set loader.cached = true".into());
+    }
     // What a case in memory takes is known when the cases are.
-    run.loader.memory(run.crop.patch, Footprint::Mapped).err()
+    run.loader.memory_towards(run.targets(), run.crop.patch, Footprint::Mapped).err()
 }
 
 impl RunConfig {
@@ -226,7 +230,13 @@ impl RunConfig {
     pub fn memory(&self, largest: Dims) -> Result<LoaderMemory, Failure> {
         let footprint =
             if self.loader.cached { Footprint::Mapped } else { Footprint::Whole(largest) };
-        self.loader.memory(self.crop.patch, footprint).map_err(Failure::Usage)
+        let memory = self.loader.memory_towards(self.targets(), self.crop.patch, footprint);
+        memory.map_err(Failure::Usage)
+    }
+
+    /// What is trained towards.
+    pub fn targets(&self) -> Targets {
+        self.data.pseudo.as_ref().map_or(Targets::Hard, |pseudo| pseudo.targets)
     }
 }
 

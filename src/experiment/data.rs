@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::brats::dataset::Grade;
 use crate::cache::preprocess::PreprocessConfig;
+use crate::experiment::pseudo::PseudoConfig;
 use crate::volume::case::{CaseId, Split, split};
 use crate::volume::fold::Fold;
+use crate::volume::fraction::thin;
 use crate::volume::partition::{Shares, cross_validation, partition};
 
 /// Where cases come from.
@@ -26,6 +28,11 @@ pub struct DataConfig {
     /// In place of that, validation, test, and the parts of both whose labels are hidden.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shares: Option<Shares>,
+    /// Share of the cases to train on that is trained on, above 0; the others are not used at all.
+    pub labelled_fraction: f64,
+    /// A teacher, with whose labels the unlabelled cases are trained on, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pseudo: Option<PseudoConfig>,
     /// Seed of the division, where it is not the run's: runs of several seeds on the same cases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_seed: Option<u64>,
@@ -44,6 +51,8 @@ impl Default for DataConfig {
             held_out: 0.2,
             fold: None,
             shares: None,
+            labelled_fraction: 1.0,
+            pseudo: None,
             split_seed: None,
             ingest_first: false,
             preprocess: PreprocessConfig::default(),
@@ -56,6 +65,15 @@ impl DataConfig {
     pub fn problem(&self) -> Option<String> {
         if self.fold.is_some() && self.shares.is_some() {
             return Some("fold and data.shares divide the cohort in two ways; keep one".into());
+        }
+        if !(self.labelled_fraction > 0.0 && self.labelled_fraction <= 1.0) {
+            let fraction = self.labelled_fraction;
+            return Some(format!(
+                "labelled_fraction = {fraction} is no part of the cases; write above 0 to 1"
+            ));
+        }
+        if let Some(problem) = self.pseudo.as_ref().and_then(PseudoConfig::problem) {
+            return Some(format!("pseudo.{problem}"));
         }
         let problem = self.shares.as_ref()?.check().err()?;
         Some(format!("shares.{problem}"))
@@ -72,6 +90,13 @@ impl DataConfig {
         seed: u64,
     ) -> Result<Vec<Split>, String> {
         let seed = self.split_seed.unwrap_or(seed);
+        let mut parts = self.whole(cases, seed)?;
+        thin(cases, &mut parts, self.labelled_fraction, seed);
+        Ok(parts)
+    }
+
+    /// The parts with all labelled cases in use.
+    fn whole(&self, cases: &[(CaseId, Option<Grade>)], seed: u64) -> Result<Vec<Split>, String> {
         if let Some(fold) = self.fold {
             let (folds, found) = (fold.of(), cases.len());
             if found < folds {
@@ -137,6 +162,26 @@ mod tests {
         let parts = shares.divide(&cases(592), 3).unwrap();
         let sizes = [Split::Train, Split::Validation, Split::Test, Split::Unlabelled];
         assert_eq!(sizes.map(|part| count(&parts, part)), [335, 33, 153, 71]);
+    }
+
+    #[test]
+    fn fewer_labelled_cases_change_nothing_but_who_is_trained_on() {
+        let all = cases(60);
+        let parts = |labelled_fraction| {
+            let shares = Some(Shares::default());
+            let config = DataConfig { shares, labelled_fraction, ..Default::default() };
+            config.divide(&all, 3).unwrap()
+        };
+        let (whole, half) = (parts(1.0), parts(0.5));
+        assert_eq!((count(&whole, Split::Train), count(&half, Split::Train)), (34, 17));
+        assert_eq!(count(&half, Split::Unused), 17);
+        for part in [Split::Validation, Split::Test, Split::Unlabelled] {
+            assert_eq!(count(&whole, part), count(&half, part));
+        }
+        for fraction in [0.0, -0.5, 1.5, f64::NAN] {
+            let config = DataConfig { labelled_fraction: fraction, ..Default::default() };
+            assert!(config.problem().unwrap().starts_with("labelled_fraction ="), "{fraction}");
+        }
     }
 
     #[test]

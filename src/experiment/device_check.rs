@@ -20,9 +20,10 @@ use crate::nets::volumetric::{max_pool, mean_pool, transposed_convolution, upsam
 use crate::nets::{ARCHITECTURES, Blueprint, Entry, InvalidConfig};
 use crate::pipeline::sample::Batch;
 use crate::train::feed;
-use crate::train::loss::{LossConfig, region_targets};
+use crate::train::loss::LossConfig;
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
+use crate::volume::targets::Targets;
 
 /// The largest difference of an operation, relative to the largest value: room for products in TF32,
 /// which CUDA may use for convolutions in f32, and far less than any wrong kernel's.
@@ -238,7 +239,7 @@ fn of_network(blueprint: &dyn Blueprint, device: &Device, precision: Precision) 
         let mut learner = blueprint.learner(&OptimiserConfig::default(), 3, device);
         let recording = learner.device().clone();
         let uploaded = feed::upload(batch(side), &recording, precision);
-        let (images, targets) = (uploaded.images, region_targets(uploaded.labels));
+        let (images, targets) = (uploaded.images, uploaded.truth.regions());
         let loss = |learner: &dyn crate::nets::Learner, step| {
             let output = learner.forward(images.clone(), step);
             let logits = output.logits.clone();
@@ -298,6 +299,7 @@ fn batch(side: usize) -> Batch {
         next_sample: 1,
         images: images.collect::<Vec<_>>().into(),
         labels: labels.collect::<Vec<_>>().into(),
+        targets: Targets::Hard,
         dims,
         keys: vec![key],
         provenance: Vec::new(),

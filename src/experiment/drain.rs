@@ -197,6 +197,7 @@ pub fn drain(
         first_batch: 0,
         cases,
         preprocess: config.preprocess.clone(),
+        annotations: None,
         on_skip: Box::new(|skip| tracing::warn!(item = %skip.item, error = %skip.error, "skipped")),
     };
     let watch = MemoryWatch::start();

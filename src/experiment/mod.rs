@@ -30,6 +30,8 @@ pub mod ensemble;
 pub mod evaluate;
 pub mod failure;
 #[cfg(feature = "train")]
+pub mod label;
+#[cfg(feature = "train")]
 pub mod layers;
 #[cfg(feature = "train")]
 mod optimise;
@@ -37,6 +39,8 @@ pub mod phantoms;
 #[cfg(feature = "train")]
 pub mod predict;
 pub mod prepare;
+#[cfg(feature = "train")]
+pub mod pseudo;
 #[cfg(feature = "train")]
 pub mod replay;
 #[cfg(feature = "train")]

@@ -13,6 +13,7 @@ use crate::experiment::course::Course;
 use crate::experiment::evaluate::Evaluation;
 use crate::experiment::failure::Failure;
 use crate::experiment::prepare::{self, Excluded};
+use crate::experiment::pseudo;
 use crate::experiment::weights_file;
 use crate::nets::Learner;
 use crate::pipeline::loader::{self, LoaderParts};
@@ -52,7 +53,8 @@ pub(super) struct Trained {
 /// Trains from where the run stands to its end; a stop on request leaves a checkpoint first.
 pub(super) fn optimise(course: &Course<'_>) -> Result<Trained, Failure> {
     let (run, session) = (&course.config.run, course.session);
-    let plan = Plan::new(Arc::clone(&course.cohort.train), run.seed, run.loader.patches_per_case);
+    let cohort = &course.cohort;
+    let plan = pseudo::plan(run, Arc::clone(&cohort.train), cohort.annotated);
     let steps_per_epoch = run.train.epoch_steps(plan.epoch_len(), run.loader.batch);
     let steps = run.train.epochs * steps_per_epoch;
     let (mut learner, standing) = begin(course, steps)?;
@@ -67,6 +69,7 @@ pub(super) fn optimise(course: &Course<'_>) -> Result<Trained, Failure> {
         first_batch: standing.next_batch,
         cases: course.case_source(),
         preprocess: run.data.preprocess.clone(),
+        annotations: cohort.annotations.clone(),
         on_skip: on_skip(course, skips.clone(), plan, standing.next_sample),
     };
     let (batches, running) = loader::start(parts, &session.stop, &session.runtime)?;

@@ -10,11 +10,13 @@ use crate::experiment::config;
 use crate::experiment::data::DataConfig;
 use crate::experiment::failure::Failure;
 use crate::experiment::prepare;
+use crate::experiment::pseudo;
+use crate::pipeline::annotations::Annotations;
 use crate::pipeline::cold::{DecodeSample, NormalizeSample};
 use crate::pipeline::crop::Crop;
 use crate::pipeline::handle::CaseHandle;
 use crate::pipeline::normalize::Normalize;
-use crate::pipeline::plan::{Plan, PlannedSample};
+use crate::pipeline::plan::PlannedSample;
 use crate::pipeline::replay::{Replayed, replay};
 use crate::volume::case::Split;
 use crate::volume::shelf::CaseShelf;
@@ -28,8 +30,16 @@ pub fn of_run(folder: &Path, epoch: u64, index: u64, out: &Path) -> Result<Repla
     let run = config::of_run(folder, &[])?.run;
     let lock = read_lock(folder)?;
     let found = prepare::look(&lock.folder)?.cases;
-    let cohort = lock.files(&found, Split::Train);
-    let gone = lock.gone(&found, &[Split::Train]).len();
+    let mut cohort = lock.files(&found, Split::Train);
+    let mut parts = vec![Split::Train];
+    let mut annotations = None;
+    if let Some(pseudo) = &run.data.pseudo {
+        let joining = lock.files(&found, Split::Unlabelled);
+        annotations = Some((pseudo::of_cases(pseudo, &joining), joining.len()));
+        cohort.extend(joining);
+        parts.push(Split::Unlabelled);
+    }
+    let gone = lock.gone(&found, &parts).len();
     if gone > 0 || cohort.is_empty() {
         return Err(Failure::Usage(format!(
             "{}: {} of the {} cases that the run trained on are there; bring the others back: the \
@@ -39,7 +49,8 @@ pub fn of_run(folder: &Path, epoch: u64, index: u64, out: &Path) -> Result<Repla
             cohort.len() + gone
         )));
     }
-    let plan = Plan::new(cohort.into(), run.seed, run.loader.patches_per_case);
+    let (annotations, annotated) = annotations.unzip();
+    let plan = pseudo::plan(&run, cohort.into(), annotated.unwrap_or(0));
     let samples = plan.epoch_len();
     if index >= samples {
         return Err(Failure::Usage(format!(
@@ -49,7 +60,7 @@ pub fn of_run(folder: &Path, epoch: u64, index: u64, out: &Path) -> Result<Repla
     }
     let planned = plan.sample_at(epoch * samples + index);
     let key = planned.key;
-    let case = case(planned, &run.data)?;
+    let case = case(planned, &run.data, annotations.as_ref())?;
     let locked = lock.cases.iter().find(|locked| locked.id == *case.id());
     if locked.is_none_or(|locked| locked.fingerprint != case.fingerprint()) {
         let problem = format!("its files are not those of the run (now {})", case.fingerprint());
@@ -57,18 +68,32 @@ pub fn of_run(folder: &Path, epoch: u64, index: u64, out: &Path) -> Result<Repla
         let remedy = "bring them back: other files give another sample";
         return Err(CaseError::new(Reason::Checksum, subject, problem, remedy).into());
     }
-    let background = run.augment.background;
+    let (background, targets) = (run.augment.background, run.targets());
     let sample = Crop::new(run.crop, run.augment).draw(key, case);
-    Ok(replay(&sample, background, out)?)
+    Ok(replay(&sample, background, targets, out)?)
 }
 
-/// The case out of the cache, or out of its files: it is the same.
-fn case(planned: PlannedSample, data: &DataConfig) -> Result<CaseHandle, Failure> {
+/// The case out of the cache, or out of its files: it is the same. One with a teacher's labels has them
+/// in the cache only.
+fn case(
+    planned: PlannedSample,
+    data: &DataConfig,
+    annotations: Option<&Annotations>,
+) -> Result<CaseHandle, Failure> {
     let store = prepare::open_store(&data.cache, &data.preprocess)?;
-    if let Ok(Some(case)) = store.lookup(&planned.files().id, Expected::Anything)
+    let id = &planned.files().id;
+    if let Ok(Some(case)) = store.lookup(id, Expected::Anything)
         && case.touch().is_ok()
     {
-        return Ok(CaseHandle::Mapped(case));
+        return match annotations {
+            Some(annotations) => Ok(annotations.onto(case, &store)?),
+            None => Ok(CaseHandle::Mapped(case)),
+        };
+    }
+    if annotations.is_some_and(|annotations| annotations.covers(id)) {
+        let problem = "its case file is gone, and with it what its teacher's labels lie on";
+        let (subject, remedy) = (format!("case {id}"), "`gliaflow ingest` builds it again");
+        return Err(CaseError::new(Reason::Missing, subject, problem, remedy).into());
     }
     let shelf = CaseShelf::default();
     let normalize = Normalize::new(data.preprocess.clone(), shelf.clone());

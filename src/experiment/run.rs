@@ -54,6 +54,8 @@ pub struct RunSummary {
     pub seconds: f64,
     /// Cases trained on.
     pub train_cases: usize,
+    /// Of them, with a teacher's labels.
+    pub pseudo_labelled_cases: usize,
     /// Cases that could not be used.
     pub excluded: Vec<Excluded>,
     /// What the dataset's folder holds that could not become a case.
@@ -210,6 +212,7 @@ fn carry_out(course: &Course<'_>, started: Instant) -> Result<RunSummary, Failur
         loader: trained.loader,
         seconds: started.elapsed().as_secs_f64(),
         train_cases: cohort.train.len(),
+        pseudo_labelled_cases: cohort.annotated,
         excluded: [cohort.excluded.as_slice(), trained.excluded.as_slice()].concat(),
         problems: cohort.problems.clone(),
         best: trained.standing.best.map(BestValidation::from),

@@ -135,5 +135,6 @@ const fn verb(part: Split) -> &'static str {
         Split::Validation => "held out",
         Split::Test => "keeps to report on",
         Split::Unlabelled => "hides the labels of",
+        Split::Unused => "leaves out",
     }
 }

@@ -7,6 +7,7 @@ use crate::pipeline::cold;
 use crate::pipeline::sample::{Batch, PatchBuffer};
 use crate::pipeline::workers::WorkerPlan;
 use crate::volume::grid::Dims;
+use crate::volume::targets::Targets;
 
 const MIB: usize = 1 << 20;
 
@@ -129,6 +130,19 @@ impl LoaderConfig {
     /// # Errors
     /// The text of what does not fit and what to change, if less than two batches' worth remains.
     pub fn memory(&self, patch: Dims, footprint: Footprint) -> Result<LoaderMemory, String> {
+        self.memory_towards(Targets::Hard, patch, footprint)
+    }
+
+    /// The same for samples with these targets.
+    ///
+    /// # Errors
+    /// As [`memory`](Self::memory).
+    pub fn memory_towards(
+        &self,
+        targets: Targets,
+        patch: Dims,
+        footprint: Footprint,
+    ) -> Result<LoaderMemory, String> {
         if self.batch == 0 || self.prefetch == 0 || self.patches_per_case == 0 {
             return Err("loader.batch, prefetch and patches_per_case must be at least 1".into());
         }
@@ -155,8 +169,8 @@ impl LoaderConfig {
             }
         };
         let batches = self.prefetch + 2;
-        let fixed = batches * Batch::bytes(self.batch, patch) + desks;
-        let each = PatchBuffer::bytes(patch) + case;
+        let fixed = batches * Batch::bytes(self.batch, patch, targets) + desks;
+        let each = PatchBuffer::bytes(patch, targets) + case;
         let least = 2 * self.batch;
         let (needed, budget) = (fixed + least * each, self.memory_mib * MIB);
         if needed > budget {
@@ -217,6 +231,17 @@ mod tests {
             let less = LoaderConfig { memory_mib: needed - 1, ..config.clone() };
             assert!(less.memory(Dims::cube(128), footprint).is_err());
         }
+    }
+
+    #[test]
+    fn soft_targets_cost_two_bytes_more_a_voxel() {
+        let config = LoaderConfig { workers: two_cores(), ..LoaderConfig::default() };
+        let patch = Dims::cube(128);
+        let memory = |targets| config.memory_towards(targets, patch, Footprint::Mapped).unwrap();
+        let [hard, soft] = [Targets::Hard, Targets::Soft].map(memory);
+        assert_eq!((hard.tickets, hard.batches), (soft.tickets, soft.batches));
+        let patches = hard.tickets + hard.batches * config.batch;
+        assert_eq!(soft.bytes - hard.bytes, 2 * patches * patch.voxels());
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::pipeline::recycle::Recycler;
 use crate::pipeline::sample::{Batch, Sample};
 use crate::volume::grid::Dims;
 use crate::volume::shelf::Shelf;
+use crate::volume::targets::Targets;
 
 /// Told of every skipped sample, in order.
 pub type OnSkip = Box<dyn FnMut(&Skip) + Send>;
@@ -40,6 +41,7 @@ impl Shelves {
             next_sample: 0,
             images: Lent::empty(self.images.clone()),
             labels: Lent::empty(self.labels.clone()),
+            targets: Targets::default(),
             dims,
             keys: Vec::new(),
             provenance: Vec::new(),
@@ -90,6 +92,7 @@ impl Collate {
             let Shelves { images, labels } = self.shelves.clone();
             batch.images = Lent::with_room(images, self.size * sample.patch.images.len());
             batch.labels = Lent::with_room(labels, self.size * sample.patch.labels.len());
+            batch.targets = sample.patch.targets;
         }
         batch.images.extend_from_slice(&sample.patch.images);
         batch.labels.extend_from_slice(&sample.patch.labels);
@@ -140,7 +143,7 @@ mod tests {
 
     fn sample(index: u64, dims: Dims) -> Sample {
         let mut patch = PatchBuffer::default();
-        patch.shape_for(dims);
+        patch.shape_for(dims, Targets::Hard);
         patch.images.fill(f16::from_f32(index as f32 + 0.5));
         patch.labels.fill(index as u8);
         let case = CaseId::new("c");
@@ -156,9 +159,9 @@ mod tests {
         let bytes = |batch: &Batch| 2 * batch.images.capacity() + batch.labels.capacity();
         assert_eq!(bytes(&collate.filling), 0);
         assert!(collate.accept(Outcome::Ready(sample(0, dims))).is_none());
-        assert_eq!(bytes(&collate.filling), Batch::bytes(2, dims));
+        assert_eq!(bytes(&collate.filling), Batch::bytes(2, dims, Targets::Hard));
         let full = collate.accept(Outcome::Ready(sample(1, dims))).expect("full");
-        assert_eq!(bytes(&full), Batch::bytes(2, dims));
+        assert_eq!(bytes(&full), Batch::bytes(2, dims, Targets::Hard));
         assert_eq!(bytes(&collate.filling), 0);
     }
 
@@ -195,6 +198,6 @@ mod tests {
         assert_eq!(batch.labels[8..], [2; 8]);
         assert_eq!((batch.number, batch.next_sample), (0, 3));
         assert_eq!(*skipped.lock().expect("not poisoned"), [1]);
-        assert_eq!(recycler.take(dims).labels, [2; 8], "the buffers came back");
+        assert_eq!(recycler.take(dims, Targets::Hard).labels, [2; 8], "the buffers came back");
     }
 }

@@ -80,7 +80,7 @@ impl Stage for Crop {
 
     fn process(&mut self, fetched: FetchedSample) -> Result<DrawnSample, CaseError> {
         let sample = self.draw(fetched.planned.key, fetched.case);
-        if let CaseHandle::Mapped(case) = &sample.case {
+        if let CaseHandle::Mapped(case) | CaseHandle::Annotated(case, _) = &sample.case {
             read_pages(case.images(), case.brain().dims, sample.window);
         }
         Ok(sample)

@@ -12,6 +12,7 @@ use crate::cache::map::MappedCase;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::source::Expected;
 use crate::cache::store::{CaseStore, Origin};
+use crate::pipeline::annotations::Annotations;
 use crate::pipeline::arrivals::Arrivals;
 use crate::pipeline::decode::decode;
 use crate::pipeline::handle::CaseHandle;
@@ -37,6 +38,7 @@ pub struct Fetch {
     normalize: Normalize,
     stop: StopLatch,
     arrivals: Arrivals,
+    annotations: Option<Annotations>,
 }
 
 impl Fetch {
@@ -46,13 +48,33 @@ impl Fetch {
         let shelf = CaseShelf::default();
         let reader = CaseReader::new(shelf.clone());
         let normalize = Normalize::new(preprocess, shelf);
-        Self { store, reader, normalize, stop, arrivals: Arrivals::default() }
+        let (arrivals, annotations) = (Arrivals::default(), None);
+        Self { store, reader, normalize, stop, arrivals, annotations }
     }
 
     /// The same, which waits for what is on its way into the store.
     #[must_use]
     pub fn waiting_for(self, arrivals: Arrivals) -> Self {
         Self { arrivals, ..self }
+    }
+
+    /// The same, for samples of which some have a teacher's labels.
+    #[must_use]
+    pub fn annotated(self, annotations: Option<Annotations>) -> Self {
+        Self { annotations, ..self }
+    }
+
+    /// The case of `files` as samples are cut from it: with a teacher's labels, where it is one of
+    /// those that are annotated.
+    ///
+    /// # Errors
+    /// As [`case`](Self::case), and if there is no annotation where there is to be one.
+    pub fn handle(&self, files: &CaseFiles) -> Result<CaseHandle, CaseError> {
+        let case = self.case(files)?;
+        match &self.annotations {
+            Some(annotations) => annotations.onto(case, &self.store),
+            None => Ok(CaseHandle::Mapped(case)),
+        }
     }
 
     /// The mapped case of `files`.
@@ -86,7 +108,7 @@ impl Stage for Fetch {
     type Out = FetchedSample;
 
     fn process(&mut self, planned: PlannedSample) -> Result<FetchedSample, CaseError> {
-        let case = CaseHandle::Mapped(self.case(planned.files())?);
+        let case = self.handle(planned.files())?;
         Ok(FetchedSample { planned, case })
     }
 }

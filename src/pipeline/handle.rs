@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::base::fingerprint::Fingerprint;
+use crate::cache::annotation::MappedAnnotation;
 use crate::cache::contents::CaseContents;
 use crate::cache::foreground::ForegroundView;
 use crate::cache::map::MappedCase;
@@ -19,6 +20,9 @@ use crate::volume::shelf::CaseShelf;
 pub enum CaseHandle {
     /// In the cache.
     Mapped(Arc<MappedCase>),
+    /// In the cache, with a teacher's labels beside it. Its own, if it has any, cannot be reached
+    /// from here.
+    Annotated(Arc<MappedCase>, Arc<MappedAnnotation>),
     /// Decoded for its samples alone.
     Owned(Arc<OwnedCase>),
 }
@@ -59,7 +63,7 @@ impl CaseHandle {
     /// Its name.
     pub fn id(&self) -> &CaseId {
         match self {
-            Self::Mapped(case) => case.id(),
+            Self::Mapped(case) | Self::Annotated(case, _) => case.id(),
             Self::Owned(case) => &case.contents().id,
         }
     }
@@ -67,7 +71,7 @@ impl CaseHandle {
     /// Its brain box, in the canonical grid.
     pub fn brain(&self) -> Box3 {
         match self {
-            Self::Mapped(case) => case.brain(),
+            Self::Mapped(case) | Self::Annotated(case, _) => case.brain(),
             Self::Owned(case) => case.contents().brain,
         }
     }
@@ -75,7 +79,7 @@ impl CaseHandle {
     /// The grid it came in.
     pub fn source(&self) -> &SourceGrid {
         match self {
-            Self::Mapped(case) => case.source(),
+            Self::Mapped(case) | Self::Annotated(case, _) => case.source(),
             Self::Owned(case) => &case.contents().source,
         }
     }
@@ -83,7 +87,7 @@ impl CaseHandle {
     /// What the source's label values meant.
     pub fn scheme(&self) -> LabelScheme {
         match self {
-            Self::Mapped(case) => case.scheme(),
+            Self::Mapped(case) | Self::Annotated(case, _) => case.scheme(),
             Self::Owned(case) => case.contents().scheme,
         }
     }
@@ -91,15 +95,16 @@ impl CaseHandle {
     /// Of the source's compressed bytes.
     pub fn fingerprint(&self) -> Fingerprint {
         match self {
-            Self::Mapped(case) => case.fingerprint(),
+            Self::Mapped(case) | Self::Annotated(case, _) => case.fingerprint(),
             Self::Owned(case) => case.contents().fingerprint,
         }
     }
 
-    /// Where a region is; empty for unlabelled cases.
+    /// Where a region is, by the labels that are trained towards; empty for unlabelled cases.
     pub fn foreground(&self, region: Region) -> ForegroundView<'_> {
         match self {
             Self::Mapped(case) => case.foreground(region),
+            Self::Annotated(_, annotation) => annotation.foreground(region),
             Self::Owned(case) => case.contents().foreground[region.index()].view(),
         }
     }
@@ -108,6 +113,7 @@ impl CaseHandle {
     pub fn view(&self) -> View<'_> {
         match self {
             Self::Mapped(case) => View::of_mapped(case),
+            Self::Annotated(case, annotation) => View::of_annotated(case, annotation),
             Self::Owned(case) => View::of_contents(case.contents()),
         }
     }

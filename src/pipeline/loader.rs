@@ -13,6 +13,7 @@ use crate::actor::topology::{Chain, Limits, Topology};
 use crate::base::error::Fault;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
+use crate::pipeline::annotations::Annotations;
 use crate::pipeline::arrivals::Arrivals;
 use crate::pipeline::augment::config::AugmentConfig;
 use crate::pipeline::augment::stage::Augment;
@@ -28,6 +29,7 @@ use crate::pipeline::recycle::Recycler;
 use crate::pipeline::sample::{Batch, Sample};
 use crate::volume::grid::Dims;
 use crate::volume::shelf::CaseShelf;
+use crate::volume::targets::Targets;
 
 /// Everything a loader is made from.
 pub struct LoaderParts {
@@ -47,6 +49,8 @@ pub struct LoaderParts {
     pub cases: CaseSource,
     /// How they are prepared.
     pub preprocess: PreprocessConfig,
+    /// Those of them that have a teacher's labels; with a cache only.
+    pub annotations: Option<Annotations>,
     /// Told of every skipped sample.
     pub on_skip: OnSkip,
 }
@@ -117,10 +121,13 @@ pub fn start_with(
 ) -> Result<(Feed<Batch>, Running), Fault> {
     let LoaderParts { loader, crop, augment, plan, cases, preprocess, .. } = parts;
     let patch = crop.patch;
-    let memory = loader.memory(patch, cases.footprint()).map_err(|problem| Fault::Environment {
-        subject: "loader".into(),
-        problem,
-        remedy: "see `gliaflow config show`".into(),
+    let targets = parts.annotations.as_ref().map_or(Targets::Hard, Annotations::targets);
+    let memory = loader.memory_towards(targets, patch, cases.footprint()).map_err(|problem| {
+        Fault::Environment {
+            subject: "loader".into(),
+            problem,
+            remedy: "see `gliaflow config show`".into(),
+        }
     })?;
     let limits = Limits {
         skip_budget: SkipBudget { share: loader.skip_share, at_least: 3 },
@@ -132,7 +139,9 @@ pub fn start_with(
     let workers = loader.workers.at_start();
     let fetched = match cases {
         CaseSource::Cache { store, arrivals } => {
-            let fetch = Fetch::new(store, preprocess, stop.clone()).waiting_for(arrivals);
+            let fetch = Fetch::new(store, preprocess, stop.clone())
+                .waiting_for(arrivals)
+                .annotated(parts.annotations);
             chain.stage(move || fetch.clone(), workers.fetch)
         }
         CaseSource::Files { .. } => {
@@ -147,6 +156,7 @@ pub fn start_with(
     };
     let (crop, augment) =
         (Crop::new(crop, augment.clone()), Augment::new(augment.background, recycler.clone()));
+    let augment = augment.towards(targets);
     let made = make(fetched, crop, augment, loader.fused, &workers);
     let first_batch = parts.first_batch;
     let collate = Collate::new(loader.batch, patch, plan, first_batch, recycler, parts.on_skip);

@@ -3,6 +3,7 @@
 //! ([`crate::actor`]).
 
 pub mod ahead;
+pub mod annotations;
 pub mod arrivals;
 pub mod augment;
 pub mod budget;
@@ -16,6 +17,7 @@ pub mod handle;
 pub mod ingest;
 pub mod lent;
 pub mod loader;
+mod mix;
 pub mod normalize;
 pub mod observe;
 pub mod plan;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::actor::stage::{Describe, Source};
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 use crate::brats::dataset::CaseFiles;
+use crate::pipeline::mix::Mix;
 
 /// One sample that has been named but not yet made.
 #[derive(Debug, Clone)]
@@ -33,12 +34,13 @@ impl Describe for PlannedSample {
 }
 
 /// The order of samples: each epoch visits every case `patches_per_case` times, shuffled by
-/// `(seed, epoch)`.
+/// `(seed, epoch)`; or it has as many samples, of which a [`Mix`] decides from which cases.
 #[derive(Debug, Clone)]
 pub struct Plan {
     cohort: Arc<[CaseFiles]>,
     seed: u64,
     patches_per_case: u64,
+    mix: Option<Mix>,
 }
 
 impl Plan {
@@ -48,7 +50,19 @@ impl Plan {
     /// If the cohort is empty or `patches_per_case` is 0: resolving a configuration excludes both.
     pub fn new(cohort: Arc<[CaseFiles]>, seed: u64, patches_per_case: u64) -> Self {
         assert!(!cohort.is_empty() && patches_per_case > 0, "a plan needs something to plan");
-        Self { cohort, seed, patches_per_case }
+        Self { cohort, seed, patches_per_case, mix: None }
+    }
+
+    /// The same with `share` of the samples, above 0 and below 1, from the last `special` cases.
+    ///
+    /// # Panics
+    /// If there is no such case or no other.
+    #[must_use]
+    pub fn mixed(self, special: usize, share: f64) -> Self {
+        let ordinary = self.cohort.len().checked_sub(special).expect("some cases of all");
+        let mix = Mix { seed: self.seed, groups: [ordinary as u64, special as u64], share };
+        assert!(!mix.groups.contains(&0), "a mix of one kind is none");
+        Self { mix: Some(mix), ..self }
     }
 
     /// Samples in one epoch.
@@ -87,12 +101,17 @@ impl Plan {
                 ordered.push(case);
             }
         }
+        // Two epochs of a mix need not visit all.
+        ordered.extend((0..).zip(&seen).filter(|(_, seen)| !**seen).map(|(case, _)| case));
         ordered.into_iter().map(|case| self.cohort[case as usize].clone()).collect()
     }
 
     /// The cases of one epoch in their order.
     fn order(&self, epoch: u64) -> Vec<u32> {
         let length = self.epoch_len();
+        if let Some(mix) = &self.mix {
+            return mix.order(epoch, length);
+        }
         let cases = self.cohort.len() as u64;
         let mut order: Vec<u32> = (0..length).map(|place| (place % cases) as u32).collect();
         let key = SampleKey { seed: self.seed, epoch, index: 0 };
@@ -201,5 +220,23 @@ pub(crate) mod tests {
         }
         let plan = Plan::new(cohort(5), 9, 2);
         assert_eq!(plan.position(whole[27].0), 27);
+    }
+
+    #[test]
+    fn a_mixed_plan_can_be_entered_anywhere_and_asks_for_every_case() {
+        let plan = Plan::new(cohort(7), 9, 2).mixed(3, 0.1);
+        let mut planner = Planner::starting_at(plan.clone(), 0);
+        let whole: Vec<_> = (0..60).map(|_| planner.next().expect("endless")).collect();
+        for (position, sample) in whole.iter().enumerate() {
+            let again = plan.sample_at(position as u64);
+            assert_eq!((again.key, again.case), (sample.key, sample.case), "at {position}");
+        }
+        assert_eq!(plan.epoch_len(), 14, "as many as without");
+        for first in [0, 13, 30] {
+            let mut wanted = plan.cases_from(first);
+            assert_eq!(wanted[0].id, whole[first as usize].files().id);
+            wanted.sort_by(|a, b| a.id.cmp(&b.id));
+            assert!(wanted.iter().map(|files| &files.id).eq(cohort(7).iter().map(|f| &f.id)));
+        }
     }
 }

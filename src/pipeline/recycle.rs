@@ -9,6 +9,7 @@ use metrics::Gauge;
 use crate::pipeline::sample::PatchBuffer;
 use crate::telemetry::catalog;
 use crate::volume::grid::Dims;
+use crate::volume::targets::Targets;
 
 /// A shelf of used buffers; clones are the same shelf.
 ///
@@ -51,14 +52,14 @@ impl Drop for Shelf {
 impl Recycler {
     /// A used buffer, or a new one when the shelf is empty, with room for a patch of `dims`. What
     /// is in it is to be overwritten.
-    pub fn take(&self, dims: Dims) -> PatchBuffer {
+    pub fn take(&self, dims: Dims, targets: Targets) -> PatchBuffer {
         let used = self.0.buffers().pop();
         let mut buffer = used.unwrap_or_else(|| {
             self.0.made.fetch_add(1, Ordering::Relaxed);
             PatchBuffer::default()
         });
         let before = held(&buffer);
-        buffer.shape_for(dims);
+        buffer.shape_for(dims, targets);
         let grown = held(&buffer) - before;
         if grown > 0 {
             self.0.bytes.fetch_add(grown, Ordering::Relaxed);
@@ -90,7 +91,7 @@ impl Recycler {
 
 /// Bytes that a buffer keeps allocated.
 fn held(buffer: &PatchBuffer) -> usize {
-    let PatchBuffer { images, labels } = buffer;
+    let PatchBuffer { images, labels, .. } = buffer;
     images.capacity() * size_of::<f16>() + labels.capacity()
 }
 
@@ -100,17 +101,21 @@ mod tests {
     use crate::telemetry::recorder::Recorder;
 
     const DIMS: Dims = Dims::cube(2);
+    const HARD: Targets = Targets::Hard;
 
     #[test]
     fn a_buffer_given_back_is_the_next_one_taken() {
         let recycler = Recycler::default();
-        let mut buffer = recycler.take(DIMS);
+        let mut buffer = recycler.take(DIMS, HARD);
         buffer.labels[0] = 7;
         recycler.give(buffer);
         assert_eq!((recycler.made(), recycler.idle()), (1, 1));
-        assert_eq!(recycler.take(DIMS).labels[0], 7);
-        assert_eq!(recycler.take(DIMS).labels, [0; 8]);
+        assert_eq!(recycler.take(DIMS, HARD).labels[0], 7);
+        assert_eq!(recycler.take(DIMS, HARD).labels, [0; 8]);
         assert_eq!((recycler.made(), recycler.idle()), (2, 0));
+        recycler.give(recycler.take(DIMS, Targets::Soft));
+        let soft = recycler.take(DIMS, HARD);
+        assert_eq!((soft.labels.len(), soft.targets), (8, HARD), "shaped for its next use");
     }
 
     #[test]
@@ -123,13 +128,13 @@ mod tests {
         };
         recorder.within(|| {
             let (first, second) = (Recycler::default(), Recycler::default());
-            first.give(first.take(DIMS));
-            first.give(first.take(DIMS));
-            drop(second.take(DIMS));
-            assert_eq!(first.bytes(), PatchBuffer::bytes(DIMS), "recycled, so counted once");
-            assert_eq!(shown(), Some(2 * PatchBuffer::bytes(DIMS)));
+            first.give(first.take(DIMS, HARD));
+            first.give(first.take(DIMS, HARD));
+            drop(second.take(DIMS, HARD));
+            assert_eq!(first.bytes(), PatchBuffer::bytes(DIMS, HARD), "recycled, so counted once");
+            assert_eq!(shown(), Some(2 * PatchBuffer::bytes(DIMS, HARD)));
             drop(second);
-            assert_eq!(shown(), Some(PatchBuffer::bytes(DIMS)));
+            assert_eq!(shown(), Some(PatchBuffer::bytes(DIMS, HARD)));
         });
         assert_eq!(shown(), Some(0));
     }

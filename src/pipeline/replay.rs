@@ -20,6 +20,8 @@ use crate::pipeline::sample::{DrawnSample, PatchBuffer};
 use crate::volume::case::{CaseId, SourceGrid};
 use crate::volume::grid::{Affine, Dims};
 use crate::volume::modality::Modality;
+use crate::volume::region::Region;
+use crate::volume::targets::{CERTAIN, RegionShares, Targets, likeliest};
 
 /// A sample that was made again.
 #[derive(Debug, Clone, Serialize)]
@@ -41,7 +43,8 @@ pub struct Replayed {
 }
 
 /// Makes `sample` and writes it into `out`: z-scores per modality as float32, labels in the values of
-/// the case's own label file, and a record of what was drawn.
+/// the case's own label file, the probability of each region if `targets` are soft, and a record of
+/// what was drawn.
 ///
 /// The affine says where each voxel of the patch comes from, turned and scaled as it was, so that a
 /// viewer lays the patch over the case's own files.
@@ -54,11 +57,13 @@ pub struct Replayed {
 pub fn replay(
     sample: &DrawnSample,
     background: Background,
+    targets: Targets,
     out: &Path,
 ) -> Result<Replayed, CaseError> {
     fs::create_dir_all(out).map_err(|error| CaseError::io(out, &error))?;
     let mut patch = PatchBuffer::default();
-    Augment::new(background, Recycler::default()).render(sample, &mut patch);
+    let augment = Augment::new(background, Recycler::default()).towards(targets);
+    augment.render(sample, &mut patch);
     let DrawnSample { key, case, window, drawn } = sample;
     let grid = SourceGrid::canonical(window.dims, affine(sample, background));
     let stem = format!("{}-epoch{}-index{}", case.id(), key.epoch, key.index);
@@ -72,6 +77,16 @@ pub fn replay(
         let values: Vec<f32> =
             channel[..window.dims.voxels()].iter().copied().map(f16::to_f32).collect();
         write_scalars(&file(&format!("{modality}.nii.gz")), &values, &grid)?;
+    }
+    if targets == Targets::Soft {
+        let shares: &[RegionShares] = patch.labels.as_chunks().0;
+        for region in Region::ALL {
+            let of = |voxel: &RegionShares| f32::from(voxel[region.index()]) / f32::from(CERTAIN);
+            let values: Vec<f32> = shares.iter().map(of).collect();
+            write_scalars(&file(&format!("{region}.nii.gz")), &values, &grid)?;
+        }
+        let painted = shares.iter().copied().map(likeliest).collect();
+        patch.labels = painted;
     }
     let labels: Vec<u8> = patch.labels.iter().map(|label| case.scheme().to_file(*label)).collect();
     write_labels(&file("seg.nii.gz"), &labels, &grid)?;

@@ -11,26 +11,30 @@ use crate::pipeline::lent::Lent;
 use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
+use crate::volume::targets::Targets;
 
 /// Voxels of one patch, recycled from sample to sample.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct PatchBuffer {
     /// Normalised, augmented intensities `[c, d, h, w]`.
     pub images: Vec<f16>,
-    /// Canonical labels `[d, h, w]`.
+    /// Canonical labels `[d, h, w]`, or region probabilities in 255ths `[d, h, w, 3]`.
     pub labels: Vec<u8>,
+    /// Which of the two.
+    pub targets: Targets,
 }
 
 impl PatchBuffer {
     /// Makes room for a patch of `dims`; old content is left to be overwritten.
-    pub fn shape_for(&mut self, dims: Dims) {
+    pub fn shape_for(&mut self, dims: Dims, targets: Targets) {
         self.images.resize(Modality::COUNT * dims.voxels(), f16::ZERO);
-        self.labels.resize(dims.voxels(), 0);
+        self.labels.resize(targets.bytes() * dims.voxels(), 0);
+        self.targets = targets;
     }
 
     /// Bytes held.
-    pub fn bytes(dims: Dims) -> usize {
-        dims.voxels() * (Modality::COUNT * size_of::<f16>() + size_of::<u8>())
+    pub fn bytes(dims: Dims, targets: Targets) -> usize {
+        dims.voxels() * (Modality::COUNT * size_of::<f16>() + targets.bytes())
     }
 }
 
@@ -78,8 +82,10 @@ pub struct Batch {
     pub next_sample: u64,
     /// Normalised, augmented intensities `[b, c, d, h, w]`.
     pub images: Lent<f16>,
-    /// Canonical labels `[b, d, h, w]`.
+    /// Canonical labels `[b, d, h, w]`, or region probabilities in 255ths `[b, d, h, w, 3]`.
     pub labels: Lent<u8>,
+    /// Which of the two.
+    pub targets: Targets,
     /// Patch extent.
     pub dims: Dims,
     /// One per sample.
@@ -95,7 +101,7 @@ impl Batch {
     }
 
     /// Bytes of voxels in a batch of `size` patches.
-    pub fn bytes(size: usize, dims: Dims) -> usize {
-        size * dims.voxels() * (Modality::COUNT * size_of::<f16>() + size_of::<u8>())
+    pub fn bytes(size: usize, dims: Dims, targets: Targets) -> usize {
+        size * PatchBuffer::bytes(dims, targets)
     }
 }

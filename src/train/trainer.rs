@@ -13,7 +13,7 @@ use crate::train::books::Books;
 use crate::train::event::{Event, StepRecord};
 use crate::train::feed::BatchFeed;
 use crate::train::journal::Journal;
-use crate::train::loss::{LossConfig, LossParts, region_targets};
+use crate::train::loss::{LossConfig, LossParts};
 use crate::train::schedule::Moment;
 use crate::train::settings::TrainerConfig;
 use crate::train::skips::Skips;
@@ -120,7 +120,7 @@ impl<'a> Trainer<'a> {
             }
             (next_batch, next_sample) = (batch.number + 1, batch.next_sample);
             let output = learner.forward(batch.images, batch.number);
-            let parts = self.at.loss.of(output, region_targets(batch.labels));
+            let parts = self.at.loss.of(output, batch.truth.regions());
             sums = Some(Sums::add(sums, &parts));
             learner.gather(parts.total);
             record.starved_seconds += batch.starved.as_secs_f64();

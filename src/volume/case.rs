@@ -135,8 +135,10 @@ pub enum Split {
     Validation,
     /// Held out to report on, and to choose nothing by.
     Test,
-    /// Labelled, but its labels are hidden from training; they may measure pseudo-labels.
+    /// Without labels, or with labels that are hidden from training and may measure pseudo-labels.
     Unlabelled,
+    /// Would be trained on if more of the labelled cases were (`data.labelled_fraction`).
+    Unused,
 }
 
 impl Split {
@@ -147,6 +149,7 @@ impl Split {
             Self::Validation => "validation",
             Self::Test => "test",
             Self::Unlabelled => "unlabelled",
+            Self::Unused => "unused",
         }
     }
 }
@@ -194,7 +197,8 @@ mod tests {
 
     #[test]
     fn parts_are_named_alike_in_files_and_metrics() {
-        for part in [Split::Train, Split::Validation, Split::Test, Split::Unlabelled] {
+        use Split::{Test, Train, Unlabelled, Unused, Validation};
+        for part in [Train, Validation, Test, Unlabelled, Unused] {
             assert_eq!(serde_json::to_value(part).unwrap(), part.name());
         }
     }

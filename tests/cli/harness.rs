@@ -19,8 +19,8 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// How often something outside is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
-const LONG_VERBS: [&str; 8] =
-    ["demo", "phantom", "ingest", "drain", "tune", "train", "evaluate", "predict"];
+const LONG_VERBS: [&str; 9] =
+    ["demo", "phantom", "ingest", "drain", "tune", "train", "evaluate", "predict", "label"];
 
 /// A run so small that a step takes milliseconds.
 #[cfg(feature = "train")]

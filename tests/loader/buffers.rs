@@ -4,6 +4,7 @@ use gliaflow::actor::stop::StopLatch;
 use gliaflow::pipeline::loader::start_with;
 use gliaflow::pipeline::recycle::Recycler;
 use gliaflow::pipeline::sample::PatchBuffer;
+use gliaflow::volume::targets::Targets;
 
 use super::setting::{Setting, fixed};
 use crate::backpressure::parked;
@@ -29,7 +30,10 @@ fn a_long_run_makes_no_more_buffers_than_tickets_and_gets_all_of_them_back() {
             // A stalled trainer fills every ticket with a sample, and every sample has a buffer.
             until(&running.observer(), |seen| parked(seen, tickets, 2, prefetch, 150));
             assert_eq!((recycler.made() as u64, recycler.idle()), (tickets, 0));
-            assert_eq!(recycler.bytes(), recycler.made() * PatchBuffer::bytes(setting.crop.patch));
+            assert_eq!(
+                recycler.bytes(),
+                recycler.made() * PatchBuffer::bytes(setting.crop.patch, Targets::Hard)
+            );
             stop.drain();
             while feed.take().is_some() {}
             let ledger = running.join_blocking().unwrap();

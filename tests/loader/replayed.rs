@@ -8,6 +8,7 @@ use gliaflow::pipeline::replay::{Replayed, replay};
 use gliaflow::pipeline::sample::{Batch, DrawnSample};
 use gliaflow::volume::grid::Dims;
 use gliaflow::volume::region::LabelScheme;
+use gliaflow::volume::targets::Targets;
 use half::f16;
 
 use super::reference::Reference;
@@ -34,7 +35,8 @@ fn the_files_hold_what_the_batch_held_and_the_record_what_was_drawn() {
         let out = tempfile::tempdir().unwrap();
         for (batch, place) in batches.iter().zip([1, 0]) {
             let sample = drawn(&setting, batch, place);
-            let done = replay(&sample, setting.augment.background, out.path()).unwrap();
+            let done =
+                replay(&sample, setting.augment.background, Targets::Hard, out.path()).unwrap();
             assert_eq!((done.key, done.dims), (batch.keys[place], setting.crop.patch));
             assert_eq!(done.drawn, batch.provenance[place].drawn);
             let voxels = batch.dims.voxels();
@@ -79,7 +81,8 @@ fn a_mirrored_patch_lies_over_the_voxels_that_it_was_cut_from() {
         for batch in setting.take(watch, "cache", 0, 4) {
             let sample = drawn(&setting, &batch, 0);
             let out = tempfile::tempdir().unwrap();
-            let done = replay(&sample, setting.augment.background, out.path()).unwrap();
+            let done =
+                replay(&sample, setting.augment.background, Targets::Hard, out.path()).unwrap();
             turned += usize::from(done.drawn.mirroring.contains(&true));
             let made = phantom(&done.case);
             let reference = Reference::of_phantom(&made);

@@ -105,6 +105,7 @@ impl Setting {
                 false => CaseSource::Files { largest: PHANTOMS.dims },
             },
             preprocess: PreprocessConfig::default(),
+            annotations: None,
             on_skip: Box::new(move |skip| skips.lock().unwrap().push(skip.clone())),
         }
     }

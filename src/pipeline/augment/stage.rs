@@ -7,12 +7,14 @@ use crate::pipeline::augment::kernel::{Images, Kernel};
 use crate::pipeline::augment::recipe::Recipe;
 use crate::pipeline::recycle::Recycler;
 use crate::pipeline::sample::{DrawnSample, PatchBuffer, Provenance, Sample};
+use crate::volume::targets::Targets;
 
 /// Applies what was drawn.
 #[derive(Debug, Clone)]
 pub struct Augment {
     kernel: Kernel,
     background: Background,
+    targets: Targets,
     recycler: Recycler,
 }
 
@@ -24,15 +26,32 @@ impl Augment {
 
     /// With a kernel of the caller's choice.
     pub const fn with_kernel(kernel: Kernel, background: Background, recycler: Recycler) -> Self {
-        Self { kernel, background, recycler }
+        Self { kernel, background, targets: Targets::Hard, recycler }
+    }
+
+    /// The same for samples with other targets. A case with labels has soft ones, too; one with
+    /// probabilities has no hard ones.
+    #[must_use]
+    pub fn towards(self, targets: Targets) -> Self {
+        Self { targets, ..self }
     }
 
     /// Makes the voxels of `sample` in `patch`.
+    ///
+    /// # Panics
+    /// If the case has probabilities and labels are asked for.
     pub fn render(&self, sample: &DrawnSample, patch: &mut PatchBuffer) {
         let view = sample.case.view();
         let recipe = Recipe::new(&view, sample.window, &sample.drawn, self.background);
-        patch.shape_for(sample.window.dims);
-        self.kernel.render(&view, &recipe, Images::F16(&mut patch.images), &mut patch.labels);
+        patch.shape_for(sample.window.dims, self.targets);
+        let images = Images::F16(&mut patch.images);
+        match self.targets {
+            Targets::Hard => self.kernel.render(&view, &recipe, images, &mut patch.labels),
+            Targets::Soft => {
+                let shares = patch.labels.as_chunks_mut().0;
+                self.kernel.render_shares(&view, &recipe, images, shares);
+            }
+        }
     }
 }
 
@@ -42,7 +61,7 @@ impl Stage for Augment {
     type Out = Sample;
 
     fn process(&mut self, sample: DrawnSample) -> Result<Sample, CaseError> {
-        let mut patch = self.recycler.take(sample.window.dims);
+        let mut patch = self.recycler.take(sample.window.dims, self.targets);
         self.render(&sample, &mut patch);
         let DrawnSample { key, case, window, drawn } = sample;
         let provenance = Provenance { case: case.id().clone(), corner: window.corner, drawn };

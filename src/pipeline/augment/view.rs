@@ -1,12 +1,14 @@
 //! What the kernel sees of a case, wherever its voxels live: in a mapped file, or in memory for a
 //! case that is used once and never stored.
 
+use crate::cache::annotation::{AnnotatedView, MappedAnnotation};
 use crate::cache::contents::{CaseContents, RawVoxel};
 use crate::cache::encode::Scale;
 use crate::cache::map::MappedCase;
 use crate::cache::statistics::Stats;
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
+use crate::volume::targets::RegionShares;
 
 /// What raw values of one modality mean: the z-score of tissue is `factor * raw + offset`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,11 +30,22 @@ impl Intensity {
     }
 }
 
+/// What a network is trained towards on a case, `[d, h, w]`.
+#[derive(Debug, Clone, Copy)]
+pub enum Truth<'a> {
+    /// Nothing: everything is background.
+    Absent,
+    /// Canonical labels.
+    Labels(&'a [u8]),
+    /// Region probabilities in 255ths.
+    Shares(&'a [RegionShares]),
+}
+
 /// A case's voxels and what they mean.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     images: &'a [RawVoxel],
-    labels: Option<&'a [u8]>,
+    truth: Truth<'a>,
     dims: Dims,
     spacing_mm: [f64; 3],
     intensities: [Intensity; Modality::COUNT],
@@ -53,17 +66,55 @@ impl<'a> View<'a> {
         intensities: [Intensity; Modality::COUNT],
     ) -> Self {
         assert_eq!(images.len(), dims.voxels(), "one raw voxel per place");
-        assert!(labels.is_none_or(|labels| labels.len() == images.len()), "one label per place");
-        assert!(i32::try_from(images.len()).is_ok(), "places fit 32 bits");
-        Self { images, labels, dims, spacing_mm, intensities }
+        let truth = labels.map_or(Truth::Absent, Truth::Labels);
+        Self::towards(truth, images, dims, spacing_mm, intensities)
     }
 
-    /// Of a case file.
+    /// The same with another truth.
+    ///
+    /// # Panics
+    /// As [`View::new`].
+    pub fn towards(
+        truth: Truth<'a>,
+        images: &'a [RawVoxel],
+        dims: Dims,
+        spacing_mm: [f64; 3],
+        intensities: [Intensity; Modality::COUNT],
+    ) -> Self {
+        let targets = match truth {
+            Truth::Absent => images.len(),
+            Truth::Labels(labels) => labels.len(),
+            Truth::Shares(shares) => shares.len(),
+        };
+        assert_eq!(targets, images.len(), "one target per place");
+        assert!(i32::try_from(images.len()).is_ok(), "places fit 32 bits");
+        Self { images, truth, dims, spacing_mm, intensities }
+    }
+
+    /// Of a case file, with its own labels.
     pub fn of_mapped(case: &'a MappedCase) -> Self {
+        Self::of_images(case, case.labels().map_or(Truth::Absent, Truth::Labels))
+    }
+
+    /// Of a case file, with what a teacher says about it; its own labels are not looked at.
+    ///
+    /// # Panics
+    /// If the annotation is of another brain box.
+    pub fn of_annotated(case: &'a MappedCase, by: &'a MappedAnnotation) -> Self {
+        Self::of_images(
+            case,
+            match by.voxels() {
+                AnnotatedView::Hard(labels) => Truth::Labels(labels),
+                AnnotatedView::Soft(shares) => Truth::Shares(shares),
+            },
+        )
+    }
+
+    fn of_images(case: &'a MappedCase, truth: Truth<'a>) -> Self {
         let intensity = |modality| Intensity::of(case.stats(modality), case.scale(modality));
         let [x, y, z] = case.source().canonical_spacing_mm();
         let intensities = Modality::ALL.map(intensity);
-        Self::new(case.images(), case.labels(), case.brain().dims, [z, y, x], intensities)
+        Self::towards(truth, case.images(), case.brain().dims, [z, y, x], intensities)
     }
 
     /// Of a case in memory.
@@ -82,9 +133,17 @@ impl<'a> View<'a> {
         self.images
     }
 
-    /// Canonical labels `[d, h, w]`.
+    /// What is trained towards.
+    pub const fn truth(&self) -> Truth<'a> {
+        self.truth
+    }
+
+    /// Canonical labels `[d, h, w]`, where it is labels that are trained towards.
     pub const fn labels(&self) -> Option<&'a [u8]> {
-        self.labels
+        match self.truth {
+            Truth::Labels(labels) => Some(labels),
+            Truth::Absent | Truth::Shares(_) => None,
+        }
     }
 
     /// Extent of the brain box.

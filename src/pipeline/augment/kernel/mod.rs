@@ -18,9 +18,10 @@ use half::f16;
 
 use crate::pipeline::augment::kernel::row::Row;
 use crate::pipeline::augment::recipe::Recipe;
-use crate::pipeline::augment::view::View;
+use crate::pipeline::augment::view::{Truth, View};
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
+use crate::volume::targets::{RegionShares, certain};
 
 /// Where the intensities of a patch go, `[c, d, h, w]`.
 #[derive(Debug)]
@@ -82,19 +83,52 @@ impl Kernel {
     /// Every element is written; labels are 0 where the case has none.
     ///
     /// # Panics
-    /// If the machine cannot run this kernel, the recipe was made for a box of another shape, or the
-    /// outputs do not have the patch's size.
+    /// If the machine cannot run this kernel, the recipe was made for a box of another shape, the
+    /// outputs do not have the patch's size, or the case has probabilities and no labels.
     pub fn render(self, view: &View<'_>, recipe: &Recipe, images: Images<'_>, labels: &mut [u8]) {
+        let truth = match view.truth() {
+            Truth::Absent => None,
+            Truth::Labels(labels) => Some(labels),
+            Truth::Shares(_) => panic!("probabilities are no labels: render them as shares"),
+        };
+        self.run(&Job { view, recipe, truth }, images, labels);
+    }
+
+    /// As [`render`](Self::render), with region probabilities `[d, h, w]` where that has labels: the
+    /// case's own, or those of its labels.
+    ///
+    /// # Panics
+    /// As [`render`](Self::render), but for probabilities.
+    pub fn render_shares(
+        self,
+        view: &View<'_>,
+        recipe: &Recipe,
+        images: Images<'_>,
+        shares: &mut [RegionShares],
+    ) {
+        match view.truth() {
+            Truth::Absent => self.run(&Job::<u8> { view, recipe, truth: None }, images, shares),
+            Truth::Labels(all) => self.run(&Job { view, recipe, truth: Some(all) }, images, shares),
+            Truth::Shares(all) => self.run(&Job { view, recipe, truth: Some(all) }, images, shares),
+        }
+    }
+
+    fn run<S: Becomes<T>, T: Target>(
+        self,
+        job: &Job<'_, S>,
+        images: Images<'_>,
+        targets: &mut [T],
+    ) {
         assert!(self.is_available(), "the machine cannot run kernel {}", self.name());
+        let Job { view, recipe, .. } = job;
         let voxels = recipe.dims().voxels();
         assert_eq!(recipe.placement().brain(), view.dims(), "the recipe is for another case");
         assert_eq!(images.len(), Modality::COUNT * voxels, "one intensity per voxel and modality");
-        assert_eq!(labels.len(), voxels, "one label per voxel");
-        let job = Job { view, recipe };
+        assert_eq!(targets.len(), voxels, "one target per voxel");
         match self {
-            Self::Scalar => scalar::render(&job, images, labels),
+            Self::Scalar => scalar::render(job, images, targets),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => launch_avx2(&job, images, labels),
+            Self::Avx2 => launch_avx2(job, images, targets),
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx2 => unreachable!("not available, asserted above"),
         }
@@ -103,29 +137,54 @@ impl Kernel {
 
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
-fn launch_avx2(job: &Job<'_>, images: Images<'_>, labels: &mut [u8]) {
+fn launch_avx2<S: Becomes<T>, T: Target>(job: &Job<'_, S>, images: Images<'_>, targets: &mut [T]) {
     // SAFETY: the only caller has asserted `is_available`, which asks the processor for the very
     // features that the function is compiled for.
-    unsafe { avx2::render(job, images, labels) }
+    unsafe { avx2::render(job, images, targets) }
 }
 
-/// One patch to make.
-struct Job<'a> {
+/// A voxel's target in a patch; the default is that of a voxel outside the case.
+trait Target: Copy + Default {}
+
+impl Target for u8 {}
+impl Target for RegionShares {}
+
+/// A voxel's target in a case, and what it becomes in a patch. It is taken from the nearest voxel, never
+/// mixed.
+trait Becomes<T>: Copy {
+    fn becomes(self) -> T;
+}
+
+impl<T: Copy> Becomes<T> for T {
+    fn becomes(self) -> T {
+        self
+    }
+}
+
+impl Becomes<RegionShares> for u8 {
+    fn becomes(self) -> RegionShares {
+        certain(self)
+    }
+}
+
+/// One patch to make, of a case with targets of kind `S`.
+struct Job<'a, S> {
     view: &'a View<'a>,
     recipe: &'a Recipe,
+    truth: Option<&'a [S]>,
 }
 
 /// Walks the patch row by row.
 ///
-/// `gather(z, y, row, labels)` fills a row's raw values, masses and labels and says between which
+/// `gather(z, y, row, targets)` fills a row's raw values, masses and targets and says between which
 /// voxels, in whole groups, it has put anything; `tone(channel, raw, mass, first)` turns raw values
 /// into intensities; `store(from, images, at)` writes a piece of a row.
 #[inline(always)]
-fn each_row(
-    job: &Job<'_>,
+fn each_row<S, T: Target>(
+    job: &Job<'_, S>,
     mut images: Images<'_>,
-    labels: &mut [u8],
-    mut gather: impl FnMut(usize, usize, &mut Row, &mut [u8]) -> Range<usize>,
+    targets: &mut [T],
+    mut gather: impl FnMut(usize, usize, &mut Row, &mut [T]) -> Range<usize>,
     tone: impl Fn(usize, &mut [f32], &[f32], u32),
     store: impl Fn(&[f32], &mut Images<'_>, usize),
 ) {
@@ -135,9 +194,9 @@ fn each_row(
     if dims.voxels() == 0 {
         return;
     }
-    for (number, labels) in labels.chunks_exact_mut(width).enumerate() {
+    for (number, targets) in targets.chunks_exact_mut(width).enumerate() {
         let first = number * width;
-        let found = gather(number / height, number % height, &mut row, labels);
+        let found = gather(number / height, number % height, &mut row, targets);
         let coloured =
             if job.recipe.colours_air() { row.clear_around(&found) } else { found.clone() };
         for channel in 0..Modality::COUNT {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::cache::contents::RawVoxel;
 use crate::pipeline::augment::kernel::row::Row;
-use crate::pipeline::augment::kernel::{Images, Job, each_row, store};
+use crate::pipeline::augment::kernel::{Becomes, Images, Job, Target, each_row, store};
 use crate::pipeline::augment::placement::{FRACTION_BITS, Run, Walk};
 use crate::pipeline::augment::view::View;
 use crate::volume::modality::Modality;
@@ -17,38 +17,52 @@ pub(super) const WEIGHT_BITS: u32 = 24;
 pub(super) const WEIGHT_STEP: f32 = 1.0 / (1u32 << WEIGHT_BITS) as f32;
 
 /// Makes a patch.
-pub(super) fn render(job: &Job<'_>, images: Images<'_>, labels: &mut [u8]) {
+pub(super) fn render<S: Becomes<T>, T: Target>(
+    job: &Job<'_, S>,
+    images: Images<'_>,
+    targets: &mut [T],
+) {
     let placement = job.recipe.placement();
     let aligned = placement.is_aligned();
-    let gather = |z, y, row: &mut Row, labels: &mut [u8]| {
+    let gather = |z, y, row: &mut Row, targets: &mut [T]| {
         if aligned {
-            return gather_run(job.view, placement.run(z, y), row, labels);
+            return gather_run(job, placement.run(z, y), row, targets);
         }
-        gather_walk(job.view, &placement.walk(z, y), row, labels)
+        gather_walk(job, &placement.walk(z, y), row, targets)
     };
     let tones = job.recipe.tones();
     let tone = |channel: usize, raw: &mut [f32], mass: &[f32], first| {
         tones[channel].apply(raw, mass, first)
     };
-    each_row(job, images, labels, gather, tone, store::row);
+    each_row(job, images, targets, gather, tone, store::row);
 }
 
 /// Fills a row that is interpolated.
-fn gather_walk(view: &View<'_>, walk: &Walk, row: &mut Row, labels: &mut [u8]) -> Range<usize> {
-    let reach = walk.reach(row.width(), view.dims());
-    labels.fill(0);
+fn gather_walk<S: Becomes<T>, T: Target>(
+    job: &Job<'_, S>,
+    walk: &Walk,
+    row: &mut Row,
+    targets: &mut [T],
+) -> Range<usize> {
+    let reach = walk.reach(row.width(), job.view.dims());
+    targets.fill(T::default());
     for x in reach.clone() {
-        put_place(view, walk, x, row, labels);
+        put_place(job, walk, x, row, targets);
     }
     row.prepare(&reach)
 }
 
 /// Fills a row of voxels that are taken as they are.
-fn gather_run(view: &View<'_>, run: Option<Run>, row: &mut Row, labels: &mut [u8]) -> Range<usize> {
-    copy_labels(view, run.as_ref(), labels);
+fn gather_run<S: Becomes<T>, T: Target>(
+    job: &Job<'_, S>,
+    run: Option<Run>,
+    row: &mut Row,
+    targets: &mut [T],
+) -> Range<usize> {
+    copy_targets(job, run.as_ref(), targets);
     let Some(run) = run else { return 0..0 };
     let touched = run.first..run.first + run.source.len();
-    for (step, voxel) in view.images()[run.source.clone()].iter().enumerate() {
+    for (step, voxel) in job.view.images()[run.source.clone()].iter().enumerate() {
         let x = if run.reversed { touched.end - 1 - step } else { touched.start + step };
         put_voxel(voxel, x, row);
     }
@@ -61,25 +75,38 @@ pub(super) fn put_voxel(voxel: &RawVoxel, x: usize, row: &mut Row) {
     row.put(x, voxel.map(f32::from), mass);
 }
 
-/// The labels of an aligned row.
-pub(super) fn copy_labels(view: &View<'_>, run: Option<&Run>, labels: &mut [u8]) {
-    let (Some(run), Some(source)) = (run, view.labels()) else {
-        labels.fill(0);
+/// The targets of an aligned row.
+pub(super) fn copy_targets<S: Becomes<T>, T: Target>(
+    job: &Job<'_, S>,
+    run: Option<&Run>,
+    targets: &mut [T],
+) {
+    let (Some(run), Some(truth)) = (run, job.truth) else {
+        targets.fill(T::default());
         return;
     };
     let end = run.first + run.source.len();
-    labels[..run.first].fill(0);
-    labels[end..].fill(0);
-    let shown = &mut labels[run.first..end];
-    shown.copy_from_slice(&source[run.source.clone()]);
+    targets[..run.first].fill(T::default());
+    targets[end..].fill(T::default());
+    let shown = &mut targets[run.first..end];
+    for (target, stored) in shown.iter_mut().zip(&truth[run.source.clone()]) {
+        *target = (*stored).becomes();
+    }
     if run.reversed {
         shown.reverse();
     }
 }
 
 /// Interpolates voxel `x` of a walk between the eight neighbours of its place, each of which may lie
-/// outside the box, and takes the label of the nearest.
-pub(super) fn put_place(view: &View<'_>, walk: &Walk, x: usize, row: &mut Row, labels: &mut [u8]) {
+/// outside the box, and takes the target of the nearest.
+pub(super) fn put_place<S: Becomes<T>, T: Target>(
+    job: &Job<'_, S>,
+    walk: &Walk,
+    x: usize,
+    row: &mut Row,
+    targets: &mut [T],
+) {
+    let view = job.view;
     let place = walk.at(x);
     let cell = place.map(|along| along >> FRACTION_BITS);
     let steps =
@@ -105,8 +132,8 @@ pub(super) fn put_place(view: &View<'_>, walk: &Walk, x: usize, row: &mut Row, l
     row.put(x, raw, mass);
     let half = 1 << (WEIGHT_BITS - 1);
     let nearest = [0, 1, 2].map(|axis| cell[axis] + i64::from(steps[axis] >= half));
-    if let (Some(all), Some(place)) = (view.labels(), inside(view, nearest)) {
-        labels[x] = all[place];
+    if let (Some(truth), Some(place)) = (job.truth, inside(view, nearest)) {
+        targets[x] = truth[place].becomes();
     }
 }
 

@@ -22,27 +22,31 @@ use crate::pipeline::augment::kernel::avx2::places::Group;
 use crate::pipeline::augment::kernel::avx2::run::gather_run;
 use crate::pipeline::augment::kernel::avx2::walk::{AHEAD, gather_walk};
 use crate::pipeline::augment::kernel::row::Row;
-use crate::pipeline::augment::kernel::{Images, Job, each_row, store};
+use crate::pipeline::augment::kernel::{Becomes, Images, Job, Target, each_row, store};
 use crate::pipeline::augment::tone::LANES;
 
 /// Makes a patch.
 #[target_feature(enable = "avx2,f16c")]
-pub(super) fn render(job: &Job<'_>, images: Images<'_>, labels: &mut [u8]) {
+pub(super) fn render<S: Becomes<T>, T: Target>(
+    job: &Job<'_, S>,
+    images: Images<'_>,
+    targets: &mut [T],
+) {
     let placement = job.recipe.placement();
     let aligned = placement.is_aligned();
     let (plane_ahead, line_ahead) = (placement.plane_ahead(), placement.line_ahead());
     let mut groups = [Group::default(); AHEAD];
-    let gather = |z, y, row: &mut Row, labels: &mut [u8]| {
+    let gather = |z, y, row: &mut Row, targets: &mut [T]| {
         if aligned {
-            return gather_run(job.view, placement.run(z, y), line_ahead, row, labels);
+            return gather_run(job, placement.run(z, y), line_ahead, row, targets);
         }
-        gather_walk(job.view, &placement.walk(z, y), plane_ahead, &mut groups, row, labels)
+        gather_walk(job, &placement.walk(z, y), plane_ahead, &mut groups, row, targets)
     };
     let tones = job.recipe.tones();
     let tone = |channel: usize, raw: &mut [f32], mass: &[f32], first| {
         tones[channel].apply(raw, mass, first)
     };
-    each_row(job, images, labels, gather, tone, |from, images, at| store_row(from, images, at));
+    each_row(job, images, targets, gather, tone, |from, images, at| store_row(from, images, at));
 }
 
 /// A register's content.

@@ -8,24 +8,24 @@ use zerocopy::transmute;
 use crate::cache::contents::RawVoxel;
 use crate::pipeline::augment::kernel::avx2::lanes;
 use crate::pipeline::augment::kernel::row::{Planes, Row};
-use crate::pipeline::augment::kernel::scalar::{copy_labels, put_voxel};
+use crate::pipeline::augment::kernel::scalar::{copy_targets, put_voxel};
+use crate::pipeline::augment::kernel::{Becomes, Job, Target};
 use crate::pipeline::augment::placement::Run;
 use crate::pipeline::augment::tone::LANES;
-use crate::pipeline::augment::view::View;
 
 /// Fills a row; the next one is `line_ahead` places further.
 #[target_feature(enable = "avx2")]
-pub(super) fn gather_run(
-    view: &View<'_>,
+pub(super) fn gather_run<S: Becomes<T>, T: Target>(
+    job: &Job<'_, S>,
     run: Option<Run>,
     line_ahead: isize,
     row: &mut Row,
-    labels: &mut [u8],
+    targets: &mut [T],
 ) -> Range<usize> {
-    copy_labels(view, run.as_ref(), labels);
+    copy_targets(job, run.as_ref(), targets);
     let Some(run) = run else { return 0..0 };
     let touched = run.first..run.first + run.source.len();
-    let source = &view.images()[run.source];
+    let source = &job.view.images()[run.source];
     let mut planes = row.planes(&touched);
     let (groups, rest) = source.as_chunks::<LANES>();
     for (number, voxels) in groups.iter().enumerate() {

@@ -8,9 +8,9 @@ use crate::pipeline::augment::kernel::avx2::lanes;
 use crate::pipeline::augment::kernel::avx2::places::{Group, Steps, locate};
 use crate::pipeline::augment::kernel::row::Row;
 use crate::pipeline::augment::kernel::scalar::put_place;
+use crate::pipeline::augment::kernel::{Becomes, Job, Target};
 use crate::pipeline::augment::placement::Walk;
 use crate::pipeline::augment::tone::LANES;
-use crate::pipeline::augment::view::View;
 
 /// Groups that are located before any of them is interpolated.
 ///
@@ -20,23 +20,24 @@ pub(super) const AHEAD: usize = 16;
 
 /// Fills a row: groups where all neighbours are inside the box, voxel by voxel at its border.
 #[target_feature(enable = "avx2")]
-pub(super) fn gather_walk(
-    view: &View<'_>,
+pub(super) fn gather_walk<S: Becomes<T>, T: Target>(
+    job: &Job<'_, S>,
     walk: &Walk,
     plane_ahead: isize,
     groups: &mut [Group; AHEAD],
     row: &mut Row,
-    labels: &mut [u8],
+    targets: &mut [T],
 ) -> Range<usize> {
+    let view = job.view;
     let reach = walk.reach(row.width(), view.dims());
-    labels.fill(0);
+    targets.fill(T::default());
     if reach.is_empty() {
         return 0..0;
     }
     let interior = walk.interior(row.width(), view.dims());
     let grouped = if interior.len() < LANES { reach.start..reach.start } else { interior };
     for x in (reach.start..grouped.start).chain(grouped.end..reach.end) {
-        put_place(view, walk, x, row, labels);
+        put_place(job, walk, x, row, targets);
     }
     let steps = Steps::new(walk, view.dims());
     let mut planes = row.planes(&(0..row.width()));
@@ -46,13 +47,13 @@ pub(super) fn gather_walk(
         let first = |number: usize| (x + number * LANES).min(grouped.end - LANES);
         for (number, group) in groups[..count].iter_mut().enumerate() {
             locate(walk.at(first(number)), &steps, group);
-            fetch_ahead(view, group, plane_ahead);
+            fetch_ahead(job, group, plane_ahead);
         }
         for (number, group) in groups[..count].iter().enumerate() {
             let voxels = first(number)..first(number) + LANES;
-            if let Some(all) = view.labels() {
-                for (label, place) in labels[voxels.clone()].iter_mut().zip(group.nearest) {
-                    *label = all[place as usize];
+            if let Some(truth) = job.truth {
+                for (target, place) in targets[voxels.clone()].iter_mut().zip(group.nearest) {
+                    *target = truth[place as usize].becomes();
                 }
             }
             let (raw, mass) = interpolate(view.images(), group);
@@ -70,16 +71,16 @@ pub(super) fn gather_walk(
 /// A turned patch crosses memory at an angle that the processor does not foresee: without this a
 /// third of the time goes into waiting for the third cache.
 #[target_feature(enable = "avx2")]
-fn fetch_ahead(view: &View<'_>, group: &Group, plane_ahead: isize) {
-    let images = view.images().as_ptr();
+fn fetch_ahead<S>(job: &Job<'_, S>, group: &Group, plane_ahead: isize) {
+    let images = job.view.images().as_ptr();
     for corner in [0, 2] {
         for voxel in [0, LANES / 2] {
             let place = group.places[corner][voxel] as isize;
             _mm_prefetch::<_MM_HINT_T0>(images.wrapping_offset(place + plane_ahead).cast());
         }
     }
-    if let Some(labels) = view.labels() {
+    if let Some(truth) = job.truth {
         let place = group.nearest[0] as isize;
-        _mm_prefetch::<_MM_HINT_T0>(labels.as_ptr().wrapping_offset(place + plane_ahead).cast());
+        _mm_prefetch::<_MM_HINT_T0>(truth.as_ptr().wrapping_offset(place + plane_ahead).cast());
     }
 }

@@ -1,0 +1,270 @@
+//! The bytes of an annotation: written, and doubted when they are read.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::base::error::{CaseError, Reason};
+use crate::base::fingerprint::Fingerprint;
+use crate::cache::annotation::{Annotated, AnnotatedView, Annotation};
+use crate::cache::compose::{Sections, fill_table, foreground, narrow, write_paged};
+use crate::cache::foreground::ForegroundView;
+use crate::cache::format::{Kind, MAX_ID_BYTES, PAGE, SectionRecord, flaw_of_id};
+use crate::cache::map::{Mapped, MappedCase, check_all};
+use crate::cache::parse::{self, Flaw, Places};
+use crate::volume::case::CaseId;
+use crate::volume::grid::Box3;
+use crate::volume::region::Region;
+use crate::volume::targets::Targets;
+
+/// Version of the format that is written.
+const VERSION: u32 = 1;
+
+const MAGIC: [u8; 8] = *b"GLIAANNO";
+
+const MAX_SECTIONS: usize = 8;
+
+/// The way out of every flaw: nothing is lost with an annotation but the teacher's time.
+const REMEDY: &str = "`gliaflow label` with the same teacher makes it again";
+
+/// The first page, and a checksum over all of it.
+#[derive(Clone, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct Page {
+    magic: [u8; 8],
+    version: U32,
+    header_bytes: U32,
+    file_bytes: U64,
+    section_count: U32,
+    id_bytes: u8,
+    reserved_a: [u8; 3],
+    brain_start: [U32; 3],
+    brain_dims: [U32; 3],
+    fingerprint: [u8; 16],
+    preprocess: [u8; 16],
+    teacher: [u8; 16],
+    id: [u8; MAX_ID_BYTES],
+    reserved_b: [u8; 208],
+    sections: [SectionRecord; MAX_SECTIONS],
+    reserved_c: [u8; 3324],
+    checksum: U32,
+}
+
+const _: () = assert!(size_of::<Page>() == PAGE);
+
+impl Page {
+    fn computed_checksum(&self) -> u32 {
+        crc32c::crc32c(&self.as_bytes()[..PAGE - size_of::<U32>()])
+    }
+}
+
+/// A whole file, not yet written.
+pub(super) struct Composed<'a> {
+    first: Page,
+    sections: Sections<'a>,
+}
+
+/// Lays an annotation out.
+///
+/// # Errors
+/// When the id cannot name a file, or a number does not fit its field.
+pub(super) fn compose(annotation: &Annotation) -> Result<Composed<'_>, CaseError> {
+    let flaw = |field: &str, problem: String| {
+        CaseError::new(Reason::Format, field, problem, "rename the case's folder")
+            .of_case(&annotation.id)
+    };
+    if let Some(problem) = flaw_of_id(annotation.id.as_str()) {
+        return Err(flaw("case id", problem));
+    }
+    let extent = |value| narrow(value).map_err(|problem| flaw("grid", problem));
+    let voxels = match &annotation.voxels {
+        Annotated::Hard(labels) => (Kind::Label, Cow::Borrowed(labels.as_slice())),
+        Annotated::Soft(shares) => (Kind::Probability, Cow::Borrowed(shares.as_flattened())),
+    };
+    let places = (Kind::Foreground, Cow::Owned(foreground(&annotation.foreground)));
+    let sections = vec![voxels, places];
+    let mut first = Page::new_zeroed();
+    first.magic = MAGIC;
+    first.version = U32::new(VERSION);
+    first.header_bytes = U32::new(PAGE as u32);
+    first.brain_start = extent(annotation.brain.start)?;
+    first.brain_dims = extent(annotation.brain.dims.0)?;
+    first.fingerprint = annotation.fingerprint.0;
+    first.preprocess = annotation.preprocess.0;
+    first.teacher = annotation.teacher.0;
+    let name = annotation.id.as_str().as_bytes();
+    first.id_bytes = name.len() as u8;
+    first.id[..name.len()].copy_from_slice(name);
+    let end = fill_table(&sections, &mut first.sections);
+    first.section_count = U32::new(sections.len() as u32);
+    first.file_bytes = U64::new(end as u64);
+    first.checksum = U32::new(first.computed_checksum());
+    Ok(Composed { first, sections })
+}
+
+impl Composed<'_> {
+    /// Writes the file from its first byte to its last.
+    pub(super) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        write_paged(self.first.as_bytes(), &self.sections, out)
+    }
+}
+
+/// An annotation, open for as long as this lives. Every byte has been checked: it is small, and
+/// nobody notices a wrong label.
+#[derive(Debug)]
+pub struct MappedAnnotation {
+    path: PathBuf,
+    map: Mapped,
+    id: CaseId,
+    fingerprint: Fingerprint,
+    preprocess: Fingerprint,
+    teacher: Fingerprint,
+    brain: Box3,
+    targets: Targets,
+    voxels: Range<usize>,
+    foreground: Places,
+}
+
+impl MappedAnnotation {
+    /// Maps a file and checks all of it.
+    ///
+    /// # Errors
+    /// When the file is missing or unreadable, or its bytes are not those of an annotation.
+    pub fn open(path: &Path) -> Result<Self, CaseError> {
+        let map = Mapped::open(path)?;
+        parse(path, map).map_err(|flaw| flaw.at_with(path, REMEDY))
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The case.
+    pub const fn id(&self) -> &CaseId {
+        &self.id
+    }
+
+    /// Of the case's source.
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// Of the way the case was prepared.
+    pub const fn preprocess(&self) -> Fingerprint {
+        self.preprocess
+    }
+
+    /// Of what annotated.
+    pub const fn teacher(&self) -> Fingerprint {
+        self.teacher
+    }
+
+    /// The case's brain box.
+    pub const fn brain(&self) -> Box3 {
+        self.brain
+    }
+
+    /// Whether it is about this very case file: of the same source, prepared alike.
+    pub fn is_of(&self, case: &MappedCase) -> bool {
+        let own = (&self.id, self.fingerprint, self.preprocess, self.brain);
+        own == (case.id(), case.fingerprint(), case.preprocess(), case.brain())
+    }
+
+    /// What it holds.
+    pub const fn targets(&self) -> Targets {
+        self.targets
+    }
+
+    /// Length of the file.
+    pub fn bytes(&self) -> u64 {
+        self.map.len() as u64
+    }
+
+    /// What the teacher says, `[d, h, w]` over the brain box.
+    pub fn voxels(&self) -> AnnotatedView<'_> {
+        let bytes = &self.map[self.voxels.clone()];
+        match self.targets {
+            Targets::Hard => AnnotatedView::Hard(bytes),
+            Targets::Soft => AnnotatedView::Soft(bytes.as_chunks().0),
+        }
+    }
+
+    /// Where an annotated region is.
+    pub fn foreground(&self, region: Region) -> ForegroundView<'_> {
+        self.map.places(&self.foreground, region)
+    }
+}
+
+fn parse(path: &Path, map: Mapped) -> Result<MappedAnnotation, Flaw> {
+    let first = first_page(&map)?;
+    let sections = parse::section_table(first.section_count.get(), &first.sections, map.len())?;
+    check_all(&map, &sections)?;
+    let dims = parse::extent("brain dims", first.brain_dims)?;
+    let has = |kind| parse::find(&sections, kind).is_some();
+    let (targets, kind) = match (has(Kind::Label), has(Kind::Probability)) {
+        (true, false) => (Targets::Hard, Kind::Label),
+        (false, true) => (Targets::Soft, Kind::Probability),
+        _ => return Err(Flaw::format("section table", "has not one of LABEL and PROBABILITY")),
+    };
+    Ok(MappedAnnotation {
+        path: path.to_owned(),
+        id: parse::case_id(&first.id, first.id_bytes)?,
+        fingerprint: Fingerprint(first.fingerprint),
+        preprocess: Fingerprint(first.preprocess),
+        teacher: Fingerprint(first.teacher),
+        brain: Box3 { start: first.brain_start.map(|corner| corner.get() as usize), dims },
+        targets,
+        voxels: parse::exactly(&sections, kind, dims.voxels() * targets.bytes())?,
+        foreground: parse::foreground(&map, &sections, dims.voxels())?,
+        map,
+    })
+}
+
+fn first_page(file: &[u8]) -> Result<&Page, Flaw> {
+    let Ok((first, _)) = Page::ref_from_prefix(file) else {
+        return Err(Flaw::format("length", format!("{} bytes, a header has {PAGE}", file.len())));
+    };
+    if first.magic != MAGIC {
+        return Err(Flaw::format("magic", "not an annotation"));
+    }
+    if first.version.get() != VERSION {
+        let problem = format!("{}, this gliaflow reads {VERSION}", first.version);
+        return Err(Flaw::format("version", problem));
+    }
+    let computed = first.computed_checksum();
+    if first.checksum.get() != computed {
+        return Err(Flaw::checksum("header", first.checksum.get(), computed));
+    }
+    if first.header_bytes.get() as usize != PAGE || first.file_bytes.get() != file.len() as u64 {
+        let (header, whole) = (first.header_bytes, first.file_bytes);
+        let problem = format!("{} bytes, the header says {whole}, of them {header}", file.len());
+        return Err(Flaw::format("length", problem));
+    }
+    Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_lie_where_the_specification_says() {
+        use std::mem::offset_of;
+        assert_eq!(offset_of!(Page, file_bytes), 16);
+        assert_eq!(offset_of!(Page, section_count), 24);
+        assert_eq!(offset_of!(Page, id_bytes), 28);
+        assert_eq!(offset_of!(Page, brain_start), 32);
+        assert_eq!(offset_of!(Page, brain_dims), 44);
+        assert_eq!(offset_of!(Page, fingerprint), 56);
+        assert_eq!(offset_of!(Page, preprocess), 72);
+        assert_eq!(offset_of!(Page, teacher), 88);
+        assert_eq!(offset_of!(Page, id), 104);
+        assert_eq!(offset_of!(Page, sections), 512);
+        assert_eq!(offset_of!(Page, checksum), 4092);
+    }
+}

@@ -1,0 +1,85 @@
+//! What a network is trained towards, per voxel: a label, or a probability of each region.
+
+use serde::{Deserialize, Serialize};
+
+use crate::volume::region::Region;
+
+/// Probability 1 of a region, as targets store it.
+pub const CERTAIN: u8 = u8::MAX;
+
+/// Region probabilities of one voxel in 255ths, in the order of [`Region::ALL`].
+pub type RegionShares = [u8; Region::COUNT];
+
+/// How a voxel's target is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Targets {
+    /// A canonical label.
+    #[default]
+    Hard,
+    /// Region probabilities in 255ths.
+    Soft,
+}
+
+impl Targets {
+    /// The name in files, configurations and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hard => "hard",
+            Self::Soft => "soft",
+        }
+    }
+
+    /// Bytes of a voxel's target.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Hard => size_of::<u8>(),
+            Self::Soft => size_of::<RegionShares>(),
+        }
+    }
+}
+
+/// A probability in 255ths, the nearest. Exactly halfway goes down, so that more than a half of
+/// [`CERTAIN`] is what is above 0.5, and nothing else.
+pub fn quantised(probability: f32) -> u8 {
+    // Not a number becomes 0.
+    (f32::from(CERTAIN) * probability - 0.5).ceil() as u8
+}
+
+/// The regions that a label lies in, certainly.
+pub fn certain(canonical: u8) -> RegionShares {
+    Region::ALL.map(|region| if region.contains(canonical) { CERTAIN } else { 0 })
+}
+
+/// The label of a voxel in the regions that are likelier than not.
+pub fn likeliest(shares: RegionShares) -> u8 {
+    Region::paint(shares.map(|share| share > CERTAIN / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::region::label;
+
+    #[test]
+    fn quantising_keeps_the_ends_the_middle_and_every_stored_value() {
+        assert_eq!([0.0, 1.0, 0.5, f32::NAN, -0.1, 1.1].map(quantised), [0, 255, 127, 0, 0, 255]);
+        for share in 0..=255u8 {
+            assert_eq!(quantised(f32::from(share) / 255.0), share);
+        }
+        let mut probability = 0.5f32;
+        for _ in 0..1000 {
+            probability = probability.next_up();
+            assert!(quantised(probability) > CERTAIN / 2, "{probability}");
+        }
+    }
+
+    #[test]
+    fn labels_survive_as_shares() {
+        for canonical in [label::BACKGROUND, label::NCR, label::ED, label::ET] {
+            assert_eq!(likeliest(certain(canonical)), canonical);
+        }
+        assert_eq!(certain(label::ED), [0, 0, 255]);
+        assert_eq!(likeliest([200, 100, 128]), label::ET, "painted last, whatever is around it");
+    }
+}

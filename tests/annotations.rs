@@ -1,0 +1,200 @@
+//! A teacher's labels beside the case files: what is written is read, and nothing else is.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use gliaflow::base::error::Reason;
+use gliaflow::base::fingerprint::Fingerprint;
+use gliaflow::cache::annotation::{Annotated, AnnotatedView, Annotation, MappedAnnotation};
+use gliaflow::cache::contents::prepare;
+use gliaflow::cache::foreground;
+use gliaflow::cache::map::MappedCase;
+use gliaflow::cache::preprocess::PreprocessConfig;
+use gliaflow::cache::source::Expected;
+use gliaflow::cache::store::CaseStore;
+use gliaflow::volume::case::{Case, CaseId, SourceGrid};
+use gliaflow::volume::grid::{Affine, Dims};
+use gliaflow::volume::region::{LabelScheme, Region};
+use gliaflow::volume::targets::{RegionShares, Targets};
+use gliaflow::volume::voxels::Voxels;
+
+const TEACHER: Fingerprint = Fingerprint([0xab; 16]);
+const DIMS: Dims = Dims([5, 6, 7]);
+
+fn store(root: &Path) -> CaseStore {
+    CaseStore::open(root, PreprocessConfig::default().fingerprint()).unwrap()
+}
+
+/// A case file of tissue everywhere, of the source with this fingerprint.
+fn published(store: &CaseStore, name: &str, source: u8) -> Arc<MappedCase> {
+    let case = Case {
+        id: CaseId::new(name),
+        source: SourceGrid::canonical(DIMS, Affine([[1.0; 4]; 4])),
+        images: std::array::from_fn(|_| Voxels::I16((1..=DIMS.voxels() as i16).collect())),
+        labels: Some(vec![0; DIMS.voxels()]),
+        scheme: LabelScheme::Brats2018,
+        fingerprint: Fingerprint([source; 16]),
+        bytes_read: 0,
+    };
+    store.publish(&prepare(&case, &PreprocessConfig::default()).unwrap()).unwrap();
+    store.lookup(&CaseId::new(name), Expected::Anything).unwrap().unwrap()
+}
+
+fn hard() -> Annotated {
+    Annotated::Hard((0..DIMS.voxels()).map(|place| (place % 7 % 4) as u8).collect())
+}
+
+fn soft() -> Annotated {
+    let shares =
+        |place: usize| -> RegionShares { [place % 255, place % 256, place % 129].map(|p| p as u8) };
+    Annotated::Soft((0..DIMS.voxels()).map(shares).collect())
+}
+
+#[test]
+fn an_annotation_comes_back_as_it_was_with_an_index_of_its_own() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    let case = published(&store, "a.case", 1);
+    for voxels in [hard(), soft()] {
+        let targets = voxels.targets();
+        assert!(store.annotation(&case, TEACHER, targets).unwrap().is_none());
+        let annotation = Annotation::of(&case, TEACHER, voxels.clone(), 20);
+        let report = store.publish_annotation(&annotation).unwrap();
+        let name = format!("a.case.abababababababab.{}.annotation", targets.name());
+        assert_eq!(report.path, store.folder().join(name));
+        let found = store.annotation(&case, TEACHER, targets).unwrap().unwrap();
+        assert_eq!(found.voxels(), voxels.view());
+        assert_eq!((found.id(), found.teacher(), found.targets()), (case.id(), TEACHER, targets));
+        assert_eq!((found.brain(), found.bytes()), (case.brain(), report.bytes));
+        let expected = foreground::index(&voxels.view().labels(), case.fingerprint(), 20);
+        for region in Region::ALL {
+            assert_eq!(found.foreground(region), expected[region.index()].view());
+            assert!(case.foreground(region).voxels.is_empty(), "of the case itself");
+        }
+    }
+    let other = Fingerprint([0xac; 16]);
+    assert!(store.annotation(&case, other, Targets::Hard).unwrap().is_none());
+}
+
+#[test]
+fn damage_to_any_byte_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    let case = published(&store, "c", 1);
+    for voxels in [hard(), soft()] {
+        let annotation = Annotation::of(&case, TEACHER, voxels, 4096);
+        let path = store.publish_annotation(&annotation).unwrap().path;
+        let whole = fs::read(&path).unwrap();
+        let copy = root.path().join("copy");
+        let refused = |bytes: &[u8]| {
+            let _ = fs::remove_file(&copy);
+            fs::write(&copy, bytes).unwrap();
+            MappedAnnotation::open(&copy).err()
+        };
+        assert!(refused(&whole).is_none());
+        for place in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0x10;
+            let error = refused(&bytes).unwrap_or_else(|| panic!("byte {place} is not missed"));
+            assert!([Reason::Format, Reason::Checksum].contains(&error.reason), "{error}");
+            assert!(error.remedy.contains("gliaflow label"), "{error}");
+        }
+        for length in (0..whole.len()).step_by(97) {
+            assert!(refused(&whole[..length]).is_some(), "cut at {length}");
+        }
+        assert!(refused(&[whole.as_slice(), &[0]].concat()).is_some());
+    }
+}
+
+#[test]
+fn one_of_other_files_or_under_a_wrong_name_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    let case = published(&store, "c", 1);
+    let path = store.publish_annotation(&Annotation::of(&case, TEACHER, hard(), 64)).unwrap().path;
+    assert!(store.annotation(&case, TEACHER, Targets::Hard).unwrap().is_some());
+
+    let rebuilt = published(&store, "c", 2);
+    let stale = store.annotation(&rebuilt, TEACHER, Targets::Hard).unwrap_err();
+    assert_eq!(stale.reason, Reason::Checksum);
+    assert!(stale.to_string().contains("source fingerprint"), "{stale}");
+    assert!(stale.to_string().contains("gliaflow label"), "{stale}");
+
+    let other = published(&store, "d", 1);
+    fs::copy(&path, store.annotation_path(other.id(), TEACHER, Targets::Hard).unwrap()).unwrap();
+    let strange = store.annotation(&other, TEACHER, Targets::Hard).unwrap_err();
+    assert!(strange.to_string().contains("not what its name says"), "{strange}");
+    fs::copy(&path, store.annotation_path(case.id(), TEACHER, Targets::Soft).unwrap()).unwrap();
+    assert!(store.annotation(&case, TEACHER, Targets::Soft).is_err());
+}
+
+#[test]
+fn upkeep_knows_annotations_and_removes_those_of_other_files() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    let (kept, changed, gone) = (
+        published(&store, "kept", 1),
+        published(&store, "changed", 1),
+        published(&store, "gone", 1),
+    );
+    let publish = |case: &MappedCase, voxels| {
+        store.publish_annotation(&Annotation::of(case, TEACHER, voxels, 64)).unwrap().path
+    };
+    let paths = [
+        publish(&kept, hard()),
+        publish(&kept, soft()),
+        publish(&changed, hard()),
+        publish(&gone, soft()),
+    ];
+    assert!(store.gc(false).unwrap().removed.is_empty());
+    published(&store, "changed", 2);
+    fs::remove_file(gone.path()).unwrap();
+    let inventory = store.list().unwrap();
+    assert_eq!((inventory.entries.len(), inventory.annotations.len()), (2, 4));
+    let current: Vec<&str> = inventory
+        .annotations
+        .iter()
+        .filter(|entry| entry.current)
+        .map(|entry| entry.targets.name())
+        .collect();
+    assert_eq!(current, ["hard", "soft"]);
+    assert!(inventory.annotations.iter().all(|entry| entry.teacher == TEACHER));
+
+    let mut removed = store.gc(true).unwrap().removed;
+    removed.sort();
+    assert_eq!(removed, [paths[2].clone(), paths[3].clone()]);
+    assert!(paths.iter().all(|path| path.exists()), "a dry run removes nothing");
+    store.gc(false).unwrap();
+    assert_eq!(paths.map(|path| path.exists()), [true, true, false, false]);
+
+    let mut heard = Vec::new();
+    let sound = store.verify_all(|done, of| heard.push((done, of))).unwrap();
+    assert_eq!(heard.last(), Some(&(4, 4)));
+    assert!(sound.iter().all(|verdict| verdict.damage.is_none()));
+    let path = store.annotation_path(kept.id(), TEACHER, Targets::Hard).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[5000] ^= 1;
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, bytes).unwrap();
+    let verdicts = store.verify_all(|_, _| ()).unwrap();
+    let damaged: Vec<_> = verdicts.iter().filter(|verdict| verdict.damage.is_some()).collect();
+    assert_eq!(damaged.len(), 1);
+    assert_eq!(damaged[0].path, path);
+    assert_eq!(store.list().unwrap().damaged.len(), 1);
+    assert!(store.gc(false).unwrap().removed.is_empty(), "damage is for who needs it to mend");
+}
+
+#[test]
+fn what_an_annotation_says_is_what_it_would_say_as_labels() {
+    let (Annotated::Hard(labels), Annotated::Soft(shares)) = (hard(), soft()) else {
+        unreachable!()
+    };
+    assert_eq!(AnnotatedView::Hard(&labels).labels(), labels);
+    let painted = AnnotatedView::Soft(&shares).labels();
+    for (label, shares) in painted.iter().zip(&shares) {
+        let inside = Region::ALL.map(|region| shares[region.index()] > 127);
+        assert_eq!(*label, Region::paint(inside));
+    }
+}
