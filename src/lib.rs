@@ -16,7 +16,8 @@
 //! | 5 | [`eval`] | overlap and distance measures, sliding windows |
 //! | 6 | `train` | losses, the loop, checkpoints (feature `train`) |
 //! | 7 | [`experiment`] | configuration, and the run that follows from it |
-//! | 8 | [`cli`] | verbs |
+//! | 8 | `study` | many runs that answer one question (feature `train`) |
+//! | 9 | [`cli`] | verbs |
 
 pub mod actor;
 pub mod base;
@@ -28,6 +29,8 @@ pub mod experiment;
 #[cfg(feature = "train")]
 pub mod nets;
 pub mod pipeline;
+#[cfg(feature = "train")]
+pub mod study;
 pub mod telemetry;
 #[cfg(feature = "train")]
 pub mod train;

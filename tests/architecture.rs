@@ -16,7 +16,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("eval", 5),
     ("train", 6),
     ("experiment", 7),
-    ("cli", 8),
+    ("study", 8),
+    ("cli", 9),
 ];
 
 /// Crates that only the named places may mention: each is one decision to change.

@@ -19,6 +19,8 @@ mod demonstration;
 #[cfg(feature = "train")]
 mod ensembles;
 #[cfg(feature = "train")]
+mod experimenting;
+#[cfg(feature = "train")]
 mod exporting;
 #[cfg(feature = "train")]
 mod milestones;

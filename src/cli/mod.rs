@@ -16,6 +16,8 @@ mod drain;
 #[cfg(feature = "train")]
 mod evaluate;
 #[cfg(feature = "train")]
+mod experiment;
+#[cfg(feature = "train")]
 mod export;
 mod ingest;
 mod inspect;
@@ -84,6 +86,8 @@ enum Verb {
     #[cfg(feature = "train")]
     Evaluate(evaluate::Evaluate),
     #[cfg(feature = "train")]
+    Experiment(experiment::Experiment),
+    #[cfg(feature = "train")]
     Predict(predict::Predict),
     #[cfg(feature = "train")]
     Label(label::Label),
@@ -117,6 +121,8 @@ impl Verb {
             Self::Train(verb) => verb.run(console),
             #[cfg(feature = "train")]
             Self::Evaluate(verb) => verb.run(console),
+            #[cfg(feature = "train")]
+            Self::Experiment(verb) => verb.run(console),
             #[cfg(feature = "train")]
             Self::Predict(verb) => verb.run(console),
             #[cfg(feature = "train")]

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use half::f16;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 use crate::experiment::config::CheckedConfig;
@@ -35,7 +35,7 @@ pub struct Repeats {
 }
 
 /// The figures of `bench-step`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepCost {
     /// The network.
     pub model: String,

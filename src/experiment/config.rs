@@ -12,7 +12,7 @@ use crate::experiment::bounds;
 use crate::experiment::data::DataConfig;
 use crate::experiment::device::DeviceChoice;
 use crate::experiment::failure::Failure;
-use crate::experiment::layers::Layers;
+use crate::experiment::layers::{Layers, Origin};
 use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::precision::Precision;
 use crate::nets::{Blueprint, Entry};
@@ -152,9 +152,23 @@ pub fn of_run(folder: &Path, assignments: &[String]) -> Result<CheckedConfig, Fa
 /// # Errors
 /// As [`load`].
 pub fn load_embedded(text: &str, assignments: &[String]) -> Result<CheckedConfig, Failure> {
-    let mut layers = defaults()?;
     let table = toml::from_str(text).map_err(|error| Failure::Usage(error.to_string()))?;
-    layers.lay(table, &crate::experiment::layers::Origin::File("(built in)".into()));
+    of_tables([table], Path::new("(built in)"), assignments)
+}
+
+/// The same from tables that have been read already, one over the other; they stood in `origin`.
+///
+/// # Errors
+/// As [`load`].
+pub fn of_tables(
+    tables: impl IntoIterator<Item = Table>,
+    origin: &Path,
+    assignments: &[String],
+) -> Result<CheckedConfig, Failure> {
+    let mut layers = defaults()?;
+    for table in tables {
+        layers.lay(table, &Origin::File(origin.to_path_buf()));
+    }
     for assignment in assignments {
         layers.lay_set(assignment)?;
     }

@@ -99,6 +99,16 @@ impl From<Rule> for OptimiserConfig {
 }
 
 impl OptimiserConfig {
+    /// Values kept beside each weight: what the rule remembers, and the weight's average.
+    pub const fn memory_per_weight(&self) -> u64 {
+        let remembered = match self.rule {
+            Rule::Adam { amsgrad: true, .. } => 3,
+            Rule::Adam { .. } => 2,
+            Rule::Sgd { .. } => 1,
+        };
+        remembered + self.average.is_some() as u64
+    }
+
     /// What cannot be, or nothing.
     pub fn problem(&self) -> Option<String> {
         let unusable = |longest: &f64| longest.is_nan() || *longest <= 0.0;

@@ -19,8 +19,18 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// How often something outside is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
-const LONG_VERBS: [&str; 9] =
-    ["demo", "phantom", "ingest", "drain", "tune", "train", "evaluate", "predict", "label"];
+const LONG_VERBS: [&str; 10] = [
+    "demo",
+    "phantom",
+    "ingest",
+    "drain",
+    "tune",
+    "train",
+    "evaluate",
+    "predict",
+    "label",
+    "experiment",
+];
 
 /// A run so small that a step takes milliseconds.
 #[cfg(feature = "train")]

@@ -1,0 +1,188 @@
+//! `experiment`: the paper's experiment, or one like it, as one command.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use crate::cli::console::Console;
+use crate::cli::report::Report;
+use crate::cli::session::{Live, LongOptions};
+use crate::cli::train;
+use crate::experiment::bench_step::StepCost;
+use crate::experiment::failure::Failure;
+use crate::experiment::phantoms;
+use crate::pipeline::whole;
+use crate::study::conduct::conduct;
+use crate::study::plan::{self, StudyPlan};
+use crate::study::recipe::Recipe;
+use crate::study::table;
+use crate::volume::case::Split;
+
+/// Train networks, average them, distil their ensemble into a student, and print the table
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  gliaflow experiment configs/table1-demo.toml
+  gliaflow experiment configs/table1-demo.toml --seeds 3 --out runs/three-seeds
+  gliaflow experiment --plan configs/paper/table1.toml
+
+A step that is done is not done again; a killed experiment goes on with the same command.")]
+pub(super) struct Experiment {
+    /// The study's file
+    #[arg(value_name = "CONFIG")]
+    config: PathBuf,
+
+    /// Where everything goes [default: runs/NAME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// How often everything is trained; the same as --set seeds=N
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
+
+    /// A setting to override: base.loader.batch=4, student.targets=soft
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Say what it would take, and stop before anything is read or written
+    #[arg(long)]
+    plan: bool,
+
+    /// With --plan: step times, as `bench-step --json` wrote them; may be given several times
+    #[arg(long, value_name = "FILE", requires = "plan")]
+    times: Vec<PathBuf>,
+
+    /// With --plan: measure a few steps of each network here that --times does not tell
+    #[arg(long, requires = "plan")]
+    measure: bool,
+
+    #[command(flatten)]
+    long: LongOptions,
+}
+
+impl Experiment {
+    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+        let mut assignments = self.set;
+        assignments.extend(self.seeds.map(|seeds| format!("seeds={seeds}")));
+        let recipe = Recipe::load(&self.config, &assignments)?;
+        let out = self.out.unwrap_or_else(|| Path::new("runs").join(&recipe.text.name));
+        if self.plan {
+            let measured = read_times(&self.times)?;
+            let planned = plan::plan(&recipe, &out, measured, self.measure)?;
+            let text = plan_text(&planned);
+            return Ok(Report::new(&planned, text));
+        }
+        let training = train::TOPOLOGIES.concat();
+        let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole::CACHE_ACTORS];
+        let splits = [Split::Train, Split::Validation, Split::Test, Split::Unlabelled];
+        let live =
+            Live::start(&self.long, &recipe.text.name, console)?.announce(&topologies, &splits);
+        let outcome = live.conduct_run(|session| conduct(&recipe, &out, session))?;
+        let text =
+            format!("{}\ntable: {}", table::markdown(&outcome)?, out.join("table.md").display());
+        Ok(Report::new(&table::document(&outcome)?, text))
+    }
+}
+
+fn read_times(files: &[PathBuf]) -> Result<Vec<StepCost>, Failure> {
+    let mut measured = Vec::new();
+    for file in files {
+        let problem = |problem: String| {
+            let file = file.display();
+            Failure::Usage(format!("{file}: {problem}; name what `bench-step --json` wrote"))
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| problem(error.to_string()))?;
+        measured.push(serde_json::from_str(&text).map_err(|error| problem(error.to_string()))?);
+    }
+    Ok(measured)
+}
+
+/// A plan for people.
+fn plan_text(plan: &StudyPlan) -> String {
+    let parts = &plan.parts;
+    let mut text = format!(
+        "{} labelled cases{}: {} training, {} validation and {} test cases; of the latter two {} \
+         are unlabelled, so {} and {} are scored\n\n",
+        parts.cases,
+        if parts.found { "" } else { " expected" },
+        parts.train,
+        parts.validation,
+        parts.test,
+        parts.unlabelled,
+        parts.validation_scored,
+        parts.test_scored
+    );
+    let header = [
+        "step",
+        "times",
+        "cases",
+        "samples",
+        "steps",
+        "windows",
+        "checkpoints",
+        "disk",
+        "memory",
+        "time",
+    ];
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::ASCII_MARKDOWN);
+    table.set_header(header);
+    for step in &plan.steps {
+        table.add_row([
+            step.step.clone(),
+            step.times.to_string(),
+            step.cases.to_string(),
+            step.samples.to_string(),
+            step.steps.to_string(),
+            step.windows.to_string(),
+            step.checkpoints.to_string(),
+            size(step.disk_bytes),
+            // What a step takes is known where it was measured.
+            if step.seconds.is_none() && step.steps > 0 {
+                format!("> {}", size(step.memory_bytes))
+            } else {
+                size(step.memory_bytes)
+            },
+            step.seconds.map_or_else(|| "not measured".into(), hours),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(comfy_table::CellAlignment::Right);
+    }
+    let disk: u64 = plan.steps.iter().map(|step| step.disk_bytes).sum();
+    let known = plan.steps.iter().filter_map(|step| Some(step.seconds? * step.times as f64));
+    let known: f64 = known.fold(0.0, |sum, seconds| sum + seconds);
+    // Writing into a string cannot fail.
+    let _ = write!(
+        text,
+        "{table}\n\nin all: at most {} on the disk, {} where it was measured; samples to time are \
+         each time, disk is of all times together, a case counts as its whole grid",
+        size(disk),
+        hours(known)
+    );
+    for cost in &plan.measured {
+        let _ = write!(
+            text,
+            "\nmeasured: {} {:.4} s a step of {} on {}, {:.4} s a pass of inference",
+            cost.model, cost.seconds_per_step, cost.batch, cost.device, cost.inference_seconds
+        );
+    }
+    for network in &plan.unmeasured {
+        let _ = write!(text, "\nnot measured: {network}");
+    }
+    text
+}
+
+fn size(bytes: u64) -> String {
+    match bytes as f64 / f64::from(1 << 20) {
+        mebibytes if mebibytes < 1024.0 => format!("{mebibytes:.0} MiB"),
+        mebibytes => format!("{:.1} GiB", mebibytes / 1024.0),
+    }
+}
+
+fn hours(seconds: f64) -> String {
+    match seconds {
+        under if under < 120.0 => format!("{under:.0} s"),
+        under if under < 7200.0 => format!("{:.0} min", under / 60.0),
+        long => format!("{:.1} h", long / 3600.0),
+    }
+}

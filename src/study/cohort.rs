@@ -1,0 +1,89 @@
+//! The cases of a study: found or drawn, ingested, divided once for all its runs, and locked.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::fingerprint::Fingerprint;
+use crate::brats::dataset::CaseFiles;
+use crate::cache::preprocess::PreprocessConfig;
+use crate::cache::store::CaseStore;
+use crate::experiment::cohort;
+use crate::experiment::failure::Failure;
+use crate::experiment::phantoms::write_phantoms;
+use crate::experiment::prepare::{self, Session};
+use crate::pipeline::fetch::Fetch;
+use crate::pipeline::whole::WholeSource;
+use crate::study::recipe::{Place, Recipe};
+use crate::train::run_directory::{DATASET_LOCK, DatasetLock, write_atomically};
+use crate::volume::case::Split;
+
+/// The cases of a study, all of them in the cache.
+pub struct StudyCohort {
+    /// Every case, its fingerprint and its part.
+    pub lock: DatasetLock,
+    /// Where their case files are.
+    pub store: Arc<CaseStore>,
+    found: Vec<CaseFiles>,
+    preprocess: PreprocessConfig,
+}
+
+impl StudyCohort {
+    /// Draws phantoms if the study asks for them, ingests every case and divides them. `out` gets the
+    /// lock, which names every case.
+    ///
+    /// # Errors
+    /// If there is no usable case, a part that the study needs is empty, or the session is stopped.
+    pub fn gather(
+        recipe: &Recipe,
+        place: Place<'_>,
+        out: &Path,
+        session: &Session,
+    ) -> Result<Self, Failure> {
+        let mut run = recipe.shared(place)?.run;
+        if let Some(phantoms) = &recipe.text.cohort.phantoms {
+            write_phantoms(&run.data.folder, &phantoms.config(), phantoms.cases, session)?;
+        }
+        // Every case is needed, those of the test as well, and a bad one is to be known now.
+        run.data.ingest_first = true;
+        let preprocess = run.data.preprocess.clone();
+        let store = prepare::open_store(&run.data.cache, &preprocess)?;
+        let found = prepare::look(&run.data.folder)?.cases;
+        let lock = cohort::gather(&run, Some(&store), session)?.lock;
+        for part in [Split::Train, Split::Validation, Split::Test, Split::Unlabelled] {
+            if lock.files(&found, part).is_empty() {
+                let cases = lock.cases.len();
+                return Err(Failure::Usage(format!(
+                    "{}: of {cases} usable cases none is for {}; a study needs some in each part: \
+                     give it more cases, or larger shares in base.data.shares",
+                    recipe.file.display(),
+                    part.name()
+                )));
+            }
+        }
+        let text = serde_json::to_vec_pretty(&lock).expect("a lock serialises to JSON");
+        write_atomically(&out.join(DATASET_LOCK), &text)?;
+        Ok(Self { lock, store, found, preprocess })
+    }
+
+    /// The files of one part, in the lock's order.
+    pub fn files(&self, part: Split) -> Vec<CaseFiles> {
+        self.lock.files(&self.found, part)
+    }
+
+    /// Whole cases out of the cache.
+    pub fn source(&self, session: &Session) -> WholeSource {
+        let store = Arc::clone(&self.store);
+        WholeSource::Cache(Fetch::new(store, self.preprocess.clone(), session.stop.clone()))
+    }
+
+    /// Of every case, what is in its files, its part, and how it is prepared.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of_config(&(&self.lock.cases, &self.preprocess))
+    }
+
+    /// Of the cases of one part alone.
+    pub fn fingerprint_of(&self, part: Split) -> Fingerprint {
+        let own: Vec<_> = self.lock.cases.iter().filter(|case| case.split == part).collect();
+        Fingerprint::of_config(&(own, &self.preprocess))
+    }
+}

@@ -1,0 +1,181 @@
+//! What a study is told: its cohort, its networks, its ensemble, its student.
+
+use std::path::{Path, PathBuf};
+
+use toml::Table;
+
+use crate::experiment::config::{self, CheckedConfig};
+use crate::experiment::failure::Failure;
+use crate::experiment::layers::Layers;
+use crate::study::text::{BEST, NetworkText, RecipeText};
+
+/// The version of the file format.
+const SCHEMA: u32 = 1;
+
+/// A study, as its file tells it. The settings of its runs are checked, not only parsed.
+pub struct Recipe {
+    /// What the file says.
+    pub text: RecipeText,
+    /// Where it stood; names in it are relative to its folder.
+    pub file: PathBuf,
+}
+
+impl Recipe {
+    /// Reads a study and checks everything that can be checked without data and device.
+    ///
+    /// # Errors
+    /// On an unreadable file, an unknown field, a name that is not there, settings that no run takes.
+    pub fn load(file: &Path, assignments: &[String]) -> Result<Self, Failure> {
+        let mut layers = Layers::of_defaults(Table::new());
+        layers.lay_file(file)?;
+        for assignment in assignments {
+            layers.lay_set(assignment)?;
+        }
+        let text: RecipeText = layers.table.try_into().map_err(|error: toml::de::Error| {
+            let problem = error.to_string().trim_end().replace('\n', " ");
+            Failure::Usage(format!("{}: {problem}", file.display()))
+        })?;
+        let recipe = Self { text, file: file.to_path_buf() };
+        if let Some(problem) = recipe.problem() {
+            return Err(Failure::Usage(format!("{}: {problem}", file.display())));
+        }
+        for network in &recipe.text.networks {
+            recipe.stand_alone(network, Place::default())?;
+            recipe.student(network, Place::default(), &[])?;
+        }
+        Ok(recipe)
+    }
+
+    /// The first thing that cannot be, in words.
+    fn problem(&self) -> Option<String> {
+        let RecipeText { schema, seeds, networks, ensemble, student, .. } = &self.text;
+        if *schema != SCHEMA {
+            return Some(format!("schema = {schema}, this program reads {SCHEMA}"));
+        }
+        if *seeds == 0 {
+            return Some("seeds = 0 trains nothing; write at least 1".into());
+        }
+        if networks.is_empty() {
+            return Some("no [[network]] to train; write at least one".into());
+        }
+        let named = |name: &String| networks.iter().filter(|network| network.name == *name).count();
+        if let Some(twice) = networks.iter().find(|network| named(&network.name) > 1) {
+            return Some(format!("network `{}` is there twice; give each a name", twice.name));
+        }
+        if let Some(stranger) = ensemble.members.iter().find(|name| named(name) == 0) {
+            return Some(format!("ensemble.members: `{stranger}` is no network of this study"));
+        }
+        if !ensemble.weights.is_empty() && ensemble.weights.len() != self.members().len() {
+            return Some(format!(
+                "ensemble.weights has {} weights for {} members; write one for each",
+                ensemble.weights.len(),
+                self.members().len()
+            ));
+        }
+        if student.network != BEST && named(&student.network) == 0 {
+            let network = &student.network;
+            return Some(format!("student.network: `{network}` is no network of this study"));
+        }
+        let odd = self.text.labelled_fractions.iter().find(|share| !(0.0..1.0).contains(*share));
+        odd.map(|share| format!("labelled_fractions: {share} is no share between 0 and 1"))
+    }
+
+    /// The networks that are averaged.
+    pub fn members(&self) -> Vec<&NetworkText> {
+        let names = &self.text.ensemble.members;
+        let networks = self.text.networks.iter();
+        networks.filter(|one| names.is_empty() || names.contains(&one.name)).collect()
+    }
+
+    /// The network of that name.
+    pub fn network(&self, name: &str) -> Option<&NetworkText> {
+        self.text.networks.iter().find(|network| network.name == name)
+    }
+
+    /// Settings that are alike in all runs, such as where the cases are: those of the first network.
+    ///
+    /// # Errors
+    /// If no run takes them.
+    pub fn shared(&self, place: Place<'_>) -> Result<CheckedConfig, Failure> {
+        let first = self.text.networks.first().expect("a study without networks is refused");
+        self.stand_alone(first, place)
+    }
+
+    /// The settings of a network trained on labelled cases.
+    ///
+    /// # Errors
+    /// If no run takes them.
+    pub fn stand_alone(
+        &self,
+        network: &NetworkText,
+        place: Place<'_>,
+    ) -> Result<CheckedConfig, Failure> {
+        self.resolved(self.layers_of(network)?, place, &[])
+    }
+
+    /// The same with the student's own settings over them, and further assignments.
+    ///
+    /// # Errors
+    /// If no run takes them.
+    pub fn student(
+        &self,
+        network: &NetworkText,
+        place: Place<'_>,
+        assignments: &[String],
+    ) -> Result<CheckedConfig, Failure> {
+        let mut tables = self.layers_of(network)?;
+        tables.push(self.text.student.settings.clone());
+        self.resolved(tables, place, assignments)
+    }
+
+    fn layers_of(&self, network: &NetworkText) -> Result<Vec<Table>, Failure> {
+        let mut tables = Vec::new();
+        if let Some(name) = &network.file {
+            let path = self.file.parent().unwrap_or(Path::new("")).join(name);
+            let mut layers = Layers::of_defaults(Table::new());
+            layers.lay_file(&path)?;
+            tables.push(layers.table);
+        }
+        // The base comes over the file: a study may be run small with the paper's own files.
+        tables.extend([self.text.base.clone(), network.settings.clone()]);
+        Ok(tables)
+    }
+
+    fn resolved(
+        &self,
+        tables: impl IntoIterator<Item = Table>,
+        place: Place<'_>,
+        assignments: &[String],
+    ) -> Result<CheckedConfig, Failure> {
+        let quoted = |path: &Path| toml::Value::from(path.display().to_string()).to_string();
+        let tables: Vec<Table> = tables.into_iter().collect();
+        let split_seed = config::of_tables(tables.clone(), &self.file, &[])?.run.seed;
+        let mut all = vec![
+            format!("seed={}", split_seed + place.seed),
+            format!("data.split_seed={split_seed}"),
+        ];
+        if let Some(out) = place.own_data {
+            all.push(format!("data.folder={}", quoted(&out.join("data"))));
+            all.push(format!("data.cache={}", quoted(&out.join("cache"))));
+        }
+        all.extend_from_slice(assignments);
+        let checked = config::of_tables(tables, &self.file, &all)?;
+        if checked.run.data.shares.is_none() {
+            return Err(Failure::Usage(format!(
+                "{}: base.data.shares is not there; it says which cases are for validation, for \
+                 test, and unlabelled: [base.data.shares] with nothing in it has the paper's",
+                self.file.display()
+            )));
+        }
+        Ok(checked)
+    }
+}
+
+/// Which repetition a run belongs to, and where a study that draws its own cases has them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place<'a> {
+    /// Added to the base's seed.
+    pub seed: u64,
+    /// The study's folder.
+    pub own_data: Option<&'a Path>,
+}

@@ -1,0 +1,306 @@
+//! The three kinds of step: a run is trained, cases are scored, cases are annotated. Each looks for what
+//! an earlier process has left of it, goes on from there, and is written down.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::base::error::Fault;
+use crate::base::progress::Task;
+use crate::eval::assess::{Assessed, Scoring};
+use crate::eval::cohort::CohortScore;
+use crate::eval::score::CaseScore;
+use crate::experiment::cohort as run_cohort;
+use crate::experiment::config::{CheckedConfig, RUN_FILE};
+use crate::experiment::ensemble::Ensemble;
+use crate::experiment::evaluate::{WholeCases, score_each};
+use crate::experiment::failure::Failure;
+use crate::experiment::label::{self, LabelReport, Order};
+use crate::experiment::prepare::Session;
+use crate::experiment::run::{self, Place as RunPlace};
+use crate::study::cohort::StudyCohort;
+use crate::study::ledger::{Ledger, Step};
+use crate::train::run_directory::{LockedCase, write_atomically};
+use crate::volume::case::{CaseId, Split};
+use crate::volume::targets::Targets;
+
+/// What a run writes when it has ended.
+const SUMMARY: &str = "summary.json";
+
+/// A score a line, as they come.
+const SCORES: &str = "cases.jsonl";
+
+/// What steps are done with.
+pub struct Workshop<'a> {
+    /// Where what they make is kept.
+    pub ledger: &'a Ledger,
+    /// The cases.
+    pub cohort: &'a StudyCohort,
+    /// Stop, progress, life cycles.
+    pub session: &'a Session,
+    /// Told of every step.
+    pub progress: Counter<'a>,
+}
+
+/// Counts steps for people.
+pub struct Counter<'a> {
+    task: &'a dyn Task,
+    done: std::cell::Cell<u64>,
+}
+
+impl<'a> Counter<'a> {
+    /// From none.
+    pub const fn of(task: &'a dyn Task) -> Self {
+        Self { task, done: std::cell::Cell::new(0) }
+    }
+
+    fn begin(&self, what: &str) {
+        self.task.advance_to(self.done.get(), what);
+    }
+
+    fn end(&self, what: &str) {
+        self.done.set(self.done.get() + 1);
+        self.task.advance_to(self.done.get(), what);
+    }
+}
+
+/// A run that has ended.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Optimiser steps that it took.
+    pub steps: u64,
+}
+
+impl Workshop<'_> {
+    /// Trains a run to its end.
+    ///
+    /// # Errors
+    /// As [`run::train`], and if the run's cases are not the study's.
+    pub fn train(&self, subject: &str, config: &CheckedConfig) -> Result<Trained, Failure> {
+        let parts = [Split::Train, Split::Validation, Split::Unlabelled];
+        let cases = parts.map(|part| self.cohort.fingerprint_of(part));
+        // Whom a run is not trained on and not chosen by, it does not depend on.
+        let seen = if config.run.data.pseudo.is_some() { &cases[..] } else { &cases[..2] };
+        let step = Step::new("train", subject, &(config.fingerprint(), seen));
+        let folder = self.ledger.place(&step)?;
+        if !folder.join(SUMMARY).is_file() {
+            self.carry_out(&step, folder.join(RUN_FILE).is_file(), |is_begun| {
+                if is_begun {
+                    // It may go on elsewhere; what decides its result is in its folder.
+                    let device = json!(config.run.device);
+                    run::resume(&folder, &[format!("device={device}")], self.session)?;
+                } else {
+                    run::train(config, &RunPlace::Exactly(folder.clone()), self.session)?;
+                }
+                Ok(())
+            })?;
+        } else {
+            self.keep(&step)?;
+        }
+        self.check_division(&folder)?;
+        let steps = read_steps(&folder.join(SUMMARY))?;
+        Ok(Trained { folder, steps })
+    }
+
+    /// Scores every case of a part. A case that an earlier process scored is not scored again.
+    ///
+    /// # Errors
+    /// If weights cannot be read, a case cannot be scored, or the session is stopped.
+    pub fn score(
+        &self,
+        subject: &str,
+        ensemble: &Ensemble,
+        part: Split,
+    ) -> Result<CohortScore, Failure> {
+        let resolved = ensemble.resolve(&[])?;
+        let cases = self.cohort.fingerprint_of(part);
+        let subject = format!("{subject} {}", part.name());
+        let step = Step::new("score", subject, &(resolved.fingerprint()?, cases));
+        let folder = self.ledger.place(&step)?;
+        fs::create_dir_all(&folder).map_err(|error| Fault::io(&folder, &error))?;
+        let file = folder.join(SCORES);
+        let files = self.cohort.files(part);
+        let ids: Vec<CaseId> = files.iter().map(|files| files.id.clone()).collect();
+        let mut scores = read_scores(&file)?;
+        let is_scored =
+            |id: &CaseId, scores: &[CaseScore]| scores.iter().any(|one| one.case == *id);
+        if ids.iter().all(|id| is_scored(id, &scores)) {
+            self.keep(&step)?;
+        } else {
+            self.carry_out(&step, !scores.is_empty(), |_| {
+                let source = self.cohort.source(self.session);
+                let all = WholeCases { files, source, part };
+                let left = all.only(|id| !is_scored(id, &scores));
+                let mut predictor = resolved.predictor()?;
+                let mut fresh = Vec::new();
+                let mut keep = |assessed: Assessed| {
+                    append(&file, &assessed.score)?;
+                    fresh.push(assessed.score);
+                    Ok(())
+                };
+                let rules = Scoring::default();
+                score_each(predictor.as_mut(), left, &rules, self.session, &mut keep)?;
+                scores.append(&mut fresh);
+                Ok(())
+            })?;
+        }
+        let scored = CohortScore::new(&ids, scores)?;
+        write_csv(&folder.join("cases.csv"), &scored)?;
+        Ok(scored)
+    }
+
+    /// Has the ensemble annotate the unlabelled cases; what has been annotated is kept.
+    ///
+    /// # Errors
+    /// If weights cannot be read, a case cannot be annotated, or the session is stopped.
+    pub fn annotate(
+        &self,
+        subject: &str,
+        ensemble: &Ensemble,
+        targets: Targets,
+    ) -> Result<LabelReport, Failure> {
+        let resolved = ensemble.resolve(&[])?;
+        let teacher = resolved.fingerprint()?;
+        let cases = self.cohort.fingerprint_of(Split::Unlabelled);
+        let step = Step::new("label", subject, &(teacher, targets, cases));
+        let mut report = None;
+        self.carry_out(&step, false, |_| {
+            let files = self.cohort.files(Split::Unlabelled);
+            let order = Order { targets, nifti: None };
+            report = Some(label::annotate(&resolved, &files, order, self.session)?);
+            Ok(())
+        })?;
+        Ok(report.expect("a step that went well has a report"))
+    }
+
+    /// Does the work of a step, and writes down when it began and that it is done.
+    fn carry_out(
+        &self,
+        step: &Step,
+        is_begun: bool,
+        work: impl FnOnce(bool) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let what = format!("{} {}", step.kind, step.subject);
+        self.progress.begin(&what);
+        self.ledger.note(step, if is_begun { "resumed" } else { "begun" }, None)?;
+        let since = Instant::now();
+        work(is_begun).map_err(|failure| match failure {
+            Failure::Stopped(_) => Failure::Stopped(format!(
+                "what was done of `{what}` is kept; the same command goes on with it"
+            )),
+            other => other,
+        })?;
+        self.ledger.note(step, "done", Some(since.elapsed().as_secs_f64()))?;
+        self.progress.end(&what);
+        Ok(())
+    }
+
+    fn keep(&self, step: &Step) -> Result<(), Failure> {
+        self.ledger.note(step, "kept", None)?;
+        self.progress.end(&format!("{} {}", step.kind, step.subject));
+        Ok(())
+    }
+
+    /// A run that found its own division of the cases would be tested on what another was trained on.
+    fn check_division(&self, folder: &Path) -> Result<(), Failure> {
+        let lock = run_cohort::read_lock(folder)?;
+        let study = &self.cohort.lock.cases;
+        let is_left_out = |case: &LockedCase| case.split == Split::Unused;
+        let moved = lock.cases.iter().find(|case| !is_left_out(case) && !study.contains(case));
+        let Some(case) = moved else { return Ok(()) };
+        Err(Failure::Usage(format!(
+            "{}: case {} is in its {} part, and not in the study's; the dataset has changed: begin \
+             another study with --out",
+            folder.display(),
+            case.id,
+            case.split.name()
+        )))
+    }
+}
+
+/// What is read again of a run's summary.
+#[derive(Deserialize)]
+struct Ended {
+    steps: u64,
+}
+
+fn read_steps(file: &Path) -> Result<u64, Failure> {
+    let text = fs::read_to_string(file).map_err(|error| Fault::io(file, &error))?;
+    let ended: Ended = serde_json::from_str(&text).map_err(|error| {
+        Failure::Usage(format!("{}: {error}; delete the run's folder", file.display()))
+    })?;
+    Ok(ended.steps)
+}
+
+/// The scores in a file. A last line that was cut off is taken out of it, and its case is scored again.
+fn read_scores(file: &Path) -> Result<Vec<CaseScore>, Fault> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Fault::io(file, &error)),
+    };
+    let mut whole = String::new();
+    let mut scores = Vec::new();
+    for line in text.split_inclusive('\n') {
+        let Ok(score) = serde_json::from_str(line) else { break };
+        if !line.ends_with('\n') {
+            break;
+        }
+        whole.push_str(line);
+        scores.push(score);
+    }
+    if whole.len() < text.len() {
+        write_atomically(file, whole.as_bytes())?;
+    }
+    Ok(scores)
+}
+
+fn append(file: &Path, score: &CaseScore) -> Result<(), Fault> {
+    let mut line = serde_json::to_string(score).expect("scores serialise to JSON");
+    line.push('\n');
+    let opened = OpenOptions::new().create(true).append(true).open(file);
+    let written = opened.and_then(|mut open| open.write_all(line.as_bytes()));
+    written.map_err(|error| Fault::io(file, &error))
+}
+
+fn write_csv(file: &Path, scored: &CohortScore) -> Result<(), Fault> {
+    let mut rows = Vec::new();
+    scored.write_csv(&mut rows).map_err(|error| Fault::io(file, &error))?;
+    write_atomically(file, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::score::score_case;
+    use crate::volume::grid::Dims;
+
+    #[test]
+    fn scores_come_back_to_the_bit_and_half_a_line_is_no_score() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(SCORES);
+        assert!(read_scores(&file).unwrap().is_empty());
+        let truth = [2, 2, 1, 4, 0, 0, 0, 0];
+        let score = |name: &str, labels: &[u8]| {
+            score_case(CaseId::new(name), &truth, labels, Dims::cube(2), [1.0, 1.0, 3.0])
+        };
+        let all = [score("a", &[2, 0, 1, 4, 4, 0, 0, 0]), score("b", &[0, 2, 2, 2, 4, 1, 1, 0])];
+        for one in &all {
+            append(&file, one).unwrap();
+        }
+        assert_eq!(read_scores(&file).unwrap(), all);
+        let text = fs::read_to_string(&file).unwrap();
+        for cut in [1, 10, text.len() / 3] {
+            fs::write(&file, &text[..text.len() - cut]).unwrap();
+            assert_eq!(read_scores(&file).unwrap(), all[..1], "cut by {cut}");
+            append(&file, &all[1]).unwrap();
+            assert_eq!(read_scores(&file).unwrap(), all);
+        }
+    }
+}
