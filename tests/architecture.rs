@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("pipeline", 3),
     ("nets", 4),
     ("eval", 5),
+    ("report", 6),
     ("train", 6),
     ("experiment", 7),
     ("cli", 8),

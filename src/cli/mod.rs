@@ -27,6 +27,7 @@ mod progress;
 #[cfg(feature = "train")]
 mod replay;
 mod report;
+mod reporting;
 mod score;
 mod session;
 #[cfg(feature = "train")]
@@ -81,6 +82,7 @@ enum Verb {
     #[cfg(feature = "train")]
     Predict(predict::Predict),
     Score(score::Score),
+    Report(reporting::Reporting),
     Dashboards(dashboards::Dashboards),
     #[cfg(feature = "train")]
     Replay(replay::Replay),
@@ -113,6 +115,7 @@ impl Verb {
             #[cfg(feature = "train")]
             Self::Predict(verb) => verb.run(console),
             Self::Score(verb) => verb.run(),
+            Self::Report(verb) => verb.run(),
             Self::Dashboards(verb) => verb.run(),
             #[cfg(feature = "train")]
             Self::Replay(verb) => verb.run(),

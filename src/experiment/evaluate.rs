@@ -22,6 +22,8 @@ use crate::experiment::prepare::{self, Session};
 use crate::nets::Network;
 use crate::pipeline::fetch::Fetch;
 use crate::pipeline::whole::{self, WholeOutcome, WholeSource};
+use crate::report::Sketch;
+use crate::report::overlay;
 use crate::telemetry::catalog;
 use crate::train::checkpoint;
 use crate::train::run_directory::DatasetLock;
@@ -37,6 +39,9 @@ pub struct Evaluation {
     pub network: CohortScore,
     /// The best single threshold on FLAIR for WT, chosen on these very cases.
     pub flair_threshold: ThresholdBaseline,
+    /// What overlays of its cases are drawn from.
+    #[serde(skip)]
+    pub sketches: Vec<Sketch>,
 }
 
 /// Scores `network` on every one of `cases`, in their order.
@@ -55,6 +60,7 @@ pub fn on_cases(
     let feed = source.start(cases, &session.stop, &session.runtime)?;
     let mut scores = Vec::with_capacity(ids.len());
     let mut search = ThresholdSearch::default();
+    let mut sketches = Vec::with_capacity(ids.len());
     each_case("evaluate", ids.len(), feed, session, |outcome| {
         let case = outcome.map_err(|skip| {
             catalog::skipped(Split::Validation.name(), skip.error.reason).increment(1);
@@ -63,6 +69,7 @@ pub fn on_cases(
         catalog::delivered(Split::Validation.name()).increment(1);
         let segmentation = assess::segment(network, &case, window, sliding, |_, _| {});
         scores.push(assess::score(&case, &segmentation)?);
+        sketches.extend(Sketch::of(&case, &segmentation));
         if let Some(labels) = &case.labels {
             // A tissue voxel at exactly the mean passes for background: below any sane threshold.
             let flair = case.channel(Modality::Flair).iter();
@@ -80,7 +87,7 @@ pub fn on_cases(
     let Some(flair_threshold) = search.best() else {
         return Err(Failure::Usage("there is no case to evaluate; name at least one".into()));
     };
-    Ok(Evaluation { network, flair_threshold })
+    Ok(Evaluation { network, flair_threshold, sketches })
 }
 
 /// Runs `work` on every outcome of a feed under a progress display, and ends the feed in any case.
@@ -113,7 +120,7 @@ fn each_case(
     prepare::stopped_early(&session.stop, "what was finished is kept")
 }
 
-/// Writes `cases.csv` and `summary.json` of an evaluation into a folder.
+/// Writes `cases.csv`, `summary.json` and the overlays of an evaluation into a folder.
 ///
 /// # Errors
 /// If the disk does not take them.
@@ -125,7 +132,8 @@ pub fn write(folder: &Path, evaluation: &Evaluation) -> Result<(), Fault> {
     fs::write(&table, rows).map_err(|error| Fault::io(&table, &error))?;
     let summary = folder.join("summary.json");
     let text = serde_json::to_vec_pretty(evaluation).expect("scores serialise to JSON");
-    fs::write(&summary, text).map_err(|error| Fault::io(&summary, &error))
+    fs::write(&summary, text).map_err(|error| Fault::io(&summary, &error))?;
+    overlay::write(folder, &evaluation.network, &evaluation.sketches)
 }
 
 /// A run's network, ready for whole cases.
