@@ -17,11 +17,15 @@ mod benchmarks;
 #[cfg(feature = "train")]
 mod demonstration;
 #[cfg(feature = "train")]
+mod drills;
+#[cfg(feature = "train")]
 mod exporting;
 #[cfg(feature = "train")]
 mod milestones;
 #[cfg(feature = "train")]
 mod networks_at_work;
+#[cfg(feature = "train")]
+mod reporting;
 #[cfg(feature = "train")]
 mod resuming;
 #[cfg(feature = "train")]

@@ -20,6 +20,7 @@ mod export;
 mod ingest;
 mod inspect;
 mod loader;
+mod metrics;
 mod phantom;
 #[cfg(feature = "train")]
 mod predict;
@@ -83,6 +84,7 @@ enum Verb {
     Predict(predict::Predict),
     Score(score::Score),
     Report(reporting::Reporting),
+    Metrics(metrics::Metrics),
     Dashboards(dashboards::Dashboards),
     #[cfg(feature = "train")]
     Replay(replay::Replay),
@@ -116,6 +118,7 @@ impl Verb {
             Self::Predict(verb) => verb.run(console),
             Self::Score(verb) => verb.run(),
             Self::Report(verb) => verb.run(),
+            Self::Metrics(verb) => verb.run(console),
             Self::Dashboards(verb) => verb.run(),
             #[cfg(feature = "train")]
             Self::Replay(verb) => verb.run(),

@@ -19,6 +19,7 @@ use crate::nets::{Blueprint, Entry};
 use crate::pipeline::augment::config::AugmentConfig;
 use crate::pipeline::budget::{Footprint, LoaderConfig, LoaderMemory};
 use crate::pipeline::crop::CropConfig;
+use crate::pipeline::drill::DrillConfig;
 use crate::pipeline::ingest::IngestWorkers;
 use crate::train::loss::LossConfig;
 use crate::train::settings::TrainerConfig;
@@ -65,6 +66,9 @@ pub struct RunConfig {
     pub loss: LossConfig,
     /// Whole-case prediction.
     pub evaluation: SlidingConfig,
+    /// What is slow on purpose.
+    #[serde(skip_serializing_if = "DrillConfig::is_off")]
+    pub drill: DrillConfig,
 }
 
 /// Which network, and its own settings.
@@ -97,6 +101,7 @@ impl Default for RunConfig {
             train: TrainerConfig::default(),
             loss: LossConfig::default(),
             evaluation: SlidingConfig::default(),
+            drill: DrillConfig::default(),
         }
     }
 }
@@ -248,6 +253,7 @@ impl CheckedConfig {
         // Steps that are not finite change nothing, whether they end the run or are skipped.
         deciding.train.non_finite = neutral.train.non_finite;
         deciding.train.non_finite_budget = neutral.train.non_finite_budget;
+        deciding.drill = neutral.drill;
         deciding.train.checkpoint = neutral.train.checkpoint;
         Fingerprint::of_config(&deciding)
     }

@@ -68,6 +68,7 @@ pub(super) fn optimise(course: &Course<'_>) -> Result<Trained, Failure> {
         cases: course.case_source(),
         preprocess: run.data.preprocess.clone(),
         on_skip: on_skip(course, skips.clone(), plan, standing.next_sample),
+        drill: run.drill.clone(),
     };
     let (batches, running) = loader::start(parts, &session.stop, &session.runtime)?;
     let watched = session.board.watch(&running);
@@ -81,6 +82,7 @@ pub(super) fn optimise(course: &Course<'_>) -> Result<Trained, Failure> {
         skips: skips.clone(),
         progress: task.as_ref(),
         stop: &session.stop,
+        slow_step: run.drill.slow_step(),
     });
     let saved = course.start.as_ref().map(|_| standing.step);
     let mut way = Way {

@@ -10,6 +10,7 @@ pub mod cold;
 pub mod collate;
 pub mod crop;
 pub mod decode;
+pub mod drill;
 pub mod fetch;
 pub mod files;
 pub mod handle;

@@ -5,6 +5,7 @@
 mod axis;
 mod chart;
 mod curves;
+pub mod openmetrics;
 pub mod overlay;
 mod page;
 mod picture;

@@ -62,6 +62,7 @@ pub(super) struct Step {
     pub(super) penalties: BTreeMap<String, Option<f64>>,
     pub(super) gradient_norm: Option<f64>,
     pub(super) learning_rate: f64,
+    pub(super) seconds: f64,
     pub(super) starved_seconds: f64,
     #[serde(default)]
     pub(super) samples: Vec<IgnoredAny>,
@@ -99,7 +100,7 @@ pub(super) struct Skipped {
 /// A checkpoint was published.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(super) struct Checkpoint {
-    pub(super) step: u64,
+    pub(super) seconds: f64,
 }
 
 /// The run ended.

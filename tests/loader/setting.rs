@@ -15,6 +15,7 @@ use gliaflow::cache::store::CaseStore;
 use gliaflow::pipeline::augment::config::AugmentConfig;
 use gliaflow::pipeline::budget::{Footprint, LoaderConfig, LoaderWorkers};
 use gliaflow::pipeline::crop::CropConfig;
+use gliaflow::pipeline::drill::DrillConfig;
 use gliaflow::pipeline::fetch::Fetch;
 use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start};
 use gliaflow::pipeline::plan::Plan;
@@ -106,6 +107,7 @@ impl Setting {
             },
             preprocess: PreprocessConfig::default(),
             on_skip: Box::new(move |skip| skips.lock().unwrap().push(skip.clone())),
+            drill: DrillConfig::default(),
         }
     }
 
