@@ -1,7 +1,7 @@
 //! One axis of a chart: from where to where, and where its figures stand.
 
 /// Figures that an axis should have, about.
-const TICKS: f64 = 4.0;
+const TICKS: f64 = 5.0;
 
 /// An axis with round figures.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +24,7 @@ impl Axis {
     /// Exactly from `low` to `high`, with round figures inside.
     pub(super) fn exactly(low: f64, high: f64) -> Self {
         let span = if high > low { high - low } else { 1.0 };
-        Self { low, high: low + span, step: round_step(span / (1.5 * TICKS)) }
+        Self { low, high: low + span, step: round_step(span / TICKS) }
     }
 
     /// The same with whole numbers only.
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn figures_are_round_and_enclose_what_is_shown() {
-        assert_eq!(figures(&Axis::around(0.0, 1.0)), ["0", "0.5", "1.0"]);
+        assert_eq!(figures(&Axis::around(0.0, 1.0)), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         assert_eq!(figures(&Axis::around(0.21, 1.73)), ["0", "0.5", "1.0", "1.5", "2.0"]);
         assert_eq!(
             figures(&Axis::around(0.0, 2e-3)),

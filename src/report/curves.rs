@@ -143,7 +143,7 @@ fn loss(record: &Record, clock: &Clock) -> Chart {
     let mut lines = vec![
         line(FAINT, "", steps(|step| step.loss)),
         with_last(line("tc", "Dice", steps(|step| step.dice_loss)), 3),
-        with_last(line("et", "cross-entropy", steps(|step| step.bce)), 3),
+        with_last(line("et", "BCE", steps(|step| step.bce)), 3),
         with_last(total, 3),
     ];
     if story.steps.iter().any(|at| !at.told.penalties.is_empty()) {
@@ -151,7 +151,7 @@ fn loss(record: &Record, clock: &Clock) -> Chart {
             let parts: Option<Vec<f64>> = step.penalties.values().copied().collect();
             parts.map(|parts| parts.iter().sum())
         };
-        lines.insert(3, with_last(line("other", "the network's own", steps(penalty)), 3));
+        lines.insert(3, with_last(line("other", "own terms", steps(penalty)), 3));
     }
     let [low, high] = range(&lines, true);
     clock.chart("Training loss", lines, Axis::around(low, high), "no step has been taken yet")
