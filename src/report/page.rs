@@ -72,7 +72,7 @@ fn glance(record: &Record) -> Markup {
             }
             @if let Some(first) = story.first_time() {
                 (pair("began", &date(first)))
-                (pair("from the first line to the last", &duration(story.last_time - first)))
+                (pair("duration, pauses included", &duration(story.last_time - first)))
             }
             @if let Some(summary) = &record.summary {
                 (pair("training, of the last process", &duration(summary.train_seconds)))
@@ -88,7 +88,7 @@ fn glance(record: &Record) -> Markup {
                 (pair("steps that were not finite", &thousands(story.unsound.len() as u64)))
             }
             @if !story.resumed.is_empty() {
-                (pair("went on from a checkpoint", &format!("{} times", story.resumed.len())))
+                (pair("went on from a checkpoint", &times(story.resumed.len())))
             }
         }
     }
@@ -109,6 +109,10 @@ fn state(record: &Record) -> Markup {
             },
         },
     }
+}
+
+fn times(count: usize) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 fn capital(word: &str) -> String {
