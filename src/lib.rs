@@ -14,6 +14,7 @@
 //! | 3 | [`pipeline`] | the stages, and the topologies made of them |
 //! | 4 | `nets` | networks as pure functions of tensors (feature `train`) |
 //! | 5 | [`eval`] | overlap and distance measures, sliding windows |
+//! | 6 | [`report`] | a run told after the fact, from its files |
 //! | 6 | `train` | losses, the loop, checkpoints (feature `train`) |
 //! | 7 | [`experiment`] | configuration, and the run that follows from it |
 //! | 8 | `study` | many runs that answer one question (feature `train`) |
@@ -29,6 +30,7 @@ pub mod experiment;
 #[cfg(feature = "train")]
 pub mod nets;
 pub mod pipeline;
+pub mod report;
 #[cfg(feature = "train")]
 pub mod study;
 pub mod telemetry;

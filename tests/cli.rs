@@ -17,6 +17,8 @@ mod benchmarks;
 #[cfg(feature = "train")]
 mod demonstration;
 #[cfg(feature = "train")]
+mod drills;
+#[cfg(feature = "train")]
 mod ensembles;
 #[cfg(feature = "train")]
 mod experimenting;
@@ -28,6 +30,8 @@ mod milestones;
 mod networks_at_work;
 #[cfg(feature = "train")]
 mod pseudo_labels;
+#[cfg(feature = "train")]
+mod reporting;
 #[cfg(feature = "train")]
 mod resuming;
 #[cfg(feature = "train")]

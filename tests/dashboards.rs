@@ -8,7 +8,9 @@ use gliaflow::telemetry::catalog::CATALOGUE;
 use serde_json::Value;
 
 mod alerts;
+mod drill;
 mod expression;
+mod history;
 mod lint;
 mod live;
 mod mutations;
@@ -22,8 +24,7 @@ mod yaml;
 pub(crate) const DASHBOARDS: [&str; 2] = ["training", "loader"];
 
 /// Metrics on no panel, and why.
-const NOT_SHOWN: [(&str, &str); 1] =
-    [("train_upload_seconds", "no device records it yet: the copy is not synchronised on its own")];
+const NOT_SHOWN: [(&str, &str); 0] = [];
 
 /// A file or folder of `dashboards/`.
 pub(crate) fn place(name: &str) -> PathBuf {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use gliaflow::actor::observe::Observation;
-use gliaflow::pipeline::verdict::{Machine, Verdict, judge, judge_beside};
+use gliaflow::pipeline::verdict::{Look, Machine, Verdict, judge, judge_beside, judge_span};
 
 const WALL: f64 = 100.0;
 const IDLE: Machine = Machine { cores: 8, cpu_seconds: None };
@@ -156,4 +156,29 @@ fn a_loader_that_waits_for_cases_on_their_way_blames_who_brings_them() {
     let idle = [actor("decode", 2, 0.1, 0.0)];
     let verdict = judge_beside(&idle, &line(0.2, 0.0), &feed, &IDLE);
     assert!(verdict.sentence.contains("loader.memory_mib"), "{}", verdict.sentence);
+}
+
+#[test]
+fn whoever_has_stopped_is_named_though_nothing_is_delivered_any_more() {
+    let look = |crop: f64, blocked: f64, items: u64, starved: f64| Look {
+        actors: line(crop, blocked).into(),
+        feed: Observation { items, ..actor("feed", 1, 1.0 - starved, 0.0) },
+    };
+    // After as long again, in which the stage worked on one item, or the trainer on one batch.
+    let twice = |look: &Look| {
+        let more = |seen: &Observation| Observation {
+            busy_seconds: 2.0 * seen.busy_seconds,
+            starved_seconds: 2.0 * seen.starved_seconds,
+            blocked_seconds: 2.0 * seen.blocked_seconds,
+            worker_seconds: 2.0 * seen.worker_seconds,
+            ..seen.clone()
+        };
+        Look { actors: look.actors.iter().map(more).collect(), feed: more(&look.feed) }
+    };
+    let stuck = |look: Look| judge_span(&twice(&look), &look, &IDLE).bottleneck.to_string();
+    assert_eq!(stuck(look(0.0, 1.0, 9, 0.0)), "trainer");
+    assert_eq!(stuck(look(1.0, 0.0, 9, 1.0)), "crop");
+    // Before the first batch there is nobody to blame for a wait, but a trainer that does not come.
+    assert_eq!(stuck(look(1.0, 0.0, 0, 1.0)), "none");
+    assert_eq!(stuck(look(0.0, 1.0, 0, 0.0)), "trainer");
 }

@@ -81,6 +81,11 @@ impl Observer {
         self.0.topology
     }
 
+    /// Whether every thread has left and every output has been taken.
+    pub fn is_over(&self) -> bool {
+        self.0.roll.is_empty() && self.feed().queue_depth == 0
+    }
+
     /// One look at each actor, source first, sink last.
     pub fn observations(&self) -> Vec<Observation> {
         self.0.posts.iter().map(|post| observe(post)).collect()

@@ -49,6 +49,11 @@ impl RollCall {
         Presence(Arc::clone(self))
     }
 
+    /// Whether nobody is there any more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.roll().present == 0
+    }
+
     /// The grace period starts now.
     pub(super) fn abort(&self) {
         self.roll().aborted_at.get_or_insert_with(Instant::now);

@@ -48,13 +48,20 @@ impl Console {
         let _ = writeln!(self.bars.line_writer(), "{line}");
     }
 
-    /// Prints the report; the exit code says whether all data was good.
+    /// Whether stdout is for one document.
+    pub(super) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints the report, if it says anything; the exit code says whether all data was good.
     pub(super) fn finish(&self, report: &Report) -> ExitCode {
         let mut out = std::io::stdout().lock();
         let printed = if self.json {
             serde_json::to_writer_pretty(&mut out, &report.json)
                 .map_err(std::io::Error::from)
                 .and_then(|()| writeln!(out))
+        } else if report.text.is_empty() {
+            Ok(())
         } else {
             writeln!(out, "{}", report.text.trim_end())
         };

@@ -24,6 +24,7 @@ mod inspect;
 #[cfg(feature = "train")]
 mod label;
 mod loader;
+mod metrics;
 mod phantom;
 #[cfg(feature = "train")]
 mod predict;
@@ -33,6 +34,7 @@ mod progress;
 #[cfg(feature = "train")]
 mod replay;
 mod report;
+mod reporting;
 mod score;
 mod session;
 #[cfg(feature = "train")]
@@ -92,6 +94,8 @@ enum Verb {
     #[cfg(feature = "train")]
     Label(label::Label),
     Score(score::Score),
+    Report(reporting::Reporting),
+    Metrics(metrics::Metrics),
     Dashboards(dashboards::Dashboards),
     #[cfg(feature = "train")]
     Replay(replay::Replay),
@@ -128,6 +132,8 @@ impl Verb {
             #[cfg(feature = "train")]
             Self::Label(verb) => verb.run(console),
             Self::Score(verb) => verb.run(),
+            Self::Report(verb) => verb.run(),
+            Self::Metrics(verb) => verb.run(console),
             Self::Dashboards(verb) => verb.run(),
             #[cfg(feature = "train")]
             Self::Replay(verb) => verb.run(),

@@ -1,13 +1,19 @@
-//! Numbers beyond reason: slips of the keyboard, refused before arithmetic with them overflows.
+//! Numbers beyond reason, and names of nothing: slips of the keyboard, refused before arithmetic with
+//! them overflows.
 //!
 //! The bounds are generous on purpose, far above what anybody has used; what is too much for a
 //! machine is for the memory budget to say.
 
 use crate::experiment::config::RunConfig;
+use crate::pipeline::loader;
 
-/// The first number that is out of bounds, in words.
+/// The first that is out of bounds, in words.
 pub(super) fn problem(run: &RunConfig) -> Option<String> {
-    share(run).or_else(|| count(run))
+    share(run).or_else(|| count(run)).or_else(|| name(run))
+}
+
+fn name(run: &RunConfig) -> Option<String> {
+    run.drill.problem(&loader::ACTORS).map(|problem| format!("drill.{problem}"))
 }
 
 fn share(run: &RunConfig) -> Option<String> {
@@ -45,6 +51,8 @@ fn count(run: &RunConfig) -> Option<String> {
         ("train.checkpoint.every_steps", train.checkpoint.every_steps, 0..=(1 << 60)),
         ("train.checkpoint.keep", train.checkpoint.keep as u64, 1..=(1 << 20)),
         ("train.validation.every_epochs", train.validation.every_epochs, 0..=(1 << 30)),
+        ("drill.slow_stage_ms", run.drill.slow_stage_ms, 0..=60_000),
+        ("drill.slow_step_ms", run.drill.slow_step_ms, 0..=86_400_000),
         ("evaluation.batch", evaluation.batch as u64, 1..=1024),
     ];
     let (field, value, range) =

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use toml::Table;
 
-use crate::base::fingerprint::Fingerprint;
 use crate::eval::sliding::SlidingConfig;
 use crate::experiment::bounds;
 use crate::experiment::data::DataConfig;
@@ -19,6 +18,7 @@ use crate::nets::{Blueprint, Entry};
 use crate::pipeline::augment::config::AugmentConfig;
 use crate::pipeline::budget::{Footprint, LoaderConfig, LoaderMemory};
 use crate::pipeline::crop::CropConfig;
+use crate::pipeline::drill::DrillConfig;
 use crate::pipeline::ingest::IngestWorkers;
 use crate::train::loss::LossConfig;
 use crate::train::settings::TrainerConfig;
@@ -66,6 +66,9 @@ pub struct RunConfig {
     pub loss: LossConfig,
     /// Whole-case prediction.
     pub evaluation: SlidingConfig,
+    /// What is slow on purpose.
+    #[serde(skip_serializing_if = "DrillConfig::is_off")]
+    pub drill: DrillConfig,
 }
 
 /// Which network, and its own settings.
@@ -98,6 +101,7 @@ impl Default for RunConfig {
             train: TrainerConfig::default(),
             loss: LossConfig::default(),
             evaluation: SlidingConfig::default(),
+            drill: DrillConfig::default(),
         }
     }
 }
@@ -255,27 +259,6 @@ impl RunConfig {
 }
 
 impl CheckedConfig {
-    /// Of all settings that decide the result: paths and thread counts do not.
-    pub fn fingerprint(&self) -> Fingerprint {
-        let mut deciding = self.run.clone();
-        let neutral = RunConfig::default();
-        deciding.data.folder = PathBuf::new();
-        deciding.data.cache = PathBuf::new();
-        deciding.ingest = neutral.ingest;
-        deciding.data.ingest_first = neutral.data.ingest_first;
-        deciding.loader.workers = neutral.loader.workers;
-        deciding.loader.cached = neutral.loader.cached;
-        deciding.loader.fused = neutral.loader.fused;
-        deciding.loader.memory_mib = neutral.loader.memory_mib;
-        deciding.loader.prefetch = neutral.loader.prefetch;
-        deciding.device = neutral.device;
-        // Steps that are not finite change nothing, whether they end the run or are skipped.
-        deciding.train.non_finite = neutral.train.non_finite;
-        deciding.train.non_finite_budget = neutral.train.non_finite_budget;
-        deciding.train.checkpoint = neutral.train.checkpoint;
-        Fingerprint::of_config(&deciding)
-    }
-
     /// What the loader will hold in memory, of cases in the grid of BraTS.
     ///
     /// # Errors
@@ -346,15 +329,5 @@ mod tests {
         assert!(refusal(&format!("crop.patch=[{most}, {most}, 16]")).contains("crop.patch"));
         let refused = refusal("loader.workers.crop=-1");
         assert!(refused.contains("loader.workers.crop") && !refused.contains('\n'), "{refused}");
-    }
-
-    #[test]
-    fn the_fingerprint_ignores_what_does_not_decide_the_result() {
-        let print = |set: &str| load(None, &[set.to_string()]).unwrap().fingerprint();
-        let base = load(None, &[]).unwrap().fingerprint();
-        assert_eq!(print("loader.workers.crop=7"), base);
-        assert_eq!(print("data.cache=elsewhere"), base);
-        assert_ne!(print("seed=2"), base);
-        assert_ne!(print("train.learning_rate=0.5"), base);
     }
 }

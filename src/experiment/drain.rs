@@ -20,6 +20,7 @@ use crate::pipeline::augment::config::AugmentConfig;
 use crate::pipeline::augment::kernel::Kernel;
 use crate::pipeline::budget::{Footprint, LoaderConfig};
 use crate::pipeline::crop::CropConfig;
+use crate::pipeline::drill::DrillConfig;
 use crate::pipeline::ingest::IngestWorkers;
 use crate::pipeline::loader::{self, CaseSource, LoaderParts};
 use crate::pipeline::plan::Plan;
@@ -199,6 +200,7 @@ pub fn drain(
         preprocess: config.preprocess.clone(),
         annotations: None,
         on_skip: Box::new(|skip| tracing::warn!(item = %skip.item, error = %skip.error, "skipped")),
+        drill: DrillConfig::default(),
     };
     let watch = MemoryWatch::start();
     let stop = session.stop.child();

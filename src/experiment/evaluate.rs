@@ -19,6 +19,8 @@ use crate::eval::tune::{PostProcessSearch, Tuned};
 use crate::experiment::failure::Failure;
 use crate::experiment::prepare::{self, Session};
 use crate::pipeline::whole::{WholeCase, WholeOutcome, WholeSource};
+use crate::report::Sketch;
+use crate::report::overlay;
 use crate::telemetry::catalog;
 use crate::volume::case::{CaseId, Split};
 use crate::volume::modality::Modality;
@@ -37,6 +39,9 @@ pub struct Evaluation {
     /// What was done to predicted labels before they were scored.
     #[serde(skip_serializing_if = "PostProcess::is_nothing")]
     pub postprocess: PostProcess,
+    /// What overlays of its cases are drawn from.
+    #[serde(skip)]
+    pub sketches: Vec<Sketch>,
 }
 
 /// Cases to go through as a whole, in this order.
@@ -93,7 +98,9 @@ pub fn on_cases(
     let (ids, part) = (cases.ids(), cases.part);
     let (mut scores, mut lesions) = (Vec::with_capacity(ids.len()), Vec::new());
     let mut search = ThresholdSearch::default();
+    let mut sketches = Vec::with_capacity(ids.len());
     each_segmented("evaluate", predictor, cases, session, &mut |case, labels| {
+        sketches.extend(Sketch::of(case, &labels));
         let assessed = assess::score(case, labels, rules)?;
         scores.push(assessed.score);
         lesions.extend(assessed.lesions);
@@ -115,7 +122,7 @@ pub fn on_cases(
         return Err(Failure::Usage("there is no case to evaluate; name at least one".into()));
     };
     let (lesionwise, postprocess) = (CohortLesions::of(lesions), rules.postprocess);
-    Ok(Evaluation { network, flair_threshold, lesionwise, postprocess })
+    Ok(Evaluation { network, flair_threshold, lesionwise, postprocess, sketches })
 }
 
 /// The post-processing that gives `cases` the highest mean Dice: for validation cases, never for
@@ -137,13 +144,16 @@ pub fn tune(
     search.best().ok_or_else(|| Failure::Usage(none.into()))
 }
 
+/// What is done with a case and its labels.
+type Work<'a> = dyn FnMut(&WholeCase, Vec<u8>) -> Result<(), Failure> + 'a;
+
 /// Segments every one of `cases`: `work` gets the canonical labels of its whole grid.
 fn each_segmented(
     task: &str,
     predictor: &mut dyn Predictor,
     cases: WholeCases,
     session: &Session,
-    work: &mut dyn FnMut(&WholeCase, Vec<u8>) -> Result<(), Failure>,
+    work: &mut Work<'_>,
 ) -> Result<(), Failure> {
     let WholeCases { files, source, part } = cases;
     let total = files.len();
@@ -190,7 +200,7 @@ pub(super) fn each_case(
     prepare::stopped_early(&session.stop, "what was finished is kept")
 }
 
-/// Writes `cases.csv` and `summary.json` of an evaluation into a folder.
+/// Writes `cases.csv`, `summary.json` and the overlays of an evaluation into a folder.
 ///
 /// # Errors
 /// If the disk does not take them.
@@ -202,5 +212,6 @@ pub fn write(folder: &Path, evaluation: &Evaluation) -> Result<(), Fault> {
     fs::write(&table, rows).map_err(|error| Fault::io(&table, &error))?;
     let summary = folder.join("summary.json");
     let text = serde_json::to_vec_pretty(evaluation).expect("scores serialise to JSON");
-    fs::write(&summary, text).map_err(|error| Fault::io(&summary, &error))
+    fs::write(&summary, text).map_err(|error| Fault::io(&summary, &error))?;
+    overlay::write(folder, &evaluation.network, &evaluation.sketches)
 }

@@ -17,6 +17,8 @@ pub mod cuda;
 #[cfg(feature = "train")]
 pub mod data;
 #[cfg(feature = "train")]
+mod deciding;
+#[cfg(feature = "train")]
 pub mod demo;
 #[cfg(feature = "train")]
 pub mod device;

@@ -71,6 +71,7 @@ pub(super) fn optimise(course: &Course<'_>) -> Result<Trained, Failure> {
         preprocess: run.data.preprocess.clone(),
         annotations: cohort.annotations.clone(),
         on_skip: on_skip(course, skips.clone(), plan, standing.next_sample),
+        drill: run.drill.clone(),
     };
     let (batches, running) = loader::start(parts, &session.stop, &session.runtime)?;
     let watched = session.board.watch(&running);
@@ -84,6 +85,7 @@ pub(super) fn optimise(course: &Course<'_>) -> Result<Trained, Failure> {
         skips: skips.clone(),
         progress: task.as_ref(),
         stop: &session.stop,
+        slow_step: run.drill.slow_step(),
     });
     let saved = course.start.as_ref().map(|_| standing.step);
     let mut way = Way {

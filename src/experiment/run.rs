@@ -17,6 +17,7 @@ use crate::experiment::failure::Failure;
 use crate::experiment::optimise::{Trained, optimise};
 use crate::experiment::prepare::{self, Excluded, Session};
 use crate::pipeline::verdict::Verdict;
+use crate::report;
 use crate::telemetry::catalog::{self, RunState};
 use crate::train::checkpoint;
 use crate::train::event::Event;
@@ -184,10 +185,20 @@ fn conduct(course: &Course<'_>, started: Instant) -> Result<RunSummary, Failure>
     };
     let step = outcome.as_ref().map_or_else(|_| course.journal.last_step(), |done| done.steps);
     let written = course.journal.write(&Event::Finished { step, state, cause });
+    if !matches!(outcome, Err(Failure::Aborted)) {
+        tell(course.directory.path());
+    }
     // Of two failures the first is the cause.
     let summary = outcome?;
     written?;
     Ok(summary)
+}
+
+/// The report, which no run fails for.
+fn tell(run: &Path) {
+    if let Err(fault) = report::write(run) {
+        tracing::warn!("no report: {fault}; try `gliaflow report {}`", run.display());
+    }
 }
 
 /// Trains, then scores what was held out.

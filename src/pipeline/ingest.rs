@@ -94,7 +94,7 @@ pub fn start(
     let decode = Decode::new(shelf.clone());
     let normalize = Normalize::new(preprocess.clone(), shelf.clone());
     let publish = Publish::new(store, shelf, stop.clone());
-    Topology::new("ingest", limits, stop)
+    Topology::new(observe::INGEST, limits, stop)
         .hooks(observe::hooks())
         .source(Files::new(cases))
         .stage(move || decode.clone(), workers.decode)

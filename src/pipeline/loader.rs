@@ -17,10 +17,11 @@ use crate::pipeline::annotations::Annotations;
 use crate::pipeline::arrivals::Arrivals;
 use crate::pipeline::augment::config::AugmentConfig;
 use crate::pipeline::augment::stage::Augment;
-use crate::pipeline::budget::{Footprint, LoaderConfig, LoaderWorkers};
+use crate::pipeline::budget::{Footprint, LoaderConfig};
 use crate::pipeline::cold::{DecodeSample, NormalizeSample};
 use crate::pipeline::collate::{Collate, OnSkip};
 use crate::pipeline::crop::{Crop, CropConfig};
+use crate::pipeline::drill::DrillConfig;
 use crate::pipeline::fetch::{Fetch, FetchedSample};
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::observe;
@@ -53,6 +54,8 @@ pub struct LoaderParts {
     pub annotations: Option<Annotations>,
     /// Told of every skipped sample.
     pub on_skip: OnSkip,
+    /// What is slow on purpose.
+    pub drill: DrillConfig,
 }
 
 /// Where a loader has its cases from.
@@ -119,7 +122,7 @@ pub fn start_with(
     stop: &StopLatch,
     runtime: &tokio::runtime::Handle,
 ) -> Result<(Feed<Batch>, Running), Fault> {
-    let LoaderParts { loader, crop, augment, plan, cases, preprocess, .. } = parts;
+    let LoaderParts { loader, crop, augment, plan, cases, preprocess, drill, .. } = parts;
     let patch = crop.patch;
     let targets = parts.annotations.as_ref().map_or(Targets::Hard, Annotations::targets);
     let memory = loader.memory_towards(targets, patch, cases.footprint()).map_err(|problem| {
@@ -134,33 +137,35 @@ pub fn start_with(
         ..Limits::new(memory.tickets)
     };
     let planner = Planner::starting_at(plan.clone(), parts.first_sample);
-    let topology = Topology::new("train", limits, stop).hooks(observe::hooks());
-    let chain = topology.source(planner);
+    let topology = Topology::new(observe::TRAINING, limits, stop).hooks(observe::hooks());
+    let chain = topology.source(drill.source(planner));
     let workers = loader.workers.at_start();
     let fetched = match cases {
         CaseSource::Cache { store, arrivals } => {
             let fetch = Fetch::new(store, preprocess, stop.clone())
                 .waiting_for(arrivals)
                 .annotated(parts.annotations);
-            chain.stage(move || fetch.clone(), workers.fetch)
+            let drill = drill.clone();
+            chain.stage(move || drill.stage(fetch.clone()), workers.fetch)
         }
         CaseSource::Files { .. } => {
             let shelf = CaseShelf::for_cases(memory.tickets);
             let decode = DecodeSample::new(shelf.clone());
             let normalize = Normalize::new(preprocess, shelf.clone());
             let normalize = NormalizeSample::new(normalize, shelf);
+            let (slow, slow_too) = (drill.clone(), drill.clone());
             chain
-                .stage(move || decode.clone(), workers.decode)
-                .stage(move || normalize.clone(), workers.normalize)
+                .stage(move || slow.stage(decode.clone()), workers.decode)
+                .stage(move || slow_too.stage(normalize.clone()), workers.normalize)
         }
     };
     let (crop, augment) =
         (Crop::new(crop, augment.clone()), Augment::new(augment.background, recycler.clone()));
     let augment = augment.towards(targets);
-    let made = make(fetched, crop, augment, loader.fused, &workers);
+    let made = make(fetched, crop, augment, &loader, &drill);
     let first_batch = parts.first_batch;
     let collate = Collate::new(loader.batch, patch, plan, first_batch, recycler, parts.on_skip);
-    let (feed, running) = made.sink(collate, loader.prefetch).start(runtime)?;
+    let (feed, running) = made.sink(drill.sink(collate), loader.prefetch).start(runtime)?;
     if loader.workers.is_auto() {
         keep_balanced(&running, threads_for(loader.stages()), TICK, runtime);
     }
@@ -172,13 +177,15 @@ fn make(
     fetched: Chain<FetchedSample>,
     crop: Crop,
     augment: Augment,
-    fused: bool,
-    workers: &LoaderWorkers,
+    loader: &LoaderConfig,
+    drill: &DrillConfig,
 ) -> Chain<Sample> {
-    if fused {
-        return fetched.stage(move || crop.clone().then(augment.clone()), workers.augment);
+    let workers = loader.workers.at_start();
+    let (slow, slow_too) = (drill.clone(), drill.clone());
+    let crop = move || slow.stage(crop.clone());
+    let augment = move || slow_too.stage(augment.clone());
+    if loader.fused {
+        return fetched.stage(move || crop().then(augment()), workers.augment);
     }
-    fetched
-        .stage(move || crop.clone(), workers.crop)
-        .stage(move || augment.clone(), workers.augment)
+    fetched.stage(crop, workers.crop).stage(augment, workers.augment)
 }

@@ -11,6 +11,7 @@ pub mod cold;
 pub mod collate;
 pub mod crop;
 pub mod decode;
+pub mod drill;
 pub mod fetch;
 pub mod files;
 pub mod handle;

@@ -1,15 +1,17 @@
 //! What runs, made visible: topologies under way on one board, their clocks on the endpoint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::actor::feed::Running;
 use crate::actor::hooks::Hooks;
 use crate::actor::observe::{Observation, Observer};
-use crate::pipeline::verdict::{Machine, Verdict, judge, judge_beside};
+use crate::pipeline::verdict::{
+    Look, Machine, Verdict, blame_ingest, judge, judge_beside, judge_span,
+};
 use crate::telemetry::catalog;
 use crate::telemetry::process;
 use crate::volume::case::Case;
@@ -18,6 +20,16 @@ use crate::volume::voxels::Voxels;
 /// How often clocks and queues are published: finer than any scrape interval in use.
 const TICK: Duration = Duration::from_millis(500);
 
+/// The topology that feeds a trainer: its consumer's waits are the trainer's.
+pub(super) const TRAINING: &str = "train";
+/// The topology that may run beside it.
+pub(super) const INGEST: &str = "ingest";
+
+/// A verdict is on so much of the past: what holds a run back now, not what did last week.
+const SPAN: Duration = Duration::from_secs(30);
+/// How often the past is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 /// The topologies under way. Clones show the same ones.
 #[derive(Clone, Default)]
 pub struct Board(Arc<Mutex<Shown>>);
@@ -25,9 +37,76 @@ pub struct Board(Arc<Mutex<Shown>>);
 #[derive(Default)]
 struct Shown {
     next: u64,
-    live: BTreeMap<u64, Observer>,
+    live: BTreeMap<u64, Live>,
     /// Clocks of topologies that have ended, by stage: a counter must never fall.
     past: BTreeMap<&'static str, Clocks>,
+    /// Waits of trainers that have ended.
+    past_starved: f64,
+}
+
+/// A topology on the board.
+#[derive(Clone)]
+struct Live {
+    observer: Observer,
+    /// The last looks, the oldest first: back to [`SPAN`] ago, or to the beginning.
+    looks: VecDeque<(Instant, Look)>,
+}
+
+impl Live {
+    fn of(observer: Observer) -> Self {
+        let first = look_at(&observer);
+        Self { observer, looks: VecDeque::from([(Instant::now(), first)]) }
+    }
+
+    /// Takes a look if one is due.
+    fn keep_looking(&mut self) {
+        if self.looks.back().is_some_and(|(at, _)| at.elapsed() < LOOK_EVERY) {
+            return;
+        }
+        self.looks.push_back((Instant::now(), look_at(&self.observer)));
+        // The second oldest takes over once it is old enough.
+        while self.looks.get(1).is_some_and(|(at, _)| at.elapsed() >= SPAN) {
+            self.looks.pop_front();
+        }
+    }
+
+    fn then(&self) -> Option<&Look> {
+        self.looks.front().map(|(_, look)| look)
+    }
+
+    /// What happened lately.
+    fn span(&self) -> Look {
+        let now = look_at(&self.observer);
+        self.then().map_or(now.clone(), |then| now.since(then))
+    }
+
+    /// What holds it back lately.
+    fn verdict(&self, beside: Option<&Self>) -> Verdict {
+        let now = look_at(&self.observer);
+        let Some(then) = self.then() else {
+            return judge(&now.actors, &now.feed, &machine());
+        };
+        let verdict = judge_span(&now, then, &machine());
+        let Some(ingest) = beside else { return verdict };
+        let span = now.since(then);
+        blame_ingest(verdict, &ingest.span().actors, &span.actors, &span.feed)
+    }
+
+    fn to_json(&self, beside: Option<&Self>) -> Value {
+        let observer = &self.observer;
+        json!({
+            "topology": observer.topology(),
+            "ledger": observer.ledger(),
+            "tickets_free": observer.tickets_free(),
+            "actors": observer.observations(),
+            "feed": observer.feed(),
+            "verdict": self.verdict(beside),
+        })
+    }
+}
+
+fn look_at(observer: &Observer) -> Look {
+    Look { actors: observer.observations(), feed: observer.feed() }
 }
 
 /// Seconds of all workers of a stage.
@@ -61,24 +140,22 @@ impl Board {
         let mut shown = self.shown();
         let number = shown.next;
         shown.next += 1;
-        shown.live.insert(number, running.observer());
+        shown.live.insert(number, Live::of(running.observer()));
         Watch { board: self.clone(), number }
     }
 
-    /// For `/topology`: every topology under way with its actors and accounts.
+    /// For `/topology`: every topology under way with its actors, its accounts, and what has held it
+    /// back in the last half minute.
     pub fn to_json(&self) -> Value {
-        let observers: Vec<Observer> = self.shown().live.values().cloned().collect();
-        let topologies = observers.iter().map(|observer| {
-            json!({
-                "topology": observer.topology(),
-                "ledger": observer.ledger(),
-                "tickets_free": observer.tickets_free(),
-                "actors": observer.observations(),
-                "feed": observer.feed(),
-                "verdict": verdict_of(observer),
-            })
+        // Looked at without the board's lock: whoever is stuck must not hold up the clocks.
+        let all: Vec<Live> = self.shown().live.values().cloned().collect();
+        let under_way = || all.iter().filter(|live| !live.observer.is_over());
+        let ingest = under_way().find(|live| live.observer.topology() == INGEST);
+        let described = under_way().map(|live| {
+            let is_training = live.observer.topology() == TRAINING;
+            live.to_json(ingest.filter(|_| is_training))
         });
-        Value::Array(topologies.collect())
+        Value::Array(described.collect())
     }
 
     fn shown(&self) -> MutexGuard<'_, Shown> {
@@ -87,17 +164,24 @@ impl Board {
 
     /// Clocks and queues onto the endpoint.
     fn publish(&self) {
-        let shown = self.shown();
+        let mut shown = self.shown();
         let mut clocks = shown.past.clone();
-        for observer in shown.live.values() {
+        let mut starved = shown.past_starved;
+        for live in shown.live.values_mut() {
+            live.keep_looking();
+            let observer = &live.observer;
             for seen in observer.observations() {
                 clocks.entry(seen.name).or_default().add(&seen);
                 publish_queue(&seen);
             }
             publish_queue(&observer.feed());
-            catalog::LOADER_TICKETS_FREE.with([]).set(observer.tickets_free() as f64);
+            starved += trainer_starved(observer);
+            if !observer.is_over() {
+                catalog::LOADER_TICKETS_FREE.with([]).set(observer.tickets_free() as f64);
+            }
         }
         drop(shown);
+        catalog::TRAIN_STARVED.with([]).absolute(Duration::from_secs_f64(starved));
         for (stage, clock) in clocks {
             let seconds = Duration::from_secs_f64;
             catalog::LOADER_STAGE_BUSY.with([stage]).absolute(seconds(clock.busy));
@@ -120,6 +204,11 @@ pub fn verdict_beside(ingest: &Observer, loader: &Observer) -> Verdict {
     judge_beside(&ahead, &actors, &loader.feed(), &machine())
 }
 
+/// Seconds that a trainer has waited for batches, the wait under way included: it may be the last.
+fn trainer_starved(observer: &Observer) -> f64 {
+    if observer.topology() == TRAINING { observer.feed().starved_seconds } else { 0.0 }
+}
+
 fn machine() -> Machine {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     // The process's CPU time is older than the topology, so the workers' own clocks have to do.
@@ -135,10 +224,11 @@ fn publish_queue(seen: &Observation) {
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut shown = self.board.shown();
-        if let Some(observer) = shown.live.remove(&self.number) {
+        if let Some(Live { observer, .. }) = shown.live.remove(&self.number) {
             for seen in observer.observations() {
                 shown.past.entry(seen.name).or_default().add(&seen);
             }
+            shown.past_starved += trainer_starved(&observer);
         }
         drop(shown);
         self.board.publish();

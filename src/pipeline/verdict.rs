@@ -68,15 +68,54 @@ pub struct Verdict {
     pub sentence: String,
 }
 
+/// One look at a topology.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// Its actors, the source first and the sink last.
+    pub actors: Vec<Observation>,
+    /// Its consumer.
+    pub feed: Observation,
+}
+
+impl Look {
+    /// What happened since an earlier look.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let pairs = self.actors.iter().zip(&earlier.actors);
+        let actors = pairs.map(|(now, then)| now.since(then)).collect();
+        Self { actors, feed: self.feed.since(&earlier.feed) }
+    }
+}
+
 /// Judges a run, or a span of one ([`Observation::since`]), by its actors, the source first and the
 /// sink last, and its consumer.
 pub fn judge(actors: &[Observation], feed: &Observation, machine: &Machine) -> Verdict {
+    judge_with(actors, feed, feed.items > 0, machine)
+}
+
+/// Judges what happened between two looks. A span in which nothing was delivered is judged too, if
+/// something was before: then somebody has stopped.
+pub fn judge_span(now: &Look, earlier: &Look, machine: &Machine) -> Verdict {
+    let span = now.since(earlier);
+    judge_with(&span.actors, &span.feed, now.feed.items > 0, machine)
+}
+
+fn judge_with(
+    actors: &[Observation],
+    feed: &Observation,
+    has_delivered: bool,
+    machine: &Machine,
+) -> Verdict {
     let [source, .., sink] = actors else { return nothing() };
-    if feed.items == 0 || feed.worker_seconds <= 0.0 {
+    if feed.worker_seconds <= 0.0 {
         return nothing();
     }
     let starved = share(feed.starved_seconds, feed.worker_seconds);
     let blocked = share(sink.blocked_seconds, sink.worker_seconds);
+    // Before the first output the consumer waits, whoever is slow; but not while outputs wait for it.
+    if !has_delivered && blocked < BUSY {
+        return nothing();
+    }
     if starved.max(blocked) < WAITING {
         let sentence = format!(
             "loader and trainer keep pace: the trainer waits {} of the time, the loader {}",
@@ -107,7 +146,16 @@ pub fn judge_beside(
     feed: &Observation,
     machine: &Machine,
 ) -> Verdict {
-    let verdict = judge(actors, feed, machine);
+    blame_ingest(judge(actors, feed, machine), being_ingested, actors, feed)
+}
+
+/// A verdict on a loader, with the blame on the ingest beside it where that is the busy one.
+pub(super) fn blame_ingest(
+    verdict: Verdict,
+    being_ingested: &[Observation],
+    actors: &[Observation],
+    feed: &Observation,
+) -> Verdict {
     let Bottleneck::Stage(_) = verdict.bottleneck else { return verdict };
     let slowest = being_ingested.iter().max_by(|a, b| busy(a).total_cmp(&busy(b)));
     let (Some(slowest), false) = (slowest, actors.iter().any(|actor| busy(actor) >= BUSY)) else {

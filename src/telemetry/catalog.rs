@@ -77,14 +77,12 @@ catalogue! {
         "Bytes of the buffers that samples are made in, those waiting to be used again included";
 
     TRAIN_STARVED: SecondsTotal = "train_starved_seconds_total", Seconds, [],
-        "Time that the trainer waited for a batch";
+        "Time that the trainer waited for a batch, the wait under way included";
     TRAIN_UTILIZATION: Gauge = "train_accelerator_utilization_ratio", Ratio, [],
         "Compute time over wall time of the last window, without the first step (MLPerf \
          Storage's AU; 0.90 passes)";
     TRAIN_STEP_TIME: Histogram (STEP_BUCKETS) = "train_step_seconds", Seconds, [],
         "Forward, backward and update of one step, synchronised";
-    TRAIN_UPLOAD_TIME: Histogram (STAGE_BUCKETS) = "train_upload_seconds", Seconds, [],
-        "Copying one batch to the device, synchronised";
     TRAIN_CHECKPOINT_TIME: Histogram (CHECKPOINT_BUCKETS) = "train_checkpoint_seconds", Seconds,
         [],
         "Writing and verifying one checkpoint";
@@ -194,7 +192,7 @@ pub fn register(stages: &[&str], splits: &[&str]) {
     for counter in [&TRAIN_SAMPLES, &TRAIN_NONFINITE_STEPS, &TRAIN_CHECKPOINTS] {
         counter.show([]);
     }
-    for histogram in [&TRAIN_STEP_TIME, &TRAIN_UPLOAD_TIME, &TRAIN_CHECKPOINT_TIME] {
+    for histogram in [&TRAIN_STEP_TIME, &TRAIN_CHECKPOINT_TIME] {
         histogram.show([]);
     }
     TRAIN_STARVED.show([]);

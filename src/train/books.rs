@@ -1,6 +1,6 @@
 //! What the trainer keeps besides the run's standing: clocks of this process, and the gauges.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::telemetry::catalog;
 use crate::train::event::{Event, StepRecord};
@@ -62,8 +62,6 @@ fn publish(record: &StepRecord) {
     catalog::TRAIN_GRADIENT_NORM.with([]).set(record.gradient_norm);
     catalog::TRAIN_SAMPLES.with([]).increment(record.samples.len() as u64);
     catalog::TRAIN_STEP_TIME.with([]).record(record.seconds);
-    let starved = Duration::from_secs_f64(record.starved_seconds);
-    catalog::TRAIN_STARVED.with([]).add(starved);
     for (part, value) in [("total", record.loss), ("dice", record.dice_loss), ("bce", record.bce)] {
         catalog::TRAIN_LOSS.with(["train", part]).set(value);
     }

@@ -1,6 +1,7 @@
 //! The training loop, in one screen. It knows no architecture, no file of a case, no thread.
 
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use burn::tensor::{Tensor, TensorData, Transaction};
 
@@ -20,6 +21,9 @@ use crate::train::skips::Skips;
 use crate::train::standing::Standing;
 use crate::train::unsound;
 
+/// How often a step that is slow on purpose looks whether the run is to stop.
+const DAWDLE: Duration = Duration::from_millis(20);
+
 /// Where steps are taken and written down.
 pub struct Workplace<'a> {
     /// What is minimised.
@@ -36,6 +40,8 @@ pub struct Workplace<'a> {
     pub progress: &'a dyn Task,
     /// Ends the loop after the step under way.
     pub stop: &'a StopLatch,
+    /// How much longer each step takes on purpose, in a drill.
+    pub slow_step: Duration,
 }
 
 /// The training loop of one process.
@@ -87,6 +93,7 @@ impl<'a> Trainer<'a> {
         while enqueued < until && self.at.stop.state() == StopState::Running {
             let Some(pending) = self.step(learner, feed, standing, enqueued) else { break };
             enqueued += 1;
+            self.dawdle();
             if let Some(earlier) = unsettled.replace(pending) {
                 self.settle(earlier, standing)?;
             }
@@ -130,6 +137,18 @@ impl<'a> Trainer<'a> {
         let update = learner.step(learning_rate);
         let figures = sums?.mean(config.accumulate, update.gradient_norm);
         Some(Pending { figures, record, next_batch, next_sample, started })
+    }
+
+    /// Waits as a drill asks, until a stop is asked for.
+    fn dawdle(&self) {
+        let until = Instant::now() + self.at.slow_step;
+        while self.at.stop.state() == StopState::Running {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            thread::sleep(left.min(DAWDLE));
+        }
     }
 
     /// Reads a step's figures, writes them down, closes the epoch if it was its last.

@@ -5,8 +5,9 @@
 //! `scripts/live-dashboards` runs it; a plain `cargo test` does not.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -73,7 +74,7 @@ impl Question {
 }
 
 /// Puts what a user would choose into the variables of a dashboard.
-fn choose(expression: &str, run: &str) -> String {
+pub(crate) fn choose(expression: &str, run: &str) -> String {
     expression.replace("$job", "gliaflow").replace("$instance", ".+").replace("$run", run)
 }
 
@@ -109,35 +110,56 @@ fn questions(name: &str, board: &Value) -> Vec<Question> {
 }
 
 /// A run under way.
-struct Run {
+pub(crate) struct Run {
     process: Mortal,
-    address: SocketAddr,
+    log: PathBuf,
+    pub(crate) address: SocketAddr,
 }
 
-/// Starts [`RUN`] in `folder`. `GLIAFLOW_BIN` names another binary than the one under test.
-fn start(folder: &Path) -> Run {
+/// A line in `folder`. `GLIAFLOW_BIN` names another binary than the one under test.
+fn command(folder: &Path, line: &str) -> Command {
     let built = env!("CARGO_BIN_EXE_gliaflow").into();
     let binary = std::env::var_os("GLIAFLOW_BIN").unwrap_or(built);
-    let log = folder.join("run.log");
-    let process = Command::new(binary)
-        .args(RUN.split_whitespace())
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(&log).unwrap())
-        .spawn()
-        .unwrap();
-    let mut process = Mortal(process);
-    loop {
-        let said = std::fs::read_to_string(&log).unwrap();
-        let line =
-            said.split_inclusive('\n').find_map(|line| line.strip_prefix("metrics: http://"));
-        if let Some(url) = line.and_then(|line| line.strip_suffix("/metrics\n")) {
-            return Run { process, address: url.parse().unwrap() };
+    let mut command = Command::new(binary);
+    command.args(line.split_whitespace()).current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+impl Run {
+    /// A line that serves metrics.
+    pub(crate) fn start(folder: &Path, line: &str) -> Self {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let log = folder.join(format!("run-{number}.log"));
+        let process = command(folder, line)
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut process = Mortal(process);
+        loop {
+            let said = std::fs::read_to_string(&log).unwrap();
+            let line =
+                said.split_inclusive('\n').find_map(|line| line.strip_prefix("metrics: http://"));
+            if let Some(url) = line.and_then(|line| line.strip_suffix("/metrics\n")) {
+                return Self { process, log, address: url.parse().unwrap() };
+            }
+            let ended = process.0.try_wait().unwrap();
+            assert!(ended.is_none(), "the run ended at once: {said}");
+            std::thread::sleep(Duration::from_millis(50));
         }
-        let ended = process.0.try_wait().unwrap();
-        assert!(ended.is_none(), "the run ended at once: {said}");
-        std::thread::sleep(Duration::from_millis(50));
+    }
+
+    /// A line that does what it says.
+    pub(crate) fn to_end(folder: &Path, line: &str) {
+        let output = command(folder, line).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{line}: {said}");
+    }
+
+    /// What it has written for people.
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
     }
 }
 
@@ -161,16 +183,16 @@ fn check_metrics(scrape: &str) {
 fn every_query_has_an_answer_while_the_demo_runs() {
     let folder = tempfile::tempdir().unwrap();
     let started = Instant::now();
-    let mut run = start(folder.path());
+    let mut run = Run::start(folder.path(), RUN);
     let server = Prometheus::start(folder.path(), [run.address, serve(GPU_SCRAPE)]);
     let boards = DASHBOARDS.map(|name| (name, dashboard(name)));
     let mut asked: Vec<Question> =
         boards.iter().flat_map(|(name, board)| questions(name, board)).collect();
-    let interval = scrape_interval();
+    let interval = interval();
     let (mut times, mut scrape) = (0, String::new());
     while run.process.0.try_wait().unwrap().is_none() {
         let late = started.elapsed() > DEADLINE;
-        assert!(!late, "{}", std::fs::read_to_string(folder.path().join("run.log")).unwrap());
+        assert!(!late, "{}", run.said());
         let range = started.elapsed().as_secs().max(1);
         let window = Window { rate_interval: 4 * interval, range };
         for question in asked.iter_mut().filter(|question| question.state == State::Empty) {
@@ -186,8 +208,7 @@ fn every_query_has_an_answer_while_the_demo_runs() {
         }
         std::thread::sleep(LOOK);
     }
-    let log = std::fs::read_to_string(folder.path().join("run.log")).unwrap();
-    assert!(run.process.0.wait().unwrap().success(), "the run failed: {log}");
+    assert!(run.process.0.wait().unwrap().success(), "the run failed: {}", run.said());
     check_metrics(&scrape);
     let (rules, sick) = server.rules().unwrap();
     assert!(rules > 0 && sick.is_empty(), "{rules} rules, of which: {sick:?}");
@@ -203,7 +224,7 @@ fn every_query_has_an_answer_while_the_demo_runs() {
 }
 
 /// As shipped, in seconds.
-fn scrape_interval() -> u64 {
+pub(crate) fn interval() -> u64 {
     let config = yaml::parse(&super::text("prometheus/prometheus.yml"));
     let text = panels::string(&config["global"], "scrape_interval");
     text.strip_suffix('s').and_then(|seconds| seconds.parse().ok()).expect("in seconds")

@@ -45,15 +45,24 @@ impl Prometheus {
         }
         config = config.replace(&format!("          - {}\n", SHIPPED[2]), "");
         assert!(!config.contains(SHIPPED[2]), "{config}");
-        std::fs::write(folder.join("prometheus.yml"), config).unwrap();
         std::fs::write(folder.join("alerts.yml"), text("prometheus/alerts.yml")).unwrap();
+        Self::serve(folder, &config, "data")
+    }
+
+    /// One that scrapes nothing and answers from the blocks in a folder of `folder`.
+    pub(crate) fn of_blocks(folder: &Path, blocks: &str) -> Self {
+        Self::serve(folder, "global: {}\n", blocks)
+    }
+
+    fn serve(folder: &Path, config: &str, data: &str) -> Self {
+        std::fs::write(folder.join("prometheus.yml"), config).unwrap();
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
         let log = std::fs::File::create(folder.join("prometheus.log")).unwrap();
         let server = Command::new("prometheus")
             .arg("--config.file=prometheus.yml")
-            .arg("--storage.tsdb.path=data")
+            .arg(format!("--storage.tsdb.path={data}"))
             .arg(format!("--web.listen-address={address}"))
             .current_dir(folder)
             .stdin(Stdio::null())
@@ -92,7 +101,17 @@ impl Prometheus {
         Ok(series(&data, |one| is_number(&one["value"][1])))
     }
 
-    /// The same over the `seconds` until now, at `step`.
+    /// The values of a label of the series that an expression has now, sorted.
+    pub(crate) fn values_of(&self, label: &str, expression: &str) -> Result<Vec<String>, String> {
+        let data = self.data("/api/v1/query", &[("query", expression)])?;
+        let series = data["result"].as_array().map_or(&[][..], Vec::as_slice);
+        let value = |one: &Value| one["metric"][label].as_str().unwrap_or_default().to_owned();
+        let mut values: Vec<String> = series.iter().map(value).collect();
+        values.sort();
+        Ok(values)
+    }
+
+    /// As [`Self::instant`], over the `seconds` until now, at `step`.
     pub(crate) fn range(&self, expression: &str, seconds: u64, step: u64) -> Result<usize, String> {
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
         let (start, end) = ((now - seconds).to_string(), now.to_string());

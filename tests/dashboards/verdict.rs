@@ -12,7 +12,8 @@ use super::{DASHBOARDS, dashboard};
 const INTERVAL: u64 = 5;
 const ASKED_AT: u64 = 60;
 
-fn verdict(name: &str) -> String {
+/// The expression that names whoever holds a run back.
+pub(crate) fn verdict(name: &str) -> String {
     let targets = panels::targets(&dashboard(name));
     let mut naming = targets.iter().filter(|target| target.legend == "{{run}} {{holds}}");
     let found = naming.next().unwrap_or_else(|| panic!("{name} names no culprit"));

@@ -15,6 +15,7 @@ use gliaflow::cache::store::CaseStore;
 use gliaflow::pipeline::augment::config::AugmentConfig;
 use gliaflow::pipeline::budget::{Footprint, LoaderConfig, LoaderWorkers};
 use gliaflow::pipeline::crop::CropConfig;
+use gliaflow::pipeline::drill::DrillConfig;
 use gliaflow::pipeline::fetch::Fetch;
 use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start};
 use gliaflow::pipeline::plan::Plan;
@@ -107,6 +108,7 @@ impl Setting {
             preprocess: PreprocessConfig::default(),
             annotations: None,
             on_skip: Box::new(move |skip| skips.lock().unwrap().push(skip.clone())),
+            drill: DrillConfig::default(),
         }
     }
 

@@ -1,0 +1,77 @@
+//! `metrics`: the figures of a run after the fact, for Prometheus.
+
+use std::fs::File;
+use std::io::{BufWriter, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use crate::base::error::Fault;
+use crate::cli::console::Console;
+use crate::cli::report::Report;
+use crate::experiment::failure::Failure;
+use crate::report::openmetrics::{History, Written};
+
+/// Write a run's figures over time as Prometheus would have recorded them
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  gliaflow metrics runs/unet-001 --openmetrics --out run.om
+  promtool tsdb create-blocks-from openmetrics run.om data
+
+For a run that no server scraped. It has what the journal tells: losses, Dice, learning rate, waits, but \
+nothing of the loader's stages.")]
+pub(super) struct Metrics {
+    /// The run's folder
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+
+    /// As OpenMetrics text, the one format there is
+    #[arg(long, required = true)]
+    openmetrics: bool,
+
+    /// Seconds between two samples of a series
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    interval: f64,
+
+    /// Where it goes [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Metrics {
+    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+        if !(self.interval.is_finite() && self.interval >= 0.001) {
+            return Err(Failure::Usage(format!(
+                "--interval {}: is no time between samples; write at least 0.001",
+                self.interval
+            )));
+        }
+        let history = History::read(&self.run)?;
+        let Some(out) = &self.out else {
+            if console.is_json() {
+                return Err(Failure::Usage(
+                    "--json: stdout is taken; name a file with --out".into(),
+                ));
+            }
+            return to_stdout(&history, self.interval);
+        };
+        let written = to_file(&history, self.interval, out)?;
+        let text =
+            format!("{}: {} samples of {} series", out.display(), written.samples, written.series);
+        Ok(Report::new(&written, text))
+    }
+}
+
+fn to_file(history: &History, interval: f64, path: &Path) -> Result<Written, Fault> {
+    let written = File::create(path).and_then(|file| history.write(interval, BufWriter::new(file)));
+    written.map_err(|error| Fault::io(path, &error))
+}
+
+/// The text itself is the report.
+fn to_stdout(history: &History, interval: f64) -> Result<Report, Failure> {
+    match history.write(interval, BufWriter::new(std::io::stdout().lock())) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Fault::io(Path::new("stdout"), &error).into())
+        }
+        _ => Ok(Report::new(&serde_json::Value::Null, "")),
+    }
+}

@@ -1,0 +1,30 @@
+//! `report`: a run as a picture and a page, from the files in its folder.
+
+use std::path::PathBuf;
+
+use crate::cli::report::Report;
+use crate::experiment::failure::Failure;
+use crate::report;
+
+/// Draw the curves and write the page of a run, as its end does
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  gliaflow report runs/unet-001
+
+Writes progress.png and report.html into the run's folder, from what is in it: of a run that goes on, that \
+was stopped, or that is old. Overlays are drawn when cases are scored, by a run's end or by evaluate.")]
+pub(super) struct Reporting {
+    /// The run's folder
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+}
+
+impl Reporting {
+    pub(super) fn run(self) -> Result<Report, Failure> {
+        let written = report::write(&self.run)?;
+        let text =
+            format!("curves: {}\npage: {}", written.progress.display(), written.page.display());
+        Ok(Report::new(&written, text))
+    }
+}

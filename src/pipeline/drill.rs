@@ -1,0 +1,132 @@
+//! Drills: a run in which one actor, or the trainer, is slow on purpose, to see that clocks, verdict
+//! and alarms name it. What is slow waits; samples, batches and weights are what they are without.
+
+use std::thread;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::actor::stage::{Outcome, Sink, Source, Stage};
+use crate::base::error::CaseError;
+
+/// What is to be slow. Nothing, unless it is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DrillConfig {
+    /// An actor of the loader, by its name: each of its items takes `slow_stage_ms` longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_stage: Option<String>,
+    /// By so many milliseconds.
+    pub slow_stage_ms: u64,
+    /// Milliseconds that each optimiser step takes longer, a stop on request apart.
+    pub slow_step_ms: u64,
+}
+
+impl DrillConfig {
+    /// Whether nothing is slow.
+    pub fn is_off(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What cannot be, or nothing; `actors` are the names that there are.
+    pub fn problem(&self, actors: &[&str]) -> Option<String> {
+        let stage = self.slow_stage.as_deref()?;
+        if actors.contains(&stage) {
+            return None;
+        }
+        Some(format!("slow_stage = {stage:?} is no stage; write one of {}", actors.join(", ")))
+    }
+
+    /// How much longer a step takes.
+    pub const fn slow_step(&self) -> Duration {
+        Duration::from_millis(self.slow_step_ms)
+    }
+
+    fn delay_of(&self, name: &str) -> Duration {
+        let is_it = self.slow_stage.as_deref() == Some(name);
+        Duration::from_millis(if is_it { self.slow_stage_ms } else { 0 })
+    }
+
+    pub(super) fn source<S: Source>(&self, source: S) -> Slowed<S> {
+        Slowed { actor: source, delay: self.delay_of(S::NAME) }
+    }
+
+    pub(super) fn stage<S: Stage>(&self, stage: S) -> Slowed<S> {
+        Slowed { actor: stage, delay: self.delay_of(S::NAME) }
+    }
+
+    pub(super) fn sink<S: Sink>(&self, sink: S) -> Slowed<S> {
+        Slowed { actor: sink, delay: self.delay_of(S::NAME) }
+    }
+}
+
+/// An actor that takes its time, and is the actor that it was in everything else.
+pub(super) struct Slowed<A> {
+    actor: A,
+    delay: Duration,
+}
+
+impl<A> Slowed<A> {
+    fn wait(&self) {
+        if !self.delay.is_zero() {
+            thread::sleep(self.delay);
+        }
+    }
+}
+
+impl<A: Source> Source for Slowed<A> {
+    const NAME: &'static str = A::NAME;
+    type Item = A::Item;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.wait();
+        self.actor.next()
+    }
+}
+
+impl<A: Stage> Stage for Slowed<A> {
+    const NAME: &'static str = A::NAME;
+    type In = A::In;
+    type Out = A::Out;
+
+    fn process(&mut self, item: Self::In) -> Result<Self::Out, CaseError> {
+        self.wait();
+        self.actor.process(item)
+    }
+}
+
+impl<A: Sink> Sink for Slowed<A> {
+    const NAME: &'static str = A::NAME;
+    type In = A::In;
+    type Out = A::Out;
+
+    fn accept(&mut self, outcome: Outcome<Self::In>) -> Option<Self::Out> {
+        self.wait();
+        self.actor.accept(outcome)
+    }
+
+    fn finish(&mut self) -> Option<Self::Out> {
+        self.actor.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_stage_that_is_named_is_slow() {
+        let stage = |name: &str| DrillConfig {
+            slow_stage: Some(name.into()),
+            slow_stage_ms: 40,
+            ..DrillConfig::default()
+        };
+        assert_eq!(stage("crop").delay_of("crop"), Duration::from_millis(40));
+        assert_eq!(stage("crop").delay_of("augment"), Duration::ZERO);
+        assert_eq!(DrillConfig::default().delay_of("crop"), Duration::ZERO);
+        assert!(DrillConfig::default().is_off() && !stage("crop").is_off());
+        assert_eq!(stage("crop").problem(&["plan", "crop"]), None);
+        let problem = stage("corp").problem(&["plan", "crop"]).unwrap();
+        assert_eq!(problem, "slow_stage = \"corp\" is no stage; write one of plan, crop");
+    }
+}

@@ -1,0 +1,198 @@
+//! One chart of lines as SVG. Colours are classes, so that a page can have its own, light and dark,
+//! and a picture one of them.
+
+use std::fmt::Write;
+
+use crate::report::axis::Axis;
+
+/// Room around the lines: for figures on the left and below, for title and key above.
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 14.0;
+const TOP: f64 = 46.0;
+const BOTTOM: f64 = 24.0;
+/// Width of a letter of the key, about: it is placed without knowing the font.
+const LETTER: f64 = 6.4;
+/// With more points than this a line has no dots.
+const DOTS: usize = 60;
+
+/// A chart.
+pub(super) struct Chart {
+    pub(super) title: &'static str,
+    /// What its figures are, after the title.
+    pub(super) unit: &'static str,
+    pub(super) lines: Vec<Line>,
+    pub(super) x: Axis,
+    pub(super) y: Axis,
+    /// Where a process went on from a checkpoint.
+    pub(super) marks: Vec<f64>,
+    /// What it says where it has no lines.
+    pub(super) without: &'static str,
+}
+
+/// A line of a chart.
+pub(super) struct Line {
+    /// Its class, which is its colour.
+    pub(super) class: &'static str,
+    /// Its entry of the key; none if it explains itself.
+    pub(super) name: String,
+    pub(super) points: Vec<[f64; 2]>,
+}
+
+impl Line {
+    /// The last value.
+    pub(super) fn last(&self) -> Option<f64> {
+        self.points.last().map(|point| point[1])
+    }
+}
+
+impl Chart {
+    /// As an `svg` element of `width` by `height`, at `left` and `top` of what it is in.
+    pub(super) fn svg(&self, [left, top]: [f64; 2], [width, height]: [f64; 2]) -> String {
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" x=\"{left}\" y=\"{top}\" \
+             width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
+             aria-label=\"{}\">",
+            self.title
+        );
+        let _ = write!(
+            svg,
+            "<text class=\"title\" x=\"{LEFT}\" y=\"16\">{}<tspan class=\"unit\" dx=\"6\">{}</tspan>\
+             </text>",
+            self.title, self.unit
+        );
+        let plot = Plot { right: width - RIGHT, bottom: height - BOTTOM, chart: self };
+        if self.lines.iter().all(|line| line.points.is_empty()) {
+            let (x, y) = ((LEFT + plot.right) / 2.0, (TOP + plot.bottom) / 2.0);
+            let _ = write!(
+                svg,
+                "<text class=\"without\" text-anchor=\"middle\" x=\"{x}\" y=\"{y}\">{}</text></svg>",
+                self.without
+            );
+            return svg;
+        }
+        svg += &plot.grid();
+        svg += &plot.key();
+        self.lines.iter().for_each(|line| svg += &plot.line(line));
+        svg + "</svg>"
+    }
+}
+
+/// A chart with the corner of its plot; the other is at [`LEFT`] and [`TOP`].
+struct Plot<'a> {
+    right: f64,
+    bottom: f64,
+    chart: &'a Chart,
+}
+
+impl Plot<'_> {
+    fn x(&self, value: f64) -> f64 {
+        self.chart.x.place(value, LEFT, self.right)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        self.chart.y.place(value, self.bottom, TOP)
+    }
+
+    /// Lines across at the figures, and the figures.
+    fn grid(&self) -> String {
+        let Self { right, bottom, chart } = self;
+        let mut svg = String::new();
+        for tick in chart.y.ticks() {
+            let (y, label) = (self.y(tick), chart.y.label(tick));
+            let _ = write!(
+                svg,
+                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
+                 <text class=\"tick\" text-anchor=\"end\" x=\"{}\" y=\"{:.1}\">{label}</text>",
+                LEFT - 6.0,
+                y + 4.0
+            );
+        }
+        for tick in chart.x.ticks() {
+            let (x, label) = (self.x(tick), chart.x.label(tick));
+            let _ = write!(
+                svg,
+                "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{bottom}\" y2=\"{}\"/>\
+                 <text class=\"tick\" text-anchor=\"middle\" x=\"{x:.1}\" y=\"{}\">{label}</text>",
+                bottom + 4.0,
+                bottom + 17.0
+            );
+        }
+        for mark in &chart.marks {
+            let x = self.x(*mark);
+            let _ = write!(
+                svg,
+                "<line class=\"mark\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{bottom}\"/>"
+            );
+        }
+        svg
+    }
+
+    /// The lines' names, in a row under the title.
+    fn key(&self) -> String {
+        let (mut svg, mut left) = (String::new(), LEFT);
+        for line in self.chart.lines.iter().filter(|line| !line.name.is_empty()) {
+            let Line { class, name, .. } = line;
+            let _ = write!(
+                svg,
+                "<line class=\"line {class}\" x1=\"{left:.1}\" x2=\"{:.1}\" y1=\"31\" y2=\"31\"/>\
+                 <text class=\"key\" x=\"{:.1}\" y=\"35\">{name}</text>",
+                left + 14.0,
+                left + 18.0
+            );
+            left += 18.0 + LETTER * name.chars().count() as f64 + 12.0;
+        }
+        svg
+    }
+
+    fn line(&self, line: &Line) -> String {
+        let mut path = String::new();
+        for [x, y] in &line.points {
+            let pen = if path.is_empty() { 'M' } else { 'L' };
+            let _ = write!(path, "{pen}{:.1} {:.1}", self.x(*x), self.y(*y));
+        }
+        let class = line.class;
+        let mut svg = format!("<path class=\"line {class}\" d=\"{path}\"/>");
+        if line.points.len() <= DOTS && class != FAINT {
+            for [x, y] in &line.points {
+                let (at_x, at_y) = (self.x(*x), self.y(*y));
+                let _ = write!(
+                    svg,
+                    "<circle class=\"dot {class}\" cx=\"{at_x:.1}\" cy=\"{at_y:.1}\" r=\"2.2\">\
+                     <title>{}: {y:.4}</title></circle>",
+                    self.chart.x.label(*x)
+                );
+            }
+        }
+        svg
+    }
+}
+
+/// The class of what is only there to be seen through.
+pub(super) const FAINT: &str = "faint";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(points: Vec<[f64; 2]>) -> Chart {
+        let lines = vec![Line { class: "wt", name: "WT 0.5".into(), points }];
+        let (x, y) = (Axis::exactly(0.0, 2.0), Axis::around(0.0, 1.0));
+        Chart { title: "Dice", unit: "", lines, x, y, marks: vec![1.0], without: "no score yet" }
+    }
+
+    #[test]
+    fn a_line_goes_from_corner_to_corner_of_its_plot() {
+        let svg = chart(vec![[0.0, 0.0], [2.0, 1.0]]).svg([0.0; 2], [400.0, 200.0]);
+        assert!(svg.contains("d=\"M46.0 176.0L386.0 46.0\""), "{svg}");
+        assert!(svg.contains(">WT 0.5<") && svg.contains("class=\"mark\""), "{svg}");
+        assert_eq!(svg.matches("<circle").count(), 2);
+        let many = (0..100).map(|place| [f64::from(place) / 50.0, 0.5]).collect();
+        assert!(!chart(many).svg([0.0; 2], [400.0, 200.0]).contains("<circle"));
+    }
+
+    #[test]
+    fn a_chart_without_points_says_why() {
+        let svg = chart(Vec::new()).svg([0.0; 2], [400.0, 200.0]);
+        assert!(svg.contains("no score yet") && !svg.contains("<path"), "{svg}");
+    }
+}

@@ -1,0 +1,345 @@
+//! The figures of a run for Prometheus after the fact, as OpenMetrics text: what a server would have
+//! recorded, had it scraped the run all along. `promtool tsdb create-blocks-from openmetrics` takes
+//! it. For runs that were too short to be scraped, or on machines that no server reaches.
+//!
+//! Only what the journal tells is there: nothing of the loader's stages, nothing of the process.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::base::error::Fault;
+use crate::report::record::name_of;
+use crate::report::story::Story;
+use crate::telemetry::catalog::{self, RunState};
+use crate::telemetry::metric::{Kind, Metric};
+use crate::volume::case::Split;
+
+/// What a family's name ends with on the lines of a counter, and not in its `TYPE`.
+const TOTAL: &str = "_total";
+
+/// A run as series.
+pub struct History {
+    run: String,
+    /// By family, in the catalogue's order.
+    families: Vec<(&'static Metric, Vec<Series>)>,
+    first: f64,
+    last: f64,
+}
+
+/// One series of a family.
+struct Series {
+    /// What its lines have after the family's name.
+    suffix: &'static str,
+    labels: Vec<(&'static str, String)>,
+    /// When its value changed, in seconds since the Unix epoch, and to what.
+    changes: Vec<(f64, f64)>,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Written {
+    /// Series.
+    pub series: usize,
+    /// Samples of all of them.
+    pub samples: u64,
+    /// Time of the first, in seconds since the Unix epoch.
+    pub first: f64,
+    /// Time of the last.
+    pub last: f64,
+}
+
+impl History {
+    /// Of the run in `folder`, from its journal.
+    ///
+    /// # Errors
+    /// If it has told nothing yet, or the journal is damaged.
+    pub fn read(folder: &Path) -> Result<Self, Fault> {
+        let story = Story::read(folder)?;
+        let Some(first) = story.first_time() else {
+            return Err(Fault::Environment {
+                subject: folder.display().to_string(),
+                problem: "holds no journal of a run".into(),
+                remedy: "name a folder that `gliaflow train` made, once training has begun".into(),
+            });
+        };
+        let mut history =
+            Self { run: name_of(folder), families: Vec::new(), first, last: story.last_time };
+        history.steps(&story);
+        history.epochs(&story);
+        history.validations(&story);
+        history.rest(&story);
+        history.families.sort_by_key(|(metric, _)| {
+            catalog::CATALOGUE.iter().position(|other| other.name == metric.name)
+        });
+        Ok(history)
+    }
+
+    /// From `time` on the series of `metric` with these label values has `value`, if that is a number.
+    fn set(&mut self, metric: &'static Metric, labels: &[&str], time: f64, value: Option<f64>) {
+        let labels = metric.labels.iter().copied().zip(labels.iter().map(|&text| text.to_owned()));
+        let suffix = if metric.kind == Kind::Counter { TOTAL } else { "" };
+        self.change(metric, suffix, labels.collect(), time, value);
+    }
+
+    fn change(
+        &mut self,
+        metric: &'static Metric,
+        suffix: &'static str,
+        labels: Vec<(&'static str, String)>,
+        time: f64,
+        value: Option<f64>,
+    ) {
+        let Some(value) = value.filter(|value| value.is_finite()) else { return };
+        let place = self.families.iter().position(|(other, _)| other.name == metric.name);
+        let place = place.unwrap_or_else(|| {
+            self.families.push((metric, Vec::new()));
+            self.families.len() - 1
+        });
+        let family = &mut self.families[place].1;
+        let is_it = |series: &&mut Series| series.suffix == suffix && series.labels == labels;
+        match family.iter_mut().find(is_it) {
+            Some(series) => series.changes.push((time, value)),
+            None => family.push(Series { suffix, labels, changes: vec![(time, value)] }),
+        }
+    }
+
+    /// A counter of one series, by when it grew and by how much. It is 0 from the beginning.
+    fn count(&mut self, metric: &'static Metric, growth: impl Iterator<Item = (f64, f64)>) {
+        self.set(metric, &[], self.first, Some(0.0));
+        let mut sum = 0.0;
+        for (time, by) in growth {
+            sum += by;
+            self.set(metric, &[], time, Some(sum));
+        }
+    }
+
+    /// A histogram, by when something was observed and how long it took.
+    fn observe(&mut self, metric: &'static Metric, observed: &[(f64, f64)]) {
+        let bounds = metric.buckets.iter().copied().chain([f64::INFINITY]);
+        for bound in bounds {
+            let name = if bound.is_finite() { bound.to_string() } else { "+Inf".to_owned() };
+            let mut count = 0.0;
+            for &(time, seconds) in [(self.first, f64::NAN)].iter().chain(observed) {
+                count += f64::from(u8::from(seconds <= bound));
+                self.change(metric, "_bucket", vec![("le", name.clone())], time, Some(count));
+            }
+        }
+        let (mut count, mut sum) = (0.0, 0.0);
+        self.change(metric, "_count", Vec::new(), self.first, Some(count));
+        self.change(metric, "_sum", Vec::new(), self.first, Some(sum));
+        for &(time, seconds) in observed {
+            (count, sum) = (count + 1.0, sum + seconds);
+            self.change(metric, "_count", Vec::new(), time, Some(count));
+            self.change(metric, "_sum", Vec::new(), time, Some(sum));
+        }
+    }
+
+    fn steps(&mut self, story: &Story) {
+        let train = Split::Train.name();
+        for at in &story.steps {
+            let (time, step) = (at.time, &at.told);
+            let parts = [("total", step.loss), ("dice", step.dice_loss), ("bce", step.bce)];
+            let own = step.penalties.iter().map(|(name, value)| (name.as_str(), *value));
+            for (part, value) in parts.into_iter().chain(own) {
+                self.set(catalog::TRAIN_LOSS.metric(), &[train, part], time, value);
+            }
+            self.set(catalog::TRAIN_STEP.metric(), &[], time, Some(step.step as f64));
+            self.set(catalog::TRAIN_LEARNING_RATE.metric(), &[], time, Some(step.learning_rate));
+            self.set(catalog::TRAIN_GRADIENT_NORM.metric(), &[], time, step.gradient_norm);
+        }
+        let steps = story.steps.iter();
+        let starved = steps.clone().map(|at| (at.time, at.told.starved_seconds));
+        self.count(catalog::TRAIN_STARVED.metric(), starved);
+        let samples = steps.clone().map(|at| (at.time, at.told.samples.len() as f64));
+        self.count(catalog::TRAIN_SAMPLES.metric(), samples);
+        let taken: Vec<(f64, f64)> = steps.map(|at| (at.time, at.told.seconds)).collect();
+        self.observe(catalog::TRAIN_STEP_TIME.metric(), &taken);
+        let unsound = story.unsound.iter().map(|at| (at.time, 1.0));
+        self.count(catalog::TRAIN_NONFINITE_STEPS.metric(), unsound);
+    }
+
+    fn epochs(&mut self, story: &Story) {
+        for at in &story.epochs {
+            let done = at.told.epoch + 1;
+            self.set(catalog::TRAIN_EPOCH.metric(), &[], at.time, Some(done as f64));
+        }
+    }
+
+    fn validations(&mut self, story: &Story) {
+        let split = Split::Validation.name();
+        for at in &story.validations {
+            let (time, told) = (at.time, &at.told);
+            for (metric, by_region) in [
+                (catalog::TRAIN_DICE.metric(), &told.dice),
+                (catalog::TRAIN_HD95.metric(), &told.hd95_mm),
+            ] {
+                for (region, value) in by_region {
+                    self.set(metric, &[split, region], time, Some(*value));
+                }
+            }
+            if told.best {
+                self.set(catalog::TRAIN_BEST_DICE.metric(), &[], time, Some(told.mean_dice));
+                self.set(catalog::TRAIN_BEST_EPOCH.metric(), &[], time, Some(told.epoch as f64));
+            }
+        }
+    }
+
+    /// Checkpoints, and the state of the run.
+    fn rest(&mut self, story: &Story) {
+        let checkpoints = story.checkpoints.iter();
+        self.count(
+            catalog::TRAIN_CHECKPOINTS.metric(),
+            checkpoints.clone().map(|at| (at.time, 1.0)),
+        );
+        let taken: Vec<(f64, f64)> =
+            checkpoints.clone().map(|at| (at.time, at.told.seconds)).collect();
+        self.observe(catalog::TRAIN_CHECKPOINT_TIME.metric(), &taken);
+        for at in checkpoints {
+            let metric = catalog::TRAIN_CHECKPOINT_TIMESTAMP.metric();
+            self.set(metric, &[], at.time, Some(at.time));
+        }
+        let end = story.finished.as_ref().map(|at| (at.time, at.told.state.as_str()));
+        for (_, state) in RunState::ALL {
+            let metric = catalog::TRAIN_RUN_STATE.metric();
+            let is_first = state == RunState::ALL[1].1;
+            self.set(metric, &[state], self.first, Some(f64::from(u8::from(is_first))));
+            // One that was stopped has neither finished nor failed.
+            if let Some((time, end @ ("finished" | "failed"))) = end {
+                self.set(metric, &[state], time, Some(f64::from(u8::from(state == end))));
+            }
+        }
+    }
+
+    /// Writes every series as it was every `interval` seconds, and at the end.
+    ///
+    /// # Errors
+    /// What the writer reports.
+    pub fn write(&self, interval: f64, mut out: impl Write) -> io::Result<Written> {
+        let (mut series, mut samples) = (0, 0);
+        for (metric, all) in &self.families {
+            let family = metric.name.strip_suffix(TOTAL).unwrap_or(metric.name);
+            writeln!(out, "# HELP {family} {}", escaped(metric.help))?;
+            writeln!(out, "# TYPE {family} {}", metric.kind.name())?;
+            for one in all {
+                series += 1;
+                let (suffix, labels) = (one.suffix, self.labels(&one.labels));
+                for (time, value) in self.scraped(&one.changes, interval) {
+                    writeln!(out, "{family}{suffix}{{{labels}}} {value} {time:.3}")?;
+                    samples += 1;
+                }
+            }
+        }
+        writeln!(out, "# EOF")?;
+        out.flush()?;
+        Ok(Written { series, samples, first: self.first, last: self.last })
+    }
+
+    /// The labels of a series, those included that a scrape adds.
+    fn labels(&self, own: &[(&str, String)]) -> String {
+        let run = escaped(&self.run);
+        let mut text = format!("job=\"gliaflow\",instance=\"{run}\",run=\"{run}\"");
+        for (key, value) in own {
+            text += &format!(",{key}=\"{}\"", escaped(value));
+        }
+        text
+    }
+
+    /// A series as it was at each tick from its first change on.
+    fn scraped(&self, changes: &[(f64, f64)], interval: f64) -> Vec<(f64, f64)> {
+        let Some((begins, _)) = changes.first() else { return Vec::new() };
+        let ticks = ((self.last - self.first) / interval).ceil().max(0.0) as u64;
+        let mut found = Vec::new();
+        let mut passed = 0;
+        for tick in 0..=ticks {
+            let time = (self.first + tick as f64 * interval).min(self.last);
+            passed += changes[passed..].iter().take_while(|(changed, _)| *changed <= time).count();
+            if time >= *begins
+                && let Some((_, value)) = changes[..passed].last()
+            {
+                found.push((time, *value));
+            }
+        }
+        found
+    }
+}
+
+/// As OpenMetrics wants label values and help texts.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::story::EVENTS;
+
+    const JOURNAL: &str = r#"{"time":100.0,"event":"started","step":0,"steps":4,"parameters":5}
+{"time":101.5,"event":"step","step":1,"loss":1.5,"dice_loss":1.0,"bce":0.5,"gradient_norm":null,"learning_rate":0.002,"seconds":0.5,"starved_seconds":0.25,"samples":[{},{}]}
+{"time":104.0,"event":"step","step":2,"loss":1.25,"dice_loss":0.75,"bce":0.5,"gradient_norm":2.0,"learning_rate":0.001,"seconds":1.5,"starved_seconds":0.5,"samples":[{},{}]}
+{"time":104.5,"event":"epoch","epoch":0,"loss":1.375,"seconds":4.0,"starved_seconds":0.75}
+{"time":105.0,"event":"validation","epoch":1,"step":2,"mean_dice":0.5,"dice":{"ET":0.25},"hd95_mm":{"ET":9},"best":true}
+{"time":106.0,"event":"finished","step":2,"state":"finished","cause":null}
+"#;
+
+    fn text(interval: f64) -> (String, Written) {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("a \"run\"");
+        std::fs::create_dir(&run).unwrap();
+        std::fs::write(run.join(EVENTS), JOURNAL).unwrap();
+        let mut out = Vec::new();
+        let written = History::read(&run).unwrap().write(interval, &mut out).unwrap();
+        (String::from_utf8(out).unwrap(), written)
+    }
+
+    /// Value and time of the samples whose line starts so.
+    fn samples<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
+        let lines = text.lines().filter(|line| line.starts_with(start));
+        lines.map(|line| line.split_once("} ").unwrap().1).collect()
+    }
+
+    #[test]
+    fn a_series_is_what_a_scrape_would_have_seen() {
+        let (text, written) = text(2.0);
+        let labels = r#"job="gliaflow",instance="a \"run\"",run="a \"run\"""#;
+        let loss = format!("train_loss{{{labels},split=\"train\",part=\"total\"}}");
+        assert_eq!(samples(&text, &loss), ["1.5 102.000", "1.25 104.000", "1.25 106.000"]);
+        let starved = samples(&text, "train_starved_seconds_total");
+        assert_eq!(starved, ["0 100.000", "0.25 102.000", "0.75 104.000", "0.75 106.000"]);
+        assert_eq!(samples(&text, "train_gradient_norm").len(), 2, "not known at first");
+        assert_eq!(samples(&text, "train_dice_ratio"), ["0.25 106.000"]);
+        let counts = samples(&text, &format!("train_step_seconds_bucket{{{labels},le=\"1\"}}"));
+        assert_eq!(counts, ["0 100.000", "1 102.000", "1 104.000", "1 106.000"]);
+        assert_eq!(samples(&text, "train_step_seconds_sum").last(), Some(&"2 106.000"));
+        let finished = format!("train_run_state{{{labels},state=\"finished\"}}");
+        assert_eq!(samples(&text, &finished).last(), Some(&"1 106.000"));
+        assert_eq!((written.first, written.last), (100.0, 106.0));
+        assert_eq!(written.samples as usize, text.lines().filter(|l| !l.starts_with('#')).count());
+    }
+
+    #[test]
+    fn families_are_whole_counters_are_named_as_openmetrics_wants_and_the_end_is_said() {
+        let (text, _) = text(0.5);
+        assert!(text.contains("# TYPE train_samples counter\ntrain_samples_total{"), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+        let mut families: Vec<&str> = Vec::new();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let name = line.split('{').next().unwrap();
+            let name = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end));
+            let name = name.unwrap_or_else(|| line.split('{').next().unwrap());
+            if families.last() != Some(&name) {
+                assert!(!families.contains(&name), "{name} comes twice");
+                families.push(name);
+            }
+        }
+        assert!(families.len() > 10, "{families:?}");
+    }
+
+    #[test]
+    fn a_folder_without_a_journal_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = History::read(folder.path()).err().unwrap().to_string();
+        assert!(refused.contains("holds no journal"), "{refused}");
+    }
+}

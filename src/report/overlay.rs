@@ -1,0 +1,186 @@
+//! Overlays of truth and prediction on the FLAIR, for the worst, the median and the best case of each
+//! region: `validation/overlays/*.png`, and the list of them.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::error::Fault;
+use crate::eval::cohort::CohortScore;
+use crate::report::picture;
+use crate::report::sketch::Sketch;
+use crate::volume::case::CaseId;
+use crate::volume::region::Region;
+
+/// Their folder, in the one of the scores.
+pub const FOLDER: &str = "overlays";
+/// The list, in their folder.
+pub(super) const INDEX: &str = "index.json";
+
+/// Where a case stands among all, by the Dice of one region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Rank {
+    /// None is below it.
+    Worst,
+    /// As many are below it as above it, or one less.
+    Median,
+    /// None is above it.
+    Best,
+}
+
+impl Rank {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Worst => "worst",
+            Self::Median => "median",
+            Self::Best => "best",
+        }
+    }
+}
+
+/// One picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Overlay {
+    pub(super) region: Region,
+    pub(super) rank: Rank,
+    pub(super) case: CaseId,
+    /// Of the region.
+    pub(super) dice: f64,
+    /// In the folder.
+    pub(super) file: String,
+}
+
+/// Draws the overlays of a scored cohort into `validation/overlays`, in place of what is there.
+/// `sketches` are of its cases; those that have none are not drawn.
+///
+/// # Errors
+/// If the disk does not take them.
+pub fn write(validation: &Path, cohort: &CohortScore, sketches: &[Sketch]) -> Result<(), Fault> {
+    let folder = validation.join(FOLDER);
+    let failed = |error: &std::io::Error| Fault::io(&folder, error);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(|error| failed(&error))?;
+    }
+    if sketches.is_empty() {
+        return Ok(());
+    }
+    fs::create_dir_all(&folder).map_err(|error| failed(&error))?;
+    let mut drawn = Vec::new();
+    for region in Region::ALL {
+        for overlay in chosen(cohort, region) {
+            let Some(sketch) = sketches.iter().find(|sketch| sketch.case == overlay.case) else {
+                continue;
+            };
+            let path = folder.join(&overlay.file);
+            let png = picture::overlay(sketch.of_region(region)).png();
+            let png = png.map_err(|error| Fault::io(&path, &error.into()))?;
+            fs::write(&path, png).map_err(|error| Fault::io(&path, &error))?;
+            drawn.push(overlay);
+        }
+    }
+    let text = serde_json::to_string_pretty(&drawn).expect("a list of overlays serialises to JSON");
+    let index = folder.join(INDEX);
+    fs::write(&index, text).map_err(|error| Fault::io(&index, &error))
+}
+
+/// The worst, median and best case of a region; of two the worst and the best, of one itself.
+fn chosen(cohort: &CohortScore, region: Region) -> Vec<Overlay> {
+    let dice = |case: usize| cohort.cases()[case].regions[region.index()].measures.dice;
+    let mut order: Vec<usize> = (0..cohort.cases().len()).collect();
+    // Stable: of equals the first in the cohort's order comes first.
+    order.sort_by(|&a, &b| dice(a).total_cmp(&dice(b)));
+    let last = order.len() - 1;
+    let places = match last {
+        0 => vec![(Rank::Worst, 0)],
+        1 => vec![(Rank::Worst, 0), (Rank::Best, 1)],
+        _ => vec![(Rank::Worst, 0), (Rank::Median, last / 2), (Rank::Best, last)],
+    };
+    let overlay = |(rank, place): (Rank, usize)| Overlay {
+        region,
+        rank,
+        case: cohort.cases()[order[place]].case.clone(),
+        dice: dice(order[place]),
+        file: format!("{region}-{}.png", rank.name()),
+    };
+    places.into_iter().map(overlay).collect()
+}
+
+/// The overlays in `validation/overlays`, none if there are none.
+///
+/// # Errors
+/// If the list is damaged.
+pub(super) fn read(validation: &Path) -> Result<Vec<Overlay>, Fault> {
+    let index = validation.join(FOLDER).join(INDEX);
+    let text = match fs::read(&index) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Fault::io(&index, &error)),
+    };
+    serde_json::from_slice(&text).map_err(|error| Fault::Environment {
+        subject: index.display().to_string(),
+        problem: error.to_string(),
+        remedy: "delete it, or score the run again with `gliaflow evaluate`".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::score::score_case;
+    use crate::report::sketch::tests::{case, segmentation};
+    use crate::volume::grid::Dims;
+    use crate::volume::region::label;
+
+    /// Scores in which only the Dice of WT differs: `hits` of 8 voxels are found.
+    fn cohort(hits: &[usize]) -> CohortScore {
+        let truth = [label::ED; 8];
+        let score = |place: usize, hits: usize| {
+            let mut prediction = [label::BACKGROUND; 8];
+            prediction[..hits].fill(label::ED);
+            let id = CaseId::new(format!("case{place}"));
+            score_case(id, &truth, &prediction, Dims::cube(2), [1.0; 3])
+        };
+        let ids: Vec<CaseId> =
+            (0..hits.len()).map(|place| CaseId::new(format!("case{place}"))).collect();
+        let scores = hits.iter().enumerate().map(|(place, &hits)| score(place, hits)).collect();
+        CohortScore::new(&ids, scores).unwrap()
+    }
+
+    fn names(hits: &[usize]) -> Vec<(Rank, String)> {
+        let chosen = chosen(&cohort(hits), Region::Wt);
+        chosen.into_iter().map(|one| (one.rank, one.case.as_str().to_owned())).collect()
+    }
+
+    #[test]
+    fn the_worst_the_median_and_the_best_are_drawn_and_no_case_twice() {
+        let name = |place: usize| format!("case{place}");
+        let three = [(Rank::Worst, name(1)), (Rank::Median, name(3)), (Rank::Best, name(2))];
+        assert_eq!(names(&[5, 1, 8, 4]), three);
+        assert_eq!(names(&[7, 2]), [(Rank::Worst, name(1)), (Rank::Best, name(0))]);
+        assert_eq!(names(&[7]), [(Rank::Worst, name(0))]);
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_an_older_set_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read(folder.path()).unwrap(), []);
+        let sketch = |name: &str| Sketch::of(&case(name, [1; 3]), &segmentation([1; 3])).unwrap();
+        let all = [sketch("case0"), sketch("case1"), sketch("case2")];
+        write(folder.path(), &cohort(&[3, 2, 1]), &all).unwrap();
+        let overlays = read(folder.path()).unwrap();
+        assert_eq!(overlays.len(), 3 * Region::COUNT);
+        for overlay in &overlays {
+            let bytes = fs::read(folder.path().join(FOLDER).join(&overlay.file)).unwrap();
+            assert!(bytes.starts_with(b"\x89PNG"));
+        }
+        let wt: Vec<_> = overlays.iter().filter(|one| one.region == Region::Wt).collect();
+        assert_eq!((wt[0].case.as_str(), wt[0].dice), ("case2", 2.0 / 9.0));
+        write(folder.path(), &cohort(&[3]), &all[..1]).unwrap();
+        assert_eq!(read(folder.path()).unwrap().len(), Region::COUNT);
+        assert_eq!(fs::read_dir(folder.path().join(FOLDER)).unwrap().count(), 1 + Region::COUNT);
+        write(folder.path(), &cohort(&[3]), &[]).unwrap();
+        assert_eq!(read(folder.path()).unwrap(), [], "scores without sketches leave no old ones");
+    }
+}

@@ -1,0 +1,191 @@
+//! The page's sections on how good the segmentations are.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use maud::{Markup, html};
+
+use crate::eval::cohort::{CohortScore, Summary};
+use crate::eval::score::{CaseScore, Measures};
+use crate::report::overlay::Overlay;
+use crate::report::picture::{PREDICTION_COLOUR, TRUTH_COLOUR};
+use crate::report::record::Record;
+use crate::report::text::thousands;
+use crate::volume::region::Region;
+
+/// Scores, overlays and cases; of a run that was never scored, what to do about it.
+pub(super) fn sections(record: &Record) -> Markup {
+    let Some(scores) = &record.scores else {
+        return html! {
+            section id="scores" {
+                h2 { "Scores" }
+                p { "The held-out cases have not been scored. A run does so when it ends; "
+                    code { "gliaflow evaluate --run RUN" } " does it from the last checkpoint." }
+            }
+        };
+    };
+    html! {
+        section id="scores" {
+            h2 { "Scores" }
+            p.soft {
+                (scores.cohort.cases().len()) " held-out cases; HD95 is "
+                (scores.cohort.cases()[0].hd95.name())
+                "'s; intervals are of the mean, 95 %, by bootstrap."
+            }
+            (measures(&scores.cohort))
+            @if let Some(baseline) = &scores.threshold {
+                p.soft {
+                    "For comparison, Dice of WT by one threshold on FLAIR for all cases, z > "
+                    (format!("{:.2}", baseline.threshold)) ", chosen on these very cases: "
+                    (format!("{:.4}", baseline.mean_dice)) "."
+                }
+            }
+        }
+        (overlays(&record.overlays))
+        (cases(&scores.cohort))
+    }
+}
+
+fn class(region: Region) -> &'static str {
+    ["et", "tc", "wt"][region.index()]
+}
+
+fn label(region: Region) -> Markup {
+    html! { b class=(class(region)) { (region.name()) } }
+}
+
+/// Every measure of every region, and how it spreads.
+fn measures(cohort: &CohortScore) -> Markup {
+    let names = Measures::<f64>::NAMES.map(|name| match name {
+        "dice" => "Dice",
+        "hd95_mm" => "HD95, mm",
+        other => other,
+    });
+    html! {
+        div.scroll {
+            table {
+                thead {
+                    tr {
+                        th scope="col" { "region" } th.words scope="col" { "measure" }
+                        @for column in ["mean", "sd", "median", "95 % interval", "worst", "best"] {
+                            th scope="col" { (column) }
+                        }
+                    }
+                }
+                tbody {
+                    @for region in Region::ALL {
+                        @let summaries = cohort.summary(region).into_array();
+                        @for (place, (name, summary)) in names.iter().zip(&summaries).enumerate() {
+                            tr class=[(place == 0).then_some("first")] {
+                                th scope="row" { @if place == 0 { (label(region)) } }
+                                td.words { (name) }
+                                (spread(summary, name.starts_with("HD95")))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn spread(summary: &Summary, is_distance: bool) -> Markup {
+    let decimals = if is_distance { 2 } else { 4 };
+    let figure = |value: f64| format!("{value:.decimals$}");
+    let interval = summary.ci95.map(|[low, high]| format!("{} to {}", figure(low), figure(high)));
+    let ends = [summary.min, summary.max];
+    let [worst, best] = if is_distance { [ends[1], ends[0]] } else { ends };
+    html! {
+        td { (figure(summary.mean)) }
+        td { (summary.sd.map_or_else(|| "–".to_owned(), figure)) }
+        td { (figure(summary.median)) }
+        td { (interval.unwrap_or_else(|| "–".to_owned())) }
+        td { (figure(worst)) }
+        td { (figure(best)) }
+    }
+}
+
+fn overlays(overlays: &[(Overlay, Vec<u8>)]) -> Markup {
+    let colour = |[red, green, blue]: [u8; 3]| format!("#{red:02x}{green:02x}{blue:02x}");
+    html! {
+        section id="overlays" {
+            h2 { "Worst, median and best case" }
+            @if overlays.is_empty() {
+                p {
+                    "There are no overlays of these scores: they are drawn when cases are scored, at the \
+                     end of a run or by " code { "gliaflow evaluate --run RUN" } "."
+                }
+            } @else {
+                p.soft {
+                    span.swatch style={ "background:" (colour(TRUTH_COLOUR)) } {} "truth "
+                    span.swatch style={ "border:2px solid " (colour(PREDICTION_COLOUR)) } {}
+                    "prediction, on FLAIR; axial, coronal and sagittal through most of the region, the \
+                     patient's left on the right of the first two."
+                }
+                div.overlays {
+                    @for (overlay, png) in overlays {
+                        @let rank = overlay.rank.name();
+                        figure {
+                            img alt={ (overlay.region) ", " (rank) ": " (overlay.case) } loading="lazy"
+                                src={ "data:image/png;base64," (STANDARD.encode(png)) };
+                            figcaption {
+                                (label(overlay.region)) " " (rank) ", Dice "
+                                (format!("{:.4}", overlay.dice)) " " span.soft { (overlay.case) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn mean_dice(case: &CaseScore) -> f64 {
+    let sum: f64 = case.regions.iter().map(|region| region.measures.dice).sum();
+    sum / Region::COUNT as f64
+}
+
+/// Every case, the worst first.
+fn cases(cohort: &CohortScore) -> Markup {
+    let mut sorted: Vec<&CaseScore> = cohort.cases().iter().collect();
+    sorted.sort_by(|a, b| mean_dice(a).total_cmp(&mean_dice(b)));
+    html! {
+        section id="cases" {
+            h2 { "Cases, worst first" }
+            div.scroll {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" rowspan="2" { "case" }
+                            th scope="col" rowspan="2" { "mean Dice" }
+                            @for region in Region::ALL {
+                                th scope="colgroup" colspan="4" { (label(region)) }
+                            }
+                        }
+                        tr {
+                            @for _ in Region::ALL {
+                                th scope="col" { "Dice" } th scope="col" { "HD95" }
+                                th scope="col" { "voxels" } th scope="col" { "found" }
+                            }
+                        }
+                    }
+                    tbody {
+                        @for case in sorted {
+                            tr {
+                                th scope="row" { (case.case) }
+                                td { (format!("{:.4}", mean_dice(case))) }
+                                @for region in &case.regions {
+                                    td { (format!("{:.4}", region.measures.dice)) }
+                                    td { (format!("{:.1}", region.measures.hd95_mm)) }
+                                    td { (thousands(region.truth_voxels)) }
+                                    td { (thousands(region.predicted_voxels)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            p.soft { "Voxels are the truth's, found the prediction's. The same figures are in "
+                code { "validation/cases.csv" } "." }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The report of a run, which its end writes and `report` writes again; and `metrics`.
+
+use serde_json::Value;
+
+use crate::cli::harness::{Desk, TINY};
+
+/// A run of three held-out cases.
+fn trained() -> Desk {
+    let desk = Desk::with_cohort(7);
+    desk.run(&format!("train {TINY} --set data.held_out=0.43 --data data --run run")).ok();
+    desk
+}
+
+/// Width and height of a PNG file.
+fn size(desk: &Desk, name: &str) -> [u32; 2] {
+    let bytes = std::fs::read(desk.path(name)).unwrap();
+    assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n"), "{name}");
+    [16, 20].map(|at| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()))
+}
+
+#[test]
+fn the_end_of_a_run_leaves_curves_a_page_and_overlays() {
+    let desk = trained();
+    let [width, height] = size(&desk, "run/progress.png");
+    assert!(width > 1000 && height > 1000, "{width} x {height}");
+    let page = desk.text("run/report.html");
+    let scores = desk.json("run/validation/summary.json");
+    for region in ["ET", "TC", "WT"] {
+        let summary = &scores["network"]["summary"][region]["dice"];
+        for figure in ["mean", "sd", "median", "min"] {
+            let text = format!("<td>{:.4}</td>", summary[figure].as_f64().unwrap());
+            assert!(page.contains(&text), "{region} {figure} {text}");
+        }
+    }
+    for case in scores["network"]["cases"].as_array().unwrap() {
+        let row = format!("<th scope=\"row\">{}</th>", case["case"].as_str().unwrap());
+        assert!(page.contains(&row), "{row}");
+    }
+    let sentence = desk.json("run/summary.json")["loader"]["sentence"].as_str().unwrap().to_owned();
+    assert!(page.contains(&sentence), "{sentence}");
+    assert!(page.contains("base_width = 2") && page.contains("bit-exact"));
+
+    let overlays = desk.json("run/validation/overlays/index.json");
+    let overlays = overlays.as_array().unwrap();
+    assert_eq!(overlays.len(), 9, "worst, median and best of three regions");
+    assert_eq!(page.matches("data:image/png;base64,").count(), 9);
+    for overlay in overlays {
+        size(&desk, &format!("run/validation/overlays/{}", overlay["file"].as_str().unwrap()));
+    }
+    let dice = |rank: &str| -> f64 {
+        let is_it = |one: &&Value| one["region"] == "WT" && one["rank"] == rank;
+        overlays.iter().find(is_it).unwrap()["dice"].as_f64().unwrap()
+    };
+    let wt = &scores["network"]["summary"]["WT"]["dice"];
+    assert_eq!(dice("worst"), wt["min"].as_f64().unwrap());
+    assert_eq!(dice("best"), wt["max"].as_f64().unwrap());
+    assert_eq!(dice("median"), wt["median"].as_f64().unwrap());
+}
+
+#[test]
+fn the_page_needs_nothing_from_anywhere_and_lists_the_worst_case_first() {
+    let desk = trained();
+    let page = desk.text("run/report.html");
+    // The name space of SVG is a name, not a place.
+    let without = page.replace("http://www.w3.org/2000/svg", "");
+    for place in ["http:", "https:", "<script", "<link", "@import", "url("] {
+        assert!(!without.contains(place), "{place}");
+    }
+    assert!(page.contains("prefers-color-scheme: dark") && page.contains("width=device-width"));
+    let cases = page.split("id=\"cases\"").nth(1).unwrap();
+    let rows = cases.split("<th scope=\"row\">").skip(1);
+    let mean = |row: &str| -> f64 {
+        row.split("<td>").nth(1).unwrap().split('<').next().unwrap().parse().unwrap()
+    };
+    let means: Vec<f64> = rows.map(mean).collect();
+    assert_eq!(means.len(), 3);
+    assert!(means.is_sorted(), "{means:?}");
+}
+
+#[test]
+fn a_report_can_be_made_again_and_says_what_an_old_run_lacks() {
+    let desk = trained();
+    std::fs::remove_dir_all(desk.path("run/validation/overlays")).unwrap();
+    let written = desk.run("report run --json").ok().json();
+    assert_eq!(written["page"], "run/report.html");
+    let page = desk.text("run/report.html");
+    assert!(page.contains("There are no overlays") && page.contains("gliaflow evaluate --run"));
+    desk.run("evaluate --run run").ok();
+    desk.run("report run").ok();
+    assert_eq!(desk.text("run/report.html").matches("data:image/png;base64,").count(), 9);
+}
+
+#[test]
+fn a_run_that_was_killed_or_never_scored_has_a_report_too() {
+    let desk = Desk::with_cohort(4);
+    let endless = "--set train.epochs=1000000 --set train.validation.every_epochs=0";
+    let mut process = desk.start(&format!("train {TINY} {endless} --data data --run run"));
+    let journal = desk.path("run/events.jsonl");
+    process.wait_for("three epochs", || {
+        let told = std::fs::read_to_string(&journal).unwrap_or_default();
+        (told.matches("\"event\":\"epoch\"").count() >= 3).then_some(())
+    });
+    process.signal("KILL");
+    process.wait().was_killed();
+    desk.run("report run").ok();
+    size(&desk, "run/progress.png");
+    let page = desk.text("run/report.html");
+    assert!(page.contains("Not ended when this was written"));
+    assert!(page.contains("nothing has been validated yet"));
+    assert!(page.contains("The held-out cases have not been scored"));
+    desk.run("report data").exits(1).complains_of(&["data", "holds no run"]);
+}
+
+#[test]
+fn a_report_that_fails_fails_no_run() {
+    let desk = Desk::with_cohort(4);
+    std::fs::create_dir_all(desk.path("run/report.html/in the way")).unwrap();
+    let outcome = desk.run(&format!("train {TINY} --data data --run run")).ok();
+    assert!(outcome.stderr.contains("no report: "), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("try `gliaflow report run`"), "{}", outcome.stderr);
+    assert_eq!(desk.json("run/summary.json")["steps"], 4);
+}
+
+#[test]
+fn a_runs_figures_come_out_as_prometheus_takes_them() {
+    let desk = trained();
+    let text = desk.run("metrics run --openmetrics --interval 0.01").ok().stdout;
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let last = |start: &str| -> f64 {
+        let line = text.lines().rfind(|line| line.starts_with(start)).expect(start);
+        line.rsplit(' ').nth(1).unwrap().parse().unwrap()
+    };
+    assert_eq!((last("train_step{"), last("train_samples_total{")), (4.0, 8.0));
+    assert_eq!((last("train_epoch{"), last("train_checkpoints_total{")), (2.0, 2.0));
+    let dice = last(
+        r#"train_dice_ratio{job="gliaflow",instance="run",run="run",split="validation",region="WT"}"#,
+    );
+    let scores = desk.json("run/validation/summary.json");
+    assert_eq!(dice, scores["network"]["regions"]["WT"]["dice"].as_f64().unwrap());
+    let written = desk.run("metrics run --openmetrics --interval 0.01 --out run.om --json").ok();
+    assert_eq!(desk.text("run.om"), text);
+    assert!(written.json()["series"].as_u64().unwrap() > 15);
+    desk.run("metrics run --openmetrics --json").exits(2).complains_of(&["--out"]);
+    desk.run("metrics run --openmetrics --interval 0").exits(2).complains_of(&["--interval 0"]);
+    desk.run("metrics data --openmetrics").exits(1).complains_of(&["holds no journal"]);
+}
