@@ -31,6 +31,7 @@ mod score;
 mod session;
 #[cfg(feature = "train")]
 mod tables;
+mod top;
 #[cfg(feature = "train")]
 mod train;
 mod tune;
@@ -80,6 +81,7 @@ enum Verb {
     Evaluate(evaluate::Evaluate),
     #[cfg(feature = "train")]
     Predict(predict::Predict),
+    Top(top::Top),
     Score(score::Score),
     Dashboards(dashboards::Dashboards),
     #[cfg(feature = "train")]
@@ -112,6 +114,7 @@ impl Verb {
             Self::Evaluate(verb) => verb.run(console),
             #[cfg(feature = "train")]
             Self::Predict(verb) => verb.run(console),
+            Self::Top(verb) => verb.run(console),
             Self::Score(verb) => verb.run(),
             Self::Dashboards(verb) => verb.run(),
             #[cfg(feature = "train")]
