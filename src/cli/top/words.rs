@@ -18,7 +18,7 @@ pub(super) fn duration(seconds: f64) -> String {
 /// A share as a percentage, finer where it is small.
 pub(super) fn percent(share: f64) -> String {
     let percent = 100.0 * share;
-    if percent > 0.0 && percent < 9.95 {
+    if (0.05..9.95).contains(&percent) {
         format!("{percent:.1} %")
     } else {
         format!("{percent:.0} %")
@@ -102,8 +102,8 @@ mod tests {
         let told = [7.9, 61.0, 3661.0, 938_408.0].map(duration);
         assert_eq!(told, ["7 s", "1 min", "1 h 1 min", "10 d 20 h"]);
         assert_eq!(
-            [0.0, 0.012, 0.0996, 0.5, 1.0].map(percent),
-            ["0 %", "1.2 %", "10 %", "50 %", "100 %"]
+            [0.0, 0.0004, 0.012, 0.0996, 1.0].map(percent),
+            ["0 %", "0 %", "1.2 %", "10 %", "100 %"]
         );
         assert_eq!([33e6, 85_520_809_984.0].map(bytes), ["31 MiB", "79.6 GiB"]);
     }
