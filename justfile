@@ -25,6 +25,11 @@ demo:
 gpu-check *ARGS:
     scripts/gpu-check {{ARGS}}
 
+# The live page in a headless browser during a run of its own, with pictures of it.
+live-page:
+    cargo build
+    scripts/live-page --screenshots target/live-page target/debug/gliaflow
+
 # The CUDA build compiles on a machine without a GPU, a driver or a toolkit.
 check-cuda:
     cargo check --features cuda

@@ -18,6 +18,7 @@ use gliaflow::pipeline::budget::{LoaderConfig, LoaderWorkers};
 use gliaflow::pipeline::crop::CropConfig;
 use gliaflow::pipeline::observe::Board;
 use gliaflow::pipeline::workers::WorkerPlan;
+use gliaflow::telemetry::endpoint::Endpoint;
 
 const CASES: u64 = 4;
 
@@ -35,6 +36,7 @@ fn main() {
         stop: StopLatch::new(),
         progress: Silent::shared(),
         board: Board::default(),
+        endpoint: Endpoint::nowhere(),
     };
     println!(
         "{:<8} {:<8} {:<7} {:>7} {:>10} {:>12} {:>9}",

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""The live page in a real browser: it loads, shows the run's own numbers, and updates by itself.
+"""The live page in a real browser: it loads, shows the run's own numbers, updates by itself, and works in a
+light and a dark theme, at the width of a desk and of a phone, and by keyboard.
 
-    python3 scripts/check_live_page.py http://127.0.0.1:9184 [--screenshot live.png] [--dark] [--width 1200]
+    python3 scripts/check_live_page.py http://127.0.0.1:9184 [--screenshots DIR]
 
 Needs chromium and chromedriver (Debian: chromium, chromium-driver) and a run that is training at that
-address. Speaks WebDriver (W3C) itself, so no other package is needed. Exits with 1 and the reason if a
-promise does not hold.
+address; scripts/live-page brings both. Speaks WebDriver (W3C) itself, so no other package is needed. Exits
+with 1 and the reason if a promise does not hold.
 """
 
 import argparse
@@ -20,11 +21,14 @@ import sys
 import time
 import urllib.request
 
+DESK, PHONE = (1200, 1000), (390, 844)
+TAB, ENTER = "\ue004", "\ue007"
+
 
 class Browser:
     """One headless window."""
 
-    def __init__(self, width, dark):
+    def __init__(self):
         driver = shutil.which("chromedriver")
         if driver is None:
             sys.exit("chromedriver is not there: apt-get install chromium chromium-driver")
@@ -33,22 +37,21 @@ class Browser:
             port = free.getsockname()[1]
         self.process = subprocess.Popen([driver, f"--port={port}", "--silent"], stdout=subprocess.DEVNULL)
         self.root = f"http://127.0.0.1:{port}"
-        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                   f"--window-size={width},1100", "--hide-scrollbars"]
-        if dark:
-            options.append("--blink-settings=preferredColorScheme=0")
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
         wanted = {"capabilities": {"alwaysMatch": {
             "goog:chromeOptions": {"args": options}, "goog:loggingPrefs": {"browser": "ALL"}}}}
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                self.session = self.ask("POST", "/session", wanted)["sessionId"]
-                return
-            except OSError:
-                if time.monotonic() > deadline:
-                    self.close()
-                    raise
-                time.sleep(0.2)
+        try:
+            until("the driver's first answer", self.listens, 30)
+            self.session = self.ask("POST", "/session", wanted)["sessionId"]
+        except BaseException:
+            self.process.kill()
+            raise
+
+    def listens(self):
+        try:
+            return self.ask("GET", "/status")["ready"]
+        except OSError:
+            return False
 
     def ask(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
@@ -56,32 +59,54 @@ class Browser:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["value"]
 
+    def post(self, path, body):
+        return self.ask("POST", f"/session/{self.session}/{path}", body)
+
+    def devtools(self, command, **parameters):
+        return self.post("goog/cdp/execute", {"cmd": command, "params": parameters})
+
     def open(self, address):
-        self.ask("POST", f"/session/{self.session}/url", {"url": address})
+        self.post("url", {"url": address})
 
     def run(self, script):
-        return self.ask("POST", f"/session/{self.session}/execute/sync", {"script": script, "args": []})
+        return self.post("execute/sync", {"script": script, "args": []})
+
+    def press(self, key):
+        presses = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]
+        self.post("actions", {"actions": [{"type": "key", "id": "keyboard", "actions": presses}]})
+
+    def dress(self, theme, size):
+        """As on a screen of this size whose owner likes this theme."""
+        self.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+        self.devtools("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1,
+                      mobile=size == PHONE)
 
     def picture(self, path):
-        image = self.ask("GET", f"/session/{self.session}/screenshot")
-        pathlib.Path(path).write_bytes(base64.b64decode(image))
+        """The whole page, not only what the window shows of it."""
+        width, height = self.run("const e = document.documentElement; return [e.clientWidth, e.scrollHeight]")
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        image = self.devtools("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
+        pathlib.Path(path).write_bytes(base64.b64decode(image["data"]))
 
     def complaints(self):
-        log = self.ask("POST", f"/session/{self.session}/se/log", {"type": "browser"})
-        return [line["message"] for line in log if line["level"] == "SEVERE" and "favicon" not in line["message"]]
+        log = self.post("se/log", {"type": "browser"})
+        return [line["message"] for line in log if line["level"] == "SEVERE"]
 
     def close(self):
-        self.process.terminate()
-        self.process.wait()
+        try:
+            self.ask("DELETE", f"/session/{self.session}")
+        finally:
+            self.process.terminate()
+            self.process.wait()
 
 
-def scraped(address, name):
-    with urllib.request.urlopen(address + "/metrics", timeout=10) as answer:
-        found = re.search(rf"^{name}{{[^}}]*}} (\S+)$", answer.read().decode(), re.MULTILINE)
-    return float(found.group(1)) if found else None
+def must(promise, kept, seen):
+    if not kept:
+        raise SystemExit(f"the live page: {promise}, but: {seen}")
 
 
 def until(what, look, seconds=60):
+    """Waits for something that takes its time, for so long and no longer."""
     deadline = time.monotonic() + seconds
     while True:
         seen = look()
@@ -92,58 +117,104 @@ def until(what, look, seconds=60):
         time.sleep(0.25)
 
 
-STEP = """const tiles = [...document.querySelectorAll('.tile')];
-const step = tiles.find((tile) => tile.firstChild.textContent === 'Step');
-return step ? Number(step.querySelector('b').textContent) : null;"""
+def scraped(address, name):
+    with urllib.request.urlopen(address + "/metrics", timeout=10) as answer:
+        found = re.search(rf"^{name}{{[^}}]*}} (\S+)$", answer.read().decode(), re.MULTILINE)
+    return float(found.group(1)) if found else None
 
 
-def check(browser, address):
-    browser.open(address + "/")
+TILE = """const tiles = [...document.querySelectorAll('.tile')];
+const tile = tiles.find((tile) => tile.firstChild.textContent === '%s');
+const number = tile && parseFloat(tile.querySelector('b').textContent);
+return Number.isFinite(number) ? number : null;"""
+STEP = TILE % "Step"
+AGE = "return document.getElementById('age').textContent"
+PRESSED = "return document.getElementById('pause').getAttribute('aria-pressed')"
+LIGHTNESS = """const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);
+return (r + g + b) / (3 * 255);"""
+
+
+def check_figures(browser, address):
+    """It loads, and what it shows is the run's and moves on without a reload."""
     first = until("a step on the page", lambda: browser.run(STEP))
     now = scraped(address, "train_step")
-    if now is None or not 0 <= now - first:
-        raise SystemExit(f"the live page shows step {first}, /metrics says {now}")
-    later = until("a later step without a reload", lambda: (browser.run(STEP) or 0) > first and browser.run(STEP))
-    stages = until("bars of the stages", lambda: browser.run(
-        "return [...document.querySelectorAll('#stages tr')].map((row) => row.querySelector('th').textContent)"))
-    for stage in ("plan", "augment", "collate"):
-        if stage not in stages:
-            raise SystemExit(f"the live page shows the stages {stages}, and not {stage}")
-    if not browser.run("return document.querySelector('#verdict').textContent"):
-        raise SystemExit("the live page has no verdict")
+    must("its step is one that the run has taken", now is not None and 0 <= first <= now, (first, now))
+    later = until("a later step without a reload",
+                  lambda: (step := browser.run(STEP)) is not None and step > first and step)
+    for name in ("Loss", "Dice WT", "Throughput", "Memory"):
+        number = until(f"a number in {name}", lambda: browser.run(TILE % name) is not None and browser.run(TILE % name))
+        must(f"{name} is positive", number > 0, number)
+    until("a curve of the loss", lambda: browser.run("return document.querySelector('#loss path').getAttribute('d')"))
+    stages = browser.run(
+        "return [...document.querySelectorAll('#stages tr')].map((row) => row.querySelector('th').textContent)")
+    for stage in ("plan", "augment", "collate", "trainer"):
+        must(f"it shows the stage {stage}", stage in stages, stages)
+    verdict = browser.run("return document.querySelector('#verdict').textContent")
+    must("it says what holds the run back", "trainer" in verdict, verdict)
+    return first, later
+
+
+def check_look(browser, theme, size):
+    """It fits the screen and has the theme."""
+    width = browser.run("return innerWidth")
+    must(f"the window is {size[0]} wide", width == size[0], width)
+    needed = browser.run("return document.documentElement.scrollWidth")
+    must("it is no wider than its window", needed <= width, needed)
+    lightness = browser.run(LIGHTNESS)
+    must(f"its ground is {theme}", lightness > 0.8 if theme == "light" else lightness < 0.2, lightness)
+    ink = browser.run(LIGHTNESS.replace("backgroundColor", "color"))
+    must("its letters are not of the ground's colour", abs(ink - lightness) > 0.6, (ink, lightness))
+
+
+def check_keyboard(browser):
+    """The button is reached with Tab, and Enter stops the page and lets it go on."""
+    browser.press(TAB)
+    focused = browser.run("return document.activeElement.id")
+    must("Tab goes to the button first", focused == "pause", focused)
+    outline = browser.run("return getComputedStyle(document.activeElement).outlineStyle")
+    must("the focus can be seen", outline not in ("none", ""), outline)
+    browser.press(ENTER)
+    must("Enter presses it", browser.run(PRESSED) == "true", browser.run(PRESSED))
+    # One answer may have been on its way.
+    time.sleep(1)
+    stopped = browser.run(AGE)
+    time.sleep(5)
+    must("it stands still while it is paused", browser.run(AGE) == stopped, browser.run(AGE))
+    browser.press(ENTER)
+    until("going on", lambda: browser.run(AGE) != stopped)
+
+
+def check(browser, address, screenshots):
+    browser.dress("light", DESK)
+    browser.open(address + "/")
+    first, later = check_figures(browser, address)
+    check_keyboard(browser)
+    for theme in ("light", "dark"):
+        for name, size in (("desk", DESK), ("phone", PHONE)):
+            browser.dress(theme, size)
+            check_look(browser, theme, size)
+            if screenshots:
+                browser.picture(screenshots / f"live-{theme}-{name}.png")
     outside = browser.run("return performance.getEntriesByType('resource').map((entry) => entry.name)")
-    strangers = [name for name in outside if not name.startswith(address)]
-    if strangers:
-        raise SystemExit(f"the live page loads from elsewhere: {strangers}")
-    wide = browser.run("return document.documentElement.scrollWidth > document.documentElement.clientWidth")
-    if wide:
-        raise SystemExit("the live page is wider than its window")
-    # With the keyboard alone: the button has the focus first and stops the page.
-    browser.run("document.getElementById('pause').focus(); document.activeElement.click();")
-    paused = browser.run("return document.getElementById('pause').getAttribute('aria-pressed')")
-    if paused != "true":
-        raise SystemExit("the pause button does not say that it is pressed")
+    must("it loads nothing from elsewhere", all(name.startswith(address) for name in outside), outside)
     complaints = browser.complaints()
-    if complaints:
-        raise SystemExit(f"the browser complains: {complaints}")
-    return first, later, stages
+    must("the browser has no complaint", not complaints, complaints)
+    return first, later
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("address")
-    parser.add_argument("--screenshot")
-    parser.add_argument("--dark", action="store_true")
-    parser.add_argument("--width", type=int, default=1200)
+    parser.add_argument("--screenshots", type=pathlib.Path, metavar="DIR")
     options = parser.parse_args()
-    browser = Browser(options.width, options.dark)
+    if options.screenshots:
+        options.screenshots.mkdir(parents=True, exist_ok=True)
+    browser = Browser()
     try:
-        first, later, stages = check(browser, options.address.rstrip("/"))
-        if options.screenshot:
-            browser.picture(options.screenshot)
+        first, later = check(browser, options.address.rstrip("/"), options.screenshots)
     finally:
         browser.close()
-    print(f"the live page showed step {first}, then {later}, and the stages {', '.join(stages)}")
+    print(f"the live page showed step {first:.0f}, then {later:.0f}, light and dark, at a desk and on a phone, by keyboard")
 
 
 if __name__ == "__main__":

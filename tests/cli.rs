@@ -9,6 +9,7 @@ mod nifti_file;
 mod scoring;
 mod signals;
 mod surface;
+mod watching;
 
 #[cfg(feature = "train")]
 mod arriving;

@@ -22,6 +22,11 @@ impl Console {
         Self { json, bars: Bars::default() }
     }
 
+    /// Whether the result is to be one JSON document.
+    pub(super) const fn is_for_programs(&self) -> bool {
+        self.json
+    }
+
     /// Bars on a terminal, plain lines elsewhere.
     pub(super) fn progress(&self) -> Arc<dyn Progress> {
         if std::io::stderr().is_terminal() { Arc::new(self.bars.clone()) } else { Arc::new(Lines) }

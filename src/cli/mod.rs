@@ -40,6 +40,7 @@ mod session;
 #[cfg(feature = "train")]
 mod tables;
 mod thresholds;
+mod top;
 #[cfg(feature = "train")]
 mod train;
 mod tune;
@@ -93,6 +94,7 @@ enum Verb {
     Predict(predict::Predict),
     #[cfg(feature = "train")]
     Label(label::Label),
+    Top(top::Top),
     Score(score::Score),
     Report(reporting::Reporting),
     Metrics(metrics::Metrics),
@@ -131,6 +133,7 @@ impl Verb {
             Self::Predict(verb) => verb.run(console),
             #[cfg(feature = "train")]
             Self::Label(verb) => verb.run(console),
+            Self::Top(verb) => verb.run(console),
             Self::Score(verb) => verb.run(),
             Self::Report(verb) => verb.run(),
             Self::Metrics(verb) => verb.run(console),

@@ -19,6 +19,7 @@ use crate::telemetry::catalog;
 #[cfg(feature = "train")]
 use crate::telemetry::catalog::RunState;
 use crate::telemetry::exporter::{Exporter, MetricsAddress};
+use crate::telemetry::gpu::{self, Nvml};
 use crate::volume::case::Split;
 
 /// How long a second Ctrl-C waits for threads before the process ends without them.
@@ -64,9 +65,13 @@ impl Live {
         let runtime = start_runtime(ended)?;
         let signals = catch_signals(&runtime, &stop)?;
         observe::publish_regularly(&runtime, board.clone());
+        if exporter.address().is_some() {
+            gpu::publish_regularly(&runtime, Nvml::open);
+        }
         let shown = board.clone();
         exporter.show_topology(Arc::new(move || shown.to_json()));
-        let session = Session { runtime, stop, progress: console.progress(), board };
+        let endpoint = exporter.endpoint().clone();
+        let session = Session { runtime, stop, progress: console.progress(), board, endpoint };
         let linger = Duration::from_secs(options.metrics_linger);
         Ok(Self { session, exporter, linger, signals, _alive: alive })
     }

@@ -21,6 +21,7 @@ use crate::pipeline::decode::look as look_at;
 use crate::pipeline::ingest::{self, IngestWorkers, Ingested};
 use crate::pipeline::observe::Board;
 use crate::telemetry::catalog;
+use crate::telemetry::endpoint::Endpoint;
 use crate::volume::case::CaseId;
 
 /// What every long verb runs with.
@@ -34,6 +35,8 @@ pub struct Session {
     pub progress: Arc<dyn Progress>,
     /// Where running topologies can be looked at.
     pub board: Board,
+    /// Where its metrics are, for a run's folder.
+    pub endpoint: Endpoint,
 }
 
 /// What ingest did.

@@ -19,6 +19,7 @@ use crate::experiment::prepare::{self, Excluded, Session};
 use crate::pipeline::verdict::Verdict;
 use crate::report;
 use crate::telemetry::catalog::{self, RunState};
+use crate::telemetry::endpoint::ENDPOINT_FILE;
 use crate::train::checkpoint;
 use crate::train::event::Event;
 use crate::train::journal::Journal;
@@ -104,6 +105,7 @@ pub fn train(
         Place::Next { root, stem } => RunDirectory::create(root, stem)?,
         Place::Exactly(path) => RunDirectory::create_at(path)?,
     };
+    directory.write_json(ENDPOINT_FILE, &session.endpoint)?;
     describe(&directory, config, &chosen, &cohort.lock)?;
     let journal = Journal::start(directory.path())?;
     let course = Course::begun(config, session, chosen, store, cohort, directory, journal)?;
@@ -137,6 +139,7 @@ pub fn resume(
     }
     let chosen = device::choose(config.run.device)?;
     chosen.check(config.run.precision)?;
+    directory.write_json(ENDPOINT_FILE, &session.endpoint)?;
     publish_info(&config, &chosen);
     let store = open_store(&config.run)?;
     let lock = cohort::read_lock(folder)?;

@@ -6,21 +6,17 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use super::endpoint::Endpoint;
 use super::health::Health;
 use super::recorder::Recorder;
+pub use super::routes::Topology;
+use super::routes::{self, Desk, PATIENCE};
 
 /// Any port would do, since Prometheus' list of ports for exporters (9100 to 9999) has been full
 /// for years; 9184 is in that range, so that people look for metrics there.
@@ -32,26 +28,8 @@ const PORTS_TO_TRY: u16 = 20;
 /// How often observations are moved into their buckets, scraped or not.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// How long a request may take to describe the topology, and a shutdown to finish requests.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// How often a lingering endpoint looks whether it should go.
 const LINGER_STEP: Duration = Duration::from_millis(50);
-
-const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
-const HTML: &str = "text/html; charset=utf-8";
-
-/// A page that refreshes itself from the other paths and needs nothing from anywhere else.
-const LIVE: &str = include_str!("live.html");
-
-const INDEX: &str = concat!(
-    "gliaflow ",
-    env!("CARGO_PKG_VERSION"),
-    "\n\n/          in a browser: the run, live\n/metrics   for Prometheus\n/healthz   200 when all is well, 503 with the reason\n\
-     /topology  actors, queues and clocks as JSON\n"
-);
 
 /// Where the endpoint listens: `off`, or an address such as `127.0.0.1:9184`. Port 0 takes any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,20 +71,9 @@ impl std::fmt::Display for MetricsAddress {
     }
 }
 
-/// Describes the actors that run. Called on a thread of its own for every `/topology`.
-pub type Topology = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
-
-/// What the handlers can see.
-#[derive(Clone)]
-struct Desk {
-    recorder: Recorder,
-    health: Health,
-    topology: Arc<RwLock<Option<Topology>>>,
-}
-
 /// A running endpoint. It closes when dropped.
 pub struct Exporter {
-    address: Option<SocketAddr>,
+    endpoint: Endpoint,
     desk: Desk,
     server: Option<Server>,
 }
@@ -143,8 +110,7 @@ impl Exporter {
     }
 
     fn idle(recorder: Recorder) -> Self {
-        let desk = Desk { recorder, health: Health::default(), topology: Arc::default() };
-        Self { address: None, desk, server: None }
+        Self { endpoint: Endpoint::nowhere(), desk: Desk::new(recorder), server: None }
     }
 
     fn listen(&mut self, wanted: SocketAddr) -> io::Result<()> {
@@ -159,7 +125,7 @@ impl Exporter {
             .thread_name("metrics-topology")
             .build()?;
         let (open, closed) = watch::channel(());
-        let desk = self.desk.clone();
+        let desk = self.desk.clone().named(&self.endpoint.instance);
         let thread = thread::Builder::new()
             .name("metrics".into())
             .spawn(move || run_server(runtime, listener, desk, closed))?;
@@ -170,14 +136,19 @@ impl Exporter {
                 wanted.port()
             );
         }
-        self.address = Some(bound);
+        self.endpoint.address = Some(bound);
         self.server = Some(Server { open, thread });
         Ok(())
     }
 
     /// Where it listens; `None` when it is off or no port could be had.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.address
+    pub const fn address(&self) -> Option<SocketAddr> {
+        self.endpoint.address
+    }
+
+    /// What a run's folder says of it.
+    pub const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// What `/healthz` answers from; clones share it.
@@ -187,14 +158,13 @@ impl Exporter {
 
     /// Sets what `/topology` shows from now on. Before the first call it is `null`.
     pub fn show_topology(&self, topology: Topology) {
-        let mut shown = self.desk.topology.write().unwrap_or_else(PoisonError::into_inner);
-        *shown = Some(topology);
+        self.desk.show_topology(topology);
     }
 
     /// Stays up for a while after a run, so that the last scrape gets the last values; less long
     /// as soon as `interrupted`.
     pub fn linger(self, patience: Duration, interrupted: impl Fn() -> bool) {
-        let Some(address) = self.address else { return };
+        let Some(address) = self.address() else { return };
         tracing::info!("metrics stay at http://{address}/metrics for {} s", patience.as_secs());
         let end = Instant::now() + patience;
         while !interrupted() {
@@ -242,7 +212,8 @@ fn run_server(
         let mut closing = closed.clone();
         // The sender never sends: an end of waiting is the sender's end.
         let until_closed = async move { drop(closing.changed().await) };
-        let server = axum::serve(listener, router(desk)).with_graceful_shutdown(until_closed);
+        let server =
+            axum::serve(listener, routes::router(desk)).with_graceful_shutdown(until_closed);
         let serving = tokio::spawn(server.into_future());
         drop(closed.changed().await);
         // A client that does not read its answer must not hold up the end of the run.
@@ -263,61 +234,10 @@ async fn keep_up(recorder: Recorder) {
     }
 }
 
-fn router(desk: Desk) -> Router {
-    let nothing = async || {
-        let text = format!("nothing here\n\n{INDEX}");
-        (StatusCode::NOT_FOUND, [(CONTENT_TYPE, PLAIN_TEXT)], text)
-    };
-    Router::new()
-        .route("/", get(index))
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(healthz))
-        .route("/topology", get(topology))
-        .fallback(nothing)
-        .with_state(desk)
-}
-
-/// The page for a browser, a list of paths for anything else.
-async fn index(headers: HeaderMap) -> Response {
-    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-    if accepted.is_some_and(|accepted| accepted.contains("text/html")) {
-        return ([(CONTENT_TYPE, HTML)], LIVE).into_response();
-    }
-    ([(CONTENT_TYPE, PLAIN_TEXT)], INDEX).into_response()
-}
-
-async fn metrics(State(desk): State<Desk>) -> Response {
-    ([(CONTENT_TYPE, PROMETHEUS_TEXT)], desk.recorder.render()).into_response()
-}
-
-async fn healthz(State(desk): State<Desk>) -> Response {
-    let (status, text) = match desk.health.reason() {
-        None => (StatusCode::OK, "ok\n".to_owned()),
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason + "\n"),
-    };
-    (status, [(CONTENT_TYPE, PLAIN_TEXT)], text).into_response()
-}
-
-async fn topology(State(desk): State<Desk>) -> Response {
-    let shown = desk.topology.read().unwrap_or_else(PoisonError::into_inner).clone();
-    let Some(describe) = shown else {
-        return ([(CONTENT_TYPE, JSON)], "null").into_response();
-    };
-    // It may wait for a lock that a stuck actor holds, and this thread serves everyone.
-    let mut answer = tokio::task::spawn_blocking(move || describe().to_string());
-    let (status, text) = match tokio::time::timeout(PATIENCE, &mut answer).await {
-        Ok(Ok(json)) => return ([(CONTENT_TYPE, JSON)], json).into_response(),
-        Ok(Err(_panic)) => (StatusCode::INTERNAL_SERVER_ERROR, "panicked; see the log"),
-        Err(_elapsed) => {
-            answer.abort();
-            (StatusCode::SERVICE_UNAVAILABLE, "did not answer in time; an actor may be stuck")
-        }
-    };
-    (status, [(CONTENT_TYPE, PLAIN_TEXT)], format!("the topology {text}\n")).into_response()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]

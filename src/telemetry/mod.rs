@@ -1,10 +1,14 @@
 //! Floor 1: metric names and clocks. Knows what a metric is called, not what it means for a run.
 
 pub mod catalog;
+pub mod endpoint;
 pub mod exporter;
+pub mod exposition;
+pub mod gpu;
 pub mod health;
 pub mod memory;
 pub mod meter;
 pub mod metric;
 pub mod process;
 pub mod recorder;
+mod routes;

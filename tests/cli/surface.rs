@@ -2,7 +2,8 @@
 
 use crate::cli::harness::Desk;
 
-const DATA_VERBS: [&str; 6] = ["phantom", "inspect", "ingest", "cache", "score", "dashboards"];
+const DATA_VERBS: [&str; 7] =
+    ["phantom", "inspect", "ingest", "cache", "score", "dashboards", "top"];
 #[cfg(feature = "train")]
 const NETWORK_VERBS: &[&str] =
     &["demo", "train", "evaluate", "predict", "export", "config", "bench-step", "check-device"];

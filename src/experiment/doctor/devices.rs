@@ -4,6 +4,7 @@ use crate::experiment::bench_step::{Repeats, bench_step};
 use crate::experiment::config;
 use crate::experiment::cuda::{Missing, first_gpu};
 use crate::experiment::doctor::{Finding, Grade};
+use crate::telemetry::gpu::Nvml;
 
 /// A forward and a backward pass of a narrow U-Net in a second or so.
 const SMALL: [&str; 4] = [
@@ -18,8 +19,7 @@ pub(super) fn each(mut add: impl FnMut(Finding)) {
     let has_gpu = gpu.is_ok();
     add(match gpu {
         Ok(gpu) => Finding::good("gpu", format!("{}: driver, NVRTC and headers work", gpu.name)),
-        Err(Missing::Feature) => Finding::good("gpu", "this program was built without CUDA")
-            .but(Grade::Limited, Missing::Feature.to_string()),
+        Err(Missing::Feature) => without_cuda(),
         Err(missing) => {
             let grade = if missing.leaves_a_gpu_idle() { Grade::Bad } else { Grade::Limited };
             Finding::good("gpu", "none that can be used").but(grade, missing.to_string())
@@ -29,6 +29,16 @@ pub(super) fn each(mut add: impl FnMut(Finding)) {
     if has_gpu {
         add(step("cuda", "a step on the GPU"));
     }
+}
+
+/// What a program without CUDA leaves idle.
+fn without_cuda() -> Finding {
+    let cards = Nvml::open().map(|driver| driver.names().join(", "));
+    let found = cards.map_or_else(
+        || "this program was built without CUDA, and there is no NVIDIA card with a driver".into(),
+        |cards| format!("{cards}, idle: this program was built without CUDA"),
+    );
+    Finding::good("gpu", found).but(Grade::Limited, Missing::Feature.to_string())
 }
 
 fn step(device: &str, subject: &'static str) -> Finding {

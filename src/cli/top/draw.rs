@@ -1,0 +1,222 @@
+//! A view as rows of text: the same on a terminal, where it has colours and a size, and in a pipe.
+
+use ratatui::Frame;
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span, Text};
+
+use crate::cli::top::view::{GpuRow, Progress, StageRow, View};
+use crate::cli::top::words::{bytes, duration, marks, percent, rows, split, wrapped};
+
+/// What a stage's time is made of. The marks differ too: not every terminal has colours.
+const CLOCKS: [(&str, &str, Color); 3] = [
+    ("busy", "█", Color::Green),
+    ("waits for input", "▒", Color::Yellow),
+    ("waits for room", "░", Color::Blue),
+];
+/// Marks of a sparkline or a bar at most: longer ones are not read better.
+const LONGEST: usize = 60;
+const SHORTEST: usize = 8;
+
+/// Rows that belong together. What is first on the list is the last to go when there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Title,
+    Notice,
+    Verdict,
+    Stages,
+    Progress,
+    Loss,
+    Dice,
+    Gpus,
+    Help,
+    Gap,
+}
+
+/// Fills a terminal of any size.
+pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
+    let area = frame.area();
+    let help = "q leaves this view; the run goes on";
+    let shown = fitted(parts(view, usize::from(area.width), help), usize::from(area.height));
+    frame.render_widget(Text::from(shown), area);
+}
+
+/// All of it without colours, `width` letters wide where words allow.
+pub(super) fn plain(view: &View, width: usize) -> String {
+    let lines = parts(view, width, "").into_iter().flat_map(|(_, lines)| lines);
+    let texts = lines.map(|line| line.to_string().trim_end().to_owned());
+    texts.collect::<Vec<_>>().join("\n")
+}
+
+/// The parts from top to bottom.
+fn parts(view: &View, width: usize, help: &str) -> Vec<(Part, Vec<Line<'static>>)> {
+    let soft = Style::new().add_modifier(Modifier::DIM);
+    let told = |texts: Vec<String>, style: Style| -> Vec<Line<'static>> {
+        texts.into_iter().map(|text| Line::styled(text, style)).collect()
+    };
+    let notice = view.notice.as_deref().map_or_else(Vec::new, |notice| {
+        notice.lines().flat_map(|line| wrapped(line, width)).collect()
+    });
+    let gap = || (Part::Gap, vec![Line::default()]);
+    let all = [
+        (Part::Title, title(view, width)),
+        (Part::Notice, told(notice, Style::new().fg(Color::Red).add_modifier(Modifier::BOLD))),
+        (Part::Verdict, verdict(view, width)),
+        gap(),
+        (Part::Progress, told(rows(&progress(&view.progress), "   ", width), Style::new())),
+        (Part::Loss, loss(view, width)),
+        (Part::Dice, dice(view, width)),
+        gap(),
+        (Part::Stages, stages(view, width)),
+        gap(),
+        (Part::Gpus, told(view.gpus.iter().map(gpu).collect(), Style::new())),
+        (Part::Help, told(wrapped(help, width), soft)),
+    ];
+    let mut parts: Vec<(Part, Vec<Line<'static>>)> = Vec::new();
+    for (part, lines) in all.into_iter().filter(|(_, lines)| !lines.is_empty()) {
+        // What is between two gaps may not be there.
+        let doubled = part == Part::Gap && parts.last().is_some_and(|(last, _)| *last == Part::Gap);
+        if !doubled {
+            parts.push((part, lines));
+        }
+    }
+    parts.pop_if(|(last, _)| *last == Part::Gap);
+    parts
+}
+
+/// As much as fits: whole parts go, and of the last one what is at its bottom.
+fn fitted(mut parts: Vec<(Part, Vec<Line<'static>>)>, height: usize) -> Vec<Line<'static>> {
+    let tall = |parts: &[(Part, Vec<Line<'_>>)]| -> usize {
+        parts.iter().map(|(_, lines)| lines.len()).sum()
+    };
+    while tall(&parts) > height && parts.len() > 1 {
+        let least = parts.iter().map(|(part, _)| *part).max();
+        let Some(last) = parts.iter().rposition(|(part, _)| Some(*part) == least) else { break };
+        // Stages that have no room for all of them are better than none.
+        if parts[last].0 == Part::Stages {
+            break;
+        }
+        parts.remove(last);
+    }
+    let mut lines: Vec<Line<'static>> = parts.into_iter().flat_map(|(_, lines)| lines).collect();
+    lines.truncate(height);
+    lines
+}
+
+fn title(view: &View, width: usize) -> Vec<Line<'static>> {
+    let mut pieces = vec![view.run.clone(), format!("[{}]", view.state)];
+    pieces.extend(view.what.clone());
+    pieces.push(view.source.clone());
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    let mut lines = rows(&pieces, "  ", width).into_iter();
+    let first = lines.next().map(|text| Line::styled(text, bold));
+    first.into_iter().chain(lines.map(Line::from)).collect()
+}
+
+fn verdict(view: &View, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    for (bottleneck, sentence) in &view.verdicts {
+        let style = match bottleneck.as_str() {
+            "none" | "trainer" => Style::new().fg(Color::Green),
+            _stage => Style::new().fg(Color::Yellow).add_modifier(Modifier::BOLD),
+        };
+        let text = match bottleneck.as_str() {
+            "none" => sentence.clone(),
+            name => format!("held back by {name}: {sentence}"),
+        };
+        lines.extend(wrapped(&text, width).into_iter().map(|text| Line::styled(text, style)));
+    }
+    lines
+}
+
+fn progress(progress: &Progress) -> Vec<String> {
+    let of = |what: &str, done: Option<u64>, planned: Option<u64>| match (done, planned) {
+        (Some(done), Some(planned)) => format!("{what} {done} of {planned}"),
+        (Some(done), None) => format!("{what} {done}"),
+        (None, _) => String::new(),
+    };
+    let told = |value: Option<f64>, tell: fn(f64) -> String| value.map_or_else(String::new, tell);
+    vec![
+        of("epoch", progress.epoch, progress.epochs_planned),
+        of("step", progress.step, progress.steps_planned),
+        told(progress.seconds_left, |left| format!("{} left", duration(left))),
+        progress
+            .items_per_second
+            .map_or_else(String::new, |rate| format!("{rate:.2} {}/s", progress.items)),
+        told(progress.starved_ratio, |share| format!("trainer starved {}", percent(share))),
+        told(progress.learning_rate, |rate| format!("learning rate {rate:.2e}")),
+        told(progress.gradient_norm, |norm| format!("gradient norm {norm:.3}")),
+        of("skipped", progress.skipped_samples.filter(|samples| *samples > 0), None),
+        told(progress.memory_bytes, |size| format!("memory {}", bytes(size))),
+    ]
+}
+
+/// A figure's name and last value, and all its values as marks.
+fn series(name: &str, values: &[f64], width: usize) -> Option<Line<'static>> {
+    let last = values.last()?;
+    let text = format!("{name:<8} {last:<8.4} ");
+    let room = width.saturating_sub(text.chars().count()).min(LONGEST);
+    let marks = Span::styled(marks(values, room), Style::new().fg(Color::Cyan));
+    Some(Line::from(vec![Span::raw(text), marks]))
+}
+
+fn loss(view: &View, width: usize) -> Vec<Line<'static>> {
+    series("loss", &view.losses, width).into_iter().collect()
+}
+
+fn dice(view: &View, width: usize) -> Vec<Line<'static>> {
+    let line =
+        |(region, scores): &(String, Vec<f64>)| series(&format!("Dice {region}"), scores, width);
+    view.dice.iter().filter_map(line).collect()
+}
+
+fn stages(view: &View, width: usize) -> Vec<Line<'static>> {
+    if view.stages.is_empty() {
+        return Vec::new();
+    }
+    let span = match view.span_seconds {
+        0.0 => "since they began:".to_owned(),
+        seconds => format!("last {seconds:.0} s:"),
+    };
+    let mut head = vec![Span::raw(format!("stages, {span}"))];
+    for (name, mark, color) in CLOCKS {
+        head.push(Span::raw("  "));
+        head.push(Span::styled(mark, Style::new().fg(color)));
+        head.push(Span::raw(format!(" {name}")));
+    }
+    let longest = view.stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0);
+    let rows = view.stages.iter().map(|stage| row(view, stage, longest, width));
+    std::iter::once(Line::from(head)).chain(rows).collect()
+}
+
+/// `augment   x2 ████▒▒▒▒░░░░  50 %  25 %  25 %   7 of 8 queued`; on a narrow terminal its end is cut.
+fn row(view: &View, stage: &StageRow, longest: usize, width: usize) -> Line<'static> {
+    let is_guilty = view.verdicts.iter().any(|(bottleneck, _)| *bottleneck == stage.name);
+    let named =
+        Style::new().add_modifier(if is_guilty { Modifier::BOLD } else { Modifier::empty() });
+    let name = format!("{:<longest$} x{:<2} ", stage.name, stage.workers);
+    let shares = stage.shares.map_or_else(Vec::new, |shares| shares.map(percent).to_vec());
+    let mut tail: String = shares.iter().map(|share| format!(" {share:>6}")).collect();
+    if stage.queue_capacity > 0 {
+        tail += &format!("  {} of {} queued", stage.queue_depth, stage.queue_capacity);
+    }
+    let room = width.saturating_sub(name.chars().count() + 38).clamp(SHORTEST, LONGEST);
+    let parts = split(stage.shares.unwrap_or_default(), room);
+    let mut spans = vec![Span::styled(name, named)];
+    for ((_, mark, color), length) in CLOCKS.into_iter().zip(parts) {
+        spans.push(Span::styled(mark.repeat(length), Style::new().fg(color)));
+    }
+    spans.push(Span::raw(" ".repeat(room - parts.iter().sum::<usize>())));
+    spans.push(Span::raw(tail));
+    Line::from(spans)
+}
+
+fn gpu(row: &GpuRow) -> String {
+    let mut pieces = vec![format!("gpu {}", row.gpu)];
+    pieces.extend(row.utilization.map(|share| format!("{} busy", percent(share))));
+    if let (Some(used), Some(total)) = (row.memory_used_bytes, row.memory_total_bytes) {
+        pieces.push(format!("{} of {}", bytes(used), bytes(total)));
+    }
+    pieces.extend(row.watts.map(|watts| format!("{watts:.0} W")));
+    pieces.extend(row.celsius.map(|celsius| format!("{celsius:.0} °C")));
+    pieces.join("   ")
+}

@@ -1,0 +1,118 @@
+//! The view on a terminal: it draws what the watcher sees until a key or a signal ends it, and leaves
+//! the terminal as it was, whatever happens.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use crate::cli::top::draw::draw;
+use crate::cli::top::watch::Watcher;
+
+/// How long a key or a new figure may wait to be seen.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// The terminal in the program's hands; dropped, it is the shell's again. A panic gives it back too,
+/// before its message is written.
+struct Screen(DefaultTerminal);
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}
+
+/// Shows the run until somebody has seen enough.
+///
+/// # Errors
+/// If the terminal does not do what it should.
+pub(super) fn show(watcher: &mut Watcher) -> io::Result<()> {
+    let ended = signalled()?;
+    let mut screen = Screen(ratatui::try_init()?);
+    loop {
+        screen.0.draw(|frame| draw(frame, &watcher.view()))?;
+        loop {
+            if ended.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            if event::poll(PATIENCE)? {
+                match event::read()? {
+                    Event::Key(key) if leaves(key) => return Ok(()),
+                    Event::Resize(..) => break,
+                    _ => {}
+                }
+            }
+            if watcher.has_news() {
+                break;
+            }
+        }
+    }
+}
+
+/// How wide the terminal is that stdout is, if it is one.
+pub(super) fn width() -> Option<usize> {
+    let size = io::stdout().is_terminal().then(ratatui::crossterm::terminal::size)?;
+    size.ok().map(|(columns, _)| usize::from(columns))
+}
+
+/// `q`, Esc and Ctrl-C. The terminal is in raw mode, so the last is a key and no signal.
+fn leaves(key: KeyEvent) -> bool {
+    let interrupts = key.modifiers.contains(KeyModifiers::CONTROL);
+    let is_one = match key.code {
+        KeyCode::Char('c') => interrupts,
+        KeyCode::Char('q') => !interrupts,
+        KeyCode::Esc => true,
+        _ => false,
+    };
+    is_one && key.kind != KeyEventKind::Release
+}
+
+/// Whether somebody asked the process to end: a lost connection, or `kill`.
+fn signalled() -> io::Result<Arc<AtomicBool>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let ended = Arc::new(AtomicBool::new(false));
+    for kind in [SignalKind::hangup(), SignalKind::terminate()] {
+        let ended = Arc::clone(&ended);
+        let mut arrivals = {
+            let _inside = runtime.enter();
+            signal(kind)?
+        };
+        runtime.spawn(async move {
+            if arrivals.recv().await.is_some() {
+                ended.store(true, Ordering::Relaxed);
+            }
+        });
+    }
+    // It ends with the process.
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    Ok(ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_keys_that_leave_leave() {
+        let key = |code, modifiers| KeyEvent::new(code, modifiers);
+        let (none, control) = (KeyModifiers::NONE, KeyModifiers::CONTROL);
+        for (code, modifiers) in
+            [(KeyCode::Char('q'), none), (KeyCode::Esc, none), (KeyCode::Char('c'), control)]
+        {
+            assert!(leaves(key(code, modifiers)), "{code:?}");
+            let released = KeyEvent { kind: KeyEventKind::Release, ..key(code, modifiers) };
+            assert!(!leaves(released), "{code:?}");
+        }
+        for (code, modifiers) in
+            [(KeyCode::Char('c'), none), (KeyCode::Char('q'), control), (KeyCode::Enter, none)]
+        {
+            assert!(!leaves(key(code, modifiers)), "{code:?}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Whom to ask: a run's folder names its endpoint, an address is one.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::error::Fault;
+use crate::cli::top::journal::Past;
+use crate::cli::top::look::Look;
+use crate::experiment::failure::Failure;
+use crate::telemetry::endpoint::{ENDPOINT_FILE, Endpoint};
+
+/// What the command line names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A run's folder.
+    Run(PathBuf),
+    /// `host:port`.
+    Address(String),
+}
+
+/// What is there to be seen.
+pub(super) enum Found {
+    /// Somebody who answers: where, and the first look.
+    Live { address: String, look: Look },
+    /// A run's records, and why nobody is asked.
+    Records { past: Box<Past>, why: String },
+}
+
+impl Target {
+    /// Reads `runs/unet-001`, `127.0.0.1:9184` or `http://127.0.0.1:9184/metrics`.
+    ///
+    /// # Errors
+    /// If it is none of them.
+    pub(super) fn of(text: &str) -> Result<Self, Failure> {
+        if let Some(rest) = text.strip_prefix("http://") {
+            let host = rest.split('/').next().unwrap_or_default();
+            let port = if host.contains(':') { "" } else { ":80" };
+            return Ok(Self::Address(format!("{host}{port}")));
+        }
+        if text.contains("://") {
+            return Err(Failure::Usage(format!(
+                "`{text}`: only http is spoken; for a machine behind a login, forward its port: \
+                 ssh -L 9184:127.0.0.1:9184 HOST"
+            )));
+        }
+        if Path::new(text).is_dir() {
+            return Ok(Self::Run(text.into()));
+        }
+        match text.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+                Ok(Self::Address(text.to_owned()))
+            }
+            _ => Err(Failure::Usage(format!(
+                "`{text}` is no run's folder and no address; name a folder such as runs/unet-001, \
+                 or an address such as 127.0.0.1:9184"
+            ))),
+        }
+    }
+
+    /// Asks, or reads what is left of the run.
+    ///
+    /// # Errors
+    /// If nobody answers at an address, or a folder is no run's.
+    pub(super) fn find(&self) -> Result<Found, Failure> {
+        match self {
+            Self::Address(address) => {
+                let look = Look::take(address, 0.0).map_err(|problem| nobody(address, problem))?;
+                Ok(Found::Live { address: address.clone(), look })
+            }
+            Self::Run(folder) => of_run(folder),
+        }
+    }
+
+    /// The run's folder, if that is what was named.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Run(folder) => Some(folder),
+            Self::Address(_) => None,
+        }
+    }
+}
+
+fn nobody(address: &str, problem: String) -> Failure {
+    Failure::Run(Fault::Environment {
+        subject: format!("http://{address}"),
+        problem: problem.to_lowercase(),
+        remedy: "start a run, or name its folder or the address that it printed; with \
+                 --metrics-addr off it has none"
+            .into(),
+    })
+}
+
+fn of_run(folder: &Path) -> Result<Found, Failure> {
+    let why = match ask(folder) {
+        Ok((address, look)) => return Ok(Found::Live { address, look }),
+        Err(why) => why,
+    };
+    match Past::read(folder) {
+        Ok(past) => Ok(Found::Records { past: Box::new(past), why }),
+        Err(_) => Err(Failure::Usage(format!(
+            "{}: no run has written a journal here ({why}); name a run's folder such as \
+             runs/unet-001",
+            folder.display()
+        ))),
+    }
+}
+
+/// A look at the process that writes to a run, or why there is none.
+fn ask(folder: &Path) -> Result<(String, Look), String> {
+    let text = std::fs::read_to_string(folder.join(ENDPOINT_FILE))
+        .map_err(|_| format!("there is no {ENDPOINT_FILE}"))?;
+    let endpoint: Endpoint = serde_json::from_str(&text)
+        .map_err(|error| format!("{ENDPOINT_FILE} cannot be read: {error}"))?;
+    let Some(address) = endpoint.reachable() else {
+        return Err("the run serves no metrics (--metrics-addr off)".into());
+    };
+    let place = match &endpoint.host {
+        Some(host) if endpoint.is_elsewhere() => format!("{address}, of the machine {host},"),
+        _ => address.to_string(),
+    };
+    let address = address.to_string();
+    let look = Look::take(&address, 0.0)
+        .map_err(|problem| format!("nobody answers at {place} ({})", problem.to_lowercase()))?;
+    if look.instance.as_deref() != Some(&endpoint.instance) {
+        return Err(format!("another process answers at {place}"));
+    }
+    Ok((address, look))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::telemetry::exporter::Exporter;
+    use crate::telemetry::recorder::Recorder;
+
+    #[test]
+    fn folders_and_addresses_are_told_apart() {
+        let address = |text: &str| Target::of(text).unwrap();
+        for text in ["127.0.0.1:9184", "http://127.0.0.1:9184", "http://127.0.0.1:9184/metrics"] {
+            assert_eq!(address(text), Target::Address("127.0.0.1:9184".into()));
+        }
+        assert_eq!(address("http://node/"), Target::Address("node:80".into()));
+        assert_eq!(address("[::1]:9184"), Target::Address("[::1]:9184".into()));
+        assert_eq!(address("src"), Target::Run("src".into()));
+        for text in ["runs/nothing", "9184", ":9184", "node:http", "https://node:9184"] {
+            let Err(Failure::Usage(refused)) = Target::of(text) else { panic!("{text}") };
+            assert!(refused.starts_with(&format!("`{text}`")), "{refused}");
+        }
+    }
+
+    fn exporter() -> Exporter {
+        Exporter::serve(SocketAddr::from(([127, 0, 0, 1], 0)), Recorder::new("found"))
+    }
+
+    #[test]
+    fn a_run_is_its_own_process_and_not_whoever_has_its_address_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = Target::Run(folder.path().into());
+        let Err(Failure::Usage(refused)) = target.find() else { panic!("found a run") };
+        assert!(refused.contains("there is no endpoint.json"), "{refused}");
+
+        let running = exporter();
+        let write = |endpoint: &Endpoint| {
+            let text = serde_json::to_string(endpoint).unwrap();
+            std::fs::write(folder.path().join(ENDPOINT_FILE), text).unwrap();
+        };
+        write(running.endpoint());
+        let Ok(Found::Live { look, .. }) = target.find() else { panic!("not found") };
+        assert_eq!(look.scrape.any_label("run"), Some("found"));
+
+        std::fs::write(folder.path().join("events.jsonl"), "{\"event\":\"started\"}\n").unwrap();
+        let why = |target: &Target| match target.find() {
+            Ok(Found::Records { why, .. }) => why,
+            _ => panic!("somebody answered, or nothing was found"),
+        };
+        write(&Endpoint { instance: "older".into(), ..running.endpoint().clone() });
+        assert!(why(&target).starts_with("another process answers at 127.0.0.1:"));
+        let there = Endpoint { host: Some("node-7".into()), ..running.endpoint().clone() };
+        drop(running);
+        write(&there);
+        let refused = why(&target);
+        assert!(refused.contains("of the machine node-7, (connection refused"), "{refused}");
+        write(&Endpoint { address: None, ..there });
+        assert!(why(&target).contains("--metrics-addr off"));
+    }
+}

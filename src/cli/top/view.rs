@@ -1,0 +1,175 @@
+//! What is shown of a run: figures without a layout, from its looks or from its journal.
+
+use serde::Serialize;
+
+use crate::cli::top::history::History;
+use crate::cli::top::look::{Actor, Topology};
+use crate::cli::top::rates::Window;
+use crate::telemetry::exposition::Scrape;
+
+/// Everything that a frame can show. What is not known is absent.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct View {
+    /// The run's name, or its folder.
+    pub(super) run: String,
+    /// What it is doing, or how it ended.
+    pub(super) state: String,
+    /// Network, device and version.
+    pub(super) what: Option<String>,
+    /// Where the figures come from.
+    pub(super) source: String,
+    /// What holds it back: one word and one sentence for each topology under way.
+    pub(super) verdicts: Vec<(String, String)>,
+    /// Something to be said above all else: a complaint, or that nobody answers.
+    pub(super) notice: Option<String>,
+    pub(super) progress: Progress,
+    /// Total training losses, as far as they were seen.
+    pub(super) losses: Vec<f64>,
+    /// Each region's Dice, evaluation by evaluation.
+    pub(super) dice: Vec<(String, Vec<f64>)>,
+    /// Seconds that rates and shares are over; 0 means since the stages began.
+    pub(super) span_seconds: f64,
+    pub(super) stages: Vec<StageRow>,
+    pub(super) gpus: Vec<GpuRow>,
+}
+
+/// How far it is, and how fast.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Progress {
+    pub(super) epoch: Option<u64>,
+    pub(super) epochs_planned: Option<u64>,
+    pub(super) step: Option<u64>,
+    pub(super) steps_planned: Option<u64>,
+    pub(super) seconds_left: Option<f64>,
+    pub(super) learning_rate: Option<f64>,
+    pub(super) gradient_norm: Option<f64>,
+    /// What comes out of the last topology under way.
+    pub(super) items_per_second: Option<f64>,
+    /// What they are: samples or cases.
+    pub(super) items: &'static str,
+    /// Share of the time that the trainer waits for a batch.
+    pub(super) starved_ratio: Option<f64>,
+    pub(super) skipped_samples: Option<u64>,
+    /// Heap and stacks; mapped case files are not in it.
+    pub(super) memory_bytes: Option<f64>,
+}
+
+/// One stage, or the consumer at the end of the line.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct StageRow {
+    pub(super) topology: String,
+    pub(super) name: String,
+    pub(super) workers: usize,
+    /// Busy, starved, blocked: shares of its workers' time.
+    pub(super) shares: Option<[f64; 3]>,
+    pub(super) queue_depth: usize,
+    pub(super) queue_capacity: usize,
+}
+
+/// One card.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct GpuRow {
+    pub(super) gpu: String,
+    pub(super) utilization: Option<f64>,
+    pub(super) memory_used_bytes: Option<f64>,
+    pub(super) memory_total_bytes: Option<f64>,
+    pub(super) watts: Option<f64>,
+    pub(super) celsius: Option<f64>,
+}
+
+impl View {
+    /// Of a run under way.
+    pub(super) fn of_window(window: &Window, history: &History, source: &str) -> Self {
+        let look = window.newest();
+        let scrape = &look.scrape;
+        let state = scrape.by_label("train_run_state", "state");
+        let state = state.iter().find(|(_, on)| *on == 1.0).map_or("running", |(state, _)| state);
+        let alive: Vec<&Topology> = look.topologies.iter().filter(|line| line.is_alive()).collect();
+        let verdict =
+            |line: &&Topology| (line.verdict.bottleneck.clone(), line.verdict.sentence.clone());
+        Self {
+            run: scrape.any_label("run").unwrap_or("gliaflow").to_owned(),
+            state: state.to_owned(),
+            what: what(scrape),
+            source: source.to_owned(),
+            verdicts: alive.iter().map(verdict).collect(),
+            notice: look.complaint.clone(),
+            progress: Progress::of_window(window),
+            losses: history.losses(),
+            dice: history.dice(),
+            span_seconds: window.seconds(),
+            stages: alive.iter().flat_map(|line| rows(window, line)).collect(),
+            gpus: gpus(scrape),
+        }
+    }
+}
+
+impl Progress {
+    fn of_window(window: &Window) -> Self {
+        let scrape = &window.newest().scrape;
+        let number = |name: &str| scrape.value(name, &[]).filter(|value| value.is_finite());
+        let count = |name: &str| number(name).map(|value| value as u64);
+        let skipped = scrape.sum("loader_samples_total", &[("outcome", "skipped")]);
+        let line = window.newest().topologies.iter().rfind(|line| line.is_alive());
+        // Without a trainer of its own, the consumer of the loader is the one that waits.
+        let starved = match number("train_step") {
+            Some(_) => window.rate("train_starved_seconds_total", &[]),
+            None => line.and_then(|line| window.shares(line, &line.feed)).map(|shares| shares[1]),
+        };
+        Self {
+            epoch: count("train_epoch"),
+            epochs_planned: count("train_epochs_planned"),
+            step: count("train_step"),
+            steps_planned: None,
+            seconds_left: number("train_eta_seconds"),
+            learning_rate: number("train_learning_rate"),
+            gradient_norm: number("train_gradient_norm"),
+            items_per_second: line.and_then(|line| window.throughput(line)),
+            items: if line.is_some_and(|line| line.name == "train") { "samples" } else { "cases" },
+            starved_ratio: starved.map(|share| share.min(1.0)),
+            skipped_samples: skipped.map(|samples| samples as u64),
+            memory_bytes: number("process_anonymous_memory_bytes"),
+        }
+    }
+}
+
+/// Network, device and version.
+fn what(scrape: &Scrape) -> Option<String> {
+    let label = |name| scrape.label("train_run_info", name);
+    Some(format!("{} on {}, version {}", label("model")?, label("device")?, label("version")?))
+}
+
+/// The actors of a topology in the order of the line, its consumer at the end.
+fn rows(window: &Window, line: &Topology) -> Vec<StageRow> {
+    let consumer = if line.name == "train" { "trainer" } else { "consumer" };
+    let row = |actor: &Actor, name: &str| StageRow {
+        topology: line.name.clone(),
+        name: name.to_owned(),
+        workers: actor.workers,
+        shares: window.shares(line, actor),
+        queue_depth: actor.queue_depth,
+        queue_capacity: actor.queue_capacity,
+    };
+    let stages = line.actors.iter().map(|actor| row(actor, &actor.name));
+    stages.chain([row(&line.feed, consumer)]).collect()
+}
+
+fn gpus(scrape: &Scrape) -> Vec<GpuRow> {
+    let cards = scrape.by_label("gpu_temperature_celsius", "gpu");
+    let with_memory = scrape.by_label("gpu_memory_total_bytes", "gpu");
+    let mut names: Vec<&str> = cards.iter().chain(&with_memory).map(|(gpu, _)| *gpu).collect();
+    names.sort_unstable();
+    names.dedup();
+    let row = |gpu: &str| {
+        let gauge = |name: &str| scrape.value(name, &[("gpu", gpu)]);
+        GpuRow {
+            gpu: gpu.to_owned(),
+            utilization: gauge("gpu_utilization_ratio"),
+            memory_used_bytes: gauge("gpu_memory_used_bytes"),
+            memory_total_bytes: gauge("gpu_memory_total_bytes"),
+            watts: gauge("gpu_power_watts"),
+            celsius: gauge("gpu_temperature_celsius"),
+        }
+    };
+    names.into_iter().map(row).collect()
+}
