@@ -25,6 +25,8 @@ const FENCED: &[(&str, &[&str])] = &[
     ("memmap2", &["src/cache/map.rs"]),
     ("nifti", &["src/brats/"]),
     ("burn", &["src/nets/", "src/eval/", "src/train/", "src/experiment/", "src/cli/"]),
+    ("pulp", &["src/nets/convolution/"]),
+    ("rayon", &["src/nets/convolution"]),
     ("anyhow", &["src/cli/"]),
     ("clap", &["src/cli/"]),
     ("indicatif", &["src/cli/"]),
