@@ -33,6 +33,8 @@ const FENCED: &[(&str, &[&str])] = &[
     ("maud", &["src/report/"]),
     ("png", &["src/report/"]),
     ("resvg", &["src/report/"]),
+    ("pulp", &["src/nets/convolution/"]),
+    ("rayon", &["src/nets/convolution"]),
     ("anyhow", &["src/cli/"]),
     ("clap", &["src/cli/"]),
     ("indicatif", &["src/cli/"]),

@@ -28,6 +28,7 @@ mod oracles;
 mod phantom;
 mod poison;
 mod recycling;
+mod relay;
 mod resize;
 mod shutdown;
 mod splits;

@@ -7,6 +7,7 @@ use crate::actor::crew::Crew;
 use crate::actor::mailbox::Inbox;
 use crate::actor::observe::{Observation, Observer};
 use crate::actor::post::Seat;
+use crate::actor::relay::Relay;
 use crate::actor::rollcall::Left;
 use crate::actor::stop::{StopLatch, StopState};
 use crate::actor::ticket::Ledger;
@@ -16,13 +17,33 @@ use crate::base::error::Fault;
 /// Outputs of the sink, in order. Dropped early, it ends its topology, and nothing else of the run.
 #[derive(Debug)]
 pub struct Feed<T> {
+    // Dropped in this order: whoever still works for the consumer is told first.
+    pub(super) end: End,
     pub(super) inbox: Inbox<T>,
-    pub(super) latch: StopLatch,
     pub(super) seat: Seat,
-    pub(super) ended: bool,
+    pub(super) relay: Option<Relay>,
+}
+
+/// Aborts the topology of a consumer that leaves before the last output.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) latch: StopLatch,
+    ended: bool,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.latch.abort(None);
+        }
+    }
 }
 
 impl<T> Feed<T> {
+    pub(super) fn new(inbox: Inbox<T>, latch: StopLatch, seat: Seat) -> Self {
+        Self { end: End { latch, ended: false }, inbox, seat, relay: None }
+    }
+
     /// The next output, waiting for it. `None` after the last one, and at once after an abort:
     /// which of the two it was, [`Running::join`] tells.
     pub fn take(&mut self) -> Option<T> {
@@ -31,17 +52,9 @@ impl<T> Feed<T> {
         self.seat.work(None);
         match &taken {
             Some(_) => self.seat.count(),
-            None => self.ended = true,
+            None => self.end.ended = true,
         }
         taken
-    }
-}
-
-impl<T> Drop for Feed<T> {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.latch.abort(None);
-        }
     }
 }
 

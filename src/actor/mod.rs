@@ -34,6 +34,7 @@ pub mod topology;
 mod ends;
 mod mailbox;
 mod post;
+mod relay;
 mod rollcall;
 mod sequencer;
 mod shell;

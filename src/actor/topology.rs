@@ -192,7 +192,7 @@ impl<T: Send + 'static> Assembly<T> {
         shell.obey();
         // Made first: if a thread cannot be started, dropping it aborts those that were.
         let seat = shell.feed.seat("feed".to_owned(), Activity::Busy);
-        let feed = Feed { inbox: output, latch: shell.latch.clone(), seat, ended: false };
+        let feed = Feed::new(output, shell.latch.clone(), seat);
         for spawn in plan.spawns.into_iter().rev() {
             spawn(&shell)?;
         }

@@ -75,7 +75,7 @@ pub(super) fn optimise(course: &Course<'_>) -> Result<Trained, Failure> {
     };
     let (batches, running) = loader::start(parts, &session.stop, &session.runtime)?;
     let watched = session.board.watch(&running);
-    let mut feed = BatchFeed::new(batches, learner.device().clone(), run.precision);
+    let mut feed = BatchFeed::new(batches, learner.device().clone(), run.precision)?;
     let task = session.progress.begin("train", "steps", steps);
     let trainer = Trainer::new(Workplace {
         loss: &run.loss,

@@ -8,7 +8,14 @@ use burn::tensor::{DType, Device, Tensor};
 
 use crate::nets::precision::cast;
 
-mod columns;
+mod correlate;
+mod correlation;
+mod kernel_gradient;
+mod lanes;
+mod lattice;
+mod operation;
+mod products;
+mod window;
 
 /// The form of a convolution: a cubic kernel of odd size, zero-padded, so that stride 1 keeps the
 /// grid and stride 2 halves an even one.
@@ -69,8 +76,8 @@ impl Convolution {
         let dtype = volume.dtype();
         let weight = cast(self.weight.val(), dtype);
         let bias = self.bias.as_ref().map(|bias| cast(bias.val(), dtype));
-        if self.stride == 1 && dtype == DType::F32 && is_cpu(&volume.device()) {
-            let answer = columns::convolve(volume, weight, self.groups);
+        if dtype == DType::F32 && is_cpu(&volume.device()) {
+            let answer = operation::convolve(volume, weight, self.stride, self.groups);
             let Some(bias) = bias else { return answer };
             return answer + bias.reshape([1, -1, 1, 1, 1]);
         }
@@ -87,6 +94,7 @@ fn is_cpu(device: &Device) -> bool {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Distribution;
+    use rayon::ThreadPoolBuilder;
 
     use super::*;
 
@@ -96,17 +104,22 @@ mod tests {
         let draw = |shape: [usize; 5]| {
             Tensor::<5>::random(shape, Distribution::Normal(0.0, 1.0), &device).require_grad()
         };
-        for (volume, kernel, groups) in [
-            ([2, 3, 4, 6, 5], [5, 3, 3, 3, 3], 1),
-            ([1, 8, 5, 4, 6], [16, 2, 3, 3, 3], 4),
-            ([2, 6, 3, 4, 5], [3, 6, 1, 1, 1], 1),
-            // Wide enough for several slabs, the last one thinner.
-            ([1, 4, 7, 48, 48], [2, 4, 3, 3, 3], 1),
+        for (volume, kernel, stride, groups) in [
+            ([2, 3, 4, 6, 5], [5, 3, 3, 3, 3], 1, 1),
+            ([1, 8, 5, 4, 6], [16, 2, 3, 3, 3], 1, 4),
+            ([2, 6, 3, 4, 5], [3, 6, 1, 1, 1], 1, 1),
+            ([1, 2, 1, 1, 1], [9, 2, 3, 3, 3], 1, 1),
+            // Wide enough for several slabs, the last one thinner, and more than one block.
+            ([1, 4, 7, 48, 48], [10, 4, 3, 3, 3], 1, 1),
+            ([2, 3, 8, 6, 10], [9, 3, 3, 3, 3], 2, 1),
+            ([1, 8, 5, 7, 9], [4, 2, 3, 3, 3], 2, 4),
+            ([1, 3, 6, 5, 4], [3, 3, 1, 1, 1], 2, 1),
+            ([1, 2, 7, 8, 9], [3, 2, 5, 5, 5], 2, 1),
         ] {
             let (volume, kernel) = (draw(volume), draw(kernel));
             let pad = kernel.dims()[2] / 2;
-            let options = || ConvOptions::new([1; 3], [pad; 3], [1; 3], groups);
-            let ours = columns::convolve(volume.clone(), kernel.clone(), groups);
+            let options = || ConvOptions::new([stride; 3], [pad; 3], [1; 3], groups);
+            let ours = operation::convolve(volume.clone(), kernel.clone(), stride, groups);
             let theirs = conv3d(volume.clone(), kernel.clone(), None, options());
             assert_eq!(ours.dims(), theirs.dims());
             let weights = draw(ours.dims());
@@ -124,11 +137,35 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        let device = Device::flex().autodiff();
+        let draw =
+            |shape: [usize; 5]| Tensor::<5>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+        for (stride, groups) in [(1, 1), (2, 1), (1, 3)] {
+            let (volume, kernel) = (draw([2, 6, 9, 40, 40]), draw([9, 6 / groups, 3, 3, 3]));
+            let all = |threads: usize| {
+                let (volume, kernel) = (volume.clone(), kernel.clone());
+                let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(move || {
+                    let (volume, kernel) = (volume.require_grad(), kernel.require_grad());
+                    let ours = operation::convolve(volume.clone(), kernel.clone(), stride, groups);
+                    let gradients = ours.clone().powi_scalar(2).mean().backward();
+                    let of = |tensor: &Tensor<5>| tensor.grad(&gradients).unwrap();
+                    [ours.inner(), of(&volume), of(&kernel)].map(Tensor::into_data)
+                })
+            };
+            let alone = all(1);
+            assert_eq!(alone, all(2));
+            assert_eq!(alone, all(7));
+        }
+    }
+
+    #[test]
     fn a_volume_without_a_gradient_gets_none_and_its_kernel_does() {
         let device = Device::flex().autodiff();
         let volume = Tensor::<5>::ones([1, 1, 4, 4, 4], &device);
         let kernel = Tensor::<5>::ones([1, 1, 3, 3, 3], &device).require_grad();
-        let answer = columns::convolve(volume.clone(), kernel.clone(), 1);
+        let answer = operation::convolve(volume.clone(), kernel.clone(), 1, 1);
         let gradients = answer.sum().backward();
         assert!(volume.grad(&gradients).is_none());
         let gradient = kernel.grad(&gradients).unwrap();

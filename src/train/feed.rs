@@ -7,6 +7,7 @@ use burn::tensor::{AllocationProperty, Bytes, DType, Device, Int, Tensor, Tensor
 use metrics::Counter;
 
 use crate::actor::feed::Feed;
+use crate::base::error::Fault;
 use crate::base::seed::SampleKey;
 use crate::nets::precision::Precision;
 use crate::pipeline::lent::Lent;
@@ -54,11 +55,17 @@ impl Truth {
     }
 }
 
-/// Takes batches from the loader and puts them on the device; the trainer's only clock of hunger.
+/// Batches from the loader, put on the device one ahead; the trainer's only clock of hunger.
+///
+/// A thread of its own does that, for as long as this lives: CubeCL gives each thread a stream, so
+/// on a GPU the copy of a batch runs beside the step before it. The trainer may use what another
+/// thread made: a stream that is given a buffer of another one waits for an event in it first, and
+/// the buffer is kept until it is done with it (cubecl-server 0.11.3, `stream/event.rs`,
+/// `align_streams` and `pinned`); fusion gives it an alias on the new stream (burn-fusion 0.22.1,
+/// `stream/multi.rs`). Bytes on their way are owned by the copy and dropped when it is done
+/// (`command/base.rs`, `write_to_gpu`), and only then go back to the loader.
 pub struct BatchFeed {
-    batches: Feed<Batch>,
-    device: Device,
-    precision: Precision,
+    batches: Feed<DeviceBatch>,
     starved: Duration,
     handed: Counter,
     delivered: Counter,
@@ -66,16 +73,18 @@ pub struct BatchFeed {
 
 impl BatchFeed {
     /// From `batches` onto `device`, widened to `precision` there.
-    pub fn new(batches: Feed<Batch>, device: Device, precision: Precision) -> Self {
+    ///
+    /// # Errors
+    /// If the system refuses the thread.
+    pub fn new(batches: Feed<Batch>, device: Device, precision: Precision) -> Result<Self, Fault> {
         let split = Split::Train.name();
-        Self {
+        let batches = batches.relayed("upload", move |batch| upload(batch, &device, precision))?;
+        Ok(Self {
             batches,
-            device,
-            precision,
             starved: Duration::ZERO,
             handed: catalog::LOADER_BATCHES.with([split]),
             delivered: catalog::delivered(split),
-        }
+        })
     }
 
     /// Time spent waiting for batches so far.
@@ -90,8 +99,8 @@ impl BatchFeed {
         let starved = asked.elapsed();
         self.starved += starved;
         self.handed.increment(1);
-        self.delivered.increment(batch.size() as u64);
-        Some(DeviceBatch { starved, ..upload(batch, &self.device, self.precision) })
+        self.delivered.increment(batch.keys.len() as u64);
+        Some(DeviceBatch { starved, ..batch })
     }
 }
 

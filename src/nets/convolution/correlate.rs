@@ -1,0 +1,194 @@
+//! Every channel of a volume under a kernel: a convolution's answer, and the gradient of its volume.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::nets::convolution::correlation::Correlation;
+use crate::nets::convolution::lanes::{BLOCK, LONGEST};
+use crate::nets::convolution::lattice::{Lattice, taps};
+use crate::nets::convolution::window::Window;
+
+/// Pieces of work for each thread, so that none waits long for the last one.
+const PIECES: usize = 4;
+
+/// Memory that a thread keeps: what it needs for one piece of work, in the cache.
+#[derive(Default)]
+struct Memory {
+    window: Vec<f32>,
+    block: Vec<f32>,
+    distances: Vec<usize>,
+}
+
+thread_local! {
+    static MEMORY: RefCell<Memory> = RefCell::default();
+}
+
+/// A lattice and the weights of its taps.
+pub(super) struct Pass {
+    lattice: Lattice,
+    /// `[group][block][channel][tap][BLOCK]`.
+    weights: Vec<[f32; BLOCK]>,
+}
+
+/// Channels of source and target, by groups that do not see each other.
+#[derive(Clone, Copy)]
+pub(super) struct Channels {
+    /// Groups.
+    pub(super) groups: usize,
+    /// Channels of the source in each.
+    pub(super) from: usize,
+    /// Channels of the target in each.
+    pub(super) to: usize,
+}
+
+impl Channels {
+    fn blocks(self) -> usize {
+        self.to.div_ceil(BLOCK)
+    }
+}
+
+impl Pass {
+    /// `weight` gives that of a channel of the target, one of the source in its group, and a place
+    /// of the kernel.
+    pub(super) fn new(
+        lattice: Lattice,
+        channels: Channels,
+        weight: impl Fn(usize, usize, [usize; 3]) -> f32,
+    ) -> Self {
+        let count = channels.groups * channels.blocks() * channels.from;
+        let mut weights = Vec::with_capacity(count * taps(&lattice).count());
+        for group in 0..channels.groups {
+            for block in 0..channels.blocks() {
+                for from in 0..channels.from {
+                    for tap in taps(&lattice) {
+                        let place = [0, 1, 2].map(|axis| lattice[axis].kernel_tap(tap[axis]));
+                        weights.push(std::array::from_fn(|row| {
+                            let to = block * BLOCK + row;
+                            if to >= channels.to {
+                                return 0.0;
+                            }
+                            weight(group * channels.to + to, from, place)
+                        }));
+                    }
+                }
+            }
+        }
+        Self { lattice, weights }
+    }
+
+    fn weights(&self, channels: Channels, group: usize, block: usize) -> &[[f32; BLOCK]] {
+        let taps: usize = self.lattice.iter().map(|axis| axis.taps).product();
+        let size = channels.from * taps;
+        &self.weights[(group * channels.blocks() + block) * size..][..size]
+    }
+}
+
+/// Some planes of a block of channels of one sample's target.
+struct Piece<'a> {
+    planes: Range<usize>,
+    /// For each channel of the block, those planes.
+    target: Vec<&'a mut [f32]>,
+}
+
+/// `[samples, groups * from, ...]` to `[samples, groups * to, target]`, by all passes, which write to
+/// different places. Every number is one sum in one order, so how the work is divided changes
+/// nothing.
+pub(super) fn correlate(
+    source: &[f32],
+    samples: usize,
+    channels: Channels,
+    passes: &[Pass],
+    target: [usize; 3],
+) -> Vec<f32> {
+    let [depth, height, width] = target;
+    let Channels { groups, from, to } = channels;
+    let (plane, blocks) = (height * width, channels.blocks());
+    let mut answer = vec![0.0; samples * groups * to * depth * plane];
+    let wanted = (PIECES * rayon::current_num_threads()).div_ceil(samples * groups * blocks);
+    let span = depth.div_ceil(wanted.min(depth));
+    let pieces = depth.div_ceil(span);
+    let mut work = Vec::with_capacity(samples * groups * blocks * pieces);
+    for _ in 0..samples * groups * blocks {
+        work.extend((0..pieces).map(|piece| {
+            let planes = piece * span..depth.min((piece + 1) * span);
+            Piece { planes, target: Vec::with_capacity(BLOCK) }
+        }));
+    }
+    for (channel, volume) in answer.chunks_mut(depth * plane).enumerate() {
+        let first = (channel / to * blocks + channel % to / BLOCK) * pieces;
+        for (piece, planes) in volume.chunks_mut(span * plane).enumerate() {
+            work[first + piece].target.push(planes);
+        }
+    }
+    let group_size = source.len() / (samples * groups);
+    work.into_par_iter().enumerate().for_each(|(index, mut piece)| {
+        let (sample_group, block) = (index / pieces / blocks, index / pieces % blocks);
+        let source = &source[sample_group * group_size..][..group_size];
+        MEMORY.with_borrow_mut(|memory| {
+            for pass in passes {
+                let weights = pass.weights(channels, sample_group % groups, block);
+                let job = Job { lattice: &pass.lattice, source, channels: from, weights };
+                job.run(&mut piece, [height, width], memory);
+            }
+        });
+    });
+    answer
+}
+
+/// One pass over one piece.
+struct Job<'a> {
+    lattice: &'a Lattice,
+    source: &'a [f32],
+    channels: usize,
+    weights: &'a [[f32; BLOCK]],
+}
+
+impl Job<'_> {
+    fn run(&self, piece: &mut Piece<'_>, [height, width]: [usize; 2], memory: &mut Memory) {
+        let Memory { window, block, distances } = memory;
+        let lattice = self.lattice;
+        let slow = lattice[0];
+        let places = slow.inside(&piece.planes);
+        let mut window = Window::new(lattice, self.channels, 1, places.start, window);
+        let length = Window::length(lattice, 1);
+        block.resize(BLOCK * length.next_multiple_of(LONGEST), 0.0);
+        for place in places {
+            window.fill(self.source, place + 1);
+            window.distances(place, distances);
+            let correlation = Correlation {
+                values: window.values(),
+                channel_pitch: window.channel_pitch(),
+                distances,
+                weights: self.weights,
+                outputs: piece.target.len(),
+                length,
+                into: block,
+            };
+            correlation.run();
+            let plane = slow.start + slow.stride * place - piece.planes.start;
+            for (row, target) in piece.target.iter_mut().enumerate() {
+                let from = &block[row * length.next_multiple_of(LONGEST)..][..length];
+                self.put(from, &mut target[plane * height * width..][..height * width], width);
+            }
+        }
+    }
+
+    /// Rows as the window has them, to rows as the target has them.
+    fn put(&self, from: &[f32], target: &mut [f32], width: usize) {
+        let [_, middle, fast] = *self.lattice;
+        for (row, from) in from.chunks(Window::pitch(self.lattice)).enumerate() {
+            let from = &from[..fast.outputs];
+            let target = &mut target[(middle.start + middle.stride * row) * width..][..width];
+            let target = &mut target[fast.start..];
+            if fast.stride == 1 {
+                target[..from.len()].copy_from_slice(from);
+                continue;
+            }
+            for (to, from) in target.iter_mut().step_by(fast.stride).zip(from) {
+                *to = *from;
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Sums over channels and taps, place by place: what a plane of a convolution's answer is.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::nets::convolution::lanes::{
+    BLOCK, LONGEST, WIDTH, each, each_column, each_row, load, rows, store,
+};
+
+/// Products that are added one to the other, at least where there are so many: one channel under 27
+/// taps. Sums of sums lose fewer digits than one sum of thousands, and they are needed: the U-Net's
+/// oracle has a place 9e-7 below the kink of its leaky ReLU, which sums of 108 put above it.
+const CHAIN: usize = 27;
+
+/// For each output of a block and each place, the sum over channels and taps of what the tap reads
+/// times its weight. The order of additions is that of the weights, whatever the processor.
+pub(super) struct Correlation<'a> {
+    /// As of a [`Window`](super::window::Window).
+    pub(super) values: &'a [f32],
+    /// From channel to channel.
+    pub(super) channel_pitch: usize,
+    /// Of the taps.
+    pub(super) distances: &'a [usize],
+    /// `[channel][tap][BLOCK]`.
+    pub(super) weights: &'a [[f32; BLOCK]],
+    /// Outputs of the block that there are.
+    pub(super) outputs: usize,
+    /// Places.
+    pub(super) length: usize,
+    /// `[BLOCK][row]`, where `row` is the length rounded up to [`LONGEST`].
+    pub(super) into: &'a mut [f32],
+}
+
+impl Correlation<'_> {
+    /// Computes it with the best instructions of this processor.
+    pub(super) fn run(self) {
+        Arch::new().dispatch(self);
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const ROWS: usize, const COLUMNS: usize>(
+        &mut self,
+        simd: S,
+        from: usize,
+        at: usize,
+    ) {
+        let zero = simd.splat_f32s(0.0);
+        let row = self.length.next_multiple_of(LONGEST);
+        let taps = self.distances.len();
+        let together = CHAIN.div_ceil(taps);
+        let mut channel = at;
+        for (part, weights) in self.weights.chunks(together * taps).enumerate() {
+            let mut sums = [[zero; COLUMNS]; ROWS];
+            for weights in weights.chunks_exact(taps) {
+                for (distance, weights) in self.distances.iter().zip(weights) {
+                    let place = channel + distance;
+                    let read = &self.values[place..place + COLUMNS * S::F32_LANES];
+                    let mut vectors = [zero; COLUMNS];
+                    each_column!(COLUMN, {
+                        vectors[COLUMN] = load::<S>(read, COLUMN * S::F32_LANES);
+                    });
+                    each_row!(ROW, {
+                        let weight = simd.splat_f32s(weights[from + ROW]);
+                        each_column!(COLUMN, {
+                            let sum = sums[ROW][COLUMN];
+                            sums[ROW][COLUMN] = simd.mul_add_e_f32s(weight, vectors[COLUMN], sum);
+                        });
+                    });
+                }
+                channel += self.channel_pitch;
+            }
+            each_row!(ROW, {
+                each_column!(COLUMN, {
+                    let place = (from + ROW) * row + at + COLUMN * S::F32_LANES;
+                    let mut sum = sums[ROW][COLUMN];
+                    if part > 0 {
+                        sum = simd.add_f32s(load::<S>(self.into, place), sum);
+                    }
+                    store::<S>(self.into, place, sum);
+                });
+            });
+        }
+    }
+
+    #[inline(always)]
+    fn tiles<S: Simd, const ROWS: usize>(&mut self, simd: S) {
+        let mut from = 0;
+        while from < self.outputs {
+            let mut at = 0;
+            while at < self.length {
+                match (self.length - at).div_ceil(S::F32_LANES) {
+                    1 => self.tile::<S, ROWS, 1>(simd, from, at),
+                    2 => self.tile::<S, ROWS, 2>(simd, from, at),
+                    _ => self.tile::<S, ROWS, WIDTH>(simd, from, at),
+                }
+                at += WIDTH * S::F32_LANES;
+            }
+            from += ROWS;
+        }
+    }
+}
+
+impl WithSimd for Correlation<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        if rows::<S>() == BLOCK {
+            self.tiles::<S, BLOCK>(simd);
+        } else {
+            self.tiles::<S, { BLOCK / 2 }>(simd);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pulp::Scalar;
+    #[cfg(target_arch = "x86_64")]
+    use pulp::x86::{V3, V4};
+
+    use super::*;
+
+    /// More than one chain.
+    const CHANNELS: usize = 50;
+    const PITCH: usize = 200;
+    const DISTANCES: [usize; 5] = [0, 1, 2, 11, 30];
+    /// No multiple of any vector.
+    const LENGTH: usize = 131;
+    const ROW: usize = LENGTH.next_multiple_of(LONGEST);
+
+    fn numbers(count: usize) -> Vec<f32> {
+        (0..count).map(|at| ((at * 7919) % 1009) as f32 / 500.0 - 1.0).collect()
+    }
+
+    fn correlated<S: Simd>(simd: S, outputs: usize) -> Vec<f32> {
+        let values = numbers(CHANNELS * PITCH);
+        let weights: Vec<[f32; BLOCK]> =
+            numbers(CHANNELS * DISTANCES.len() * BLOCK).as_chunks().0.to_vec();
+        let mut into = vec![0.0; BLOCK * ROW];
+        simd.vectorize(Correlation {
+            values: &values,
+            channel_pitch: PITCH,
+            distances: &DISTANCES,
+            weights: &weights,
+            outputs,
+            length: LENGTH,
+            into: &mut into,
+        });
+        for output in 0..outputs {
+            for place in 0..LENGTH {
+                let mut sum = 0.0;
+                for (index, weights) in weights.iter().enumerate() {
+                    let (channel, tap) = (index / DISTANCES.len(), index % DISTANCES.len());
+                    let read = values[channel * PITCH + place + DISTANCES[tap]];
+                    sum += f64::from(read) * f64::from(weights[output]);
+                }
+                let error = (f64::from(into[output * ROW + place]) - sum).abs();
+                assert!(error < 1e-5, "output {output}, place {place}: {error}");
+            }
+        }
+        let rows = into.chunks(ROW).take(outputs);
+        rows.flat_map(|row| row[..LENGTH].to_vec()).collect()
+    }
+
+    #[test]
+    fn every_processor_gets_the_sums_in_one_order() {
+        for outputs in [1, 4, 5, BLOCK] {
+            correlated(Scalar::new(), outputs);
+            #[cfg(target_arch = "x86_64")]
+            if let (Some(avx2), Some(avx512)) = (V3::try_new(), V4::try_new()) {
+                assert_eq!(correlated(avx512, outputs), correlated(avx2, outputs));
+            }
+        }
+    }
+}

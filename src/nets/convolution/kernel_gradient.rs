@@ -1,0 +1,183 @@
+//! The gradient of a convolution's kernel: products of the slopes of the answer with what every tap
+//! read.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::nets::convolution::correlate::Channels;
+use crate::nets::convolution::lanes::{BLOCK, LONGEST};
+use crate::nets::convolution::lattice::Lattice;
+use crate::nets::convolution::products::Products;
+use crate::nets::convolution::window::Window;
+
+/// Places of one output whose slopes are taken at a time: what eight outputs need stays in the
+/// second cache while all channels of the volume go past.
+const PLACES: usize = 1 << 14;
+/// Pieces of work that a gradient is made of, at least where it has so many planes. A number of the
+/// threads' would change the order of additions.
+const PIECES: usize = 32;
+
+/// Memory that a thread keeps.
+#[derive(Default)]
+struct Memory {
+    window: Vec<f32>,
+    slopes: Vec<f32>,
+    sums: Vec<f32>,
+    distances: Vec<usize>,
+}
+
+thread_local! {
+    static MEMORY: RefCell<Memory> = RefCell::default();
+}
+
+/// A convolution whose kernel's gradient is asked for.
+pub(super) struct Slopes<'a> {
+    /// Of the convolution.
+    pub(super) lattice: Lattice,
+    /// Of volume and answer.
+    pub(super) channels: Channels,
+    /// `[samples, groups * from, d, h, w]`.
+    pub(super) volume: &'a [f32],
+    /// The gradient of the answer, `[samples, groups * to, d', h', w']`.
+    pub(super) slopes: &'a [f32],
+    /// How many there are.
+    pub(super) samples: usize,
+}
+
+/// Planes of one sample.
+#[derive(Clone)]
+struct Slab {
+    sample: usize,
+    planes: Range<usize>,
+}
+
+impl Slopes<'_> {
+    /// `[groups * to, from, taps]`.
+    pub(super) fn kernel_gradient(&self) -> Vec<f32> {
+        let Channels { groups, from, to } = self.channels;
+        let (blocks, taps) = (to.div_ceil(BLOCK), self.taps());
+        let slabs = self.slabs();
+        let shares = (PIECES / (groups * blocks)).clamp(1, slabs.len());
+        let share = slabs.len().div_ceil(shares);
+        let shares: Vec<&[Slab]> = slabs.chunks(share).collect();
+        let work = 0..groups * blocks * shares.len();
+        let sums: Vec<Vec<f32>> = work
+            .into_par_iter()
+            .map(|index| {
+                let (block, share) = (index / shares.len(), index % shares.len());
+                MEMORY.with_borrow_mut(|memory| self.sums(block, shares[share], memory))
+            })
+            .collect();
+        let mut gradient = vec![0.0; groups * to * from * taps];
+        for (index, sums) in sums.iter().enumerate() {
+            let (group, block) = (index / shares.len() / blocks, index / shares.len() % blocks);
+            let rows = block * BLOCK..to.min((block + 1) * BLOCK);
+            for (row, output) in rows.enumerate() {
+                let gradient = &mut gradient[(group * to + output) * from * taps..][..from * taps];
+                for (of_tap, sums) in gradient.iter_mut().zip(sums.chunks(BLOCK)) {
+                    *of_tap += sums[row];
+                }
+            }
+        }
+        gradient
+    }
+
+    fn taps(&self) -> usize {
+        self.lattice.iter().map(|axis| axis.taps).product()
+    }
+
+    /// All planes of all samples, a few at a time.
+    fn slabs(&self) -> Vec<Slab> {
+        let depth = self.lattice[0].outputs;
+        let span = (PLACES / Window::plane_pitch(&self.lattice)).clamp(1, depth);
+        let mut slabs = Vec::new();
+        for sample in 0..self.samples {
+            for from in (0..depth).step_by(span) {
+                slabs.push(Slab { sample, planes: from..depth.min(from + span) });
+            }
+        }
+        slabs
+    }
+
+    /// Of one block of outputs, `[from][tap][BLOCK]`, over some planes.
+    fn sums(&self, block: usize, slabs: &[Slab], memory: &mut Memory) -> Vec<f32> {
+        let Channels { from, .. } = self.channels;
+        let taps = self.taps();
+        let mut total = vec![0.0; from * taps * BLOCK];
+        for slab in slabs {
+            for (channel, total) in total.chunks_mut(taps * BLOCK).enumerate() {
+                if channel == 0 {
+                    self.lay_out(block, slab, memory);
+                }
+                self.add(block, channel, slab, memory, total);
+            }
+        }
+        total
+    }
+
+    fn group_of(&self, block: usize) -> (usize, Range<usize>) {
+        let Channels { to, .. } = self.channels;
+        let blocks = to.div_ceil(BLOCK);
+        let (group, block) = (block / blocks, block % blocks);
+        (group, block * BLOCK..to.min((block + 1) * BLOCK))
+    }
+
+    /// The slopes of a block as the window has its places, with zeros between rows.
+    fn lay_out(&self, block: usize, slab: &Slab, memory: &mut Memory) {
+        let Channels { groups, to, .. } = self.channels;
+        let lattice = &self.lattice;
+        let [depth, height, width] = lattice.map(|axis| axis.outputs);
+        let (pitch, plane_pitch) = (Window::pitch(lattice), Window::plane_pitch(lattice));
+        let row = Window::length(lattice, slab.planes.len()).next_multiple_of(LONGEST);
+        memory.slopes.clear();
+        memory.slopes.resize(BLOCK * row, 0.0);
+        let (group, outputs) = self.group_of(block);
+        for (output, target) in outputs.zip(memory.slopes.chunks_mut(row)) {
+            let volume = ((slab.sample * groups + group) * to + output) * depth;
+            for (place, plane) in slab.planes.clone().enumerate() {
+                let from = &self.slopes[(volume + plane) * height * width..][..height * width];
+                for (line, from) in from.chunks(width).enumerate() {
+                    let at = place * plane_pitch + line * pitch;
+                    target[at..at + width].copy_from_slice(from);
+                }
+            }
+        }
+    }
+
+    /// Adds the products with one channel of the volume.
+    fn add(
+        &self,
+        block: usize,
+        channel: usize,
+        slab: &Slab,
+        memory: &mut Memory,
+        total: &mut [f32],
+    ) {
+        let Memory { window, slopes, sums, distances } = memory;
+        let Channels { groups, from, .. } = self.channels;
+        let lattice = &self.lattice;
+        let (group, outputs) = self.group_of(block);
+        let size: usize = lattice.iter().map(|axis| axis.source).product();
+        let place = (slab.sample * groups + group) * from + channel;
+        let Range { start, end } = slab.planes;
+        let mut window = Window::new(lattice, 1, end - start, start, window);
+        window.fill(&self.volume[place * size..][..size], end);
+        window.distances(start, distances);
+        sums.clear();
+        sums.resize(total.len() * LONGEST, 0.0);
+        let products = Products {
+            values: window.values(),
+            distances,
+            slopes,
+            outputs: outputs.len(),
+            length: Window::length(lattice, end - start),
+            sums,
+        };
+        products.run();
+        for (total, lanes) in total.iter_mut().zip(sums.chunks(LONGEST)) {
+            *total += lanes.iter().sum::<f32>();
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The convolution on the CPU as an operation of its own, with gradients of its own.
+//!
+//! Burn's own (flex 0.22.1) lays out columns one value at a time, and gets the gradient of a kernel
+//! from a convolution whose kernel is the whole gradient of the answer. Here values are read where
+//! they lie in a window of a few planes, into sums that stay in vector registers. The record is
+//! `benches/runs/2026-11-24-step.md`.
+
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::{Tensor, TensorData};
+use burn_flex::FlexTensor;
+
+use crate::nets::convolution::correlate::{Channels, Pass, correlate};
+use crate::nets::convolution::kernel_gradient::Slopes;
+use crate::nets::convolution::lattice;
+
+/// `[b, c, d, h, w]` and a kernel `[k, c / groups, s, s, s]` of odd size to `[b, k, d', h', w']`
+/// where `d' = ceil(d / stride)`, with zeros around the volume. Both are f32 and on the CPU.
+pub(super) fn convolve(
+    volume: Tensor<5>,
+    kernel: Tensor<5>,
+    stride: usize,
+    groups: usize,
+) -> Tensor<5> {
+    let (volume, kernel) = (volume.into_dispatch(), kernel.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as Convolve>::convolve(volume, kernel, stride, groups))
+}
+
+/// See [`convolve`].
+#[backend_extension(Flex, Autodiff)]
+pub(super) trait Convolve: Backend {
+    /// See [`convolve`].
+    fn convolve(
+        volume: FloatTensor<Self>,
+        kernel: FloatTensor<Self>,
+        stride: usize,
+        groups: usize,
+    ) -> FloatTensor<Self>;
+}
+
+impl Convolve for Flex {
+    fn convolve(
+        volume: FlexTensor,
+        kernel: FlexTensor,
+        stride: usize,
+        groups: usize,
+    ) -> FlexTensor {
+        Form::of(&volume, &kernel, stride, groups).answer(&volume, &kernel)
+    }
+}
+
+impl<C: CheckpointStrategy> Convolve for Autodiff<Flex, C> {
+    fn convolve(
+        volume: FloatTensor<Self>,
+        kernel: FloatTensor<Self>,
+        stride: usize,
+        groups: usize,
+    ) -> FloatTensor<Self> {
+        let nodes = [volume.node(), kernel.node()];
+        match Convolved.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(mut tracked) => {
+                let inputs = [tracked.checkpoint(&volume), tracked.checkpoint(&kernel)];
+                let (volume, kernel) = (volume.into_primitive(), kernel.into_primitive());
+                let form = Form::of(&volume, &kernel, stride, groups);
+                tracked.finish((inputs, form), form.answer(&volume, &kernel))
+            }
+            OpsKind::UnTracked(untracked) => {
+                let (volume, kernel) = (volume.into_primitive(), kernel.into_primitive());
+                untracked.finish(Flex::convolve(volume, kernel, stride, groups))
+            }
+        }
+    }
+}
+
+/// The way back of a convolution.
+#[derive(Debug)]
+struct Convolved;
+
+impl Backward<Flex, 2> for Convolved {
+    type State = ([NodeId; 2], Form);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        gradients: &mut Gradients,
+        checkpointer: &mut Checkpointer,
+    ) {
+        let [of_volume, of_kernel] = ops.parents;
+        let slopes = gradients.consume::<Flex>(&ops.node);
+        let ([volume, kernel], form) = ops.state;
+        let volume = checkpointer.retrieve_node_output::<FlexTensor>(volume);
+        let kernel = checkpointer.retrieve_node_output::<FlexTensor>(kernel);
+        if let Some(node) = of_kernel {
+            gradients.register::<Flex>(node.id, form.kernel_gradient(&volume, &slopes));
+        }
+        if let Some(node) = of_volume {
+            gradients.register::<Flex>(node.id, form.volume_gradient(&slopes, &kernel));
+        }
+    }
+}
+
+/// The sizes of a convolution.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    samples: usize,
+    groups: usize,
+    /// In each group.
+    inputs: usize,
+    /// In each group.
+    outputs: usize,
+    extent: [usize; 3],
+    side: usize,
+    stride: usize,
+}
+
+impl Form {
+    fn of(volume: &FlexTensor, kernel: &FlexTensor, stride: usize, groups: usize) -> Self {
+        let (volume, kernel) = (volume.shape(), kernel.shape());
+        Self {
+            samples: volume[0],
+            groups,
+            inputs: kernel[1],
+            outputs: kernel[0] / groups,
+            extent: [volume[2], volume[3], volume[4]],
+            side: kernel[2],
+            stride,
+        }
+    }
+
+    fn answer(self, volume: &FlexTensor, kernel: &FlexTensor) -> FlexTensor {
+        let Self { samples, groups, inputs, outputs, side, .. } = self;
+        let (volume, kernel) = (volume.to_contiguous(), kernel.to_contiguous());
+        let (volume, kernel) = (numbers(&volume), numbers(&kernel));
+        let channels = Channels { groups, from: inputs, to: outputs };
+        let weight = |to: usize, from: usize, [z, y, x]: [usize; 3]| {
+            kernel[(((to * inputs + from) * side + z) * side + y) * side + x]
+        };
+        let lattice = lattice::ahead(self.extent, side, self.stride);
+        let target = lattice.map(|axis| axis.outputs);
+        let pass = Pass::new(lattice, channels, weight);
+        let answer = correlate(volume, samples, channels, &[pass], target);
+        tensor(answer, samples * groups * outputs, samples, target)
+    }
+
+    /// As [`Self::answer`] of the slopes, with the kernel turned and its channels exchanged.
+    fn volume_gradient(self, slopes: &FlexTensor, kernel: &FlexTensor) -> FlexTensor {
+        let Self { samples, groups, inputs, outputs, side, .. } = self;
+        let (slopes, kernel) = (slopes.to_contiguous(), kernel.to_contiguous());
+        let (slopes, kernel) = (numbers(&slopes), numbers(&kernel));
+        let channels = Channels { groups, from: outputs, to: inputs };
+        let weight = |to: usize, from: usize, [z, y, x]: [usize; 3]| {
+            let output = to / inputs * outputs + from;
+            kernel[(((output * inputs + to % inputs) * side + z) * side + y) * side + x]
+        };
+        let lattices = lattice::back(self.extent, side, self.stride).into_iter();
+        let passes: Vec<Pass> =
+            lattices.map(|lattice| Pass::new(lattice, channels, weight)).collect();
+        let gradient = correlate(slopes, samples, channels, &passes, self.extent);
+        tensor(gradient, samples * groups * inputs, samples, self.extent)
+    }
+
+    fn kernel_gradient(self, volume: &FlexTensor, slopes: &FlexTensor) -> FlexTensor {
+        let Self { samples, groups, inputs, outputs, side, .. } = self;
+        let (volume, slopes) = (volume.to_contiguous(), slopes.to_contiguous());
+        let of = Slopes {
+            lattice: lattice::ahead(self.extent, side, self.stride),
+            channels: Channels { groups, from: inputs, to: outputs },
+            volume: numbers(&volume),
+            slopes: numbers(&slopes),
+            samples,
+        };
+        let outputs = groups * outputs;
+        tensor(of.kernel_gradient(), outputs * inputs, outputs, [side; 3])
+    }
+}
+
+fn numbers(contiguous: &FlexTensor) -> &[f32] {
+    contiguous.as_slice().expect("it was made contiguous, and convolve takes f32")
+}
+
+/// `volumes` in all, by `first`.
+fn tensor(values: Vec<f32>, volumes: usize, first: usize, extent: [usize; 3]) -> FlexTensor {
+    let [depth, height, width] = extent;
+    let shape = [first, volumes / first, depth, height, width];
+    FlexTensor::from_data(TensorData::new(values, shape))
+}

@@ -1,0 +1,175 @@
+//! Sums over places, tap by tap: what the gradient of a kernel is.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::nets::convolution::lanes::{
+    BLOCK, LONGEST, WIDTH, each, each_column, each_row, load, rows, store,
+};
+
+/// Numbers of each output whose products with all taps are summed before the next ones: what stays
+/// in the first cache.
+const STRETCH: usize = 512;
+
+/// For each output of a block and each tap, the sum over places of what the tap reads times the
+/// slope of the output there, lane by lane.
+pub(super) struct Products<'a> {
+    /// One channel of a [`Window`](super::window::Window), and what may be read behind it.
+    pub(super) values: &'a [f32],
+    /// Of the taps.
+    pub(super) distances: &'a [usize],
+    /// `[BLOCK][row]`, where `row` is the length rounded up to [`LONGEST`], zero where nothing is
+    /// to be added.
+    pub(super) slopes: &'a [f32],
+    /// Outputs of the block that there are.
+    pub(super) outputs: usize,
+    /// Places.
+    pub(super) length: usize,
+    /// `[tap][BLOCK][LONGEST]`, added to; shorter vectors use the first lanes.
+    pub(super) sums: &'a mut [f32],
+}
+
+impl Products<'_> {
+    /// Computes them with the best instructions of this processor.
+    pub(super) fn run(self) {
+        Arch::new().dispatch(self);
+    }
+
+    /// The products with taps `tap`, `tap + 1`, ... over places `start..end`.
+    #[inline(always)]
+    fn tile<S: Simd, const ROWS: usize, const COLUMNS: usize>(
+        &mut self,
+        simd: S,
+        from: usize,
+        tap: usize,
+        [start, end]: [usize; 2],
+    ) {
+        let zero = simd.splat_f32s(0.0);
+        let row = self.length.next_multiple_of(LONGEST);
+        let mut sums = [[zero; COLUMNS]; ROWS];
+        let mut reads = [&self.values[..0]; COLUMNS];
+        let mut slopes = [&self.slopes[..0]; ROWS];
+        let stretch = (end - start).next_multiple_of(S::F32_LANES);
+        each_column!(COLUMN, {
+            reads[COLUMN] = &self.values[self.distances[tap + COLUMN] + start..][..stretch];
+        });
+        each_row!(ROW, {
+            slopes[ROW] = &self.slopes[(from + ROW) * row + start..][..stretch];
+            each_column!(COLUMN, {
+                let place = ((tap + COLUMN) * BLOCK + from + ROW) * LONGEST;
+                sums[ROW][COLUMN] = load::<S>(self.sums, place);
+            });
+        });
+        let mut at = 0;
+        while at < stretch {
+            let mut vectors = [zero; COLUMNS];
+            each_column!(COLUMN, {
+                vectors[COLUMN] = load::<S>(reads[COLUMN], at);
+            });
+            each_row!(ROW, {
+                let slope = load::<S>(slopes[ROW], at);
+                each_column!(COLUMN, {
+                    let sum = sums[ROW][COLUMN];
+                    sums[ROW][COLUMN] = simd.mul_add_e_f32s(slope, vectors[COLUMN], sum);
+                });
+            });
+            at += S::F32_LANES;
+        }
+        each_row!(ROW, {
+            each_column!(COLUMN, {
+                let place = ((tap + COLUMN) * BLOCK + from + ROW) * LONGEST;
+                store::<S>(self.sums, place, sums[ROW][COLUMN]);
+            });
+        });
+    }
+
+    #[inline(always)]
+    fn tiles<S: Simd, const ROWS: usize>(&mut self, simd: S) {
+        let mut start = 0;
+        while start < self.length {
+            let stretch = [start, (start + STRETCH).min(self.length)];
+            let mut from = 0;
+            while from < self.outputs {
+                let mut tap = 0;
+                while tap < self.distances.len() {
+                    match self.distances.len() - tap {
+                        1 => self.tile::<S, ROWS, 1>(simd, from, tap, stretch),
+                        2 => self.tile::<S, ROWS, 2>(simd, from, tap, stretch),
+                        _ => self.tile::<S, ROWS, WIDTH>(simd, from, tap, stretch),
+                    }
+                    tap += WIDTH;
+                }
+                from += ROWS;
+            }
+            start += STRETCH;
+        }
+    }
+}
+
+impl WithSimd for Products<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        if rows::<S>() == BLOCK {
+            self.tiles::<S, BLOCK>(simd);
+        } else {
+            self.tiles::<S, { BLOCK / 2 }>(simd);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pulp::Scalar;
+    #[cfg(target_arch = "x86_64")]
+    use pulp::x86::{V3, V4};
+
+    use super::*;
+
+    const DISTANCES: [usize; 5] = [0, 1, 2, 11, 30];
+    /// No multiple of any vector, and longer than a stretch.
+    const LENGTH: usize = STRETCH + 71;
+    const ROW: usize = LENGTH.next_multiple_of(LONGEST);
+
+    fn numbers(count: usize) -> Vec<f32> {
+        (0..count).map(|at| ((at * 7919) % 1009) as f32 / 500.0 - 1.0).collect()
+    }
+
+    fn multiplied<S: Simd>(simd: S, outputs: usize) {
+        let values = numbers(ROW + 64);
+        let mut slopes = numbers(BLOCK * ROW);
+        for row in slopes.chunks_mut(ROW) {
+            row[LENGTH..].fill(0.0);
+        }
+        let mut sums = vec![0.0; DISTANCES.len() * BLOCK * LONGEST];
+        simd.vectorize(Products {
+            values: &values,
+            distances: &DISTANCES,
+            slopes: &slopes,
+            outputs,
+            length: LENGTH,
+            sums: &mut sums,
+        });
+        for (tap, distance) in DISTANCES.into_iter().enumerate() {
+            for output in 0..outputs {
+                let terms = slopes[output * ROW..][..LENGTH].iter().zip(&values[distance..]);
+                let sum: f64 = terms.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                let lanes = &sums[(tap * BLOCK + output) * LONGEST..][..LONGEST];
+                let error = (f64::from(lanes.iter().sum::<f32>()) - sum).abs();
+                assert!(error < 1e-4, "output {output}, tap {tap}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_processor_gets_the_sums() {
+        for outputs in [1, 4, 5, BLOCK] {
+            multiplied(Scalar::new(), outputs);
+            #[cfg(target_arch = "x86_64")]
+            {
+                V3::try_new().into_iter().for_each(|simd| multiplied(simd, outputs));
+                V4::try_new().into_iter().for_each(|simd| multiplied(simd, outputs));
+            }
+        }
+    }
+}
