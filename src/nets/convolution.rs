@@ -94,6 +94,7 @@ fn is_cpu(device: &Device) -> bool {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Distribution;
+    use rayon::ThreadPoolBuilder;
 
     use super::*;
 
@@ -132,6 +133,30 @@ mod tests {
                 let worst: f32 = (ours - theirs).abs().max().into_scalar();
                 assert!(worst < 1e-5 * largest, "{worst} of {largest}");
             }
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        let device = Device::flex().autodiff();
+        let draw =
+            |shape: [usize; 5]| Tensor::<5>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+        for (stride, groups) in [(1, 1), (2, 1), (1, 3)] {
+            let (volume, kernel) = (draw([2, 6, 9, 40, 40]), draw([9, 6 / groups, 3, 3, 3]));
+            let all = |threads: usize| {
+                let (volume, kernel) = (volume.clone(), kernel.clone());
+                let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(move || {
+                    let (volume, kernel) = (volume.require_grad(), kernel.require_grad());
+                    let ours = operation::convolve(volume.clone(), kernel.clone(), stride, groups);
+                    let gradients = ours.clone().powi_scalar(2).mean().backward();
+                    let of = |tensor: &Tensor<5>| tensor.grad(&gradients).unwrap();
+                    [ours.inner(), of(&volume), of(&kernel)].map(Tensor::into_data)
+                })
+            };
+            let alone = all(1);
+            assert_eq!(alone, all(2));
+            assert_eq!(alone, all(7));
         }
     }
 
