@@ -13,6 +13,7 @@ pub(super) const BLOCK: usize = 8;
 pub(super) const WIDTH: usize = 3;
 /// The longest vector there is, in numbers.
 pub(super) const LONGEST: usize = 16;
+
 /// `$body` for each literal below `$count`, as the constant `$index`.
 macro_rules! each {
     ($index:ident below $count:ident of $($value:literal)* => $body:block) => {
