@@ -108,7 +108,7 @@ impl Record {
             .as_deref()
             .map(toml::from_str)
             .transpose()
-            .map_err(|error| damaged(&folder.join(CONFIG), &toml::de::Error::message(&error)))?
+            .map_err(|error| damaged(&folder.join(CONFIG), toml::de::Error::message(&error)))?
             .unwrap_or_default();
         let model = settings.get("model").and_then(|model| model.get("name"));
         let epochs = settings.get("train").and_then(|train| train.get("epochs"));
