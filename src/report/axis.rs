@@ -51,7 +51,7 @@ impl Axis {
             let digits = usize::from(finer);
             return format!("{scaled:.digits$}e{exponent}");
         }
-        let decimals = (-self.step.log10() + 1e-9).ceil().max(0.0) as usize;
+        let decimals = (-self.step.log10() - 1e-9).ceil().max(0.0) as usize;
         format!("{value:.decimals$}")
     }
 

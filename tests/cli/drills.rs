@@ -54,8 +54,10 @@ fn a_trainer_that_has_stopped_is_named_and_can_still_be_stopped() {
     let seen = judged(&mut process, "trainer");
     let sentence = seen["verdict"]["sentence"].as_str().unwrap();
     assert!(sentence.starts_with("the loader waits for the trainer"), "{sentence}");
-    let address = process.address();
-    let before = get(address, "/metrics").body;
+    // Clocks are published twice a second: this look is on the trainer after it has stopped.
+    let before = process.scrape_until("a wait for the trainer", |scrape| {
+        of_stage(scrape, "blocked", "collate") > 0.5
+    });
     let scrape = process.scrape_until("a second more of waiting for the trainer", |scrape| {
         of_stage(scrape, "blocked", "collate") > of_stage(&before, "blocked", "collate") + 1.0
             && of_stage(scrape, "blocked", "plan") > 0.0
