@@ -188,7 +188,7 @@ mod tests {
     fn runs_of_several_seeds_can_share_one_division() {
         let all = cases(40);
         for shares in [None, Some(Shares::default())] {
-            let own = DataConfig { shares: shares.clone(), ..Default::default() };
+            let own = DataConfig { shares, ..Default::default() };
             let shared = DataConfig { split_seed: Some(9), ..own.clone() };
             assert_ne!(own.divide(&all, 1), own.divide(&all, 2));
             assert_eq!(shared.divide(&all, 1), shared.divide(&all, 2));

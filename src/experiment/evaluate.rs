@@ -75,7 +75,7 @@ pub fn score_each(
     session: &Session,
     on_score: &mut dyn FnMut(Assessed) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    each_segmented("evaluate", predictor, cases, session, &mut |case, labels| {
+    each_segmented("evaluate", predictor, cases, session, |case, labels| {
         on_score(assess::score(case, labels, rules)?)
     })
 }
@@ -93,7 +93,7 @@ pub fn on_cases(
     let (ids, part) = (cases.ids(), cases.part);
     let (mut scores, mut lesions) = (Vec::with_capacity(ids.len()), Vec::new());
     let mut search = ThresholdSearch::default();
-    each_segmented("evaluate", predictor, cases, session, &mut |case, labels| {
+    each_segmented("evaluate", predictor, cases, session, |case, labels| {
         let assessed = assess::score(case, labels, rules)?;
         scores.push(assessed.score);
         lesions.extend(assessed.lesions);
@@ -129,7 +129,7 @@ pub fn tune(
     session: &Session,
 ) -> Result<Tuned, Failure> {
     let mut search = PostProcessSearch::default();
-    each_segmented("tune", predictor, cases, session, &mut |case, labels| {
+    each_segmented("tune", predictor, cases, session, |case, labels| {
         search.add(&assess::truth(case)?, &labels, case.source.canonical_dims());
         Ok(())
     })?;
@@ -143,7 +143,7 @@ fn each_segmented(
     predictor: &mut dyn Predictor,
     cases: WholeCases,
     session: &Session,
-    work: &mut dyn FnMut(&WholeCase, Vec<u8>) -> Result<(), Failure>,
+    mut work: impl FnMut(&WholeCase, Vec<u8>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let WholeCases { files, source, part } = cases;
     let total = files.len();
