@@ -128,9 +128,10 @@ impl Evaluate {
         Ok((evaluate::on_cases(predictor.as_mut(), cases, &rules, session)?, tuned))
     }
 
-    /// The folder of the split in a run that is evaluated as it is.
+    /// The folder of the split in a run that is evaluated as it is, with the measures of its own record.
     fn own_folder(&self) -> Option<PathBuf> {
         let is_plain = self.data.is_none()
+            && self.hd95 == Hd95::default()
             && self.postprocess == PostProcessing::Given
             && self.thresholds.rules().is_nothing();
         let run: &Path = self.runs.plain().filter(|_| is_plain)?;

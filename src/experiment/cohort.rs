@@ -11,7 +11,7 @@ use crate::cache::store::CaseStore;
 use crate::experiment::config::RunConfig;
 use crate::experiment::failure::Failure;
 use crate::experiment::prepare::{self, Excluded, Session};
-use crate::experiment::pseudo::{self, PseudoConfig};
+use crate::experiment::pseudo;
 use crate::experiment::survey::{KNOWN, Surveyed, survey};
 use crate::pipeline::annotations::Annotations;
 use crate::pipeline::fetch::Fetch;
@@ -52,15 +52,12 @@ pub fn gather(
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
     let dataset = prepare::look(&data.folder)?;
-    let (labelled, unlabelled): (Vec<_>, Vec<_>) =
-        dataset.cases.into_iter().partition(|files| files.labels.is_some());
+    // A teacher may have labelled those without labels.
+    let (mut candidates, useless): (Vec<_>, Vec<_>) = dataset
+        .cases
+        .into_iter()
+        .partition(|files| files.labels.is_some() || data.pseudo.is_some());
     let mut excluded = Vec::new();
-    let mut candidates = labelled;
-    match data.pseudo {
-        // A teacher may have labelled them.
-        Some(_) => candidates.extend(unlabelled),
-        None => excluded.extend(unlabelled.into_iter().map(|files| without_labels(files.id))),
-    }
     if let (true, Some(store)) = (data.ingest_first, store) {
         let done = prepare::ingest(&candidates, store, &data.preprocess, &run.ingest, session)?;
         candidates.retain(|files| done.excluded.iter().all(|left| left.case != files.id));
@@ -69,6 +66,7 @@ pub fn gather(
     }
     let (usable, unusable) = survey(candidates, store, session)?;
     excluded.extend(unusable);
+    excluded.extend(useless.into_iter().map(|files| without_labels(files.id)));
     let problems = dataset.problems;
     for problem in &problems {
         tracing::warn!("{problem}");
@@ -82,11 +80,9 @@ pub fn gather(
         return Err(Failure::Cases(errors));
     }
     let lock = lock(run, &usable, &excluded, &problems)?;
+    let joining = lock.files(&files_of(&usable), Split::Unlabelled);
     let cohort = cohort(lock, &usable, excluded, problems);
-    match &data.pseudo {
-        Some(pseudo) => with_pseudo_labels(cohort, run, pseudo, &usable, store, session),
-        None => Ok(cohort),
-    }
+    with_pseudo_labels(cohort, run, joining, store, session)
 }
 
 fn cohort(
@@ -115,18 +111,17 @@ fn files_of(surveyed: &[Surveyed]) -> Vec<CaseFiles> {
     surveyed.iter().map(|case| case.files.clone()).collect()
 }
 
-/// The same with the unlabelled cases to train on, too. They are in the cache after this: only there
-/// can it be seen that they are labelled.
+/// The same with the unlabelled cases `joining` those to train on, if there is a teacher. They are in the
+/// cache after this: only there can it be seen that they are labelled.
 fn with_pseudo_labels(
     cohort: Cohort,
     run: &RunConfig,
-    pseudo: &PseudoConfig,
-    surveyed: &[Surveyed],
+    joining: Vec<CaseFiles>,
     store: Option<&Arc<CaseStore>>,
     session: &Session,
 ) -> Result<Cohort, Failure> {
+    let Some(pseudo) = &run.data.pseudo else { return Ok(cohort) };
     let store = store.expect("a configuration with data.pseudo has a cache");
-    let joining = cohort.lock.files(&files_of(surveyed), Split::Unlabelled);
     let annotations = pseudo::annotations(run, pseudo, &joining, store, session)?;
     if cohort.train.is_empty() {
         let folder = run.data.folder.display();
@@ -256,12 +251,10 @@ pub fn locked(
     if !changed.is_empty() {
         return Err(Failure::Cases(changed));
     }
+    let joining = lock.files(&found, Split::Unlabelled);
     let whole = cohort(lock, &surveyed, Vec::new(), Vec::new());
     let whole = Cohort { train: train.into(), held_out, ..whole };
-    match &data.pseudo {
-        Some(pseudo) => with_pseudo_labels(whole, run, pseudo, &surveyed, store, session),
-        None => Ok(whole),
-    }
+    with_pseudo_labels(whole, run, joining, store, session)
 }
 
 fn changed_since(files: &CaseFiles, now: Fingerprint, verb: &str, remedy: &str) -> CaseError {

@@ -80,7 +80,7 @@ pub fn score_each(
     session: &Session,
     on_score: &mut dyn FnMut(Assessed) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    each_segmented("evaluate", predictor, cases, session, &mut |case, labels| {
+    each_segmented("evaluate", predictor, cases, session, |case, labels| {
         on_score(assess::score(case, labels, rules)?)
     })
 }
@@ -99,7 +99,7 @@ pub fn on_cases(
     let (mut scores, mut lesions) = (Vec::with_capacity(ids.len()), Vec::new());
     let mut search = ThresholdSearch::default();
     let mut sketches = Vec::with_capacity(ids.len());
-    each_segmented("evaluate", predictor, cases, session, &mut |case, labels| {
+    each_segmented("evaluate", predictor, cases, session, |case, labels| {
         sketches.extend(Sketch::of(case, &labels));
         let assessed = assess::score(case, labels, rules)?;
         scores.push(assessed.score);
@@ -136,7 +136,7 @@ pub fn tune(
     session: &Session,
 ) -> Result<Tuned, Failure> {
     let mut search = PostProcessSearch::default();
-    each_segmented("tune", predictor, cases, session, &mut |case, labels| {
+    each_segmented("tune", predictor, cases, session, |case, labels| {
         search.add(&assess::truth(case)?, &labels, case.source.canonical_dims());
         Ok(())
     })?;
@@ -144,16 +144,13 @@ pub fn tune(
     search.best().ok_or_else(|| Failure::Usage(none.into()))
 }
 
-/// What is done with a case and its labels.
-type Work<'a> = dyn FnMut(&WholeCase, Vec<u8>) -> Result<(), Failure> + 'a;
-
 /// Segments every one of `cases`: `work` gets the canonical labels of its whole grid.
 fn each_segmented(
     task: &str,
     predictor: &mut dyn Predictor,
     cases: WholeCases,
     session: &Session,
-    work: &mut Work<'_>,
+    mut work: impl FnMut(&WholeCase, Vec<u8>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let WholeCases { files, source, part } = cases;
     let total = files.len();

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::CaseError;
 use crate::base::fingerprint::Fingerprint;
 use crate::brats::dataset::CaseFiles;
+use crate::cache::source::Expected;
 use crate::cache::store::CaseStore;
 use crate::experiment::config::RunConfig;
 use crate::experiment::failure::Failure;
 use crate::experiment::prepare::{self, Session};
 use crate::pipeline::annotations::Annotations;
-use crate::pipeline::fetch::Fetch;
 use crate::pipeline::plan::Plan;
 use crate::volume::targets::Targets;
 
@@ -66,9 +66,12 @@ pub(super) fn annotations(
         ingested.excluded.into_iter().map(|excluded| excluded.error).collect();
     let found = of_cases(pseudo, cases);
     if errors.is_empty() {
-        let fetch = Fetch::new(Arc::clone(store), preprocess.clone(), session.stop.clone());
-        let fetch = fetch.annotated(Some(found.clone()));
-        errors.extend(cases.iter().filter_map(|files| fetch.handle(files).err()));
+        // Headers and annotations only: the voxels are looked at when samples are cut.
+        let look = |files: &CaseFiles| match store.lookup(&files.id, Expected::Anything)? {
+            Some(case) => found.onto(case, store).map(drop),
+            None => Err(found.missing(&files.id)),
+        };
+        errors.extend(cases.iter().filter_map(|files| look(files).err()));
     }
     if errors.is_empty() { Ok(found) } else { Err(Failure::Cases(errors)) }
 }

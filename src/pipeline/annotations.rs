@@ -72,7 +72,8 @@ impl Annotations {
         self.mapped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn missing(&self, id: &CaseId) -> CaseError {
+    /// What is wrong with a case that the teacher has not labelled.
+    pub fn missing(&self, id: &CaseId) -> CaseError {
         let (kind, teacher) = (self.targets.name(), self.teacher);
         let soft = if self.targets == Targets::Soft { " --soft" } else { "" };
         CaseError::new(

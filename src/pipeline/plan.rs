@@ -34,7 +34,7 @@ impl Describe for PlannedSample {
 }
 
 /// The order of samples: each epoch visits every case `patches_per_case` times, shuffled by
-/// `(seed, epoch)`; or it has as many samples, of which a [`Mix`] decides from which cases.
+/// `(seed, epoch)`; or it has as many samples, of which a mix ([`Plan::mixed`]) decides from which cases.
 #[derive(Debug, Clone)]
 pub struct Plan {
     cohort: Arc<[CaseFiles]>,

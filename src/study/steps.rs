@@ -1,8 +1,7 @@
 //! The three kinds of step: a run is trained, cases are scored, cases are annotated. Each looks for what
 //! an earlier process has left of it, goes on from there, and is written down.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -31,8 +30,8 @@ use crate::volume::targets::Targets;
 /// What a run writes when it has ended.
 const SUMMARY: &str = "summary.json";
 
-/// A score a line, as they come.
-const SCORES: &str = "cases.jsonl";
+/// The folder of scores, a file for each case.
+const SCORES: &str = "cases";
 
 /// What steps are done with.
 pub struct Workshop<'a> {
@@ -123,24 +122,22 @@ impl Workshop<'_> {
         let subject = format!("{subject} {}", part.name());
         let step = Step::new("score", subject, &(resolved.fingerprint()?, cases));
         let folder = self.ledger.place(&step)?;
-        fs::create_dir_all(&folder).map_err(|error| Fault::io(&folder, &error))?;
-        let file = folder.join(SCORES);
+        let scored = folder.join(SCORES);
+        fs::create_dir_all(&scored).map_err(|error| Fault::io(&scored, &error))?;
         let files = self.cohort.files(part);
         let ids: Vec<CaseId> = files.iter().map(|files| files.id.clone()).collect();
-        let mut scores = read_scores(&file)?;
-        let is_scored =
-            |id: &CaseId, scores: &[CaseScore]| scores.iter().any(|one| one.case == *id);
-        if ids.iter().all(|id| is_scored(id, &scores)) {
+        let mut scores = read_scores(&scored, &ids)?;
+        if scores.len() == ids.len() {
             self.keep(&step)?;
         } else {
             self.carry_out(&step, !scores.is_empty(), |_| {
+                let is_left = |id: &CaseId| scores.iter().all(|one| one.case != *id);
                 let source = self.cohort.source(self.session);
-                let all = WholeCases { files, source, part };
-                let left = all.only(|id| !is_scored(id, &scores));
+                let left = WholeCases { files, source, part }.only(is_left);
                 let mut predictor = resolved.predictor()?;
                 let mut fresh = Vec::new();
                 let mut keep = |assessed: Assessed| {
-                    append(&file, &assessed.score)?;
+                    write_score(&scored, &assessed)?;
                     fresh.push(assessed.score);
                     Ok(())
                 };
@@ -150,9 +147,9 @@ impl Workshop<'_> {
                 Ok(())
             })?;
         }
-        let scored = CohortScore::new(&ids, scores)?;
-        write_csv(&folder.join("cases.csv"), &scored)?;
-        Ok(scored)
+        let all = CohortScore::new(&ids, scores)?;
+        write_csv(&folder.join("cases.csv"), &all)?;
+        Ok(all)
     }
 
     /// Has the ensemble annotate the unlabelled cases; what has been annotated is kept.
@@ -238,35 +235,30 @@ fn read_steps(file: &Path) -> Result<u64, Failure> {
     Ok(ended.steps)
 }
 
-/// The scores in a file. A last line that was cut off is taken out of it, and its case is scored again.
-fn read_scores(file: &Path) -> Result<Vec<CaseScore>, Fault> {
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Fault::io(file, &error)),
-    };
-    let mut whole = String::new();
+/// The scores that are there, in the order of the cases. One that cannot be read is taken anew.
+fn read_scores(folder: &Path, ids: &[CaseId]) -> Result<Vec<CaseScore>, Fault> {
     let mut scores = Vec::new();
-    for line in text.split_inclusive('\n') {
-        let Ok(score) = serde_json::from_str(line) else { break };
-        if !line.ends_with('\n') {
-            break;
+    for id in ids {
+        let file = score_file(folder, id);
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(Fault::io(&file, &error)),
+        };
+        match Assessed::of_text(&text) {
+            Ok(assessed) if assessed.score.case == *id => scores.push(assessed.score),
+            _ => tracing::warn!("{}: is no score of {id}; it is scored again", file.display()),
         }
-        whole.push_str(line);
-        scores.push(score);
-    }
-    if whole.len() < text.len() {
-        write_atomically(file, whole.as_bytes())?;
     }
     Ok(scores)
 }
 
-fn append(file: &Path, score: &CaseScore) -> Result<(), Fault> {
-    let mut line = serde_json::to_string(score).expect("scores serialise to JSON");
-    line.push('\n');
-    let opened = OpenOptions::new().create(true).append(true).open(file);
-    let written = opened.and_then(|mut open| open.write_all(line.as_bytes()));
-    written.map_err(|error| Fault::io(file, &error))
+fn write_score(folder: &Path, assessed: &Assessed) -> Result<(), Fault> {
+    write_atomically(&score_file(folder, &assessed.score.case), assessed.to_text().as_bytes())
+}
+
+fn score_file(folder: &Path, id: &CaseId) -> PathBuf {
+    folder.join(format!("{id}.toml"))
 }
 
 fn write_csv(file: &Path, scored: &CohortScore) -> Result<(), Fault> {
@@ -282,25 +274,24 @@ mod tests {
     use crate::volume::grid::Dims;
 
     #[test]
-    fn scores_come_back_to_the_bit_and_half_a_line_is_no_score() {
+    fn scores_come_back_to_the_bit_and_half_a_file_is_no_score() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join(SCORES);
-        assert!(read_scores(&file).unwrap().is_empty());
+        let ids = ["a", "b", "c"].map(CaseId::new);
+        assert!(read_scores(folder.path(), &ids).unwrap().is_empty());
         let truth = [2, 2, 1, 4, 0, 0, 0, 0];
-        let score = |name: &str, labels: &[u8]| {
-            score_case(CaseId::new(name), &truth, labels, Dims::cube(2), [1.0, 1.0, 3.0])
+        let score = |id: &CaseId, labels: &[u8]| {
+            score_case(id.clone(), &truth, labels, Dims::cube(2), [1.0, 1.0, 3.0])
         };
-        let all = [score("a", &[2, 0, 1, 4, 4, 0, 0, 0]), score("b", &[0, 2, 2, 2, 4, 1, 1, 0])];
+        let all =
+            [score(&ids[0], &[2, 0, 1, 4, 4, 0, 0, 0]), score(&ids[2], &[0, 2, 2, 2, 4, 1, 1, 0])];
         for one in &all {
-            append(&file, one).unwrap();
+            let assessed = Assessed { score: one.clone(), lesions: None };
+            write_score(folder.path(), &assessed).unwrap();
         }
-        assert_eq!(read_scores(&file).unwrap(), all);
+        assert_eq!(read_scores(folder.path(), &ids).unwrap(), all);
+        let file = score_file(folder.path(), &ids[2]);
         let text = fs::read_to_string(&file).unwrap();
-        for cut in [1, 10, text.len() / 3] {
-            fs::write(&file, &text[..text.len() - cut]).unwrap();
-            assert_eq!(read_scores(&file).unwrap(), all[..1], "cut by {cut}");
-            append(&file, &all[1]).unwrap();
-            assert_eq!(read_scores(&file).unwrap(), all);
-        }
+        fs::write(&file, &text[..text.len() / 2]).unwrap();
+        assert_eq!(read_scores(folder.path(), &ids).unwrap(), all[..1]);
     }
 }

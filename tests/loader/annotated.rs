@@ -16,7 +16,7 @@ use gliaflow::pipeline::annotations::Annotations;
 use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start};
 use gliaflow::pipeline::sample::Batch;
 use gliaflow::volume::region::label;
-use gliaflow::volume::targets::{Targets, certain};
+use gliaflow::volume::targets::{RegionShares, Targets, certain};
 
 use super::setting::{Setting, every_transform, fixed};
 use crate::deadline::{LIMIT, Watch, within};
@@ -64,7 +64,7 @@ fn build(
         let labels: Vec<u8> = (0..case.brain().dims.voxels()).map(&says).collect();
         let voxels = match targets {
             Targets::Hard => Annotated::Hard(labels),
-            Targets::Soft => Annotated::Soft(labels.iter().map(|l| [*l, 2 * l, 3 * l]).collect()),
+            Targets::Soft => Annotated::Soft(labels.iter().map(|label| unsure(*label)).collect()),
         };
         store.publish_annotation(&Annotation::of(&case, TEACHER, voxels, 4096)).unwrap();
     }
@@ -94,6 +94,11 @@ fn batches(
     assert!(running.join_blocking().unwrap().balances());
     assert!(setting.skips().is_empty());
     batches
+}
+
+/// Probabilities of which these labels are the likeliest.
+fn unsure(label: u8) -> RegionShares {
+    certain(label).map(|share| if share > 0 { 190 + label } else { 20 * label })
 }
 
 fn speckled(place: usize) -> u8 {
@@ -183,8 +188,7 @@ fn soft_samples_have_three_probabilities_a_voxel_and_labelled_ones_are_certain()
             let by_voxel = soft.labels.as_chunks::<3>().0;
             for (place, (label, shares)) in hard.labels.iter().zip(by_voxel).enumerate() {
                 let pseudo = joining.contains(&hard.provenance[place / voxels].case);
-                let expected =
-                    if pseudo { [*label, 2 * label, 3 * label] } else { certain(*label) };
+                let expected = if pseudo { unsure(*label) } else { certain(*label) };
                 assert_eq!(*shares, expected);
                 kinds.insert((pseudo, *label));
             }
