@@ -234,7 +234,8 @@ pub fn drain(
             Cases::Files(_) => 0,
         },
         starved_ratio: feed.starved_seconds / seconds,
-        accelerator_utilization: (!config.step.is_zero()).then(|| steps / seconds),
+        // The first step may be short by as much as the last one ahead of it was late.
+        accelerator_utilization: (!config.step.is_zero()).then(|| (steps / seconds).min(1.0)),
         bottleneck: verdict.bottleneck,
         verdict: verdict.sentence,
         issued: ledger.issued,

@@ -33,7 +33,7 @@ impl Recipe {
         }
         let text: RecipeText = layers.table.try_into().map_err(|error: toml::de::Error| {
             let problem = error.to_string().trim_end().replace('\n', " ");
-            Failure::Usage(format!("{}: {problem}", file.display()))
+            Failure::Usage(format!("{}: {problem}; see configs/table1-demo.toml", file.display()))
         })?;
         let recipe = Self { text, file: file.to_path_buf() };
         if let Some(problem) = recipe.problem() {
@@ -63,7 +63,10 @@ impl Recipe {
             return Some(format!("network `{}` is there twice; give each a name", twice.name));
         }
         if let Some(stranger) = ensemble.members.iter().find(|name| named(name) == 0) {
-            return Some(format!("ensemble.members: `{stranger}` is no network of this study"));
+            return Some(format!(
+                "ensemble.members: `{stranger}` is no network of this study; they are {}",
+                self.names()
+            ));
         }
         if !ensemble.weights.is_empty() && ensemble.weights.len() != self.members().len() {
             return Some(format!(
@@ -74,10 +77,21 @@ impl Recipe {
         }
         if student.network != BEST && named(&student.network) == 0 {
             let network = &student.network;
-            return Some(format!("student.network: `{network}` is no network of this study"));
+            return Some(format!(
+                "student.network: `{network}` is no network of this study; they are {}, or say best",
+                self.names()
+            ));
         }
-        let odd = self.text.labelled_fractions.iter().find(|share| !(0.0..1.0).contains(*share));
-        odd.map(|share| format!("labelled_fractions: {share} is no share between 0 and 1"))
+        let fractions = self.text.labelled_fractions.iter();
+        let odd = fractions.copied().find(|share| !(*share > 0.0 && *share < 1.0));
+        odd.map(|share| {
+            format!("labelled_fractions: {share} is no share; write shares between 0 and 1")
+        })
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<&str> = self.text.networks.iter().map(|one| one.name.as_str()).collect();
+        names.join(", ")
     }
 
     /// The networks that are averaged.

@@ -150,7 +150,7 @@ fn thresholds_are_chosen_on_validation_and_applied_elsewhere() {
     assert!(!desk.path("a/test").exists());
     let plain = desk.run("evaluate --run a --split test --json").ok().json();
     assert_ne!(plain["network"], tuned["network"]);
-    assert_eq!(desk.names("a/test"), ["cases.csv", "summary.json"]);
+    assert_eq!(desk.names("a/test"), ["cases.csv", "overlays", "summary.json"]);
 
     let given = desk.run(&format!("predict --run a --data data --out given {options}"));
     given.ok();

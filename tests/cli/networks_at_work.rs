@@ -28,7 +28,7 @@ fn evaluating_a_run_gives_what_its_training_gave() {
 
     let elsewhere = desk.run("evaluate --run run --out elsewhere --json").ok().json();
     assert_eq!(elsewhere, scored);
-    assert_eq!(desk.names("elsewhere"), ["cases.csv", "summary.json"]);
+    assert_eq!(desk.names("elsewhere"), ["cases.csv", "overlays", "summary.json"]);
     assert_eq!(desk.text("elsewhere/cases.csv"), desk.text("run/validation/cases.csv"));
 }
 
