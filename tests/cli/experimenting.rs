@@ -33,6 +33,8 @@ epochs = 3
 learning_rate = 1e-2
 validation = { every_epochs = 0 }
 checkpoint = { every_epochs = 1, keep = 1 }
+[base.evaluation]
+overlap = 0.75
 
 [[network]]
 name = "narrow"
@@ -60,19 +62,32 @@ fn steps(desk: &Desk, out: &str, event: &str) -> Vec<String> {
     own.map(|line| format!("{} {}", word(line, "kind"), word(line, "subject"))).collect()
 }
 
+/// The last thing that a study has written down: a step and its event.
+fn last_event(desk: &Desk, out: &str) -> Option<(String, String)> {
+    let text = std::fs::read_to_string(desk.path(&format!("{out}/steps.jsonl"))).ok()?;
+    let last: Value = serde_json::from_str(text.lines().last()?).ok()?;
+    let step = format!("{} {}", last["kind"].as_str()?, last["subject"].as_str()?);
+    Some((step, last["event"].as_str()?.to_string()))
+}
+
+/// Whether a training has published a checkpoint: it is in the midst of its steps.
+fn has_checkpoint(desk: &Desk, out: &str, step: &str) -> bool {
+    let subject = step.trim_start_matches("train ").replace(' ', "-");
+    let runs = desk.names(&format!("{out}/train"));
+    let own = runs.iter().filter(|run| run.starts_with(&subject));
+    own.into_iter().any(|run| desk.path(&format!("{out}/train/{run}/checkpoints/latest")).exists())
+}
+
 /// Waits until a step of this kind is under way, and kills the process as it stands.
 fn kill_in(desk: &Desk, mut process: Process, out: &str, step: &str) {
     process.wait_for(step, || {
-        let text = std::fs::read_to_string(desk.path(&format!("{out}/steps.jsonl"))).ok()?;
-        let last: Value = serde_json::from_str(text.lines().last()?).ok()?;
-        let subject = last["subject"].as_str()?;
-        let is_it = format!("{} {subject}", last["kind"].as_str()?).starts_with(step);
-        (is_it && (last["event"] == "begun" || last["event"] == "resumed")).then_some(())
+        let (now, _) = last_event(desk, out).filter(|(now, _)| now.starts_with(step))?;
+        (!now.starts_with("train") || has_checkpoint(desk, out, &now)).then_some(())
     });
-    // Not at its very beginning: in the midst of it.
-    std::thread::sleep(std::time::Duration::from_millis(60));
     process.signal("KILL");
-    process.wait();
+    process.wait().was_killed();
+    let (now, event) = last_event(desk, out).unwrap();
+    assert!(now.starts_with(step) && event != "done", "{step}: killed late, in {event} of {now}");
 }
 
 #[test]
