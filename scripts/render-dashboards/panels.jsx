@@ -1,5 +1,5 @@
 // The panels of a dashboard in Grafana's own components, where Grafana would put them.
-import { createTheme, FieldType, getDisplayProcessor, dateTime, renderMarkdown, ThemeContext, toDataFrame, VizOrientation, getFieldDisplayName, ThresholdsMode } from "@grafana/data";
+import { createTheme, EventBusSrv, FieldType, getDisplayProcessor, dateTime, renderMarkdown, ThemeContext, toDataFrame, VizOrientation, getFieldDisplayName, ThresholdsMode } from "@grafana/data";
 import { BarGauge, BigValue, BigValueColorMode, BigValueGraphMode, BigValueJustifyMode, BigValueTextMode, GlobalStyles, PanelChrome, PanelContextProvider, TimeSeries } from "@grafana/ui";
 import { createRoot } from "react-dom/client";
 
@@ -72,7 +72,7 @@ function Panel({ panel, data, theme }) {
 
 export function draw(data) {
   const theme = createTheme({ colors: { mode: data.theme } });
-  const context = { eventBus: { subscribe: () => ({ unsubscribe() {} }), publish() {}, getStream: () => ({ subscribe: () => ({ unsubscribe() {} }) }), removeAllListeners() {}, newScopedBus() { return this; } } };
+  const context = { eventBus: new EventBusSrv() };
   createRoot(document.getElementById("root")).render(
     <ThemeContext.Provider value={theme}>
       <GlobalStyles />
