@@ -33,6 +33,12 @@ fn judged(process: &mut Process, word: &str) -> Value {
     })
 }
 
+/// `gliaflow top` names the same.
+fn assert_named_in_a_terminal(desk: &Desk, run: &str, slow: &str) {
+    let frame = desk.run(&format!("top {run} --once --interval 0.3")).ok().stdout;
+    assert!(frame.contains(&format!("held back by {slow}: ")), "{slow}: {frame}");
+}
+
 fn share(actor: &Value, clock: &str) -> f64 {
     actor[clock].as_f64().unwrap() / actor["worker_seconds"].as_f64().unwrap()
 }
@@ -66,6 +72,7 @@ fn a_trainer_that_has_stopped_is_named_and_can_still_be_stopped() {
     assert_eq!(of_stage(&scrape, "busy", "augment"), of_stage(&before, "busy", "augment"));
     let now = loader(&mut process).expect("only the loader is shown, ingest is over");
     assert!(share(&now["actors"].as_array().unwrap()[4], "blocked_seconds") > 0.5);
+    assert_named_in_a_terminal(&desk, "run", "trainer");
     process.signal("INT");
     process.wait().exits(75);
     assert!(desk.names("run/checkpoints").contains(&"step-0000001".to_owned()));
@@ -87,6 +94,7 @@ fn each_stage_that_is_slow_is_named() {
             .iter()
             .max_by(|a, b| share(a, "busy_seconds").total_cmp(&share(b, "busy_seconds")));
         assert_eq!(busiest.unwrap()["name"], stage);
+        assert_named_in_a_terminal(&desk, &format!("run-{stage}"), stage);
         let scrape = process.scrape_until("the trainer's wait", |scrape| starved(scrape) > 0.4);
         assert!(of_stage(&scrape, "busy", stage) > 0.4, "{stage}");
         process.signal("KILL");
