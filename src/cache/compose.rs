@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use zerocopy::little_endian::{F64, I64, U32, U64};
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 use crate::base::error::{CaseError, Reason};
 use crate::cache::contents::CaseContents;
@@ -19,17 +19,17 @@ use crate::volume::region::Region;
 /// Large sections are borrowed from the contents: a case is never copied to be written.
 pub(super) type Sections<'a> = Vec<(Kind, Cow<'a, [u8]>)>;
 
-/// A whole case file, not yet written.
-pub(super) struct Composed<'a> {
-    first: FirstPage,
-    sections: Sections<'a>,
+/// A whole file behind a first page of this kind, not yet written.
+pub(super) struct Composed<'a, P> {
+    pub(super) first: P,
+    pub(super) sections: Sections<'a>,
 }
 
 /// Lays out `contents`.
 ///
 /// # Errors
 /// When the id cannot name a file, or a number does not fit its field.
-pub(super) fn compose(contents: &CaseContents) -> Result<Composed<'_>, CaseError> {
+pub(super) fn compose(contents: &CaseContents) -> Result<Composed<'_, FirstPage>, CaseError> {
     let flaw = |field: &str, problem: String| {
         let remedy = "rename the case's folder or convert its files again";
         CaseError::new(Reason::Format, field, problem, remedy).of_case(&contents.id)
@@ -46,10 +46,15 @@ pub(super) fn compose(contents: &CaseContents) -> Result<Composed<'_>, CaseError
     Ok(Composed { first, sections })
 }
 
-impl Composed<'_> {
-    /// Writes the file from its first byte to its last.
+impl<P: IntoBytes + Immutable> Composed<'_, P> {
+    /// Writes the file from its first byte to its last: each section is padded to whole pages.
     pub(super) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        write_paged(self.first.as_bytes(), &self.sections, out)
+        out.write_all(self.first.as_bytes())?;
+        for (_, bytes) in &self.sections {
+            out.write_all(bytes)?;
+            out.write_all(&[0; PAGE][..paged(bytes.len()) - bytes.len()])?;
+        }
+        Ok(())
     }
 }
 
@@ -67,20 +72,6 @@ pub(super) fn fill_table(sections: &Sections<'_>, table: &mut [SectionRecord]) -
         end += paged(bytes.len());
     }
     end
-}
-
-/// Writes a first page and the sections behind it, each padded to whole pages.
-pub(super) fn write_paged(
-    first: &[u8],
-    sections: &Sections<'_>,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    out.write_all(first)?;
-    for (_, bytes) in sections {
-        out.write_all(bytes)?;
-        out.write_all(&[0; PAGE][..paged(bytes.len()) - bytes.len()])?;
-    }
-    Ok(())
 }
 
 fn sections(contents: &CaseContents) -> Result<Sections<'_>, String> {

@@ -10,6 +10,7 @@ mod compose;
 pub mod contents;
 pub mod encode;
 pub mod error;
+mod flaw;
 pub mod foreground;
 pub mod format;
 pub mod map;

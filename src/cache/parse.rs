@@ -2,14 +2,13 @@
 //! the file, on its alignment, and means what its section says.
 
 use std::ops::Range;
-use std::path::Path;
 
 use zerocopy::FromBytes;
 use zerocopy::little_endian::{F64, U32, U64};
 
-use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::cache::encode::Scale;
+pub(super) use crate::cache::flaw::{Flaw, intact};
 use crate::cache::format::{
     FirstPage, ForegroundHead, Kind, LABELLED, MAGIC, PAGE, SectionRecord, SourceHead,
     SourceRecord, StatsRecord, StatsSection, VERSION, flaw_of_id, paged,
@@ -20,38 +19,6 @@ use crate::volume::case::{CaseId, SourceGrid};
 use crate::volume::grid::{Affine, Box3, Dims};
 use crate::volume::modality::Modality;
 use crate::volume::region::{LabelScheme, Region};
-
-/// What is wrong with a file's bytes.
-#[derive(Debug)]
-pub(super) struct Flaw {
-    reason: Reason,
-    field: &'static str,
-    problem: String,
-}
-
-impl Flaw {
-    pub(super) fn format(field: &'static str, problem: impl Into<String>) -> Self {
-        Self { reason: Reason::Format, field, problem: problem.into() }
-    }
-
-    pub(super) fn checksum(field: &'static str, stored: u32, computed: u32) -> Self {
-        let problem = format!("crc32c is {computed:08x}, {stored:08x} was stored");
-        Self { reason: Reason::Checksum, field, problem }
-    }
-
-    /// The error that a caller sees of a case file.
-    pub(super) fn at(self, path: &Path) -> CaseError {
-        let remedy =
-            "`gliaflow cache verify` lists such files, `gliaflow ingest` builds them again";
-        self.at_with(path, remedy)
-    }
-
-    /// The error that a caller sees, with its way out.
-    pub(super) fn at_with(self, path: &Path, remedy: &str) -> CaseError {
-        let subject = format!("{}: {}", path.display(), self.field);
-        CaseError::new(self.reason, subject, self.problem, remedy)
-    }
-}
 
 /// One line of the section table, checked against the file's length.
 #[derive(Debug, Clone)]
@@ -138,14 +105,7 @@ fn first_page(file: &[u8]) -> Result<&FirstPage, Flaw> {
     if first.magic != MAGIC {
         return Err(Flaw::format("magic", "not a case file"));
     }
-    if first.version.get() != VERSION {
-        let problem = format!("{}, this gliaflow reads {VERSION}", first.version);
-        return Err(Flaw::format("version", problem));
-    }
-    let computed = first.computed_checksum();
-    if first.checksum.get() != computed {
-        return Err(Flaw::checksum("header", first.checksum.get(), computed));
-    }
+    intact(first.version, VERSION, first.checksum, first.computed_checksum())?;
     if first.header_bytes.get() as usize != PAGE {
         return Err(Flaw::format("header length", format!("{}, not {PAGE}", first.header_bytes)));
     }

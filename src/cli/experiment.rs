@@ -7,6 +7,7 @@ use crate::cli::console::Console;
 use crate::cli::report::Report;
 use crate::cli::session::{Live, LongOptions};
 use crate::cli::train;
+use crate::eval::table::{in_markdown, with_numbers_right};
 use crate::experiment::bench_step::StepCost;
 use crate::experiment::failure::Failure;
 use crate::experiment::phantoms;
@@ -123,11 +124,10 @@ fn plan_text(plan: &StudyPlan) -> String {
         "memory",
         "time",
     ];
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::ASCII_MARKDOWN);
-    table.set_header(header);
+    let mut steps = in_markdown();
+    steps.set_header(header);
     for step in &plan.steps {
-        table.add_row([
+        steps.add_row([
             step.step.clone(),
             step.times.to_string(),
             step.cases.to_string(),
@@ -145,17 +145,15 @@ fn plan_text(plan: &StudyPlan) -> String {
             step.seconds.map_or_else(|| "not measured".into(), hours),
         ]);
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(comfy_table::CellAlignment::Right);
-    }
     let disk: u64 = plan.steps.iter().map(|step| step.disk_bytes).sum();
     let known = plan.steps.iter().filter_map(|step| Some(step.seconds? * step.times as f64));
     let known: f64 = known.fold(0.0, |sum, seconds| sum + seconds);
     // Writing into a string cannot fail.
     let _ = write!(
         text,
-        "{table}\n\nin all: at most {} on the disk, {} where it was measured; samples to time are \
+        "{}\n\nin all: at most {} on the disk, {} where it was measured; samples to time are \
          each time, disk is of all times together, a case counts as its whole grid",
+        with_numbers_right(steps, 1),
         size(disk),
         hours(known)
     );

@@ -49,7 +49,7 @@ fn text(dice: Option<&Summary>) -> String {
 
 /// The rows as a Markdown table: it reads well on a terminal and can be pasted into a report.
 pub fn render(rows: &[DiceRow]) -> String {
-    let mut table = markdown();
+    let mut table = in_markdown();
     let regions = Region::ALL.map(|region| region.name().to_owned());
     table.set_header(std::iter::once("Dice".to_owned()).chain(regions));
     for row in rows {
@@ -61,7 +61,7 @@ pub fn render(rows: &[DiceRow]) -> String {
 
 /// Every measure of every region of a cohort, as a Markdown table: how it spreads over the cases.
 pub fn render_measures(cohort: &CohortScore) -> String {
-    let mut table = markdown();
+    let mut table = in_markdown();
     table.set_header(["region", "measure", "mean", "sd", "median", "95 % CI of the mean"]);
     for region in Region::ALL {
         let summaries = cohort.summary(region).into_array();
@@ -74,7 +74,7 @@ pub fn render_measures(cohort: &CohortScore) -> String {
 
 /// The lesion-wise scores of a cohort, as a Markdown table.
 pub fn render_lesions(cohort: &CohortLesions) -> String {
-    let mut table = markdown();
+    let mut table = in_markdown();
     table.set_header([
         "region",
         "lesion-wise",
@@ -105,13 +105,15 @@ fn spread(summary: &Summary) -> [String; 4] {
     [mean, sd, median, ci95.unwrap_or_else(|| "-".to_owned())]
 }
 
-fn markdown() -> Table {
+/// An empty table that is drawn as Markdown.
+pub fn in_markdown() -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table
 }
 
-fn with_numbers_right(mut table: Table, names: usize) -> String {
+/// The table as text; columns behind the first `names` hold numbers and stand to the right.
+pub fn with_numbers_right(mut table: Table, names: usize) -> String {
     for column in table.column_iter_mut().skip(names) {
         column.set_cell_alignment(CellAlignment::Right);
     }

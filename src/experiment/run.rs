@@ -26,8 +26,8 @@ use crate::train::journal::Journal;
 use crate::train::run_directory::{DATASET_LOCK, DatasetLock, Environment, RunDirectory};
 use crate::train::standing::Best;
 
-/// What came of a run that has ended.
-const SUMMARY: &str = "summary.json";
+/// What came of a run, once it has ended.
+pub const SUMMARY: &str = "summary.json";
 
 /// What came of a run: `summary.json`, and what `train --json` prints.
 #[derive(Debug, Serialize)]

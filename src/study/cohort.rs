@@ -76,12 +76,7 @@ impl StudyCohort {
         WholeSource::Cache(Fetch::new(store, self.preprocess.clone(), session.stop.clone()))
     }
 
-    /// Of every case, what is in its files, its part, and how it is prepared.
-    pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of_config(&(&self.lock.cases, &self.preprocess))
-    }
-
-    /// Of the cases of one part alone.
+    /// Of the cases of one part: what is in their files, and how they are prepared.
     pub fn fingerprint_of(&self, part: Split) -> Fingerprint {
         let own: Vec<_> = self.lock.cases.iter().filter(|case| case.split == part).collect();
         Fingerprint::of_config(&(own, &self.preprocess))

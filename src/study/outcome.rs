@@ -114,11 +114,6 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The row with that role, if there is one.
-    pub fn row(&self, role: Role) -> Option<&Row> {
-        self.rows.iter().find(|row| row.role == role)
-    }
-
     /// The paper's claim, tested.
     ///
     /// # Errors

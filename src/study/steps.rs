@@ -20,15 +20,12 @@ use crate::experiment::evaluate::{WholeCases, score_each};
 use crate::experiment::failure::Failure;
 use crate::experiment::label::{self, LabelReport, Order};
 use crate::experiment::prepare::Session;
-use crate::experiment::run::{self, Place as RunPlace};
+use crate::experiment::run::{self, Place as RunPlace, SUMMARY};
 use crate::study::cohort::StudyCohort;
 use crate::study::ledger::{Ledger, Step};
 use crate::train::run_directory::{LockedCase, write_atomically};
 use crate::volume::case::{CaseId, Split};
 use crate::volume::targets::Targets;
-
-/// What a run writes when it has ended.
-const SUMMARY: &str = "summary.json";
 
 /// The folder of scores, a file for each case.
 const SCORES: &str = "cases";
@@ -88,8 +85,11 @@ impl Workshop<'_> {
         let seen = if config.run.data.pseudo.is_some() { &cases[..] } else { &cases[..2] };
         let step = Step::new("train", subject, &(config.fingerprint(), seen));
         let folder = self.ledger.place(&step)?;
-        if !folder.join(SUMMARY).is_file() {
-            self.carry_out(&step, folder.join(RUN_FILE).is_file(), |is_begun| {
+        if folder.join(SUMMARY).is_file() {
+            self.keep(&step)?;
+        } else {
+            let is_begun = folder.join(RUN_FILE).is_file();
+            self.carry_out(&step, is_begun, || {
                 if is_begun {
                     // It may go on elsewhere; what decides its result is in its folder.
                     let device = json!(config.run.device);
@@ -99,8 +99,6 @@ impl Workshop<'_> {
                 }
                 Ok(())
             })?;
-        } else {
-            self.keep(&step)?;
         }
         self.check_division(&folder)?;
         let steps = read_steps(&folder.join(SUMMARY))?;
@@ -130,7 +128,7 @@ impl Workshop<'_> {
         if scores.len() == ids.len() {
             self.keep(&step)?;
         } else {
-            self.carry_out(&step, !scores.is_empty(), |_| {
+            self.carry_out(&step, !scores.is_empty(), || {
                 let is_left = |id: &CaseId| scores.iter().all(|one| one.case != *id);
                 let source = self.cohort.source(self.session);
                 let left = WholeCases { files, source, part }.only(is_left);
@@ -167,7 +165,7 @@ impl Workshop<'_> {
         let cases = self.cohort.fingerprint_of(Split::Unlabelled);
         let step = Step::new("label", subject, &(teacher, targets, cases));
         let mut report = None;
-        self.carry_out(&step, false, |_| {
+        self.carry_out(&step, false, || {
             let files = self.cohort.files(Split::Unlabelled);
             let order = Order { targets, nifti: None };
             report = Some(label::annotate(&resolved, &files, order, self.session)?);
@@ -181,13 +179,13 @@ impl Workshop<'_> {
         &self,
         step: &Step,
         is_begun: bool,
-        work: impl FnOnce(bool) -> Result<(), Failure>,
+        work: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let what = format!("{} {}", step.kind, step.subject);
         self.progress.begin(&what);
         self.ledger.note(step, if is_begun { "resumed" } else { "begun" }, None)?;
         let since = Instant::now();
-        work(is_begun).map_err(|failure| match failure {
+        work().map_err(|failure| match failure {
             Failure::Stopped(_) => Failure::Stopped(format!(
                 "what was done of `{what}` is kept; the same command goes on with it"
             )),

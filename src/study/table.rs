@@ -3,10 +3,10 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Map, Value, json};
 
 use crate::base::error::CaseError;
+use crate::eval::table::{in_markdown, with_numbers_right};
 use crate::study::claims::{Claim, conclusion};
 use crate::study::outcome::{Outcome, Row};
 use crate::volume::region::Region;
@@ -79,22 +79,9 @@ fn capital(sentence: &str) -> String {
     })
 }
 
-fn in_columns() -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table
-}
-
-fn numbers_right(mut table: Table, names: usize) -> String {
-    for column in table.column_iter_mut().skip(names) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table.to_string()
-}
-
 /// Rows of methods by columns of regions, each with the paper's figure and the difference.
 fn dice(outcome: &Outcome) -> Result<String, CaseError> {
-    let mut table = in_columns();
+    let mut table = in_markdown();
     let mut header = vec!["Dice".to_string(), "steps".to_string()];
     for region in Region::ALL {
         header.extend([region.name().to_string(), "paper".into(), "difference".into()]);
@@ -108,7 +95,7 @@ fn dice(outcome: &Outcome) -> Result<String, CaseError> {
         }
         table.add_row(cells);
     }
-    Ok(numbers_right(table, 1))
+    Ok(with_numbers_right(table, 1))
 }
 
 fn cells_of(row: &Row, region: Region) -> Result<[String; 3], CaseError> {
@@ -129,7 +116,7 @@ fn cells_of(row: &Row, region: Region) -> Result<[String; 3], CaseError> {
 }
 
 fn tests(claims: &[Claim]) -> String {
-    let mut table = in_columns();
+    let mut table = in_markdown();
     table.set_header([
         "distilled against",
         "region",
@@ -155,7 +142,7 @@ fn tests(claims: &[Claim]) -> String {
             if claim.holds { "yes" } else { "no" }.to_string(),
         ]);
     }
-    numbers_right(table, 2)
+    with_numbers_right(table, 2)
 }
 
 fn pseudo_labels(outcome: &Outcome) -> Option<String> {
@@ -173,7 +160,7 @@ fn pseudo_labels(outcome: &Outcome) -> Option<String> {
 
 /// Dice of the student's network by the amount of labelled data.
 fn curve(outcome: &Outcome) -> String {
-    let mut table = in_columns();
+    let mut table = in_markdown();
     let title = format!("{} on labelled cases", outcome.student);
     table.set_header(std::iter::once(title).chain(Region::ALL.map(|one| one.name().to_string())));
     for point in &outcome.curve {
@@ -184,7 +171,7 @@ fn curve(outcome: &Outcome) -> String {
         };
         table.add_row(std::iter::once(share).chain(Region::ALL.map(cell)));
     }
-    numbers_right(table, 1)
+    with_numbers_right(table, 1)
 }
 
 /// One line a row and region.

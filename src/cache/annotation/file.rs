@@ -1,7 +1,6 @@
 //! The bytes of an annotation: written, and doubted when they are read.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::cache::annotation::{Annotated, AnnotatedView, Annotation};
-use crate::cache::compose::{Sections, fill_table, foreground, narrow, write_paged};
+use crate::cache::compose::{Composed, fill_table, foreground, narrow};
 use crate::cache::foreground::ForegroundView;
 use crate::cache::format::{Kind, MAX_ID_BYTES, PAGE, SectionRecord, flaw_of_id};
 use crate::cache::map::{Mapped, MappedCase, check_all};
@@ -62,17 +61,13 @@ impl Page {
     }
 }
 
-/// A whole file, not yet written.
-pub(super) struct Composed<'a> {
-    first: Page,
-    sections: Sections<'a>,
-}
-
 /// Lays an annotation out.
 ///
 /// # Errors
 /// When the id cannot name a file, or a number does not fit its field.
-pub(super) fn compose(annotation: &Annotation) -> Result<Composed<'_>, CaseError> {
+pub(super) fn compose(
+    annotation: &Annotation,
+) -> Result<Composed<'_, impl IntoBytes + Immutable>, CaseError> {
     let flaw = |field: &str, problem: String| {
         CaseError::new(Reason::Format, field, problem, "rename the case's folder")
             .of_case(&annotation.id)
@@ -104,13 +99,6 @@ pub(super) fn compose(annotation: &Annotation) -> Result<Composed<'_>, CaseError
     first.file_bytes = U64::new(end as u64);
     first.checksum = U32::new(first.computed_checksum());
     Ok(Composed { first, sections })
-}
-
-impl Composed<'_> {
-    /// Writes the file from its first byte to its last.
-    pub(super) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        write_paged(self.first.as_bytes(), &self.sections, out)
-    }
 }
 
 /// An annotation, open for as long as this lives. Every byte has been checked: it is small, and
@@ -232,14 +220,7 @@ fn first_page(file: &[u8]) -> Result<&Page, Flaw> {
     if first.magic != MAGIC {
         return Err(Flaw::format("magic", "not an annotation"));
     }
-    if first.version.get() != VERSION {
-        let problem = format!("{}, this gliaflow reads {VERSION}", first.version);
-        return Err(Flaw::format("version", problem));
-    }
-    let computed = first.computed_checksum();
-    if first.checksum.get() != computed {
-        return Err(Flaw::checksum("header", first.checksum.get(), computed));
-    }
+    parse::intact(first.version, VERSION, first.checksum, first.computed_checksum())?;
     if first.header_bytes.get() as usize != PAGE || first.file_bytes.get() != file.len() as u64 {
         let (header, whole) = (first.header_bytes, first.file_bytes);
         let problem = format!("{} bytes, the header says {whole}, of them {header}", file.len());
