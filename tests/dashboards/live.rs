@@ -28,9 +28,11 @@ const GPU_SCRAPE: &str = include_str!("../fixtures/dashboards/gpu.prom");
 /// The annotation that a run without a defect has no series for.
 const ONLY_DEFECTS: &str = "Stage restarts";
 
-/// A whole demo, though a short one, and time for a last scrape.
+/// A whole demo, though a short one, and time for a last scrape. Its steps are slow on purpose: a rate
+/// needs two scrapes of a run that learns, on the fastest machine too.
 const RUN: &str = "demo --out demo --set device=cpu --set train.epochs=3 \
-     --set train.steps_per_epoch=40 --metrics-addr 127.0.0.1:0 --metrics-linger 25";
+     --set train.steps_per_epoch=40 --set drill.slow_step_ms=300 --metrics-addr 127.0.0.1:0 \
+     --metrics-linger 25";
 
 /// One question to Prometheus.
 struct Question {
