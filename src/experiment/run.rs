@@ -308,5 +308,5 @@ fn describe(
 fn publish_info(config: &CheckedConfig, chosen: &ChosenDevice) {
     let fingerprint = config.fingerprint().short(12);
     let labels = [env!("CARGO_PKG_VERSION"), &chosen.name, config.blueprint.name(), &fingerprint];
-    catalog::TRAIN_RUN_INFO.with(labels).set(1.0);
+    catalog::show_run(labels);
 }

@@ -5,6 +5,8 @@
 //! Label values are stages, queues, splits and the like: closed sets that are known when a run
 //! starts. A case's name is never one; it belongs in the journal.
 
+use std::sync::{Mutex, PoisonError};
+
 use metrics::{Counter, Gauge, Histogram};
 
 use super::metric::{Family, Metric, SecondsTotal, Unit};
@@ -117,7 +119,7 @@ catalogue! {
     TRAIN_CHECKPOINT_TIMESTAMP: Gauge = "train_checkpoint_timestamp_seconds", Seconds, [],
         "When the last checkpoint was published, since the Unix epoch";
     TRAIN_RUN_INFO: Gauge = "train_run_info", Plain, ["version", "device", "model", "config"],
-        "Always 1; what the run is, to join with";
+        "What the run is, to join with: 1 for the one begun last, 0 for a process' earlier ones";
     TRAIN_RUN_STATE: Gauge = "train_run_state", Plain, ["state"],
         "1 for the state that the run is in, 0 for the others";
 
@@ -229,6 +231,17 @@ impl RunState {
             TRAIN_RUN_STATE.with([label]).set(f64::from(u8::from(state == self)));
         }
     }
+}
+
+/// Shows what the run is that begins now; an earlier one of this process is no longer what runs.
+/// `what` are the values of the labels of `train_run_info`.
+pub fn show_run(what: [&str; 4]) {
+    static SHOWN: Mutex<Option<[String; 4]>> = Mutex::new(None);
+    let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(earlier) = shown.replace(what.map(str::to_owned)) {
+        TRAIN_RUN_INFO.with(earlier.each_ref().map(String::as_str)).set(0.0);
+    }
+    TRAIN_RUN_INFO.with(what).set(1.0);
 }
 
 /// The text of `docs/metrics.md`.

@@ -55,9 +55,9 @@ impl Scrape {
         named.filter_map(|sample| Some((sample.label(label)?, sample.value))).collect()
     }
 
-    /// A label of the first series of `name`.
+    /// A label of the first series of `name` that is not 0.
     pub fn label(&self, name: &str, label: &str) -> Option<&str> {
-        let named = self.0.iter().filter(|sample| sample.name == name);
+        let named = self.0.iter().filter(|sample| sample.name == name && sample.value != 0.0);
         named.filter_map(|sample| sample.label(label)).next()
     }
 
@@ -162,6 +162,19 @@ mod tests {
         assert_eq!(scrape.sum("loader_samples_total", &[("split", "test")]), None);
         let buckets = scrape.by_label("loader_stage_service_seconds_bucket", "le");
         assert_eq!(buckets.len(), 2 * (catalog::STAGE_BUCKETS.len() + 1));
+    }
+
+    #[test]
+    fn of_the_runs_of_one_process_the_last_is_what_runs() {
+        let recorder = Recorder::new("study");
+        recorder.within(|| {
+            catalog::show_run(["1", "cpu", "unet", "a"]);
+            catalog::show_run(["1", "cpu", "cascaded", "b"]);
+        });
+        let scrape = Scrape::parse(&recorder.render()).unwrap();
+        let shown = scrape.by_label("train_run_info", "model");
+        assert!(shown.contains(&("unet", 0.0)) && shown.contains(&("cascaded", 1.0)), "{shown:?}");
+        assert_eq!(scrape.label("train_run_info", "model"), Some("cascaded"));
     }
 
     #[test]
