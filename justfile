@@ -48,6 +48,17 @@ cubecl:
 gate:
     bash .ci/run
 
+# Two real patients, which are not in the repository: scripts/oracles/README.md says where they are.
+real-cases FOLDER:
+    GLIAFLOW_REAL_CASES="{{absolute_path(FOLDER)}}" cargo test --test real_cases
+
+# The fixtures that PyTorch, MONAI and other tools made: `just oracles --check` compares, `just oracles`
+# writes them. Needs Python 3.11; installs several GB.
+oracles *ARGS:
+    python3.11 -m venv target/oracles
+    target/oracles/bin/pip install --quiet --requirement scripts/oracles/requirements.txt
+    target/oracles/bin/python scripts/oracles/make.py {{ARGS}}
+
 # Every query of the dashboards, put to a real Prometheus during a real run.
 live-dashboards:
     scripts/live-dashboards
