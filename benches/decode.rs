@@ -16,10 +16,10 @@ use divan::Bencher;
 use gliaflow::brats::case::{CaseReader, read_case};
 use gliaflow::brats::dataset::{CaseFiles, discover};
 use gliaflow::brats::phantom::{PhantomConfig, cohort};
+use gliaflow::buffers::case::CaseShelf;
 use gliaflow::cache::contents::prepare_on;
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::volume::case::Case;
-use gliaflow::volume::shelf::CaseShelf;
 
 /// Cases per figure of CPU time.
 const CASES: u64 = 10;

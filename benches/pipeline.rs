@@ -8,16 +8,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use gliaflow::actor::stop::StopLatch;
+use gliaflow::augment::config::AugmentConfig;
 use gliaflow::base::progress::Silent;
 use gliaflow::brats::phantom::{PhantomConfig, cohort};
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::experiment::drain::{DrainConfig, drain, prepare};
-use gliaflow::experiment::prepare::Session;
-use gliaflow::pipeline::augment::config::AugmentConfig;
 use gliaflow::pipeline::budget::{LoaderConfig, LoaderWorkers};
 use gliaflow::pipeline::crop::CropConfig;
 use gliaflow::pipeline::observe::Board;
 use gliaflow::pipeline::workers::WorkerPlan;
+use gliaflow::run::prepare::Session;
+use gliaflow::run::tools::drain::{DrainConfig, drain, prepare};
 use gliaflow::telemetry::endpoint::Endpoint;
 
 const CASES: u64 = 4;

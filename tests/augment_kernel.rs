@@ -1,15 +1,15 @@
 //! The kernels against the f64 reference, against each other, and against what needs no reference.
 #![allow(clippy::unwrap_used)]
 
+use gliaflow::augment::config::{AugmentConfig, Background, Drawn};
+use gliaflow::augment::kernel::{Images, Kernel, blank};
+use gliaflow::augment::noise::DrawnNoise;
+use gliaflow::augment::placement::Window;
+use gliaflow::augment::recipe::Recipe;
+use gliaflow::augment::view::{Intensity, View};
 use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
 use gliaflow::cache::encode::Scale;
 use gliaflow::cache::statistics::Stats;
-use gliaflow::pipeline::augment::config::{AugmentConfig, Background, Drawn};
-use gliaflow::pipeline::augment::kernel::{Images, Kernel, blank};
-use gliaflow::pipeline::augment::noise::DrawnNoise;
-use gliaflow::pipeline::augment::placement::Window;
-use gliaflow::pipeline::augment::recipe::Recipe;
-use gliaflow::pipeline::augment::view::{Intensity, View};
 use gliaflow::volume::grid::Dims;
 use half::f16;
 use proptest::prelude::*;

@@ -2,9 +2,9 @@
 //! of from the kernel. One voxel at a time, one modality at a time.
 #![allow(clippy::unwrap_used)]
 
-use gliaflow::pipeline::augment::config::{Background, Drawn};
-use gliaflow::pipeline::augment::placement::Window;
-use gliaflow::pipeline::augment::view::View;
+use gliaflow::augment::config::{Background, Drawn};
+use gliaflow::augment::placement::Window;
+use gliaflow::augment::view::View;
 
 /// Closer to the middle between two voxels than this, either label is right.
 const TIE: f64 = 1e-9;

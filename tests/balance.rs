@@ -4,8 +4,8 @@
 use std::thread;
 use std::time::Duration;
 
+use gliaflow::actor::autoscale::keep_balanced;
 use gliaflow::actor::balance::{Balance, Change};
-use gliaflow::actor::foreman::keep_balanced;
 use gliaflow::actor::observe::Observation;
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::actor::topology::Topology;

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use gliaflow::actor::crew::Crew;
 use gliaflow::actor::stage::{Skip, Stage};
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::actor::ticket::{Ledger, SkipBudget};
 use gliaflow::actor::topology::{Limits, Topology};
+use gliaflow::actor::worker_scaler::Crew;
 use gliaflow::base::error::{CaseError, Reason};
 use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
 use proptest::prelude::*;

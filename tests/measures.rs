@@ -17,8 +17,8 @@ use flate2::read::GzDecoder;
 use gliaflow::eval::cohort::CohortScore;
 use gliaflow::eval::hausdorff::{Hd95, ONE_EMPTY_MM};
 use gliaflow::eval::lesionwise::{LesionRules, PENALTY_MM, score_lesions};
-use gliaflow::eval::paint;
 use gliaflow::eval::postprocess::PostProcess;
+use gliaflow::eval::regions_to_labels;
 use gliaflow::eval::score::{CaseScore, score_case, score_case_with};
 use gliaflow::volume::case::CaseId;
 use gliaflow::volume::grid::Dims;
@@ -151,7 +151,7 @@ fn averaged_teachers_are_painted_and_stripped_of_traces_as_the_oracle_does_it() 
         let canonical = |value| LabelScheme::Brats2018.to_canonical(value as u8).unwrap();
         values.map(canonical).collect()
     };
-    let mut labels = paint::labels(&mean);
+    let mut labels = regions_to_labels::labels(&mean);
     assert_eq!(labels, wanted("labels"));
     // As soft targets keep them.
     let voxels = labels.len();

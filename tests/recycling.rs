@@ -9,10 +9,10 @@ use gliaflow::brats::case::{CaseReader, read_case};
 use gliaflow::brats::dataset::{CaseFiles, discover};
 use gliaflow::brats::orient::source_grid;
 use gliaflow::brats::write::{write_intensities, write_labels, write_scalars};
+use gliaflow::buffers::case::CaseShelf;
 use gliaflow::cache::contents::{prepare, prepare_on};
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::volume::grid::{Affine, Dims};
-use gliaflow::volume::shelf::CaseShelf;
 
 const LPS: [[f64; 4]; 3] = [[-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
 const PIR: [[f64; 4]; 3] = [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0]];

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use gliaflow::actor::observe::Observation;
-use gliaflow::pipeline::verdict::{Look, Machine, Verdict, judge, judge_beside, judge_span};
+use gliaflow::pipeline::bottleneck::{Look, Machine, Verdict, judge, judge_beside, judge_span};
 
 const WALL: f64 = 100.0;
 const IDLE: Machine = Machine { cores: 8, cpu_seconds: None };

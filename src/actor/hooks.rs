@@ -1,4 +1,4 @@
-//! What the outside may hang on a topology's events: metrics, a journal, a quarantine.
+//! Callbacks on a topology's events: metrics, a journal, a quarantine.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use crate::actor::stage::Skip;
 /// Called on the threads of a topology, for metrics and journals; must be quick and not wait.
 #[derive(Clone, Default)]
 pub struct Hooks {
-    /// After each item of a stage: the stage's name and the item's service time.
+    /// Called after each item of a stage with the stage's name and the item's service time.
     pub on_item: Option<ItemHook>,
-    /// After each item that did not come through, in ticket order.
+    /// Called for each skipped item, in ticket order.
     pub on_skip: Option<SkipHook>,
 }
 

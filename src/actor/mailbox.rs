@@ -7,19 +7,19 @@
 
 use std::sync::{Arc, Weak};
 
-/// The other side is gone, or the mailbox was closed; the item has been dropped.
+/// Error of a mailbox whose other end is gone or that was closed; the item has been dropped.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Shut;
 
-/// The sending end. When the last one is dropped, the receivers drain what is queued and then end.
+/// Sending end. When the last one is dropped, the receivers drain what is queued and then end.
 #[derive(Debug)]
 pub(super) struct Outbox<T>(Arc<kanal::Sender<T>>);
 
-/// The receiving end, shared by any number of workers.
+/// Receiving end, shared by any number of workers.
 #[derive(Debug)]
 pub(super) struct Inbox<T>(Arc<kanal::Receiver<T>>);
 
-/// A mailbox with `capacity` places; with 0 a sender waits until a receiver takes.
+/// Makes a mailbox for `capacity` items; with 0 a sender waits until a receiver takes.
 pub(super) fn mailbox<T>(capacity: usize) -> (Outbox<T>, Inbox<T>) {
     let (sender, receiver) = kanal::bounded(capacity);
     (Outbox(Arc::new(sender)), Inbox(Arc::new(receiver)))
@@ -38,7 +38,7 @@ impl<T> Clone for Inbox<T> {
 }
 
 impl<T> Outbox<T> {
-    /// Hands on without ever waiting, for mailboxes that have a place for each ticket. A full one
+    /// Sends without ever waiting, for mailboxes that have a place for each ticket. A full one
     /// would be a bug, and the ticket of the item, dropped here, would report itself as lost.
     pub(super) fn put(&self, item: T) -> Result<(), Shut> {
         match self.0.try_send(item) {
@@ -47,66 +47,65 @@ impl<T> Outbox<T> {
         }
     }
 
-    /// Hands on, waiting for a place: the one wait for a consumer.
+    /// Sends, waiting for a free place: the one wait for a consumer.
     pub(super) fn send(&self, item: T) -> Result<(), Shut> {
         self.0.send(item).map_err(|_| Shut)
     }
 }
 
 impl<T> Inbox<T> {
-    /// The next item, waiting for it; `None` when every sender is gone and the queue is empty, or
-    /// at once when the mailbox was closed.
+    /// Waits for the next item; `None` once closed, or without senders and with an empty queue.
     pub(super) fn take(&self) -> Option<T> {
         self.0.recv().ok()
     }
 }
 
-/// Where a sending end is, for as long as somebody has one.
+/// Weak reference to a sending end.
 #[derive(Debug)]
 pub(super) struct WeakOutbox<T>(Weak<kanal::Sender<T>>);
 
-/// Where a receiving end is, for as long as somebody has one.
+/// Weak reference to a receiving end.
 #[derive(Debug)]
 pub(super) struct WeakInbox<T>(Weak<kanal::Receiver<T>>);
 
 impl<T> Outbox<T> {
-    /// A handle that does not keep the mailbox open.
+    /// Returns a reference that does not keep the mailbox open.
     pub(super) fn downgrade(&self) -> WeakOutbox<T> {
         WeakOutbox(Arc::downgrade(&self.0))
     }
 }
 
 impl<T> Inbox<T> {
-    /// A handle that does not keep the mailbox open.
+    /// Returns a reference that does not keep the mailbox open.
     pub(super) fn downgrade(&self) -> WeakInbox<T> {
         WeakInbox(Arc::downgrade(&self.0))
     }
 }
 
 impl<T> WeakOutbox<T> {
-    /// One more sending end, if there is one left.
+    /// Returns another sending end, if there is one left.
     pub(super) fn upgrade(&self) -> Option<Outbox<T>> {
         self.0.upgrade().map(Outbox)
     }
 }
 
 impl<T> WeakInbox<T> {
-    /// One more receiving end, if there is one left.
+    /// Returns another receiving end, if there is one left.
     pub(super) fn upgrade(&self) -> Option<Inbox<T>> {
         self.0.upgrade().map(Inbox)
     }
 }
 
 impl<T: Send + 'static> Inbox<T> {
-    /// A handle on the mailbox whatever it carries, which does not keep it open.
+    /// Returns a control of the mailbox, whatever its item type, that does not keep it open.
     pub(super) fn valve(&self) -> Arc<dyn Valve> {
         Arc::new(Arc::downgrade(&self.0))
     }
 }
 
-/// Shuts a mailbox or looks at it, from outside, whatever it carries.
+/// Closes or measures a mailbox from outside, whatever its item type.
 pub(super) trait Valve: Send + Sync {
-    /// Drops what is queued and wakes everybody who waits at either end.
+    /// Drops what is queued and wakes every waiter at either end.
     fn close(&self);
     /// Items queued now; 0 once the receivers are gone.
     fn depth(&self) -> usize;

@@ -1,5 +1,4 @@
-//! One more pair of hands between a topology and its consumer: a thread that prepares the next output
-//! while the consumer works on the one before.
+//! Thread that prepares the consumer's next output while it works on the one before.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
@@ -10,7 +9,7 @@ use crate::actor::shell::panic_message;
 use crate::actor::stop::{StopLatch, StopState};
 use crate::base::error::Fault;
 
-/// The thread; dropping it waits for its end, which its mailboxes bring about.
+/// Thread of the relay; dropping it waits for the thread's end, which its mailboxes bring about.
 #[derive(Debug)]
 pub(super) struct Relay(Option<JoinHandle<()>>);
 
@@ -23,9 +22,9 @@ impl Drop for Relay {
 }
 
 impl<T: Send + 'static> Feed<T> {
-    /// The same outputs after `work`, done one ahead by a thread of its own called `name`, for as
-    /// long as the feed lives: what is worked on or waits for the consumer is one output. The
-    /// consumer's clock of hunger stays the consumer's. A panic in `work` ends the run.
+    /// Applies `work` to each output on a thread called `name`, one output ahead of the consumer,
+    /// for as long as the feed lives. The consumer's starved time stays the consumer's. A panic in
+    /// `work` ends the run.
     ///
     /// # Errors
     /// If the system refuses the thread; the topology ends.
@@ -34,15 +33,15 @@ impl<T: Send + 'static> Feed<T> {
         U: Send + 'static,
         F: FnMut(T) -> U + Send + 'static,
     {
-        let Self { end, inbox: source, seat, relay: before } = self;
+        let Self { end: consumer, inbox: source, seat: handle, relay: before } = self;
         let (outbox, inbox) = mailbox(0);
-        let valve = inbox.valve();
-        end.latch.on_stop(move |state| {
+        let control = inbox.valve();
+        consumer.latch.on_stop(move |state| {
             if state == StopState::Aborted {
-                valve.close();
+                control.close();
             }
         });
-        let latch = end.latch.clone();
+        let latch = consumer.latch.clone();
         let body = move || {
             // Ends with this thread: the relay before it, if there is one, has lost its consumer.
             let _before = before;
@@ -54,11 +53,11 @@ impl<T: Send + 'static> Feed<T> {
             problem: error.to_string().to_lowercase(),
             remedy: "raise the limit on threads".to_owned(),
         })?;
-        Ok(Feed { end, inbox, seat, relay: Some(Relay(Some(thread))) })
+        Ok(Feed { end: consumer, inbox, seat: handle, relay: Some(Relay(Some(thread))) })
     }
 }
 
-/// Until there is nothing more to take, or nobody to give it to.
+/// Applies `work` to each item until the source ends or the receivers are gone.
 fn relay<T, U>(
     source: &Inbox<T>,
     outbox: &Outbox<U>,

@@ -3,7 +3,7 @@
 //! The sink resolves tickets in order, so those outstanding are the T ordinals from the next one
 //! on at most, and the ring cannot overflow.
 
-/// A ring of outcomes that have come too early.
+/// Ring buffer of outcomes that have come too early.
 #[derive(Debug)]
 pub(super) struct Sequencer<T> {
     places: Vec<Option<T>>,
@@ -11,7 +11,7 @@ pub(super) struct Sequencer<T> {
 }
 
 impl<T> Sequencer<T> {
-    /// A ring for `tickets` outstanding ordinals, of which 0 is the first.
+    /// Makes a ring for `tickets` outstanding ordinals, beginning with 0.
     pub(super) fn new(tickets: usize) -> Self {
         Self { places: (0..tickets).map(|_| None).collect(), next: 0 }
     }
@@ -21,7 +21,7 @@ impl<T> Sequencer<T> {
         &mut self.places[(ordinal % ring) as usize]
     }
 
-    /// Keeps what arrived under `ordinal` until its turn.
+    /// Keeps `arrived` until the turn of `ordinal`.
     ///
     /// # Panics
     /// If the ordinal has had its turn, has come already, or lies beyond the tickets: its ticket
@@ -34,7 +34,7 @@ impl<T> Sequencer<T> {
         *place = Some(arrived);
     }
 
-    /// What comes next, if it has arrived.
+    /// Removes the next outcome in order, if it has arrived.
     pub(super) fn pop(&mut self) -> Option<T> {
         let next = self.next;
         let arrived = self.place(next).take()?;

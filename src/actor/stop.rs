@@ -1,9 +1,9 @@
 //! The stop latch: `Running → Draining → Aborted`, never back, and the first fault is the cause.
 //!
 //! A run has one latch; each topology takes a [`StopLatch::child`]. Stopping a latch stops its
-//! children and nobody else, but a fault climbs to the root first: it ends the run, and the root
-//! decides which of two faults came first. What stopping *does* is in the hooks, which run on the
-//! thread that stops, so that an abort needs no runtime and no poll to take effect.
+//! children and no others, but a fault climbs to the root first: it ends the run, and the root
+//! decides which of two faults came first. Hooks do the stopping, on the thread that stops, so that
+//! an abort needs no runtime and no poll to take effect.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,18 +12,18 @@ use tokio::sync::Notify;
 
 use crate::base::error::Fault;
 
-/// How far a run has been stopped.
+/// Progress of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StopState {
-    /// Sources name items.
+    /// Normal operation: sources name items.
     Running,
-    /// Sources name no more; what is in flight is delivered.
+    /// Clean end: sources name no more; items in flight are delivered.
     Draining,
-    /// Mailboxes are closed; what is in flight is dropped.
+    /// Immediate end: mailboxes are closed; items in flight are dropped.
     Aborted,
 }
 
-/// Told each new state, in the order of severity or not at all: a hook may see `Aborted` first.
+/// Callback for each new state. A hook may see `Aborted` without `Draining` before it.
 type Hook = Arc<dyn Fn(StopState) + Send + Sync>;
 
 struct Inner {
@@ -39,7 +39,7 @@ struct Settled {
     children: Vec<Weak<Inner>>,
 }
 
-/// A handle on the latch; clones are the same latch.
+/// Handle on the latch; clones are the same latch.
 #[derive(Clone)]
 pub struct StopLatch(Arc<Inner>);
 
@@ -56,7 +56,7 @@ impl fmt::Debug for StopLatch {
 }
 
 impl StopLatch {
-    /// A running latch with no parent.
+    /// Makes a running latch with no parent.
     pub fn new() -> Self {
         Self::with(None, StopState::Running, None)
     }
@@ -71,7 +71,7 @@ impl StopLatch {
         self.0.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A latch that stops with this one, and can be stopped without it.
+    /// Makes a latch that stops with this one, and can be stopped without it.
     #[must_use]
     pub fn child(&self) -> Self {
         let mut settled = self.settled();
@@ -81,23 +81,23 @@ impl StopLatch {
         child
     }
 
-    /// How far it has been stopped.
+    /// Present state.
     pub fn state(&self) -> StopState {
         self.settled().state
     }
 
-    /// The fault that aborted it, if it was a fault.
+    /// Fault that aborted the latch, if it was a fault.
     pub fn fault(&self) -> Option<Fault> {
         self.settled().fault.clone()
     }
 
-    /// Asks for a clean end: no new items, everything in flight is delivered.
+    /// Requests a clean end: no new items, everything in flight is delivered.
     pub fn drain(&self) {
         self.advance(StopState::Draining, None);
     }
 
-    /// Asks for the end now. With a fault, for the whole run, from the root down; without, for this
-    /// latch and its children. A fault that comes after an abort is its consequence, and only logged.
+    /// Requests the end now. With a fault, for the whole run, from the root down; without, for this
+    /// latch and its children. A fault after an abort is a consequence, and only logged.
     pub fn abort(&self, fault: Option<Fault>) {
         let Some(fault) = fault else {
             self.advance(StopState::Aborted, None);
@@ -116,8 +116,8 @@ impl StopLatch {
         }
     }
 
-    /// Runs `hook` at each change from now on, or at once if there is something to tell already.
-    /// It runs on the thread that stops the latch and must not wait.
+    /// Runs `hook` at each later change, and at once if the latch has been stopped already. It runs
+    /// on the thread that stops the latch and must not wait.
     pub fn on_stop(&self, hook: impl Fn(StopState) + Send + Sync + 'static) {
         let hook: Hook = Arc::new(hook);
         let state = {
@@ -134,7 +134,7 @@ impl StopLatch {
     pub async fn reached(&self, state: StopState) -> StopState {
         loop {
             let mut changed = std::pin::pin!(self.0.changed.notified());
-            // Registered before the look, so that a change in between is not missed.
+            // Registered before the check, so that a change in between is not missed.
             changed.as_mut().enable();
             let current = self.state();
             if current >= state {
@@ -144,8 +144,8 @@ impl StopLatch {
         }
     }
 
-    /// Moves on to `state`; false if the latch is there already. Hooks and children are told outside
-    /// the lock: a hook drops items, whose tickets ask this latch for its state.
+    /// Moves on to `state`; false if the latch is there already. Hooks and children run outside the
+    /// lock: a hook drops items, whose tickets ask this latch for its state.
     fn advance(&self, state: StopState, fault: Option<&Fault>) -> bool {
         let (hooks, children) = {
             let mut settled = self.settled();

@@ -1,9 +1,9 @@
-//! Tickets: the permission to exist, and the ledger of what became of every item.
+//! Tickets: the permission of an item to exist, and the counts of all outcomes.
 //!
-//! A pool has T places. A source first takes a place (a permit), then names an item, which makes
-//! it a ticket; the sink gives it back as delivered or skipped. Memory, back-pressure and the
-//! reorder window are that one number T. A ticket that is dropped with neither said is an item that
-//! vanished: a fault, unless the run was aborted.
+//! A pool has T places. A source first takes a place (a permit), then names an item, which makes it
+//! a ticket; the sink returns it as delivered or skipped. Memory, back-pressure and the reorder
+//! window are that one number T. A ticket that is dropped unresolved is a lost item: a fault,
+//! unless the run was aborted.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -12,20 +12,20 @@ use serde::Serialize;
 use crate::actor::stop::{StopLatch, StopState};
 use crate::base::error::{CaseError, Fault};
 
-/// How many items a run may lose: a share of those seen, but at least a number.
+/// Number of items that a run may skip: a share of those seen, but at least a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SkipBudget {
     /// Share of the items up to the one that was skipped, 0..1.
     pub share: f64,
-    /// Always allowed, so that a share does not fail a run on its first item.
+    /// Number always allowed, so that a share does not fail a run on its first item.
     pub at_least: u64,
 }
 
 impl SkipBudget {
-    /// No item may be missing: evaluation, where a missing case would flatter the mean.
+    /// Allows no skip: in evaluation a missing case would flatter the mean.
     pub const NONE: Self = Self { share: 0.0, at_least: 0 };
 
-    /// Every bad item is reported, and none ends the run: ingest and prediction list them.
+    /// Allows every skip: ingest and prediction list the bad items.
     pub const UNLIMITED: Self = Self { share: 1.0, at_least: u64::MAX };
 
     /// Skips allowed among the first `seen` items.
@@ -34,16 +34,16 @@ impl SkipBudget {
     }
 }
 
-/// One consistent look at the accounts of a topology.
+/// Counts of a topology's tickets, all of one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Ledger {
     /// Items named by the source.
     pub issued: u64,
-    /// Outcomes accepted by the sink: items that came through.
+    /// Items accepted by the sink.
     pub delivered: u64,
-    /// Outcomes accepted by the sink: items that did not.
+    /// Skips accepted by the sink.
     pub skipped: u64,
-    /// Tickets out now.
+    /// Tickets not resolved yet.
     pub in_flight: u64,
     /// Tickets dropped by an abort; 0 in a run that was not aborted.
     pub abandoned: u64,
@@ -69,7 +69,7 @@ struct Inner {
 struct Accounts {
     free: usize,
     closed: bool,
-    ledger: Ledger,
+    counts: Ledger,
 }
 
 impl Inner {
@@ -81,26 +81,26 @@ impl Inner {
     fn give_back(&self, account: impl FnOnce(&mut Ledger)) -> Ledger {
         let mut accounts = self.accounts();
         accounts.free += 1;
-        account(&mut accounts.ledger);
-        let ledger = accounts.ledger;
+        account(&mut accounts.counts);
+        let counts = accounts.counts;
         drop(accounts);
         self.returned.notify_one();
-        ledger
+        counts
     }
 }
 
-/// The T places of a topology; clones are the same pool.
+/// Pool of a topology's T tickets; clones are the same pool.
 #[derive(Debug, Clone)]
 pub(super) struct TicketPool(Arc<Inner>);
 
 impl TicketPool {
     pub(super) fn new(places: usize, budget: SkipBudget, latch: StopLatch) -> Self {
-        let accounts = Accounts { free: places, closed: false, ledger: Ledger::default() };
-        let (accounts, returned) = (Mutex::new(accounts), Condvar::new());
-        Self(Arc::new(Inner { places, budget, latch, accounts, returned }))
+        let accounts = Accounts { free: places, closed: false, counts: Ledger::default() };
+        let accounts = Mutex::new(accounts);
+        Self(Arc::new(Inner { places, budget, latch, accounts, returned: Condvar::new() }))
     }
 
-    /// A place for one item, waiting until one is free; `None` once the pool is closed.
+    /// Waits for a free place and takes it for one item; `None` once the pool is closed.
     pub(super) fn permit(&self) -> Option<Permit> {
         let mut accounts = self.0.accounts();
         while accounts.free == 0 && !accounts.closed {
@@ -113,34 +113,34 @@ impl TicketPool {
         Some(Permit(Some(Arc::clone(&self.0))))
     }
 
-    /// No more permits; tickets that are out stay valid.
+    /// Ends the supply of permits; issued tickets stay valid.
     pub(super) fn close(&self) {
         self.0.accounts().closed = true;
         self.0.returned.notify_all();
     }
 
     pub(super) fn ledger(&self) -> Ledger {
-        self.0.accounts().ledger
+        self.0.accounts().counts
     }
 
-    /// Places free now, of how many.
+    /// Number of free places, and of all.
     pub(super) fn free(&self) -> (usize, usize) {
         (self.0.accounts().free, self.0.places)
     }
 }
 
-/// A place that nothing has been put in yet; dropped, it is simply free again.
+/// Place in the pool without an item yet; dropped, it is free again.
 #[derive(Debug)]
 pub(super) struct Permit(Option<Arc<Inner>>);
 
 impl Permit {
-    /// The ticket of the item that the source has named.
+    /// Makes the ticket of the item that the source has named.
     pub(super) fn issue(mut self, item: String, stage: &'static str) -> Ticket {
         let pool = self.0.take().expect("only issue and drop take it, and both end the permit");
         let mut accounts = pool.accounts();
-        let ordinal = accounts.ledger.issued;
-        accounts.ledger.issued += 1;
-        accounts.ledger.in_flight += 1;
+        let ordinal = accounts.counts.issued;
+        accounts.counts.issued += 1;
+        accounts.counts.in_flight += 1;
         drop(accounts);
         Ticket { ordinal, item: item.into(), stage, pool: Some(pool) }
     }
@@ -154,19 +154,19 @@ impl Drop for Permit {
     }
 }
 
-/// The permission of one item to exist. Held by the shell, never by stage code.
+/// Permission of one item to exist. Held by the loops around the stages, never by stage code.
 #[derive(Debug)]
 pub(super) struct Ticket {
-    /// The item's place in the source's order.
+    /// Position in the source's order.
     pub(super) ordinal: u64,
-    /// The item as its source describes it.
+    /// Description of the item by its source.
     pub(super) item: Arc<str>,
-    /// The stage that has it.
+    /// Stage that has the item.
     pub(super) stage: &'static str,
     pool: Option<Arc<Inner>>,
 }
 
-/// What travels between stages: an item or its misfortune, and the ticket.
+/// Message between stages: an item or its error, and the ticket.
 #[derive(Debug)]
 pub(super) struct Flow<T> {
     pub(super) ticket: Ticket,
@@ -178,15 +178,15 @@ impl Ticket {
         self.pool.take().expect("only resolving and dropping take it, and both end the ticket")
     }
 
-    /// The sink has accepted the item.
+    /// Resolves the ticket of an item that the sink has accepted.
     pub(super) fn deliver(self) {
-        self.into_pool().give_back(|ledger| {
-            ledger.in_flight -= 1;
-            ledger.delivered += 1;
+        self.into_pool().give_back(|counts| {
+            counts.in_flight -= 1;
+            counts.delivered += 1;
         });
     }
 
-    /// The sink has accepted that there is no item, because of `error`.
+    /// Resolves the ticket of an item that the sink has skipped because of `error`.
     ///
     /// # Errors
     /// More were skipped than the budget allows. Counted against the items up to this one, not
@@ -195,9 +195,9 @@ impl Ticket {
         let seen = self.ordinal + 1;
         let pool = self.into_pool();
         let skipped = pool
-            .give_back(|ledger| {
-                ledger.in_flight -= 1;
-                ledger.skipped += 1;
+            .give_back(|counts| {
+                counts.in_flight -= 1;
+                counts.skipped += 1;
             })
             .skipped;
         let budget = pool.budget.allowed(seen);
@@ -216,9 +216,9 @@ impl Drop for Ticket {
             pool.latch.abort(Some(lost));
         }
         // Only now: the freed place must not let the source run past the gap in the order.
-        pool.give_back(|ledger| {
-            ledger.in_flight -= 1;
-            ledger.abandoned += 1;
+        pool.give_back(|counts| {
+            counts.in_flight -= 1;
+            counts.abandoned += 1;
         });
     }
 }

@@ -1,6 +1,6 @@
-//! The typed builder: a source, stages, a sink; wired, checked and started, the sink first.
+//! Typed builder of a topology: a source, stages, a sink; wired, checked and started.
 //!
-//! What a stage takes must be what the one before it makes, or it does not compile. Nothing runs
+//! A stage's input must be the output of the one before it, or it does not compile. Nothing runs
 //! before [`Assembly::start`].
 
 use std::sync::Arc;
@@ -8,32 +8,32 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::actor::ends::{Resolver, issue};
+use crate::actor::actor_cell::Post;
 use crate::actor::feed::{Feed, Running};
 use crate::actor::hooks::Hooks;
 use crate::actor::mailbox::{Inbox, mailbox};
 use crate::actor::observe::Observer;
-use crate::actor::post::Post;
-use crate::actor::rollcall::RollCall;
 use crate::actor::shell::Shell;
+use crate::actor::source_sink::{Resolver, issue};
 use crate::actor::stage::{Sink, Source, Stage};
 use crate::actor::stop::StopLatch;
+use crate::actor::thread_tracker::RollCall;
 use crate::actor::ticket::{Flow, SkipBudget, TicketPool};
 use crate::actor::watchdog::supervise;
 use crate::actor::worker::recruit;
 use crate::base::error::Fault;
 use crate::telemetry::meter::Activity;
 
-/// What a topology may use, and how long it may take to notice that it is in trouble.
+/// Limits of a topology's memory, skips and waits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Items that may exist between source and sink; memory is this times the largest item.
     pub tickets: usize,
     /// Items that may be skipped before the run fails.
     pub skip_budget: SkipBudget,
-    /// How long nothing may move before that is a fault.
+    /// Time without any progress that is a fault.
     pub stall_after: Duration,
-    /// How long a join waits, after an abort, for threads that are inside a stage.
+    /// Time that a join waits, after an abort, for threads that are inside a stage.
     pub grace: Duration,
 }
 
@@ -50,7 +50,7 @@ impl Limits {
     }
 }
 
-/// Starts the threads of one post.
+/// Starts the threads of one actor.
 type Spawn = Box<dyn FnOnce(&Arc<Shell>) -> Result<(), Fault>>;
 
 struct Plan {
@@ -58,10 +58,10 @@ struct Plan {
     limits: Limits,
     latch: StopLatch,
     hooks: Hooks,
-    posts: Vec<Arc<Post>>,
-    /// In the order of the posts.
-    spawns: Vec<Spawn>,
-    /// The first thing that cannot be.
+    actors: Vec<Arc<Post>>,
+    /// Starters of the actors, in the same order.
+    starters: Vec<Spawn>,
+    /// First invalid count.
     refused: Option<Fault>,
 }
 
@@ -77,10 +77,10 @@ impl Plan {
     }
 }
 
-/// A topology to be: name, limits, and the latch that stops it.
+/// Builder of a topology: name, limits, and the latch that stops it.
 pub struct Topology(Plan);
 
-/// A topology up to some stage, which makes `T`.
+/// Builder of a topology up to some stage, whose output is `T`.
 pub struct Chain<T> {
     plan: Plan,
     tail: Inbox<Flow<T>>,
@@ -94,15 +94,15 @@ pub struct Assembly<T> {
 }
 
 impl Topology {
-    /// Nothing yet. The topology stops with `stop`, and a fault in it aborts all that `stop` stops.
+    /// Makes an empty topology, which stops with `stop`; a fault in it aborts all of `stop`.
     pub fn new(name: &'static str, limits: Limits, stop: &StopLatch) -> Self {
         let mut plan = Plan {
             name,
             limits,
             latch: stop.child(),
             hooks: Hooks::default(),
-            posts: Vec::new(),
-            spawns: Vec::new(),
+            actors: Vec::new(),
+            starters: Vec::new(),
             refused: None,
         };
         plan.require_at_least_one("tickets".to_owned(), limits.tickets, "raise loader.memory");
@@ -116,22 +116,24 @@ impl Topology {
         self
     }
 
-    /// What names the items.
+    /// Adds the source.
     pub fn source<S: Source>(self, source: S) -> Chain<S::Item> {
         let mut plan = self.0;
         let (outbox, tail) = mailbox(plan.limits.tickets);
-        let post = Post::end(S::NAME, None);
-        plan.posts.push(Arc::clone(&post));
-        plan.spawns.push(Box::new(move |shell| {
-            let own = Arc::clone(shell);
-            shell.spawn(&post, Activity::Blocked, move |seat| issue(&own, source, &outbox, seat))
+        let actor = Post::end(S::NAME, None);
+        plan.actors.push(Arc::clone(&actor));
+        plan.starters.push(Box::new(move |context| {
+            let own = Arc::clone(context);
+            context.spawn(&actor, Activity::Blocked, move |handle| {
+                issue(&own, source, &outbox, handle)
+            })
         }));
         Chain { plan, tail }
     }
 }
 
 impl<T: Send + 'static> Chain<T> {
-    /// A stage with so many workers, each with a stage of its own from `factory`.
+    /// Adds a stage with `workers` workers, each with a stage of its own from `factory`.
     #[must_use]
     pub fn stage<S, F>(self, factory: F, workers: usize) -> Chain<S::Out>
     where
@@ -144,26 +146,26 @@ impl<T: Send + 'static> Chain<T> {
         let (outbox, tail) = mailbox(plan.limits.tickets);
         let factory = Arc::new(factory);
         let queue = (inbox.valve(), plan.limits.tickets);
-        let post = Post::stage(S::NAME, queue, workers, recruit(&factory, &inbox, &outbox));
-        plan.posts.push(Arc::clone(&post));
-        plan.spawns.push(Box::new(move |shell| {
-            // The post's handles on these are weak: they live here until the first workers have them.
+        let actor = Post::stage(S::NAME, queue, workers, recruit(&factory, &inbox, &outbox));
+        plan.actors.push(Arc::clone(&actor));
+        plan.starters.push(Box::new(move |context| {
+            // The actor's references to these are weak: they live here until workers have them.
             let _stage = (factory, inbox, outbox);
-            shell.staff(&post)
+            context.staff(&actor)
         }));
         Chain { plan, tail }
     }
 
-    /// What collects the outcomes, in order, with `prefetch` places for its outputs.
+    /// Adds the sink, with `prefetch` places for its outputs.
     pub fn sink<S: Sink<In = T>>(self, sink: S, prefetch: usize) -> Assembly<S::Out> {
         let Self { mut plan, tail: inbox } = self;
         let (outbox, output) = mailbox(prefetch);
-        let post = Post::end(S::NAME, Some((inbox.valve(), plan.limits.tickets)));
+        let actor = Post::end(S::NAME, Some((inbox.valve(), plan.limits.tickets)));
         let feed = Post::end("feed", Some((output.valve(), prefetch)));
-        plan.posts.push(Arc::clone(&post));
-        plan.spawns.push(Box::new(move |shell| {
-            let resolver = Resolver { shell: Arc::clone(shell), sink, inbox, output: outbox };
-            shell.spawn(&post, Activity::Busy, move |seat| resolver.run(seat))
+        plan.actors.push(Arc::clone(&actor));
+        plan.starters.push(Box::new(move |context| {
+            let resolver = Resolver { shell: Arc::clone(context), sink, inbox, output: outbox };
+            context.spawn(&actor, Activity::Busy, move |handle| resolver.run(handle))
         }));
         Assembly { plan, output, feed }
     }
@@ -180,23 +182,23 @@ impl<T: Send + 'static> Assembly<T> {
             return Err(refused);
         }
         let Limits { tickets, skip_budget, stall_after, grace } = plan.limits;
-        let shell = Arc::new(Shell {
+        let context = Arc::new(Shell {
             topology: plan.name,
             pool: TicketPool::new(tickets, skip_budget, plan.latch.clone()),
             latch: plan.latch,
             roll: Arc::new(RollCall::default()),
             hooks: plan.hooks,
-            posts: plan.posts,
+            posts: plan.actors,
             feed,
         });
-        shell.obey();
+        context.obey();
         // Made first: if a thread cannot be started, dropping it aborts those that were.
-        let seat = shell.feed.seat("feed".to_owned(), Activity::Busy);
-        let feed = Feed::new(output, shell.latch.clone(), seat);
-        for spawn in plan.spawns.into_iter().rev() {
-            spawn(&shell)?;
+        let handle = context.feed.seat("feed".to_owned(), Activity::Busy);
+        let feed = Feed::new(output, context.latch.clone(), handle);
+        for start in plan.starters.into_iter().rev() {
+            start(&context)?;
         }
-        let observer = Observer(Arc::clone(&shell));
+        let observer = Observer(Arc::clone(&context));
         runtime.spawn(supervise(observer.clone(), stall_after, grace));
         Ok((feed, Running { observer, grace }))
     }

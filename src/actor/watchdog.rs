@@ -1,21 +1,21 @@
-//! Turns a hang into a report: nothing has moved for a while, although there is work inside and the
-//! consumer is not what holds it up.
+//! Detects a stall: no progress although there is work inside and the consumer does not wait.
 //!
 //! A slow consumer is not a stall (the sink waits for it), and neither is a source that waits for
 //! the outside while nothing is in flight. A worker that never returns is: sooner or later it has
-//! the oldest ticket, all others are behind it, and the report shows who has what, and for how long.
+//! the oldest ticket, all others are behind it, and the report shows which worker has which item,
+//! and for how long.
 
 use std::time::{Duration, Instant};
 
 use crate::actor::observe::{Observer, Sight};
-use crate::actor::rollcall::Left;
 use crate::actor::stop::StopState;
+use crate::actor::thread_tracker::Left;
 use crate::base::error::Fault;
 
-/// Looks per stall period: a stall is noticed at most a quarter of the period late.
+/// Checks per stall period: a stall is noticed at most a quarter of the period late.
 const LOOKS: u32 = 4;
 
-/// Remembers when something last moved.
+/// Detects a stall from the time of the last progress.
 #[derive(Debug)]
 struct Watchdog {
     stall_after: Duration,
@@ -28,11 +28,11 @@ impl Watchdog {
         Self { stall_after, progress: 0, since: now }
     }
 
-    /// How long nothing has moved, if that is a stall.
-    fn look(&mut self, sight: Sight, now: Instant) -> Option<Duration> {
-        let moved = sight.progress != self.progress;
-        if moved || sight.output_is_full || !sight.work_waits {
-            self.progress = sight.progress;
+    /// Time without progress, if it is a stall.
+    fn look(&mut self, snapshot: Sight, now: Instant) -> Option<Duration> {
+        let moved = snapshot.progress != self.progress;
+        if moved || snapshot.output_is_full || !snapshot.work_waits {
+            self.progress = snapshot.progress;
             self.since = now;
             return None;
         }
@@ -41,7 +41,7 @@ impl Watchdog {
     }
 }
 
-/// Watches a topology until its last thread has left.
+/// Watches a topology for stalls until its last thread has ended.
 pub(super) async fn supervise(observer: Observer, stall_after: Duration, grace: Duration) {
     let mut watchdog = Watchdog::new(stall_after, Instant::now());
     let pause = (stall_after / LOOKS).max(Duration::from_millis(1));
@@ -64,7 +64,7 @@ pub(super) async fn supervise(observer: Observer, stall_after: Duration, grace: 
     tracing::debug!(topology, ledger = ?observer.ledger(), "ended");
 }
 
-/// The fault of a topology that has stopped moving.
+/// Fault of a topology without progress.
 pub(super) fn stalled(observer: &Observer, quiet: Duration) -> Fault {
     Fault::Stalled { seconds: quiet.as_secs(), report: observer.report() }
 }

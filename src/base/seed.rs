@@ -5,30 +5,30 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-/// Names one sample of one run: the whole of what its pixels depend on besides case and config.
+/// Key of one sample of one run: all that its voxels depend on besides case and configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SampleKey {
     /// The run's seed.
     pub seed: u64,
     /// Epoch, from 0.
     pub epoch: u64,
-    /// Place within the epoch, from 0.
+    /// Position within the epoch, from 0.
     pub index: u64,
 }
 
-/// What a draw is for. Part of the key, so that two uses never share numbers.
+/// Purpose of a draw. Part of the key, so that two uses never share numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Domain {
-    /// The order of the cases in an epoch.
+    /// Order of the cases in an epoch.
     Order = 1,
-    /// Where a patch is cut.
+    /// Patch position.
     Crop = 2,
-    /// What happens to the patch afterwards; each transform has its own stream.
+    /// Augmentation of the patch; each transform has its own stream.
     Augment = 3,
-    /// Which cases are held out.
+    /// Held-out cases.
     Split = 4,
-    /// Which voxels enter the foreground index.
+    /// Voxels in the foreground index.
     Foreground = 5,
     /// Phantom anatomy; each organ has its own stream.
     Phantom = 6,
@@ -36,11 +36,11 @@ pub enum Domain {
     Weights = 7,
     /// Dropout and latent draws.
     Network = 8,
-    /// Which cases a drawn cohort holds, when the spread of a mean is estimated.
+    /// Cases of a bootstrap cohort, which estimates the spread of a mean.
     Bootstrap = 9,
 }
 
-/// A keyed ChaCha8 generator: value-stable across platforms and releases.
+/// Keyed ChaCha8 generator: value-stable across platforms and releases.
 ///
 /// The 256-bit key is `seed ‖ epoch ‖ index ‖ domain`, packed, not hashed, so distinct keys cannot
 /// collide.
@@ -48,7 +48,7 @@ pub enum Domain {
 pub struct KeyedRng(ChaCha8Rng);
 
 impl KeyedRng {
-    /// The generator of `key` for `domain`.
+    /// Makes the generator of `key` for `domain`.
     pub fn new(key: SampleKey, domain: Domain) -> Self {
         let mut packed = [0u8; 32];
         let words = [key.seed, key.epoch, key.index, domain as u64];
@@ -58,34 +58,34 @@ impl KeyedRng {
         Self(ChaCha8Rng::from_seed(packed))
     }
 
-    /// An independent stream under the same key; adding a consumer never shifts the others' draws.
+    /// Selects an independent stream under the same key; streams never shift each other's draws.
     #[must_use]
     pub fn stream(mut self, id: u64) -> Self {
         self.0.set_stream(id);
         self
     }
 
-    /// The next 64 random bits.
+    /// Draws 64 random bits.
     pub fn bits(&mut self) -> u64 {
         self.0.next_u64()
     }
 
-    /// Uniform in `[0, 1)`, 53 bits.
+    /// Draws uniformly from `[0, 1)`, 53 bits.
     pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// Uniform in `[low, high)`.
+    /// Draws uniformly from `[low, high)`.
     pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
-    /// True with probability `p`.
+    /// Draws true with probability `p`.
     pub fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
     }
 
-    /// Uniform in `0..bound`, without modulo bias (Lemire 2019).
+    /// Draws uniformly from `0..bound`, without modulo bias (Lemire 2019).
     ///
     /// # Panics
     /// If `bound` is 0.
@@ -100,7 +100,7 @@ impl KeyedRng {
         }
     }
 
-    /// Standard normal (Box–Muller, one of the pair).
+    /// Draws from the standard normal distribution (Box–Muller, one of the pair).
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.unit()).cos()

@@ -1,5 +1,5 @@
-//! A file's bytes, compressed or not: told apart by content, never by name, and never larger in
-//! memory than the file can hold. What the bytes mean is `header`'s business.
+//! Bytes of a file, compressed or not: recognised by content, never by name, and never larger in
+//! memory than the file can hold.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -18,16 +18,16 @@ const TRAILING: usize = 64 << 10;
 /// Deflate spends at least two bits on a match, and a match is at most 258 bytes (RFC 1951, 3.2.5).
 const DEFLATE_MAX_RATIO: u64 = 1032;
 
-/// The longest start that [`unpack`] inflates only to drop it again: the longest header there is,
-/// and extensions of the usual size.
+/// Longest start that [`decompress_into`] inflates only to drop it again: the longest header, and
+/// extensions of the usual size.
 const MAX_LEAD: usize = 64 << 10;
 
-/// The whole file as it lies on the disk, in place of what `into` holds.
+/// Reads the whole file as it is on the disk, in place of the content of `into`.
 pub(super) fn read_whole(path: &Path, into: Vec<u8>) -> Result<Vec<u8>, CaseError> {
     read_up_to(path, u64::MAX, into)
 }
 
-/// The file's first bytes, at most `limit`.
+/// Reads the file's first bytes, at most `limit`.
 pub(super) fn read_start(path: &Path, limit: u64) -> Result<Vec<u8>, CaseError> {
     read_up_to(path, limit, Vec::new())
 }
@@ -61,13 +61,13 @@ fn read_up_to(path: &Path, limit: u64, mut into: Vec<u8>) -> Result<Vec<u8>, Cas
     Ok(into)
 }
 
-/// The most bytes that the content can have; nothing is decompressed to find out.
+/// Upper bound of the content's length, without decompression.
 pub(super) fn ceiling(raw: &[u8]) -> u64 {
     let length = raw.len() as u64;
     if gzip::is_gzip(raw) { length.saturating_mul(DEFLATE_MAX_RATIO) } else { length }
 }
 
-/// The first `limit` bytes of the content, or all of it where it is shorter.
+/// Decompresses the first `limit` bytes of the content, or all of it if it is shorter.
 pub(super) fn head(path: &Path, raw: &[u8], limit: usize) -> Result<Vec<u8>, CaseError> {
     let mut head = Vec::with_capacity(limit);
     let mut start = content(raw).take(limit as u64);
@@ -80,9 +80,8 @@ pub(super) fn head(path: &Path, raw: &[u8], limit: usize) -> Result<Vec<u8>, Cas
     }
 }
 
-/// Makes `into` the `count` numbers that follow the content's first `skip` bytes, in place of what
-/// it holds; all of the content is looked at, so that every checksum of a compressed file is
-/// compared.
+/// Replaces `into` by the `count` numbers that follow the content's first `skip` bytes. All of the
+/// content is read, so that every checksum of a compressed file is compared.
 pub(super) fn unpack<T: FromBytes + IntoBytes + Clone>(
     path: &Path,
     raw: &[u8],
@@ -103,7 +102,7 @@ pub(super) fn unpack<T: FromBytes + IntoBytes + Clone>(
     stream(path, raw, skip, into.as_mut_bytes())
 }
 
-/// Gives `into` this length; what it holds is of no matter.
+/// Resizes `into`; its content is undefined.
 fn resize<T: FromBytes + Clone>(into: &mut Vec<T>, length: usize) {
     if into.capacity() < length {
         // Zeroed pages come free from the system, while zeros in an old buffer are written.
@@ -141,7 +140,7 @@ fn content(raw: &[u8]) -> Box<dyn Read + '_> {
     if gzip::is_gzip(raw) { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) }
 }
 
-/// What a file is that is often found under a NIfTI name, and what to do about it.
+/// Recognises content that is often found under a NIfTI name; returns the problem and the way out.
 fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let text = head.trim_ascii_start();
     let starts = |words: &str| {
@@ -169,7 +168,7 @@ fn short(path: &Path, found: u64, expected: usize) -> CaseError {
     )
 }
 
-/// A compressed stream that cannot be followed to its end.
+/// Error of a compressed stream that cannot be read to its end.
 fn broken(path: &Path, error: &io::Error) -> CaseError {
     let text = error.to_string();
     let (reason, problem) = if error.kind() == ErrorKind::UnexpectedEof {

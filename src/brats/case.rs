@@ -1,4 +1,4 @@
-//! A case in: four modalities and their labels on one grid, in canonical orientation, with
+//! Reads a case: four modalities and their labels on one grid, in canonical orientation, with
 //! canonical labels. Files that disagree are an error, never resampled.
 
 use std::path::Path;
@@ -10,17 +10,18 @@ use crate::brats::labels;
 use crate::brats::narrow;
 use crate::brats::orient::source_grid;
 use crate::brats::read::Packed;
+use crate::buffers::case::CaseShelf;
+use crate::buffers::pool::Shelf;
 use crate::volume::case::{Case, SourceGrid};
 use crate::volume::grid::{Affine, Dims};
 use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;
-use crate::volume::shelf::{CaseShelf, Shelf};
 use crate::volume::voxels::Voxels;
 
-/// How far the affines of one case may differ in any entry.
+/// Largest difference between any two entries of the affines of one case.
 const TOLERANCE_MM: f64 = 1e-3;
 
-/// A segmentation, read alone.
+/// A segmentation without its images.
 #[derive(Debug, Clone)]
 pub struct LabelVolume {
     /// Canonical labels in canonical orientation, `[d, h, w]`.
@@ -29,49 +30,49 @@ pub struct LabelVolume {
     pub source: SourceGrid,
 }
 
-/// Reads one case after another in the memory of those before, as far as that was given back.
+/// Reads cases into buffers that are used again.
 #[derive(Debug, Clone, Default)]
 pub struct CaseReader {
-    shelf: CaseShelf,
+    buffers: CaseShelf,
 }
 
 impl CaseReader {
-    /// With buffers from `shelf`, where [`CaseShelf::give_case`] puts them back.
-    pub const fn new(shelf: CaseShelf) -> Self {
-        Self { shelf }
+    /// Reads into `buffers`, which [`CaseBuffers::give_back_case`] refills.
+    pub const fn new(buffers: CaseShelf) -> Self {
+        Self { buffers }
     }
 
-    /// Reads a case whole.
+    /// Reads a whole case.
     ///
     /// # Errors
     /// If a file cannot be read, the files disagree in shape or affine, or a label is none of the
     /// scheme's. The error's subject starts with the case.
     pub fn read(&self, files: &CaseFiles) -> Result<Case, CaseError> {
-        read_files(files, &self.shelf).map_err(|error| error.of_case(&files.id))
+        read_files(files, &self.buffers).map_err(|error| error.of_case(&files.id))
     }
 
-    /// Reads bytes and headers only.
+    /// Reads bytes and headers without inflating a voxel.
     ///
     /// # Errors
-    /// As [`Self::read`], as far as headers tell.
+    /// Those of [`Self::read`] that headers show.
     pub fn glance(&self, files: &CaseFiles) -> Result<Glance, CaseError> {
-        glance_at(files, &self.shelf).map_err(|error| error.of_case(&files.id))
+        glance_at(files, &self.buffers).map_err(|error| error.of_case(&files.id))
     }
 }
 
-/// What can be told of a case without inflating a voxel.
+/// Facts about a case that need no voxel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Glance {
-    /// Of the compressed bytes of all files, as [`Case::fingerprint`].
+    /// Fingerprint of the compressed bytes of all files, as [`Case::fingerprint`].
     pub fingerprint: Fingerprint,
     /// Extent in canonical orientation.
     pub grid: Dims,
 }
 
-/// Reads a case whole, in fresh memory.
+/// Reads a whole case into new memory.
 ///
 /// # Errors
-/// As [`CaseReader::read`].
+/// Those of [`CaseReader::read`].
 pub fn read_case(files: &CaseFiles) -> Result<Case, CaseError> {
     CaseReader::default().read(files)
 }
@@ -81,35 +82,35 @@ pub fn read_case(files: &CaseFiles) -> Result<Case, CaseError> {
 /// # Errors
 /// If the file cannot be read, holds more than one volume, or a label is none of the scheme's.
 pub fn read_labels_only(path: &Path, scheme: LabelScheme) -> Result<LabelVolume, CaseError> {
-    let shelf = CaseShelf::default();
-    let packed = Packed::read(path, &shelf)?;
+    let buffers = CaseShelf::default();
+    let packed = Packed::read(path, &buffers)?;
     let source = source_grid(packed.header.volume_dims(path)?, packed.header.affine);
-    let file_labels = labels::read(&packed, scheme, &shelf)?;
-    Ok(LabelVolume { labels: turned(file_labels, &source, &shelf.bytes), source })
+    let file_labels = labels::read(&packed, scheme, &buffers)?;
+    Ok(LabelVolume { labels: turned(file_labels, &source, &buffers.bytes), source })
 }
 
-fn read_files(files: &CaseFiles, shelf: &CaseShelf) -> Result<Case, CaseError> {
+fn read_files(files: &CaseFiles, buffers: &CaseShelf) -> Result<Case, CaseError> {
     let mut sum = Sum::default();
     let [first_path, other_paths @ ..] = &files.images;
-    let first = Packed::read(first_path, shelf)?;
+    let first = Packed::read(first_path, buffers)?;
     let placed = Placed::of(first_path, &first)?;
     let source = source_grid(placed.dims, placed.affine);
     let mut images = Vec::with_capacity(Modality::COUNT);
-    images.push(image(&first, &source, shelf)?);
-    sum.add(first, shelf);
+    images.push(image(&first, &source, buffers)?);
+    sum.add(first, buffers);
     for path in other_paths {
-        let packed = Packed::read(path, shelf)?;
+        let packed = Packed::read(path, buffers)?;
         placed.agree(&Placed::of(path, &packed)?)?;
-        images.push(image(&packed, &source, shelf)?);
-        sum.add(packed, shelf);
+        images.push(image(&packed, &source, buffers)?);
+        sum.add(packed, buffers);
     }
     let mut canonical_labels = None;
     if let Some(path) = &files.labels {
-        let packed = Packed::read(path, shelf)?;
+        let packed = Packed::read(path, buffers)?;
         placed.agree(&Placed::of(path, &packed)?)?;
-        let file_labels = labels::read(&packed, files.scheme, shelf)?;
-        canonical_labels = Some(turned(file_labels, &source, &shelf.bytes));
-        sum.add(packed, shelf);
+        let file_labels = labels::read(&packed, files.scheme, buffers)?;
+        canonical_labels = Some(turned(file_labels, &source, &buffers.bytes));
+        sum.add(packed, buffers);
     }
     Ok(Case {
         id: files.id.clone(),
@@ -122,12 +123,13 @@ fn read_files(files: &CaseFiles, shelf: &CaseShelf) -> Result<Case, CaseError> {
     })
 }
 
-fn glance_at(files: &CaseFiles, shelf: &CaseShelf) -> Result<Glance, CaseError> {
-    let (mut sum, mut first) = (Sum::default(), None);
+fn glance_at(files: &CaseFiles, buffers: &CaseShelf) -> Result<Glance, CaseError> {
+    let mut sum = Sum::default();
+    let mut first = None;
     for path in files.images.iter().chain(&files.labels) {
-        let packed = Packed::read(path, shelf)?;
+        let packed = Packed::read(path, buffers)?;
         let placed = Placed::of(path, &packed)?;
-        sum.add(packed, shelf);
+        sum.add(packed, buffers);
         first.get_or_insert(placed).agree(&placed)?;
     }
     let placed = first.expect("a case has four images");
@@ -135,25 +137,25 @@ fn glance_at(files: &CaseFiles, shelf: &CaseShelf) -> Result<Glance, CaseError> 
     Ok(Glance { fingerprint: sum.fingerprint.finish(), grid })
 }
 
-/// What is added up over the files of a case.
+/// Totals over the files of a case.
 #[derive(Default)]
 struct Sum {
-    /// Of the files' fingerprints, in the order of reading.
+    /// Fingerprint of the files' fingerprints, in the order of reading.
     fingerprint: Fingerprinter,
     bytes_read: u64,
 }
 
 impl Sum {
-    /// Counts a file that is done with.
-    fn add(&mut self, packed: Packed, shelf: &CaseShelf) {
+    /// Adds a file and gives its bytes back.
+    fn add(&mut self, packed: Packed, buffers: &CaseShelf) {
         let Fingerprint(bytes) = packed.fingerprint;
         self.fingerprint.update(&bytes);
         self.bytes_read += packed.bytes_read;
-        shelf.bytes.give(packed.raw);
+        buffers.bytes.give(packed.raw);
     }
 }
 
-/// Where a file's grid lies.
+/// Grid of one file.
 #[derive(Clone, Copy)]
 struct Placed<'a> {
     path: &'a Path,
@@ -167,7 +169,7 @@ impl<'a> Placed<'a> {
         Ok(Self { path, dims, affine: packed.header.affine })
     }
 
-    /// Refuses another file of the case that lies elsewhere.
+    /// Refuses another file of the case on a different grid.
     fn agree(&self, other: &Self) -> Result<(), CaseError> {
         let geometry = |problem: String| {
             let remedy = "resample it onto the other's grid, or download the case again";
@@ -194,22 +196,22 @@ fn is_canonical(source: &SourceGrid) -> bool {
     *source == SourceGrid::canonical(source.dims, source.affine)
 }
 
-/// One modality in canonical orientation.
-fn image(packed: &Packed, source: &SourceGrid, shelf: &CaseShelf) -> Result<Voxels, CaseError> {
-    Ok(match narrow::voxels(packed, shelf)? {
-        Voxels::I16(values) => Voxels::I16(turned(values, source, &shelf.intensities)),
+/// Voxels of one modality in canonical orientation.
+fn image(packed: &Packed, source: &SourceGrid, buffers: &CaseShelf) -> Result<Voxels, CaseError> {
+    Ok(match narrow::voxels(packed, buffers)? {
+        Voxels::I16(values) => Voxels::I16(turned(values, source, &buffers.intensities)),
         voxels if is_canonical(source) => voxels,
         voxels => voxels.gather(source.file_places()),
     })
 }
 
-fn turned<T: Copy>(in_file: Vec<T>, source: &SourceGrid, shelf: &Shelf<T>) -> Vec<T> {
+fn turned<T: Copy>(in_file: Vec<T>, source: &SourceGrid, pool: &Shelf<T>) -> Vec<T> {
     if is_canonical(source) {
         return in_file;
     }
-    let mut canonical = shelf.take();
+    let mut canonical = pool.take();
     canonical.clear();
     canonical.extend(source.file_places().map(|place| in_file[place]));
-    shelf.give(in_file);
+    pool.give(in_file);
     canonical
 }

@@ -1,4 +1,4 @@
-//! Finding the cases of a folder, by their names alone: no file is opened. What is missing is
+//! Discovery of the cases of a folder by file names alone: no file is opened. Missing files are
 //! listed, never guessed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +13,10 @@ use crate::volume::case::CaseId;
 use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;
 
-/// Folders between a dataset's root and its case folders: `TrainingData/HGG/CASE` and one to spare.
+/// Folder levels below a dataset's root: `TrainingData/HGG/CASE` and one to spare.
 const MAX_DEPTH: usize = 4;
 
-/// Tumour grade, where the folders say it (BraTS 2018 and 2019).
+/// Tumour grade, if the folders name it (BraTS 2018 and 2019).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Grade {
@@ -36,22 +36,22 @@ impl Grade {
     }
 }
 
-/// Where the files of one complete case lie.
+/// Files of one complete case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseFiles {
     /// The folder's name.
     pub id: CaseId,
-    /// One per modality, in the order of [`Modality::ALL`].
+    /// Image per modality, in the order of [`Modality::ALL`].
     pub images: [PathBuf; Modality::COUNT],
     /// Absent for unlabelled cases.
     pub labels: Option<PathBuf>,
-    /// What the label values mean.
+    /// Meaning of the label values.
     pub scheme: LabelScheme,
-    /// From the folder above, where it is one.
+    /// Tumour grade, from the name of a folder above.
     pub grade: Option<Grade>,
 }
 
-/// What a folder holds.
+/// Cases of a folder.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     /// The naming of most cases; the older one where two are equal.
@@ -60,7 +60,7 @@ pub struct Dataset {
     pub scheme: LabelScheme,
     /// Complete cases, sorted by id; labels may be absent.
     pub cases: Vec<CaseFiles>,
-    /// What could not become a case, sorted by name.
+    /// Errors of what could not become a case, sorted by name.
     pub problems: Vec<CaseError>,
 }
 
@@ -115,14 +115,15 @@ fn duplicate(first: &CaseFiles, second: &CaseFiles) -> CaseError {
     )
 }
 
+/// Recursive search of a folder for cases.
 #[derive(Default)]
 struct Walk {
     cases: Vec<CaseFiles>,
-    /// One per case folder, complete or not.
+    /// Layout of each case folder, complete or not.
     layouts: Vec<(Layout, LabelScheme)>,
-    /// With the name that they are sorted by.
+    /// Errors with the name that they are sorted by.
     problems: Vec<(String, CaseError)>,
-    /// A NIfTI file that fits no layout, and how many there are.
+    /// First NIfTI file that fits no layout, and their number.
     stray: Option<(PathBuf, usize)>,
 }
 
@@ -180,7 +181,7 @@ impl Walk {
         });
     }
 
-    /// NIfTI files outside case folders: a case that is named otherwise would vanish without them.
+    /// Reports NIfTI files outside case folders: else a case of another naming would vanish unseen.
     fn strays(&mut self, folder: &Path, name: &str, files: &BTreeSet<String>) {
         let strays: Vec<&String> = files.iter().filter(|file| layout::is_nifti(file)).collect();
         let Some(first) = strays.first() else { return };
@@ -213,7 +214,8 @@ fn more(others: usize) -> String {
 /// leaves beside a file).
 fn list(folder: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>), CaseError> {
     let unreadable = |error| CaseError::io(folder, &error);
-    let (mut files, mut folders) = (BTreeSet::new(), BTreeSet::new());
+    let mut files = BTreeSet::new();
+    let mut folders = BTreeSet::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let Some(name) = last_name(&path).filter(|name| !name.starts_with('.')) else { continue };

@@ -1,4 +1,4 @@
-//! The voxel types of NIfTI: which are read, and the names of those that are not.
+//! Voxel types of NIfTI: those that are read, and the names of those that are not.
 
 use std::fmt;
 
@@ -43,7 +43,7 @@ const READ: [(NiftiType, Datatype, usize, &str); 10] = [
     (NiftiType::Float64, Datatype::F64, 64, "float64"),
 ];
 
-/// `(NIfTI code, name)` of what holds no real number, or one that no machine of ours computes with.
+/// `(NIfTI code, name)` of types that are not read: no real numbers, or wider than f64.
 const KNOWN: [(i16, &str); 8] = [
     (1, "binary"),
     (NiftiType::Complex64 as i16, "complex64"),

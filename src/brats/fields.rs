@@ -1,5 +1,5 @@
 //! The fields of a NIfTI header as they stand in the file: two versions, two byte orders, one
-//! struct. What they may hold is judged in `header`.
+//! struct. `header` checks their values.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ const NIFTI_1_BYTES: usize = 348;
 /// Bytes of a NIfTI-2 header, the longer one.
 pub(super) const NIFTI_2_BYTES: usize = 540;
 
-/// What geometry and voxels depend on; names are nifti1.h's.
+/// Header fields that geometry and voxels depend on; names are nifti1.h's.
 #[derive(Debug, Clone)]
 pub(super) struct Fields {
     pub(super) header_bytes: usize,
     pub(super) big_endian: bool,
-    /// Whether the voxels lie in an `.img` beside the header.
+    /// True if the voxels lie in an `.img` beside the header.
     pub(super) pair: bool,
     pub(super) dim: [i64; 8],
     pub(super) datatype: i16,
@@ -32,7 +32,7 @@ pub(super) struct Fields {
     pub(super) srow: [[f64; 4]; 3],
 }
 
-/// An error about one field: the file and the field are its subject.
+/// Creates an error about one field: the file and the field are its subject.
 pub(super) fn refuse(
     path: &Path,
     field: &str,
@@ -43,11 +43,11 @@ pub(super) fn refuse(
 }
 
 impl Fields {
-    /// Reads them from the start of a file's content.
+    /// Reads the fields from the start of a file's content.
     pub(super) fn parse(path: &Path, head: &[u8]) -> Result<Self, CaseError> {
         let Some(size) = head.first_chunk::<4>() else { return Err(cut(path, head.len(), 348)) };
-        let (little, big) = (i32::from_le_bytes(*size), i32::from_be_bytes(*size));
-        let (header_bytes, big_endian) = match (little, big) {
+        let little = i32::from_le_bytes(*size);
+        let (header_bytes, big_endian) = match (little, i32::from_be_bytes(*size)) {
             (348, _) => (NIFTI_1_BYTES, false),
             (_, 348) => (NIFTI_1_BYTES, true),
             (540, _) => (NIFTI_2_BYTES, false),
@@ -132,7 +132,7 @@ struct FieldReader<'a> {
     big_endian: bool,
 }
 
-/// One method per number: its bytes, turned where the file's order asks for it.
+/// Defines a reader per number type, in the file's byte order.
 macro_rules! numbers {
     ($($name:ident),*) => {$(
         fn $name(&self, at: usize) -> $name {

@@ -1,5 +1,5 @@
-//! A header that can be trusted: every field that voxels or geometry depend on has been judged,
-//! and no length in it exceeds what the file can hold.
+//! Checked NIfTI headers: every field that voxels or geometry depend on is valid, and no length
+//! exceeds what the file can hold.
 //!
 //! Lengths are taken as millimetres whatever `xyzt_units` says, as the other readers do.
 
@@ -11,14 +11,14 @@ use crate::brats::fields::{Fields, refuse};
 use crate::brats::placement;
 use crate::volume::grid::{Affine, Dims};
 
-/// `value = raw * slope + inter`.
+/// Linear scaling of stored voxels: `value = raw * slope + inter`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scaling {
     pub(super) slope: f64,
     pub(super) inter: f64,
 }
 
-/// What a valid file says about its voxels.
+/// Checked header of a NIfTI file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
     /// Extent as in the file, fastest axis first, one to seven axes.
@@ -27,9 +27,9 @@ pub struct Header {
     pub datatype: Datatype,
     /// Voxel edges in mm, fastest axis first: the size of `pixdim`.
     pub spacing_mm: [f64; 3],
-    /// Voxel to world, RAS+, in mm: sform, else qform, else from `pixdim` alone.
+    /// World-from-voxel affine, RAS+, in mm: sform, else qform, else from `pixdim` alone.
     pub affine: Affine,
-    /// Whether the voxels lie in an `.img` beside the header.
+    /// True if the voxels lie in an `.img` beside the header.
     pub(super) pair: bool,
     pub(super) big_endian: bool,
     pub(super) vox_offset: usize,
@@ -37,7 +37,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads and judges the start of a file's content.
+    /// Reads and checks the start of a file's content.
     pub(super) fn parse(path: &Path, head: &[u8]) -> Result<Self, CaseError> {
         let fields = Fields::parse(path, head)?;
         let shape = shape(path, &fields)?;
@@ -54,9 +54,7 @@ impl Header {
         })
     }
 
-    /// Number of voxels over all axes.
-    ///
-    /// `check_length` has seen to it that the product fits.
+    /// Number of voxels over all axes; `check_length` has checked that the product fits.
     pub fn voxels(&self) -> usize {
         self.shape.iter().product()
     }
@@ -166,7 +164,8 @@ fn vox_offset(path: &Path, fields: &Fields) -> Result<usize, CaseError> {
 /// A slope of 0 or none at all means that the voxels are stored as they are (nifti1.h); the
 /// intercept is then ignored too.
 fn scaling(path: &Path, fields: &Fields) -> Result<Option<Scaling>, CaseError> {
-    let (slope, inter) = (fields.scl_slope, fields.scl_inter);
+    let slope = fields.scl_slope;
+    let inter = fields.scl_inter;
     if slope == 0.0 || !slope.is_finite() {
         return Ok(None);
     }

@@ -1,5 +1,5 @@
-//! Label volumes: whole numbers of any stored type, each known to the dataset's scheme, turned into
-//! canonical labels. A value that is neither is an error with its count, never background.
+//! Label volumes: whole numbers of any stored type, mapped by the dataset's scheme to canonical
+//! labels. Any other value is an error with its count, never background.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,43 +9,43 @@ use crate::brats::bytes;
 use crate::brats::datatype::Datatype;
 use crate::brats::narrow;
 use crate::brats::read::Packed;
+use crate::buffers::case::CaseShelf;
 use crate::volume::region::LabelScheme;
-use crate::volume::shelf::CaseShelf;
 use crate::volume::voxels::Voxels;
 
-/// How far a stored label may lie from a whole number: scaled by a slope of 0.99999997, say.
+/// Largest distance of a stored label from a whole number: scaled by a slope of 0.99999997, say.
 const ROUNDING: f64 = 1e-3;
 
-/// Voxels looked at together; nearly all such runs are background.
+/// Voxels tested together; nearly all such runs are background.
 const RUN: usize = 64;
 
-/// The labels of a file: canonical, in the order of its voxels.
+/// Reads the labels of a file: canonical, in the order of its voxels.
 pub(super) fn read(
     packed: &Packed,
     scheme: LabelScheme,
-    shelf: &CaseShelf,
+    buffers: &CaseShelf,
 ) -> Result<Vec<u8>, CaseError> {
     let Packed { path, raw, header, .. } = packed;
     if header.datatype != Datatype::U8 || header.scaling.is_some() {
-        let voxels = narrow::voxels(packed, shelf)?;
-        let labels = canonical(path, &voxels, scheme, shelf.bytes.take())?;
+        let voxels = narrow::voxels(packed, buffers)?;
+        let labels = canonical(path, &voxels, scheme, buffers.bytes.take())?;
         if let Voxels::I16(values) = voxels {
-            shelf.intensities.give(values);
+            buffers.intensities.give(values);
         }
         return Ok(labels);
     }
-    let mut labels = shelf.bytes.take();
+    let mut labels = buffers.bytes.take();
     bytes::unpack(path, raw, header.vox_offset, header.voxels(), &mut labels)?;
     rename(path, &mut labels, scheme)?;
     Ok(labels)
 }
 
-/// What each stored byte means.
+/// Canonical label of each stored byte.
 fn known(scheme: LabelScheme) -> [Option<u8>; 256] {
     std::array::from_fn(|value| scheme.to_canonical(value as u8))
 }
 
-/// Puts canonical labels in the place of the file's own.
+/// Replaces the file's label values by canonical labels.
 fn rename(path: &Path, labels: &mut [u8], scheme: LabelScheme) -> Result<(), CaseError> {
     let known = known(scheme);
     let is_background = |run: &[u8]| run.iter().fold(0, |seen, label| seen | label) == 0;
@@ -66,7 +66,7 @@ fn rename(path: &Path, labels: &mut [u8], scheme: LabelScheme) -> Result<(), Cas
     Ok(())
 }
 
-/// Canonical labels in place of what `into` holds, in the order of the voxels.
+/// Writes canonical labels into `into`, in the order of the voxels.
 fn canonical(
     path: &Path,
     voxels: &Voxels,
@@ -84,7 +84,7 @@ fn canonical(
     whole.ok_or_else(|| unknown(path, voxels.iter(), scheme))
 }
 
-/// Every value mapped, or `None` if one has no label.
+/// Maps every value; `None` if one has no label.
 fn mapped<T: Copy + Default + PartialEq>(
     values: &[T],
     mut labels: Vec<u8>,
@@ -114,8 +114,8 @@ fn whole(value: f64) -> Option<i64> {
     ((value - nearest).abs() <= ROUNDING).then_some(nearest as i64)
 }
 
-/// What is wrong with a volume in which some value has no label; the second pass that it costs is
-/// paid by defective files only.
+/// Error of a volume in which a value has no label. Its second pass is paid by defective files
+/// only.
 fn unknown(path: &Path, values: impl Iterator<Item = f64>, scheme: LabelScheme) -> CaseError {
     let mut counts = BTreeMap::<i64, usize>::new();
     let mut fraction = None;
@@ -156,7 +156,7 @@ fn voxels_text(count: usize) -> String {
     if count == 1 { "1 voxel".to_owned() } else { format!("{count} voxels") }
 }
 
-/// A file of noise has thousands of values; a few tell as much.
+/// Joins the first few of the values: a file of noise has thousands.
 fn first_of(strange: &[String]) -> String {
     const SHOWN: usize = 5;
     let text = strange[..strange.len().min(SHOWN)].join(", ");

@@ -1,5 +1,5 @@
-//! How each BraTS release names its files. A release is one entry of `NAMINGS`; nothing else in
-//! the crate knows a file name.
+//! File names of each BraTS release. A release is one entry of `NAMINGS`; nothing else in the crate
+//! knows a file name.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -38,7 +38,7 @@ impl fmt::Display for Layout {
 /// File names of one release: the case folder's name and an ending.
 pub(super) struct Naming {
     pub(super) layout: Layout,
-    /// Start of a case folder's name, lower case; empty where any will do.
+    /// Prefix of a case folder's name, lower case; empty for any.
     prefix: &'static str,
     /// Endings of the images, in the order of [`Modality::ALL`].
     images: [&'static str; Modality::COUNT],
@@ -50,7 +50,7 @@ pub(super) struct Naming {
 
 const SINCE_2018: [&str; Modality::COUNT] = ["_t1", "_t1ce", "_t2", "_flair"];
 
-/// Every naming, the pickier first: a folder belongs to the first one that fits.
+/// All namings, the stricter first: a folder belongs to the first one that fits.
 pub(super) const NAMINGS: &[Naming] = &[
     Naming {
         layout: Layout::Brats2020,
@@ -93,13 +93,14 @@ const EXTENSIONS: [&str; 2] = [".nii.gz", ".nii"];
 /// The file names of one case folder that fit a naming.
 pub(super) struct Named {
     pub(super) naming: &'static Naming,
-    /// In the order of [`Modality::ALL`]; `Err` holds the name that was looked for.
+    /// File per modality, in the order of [`Modality::ALL`]; `Err` holds the name that was looked
+    /// for.
     pub(super) images: [Result<String, String>; Modality::COUNT],
     pub(super) labels: Option<String>,
 }
 
 impl Naming {
-    /// What `files` of the folder `case` are, if one of them is anything.
+    /// Matches `files` of the folder `case`; `None` if no file fits.
     fn fit(&'static self, case: &str, files: &BTreeSet<String>) -> Option<Named> {
         if !case.to_ascii_lowercase().starts_with(self.prefix) {
             return None;
@@ -119,17 +120,17 @@ impl Naming {
     }
 }
 
-/// The files of a case folder, by the first naming that fits.
+/// Identifies the files of a case folder by the first naming that fits.
 pub(super) fn name_files(case: &str, files: &BTreeSet<String>) -> Option<Named> {
     NAMINGS.iter().find_map(|naming| naming.fit(case, files))
 }
 
-/// Whether a file is NIfTI by its name.
+/// True if a file is NIfTI by its name.
 pub(super) fn is_nifti(name: &str) -> bool {
     EXTENSIONS.iter().any(|extension| name.ends_with(extension))
 }
 
-/// What is looked for, in words.
+/// Text of the file name patterns of all layouts.
 pub(super) fn patterns() -> String {
     let patterns: BTreeSet<String> = NAMINGS
         .iter()

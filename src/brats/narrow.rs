@@ -1,5 +1,5 @@
-//! Stored voxels to [`Voxels`]: every real type, both byte orders, scaled, in the narrowest type
-//! that holds every value exactly.
+//! Decodes stored voxels to [`Voxels`]: every real type, both byte orders, scaled, in the narrowest
+//! type that holds every value exactly.
 //!
 //! BraTS stores unscaled little-endian int16, which is decompressed straight into its vector.
 //! Everything else is tried as i16, then as f32, and is f64 if neither is exact.
@@ -9,7 +9,8 @@ use crate::brats::bytes;
 use crate::brats::datatype::Datatype;
 use crate::brats::header::{Header, Scaling};
 use crate::brats::read::Packed;
-use crate::volume::shelf::{CaseShelf, Shelf};
+use crate::buffers::case::CaseShelf;
+use crate::buffers::pool::Shelf;
 use crate::volume::voxels::Voxels;
 
 /// A stored number, and whether a narrower type holds it exactly.
@@ -67,32 +68,32 @@ impl Number for f64 {
 }
 
 /// Decompresses and converts the voxels of a file.
-pub(super) fn voxels(packed: &Packed, shelf: &CaseShelf) -> Result<Voxels, CaseError> {
+pub(super) fn voxels(packed: &Packed, buffers: &CaseShelf) -> Result<Voxels, CaseError> {
     let Packed { path, raw, header, .. } = packed;
     if header.datatype == Datatype::I16 && header.scaling.is_none() {
-        let mut values = shelf.intensities.take();
+        let mut values = buffers.intensities.take();
         bytes::unpack(path, raw, header.vox_offset, header.voxels(), &mut values)?;
         if header.big_endian != cfg!(target_endian = "big") {
             values.iter_mut().for_each(|value| *value = value.swap_bytes());
         }
         return Ok(Voxels::I16(values));
     }
-    let mut stored = shelf.bytes.take();
+    let mut stored = buffers.bytes.take();
     let length = header.voxels() * header.datatype.bytes();
     bytes::unpack(path, raw, header.vox_offset, length, &mut stored)?;
-    let voxels = convert(&stored, header, &shelf.intensities);
-    shelf.bytes.give(stored);
+    let voxels = convert(&stored, header, &buffers.intensities);
+    buffers.bytes.give(stored);
     Ok(voxels)
 }
 
-fn convert(stored: &[u8], header: &Header, shelf: &Shelf<i16>) -> Voxels {
+fn convert(stored: &[u8], header: &Header, pool: &Shelf<i16>) -> Voxels {
     macro_rules! of {
         ($number:ident) => {{
             let (values, _) = stored.as_chunks::<{ size_of::<$number>() }>();
             if header.big_endian {
-                scaled(values, header.scaling, $number::from_be_bytes, shelf)
+                scaled(values, header.scaling, $number::from_be_bytes, pool)
             } else {
-                scaled(values, header.scaling, $number::from_le_bytes, shelf)
+                scaled(values, header.scaling, $number::from_le_bytes, pool)
             }
         }};
     }
@@ -114,12 +115,12 @@ fn scaled<const N: usize, T: Number>(
     stored: &[[u8; N]],
     scaling: Option<Scaling>,
     number: impl Fn([u8; N]) -> T + Copy,
-    shelf: &Shelf<i16>,
+    pool: &Shelf<i16>,
 ) -> Voxels {
     match scaling {
-        None => narrowest(stored, number, shelf),
+        None => narrowest(stored, number, pool),
         Some(Scaling { slope, inter }) => {
-            narrowest(stored, move |bytes| number(bytes).to_f64() * slope + inter, shelf)
+            narrowest(stored, move |bytes| number(bytes).to_f64() * slope + inter, pool)
         }
     }
 }
@@ -127,13 +128,13 @@ fn scaled<const N: usize, T: Number>(
 fn narrowest<const N: usize, T: Number>(
     stored: &[[u8; N]],
     number: impl Fn([u8; N]) -> T + Copy,
-    shelf: &Shelf<i16>,
+    pool: &Shelf<i16>,
 ) -> Voxels {
-    let mut narrow = shelf.take();
+    let mut narrow = pool.take();
     if exactly(stored, move |bytes| number(bytes).to_i16(), &mut narrow) {
         return Voxels::I16(narrow);
     }
-    shelf.give(narrow);
+    pool.give(narrow);
     let mut single = Vec::new();
     if exactly(stored, move |bytes| number(bytes).to_f32(), &mut single) {
         return Voxels::F32(single);
@@ -172,9 +173,9 @@ mod tests {
         stored: &[[u8; N]],
         number: impl Fn([u8; N]) -> T + Copy,
     ) -> Voxels {
-        let shelf = Shelf::new(1);
-        shelf.give(vec![7; 3]);
-        super::narrowest(stored, number, &shelf)
+        let pool = Shelf::new(1);
+        pool.give(vec![7; 3]);
+        super::narrowest(stored, number, &pool)
     }
 
     fn of<T: Number, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<[u8; N]> {
@@ -208,14 +209,14 @@ mod tests {
 
     #[test]
     fn scaling_comes_before_narrowing() {
-        let shelf = Shelf::new(1);
+        let pool = Shelf::new(1);
         let raw = of(&[2i16, 4], i16::to_le_bytes);
         let halved =
-            scaled(&raw, Some(Scaling { slope: 0.5, inter: -10.0 }), i16::from_le_bytes, &shelf);
+            scaled(&raw, Some(Scaling { slope: 0.5, inter: -10.0 }), i16::from_le_bytes, &pool);
         assert_eq!(halved, Voxels::I16(vec![-9, -8]));
         let odd = of(&[3i16], i16::to_le_bytes);
         let half =
-            scaled(&odd, Some(Scaling { slope: 0.5, inter: 0.0 }), i16::from_le_bytes, &shelf);
+            scaled(&odd, Some(Scaling { slope: 0.5, inter: 0.0 }), i16::from_le_bytes, &pool);
         assert_eq!(half, Voxels::F32(vec![1.5]));
     }
 

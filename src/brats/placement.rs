@@ -1,4 +1,4 @@
-//! Where a grid lies in the world: the first of sform, qform and pixdim that the header sets
+//! World-from-voxel affine of a file: the first of sform, qform and pixdim that the header sets
 //! (nifti1.h, "METHOD 3", "METHOD 2", "METHOD 1").
 
 use std::path::Path;
@@ -33,7 +33,7 @@ pub(super) fn spacing(path: &Path, fields: &Fields, rank: usize) -> Result<[f64;
     Ok(spacing)
 }
 
-/// Voxel to world, RAS+, in mm.
+/// World-from-voxel affine, RAS+, in mm.
 ///
 /// # Errors
 /// If the form that the header sets is no invertible map.
@@ -63,8 +63,8 @@ pub(super) fn affine(
     Ok(unplaced(shape, spacing))
 }
 
-/// The affine of a file that names no place: the centre of the grid is the world's origin, and x
-/// runs to the left, as Analyze had it (nibabel's base affine).
+/// World-from-voxel affine of a file without sform and qform: the centre of the grid is the world's
+/// origin, and x runs to the left, as Analyze had it (nibabel's base affine).
 fn unplaced(shape: &[usize], spacing: [f64; 3]) -> Affine {
     let [sx, sy, sz] = spacing;
     let mut affine = [[0.0, 0.0, 0.0, 1.0]; 4];

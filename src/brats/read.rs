@@ -1,6 +1,5 @@
-//! One NIfTI file in: its header, and its voxels in the file's own order.
-//!
-//! What a case makes of several files (agreement, orientation, labels) is `case`'s.
+//! Reads one NIfTI file: its header, and its voxels in the file's own order. `case` checks the
+//! files of a case against each other and reorients them.
 
 use std::path::{Path, PathBuf};
 
@@ -10,21 +9,21 @@ use crate::brats::bytes;
 use crate::brats::fields::NIFTI_2_BYTES;
 use crate::brats::header::Header;
 use crate::brats::narrow;
+use crate::buffers::case::CaseShelf;
 use crate::volume::grid::Dims;
-use crate::volume::shelf::CaseShelf;
 use crate::volume::voxels::Voxels;
 
-/// More of a compressed file than its header can take, with the name and comment that gzip allows.
+/// Bytes that surely hold the header of a compressed file, with the name and comment of gzip.
 const START_BYTES: u64 = 64 << 10;
 
-/// A volume as it lies in its file.
+/// NIfTI file: header and voxels in the file's order.
 #[derive(Debug, Clone)]
 pub struct Volume {
-    /// What the file says about it.
+    /// Checked header.
     pub header: Header,
     /// Scaled values in the file's order, in the narrowest exact type; NaN and infinities survive.
     pub voxels: Voxels,
-    /// Of the bytes on the disk, compressed as they are; of both files of a pair.
+    /// Fingerprint of the bytes on the disk, compressed as they are; of both files of a pair.
     pub fingerprint: Fingerprint,
     /// Bytes on the disk.
     pub bytes_read: u64,
@@ -32,11 +31,11 @@ pub struct Volume {
     pub non_finite: usize,
 }
 
-/// A file in memory whose header has been judged, and whose voxels are still as on the disk.
+/// File in memory with a checked header and voxels that are still compressed.
 pub(super) struct Packed {
     /// The file that holds the voxels: of a pair, the image.
     pub(super) path: PathBuf,
-    /// That file's bytes.
+    /// Bytes of that file.
     pub(super) raw: Vec<u8>,
     pub(super) header: Header,
     pub(super) fingerprint: Fingerprint,
@@ -44,10 +43,10 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    /// Reads the bytes and the header; nothing is larger in memory than the file can hold.
-    pub(super) fn read(path: &Path, shelf: &CaseShelf) -> Result<Self, CaseError> {
+    /// Reads the bytes and the header into `buffers`.
+    pub(super) fn read(path: &Path, buffers: &CaseShelf) -> Result<Self, CaseError> {
         let header_path = header_path(path);
-        let header_raw = bytes::read_whole(&header_path, shelf.bytes.take())?;
+        let header_raw = bytes::read_whole(&header_path, buffers.bytes.take())?;
         let head = bytes::head(&header_path, &header_raw, NIFTI_2_BYTES)?;
         let header = Header::parse(&header_path, &head)?;
 
@@ -74,9 +73,9 @@ impl Packed {
 /// If the file cannot be read, is no NIfTI, claims what it cannot hold, or fails its checksum. The
 /// text names file, field, value and the way out.
 pub fn read_volume(path: &Path) -> Result<Volume, CaseError> {
-    let shelf = CaseShelf::default();
-    let packed = Packed::read(path, &shelf)?;
-    let voxels = narrow::voxels(&packed, &shelf)?;
+    let buffers = CaseShelf::default();
+    let packed = Packed::read(path, &buffers)?;
+    let voxels = narrow::voxels(&packed, &buffers)?;
     Ok(Volume {
         non_finite: non_finite(&voxels),
         fingerprint: packed.fingerprint,
@@ -86,10 +85,10 @@ pub fn read_volume(path: &Path) -> Result<Volume, CaseError> {
     })
 }
 
-/// The grid of a volume, from the start of its file.
+/// Reads the grid of a volume from the start of its file.
 ///
 /// # Errors
-/// As [`read_volume`], as far as the header tells.
+/// Those of [`read_volume`] that the header shows.
 pub fn read_grid(path: &Path) -> Result<Dims, CaseError> {
     let path = header_path(path);
     let raw = bytes::read_start(&path, START_BYTES)?;

@@ -1,8 +1,7 @@
-//! Volumes out: one NIfTI-1 file, little-endian, unscaled, on the grid of the source.
+//! Writes NIfTI-1 files: little-endian, unscaled, on the grid of the source.
 //!
 //! Values come in the file's memory order (see [`SourceGrid::to_file_order`]), labels as the file's
-//! own values: nothing is turned or renamed here. The header holds what the grid needs and nothing of
-//! the source's extensions or description.
+//! own values. The header holds the grid, and nothing of the source's extensions or description.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -18,7 +17,8 @@ use crate::base::error::{CaseError, Reason};
 use crate::brats::qform::Qform;
 use crate::volume::case::SourceGrid;
 
-/// Low enough to write a case in a fraction of a second; level 9 saves a tenth of the size.
+/// Compression level that writes a case in a fraction of a second; level 9 saves a tenth of the
+/// size.
 const GZIP_LEVEL: u32 = 3;
 
 const HEADER_BYTES: usize = 348;
@@ -26,10 +26,10 @@ const HEADER_BYTES: usize = 348;
 /// The header, and four bytes that say that no extension follows.
 const VOX_OFFSET: usize = HEADER_BYTES + 4;
 
-/// How BraTS says where its grid lies.
+/// Transform code that BraTS writes.
 const XFORM: XForm = XForm::ScannerAnat;
 
-/// A voxel type as NIfTI stores it.
+/// Voxel type of a NIfTI file.
 trait Stored: Copy {
     /// NIfTI's `datatype`.
     const DATATYPE: NiftiType;
@@ -73,7 +73,7 @@ pub fn write_labels(path: &Path, labels: &[u8], source: &SourceGrid) -> Result<(
 /// Writes intensities (the file's memory order) as int16; otherwise as [`write_labels`].
 ///
 /// # Errors
-/// As [`write_labels`].
+/// Those of [`write_labels`].
 ///
 /// # Panics
 /// If there are not as many values as voxels.
@@ -85,10 +85,11 @@ pub fn write_intensities(
     write_volume(path, voxels, source)
 }
 
-/// Writes scalars (probabilities, normalised intensities) as float32; otherwise as [`write_labels`].
+/// Writes scalars (probabilities, normalised intensities) as float32; otherwise as
+/// [`write_labels`].
 ///
 /// # Errors
-/// As [`write_labels`].
+/// Those of [`write_labels`].
 ///
 /// # Panics
 /// If there are not as many values as voxels.
@@ -123,8 +124,8 @@ fn write_volume<T: Stored>(
     })
 }
 
-/// A name beside the target, so that the rename stays on one file system; unique in this process
-/// and among processes, so that two writers never share a draft.
+/// Temporary name beside the target, so that the rename stays on one file system; unique in this
+/// process and among processes.
 fn draft_path(path: &Path, name: &str) -> PathBuf {
     static DRAFTS: AtomicU64 = AtomicU64::new(0);
     let number = DRAFTS.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Contents to bytes: the first page and the sections, in the order in which they lie in the file.
+//! Encoding of a case file: the first page and the sections, in file order.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -16,16 +16,16 @@ use crate::cache::format::{
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 
-/// Large sections are borrowed from the contents: a case is never copied to be written.
+/// Sections of a file. Large ones are borrowed: a case is never copied to be written.
 pub(super) type Sections<'a> = Vec<(Kind, Cow<'a, [u8]>)>;
 
-/// A whole file behind a first page of this kind, not yet written.
+/// Encoded file with its first page, not yet written.
 pub(super) struct Composed<'a, P> {
     pub(super) first: P,
     pub(super) sections: Sections<'a>,
 }
 
-/// Lays out `contents`.
+/// Encodes `contents`.
 ///
 /// # Errors
 /// When the id cannot name a file, or a number does not fit its field.
@@ -58,7 +58,7 @@ impl<P: IntoBytes + Immutable> Composed<'_, P> {
     }
 }
 
-/// Lays sections out behind the first page, one line each; the length of the file.
+/// Fills the section table, one entry per section; returns the length of the file.
 pub(super) fn fill_table(sections: &Sections<'_>, table: &mut [SectionRecord]) -> usize {
     let mut end = PAGE;
     for ((kind, bytes), record) in sections.iter().zip(table) {
@@ -120,8 +120,8 @@ pub(super) fn narrow(extent: [usize; 3]) -> Result<[U32; 3], String> {
 
 fn stats(contents: &CaseContents) -> Vec<u8> {
     let section: StatsSection = Modality::ALL.map(|modality| {
-        let (scale, stats) =
-            (&contents.scales[modality.index()], &contents.stats[modality.index()]);
+        let scale = &contents.scales[modality.index()];
+        let stats = &contents.stats[modality.index()];
         StatsRecord {
             slope: F64::new(scale.slope),
             inter: F64::new(scale.inter),
@@ -137,7 +137,7 @@ fn stats(contents: &CaseContents) -> Vec<u8> {
     section.as_bytes().to_vec()
 }
 
-/// A foreground index as its section.
+/// Encodes a foreground index.
 pub(super) fn foreground(index: &[Foreground; Region::COUNT]) -> Vec<u8> {
     let head: ForegroundHead = std::array::from_fn(|region| {
         let region = &index[region];

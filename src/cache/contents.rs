@@ -1,11 +1,12 @@
-//! From a decoded case to what its file holds: find the brain, cut, encode, interleave, measure,
-//! index. Ingest's hot path, and the same for a case that is used once and never stored.
+//! Preprocessing of a decoded case: brain box, encoding, crop, interleaving, statistics, foreground
+//! index. The hot path of ingest, also for a case that is used once and never stored.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
+use crate::buffers::case::CaseShelf;
 use crate::cache::encode::{Scale, encode};
 use crate::cache::foreground::{self, Foreground};
 use crate::cache::preprocess::PreprocessConfig;
@@ -15,72 +16,70 @@ use crate::volume::case::{Case, CaseId, SourceGrid};
 use crate::volume::grid::{Box3, Dims};
 use crate::volume::modality::Modality;
 use crate::volume::region::{LabelScheme, Region};
-use crate::volume::shelf::CaseShelf;
 
 /// Raw values of one voxel in the order of [`Modality::ALL`].
 pub type RawVoxel = [i16; Modality::COUNT];
 
-/// Everything that a case file holds.
+/// Content of a case file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaseContents {
-    /// Its name, and the file's.
+    /// Case id; names the file.
     pub id: CaseId,
-    /// The grid it came in.
+    /// Grid of the source files.
     pub source: SourceGrid,
     /// The smallest box around tissue and labels, in the canonical grid.
     pub brain: Box3,
     /// Raw voxels `[d, h, w]` of the box, modalities interleaved.
     pub images: Vec<RawVoxel>,
-    /// How raw values decode, per modality.
+    /// Intensity scale per modality.
     pub scales: [Scale; Modality::COUNT],
-    /// Over the tissue, per modality.
+    /// Statistics over the tissue, per modality.
     pub stats: [Stats; Modality::COUNT],
     /// Canonical labels `[d, h, w]` of the box.
     pub labels: Option<Vec<u8>>,
-    /// Per region; empty for unlabelled cases.
+    /// Foreground index per region; empty for unlabelled cases.
     pub foreground: [Foreground; Region::COUNT],
-    /// What the source's label values meant.
+    /// Meaning of the source's label values.
     pub scheme: LabelScheme,
-    /// Of the source's compressed bytes.
+    /// Fingerprint of the source's compressed bytes.
     pub fingerprint: Fingerprint,
-    /// Of the way it was prepared.
+    /// Fingerprint of the preprocessing.
     pub preprocess: Fingerprint,
-    /// The source files as they were looked at before they were read; empty when not known.
+    /// State of the source files before they were read; empty when not known.
     pub files: Vec<SourceFile>,
 }
 
 impl CaseContents {
-    /// With the source files, so that a later run sees without decoding whether they changed.
+    /// Adds the source files, so that a later run sees without decoding if they changed.
     #[must_use]
     pub fn with_files(mut self, files: Vec<SourceFile>) -> Self {
         self.files = files;
         self
     }
 
-    /// Puts the voxels and labels back, for another case to be prepared in.
-    pub fn give_back(self, shelf: &CaseShelf) {
-        shelf.interleaved.give(self.images);
+    /// Returns the voxels and labels to `buffers`.
+    pub fn give_back(self, buffers: &CaseShelf) {
+        buffers.interleaved.give(self.images);
         if let Some(labels) = self.labels {
-            shelf.bytes.give(labels);
+            buffers.bytes.give(labels);
         }
     }
 }
 
-/// Prepares a case, in fresh memory.
+/// Preprocesses a case into new memory.
 ///
 /// # Errors
-/// As [`prepare_on`].
+/// Those of [`prepare_in_buffers`].
 pub fn prepare(case: &Case, config: &PreprocessConfig) -> Result<CaseContents, CaseError> {
     prepare_on(&CaseShelf::default(), case, config)
 }
 
-/// Prepares a case in the memory of those before, as far as [`CaseContents::give_back`] put it on
-/// the shelf.
+/// Preprocesses a case into `buffers`, which [`CaseContents::give_back`] refills.
 ///
 /// # Errors
 /// When the case is empty, its volumes do not fill its grid, or intensities cannot be encoded.
 pub fn prepare_on(
-    shelf: &CaseShelf,
+    buffers: &CaseShelf,
     case: &Case,
     config: &PreprocessConfig,
 ) -> Result<CaseContents, CaseError> {
@@ -103,8 +102,8 @@ pub fn prepare_on(
         CaseError::new(Reason::Format, "all modalities", "every voxel is 0 or not finite", remedy)
             .of_case(&case.id)
     })?;
-    let images = interleave(planes, dims, &brain, shelf.interleaved.take());
-    let labels = labels.map(|labels| cut(labels, dims, &brain, shelf.bytes.take()));
+    let images = interleave(planes, dims, &brain, buffers.interleaved.take());
+    let labels = labels.map(|labels| cut(labels, dims, &brain, buffers.bytes.take()));
     Ok(CaseContents {
         id: case.id.clone(),
         source: case.source,
@@ -148,18 +147,20 @@ fn check_lengths(case: &Case, dims: Dims) -> Result<(), CaseError> {
 
 /// The smallest box around every voxel with tissue in any modality or with a label.
 ///
-/// The same as [`Box3::around`], by rows: most of a head scan is air, and a row of air is dismissed
-/// by one vectorised OR instead of five tests a voxel. Inside the box as known so far, a row is
-/// looked at only where it could widen it.
+/// The same as [`Box3::bounding_box`], by rows: most of a head scan is air, and a row of air is
+/// dismissed by one vectorised OR instead of five tests a voxel. Inside the box so far, only the
+/// ends of a row that could widen it are tested.
 fn occupied_box(dims: Dims, planes: [&[i16]; 4], labels: Option<&[u8]>) -> Option<Box3> {
     let [depth, height, width] = dims.0;
-    let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
+    let mut low = [usize::MAX; 3];
+    let mut high = [0; 3];
     let is_air = |places: Range<usize>| {
         planes.iter().all(|plane| plane[places.clone()].iter().fold(0, |seen, v| seen | v) == 0)
             && labels.is_none_or(|labels| labels[places].iter().fold(0, |seen, v| seen | v) == 0)
     };
     for row in 0..depth * height {
-        let (at, start) = ([row / height, row % height], row * width);
+        let at = [row / height, row % height];
+        let start = row * width;
         let is_inside = (0..2).all(|axis| (low[axis]..high[axis]).contains(&at[axis]));
         let is_idle = if is_inside {
             is_air(start..start + low[2]) && is_air(start + high[2]..start + width)
@@ -184,7 +185,7 @@ fn occupied_box(dims: Dims, planes: [&[i16]; 4], labels: Option<&[u8]>) -> Optio
     })
 }
 
-/// The box of all modalities in place of what `images` holds.
+/// Crops all modalities to the box and interleaves them into `images`.
 fn interleave(
     planes: [&[i16]; 4],
     dims: Dims,
@@ -201,7 +202,7 @@ fn interleave(
     images
 }
 
-/// The box of the labels in place of what `into` holds.
+/// Crops the labels to the box into `into`.
 fn cut(labels: &[u8], dims: Dims, brain: &Box3, mut into: Vec<u8>) -> Vec<u8> {
     into.clear();
     into.reserve_exact(brain.dims.voxels());

@@ -1,4 +1,4 @@
-//! Intensities to i16, and back by one multiply-add.
+//! Encoding of intensities as i16, decoded by one multiply-add.
 //!
 //! Raw 0 is exactly the background: the value 0, NaN or infinite. Every other raw value is tissue
 //! and decodes to `slope * raw + inter`, as in NIfTI.
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::volume::voxels::Voxels;
 
-/// How the raw values of one modality decode.
+/// Linear map from raw values of one modality to intensities.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Scale {
     /// Intensity per raw step; 0 when all tissue has one value.
@@ -53,7 +53,9 @@ fn is_tissue(value: f64) -> bool {
 }
 
 fn encode_reals<'a, T: Copy + Into<f64>>(values: &[T]) -> Result<(Cow<'a, [i16]>, Scale), String> {
-    let (mut low, mut high, mut keepable) = (f64::INFINITY, f64::NEG_INFINITY, true);
+    let mut low = f64::INFINITY;
+    let mut high = f64::NEG_INFINITY;
+    let mut keepable = true;
     for value in values.iter().map(|&value| value.into()).filter(|&value| is_tissue(value)) {
         low = low.min(value);
         high = high.max(value);
@@ -82,7 +84,8 @@ fn encode_reals<'a, T: Copy + Into<f64>>(values: &[T]) -> Result<(Cow<'a, [i16]>
 /// The scale whose codes -32768 and 32767 are `low` and `high`.
 fn spread(low: f64, high: f64) -> Scale {
     // Halved first: the difference of two finite numbers may be infinite.
-    let (half, middle) = (high / 2.0 - low / 2.0, high / 2.0 + low / 2.0);
+    let half = high / 2.0 - low / 2.0;
+    let middle = high / 2.0 + low / 2.0;
     let slope = half / 32767.5;
     if slope == 0.0 {
         return Scale { slope, inter: low + half, max_error: 0.0 };

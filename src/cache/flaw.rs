@@ -1,4 +1,4 @@
-//! What can be wrong with a cached file's bytes, and how a caller is told.
+//! Defects of cached files, and their conversion to errors.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use zerocopy::little_endian::U32;
 
 use crate::base::error::{CaseError, Reason};
 
-/// What is wrong with a file's bytes.
+/// Defect in a file's bytes.
 #[derive(Debug)]
 pub(super) struct Flaw {
     reason: Reason,
@@ -24,21 +24,21 @@ impl Flaw {
         Self { reason: Reason::Checksum, field, problem }
     }
 
-    /// The error that a caller sees of a case file.
+    /// Converts to the error of a case file.
     pub(super) fn at(self, path: &Path) -> CaseError {
         let remedy =
             "`gliaflow cache verify` lists such files, `gliaflow ingest` builds them again";
         self.at_with(path, remedy)
     }
 
-    /// The error that a caller sees, with its way out.
+    /// Converts to an error with this remedy.
     pub(super) fn at_with(self, path: &Path, remedy: &str) -> CaseError {
         let subject = format!("{}: {}", path.display(), self.field);
         CaseError::new(self.reason, subject, self.problem, remedy)
     }
 }
 
-/// Whether a first page is of the version that is read here, and as it was written.
+/// Checks the version and the checksum of a first page.
 pub(super) fn intact(version: U32, read: u32, stored: U32, computed: u32) -> Result<(), Flaw> {
     match (version.get() == read, stored.get() == computed) {
         (false, _) => {

@@ -1,22 +1,22 @@
-//! Where each region is: a bounded index that places patches on tumour without a scan.
+//! Foreground index: a bounded sample of each region's voxels, to centre patches without a scan.
 
 use crate::base::fingerprint::Fingerprint;
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 use crate::volume::region::Region;
 
-/// Labels looked at together; nearly all such runs are background.
+/// Labels tested together; nearly all such runs are background.
 const RUN: usize = 64;
 
-/// One region's voxels, as kept in memory before a file is written.
+/// Voxels of one region, in memory before a file is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Foreground {
     /// Voxels of the region in the case.
     pub count: u64,
-    /// Places in the brain box, ascending: all of them, or an unbiased draw of as many as kept.
+    /// Offsets in the brain box, ascending: all of them, or an unbiased sample.
     pub voxels: Vec<u32>,
 }
 
-/// One region's voxels, as mapped.
+/// Voxels of one region, borrowed from a mapped file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ForegroundView<'a> {
     /// Voxels of the region in the case.
@@ -26,7 +26,7 @@ pub struct ForegroundView<'a> {
 }
 
 impl Foreground {
-    /// The same, as if it were mapped.
+    /// Borrows the voxels like those of a mapped file.
     pub fn view(&self) -> ForegroundView<'_> {
         ForegroundView { count: self.count, voxels: &self.voxels }
     }
@@ -34,7 +34,8 @@ impl Foreground {
 
 /// Indexes canonical `labels`, at most `cap` voxels a region.
 ///
-/// The draw is keyed by the source's fingerprint: the same files give the same index in every run.
+/// The sample is keyed by the source's fingerprint: the same files give the same index in every
+/// run.
 ///
 /// # Panics
 /// If there are more labels than u32 can number.
@@ -63,7 +64,7 @@ fn key(source: Fingerprint) -> SampleKey {
     SampleKey { seed: bits as u64, epoch: (bits >> 64) as u64, index: 0 }
 }
 
-/// The first `cap` steps of a Fisher–Yates shuffle: every subset is equally likely.
+/// Samples by the first `cap` steps of a Fisher–Yates shuffle: every subset is equally likely.
 fn drawn(mut voxels: Vec<u32>, cap: usize, mut rng: KeyedRng) -> Foreground {
     let count = voxels.len();
     if count > cap {

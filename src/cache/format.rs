@@ -1,7 +1,7 @@
 //! The records of a case file, v1, byte for byte as `cache/README.md` specifies them.
 //!
-//! Little-endian, without padding or alignment of their own. This file says where things lie;
-//! `compose.rs` writes them and `parse.rs` doubts them.
+//! Little-endian, without padding or alignment of their own. `compose.rs` writes them, `parse.rs`
+//! reads and checks them.
 
 use zerocopy::little_endian::{F64, I64, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -32,7 +32,7 @@ pub(super) const MAX_SECTIONS: usize = 64;
 /// Flag of a case with labels.
 pub(super) const LABELLED: u32 = 1;
 
-/// What a section holds. Readers pass over kinds that they do not know.
+/// Type of a section. Readers pass over kinds that they do not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Kind {
@@ -41,7 +41,7 @@ pub(super) enum Kind {
     Stats = 3,
     Foreground = 4,
     Source = 5,
-    /// In annotations only.
+    /// Annotations only.
     Probability = 6,
 }
 
@@ -106,7 +106,7 @@ impl FirstPage {
     }
 }
 
-/// One line of the section table.
+/// Entry of the section table.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct SectionRecord {
@@ -153,7 +153,7 @@ pub(super) struct SourceHead {
     pub reserved: [u8; 4],
 }
 
-/// One source file.
+/// Source file of a case.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct SourceRecord {
@@ -168,7 +168,7 @@ pub(super) const fn paged(length: usize) -> usize {
     length.next_multiple_of(PAGE)
 }
 
-/// What keeps `id` from naming a file, if anything does.
+/// Reason why `id` cannot name a file, if there is one.
 pub(super) fn flaw_of_id(id: &str) -> Option<String> {
     let bytes = id.len();
     if bytes == 0 || bytes > MAX_ID_BYTES {

@@ -1,4 +1,4 @@
-//! One case file, mapped read-only. The crate's unsafe code but for one call in the
+//! Case files mapped read-only. Holds the crate's unsafe code, except for one call in the
 //! augmentation's kernel.
 
 use std::fs::File;
@@ -24,23 +24,23 @@ use crate::volume::grid::Box3;
 use crate::volume::modality::Modality;
 use crate::volume::region::{LabelScheme, Region};
 
-/// How much of a file is checked, and when. The first page, the statistics, the foreground index
+/// Extent and time of the checks of a file. The first page, the statistics, the foreground index
 /// and the source files (some 60 kB) are always checked on opening; voxels and labels differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verify {
     /// Voxels and labels are not checked.
     Header,
-    /// Voxels and labels are checked by the first [`MappedCase::touch`].
+    /// Voxels and labels are checked by the first [`MappedCase::verify_voxels`].
     #[default]
     Touch,
-    /// Everything is checked on opening, to the last byte of padding.
+    /// The whole file is checked on opening, to the last byte of padding.
     Full,
 }
 
-/// A case file, open for as long as this lives.
+/// Memory-mapped case file.
 ///
-/// Accessors cost a slice; the voxels are read from disk as they are looked at.
+/// Accessors cost a slice; the voxels are read from disk on first access.
 #[derive(Debug)]
 pub struct MappedCase {
     path: PathBuf,
@@ -78,7 +78,7 @@ impl MappedCase {
         self.touched.get_or_init(check).clone()
     }
 
-    /// Whether [`Self::touch`] has found damage.
+    /// True if [`Self::verify_voxels`] has found damage.
     pub(super) fn is_damaged(&self) -> bool {
         self.touched.get().is_some_and(Result::is_err)
     }
@@ -93,7 +93,7 @@ impl MappedCase {
         &self.index.id
     }
 
-    /// The grid it came in.
+    /// Grid of the source files.
     pub const fn source(&self) -> &SourceGrid {
         &self.index.source
     }
@@ -103,17 +103,17 @@ impl MappedCase {
         self.index.brain
     }
 
-    /// What the source's label values meant.
+    /// Meaning of the source's label values.
     pub const fn scheme(&self) -> LabelScheme {
         self.index.scheme
     }
 
-    /// Of the source's compressed bytes.
+    /// Fingerprint of the source's compressed bytes.
     pub const fn fingerprint(&self) -> Fingerprint {
         self.index.fingerprint
     }
 
-    /// Of the way it was prepared.
+    /// Fingerprint of the preprocessing.
     pub const fn preprocess(&self) -> Fingerprint {
         self.index.preprocess
     }
@@ -123,12 +123,12 @@ impl MappedCase {
         self.map.len() as u64
     }
 
-    /// The source files as they were; empty when not recorded.
+    /// State of the source files when the case was built; empty when not recorded.
     pub fn files(&self) -> &[SourceFile] {
         &self.index.files
     }
 
-    /// Whether the case was built from what is expected.
+    /// True if the case was built from the expected source.
     pub fn is_from(&self, expected: Expected<'_>) -> bool {
         match expected {
             Expected::Anything => true,
@@ -148,7 +148,7 @@ impl MappedCase {
         self.index.labels.clone().map(|range| &self.map[range])
     }
 
-    /// How raw values of a modality decode.
+    /// Intensity scale of a modality.
     pub const fn scale(&self, modality: Modality) -> &Scale {
         &self.index.scales[modality.index()]
     }
@@ -158,7 +158,7 @@ impl MappedCase {
         &self.index.stats[modality.index()]
     }
 
-    /// Where a region is; empty for unlabelled cases.
+    /// Voxels of a region; empty for unlabelled cases.
     pub fn foreground(&self, region: Region) -> ForegroundView<'_> {
         self.map.places(&self.index.foreground, region)
     }
@@ -173,7 +173,7 @@ impl Mapped {
         map(path).map(Self).map_err(|error| CaseError::io(path, &error))
     }
 
-    /// A region's line of a foreground index that parse has checked.
+    /// Voxels of a region from a foreground index that has been checked.
     pub(super) fn places(&self, index: &Places, region: Region) -> ForegroundView<'_> {
         let (count, range) = &index[region.index()];
         let voxels = <[u32]>::ref_from_bytes(&self.0[range.clone()])

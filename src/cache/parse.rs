@@ -1,5 +1,5 @@
-//! Bytes to a trusted index. Nothing of a file is believed: after [`parse`] every range lies inside
-//! the file, on its alignment, and means what its section says.
+//! Checked decoding of a case file: after [`parse_case_file`] every range lies inside the file, on
+//! its alignment, and fits its section's kind.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ use crate::volume::grid::{Affine, Box3, Dims};
 use crate::volume::modality::Modality;
 use crate::volume::region::{LabelScheme, Region};
 
-/// One line of the section table, checked against the file's length.
+/// Entry of the section table, checked against the file's length.
 #[derive(Debug, Clone)]
 pub(super) struct Section {
     /// `None` for a kind of a later writer.
@@ -40,10 +40,10 @@ impl Section {
     }
 }
 
-/// Count, and bytes of `[u32]`, per region.
+/// Voxel count, and byte range of the stored `[u32]`, per region.
 pub(super) type Places = [(u64, Range<usize>); Region::COUNT];
 
-/// Where a file keeps what, and all that is small.
+/// Byte ranges of the large sections, and the content of the small ones.
 #[derive(Debug)]
 pub(super) struct Index {
     pub id: CaseId,
@@ -116,7 +116,7 @@ fn first_page(file: &[u8]) -> Result<&FirstPage, Flaw> {
     Ok(first)
 }
 
-/// The first `count` lines of a section table, each found to lie in the file behind the one before.
+/// Reads the first `count` entries of a section table, each in the file and behind the one before.
 pub(super) fn section_table(
     count: u32,
     records: &[SectionRecord],
@@ -129,10 +129,12 @@ pub(super) fn section_table(
     let mut sections: Vec<Section> = Vec::with_capacity(records.len());
     let mut end = PAGE;
     for record in records {
-        let problem = || format!("{} bytes at {} do not fit", record.length, record.offset);
-        let misplaced = || Flaw::format("section table", problem());
-        let (start, length) = (size(record.offset)?, size(record.length)?);
-        let stop = start.checked_add(length).ok_or_else(misplaced)?;
+        let misplaced = || {
+            let problem = format!("{} bytes at {} do not fit", record.length, record.offset);
+            Flaw::format("section table", problem)
+        };
+        let start = size(record.offset)?;
+        let stop = start.checked_add(size(record.length)?).ok_or_else(misplaced)?;
         if start < end || !start.is_multiple_of(PAGE) || stop > file_bytes {
             return Err(misplaced());
         }

@@ -1,4 +1,4 @@
-//! `quarantine.jsonl`: which cases were bad, and why. Append-only; it remembers and never decides.
+//! `quarantine.jsonl`: append-only log of bad cases and their errors.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -13,23 +13,24 @@ use crate::volume::case::CaseId;
 /// The file's name in the cache's root.
 pub const FILE: &str = "quarantine.jsonl";
 
-/// One bad case.
+/// Bad case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {
     /// The case.
     pub case: CaseId,
-    /// Of its compressed bytes, where they could be read: a repaired case has another one.
+    /// Fingerprint of its compressed bytes, where they could be read: a repaired case has another
+    /// one.
     pub fingerprint: Option<Fingerprint>,
-    /// The kind of misfortune.
+    /// Reason of the error.
     pub reason: Reason,
     /// The error in full.
     pub error: String,
-    /// When, in seconds since 1970, by the caller's clock.
+    /// Time in seconds since 1970, by the caller's clock.
     pub unix_seconds: u64,
 }
 
 impl Quarantined {
-    /// A line about `case`.
+    /// Creates the entry of a case.
     pub fn new(
         case: CaseId,
         fingerprint: Option<Fingerprint>,
@@ -40,7 +41,7 @@ impl Quarantined {
     }
 }
 
-/// What a quarantine file says.
+/// Content of a quarantine file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Record {
     /// Bad cases in the order in which they were met.
@@ -56,7 +57,7 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// Of the cache at `root`. Touches nothing.
+    /// Names the quarantine of the cache at `root`; opens no file.
     pub fn of(root: &Path) -> Self {
         Self { path: root.join(FILE) }
     }
@@ -110,7 +111,7 @@ impl Quarantine {
     }
 }
 
-/// Whether the last line lacks its end.
+/// True if the last line lacks its end.
 fn ends_torn(file: &mut File) -> std::io::Result<bool> {
     if file.metadata()?.len() == 0 {
         return Ok(false);

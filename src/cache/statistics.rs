@@ -1,6 +1,6 @@
 //! Statistics of one modality over its tissue, and the z-score that follows from them.
 //!
-//! They are those of the decoded raw values, which is what training sees, and exact: a histogram of
+//! Computed over the decoded raw values, which are what training sees, and exact: a histogram of
 //! all 65536 raw values gives integer sums, and the scale is applied at the end.
 
 use serde::{Deserialize, Serialize};
@@ -26,12 +26,13 @@ pub struct Stats {
     pub min: f64,
     /// Highest intensity.
     pub max: f64,
-    /// Of [`PERCENTILES`], interpolated linearly between the two nearest ranks (NumPy's default).
+    /// Intensities at [`PERCENTILES`], interpolated linearly between the two nearest ranks (NumPy's
+    /// default).
     pub percentiles: [f64; PERCENTILES.len()],
 }
 
 impl Stats {
-    /// Of all modalities in one pass over interleaved raw voxels.
+    /// Computes the statistics of all modalities in one pass over interleaved raw voxels.
     pub fn of_images(images: &[[i16; Modality::COUNT]], scales: &[Scale; 4]) -> [Self; 4] {
         let mut histograms: [Histogram; 4] = std::array::from_fn(|_| Histogram::default());
         for voxel in images {
@@ -45,7 +46,7 @@ impl Stats {
         std::array::from_fn(|modality| histograms[modality].stats(&scales[modality]))
     }
 
-    /// `(a, b)` such that the z-score of a raw value of tissue is `a * raw + b`; the background's
+    /// Coefficients `(a, b)` of the z-score `a * raw + b` of a raw tissue value; the background's
     /// is 0.
     ///
     /// Where all tissue has one value, or there is none, both are 0: such a modality carries no
@@ -58,7 +59,7 @@ impl Stats {
     }
 }
 
-/// How often each raw value occurs; the place is the value's bits.
+/// Counts of the raw values, indexed by the value's bits.
 struct Histogram {
     counts: Box<[u32; RAW_VALUES]>,
 }
@@ -71,7 +72,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// `(raw value, how often)` of tissue that occurs, ascending.
+    /// Occurring tissue values with their counts, ascending.
     fn tissue(&self) -> impl DoubleEndedIterator<Item = (i16, u32)> + '_ {
         let all = i16::MIN..=i16::MAX;
         all.map(|raw| (raw, self.counts[usize::from(raw as u16)]))
@@ -79,7 +80,9 @@ impl Histogram {
     }
 
     fn stats(&self, scale: &Scale) -> Stats {
-        let (mut count, mut sum, mut squares) = (0u64, 0i64, 0u128);
+        let mut count = 0u64;
+        let mut sum = 0i64;
+        let mut squares = 0u128;
         for (raw, times) in self.tissue() {
             count += u64::from(times);
             sum += i64::from(raw) * i64::from(times);
@@ -106,7 +109,8 @@ impl Histogram {
         let ranks = PERCENTILES.map(|percent| percent / 100.0 * (count - 1) as f64);
         // Ascending, since the percentiles are: one walk over the histogram finds them all.
         let mut walk = self.tissue();
-        let (mut raw, mut seen) = (0, 0);
+        let mut raw = 0;
+        let mut seen = 0;
         let mut at_rank = |rank: u64| {
             while seen <= rank
                 && let Some((next, times)) = walk.next()

@@ -1,4 +1,4 @@
-//! The cache's folder: finds, builds once and publishes case files.
+//! Store of case files: finds, builds once and publishes them.
 //!
 //! Shared by all workers of a process. Each case is mapped once and stays mapped: mappings cost
 //! address space, not memory.
@@ -23,11 +23,11 @@ use crate::volume::case::CaseId;
 /// Hex digits of the preprocess fingerprint in the folder's name.
 const FOLDER_DIGITS: usize = 16;
 
-/// A case's mapping once it has one. Locked while the case is looked for or built: the single
-/// flight of this process.
+/// Mapping of a case, once it has one. Locked while the case is searched or built, so that one
+/// thread of this process builds it.
 type Slot = Mutex<Option<Arc<MappedCase>>>;
 
-/// Case files prepared in one way, below one root.
+/// Store of the case files of one preprocessing, below one root.
 #[derive(Debug)]
 pub struct CaseStore {
     root: PathBuf,
@@ -37,23 +37,23 @@ pub struct CaseStore {
     slots: Mutex<HashMap<CaseId, Arc<Slot>>>,
 }
 
-/// What was published.
+/// Published file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PublishReport {
     /// The file.
     pub path: PathBuf,
-    /// Its length.
+    /// Length of the file.
     pub bytes: u64,
 }
 
-/// How [`CaseStore::get_or_build`] came by a case.
+/// Provenance of a case that [`CaseStore::get_or_build`] returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// It was there.
+    /// Found in the cache.
     Cached,
-    /// It was absent, or built from other files than expected.
+    /// Built: it was absent, or made from other files than expected.
     Built,
-    /// It was there and damaged, as the error says; it was built again.
+    /// Built again: the cached file was damaged, as the error says.
     Repaired(CaseError),
 }
 
@@ -67,28 +67,28 @@ impl CaseStore {
         for needed in [&folder, &root.join(TMP)] {
             fs::create_dir_all(needed).map_err(|error| Fault::io(needed, &error))?;
         }
-        let (root, slots) = (root.to_owned(), Mutex::default());
-        Ok(Self { root, folder, preprocess, verify: Verify::default(), slots })
+        let root = root.to_owned();
+        Ok(Self { root, folder, preprocess, verify: Verify::default(), slots: Mutex::default() })
     }
 
-    /// The same store with another answer to how much is checked when a case is opened.
+    /// Sets the checks of a case that is opened.
     #[must_use]
     pub const fn with_verify(mut self, verify: Verify) -> Self {
         self.verify = verify;
         self
     }
 
-    /// Where the cache lies.
+    /// Root folder of the cache.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where the files of this way of preparing lie.
+    /// Folder of the files of this preprocessing.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where a case's file is or would be.
+    /// Path of a case's file, present or not.
     ///
     /// # Errors
     /// When the id cannot name a file.
@@ -102,7 +102,7 @@ impl CaseStore {
         }
     }
 
-    /// The case, if it is cached and built from what is expected.
+    /// Finds a case that is cached and built from the expected source.
     ///
     /// Waits while another thread builds the same case.
     ///
@@ -242,7 +242,7 @@ pub(super) fn check_place(
     Ok(())
 }
 
-/// Why a damaged case could not be built again, without hiding that it is damaged.
+/// Error of a damaged case that could not be built again; it also names the damage.
 fn beyond_repair(mut error: CaseError, damage: &CaseError) -> CaseError {
     let CaseError { subject, problem, .. } = damage;
     error.problem =
@@ -250,7 +250,7 @@ fn beyond_repair(mut error: CaseError, damage: &CaseError) -> CaseError {
     error
 }
 
-/// A builder that panicked left its slot as it was before: empty or an older case.
+/// Locks despite poison: a builder that panicked left its slot as it was, empty or an older case.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Looking after a cache: what it holds, whether it is sound, what can go.
+//! Maintenance of a cache: inventory, verification, garbage collection.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,45 +18,45 @@ use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
 use crate::volume::targets::Targets;
 
-/// One cached case.
+/// Cached case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// Its name.
+    /// Case id.
     pub id: CaseId,
     /// The file.
     pub path: PathBuf,
-    /// Its length.
+    /// Length of the file.
     pub bytes: u64,
     /// Extent of the brain box.
     pub dims: Dims,
-    /// Whether it has labels.
+    /// True if it has labels.
     pub labelled: bool,
-    /// Of the source's compressed bytes.
+    /// Fingerprint of the source's compressed bytes.
     pub fingerprint: Fingerprint,
-    /// Of the way it was prepared.
+    /// Fingerprint of the preprocessing.
     pub preprocess: Fingerprint,
-    /// Whether this store serves it.
+    /// True if this store serves it.
     pub current: bool,
 }
 
-/// What a teacher says about one case.
+/// Annotation of one case by one teacher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AnnotationEntry {
     /// The case.
     pub id: CaseId,
     /// The file.
     pub path: PathBuf,
-    /// Its length.
+    /// Length of the file.
     pub bytes: u64,
     /// The teacher.
     pub teacher: Fingerprint,
     /// Labels or probabilities.
     pub targets: Targets,
-    /// Whether the case file beside it is the one that it was made for.
+    /// True if the case file beside it is the one that it was made for.
     pub current: bool,
 }
 
-/// What a cache holds.
+/// Content of a cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Inventory {
     /// Cases, by folder and name.
@@ -67,35 +67,36 @@ pub struct Inventory {
     pub damaged: Vec<CaseError>,
 }
 
-/// The verdict on one file.
+/// Result of the verification of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it, if anything.
+    /// Damage, if there is any.
     pub damage: Option<CaseError>,
 }
 
-/// What [`CaseStore::gc`] removed, or would remove.
+/// Files that [`CaseStore::collect_garbage`] removed, or would remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GcReport {
-    /// Files of writers that died, folders of other formats or ways of preparing, and annotations of
-    /// cases that are gone or are others now.
+    /// Files of killed writers, folders of other formats or preprocessing, and annotations of cases
+    /// that are gone or were built again.
     pub removed: Vec<PathBuf>,
     /// Bytes in them.
     pub bytes: u64,
-    /// Whether nothing was touched.
+    /// True if no file was removed.
     pub dry_run: bool,
 }
 
 impl CaseStore {
-    /// Every case and annotation below the root, in all folders; of cases it reads headers only.
+    /// Lists every case and annotation below the root, in all folders; of cases it reads headers
+    /// only.
     ///
     /// # Errors
     /// When a folder cannot be read.
     pub fn list(&self) -> Result<Inventory, Fault> {
-        let (annotations, damaged) = (Vec::new(), Vec::new());
-        let mut inventory = Inventory { entries: Vec::new(), annotations, damaged };
+        let mut inventory =
+            Inventory { entries: Vec::new(), annotations: Vec::new(), damaged: Vec::new() };
         for path in self.files(EXTENSION)? {
             match open_in_place(&path, Verify::Header) {
                 Ok(case) => inventory.entries.push(Entry {
@@ -127,7 +128,7 @@ impl CaseStore {
         Ok(inventory)
     }
 
-    /// Bytes of all case files below the root, of every way of preparing; reads no file.
+    /// Bytes of all case files below the root, of every preprocessing; reads no file.
     ///
     /// # Errors
     /// When a folder cannot be read.
@@ -136,8 +137,8 @@ impl CaseStore {
         files.iter().map(|path| bytes_below(path)).sum()
     }
 
-    /// Checks every byte of every case file and annotation below the root; `progress` hears `(done, of)` after
-    /// each.
+    /// Checks every byte of every case file and annotation below the root; calls `progress` with
+    /// `(done, total)` after each.
     ///
     /// # Errors
     /// When a folder cannot be read.
@@ -145,8 +146,10 @@ impl CaseStore {
         &self,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Vec<Verdict>, Fault> {
-        let (cases, annotations) = (self.files(EXTENSION)?, self.files(annotation::EXTENSION)?);
-        let (of_cases, total) = (cases.len(), cases.len() + annotations.len());
+        let cases = self.files(EXTENSION)?;
+        let annotations = self.files(annotation::EXTENSION)?;
+        let of_cases = cases.len();
+        let total = of_cases + annotations.len();
         let mut verdicts = Vec::with_capacity(total);
         for (place, path) in cases.into_iter().chain(annotations).enumerate() {
             let damage = match place < of_cases {
@@ -159,23 +162,23 @@ impl CaseStore {
         Ok(verdicts)
     }
 
-    /// Removes what no run of this configuration will read: the rubbish of dead writers, the folders
-    /// of other formats and ways of preparing, and annotations whose case is gone or was built from
-    /// other files since. Everything else below the root stays.
+    /// Removes what no run of this configuration will read: temporary files of killed writers,
+    /// folders of other formats and preprocessing, and annotations whose case is gone or was built
+    /// again from other files. Everything else below the root stays.
     ///
     /// # Errors
     /// When another process is writing to the cache, or something cannot be removed.
     pub fn gc(&self, dry_run: bool) -> Result<GcReport, Fault> {
         let _no_writers = lock_out_writers(self.root())?;
         let tmp = self.root().join(TMP);
-        let rubbish = entries(&tmp)?.into_iter().filter(|path| *path != tmp.join(LOCK));
+        let leftover = entries(&tmp)?.into_iter().filter(|path| *path != tmp.join(LOCK));
         let others = version_folders(self.root())?.into_iter().filter(|path| path != self.folder());
         let own = self.files(annotation::EXTENSION)?.into_iter();
         let own = own.filter(|path| path.parent() == Some(self.folder()));
-        // One that cannot be read is `verify`'s to name, and is made again by who needs it.
+        // One that cannot be read is named by `verify`, and made again when it is needed.
         let stale = own.filter(|path| open_annotation(path).is_ok_and(|found| !is_current(&found)));
         let mut report = GcReport { removed: Vec::new(), bytes: 0, dry_run };
-        for path in rubbish.chain(others).chain(stale) {
+        for path in leftover.chain(others).chain(stale) {
             report.bytes += bytes_below(&path)?;
             if !dry_run {
                 let remove = if path.is_dir() { fs::remove_dir_all } else { fs::remove_file };
@@ -197,7 +200,7 @@ impl CaseStore {
     }
 }
 
-/// Opens an annotation and holds it to what its name promises.
+/// Opens an annotation and checks it against its file name.
 fn open_annotation(path: &Path) -> Result<MappedAnnotation, CaseError> {
     let found = MappedAnnotation::open(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -209,13 +212,13 @@ fn open_annotation(path: &Path) -> Result<MappedAnnotation, CaseError> {
     Err(CaseError::new(Reason::Format, subject, problem, "delete the file"))
 }
 
-/// Whether the case file beside an annotation is the one that it was made for.
+/// True if the case file beside an annotation is the one that it was made for.
 fn is_current(found: &MappedAnnotation) -> bool {
     let beside = found.path().with_file_name(format!("{}.{EXTENSION}", found.id()));
     MappedCase::open(&beside, Verify::Header).is_ok_and(|case| found.is_of(&case))
 }
 
-/// Opens a file and holds it to what its name and its folder's name promise.
+/// Opens a case file and checks it against its name and its folder's name.
 fn open_in_place(path: &Path, verify: Verify) -> Result<MappedCase, CaseError> {
     let case = MappedCase::open(path, verify)?;
     let id = CaseId::new(path.file_stem().unwrap_or_default().to_string_lossy());
@@ -231,7 +234,7 @@ fn open_in_place(path: &Path, verify: Verify) -> Result<MappedCase, CaseError> {
     Err(CaseError::new(Reason::Format, subject, problem, remedy))
 }
 
-/// `v<number>-<hex digits>`, and nothing else: a cache may share its folder with other things.
+/// True for `v<number>-<hex digits>` only: a cache may share its folder with other files.
 fn is_version_folder(name: &str) -> bool {
     let Some((version, digits)) = name.strip_prefix('v').and_then(|rest| rest.split_once('-'))
     else {
@@ -251,7 +254,7 @@ fn version_folders(root: &Path) -> Result<Vec<PathBuf>, Fault> {
     Ok(entries(root)?.into_iter().filter(is_version).collect())
 }
 
-/// Sorted, so that lists and reports are the same on every file system.
+/// Sorted paths in a folder, so that reports are the same on every file system.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
     let fault = |error: std::io::Error| Fault::io(folder, &error);
     let mut paths = Vec::new();

@@ -1,9 +1,9 @@
 //! Publishing: a file appears under its name whole and synced, or not at all.
 //!
 //! `tmp/<id>.<pid>.<nonce>` → write → fsync → reopen and verify → rename → fsync the folder. A
-//! killed writer leaves rubbish in `tmp/` only. Every writer holds a shared lock on `tmp/lock` as
-//! long as it owns a temporary file; whoever gets that lock exclusively knows that all rubbish is
-//! dead, whatever machine or container it came from.
+//! killed writer leaves files in `tmp/` only. Every writer holds a shared lock on `tmp/lock` as
+//! long as it owns a temporary file; an exclusive lock proves that all files there are left over,
+//! whatever machine or container they came from.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -17,7 +17,7 @@ use crate::cache::error::CacheError;
 use crate::cache::map::{MappedCase, Verify};
 use crate::volume::case::CaseId;
 
-/// Where files grow, below the cache's root: one file system, so that a rename is atomic.
+/// Folder of temporary files below the cache's root: one file system, so that a rename is atomic.
 pub(super) const TMP: &str = "tmp";
 
 /// The lock file in [`TMP`].
@@ -41,7 +41,7 @@ pub(super) fn stage(root: &Path, contents: &CaseContents) -> Result<Staged, Cach
     stage_as(root, &contents.id, |file| composed.write_to(file), read_back)
 }
 
-/// Writes a file about the case `id` below `root/tmp` and has it read back in full.
+/// Writes a file of the case `id` below `root/tmp` and verifies it with `read_back`.
 pub(super) fn stage_as(
     root: &Path,
     id: &CaseId,
@@ -68,7 +68,7 @@ pub(super) fn stage_as(
 }
 
 impl Staged {
-    /// Moves the file to `target`, replacing what was there, and makes the move durable.
+    /// Renames the file to `target`, replacing an older one, and syncs the folder.
     pub(super) fn commit(mut self, target: &Path) -> Result<(), Fault> {
         let folder = target.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(|error| Fault::io(folder, &error))?;
@@ -83,7 +83,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if !self.committed {
-            // The caller has an error to report already; what stays is rubbish for `gc`.
+            // The caller has an error to report already; what stays is removed by `gc`.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -121,7 +121,7 @@ fn lock_as_writer(root: &Path) -> Result<File, Fault> {
     }
 }
 
-/// Keeps all writers out until the file is dropped; a fault when one is at work.
+/// Locks all writers out until the file is dropped; a fault while one is writing.
 pub(super) fn lock_out_writers(root: &Path) -> Result<File, Fault> {
     let (path, file) = open_lock(root)?;
     match file.try_lock() {

@@ -1,12 +1,13 @@
-//! `bench-step`: what one optimiser step costs.
+//! `bench-step`: time and memory of an optimiser step.
 
 use std::path::PathBuf;
 
+use crate::cli::console::Console;
 use crate::cli::report::Report;
-use crate::experiment::bench_step::{self, Repeats, StepCost};
-use crate::experiment::config;
-use crate::experiment::failure::Failure;
 use crate::nets::Entry;
+use crate::run::config;
+use crate::run::failure::Failure;
+use crate::run::tools::bench_step::{self, Repeats, StepCost};
 use crate::volume::grid::Dims;
 
 /// Time optimiser steps of a network, without data
@@ -48,13 +49,13 @@ pub(super) struct BenchStep {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// One more setting, after the file's: section.key=value
+    /// A setting to override, after the file's: section.key=value
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
 impl BenchStep {
-    /// A few steps of a network on a device, in patches of so many voxels a side.
+    /// Configures a few steps of a network on a device, in cubic patches of `side` voxels.
     pub(super) fn quick(
         model: &str,
         device: &str,
@@ -74,7 +75,7 @@ impl BenchStep {
         }
     }
 
-    pub(super) fn run(self) -> Result<Report, Failure> {
+    pub(super) fn run(self, _: &Console) -> Result<Report, Failure> {
         let cost = self.measure()?;
         Ok(Report::new(&cost, text(&cost)))
     }

@@ -1,4 +1,4 @@
-//! `cache verify | list | gc`: looking after the case files.
+//! `cache verify | list | gc`: maintenance of the case files.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
 use crate::cli::console::Console;
 use crate::cli::report::Report;
-use crate::experiment::failure::Failure;
-use crate::experiment::prepare;
+use crate::run::failure::Failure;
+use crate::run::prepare;
 
 /// List, verify and clean up cached case files
 #[derive(Debug, clap::Args)]

@@ -1,10 +1,10 @@
-//! `check-device`: whether a device computes what the CPU does.
+//! `check-device`: comparison of a device's results with the CPU's.
 
 use crate::cli::console::Console;
 use crate::cli::report::Report;
-use crate::experiment::device;
-use crate::experiment::device_check::{self, Compared, Size};
-use crate::experiment::failure::Failure;
+use crate::run::device;
+use crate::run::failure::Failure;
+use crate::run::tools::device_check::{self, Compared, Size};
 
 /// Compare a device with the CPU, operation by operation and network by network
 #[derive(Debug, clap::Args)]

@@ -1,12 +1,13 @@
-//! `config show`: every setting, and where it came from.
+//! `config show`: every setting, and its origin.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use crate::cli::console::Console;
 use crate::cli::report::Report;
-use crate::experiment::config;
-use crate::experiment::failure::Failure;
+use crate::run::config;
+use crate::run::failure::Failure;
 
 /// Show what a configuration resolves to
 #[derive(Debug, clap::Args)]
@@ -26,14 +27,14 @@ enum What {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
 
-        /// One more setting, after the file's: section.key=value
+        /// A setting to override, after the file's: section.key=value
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
     },
 }
 
 impl Config {
-    pub(super) fn run(self) -> Result<Report, Failure> {
+    pub(super) fn run(self, _: &Console) -> Result<Report, Failure> {
         let What::Show { config: file, set } = self.what;
         let checked = config::load(file.as_deref(), &set)?;
         Ok(Report::new(&checked.run, checked.annotated()?))

@@ -9,9 +9,9 @@ use tracing_subscriber::EnvFilter;
 use crate::base::progress::Progress;
 use crate::cli::progress::{Bars, Lines};
 use crate::cli::report::Report;
-use crate::experiment::failure::Failure;
+use crate::run::failure::Failure;
 
-/// Where a verb's output goes.
+/// Output streams of a verb.
 pub(super) struct Console {
     json: bool,
     bars: Bars,
@@ -22,12 +22,7 @@ impl Console {
         Self { json, bars: Bars::default() }
     }
 
-    /// Whether the result is to be one JSON document.
-    pub(super) const fn is_for_programs(&self) -> bool {
-        self.json
-    }
-
-    /// Bars on a terminal, plain lines elsewhere.
+    /// Progress bars on a terminal, plain lines elsewhere.
     pub(super) fn progress(&self) -> Arc<dyn Progress> {
         if std::io::stderr().is_terminal() { Arc::new(self.bars.clone()) } else { Arc::new(Lines) }
     }
@@ -47,13 +42,13 @@ impl Console {
         drop(started);
     }
 
-    /// A line for people while the verb runs.
+    /// Prints a line to stderr, above the bars.
     pub(super) fn say(&self, line: &str) {
         // A closed stderr must not end a training run.
         let _ = writeln!(self.bars.line_writer(), "{line}");
     }
 
-    /// Whether stdout is for one document.
+    /// Returns true if stdout is for one JSON document.
     pub(super) const fn is_json(&self) -> bool {
         self.json
     }
@@ -71,7 +66,7 @@ impl Console {
             writeln!(out, "{}", report.text.trim_end())
         };
         match printed {
-            // Whoever reads has seen enough: `gliaflow … | head` is no failure.
+            // A closed pipe is no failure: `gliaflow … | head`.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
             Ok(()) => ExitCode::from(report.exit_code),

@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::Fault;
+use crate::cli::console::Console;
 use crate::cli::report::Report;
-use crate::experiment::failure::Failure;
+use crate::run::failure::Failure;
 
 /// Files of `dashboards/` by their place in it.
 macro_rules! embedded {
@@ -47,7 +48,7 @@ pub(super) struct Dashboards {
 }
 
 impl Dashboards {
-    pub(super) fn run(self) -> Result<Report, Failure> {
+    pub(super) fn run(self, _: &Console) -> Result<Report, Failure> {
         if !self.force {
             refuse_to_overwrite(&self.out)?;
         }

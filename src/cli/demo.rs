@@ -1,4 +1,4 @@
-//! `demo`: the whole line, from nothing to a table of Dice, in minutes on two cores.
+//! `demo`: from a phantom cohort to a table of Dice, in minutes on two cores.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -7,10 +7,10 @@ use crate::cli::console::Console;
 use crate::cli::report::Report;
 use crate::cli::session::{Live, LongOptions};
 use crate::cli::train;
-use crate::experiment::demo as recipe;
-use crate::experiment::failure::Failure;
-use crate::experiment::phantoms;
-use crate::pipeline::whole;
+use crate::pipeline::whole_case;
+use crate::run::demo as recipe;
+use crate::run::failure::Failure;
+use crate::run::phantoms;
 use crate::volume::case::Split;
 use crate::volume::region::Region;
 
@@ -23,7 +23,7 @@ Examples:
 
 The results are on phantoms: they show that the machinery learns, not how well it segments patients.")]
 pub(super) struct Demo {
-    /// Where everything goes
+    /// Folder for data, cache, run and predictions
     #[arg(long, value_name = "DIR", default_value = "runs/demo")]
     out: PathBuf,
 
@@ -39,7 +39,7 @@ impl Demo {
     pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
         let started = Instant::now();
         let training = train::TOPOLOGIES.concat();
-        let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole::FILE_ACTORS];
+        let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole_case::FILE_ACTORS];
         let live = Live::start(&self.long, "demo", console)?
             .announce(&topologies, &[Split::Train, Split::Validation]);
         let done = live.conduct_run(|session| recipe::run(&self.out, &self.set, session))?;

@@ -1,11 +1,11 @@
-//! `doctor`: what this machine has, whether it is enough, and what to do.
+//! `doctor`: checks of this machine, with remedies.
 
 use std::path::PathBuf;
 
 use crate::cli::console::Console;
 use crate::cli::report::Report;
-use crate::experiment::doctor::{Finding, Grade, examine};
-use crate::experiment::failure::Failure;
+use crate::run::failure::Failure;
+use crate::run::tools::doctor::{Finding, Grade, examine};
 use crate::telemetry::exporter::MetricsAddress;
 
 /// Look at cores, memory, disk, cache, port and devices, and say what to do about each
@@ -20,7 +20,7 @@ pub(super) struct Doctor {
     #[arg(long, value_name = "DIR", default_value = "cache")]
     cache: PathBuf,
 
-    /// Where /metrics would be served
+    /// Address to serve /metrics at
     #[arg(long, value_name = "ADDR|off", default_value_t)]
     metrics_addr: MetricsAddress,
 }

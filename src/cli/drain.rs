@@ -1,4 +1,4 @@
-//! `drain`: what the loader costs, delivers, and waits for.
+//! `drain`: the loader's throughput, cost and bottleneck.
 
 use std::fmt::Write;
 
@@ -6,10 +6,10 @@ use crate::cli::console::Console;
 use crate::cli::loader::{LoaderOptions, workers};
 use crate::cli::report::Report;
 use crate::cli::session::{Live, LongOptions};
-use crate::experiment::drain::{self, DrainReport};
-use crate::experiment::failure::Failure;
 use crate::pipeline::workers::WorkerPlan;
 use crate::pipeline::{ingest, loader};
+use crate::run::failure::Failure;
+use crate::run::tools::drain::{self, DrainReport};
 use crate::volume::case::Split;
 
 /// Run the loader into a trainer that learns nothing, and say what holds it back
@@ -34,7 +34,7 @@ pub(super) struct Drain {
     #[arg(long, value_name = "N", default_value_t = 2)]
     prefetch: usize,
 
-    /// How long the emulated trainer takes for a batch
+    /// Milliseconds that the emulated trainer takes for a batch
     #[arg(long, value_name = "MS", default_value_t = 0.0, allow_negative_numbers = true)]
     step_ms: f64,
 

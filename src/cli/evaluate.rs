@@ -14,12 +14,12 @@ use crate::eval::postprocess::PostProcess;
 use crate::eval::predictor::Predictor;
 use crate::eval::table::{render_lesions, render_measures};
 use crate::eval::tune::Tuned;
-use crate::experiment::ensemble::Resolved;
-use crate::experiment::evaluate::{self, Evaluation};
-use crate::experiment::failure::Failure;
-use crate::experiment::prepare::Session;
-use crate::experiment::subjects;
-use crate::pipeline::{ingest, whole};
+use crate::pipeline::{ingest, whole_case};
+use crate::run::case_selection;
+use crate::run::ensemble::Resolved;
+use crate::run::evaluate::{self, Evaluation};
+use crate::run::failure::Failure;
+use crate::run::prepare::Session;
 use crate::volume::case::Split;
 
 /// Score a run's network, or the mean of several, on whole cases
@@ -40,16 +40,16 @@ pub(super) struct Evaluate {
     #[arg(long, value_name = "DIR", conflicts_with = "split")]
     data: Option<PathBuf>,
 
-    /// Which of the cases that the runs set aside
+    /// Split of the cases that the runs set aside
     #[arg(long, value_name = "PART", default_value = "validation")]
     split: SetAside,
 
-    /// Where cases.csv and summary.json go [default: the folder of the split in the run's, if it is
-    /// one run as it is]
+    /// Folder for cases.csv and summary.json [default: the folder of the split in the run's, if it
+    /// is one run as it is]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// What HD95 means: medpy, monai or surface-distance; brats is the last
+    /// Definition of HD95: medpy, monai or surface-distance; brats is the last
     #[arg(long, value_name = "NAME", default_value = "medpy")]
     hd95: Hd95,
 
@@ -57,7 +57,7 @@ pub(super) struct Evaluate {
     #[arg(long, alias = "lesionwise")]
     lesion_wise: bool,
 
-    /// Who chooses thresholds for predicted labels
+    /// Source of the thresholds for predicted labels
     #[arg(long, value_name = "WHO", default_value = "given")]
     postprocess: PostProcessing,
 
@@ -71,9 +71,9 @@ pub(super) struct Evaluate {
 /// A part that is not trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum SetAside {
-    /// To choose by
+    /// Cases to choose by
     Validation,
-    /// To report on
+    /// Cases to report on
     Test,
     /// Labelled, with labels that training does not see
     Unlabelled,
@@ -102,7 +102,7 @@ impl Evaluate {
         }
         let part = self.split.part();
         let live = Live::start(&self.long, &self.runs.label(), console)?
-            .announce(&[&ingest::ACTORS, &whole::CACHE_ACTORS], &[part]);
+            .announce(&[&ingest::ACTORS, &whole_case::CACHE_ACTORS], &[part]);
         let (scored, tuned) = live.conduct_run(|session| self.scores(&resolved, session))?;
         let out = self.out.clone().or_else(|| self.own_folder());
         if let Some(out) = &out {
@@ -121,14 +121,14 @@ impl Evaluate {
         let (postprocess, tuned) =
             self.postprocess.choose(given, resolved, predictor.as_mut(), session)?;
         let cases = match &self.data {
-            Some(folder) => subjects::of_folder(resolved, folder, session)?,
-            None => subjects::of_split(resolved, self.split.part(), session)?,
+            Some(folder) => case_selection::of_folder(resolved, folder, session)?,
+            None => case_selection::of_split(resolved, self.split.part(), session)?,
         };
         let rules = Scoring { hd95: self.hd95, lesionwise: self.lesion_wise, postprocess };
         Ok((evaluate::on_cases(predictor.as_mut(), cases, &rules, session)?, tuned))
     }
 
-    /// The folder of the split in a run that is evaluated as it is, with the measures of its own record.
+    /// Folder of the split in a run that is evaluated as it is, with the default measures.
     fn own_folder(&self) -> Option<PathBuf> {
         let is_plain = self.data.is_none()
             && self.hd95 == Hd95::default()
@@ -160,7 +160,7 @@ impl Evaluate {
 }
 
 impl PostProcessing {
-    /// What is done to labels: the thresholds `given`, or those that the validation cases choose.
+    /// Returns the thresholds `given`, or those tuned on the validation cases.
     pub(super) fn choose(
         self,
         given: PostProcess,
@@ -177,13 +177,13 @@ impl PostProcessing {
                 as_options(&given)
             )));
         }
-        let validation = subjects::of_split(resolved, Split::Validation, session)?;
+        let validation = case_selection::of_split(resolved, Split::Validation, session)?;
         let tuned = evaluate::tune(predictor, validation, session)?;
         Ok((tuned.chosen, Some(tuned)))
     }
 }
 
-/// Thresholds that the validation cases chose, in words.
+/// Sentence about the thresholds tuned on the validation cases.
 pub(super) fn chosen(tuned: &Tuned) -> String {
     let options = as_options(&tuned.chosen);
     format!(

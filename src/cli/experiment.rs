@@ -8,14 +8,14 @@ use crate::cli::report::Report;
 use crate::cli::session::{Live, LongOptions};
 use crate::cli::train;
 use crate::eval::table::{in_markdown, with_numbers_right};
-use crate::experiment::bench_step::StepCost;
-use crate::experiment::failure::Failure;
-use crate::experiment::phantoms;
-use crate::pipeline::whole;
-use crate::study::conduct::conduct;
-use crate::study::plan::{self, StudyPlan};
-use crate::study::recipe::Recipe;
-use crate::study::table;
+use crate::experiment::config::Recipe;
+use crate::experiment::plan::{self, StudyPlan};
+use crate::experiment::protocol::conduct;
+use crate::experiment::table;
+use crate::pipeline::whole_case;
+use crate::run::failure::Failure;
+use crate::run::phantoms;
+use crate::run::tools::bench_step::StepCost;
 use crate::volume::case::Split;
 
 /// Train networks, average them, distil their ensemble into a student, and print the table
@@ -32,11 +32,11 @@ pub(super) struct Experiment {
     #[arg(value_name = "CONFIG")]
     config: PathBuf,
 
-    /// Where everything goes [default: runs/NAME]
+    /// Folder for all runs and results [default: runs/NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// How often everything is trained; the same as --set seeds=N
+    /// Number of seeds to train everything with; the same as --set seeds=N
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
 
@@ -48,11 +48,11 @@ pub(super) struct Experiment {
     #[arg(long)]
     plan: bool,
 
-    /// With --plan: step times, as `bench-step --json` wrote them; may be given several times
+    /// Step times for --plan, as `bench-step --json` wrote them; may be given several times
     #[arg(long, value_name = "FILE", requires = "plan")]
     times: Vec<PathBuf>,
 
-    /// With --plan: measure a few steps of each network here that --times does not tell
+    /// Measure a few steps of each network that --times lacks, for --plan
     #[arg(long, requires = "plan")]
     measure: bool,
 
@@ -73,7 +73,7 @@ impl Experiment {
             return Ok(Report::new(&planned, text));
         }
         let training = train::TOPOLOGIES.concat();
-        let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole::CACHE_ACTORS];
+        let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole_case::CACHE_ACTORS];
         let splits = [Split::Train, Split::Validation, Split::Test, Split::Unlabelled];
         let live =
             Live::start(&self.long, &recipe.text.name, console)?.announce(&topologies, &splits);
@@ -97,7 +97,7 @@ fn read_times(files: &[PathBuf]) -> Result<Vec<StepCost>, Failure> {
     Ok(measured)
 }
 
-/// A plan for people.
+/// The plan as text.
 fn plan_text(plan: &StudyPlan) -> String {
     let parts = &plan.parts;
     let mut text = format!(

@@ -7,9 +7,9 @@ use crate::cache::preprocess::PreprocessConfig;
 use crate::cli::console::Console;
 use crate::cli::report::Report;
 use crate::cli::session::{Live, LongOptions};
-use crate::experiment::failure::Failure;
-use crate::experiment::prepare;
 use crate::pipeline::ingest::{ACTORS, IngestWorkers};
+use crate::run::failure::Failure;
+use crate::run::prepare;
 
 /// Decode, check and cache every case of a dataset
 #[derive(Debug, clap::Args)]

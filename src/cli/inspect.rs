@@ -1,11 +1,12 @@
-//! `inspect`: what a file or a dataset holds, and what is wrong with it.
+//! `inspect`: contents and problems of a file or a dataset.
 
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::brats::inspect::{Depth, FileReport, FolderReport, inspect_file, inspect_folder};
+use crate::cli::console::Console;
 use crate::cli::report::Report;
-use crate::experiment::failure::Failure;
+use crate::run::failure::Failure;
 
 /// Show what a NIfTI file or a dataset folder holds, and what is wrong with it
 #[derive(Debug, clap::Args)]
@@ -25,7 +26,7 @@ pub(super) struct Inspect {
 }
 
 impl Inspect {
-    pub(super) fn run(self) -> Result<Report, Failure> {
+    pub(super) fn run(self, _: &Console) -> Result<Report, Failure> {
         if self.path.is_dir() {
             let depth = if self.deep { Depth::Voxels } else { Depth::Names };
             let found = inspect_folder(&self.path, depth)?;
@@ -76,7 +77,7 @@ fn folder_text(found: &FolderReport) -> String {
     text
 }
 
-/// The name that the JSON has, so that text and document say the same.
+/// Name of a value in JSON, so that text and document have the same.
 fn name(value: &impl serde::Serialize) -> String {
     let json = serde_json::to_value(value).unwrap_or_default();
     json.as_str().map_or_else(|| json.to_string(), str::to_string)

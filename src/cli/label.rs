@@ -9,12 +9,12 @@ use crate::cli::report::Report;
 use crate::cli::session::{Live, LongOptions};
 use crate::cli::tables;
 use crate::eval::table::{DiceRow, render};
-use crate::experiment::ensemble::Resolved;
-use crate::experiment::failure::Failure;
-use crate::experiment::label::{self, LabelReport, Order};
-use crate::experiment::prepare::{self, Session};
-use crate::experiment::subjects;
-use crate::pipeline::{ingest, whole};
+use crate::pipeline::{ingest, whole_case};
+use crate::run::case_selection;
+use crate::run::ensemble::Resolved;
+use crate::run::failure::Failure;
+use crate::run::label::{self, LabelReport, Order};
+use crate::run::prepare::{self, Session};
 use crate::volume::case::Split;
 use crate::volume::targets::Targets;
 
@@ -37,7 +37,7 @@ pub(super) struct Label {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
-    /// Of --data, cases with labels as well
+    /// Label the cases of --data that have labels, too
     #[arg(long, requires = "data")]
     all: bool,
 
@@ -57,7 +57,7 @@ impl Label {
     pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
         let resolved = self.runs.resolve()?;
         let live = Live::start(&self.long, &self.runs.label(), console)?
-            .announce(&[&ingest::ACTORS, &whole::CACHE_ACTORS], &[Split::Unlabelled]);
+            .announce(&[&ingest::ACTORS, &whole_case::CACHE_ACTORS], &[Split::Unlabelled]);
         let targets = if self.soft { Targets::Soft } else { Targets::Hard };
         let done = live.conduct_run(|session| {
             let cases = self.cases(&resolved, session)?;
@@ -71,7 +71,7 @@ impl Label {
 
     fn cases(&self, resolved: &Resolved, session: &Session) -> Result<Vec<CaseFiles>, Failure> {
         let Some(folder) = &self.data else {
-            return Ok(subjects::of_split(resolved, Split::Unlabelled, session)?.files);
+            return Ok(case_selection::of_split(resolved, Split::Unlabelled, session)?.files);
         };
         let mut cases = prepare::look(folder)?.cases;
         cases.retain(|files| self.all || files.labels.is_none());

@@ -5,25 +5,25 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::augment::config::AugmentConfig;
 use crate::cache::preprocess::PreprocessConfig;
-use crate::experiment::drain::DrainConfig;
-use crate::experiment::failure::Failure;
-use crate::pipeline::augment::config::AugmentConfig;
 use crate::pipeline::budget::{LoaderConfig, LoaderWorkers};
 use crate::pipeline::crop::CropConfig;
 use crate::pipeline::workers::WorkerPlan;
+use crate::run::failure::Failure;
+use crate::run::tools::drain::DrainConfig;
 use crate::volume::grid::Dims;
 
-/// What is done to each sample.
+/// Augmentation of the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Profile {
-    /// Nothing
+    /// No augmentation
     None,
     /// Mirroring, contrast and shift
     Light,
     /// Light, and every sample rotated and scaled
     Full,
-    /// What training does by default: each transform with its own probability
+    /// Default of training: each transform with its own probability
     Default,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct LoaderOptions {
     #[arg(long, value_name = "DIR", default_value = "cache")]
     cache: PathBuf,
 
-    /// How samples are augmented
+    /// Augmentation of the samples
     #[arg(long, value_enum, default_value_t = Profile::Full)]
     profile: Profile,
 
@@ -87,10 +87,10 @@ pub(super) struct LoaderOptions {
 }
 
 impl LoaderOptions {
-    /// What to drain, with so many batches waiting and these workers.
+    /// Returns the drain's configuration, with `prefetch` batches waiting and these workers.
     ///
     /// # Errors
-    /// If a number cannot be.
+    /// If a number is out of range.
     pub(super) fn config(
         &self,
         prefetch: usize,
@@ -134,7 +134,7 @@ impl LoaderOptions {
         [self.patch, self.batch]
     }
 
-    /// The sentence's subject in reports.
+    /// Description of the loader in reports.
     pub(super) fn describe(&self) -> String {
         let path = if self.cold { "cold" } else { "warm" };
         let profile = self.profile.to_possible_value().expect("no profile is hidden");
@@ -142,7 +142,7 @@ impl LoaderOptions {
     }
 }
 
-/// `auto`, a number for the stages that compute, or `stage=number,…` for some of them.
+/// Parses `auto`, a number for the stages that compute, or `stage=number,…` for some of them.
 pub(super) fn workers(text: &str) -> Result<WorkerPlan, String> {
     if text == "auto" {
         return Ok(WorkerPlan::Auto);

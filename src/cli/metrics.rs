@@ -1,4 +1,4 @@
-//! `metrics`: the figures of a run after the fact, for Prometheus.
+//! `metrics`: export of a run's metric series for Prometheus.
 
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind};
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::base::error::Fault;
 use crate::cli::console::Console;
 use crate::cli::report::Report;
-use crate::experiment::failure::Failure;
 use crate::report::openmetrics::{History, Written};
+use crate::run::failure::Failure;
 
 /// Write a run's figures over time as Prometheus would have recorded them
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,7 @@ pub(super) struct Metrics {
     #[arg(value_name = "RUN")]
     run: PathBuf,
 
-    /// As OpenMetrics text, the one format there is
+    /// Write OpenMetrics text, the one format there is
     #[arg(long, required = true)]
     openmetrics: bool,
 
@@ -32,7 +32,7 @@ pub(super) struct Metrics {
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     interval: f64,
 
-    /// Where it goes [default: stdout]
+    /// File to write [default: stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -66,7 +66,7 @@ fn to_file(history: &History, interval: f64, path: &Path) -> Result<Written, Fau
     written.map_err(|error| Fault::io(path, &error))
 }
 
-/// The text itself is the report.
+/// Writes the text to stdout, in place of a report.
 fn to_stdout(history: &History, interval: f64) -> Result<Report, Failure> {
     match history.write(interval, BufWriter::new(std::io::stdout().lock())) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {

@@ -1,4 +1,5 @@
-//! Floor 8: the verbs. Each is a file: its arguments, and a function from them to a report.
+//! Floor 8: the verbs of the command line. Each is a file: its arguments, and a function from them
+//! to its output.
 
 #[cfg(feature = "train")]
 mod bench_step;
@@ -51,7 +52,7 @@ use clap::{Parser, Subcommand};
 
 use self::console::Console;
 use self::report::Report;
-use crate::experiment::failure::Failure;
+use crate::run::failure::Failure;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 the run failed, 2 usage or configuration, 3 bad data, 4 the device asked for \
@@ -65,7 +66,7 @@ struct Line {
     #[arg(long, global = true)]
     json: bool,
 
-    /// What is logged to stderr: error, warn, info, debug, or a filter such as gliaflow=debug.
+    /// Level to log to stderr: error, warn, info, debug, or a filter such as gliaflow=debug.
     #[arg(long, global = true, default_value = "warn", value_name = "LEVEL")]
     log: String,
 
@@ -73,10 +74,28 @@ struct Line {
     verb: Verb,
 }
 
-#[derive(Debug, Subcommand)]
-enum Verb {
-    #[cfg(feature = "train")]
-    Demo(demo::Demo),
+type VerbResult = Result<Report, Failure>;
+
+/// Defines the enum of the verbs, each a variant with its arguments, and the call of the verb.
+macro_rules! verbs {
+    ($($(#[$only:meta])? $verb:ident($module:ident::$arguments:ident),)*) => {
+        #[derive(Debug, Subcommand)]
+        enum Verb {
+            $($(#[$only])? $verb($module::$arguments),)*
+        }
+
+        impl Verb {
+            fn run(self, console: &Console) -> VerbResult {
+                match self {
+                    $($(#[$only])? Self::$verb(verb) => verb.run(console),)*
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    #[cfg(feature = "train")] Demo(demo::Demo),
     Phantom(phantom::Phantom),
     Inspect(inspect::Inspect),
     Ingest(ingest::Ingest),
@@ -84,72 +103,21 @@ enum Verb {
     Drain(drain::Drain),
     Tune(tune::Tune),
     Cache(cache::Cache),
-    #[cfg(feature = "train")]
-    Train(train::Train),
-    #[cfg(feature = "train")]
-    Evaluate(evaluate::Evaluate),
-    #[cfg(feature = "train")]
-    Experiment(experiment::Experiment),
-    #[cfg(feature = "train")]
-    Predict(predict::Predict),
-    #[cfg(feature = "train")]
-    Label(label::Label),
+    #[cfg(feature = "train")] Train(train::Train),
+    #[cfg(feature = "train")] Evaluate(evaluate::Evaluate),
+    #[cfg(feature = "train")] Experiment(experiment::Experiment),
+    #[cfg(feature = "train")] Predict(predict::Predict),
+    #[cfg(feature = "train")] Label(label::Label),
     Top(top::Top),
     Score(score::Score),
     Report(reporting::Reporting),
     Metrics(metrics::Metrics),
     Dashboards(dashboards::Dashboards),
-    #[cfg(feature = "train")]
-    Replay(replay::Replay),
-    #[cfg(feature = "train")]
-    Export(export::Export),
-    #[cfg(feature = "train")]
-    Config(config::Config),
-    #[cfg(feature = "train")]
-    CheckDevice(check_device::CheckDevice),
-    #[cfg(feature = "train")]
-    BenchStep(bench_step::BenchStep),
-}
-
-impl Verb {
-    fn run(self, console: &Console) -> Result<Report, Failure> {
-        match self {
-            #[cfg(feature = "train")]
-            Self::Demo(verb) => verb.run(console),
-            Self::Phantom(verb) => verb.run(console),
-            Self::Inspect(verb) => verb.run(),
-            Self::Ingest(verb) => verb.run(console),
-            Self::Doctor(verb) => verb.run(console),
-            Self::Drain(verb) => verb.run(console),
-            Self::Tune(verb) => verb.run(console),
-            Self::Cache(verb) => verb.run(console),
-            #[cfg(feature = "train")]
-            Self::Train(verb) => verb.run(console),
-            #[cfg(feature = "train")]
-            Self::Evaluate(verb) => verb.run(console),
-            #[cfg(feature = "train")]
-            Self::Experiment(verb) => verb.run(console),
-            #[cfg(feature = "train")]
-            Self::Predict(verb) => verb.run(console),
-            #[cfg(feature = "train")]
-            Self::Label(verb) => verb.run(console),
-            Self::Top(verb) => verb.run(console),
-            Self::Score(verb) => verb.run(),
-            Self::Report(verb) => verb.run(),
-            Self::Metrics(verb) => verb.run(console),
-            Self::Dashboards(verb) => verb.run(),
-            #[cfg(feature = "train")]
-            Self::Replay(verb) => verb.run(),
-            #[cfg(feature = "train")]
-            Self::Export(verb) => verb.run(),
-            #[cfg(feature = "train")]
-            Self::Config(verb) => verb.run(),
-            #[cfg(feature = "train")]
-            Self::CheckDevice(verb) => verb.run(console),
-            #[cfg(feature = "train")]
-            Self::BenchStep(verb) => verb.run(),
-        }
-    }
+    #[cfg(feature = "train")] Replay(replay::Replay),
+    #[cfg(feature = "train")] Export(export::Export),
+    #[cfg(feature = "train")] Config(config::Config),
+    #[cfg(feature = "train")] CheckDevice(check_device::CheckDevice),
+    #[cfg(feature = "train")] BenchStep(bench_step::BenchStep),
 }
 
 /// Parses the command line, runs the verb, maps its outcome to an exit code.

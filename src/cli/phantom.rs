@@ -8,8 +8,8 @@ use crate::brats::phantom::PhantomConfig;
 use crate::cli::console::Console;
 use crate::cli::report::Report;
 use crate::cli::session::{Live, LongOptions};
-use crate::experiment::failure::Failure;
-use crate::experiment::phantoms::{ACTORS, write_phantoms};
+use crate::run::failure::Failure;
+use crate::run::phantoms::{ACTORS, write_phantoms};
 use crate::volume::grid::Dims;
 
 /// Write a cohort of synthetic BraTS-like cases

@@ -9,10 +9,10 @@ use crate::cli::predictors::{PostProcessing, Runs};
 use crate::cli::report::Report;
 use crate::cli::session::{Live, LongOptions};
 use crate::cli::thresholds::Thresholds;
-use crate::experiment::failure::Failure;
-use crate::experiment::predict::{self, Recipe};
-use crate::experiment::prepare;
-use crate::pipeline::{ingest, whole};
+use crate::pipeline::{ingest, whole_case};
+use crate::run::failure::Failure;
+use crate::run::predict::{self, Recipe};
+use crate::run::prepare;
 
 /// Segment cases with a run's network, or the mean of several, into NIfTI label files
 #[derive(Debug, clap::Args)]
@@ -31,11 +31,11 @@ pub(super) struct Predict {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 
-    /// Where CASE.nii.gz are written
+    /// Folder for CASE.nii.gz
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
-    /// Who chooses thresholds for predicted labels
+    /// Source of the thresholds for predicted labels
     #[arg(long, value_name = "WHO", default_value = "given")]
     postprocess: PostProcessing,
 
@@ -50,10 +50,10 @@ impl Predict {
     pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
         let resolved = self.runs.resolve()?;
         let dataset = prepare::look(&self.data)?;
-        let tuning = [ingest::ACTORS.as_slice(), &whole::CACHE_ACTORS].concat();
+        let tuning = [ingest::ACTORS.as_slice(), &whole_case::CACHE_ACTORS].concat();
         let actors: [&[&str]; 2] = match self.postprocess {
-            PostProcessing::Given => [&whole::FILE_ACTORS, &[]],
-            PostProcessing::Tuned => [&whole::FILE_ACTORS, &tuning],
+            PostProcessing::Given => [&whole_case::FILE_ACTORS, &[]],
+            PostProcessing::Tuned => [&whole_case::FILE_ACTORS, &tuning],
         };
         let live = Live::start(&self.long, &self.runs.label(), console)?.announce(&actors, &[]);
         let ((written, failed), tuned) = live.conduct_run(|session| {

@@ -1,4 +1,4 @@
-//! Progress for people: bars with rate and time left on a terminal, a line now and then elsewhere.
+//! Progress display: bars with rate and time left on a terminal, a line now and then elsewhere.
 
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
@@ -10,10 +10,10 @@ use crate::base::progress::{Progress, Task};
 
 const TEMPLATE: &str = "{prefix:>10} {bar:32} {pos}/{len} {unit}  {per_sec}  {eta} left  {msg}";
 
-/// How often a log gets a line at most.
+/// Least time between two lines of a log.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Bars on a terminal.
+/// Progress bars on a terminal.
 #[derive(Clone, Default)]
 pub(super) struct Bars(MultiProgress);
 

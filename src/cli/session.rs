@@ -1,7 +1,7 @@
-//! What a long verb runs in: the life-cycle runtime, signals, the metrics endpoint.
+//! Session of a long verb: the life-cycle runtime, signals, the metrics endpoint.
 //!
-//! The main thread is the trainer's and is never given to tokio; the runtime has a thread of its
-//! own and only ever waits.
+//! The main thread is the trainer's, never tokio's; the runtime has a thread of its own and only
+//! waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,9 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::actor::stop::StopLatch;
 use crate::base::error::Fault;
 use crate::cli::console::Console;
-use crate::experiment::failure::Failure;
-use crate::experiment::prepare::Session;
 use crate::pipeline::observe::{self, Board};
+use crate::run::failure::Failure;
+use crate::run::prepare::Session;
 use crate::telemetry::catalog;
 #[cfg(feature = "train")]
 use crate::telemetry::catalog::RunState;
@@ -22,14 +22,14 @@ use crate::telemetry::exporter::{Exporter, MetricsAddress};
 use crate::telemetry::gpu::{self, Nvml};
 use crate::volume::case::Split;
 
-/// How long a second Ctrl-C waits for threads before the process ends without them.
+/// Time that a second Ctrl-C waits for threads before the process ends without them.
 const GRACE: Duration = Duration::from_secs(2);
 const ABORTED: i32 = 130;
 
-/// Options of every verb that runs long.
+/// Options of every long verb.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct LongOptions {
-    /// Where /metrics is served: an address, a port of this machine, or off.
+    /// Address to serve /metrics at: an address, a port of this machine, or off.
     #[arg(long, value_name = "ADDR|off", default_value_t)]
     metrics_addr: MetricsAddress,
 
@@ -76,14 +76,14 @@ impl Live {
         Ok(Self { session, exporter, linger, signals, _alive: alive })
     }
 
-    /// Shows the counters of everything that will run, at 0, before any of it does.
+    /// Registers the metrics of these topologies and splits at 0, before they run.
     pub(super) fn announce(self, topologies: &[&[&str]], splits: &[Split]) -> Self {
         let splits: Vec<&str> = splits.iter().map(|split| split.name()).collect();
         catalog::register(&topologies.concat(), &splits);
         self
     }
 
-    /// Does the verb's work, then keeps the endpoint up as long as asked for, whatever came of it.
+    /// Runs the verb's work, then keeps the endpoint up for `--metrics-linger`, after an error too.
     pub(super) fn conduct<T>(
         self,
         work: impl FnOnce(&Session) -> Result<T, Failure>,
@@ -96,8 +96,8 @@ impl Live {
         outcome
     }
 
-    /// The same for work with a network, which has a state at the endpoint. A run that is stopped
-    /// has neither finished nor failed: it stays what it was until the endpoint goes.
+    /// Runs work with a network, and publishes its state. A run that is stopped has neither
+    /// finished nor failed: its state stays as it was.
     #[cfg(feature = "train")]
     pub(super) fn conduct_run<T>(
         self,
@@ -116,7 +116,7 @@ impl Live {
     }
 }
 
-/// Signals that have come so far.
+/// Counts of the signals received so far.
 #[derive(Debug, Default)]
 struct Signals {
     all: AtomicU32,
@@ -128,14 +128,14 @@ impl Signals {
         self.all.load(Ordering::Relaxed) > 0
     }
 
-    /// Counts a signal; whether it is an interrupt after an interrupt.
+    /// Counts a signal; true for a second interrupt.
     fn count(&self, kind: SignalKind) -> bool {
         self.all.fetch_add(1, Ordering::Relaxed);
         kind == SignalKind::interrupt() && self.interrupts.fetch_add(1, Ordering::Relaxed) > 0
     }
 }
 
-/// A current-thread runtime on a thread of its own.
+/// Starts a current-thread runtime on a thread of its own.
 fn start_runtime(
     ended: tokio::sync::oneshot::Receiver<()>,
 ) -> Result<tokio::runtime::Handle, Fault> {
@@ -157,7 +157,7 @@ fn start_runtime(
     Ok(handle)
 }
 
-/// One Ctrl-C (or SIGTERM, SIGUSR1) drains, a second Ctrl-C aborts.
+/// Installs signal handlers: a Ctrl-C (or SIGTERM, SIGUSR1) drains, a second Ctrl-C aborts.
 fn catch_signals(
     runtime: &tokio::runtime::Handle,
     stop: &StopLatch,
@@ -171,7 +171,8 @@ fn catch_signals(
             problem: error.to_string(),
             remedy: "check the limits on open files".into(),
         })?;
-        let (stop, signals) = (stop.clone(), Arc::clone(&signals));
+        let stop = stop.clone();
+        let signals = Arc::clone(&signals);
         runtime.spawn(async move {
             while arrivals.recv().await.is_some() {
                 if signals.count(kind) {

@@ -1,10 +1,10 @@
 //! Tables that several verbs print.
 
 use crate::eval::table::{DiceRow, render};
-use crate::experiment::ensemble::{Resolved, ResolvedMember};
-use crate::experiment::evaluate::Evaluation;
+use crate::run::ensemble::{Resolved, ResolvedMember};
+use crate::run::evaluate::Evaluation;
 
-/// Dice of a network over its cases, with what one threshold on FLAIR reaches beside it.
+/// Table of a network's Dice, with the best single threshold on FLAIR as baseline.
 pub(super) fn dice(name: &str, evaluation: &Evaluation) -> String {
     let baseline = &evaluation.flair_threshold;
     let rows = [
@@ -20,7 +20,7 @@ pub(super) fn dice(name: &str, evaluation: &Evaluation) -> String {
     )
 }
 
-/// What predicted, for programs.
+/// JSON list of the networks that predicted.
 pub(super) fn members(resolved: &Resolved) -> serde_json::Value {
     let member = |member: &ResolvedMember| {
         serde_json::json!({

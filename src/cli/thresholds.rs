@@ -1,11 +1,11 @@
-//! Options that say what is done to predicted labels.
+//! Options of the postprocessing of predicted labels.
 
 use std::str::FromStr;
 
 use crate::eval::postprocess::PostProcess;
 use crate::volume::region::Region;
 
-/// Thresholds that are known.
+/// Postprocessing thresholds given on the command line.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Thresholds {
     /// Drop predicted components of a region below so many voxels
@@ -18,7 +18,7 @@ pub(super) struct Thresholds {
 }
 
 impl Thresholds {
-    /// As what is applied.
+    /// Returns the postprocessing that the options describe.
     pub(super) fn rules(&self) -> PostProcess {
         let mut rules = PostProcess { smallest_et: self.smallest_et, ..PostProcess::default() };
         for DropBelow { region, voxels } in &self.drop_below {
@@ -28,7 +28,7 @@ impl Thresholds {
     }
 }
 
-/// Thresholds as the options that give them.
+/// Formats thresholds as command-line options.
 pub(super) fn as_options(rules: &PostProcess) -> String {
     let [et, tc, wt] = rules.smallest_component;
     format!("--drop-below ET={et},TC={tc},WT={wt} --smallest-et {}", rules.smallest_et)

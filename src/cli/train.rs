@@ -1,4 +1,4 @@
-//! `train`: a network from a configuration.
+//! `train`: training of a network from a configuration.
 
 use std::path::PathBuf;
 
@@ -6,16 +6,16 @@ use crate::cli::console::Console;
 use crate::cli::report::Report;
 use crate::cli::session::{Live, LongOptions};
 use crate::cli::tables;
-use crate::experiment::config::{self, CheckedConfig};
-use crate::experiment::failure::Failure;
-use crate::experiment::run::{self, Place, RunSummary};
-use crate::pipeline::{ingest, loader, whole};
+use crate::pipeline::{ingest, loader, whole_case};
+use crate::run::config::{self, CheckedConfig};
+use crate::run::failure::Failure;
+use crate::run::train::{self, Place, RunSummary};
 use crate::volume::case::Split;
 use crate::volume::fold::Fold;
 
 /// The topologies of a training run, by their actors.
 pub(super) const TOPOLOGIES: [&[&str]; 3] =
-    [&ingest::ACTORS, &loader::ACTORS, &whole::CACHE_ACTORS];
+    [&ingest::ACTORS, &loader::ACTORS, &whole_case::CACHE_ACTORS];
 
 /// Train a network, checkpoint it, score it on the held-out cases
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub(super) struct Train {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// One more setting, after the file's: section.key=value
+    /// A setting to override, after the file's: section.key=value
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 
@@ -84,7 +84,8 @@ impl Train {
         assignments.extend(self.no_cache.then(|| "loader.cached=false".to_string()));
         if let Some(folder) = &self.resume {
             let live = self.live(&folder.display().to_string(), console)?;
-            let summary = live.conduct_run(|session| run::resume(folder, &assignments, session))?;
+            let summary =
+                live.conduct_run(|session| train::resume(folder, &assignments, session))?;
             return Ok(Report::new(&summary, text(&summary)));
         }
         let config = config::load(self.config.as_deref(), &assignments)?;
@@ -97,7 +98,7 @@ impl Train {
             None => Place::Next { root: PathBuf::from("runs"), stem },
         };
         let live = self.live(&place.label(), console)?;
-        let summary = live.conduct_run(|session| run::train(&config, &place, session))?;
+        let summary = live.conduct_run(|session| train::train(&config, &place, session))?;
         Ok(Report::new(&summary, text(&summary)))
     }
 
@@ -126,7 +127,7 @@ fn dry_run(config: &CheckedConfig) -> Result<Report, Failure> {
     Ok(Report::new(&result, text))
 }
 
-/// The end of a run, for people.
+/// Summary of a run as text.
 pub(super) fn text(summary: &RunSummary) -> String {
     let scored = summary.evaluation.as_ref().map_or_else(
         || "no case was held out, so nothing was scored".to_string(),

@@ -1,4 +1,4 @@
-//! `tune`: the smallest loader that keeps a trainer busy.
+//! `tune`: search for the smallest loader that keeps a trainer busy.
 
 use std::fmt::Write;
 use std::fs;
@@ -11,11 +11,11 @@ use crate::cli::console::Console;
 use crate::cli::loader::LoaderOptions;
 use crate::cli::report::Report;
 use crate::cli::session::{Live, LongOptions};
-use crate::experiment::drain;
-use crate::experiment::failure::Failure;
-use crate::experiment::tune::{self, Tuned};
 use crate::pipeline::workers::WorkerPlan;
 use crate::pipeline::{ingest, loader};
+use crate::run::failure::Failure;
+use crate::run::tools::drain;
+use crate::run::tools::tune::{self, Tuned};
 use crate::volume::case::Split;
 
 /// Find the smallest loader that keeps a trainer waiting less than 2 % of the time
@@ -32,7 +32,7 @@ pub(super) struct Tune {
     #[command(flatten)]
     loader: LoaderOptions,
 
-    /// How long the trainer takes for a batch
+    /// Milliseconds that the trainer takes for a batch
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     #[cfg_attr(feature = "train", arg(required_unless_present = "model"))]
     #[cfg_attr(not(feature = "train"), arg(required = true))]
@@ -43,7 +43,7 @@ pub(super) struct Tune {
     #[arg(long, value_name = "NAME", conflicts_with = "step_ms")]
     model: Option<String>,
 
-    /// On this device: auto, cpu, cuda or wgpu
+    /// Device for --model: auto, cpu, cuda or wgpu
     #[cfg(feature = "train")]
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
@@ -78,10 +78,8 @@ impl Tune {
         json["section"] = section.clone().into();
         Ok(Report::new(&json, text(&self.loader.describe(), &tuned, &section)))
     }
-}
 
-impl Tune {
-    /// Milliseconds of the trainer for a batch, said or measured.
+    /// Milliseconds that the trainer takes for a batch, given or measured.
     #[cfg(feature = "train")]
     fn step_ms(&self) -> Result<f64, Failure> {
         if let (None, Some(model)) = (self.step_ms, &self.model) {
@@ -91,14 +89,14 @@ impl Tune {
         Ok(self.step_ms.unwrap_or_default())
     }
 
-    /// Milliseconds of the trainer for a batch, as said: nothing is here that could be measured.
+    /// Milliseconds that the trainer takes for a batch, as given: this build has no network.
     #[cfg(not(feature = "train"))]
     fn step_ms(&self) -> Result<f64, Failure> {
         Ok(self.step_ms.unwrap_or_default())
     }
 }
 
-/// The answer as a configuration has it.
+/// The loader as a `[loader]` section of a configuration.
 fn section(tuned: &Tuned) -> Result<String, Failure> {
     let mut table = toml::Table::new();
     let loader = toml::Value::try_from(&tuned.loader);

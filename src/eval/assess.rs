@@ -1,41 +1,41 @@
-//! A predictor on whole cases: the one path that validation, `evaluate` and `predict` share.
+//! Segmentation and scores of whole cases: the one path of validation, `evaluate` and `predict`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::{CaseError, Fault, Reason};
 use crate::eval::hausdorff::Hd95;
 use crate::eval::lesionwise::{CaseLesions, LesionRules, score_lesions};
-use crate::eval::paint;
 use crate::eval::postprocess::PostProcess;
 use crate::eval::predictor::Predictor;
+use crate::eval::regions_to_labels;
 use crate::eval::score::{CaseScore, score_case_with};
-use crate::pipeline::whole::WholeCase;
+use crate::pipeline::whole_case::WholeCase;
 
-/// What is measured, and what is done to predicted labels before.
+/// Measures of an evaluation, and the postprocessing of predicted labels before it.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scoring {
-    /// What HD95 means.
+    /// Definition of HD95.
     pub hd95: Hd95,
-    /// Whether cases are scored lesion by lesion as well.
+    /// Lesion-wise scores as well.
     pub lesionwise: bool,
     /// Thresholds, chosen on other cases.
     pub postprocess: PostProcess,
 }
 
-/// What is measured of one case.
+/// Scores of one case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Assessed {
     /// Region by region.
     pub score: CaseScore,
-    /// Lesion by lesion, where asked for.
+    /// Lesion-wise scores, if [`ScoringConfig::lesionwise`] is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lesions: Option<CaseLesions>,
 }
 
 impl Assessed {
-    /// As text that [`of_text`](Self::of_text) reads back to the last bit: a JSON parser does not
-    /// promise that of its numbers.
+    /// Returns text that [`from_text`](Self::from_text) reads back to the last bit: a JSON parser
+    /// does not promise that of its numbers.
     ///
     /// # Panics
     /// Never: plain numbers by name have a form in TOML.
@@ -43,7 +43,7 @@ impl Assessed {
         toml::to_string(self).expect("numbers by name have a form in TOML")
     }
 
-    /// What [`to_text`](Self::to_text) wrote.
+    /// Reads the text of [`to_text`](Self::to_text).
     ///
     /// # Errors
     /// If the text is anything else, or cut short.
@@ -58,7 +58,7 @@ impl Assessed {
 /// As [`Predictor::probabilities`].
 pub fn segment(predictor: &mut dyn Predictor, case: &WholeCase) -> Result<Vec<u8>, Fault> {
     let probabilities = predictor.probabilities(case, &mut |_, _| ())?;
-    let labels = paint::labels(&probabilities);
+    let labels = regions_to_labels::labels(&probabilities);
     Ok(case.brain.paste(&labels, case.source.canonical_dims(), 0))
 }
 
@@ -88,13 +88,15 @@ pub fn score(
     rules: &Scoring,
 ) -> Result<Assessed, CaseError> {
     let truth = truth(case)?;
-    let (dims, spacing) = (case.source.canonical_dims(), case.source.canonical_spacing_mm());
+    let dims = case.source.canonical_dims();
+    let spacing = case.source.canonical_spacing_mm();
     rules.postprocess.apply(&mut segmentation, dims);
-    let id = || case.id.clone();
-    let lesions = rules
-        .lesionwise
-        .then(|| score_lesions(id(), &truth, &segmentation, dims, spacing, LesionRules::default()));
-    let score = score_case_with(rules.hd95, id(), &truth, &segmentation, dims, spacing);
+    let lesions = rules.lesionwise.then(|| {
+        let lesion_rules = LesionRules::default();
+        score_lesions(case.id.clone(), &truth, &segmentation, dims, spacing, lesion_rules)
+    });
+    let score =
+        score_case_with(rules.hd95, case.id.clone(), &truth, &segmentation, dims, spacing);
     Ok(Assessed { score, lesions })
 }
 

@@ -1,4 +1,4 @@
-//! Scores of a cohort: every case, and how the measures spread over them.
+//! Scores of a cohort: every case, and the distribution of the measures.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ use crate::eval::statistics::paired::ByCase;
 use crate::volume::case::CaseId;
 use crate::volume::region::Region;
 
-/// How one measure spreads over the cases.
+/// Distribution of one measure over the cases.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Summary {
     /// Arithmetic mean.
@@ -33,7 +33,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of the values, one per case; `None` when there are none.
+    /// Summarizes values, one per case; `None` when there are none.
     pub fn of(values: &[f64]) -> Option<Self> {
         if values.is_empty() {
             return None;
@@ -72,7 +72,9 @@ impl CohortScore {
         for score in scores {
             by_case.entry(score.case.clone()).or_default().push(score);
         }
-        let (mut cases, mut missing, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
+        let mut cases = Vec::new();
+        let mut missing = Vec::new();
+        let mut repeated = Vec::new();
         for id in expected {
             match by_case.remove(id).as_deref() {
                 None => missing.push(id),
@@ -115,27 +117,29 @@ impl CohortScore {
         Ok(Self { cases, summary: [et, tc, wt] })
     }
 
-    /// One score per expected case, in the cohort's order.
+    /// Scores of the expected cases, one each, in the cohort's order.
     pub fn cases(&self) -> &[CaseScore] {
         &self.cases
     }
 
-    /// How the measures of a region spread over the cases.
+    /// Distribution of each measure of a region over the cases.
     pub const fn summary(&self, region: Region) -> &Measures<Summary> {
         &self.summary[region.index()]
     }
 
-    /// One measure of a region by case, as comparisons of methods take it.
+    /// Values of one measure of a region by case, as comparisons of methods take them.
     pub fn by_case(&self, region: Region, measure: fn(&Measures<f64>) -> f64) -> ByCase {
-        let value = |score: &CaseScore| measure(&score.regions[region.index()].measures);
-        self.cases.iter().map(|score| (score.case.clone(), value(score))).collect()
+        let scores = self.cases.iter();
+        scores
+            .map(|score| (score.case.clone(), measure(&score.regions[region.index()].measures)))
+            .collect()
     }
 
     /// Writes `cases.csv`: a header, then one row per case and region. Fields are quoted where
     /// RFC 4180 asks for it; lines end in LF. Numbers are written so that they read back exactly.
     ///
     /// # Errors
-    /// What the writer reports.
+    /// Errors of the writer.
     pub fn write_csv(&self, mut out: impl Write) -> io::Result<()> {
         let measures = Measures::<f64>::NAMES.join(",");
         writeln!(out, "case,region,{measures},truth_voxels,predicted_voxels")?;
@@ -183,7 +187,7 @@ fn summarise(cases: &[CaseScore], region: Region) -> Option<Measures<Summary>> {
     })
 }
 
-/// An error that names the cases, if there are any.
+/// Returns an error that names the cases, if there are any.
 fn refuse(reason: Reason, cases: &[&CaseId], have: &str, remedy: &str) -> Result<(), CaseError> {
     if cases.is_empty() {
         return Ok(());

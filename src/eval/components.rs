@@ -1,18 +1,19 @@
-//! Connected components of a mask: which voxels hang together.
+//! Connected components of a mask.
 //!
 //! Rows are cut into runs of set voxels, and runs that touch are united (Hoshen and Kopelman 1976,
-//! on runs instead of voxels). A tumour's mask has some thousand runs where it has a million voxels.
+//! on runs instead of voxels). A tumour's mask has some thousand runs where it has a million
+//! voxels.
 
 use crate::volume::grid::Dims;
 
-/// Which voxels touch.
+/// Neighbourhood in which voxels are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Connectivity {
-    /// Those that share a face: 6 neighbours.
+    /// Voxels that share a face: 6 neighbours.
     Faces,
-    /// Those that share a face or an edge: 18 neighbours.
+    /// Voxels that share a face or an edge: 18 neighbours.
     Edges,
-    /// Those that share a face, an edge or a corner: 26 neighbours.
+    /// Voxels that share a face, an edge or a corner: 26 neighbours.
     Corners,
 }
 
@@ -45,8 +46,8 @@ pub struct Components {
 }
 
 impl Components {
-    /// Of a mask in memory order `[d, h, w]`. Time and memory go with the voxels' runs, after one
-    /// reading of the mask.
+    /// Labels a mask in memory order `[d, h, w]`. After one pass over the mask, time and memory
+    /// grow with the runs of voxels.
     ///
     /// # Panics
     /// If there are not as many values as voxels.
@@ -68,9 +69,11 @@ impl Components {
             if own.is_empty() {
                 continue;
             }
-            let (z, y) = ((row / height) as isize, (row % height) as isize);
+            let z = (row / height) as isize;
+            let y = (row % height) as isize;
             for ([step_z, step_y], reach) in connectivity.rows_ahead() {
-                let (at_z, at_y) = (z + step_z, y + step_y);
+                let at_z = z + step_z;
+                let at_y = y + step_y;
                 let Some(reach) = reach else { continue };
                 if at_z < 0 || at_y < 0 || at_y >= height as isize {
                     continue;
@@ -106,13 +109,13 @@ impl Components {
         &self.sizes
     }
 
-    /// How many there are.
+    /// Number of components.
     pub fn count(&self) -> usize {
         self.sizes.len()
     }
 
-    /// The components' voxels as stretches of memory places, each with its component's number, in
-    /// memory order.
+    /// Runs of the components' voxels: component number and range of memory offsets, in memory
+    /// order.
     pub fn stretches(&self) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> + '_ {
         self.runs.iter().map(|run| (run.component, run.start..run.end))
     }
@@ -140,10 +143,12 @@ fn unite_touching(
     reach: usize,
     forest: &mut Forest,
 ) {
-    let (mut mine, mut theirs) = (own.start, ahead.start);
+    let mut mine = own.start;
+    let mut theirs = ahead.start;
     while mine < own.end && theirs < ahead.end {
-        let (run, other) = (runs[mine], runs[theirs]);
-        let (other_start, other_end) = (other.start + shift, other.end + shift);
+        let run = runs[mine];
+        let other_start = runs[theirs].start + shift;
+        let other_end = runs[theirs].end + shift;
         if run.start < other_end + reach && other_start < run.end + reach {
             forest.unite(mine, theirs);
         }
@@ -170,7 +175,8 @@ impl Forest {
     }
 
     fn unite(&mut self, one: usize, other: usize) {
-        let (one, other) = (self.root(one), self.root(other));
+        let one = self.root(one);
+        let other = self.root(other);
         self.0[one.max(other)] = one.min(other);
     }
 }

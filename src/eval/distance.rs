@@ -1,13 +1,13 @@
-//! The exact Euclidean distance to the nearest feature on an anisotropic grid, axis by axis:
-//! sweeps along the rows, lower envelopes of parabolas along the columns of each plane (Felzenszwalb
-//! and Huttenlocher, "Distance Transforms of Sampled Functions", 2012, section 2), both linear in the
+//! The exact Euclidean distance to the nearest feature on an anisotropic grid, axis by axis: sweeps
+//! along the rows, lower envelopes of parabolas along the columns of each plane (Felzenszwalb and
+//! Huttenlocher, "Distance Transforms of Sampled Functions", 2012, section 2), both linear in the
 //! voxels, and then a search across the planes.
 //!
-//! That last step is done only where a distance is asked for. Surfaces are asked for, a hundredth of
-//! the voxels, and the search ends as soon as the planes alone are further away than the best found.
+//! That last step is done on demand: only surface voxels need it, a hundredth of all, and the
+//! search ends as soon as the planes alone are further away than the best found.
 //!
-//! Precision: squared distances in f64. With whole-millimetre spacing every square is an integer and
-//! exact; else the error is a few units in the last place.
+//! Precision: squared distances in f64. With whole-millimetre spacing every square is an integer
+//! and exact; else the error is a few units in the last place.
 
 use crate::volume::grid::Dims;
 
@@ -15,7 +15,7 @@ use crate::volume::grid::Dims;
 pub(super) struct DistanceMap {
     dims: Dims,
     step_z_mm: f64,
-    /// From each voxel's centre to that of the nearest feature in its plane, `[d, h, w]`; infinite
+    /// Squared distance in mm² to the nearest feature in the voxel's plane, `[d, h, w]`; infinite
     /// where the plane has none.
     in_plane: Vec<f64>,
 }
@@ -24,9 +24,8 @@ impl DistanceMap {
     /// Distances to the features, in memory order `[d, h, w]`; `spacing_mm` is fastest axis first,
     /// as [`crate::volume::grid::Affine::spacing_mm`] gives it.
     ///
-    /// A grid may be cropped to any box that holds all features without changing a distance from
-    /// inside the box: each is a minimum over features, and all of them are still there. What lies
-    /// outside the box is no station on the way, since the distance is a straight line's.
+    /// Cropping the grid to a box that holds all features changes no distance from inside the box:
+    /// each is a minimum of straight lines to features, and all of those are still there.
     ///
     /// # Panics
     /// If there are not as many values as voxels.
@@ -55,7 +54,8 @@ impl DistanceMap {
     /// If the place is not in the grid.
     pub(super) fn mm_from(&self, place: usize) -> f64 {
         let stride = self.dims.0[1] * self.dims.0[2];
-        let (below, above) = (place / stride, self.dims.0[0] - 1 - place / stride);
+        let below = place / stride;
+        let above = self.dims.0[0] - 1 - below;
         let mut nearest = self.in_plane[place];
         for planes in 1..=below.max(above) {
             let across = (planes as f64 * self.step_z_mm).powi(2);

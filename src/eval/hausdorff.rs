@@ -1,6 +1,5 @@
-//! The 95th percentile of the surface distance (HD95), in the three definitions that published
-//! tables use. They differ by a millimetre or more on ragged masks, so a number without its
-//! definition cannot be compared.
+//! The 95th percentile of the surface distance (HD95), in the three definitions of published
+//! tables. They differ by a millimetre or more on ragged masks, so a number needs its definition.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +16,7 @@ pub const ONE_EMPTY_MM: f64 = 373.128_664_136_112_7;
 /// The percentile, in percent.
 const PERCENT: f64 = 95.0;
 
-/// What "the 95 % Hausdorff distance" means.
+/// Definition of the 95 % Hausdorff distance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hd95 {
@@ -46,7 +45,8 @@ impl Hd95 {
         }
     }
 
-    /// HD95 in mm between two masks in memory order `[d, h, w]`; `spacing_mm` is fastest axis first.
+    /// HD95 in mm between two masks in memory order `[d, h, w]`; `spacing_mm` is fastest axis
+    /// first.
     ///
     /// Both empty: 0. Exactly one empty: [`ONE_EMPTY_MM`], whatever the grid.
     ///
@@ -66,8 +66,8 @@ impl Hd95 {
             _ => return ONE_EMPTY_MM,
         }
         // Exact, since both masks lie inside: a voxel at the box's face has the same neighbours as
-        // before (beyond the box, as beyond the grid, is outside), and [`DistanceMap::to`] says why
-        // the distances are the same.
+        // before (beyond the box, as beyond the grid, is outside), and [`DistanceMap::to_features`]
+        // says why the distances are the same.
         let around = Box3::around(dims, |place| truth[place] || prediction[place])
             .expect("both masks have voxels");
         let pair = Pair {
@@ -78,11 +78,9 @@ impl Hd95 {
         match self {
             Self::Medpy => percentile(&mut pair.shell_distances().concat(), PERCENT),
             Self::Monai => {
-                let directed = pair.shell_distances();
-                directed
-                    .map(|mut distances| percentile(&mut distances, PERCENT))
-                    .into_iter()
-                    .fold(0.0, f64::max)
+                let directed =
+                    pair.shell_distances().map(|mut distances| percentile(&mut distances, PERCENT));
+                directed.into_iter().fold(0.0, f64::max)
             }
             Self::SurfaceDistance => pair.surfel_distances().into_iter().fold(0.0, f64::max),
         }
@@ -92,7 +90,7 @@ impl Hd95 {
 impl std::str::FromStr for Hd95 {
     type Err = String;
 
-    /// By the package's name; `brats` is what BraTS uses since 2023.
+    /// Reads the package's name, or `brats` for the definition of BraTS since 2023.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "brats" {
             return Ok(Self::SurfaceDistance);

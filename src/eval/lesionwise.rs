@@ -1,8 +1,8 @@
-//! Lesion-wise scores, the ranking measure of BraTS since 2023: each lesion counts the same, however
-//! small, and one that is invented costs as much as one that is missed.
+//! Lesion-wise scores, the ranking measure of BraTS since 2023: each lesion counts the same,
+//! however small, and one that is invented costs as much as one that is missed.
 //!
-//! Lesions of the truth are what hangs together after a dilation, so that crumbs of one tumour are
-//! one lesion. A component of the prediction belongs to every lesion whose dilation it touches. The
+//! Lesions of the truth are the connected components after a dilation, which joins the fragments of
+//! one tumour. A component of the prediction belongs to every lesion whose dilation it touches. The
 //! rules are those of the challenge's own program, whose figures `tests/measures.rs` reproduces.
 
 use std::collections::BTreeSet;
@@ -21,12 +21,13 @@ use crate::volume::region::{Region, label};
 /// HD95 in mm of a lesion that is missed or invented.
 pub const PENALTY_MM: f64 = 374.0;
 
-/// What counts as a lesion.
+/// Definition of a lesion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LesionRules {
-    /// Dilations, by 18 neighbours, that join the truth's crumbs.
+    /// Dilations, by 18 neighbours, that join fragments of the truth.
     pub dilations: usize,
-    /// A lesion of the truth of so many voxels or fewer is not counted, and may be found unpunished.
+    /// A lesion of the truth of so many voxels or fewer is not counted, and may be found
+    /// unpunished.
     pub ignored_voxels: usize,
 }
 
@@ -71,12 +72,12 @@ pub struct CaseLesions {
     pub regions: [LesionScore; Region::COUNT],
 }
 
-/// How one region's lesion-wise scores spread over the cases.
+/// Distribution of one region's lesion-wise scores over the cases.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct LesionSummary {
-    /// Of the cases' mean Dice.
+    /// Distribution of the cases' mean Dice.
     pub dice: Summary,
-    /// Of the cases' mean HD95 in mm.
+    /// Distribution of the cases' mean HD95 in mm.
     pub hd95_mm: Summary,
     /// Counted lesions of all cases.
     pub counted: usize,
@@ -97,7 +98,7 @@ pub struct CohortLesions {
 }
 
 impl CohortLesions {
-    /// Of all cases of a cohort; `None` without cases.
+    /// Summarizes all cases of a cohort; `None` without cases.
     pub fn of(cases: Vec<CaseLesions>) -> Option<Self> {
         let [et, tc, wt] = Region::ALL.map(|region| {
             let scores: Vec<LesionScore> =
@@ -137,7 +138,8 @@ pub fn score_lesions(
         |place: usize| truth[place] != label::BACKGROUND || prediction[place] != label::BACKGROUND;
     let around = Box3::around(dims, tumour).map(|tight| grown(tight, rules.dilations, dims));
     let around = around.unwrap_or(Box3 { start: [0; 3], dims: Dims::cube(1) });
-    let (true_labels, predicted) = (around.cut(truth, dims), around.cut(prediction, dims));
+    let true_labels = around.cut(truth, dims);
+    let predicted = around.cut(prediction, dims);
     let regions = Region::ALL.map(|region| {
         let masks = [&true_labels, &predicted].map(|labels| -> Vec<bool> {
             labels.iter().map(|&label| region.contains(label)).collect()
@@ -147,14 +149,14 @@ pub fn score_lesions(
     CaseLesions { case, regions }
 }
 
-/// The box with a margin, as far as the grid goes.
+/// Adds a margin to a box, clipped to the grid.
 fn grown(tight: Box3, margin: usize, dims: Dims) -> Box3 {
     let start = tight.start.map(|first| first.saturating_sub(margin));
     let end = |axis: usize| (tight.start[axis] + tight.dims.0[axis] + margin).min(dims.0[axis]);
     Box3 { start, dims: Dims(std::array::from_fn(|axis| end(axis) - start[axis])) }
 }
 
-/// One lesion of the truth.
+/// A lesion of the truth.
 #[derive(Debug, Clone, Default)]
 struct Lesion {
     voxels: usize,
@@ -162,11 +164,11 @@ struct Lesion {
     found: BTreeSet<usize>,
 }
 
-/// The lesions of a region, and what the prediction makes of them.
+/// The lesions of a region, matched with the components of the prediction.
 struct Lesions {
     truth: Vec<bool>,
     dims: Dims,
-    /// For each voxel the lesion whose dilation it lies in.
+    /// Index of the lesion whose dilation each voxel lies in.
     lesion_at: Vec<Option<u32>>,
     lesions: Vec<Lesion>,
     predicted: Components,
@@ -195,8 +197,10 @@ impl Lesions {
         let touching: BTreeSet<usize> =
             self.lesions.iter().flat_map(|lesion| lesion.found.iter().copied()).collect();
         let spurious = self.predicted.count() - touching.len();
-        let (mut counted, mut missed) = (0, 0);
-        let (mut dice, mut hd95_mm) = (0.0, spurious as f64 * PENALTY_MM);
+        let mut counted = 0;
+        let mut missed = 0;
+        let mut dice = 0.0;
+        let mut hd95_mm = spurious as f64 * PENALTY_MM;
         for (number, lesion) in self.lesions.iter().enumerate() {
             if lesion.voxels <= rules.ignored_voxels {
                 continue;
@@ -221,7 +225,7 @@ impl Lesions {
         LesionScore { dice: mean(dice), hd95_mm: mean(hd95_mm), lesions, counted, missed, spurious }
     }
 
-    /// A lesion of the truth, without its dilation, and the whole of what was found of it.
+    /// Masks of a lesion of the truth, without its dilation, and of all components that touch it.
     fn masks(&self, number: usize, lesion: &Lesion) -> [Vec<bool>; 2] {
         let own = self.lesion_at.iter().zip(&self.truth);
         let true_mask =

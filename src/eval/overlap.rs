@@ -3,22 +3,22 @@
 
 use crate::volume::region::Region;
 
-/// Voxels of one region by what the truth and the prediction say.
+/// Voxel counts of one region: the confusion matrix of truth and prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// In both.
+    /// Voxels in both.
     pub true_positive: u64,
-    /// In the prediction only.
+    /// Voxels in the prediction only.
     pub false_positive: u64,
-    /// In the truth only.
+    /// Voxels in the truth only.
     pub false_negative: u64,
-    /// In neither.
+    /// Voxels in neither.
     pub true_negative: u64,
 }
 
 impl Counts {
-    /// Counts all three regions of two canonical label volumes in one pass; the order is that of
-    /// [`Region::ALL`].
+    /// Computes the counts of all three regions of two canonical label volumes in one pass, in the
+    /// order of [`Region::ALL`].
     ///
     /// # Panics
     /// If the volumes differ in length.

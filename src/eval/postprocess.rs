@@ -1,9 +1,9 @@
-//! What is done to predicted labels before they are scored or written: crumbs are dropped, and a
-//! trace of enhancing tumour is taken for a mistake.
+//! Postprocessing of predicted labels: small components are dropped, and a trace of enhancing
+//! tumour is taken for a mistake.
 //!
-//! Both help Dice by its rule for empty regions: a case without enhancing tumour scores 1 if none is
-//! predicted and 0 for a single voxel. So the thresholds are chosen on validation
-//! ([`crate::eval::tune`]), never on what is reported.
+//! Both help Dice by its rule for empty regions: a case without enhancing tumour scores 1 if none
+//! is predicted and 0 for a single voxel. So the thresholds are chosen on validation
+//! ([`crate::eval::tune`]), never on the reported cases.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,8 @@ use crate::volume::region::{Region, label};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PostProcess {
-    /// Components of a region with fewer voxels than this leave it, in the order of [`Region::ALL`].
+    /// Components of a region with fewer voxels than this leave it, in the order of
+    /// [`Region::ALL`].
     #[serde(with = "by_region")]
     pub smallest_component: [usize; Region::COUNT],
     /// A case with fewer voxels of enhancing tumour than this has none: they become necrotic core.
@@ -45,13 +46,13 @@ impl PostProcess {
         }
     }
 
-    /// Whether the labels would be left as they are, whatever they are.
+    /// Returns true if every label stays as it is.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What a voxel becomes that leaves the region.
+/// Label of a voxel that is dropped from the region.
 const fn outside(region: Region) -> u8 {
     match region {
         Region::Wt => label::BACKGROUND,

@@ -12,7 +12,7 @@ use crate::volume::modality::Modality;
 /// Region probabilities `[3, d, h, w]` of normalised images `[4, d, h, w]` of extent `case`, by
 /// windows of extent `window`; `progress` is called with (windows done, windows).
 ///
-/// Memory: the case once more as weighted sums (`[4, d, h, w]`), and what one batch of windows takes.
+/// Memory: weighted sums of the case's extent (`[4, d, h, w]`), and one batch of windows.
 ///
 /// # Panics
 /// If `window` is no multiple of the network's divisor, or `images` has another length.

@@ -1,20 +1,20 @@
-//! What predicts whole cases: one network, or the weighted mean of any number of them.
+//! Predictors of whole cases: one network, or the weighted mean of any number of them.
 //!
-//! A mean holds one network at a time. It loads a member's weights, predicts, adds to one sum and
-//! lets the weights go, for each case anew: reading a file takes a moment, predicting a case takes
-//! minutes, and ten members fit where one does. A mean of one keeps its network.
+//! A mean holds one network at a time: for each case it loads a member's weights, predicts, adds to
+//! one sum and drops the weights. Reading a file takes a moment, predicting a case minutes, and ten
+//! members fit where one does. A mean of one keeps its network.
 
 use crate::base::error::Fault;
 use crate::eval::predict::predict_case;
 use crate::eval::sliding::{Sliding, SlidingConfig};
 use crate::nets::Network;
-use crate::pipeline::whole::WholeCase;
+use crate::pipeline::whole_case::WholeCase;
 use crate::volume::grid::Dims;
 
-/// Whatever gives region probabilities of whole cases.
+/// Source of region probabilities for whole cases.
 pub trait Predictor {
     /// Region probabilities `[3, d, h, w]` over the brain box of `case`. `progress` is called with
-    /// (windows done, windows), over all that is done for the case.
+    /// (windows done, windows), over all networks.
     ///
     /// # Errors
     /// If weights that were there when the predictor was made cannot be read any more.
@@ -25,12 +25,13 @@ pub trait Predictor {
     ) -> Result<Vec<f32>, Fault>;
 }
 
-/// How a network is led over a case.
+/// Sliding windows of a network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Windows {
-    /// Extent of a window, a multiple of the network's divisor: checking a configuration sees to it.
+    /// Extent of a window, a multiple of the network's divisor: checking a configuration sees to
+    /// it.
     pub extent: Dims,
-    /// How they cover the case.
+    /// Overlap, weighting and batch size.
     pub sliding: SlidingConfig,
 }
 
@@ -45,16 +46,16 @@ impl Windows {
         case: &WholeCase,
         progress: impl FnMut(usize, usize),
     ) -> Vec<f32> {
-        let (brain, window) = (case.brain.dims, self.extent);
-        predict_case(network, &case.images, brain, window, &self.sliding, progress)
+        let window = self.extent;
+        predict_case(network, &case.images, case.brain.dims, window, &self.sliding, progress)
     }
 }
 
-/// A network that is there, such as one in training.
+/// A network in memory, such as one in training.
 pub struct OneNetwork {
     /// The network.
     pub network: Box<dyn Network>,
-    /// How it is led.
+    /// Sliding windows of the network.
     pub windows: Windows,
 }
 
@@ -73,15 +74,15 @@ pub type Load = Box<dyn Fn() -> Result<Box<dyn Network>, Fault>>;
 
 /// A network of a mean.
 pub struct Part {
-    /// What it counts, above 0; only ratios matter.
+    /// Weight in the mean, above 0; only ratios matter.
     pub weight: f64,
-    /// How it is led.
+    /// Sliding windows of the network.
     pub windows: Windows,
-    /// Brings it to the device.
+    /// Loads its weights onto the device.
     pub load: Load,
 }
 
-/// The weighted mean of the probabilities of its parts, added up in their order.
+/// The weighted mean of the networks' probabilities, added up in their order.
 pub struct Mean {
     parts: Vec<Part>,
     /// The network of a mean of one.
@@ -89,10 +90,10 @@ pub struct Mean {
 }
 
 impl Mean {
-    /// Of `parts`.
+    /// Averages `parts`.
     ///
     /// # Panics
-    /// If there is no part: who names runs names at least one.
+    /// If there is no part: the command line names at least one run.
     pub fn of(parts: Vec<Part>) -> Self {
         assert!(!parts.is_empty(), "a mean of nothing");
         Self { parts, kept: None }
@@ -115,20 +116,22 @@ impl Predictor for Mean {
         }
         let windows: usize = self.parts.iter().map(|part| part.windows.count(case)).sum();
         let weights: f64 = self.parts.iter().map(|part| part.weight).sum();
-        let (mut sum, mut done) = (Vec::new(), 0);
+        let mut sum = Vec::new();
+        let mut done = 0;
         for part in &self.parts {
             let network = (part.load)()?;
-            let told = |of_part, _: usize| progress(done + of_part, windows);
-            let seen = part.windows.predict(network.as_ref(), case, told);
+            let probabilities = part
+                .windows
+                .predict(network.as_ref(), case, |of_part, _| progress(done + of_part, windows));
             drop(network);
             done += part.windows.count(case);
-            add(&mut sum, &seen, (part.weight / weights) as f32);
+            add(&mut sum, &probabilities, (part.weight / weights) as f32);
         }
         Ok(sum)
     }
 }
 
-/// Adds `share` of `values` to a sum that may not have begun.
+/// Adds `share` of `values` to a sum that may be empty.
 fn add(sum: &mut Vec<f32>, values: &[f32], share: f32) {
     if sum.is_empty() {
         sum.extend(values.iter().map(|value| share * value));

@@ -2,8 +2,8 @@
 //!
 //! The semantics are MONAI's `sliding_window_inference`: windows a fixed step apart, the last one
 //! shifted back to fit; symmetric zero padding where the case is smaller than a window; each
-//! prediction weighted by a Gaussian around the window's centre. What predicts is a closure, so this
-//! file knows no network. No window is left out, not even an empty one.
+//! prediction weighted by a Gaussian around the window's centre. The network is a closure here. No
+//! window is left out, not even an empty one.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,23 +16,23 @@ const SIGMA_SHARE: f64 = 0.125;
 /// Weights are not smaller than this, so that a corner seen by one window only is still defined.
 const SMALLEST_WEIGHT: f64 = 1e-3;
 
-/// What a window's voxels count where windows overlap.
+/// Weight of a window's voxels where windows overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weighting {
-    /// Most in the middle, where the network saw context on all sides.
+    /// Largest in the middle, where the network saw context on all sides.
     Gaussian,
     /// All the same.
     Constant,
 }
 
-/// How a case is covered with windows.
+/// Sliding-window settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SlidingConfig {
     /// Share of a window that its neighbour covers as well, from 0 to below 1.
     pub overlap: f64,
-    /// What a window's voxels count.
+    /// Weight of a window's voxels.
     pub weighting: Weighting,
     /// Windows predicted at once.
     pub batch: usize,
@@ -59,9 +59,8 @@ pub struct Sliding {
 impl Sliding {
     /// Covers a case of extent `case` with windows of extent `window`.
     pub fn new(case: Dims, window: Dims, config: &SlidingConfig) -> Self {
-        let axis = |of: &dyn Fn(usize) -> usize| std::array::from_fn(of);
-        let padded: [usize; 3] = axis(&|i| case.0[i].max(window.0[i]));
-        let before = axis(&|i| (padded[i] - case.0[i]) / 2);
+        let padded: [usize; 3] = std::array::from_fn(|i| case.0[i].max(window.0[i]));
+        let before = std::array::from_fn(|i| (padded[i] - case.0[i]) / 2);
         let along: [Vec<usize>; 3] =
             std::array::from_fn(|i| axis_starts(padded[i], window.0[i], config.overlap));
         let mut starts = Vec::with_capacity(along.iter().map(Vec::len).product());
@@ -126,7 +125,7 @@ impl Sliding {
         Ok(self.crop(&sum, &weight))
     }
 
-    /// Appends the window at `start`; what lies outside the case is zero.
+    /// Appends the window at `start`, zero outside the case.
     fn cut(&self, images: &[f32], channels: usize, start: [usize; 3], into: &mut Vec<f32>) {
         let [wd, wh, ww] = self.window.0;
         let [d, h, w] = self.case.0;
@@ -174,7 +173,8 @@ impl Sliding {
         let mut out = Vec::with_capacity(Region::COUNT * self.case.voxels());
         for region in sum.chunks_exact(self.padded.voxels()) {
             for row in 0..self.case.0[0] * self.case.0[1] {
-                let (z, y) = (row / self.case.0[1], row % self.case.0[1]);
+                let z = row / self.case.0[1];
+                let y = row % self.case.0[1];
                 let [before_z, before_y, before_x] = self.before;
                 let from = self.padded.offset([before_z + z, before_y + y, before_x]);
                 let places = from..from + self.case.0[2];
@@ -186,7 +186,7 @@ impl Sliding {
     }
 }
 
-/// Where windows begin along one axis.
+/// First voxels of the windows along one axis.
 fn axis_starts(extent: usize, window: usize, overlap: f64) -> Vec<usize> {
     let step = ((window as f64 * (1.0 - overlap)) as usize).max(1);
     let last = extent - window;
@@ -198,7 +198,8 @@ fn axis_starts(extent: usize, window: usize, overlap: f64) -> Vec<usize> {
 /// Product of three Gaussians around the window's centre.
 fn gaussian(window: Dims) -> Vec<f32> {
     let along: [Vec<f64>; 3] = window.0.map(|extent| {
-        let (centre, sigma) = ((extent as f64 - 1.0) / 2.0, extent as f64 * SIGMA_SHARE);
+        let centre = (extent as f64 - 1.0) / 2.0;
+        let sigma = extent as f64 * SIGMA_SHARE;
         let falloff = |place| (-(place as f64 - centre).powi(2) / (2.0 * sigma * sigma)).exp();
         (0..extent).map(falloff).collect()
     });

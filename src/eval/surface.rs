@@ -13,15 +13,18 @@ pub(super) fn shell(mask: &[bool], dims: Dims) -> Vec<bool> {
     let row = |z: usize, y: usize| &mask[dims.offset([z, y, 0])..][..width];
     let mut shell = vec![false; mask.len()];
     for (number, surface) in shell.chunks_exact_mut(width).enumerate() {
-        let (z, y) = (number / height, number % height);
+        let z = number / height;
+        let y = number % height;
         let own = row(z, y);
         let at_face = z == 0 || z + 1 == depth || y == 0 || y + 1 == height;
         if at_face {
             surface.copy_from_slice(own);
             continue;
         }
-        let (above, below) = (row(z - 1, y), row(z + 1, y));
-        let (before, behind) = (row(z, y - 1), row(z, y + 1));
+        let above = row(z - 1, y);
+        let below = row(z + 1, y);
+        let before = row(z, y - 1);
+        let behind = row(z, y + 1);
         for x in 0..width {
             let beside = x > 0 && own[x - 1] && x + 1 < width && own[x + 1];
             let buried = beside && above[x] && below[x] && before[x] && behind[x];

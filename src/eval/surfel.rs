@@ -8,8 +8,9 @@
 
 use crate::volume::grid::Dims;
 
-/// Cells of a grid of voxels, one more along each axis, since the surface of a voxel at the border
-/// lies beyond it. `codes[cell]` has bit [`corner`] set where that corner is in the mask.
+/// Codes of the cells of a voxel grid, one more along each axis, since the surface of a voxel at
+/// the border lies beyond it. `codes[cell]` has bit [`corner_bit`] set where that corner is in the
+/// mask.
 pub(super) struct Cells {
     /// Extent, `[d + 1, h + 1, w + 1]`.
     pub(super) dims: Dims,
@@ -22,7 +23,7 @@ const fn corner(at: [usize; 3]) -> usize {
 }
 
 impl Cells {
-    /// The cells of a mask in memory order `[d, h, w]`.
+    /// Computes the cells of a mask in memory order `[d, h, w]`.
     ///
     /// # Panics
     /// If there are not as many values as voxels.
@@ -42,12 +43,12 @@ impl Cells {
         Self { dims: cell_dims, codes }
     }
 
-    /// Whether the surface passes through each cell.
+    /// Mask of the cells that the surface passes through.
     pub(super) fn crossed(&self) -> Vec<bool> {
         self.codes.iter().map(|&code| code != 0 && code != u8::MAX).collect()
     }
 
-    /// Code of one cell, for [`Areas::of`].
+    /// Code of one cell, for [`SurfelAreas::of_code`].
     pub(super) fn code(&self, cell: usize) -> u8 {
         self.codes[cell]
     }
@@ -57,7 +58,7 @@ impl Cells {
 pub(super) struct Areas([f64; 256]);
 
 impl Areas {
-    /// For a spacing in mm, fastest axis first.
+    /// Computes the areas for a spacing in mm, fastest axis first.
     pub(super) fn new(spacing_mm: [f64; 3]) -> Self {
         let [x, y, z] = spacing_mm;
         // A facet's components in units of the cell's faces, normal to z, y and x.
@@ -78,7 +79,7 @@ impl Areas {
 /// Facets of a cell: the components of each one's area vector along `[z, y, x]`, unsigned, in units
 /// of the cell's faces. Coplanar triangles are one facet.
 ///
-/// Each group of corners that hang together by edges is cut off by a surface of its own; of the
+/// Each group of corners connected by edges is cut off by a surface of its own; of the
 /// corners inside and those outside, the fewer are cut off (the inside ones if there are four of
 /// each). So two opposite corners of a face are separated, not joined by a tunnel.
 fn facets(code: u8) -> Vec<[f64; 3]> {
@@ -109,7 +110,7 @@ const fn shifted(group: u8, axis: usize) -> u8 {
     }
 }
 
-/// What cuts off one group of one to four connected corners.
+/// Facets that cut off one group of one to four connected corners.
 fn facets_of_group(group: u8) -> Vec<[f64; 3]> {
     // Inner edges along each axis, and their corners.
     let paired: [u8; 3] = std::array::from_fn(|axis| group & shifted(group, axis));

@@ -1,5 +1,4 @@
-//! Tables as text: Dice, rows of methods by columns of regions; and all measures of one cohort. Data
-//! first: what a row holds can be written elsewhere too.
+//! Tables as text: Dice, rows of methods by columns of regions; and all measures of one cohort.
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
@@ -10,10 +9,10 @@ use crate::eval::score::Measures;
 use crate::eval::threshold::ThresholdBaseline;
 use crate::volume::region::Region;
 
-/// What a cell reads when its value was not computed.
+/// Cell text of a value that was not computed.
 const ABSENT: &str = "not run";
 
-/// One method's Dice per region, in the order of [`Region::ALL`].
+/// Dice per region of one method, in the order of [`Region::ALL`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DiceRow {
     /// The method.
@@ -29,7 +28,7 @@ impl DiceRow {
         Self { name: name.into(), dice }
     }
 
-    /// The threshold baseline, which knows the whole tumour only.
+    /// The threshold baseline, which has the whole tumour only.
     pub fn of_threshold(name: impl Into<String>, baseline: &ThresholdBaseline) -> Self {
         let values: Vec<f64> = baseline.cases.iter().map(|case| case.dice).collect();
         let mut dice = [None; Region::COUNT];
@@ -97,11 +96,12 @@ pub fn render_lesions(cohort: &CohortLesions) -> String {
     with_numbers_right(table, 2)
 }
 
-/// Mean, sd, median and interval, with four decimals; a dash where one case tells no spread.
+/// Mean, sd, median and interval, with four decimals; a dash where a single case has no spread.
 fn spread(summary: &Summary) -> [String; 4] {
     let sd = summary.sd.map_or_else(|| "-".to_owned(), |sd| format!("{sd:.4}"));
     let ci95 = summary.ci95.map(|[low, high]| format!("{low:.4} to {high:.4}"));
-    let (mean, median) = (format!("{:.4}", summary.mean), format!("{:.4}", summary.median));
+    let mean = format!("{:.4}", summary.mean);
+    let median = format!("{:.4}", summary.median);
     [mean, sd, median, ci95.unwrap_or_else(|| "-".to_owned())]
 }
 

@@ -14,12 +14,12 @@ use crate::volume::region::Region;
 /// Candidate thresholds: -3 to 6 standard deviations in steps of a hundredth.
 const CANDIDATES: usize = 901;
 
-/// The candidate at a place, as a z-score.
+/// Candidate threshold number `place`, as a z-score.
 fn candidate(place: usize) -> f64 {
     (place as f64 - 300.0) / 100.0
 }
 
-/// How many candidates lie below `z`: a voxel is predicted at exactly those.
+/// Number of candidates below `z`: a voxel is predicted at exactly those.
 fn candidates_below(z: f64) -> usize {
     let estimate = (z * 100.0 + 300.0).ceil().clamp(0.0, CANDIDATES as f64) as usize;
     // The product is rounded; the comparison with the candidates themselves is not.
@@ -46,7 +46,8 @@ impl Histogram {
     fn dice(&self) -> Vec<f64> {
         let total = |voxels: &[u32]| voxels.iter().map(|&count| u64::from(count)).sum::<u64>();
         let all_tumour = total(&self.tumour);
-        let (mut true_positive, mut false_positive) = (all_tumour, total(&self.other));
+        let mut true_positive = all_tumour;
+        let mut false_positive = total(&self.other);
         let mut dice = Vec::with_capacity(CANDIDATES);
         for place in 0..CANDIDATES {
             // These exceed the candidates before this one and no more.
@@ -70,7 +71,7 @@ pub struct ThresholdCase {
     pub dice: f64,
 }
 
-/// The best single threshold, and what it achieves.
+/// The best single threshold, and its Dice.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ThresholdBaseline {
     /// Voxels with a FLAIR z-score above it are taken for tumour.
@@ -118,7 +119,7 @@ impl ThresholdSearch {
     /// several are equal; `None` if no case was added.
     ///
     /// Thresholds are -3.00, -2.99, … 6.00. The rule for cases without tumour is that of
-    /// [`Counts::dice`].
+    /// [`ConfusionCounts::dice`].
     pub fn best(&self) -> Option<ThresholdBaseline> {
         let per_case: Vec<Vec<f64>> = self.histograms.iter().map(Histogram::dice).collect();
         if per_case.is_empty() {

@@ -1,7 +1,7 @@
-//! Choosing the thresholds of [`PostProcess`] on validation cases.
+//! Search for the thresholds of [`PostProcess`] on validation cases.
 //!
-//! One threshold after the other, outer regions first, each the one that gives the highest mean Dice
-//! with those chosen before. Of equals the smallest is taken: what does not help is not done.
+//! One threshold after the other, outer regions first, each the one that gives the highest mean
+//! Dice with those chosen before. Of equals the smallest is taken.
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ use crate::volume::region::{Region, label};
 /// Thresholds that are tried, in voxels.
 pub const CANDIDATES: [usize; 14] = [0, 5, 10, 20, 32, 50, 75, 100, 150, 200, 300, 500, 1000, 2000];
 
-/// The thresholds chosen, and what they are good for.
+/// The thresholds chosen, and their mean Dice.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Tuned {
     /// The thresholds.
@@ -57,11 +57,14 @@ impl PostProcessSearch {
         let tumour = |place: usize| {
             truth[place] != label::BACKGROUND || prediction[place] != label::BACKGROUND
         };
-        // A case without tumour in either is 1 whatever is done, and as small as that.
+        // A case without tumour in either has Dice 1 with any thresholds: one voxel is enough of it.
         let around = Box3::around(dims, tumour);
         let around = around.unwrap_or(Box3 { start: [0; 3], dims: Dims::cube(1) });
-        let (truth, prediction) = (around.cut(truth, dims), around.cut(prediction, dims));
-        self.cases.push(Case { truth, prediction, dims: around.dims });
+        self.cases.push(Case {
+            truth: around.cut(truth, dims),
+            prediction: around.cut(prediction, dims),
+            dims: around.dims,
+        });
     }
 
     /// The best thresholds for the cases added; `None` without cases.

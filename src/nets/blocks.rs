@@ -1,4 +1,4 @@
-//! Building blocks that networks share: the two units made of convolutions, and their activation.
+//! Blocks that networks share: convolution unit, residual unit and their activation.
 
 use burn::module::Module;
 use burn::tensor::activation::relu;
@@ -20,8 +20,8 @@ pub struct ConvUnit {
 }
 
 impl ConvUnit {
-    /// From `channels[0]` to `channels[1]`. A bias ahead of the norm has no effect and a gradient of
-    /// exactly zero; it exists for weights that come from elsewhere.
+    /// Creates a unit from `channels[0]` to `channels[1]` channels. A bias ahead of the norm has no
+    /// effect and a gradient of exactly zero; it exists for weights of other programs.
     pub fn new(channels: [usize; 2], bias: bool, device: &Device) -> Self {
         Self {
             conv: Kernel { bias, ..Kernel::CUBE }.init(channels, device),
@@ -35,8 +35,7 @@ impl ConvUnit {
     }
 }
 
-/// The pre-activation residual unit (He et al. 2016): twice norm, ReLU, convolution, added to what
-/// came in.
+/// Pre-activation residual unit (He et al. 2016): twice norm, ReLU and convolution, then the skip.
 #[derive(Module, Debug)]
 pub struct ResidualUnit {
     /// The norm ahead of the first convolution.
@@ -50,7 +49,7 @@ pub struct ResidualUnit {
 }
 
 impl ResidualUnit {
-    /// From as many channels to as many; `norm` makes both norms, `kernel` both convolutions.
+    /// Creates a unit of `channels` channels; `norm` makes both norms, `kernel` both convolutions.
     pub fn new(channels: usize, norm: impl Fn() -> Norm, kernel: Kernel, device: &Device) -> Self {
         Self {
             norm1: norm(),

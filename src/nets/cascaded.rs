@@ -1,10 +1,11 @@
 //! The cascade of U-Nets of Lachinov et al. 2018 (arXiv 1810.04008), as Nalwade and Kisa vary it:
 //! sigmoid regions in place of softmax classes.
 //!
-//! Stages at a quarter, half and full resolution, the coarse ones first; the finer ones see their
-//! probabilities where resolutions meet. Each stage encodes the modalities apart, as groups of
-//! convolutions, and takes the maximum over them wherever encoder meets decoder. Widths and biases
-//! are those of the authors' code (`lachinov/brats2018-graphlabunn`).
+//! Stages at a quarter, half and full resolution, the coarsest first; a finer one sees the
+//! probabilities of the coarser ones at the levels of their resolutions. Each stage encodes the
+//! modalities separately, as groups of convolutions, and takes the maximum over them wherever
+//! encoder meets decoder. Widths and biases are those of the authors' code
+//! (`lachinov/brats2018-graphlabunn`).
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
@@ -22,19 +23,19 @@ use crate::nets::{Architecture, Draws, InvalidConfig, Output, SideOutput, weight
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 
-/// Places that a stage may draw at: more than it has levels.
+/// Random streams reserved for a stage: more than it has levels.
 const STAGE_PLACES: u64 = 256;
 
-/// Widths and depths of the cascade, and what each stage's loss counts.
+/// Widths and depth of the cascade, and the weight of each stage's loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CascadedConfig {
-    /// Half the channels of the full resolution's decoder; doubled at each level below and for each
-    /// coarser stage.
+    /// Half the decoder channels at full resolution; doubled at each level and for each coarser
+    /// stage.
     pub base_width: usize,
-    /// Channels of the four encoders together, in those of the decoder.
+    /// Channels of the four encoders together, as a multiple of the decoder's.
     pub encoder_multiplier: usize,
-    /// Resolutions of a stage, its own included.
+    /// Resolution levels of a stage, its own included.
     pub levels: usize,
     /// Share of values that are dropped after each strided convolution.
     pub dropout: f64,
@@ -77,7 +78,7 @@ impl CascadedConfig {
         self.encoder_width(scale, level) / Modality::COUNT
     }
 
-    /// Channels of the coarser stage's map that a decoder sees at a level, if there is one.
+    /// Channels of the coarser stage's probabilities that a decoder sees at a level; 0 for none.
     const fn map_width(&self, scale: usize, level: usize) -> usize {
         if level > 0 && scale + level < self.stages() { Region::COUNT } else { 0 }
     }
@@ -90,7 +91,7 @@ pub struct Cascaded {
     loss_weights: Vec<f64>,
 }
 
-/// The U-Net of one resolution.
+/// U-Net of one resolution.
 #[derive(Module, Debug)]
 struct Stage {
     input: Convolution,
@@ -159,8 +160,8 @@ impl Stage {
         }
     }
 
-    /// Region logits at this stage's resolution. `maps` holds the probabilities of the coarser
-    /// stages by scale.
+    /// Computes region logits at this stage's resolution. `maps` holds the coarser stages'
+    /// probabilities by scale.
     fn forward(
         &self,
         images: Tensor<5>,
@@ -192,7 +193,7 @@ impl Stage {
     }
 }
 
-/// The maximum over the modalities' encoders, whose channels lie one after the other.
+/// Maximum over the modalities' encoders, whose channels lie one after the other.
 fn strongest(volume: Tensor<5>) -> Tensor<5> {
     let encoders = volume.chunk(Modality::COUNT, 1);
     encoders.into_iter().reduce(Tensor::max_pair).expect("there are four modalities")
@@ -233,8 +234,8 @@ impl Architecture for Cascaded {
         for &weight in &config.loss_weights {
             within(Self::NAME, "loss_weights: one of them", weight, 0.0..=1e3)?;
         }
-        let (base, multiplier) = (config.base_width, config.encoder_multiplier);
-        if (base * multiplier).is_multiple_of(2) {
+        let multiplier = config.encoder_multiplier;
+        if (config.base_width * multiplier).is_multiple_of(2) {
             return Ok(());
         }
         let remedy = "choose an even encoder_multiplier, or an even base_width: four encoders \
@@ -250,7 +251,7 @@ impl Architecture for Cascaded {
         }
     }
 
-    /// The authors' own: Xavier's.
+    /// Xavier initialisation, as in the authors' code.
     fn draw_weights(self, seed: u64) -> Self {
         weights::xavier_uniform(self, seed)
     }
@@ -259,8 +260,7 @@ impl Architecture for Cascaded {
         let mut weighted = self.pyramid(images, Some(draws)).into_iter().zip(&self.loss_weights);
         let (logits, &weight) = weighted.next().expect("there is at least one stage");
         let side = weighted.map(|(logits, &weight)| SideOutput { logits, weight: weight as f32 });
-        let side = side.collect();
-        Output { weight: weight as f32, side, ..Output::of_logits(logits) }
+        Output { weight: weight as f32, side: side.collect(), ..Output::of_logits(logits) }
     }
 
     fn logits(&self, images: Tensor<5>) -> Tensor<5> {

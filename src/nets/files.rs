@@ -1,4 +1,4 @@
-//! Modules in a checkpoint's folder: written, and read back whole or not at all.
+//! Module files of a checkpoint: written, and read back whole or not at all.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ pub(super) fn write<M: Module>(module: M, file: &Path) -> Result<(), Fault> {
     })
 }
 
-/// A module with the parameters in `file`.
+/// Reads the parameters in `file` into a module.
 pub(super) fn read<M: Module>(module: M, file: &Path) -> Result<M, Fault> {
     let record = ModuleRecord::load(file).map_err(|error| unreadable(file, &error))?;
     module.try_load_record(record).map_err(|error| unreadable(file, &error))

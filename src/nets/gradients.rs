@@ -1,4 +1,4 @@
-//! Gradients on their way from the loss to the optimiser: gathered over batches, kept to a length.
+//! Accumulation of gradients over the batches of a step, and clipping by the global norm.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
@@ -6,7 +6,7 @@ use burn::tensor::{Bool, Tensor};
 
 use crate::nets::weights;
 
-/// The gradients of the batches of one step.
+/// Gradients accumulated over the batches of one step.
 #[derive(Default)]
 pub(crate) struct Gathered {
     sum: GradientsParams,
@@ -14,13 +14,13 @@ pub(crate) struct Gathered {
     batches: u64,
 }
 
-/// The gradient of a step.
+/// Mean gradient of a step.
 pub(crate) struct Gradient {
-    /// By parameter: the mean over the batches, shortened if it was too long.
+    /// Mean over the batches by parameter, clipped.
     pub(crate) values: GradientsParams,
-    /// Its L2 norm before it was shortened, `[1]`.
+    /// L2 norm before clipping, `[1]`.
     pub(crate) norm: Tensor<1>,
-    /// Whether losses and gradients were finite, `[1]`.
+    /// True if all losses and gradients are finite, `[1]`.
     pub(crate) sound: Tensor<1, Bool>,
 }
 
@@ -39,8 +39,8 @@ impl Gathered {
         (self.sum, self.losses) = (adding.grads(), Some(losses + loss));
     }
 
-    /// The mean, no longer than `longest`; nothing is left. Nothing waits for the device: a gradient
-    /// that is short enough is multiplied by 1. `None` if there was no batch.
+    /// Takes the mean, clipped to an L2 norm of `longest`, and resets the sum; `None` without a
+    /// batch. Nothing waits for the device: a gradient that is short enough is multiplied by 1.
     pub(crate) fn take<M: Module>(&mut self, module: &M, longest: Option<f64>) -> Option<Gradient> {
         let Self { sum: mut values, losses, batches } = std::mem::take(self);
         let losses = losses?;
@@ -49,14 +49,14 @@ impl Gathered {
         let mean = 1.0 / batches as f64;
         let norm = if batches == 1 { norm } else { norm * mean };
         // A loss that is not finite makes a NaN of its 0.
-        let sound = (norm.clone() + losses * 0.0).is_finite();
+        let is_finite = (norm.clone() + losses * 0.0).is_finite();
         let factor = match longest {
             Some(longest) => ((norm.clone() + 1e-6).recip() * longest).clamp_max(1.0) * mean,
-            None if batches == 1 => return Some(Gradient { values, norm, sound }),
+            None if batches == 1 => return Some(Gradient { values, norm, sound: is_finite }),
             None => Tensor::from_data([mean as f32], &norm.device()),
         };
         module.visit(&mut Scale { gradients: &mut values, factor });
-        Some(Gradient { values, norm, sound })
+        Some(Gradient { values, norm, sound: is_finite })
     }
 }
 

@@ -1,4 +1,4 @@
-//! One network together with its optimiser, behind an interface without type parameters.
+//! Network and optimiser in training, behind an interface without type parameters.
 
 use std::path::Path;
 
@@ -8,81 +8,82 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
 use crate::base::error::Fault;
-use crate::nets::average::Average;
 use crate::nets::files;
 use crate::nets::gradients::Gathered;
 use crate::nets::optimiser::OptimiserConfig;
-use crate::nets::steps::Optimiser;
+use crate::nets::update_rules::Optimiser;
+use crate::nets::weight_average::Average;
 use crate::nets::weights::{self, GradientNorm};
 use crate::nets::{Architecture, Draws, Network, Output};
 
 /// File of the weights inside a checkpoint's folder.
 pub const WEIGHTS_FILE: &str = "weights.bpk";
 
-/// File of the optimiser's memory inside a checkpoint's folder.
+/// File of the optimiser's state inside a checkpoint's folder.
 pub const OPTIMISER_FILE: &str = "optimiser.bpk";
 
 /// File of the weights' moving average inside a checkpoint's folder, where there is one.
 pub const AVERAGE_FILE: &str = "average.bpk";
 
-/// A network in training. The trainer knows nothing else of it.
+/// Network in training, as the trainer sees it.
 pub trait Learner: Send {
-    /// The training pass of images `[b, 4, d, h, w]`, recorded for [`gather`](Self::gather). What
-    /// the network draws is a function of the run's seed and `pass` alone.
+    /// Training pass over images `[b, 4, d, h, w]`, recorded for
+    /// [`accumulate_gradients`](Self::accumulate_gradients). Its random draws depend on the run's
+    /// seed and `pass` alone.
     fn forward(&self, images: Tensor<5>, pass: u64) -> Output;
 
-    /// Adds the gradient of one batch's `loss` to those of the step under way.
+    /// Adds the gradients of one batch's `loss` to those of the current step.
     fn gather(&mut self, loss: Tensor<1>);
 
-    /// Takes a step down the mean of the gradients gathered, of which there is at least one. If one
-    /// of them or its loss is not finite, weights and memory stay what they were.
+    /// Takes an optimiser step with the mean of the accumulated gradients, of at least one batch.
+    /// If a loss or gradient is not finite, weights and optimiser state stay as they are.
     fn step(&mut self, learning_rate: f64) -> Update;
 
-    /// A step of one batch.
+    /// Takes a step of one batch.
     fn update(&mut self, loss: Tensor<1>, learning_rate: f64) -> Update {
         self.gather(loss);
         self.step(learning_rate)
     }
 
-    /// The gradient of `loss` by parameter; reads from the device, so not for every step.
+    /// Gradient norms of `loss` by parameter; reads from the device, so not for every step.
     fn gradient_norms(&self, loss: Tensor<1>) -> Vec<GradientNorm>;
 
-    /// The network that predicts, as it is now: the average of the weights where one is kept. Later
-    /// steps leave it alone.
+    /// Copy of the network for inference: the averaged weights where they are kept. Later steps
+    /// leave it unchanged.
     fn network(&self) -> Box<dyn Network>;
 
-    /// Writes weights, their average and the optimiser's memory into an existing folder. What was
-    /// gathered for a step that was not taken is not part of it.
+    /// Writes weights, their average and the optimiser state into an existing folder, without the
+    /// gradients of an unfinished step.
     ///
     /// # Errors
     /// If a file cannot be written.
     fn save(&self, folder: &Path) -> Result<(), Fault>;
 
-    /// Continues from what [`save`](Self::save) wrote, bit for bit. On error nothing has changed.
+    /// Restores what [`save`](Self::save) wrote, bit for bit. On error nothing has changed.
     ///
     /// # Errors
     /// If a file is missing, damaged, or that of another network.
     fn load(&mut self, folder: &Path) -> Result<(), Fault>;
 
-    /// Puts other values in the place of weights; those that get none stay.
+    /// Replaces initial weights by those of `values`; the others stay.
     fn start_from(&mut self, values: &mut weights::Values<'_>);
 
-    /// Number of trained values.
+    /// Number of trainable parameters.
     fn parameters(&self) -> usize;
 
-    /// Where to make the images: the device it trains on, with gradients recorded.
+    /// Training device, with gradients recorded, for the images.
     fn device(&self) -> &Device;
 }
 
-/// What a step did; everything stays on the device until it is read.
+/// Result of a step, still on the device.
 #[derive(Debug)]
 pub struct Update {
-    /// L2 norm of all gradients together, before they were shortened, `[1]`. A step whose norm or
-    /// loss is not finite changed nothing.
+    /// L2 norm of all gradients together before clipping, `[1]`. A step with a norm or loss that is
+    /// not finite changed nothing.
     pub gradient_norm: Tensor<1>,
 }
 
-/// The learner of one architecture.
+/// [`Learner`] of one architecture.
 pub(crate) struct Trainee<A: Architecture> {
     module: A,
     optimiser: Optimiser<A>,
@@ -94,7 +95,7 @@ pub(crate) struct Trainee<A: Architecture> {
 }
 
 impl<A: Architecture> Trainee<A> {
-    /// With weights drawn from `seed`, and later dropout and noise from it.
+    /// Creates a model whose weights, dropout and noise are drawn from `seed`.
     pub(crate) fn new(
         config: &A::Config,
         optimiser: &OptimiserConfig,
@@ -133,10 +134,11 @@ impl<A: Architecture> Learner for Trainee<A> {
         let settings = &self.settings.1;
         let gradient = self.gathered.take(&self.module, settings.clip_norm);
         let gradient = gradient.expect("a step follows at least one batch");
-        let (values, sound) = (gradient.values, &gradient.sound);
-        self.module = self.optimiser.step(learning_rate, self.module.clone(), values, sound);
+        let is_finite = &gradient.sound;
+        let module = self.module.clone();
+        self.module = self.optimiser.step(learning_rate, module, gradient.values, is_finite);
         if let (Some(average), Some(decay)) = (&mut self.average, settings.average) {
-            average.follow(&self.module, decay, sound);
+            average.follow(&self.module, decay, is_finite);
         }
         Update { gradient_norm: gradient.norm }
     }
@@ -195,7 +197,7 @@ impl<A: Architecture> Learner for Trainee<A> {
     }
 }
 
-/// A module that no longer learns.
+/// Module for inference.
 struct Snapshot<A: Architecture> {
     module: A,
     patch_divisor: usize,
@@ -216,8 +218,8 @@ impl<A: Architecture> Network for Snapshot<A> {
     }
 }
 
-/// The module whose weights [`Learner::save`] left in `folder`, for inference: their average, where
-/// there is one.
+/// Loads the module that [`Learner::save`] left in `folder` for inference: averaged weights, where
+/// there are some.
 pub(crate) fn load_module<A: Architecture>(
     config: &A::Config,
     folder: &Path,
@@ -231,12 +233,13 @@ pub(crate) fn load_module<A: Architecture>(
     files::read(fresh, &file)
 }
 
-/// The file of a checkpoint's folder whose weights predict: their average, where there is one.
+/// Name of the weights file for inference in a checkpoint's folder: the average, where there is
+/// one.
 pub fn predicting_file(folder: &Path) -> &'static str {
     if folder.join(AVERAGE_FILE).is_file() { AVERAGE_FILE } else { WEIGHTS_FILE }
 }
 
-/// The network of [`load_module`].
+/// Loads the module of [`load_module`] as a [`Network`].
 pub(crate) fn load_network<A: Architecture>(
     config: &A::Config,
     folder: &Path,

@@ -4,15 +4,15 @@ use burn::tensor::{Device, Tensor};
 
 use crate::nets::Network;
 
-/// Each of three axes turned over or not.
+/// Mirrorings of a patch: each of three axes flipped or not.
 pub const MIRRORINGS: usize = 8;
 
-/// A network that looks at each patch in all its mirrorings, one after the other, and averages what
-/// it saw, each turned back: `MIRRORINGS` times the work, and memory for one sum more.
+/// Test-time mirroring: averages the predictions of all mirrorings of a patch, flipped back:
+/// `MIRRORINGS` times the work, and memory for one more sum.
 pub struct Mirrored(Box<dyn Network>);
 
 impl Mirrored {
-    /// Around `network`.
+    /// Wraps `network`.
     pub const fn new(network: Box<dyn Network>) -> Self {
         Self(network)
     }
@@ -37,7 +37,7 @@ impl Network for Mirrored {
     }
 }
 
-/// `[b, c, d, h, w]` with the axes turned over that `turn` names by its bits; twice is once nothing.
+/// Flips the axes of `[b, c, d, h, w]` named by the bits of `turn`; its own inverse.
 fn turned(volume: Tensor<5>, turn: usize) -> Tensor<5> {
     let axes = (0..3).filter(|axis| turn >> axis & 1 == 1);
     axes.fold(volume, |whole, axis| whole.flip([axis + 2]))

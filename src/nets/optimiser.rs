@@ -1,23 +1,23 @@
-//! How gradients become steps, as settings. The arithmetic is in [`steps`](crate::nets::steps).
+//! Optimiser settings; the arithmetic is in [`update_rules`](crate::nets::update_rules).
 
 use serde::{Deserialize, Serialize};
 
-/// How gradients become steps. The learning rate is the schedule's, not the optimiser's.
+/// Optimiser settings. The learning rate is the schedule's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OptimiserConfig {
-    /// The rule of a step.
+    /// Update rule.
     #[serde(flatten)]
     pub rule: Rule,
-    /// The longest gradient, as the L2 norm over all parameters; a longer one is shortened.
+    /// Maximal L2 norm of the gradient over all parameters; a longer one is clipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
-    /// Decay of the exponential moving average of the weights, which then is what predicts; absent,
-    /// the weights themselves predict.
+    /// Decay of the exponential moving average of the weights, which is then used for inference;
+    /// absent, the weights themselves are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub average: Option<f64>,
 }
 
-/// The rule by which a gradient moves the weights.
+/// Update rule of the optimiser.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Rule {
@@ -32,7 +32,7 @@ pub enum Rule {
         /// Added to the root of the second moment.
         #[serde(default = "adam::epsilon")]
         epsilon: f64,
-        /// Whether the second moment never falls (Reddi et al. 2018).
+        /// AMSGrad: the second moment never falls (Reddi et al. 2018).
         #[serde(default)]
         amsgrad: bool,
         /// Weight of the L2 term.
@@ -41,7 +41,7 @@ pub enum Rule {
     },
     /// Stochastic gradient descent with heavy-ball momentum, dampening 0.
     Sgd {
-        /// Share of the last step that is kept.
+        /// Momentum: the share of the last step that is kept.
         #[serde(default = "sgd::momentum")]
         momentum: f64,
         /// Weight of the L2 term.
@@ -92,14 +92,14 @@ impl Default for OptimiserConfig {
 }
 
 impl From<Rule> for OptimiserConfig {
-    /// Down the gradient as it is, however long; the weights themselves predict.
+    /// Settings without clipping and without a weight average.
     fn from(rule: Rule) -> Self {
         Self { rule, clip_norm: None, average: None }
     }
 }
 
 impl OptimiserConfig {
-    /// Values kept beside each weight: what the rule remembers, and the weight's average.
+    /// Number of values kept per weight: optimiser state and weight average.
     pub const fn memory_per_weight(&self) -> u64 {
         let remembered = match self.rule {
             Rule::Adam { amsgrad: true, .. } => 3,
@@ -109,7 +109,7 @@ impl OptimiserConfig {
         remembered + self.average.is_some() as u64
     }
 
-    /// What cannot be, or nothing.
+    /// Returns the first invalid setting.
     pub fn problem(&self) -> Option<String> {
         let unusable = |longest: &f64| longest.is_nan() || *longest <= 0.0;
         if let Some(longest) = self.clip_norm.filter(unusable) {

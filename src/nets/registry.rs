@@ -1,8 +1,9 @@
-//! The registry: from a name and settings to a network, without a `match` on the architecture.
+//! Registry of architectures: from a name and settings to a network, without a `match`.
 //!
-//! `Module` is not object-safe, so the type is erased one level up: [`entry`] fills an [`Entry`]
-//! with functions monomorphised for one [`Architecture`], and [`Entry::blueprint`] parses settings
-//! once, into an object that can only make legal networks.
+//! `Module` is not object-safe, so the type is erased one level up: [`registry_entry`] fills an
+//! [`ArchitectureEntry`] with functions monomorphised for one [`Architecture`], and
+//! [`ArchitectureEntry::parse_settings`] parses settings once, into an object that can only make
+//! legal networks.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -19,20 +20,20 @@ use crate::nets::weights::{self, ParameterShape};
 use crate::nets::{ARCHITECTURES, Architecture, Network};
 use crate::volume::grid::Dims;
 
-/// Settings that make no network: which, why, and the way out.
+/// Invalid setting of a network, with the reason and the way out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{subject}: {problem}; {remedy}")]
 pub struct InvalidConfig {
     /// The network and the field.
     pub subject: String,
-    /// What is wrong with the value.
+    /// Problem with the value.
     pub problem: String,
-    /// What to write instead.
+    /// Advice on what to write instead.
     pub remedy: String,
 }
 
 impl InvalidConfig {
-    /// A setting of a network with a value it cannot have.
+    /// Error about one field's value.
     pub fn of(network: &str, field: &str, value: impl Display, remedy: impl Into<String>) -> Self {
         Self {
             subject: format!("network {network}: {field}"),
@@ -45,7 +46,7 @@ impl InvalidConfig {
 /// Refuses a setting of a network outside its range.
 ///
 /// # Errors
-/// With the field, the value and the range.
+/// Names the field, the value and the range.
 pub fn within<T: PartialOrd + Display>(
     network: &str,
     field: &str,
@@ -59,7 +60,7 @@ pub fn within<T: PartialOrd + Display>(
     Err(InvalidConfig::of(network, field, value, format!("choose {low} to {high}")))
 }
 
-/// One architecture, its type erased.
+/// Registered architecture, its type erased.
 pub struct Entry {
     /// The name in configurations and tables.
     pub name: &'static str,
@@ -67,7 +68,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The entry of that name.
+    /// Finds an architecture by name.
     ///
     /// # Errors
     /// If there is none; lists those that there are.
@@ -97,7 +98,7 @@ impl Entry {
     }
 }
 
-/// A network that can be built: an architecture with settings that have been checked.
+/// Architecture with checked settings, ready to be built.
 pub trait Blueprint: Send + Sync {
     /// The architecture's name.
     fn name(&self) -> &'static str;
@@ -105,49 +106,49 @@ pub trait Blueprint: Send + Sync {
     /// The settings in full, defaults filled in.
     fn settings(&self) -> Value;
 
-    /// Every axis of a patch must be a multiple of this.
+    /// Divisor of every patch axis.
     fn patch_divisor(&self) -> usize;
 
-    /// The smallest axis of a patch that can be trained.
+    /// Smallest patch axis that can be trained.
     fn smallest_patch(&self) -> usize;
 
-    /// Whether patches of that extent can be trained.
+    /// Checks that patches of that size can be trained.
     ///
     /// # Errors
-    /// Says which extents can be.
+    /// Names the sizes that can be.
     fn fits_patch(&self, patch: Dims) -> Result<(), InvalidConfig>;
 
     /// Name and shape of every parameter, in a fixed order; allocates none of them.
     fn parameters(&self) -> Vec<ParameterShape>;
 
-    /// Number of trained values.
+    /// Number of trainable parameters.
     fn parameter_count(&self) -> usize {
         self.parameters().iter().map(ParameterShape::count).sum()
     }
 
-    /// A new network with weights drawn from `seed`, and its optimiser, on `device`.
+    /// Creates a network with weights drawn from `seed`, and its optimiser, on `device`.
     fn learner(&self, optimiser: &OptimiserConfig, seed: u64, device: &Device) -> Box<dyn Learner>;
 
-    /// The network that [`Learner::save`] left in `folder`, for inference on `device`.
+    /// Loads the network that [`Learner::save`] left in `folder`, for inference on `device`.
     ///
     /// # Errors
     /// If the weights are missing, damaged, or those of another network.
     fn network(&self, folder: &Path, device: &Device) -> Result<Box<dyn Network>, Fault>;
 
-    /// The weights of that network, by name.
+    /// Loads the weights of that network by name.
     ///
     /// # Errors
-    /// As [`network`](Self::network).
+    /// Same as [`load_network`](Self::load_network).
     fn weights(&self, folder: &Path) -> Result<Vec<Weight>, Fault>;
 
-    /// The weights in a safetensors file, checked to be this network's.
+    /// Reads this network's weights from a safetensors file.
     ///
     /// # Errors
     /// If the file cannot be read or does not fit; names the tensors.
     fn read_weights(&self, file: &Path) -> Result<Incoming, Fault>;
 }
 
-/// The entry of an architecture.
+/// Makes the registry entry of an architecture.
 pub const fn entry<A: Architecture>() -> Entry {
     Entry { name: A::NAME, parse: parse::<A> }
 }
@@ -189,7 +190,8 @@ impl<A: Architecture> Blueprint for Plan<A> {
             Err(InvalidConfig { subject: format!("network {}", A::NAME), problem, remedy })
         };
         let Dims(sides) = patch;
-        let (divisor, smallest) = (self.patch_divisor(), self.smallest_patch());
+        let divisor = self.patch_divisor();
+        let smallest = self.smallest_patch();
         if sides.iter().any(|&side| !side.is_multiple_of(divisor) || side < smallest) {
             let remedy = format!(
                 "choose crop.patch with each side a multiple of {divisor} and at least {smallest}"

@@ -23,10 +23,10 @@ use crate::volume::region::Region;
 pub struct UNetConfig {
     /// Channels at full resolution; doubled at each level below.
     pub base_width: usize,
-    /// Resolutions, the full one included; a patch axis is a multiple of `2^(levels - 1)`.
+    /// Resolution levels, the full one included; a patch axis is a multiple of `2^(levels - 1)`.
     pub levels: usize,
-    /// Whether convolutions carry a bias. Ahead of a norm it has no effect, so only weights that
-    /// come from elsewhere need it.
+    /// Bias in convolutions. Ahead of a norm it has no effect, so only weights of other programs
+    /// need it.
     pub conv_bias: bool,
 }
 

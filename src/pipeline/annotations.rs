@@ -1,4 +1,4 @@
-//! Cases that are trained on with a teacher's labels: what becomes of a case in their place.
+//! Teacher's labels for the cases that are trained on with them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,12 +8,12 @@ use crate::base::fingerprint::Fingerprint;
 use crate::cache::annotation::MappedAnnotation;
 use crate::cache::map::MappedCase;
 use crate::cache::store::CaseStore;
-use crate::pipeline::handle::CaseHandle;
+use crate::pipeline::case_handle::CaseHandle;
 use crate::volume::case::CaseId;
 use crate::volume::targets::Targets;
 
 /// Annotations by case.
-type Mapped = HashMap<CaseId, Arc<MappedAnnotation>>;
+type AnnotationsByCase = HashMap<CaseId, Arc<MappedAnnotation>>;
 
 /// The annotated cases of a run, each mapped once. Clones share the mappings.
 #[derive(Debug, Clone)]
@@ -21,11 +21,11 @@ pub struct Annotations {
     teacher: Fingerprint,
     targets: Targets,
     cases: Arc<HashSet<CaseId>>,
-    mapped: Arc<Mutex<Mapped>>,
+    mapped: Arc<Mutex<AnnotationsByCase>>,
 }
 
 impl Annotations {
-    /// Of `cases`, by `teacher`.
+    /// Annotations of `cases` by `teacher`.
     pub fn by(
         teacher: Fingerprint,
         targets: Targets,
@@ -35,17 +35,17 @@ impl Annotations {
         Self { teacher, targets, cases, mapped: Arc::default() }
     }
 
-    /// What the run is trained towards.
+    /// Targets that the annotated cases have: labels or probabilities.
     pub const fn targets(&self) -> Targets {
         self.targets
     }
 
-    /// Whether a case is trained on with the teacher's labels.
+    /// Returns true if a case is trained on with the teacher's labels.
     pub fn covers(&self, id: &CaseId) -> bool {
         self.cases.contains(id)
     }
 
-    /// `case` as it is to be trained on: as it is, or with the teacher's labels.
+    /// Handle of `case`: with the teacher's labels if it is annotated, else with its own.
     ///
     /// # Errors
     /// If it is one of the annotated cases and its annotation is missing, damaged or about other
@@ -68,18 +68,17 @@ impl Annotations {
         Ok(CaseHandle::Annotated(case, annotation))
     }
 
-    fn held(&self) -> MutexGuard<'_, Mapped> {
+    fn held(&self) -> MutexGuard<'_, AnnotationsByCase> {
         self.mapped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is wrong with a case that the teacher has not labelled.
+    /// Error for a case that the teacher has not labelled.
     pub fn missing(&self, id: &CaseId) -> CaseError {
-        let (kind, teacher) = (self.targets.name(), self.teacher);
         let soft = if self.targets == Targets::Soft { " --soft" } else { "" };
         CaseError::new(
             Reason::Missing,
             format!("case {id}"),
-            format!("has no {kind} labels by teacher {teacher}"),
+            format!("has no {} labels by teacher {}", self.targets.name(), self.teacher),
             format!("make them with `gliaflow label --run RUN{soft}`, RUN being that teacher"),
         )
     }

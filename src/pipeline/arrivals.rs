@@ -1,4 +1,4 @@
-//! Cases on their way into the cache: who needs one before it is there waits for it here.
+//! Cases that a background ingest is bringing into the cache; samples that need one wait here.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,27 +7,27 @@ use crate::base::error::CaseError;
 use crate::telemetry::meter::starving;
 use crate::volume::case::CaseId;
 
-/// What is known of the cases that were announced. Clones know the same.
+/// Announced cases of a background ingest, and the failures among them. Clones share the state.
 ///
-/// A case that nobody announced, or that nobody will bring any more, is not waited for: whoever needs
-/// it looks for it and, if need be, builds it.
+/// Cases that were not announced, or that the ingest has given up, are not waited for: the fetch
+/// stage looks them up and builds them if need be.
 #[derive(Debug, Clone, Default)]
 pub struct Arrivals(Arc<Board>);
 
 #[derive(Debug, Default)]
 struct Board {
-    /// Announced cases that are not in the cache: not yet, or, with the cause, not at all.
+    /// Announced cases that are not in the cache: pending (`None`), or failed with the cause.
     absent: Mutex<HashMap<CaseId, Option<CaseError>>>,
     changed: Condvar,
 }
 
 impl Arrivals {
-    /// Says that `cases` will come.
+    /// Announces that `cases` will be ingested.
     pub fn announce(&self, cases: impl IntoIterator<Item = CaseId>) {
         self.absent().extend(cases.into_iter().map(|case| (case, None)));
     }
 
-    /// Says that a case is in the cache, or why it never will be.
+    /// Records that a case is in the cache, or why it failed.
     pub fn settle(&self, case: &CaseId, outcome: Result<(), CaseError>) {
         match outcome {
             Ok(()) => self.absent().remove(case),
@@ -36,16 +36,16 @@ impl Arrivals {
         self.0.changed.notify_all();
     }
 
-    /// Says that no more will come; what failed is still known.
+    /// Ends the ingest: pending cases are no longer waited for, failures are kept.
     pub fn close(&self) {
         self.absent().retain(|_, failed| failed.is_some());
         self.0.changed.notify_all();
     }
 
-    /// Waits until a case is there, or nobody brings it any more.
+    /// Waits until a case is in the cache, or is no longer being ingested.
     ///
     /// # Errors
-    /// Why it could not be brought.
+    /// The cause if the case could not be ingested.
     pub fn wait(&self, case: &CaseId) -> Result<(), CaseError> {
         let is_due = |absent: &mut HashMap<CaseId, Option<CaseError>>| {
             matches!(absent.get(case), Some(None))
@@ -62,7 +62,7 @@ impl Arrivals {
         }
     }
 
-    /// Cases that are still to come.
+    /// Number of announced cases that are still pending.
     pub fn due(&self) -> usize {
         self.absent().values().filter(|failed| failed.is_none()).count()
     }

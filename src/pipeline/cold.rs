@@ -1,36 +1,36 @@
-//! The cold path: a sample's case straight from its files, decoded for this sample alone. Nothing is
-//! written, nothing is kept, and the sample is the one that the cache would have given.
+//! Stages without a cache: each sample's case is decoded from its files for that sample alone.
+//! Samples are the same as with a cache.
 
 use crate::actor::stage::Stage;
 use crate::base::error::CaseError;
 use crate::brats::case::CaseReader;
+use crate::buffers::case::CaseShelf;
+use crate::pipeline::case_handle::{CaseHandle, OwnedCase};
 use crate::pipeline::decode::{Decode, Decoded, decode};
 use crate::pipeline::fetch::FetchedSample;
-use crate::pipeline::handle::{CaseHandle, OwnedCase};
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::plan::PlannedSample;
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
-use crate::volume::shelf::CaseShelf;
 
-/// Bytes that one sample holds of a case of `grid`, at most: raw volumes, or the brain box as large
-/// as the head.
+/// Upper bound of the bytes that a sample holds of a case of `grid`: raw volumes, or a brain box as
+/// large as the head.
 pub fn case_bytes(grid: Dims) -> usize {
     grid.voxels() * (Modality::COUNT * size_of::<i16>() + size_of::<u8>())
 }
 
-/// Bytes that a worker of decode needs beside its sample's: a whole file, and its stored voxels at
-/// four bytes each.
+/// Bytes that a decode worker needs in addition: a whole file, and its stored voxels at four bytes
+/// each.
 pub fn decode_bytes(grid: Dims) -> usize {
     grid.voxels() * (size_of::<i16>() + size_of::<f32>())
 }
 
-/// Stage `decode` of the cold path.
+/// Stage `decode` without a cache.
 #[derive(Debug, Clone)]
 pub struct DecodeSample(CaseReader);
 
 impl DecodeSample {
-    /// Into the buffers of `shelf`.
+    /// Stage that decodes into buffers of `shelf`.
     pub const fn new(shelf: CaseShelf) -> Self {
         Self(CaseReader::new(shelf))
     }
@@ -47,7 +47,7 @@ impl Stage for DecodeSample {
     }
 }
 
-/// Stage `normalize` of the cold path.
+/// Stage `normalize` without a cache.
 #[derive(Debug, Clone)]
 pub struct NormalizeSample {
     normalize: Normalize,
@@ -55,7 +55,7 @@ pub struct NormalizeSample {
 }
 
 impl NormalizeSample {
-    /// With `normalize`, whose shelf is `shelf`.
+    /// Stage that runs `normalize`, whose buffers come from `shelf`.
     pub const fn new(normalize: Normalize, shelf: CaseShelf) -> Self {
         Self { normalize, shelf }
     }

@@ -1,29 +1,28 @@
-//! Sink `collate`: samples, in their order, to contiguous half-precision batches.
+//! Sink `collate`: copies samples, in order, into contiguous half-precision batches.
 //!
-//! It copies, on purpose: a skipped sample would leave a hole in a batch that was written in place,
-//! and samples that come out of order would need as many open batches as there are tickets. A batch's
-//! memory comes back when the trainer's backend drops it: fresh memory costs more than the copy.
+//! The copy is deliberate: a skipped sample would leave a hole in a batch written in place, and
+//! samples out of order would need as many open batches as there are tickets. A batch's memory
+//! returns when the trainer's backend drops it: fresh memory costs more than the copy.
 //!
-//! Batches are full, always: a step on fewer samples would be another step than the uninterrupted
-//! run's. When the plan is drained, the samples that fill no batch are let go and named in the log.
-//! They are not lost: every batch says in [`Batch::next_sample`] where to go on, and the last one's
-//! is the first of them.
+//! Batches are always full: a step on fewer samples would differ from the uninterrupted run's. When
+//! the plan is drained, samples that fill no batch are dropped and logged, but not lost:
+//! [`Batch::next_sample`] of the last batch is the first of them.
 
 use half::f16;
 
 use crate::actor::stage::{Outcome, Sink, Skip};
-use crate::pipeline::lent::Lent;
+use crate::buffers::patch::Recycler;
+use crate::buffers::pool::Shelf;
+use crate::buffers::pooled::Lent;
 use crate::pipeline::plan::Plan;
-use crate::pipeline::recycle::Recycler;
 use crate::pipeline::sample::{Batch, Sample};
 use crate::volume::grid::Dims;
-use crate::volume::shelf::Shelf;
 use crate::volume::targets::Targets;
 
-/// Told of every skipped sample, in order.
+/// Callback for every skipped sample, in order.
 pub type OnSkip = Box<dyn FnMut(&Skip) + Send>;
 
-/// Batches' buffers that wait to be used again: more than a trainer ever gives back at once.
+/// Batch buffers kept for reuse: more than a trainer returns at once.
 const BATCHES_KEPT: usize = 8;
 
 #[derive(Debug, Clone)]
@@ -33,8 +32,8 @@ struct Shelves {
 }
 
 impl Shelves {
-    /// A batch without memory: it gets that with its first sample, when the batch before has found
-    /// a place. Until then there would be one more batch than the memory budget counts.
+    /// Batch without memory, which it gets with its first sample: when the batch before has been
+    /// delivered. Otherwise there would be one more batch than the memory budget counts.
     fn empty_batch(&self, number: u64, dims: Dims) -> Batch {
         Batch {
             number,
@@ -49,7 +48,7 @@ impl Shelves {
     }
 }
 
-/// Fills one batch after another; a skipped sample's place is taken by the next one.
+/// Sink that fills batches; the next sample takes a skipped one's place.
 pub struct Collate {
     size: usize,
     dims: Dims,
@@ -62,7 +61,7 @@ pub struct Collate {
 }
 
 impl Collate {
-    /// Batches of `size` patches of `dims`, numbered from `first_number`.
+    /// Sink for batches of `size` patches of `dims`, numbered from `first_number`.
     pub fn new(
         size: usize,
         dims: Dims,
@@ -136,8 +135,9 @@ mod tests {
     use super::*;
     use crate::base::error::{CaseError, Reason};
     use crate::base::seed::SampleKey;
+    use crate::buffers::patch::PatchBuffer;
     use crate::pipeline::plan::tests::cohort;
-    use crate::pipeline::sample::{PatchBuffer, Provenance};
+    use crate::pipeline::sample::Provenance;
     use crate::volume::case::CaseId;
     use std::sync::{Arc, Mutex};
 

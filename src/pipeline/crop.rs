@@ -1,30 +1,31 @@
-//! Stage `crop`: chooses the window of a sample in its case, draws its augmentation, and has the
-//! window's pages read. It makes no voxel: [`super::augment`] makes them all at once.
+//! Stage `crop`: draws a sample's window and augmentation and reads the window's pages. It renders
+//! no voxel: [`super::augment`] renders all of them at once.
 //!
-//! A share of the patches (half, by default) is centred on tumour: every `1 / share`-th sample of an
-//! epoch, so that each stretch of the plan, and with it each batch, has its part; the regions take
-//! turns, and the voxel is drawn from the case file's index. The rest are uniform over the brain box.
+//! A share of the patches (half by default) is centred on tumour: every `1 / share`-th sample of an
+//! epoch, so that each stretch of the plan, and with it each batch, has its part. The regions take
+//! turns, and the voxel is drawn from the case file's index. The rest are uniform over the brain
+//! box.
 
 use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
 
 use crate::actor::stage::Stage;
+use crate::augment::config::AugmentConfig;
+use crate::augment::placement::Window;
 use crate::base::error::CaseError;
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 use crate::cache::contents::RawVoxel;
-use crate::pipeline::augment::config::AugmentConfig;
-use crate::pipeline::augment::placement::Window;
+use crate::pipeline::case_handle::CaseHandle;
 use crate::pipeline::fetch::FetchedSample;
-use crate::pipeline::handle::CaseHandle;
 use crate::pipeline::sample::DrawnSample;
 use crate::volume::grid::Dims;
 use crate::volume::region::Region;
 
-/// Bytes of a page where pages are smallest.
+/// Smallest page size of the supported machines, in bytes.
 const SMALLEST_PAGE: usize = 4096;
 
-/// How patches are cut.
+/// Settings of the patches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CropConfig {
@@ -41,7 +42,7 @@ impl Default for CropConfig {
 }
 
 impl CropConfig {
-    /// What cannot be, or nothing: the text names the field and the range.
+    /// Returns the first invalid setting: its field and legal range.
     pub fn problem(&self) -> Option<String> {
         let share = self.foreground_share;
         if !(0.0..=1.0).contains(&share) {
@@ -52,7 +53,7 @@ impl CropConfig {
     }
 }
 
-/// Draws windows and augmentations.
+/// Stage that draws windows and augmentations.
 #[derive(Debug, Clone)]
 pub struct Crop {
     crop: CropConfig,
@@ -60,12 +61,12 @@ pub struct Crop {
 }
 
 impl Crop {
-    /// Draws under `crop` and `augment`.
+    /// Stage with the given settings.
     pub const fn new(crop: CropConfig, augment: AugmentConfig) -> Self {
         Self { crop, augment }
     }
 
-    /// Everything that the key decides about a sample of `case`.
+    /// Draws window and augmentation of the sample of `key` from `case`.
     pub fn draw(&self, key: SampleKey, case: CaseHandle) -> DrawnSample {
         let corner = draw_corner(&self.crop, key, &case);
         let window = Window { corner, dims: self.crop.patch };
@@ -87,17 +88,17 @@ impl Stage for Crop {
     }
 }
 
-/// First corner of the patch in the brain box, `[z, y, x]`; negative where the box is smaller than
-/// the patch and is centred in it.
+/// Draws the first corner of the patch in the brain box, `[z, y, x]`; negative where the box is
+/// smaller than the patch and is centred in it.
 fn draw_corner(config: &CropConfig, key: SampleKey, case: &CaseHandle) -> [isize; 3] {
     let mut rng = KeyedRng::new(key, Domain::Crop);
     let brain = case.brain().dims;
     let turn = foreground_turn(config.foreground_share, key);
     let centre = turn.and_then(|turn| draw_tumour_voxel(&mut rng, turn, case));
     std::array::from_fn(|axis| {
-        let (room, side) = (brain.0[axis] as isize, config.patch.0[axis] as isize);
-        let slack = room - side;
-        // Drawn for each axis, of use or not: one axis must not shift the draws of the next.
+        let side = config.patch.0[axis] as isize;
+        let slack = brain.0[axis] as isize - side;
+        // Drawn for each axis, used or not: one axis must not shift the draws of the next.
         let uniform = rng.below(slack.max(0) as u64 + 1) as isize;
         match centre {
             _ if slack < 0 => slack.div_euclid(2),
@@ -107,17 +108,18 @@ fn draw_corner(config: &CropConfig, key: SampleKey, case: &CaseHandle) -> [isize
     })
 }
 
-/// Whose turn it is, counted over epochs, if the sample is to be centred on tumour.
+/// Turn of the regions, counted over epochs, if the sample is centred on tumour.
 ///
-/// Sample `i` is if the whole part of `i * share` grows behind it: of any `n` samples in a row,
-/// `n * share` are, give or take one.
+/// Sample `i` is if floor(i * share) grows behind it: among any `n` samples in a row, `n * share`
+/// are, give or take one.
 fn foreground_turn(share: f64, key: SampleKey) -> Option<u64> {
     let before = |index: u64| (index as f64 * share).floor() as u64;
     let turn = before(key.index);
     (before(key.index + 1) > turn).then(|| turn.wrapping_add(key.epoch))
 }
 
-/// A voxel of the region whose turn it is among those that the case has; `None` without tumour.
+/// Draws a voxel of the region whose turn it is among those that the case has; `None` without
+/// tumour.
 fn draw_tumour_voxel(rng: &mut KeyedRng, turn: u64, case: &CaseHandle) -> Option<[usize; 3]> {
     let present: Vec<&[u32]> = Region::ALL
         .iter()
@@ -132,8 +134,8 @@ fn draw_tumour_voxel(rng: &mut KeyedRng, turn: u64, case: &CaseHandle) -> Option
     Some(case.brain().dims.position(voxel as usize))
 }
 
-/// Touches each page of a window once, so that it is this stage that waits for the disk and not the
-/// arithmetic behind it.
+/// Touches each page of a window once, so that this stage waits for the disk and not the arithmetic
+/// behind it.
 fn read_pages(images: &[RawVoxel], brain: Dims, window: Window) {
     const VOXELS: usize = SMALLEST_PAGE / size_of::<RawVoxel>();
     let covered = |axis: usize| {
@@ -147,7 +149,7 @@ fn read_pages(images: &[RawVoxel], brain: Dims, window: Window) {
         return;
     }
     for z in slices {
-        // One stretch from the first row's first voxel to the last row's last.
+        // One range from the first row's first voxel to the last row's last.
         let from = brain.offset([z, rows.start, columns.start]);
         let to = brain.offset([z, rows.end - 1, columns.end - 1]);
         images[from..to].iter().step_by(VOXELS).for_each(|voxel| _ = black_box(*voxel));

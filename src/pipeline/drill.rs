@@ -1,5 +1,5 @@
-//! Drills: a run in which one actor, or the trainer, is slow on purpose, to see that clocks, verdict
-//! and alarms name it. What is slow waits; samples, batches and weights are what they are without.
+//! Drills: runs with one actor, or the trainer, slowed on purpose, to test that clocks, verdict and
+//! alerts name it. Samples, batches and weights stay the same.
 
 use std::thread;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use serde::{Deserialize, Serialize};
 use crate::actor::stage::{Outcome, Sink, Source, Stage};
 use crate::base::error::CaseError;
 
-/// What is to be slow. Nothing, unless it is asked for.
+/// Settings of a drill: the actor that is slow on purpose. Off by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DrillConfig {
-    /// An actor of the loader, by its name: each of its items takes `slow_stage_ms` longer.
+    /// Actor of the loader, by name, whose items take `slow_stage_ms` longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow_stage: Option<String>,
-    /// By so many milliseconds.
+    /// Delay of each of its items, in milliseconds.
     pub slow_stage_ms: u64,
-    /// Milliseconds that each optimiser step takes longer, a stop on request apart.
+    /// Delay of each optimiser step in milliseconds, unless a stop is requested.
     pub slow_step_ms: u64,
 }
 
 impl DrillConfig {
-    /// Whether nothing is slow.
+    /// Returns true if no actor is slowed.
     pub fn is_off(&self) -> bool {
         *self == Self::default()
     }
 
-    /// What cannot be, or nothing; `actors` are the names that there are.
+    /// Returns the first invalid setting; `actors` are the valid names.
     pub fn problem(&self, actors: &[&str]) -> Option<String> {
         let stage = self.slow_stage.as_deref()?;
         if actors.contains(&stage) {
@@ -37,7 +37,7 @@ impl DrillConfig {
         Some(format!("slow_stage = {stage:?} is no stage; write one of {}", actors.join(", ")))
     }
 
-    /// How much longer a step takes.
+    /// Delay of each optimiser step.
     pub const fn slow_step(&self) -> Duration {
         Duration::from_millis(self.slow_step_ms)
     }
@@ -60,7 +60,7 @@ impl DrillConfig {
     }
 }
 
-/// An actor that takes its time, and is the actor that it was in everything else.
+/// Actor with a delay before each item, otherwise unchanged.
 pub(super) struct Slowed<A> {
     actor: A,
     delay: Duration,

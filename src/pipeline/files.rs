@@ -1,4 +1,4 @@
-//! Source `files`: the cases of a list, one after another, once.
+//! Source `files`: the cases of a list in order.
 
 use crate::actor::stage::{Describe, Source};
 use crate::brats::dataset::CaseFiles;
@@ -9,11 +9,11 @@ impl Describe for CaseFiles {
     }
 }
 
-/// Walks a list of cases.
+/// Source of the cases of a list.
 pub struct Files(std::vec::IntoIter<CaseFiles>);
 
 impl Files {
-    /// In the order of `cases`.
+    /// Source of `cases` in their order.
     pub fn new(cases: Vec<CaseFiles>) -> Self {
         Self(cases.into_iter())
     }

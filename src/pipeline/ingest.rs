@@ -1,4 +1,4 @@
-//! The ingest topology: files → decode → normalize → publish, with whole cases as items.
+//! Ingest topology: files → decode → normalize → publish, with whole cases as items.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::actor::ticket::SkipBudget;
 use crate::actor::topology::{Limits, Topology};
 use crate::base::error::Fault;
 use crate::brats::dataset::CaseFiles;
+use crate::buffers::case::CaseShelf;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
 use crate::pipeline::decode::Decode;
@@ -18,13 +19,12 @@ use crate::pipeline::files::Files;
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::observe;
 use crate::pipeline::publish::{Publish, PublishedCase};
-use crate::volume::shelf::CaseShelf;
 
 /// Threads per stage of ingest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IngestWorkers {
-    /// Inflating and checking: where the time goes.
+    /// Decompressing and checking: most of the time.
     pub decode: usize,
     /// Encoding and statistics.
     pub normalize: usize,
@@ -40,22 +40,22 @@ impl Default for IngestWorkers {
 }
 
 impl IngestWorkers {
-    /// Cases that may exist in memory at once: one per worker, and two to keep them fed.
+    /// Number of cases that may be in memory at once: one per worker, and two to keep them fed.
     pub const fn tickets(&self) -> usize {
         self.decode + self.normalize + self.publish + 2
     }
 }
 
-/// What became of one case.
+/// Outcome of one case.
 #[derive(Debug, Clone)]
 pub enum Ingested {
-    /// It is in the cache.
+    /// Case that is in the cache.
     Published(PublishedCase),
-    /// It is not, and this is why.
+    /// Case that failed, with the cause.
     Skipped(Skip),
 }
 
-/// Hands every outcome to the consumer.
+/// Sink that delivers every outcome.
 struct Tally;
 
 impl Sink for Tally {
@@ -71,13 +71,13 @@ impl Sink for Tally {
     }
 }
 
-/// The actors of this topology, source first.
+/// Names of the actors, source first.
 pub const ACTORS: [&str; 5] =
     [Files::NAME, Decode::NAME, Normalize::NAME, Publish::NAME, Tally::NAME];
 
-/// Starts ingest of `cases` into `store`; the feed yields one [`Ingested`] a case, in their order.
+/// Starts ingest of `cases` into `store`; the feed yields one [`IngestOutcome`] a case, in order.
 ///
-/// Bad cases are reported, all of them, and never end the run: the caller decides what they mean.
+/// Invalid cases are all reported and never end the run: the caller decides.
 ///
 /// # Errors
 /// If a thread cannot be started.

@@ -5,12 +5,12 @@
 
 use crate::actor::stage::Stage;
 use crate::base::error::CaseError;
+use crate::buffers::case::CaseShelf;
 use crate::cache::contents::{CaseContents, prepare_on};
 use crate::cache::preprocess::PreprocessConfig;
 use crate::pipeline::decode::Decoded;
-use crate::volume::shelf::CaseShelf;
 
-/// Prepares cases under one preprocessing configuration.
+/// Stage that prepares cases under one preprocessing configuration.
 #[derive(Debug, Clone)]
 pub struct Normalize {
     preprocess: PreprocessConfig,
@@ -18,12 +18,12 @@ pub struct Normalize {
 }
 
 impl Normalize {
-    /// Under `preprocess`; whole volumes go back to `shelf`, contents are taken from it.
+    /// Stage whose buffers come from `shelf`, to which whole volumes return.
     pub const fn new(preprocess: PreprocessConfig, shelf: CaseShelf) -> Self {
         Self { preprocess, shelf }
     }
 
-    /// What the case file of a decoded case holds.
+    /// Prepares the contents of a decoded case's file.
     ///
     /// # Errors
     /// If the case is empty or cannot be encoded.

@@ -1,4 +1,4 @@
-//! What runs, made visible: topologies under way on one board, their clocks on the endpoint.
+//! Registry of running topologies, and their clocks as metrics.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::actor::feed::Running;
 use crate::actor::hooks::Hooks;
 use crate::actor::observe::{Observation, Observer};
-use crate::pipeline::verdict::{
+use crate::pipeline::bottleneck::{
     Look, Machine, Verdict, blame_ingest, judge, judge_beside, judge_span,
 };
 use crate::telemetry::catalog;
@@ -17,20 +17,20 @@ use crate::telemetry::process;
 use crate::volume::case::Case;
 use crate::volume::voxels::Voxels;
 
-/// How often clocks and queues are published: finer than any scrape interval in use.
+/// Interval between publications of clocks and queues: shorter than usual scrape intervals.
 const TICK: Duration = Duration::from_millis(500);
 
-/// The topology that feeds a trainer: its consumer's waits are the trainer's.
+/// Topology that feeds the trainer: its consumer's waits are the trainer's.
 pub(super) const TRAINING: &str = "train";
-/// The topology that may run beside it.
+/// Topology that may run beside it.
 pub(super) const INGEST: &str = "ingest";
 
-/// A verdict is on so much of the past: what holds a run back now, not what did last week.
+/// Span that a verdict covers: the present bottleneck, not last week's.
 const SPAN: Duration = Duration::from_secs(30);
-/// How often the past is looked at.
+/// Interval between snapshots.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// The topologies under way. Clones show the same ones.
+/// Running topologies. Clones share the registry.
 #[derive(Clone, Default)]
 pub struct Board(Arc<Mutex<Shown>>);
 
@@ -38,17 +38,17 @@ pub struct Board(Arc<Mutex<Shown>>);
 struct Shown {
     next: u64,
     live: BTreeMap<u64, Live>,
-    /// Clocks of topologies that have ended, by stage: a counter must never fall.
+    /// Sums of ended topologies, by stage: a counter must never fall.
     past: BTreeMap<&'static str, Clocks>,
-    /// Waits of trainers that have ended.
+    /// Waits of trainers that have ended, in seconds.
     past_starved: f64,
 }
 
-/// A topology on the board.
+/// Registered topology.
 #[derive(Clone)]
 struct Live {
     observer: Observer,
-    /// The last looks, the oldest first: back to [`SPAN`] ago, or to the beginning.
+    /// Snapshots, the oldest first: back to [`SPAN`] ago, or to the start.
     looks: VecDeque<(Instant, Look)>,
 }
 
@@ -58,13 +58,13 @@ impl Live {
         Self { observer, looks: VecDeque::from([(Instant::now(), first)]) }
     }
 
-    /// Takes a look if one is due.
+    /// Takes a snapshot if one is due.
     fn keep_looking(&mut self) {
         if self.looks.back().is_some_and(|(at, _)| at.elapsed() < LOOK_EVERY) {
             return;
         }
         self.looks.push_back((Instant::now(), look_at(&self.observer)));
-        // The second oldest takes over once it is old enough.
+        // The oldest goes once the second oldest covers the span.
         while self.looks.get(1).is_some_and(|(at, _)| at.elapsed() >= SPAN) {
             self.looks.pop_front();
         }
@@ -74,13 +74,13 @@ impl Live {
         self.looks.front().map(|(_, look)| look)
     }
 
-    /// What happened lately.
+    /// Difference between now and the oldest snapshot.
     fn span(&self) -> Look {
         let now = look_at(&self.observer);
         self.then().map_or(now.clone(), |then| now.since(then))
     }
 
-    /// What holds it back lately.
+    /// Verdict on the recent span.
     fn verdict(&self, beside: Option<&Self>) -> Verdict {
         let now = look_at(&self.observer);
         let Some(then) = self.then() else {
@@ -109,7 +109,7 @@ fn look_at(observer: &Observer) -> Look {
     Look { actors: observer.observations(), feed: observer.feed() }
 }
 
-/// Seconds of all workers of a stage.
+/// Seconds of a stage's workers together, and their restarts.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Clocks {
     busy: f64,
@@ -127,14 +127,14 @@ impl Clocks {
     }
 }
 
-/// Keeps a topology on the board; dropping it takes it off.
+/// Registration of a topology, which ends when this is dropped.
 pub struct Watch {
     board: Board,
     number: u64,
 }
 
 impl Board {
-    /// Shows a topology for as long as the result lives.
+    /// Registers a topology for as long as the result lives.
     #[must_use]
     pub fn watch(&self, running: &Running) -> Watch {
         let mut shown = self.shown();
@@ -144,14 +144,14 @@ impl Board {
         Watch { board: self.clone(), number }
     }
 
-    /// For `/topology`: every topology under way with its actors, its accounts, and what has held it
-    /// back in the last half minute.
+    /// Renders `/topology`: every running topology with its actors, its counts, and its verdict on
+    /// the last half minute.
     pub fn to_json(&self) -> Value {
-        // Looked at without the board's lock: whoever is stuck must not hold up the clocks.
-        let all: Vec<Live> = self.shown().live.values().cloned().collect();
-        let under_way = || all.iter().filter(|live| !live.observer.is_over());
-        let ingest = under_way().find(|live| live.observer.topology() == INGEST);
-        let described = under_way().map(|live| {
+        // Observed without the lock: a stuck actor must not hold up the clocks.
+        let mut running: Vec<Live> = self.shown().live.values().cloned().collect();
+        running.retain(|live| !live.observer.is_over());
+        let ingest = running.iter().find(|live| live.observer.topology() == INGEST);
+        let described = running.iter().map(|live| {
             let is_training = live.observer.topology() == TRAINING;
             live.to_json(ingest.filter(|_| is_training))
         });
@@ -162,7 +162,7 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Clocks and queues onto the endpoint.
+    /// Publishes clocks and queues as metrics.
     fn publish(&self) {
         let mut shown = self.shown();
         let mut clocks = shown.past.clone();
@@ -193,25 +193,24 @@ impl Board {
     }
 }
 
-/// What holds a topology back, over its whole time so far.
+/// Verdict on a topology over its whole time.
 pub fn verdict_of(observer: &Observer) -> Verdict {
     judge(&observer.observations(), &observer.feed(), &machine())
 }
 
-/// The same for a loader that began while cases were still being ingested.
+/// Verdict on a loader that began while cases were still being ingested.
 pub fn verdict_beside(ingest: &Observer, loader: &Observer) -> Verdict {
-    let (ahead, actors) = (ingest.observations(), loader.observations());
-    judge_beside(&ahead, &actors, &loader.feed(), &machine())
+    judge_beside(&ingest.observations(), &loader.observations(), &loader.feed(), &machine())
 }
 
-/// Seconds that a trainer has waited for batches, the wait under way included: it may be the last.
+/// Seconds that the trainer has waited for batches, the current wait included: it may be the last.
 fn trainer_starved(observer: &Observer) -> f64 {
     if observer.topology() == TRAINING { observer.feed().starved_seconds } else { 0.0 }
 }
 
 fn machine() -> Machine {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    // The process's CPU time is older than the topology, so the workers' own clocks have to do.
+    // The process's CPU time began before the topology, so the workers' clocks are used.
     Machine { cores, cpu_seconds: None }
 }
 
@@ -235,7 +234,7 @@ impl Drop for Watch {
     }
 }
 
-/// Publishes the board twice a second for as long as the runtime lives.
+/// Publishes metrics twice a second for as long as the runtime lives.
 pub fn publish_regularly(runtime: &tokio::runtime::Handle, board: Board) {
     runtime.spawn(async move {
         let mut ticks = tokio::time::interval(TICK);
@@ -246,7 +245,7 @@ pub fn publish_regularly(runtime: &tokio::runtime::Handle, board: Board) {
     });
 }
 
-/// What every topology here hangs on its events.
+/// Hooks of every topology here.
 pub(super) fn hooks() -> Hooks {
     let on_item = Arc::new(|stage: &'static str, service: Duration| {
         catalog::LOADER_STAGE_SERVICE.with([stage]).record(service.as_secs_f64());
@@ -254,7 +253,7 @@ pub(super) fn hooks() -> Hooks {
     Hooks { on_item: Some(on_item), on_skip: None }
 }
 
-/// A case came out of its files.
+/// Counts the bytes read and decoded of a case.
 pub(super) fn count_decoded(case: &Case) {
     let bytes = |voxels: &Voxels| match voxels {
         Voxels::I16(values) => size_of_val(values.as_slice()),

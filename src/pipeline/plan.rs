@@ -1,26 +1,26 @@
-//! Which sample comes when: an endless sequence that is a pure function of the seed. Position `n`
-//! can be asked for without having walked there, so resuming is arithmetic.
+//! Order of the samples: an endless sequence that is a pure function of the seed. Any position is
+//! computed directly, so resuming needs no iteration.
 
 use std::sync::Arc;
 
 use crate::actor::stage::{Describe, Source};
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 use crate::brats::dataset::CaseFiles;
-use crate::pipeline::mix::Mix;
+use crate::pipeline::label_mixture::Mix;
 
-/// One sample that has been named but not yet made.
+/// Sample that is named but not yet made.
 #[derive(Debug, Clone)]
 pub struct PlannedSample {
-    /// Which sample.
+    /// Key of the sample.
     pub key: SampleKey,
-    /// The cohort that it is drawn from.
+    /// Cohort of the sample's case.
     pub cohort: Arc<[CaseFiles]>,
-    /// The case's place in the cohort.
+    /// Index of the case in the cohort.
     pub case: usize,
 }
 
 impl PlannedSample {
-    /// The files of its case.
+    /// Files of the sample's case.
     pub fn files(&self) -> &CaseFiles {
         &self.cohort[self.case]
     }
@@ -33,8 +33,8 @@ impl Describe for PlannedSample {
     }
 }
 
-/// The order of samples: each epoch visits every case `patches_per_case` times, shuffled by
-/// `(seed, epoch)`; or it has as many samples, of which a mix ([`Plan::mixed`]) decides from which cases.
+/// Order of samples: each epoch visits every case `patches_per_case` times, shuffled by `(seed,
+/// epoch)`; or it has as many samples, in a given mixture ([`Plan::with_special_share`]).
 #[derive(Debug, Clone)]
 pub struct Plan {
     cohort: Arc<[CaseFiles]>,
@@ -44,7 +44,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan over `cohort`.
+    /// Plan over `cohort`.
     ///
     /// # Panics
     /// If the cohort is empty or `patches_per_case` is 0: resolving a configuration excludes both.
@@ -53,7 +53,7 @@ impl Plan {
         Self { cohort, seed, patches_per_case, mix: None }
     }
 
-    /// The same with `share` of the samples, above 0 and below 1, from the last `special` cases.
+    /// Draws `share` of the samples, above 0 and below 1, from the last `special` cases.
     ///
     /// # Panics
     /// If there is no such case or no other.
@@ -65,7 +65,7 @@ impl Plan {
         Self { mix: Some(mix), ..self }
     }
 
-    /// Samples in one epoch.
+    /// Number of samples in an epoch.
     pub fn epoch_len(&self) -> u64 {
         self.cohort.len() as u64 * self.patches_per_case
     }
@@ -75,13 +75,13 @@ impl Plan {
         key.epoch * self.epoch_len() + key.index
     }
 
-    /// The sample at a position, without walking there.
+    /// Sample at a position; needs no iteration.
     pub fn sample_at(&self, position: u64) -> PlannedSample {
         let epoch = position / self.epoch_len();
         self.sample(epoch, position % self.epoch_len(), &self.order(epoch))
     }
 
-    /// The sample at `index` of an epoch of this order.
+    /// Sample at `index` of an epoch with this order.
     fn sample(&self, epoch: u64, index: u64, order: &[u32]) -> PlannedSample {
         PlannedSample {
             key: SampleKey { seed: self.seed, epoch, index },
@@ -90,23 +90,24 @@ impl Plan {
         }
     }
 
-    /// The cohort's cases in the order in which a walk from position `first` needs them, each once.
+    /// Cases of the cohort, each once, in the order in which the samples from position `first` on
+    /// need them.
     pub fn cases_from(&self, first: u64) -> Vec<CaseFiles> {
         let mut ordered: Vec<u32> = Vec::with_capacity(self.cohort.len());
         let mut seen = vec![false; self.cohort.len()];
-        let (epoch, index) = (first / self.epoch_len(), first % self.epoch_len());
-        let rest = self.order(epoch).split_off(index as usize);
+        let epoch = first / self.epoch_len();
+        let rest = self.order(epoch).split_off((first % self.epoch_len()) as usize);
         for case in rest.into_iter().chain(self.order(epoch + 1)) {
             if !std::mem::replace(&mut seen[case as usize], true) {
                 ordered.push(case);
             }
         }
-        // Two epochs of a mix need not visit all.
+        // Two epochs of a mixture need not visit all cases.
         ordered.extend((0..).zip(&seen).filter(|(_, seen)| !**seen).map(|(case, _)| case));
         ordered.into_iter().map(|case| self.cohort[case as usize].clone()).collect()
     }
 
-    /// The cases of one epoch in their order.
+    /// Case indices of an epoch, in order.
     fn order(&self, epoch: u64) -> Vec<u32> {
         let length = self.epoch_len();
         if let Some(mix) = &self.mix {
@@ -120,7 +121,7 @@ impl Plan {
     }
 }
 
-/// Walks a [`Plan`] from a position; never ends by itself.
+/// Source of a [`Plan`]'s samples from a position on; it never ends by itself.
 pub struct Planner {
     plan: Plan,
     next: u64,
@@ -129,7 +130,7 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// Starts at position `first`: 0 for a new run, the checkpoint's for a resumed one.
+    /// Source from position `first` on: 0 for a new run, the checkpoint's for a resumed one.
     pub fn starting_at(plan: Plan, first: u64) -> Self {
         let epoch = first / plan.epoch_len();
         let order = plan.order(epoch);

@@ -1,5 +1,5 @@
-//! One sample again, as files that any viewer of medical images opens: what the network saw, where it
-//! lies in the patient, and what was drawn for it.
+//! Writes one sample again as NIfTI files: what the network saw, where it lies in the patient, and
+//! what was drawn for it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,53 +7,54 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use serde::Serialize;
 
+use crate::augment::config::{Background, Drawn};
+use crate::augment::kernel::Kernel;
+use crate::augment::recipe::Recipe;
 use crate::base::error::CaseError;
 use crate::base::seed::SampleKey;
 use crate::brats::write::{write_labels, write_scalars};
-use crate::pipeline::augment::config::{Background, Drawn};
-use crate::pipeline::augment::kernel::Kernel;
-use crate::pipeline::augment::recipe::Recipe;
-use crate::pipeline::augment::stage::Augment;
-use crate::pipeline::handle::CaseHandle;
-use crate::pipeline::recycle::Recycler;
-use crate::pipeline::sample::{DrawnSample, PatchBuffer};
+use crate::buffers::patch::PatchBuffer;
+use crate::buffers::patch::Recycler;
+use crate::pipeline::augment::Augment;
+use crate::pipeline::case_handle::CaseHandle;
+use crate::pipeline::sample::DrawnSample;
 use crate::volume::case::{CaseId, SourceGrid};
 use crate::volume::grid::{Affine, Dims};
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 use crate::volume::targets::{CERTAIN, RegionShares, Targets, likeliest};
 
-/// A sample that was made again.
+/// Record of a sample that was made again.
 #[derive(Debug, Clone, Serialize)]
 pub struct Replayed {
-    /// Which one.
+    /// Key of the sample.
     pub key: SampleKey,
-    /// Its case.
+    /// Case of the sample.
     pub case: CaseId,
     /// First corner in the case's brain box, `[z, y, x]`.
     pub corner: [isize; 3],
     /// Extent, `[d, h, w]`.
     pub dims: Dims,
-    /// What each transform drew.
+    /// Drawn parameters of each transform.
     pub drawn: Drawn,
-    /// Which kernel made the voxels; all give the same.
+    /// Kernel that rendered the patch; all give the same voxels.
     pub kernel: &'static str,
-    /// A file per modality, the labels, and this record.
+    /// Files: one per modality, the labels, and this record.
     pub files: Vec<PathBuf>,
 }
 
-/// Makes `sample` and writes it into `out`: z-scores per modality as float32, labels in the values of
-/// the case's own label file, the probability of each region if `targets` are soft, and a record of
-/// what was drawn.
+/// Renders `sample` and writes it into `out`: z-scores per modality as float32, labels in the
+/// values of the case's own label file, the probability of each region if `targets` are soft, and
+/// the drawn parameters.
 ///
-/// The affine says where each voxel of the patch comes from, turned and scaled as it was, so that a
-/// viewer lays the patch over the case's own files.
+/// The affine says where each voxel of the patch comes from, rotated and scaled as it was, so that
+/// a viewer overlays the patch on the case's own files.
 ///
 /// # Errors
 /// If a file cannot be written.
 ///
 /// # Panics
-/// Never: a recipe has one value per voxel.
+/// Never: a patch has one value per voxel.
 pub fn replay(
     sample: &DrawnSample,
     background: Background,
@@ -81,8 +82,8 @@ pub fn replay(
     if targets == Targets::Soft {
         let shares: &[RegionShares] = patch.labels.as_chunks().0;
         for region in Region::ALL {
-            let of = |voxel: &RegionShares| f32::from(voxel[region.index()]) / f32::from(CERTAIN);
-            let values: Vec<f32> = shares.iter().map(of).collect();
+            let parts = shares.iter().map(|voxel| voxel[region.index()]);
+            let values: Vec<f32> = parts.map(|part| f32::from(part) / f32::from(CERTAIN)).collect();
             write_scalars(&file(&format!("{region}.nii.gz")), &values, &grid)?;
         }
         let painted = shares.iter().copied().map(likeliest).collect();
@@ -105,14 +106,11 @@ pub fn replay(
     Ok(replayed)
 }
 
-/// From places in the patch, fastest axis first, to the world of the case's files, in mm.
+/// Affine from patch voxels, fastest axis first, to the world of the case's files in mm.
 fn affine(sample: &DrawnSample, background: Background) -> Affine {
     let DrawnSample { case, window, drawn, .. } = sample;
     let recipe = Recipe::new(&case.view(), *window, drawn, background);
-    let world = |at: [f64; 3]| {
-        let place = recipe.placement().place(at);
-        world_of(case, place)
-    };
+    let world = |at: [f64; 3]| world_of(case, recipe.placement().place(at));
     let origin = world([0.0; 3]);
     let mut rows = [[0.0; 4]; 4];
     for (column, axis) in [2, 1, 0].into_iter().enumerate() {
@@ -130,9 +128,10 @@ fn affine(sample: &DrawnSample, background: Background) -> Affine {
     Affine(rows)
 }
 
-/// World of a place `[z, y, x]` in the brain box.
+/// World coordinates in mm of a position `[z, y, x]` in the brain box.
 fn world_of(case: &CaseHandle, place: [f64; 3]) -> [f64; 3] {
-    let (source, start) = (case.source(), case.brain().start);
+    let source = case.source();
+    let start = case.brain().start;
     let shape = source.dims.to_nifti();
     let mut file = [0.0; 3];
     for (ours, axis) in [2, 1, 0].into_iter().enumerate() {

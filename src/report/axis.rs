@@ -1,9 +1,9 @@
-//! One axis of a chart: from where to where, and where its figures stand.
+//! An axis of a chart, with round labels.
 
-/// Figures that an axis should have, about.
+/// Approximate number of labels of an axis.
 const TICKS: f64 = 5.0;
 
-/// An axis with round figures.
+/// An axis with round labels.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Axis {
     pub(super) low: f64,
@@ -12,7 +12,7 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// From `low` to `high` or a little beyond, so that both ends are round.
+    /// Covers `low` to `high` or a little beyond, so that both ends are round.
     pub(super) fn around(low: f64, high: f64) -> Self {
         let span = if high > low { high - low } else { low.abs().max(1.0) };
         let step = round_step(span / TICKS);
@@ -21,25 +21,25 @@ impl Axis {
         Self { low: below, high: above, step }
     }
 
-    /// Exactly from `low` to `high`, with round figures inside.
+    /// Covers exactly `low` to `high`, with round labels inside.
     pub(super) fn exactly(low: f64, high: f64) -> Self {
         let span = if high > low { high - low } else { 1.0 };
         Self { low, high: low + span, step: round_step(span / TICKS) }
     }
 
-    /// The same with whole numbers only.
+    /// Restricts the labels to whole numbers.
     pub(super) fn of_counts(self) -> Self {
         Self { step: self.step.max(1.0), ..self }
     }
 
-    /// Where figures stand.
+    /// Values of the axis labels.
     pub(super) fn ticks(&self) -> Vec<f64> {
         let first = (self.low / self.step - 1e-9).ceil() as i64;
         let last = (self.high / self.step + 1e-9).floor() as i64;
         (first..=last).map(|number| number as f64 * self.step).collect()
     }
 
-    /// A figure of this axis: as many decimals as tell it from its neighbours.
+    /// Text of a label, with as many decimals as distinguish it from its neighbours.
     pub(super) fn label(&self, value: f64) -> String {
         if value == 0.0 {
             return "0".to_owned();
@@ -55,13 +55,13 @@ impl Axis {
         format!("{value:.decimals$}")
     }
 
-    /// The place of `value` between `from` (for the low end) and `to`.
+    /// Position of `value` between `from` (for the low end) and `to`.
     pub(super) fn place(&self, value: f64, from: f64, to: f64) -> f64 {
         from + (to - from) * (value - self.low) / (self.high - self.low)
     }
 }
 
-/// 1, 2 or 5 times a power of ten, at least `step`.
+/// Rounds `step` up to 1, 2 or 5 times a power of ten.
 fn round_step(step: f64) -> f64 {
     let magnitude = 10f64.powf(step.log10().floor());
     let fits = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * magnitude >= step * 0.999);

@@ -1,39 +1,39 @@
-//! One chart of lines as SVG. Colours are classes, so that a page can have its own, light and dark,
-//! and a picture one of them.
+//! A line chart as SVG. Colours are CSS classes: the page has a light and a dark theme, the picture
+//! one.
 
 use std::fmt::Write;
 
 use crate::report::axis::Axis;
 
-/// Room around the lines: for figures on the left and below, for title and key above.
+/// Margins of the plot: for labels on the left and below, for title and legend above.
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 46.0;
 const BOTTOM: f64 = 24.0;
-/// Width of a letter of the key, about: it is placed without knowing the font.
+/// Approximate width of a letter of the legend, which is placed without knowing the font.
 const LETTER: f64 = 6.4;
-/// With more points than this a line has no dots.
+/// Most points of a line that is drawn with dots.
 const DOTS: usize = 60;
 
 /// A chart.
 pub(super) struct Chart {
     pub(super) title: &'static str,
-    /// What its figures are, after the title.
+    /// Unit, shown after the title.
     pub(super) unit: &'static str,
     pub(super) lines: Vec<Line>,
     pub(super) x: Axis,
     pub(super) y: Axis,
-    /// Where a process went on from a checkpoint.
+    /// Positions on x of resumes from a checkpoint.
     pub(super) marks: Vec<f64>,
-    /// What it says where it has no lines.
+    /// Text shown instead of lines if there are none.
     pub(super) without: &'static str,
 }
 
 /// A line of a chart.
 pub(super) struct Line {
-    /// Its class, which is its colour.
+    /// CSS class, which decides the colour.
     pub(super) class: &'static str,
-    /// Its entry of the key; none if it explains itself.
+    /// Legend entry; empty for none.
     pub(super) name: String,
     pub(super) points: Vec<[f64; 2]>,
 }
@@ -46,7 +46,7 @@ impl Line {
 }
 
 impl Chart {
-    /// As an `svg` element of `width` by `height`, at `left` and `top` of what it is in.
+    /// Renders an `svg` element of `width` by `height`, at `left` and `top` of its parent.
     pub(super) fn svg(&self, [left, top]: [f64; 2], [width, height]: [f64; 2]) -> String {
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" x=\"{left}\" y=\"{top}\" \
@@ -62,7 +62,8 @@ impl Chart {
         );
         let plot = Plot { right: width - RIGHT, bottom: height - BOTTOM, chart: self };
         if self.lines.iter().all(|line| line.points.is_empty()) {
-            let (x, y) = ((LEFT + plot.right) / 2.0, (TOP + plot.bottom) / 2.0);
+            let x = (LEFT + plot.right) / 2.0;
+            let y = (TOP + plot.bottom) / 2.0;
             let _ = write!(
                 svg,
                 "<text class=\"without\" text-anchor=\"middle\" x=\"{x}\" y=\"{y}\">{}</text></svg>",
@@ -77,7 +78,7 @@ impl Chart {
     }
 }
 
-/// A chart with the corner of its plot; the other is at [`LEFT`] and [`TOP`].
+/// A chart with the lower right corner of its plot; the upper left is at [`LEFT`] and [`TOP`].
 struct Plot<'a> {
     right: f64,
     bottom: f64,
@@ -93,12 +94,13 @@ impl Plot<'_> {
         self.chart.y.place(value, self.bottom, TOP)
     }
 
-    /// Lines across at the figures, and the figures.
+    /// Grid lines with their labels, and marks.
     fn grid(&self) -> String {
         let Self { right, bottom, chart } = self;
         let mut svg = String::new();
         for tick in chart.y.ticks() {
-            let (y, label) = (self.y(tick), chart.y.label(tick));
+            let y = self.y(tick);
+            let label = chart.y.label(tick);
             let _ = write!(
                 svg,
                 "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
@@ -108,7 +110,8 @@ impl Plot<'_> {
             );
         }
         for tick in chart.x.ticks() {
-            let (x, label) = (self.x(tick), chart.x.label(tick));
+            let x = self.x(tick);
+            let label = chart.x.label(tick);
             let _ = write!(
                 svg,
                 "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{bottom}\" y2=\"{}\"/>\
@@ -127,9 +130,10 @@ impl Plot<'_> {
         svg
     }
 
-    /// The lines' names, in a row under the title.
+    /// Legend: the lines' names, in a row under the title.
     fn key(&self) -> String {
-        let (mut svg, mut left) = (String::new(), LEFT);
+        let mut svg = String::new();
+        let mut left = LEFT;
         for line in self.chart.lines.iter().filter(|line| !line.name.is_empty()) {
             let Line { class, name, .. } = line;
             let _ = write!(
@@ -154,11 +158,12 @@ impl Plot<'_> {
         let mut svg = format!("<path class=\"line {class}\" d=\"{path}\"/>");
         if line.points.len() <= DOTS && class != FAINT {
             for [x, y] in &line.points {
-                let (at_x, at_y) = (self.x(*x), self.y(*y));
                 let _ = write!(
                     svg,
-                    "<circle class=\"dot {class}\" cx=\"{at_x:.1}\" cy=\"{at_y:.1}\" r=\"2.2\">\
+                    "<circle class=\"dot {class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.2\">\
                      <title>{}: {y:.4}</title></circle>",
+                    self.x(*x),
+                    self.y(*y),
                     self.chart.x.label(*x)
                 );
             }
@@ -167,7 +172,7 @@ impl Plot<'_> {
     }
 }
 
-/// The class of what is only there to be seen through.
+/// CSS class of pale lines behind the others.
 pub(super) const FAINT: &str = "faint";
 
 #[cfg(test)]

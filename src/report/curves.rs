@@ -1,5 +1,5 @@
-//! The charts of a run: what users of nnU-Net look for first, loss, Dice, learning rate and the time
-//! of an epoch, and how long the trainer waited for data. As one picture, `progress.png`.
+//! The charts of a run: loss, Dice, HD95, learning rate, starvation and epoch time, also as one
+//! picture, `progress.png`, as nnU-Net has it.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -7,28 +7,30 @@ use std::sync::Arc;
 use resvg::{tiny_skia, usvg};
 
 use crate::base::error::Fault;
+use crate::eval::cohort::Summary;
+use crate::eval::score::Measures;
 use crate::report::axis::Axis;
 use crate::report::chart::{Chart, FAINT, Line};
+use crate::report::event_log::{At, Epoch, Step, Validation};
 use crate::report::picture::Picture;
-use crate::report::record::Record;
-use crate::report::story::{At, Step};
+use crate::report::run_record::Record;
 use crate::report::text;
 use crate::volume::region::Region;
 
-/// Points of a line at most: more could not be told apart.
+/// Most points of a line: more could not be distinguished.
 const POINTS: usize = 300;
 
-/// Size of a chart, in the units of its letters.
+/// Width and height of a chart, in px of its font size.
 pub(super) const CHART: [f64; 2] = [460.0, 230.0];
-/// Around and between the charts of the picture.
+/// Space around and between the charts of the picture.
 const MARGIN: f64 = 18.0;
-/// The picture's heading.
+/// Height of the picture's heading.
 const HEADING: f64 = 34.0;
 const COLUMNS: usize = 2;
-/// Pixels a unit.
+/// Pixels per px of the SVG.
 const SCALE: f32 = 1.5;
 
-/// The picture's colours and letters; the page has its own.
+/// Colours and font of the picture; the page has its own.
 const STYLE: &str = "text{font-family:Roboto;font-size:12px;fill:#1b1d21}\
     .heading{font-size:17px}.title{font-size:14px}.unit,.tick,.without{fill:#5c6370}\
     .grid{stroke:#d9dbe0;stroke-width:1}.mark{stroke:#8a909c;stroke-width:1;stroke-dasharray:3 3}\
@@ -38,7 +40,7 @@ const STYLE: &str = "text{font-family:Roboto;font-size:12px;fill:#1b1d21}\
     .et{stroke:#d55e00}.dot.et{fill:#d55e00}.tc{stroke:#0072b2}.dot.tc{fill:#0072b2}\
     .wt{stroke:#009e73}.dot.wt{fill:#009e73}.other{stroke:#aa4499}.dot.other{fill:#aa4499}";
 
-/// Roboto, reduced to what charts say: a machine without fonts has none to offer.
+/// Roboto, reduced to the letters of the charts: the machine may have no fonts.
 const FONT: &[u8] = include_bytes!("fonts/Roboto-subset.ttf");
 
 /// The charts, in the order of the page.
@@ -54,7 +56,7 @@ pub(super) fn charts(record: &Record) -> Vec<Chart> {
     ]
 }
 
-/// The axis along: epochs where it is known how long one is, else steps.
+/// The x axis: epochs if the steps per epoch are known, else steps.
 struct Clock {
     steps_per_unit: f64,
     axis: Axis,
@@ -64,13 +66,13 @@ struct Clock {
 
 impl Clock {
     fn of(record: &Record) -> Self {
-        let story = &record.story;
+        let log = &record.story;
         let (steps_per_unit, unit) =
             record.steps_per_epoch().map_or((1.0, "by step"), |steps| (steps, "by epoch"));
-        let last = story.last_step() as f64 / steps_per_unit;
+        let last = log.last_step() as f64 / steps_per_unit;
         let axis = Axis::exactly(0.0, if last > 0.0 { last } else { 1.0 });
         let axis = if last < 1.0 { axis } else { axis.of_counts() };
-        let marks = story.resumed.iter().map(|at| at.told.step as f64 / steps_per_unit).collect();
+        let marks = log.resumed.iter().map(|at| at.told.step as f64 / steps_per_unit).collect();
         Self { steps_per_unit, axis, unit, marks }
     }
 
@@ -78,7 +80,7 @@ impl Clock {
         step as f64 / self.steps_per_unit
     }
 
-    /// After an epoch, counted from 1.
+    /// Position after `epochs` epochs; NaN on an axis of steps.
     fn after(&self, epochs: u64) -> f64 {
         if self.unit == "by epoch" { epochs as f64 } else { f64::NAN }
     }
@@ -90,12 +92,19 @@ impl Clock {
         y: Axis,
         without: &'static str,
     ) -> Chart {
-        let (x, marks) = (self.axis.clone(), self.marks.clone());
-        Chart { title, unit: self.unit, lines, x, y, marks, without }
+        Chart {
+            title,
+            unit: self.unit,
+            lines,
+            x: self.axis.clone(),
+            y,
+            marks: self.marks.clone(),
+            without,
+        }
     }
 }
 
-/// A line of values that are there and finite, as means over at most [`POINTS`] stretches.
+/// A line of the finite values, as means over at most [`POINTS`] intervals.
 fn line(class: &'static str, name: &str, points: impl Iterator<Item = (f64, Option<f64>)>) -> Line {
     let there = points.filter_map(|(x, y)| y.map(|y| [x, y]));
     let all: Vec<[f64; 2]> =
@@ -109,16 +118,17 @@ fn line(class: &'static str, name: &str, points: impl Iterator<Item = (f64, Opti
     Line { class, name: name.to_owned(), points }
 }
 
-/// The same with its last value in the key.
+/// Adds the last value to the legend entry.
 fn with_last(line: Line, decimals: usize) -> Line {
     let last = line.last().map(|value| format!(" {value:.decimals$}"));
     Line { name: line.name.clone() + &last.unwrap_or_default(), ..line }
 }
 
-/// From the least to the most of all lines' values, 0 included if `zero`.
+/// Least and largest value of all lines, 0 included if `zero`.
 fn range(lines: &[Line], zero: bool) -> [f64; 2] {
     let values = || lines.iter().flat_map(|line| &line.points).map(|point| point[1]);
-    let (low, high) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
+    let low = values().fold(f64::MAX, f64::min);
+    let high = values().fold(f64::MIN, f64::max);
     match (low > high, zero) {
         (true, _) => [0.0, 1.0],
         (false, true) => [low.min(0.0), high],
@@ -127,18 +137,15 @@ fn range(lines: &[Line], zero: bool) -> [f64; 2] {
 }
 
 fn loss(record: &Record, clock: &Clock) -> Chart {
-    let story = &record.story;
+    let log = &record.story;
     let steps = |value: fn(&Step) -> Option<f64>| {
-        let point = move |at: &At<Step>| (clock.at(at.told.step), value(&at.told));
-        story.steps.iter().map(point)
+        log.steps.iter().map(move |at| (clock.at(at.told.step), value(&at.told)))
     };
-    let total = match story.epochs.is_empty() {
-        true => line("total", "total", steps(|step| step.loss)),
-        false => {
-            let epoch =
-                |at: &At<super::story::Epoch>| (clock.after(at.told.epoch + 1), at.told.loss);
-            line("total", "total", story.epochs.iter().map(epoch))
-        }
+    let total = if log.epochs.is_empty() {
+        line("total", "total", steps(|step| step.loss))
+    } else {
+        let epoch = |at: &At<Epoch>| (clock.after(at.told.epoch + 1), at.told.loss);
+        line("total", "total", log.epochs.iter().map(epoch))
     };
     let mut lines = vec![
         line(FAINT, "", steps(|step| step.loss)),
@@ -146,7 +153,7 @@ fn loss(record: &Record, clock: &Clock) -> Chart {
         with_last(line("et", "BCE", steps(|step| step.bce)), 3),
         with_last(total, 3),
     ];
-    if story.steps.iter().any(|at| !at.told.penalties.is_empty()) {
+    if log.steps.iter().any(|at| !at.told.penalties.is_empty()) {
         let penalty = |step: &Step| {
             let parts: Option<Vec<f64>> = step.penalties.values().copied().collect();
             parts.map(|parts| parts.iter().sum())
@@ -157,31 +164,33 @@ fn loss(record: &Record, clock: &Clock) -> Chart {
     clock.chart("Training loss", lines, Axis::around(low, high), "no step has been taken yet")
 }
 
-/// One line per region, of the validations; of the last scores where there was none on the way.
+/// Lines of the validations, one per region; of the final scores if the run had no validation.
 fn by_region(
     record: &Record,
     clock: &Clock,
-    of: fn(&super::story::Validation, &str) -> Option<f64>,
-    scored: fn(&Record, Region) -> Option<f64>,
+    validated: fn(&Validation, &str) -> Option<f64>,
+    scored: fn(&Measures<Summary>) -> f64,
     decimals: usize,
 ) -> Vec<Line> {
-    let (validations, last) = (&record.story.validations, clock.at(record.story.last_step()));
-    let one = |region: Region| {
+    let validations = &record.story.validations;
+    let last = clock.at(record.story.last_step());
+    let region_line = |region: Region| {
         let class = ["et", "tc", "wt"][region.index()];
-        let along =
-            validations.iter().map(|at| (clock.after(at.told.epoch), of(&at.told, region.name())));
-        let only = validations.is_empty().then(|| (last, scored(record, region)));
+        let along = validations
+            .iter()
+            .map(|at| (clock.after(at.told.epoch), validated(&at.told, region.name())));
+        let scores = record.scores.as_ref();
+        let only = validations
+            .is_empty()
+            .then(|| (last, scores.map(|scores| scored(scores.cohort.summary(region)))));
         with_last(line(class, region.name(), along.chain(only)), decimals)
     };
-    Region::ALL.map(one).into()
+    Region::ALL.map(region_line).into()
 }
 
 fn dice(record: &Record, clock: &Clock) -> Chart {
-    let scored = |record: &Record, region: Region| {
-        record.scores.as_ref().map(|scores| scores.cohort.summary(region).dice.mean)
-    };
-    let of = |told: &super::story::Validation, name: &str| told.dice.get(name).copied();
-    let mut lines = by_region(record, clock, of, scored, 3);
+    let validated = |event: &Validation, region: &str| event.dice.get(region).copied();
+    let mut lines = by_region(record, clock, validated, |scored| scored.dice.mean, 3);
     let validations = &record.story.validations;
     let mean = validations.iter().map(|at| (clock.after(at.told.epoch), Some(at.told.mean_dice)));
     if validations.len() > 1 {
@@ -192,11 +201,8 @@ fn dice(record: &Record, clock: &Clock) -> Chart {
 }
 
 fn hd95(record: &Record, clock: &Clock) -> Chart {
-    let scored = |record: &Record, region: Region| {
-        record.scores.as_ref().map(|scores| scores.cohort.summary(region).hd95_mm.mean)
-    };
-    let of = |told: &super::story::Validation, name: &str| told.hd95_mm.get(name).copied();
-    let lines = by_region(record, clock, of, scored, 1);
+    let validated = |event: &Validation, region: &str| event.hd95_mm.get(region).copied();
+    let lines = by_region(record, clock, validated, |scored| scored.hd95_mm.mean, 1);
     let [low, high] = range(&lines, true);
     let without = "nothing has been validated yet";
     clock.chart("Validation HD95, mm", lines, Axis::around(low, high), without)
@@ -258,9 +264,8 @@ pub(super) fn png(record: &Record) -> Result<Vec<u8>, Fault> {
         MARGIN + 46.0
     );
     for (number, chart) in charts.iter().enumerate() {
-        let (row, column) = (number / COLUMNS, number % COLUMNS);
-        let left = MARGIN + column as f64 * (width + MARGIN);
-        let top = HEADING + MARGIN + row as f64 * (height + MARGIN);
+        let left = MARGIN + (number % COLUMNS) as f64 * (width + MARGIN);
+        let top = HEADING + MARGIN + (number / COLUMNS) as f64 * (height + MARGIN);
         let _ = write!(svg, "{}", chart.svg([left, top], CHART));
     }
     svg += "</svg>";
@@ -271,7 +276,7 @@ pub(super) fn png(record: &Record) -> Result<Vec<u8>, Fault> {
     })
 }
 
-/// How far the run is, in a few words.
+/// Steps done, of those planned.
 pub(super) fn where_it_stands(record: &Record) -> String {
     let done = text::thousands(record.story.last_step());
     match &record.story.started {
@@ -294,6 +299,10 @@ fn rasterise(svg: &str) -> Result<Vec<u8>, String> {
     resvg::render(&tree, tiny_skia::Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
     // The ground is opaque, so colours are what they are without their alpha.
     let rgb = pixels.pixels().iter().flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()]);
-    let (width, height) = (pixels.width() as usize, pixels.height() as usize);
-    Picture { width, height, rgb: rgb.collect() }.png().map_err(|error| error.to_string())
+    let picture = Picture {
+        width: pixels.width() as usize,
+        height: pixels.height() as usize,
+        rgb: rgb.collect(),
+    };
+    picture.png().map_err(|error| error.to_string())
 }

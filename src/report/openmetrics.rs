@@ -1,8 +1,7 @@
-//! The figures of a run for Prometheus after the fact, as OpenMetrics text: what a server would have
-//! recorded, had it scraped the run all along. `promtool tsdb create-blocks-from openmetrics` takes
-//! it. For runs that were too short to be scraped, or on machines that no server reaches.
-//!
-//! Only what the journal tells is there: nothing of the loader's stages, nothing of the process.
+//! The metrics of a run as OpenMetrics text, for `promtool tsdb create-blocks-from openmetrics`:
+//! the series that a server would have recorded. For runs that were too short to be scraped, or on
+//! machines that no server reaches. It has no metrics of the loader's stages and the process,
+//! because the journal has none.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -10,54 +9,54 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::base::error::Fault;
-use crate::report::record::name_of;
-use crate::report::story::Story;
+use crate::report::event_log::Story;
+use crate::report::run_record::name_of;
 use crate::telemetry::catalog::{self, RunState};
 use crate::telemetry::metric::{Kind, Metric};
 use crate::volume::case::Split;
 
-/// What a family's name ends with on the lines of a counter, and not in its `TYPE`.
+/// Suffix of a counter's family name on sample lines, absent in its `TYPE`.
 const TOTAL: &str = "_total";
 
-/// A run as series.
+/// The metric series of a run.
 pub struct History {
     run: String,
-    /// By family, in the catalogue's order.
+    /// All series by family, in the catalogue's order.
     families: Vec<(&'static Metric, Vec<Series>)>,
     first: f64,
     last: f64,
 }
 
-/// One series of a family.
+/// A series of a family.
 struct Series {
-    /// What its lines have after the family's name.
+    /// Suffix of the family's name on the sample lines.
     suffix: &'static str,
     labels: Vec<(&'static str, String)>,
-    /// When its value changed, in seconds since the Unix epoch, and to what.
+    /// Changes of the value: time in seconds since the Unix epoch, and new value.
     changes: Vec<(f64, f64)>,
 }
 
-/// What was written.
+/// Extent of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Written {
-    /// Series.
+    /// Number of series.
     pub series: usize,
-    /// Samples of all of them.
+    /// Number of samples of all series.
     pub samples: u64,
-    /// Time of the first, in seconds since the Unix epoch.
+    /// Time of the first sample, in seconds since the Unix epoch.
     pub first: f64,
-    /// Time of the last.
+    /// Time of the last sample.
     pub last: f64,
 }
 
 impl History {
-    /// Of the run in `folder`, from its journal.
+    /// Reads the run in `folder` from its journal.
     ///
     /// # Errors
-    /// If it has told nothing yet, or the journal is damaged.
+    /// If it has no event yet, or the journal is damaged.
     pub fn read(folder: &Path) -> Result<Self, Fault> {
-        let story = Story::read(folder)?;
-        let Some(first) = story.first_time() else {
+        let log = Story::read(folder)?;
+        let Some(first) = log.first_time() else {
             return Err(Fault::Environment {
                 subject: folder.display().to_string(),
                 problem: "holds no journal of a run".into(),
@@ -65,18 +64,18 @@ impl History {
             });
         };
         let mut history =
-            Self { run: name_of(folder), families: Vec::new(), first, last: story.last_time };
-        history.steps(&story);
-        history.epochs(&story);
-        history.validations(&story);
-        history.rest(&story);
+            Self { run: name_of(folder), families: Vec::new(), first, last: log.last_time };
+        history.steps(&log);
+        history.epochs(&log);
+        history.validations(&log);
+        history.rest(&log);
         history.families.sort_by_key(|(metric, _)| {
             catalog::CATALOGUE.iter().position(|other| other.name == metric.name)
         });
         Ok(history)
     }
 
-    /// From `time` on the series of `metric` with these label values has `value`, if that is a number.
+    /// Records a value of the series of `metric` with these label values, unless it is not finite.
     fn set(&mut self, metric: &'static Metric, labels: &[&str], time: f64, value: Option<f64>) {
         let labels = metric.labels.iter().copied().zip(labels.iter().map(|&text| text.to_owned()));
         let suffix = if metric.kind == Kind::Counter { TOTAL } else { "" };
@@ -105,7 +104,7 @@ impl History {
         }
     }
 
-    /// A counter of one series, by when it grew and by how much. It is 0 from the beginning.
+    /// Records a counter of one series from times and increments. It is 0 from the beginning.
     fn count(&mut self, metric: &'static Metric, growth: impl Iterator<Item = (f64, f64)>) {
         self.set(metric, &[], self.first, Some(0.0));
         let mut sum = 0.0;
@@ -115,7 +114,7 @@ impl History {
         }
     }
 
-    /// A histogram, by when something was observed and how long it took.
+    /// Records a histogram from times and durations in seconds.
     fn observe(&mut self, metric: &'static Metric, observed: &[(f64, f64)]) {
         let bounds = metric.buckets.iter().copied().chain([f64::INFINITY]);
         for bound in bounds {
@@ -126,20 +125,23 @@ impl History {
                 self.change(metric, "_bucket", vec![("le", name.clone())], time, Some(count));
             }
         }
-        let (mut count, mut sum) = (0.0, 0.0);
+        let mut count = 0.0;
+        let mut sum = 0.0;
         self.change(metric, "_count", Vec::new(), self.first, Some(count));
         self.change(metric, "_sum", Vec::new(), self.first, Some(sum));
         for &(time, seconds) in observed {
-            (count, sum) = (count + 1.0, sum + seconds);
+            count += 1.0;
+            sum += seconds;
             self.change(metric, "_count", Vec::new(), time, Some(count));
             self.change(metric, "_sum", Vec::new(), time, Some(sum));
         }
     }
 
-    fn steps(&mut self, story: &Story) {
+    fn steps(&mut self, log: &Story) {
         let train = Split::Train.name();
-        for at in &story.steps {
-            let (time, step) = (at.time, &at.told);
+        for at in &log.steps {
+            let time = at.time;
+            let step = &at.told;
             let parts = [("total", step.loss), ("dice", step.dice_loss), ("bce", step.bce)];
             let own = step.penalties.iter().map(|(name, value)| (name.as_str(), *value));
             for (part, value) in parts.into_iter().chain(own) {
@@ -149,46 +151,47 @@ impl History {
             self.set(catalog::TRAIN_LEARNING_RATE.metric(), &[], time, Some(step.learning_rate));
             self.set(catalog::TRAIN_GRADIENT_NORM.metric(), &[], time, step.gradient_norm);
         }
-        let steps = story.steps.iter();
+        let steps = log.steps.iter();
         let starved = steps.clone().map(|at| (at.time, at.told.starved_seconds));
         self.count(catalog::TRAIN_STARVED.metric(), starved);
         let samples = steps.clone().map(|at| (at.time, at.told.samples.len() as f64));
         self.count(catalog::TRAIN_SAMPLES.metric(), samples);
         let taken: Vec<(f64, f64)> = steps.map(|at| (at.time, at.told.seconds)).collect();
         self.observe(catalog::TRAIN_STEP_TIME.metric(), &taken);
-        let unsound = story.unsound.iter().map(|at| (at.time, 1.0));
-        self.count(catalog::TRAIN_NONFINITE_STEPS.metric(), unsound);
+        let non_finite = log.unsound.iter().map(|at| (at.time, 1.0));
+        self.count(catalog::TRAIN_NONFINITE_STEPS.metric(), non_finite);
     }
 
-    fn epochs(&mut self, story: &Story) {
-        for at in &story.epochs {
+    fn epochs(&mut self, log: &Story) {
+        for at in &log.epochs {
             let done = at.told.epoch + 1;
             self.set(catalog::TRAIN_EPOCH.metric(), &[], at.time, Some(done as f64));
         }
     }
 
-    fn validations(&mut self, story: &Story) {
+    fn validations(&mut self, log: &Story) {
         let split = Split::Validation.name();
-        for at in &story.validations {
-            let (time, told) = (at.time, &at.told);
+        for at in &log.validations {
+            let time = at.time;
+            let event = &at.told;
             for (metric, by_region) in [
-                (catalog::TRAIN_DICE.metric(), &told.dice),
-                (catalog::TRAIN_HD95.metric(), &told.hd95_mm),
+                (catalog::TRAIN_DICE.metric(), &event.dice),
+                (catalog::TRAIN_HD95.metric(), &event.hd95_mm),
             ] {
                 for (region, value) in by_region {
                     self.set(metric, &[split, region], time, Some(*value));
                 }
             }
-            if told.best {
-                self.set(catalog::TRAIN_BEST_DICE.metric(), &[], time, Some(told.mean_dice));
-                self.set(catalog::TRAIN_BEST_EPOCH.metric(), &[], time, Some(told.epoch as f64));
+            if event.best {
+                self.set(catalog::TRAIN_BEST_DICE.metric(), &[], time, Some(event.mean_dice));
+                self.set(catalog::TRAIN_BEST_EPOCH.metric(), &[], time, Some(event.epoch as f64));
             }
         }
     }
 
-    /// Checkpoints, and the state of the run.
-    fn rest(&mut self, story: &Story) {
-        let checkpoints = story.checkpoints.iter();
+    /// Adds the checkpoints, and the state of the run.
+    fn rest(&mut self, log: &Story) {
+        let checkpoints = log.checkpoints.iter();
         self.count(
             catalog::TRAIN_CHECKPOINTS.metric(),
             checkpoints.clone().map(|at| (at.time, 1.0)),
@@ -200,7 +203,7 @@ impl History {
             let metric = catalog::TRAIN_CHECKPOINT_TIMESTAMP.metric();
             self.set(metric, &[], at.time, Some(at.time));
         }
-        let end = story.finished.as_ref().map(|at| (at.time, at.told.state.as_str()));
+        let end = log.finished.as_ref().map(|at| (at.time, at.told.state.as_str()));
         for (_, state) in RunState::ALL {
             let metric = catalog::TRAIN_RUN_STATE.metric();
             let is_first = state == RunState::ALL[1].1;
@@ -212,19 +215,21 @@ impl History {
         }
     }
 
-    /// Writes every series as it was every `interval` seconds, and at the end.
+    /// Writes the value of every series every `interval` seconds, and at the end.
     ///
     /// # Errors
-    /// What the writer reports.
+    /// Errors of the writer.
     pub fn write(&self, interval: f64, mut out: impl Write) -> io::Result<Written> {
-        let (mut series, mut samples) = (0, 0);
+        let mut series = 0;
+        let mut samples = 0;
         for (metric, all) in &self.families {
             let family = metric.name.strip_suffix(TOTAL).unwrap_or(metric.name);
             writeln!(out, "# HELP {family} {}", escaped(metric.help))?;
             writeln!(out, "# TYPE {family} {}", metric.kind.name())?;
             for one in all {
                 series += 1;
-                let (suffix, labels) = (one.suffix, self.labels(&one.labels));
+                let suffix = one.suffix;
+                let labels = self.labels(&one.labels);
                 for (time, value) in self.scraped(&one.changes, interval) {
                     writeln!(out, "{family}{suffix}{{{labels}}} {value} {time:.3}")?;
                     samples += 1;
@@ -236,7 +241,7 @@ impl History {
         Ok(Written { series, samples, first: self.first, last: self.last })
     }
 
-    /// The labels of a series, those included that a scrape adds.
+    /// Labels of a series, including those that a scrape adds.
     fn labels(&self, own: &[(&str, String)]) -> String {
         let run = escaped(&self.run);
         let mut text = format!("job=\"gliaflow\",instance=\"{run}\",run=\"{run}\"");
@@ -246,7 +251,7 @@ impl History {
         text
     }
 
-    /// A series as it was at each tick from its first change on.
+    /// Values of a series every `interval` seconds from its first change on.
     fn scraped(&self, changes: &[(f64, f64)], interval: f64) -> Vec<(f64, f64)> {
         let Some((begins, _)) = changes.first() else { return Vec::new() };
         let ticks = ((self.last - self.first) / interval).ceil().max(0.0) as u64;
@@ -265,7 +270,7 @@ impl History {
     }
 }
 
-/// As OpenMetrics wants label values and help texts.
+/// Escapes a label value or help text for OpenMetrics.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -273,7 +278,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::story::EVENTS;
+    use crate::report::event_log::EVENTS;
 
     const JOURNAL: &str = r#"{"time":100.0,"event":"started","step":0,"steps":4,"parameters":5}
 {"time":101.5,"event":"step","step":1,"loss":1.5,"dice_loss":1.0,"bce":0.5,"gradient_norm":null,"learning_rate":0.002,"seconds":0.5,"starved_seconds":0.25,"samples":[{},{}]}

@@ -1,5 +1,5 @@
-//! Overlays of truth and prediction on the FLAIR, for the worst, the median and the best case of each
-//! region: `validation/overlays/*.png`, and the list of them.
+//! Overlays of truth and prediction on FLAIR, for the worst, the median and the best case of each
+//! region: `validation/overlays/*.png`, and an index of them.
 
 use std::fs;
 use std::path::Path;
@@ -13,20 +13,20 @@ use crate::report::sketch::Sketch;
 use crate::volume::case::CaseId;
 use crate::volume::region::Region;
 
-/// Their folder, in the one of the scores.
+/// Folder of the overlays, beside the scores.
 pub const FOLDER: &str = "overlays";
-/// The list, in their folder.
+/// Index of the overlays, in their folder.
 pub(super) const INDEX: &str = "index.json";
 
-/// Where a case stands among all, by the Dice of one region.
+/// Rank of a case among all, by the Dice of one region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Rank {
-    /// None is below it.
+    /// Case with none below it.
     Worst,
-    /// As many are below it as above it, or one less.
+    /// Case with as many below it as above it, or one less.
     Median,
-    /// None is above it.
+    /// Case with none above it.
     Best,
 }
 
@@ -40,20 +40,20 @@ impl Rank {
     }
 }
 
-/// One picture.
+/// An overlay picture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Overlay {
     pub(super) region: Region,
     pub(super) rank: Rank,
     pub(super) case: CaseId,
-    /// Of the region.
+    /// Dice of the region.
     pub(super) dice: f64,
-    /// In the folder.
+    /// File name in the folder.
     pub(super) file: String,
 }
 
-/// Draws the overlays of a scored cohort into `validation/overlays`, in place of what is there.
-/// `sketches` are of its cases; those that have none are not drawn.
+/// Draws the overlays of a scored cohort into `validation/overlays`, in place of earlier ones.
+/// Cases without a sketch are not drawn.
 ///
 /// # Errors
 /// If the disk does not take them.
@@ -107,7 +107,7 @@ fn chosen(cohort: &CohortScore, region: Region) -> Vec<Overlay> {
     places.into_iter().map(overlay).collect()
 }
 
-/// The overlays in `validation/overlays`, none if there are none.
+/// Reads the index of `validation/overlays`; empty if there is none.
 ///
 /// # Errors
 /// If the list is damaged.

@@ -1,16 +1,16 @@
-//! The page: one file that needs nothing from anywhere, in a light and a dark theme, for a phone too.
+//! The page: one self-contained HTML file, in a light and a dark theme, for a phone too.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::report::curves::{self, CHART};
-use crate::report::record::Record;
+use crate::report::run_record::Record;
 use crate::report::scores;
-use crate::report::setting;
+use crate::report::settings;
 use crate::report::text::{date, duration, percent, thousands};
 
 const CSS: &str = include_str!("page.css");
 
-/// The page of a run. What cannot be told is left out.
+/// Renders the page of a run, without the parts whose files are missing.
 pub(super) fn html(record: &Record) -> String {
     let page = html! {
         (DOCTYPE)
@@ -37,7 +37,7 @@ pub(super) fn html(record: &Record) -> String {
                         }
                     }
                     (scores::sections(record))
-                    (setting::sections(record))
+                    (settings::sections(record))
                 }
             }
         }
@@ -52,12 +52,12 @@ fn nav() -> Markup {
     }
 }
 
-/// What one wants to know first.
+/// State and key figures of the run.
 fn glance(record: &Record) -> Markup {
-    let story = &record.story;
-    let parameters = story.started.as_ref().map(|at| thousands(at.told.parameters));
+    let log = &record.story;
+    let parameters = log.started.as_ref().map(|at| thousands(at.told.parameters));
     let text = |name: &str| record.environment.get(name).and_then(|value| value.as_str());
-    let best = story.validations.iter().rev().find(|at| at.told.best);
+    let best = log.validations.iter().rev().find(|at| at.told.best);
     html! {
         (state(record))
         dl {
@@ -67,12 +67,12 @@ fn glance(record: &Record) -> Markup {
             @if let Some(parameters) = parameters { (pair("parameters", &parameters)) }
             @if let Some(device) = text("device") { (pair("device", device)) }
             (pair("steps", &curves::where_it_stands(record)))
-            @if let (Some(planned), false) = (record.epochs, story.epochs.is_empty()) {
-                (pair("epochs", &format!("{} of {planned}", story.epochs.len())))
+            @if let (Some(planned), false) = (record.epochs, log.epochs.is_empty()) {
+                (pair("epochs", &format!("{} of {planned}", log.epochs.len())))
             }
-            @if let Some(first) = story.first_time() {
+            @if let Some(first) = log.first_time() {
                 (pair("began", &date(first)))
-                (pair("duration, pauses included", &duration(story.last_time - first)))
+                (pair("duration, pauses included", &duration(log.last_time - first)))
             }
             @if let Some(summary) = &record.summary {
                 (pair("training, of the last process", &duration(summary.train_seconds)))
@@ -84,21 +84,21 @@ fn glance(record: &Record) -> Markup {
                     &format!("mean Dice {:.4}, epoch {}", best.told.mean_dice, best.told.epoch),
                 ))
             }
-            @if !story.unsound.is_empty() {
-                (pair("steps that were not finite", &thousands(story.unsound.len() as u64)))
+            @if !log.unsound.is_empty() {
+                (pair("steps that were not finite", &thousands(log.unsound.len() as u64)))
             }
-            @if !story.resumed.is_empty() {
-                (pair("went on from a checkpoint", &times(story.resumed.len())))
+            @if !log.resumed.is_empty() {
+                (pair("went on from a checkpoint", &times(log.resumed.len())))
             }
         }
     }
 }
 
 fn state(record: &Record) -> Markup {
-    let story = &record.story;
-    match &story.finished {
+    let log = &record.story;
+    match &log.finished {
         None => html! {
-            p.soft { "Not ended when this was written; last sign of life " (date(story.last_time)) "." }
+            p.soft { "Not ended when this was written; last sign of life " (date(log.last_time)) "." }
         },
         Some(end) => match (end.told.state.as_str(), &end.told.cause) {
             ("failed", cause) => html! {

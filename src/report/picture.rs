@@ -1,17 +1,17 @@
-//! Pixels: overlays of truth and prediction, and PNG files.
+//! Pictures of overlays of truth and prediction, and PNG files.
 
 use crate::report::sketch::Slice;
 
 /// Colours of the overlays; the page's legend shows the same.
 pub(super) const TRUTH_COLOUR: [u8; 3] = [0x4f, 0xc3, 0xf7];
-/// The prediction's outline.
+/// Colour of the prediction's outline.
 pub(super) const PREDICTION_COLOUR: [u8; 3] = [0xff, 0xb3, 0x00];
 
-/// How much of the truth's colour lies over the FLAIR.
+/// Opacity of the truth's colour over the FLAIR.
 const TRUTH_SHARE: f64 = 0.42;
-/// Pixels that the prediction's outline is wide.
+/// Width of the prediction's outline in pixels.
 const OUTLINE: usize = 2;
-/// Height of the highest slice in pixels.
+/// Height in pixels of the tallest slice.
 const HEIGHT: f64 = 300.0;
 /// Pixels between slices.
 const GAP: usize = 4;
@@ -28,7 +28,7 @@ impl Picture {
         Self { width, height, rgb: vec![0; 3 * width * height] }
     }
 
-    /// As a PNG file.
+    /// Encodes the picture as PNG.
     ///
     /// # Errors
     /// If it has no pixels, or more than PNG knows.
@@ -70,7 +70,7 @@ pub(super) fn overlay(slices: &[Slice]) -> Picture {
     all
 }
 
-/// One slice at so many pixels a mm.
+/// Draws a slice at `scale` pixels per mm.
 fn draw(slice: &Slice, scale: f64) -> Picture {
     let length = |count: usize, mm: f64| ((count as f64 * mm * scale).round() as usize).max(1);
     let height = length(slice.rows, slice.spacing_mm[0]);
@@ -95,8 +95,10 @@ fn draw(slice: &Slice, scale: f64) -> Picture {
             let tinted = TRUTH_COLOUR
                 .map(|part| ((1.0 - truth) * grey + truth * f64::from(part)).round() as u8);
             let is_edge = predicted(y, x) && {
-                let (top, left) = (y.saturating_sub(OUTLINE), x.saturating_sub(OUTLINE));
-                let (bottom, right) = ((y + OUTLINE).min(height - 1), (x + OUTLINE).min(width - 1));
+                let top = y.saturating_sub(OUTLINE);
+                let left = x.saturating_sub(OUTLINE);
+                let bottom = (y + OUTLINE).min(height - 1);
+                let right = (x + OUTLINE).min(width - 1);
                 let around = [(top, x), (bottom, x), (y, left), (y, right)];
                 around.into_iter().any(|(y, x)| !predicted(y, x))
             };
@@ -108,7 +110,7 @@ fn draw(slice: &Slice, scale: f64) -> Picture {
     picture
 }
 
-/// FLAIR between pixels, bilinear; `row` and `column` count from the middle of the first pixel.
+/// Interpolates FLAIR bilinearly; `row` and `column` count from the middle of the first pixel.
 fn smooth(slice: &Slice, row: f64, column: f64) -> f64 {
     let split = |place: f64, count: usize| {
         let inside = place.clamp(0.0, (count - 1) as f64);

@@ -1,4 +1,4 @@
-//! The page's sections on how good the segmentations are.
+//! The page's sections on scores: measures, overlays and cases.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,11 +8,11 @@ use crate::eval::cohort::{CohortScore, Summary};
 use crate::eval::score::{CaseScore, Measures};
 use crate::report::overlay::Overlay;
 use crate::report::picture::{PREDICTION_COLOUR, TRUTH_COLOUR};
-use crate::report::record::Record;
+use crate::report::run_record::Record;
 use crate::report::text::thousands;
 use crate::volume::region::Region;
 
-/// Scores, overlays and cases; of a run that was never scored, what to do about it.
+/// Sections of scores, overlays and cases; for a run without scores, the command that makes them.
 pub(super) fn sections(record: &Record) -> Markup {
     let Some(scores) = &record.scores else {
         return html! {
@@ -53,7 +53,7 @@ fn label(region: Region) -> Markup {
     html! { b class=(class(region)) { (region.name()) } }
 }
 
-/// Every measure of every region, and how it spreads.
+/// Table of every measure of every region, with its distribution.
 fn measures(cohort: &CohortScore) -> Markup {
     let names = Measures::<f64>::NAMES.map(|name| match name {
         "dice" => "Dice",
@@ -144,7 +144,7 @@ fn mean_dice(case: &CaseScore) -> f64 {
     sum / Region::COUNT as f64
 }
 
-/// Every case, the worst first.
+/// Table of the cases, the worst first.
 fn cases(cohort: &CohortScore) -> Markup {
     let mut sorted: Vec<&CaseScore> = cohort.cases().iter().collect();
     sorted.sort_by(|a, b| mean_dice(a).total_cmp(&mean_dice(b)));

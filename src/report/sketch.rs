@@ -1,8 +1,8 @@
-//! What is kept of a scored case so that it can be drawn later: per region, the three slices through
-//! most of it. Which cases are the worst and the best is known only when all are scored, and a whole
-//! volume of each would not fit; a sketch of a BraTS case takes a quarter of a MiB.
+//! Slices of a scored case, kept for the overlays: per region, the three through most of it. The
+//! worst and the best cases are known only when all are scored, and a whole volume of each would
+//! not fit; a sketch of a BraTS case takes a quarter of a MiB.
 
-use crate::pipeline::whole::WholeCase;
+use crate::pipeline::whole_case::WholeCase;
 use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
@@ -15,31 +15,31 @@ const PREDICTION: u8 = 1 << 6;
 /// The other bits: FLAIR, from black to white.
 const GREY: u8 = PREDICTION - 1;
 
-/// Percentiles of the tissue that are black and white.
+/// Percentiles of the tissue's z-scores that are black and white.
 const WINDOW: [f64; 2] = [1.0, 99.5];
-/// Every so manieth voxel is enough to know them.
+/// Stride of the voxels that the percentiles are estimated from.
 const SAMPLED: usize = 11;
 
-/// Which way a slice cuts.
+/// Orientation of a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Plane {
-    /// Seen from below: the patient's left is on the right.
+    /// Axial, from below: the patient's left is on the right.
     Axial,
-    /// Seen from the front.
+    /// Coronal, from the front.
     Coronal,
-    /// Seen from the patient's left.
+    /// Sagittal, from the patient's left.
     Sagittal,
 }
 
 impl Plane {
     pub(super) const ALL: [Self; 3] = [Self::Axial, Self::Coronal, Self::Sagittal];
 
-    /// The memory axis that it cuts across.
+    /// Memory axis normal to the plane.
     const fn axis(self) -> usize {
         self as usize
     }
 
-    /// Memory axes of its rows and its columns.
+    /// Memory axes down a column and along a row.
     const fn sides(self) -> [usize; 2] {
         match self {
             Self::Axial => [1, 2],
@@ -49,7 +49,7 @@ impl Plane {
     }
 }
 
-/// One slice. Up is the patient's front in axial ones, the head's top in the others.
+/// A slice. Up is the patient's front in axial ones, the head's top in the others.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Slice {
     pub(super) rows: usize,
@@ -74,7 +74,7 @@ impl Slice {
     }
 }
 
-/// What can be drawn of one case.
+/// Slices of one scored case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sketch {
     pub(super) case: CaseId,
@@ -82,8 +82,8 @@ pub struct Sketch {
 }
 
 impl Sketch {
-    /// Of a case and its segmentation, canonical labels `[d, h, w]` of the whole canonical grid;
-    /// nothing of a case without labels of its own.
+    /// Cuts the slices of a case and its segmentation, canonical labels `[d, h, w]` of the whole
+    /// canonical grid; `None` for a case without labels of its own.
     ///
     /// # Panics
     /// If there are not as many labels as voxels.
@@ -113,7 +113,7 @@ impl Sketch {
     }
 }
 
-/// z-scores that are black and white; background is 0 and left out.
+/// Computes the z-scores that are black and white; background is 0 and left out.
 fn window(flair: &[f32]) -> [f32; 2] {
     let tissue = flair.iter().step_by(SAMPLED).copied().filter(|&z| z != 0.0);
     let mut tissue: Vec<f32> = tissue.collect();
@@ -127,10 +127,10 @@ fn window(flair: &[f32]) -> [f32; 2] {
     })
 }
 
-/// All of one case, over its brain box.
+/// FLAIR and labels of one case over its brain box, each `[d, h, w]`.
 struct Volume<'a> {
     dims: Dims,
-    /// By memory axis.
+    /// Voxel spacing in mm by memory axis.
     spacing_mm: [f64; 3],
     flair: &'a [f32],
     window: [f32; 2],
@@ -141,14 +141,16 @@ struct Volume<'a> {
 impl Volume<'_> {
     fn slice(&self, region: Region, plane: Plane, at: usize) -> Slice {
         let [down, along] = plane.sides();
-        let (rows, columns) = (self.dims.0[down], self.dims.0[along]);
+        let rows = self.dims.0[down];
+        let columns = self.dims.0[along];
         let mut pixels = Vec::with_capacity(rows * columns);
         for row in 0..rows {
             // Memory goes from the feet up, and from the front back.
             let place_down = if plane == Plane::Axial { row } else { rows - 1 - row };
             for column in 0..columns {
                 let mut place = [at; 3];
-                (place[down], place[along]) = (place_down, column);
+                place[down] = place_down;
+                place[along] = column;
                 pixels.push(self.pixel(region, self.dims.offset(place)));
             }
         }
@@ -170,7 +172,7 @@ impl Volume<'_> {
         pixel
     }
 
-    /// Of each region and memory axis, the slice with the most of its voxels, true or predicted; the
+    /// Index of the slice with most voxels, true or predicted, per region and memory axis; the
     /// middle where there are none.
     fn fullest(&self) -> [[usize; Plane::ALL.len()]; Region::COUNT] {
         let axes = self.dims.0.map(|extent| vec![0usize; extent]);
@@ -192,7 +194,7 @@ impl Volume<'_> {
     }
 }
 
-/// The first of the largest; the middle if all are 0.
+/// Index of the first largest count; the middle if all are 0.
 fn place_of_most(counts: &[usize]) -> usize {
     let most = counts.iter().copied().max().unwrap_or_default();
     let first = counts.iter().position(|&count| count == most && count > 0);

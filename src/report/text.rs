@@ -1,39 +1,40 @@
-//! Figures as text.
+//! Durations, percentages, dates and counts as text.
 
-/// A duration in two units at most: `3 d 4 h`, `12 min 5 s`, `4.2 s`.
+/// Formats a duration in two units at most: `3 d 4 h`, `12 min 5 s`, `4.2 s`.
 pub(super) fn duration(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{seconds:.1} s");
     }
     let whole = seconds.round() as u64;
-    let (days, hours) = (whole / 86_400, whole / 3600 % 24);
-    let (minutes, rest) = (whole / 60 % 60, whole % 60);
+    let days = whole / 86_400;
+    let hours = whole / 3600 % 24;
+    let minutes = whole / 60 % 60;
     match (days, hours) {
-        (0, 0) => format!("{minutes} min {rest} s"),
+        (0, 0) => format!("{minutes} min {} s", whole % 60),
         (0, _) => format!("{hours} h {minutes} min"),
         _ => format!("{days} d {hours} h"),
     }
 }
 
-/// A share as a percentage with one decimal.
+/// Formats a share as a percentage with one decimal.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-/// Seconds since the Unix epoch as a date and a time, UTC.
+/// Formats seconds since the Unix epoch as a date and a time, UTC.
 pub(super) fn date(seconds: f64) -> String {
     let whole = seconds.max(0.0) as u64;
-    let (day, second) = (whole / 86_400, whole % 86_400);
-    let (year, month, day) = civil(day);
-    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", second / 3600, second / 60 % 60)
+    let (year, month, day) = civil(whole / 86_400);
+    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", whole / 3600 % 24, whole / 60 % 60)
 }
 
-/// Year, month and day of the so manieth day since 1970-01-01, in the Gregorian calendar. Years are
-/// counted from March, so that the day that leap years have more is their last.
+/// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar. Years are
+/// counted from March, so that a leap day is the last of its year.
 fn civil(days: u64) -> (u64, u64, u64) {
     // 719468 days from 0000-03-01 to 1970-01-01; 146097 in 400 years.
     let since_march = days + 719_468;
-    let (era, in_era) = (since_march / 146_097, since_march % 146_097);
+    let era = since_march / 146_097;
+    let in_era = since_march % 146_097;
     let year = (in_era - in_era / 1460 + in_era / 36_524 - in_era / 146_096) / 365;
     let in_year = in_era - (365 * year + year / 4 - year / 100);
     let month = (5 * in_year + 2) / 153;
@@ -43,7 +44,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (400 * era + year + u64::from(is_next), month, day)
 }
 
-/// A whole number with its thousands apart.
+/// Formats a whole number with thousands separators.
 pub(super) fn thousands(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();

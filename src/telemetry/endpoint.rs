@@ -1,8 +1,8 @@
-//! Where a process serves its metrics, as a run's folder tells it: `endpoint.json`.
+//! Address at which a process serves its metrics, as a run's folder records it: `endpoint.json`.
 //!
 //! It is written when a process begins to write to a run and left there when that ends, however it
-//! ends. So an address in it is a hint: whoever answers there is this process only if it signs with
-//! the same instance.
+//! ends. So an address in it is a hint: a server that answers there is this process only if it
+//! names the same instance.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,36 +11,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::fingerprint::Fingerprint;
 
-/// The file in a run's folder.
+/// File name in a run's folder.
 pub const ENDPOINT_FILE: &str = "endpoint.json";
 
-/// The header of every answer that says which endpoint it comes from.
+/// Response header that says which endpoint answers.
 pub const INSTANCE_HEADER: &str = "gliaflow-instance";
 
-/// The endpoint of one process.
+/// Metrics endpoint of one process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Where it listens; absent where metrics are off or no port could be had.
+    /// Listening address; absent where metrics are off or no port was free.
     pub address: Option<SocketAddr>,
-    /// What tells it from every other endpoint, those included that had the same address before.
+    /// Identifier of this endpoint, distinct from earlier ones at the same address.
     pub instance: String,
-    /// The machine's name, where it tells.
+    /// Host name, where known.
     pub host: Option<String>,
-    /// The process's number there.
+    /// Process id on that host.
     pub process: u32,
 }
 
 impl Endpoint {
-    /// Of this process, and not listening.
+    /// Makes the endpoint of this process, not listening.
     pub fn nowhere() -> Self {
-        let (host, process) = (host(), std::process::id());
+        let host = host();
+        let process = std::process::id();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let itself = format!("{host:?} {process} {}", now.as_nanos());
         let instance = Fingerprint::of_bytes(itself.as_bytes()).short(16);
         Self { address: None, instance, host, process }
     }
 
-    /// The address to ask: one that listens everywhere is asked on this machine.
+    /// Address for clients: an unspecified one is asked on this machine.
     pub fn reachable(&self) -> Option<SocketAddr> {
         let mut address = self.address?;
         if address.ip().is_unspecified() {
@@ -52,13 +53,13 @@ impl Endpoint {
         Some(address)
     }
 
-    /// Whether it belongs to a process on another machine, such as one that shares the disk.
+    /// True for a process on another machine, such as one that shares the disk.
     pub fn is_elsewhere(&self) -> bool {
         self.host.is_some() && self.host != host()
     }
 }
 
-/// The machine's name; `None` where there is no `/proc`.
+/// Host name; `None` where there is no `/proc`.
 fn host() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     Some(name.trim().to_owned())

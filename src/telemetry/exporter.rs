@@ -1,8 +1,9 @@
-//! The endpoint: `/metrics`, `/healthz`, `/topology` and a page for people over HTTP, on a thread and a runtime of
-//! its own, so that it answers when the trainer does not. Started by the command line only.
+//! The endpoint: `/metrics`, `/healthz`, `/topology` and a live page over HTTP, on a thread and a
+//! runtime of its own, so that it answers when the trainer does not. Started by the command line
+//! only.
 //!
-//! A run never fails because of it. Where no port can be had, that is a warning, and the
-//! [`Exporter`] has no address.
+//! A run never fails because of it. Where no port is free, that is a warning, and the [`Exporter`]
+//! has no address.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -18,25 +19,25 @@ use super::recorder::Recorder;
 pub use super::routes::Topology;
 use super::routes::{self, Desk, PATIENCE};
 
-/// Any port would do, since Prometheus' list of ports for exporters (9100 to 9999) has been full
-/// for years; 9184 is in that range, so that people look for metrics there.
+/// Port in Prometheus' range for exporters (9100 to 9999), where people look for metrics. The list
+/// has been full for years, so any would do.
 const DEFAULT_PORT: u16 = 9184;
 
-/// Ports that are tried, upwards from the one asked for.
+/// Number of ports that are tried, upwards from the one asked for.
 const PORTS_TO_TRY: u16 = 20;
 
-/// How often observations are moved into their buckets, scraped or not.
+/// Interval at which observations are moved into their buckets, scraped or not.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// How often a lingering endpoint looks whether it should go.
+/// Interval at which a lingering endpoint checks for an interrupt.
 const LINGER_STEP: Duration = Duration::from_millis(50);
 
-/// Where the endpoint listens: `off`, or an address such as `127.0.0.1:9184`. Port 0 takes any.
+/// Address of the endpoint: `off`, or one such as `127.0.0.1:9184`. Port 0 takes any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricsAddress {
-    /// Nowhere.
+    /// No endpoint.
     Off,
-    /// There, or at the next free port.
+    /// Address to listen on, or the next free port after it.
     At(SocketAddr),
 }
 
@@ -46,7 +47,7 @@ impl Default for MetricsAddress {
     }
 }
 
-/// Text that is not a [`MetricsAddress`].
+/// Error of text that is not a [`MetricsAddress`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no address for metrics; write one such as 127.0.0.1:{DEFAULT_PORT}, or off")]
 pub struct NotAnAddress(String);
@@ -71,14 +72,14 @@ impl std::fmt::Display for MetricsAddress {
     }
 }
 
-/// A running endpoint. It closes when dropped.
+/// Running endpoint, closed when dropped.
 pub struct Exporter {
     endpoint: Endpoint,
-    desk: Desk,
+    state: Desk,
     server: Option<Server>,
 }
 
-/// The endpoint's thread, and what it waits for.
+/// Thread of the endpoint, and the sender whose drop ends it.
 struct Server {
     open: watch::Sender<()>,
     thread: JoinHandle<()>,
@@ -110,7 +111,7 @@ impl Exporter {
     }
 
     fn idle(recorder: Recorder) -> Self {
-        Self { endpoint: Endpoint::nowhere(), desk: Desk::new(recorder), server: None }
+        Self { endpoint: Endpoint::nowhere(), state: Desk::new(recorder), server: None }
     }
 
     fn listen(&mut self, wanted: SocketAddr) -> io::Result<()> {
@@ -125,10 +126,10 @@ impl Exporter {
             .thread_name("metrics-topology")
             .build()?;
         let (open, closed) = watch::channel(());
-        let desk = self.desk.clone().named(&self.endpoint.instance);
+        let state = self.state.clone().named(&self.endpoint.instance);
         let thread = thread::Builder::new()
             .name("metrics".into())
-            .spawn(move || run_server(runtime, listener, desk, closed))?;
+            .spawn(move || run_server(runtime, listener, state, closed))?;
         if wanted.port() != 0 && wanted.port() != bound.port() {
             tracing::warn!(
                 "port {} is in use: metrics are at http://{bound}/metrics instead; choose a port \
@@ -141,28 +142,27 @@ impl Exporter {
         Ok(())
     }
 
-    /// Where it listens; `None` when it is off or no port could be had.
+    /// Listening address; `None` when metrics are off or no port was free.
     pub const fn address(&self) -> Option<SocketAddr> {
         self.endpoint.address
     }
 
-    /// What a run's folder says of it.
+    /// Endpoint as written to a run's folder.
     pub const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// What `/healthz` answers from; clones share it.
+    /// Health that `/healthz` answers from; clones share it.
     pub fn health(&self) -> Health {
-        self.desk.health.clone()
+        self.state.health.clone()
     }
 
-    /// Sets what `/topology` shows from now on. Before the first call it is `null`.
+    /// Sets the topology that `/topology` shows. Before the first call it is `null`.
     pub fn show_topology(&self, topology: Topology) {
-        self.desk.show_topology(topology);
+        self.state.show_topology(topology);
     }
 
-    /// Stays up for a while after a run, so that the last scrape gets the last values; less long
-    /// as soon as `interrupted`.
+    /// Keeps serving for `patience`, or until `interrupted`: the last scrape gets the last values.
     pub fn linger(self, patience: Duration, interrupted: impl Fn() -> bool) {
         let Some(address) = self.address() else { return };
         tracing::info!("metrics stay at http://{address}/metrics for {} s", patience.as_secs());
@@ -187,7 +187,7 @@ impl Drop for Exporter {
     }
 }
 
-/// The port asked for, or the first free one after it.
+/// Binds the port asked for, or the first free one after it.
 fn bind(wanted: SocketAddr) -> io::Result<TcpListener> {
     let last = wanted.port().saturating_add(PORTS_TO_TRY - 1);
     for port in wanted.port()..last {
@@ -199,21 +199,21 @@ fn bind(wanted: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(SocketAddr::new(wanted.ip(), last))
 }
 
-/// The endpoint's thread, until `closed` says so.
+/// Runs the endpoint's thread until `closed`.
 fn run_server(
     runtime: Runtime,
     listener: TcpListener,
-    desk: Desk,
+    state: Desk,
     mut closed: watch::Receiver<()>,
 ) {
     let outcome: io::Result<()> = runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        tokio::spawn(keep_up(desk.recorder.clone()));
+        tokio::spawn(keep_up(state.recorder.clone()));
         let mut closing = closed.clone();
         // The sender never sends: an end of waiting is the sender's end.
         let until_closed = async move { drop(closing.changed().await) };
         let server =
-            axum::serve(listener, routes::router(desk)).with_graceful_shutdown(until_closed);
+            axum::serve(listener, routes::router(state)).with_graceful_shutdown(until_closed);
         let serving = tokio::spawn(server.into_future());
         drop(closed.changed().await);
         // A client that does not read its answer must not hold up the end of the run.

@@ -1,11 +1,11 @@
-//! Reads what `/metrics` shows: Prometheus' text format, version 0.0.4. [`recorder`](super::recorder)
-//! writes it.
+//! Parser of the text of `/metrics`: Prometheus' text format, version 0.0.4, which
+//! [`recorder`](super::recorder) writes.
 
-/// The samples of one scrape, in their order.
+/// Series of one scrape, in their order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scrape(Vec<Sample>);
 
-/// One line: a series and its value.
+/// Series and its value: one line of a scrape.
 #[derive(Debug, Clone, PartialEq)]
 struct Sample {
     name: String,
@@ -13,7 +13,7 @@ struct Sample {
     value: f64,
 }
 
-/// Text that is not a scrape.
+/// Error of text that is not a scrape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} is no metric: `{text}`")]
 pub struct NotAScrape {
@@ -22,7 +22,7 @@ pub struct NotAScrape {
 }
 
 impl Scrape {
-    /// The samples of a text; comments are left out.
+    /// Parses the text of a scrape; comments are left out.
     ///
     /// # Errors
     /// If a line is neither a comment nor a sample.
@@ -38,30 +38,30 @@ impl Scrape {
         Ok(Self(samples))
     }
 
-    /// The value of the first series of `name` that has all of `labels`.
+    /// Value of the first series of `name` that has all of `labels`.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         self.fitting(name, labels).map(|sample| sample.value).next()
     }
 
-    /// The sum over all series of `name` that have all of `labels`; `None` if there is none.
+    /// Sum over all series of `name` that have all of `labels`; `None` if there is none.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let values = self.fitting(name, labels).map(|sample| sample.value);
         values.reduce(|sum, value| sum + value)
     }
 
-    /// The values of a label over the series of `name`, with each one's value.
+    /// Label values of the series of `name`, with each one's value.
     pub fn by_label(&self, name: &str, label: &str) -> Vec<(&str, f64)> {
         let named = self.0.iter().filter(|sample| sample.name == name);
         named.filter_map(|sample| Some((sample.label(label)?, sample.value))).collect()
     }
 
-    /// A label of the first series of `name` that is not 0.
+    /// Label of the first series of `name` whose value is not 0.
     pub fn label(&self, name: &str, label: &str) -> Option<&str> {
         let named = self.0.iter().filter(|sample| sample.name == name && sample.value != 0.0);
         named.filter_map(|sample| sample.label(label)).next()
     }
 
-    /// The first value of a label that any series has, such as `run`.
+    /// First value of a label that any series has, such as `run`.
     pub fn any_label(&self, label: &str) -> Option<&str> {
         self.0.iter().find_map(|sample| sample.label(label))
     }
@@ -85,7 +85,7 @@ impl Sample {
     }
 }
 
-/// `name{key="value",…} value [time]`.
+/// Parses `name{key="value",…} value [time]`.
 fn sample(line: &str) -> Option<Sample> {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == ':';
     let end = line.find(|letter| !is_part(letter))?;
@@ -102,9 +102,10 @@ fn sample(line: &str) -> Option<Sample> {
     Some(Sample { name: name.to_owned(), labels, value })
 }
 
-/// The labels up to the closing bracket, and what comes after it.
+/// Parses the labels up to the closing bracket; returns them and the rest.
 fn labels(inside: &str) -> Option<(Vec<(String, String)>, &str)> {
-    let (mut all, mut rest) = (Vec::new(), inside);
+    let mut all = Vec::new();
+    let mut rest = inside;
     loop {
         rest = rest.trim_start_matches([',', ' ']);
         if let Some(after) = rest.strip_prefix('}') {
@@ -117,7 +118,7 @@ fn labels(inside: &str) -> Option<(Vec<(String, String)>, &str)> {
     }
 }
 
-/// Text up to the closing quote, with its escapes undone, and what comes after it.
+/// Unescapes text up to the closing quote; returns it and the rest.
 fn unescaped(quoted: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut letters = quoted.char_indices();

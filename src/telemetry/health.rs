@@ -1,24 +1,24 @@
-//! Whether the run is well: what `/healthz` answers. Set by whoever watches (watchdog, trainer).
+//! Health of a run, as `/healthz` answers it. Set by the watchdog and the trainer.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Complaints by who has them. Clones share them.
+/// Problems by the watcher that reported them. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<Mutex<BTreeMap<&'static str, String>>>);
 
 impl Health {
-    /// `watcher` finds that something is wrong; replaces its earlier complaint.
+    /// Reports a problem of `watcher`; replaces its earlier one.
     pub fn complain(&self, watcher: &'static str, reason: impl Into<String>) {
         self.complaints(|all| all.insert(watcher, reason.into()));
     }
 
-    /// `watcher` finds nothing wrong any more.
+    /// Clears the problem of `watcher`.
     pub fn recover(&self, watcher: &'static str) {
         self.complaints(|all| all.remove(watcher));
     }
 
-    /// Every complaint, one a line as `watcher: reason`; `None` when all is well.
+    /// Lists every problem, one a line as `watcher: reason`; `None` when all is well.
     pub fn reason(&self) -> Option<String> {
         self.complaints(|all| {
             let lines: Vec<String> =

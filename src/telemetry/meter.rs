@@ -1,9 +1,8 @@
-//! The clock of one worker: its wall time, split into busy, starved and blocked without a gap.
+//! Time meter of one worker: its wall time, split into busy, starved and blocked without a gap.
 //!
 //! There is one timeline, and at any instant it belongs to exactly one [`Activity`], so the three
-//! sums add up to the wall time to the nanosecond, however often the worker is looked at. The worker
-//! owns the [`Meter`]; observers hold a [`MeterReader`] and never make the worker wait. What the
-//! numbers mean for a run is not known here.
+//! sums add up to the wall time to the nanosecond, however often the worker is observed. The worker
+//! owns the [`Meter`]; observers hold a [`MeterReader`] and never make the worker wait.
 
 use std::cell::RefCell;
 use std::hint;
@@ -11,17 +10,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
-/// What a worker is doing with its time.
+/// Activity of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Activity {
-    /// Waiting for input: whoever feeds it is slower.
+    /// Waiting for input: the stage before it is slower.
     Starved = 0,
     /// Working.
     Busy = 1,
-    /// Waiting for room: whoever it feeds is slower.
+    /// Waiting for room: the stage after it is slower.
     Blocked = 2,
-    /// Gone; its clock stands still.
+    /// Ended; its meter stands still.
     Ended = 3,
 }
 
@@ -46,7 +45,7 @@ impl Activity {
     }
 }
 
-/// Where the time of a worker has gone so far.
+/// Time of a worker so far, by activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
     /// Time waiting for input.
@@ -55,24 +54,24 @@ pub struct Reading {
     pub busy: Duration,
     /// Time waiting for room.
     pub blocked: Duration,
-    /// What it is doing now.
+    /// Present activity.
     pub activity: Activity,
-    /// How long it has been doing that.
+    /// Duration of the present activity.
     pub age: Duration,
-    /// Time since the meter was made, or until it ended: by its two ends, not by the sums.
+    /// Time since the meter was made, or until it ended, measured independently of the sums.
     pub lifetime: Duration,
-    /// How often the activity has changed: the sign of life that a watchdog looks for.
+    /// Number of activity changes: the sign of progress for a watchdog.
     pub changes: u64,
 }
 
 impl Reading {
-    /// The sum of the three, which is the lifetime, exactly.
+    /// Sum of the three times, which equals the lifetime exactly.
     pub fn wall(&self) -> Duration {
         self.starved + self.busy + self.blocked
     }
 }
 
-/// One writer, many readers: a sequence lock, odd while the writer is inside. All fields are
+/// Sequence lock with one writer and many readers, odd while the writer is inside. All fields are
 /// atomics, so a torn read is discarded, never undefined.
 #[derive(Debug)]
 struct Timeline {
@@ -90,7 +89,7 @@ impl Timeline {
         self.origin.elapsed().as_nanos() as u64
     }
 
-    /// The writer's: only the thread that has the meter may call it.
+    /// Switches the activity; only the thread that owns the meter may call it.
     fn enter(&self, next: Activity) -> Duration {
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version + 1, Ordering::Relaxed);
@@ -114,8 +113,8 @@ thread_local! {
     static OWN: RefCell<Option<Arc<Timeline>>> = const { RefCell::new(None) };
 }
 
-/// Waits, on a thread that works, for something that others make: the time goes to
-/// [`Activity::Starved`] on the clock that the thread has [put up](Meter::put_up), if any.
+/// Runs `wait` and counts its time as [`Activity::Starved`] on the meter
+/// [attached](Meter::attach_to_thread) to this thread, if any.
 pub fn starving<R>(wait: impl FnOnce() -> R) -> R {
     let own = OWN.with_borrow(Clone::clone);
     if let Some(line) = &own {
@@ -128,12 +127,12 @@ pub fn starving<R>(wait: impl FnOnce() -> R) -> R {
     waited
 }
 
-/// The writing half: owned by the worker, and not cloneable, because a timeline has one writer.
+/// Worker's half, not cloneable, because a timeline has one writer.
 #[derive(Debug)]
 pub struct Meter(Arc<Timeline>);
 
 impl Meter {
-    /// A clock that starts now, in `activity`.
+    /// Makes a meter that starts now, in `activity`.
     pub fn new(activity: Activity) -> Self {
         Self(Arc::new(Timeline {
             origin: Instant::now(),
@@ -144,17 +143,17 @@ impl Meter {
         }))
     }
 
-    /// A reader of this clock.
+    /// Reader of this meter.
     pub fn reader(&self) -> MeterReader {
         MeterReader(Arc::clone(&self.0))
     }
 
-    /// From now on the time goes to `next`. Returns how long the activity that ends has lasted.
+    /// Switches to the activity `next`. Returns how long the last one took.
     pub fn enter(&mut self, next: Activity) -> Duration {
         self.0.enter(next)
     }
 
-    /// Makes this the clock of the calling thread, which owns it: [`starving`] writes to it.
+    /// Attaches the meter to the calling thread, which owns it: [`record_starved`] writes to it.
     pub fn put_up(&self) {
         OWN.set(Some(Arc::clone(&self.0)));
     }
@@ -166,12 +165,12 @@ impl Drop for Meter {
     }
 }
 
-/// The reading half: cheap to clone, valid after the worker has ended.
+/// Observer's half: cheap to clone, valid after the worker has ended.
 #[derive(Debug, Clone)]
 pub struct MeterReader(Arc<Timeline>);
 
 impl MeterReader {
-    /// Where the time has gone, up to this instant.
+    /// Reads the times up to now.
     pub fn read(&self) -> Reading {
         let line = &self.0;
         loop {
@@ -197,7 +196,8 @@ impl MeterReader {
             let activity = Activity::of(code);
             // A clock that has ended stood still at its last change.
             let end = if activity == Activity::Ended { since } else { now };
-            let (age, lifetime) = (Duration::from_nanos(age), Duration::from_nanos(end));
+            let age = Duration::from_nanos(age);
+            let lifetime = Duration::from_nanos(end);
             let changes = version / 2;
             return Reading { starved, busy, blocked, activity, age, lifetime, changes };
         }

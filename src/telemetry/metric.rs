@@ -1,27 +1,27 @@
-//! What a metric is: a name, a kind, a unit, label keys and a sentence. Which ones there are is
-//! [`catalog`](super::catalog)'s business.
+//! Parts of a metric: a name, a type, a unit, label keys and a sentence.
+//! [`catalog`](super::catalog) lists all metrics.
 //!
-//! A [`Family`] carries its kind and the number of its labels in its type. So a gauge cannot be
-//! counted up, no label can be left out, and label keys are spelt in the catalogue only.
+//! A [`Family`] carries its type and the number of its labels in its Rust type. So a gauge cannot
+//! be counted up, no label can be left out, and label keys are spelt in the catalogue only.
 
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Label};
 
-/// How a value behaves over time, in Prometheus' words.
+/// Type of a metric, in Prometheus' words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Only grows; meaningful inside `rate()` and `increase()`.
+    /// Value that only grows; meaningful inside `rate()` and `increase()`.
     Counter,
-    /// Goes up and down.
+    /// Value that goes up and down.
     Gauge,
     /// Observations, counted by upper bound.
     Histogram,
 }
 
 impl Kind {
-    /// The word after `# TYPE name`.
+    /// Word after `# TYPE name`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -31,7 +31,7 @@ impl Kind {
     }
 }
 
-/// What a value is measured in. The name of a metric ends with it.
+/// Unit of a value. The name of a metric ends with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// A number of things, or a number without a unit.
@@ -53,7 +53,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The last word of a metric's name (before `_total`); empty where there is no unit.
+    /// Last word of a metric's name (before `_total`); empty where there is no unit.
     pub const fn suffix(self) -> &'static str {
         match self {
             Self::Plain => "",
@@ -68,29 +68,29 @@ impl Unit {
     }
 }
 
-/// One entry of the catalogue.
+/// Entry of the catalogue.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
-    /// The full name on the wire.
+    /// Full name on the wire.
     pub name: &'static str,
     /// Counter, gauge or histogram.
     pub kind: Kind,
-    /// What the value is measured in.
+    /// Unit of the value.
     pub unit: Unit,
     /// Label keys, without the global `run`.
     pub labels: &'static [&'static str],
     /// Upper bounds of a histogram, ascending, without infinity; empty for the other kinds.
     pub buckets: &'static [f64],
-    /// One sentence for the reader of a dashboard.
+    /// Description for the reader of a dashboard, in one sentence.
     pub help: &'static str,
 }
 
-/// What a metric is recorded with. [`Counter`], [`Gauge`], [`Histogram`] and [`SecondsTotal`].
+/// Recorder of one series: [`Counter`], [`Gauge`], [`Histogram`] or [`SecondsTotal`].
 pub trait Handle: Sized {
-    /// The kind that it shows as.
+    /// Type that the metric is shown as.
     const KIND: Kind;
 
-    /// The handle of one series; it appears at the endpoint from now on.
+    /// Registers one series, which appears at the endpoint from now on.
     fn register(name: &'static str, labels: Vec<Label>) -> Self;
 }
 
@@ -118,7 +118,7 @@ impl Handle for Histogram {
     }
 }
 
-/// A counter of seconds.
+/// Counter of seconds.
 ///
 /// A [`Counter`] counts in whole numbers, and a stage that is busy for 40 ms an item would stay at
 /// 0. So the sum is kept as a gauge, and the endpoint shows it as the counter that it is.
@@ -126,7 +126,7 @@ impl Handle for Histogram {
 pub struct SecondsTotal(Gauge);
 
 impl SecondsTotal {
-    /// Adds a stretch of time.
+    /// Adds a duration.
     pub fn add(&self, stretch: Duration) {
         self.0.increment(stretch.as_secs_f64());
     }
@@ -145,7 +145,7 @@ impl Handle for SecondsTotal {
     }
 }
 
-/// A metric together with what records it (`H`) and the number of its labels (`N`).
+/// Metric with the type that records it (`H`) and the number of its labels (`N`).
 #[derive(Debug)]
 pub struct Family<H, const N: usize> {
     metric: Metric,
@@ -153,7 +153,7 @@ pub struct Family<H, const N: usize> {
 }
 
 impl<H: Handle, const N: usize> Family<H, N> {
-    /// An entry of the catalogue.
+    /// Makes an entry of the catalogue.
     pub(super) const fn new(
         name: &'static str,
         unit: Unit,
@@ -164,12 +164,12 @@ impl<H: Handle, const N: usize> Family<H, N> {
         Self { metric, handle: PhantomData }
     }
 
-    /// The entry itself.
+    /// Catalogue entry.
     pub const fn metric(&self) -> &Metric {
         &self.metric
     }
 
-    /// The series with these label values, in the order of [`Metric::labels`].
+    /// Series with these label values, in the order of [`Metric::labels`].
     ///
     /// Looks the series up under a lock: take the handle once, not for every observation.
     pub fn with(&self, values: [&str; N]) -> H {
@@ -185,7 +185,7 @@ impl<H: Handle, const N: usize> Family<H, N> {
 }
 
 impl<const N: usize> Family<Histogram, N> {
-    /// The same histogram with upper bounds.
+    /// Sets the upper bounds.
     pub(super) const fn with_buckets(mut self, buckets: &'static [f64]) -> Self {
         self.metric.buckets = buckets;
         self

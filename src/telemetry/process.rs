@@ -1,4 +1,4 @@
-//! What this process uses, read from Linux's `/proc`; nothing elsewhere, and no error.
+//! Resources that this process uses, read from Linux's `/proc`; elsewhere absent, and no error.
 //!
 //! Own code rather than a crate, because `bench` and `drain` need the peak and the share of memory
 //! that is not a mapped file, and because whole seconds of CPU time are too coarse for a short run.
@@ -12,32 +12,32 @@ use super::catalog;
 /// whatever the kernel's own tick is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// A process's use of the machine.
+/// Resources that a process uses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Usage {
-    /// User and system CPU time of all threads, dead ones included.
+    /// User and system CPU time of all threads, ended ones included.
     pub cpu: Duration,
     /// Resident bytes.
     pub resident_bytes: u64,
-    /// Resident bytes that are no file's: heap and stacks. Mapped case files are not in it.
+    /// Resident bytes that belong to no file: heap and stacks, without mapped case files.
     pub anonymous_bytes: u64,
-    /// The most that was ever resident at once.
+    /// Peak of the resident bytes.
     pub peak_resident_bytes: u64,
-    /// Threads alive.
+    /// Living threads.
     pub threads: u64,
-    /// When the process started, in seconds after the machine did.
+    /// Start of the process, in seconds after the machine's.
     since_boot_seconds: f64,
 }
 
 impl Usage {
-    /// This process, now; `None` where there is no `/proc`.
+    /// Reads the resources of this process; `None` where there is no `/proc`.
     pub fn now() -> Option<Self> {
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
         let status = fs::read_to_string("/proc/self/status").ok()?;
         Self::parse(&stat, &status)
     }
 
-    /// From the texts of `stat` and `status` as in proc(5).
+    /// Parses the texts of `stat` and `status` as in proc(5).
     fn parse(stat: &str, status: &str) -> Option<Self> {
         // The command in the second field may hold blanks and brackets; the last bracket ends it.
         let (_, after_command) = stat.rsplit_once(')')?;
@@ -58,33 +58,33 @@ impl Usage {
     }
 }
 
-/// The number behind `key:` in `/proc/self/status`.
+/// Number behind `key:` in `/proc/self/status`.
 fn status_number(status: &str, key: &str) -> Option<u64> {
     let value = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
     value.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The same for sizes, which are in KiB there and in `/proc/meminfo`.
+/// Size behind `key:`, which is in KiB there and in `/proc/meminfo`, in bytes.
 pub fn status_bytes(status: &str, key: &str) -> Option<u64> {
     status_number(status, key).map(|kibibytes| kibibytes * 1024)
 }
 
-/// CPU seconds of this process so far, in steps of 10 ms; `None` where they cannot be told.
+/// CPU seconds of this process so far, in steps of 10 ms; `None` where unknown.
 pub fn cpu_seconds() -> Option<f64> {
     Usage::now().map(|usage| usage.cpu.as_secs_f64())
 }
 
-/// Resident bytes that are no file's; `None` where they cannot be told.
+/// Resident bytes that belong to no file; `None` where unknown.
 pub fn anonymous_bytes() -> Option<u64> {
     status_bytes(&fs::read_to_string("/proc/self/status").ok()?, "RssAnon")
 }
 
-/// The most memory in bytes that this process ever had resident; `None` where it cannot be told.
+/// Peak of the resident bytes of this process; `None` where unknown.
 pub fn peak_rss_bytes() -> Option<u64> {
     Usage::now().map(|usage| usage.peak_resident_bytes)
 }
 
-/// Sets the `process_*` metrics, those that the platform has.
+/// Sets the `process_*` metrics that the platform has.
 pub fn publish() {
     let Some(usage) = Usage::now() else { return };
     catalog::PROCESS_CPU.with([]).absolute(usage.cpu);
@@ -102,7 +102,7 @@ pub fn publish() {
     }
 }
 
-/// When the machine started, in seconds since the Unix epoch.
+/// Start of the machine, in seconds since the Unix epoch.
 fn boot_time() -> Option<f64> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
@@ -113,7 +113,7 @@ fn open_files() -> Option<usize> {
     fs::read_dir("/proc/self/fd").ok()?.count().checked_sub(1)
 }
 
-/// The soft limit of open files; infinity where there is none.
+/// Soft limit of open files; infinity where there is none.
 fn most_open_files() -> Option<f64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
     let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;

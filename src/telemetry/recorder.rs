@@ -1,4 +1,4 @@
-//! Where the values are kept: the Prometheus recorder, and the text that it shows.
+//! The Prometheus recorder, which keeps all values, and the text that it renders.
 //!
 //! There is one per process, because the `metrics` crate has one; tests make their own and record
 //! [`within`](Recorder::within) it.
@@ -15,7 +15,7 @@ use super::catalog::CATALOGUE;
 use super::metric::{Kind, Metric};
 use super::process;
 
-/// A shared recorder of all metrics of one run.
+/// Shared recorder of all metrics of one run.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     inner: Arc<PrometheusRecorder>,
@@ -23,7 +23,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder of its own, whose series carry the label `run`.
+    /// Makes a separate recorder, whose series carry the label `run`.
     pub fn new(run: &str) -> Self {
         let mut builder = PrometheusBuilder::new().add_global_label("run", run);
         for metric in CATALOGUE.iter().filter(|metric| metric.kind == Kind::Histogram) {
@@ -37,7 +37,7 @@ impl Recorder {
         Self { inner: Arc::new(recorder), handle }
     }
 
-    /// The recorder of the process: installed by the first call, whose `run` stays.
+    /// Recorder of the process: installed by the first call, whose `run` stays.
     pub fn global(run: &str) -> Self {
         static GLOBAL: OnceLock<Recorder> = OnceLock::new();
         let install = || {
@@ -53,26 +53,26 @@ impl Recorder {
         GLOBAL.get_or_init(install).clone()
     }
 
-    /// Runs `f` with every metric that this thread touches recorded here.
+    /// Runs `f` and records here every metric that this thread touches.
     pub fn within<T>(&self, f: impl FnOnce() -> T) -> T {
         metrics::with_local_recorder(&*self.inner, f)
     }
 
-    /// Moves observations into their buckets. Until someone does, each one takes memory.
+    /// Moves observations into their buckets; until then each one takes memory.
     pub fn upkeep(&self) {
         self.handle.run_upkeep();
     }
 
-    /// The Prometheus text format, version 0.0.4, with the process's figures as of now.
+    /// Renders the Prometheus text format, version 0.0.4, with the process's present figures.
     pub fn render(&self) -> String {
         self.within(process::publish);
         in_catalogue_order(&self.handle.render())
     }
 }
 
-/// The exporter's text with the families in the catalogue's order under the catalogue's `HELP` and
-/// `TYPE`: it knows no counter with a fraction ([`SecondsTotal`](super::metric::SecondsTotal)) and
-/// is silent about metrics without a series. Families that are not ours follow as they came.
+/// Puts the exported families in the catalogue's order under the catalogue's `HELP` and `TYPE`: the
+/// exporter knows no counter with a fraction ([`SecondsTotal`](super::metric::SecondsTotal)) and
+/// leaves out metrics without a series. Other families follow as they came.
 fn in_catalogue_order(exported: &str) -> String {
     let mut families = families(exported);
     let mut text = String::with_capacity(2 * exported.len());
@@ -93,7 +93,7 @@ fn in_catalogue_order(exported: &str) -> String {
     text
 }
 
-/// Lines by family. A line of samples belongs to the `TYPE` line before it.
+/// Splits the text into families. A line of samples belongs to the `TYPE` line before it.
 fn families(exported: &str) -> BTreeMap<&str, Vec<&str>> {
     let mut families = BTreeMap::new();
     for block in exported.split("\n\n") {

@@ -1,9 +1,9 @@
-//! Checkpoints: a folder of weights, optimiser state and place in the run, published whole.
+//! Checkpoints: a folder of weights, optimiser state and training progress, published whole.
 //!
-//! `checkpoints/step-0000123/` is written under a temporary name, every file is fingerprinted in
-//! `manifest.json`, everything is flushed, the folder is renamed into place, and only then do the
-//! pointer files `latest` and `best` name it. A reader that checks the manifest never takes half of
-//! one for a whole; it takes the one before.
+//! `checkpoints/step-0000123/` is written under a temporary name with the fingerprint of every file
+//! in `manifest.json`, flushed and renamed, and only then named by the pointer files `latest` and
+//! `best`. A reader that checks the manifest never takes half of one for a whole; it takes the one
+//! before.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,19 +12,19 @@ use std::path::{Path, PathBuf};
 use crate::base::error::Fault;
 use crate::base::fingerprint::Fingerprint;
 use crate::train::run_directory::{sync, write_atomically};
-use crate::train::standing::TrainingState;
+use crate::train::training_progress::TrainingState;
 
-/// The pointer files.
+/// Pointer files.
 const LATEST: &str = "latest";
 const BEST: &str = "best";
 const MANIFEST: &str = "manifest.json";
 const STATE: &str = "state.json";
 const PREFIX: &str = "step-";
 
-/// Publishes a checkpoint under `run/checkpoints`; `save` writes the network's files into the
-/// folder it is given. `is_best` lets `best` name it. Of those before, the last `keep` stay, this
-/// one counted, and the best; those beyond it, which a run that goes on from an older one has left
-/// behind, go. Returns the folder's name.
+/// Publishes a checkpoint under `run/checkpoints` and returns its folder's name; `save` writes the
+/// network's files into the folder it is given. `is_best` points `best` to it. Of the earlier ones
+/// the last `keep` stay, this one counted, and the best; later ones, left behind by a run resumed
+/// from an older checkpoint, are removed.
 ///
 /// # Errors
 /// What `save` finds, or if the disk does not take the files.
@@ -58,8 +58,8 @@ pub fn publish(
     Ok(name)
 }
 
-/// The latest checkpoint of a run that is whole: its folder and the state in it. One that is damaged
-/// is said to be, and left out.
+/// Finds the latest intact checkpoint of a run: its folder and state. Damaged ones are logged and
+/// skipped.
 ///
 /// # Errors
 /// If there is none. If all are damaged, says what is wrong with the latest.
@@ -83,7 +83,7 @@ pub fn latest(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
     }))
 }
 
-/// The checkpoint with the best validation of a run: its folder and the state in it.
+/// Finds the checkpoint of a run's best validation: its folder and state.
 ///
 /// # Errors
 /// If no validation has named one, or it is damaged: no other one can take its place.
@@ -107,7 +107,7 @@ pub fn best(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
     }
 }
 
-/// Whether a run has a checkpoint, whole or not.
+/// Returns true if a run has a checkpoint, intact or not.
 ///
 /// # Errors
 /// If the folder cannot be read.
@@ -115,7 +115,7 @@ pub fn is_there(run: &Path) -> Result<bool, Fault> {
     Ok(!published(&run.join("checkpoints"))?.is_empty())
 }
 
-/// Names of the published checkpoints, the latest first.
+/// Lists the published checkpoints, the latest first.
 fn published(root: &Path) -> Result<Vec<String>, Fault> {
     let mut names = entries(root)?;
     names.retain(|name| steps(name).is_some());
@@ -127,7 +127,7 @@ fn steps(name: &str) -> Option<u64> {
     name.strip_prefix(PREFIX)?.parse().ok()
 }
 
-/// Removes what is beyond `step`, and what is neither among the last `keep` nor the best.
+/// Removes checkpoints after `step`, and those that are neither among the last `keep` nor the best.
 fn prune(root: &Path, step: u64, keep: usize) -> Result<(), Fault> {
     let best = fs::read_to_string(root.join(BEST)).unwrap_or_default();
     let is_best = |name: &String| name == best.trim();
@@ -143,7 +143,7 @@ fn prune(root: &Path, step: u64, keep: usize) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Removes what a killed process left half written; the run's lock keeps other processes out.
+/// Removes folders left half written by a killed process; the run's lock keeps other processes out.
 fn remove_unfinished(root: &Path) -> Result<(), Fault> {
     let unfinished = format!(".{PREFIX}");
     for name in entries(root)?.into_iter().filter(|name| name.starts_with(&unfinished)) {
@@ -166,7 +166,7 @@ fn entries(root: &Path) -> Result<Vec<String>, Fault> {
     Ok(names)
 }
 
-/// Checks every file of a checkpoint against its manifest.
+/// Checks every file of a checkpoint against its manifest and reads the state.
 fn verify(folder: &Path) -> Result<TrainingState, Fault> {
     let broken = |file: &str, problem: &str| Fault::Environment {
         subject: folder.join(file).display().to_string(),
@@ -214,7 +214,7 @@ fn remove_if_there(folder: &Path) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::standing::Standing;
+    use crate::train::training_progress::Standing;
 
     fn state(step: u64) -> TrainingState {
         TrainingState {

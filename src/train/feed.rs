@@ -1,5 +1,5 @@
-//! Batches onto the device: half-precision images and byte targets cross the bus, widening happens
-//! on the other side; on this side where the device knows no such numbers.
+//! Transfer of batches to the device: half-precision images and byte targets, widened on the
+//! device, or on the host where the device lacks these types.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ use metrics::Counter;
 use crate::actor::feed::Feed;
 use crate::base::error::Fault;
 use crate::base::seed::SampleKey;
+use crate::buffers::pooled::Lent;
 use crate::nets::precision::Precision;
-use crate::pipeline::lent::Lent;
 use crate::pipeline::sample::Batch;
 use crate::telemetry::catalog;
 use crate::train::loss::region_targets;
@@ -19,25 +19,25 @@ use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 use crate::volume::targets::{CERTAIN, Targets};
 
-/// A batch whose voxels are on the device, or on their way there.
+/// Batch on the device, or in transfer.
 pub struct DeviceBatch {
-    /// Place in the run.
+    /// Number of the batch in the run.
     pub number: u64,
     /// Position in the plan of the sample after this batch.
     pub next_sample: u64,
-    /// z-scores `[b, c, d, h, w]`, in the precision to compute in.
+    /// Images `[b, c, d, h, w]`, z-scores in the precision to compute in.
     pub images: Tensor<5>,
-    /// What they are to become.
+    /// Targets of the images.
     pub truth: Truth,
-    /// One per sample.
+    /// Keys of the samples.
     pub keys: Vec<SampleKey>,
-    /// One per sample.
+    /// Cases of the samples.
     pub cases: Vec<CaseId>,
-    /// How long the trainer waited for it without work.
+    /// Time that the trainer waited for the batch.
     pub starved: Duration,
 }
 
-/// What the images of a batch are to become, as narrow as it crossed the bus.
+/// Targets of a batch, in the narrow type they were transferred in.
 pub enum Truth {
     /// Canonical labels `[b, d, h, w]`.
     Labels(Tensor<4, Int>),
@@ -46,7 +46,7 @@ pub enum Truth {
 }
 
 impl Truth {
-    /// Region targets `[b, 3, d, h, w]`, 0 to 1.
+    /// Converts to region targets `[b, 3, d, h, w]`, 0 to 1.
     pub fn regions(self) -> Tensor<5> {
         match self {
             Self::Labels(labels) => region_targets(labels),
@@ -55,15 +55,15 @@ impl Truth {
     }
 }
 
-/// Batches from the loader, put on the device one ahead; the trainer's only clock of hunger.
+/// Batches from the loader, transferred one ahead; measures the time that the trainer is starved.
 ///
-/// A thread of its own does that, for as long as this lives: CubeCL gives each thread a stream, so
-/// on a GPU the copy of a batch runs beside the step before it. The trainer may use what another
-/// thread made: a stream that is given a buffer of another one waits for an event in it first, and
-/// the buffer is kept until it is done with it (cubecl-server 0.11.3, `stream/event.rs`,
-/// `align_streams` and `pinned`); fusion gives it an alias on the new stream (burn-fusion 0.22.1,
-/// `stream/multi.rs`). Bytes on their way are owned by the copy and dropped when it is done
-/// (`command/base.rs`, `write_to_gpu`), and only then go back to the loader.
+/// A thread of its own does the transfer: CubeCL gives each thread a stream, so on a GPU the copy
+/// of a batch runs beside the step before it. The trainer may use what another thread made: a
+/// stream that is given a buffer of another one waits for an event in it first, and the buffer is
+/// kept until it is done with it (cubecl-server 0.11.3, `stream/event.rs`, `align_streams` and
+/// `pinned`); fusion gives it an alias on the new stream (burn-fusion 0.22.1, `stream/multi.rs`).
+/// Bytes in transfer are owned by the copy and dropped when it is done (`command/base.rs`,
+/// `write_to_gpu`), and only then go back to the loader.
 pub struct BatchFeed {
     batches: Feed<DeviceBatch>,
     starved: Duration,
@@ -72,7 +72,7 @@ pub struct BatchFeed {
 }
 
 impl BatchFeed {
-    /// From `batches` onto `device`, widened to `precision` there.
+    /// Starts the transfer of `batches` to `device`, widened to `precision` there.
     ///
     /// # Errors
     /// If the system refuses the thread.
@@ -87,12 +87,12 @@ impl BatchFeed {
         })
     }
 
-    /// Time spent waiting for batches so far.
+    /// Returns the time spent waiting for batches so far.
     pub const fn starved(&self) -> Duration {
         self.starved
     }
 
-    /// The next batch, or `None` when the loader has ended.
+    /// Takes the next batch, or `None` when the loader has ended.
     pub fn take(&mut self) -> Option<DeviceBatch> {
         let asked = Instant::now();
         let batch = self.batches.take()?;
@@ -104,7 +104,7 @@ impl BatchFeed {
     }
 }
 
-/// Sends a batch to the device; nothing is waited for.
+/// Sends a batch to the device without waiting.
 pub fn upload(batch: Batch, device: &Device, precision: Precision) -> DeviceBatch {
     let size = batch.keys.len();
     let [depth, height, width] = batch.dims.0;
@@ -137,7 +137,7 @@ pub fn upload(batch: Batch, device: &Device, precision: Precision) -> DeviceBatc
     }
 }
 
-/// The batch's own memory, not copied; it goes back to the loader when the backend drops it.
+/// Wraps the batch's buffer without a copy; it goes back to the loader when the backend drops it.
 fn shared<T>(values: Lent<T>) -> Bytes
 where
     Lent<T>: AsRef<[u8]> + Send + 'static,

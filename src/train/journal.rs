@@ -1,8 +1,8 @@
-//! What happened in a run, one JSON line an event (`events.jsonl`), and the same steps as a table
+//! Journal of a run: one JSON line an event (`events.jsonl`), and the steps as a table
 //! (`metrics.csv`). The files are the truth; dashboards show a sample of it.
 //!
-//! A checkpoint remembers how long both were. A resumed run cuts them back to that, so that nothing
-//! is told twice.
+//! A checkpoint stores the length of both. A resumed run cuts them back to it, so that no event is
+//! written twice.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -22,7 +22,7 @@ const TABLE: &str = "metrics.csv";
 const HEADER: &str =
     "step,epoch,loss,dice_loss,bce,gradient_norm,learning_rate,seconds,starved_seconds";
 
-/// How far a journal has been written, in bytes.
+/// Lengths of a journal's files in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalPosition {
     events: u64,
@@ -36,12 +36,12 @@ struct Files {
     last_step: u64,
 }
 
-/// The journal of one run. Cheap to clone; lines of all clones interleave whole.
+/// Journal of one run. Cheap to clone; lines of all clones interleave whole.
 #[derive(Clone)]
 pub struct Journal(Arc<Mutex<Files>>);
 
 impl Journal {
-    /// Starts the journal in `folder`, cutting away what is there.
+    /// Starts the journal in `folder`, overwriting an old one.
     ///
     /// # Errors
     /// If a file cannot be opened or written.
@@ -49,7 +49,7 @@ impl Journal {
         Self::open(folder, JournalPosition::default())
     }
 
-    /// Goes on with the journal in `folder` where a checkpoint of `step` steps left it.
+    /// Continues the journal in `folder` where a checkpoint of `step` steps left it.
     ///
     /// # Errors
     /// If a file cannot be opened or written.
@@ -75,8 +75,8 @@ impl Journal {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes one event, and a table row where it is a step. Everything up to it is on its way to
-    /// the disk when this returns: a killed process loses nothing that was reported.
+    /// Writes one event, and a table row where it is a step. It has been given to the operating
+    /// system when this returns, so a killed process loses no reported event.
     ///
     /// # Errors
     /// If the disk does not take it.
@@ -99,7 +99,7 @@ impl Journal {
         Ok(())
     }
 
-    /// The last sound step that was written down, or the one that this process started from.
+    /// Last finite step that was written, or the one that this process started from.
     pub fn last_step(&self) -> u64 {
         self.files().last_step
     }
@@ -109,7 +109,7 @@ impl Journal {
         self.files().folder.clone()
     }
 
-    /// How far it has been written; that much is on the disk when this returns.
+    /// Flushes the journal to the disk and returns its length.
     ///
     /// # Errors
     /// If the disk does not take it.
@@ -136,8 +136,8 @@ fn row(step: &StepRecord) -> String {
     )
 }
 
-/// Length of the line at `position`, if it is the one that tells of the checkpoint of `step`: it is
-/// written after the checkpoint, which therefore does not count it.
+/// Length of the line at `position`, if it is the event of the checkpoint of `step`: it is written
+/// after the checkpoint, which therefore does not count it.
 fn told_of_checkpoint(events: &Path, position: u64, step: u64) -> u64 {
     let Ok(bytes) = fs::read(events) else { return 0 };
     let rest = bytes.get(position as usize..).unwrap_or_default();
@@ -147,7 +147,7 @@ fn told_of_checkpoint(events: &Path, position: u64, step: u64) -> u64 {
     if it_is { length as u64 + 1 } else { 0 }
 }
 
-/// A file of lines that only grows.
+/// Append-only file of lines.
 struct Appended {
     path: PathBuf,
     file: BufWriter<File>,
@@ -155,7 +155,7 @@ struct Appended {
 }
 
 impl Appended {
-    /// Opens it and cuts away what is beyond `length`; a file that is shorter stays as it is.
+    /// Opens the file and truncates it to `length`; a shorter one stays as it is.
     fn open(path: PathBuf, length: u64) -> Result<Self, Fault> {
         let opened = || {
             let mut file =

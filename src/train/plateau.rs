@@ -1,11 +1,11 @@
-//! What the plateau schedule remembers: how long the smoothed training loss has not improved.
+//! State of the plateau schedule: how long the smoothed training loss has not improved.
 
 use serde::{Deserialize, Serialize};
 
-use crate::train::exact;
+use crate::train::lossless_f64;
 use crate::train::schedule::Schedule;
 
-/// The memory of [`Schedule::Plateau`]; part of every checkpoint.
+/// State of [`Schedule::Plateau`]; part of every checkpoint.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plateau {
     smoothed: Option<Loss>,
@@ -16,15 +16,15 @@ pub struct Plateau {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Loss(#[serde(with = "exact")] f64);
+struct Loss(#[serde(with = "lossless_f64")] f64);
 
 impl Plateau {
-    /// How often the rate has dropped.
+    /// Number of drops of the learning rate.
     pub const fn drops(&self) -> u64 {
         self.drops
     }
 
-    /// Takes in the mean loss of an epoch. Nothing to do for schedules that do not look at losses.
+    /// Adds the mean loss of an epoch; other schedules ignore it.
     pub fn see(&mut self, schedule: Schedule, loss: f64) {
         let Schedule::Plateau { patience, threshold, smoothing, .. } = schedule else { return };
         let smoothed = match self.smoothed {

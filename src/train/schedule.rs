@@ -1,19 +1,18 @@
-//! The learning rate. All but one schedule are a pure function of the place in the run: nothing to
-//! store, nothing to restore. The plateau depends on losses; its memory is in
-//! [`Plateau`].
+//! Learning rate schedules. All but one are a pure function of the position in the run: nothing to
+//! store, nothing to restore. The plateau depends on losses; its state is in [`Plateau`].
 //!
 //! Nalwade and Kisa give a "decay rate" (0.60 for the U-Nets, 0.85 for the cascade) and no period.
-//! The readings that we know of are all here; [`Schedule::Step`] is the one in use.
+//! All readings known to us are here; [`Schedule::Step`] is the one in use.
 
 use serde::{Deserialize, Serialize};
 
 use crate::train::plateau::Plateau;
 
-/// How the learning rate falls.
+/// Learning rate schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
-    /// Not at all.
+    /// Constant rate.
     Constant,
     /// Times `factor` every `every_epochs` epochs: our reading of "decay rate", since 0.60 ten times
     /// in 280 epochs comes to what Lachinov's 0.99 an epoch would in his 500.
@@ -23,12 +22,11 @@ pub enum Schedule {
         /// Epochs between drops.
         every_epochs: f64,
     },
-    /// The same fall without the steps: `factor ^ (epochs / every_epochs)`, at every step (what
-    /// Keras calls exponential decay).
+    /// Exponential decay at every step: `factor ^ (epochs / every_epochs)`.
     Smooth {
         /// Multiplier, 0 to 1.
         factor: f64,
-        /// Epochs until it has fallen by the factor.
+        /// Epochs until the rate has fallen by the factor.
         every_epochs: f64,
     },
     /// Times `factor` every epoch: the literal reading. With 0.60 a network has stopped learning
@@ -49,7 +47,7 @@ pub enum Schedule {
         factor: f64,
         /// Epochs without improvement before a drop.
         patience: u64,
-        /// What counts as an improvement.
+        /// Smallest improvement that counts.
         #[serde(default = "threshold")]
         threshold: f64,
         /// Share of the old value in the exponential mean of the epochs' losses.
@@ -58,7 +56,7 @@ pub enum Schedule {
     },
 }
 
-/// As in the code of the same authors a year later.
+/// Default improvement: that of the same authors' code a year later.
 const fn threshold() -> f64 {
     1e-3
 }
@@ -73,7 +71,7 @@ impl Default for Schedule {
     }
 }
 
-/// A place in a run.
+/// Position in a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     /// Steps done.
@@ -101,7 +99,7 @@ impl Schedule {
         }
     }
 
-    /// What cannot be, or nothing.
+    /// Returns the first invalid setting.
     pub fn problem(&self) -> Option<String> {
         let positive = |field, value: f64| {
             let usable = value.is_finite() && value > 0.0;

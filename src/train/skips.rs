@@ -1,7 +1,7 @@
-//! Samples that were left out, on their way from the loader's thread into the journal.
+//! Skipped samples, on their way from the loader's thread into the journal.
 //!
-//! The loader is ahead of the trainer. A skip is journalled with the step whose batch closed over it,
-//! so that a journal cut back to a checkpoint neither lacks one nor has one twice.
+//! The loader is ahead of the trainer. A skip is journalled with the step whose batch comes after
+//! it, so that a journal cut back to a checkpoint neither lacks one nor has one twice.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::actor::stage::Skip;
 use crate::train::event::Event;
 
-/// Skips that no settled step has passed yet, in the order of the plan. Clones are the same queue.
+/// Queue of skips that no completed step has passed yet, in the order of the plan. Clones share it.
 #[derive(Clone, Default)]
 pub struct Skips(Arc<Mutex<VecDeque<Left>>>);
 
@@ -23,15 +23,15 @@ impl Skips {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a skip of a loader that started at position `first_sample`.
+    /// Adds a skip of a loader that started at position `first_sample`.
     pub fn add(&self, first_sample: u64, skip: &Skip) {
         let position = first_sample + skip.ordinal;
-        let (item, error) = (skip.item.clone(), skip.error.to_string());
-        let event = Event::Skipped { item, position, error };
+        let error = skip.error.to_string();
+        let event = Event::Skipped { item: skip.item.clone(), position, error };
         self.queue().push_back(Left { position, event });
     }
 
-    /// Takes out those ahead of a position in the plan.
+    /// Takes the skips before a position in the plan.
     pub fn ahead_of(&self, position: u64) -> Vec<Event> {
         let mut queue = self.queue();
         let passed = queue.partition_point(|left| left.position < position);

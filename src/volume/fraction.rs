@@ -1,11 +1,11 @@
-//! Fewer labelled cases to train on: how much a method gains from data is asked by taking some away.
+//! Training on a fraction of the labelled cases, to measure what a method gains from data.
 
 use std::collections::BTreeMap;
 
 use crate::volume::case::{CaseId, Split, draw};
 
-/// Leaves `fraction`, above 0 and at most 1, of the cases to train on in `parts`, the parts of `cases` in
-/// their order, and makes the others [`Split::Unused`]. At least one case is left.
+/// Keeps `fraction`, above 0 and at most 1, of the training cases in `parts` (those of `cases`, in
+/// order) and makes the others [`Split::Unused`]. At least one case is left.
 ///
 /// Of each stratum (a grade, say) the nearest whole number is kept: those whose name draws lowest
 /// under `seed`. So the cases of a smaller fraction are among those of a larger one.

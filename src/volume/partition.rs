@@ -1,10 +1,11 @@
-//! How a labelled cohort becomes train, validation, test and unlabelled, or folds.
+//! Partition of a labelled cohort into train, validation, test and unlabelled, or into folds.
 //!
 //! Sizes come first, as whole numbers, then every stratum's share of them, then the cases: each
 //! stratum is ranked by a draw from the case's name, and a part is a stretch of that ranking. So a
-//! case's part depends on its name and not on where it stands in a list, and a cohort that grows by a
-//! case moves only those that stand at an edge of a stretch.
+//! case's part depends on its name and not on where it stands in a list, and a cohort that grows by
+//! a case moves only those that stand at an edge of a stretch.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -12,17 +13,17 @@ use serde::{Deserialize, Serialize};
 use crate::volume::case::{CaseId, Split, draw};
 use crate::volume::fold::Fold;
 
-/// Shares of a cohort. What is neither validation nor test is trained on.
+/// Split of a cohort in shares. What is neither validation nor test is trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shares {
-    /// Of the cohort.
+    /// Share of the cohort.
     pub validation: f64,
-    /// Of the cohort.
+    /// Share of the cohort.
     pub test: f64,
-    /// Of the validation cases, whose labels are then hidden.
+    /// Share of the validation cases whose labels are then hidden.
     pub unlabelled_of_validation: f64,
-    /// Of the test cases, whose labels are then hidden.
+    /// Share of the test cases whose labels are then hidden.
     pub unlabelled_of_test: f64,
 }
 
@@ -40,7 +41,7 @@ impl Default for Shares {
 }
 
 impl Shares {
-    /// Why these shares cannot be had, if so.
+    /// Checks the ranges.
     ///
     /// # Errors
     /// A share below 0 or above 1, or validation and test that leave nothing to train on.
@@ -64,14 +65,15 @@ impl Shares {
     }
 }
 
-/// Gives each case its part, in the order given. The sizes are exact: those of the largest remainder
-/// method; every stratum (a grade, say) is in every part by its share, to within one case.
+/// Assigns each case its part, in the order given. The sizes are exact: those of the largest
+/// remainder method; every stratum (a grade, say) is in every part by its share, to within one
+/// case.
 ///
 /// Labels are hidden within the validation and the test cases, so the shares that are hidden change
 /// nothing about who is trained on.
 ///
 /// # Panics
-/// If the shares do not pass [`Shares::check`].
+/// If the shares do not pass [`SplitShares::check`].
 pub fn partition<S: Ord>(cases: &[(CaseId, S)], shares: &Shares, seed: u64) -> Vec<Split> {
     shares.check().expect("shares are checked with the configuration");
     let train = 1.0 - shares.validation - shares.test;
@@ -108,7 +110,7 @@ pub fn cross_validation<S: Ord>(cases: &[(CaseId, S)], fold: Fold, seed: u64) ->
     deal(&everyone, &sizes, seed).into_iter().map(part).collect()
 }
 
-/// For each case the place of its stretch among those of the given sizes.
+/// Index of each case's part among parts of the given sizes.
 fn deal<S: Ord>(cases: &[(&CaseId, &S)], sizes: &[usize], seed: u64) -> Vec<usize> {
     let mut strata = BTreeMap::<&S, Vec<(u64, usize)>>::new();
     for (place, &(id, stratum)) in cases.iter().enumerate() {
@@ -124,32 +126,26 @@ fn deal<S: Ord>(cases: &[(&CaseId, &S)], sizes: &[usize], seed: u64) -> Vec<usiz
     parts
 }
 
-/// How many cases of each stratum go into each part: whole numbers within one of the exact share,
-/// with every stratum used up and every part full.
+/// Number of cases of each stratum in each part: whole numbers within one of the exact share, with
+/// every stratum used up and every part full.
 ///
-/// Rounded down first. What is then left of strata and parts is a table of noughts and ones with
-/// given margins; giving each row its ones in the columns that lack most finds one if there is any
-/// (Gale, "A theorem on flows in networks", 1957), and the exact shares show that there is.
+/// Rounded down first. What is left is a 0-1 table with given margins; giving each row its ones in
+/// the columns that lack most finds one if there is any (Gale, "A theorem on flows in networks",
+/// 1957), and the exact shares show that there is.
 fn balanced(strata: &[usize], parts: &[usize]) -> Vec<Vec<usize>> {
     let cases: usize = strata.iter().sum();
-    let share = |members: usize, part: usize| members * part / cases;
     let mut counts: Vec<Vec<usize>> = strata
         .iter()
-        .map(|&members| parts.iter().map(|&part| share(members, part)).collect())
+        .map(|members| parts.iter().map(|part| members * part / cases).collect())
         .collect();
-    let filled = |counts: &[Vec<usize>], place: usize| counts.iter().map(|row| row[place]).sum();
     let mut lacking: Vec<usize> = (0..parts.len())
-        .map(|place| {
-            let so_far: usize = filled(&counts, place);
-            parts[place] - so_far
-        })
+        .map(|place| parts[place] - counts.iter().map(|row| row[place]).sum::<usize>())
         .collect();
     for (row, &members) in counts.iter_mut().zip(strata) {
         let left = members - row.iter().sum::<usize>();
-        let remainder = |place: usize| members * parts[place] % cases;
         let mut neediest: Vec<usize> = (0..parts.len()).collect();
         // Of columns that lack equally many, the one whose share was cut most.
-        neediest.sort_by_key(|&place| std::cmp::Reverse((lacking[place], remainder(place))));
+        neediest.sort_by_key(|&place| Reverse((lacking[place], members * parts[place] % cases)));
         for &place in &neediest[..left] {
             row[place] += 1;
             lacking[place] -= 1;
@@ -158,7 +154,7 @@ fn balanced(strata: &[usize], parts: &[usize]) -> Vec<Vec<usize>> {
     counts
 }
 
-/// Shares that add up to 1 of a number of cases, rounded so that they add up to it: down, then one
+/// Rounds shares of a number of cases, which add up to 1, so that they add up to it: down, then one
 /// more for those that lost most, the earlier one of equals (the method of largest remainders).
 fn whole_numbers<const N: usize>(cases: usize, shares: [f64; N]) -> [usize; N] {
     // A share of 0.2 of 5 is one case, not the 0.999… that binary fractions make of it.

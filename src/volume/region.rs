@@ -1,4 +1,4 @@
-//! Labels and regions: the only owner of what a label value means.
+//! Labels and regions: the only place that knows what a label value means.
 //!
 //! Files disagree (4 or 3 for enhancing tumour, MSD numbers oedema 1), so a [`LabelScheme`] maps a
 //! file's values to canonical labels when it is read and back when a prediction is written. Between
@@ -33,7 +33,7 @@ pub enum Region {
 }
 
 impl Region {
-    /// How many there are: the channels of every network's output.
+    /// Number of regions: the channels of every network's output.
     pub const COUNT: usize = 3;
 
     /// Channel order of networks, tables and files.
@@ -53,7 +53,7 @@ impl Region {
         }
     }
 
-    /// Whether a canonical label lies in the region.
+    /// True if a canonical label lies in the region.
     pub const fn contains(self, canonical: u8) -> bool {
         match self {
             Self::Et => canonical == label::ET,
@@ -62,8 +62,8 @@ impl Region {
         }
     }
 
-    /// The canonical label of a voxel from its membership `[ET, TC, WT]`: WT is painted first, then
-    /// TC, then ET, so an inner region wins and one outside its hull survives.
+    /// Canonical label of a voxel from its membership `[ET, TC, WT]`: an inner region overrides an
+    /// outer one, and survives outside it.
     pub const fn paint(member: [bool; Self::COUNT]) -> u8 {
         match member {
             [true, _, _] => label::ET,
@@ -80,7 +80,7 @@ impl std::fmt::Display for Region {
     }
 }
 
-/// What a dataset's label values mean.
+/// Meaning of a dataset's label values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LabelScheme {
@@ -95,7 +95,7 @@ pub enum LabelScheme {
 }
 
 impl LabelScheme {
-    /// Every scheme; the place is the code in a case file's header.
+    /// All schemes; the index is the code in a case file's header.
     pub const ALL: [Self; 4] = [Self::Brats2018, Self::Brats2023, Self::Brats2024, Self::Msd];
 
     /// `(value in the file, canonical label)`, without the background, which is 0 in all.
@@ -118,7 +118,7 @@ impl LabelScheme {
         }
     }
 
-    /// Code of the scheme in a case file.
+    /// Code in a case file.
     pub const fn code(self) -> u8 {
         self as u8
     }

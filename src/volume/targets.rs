@@ -1,4 +1,4 @@
-//! What a network is trained towards, per voxel: a label, or a probability of each region.
+//! Training targets of a voxel: a label, or a probability of each region.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ pub const CERTAIN: u8 = u8::MAX;
 /// Region probabilities of one voxel in 255ths, in the order of [`Region::ALL`].
 pub type RegionShares = [u8; Region::COUNT];
 
-/// How a voxel's target is stored.
+/// Storage of a voxel's target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Targets {
@@ -39,19 +39,19 @@ impl Targets {
     }
 }
 
-/// A probability in 255ths, the nearest. Exactly halfway goes down, so that more than a half of
-/// [`CERTAIN`] is what is above 0.5, and nothing else.
+/// Rounds a probability to 255ths. Exactly halfway goes down, so that a value above half of
+/// [`CERTAIN`] means above 0.5.
 pub fn quantised(probability: f32) -> u8 {
     // Not a number becomes 0.
     (f32::from(CERTAIN) * probability - 0.5).ceil() as u8
 }
 
-/// The regions that a label lies in, certainly.
+/// Probabilities 0 or 1 of the regions of a label.
 pub fn certain(canonical: u8) -> RegionShares {
     Region::ALL.map(|region| if region.contains(canonical) { CERTAIN } else { 0 })
 }
 
-/// The label of a voxel in the regions that are likelier than not.
+/// Label of a voxel from the regions whose probability exceeds 0.5.
 pub fn likeliest(shares: RegionShares) -> u8 {
     Region::paint(shares.map(|share| share > CERTAIN / 2))
 }

@@ -1,9 +1,9 @@
 //! What a sample is trained towards, label or probabilities: one voxel's, the same in both forms.
 
-use gliaflow::pipeline::augment::config::Background;
-use gliaflow::pipeline::augment::kernel::Images;
-use gliaflow::pipeline::augment::recipe::Recipe;
-use gliaflow::pipeline::augment::view::{Truth, View};
+use gliaflow::augment::config::Background;
+use gliaflow::augment::kernel::Images;
+use gliaflow::augment::recipe::Recipe;
+use gliaflow::augment::view::{Truth, View};
 use gliaflow::volume::targets::{RegionShares, certain};
 use proptest::prelude::*;
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use gliaflow::eval::predictor::Predictor;
-use gliaflow::experiment::ensemble::{Checkpoint, Ensemble, Member};
-use gliaflow::pipeline::whole::WholeCase;
+use gliaflow::pipeline::whole_case::WholeCase;
+use gliaflow::run::ensemble::{Checkpoint, Ensemble, Member};
 use gliaflow::volume::case::{CaseId, SourceGrid};
 use gliaflow::volume::grid::{Affine, Box3, Dims};
 use gliaflow::volume::region::LabelScheme;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gliaflow::pipeline::{ingest, loader, whole};
+use gliaflow::pipeline::{ingest, loader, whole_case};
 use gliaflow::telemetry::catalog::{self, CATALOGUE, RunState};
 use gliaflow::telemetry::metric::{Kind, Metric};
 use gliaflow::volume::case::Split;
@@ -130,7 +130,7 @@ fn values_of(label: &str) -> Vec<&'static str> {
         "state" => RunState::ALL.map(|(_state, value)| value).to_vec(),
         "result" => catalog::CACHE_RESULTS.to_vec(),
         "outcome" => vec!["delivered", "skipped"],
-        "stage" => [&loader::ACTORS[..], &ingest::ACTORS, &whole::CACHE_ACTORS].concat(),
+        "stage" => [&loader::ACTORS[..], &ingest::ACTORS, &whole_case::CACHE_ACTORS].concat(),
         "split" => [Split::Train, Split::Validation].map(Split::name).to_vec(),
         _ => Vec::new(),
     }

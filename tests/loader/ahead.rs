@@ -6,10 +6,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::base::error::Reason;
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::pipeline::ahead::{Ahead, AheadParts, OnArrival};
 use gliaflow::pipeline::arrivals::Arrivals;
 use gliaflow::pipeline::ingest::IngestWorkers;
 use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start};
+use gliaflow::pipeline::prefetch_ingest::{Ahead, AheadParts, OnArrival};
 
 use super::setting::{Setting, every_transform, flair, hash, truncate};
 use crate::deadline::{LIMIT, Watch, within};

@@ -1,9 +1,9 @@
 //! Patch buffers go round: a long run makes as many as it has tickets, and not one more.
 
 use gliaflow::actor::stop::StopLatch;
+use gliaflow::buffers::patch::PatchBuffer;
+use gliaflow::buffers::patch::Recycler;
 use gliaflow::pipeline::loader::start_with;
-use gliaflow::pipeline::recycle::Recycler;
-use gliaflow::pipeline::sample::PatchBuffer;
 use gliaflow::volume::targets::Targets;
 
 use super::setting::{Setting, fixed};

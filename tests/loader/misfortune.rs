@@ -8,11 +8,11 @@ use gliaflow::actor::stop::StopLatch;
 use gliaflow::base::error::{Fault, Reason};
 use gliaflow::brats::case::CaseReader;
 use gliaflow::brats::dataset::CaseFiles;
+use gliaflow::buffers::case::CaseShelf;
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::pipeline::decode::decode;
 use gliaflow::pipeline::normalize::Normalize;
 use gliaflow::pipeline::plan::Planner;
-use gliaflow::volume::shelf::CaseShelf;
 
 use super::setting::{Setting, fixed, flair, hash, replace, samples, truncate};
 use crate::backpressure::parked;

@@ -4,21 +4,22 @@
 use std::sync::Arc;
 
 use gliaflow::actor::stage::Stage;
+use gliaflow::augment::config::{AugmentConfig, Background, Drawn};
+use gliaflow::augment::placement::Window;
 use gliaflow::base::fingerprint::Fingerprint;
 use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
 use gliaflow::brats::phantom::{Phantom, generate};
+use gliaflow::buffers::patch::PatchBuffer;
+use gliaflow::buffers::patch::Recycler;
 use gliaflow::cache::contents::prepare;
 use gliaflow::cache::map::MappedCase;
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::cache::source::Expected;
 use gliaflow::cache::store::CaseStore;
-use gliaflow::pipeline::augment::config::{AugmentConfig, Background, Drawn};
-use gliaflow::pipeline::augment::placement::Window;
-use gliaflow::pipeline::augment::stage::Augment;
+use gliaflow::pipeline::augment::Augment;
+use gliaflow::pipeline::case_handle::CaseHandle;
 use gliaflow::pipeline::crop::{Crop, CropConfig};
-use gliaflow::pipeline::handle::CaseHandle;
-use gliaflow::pipeline::recycle::Recycler;
-use gliaflow::pipeline::sample::{DrawnSample, PatchBuffer, Sample};
+use gliaflow::pipeline::sample::{DrawnSample, Sample};
 use gliaflow::volume::case::{Case, CaseId, SourceGrid};
 use gliaflow::volume::grid::{Affine, Dims};
 use gliaflow::volume::region::LabelScheme;

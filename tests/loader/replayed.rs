@@ -2,8 +2,8 @@
 
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::brats::read::read_volume;
+use gliaflow::pipeline::case_handle::CaseHandle;
 use gliaflow::pipeline::crop::Crop;
-use gliaflow::pipeline::handle::CaseHandle;
 use gliaflow::pipeline::replay::{Replayed, replay};
 use gliaflow::pipeline::sample::{Batch, DrawnSample};
 use gliaflow::volume::grid::Dims;

@@ -8,7 +8,7 @@ use gliaflow::actor::stop::StopLatch;
 use gliaflow::base::error::Reason;
 use gliaflow::brats::dataset::CaseFiles;
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::pipeline::whole::{WholeCase, WholeOutcome, from_cache, from_files};
+use gliaflow::pipeline::whole_case::{WholeCase, WholeOutcome, from_cache, from_files};
 use gliaflow::volume::modality::Modality;
 
 use super::reference::{Reference, tolerance};

@@ -1,4 +1,4 @@
-//! A healthy head: where the brain ends, and what it is made of at a place.
+//! Healthy head: brain surface and tissue composition.
 
 use super::frame::{Frame, Point, dot, length, minus};
 use super::noise::{Noise, below, blend, smoothstep};
@@ -8,9 +8,9 @@ use super::streams::{Draws, Stream};
 const SEMI_AXES_MM: [f32; 3] = [66.5, 84.5, 66.0];
 /// Millimetres of depth per unit of the surface's level function.
 const DEPTH_MM: f32 = 72.0;
-/// How much the folding noise changes per mm, about; turns its values into distances.
+/// Mean slope of the folding noise per mm; turns its values into distances.
 const FOLD_SLOPE: f32 = 0.075;
-/// How deep sulci cut into the brain.
+/// Depth of the sulci.
 const SULCUS_MM: f32 = 20.0;
 
 /// Midline of a lateral ventricle, `[|x|, y, z]` in mm and the radius there: frontal horn, body,
@@ -31,7 +31,7 @@ const NUCLEI: [([f32; 3], [f32; 3]); 3] = [
     ([15.0, -28.0, 8.0], [4.5, 10.0, 8.0]),
 ];
 
-/// What a place inside the brain is made of, before tumour and lookalikes.
+/// Healthy tissue at a point inside the brain.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tissue {
     /// Depth below the surface in mm.
@@ -44,7 +44,7 @@ pub(super) struct Tissue {
     pub(super) ventricle: f32,
 }
 
-/// One case's anatomy.
+/// Anatomy of one case.
 pub(super) struct Anatomy {
     semi_axes: [f32; 3],
     taper: f32,
@@ -100,7 +100,7 @@ impl Anatomy {
         (level + bumps) * DEPTH_MM
     }
 
-    /// What a place is made of, given its depth.
+    /// Tissue at a point, given its depth.
     pub(super) fn tissue(&self, p: Point, depth: f32) -> Tissue {
         let soft = self.softness;
         let x = p[0] - 3.0 * self.midline.at(p);
@@ -142,7 +142,8 @@ impl Anatomy {
         if distance > 12.0 {
             return (0.0, 0.0);
         }
-        let (y, z) = (p[1] / 50.0, (p[2] - 4.0) / 28.0);
+        let y = p[1] / 50.0;
+        let z = (p[2] - 4.0) / 28.0;
         let around = smoothstep((y * y + z * z).sqrt() * 4.0 - 4.0);
         let open = around * below(-p[2], 18.0, 6.0);
         let width = 1.0 + 1.4 * below(depth, 10.0, 10.0);
@@ -159,7 +160,8 @@ impl Anatomy {
         }
         let mut nearest = length(minus([2.0 * q[0], q[1], q[2]], [0.0, 2.0, -4.0])) - 8.0;
         for (from, to) in VENTRICLE_SEGMENTS {
-            let (start, end) = (VENTRICLE[from], VENTRICLE[to]);
+            let start = VENTRICLE[from];
+            let end = VENTRICLE[to];
             let along = minus(end.0, start.0);
             let t = (dot(minus(q, start.0), along) / dot(along, along)).clamp(0.0, 1.0);
             let foot = std::array::from_fn(|axis| start.0[axis] + along[axis] * t);

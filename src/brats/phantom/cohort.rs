@@ -1,9 +1,8 @@
-//! Phantoms on disk: a folder in the BraTS 2020 layout, one sub-folder a case, that can be continued
-//! after an interruption and never mixes two cohorts.
+//! Phantom cohorts on disk, in the BraTS 2020 layout: resumable, and never a mix of two cohorts.
 //!
-//! A case is written into a hidden folder beside its place and renamed when it is whole, so a case
-//! folder that exists is complete. `phantom.json` in the root says what the cohort is made from. One
-//! process at a time; within it, cases may be written by several threads.
+//! A case is written into a hidden folder and renamed when it is whole, so a case folder that
+//! exists is complete. `phantom.json` in the root holds the cohort's settings. One process at a
+//! time; within it, cases may be written by several threads.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +16,7 @@ use crate::volume::case::CaseId;
 use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;
 
-/// The file in a cohort's root that says what it is made from.
+/// File in a cohort's root that holds its settings.
 pub const MANIFEST: &str = "phantom.json";
 
 /// Content of [`MANIFEST`].
@@ -49,10 +48,10 @@ pub fn write_cohort(
 
 /// Writes case `index` into `folder` unless it is there: four images and the segmentation, labels
 /// 1, 2 and 4, as `BraTS20_Training_001/BraTS20_Training_001_flair.nii.gz` and so on. Claims the
-/// folder for `config` if nobody has.
+/// folder for `config`.
 ///
 /// # Errors
-/// As [`write_cohort`].
+/// Those of [`write_cohort`].
 pub fn write_case(folder: &Path, config: &PhantomConfig, index: u64) -> Result<CaseId, CaseError> {
     claim(folder, config)?;
     let id = case_id(index);
@@ -69,7 +68,7 @@ pub fn write_case(folder: &Path, config: &PhantomConfig, index: u64) -> Result<C
     Ok(id)
 }
 
-/// Makes `folder` the home of this cohort, or checks that it is.
+/// Claims `folder` for this cohort: writes the manifest, or checks the one that is there.
 ///
 /// # Errors
 /// If the grid is out of range or the folder holds another cohort ([`Reason::Geometry`]), or the
@@ -116,7 +115,7 @@ fn check_manifest(path: &Path, wanted: &Manifest) -> Result<(), CaseError> {
     Err(CaseError::new(Reason::Geometry, path.display(), problem, remedy))
 }
 
-/// A case in the folder, if there is one. Cases without a manifest are somebody's data.
+/// First case in the folder, if there is one. Cases without a manifest are real data.
 fn first_case(folder: &Path) -> Result<Option<String>, CaseError> {
     let entries = fs::read_dir(folder).map_err(|error| CaseError::io(folder, &error))?;
     for entry in entries {

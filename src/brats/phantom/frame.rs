@@ -1,10 +1,10 @@
-//! Where a voxel lies in the head. Anatomy is written in millimetres, so a phantom shows the same
-//! head at any grid: fewer voxels are larger voxels, and HD95 in mm means the same on all of them.
+//! Head-from-voxel coordinates. Anatomy is in millimetres, so a phantom shows the same head on any
+//! grid: fewer voxels are larger voxels, and HD95 in mm means the same on all of them.
 
 use crate::volume::case::SourceGrid;
 use crate::volume::grid::{Affine, Dims};
 
-/// A place in the head, in mm from the middle of the field of view: `[x, y, z]`, towards left,
+/// Point in the head, in mm from the centre of the field of view: `[x, y, z]`, towards left,
 /// posterior and superior, as the voxels of BraTS run.
 pub(super) type Point = [f32; 3];
 
@@ -30,7 +30,7 @@ impl Frame {
         (self.spacing[0] + self.spacing[1] + self.spacing[2]) / 3.0
     }
 
-    /// Centre of voxel `[z, y, x]`.
+    /// Centre of voxel `[z, y, x]` in head coordinates.
     pub(super) fn point(&self, [z, y, x]: [usize; 3]) -> Point {
         let place = [x, y, z];
         std::array::from_fn(|axis| {
@@ -38,12 +38,12 @@ impl Frame {
         })
     }
 
-    /// The grid as a file has it: LPS+ with the translation of BraTS, `(0, 239, 0)`, at full size;
-    /// a coarser grid covers the same box of space.
+    /// Grid of the files: LPS+ with the translation of BraTS, `(0, 239, 0)`, at full size; a
+    /// coarser grid covers the same box.
     pub(super) fn source(&self) -> SourceGrid {
         let shape = self.dims.to_nifti();
-        let edge = |axis: usize| f64::from(EXTENT_MM[axis]) / shape[axis] as f64;
-        let [x, y, z] = [edge(0), edge(1), edge(2)];
+        let [x, y, z]: [f64; 3] =
+            std::array::from_fn(|axis| f64::from(EXTENT_MM[axis]) / shape[axis] as f64);
         let affine = Affine([
             [-x, 0.0, 0.0, 0.5 - 0.5 * x],
             [0.0, -y, 0.0, f64::from(EXTENT_MM[1]) - 0.5 - 0.5 * y],

@@ -1,5 +1,5 @@
-//! From what a place is made of to the four numbers a scanner writes for it: tissue contrast of each
-//! sequence, a case's own gain and contrast, a smooth bias field, texture, receiver noise.
+//! Intensities of the four sequences from the tissue composition: contrast of each sequence, gain
+//! and contrast of the case, a smooth bias field, texture, receiver noise.
 
 use super::frame::{EXTENT_MM, Frame, Point, dot};
 use super::noise::Noise;
@@ -8,7 +8,7 @@ use super::tumour::direction;
 use crate::base::seed::KeyedRng;
 use crate::volume::modality::Modality;
 
-/// What tissue can be; the order of [`Mixture`] and of the contrast tables.
+/// Tissue class; the order of [`TissueMixture`] and of the contrast tables.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Matter {
     Csf,
@@ -21,10 +21,11 @@ pub(super) enum Matter {
     Enhancing,
 }
 
-/// Number of kinds of [`Matter`].
+/// Number of tissue classes.
 const MATTERS: usize = 8;
 
-/// Signal of each [`Matter`], white matter of T1 being 1. Rows in the order of [`Modality::ALL`].
+/// Signal of each [`TissueClass`], white matter of T1 being 1. Rows in the order of
+/// [`Modality::ALL`].
 const SIGNAL: [[f32; MATTERS]; Modality::COUNT] = [
     // CSF, grey, white, lesion, vessel, oedema, necrosis, enhancing
     [0.30, 0.76, 1.00, 0.91, 0.60, 0.66, 0.48, 0.64],
@@ -34,12 +35,12 @@ const SIGNAL: [[f32; MATTERS]; Modality::COUNT] = [
 ];
 /// Solid tumour without enhancement, in place of necrosis.
 const SOLID_SIGNAL: [f32; Modality::COUNT] = [0.52, 0.54, 1.25, 1.12];
-/// How far a case's signals stray from the table, each on its own.
+/// Largest relative deviation of a case's signals from the table, each on its own.
 const STRAY: f64 = 0.06;
 /// Extra FLAIR signal of the brightest cortex.
 const BRIGHT_CORTEX: f32 = 0.38;
 
-/// Shares of each [`Matter`]; they add up to 1.
+/// Shares of each [`TissueClass`]; they add up to 1.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mixture([f32; MATTERS]);
 
@@ -53,7 +54,7 @@ impl Mixture {
         Self(shares)
     }
 
-    /// `share` of the place becomes `matter`.
+    /// Replaces `share` of the mixture by `matter`.
     pub(super) fn replace(&mut self, matter: Matter, share: f32) {
         if share <= 0.0 {
             return;
@@ -69,7 +70,7 @@ impl Mixture {
     }
 }
 
-/// One sequence of one case.
+/// MRI sequence of one case.
 struct Sequence {
     signal: [f32; MATTERS],
     gain: f32,
@@ -80,7 +81,7 @@ struct Sequence {
     noise: f32,
 }
 
-/// The scanner as set up for one case.
+/// Scanner settings of one case.
 pub(super) struct Scanner {
     sequences: [Sequence; Modality::COUNT],
     texture: [Noise; 2],
@@ -88,8 +89,8 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    /// Sets the scanner up. The texture is a few voxels wide on any grid, and noise is the same: on
-    /// a coarse one a real scanner would average both away, and thresholds would have it easy.
+    /// Draws a case's scanner settings. Texture is a few voxels wide on any grid, and noise is the
+    /// same: averaged away on a coarse grid, they would leave the tumour to a threshold.
     pub(super) fn draw(draws: Draws, solid_core: bool, frame: &Frame) -> Self {
         let mut contrast = draws.stream(Stream::Contrast);
         let mut bias = draws.stream(Stream::Bias);
@@ -127,7 +128,7 @@ impl Scanner {
         }
     }
 
-    /// The values of one voxel inside the brain, in the order of [`Modality::ALL`]; all above 0.
+    /// Intensities of one voxel inside the brain, in the order of [`Modality::ALL`]; all above 0.
     /// Draws receiver noise, so voxels are read in memory order.
     pub(super) fn read(&mut self, p: Point, mixture: &Mixture, bright_cortex: f32) -> [i16; 4] {
         let grain = [self.texture[0].at(p), self.texture[1].at(p)];
@@ -152,8 +153,8 @@ impl Scanner {
     }
 }
 
-/// A bell-shaped draw of mean 0 and deviation 1, bounded by 3.5: the sum of four uniforms of 16 bits
-/// each. Exact on every platform, which a logarithm and a cosine are not.
+/// A bell-shaped draw of mean 0 and deviation 1, bounded by 3.5: the sum of four uniforms of 16
+/// bits each. Exact on every platform, which a logarithm and a cosine are not.
 fn bell(rng: &mut KeyedRng) -> f32 {
     let bits = rng.bits();
     let sum: u64 = (0..4).map(|part| (bits >> (16 * part)) & 0xffff).sum();

@@ -1,23 +1,23 @@
-//! What is bright like a tumour and is none: lesions of the white matter and caps of the ventricles
-//! in FLAIR and T2, bright cortex in FLAIR, vessels in T1ce. A threshold falls for them.
+//! Tumour mimics, which defeat a threshold: white-matter lesions and periventricular caps in FLAIR
+//! and T2, bright cortex in FLAIR, vessels in T1ce.
 
 use super::anatomy::{Anatomy, Tissue};
 use super::frame::{Frame, Point, length, minus};
 use super::noise::{Noise, below, smoothstep};
 use super::streams::{Draws, Stream};
 
-/// How much of a place looks like something else.
+/// Shares of tumour mimics at a point.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lookalike {
     /// Share of white-matter lesion or periventricular cap.
     pub(super) lesion: f32,
     /// Share of vessel or enhancing meninges.
     pub(super) vessel: f32,
-    /// How bright grey matter is in FLAIR: 0 as usual, 1 at its brightest.
+    /// Brightness of grey matter in FLAIR: 0 as usual, 1 at its brightest.
     pub(super) bright_cortex: f32,
 }
 
-/// One case's lookalikes.
+/// Tumour mimics of one case.
 pub(super) struct Lookalikes {
     lesions: Vec<(Point, f32)>,
     outline: Noise,
@@ -29,7 +29,7 @@ pub(super) struct Lookalikes {
 }
 
 impl Lookalikes {
-    /// Draws a case's lookalikes; few in one head, many in another.
+    /// Draws a case's mimics; few in one head, many in another.
     pub(super) fn draw(draws: Draws, anatomy: &Anatomy, frame: &Frame) -> Self {
         let mut rng = draws.stream(Stream::Lesions);
         let wanted = 8 + rng.below(24);
@@ -57,7 +57,7 @@ impl Lookalikes {
         }
     }
 
-    /// What a place inside the brain looks like.
+    /// Shares of mimics at a point inside the brain.
     pub(super) fn at(&self, p: Point, tissue: &Tissue) -> Lookalike {
         let white = (1.0 - tissue.csf - tissue.grey).max(0.0);
         let bright_cortex = smoothstep(2.2 * self.insula.at(p) - 0.1);

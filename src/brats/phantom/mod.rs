@@ -2,10 +2,10 @@
 //! glioma, seen in four sequences, on any grid.
 //!
 //! A phantom is a pure function of `(seed, index, dims)`: it does not depend on how many others are
-//! made, on which thread, or on the platform. It is not a simulation of MRI physics. What it keeps of
-//! the real thing is what a segmentation pipeline leans on: a stripped skull (83 % of a volume is
+//! made, on which thread, or on the platform. It does not simulate MRI physics; it has the
+//! properties that a segmentation pipeline depends on: a stripped skull (83 % of a volume is
 //! exactly 0), tumour shares and contrasts, intensities without a common scale, bias fields, noise,
-//! and lookalikes that defeat a threshold.
+//! and tumour mimics that defeat a threshold.
 
 mod anatomy;
 pub mod cohort;
@@ -33,10 +33,10 @@ use tumour::{Growth, Tumour};
 /// Version of the generator: raised whenever its voxels change, so that cohorts never mix two.
 pub const GENERATOR: u32 = 1;
 
-/// Sides a grid may have. Below, a tumour is a handful of voxels; above, a case is gigabytes.
+/// Valid sides of a grid. Below, a tumour is a handful of voxels; above, a case is gigabytes.
 const SIDES: std::ops::RangeInclusive<usize> = 24..=512;
 
-/// What a phantom cohort is made from.
+/// Settings of a phantom cohort.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PhantomConfig {
@@ -71,25 +71,26 @@ impl PhantomConfig {
     }
 }
 
-/// One made case.
+/// Generated case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Phantom {
     /// `BraTS20_Training_001` for index 0.
     pub id: CaseId,
-    /// Its grid, in the orientation and with the translation of BraTS.
+    /// Grid in the orientation and with the translation of BraTS.
     pub source: SourceGrid,
-    /// Intensities in the order of [`Modality::ALL`], each `[d, h, w]`; 0 exactly outside the brain.
+    /// Intensities in the order of [`Modality::ALL`], each `[d, h, w]`; 0 exactly outside the
+    /// brain.
     pub images: [Vec<i16>; Modality::COUNT],
     /// Canonical labels `[d, h, w]`.
     pub labels: Vec<u8>,
 }
 
-/// The name of case `index`, counted from 0, in the BraTS 2020 layout.
+/// Name of case `index`, counted from 0, in the BraTS 2020 layout.
 pub fn case_id(index: u64) -> CaseId {
     CaseId::new(format!("BraTS20_Training_{:03}", index + 1))
 }
 
-/// Makes case `index` of the cohort.
+/// Generates case `index` of the cohort.
 pub fn generate(config: &PhantomConfig, index: u64) -> Phantom {
     let dims = config.dims;
     let frame = Frame::new(dims);
@@ -120,7 +121,7 @@ pub fn generate(config: &PhantomConfig, index: u64) -> Phantom {
     Phantom { id: case_id(index), source: frame.source(), images, labels }
 }
 
-/// Layers what lies at a place: healthy tissue, lookalikes over it, tumour over both.
+/// Mixes the tissue of a point: healthy tissue, mimics over it, tumour over both.
 fn mix(tissue: &Tissue, lookalike: &Lookalike, growth: &Growth) -> Mixture {
     let mut mixture = Mixture::healthy(tissue.csf, tissue.grey);
     mixture.replace(Matter::Lesion, lookalike.lesion);

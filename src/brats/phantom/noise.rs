@@ -25,9 +25,10 @@ impl Noise {
         Self { nodes, shift, per_mm: 1.0 / scale_mm, values }
     }
 
-    /// The value at a place, in `[-1, 1]`.
+    /// Value at a point, in `[-1, 1]`.
     pub(super) fn at(&self, p: Point) -> f32 {
-        let (mut cell, mut weight) = ([0usize; 3], [0f32; 3]);
+        let mut cell = [0usize; 3];
+        let mut weight = [0f32; 3];
         for axis in 0..3 {
             let place = (p[axis] + 0.5 * EXTENT_MM[axis]) * self.per_mm + self.shift;
             let bounded = place.clamp(0.0, (self.nodes[axis] - 2) as f32);
@@ -44,18 +45,18 @@ impl Noise {
     }
 }
 
-/// From `a` (weight 0) to `b` (weight 1).
+/// Interpolates linearly: `a` at weight 0, `b` at weight 1.
 pub(super) fn blend(a: f32, b: f32, weight: f32) -> f32 {
     a + (b - a) * weight
 }
 
-/// 0 below 0, 1 above 1, and a smooth passage between.
+/// Hermite step: 0 below 0, 1 above 1, smooth between.
 pub(super) fn smoothstep(t: f32) -> f32 {
     let bounded = t.clamp(0.0, 1.0);
     bounded * bounded * (3.0 - 2.0 * bounded)
 }
 
-/// How far `value` lies below `edge`: 1 well below, 0 well above, 0.5 on it. `softness` is half the
+/// Soft step: 1 for a `value` well below `edge`, 0 well above, 0.5 on it. `softness` is half the
 /// width of the passage, in the unit of both.
 pub(super) fn below(value: f32, edge: f32, softness: f32) -> f32 {
     smoothstep(0.5 + 0.5 * (edge - value) / softness)

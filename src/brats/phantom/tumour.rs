@@ -15,7 +15,7 @@ const FAINT_ENHANCEMENT: f64 = 0.2;
 /// Radius of the main mass with its oedema in mm.
 const RADIUS_MM: [f64; 2] = [18.5, 33.0];
 
-/// How a core takes up contrast agent.
+/// Uptake of contrast agent in the core.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Enhancement {
     /// Not at all.
@@ -33,7 +33,7 @@ struct Lobe {
     radius: f32,
 }
 
-/// What the tumour makes of a place.
+/// Shares of tumour tissue at a point.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Growth {
     /// Canonical label.
@@ -50,7 +50,7 @@ impl Growth {
     const NONE: Self = Self { label: label::BACKGROUND, whole: 0.0, core: 0.0, rim: 0.0 };
 }
 
-/// One case's tumour.
+/// Tumour of one case.
 pub(super) struct Tumour {
     site: Point,
     axes: [Point; 3],
@@ -111,12 +111,12 @@ impl Tumour {
         }
     }
 
-    /// Whether the core looks like solid tumour rather than dead tissue.
+    /// True if the core looks like solid tumour rather than dead tissue.
     pub(super) fn is_solid(&self) -> bool {
         self.enhancement == Enhancement::None
     }
 
-    /// What the tumour makes of a place inside the brain.
+    /// Label and shares of tumour tissue at a point inside the brain.
     pub(super) fn growth(&self, p: Point, tissue: &Tissue) -> Growth {
         let from = minus(p, self.site);
         if length(from) > self.reach {
@@ -146,7 +146,7 @@ impl Tumour {
 
     /// Distance to the border of the mass with its oedema in mm, about; negative within.
     fn spread_distance(&self, p: Point, from: Point) -> f32 {
-        let mut nearest = (self.stretched(from) - 1.0) * self.radius;
+        let mut nearest = (self.stretched_by(from, self.radius) - 1.0) * self.radius;
         for lobe in &self.lobes {
             nearest = nearest.min(length(minus(p, lobe.centre)) - lobe.radius);
         }
@@ -172,10 +172,6 @@ impl Tumour {
         }
     }
 
-    fn stretched(&self, from: Point) -> f32 {
-        self.stretched_by(from, self.radius)
-    }
-
     /// Distance from a centre in units of the ellipsoid's radius.
     fn stretched_by(&self, from: Point, radius: f32) -> f32 {
         length(std::array::from_fn(|axis| {
@@ -184,8 +180,8 @@ impl Tumour {
     }
 }
 
-/// A place in the white matter, deep enough for most of a tumour of `radius`: drawn until one fits,
-/// else the deepest of those tried.
+/// Finds a point in the white matter deep enough for most of a tumour of `radius`: drawn until one
+/// fits, else the deepest of those tried.
 fn find_site(rng: &mut KeyedRng, anatomy: &Anatomy, radius: f32) -> Point {
     let mut deepest = ([25.0, 0.0, 25.0], 0.0);
     for _ in 0..200 {
@@ -229,7 +225,8 @@ fn frame_of(rng: &mut KeyedRng) -> [Point; 3] {
         if size > 0.3 {
             let second = rest.map(|value| value / size);
             let third = std::array::from_fn(|axis| {
-                let (next, last) = ((axis + 1) % 3, (axis + 2) % 3);
+                let next = (axis + 1) % 3;
+                let last = (axis + 2) % 3;
                 first[next] * second[last] - first[last] * second[next]
             });
             return [first, second, third];

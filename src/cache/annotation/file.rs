@@ -1,4 +1,4 @@
-//! The bytes of an annotation: written, and doubted when they are read.
+//! Format of an annotation file: encoding, and checked decoding.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -27,10 +27,10 @@ const MAGIC: [u8; 8] = *b"GLIAANNO";
 
 const MAX_SECTIONS: usize = 8;
 
-/// The way out of every flaw: nothing is lost with an annotation but the teacher's time.
+/// Remedy for every damaged annotation.
 const REMEDY: &str = "`gliaflow label` with the same teacher makes it again";
 
-/// The first page, and a checksum over all of it.
+/// First page, with a checksum over all of it.
 #[derive(Clone, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct Page {
@@ -61,7 +61,7 @@ impl Page {
     }
 }
 
-/// Lays an annotation out.
+/// Encodes an annotation.
 ///
 /// # Errors
 /// When the id cannot name a file, or a number does not fit its field.
@@ -101,8 +101,8 @@ pub(super) fn compose(
     Ok(Composed { first, sections })
 }
 
-/// An annotation, open for as long as this lives. Every byte has been checked: it is small, and
-/// nobody notices a wrong label.
+/// Memory-mapped annotation. Every byte has been checked: it is small, and a wrong label goes
+/// unnoticed.
 #[derive(Debug)]
 pub struct MappedAnnotation {
     path: PathBuf,
@@ -137,17 +137,17 @@ impl MappedAnnotation {
         &self.id
     }
 
-    /// Of the case's source.
+    /// Fingerprint of the case's source files.
     pub const fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
-    /// Of the way the case was prepared.
+    /// Fingerprint of the case's preprocessing.
     pub const fn preprocess(&self) -> Fingerprint {
         self.preprocess
     }
 
-    /// Of what annotated.
+    /// Fingerprint of the teacher that annotated.
     pub const fn teacher(&self) -> Fingerprint {
         self.teacher
     }
@@ -157,13 +157,13 @@ impl MappedAnnotation {
         self.brain
     }
 
-    /// Whether it is about this very case file: of the same source, prepared alike.
+    /// True if it was made for this very case file: same source, same preprocessing.
     pub fn is_of(&self, case: &MappedCase) -> bool {
         let own = (&self.id, self.fingerprint, self.preprocess, self.brain);
         own == (case.id(), case.fingerprint(), case.preprocess(), case.brain())
     }
 
-    /// What it holds.
+    /// Kind of target.
     pub const fn targets(&self) -> Targets {
         self.targets
     }
@@ -173,7 +173,7 @@ impl MappedAnnotation {
         self.map.len() as u64
     }
 
-    /// What the teacher says, `[d, h, w]` over the brain box.
+    /// The teacher's targets, `[d, h, w]` over the brain box.
     pub fn voxels(&self) -> AnnotatedView<'_> {
         let bytes = &self.map[self.voxels.clone()];
         match self.targets {
@@ -182,7 +182,7 @@ impl MappedAnnotation {
         }
     }
 
-    /// Where an annotated region is.
+    /// Voxels of an annotated region.
     pub fn foreground(&self, region: Region) -> ForegroundView<'_> {
         self.map.places(&self.foreground, region)
     }
@@ -193,10 +193,11 @@ fn parse(path: &Path, map: Mapped) -> Result<MappedAnnotation, Flaw> {
     let sections = parse::section_table(first.section_count.get(), &first.sections, map.len())?;
     check_all(&map, &sections)?;
     let dims = parse::extent("brain dims", first.brain_dims)?;
-    let has = |kind| parse::find(&sections, kind).is_some();
-    let (targets, kind) = match (has(Kind::Label), has(Kind::Probability)) {
-        (true, false) => (Targets::Hard, Kind::Label),
-        (false, true) => (Targets::Soft, Kind::Probability),
+    let labels = parse::find(&sections, Kind::Label);
+    let probabilities = parse::find(&sections, Kind::Probability);
+    let (targets, kind) = match (labels, probabilities) {
+        (Some(_), None) => (Targets::Hard, Kind::Label),
+        (None, Some(_)) => (Targets::Soft, Kind::Probability),
         _ => return Err(Flaw::format("section table", "has not one of LABEL and PROBABILITY")),
     };
     Ok(MappedAnnotation {
@@ -222,8 +223,12 @@ fn first_page(file: &[u8]) -> Result<&Page, Flaw> {
     }
     parse::intact(first.version, VERSION, first.checksum, first.computed_checksum())?;
     if first.header_bytes.get() as usize != PAGE || first.file_bytes.get() != file.len() as u64 {
-        let (header, whole) = (first.header_bytes, first.file_bytes);
-        let problem = format!("{} bytes, the header says {whole}, of them {header}", file.len());
+        let problem = format!(
+            "{} bytes, the header says {}, of them {}",
+            file.len(),
+            first.file_bytes,
+            first.header_bytes
+        );
         return Err(Flaw::format("length", problem));
     }
     Ok(first)

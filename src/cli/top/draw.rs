@@ -1,23 +1,23 @@
-//! A view as rows of text: the same on a terminal, where it has colours and a size, and in a pipe.
+//! Layout of a frame as rows of text: in colour and cut to size on a terminal, plain in a pipe.
 
 use ratatui::Frame;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span, Text};
 
+use crate::cli::top::format::{bytes, duration, marks, percent, rows, split, wrapped};
 use crate::cli::top::view::{GpuRow, Progress, StageRow, View};
-use crate::cli::top::words::{bytes, duration, marks, percent, rows, split, wrapped};
 
-/// What a stage's time is made of. The marks differ too: not every terminal has colours.
+/// Clocks of a stage. The marks differ too: not every terminal has colours.
 const CLOCKS: [(&str, &str, Color); 3] = [
     ("busy", "█", Color::Green),
     ("waits for input", "▒", Color::Yellow),
     ("waits for room", "░", Color::Blue),
 ];
-/// Marks of a sparkline or a bar at most: longer ones are not read better.
+/// Most marks of a sparkline or a bar: longer ones are not read better.
 const LONGEST: usize = 60;
 const SHORTEST: usize = 8;
 
-/// Rows that belong together. What is first on the list is the last to go when there is no room.
+/// Sections of a frame, the most important first: the last is dropped first if there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Title,
@@ -32,7 +32,7 @@ enum Part {
     Gap,
 }
 
-/// Fills a terminal of any size.
+/// Draws a view on a terminal of any size.
 pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
     let area = frame.area();
     let help = "q leaves this view; the run goes on";
@@ -40,17 +40,17 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
     frame.render_widget(Text::from(shown), area);
 }
 
-/// All of it without colours, `width` letters wide where words allow.
+/// Renders a view without colours, `width` letters wide where words allow.
 pub(super) fn plain(view: &View, width: usize) -> String {
     let lines = parts(view, width, "").into_iter().flat_map(|(_, lines)| lines);
     let texts = lines.map(|line| line.to_string().trim_end().to_owned());
     texts.collect::<Vec<_>>().join("\n")
 }
 
-/// The parts from top to bottom.
+/// The sections from top to bottom.
 fn parts(view: &View, width: usize, help: &str) -> Vec<(Part, Vec<Line<'static>>)> {
     let soft = Style::new().add_modifier(Modifier::DIM);
-    let told = |texts: Vec<String>, style: Style| -> Vec<Line<'static>> {
+    let styled = |texts: Vec<String>, style: Style| -> Vec<Line<'static>> {
         texts.into_iter().map(|text| Line::styled(text, style)).collect()
     };
     let notice = view.notice.as_deref().map_or_else(Vec::new, |notice| {
@@ -59,17 +59,17 @@ fn parts(view: &View, width: usize, help: &str) -> Vec<(Part, Vec<Line<'static>>
     let gap = || (Part::Gap, vec![Line::default()]);
     let all = [
         (Part::Title, title(view, width)),
-        (Part::Notice, told(notice, Style::new().fg(Color::Red).add_modifier(Modifier::BOLD))),
+        (Part::Notice, styled(notice, Style::new().fg(Color::Red).add_modifier(Modifier::BOLD))),
         (Part::Verdict, verdict(view, width)),
         gap(),
-        (Part::Progress, told(rows(&progress(&view.progress), "   ", width), Style::new())),
+        (Part::Progress, styled(rows(&progress(&view.progress), "   ", width), Style::new())),
         (Part::Loss, loss(view, width)),
         (Part::Dice, dice(view, width)),
         gap(),
         (Part::Stages, stages(view, width)),
         gap(),
-        (Part::Gpus, told(view.gpus.iter().map(gpu).collect(), Style::new())),
-        (Part::Help, told(wrapped(help, width), soft)),
+        (Part::Gpus, styled(view.gpus.iter().map(gpu).collect(), Style::new())),
+        (Part::Help, styled(wrapped(help, width), soft)),
     ];
     let mut parts: Vec<(Part, Vec<Line<'static>>)> = Vec::new();
     for (part, lines) in all.into_iter().filter(|(_, lines)| !lines.is_empty()) {
@@ -83,12 +83,9 @@ fn parts(view: &View, width: usize, help: &str) -> Vec<(Part, Vec<Line<'static>>
     parts
 }
 
-/// As much as fits: whole parts go, and of the last one what is at its bottom.
+/// Drops whole sections until the rest fits, and then rows at the bottom.
 fn fitted(mut parts: Vec<(Part, Vec<Line<'static>>)>, height: usize) -> Vec<Line<'static>> {
-    let tall = |parts: &[(Part, Vec<Line<'_>>)]| -> usize {
-        parts.iter().map(|(_, lines)| lines.len()).sum()
-    };
-    while tall(&parts) > height && parts.len() > 1 {
+    while parts.iter().map(|(_, lines)| lines.len()).sum::<usize>() > height && parts.len() > 1 {
         let least = parts.iter().map(|(part, _)| *part).max();
         let Some(last) = parts.iter().rposition(|(part, _)| Some(*part) == least) else { break };
         // Stages that have no room for all of them are better than none.
@@ -150,7 +147,7 @@ fn progress(progress: &Progress) -> Vec<String> {
     ]
 }
 
-/// A figure's name and last value, and all its values as marks.
+/// Name and last value of a series, and a sparkline of all its values.
 fn series(name: &str, values: &[f64], width: usize) -> Option<Line<'static>> {
     let last = values.last()?;
     let text = format!("{name:<8} {last:<8.4} ");
@@ -188,7 +185,8 @@ fn stages(view: &View, width: usize) -> Vec<Line<'static>> {
     std::iter::once(Line::from(head)).chain(rows).collect()
 }
 
-/// `augment   x2 ████▒▒▒▒░░░░  50 %  25 %  25 %   7 of 8 queued`; on a narrow terminal its end is cut.
+/// Row of a stage: `augment   x2 ████▒▒▒▒░░░░  50 %  25 %  25 %   7 of 8 queued`; a narrow terminal
+/// cuts its end.
 fn row(view: &View, stage: &StageRow, longest: usize, width: usize) -> Line<'static> {
     let is_guilty = view.verdicts.iter().any(|(bottleneck, _)| *bottleneck == stage.name);
     let named =

@@ -1,11 +1,11 @@
-//! What a run's figures were: losses and Dice in the order in which they came.
+//! Losses and Dice of a run, in the order of the steps and evaluations.
 
 use crate::telemetry::exposition::Scrape;
 
-/// Losses that are kept; beyond that every second one goes. No terminal is that wide.
+/// Most losses that are kept: beyond that every second one is dropped. No terminal is that wide.
 const MOST: usize = 8192;
 
-/// The figures that change over a run.
+/// Losses and Dice over a run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct History {
     /// Step and total loss, ascending in the step.
@@ -15,7 +15,7 @@ pub(super) struct History {
 }
 
 impl History {
-    /// A step's loss. A resumed run tells steps again: the later telling holds.
+    /// Adds a step's loss. A resumed run repeats steps: the later value replaces the earlier ones.
     pub(super) fn add_loss(&mut self, step: u64, loss: f64) {
         if !loss.is_finite() {
             return;
@@ -33,17 +33,18 @@ impl History {
         }
     }
 
-    /// The scores of an evaluation, unless they are the last ones again.
+    /// Adds the Dice of an evaluation, unless it equals the last.
     pub(super) fn add_dice(&mut self, dice: Vec<(String, f64)>) {
         if !dice.is_empty() && self.dice.last() != Some(&dice) {
             self.dice.push(dice);
         }
     }
 
-    /// What a scrape adds.
+    /// Adds the loss and the Dice of a scrape.
     pub(super) fn add(&mut self, scrape: &Scrape) {
         let total = [("split", "train"), ("part", "total")];
-        let (step, loss) = (scrape.value("train_step", &[]), scrape.value("train_loss", &total));
+        let step = scrape.value("train_step", &[]);
+        let loss = scrape.value("train_loss", &total);
         if let (Some(step), Some(loss)) = (step, loss) {
             self.add_loss(step as u64, loss);
         }

@@ -1,7 +1,7 @@
-//! A run as its folder tells it: what was before this view began, and how it ended.
+//! State and history of a run from the journal in its folder.
 //!
-//! Read as JSON lines of any version rather than through the trainer's types, which are not part of
-//! every build: a field that is not there is a figure that is not shown.
+//! Lines are parsed without the trainer's types, which are not part of every build: a field that is
+//! missing is a figure that is not shown.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,37 +11,38 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
+use crate::cli::top::format::duration;
 use crate::cli::top::history::History;
+use crate::cli::top::snapshot::Verdict;
 use crate::cli::top::view::{Progress, View};
-use crate::cli::top::words::duration;
 
 const EVENTS: &str = "events.jsonl";
 const SUMMARY: &str = "summary.json";
 
-/// How much of a journal's end is read: some ten thousand steps.
+/// Bytes read at a journal's end: some ten thousand steps.
 const TAIL: u64 = 8 << 20;
 
-/// What a journal tells.
+/// State of a run as its journal has it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Past {
     pub(super) history: History,
     /// Steps that the run is to have.
     pub(super) steps_planned: Option<u64>,
-    /// How it ended, unless the last line tells of something else.
+    /// The run's end, if that is the last line.
     pub(super) end: Option<End>,
     last: Line,
 }
 
-/// How a run ended.
+/// State and cause of a run's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct End {
     /// `finished`, `stopped` or `failed`.
     pub(super) state: String,
-    /// Why, if it failed.
+    /// Cause of a failure.
     pub(super) cause: Option<String>,
 }
 
-/// One line; the fields of all events that are of use here.
+/// A journal line: the fields of all events that are used here.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct Line {
@@ -105,7 +106,7 @@ impl Past {
         self.last.time = line.time;
     }
 
-    /// The run's last figures. `why` nobody was asked for newer ones.
+    /// Converts to a view of the run's last figures; `why` its endpoint has no newer ones.
     pub(super) fn view(self, folder: &Path, why: &str) -> View {
         let (state, notice) = match &self.end {
             Some(End { state, cause }) => (state.clone(), cause.clone()),
@@ -131,7 +132,7 @@ impl Past {
         }
     }
 
-    /// What to make of a journal without an end.
+    /// Notice for a journal without an end.
     fn unended(&self, why: &str) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let ago = duration(now.as_secs_f64() - self.last.time);
@@ -142,16 +143,11 @@ impl Past {
     }
 }
 
-/// What held a finished run back.
+/// Bottleneck of a finished run, and the sentence about it.
 fn verdict(folder: &Path) -> Option<(String, String)> {
     #[derive(Deserialize)]
     struct Summary {
         loader: Verdict,
-    }
-    #[derive(Deserialize)]
-    struct Verdict {
-        bottleneck: String,
-        sentence: String,
     }
     let text = std::fs::read_to_string(folder.join(SUMMARY)).ok()?;
     let Summary { loader } = serde_json::from_str(&text).ok()?;

@@ -1,13 +1,13 @@
-//! What happened lately: the newest look at a run against one of a few seconds ago.
+//! Recent rates: the newest snapshot of a run against one of a few seconds ago.
 
 use std::collections::VecDeque;
 
-use crate::cli::top::look::{Actor, Look, Topology};
+use crate::cli::top::snapshot::{Actor, Look, Topology};
 
-/// How far back rates look, in seconds: steps of a large network take about as long.
+/// Span of the rates, in seconds: steps of a large network take about as long.
 const SPAN: f64 = 10.0;
 
-/// The looks of the last seconds, at least the newest two; never empty.
+/// The snapshots of the last seconds, at least the newest two; never empty.
 #[derive(Debug, Clone)]
 pub(super) struct Window {
     newest: Look,
@@ -20,7 +20,7 @@ impl Window {
         Self { newest: first, earlier: VecDeque::new() }
     }
 
-    /// Takes in the next look. One at another process has nothing to do with those before.
+    /// Adds the next snapshot. One of another process replaces those before.
     pub(super) fn add(&mut self, look: Look) {
         if look.instance != self.newest.instance {
             *self = Self::new(look);
@@ -37,21 +37,22 @@ impl Window {
         &self.newest
     }
 
-    /// Seconds that the rates are over; 0 after a single look.
+    /// Seconds that the rates span; 0 after a single snapshot.
     pub(super) fn seconds(&self) -> f64 {
         self.earlier.front().map_or(0.0, |oldest| self.newest.at - oldest.at)
     }
 
-    /// How fast a counter grows per second, over all series that fit.
+    /// Growth of a counter per second, over all series that fit.
     pub(super) fn rate(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let oldest = self.earlier.front()?;
-        let (now, then) = (self.newest.scrape.sum(name, labels)?, oldest.scrape.sum(name, labels)?);
+        let now = self.newest.scrape.sum(name, labels)?;
+        let then = oldest.scrape.sum(name, labels)?;
         let seconds = self.seconds();
         // A counter that fell belongs to another process without a signature.
         (seconds > 0.0 && now >= then).then(|| (now - then) / seconds)
     }
 
-    /// Items per second that come out at the end of a topology.
+    /// Items per second at the end of a topology.
     pub(super) fn throughput(&self, topology: &Topology) -> Option<f64> {
         let sink = topology.actors.last()?;
         let then = find(self.earlier.front()?, topology, sink)?;
@@ -60,8 +61,8 @@ impl Window {
         (seconds > 0.0).then(|| out as f64 / seconds)
     }
 
-    /// Shares of an actor's time that it was busy, starved and blocked; since it began where there is
-    /// no earlier look at it, and `None` if no time has passed for it.
+    /// Shares of an actor's time that it was busy, starved and blocked; since it began if there is
+    /// no earlier snapshot, and `None` if no time has passed for it.
     pub(super) fn shares(&self, topology: &Topology, actor: &Actor) -> Option<[f64; 3]> {
         let before = self.earlier.front().and_then(|oldest| find(oldest, topology, actor));
         // A topology of the same name may have begun anew, with clocks from zero.
@@ -74,7 +75,7 @@ impl Window {
     }
 }
 
-/// The same actor in another look.
+/// Finds the same actor in another snapshot.
 fn find<'a>(look: &'a Look, topology: &Topology, actor: &Actor) -> Option<&'a Actor> {
     let same = look.topologies.iter().find(|there| there.name == topology.name)?;
     same.actors.iter().chain([&same.feed]).find(|there| there.name == actor.name)
@@ -82,7 +83,7 @@ fn find<'a>(look: &'a Look, topology: &Topology, actor: &Actor) -> Option<&'a Ac
 
 #[cfg(test)]
 mod tests {
-    use super::super::recorded::{self, actor, look};
+    use super::super::test_recordings::{self, actor, look};
     use super::*;
 
     #[test]
@@ -112,8 +113,11 @@ mod tests {
     #[test]
     fn shares_add_up_to_the_time_between_two_looks_of_all_workers() {
         let at = |seconds: f64, crop: Actor| {
-            let line =
-                recorded::topology("train", vec![crop], actor("feed", 1, [seconds, 0.0, 0.0]));
+            let line = test_recordings::topology(
+                "train",
+                vec![crop],
+                actor("feed", 1, [seconds, 0.0, 0.0]),
+            );
             Look { topologies: vec![line], ..look(seconds, "") }
         };
         let mut window = Window::new(at(0.0, actor("crop", 2, [20.0, 60.0, 0.0])));

@@ -1,5 +1,5 @@
-//! The view on a terminal: it draws what the watcher sees until a key or a signal ends it, and leaves
-//! the terminal as it was, whatever happens.
+//! The terminal screen: draws the view until a key or a signal ends it, and restores the terminal
+//! in any case.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -10,13 +10,12 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::cli::top::draw::draw;
-use crate::cli::top::watch::Watcher;
+use crate::cli::top::poller::Watcher;
 
-/// How long a key or a new figure may wait to be seen.
+/// Longest wait until a key or a new figure is seen.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// The terminal in the program's hands; dropped, it is the shell's again. A panic gives it back too,
-/// before its message is written.
+/// The terminal, restored on drop. A panic restores it too, before its message is written.
 struct Screen(DefaultTerminal);
 
 impl Drop for Screen {
@@ -25,10 +24,10 @@ impl Drop for Screen {
     }
 }
 
-/// Shows the run until somebody has seen enough.
+/// Shows the run until a key or a signal ends it.
 ///
 /// # Errors
-/// If the terminal does not do what it should.
+/// Errors of the terminal.
 pub(super) fn show(watcher: &mut Watcher) -> io::Result<()> {
     let ended = signalled()?;
     let mut screen = Screen(ratatui::try_init()?);
@@ -52,13 +51,13 @@ pub(super) fn show(watcher: &mut Watcher) -> io::Result<()> {
     }
 }
 
-/// How wide the terminal is that stdout is, if it is one.
+/// Columns of the terminal, if stdout is one.
 pub(super) fn width() -> Option<usize> {
     let size = io::stdout().is_terminal().then(ratatui::crossterm::terminal::size)?;
     size.ok().map(|(columns, _)| usize::from(columns))
 }
 
-/// `q`, Esc and Ctrl-C. The terminal is in raw mode, so the last is a key and no signal.
+/// True for `q`, Esc and Ctrl-C. The terminal is in raw mode, so the last is a key and no signal.
 fn leaves(key: KeyEvent) -> bool {
     let interrupts = key.modifiers.contains(KeyModifiers::CONTROL);
     let is_one = match key.code {
@@ -70,7 +69,7 @@ fn leaves(key: KeyEvent) -> bool {
     is_one && key.kind != KeyEventKind::Release
 }
 
-/// Whether somebody asked the process to end: a lost connection, or `kill`.
+/// Returns a flag that SIGHUP and SIGTERM set.
 fn signalled() -> io::Result<Arc<AtomicBool>> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;

@@ -1,14 +1,14 @@
-//! Whom to ask: a run's folder names its endpoint, an address is one.
+//! Argument of `top`: an address, or a run's folder, which names its endpoint.
 
 use std::path::{Path, PathBuf};
 
 use crate::base::error::Fault;
 use crate::cli::top::journal::Past;
-use crate::cli::top::look::Look;
-use crate::experiment::failure::Failure;
+use crate::cli::top::snapshot::Look;
+use crate::run::failure::Failure;
 use crate::telemetry::endpoint::{ENDPOINT_FILE, Endpoint};
 
-/// What the command line names.
+/// Run or address named on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
     /// A run's folder.
@@ -17,11 +17,11 @@ pub(super) enum Target {
     Address(String),
 }
 
-/// What is there to be seen.
+/// Source of a run's figures.
 pub(super) enum Found {
-    /// Somebody who answers: where, and the first look.
+    /// Endpoint that responds: its address and the first snapshot.
     Live { address: String, look: Look },
-    /// A run's records, and why nobody is asked.
+    /// Journal of a run, and why its endpoint is not used.
     Records { past: Box<Past>, why: String },
 }
 
@@ -56,10 +56,10 @@ impl Target {
         }
     }
 
-    /// Asks, or reads what is left of the run.
+    /// Requests a first snapshot, or else reads the run's journal.
     ///
     /// # Errors
-    /// If nobody answers at an address, or a folder is no run's.
+    /// If an address does not respond, or a folder is no run's.
     pub(super) fn find(&self) -> Result<Found, Failure> {
         match self {
             Self::Address(address) => {
@@ -70,7 +70,7 @@ impl Target {
         }
     }
 
-    /// The run's folder, if that is what was named.
+    /// The run's folder, if the target is one.
     pub(super) fn folder(&self) -> Option<&Path> {
         match self {
             Self::Run(folder) => Some(folder),
@@ -104,7 +104,7 @@ fn of_run(folder: &Path) -> Result<Found, Failure> {
     }
 }
 
-/// A look at the process that writes to a run, or why there is none.
+/// Requests a snapshot of the process that writes to a run; the error says why there is none.
 fn ask(folder: &Path) -> Result<(String, Look), String> {
     let text = std::fs::read_to_string(folder.join(ENDPOINT_FILE))
         .map_err(|_| format!("there is no {ENDPOINT_FILE}"))?;

@@ -1,39 +1,39 @@
-//! What is shown of a run: figures without a layout, from its looks or from its journal.
+//! Content of a frame without a layout, from snapshots of a run or from its journal.
 
 use serde::Serialize;
 
 use crate::cli::top::history::History;
-use crate::cli::top::look::{Actor, Topology};
 use crate::cli::top::rates::Window;
+use crate::cli::top::snapshot::{Actor, Topology};
 use crate::telemetry::exposition::Scrape;
 
-/// Everything that a frame can show. What is not known is absent.
+/// Content of a frame; unknown figures are absent.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct View {
     /// The run's name, or its folder.
     pub(super) run: String,
-    /// What it is doing, or how it ended.
+    /// State of the run: under way, or how it ended.
     pub(super) state: String,
     /// Network, device and version.
     pub(super) what: Option<String>,
-    /// Where the figures come from.
+    /// Source of the figures.
     pub(super) source: String,
-    /// What holds it back: one word and one sentence for each topology under way.
+    /// Bottleneck and sentence of each topology under way.
     pub(super) verdicts: Vec<(String, String)>,
-    /// Something to be said above all else: a complaint, or that nobody answers.
+    /// Notice above all else: a complaint, or that the endpoint does not answer.
     pub(super) notice: Option<String>,
     pub(super) progress: Progress,
-    /// Total training losses, as far as they were seen.
+    /// Total training losses, as far as they are known.
     pub(super) losses: Vec<f64>,
     /// Each region's Dice, evaluation by evaluation.
     pub(super) dice: Vec<(String, Vec<f64>)>,
-    /// Seconds that rates and shares are over; 0 means since the stages began.
+    /// Seconds that rates and shares span; 0 means since the stages began.
     pub(super) span_seconds: f64,
     pub(super) stages: Vec<StageRow>,
     pub(super) gpus: Vec<GpuRow>,
 }
 
-/// How far it is, and how fast.
+/// Epochs and steps done, and the speed.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Progress {
     pub(super) epoch: Option<u64>,
@@ -43,9 +43,9 @@ pub(super) struct Progress {
     pub(super) seconds_left: Option<f64>,
     pub(super) learning_rate: Option<f64>,
     pub(super) gradient_norm: Option<f64>,
-    /// What comes out of the last topology under way.
+    /// Output of the last topology under way.
     pub(super) items_per_second: Option<f64>,
-    /// What they are: samples or cases.
+    /// Unit of the output: samples or cases.
     pub(super) items: &'static str,
     /// Share of the time that the trainer waits for a batch.
     pub(super) starved_ratio: Option<f64>,
@@ -54,7 +54,7 @@ pub(super) struct Progress {
     pub(super) memory_bytes: Option<f64>,
 }
 
-/// One stage, or the consumer at the end of the line.
+/// A stage, or the consumer at the end of the topology.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct StageRow {
     pub(super) topology: String,
@@ -66,7 +66,7 @@ pub(super) struct StageRow {
     pub(super) queue_capacity: usize,
 }
 
-/// One card.
+/// A GPU.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct GpuRow {
     pub(super) gpu: String,
@@ -78,7 +78,7 @@ pub(super) struct GpuRow {
 }
 
 impl View {
-    /// Of a run under way.
+    /// Returns the view of a run under way.
     pub(super) fn of_window(window: &Window, history: &History, source: &str) -> Self {
         let look = window.newest();
         let scrape = &look.scrape;
@@ -139,7 +139,7 @@ fn what(scrape: &Scrape) -> Option<String> {
     Some(format!("{} on {}, version {}", label("model")?, label("device")?, label("version")?))
 }
 
-/// The actors of a topology in the order of the line, its consumer at the end.
+/// Rows of a topology's actors in their order, its consumer at the end.
 fn rows(window: &Window, line: &Topology) -> Vec<StageRow> {
     let consumer = if line.name == "train" { "trainer" } else { "consumer" };
     let row = |actor: &Actor, name: &str| StageRow {

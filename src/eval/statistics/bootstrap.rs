@@ -1,4 +1,4 @@
-//! How far a mean over cases could be off, without a belief about how the cases are distributed.
+//! Bootstrap confidence intervals of a mean over cases, without an assumed distribution.
 
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 use crate::eval::percentile::percentile;
@@ -8,7 +8,7 @@ const RESAMPLES: usize = 2000;
 
 /// The 95 % confidence interval of the mean: the 2.5th and the 97.5th percentile of the means of
 /// cohorts drawn from the cases with replacement (Efron and Tibshirani, "An Introduction to the
-/// Bootstrap", 1993, chapter 13). `None` for fewer than two cases, which tell nothing of spread.
+/// Bootstrap", 1993, chapter 13). `None` for fewer than two cases, which have no spread.
 ///
 /// Keyed by the number of cases alone: the same values give the same interval for ever, and all
 /// measures of a cohort are judged on the same drawn cohorts.

@@ -1,4 +1,4 @@
-//! Several tests at once, each of which could be a fluke.
+//! Correction of p-values for multiple tests.
 
 /// P-values adjusted for a family of tests, in the order given: with each compared to `alpha`, the
 /// chance of even one false rejection stays below `alpha`, however the tests depend on each other

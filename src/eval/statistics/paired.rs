@@ -1,7 +1,7 @@
-//! Two methods on the same cases: what one gains over the other, case by case.
+//! Paired comparison of two methods on the same cases.
 //!
-//! Runs of one method that differ in the seed alone are averaged per case first. They are not more
-//! cases: to test them as such would find significance in repetition.
+//! Runs of one method that differ in the seed alone are averaged per case first: tested as more
+//! cases, repetition alone would be significant.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::eval::statistics::bootstrap;
 use crate::eval::statistics::wilcoxon::{Alternative, SignedRank, signed_rank};
 use crate::volume::case::CaseId;
 
-/// One measure of one run, by case.
+/// Values of one measure of one run, by case.
 pub type ByCase = BTreeMap<CaseId, f64>;
 
-/// What a method gains over another.
+/// Difference between two methods on the same cases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gain {
     /// Cases compared.
@@ -24,7 +24,7 @@ pub struct Gain {
     pub mean: f64,
     /// Bootstrap confidence interval of the mean difference; absent for a single case.
     pub ci95: Option<[f64; 2]>,
-    /// Whether the differences could be a fluke.
+    /// Test for a difference by chance.
     pub test: SignedRank,
 }
 
@@ -50,7 +50,8 @@ pub fn averaged(runs: &[ByCase]) -> Result<ByCase, CaseError> {
 /// # Errors
 /// If a method has no run, or not all runs of both scored the same cases.
 pub fn differences(ours: &[ByCase], theirs: &[ByCase]) -> Result<ByCase, CaseError> {
-    let (mut gained, baseline) = (averaged(ours)?, averaged(theirs)?);
+    let mut gained = averaged(ours)?;
+    let baseline = averaged(theirs)?;
     same_cases(&gained, &baseline)?;
     gained.iter_mut().zip(baseline.values()).for_each(|((_, value), other)| *value -= other);
     Ok(gained)
@@ -59,7 +60,7 @@ pub fn differences(ours: &[ByCase], theirs: &[ByCase]) -> Result<ByCase, CaseErr
 /// Tests `ours` against `theirs`; a positive mean means that ours is larger.
 ///
 /// # Errors
-/// As [`differences`], and if there is no case.
+/// As [`case_differences`], and if there is no case.
 pub fn gain(
     ours: &[ByCase],
     theirs: &[ByCase],

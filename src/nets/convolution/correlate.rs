@@ -1,4 +1,4 @@
-//! Every channel of a volume under a kernel: a convolution's answer, and the gradient of its volume.
+//! Correlation of a volume with a kernel: a convolution's output, and the gradient of its input.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -6,14 +6,14 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::nets::convolution::correlation::Correlation;
+use crate::nets::convolution::geometry::{Lattice, taps};
 use crate::nets::convolution::lanes::{BLOCK, LONGEST};
-use crate::nets::convolution::lattice::{Lattice, taps};
 use crate::nets::convolution::window::Window;
 
-/// Pieces of work for each thread, so that none waits long for the last one.
+/// Work items for each thread, so that none waits long for the last one.
 const PIECES: usize = 4;
 
-/// Memory that a thread keeps: what it needs for one piece of work, in the cache.
+/// Buffers of a thread for one work item.
 #[derive(Default)]
 struct Memory {
     window: Vec<f32>,
@@ -25,21 +25,21 @@ thread_local! {
     static MEMORY: RefCell<Memory> = RefCell::default();
 }
 
-/// A lattice and the weights of its taps.
+/// Convolution geometry and its kernel, packed for the vector loops.
 pub(super) struct Pass {
     lattice: Lattice,
     /// `[group][block][channel][tap][BLOCK]`.
     weights: Vec<[f32; BLOCK]>,
 }
 
-/// Channels of source and target, by groups that do not see each other.
+/// Channels of source and target per group.
 #[derive(Clone, Copy)]
 pub(super) struct Channels {
-    /// Groups.
+    /// Number of groups.
     pub(super) groups: usize,
-    /// Channels of the source in each.
+    /// Source channels of a group.
     pub(super) from: usize,
-    /// Channels of the target in each.
+    /// Target channels of a group.
     pub(super) to: usize,
 }
 
@@ -50,8 +50,8 @@ impl Channels {
 }
 
 impl Pass {
-    /// `weight` gives that of a channel of the target, one of the source in its group, and a place
-    /// of the kernel.
+    /// Packs a kernel; `weight` maps target channel, source channel in its group, and kernel
+    /// position to the weight.
     pub(super) fn new(
         lattice: Lattice,
         channels: Channels,
@@ -85,16 +85,16 @@ impl Pass {
     }
 }
 
-/// Some planes of a block of channels of one sample's target.
+/// Planes of a block of target channels of one sample.
 struct Piece<'a> {
     planes: Range<usize>,
-    /// For each channel of the block, those planes.
+    /// Planes of each channel of the block.
     target: Vec<&'a mut [f32]>,
 }
 
-/// `[samples, groups * from, ...]` to `[samples, groups * to, target]`, by all passes, which write to
-/// different places. Every number is one sum in one order, so how the work is divided changes
-/// nothing.
+/// Correlates `[samples, groups * from, ...]` to `[samples, groups * to, target]` by all `passes`,
+/// which write to different positions. Every value is one sum in one order, so how the work is
+/// divided changes nothing.
 pub(super) fn correlate(
     source: &[f32],
     samples: usize,
@@ -104,7 +104,8 @@ pub(super) fn correlate(
 ) -> Vec<f32> {
     let [depth, height, width] = target;
     let Channels { groups, from, to } = channels;
-    let (plane, blocks) = (height * width, channels.blocks());
+    let plane = height * width;
+    let blocks = channels.blocks();
     let mut answer = vec![0.0; samples * groups * to * depth * plane];
     let wanted = (PIECES * rayon::current_num_threads()).div_ceil(samples * groups * blocks);
     let span = depth.div_ceil(wanted.min(depth));
@@ -124,7 +125,8 @@ pub(super) fn correlate(
     }
     let group_size = source.len() / (samples * groups);
     work.into_par_iter().enumerate().for_each(|(index, mut piece)| {
-        let (sample_group, block) = (index / pieces / blocks, index / pieces % blocks);
+        let sample_group = index / pieces / blocks;
+        let block = index / pieces % blocks;
         let source = &source[sample_group * group_size..][..group_size];
         MEMORY.with_borrow_mut(|memory| {
             for pass in passes {
@@ -137,7 +139,7 @@ pub(super) fn correlate(
     answer
 }
 
-/// One pass over one piece.
+/// Correlation of one block of channels of one sample.
 struct Job<'a> {
     lattice: &'a Lattice,
     source: &'a [f32],
@@ -175,7 +177,7 @@ impl Job<'_> {
         }
     }
 
-    /// Rows as the window has them, to rows as the target has them.
+    /// Copies rows from the layout of the window to that of the target.
     fn put(&self, from: &[f32], target: &mut [f32], width: usize) {
         let [_, middle, fast] = *self.lattice;
         for (row, from) in from.chunks(Window::pitch(self.lattice)).enumerate() {

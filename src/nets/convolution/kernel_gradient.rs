@@ -1,5 +1,4 @@
-//! The gradient of a convolution's kernel: products of the slopes of the answer with what every tap
-//! read.
+//! Gradient of a convolution's kernel: products of the output gradient with what every tap read.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -7,19 +6,19 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::nets::convolution::correlate::Channels;
+use crate::nets::convolution::geometry::Lattice;
 use crate::nets::convolution::lanes::{BLOCK, LONGEST};
-use crate::nets::convolution::lattice::Lattice;
 use crate::nets::convolution::products::Products;
 use crate::nets::convolution::window::Window;
 
-/// Places of one output whose slopes are taken at a time: what eight outputs need stays in the
-/// second cache while all channels of the volume go past.
+/// Positions of one output channel processed at a time: what eight channels need stays in the
+/// second-level cache while all channels of the volume go past.
 const PLACES: usize = 1 << 14;
-/// Pieces of work that a gradient is made of, at least where it has so many planes. A number of the
-/// threads' would change the order of additions.
+/// Work items of a gradient, at least where it has so many planes. A number that depends on the
+/// threads would change the order of additions.
 const PIECES: usize = 32;
 
-/// Memory that a thread keeps.
+/// Buffers of a thread.
 #[derive(Default)]
 struct Memory {
     window: Vec<f32>,
@@ -32,21 +31,21 @@ thread_local! {
     static MEMORY: RefCell<Memory> = RefCell::default();
 }
 
-/// A convolution whose kernel's gradient is asked for.
+/// Inputs of a kernel gradient.
 pub(super) struct Slopes<'a> {
-    /// Of the convolution.
+    /// Geometry of the convolution.
     pub(super) lattice: Lattice,
-    /// Of volume and answer.
+    /// Channels of volume and output.
     pub(super) channels: Channels,
     /// `[samples, groups * from, d, h, w]`.
     pub(super) volume: &'a [f32],
-    /// The gradient of the answer, `[samples, groups * to, d', h', w']`.
+    /// Output gradient, `[samples, groups * to, d', h', w']`.
     pub(super) slopes: &'a [f32],
-    /// How many there are.
+    /// Number of samples.
     pub(super) samples: usize,
 }
 
-/// Planes of one sample.
+/// Range of planes of one sample.
 #[derive(Clone)]
 struct Slab {
     sample: usize,
@@ -54,10 +53,11 @@ struct Slab {
 }
 
 impl Slopes<'_> {
-    /// `[groups * to, from, taps]`.
+    /// Computes the kernel's gradient, `[groups * to, from, taps]`.
     pub(super) fn kernel_gradient(&self) -> Vec<f32> {
         let Channels { groups, from, to } = self.channels;
-        let (blocks, taps) = (to.div_ceil(BLOCK), self.taps());
+        let blocks = to.div_ceil(BLOCK);
+        let taps = self.taps();
         let slabs = self.slabs();
         let shares = (PIECES / (groups * blocks)).clamp(1, slabs.len());
         let share = slabs.len().div_ceil(shares);
@@ -66,14 +66,13 @@ impl Slopes<'_> {
         let sums: Vec<Vec<f32>> = work
             .into_par_iter()
             .map(|index| {
-                let (block, share) = (index / shares.len(), index % shares.len());
-                MEMORY.with_borrow_mut(|memory| self.sums(block, shares[share], memory))
+                let share = shares[index % shares.len()];
+                MEMORY.with_borrow_mut(|memory| self.sums(index / shares.len(), share, memory))
             })
             .collect();
         let mut gradient = vec![0.0; groups * to * from * taps];
         for (index, sums) in sums.iter().enumerate() {
-            let (group, block) = (index / shares.len() / blocks, index / shares.len() % blocks);
-            let rows = block * BLOCK..to.min((block + 1) * BLOCK);
+            let (group, rows) = self.group_of(index / shares.len());
             for (row, output) in rows.enumerate() {
                 let gradient = &mut gradient[(group * to + output) * from * taps..][..from * taps];
                 for (of_tap, sums) in gradient.iter_mut().zip(sums.chunks(BLOCK)) {
@@ -88,7 +87,7 @@ impl Slopes<'_> {
         self.lattice.iter().map(|axis| axis.taps).product()
     }
 
-    /// All planes of all samples, a few at a time.
+    /// Splits all planes of all samples, a few at a time.
     fn slabs(&self) -> Vec<Slab> {
         let depth = self.lattice[0].outputs;
         let span = (PLACES / Window::plane_pitch(&self.lattice)).clamp(1, depth);
@@ -101,7 +100,7 @@ impl Slopes<'_> {
         slabs
     }
 
-    /// Of one block of outputs, `[from][tap][BLOCK]`, over some planes.
+    /// Sums of one block of output channels over some planes, `[from][tap][BLOCK]`.
     fn sums(&self, block: usize, slabs: &[Slab], memory: &mut Memory) -> Vec<f32> {
         let Channels { from, .. } = self.channels;
         let taps = self.taps();
@@ -118,13 +117,13 @@ impl Slopes<'_> {
     }
 
     fn group_of(&self, block: usize) -> (usize, Range<usize>) {
-        let Channels { to, .. } = self.channels;
+        let to = self.channels.to;
         let blocks = to.div_ceil(BLOCK);
-        let (group, block) = (block / blocks, block % blocks);
-        (group, block * BLOCK..to.min((block + 1) * BLOCK))
+        let first = block % blocks * BLOCK;
+        (block / blocks, first..to.min(first + BLOCK))
     }
 
-    /// The slopes of a block as the window has its places, with zeros between rows.
+    /// Copies a block's output gradient into the layout of the window, with zeros between rows.
     fn lay_out(&self, block: usize, slab: &Slab, memory: &mut Memory) {
         let Channels { groups, to, .. } = self.channels;
         let lattice = &self.lattice;

@@ -1,17 +1,17 @@
-//! The part of a volume that a few planes of the answer read, laid out for sums over taps: with its
-//! zeros around it, so that a tap is one distance for all places of a plane.
+//! Part of a volume that a few output planes read, laid out for sums over taps: with its padding,
+//! so that a tap is one distance for all positions of a plane.
 
 use std::ops::Range;
 
-use crate::nets::convolution::lattice::{Lattice, taps};
+use crate::nets::convolution::geometry::{Lattice, taps};
 
-/// Numbers behind the last place that a sum in registers may read, and are multiplied with zero or
-/// thrown away.
+/// Values behind the last position that a sum in registers may read, and are multiplied with zero
+/// or thrown away.
 const SLACK: usize = 64;
 
-/// Planes of some channels. Where the lattice steps over places, those of the same remainder lie
-/// together. Rows follow each other with [`Window::pitch`], so that sums run on across rows; what
-/// they make of the zeros between rows is nobody's.
+/// Padded planes of some channels. Under a stride, positions of the same remainder lie together.
+/// Rows follow each other with [`InputWindow::row_pitch`], so that sums run on across rows; what
+/// they make of the zeros between rows is not used.
 #[derive(Debug)]
 pub(super) struct Window<'a> {
     lattice: &'a Lattice,
@@ -23,7 +23,7 @@ pub(super) struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    /// Empty, from plane `from` of the answer on, with room for what `planes` of them read; its
+    /// Creates an empty window from output plane `from` on, for what `planes` of them read; its
     /// memory is taken from `values`.
     pub(super) fn new(
         lattice: &'a Lattice,
@@ -41,36 +41,36 @@ impl<'a> Window<'a> {
         window
     }
 
-    /// From row to row.
+    /// Distance between rows.
     pub(super) fn pitch(lattice: &Lattice) -> usize {
         lattice[2].outputs + lattice[2].reach()
     }
 
-    /// From plane to plane.
+    /// Distance between planes.
     pub(super) fn plane_pitch(lattice: &Lattice) -> usize {
         Self::pitch(lattice) * (lattice[1].outputs + lattice[1].reach())
     }
 
-    /// From the first to the last place of `planes` planes of the answer, laid out as the window.
+    /// Length of `planes` output planes in the layout of the window, first to last position.
     pub(super) fn length(lattice: &Lattice, planes: usize) -> usize {
         let rows = lattice[1].outputs - 1;
         let before = (planes - 1) * Self::plane_pitch(lattice) + rows * Self::pitch(lattice);
         before + lattice[2].outputs
     }
 
-    /// From channel to channel.
+    /// Distance between channels.
     pub(super) fn channel_pitch(&self) -> usize {
         let remainders: usize = self.lattice.iter().map(|axis| axis.remainders()).product();
         remainders * self.slots * Self::plane_pitch(self.lattice)
     }
 
-    /// The numbers, from the first channel's first to what may be read behind the last.
+    /// Values, from the first channel's first to the slack behind the last.
     pub(super) fn values(&self) -> &[f32] {
         self.values
     }
 
-    /// Takes what the planes of the answer below `to` read from the channels `source`; of what the
-    /// room does not hold, the oldest planes go.
+    /// Copies what the output planes below `to` read from the channels `source`, over the oldest
+    /// planes where the window is full.
     pub(super) fn fill(&mut self, source: &[f32], to: usize) {
         let [slow, middle, fast] = *self.lattice;
         let volume = slow.source * middle.source * fast.source;
@@ -87,7 +87,7 @@ impl<'a> Window<'a> {
         self.filled = self.filled.max(to);
     }
 
-    /// Plane `from` of one channel, or zeros where the channel has no such plane.
+    /// Copies plane `from` of one channel, or zeros outside of it.
     fn fill_plane(
         &mut self,
         channel: usize,
@@ -131,8 +131,8 @@ impl<'a> Window<'a> {
         (plane - self.base) % self.slots
     }
 
-    /// How far from the place of a channel's value, counted from the channel's first number and the
-    /// plane's first place, each tap reads for plane `plane` of the answer.
+    /// Writes the distance of each tap's read for output plane `plane`, from a position's offset
+    /// within its channel and plane.
     pub(super) fn distances(&self, plane: usize, into: &mut Vec<usize>) {
         let [slow, middle, fast] = *self.lattice;
         let (pitch, plane_pitch) = (Self::pitch(self.lattice), Self::plane_pitch(self.lattice));
@@ -146,7 +146,7 @@ impl<'a> Window<'a> {
     }
 }
 
-/// The `i` below `count` for which `first + step * i` is a place of `extent`.
+/// Range of `i` below `count` for which `first + step * i` lies in `0..extent`.
 fn inside(first: isize, step: usize, extent: usize, count: usize) -> Range<usize> {
     let below = |place: isize| ((place - first).max(0) as usize).div_ceil(step).min(count);
     below(0)..below(extent as isize)

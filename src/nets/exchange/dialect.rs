@@ -1,43 +1,43 @@
-//! Another program's version of a network: its names, and the orders of its channels and axes.
+//! Another program's version of a network: its parameter names, and the orders of its channels and
+//! axes.
 
 use std::collections::HashMap;
 
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 
-/// Another program's names for the parameters of one network.
+/// Another program's names and orders for the parameters of one network.
 pub struct Dialect {
-    /// Whose they are.
+    /// Name of the program.
     pub program: &'static str,
-    /// A tensor that only its files have.
+    /// Name of a tensor that only its files have.
     pub mark: &'static str,
-    /// Its name for one of our parameters; `None` where it has no such parameter.
+    /// Maps one of our parameters to its name; `None` where it has no such parameter.
     pub name: fn(&str) -> Option<String>,
-    /// Whether one of its tensors has no counterpart here.
+    /// Returns true for one of its tensors without a counterpart here.
     pub of_no_use: fn(&str) -> bool,
-    /// Our parameters whose second axis runs over modalities.
+    /// Names of our parameters whose second axis runs over modalities.
     pub modalities: &'static [&'static str],
-    /// Our parameters whose first axis runs over regions.
+    /// Names of our parameters whose first axis runs over regions.
     pub regions: &'static [&'static str],
-    /// Its orders, where the file does not name others.
+    /// Default orders, where the file names no others.
     pub layout: Layout,
 }
 
 /// Orders of channels and axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
-    /// Of the channels of an image.
+    /// Order of the input channels.
     pub modalities: [Modality; Modality::COUNT],
-    /// Of the channels of an answer.
+    /// Order of the output channels.
     pub regions: [Region; Region::COUNT],
-    /// Whether a volume's axes are x, y, z, as nibabel has them, and not z, y, x, as they lie in the
-    /// file.
+    /// Volume axes x, y, z as in nibabel, instead of z, y, x as they lie in the file.
     pub x_first: bool,
 }
 
 impl Dialect {
-    /// The orders of a file: what its free text names under `modalities`, `regions` and `axes`, each
-    /// separated by commas, and else the program's usual ones.
+    /// Parses a file's orders: what its free text names under `modalities`, `regions` and `axes`,
+    /// each separated by commas, and else the program's defaults.
     ///
     /// # Errors
     /// If a name is unknown, or one is there twice.
@@ -60,7 +60,7 @@ impl Dialect {
     }
 }
 
-/// All of `known` in the order in which `names` has them.
+/// Returns all of `known` in the order of `names`.
 fn order<T: Copy + PartialEq, const N: usize>(
     key: &str,
     names: &str,
@@ -83,7 +83,7 @@ fn order<T: Copy + PartialEq, const N: usize>(
 }
 
 impl Layout {
-    /// The values of one of our parameters, `[out, in, d, h, w]` or `[out]`, given in this layout.
+    /// Converts one of our parameters, `[out, in, d, h, w]` or `[out]`, from this layout to ours.
     pub(super) fn to_ours(
         self,
         dialect: &Dialect,
@@ -107,7 +107,7 @@ impl Layout {
     }
 }
 
-/// Where each of our values lies in the other layout.
+/// Permutation from another layout's values to ours.
 struct Source {
     outputs: Vec<usize>,
     inputs: Vec<usize>,
@@ -116,7 +116,7 @@ struct Source {
 }
 
 impl Source {
-    /// The same place.
+    /// Identity.
     fn of(shape: &[usize]) -> Self {
         let extent = |axis: usize| shape.get(axis).copied().unwrap_or(1);
         Self {

@@ -1,5 +1,5 @@
-//! The variational branch of Myronenko 2018 (section 2.2): it must rebuild the images from the
-//! bottom of the encoder, through a few latent variables, and so keeps the encoder from forgetting.
+//! Variational autoencoder branch of Myronenko 2018 (section 2.2): it reconstructs the images from
+//! the bottom of the encoder through a few latent variables, and so regularises the encoder.
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
@@ -14,7 +14,7 @@ use crate::nets::precision::cast;
 use crate::nets::volumetric::upsample;
 use crate::volume::modality::Modality;
 
-/// From the bottom's features to latent variables and from them to the images.
+/// Autoencoder from the bottom's features to latent variables and on to the images.
 #[derive(Module, Debug)]
 pub(super) struct Autoencoder {
     norm: Norm,
@@ -53,7 +53,7 @@ impl Autoencoder {
         self.from_latent.weight.lazy_shape()[1]
     }
 
-    /// The squared error of the reconstruction, averaged over voxels and channels, and the
+    /// Computes the squared error of the reconstruction, averaged over voxels and channels, and the
     /// divergence of the latent distribution from the standard normal, summed over the variables
     /// and divided by the voxels and channels of one image; both weighted.
     ///
@@ -65,7 +65,8 @@ impl Autoencoder {
         noise: Tensor<2>,
     ) -> [Penalty; 2] {
         let narrow = self.narrow.forward(relu(self.norm.forward(bottom)));
-        let (coarsest, dtype) = (narrow.dims(), narrow.dtype());
+        let coarsest = narrow.dims();
+        let dtype = narrow.dtype();
         let [b, latent] = noise.dims();
         let variables = self.to_latent.forward(cast(narrow.flatten(1, 4), DType::F32)); // [b, 2 latent]
         let mean = variables.clone().narrow(1, 0, latent);
@@ -91,7 +92,7 @@ impl Autoencoder {
     }
 }
 
-/// A dense layer whose weight has PyTorch's shape, `[out, in]`.
+/// Dense layer with a weight of PyTorch's shape, `[out, in]`.
 #[derive(Module, Debug)]
 struct Dense {
     weight: Param<Tensor<2>>,

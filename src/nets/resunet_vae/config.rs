@@ -21,19 +21,19 @@ pub struct ResUNetVaeConfig {
     pub base_width: usize,
     /// Residual units of each level of the encoder, the full resolution first.
     pub encoder_units: Vec<usize>,
-    /// Groups of a norm.
+    /// Number of groups of a norm.
     pub groups: usize,
     /// Share of channels that are dropped after the first convolution.
     pub dropout: f64,
-    /// Whether norm and ReLU come ahead of the head: as in MONAI, not in the paper's table.
+    /// Norm and ReLU ahead of the head: as in MONAI, not in the paper's table.
     pub head_norm: bool,
-    /// Whether the autoencoder is trained along.
+    /// Training of the autoencoder along with the network.
     pub vae: bool,
-    /// The patch that the autoencoder's dense layers are made for, `[d, h, w]`; `crop.patch`.
+    /// Patch that the autoencoder's dense layers are made for, `[d, h, w]`; `crop.patch`.
     pub patch: Dims,
     /// Channels ahead of the autoencoder's dense layers.
     pub bottleneck: usize,
-    /// Latent variables: as many means and as many variances.
+    /// Number of latent variables: as many means and as many variances.
     pub latent: usize,
     /// Weight of the squared error of the reconstruction.
     pub reconstruction_weight: f64,
@@ -61,17 +61,17 @@ impl Default for ResUNetVaeConfig {
 }
 
 impl ResUNetVaeConfig {
-    /// The coarsest level.
+    /// Index of the coarsest level.
     pub(super) const fn bottom(&self) -> usize {
         self.encoder_units.len() - 1
     }
 
-    /// Channels of a level.
+    /// Number of channels of a level.
     pub(super) const fn width(&self, level: usize) -> usize {
         self.base_width << level
     }
 
-    /// The autoencoder halves the grid once more than the encoder does.
+    /// Divisor of every patch axis; the autoencoder halves the grid once more than the encoder.
     pub(super) fn patch_divisor(&self) -> usize {
         1 << (self.bottom() + usize::from(self.vae))
     }
@@ -84,7 +84,7 @@ impl ResUNetVaeConfig {
         ResidualUnit::new(channels, || self.norm(channels, device), Kernel::CUBE, device)
     }
 
-    /// Refuses what makes no network.
+    /// Checks the settings.
     pub(super) fn check(&self, network: &str) -> Result<(), InvalidConfig> {
         within(network, "base_width", self.base_width, 1..=512)?;
         within(network, "encoder_units: its length", self.encoder_units.len(), 2..=7)?;

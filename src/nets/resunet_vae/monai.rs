@@ -1,8 +1,8 @@
-//! MONAI's names for this network: `monai.networks.nets.SegResNet`, and `SegResNetVAE` without its
-//! autoencoder, which is another one.
+//! Parameter names of MONAI's version: `monai.networks.nets.SegResNet`, and `SegResNetVAE` without
+//! its autoencoder, which is another one.
 //!
-//! Orders of channels are those of MONAI's bundle `brats_mri_segmentation` (its `metadata.json`); it
-//! reads NIfTI by nibabel, x first, and turns no axis.
+//! Channel orders are those of MONAI's bundle `brats_mri_segmentation` (its `metadata.json`); it
+//! reads NIfTI by nibabel, x first, and flips no axis.
 
 use crate::nets::exchange::{Dialect, Layout};
 use crate::volume::modality::Modality;
@@ -11,7 +11,7 @@ use crate::volume::region::Region;
 pub(super) const MONAI: Dialect = Dialect {
     program: "MONAI",
     mark: "convInit.conv.weight",
-    name,
+    name: name,
     of_no_use: |name| name.starts_with("vae_"),
     modalities: &["enc.0.conv.weight"],
     regions: &["head.weight", "head.bias"],

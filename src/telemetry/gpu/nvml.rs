@@ -1,30 +1,30 @@
-//! NVIDIA's cards, through the management library of their driver. It is looked for when asked for, so
-//! the program is built and started without one.
+//! NVIDIA's GPUs, through the management library of their driver. It is loaded at run time, so the
+//! program is built and started without one.
 
 use nvml_wrapper::Device;
 use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
 
 use super::{Cards, Reading};
 
-/// The driver's management library.
+/// NVIDIA's management library (NVML).
 pub struct Nvml(nvml_wrapper::Nvml);
 
 impl Nvml {
-    /// Opens it; `None` where there is no driver or no card that it knows.
+    /// Opens the library; `None` without a driver or a GPU that it knows.
     pub fn open() -> Option<Self> {
         let library = nvml_wrapper::Nvml::init()
             .inspect_err(|reason| tracing::debug!(%reason, "no metrics of a GPU"))
             .ok()?;
-        let cards = library.device_count().unwrap_or(0);
-        (cards > 0).then_some(Self(library))
+        let count = library.device_count().unwrap_or(0);
+        (count > 0).then_some(Self(library))
     }
 
-    /// What the maker calls the cards.
+    /// Product names of the GPUs.
     pub fn names(&self) -> Vec<String> {
         self.devices().filter_map(|(_, device)| device.name().ok()).collect()
     }
 
-    /// The cards that answer, with their numbers.
+    /// GPUs that answer, with their indices.
     fn devices(&self) -> impl Iterator<Item = (u32, Device<'_>)> {
         let count = self.0.device_count().unwrap_or(0);
         (0..count).filter_map(|index| Some((index, self.0.device_by_index(index).ok()?)))
@@ -37,7 +37,7 @@ impl Cards for Nvml {
     }
 }
 
-/// The library counts in percent, milliwatts and megahertz.
+/// Reads one GPU. The library counts in percent, milliwatts and megahertz.
 fn reading(index: u32, device: &Device<'_>) -> Reading {
     let percent = device.utilization_rates().ok().map(|rates| rates.gpu);
     let milliwatts = device.power_usage().ok();

@@ -1,0 +1,217 @@
+//! Applies a [`RenderPlan`] to a [`CaseView`]: each row of the patch is gathered from the case's
+//! raw voxels into a few kB of first-level cache, mapped to intensities there, and stored in the
+//! sample's precision. There is no sampling grid, no normalised volume and no second pass.
+//!
+//! The two kernels do the same operations in the same order, so they agree to the last bit, and a
+//! sample does not depend on the machine. `scalar` is the one to read.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod row;
+mod scalar;
+mod store;
+
+use std::ops::Range;
+
+use half::f16;
+
+use crate::augment::kernel::row::Row;
+use crate::augment::recipe::Recipe;
+use crate::augment::view::{Truth, View};
+use crate::volume::grid::Dims;
+use crate::volume::modality::Modality;
+use crate::volume::targets::{RegionShares, certain};
+
+/// Output of a patch's intensities, `[c, d, h, w]`.
+#[derive(Debug)]
+pub enum Images<'a> {
+    /// Half precision, as in samples.
+    F16(&'a mut [f16]),
+    /// Single precision, unrounded.
+    F32(&'a mut [f32]),
+}
+
+impl Images<'_> {
+    const fn len(&self) -> usize {
+        match self {
+            Self::F16(values) => values.len(),
+            Self::F32(values) => values.len(),
+        }
+    }
+}
+
+/// Implementation of the augmentation pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// Plain code for any machine.
+    Scalar,
+    /// x86-64 with AVX2 and F16C: every server of the last ten years.
+    Avx2,
+}
+
+impl Kernel {
+    /// All kernels, slowest first.
+    pub const ALL: [Self; 2] = [Self::Scalar, Self::Avx2];
+
+    /// Fastest kernel that this machine can run.
+    pub fn best() -> Self {
+        let runs = Self::ALL.into_iter().rev().find(|kernel| kernel.is_available());
+        runs.unwrap_or(Self::Scalar)
+    }
+
+    /// Name in the run's record.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+        }
+    }
+
+    /// Returns true if this machine can run the kernel.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c"),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 => false,
+        }
+    }
+
+    /// Renders the patch of `recipe` from `view`: intensities `[c, d, h, w]`, labels `[d, h, w]`.
+    /// Every element is written; labels are 0 where the case has none.
+    ///
+    /// # Panics
+    /// If the machine cannot run this kernel, the plan is for a box of another shape, the outputs
+    /// do not have the patch's size, or the case has probabilities and no labels.
+    pub fn render(self, view: &View<'_>, recipe: &Recipe, images: Images<'_>, labels: &mut [u8]) {
+        let truth = match view.truth() {
+            Truth::Absent => None,
+            Truth::Labels(labels) => Some(labels),
+            Truth::Shares(_) => panic!("probabilities are no labels: render them as shares"),
+        };
+        self.run(&Job { view, recipe, truth }, images, labels);
+    }
+
+    /// Renders like [`render_labels`](Self::render_labels), with region probabilities `[d, h, w]`
+    /// in place of labels: the case's own, or those of its labels.
+    ///
+    /// # Panics
+    /// As [`render_labels`](Self::render_labels), but for probabilities.
+    pub fn render_shares(
+        self,
+        view: &View<'_>,
+        recipe: &Recipe,
+        images: Images<'_>,
+        shares: &mut [RegionShares],
+    ) {
+        match view.truth() {
+            Truth::Absent => self.run(&Job::<u8> { view, recipe, truth: None }, images, shares),
+            Truth::Labels(all) => self.run(&Job { view, recipe, truth: Some(all) }, images, shares),
+            Truth::Shares(all) => self.run(&Job { view, recipe, truth: Some(all) }, images, shares),
+        }
+    }
+
+    fn run<S: Becomes<T>, T: Target>(
+        self,
+        job: &Job<'_, S>,
+        images: Images<'_>,
+        targets: &mut [T],
+    ) {
+        assert!(self.is_available(), "the machine cannot run kernel {}", self.name());
+        let Job { view, recipe, .. } = job;
+        let voxels = recipe.dims().voxels();
+        assert_eq!(recipe.placement().brain(), view.dims(), "the recipe is for another case");
+        assert_eq!(images.len(), Modality::COUNT * voxels, "one intensity per voxel and modality");
+        assert_eq!(targets.len(), voxels, "one target per voxel");
+        match self {
+            Self::Scalar => scalar::render(job, images, targets),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => launch_avx2(job, images, targets),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 => unreachable!("not available, asserted above"),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+fn launch_avx2<S: Becomes<T>, T: Target>(job: &Job<'_, S>, images: Images<'_>, targets: &mut [T]) {
+    // SAFETY: the only caller has asserted `is_available`, which asks the processor for the very
+    // features that the function is compiled for.
+    unsafe { avx2::render(job, images, targets) }
+}
+
+/// Target of a voxel in a patch; the default is that of a voxel outside the case.
+trait Target: Copy + Default {}
+
+impl Target for u8 {}
+impl Target for RegionShares {}
+
+/// Conversion of a voxel's target in a case to its target in a patch. Targets come from the nearest
+/// voxel and are never interpolated.
+trait Becomes<T>: Copy {
+    fn becomes(self) -> T;
+}
+
+impl<T: Copy> Becomes<T> for T {
+    fn becomes(self) -> T {
+        self
+    }
+}
+
+impl Becomes<RegionShares> for u8 {
+    fn becomes(self) -> RegionShares {
+        certain(self)
+    }
+}
+
+/// Inputs of a patch, from a case with targets of kind `S`.
+struct Job<'a, S> {
+    view: &'a View<'a>,
+    recipe: &'a Recipe,
+    truth: Option<&'a [S]>,
+}
+
+/// Renders the patch row by row.
+///
+/// `gather(z, y, row, targets)` fills a row's raw values, masses and targets and returns the range
+/// of voxels, in whole groups, that it filled; `tone(channel, raw, mass, first)` turns raw values
+/// into intensities; `store(from, images, at)` writes a part of a row.
+#[inline(always)]
+fn each_row<S, T: Target>(
+    job: &Job<'_, S>,
+    mut images: Images<'_>,
+    targets: &mut [T],
+    mut gather: impl FnMut(usize, usize, &mut Row, &mut [T]) -> Range<usize>,
+    tone: impl Fn(usize, &mut [f32], &[f32], u32),
+    store: impl Fn(&[f32], &mut Images<'_>, usize),
+) {
+    let dims = job.recipe.dims();
+    let [_, height, width] = dims.0;
+    let mut row = Row::new(width);
+    if dims.voxels() == 0 {
+        return;
+    }
+    for (number, targets) in targets.chunks_exact_mut(width).enumerate() {
+        let first = number * width;
+        let found = gather(number / height, number % height, &mut row, targets);
+        let coloured =
+            if job.recipe.colours_air() { row.clear_around(&found) } else { found.clone() };
+        for channel in 0..Modality::COUNT {
+            let at = channel * dims.voxels() + first;
+            let (raw, mass) = row.channel(channel, &coloured);
+            // Counters wrap in a patch of more than 4 billion voxels; noise repeats there.
+            tone(channel, raw, mass, (first + coloured.start) as u32);
+            let end = coloured.end.min(width);
+            store(&raw[..end - coloured.start], &mut images, at + coloured.start);
+            store::clear(&mut images, at..at + coloured.start);
+            store::clear(&mut images, at + end..at + width);
+        }
+    }
+}
+
+/// Blank patch to render into.
+pub fn blank(dims: Dims) -> (Vec<f16>, Vec<u8>) {
+    (vec![f16::ZERO; Modality::COUNT * dims.voxels()], vec![0; dims.voxels()])
+}

@@ -1,0 +1,290 @@
+//! The three kinds of step: a run is trained, cases are scored, cases are annotated. Each resumes
+//! what an earlier process has left of it, and is recorded in the journal.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::base::error::Fault;
+use crate::base::progress::Task;
+use crate::eval::assess::{Assessed, Scoring};
+use crate::eval::cohort::CohortScore;
+use crate::eval::score::CaseScore;
+use crate::experiment::cohort::StudyCohort;
+use crate::experiment::ledger::{Ledger, Step};
+use crate::run::cohort as run_cohort;
+use crate::run::config::{CheckedConfig, RUN_FILE};
+use crate::run::ensemble::Ensemble;
+use crate::run::evaluate::{WholeCases, score_each, write_csv};
+use crate::run::failure::Failure;
+use crate::run::label::{self, LabelReport, Order};
+use crate::run::prepare::Session;
+use crate::run::train::{self, Place, SUMMARY};
+use crate::train::run_directory::write_atomically;
+use crate::volume::case::{CaseId, Split};
+use crate::volume::targets::Targets;
+
+/// The folder of scores, a file for each case.
+const SCORES: &str = "cases";
+
+/// Context that steps are performed in.
+pub struct Workshop<'a> {
+    /// Folder of the experiment.
+    pub ledger: &'a Ledger,
+    /// The cases.
+    pub cohort: &'a StudyCohort,
+    /// Stop, progress, life cycles.
+    pub session: &'a Session,
+    /// Display of progress.
+    pub progress: Counter<'a>,
+}
+
+/// Display of the number of steps done.
+pub struct Counter<'a> {
+    task: &'a dyn Task,
+    done: std::cell::Cell<u64>,
+}
+
+impl<'a> Counter<'a> {
+    /// Starts at no step done.
+    pub const fn of(task: &'a dyn Task) -> Self {
+        Self { task, done: std::cell::Cell::new(0) }
+    }
+
+    fn begin(&self, what: &str) {
+        self.task.advance_to(self.done.get(), what);
+    }
+
+    fn end(&self, what: &str) {
+        self.done.set(self.done.get() + 1);
+        self.task.advance_to(self.done.get(), what);
+    }
+}
+
+/// A run that has ended.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// Run folder.
+    pub folder: PathBuf,
+    /// Optimiser steps that it took.
+    pub steps: u64,
+}
+
+impl Workshop<'_> {
+    /// Trains a run to its end.
+    ///
+    /// # Errors
+    /// As [`train::train`], and if the run's cases are not the experiment's.
+    pub fn train(&self, subject: &str, config: &CheckedConfig) -> Result<Trained, Failure> {
+        let parts = [Split::Train, Split::Validation, Split::Unlabelled];
+        let cases = parts.map(|part| self.cohort.fingerprint_of(part));
+        // Whom a run is not trained on and not chosen by, it does not depend on.
+        let seen = if config.run.data.pseudo.is_some() { &cases[..] } else { &cases[..2] };
+        let step = Step::new("train", subject, &(config.fingerprint(), seen));
+        let folder = self.ledger.place(&step)?;
+        if folder.join(SUMMARY).is_file() {
+            self.keep(&step)?;
+        } else {
+            let is_begun = folder.join(RUN_FILE).is_file();
+            self.carry_out(&step, is_begun, || {
+                if is_begun {
+                    // It may go on elsewhere; what decides its result is in its folder.
+                    let device = json!(config.run.device);
+                    train::resume(&folder, &[format!("device={device}")], self.session)?;
+                } else {
+                    let destination = Place::Exactly(folder.clone());
+                    train::train(config, &destination, self.session)?;
+                }
+                Ok(())
+            })?;
+        }
+        self.check_division(&folder)?;
+        let steps = read_steps(&folder.join(SUMMARY))?;
+        Ok(Trained { folder, steps })
+    }
+
+    /// Scores every case of a part. A case that an earlier process scored is not scored again.
+    ///
+    /// # Errors
+    /// If weights cannot be read, a case cannot be scored, or the session is stopped.
+    pub fn score(
+        &self,
+        subject: &str,
+        ensemble: &Ensemble,
+        part: Split,
+    ) -> Result<CohortScore, Failure> {
+        let resolved = ensemble.resolve(&[])?;
+        let cases = self.cohort.fingerprint_of(part);
+        let subject = format!("{subject} {}", part.name());
+        let step = Step::new("score", subject, &(resolved.fingerprint()?, cases));
+        let folder = self.ledger.place(&step)?;
+        let scored = folder.join(SCORES);
+        fs::create_dir_all(&scored).map_err(|error| Fault::io(&scored, &error))?;
+        let files = self.cohort.files(part);
+        let ids: Vec<CaseId> = files.iter().map(|files| files.id.clone()).collect();
+        let mut scores = read_scores(&scored, &ids)?;
+        if scores.len() == ids.len() {
+            self.keep(&step)?;
+        } else {
+            self.carry_out(&step, !scores.is_empty(), || {
+                let source = self.cohort.source(self.session);
+                let left = WholeCases { files, source, part }
+                    .only(|id| scores.iter().all(|one| one.case != *id));
+                let mut predictor = resolved.predictor()?;
+                let mut fresh = Vec::new();
+                let mut keep = |assessed: Assessed| {
+                    write_score(&scored, &assessed)?;
+                    fresh.push(assessed.score);
+                    Ok(())
+                };
+                let rules = Scoring::default();
+                score_each(predictor.as_mut(), left, &rules, self.session, &mut keep)?;
+                scores.append(&mut fresh);
+                Ok(())
+            })?;
+        }
+        let all = CohortScore::new(&ids, scores)?;
+        write_csv(&folder.join("cases.csv"), &all)?;
+        Ok(all)
+    }
+
+    /// Has the ensemble annotate the unlabelled cases; what has been annotated is kept.
+    ///
+    /// # Errors
+    /// If weights cannot be read, a case cannot be annotated, or the session is stopped.
+    pub fn annotate(
+        &self,
+        subject: &str,
+        ensemble: &Ensemble,
+        targets: Targets,
+    ) -> Result<LabelReport, Failure> {
+        let resolved = ensemble.resolve(&[])?;
+        let teacher = resolved.fingerprint()?;
+        let cases = self.cohort.fingerprint_of(Split::Unlabelled);
+        let step = Step::new("label", subject, &(teacher, targets, cases));
+        let mut report = None;
+        self.carry_out(&step, false, || {
+            let files = self.cohort.files(Split::Unlabelled);
+            let order = Order { targets, nifti: None };
+            report = Some(label::annotate(&resolved, &files, order, self.session)?);
+            Ok(())
+        })?;
+        Ok(report.expect("a step that went well has a report"))
+    }
+
+    /// Performs a step, and records its begin and its end.
+    fn carry_out(
+        &self,
+        step: &Step,
+        is_begun: bool,
+        work: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let what = format!("{} {}", step.kind, step.subject);
+        self.progress.begin(&what);
+        self.ledger.note(step, if is_begun { "resumed" } else { "begun" }, None)?;
+        let since = Instant::now();
+        work().map_err(|failure| match failure {
+            Failure::Stopped(_) => Failure::Stopped(format!(
+                "what was done of `{what}` is kept; the same command goes on with it"
+            )),
+            other => other,
+        })?;
+        self.ledger.note(step, "done", Some(since.elapsed().as_secs_f64()))?;
+        self.progress.end(&what);
+        Ok(())
+    }
+
+    fn keep(&self, step: &Step) -> Result<(), Failure> {
+        self.ledger.note(step, "kept", None)?;
+        self.progress.end(&format!("{} {}", step.kind, step.subject));
+        Ok(())
+    }
+
+    /// Refuses a run with its own division: it would be tested on what another was trained on.
+    fn check_division(&self, folder: &Path) -> Result<(), Failure> {
+        let lock = run_cohort::read_lock(folder)?;
+        let study = &self.cohort.lock.cases;
+        let mut used = lock.cases.iter().filter(|case| case.split != Split::Unused);
+        let moved = used.find(|case| !study.contains(case));
+        let Some(case) = moved else { return Ok(()) };
+        Err(Failure::Usage(format!(
+            "{}: case {} is in its {} part, and not in the study's; the dataset has changed: begin \
+             another study with --out",
+            folder.display(),
+            case.id,
+            case.split.name()
+        )))
+    }
+}
+
+/// Steps taken, as a run's summary records them.
+#[derive(Deserialize)]
+struct Ended {
+    steps: u64,
+}
+
+fn read_steps(file: &Path) -> Result<u64, Failure> {
+    let text = fs::read_to_string(file).map_err(|error| Fault::io(file, &error))?;
+    let ended: Ended = serde_json::from_str(&text).map_err(|error| {
+        Failure::Usage(format!("{}: {error}; delete the run's folder", file.display()))
+    })?;
+    Ok(ended.steps)
+}
+
+/// Reads the scores that are there, in the order of the cases. An unreadable one counts as missing.
+fn read_scores(folder: &Path, ids: &[CaseId]) -> Result<Vec<CaseScore>, Fault> {
+    let mut scores = Vec::new();
+    for id in ids {
+        let file = score_file(folder, id);
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(Fault::io(&file, &error)),
+        };
+        match Assessed::of_text(&text) {
+            Ok(assessed) if assessed.score.case == *id => scores.push(assessed.score),
+            _ => tracing::warn!("{}: is no score of {id}; it is scored again", file.display()),
+        }
+    }
+    Ok(scores)
+}
+
+fn write_score(folder: &Path, assessed: &Assessed) -> Result<(), Fault> {
+    write_atomically(&score_file(folder, &assessed.score.case), assessed.to_text().as_bytes())
+}
+
+fn score_file(folder: &Path, id: &CaseId) -> PathBuf {
+    folder.join(format!("{id}.toml"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::score::score_case;
+    use crate::volume::grid::Dims;
+
+    #[test]
+    fn scores_come_back_to_the_bit_and_half_a_file_is_no_score() {
+        let folder = tempfile::tempdir().unwrap();
+        let ids = ["a", "b", "c"].map(CaseId::new);
+        assert!(read_scores(folder.path(), &ids).unwrap().is_empty());
+        let truth = [2, 2, 1, 4, 0, 0, 0, 0];
+        let score = |id: &CaseId, labels: &[u8]| {
+            score_case(id.clone(), &truth, labels, Dims::cube(2), [1.0, 1.0, 3.0])
+        };
+        let all =
+            [score(&ids[0], &[2, 0, 1, 4, 4, 0, 0, 0]), score(&ids[2], &[0, 2, 2, 2, 4, 1, 1, 0])];
+        for one in &all {
+            let assessed = Assessed { score: one.clone(), lesions: None };
+            write_score(folder.path(), &assessed).unwrap();
+        }
+        assert_eq!(read_scores(folder.path(), &ids).unwrap(), all);
+        let file = score_file(folder.path(), &ids[2]);
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, &text[..text.len() / 2]).unwrap();
+        assert_eq!(read_scores(folder.path(), &ids).unwrap(), all[..1]);
+    }
+}
