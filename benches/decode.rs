@@ -14,10 +14,10 @@ use std::path::Path;
 
 use divan::Bencher;
 use gliaflow::brats::case::{CaseReader, read_case};
-use gliaflow::brats::dataset::{CaseFiles, discover};
+use gliaflow::brats::dataset::{CaseFiles, discover_cases};
 use gliaflow::brats::phantom::{PhantomConfig, cohort};
-use gliaflow::buffers::case::CaseShelf;
-use gliaflow::cache::contents::prepare_on;
+use gliaflow::buffers::case::CaseBuffers;
+use gliaflow::cache::contents::prepare_in_buffers;
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::volume::case::Case;
 
@@ -56,15 +56,15 @@ impl Variant {
     /// One case after another; each call does the work once.
     fn runner(&self) -> impl FnMut() + use<> {
         let Self { files, work, recycled, .. } = self.clone();
-        let shelf = CaseShelf::default();
+        let shelf = CaseBuffers::default();
         let reader = CaseReader::new(shelf.clone());
         let config = PreprocessConfig::default();
         let whole = matches!(work, Work::Prepare).then(|| read_case(&files).unwrap());
-        let prepared = move |shelf: &CaseShelf, case: &Case| {
-            black_box(prepare_on(shelf, case, &config).unwrap()).give_back(shelf);
+        let prepared = move |shelf: &CaseBuffers, case: &Case| {
+            black_box(prepare_in_buffers(shelf, case, &config).unwrap()).give_back(shelf);
         };
         move || {
-            let fresh = CaseShelf::default();
+            let fresh = CaseBuffers::default();
             let shelf = if recycled { &shelf } else { &fresh };
             if let Some(case) = &whole {
                 return prepared(shelf, case);
@@ -74,7 +74,7 @@ impl Variant {
             if matches!(work, Work::Both) {
                 prepared(shelf, &case);
             }
-            shelf.give_case(case);
+            shelf.give_back_case(case);
         }
     }
 }
@@ -85,7 +85,7 @@ fn sources() -> Vec<(&'static str, CaseFiles)> {
     // Written once: what is there already is left alone.
     cohort::write_case(&folder, &PhantomConfig::default(), 0).unwrap();
     let patient = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/tcga/TCGA-FG-6692");
-    let only = |folder: &Path| discover(folder).unwrap().cases.swap_remove(0);
+    let only = |folder: &Path| discover_cases(folder).unwrap().cases.swap_remove(0);
     let mut sources = vec![("phantom", only(&folder))];
     if patient.is_dir() {
         sources.push(("patient", only(&patient)));

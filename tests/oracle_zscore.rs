@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use gliaflow::base::fingerprint::Fingerprint;
-use gliaflow::cache::contents::prepare;
+use gliaflow::cache::contents::prepare_case;
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::volume::case::{Case, CaseId, SourceGrid};
 use gliaflow::volume::grid::{Affine, Dims};
@@ -35,7 +35,7 @@ fn z_scores_over_nonzero_voxels_are_the_oracles() {
         serde_json::from_slice(&fs::read(oracles.join("zscore.json")).unwrap()).unwrap();
     let dims = Dims([12, 10, 8]);
     let channel = |all: &[f32], modality: Modality| {
-        all[modality.index() * dims.voxels()..][..dims.voxels()].to_vec()
+        all[modality.index() * dims.voxel_count()..][..dims.voxel_count()].to_vec()
     };
     let (input, wanted) = (tensor(&file, "input"), tensor(&file, "z_nonzero"));
     let case = Case {
@@ -47,7 +47,7 @@ fn z_scores_over_nonzero_voxels_are_the_oracles() {
         fingerprint: Fingerprint([0; 16]),
         bytes_read: 0,
     };
-    let contents = prepare(&case, &PreprocessConfig::default()).unwrap();
+    let contents = prepare_case(&case, &PreprocessConfig::default()).unwrap();
     for modality in Modality::ALL {
         let (scale, stats) =
             (&contents.scales[modality.index()], &contents.stats[modality.index()]);
@@ -59,9 +59,9 @@ fn z_scores_over_nonzero_voxels_are_the_oracles() {
         assert!((stats.mean - figure(0)).abs() <= step, "{modality}: mean {}", stats.mean);
         assert!((stats.sd - figure(1)).abs() <= step, "{modality}: sd {}", stats.sd);
         assert_eq!(stats.count as f64, figure(2), "{modality}");
-        let (a, b) = stats.normalisation(scale);
+        let (a, b) = stats.z_score_coefficients(scale);
         let raw: Vec<i16> = contents.images.iter().map(|voxel| voxel[modality.index()]).collect();
-        let raw = contents.brain.paste(&raw, dims, 0);
+        let raw = contents.brain.paste_into(&raw, dims, 0);
         for (raw, wanted) in raw.into_iter().zip(channel(&wanted, modality)) {
             let z = if raw == 0 { 0.0 } else { a * f64::from(raw) + b };
             assert!((z - f64::from(wanted)).abs() < 2e-4, "{modality}: {z} {wanted}");

@@ -1,7 +1,7 @@
 //! Moves the workers of a running topology to its slowest stages.
 //!
 //! [`WorkerBalancer`] decides what to change, a
-//! [`WorkerScaler`](crate::actor::worker_scaler::WorkerScaler) changes it; here is the timer
+//! [`WorkerScaler`](crate::test_actor::worker_scaler::WorkerScaler) changes it; here is the timer
 //! between the two.
 
 use std::thread;
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::actor::balance::{Balance, Change};
-use crate::actor::feed::Running;
+use crate::actor::balance::{WorkerBalancer, WorkerChange};
+use crate::actor::feed::RunningTopology;
 
 /// Time between two observations: many items of a warm loader. A cold one is judged over several,
 /// until enough items have passed.
@@ -25,17 +25,17 @@ pub fn threads_for(stages: usize) -> usize {
 
 /// Shares `threads` workers out among the stages of `running` every `tick` ([`TICK`]) until it has
 /// ended, on a `runtime` with a timer. Batches do not depend on it.
-pub fn keep_balanced(running: &Running, threads: usize, tick: Duration, runtime: &Handle) {
+pub fn keep_balanced(running: &RunningTopology, threads: usize, tick: Duration, runtime: &Handle) {
     let observer = running.observer();
-    let scaler = running.crew();
+    let scaler = running.worker_scaler();
     let grace = running.grace;
     runtime.spawn(async move {
-        let mut balancer = Balance::new(threads);
-        let topology = observer.topology();
-        while tokio::time::timeout(tick, observer.0.roll.wait(grace)).await.is_err() {
-            for change in balancer.look(observer.observations(), observer.feed()) {
-                let Change { stage, from, to } = change;
-                if let Err(refused) = scaler.resize(stage, to) {
+        let mut balancer = WorkerBalancer::new(threads);
+        let topology = observer.topology_name();
+        while tokio::time::timeout(tick, observer.0.threads.wait(grace)).await.is_err() {
+            for change in balancer.plan_changes(observer.observations(), observer.feed()) {
+                let WorkerChange { stage, from, to } = change;
+                if let Err(refused) = scaler.resize_stage(stage, to) {
                     tracing::warn!(topology, stage, %refused, "workers stay where they are");
                     return;
                 }

@@ -26,15 +26,15 @@ const CLEAR_GAIN: f64 = 1.1;
 const ITEMS: u64 = 16;
 const ITEMS_PER_WORKER: u64 = 8;
 /// Consecutive observations in which some stage must ask for more workers before it gets them.
-const LOOKS: u32 = 2;
+const OBSERVATIONS: u32 = 2;
 /// Same number where a stage would give back a worker that it just got: noise must not decide.
-const LOOKS_TO_UNDO: u32 = 6;
+const OBSERVATIONS_TO_UNDO: u32 = 6;
 /// Throughput gain, as a factor, that is no noise: [`OBSERVATIONS`] are enough even for such a stage.
 const GREAT_GAIN: f64 = 1.3;
 
 /// New number of workers for a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
+pub struct WorkerChange {
     /// Stage name.
     pub stage: &'static str,
     /// Workers wanted so far.
@@ -45,12 +45,12 @@ pub struct Change {
 
 /// Decides when to change the workers of one topology.
 #[derive(Debug)]
-pub struct Balance {
+pub struct WorkerBalancer {
     threads: usize,
     /// Wanted workers of each stage; one that is leaving is not counted.
     workers: Vec<usize>,
     /// Start of the present observation period.
-    start: Option<Seen>,
+    start: Option<ObservedTopology>,
     /// Consecutive observations in which each stage has asked for more workers.
     asked: Vec<u32>,
     /// Stages that got more workers at the last change.
@@ -58,14 +58,14 @@ pub struct Balance {
 }
 
 #[derive(Debug)]
-struct Seen {
+struct ObservedTopology {
     actors: Vec<Observation>,
     feed: Observation,
 }
 
 /// Measured speed of one stage.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
+struct StageTiming {
     /// Busy seconds per item.
     service: f64,
     /// Busy share of the workers' time.
@@ -74,14 +74,14 @@ struct Pace {
 
 /// Split with a higher throughput than the present one, and the timings that it follows from.
 #[derive(Debug)]
-struct Better {
-    timings: Vec<Pace>,
+struct BetterSplit {
+    timings: Vec<StageTiming>,
     split: Vec<usize>,
     /// Expected throughput gain, as a factor.
     gain: f64,
 }
 
-impl Balance {
+impl WorkerBalancer {
     /// Shares out `threads` workers, or as many as the stages start with if that is more.
     pub const fn new(threads: usize) -> Self {
         Self { threads, workers: Vec::new(), start: None, asked: Vec::new(), favoured: Vec::new() }
@@ -89,10 +89,14 @@ impl Balance {
 
     /// Takes an observation of every actor, source first and sink last, and of the consumer, and
     /// returns the changes, which the caller makes. Calls may be any time apart.
-    pub fn look(&mut self, actors: Vec<Observation>, feed: Observation) -> Vec<Change> {
-        let now = Seen { actors, feed };
+    pub fn plan_changes(
+        &mut self,
+        actors: Vec<Observation>,
+        feed: Observation,
+    ) -> Vec<WorkerChange> {
+        let now = ObservedTopology { actors, feed };
         let Some(start) = &self.start else {
-            self.workers = stages(&now.actors).iter().map(|stage| stage.workers).collect();
+            self.workers = inner_stages(&now.actors).iter().map(|stage| stage.workers).collect();
             self.asked = vec![0; self.workers.len()];
             self.favoured = vec![false; self.workers.len()];
             self.start = Some(now);
@@ -101,47 +105,50 @@ impl Balance {
         let passed: Vec<Observation> =
             now.actors.iter().zip(&start.actors).map(|(now, start)| now.since(start)).collect();
         let feed = now.feed.since(&start.feed);
-        if !self.is_enough(&passed) {
+        if !self.has_enough_items(&passed) {
             return Vec::new();
         }
         self.start = Some(now);
-        let better = self.better(&passed, &feed);
-        self.hear(better.as_ref());
-        let Some(next) = better.and_then(|better| self.step(&better)) else { return Vec::new() };
-        let changes = changes(stages(&passed), &self.workers, &next);
+        let better = self.better_split(&passed, &feed);
+        self.count_requests(better.as_ref());
+        let Some(next) = better.and_then(|better| self.next_split(&better)) else {
+            return Vec::new();
+        };
+        let changes = list_changes(inner_stages(&passed), &self.workers, &next);
         self.favoured = next.iter().zip(&self.workers).map(|(next, had)| next > had).collect();
         self.asked.fill(0);
         self.workers = next;
         changes
     }
 
-    fn is_enough(&self, passed: &[Observation]) -> bool {
-        stages(passed)
+    fn has_enough_items(&self, passed: &[Observation]) -> bool {
+        inner_stages(passed)
             .iter()
             .zip(&self.workers)
             .all(|(stage, &workers)| stage.items >= ITEMS.max(ITEMS_PER_WORKER * workers as u64))
     }
 
     /// Returns a clearly better split than the present one, if there is one.
-    fn better(&self, passed: &[Observation], feed: &Observation) -> Option<Better> {
+    fn better_split(&self, passed: &[Observation], feed: &Observation) -> Option<BetterSplit> {
         if feed.starved_seconds < STARVING * feed.worker_seconds {
             return None;
         }
         let [source, .., sink] = passed else { return None };
-        let timings: Vec<Pace> = stages(passed).iter().map(pace).collect();
-        let slowest = slowest(&timings, &self.workers)?;
+        let timings: Vec<StageTiming> = inner_stages(passed).iter().map(stage_timing).collect();
+        let slowest = slowest_stage(&timings, &self.workers)?;
         if timings[slowest].busy < BUSY {
             return None;
         }
         let present: usize = self.workers.iter().sum();
         let split = best_split(&timings, self.threads.max(present));
-        let ends = rate(&[pace(source), pace(sink)], &[1, 1]);
-        let gain = rate(&timings, &split).min(ends) / rate(&timings, &self.workers).min(ends);
-        (gain >= CLEAR_GAIN).then_some(Better { timings, split, gain })
+        let ends = bottleneck_rate(&[stage_timing(source), stage_timing(sink)], &[1, 1]);
+        let gain = bottleneck_rate(&timings, &split).min(ends)
+            / bottleneck_rate(&timings, &self.workers).min(ends);
+        (gain >= CLEAR_GAIN).then_some(BetterSplit { timings, split, gain })
     }
 
     /// Counts the consecutive observations in which each stage has asked for more workers.
-    fn hear(&mut self, better: Option<&Better>) {
+    fn count_requests(&mut self, better: Option<&BetterSplit>) {
         let wanted = better.map_or(self.workers.as_slice(), |better| &better.split);
         for ((asked, wanted), workers) in self.asked.iter_mut().zip(wanted).zip(&self.workers) {
             *asked = if wanted > workers { *asked + 1 } else { 0 };
@@ -149,11 +156,12 @@ impl Balance {
     }
 
     /// Returns the next step to a better split, if enough observations in a row have asked for it.
-    fn step(&self, better: &Better) -> Option<Vec<usize>> {
+    fn next_split(&self, better: &BetterSplit) -> Option<Vec<usize>> {
         let next = self.half_way(&better.timings, &better.split);
         let stages = || next.iter().zip(&self.workers);
         let undoes = stages().zip(&self.favoured).any(|((next, had), last)| *last && next < had);
-        let needed = if undoes && better.gain < GREAT_GAIN { LOOKS_TO_UNDO } else { LOOKS };
+        let needed =
+            if undoes && better.gain < GREAT_GAIN { OBSERVATIONS_TO_UNDO } else { OBSERVATIONS };
         let agreed =
             stages().zip(&self.asked).any(|((next, had), &asked)| next > had && asked >= needed);
         agreed.then_some(next)
@@ -161,13 +169,15 @@ impl Balance {
 
     /// Moves half of the workers that must move, at least one. No step on the way is slower than
     /// where it starts: only stages with more than they need give.
-    fn half_way(&self, timings: &[Pace], best: &[usize]) -> Vec<usize> {
+    fn half_way(&self, timings: &[StageTiming], best: &[usize]) -> Vec<usize> {
         let mut next = self.workers.clone();
         let missing: usize =
             best.iter().zip(&next).map(|(best, workers)| best.saturating_sub(*workers)).sum();
         for _ in 0..missing.div_ceil(2) {
             let needy = (0..next.len()).filter(|&stage| next[stage] < best[stage]);
-            let Some(taker) = needy.max_by(|&a, &b| load(timings, &next, a, b)) else { break };
+            let Some(taker) = needy.max_by(|&a, &b| compare_load(timings, &next, a, b)) else {
+                break;
+            };
             let all_placed = next.iter().sum::<usize>() >= self.threads;
             let surplus = |stage: usize| next[stage].saturating_sub(best[stage]);
             let richest = (0..next.len()).max_by_key(|&stage| surplus(stage));
@@ -182,51 +192,56 @@ impl Balance {
 }
 
 /// Actors between source and sink.
-fn stages(actors: &[Observation]) -> &[Observation] {
+fn inner_stages(actors: &[Observation]) -> &[Observation] {
     match actors {
         [_, stages @ .., _] => stages,
         _ => &[],
     }
 }
 
-fn pace(passed: &Observation) -> Pace {
-    Pace {
+fn stage_timing(passed: &Observation) -> StageTiming {
+    StageTiming {
         service: passed.busy_seconds / passed.items.max(1) as f64,
         busy: passed.busy_seconds / passed.worker_seconds,
     }
 }
 
 /// Items per second that the slowest stage passes.
-fn rate(timings: &[Pace], workers: &[usize]) -> f64 {
+fn bottleneck_rate(timings: &[StageTiming], workers: &[usize]) -> f64 {
     let rates =
         timings.iter().zip(workers).map(|(timing, &workers)| workers as f64 / timing.service);
     rates.fold(f64::INFINITY, f64::min)
 }
 
 /// Orders two stages by seconds per item over all their workers.
-fn load(timings: &[Pace], workers: &[usize], a: usize, b: usize) -> std::cmp::Ordering {
+fn compare_load(
+    timings: &[StageTiming],
+    workers: &[usize],
+    a: usize,
+    b: usize,
+) -> std::cmp::Ordering {
     let load = |stage: usize| timings[stage].service / workers[stage] as f64;
     load(a).total_cmp(&load(b))
 }
 
-fn slowest(timings: &[Pace], workers: &[usize]) -> Option<usize> {
-    (0..timings.len()).max_by(|&a, &b| load(timings, workers, a, b))
+fn slowest_stage(timings: &[StageTiming], workers: &[usize]) -> Option<usize> {
+    (0..timings.len()).max_by(|&a, &b| compare_load(timings, workers, a, b))
 }
 
 /// Best split of `threads` workers: one each, then always one more to the slowest stage.
-fn best_split(timings: &[Pace], threads: usize) -> Vec<usize> {
+fn best_split(timings: &[StageTiming], threads: usize) -> Vec<usize> {
     let mut workers = vec![1; timings.len()];
     for _ in timings.len()..threads {
-        if let Some(stage) = slowest(timings, &workers) {
+        if let Some(stage) = slowest_stage(timings, &workers) {
             workers[stage] += 1;
         }
     }
     workers
 }
 
-fn changes(stages: &[Observation], from: &[usize], to: &[usize]) -> Vec<Change> {
+fn list_changes(stages: &[Observation], from: &[usize], to: &[usize]) -> Vec<WorkerChange> {
     let all = stages.iter().zip(from).zip(to);
-    let all = all.map(|((stage, &from), &to)| Change { stage: stage.name, from, to });
+    let all = all.map(|((stage, &from), &to)| WorkerChange { stage: stage.name, from, to });
     all.filter(|change| change.from != change.to).collect()
 }
 
@@ -236,8 +251,8 @@ mod tests {
 
     use super::*;
 
-    fn timings(services: &[f64]) -> Vec<Pace> {
-        services.iter().map(|&service| Pace { service, busy: 1.0 }).collect()
+    fn timings(services: &[f64]) -> Vec<StageTiming> {
+        services.iter().map(|&service| StageTiming { service, busy: 1.0 }).collect()
     }
 
     /// Every split of `threads` over `stages`, at least one each.
@@ -263,8 +278,8 @@ mod tests {
             let split = best_split(&timings, threads);
             prop_assert_eq!(split.iter().sum::<usize>(), threads);
             let all = splits(services.len(), threads);
-            let fastest = all.iter().map(|split| rate(&timings, split)).fold(0.0, f64::max);
-            prop_assert_eq!(rate(&timings, &split), fastest);
+            let fastest = all.iter().map(|split| bottleneck_rate(&timings, split)).fold(0.0, f64::max);
+            prop_assert_eq!(bottleneck_rate(&timings, &split), fastest);
         }
 
         #[test]
@@ -273,11 +288,11 @@ mod tests {
         ) {
             let (services, workers): (Vec<f64>, Vec<usize>) = stages.into_iter().unzip();
             let (timings, present) = (timings(&services), workers.iter().sum::<usize>());
-            let mut balance = Balance { workers, ..Balance::new(present + spare) };
+            let mut balance = WorkerBalancer { workers, ..WorkerBalancer::new(present + spare) };
             let best = best_split(&timings, present + spare);
             for _ in 0..7 {
                 let next = balance.half_way(&timings, &best);
-                prop_assert!(rate(&timings, &next) >= rate(&timings, &balance.workers));
+                prop_assert!(bottleneck_rate(&timings, &next) >= bottleneck_rate(&timings, &balance.workers));
                 prop_assert!(next.iter().sum::<usize>() <= present + spare);
                 balance.workers = next;
             }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::actor::stage::Skip;
+use crate::actor::stage::SkippedItem;
 
 /// Called on the threads of a topology, for metrics and journals; must be quick and not wait.
 #[derive(Clone, Default)]
@@ -18,7 +18,7 @@ pub struct Hooks {
 /// See [`Hooks::on_item`].
 pub type ItemHook = Arc<dyn Fn(&'static str, Duration) + Send + Sync>;
 /// See [`Hooks::on_skip`].
-pub type SkipHook = Arc<dyn Fn(&Skip) + Send + Sync>;
+pub type SkipHook = Arc<dyn Fn(&SkippedItem) + Send + Sync>;
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
-use crate::actor::actor_cell::Post;
-use crate::actor::shell::Shell;
-use crate::actor::ticket::Ledger;
+use crate::actor::actor_cell::ActorCell;
+use crate::actor::shell::TopologyContext;
+use crate::actor::ticket::TicketCounts;
 use crate::telemetry::meter::Activity;
 
 /// Sums over all workers of one actor, also removed ones; the times add up to `worker_seconds`.
@@ -60,11 +60,11 @@ impl Observation {
 
 /// Observes a topology; clones observe the same one. It keeps nothing of it running or open.
 #[derive(Clone)]
-pub struct Observer(pub(super) Arc<Shell>);
+pub struct Observer(pub(super) Arc<TopologyContext>);
 
 /// Evidence by which the watchdog detects a stall.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sight {
+pub(super) struct ProgressSnapshot {
     /// Value of [`Observer::activity_changes`].
     pub(super) progress: u64,
     /// True while the sink waits for its consumer.
@@ -75,68 +75,68 @@ pub(super) struct Sight {
 
 impl Observer {
     /// Name of the topology.
-    pub fn topology(&self) -> &'static str {
+    pub fn topology_name(&self) -> &'static str {
         self.0.topology
     }
 
     /// True once every thread has ended and every output has been taken.
     pub fn is_over(&self) -> bool {
-        self.0.roll.is_empty() && self.feed().queue_depth == 0
+        self.0.threads.is_empty() && self.feed().queue_depth == 0
     }
 
     /// Observations of all actors, source first, sink last.
     pub fn observations(&self) -> Vec<Observation> {
-        self.0.posts.iter().map(|actor| observe(actor)).collect()
+        self.0.actors.iter().map(|actor| observe(actor)).collect()
     }
 
     /// Observation of the consumer and the outputs ready for it: starved is its wait in
-    /// [`Feed::next_output`](crate::actor::feed::Feed::next_output), busy all its other time.
+    /// [`Feed::next_output`](crate::test_actor::feed::Feed::next_output), busy all its other time.
     pub fn feed(&self) -> Observation {
         observe(&self.0.feed)
     }
 
     /// Ticket counts, all of one instant.
-    pub fn ledger(&self) -> Ledger {
-        self.0.pool.ledger()
+    pub fn ticket_counts(&self) -> TicketCounts {
+        self.0.pool.ticket_counts()
     }
 
     /// Free tickets.
     pub fn tickets_free(&self) -> usize {
-        self.0.pool.free().0
+        self.0.pool.free_places().0
     }
 
     /// Number of activity changes of all workers; an equal value means no progress in between.
-    pub fn progress(&self) -> u64 {
-        self.0.posts.iter().map(|actor| actor.tally().changes).sum()
+    pub fn activity_changes(&self) -> u64 {
+        self.0.actors.iter().map(|actor| actor.worker_totals().changes).sum()
     }
 
-    pub(super) fn sight(&self) -> Sight {
-        let progress = self.progress();
-        let sink = self.0.posts.last().map(|actor| observe(actor));
+    pub(super) fn progress_snapshot(&self) -> ProgressSnapshot {
+        let progress = self.activity_changes();
+        let sink = self.0.actors.last().map(|actor| observe(actor));
         let (blocked, busy) = sink.map_or((0, 0), |sink| (sink.blocked_now, sink.busy_now));
-        let work_waits = self.ledger().in_flight > 0 || busy > 0;
-        Sight { progress, output_is_full: blocked > 0, work_waits }
+        let work_waits = self.ticket_counts().in_flight > 0 || busy > 0;
+        ProgressSnapshot { progress, output_is_full: blocked > 0, work_waits }
     }
 
     /// Report with a line per worker: its activity, for how long, on which ticket and item.
-    pub fn report(&self) -> String {
-        let counts = self.ledger();
+    pub fn worker_report(&self) -> String {
+        let counts = self.ticket_counts();
         let mut text = format!(
             "topology {}: {} issued, {} delivered, {} skipped, {} in flight, {} abandoned\n",
-            self.topology(),
+            self.topology_name(),
             counts.issued,
             counts.delivered,
             counts.skipped,
             counts.in_flight,
             counts.abandoned,
         );
-        for actor in self.0.posts.iter().chain([&self.0.feed]) {
-            let depth = actor.queue.as_ref().map_or(0, |(valve, _)| valve.depth());
-            for status in actor.desks() {
-                let reading = status.meter.read();
+        for actor in self.0.actors.iter().chain([&self.0.feed]) {
+            let depth = actor.queue.as_ref().map_or(0, |(valve, _)| valve.queue_depth());
+            for status in actor.worker_statuses() {
+                let reading = status.meter.read_clock();
                 let activity = reading.activity.label();
                 let age = reading.age.as_secs_f64();
-                let held = status.holding().map_or_else(
+                let held = status.current_item().map_or_else(
                     || format!("{depth} queued"),
                     |(ordinal, item)| format!("ticket {ordinal} ({item})"),
                 );
@@ -149,8 +149,8 @@ impl Observer {
     }
 }
 
-fn observe(actor: &Post) -> Observation {
-    let totals = actor.tally();
+fn observe(actor: &ActorCell) -> Observation {
+    let totals = actor.worker_totals();
     let queue = actor.queue.as_ref();
     Observation {
         name: actor.name,
@@ -160,7 +160,7 @@ fn observe(actor: &Post) -> Observation {
         starved_seconds: totals.starved.as_secs_f64(),
         blocked_seconds: totals.blocked.as_secs_f64(),
         worker_seconds: totals.lifetime.as_secs_f64(),
-        queue_depth: queue.map_or(0, |(valve, _)| valve.depth()),
+        queue_depth: queue.map_or(0, |(valve, _)| valve.queue_depth()),
         queue_capacity: queue.map_or(0, |(_, capacity)| *capacity),
         restarts: actor.restarts.load(Ordering::Relaxed),
         busy_now: totals.now[Activity::Busy as usize],

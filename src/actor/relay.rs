@@ -11,9 +11,9 @@ use crate::base::error::Fault;
 
 /// Thread of the relay; dropping it waits for the thread's end, which its mailboxes bring about.
 #[derive(Debug)]
-pub(super) struct Relay(Option<JoinHandle<()>>);
+pub(super) struct RelayThread(Option<JoinHandle<()>>);
 
-impl Drop for Relay {
+impl Drop for RelayThread {
     fn drop(&mut self) {
         let Some(thread) = self.0.take() else { return };
         // A panic in it has been caught and is the run's fault already.
@@ -28,14 +28,14 @@ impl<T: Send + 'static> Feed<T> {
     ///
     /// # Errors
     /// If the system refuses the thread; the topology ends.
-    pub fn relayed<U, F>(self, name: &'static str, work: F) -> Result<Feed<U>, Fault>
+    pub fn map_on_thread<U, F>(self, name: &'static str, work: F) -> Result<Feed<U>, Fault>
     where
         U: Send + 'static,
         F: FnMut(T) -> U + Send + 'static,
     {
-        let Self { end: consumer, inbox: source, seat: handle, relay: before } = self;
+        let Self { guard: consumer, inbox: source, worker: handle, relay: before } = self;
         let (outbox, inbox) = mailbox(0);
-        let control = inbox.valve();
+        let control = inbox.control();
         consumer.latch.on_stop(move |state| {
             if state == StopState::Aborted {
                 control.close();
@@ -45,7 +45,7 @@ impl<T: Send + 'static> Feed<T> {
         let body = move || {
             // Ends with this thread: the relay before it, if there is one, has lost its consumer.
             let _before = before;
-            relay(&source, &outbox, work, name, &latch);
+            relay_outputs(&source, &outbox, work, name, &latch);
         };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
         let thread = thread.map_err(|error| Fault::Environment {
@@ -53,19 +53,19 @@ impl<T: Send + 'static> Feed<T> {
             problem: error.to_string().to_lowercase(),
             remedy: "raise the limit on threads".to_owned(),
         })?;
-        Ok(Feed { end: consumer, inbox, seat: handle, relay: Some(Relay(Some(thread))) })
+        Ok(Feed { guard: consumer, inbox, worker: handle, relay: Some(RelayThread(Some(thread))) })
     }
 }
 
 /// Applies `work` to each item until the source ends or the receivers are gone.
-fn relay<T, U>(
+fn relay_outputs<T, U>(
     source: &Inbox<T>,
     outbox: &Outbox<U>,
     mut work: impl FnMut(T) -> U,
     name: &'static str,
     latch: &StopLatch,
 ) {
-    while let Some(item) = source.take() {
+    while let Some(item) = source.receive() {
         // Nothing the work may have left half-done is used again: the run is over.
         match catch_unwind(AssertUnwindSafe(|| work(item))) {
             Ok(output) => {

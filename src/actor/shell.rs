@@ -5,30 +5,30 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use crate::actor::actor_cell::{Post, Seat};
+use crate::actor::actor_cell::{ActorCell, WorkerHandle};
 use crate::actor::hooks::Hooks;
 use crate::actor::stop::{StopLatch, StopState};
-use crate::actor::thread_tracker::{Presence, RollCall};
+use crate::actor::thread_tracker::{ThreadGuard, ThreadTracker};
 use crate::actor::ticket::TicketPool;
 use crate::base::error::Fault;
 use crate::telemetry::meter::Activity;
 
 /// State of a running topology that its threads and observers share.
-pub(super) struct Shell {
+pub(super) struct TopologyContext {
     pub(super) topology: &'static str,
     pub(super) latch: StopLatch,
     pub(super) pool: TicketPool,
-    pub(super) roll: Arc<RollCall>,
+    pub(super) threads: Arc<ThreadTracker>,
     pub(super) hooks: Hooks,
     /// Actors, source first, sink last.
-    pub(super) posts: Vec<Arc<Post>>,
+    pub(super) actors: Vec<Arc<ActorCell>>,
     /// Consumer's meter and the queue in front of it.
-    pub(super) feed: Arc<Post>,
+    pub(super) feed: Arc<ActorCell>,
 }
 
-impl Shell {
+impl TopologyContext {
     /// Closes the ticket pool and the mailboxes when the latch stops.
-    pub(super) fn obey(self: &Arc<Self>) {
+    pub(super) fn close_on_stop(self: &Arc<Self>) {
         // Weak, because the context holds the latch.
         let context = Arc::downgrade(self);
         self.latch.on_stop(move |state| {
@@ -37,8 +37,8 @@ impl Shell {
             if state < StopState::Aborted {
                 return;
             }
-            context.roll.abort();
-            for actor in context.posts.iter().chain([&context.feed]) {
+            context.threads.start_grace_period();
+            for actor in context.actors.iter().chain([&context.feed]) {
                 if let Some((control, _)) = &actor.queue {
                     control.close();
                 }
@@ -47,36 +47,39 @@ impl Shell {
     }
 
     /// Starts the one thread of a source or a sink.
-    pub(super) fn spawn(
+    pub(super) fn spawn_end(
         self: &Arc<Self>,
-        actor: &Arc<Post>,
+        actor: &Arc<ActorCell>,
         activity: Activity,
-        body: impl FnOnce(Seat) + Send + 'static,
+        body: impl FnOnce(WorkerHandle) + Send + 'static,
     ) -> Result<(), Fault> {
-        let handle = actor.seat(format!("{}-0", actor.name), activity);
-        self.start(actor, handle, self.roll.enter(), body)
+        let handle = actor.add_worker(format!("{}-0", actor.name), activity);
+        self.spawn_thread(actor, handle, self.threads.track_thread(), body)
     }
 
     /// Starts workers of `actor` until it has as many as wanted, or its stage has ended.
-    pub(super) fn staff(self: &Arc<Self>, actor: &Arc<Post>) -> Result<(), Fault> {
-        let Some(factory) = &actor.recruit else { return Ok(()) };
+    pub(super) fn spawn_missing_workers(
+        self: &Arc<Self>,
+        actor: &Arc<ActorCell>,
+    ) -> Result<(), Fault> {
+        let Some(factory) = &actor.worker_factory else { return Ok(()) };
         loop {
             // Tracked before the stage is asked: if it still runs, some thread of it does, and
             // a join that waits for that one will wait for the new one too.
-            let guard = self.roll.enter();
+            let guard = self.threads.track_thread();
             let Some(body) = factory(self, actor) else { return Ok(()) };
-            let Some(handle) = actor.fill(Activity::Busy) else { return Ok(()) };
-            self.start(actor, handle, guard, body)?;
+            let Some(handle) = actor.add_missing_worker(Activity::Busy) else { return Ok(()) };
+            self.spawn_thread(actor, handle, guard, body)?;
         }
     }
 
     /// Starts a thread that the tracker counts until `body` has ended, however it ends.
-    fn start(
+    fn spawn_thread(
         self: &Arc<Self>,
-        actor: &Arc<Post>,
-        handle: Seat,
-        guard: Presence,
-        body: impl FnOnce(Seat) + Send + 'static,
+        actor: &Arc<ActorCell>,
+        handle: WorkerHandle,
+        guard: ThreadGuard,
+        body: impl FnOnce(WorkerHandle) + Send + 'static,
     ) -> Result<(), Fault> {
         // Linux shows 15 bytes of a thread's name: the topology's would push out the number.
         let name = handle.worker().to_owned();
@@ -85,11 +88,11 @@ impl Shell {
         let thread = thread::Builder::new().name(name.clone()).spawn(move || {
             // Dropped last, after the body's mailboxes, stage and handle.
             let _guard = guard;
-            context.guard(stage, move || body(handle));
+            context.run_guarded(stage, move || body(handle));
         });
         // The join handle is not kept: the tracker knows when the thread is done.
         thread.map(drop).map_err(|error| {
-            actor.vacate(&name);
+            actor.remove_worker(&name);
             Fault::Environment {
                 subject: format!("thread {name} of {}", self.topology),
                 problem: error.to_string().to_lowercase(),
@@ -99,7 +102,11 @@ impl Shell {
     }
 
     /// Runs code that is not retried: a panic in it ends the run.
-    pub(super) fn guard<R>(&self, stage: &'static str, code: impl FnOnce() -> R) -> Option<R> {
+    pub(super) fn run_guarded<R>(
+        &self,
+        stage: &'static str,
+        code: impl FnOnce() -> R,
+    ) -> Option<R> {
         // Nothing the code may have left half-done is used again: the run is over.
         match catch_unwind(AssertUnwindSafe(code)) {
             Ok(result) => Some(result),

@@ -2,37 +2,37 @@
 
 use std::sync::Arc;
 
-use crate::actor::actor_cell::Seat;
+use crate::actor::actor_cell::WorkerHandle;
 use crate::actor::mailbox::{Inbox, Outbox};
 use crate::actor::sequencer::Sequencer;
-use crate::actor::shell::Shell;
-use crate::actor::stage::{Describe, Outcome, Sink, Skip, Source};
+use crate::actor::shell::TopologyContext;
+use crate::actor::stage::{Describe, Outcome, Sink, SkippedItem, Source};
 use crate::actor::stop::StopState;
-use crate::actor::ticket::{Flow, Ticket};
+use crate::actor::ticket::{Ticket, TicketedItem};
 use crate::base::error::{CaseError, Fault};
 
 /// Runs the source's thread: names items for as long as there are tickets, items and receivers.
-pub(super) fn issue<S: Source>(
-    context: &Shell,
+pub(super) fn issue_items<S: Source>(
+    context: &TopologyContext,
     mut source: S,
-    outbox: &Outbox<Flow<S::Item>>,
-    mut handle: Seat,
+    outbox: &Outbox<TicketedItem<S::Item>>,
+    mut handle: WorkerHandle,
 ) {
     loop {
-        handle.block();
+        handle.enter_blocked();
         // The permit comes first: a named item exists and takes memory.
-        let Some(permit) = context.pool.permit() else { return };
-        handle.work(None);
-        let named = context.guard(S::NAME, || {
+        let Some(permit) = context.pool.acquire_permit() else { return };
+        handle.enter_busy(None);
+        let named = context.run_guarded(S::NAME, || {
             source.next().map(|item| {
                 let described = item.describe();
                 (item, described)
             })
         });
         let Some(Some((item, described))) = named else { return };
-        let ticket = permit.issue(described, S::NAME);
-        handle.count();
-        if outbox.put(Flow { ticket, body: Ok(item) }).is_err() {
+        let ticket = permit.issue_ticket(described, S::NAME);
+        handle.count_item();
+        if outbox.try_send(TicketedItem { ticket, body: Ok(item) }).is_err() {
             return;
         }
     }
@@ -40,83 +40,89 @@ pub(super) fn issue<S: Source>(
 
 /// Loop of the sink's thread: puts outcomes in order, resolves their tickets, sends outputs.
 pub(super) struct Resolver<S: Sink> {
-    pub(super) shell: Arc<Shell>,
+    pub(super) context: Arc<TopologyContext>,
     pub(super) sink: S,
-    pub(super) inbox: Inbox<Flow<S::In>>,
+    pub(super) inbox: Inbox<TicketedItem<S::In>>,
     pub(super) output: Outbox<S::Out>,
 }
 
 impl<S: Sink> Resolver<S> {
     /// Runs until the input ends and the last output has been taken, or the consumer is gone.
-    pub(super) fn run(mut self, mut handle: Seat) {
-        let (_, tickets) = self.shell.pool.free();
+    pub(super) fn run(mut self, mut handle: WorkerHandle) {
+        let (_, tickets) = self.context.pool.free_places();
         let mut sequencer = Sequencer::new(tickets);
-        handle.starve();
-        while let Some(ticketed) = self.inbox.take() {
-            sequencer.put(ticketed.ticket.ordinal, ticketed);
-            while let Some(next) = sequencer.pop() {
-                let Some(made) = self.resolve(next, &mut handle) else { return };
-                if !self.send(made, &mut handle) {
+        handle.enter_starved();
+        while let Some(ticketed) = self.inbox.receive() {
+            sequencer.insert_at(ticketed.ticket.ordinal, ticketed);
+            while let Some(next) = sequencer.pop_next() {
+                let Some(made) = self.resolve_outcome(next, &mut handle) else { return };
+                if !self.send_output(made, &mut handle) {
                     return;
                 }
             }
-            handle.starve();
+            handle.enter_starved();
         }
-        let context = Arc::clone(&self.shell);
+        let context = Arc::clone(&self.context);
         if context.latch.state() == StopState::Aborted {
             return;
         }
-        handle.work(None);
-        let Some(rest) = context.guard(S::NAME, || self.sink.finish()) else { return };
-        self.send(rest, &mut handle);
+        handle.enter_busy(None);
+        let Some(rest) = context.run_guarded(S::NAME, || self.sink.finish()) else { return };
+        self.send_output(rest, &mut handle);
     }
 
     /// Passes one outcome to the sink and returns its ticket; `None` if that ended the run.
-    fn resolve(&mut self, ticketed: Flow<S::In>, handle: &mut Seat) -> Option<Option<S::Out>> {
-        let Flow { mut ticket, body } = ticketed;
+    fn resolve_outcome(
+        &mut self,
+        ticketed: TicketedItem<S::In>,
+        handle: &mut WorkerHandle,
+    ) -> Option<Option<S::Out>> {
+        let TicketedItem { mut ticket, body } = ticketed;
         ticket.stage = S::NAME;
-        handle.work(Some(&ticket));
-        let context = Arc::clone(&self.shell);
+        handle.enter_busy(Some(&ticket));
+        let context = Arc::clone(&self.context);
         let made = match body {
             Ok(item) => {
-                let made = context.guard(S::NAME, || self.sink.accept(Outcome::Ready(item)))?;
-                ticket.deliver();
+                let made = context
+                    .run_guarded(S::NAME, || self.sink.accept_outcome(Outcome::Ready(item)))?;
+                ticket.mark_delivered();
                 made
             }
             Err(error) => {
-                let skip = self.skip(&ticket, error);
+                let skip = self.report_skip(&ticket, error);
                 let error = skip.error.clone();
-                let made = context.guard(S::NAME, || self.sink.accept(Outcome::Skipped(skip)))?;
-                if let Err(over_budget) = ticket.skip(&error) {
-                    return self.fail(over_budget);
+                let made = context
+                    .run_guarded(S::NAME, || self.sink.accept_outcome(Outcome::Skipped(skip)))?;
+                if let Err(over_budget) = ticket.mark_skipped(&error) {
+                    return self.abort_run(over_budget);
                 }
                 made
             }
         };
-        handle.count();
+        handle.count_item();
         Some(made)
     }
 
-    fn skip(&self, ticket: &Ticket, error: CaseError) -> Skip {
-        let skip = Skip { ordinal: ticket.ordinal, item: ticket.item.to_string(), error };
-        let topology = self.shell.topology;
+    fn report_skip(&self, ticket: &Ticket, error: CaseError) -> SkippedItem {
+        let skip = SkippedItem { ordinal: ticket.ordinal, item: ticket.item.to_string(), error };
+        let topology = self.context.topology;
         let ordinal = skip.ordinal;
         tracing::warn!(topology, ordinal, item = %skip.item, error = %skip.error, "skipped");
-        if let Some(on_skip) = &self.shell.hooks.on_skip {
+        if let Some(on_skip) = &self.context.hooks.on_skip {
             on_skip(&skip);
         }
         skip
     }
 
-    fn fail<T>(&self, fault: Fault) -> Option<T> {
-        self.shell.latch.abort(Some(fault));
+    fn abort_run<T>(&self, fault: Fault) -> Option<T> {
+        self.context.latch.abort(Some(fault));
         None
     }
 
     /// Sends an output, waiting for the consumer; false if it is gone.
-    fn send(&self, made: Option<S::Out>, handle: &mut Seat) -> bool {
+    fn send_output(&self, made: Option<S::Out>, handle: &mut WorkerHandle) -> bool {
         let Some(output) = made else { return true };
-        handle.block();
+        handle.enter_blocked();
         self.output.send(output).is_ok()
     }
 }

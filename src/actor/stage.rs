@@ -2,7 +2,7 @@
 //!
 //! Implementors see one item at a time and no thread, channel, ticket or clock. A stage or source
 //! that waits for something outside must wait on something that the topology's
-//! [`StopLatch`](crate::actor::stop::StopLatch) ends: nothing else can interrupt it.
+//! [`StopLatch`](crate::test_actor::stop_latch::StopLatch) ends: nothing else can interrupt it.
 
 use crate::base::error::CaseError;
 
@@ -25,17 +25,17 @@ pub trait Stage: 'static {
     fn process(&mut self, item: Self::In) -> Result<Self::Out, CaseError>;
 
     /// Fuses this stage and `next` into one actor: no thread and no queue between the two.
-    fn then<B: Stage<In = Self::Out>>(self, next: B) -> Then<Self, B>
+    fn fuse_with<B: Stage<In = Self::Out>>(self, next: B) -> FusedStage<Self, B>
     where
         Self: Sized,
     {
-        Then { first: self, second: next }
+        FusedStage { first: self, second: next }
     }
 }
 
-/// Two stages in one actor, named `first+second`. Made by [`Stage::fuse_with`].
+/// Two stages in one actor, named `first+second`. Made by [`CascadeStage::fuse_with`].
 #[derive(Debug)]
-pub struct Then<A, B> {
+pub struct FusedStage<A, B> {
     first: A,
     second: B,
 }
@@ -43,7 +43,7 @@ pub struct Then<A, B> {
 /// Bytes of the longest fused name; a longer one does not compile.
 const NAME_BYTES: usize = 96;
 
-const fn joined(parts: [&str; 3]) -> [u8; NAME_BYTES] {
+const fn join_names(parts: [&str; 3]) -> [u8; NAME_BYTES] {
     let mut bytes = [0; NAME_BYTES];
     let mut filled = 0;
     let mut part = 0;
@@ -60,11 +60,11 @@ const fn joined(parts: [&str; 3]) -> [u8; NAME_BYTES] {
     bytes
 }
 
-impl<A: Stage, B: Stage<In = A::Out>> Then<A, B> {
-    const JOINED: [u8; NAME_BYTES] = joined([A::NAME, "+", B::NAME]);
+impl<A: Stage, B: Stage<In = A::Out>> FusedStage<A, B> {
+    const JOINED: [u8; NAME_BYTES] = join_names([A::NAME, "+", B::NAME]);
 }
 
-impl<A: Stage, B: Stage<In = A::Out>> Stage for Then<A, B> {
+impl<A: Stage, B: Stage<In = A::Out>> Stage for FusedStage<A, B> {
     const NAME: &'static str = {
         let (used, _) = Self::JOINED.split_at(A::NAME.len() + 1 + B::NAME.len());
         match std::str::from_utf8(used) {
@@ -103,12 +103,12 @@ pub enum Outcome<T> {
     /// Item that came through every stage.
     Ready(T),
     /// Item that was skipped, with the reason.
-    Skipped(Skip),
+    Skipped(SkippedItem),
 }
 
 /// Skipped item.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Skip {
+pub struct SkippedItem {
     /// Position in the source's order, from 0.
     pub ordinal: u64,
     /// Description of the item by its source.
@@ -128,7 +128,7 @@ pub trait Sink: Send + 'static {
 
     /// Takes one outcome; may complete an output. The item's ticket is free once this returns, so
     /// memory that the tickets bound must not be kept: copy what is needed and drop the rest.
-    fn accept(&mut self, outcome: Outcome<Self::In>) -> Option<Self::Out>;
+    fn accept_outcome(&mut self, outcome: Outcome<Self::In>) -> Option<Self::Out>;
 
     /// Returns what is left at the end, such as a partial batch. Not called after an abort.
     fn finish(&mut self) -> Option<Self::Out> {
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn fused_stages_do_what_the_two_do_in_turn_and_carry_both_names() {
-        let mut fused = Half.then(Half).then(Less(0));
+        let mut fused = Half.fuse_with(Half).fuse_with(Less(0));
         assert_eq!(name(&fused), "half+half+less");
         assert_eq!(fused.process(12), Ok("2".to_owned()));
         assert!(fused.process(6).is_err(), "the second half refuses 3");

@@ -10,83 +10,83 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 #[derive(Debug, Default)]
-struct Roll {
+struct TrackedThreads {
     present: usize,
     aborted_at: Option<Instant>,
 }
 
 /// Counter of a topology's threads, shared with those who wait for them.
 #[derive(Debug, Default)]
-pub(super) struct RollCall {
-    tracked: Mutex<Roll>,
+pub(super) struct ThreadTracker {
+    tracked: Mutex<TrackedThreads>,
     changed: Condvar,
     notify: Notify,
 }
 
 /// Result of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Left {
+pub(super) enum WaitOutcome {
     /// All threads have ended.
-    Everyone,
+    AllEnded,
     /// Number of threads still inside a stage at the end of the grace period after an abort.
-    AllBut(usize),
+    Stuck(usize),
 }
 
-enum Look {
-    Over(Left),
+enum WaitStep {
+    Over(WaitOutcome),
     Wait(Option<Duration>),
 }
 
-impl RollCall {
-    fn roll(&self) -> MutexGuard<'_, Roll> {
+impl ThreadTracker {
+    fn lock_tracked(&self) -> MutexGuard<'_, TrackedThreads> {
         // Nothing that can panic runs under this lock.
         self.tracked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts one more thread, until the guard is dropped.
-    pub(super) fn enter(self: &Arc<Self>) -> Presence {
-        self.roll().present += 1;
-        Presence(Arc::clone(self))
+    pub(super) fn track_thread(self: &Arc<Self>) -> ThreadGuard {
+        self.lock_tracked().present += 1;
+        ThreadGuard(Arc::clone(self))
     }
 
     /// True once no thread is left.
     pub(super) fn is_empty(&self) -> bool {
-        self.roll().present == 0
+        self.lock_tracked().present == 0
     }
 
     /// Starts the grace period.
-    pub(super) fn abort(&self) {
-        self.roll().aborted_at.get_or_insert_with(Instant::now);
-        self.tell();
+    pub(super) fn start_grace_period(&self) {
+        self.lock_tracked().aborted_at.get_or_insert_with(Instant::now);
+        self.wake_waiters();
     }
 
-    fn tell(&self) {
+    fn wake_waiters(&self) {
         self.changed.notify_all();
         self.notify.notify_waiters();
     }
 
-    fn look(tracked: &Roll, grace: Duration) -> Look {
+    fn next_step(tracked: &TrackedThreads, grace: Duration) -> WaitStep {
         if tracked.present == 0 {
-            return Look::Over(Left::Everyone);
+            return WaitStep::Over(WaitOutcome::AllEnded);
         }
-        let Some(aborted_at) = tracked.aborted_at else { return Look::Wait(None) };
+        let Some(aborted_at) = tracked.aborted_at else { return WaitStep::Wait(None) };
         let left = grace.saturating_sub(aborted_at.elapsed());
         if left.is_zero() {
-            return Look::Over(Left::AllBut(tracked.present));
+            return WaitStep::Over(WaitOutcome::Stuck(tracked.present));
         }
-        Look::Wait(Some(left))
+        WaitStep::Wait(Some(left))
     }
 
     /// Blocks until all threads have ended, or until `grace` after an abort.
-    pub(super) fn wait_blocking(&self, grace: Duration) -> Left {
-        let mut tracked = self.roll();
+    pub(super) fn wait_blocking(&self, grace: Duration) -> WaitOutcome {
+        let mut tracked = self.lock_tracked();
         loop {
-            tracked = match Self::look(&tracked, grace) {
-                Look::Over(left) => return left,
-                Look::Wait(None) => {
+            tracked = match Self::next_step(&tracked, grace) {
+                WaitStep::Over(left) => return left,
+                WaitStep::Wait(None) => {
                     self.changed.wait(tracked).unwrap_or_else(PoisonError::into_inner)
                 }
-                Look::Wait(Some(limit)) => {
+                WaitStep::Wait(Some(limit)) => {
                     let woken = self.changed.wait_timeout(tracked, limit);
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
@@ -95,16 +95,16 @@ impl RollCall {
     }
 
     /// Same as [`Self::wait_blocking`], on a runtime with a timer.
-    pub(super) async fn wait(&self, grace: Duration) -> Left {
+    pub(super) async fn wait(&self, grace: Duration) -> WaitOutcome {
         loop {
             let mut changed = std::pin::pin!(self.notify.notified());
             // Registered before the check, so that a change in between is not missed.
             changed.as_mut().enable();
-            let look = Self::look(&self.roll(), grace);
+            let look = Self::next_step(&self.lock_tracked(), grace);
             match look {
-                Look::Over(left) => return left,
-                Look::Wait(None) => changed.await,
-                Look::Wait(Some(limit)) => {
+                WaitStep::Over(left) => return left,
+                WaitStep::Wait(None) => changed.await,
+                WaitStep::Wait(Some(limit)) => {
                     // The next check tells a change from the limit.
                     let _ = tokio::time::timeout(limit, changed).await;
                 }
@@ -115,12 +115,12 @@ impl RollCall {
 
 /// Counts one thread until it is dropped.
 #[derive(Debug)]
-pub(super) struct Presence(Arc<RollCall>);
+pub(super) struct ThreadGuard(Arc<ThreadTracker>);
 
-impl Drop for Presence {
+impl Drop for ThreadGuard {
     fn drop(&mut self) {
-        self.0.roll().present -= 1;
-        self.0.tell();
+        self.0.lock_tracked().present -= 1;
+        self.0.wake_waiters();
     }
 }
 
@@ -134,29 +134,29 @@ mod tests {
 
     #[test]
     fn both_waits_end_when_the_last_thread_has_left() {
-        let tracker = Arc::new(RollCall::default());
-        let guards = [tracker.enter(), tracker.enter()];
+        let tracker = Arc::new(ThreadTracker::default());
+        let guards = [tracker.track_thread(), tracker.track_thread()];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         thread::scope(|scope| {
             let blocking = scope.spawn(|| tracker.wait_blocking(GRACE));
             let on_runtime = scope.spawn(|| runtime.block_on(tracker.wait(GRACE)));
             drop(guards);
-            assert_eq!(blocking.join().unwrap(), Left::Everyone);
-            assert_eq!(on_runtime.join().unwrap(), Left::Everyone);
+            assert_eq!(blocking.join().unwrap(), WaitOutcome::AllEnded);
+            assert_eq!(on_runtime.join().unwrap(), WaitOutcome::AllEnded);
         });
     }
 
     #[test]
     fn after_an_abort_a_stuck_thread_is_waited_for_no_longer_than_the_grace_period() {
-        let tracker = Arc::new(RollCall::default());
-        let _stuck = tracker.enter();
+        let tracker = Arc::new(ThreadTracker::default());
+        let _stuck = tracker.track_thread();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         thread::scope(|scope| {
             let blocking = scope.spawn(|| tracker.wait_blocking(GRACE));
             let on_runtime = scope.spawn(|| runtime.block_on(tracker.wait(GRACE)));
-            tracker.abort();
-            assert_eq!(blocking.join().unwrap(), Left::AllBut(1));
-            assert_eq!(on_runtime.join().unwrap(), Left::AllBut(1));
+            tracker.start_grace_period();
+            assert_eq!(blocking.join().unwrap(), WaitOutcome::Stuck(1));
+            assert_eq!(on_runtime.join().unwrap(), WaitOutcome::Stuck(1));
         });
     }
 }

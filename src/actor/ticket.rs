@@ -29,14 +29,14 @@ impl SkipBudget {
     pub const UNLIMITED: Self = Self { share: 1.0, at_least: u64::MAX };
 
     /// Skips allowed among the first `seen` items.
-    pub fn allowed(&self, seen: u64) -> u64 {
+    pub fn allowed_skips(&self, seen: u64) -> u64 {
         self.at_least.max((self.share * seen as f64) as u64)
     }
 }
 
 /// Counts of a topology's tickets, all of one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Ledger {
+pub struct TicketCounts {
     /// Items named by the source.
     pub issued: u64,
     /// Items accepted by the sink.
@@ -49,15 +49,15 @@ pub struct Ledger {
     pub abandoned: u64,
 }
 
-impl Ledger {
+impl TicketCounts {
     /// True if every item issued is accounted for. `in_flight` is counted by itself, not derived.
-    pub const fn balances(&self) -> bool {
+    pub const fn is_balanced(&self) -> bool {
         self.issued == self.delivered + self.skipped + self.in_flight + self.abandoned
     }
 }
 
 #[derive(Debug)]
-struct Inner {
+struct SharedPool {
     places: usize,
     budget: SkipBudget,
     latch: StopLatch,
@@ -69,17 +69,17 @@ struct Inner {
 struct Accounts {
     free: usize,
     closed: bool,
-    counts: Ledger,
+    counts: TicketCounts,
 }
 
-impl Inner {
-    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+impl SharedPool {
+    fn lock_accounts(&self) -> MutexGuard<'_, Accounts> {
         // Nothing that can panic runs under this lock.
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give_back(&self, account: impl FnOnce(&mut Ledger)) -> Ledger {
-        let mut accounts = self.accounts();
+    fn return_place(&self, account: impl FnOnce(&mut TicketCounts)) -> TicketCounts {
+        let mut accounts = self.lock_accounts();
         accounts.free += 1;
         account(&mut accounts.counts);
         let counts = accounts.counts;
@@ -91,18 +91,18 @@ impl Inner {
 
 /// Pool of a topology's T tickets; clones are the same pool.
 #[derive(Debug, Clone)]
-pub(super) struct TicketPool(Arc<Inner>);
+pub(super) struct TicketPool(Arc<SharedPool>);
 
 impl TicketPool {
     pub(super) fn new(places: usize, budget: SkipBudget, latch: StopLatch) -> Self {
-        let accounts = Accounts { free: places, closed: false, counts: Ledger::default() };
+        let accounts = Accounts { free: places, closed: false, counts: TicketCounts::default() };
         let accounts = Mutex::new(accounts);
-        Self(Arc::new(Inner { places, budget, latch, accounts, returned: Condvar::new() }))
+        Self(Arc::new(SharedPool { places, budget, latch, accounts, returned: Condvar::new() }))
     }
 
     /// Waits for a free place and takes it for one item; `None` once the pool is closed.
-    pub(super) fn permit(&self) -> Option<Permit> {
-        let mut accounts = self.0.accounts();
+    pub(super) fn acquire_permit(&self) -> Option<Permit> {
+        let mut accounts = self.0.lock_accounts();
         while accounts.free == 0 && !accounts.closed {
             accounts = self.0.returned.wait(accounts).unwrap_or_else(PoisonError::into_inner);
         }
@@ -115,29 +115,29 @@ impl TicketPool {
 
     /// Ends the supply of permits; issued tickets stay valid.
     pub(super) fn close(&self) {
-        self.0.accounts().closed = true;
+        self.0.lock_accounts().closed = true;
         self.0.returned.notify_all();
     }
 
-    pub(super) fn ledger(&self) -> Ledger {
-        self.0.accounts().counts
+    pub(super) fn ticket_counts(&self) -> TicketCounts {
+        self.0.lock_accounts().counts
     }
 
     /// Number of free places, and of all.
-    pub(super) fn free(&self) -> (usize, usize) {
-        (self.0.accounts().free, self.0.places)
+    pub(super) fn free_places(&self) -> (usize, usize) {
+        (self.0.lock_accounts().free, self.0.places)
     }
 }
 
 /// Place in the pool without an item yet; dropped, it is free again.
 #[derive(Debug)]
-pub(super) struct Permit(Option<Arc<Inner>>);
+pub(super) struct Permit(Option<Arc<SharedPool>>);
 
 impl Permit {
     /// Makes the ticket of the item that the source has named.
-    pub(super) fn issue(mut self, item: String, stage: &'static str) -> Ticket {
+    pub(super) fn issue_ticket(mut self, item: String, stage: &'static str) -> Ticket {
         let pool = self.0.take().expect("only issue and drop take it, and both end the permit");
-        let mut accounts = pool.accounts();
+        let mut accounts = pool.lock_accounts();
         let ordinal = accounts.counts.issued;
         accounts.counts.issued += 1;
         accounts.counts.in_flight += 1;
@@ -149,7 +149,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(pool) = self.0.take() {
-            pool.give_back(|_| {});
+            pool.return_place(|_| {});
         }
     }
 }
@@ -163,24 +163,24 @@ pub(super) struct Ticket {
     pub(super) item: Arc<str>,
     /// Stage that has the item.
     pub(super) stage: &'static str,
-    pool: Option<Arc<Inner>>,
+    pool: Option<Arc<SharedPool>>,
 }
 
 /// Message between stages: an item or its error, and the ticket.
 #[derive(Debug)]
-pub(super) struct Flow<T> {
+pub(super) struct TicketedItem<T> {
     pub(super) ticket: Ticket,
     pub(super) body: Result<T, CaseError>,
 }
 
 impl Ticket {
-    fn into_pool(mut self) -> Arc<Inner> {
+    fn into_pool(mut self) -> Arc<SharedPool> {
         self.pool.take().expect("only resolving and dropping take it, and both end the ticket")
     }
 
     /// Resolves the ticket of an item that the sink has accepted.
-    pub(super) fn deliver(self) {
-        self.into_pool().give_back(|counts| {
+    pub(super) fn mark_delivered(self) {
+        self.into_pool().return_place(|counts| {
             counts.in_flight -= 1;
             counts.delivered += 1;
         });
@@ -191,16 +191,16 @@ impl Ticket {
     /// # Errors
     /// More were skipped than the budget allows. Counted against the items up to this one, not
     /// against those issued, so that it does not depend on how far ahead the source has got.
-    pub(super) fn skip(self, error: &CaseError) -> Result<(), Fault> {
+    pub(super) fn mark_skipped(self, error: &CaseError) -> Result<(), Fault> {
         let seen = self.ordinal + 1;
         let pool = self.into_pool();
         let skipped = pool
-            .give_back(|counts| {
+            .return_place(|counts| {
                 counts.in_flight -= 1;
                 counts.skipped += 1;
             })
             .skipped;
-        let budget = pool.budget.allowed(seen);
+        let budget = pool.budget.allowed_skips(seen);
         if skipped <= budget {
             return Ok(());
         }
@@ -216,7 +216,7 @@ impl Drop for Ticket {
             pool.latch.abort(Some(lost));
         }
         // Only now: the freed place must not let the source run past the gap in the order.
-        pool.give_back(|counts| {
+        pool.return_place(|counts| {
             counts.in_flight -= 1;
             counts.abandoned += 1;
         });
@@ -236,7 +236,7 @@ mod tests {
     }
 
     fn ticket(pool: &TicketPool) -> Ticket {
-        pool.permit().unwrap().issue("item".to_owned(), "plan")
+        pool.acquire_permit().unwrap().issue_ticket("item".to_owned(), "plan")
     }
 
     fn error() -> CaseError {
@@ -248,16 +248,17 @@ mod tests {
         let (pool, latch) = pool(3, SkipBudget { share: 0.0, at_least: 1 });
         let (first, second, third) = (ticket(&pool), ticket(&pool), ticket(&pool));
         assert_eq!([first.ordinal, second.ordinal, third.ordinal], [0, 1, 2]);
-        second.deliver();
-        first.skip(&error()).unwrap();
-        let expected = Ledger { issued: 3, delivered: 1, skipped: 1, in_flight: 1, abandoned: 0 };
-        assert_eq!((pool.ledger(), pool.free()), (expected, (2, 3)));
+        second.mark_delivered();
+        first.mark_skipped(&error()).unwrap();
+        let expected =
+            TicketCounts { issued: 3, delivered: 1, skipped: 1, in_flight: 1, abandoned: 0 };
+        assert_eq!((pool.ticket_counts(), pool.free_places()), (expected, (2, 3)));
         latch.abort(None);
         drop(third);
-        let ledger = pool.ledger();
+        let ledger = pool.ticket_counts();
         assert_eq!((ledger.in_flight, ledger.abandoned, latch.fault()), (0, 1, None));
-        assert!(ledger.balances());
-        assert!(!Ledger { issued: 4, ..ledger }.balances());
+        assert!(ledger.is_balanced());
+        assert!(!TicketCounts { issued: 4, ..ledger }.is_balanced());
     }
 
     #[test]
@@ -268,15 +269,15 @@ mod tests {
         lost.stage = "crop";
         drop(lost);
         assert_eq!(latch.fault(), Some(Fault::Lost { ordinal: 1, stage: "crop" }));
-        assert!(pool.ledger().balances());
-        kept.deliver();
+        assert!(pool.ticket_counts().is_balanced());
+        kept.mark_delivered();
     }
 
     #[test]
     fn a_permit_without_an_item_is_not_an_item() {
         let (pool, latch) = pool(1, SkipBudget::NONE);
-        drop(pool.permit());
-        assert_eq!((pool.ledger(), pool.free()), (Ledger::default(), (1, 1)));
+        drop(pool.acquire_permit());
+        assert_eq!((pool.ticket_counts(), pool.free_places()), (TicketCounts::default(), (1, 1)));
         assert_eq!(latch.state(), StopState::Running);
     }
 
@@ -287,30 +288,30 @@ mod tests {
         thread::scope(|scope| {
             let source = scope.spawn(|| {
                 let second = ticket(&pool);
-                let ended = pool.permit().is_none();
-                second.deliver();
+                let ended = pool.acquire_permit().is_none();
+                second.mark_delivered();
                 ended
             });
-            first.deliver();
-            while pool.ledger().issued < 2 {
+            first.mark_delivered();
+            while pool.ticket_counts().issued < 2 {
                 thread::yield_now();
             }
             pool.close();
             assert!(source.join().unwrap());
         });
-        assert_eq!(pool.free(), (1, 1));
-        assert!(pool.permit().is_none(), "closed, although a place is free");
+        assert_eq!(pool.free_places(), (1, 1));
+        assert!(pool.acquire_permit().is_none(), "closed, although a place is free");
     }
 
     #[test]
     fn the_budget_is_a_share_of_the_items_seen_but_at_least_a_number() {
         let budget = SkipBudget { share: 0.1, at_least: 1 };
-        assert_eq!([1, 19, 20, 100].map(|seen| budget.allowed(seen)), [1, 1, 2, 10]);
-        assert_eq!(SkipBudget::NONE.allowed(1000), 0);
+        assert_eq!([1, 19, 20, 100].map(|seen| budget.allowed_skips(seen)), [1, 1, 2, 10]);
+        assert_eq!(SkipBudget::NONE.allowed_skips(1000), 0);
         let (pool, _latch) = pool(2, budget);
         let (first, second) = (ticket(&pool), ticket(&pool));
-        assert_eq!(first.skip(&error()), Ok(()));
-        let fault = second.skip(&error()).unwrap_err();
+        assert_eq!(first.mark_skipped(&error()), Ok(()));
+        let fault = second.mark_skipped(&error()).unwrap_err();
         let expected = Fault::TooManySkipped { skipped: 2, issued: 2, budget: 1, last: error() };
         assert_eq!(fault, expected);
     }

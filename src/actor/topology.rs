@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::actor::actor_cell::Post;
-use crate::actor::feed::{Feed, Running};
+use crate::actor::actor_cell::ActorCell;
+use crate::actor::feed::{Feed, RunningTopology};
 use crate::actor::hooks::Hooks;
 use crate::actor::mailbox::{Inbox, mailbox};
 use crate::actor::observe::Observer;
-use crate::actor::shell::Shell;
-use crate::actor::source_sink::{Resolver, issue};
+use crate::actor::shell::TopologyContext;
+use crate::actor::source_sink::{Resolver, issue_items};
 use crate::actor::stage::{Sink, Source, Stage};
 use crate::actor::stop::StopLatch;
-use crate::actor::thread_tracker::RollCall;
-use crate::actor::ticket::{Flow, SkipBudget, TicketPool};
-use crate::actor::watchdog::supervise;
-use crate::actor::worker::recruit;
+use crate::actor::thread_tracker::ThreadTracker;
+use crate::actor::ticket::{SkipBudget, TicketPool, TicketedItem};
+use crate::actor::watchdog::watch_for_stalls;
+use crate::actor::worker::worker_factory;
 use crate::base::error::Fault;
 use crate::telemetry::meter::Activity;
 
@@ -51,21 +51,21 @@ impl Limits {
 }
 
 /// Starts the threads of one actor.
-type Spawn = Box<dyn FnOnce(&Arc<Shell>) -> Result<(), Fault>>;
+type ActorStarter = Box<dyn FnOnce(&Arc<TopologyContext>) -> Result<(), Fault>>;
 
-struct Plan {
+struct TopologyPlan {
     name: &'static str,
     limits: Limits,
     latch: StopLatch,
     hooks: Hooks,
-    actors: Vec<Arc<Post>>,
+    actors: Vec<Arc<ActorCell>>,
     /// Starters of the actors, in the same order.
-    starters: Vec<Spawn>,
+    starters: Vec<ActorStarter>,
     /// First invalid count.
     refused: Option<Fault>,
 }
 
-impl Plan {
+impl TopologyPlan {
     fn require_at_least_one(&mut self, what: String, count: usize, why: &str) {
         if count == 0 && self.refused.is_none() {
             self.refused = Some(Fault::Environment {
@@ -78,25 +78,25 @@ impl Plan {
 }
 
 /// Builder of a topology: name, limits, and the latch that stops it.
-pub struct Topology(Plan);
+pub struct Topology(TopologyPlan);
 
 /// Builder of a topology up to some stage, whose output is `T`.
 pub struct Chain<T> {
-    plan: Plan,
-    tail: Inbox<Flow<T>>,
+    plan: TopologyPlan,
+    tail: Inbox<TicketedItem<T>>,
 }
 
 /// A complete topology, not yet running.
 pub struct Assembly<T> {
-    plan: Plan,
+    plan: TopologyPlan,
     output: Inbox<T>,
-    feed: Arc<Post>,
+    feed: Arc<ActorCell>,
 }
 
 impl Topology {
     /// Makes an empty topology, which stops with `stop`; a fault in it aborts all of `stop`.
     pub fn new(name: &'static str, limits: Limits, stop: &StopLatch) -> Self {
-        let mut plan = Plan {
+        let mut plan = TopologyPlan {
             name,
             limits,
             latch: stop.child(),
@@ -111,7 +111,7 @@ impl Topology {
 
     /// Calls `hooks` on the topology's threads.
     #[must_use]
-    pub fn hooks(mut self, hooks: Hooks) -> Self {
+    pub fn with_hooks(mut self, hooks: Hooks) -> Self {
         self.0.hooks = hooks;
         self
     }
@@ -120,12 +120,12 @@ impl Topology {
     pub fn source<S: Source>(self, source: S) -> Chain<S::Item> {
         let mut plan = self.0;
         let (outbox, tail) = mailbox(plan.limits.tickets);
-        let actor = Post::end(S::NAME, None);
+        let actor = ActorCell::for_end(S::NAME, None);
         plan.actors.push(Arc::clone(&actor));
         plan.starters.push(Box::new(move |context| {
             let own = Arc::clone(context);
-            context.spawn(&actor, Activity::Blocked, move |handle| {
-                issue(&own, source, &outbox, handle)
+            context.spawn_end(&actor, Activity::Blocked, move |handle| {
+                issue_items(&own, source, &outbox, handle)
             })
         }));
         Chain { plan, tail }
@@ -145,13 +145,18 @@ impl<T: Send + 'static> Chain<T> {
         plan.require_at_least_one(key, workers, "give every stage a worker");
         let (outbox, tail) = mailbox(plan.limits.tickets);
         let factory = Arc::new(factory);
-        let queue = (inbox.valve(), plan.limits.tickets);
-        let actor = Post::stage(S::NAME, queue, workers, recruit(&factory, &inbox, &outbox));
+        let queue = (inbox.control(), plan.limits.tickets);
+        let actor = ActorCell::for_stage(
+            S::NAME,
+            queue,
+            workers,
+            worker_factory(&factory, &inbox, &outbox),
+        );
         plan.actors.push(Arc::clone(&actor));
         plan.starters.push(Box::new(move |context| {
             // The actor's references to these are weak: they live here until workers have them.
             let _stage = (factory, inbox, outbox);
-            context.staff(&actor)
+            context.spawn_missing_workers(&actor)
         }));
         Chain { plan, tail }
     }
@@ -160,12 +165,12 @@ impl<T: Send + 'static> Chain<T> {
     pub fn sink<S: Sink<In = T>>(self, sink: S, prefetch: usize) -> Assembly<S::Out> {
         let Self { mut plan, tail: inbox } = self;
         let (outbox, output) = mailbox(prefetch);
-        let actor = Post::end(S::NAME, Some((inbox.valve(), plan.limits.tickets)));
-        let feed = Post::end("feed", Some((output.valve(), prefetch)));
+        let actor = ActorCell::for_end(S::NAME, Some((inbox.control(), plan.limits.tickets)));
+        let feed = ActorCell::for_end("feed", Some((output.control(), prefetch)));
         plan.actors.push(Arc::clone(&actor));
         plan.starters.push(Box::new(move |context| {
-            let resolver = Resolver { shell: Arc::clone(context), sink, inbox, output: outbox };
-            context.spawn(&actor, Activity::Busy, move |handle| resolver.run(handle))
+            let resolver = Resolver { context: Arc::clone(context), sink, inbox, output: outbox };
+            context.spawn_end(&actor, Activity::Busy, move |handle| resolver.run(handle))
         }));
         Assembly { plan, output, feed }
     }
@@ -176,30 +181,30 @@ impl<T: Send + 'static> Assembly<T> {
     ///
     /// # Errors
     /// A count that is 0, or a thread that the system refuses; those started before it end.
-    pub fn start(self, runtime: &Handle) -> Result<(Feed<T>, Running), Fault> {
+    pub fn start(self, runtime: &Handle) -> Result<(Feed<T>, RunningTopology), Fault> {
         let Self { plan, output, feed } = self;
         if let Some(refused) = plan.refused {
             return Err(refused);
         }
         let Limits { tickets, skip_budget, stall_after, grace } = plan.limits;
-        let context = Arc::new(Shell {
+        let context = Arc::new(TopologyContext {
             topology: plan.name,
             pool: TicketPool::new(tickets, skip_budget, plan.latch.clone()),
             latch: plan.latch,
-            roll: Arc::new(RollCall::default()),
+            threads: Arc::new(ThreadTracker::default()),
             hooks: plan.hooks,
-            posts: plan.actors,
+            actors: plan.actors,
             feed,
         });
-        context.obey();
+        context.close_on_stop();
         // Made first: if a thread cannot be started, dropping it aborts those that were.
-        let handle = context.feed.seat("feed".to_owned(), Activity::Busy);
+        let handle = context.feed.add_worker("feed".to_owned(), Activity::Busy);
         let feed = Feed::new(output, context.latch.clone(), handle);
         for start in plan.starters.into_iter().rev() {
             start(&context)?;
         }
         let observer = Observer(Arc::clone(&context));
-        runtime.spawn(supervise(observer.clone(), stall_after, grace));
-        Ok((feed, Running { observer, grace }))
+        runtime.spawn(watch_for_stalls(observer.clone(), stall_after, grace));
+        Ok((feed, RunningTopology { observer, grace }))
     }
 }

@@ -4,11 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::actor::actor_cell::{Post, Recruit, Seat, Work};
+use crate::actor::actor_cell::{ActorCell, WorkerBody, WorkerFactory, WorkerHandle};
 use crate::actor::mailbox::{Inbox, Outbox};
-use crate::actor::shell::{Shell, panic_message};
+use crate::actor::shell::{TopologyContext, panic_message};
 use crate::actor::stage::Stage;
-use crate::actor::ticket::{Flow, Ticket};
+use crate::actor::ticket::{Ticket, TicketedItem};
 use crate::base::error::{CaseError, Fault, Reason};
 
 /// Consecutive panics, on whatever items, that show the stage itself to be wrong. The skip budget
@@ -17,20 +17,20 @@ const MAX_PANICS_IN_A_ROW: u32 = 5;
 
 /// Worker of a stage, before its thread starts.
 struct Worker<S: Stage, F> {
-    context: Arc<Shell>,
-    actor: Arc<Post>,
+    context: Arc<TopologyContext>,
+    actor: Arc<ActorCell>,
     factory: Arc<F>,
-    inbox: Inbox<Flow<S::In>>,
-    outbox: Outbox<Flow<S::Out>>,
+    inbox: Inbox<TicketedItem<S::In>>,
+    outbox: Outbox<TicketedItem<S::Out>>,
 }
 
 /// Makes the factory of a stage's workers. All it keeps is weak: a spare handle would keep
 /// mailboxes open, and whatever `factory` holds in memory.
-pub(super) fn recruit<S, F>(
+pub(super) fn worker_factory<S, F>(
     factory: &Arc<F>,
-    inbox: &Inbox<Flow<S::In>>,
-    outbox: &Outbox<Flow<S::Out>>,
-) -> Recruit
+    inbox: &Inbox<TicketedItem<S::In>>,
+    outbox: &Outbox<TicketedItem<S::Out>>,
+) -> WorkerFactory
 where
     S: Stage,
     F: Fn() -> S + Send + Sync + 'static,
@@ -46,36 +46,38 @@ where
             inbox: inbox.upgrade()?,
             outbox: outbox.upgrade()?,
         };
-        let body: Work = Box::new(move |handle| worker.run(handle));
+        let body: WorkerBody = Box::new(move |handle| worker.run(handle));
         Some(body)
     })
 }
 
 impl<S: Stage, F: Fn() -> S> Worker<S, F> {
     /// Runs until the input or the next stage ends, the stage is broken, or the worker is removed.
-    fn run(self, mut handle: Seat) {
-        let Some(mut stage) = self.build() else { return };
-        handle.sit_down();
-        handle.starve();
-        while let Some(Flow { mut ticket, body }) = self.inbox.take() {
+    fn run(self, mut handle: WorkerHandle) {
+        let Some(mut stage) = self.build_stage() else { return };
+        handle.attach_meter();
+        handle.enter_starved();
+        while let Some(TicketedItem { mut ticket, body }) = self.inbox.receive() {
             ticket.stage = S::NAME;
-            handle.work(Some(&ticket));
+            handle.enter_busy(Some(&ticket));
             let was_item = body.is_ok();
             let made = match body {
                 Err(error) => Err(error),
-                Ok(item) => match self.attempt(&mut stage, item) {
+                Ok(item) => match self.process_item(&mut stage, item) {
                     Ok(made) => made,
                     Err(message) => {
-                        let Some(rebuilt) = self.rebuild(stage, &ticket, &message) else { return };
+                        let Some(rebuilt) = self.rebuild_stage(stage, &ticket, &message) else {
+                            return;
+                        };
                         stage = rebuilt;
-                        Err(panicked::<S>(&ticket, &message))
+                        Err(panic_error::<S>(&ticket, &message))
                     }
                 },
             };
-            let taken = self.outbox.put(Flow { ticket, body: made });
-            let service_time = handle.starve();
+            let taken = self.outbox.try_send(TicketedItem { ticket, body: made });
+            let service_time = handle.enter_starved();
             if was_item {
-                handle.count();
+                handle.count_item();
                 if let Some(on_item) = &self.context.hooks.on_item {
                     on_item(S::NAME, service_time);
                 }
@@ -83,17 +85,21 @@ impl<S: Stage, F: Fn() -> S> Worker<S, F> {
             if taken.is_err() {
                 return;
             }
-            let Some(kept) = self.actor.keep(handle) else { return };
+            let Some(kept) = self.actor.keep_or_release(handle) else { return };
             handle = kept;
         }
     }
 
-    fn build(&self) -> Option<S> {
-        self.context.guard(S::NAME, || (self.factory)())
+    fn build_stage(&self) -> Option<S> {
+        self.context.run_guarded(S::NAME, || (self.factory)())
     }
 
     /// Returns the item's result, or the message of a panic.
-    fn attempt(&self, stage: &mut S, item: S::In) -> Result<Result<S::Out, CaseError>, String> {
+    fn process_item(
+        &self,
+        stage: &mut S,
+        item: S::In,
+    ) -> Result<Result<S::Out, CaseError>, String> {
         // A stage that has panicked is never used again, so it may be left in any state.
         match catch_unwind(AssertUnwindSafe(|| stage.process(item))) {
             Ok(made) => {
@@ -107,7 +113,7 @@ impl<S: Stage, F: Fn() -> S> Worker<S, F> {
     }
 
     /// Makes a new stage in place of one that has panicked, unless it panicked too often in a row.
-    fn rebuild(&self, broken: S, ticket: &Ticket, message: &str) -> Option<S> {
+    fn rebuild_stage(&self, broken: S, ticket: &Ticket, message: &str) -> Option<S> {
         let stage = S::NAME;
         let topology = self.context.topology;
         tracing::warn!(topology, stage, item = %ticket.item, message, "panicked, stage rebuilt");
@@ -118,12 +124,12 @@ impl<S: Stage, F: Fn() -> S> Worker<S, F> {
             self.context.latch.abort(Some(Fault::StageBroken { stage, times, message }));
             return None;
         }
-        self.context.guard(S::NAME, move || drop(broken))?;
-        self.build()
+        self.context.run_guarded(S::NAME, move || drop(broken))?;
+        self.build_stage()
     }
 }
 
-fn panicked<S: Stage>(ticket: &Ticket, message: &str) -> CaseError {
+fn panic_error<S: Stage>(ticket: &Ticket, message: &str) -> CaseError {
     CaseError::new(
         Reason::Panicked,
         &ticket.item,

@@ -6,16 +6,16 @@
 
 use std::sync::Arc;
 
-use crate::actor::actor_cell::Post;
-use crate::actor::shell::Shell;
+use crate::actor::actor_cell::ActorCell;
+use crate::actor::shell::TopologyContext;
 use crate::actor::stop::StopState;
 use crate::base::error::Fault;
 
 /// Changes the workers of a topology's stages. It keeps no thread, queue or stage.
 #[derive(Clone)]
-pub struct Crew(pub(super) Arc<Shell>);
+pub struct WorkerScaler(pub(super) Arc<TopologyContext>);
 
-impl Crew {
+impl WorkerScaler {
     /// Sets the number of workers of `stage`, at least one.
     ///
     /// New ones start at once. One that is too many leaves when it has handed on the item it is
@@ -25,24 +25,24 @@ impl Crew {
     /// # Errors
     /// There is no stage of that name (the source and the sink have one worker for good), or the
     /// system refuses a thread; those that have been started stay.
-    pub fn resize(&self, stage: &str, workers: usize) -> Result<(), Fault> {
-        let stages = self.0.posts.iter().filter(|actor| actor.recruit.is_some());
-        let named: Vec<&Arc<Post>> = stages.filter(|actor| actor.name == stage).collect();
+    pub fn resize_stage(&self, stage: &str, workers: usize) -> Result<(), Fault> {
+        let stages = self.0.actors.iter().filter(|actor| actor.worker_factory.is_some());
+        let named: Vec<&Arc<ActorCell>> = stages.filter(|actor| actor.name == stage).collect();
         if named.is_empty() {
-            return Err(self.unknown(stage));
+            return Err(self.unknown_stage(stage));
         }
         if self.0.latch.state() > StopState::Running {
             return Ok(());
         }
         for actor in named {
-            actor.want(workers.max(1));
-            self.0.staff(actor)?;
+            actor.set_wanted(workers.max(1));
+            self.0.spawn_missing_workers(actor)?;
         }
         Ok(())
     }
 
-    fn unknown(&self, stage: &str) -> Fault {
-        let stages = self.0.posts.iter().filter(|actor| actor.recruit.is_some());
+    fn unknown_stage(&self, stage: &str) -> Fault {
+        let stages = self.0.actors.iter().filter(|actor| actor.worker_factory.is_some());
         let names: Vec<&str> = stages.map(|actor| actor.name).collect();
         Fault::Environment {
             subject: format!("topology {}: workers of {stage}", self.0.topology),

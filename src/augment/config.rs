@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::augment::composition::Composition;
+use crate::augment::composition::ComposedTransform;
 use crate::augment::contrast::Contrast;
 use crate::augment::gamma::Gamma;
 use crate::augment::mirroring::Mirroring;
-use crate::augment::noise::Noise;
+use crate::augment::noise::GaussianNoise;
 use crate::augment::rotation::Rotation;
 use crate::augment::scaling::Scaling;
 use crate::augment::shift::Shift;
@@ -44,31 +44,31 @@ macro_rules! transforms {
         /// saw. The default is no augmentation.
         #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
-        pub struct Drawn {
+        pub struct DrawnParams {
             $($(#[$doc])+ pub $name: <$settings as Transform>::Params,)+
         }
 
         impl AugmentConfig {
             /// Draws the parameters of the sample of `key`, each transform from its own stream.
-            pub fn draw(&self, key: SampleKey) -> Drawn {
+            pub fn draw_params(&self, key: SampleKey) -> DrawnParams {
                 let rng = KeyedRng::new(key, Domain::Augment);
-                Drawn {
-                    $($name: self.$name.draw(&mut rng.clone().stream(<$settings>::STREAM)),)+
+                DrawnParams {
+                    $($name: self.$name.draw_params(&mut rng.clone().with_stream(<$settings>::STREAM)),)+
                 }
             }
 
             /// Returns the first invalid setting: its field and legal range.
-            pub fn problem(&self) -> Option<String> {
-                let found = [$((stringify!($name), self.$name.problem())),+];
+            pub fn first_invalid_setting(&self) -> Option<String> {
+                let found = [$((stringify!($name), self.$name.first_invalid_setting())),+];
                 found.into_iter().find_map(|(name, problem)| Some(format!("{name}.{}", problem?)))
             }
         }
 
-        impl Drawn {
+        impl DrawnParams {
             /// Composes all drawn transforms.
-            pub fn compose(&self) -> Composition {
-                let mut composition = Composition::IDENTITY;
-                $(<$settings as Transform>::compose(&self.$name, &mut composition);)+
+            pub fn compose_all(&self) -> ComposedTransform {
+                let mut composition = ComposedTransform::IDENTITY;
+                $(<$settings as Transform>::compose_onto(&self.$name, &mut composition);)+
                 composition
             }
         }
@@ -89,7 +89,7 @@ transforms! {
     /// Gamma curve of each modality between its extremes.
     gamma: Gamma,
     /// Gaussian noise.
-    noise: Noise,
+    noise: GaussianNoise,
 }
 
 impl AugmentConfig {
@@ -107,14 +107,14 @@ impl AugmentConfig {
     }
 
     /// Benchmark profile: mirroring, contrast and shift on every sample.
-    pub fn light() -> Self {
+    pub fn light_profile() -> Self {
         let Self { mirroring, contrast, shift, .. } = Self::default();
         Self { mirroring, contrast, shift, ..Self::none() }
     }
 
     /// Benchmark profile: [`Self::light_profile`], and every sample rotated and scaled.
-    pub fn full() -> Self {
-        let mut config = Self::light();
+    pub fn full_profile() -> Self {
+        let mut config = Self::light_profile();
         config.rotation.probability = 1.0;
         config.scaling.probability = 1.0;
         config
@@ -157,10 +157,10 @@ mod tests {
         always.scaling.probability = 1.0;
         always.gamma.probability = 1.0;
         always.noise.probability = 1.0;
-        let drawn = always.draw(key(5));
+        let drawn = always.draw_params(key(5));
         let text = serde_json::to_string(&drawn).unwrap();
         assert_eq!(text, PINNED);
-        assert_eq!(serde_json::from_str::<Drawn>(&text).unwrap(), drawn);
+        assert_eq!(serde_json::from_str::<DrawnParams>(&text).unwrap(), drawn);
     }
 
     /// A changed digit makes every sample of every old run another one.
@@ -176,9 +176,9 @@ mod tests {
     #[test]
     fn draws_survive_text_to_the_last_bit() {
         for index in 0..500 {
-            let drawn = AugmentConfig::default().draw(key(index));
+            let drawn = AugmentConfig::default().draw_params(key(index));
             let text = serde_json::to_string(&drawn).unwrap();
-            assert_eq!(serde_json::from_str::<Drawn>(&text).unwrap(), drawn, "{text}");
+            assert_eq!(serde_json::from_str::<DrawnParams>(&text).unwrap(), drawn, "{text}");
         }
     }
 
@@ -186,7 +186,7 @@ mod tests {
     fn switching_one_transform_off_leaves_the_others_draws_alone() {
         let every = AugmentConfig {
             gamma: Gamma { probability: 1.0, ..Gamma::default() },
-            ..AugmentConfig::full()
+            ..AugmentConfig::full_profile()
         };
         let without = AugmentConfig {
             rotation: AugmentConfig::none().rotation,
@@ -194,10 +194,10 @@ mod tests {
             ..every.clone()
         };
         for index in 0..50 {
-            let (all, fewer) = (every.draw(key(index)), without.draw(key(index)));
+            let (all, fewer) = (every.draw_params(key(index)), without.draw_params(key(index)));
             assert_eq!((fewer.rotation, fewer.contrast), (None, None));
             assert!(all.rotation.is_some() && all.contrast.is_some());
-            let kept = Drawn { rotation: all.rotation, contrast: all.contrast, ..fewer };
+            let kept = DrawnParams { rotation: all.rotation, contrast: all.contrast, ..fewer };
             assert_eq!(kept, all);
         }
     }
@@ -206,8 +206,10 @@ mod tests {
     fn shares_and_ranges_are_those_of_the_configuration() {
         const SAMPLES: usize = 4000;
         let config = AugmentConfig::default();
-        let all: Vec<Drawn> = (0..SAMPLES as u64).map(|index| config.draw(key(index))).collect();
-        let count = |has: &dyn Fn(&Drawn) -> bool| all.iter().filter(|drawn| has(drawn)).count();
+        let all: Vec<DrawnParams> =
+            (0..SAMPLES as u64).map(|index| config.draw_params(key(index))).collect();
+        let count =
+            |has: &dyn Fn(&DrawnParams) -> bool| all.iter().filter(|drawn| has(drawn)).count();
         assert!(is_share(count(&|drawn| drawn.rotation.is_some()), SAMPLES, 0.2));
         assert!(is_share(count(&|drawn| drawn.scaling.is_some()), SAMPLES, 0.2));
         assert!(is_share(count(&|drawn| drawn.gamma.is_some()), SAMPLES, 0.3));
@@ -222,7 +224,8 @@ mod tests {
                 && values.iter().any(|value| *value < low + reach)
                 && values.iter().any(|value| *value > high - reach)
         };
-        let flat = |of: &dyn Fn(&Drawn) -> Vec<f32>| all.iter().flat_map(of).collect::<Vec<f32>>();
+        let flat =
+            |of: &dyn Fn(&DrawnParams) -> Vec<f32>| all.iter().flat_map(of).collect::<Vec<f32>>();
         let numbers = |given: &Option<[f32; 4]>| given.iter().flatten().copied().collect();
         assert!(within(flat(&|d| d.rotation.iter().flatten().copied().collect()), -15.0, 15.0));
         assert!(within(flat(&|d| d.scaling.into_iter().collect()), 0.85, 1.25));
@@ -233,23 +236,23 @@ mod tests {
 
     #[test]
     fn profiles_do_what_they_are_called_after() {
-        assert_eq!(AugmentConfig::none().draw(key(0)), Drawn::default());
-        assert_eq!(Drawn::default().compose(), Composition::IDENTITY);
+        assert_eq!(AugmentConfig::none().draw_params(key(0)), DrawnParams::default());
+        assert_eq!(DrawnParams::default().compose_all(), ComposedTransform::IDENTITY);
         for index in 0..20 {
-            let light = AugmentConfig::light().draw(key(index));
+            let light = AugmentConfig::light_profile().draw_params(key(index));
             assert!(light.contrast.is_some() && light.shift.is_some());
-            let full = AugmentConfig::full().draw(key(index));
+            let full = AugmentConfig::full_profile().draw_params(key(index));
             assert!(full.rotation.is_some() && full.scaling.is_some());
-            assert_eq!(Drawn { rotation: None, scaling: None, ..full }, light);
+            assert_eq!(DrawnParams { rotation: None, scaling: None, ..full }, light);
         }
     }
 
     #[test]
     fn a_problem_names_the_field_and_the_range() {
         let mut config = AugmentConfig::default();
-        assert_eq!(config.problem(), None);
+        assert_eq!(config.first_invalid_setting(), None);
         config.scaling.factor = [0.0, 1.0];
-        let text = config.problem().unwrap();
+        let text = config.first_invalid_setting().unwrap();
         assert_eq!(
             text,
             "scaling.factor = [0, 1] is no range within 0.1 to 10; write the lower end first"
@@ -259,6 +262,6 @@ mod tests {
         let partial = "{\"background\": \"augmented\", \"noise\": {\"probability\": 1.0}}";
         let partial: AugmentConfig = serde_json::from_str(partial).unwrap();
         assert_eq!(partial.background, Background::Augmented);
-        assert_eq!(partial.noise.variance, Noise::default().variance);
+        assert_eq!(partial.noise.variance, GaussianNoise::default().variance);
     }
 }

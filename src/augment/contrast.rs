@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::augment::composition::Composition;
-use crate::augment::transform::{Transform, improbable, out_of_range, within};
+use crate::augment::composition::ComposedTransform;
+use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
 use crate::base::seed::KeyedRng;
 use crate::volume::modality::Modality;
 
@@ -30,12 +30,12 @@ impl Transform for Contrast {
     /// Factor of each modality.
     type Params = Option<[f32; Modality::COUNT]>;
 
-    fn draw(&self, rng: &mut KeyedRng) -> Self::Params {
-        let changed = rng.chance(self.probability);
-        changed.then(|| std::array::from_fn(|_| within(rng, self.factor)))
+    fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params {
+        let changed = rng.draw_bool(self.probability);
+        changed.then(|| std::array::from_fn(|_| draw_uniform(rng, self.factor)))
     }
 
-    fn compose(params: &Self::Params, onto: &mut Composition) {
+    fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform) {
         let Some(factors) = params else { return };
         for (curve, factor) in onto.curves.iter_mut().zip(factors) {
             curve.contrast *= f64::from(*factor);
@@ -43,9 +43,9 @@ impl Transform for Contrast {
         }
     }
 
-    fn problem(&self) -> Option<String> {
-        improbable("probability", self.probability)
-            .or_else(|| out_of_range("factor", self.factor, 0.01..=100.0))
+    fn first_invalid_setting(&self) -> Option<String> {
+        invalid_probability("probability", self.probability)
+            .or_else(|| invalid_range("factor", self.factor, 0.01..=100.0))
     }
 }
 
@@ -55,9 +55,9 @@ mod tests {
 
     #[test]
     fn it_acts_on_what_was_shifted_before_and_on_one_modality_each() {
-        let mut onto = Composition::IDENTITY;
+        let mut onto = ComposedTransform::IDENTITY;
         onto.curves[1].shift = 0.5;
-        Contrast::compose(&Some([1.0, 2.0, 3.0, 4.0]), &mut onto);
+        Contrast::compose_onto(&Some([1.0, 2.0, 3.0, 4.0]), &mut onto);
         assert_eq!((onto.curves[1].contrast, onto.curves[1].shift), (2.0, 1.0));
         assert_eq!((onto.curves[3].contrast, onto.curves[3].shift), (4.0, 0.0));
     }

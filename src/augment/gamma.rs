@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::augment::composition::Composition;
-use crate::augment::transform::{Transform, improbable, out_of_range, within};
+use crate::augment::composition::ComposedTransform;
+use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
 use crate::base::seed::KeyedRng;
 use crate::volume::modality::Modality;
 
@@ -33,21 +33,21 @@ impl Transform for Gamma {
     /// Exponent of each modality.
     type Params = Option<[f32; Modality::COUNT]>;
 
-    fn draw(&self, rng: &mut KeyedRng) -> Self::Params {
-        let bent = rng.chance(self.probability);
-        bent.then(|| std::array::from_fn(|_| within(rng, self.exponent)))
+    fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params {
+        let bent = rng.draw_bool(self.probability);
+        bent.then(|| std::array::from_fn(|_| draw_uniform(rng, self.exponent)))
     }
 
-    fn compose(params: &Self::Params, onto: &mut Composition) {
+    fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform) {
         let Some(exponents) = params else { return };
         for (curve, exponent) in onto.curves.iter_mut().zip(exponents) {
             curve.gamma = Some(f64::from(*exponent));
         }
     }
 
-    fn problem(&self) -> Option<String> {
-        improbable("probability", self.probability)
-            .or_else(|| out_of_range("exponent", self.exponent, 0.5..=2.0))
+    fn first_invalid_setting(&self) -> Option<String> {
+        invalid_probability("probability", self.probability)
+            .or_else(|| invalid_range("exponent", self.exponent, 0.5..=2.0))
     }
 }
 
@@ -57,10 +57,10 @@ mod tests {
 
     #[test]
     fn what_is_not_drawn_stays_linear() {
-        let mut onto = Composition::IDENTITY;
-        Gamma::compose(&None, &mut onto);
-        assert_eq!(onto, Composition::IDENTITY);
-        Gamma::compose(&Some([1.0, 0.75, 1.25, 1.5]), &mut onto);
+        let mut onto = ComposedTransform::IDENTITY;
+        Gamma::compose_onto(&None, &mut onto);
+        assert_eq!(onto, ComposedTransform::IDENTITY);
+        Gamma::compose_onto(&Some([1.0, 0.75, 1.25, 1.5]), &mut onto);
         assert_eq!(onto.curves[1].gamma, Some(0.75));
     }
 }

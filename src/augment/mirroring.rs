@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::augment::composition::{Composition, IDENTITY};
-use crate::augment::transform::{Transform, improbable};
+use crate::augment::composition::{ComposedTransform, IDENTITY};
+use crate::augment::transform::{Transform, invalid_probability};
 use crate::base::seed::KeyedRng;
 
 /// Settings of mirroring.
@@ -27,22 +27,22 @@ impl Transform for Mirroring {
     /// Axes `[z, y, x]` that are mirrored.
     type Params = [bool; 3];
 
-    fn draw(&self, rng: &mut KeyedRng) -> Self::Params {
-        std::array::from_fn(|_| rng.chance(self.probability))
+    fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params {
+        std::array::from_fn(|_| rng.draw_bool(self.probability))
     }
 
-    fn compose(params: &Self::Params, onto: &mut Composition) {
+    fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform) {
         let mut map = IDENTITY;
         for axis in 0..3 {
             if params[axis] {
                 map[axis][axis] = -1.0;
             }
         }
-        onto.then(&map);
+        onto.append_linear(&map);
     }
 
-    fn problem(&self) -> Option<String> {
-        improbable("probability", self.probability)
+    fn first_invalid_setting(&self) -> Option<String> {
+        invalid_probability("probability", self.probability)
     }
 }
 
@@ -52,10 +52,10 @@ mod tests {
 
     #[test]
     fn twice_is_exactly_no_change() {
-        let mut onto = Composition::IDENTITY;
-        Mirroring::compose(&[true, false, true], &mut onto);
-        assert_ne!(onto, Composition::IDENTITY);
-        Mirroring::compose(&[true, false, true], &mut onto);
-        assert_eq!(onto, Composition::IDENTITY);
+        let mut onto = ComposedTransform::IDENTITY;
+        Mirroring::compose_onto(&[true, false, true], &mut onto);
+        assert_ne!(onto, ComposedTransform::IDENTITY);
+        Mirroring::compose_onto(&[true, false, true], &mut onto);
+        assert_eq!(onto, ComposedTransform::IDENTITY);
     }
 }

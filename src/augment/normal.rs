@@ -14,9 +14,9 @@ const SCALE: f32 = 0.004_784_154_6;
 
 /// Random number `counter` of the field of `key`: mean 0, variance 1.
 #[inline(always)]
-pub(super) fn normal(key: [u32; 2], counter: u32) -> f32 {
-    let first = hash(counter ^ key[0]);
-    let second = hash(first ^ key[1]);
+pub(super) fn counter_normal(key: [u32; 2], counter: u32) -> f32 {
+    let first = hash_word(counter ^ key[0]);
+    let second = hash_word(first ^ key[1]);
     let pairs = byte_pairs(first) + byte_pairs(second);
     let sum = (pairs & 0xffff) + (pairs >> 16);
     (sum as i32 - MEAN) as f32 * SCALE
@@ -30,7 +30,7 @@ fn byte_pairs(word: u32) -> u32 {
 
 /// Mixes 32 bits, each into all (C. Wellons, "Prospecting for Hash Functions", 2018: lowbias32).
 #[inline(always)]
-fn hash(word: u32) -> u32 {
+fn hash_word(word: u32) -> u32 {
     let mixed = (word ^ word >> 16).wrapping_mul(0x7feb_352d);
     let mixed = (mixed ^ mixed >> 15).wrapping_mul(0x846c_a68b);
     mixed ^ mixed >> 16
@@ -44,7 +44,7 @@ mod tests {
     const COUNT: usize = 1 << 20;
 
     fn field(key: [u32; 2]) -> Vec<f64> {
-        (0..COUNT as u32).map(|counter| f64::from(normal(key, counter))).collect()
+        (0..COUNT as u32).map(|counter| f64::from(counter_normal(key, counter))).collect()
     }
 
     fn correlation(a: &[f64], b: &[f64]) -> f64 {
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn the_numbers_of_a_key_stay_what_they_are() {
         let numbers: Vec<i32> =
-            (0..4).map(|counter| (normal(KEY, counter) / SCALE).round() as i32).collect();
+            (0..4).map(|counter| (counter_normal(KEY, counter) / SCALE).round() as i32).collect();
         assert_eq!(numbers, [83, -52, -9, 154]);
     }
 

@@ -42,14 +42,14 @@ pub struct Placement {
 /// Positions of a patch's row in the box: the first voxel's and the step to the next, in units of
 /// 2^-40 voxel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Walk {
+pub(super) struct RowRay {
     pub(super) start: [i64; 3],
     pub(super) step: [i64; 3],
 }
 
 /// Row of a patch that is only translated and mirrored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct AlignedRow {
     /// Voxels of the brain box.
     pub(super) source: Range<usize>,
     /// First voxel of the patch's row that they fill.
@@ -83,7 +83,7 @@ impl Placement {
         for corner in 0..8 {
             let at =
                 std::array::from_fn(|axis| if corner >> axis & 1 == 1 { last[axis] } else { 0.0 });
-            let place = placed.place(at);
+            let place = placed.box_from_patch(at);
             let near = place.into_iter().all(|along| along.abs() <= FARTHEST);
             assert!(near, "the patch reaches to {place:?}, too far from the brain");
         }
@@ -91,17 +91,17 @@ impl Placement {
     }
 
     /// Extent of the patch.
-    pub const fn dims(&self) -> Dims {
+    pub const fn patch_dims(&self) -> Dims {
         self.window.dims
     }
 
     /// Extent of the brain box.
-    pub const fn brain(&self) -> Dims {
+    pub const fn brain_dims(&self) -> Dims {
         self.brain
     }
 
     /// Position in the box of position `at` in the patch.
-    pub fn place(&self, at: [f64; 3]) -> [f64; 3] {
+    pub fn box_from_patch(&self, at: [f64; 3]) -> [f64; 3] {
         std::array::from_fn(|axis| {
             let step = self.step[axis];
             self.origin[axis] + step[0] * at[0] + step[1] * at[1] + step[2] * at[2]
@@ -118,31 +118,31 @@ impl Placement {
     }
 
     /// Positions of row `(z, y)`.
-    pub(super) fn walk(&self, z: usize, y: usize) -> Walk {
-        let start = self.place([z as f64, y as f64, 0.0]);
+    pub(super) fn row_ray(&self, z: usize, y: usize) -> RowRay {
+        let start = self.box_from_patch([z as f64, y as f64, 0.0]);
         let fixed = |value: f64| (value * ONE as f64) as i64;
-        Walk { start: start.map(fixed), step: self.step.map(|row| fixed(row[2])) }
+        RowRay { start: start.map(fixed), step: self.step.map(|row| fixed(row[2])) }
     }
 
     /// Approximate distance in the box, in voxels, from a voxel of the patch to the same one in the
     /// next plane.
-    pub(super) fn plane_ahead(&self) -> isize {
-        self.ahead(0)
+    pub(super) fn plane_stride(&self) -> isize {
+        self.axis_stride(0)
     }
 
     /// Approximate distance to the same voxel in the next row.
-    pub(super) fn line_ahead(&self) -> isize {
-        self.ahead(1)
+    pub(super) fn row_stride(&self) -> isize {
+        self.axis_stride(1)
     }
 
-    fn ahead(&self, axis: usize) -> isize {
+    fn axis_stride(&self, axis: usize) -> isize {
         let [z, y, x] = [0, 1, 2].map(|along| self.step[along][axis].round() as isize);
         let [_, height, width] = self.brain.0.map(|side| side as isize);
         (z * height + y) * width + x
     }
 
     /// Voxels of the box in row `(z, y)` of an aligned patch, if any.
-    pub(super) fn run(&self, z: usize, y: usize) -> Option<Run> {
+    pub(super) fn aligned_row(&self, z: usize, y: usize) -> Option<AlignedRow> {
         let Window { corner, dims } = self.window;
         let reversed = [0, 1, 2].map(|axis| self.step[axis][axis] < 0.0);
         let index = |axis: usize, at: usize| {
@@ -160,29 +160,29 @@ impl Placement {
         let left = (low - corner[2]) as usize;
         let length = (high - low) as usize;
         let first = if reversed[2] { dims.0[2] - left - length } else { left };
-        let start = self.brain.offset([from_z, from_y, low as usize]);
-        Some(Run { source: start..start + length, first, reversed: reversed[2] })
+        let start = self.brain.offset_from_zyx([from_z, from_y, low as usize]);
+        Some(AlignedRow { source: start..start + length, first, reversed: reversed[2] })
     }
 }
 
-impl Walk {
+impl RowRay {
     /// Position of voxel `x`.
-    pub(super) fn at(&self, x: usize) -> [i64; 3] {
+    pub(super) fn place_of(&self, x: usize) -> [i64; 3] {
         std::array::from_fn(|axis| self.start[axis] + self.step[axis] * x as i64)
     }
 
     /// Voxels below `width` with at least one of their eight neighbours inside a box of `brain`.
-    pub(super) fn reach(&self, width: usize, brain: Dims) -> Range<usize> {
-        self.between(width, |axis| (-ONE, brain.0[axis] as i64 * ONE))
+    pub(super) fn covered_voxels(&self, width: usize, brain: Dims) -> Range<usize> {
+        self.voxels_between(width, |axis| (-ONE, brain.0[axis] as i64 * ONE))
     }
 
     /// Voxels below `width` whose eight neighbours are all inside.
-    pub(super) fn interior(&self, width: usize, brain: Dims) -> Range<usize> {
-        self.between(width, |axis| (0, (brain.0[axis] as i64 - 1) * ONE))
+    pub(super) fn interior_voxels(&self, width: usize, brain: Dims) -> Range<usize> {
+        self.voxels_between(width, |axis| (0, (brain.0[axis] as i64 - 1) * ONE))
     }
 
     /// Voxels whose position is in `low..high` on every axis.
-    fn between(&self, width: usize, bounds: impl Fn(usize) -> (i64, i64)) -> Range<usize> {
+    fn voxels_between(&self, width: usize, bounds: impl Fn(usize) -> (i64, i64)) -> Range<usize> {
         let mut from = 0;
         let mut to = width as i64;
         for axis in 0..3 {
@@ -195,8 +195,8 @@ impl Walk {
             }
             let (first, end) = match step {
                 0 => (0, 0),
-                1.. => (ceiling(low - start, step), ceiling(high - start, step)),
-                _ => (floor(high - start, step) + 1, floor(low - start, step) + 1),
+                1.. => (ceil_div(low - start, step), ceil_div(high - start, step)),
+                _ => (floor_div(high - start, step) + 1, floor_div(low - start, step) + 1),
             };
             from = from.max(first);
             to = to.min(end);
@@ -207,15 +207,15 @@ impl Walk {
 }
 
 /// `dividend / divisor`, rounded down, for either sign of either.
-fn floor(dividend: i64, divisor: i64) -> i64 {
+fn floor_div(dividend: i64, divisor: i64) -> i64 {
     let quotient = dividend / divisor;
     let exact = dividend % divisor == 0;
     quotient - i64::from(!exact && (dividend < 0) != (divisor < 0))
 }
 
 /// `dividend / divisor`, rounded up.
-fn ceiling(dividend: i64, divisor: i64) -> i64 {
-    -floor(-dividend, divisor)
+fn ceil_div(dividend: i64, divisor: i64) -> i64 {
+    -floor_div(-dividend, divisor)
 }
 
 #[cfg(test)]
@@ -234,8 +234,8 @@ mod tests {
         let window = window([3, -2, 5], [4, 5, 6]);
         let placed = Placement::new(window, Dims([9, 9, 9]), [0.0, f64::NAN, 2.5], &IDENTITY);
         assert!(placed.is_aligned());
-        assert_eq!(placed.place([0.0, 1.0, 2.0]), [3.0, -1.0, 7.0]);
-        assert_eq!(placed.walk(0, 1).at(2), [3, -1, 7].map(|place| place * ONE));
+        assert_eq!(placed.box_from_patch([0.0, 1.0, 2.0]), [3.0, -1.0, 7.0]);
+        assert_eq!(placed.row_ray(0, 1).place_of(2), [3, -1, 7].map(|place| place * ONE));
     }
 
     #[test]
@@ -244,10 +244,11 @@ mod tests {
         let quarter = [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]];
         let window = window([0; 3], [3, 3, 3]);
         let placed = Placement::new(window, Dims([9, 9, 9]), [3.0, 1.0, 1.0], &quarter);
-        let step: f64 = placed.place([0.0, 0.0, 1.0])[0] - placed.place([0.0; 3])[0];
+        let step: f64 =
+            placed.box_from_patch([0.0, 0.0, 1.0])[0] - placed.box_from_patch([0.0; 3])[0];
         assert!((step - 1.0 / 3.0).abs() < 1e-12);
         assert!(!placed.is_aligned());
-        assert_eq!(placed.place([1.0; 3]), [1.0; 3], "the centre stays");
+        assert_eq!(placed.box_from_patch([1.0; 3]), [1.0; 3], "the centre stays");
     }
 
     #[test]
@@ -256,19 +257,20 @@ mod tests {
         let run = |sign: f64| {
             let mut linear = IDENTITY;
             linear[2][2] = sign;
-            Placement::new(window([0, 0, -1], [1, 1, 4]), brain, [1.0; 3], &linear).run(0, 0)
+            Placement::new(window([0, 0, -1], [1, 1, 4]), brain, [1.0; 3], &linear)
+                .aligned_row(0, 0)
         };
         // Patch places 1, 2, 3 show brain places 0, 1, 2; mirrored, they are places 2, 1, 0.
-        assert_eq!(run(1.0), Some(Run { source: 0..3, first: 1, reversed: false }));
-        assert_eq!(run(-1.0), Some(Run { source: 0..3, first: 0, reversed: true }));
+        assert_eq!(run(1.0), Some(AlignedRow { source: 0..3, first: 1, reversed: false }));
+        assert_eq!(run(-1.0), Some(AlignedRow { source: 0..3, first: 0, reversed: true }));
     }
 
     #[test]
     fn rows_beside_the_box_show_nothing() {
         let placed =
             Placement::new(window([3, 0, 0], [2, 2, 2]), Dims([4, 2, 2]), [1.0; 3], &IDENTITY);
-        assert!(placed.run(0, 0).is_some());
-        assert!(placed.run(1, 0).is_none());
+        assert!(placed.aligned_row(0, 0).is_some());
+        assert!(placed.aligned_row(1, 0).is_none());
     }
 
     proptest! {
@@ -279,10 +281,10 @@ mod tests {
             brain in prop::array::uniform3(1usize..7),
             width in 1usize..20,
         ) {
-            let (walk, brain) = (Walk { start, step }, Dims(brain));
-            let (reach, interior) = (walk.reach(width, brain), walk.interior(width, brain));
+            let (walk, brain) = (RowRay { start, step }, Dims(brain));
+            let (reach, interior) = (walk.covered_voxels(width, brain), walk.interior_voxels(width, brain));
             for x in 0..width {
-                let cells = walk.at(x).map(|place| place >> FRACTION_BITS);
+                let cells = walk.place_of(x).map(|place| place >> FRACTION_BITS);
                 let all = |low: i64, beyond: i64| (0..3).all(|axis| {
                     (low..brain.0[axis] as i64 + beyond).contains(&cells[axis])
                 });

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::augment::composition::{Composition, IDENTITY};
-use crate::augment::transform::{Transform, improbable, out_of_range, within};
+use crate::augment::composition::{ComposedTransform, IDENTITY};
+use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
 use crate::base::seed::KeyedRng;
 
 /// Axes that a positive angle about z, y or x rotates: content of the first moves towards the
@@ -33,25 +33,25 @@ impl Transform for Rotation {
     /// Degrees about `[z, y, x]`; about z first.
     type Params = Option<[f32; 3]>;
 
-    fn draw(&self, rng: &mut KeyedRng) -> Self::Params {
-        let turned = rng.chance(self.probability);
-        turned.then(|| std::array::from_fn(|_| within(rng, self.degrees)))
+    fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params {
+        let turned = rng.draw_bool(self.probability);
+        turned.then(|| std::array::from_fn(|_| draw_uniform(rng, self.degrees)))
     }
 
-    fn compose(params: &Self::Params, onto: &mut Composition) {
+    fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform) {
         for (degrees, (from, to)) in params.iter().flatten().zip(TURNS) {
             let (sin, cos) = f64::from(*degrees).to_radians().sin_cos();
             // Content at `from` in the source is to appear at `cos from + sin to`: the inverse map.
             let mut map = IDENTITY;
             (map[from][from], map[from][to]) = (cos, sin);
             (map[to][from], map[to][to]) = (-sin, cos);
-            onto.then(&map);
+            onto.append_linear(&map);
         }
     }
 
-    fn problem(&self) -> Option<String> {
-        improbable("probability", self.probability)
-            .or_else(|| out_of_range("degrees", self.degrees, -180.0..=180.0))
+    fn first_invalid_setting(&self) -> Option<String> {
+        invalid_probability("probability", self.probability)
+            .or_else(|| invalid_range("degrees", self.degrees, -180.0..=180.0))
     }
 }
 
@@ -60,8 +60,8 @@ mod tests {
     use super::*;
 
     fn turned(degrees: [f32; 3]) -> [[f64; 3]; 3] {
-        let mut onto = Composition::IDENTITY;
-        Rotation::compose(&Some(degrees), &mut onto);
+        let mut onto = ComposedTransform::IDENTITY;
+        Rotation::compose_onto(&Some(degrees), &mut onto);
         onto.linear
     }
 

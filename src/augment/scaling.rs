@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::augment::composition::Composition;
-use crate::augment::transform::{Transform, improbable, out_of_range, within};
+use crate::augment::composition::ComposedTransform;
+use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
 use crate::base::seed::KeyedRng;
 
 /// Settings of isotropic scaling. A factor of 1.25 makes 100 voxels 125 long.
@@ -31,20 +31,20 @@ impl Transform for Scaling {
     /// Factor on lengths.
     type Params = Option<f32>;
 
-    fn draw(&self, rng: &mut KeyedRng) -> Self::Params {
-        let scaled = rng.chance(self.probability);
-        scaled.then(|| within(rng, self.factor))
+    fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params {
+        let scaled = rng.draw_bool(self.probability);
+        scaled.then(|| draw_uniform(rng, self.factor))
     }
 
-    fn compose(params: &Self::Params, onto: &mut Composition) {
+    fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform) {
         let Some(factor) = params else { return };
         let step = 1.0 / f64::from(*factor);
-        onto.then(&[[step, 0.0, 0.0], [0.0, step, 0.0], [0.0, 0.0, step]]);
+        onto.append_linear(&[[step, 0.0, 0.0], [0.0, step, 0.0], [0.0, 0.0, step]]);
     }
 
-    fn problem(&self) -> Option<String> {
-        improbable("probability", self.probability)
-            .or_else(|| out_of_range("factor", self.factor, 0.1..=10.0))
+    fn first_invalid_setting(&self) -> Option<String> {
+        invalid_probability("probability", self.probability)
+            .or_else(|| invalid_range("factor", self.factor, 0.1..=10.0))
     }
 }
 
@@ -54,8 +54,8 @@ mod tests {
 
     #[test]
     fn a_factor_of_two_steps_through_the_case_by_halves() {
-        let mut onto = Composition::IDENTITY;
-        Scaling::compose(&Some(2.0), &mut onto);
+        let mut onto = ComposedTransform::IDENTITY;
+        Scaling::compose_onto(&Some(2.0), &mut onto);
         assert_eq!(onto.linear[1], [0.0, 0.5, 0.0]);
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::augment::composition::Composition;
-use crate::augment::transform::{Transform, improbable, out_of_range, within};
+use crate::augment::composition::ComposedTransform;
+use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
 use crate::base::seed::KeyedRng;
 use crate::volume::modality::Modality;
 
@@ -30,21 +30,21 @@ impl Transform for Shift {
     /// Amount of each modality.
     type Params = Option<[f32; Modality::COUNT]>;
 
-    fn draw(&self, rng: &mut KeyedRng) -> Self::Params {
-        let changed = rng.chance(self.probability);
-        changed.then(|| std::array::from_fn(|_| within(rng, self.amount)))
+    fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params {
+        let changed = rng.draw_bool(self.probability);
+        changed.then(|| std::array::from_fn(|_| draw_uniform(rng, self.amount)))
     }
 
-    fn compose(params: &Self::Params, onto: &mut Composition) {
+    fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform) {
         let Some(amounts) = params else { return };
         for (curve, amount) in onto.curves.iter_mut().zip(amounts) {
             curve.shift += f64::from(*amount);
         }
     }
 
-    fn problem(&self) -> Option<String> {
-        improbable("probability", self.probability)
-            .or_else(|| out_of_range("amount", self.amount, -100.0..=100.0))
+    fn first_invalid_setting(&self) -> Option<String> {
+        invalid_probability("probability", self.probability)
+            .or_else(|| invalid_range("amount", self.amount, -100.0..=100.0))
     }
 }
 
@@ -54,8 +54,8 @@ mod tests {
 
     #[test]
     fn each_modality_moves_by_its_own_amount() {
-        let mut onto = Composition::IDENTITY;
-        Shift::compose(&Some([0.0, 0.25, 0.5, -1.0]), &mut onto);
+        let mut onto = ComposedTransform::IDENTITY;
+        Shift::compose_onto(&Some([0.0, 0.25, 0.5, -1.0]), &mut onto);
         assert_eq!(onto.curves.map(|curve| curve.shift), [0.0, 0.25, 0.5, -1.0]);
     }
 }

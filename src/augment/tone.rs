@@ -7,12 +7,12 @@
 //! brain's edge it fades to 0, not to the z-score of raw 0. As long as `f` is linear the division
 //! cancels, and all of normalisation, contrast and shift is `gain * raw + offset * mass`.
 
-use crate::augment::composition::Curve;
+use crate::augment::composition::IntensityCurve;
 use crate::augment::config::Background;
 use crate::augment::noise::DrawnNoise;
-use crate::augment::normal::normal;
+use crate::augment::normal::counter_normal;
 use crate::augment::power::power;
-use crate::augment::view::Intensity;
+use crate::augment::view::IntensityNormalisation;
 use crate::volume::modality::Modality;
 
 /// Number of voxels processed together: a vector register of `f32`.
@@ -20,11 +20,11 @@ pub(super) const LANES: usize = 8;
 
 /// Pointwise map of one modality from raw values to intensities.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Tone {
+pub struct IntensityMap {
     /// Linear part: factor per raw step, and offset per unit of mass.
     gain: f32,
     offset: f32,
-    bend: Option<Bend>,
+    bend: Option<GammaCurve>,
     noise: Option<DrawnNoise>,
     /// Value of voxels without tissue, unless they stay 0.
     air: Option<f32>,
@@ -34,7 +34,7 @@ pub struct Tone {
 
 /// Gamma over a modality's range.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Bend {
+struct GammaCurve {
     /// Linear map of raw values to the share of the range, 0 to 1.
     gain: f32,
     offset: f32,
@@ -44,12 +44,12 @@ struct Bend {
     span: f32,
 }
 
-impl Tone {
+impl IntensityMap {
     /// Composes normalisation, `curve` and noise for `modality`.
     pub fn new(
         modality: Modality,
-        intensity: &Intensity,
-        curve: &Curve,
+        intensity: &IntensityNormalisation,
+        curve: &IntensityCurve,
         noise: Option<DrawnNoise>,
         background: Background,
     ) -> Self {
@@ -57,7 +57,7 @@ impl Tone {
         let [low, high] = intensity.range.map(linear);
         // A modality without contrast has no range to bend.
         let exponent = curve.gamma.filter(|_| high > low);
-        let bend = exponent.map(|exponent| Bend {
+        let bend = exponent.map(|exponent| GammaCurve {
             gain: (curve.contrast * intensity.factor / (high - low)) as f32,
             offset: ((linear(intensity.offset) - low) / (high - low)) as f32,
             exponent: exponent as f32,
@@ -82,7 +82,7 @@ impl Tone {
     }
 
     /// Returns true if voxels without tissue may differ from 0.
-    pub(super) const fn colours_air(&self) -> bool {
+    pub(super) const fn changes_background(&self) -> bool {
         self.air.is_some()
     }
 
@@ -92,25 +92,25 @@ impl Tone {
     /// Lengths are multiples of [`LANES`]. Inlined into each kernel, which compiles it for its
     /// instructions; no operation in it may be rounded differently by a compiler.
     #[inline(always)]
-    pub(super) fn apply(&self, raw: &mut [f32], mass: &[f32], first: u32) {
+    pub(super) fn apply_to_row(&self, raw: &mut [f32], mass: &[f32], first: u32) {
         debug_assert_eq!(raw.len() % LANES, 0, "whole groups of voxels");
         match &self.bend {
-            Some(bend) => each(raw, mass, |raw, mass| bend.apply(raw, mass)),
-            None => each(raw, mass, |raw, mass| self.gain * raw + self.offset * mass),
+            Some(bend) => map_voxels(raw, mass, |raw, mass| bend.apply_gamma(raw, mass)),
+            None => map_voxels(raw, mass, |raw, mass| self.gain * raw + self.offset * mass),
         }
         if let Some(air) = self.air {
-            each(raw, mass, |value, mass| value + (1.0 - mass) * air);
+            map_voxels(raw, mass, |value, mass| value + (1.0 - mass) * air);
         }
         if let Some(noise) = &self.noise {
-            let everywhere = if self.colours_air() { 1.0 } else { 0.0 };
+            let everywhere = if self.changes_background() { 1.0 } else { 0.0 };
             add_noise(raw, mass, noise, everywhere, (first, self.channel));
         }
     }
 }
 
-impl Bend {
+impl GammaCurve {
     #[inline(always)]
-    fn apply(&self, raw: f32, mass: f32) -> f32 {
+    fn apply_gamma(&self, raw: f32, mass: f32) -> f32 {
         let mean = if mass > 0.0 { raw / mass } else { 0.0 };
         let share = (self.gain * mean + self.offset).clamp(0.0, 1.0);
         // Adding 0 turns the background's -0 into 0.
@@ -119,7 +119,7 @@ impl Bend {
 }
 
 #[inline(always)]
-fn each(raw: &mut [f32], mass: &[f32], of: impl Fn(f32, f32) -> f32) {
+fn map_voxels(raw: &mut [f32], mass: &[f32], of: impl Fn(f32, f32) -> f32) {
     for (raw, mass) in raw.iter_mut().zip(mass) {
         *raw = of(*raw, *mass);
     }
@@ -139,7 +139,7 @@ fn add_noise(
         let voxel = first.wrapping_add(ahead);
         let counter = voxel.wrapping_mul(CHANNELS).wrapping_add(channel);
         let amplitude = noise.deviation * mass.max(everywhere);
-        *raw = *raw + amplitude * normal(noise.key, counter) + 0.0;
+        *raw = *raw + amplitude * counter_normal(noise.key, counter) + 0.0;
     }
 }
 
@@ -147,26 +147,27 @@ fn add_noise(
 mod tests {
     use super::*;
 
-    const INTENSITY: Intensity = Intensity { factor: 0.01, offset: -3.0, range: [-2.99, 5.0] };
+    const INTENSITY: IntensityNormalisation =
+        IntensityNormalisation { factor: 0.01, offset: -3.0, range: [-2.99, 5.0] };
 
-    fn toned(curve: Curve, background: Background, raw: f32, mass: f32) -> f32 {
-        let tone = Tone::new(Modality::T1, &INTENSITY, &curve, None, background);
+    fn toned(curve: IntensityCurve, background: Background, raw: f32, mass: f32) -> f32 {
+        let tone = IntensityMap::new(Modality::T1, &INTENSITY, &curve, None, background);
         let mut row = [raw; LANES];
-        tone.apply(&mut row, &[mass; LANES], 0);
+        tone.apply_to_row(&mut row, &[mass; LANES], 0);
         row[0]
     }
 
     #[test]
     fn the_edge_fades_to_nothing_not_to_the_score_of_raw_zero() {
-        let linear = toned(Curve::IDENTITY, Background::Zero, 400.0 * 0.25, 0.25);
+        let linear = toned(IntensityCurve::IDENTITY, Background::Zero, 400.0 * 0.25, 0.25);
         assert!((linear - 0.25).abs() < 1e-6, "a quarter of z = 1: {linear}");
-        let bent = Curve { gamma: Some(1.0), ..Curve::IDENTITY };
+        let bent = IntensityCurve { gamma: Some(1.0), ..IntensityCurve::IDENTITY };
         assert!((toned(bent, Background::Zero, 100.0, 0.25) - 0.25).abs() < 1e-6);
     }
 
     #[test]
     fn air_stays_plus_zero_or_becomes_what_a_score_of_zero_becomes() {
-        let curve = Curve { contrast: 2.0, shift: -0.5, gamma: Some(0.7) };
+        let curve = IntensityCurve { contrast: 2.0, shift: -0.5, gamma: Some(0.7) };
         assert_eq!(toned(curve, Background::Zero, 0.0, 0.0).to_bits(), 0);
         let air = toned(curve, Background::Augmented, 0.0, 0.0);
         let tissue = toned(curve, Background::Zero, 300.0, 1.0);
@@ -175,8 +176,8 @@ mod tests {
 
     #[test]
     fn gamma_keeps_the_ends_and_lifts_what_lies_between_if_below_one() {
-        let curve = Curve { contrast: 1.1, shift: 0.1, gamma: Some(0.7) };
-        let straight = Curve { gamma: None, ..curve };
+        let curve = IntensityCurve { contrast: 1.1, shift: 0.1, gamma: Some(0.7) };
+        let straight = IntensityCurve { gamma: None, ..curve };
         for end in [1.0, 800.0] {
             let (bent, kept) = (
                 toned(curve, Background::Zero, end, 1.0),
@@ -190,11 +191,11 @@ mod tests {
 
     #[test]
     fn a_modality_of_one_value_has_no_range_to_bend() {
-        let flat = Intensity { factor: 0.0, offset: 0.0, range: [0.0; 2] };
-        let curve = Curve { contrast: 1.0, shift: 0.25, gamma: Some(0.7) };
-        let tone = Tone::new(Modality::T2, &flat, &curve, None, Background::Zero);
+        let flat = IntensityNormalisation { factor: 0.0, offset: 0.0, range: [0.0; 2] };
+        let curve = IntensityCurve { contrast: 1.0, shift: 0.25, gamma: Some(0.7) };
+        let tone = IntensityMap::new(Modality::T2, &flat, &curve, None, Background::Zero);
         let mut row = [9.0; LANES];
-        tone.apply(&mut row, &[1.0; LANES], 0);
+        tone.apply_to_row(&mut row, &[1.0; LANES], 0);
         assert_eq!(row, [0.25; LANES]);
     }
 
@@ -202,15 +203,20 @@ mod tests {
     fn noise_follows_the_tissue_and_the_number_of_the_voxel() {
         let noise = DrawnNoise { deviation: 0.5, key: [3, 4] };
         let of = |background, first, mass| {
-            let tone =
-                Tone::new(Modality::T1ce, &INTENSITY, &Curve::IDENTITY, Some(noise), background);
+            let tone = IntensityMap::new(
+                Modality::T1ce,
+                &INTENSITY,
+                &IntensityCurve::IDENTITY,
+                Some(noise),
+                background,
+            );
             let mut row = [0.0; 2 * LANES];
-            tone.apply(&mut row, &[mass; 2 * LANES], first);
+            tone.apply_to_row(&mut row, &[mass; 2 * LANES], first);
             row
         };
         assert_eq!(of(Background::Zero, 0, 0.0).map(f32::to_bits), [0; 2 * LANES]);
         let air = of(Background::Augmented, 0, 0.0);
-        assert!((air[5] - 0.5 * normal([3, 4], 5 * 4 + 1)).abs() < 1e-7);
+        assert!((air[5] - 0.5 * counter_normal([3, 4], 5 * 4 + 1)).abs() < 1e-7);
         assert_eq!(of(Background::Augmented, 8, 0.0)[..LANES], air[LANES..]);
     }
 }

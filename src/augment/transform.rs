@@ -4,7 +4,7 @@
 //! function per modality ([`ComposedTransform`]), and [`super::kernel`] applies both at once.
 //! Anything else (an elastic deformation, a blur) is a stage of its own.
 
-use crate::augment::composition::Composition;
+use crate::augment::composition::ComposedTransform;
 use crate::base::seed::KeyedRng;
 
 /// Augmentation transform, whose settings are the implementing type.
@@ -20,23 +20,23 @@ pub trait Transform {
     type Params;
 
     /// Draws parameters from `rng`, which is this transform's own.
-    fn draw(&self, rng: &mut KeyedRng) -> Self::Params;
+    fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params;
 
     /// Appends the transform with these parameters to `onto`.
-    fn compose(params: &Self::Params, onto: &mut Composition);
+    fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform);
 
     /// Returns the first invalid setting: its field and legal range.
-    fn problem(&self) -> Option<String>;
+    fn first_invalid_setting(&self) -> Option<String>;
 }
 
 /// Error text if a field is not a probability.
-pub(super) fn improbable(field: &str, value: f64) -> Option<String> {
+pub(super) fn invalid_probability(field: &str, value: f64) -> Option<String> {
     let legal = (0.0..=1.0).contains(&value);
     (!legal).then(|| format!("{field} = {value} is no probability; write 0 to 1"))
 }
 
 /// Error text if a field is not a range, lowest first, within `legal`.
-pub(super) fn out_of_range(
+pub(super) fn invalid_range(
     field: &str,
     [low, high]: [f64; 2],
     legal: std::ops::RangeInclusive<f64>,
@@ -51,7 +51,7 @@ pub(super) fn out_of_range(
 }
 
 /// Draws a uniform number of a range.
-pub(super) fn within(rng: &mut KeyedRng, [low, high]: [f64; 2]) -> f32 {
+pub(super) fn draw_uniform(rng: &mut KeyedRng, [low, high]: [f64; 2]) -> f32 {
     rng.uniform(low, high) as f32
 }
 
@@ -61,10 +61,10 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_is_neither_a_probability_nor_in_a_range() {
-        assert!(improbable("probability", f64::NAN).is_some());
-        assert!(out_of_range("range", [f64::NAN, 1.0], 0.0..=2.0).is_some());
-        assert!(out_of_range("range", [1.0, 0.5], 0.0..=2.0).is_some());
-        assert_eq!(improbable("probability", 1.0), None);
-        assert_eq!(out_of_range("range", [0.0, 2.0], 0.0..=2.0), None);
+        assert!(invalid_probability("probability", f64::NAN).is_some());
+        assert!(invalid_range("range", [f64::NAN, 1.0], 0.0..=2.0).is_some());
+        assert!(invalid_range("range", [1.0, 0.5], 0.0..=2.0).is_some());
+        assert_eq!(invalid_probability("probability", 1.0), None);
+        assert_eq!(invalid_range("range", [0.0, 2.0], 0.0..=2.0), None);
     }
 }

@@ -85,7 +85,7 @@ impl CaseError {
     }
 
     /// Makes the error of a file that is missing or could not be read.
-    pub fn io(path: &Path, error: &std::io::Error) -> Self {
+    pub fn from_io(path: &Path, error: &std::io::Error) -> Self {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
         Self::new(
             if missing { Reason::Missing } else { Reason::Io },
@@ -158,7 +158,7 @@ pub enum Fault {
 
 impl Fault {
     /// Makes the fault of a file or folder that the run itself needs (not a case's).
-    pub fn io(path: &Path, error: &std::io::Error) -> Self {
+    pub fn from_io(path: &Path, error: &std::io::Error) -> Self {
         Self::Environment {
             subject: path.display().to_string(),
             problem: error.to_string().to_lowercase(),
@@ -185,7 +185,7 @@ mod tests {
     fn a_missing_file_is_told_from_an_unreadable_one() {
         let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
         let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
-        assert_eq!(CaseError::io(Path::new("x"), &missing).reason, Reason::Missing);
-        assert_eq!(CaseError::io(Path::new("x"), &denied).reason, Reason::Io);
+        assert_eq!(CaseError::from_io(Path::new("x"), &missing).reason, Reason::Missing);
+        assert_eq!(CaseError::from_io(Path::new("x"), &denied).reason, Reason::Io);
     }
 }

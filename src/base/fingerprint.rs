@@ -26,7 +26,7 @@ impl Fingerprint {
     }
 
     /// First `digits` hex digits: enough for a folder's name.
-    pub fn short(&self, digits: usize) -> String {
+    pub fn short_hex(&self, digits: usize) -> String {
         let mut text = self.to_string();
         text.truncate(digits);
         text
@@ -91,7 +91,7 @@ mod tests {
         let json = serde_json::to_string(&print).unwrap();
         assert_eq!(serde_json::from_str::<Fingerprint>(&json).unwrap(), print);
         assert!(serde_json::from_str::<Fingerprint>("\"zz\"").is_err());
-        assert_eq!(print.short(8).len(), 8);
+        assert_eq!(print.short_hex(8).len(), 8);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::error::{CaseError, Reason};
-use crate::brats::layout::{self, Layout, Named};
+use crate::brats::layout::{self, Layout, NamedFiles};
 use crate::volume::case::CaseId;
 use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;
@@ -19,14 +19,14 @@ const MAX_DEPTH: usize = 4;
 /// Tumour grade, if the folders name it (BraTS 2018 and 2019).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Grade {
+pub enum TumourGrade {
     /// High-grade glioma.
     Hgg,
     /// Low-grade glioma.
     Lgg,
 }
 
-impl Grade {
+impl TumourGrade {
     fn of_folder(name: &str) -> Option<Self> {
         match name.to_ascii_uppercase().as_str() {
             "HGG" => Some(Self::Hgg),
@@ -48,7 +48,7 @@ pub struct CaseFiles {
     /// Meaning of the label values.
     pub scheme: LabelScheme,
     /// Tumour grade, from the name of a folder above.
-    pub grade: Option<Grade>,
+    pub grade: Option<TumourGrade>,
 }
 
 /// Cases of a folder.
@@ -69,23 +69,23 @@ pub struct Dataset {
 /// # Errors
 /// If the folder cannot be listed, or holds nothing that any layout names. A folder of incomplete
 /// cases is no error: they are the problems.
-pub fn discover(folder: &Path) -> Result<Dataset, CaseError> {
-    let mut walk = Walk::default();
-    walk.visit(folder, &name_of(folder), None, 0)?;
+pub fn discover_cases(folder: &Path) -> Result<Dataset, CaseError> {
+    let mut walk = FolderScan::default();
+    walk.visit_folder(folder, &name_of(folder), None, 0)?;
     let mut layouts = BTreeMap::<Layout, (usize, LabelScheme)>::new();
     for (layout, scheme) in &walk.layouts {
         layouts.entry(*layout).or_insert((0, *scheme)).0 += 1;
     }
     // Of equal counts the last is taken, so the order is turned.
     let most = layouts.into_iter().rev().max_by_key(|(_, (count, _))| *count);
-    let Some((layout, (_, scheme))) = most else { return Err(walk.no_case(folder)) };
+    let Some((layout, (_, scheme))) = most else { return Err(walk.no_case_error(folder)) };
 
     walk.cases.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.images.cmp(&b.images)));
     let mut cases: Vec<CaseFiles> = Vec::with_capacity(walk.cases.len());
     for case in walk.cases {
         match cases.last() {
             Some(last) if last.id == case.id => {
-                walk.problems.push((case.id.to_string(), duplicate(last, &case)));
+                walk.problems.push((case.id.to_string(), duplicate_error(last, &case)));
             }
             _ => cases.push(case),
         }
@@ -105,7 +105,7 @@ fn last_name(path: &Path) -> Option<String> {
     path.file_name().map(|name| name.to_string_lossy().into_owned())
 }
 
-fn duplicate(first: &CaseFiles, second: &CaseFiles) -> CaseError {
+fn duplicate_error(first: &CaseFiles, second: &CaseFiles) -> CaseError {
     let [kept, dropped] = [first, second].map(|case| case.images[0].display().to_string());
     CaseError::new(
         Reason::Format,
@@ -117,7 +117,7 @@ fn duplicate(first: &CaseFiles, second: &CaseFiles) -> CaseError {
 
 /// Recursive search of a folder for cases.
 #[derive(Default)]
-struct Walk {
+struct FolderScan {
     cases: Vec<CaseFiles>,
     /// Layout of each case folder, complete or not.
     layouts: Vec<(Layout, LabelScheme)>,
@@ -127,26 +127,26 @@ struct Walk {
     stray: Option<(PathBuf, usize)>,
 }
 
-impl Walk {
-    fn visit(
+impl FolderScan {
+    fn visit_folder(
         &mut self,
         folder: &Path,
         name: &str,
-        grade: Option<Grade>,
+        grade: Option<TumourGrade>,
         depth: usize,
     ) -> Result<(), CaseError> {
-        let (files, folders) = list(folder)?;
-        if let Some(named) = layout::name_files(name, &files) {
-            self.case(folder, name, grade, named);
+        let (files, folders) = list_folder(folder)?;
+        if let Some(named) = layout::identify_files(name, &files) {
+            self.add_case(folder, name, grade, named);
             return Ok(());
         }
-        self.strays(folder, name, &files);
+        self.report_strays(folder, name, &files);
         if depth == MAX_DEPTH {
             return Ok(());
         }
-        let grade_below = Grade::of_folder(name).or(grade);
+        let grade_below = TumourGrade::of_folder(name).or(grade);
         for child in folders {
-            let visited = self.visit(&folder.join(&child), &child, grade_below, depth + 1);
+            let visited = self.visit_folder(&folder.join(&child), &child, grade_below, depth + 1);
             if let Err(unreadable) = visited {
                 self.problems.push((child, unreadable));
             }
@@ -154,7 +154,13 @@ impl Walk {
         Ok(())
     }
 
-    fn case(&mut self, folder: &Path, name: &str, grade: Option<Grade>, named: Named) {
+    fn add_case(
+        &mut self,
+        folder: &Path,
+        name: &str,
+        grade: Option<TumourGrade>,
+        named: NamedFiles,
+    ) {
         self.layouts.push((named.naming.layout, named.naming.scheme));
         let missing: Vec<&str> = named
             .images
@@ -182,7 +188,7 @@ impl Walk {
     }
 
     /// Reports NIfTI files outside case folders: else a case of another naming would vanish unseen.
-    fn strays(&mut self, folder: &Path, name: &str, files: &BTreeSet<String>) {
+    fn report_strays(&mut self, folder: &Path, name: &str, files: &BTreeSet<String>) {
         let strays: Vec<&String> = files.iter().filter(|file| layout::is_nifti(file)).collect();
         let Some(first) = strays.first() else { return };
         let (_, count) = self.stray.get_or_insert((folder.join(first), 0));
@@ -190,30 +196,30 @@ impl Walk {
         let error = CaseError::new(
             Reason::Missing,
             folder.display(),
-            format!("{first} fits no layout{}", more(strays.len() - 1)),
+            format!("{first} fits no layout{}", and_more_text(strays.len() - 1)),
             "name folder and files after the case, or move them away",
         );
         self.problems.push((name.to_owned(), error));
     }
 
-    fn no_case(&self, folder: &Path) -> CaseError {
-        let mut problem = format!("holds no case; looked for {}", layout::patterns());
+    fn no_case_error(&self, folder: &Path) -> CaseError {
+        let mut problem = format!("holds no case; looked for {}", layout::naming_patterns());
         if let Some((file, count)) = &self.stray {
-            problem = format!("{problem}, found {}{}", file.display(), more(count - 1));
+            problem = format!("{problem}, found {}{}", file.display(), and_more_text(count - 1));
         }
         let remedy = "name the folder that holds the case folders, or one case folder";
         CaseError::new(Reason::Missing, folder.display(), problem, remedy)
     }
 }
 
-fn more(others: usize) -> String {
+fn and_more_text(others: usize) -> String {
     if others == 0 { String::new() } else { format!(" (and {others} more)") }
 }
 
 /// Names of a folder's files and folders, sorted, without the hidden ones (`._*` is what macOS
 /// leaves beside a file).
-fn list(folder: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>), CaseError> {
-    let unreadable = |error| CaseError::io(folder, &error);
+fn list_folder(folder: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>), CaseError> {
+    let unreadable = |error| CaseError::from_io(folder, &error);
     let mut files = BTreeSet::new();
     let mut folders = BTreeSet::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
@@ -256,12 +262,16 @@ mod tests {
         put_case(&root.path().join("data/LGG/a"), &IMAGES);
         put_case(&root.path().join("data/HGG/b"), &[&IMAGES[..], &["_seg"]].concat());
         put_case(&root.path().join("data/c"), &IMAGES);
-        let found = discover(root.path()).unwrap();
+        let found = discover_cases(root.path()).unwrap();
         let cases: Vec<_> =
             found.cases.iter().map(|c| (c.id.as_str(), c.grade, c.labels.is_some())).collect();
         assert_eq!(
             cases,
-            [("a", Some(Grade::Lgg), false), ("b", Some(Grade::Hgg), true), ("c", None, false)]
+            [
+                ("a", Some(TumourGrade::Lgg), false),
+                ("b", Some(TumourGrade::Hgg), true),
+                ("c", None, false)
+            ]
         );
         assert_eq!((found.layout, found.problems.len()), (Layout::Brats2018, 0));
         assert!(found.cases[1].images[3].ends_with("data/HGG/b/b_flair.nii.gz"));
@@ -273,7 +283,7 @@ mod tests {
         let folder = root.path().join("BraTS20_Training_001");
         put_case(&folder, &IMAGES);
         for path in [folder.clone(), folder.join(".")] {
-            let found = discover(&path).unwrap();
+            let found = discover_cases(&path).unwrap();
             assert_eq!((found.layout, found.cases.len()), (Layout::Brats2020, 1));
         }
     }
@@ -286,7 +296,7 @@ mod tests {
         put_case(&root.path().join("HGG/twice"), &IMAGES);
         put_case(&root.path().join("LGG/twice"), &IMAGES);
         put(root.path(), &["other/stray_t1.nii", "other/._stray_t2.nii", "notes/read.me"]);
-        let found = discover(root.path()).unwrap();
+        let found = discover_cases(root.path()).unwrap();
         assert_eq!(found.cases.len(), 1);
         let problems: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
         assert_eq!(problems.len(), 4, "{problems:#?}");
@@ -300,10 +310,10 @@ mod tests {
     fn a_folder_without_cases_is_an_error_that_says_what_was_looked_for() {
         let root = tempfile::tempdir().unwrap();
         put(root.path(), &["imagesTr/BRATS_001.nii.gz", "imagesTr/._BRATS_001.nii.gz"]);
-        let error = discover(root.path()).unwrap_err().to_string();
+        let error = discover_cases(root.path()).unwrap_err().to_string();
         assert!(error.contains("CASE{-t1n,-t1c,-t2w,-t2f}"), "{error}");
         assert!(error.contains("found ") && error.contains("BRATS_001.nii.gz"), "{error}");
-        assert_eq!(discover(&root.path().join("no")).unwrap_err().reason, Reason::Missing);
+        assert_eq!(discover_cases(&root.path().join("no")).unwrap_err().reason, Reason::Missing);
     }
 
     #[test]
@@ -313,7 +323,7 @@ mod tests {
         for case in ["BraTS-GLI-00000-000", "BraTS-GLI-00002-000"] {
             put_case(&root.path().join(case), &["-t1n", "-t1c", "-t2w", "-t2f", "-seg"]);
         }
-        let found = discover(root.path()).unwrap();
+        let found = discover_cases(root.path()).unwrap();
         assert_eq!((found.layout, found.scheme), (Layout::Brats2023, LabelScheme::Brats2023));
         assert_eq!(found.cases.iter().filter(|c| c.scheme == LabelScheme::Brats2018).count(), 1);
     }

@@ -64,21 +64,21 @@ impl Datatype {
     }
 
     /// Bytes of a voxel.
-    pub(super) fn bytes(self) -> usize {
-        self.bits() / 8
+    pub(super) fn bytes_per_voxel(self) -> usize {
+        self.bits_per_voxel() / 8
     }
 
     /// Bits of a voxel: what a header's `bitpix` must be.
-    pub(super) fn bits(self) -> usize {
-        self.row().2
+    pub(super) fn bits_per_voxel(self) -> usize {
+        self.table_row().2
     }
 
     /// The name that NumPy and NIfTI give it.
     pub fn name(self) -> &'static str {
-        self.row().3
+        self.table_row().3
     }
 
-    fn row(self) -> &'static (NiftiType, Self, usize, &'static str) {
+    fn table_row(self) -> &'static (NiftiType, Self, usize, &'static str) {
         &READ[self as usize]
     }
 }
@@ -97,7 +97,7 @@ mod tests {
     fn every_code_finds_its_own_row() {
         for (code, datatype, bits, name) in READ {
             assert_eq!(Datatype::from_code(code as i16), Ok(datatype));
-            assert_eq!((datatype.bits(), datatype.name()), (bits, name));
+            assert_eq!((datatype.bits_per_voxel(), datatype.name()), (bits, name));
         }
     }
 

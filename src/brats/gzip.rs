@@ -18,16 +18,16 @@ pub(super) fn is_gzip(raw: &[u8]) -> bool {
 }
 
 /// True if [`inflate`] may succeed: the file says of itself that its content is `length` bytes.
-pub(super) fn claims(raw: &[u8], length: usize) -> bool {
+pub(super) fn claims_length(raw: &[u8], length: usize) -> bool {
     cfg!(feature = "libdeflate")
         && is_gzip(raw)
         && raw.len() >= HEADER + TRAILER
         && raw[3] & UNUSUAL_FLAGS == 0
-        && raw.ends_with(&claimed(length))
+        && raw.ends_with(&length_trailer(length))
 }
 
 /// Last bytes of a member of this length: modulo 2^32, as the format has it.
-fn claimed(length: usize) -> [u8; 4] {
+fn length_trailer(length: usize) -> [u8; 4] {
     (length as u32).to_le_bytes()
 }
 
@@ -41,7 +41,8 @@ fn claimed(length: usize) -> [u8; 4] {
 pub(super) fn inflate(raw: &[u8], into: &mut [u8]) -> bool {
     let written = libdeflater::Decompressor::new().gzip_decompress(raw, into);
     written == Ok(into.len())
-        && memchr::memmem::find(raw, &claimed(into.len())) == Some(raw.len() - size_of::<u32>())
+        && memchr::memmem::find(raw, &length_trailer(into.len()))
+            == Some(raw.len() - size_of::<u32>())
 }
 
 /// Always fails: libdeflate is not built in, so every file goes through the stream.
@@ -68,7 +69,7 @@ mod tests {
 
     fn inflates(raw: &[u8]) -> bool {
         let mut into = [1; CONTENT.len()];
-        let done = claims(raw, into.len()) && inflate(raw, &mut into);
+        let done = claims_length(raw, into.len()) && inflate(raw, &mut into);
         assert!(!done || into == CONTENT);
         done
     }
@@ -96,7 +97,7 @@ mod tests {
     fn what_is_short_long_or_checked_by_its_header_is_left_to_the_stream() {
         let whole = member(GzBuilder::new(), &CONTENT);
         for length in [CONTENT.len() - 1, CONTENT.len() + 1] {
-            assert!(!claims(&whole, length));
+            assert!(!claims_length(&whole, length));
             assert!(!inflate(&whole, &mut vec![0; length]));
         }
         assert!(!inflates(&whole[..TRAILER]) && !inflates(&[]) && !inflates(&CONTENT));

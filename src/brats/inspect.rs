@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::base::error::CaseError;
 use crate::brats::case::read_case;
-use crate::brats::dataset::{Grade, discover};
+use crate::brats::dataset::{TumourGrade, discover_cases};
 use crate::brats::layout::Layout;
 use crate::brats::orient::axis_codes;
 use crate::brats::read::read_volume;
@@ -44,7 +44,7 @@ pub struct CaseReport {
     pub id: String,
     /// Grade, if the folders name it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub grade: Option<Grade>,
+    pub grade: Option<TumourGrade>,
     /// True if it has labels.
     pub labelled: bool,
 }
@@ -90,9 +90,9 @@ pub fn inspect_file(path: &Path) -> Result<FileReport, CaseError> {
     Ok(FileReport {
         path: path.display().to_string(),
         spacing_mm: header.spacing_mm,
-        affine: header.affine.0,
+        affine: header.world_from_voxel.0,
         datatype: header.datatype.name(),
-        orientation: axis_codes(&header.affine),
+        orientation: axis_codes(&header.world_from_voxel),
         min: some_finite.then_some(min),
         max: some_finite.then_some(max),
         sum,
@@ -107,7 +107,7 @@ pub fn inspect_file(path: &Path) -> Result<FileReport, CaseError> {
 /// # Errors
 /// Those of [`discover_cases`].
 pub fn inspect_folder(folder: &Path, depth: Depth) -> Result<FolderReport, CaseError> {
-    let dataset = discover(folder)?;
+    let dataset = discover_cases(folder)?;
     let mut problems: Vec<String> = dataset.problems.iter().map(ToString::to_string).collect();
     if depth == Depth::Voxels {
         let unreadable = dataset.cases.iter().filter_map(|files| read_case(files).err());

@@ -21,17 +21,17 @@ const CLEARLY: f64 = 1e-4;
 
 /// Grid of a file with its reorientation to LPS+.
 pub fn source_grid(dims: Dims, affine: Affine) -> SourceGrid {
-    let cosines = cosines(&affine);
+    let cosines = axis_cosines(&affine);
     let axes = nearest_order(&cosines);
     let flipped =
         std::array::from_fn(|axis| cosines[axis][usize::from(axes[axis])] * CANONICAL[axis] < 0.0);
-    SourceGrid { dims, affine: affine, axes, flipped }
+    SourceGrid { dims, world_from_voxel: affine, axes, flipped }
 }
 
 /// The three letters of a file's orientation, fastest axis first: `LPS` where the first voxels lie
 /// right, front and low.
 pub fn axis_codes(affine: &Affine) -> String {
-    let cosines = cosines(affine);
+    let cosines = axis_cosines(affine);
     let axes = nearest_order(&cosines);
     let mut codes = [' '; 3];
     for (world, file) in axes.into_iter().map(usize::from).enumerate() {
@@ -42,7 +42,7 @@ pub fn axis_codes(affine: &Affine) -> String {
 }
 
 /// Cosines between the world's axes (rows) and the file's (columns).
-fn cosines(affine: &Affine) -> [[f64; 3]; 3] {
+fn axis_cosines(affine: &Affine) -> [[f64; 3]; 3] {
     let spacing = affine.spacing_mm();
     std::array::from_fn(|row| std::array::from_fn(|col| affine.0[row][col] / spacing[col]))
 }
@@ -93,8 +93,8 @@ mod tests {
                 assert_eq!(source.flipped, [sign(0) > 0.0, sign(1) > 0.0, sign(2) < 0.0]);
                 // The first canonical voxel lies right, front and low: at the least value of each
                 // world axis times LPS's direction.
-                let first = source.file_places().next().unwrap();
-                let at = dims.position(first);
+                let first = source.file_offsets().next().unwrap();
+                let at = dims.zyx_from_offset(first);
                 for world in 0..3 {
                     let file = usize::from(order[world]);
                     let length = dims.to_nifti()[file];

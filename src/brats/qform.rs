@@ -24,7 +24,7 @@ pub(super) struct Qform {
 
 impl Qform {
     /// World-from-voxel affine; `None` if the quaternion is longer than 1, so no rotation.
-    pub(super) fn to_affine(self) -> Option<Affine> {
+    pub(super) fn world_from_voxel(self) -> Option<Affine> {
         let square: f64 = self.quaternion.iter().map(|part| part * part).sum();
         if square.is_nan() || square > 1.0 + EXCESS {
             return None;
@@ -50,7 +50,7 @@ impl Qform {
     }
 
     /// Qform of a world-from-voxel affine; `None` if it shears or is flat.
-    pub(super) fn of_affine(affine: &Affine) -> Option<Self> {
+    pub(super) fn from_affine(affine: &Affine) -> Option<Self> {
         let spacing = affine.spacing_mm();
         if !spacing.iter().all(|edge| edge.is_finite() && *edge > 0.0) {
             return None;
@@ -129,7 +129,7 @@ mod tests {
                     rows[row][3] = 10.0 * row as f64 - 7.0;
                 }
                 let own = affine(rows);
-                let back = Qform::of_affine(&own).unwrap().to_affine().unwrap();
+                let back = Qform::from_affine(&own).unwrap().world_from_voxel().unwrap();
                 assert!(back.distance_mm(&own) < 1e-9, "{own:?} {back:?}");
             }
         }
@@ -139,19 +139,19 @@ mod tests {
     fn an_oblique_rotation_round_trips_and_a_shear_has_no_qform() {
         let (sin, cos) = 12f64.to_radians().sin_cos();
         let own = affine([[-cos, sin, 0.0, 3.0], [-sin, -cos, 0.0, 4.0], [0.0, 0.0, 2.0, 5.0]]);
-        let back = Qform::of_affine(&own).unwrap().to_affine().unwrap();
+        let back = Qform::from_affine(&own).unwrap().world_from_voxel().unwrap();
         assert!(back.distance_mm(&own) < 1e-9);
         let sheared = affine([[1.0, 0.1, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]);
-        assert_eq!(Qform::of_affine(&sheared), None);
+        assert_eq!(Qform::from_affine(&sheared), None);
         let flat = affine([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]);
-        assert_eq!(Qform::of_affine(&flat), None);
+        assert_eq!(Qform::from_affine(&flat), None);
     }
 
     #[test]
     fn a_quaternion_that_is_no_rotation_is_refused() {
         for quaternion in [[0.0, 1.0, 0.5], [f64::NAN, 0.0, 0.0], [f64::INFINITY, 0.0, 0.0]] {
             let qform = Qform { quaternion, offset: [0.0; 3], spacing: [1.0; 3], qfac: 1.0 };
-            assert_eq!(qform.to_affine(), None);
+            assert_eq!(qform.world_from_voxel(), None);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::brats::bytes;
 use crate::brats::fields::NIFTI_2_BYTES;
 use crate::brats::header::Header;
 use crate::brats::narrow;
-use crate::buffers::case::CaseShelf;
+use crate::buffers::case::CaseBuffers;
 use crate::volume::grid::Dims;
 use crate::volume::voxels::Voxels;
 
@@ -18,7 +18,7 @@ const START_BYTES: u64 = 64 << 10;
 
 /// NIfTI file: header and voxels in the file's order.
 #[derive(Debug, Clone)]
-pub struct Volume {
+pub struct NiftiImage {
     /// Checked header.
     pub header: Header,
     /// Scaled values in the file's order, in the narrowest exact type; NaN and infinities survive.
@@ -32,7 +32,7 @@ pub struct Volume {
 }
 
 /// File in memory with a checked header and voxels that are still compressed.
-pub(super) struct Packed {
+pub(super) struct RawVolume {
     /// The file that holds the voxels: of a pair, the image.
     pub(super) path: PathBuf,
     /// Bytes of that file.
@@ -42,12 +42,12 @@ pub(super) struct Packed {
     pub(super) bytes_read: u64,
 }
 
-impl Packed {
+impl RawVolume {
     /// Reads the bytes and the header into `buffers`.
-    pub(super) fn read(path: &Path, buffers: &CaseShelf) -> Result<Self, CaseError> {
+    pub(super) fn read(path: &Path, buffers: &CaseBuffers) -> Result<Self, CaseError> {
         let header_path = header_path(path);
         let header_raw = bytes::read_whole(&header_path, buffers.bytes.take())?;
-        let head = bytes::head(&header_path, &header_raw, NIFTI_2_BYTES)?;
+        let head = bytes::content_start(&header_path, &header_raw, NIFTI_2_BYTES)?;
         let header = Header::parse(&header_path, &head)?;
 
         let mut fingerprint = Fingerprinter::default();
@@ -62,7 +62,7 @@ impl Packed {
         } else {
             (header_path, header_raw)
         };
-        header.check_length(&path, bytes::ceiling(&raw))?;
+        header.check_length(&path, bytes::max_content_bytes(&raw))?;
         Ok(Self { path, raw, header, fingerprint: fingerprint.finish(), bytes_read })
     }
 }
@@ -72,12 +72,12 @@ impl Packed {
 /// # Errors
 /// If the file cannot be read, is no NIfTI, claims what it cannot hold, or fails its checksum. The
 /// text names file, field, value and the way out.
-pub fn read_volume(path: &Path) -> Result<Volume, CaseError> {
-    let buffers = CaseShelf::default();
-    let packed = Packed::read(path, &buffers)?;
-    let voxels = narrow::voxels(&packed, &buffers)?;
-    Ok(Volume {
-        non_finite: non_finite(&voxels),
+pub fn read_volume(path: &Path) -> Result<NiftiImage, CaseError> {
+    let buffers = CaseBuffers::default();
+    let packed = RawVolume::read(path, &buffers)?;
+    let voxels = narrow::decode_voxels(&packed, &buffers)?;
+    Ok(NiftiImage {
+        non_finite: count_non_finite(&voxels),
         fingerprint: packed.fingerprint,
         header: packed.header,
         voxels,
@@ -92,11 +92,11 @@ pub fn read_volume(path: &Path) -> Result<Volume, CaseError> {
 pub fn read_grid(path: &Path) -> Result<Dims, CaseError> {
     let path = header_path(path);
     let raw = bytes::read_start(&path, START_BYTES)?;
-    let head = bytes::head(&path, &raw, NIFTI_2_BYTES)?;
+    let head = bytes::content_start(&path, &raw, NIFTI_2_BYTES)?;
     Header::parse(&path, &head)?.volume_dims(&path)
 }
 
-fn non_finite(voxels: &Voxels) -> usize {
+fn count_non_finite(voxels: &Voxels) -> usize {
     match voxels {
         Voxels::I16(_) => 0,
         Voxels::F32(values) => values.iter().filter(|value| !value.is_finite()).count(),
@@ -106,11 +106,11 @@ fn non_finite(voxels: &Voxels) -> usize {
 
 /// The half of a pair that holds the header; any other name is its own header.
 fn header_path(path: &Path) -> PathBuf {
-    sibling(path, ".img", ".hdr").unwrap_or_else(|| path.to_owned())
+    sibling_file(path, ".img", ".hdr").unwrap_or_else(|| path.to_owned())
 }
 
 fn image_path(header: &Path) -> Result<PathBuf, CaseError> {
-    sibling(header, ".hdr", ".img").ok_or_else(|| {
+    sibling_file(header, ".hdr", ".img").ok_or_else(|| {
         CaseError::new(
             Reason::Missing,
             header.display(),
@@ -121,7 +121,7 @@ fn image_path(header: &Path) -> Result<PathBuf, CaseError> {
 }
 
 /// The file whose name ends in `to` where this one's ends in `from`, each with or without `.gz`.
-fn sibling(path: &Path, from: &str, to: &str) -> Option<PathBuf> {
+fn sibling_file(path: &Path, from: &str, to: &str) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let stem = name.strip_suffix(".gz").unwrap_or(name).strip_suffix(from)?;
     ["", ".gz"]

@@ -25,14 +25,14 @@ pub struct PatchBuffer {
 impl PatchBuffer {
     /// Resizes for a patch of `dims`; old content is left to be overwritten.
     pub fn shape_for(&mut self, dims: Dims, targets: Targets) {
-        self.images.resize(Modality::COUNT * dims.voxels(), f16::ZERO);
-        self.labels.resize(targets.bytes() * dims.voxels(), 0);
+        self.images.resize(Modality::COUNT * dims.voxel_count(), f16::ZERO);
+        self.labels.resize(targets.bytes_per_voxel() * dims.voxel_count(), 0);
         self.targets = targets;
     }
 
     /// Bytes of a patch of `dims`.
-    pub fn bytes(dims: Dims, targets: Targets) -> usize {
-        dims.voxels() * (Modality::COUNT * size_of::<f16>() + targets.bytes())
+    pub fn bytes_for(dims: Dims, targets: Targets) -> usize {
+        dims.voxel_count() * (Modality::COUNT * size_of::<f16>() + targets.bytes_per_voxel())
     }
 }
 
@@ -41,7 +41,7 @@ impl PatchBuffer {
 /// It never makes more buffers than were out at once. In the loader a buffer is out only under its
 /// sample's ticket, from the crop until collate has copied it, so that is the number of tickets.
 #[derive(Debug, Clone, Default)]
-pub struct Recycler(Arc<PatchPoolState>);
+pub struct PatchBufferPool(Arc<PatchPoolState>);
 
 #[derive(Debug)]
 struct PatchPoolState {
@@ -57,13 +57,13 @@ impl Default for PatchPoolState {
             buffers: Mutex::default(),
             made: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
-            gauge: catalog::LOADER_BUFFER_BYTES.with([]),
+            gauge: catalog::LOADER_BUFFER_BYTES.with_labels([]),
         }
     }
 }
 
 impl PatchPoolState {
-    fn buffers(&self) -> MutexGuard<'_, Vec<PatchBuffer>> {
+    fn lock_buffers(&self) -> MutexGuard<'_, Vec<PatchBuffer>> {
         self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -74,18 +74,18 @@ impl Drop for PatchPoolState {
     }
 }
 
-impl Recycler {
+impl PatchBufferPool {
     /// Takes an idle buffer, or a new one if there is none, resized for a patch of `dims`. Its
     /// content is to be overwritten.
     pub fn take(&self, dims: Dims, targets: Targets) -> PatchBuffer {
-        let used = self.0.buffers().pop();
+        let used = self.0.lock_buffers().pop();
         let mut buffer = used.unwrap_or_else(|| {
             self.0.made.fetch_add(1, Ordering::Relaxed);
             PatchBuffer::default()
         });
-        let before = held(&buffer);
+        let before = allocated_bytes(&buffer);
         buffer.shape_for(dims, targets);
-        let grown = held(&buffer) - before;
+        let grown = allocated_bytes(&buffer) - before;
         if grown > 0 {
             self.0.bytes.fetch_add(grown, Ordering::Relaxed);
             self.0.gauge.increment(grown as f64);
@@ -94,28 +94,28 @@ impl Recycler {
     }
 
     /// Returns a buffer to the pool.
-    pub fn give(&self, buffer: PatchBuffer) {
-        self.0.buffers().push(buffer);
+    pub fn give_back(&self, buffer: PatchBuffer) {
+        self.0.lock_buffers().push(buffer);
     }
 
     /// Number of buffers made so far, with those that an abort or a panic dropped.
-    pub fn made(&self) -> usize {
+    pub fn buffers_made(&self) -> usize {
         self.0.made.load(Ordering::Relaxed)
     }
 
     /// Number of buffers in the pool now.
-    pub fn idle(&self) -> usize {
-        self.0.buffers().len()
+    pub fn idle_buffers(&self) -> usize {
+        self.0.lock_buffers().len()
     }
 
     /// Bytes of the buffers made so far.
-    pub fn bytes(&self) -> usize {
+    pub fn bytes_made(&self) -> usize {
         self.0.bytes.load(Ordering::Relaxed)
     }
 }
 
 /// Bytes allocated by a buffer.
-fn held(buffer: &PatchBuffer) -> usize {
+fn allocated_bytes(buffer: &PatchBuffer) -> usize {
     let PatchBuffer { images, labels, .. } = buffer;
     images.capacity() * size_of::<f16>() + labels.capacity()
 }
@@ -130,15 +130,15 @@ mod tests {
 
     #[test]
     fn a_buffer_given_back_is_the_next_one_taken() {
-        let pool = Recycler::default();
+        let pool = PatchBufferPool::default();
         let mut buffer = pool.take(DIMS, HARD);
         buffer.labels[0] = 7;
-        pool.give(buffer);
-        assert_eq!((pool.made(), pool.idle()), (1, 1));
+        pool.give_back(buffer);
+        assert_eq!((pool.buffers_made(), pool.idle_buffers()), (1, 1));
         assert_eq!(pool.take(DIMS, HARD).labels[0], 7);
         assert_eq!(pool.take(DIMS, HARD).labels, [0; 8]);
-        assert_eq!((pool.made(), pool.idle()), (2, 0));
-        pool.give(pool.take(DIMS, Targets::Soft));
+        assert_eq!((pool.buffers_made(), pool.idle_buffers()), (2, 0));
+        pool.give_back(pool.take(DIMS, Targets::Soft));
         let soft = pool.take(DIMS, HARD);
         assert_eq!((soft.labels.len(), soft.targets), (8, HARD), "shaped for its next use");
     }
@@ -152,14 +152,18 @@ mod tests {
             line.and_then(|line| line.rsplit(' ').next()?.parse::<usize>().ok())
         };
         recorder.within(|| {
-            let (first, second) = (Recycler::default(), Recycler::default());
-            first.give(first.take(DIMS, HARD));
-            first.give(first.take(DIMS, HARD));
+            let (first, second) = (PatchBufferPool::default(), PatchBufferPool::default());
+            first.give_back(first.take(DIMS, HARD));
+            first.give_back(first.take(DIMS, HARD));
             drop(second.take(DIMS, HARD));
-            assert_eq!(first.bytes(), PatchBuffer::bytes(DIMS, HARD), "recycled, so counted once");
-            assert_eq!(shown(), Some(2 * PatchBuffer::bytes(DIMS, HARD)));
+            assert_eq!(
+                first.bytes_made(),
+                PatchBuffer::bytes_for(DIMS, HARD),
+                "recycled, so counted once"
+            );
+            assert_eq!(shown(), Some(2 * PatchBuffer::bytes_for(DIMS, HARD)));
             drop(second);
-            assert_eq!(shown(), Some(PatchBuffer::bytes(DIMS, HARD)));
+            assert_eq!(shown(), Some(PatchBuffer::bytes_for(DIMS, HARD)));
         });
         assert_eq!(shown(), Some(0));
     }

@@ -35,7 +35,7 @@ pub(super) const LABELLED: u32 = 1;
 /// Type of a section. Readers pass over kinds that they do not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
-pub(super) enum Kind {
+pub(super) enum SectionKind {
     Image = 1,
     Label = 2,
     Stats = 3,
@@ -45,7 +45,7 @@ pub(super) enum Kind {
     Probability = 6,
 }
 
-impl Kind {
+impl SectionKind {
     pub(super) const ALL: [Self; 6] =
         [Self::Image, Self::Label, Self::Stats, Self::Foreground, Self::Source, Self::Probability];
 
@@ -164,12 +164,12 @@ pub(super) struct SourceRecord {
 }
 
 /// The next page boundary at or after `length`.
-pub(super) const fn paged(length: usize) -> usize {
+pub(super) const fn round_up_to_page(length: usize) -> usize {
     length.next_multiple_of(PAGE)
 }
 
 /// Reason why `id` cannot name a file, if there is one.
-pub(super) fn flaw_of_id(id: &str) -> Option<String> {
+pub(super) fn case_id_problem(id: &str) -> Option<String> {
     let bytes = id.len();
     if bytes == 0 || bytes > MAX_ID_BYTES {
         return Some(format!("has {bytes} bytes, a file holds 1 to {MAX_ID_BYTES}"));
@@ -204,10 +204,10 @@ mod tests {
     #[test]
     fn ids_that_would_leave_the_folder_are_refused() {
         for id in ["", ".", "..", ".hidden", "a/b", "a\\b", "a\0b", "a\nb", &"x".repeat(201)] {
-            assert!(flaw_of_id(id).is_some(), "{id:?}");
+            assert!(case_id_problem(id).is_some(), "{id:?}");
         }
         for id in ["BraTS-GLI-00000-000", "Fall 7 ä", &"x".repeat(200)] {
-            assert_eq!(flaw_of_id(id), None, "{id:?}");
+            assert_eq!(case_id_problem(id), None, "{id:?}");
         }
     }
 }

@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn the_default_fingerprint_stays_what_it_is() {
         // A change here orphans every cache in the field: only together with the format or recipe.
-        let text = PreprocessConfig::default().fingerprint().short(16);
+        let text = PreprocessConfig::default().fingerprint().short_hex(16);
         assert_eq!(text, "b468e445aa05e74d");
     }
 

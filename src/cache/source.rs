@@ -27,8 +27,8 @@ impl SourceFile {
     ///
     /// # Errors
     /// When the file is missing or unreadable.
-    pub fn look(path: &Path) -> Result<Self, CaseError> {
-        let metadata = path.metadata().map_err(|error| CaseError::io(path, &error))?;
+    pub fn read_metadata(path: &Path) -> Result<Self, CaseError> {
+        let metadata = path.metadata().map_err(|error| CaseError::from_io(path, &error))?;
         let since_epoch =
             metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         Ok(Self {
@@ -41,7 +41,7 @@ impl SourceFile {
 
 /// Source that a cached case must have been built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expected<'a> {
+pub enum ExpectedSource<'a> {
     /// Any source.
     Anything,
     /// Files with this fingerprint of their compressed bytes.

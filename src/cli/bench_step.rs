@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::cli::console::Console;
-use crate::cli::report::Report;
-use crate::nets::Entry;
+use crate::cli::report::CommandOutput;
+use crate::nets::ArchitectureEntry;
 use crate::run::config;
 use crate::run::failure::Failure;
 use crate::run::tools::bench_step::{self, Repeats, StepCost};
@@ -56,7 +56,7 @@ pub(super) struct BenchStep {
 
 impl BenchStep {
     /// Configures a few steps of a network on a device, in cubic patches of `side` voxels.
-    pub(super) fn quick(
+    pub(super) fn with_few_steps(
         model: &str,
         device: &str,
         [side, batch]: [usize; 2],
@@ -75,13 +75,14 @@ impl BenchStep {
         }
     }
 
-    pub(super) fn run(self, _: &Console) -> Result<Report, Failure> {
-        let cost = self.measure()?;
-        Ok(Report::new(&cost, text(&cost)))
+    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+        let cost = self.measure_step()?;
+        Ok(CommandOutput::new(&cost, report_text(&cost)))
     }
 
-    pub(super) fn measure(self) -> Result<StepCost, Failure> {
-        let entry = Entry::named(&self.model).map_err(|error| Failure::Usage(error.to_string()))?;
+    pub(super) fn measure_step(self) -> Result<StepCost, Failure> {
+        let entry = ArchitectureEntry::find_by_name(&self.model)
+            .map_err(|error| Failure::Usage(error.to_string()))?;
         let sides = self.patch.0;
         let mut assignments = vec![
             format!("model.name={}", entry.name),
@@ -102,7 +103,7 @@ impl BenchStep {
     }
 }
 
-fn text(cost: &StepCost) -> String {
+fn report_text(cost: &StepCost) -> String {
     let seconds = |value: Option<f64>| value.map_or("unknown".into(), |s| format!("{s:.4} s"));
     let mebibytes = |value: Option<u64>| {
         value.map_or("unknown".into(), |bytes| format!("{:.0} MiB", bytes as f64 / 1_048_576.0))

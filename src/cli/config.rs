@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use crate::cli::console::Console;
-use crate::cli::report::Report;
+use crate::cli::report::CommandOutput;
 use crate::run::config;
 use crate::run::failure::Failure;
 
@@ -16,11 +16,11 @@ Example:
   gliaflow config show --config configs/unet.toml --set loader.batch=4")]
 pub(super) struct Config {
     #[command(subcommand)]
-    what: What,
+    what: ConfigAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum ConfigAction {
     /// Every setting with its origin: default, file or command line
     Show {
         /// Settings that differ from the defaults
@@ -34,9 +34,9 @@ enum What {
 }
 
 impl Config {
-    pub(super) fn run(self, _: &Console) -> Result<Report, Failure> {
-        let What::Show { config: file, set } = self.what;
+    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+        let ConfigAction::Show { config: file, set } = self.what;
         let checked = config::load(file.as_deref(), &set)?;
-        Ok(Report::new(&checked.run, checked.annotated()?))
+        Ok(CommandOutput::new(&checked.run, checked.to_annotated_toml()?))
     }
 }

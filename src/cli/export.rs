@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::cli::console::Console;
-use crate::cli::report::Report;
-use crate::run::ensemble::Checkpoint;
+use crate::cli::report::CommandOutput;
+use crate::run::ensemble::CheckpointChoice;
 use crate::run::failure::Failure;
 use crate::run::weights_file;
 
@@ -22,7 +22,7 @@ pub(super) struct Export {
 
     /// Weights to use: latest, or best for those of the best validation
     #[arg(long, value_name = "WHICH", default_value = "latest")]
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointChoice,
 
     /// The file to write
     #[arg(long, value_name = "FILE")]
@@ -30,8 +30,8 @@ pub(super) struct Export {
 }
 
 impl Export {
-    pub(super) fn run(self, _: &Console) -> Result<Report, Failure> {
-        let exported = weights_file::export(&self.run, self.checkpoint, &self.out)?;
+    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+        let exported = weights_file::export_weights(&self.run, self.checkpoint, &self.out)?;
         let text = format!(
             "{}: {} parameters of {} in {} tensors, after {} steps",
             self.out.display(),
@@ -40,6 +40,6 @@ impl Export {
             exported.tensors,
             exported.step
         );
-        Ok(Report::new(&exported, text))
+        Ok(CommandOutput::new(&exported, text))
     }
 }

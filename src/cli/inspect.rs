@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::brats::inspect::{Depth, FileReport, FolderReport, inspect_file, inspect_folder};
 use crate::cli::console::Console;
-use crate::cli::report::Report;
+use crate::cli::report::CommandOutput;
 use crate::run::failure::Failure;
 
 /// Show what a NIfTI file or a dataset folder holds, and what is wrong with it
@@ -26,15 +26,15 @@ pub(super) struct Inspect {
 }
 
 impl Inspect {
-    pub(super) fn run(self, _: &Console) -> Result<Report, Failure> {
+    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
         if self.path.is_dir() {
             let depth = if self.deep { Depth::Voxels } else { Depth::Names };
             let found = inspect_folder(&self.path, depth)?;
             let bad = !found.problems.is_empty();
-            return Ok(Report::new(&found, folder_text(&found)).with_bad_data(bad));
+            return Ok(CommandOutput::new(&found, folder_text(&found)).with_bad_data(bad));
         }
         let found = inspect_file(&self.path)?;
-        Ok(Report::new(&found, file_text(&found)))
+        Ok(CommandOutput::new(&found, file_text(&found)))
     }
 }
 
@@ -67,8 +67,8 @@ fn folder_text(found: &FolderReport) -> String {
     let mut text = format!(
         "{} cases ({labelled} labelled), layout {}, labels {}\n",
         found.cases.len(),
-        name(&found.layout),
-        name(&found.scheme)
+        json_name(&found.layout),
+        json_name(&found.scheme)
     );
     for problem in &found.problems {
         // Writing into a String cannot fail.
@@ -78,7 +78,7 @@ fn folder_text(found: &FolderReport) -> String {
 }
 
 /// Name of a value in JSON, so that text and document have the same.
-fn name(value: &impl serde::Serialize) -> String {
+fn json_name(value: &impl serde::Serialize) -> String {
     let json = serde_json::to_value(value).unwrap_or_default();
     json.as_str().map_or_else(|| json.to_string(), str::to_string)
 }

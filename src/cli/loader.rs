@@ -16,7 +16,7 @@ use crate::volume::grid::Dims;
 
 /// Augmentation of the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Profile {
+pub(super) enum AugmentProfile {
     /// No augmentation
     None,
     /// Mirroring, contrast and shift
@@ -27,12 +27,12 @@ pub(super) enum Profile {
     Default,
 }
 
-impl Profile {
-    pub(super) fn config(self) -> AugmentConfig {
+impl AugmentProfile {
+    pub(super) fn augment_config(self) -> AugmentConfig {
         match self {
             Self::None => AugmentConfig::none(),
-            Self::Light => AugmentConfig::light(),
-            Self::Full => AugmentConfig::full(),
+            Self::Light => AugmentConfig::light_profile(),
+            Self::Full => AugmentConfig::full_profile(),
             Self::Default => AugmentConfig::default(),
         }
     }
@@ -50,8 +50,8 @@ pub(super) struct LoaderOptions {
     cache: PathBuf,
 
     /// Augmentation of the samples
-    #[arg(long, value_enum, default_value_t = Profile::Full)]
-    profile: Profile,
+    #[arg(long, value_enum, default_value_t = AugmentProfile::Full)]
+    profile: AugmentProfile,
 
     /// Decode each sample's case from its files; read no cache and write none
     #[arg(long, visible_alias = "no-cache")]
@@ -91,7 +91,7 @@ impl LoaderOptions {
     ///
     /// # Errors
     /// If a number is out of range.
-    pub(super) fn config(
+    pub(super) fn drain_config(
         &self,
         prefetch: usize,
         workers: WorkerPlan,
@@ -119,7 +119,7 @@ impl LoaderOptions {
             cache: self.cache.clone(),
             loader,
             crop: CropConfig { patch: Dims::cube(self.patch), ..CropConfig::default() },
-            augment: self.profile.config(),
+            augment: self.profile.augment_config(),
             preprocess: PreprocessConfig::default(),
             seed: self.seed,
             batches: self.batches.max(1),
@@ -130,7 +130,7 @@ impl LoaderOptions {
 
     /// Side of the patch, and samples in a batch.
     #[cfg(feature = "train")]
-    pub(super) const fn shape(&self) -> [usize; 2] {
+    pub(super) const fn patch_and_batch(&self) -> [usize; 2] {
         [self.patch, self.batch]
     }
 
@@ -143,7 +143,7 @@ impl LoaderOptions {
 }
 
 /// Parses `auto`, a number for the stages that compute, or `stage=number,…` for some of them.
-pub(super) fn workers(text: &str) -> Result<WorkerPlan, String> {
+pub(super) fn parse_workers(text: &str) -> Result<WorkerPlan, String> {
     if text == "auto" {
         return Ok(WorkerPlan::Auto);
     }
@@ -170,13 +170,13 @@ mod tests {
 
     #[test]
     fn workers_are_a_word_a_number_or_a_list() {
-        assert_eq!(workers("auto"), Ok(WorkerPlan::Auto));
+        assert_eq!(parse_workers("auto"), Ok(WorkerPlan::Auto));
         let usual = LoaderWorkers::default();
         let both = LoaderWorkers { decode: 7, augment: 7, ..usual.clone() };
-        assert_eq!(workers("7"), Ok(WorkerPlan::Fixed(both)));
+        assert_eq!(parse_workers("7"), Ok(WorkerPlan::Fixed(both)));
         let some = LoaderWorkers { fetch: 3, crop: 2, ..usual };
-        assert_eq!(workers("fetch=3,crop=2"), Ok(WorkerPlan::Fixed(some)));
-        assert!(workers("corp=2").unwrap_err().contains("corp"));
-        assert!(workers("crop:2").unwrap_err().contains("crop:2"));
+        assert_eq!(parse_workers("fetch=3,crop=2"), Ok(WorkerPlan::Fixed(some)));
+        assert!(parse_workers("corp=2").unwrap_err().contains("corp"));
+        assert!(parse_workers("crop:2").unwrap_err().contains("crop:2"));
     }
 }

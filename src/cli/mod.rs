@@ -51,7 +51,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::console::Console;
-use self::report::Report;
+use self::report::CommandOutput;
 use crate::run::failure::Failure;
 
 const EXIT_CODES: &str = "\
@@ -61,7 +61,7 @@ is not there, 75 stopped on request after a checkpoint, 130 stopped at once.";
 /// Feeds and trains 3D brain tumour segmentation networks.
 #[derive(Debug, Parser)]
 #[command(name = "gliaflow", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
-struct Line {
+struct CommandLine {
     /// Print one JSON document on stdout; everything else goes to stderr.
     #[arg(long, global = true)]
     json: bool,
@@ -74,7 +74,7 @@ struct Line {
     verb: Verb,
 }
 
-type VerbResult = Result<Report, Failure>;
+type VerbResult = Result<CommandOutput, Failure>;
 
 /// Defines the enum of the verbs, each a variant with its arguments, and the call of the verb.
 macro_rules! verbs {
@@ -96,7 +96,7 @@ macro_rules! verbs {
 
 verbs! {
     #[cfg(feature = "train")] Demo(demo::Demo),
-    Phantom(phantom::Phantom),
+    Phantom(phantom::PhantomCommand),
     Inspect(inspect::Inspect),
     Ingest(ingest::Ingest),
     Doctor(doctor::Doctor),
@@ -122,12 +122,12 @@ verbs! {
 
 /// Parses the command line, runs the verb, maps its outcome to an exit code.
 pub fn main() -> ExitCode {
-    let line = Line::parse();
+    let line = CommandLine::parse();
     let console = Console::new(line.json);
     console.log_to_stderr(&line.log);
     match line.verb.run(&console) {
-        Ok(report) => console.finish(&report),
-        Err(failure) => console.fail(&failure),
+        Ok(report) => console.print_output(&report),
+        Err(failure) => console.print_failure(&failure),
     }
 }
 
@@ -138,8 +138,8 @@ mod tests {
 
     #[test]
     fn every_verb_has_help_with_an_example() {
-        Line::command().debug_assert();
-        for verb in Line::command().get_subcommands() {
+        CommandLine::command().debug_assert();
+        for verb in CommandLine::command().get_subcommands() {
             let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example"), "`{}` shows no example", verb.get_name());
             assert!(help.contains("gliaflow "), "`{}` shows no command", verb.get_name());

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::run::ensemble::{Checkpoint, Ensemble, Member, Resolved};
+use crate::run::ensemble::{CheckpointChoice, Ensemble, Member, ResolvedEnsemble};
 use crate::run::failure::Failure;
 
 /// A run, or several whose probabilities are averaged.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Runs {
+pub(super) struct PredictorOptions {
     /// A run's folder; several times for the mean of their probabilities
     #[arg(long, value_name = "DIR", required = true)]
     run: Vec<PathBuf>,
@@ -22,16 +22,16 @@ pub(super) struct Runs {
 
     /// Weights to use: latest, or best for those of the best validation
     #[arg(long, value_name = "WHICH", default_value = "latest")]
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointChoice,
 
     /// A setting to override in every run: section.key=value
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
-impl Runs {
+impl PredictorOptions {
     /// Reads the runs' configurations and checkpoints.
-    pub(super) fn resolve(&self) -> Result<Resolved, Failure> {
+    pub(super) fn resolve_runs(&self) -> Result<ResolvedEnsemble, Failure> {
         let runs = self.run.len();
         let weights = self.weight.len();
         if weights != 0 && weights != runs {
@@ -48,14 +48,14 @@ impl Runs {
     }
 
     /// Value of the metrics' `run` label.
-    pub(super) fn label(&self) -> String {
+    pub(super) fn metrics_label(&self) -> String {
         let names: Vec<String> = self.run.iter().map(|run| run.display().to_string()).collect();
         names.join("+")
     }
 
     /// The run, if it is a single one with its last weights and without mirroring.
-    pub(super) fn plain(&self) -> Option<&Path> {
-        let plain = !self.mirror && self.checkpoint == Checkpoint::Latest;
+    pub(super) fn single_plain_run(&self) -> Option<&Path> {
+        let plain = !self.mirror && self.checkpoint == CheckpointChoice::Latest;
         match self.run.as_slice() {
             [only] if plain => Some(only),
             _ => None,
@@ -65,7 +65,7 @@ impl Runs {
 
 /// Source of the thresholds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum PostProcessing {
+pub(super) enum ThresholdSource {
     /// Values of --drop-below and --smallest-et
     Given,
     /// The runs' validation cases: those with the highest mean Dice on them

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::cli::console::Console;
-use crate::cli::report::Report;
+use crate::cli::report::CommandOutput;
 use crate::run::failure::Failure;
 use crate::run::tools::replay;
 
@@ -35,8 +35,8 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    pub(super) fn run(self, _: &Console) -> Result<Report, Failure> {
-        let done = replay::of_run(&self.run, self.epoch, self.index, &self.out)?;
+    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+        let done = replay::replay_of_run(&self.run, self.epoch, self.index, &self.out)?;
         let drawn = serde_json::to_string(&done.drawn).expect("draws serialise to JSON");
         let mut text = format!(
             "epoch {} index {}: case {}, corner {:?} of the brain box, {}\ndrawn: {drawn}\n",
@@ -46,6 +46,6 @@ impl Replay {
             // Writing into a String cannot fail.
             let _ = writeln!(text, "{}", file.display());
         }
-        Ok(Report::new(&done, text))
+        Ok(CommandOutput::new(&done, text))
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 const BAD_DATA: u8 = 3;
 
 /// Output of a verb that came to its end.
-pub(super) struct Report {
+pub(super) struct CommandOutput {
     /// JSON document for programs.
     pub(super) json: Value,
     /// Text for people.
@@ -16,7 +16,7 @@ pub(super) struct Report {
     pub(super) exit_code: u8,
 }
 
-impl Report {
+impl CommandOutput {
     /// Returns the output of a result without bad data.
     pub(super) fn new(result: &impl Serialize, text: impl Into<String>) -> Self {
         let json = serde_json::to_value(result).expect("reports serialise to JSON");

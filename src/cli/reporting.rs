@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::console::Console;
-use crate::cli::report::Report;
+use crate::cli::report::CommandOutput;
 use crate::report;
 use crate::run::failure::Failure;
 
@@ -22,10 +22,10 @@ pub(super) struct Reporting {
 }
 
 impl Reporting {
-    pub(super) fn run(self, _: &Console) -> Result<Report, Failure> {
-        let written = report::write(&self.run)?;
+    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+        let written = report::write_report(&self.run)?;
         let text =
             format!("curves: {}\npage: {}", written.progress.display(), written.page.display());
-        Ok(Report::new(&written, text))
+        Ok(CommandOutput::new(&written, text))
     }
 }

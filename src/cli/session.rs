@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::actor::stop::StopLatch;
 use crate::base::error::Fault;
 use crate::cli::console::Console;
-use crate::pipeline::observe::{self, Board};
+use crate::pipeline::observe::{self, TopologyRegistry};
 use crate::run::failure::Failure;
 use crate::run::prepare::Session;
 use crate::telemetry::catalog;
@@ -28,7 +28,7 @@ const ABORTED: i32 = 130;
 
 /// Options of every long verb.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct LongOptions {
+pub(super) struct SessionOptions {
     /// Address to serve /metrics at: an address, a port of this machine, or off.
     #[arg(long, value_name = "ADDR|off", default_value_t)]
     metrics_addr: MetricsAddress,
@@ -39,28 +39,28 @@ pub(super) struct LongOptions {
 }
 
 /// A session under way; dropping it ends its threads.
-pub(super) struct Live {
+pub(super) struct ActiveSession {
     session: Session,
     exporter: Exporter,
     linger: Duration,
-    signals: Arc<Signals>,
+    signals: Arc<SignalCounter>,
     /// Dropping it ends the runtime's thread.
     _alive: tokio::sync::oneshot::Sender<()>,
 }
 
-impl Live {
+impl ActiveSession {
     /// Starts the runtime, the signal handlers and the endpoint; `run` labels the metrics.
     pub(super) fn start(
-        options: &LongOptions,
+        options: &SessionOptions,
         run: &str,
         console: &Console,
     ) -> Result<Self, Fault> {
         let exporter = Exporter::start(options.metrics_addr, run);
         if let Some(address) = exporter.address() {
-            console.say(&format!("metrics: http://{address}/metrics"));
+            console.print_status(&format!("metrics: http://{address}/metrics"));
         }
         let stop = StopLatch::new();
-        let board = Board::default();
+        let board = TopologyRegistry::default();
         let (alive, ended) = tokio::sync::oneshot::channel::<()>();
         let runtime = start_runtime(ended)?;
         let signals = catch_signals(&runtime, &stop)?;
@@ -71,27 +71,28 @@ impl Live {
         let shown = board.clone();
         exporter.show_topology(Arc::new(move || shown.to_json()));
         let endpoint = exporter.endpoint().clone();
-        let session = Session { runtime, stop, progress: console.progress(), board, endpoint };
+        let session =
+            Session { runtime, stop, progress: console.progress_display(), board, endpoint };
         let linger = Duration::from_secs(options.metrics_linger);
         Ok(Self { session, exporter, linger, signals, _alive: alive })
     }
 
     /// Registers the metrics of these topologies and splits at 0, before they run.
-    pub(super) fn announce(self, topologies: &[&[&str]], splits: &[Split]) -> Self {
+    pub(super) fn register_metrics(self, topologies: &[&[&str]], splits: &[Split]) -> Self {
         let splits: Vec<&str> = splits.iter().map(|split| split.name()).collect();
-        catalog::register(&topologies.concat(), &splits);
+        catalog::register_run_series(&topologies.concat(), &splits);
         self
     }
 
     /// Runs the verb's work, then keeps the endpoint up for `--metrics-linger`, after an error too.
-    pub(super) fn conduct<T>(
+    pub(super) fn run_verb<T>(
         self,
         work: impl FnOnce(&Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let outcome = work(&self.session);
         let Self { exporter, linger, signals, .. } = self;
         if !linger.is_zero() {
-            exporter.linger(linger, || signals.any());
+            exporter.linger(linger, || signals.any_received());
         }
         outcome
     }
@@ -99,17 +100,17 @@ impl Live {
     /// Runs work with a network, and publishes its state. A run that is stopped has neither
     /// finished nor failed: its state stays as it was.
     #[cfg(feature = "train")]
-    pub(super) fn conduct_run<T>(
+    pub(super) fn run_network_verb<T>(
         self,
         work: impl FnOnce(&Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.conduct(|session| {
-            RunState::Starting.publish();
+        self.run_verb(|session| {
+            RunState::Starting.publish_state();
             let outcome = work(session);
             match &outcome {
-                Ok(_) => RunState::Finished.publish(),
+                Ok(_) => RunState::Finished.publish_state(),
                 Err(Failure::Stopped(_) | Failure::Aborted) => {}
-                Err(_) => RunState::Failed.publish(),
+                Err(_) => RunState::Failed.publish_state(),
             }
             outcome
         })
@@ -118,18 +119,18 @@ impl Live {
 
 /// Counts of the signals received so far.
 #[derive(Debug, Default)]
-struct Signals {
+struct SignalCounter {
     all: AtomicU32,
     interrupts: AtomicU32,
 }
 
-impl Signals {
-    fn any(&self) -> bool {
+impl SignalCounter {
+    fn any_received(&self) -> bool {
         self.all.load(Ordering::Relaxed) > 0
     }
 
     /// Counts a signal; true for a second interrupt.
-    fn count(&self, kind: SignalKind) -> bool {
+    fn record_signal(&self, kind: SignalKind) -> bool {
         self.all.fetch_add(1, Ordering::Relaxed);
         kind == SignalKind::interrupt() && self.interrupts.fetch_add(1, Ordering::Relaxed) > 0
     }
@@ -161,9 +162,9 @@ fn start_runtime(
 fn catch_signals(
     runtime: &tokio::runtime::Handle,
     stop: &StopLatch,
-) -> Result<Arc<Signals>, Fault> {
+) -> Result<Arc<SignalCounter>, Fault> {
     let _inside = runtime.enter();
-    let signals = Arc::new(Signals::default());
+    let signals = Arc::new(SignalCounter::default());
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::user_defined1()];
     for kind in kinds {
         let mut arrivals = signal(kind).map_err(|error| Fault::Environment {
@@ -175,7 +176,7 @@ fn catch_signals(
         let signals = Arc::clone(&signals);
         runtime.spawn(async move {
             while arrivals.recv().await.is_some() {
-                if signals.count(kind) {
+                if signals.record_signal(kind) {
                     stop.abort(None);
                     tokio::time::sleep(GRACE).await;
                     std::process::exit(ABORTED);

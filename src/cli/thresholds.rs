@@ -7,7 +7,7 @@ use crate::volume::region::Region;
 
 /// Postprocessing thresholds given on the command line.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Thresholds {
+pub(super) struct ThresholdOptions {
     /// Drop predicted components of a region below so many voxels
     #[arg(long, value_name = "REGION=VOXELS", value_delimiter = ',')]
     drop_below: Vec<DropBelow>,
@@ -17,9 +17,9 @@ pub(super) struct Thresholds {
     smallest_et: usize,
 }
 
-impl Thresholds {
+impl ThresholdOptions {
     /// Returns the postprocessing that the options describe.
-    pub(super) fn rules(&self) -> PostProcess {
+    pub(super) fn to_postprocess(&self) -> PostProcess {
         let mut rules = PostProcess { smallest_et: self.smallest_et, ..PostProcess::default() };
         for DropBelow { region, voxels } in &self.drop_below {
             rules.smallest_component[region.index()] = *voxels;

@@ -14,7 +14,7 @@ use crate::pipeline::whole_case::WholeCase;
 /// Measures of an evaluation, and the postprocessing of predicted labels before it.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Scoring {
+pub struct ScoringConfig {
     /// Definition of HD95.
     pub hd95: Hd95,
     /// Lesion-wise scores as well.
@@ -25,7 +25,7 @@ pub struct Scoring {
 
 /// Scores of one case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Assessed {
+pub struct CaseAssessment {
     /// Region by region.
     pub score: CaseScore,
     /// Lesion-wise scores, if [`ScoringConfig::lesionwise`] is set.
@@ -33,7 +33,7 @@ pub struct Assessed {
     pub lesions: Option<CaseLesions>,
 }
 
-impl Assessed {
+impl CaseAssessment {
     /// Returns text that [`from_text`](Self::from_text) reads back to the last bit: a JSON parser
     /// does not promise that of its numbers.
     ///
@@ -47,7 +47,7 @@ impl Assessed {
     ///
     /// # Errors
     /// If the text is anything else, or cut short.
-    pub fn of_text(text: &str) -> Result<Self, String> {
+    pub fn from_text(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| error.to_string())
     }
 }
@@ -56,17 +56,17 @@ impl Assessed {
 ///
 /// # Errors
 /// As [`Predictor::probabilities`].
-pub fn segment(predictor: &mut dyn Predictor, case: &WholeCase) -> Result<Vec<u8>, Fault> {
+pub fn segment_case(predictor: &mut dyn Predictor, case: &WholeCase) -> Result<Vec<u8>, Fault> {
     let probabilities = predictor.probabilities(case, &mut |_, _| ())?;
-    let labels = regions_to_labels::labels(&probabilities);
-    Ok(case.brain.paste(&labels, case.source.canonical_dims(), 0))
+    let labels = regions_to_labels::labels_from_probabilities(&probabilities);
+    Ok(case.brain.paste_into(&labels, case.source.canonical_dims(), 0))
 }
 
 /// The true labels of the whole canonical grid, `[d, h, w]`.
 ///
 /// # Errors
 /// If the case has none.
-pub fn truth(case: &WholeCase) -> Result<Vec<u8>, CaseError> {
+pub fn true_labels(case: &WholeCase) -> Result<Vec<u8>, CaseError> {
     let Some(labels) = &case.labels else {
         return Err(CaseError::new(
             Reason::Missing,
@@ -75,29 +75,28 @@ pub fn truth(case: &WholeCase) -> Result<Vec<u8>, CaseError> {
             "use `predict` for unlabelled cases",
         ));
     };
-    Ok(case.brain.paste(labels, case.source.canonical_dims(), 0))
+    Ok(case.brain.paste_into(labels, case.source.canonical_dims(), 0))
 }
 
 /// The scores of a segmentation of the whole canonical grid against the case's own labels.
 ///
 /// # Errors
 /// If the case has no labels.
-pub fn score(
+pub fn score_segmentation(
     case: &WholeCase,
     mut segmentation: Vec<u8>,
-    rules: &Scoring,
-) -> Result<Assessed, CaseError> {
-    let truth = truth(case)?;
+    rules: &ScoringConfig,
+) -> Result<CaseAssessment, CaseError> {
+    let truth = true_labels(case)?;
     let dims = case.source.canonical_dims();
     let spacing = case.source.canonical_spacing_mm();
-    rules.postprocess.apply(&mut segmentation, dims);
+    rules.postprocess.apply_to(&mut segmentation, dims);
     let lesions = rules.lesionwise.then(|| {
         let lesion_rules = LesionRules::default();
         score_lesions(case.id.clone(), &truth, &segmentation, dims, spacing, lesion_rules)
     });
-    let score =
-        score_case_with(rules.hd95, case.id.clone(), &truth, &segmentation, dims, spacing);
-    Ok(Assessed { score, lesions })
+    let score = score_case_with(rules.hd95, case.id.clone(), &truth, &segmentation, dims, spacing);
+    Ok(CaseAssessment { score, lesions })
 }
 
 #[cfg(test)]
@@ -119,15 +118,15 @@ mod tests {
         for lesions in [None, Some(score_lesions(id.clone(), &truth, &found, dims, spacing, rules))]
         {
             let score = score_case(id.clone(), &truth, &found, dims, spacing);
-            let assessed = Assessed { score, lesions };
+            let assessed = CaseAssessment { score, lesions };
             let text = assessed.to_text();
-            let again = Assessed::of_text(&text).unwrap();
+            let again = CaseAssessment::from_text(&text).unwrap();
             assert_eq!(again, assessed);
-            let bits = |all: &Assessed| {
+            let bits = |all: &CaseAssessment| {
                 all.score.regions.map(|region| region.measures.into_array().map(f64::to_bits))
             };
             assert_eq!(bits(&again), bits(&assessed));
-            assert!(Assessed::of_text(&text[..text.len() / 2]).is_err());
+            assert!(CaseAssessment::from_text(&text[..text.len() / 2]).is_err());
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::eval::by_region;
 use crate::eval::percentile::percentile;
 use crate::eval::score::{CaseScore, Measures};
 use crate::eval::statistics::bootstrap;
-use crate::eval::statistics::paired::ByCase;
+use crate::eval::statistics::paired::MeasureByCase;
 use crate::volume::case::CaseId;
 use crate::volume::region::Region;
 
@@ -34,7 +34,7 @@ pub struct Summary {
 
 impl Summary {
     /// Summarizes values, one per case; `None` when there are none.
-    pub fn of(values: &[f64]) -> Option<Self> {
+    pub fn of_values(values: &[f64]) -> Option<Self> {
         if values.is_empty() {
             return None;
         }
@@ -82,15 +82,15 @@ impl CohortScore {
                 Some(_) => repeated.push(id),
             }
         }
-        refuse(
+        refuse_cases(
             Reason::Missing,
             &missing,
             "no score",
             "score them, or leave them out of the cohort on purpose",
         )?;
-        refuse(Reason::Format, &repeated, "more than one score", "score each case once")?;
+        refuse_cases(Reason::Format, &repeated, "more than one score", "score each case once")?;
         let strangers: Vec<&CaseId> = by_case.keys().collect();
-        refuse(
+        refuse_cases(
             Reason::Format,
             &strangers,
             "a score, but no place in the cohort",
@@ -99,13 +99,13 @@ impl CohortScore {
         let definition = cases.first().map(|score| score.hd95);
         let mixed = cases.iter().filter(|score| Some(score.hd95) != definition);
         let mixed: Vec<&CaseId> = mixed.map(|score| &score.case).collect();
-        refuse(
+        refuse_cases(
             Reason::Format,
             &mixed,
             "another definition of hd95 than the first",
             "score all with the same",
         )?;
-        let summary = Region::ALL.map(|region| summarise(&cases, region));
+        let summary = Region::ALL.map(|region| summarize_region(&cases, region));
         let [Some(et), Some(tc), Some(wt)] = summary else {
             return Err(CaseError::new(
                 Reason::Missing,
@@ -123,12 +123,16 @@ impl CohortScore {
     }
 
     /// Distribution of each measure of a region over the cases.
-    pub const fn summary(&self, region: Region) -> &Measures<Summary> {
+    pub const fn region_summary(&self, region: Region) -> &Measures<Summary> {
         &self.summary[region.index()]
     }
 
     /// Values of one measure of a region by case, as comparisons of methods take them.
-    pub fn by_case(&self, region: Region, measure: fn(&Measures<f64>) -> f64) -> ByCase {
+    pub fn measure_by_case(
+        &self,
+        region: Region,
+        measure: fn(&Measures<f64>) -> f64,
+    ) -> MeasureByCase {
         let scores = self.cases.iter();
         scores
             .map(|score| (score.case.clone(), measure(&score.regions[region.index()].measures)))
@@ -144,7 +148,7 @@ impl CohortScore {
         let measures = Measures::<f64>::NAMES.join(",");
         writeln!(out, "case,region,{measures},truth_voxels,predicted_voxels")?;
         for score in &self.cases {
-            let case = quoted(score.case.as_str());
+            let case = quote_csv(score.case.as_str());
             for region in Region::ALL {
                 let values = &score.regions[region.index()];
                 write!(out, "{case},{region}")?;
@@ -173,11 +177,11 @@ impl Serialize for CohortScore {
 }
 
 /// Summaries of all measures of a region; `None` without cases.
-fn summarise(cases: &[CaseScore], region: Region) -> Option<Measures<Summary>> {
+fn summarize_region(cases: &[CaseScore], region: Region) -> Option<Measures<Summary>> {
     let column = |measure: fn(&Measures<f64>) -> f64| {
         let values: Vec<f64> =
             cases.iter().map(|score| measure(&score.regions[region.index()].measures)).collect();
-        Summary::of(&values)
+        Summary::of_values(&values)
     };
     Some(Measures {
         dice: column(|measures| measures.dice)?,
@@ -188,7 +192,12 @@ fn summarise(cases: &[CaseScore], region: Region) -> Option<Measures<Summary>> {
 }
 
 /// Returns an error that names the cases, if there are any.
-fn refuse(reason: Reason, cases: &[&CaseId], have: &str, remedy: &str) -> Result<(), CaseError> {
+fn refuse_cases(
+    reason: Reason,
+    cases: &[&CaseId],
+    have: &str,
+    remedy: &str,
+) -> Result<(), CaseError> {
     if cases.is_empty() {
         return Ok(());
     }
@@ -198,7 +207,7 @@ fn refuse(reason: Reason, cases: &[&CaseId], have: &str, remedy: &str) -> Result
 }
 
 /// A CSV field, in quotes where it holds a separator, a quote or a line break.
-fn quoted(field: &str) -> String {
+fn quote_csv(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         return format!("\"{}\"", field.replace('"', "\"\""));
     }
@@ -225,12 +234,12 @@ mod tests {
 
     #[test]
     fn the_summary_is_the_textbooks() {
-        let found = Summary::of(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
+        let found = Summary::of_values(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
         assert_eq!((found.mean, found.median, found.min, found.max), (5.0, 4.5, 2.0, 9.0));
         assert_eq!(found.sd, Some((32.0_f64 / 7.0).sqrt()));
-        let one = Summary::of(&[0.5]).unwrap();
+        let one = Summary::of_values(&[0.5]).unwrap();
         assert_eq!((one.sd, one.ci95), (None, None));
-        assert_eq!(Summary::of(&[]), None);
+        assert_eq!(Summary::of_values(&[]), None);
     }
 
     #[test]
@@ -267,8 +276,8 @@ mod tests {
         assert_eq!(json["cases"][0]["case"], "a");
         assert_eq!(json["cases"][1]["regions"]["TC"]["dice"], 0.5);
         assert_eq!(json["summary"]["ET"]["dice"]["ci95"], serde_json::json!([0.5, 1.0]));
-        assert_eq!(cohort.summary(Region::Et).dice.sd, Some(0.125_f64.sqrt()));
-        let dice = cohort.by_case(Region::Tc, |measures| measures.dice);
+        assert_eq!(cohort.region_summary(Region::Et).dice.sd, Some(0.125_f64.sqrt()));
+        let dice = cohort.measure_by_case(Region::Tc, |measures| measures.dice);
         assert_eq!(
             dice.into_iter().collect::<Vec<_>>(),
             [(ids(&["a"])[0].clone(), 1.0), (ids(&["b"])[0].clone(), 0.5)]

@@ -10,11 +10,11 @@ use crate::base::error::{CaseError, Reason};
 use crate::volume::case::CaseId;
 
 /// Segmentation files by case.
-pub type ByCase = BTreeMap<CaseId, PathBuf>;
+pub type FilesByCase = BTreeMap<CaseId, PathBuf>;
 
 /// A true and a predicted segmentation of one case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pair {
+pub struct SegmentationPair {
     /// The case.
     pub case: CaseId,
     /// File with the true labels.
@@ -37,8 +37,10 @@ pub fn case_of_file(name: &str) -> Option<CaseId> {
 ///
 /// # Errors
 /// One for every file whose case has a file already.
-pub fn by_case(paths: impl IntoIterator<Item = PathBuf>) -> Result<ByCase, Vec<CaseError>> {
-    let mut files = ByCase::new();
+pub fn group_by_case(
+    paths: impl IntoIterator<Item = PathBuf>,
+) -> Result<FilesByCase, Vec<CaseError>> {
+    let mut files = FilesByCase::new();
     let mut errors = Vec::new();
     for path in paths {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -62,8 +64,8 @@ pub fn by_case(paths: impl IntoIterator<Item = PathBuf>) -> Result<ByCase, Vec<C
 ///
 /// # Errors
 /// If the folder cannot be read, or as [`group_by_case`].
-pub fn flat_folder(folder: &Path) -> Result<ByCase, Vec<CaseError>> {
-    let unreadable = |error: std::io::Error| vec![CaseError::io(folder, &error)];
+pub fn files_in_folder(folder: &Path) -> Result<FilesByCase, Vec<CaseError>> {
+    let unreadable = |error: std::io::Error| vec![CaseError::from_io(folder, &error)];
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -74,14 +76,17 @@ pub fn flat_folder(folder: &Path) -> Result<ByCase, Vec<CaseError>> {
     }
     // The order of a folder's entries is the file system's; that of the errors should not be.
     paths.sort();
-    by_case(paths)
+    group_by_case(paths)
 }
 
 /// Pairs the true with the predicted files, in the order of the cases' names.
 ///
 /// # Errors
 /// One for every case that lacks a file on one side, or one if there is no case at all.
-pub fn pair(truth: &ByCase, prediction: &ByCase) -> Result<Vec<Pair>, Vec<CaseError>> {
+pub fn pair_files(
+    truth: &FilesByCase,
+    prediction: &FilesByCase,
+) -> Result<Vec<SegmentationPair>, Vec<CaseError>> {
     if truth.is_empty() && prediction.is_empty() {
         return Err(vec![CaseError::new(
             Reason::Missing,
@@ -94,24 +99,24 @@ pub fn pair(truth: &ByCase, prediction: &ByCase) -> Result<Vec<Pair>, Vec<CaseEr
     let mut errors = Vec::new();
     for (case, true_path) in truth {
         match prediction.get(case) {
-            Some(predicted_path) => pairs.push(Pair {
+            Some(predicted_path) => pairs.push(SegmentationPair {
                 case: case.clone(),
                 truth: true_path.clone(),
                 prediction: predicted_path.clone(),
             }),
-            None => errors.push(alone(case, true_path, "prediction")),
+            None => errors.push(unpaired_file(case, true_path, "prediction")),
         }
     }
     for (case, predicted_path) in prediction {
         if !truth.contains_key(case) {
-            errors.push(alone(case, predicted_path, "truth"));
+            errors.push(unpaired_file(case, predicted_path, "truth"));
         }
     }
     if errors.is_empty() { Ok(pairs) } else { Err(errors) }
 }
 
 /// Error about a file without a partner.
-fn alone(case: &CaseId, path: &Path, lacks: &str) -> CaseError {
+fn unpaired_file(case: &CaseId, path: &Path, lacks: &str) -> CaseError {
     CaseError::new(
         Reason::Missing,
         path.display(),
@@ -125,8 +130,8 @@ fn alone(case: &CaseId, path: &Path, lacks: &str) -> CaseError {
 mod tests {
     use super::*;
 
-    fn files(names: &[&str]) -> ByCase {
-        by_case(names.iter().map(PathBuf::from)).unwrap()
+    fn files(names: &[&str]) -> FilesByCase {
+        group_by_case(names.iter().map(PathBuf::from)).unwrap()
     }
 
     #[test]
@@ -143,8 +148,8 @@ mod tests {
     #[test]
     fn files_are_paired_by_case_whatever_their_folders_and_suffixes() {
         let truth = files(&["t/b/b_seg.nii.gz", "t/a/a_seg.nii.gz", "t/name_mapping.csv"]);
-        let pairs = pair(&truth, &files(&["p/a.nii.gz", "p/b.nii.gz"])).unwrap();
-        let expected = ["a", "b"].map(|name| Pair {
+        let pairs = pair_files(&truth, &files(&["p/a.nii.gz", "p/b.nii.gz"])).unwrap();
+        let expected = ["a", "b"].map(|name| SegmentationPair {
             case: CaseId::new(name),
             truth: PathBuf::from(format!("t/{name}/{name}_seg.nii.gz")),
             prediction: PathBuf::from(format!("p/{name}.nii.gz")),
@@ -155,18 +160,18 @@ mod tests {
     #[test]
     fn a_file_without_a_partner_is_an_error_on_either_side() {
         let truth = files(&["t/a.nii.gz", "t/b.nii.gz"]);
-        let errors = pair(&truth, &files(&["p/b.nii.gz", "p/c.nii.gz"])).unwrap_err();
+        let errors = pair_files(&truth, &files(&["p/b.nii.gz", "p/c.nii.gz"])).unwrap_err();
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(texts.len(), 2);
         assert!(texts[0].starts_with("case a: t/a.nii.gz: there is no prediction"), "{texts:?}");
         assert!(texts[1].starts_with("case c: p/c.nii.gz: there is no truth"), "{texts:?}");
-        assert_eq!(pair(&ByCase::new(), &ByCase::new()).unwrap_err().len(), 1);
+        assert_eq!(pair_files(&FilesByCase::new(), &FilesByCase::new()).unwrap_err().len(), 1);
     }
 
     #[test]
     fn two_files_of_one_case_are_an_error() {
         let paths = ["p/a.nii.gz", "p/a_seg.nii.gz"].map(PathBuf::from);
-        let errors = by_case(paths).unwrap_err();
+        let errors = group_by_case(paths).unwrap_err();
         assert!(errors[0].to_string().contains("case a has p/a.nii.gz already"), "{}", errors[0]);
     }
 
@@ -177,10 +182,10 @@ mod tests {
             fs::write(folder.path().join(name), b"").unwrap();
         }
         fs::create_dir(folder.path().join("c.nii.gz")).unwrap();
-        let found = flat_folder(folder.path()).unwrap();
+        let found = files_in_folder(folder.path()).unwrap();
         let names: Vec<&str> = found.keys().map(CaseId::as_str).collect();
         assert_eq!(names, ["a", "b"]);
-        let absent = flat_folder(&folder.path().join("absent")).unwrap_err();
+        let absent = files_in_folder(&folder.path().join("absent")).unwrap_err();
         assert_eq!(absent[0].reason, Reason::Missing);
     }
 }

@@ -34,10 +34,10 @@ impl PostProcess {
     ///
     /// # Panics
     /// If there are not as many labels as voxels.
-    pub fn apply(&self, labels: &mut [u8], dims: Dims) {
-        assert_eq!(labels.len(), dims.voxels(), "one label per voxel");
+    pub fn apply_to(&self, labels: &mut [u8], dims: Dims) {
+        assert_eq!(labels.len(), dims.voxel_count(), "one label per voxel");
         for region in [Region::Wt, Region::Tc, Region::Et] {
-            drop_small(labels, dims, region, self.smallest_component[region.index()]);
+            drop_small_components(labels, dims, region, self.smallest_component[region.index()]);
         }
         let enhancing = labels.iter().filter(|&&found| found == label::ET).count();
         if enhancing < self.smallest_et {
@@ -53,7 +53,7 @@ impl PostProcess {
 }
 
 /// Label of a voxel that is dropped from the region.
-const fn outside(region: Region) -> u8 {
+const fn label_outside(region: Region) -> u8 {
     match region {
         Region::Wt => label::BACKGROUND,
         Region::Tc => label::ED,
@@ -61,21 +61,23 @@ const fn outside(region: Region) -> u8 {
     }
 }
 
-fn drop_small(labels: &mut [u8], dims: Dims, region: Region, smallest: usize) {
+fn drop_small_components(labels: &mut [u8], dims: Dims, region: Region, smallest: usize) {
     // Every component has a voxel.
     if smallest <= 1 {
         return;
     }
-    let Some(around) = Box3::around(dims, |place| region.contains(labels[place])) else { return };
-    let mut inside = around.cut(labels, dims);
+    let Some(around) = Box3::bounding_box(dims, |place| region.contains(labels[place])) else {
+        return;
+    };
+    let mut inside = around.crop_from(labels, dims);
     let mask: Vec<bool> = inside.iter().map(|&found| region.contains(found)).collect();
-    let components = Components::of(&mask, around.dims, Connectivity::Corners);
-    for (component, places) in components.stretches() {
+    let components = Components::of_mask(&mask, around.dims, Connectivity::Corners);
+    for (component, places) in components.voxel_runs() {
         if components.sizes()[component] < smallest {
-            inside[places].fill(outside(region));
+            inside[places].fill(label_outside(region));
         }
     }
-    for (row, values) in around.rows(dims).zip(inside.chunks_exact(around.dims.0[2])) {
+    for (row, values) in around.row_ranges(dims).zip(inside.chunks_exact(around.dims.0[2])) {
         labels[row].copy_from_slice(values);
     }
 }
@@ -89,7 +91,7 @@ mod tests {
 
     fn processed(rules: PostProcess, labels: &[u8]) -> Vec<u8> {
         let mut found = labels.to_vec();
-        rules.apply(&mut found, Dims([1, 1, labels.len()]));
+        rules.apply_to(&mut found, Dims([1, 1, labels.len()]));
         found
     }
 
@@ -134,18 +136,18 @@ mod tests {
             let dims = Dims([4, 5, 6]);
             let rules = PostProcess { smallest_component: sizes, smallest_et };
             let mut found = labels.clone();
-            rules.apply(&mut found, dims);
+            rules.apply_to(&mut found, dims);
             for region in Region::ALL {
                 let pairs = labels.iter().zip(&found);
                 let grew = pairs.filter(|(a, b)| !region.contains(**a) && region.contains(**b));
                 prop_assert_eq!(grew.count(), 0, "{}", region);
                 let mask: Vec<bool> = found.iter().map(|&l| region.contains(l)).collect();
-                let left = Components::of(&mask, dims, Connectivity::Corners);
+                let left = Components::of_mask(&mask, dims, Connectivity::Corners);
                 let small = left.sizes().iter().filter(|&&size| size < sizes[region.index()]);
                 prop_assert_eq!(small.count(), 0, "{}", region);
             }
             let mut again = found.clone();
-            rules.apply(&mut again, dims);
+            rules.apply_to(&mut again, dims);
             prop_assert_eq!(again, found, "applying twice is applying once");
             let nothing = processed(PostProcess::default(), &labels);
             prop_assert_eq!(nothing, labels);

@@ -29,12 +29,12 @@ pub fn predict_case(
     let [d, h, w] = window.0;
     let probabilities = |windows: Vec<f32>, count: usize| {
         let data = TensorData::new(windows, [count, Modality::COUNT, d, h, w]);
-        let answer = network.probabilities(Tensor::from_data(data, network.device()));
+        let answer = network.predict_probabilities(Tensor::from_data(data, network.device()));
         let values: Vec<f32> = answer.into_data().try_to_vec().expect("networks compute in f32");
         Ok::<_, Infallible>(values)
     };
     let sliding = Sliding::new(case, window, config);
-    match sliding.blend(images, Modality::COUNT, probabilities, progress) {
+    match sliding.blend_windows(images, Modality::COUNT, probabilities, progress) {
         Ok(blended) => blended,
     }
 }

@@ -6,17 +6,17 @@ use crate::volume::region::Region;
 pub const THRESHOLD: f32 = 0.5;
 
 /// Paints probabilities `[3, d, h, w]` into labels `[d, h, w]`: WT, then TC, then ET
-/// ([`Region::paint`]), so regions need not be nested for a voxel to have one label.
+/// ([`Region::label_from_regions`]), so regions need not be nested for a voxel to have one label.
 ///
 /// # Panics
 /// If the length is no multiple of three.
-pub fn labels(probabilities: &[f32]) -> Vec<u8> {
+pub fn labels_from_probabilities(probabilities: &[f32]) -> Vec<u8> {
     let voxels = probabilities.len() / Region::COUNT;
     assert_eq!(probabilities.len(), Region::COUNT * voxels, "three regions of equal size");
     let member = |voxel: usize| {
         Region::ALL.map(|region| probabilities[region.index() * voxels + voxel] > THRESHOLD)
     };
-    (0..voxels).map(|voxel| Region::paint(member(voxel))).collect()
+    (0..voxels).map(|voxel| Region::label_from_regions(member(voxel))).collect()
 }
 
 #[cfg(test)]
@@ -34,11 +34,11 @@ mod tests {
         ];
         let expected =
             [label::BACKGROUND, label::BACKGROUND, label::ED, label::NCR, label::ET, label::ET];
-        assert_eq!(labels(&probabilities.concat()), expected);
+        assert_eq!(labels_from_probabilities(&probabilities.concat()), expected);
     }
 
     #[test]
     fn not_a_number_is_background() {
-        assert_eq!(labels(&[f32::NAN; 3]), [label::BACKGROUND]);
+        assert_eq!(labels_from_probabilities(&[f32::NAN; 3]), [label::BACKGROUND]);
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::eval::by_region;
 use crate::eval::hausdorff::Hd95;
-use crate::eval::overlap::Counts;
+use crate::eval::overlap::ConfusionCounts;
 use crate::volume::case::CaseId;
 use crate::volume::grid::{Box3, Dims};
 use crate::volume::region::Region;
@@ -95,13 +95,13 @@ pub fn score_case_with(
     dims: Dims,
     spacing_mm: [f64; 3],
 ) -> CaseScore {
-    assert!(truth.len() == dims.voxels() && prediction.len() == dims.voxels());
-    let counts = Counts::per_region(truth, prediction);
+    assert!(truth.len() == dims.voxel_count() && prediction.len() == dims.voxel_count());
+    let counts = ConfusionCounts::per_region(truth, prediction);
     // Distances need the tumour only; most of a head is neither in the truth nor in the prediction.
-    let around = Box3::around(dims, |place| truth[place] | prediction[place] != 0)
+    let around = Box3::bounding_box(dims, |place| truth[place] | prediction[place] != 0)
         .unwrap_or(Box3 { start: [0; 3], dims: Dims::cube(1) });
-    let true_labels = around.cut(truth, dims);
-    let predicted = around.cut(prediction, dims);
+    let true_labels = around.crop_from(truth, dims);
+    let predicted = around.crop_from(prediction, dims);
     let regions = Region::ALL.map(|region| {
         let mask = |labels: &[u8]| -> Vec<bool> {
             labels.iter().map(|&label| region.contains(label)).collect()
@@ -110,7 +110,7 @@ pub fn score_case_with(
         RegionScore {
             measures: Measures {
                 dice: overlap.dice(),
-                hd95_mm: hd95.between(
+                hd95_mm: hd95.between_masks(
                     &mask(&true_labels),
                     &mask(&predicted),
                     around.dims,
@@ -136,9 +136,9 @@ mod tests {
 
     /// Labels with the given voxels set.
     fn labels(voxels: &[([usize; 3], u8)]) -> Vec<u8> {
-        let mut labels = vec![label::BACKGROUND; DIMS.voxels()];
+        let mut labels = vec![label::BACKGROUND; DIMS.voxel_count()];
         for &(at, value) in voxels {
-            labels[DIMS.offset(at)] = value;
+            labels[DIMS.offset_from_zyx(at)] = value;
         }
         labels
     }

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::base::error::CaseError;
 use crate::eval::statistics::holm;
-use crate::eval::statistics::paired::{Gain, gain};
+use crate::eval::statistics::paired::{Gain, compare_methods};
 use crate::eval::statistics::wilcoxon::Alternative;
-use crate::experiment::outcome::{Role, Row};
+use crate::experiment::outcome::{Role, TableRow};
 use crate::volume::region::Region;
 
 /// Below this chance of even one false rejection in the family, a difference counts.
@@ -38,8 +38,8 @@ pub struct Claim {
 ///
 /// # Errors
 /// If rows were not scored on the same cases.
-pub fn of(rows: &[Row]) -> Result<Vec<Claim>, CaseError> {
-    let ran = |row: &&Row| !row.runs.is_empty();
+pub fn test_claims(rows: &[TableRow]) -> Result<Vec<Claim>, CaseError> {
+    let ran = |row: &&TableRow| !row.runs.is_empty();
     let distilled = rows.iter().filter(ran).find(|row| row.role == Role::Distilled);
     let Some(distilled) = distilled else { return Ok(Vec::new()) };
     let others = rows.iter().filter(ran).filter(|row| row.role != Role::Distilled);
@@ -51,14 +51,18 @@ pub fn of(rows: &[Row]) -> Result<Vec<Claim>, CaseError> {
                 than: other.name.clone(),
                 role: other.role,
                 region: region.name(),
-                gain: gain(&distilled.dice(region), &other.dice(region), Alternative::Greater)?,
+                gain: compare_methods(
+                    &distilled.dice_by_case(region),
+                    &other.dice_by_case(region),
+                    Alternative::Greater,
+                )?,
                 adjusted_p: 1.0,
                 holds: false,
             });
         }
     }
     let chances: Vec<f64> = claims.iter().map(|claim| claim.gain.test.p).collect();
-    for (claim, adjusted) in claims.iter_mut().zip(holm::adjust(&chances)) {
+    for (claim, adjusted) in claims.iter_mut().zip(holm::adjust_p_values(&chances)) {
         claim.adjusted_p = adjusted;
         claim.holds = adjusted < ALPHA;
     }
@@ -66,7 +70,7 @@ pub fn of(rows: &[Row]) -> Result<Vec<Claim>, CaseError> {
 }
 
 /// Words the result of the tests.
-pub fn conclusion(claims: &[Claim]) -> String {
+pub fn conclusion_sentence(claims: &[Claim]) -> String {
     if claims.is_empty() {
         return "the claim was not tested: the distilled row has not run".into();
     }
@@ -103,7 +107,7 @@ mod tests {
     use crate::volume::case::CaseId;
 
     /// Sixteen cases with that Dice in every region, spread a little.
-    fn row(name: &str, role: Role, dice: f64) -> Row {
+    fn row(name: &str, role: Role, dice: f64) -> TableRow {
         let score = |number: usize| {
             let dice = dice + 1e-3 * (number * number % 7) as f64;
             let measures = Measures { dice, hd95_mm: 1.0, sensitivity: 1.0, specificity: 1.0 };
@@ -114,7 +118,7 @@ mod tests {
         let scores: Vec<CaseScore> = (0..16).map(score).collect();
         let ids: Vec<CaseId> = scores.iter().map(|score| score.case.clone()).collect();
         let runs = vec![CohortScore::new(&ids, scores).unwrap()];
-        Row { name: name.into(), role, paper: None, steps: None, runs }
+        TableRow { name: name.into(), role, paper: None, steps: None, runs }
     }
 
     #[test]
@@ -125,7 +129,7 @@ mod tests {
             row("distilled", Role::Distilled, 0.7),
             row("control", Role::Control, 0.7),
         ];
-        let claims = of(&rows).unwrap();
+        let claims = test_claims(&rows).unwrap();
         assert_eq!(claims.len(), 9);
         let found = |than: &str| {
             let all: Vec<&Claim> = claims.iter().filter(|claim| claim.than == than).collect();
@@ -136,7 +140,7 @@ mod tests {
         assert!(holds && (mean - 0.1).abs() < 1e-12 && p < 1e-4, "{mean} {p}");
         assert_eq!((found("ensemble").0, found("control").0), (false, false));
         assert_eq!(found("control").2, 1.0, "nothing but zeros");
-        let words = conclusion(&claims);
+        let words = conclusion_sentence(&claims);
         assert!(words.contains("is supported here") && words.contains("3 of 3"), "{words}");
         assert!(words.contains("0 of 3 with the control"), "{words}");
         let smallest = claims.iter().map(|claim| claim.gain.test.p).fold(1.0, f64::min);
@@ -148,8 +152,8 @@ mod tests {
     fn nothing_is_claimed_of_a_student_that_has_not_run() {
         let mut absent = row("distilled", Role::Distilled, 0.5);
         absent.runs.clear();
-        let claims = of(&[absent, row("unet", Role::StandAlone, 0.6)]).unwrap();
+        let claims = test_claims(&[absent, row("unet", Role::StandAlone, 0.6)]).unwrap();
         assert!(claims.is_empty());
-        assert!(conclusion(&claims).contains("was not tested"));
+        assert!(conclusion_sentence(&claims).contains("was not tested"));
     }
 }

@@ -7,9 +7,9 @@ use crate::base::fingerprint::Fingerprint;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
-use crate::experiment::config::{Place, Recipe};
+use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::pipeline::fetch::Fetch;
-use crate::pipeline::whole_case::WholeSource;
+use crate::pipeline::whole_case::WholeCaseSource;
 use crate::run::cohort;
 use crate::run::failure::Failure;
 use crate::run::phantoms::write_phantoms;
@@ -18,7 +18,7 @@ use crate::train::run_directory::{DATASET_LOCK, DatasetLock, write_atomically};
 use crate::volume::case::Split;
 
 /// The cases of an experiment, all of them in the cache.
-pub struct StudyCohort {
+pub struct ExperimentCohort {
     /// Every case, its fingerprint and its part.
     pub lock: DatasetLock,
     /// Store of their case files.
@@ -27,19 +27,19 @@ pub struct StudyCohort {
     preprocess: PreprocessConfig,
 }
 
-impl StudyCohort {
+impl ExperimentCohort {
     /// Draws phantoms if the experiment asks for them, ingests every case and divides them. `out`
     /// gets the lock, which names every case.
     ///
     /// # Errors
     /// If there is no usable case, a part that the experiment needs is empty, or the session is stopped.
-    pub fn gather(
-        recipe: &Recipe,
-        place: Place<'_>,
+    pub fn ingest_and_split(
+        recipe: &ExperimentConfig,
+        place: Repetition<'_>,
         out: &Path,
         session: &Session,
     ) -> Result<Self, Failure> {
-        let mut run = recipe.shared(place)?.run;
+        let mut run = recipe.shared_config(place)?.run;
         if let Some(phantoms) = &recipe.text.cohort.phantoms {
             write_phantoms(&run.data.folder, &phantoms.phantom_config(), phantoms.cases, session)?;
         }
@@ -47,10 +47,10 @@ impl StudyCohort {
         run.data.ingest_first = true;
         let preprocess = run.data.preprocess.clone();
         let store = prepare::open_store(&run.data.cache, &preprocess)?;
-        let found = prepare::look(&run.data.folder)?.cases;
-        let lock = cohort::gather(&run, Some(&store), session)?.lock;
+        let found = prepare::discover_dataset(&run.data.folder)?.cases;
+        let lock = cohort::build_cohort(&run, Some(&store), session)?.lock;
         for part in [Split::Train, Split::Validation, Split::Test, Split::Unlabelled] {
-            if lock.files(&found, part).is_empty() {
+            if lock.files_in_split(&found, part).is_empty() {
                 let cases = lock.cases.len();
                 return Err(Failure::Usage(format!(
                     "{}: of {cases} usable cases none is for {}; a study needs some in each part: \
@@ -66,14 +66,14 @@ impl StudyCohort {
     }
 
     /// The files of one part, in the lock's order.
-    pub fn files(&self, part: Split) -> Vec<CaseFiles> {
-        self.lock.files(&self.found, part)
+    pub fn files_of_split(&self, part: Split) -> Vec<CaseFiles> {
+        self.lock.files_in_split(&self.found, part)
     }
 
     /// Whole cases out of the cache.
-    pub fn source(&self, session: &Session) -> WholeSource {
+    pub fn whole_case_source(&self, session: &Session) -> WholeCaseSource {
         let store = Arc::clone(&self.store);
-        WholeSource::Cache(Fetch::new(store, self.preprocess.clone(), session.stop.clone()))
+        WholeCaseSource::Cache(Fetch::new(store, self.preprocess.clone(), session.stop.clone()))
     }
 
     /// Fingerprint of the cases of one split: their files and their preprocessing.

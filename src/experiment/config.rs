@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-use crate::experiment::config_file::{BEST, NetworkText, RecipeText};
-use crate::run::config::layers::Layers;
+use crate::experiment::config_file::{BEST, ExperimentFile, NetworkSection};
+use crate::run::config::layers::ConfigLayers;
 use crate::run::config::{self, CheckedConfig};
 use crate::run::failure::Failure;
 
@@ -13,42 +13,42 @@ use crate::run::failure::Failure;
 const SCHEMA: u32 = 1;
 
 /// Configuration of an experiment. The settings of its runs are checked, not only parsed.
-pub struct Recipe {
+pub struct ExperimentConfig {
     /// Contents of the file.
-    pub text: RecipeText,
+    pub text: ExperimentFile,
     /// Path of the file; names in it are relative to its folder.
     pub file: PathBuf,
 }
 
-impl Recipe {
+impl ExperimentConfig {
     /// Reads an experiment and checks everything that can be checked without data and device.
     ///
     /// # Errors
     /// On an unreadable file, an unknown field, a name that is not there, settings that no run takes.
     pub fn load(file: &Path, assignments: &[String]) -> Result<Self, Failure> {
-        let mut layers = Layers::of_defaults(Table::new());
-        layers.lay_file(file)?;
+        let mut layers = ConfigLayers::of_defaults(Table::new());
+        layers.merge_file(file)?;
         for assignment in assignments {
-            layers.lay_set(assignment)?;
+            layers.merge_assignment(assignment)?;
         }
-        let text: RecipeText = layers.table.try_into().map_err(|error: toml::de::Error| {
+        let text: ExperimentFile = layers.table.try_into().map_err(|error: toml::de::Error| {
             let problem = error.to_string().trim_end().replace('\n', " ");
             Failure::Usage(format!("{}: {problem}; see configs/table1-demo.toml", file.display()))
         })?;
         let recipe = Self { text, file: file.to_path_buf() };
-        if let Some(problem) = recipe.problem() {
+        if let Some(problem) = recipe.first_invalid_setting() {
             return Err(Failure::Usage(format!("{}: {problem}", file.display())));
         }
         for network in &recipe.text.networks {
-            recipe.stand_alone(network, Place::default())?;
-            recipe.student(network, Place::default(), &[])?;
+            recipe.stand_alone_config(network, Repetition::default())?;
+            recipe.student_config(network, Repetition::default(), &[])?;
         }
         Ok(recipe)
     }
 
     /// Returns the first invalid setting.
-    fn problem(&self) -> Option<String> {
-        let RecipeText { schema, seeds, networks, ensemble, student, .. } = &self.text;
+    fn first_invalid_setting(&self) -> Option<String> {
+        let ExperimentFile { schema, seeds, networks, ensemble, student, .. } = &self.text;
         if *schema != SCHEMA {
             return Some(format!("schema = {schema}, this program reads {SCHEMA}"));
         }
@@ -65,21 +65,21 @@ impl Recipe {
         if let Some(stranger) = ensemble.members.iter().find(|name| named(name) == 0) {
             return Some(format!(
                 "ensemble.members: `{stranger}` is no network of this study; they are {}",
-                self.names()
+                self.network_names()
             ));
         }
-        if !ensemble.weights.is_empty() && ensemble.weights.len() != self.members().len() {
+        if !ensemble.weights.is_empty() && ensemble.weights.len() != self.ensemble_members().len() {
             return Some(format!(
                 "ensemble.weights has {} weights for {} members; write one for each",
                 ensemble.weights.len(),
-                self.members().len()
+                self.ensemble_members().len()
             ));
         }
         if student.network != BEST && named(&student.network) == 0 {
             let network = &student.network;
             return Some(format!(
                 "student.network: `{network}` is no network of this study; they are {}, or say best",
-                self.names()
+                self.network_names()
             ));
         }
         let fractions = self.text.labelled_fractions.iter();
@@ -89,20 +89,20 @@ impl Recipe {
         })
     }
 
-    fn names(&self) -> String {
+    fn network_names(&self) -> String {
         let names: Vec<&str> = self.text.networks.iter().map(|one| one.name.as_str()).collect();
         names.join(", ")
     }
 
     /// The networks that are averaged.
-    pub fn members(&self) -> Vec<&NetworkText> {
+    pub fn ensemble_members(&self) -> Vec<&NetworkSection> {
         let names = &self.text.ensemble.members;
         let networks = self.text.networks.iter();
         networks.filter(|one| names.is_empty() || names.contains(&one.name)).collect()
     }
 
     /// The network of that name.
-    pub fn network(&self, name: &str) -> Option<&NetworkText> {
+    pub fn find_network(&self, name: &str) -> Option<&NetworkSection> {
         self.text.networks.iter().find(|network| network.name == name)
     }
 
@@ -110,44 +110,44 @@ impl Recipe {
     ///
     /// # Errors
     /// If no run takes them.
-    pub fn shared(&self, place: Place<'_>) -> Result<CheckedConfig, Failure> {
+    pub fn shared_config(&self, place: Repetition<'_>) -> Result<CheckedConfig, Failure> {
         let first = self.text.networks.first().expect("a study without networks is refused");
-        self.stand_alone(first, place)
+        self.stand_alone_config(first, place)
     }
 
     /// Configuration of a network trained on labelled cases.
     ///
     /// # Errors
     /// If no run takes them.
-    pub fn stand_alone(
+    pub fn stand_alone_config(
         &self,
-        network: &NetworkText,
-        place: Place<'_>,
+        network: &NetworkSection,
+        place: Repetition<'_>,
     ) -> Result<CheckedConfig, Failure> {
-        self.resolved(self.layers_of(network)?, place, &[])
+        self.resolve_config(self.layers_of(network)?, place, &[])
     }
 
     /// Configuration of the student: a network's, with the student's settings over it.
     ///
     /// # Errors
     /// If no run takes them.
-    pub fn student(
+    pub fn student_config(
         &self,
-        network: &NetworkText,
-        place: Place<'_>,
+        network: &NetworkSection,
+        place: Repetition<'_>,
         assignments: &[String],
     ) -> Result<CheckedConfig, Failure> {
         let mut tables = self.layers_of(network)?;
         tables.push(self.text.student.settings.clone());
-        self.resolved(tables, place, assignments)
+        self.resolve_config(tables, place, assignments)
     }
 
-    fn layers_of(&self, network: &NetworkText) -> Result<Vec<Table>, Failure> {
+    fn layers_of(&self, network: &NetworkSection) -> Result<Vec<Table>, Failure> {
         let mut tables = Vec::new();
         if let Some(name) = &network.file {
             let path = self.file.parent().unwrap_or(Path::new("")).join(name);
-            let mut layers = Layers::of_defaults(Table::new());
-            layers.lay_file(&path)?;
+            let mut layers = ConfigLayers::of_defaults(Table::new());
+            layers.merge_file(&path)?;
             tables.push(layers.table);
         }
         // The base comes over the file: a study may be run small with the paper's own files.
@@ -155,10 +155,10 @@ impl Recipe {
         Ok(tables)
     }
 
-    fn resolved(
+    fn resolve_config(
         &self,
         tables: impl IntoIterator<Item = Table>,
-        place: Place<'_>,
+        place: Repetition<'_>,
         assignments: &[String],
     ) -> Result<CheckedConfig, Failure> {
         let tables: Vec<Table> = tables.into_iter().collect();
@@ -186,7 +186,7 @@ impl Recipe {
 
 /// Repetition that a run belongs to, and the folder of an experiment that draws its own cases.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Place<'a> {
+pub struct Repetition<'a> {
     /// Added to the base's seed.
     pub seed: u64,
     /// The experiment's folder.

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::experiment::paper::PaperRow;
-use crate::run::ensemble::Checkpoint;
+use crate::run::ensemble::CheckpointChoice;
 use crate::run::phantoms::PhantomCohort;
 use crate::volume::targets::Targets;
 
 /// Contents of an experiment's file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RecipeText {
+pub struct ExperimentFile {
     /// Version of this format.
     pub schema: u32,
     /// The experiment's name.
@@ -23,26 +23,26 @@ pub struct RecipeText {
     pub seeds: u64,
     /// The cases.
     #[serde(default)]
-    pub cohort: CohortText,
+    pub cohort: CohortSection,
     /// Settings of every run, as in a run's own file.
     #[serde(default)]
     pub base: Table,
     /// The stand-alone networks, in the order of the table.
     #[serde(rename = "network")]
-    pub networks: Vec<NetworkText>,
+    pub networks: Vec<NetworkSection>,
     /// Networks that are averaged.
     #[serde(default)]
-    pub ensemble: EnsembleText,
+    pub ensemble: EnsembleSection,
     /// Network that learns from the ensemble.
     #[serde(default)]
-    pub student: StudentText,
+    pub student: StudentSection,
     /// Shares of the labelled training cases: the student's network is trained alone on each of
     /// them as well, which gives its Dice by the amount of data.
     #[serde(default)]
     pub labelled_fractions: Vec<f64>,
     /// Checkpoint of each run that is scored.
     #[serde(default)]
-    pub checkpoint: Checkpoint,
+    pub checkpoint: CheckpointChoice,
 }
 
 const fn once() -> u64 {
@@ -52,7 +52,7 @@ const fn once() -> u64 {
 /// The cases of an experiment: those of `base.data.folder`, or phantoms that it draws first.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct CohortText {
+pub struct CohortSection {
     /// Number of labelled cases that a plan assumes while the folder is not there.
     pub expected_cases: Option<usize>,
     /// Expected extent of the cases in file order, fastest axis first.
@@ -64,7 +64,7 @@ pub struct CohortText {
 /// A stand-alone network.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NetworkText {
+pub struct NetworkSection {
     /// Name of its row in the table.
     pub name: String,
     /// The row of the paper's table that it is held against.
@@ -81,7 +81,7 @@ pub struct NetworkText {
 /// Networks that are averaged.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct EnsembleText {
+pub struct EnsembleSection {
     /// Names of networks; all of them where none is named.
     pub members: Vec<String>,
     /// Weights, one a member; equal where there is none.
@@ -93,7 +93,7 @@ pub struct EnsembleText {
 /// Network that learns from the ensemble.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct StudentText {
+pub struct StudentSection {
     /// A network's name, or `best`: the one with the best mean Dice on the validation cases.
     pub network: String,
     /// The ensemble's labels, or its probabilities.
@@ -108,7 +108,7 @@ pub struct StudentText {
 /// The value of `student.network` that leaves the choice to the validation cases.
 pub const BEST: &str = "best";
 
-impl Default for StudentText {
+impl Default for StudentSection {
     fn default() -> Self {
         let settings = Table::new();
         Self { network: BEST.into(), targets: Targets::Hard, share: None, settings }

@@ -15,9 +15,9 @@ const MEANING: u32 = 1;
 /// The journal's file.
 const JOURNAL: &str = "steps.jsonl";
 
-/// Step of an experiment, identified by everything that decides its outcome.
+/// ExperimentStep of an experiment, identified by everything that decides its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Step {
+pub struct ExperimentStep {
     /// `train`, `score`, `label`.
     pub kind: &'static str,
     /// Subject in text: `unet seed 1`.
@@ -26,7 +26,7 @@ pub struct Step {
     pub fingerprint: Fingerprint,
 }
 
-impl Step {
+impl ExperimentStep {
     /// A step whose outcome is a function of `inputs`, of its kind, and of nothing else.
     pub fn new(kind: &'static str, subject: impl Into<String>, inputs: &impl Serialize) -> Self {
         let fingerprint = Fingerprint::of_config(&(MEANING, kind, inputs));
@@ -34,22 +34,22 @@ impl Step {
     }
 
     /// Folder relative to the experiment's, such as `train/unet-seed-1-0a1b2c3d4e5f`.
-    fn folder(&self) -> PathBuf {
+    fn relative_folder(&self) -> PathBuf {
         let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
         let subject: String = self.subject.chars().map(plain).collect();
-        Path::new(self.kind).join(format!("{subject}-{}", self.fingerprint.short(12)))
+        Path::new(self.kind).join(format!("{subject}-{}", self.fingerprint.short_hex(12)))
     }
 }
 
 /// Folder of an experiment, locked against other processes for as long as this lives.
-pub struct Ledger {
+pub struct ExperimentFolder {
     root: PathBuf,
     journal: File,
 }
 
 /// A line of the journal.
 #[derive(Serialize)]
-struct Line<'a> {
+struct StepJournalEntry<'a> {
     kind: &'a str,
     subject: &'a str,
     fingerprint: &'a Fingerprint,
@@ -57,16 +57,16 @@ struct Line<'a> {
     seconds: Option<f64>,
 }
 
-impl Ledger {
+impl ExperimentFolder {
     /// Opens or makes the folder.
     ///
     /// # Errors
     /// If it cannot be made, or another process works in it.
     pub fn open(root: &Path) -> Result<Self, Fault> {
-        fs::create_dir_all(root).map_err(|error| Fault::io(root, &error))?;
+        fs::create_dir_all(root).map_err(|error| Fault::from_io(root, &error))?;
         let path = root.join(JOURNAL);
         let journal = OpenOptions::new().create(true).append(true).open(&path);
-        let journal = journal.map_err(|error| Fault::io(&path, &error))?;
+        let journal = journal.map_err(|error| Fault::from_io(&path, &error))?;
         match journal.try_lock() {
             Ok(()) => Ok(Self { root: root.to_path_buf(), journal }),
             Err(fs::TryLockError::WouldBlock) => Err(Fault::Environment {
@@ -74,7 +74,7 @@ impl Ledger {
                 problem: "another process works on this study".into(),
                 remedy: "wait for it or stop it, or choose another folder with --out".into(),
             }),
-            Err(fs::TryLockError::Error(error)) => Err(Fault::io(&path, &error)),
+            Err(fs::TryLockError::Error(error)) => Err(Fault::from_io(&path, &error)),
         }
     }
 
@@ -82,10 +82,10 @@ impl Ledger {
     ///
     /// # Errors
     /// If it cannot be made.
-    pub fn place(&self, step: &Step) -> Result<PathBuf, Fault> {
-        let folder = self.root.join(step.folder());
+    pub fn step_folder(&self, step: &ExperimentStep) -> Result<PathBuf, Fault> {
+        let folder = self.root.join(step.relative_folder());
         let parent = self.root.join(step.kind);
-        fs::create_dir_all(&parent).map_err(|error| Fault::io(&parent, &error))?;
+        fs::create_dir_all(&parent).map_err(|error| Fault::from_io(&parent, &error))?;
         Ok(folder)
     }
 
@@ -93,13 +93,18 @@ impl Ledger {
     ///
     /// # Errors
     /// If the disk does not take it.
-    pub fn note(&self, step: &Step, event: &str, seconds: Option<f64>) -> Result<(), Fault> {
-        let Step { kind, subject, fingerprint } = step;
-        let line = Line { kind, subject, fingerprint, event, seconds };
+    pub fn record_event(
+        &self,
+        step: &ExperimentStep,
+        event: &str,
+        seconds: Option<f64>,
+    ) -> Result<(), Fault> {
+        let ExperimentStep { kind, subject, fingerprint } = step;
+        let line = StepJournalEntry { kind, subject, fingerprint, event, seconds };
         let mut text = serde_json::to_string(&line).expect("a line serialises to JSON");
         text.push('\n');
         let written = (&self.journal).write_all(text.as_bytes());
-        written.map_err(|error| Fault::io(&self.root.join(JOURNAL), &error))
+        written.map_err(|error| Fault::from_io(&self.root.join(JOURNAL), &error))
     }
 }
 
@@ -109,24 +114,24 @@ mod tests {
 
     #[test]
     fn a_step_is_named_by_what_decides_it() {
-        let step = |inputs: &str| Step::new("train", "U-Net seed 1", &inputs);
+        let step = |inputs: &str| ExperimentStep::new("train", "U-Net seed 1", &inputs);
         assert_eq!(step("a"), step("a"));
         assert_ne!(step("a").fingerprint, step("b").fingerprint);
-        let other = Step::new("score", "U-Net seed 1", &"a");
+        let other = ExperimentStep::new("score", "U-Net seed 1", &"a");
         assert_ne!(step("a").fingerprint, other.fingerprint);
-        let folder = step("a").folder().display().to_string();
+        let folder = step("a").relative_folder().display().to_string();
         assert!(folder.starts_with("train/U-Net-seed-1-"), "{folder}");
     }
 
     #[test]
     fn two_processes_do_not_share_a_study() {
         let root = tempfile::tempdir().unwrap();
-        let first = Ledger::open(root.path()).unwrap();
-        let refused = Ledger::open(root.path()).err().unwrap().to_string();
+        let first = ExperimentFolder::open(root.path()).unwrap();
+        let refused = ExperimentFolder::open(root.path()).err().unwrap().to_string();
         assert!(refused.contains("another process"), "{refused}");
-        first.note(&Step::new("train", "a", &1), "begun", None).unwrap();
+        first.record_event(&ExperimentStep::new("train", "a", &1), "begun", None).unwrap();
         drop(first);
-        Ledger::open(root.path()).unwrap();
+        ExperimentFolder::open(root.path()).unwrap();
         let text = fs::read_to_string(root.path().join(JOURNAL)).unwrap();
         assert_eq!(text.lines().count(), 1);
     }

@@ -1,4 +1,4 @@
-//! Outcome of an experiment: rows of scores, and the tests of the paper's claim.
+//! ExperimentOutcome of an experiment: rows of scores, and the tests of the paper's claim.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use crate::base::error::CaseError;
 use crate::eval::cohort::{CohortScore, Summary};
-use crate::eval::statistics::paired::{ByCase, averaged};
+use crate::eval::statistics::paired::{MeasureByCase, average_seeds};
 use crate::experiment::claims::{self, Claim};
 use crate::experiment::paper::PaperRow;
 use crate::volume::region::Region;
 
-/// Row of the table: one method and its scores.
+/// TableRow of the table: one method and its scores.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct TableRow {
     /// Name of the method.
     pub name: String,
     /// Role of the method.
@@ -40,41 +40,42 @@ pub enum Role {
     Control,
 }
 
-impl Row {
+impl TableRow {
     /// Dice of a region by test case, one map a seed.
-    pub fn dice(&self, region: Region) -> Vec<ByCase> {
-        self.runs.iter().map(|run| run.by_case(region, |measures| measures.dice)).collect()
+    pub fn dice_by_case(&self, region: Region) -> Vec<MeasureByCase> {
+        self.runs.iter().map(|run| run.measure_by_case(region, |measures| measures.dice)).collect()
     }
 
     /// Spread of its Dice over the cases, each the mean of its seeds; `None` if it has not run.
     ///
     /// # Errors
     /// If its seeds did not score the same cases.
-    pub fn summary(&self, region: Region) -> Result<Option<Summary>, CaseError> {
+    pub fn dice_summary(&self, region: Region) -> Result<Option<Summary>, CaseError> {
         if self.runs.is_empty() {
             return Ok(None);
         }
-        let values: Vec<f64> = averaged(&self.dice(region))?.into_values().collect();
-        Ok(Summary::of(&values))
+        let values: Vec<f64> = average_seeds(&self.dice_by_case(region))?.into_values().collect();
+        Ok(Summary::of_values(&values))
     }
 
     /// Standard deviation of the mean Dice over seeds; `None` of fewer than two.
     pub fn seed_sd(&self, region: Region) -> Option<f64> {
-        let means: Vec<f64> = self.runs.iter().map(|run| run.summary(region).dice.mean).collect();
-        Summary::of(&means)?.sd
+        let means: Vec<f64> =
+            self.runs.iter().map(|run| run.region_summary(region).dice.mean).collect();
+        Summary::of_values(&means)?.sd
     }
 }
 
 /// Number of cases in each split.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Cases {
+pub struct CaseCounts {
     /// Labelled, trained on.
     pub train: usize,
     /// Validation cases.
     pub validation: usize,
     /// Test cases.
     pub test: usize,
-    /// Cases with hidden labels, annotated by the ensemble.
+    /// CaseCounts with hidden labels, annotated by the ensemble.
     pub unlabelled: usize,
 }
 
@@ -89,15 +90,15 @@ pub struct CurvePoint {
     pub sd: BTreeMap<&'static str, Option<f64>>,
 }
 
-/// Outcome of an experiment.
+/// ExperimentOutcome of an experiment.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct ExperimentOutcome {
     /// The experiment's name.
     pub name: String,
     /// True if the cases are phantoms.
     pub phantom: bool,
     /// Number of cases.
-    pub cases: Cases,
+    pub cases: CaseCounts,
     /// Repetitions.
     pub seeds: u64,
     /// The student's network.
@@ -105,19 +106,19 @@ pub struct Outcome {
     /// Mean Dice on the validation cases by network, which the student is chosen by.
     pub validation: BTreeMap<String, f64>,
     /// Rows, in the order of the table.
-    pub rows: Vec<Row>,
+    pub rows: Vec<TableRow>,
     /// Mean Dice of the pseudo-labels, one a seed, by region: measured, and used for nothing.
     pub pseudo_labels: Vec<BTreeMap<&'static str, f64>>,
     /// Dice by the amount of labelled data, the whole of it last.
     pub curve: Vec<CurvePoint>,
 }
 
-impl Outcome {
+impl ExperimentOutcome {
     /// Tests the paper's claim.
     ///
     /// # Errors
     /// If rows were not scored on the same cases.
-    pub fn claims(&self) -> Result<Vec<Claim>, CaseError> {
-        claims::of(&self.rows)
+    pub fn test_claims(&self) -> Result<Vec<Claim>, CaseError> {
+        claims::test_claims(&self.rows)
     }
 }

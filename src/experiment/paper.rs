@@ -30,7 +30,7 @@ impl PaperRow {
     ///
     /// # Panics
     /// Never: the figures are part of the program and tested.
-    pub fn dice(self) -> [f64; Region::COUNT] {
+    pub fn printed_dice(self) -> [f64; Region::COUNT] {
         let rows: BTreeMap<Self, BTreeMap<String, f64>> =
             toml::from_str(FIGURES).expect("the figures are part of the program");
         Region::ALL.map(|region| rows[&self][region.name()])
@@ -51,7 +51,7 @@ mod tests {
             (PaperRow::Distilled, [0.75187, 0.82661, 0.87074]),
         ];
         for (row, dice) in rows {
-            assert_eq!(row.dice(), dice, "{row:?}, as printed: ET, TC, WT");
+            assert_eq!(row.printed_dice(), dice, "{row:?}, as printed: ET, TC, WT");
         }
     }
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::brats::dataset::Grade;
+use crate::brats::dataset::TumourGrade;
 use crate::eval::sliding::Sliding;
-use crate::experiment::config::{Place, Recipe};
-use crate::experiment::config_file::{BEST, NetworkText};
+use crate::experiment::config::{ExperimentConfig, Repetition};
+use crate::experiment::config_file::{BEST, NetworkSection};
 use crate::run::config::CheckedConfig;
 use crate::run::failure::Failure;
 use crate::run::prepare;
@@ -26,7 +26,7 @@ const MIRRORINGS: u64 = 8;
 
 /// Number of cases in each split.
 #[derive(Debug, Clone, Serialize)]
-pub struct Parts {
+pub struct SplitSizes {
     /// All labelled cases.
     pub cases: usize,
     /// True if the cases were found, and not only expected.
@@ -72,9 +72,9 @@ pub struct PlannedStep {
 
 /// Plan of an experiment.
 #[derive(Debug, Clone, Serialize)]
-pub struct StudyPlan {
+pub struct ExperimentPlan {
     /// The cases.
-    pub parts: Parts,
+    pub parts: SplitSizes,
     /// Repetitions.
     pub seeds: u64,
     /// Steps, in their order.
@@ -90,16 +90,16 @@ pub struct StudyPlan {
 ///
 /// # Errors
 /// If settings do not fit, or a measurement fails.
-pub fn plan(
-    recipe: &Recipe,
+pub fn plan_experiment(
+    recipe: &ExperimentConfig,
     out: &Path,
     mut measured: Vec<StepCost>,
     measure: bool,
-) -> Result<StudyPlan, Failure> {
-    let place = Place { seed: 0, own_data: recipe.text.cohort.phantoms.as_ref().map(|_| out) };
+) -> Result<ExperimentPlan, Failure> {
+    let place = Repetition { seed: 0, own_data: recipe.text.cohort.phantoms.as_ref().map(|_| out) };
     let mut unmeasured = Vec::new();
     for network in &recipe.text.networks {
-        let config = recipe.stand_alone(network, place)?;
+        let config = recipe.stand_alone_config(network, place)?;
         if cost_of(&config, &measured).is_some() {
             continue;
         }
@@ -109,10 +109,10 @@ pub fn plan(
             unmeasured.push(how_to_measure(network, &config));
         }
     }
-    let parts = parts(recipe, place)?;
-    let planner = Planner { recipe, place, parts: &parts, measured: &measured };
-    let steps = planner.steps()?;
-    Ok(StudyPlan { parts, seeds: recipe.text.seeds, steps, measured, unmeasured })
+    let parts = split_sizes(recipe, place)?;
+    let planner = ExperimentPlanner { recipe, place, parts: &parts, measured: &measured };
+    let steps = planner.plan_steps()?;
+    Ok(ExperimentPlan { parts, seeds: recipe.text.seeds, steps, measured, unmeasured })
 }
 
 /// The measured step of a network in its own patch and batch.
@@ -127,7 +127,7 @@ fn cost_of<'a>(config: &CheckedConfig, measured: &'a [StepCost]) -> Option<&'a S
     })
 }
 
-fn how_to_measure(network: &NetworkText, config: &CheckedConfig) -> String {
+fn how_to_measure(network: &NetworkSection, config: &CheckedConfig) -> String {
     let Some(file) = network.file.as_ref().and_then(|file| file.file_name()) else {
         return format!("{}: say --measure", network.name);
     };
@@ -143,12 +143,12 @@ fn how_to_measure(network: &NetworkText, config: &CheckedConfig) -> String {
 }
 
 /// Splits the cases that are there, or as many as are expected.
-fn parts(recipe: &Recipe, place: Place<'_>) -> Result<Parts, Failure> {
-    let run = recipe.shared(place)?.run;
+fn split_sizes(recipe: &ExperimentConfig, place: Repetition<'_>) -> Result<SplitSizes, Failure> {
+    let run = recipe.shared_config(place)?.run;
     let cohort = &recipe.text.cohort;
     let phantoms = cohort.phantoms.as_ref().map(|phantoms| phantoms.cases as usize);
-    let there = prepare::look(&run.data.folder).ok().filter(|_| phantoms.is_none());
-    let found: Option<Vec<(CaseId, Option<Grade>)>> = there.map(|dataset| {
+    let there = prepare::discover_dataset(&run.data.folder).ok().filter(|_| phantoms.is_none());
+    let found: Option<Vec<(CaseId, Option<TumourGrade>)>> = there.map(|dataset| {
         let labelled = dataset.cases.into_iter().filter(|files| files.labels.is_some());
         labelled.map(|files| (files.id, files.grade)).collect()
     });
@@ -172,10 +172,10 @@ fn parts(recipe: &Recipe, place: Place<'_>) -> Result<Parts, Failure> {
         shares.unlabelled_of_validation = 0.0;
         shares.unlabelled_of_test = 0.0;
     }
-    let all = open.divide(&cases, run.seed).map_err(Failure::Usage)?;
-    let kept = run.data.divide(&cases, run.seed).map_err(Failure::Usage)?;
+    let all = open.split_cases(&cases, run.seed).map_err(Failure::Usage)?;
+    let kept = run.data.split_cases(&cases, run.seed).map_err(Failure::Usage)?;
     let count = |splits: &[Split], part| splits.iter().filter(|own| **own == part).count();
-    Ok(Parts {
+    Ok(SplitSizes {
         cases: cases.len(),
         found: is_found,
         train: count(&kept, Split::Train),
@@ -187,36 +187,42 @@ fn parts(recipe: &Recipe, place: Place<'_>) -> Result<Parts, Failure> {
     })
 }
 
-struct Planner<'a> {
-    recipe: &'a Recipe,
-    place: Place<'a>,
-    parts: &'a Parts,
+struct ExperimentPlanner<'a> {
+    recipe: &'a ExperimentConfig,
+    place: Repetition<'a>,
+    parts: &'a SplitSizes,
     measured: &'a [StepCost],
 }
 
-impl Planner<'_> {
-    fn steps(&self) -> Result<Vec<PlannedStep>, Failure> {
+impl ExperimentPlanner<'_> {
+    fn plan_steps(&self) -> Result<Vec<PlannedStep>, Failure> {
         let recipe = self.recipe;
         let parts = self.parts;
         let seeds = recipe.text.seeds;
-        let mut steps = vec![self.ingest()];
+        let mut steps = vec![self.plan_ingest()];
         let test = parts.test_scored;
         let both = parts.validation_scored + test;
         let mut configs = Vec::new();
         for network in &recipe.text.networks {
-            let config = recipe.stand_alone(network, self.place)?;
-            steps.push(self.train(&network.name, &config, parts.train, seeds)?);
-            steps.push(self.predict("score", &network.name, &[&config], both, seeds));
+            let config = recipe.stand_alone_config(network, self.place)?;
+            steps.push(self.plan_training(&network.name, &config, parts.train, seeds)?);
+            steps.push(self.plan_prediction("score", &network.name, &[&config], both, seeds));
             configs.push((network, config));
         }
-        let members = recipe.members();
+        let members = recipe.ensemble_members();
         let of_ensemble: Vec<&CheckedConfig> = configs
             .iter()
             .filter(|(network, _)| members.iter().any(|member| member.name == network.name))
             .map(|(_, config)| config)
             .collect();
-        steps.push(self.predict("score", "ensemble", &of_ensemble, test, seeds));
-        steps.push(self.predict("label", "ensemble", &of_ensemble, parts.unlabelled, seeds));
+        steps.push(self.plan_prediction("score", "ensemble", &of_ensemble, test, seeds));
+        steps.push(self.plan_prediction(
+            "label",
+            "ensemble",
+            &of_ensemble,
+            parts.unlabelled,
+            seeds,
+        ));
         let name = &recipe.text.student.network;
         let student = match name.as_str() {
             // The largest of them: the choice falls later, and a plan is a bound.
@@ -224,31 +230,31 @@ impl Planner<'_> {
             name => configs.iter().find(|(network, _)| network.name == name),
         };
         let Some((network, _)) = student else { return Ok(steps) };
-        let config = recipe.student(network, self.place, &[])?;
+        let config = recipe.student_config(network, self.place, &[])?;
         let told = format!("({})", network.name);
         let cases = parts.train + parts.unlabelled;
         for role in ["distilled", "control"] {
-            steps.push(self.train(&format!("{role} {told}"), &config, cases, seeds)?);
-            steps.push(self.predict("score", role, &[&config], test, seeds));
+            steps.push(self.plan_training(&format!("{role} {told}"), &config, cases, seeds)?);
+            steps.push(self.plan_prediction("score", role, &[&config], test, seeds));
         }
         for share in &recipe.text.labelled_fractions {
             let cases = ((parts.train as f64 * share).round() as usize).max(1);
             let told = format!("{:.0} % {told}", 100.0 * share);
-            steps.push(self.train(&told, &config, cases, seeds)?);
-            steps.push(self.predict("score", &told, &[&config], test, seeds));
+            steps.push(self.plan_training(&told, &config, cases, seeds)?);
+            steps.push(self.plan_prediction("score", &told, &[&config], test, seeds));
         }
         Ok(steps)
     }
 
-    fn grid(&self) -> Dims {
+    fn case_grid(&self) -> Dims {
         let cohort = &self.recipe.text.cohort;
         let phantoms = cohort.phantoms.as_ref().map(|phantoms| phantoms.shape);
         Dims::from_nifti(phantoms.or(cohort.expected_shape).unwrap_or(BRATS))
     }
 
-    fn ingest(&self) -> PlannedStep {
+    fn plan_ingest(&self) -> PlannedStep {
         let cases = self.parts.cases;
-        let bytes = self.grid().voxels() as u64 * BYTES_PER_VOXEL;
+        let bytes = self.case_grid().voxel_count() as u64 * BYTES_PER_VOXEL;
         PlannedStep {
             step: "ingest".into(),
             times: 1,
@@ -258,12 +264,12 @@ impl Planner<'_> {
         }
     }
 
-    fn windows(&self, config: &CheckedConfig) -> u64 {
+    fn window_count(&self, config: &CheckedConfig) -> u64 {
         let run = &config.run;
-        Sliding::new(self.grid(), run.crop.patch, &run.evaluation).starts().len() as u64
+        Sliding::new(self.case_grid(), run.crop.patch, &run.evaluation).window_starts().len() as u64
     }
 
-    fn train(
+    fn plan_training(
         &self,
         name: &str,
         config: &CheckedConfig,
@@ -277,11 +283,11 @@ impl Planner<'_> {
         let every = |epochs: u64| run.train.epochs.checked_div(epochs).unwrap_or(0);
         let validated = self.parts.validation_scored as u64;
         let validations = every(run.train.validation.every_epochs).max(1);
-        let windows = validations * validated * self.windows(config);
+        let windows = validations * validated * self.window_count(config);
         let values = config.blueprint.parameter_count() as u64;
         let checkpoint = 4 * values * (1 + run.optimiser.memory_per_weight());
         let cost = cost_of(config, self.measured);
-        let loader = run.memory(self.grid())?.bytes as u64;
+        let loader = run.loader_memory(self.case_grid())?.bytes as u64;
         let measured_memory = cost.map_or(0, |cost| {
             cost.peak_rss_bytes.unwrap_or(0) + cost.peak_device_bytes.unwrap_or(0)
         });
@@ -298,13 +304,13 @@ impl Planner<'_> {
             memory_bytes: loader + measured_memory,
             seconds: cost.map(|cost| {
                 let passes = steps * run.train.accumulate;
-                passes as f64 * cost.seconds_per_step + windows as f64 * per_window(cost)
+                passes as f64 * cost.seconds_per_step + windows as f64 * seconds_per_window(cost)
             }),
         })
     }
 
     /// Plans a prediction of cases with one or several networks, one after the other.
-    fn predict(
+    fn plan_prediction(
         &self,
         kind: &str,
         name: &str,
@@ -316,11 +322,12 @@ impl Planner<'_> {
             true => MIRRORINGS,
             false => 1,
         };
-        let windows = |config: &CheckedConfig| passes * cases as u64 * self.windows(config);
+        let windows = |config: &CheckedConfig| passes * cases as u64 * self.window_count(config);
         let seconds = networks.iter().map(|config| {
-            cost_of(config, self.measured).map(|cost| windows(config) as f64 * per_window(cost))
+            cost_of(config, self.measured)
+                .map(|cost| windows(config) as f64 * seconds_per_window(cost))
         });
-        let label_bytes = if kind == "label" { self.grid().voxels() as u64 } else { 0 };
+        let label_bytes = if kind == "label" { self.case_grid().voxel_count() as u64 } else { 0 };
         PlannedStep {
             step: format!("{kind} {name}"),
             times,
@@ -328,7 +335,7 @@ impl Planner<'_> {
             windows: networks.iter().map(|config| windows(config)).sum(),
             disk_bytes: times * label_bytes * cases as u64,
             // The case as f32, its weighted sums and its probabilities.
-            memory_bytes: self.grid().voxels() as u64 * 4 * (4 + 4 + 3),
+            memory_bytes: self.case_grid().voxel_count() as u64 * 4 * (4 + 4 + 3),
             seconds: seconds.sum(),
             ..PlannedStep::default()
         }
@@ -336,6 +343,6 @@ impl Planner<'_> {
 }
 
 /// Wall seconds of one window: a measured pass is one of a whole batch.
-fn per_window(cost: &StepCost) -> f64 {
+fn seconds_per_window(cost: &StepCost) -> f64 {
     cost.inference_seconds / cost.batch.max(1) as f64
 }

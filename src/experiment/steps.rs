@@ -9,20 +9,20 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::base::error::Fault;
-use crate::base::progress::Task;
-use crate::eval::assess::{Assessed, Scoring};
+use crate::base::progress::ProgressTask;
+use crate::eval::assess::{CaseAssessment, ScoringConfig};
 use crate::eval::cohort::CohortScore;
 use crate::eval::score::CaseScore;
-use crate::experiment::cohort::StudyCohort;
-use crate::experiment::ledger::{Ledger, Step};
+use crate::experiment::cohort::ExperimentCohort;
+use crate::experiment::ledger::{ExperimentFolder, ExperimentStep};
 use crate::run::cohort as run_cohort;
 use crate::run::config::{CheckedConfig, RUN_FILE};
 use crate::run::ensemble::Ensemble;
-use crate::run::evaluate::{WholeCases, score_each, write_csv};
+use crate::run::evaluate::{WholeCases, score_each_case, write_csv};
 use crate::run::failure::Failure;
-use crate::run::label::{self, LabelReport, Order};
+use crate::run::label::{self, LabelReport, LabelRequest};
 use crate::run::prepare::Session;
-use crate::run::train::{self, Place, SUMMARY};
+use crate::run::train::{self, RunDestination, SUMMARY};
 use crate::train::run_directory::write_atomically;
 use crate::volume::case::{CaseId, Split};
 use crate::volume::targets::Targets;
@@ -31,34 +31,34 @@ use crate::volume::targets::Targets;
 const SCORES: &str = "cases";
 
 /// Context that steps are performed in.
-pub struct Workshop<'a> {
+pub struct StepRunner<'a> {
     /// Folder of the experiment.
-    pub ledger: &'a Ledger,
+    pub ledger: &'a ExperimentFolder,
     /// The cases.
-    pub cohort: &'a StudyCohort,
+    pub cohort: &'a ExperimentCohort,
     /// Stop, progress, life cycles.
     pub session: &'a Session,
     /// Display of progress.
-    pub progress: Counter<'a>,
+    pub progress: StepProgress<'a>,
 }
 
 /// Display of the number of steps done.
-pub struct Counter<'a> {
-    task: &'a dyn Task,
+pub struct StepProgress<'a> {
+    task: &'a dyn ProgressTask,
     done: std::cell::Cell<u64>,
 }
 
-impl<'a> Counter<'a> {
+impl<'a> StepProgress<'a> {
     /// Starts at no step done.
-    pub const fn of(task: &'a dyn Task) -> Self {
+    pub const fn new(task: &'a dyn ProgressTask) -> Self {
         Self { task, done: std::cell::Cell::new(0) }
     }
 
-    fn begin(&self, what: &str) {
+    fn begin_step(&self, what: &str) {
         self.task.advance_to(self.done.get(), what);
     }
 
-    fn end(&self, what: &str) {
+    fn end_step(&self, what: &str) {
         self.done.set(self.done.get() + 1);
         self.task.advance_to(self.done.get(), what);
     }
@@ -66,36 +66,36 @@ impl<'a> Counter<'a> {
 
 /// A run that has ended.
 #[derive(Debug, Clone)]
-pub struct Trained {
+pub struct TrainedRun {
     /// Run folder.
     pub folder: PathBuf,
     /// Optimiser steps that it took.
     pub steps: u64,
 }
 
-impl Workshop<'_> {
+impl StepRunner<'_> {
     /// Trains a run to its end.
     ///
     /// # Errors
-    /// As [`train::train`], and if the run's cases are not the experiment's.
-    pub fn train(&self, subject: &str, config: &CheckedConfig) -> Result<Trained, Failure> {
+    /// As [`train_run::train_run`], and if the run's cases are not the experiment's.
+    pub fn train_run(&self, subject: &str, config: &CheckedConfig) -> Result<TrainedRun, Failure> {
         let parts = [Split::Train, Split::Validation, Split::Unlabelled];
         let cases = parts.map(|part| self.cohort.fingerprint_of(part));
         // Whom a run is not trained on and not chosen by, it does not depend on.
         let seen = if config.run.data.pseudo.is_some() { &cases[..] } else { &cases[..2] };
-        let step = Step::new("train", subject, &(config.fingerprint(), seen));
-        let folder = self.ledger.place(&step)?;
+        let step = ExperimentStep::new("train", subject, &(config.fingerprint(), seen));
+        let folder = self.ledger.step_folder(&step)?;
         if folder.join(SUMMARY).is_file() {
-            self.keep(&step)?;
+            self.skip_done_step(&step)?;
         } else {
             let is_begun = folder.join(RUN_FILE).is_file();
-            self.carry_out(&step, is_begun, || {
+            self.perform_step(&step, is_begun, || {
                 if is_begun {
                     // It may go on elsewhere; what decides its result is in its folder.
                     let device = json!(config.run.device);
                     train::resume(&folder, &[format!("device={device}")], self.session)?;
                 } else {
-                    let destination = Place::Exactly(folder.clone());
+                    let destination = RunDestination::Exactly(folder.clone());
                     train::train(config, &destination, self.session)?;
                 }
                 Ok(())
@@ -103,14 +103,14 @@ impl Workshop<'_> {
         }
         self.check_division(&folder)?;
         let steps = read_steps(&folder.join(SUMMARY))?;
-        Ok(Trained { folder, steps })
+        Ok(TrainedRun { folder, steps })
     }
 
     /// Scores every case of a part. A case that an earlier process scored is not scored again.
     ///
     /// # Errors
     /// If weights cannot be read, a case cannot be scored, or the session is stopped.
-    pub fn score(
+    pub fn score_split(
         &self,
         subject: &str,
         ensemble: &Ensemble,
@@ -119,29 +119,29 @@ impl Workshop<'_> {
         let resolved = ensemble.resolve(&[])?;
         let cases = self.cohort.fingerprint_of(part);
         let subject = format!("{subject} {}", part.name());
-        let step = Step::new("score", subject, &(resolved.fingerprint()?, cases));
-        let folder = self.ledger.place(&step)?;
+        let step = ExperimentStep::new("score", subject, &(resolved.fingerprint()?, cases));
+        let folder = self.ledger.step_folder(&step)?;
         let scored = folder.join(SCORES);
-        fs::create_dir_all(&scored).map_err(|error| Fault::io(&scored, &error))?;
-        let files = self.cohort.files(part);
+        fs::create_dir_all(&scored).map_err(|error| Fault::from_io(&scored, &error))?;
+        let files = self.cohort.files_of_split(part);
         let ids: Vec<CaseId> = files.iter().map(|files| files.id.clone()).collect();
         let mut scores = read_scores(&scored, &ids)?;
         if scores.len() == ids.len() {
-            self.keep(&step)?;
+            self.skip_done_step(&step)?;
         } else {
-            self.carry_out(&step, !scores.is_empty(), || {
-                let source = self.cohort.source(self.session);
+            self.perform_step(&step, !scores.is_empty(), || {
+                let source = self.cohort.whole_case_source(self.session);
                 let left = WholeCases { files, source, part }
-                    .only(|id| scores.iter().all(|one| one.case != *id));
-                let mut predictor = resolved.predictor()?;
+                    .filter_by_id(|id| scores.iter().all(|one| one.case != *id));
+                let mut predictor = resolved.build_predictor()?;
                 let mut fresh = Vec::new();
-                let mut keep = |assessed: Assessed| {
+                let mut keep = |assessed: CaseAssessment| {
                     write_score(&scored, &assessed)?;
                     fresh.push(assessed.score);
                     Ok(())
                 };
-                let rules = Scoring::default();
-                score_each(predictor.as_mut(), left, &rules, self.session, &mut keep)?;
+                let rules = ScoringConfig::default();
+                score_each_case(predictor.as_mut(), left, &rules, self.session, &mut keep)?;
                 scores.append(&mut fresh);
                 Ok(())
             })?;
@@ -155,7 +155,7 @@ impl Workshop<'_> {
     ///
     /// # Errors
     /// If weights cannot be read, a case cannot be annotated, or the session is stopped.
-    pub fn annotate(
+    pub fn annotate_unlabelled(
         &self,
         subject: &str,
         ensemble: &Ensemble,
@@ -164,27 +164,27 @@ impl Workshop<'_> {
         let resolved = ensemble.resolve(&[])?;
         let teacher = resolved.fingerprint()?;
         let cases = self.cohort.fingerprint_of(Split::Unlabelled);
-        let step = Step::new("label", subject, &(teacher, targets, cases));
+        let step = ExperimentStep::new("label", subject, &(teacher, targets, cases));
         let mut report = None;
-        self.carry_out(&step, false, || {
-            let files = self.cohort.files(Split::Unlabelled);
-            let order = Order { targets, nifti: None };
-            report = Some(label::annotate(&resolved, &files, order, self.session)?);
+        self.perform_step(&step, false, || {
+            let files = self.cohort.files_of_split(Split::Unlabelled);
+            let order = LabelRequest { targets, nifti: None };
+            report = Some(label::annotate_cases(&resolved, &files, order, self.session)?);
             Ok(())
         })?;
         Ok(report.expect("a step that went well has a report"))
     }
 
     /// Performs a step, and records its begin and its end.
-    fn carry_out(
+    fn perform_step(
         &self,
-        step: &Step,
+        step: &ExperimentStep,
         is_begun: bool,
         work: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let what = format!("{} {}", step.kind, step.subject);
-        self.progress.begin(&what);
-        self.ledger.note(step, if is_begun { "resumed" } else { "begun" }, None)?;
+        self.progress.begin_step(&what);
+        self.ledger.record_event(step, if is_begun { "resumed" } else { "begun" }, None)?;
         let since = Instant::now();
         work().map_err(|failure| match failure {
             Failure::Stopped(_) => Failure::Stopped(format!(
@@ -192,14 +192,14 @@ impl Workshop<'_> {
             )),
             other => other,
         })?;
-        self.ledger.note(step, "done", Some(since.elapsed().as_secs_f64()))?;
-        self.progress.end(&what);
+        self.ledger.record_event(step, "done", Some(since.elapsed().as_secs_f64()))?;
+        self.progress.end_step(&what);
         Ok(())
     }
 
-    fn keep(&self, step: &Step) -> Result<(), Failure> {
-        self.ledger.note(step, "kept", None)?;
-        self.progress.end(&format!("{} {}", step.kind, step.subject));
+    fn skip_done_step(&self, step: &ExperimentStep) -> Result<(), Failure> {
+        self.ledger.record_event(step, "kept", None)?;
+        self.progress.end_step(&format!("{} {}", step.kind, step.subject));
         Ok(())
     }
 
@@ -222,13 +222,13 @@ impl Workshop<'_> {
 
 /// Steps taken, as a run's summary records them.
 #[derive(Deserialize)]
-struct Ended {
+struct RecordedSteps {
     steps: u64,
 }
 
 fn read_steps(file: &Path) -> Result<u64, Failure> {
-    let text = fs::read_to_string(file).map_err(|error| Fault::io(file, &error))?;
-    let ended: Ended = serde_json::from_str(&text).map_err(|error| {
+    let text = fs::read_to_string(file).map_err(|error| Fault::from_io(file, &error))?;
+    let ended: RecordedSteps = serde_json::from_str(&text).map_err(|error| {
         Failure::Usage(format!("{}: {error}; delete the run's folder", file.display()))
     })?;
     Ok(ended.steps)
@@ -242,9 +242,9 @@ fn read_scores(folder: &Path, ids: &[CaseId]) -> Result<Vec<CaseScore>, Fault> {
         let text = match fs::read_to_string(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(Fault::io(&file, &error)),
+            Err(error) => return Err(Fault::from_io(&file, &error)),
         };
-        match Assessed::of_text(&text) {
+        match CaseAssessment::from_text(&text) {
             Ok(assessed) if assessed.score.case == *id => scores.push(assessed.score),
             _ => tracing::warn!("{}: is no score of {id}; it is scored again", file.display()),
         }
@@ -252,7 +252,7 @@ fn read_scores(folder: &Path, ids: &[CaseId]) -> Result<Vec<CaseScore>, Fault> {
     Ok(scores)
 }
 
-fn write_score(folder: &Path, assessed: &Assessed) -> Result<(), Fault> {
+fn write_score(folder: &Path, assessed: &CaseAssessment) -> Result<(), Fault> {
     write_atomically(&score_file(folder, &assessed.score.case), assessed.to_text().as_bytes())
 }
 
@@ -278,7 +278,7 @@ mod tests {
         let all =
             [score(&ids[0], &[2, 0, 1, 4, 4, 0, 0, 0]), score(&ids[2], &[0, 2, 2, 2, 4, 1, 1, 0])];
         for one in &all {
-            let assessed = Assessed { score: one.clone(), lesions: None };
+            let assessed = CaseAssessment { score: one.clone(), lesions: None };
             write_score(folder.path(), &assessed).unwrap();
         }
         assert_eq!(read_scores(folder.path(), &ids).unwrap(), all);

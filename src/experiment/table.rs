@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::base::error::CaseError;
 use crate::eval::table::{in_markdown, with_numbers_right};
-use crate::experiment::claims::{Claim, conclusion};
-use crate::experiment::outcome::{Outcome, Row};
+use crate::experiment::claims::{Claim, conclusion_sentence};
+use crate::experiment::outcome::{ExperimentOutcome, TableRow};
 use crate::volume::region::Region;
 
 /// Text of a cell whose row has not run.
@@ -17,8 +17,8 @@ const NOT_RUN: &str = "not run";
 ///
 /// # Errors
 /// If rows were not scored on the same cases.
-pub fn markdown(outcome: &Outcome) -> Result<String, CaseError> {
-    let claims = outcome.claims()?;
+pub fn to_markdown(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
+    let claims = outcome.test_claims()?;
     let cases = outcome.cases;
     let kind = if outcome.phantom { " phantom" } else { "" };
     let mut text = format!(
@@ -44,11 +44,11 @@ pub fn markdown(outcome: &Outcome) -> Result<String, CaseError> {
              segments patients, and a difference from the paper means nothing.\n\n",
         );
     }
-    text.push_str(&dice(outcome)?);
+    text.push_str(&dice_table(outcome)?);
     text.push_str("\n\n");
     let validated: Vec<String> =
         outcome.validation.iter().map(|(network, dice)| format!("{network} {dice:.4}")).collect();
-    push(
+    push_fmt(
         &mut text,
         format_args!(
             "Student: {}. Mean Dice on the validation cases: {}.\n",
@@ -57,21 +57,28 @@ pub fn markdown(outcome: &Outcome) -> Result<String, CaseError> {
         ),
     );
     if let Some(quality) = pseudo_labels(outcome) {
-        push(&mut text, format_args!("Pseudo-labels against the hidden truth: {quality}.\n"));
+        push_fmt(&mut text, format_args!("Pseudo-labels against the hidden truth: {quality}.\n"));
     }
     if !outcome.curve.is_empty() {
-        push(&mut text, format_args!("\n{}\n", curve(outcome)));
+        push_fmt(&mut text, format_args!("\n{}\n", curve_table(outcome)));
     }
-    push(&mut text, format_args!("\n{}\n\n{}.\n", tests(&claims), capital(&conclusion(&claims))));
+    push_fmt(
+        &mut text,
+        format_args!(
+            "\n{}\n\n{}.\n",
+            test_table(&claims),
+            capitalise_first(&conclusion_sentence(&claims))
+        ),
+    );
     Ok(text)
 }
 
 /// Appends text; writing into a string cannot fail.
-fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
+fn push_fmt(text: &mut String, what: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(what);
 }
 
-fn capital(sentence: &str) -> String {
+fn capitalise_first(sentence: &str) -> String {
     let mut letters = sentence.chars();
     letters.next().map_or_else(String::new, |first| {
         first.to_uppercase().collect::<String>() + letters.as_str()
@@ -79,7 +86,7 @@ fn capital(sentence: &str) -> String {
 }
 
 /// Rows of methods by columns of regions, each with the paper's figure and the difference.
-fn dice(outcome: &Outcome) -> Result<String, CaseError> {
+fn dice_table(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
     let mut table = in_markdown();
     let mut header = vec!["Dice".to_string(), "steps".to_string()];
     for region in Region::ALL {
@@ -97,24 +104,24 @@ fn dice(outcome: &Outcome) -> Result<String, CaseError> {
     Ok(with_numbers_right(table, 1))
 }
 
-fn cells_of(row: &Row, region: Region) -> Result<[String; 3], CaseError> {
-    let paper = row.paper.map(|paper| paper.dice()[region.index()]);
+fn cells_of(row: &TableRow, region: Region) -> Result<[String; 3], CaseError> {
+    let paper = row.paper.map(|paper| paper.printed_dice()[region.index()]);
     let printed = paper.map_or_else(|| "-".to_string(), |paper| format!("{paper:.4}"));
-    let Some(found) = row.summary(region)? else {
+    let Some(found) = row.dice_summary(region)? else {
         return Ok([NOT_RUN.into(), printed, "-".into()]);
     };
     let mut own = format!("{:.4}", found.mean);
     if let Some(sd) = found.sd {
-        push(&mut own, format_args!(" ± {sd:.4}"));
+        push_fmt(&mut own, format_args!(" ± {sd:.4}"));
     }
     if let Some(sd) = row.seed_sd(region) {
-        push(&mut own, format_args!(" [{sd:.4}]"));
+        push_fmt(&mut own, format_args!(" [{sd:.4}]"));
     }
     let gap = paper.map_or_else(|| "-".to_string(), |paper| format!("{:+.4}", found.mean - paper));
     Ok([own, printed, gap])
 }
 
-fn tests(claims: &[Claim]) -> String {
+fn test_table(claims: &[Claim]) -> String {
     let mut table = in_markdown();
     table.set_header([
         "distilled against",
@@ -144,7 +151,7 @@ fn tests(claims: &[Claim]) -> String {
     with_numbers_right(table, 2)
 }
 
-fn pseudo_labels(outcome: &Outcome) -> Option<String> {
+fn pseudo_labels(outcome: &ExperimentOutcome) -> Option<String> {
     let first = outcome.pseudo_labels.first()?;
     let mean = |region: &str| {
         let values: Vec<f64> =
@@ -158,7 +165,7 @@ fn pseudo_labels(outcome: &Outcome) -> Option<String> {
 }
 
 /// Dice of the student's network by the amount of labelled data.
-fn curve(outcome: &Outcome) -> String {
+fn curve_table(outcome: &ExperimentOutcome) -> String {
     let mut table = in_markdown();
     let title = format!("{} on labelled cases", outcome.student);
     table.set_header(std::iter::once(title).chain(Region::ALL.map(|one| one.name().to_string())));
@@ -177,17 +184,17 @@ fn curve(outcome: &Outcome) -> String {
 ///
 /// # Errors
 /// If a row's seeds did not score the same cases.
-pub fn csv(outcome: &Outcome) -> Result<String, CaseError> {
+pub fn to_csv(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
     let mut text = String::from("row,region,cases,seeds,dice,sd,median,ci95_low,ci95_high,paper\n");
     let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     for row in &outcome.rows {
         for region in Region::ALL {
-            let found = row.summary(region)?;
-            let paper = row.paper.map(|paper| paper.dice()[region.index()]);
+            let found = row.dice_summary(region)?;
+            let paper = row.paper.map(|paper| paper.printed_dice()[region.index()]);
             let cases = row.runs.first().map_or(0, |run| run.cases().len());
             let interval = found.and_then(|found| found.ci95);
             let own = found.map_or_else(|| NOT_RUN.to_string(), |found| found.mean.to_string());
-            push(
+            push_fmt(
                 &mut text,
                 format_args!(
                     "\"{}\",{region},{cases},{},{own},{},{},{},{},{}\n",
@@ -209,8 +216,8 @@ pub fn csv(outcome: &Outcome) -> Result<String, CaseError> {
 ///
 /// # Errors
 /// If rows were not scored on the same cases.
-pub fn document(outcome: &Outcome) -> Result<Value, CaseError> {
-    let claims = outcome.claims()?;
+pub fn to_json(outcome: &ExperimentOutcome) -> Result<Value, CaseError> {
+    let claims = outcome.test_claims()?;
     let mut rows = Vec::new();
     for row in &outcome.rows {
         let mut dice = Map::new();
@@ -218,11 +225,11 @@ pub fn document(outcome: &Outcome) -> Result<Value, CaseError> {
         let mut paper = Map::new();
         let mut over_seeds = Map::new();
         for region in Region::ALL {
-            let found = row.summary(region)?;
+            let found = row.dice_summary(region)?;
             let name = region.name().to_string();
             dice.insert(name.clone(), json!(found.map(|found| found.mean)));
             spread.insert(name.clone(), json!(found));
-            let printed = row.paper.map(|paper| paper.dice()[region.index()]);
+            let printed = row.paper.map(|paper| paper.printed_dice()[region.index()]);
             paper.insert(name.clone(), json!(printed));
             over_seeds.insert(name, json!(row.seed_sd(region)));
         }
@@ -247,7 +254,7 @@ pub fn document(outcome: &Outcome) -> Result<Value, CaseError> {
         "pseudo_labels": outcome.pseudo_labels,
         "rows": rows,
         "curve": outcome.curve,
-        "conclusion": conclusion(&claims),
+        "conclusion": conclusion_sentence(&claims),
         "tests": claims,
     }))
 }

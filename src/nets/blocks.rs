@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use crate::nets::convolution::{Convolution, Kernel};
+use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::norm::Norm;
 
 /// Slope of leaky ReLU below zero.
@@ -24,7 +24,7 @@ impl ConvUnit {
     /// effect and a gradient of exactly zero; it exists for weights of other programs.
     pub fn new(channels: [usize; 2], bias: bool, device: &Device) -> Self {
         Self {
-            conv: Kernel { bias, ..Kernel::CUBE }.init(channels, device),
+            conv: ConvConfig { bias, ..ConvConfig::CUBE }.init(channels, device),
             norm: Norm::instance(channels[1], 1e-5, device),
         }
     }
@@ -50,7 +50,12 @@ pub struct ResidualUnit {
 
 impl ResidualUnit {
     /// Creates a unit of `channels` channels; `norm` makes both norms, `kernel` both convolutions.
-    pub fn new(channels: usize, norm: impl Fn() -> Norm, kernel: Kernel, device: &Device) -> Self {
+    pub fn new(
+        channels: usize,
+        norm: impl Fn() -> Norm,
+        kernel: ConvConfig,
+        device: &Device,
+    ) -> Self {
         Self {
             norm1: norm(),
             conv1: kernel.init([channels; 2], device),

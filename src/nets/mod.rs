@@ -33,14 +33,14 @@ mod weight_average;
 pub mod weights;
 
 pub use learner::Learner;
-pub use model_rng::Draws;
-pub use registry::{Blueprint, Entry, InvalidConfig};
+pub use model_rng::ModelRng;
+pub use registry::{ArchitectureEntry, Blueprint, InvalidConfig};
 
 /// Every network that can be trained, in the order of the paper's table.
-pub static ARCHITECTURES: &[Entry] = &[
-    registry::entry::<unet::UNet>(),
-    registry::entry::<resunet_vae::ResUNetVae>(),
-    registry::entry::<cascaded::Cascaded>(),
+pub static ARCHITECTURES: &[ArchitectureEntry] = &[
+    registry::registry_entry::<unet::UNet>(),
+    registry::registry_entry::<resunet_vae::ResUNetVae>(),
+    registry::registry_entry::<cascaded::Cascaded>(),
 ];
 
 /// Outputs of a training pass.
@@ -51,15 +51,15 @@ pub struct Output {
     /// Weight of the region loss of `logits` in the total loss.
     pub weight: f32,
     /// Coarser outputs for deep supervision; empty for most networks.
-    pub side: Vec<SideOutput>,
+    pub deep_supervision: Vec<SideOutput>,
     /// Loss terms without a target, such as a variational bound; empty for most networks.
-    pub penalties: Vec<Penalty>,
+    pub aux_losses: Vec<AuxLoss>,
 }
 
 impl Output {
     /// Output with the logits alone.
     pub const fn of_logits(logits: Tensor<5>) -> Self {
-        Self { logits, weight: 1.0, side: Vec::new(), penalties: Vec::new() }
+        Self { logits, weight: 1.0, deep_supervision: Vec::new(), aux_losses: Vec::new() }
     }
 }
 
@@ -74,7 +74,7 @@ pub struct SideOutput {
 
 /// Auxiliary loss term computed by the network.
 #[derive(Debug)]
-pub struct Penalty {
+pub struct AuxLoss {
     /// Name in the journal.
     pub name: &'static str,
     /// Weighted value, `[1]`.
@@ -97,7 +97,7 @@ pub trait Architecture: Module + ModuleDisplay + 'static {
     ///
     /// # Errors
     /// Names the field, its value and the way out.
-    fn check(config: &Self::Config) -> Result<(), InvalidConfig>;
+    fn validate_config(config: &Self::Config) -> Result<(), InvalidConfig>;
 
     /// Builds the module on `device`; [`draw_weights`](Self::draw_weights) sets its initial
     /// weights.
@@ -111,10 +111,10 @@ pub trait Architecture: Module + ModuleDisplay + 'static {
 
     /// Training pass over images `[b, 4, d, h, w]` in the [`precision`] to compute in; the output
     /// is f32. A pure function: all randomness comes from `draws`.
-    fn forward(&self, images: Tensor<5>, draws: Draws) -> Output;
+    fn forward(&self, images: Tensor<5>, draws: ModelRng) -> Output;
 
     /// Inference pass: region logits `[b, 3, d, h, w]`, f32.
-    fn logits(&self, images: Tensor<5>) -> Tensor<5>;
+    fn predict_logits(&self, images: Tensor<5>) -> Tensor<5>;
 
     /// Divisor of every patch axis.
     fn patch_divisor(config: &Self::Config) -> usize;
@@ -131,7 +131,7 @@ pub trait Architecture: Module + ModuleDisplay + 'static {
 /// Trained network of any architecture; sliding windows, ensembles and mirroring build on it.
 pub trait Network: Send {
     /// Region probabilities `[b, 3, d, h, w]` of images `[b, 4, d, h, w]`.
-    fn probabilities(&self, images: Tensor<5>) -> Tensor<5>;
+    fn predict_probabilities(&self, images: Tensor<5>) -> Tensor<5>;
 
     /// Divisor of every patch axis.
     fn patch_divisor(&self) -> usize;

@@ -14,50 +14,51 @@ const LEVELS: f64 = 65536.0;
 
 /// Random numbers of one training pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Draws {
+pub struct ModelRng {
     /// The run's seed.
     pub seed: u64,
     /// The pass: two passes of a run never share a number.
     pub step: u64,
 }
 
-impl Draws {
+impl ModelRng {
     /// Generator of one layer; `place` is the layer's constant.
-    fn at(self, place: u64) -> KeyedRng {
+    fn layer_rng(self, place: u64) -> KeyedRng {
         let key = SampleKey { seed: self.seed, epoch: 0, index: self.step };
-        KeyedRng::new(key, Domain::Network).stream(place)
+        KeyedRng::new(key, Domain::Network).with_stream(place)
     }
 
     /// Samples standard normal values.
-    pub fn normal<const D: usize>(
+    pub fn sample_normal<const D: usize>(
         self,
         place: u64,
         shape: [usize; D],
         device: &Device,
     ) -> Tensor<D> {
-        let mut rng = self.at(place);
-        let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.normal() as f32).collect();
+        let mut rng = self.layer_rng(place);
+        let values: Vec<f32> =
+            (0..shape.iter().product()).map(|_| rng.standard_normal() as f32).collect();
         Tensor::from_data(TensorData::new(values, shape), device)
     }
 
     /// Dropout: sets a share of the values of `[b, c, d, h, w]` to 0 and scales the rest to keep
     /// the mean (Srivastava et al. 2014). A share of 0 changes nothing.
     pub fn drop_values(self, place: u64, share: f64, volume: Tensor<5>) -> Tensor<5> {
-        let Some(chance) = Chance::of(share) else { return volume };
+        let Some(chance) = DropProbability::from_share(share) else { return volume };
         let shape = volume.dims();
-        let dropped = chance.dropped(&mut self.at(place), shape.iter().product());
+        let dropped = chance.drop_mask(&mut self.layer_rng(place), shape.iter().product());
         let mask = TensorData::new(dropped, shape);
         let mask = Tensor::<5, Bool>::from_data(mask, &volume.device());
-        volume.mask_fill(mask, 0.0) * chance.scale()
+        volume.mask_fill(mask, 0.0) * chance.kept_scale()
     }
 
     /// Channel dropout (Tompson et al. 2015): neighbouring voxels are so alike that dropping single
     /// ones would hide little.
     pub fn drop_channels(self, place: u64, share: f64, volume: Tensor<5>) -> Tensor<5> {
-        let Some(chance) = Chance::of(share) else { return volume };
+        let Some(chance) = DropProbability::from_share(share) else { return volume };
         let [b, c, ..] = volume.dims();
-        let dropped = chance.dropped(&mut self.at(place), b * c);
-        let factor = |dropped: bool| if dropped { 0.0 } else { chance.scale() as f32 };
+        let dropped = chance.drop_mask(&mut self.layer_rng(place), b * c);
+        let factor = |dropped: bool| if dropped { 0.0 } else { chance.kept_scale() as f32 };
         let factors: Vec<f32> = dropped.into_iter().map(factor).collect();
         let factors = TensorData::new(factors, [b, c, 1, 1, 1]);
         let factors = Tensor::<5>::from_data(factors, &volume.device());
@@ -67,25 +68,25 @@ impl Draws {
 
 /// Dropout probability in 65536ths.
 #[derive(Clone, Copy)]
-struct Chance(u16);
+struct DropProbability(u16);
 
-impl Chance {
+impl DropProbability {
     /// Rounds a share; `None` if it comes to 0.
-    fn of(share: f64) -> Option<Self> {
+    fn from_share(share: f64) -> Option<Self> {
         let level = (share * LEVELS).round() as u16;
         (level > 0).then_some(Self(level))
     }
 
     /// Factor of the values that are kept, so that the mean stays.
-    fn scale(self) -> f64 {
+    fn kept_scale(self) -> f64 {
         LEVELS / (LEVELS - f64::from(self.0))
     }
 
     /// Generates the mask, four values from each 64 random bits.
-    fn dropped(self, rng: &mut KeyedRng, count: usize) -> Vec<bool> {
+    fn drop_mask(self, rng: &mut KeyedRng, count: usize) -> Vec<bool> {
         let mut dropped = Vec::with_capacity(count.next_multiple_of(4));
         while dropped.len() < count {
-            let bits = rng.bits();
+            let bits = rng.next_bits();
             dropped.extend([0, 16, 32, 48].map(|shift| ((bits >> shift) as u16) < self.0));
         }
         dropped.truncate(count);
@@ -97,7 +98,7 @@ impl Chance {
 mod tests {
     use super::*;
 
-    const DRAWS: Draws = Draws { seed: 3, step: 14 };
+    const DRAWS: ModelRng = ModelRng { seed: 3, step: 14 };
 
     fn ones(shape: [usize; 5]) -> Tensor<5> {
         Tensor::ones(shape, &Device::flex())
@@ -110,11 +111,12 @@ mod tests {
     #[test]
     fn draws_depend_on_seed_step_and_place_alone() {
         let shape = [2, 5];
-        let noise = |draws: Draws, place| read(draws.normal(place, shape, &Device::flex()));
+        let noise =
+            |draws: ModelRng, place| read(draws.sample_normal(place, shape, &Device::flex()));
         let first = noise(DRAWS, 1);
         assert_eq!(first, noise(DRAWS, 1));
         for (draws, place) in
-            [(Draws { seed: 4, ..DRAWS }, 1), (Draws { step: 15, ..DRAWS }, 1), (DRAWS, 2)]
+            [(ModelRng { seed: 4, ..DRAWS }, 1), (ModelRng { step: 15, ..DRAWS }, 1), (DRAWS, 2)]
         {
             assert!(first.iter().zip(noise(draws, place)).all(|(a, b)| *a != b));
         }

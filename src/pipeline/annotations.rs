@@ -26,7 +26,7 @@ pub struct Annotations {
 
 impl Annotations {
     /// Annotations of `cases` by `teacher`.
-    pub fn by(
+    pub fn from_teacher(
         teacher: Fingerprint,
         targets: Targets,
         cases: impl IntoIterator<Item = CaseId>,
@@ -41,7 +41,7 @@ impl Annotations {
     }
 
     /// Returns true if a case is trained on with the teacher's labels.
-    pub fn covers(&self, id: &CaseId) -> bool {
+    pub fn is_annotated(&self, id: &CaseId) -> bool {
         self.cases.contains(id)
     }
 
@@ -50,30 +50,34 @@ impl Annotations {
     /// # Errors
     /// If it is one of the annotated cases and its annotation is missing, damaged or about other
     /// files. Its own labels never take their place.
-    pub fn onto(&self, case: Arc<MappedCase>, store: &CaseStore) -> Result<CaseHandle, CaseError> {
-        if !self.covers(case.id()) {
+    pub fn annotate_case(
+        &self,
+        case: Arc<MappedCase>,
+        store: &CaseStore,
+    ) -> Result<CaseHandle, CaseError> {
+        if !self.is_annotated(case.id()) {
             return Ok(CaseHandle::Mapped(case));
         }
-        let held = self.held().get(case.id()).cloned();
+        let held = self.lock_mapped().get(case.id()).cloned();
         // A case that was built again from other files is not the one that was annotated.
-        if let Some(annotation) = held.filter(|held| held.is_of(&case)) {
+        if let Some(annotation) = held.filter(|held| held.matches_case(&case)) {
             return Ok(CaseHandle::Annotated(case, annotation));
         }
-        let found = store.annotation(&case, self.teacher, self.targets);
+        let found = store.find_annotation(&case, self.teacher, self.targets);
         let Some(found) = found.map_err(|error| error.of_case(case.id()))? else {
-            return Err(self.missing(case.id()));
+            return Err(self.missing_annotation(case.id()));
         };
         let annotation = Arc::new(found);
-        self.held().insert(case.id().clone(), Arc::clone(&annotation));
+        self.lock_mapped().insert(case.id().clone(), Arc::clone(&annotation));
         Ok(CaseHandle::Annotated(case, annotation))
     }
 
-    fn held(&self) -> MutexGuard<'_, AnnotationsByCase> {
+    fn lock_mapped(&self) -> MutexGuard<'_, AnnotationsByCase> {
         self.mapped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Error for a case that the teacher has not labelled.
-    pub fn missing(&self, id: &CaseId) -> CaseError {
+    pub fn missing_annotation(&self, id: &CaseId) -> CaseError {
         let soft = if self.targets == Targets::Soft { " --soft" } else { "" };
         CaseError::new(
             Reason::Missing,

@@ -50,7 +50,7 @@ impl Serialize for Bottleneck {
 
 /// Cores of the machine and CPU time used.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Machine {
+pub struct CpuUsage {
     /// Cores that the process may use.
     pub cores: usize,
     /// CPU seconds of the process over the observed span; the workers' busy seconds if `None`.
@@ -59,7 +59,7 @@ pub struct Machine {
 
 /// Bottleneck of a run, with the reason and the remedy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Verdict {
+pub struct BottleneckVerdict {
     /// The bottleneck.
     pub bottleneck: Bottleneck,
     /// Reason and remedy in one sentence, lower case, without a full stop.
@@ -68,14 +68,14 @@ pub struct Verdict {
 
 /// Observations of all actors of a topology at one time.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub struct TopologySnapshot {
     /// Actors, source first and sink last.
     pub actors: Vec<Observation>,
     /// Consumer of the topology's output.
     pub feed: Observation,
 }
 
-impl Look {
+impl TopologySnapshot {
     /// Difference to an earlier snapshot.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
@@ -87,126 +87,139 @@ impl Look {
 
 /// Finds the bottleneck of a run, or of a span of one ([`Observation::since`]). `actors` begin with
 /// the source and end with the sink; `feed` is the consumer.
-pub fn judge(actors: &[Observation], feed: &Observation, machine: &Machine) -> Verdict {
-    judge_with(actors, feed, feed.items > 0, machine)
+pub fn diagnose_run(
+    actors: &[Observation],
+    feed: &Observation,
+    machine: &CpuUsage,
+) -> BottleneckVerdict {
+    diagnose_with(actors, feed, feed.items > 0, machine)
 }
 
 /// Finds the bottleneck between two snapshots. A span without output counts if there was output
 /// before it: then an actor has stalled.
-pub fn judge_span(now: &Look, earlier: &Look, machine: &Machine) -> Verdict {
+pub fn diagnose_span(
+    now: &TopologySnapshot,
+    earlier: &TopologySnapshot,
+    machine: &CpuUsage,
+) -> BottleneckVerdict {
     let span = now.since(earlier);
-    judge_with(&span.actors, &span.feed, now.feed.items > 0, machine)
+    diagnose_with(&span.actors, &span.feed, now.feed.items > 0, machine)
 }
 
-fn judge_with(
+fn diagnose_with(
     actors: &[Observation],
     feed: &Observation,
     has_delivered: bool,
-    machine: &Machine,
-) -> Verdict {
-    let [source, .., sink] = actors else { return nothing() };
+    machine: &CpuUsage,
+) -> BottleneckVerdict {
+    let [source, .., sink] = actors else { return no_verdict() };
     if feed.worker_seconds <= 0.0 {
-        return nothing();
+        return no_verdict();
     }
-    let starved = share(feed.starved_seconds, feed.worker_seconds);
-    let blocked = share(sink.blocked_seconds, sink.worker_seconds);
+    let starved = share_of(feed.starved_seconds, feed.worker_seconds);
+    let blocked = share_of(sink.blocked_seconds, sink.worker_seconds);
     // Before the first output the consumer waits in any case; but not while outputs wait for it.
     if !has_delivered && blocked < BUSY {
-        return nothing();
+        return no_verdict();
     }
     if starved.max(blocked) < WAITING {
         let sentence = format!(
             "loader and trainer keep pace: the trainer waits {} of the time, the loader {}",
-            percent(starved),
-            percent(blocked)
+            format_percent(starved),
+            format_percent(blocked)
         );
-        return Verdict { bottleneck: Bottleneck::None, sentence };
+        return BottleneckVerdict { bottleneck: Bottleneck::None, sentence };
     }
     if blocked >= starved {
-        return Verdict { bottleneck: Bottleneck::Trainer, sentence: trainer(starved, blocked) };
+        return BottleneckVerdict {
+            bottleneck: Bottleneck::Trainer,
+            sentence: describe_trainer_wait(starved, blocked),
+        };
     }
-    let guilty = guilty(actors);
-    let blame = Blame { guilty, source, sink, starved };
+    let guilty = busiest_actor(actors);
+    let blame = LoaderDiagnosis { guilty, source, sink, starved };
     let bottleneck = Bottleneck::Stage(guilty.name);
-    let sentence = if used(actors, feed, machine) >= SATURATED {
-        blame.machine(actors, machine)
-    } else if busy(guilty) < BUSY {
-        blame.tickets()
+    let sentence = if cpu_utilisation(actors, feed, machine) >= SATURATED {
+        blame.suggest_cores(actors, machine)
+    } else if busy_share(guilty) < BUSY {
+        blame.suggest_memory()
     } else {
-        blame.stage()
+        blame.suggest_worker()
     };
-    Verdict { bottleneck, sentence }
+    BottleneckVerdict { bottleneck, sentence }
 }
 
 /// Finds the bottleneck of a run beside an ingest of cases, which may be the actor that the trainer
 /// waits for.
-pub fn judge_beside(
+pub fn diagnose_beside_ingest(
     being_ingested: &[Observation],
     actors: &[Observation],
     feed: &Observation,
-    machine: &Machine,
-) -> Verdict {
-    blame_ingest(judge(actors, feed, machine), being_ingested, actors, feed)
+    machine: &CpuUsage,
+) -> BottleneckVerdict {
+    blame_ingest(diagnose_run(actors, feed, machine), being_ingested, actors, feed)
 }
 
 /// Replaces a verdict on the loader by one on the ingest beside it if only the ingest is busy.
 pub(super) fn blame_ingest(
-    verdict: Verdict,
+    verdict: BottleneckVerdict,
     being_ingested: &[Observation],
     actors: &[Observation],
     feed: &Observation,
-) -> Verdict {
+) -> BottleneckVerdict {
     let Bottleneck::Stage(_) = verdict.bottleneck else { return verdict };
-    let slowest = being_ingested.iter().max_by(|a, b| busy(a).total_cmp(&busy(b)));
+    let slowest = being_ingested.iter().max_by(|a, b| busy_share(a).total_cmp(&busy_share(b)));
     let Some(slowest) = slowest else { return verdict };
-    if busy(slowest) < BUSY || actors.iter().any(|actor| busy(actor) >= BUSY) {
+    if busy_share(slowest) < BUSY || actors.iter().any(|actor| busy_share(actor) >= BUSY) {
         return verdict;
     }
     let sentence = format!(
         "cases are still on their way into the cache, {} is busy {} of the time, and the trainer waits \
          {} of it: raise ingest.{}, or run `gliaflow ingest` beforehand",
         slowest.name,
-        percent(busy(slowest)),
-        percent(share(feed.starved_seconds, feed.worker_seconds)),
+        format_percent(busy_share(slowest)),
+        format_percent(share_of(feed.starved_seconds, feed.worker_seconds)),
         slowest.name
     );
-    Verdict { bottleneck: Bottleneck::Stage(slowest.name), sentence }
+    BottleneckVerdict { bottleneck: Bottleneck::Stage(slowest.name), sentence }
 }
 
-fn nothing() -> Verdict {
+fn no_verdict() -> BottleneckVerdict {
     let sentence = "nothing was delivered, so there is nothing to judge".to_owned();
-    Verdict { bottleneck: Bottleneck::None, sentence }
+    BottleneckVerdict { bottleneck: Bottleneck::None, sentence }
 }
 
-fn trainer(starved: f64, blocked: f64) -> String {
-    let waits = format!("the loader waits for the trainer {} of the time", percent(blocked));
+fn describe_trainer_wait(starved: f64, blocked: f64) -> String {
+    let waits = format!("the loader waits for the trainer {} of the time", format_percent(blocked));
     if starved < WAITING {
         return format!("{waits}: it keeps up, as it should, and there is nothing to change");
     }
     format!(
         "{waits}, and the trainer still waits {} of it: if that is more than the first batch, batches \
          come unevenly, raise loader.prefetch",
-        percent(starved)
+        format_percent(starved)
     )
 }
 
 /// Busiest actor; among equally busy ones the one with the deepest queue.
-fn guilty(actors: &[Observation]) -> &Observation {
-    let busiest = actors.iter().map(busy).fold(0.0, f64::max);
-    let alike = actors.iter().filter(|actor| busy(actor) >= busiest - ALIKE);
+fn busiest_actor(actors: &[Observation]) -> &Observation {
+    let busiest = actors.iter().map(busy_share).fold(0.0, f64::max);
+    let alike = actors.iter().filter(|actor| busy_share(actor) >= busiest - ALIKE);
     alike
-        .max_by(|a, b| a.queue_depth.cmp(&b.queue_depth).then(busy(a).total_cmp(&busy(b))))
+        .max_by(|a, b| {
+            a.queue_depth.cmp(&b.queue_depth).then(busy_share(a).total_cmp(&busy_share(b)))
+        })
         .expect("a busiest actor is as busy as itself, and there are two ends")
 }
 
 /// Share of all cores' time in use.
-fn used(actors: &[Observation], feed: &Observation, machine: &Machine) -> f64 {
+fn cpu_utilisation(actors: &[Observation], feed: &Observation, machine: &CpuUsage) -> f64 {
     let cpu = machine.cpu_seconds.unwrap_or_else(|| actors.iter().map(|a| a.busy_seconds).sum());
-    share(cpu, machine.cores as f64 * feed.worker_seconds)
+    share_of(cpu, machine.cores as f64 * feed.worker_seconds)
 }
 
 /// Trainer's wait and the actor that causes it.
-struct Blame<'a> {
+struct LoaderDiagnosis<'a> {
     guilty: &'a Observation,
     source: &'a Observation,
     sink: &'a Observation,
@@ -214,35 +227,35 @@ struct Blame<'a> {
     starved: f64,
 }
 
-impl Blame<'_> {
+impl LoaderDiagnosis<'_> {
     /// Suggests another worker for the busiest actor.
-    fn stage(&self) -> String {
+    fn suggest_worker(&self) -> String {
         let guilty = self.guilty;
         let name = guilty.name;
-        let busy = percent(busy(guilty));
-        let waits = percent(self.starved);
+        let busy = format_percent(busy_share(guilty));
+        let waits = format_percent(self.starved);
         if [self.source.name, self.sink.name].contains(&name) {
             return format!(
                 "{name} is busy {busy} of the time and has one worker for good, and the trainer waits \
                  {waits} of it: {}",
-                cheaper(name).unwrap_or("give it less to do")
+                cost_remedy(name).unwrap_or("give it less to do")
             );
         }
         let more = guilty.workers + 1;
-        let or = cheaper(name).map_or_else(String::new, |remedy| format!(", or {remedy}"));
+        let or = cost_remedy(name).map_or_else(String::new, |remedy| format!(", or {remedy}"));
         format!(
             "{name} is busy {busy} of the time with {} waiting, and the trainer waits {waits} of it: \
              give it another worker (loader.workers.{} = {more}){or}",
-            items(guilty.queue_depth),
-            key(name)
+            format_items(guilty.queue_depth),
+            workers_key(name)
         )
     }
 
     /// Suggests more cores or less work: another worker would find no free core.
-    fn machine(&self, actors: &[Observation], machine: &Machine) -> String {
+    fn suggest_cores(&self, actors: &[Observation], machine: &CpuUsage) -> String {
         let all: f64 = actors.iter().map(|actor| actor.busy_seconds).sum();
         let name = self.guilty.name;
-        let dear = share(self.guilty.busy_seconds, all);
+        let dear = share_of(self.guilty.busy_seconds, all);
         let cores = if machine.cores == 1 {
             "the one core is".to_owned()
         } else {
@@ -251,31 +264,31 @@ impl Blame<'_> {
         format!(
             "{cores} busy, {} of the loader's time with {name}, and the trainer waits {} of the time: \
              more workers would not help, use more cores{}",
-            percent(dear),
-            percent(self.starved),
-            cheaper(name).map_or_else(String::new, |remedy| format!(", or {remedy}"))
+            format_percent(dear),
+            format_percent(self.starved),
+            cost_remedy(name).map_or_else(String::new, |remedy| format!(", or {remedy}"))
         )
     }
 
     /// Suggests more memory: the trainer waits though no actor is busy, so too few samples are in
     /// flight.
-    fn tickets(&self) -> String {
+    fn suggest_memory(&self) -> String {
         let Self { guilty, source, starved, .. } = self;
-        let waits = share(source.blocked_seconds, source.worker_seconds);
+        let waits = share_of(source.blocked_seconds, source.worker_seconds);
         format!(
             "the trainer waits {} of the time, though no stage is busy more than {} of it ({}) and {} \
              waits {} of it for a free place: let more samples be under way, raise loader.memory_mib",
-            percent(*starved),
-            percent(busy(guilty)),
+            format_percent(*starved),
+            format_percent(busy_share(guilty)),
             guilty.name,
             source.name,
-            percent(waits)
+            format_percent(waits)
         )
     }
 }
 
 /// Remedy that makes an actor's items cheaper.
-fn cheaper(name: &str) -> Option<&'static str> {
+fn cost_remedy(name: &str) -> Option<&'static str> {
     name.split('+').find_map(|part| match part {
         "fetch" | "decode" => Some("ingest the cases beforehand"),
         "crop" | "augment" => Some("use a cheaper profile"),
@@ -285,19 +298,19 @@ fn cheaper(name: &str) -> Option<&'static str> {
 }
 
 /// Key of an actor's setting in `loader.workers`; fused stages use the last one's.
-fn key(name: &str) -> &str {
+fn workers_key(name: &str) -> &str {
     name.rsplit('+').next().unwrap_or(name)
 }
 
-fn busy(actor: &Observation) -> f64 {
-    share(actor.busy_seconds, actor.worker_seconds)
+fn busy_share(actor: &Observation) -> f64 {
+    share_of(actor.busy_seconds, actor.worker_seconds)
 }
 
-fn share(part: f64, whole: f64) -> f64 {
+fn share_of(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
 }
 
-fn percent(share: f64) -> String {
+fn format_percent(share: f64) -> String {
     let percent = 100.0 * share;
     if percent > 0.0 && percent < 10.0 {
         return format!("{percent:.1} %");
@@ -305,6 +318,6 @@ fn percent(share: f64) -> String {
     format!("{percent:.0} %")
 }
 
-fn items(count: usize) -> String {
+fn format_items(count: usize) -> String {
     if count == 1 { "1 item".to_owned() } else { format!("{count} items") }
 }

@@ -79,7 +79,7 @@ pub enum Footprint {
     /// None: the case file is mapped, which is page cache.
     Mapped,
     /// The whole case, at most of this grid, until the patch is rendered.
-    Whole(Dims),
+    InMemory(Dims),
 }
 
 /// Upper bound of the loader's memory.
@@ -107,10 +107,10 @@ impl LoaderWorkers {
     }
 
     /// Number of threads between the planner and collate.
-    fn threads(&self, footprint: Footprint) -> usize {
+    fn thread_count(&self, footprint: Footprint) -> usize {
         let before = match footprint {
             Footprint::Mapped => self.fetch,
-            Footprint::Whole(_) => self.decode + self.normalize,
+            Footprint::InMemory(_) => self.decode + self.normalize,
         };
         before + self.crop + self.augment
     }
@@ -118,7 +118,7 @@ impl LoaderWorkers {
 
 impl LoaderConfig {
     /// Number of stages between the planner and collate, whose workers may be scaled.
-    pub const fn stages(&self) -> usize {
+    pub const fn stage_count(&self) -> usize {
         2 + !self.fused as usize + !self.cached as usize
     }
 
@@ -130,15 +130,15 @@ impl LoaderConfig {
     ///
     /// # Errors
     /// The text of what does not fit and what to change, if less than two batches' worth remains.
-    pub fn memory(&self, patch: Dims, footprint: Footprint) -> Result<LoaderMemory, String> {
-        self.memory_towards(Targets::Hard, patch, footprint)
+    pub fn plan_memory(&self, patch: Dims, footprint: Footprint) -> Result<LoaderMemory, String> {
+        self.plan_memory_for(Targets::Hard, patch, footprint)
     }
 
     /// Plans the memory of samples with the given targets.
     ///
     /// # Errors
     /// As [`plan_memory`](Self::plan_memory).
-    pub fn memory_towards(
+    pub fn plan_memory_for(
         &self,
         targets: Targets,
         patch: Dims,
@@ -154,12 +154,12 @@ impl LoaderConfig {
         }
         // The number of tickets is fixed, so it is planned for the most workers there may be.
         let threads = match self.workers {
-            WorkerPlan::Auto => threads_for(self.stages()),
-            WorkerPlan::Fixed(_) => workers.threads(footprint),
+            WorkerPlan::Auto => threads_for(self.stage_count()),
+            WorkerPlan::Fixed(_) => workers.thread_count(footprint),
         };
         let (case, in_workers) = match footprint {
             Footprint::Mapped => (0, 0),
-            Footprint::Whole(grid) => {
+            Footprint::InMemory(grid) => {
                 let case = cold::case_bytes(grid);
                 let file = cold::decode_bytes(grid);
                 let in_workers = match self.workers {
@@ -171,8 +171,8 @@ impl LoaderConfig {
             }
         };
         let batches = self.prefetch + 2;
-        let fixed = batches * Batch::bytes(self.batch, patch, targets) + in_workers;
-        let each = PatchBuffer::bytes(patch, targets) + case;
+        let fixed = batches * Batch::voxel_bytes(self.batch, patch, targets) + in_workers;
+        let each = PatchBuffer::bytes_for(patch, targets) + case;
         let least = 2 * self.batch;
         let needed = fixed + least * each;
         let budget = self.memory_mib * MIB;
@@ -199,7 +199,7 @@ mod tests {
     const HEAD: Dims = Dims::from_nifti([240, 240, 155]);
 
     fn both() -> [Footprint; 2] {
-        [Footprint::Mapped, Footprint::Whole(HEAD)]
+        [Footprint::Mapped, Footprint::InMemory(HEAD)]
     }
 
     fn two_cores() -> WorkerPlan {
@@ -211,7 +211,7 @@ mod tests {
     fn the_budget_bounds_the_bytes() {
         let config = LoaderConfig { workers: two_cores(), ..LoaderConfig::default() };
         for footprint in both() {
-            let memory = config.memory(Dims::cube(128), footprint).expect("1 GiB is enough");
+            let memory = config.plan_memory(Dims::cube(128), footprint).expect("1 GiB is enough");
             assert!(memory.bytes <= config.memory_mib * MIB, "{memory:?}");
             assert!(memory.tickets >= 2 * config.batch);
         }
@@ -222,7 +222,7 @@ mod tests {
         let config =
             LoaderConfig { memory_mib: 100, workers: two_cores(), ..LoaderConfig::default() };
         for footprint in both() {
-            let problem = config.memory(Dims::cube(128), footprint).expect_err("too small");
+            let problem = config.plan_memory(Dims::cube(128), footprint).expect_err("too small");
             let needed: usize = problem
                 .split_whitespace()
                 .zip(problem.split_whitespace().skip(1))
@@ -230,9 +230,9 @@ mod tests {
                 .and_then(|(number, _)| number.parse().ok())
                 .expect("the text names the size");
             let enough = LoaderConfig { memory_mib: needed, ..config.clone() };
-            assert!(enough.memory(Dims::cube(128), footprint).is_ok());
+            assert!(enough.plan_memory(Dims::cube(128), footprint).is_ok());
             let less = LoaderConfig { memory_mib: needed - 1, ..config.clone() };
-            assert!(less.memory(Dims::cube(128), footprint).is_err());
+            assert!(less.plan_memory(Dims::cube(128), footprint).is_err());
         }
     }
 
@@ -240,20 +240,20 @@ mod tests {
     fn soft_targets_cost_two_bytes_more_a_voxel() {
         let config = LoaderConfig { workers: two_cores(), ..LoaderConfig::default() };
         let patch = Dims::cube(128);
-        let memory = |targets| config.memory_towards(targets, patch, Footprint::Mapped).unwrap();
+        let memory = |targets| config.plan_memory_for(targets, patch, Footprint::Mapped).unwrap();
         let [hard, soft] = [Targets::Hard, Targets::Soft].map(memory);
         assert_eq!((hard.tickets, hard.batches), (soft.tickets, soft.batches));
         let patches = hard.tickets + hard.batches * config.batch;
-        assert_eq!(soft.bytes - hard.bytes, 2 * patches * patch.voxels());
+        assert_eq!(soft.bytes - hard.bytes, 2 * patches * patch.voxel_count());
     }
 
     #[test]
     fn a_case_in_memory_costs_tickets_and_a_mapped_one_does_not() {
         let config = LoaderConfig { workers: two_cores(), ..LoaderConfig::default() };
-        let [mapped, whole] = both().map(|from| config.memory(Dims::cube(128), from).unwrap());
+        let [mapped, whole] = both().map(|from| config.plan_memory(Dims::cube(128), from).unwrap());
         assert_eq!(mapped.tickets, 2 * 4 + 2, "as many as four threads and a batch can use");
         let least = LoaderConfig { memory_mib: whole.bytes / MIB - 90, ..config };
-        let fewer = least.memory(Dims::cube(128), Footprint::Whole(HEAD)).unwrap();
+        let fewer = least.plan_memory(Dims::cube(128), Footprint::InMemory(HEAD)).unwrap();
         assert_eq!(fewer.tickets, whole.tickets - 1, "90 MiB less than a case and its patch");
     }
 }

@@ -4,9 +4,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::augment::view::View;
+use crate::augment::view::CaseView;
 use crate::base::fingerprint::Fingerprint;
-use crate::buffers::case::CaseShelf;
+use crate::buffers::case::CaseBuffers;
 use crate::cache::annotation::MappedAnnotation;
 use crate::cache::contents::CaseContents;
 use crate::cache::foreground::ForegroundView;
@@ -30,12 +30,12 @@ pub enum CaseHandle {
 pub struct OwnedCase {
     /// `None` only while it is dropped.
     contents: Option<CaseContents>,
-    shelf: CaseShelf,
+    shelf: CaseBuffers,
 }
 
 impl OwnedCase {
     /// Holds `contents`, whose buffers return to `shelf`.
-    pub fn new(contents: CaseContents, shelf: CaseShelf) -> Arc<Self> {
+    pub fn new(contents: CaseContents, shelf: CaseBuffers) -> Arc<Self> {
         Arc::new(Self { contents: Some(contents), shelf })
     }
 
@@ -68,25 +68,25 @@ impl CaseHandle {
     }
 
     /// Brain box in the canonical grid.
-    pub fn brain(&self) -> Box3 {
+    pub fn brain_box(&self) -> Box3 {
         match self {
-            Self::Mapped(case) | Self::Annotated(case, _) => case.brain(),
+            Self::Mapped(case) | Self::Annotated(case, _) => case.brain_box(),
             Self::Owned(case) => case.contents().brain,
         }
     }
 
     /// Grid of the source files.
-    pub fn source(&self) -> &SourceGrid {
+    pub fn source_grid(&self) -> &SourceGrid {
         match self {
-            Self::Mapped(case) | Self::Annotated(case, _) => case.source(),
+            Self::Mapped(case) | Self::Annotated(case, _) => case.source_grid(),
             Self::Owned(case) => &case.contents().source,
         }
     }
 
     /// Meaning of the label values in the source files.
-    pub fn scheme(&self) -> LabelScheme {
+    pub fn label_scheme(&self) -> LabelScheme {
         match self {
-            Self::Mapped(case) | Self::Annotated(case, _) => case.scheme(),
+            Self::Mapped(case) | Self::Annotated(case, _) => case.label_scheme(),
             Self::Owned(case) => case.contents().scheme,
         }
     }
@@ -104,16 +104,16 @@ impl CaseHandle {
         match self {
             Self::Mapped(case) => case.foreground(region),
             Self::Annotated(_, annotation) => annotation.foreground(region),
-            Self::Owned(case) => case.contents().foreground[region.index()].view(),
+            Self::Owned(case) => case.contents().foreground[region.index()].as_view(),
         }
     }
 
-    /// View of the voxels for the augmentation.
-    pub fn view(&self) -> View<'_> {
+    /// CaseView of the voxels for the augmentation.
+    pub fn case_view(&self) -> CaseView<'_> {
         match self {
-            Self::Mapped(case) => View::of_mapped(case),
-            Self::Annotated(case, annotation) => View::of_annotated(case, annotation),
-            Self::Owned(case) => View::of_contents(case.contents()),
+            Self::Mapped(case) => CaseView::of_mapped(case),
+            Self::Annotated(case, annotation) => CaseView::of_annotated(case, annotation),
+            Self::Owned(case) => CaseView::of_contents(case.contents()),
         }
     }
 }

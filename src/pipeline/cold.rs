@@ -4,9 +4,9 @@
 use crate::actor::stage::Stage;
 use crate::base::error::CaseError;
 use crate::brats::case::CaseReader;
-use crate::buffers::case::CaseShelf;
+use crate::buffers::case::CaseBuffers;
 use crate::pipeline::case_handle::{CaseHandle, OwnedCase};
-use crate::pipeline::decode::{Decode, Decoded, decode};
+use crate::pipeline::decode::{Decode, DecodedCase, decode_case};
 use crate::pipeline::fetch::FetchedSample;
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::plan::PlannedSample;
@@ -16,13 +16,13 @@ use crate::volume::modality::Modality;
 /// Upper bound of the bytes that a sample holds of a case of `grid`: raw volumes, or a brain box as
 /// large as the head.
 pub fn case_bytes(grid: Dims) -> usize {
-    grid.voxels() * (Modality::COUNT * size_of::<i16>() + size_of::<u8>())
+    grid.voxel_count() * (Modality::COUNT * size_of::<i16>() + size_of::<u8>())
 }
 
 /// Bytes that a decode worker needs in addition: a whole file, and its stored voxels at four bytes
 /// each.
 pub fn decode_bytes(grid: Dims) -> usize {
-    grid.voxels() * (size_of::<i16>() + size_of::<f32>())
+    grid.voxel_count() * (size_of::<i16>() + size_of::<f32>())
 }
 
 /// Stage `decode` without a cache.
@@ -31,7 +31,7 @@ pub struct DecodeSample(CaseReader);
 
 impl DecodeSample {
     /// Stage that decodes into buffers of `shelf`.
-    pub const fn new(shelf: CaseShelf) -> Self {
+    pub const fn new(shelf: CaseBuffers) -> Self {
         Self(CaseReader::new(shelf))
     }
 }
@@ -39,10 +39,10 @@ impl DecodeSample {
 impl Stage for DecodeSample {
     const NAME: &'static str = Decode::NAME;
     type In = PlannedSample;
-    type Out = (PlannedSample, Decoded);
+    type Out = (PlannedSample, DecodedCase);
 
     fn process(&mut self, planned: PlannedSample) -> Result<Self::Out, CaseError> {
-        let decoded = decode(&self.0, planned.files())?;
+        let decoded = decode_case(&self.0, planned.case_files())?;
         Ok((planned, decoded))
     }
 }
@@ -51,23 +51,23 @@ impl Stage for DecodeSample {
 #[derive(Debug, Clone)]
 pub struct NormalizeSample {
     normalize: Normalize,
-    shelf: CaseShelf,
+    shelf: CaseBuffers,
 }
 
 impl NormalizeSample {
     /// Stage that runs `normalize`, whose buffers come from `shelf`.
-    pub const fn new(normalize: Normalize, shelf: CaseShelf) -> Self {
+    pub const fn new(normalize: Normalize, shelf: CaseBuffers) -> Self {
         Self { normalize, shelf }
     }
 }
 
 impl Stage for NormalizeSample {
     const NAME: &'static str = Normalize::NAME;
-    type In = (PlannedSample, Decoded);
+    type In = (PlannedSample, DecodedCase);
     type Out = FetchedSample;
 
     fn process(&mut self, (planned, decoded): Self::In) -> Result<FetchedSample, CaseError> {
-        let contents = self.normalize.contents(decoded)?;
+        let contents = self.normalize.prepare_contents(decoded)?;
         let case = CaseHandle::Owned(OwnedCase::new(contents, self.shelf.clone()));
         Ok(FetchedSample { planned, case })
     }

@@ -10,36 +10,36 @@
 
 use half::f16;
 
-use crate::actor::stage::{Outcome, Sink, Skip};
-use crate::buffers::patch::Recycler;
-use crate::buffers::pool::Shelf;
-use crate::buffers::pooled::Lent;
+use crate::actor::stage::{Outcome, Sink, SkippedItem};
+use crate::buffers::patch::PatchBufferPool;
+use crate::buffers::pool::BufferPool;
+use crate::buffers::pooled::PooledBuffer;
 use crate::pipeline::plan::Plan;
 use crate::pipeline::sample::{Batch, Sample};
 use crate::volume::grid::Dims;
 use crate::volume::targets::Targets;
 
 /// Callback for every skipped sample, in order.
-pub type OnSkip = Box<dyn FnMut(&Skip) + Send>;
+pub type OnSkip = Box<dyn FnMut(&SkippedItem) + Send>;
 
 /// Batch buffers kept for reuse: more than a trainer returns at once.
 const BATCHES_KEPT: usize = 8;
 
 #[derive(Debug, Clone)]
-struct Shelves {
-    images: Shelf<f16>,
-    labels: Shelf<u8>,
+struct BatchBufferPools {
+    images: BufferPool<f16>,
+    labels: BufferPool<u8>,
 }
 
-impl Shelves {
+impl BatchBufferPools {
     /// Batch without memory, which it gets with its first sample: when the batch before has been
     /// delivered. Otherwise there would be one more batch than the memory budget counts.
     fn empty_batch(&self, number: u64, dims: Dims) -> Batch {
         Batch {
             number,
             next_sample: 0,
-            images: Lent::empty(self.images.clone()),
-            labels: Lent::empty(self.labels.clone()),
+            images: PooledBuffer::empty(self.images.clone()),
+            labels: PooledBuffer::empty(self.labels.clone()),
             targets: Targets::default(),
             dims,
             keys: Vec::new(),
@@ -53,9 +53,9 @@ pub struct Collate {
     size: usize,
     dims: Dims,
     plan: Plan,
-    recycler: Recycler,
+    recycler: PatchBufferPool,
     on_skip: OnSkip,
-    shelves: Shelves,
+    shelves: BatchBufferPools,
     filling: Batch,
     next_number: u64,
 }
@@ -67,11 +67,13 @@ impl Collate {
         dims: Dims,
         plan: Plan,
         first_number: u64,
-        recycler: Recycler,
+        recycler: PatchBufferPool,
         on_skip: OnSkip,
     ) -> Self {
-        let shelves =
-            Shelves { images: Shelf::new(BATCHES_KEPT), labels: Shelf::new(BATCHES_KEPT) };
+        let shelves = BatchBufferPools {
+            images: BufferPool::new(BATCHES_KEPT),
+            labels: BufferPool::new(BATCHES_KEPT),
+        };
         let filling = shelves.empty_batch(first_number, dims);
         Self {
             size,
@@ -85,20 +87,20 @@ impl Collate {
         }
     }
 
-    fn add(&mut self, sample: Sample) {
+    fn add_sample(&mut self, sample: Sample) {
         let batch = &mut self.filling;
         if batch.keys.is_empty() {
-            let Shelves { images, labels } = self.shelves.clone();
-            batch.images = Lent::with_room(images, self.size * sample.patch.images.len());
-            batch.labels = Lent::with_room(labels, self.size * sample.patch.labels.len());
+            let BatchBufferPools { images, labels } = self.shelves.clone();
+            batch.images = PooledBuffer::with_room(images, self.size * sample.patch.images.len());
+            batch.labels = PooledBuffer::with_room(labels, self.size * sample.patch.labels.len());
             batch.targets = sample.patch.targets;
         }
         batch.images.extend_from_slice(&sample.patch.images);
         batch.labels.extend_from_slice(&sample.patch.labels);
-        batch.next_sample = self.plan.position(sample.key) + 1;
+        batch.next_sample = self.plan.position_of(sample.key) + 1;
         batch.keys.push(sample.key);
         batch.provenance.push(sample.provenance);
-        self.recycler.give(sample.patch);
+        self.recycler.give_back(sample.patch);
     }
 }
 
@@ -107,9 +109,9 @@ impl Sink for Collate {
     type In = Sample;
     type Out = Batch;
 
-    fn accept(&mut self, outcome: Outcome<Sample>) -> Option<Batch> {
+    fn accept_outcome(&mut self, outcome: Outcome<Sample>) -> Option<Batch> {
         match outcome {
-            Outcome::Ready(sample) => self.add(sample),
+            Outcome::Ready(sample) => self.add_sample(sample),
             Outcome::Skipped(skip) => (self.on_skip)(&skip),
         }
         if self.filling.size() < self.size {
@@ -123,7 +125,7 @@ impl Sink for Collate {
     fn finish(&mut self) -> Option<Batch> {
         let samples = self.filling.size();
         if let Some(first) = self.filling.keys.first() {
-            let from = self.plan.position(*first);
+            let from = self.plan.position_of(*first);
             tracing::info!(samples, from, "samples that fill no batch are left to the next run");
         }
         None
@@ -155,13 +157,14 @@ mod tests {
     fn a_batch_has_no_memory_before_its_first_sample_and_no_more_than_it_needs_after() {
         let dims = Dims::cube(2);
         let plan = Plan::new(cohort(4), 0, 1);
-        let mut collate = Collate::new(2, dims, plan, 0, Recycler::default(), Box::new(|_| {}));
+        let mut collate =
+            Collate::new(2, dims, plan, 0, PatchBufferPool::default(), Box::new(|_| {}));
         let bytes = |batch: &Batch| 2 * batch.images.capacity() + batch.labels.capacity();
         assert_eq!(bytes(&collate.filling), 0);
-        assert!(collate.accept(Outcome::Ready(sample(0, dims))).is_none());
-        assert_eq!(bytes(&collate.filling), Batch::bytes(2, dims, Targets::Hard));
-        let full = collate.accept(Outcome::Ready(sample(1, dims))).expect("full");
-        assert_eq!(bytes(&full), Batch::bytes(2, dims, Targets::Hard));
+        assert!(collate.accept_outcome(Outcome::Ready(sample(0, dims))).is_none());
+        assert_eq!(bytes(&collate.filling), Batch::voxel_bytes(2, dims, Targets::Hard));
+        let full = collate.accept_outcome(Outcome::Ready(sample(1, dims))).expect("full");
+        assert_eq!(bytes(&full), Batch::voxel_bytes(2, dims, Targets::Hard));
         assert_eq!(bytes(&collate.filling), 0);
     }
 
@@ -169,8 +172,10 @@ mod tests {
     fn what_fills_no_batch_is_not_delivered_and_is_next_in_the_plan() {
         let dims = Dims::cube(2);
         let plan = Plan::new(cohort(4), 0, 1);
-        let mut collate = Collate::new(2, dims, plan, 0, Recycler::default(), Box::new(|_| {}));
-        let mut made = (0..3).map(|index| collate.accept(Outcome::Ready(sample(index, dims))));
+        let mut collate =
+            Collate::new(2, dims, plan, 0, PatchBufferPool::default(), Box::new(|_| {}));
+        let mut made =
+            (0..3).map(|index| collate.accept_outcome(Outcome::Ready(sample(index, dims))));
         let last = made.by_ref().flatten().last().expect("one is full");
         assert_eq!((last.size(), last.next_sample), (2, 2));
         assert!(collate.finish().is_none());
@@ -185,13 +190,13 @@ mod tests {
             log.lock().expect("not poisoned").push(skip.ordinal);
         });
         let plan = Plan::new(cohort(4), 0, 1);
-        let recycler = Recycler::default();
+        let recycler = PatchBufferPool::default();
         let mut collate = Collate::new(2, dims, plan, 0, recycler.clone(), on_skip);
-        assert!(collate.accept(Outcome::Ready(sample(0, dims))).is_none());
+        assert!(collate.accept_outcome(Outcome::Ready(sample(0, dims))).is_none());
         let error = CaseError::new(Reason::Io, "x", "is gone", "bring it back");
-        let skip = Skip { ordinal: 1, item: "epoch 0 index 1".into(), error };
-        assert!(collate.accept(Outcome::Skipped(skip)).is_none());
-        let batch = collate.accept(Outcome::Ready(sample(2, dims))).expect("full");
+        let skip = SkippedItem { ordinal: 1, item: "epoch 0 index 1".into(), error };
+        assert!(collate.accept_outcome(Outcome::Skipped(skip)).is_none());
+        let batch = collate.accept_outcome(Outcome::Ready(sample(2, dims))).expect("full");
         assert_eq!(batch.keys.iter().map(|key| key.index).collect::<Vec<_>>(), [0, 2]);
         assert_eq!(batch.images.len(), 2 * 4 * 8);
         assert_eq!(batch.images[32], f16::from_f32(2.5));

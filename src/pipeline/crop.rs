@@ -43,12 +43,12 @@ impl Default for CropConfig {
 
 impl CropConfig {
     /// Returns the first invalid setting: its field and legal range.
-    pub fn problem(&self) -> Option<String> {
+    pub fn first_invalid_setting(&self) -> Option<String> {
         let share = self.foreground_share;
         if !(0.0..=1.0).contains(&share) {
             return Some(format!("foreground_share = {share} is no share; write 0 to 1"));
         }
-        let empty = self.patch.voxels() == 0;
+        let empty = self.patch.voxel_count() == 0;
         empty.then(|| format!("patch = {:?} is empty; write [128, 128, 128]", self.patch.0))
     }
 }
@@ -67,10 +67,10 @@ impl Crop {
     }
 
     /// Draws window and augmentation of the sample of `key` from `case`.
-    pub fn draw(&self, key: SampleKey, case: CaseHandle) -> DrawnSample {
+    pub fn draw_sample(&self, key: SampleKey, case: CaseHandle) -> DrawnSample {
         let corner = draw_corner(&self.crop, key, &case);
         let window = Window { corner, dims: self.crop.patch };
-        DrawnSample { key, window, drawn: self.augment.draw(key), case }
+        DrawnSample { key, window, drawn: self.augment.draw_params(key), case }
     }
 }
 
@@ -80,9 +80,9 @@ impl Stage for Crop {
     type Out = DrawnSample;
 
     fn process(&mut self, fetched: FetchedSample) -> Result<DrawnSample, CaseError> {
-        let sample = self.draw(fetched.planned.key, fetched.case);
+        let sample = self.draw_sample(fetched.planned.key, fetched.case);
         if let CaseHandle::Mapped(case) | CaseHandle::Annotated(case, _) = &sample.case {
-            read_pages(case.images(), case.brain().dims, sample.window);
+            read_pages(case.images(), case.brain_box().dims, sample.window);
         }
         Ok(sample)
     }
@@ -92,14 +92,14 @@ impl Stage for Crop {
 /// smaller than the patch and is centred in it.
 fn draw_corner(config: &CropConfig, key: SampleKey, case: &CaseHandle) -> [isize; 3] {
     let mut rng = KeyedRng::new(key, Domain::Crop);
-    let brain = case.brain().dims;
+    let brain = case.brain_box().dims;
     let turn = foreground_turn(config.foreground_share, key);
     let centre = turn.and_then(|turn| draw_tumour_voxel(&mut rng, turn, case));
     std::array::from_fn(|axis| {
         let side = config.patch.0[axis] as isize;
         let slack = brain.0[axis] as isize - side;
         // Drawn for each axis, used or not: one axis must not shift the draws of the next.
-        let uniform = rng.below(slack.max(0) as u64 + 1) as isize;
+        let uniform = rng.uniform_below(slack.max(0) as u64 + 1) as isize;
         match centre {
             _ if slack < 0 => slack.div_euclid(2),
             Some(at) => (at[axis] as isize - side / 2).clamp(0, slack),
@@ -130,8 +130,8 @@ fn draw_tumour_voxel(rng: &mut KeyedRng, turn: u64, case: &CaseHandle) -> Option
         return None;
     }
     let voxels = present[(turn % present.len() as u64) as usize];
-    let voxel = voxels[rng.below(voxels.len() as u64) as usize];
-    Some(case.brain().dims.position(voxel as usize))
+    let voxel = voxels[rng.uniform_below(voxels.len() as u64) as usize];
+    Some(case.brain_box().dims.zyx_from_offset(voxel as usize))
 }
 
 /// Touches each page of a window once, so that this stage waits for the disk and not the arithmetic
@@ -150,8 +150,8 @@ fn read_pages(images: &[RawVoxel], brain: Dims, window: Window) {
     }
     for z in slices {
         // One range from the first row's first voxel to the last row's last.
-        let from = brain.offset([z, rows.start, columns.start]);
-        let to = brain.offset([z, rows.end - 1, columns.end - 1]);
+        let from = brain.offset_from_zyx([z, rows.start, columns.start]);
+        let to = brain.offset_from_zyx([z, rows.end - 1, columns.end - 1]);
         images[from..to].iter().step_by(VOXELS).for_each(|voxel| _ = black_box(*voxel));
         black_box(images[to]);
     }
@@ -178,7 +178,11 @@ mod tests {
     #[test]
     fn a_share_outside_0_to_1_is_named() {
         let config = CropConfig { foreground_share: 1.5, ..CropConfig::default() };
-        assert!(config.problem().is_some_and(|text| text.starts_with("foreground_share = 1.5")));
-        assert_eq!(CropConfig::default().problem(), None);
+        assert!(
+            config
+                .first_invalid_setting()
+                .is_some_and(|text| text.starts_with("foreground_share = 1.5"))
+        );
+        assert_eq!(CropConfig::default().first_invalid_setting(), None);
     }
 }

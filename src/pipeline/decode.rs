@@ -6,13 +6,13 @@ use crate::actor::stage::Stage;
 use crate::base::error::CaseError;
 use crate::brats::case::CaseReader;
 use crate::brats::dataset::CaseFiles;
-use crate::buffers::case::CaseShelf;
+use crate::buffers::case::CaseBuffers;
 use crate::cache::source::SourceFile;
 use crate::pipeline::observe;
 use crate::volume::case::Case;
 
-/// Decoded case, and its files as they were before they were read.
-pub struct Decoded {
+/// DecodedCase case, and its files as they were before they were read.
+pub struct DecodedCase {
     /// The case.
     pub case: Case,
     /// Files of the case.
@@ -23,21 +23,21 @@ pub struct Decoded {
 ///
 /// # Errors
 /// If one is missing or unreadable.
-pub fn look(files: &CaseFiles) -> Result<Vec<SourceFile>, CaseError> {
+pub fn stat_files(files: &CaseFiles) -> Result<Vec<SourceFile>, CaseError> {
     let paths = files.images.iter().chain(&files.labels);
-    paths.map(|path| SourceFile::look(Path::new(path))).collect()
+    paths.map(|path| SourceFile::read_metadata(Path::new(path))).collect()
 }
 
 /// Decompresses, checks and reorients the files of one case.
 ///
 /// # Errors
 /// The first file that is invalid, with the reason.
-pub fn decode(reader: &CaseReader, files: &CaseFiles) -> Result<Decoded, CaseError> {
+pub fn decode_case(reader: &CaseReader, files: &CaseFiles) -> Result<DecodedCase, CaseError> {
     // Taken before reading: if a file changes meanwhile, its case is built again.
-    let seen = look(files).map_err(|error| error.of_case(&files.id))?;
+    let seen = stat_files(files).map_err(|error| error.of_case(&files.id))?;
     let case = reader.read(files)?;
     observe::count_decoded(&case);
-    Ok(Decoded { case, files: seen })
+    Ok(DecodedCase { case, files: seen })
 }
 
 /// Stage that decodes cases; most of ingest's time.
@@ -46,7 +46,7 @@ pub struct Decode(CaseReader);
 
 impl Decode {
     /// Stage that decodes into buffers of `shelf`, to which the stages behind it return them.
-    pub const fn new(shelf: CaseShelf) -> Self {
+    pub const fn new(shelf: CaseBuffers) -> Self {
         Self(CaseReader::new(shelf))
     }
 }
@@ -54,9 +54,9 @@ impl Decode {
 impl Stage for Decode {
     const NAME: &'static str = "decode";
     type In = CaseFiles;
-    type Out = Decoded;
+    type Out = DecodedCase;
 
-    fn process(&mut self, files: CaseFiles) -> Result<Decoded, CaseError> {
-        decode(&self.0, &files)
+    fn process(&mut self, files: CaseFiles) -> Result<DecodedCase, CaseError> {
+        decode_case(&self.0, &files)
     }
 }

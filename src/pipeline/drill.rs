@@ -29,7 +29,7 @@ impl DrillConfig {
     }
 
     /// Returns the first invalid setting; `actors` are the valid names.
-    pub fn problem(&self, actors: &[&str]) -> Option<String> {
+    pub fn first_invalid_setting(&self, actors: &[&str]) -> Option<String> {
         let stage = self.slow_stage.as_deref()?;
         if actors.contains(&stage) {
             return None;
@@ -47,62 +47,62 @@ impl DrillConfig {
         Duration::from_millis(if is_it { self.slow_stage_ms } else { 0 })
     }
 
-    pub(super) fn source<S: Source>(&self, source: S) -> Slowed<S> {
-        Slowed { actor: source, delay: self.delay_of(S::NAME) }
+    pub(super) fn delay_source<S: Source>(&self, source: S) -> DelayedActor<S> {
+        DelayedActor { actor: source, delay: self.delay_of(S::NAME) }
     }
 
-    pub(super) fn stage<S: Stage>(&self, stage: S) -> Slowed<S> {
-        Slowed { actor: stage, delay: self.delay_of(S::NAME) }
+    pub(super) fn delay_stage<S: Stage>(&self, stage: S) -> DelayedActor<S> {
+        DelayedActor { actor: stage, delay: self.delay_of(S::NAME) }
     }
 
-    pub(super) fn sink<S: Sink>(&self, sink: S) -> Slowed<S> {
-        Slowed { actor: sink, delay: self.delay_of(S::NAME) }
+    pub(super) fn delay_sink<S: Sink>(&self, sink: S) -> DelayedActor<S> {
+        DelayedActor { actor: sink, delay: self.delay_of(S::NAME) }
     }
 }
 
 /// Actor with a delay before each item, otherwise unchanged.
-pub(super) struct Slowed<A> {
+pub(super) struct DelayedActor<A> {
     actor: A,
     delay: Duration,
 }
 
-impl<A> Slowed<A> {
-    fn wait(&self) {
+impl<A> DelayedActor<A> {
+    fn sleep_delay(&self) {
         if !self.delay.is_zero() {
             thread::sleep(self.delay);
         }
     }
 }
 
-impl<A: Source> Source for Slowed<A> {
+impl<A: Source> Source for DelayedActor<A> {
     const NAME: &'static str = A::NAME;
     type Item = A::Item;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.wait();
+        self.sleep_delay();
         self.actor.next()
     }
 }
 
-impl<A: Stage> Stage for Slowed<A> {
+impl<A: Stage> Stage for DelayedActor<A> {
     const NAME: &'static str = A::NAME;
     type In = A::In;
     type Out = A::Out;
 
     fn process(&mut self, item: Self::In) -> Result<Self::Out, CaseError> {
-        self.wait();
+        self.sleep_delay();
         self.actor.process(item)
     }
 }
 
-impl<A: Sink> Sink for Slowed<A> {
+impl<A: Sink> Sink for DelayedActor<A> {
     const NAME: &'static str = A::NAME;
     type In = A::In;
     type Out = A::Out;
 
-    fn accept(&mut self, outcome: Outcome<Self::In>) -> Option<Self::Out> {
-        self.wait();
-        self.actor.accept(outcome)
+    fn accept_outcome(&mut self, outcome: Outcome<Self::In>) -> Option<Self::Out> {
+        self.sleep_delay();
+        self.actor.accept_outcome(outcome)
     }
 
     fn finish(&mut self) -> Option<Self::Out> {
@@ -125,8 +125,8 @@ mod tests {
         assert_eq!(stage("crop").delay_of("augment"), Duration::ZERO);
         assert_eq!(DrillConfig::default().delay_of("crop"), Duration::ZERO);
         assert!(DrillConfig::default().is_off() && !stage("crop").is_off());
-        assert_eq!(stage("crop").problem(&["plan", "crop"]), None);
-        let problem = stage("corp").problem(&["plan", "crop"]).unwrap();
+        assert_eq!(stage("crop").first_invalid_setting(&["plan", "crop"]), None);
+        let problem = stage("corp").first_invalid_setting(&["plan", "crop"]).unwrap();
         assert_eq!(problem, "slow_stage = \"corp\" is no stage; write one of plan, crop");
     }
 }

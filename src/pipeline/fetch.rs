@@ -8,18 +8,18 @@ use crate::actor::stop::StopLatch;
 use crate::base::error::CaseError;
 use crate::brats::case::CaseReader;
 use crate::brats::dataset::CaseFiles;
-use crate::buffers::case::CaseShelf;
+use crate::buffers::case::CaseBuffers;
 use crate::cache::map::MappedCase;
 use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::source::Expected;
-use crate::cache::store::{CaseStore, Origin};
+use crate::cache::source::ExpectedSource;
+use crate::cache::store::{CaseOrigin, CaseStore};
 use crate::pipeline::annotations::Annotations;
 use crate::pipeline::arrivals::Arrivals;
 use crate::pipeline::case_handle::CaseHandle;
-use crate::pipeline::decode::decode;
+use crate::pipeline::decode::decode_case;
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::plan::PlannedSample;
-use crate::pipeline::publish::of_the_case;
+use crate::pipeline::publish::as_case_error;
 use crate::telemetry::catalog;
 
 /// Planned sample and its case.
@@ -45,7 +45,7 @@ impl Fetch {
     /// Stage over `store` that builds missing cases under `preprocess`; a fault of the store itself
     /// aborts the run through `stop`.
     pub fn new(store: Arc<CaseStore>, preprocess: PreprocessConfig, stop: StopLatch) -> Self {
-        let shelf = CaseShelf::default();
+        let shelf = CaseBuffers::default();
         let reader = CaseReader::new(shelf.clone());
         let normalize = Normalize::new(preprocess, shelf);
         Self { store, reader, normalize, stop, arrivals: Arrivals::default(), annotations: None }
@@ -59,7 +59,7 @@ impl Fetch {
 
     /// Uses a teacher's labels for the annotated cases.
     #[must_use]
-    pub fn annotated(self, annotations: Option<Annotations>) -> Self {
+    pub fn with_annotations(self, annotations: Option<Annotations>) -> Self {
         Self { annotations, ..self }
     }
 
@@ -67,10 +67,10 @@ impl Fetch {
     ///
     /// # Errors
     /// As [`mapped_case`](Self::mapped_case), and if an annotation is missing.
-    pub fn handle(&self, files: &CaseFiles) -> Result<CaseHandle, CaseError> {
-        let case = self.case(files)?;
+    pub fn case_handle(&self, files: &CaseFiles) -> Result<CaseHandle, CaseError> {
+        let case = self.mapped_case(files)?;
         match &self.annotations {
-            Some(annotations) => annotations.onto(case, &self.store),
+            Some(annotations) => annotations.annotate_case(case, &self.store),
             None => Ok(CaseHandle::Mapped(case)),
         }
     }
@@ -83,21 +83,21 @@ impl Fetch {
     /// # Errors
     /// Failures of decoding, preparing or publishing, here or in the background ingest, under the
     /// case's id.
-    pub fn case(&self, files: &CaseFiles) -> Result<Arc<MappedCase>, CaseError> {
-        self.arrivals.wait(&files.id)?;
-        let found = self.store.get_or_build(&files.id, Expected::Anything, || {
-            self.normalize.contents(decode(&self.reader, files)?)
+    pub fn mapped_case(&self, files: &CaseFiles) -> Result<Arc<MappedCase>, CaseError> {
+        self.arrivals.wait_for(&files.id)?;
+        let found = self.store.get_or_build(&files.id, ExpectedSource::Anything, || {
+            self.normalize.prepare_contents(decode_case(&self.reader, files)?)
         });
-        let (case, origin) = found.map_err(|error| of_the_case(error, &files.id, &self.stop))?;
+        let (case, origin) = found.map_err(|error| as_case_error(error, &files.id, &self.stop))?;
         let result = match origin {
-            Origin::Cached => "hit",
-            Origin::Built => "build",
-            Origin::Repaired(damage) => {
+            CaseOrigin::Cached => "hit",
+            CaseOrigin::Built => "build",
+            CaseOrigin::Repaired(damage) => {
                 tracing::warn!("built again: {damage}");
                 "corrupt"
             }
         };
-        catalog::LOADER_CACHE_REQUESTS.with([result]).increment(1);
+        catalog::LOADER_CACHE_REQUESTS.with_labels([result]).increment(1);
         Ok(case)
     }
 }
@@ -108,7 +108,7 @@ impl Stage for Fetch {
     type Out = FetchedSample;
 
     fn process(&mut self, planned: PlannedSample) -> Result<FetchedSample, CaseError> {
-        let case = self.handle(planned.files())?;
+        let case = self.case_handle(planned.case_files())?;
         Ok(FetchedSample { planned, case })
     }
 }

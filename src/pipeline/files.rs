@@ -10,16 +10,16 @@ impl Describe for CaseFiles {
 }
 
 /// Source of the cases of a list.
-pub struct Files(std::vec::IntoIter<CaseFiles>);
+pub struct CaseFilesSource(std::vec::IntoIter<CaseFiles>);
 
-impl Files {
+impl CaseFilesSource {
     /// Source of `cases` in their order.
     pub fn new(cases: Vec<CaseFiles>) -> Self {
         Self(cases.into_iter())
     }
 }
 
-impl Source for Files {
+impl Source for CaseFilesSource {
     const NAME: &'static str = "files";
     type Item = CaseFiles;
 

@@ -5,15 +5,15 @@
 use std::sync::Arc;
 
 use crate::actor::autoscale::{TICK, keep_balanced, threads_for};
-use crate::actor::feed::{Feed, Running};
+use crate::actor::feed::{Feed, RunningTopology};
 use crate::actor::stage::{Sink, Source, Stage};
 use crate::actor::stop::StopLatch;
 use crate::actor::ticket::SkipBudget;
 use crate::actor::topology::{Chain, Limits, Topology};
 use crate::augment::config::AugmentConfig;
 use crate::base::error::Fault;
-use crate::buffers::case::CaseShelf;
-use crate::buffers::patch::Recycler;
+use crate::buffers::case::CaseBuffers;
+use crate::buffers::patch::PatchBufferPool;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
 use crate::pipeline::annotations::Annotations;
@@ -27,7 +27,7 @@ use crate::pipeline::drill::DrillConfig;
 use crate::pipeline::fetch::{Fetch, FetchedSample};
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::observe;
-use crate::pipeline::plan::{Plan, Planner};
+use crate::pipeline::plan::{Plan, SamplePlanner};
 use crate::pipeline::sample::{Batch, Sample};
 use crate::volume::grid::Dims;
 use crate::volume::targets::Targets;
@@ -76,7 +76,7 @@ pub enum CaseSource {
 
 impl CaseSource {
     /// Case files of `store`, without an ingest beside it.
-    pub fn cache(store: Arc<CaseStore>) -> Self {
+    pub fn from_store(store: Arc<CaseStore>) -> Self {
         Self::Cache { store, arrivals: Arrivals::default() }
     }
 
@@ -84,14 +84,14 @@ impl CaseSource {
     pub const fn footprint(&self) -> Footprint {
         match self {
             Self::Cache { .. } => Footprint::Mapped,
-            Self::Files { largest } => Footprint::Whole(*largest),
+            Self::Files { largest } => Footprint::InMemory(*largest),
         }
     }
 }
 
 /// Names of the actors of all loaders, in order.
 pub const ACTORS: [&str; 7] = [
-    Planner::NAME,
+    SamplePlanner::NAME,
     Fetch::NAME,
     DecodeSample::NAME,
     NormalizeSample::NAME,
@@ -104,28 +104,28 @@ pub const ACTORS: [&str; 7] = [
 ///
 /// # Errors
 /// If the memory budget does not hold two batches, or a thread cannot be started.
-pub fn start(
+pub fn start_loader(
     parts: LoaderParts,
     stop: &StopLatch,
     runtime: &tokio::runtime::Handle,
-) -> Result<(Feed<Batch>, Running), Fault> {
-    start_with(parts, Recycler::default(), stop, runtime)
+) -> Result<(Feed<Batch>, RunningTopology), Fault> {
+    start_with_buffers(parts, PatchBufferPool::default(), stop, runtime)
 }
 
 /// Starts the loader with the buffers of `recycler`, which an earlier loader may have used.
 ///
 /// # Errors
 /// As [`start_loader`].
-pub fn start_with(
+pub fn start_with_buffers(
     parts: LoaderParts,
-    recycler: Recycler,
+    recycler: PatchBufferPool,
     stop: &StopLatch,
     runtime: &tokio::runtime::Handle,
-) -> Result<(Feed<Batch>, Running), Fault> {
+) -> Result<(Feed<Batch>, RunningTopology), Fault> {
     let LoaderParts { loader, crop, augment, plan, cases, preprocess, drill, .. } = parts;
     let patch = crop.patch;
     let targets = parts.annotations.as_ref().map_or(Targets::Hard, Annotations::targets);
-    let memory = loader.memory_towards(targets, patch, cases.footprint()).map_err(|problem| {
+    let memory = loader.plan_memory_for(targets, patch, cases.footprint()).map_err(|problem| {
         Fault::Environment {
             subject: "loader".into(),
             problem,
@@ -136,43 +136,44 @@ pub fn start_with(
         skip_budget: SkipBudget { share: loader.skip_share, at_least: 3 },
         ..Limits::new(memory.tickets)
     };
-    let planner = Planner::starting_at(plan.clone(), parts.first_sample);
-    let topology = Topology::new(observe::TRAINING, limits, stop).hooks(observe::hooks());
-    let chain = topology.source(drill.source(planner));
+    let planner = SamplePlanner::starting_at(plan.clone(), parts.first_sample);
+    let topology =
+        Topology::new(observe::TRAINING, limits, stop).with_hooks(observe::topology_hooks());
+    let chain = topology.source(drill.delay_source(planner));
     let workers = loader.workers.at_start();
     let fetched = match cases {
         CaseSource::Cache { store, arrivals } => {
             let fetch = Fetch::new(store, preprocess, stop.clone())
                 .waiting_for(arrivals)
-                .annotated(parts.annotations);
+                .with_annotations(parts.annotations);
             let drill = drill.clone();
-            chain.stage(move || drill.stage(fetch.clone()), workers.fetch)
+            chain.stage(move || drill.delay_stage(fetch.clone()), workers.fetch)
         }
         CaseSource::Files { .. } => {
-            let shelf = CaseShelf::for_cases(memory.tickets);
+            let shelf = CaseBuffers::for_cases(memory.tickets);
             let decode = DecodeSample::new(shelf.clone());
             let normalize = Normalize::new(preprocess, shelf.clone());
             let normalize = NormalizeSample::new(normalize, shelf);
             let slow = drill.clone();
-            let decoded = chain.stage(move || slow.stage(decode.clone()), workers.decode);
+            let decoded = chain.stage(move || slow.delay_stage(decode.clone()), workers.decode);
             let slow = drill.clone();
-            decoded.stage(move || slow.stage(normalize.clone()), workers.normalize)
+            decoded.stage(move || slow.delay_stage(normalize.clone()), workers.normalize)
         }
     };
     let crop = Crop::new(crop, augment.clone());
-    let augment = Augment::new(augment.background, recycler.clone()).towards(targets);
-    let made = make(fetched, crop, augment, &loader, &drill);
+    let augment = Augment::new(augment.background, recycler.clone()).with_targets(targets);
+    let made = add_patch_stages(fetched, crop, augment, &loader, &drill);
     let first_batch = parts.first_batch;
     let collate = Collate::new(loader.batch, patch, plan, first_batch, recycler, parts.on_skip);
-    let (feed, running) = made.sink(drill.sink(collate), loader.prefetch).start(runtime)?;
+    let (feed, running) = made.sink(drill.delay_sink(collate), loader.prefetch).start(runtime)?;
     if loader.workers.is_auto() {
-        keep_balanced(&running, threads_for(loader.stages()), TICK, runtime);
+        keep_balanced(&running, threads_for(loader.stage_count()), TICK, runtime);
     }
     Ok((feed, running))
 }
 
 /// Adds the stages `crop` and `augment`, as two actors or fused into one.
-fn make(
+fn add_patch_stages(
     fetched: Chain<FetchedSample>,
     crop: Crop,
     augment: Augment,
@@ -181,11 +182,11 @@ fn make(
 ) -> Chain<Sample> {
     let workers = loader.workers.at_start();
     let slow = drill.clone();
-    let crop = move || slow.stage(crop.clone());
+    let crop = move || slow.delay_stage(crop.clone());
     let slow = drill.clone();
-    let augment = move || slow.stage(augment.clone());
+    let augment = move || slow.delay_stage(augment.clone());
     if loader.fused {
-        return fetched.stage(move || crop().then(augment()), workers.augment);
+        return fetched.stage(move || crop().fuse_with(augment()), workers.augment);
     }
     fetched.stage(crop, workers.crop).stage(augment, workers.augment)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::actor::stage::{Describe, Source};
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 use crate::brats::dataset::CaseFiles;
-use crate::pipeline::label_mixture::Mix;
+use crate::pipeline::label_mixture::LabelMixture;
 
 /// Sample that is named but not yet made.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct PlannedSample {
 
 impl PlannedSample {
     /// Files of the sample's case.
-    pub fn files(&self) -> &CaseFiles {
+    pub fn case_files(&self) -> &CaseFiles {
         &self.cohort[self.case]
     }
 }
@@ -29,7 +29,7 @@ impl PlannedSample {
 impl Describe for PlannedSample {
     fn describe(&self) -> String {
         let SampleKey { epoch, index, .. } = self.key;
-        format!("epoch {epoch} index {index} ({})", self.files().id)
+        format!("epoch {epoch} index {index} ({})", self.case_files().id)
     }
 }
 
@@ -40,7 +40,7 @@ pub struct Plan {
     cohort: Arc<[CaseFiles]>,
     seed: u64,
     patches_per_case: u64,
-    mix: Option<Mix>,
+    mix: Option<LabelMixture>,
 }
 
 impl Plan {
@@ -58,9 +58,10 @@ impl Plan {
     /// # Panics
     /// If there is no such case or no other.
     #[must_use]
-    pub fn mixed(self, special: usize, share: f64) -> Self {
+    pub fn with_special_share(self, special: usize, share: f64) -> Self {
         let ordinary = self.cohort.len().checked_sub(special).expect("some cases of all");
-        let mix = Mix { seed: self.seed, groups: [ordinary as u64, special as u64], share };
+        let mix =
+            LabelMixture { seed: self.seed, groups: [ordinary as u64, special as u64], share };
         assert!(!mix.groups.contains(&0), "a mix of one kind is none");
         Self { mix: Some(mix), ..self }
     }
@@ -71,18 +72,18 @@ impl Plan {
     }
 
     /// Position of a key in the sequence, from 0.
-    pub fn position(&self, key: SampleKey) -> u64 {
+    pub fn position_of(&self, key: SampleKey) -> u64 {
         key.epoch * self.epoch_len() + key.index
     }
 
     /// Sample at a position; needs no iteration.
     pub fn sample_at(&self, position: u64) -> PlannedSample {
         let epoch = position / self.epoch_len();
-        self.sample(epoch, position % self.epoch_len(), &self.order(epoch))
+        self.planned_sample(epoch, position % self.epoch_len(), &self.epoch_order(epoch))
     }
 
     /// Sample at `index` of an epoch with this order.
-    fn sample(&self, epoch: u64, index: u64, order: &[u32]) -> PlannedSample {
+    fn planned_sample(&self, epoch: u64, index: u64, order: &[u32]) -> PlannedSample {
         PlannedSample {
             key: SampleKey { seed: self.seed, epoch, index },
             cohort: Arc::clone(&self.cohort),
@@ -96,8 +97,8 @@ impl Plan {
         let mut ordered: Vec<u32> = Vec::with_capacity(self.cohort.len());
         let mut seen = vec![false; self.cohort.len()];
         let epoch = first / self.epoch_len();
-        let rest = self.order(epoch).split_off((first % self.epoch_len()) as usize);
-        for case in rest.into_iter().chain(self.order(epoch + 1)) {
+        let rest = self.epoch_order(epoch).split_off((first % self.epoch_len()) as usize);
+        for case in rest.into_iter().chain(self.epoch_order(epoch + 1)) {
             if !std::mem::replace(&mut seen[case as usize], true) {
                 ordered.push(case);
             }
@@ -108,10 +109,10 @@ impl Plan {
     }
 
     /// Case indices of an epoch, in order.
-    fn order(&self, epoch: u64) -> Vec<u32> {
+    fn epoch_order(&self, epoch: u64) -> Vec<u32> {
         let length = self.epoch_len();
         if let Some(mix) = &self.mix {
-            return mix.order(epoch, length);
+            return mix.epoch_order(epoch, length);
         }
         let cases = self.cohort.len() as u64;
         let mut order: Vec<u32> = (0..length).map(|place| (place % cases) as u32).collect();
@@ -122,23 +123,23 @@ impl Plan {
 }
 
 /// Source of a [`Plan`]'s samples from a position on; it never ends by itself.
-pub struct Planner {
+pub struct SamplePlanner {
     plan: Plan,
     next: u64,
     epoch: u64,
     order: Vec<u32>,
 }
 
-impl Planner {
+impl SamplePlanner {
     /// Source from position `first` on: 0 for a new run, the checkpoint's for a resumed one.
     pub fn starting_at(plan: Plan, first: u64) -> Self {
         let epoch = first / plan.epoch_len();
-        let order = plan.order(epoch);
+        let order = plan.epoch_order(epoch);
         Self { plan, next: first, epoch, order }
     }
 }
 
-impl Source for Planner {
+impl Source for SamplePlanner {
     const NAME: &'static str = "plan";
     type Item = PlannedSample;
 
@@ -147,10 +148,10 @@ impl Source for Planner {
         let index = self.next % self.plan.epoch_len();
         if epoch != self.epoch {
             self.epoch = epoch;
-            self.order = self.plan.order(epoch);
+            self.order = self.plan.epoch_order(epoch);
         }
         self.next += 1;
-        Some(self.plan.sample(epoch, index, &self.order))
+        Some(self.plan.planned_sample(epoch, index, &self.order))
     }
 }
 
@@ -174,7 +175,7 @@ pub(crate) mod tests {
 
     fn walk(first: u64, count: usize) -> Vec<(SampleKey, usize)> {
         let plan = Plan::new(cohort(5), 9, 2);
-        let mut planner = Planner::starting_at(plan, first);
+        let mut planner = SamplePlanner::starting_at(plan, first);
         (0..count)
             .map(|_| planner.next().expect("endless"))
             .map(|sample| (sample.key, sample.case))
@@ -220,13 +221,13 @@ pub(crate) mod tests {
             assert_eq!((sample.key, sample.case), whole[first as usize]);
         }
         let plan = Plan::new(cohort(5), 9, 2);
-        assert_eq!(plan.position(whole[27].0), 27);
+        assert_eq!(plan.position_of(whole[27].0), 27);
     }
 
     #[test]
     fn a_mixed_plan_can_be_entered_anywhere_and_asks_for_every_case() {
-        let plan = Plan::new(cohort(7), 9, 2).mixed(3, 0.1);
-        let mut planner = Planner::starting_at(plan.clone(), 0);
+        let plan = Plan::new(cohort(7), 9, 2).with_special_share(3, 0.1);
+        let mut planner = SamplePlanner::starting_at(plan.clone(), 0);
         let whole: Vec<_> = (0..60).map(|_| planner.next().expect("endless")).collect();
         for (position, sample) in whole.iter().enumerate() {
             let again = plan.sample_at(position as u64);
@@ -235,7 +236,7 @@ pub(crate) mod tests {
         assert_eq!(plan.epoch_len(), 14, "as many as without");
         for first in [0, 13, 30] {
             let mut wanted = plan.cases_from(first);
-            assert_eq!(wanted[0].id, whole[first as usize].files().id);
+            assert_eq!(wanted[0].id, whole[first as usize].case_files().id);
             wanted.sort_by(|a, b| a.id.cmp(&b.id));
             assert!(wanted.iter().map(|files| &files.id).eq(cohort(7).iter().map(|f| &f.id)));
         }

@@ -4,21 +4,21 @@
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use crate::actor::feed::{Feed, Running};
+use crate::actor::feed::{Feed, RunningTopology};
 use crate::actor::stop::StopLatch;
 use crate::base::error::{CaseError, Fault};
 use crate::brats::dataset::CaseFiles;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
 use crate::pipeline::arrivals::Arrivals;
-use crate::pipeline::ingest::{self, IngestWorkers, Ingested};
+use crate::pipeline::ingest::{self, IngestOutcome, IngestWorkers};
 use crate::volume::case::CaseId;
 
 /// Callback for every case, in order, after the waiting samples are released.
 pub type OnArrival = Box<dyn FnMut(&CaseId, Result<(), &CaseError>) + Send>;
 
 /// Inputs of a background ingest.
-pub struct AheadParts {
+pub struct PrefetchIngestParts {
     /// Cases in the order in which they are needed.
     pub cases: Vec<CaseFiles>,
     /// Register of announced cases.
@@ -35,39 +35,40 @@ pub struct AheadParts {
 
 /// Background ingest of the cases a run still needs. Dropping it ends the ingest; the cache keeps
 /// its cases.
-pub struct Ahead {
+pub struct PrefetchIngest {
     arrivals: Arrivals,
-    running: Running,
+    running: RunningTopology,
     stop: StopLatch,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Guard that closes the arrivals however the ingest thread ends: nobody may wait for a case that
 /// will not come.
-struct Closing(Arrivals);
+struct CloseOnDrop(Arrivals);
 
-impl Drop for Closing {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close();
     }
 }
 
-impl Ahead {
+impl PrefetchIngest {
     /// Announces the cases and starts to ingest them.
     ///
     /// # Errors
     /// If a thread cannot be started.
     pub fn start(
-        parts: AheadParts,
+        parts: PrefetchIngestParts,
         stop: &StopLatch,
         runtime: &tokio::runtime::Handle,
     ) -> Result<Self, Fault> {
-        let AheadParts { cases, arrivals, store, preprocess, workers, on_arrival } = parts;
+        let PrefetchIngestParts { cases, arrivals, store, preprocess, workers, on_arrival } = parts;
         let ids: Vec<CaseId> = cases.iter().map(|files| files.id.clone()).collect();
         arrivals.announce(ids.iter().cloned());
         let stop = stop.child();
-        let (feed, running) = ingest::start(cases, store, &preprocess, &workers, &stop, runtime)?;
-        let closing = Closing(arrivals.clone());
+        let (feed, running) =
+            ingest::start_ingest(cases, store, &preprocess, &workers, &stop, runtime)?;
+        let closing = CloseOnDrop(arrivals.clone());
         let settle = move || settle_all(&closing.0, ids, feed, on_arrival);
         let thread =
             thread::Builder::new().name("ahead".into()).spawn(settle).map_err(|error| {
@@ -86,12 +87,12 @@ impl Ahead {
     }
 
     /// Topology of the ingest.
-    pub const fn running(&self) -> &Running {
+    pub const fn running(&self) -> &RunningTopology {
         &self.running
     }
 
     /// Aborts the ingest.
-    fn end(&mut self) {
+    fn end_ingest(&mut self) {
         if let Some(thread) = self.thread.take() {
             self.stop.abort(None);
             // A panic of the caller's hook has closed the arrivals; the run goes on without ingest.
@@ -100,27 +101,27 @@ impl Ahead {
     }
 }
 
-impl Drop for Ahead {
+impl Drop for PrefetchIngest {
     fn drop(&mut self) {
-        self.end();
+        self.end_ingest();
     }
 }
 
 fn settle_all(
     arrivals: &Arrivals,
     ids: Vec<CaseId>,
-    mut feed: Feed<Ingested>,
+    mut feed: Feed<IngestOutcome>,
     mut on_arrival: OnArrival,
 ) {
     for id in ids {
-        let Some(outcome) = feed.take() else { return };
+        let Some(outcome) = feed.next_output() else { return };
         match outcome {
-            Ingested::Published(_) => {
-                arrivals.settle(&id, Ok(()));
+            IngestOutcome::Published(_) => {
+                arrivals.record_outcome(&id, Ok(()));
                 on_arrival(&id, Ok(()));
             }
-            Ingested::Skipped(skip) => {
-                arrivals.settle(&id, Err(skip.error.clone()));
+            IngestOutcome::Skipped(skip) => {
+                arrivals.record_outcome(&id, Err(skip.error.clone()));
                 on_arrival(&id, Err(&skip.error));
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::actor::stage::Stage;
 use crate::actor::stop::StopLatch;
 use crate::base::error::{CaseError, Reason};
-use crate::buffers::case::CaseShelf;
+use crate::buffers::case::CaseBuffers;
 use crate::cache::contents::CaseContents;
 use crate::cache::error::CacheError;
 use crate::cache::store::CaseStore;
@@ -27,14 +27,14 @@ pub struct PublishedCase {
 #[derive(Clone)]
 pub struct Publish {
     store: Arc<CaseStore>,
-    shelf: CaseShelf,
+    shelf: CaseBuffers,
     stop: StopLatch,
 }
 
 impl Publish {
     /// Stage over `store`; contents return to `shelf`, and a fault of the store itself aborts the
     /// run through `stop`.
-    pub const fn new(store: Arc<CaseStore>, shelf: CaseShelf, stop: StopLatch) -> Self {
+    pub const fn new(store: Arc<CaseStore>, shelf: CaseBuffers, stop: StopLatch) -> Self {
         Self { store, shelf, stop }
     }
 }
@@ -46,7 +46,7 @@ impl Stage for Publish {
 
     fn process(&mut self, contents: CaseContents) -> Result<PublishedCase, CaseError> {
         let published = self.store.publish(&contents);
-        let report = published.map_err(|error| of_the_case(error, &contents.id, &self.stop))?;
+        let report = published.map_err(|error| as_case_error(error, &contents.id, &self.stop))?;
         let id = contents.id.clone();
         let published = PublishedCase { id, brain: contents.brain.dims, bytes: report.bytes };
         contents.give_back(&self.shelf);
@@ -56,7 +56,7 @@ impl Stage for Publish {
 
 /// Converts a cache error to the case's; a fault that is not about the case (a full disk) aborts
 /// the run.
-pub(super) fn of_the_case(error: CacheError, id: &CaseId, stop: &StopLatch) -> CaseError {
+pub(super) fn as_case_error(error: CacheError, id: &CaseId, stop: &StopLatch) -> CaseError {
     match error {
         CacheError::Case(error) => error,
         CacheError::Fault(fault) => {

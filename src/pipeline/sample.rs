@@ -3,11 +3,11 @@
 use half::f16;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::config::Drawn;
+use crate::augment::config::DrawnParams;
 use crate::augment::placement::Window;
 use crate::base::seed::SampleKey;
 use crate::buffers::patch::PatchBuffer;
-use crate::buffers::pooled::Lent;
+use crate::buffers::pooled::PooledBuffer;
 use crate::pipeline::case_handle::CaseHandle;
 use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
@@ -21,7 +21,7 @@ pub struct Provenance {
     /// First corner of the patch in the case's brain box, `[z, y, x]`; may be negative (padding).
     pub corner: [isize; 3],
     /// Drawn parameters of each transform.
-    pub drawn: Drawn,
+    pub drawn: DrawnParams,
 }
 
 /// Sample whose window and augmentation are drawn, but not rendered.
@@ -34,7 +34,7 @@ pub struct DrawnSample {
     /// Window in the brain box.
     pub window: Window,
     /// Drawn parameters of each transform.
-    pub drawn: Drawn,
+    pub drawn: DrawnParams,
 }
 
 /// Rendered sample: one patch of a batch.
@@ -56,9 +56,9 @@ pub struct Batch {
     /// Position in the plan of the sample behind this batch, as checkpoints store it.
     pub next_sample: u64,
     /// Normalised, augmented intensities `[b, c, d, h, w]`.
-    pub images: Lent<f16>,
+    pub images: PooledBuffer<f16>,
     /// Canonical labels `[b, d, h, w]`, or region probabilities in 255ths `[b, d, h, w, 3]`.
-    pub labels: Lent<u8>,
+    pub labels: PooledBuffer<u8>,
     /// Kind of `labels`.
     pub targets: Targets,
     /// Extent of a patch.
@@ -76,7 +76,7 @@ impl Batch {
     }
 
     /// Bytes of the voxels in a batch of `size` patches.
-    pub fn bytes(size: usize, dims: Dims, targets: Targets) -> usize {
-        size * PatchBuffer::bytes(dims, targets)
+    pub fn voxel_bytes(size: usize, dims: Dims, targets: Targets) -> usize {
+        size * PatchBuffer::bytes_for(dims, targets)
     }
 }

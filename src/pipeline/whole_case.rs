@@ -3,21 +3,21 @@
 //! From the cache for evaluation, whose cases are there already; from the source files, keeping
 //! nothing, for prediction of a dataset seen once.
 
-use crate::actor::feed::{Feed, Running};
-use crate::actor::stage::{Outcome, Sink, Skip, Source, Stage};
+use crate::actor::feed::{Feed, RunningTopology};
+use crate::actor::stage::{Outcome, Sink, SkippedItem, Source, Stage};
 use crate::actor::stop::StopLatch;
 use crate::actor::ticket::SkipBudget;
 use crate::actor::topology::{Limits, Topology};
-use crate::augment::view::View;
+use crate::augment::view::CaseView;
 use crate::base::error::{CaseError, Fault};
 use crate::brats::dataset::CaseFiles;
-use crate::buffers::case::CaseShelf;
+use crate::buffers::case::CaseBuffers;
 use crate::cache::contents::CaseContents;
 use crate::cache::map::MappedCase;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::pipeline::decode::Decode;
 use crate::pipeline::fetch::Fetch;
-use crate::pipeline::files::Files;
+use crate::pipeline::files::CaseFilesSource;
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::observe;
 use crate::volume::case::{CaseId, SourceGrid};
@@ -44,25 +44,25 @@ pub struct WholeCase {
 
 impl WholeCase {
     /// z-scores of one modality, `[d, h, w]`.
-    pub fn channel(&self, modality: Modality) -> &[f32] {
-        let voxels = self.brain.dims.voxels();
+    pub fn modality_image(&self, modality: Modality) -> &[f32] {
+        let voxels = self.brain.dims.voxel_count();
         &self.images[modality.index() * voxels..][..voxels]
     }
 
     fn of_mapped(case: &MappedCase) -> Self {
         Self {
             id: case.id().clone(),
-            images: normalised(&View::of_mapped(case)),
+            images: normalise_images(&CaseView::of_mapped(case)),
             labels: case.labels().map(<[u8]>::to_vec),
-            brain: case.brain(),
-            source: *case.source(),
-            scheme: case.scheme(),
+            brain: case.brain_box(),
+            source: *case.source_grid(),
+            scheme: case.label_scheme(),
         }
     }
 
     fn of_contents(contents: CaseContents) -> Self {
         Self {
-            images: normalised(&View::of_contents(&contents)),
+            images: normalise_images(&CaseView::of_contents(&contents)),
             id: contents.id,
             labels: contents.labels,
             brain: contents.brain,
@@ -73,7 +73,7 @@ impl WholeCase {
 }
 
 /// z-scores `[c, d, h, w]`: `factor * raw + offset`, 0 where raw is 0.
-fn normalised(view: &View<'_>) -> Vec<f32> {
+fn normalise_images(view: &CaseView<'_>) -> Vec<f32> {
     let raw = view.images();
     let mut planes = vec![0.0; Modality::COUNT * raw.len()];
     let channels = planes.chunks_exact_mut(raw.len()).zip(view.intensities()).enumerate();
@@ -89,26 +89,26 @@ fn normalised(view: &View<'_>) -> Vec<f32> {
 }
 
 /// Outcome of one case on its way to the network.
-pub type WholeOutcome = Result<WholeCase, Skip>;
+pub type WholeCaseOutcome = Result<WholeCase, SkippedItem>;
 
 /// Stage `open`: maps a case and normalises it.
 #[derive(Clone)]
-struct Open(Fetch);
+struct OpenWholeCase(Fetch);
 
-impl Stage for Open {
+impl Stage for OpenWholeCase {
     const NAME: &'static str = "open";
     type In = CaseFiles;
     type Out = WholeCase;
 
     fn process(&mut self, files: CaseFiles) -> Result<WholeCase, CaseError> {
-        self.0.case(&files).map(|case| WholeCase::of_mapped(&case))
+        self.0.mapped_case(&files).map(|case| WholeCase::of_mapped(&case))
     }
 }
 
 /// Stage `unfold`: normalises decoded contents, without a case file between.
-struct Unfold;
+struct BuildWholeCase;
 
-impl Stage for Unfold {
+impl Stage for BuildWholeCase {
     const NAME: &'static str = "unfold";
     type In = CaseContents;
     type Out = WholeCase;
@@ -118,14 +118,14 @@ impl Stage for Unfold {
     }
 }
 
-struct Deliver;
+struct WholeCaseSink;
 
-impl Sink for Deliver {
+impl Sink for WholeCaseSink {
     const NAME: &'static str = "deliver";
     type In = WholeCase;
-    type Out = WholeOutcome;
+    type Out = WholeCaseOutcome;
 
-    fn accept(&mut self, outcome: Outcome<WholeCase>) -> Option<WholeOutcome> {
+    fn accept_outcome(&mut self, outcome: Outcome<WholeCase>) -> Option<WholeCaseOutcome> {
         Some(match outcome {
             Outcome::Ready(case) => Ok(case),
             Outcome::Skipped(skip) => Err(skip),
@@ -134,40 +134,46 @@ impl Sink for Deliver {
 }
 
 /// Names of the actors of [`start_from_cache`], source first.
-pub const CACHE_ACTORS: [&str; 3] = [Files::NAME, Open::NAME, Deliver::NAME];
+pub const CACHE_ACTORS: [&str; 3] =
+    [CaseFilesSource::NAME, OpenWholeCase::NAME, WholeCaseSink::NAME];
 
 /// Names of the actors of [`start_from_files`], source first.
-pub const FILE_ACTORS: [&str; 5] =
-    [Files::NAME, Decode::NAME, Normalize::NAME, Unfold::NAME, Deliver::NAME];
+pub const FILE_ACTORS: [&str; 5] = [
+    CaseFilesSource::NAME,
+    Decode::NAME,
+    Normalize::NAME,
+    BuildWholeCase::NAME,
+    WholeCaseSink::NAME,
+];
 
 /// Limits for one case in flight and one waiting: a whole volume is 140 MB as f32.
-fn limits() -> Limits {
+fn topology_limits() -> Limits {
     Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(2) }
 }
 
 /// Source of whole cases.
 #[derive(Clone)]
-pub enum WholeSource {
+pub enum WholeCaseSource {
     /// Case files; missing ones are built.
     Cache(Fetch),
     /// Source files, decoded without a cache.
     Files(PreprocessConfig),
 }
 
-impl WholeSource {
+impl WholeCaseSource {
     /// Starts to deliver whole cases in the order of `cases`.
     ///
     /// # Errors
     /// If a thread cannot be started.
-    pub fn start(
+    pub fn start_topology(
         self,
         cases: Vec<CaseFiles>,
         stop: &StopLatch,
         runtime: &tokio::runtime::Handle,
-    ) -> Result<(Feed<WholeOutcome>, Running), Fault> {
+    ) -> Result<(Feed<WholeCaseOutcome>, RunningTopology), Fault> {
         match self {
-            Self::Cache(fetch) => from_cache(cases, fetch, stop, runtime),
-            Self::Files(preprocess) => from_files(cases, &preprocess, stop, runtime),
+            Self::Cache(fetch) => start_from_cache(cases, fetch, stop, runtime),
+            Self::Files(preprocess) => start_from_files(cases, &preprocess, stop, runtime),
         }
     }
 }
@@ -176,17 +182,17 @@ impl WholeSource {
 ///
 /// # Errors
 /// If a thread cannot be started.
-pub fn from_cache(
+pub fn start_from_cache(
     cases: Vec<CaseFiles>,
     fetch: Fetch,
     stop: &StopLatch,
     runtime: &tokio::runtime::Handle,
-) -> Result<(Feed<WholeOutcome>, Running), Fault> {
-    Topology::new("evaluate", limits(), stop)
-        .hooks(observe::hooks())
-        .source(Files::new(cases))
-        .stage(move || Open(fetch.clone()), 1)
-        .sink(Deliver, 1)
+) -> Result<(Feed<WholeCaseOutcome>, RunningTopology), Fault> {
+    Topology::new("evaluate", topology_limits(), stop)
+        .with_hooks(observe::topology_hooks())
+        .source(CaseFilesSource::new(cases))
+        .stage(move || OpenWholeCase(fetch.clone()), 1)
+        .sink(WholeCaseSink, 1)
         .start(runtime)
 }
 
@@ -194,29 +200,29 @@ pub fn from_cache(
 ///
 /// # Errors
 /// If a thread cannot be started.
-pub fn from_files(
+pub fn start_from_files(
     cases: Vec<CaseFiles>,
     preprocess: &PreprocessConfig,
     stop: &StopLatch,
     runtime: &tokio::runtime::Handle,
-) -> Result<(Feed<WholeOutcome>, Running), Fault> {
-    let shelf = CaseShelf::default();
+) -> Result<(Feed<WholeCaseOutcome>, RunningTopology), Fault> {
+    let shelf = CaseBuffers::default();
     let decode = Decode::new(shelf.clone());
     let normalize = Normalize::new(preprocess.clone(), shelf);
-    Topology::new("predict", limits(), stop)
-        .hooks(observe::hooks())
-        .source(Files::new(cases))
+    Topology::new("predict", topology_limits(), stop)
+        .with_hooks(observe::topology_hooks())
+        .source(CaseFilesSource::new(cases))
         .stage(move || decode.clone(), 1)
         .stage(move || normalize.clone(), 1)
-        .stage(|| Unfold, 1)
-        .sink(Deliver, 1)
+        .stage(|| BuildWholeCase, 1)
+        .sink(WholeCaseSink, 1)
         .start(runtime)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::augment::view::Intensity;
+    use crate::augment::view::IntensityNormalisation;
     use crate::volume::grid::Dims;
 
     #[test]
@@ -224,8 +230,9 @@ mod tests {
         let raw = [[0, 10, 0, -4], [2, 0, 1, 0]];
         let by = [(1.0, 5.0), (0.5, -1.0), (2.0, 0.0), (1.0, 1.0)];
         let range = [0.0; 2];
-        let intensities = by.map(|(factor, offset)| Intensity { factor, offset, range });
-        let view = View::new(&raw, None, Dims([1, 1, 2]), [1.0; 3], intensities);
-        assert_eq!(normalised(&view), [0.0, 7.0, 4.0, 0.0, 0.0, 2.0, -3.0, 0.0]);
+        let intensities =
+            by.map(|(factor, offset)| IntensityNormalisation { factor, offset, range });
+        let view = CaseView::new(&raw, None, Dims([1, 1, 2]), [1.0; 3], intensities);
+        assert_eq!(normalise_images(&view), [0.0, 7.0, 4.0, 0.0, 0.0, 2.0, -3.0, 0.0]);
     }
 }

@@ -15,45 +15,45 @@ pub(super) const EVENTS: &str = "events.jsonl";
 
 /// The events of a run by kind, each in the order of the journal.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Story {
-    pub(super) started: Option<At<Started>>,
-    pub(super) resumed: Vec<At<Resumed>>,
-    pub(super) steps: Vec<At<Step>>,
+pub(super) struct EventLog {
+    pub(super) started: Option<Timestamped<StartedEvent>>,
+    pub(super) resumed: Vec<Timestamped<ResumedEvent>>,
+    pub(super) steps: Vec<Timestamped<StepEvent>>,
     /// Steps that were not finite.
-    pub(super) unsound: Vec<At<Step>>,
-    pub(super) epochs: Vec<At<Epoch>>,
-    pub(super) validations: Vec<At<Validation>>,
-    pub(super) skipped: Vec<At<Skipped>>,
-    pub(super) checkpoints: Vec<At<Checkpoint>>,
+    pub(super) non_finite: Vec<Timestamped<StepEvent>>,
+    pub(super) epochs: Vec<Timestamped<EpochEvent>>,
+    pub(super) validations: Vec<Timestamped<ValidationEvent>>,
+    pub(super) skipped: Vec<Timestamped<SkippedEvent>>,
+    pub(super) checkpoints: Vec<Timestamped<CheckpointEvent>>,
     /// End of the run, if that is the last event.
-    pub(super) finished: Option<At<Finished>>,
+    pub(super) finished: Option<Timestamped<FinishedEvent>>,
     /// Time of the last line, in seconds since the Unix epoch.
     pub(super) last_time: f64,
 }
 
 /// An event, and its time in seconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct At<T> {
+pub(super) struct Timestamped<T> {
     pub(super) time: f64,
-    pub(super) told: T,
+    pub(super) event: T,
 }
 
 /// The trainer started.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub(super) struct Started {
+pub(super) struct StartedEvent {
     pub(super) steps: u64,
     pub(super) parameters: u64,
 }
 
 /// The trainer resumed from a checkpoint.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub(super) struct Resumed {
+pub(super) struct ResumedEvent {
     pub(super) step: u64,
 }
 
 /// An optimiser step; values that were not finite are absent.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub(super) struct Step {
+pub(super) struct StepEvent {
     pub(super) step: u64,
     pub(super) loss: Option<f64>,
     pub(super) dice_loss: Option<f64>,
@@ -70,7 +70,7 @@ pub(super) struct Step {
 
 /// An epoch was complete.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub(super) struct Epoch {
+pub(super) struct EpochEvent {
     /// Index of the epoch, from 0.
     pub(super) epoch: u64,
     pub(super) loss: Option<f64>,
@@ -80,7 +80,7 @@ pub(super) struct Epoch {
 
 /// The held-out cases were scored.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub(super) struct Validation {
+pub(super) struct ValidationEvent {
     pub(super) epoch: u64,
     pub(super) mean_dice: f64,
     /// Dice by region.
@@ -92,25 +92,25 @@ pub(super) struct Validation {
 
 /// A sample was left out.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub(super) struct Skipped {
+pub(super) struct SkippedEvent {
     pub(super) item: String,
     pub(super) error: String,
 }
 
 /// A checkpoint was published.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub(super) struct Checkpoint {
+pub(super) struct CheckpointEvent {
     pub(super) seconds: f64,
 }
 
 /// The run ended.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub(super) struct Finished {
+pub(super) struct FinishedEvent {
     pub(super) state: String,
     pub(super) cause: Option<String>,
 }
 
-impl Story {
+impl EventLog {
     /// Reads the events of the run in `folder`; empty if there is no file yet.
     ///
     /// # Errors
@@ -120,12 +120,12 @@ impl Story {
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(Fault::io(&path, &error)),
+            Err(error) => return Err(Fault::from_io(&path, &error)),
         };
         let mut log = Self::default();
         for (number, line) in text.split_inclusive('\n').enumerate() {
             let Some(whole) = line.strip_suffix('\n') else { break };
-            log.add(whole).map_err(|error| Fault::Environment {
+            log.add_line(whole).map_err(|error| Fault::Environment {
                 subject: format!("{}, line {}", path.display(), number + 1),
                 problem: error.to_string(),
                 remedy: "the journal was changed by hand or by a broken disk; delete the line"
@@ -135,7 +135,7 @@ impl Story {
         Ok(log)
     }
 
-    fn add(&mut self, line: &str) -> serde_json::Result<()> {
+    fn add_line(&mut self, line: &str) -> serde_json::Result<()> {
         #[derive(Deserialize)]
         struct Head<'a> {
             time: f64,
@@ -145,15 +145,15 @@ impl Story {
         self.last_time = time;
         self.finished = None;
         match event {
-            "started" => self.started = Some(at(time, line)?),
-            "resumed" => self.resumed.push(at(time, line)?),
-            "step" => self.steps.push(at(time, line)?),
-            "not_finite" => self.unsound.push(at(time, line)?),
-            "epoch" => self.epochs.push(at(time, line)?),
-            "validation" => self.validations.push(at(time, line)?),
-            "skipped" => self.skipped.push(at(time, line)?),
-            "checkpoint" => self.checkpoints.push(at(time, line)?),
-            "finished" => self.finished = Some(at(time, line)?),
+            "started" => self.started = Some(parse_event(time, line)?),
+            "resumed" => self.resumed.push(parse_event(time, line)?),
+            "step" => self.steps.push(parse_event(time, line)?),
+            "not_finite" => self.non_finite.push(parse_event(time, line)?),
+            "epoch" => self.epochs.push(parse_event(time, line)?),
+            "validation" => self.validations.push(parse_event(time, line)?),
+            "skipped" => self.skipped.push(parse_event(time, line)?),
+            "checkpoint" => self.checkpoints.push(parse_event(time, line)?),
+            "finished" => self.finished = Some(parse_event(time, line)?),
             // A later version may have more events.
             _ => {}
         }
@@ -168,23 +168,26 @@ impl Story {
 
     /// Steps done, those included that were not finite.
     pub(super) fn last_step(&self) -> u64 {
-        let last = |steps: &[At<Step>]| steps.last().map_or(0, |at| at.told.step);
-        last(&self.steps).max(last(&self.unsound))
+        let last = |steps: &[Timestamped<StepEvent>]| steps.last().map_or(0, |at| at.event.step);
+        last(&self.steps).max(last(&self.non_finite))
     }
 }
 
-fn at<'a, T: Deserialize<'a>>(time: f64, line: &'a str) -> serde_json::Result<At<T>> {
-    Ok(At { time, told: serde_json::from_str(line)? })
+fn parse_event<'a, T: Deserialize<'a>>(
+    time: f64,
+    line: &'a str,
+) -> serde_json::Result<Timestamped<T>> {
+    Ok(Timestamped { time, event: serde_json::from_str(line)? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Story, Fault> {
+    fn read(text: &str) -> Result<EventLog, Fault> {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(EVENTS), text).unwrap();
-        Story::read(folder.path())
+        EventLog::read(folder.path())
     }
 
     const STEP: &str = r#"{"time":11.5,"event":"step","step":1,"epoch":0,"loss":1.5,"dice_loss":1.0,
@@ -203,10 +206,10 @@ mod tests {
         let story = read(&text).unwrap();
         assert_eq!(story.first_time(), Some(10.0));
         assert_eq!((story.last_time, story.last_step()), (12.5, 1));
-        let At { time, told } = &story.steps[0];
-        assert_eq!((*time, told.loss, told.gradient_norm), (11.5, Some(1.5), None));
-        assert_eq!(told.samples.len(), 2);
-        assert_eq!(story.finished.unwrap().told.state, "stopped");
+        let Timestamped { time, event } = &story.steps[0];
+        assert_eq!((*time, event.loss, event.gradient_norm), (11.5, Some(1.5), None));
+        assert_eq!(event.samples.len(), 2);
+        assert_eq!(story.finished.unwrap().event.state, "stopped");
     }
 
     #[test]
@@ -214,8 +217,8 @@ mod tests {
         let text = "{\"time\":1,\"event\":\"finished\",\"step\":4,\"state\":\"stopped\"}\n\
                     {\"time\":2,\"event\":\"resumed\",\"step\":4}\n";
         let story = read(text).unwrap();
-        assert_eq!((story.finished, story.resumed[0].told.step), (None, 4));
-        assert_eq!(read("").unwrap(), Story::default());
+        assert_eq!((story.finished, story.resumed[0].event.step), (None, 4));
+        assert_eq!(read("").unwrap(), EventLog::default());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::error::Fault;
-use crate::report::run_record::Record;
+use crate::report::run_record::RunRecord;
 
 pub use crate::report::sketch::Sketch;
 
@@ -31,7 +31,7 @@ pub const PAGE: &str = "report.html";
 
 /// Files written by [`write_report`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Written {
+pub struct ReportFiles {
     /// Curves over the epochs: loss, Dice, learning rate, starvation.
     pub progress: PathBuf,
     /// Self-contained HTML page.
@@ -42,17 +42,17 @@ pub struct Written {
 ///
 /// # Errors
 /// If the folder holds no run, a file of it is damaged, or the disk does not take the new ones.
-pub fn write(run: &Path) -> Result<Written, Fault> {
-    let record = Record::read(run)?;
-    let written = Written { progress: run.join(PROGRESS), page: run.join(PAGE) };
-    put(&written.progress, &curves::png(&record)?)?;
-    put(&written.page, page::html(&record).as_bytes())?;
+pub fn write_report(run: &Path) -> Result<ReportFiles, Fault> {
+    let record = RunRecord::read(run)?;
+    let written = ReportFiles { progress: run.join(PROGRESS), page: run.join(PAGE) };
+    write_atomically(&written.progress, &curves::progress_png(&record)?)?;
+    write_atomically(&written.page, page::render_page(&record).as_bytes())?;
     Ok(written)
 }
 
 /// Writes a file atomically: a reader sees the old file or the new one.
-fn put(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let beside = path.with_extension("tmp");
     let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
-    written.map_err(|error| Fault::io(path, &error))
+    written.map_err(|error| Fault::from_io(path, &error))
 }

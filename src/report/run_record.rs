@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::base::error::Fault;
 use crate::eval::cohort::CohortScore;
 use crate::eval::score::CaseScore;
-use crate::report::event_log::{EVENTS, Story};
+use crate::report::event_log::{EVENTS, EventLog};
 use crate::report::overlay::{self, Overlay};
 use crate::volume::case::{CaseId, Split};
 
@@ -20,10 +20,10 @@ const CONFIG: &str = "config.toml";
 const VALIDATION: &str = "validation";
 
 /// The contents of a run's folder.
-pub(super) struct Record {
+pub(super) struct RunRecord {
     /// The folder's name.
     pub(super) name: String,
-    pub(super) story: Story,
+    pub(super) event_log: EventLog,
     /// Text of `config.toml`.
     pub(super) config: Option<String>,
     /// The network, as the configuration names it.
@@ -31,18 +31,18 @@ pub(super) struct Record {
     /// Epochs planned, as the configuration says.
     pub(super) epochs: Option<u64>,
     pub(super) environment: Map<String, Value>,
-    pub(super) lock: Option<Lock>,
-    pub(super) summary: Option<Summary>,
-    pub(super) scores: Option<Scores>,
+    pub(super) lock: Option<LockRecord>,
+    pub(super) summary: Option<SummaryRecord>,
+    pub(super) scores: Option<ScoresRecord>,
     /// Overlays, each with its PNG bytes.
     pub(super) overlays: Vec<(Overlay, Vec<u8>)>,
 }
 
 /// The cases: `dataset.lock.json`.
 #[derive(Debug, Deserialize)]
-pub(super) struct Lock {
+pub(super) struct LockRecord {
     pub(super) folder: String,
-    cases: Vec<LockedCase>,
+    cases: Vec<LockedSplit>,
     #[serde(default)]
     pub(super) excluded: Vec<(CaseId, String)>,
     #[serde(default)]
@@ -50,47 +50,47 @@ pub(super) struct Lock {
 }
 
 #[derive(Debug, Deserialize)]
-struct LockedCase {
+struct LockedSplit {
     split: Split,
 }
 
-impl Lock {
-    pub(super) fn count(&self, part: Split) -> usize {
+impl LockRecord {
+    pub(super) fn case_count(&self, part: Split) -> usize {
         self.cases.iter().filter(|case| case.split == part).count()
     }
 }
 
 /// Result of the run: `summary.json`.
 #[derive(Debug, Deserialize)]
-pub(super) struct Summary {
+pub(super) struct SummaryRecord {
     pub(super) train_seconds: f64,
     pub(super) starved_ratio: f64,
     /// Loader verdict; absent in runs of early versions.
-    pub(super) loader: Option<Verdict>,
+    pub(super) loader: Option<LoaderVerdict>,
 }
 
 /// Bottleneck of the loader.
 #[derive(Debug, Deserialize)]
-pub(super) struct Verdict {
+pub(super) struct LoaderVerdict {
     pub(super) bottleneck: String,
     pub(super) sentence: String,
 }
 
 /// The last scores: `validation/summary.json`.
-pub(super) struct Scores {
+pub(super) struct ScoresRecord {
     pub(super) cohort: CohortScore,
     /// Dice of WT that one threshold on FLAIR reaches.
-    pub(super) threshold: Option<Threshold>,
+    pub(super) threshold: Option<BaselineThreshold>,
 }
 
 /// The threshold baseline.
 #[derive(Debug, Deserialize)]
-pub(super) struct Threshold {
+pub(super) struct BaselineThreshold {
     pub(super) threshold: f64,
     pub(super) mean_dice: f64,
 }
 
-impl Record {
+impl RunRecord {
     /// Reads the run in `folder`.
     ///
     /// # Errors
@@ -103,39 +103,39 @@ impl Record {
                 remedy: "name a folder that `gliaflow train` made".into(),
             });
         }
-        let config = text(&folder.join(CONFIG))?;
+        let config = read_text(&folder.join(CONFIG))?;
         let settings: toml::Table = config
             .as_deref()
             .map(toml::from_str)
             .transpose()
-            .map_err(|error| damaged(&folder.join(CONFIG), toml::de::Error::message(&error)))?
+            .map_err(|error| damaged_file(&folder.join(CONFIG), toml::de::Error::message(&error)))?
             .unwrap_or_default();
         let model = settings.get("model").and_then(|model| model.get("name"));
         let epochs = settings.get("train").and_then(|train| train.get("epochs"));
         let validation = folder.join(VALIDATION);
         let mut overlays = Vec::new();
-        for overlay in overlay::read(&validation)? {
+        for overlay in overlay::read_overlays(&validation)? {
             let path = validation.join(overlay::FOLDER).join(&overlay.file);
-            let bytes = fs::read(&path).map_err(|error| Fault::io(&path, &error))?;
+            let bytes = fs::read(&path).map_err(|error| Fault::from_io(&path, &error))?;
             overlays.push((overlay, bytes));
         }
         Ok(Self {
-            name: name_of(folder),
-            story: Story::read(folder)?,
+            name: run_name(folder),
+            event_log: EventLog::read(folder)?,
             model: model.and_then(toml::Value::as_str).map(str::to_owned),
             epochs: epochs.and_then(toml::Value::as_integer).and_then(|n| u64::try_from(n).ok()),
             config,
-            environment: json(&folder.join("environment.json"))?.unwrap_or_default(),
-            lock: json(&folder.join("dataset.lock.json"))?,
-            summary: json(&folder.join("summary.json"))?,
-            scores: scores(&validation)?,
+            environment: read_json(&folder.join("environment.json"))?.unwrap_or_default(),
+            lock: read_json(&folder.join("dataset.lock.json"))?,
+            summary: read_json(&folder.join("summary.json"))?,
+            scores: read_scores(&validation)?,
             overlays,
         })
     }
 
     /// Steps in an epoch, if both totals are known.
     pub(super) fn steps_per_epoch(&self) -> Option<f64> {
-        let planned = self.story.started.as_ref().map(|at| at.told.steps);
+        let planned = self.event_log.started.as_ref().map(|at| at.event.steps);
         match (planned, self.epochs) {
             (Some(steps), Some(epochs)) if epochs > 0 && steps > 0 => {
                 Some(steps as f64 / epochs as f64)
@@ -146,43 +146,43 @@ impl Record {
 }
 
 /// Name of a run: the last part of its folder's canonical path.
-pub(super) fn name_of(folder: &Path) -> String {
+pub(super) fn run_name(folder: &Path) -> String {
     let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
     whole.file_name().map_or_else(|| "run".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-fn scores(validation: &Path) -> Result<Option<Scores>, Fault> {
+fn read_scores(validation: &Path) -> Result<Option<ScoresRecord>, Fault> {
     #[derive(Deserialize)]
-    struct File {
-        network: Network,
-        flair_threshold: Option<Threshold>,
+    struct ScoresFile {
+        network: NetworkScores,
+        flair_threshold: Option<BaselineThreshold>,
     }
     #[derive(Deserialize)]
-    struct Network {
+    struct NetworkScores {
         cases: Vec<CaseScore>,
     }
     let path = validation.join("summary.json");
-    let Some(File { network, flair_threshold }) = json(&path)? else { return Ok(None) };
+    let Some(ScoresFile { network, flair_threshold }) = read_json(&path)? else { return Ok(None) };
     let ids: Vec<CaseId> = network.cases.iter().map(|score| score.case.clone()).collect();
     let cohort = CohortScore::new(&ids, network.cases);
-    let cohort = cohort.map_err(|error| damaged(&path, &error.to_string()))?;
-    Ok(Some(Scores { cohort, threshold: flair_threshold }))
+    let cohort = cohort.map_err(|error| damaged_file(&path, &error.to_string()))?;
+    Ok(Some(ScoresRecord { cohort, threshold: flair_threshold }))
 }
 
-fn json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
-    let Some(text) = text(path)? else { return Ok(None) };
-    serde_json::from_str(&text).map(Some).map_err(|error| damaged(path, &error.to_string()))
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
+    let Some(text) = read_text(path)? else { return Ok(None) };
+    serde_json::from_str(&text).map(Some).map_err(|error| damaged_file(path, &error.to_string()))
 }
 
-fn text(path: &Path) -> Result<Option<String>, Fault> {
+fn read_text(path: &Path) -> Result<Option<String>, Fault> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Fault::io(path, &error)),
+        Err(error) => Err(Fault::from_io(path, &error)),
     }
 }
 
-fn damaged(path: &Path, problem: &str) -> Fault {
+fn damaged_file(path: &Path, problem: &str) -> Fault {
     Fault::Environment {
         subject: path.display().to_string(),
         problem: problem.replace('\n', " "),
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     fn refusal(folder: &Path) -> String {
-        Record::read(folder).err().expect("refused").to_string()
+        RunRecord::read(folder).err().expect("refused").to_string()
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
         assert!(refusal(folder.path()).contains("holds no run"));
         let config = "[model]\nname = \"unet\"\n[train]\nepochs = 7\n";
         fs::write(folder.path().join(CONFIG), config).unwrap();
-        let record = Record::read(folder.path()).unwrap();
+        let record = RunRecord::read(folder.path()).unwrap();
         assert_eq!((record.model.as_deref(), record.epochs), (Some("unet"), Some(7)));
         assert_eq!(record.steps_per_epoch(), None);
         assert!(record.scores.is_none() && record.summary.is_none() && record.lock.is_none());

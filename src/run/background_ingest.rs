@@ -7,29 +7,29 @@ use crate::actor::observe::Observer;
 use crate::base::error::{CaseError, Fault};
 use crate::base::fingerprint::Fingerprint;
 use crate::brats::dataset::CaseFiles;
-use crate::cache::source::Expected;
+use crate::cache::source::ExpectedSource;
 use crate::cache::store::CaseStore;
-use crate::pipeline::bottleneck::Verdict;
-use crate::pipeline::observe::{Watch, verdict_beside, verdict_of};
-use crate::pipeline::prefetch_ingest::{Ahead, AheadParts, OnArrival};
-use crate::run::context::Course;
+use crate::pipeline::bottleneck::BottleneckVerdict;
+use crate::pipeline::observe::{TopologyRegistration, verdict_beside_ingest, verdict_of};
+use crate::pipeline::prefetch_ingest::{OnArrival, PrefetchIngest, PrefetchIngestParts};
+use crate::run::context::RunContext;
 use crate::run::dataset_scan::quarantined_cases;
 use crate::run::failure::Failure;
-use crate::run::prepare::{Excluded, quarantine};
+use crate::run::prepare::{ExcludedCase, quarantine_case};
 use crate::telemetry::catalog;
 use crate::train::run_directory::DatasetLock;
 use crate::volume::case::CaseId;
 
 /// Background ingest of the cases that a run still needs; dropping it ends it.
-pub(super) struct Coming {
-    ahead: Option<(Ahead, Watch)>,
-    excluded: Arc<Mutex<Vec<Excluded>>>,
+pub(super) struct BackgroundIngest {
+    ahead: Option<(PrefetchIngest, TopologyRegistration)>,
+    excluded: Arc<Mutex<Vec<ExcludedCase>>>,
 }
 
-impl Coming {
+impl BackgroundIngest {
     /// Starts to ingest what the cache lacks: training cases as in `plan`, then held-out ones.
-    pub(super) fn start(course: &Course<'_>, plan: Vec<CaseFiles>) -> Result<Self, Failure> {
-        let excluded = Arc::<Mutex<Vec<Excluded>>>::default();
+    pub(super) fn start(course: &RunContext<'_>, plan: Vec<CaseFiles>) -> Result<Self, Failure> {
+        let excluded = Arc::<Mutex<Vec<ExcludedCase>>>::default();
         let Some(store) = &course.store else {
             return Ok(Self { ahead: None, excluded });
         };
@@ -38,12 +38,12 @@ impl Coming {
         let mut cases = plan;
         cases.extend(cohort.held_out.iter().cloned());
         cases.retain(|files| cohort.missing.contains(&files.id));
-        catalog::LOADER_CACHE_BYTES.with([]).set(store.bytes()? as f64);
+        catalog::LOADER_CACHE_BYTES.with_labels([]).set(store.cached_bytes()? as f64);
         if cases.is_empty() {
             return Ok(Self { ahead: None, excluded });
         }
         let data = &course.config.run.data;
-        let parts = AheadParts {
+        let parts = PrefetchIngestParts {
             on_arrival: on_arrival(course, cases.len(), Arc::clone(store), Arc::clone(&excluded)),
             cases,
             arrivals: course.arrivals.clone(),
@@ -51,21 +51,21 @@ impl Coming {
             preprocess: data.preprocess.clone(),
             workers: course.config.run.ingest.clone(),
         };
-        let ahead = Ahead::start(parts, &session.stop, &session.runtime)?;
-        let watched = session.board.watch(ahead.running());
+        let ahead = PrefetchIngest::start(parts, &session.stop, &session.runtime)?;
+        let watched = session.board.watch_topology(ahead.running());
         Ok(Self { ahead: Some((ahead, watched)), excluded })
     }
 
     /// Returns the bottleneck of a loader that ran beside this ingest.
-    pub(super) fn verdict(&self, loader: &Observer) -> Verdict {
+    pub(super) fn loader_verdict(&self, loader: &Observer) -> BottleneckVerdict {
         match &self.ahead {
-            Some((ahead, _)) => verdict_beside(&ahead.running().observer(), loader),
+            Some((ahead, _)) => verdict_beside_ingest(&ahead.running().observer(), loader),
             None => verdict_of(loader),
         }
     }
 
     /// Ends the ingest, and returns the cases that turned out to be bad.
-    pub(super) fn end(self) -> Vec<Excluded> {
+    pub(super) fn stop_and_list_excluded(self) -> Vec<ExcludedCase> {
         drop(self.ahead);
         std::mem::take(&mut self.excluded.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -74,10 +74,10 @@ impl Coming {
 /// Returns the callback that records an ingested case. A bad training case is skipped wherever it
 /// comes up. A bad held-out case ends the run: a validation would find it only hours later.
 fn on_arrival(
-    course: &Course<'_>,
+    course: &RunContext<'_>,
     cases: usize,
     store: Arc<CaseStore>,
-    excluded: Arc<Mutex<Vec<Excluded>>>,
+    excluded: Arc<Mutex<Vec<ExcludedCase>>>,
 ) -> OnArrival {
     let mut to_come = cases;
     let memory = course.bad_cases.clone();
@@ -86,11 +86,11 @@ fn on_arrival(
         course.cohort.held_out.iter().map(|files| files.id.clone()).collect();
     Box::new(move |case, outcome| {
         to_come -= 1;
-        show_bytes(&store, outcome.is_ok().then_some(case), to_come == 0);
+        publish_cache_bytes(&store, outcome.is_ok().then_some(case), to_come == 0);
         let Err(error) = outcome else { return };
         tracing::warn!("left out: {error}");
-        memory.add(case, error);
-        let left_out = Excluded { case: case.clone(), error: error.clone() };
+        memory.record_bad_case(case, error);
+        let left_out = ExcludedCase { case: case.clone(), error: error.clone() };
         excluded.lock().unwrap_or_else(PoisonError::into_inner).push(left_out);
         if held_out.contains(case) {
             stop.abort(Some(Fault::Environment {
@@ -105,31 +105,31 @@ fn on_arrival(
 
 /// Publishes the size of the cache after one more case. The folder is listed only for the last one:
 /// listing it for each would cost as much as the ingest of a large cohort.
-fn show_bytes(store: &CaseStore, come: Option<&CaseId>, is_last: bool) {
-    let gauge = catalog::LOADER_CACHE_BYTES.with([]);
+fn publish_cache_bytes(store: &CaseStore, come: Option<&CaseId>, is_last: bool) {
+    let gauge = catalog::LOADER_CACHE_BYTES.with_labels([]);
     if is_last {
-        if let Ok(bytes) = store.bytes() {
+        if let Ok(bytes) = store.cached_bytes() {
             gauge.set(bytes as f64);
         }
         return;
     }
-    let file = come.and_then(|case| store.lookup(case, Expected::Anything).ok().flatten());
+    let file = come.and_then(|case| store.find_case(case, ExpectedSource::Anything).ok().flatten());
     if let Some(file) = file {
-        gauge.increment(file.bytes() as f64);
+        gauge.increment(file.file_bytes() as f64);
     }
 }
 
 /// Writer of bad cases into the quarantine, each once. Clones share their state.
 #[derive(Clone)]
-pub(super) struct BadCases {
+pub(super) struct QuarantineWriter {
     store: Option<Arc<CaseStore>>,
     /// Fingerprints of the run's cases, until they are found bad.
     unknown: Arc<Mutex<BTreeMap<CaseId, Fingerprint>>>,
 }
 
-impl BadCases {
+impl QuarantineWriter {
     /// Creates a writer for the cases of `lock`; those that are quarantined already are not again.
-    pub(super) fn among(
+    pub(super) fn for_lock(
         lock: &DatasetLock,
         store: Option<&Arc<CaseStore>>,
     ) -> Result<Self, Failure> {
@@ -142,11 +142,11 @@ impl BadCases {
         Ok(Self { store: store.cloned(), unknown: Arc::new(Mutex::new(unknown)) })
     }
 
-    pub(super) fn add(&self, case: &CaseId, error: &CaseError) {
+    pub(super) fn record_bad_case(&self, case: &CaseId, error: &CaseError) {
         let Some(store) = &self.store else { return };
         let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(fingerprint) = unknown.remove(case) else { return };
-        if let Err(fault) = quarantine(store, case, Some(fingerprint), error) {
+        if let Err(fault) = quarantine_case(store, case, Some(fingerprint), error) {
             tracing::error!("the quarantine does not take {case}: {fault}");
         }
     }

@@ -7,9 +7,9 @@ use crate::base::fingerprint::Fingerprint;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::store::CaseStore;
 use crate::pipeline::fetch::Fetch;
-use crate::pipeline::whole_case::WholeSource;
+use crate::pipeline::whole_case::WholeCaseSource;
 use crate::run::cohort;
-use crate::run::ensemble::Resolved;
+use crate::run::ensemble::ResolvedEnsemble;
 use crate::run::evaluate::WholeCases;
 use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
@@ -21,14 +21,14 @@ use crate::volume::case::{CaseId, Split};
 /// # Errors
 /// If the members do not agree on the part, or a case of it is gone or not what it was.
 pub fn of_split(
-    resolved: &Resolved,
+    resolved: &ResolvedEnsemble,
     part: Split,
     session: &Session,
 ) -> Result<WholeCases, Failure> {
     let lock = agreed_lock(resolved, part)?;
     let folder = lock.folder.display();
-    let found = prepare::look(&lock.folder)?.cases;
-    let gone = lock.gone(&found, &[part]);
+    let found = prepare::discover_dataset(&lock.folder)?.cases;
+    let gone = lock.missing_cases(&found, &[part]);
     if !gone.is_empty() {
         return Err(Failure::Usage(format!(
             "{folder}: the {} cases {} are gone; bring them back, or name others with --data",
@@ -36,7 +36,7 @@ pub fn of_split(
             gone.join(", ")
         )));
     }
-    let files = lock.files(&found, part);
+    let files = lock.files_in_split(&found, part);
     if files.is_empty() {
         return Err(Failure::Usage(format!(
             "{}: has no {} case; name a dataset with --data",
@@ -44,10 +44,10 @@ pub fn of_split(
             in_words(part)
         )));
     }
-    let fetch = through_cache(resolved, &files, session)?;
-    let way_out = (verb(part), "bring them back, or score what is there with --data");
-    cohort::unchanged(&lock, &files, &fetch, way_out)?;
-    Ok(WholeCases { files, source: WholeSource::Cache(fetch), part })
+    let fetch = fetch_through_cache(resolved, &files, session)?;
+    let way_out = (verb_phrase(part), "bring them back, or score what is there with --data");
+    cohort::check_unchanged(&lock, &files, &fetch, way_out)?;
+    Ok(WholeCases { files, source: WholeCaseSource::Cache(fetch), part })
 }
 
 /// Selects the labelled cases of a folder.
@@ -55,11 +55,11 @@ pub fn of_split(
 /// # Errors
 /// If it holds none, or one of them cannot be used.
 pub fn of_folder(
-    resolved: &Resolved,
+    resolved: &ResolvedEnsemble,
     folder: &Path,
     session: &Session,
 ) -> Result<WholeCases, Failure> {
-    let found = prepare::look(folder)?.cases;
+    let found = prepare::discover_dataset(folder)?.cases;
     let files: Vec<CaseFiles> = found.into_iter().filter(|files| files.labels.is_some()).collect();
     if files.is_empty() {
         let folder = folder.display();
@@ -67,7 +67,7 @@ pub fn of_folder(
             "{folder}: has no labelled case to score; name another dataset with --data"
         )));
     }
-    let source = WholeSource::Cache(through_cache(resolved, &files, session)?);
+    let source = WholeCaseSource::Cache(fetch_through_cache(resolved, &files, session)?);
     Ok(WholeCases { files, source, part: Split::Validation })
 }
 
@@ -75,22 +75,22 @@ pub fn of_folder(
 ///
 /// # Errors
 /// If its folder cannot be made or read.
-pub fn store(resolved: &Resolved) -> Result<Arc<CaseStore>, Failure> {
-    let data = &resolved.settings().data;
+pub fn open_case_store(resolved: &ResolvedEnsemble) -> Result<Arc<CaseStore>, Failure> {
+    let data = &resolved.first_run_config().data;
     Ok(prepare::open_store(&data.cache, &data.preprocess)?)
 }
 
 /// Brings `cases` into the cache as they are now, and returns a reader of them: a cached case of
 /// the same name may be another dataset's, or that of files since replaced.
-pub(super) fn through_cache(
-    resolved: &Resolved,
+pub(super) fn fetch_through_cache(
+    resolved: &ResolvedEnsemble,
     cases: &[CaseFiles],
     session: &Session,
 ) -> Result<Fetch, Failure> {
-    let store = store(resolved)?;
-    let settings = resolved.settings();
+    let store = open_case_store(resolved)?;
+    let settings = resolved.first_run_config();
     let preprocess = &settings.data.preprocess;
-    let ingested = prepare::ingest(cases, &store, preprocess, &settings.ingest, session)?;
+    let ingested = prepare::ingest_cases(cases, &store, preprocess, &settings.ingest, session)?;
     if !ingested.excluded.is_empty() {
         let errors = ingested.excluded.into_iter().map(|excluded| excluded.error);
         return Err(Failure::Cases(errors.collect()));
@@ -100,7 +100,10 @@ pub(super) fn through_cache(
 
 /// Returns the lock of the first member, if the others have the same cases in this part: a case
 /// that one member is tested on and another was trained on would flatter both.
-pub(super) fn agreed_lock(resolved: &Resolved, part: Split) -> Result<DatasetLock, Failure> {
+pub(super) fn agreed_lock(
+    resolved: &ResolvedEnsemble,
+    part: Split,
+) -> Result<DatasetLock, Failure> {
     let mut members = resolved.members.iter();
     let first = members.next().expect("an ensemble has a member");
     let lock = cohort::read_lock(&first.run)?;
@@ -133,7 +136,7 @@ const fn in_words(part: Split) -> &'static str {
     }
 }
 
-const fn verb(part: Split) -> &'static str {
+const fn verb_phrase(part: Split) -> &'static str {
     match part {
         Split::Train => "was trained on",
         Split::Validation => "held out",

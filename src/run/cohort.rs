@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
-use crate::brats::dataset::{CaseFiles, Grade};
+use crate::brats::dataset::{CaseFiles, TumourGrade};
 use crate::cache::store::CaseStore;
 use crate::pipeline::annotations::Annotations;
 use crate::pipeline::fetch::Fetch;
 use crate::run::config::RunConfig;
-use crate::run::dataset_scan::{KNOWN, Surveyed, survey};
+use crate::run::dataset_scan::{KNOWN, ScannedCase, scan_cases};
 use crate::run::failure::Failure;
-use crate::run::prepare::{self, Excluded, Session};
+use crate::run::prepare::{self, ExcludedCase, Session};
 use crate::run::pseudo_labels;
 use crate::train::run_directory::{DATASET_LOCK, DatasetLock, LockedCase};
 use crate::volume::case::{CaseId, Split};
@@ -36,7 +36,7 @@ pub struct Cohort {
     /// Extent of the largest case.
     pub largest: Dims,
     /// Cases that cannot be used.
-    pub excluded: Vec<Excluded>,
+    pub excluded: Vec<ExcludedCase>,
     /// Contents of the folder that could not become a case.
     pub problems: Vec<CaseError>,
 }
@@ -45,13 +45,13 @@ pub struct Cohort {
 ///
 /// # Errors
 /// If no case is usable (all causes are listed), or the session is stopped.
-pub fn gather(
+pub fn build_cohort(
     run: &RunConfig,
     store: Option<&Arc<CaseStore>>,
     session: &Session,
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
-    let dataset = prepare::look(&data.folder)?;
+    let dataset = prepare::discover_dataset(&data.folder)?;
     // A teacher may have labelled those without labels.
     let (mut candidates, useless): (Vec<_>, Vec<_>) = dataset
         .cases
@@ -59,14 +59,15 @@ pub fn gather(
         .partition(|files| files.labels.is_some() || data.pseudo.is_some());
     let mut excluded = Vec::new();
     if let (true, Some(store)) = (data.ingest_first, store) {
-        let done = prepare::ingest(&candidates, store, &data.preprocess, &run.ingest, session)?;
+        let done =
+            prepare::ingest_cases(&candidates, store, &data.preprocess, &run.ingest, session)?;
         candidates.retain(|files| done.excluded.iter().all(|left| left.case != files.id));
         excluded.extend(done.excluded);
-        excluded.extend(beyond_repair(&mut candidates, run, store, session)?);
+        excluded.extend(exclude_damaged_cases(&mut candidates, run, store, session)?);
     }
-    let (usable, unusable) = survey(candidates, store, session)?;
+    let (usable, unusable) = scan_cases(candidates, store, session)?;
     excluded.extend(unusable);
-    excluded.extend(useless.into_iter().map(|files| without_labels(files.id)));
+    excluded.extend(useless.into_iter().map(|files| missing_labels(files.id)));
     let problems = dataset.problems;
     for problem in &problems {
         tracing::warn!("{problem}");
@@ -79,26 +80,26 @@ pub fn gather(
         errors.extend(problems);
         return Err(Failure::Cases(errors));
     }
-    let lock = lock(run, &usable, &excluded, &problems)?;
-    let joining = lock.files(&files_of(&usable), Split::Unlabelled);
-    let cohort = cohort(lock, &usable, excluded, problems);
+    let lock = lock_cases(run, &usable, &excluded, &problems)?;
+    let joining = lock.files_in_split(&files_of(&usable), Split::Unlabelled);
+    let cohort = assemble_cohort(lock, &usable, excluded, problems);
     with_pseudo_labels(cohort, run, joining, store, session)
 }
 
-fn cohort(
+fn assemble_cohort(
     lock: DatasetLock,
-    surveyed: &[Surveyed],
-    excluded: Vec<Excluded>,
+    surveyed: &[ScannedCase],
+    excluded: Vec<ExcludedCase>,
     problems: Vec<CaseError>,
 ) -> Cohort {
     let files = files_of(surveyed);
     let missing = surveyed.iter().filter(|case| !case.is_cached);
-    let largest = surveyed.iter().map(|case| case.grid).max_by_key(|grid| grid.voxels());
+    let largest = surveyed.iter().map(|case| case.grid).max_by_key(|grid| grid.voxel_count());
     Cohort {
-        train: lock.files(&files, Split::Train).into(),
+        train: lock.files_in_split(&files, Split::Train).into(),
         annotated: 0,
         annotations: None,
-        held_out: lock.files(&files, Split::Validation),
+        held_out: lock.files_in_split(&files, Split::Validation),
         missing: missing.map(|case| case.files.id.clone()).collect(),
         largest: largest.unwrap_or(Dims([0; 3])),
         lock,
@@ -107,7 +108,7 @@ fn cohort(
     }
 }
 
-fn files_of(surveyed: &[Surveyed]) -> Vec<CaseFiles> {
+fn files_of(surveyed: &[ScannedCase]) -> Vec<CaseFiles> {
     surveyed.iter().map(|case| case.files.clone()).collect()
 }
 
@@ -122,7 +123,7 @@ fn with_pseudo_labels(
 ) -> Result<Cohort, Failure> {
     let Some(pseudo) = &run.data.pseudo else { return Ok(cohort) };
     let store = store.expect("a configuration with data.pseudo has a cache");
-    let annotations = pseudo_labels::annotations(run, pseudo, &joining, store, session)?;
+    let annotations = pseudo_labels::checked_annotations(run, pseudo, &joining, store, session)?;
     if cohort.train.is_empty() {
         let folder = run.data.folder.display();
         return Err(Failure::Usage(format!(
@@ -138,22 +139,22 @@ fn with_pseudo_labels(
 }
 
 /// Takes out damaged cases that cannot be built again: ingest asks only whether one is current.
-fn beyond_repair(
+fn exclude_damaged_cases(
     cases: &mut Vec<CaseFiles>,
     run: &RunConfig,
     store: &Arc<CaseStore>,
     session: &Session,
-) -> Result<Vec<Excluded>, Failure> {
+) -> Result<Vec<ExcludedCase>, Failure> {
     let preprocess = run.data.preprocess.clone();
     let fetch = Fetch::new(Arc::clone(store), preprocess, session.stop.clone());
     let mut usable = Vec::new();
     let mut excluded = Vec::new();
     for files in cases.drain(..) {
-        match fetch.case(&files) {
+        match fetch.mapped_case(&files) {
             Ok(_) => usable.push(files),
             Err(error) => {
-                prepare::quarantine(store, &files.id, None, &error)?;
-                excluded.push(Excluded { case: files.id, error });
+                prepare::quarantine_case(store, &files.id, None, &error)?;
+                excluded.push(ExcludedCase { case: files.id, error });
             }
         }
     }
@@ -161,28 +162,28 @@ fn beyond_repair(
     Ok(excluded)
 }
 
-fn without_labels(case: CaseId) -> Excluded {
+fn missing_labels(case: CaseId) -> ExcludedCase {
     let error = CaseError::new(
         Reason::Missing,
         format!("case {case}"),
         "has no label file",
         "training leaves it out; `predict` takes it",
     );
-    Excluded { case, error }
+    ExcludedCase { case, error }
 }
 
 /// Splits the usable cases, and locks them.
-fn lock(
+fn lock_cases(
     run: &RunConfig,
-    usable: &[Surveyed],
-    excluded: &[Excluded],
+    usable: &[ScannedCase],
+    excluded: &[ExcludedCase],
     problems: &[CaseError],
 ) -> Result<DatasetLock, Failure> {
-    let (labelled, unlabelled): (Vec<&Surveyed>, Vec<&Surveyed>) =
+    let (labelled, unlabelled): (Vec<&ScannedCase>, Vec<&ScannedCase>) =
         usable.iter().partition(|case| case.files.labels.is_some());
-    let graded: Vec<(CaseId, Option<Grade>)> =
+    let graded: Vec<(CaseId, Option<TumourGrade>)> =
         labelled.iter().map(|case| (case.files.id.clone(), case.files.grade)).collect();
-    let splits = run.data.divide(&graded, run.seed).map_err(Failure::Usage)?;
+    let splits = run.data.split_cases(&graded, run.seed).map_err(Failure::Usage)?;
     let hidden = unlabelled.into_iter().map(|case| (case, Split::Unlabelled));
     let cases = labelled.into_iter().zip(splits).chain(hidden).map(|(case, split)| LockedCase {
         id: case.files.id.clone(),
@@ -203,20 +204,20 @@ fn lock(
 /// # Errors
 /// If one of them is gone, cannot be used, or is not what it was: the order of samples would be
 /// another.
-pub fn locked(
+pub fn restore_cohort(
     run: &RunConfig,
     lock: DatasetLock,
     store: Option<&Arc<CaseStore>>,
     session: &Session,
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
-    let found = prepare::look(&data.folder)?.cases;
+    let found = prepare::discover_dataset(&data.folder)?.cases;
     // What is neither trained on nor held out, a run does not need.
     let needed: &[Split] = match data.pseudo {
         Some(_) => &[Split::Train, Split::Validation, Split::Unlabelled],
         None => &[Split::Train, Split::Validation],
     };
-    let gone = lock.gone(&found, needed);
+    let gone = lock.missing_cases(&found, needed);
     if !gone.is_empty() {
         return Err(Failure::Usage(format!(
             "{}: the run's cases {} are gone; bring them back, or say where they are with --data",
@@ -224,10 +225,10 @@ pub fn locked(
             gone.join(", ")
         )));
     }
-    let train = lock.files(&found, Split::Train);
-    let held_out = lock.files(&found, Split::Validation);
-    let cases = needed.iter().flat_map(|part| lock.files(&found, *part)).collect();
-    let (surveyed, gone_bad) = survey(cases, store, session)?;
+    let train = lock.files_in_split(&found, Split::Train);
+    let held_out = lock.files_in_split(&found, Split::Validation);
+    let cases = needed.iter().flat_map(|part| lock.files_in_split(&found, *part)).collect();
+    let (surveyed, gone_bad) = scan_cases(cases, store, session)?;
     // A case that the run skipped has been quarantined since; it is skipped again at the same
     // places.
     let is_skipped = |error: &CaseError| error.problem.starts_with(KNOWN);
@@ -241,7 +242,7 @@ pub fn locked(
     let changed: Vec<CaseError> = changed
         .map(|case| {
             let now = case.fingerprint;
-            changed_since(
+            changed_files_error(
                 &case.files,
                 now,
                 "was begun with",
@@ -252,13 +253,13 @@ pub fn locked(
     if !changed.is_empty() {
         return Err(Failure::Cases(changed));
     }
-    let joining = lock.files(&found, Split::Unlabelled);
-    let whole = cohort(lock, &surveyed, Vec::new(), Vec::new());
+    let joining = lock.files_in_split(&found, Split::Unlabelled);
+    let whole = assemble_cohort(lock, &surveyed, Vec::new(), Vec::new());
     let whole = Cohort { train: train.into(), held_out, ..whole };
     with_pseudo_labels(whole, run, joining, store, session)
 }
 
-fn changed_since(files: &CaseFiles, now: Fingerprint, verb: &str, remedy: &str) -> CaseError {
+fn changed_files_error(files: &CaseFiles, now: Fingerprint, verb: &str, remedy: &str) -> CaseError {
     CaseError::new(
         Reason::Checksum,
         format!("case {}", files.id),
@@ -268,7 +269,7 @@ fn changed_since(files: &CaseFiles, now: Fingerprint, verb: &str, remedy: &str) 
 }
 
 /// Refuses cases whose files are not those that the run `verb`, such as "held out".
-pub(super) fn unchanged(
+pub(super) fn check_unchanged(
     lock: &DatasetLock,
     cases: &[CaseFiles],
     fetch: &Fetch,
@@ -276,10 +277,10 @@ pub(super) fn unchanged(
 ) -> Result<(), Failure> {
     let mut changed = Vec::new();
     for files in cases {
-        let fingerprint = fetch.case(files)?.fingerprint();
+        let fingerprint = fetch.mapped_case(files)?.fingerprint();
         let locked = lock.cases.iter().find(|case| case.id == files.id);
         if locked.is_some_and(|case| case.fingerprint != fingerprint) {
-            changed.push(changed_since(files, fingerprint, verb, remedy));
+            changed.push(changed_files_error(files, fingerprint, verb, remedy));
         }
     }
     if changed.is_empty() { Ok(()) } else { Err(Failure::Cases(changed)) }
@@ -291,7 +292,7 @@ pub(super) fn unchanged(
 /// If it is missing or not readable as one.
 pub fn read_lock(folder: &Path) -> Result<DatasetLock, Failure> {
     let path = folder.join(DATASET_LOCK);
-    let bytes = fs::read(&path).map_err(|error| CaseError::io(&path, &error))?;
+    let bytes = fs::read(&path).map_err(|error| CaseError::from_io(&path, &error))?;
     serde_json::from_slice(&bytes).map_err(|error| {
         Failure::Usage(format!("{}: {error}; name a complete run folder", path.display()))
     })

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cache::store::CaseStore;
-use crate::eval::assess::Scoring;
-use crate::eval::predictor::{OneNetwork, Windows};
+use crate::eval::assess::ScoringConfig;
+use crate::eval::predictor::{OneNetwork, WindowConfig};
 use crate::nets::Learner;
 use crate::pipeline::arrivals::Arrivals;
 use crate::pipeline::fetch::Fetch;
 use crate::pipeline::loader::CaseSource;
-use crate::pipeline::whole_case::WholeSource;
-use crate::run::background_ingest::BadCases;
+use crate::pipeline::whole_case::WholeCaseSource;
+use crate::run::background_ingest::QuarantineWriter;
 use crate::run::cohort::Cohort;
 use crate::run::config::CheckedConfig;
 use crate::run::device::ChosenDevice;
@@ -20,11 +20,11 @@ use crate::run::failure::Failure;
 use crate::run::prepare::Session;
 use crate::train::journal::Journal;
 use crate::train::run_directory::RunDirectory;
-use crate::train::training_progress::{Standing, TrainingState};
+use crate::train::training_progress::{TrainingProgress, TrainingState};
 use crate::volume::case::Split;
 
 /// Context of one run in one process.
-pub(super) struct Course<'a> {
+pub(super) struct RunContext<'a> {
     pub(super) config: &'a CheckedConfig,
     pub(super) session: &'a Session,
     pub(super) chosen: ChosenDevice,
@@ -33,7 +33,7 @@ pub(super) struct Course<'a> {
     /// Cases that are being ingested into the cache.
     pub(super) arrivals: Arrivals,
     /// Quarantine of the cases that turn out to be bad.
-    pub(super) bad_cases: BadCases,
+    pub(super) bad_cases: QuarantineWriter,
     pub(super) cohort: Cohort,
     pub(super) directory: RunDirectory,
     pub(super) journal: Journal,
@@ -43,9 +43,9 @@ pub(super) struct Course<'a> {
     pub(super) start: Option<(PathBuf, TrainingState)>,
 }
 
-impl<'a> Course<'a> {
+impl<'a> RunContext<'a> {
     /// Creates the context of a run that this process begins.
-    pub(super) fn begun(
+    pub(super) fn new(
         config: &'a CheckedConfig,
         session: &'a Session,
         chosen: ChosenDevice,
@@ -54,7 +54,7 @@ impl<'a> Course<'a> {
         directory: RunDirectory,
         journal: Journal,
     ) -> Result<Self, Failure> {
-        let bad_cases = BadCases::among(&cohort.lock, store.as_ref())?;
+        let bad_cases = QuarantineWriter::for_lock(&cohort.lock, store.as_ref())?;
         Ok(Self {
             config,
             session,
@@ -81,26 +81,26 @@ impl<'a> Course<'a> {
     }
 
     /// Scores the held-out cases.
-    pub(super) fn score(&self, learner: &dyn Learner) -> Result<Evaluation, Failure> {
+    pub(super) fn score_held_out(&self, learner: &dyn Learner) -> Result<Evaluation, Failure> {
         let run = &self.config.run;
         let session = self.session;
         let preprocess = run.data.preprocess.clone();
         let source = match &self.store {
             Some(store) => {
                 let fetch = Fetch::new(Arc::clone(store), preprocess, session.stop.clone());
-                WholeSource::Cache(fetch.waiting_for(self.arrivals.clone()))
+                WholeCaseSource::Cache(fetch.waiting_for(self.arrivals.clone()))
             }
-            None => WholeSource::Files(preprocess),
+            None => WholeCaseSource::Files(preprocess),
         };
-        let windows = Windows { extent: run.crop.patch, sliding: run.evaluation.clone() };
-        let mut predictor = OneNetwork { network: learner.network(), windows };
+        let windows = WindowConfig { extent: run.crop.patch, sliding: run.evaluation.clone() };
+        let mut predictor = OneNetwork { network: learner.inference_network(), windows };
         let files = self.cohort.held_out.clone();
         let cases = WholeCases { files, source, part: Split::Validation };
-        evaluate::on_cases(&mut predictor, cases, &Scoring::default(), session)
+        evaluate::evaluate_cases(&mut predictor, cases, &ScoringConfig::default(), session)
     }
 
     /// Text that says which steps a stopped run keeps and how to resume it.
-    pub(super) fn kept(&self, standing: &Standing, steps: u64) -> String {
+    pub(super) fn resume_hint(&self, standing: &TrainingProgress, steps: u64) -> String {
         let run = self.directory.path().display();
         let step = standing.step;
         format!(

@@ -10,14 +10,16 @@ use crate::brats::dataset::CaseFiles;
 use crate::cache::quarantine::{Quarantine, Quarantined};
 use crate::cache::store::CaseStore;
 use crate::run::failure::Failure;
-use crate::run::prepare::{Excluded, Session, lookup_current, quarantine, stopped_early};
+use crate::run::prepare::{
+    ExcludedCase, Session, fail_if_stopped, lookup_current, quarantine_case,
+};
 use crate::volume::grid::Dims;
 
 /// First words of the problem of a case that was found bad by an earlier run.
 pub(super) const KNOWN: &str = "was found bad before";
 
 /// Usable case of a run.
-pub(super) struct Surveyed {
+pub(super) struct ScannedCase {
     pub(super) files: CaseFiles,
     /// Fingerprint of its compressed bytes.
     pub(super) fingerprint: Fingerprint,
@@ -31,36 +33,36 @@ pub(super) struct Surveyed {
 ///
 /// # Errors
 /// If the session is stopped, or the quarantine cannot be read or written.
-pub(super) fn survey(
+pub(super) fn scan_cases(
     cases: Vec<CaseFiles>,
     store: Option<&Arc<CaseStore>>,
     session: &Session,
-) -> Result<(Vec<Surveyed>, Vec<Excluded>), Failure> {
+) -> Result<(Vec<ScannedCase>, Vec<ExcludedCase>), Failure> {
     let known = quarantined_cases(store)?;
-    let task = session.progress.begin("look", "cases", cases.len() as u64);
+    let task = session.progress.begin_task("look", "cases", cases.len() as u64);
     let reader = CaseReader::default();
     let mut usable = Vec::new();
     let mut excluded = Vec::new();
     for (done, files) in (1..).zip(cases) {
-        stopped_early(&session.stop, "nothing was begun")?;
+        fail_if_stopped(&session.stop, "nothing was begun")?;
         let id = files.id.clone();
         let cached = store.and_then(|store| lookup_current(store, &files));
         let looked = match &cached {
-            Some(case) => Ok((case.fingerprint(), case.source().canonical_dims())),
-            None => reader.glance(&files).and_then(|seen| {
-                known_bad(&known, &files, seen.fingerprint).map_or(Ok(()), Err)?;
+            Some(case) => Ok((case.fingerprint(), case.source_grid().canonical_dims())),
+            None => reader.read_headers(&files).and_then(|seen| {
+                known_error(&known, &files, seen.fingerprint).map_or(Ok(()), Err)?;
                 Ok((seen.fingerprint, seen.grid))
             }),
         };
         match looked {
             Ok((fingerprint, grid)) => {
-                usable.push(Surveyed { files, fingerprint, grid, is_cached: cached.is_some() });
+                usable.push(ScannedCase { files, fingerprint, grid, is_cached: cached.is_some() });
             }
             Err(error) => {
                 if let Some(store) = store {
-                    remember(store, &known, &files, &error)?;
+                    quarantine_new_error(store, &known, &files, &error)?;
                 }
-                excluded.push(Excluded { case: files.id, error });
+                excluded.push(ExcludedCase { case: files.id, error });
             }
         }
         task.advance_to(done, id.as_str());
@@ -73,13 +75,13 @@ pub(super) fn quarantined_cases(
     store: Option<&Arc<CaseStore>>,
 ) -> Result<Vec<Quarantined>, Failure> {
     match store {
-        Some(store) => Ok(Quarantine::of(store.root()).read_all()?.entries),
+        Some(store) => Ok(Quarantine::of_cache(store.root()).read_all()?.entries),
         None => Ok(Vec::new()),
     }
 }
 
 /// Returns the error that an earlier run met in these very files.
-fn known_bad(
+fn known_error(
     known: &[Quarantined],
     files: &CaseFiles,
     fingerprint: Fingerprint,
@@ -93,7 +95,7 @@ fn known_bad(
 }
 
 /// Quarantines a case, unless its error is recorded already.
-fn remember(
+fn quarantine_new_error(
     store: &CaseStore,
     known: &[Quarantined],
     files: &CaseFiles,
@@ -106,5 +108,5 @@ fn remember(
     if is_known {
         return Ok(());
     }
-    Ok(quarantine(store, &files.id, None, error)?)
+    Ok(quarantine_case(store, &files.id, None, error)?)
 }

@@ -8,9 +8,9 @@ use crate::run::config;
 use crate::run::ensemble::Ensemble;
 use crate::run::failure::Failure;
 use crate::run::phantoms::{PhantomCohort, write_phantoms};
-use crate::run::predict::{self, Recipe};
+use crate::run::predict::{self, PredictOptions};
 use crate::run::prepare::{self, Session};
-use crate::run::train::{self, Place, RunSummary};
+use crate::run::train::{self, RunDestination, RunSummary};
 use crate::volume::case::Split;
 use crate::volume::region::Region;
 
@@ -20,7 +20,7 @@ const CONFIG: &str = include_str!("../../configs/demo.toml");
 const COHORT: &str = include_str!("../../configs/demo-cohort.toml");
 
 /// Results of the demo.
-pub struct Demonstration {
+pub struct DemoOutcome {
     /// Number of cases.
     pub cases: u64,
     /// Dataset folder.
@@ -33,11 +33,11 @@ pub struct Demonstration {
     pub summary: RunSummary,
 }
 
-impl Demonstration {
+impl DemoOutcome {
     /// Mean Dice of a region over the held-out cases; `None` if none was held out.
-    pub fn dice(&self, region: Region) -> Option<f64> {
+    pub fn mean_dice(&self, region: Region) -> Option<f64> {
         let evaluation = self.summary.evaluation.as_ref()?;
-        Some(evaluation.network.summary(region).dice.mean)
+        Some(evaluation.network.region_summary(region).dice.mean)
     }
 }
 
@@ -45,11 +45,11 @@ impl Demonstration {
 ///
 /// # Errors
 /// As the commands that it is made of.
-pub fn run(
+pub fn run_demo(
     out: &Path,
     assignments: &[String],
     session: &Session,
-) -> Result<Demonstration, Failure> {
+) -> Result<DemoOutcome, Failure> {
     let phantoms: PhantomCohort =
         toml::from_str(COHORT).map_err(|error| Failure::Usage(error.to_string()))?;
     let data = out.join("data");
@@ -62,16 +62,17 @@ pub fn run(
     let checked = config::load_embedded(CONFIG, &settings)?;
     write_phantoms(&data, &phantoms.phantom_config(), phantoms.cases, session)?;
     let stem = format!("{}-demo", checked.blueprint.name());
-    let summary = train::train(&checked, &Place::Next { root: out.join("runs"), stem }, session)?;
+    let summary =
+        train::train(&checked, &RunDestination::Next { root: out.join("runs"), stem }, session)?;
     let predictions = out.join("predictions");
     let trained = Ensemble::of_run(&summary.run).resolve(&[])?;
     let lock = cohort::read_lock(&summary.run)?;
-    let held_out = lock.files(&prepare::look(&data)?.cases, Split::Validation);
-    let options = Recipe {
+    let held_out = lock.files_in_split(&prepare::discover_dataset(&data)?.cases, Split::Validation);
+    let options = PredictOptions {
         preprocess: checked.run.data.preprocess.clone(),
         postprocess: PostProcess::default(),
     };
-    let mut predictor = trained.predictor()?;
-    predict::predict(predictor.as_mut(), &options, held_out, &predictions, session)?;
-    Ok(Demonstration { cases: phantoms.cases, data, cache, predictions, summary })
+    let mut predictor = trained.build_predictor()?;
+    predict::predict_cases(predictor.as_mut(), &options, held_out, &predictions, session)?;
+    Ok(DemoOutcome { cases: phantoms.cases, data, cache, predictions, summary })
 }

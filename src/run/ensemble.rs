@@ -13,7 +13,9 @@ use serde_json::Value;
 
 use crate::base::error::Fault;
 use crate::base::fingerprint::Fingerprint;
-use crate::eval::predictor::{Load, Mean, Part, Predictor, Windows};
+use crate::eval::predictor::{
+    LoadNetwork, MeanPredictor, Predictor, WeightedNetwork, WindowConfig,
+};
 use crate::eval::sliding::SlidingConfig;
 use crate::nets::learner::predicting_file;
 use crate::nets::mirrored::Mirrored;
@@ -23,10 +25,10 @@ use crate::run::failure::Failure;
 use crate::train::checkpoint;
 use crate::volume::grid::Dims;
 
-/// Checkpoint of a run.
+/// CheckpointChoice of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Checkpoint {
+pub enum CheckpointChoice {
     /// The last one.
     #[default]
     Latest,
@@ -34,21 +36,21 @@ pub enum Checkpoint {
     Best,
 }
 
-impl Checkpoint {
+impl CheckpointChoice {
     /// Returns its folder in a run, and the steps that it was trained for.
     ///
     /// # Errors
     /// If there is none, or it is damaged.
-    pub fn of(self, run: &Path) -> Result<(PathBuf, u64), Fault> {
+    pub fn find_in_run(self, run: &Path) -> Result<(PathBuf, u64), Fault> {
         let found = match self {
-            Self::Latest => checkpoint::latest(run),
-            Self::Best => checkpoint::best(run),
+            Self::Latest => checkpoint::find_latest(run),
+            Self::Best => checkpoint::find_best(run),
         };
-        found.map(|(folder, state)| (folder, state.standing.step))
+        found.map(|(folder, state)| (folder, state.progress.step))
     }
 }
 
-impl FromStr for Checkpoint {
+impl FromStr for CheckpointChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -76,9 +78,9 @@ pub struct Member {
 pub struct Ensemble {
     /// Members, at least one.
     pub members: Vec<Member>,
-    /// Checkpoint of each member.
+    /// CheckpointChoice of each member.
     #[serde(default)]
-    pub which: Checkpoint,
+    pub which: CheckpointChoice,
     /// True if each window is predicted in all eight mirrorings.
     #[serde(default)]
     pub mirrored: bool,
@@ -94,7 +96,7 @@ impl Ensemble {
     pub fn of_runs<P: AsRef<Path>>(runs: &[P]) -> Self {
         let folders = runs.iter().map(|run| run.as_ref().to_path_buf());
         let members = folders.map(|run| Member { run, weight: 1.0 }).collect();
-        Self { members, which: Checkpoint::Latest, mirrored: false }
+        Self { members, which: CheckpointChoice::Latest, mirrored: false }
     }
 
     /// Finds checkpoints and settings of all members. `assignments` override each configuration.
@@ -102,7 +104,7 @@ impl Ensemble {
     /// # Errors
     /// If a folder holds no run or no such checkpoint, a weight is not above 0, or the members see
     /// cases that were not prepared alike.
-    pub fn resolve(&self, assignments: &[String]) -> Result<Resolved, Failure> {
+    pub fn resolve(&self, assignments: &[String]) -> Result<ResolvedEnsemble, Failure> {
         let mut members: Vec<ResolvedMember> = Vec::with_capacity(self.members.len());
         for Member { run, weight } in &self.members {
             if !(weight.is_finite() && *weight > 0.0) {
@@ -111,8 +113,8 @@ impl Ensemble {
                     run.display()
                 )));
             }
-            let config = config::of_run(run, assignments)?;
-            let (folder, step) = self.which.of(run)?;
+            let config = config::load_run_config(run, assignments)?;
+            let (folder, step) = self.which.find_in_run(run)?;
             members.push(ResolvedMember {
                 run: run.clone(),
                 weight: *weight,
@@ -124,18 +126,20 @@ impl Ensemble {
         let Some(first) = members.first() else {
             return Err(Failure::Usage("there is no run to predict with; name one".into()));
         };
-        let prepared = first.preprocess();
-        if let Some(other) = members.iter().find(|member| member.preprocess() != prepared) {
+        let prepared = first.preprocess_fingerprint();
+        if let Some(other) =
+            members.iter().find(|member| member.preprocess_fingerprint() != prepared)
+        {
             return Err(Failure::Usage(format!(
                 "{}: its cases were prepared otherwise ({}) than those of {} ({}); average runs of \
                  the same data.preprocess",
                 other.run.display(),
-                other.preprocess().short(16),
+                other.preprocess_fingerprint().short_hex(16),
                 first.run.display(),
-                prepared.short(16)
+                prepared.short_hex(16)
             )));
         }
-        Ok(Resolved { members, mirrored: self.mirrored })
+        Ok(ResolvedEnsemble { members, mirrored: self.mirrored })
     }
 }
 
@@ -148,41 +152,41 @@ pub struct ResolvedMember {
     pub weight: f64,
     /// Steps that its weights were trained for.
     pub step: u64,
-    /// Checkpoint folder.
+    /// CheckpointChoice folder.
     folder: PathBuf,
     /// Configuration of the run.
     pub config: Arc<CheckedConfig>,
 }
 
 impl ResolvedMember {
-    fn preprocess(&self) -> Fingerprint {
+    fn preprocess_fingerprint(&self) -> Fingerprint {
         self.config.run.data.preprocess.fingerprint()
     }
 
-    fn weights(&self) -> Result<Fingerprint, Fault> {
+    fn weights_fingerprint(&self) -> Result<Fingerprint, Fault> {
         let file = self.folder.join(predicting_file(&self.folder));
-        let bytes = fs::read(&file).map_err(|error| Fault::io(&file, &error))?;
+        let bytes = fs::read(&file).map_err(|error| Fault::from_io(&file, &error))?;
         Ok(Fingerprint::of_bytes(&bytes))
     }
 }
 
 /// Ensemble whose members have been found.
 #[derive(Clone)]
-pub struct Resolved {
+pub struct ResolvedEnsemble {
     /// Members, at least one, in the order of summation.
     pub members: Vec<ResolvedMember>,
     /// True if each window is predicted in all eight mirrorings.
     pub mirrored: bool,
 }
 
-impl Resolved {
+impl ResolvedEnsemble {
     /// The settings of the first run: its cases, its cache, its device.
-    pub fn settings(&self) -> &RunConfig {
+    pub fn first_run_config(&self) -> &RunConfig {
         &self.members[0].config.run
     }
 
     /// Name in tables: the network, or those that are averaged.
-    pub fn name(&self) -> String {
+    pub fn display_name(&self) -> String {
         let names: Vec<&str> =
             self.members.iter().map(|member| member.config.blueprint.name()).collect();
         let mirrored = if self.mirrored { ", mirrored" } else { "" };
@@ -212,7 +216,7 @@ impl Resolved {
         for member in &self.members {
             let CheckedConfig { run, blueprint, .. } = member.config.as_ref();
             members.push(Deciding {
-                weights: member.weights()?,
+                weights: member.weights_fingerprint()?,
                 architecture: blueprint.name(),
                 settings: blueprint.settings(),
                 window: run.crop.patch,
@@ -221,7 +225,11 @@ impl Resolved {
                 share: member.weight / total,
             });
         }
-        Ok(Fingerprint::of_config(&(self.members[0].preprocess(), members, self.mirrored)))
+        Ok(Fingerprint::of_config(&(
+            self.members[0].preprocess_fingerprint(),
+            members,
+            self.mirrored,
+        )))
     }
 
     /// Builds the predictor, on the first run's device. One member's weights are in memory at a
@@ -229,21 +237,23 @@ impl Resolved {
     ///
     /// # Errors
     /// If the device is not there.
-    pub fn predictor(&self) -> Result<Box<dyn Predictor>, Failure> {
-        let chosen = device::choose(self.settings().device)?;
+    pub fn build_predictor(&self) -> Result<Box<dyn Predictor>, Failure> {
+        let chosen = device::choose_device(self.first_run_config().device)?;
         let mirrored = self.mirrored;
         let parts = self.members.iter().map(|member| {
             let config = Arc::clone(&member.config);
             let folder = member.folder.clone();
             let device = chosen.device.clone();
-            let windows =
-                Windows { extent: config.run.crop.patch, sliding: config.run.evaluation.clone() };
-            let load: Load = Box::new(move || {
-                let network = config.blueprint.network(&folder, &device)?;
+            let windows = WindowConfig {
+                extent: config.run.crop.patch,
+                sliding: config.run.evaluation.clone(),
+            };
+            let load: LoadNetwork = Box::new(move || {
+                let network = config.blueprint.load_network(&folder, &device)?;
                 Ok(if mirrored { Box::new(Mirrored::new(network)) } else { network })
             });
-            Part { weight: member.weight, windows, load }
+            WeightedNetwork { weight: member.weight, windows, load }
         });
-        Ok(Box::new(Mean::of(parts.collect())))
+        Ok(Box::new(MeanPredictor::of_networks(parts.collect())))
     }
 }

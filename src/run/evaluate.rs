@@ -5,17 +5,17 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::actor::feed::{Feed, Running};
+use crate::actor::feed::{Feed, RunningTopology};
 use crate::base::error::Fault;
 use crate::brats::dataset::CaseFiles;
-use crate::eval::assess::{self, Assessed, Scoring};
+use crate::eval::assess::{self, CaseAssessment, ScoringConfig};
 use crate::eval::cohort::CohortScore;
 use crate::eval::lesionwise::CohortLesions;
 use crate::eval::postprocess::PostProcess;
 use crate::eval::predictor::Predictor;
 use crate::eval::threshold::{ThresholdBaseline, ThresholdSearch};
-use crate::eval::tune::{PostProcessSearch, Tuned};
-use crate::pipeline::whole_case::{WholeCase, WholeOutcome, WholeSource};
+use crate::eval::tune::{PostProcessSearch, TunedThresholds};
+use crate::pipeline::whole_case::{WholeCase, WholeCaseOutcome, WholeCaseSource};
 use crate::report::Sketch;
 use crate::report::overlay;
 use crate::run::failure::Failure;
@@ -49,20 +49,20 @@ pub struct WholeCases {
     /// Files of the cases.
     pub files: Vec<CaseFiles>,
     /// Source of their voxels.
-    pub source: WholeSource,
+    pub source: WholeCaseSource,
     /// Split in the labels of the metrics.
     pub part: Split,
 }
 
 impl WholeCases {
     /// Names of the cases.
-    pub fn ids(&self) -> Vec<CaseId> {
+    pub fn case_ids(&self) -> Vec<CaseId> {
         self.files.iter().map(|files| files.id.clone()).collect()
     }
 
     /// Keeps the cases that `wanted` accepts: the rest of an interrupted evaluation.
     #[must_use]
-    pub fn only(mut self, wanted: impl Fn(&CaseId) -> bool) -> Self {
+    pub fn filter_by_id(mut self, wanted: impl Fn(&CaseId) -> bool) -> Self {
         self.files.retain(|files| wanted(&files.id));
         self
     }
@@ -73,15 +73,15 @@ impl WholeCases {
 ///
 /// # Errors
 /// If a single case cannot be scored: a missing case must not flatter a mean. Those of `on_score`.
-pub fn score_each(
+pub fn score_each_case(
     predictor: &mut dyn Predictor,
     cases: WholeCases,
-    rules: &Scoring,
+    rules: &ScoringConfig,
     session: &Session,
-    on_score: &mut dyn FnMut(Assessed) -> Result<(), Failure>,
+    on_score: &mut dyn FnMut(CaseAssessment) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    each_segmented("evaluate", predictor, cases, session, |case, labels| {
-        on_score(assess::score(case, labels, rules)?)
+    segment_each_case("evaluate", predictor, cases, session, |case, labels| {
+        on_score(assess::score_segmentation(case, labels, rules)?)
     })
 }
 
@@ -89,41 +89,41 @@ pub fn score_each(
 ///
 /// # Errors
 /// As [`score_each_case`].
-pub fn on_cases(
+pub fn evaluate_cases(
     predictor: &mut dyn Predictor,
     cases: WholeCases,
-    rules: &Scoring,
+    rules: &ScoringConfig,
     session: &Session,
 ) -> Result<Evaluation, Failure> {
-    let ids = cases.ids();
+    let ids = cases.case_ids();
     let part = cases.part;
     let mut scores = Vec::with_capacity(ids.len());
     let mut lesions = Vec::new();
     let mut search = ThresholdSearch::default();
     let mut sketches = Vec::with_capacity(ids.len());
-    each_segmented("evaluate", predictor, cases, session, |case, labels| {
-        sketches.extend(Sketch::of(case, &labels));
-        let assessed = assess::score(case, labels, rules)?;
+    segment_each_case("evaluate", predictor, cases, session, |case, labels| {
+        sketches.extend(Sketch::from_case(case, &labels));
+        let assessed = assess::score_segmentation(case, labels, rules)?;
         scores.push(assessed.score);
         lesions.extend(assessed.lesions);
         if let Some(truth) = &case.labels {
             // A tissue voxel at exactly the mean passes for background: below any sane threshold.
-            let flair = case.channel(Modality::Flair).iter();
-            search.add(case.id.clone(), flair.map(|&z| (z != 0.0).then_some(z)), truth);
+            let flair = case.modality_image(Modality::Flair).iter();
+            search.add_case(case.id.clone(), flair.map(|&z| (z != 0.0).then_some(z)), truth);
         }
         Ok(())
     })?;
     let network = CohortScore::new(&ids, scores)?;
     for region in Region::ALL {
-        let measures = network.summary(region);
+        let measures = network.region_summary(region);
         let labels = [part.name(), region.name()];
-        catalog::TRAIN_DICE.with(labels).set(measures.dice.mean);
-        catalog::TRAIN_HD95.with(labels).set(measures.hd95_mm.mean);
+        catalog::TRAIN_DICE.with_labels(labels).set(measures.dice.mean);
+        catalog::TRAIN_HD95.with_labels(labels).set(measures.hd95_mm.mean);
     }
-    let Some(flair_threshold) = search.best() else {
+    let Some(flair_threshold) = search.best_threshold() else {
         return Err(Failure::Usage("there is no case to evaluate; name at least one".into()));
     };
-    let lesionwise = CohortLesions::of(lesions);
+    let lesionwise = CohortLesions::of_cases(lesions);
     let postprocess = rules.postprocess;
     Ok(Evaluation { network, flair_threshold, lesionwise, postprocess, sketches })
 }
@@ -132,22 +132,22 @@ pub fn on_cases(
 ///
 /// # Errors
 /// If there is no case, or one cannot be scored.
-pub fn tune(
+pub fn tune_postprocess(
     predictor: &mut dyn Predictor,
     cases: WholeCases,
     session: &Session,
-) -> Result<Tuned, Failure> {
+) -> Result<TunedThresholds, Failure> {
     let mut search = PostProcessSearch::default();
-    each_segmented("tune", predictor, cases, session, |case, labels| {
-        search.add(&assess::truth(case)?, &labels, case.source.canonical_dims());
+    segment_each_case("tune", predictor, cases, session, |case, labels| {
+        search.add_case(&assess::true_labels(case)?, &labels, case.source.canonical_dims());
         Ok(())
     })?;
     let none = "there is no validation case to choose thresholds on; give them by hand";
-    search.best().ok_or_else(|| Failure::Usage(none.into()))
+    search.best_thresholds().ok_or_else(|| Failure::Usage(none.into()))
 }
 
 /// Segments every one of `cases`: `work` gets the canonical labels of its whole grid.
-fn each_segmented(
+fn segment_each_case(
     task: &str,
     predictor: &mut dyn Predictor,
     cases: WholeCases,
@@ -156,32 +156,32 @@ fn each_segmented(
 ) -> Result<(), Failure> {
     let WholeCases { files, source, part } = cases;
     let total = files.len();
-    let feed = source.start(files, &session.stop, &session.runtime)?;
-    each_case(task, total, feed, session, |outcome| {
+    let feed = source.start_topology(files, &session.stop, &session.runtime)?;
+    process_each_case(task, total, feed, session, |outcome| {
         let case = outcome.map_err(|skip| {
-            catalog::skipped(part.name(), skip.error.reason).increment(1);
+            catalog::skipped_samples(part.name(), skip.error.reason).increment(1);
             skip.error
         })?;
-        catalog::delivered(part.name()).increment(1);
-        let labels = assess::segment(predictor, &case)?;
+        catalog::delivered_samples(part.name()).increment(1);
+        let labels = assess::segment_case(predictor, &case)?;
         work(&case, labels)?;
         Ok(case.id)
     })
 }
 
 /// Runs `work` on every outcome of a feed under a progress display, and ends the feed in any case.
-pub(super) fn each_case(
+pub(super) fn process_each_case(
     task: &str,
     total: usize,
-    (mut feed, running): (Feed<WholeOutcome>, Running),
+    (mut feed, running): (Feed<WholeCaseOutcome>, RunningTopology),
     session: &Session,
-    mut work: impl FnMut(WholeOutcome) -> Result<CaseId, Failure>,
+    mut work: impl FnMut(WholeCaseOutcome) -> Result<CaseId, Failure>,
 ) -> Result<(), Failure> {
-    let watched = session.board.watch(&running);
-    let task = session.progress.begin(task, "cases", total as u64);
+    let watched = session.board.watch_topology(&running);
+    let task = session.progress.begin_task(task, "cases", total as u64);
     let mut result = Ok(());
     let mut done = 0;
-    while let Some(outcome) = feed.take() {
+    while let Some(outcome) = feed.next_output() {
         match work(outcome) {
             Ok(id) => {
                 done += 1;
@@ -196,19 +196,19 @@ pub(super) fn each_case(
     drop((task, feed, watched));
     running.join_blocking()?;
     result?;
-    prepare::stopped_early(&session.stop, "what was finished is kept")
+    prepare::fail_if_stopped(&session.stop, "what was finished is kept")
 }
 
 /// Writes `cases.csv`, `summary.json` and the overlays of an evaluation into a folder.
 ///
 /// # Errors
 /// If the disk does not take them.
-pub fn write(folder: &Path, evaluation: &Evaluation) -> Result<(), Fault> {
-    fs::create_dir_all(folder).map_err(|error| Fault::io(folder, &error))?;
+pub fn write_evaluation(folder: &Path, evaluation: &Evaluation) -> Result<(), Fault> {
+    fs::create_dir_all(folder).map_err(|error| Fault::from_io(folder, &error))?;
     write_csv(&folder.join("cases.csv"), &evaluation.network)?;
     let text = serde_json::to_vec_pretty(evaluation).expect("scores serialise to JSON");
     write_atomically(&folder.join("summary.json"), &text)?;
-    overlay::write(folder, &evaluation.network, &evaluation.sketches)
+    overlay::write_overlays(folder, &evaluation.network, &evaluation.sketches)
 }
 
 /// Writes the scores of each case and region as CSV.
@@ -217,6 +217,6 @@ pub fn write(folder: &Path, evaluation: &Evaluation) -> Result<(), Fault> {
 /// If the disk does not take them.
 pub fn write_csv(file: &Path, scores: &CohortScore) -> Result<(), Fault> {
     let mut rows = Vec::new();
-    scores.write_csv(&mut rows).map_err(|error| Fault::io(file, &error))?;
+    scores.write_csv(&mut rows).map_err(|error| Fault::from_io(file, &error))?;
     write_atomically(file, &rows)
 }

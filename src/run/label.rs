@@ -14,31 +14,31 @@ use serde::Serialize;
 use crate::base::error::{CaseError, Fault, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::brats::dataset::CaseFiles;
-use crate::cache::annotation::{Annotated, Annotation, MappedAnnotation};
+use crate::cache::annotation::{Annotation, AnnotationVoxels, MappedAnnotation};
 use crate::cache::error::CacheError;
 use crate::cache::map::MappedCase;
-use crate::cache::source::Expected;
+use crate::cache::source::ExpectedSource;
 use crate::cache::store::CaseStore;
-use crate::eval::assess::{self, Scoring};
+use crate::eval::assess::{self, ScoringConfig};
 use crate::eval::cohort::CohortScore;
 use crate::eval::predictor::Predictor;
 use crate::eval::regions_to_labels;
 use crate::eval::score::CaseScore;
-use crate::pipeline::whole_case::{WholeCase, WholeSource};
+use crate::pipeline::whole_case::{WholeCase, WholeCaseSource};
 use crate::run::case_selection;
-use crate::run::ensemble::Resolved;
-use crate::run::evaluate::each_case;
+use crate::run::ensemble::ResolvedEnsemble;
+use crate::run::evaluate::process_each_case;
 use crate::run::failure::Failure;
 use crate::run::predict::write_segmentation;
 use crate::run::prepare::Session;
 use crate::telemetry::catalog;
 use crate::volume::case::{CaseId, Split};
 use crate::volume::region::Region;
-use crate::volume::targets::{RegionShares, Targets, quantised};
+use crate::volume::targets::{RegionProbabilities, Targets, quantise_probability};
 
 /// Request for pseudo-labels.
 #[derive(Debug, Clone, Copy)]
-pub struct Order<'a> {
+pub struct LabelRequest<'a> {
     /// Labels or probabilities.
     pub targets: Targets,
     /// Folder that gets the labels as NIfTI too, one file a case.
@@ -65,38 +65,38 @@ pub struct LabelReport {
 ///
 /// # Errors
 /// If a case cannot be read, or the session is stopped; what was annotated is kept.
-pub fn annotate(
-    teacher: &Resolved,
+pub fn annotate_cases(
+    teacher: &ResolvedEnsemble,
     cases: &[CaseFiles],
-    order: Order<'_>,
+    order: LabelRequest<'_>,
     session: &Session,
 ) -> Result<LabelReport, Failure> {
-    let fetch = case_selection::through_cache(teacher, cases, session)?;
+    let fetch = case_selection::fetch_through_cache(teacher, cases, session)?;
     if let Some(folder) = order.nifti {
-        fs::create_dir_all(folder).map_err(|error| Fault::io(folder, &error))?;
+        fs::create_dir_all(folder).map_err(|error| Fault::from_io(folder, &error))?;
     }
-    let mut desk = Desk {
-        store: case_selection::store(teacher)?,
-        predictor: teacher.predictor()?,
+    let mut desk = PseudoLabeller {
+        store: case_selection::open_case_store(teacher)?,
+        predictor: teacher.build_predictor()?,
         teacher: teacher.fingerprint()?,
-        cap: teacher.settings().data.preprocess.foreground_cap,
+        cap: teacher.first_run_config().data.preprocess.foreground_cap,
         order,
         labelled: 0,
         scores: Vec::new(),
     };
-    let source = WholeSource::Cache(fetch);
-    let feed = source.start(cases.to_vec(), &session.stop, &session.runtime)?;
+    let source = WholeCaseSource::Cache(fetch);
+    let feed = source.start_topology(cases.to_vec(), &session.stop, &session.runtime)?;
     let part = Split::Unlabelled.name();
-    each_case("label", cases.len(), feed, session, |outcome| {
+    process_each_case("label", cases.len(), feed, session, |outcome| {
         let case = outcome.map_err(|skip| {
-            catalog::skipped(part, skip.error.reason).increment(1);
+            catalog::skipped_samples(part, skip.error.reason).increment(1);
             skip.error
         })?;
-        catalog::delivered(part).increment(1);
-        desk.work(&case)?;
+        catalog::delivered_samples(part).increment(1);
+        desk.label_case(&case)?;
         Ok(case.id)
     })?;
-    let Desk { teacher, labelled, scores, .. } = desk;
+    let PseudoLabeller { teacher, labelled, scores, .. } = desk;
     let ids: Vec<CaseId> = scores.iter().map(|score| score.case.clone()).collect();
     let quality = if ids.is_empty() { None } else { Some(CohortScore::new(&ids, scores)?) };
     let reused = cases.len() - labelled;
@@ -104,37 +104,38 @@ pub fn annotate(
 }
 
 /// Teacher, its store and its results so far.
-struct Desk<'a> {
+struct PseudoLabeller<'a> {
     store: Arc<CaseStore>,
     predictor: Box<dyn Predictor>,
     teacher: Fingerprint,
     cap: u32,
-    order: Order<'a>,
+    order: LabelRequest<'a>,
     labelled: usize,
     scores: Vec<CaseScore>,
 }
 
-impl Desk<'_> {
-    fn work(&mut self, case: &WholeCase) -> Result<(), Failure> {
-        let mapped = mapped(&self.store, &case.id)?;
-        let annotation = match self.found(&mapped) {
+impl PseudoLabeller<'_> {
+    fn label_case(&mut self, case: &WholeCase) -> Result<(), Failure> {
+        let mapped = mapped_case(&self.store, &case.id)?;
+        let annotation = match self.existing_annotation(&mapped) {
             Some(annotation) => annotation,
-            None => self.annotated(case, &mapped)?,
+            None => self.annotate_anew(case, &mapped)?,
         };
         let dims = case.source.canonical_dims();
-        let labels = case.brain.paste(&annotation.voxels().labels(), dims, 0);
+        let labels = case.brain.paste_into(&annotation.voxels().to_labels(), dims, 0);
         if let Some(folder) = self.order.nifti {
             write_segmentation(&folder.join(format!("{}.nii.gz", case.id)), case, &labels)?;
         }
         if case.labels.is_some() {
-            self.scores.push(assess::score(case, labels, &Scoring::default())?.score);
+            self.scores
+                .push(assess::score_segmentation(case, labels, &ScoringConfig::default())?.score);
         }
         Ok(())
     }
 
     /// Returns the teacher's annotation of the case as it is now. An unusable one is made again.
-    fn found(&self, case: &MappedCase) -> Option<MappedAnnotation> {
-        match self.store.annotation(case, self.teacher, self.order.targets) {
+    fn existing_annotation(&self, case: &MappedCase) -> Option<MappedAnnotation> {
+        match self.store.find_annotation(case, self.teacher, self.order.targets) {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!("annotated again: {error}");
@@ -143,17 +144,19 @@ impl Desk<'_> {
         }
     }
 
-    fn annotated(
+    fn annotate_anew(
         &mut self,
         case: &WholeCase,
         mapped: &MappedCase,
     ) -> Result<MappedAnnotation, Failure> {
         let probabilities = self.predictor.probabilities(case, &mut |_, _| ())?;
         let voxels = match self.order.targets {
-            Targets::Hard => Annotated::Hard(regions_to_labels::labels(&probabilities)),
-            Targets::Soft => Annotated::Soft(shares(&probabilities)),
+            Targets::Hard => {
+                AnnotationVoxels::Hard(regions_to_labels::labels_from_probabilities(&probabilities))
+            }
+            Targets::Soft => AnnotationVoxels::Soft(region_shares(&probabilities)),
         };
-        let annotation = Annotation::of(mapped, self.teacher, voxels, self.cap);
+        let annotation = Annotation::for_case(mapped, self.teacher, voxels, self.cap);
         let published =
             self.store.publish_annotation(&annotation).map_err(|error| match error {
                 CacheError::Case(error) => Failure::Data(error),
@@ -165,19 +168,20 @@ impl Desk<'_> {
 }
 
 /// Maps a case that the feed has just read.
-fn mapped(store: &CaseStore, id: &CaseId) -> Result<Arc<MappedCase>, CaseError> {
-    store.lookup(id, Expected::Anything)?.ok_or_else(|| {
+fn mapped_case(store: &CaseStore, id: &CaseId) -> Result<Arc<MappedCase>, CaseError> {
+    store.find_case(id, ExpectedSource::Anything)?.ok_or_else(|| {
         let problem = "its case file has gone since it was read";
         CaseError::new(Reason::Missing, format!("case {id}"), problem, "label it again")
     })
 }
 
 /// Probabilities `[3, d, h, w]` as each voxel's, `[d, h, w]`, in 255ths.
-fn shares(probabilities: &[f32]) -> Vec<RegionShares> {
+fn region_shares(probabilities: &[f32]) -> Vec<RegionProbabilities> {
     let voxels = probabilities.len() / Region::COUNT;
     (0..voxels)
         .map(|voxel| {
-            Region::ALL.map(|region| quantised(probabilities[region.index() * voxels + voxel]))
+            Region::ALL
+                .map(|region| quantise_probability(probabilities[region.index() * voxels + voxel]))
         })
         .collect()
 }
@@ -185,16 +189,16 @@ fn shares(probabilities: &[f32]) -> Vec<RegionShares> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::targets::likeliest;
+    use crate::volume::targets::most_likely_label;
 
     #[test]
     fn shares_of_a_voxel_are_its_regions_and_paint_the_labels_that_probabilities_do() {
         let mut probabilities: Vec<f32> = (0..30).map(|place| place as f32 / 29.0).collect();
         probabilities[3] = 0.5;
         probabilities[14] = 0.5f32.next_up();
-        let found = shares(&probabilities);
-        assert_eq!(found[0], [0, 10, 20].map(|place| quantised(probabilities[place])));
-        let painted: Vec<u8> = found.into_iter().map(likeliest).collect();
-        assert_eq!(painted, regions_to_labels::labels(&probabilities));
+        let found = region_shares(&probabilities);
+        assert_eq!(found[0], [0, 10, 20].map(|place| quantise_probability(probabilities[place])));
+        let painted: Vec<u8> = found.into_iter().map(most_likely_label).collect();
+        assert_eq!(painted, regions_to_labels::labels_from_probabilities(&probabilities));
     }
 }

@@ -10,7 +10,7 @@ use crate::actor::topology::{Limits, Topology};
 use crate::base::error::{CaseError, Fault, Reason};
 use crate::brats::phantom::{PhantomConfig, cohort};
 use crate::run::failure::Failure;
-use crate::run::prepare::{Session, stopped_early};
+use crate::run::prepare::{Session, fail_if_stopped};
 use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
 
@@ -18,7 +18,7 @@ use crate::volume::grid::Dims;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PhantomCohort {
-    /// Number of cases.
+    /// PhantomIndex of cases.
     pub cases: u64,
     /// Seed, which decides every voxel.
     pub seed: u64,
@@ -34,49 +34,49 @@ impl PhantomCohort {
 }
 
 /// Index of a case to write.
-struct Number(u64);
+struct PhantomIndex(u64);
 
-impl Describe for Number {
+impl Describe for PhantomIndex {
     fn describe(&self) -> String {
         format!("phantom {}", self.0)
     }
 }
 
-struct Numbers(std::ops::Range<u64>);
+struct PhantomIndices(std::ops::Range<u64>);
 
-impl Source for Numbers {
+impl Source for PhantomIndices {
     const NAME: &'static str = "number";
-    type Item = Number;
+    type Item = PhantomIndex;
 
-    fn next(&mut self) -> Option<Number> {
-        self.0.next().map(Number)
+    fn next(&mut self) -> Option<PhantomIndex> {
+        self.0.next().map(PhantomIndex)
     }
 }
 
 /// Stage `draw`: writes the case of an index.
-struct Draw {
+struct DrawPhantom {
     folder: PathBuf,
     config: PhantomConfig,
 }
 
-impl Stage for Draw {
+impl Stage for DrawPhantom {
     const NAME: &'static str = "draw";
-    type In = Number;
+    type In = PhantomIndex;
     type Out = CaseId;
 
-    fn process(&mut self, Number(index): Number) -> Result<CaseId, CaseError> {
+    fn process(&mut self, PhantomIndex(index): PhantomIndex) -> Result<CaseId, CaseError> {
         cohort::write_case(&self.folder, &self.config, index)
     }
 }
 
-struct Collect;
+struct CollectPhantoms;
 
-impl Sink for Collect {
+impl Sink for CollectPhantoms {
     const NAME: &'static str = "collect";
     type In = CaseId;
     type Out = Result<CaseId, CaseError>;
 
-    fn accept(&mut self, outcome: Outcome<CaseId>) -> Option<Self::Out> {
+    fn accept_outcome(&mut self, outcome: Outcome<CaseId>) -> Option<Self::Out> {
         Some(match outcome {
             Outcome::Ready(id) => Ok(id),
             Outcome::Skipped(skip) => Err(skip.error),
@@ -85,11 +85,11 @@ impl Sink for Collect {
 }
 
 /// The actors of the topology that writes phantoms, source first.
-pub const ACTORS: [&str; 3] = [Numbers::NAME, Draw::NAME, Collect::NAME];
+pub const ACTORS: [&str; 3] = [PhantomIndices::NAME, DrawPhantom::NAME, CollectPhantoms::NAME];
 
 /// Blames the command line for an impossible grid, and the environment for a disk that refuses to
 /// be written to; neither is a fault of the data.
-fn refusal(error: CaseError) -> Failure {
+fn write_failure(error: CaseError) -> Failure {
     match error.reason {
         Reason::Geometry => Failure::Usage(error.to_string()),
         Reason::Io | Reason::Missing => {
@@ -112,21 +112,21 @@ pub fn write_phantoms(
     session: &Session,
 ) -> Result<Vec<CaseId>, Failure> {
     // Here as well as for each case: asked by every worker, it would be refused once a case.
-    cohort::claim(folder, config).map_err(refusal)?;
+    cohort::claim_folder(folder, config).map_err(write_failure)?;
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let limits = Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(2 * workers) };
     let target = folder.to_path_buf();
     let drawn = config.clone();
     let (mut feed, running) = Topology::new("phantom", limits, &session.stop)
-        .source(Numbers(0..cases))
-        .stage(move || Draw { folder: target.clone(), config: drawn.clone() }, workers)
-        .sink(Collect, 1)
+        .source(PhantomIndices(0..cases))
+        .stage(move || DrawPhantom { folder: target.clone(), config: drawn.clone() }, workers)
+        .sink(CollectPhantoms, 1)
         .start(&session.runtime)?;
-    let watched = session.board.watch(&running);
-    let task = session.progress.begin("phantom", "cases", cases);
+    let watched = session.board.watch_topology(&running);
+    let task = session.progress.begin_task("phantom", "cases", cases);
     let mut written = Vec::new();
     let mut failed = None;
-    while let Some(outcome) = feed.take() {
+    while let Some(outcome) = feed.next_output() {
         match outcome {
             Ok(id) => {
                 written.push(id);
@@ -142,8 +142,8 @@ pub fn write_phantoms(
     drop((task, feed, watched));
     running.join_blocking()?;
     if let Some(error) = failed {
-        return Err(refusal(error));
+        return Err(write_failure(error));
     }
-    stopped_early(&session.stop, "run the same command again to go on")?;
+    fail_if_stopped(&session.stop, "run the same command again to go on")?;
     Ok(written)
 }

@@ -13,7 +13,7 @@ use crate::eval::assess;
 use crate::eval::postprocess::PostProcess;
 use crate::eval::predictor::Predictor;
 use crate::pipeline::whole_case::{self, WholeCase};
-use crate::run::evaluate::each_case;
+use crate::run::evaluate::process_each_case;
 use crate::run::failure::Failure;
 use crate::run::prepare::Session;
 use crate::volume::case::CaseId;
@@ -31,7 +31,7 @@ pub struct Prediction {
 }
 
 /// Preparation and post-processing of a prediction.
-pub struct Recipe {
+pub struct PredictOptions {
     /// Preprocessing of the cases.
     pub preprocess: PreprocessConfig,
     /// Post-processing of the predicted labels.
@@ -43,20 +43,21 @@ pub struct Recipe {
 ///
 /// # Errors
 /// If the run itself fails, is stopped, or a file cannot be written.
-pub fn predict(
+pub fn predict_cases(
     predictor: &mut dyn Predictor,
-    recipe: &Recipe,
+    recipe: &PredictOptions,
     cases: Vec<CaseFiles>,
     out: &Path,
     session: &Session,
 ) -> Result<(Vec<Prediction>, Vec<CaseError>), Failure> {
-    fs::create_dir_all(out).map_err(|error| Fault::io(out, &error))?;
+    fs::create_dir_all(out).map_err(|error| Fault::from_io(out, &error))?;
     let mut written = Vec::new();
     let mut failed = Vec::new();
     let names: Vec<CaseId> = cases.iter().map(|files| files.id.clone()).collect();
-    let feed = whole_case::from_files(cases, &recipe.preprocess, &session.stop, &session.runtime)?;
+    let feed =
+        whole_case::start_from_files(cases, &recipe.preprocess, &session.stop, &session.runtime)?;
     let mut place = 0;
-    each_case("predict", names.len(), feed, session, |outcome| {
+    process_each_case("predict", names.len(), feed, session, |outcome| {
         let id = names[place].clone();
         place += 1;
         let case = match outcome {
@@ -66,8 +67,8 @@ pub fn predict(
                 return Ok(id);
             }
         };
-        let mut segmentation = assess::segment(predictor, &case)?;
-        recipe.postprocess.apply(&mut segmentation, case.source.canonical_dims());
+        let mut segmentation = assess::segment_case(predictor, &case)?;
+        recipe.postprocess.apply_to(&mut segmentation, case.source.canonical_dims());
         let voxels = Region::ALL
             .map(|region| segmentation.iter().filter(|label| region.contains(**label)).count());
         let file = out.join(format!("{id}.nii.gz"));

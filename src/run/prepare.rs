@@ -10,15 +10,15 @@ use crate::actor::stop::StopLatch;
 use crate::base::error::{CaseError, Fault};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::progress::Progress;
-use crate::brats::dataset::{CaseFiles, Dataset, discover};
+use crate::brats::dataset::{CaseFiles, Dataset, discover_cases};
 use crate::cache::map::MappedCase;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::quarantine::{Quarantine, Quarantined};
-use crate::cache::source::Expected;
+use crate::cache::source::ExpectedSource;
 use crate::cache::store::CaseStore;
-use crate::pipeline::decode::look as look_at;
-use crate::pipeline::ingest::{self, IngestWorkers, Ingested};
-use crate::pipeline::observe::Board;
+use crate::pipeline::decode::stat_files as look_at;
+use crate::pipeline::ingest::{self, IngestOutcome, IngestWorkers};
+use crate::pipeline::observe::TopologyRegistry;
 use crate::run::failure::Failure;
 use crate::telemetry::catalog;
 use crate::telemetry::endpoint::Endpoint;
@@ -34,7 +34,7 @@ pub struct Session {
     /// Display of progress.
     pub progress: Arc<dyn Progress>,
     /// Board of the running topologies.
-    pub board: Board,
+    pub board: TopologyRegistry,
     /// Endpoint of the metrics, for a run's folder.
     pub endpoint: Endpoint,
 }
@@ -49,12 +49,12 @@ pub struct IngestReport {
     /// Bytes written.
     pub bytes: u64,
     /// Cases that could not be used, with the cause.
-    pub excluded: Vec<Excluded>,
+    pub excluded: Vec<ExcludedCase>,
 }
 
 /// A case that could not be used.
 #[derive(Debug, Clone, Serialize)]
-pub struct Excluded {
+pub struct ExcludedCase {
     /// Name of the case.
     pub case: CaseId,
     /// Cause.
@@ -65,8 +65,8 @@ pub struct Excluded {
 ///
 /// # Errors
 /// If the folder holds no case of a known layout.
-pub fn look(folder: &Path) -> Result<Dataset, Failure> {
-    Ok(discover(folder)?)
+pub fn discover_dataset(folder: &Path) -> Result<Dataset, Failure> {
+    Ok(discover_cases(folder)?)
 }
 
 /// Brings every case of `cases` into the cache that is not there, unchanged, already.
@@ -75,7 +75,7 @@ pub fn look(folder: &Path) -> Result<Dataset, Failure> {
 ///
 /// # Errors
 /// If the run itself fails, or is stopped.
-pub fn ingest(
+pub fn ingest_cases(
     cases: &[CaseFiles],
     store: &Arc<CaseStore>,
     preprocess: &PreprocessConfig,
@@ -87,12 +87,12 @@ pub fn ingest(
         cases.iter().filter(|files| lookup_current(store, files).is_none()).cloned().collect();
     report.current = cases.len() - missing.len();
     if missing.is_empty() {
-        catalog::LOADER_CACHE_BYTES.with([]).set(store.bytes()? as f64);
+        catalog::LOADER_CACHE_BYTES.with_labels([]).set(store.cached_bytes()? as f64);
         return Ok(report);
     }
-    let task = session.progress.begin("ingest", "cases", missing.len() as u64);
+    let task = session.progress.begin_task("ingest", "cases", missing.len() as u64);
     let ids: Vec<CaseId> = missing.iter().map(|files| files.id.clone()).collect();
-    let (mut feed, running) = ingest::start(
+    let (mut feed, running) = ingest::start_ingest(
         missing,
         Arc::clone(store),
         preprocess,
@@ -100,29 +100,29 @@ pub fn ingest(
         &session.stop,
         &session.runtime,
     )?;
-    let watched = session.board.watch(&running);
+    let watched = session.board.watch_topology(&running);
     let mut done = 0;
-    while let Some(outcome) = feed.take() {
+    while let Some(outcome) = feed.next_output() {
         let id = ids[done].clone();
         done += 1;
         match outcome {
-            Ingested::Published(case) => {
+            IngestOutcome::Published(case) => {
                 report.published += 1;
                 report.bytes += case.bytes;
             }
-            Ingested::Skipped(skip) => {
-                report.excluded.push(Excluded { case: id.clone(), error: skip.error });
+            IngestOutcome::Skipped(skip) => {
+                report.excluded.push(ExcludedCase { case: id.clone(), error: skip.error });
             }
         }
         task.advance_to(done as u64, id.as_str());
     }
     drop(watched);
     running.join_blocking()?;
-    catalog::LOADER_CACHE_BYTES.with([]).set(store.bytes()? as f64);
+    catalog::LOADER_CACHE_BYTES.with_labels([]).set(store.cached_bytes()? as f64);
     for excluded in &report.excluded {
-        quarantine(store, &excluded.case, None, &excluded.error)?;
+        quarantine_case(store, &excluded.case, None, &excluded.error)?;
     }
-    stopped_early(&session.stop, "the cases ingested so far are in the cache")?;
+    fail_if_stopped(&session.stop, "the cases ingested so far are in the cache")?;
     Ok(report)
 }
 
@@ -131,7 +131,7 @@ pub fn ingest(
 ///
 /// # Errors
 /// If the file does not take it.
-pub fn quarantine(
+pub fn quarantine_case(
     store: &CaseStore,
     case: &CaseId,
     fingerprint: Option<Fingerprint>,
@@ -139,20 +139,20 @@ pub fn quarantine(
 ) -> Result<(), Fault> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let entry = Quarantined::new(case.clone(), fingerprint, error, now.as_secs());
-    Quarantine::of(store.root()).append(&entry)
+    Quarantine::of_cache(store.root()).append(&entry)
 }
 
 /// Returns the current case file of `files`. A damaged one counts as none.
 pub(super) fn lookup_current(store: &CaseStore, files: &CaseFiles) -> Option<Arc<MappedCase>> {
     let seen = look_at(files).ok()?;
-    store.lookup(&files.id, Expected::Files(&seen)).ok()?
+    store.find_case(&files.id, ExpectedSource::Files(&seen)).ok()?
 }
 
 /// Fails if the session was asked to stop; `kept` says what is not lost.
 ///
 /// # Errors
 /// [`Failure::Stopped`] after a drain, [`Failure::Aborted`] after an abort, or the fault.
-pub fn stopped_early(stop: &StopLatch, kept: &str) -> Result<(), Failure> {
+pub fn fail_if_stopped(stop: &StopLatch, kept: &str) -> Result<(), Failure> {
     use crate::actor::stop::StopState;
     if let Some(fault) = stop.fault() {
         return Err(Failure::Run(fault));

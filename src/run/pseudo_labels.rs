@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::CaseError;
 use crate::base::fingerprint::Fingerprint;
 use crate::brats::dataset::CaseFiles;
-use crate::cache::source::Expected;
+use crate::cache::source::ExpectedSource;
 use crate::cache::store::CaseStore;
 use crate::pipeline::annotations::Annotations;
 use crate::pipeline::plan::Plan;
@@ -33,7 +33,7 @@ pub struct PseudoConfig {
 
 impl PseudoConfig {
     /// Returns the first invalid setting, with its field.
-    pub fn problem(&self) -> Option<String> {
+    pub fn first_invalid_setting(&self) -> Option<String> {
         let share = self.share.filter(|share| !(*share > 0.0 && *share < 1.0))?;
         Some(format!(
             "share = {share} leaves no labelled or no pseudo-labelled sample; write a share between \
@@ -46,7 +46,7 @@ impl PseudoConfig {
 ///
 /// # Errors
 /// If there is no such case, or one cannot be used or has not been labelled; all are named.
-pub(super) fn annotations(
+pub(super) fn checked_annotations(
     run: &RunConfig,
     pseudo: &PseudoConfig,
     cases: &[CaseFiles],
@@ -61,15 +61,15 @@ pub(super) fn annotations(
         )));
     }
     let preprocess = &run.data.preprocess;
-    let ingested = prepare::ingest(cases, store, preprocess, &run.ingest, session)?;
+    let ingested = prepare::ingest_cases(cases, store, preprocess, &run.ingest, session)?;
     let mut errors: Vec<CaseError> =
         ingested.excluded.into_iter().map(|excluded| excluded.error).collect();
-    let found = of_cases(pseudo, cases);
+    let found = annotations_of_cases(pseudo, cases);
     if errors.is_empty() {
         // Headers and annotations only: the voxels are looked at when samples are cut.
-        let look = |files: &CaseFiles| match store.lookup(&files.id, Expected::Anything)? {
-            Some(case) => found.onto(case, store).map(drop),
-            None => Err(found.missing(&files.id)),
+        let look = |files: &CaseFiles| match store.find_case(&files.id, ExpectedSource::Anything)? {
+            Some(case) => found.annotate_case(case, store).map(drop),
+            None => Err(found.missing_annotation(&files.id)),
         };
         errors.extend(cases.iter().filter_map(|files| look(files).err()));
     }
@@ -77,16 +77,16 @@ pub(super) fn annotations(
 }
 
 /// Annotations of `cases`, without a check that they exist.
-pub(super) fn of_cases(pseudo: &PseudoConfig, cases: &[CaseFiles]) -> Annotations {
+pub(super) fn annotations_of_cases(pseudo: &PseudoConfig, cases: &[CaseFiles]) -> Annotations {
     let ids = cases.iter().map(|files| files.id.clone());
-    Annotations::by(pseudo.teacher, pseudo.targets, ids)
+    Annotations::from_teacher(pseudo.teacher, pseudo.targets, ids)
 }
 
 /// Plans a run's samples over `cohort`, the last `annotated` cases of which are pseudo-labelled.
-pub(super) fn plan(run: &RunConfig, cohort: Arc<[CaseFiles]>, annotated: usize) -> Plan {
+pub(super) fn sample_plan(run: &RunConfig, cohort: Arc<[CaseFiles]>, annotated: usize) -> Plan {
     let plan = Plan::new(cohort, run.seed, run.loader.patches_per_case);
     match run.data.pseudo.as_ref().and_then(|pseudo| pseudo.share) {
-        Some(share) => plan.mixed(annotated, share),
+        Some(share) => plan.with_special_share(annotated, share),
         None => plan,
     }
 }

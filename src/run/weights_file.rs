@@ -5,15 +5,15 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::nets::Learner;
-use crate::nets::exchange::{self, Incoming};
+use crate::nets::exchange::{self, ImportedWeights};
 use crate::run::config::{self, CheckedConfig};
-use crate::run::ensemble::Checkpoint;
+use crate::run::ensemble::CheckpointChoice;
 use crate::run::failure::Failure;
 use crate::train::run_directory::write_atomically;
 
 /// Summary of a written weights file.
 #[derive(Debug, Serialize)]
-pub struct Exported {
+pub struct ExportReport {
     /// The network.
     pub model: String,
     /// Steps that it was trained for.
@@ -30,14 +30,18 @@ pub struct Exported {
 ///
 /// # Errors
 /// If the folder holds no run, its checkpoint is damaged, or the file cannot be written.
-pub fn export(run: &Path, which: Checkpoint, file: &Path) -> Result<Exported, Failure> {
-    let config = config::of_run(run, &[])?;
-    let (folder, step) = which.of(run)?;
-    let weights = config.blueprint.weights(&folder)?;
+pub fn export_weights(
+    run: &Path,
+    which: CheckpointChoice,
+    file: &Path,
+) -> Result<ExportReport, Failure> {
+    let config = config::load_run_config(run, &[])?;
+    let (folder, step) = which.find_in_run(run)?;
+    let weights = config.blueprint.load_weights(&folder)?;
     let name = config.blueprint.name();
     let bytes = exchange::to_bytes(&weights, name, &config.blueprint.settings())?;
     write_atomically(file, &bytes)?;
-    Ok(Exported {
+    Ok(ExportReport {
         model: name.to_string(),
         step,
         tensors: weights.len(),
@@ -50,9 +54,13 @@ pub fn export(run: &Path, which: Checkpoint, file: &Path) -> Result<Exported, Fa
 ///
 /// # Errors
 /// If the file does not fit the network.
-pub fn start_from(config: &CheckedConfig, learner: &mut dyn Learner) -> Result<(), Failure> {
+pub fn load_initial_weights(
+    config: &CheckedConfig,
+    learner: &mut dyn Learner,
+) -> Result<(), Failure> {
     let Some(file) = &config.run.model.init else { return Ok(()) };
-    let Incoming { mut values, kept, unused, program } = config.blueprint.read_weights(file)?;
+    let ImportedWeights { mut values, kept, unused, program } =
+        config.blueprint.import_weights(file)?;
     tracing::info!(
         file = %file.display(),
         program,
@@ -61,6 +69,6 @@ pub fn start_from(config: &CheckedConfig, learner: &mut dyn Learner) -> Result<(
         unused = %unused.join(", "),
         "weights to start from"
     );
-    learner.start_from(&mut |_, name, _| values.remove(name));
+    learner.initialise_weights(&mut |_, name, _| values.remove(name));
     Ok(())
 }

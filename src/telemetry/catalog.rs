@@ -156,13 +156,13 @@ catalogue! {
 pub const CACHE_RESULTS: [&str; 3] = ["hit", "build", "corrupt"];
 
 /// Counter of the samples of `split` that reached the consumer.
-pub fn delivered(split: &str) -> Counter {
-    LOADER_SAMPLES.with([split, "delivered", "none"])
+pub fn delivered_samples(split: &str) -> Counter {
+    LOADER_SAMPLES.with_labels([split, "delivered", "none"])
 }
 
 /// Counter of the samples of `split` that were skipped for `reason`.
-pub fn skipped(split: &str, reason: Reason) -> Counter {
-    LOADER_SAMPLES.with([split, "skipped", reason.label()])
+pub fn skipped_samples(split: &str, reason: Reason) -> Counter {
+    LOADER_SAMPLES.with_labels([split, "skipped", reason.label()])
 }
 
 /// Shows every counter and histogram at 0, for the stages and splits of a run.
@@ -170,34 +170,34 @@ pub fn skipped(split: &str, reason: Reason) -> Counter {
 /// Call it before the run starts: `rate()` does not see the first increment of a series that
 /// begins with it. Gauges are left out; one that is not known yet has no value, and 0 would be a
 /// lie (a Dice of 0 is a result).
-pub fn register(stages: &[&str], splits: &[&str]) {
+pub fn register_run_series(stages: &[&str], splits: &[&str]) {
     for split in splits {
-        LOADER_BATCHES.show([split]);
-        drop(delivered(split));
+        LOADER_BATCHES.show_series([split]);
+        drop(delivered_samples(split));
         for reason in Reason::ALL {
-            drop(skipped(split, reason));
+            drop(skipped_samples(split, reason));
         }
     }
     for stage in stages {
         for clock in [&LOADER_STAGE_BUSY, &LOADER_STAGE_STARVED, &LOADER_STAGE_BLOCKED] {
-            clock.show([stage]);
+            clock.show_series([stage]);
         }
-        LOADER_STAGE_SERVICE.show([stage]);
-        LOADER_STAGE_RESTARTS.show([stage]);
+        LOADER_STAGE_SERVICE.show_series([stage]);
+        LOADER_STAGE_RESTARTS.show_series([stage]);
     }
     for result in CACHE_RESULTS {
-        LOADER_CACHE_REQUESTS.show([result]);
+        LOADER_CACHE_REQUESTS.show_series([result]);
     }
     for counter in [&LOADER_READ_BYTES, &LOADER_DECODED_BYTES] {
-        counter.show([]);
+        counter.show_series([]);
     }
     for counter in [&TRAIN_SAMPLES, &TRAIN_NONFINITE_STEPS, &TRAIN_CHECKPOINTS] {
-        counter.show([]);
+        counter.show_series([]);
     }
     for histogram in [&TRAIN_STEP_TIME, &TRAIN_CHECKPOINT_TIME] {
-        histogram.show([]);
+        histogram.show_series([]);
     }
-    TRAIN_STARVED.show([]);
+    TRAIN_STARVED.show_series([]);
 }
 
 /// State of a run: the label of `train_run_state`.
@@ -226,25 +226,25 @@ impl RunState {
     ];
 
     /// Shows this state as 1 and the others as 0.
-    pub fn publish(self) {
+    pub fn publish_state(self) {
         for (state, label) in Self::ALL {
-            TRAIN_RUN_STATE.with([label]).set(f64::from(u8::from(state == self)));
+            TRAIN_RUN_STATE.with_labels([label]).set(f64::from(u8::from(state == self)));
         }
     }
 }
 
 /// Shows the labels of `train_run_info` of a new run, and sets the earlier run's to 0.
-pub fn show_run(labels: [&str; 4]) {
+pub fn show_run_info(labels: [&str; 4]) {
     static SHOWN: Mutex<Option<[String; 4]>> = Mutex::new(None);
     let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(earlier) = shown.replace(labels.map(str::to_owned)) {
-        TRAIN_RUN_INFO.with(earlier.each_ref().map(String::as_str)).set(0.0);
+        TRAIN_RUN_INFO.with_labels(earlier.each_ref().map(String::as_str)).set(0.0);
     }
-    TRAIN_RUN_INFO.with(labels).set(1.0);
+    TRAIN_RUN_INFO.with_labels(labels).set(1.0);
 }
 
 /// Text of `docs/metrics.md`.
-pub fn markdown() -> String {
+pub fn metrics_markdown() -> String {
     let mut text = String::from(
         "# Metrics\n\n\
          What `/metrics` shows. Every series has the label `run` besides those below. Times are in \

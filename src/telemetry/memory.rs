@@ -12,13 +12,13 @@ const TICK: Duration = Duration::from_millis(5);
 
 /// Samples the process's memory on a thread until it is finished.
 #[derive(Debug)]
-pub struct MemoryWatch {
+pub struct PeakMemoryMonitor {
     peak: Arc<AtomicU64>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl MemoryWatch {
+impl PeakMemoryMonitor {
     /// Starts sampling. Where the platform does not tell, or refuses a thread, the peak is 0.
     pub fn start() -> Self {
         let peak = Arc::new(AtomicU64::new(0));
@@ -32,13 +32,13 @@ impl MemoryWatch {
     }
 
     /// Ends sampling and returns the peak in bytes; `None` where it is unknown.
-    pub fn finish(mut self) -> Option<u64> {
-        self.end();
+    pub fn finish_peak_bytes(mut self) -> Option<u64> {
+        self.stop_thread();
         let last = anonymous_bytes()?;
         Some(self.peak.load(Ordering::Relaxed).max(last))
     }
 
-    fn end(&mut self) {
+    fn stop_thread(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             // It panics in no case, and if it did, the peak so far would stand.
@@ -55,9 +55,9 @@ fn sample_until(ended: &AtomicBool, peak: &AtomicU64) {
     }
 }
 
-impl Drop for MemoryWatch {
+impl Drop for PeakMemoryMonitor {
     fn drop(&mut self) {
-        self.end();
+        self.stop_thread();
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
     fn memory_that_came_and_went_is_in_the_peak() {
         const BYTES: usize = 64 << 20;
         let before = anonymous_bytes().expect("on linux");
-        let watch = MemoryWatch::start();
+        let watch = PeakMemoryMonitor::start();
         let seen = Arc::clone(&watch.peak);
         let mut block = vec![1u8; BYTES];
         while seen.load(Ordering::Relaxed) < before + BYTES as u64 / 2 {
@@ -77,6 +77,6 @@ mod tests {
             thread::sleep(TICK);
         }
         drop(block);
-        assert!(watch.finish().expect("on linux") >= before + BYTES as u64 / 2);
+        assert!(watch.finish_peak_bytes().expect("on linux") >= before + BYTES as u64 / 2);
     }
 }

@@ -25,7 +25,7 @@ pub enum Activity {
 }
 
 impl Activity {
-    const fn of(code: u64) -> Self {
+    const fn from_code(code: u64) -> Self {
         match code {
             0 => Self::Starved,
             1 => Self::Busy,
@@ -47,7 +47,7 @@ impl Activity {
 
 /// Time of a worker so far, by activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
+pub struct MeterReading {
     /// Time waiting for input.
     pub starved: Duration,
     /// Time working.
@@ -64,9 +64,9 @@ pub struct Reading {
     pub changes: u64,
 }
 
-impl Reading {
+impl MeterReading {
     /// Sum of the three times, which equals the lifetime exactly.
-    pub fn wall(&self) -> Duration {
+    pub fn wall_time(&self) -> Duration {
         self.starved + self.busy + self.blocked
     }
 }
@@ -84,18 +84,18 @@ struct Timeline {
 }
 
 impl Timeline {
-    fn nanos(&self) -> u64 {
+    fn elapsed_nanos(&self) -> u64 {
         // 584 years of nanoseconds fit.
         self.origin.elapsed().as_nanos() as u64
     }
 
     /// Switches the activity; only the thread that owns the meter may call it.
-    fn enter(&self, next: Activity) -> Duration {
+    fn switch_to(&self, next: Activity) -> Duration {
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version + 1, Ordering::Relaxed);
         fence(Ordering::Release);
         // Read inside the lock: a reader that saw the old version has an earlier `now` than this.
-        let now = self.nanos();
+        let now = self.elapsed_nanos();
         let lasted = now.saturating_sub(self.since.load(Ordering::Relaxed));
         let current = self.activity.load(Ordering::Relaxed);
         if let Some(sum) = self.spent.get(current as usize) {
@@ -115,14 +115,14 @@ thread_local! {
 
 /// Runs `wait` and counts its time as [`Activity::Starved`] on the meter
 /// [attached](Meter::attach_to_thread) to this thread, if any.
-pub fn starving<R>(wait: impl FnOnce() -> R) -> R {
+pub fn record_starved<R>(wait: impl FnOnce() -> R) -> R {
     let own = OWN.with_borrow(Clone::clone);
     if let Some(line) = &own {
-        line.enter(Activity::Starved);
+        line.switch_to(Activity::Starved);
     }
     let waited = wait();
     if let Some(line) = &own {
-        line.enter(Activity::Busy);
+        line.switch_to(Activity::Busy);
     }
     waited
 }
@@ -149,19 +149,19 @@ impl Meter {
     }
 
     /// Switches to the activity `next`. Returns how long the last one took.
-    pub fn enter(&mut self, next: Activity) -> Duration {
-        self.0.enter(next)
+    pub fn switch_to(&mut self, next: Activity) -> Duration {
+        self.0.switch_to(next)
     }
 
     /// Attaches the meter to the calling thread, which owns it: [`record_starved`] writes to it.
-    pub fn put_up(&self) {
+    pub fn attach_to_thread(&self) {
         OWN.set(Some(Arc::clone(&self.0)));
     }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.enter(Activity::Ended);
+        self.switch_to(Activity::Ended);
     }
 }
 
@@ -171,7 +171,7 @@ pub struct MeterReader(Arc<Timeline>);
 
 impl MeterReader {
     /// Reads the times up to now.
-    pub fn read(&self) -> Reading {
+    pub fn read_clock(&self) -> MeterReading {
         let line = &self.0;
         loop {
             let version = line.version.load(Ordering::Acquire);
@@ -181,7 +181,7 @@ impl MeterReader {
             for (copy, sum) in spent.iter_mut().zip(&line.spent) {
                 *copy = sum.load(Ordering::Relaxed);
             }
-            let now = line.nanos();
+            let now = line.elapsed_nanos();
             fence(Ordering::Acquire);
             let untouched = line.version.load(Ordering::Relaxed) == version;
             if version % 2 == 1 || !untouched {
@@ -193,13 +193,13 @@ impl MeterReader {
                 *current += age;
             }
             let [starved, busy, blocked] = spent.map(Duration::from_nanos);
-            let activity = Activity::of(code);
+            let activity = Activity::from_code(code);
             // A clock that has ended stood still at its last change.
             let end = if activity == Activity::Ended { since } else { now };
             let age = Duration::from_nanos(age);
             let lifetime = Duration::from_nanos(end);
             let changes = version / 2;
-            return Reading { starved, busy, blocked, activity, age, lifetime, changes };
+            return MeterReading { starved, busy, blocked, activity, age, lifetime, changes };
         }
     }
 }
@@ -220,27 +220,27 @@ mod tests {
         let reader = meter.reader();
         let mut lasted = Duration::ZERO;
         for turn in 0..1000 {
-            lasted += meter.enter(TURNS[turn % 3]);
+            lasted += meter.switch_to(TURNS[turn % 3]);
         }
         drop(meter);
-        let reading = reader.read();
-        assert!(lasted <= reading.wall(), "{lasted:?} of {:?}", reading.wall());
-        assert!(reading.wall() <= before.elapsed());
-        assert_eq!(reading.wall(), reading.lifetime);
+        let reading = reader.read_clock();
+        assert!(lasted <= reading.wall_time(), "{lasted:?} of {:?}", reading.wall_time());
+        assert!(reading.wall_time() <= before.elapsed());
+        assert_eq!(reading.wall_time(), reading.lifetime);
         assert_eq!(reading.changes, 1001);
         assert_eq!(reading.activity, Activity::Ended);
-        let later = reader.read();
-        assert_eq!(later.wall(), reading.wall(), "an ended clock stands still");
+        let later = reader.read_clock();
+        assert_eq!(later.wall_time(), reading.wall_time(), "an ended clock stands still");
     }
 
     #[test]
     fn the_time_since_the_last_change_is_part_of_a_reading() {
         let mut meter = Meter::new(Activity::Starved);
         let reader = meter.reader();
-        let starved = meter.enter(Activity::Busy);
-        let mut reading = reader.read();
+        let starved = meter.switch_to(Activity::Busy);
+        let mut reading = reader.read_clock();
         while reading.age.is_zero() {
-            reading = reader.read();
+            reading = reader.read_clock();
         }
         assert_eq!(reading.busy, reading.age, "all of the busy time is the running piece");
         assert_eq!(reading.starved, starved);
@@ -255,18 +255,18 @@ mod tests {
         thread::scope(|scope| {
             scope.spawn(|| {
                 for turn in 0..200_000 {
-                    meter.enter(TURNS[turn % 3]);
+                    meter.switch_to(TURNS[turn % 3]);
                 }
                 stop.store(true, Ordering::Release);
             });
-            let mut last = reader.read();
+            let mut last = reader.read_clock();
             while !stop.load(Ordering::Acquire) {
-                let before = reader.0.nanos();
-                let reading = reader.read();
-                let after = reader.0.nanos();
-                let wall = reading.wall().as_nanos() as u64;
+                let before = reader.0.elapsed_nanos();
+                let reading = reader.read_clock();
+                let after = reader.0.elapsed_nanos();
+                let wall = reading.wall_time().as_nanos() as u64;
                 assert!((before..=after).contains(&wall), "{wall} is not in {before}..={after}");
-                assert_eq!(reading.wall(), reading.lifetime);
+                assert_eq!(reading.wall_time(), reading.lifetime);
                 assert!(reading.changes >= last.changes);
                 last = reading;
             }

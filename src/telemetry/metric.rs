@@ -11,7 +11,7 @@ use metrics::{Counter, Gauge, Histogram, Label};
 
 /// Type of a metric, in Prometheus' words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// Value that only grows; meaningful inside `rate()` and `increase()`.
     Counter,
     /// Value that goes up and down.
@@ -20,7 +20,7 @@ pub enum Kind {
     Histogram,
 }
 
-impl Kind {
+impl MetricKind {
     /// Word after `# TYPE name`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ pub struct Metric {
     /// Full name on the wire.
     pub name: &'static str,
     /// Counter, gauge or histogram.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// Unit of the value.
     pub unit: Unit,
     /// Label keys, without the global `run`.
@@ -85,63 +85,63 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-/// Recorder of one series: [`Counter`], [`Gauge`], [`Histogram`] or [`SecondsTotal`].
-pub trait Handle: Sized {
+/// Recorder of one series: [`StepProgress`], [`Gauge`], [`CandidateHistogram`] or [`SecondsTotal`].
+pub trait MetricHandle: Sized {
     /// Type that the metric is shown as.
-    const KIND: Kind;
+    const KIND: MetricKind;
 
     /// Registers one series, which appears at the endpoint from now on.
-    fn register(name: &'static str, labels: Vec<Label>) -> Self;
+    fn register_series(name: &'static str, labels: Vec<Label>) -> Self;
 }
 
-impl Handle for Counter {
-    const KIND: Kind = Kind::Counter;
+impl MetricHandle for Counter {
+    const KIND: MetricKind = MetricKind::Counter;
 
-    fn register(name: &'static str, labels: Vec<Label>) -> Self {
+    fn register_series(name: &'static str, labels: Vec<Label>) -> Self {
         metrics::counter!(name, labels)
     }
 }
 
-impl Handle for Gauge {
-    const KIND: Kind = Kind::Gauge;
+impl MetricHandle for Gauge {
+    const KIND: MetricKind = MetricKind::Gauge;
 
-    fn register(name: &'static str, labels: Vec<Label>) -> Self {
+    fn register_series(name: &'static str, labels: Vec<Label>) -> Self {
         metrics::gauge!(name, labels)
     }
 }
 
-impl Handle for Histogram {
-    const KIND: Kind = Kind::Histogram;
+impl MetricHandle for Histogram {
+    const KIND: MetricKind = MetricKind::Histogram;
 
-    fn register(name: &'static str, labels: Vec<Label>) -> Self {
+    fn register_series(name: &'static str, labels: Vec<Label>) -> Self {
         metrics::histogram!(name, labels)
     }
 }
 
 /// Counter of seconds.
 ///
-/// A [`Counter`] counts in whole numbers, and a stage that is busy for 40 ms an item would stay at
+/// A [`StepProgress`] counts in whole numbers, and a stage that is busy for 40 ms an item would stay at
 /// 0. So the sum is kept as a gauge, and the endpoint shows it as the counter that it is.
 #[derive(Debug, Clone)]
 pub struct SecondsTotal(Gauge);
 
 impl SecondsTotal {
     /// Adds a duration.
-    pub fn add(&self, stretch: Duration) {
+    pub fn add_duration(&self, stretch: Duration) {
         self.0.increment(stretch.as_secs_f64());
     }
 
     /// Sets the sum to one that is kept elsewhere and never shrinks.
-    pub fn absolute(&self, sum: Duration) {
+    pub fn set_total(&self, sum: Duration) {
         self.0.set(sum.as_secs_f64());
     }
 }
 
-impl Handle for SecondsTotal {
-    const KIND: Kind = Kind::Counter;
+impl MetricHandle for SecondsTotal {
+    const KIND: MetricKind = MetricKind::Counter;
 
-    fn register(name: &'static str, labels: Vec<Label>) -> Self {
-        Self(Gauge::register(name, labels))
+    fn register_series(name: &'static str, labels: Vec<Label>) -> Self {
+        Self(Gauge::register_series(name, labels))
     }
 }
 
@@ -152,7 +152,7 @@ pub struct Family<H, const N: usize> {
     handle: PhantomData<fn() -> H>,
 }
 
-impl<H: Handle, const N: usize> Family<H, N> {
+impl<H: MetricHandle, const N: usize> Family<H, N> {
     /// Makes an entry of the catalogue.
     pub(super) const fn new(
         name: &'static str,
@@ -172,15 +172,15 @@ impl<H: Handle, const N: usize> Family<H, N> {
     /// Series with these label values, in the order of [`Metric::labels`].
     ///
     /// Looks the series up under a lock: take the handle once, not for every observation.
-    pub fn with(&self, values: [&str; N]) -> H {
+    pub fn with_labels(&self, values: [&str; N]) -> H {
         let keys = self.metric.labels.iter().copied();
         let labels = keys.zip(values).map(|(key, value)| Label::new(key, value.to_owned()));
-        H::register(self.metric.name, labels.collect())
+        H::register_series(self.metric.name, labels.collect())
     }
 
     /// Makes the series appear at the endpoint before anything is recorded.
-    pub fn show(&self, values: [&str; N]) {
-        drop(self.with(values));
+    pub fn show_series(&self, values: [&str; N]) {
+        drop(self.with_labels(values));
     }
 }
 

@@ -14,7 +14,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Resources that a process uses.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Usage {
+pub struct ProcessUsage {
     /// User and system CPU time of all threads, ended ones included.
     pub cpu: Duration,
     /// Resident bytes.
@@ -29,16 +29,16 @@ pub struct Usage {
     since_boot_seconds: f64,
 }
 
-impl Usage {
+impl ProcessUsage {
     /// Reads the resources of this process; `None` where there is no `/proc`.
     pub fn now() -> Option<Self> {
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
         let status = fs::read_to_string("/proc/self/status").ok()?;
-        Self::parse(&stat, &status)
+        Self::parse_proc(&stat, &status)
     }
 
     /// Parses the texts of `stat` and `status` as in proc(5).
-    fn parse(stat: &str, status: &str) -> Option<Self> {
+    fn parse_proc(stat: &str, status: &str) -> Option<Self> {
         // The command in the second field may hold blanks and brackets; the last bracket ends it.
         let (_, after_command) = stat.rsplit_once(')')?;
         let fields: Vec<&str> = after_command.split_ascii_whitespace().collect();
@@ -71,7 +71,7 @@ pub fn status_bytes(status: &str, key: &str) -> Option<u64> {
 
 /// CPU seconds of this process so far, in steps of 10 ms; `None` where unknown.
 pub fn cpu_seconds() -> Option<f64> {
-    Usage::now().map(|usage| usage.cpu.as_secs_f64())
+    ProcessUsage::now().map(|usage| usage.cpu.as_secs_f64())
 }
 
 /// Resident bytes that belong to no file; `None` where unknown.
@@ -81,24 +81,24 @@ pub fn anonymous_bytes() -> Option<u64> {
 
 /// Peak of the resident bytes of this process; `None` where unknown.
 pub fn peak_rss_bytes() -> Option<u64> {
-    Usage::now().map(|usage| usage.peak_resident_bytes)
+    ProcessUsage::now().map(|usage| usage.peak_resident_bytes)
 }
 
 /// Sets the `process_*` metrics that the platform has.
-pub fn publish() {
-    let Some(usage) = Usage::now() else { return };
-    catalog::PROCESS_CPU.with([]).absolute(usage.cpu);
-    catalog::PROCESS_RESIDENT.with([]).set(usage.resident_bytes as f64);
-    catalog::PROCESS_ANONYMOUS.with([]).set(usage.anonymous_bytes as f64);
-    catalog::PROCESS_THREADS.with([]).set(usage.threads as f64);
+pub fn publish_process_metrics() {
+    let Some(usage) = ProcessUsage::now() else { return };
+    catalog::PROCESS_CPU.with_labels([]).set_total(usage.cpu);
+    catalog::PROCESS_RESIDENT.with_labels([]).set(usage.resident_bytes as f64);
+    catalog::PROCESS_ANONYMOUS.with_labels([]).set(usage.anonymous_bytes as f64);
+    catalog::PROCESS_THREADS.with_labels([]).set(usage.threads as f64);
     if let Some(boot) = boot_time() {
-        catalog::PROCESS_START_TIME.with([]).set(boot + usage.since_boot_seconds);
+        catalog::PROCESS_START_TIME.with_labels([]).set(boot + usage.since_boot_seconds);
     }
     if let Some(open) = open_files() {
-        catalog::PROCESS_OPEN_FDS.with([]).set(open as f64);
+        catalog::PROCESS_OPEN_FDS.with_labels([]).set(open as f64);
     }
-    if let Some(most) = most_open_files() {
-        catalog::PROCESS_MAX_FDS.with([]).set(most);
+    if let Some(most) = max_open_files() {
+        catalog::PROCESS_MAX_FDS.with_labels([]).set(most);
     }
 }
 
@@ -114,7 +114,7 @@ fn open_files() -> Option<usize> {
 }
 
 /// Soft limit of open files; infinity where there is none.
-fn most_open_files() -> Option<f64> {
+fn max_open_files() -> Option<f64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
     let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     match limit.split_ascii_whitespace().next()? {
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_fields_of_proc_are_read_by_their_place_behind_the_name() {
-        let usage = Usage::parse(STAT, STATUS).unwrap();
+        let usage = ProcessUsage::parse_proc(STAT, STATUS).unwrap();
         assert_eq!(usage.cpu, Duration::from_secs(3));
         assert_eq!(usage.since_boot_seconds, 123.45);
         assert_eq!(usage.peak_resident_bytes, 2 << 20);
@@ -144,8 +144,8 @@ mod tests {
 
     #[test]
     fn text_that_is_not_from_proc_is_nothing_rather_than_an_error() {
-        assert_eq!(Usage::parse("", STATUS), None);
-        assert_eq!(Usage::parse(STAT, "VmRSS: lots"), None);
+        assert_eq!(ProcessUsage::parse_proc("", STATUS), None);
+        assert_eq!(ProcessUsage::parse_proc(STAT, "VmRSS: lots"), None);
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
     fn memory_that_is_touched_is_seen_as_anonymous() {
         const SIZE: usize = 32 << 20;
         let touched = vec![1u8; SIZE];
-        let usage = Usage::now().unwrap();
+        let usage = ProcessUsage::now().unwrap();
         assert!(usage.anonymous_bytes >= SIZE as u64, "{usage:?}");
         assert!(usage.resident_bytes >= usage.anonymous_bytes, "{usage:?}");
         assert!(usage.peak_resident_bytes >= usage.resident_bytes, "{usage:?}");

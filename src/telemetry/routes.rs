@@ -16,7 +16,7 @@ use super::health::Health;
 use super::recorder::Recorder;
 
 /// Time limit for describing the topology, and for finishing requests at a shutdown.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
@@ -34,37 +34,37 @@ const INDEX: &str = concat!(
 );
 
 /// Describes the running actors. Called on a thread of its own for every `/topology`.
-pub type Topology = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+pub type DescribeTopology = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
 /// State that the handlers share; clones are the same state.
 #[derive(Clone)]
-pub(super) struct Desk {
+pub(super) struct EndpointState {
     pub(super) recorder: Recorder,
     pub(super) health: Health,
-    topology: Arc<RwLock<Option<Topology>>>,
+    topology: Arc<RwLock<Option<DescribeTopology>>>,
     instance: Option<HeaderValue>,
 }
 
-impl Desk {
+impl EndpointState {
     /// Makes the state of an endpoint that is healthy and has no topology yet.
     pub(super) fn new(recorder: Recorder) -> Self {
         Self { recorder, health: Health::default(), topology: Arc::default(), instance: None }
     }
 
     /// Sets the instance that every answer names.
-    pub(super) fn named(self, instance: &str) -> Self {
+    pub(super) fn with_instance(self, instance: &str) -> Self {
         Self { instance: HeaderValue::from_str(instance).ok(), ..self }
     }
 
     /// Sets the topology that `/topology` shows.
-    pub(super) fn show_topology(&self, topology: Topology) {
+    pub(super) fn show_topology(&self, topology: DescribeTopology) {
         let mut shown = self.topology.write().unwrap_or_else(PoisonError::into_inner);
         *shown = Some(topology);
     }
 }
 
 /// Routes of all paths.
-pub(super) fn router(state: Desk) -> Router {
+pub(super) fn router(state: EndpointState) -> Router {
     let not_found = async || {
         let text = format!("nothing here\n\n{INDEX}");
         (StatusCode::NOT_FOUND, [(CONTENT_TYPE, PLAIN_TEXT)], text)
@@ -75,12 +75,12 @@ pub(super) fn router(state: Desk) -> Router {
         .route("/healthz", get(healthz))
         .route("/topology", get(topology))
         .fallback(not_found)
-        .layer(map_response_with_state(state.clone(), sign))
+        .layer(map_response_with_state(state.clone(), add_instance_header))
         .with_state(state)
 }
 
 /// Adds the header that says which endpoint answers.
-async fn sign(State(state): State<Desk>, mut answer: Response) -> Response {
+async fn add_instance_header(State(state): State<EndpointState>, mut answer: Response) -> Response {
     if let Some(instance) = state.instance {
         answer.headers_mut().insert(INSTANCE_HEADER, instance);
     }
@@ -96,26 +96,26 @@ async fn index(headers: HeaderMap) -> Response {
     ([(CONTENT_TYPE, PLAIN_TEXT)], INDEX).into_response()
 }
 
-async fn metrics(State(state): State<Desk>) -> Response {
+async fn metrics(State(state): State<EndpointState>) -> Response {
     ([(CONTENT_TYPE, PROMETHEUS_TEXT)], state.recorder.render()).into_response()
 }
 
-async fn healthz(State(state): State<Desk>) -> Response {
-    let (status, text) = match state.health.reason() {
+async fn healthz(State(state): State<EndpointState>) -> Response {
+    let (status, text) = match state.health.unhealthy_reason() {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason + "\n"),
     };
     (status, [(CONTENT_TYPE, PLAIN_TEXT)], text).into_response()
 }
 
-async fn topology(State(state): State<Desk>) -> Response {
+async fn topology(State(state): State<EndpointState>) -> Response {
     let shown = state.topology.read().unwrap_or_else(PoisonError::into_inner).clone();
     let Some(describe) = shown else {
         return ([(CONTENT_TYPE, JSON)], "null").into_response();
     };
     // It may wait for a lock that a stuck actor holds, and this thread serves everyone.
     let mut answer = tokio::task::spawn_blocking(move || describe().to_string());
-    let (status, text) = match tokio::time::timeout(PATIENCE, &mut answer).await {
+    let (status, text) = match tokio::time::timeout(REQUEST_TIMEOUT, &mut answer).await {
         Ok(Ok(json)) => return ([(CONTENT_TYPE, JSON)], json).into_response(),
         Ok(Err(_panic)) => (StatusCode::INTERNAL_SERVER_ERROR, "panicked; see the log"),
         Err(_elapsed) => {

@@ -107,7 +107,7 @@ pub struct StepRecord {
     pub bce: f64,
     /// Weighted auxiliary losses by name; empty for most networks.
     #[serde(rename = "penalties", skip_serializing_if = "BTreeMap::is_empty")]
-    pub penalties: BTreeMap<&'static str, f64>,
+    pub aux_losses: BTreeMap<&'static str, f64>,
     /// L2 norm of the whole gradient, before clipping.
     pub gradient_norm: f64,
     /// Learning rate used.
@@ -124,14 +124,14 @@ pub struct StepRecord {
 
 impl StepRecord {
     /// Creates the record of the step after `done` steps, in epoch `epoch`, without metrics.
-    pub(super) const fn planned(done: u64, epoch: u64, learning_rate: f64) -> Self {
+    pub(super) const fn before_step(done: u64, epoch: u64, learning_rate: f64) -> Self {
         Self {
             step: done + 1,
             epoch,
             loss: f64::NAN,
             dice_loss: f64::NAN,
             bce: f64::NAN,
-            penalties: BTreeMap::new(),
+            aux_losses: BTreeMap::new(),
             gradient_norm: f64::NAN,
             learning_rate,
             seconds: 0.0,
@@ -142,7 +142,7 @@ impl StepRecord {
     }
 
     /// Returns true if loss and gradient are finite, and the step was therefore taken.
-    pub const fn is_sound(&self) -> bool {
+    pub const fn is_finite(&self) -> bool {
         self.loss.is_finite() && self.gradient_norm.is_finite()
     }
 }

@@ -9,7 +9,7 @@ use metrics::Counter;
 use crate::actor::feed::Feed;
 use crate::base::error::Fault;
 use crate::base::seed::SampleKey;
-use crate::buffers::pooled::Lent;
+use crate::buffers::pooled::PooledBuffer;
 use crate::nets::precision::Precision;
 use crate::pipeline::sample::Batch;
 use crate::telemetry::catalog;
@@ -28,7 +28,7 @@ pub struct DeviceBatch {
     /// Images `[b, c, d, h, w]`, z-scores in the precision to compute in.
     pub images: Tensor<5>,
     /// Targets of the images.
-    pub truth: Truth,
+    pub truth: BatchTargets,
     /// Keys of the samples.
     pub keys: Vec<SampleKey>,
     /// Cases of the samples.
@@ -38,16 +38,16 @@ pub struct DeviceBatch {
 }
 
 /// Targets of a batch, in the narrow type they were transferred in.
-pub enum Truth {
+pub enum BatchTargets {
     /// Canonical labels `[b, d, h, w]`.
     Labels(Tensor<4, Int>),
     /// Region probabilities in 255ths `[b, 3, d, h, w]`.
     Shares(Tensor<5, Int>),
 }
 
-impl Truth {
+impl BatchTargets {
     /// Converts to region targets `[b, 3, d, h, w]`, 0 to 1.
-    pub fn regions(self) -> Tensor<5> {
+    pub fn into_regions(self) -> Tensor<5> {
         match self {
             Self::Labels(labels) => region_targets(labels),
             Self::Shares(shares) => shares.float() / f32::from(CERTAIN),
@@ -78,24 +78,25 @@ impl BatchFeed {
     /// If the system refuses the thread.
     pub fn new(batches: Feed<Batch>, device: Device, precision: Precision) -> Result<Self, Fault> {
         let split = Split::Train.name();
-        let batches = batches.relayed("upload", move |batch| upload(batch, &device, precision))?;
+        let batches = batches
+            .map_on_thread("upload", move |batch| upload_batch(batch, &device, precision))?;
         Ok(Self {
             batches,
             starved: Duration::ZERO,
-            handed: catalog::LOADER_BATCHES.with([split]),
-            delivered: catalog::delivered(split),
+            handed: catalog::LOADER_BATCHES.with_labels([split]),
+            delivered: catalog::delivered_samples(split),
         })
     }
 
     /// Returns the time spent waiting for batches so far.
-    pub const fn starved(&self) -> Duration {
+    pub const fn starved_time(&self) -> Duration {
         self.starved
     }
 
     /// Takes the next batch, or `None` when the loader has ended.
-    pub fn take(&mut self) -> Option<DeviceBatch> {
+    pub fn next_batch(&mut self) -> Option<DeviceBatch> {
         let asked = Instant::now();
-        let batch = self.batches.take()?;
+        let batch = self.batches.next_output()?;
         let starved = asked.elapsed();
         self.starved += starved;
         self.handed.increment(1);
@@ -105,24 +106,24 @@ impl BatchFeed {
 }
 
 /// Sends a batch to the device without waiting.
-pub fn upload(batch: Batch, device: &Device, precision: Precision) -> DeviceBatch {
+pub fn upload_batch(batch: Batch, device: &Device, precision: Precision) -> DeviceBatch {
     let size = batch.keys.len();
     let [depth, height, width] = batch.dims.0;
     let known = |narrow, wide| if device.supports_dtype(narrow) { narrow } else { wide };
     let images_shape = [size, Modality::COUNT, depth, height, width];
-    let images = TensorData::from_bytes(shared(batch.images), images_shape, DType::F16);
+    let images = TensorData::from_bytes(share_memory(batch.images), images_shape, DType::F16);
     let whole = (device, known(DType::U8, DType::I32));
     let truth = match batch.targets {
         Targets::Hard => {
             let shape = [size, depth, height, width];
-            let labels = TensorData::from_bytes(shared(batch.labels), shape, DType::U8);
-            Truth::Labels(Tensor::<4, Int>::from_data(labels, whole).cast(DType::I32))
+            let labels = TensorData::from_bytes(share_memory(batch.labels), shape, DType::U8);
+            BatchTargets::Labels(Tensor::<4, Int>::from_data(labels, whole).cast(DType::I32))
         }
         Targets::Soft => {
             let shape = [size, depth, height, width, Region::COUNT];
-            let shares = TensorData::from_bytes(shared(batch.labels), shape, DType::U8);
+            let shares = TensorData::from_bytes(share_memory(batch.labels), shape, DType::U8);
             let by_voxel = Tensor::<5, Int>::from_data(shares, whole);
-            Truth::Shares(by_voxel.permute([0, 4, 1, 2, 3]).cast(DType::I32))
+            BatchTargets::Shares(by_voxel.permute([0, 4, 1, 2, 3]).cast(DType::I32))
         }
     };
     DeviceBatch {
@@ -138,9 +139,9 @@ pub fn upload(batch: Batch, device: &Device, precision: Precision) -> DeviceBatc
 }
 
 /// Wraps the batch's buffer without a copy; it goes back to the loader when the backend drops it.
-fn shared<T>(values: Lent<T>) -> Bytes
+fn share_memory<T>(values: PooledBuffer<T>) -> Bytes
 where
-    Lent<T>: AsRef<[u8]> + Send + 'static,
+    PooledBuffer<T>: AsRef<[u8]> + Send + 'static,
 {
     Bytes::from_shared(bytes::Bytes::from_owner(values), AllocationProperty::Native)
 }
@@ -151,7 +152,7 @@ mod tests {
 
     use super::*;
     use crate::volume::grid::Dims;
-    use crate::volume::targets::certain;
+    use crate::volume::targets::probabilities_of_label;
 
     const DIMS: Dims = Dims([1, 2, 3]);
 
@@ -160,7 +161,7 @@ mod tests {
         Batch {
             number: 0,
             next_sample: 2,
-            images: vec![f16::ZERO; 2 * Modality::COUNT * DIMS.voxels()].into(),
+            images: vec![f16::ZERO; 2 * Modality::COUNT * DIMS.voxel_count()].into(),
             labels: labels.into(),
             targets,
             dims: DIMS,
@@ -170,8 +171,8 @@ mod tests {
     }
 
     fn regions(labels: Vec<u8>, targets: Targets) -> Vec<f32> {
-        let batch = upload(batch(labels, targets), &Device::flex(), Precision::F32);
-        let regions = batch.truth.regions();
+        let batch = upload_batch(batch(labels, targets), &Device::flex(), Precision::F32);
+        let regions = batch.truth.into_regions();
         assert_eq!(regions.dims(), [2, 3, 1, 2, 3]);
         regions.into_data().try_to_vec().unwrap()
     }
@@ -194,7 +195,7 @@ mod tests {
     #[test]
     fn labels_and_the_same_as_certain_probabilities_are_the_same_targets() {
         let labels: Vec<u8> = (0..12).map(|place| place % 4).collect();
-        let shares = labels.iter().flat_map(|label| certain(*label)).collect();
+        let shares = labels.iter().flat_map(|label| probabilities_of_label(*label)).collect();
         assert_eq!(regions(labels, Targets::Hard), regions(shares, Targets::Soft));
     }
 }

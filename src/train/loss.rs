@@ -51,7 +51,7 @@ pub struct LossParts {
     /// Soft Dice per region at full resolution, in the order of [`Region::ALL`], `[3]`.
     pub regions: Tensor<1>,
     /// Weighted auxiliary losses by name.
-    pub penalties: Vec<(&'static str, Tensor<1>)>,
+    pub aux_losses: Vec<(&'static str, Tensor<1>)>,
 }
 
 /// Region membership `[b, 3, d, h, w]` (0 or 1) of canonical labels `[b, d, h, w]`, on their device.
@@ -69,23 +69,23 @@ pub fn region_targets(labels: Tensor<4, Int>) -> Tensor<5> {
 
 impl LossConfig {
     /// Computes the loss of a training pass against targets `[b, 3, d, h, w]`, which may be soft.
-    pub fn of(&self, output: Output, targets: Tensor<5>) -> LossParts {
-        let full = self.of_regions(output.logits, targets.clone());
+    pub fn total_loss(&self, output: Output, targets: Tensor<5>) -> LossParts {
+        let full = self.region_loss(output.logits, targets.clone());
         let mut total = full.total * output.weight;
-        for coarser in output.side {
-            let coarse = at_resolution_of(&coarser.logits, targets.clone());
-            total = total + self.of_regions(coarser.logits, coarse).total * coarser.weight;
+        for coarser in output.deep_supervision {
+            let coarse = downsample_to(&coarser.logits, targets.clone());
+            total = total + self.region_loss(coarser.logits, coarse).total * coarser.weight;
         }
-        let mut aux_losses = Vec::with_capacity(output.penalties.len());
-        for aux_loss in output.penalties {
+        let mut aux_losses = Vec::with_capacity(output.aux_losses.len());
+        for aux_loss in output.aux_losses {
             total = total + aux_loss.value.clone();
             aux_losses.push((aux_loss.name, aux_loss.value.detach()));
         }
-        LossParts { total, penalties: aux_losses, ..full }
+        LossParts { total, aux_losses: aux_losses, ..full }
     }
 
     /// Computes Dice and cross-entropy of region logits against targets of the same shape.
-    pub fn of_regions(&self, logits: Tensor<5>, targets: Tensor<5>) -> LossParts {
+    pub fn region_loss(&self, logits: Tensor<5>, targets: Tensor<5>) -> LossParts {
         let scores = self.soft_dice(sigmoid(logits.clone()), targets.clone()); // [b or 1, 3]
         let dice = scores.clone().mean().neg() + 1.0;
         let bce = self.cross_entropy(logits, targets);
@@ -95,7 +95,7 @@ impl LossConfig {
             dice: dice.detach(),
             bce: bce.detach(),
             regions,
-            penalties: Vec::new(),
+            aux_losses: Vec::new(),
         }
     }
 
@@ -123,7 +123,7 @@ impl LossConfig {
 }
 
 /// Averages targets down to the grid of a coarser output.
-fn at_resolution_of(map: &Tensor<5>, targets: Tensor<5>) -> Tensor<5> {
+fn downsample_to(map: &Tensor<5>, targets: Tensor<5>) -> Tensor<5> {
     let mut coarse = targets;
     while coarse.dims()[2] > map.dims()[2] {
         coarse = mean_pool(coarse);
@@ -136,7 +136,7 @@ mod tests {
     use burn::tensor::{DType, Device, TensorData};
 
     use super::*;
-    use crate::nets::{Penalty, SideOutput};
+    use crate::nets::{AuxLoss, SideOutput};
 
     fn constant(value: f32, shape: [usize; 5]) -> Tensor<5> {
         Tensor::full(shape, value, &Device::flex())
@@ -165,7 +165,7 @@ mod tests {
     fn an_absent_region_rightly_not_predicted_costs_one_or_with_smoothing_nothing() {
         let shape = [1, 3, 2, 2, 2];
         let cost = |config: LossConfig| {
-            let parts = config.of_regions(constant(-40.0, shape), constant(0.0, shape));
+            let parts = config.region_loss(constant(-40.0, shape), constant(0.0, shape));
             assert!(read(&parts.bce) < 1e-16);
             read(&parts.dice)
         };
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn cross_entropy_keeps_its_small_values() {
         let shape = [1, 3, 1, 1, 1];
-        let parts = LossConfig::default().of_regions(constant(-16.0, shape), constant(0.0, shape));
+        let parts = LossConfig::default().region_loss(constant(-16.0, shape), constant(0.0, shape));
         let exact = (-16.0f64).exp().ln_1p();
         assert!((f64::from(read(&parts.bce)) / exact - 1.0).abs() < 1e-5);
     }
@@ -190,20 +190,20 @@ mod tests {
         let coarse = constant(-0.2, [1, 3, 1, 1, 1]);
         let targets =
             Tensor::cat(vec![constant(1.0, [1, 3, 1, 4, 4]), constant(0.0, [1, 3, 3, 4, 4])], 2);
-        let alone = read(&config.of_regions(full.clone(), targets.clone()).total);
+        let alone = read(&config.region_loss(full.clone(), targets.clone()).total);
         let quarter = constant(0.25, [1, 3, 1, 1, 1]);
-        let side = read(&config.of_regions(coarse.clone(), quarter).total);
+        let side = read(&config.region_loss(coarse.clone(), quarter).total);
         let output = Output {
             logits: full,
             weight: 0.4,
-            side: vec![SideOutput { logits: coarse, weight: 0.2 }],
-            penalties: vec![Penalty {
+            deep_supervision: vec![SideOutput { logits: coarse, weight: 0.2 }],
+            aux_losses: vec![AuxLoss {
                 name: "kl",
                 value: Tensor::from_data([0.5f32], &Device::flex()),
             }],
         };
-        let parts = config.of(output, targets);
+        let parts = config.total_loss(output, targets);
         assert!((read(&parts.total) - (0.4 * alone + 0.2 * side + 0.5)).abs() < 1e-6);
-        assert_eq!(parts.penalties[0].0, "kl");
+        assert_eq!(parts.aux_losses[0].0, "kl");
     }
 }

@@ -10,14 +10,14 @@ use serde::Serialize;
 use crate::base::error::Fault;
 use crate::train::event::StepRecord;
 use crate::train::run_directory::write_atomically;
-use crate::train::settings::{NonFinite, TrainerConfig};
+use crate::train::settings::{NonFinitePolicy, TrainerConfig};
 
 /// Name of the report in the run's folder.
 pub const REPORT: &str = "not-finite.json";
 
 /// Contents of the report on the step that ended a run.
 #[derive(Serialize)]
-struct Report<'a> {
+struct NonFiniteReport<'a> {
     problem: &'a str,
     /// Steps of the run that were not finite, this one included.
     unsound_steps: u64,
@@ -29,7 +29,7 @@ struct Report<'a> {
 ///
 /// # Errors
 /// If it may not; the report is in `run` then.
-pub(super) fn judge(
+pub(super) fn skip_or_stop(
     config: &TrainerConfig,
     count: u64,
     record: &StepRecord,
@@ -39,30 +39,30 @@ pub(super) fn judge(
         "the loss is {} and the gradient's norm {} on {}",
         record.loss,
         record.gradient_norm,
-        samples(record)
+        describe_samples(record)
     );
     let budget = config.non_finite_budget;
     let remedy = match config.non_finite {
-        NonFinite::Skip if count <= budget => {
+        NonFinitePolicy::Skip if count <= budget => {
             tracing::warn!("step {}: skipped: {problem}", record.step);
             return Ok(());
         }
-        NonFinite::Skip => format!(
+        NonFinitePolicy::Skip => format!(
             "{count} steps were skipped and train.non_finite_budget is {budget}; lower \
              train.learning_rate, or look at these samples"
         ),
-        NonFinite::Stop => "look at these samples with `gliaflow replay`; lower \
+        NonFinitePolicy::Stop => "look at these samples with `gliaflow replay`; lower \
                             train.learning_rate, or go on without them: --resume with --set \
                             train.non_finite=skip"
             .into(),
     };
-    let report = Report { problem: &problem, unsound_steps: count, step: record };
+    let report = NonFiniteReport { problem: &problem, unsound_steps: count, step: record };
     let text = serde_json::to_vec_pretty(&report).expect("records serialise to JSON");
     write_atomically(&run.join(REPORT), &text)?;
     Err(Fault::Environment { subject: format!("step {}", record.step), problem, remedy })
 }
 
-fn samples(record: &StepRecord) -> String {
+fn describe_samples(record: &StepRecord) -> String {
     let keys = record.samples.iter().zip(&record.cases);
     let named = keys.map(|(key, case)| format!("epoch {} index {} ({case})", key.epoch, key.index));
     named.collect::<Vec<String>>().join(", ")
@@ -81,7 +81,7 @@ mod tests {
             loss: f64::NAN,
             dice_loss: f64::NAN,
             bce: 0.5,
-            penalties: Default::default(),
+            aux_losses: Default::default(),
             gradient_norm: f64::INFINITY,
             learning_rate: 1e-3,
             seconds: 0.2,
@@ -91,17 +91,20 @@ mod tests {
         }
     }
 
-    fn judged(non_finite: NonFinite, count: u64) -> (Result<(), Fault>, Option<serde_json::Value>) {
+    fn judged(
+        non_finite: NonFinitePolicy,
+        count: u64,
+    ) -> (Result<(), Fault>, Option<serde_json::Value>) {
         let run = tempfile::tempdir().unwrap();
         let config = TrainerConfig { non_finite, non_finite_budget: 2, ..TrainerConfig::default() };
-        let judged = judge(&config, count, &record(), run.path());
+        let judged = skip_or_stop(&config, count, &record(), run.path());
         let report = std::fs::read(run.path().join(REPORT)).ok();
         (judged, report.map(|bytes| serde_json::from_slice(&bytes).unwrap()))
     }
 
     #[test]
     fn stopping_names_the_samples_and_leaves_a_report_of_them() {
-        let (judged, report) = judged(NonFinite::Stop, 1);
+        let (judged, report) = judged(NonFinitePolicy::Stop, 1);
         let text = judged.unwrap_err().to_string();
         let sample = "epoch 2 index 1 (BraTS20_Training_007)";
         assert!(text.contains("step 9: the loss is NaN") && text.contains(sample), "{text}");
@@ -116,9 +119,9 @@ mod tests {
     #[test]
     fn skipping_goes_on_within_the_budget_and_stops_beyond() {
         for count in [1, 2] {
-            assert_eq!(judged(NonFinite::Skip, count), (Ok(()), None));
+            assert_eq!(judged(NonFinitePolicy::Skip, count), (Ok(()), None));
         }
-        let (judged, report) = judged(NonFinite::Skip, 3);
+        let (judged, report) = judged(NonFinitePolicy::Skip, 3);
         let text = judged.unwrap_err().to_string();
         assert!(text.contains("3 steps were skipped and train.non_finite_budget is 2"), "{text}");
         assert_eq!(report.unwrap()["unsound_steps"], 3);

@@ -60,7 +60,7 @@ impl Environment {
             host: read("/proc/sys/kernel/hostname").map(|name| name.trim().to_string()),
             processor,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            kernel: Kernel::best().name(),
+            kernel: Kernel::fastest_available().name(),
             lock_file: Fingerprint::of_bytes(include_bytes!("../../Cargo.lock")),
             reproducibility: if deterministic {
                 "batches are bit-exact; losses and weights too, on the same processor and thread count"
@@ -97,14 +97,14 @@ pub struct DatasetLock {
 
 impl DatasetLock {
     /// Selects the files of one split's locked cases, in the lock's order, out of those found.
-    pub fn files(&self, found: &[CaseFiles], part: Split) -> Vec<CaseFiles> {
+    pub fn files_in_split(&self, found: &[CaseFiles], part: Split) -> Vec<CaseFiles> {
         let wanted = self.cases.iter().filter(|case| case.split == part);
         let files = wanted.filter_map(|case| found.iter().find(|files| files.id == case.id));
         files.cloned().collect()
     }
 
     /// Names of the locked cases of these splits that are not among those found.
-    pub fn gone(&self, found: &[CaseFiles], parts: &[Split]) -> Vec<&str> {
+    pub fn missing_cases(&self, found: &[CaseFiles], parts: &[Split]) -> Vec<&str> {
         let wanted = self.cases.iter().filter(|case| parts.contains(&case.split));
         let gone = wanted.filter(|case| found.iter().all(|files| files.id != case.id));
         gone.map(|case| case.id.as_str()).collect()
@@ -116,14 +116,14 @@ impl RunDirectory {
     ///
     /// # Errors
     /// If it cannot be made or locked.
-    pub fn create(root: &Path, stem: &str) -> Result<Self, Fault> {
-        fs::create_dir_all(root).map_err(|error| Fault::io(root, &error))?;
+    pub fn create_numbered(root: &Path, stem: &str) -> Result<Self, Fault> {
+        fs::create_dir_all(root).map_err(|error| Fault::from_io(root, &error))?;
         for number in 1..=999_999 {
             let path = root.join(format!("{stem}-{number:03}"));
             match fs::create_dir(&path) {
-                Ok(()) => return Self::lock(path),
+                Ok(()) => return Self::lock_folder(path),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Fault::io(&path, &error)),
+                Err(error) => return Err(Fault::from_io(&path, &error)),
             }
         }
         Err(Fault::Environment {
@@ -145,23 +145,23 @@ impl RunDirectory {
                 remedy: "choose another folder with --run".into(),
             });
         }
-        fs::create_dir_all(path).map_err(|error| Fault::io(path, &error))?;
-        Self::lock(path.to_path_buf())
+        fs::create_dir_all(path).map_err(|error| Fault::from_io(path, &error))?;
+        Self::lock_folder(path.to_path_buf())
     }
 
     /// Locks exactly this folder, which holds a run to be resumed.
     ///
     /// # Errors
     /// If another process is writing to it.
-    pub fn open(path: &Path) -> Result<Self, Fault> {
-        Self::lock(path.to_path_buf())
+    pub fn open_existing(path: &Path) -> Result<Self, Fault> {
+        Self::lock_folder(path.to_path_buf())
     }
 
     /// Locks the folder. The operating system releases the lock when a process ends, however it
     /// ends.
-    fn lock(path: PathBuf) -> Result<Self, Fault> {
+    fn lock_folder(path: PathBuf) -> Result<Self, Fault> {
         let lock_path = path.join("run.lock");
-        let failed = |error| Fault::io(&lock_path, &error);
+        let failed = |error| Fault::from_io(&lock_path, &error);
         let mut options = OpenOptions::new();
         let opened = options.create(true).read(true).write(true).truncate(false).open(&lock_path);
         let mut lock = opened.map_err(failed)?;
@@ -170,7 +170,7 @@ impl RunDirectory {
             Err(TryLockError::WouldBlock) => {
                 return Err(Fault::Environment {
                     subject: path.display().to_string(),
-                    problem: format!("process {} is writing to this run", holder(&mut lock)),
+                    problem: format!("process {} is writing to this run", lock_holder(&mut lock)),
                     remedy: "wait for it or stop it, or choose another folder with --run".into(),
                 });
             }
@@ -180,7 +180,7 @@ impl RunDirectory {
         named.map_err(failed)?;
         for folder in ["checkpoints", "validation"] {
             let inside = path.join(folder);
-            fs::create_dir_all(&inside).map_err(|error| Fault::io(&inside, &error))?;
+            fs::create_dir_all(&inside).map_err(|error| Fault::from_io(&inside, &error))?;
         }
         Ok(Self { path, _lock: lock })
     }
@@ -210,7 +210,7 @@ impl RunDirectory {
 }
 
 /// Process id written into the lock by its holder.
-fn holder(lock: &mut File) -> String {
+fn lock_holder(lock: &mut File) -> String {
     let mut text = String::new();
     let read = lock.read_to_string(&mut text);
     if read.is_ok() && !text.is_empty() { text } else { "(unknown)".into() }
@@ -228,8 +228,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let written = File::create(&beside)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&beside, path))
-        .and_then(|()| sync(folder_of(path)));
-    written.map_err(|error| Fault::io(path, &error))
+        .and_then(|()| sync_to_disk(folder_of(path)));
+    written.map_err(|error| Fault::from_io(path, &error))
 }
 
 /// Folder of a file; for a bare name the working folder.
@@ -238,7 +238,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Flushes a file, or a folder's entries, to the disk.
-pub(super) fn sync(path: &Path) -> std::io::Result<()> {
+pub(super) fn sync_to_disk(path: &Path) -> std::io::Result<()> {
     File::open(path).and_then(|file| file.sync_all())
 }
 
@@ -255,16 +255,17 @@ mod tests {
     #[test]
     fn runs_are_numbered_and_never_shared() {
         let root = tempfile::tempdir().unwrap();
-        let first = RunDirectory::create(root.path(), "unet").unwrap();
-        let second = RunDirectory::create(root.path(), "unet").unwrap();
+        let first = RunDirectory::create_numbered(root.path(), "unet").unwrap();
+        let second = RunDirectory::create_numbered(root.path(), "unet").unwrap();
         assert!(first.path().ends_with("unet-001") && second.path().ends_with("unet-002"));
         first.write_text("config.toml", "seed = 1\n").unwrap();
         let refused = RunDirectory::create_at(first.path()).err().unwrap().to_string();
         assert!(refused.contains("already holds a run"), "{refused}");
-        let busy = RunDirectory::lock(second.path().to_path_buf()).err().unwrap().to_string();
+        let busy =
+            RunDirectory::lock_folder(second.path().to_path_buf()).err().unwrap().to_string();
         let holder = format!("process {} is writing", std::process::id());
         assert!(busy.contains(&holder), "{busy}");
         drop(second);
-        RunDirectory::open(&root.path().join("unet-002")).unwrap();
+        RunDirectory::open_existing(&root.path().join("unet-002")).unwrap();
     }
 }

@@ -73,7 +73,7 @@ impl Default for Schedule {
 
 /// Position in a run.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub struct SchedulePosition {
     /// Steps done.
     pub step: u64,
     /// Steps planned in all.
@@ -84,8 +84,8 @@ pub struct Moment {
 
 impl Schedule {
     /// Multiplier of the initial rate for the step after `moment`.
-    pub fn multiplier(self, moment: Moment, plateau: &Plateau) -> f64 {
-        let Moment { step, total, steps_per_epoch } = moment;
+    pub fn rate_multiplier(self, moment: SchedulePosition, plateau: &Plateau) -> f64 {
+        let SchedulePosition { step, total, steps_per_epoch } = moment;
         let epoch = (step / steps_per_epoch) as f64;
         match self {
             Self::Constant => 1.0,
@@ -95,12 +95,12 @@ impl Schedule {
             }
             Self::PerEpoch { factor } => factor.powf(epoch),
             Self::Poly { power } => (1.0 - step as f64 / total as f64).powf(power),
-            Self::Plateau { factor, .. } => factor.powf(plateau.drops() as f64),
+            Self::Plateau { factor, .. } => factor.powf(plateau.drop_count() as f64),
         }
     }
 
     /// Returns the first invalid setting.
-    pub fn problem(&self) -> Option<String> {
+    pub fn first_invalid_setting(&self) -> Option<String> {
         let positive = |field, value: f64| {
             let usable = value.is_finite() && value > 0.0;
             (!usable).then(|| format!("schedule.{field} = {value} must be above 0"))
@@ -130,8 +130,9 @@ mod tests {
     use super::*;
 
     fn at(schedule: Schedule, epoch: f64) -> f64 {
-        let moment = Moment { step: (epoch * 10.0) as u64, total: 2800, steps_per_epoch: 10 };
-        schedule.multiplier(moment, &Plateau::default())
+        let moment =
+            SchedulePosition { step: (epoch * 10.0) as u64, total: 2800, steps_per_epoch: 10 };
+        schedule.rate_multiplier(moment, &Plateau::default())
     }
 
     /// The rates of the readings over 280 epochs, from the same table as the optimisers' oracle.
@@ -177,14 +178,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_named() {
-        let problem = |schedule: Schedule| schedule.problem().unwrap();
+        let problem = |schedule: Schedule| schedule.first_invalid_setting().unwrap();
         assert!(problem(Schedule::PerEpoch { factor: 0.0 }).contains("factor = 0"));
         assert!(
             problem(Schedule::Step { factor: 0.5, every_epochs: -1.0 }).contains("every_epochs")
         );
         let plateau: Schedule =
             serde_json::from_str(r#"{"kind": "plateau", "factor": 0.2, "patience": 30}"#).unwrap();
-        assert_eq!(plateau.problem(), None);
-        assert_eq!(Schedule::default().problem(), None);
+        assert_eq!(plateau.first_invalid_setting(), None);
+        assert_eq!(Schedule::default().first_invalid_setting(), None);
     }
 }

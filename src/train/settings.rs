@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::train::plateau::Plateau;
-use crate::train::schedule::{Moment, Schedule};
+use crate::train::schedule::{Schedule, SchedulePosition};
 
 /// Trainer settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub struct TrainerConfig {
     /// kept.
     pub gradient_checkpointing: bool,
     /// Policy for steps that are not finite.
-    pub non_finite: NonFinite,
+    pub non_finite: NonFinitePolicy,
     /// Most steps of a run that may be skipped because they were not finite.
     pub non_finite_budget: u64,
     /// Learning rate schedule.
@@ -37,7 +37,7 @@ pub struct TrainerConfig {
 /// Policy for a step that is not finite; such a step never changes the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum NonFinite {
+pub enum NonFinitePolicy {
     /// Ends the run, with a report of the samples.
     Stop,
     /// Counts and journals the step; the run goes on within its budget.
@@ -77,7 +77,7 @@ impl Default for TrainerConfig {
             learning_rate: 2e-4,
             warm_up_epochs: 0.0,
             gradient_checkpointing: false,
-            non_finite: NonFinite::Stop,
+            non_finite: NonFinitePolicy::Stop,
             non_finite_budget: 10,
             schedule: Schedule::default(),
             checkpoint: CheckpointConfig::default(),
@@ -100,7 +100,7 @@ impl Default for ValidationConfig {
 
 impl TrainerConfig {
     /// Returns the first invalid setting.
-    pub fn problem(&self) -> Option<String> {
+    pub fn first_invalid_setting(&self) -> Option<String> {
         if self.epochs == 0 {
             return Some("epochs = 0 trains nothing; write at least 1".into());
         }
@@ -125,7 +125,7 @@ impl TrainerConfig {
                  validation.every_epochs"
             ));
         }
-        self.schedule.problem()
+        self.schedule.first_invalid_setting()
     }
 
     /// Number of steps in an epoch over `samples` samples in batches of `batch`.
@@ -137,10 +137,10 @@ impl TrainerConfig {
     }
 
     /// Learning rate of the step after `moment`.
-    pub fn rate(&self, moment: Moment, plateau: &Plateau) -> f64 {
+    pub fn learning_rate_at(&self, moment: SchedulePosition, plateau: &Plateau) -> f64 {
         let warm_up = self.warm_up_epochs * moment.steps_per_epoch as f64;
         let warmth = ((moment.step + 1) as f64 / warm_up.max(1.0)).min(1.0);
-        self.learning_rate * warmth * self.schedule.multiplier(moment, plateau)
+        self.learning_rate * warmth * self.schedule.rate_multiplier(moment, plateau)
     }
 }
 
@@ -154,8 +154,8 @@ mod tests {
             let learning_rate = 1.0;
             let config =
                 TrainerConfig { warm_up_epochs, schedule, learning_rate, ..Default::default() };
-            let moment = |step| Moment { step, total: 12, steps_per_epoch: 4 };
-            (0..8).map(|step| config.rate(moment(step), &Plateau::default())).collect()
+            let moment = |step| SchedulePosition { step, total: 12, steps_per_epoch: 4 };
+            (0..8).map(|step| config.learning_rate_at(moment(step), &Plateau::default())).collect()
         };
         let step = Schedule::Step { factor: 0.5, every_epochs: 1.0 };
         assert_eq!(rates(0.0, step), [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]);
@@ -177,7 +177,7 @@ mod tests {
         let problem = |change: fn(&mut TrainerConfig)| {
             let mut config = TrainerConfig::default();
             change(&mut config);
-            config.problem().unwrap()
+            config.first_invalid_setting().unwrap()
         };
         assert!(problem(|c| c.accumulate = 0).contains("accumulate"));
         assert!(problem(|c| c.learning_rate = f64::NAN).contains("learning_rate = NaN"));
@@ -187,6 +187,6 @@ mod tests {
             c.validation = ValidationConfig { every_epochs: 0, patience: 3 };
         };
         assert!(problem(impatient).contains("validation.patience = 3"));
-        assert_eq!(TrainerConfig::default().problem(), None);
+        assert_eq!(TrainerConfig::default().first_invalid_setting(), None);
     }
 }

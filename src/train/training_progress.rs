@@ -10,7 +10,7 @@ use crate::train::plateau::Plateau;
 
 /// Progress of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct TrainingProgress {
     /// Optimiser steps done, including skipped ones.
     pub step: u64,
     /// Number of the next batch, which keys the network's random draws.
@@ -19,7 +19,7 @@ pub struct Standing {
     pub next_sample: u64,
     /// Steps that were not finite and changed nothing.
     #[serde(rename = "unsound_steps")]
-    pub unsound_steps: u64,
+    pub non_finite_steps: u64,
     /// Sums of the current epoch.
     pub epoch: EpochSums,
     /// State of the plateau schedule.
@@ -27,7 +27,7 @@ pub struct Standing {
     /// Epochs done at the last validation.
     pub validated_epochs: u64,
     /// Validation with the best Dice.
-    pub best: Option<Best>,
+    pub best: Option<BestEpoch>,
 }
 
 /// Sums over the finite steps of the current epoch.
@@ -42,7 +42,7 @@ pub struct EpochSums {
 
 /// Validation of a run with the best Dice.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Best {
+pub struct BestEpoch {
     /// Mean Dice over regions and cases.
     #[serde(with = "lossless_f64")]
     pub dice: f64,
@@ -63,16 +63,16 @@ pub struct TrainingState {
     pub journal: JournalPosition,
     /// Progress of the run.
     #[serde(rename = "standing")]
-    pub standing: Standing,
+    pub progress: TrainingProgress,
 }
 
-impl Standing {
+impl TrainingProgress {
     /// Records a validation after `epoch` epochs; returns true if it is the best so far.
-    pub fn validated(&mut self, epoch: u64, dice: f64) -> bool {
+    pub fn record_validation(&mut self, epoch: u64, dice: f64) -> bool {
         self.validated_epochs = epoch;
         let better = self.best.is_none_or(|best| dice > best.dice);
         if better {
-            self.best = Some(Best { dice, epoch, step: self.step });
+            self.best = Some(BestEpoch { dice, epoch, step: self.step });
         }
         better
     }
@@ -90,25 +90,25 @@ mod tests {
 
     #[test]
     fn patience_is_counted_from_the_best_in_epochs() {
-        let mut at = Standing { step: 10, ..Standing::default() };
+        let mut at = TrainingProgress { step: 10, ..TrainingProgress::default() };
         assert!(!at.out_of_patience(1));
-        assert!(at.validated(2, 0.5));
-        assert!(!at.validated(4, 0.5), "as good is not better");
+        assert!(at.record_validation(2, 0.5));
+        assert!(!at.record_validation(4, 0.5), "as good is not better");
         assert!(!at.out_of_patience(4));
-        assert!(!at.validated(6, 0.1));
+        assert!(!at.record_validation(6, 0.1));
         assert!(at.out_of_patience(4) && !at.out_of_patience(0));
-        assert_eq!(at.best, Some(Best { dice: 0.5, epoch: 2, step: 10 }));
+        assert_eq!(at.best, Some(BestEpoch { dice: 0.5, epoch: 2, step: 10 }));
         at.step = 30;
-        assert!(at.validated(8, 0.6) && !at.out_of_patience(4));
+        assert!(at.record_validation(8, 0.6) && !at.out_of_patience(4));
         assert_eq!(at.best.unwrap().step, 30);
     }
 
     #[test]
     fn a_standing_comes_back_bit_for_bit() {
-        let mut at = Standing { step: 3, next_sample: 8, ..Standing::default() };
+        let mut at = TrainingProgress { step: 3, next_sample: 8, ..TrainingProgress::default() };
         at.epoch = EpochSums { loss: 0.1 + 0.2, steps: 3 };
-        at.validated(1, 1.0 / 3.0);
+        at.record_validation(1, 1.0 / 3.0);
         let text = serde_json::to_string(&at).unwrap();
-        assert_eq!(serde_json::from_str::<Standing>(&text).unwrap(), at);
+        assert_eq!(serde_json::from_str::<TrainingProgress>(&text).unwrap(), at);
     }
 }

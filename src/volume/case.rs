@@ -41,7 +41,7 @@ pub struct SourceGrid {
     pub dims: Dims,
     /// Affine of the file.
     #[serde(rename = "affine")]
-    pub affine: Affine,
+    pub world_from_voxel: Affine,
     /// File axis of each canonical axis (x, y, z), both counted from the fastest.
     pub axes: [u8; 3],
     /// True for each canonical axis that runs against the file's.
@@ -51,7 +51,7 @@ pub struct SourceGrid {
 impl SourceGrid {
     /// Creates a grid that is canonical already: LPS+, the orientation of BraTS.
     pub const fn canonical(dims: Dims, affine: Affine) -> Self {
-        Self { dims, affine: affine, axes: [0, 1, 2], flipped: [false; 3] }
+        Self { dims, world_from_voxel: affine, axes: [0, 1, 2], flipped: [false; 3] }
     }
 
     /// Extent of the canonical grid.
@@ -62,12 +62,12 @@ impl SourceGrid {
 
     /// Voxel edges of the canonical grid in mm, fastest axis first.
     pub fn canonical_spacing_mm(&self) -> [f64; 3] {
-        let spacing = self.affine.spacing_mm();
+        let spacing = self.world_from_voxel.spacing_mm();
         self.axes.map(|axis| spacing[usize::from(axis)])
     }
 
     /// File offset of each voxel of the canonical grid, in memory order.
-    pub fn file_places(&self) -> impl Iterator<Item = usize> + '_ {
+    pub fn file_offsets(&self) -> impl Iterator<Item = usize> + '_ {
         let shape = self.dims.to_nifti();
         let stride = [1, shape[0], shape[0] * shape[1]];
         let canonical = self.canonical_dims();
@@ -95,9 +95,9 @@ impl SourceGrid {
     /// # Panics
     /// If there are not as many values as voxels.
     pub fn to_file_order<T: Copy + Default>(&self, canonical: &[T]) -> Vec<T> {
-        assert_eq!(canonical.len(), self.dims.voxels(), "one value per voxel");
+        assert_eq!(canonical.len(), self.dims.voxel_count(), "one value per voxel");
         let mut out = vec![T::default(); canonical.len()];
-        for (value, place) in canonical.iter().zip(self.file_places()) {
+        for (value, place) in canonical.iter().zip(self.file_offsets()) {
             out[place] = *value;
         }
         out
@@ -161,20 +161,20 @@ impl Split {
 
 /// Random number of a case under `seed`: a function of its name alone, so lists may be in any
 /// order.
-pub(super) fn draw(id: &CaseId, seed: u64) -> u64 {
+pub(super) fn split_draw(id: &CaseId, seed: u64) -> u64 {
     let name = Fingerprint::of_bytes(id.as_str().as_bytes()).0;
     let word =
         |at: usize| name[at..at + 8].iter().fold(0u64, |word, byte| (word << 8) | u64::from(*byte));
     let key = SampleKey { seed, epoch: word(0), index: word(8) };
-    KeyedRng::new(key, Domain::Split).bits()
+    KeyedRng::new(key, Domain::Split).next_bits()
 }
 
 /// Holds out `held_out` cases: those whose name draws lowest under `seed`.
 ///
 /// The draw depends on the name alone, so a case added to the dataset moves at most one other.
-pub fn split(ids: &[CaseId], held_out: usize, seed: u64) -> Vec<Split> {
+pub fn hold_out_cases(ids: &[CaseId], held_out: usize, seed: u64) -> Vec<Split> {
     let mut ranked: Vec<(u64, usize)> =
-        ids.iter().enumerate().map(|(place, id)| (draw(id, seed), place)).collect();
+        ids.iter().enumerate().map(|(place, id)| (split_draw(id, seed), place)).collect();
     ranked.sort_unstable();
     let mut splits = vec![Split::Train; ids.len()];
     for (_, place) in ranked.into_iter().take(held_out) {
@@ -191,11 +191,15 @@ mod tests {
     fn turning_there_and_back_is_the_identity() {
         let dims = Dims::from_nifti([2, 3, 4]);
         let affine = Affine([[0.0; 4]; 4]);
-        let source =
-            SourceGrid { dims, affine: affine, axes: [2, 0, 1], flipped: [true, false, true] };
+        let source = SourceGrid {
+            dims,
+            world_from_voxel: affine,
+            axes: [2, 0, 1],
+            flipped: [true, false, true],
+        };
         assert_eq!(source.canonical_dims().to_nifti(), [4, 2, 3]);
         let file: Vec<u16> = (0..24).collect();
-        let canonical: Vec<u16> = source.file_places().map(|place| file[place]).collect();
+        let canonical: Vec<u16> = source.file_offsets().map(|place| file[place]).collect();
         assert_eq!(source.to_file_order(&canonical), file);
         assert_ne!(canonical, file);
         // Our x runs against the file's z, our z against its y: the first voxel is the far corner.
@@ -215,20 +219,20 @@ mod tests {
     fn the_same_names_are_held_out_for_ever() {
         let ids: Vec<CaseId> = (0..9).map(|i| CaseId::new(format!("case{i}"))).collect();
         let held: Vec<usize> =
-            (0..9).filter(|&i| split(&ids, 3, 7)[i] == Split::Validation).collect();
+            (0..9).filter(|&i| hold_out_cases(&ids, 3, 7)[i] == Split::Validation).collect();
         assert_eq!(held, [2, 3, 8]);
     }
 
     #[test]
     fn a_split_follows_the_names_not_their_order() {
         let ids: Vec<CaseId> = (0..20).map(|i| CaseId::new(format!("case{i}"))).collect();
-        let splits = split(&ids, 5, 3);
+        let splits = hold_out_cases(&ids, 5, 3);
         assert_eq!(splits.iter().filter(|split| **split == Split::Validation).count(), 5);
         let mut turned = ids.clone();
         turned.reverse();
-        let mut turned_splits = split(&turned, 5, 3);
+        let mut turned_splits = hold_out_cases(&turned, 5, 3);
         turned_splits.reverse();
         assert_eq!(splits, turned_splits);
-        assert_ne!(splits, split(&ids, 5, 4));
+        assert_ne!(splits, hold_out_cases(&ids, 5, 4));
     }
 }

@@ -35,7 +35,7 @@ impl Fold {
     }
 
     /// Number of folds.
-    pub const fn of(self) -> usize {
+    pub const fn fold_count(self) -> usize {
         self.of
     }
 }

@@ -21,7 +21,7 @@ fn check(name: &str, settings: serde_json::Value, rate: f64) {
     let tensor = |values: &[f32]| Tensor::<1>::from_data(values, &device);
     let mut module = Quadratic { w: Param::from_tensor(tensor(&oracle["w0"])) };
     let config: OptimiserConfig = serde_json::from_value(settings).unwrap();
-    let mut optimiser = config.rule.optimiser(&module, &device);
+    let mut optimiser = config.rule.init_optimiser(&module, &device);
     let sound = Tensor::<1, Bool>::from_data([true], &device);
     for step in 1..=5 {
         let distance = module.w.val() - tensor(&oracle["b"]);

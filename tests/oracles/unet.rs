@@ -17,11 +17,11 @@ fn the_unet_has_torchs_logits_losses_and_gradients() {
     let config = UNetConfig { base_width: 4, ..UNetConfig::default() };
     let net = filled(UNet::init(&config, &device), 1, &figures);
 
-    let logits = net.logits(images(2, 32, &device));
+    let logits = net.predict_logits(images(2, 32, &device));
     check_logits(&figures, "unet_isensee_b4_32", "logits", &logits);
 
     let targets = region_targets(labels(2, 32, &device));
-    let loss = |config: LossConfig| config.of_regions(logits.clone(), targets.clone());
+    let loss = |config: LossConfig| config.region_loss(logits.clone(), targets.clone());
     let paper = loss(LossConfig::default());
     let summed = loss(LossConfig { region_sum: true, ..Default::default() });
     let per_sample = loss(LossConfig { per_sample: true, ..Default::default() });

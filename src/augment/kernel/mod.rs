@@ -15,23 +15,23 @@ use std::ops::Range;
 
 use half::f16;
 
-use crate::augment::kernel::row::Row;
-use crate::augment::recipe::Recipe;
-use crate::augment::view::{Truth, View};
+use crate::augment::kernel::row::PatchRow;
+use crate::augment::recipe::RenderPlan;
+use crate::augment::view::{CaseView, TargetVoxels};
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
-use crate::volume::targets::{RegionShares, certain};
+use crate::volume::targets::{RegionProbabilities, probabilities_of_label};
 
 /// Output of a patch's intensities, `[c, d, h, w]`.
 #[derive(Debug)]
-pub enum Images<'a> {
+pub enum PatchImages<'a> {
     /// Half precision, as in samples.
     F16(&'a mut [f16]),
     /// Single precision, unrounded.
     F32(&'a mut [f32]),
 }
 
-impl Images<'_> {
+impl PatchImages<'_> {
     const fn len(&self) -> usize {
         match self {
             Self::F16(values) => values.len(),
@@ -54,7 +54,7 @@ impl Kernel {
     pub const ALL: [Self; 2] = [Self::Scalar, Self::Avx2];
 
     /// Fastest kernel that this machine can run.
-    pub fn best() -> Self {
+    pub fn fastest_available() -> Self {
         let runs = Self::ALL.into_iter().rev().find(|kernel| kernel.is_available());
         runs.unwrap_or(Self::Scalar)
     }
@@ -84,13 +84,19 @@ impl Kernel {
     /// # Panics
     /// If the machine cannot run this kernel, the plan is for a box of another shape, the outputs
     /// do not have the patch's size, or the case has probabilities and no labels.
-    pub fn render(self, view: &View<'_>, recipe: &Recipe, images: Images<'_>, labels: &mut [u8]) {
-        let truth = match view.truth() {
-            Truth::Absent => None,
-            Truth::Labels(labels) => Some(labels),
-            Truth::Shares(_) => panic!("probabilities are no labels: render them as shares"),
+    pub fn render_labels(
+        self,
+        view: &CaseView<'_>,
+        recipe: &RenderPlan,
+        images: PatchImages<'_>,
+        labels: &mut [u8],
+    ) {
+        let truth = match view.target_voxels() {
+            TargetVoxels::Absent => None,
+            TargetVoxels::Labels(labels) => Some(labels),
+            TargetVoxels::Shares(_) => panic!("probabilities are no labels: render them as shares"),
         };
-        self.run(&Job { view, recipe, truth }, images, labels);
+        self.render_targets(&PatchJob { view, recipe, truth }, images, labels);
     }
 
     /// Renders like [`render_labels`](Self::render_labels), with region probabilities `[d, h, w]`
@@ -100,32 +106,42 @@ impl Kernel {
     /// As [`render_labels`](Self::render_labels), but for probabilities.
     pub fn render_shares(
         self,
-        view: &View<'_>,
-        recipe: &Recipe,
-        images: Images<'_>,
-        shares: &mut [RegionShares],
+        view: &CaseView<'_>,
+        recipe: &RenderPlan,
+        images: PatchImages<'_>,
+        shares: &mut [RegionProbabilities],
     ) {
-        match view.truth() {
-            Truth::Absent => self.run(&Job::<u8> { view, recipe, truth: None }, images, shares),
-            Truth::Labels(all) => self.run(&Job { view, recipe, truth: Some(all) }, images, shares),
-            Truth::Shares(all) => self.run(&Job { view, recipe, truth: Some(all) }, images, shares),
+        match view.target_voxels() {
+            TargetVoxels::Absent => {
+                self.render_targets(&PatchJob::<u8> { view, recipe, truth: None }, images, shares)
+            }
+            TargetVoxels::Labels(all) => {
+                self.render_targets(&PatchJob { view, recipe, truth: Some(all) }, images, shares)
+            }
+            TargetVoxels::Shares(all) => {
+                self.render_targets(&PatchJob { view, recipe, truth: Some(all) }, images, shares)
+            }
         }
     }
 
-    fn run<S: Becomes<T>, T: Target>(
+    fn render_targets<S: IntoTarget<T>, T: Target>(
         self,
-        job: &Job<'_, S>,
-        images: Images<'_>,
+        job: &PatchJob<'_, S>,
+        images: PatchImages<'_>,
         targets: &mut [T],
     ) {
         assert!(self.is_available(), "the machine cannot run kernel {}", self.name());
-        let Job { view, recipe, .. } = job;
-        let voxels = recipe.dims().voxels();
-        assert_eq!(recipe.placement().brain(), view.dims(), "the recipe is for another case");
+        let PatchJob { view, recipe, .. } = job;
+        let voxels = recipe.patch_dims().voxel_count();
+        assert_eq!(
+            recipe.placement().brain_dims(),
+            view.brain_dims(),
+            "the recipe is for another case"
+        );
         assert_eq!(images.len(), Modality::COUNT * voxels, "one intensity per voxel and modality");
         assert_eq!(targets.len(), voxels, "one target per voxel");
         match self {
-            Self::Scalar => scalar::render(job, images, targets),
+            Self::Scalar => scalar::render_patch(job, images, targets),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => launch_avx2(job, images, targets),
             #[cfg(not(target_arch = "x86_64"))]
@@ -136,40 +152,44 @@ impl Kernel {
 
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
-fn launch_avx2<S: Becomes<T>, T: Target>(job: &Job<'_, S>, images: Images<'_>, targets: &mut [T]) {
+fn launch_avx2<S: IntoTarget<T>, T: Target>(
+    job: &PatchJob<'_, S>,
+    images: PatchImages<'_>,
+    targets: &mut [T],
+) {
     // SAFETY: the only caller has asserted `is_available`, which asks the processor for the very
     // features that the function is compiled for.
-    unsafe { avx2::render(job, images, targets) }
+    unsafe { avx2::render_patch(job, images, targets) }
 }
 
 /// Target of a voxel in a patch; the default is that of a voxel outside the case.
 trait Target: Copy + Default {}
 
 impl Target for u8 {}
-impl Target for RegionShares {}
+impl Target for RegionProbabilities {}
 
 /// Conversion of a voxel's target in a case to its target in a patch. Targets come from the nearest
 /// voxel and are never interpolated.
-trait Becomes<T>: Copy {
-    fn becomes(self) -> T;
+trait IntoTarget<T>: Copy {
+    fn into_target(self) -> T;
 }
 
-impl<T: Copy> Becomes<T> for T {
-    fn becomes(self) -> T {
+impl<T: Copy> IntoTarget<T> for T {
+    fn into_target(self) -> T {
         self
     }
 }
 
-impl Becomes<RegionShares> for u8 {
-    fn becomes(self) -> RegionShares {
-        certain(self)
+impl IntoTarget<RegionProbabilities> for u8 {
+    fn into_target(self) -> RegionProbabilities {
+        probabilities_of_label(self)
     }
 }
 
 /// Inputs of a patch, from a case with targets of kind `S`.
-struct Job<'a, S> {
-    view: &'a View<'a>,
-    recipe: &'a Recipe,
+struct PatchJob<'a, S> {
+    view: &'a CaseView<'a>,
+    recipe: &'a RenderPlan,
     truth: Option<&'a [S]>,
 }
 
@@ -179,39 +199,39 @@ struct Job<'a, S> {
 /// of voxels, in whole groups, that it filled; `tone(channel, raw, mass, first)` turns raw values
 /// into intensities; `store(from, images, at)` writes a part of a row.
 #[inline(always)]
-fn each_row<S, T: Target>(
-    job: &Job<'_, S>,
-    mut images: Images<'_>,
+fn render_rows<S, T: Target>(
+    job: &PatchJob<'_, S>,
+    mut images: PatchImages<'_>,
     targets: &mut [T],
-    mut gather: impl FnMut(usize, usize, &mut Row, &mut [T]) -> Range<usize>,
+    mut gather: impl FnMut(usize, usize, &mut PatchRow, &mut [T]) -> Range<usize>,
     tone: impl Fn(usize, &mut [f32], &[f32], u32),
-    store: impl Fn(&[f32], &mut Images<'_>, usize),
+    store: impl Fn(&[f32], &mut PatchImages<'_>, usize),
 ) {
-    let dims = job.recipe.dims();
+    let dims = job.recipe.patch_dims();
     let [_, height, width] = dims.0;
-    let mut row = Row::new(width);
-    if dims.voxels() == 0 {
+    let mut row = PatchRow::new(width);
+    if dims.voxel_count() == 0 {
         return;
     }
     for (number, targets) in targets.chunks_exact_mut(width).enumerate() {
         let first = number * width;
         let found = gather(number / height, number % height, &mut row, targets);
         let coloured =
-            if job.recipe.colours_air() { row.clear_around(&found) } else { found.clone() };
+            if job.recipe.changes_background() { row.clear_around(&found) } else { found.clone() };
         for channel in 0..Modality::COUNT {
-            let at = channel * dims.voxels() + first;
-            let (raw, mass) = row.channel(channel, &coloured);
+            let at = channel * dims.voxel_count() + first;
+            let (raw, mass) = row.modality_plane(channel, &coloured);
             // Counters wrap in a patch of more than 4 billion voxels; noise repeats there.
             tone(channel, raw, mass, (first + coloured.start) as u32);
             let end = coloured.end.min(width);
             store(&raw[..end - coloured.start], &mut images, at + coloured.start);
-            store::clear(&mut images, at..at + coloured.start);
-            store::clear(&mut images, at + end..at + width);
+            store::fill_background(&mut images, at..at + coloured.start);
+            store::fill_background(&mut images, at + end..at + width);
         }
     }
 }
 
 /// Blank patch to render into.
-pub fn blank(dims: Dims) -> (Vec<f16>, Vec<u8>) {
-    (vec![f16::ZERO; Modality::COUNT * dims.voxels()], vec![0; dims.voxels()])
+pub fn blank_patch(dims: Dims) -> (Vec<f16>, Vec<u8>) {
+    (vec![f16::ZERO; Modality::COUNT * dims.voxel_count()], vec![0; dims.voxel_count()])
 }

@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use crate::augment::kernel::row::Row;
-use crate::augment::kernel::{Becomes, Images, Job, Target, each_row, store};
-use crate::augment::placement::{FRACTION_BITS, Run, Walk};
-use crate::augment::view::View;
+use crate::augment::kernel::row::PatchRow;
+use crate::augment::kernel::{IntoTarget, PatchImages, PatchJob, Target, render_rows, store};
+use crate::augment::placement::{AlignedRow, FRACTION_BITS, RowRay};
+use crate::augment::view::CaseView;
 use crate::cache::contents::RawVoxel;
 use crate::volume::modality::Modality;
 
@@ -17,46 +17,46 @@ pub(super) const WEIGHT_BITS: u32 = 24;
 pub(super) const WEIGHT_STEP: f32 = 1.0 / (1u32 << WEIGHT_BITS) as f32;
 
 /// Renders a patch.
-pub(super) fn render<S: Becomes<T>, T: Target>(
-    job: &Job<'_, S>,
-    images: Images<'_>,
+pub(super) fn render_patch<S: IntoTarget<T>, T: Target>(
+    job: &PatchJob<'_, S>,
+    images: PatchImages<'_>,
     targets: &mut [T],
 ) {
     let placement = job.recipe.placement();
     let aligned = placement.is_aligned();
-    let gather = |z, y, row: &mut Row, targets: &mut [T]| {
+    let gather = |z, y, row: &mut PatchRow, targets: &mut [T]| {
         if aligned {
-            return gather_run(job, placement.run(z, y), row, targets);
+            return gather_aligned(job, placement.aligned_row(z, y), row, targets);
         }
-        gather_walk(job, &placement.walk(z, y), row, targets)
+        gather_interpolated(job, &placement.row_ray(z, y), row, targets)
     };
-    let tones = job.recipe.tones();
+    let tones = job.recipe.intensity_maps();
     let tone = |channel: usize, raw: &mut [f32], mass: &[f32], first| {
-        tones[channel].apply(raw, mass, first)
+        tones[channel].apply_to_row(raw, mass, first)
     };
-    each_row(job, images, targets, gather, tone, store::row);
+    render_rows(job, images, targets, gather, tone, store::write_row);
 }
 
 /// Fills an interpolated row.
-fn gather_walk<S: Becomes<T>, T: Target>(
-    job: &Job<'_, S>,
-    walk: &Walk,
-    row: &mut Row,
+fn gather_interpolated<S: IntoTarget<T>, T: Target>(
+    job: &PatchJob<'_, S>,
+    walk: &RowRay,
+    row: &mut PatchRow,
     targets: &mut [T],
 ) -> Range<usize> {
-    let reach = walk.reach(row.width(), job.view.dims());
+    let reach = walk.covered_voxels(row.width(), job.view.brain_dims());
     targets.fill(T::default());
     for x in reach.clone() {
-        put_place(job, walk, x, row, targets);
+        interpolate_voxel(job, walk, x, row, targets);
     }
-    row.prepare(&reach)
+    row.clear_group_edges(&reach)
 }
 
 /// Fills an aligned row, whose voxels are copied.
-fn gather_run<S: Becomes<T>, T: Target>(
-    job: &Job<'_, S>,
-    run: Option<Run>,
-    row: &mut Row,
+fn gather_aligned<S: IntoTarget<T>, T: Target>(
+    job: &PatchJob<'_, S>,
+    run: Option<AlignedRow>,
+    row: &mut PatchRow,
     targets: &mut [T],
 ) -> Range<usize> {
     copy_targets(job, run.as_ref(), targets);
@@ -64,21 +64,21 @@ fn gather_run<S: Becomes<T>, T: Target>(
     let touched = run.first..run.first + run.source.len();
     for (step, voxel) in job.view.images()[run.source.clone()].iter().enumerate() {
         let x = if run.reversed { touched.end - 1 - step } else { touched.start + step };
-        put_voxel(voxel, x, row);
+        copy_voxel(voxel, x, row);
     }
-    row.prepare(&touched)
+    row.clear_group_edges(&touched)
 }
 
 /// Copies one voxel.
-pub(super) fn put_voxel(voxel: &RawVoxel, x: usize, row: &mut Row) {
+pub(super) fn copy_voxel(voxel: &RawVoxel, x: usize, row: &mut PatchRow) {
     let mass = voxel.map(|raw| if raw == 0 { 0.0 } else { 1.0 });
-    row.put(x, voxel.map(f32::from), mass);
+    row.set_voxel(x, voxel.map(f32::from), mass);
 }
 
 /// Copies the targets of an aligned row.
-pub(super) fn copy_targets<S: Becomes<T>, T: Target>(
-    job: &Job<'_, S>,
-    run: Option<&Run>,
+pub(super) fn copy_targets<S: IntoTarget<T>, T: Target>(
+    job: &PatchJob<'_, S>,
+    run: Option<&AlignedRow>,
     targets: &mut [T],
 ) {
     let (Some(run), Some(truth)) = (run, job.truth) else {
@@ -90,7 +90,7 @@ pub(super) fn copy_targets<S: Becomes<T>, T: Target>(
     targets[end..].fill(T::default());
     let shown = &mut targets[run.first..end];
     for (target, stored) in shown.iter_mut().zip(&truth[run.source.clone()]) {
-        *target = (*stored).becomes();
+        *target = (*stored).into_target();
     }
     if run.reversed {
         shown.reverse();
@@ -99,15 +99,15 @@ pub(super) fn copy_targets<S: Becomes<T>, T: Target>(
 
 /// Interpolates voxel `x` of a row between its eight neighbours, each of which may lie outside the
 /// box, and takes the target of the nearest.
-pub(super) fn put_place<S: Becomes<T>, T: Target>(
-    job: &Job<'_, S>,
-    walk: &Walk,
+pub(super) fn interpolate_voxel<S: IntoTarget<T>, T: Target>(
+    job: &PatchJob<'_, S>,
+    walk: &RowRay,
     x: usize,
-    row: &mut Row,
+    row: &mut PatchRow,
     targets: &mut [T],
 ) {
     let view = job.view;
-    let place = walk.at(x);
+    let place = walk.place_of(x);
     let cell = place.map(|along| along >> FRACTION_BITS);
     let steps =
         place.map(|along| along >> (FRACTION_BITS - WEIGHT_BITS) & ((1 << WEIGHT_BITS) - 1));
@@ -116,8 +116,8 @@ pub(super) fn put_place<S: Becomes<T>, T: Target>(
     let corners = [(0, 0, gz * gy), (0, 1, gz * fy), (1, 0, fz * gy), (1, 1, fz * fy)];
     let [mut raw_low, mut raw_high, mut mass_low, mut mass_high] = [[0.0; 4]; 4];
     for (z, y, weight) in corners {
-        let low = neighbour(view, [cell[0] + z, cell[1] + y, cell[2]]);
-        let high = neighbour(view, [cell[0] + z, cell[1] + y, cell[2] + 1]);
+        let low = neighbour_voxel(view, [cell[0] + z, cell[1] + y, cell[2]]);
+        let high = neighbour_voxel(view, [cell[0] + z, cell[1] + y, cell[2] + 1]);
         for channel in 0..Modality::COUNT {
             raw_low[channel] += weight * f32::from(low[channel]);
             raw_high[channel] += weight * f32::from(high[channel]);
@@ -128,21 +128,21 @@ pub(super) fn put_place<S: Becomes<T>, T: Target>(
     let between = |low: f32, high: f32| low + fx * (high - low);
     let raw = std::array::from_fn(|channel| between(raw_low[channel], raw_high[channel]));
     let mass = std::array::from_fn(|channel| between(mass_low[channel], mass_high[channel]));
-    row.put(x, raw, mass);
+    row.set_voxel(x, raw, mass);
     let half = 1 << (WEIGHT_BITS - 1);
     let nearest = [0, 1, 2].map(|axis| cell[axis] + i64::from(steps[axis] >= half));
-    if let (Some(truth), Some(place)) = (job.truth, inside(view, nearest)) {
-        targets[x] = truth[place].becomes();
+    if let (Some(truth), Some(place)) = (job.truth, place_inside(view, nearest)) {
+        targets[x] = truth[place].into_target();
     }
 }
 
 /// Raw voxel of a cell; background outside the box.
-fn neighbour(view: &View<'_>, cell: [i64; 3]) -> RawVoxel {
-    inside(view, cell).map_or([0; 4], |place| view.images()[place])
+fn neighbour_voxel(view: &CaseView<'_>, cell: [i64; 3]) -> RawVoxel {
+    place_inside(view, cell).map_or([0; 4], |place| view.images()[place])
 }
 
-fn inside(view: &View<'_>, cell: [i64; 3]) -> Option<usize> {
-    let dims = view.dims();
+fn place_inside(view: &CaseView<'_>, cell: [i64; 3]) -> Option<usize> {
+    let dims = view.brain_dims();
     let within = (0..3).all(|axis| (0..dims.0[axis] as i64).contains(&cell[axis]));
-    within.then(|| dims.offset(cell.map(|along| along as usize)))
+    within.then(|| dims.offset_from_zyx(cell.map(|along| along as usize)))
 }

@@ -5,21 +5,21 @@ use std::ops::Range;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use crate::augment::kernel::Images;
+use crate::augment::kernel::PatchImages;
 
 /// Writes intensities from index `at` on.
-pub(super) fn row(from: &[f32], images: &mut Images<'_>, at: usize) {
+pub(super) fn write_row(from: &[f32], images: &mut PatchImages<'_>, at: usize) {
     let places = at..at + from.len();
     match images {
-        Images::F16(values) => values[places].convert_from_f32_slice(from),
-        Images::F32(values) => values[places].copy_from_slice(from),
+        PatchImages::F16(values) => values[places].convert_from_f32_slice(from),
+        PatchImages::F32(values) => values[places].copy_from_slice(from),
     }
 }
 
 /// Writes background.
-pub(super) fn clear(images: &mut Images<'_>, places: Range<usize>) {
+pub(super) fn fill_background(images: &mut PatchImages<'_>, places: Range<usize>) {
     match images {
-        Images::F16(values) => values[places].fill(f16::ZERO),
-        Images::F32(values) => values[places].fill(0.0),
+        PatchImages::F16(values) => values[places].fill(f16::ZERO),
+        PatchImages::F32(values) => values[places].fill(0.0),
     }
 }

@@ -31,7 +31,7 @@ impl Frame {
     }
 
     /// Centre of voxel `[z, y, x]` in head coordinates.
-    pub(super) fn point(&self, [z, y, x]: [usize; 3]) -> Point {
+    pub(super) fn voxel_centre(&self, [z, y, x]: [usize; 3]) -> Point {
         let place = [x, y, z];
         std::array::from_fn(|axis| {
             (place[axis] as f32 + 0.5) * self.spacing[axis] - 0.5 * EXTENT_MM[axis]
@@ -40,7 +40,7 @@ impl Frame {
 
     /// Grid of the files: LPS+ with the translation of BraTS, `(0, 239, 0)`, at full size; a
     /// coarser grid covers the same box.
-    pub(super) fn source(&self) -> SourceGrid {
+    pub(super) fn source_grid(&self) -> SourceGrid {
         let shape = self.dims.to_nifti();
         let [x, y, z]: [f64; 3] =
             std::array::from_fn(|axis| f64::from(EXTENT_MM[axis]) / shape[axis] as f64);
@@ -75,21 +75,21 @@ mod tests {
 
     #[test]
     fn at_full_size_the_affine_is_that_of_brats() {
-        let source = Frame::new(Dims::from_nifti([240, 240, 155])).source();
+        let source = Frame::new(Dims::from_nifti([240, 240, 155])).source_grid();
         let brats = Affine([
             [-1.0, 0.0, 0.0, 0.0],
             [0.0, -1.0, 0.0, 239.0],
             [0.0, 0.0, 1.0, 0.0],
             [0.0, 0.0, 0.0, 1.0],
         ]);
-        assert_eq!(source.affine, brats);
+        assert_eq!(source.world_from_voxel, brats);
     }
 
     #[test]
     fn a_coarse_grid_covers_the_same_space() {
         let frame = Frame::new(Dims::from_nifti([48, 60, 31]));
-        assert_eq!(frame.source().affine.spacing_mm(), [5.0, 4.0, 5.0]);
-        let (first, last) = (frame.point([0, 0, 0]), frame.point([30, 59, 47]));
+        assert_eq!(frame.source_grid().world_from_voxel.spacing_mm(), [5.0, 4.0, 5.0]);
+        let (first, last) = (frame.voxel_centre([0, 0, 0]), frame.voxel_centre([30, 59, 47]));
         for axis in 0..3 {
             assert!((first[axis] + last[axis]).abs() < 1e-4, "the grid is centred");
         }

@@ -8,25 +8,25 @@ use crate::base::seed::KeyedRng;
 
 /// A continuous random field over the field of view: uniform values in `[-1, 1)` on a cubic
 /// lattice, blended by smoothstep. Structures are about as large as the lattice's spacing.
-pub(super) struct Noise {
+pub(super) struct NoiseField {
     nodes: [usize; 3],
     shift: f32,
     per_mm: f32,
     values: Vec<f32>,
 }
 
-impl Noise {
+impl NoiseField {
     /// A field with structures of `scale_mm`; takes as many draws from `rng` as it has nodes.
     pub(super) fn new(rng: &mut KeyedRng, scale_mm: f32) -> Self {
         let nodes = EXTENT_MM.map(|extent| (extent / scale_mm) as usize + 3);
-        let shift = rng.unit() as f32;
+        let shift = rng.uniform_unit() as f32;
         let count = nodes[0] * nodes[1] * nodes[2];
         let values = (0..count).map(|_| rng.uniform(-1.0, 1.0) as f32).collect();
         Self { nodes, shift, per_mm: 1.0 / scale_mm, values }
     }
 
     /// Value at a point, in `[-1, 1]`.
-    pub(super) fn at(&self, p: Point) -> f32 {
+    pub(super) fn value_at(&self, p: Point) -> f32 {
         let mut cell = [0usize; 3];
         let mut weight = [0f32; 3];
         for axis in 0..3 {
@@ -58,7 +58,7 @@ pub(super) fn smoothstep(t: f32) -> f32 {
 
 /// Soft step: 1 for a `value` well below `edge`, 0 well above, 0.5 on it. `softness` is half the
 /// width of the passage, in the unit of both.
-pub(super) fn below(value: f32, edge: f32, softness: f32) -> f32 {
+pub(super) fn soft_below(value: f32, edge: f32, softness: f32) -> f32 {
     smoothstep(0.5 + 0.5 * (edge - value) / softness)
 }
 
@@ -67,9 +67,9 @@ mod tests {
     use super::*;
     use crate::base::seed::{Domain, SampleKey};
 
-    fn noise(scale_mm: f32) -> Noise {
+    fn noise(scale_mm: f32) -> NoiseField {
         let key = SampleKey { seed: 1, epoch: 0, index: 0 };
-        Noise::new(&mut KeyedRng::new(key, Domain::Phantom), scale_mm)
+        NoiseField::new(&mut KeyedRng::new(key, Domain::Phantom), scale_mm)
     }
 
     #[test]
@@ -79,7 +79,7 @@ mod tests {
         let mut before: Option<f32> = None;
         for step in 0..4000 {
             let t = step as f32 / 3999.0 - 0.5;
-            let value = field.at(EXTENT_MM.map(|extent| extent * t));
+            let value = field.value_at(EXTENT_MM.map(|extent| extent * t));
             (low, high) = (low.min(value), high.max(value));
             assert!(value.abs() <= 1.0);
             assert!(before.is_none_or(|last| (value - last).abs() < 0.05), "it jumps at {t}");
@@ -90,8 +90,8 @@ mod tests {
 
     #[test]
     fn an_edge_is_half_at_its_place_and_whole_beyond_its_softness() {
-        assert_eq!(below(3.0, 3.0, 0.5), 0.5);
-        assert_eq!(below(2.4, 3.0, 0.5), 1.0);
-        assert_eq!(below(3.6, 3.0, 0.5), 0.0);
+        assert_eq!(soft_below(3.0, 3.0, 0.5), 0.5);
+        assert_eq!(soft_below(2.4, 3.0, 0.5), 1.0);
+        assert_eq!(soft_below(3.6, 3.0, 0.5), 0.0);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 
-/// Purpose of a stream of [`Domain::Phantom`]. The numbers are part of the generator.
+/// Purpose of a stream of [`Domain::PhantomCase`]. The numbers are part of the generator.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stream {
     Skull = 1,
@@ -23,9 +23,9 @@ pub(super) enum Stream {
 
 /// The draws of one case.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Draws(SampleKey);
+pub(super) struct PhantomRng(SampleKey);
 
-impl Draws {
+impl PhantomRng {
     /// Random streams of case `index` under `seed`.
     pub(super) const fn new(seed: u64, index: u64) -> Self {
         Self(SampleKey { seed, epoch: 0, index })
@@ -33,6 +33,6 @@ impl Draws {
 
     /// Generator of one purpose, from its start.
     pub(super) fn stream(self, stream: Stream) -> KeyedRng {
-        KeyedRng::new(self.0, Domain::Phantom).stream(stream as u64)
+        KeyedRng::new(self.0, Domain::Phantom).with_stream(stream as u64)
     }
 }

@@ -14,7 +14,7 @@ use crate::cache::map::MappedCase;
 use crate::volume::case::CaseId;
 use crate::volume::grid::Box3;
 use crate::volume::region::Region;
-use crate::volume::targets::{RegionShares, Targets, likeliest};
+use crate::volume::targets::{RegionProbabilities, Targets, most_likely_label};
 
 pub use self::file::MappedAnnotation;
 pub(super) use self::store::file_name;
@@ -24,33 +24,33 @@ pub const EXTENSION: &str = "annotation";
 
 /// The voxels of an annotation, `[d, h, w]` over the brain box.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Annotated {
+pub enum AnnotationVoxels {
     /// Canonical labels.
     Hard(Vec<u8>),
     /// Region probabilities in 255ths.
-    Soft(Vec<RegionShares>),
+    Soft(Vec<RegionProbabilities>),
 }
 
 /// The voxels of an annotation, borrowed from a mapped file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AnnotatedView<'a> {
+pub enum AnnotationVoxelsView<'a> {
     /// Canonical labels.
     Hard(&'a [u8]),
     /// Region probabilities in 255ths.
-    Soft(&'a [RegionShares]),
+    Soft(&'a [RegionProbabilities]),
 }
 
-impl AnnotatedView<'_> {
+impl AnnotationVoxelsView<'_> {
     /// Canonical labels: those of the regions whose probability exceeds 0.5.
-    pub fn labels(self) -> Vec<u8> {
+    pub fn to_labels(self) -> Vec<u8> {
         match self {
             Self::Hard(labels) => labels.to_vec(),
-            Self::Soft(shares) => shares.iter().copied().map(likeliest).collect(),
+            Self::Soft(shares) => shares.iter().copied().map(most_likely_label).collect(),
         }
     }
 }
 
-impl Annotated {
+impl AnnotationVoxels {
     /// Kind of target.
     pub const fn targets(&self) -> Targets {
         match self {
@@ -60,10 +60,10 @@ impl Annotated {
     }
 
     /// Borrows the voxels like those of a mapped annotation.
-    pub fn view(&self) -> AnnotatedView<'_> {
+    pub fn as_view(&self) -> AnnotationVoxelsView<'_> {
         match self {
-            Self::Hard(labels) => AnnotatedView::Hard(labels),
-            Self::Soft(shares) => AnnotatedView::Soft(shares),
+            Self::Hard(labels) => AnnotationVoxelsView::Hard(labels),
+            Self::Soft(shares) => AnnotationVoxelsView::Soft(shares),
         }
     }
 }
@@ -82,7 +82,7 @@ pub struct Annotation {
     /// The case's brain box.
     pub brain: Box3,
     /// The voxels.
-    pub voxels: Annotated,
+    pub voxels: AnnotationVoxels,
     /// Foreground index of the annotated regions.
     pub foreground: [Foreground; Region::COUNT],
 }
@@ -92,16 +92,21 @@ impl Annotation {
     ///
     /// # Panics
     /// If there are not as many voxels as the brain box has.
-    pub fn of(case: &MappedCase, teacher: Fingerprint, voxels: Annotated, cap: u32) -> Self {
-        let labels = voxels.view().labels();
-        assert_eq!(labels.len(), case.brain().dims.voxels(), "one target per voxel");
+    pub fn for_case(
+        case: &MappedCase,
+        teacher: Fingerprint,
+        voxels: AnnotationVoxels,
+        cap: u32,
+    ) -> Self {
+        let labels = voxels.as_view().to_labels();
+        assert_eq!(labels.len(), case.brain_box().dims.voxel_count(), "one target per voxel");
         Self {
             id: case.id().clone(),
             fingerprint: case.fingerprint(),
-            preprocess: case.preprocess(),
+            preprocess: case.preprocess_fingerprint(),
             teacher,
-            brain: case.brain(),
-            foreground: foreground::index(&labels, case.fingerprint(), cap),
+            brain: case.brain_box(),
+            foreground: foreground::index_foreground(&labels, case.fingerprint(), cap),
             voxels,
         }
     }

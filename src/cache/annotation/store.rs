@@ -9,7 +9,7 @@ use crate::cache::annotation::{Annotation, EXTENSION};
 use crate::cache::error::CacheError;
 use crate::cache::map::MappedCase;
 use crate::cache::store::{CaseStore, PublishReport};
-use crate::cache::writer::stage_as;
+use crate::cache::writer::stage_file;
 use crate::volume::case::CaseId;
 use crate::volume::targets::Targets;
 
@@ -18,7 +18,7 @@ const TEACHER_DIGITS: usize = 16;
 
 /// The name of an annotation's file.
 pub(in crate::cache) fn file_name(id: &CaseId, teacher: Fingerprint, targets: Targets) -> String {
-    format!("{id}.{}.{}.{EXTENSION}", teacher.short(TEACHER_DIGITS), targets.name())
+    format!("{id}.{}.{}.{EXTENSION}", teacher.short_hex(TEACHER_DIGITS), targets.name())
 }
 
 impl CaseStore {
@@ -32,7 +32,7 @@ impl CaseStore {
         teacher: Fingerprint,
         targets: Targets,
     ) -> Result<PathBuf, CaseError> {
-        let beside = self.path_of(id)?;
+        let beside = self.case_path(id)?;
         Ok(beside.with_file_name(file_name(id, teacher, targets)))
     }
 
@@ -43,10 +43,10 @@ impl CaseStore {
     pub fn publish_annotation(&self, annotation: &Annotation) -> Result<PublishReport, CacheError> {
         let Annotation { id, teacher, voxels, .. } = annotation;
         let path = self.annotation_path(id, *teacher, voxels.targets())?;
-        let composed = file::compose(annotation)?;
+        let composed = file::compose_annotation(annotation)?;
         let read_back = |path: &std::path::Path| MappedAnnotation::open(path).map(drop);
-        stage_as(self.root(), id, |out| composed.write_to(out), read_back)?.commit(&path)?;
-        let bytes = MappedAnnotation::open(&path)?.bytes();
+        stage_file(self.root(), id, |out| composed.write_to(out), read_back)?.commit(&path)?;
+        let bytes = MappedAnnotation::open(&path)?.file_bytes();
         Ok(PublishReport { path, bytes })
     }
 
@@ -54,7 +54,7 @@ impl CaseStore {
     ///
     /// # Errors
     /// When the file is unreadable, damaged, or about other files than the case was built from.
-    pub fn annotation(
+    pub fn find_annotation(
         &self,
         case: &MappedCase,
         teacher: Fingerprint,
@@ -65,13 +65,13 @@ impl CaseStore {
             Err(error) if error.reason == Reason::Missing => return Ok(None),
             opened => opened?,
         };
-        check(&found, case, teacher, targets)?;
+        check_annotation(&found, case, teacher, targets)?;
         Ok(Some(found))
     }
 }
 
 /// Refuses an annotation of another case, of an older version of the case, or by another teacher.
-fn check(
+fn check_annotation(
     found: &MappedAnnotation,
     case: &MappedCase,
     teacher: Fingerprint,
@@ -87,7 +87,7 @@ fn check(
         let of = format!("case {} by {}", found.id(), found.teacher());
         return refuse("header", format!("is {kind} of {of}, not what its name says"));
     }
-    if !found.is_of(case) {
+    if !found.matches_case(case) {
         let problem = format!("is {}, the case is {} now", found.fingerprint(), case.fingerprint());
         return refuse("source fingerprint", problem);
     }

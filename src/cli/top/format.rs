@@ -4,7 +4,7 @@
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Formats a duration, coarser the longer it is.
-pub(super) fn duration(seconds: f64) -> String {
+pub(super) fn format_duration(seconds: f64) -> String {
     let all = seconds.max(0.0) as u64;
     let days = all / 86_400;
     let hours = all / 3600 % 24;
@@ -18,7 +18,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// Formats a share as a percentage, finer where it is small.
-pub(super) fn percent(share: f64) -> String {
+pub(super) fn format_percent(share: f64) -> String {
     let percent = 100.0 * share;
     if (0.05..9.95).contains(&percent) {
         format!("{percent:.1} %")
@@ -28,7 +28,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// Formats a size in MiB or GiB.
-pub(super) fn bytes(bytes: f64) -> String {
+pub(super) fn format_bytes(bytes: f64) -> String {
     let gib = bytes / f64::from(1 << 30);
     if gib >= 1.0 {
         format!("{gib:.1} GiB")
@@ -40,8 +40,8 @@ pub(super) fn bytes(bytes: f64) -> String {
 /// Draws a sparkline of at most `width` marks, from the lowest to the highest value. With more
 /// values than marks, each mark is a mean. The terminal library's own starts at zero and shows the
 /// end only, which does not fit a loss.
-pub(super) fn marks(values: &[f64], width: usize) -> String {
-    let means = means(values, width);
+pub(super) fn draw_sparkline(values: &[f64], width: usize) -> String {
+    let means = interval_means(values, width);
     let low = means.iter().copied().fold(f64::INFINITY, f64::min);
     let high = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let span = high - low;
@@ -53,7 +53,7 @@ pub(super) fn marks(values: &[f64], width: usize) -> String {
 }
 
 /// Means of at most `count` equally long intervals.
-fn means(values: &[f64], count: usize) -> Vec<f64> {
+fn interval_means(values: &[f64], count: usize) -> Vec<f64> {
     if values.len() <= count {
         return values.to_vec();
     }
@@ -67,7 +67,7 @@ fn means(values: &[f64], count: usize) -> Vec<f64> {
 
 /// Number of the `width` marks of each share. Together they are `width` if the shares add up to 1;
 /// the rounding error goes to the largest.
-pub(super) fn split(shares: [f64; 3], width: usize) -> [usize; 3] {
+pub(super) fn split_bar(shares: [f64; 3], width: usize) -> [usize; 3] {
     let mut parts = shares.map(|share| (share * width as f64).round() as usize);
     let whole = (shares.iter().sum::<f64>().min(1.0) * width as f64).round() as usize;
     let largest = (0..3).max_by(|a, b| shares[*a].total_cmp(&shares[*b])).unwrap_or(0);
@@ -78,7 +78,7 @@ pub(super) fn split(shares: [f64; 3], width: usize) -> [usize; 3] {
 
 /// Wraps pieces into rows of at most `width` letters, separated by `gap`. A longer piece has a row
 /// of its own, which the terminal cuts.
-pub(super) fn rows(pieces: &[String], gap: &str, width: usize) -> Vec<String> {
+pub(super) fn wrap_pieces(pieces: &[String], gap: &str, width: usize) -> Vec<String> {
     let mut rows: Vec<String> = Vec::new();
     for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
         let length = |text: &str| text.chars().count();
@@ -94,9 +94,9 @@ pub(super) fn rows(pieces: &[String], gap: &str, width: usize) -> Vec<String> {
 }
 
 /// Wraps a sentence into rows.
-pub(super) fn wrapped(sentence: &str, width: usize) -> Vec<String> {
+pub(super) fn wrap_words(sentence: &str, width: usize) -> Vec<String> {
     let words: Vec<String> = sentence.split_whitespace().map(ToOwned::to_owned).collect();
-    rows(&words, " ", width)
+    wrap_pieces(&words, " ", width)
 }
 
 #[cfg(test)]
@@ -105,38 +105,42 @@ mod tests {
 
     #[test]
     fn times_and_sizes_are_told_in_the_unit_that_fits() {
-        let told = [7.9, 61.0, 3661.0, 938_408.0].map(duration);
+        let told = [7.9, 61.0, 3661.0, 938_408.0].map(format_duration);
         assert_eq!(told, ["7 s", "1 min", "1 h 1 min", "10 d 20 h"]);
         assert_eq!(
-            [0.0, 0.0004, 0.012, 0.0996, 1.0].map(percent),
+            [0.0, 0.0004, 0.012, 0.0996, 1.0].map(format_percent),
             ["0 %", "0 %", "1.2 %", "10 %", "100 %"]
         );
-        assert_eq!([33e6, 85_520_809_984.0].map(bytes), ["31 MiB", "79.6 GiB"]);
+        assert_eq!([33e6, 85_520_809_984.0].map(format_bytes), ["31 MiB", "79.6 GiB"]);
     }
 
     #[test]
     fn marks_reach_from_the_lowest_to_the_highest_and_fit_the_width() {
-        assert_eq!(marks(&[1.0, 1.5, 2.0], 10), "▁▅█");
-        assert_eq!(marks(&[3.0, 3.0], 10), "▁▁");
+        assert_eq!(draw_sparkline(&[1.0, 1.5, 2.0], 10), "▁▅█");
+        assert_eq!(draw_sparkline(&[3.0, 3.0], 10), "▁▁");
         let falling: Vec<f64> = (0..1000).rev().map(f64::from).collect();
-        assert_eq!(marks(&falling, 8), "█▇▆▅▄▃▂▁");
-        assert_eq!(marks(&[], 8), "");
+        assert_eq!(draw_sparkline(&falling, 8), "█▇▆▅▄▃▂▁");
+        assert_eq!(draw_sparkline(&[], 8), "");
     }
 
     #[test]
     fn a_bar_is_as_long_as_the_time_and_no_longer() {
         for width in 0..40 {
             for shares in [[0.335, 0.335, 0.33], [0.005, 0.99, 0.005], [0.5, 0.5, 0.0]] {
-                assert_eq!(split(shares, width).iter().sum::<usize>(), width, "{shares:?} {width}");
+                assert_eq!(
+                    split_bar(shares, width).iter().sum::<usize>(),
+                    width,
+                    "{shares:?} {width}"
+                );
             }
         }
-        assert_eq!(split([0.5, 0.0, 0.0], 10), [5, 0, 0]);
-        assert_eq!(split([0.0; 3], 10), [0; 3]);
+        assert_eq!(split_bar([0.5, 0.0, 0.0], 10), [5, 0, 0]);
+        assert_eq!(split_bar([0.0; 3], 10), [0; 3]);
     }
 
     #[test]
     fn sentences_are_wrapped_between_words() {
-        assert_eq!(wrapped("the loader waits for it", 10), ["the loader", "waits for", "it"]);
-        assert_eq!(wrapped("extraordinarily long", 5), ["extraordinarily", "long"]);
+        assert_eq!(wrap_words("the loader waits for it", 10), ["the loader", "waits for", "it"]);
+        assert_eq!(wrap_words("extraordinarily long", 5), ["extraordinarily", "long"]);
     }
 }

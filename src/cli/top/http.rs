@@ -12,7 +12,7 @@ const MOST: u64 = 16 << 20;
 
 /// An HTTP response.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct HttpResponse {
     /// Status code.
     pub(super) status: u16,
     /// Instance that responded, if it names itself.
@@ -21,10 +21,10 @@ pub(super) struct Answer {
 }
 
 /// Requests a path of `host:port`; `patience` limits all of it but the look-up of the host's name.
-pub(super) fn get(address: &str, path: &str, patience: Duration) -> io::Result<Answer> {
+pub(super) fn get(address: &str, path: &str, patience: Duration) -> io::Result<HttpResponse> {
     let deadline = Instant::now() + patience;
     let mut stream = connect(address, deadline)?;
-    stream.set_write_timeout(Some(left(deadline)?))?;
+    stream.set_write_timeout(Some(time_left(deadline)?))?;
     let request = format!(
         "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: text/plain, application/json\r\n\r\n"
     );
@@ -32,8 +32,8 @@ pub(super) fn get(address: &str, path: &str, patience: Duration) -> io::Result<A
     let mut bytes = Vec::new();
     let mut part = [0; 1 << 14];
     loop {
-        stream.set_read_timeout(Some(left(deadline)?))?;
-        match stream.read(&mut part).map_err(named)? {
+        stream.set_read_timeout(Some(time_left(deadline)?))?;
+        match stream.read(&mut part).map_err(normalize_timeout)? {
             0 => break,
             read => bytes.extend_from_slice(&part[..read]),
         }
@@ -41,40 +41,41 @@ pub(super) fn get(address: &str, path: &str, patience: Duration) -> io::Result<A
             return Err(io::Error::other("the answer has no end"));
         }
     }
-    parse(&String::from_utf8_lossy(&bytes)).ok_or_else(|| io::Error::other("this is not HTTP"))
+    parse_response(&String::from_utf8_lossy(&bytes))
+        .ok_or_else(|| io::Error::other("this is not HTTP"))
 }
 
 /// The first of the host's addresses that takes the connection.
 fn connect(address: &str, deadline: Instant) -> io::Result<TcpStream> {
     let mut failure = io::Error::other("the name has no address");
     for candidate in address.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&candidate, left(deadline)?) {
+        match TcpStream::connect_timeout(&candidate, time_left(deadline)?) {
             Ok(stream) => return Ok(stream),
-            Err(error) => failure = named(error),
+            Err(error) => failure = normalize_timeout(error),
         }
     }
     Err(failure)
 }
 
 /// Time until the deadline, or an error past it.
-fn left(deadline: Instant) -> io::Result<Duration> {
+fn time_left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(late()) } else { Ok(left) }
+    if left.is_zero() { Err(timeout_error()) } else { Ok(left) }
 }
 
-fn late() -> io::Error {
+fn timeout_error() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
 }
 
 /// Replaces a socket's timeout, which differs between systems, by one error.
-fn named(error: io::Error) -> io::Error {
+fn normalize_timeout(error: io::Error) -> io::Error {
     match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => late(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => timeout_error(),
         _ => error,
     }
 }
 
-fn parse(text: &str) -> Option<Answer> {
+fn parse_response(text: &str) -> Option<HttpResponse> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines = head.lines();
     let status_line = lines.next()?.strip_prefix("HTTP/1.")?;
@@ -83,7 +84,7 @@ fn parse(text: &str) -> Option<Answer> {
         let (key, value) = line.split_once(':')?;
         key.eq_ignore_ascii_case(INSTANCE_HEADER).then(|| value.trim().to_owned())
     });
-    Some(Answer { status, instance, body: body.to_owned() })
+    Some(HttpResponse { status, instance, body: body.to_owned() })
 }
 
 #[cfg(test)]
@@ -111,7 +112,7 @@ mod tests {
             assert!(answer.body.starts_with(said), "{path}: {}", answer.body);
             assert_eq!(answer.instance.as_ref(), Some(&exporter.endpoint().instance));
         }
-        exporter.health().complain("watchdog", "stuck");
+        exporter.health().report_problem("watchdog", "stuck");
         assert_eq!(get(&address, "/healthz", PATIENCE).unwrap().status, 503);
         drop(exporter);
         let refused = get(&address, "/healthz", PATIENCE).unwrap_err();

@@ -23,13 +23,13 @@ use std::time::Duration;
 
 use crate::base::error::Fault;
 use crate::cli::console::Console;
-use crate::cli::report::Report;
+use crate::cli::report::CommandOutput;
 use crate::run::failure::Failure;
 use crate::telemetry::exporter::MetricsAddress;
 
-use self::poller::Watcher;
-use self::target::{Found, Target};
-use self::view::View;
+use self::poller::Poller;
+use self::target::{RunSource, WatchTarget};
+use self::view::RunView;
 
 /// Columns of a frame if stdout is no terminal.
 const WIDTH: usize = 100;
@@ -60,7 +60,7 @@ pub(super) struct Top {
 }
 
 impl Top {
-    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
         if !(SHORTEST_INTERVAL..=3600.0).contains(&self.interval) {
             return Err(Failure::Usage(format!(
                 "--interval {}: give at least {SHORTEST_INTERVAL} s and at most an hour",
@@ -71,34 +71,34 @@ impl Top {
         if !once && !std::io::stdout().is_terminal() {
             return Err(Failure::Usage("stdout is no terminal; --once prints one frame".into()));
         }
-        let target = Target::of(&self.target)?;
-        let folder = target.folder().map(Path::to_path_buf);
-        let (address, look) = match target.find()? {
-            Found::Live { address, look } => (address, look),
-            Found::Records { past, why } => {
+        let target = WatchTarget::from_argument(&self.target)?;
+        let folder = target.run_folder().map(Path::to_path_buf);
+        let (address, look) = match target.find_run()? {
+            RunSource::Live { address, look } => (address, look),
+            RunSource::Records { past, why } => {
                 let folder = folder.as_deref().unwrap_or(Path::new(&self.target));
-                return Ok(frame(&past.view(folder, &why)));
+                return Ok(frame_output(&past.into_view(folder, &why)));
             }
         };
         let interval = Duration::from_secs_f64(self.interval);
-        let mut watcher = Watcher::start(address, folder, look, interval)?;
+        let mut watcher = Poller::start(address, folder, look, interval)?;
         if once {
             // Rates need a second snapshot; if there is none, the first has to do.
-            watcher.wait();
-            return Ok(frame(&watcher.view()));
+            watcher.wait_for_snapshot();
+            return Ok(frame_output(&watcher.current_view()));
         }
-        screen::show(&mut watcher).map_err(|error| Fault::Environment {
+        screen::show_run(&mut watcher).map_err(|error| Fault::Environment {
             subject: "terminal".into(),
             problem: error.to_string().to_lowercase(),
             remedy: "--once prints one frame as plain text".into(),
         })?;
         // The last frame stays in the terminal's history.
-        Ok(frame(&watcher.view()))
+        Ok(frame_output(&watcher.current_view()))
     }
 }
 
 /// A frame, for people and for programs.
-fn frame(view: &View) -> Report {
-    let width = screen::width().unwrap_or(WIDTH);
-    Report::new(view, draw::plain(view, width))
+fn frame_output(view: &RunView) -> CommandOutput {
+    let width = screen::terminal_width().unwrap_or(WIDTH);
+    CommandOutput::new(view, draw::plain_text(view, width))
 }

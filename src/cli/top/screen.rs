@@ -9,16 +9,16 @@ use std::time::Duration;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use crate::cli::top::draw::draw;
-use crate::cli::top::poller::Watcher;
+use crate::cli::top::draw::draw_frame;
+use crate::cli::top::poller::Poller;
 
 /// Longest wait until a key or a new figure is seen.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The terminal, restored on drop. A panic restores it too, before its message is written.
-struct Screen(DefaultTerminal);
+struct TerminalGuard(DefaultTerminal);
 
-impl Drop for Screen {
+impl Drop for TerminalGuard {
     fn drop(&mut self) {
         ratatui::restore();
     }
@@ -28,23 +28,23 @@ impl Drop for Screen {
 ///
 /// # Errors
 /// Errors of the terminal.
-pub(super) fn show(watcher: &mut Watcher) -> io::Result<()> {
-    let ended = signalled()?;
-    let mut screen = Screen(ratatui::try_init()?);
+pub(super) fn show_run(watcher: &mut Poller) -> io::Result<()> {
+    let ended = watch_signals()?;
+    let mut screen = TerminalGuard(ratatui::try_init()?);
     loop {
-        screen.0.draw(|frame| draw(frame, &watcher.view()))?;
+        screen.0.draw(|frame| draw_frame(frame, &watcher.current_view()))?;
         loop {
             if ended.load(Ordering::Relaxed) {
                 return Ok(());
             }
             if event::poll(PATIENCE)? {
                 match event::read()? {
-                    Event::Key(key) if leaves(key) => return Ok(()),
+                    Event::Key(key) if is_quit_key(key) => return Ok(()),
                     Event::Resize(..) => break,
                     _ => {}
                 }
             }
-            if watcher.has_news() {
+            if watcher.apply_pending() {
                 break;
             }
         }
@@ -52,13 +52,13 @@ pub(super) fn show(watcher: &mut Watcher) -> io::Result<()> {
 }
 
 /// Columns of the terminal, if stdout is one.
-pub(super) fn width() -> Option<usize> {
+pub(super) fn terminal_width() -> Option<usize> {
     let size = io::stdout().is_terminal().then(ratatui::crossterm::terminal::size)?;
     size.ok().map(|(columns, _)| usize::from(columns))
 }
 
 /// True for `q`, Esc and Ctrl-C. The terminal is in raw mode, so the last is a key and no signal.
-fn leaves(key: KeyEvent) -> bool {
+fn is_quit_key(key: KeyEvent) -> bool {
     let interrupts = key.modifiers.contains(KeyModifiers::CONTROL);
     let is_one = match key.code {
         KeyCode::Char('c') => interrupts,
@@ -70,7 +70,7 @@ fn leaves(key: KeyEvent) -> bool {
 }
 
 /// Returns a flag that SIGHUP and SIGTERM set.
-fn signalled() -> io::Result<Arc<AtomicBool>> {
+fn watch_signals() -> io::Result<Arc<AtomicBool>> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let ended = Arc::new(AtomicBool::new(false));
@@ -104,14 +104,14 @@ mod tests {
         for (code, modifiers) in
             [(KeyCode::Char('q'), none), (KeyCode::Esc, none), (KeyCode::Char('c'), control)]
         {
-            assert!(leaves(key(code, modifiers)), "{code:?}");
+            assert!(is_quit_key(key(code, modifiers)), "{code:?}");
             let released = KeyEvent { kind: KeyEventKind::Release, ..key(code, modifiers) };
-            assert!(!leaves(released), "{code:?}");
+            assert!(!is_quit_key(released), "{code:?}");
         }
         for (code, modifiers) in
             [(KeyCode::Char('c'), none), (KeyCode::Char('q'), control), (KeyCode::Enter, none)]
         {
-            assert!(!leaves(key(code, modifiers)), "{code:?}");
+            assert!(!is_quit_key(key(code, modifiers)), "{code:?}");
         }
     }
 }

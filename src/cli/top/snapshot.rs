@@ -12,13 +12,13 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Responses of an endpoint at one moment.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Look {
+pub(super) struct EndpointSnapshot {
     /// Seconds after the first snapshot.
     pub(super) at: f64,
     /// Response of `/metrics`.
     pub(super) scrape: Scrape,
     /// Response of `/topology`; empty if there is none.
-    pub(super) topologies: Vec<Topology>,
+    pub(super) topologies: Vec<EndpointTopology>,
     /// Complaint of `/healthz`, if it has one.
     pub(super) complaint: Option<String>,
     /// Instance that responded.
@@ -27,17 +27,17 @@ pub(super) struct Look {
 
 /// A topology as `/topology` describes it.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Topology {
+pub(super) struct EndpointTopology {
     #[serde(rename = "topology")]
     pub(super) name: String,
-    pub(super) actors: Vec<Actor>,
-    pub(super) feed: Actor,
-    pub(super) verdict: Verdict,
+    pub(super) actors: Vec<EndpointActor>,
+    pub(super) feed: EndpointActor,
+    pub(super) verdict: TopologyVerdict,
 }
 
 /// An actor, or the consumer, with its clocks since it began, in seconds of all its workers.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Actor {
+pub(super) struct EndpointActor {
     pub(super) name: String,
     pub(super) workers: usize,
     pub(super) items: u64,
@@ -54,12 +54,12 @@ pub(super) struct Actor {
 
 /// Bottleneck of the topology since it began.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Verdict {
+pub(super) struct TopologyVerdict {
     pub(super) bottleneck: String,
     pub(super) sentence: String,
 }
 
-impl Topology {
+impl EndpointTopology {
     /// Returns true if any worker is busy or waits: an ended topology stays listed as long as the
     /// run goes on.
     pub(super) fn is_alive(&self) -> bool {
@@ -67,13 +67,13 @@ impl Topology {
     }
 }
 
-impl Look {
+impl EndpointSnapshot {
     /// Requests everything from `host:port`. Only `/metrics` must respond: a stuck actor can block
     /// `/topology`, and then the rest is of use.
     ///
     /// # Errors
     /// If the endpoint does not respond, or is another program's; as text for people.
-    pub(super) fn take(address: &str, at: f64) -> Result<Self, String> {
+    pub(super) fn fetch_from(address: &str, at: f64) -> Result<Self, String> {
         let metrics =
             http::get(address, "/metrics", PATIENCE).map_err(|error| error.to_string())?;
         if metrics.status != 200 {
@@ -82,7 +82,7 @@ impl Look {
         let scrape = Scrape::parse(&metrics.body).map_err(|error| error.to_string())?;
         let topology = http::get(address, "/topology", PATIENCE).ok();
         let described = topology.filter(|answer| answer.status == 200);
-        let topologies = described.map_or_else(Vec::new, |answer| topologies(&answer.body));
+        let topologies = described.map_or_else(Vec::new, |answer| parse_topologies(&answer.body));
         let health = http::get(address, "/healthz", PATIENCE).ok();
         let complaint = health.filter(|answer| answer.status == 503);
         Ok(Self {
@@ -97,6 +97,6 @@ impl Look {
 
 /// Parses a response of `/topology`; empty before the run has one, or in the format of another
 /// version.
-pub(super) fn topologies(json: &str) -> Vec<Topology> {
-    serde_json::from_str::<Option<Vec<Topology>>>(json).ok().flatten().unwrap_or_default()
+pub(super) fn parse_topologies(json: &str) -> Vec<EndpointTopology> {
+    serde_json::from_str::<Option<Vec<EndpointTopology>>>(json).ok().flatten().unwrap_or_default()
 }

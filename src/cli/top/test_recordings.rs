@@ -1,6 +1,8 @@
 //! Recorded snapshots of an endpoint, for tests.
 
-use crate::cli::top::snapshot::{Actor, Look, Topology, Verdict, topologies};
+use crate::cli::top::snapshot::{
+    EndpointActor, EndpointSnapshot, EndpointTopology, TopologyVerdict, parse_topologies,
+};
 use crate::telemetry::exposition::Scrape;
 
 /// A training run on a card, scraped twice 5 s apart.
@@ -10,7 +12,7 @@ pub(super) const METRICS: [&str; 2] = [
 ];
 
 /// Topologies of a run, 5 s apart, with this bottleneck: `augment` or `trainer`.
-pub(super) fn lines(bottleneck: &str) -> [Vec<Topology>; 2] {
+pub(super) fn recorded_topologies(bottleneck: &str) -> [Vec<EndpointTopology>; 2] {
     let texts = match bottleneck {
         "augment" => [
             include_str!("../../../tests/fixtures/top/augment_0.json"),
@@ -22,18 +24,18 @@ pub(super) fn lines(bottleneck: &str) -> [Vec<Topology>; 2] {
         ],
         other => panic!("nothing is recorded of {other}"),
     };
-    texts.map(topologies)
+    texts.map(parse_topologies)
 }
 
 /// Snapshot with metrics alone.
-pub(super) fn look(at: f64, metrics: &str) -> Look {
-    Look { at, scrape: Scrape::parse(metrics).unwrap(), ..Look::default() }
+pub(super) fn test_snapshot(at: f64, metrics: &str) -> EndpointSnapshot {
+    EndpointSnapshot { at, scrape: Scrape::parse(metrics).unwrap(), ..EndpointSnapshot::default() }
 }
 
 /// An actor after these seconds busy, starved and blocked.
-pub(super) fn actor(name: &str, workers: usize, clocks: [f64; 3]) -> Actor {
+pub(super) fn test_actor(name: &str, workers: usize, clocks: [f64; 3]) -> EndpointActor {
     let [busy_seconds, starved_seconds, blocked_seconds] = clocks;
-    Actor {
+    EndpointActor {
         name: name.into(),
         workers,
         items: 0,
@@ -50,7 +52,12 @@ pub(super) fn actor(name: &str, workers: usize, clocks: [f64; 3]) -> Actor {
 }
 
 /// Topology without a bottleneck.
-pub(super) fn topology(name: &str, actors: Vec<Actor>, feed: Actor) -> Topology {
-    let verdict = Verdict { bottleneck: "none".into(), sentence: "nothing was delivered".into() };
-    Topology { name: name.into(), actors, feed, verdict }
+pub(super) fn test_topology(
+    name: &str,
+    actors: Vec<EndpointActor>,
+    feed: EndpointActor,
+) -> EndpointTopology {
+    let verdict =
+        TopologyVerdict { bottleneck: "none".into(), sentence: "nothing was delivered".into() };
+    EndpointTopology { name: name.into(), actors, feed, verdict }
 }

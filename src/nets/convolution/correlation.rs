@@ -14,7 +14,7 @@ const CHAIN: usize = 27;
 /// Sum over channels and taps of input times weight, for each output channel of a block and each
 /// position. The order of additions is that of the weights, whatever the processor.
 pub(super) struct Correlation<'a> {
-    /// Values of an [`InputWindow`](super::window::InputWindow).
+    /// Values of an [`InputWindow`](super::grey_window::InputWindow).
     pub(super) values: &'a [f32],
     /// Distance between channels.
     pub(super) channel_pitch: usize,
@@ -37,7 +37,7 @@ impl Correlation<'_> {
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const ROWS: usize, const COLUMNS: usize>(
+    fn sum_tile<S: Simd, const ROWS: usize, const COLUMNS: usize>(
         &mut self,
         simd: S,
         from: usize,
@@ -82,15 +82,15 @@ impl Correlation<'_> {
     }
 
     #[inline(always)]
-    fn tiles<S: Simd, const ROWS: usize>(&mut self, simd: S) {
+    fn sum_tiles<S: Simd, const ROWS: usize>(&mut self, simd: S) {
         let mut from = 0;
         while from < self.outputs {
             let mut at = 0;
             while at < self.length {
                 match (self.length - at).div_ceil(S::F32_LANES) {
-                    1 => self.tile::<S, ROWS, 1>(simd, from, at),
-                    2 => self.tile::<S, ROWS, 2>(simd, from, at),
-                    _ => self.tile::<S, ROWS, WIDTH>(simd, from, at),
+                    1 => self.sum_tile::<S, ROWS, 1>(simd, from, at),
+                    2 => self.sum_tile::<S, ROWS, 2>(simd, from, at),
+                    _ => self.sum_tile::<S, ROWS, WIDTH>(simd, from, at),
                 }
                 at += WIDTH * S::F32_LANES;
             }
@@ -105,9 +105,9 @@ impl WithSimd for Correlation<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         if rows::<S>() == BLOCK {
-            self.tiles::<S, BLOCK>(simd);
+            self.sum_tiles::<S, BLOCK>(simd);
         } else {
-            self.tiles::<S, { BLOCK / 2 }>(simd);
+            self.sum_tiles::<S, { BLOCK / 2 }>(simd);
         }
     }
 }

@@ -20,7 +20,7 @@ mod window;
 /// Settings of a convolution: a cubic kernel of odd size, zero-padded, so that stride 1 keeps the
 /// grid and stride 2 halves an even one.
 #[derive(Debug, Clone, Copy)]
-pub struct Kernel {
+pub struct ConvConfig {
     /// Size of the kernel.
     pub size: usize,
     /// Stride.
@@ -31,7 +31,7 @@ pub struct Kernel {
     pub bias: bool,
 }
 
-impl Kernel {
+impl ConvConfig {
     /// 3x3x3, without a bias.
     pub const CUBE: Self = Self { size: 3, stride: 1, groups: 1, bias: false };
 
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn stride_two_halves_and_groups_share_the_kernel() {
         let device = Device::flex();
-        let conv = Kernel { stride: 2, groups: 4, ..Kernel::CUBE }.init([8, 16], &device);
+        let conv = ConvConfig { stride: 2, groups: 4, ..ConvConfig::CUBE }.init([8, 16], &device);
         assert_eq!(conv.weight.val().dims(), [16, 2, 3, 3, 3]);
         let answer = conv.forward(Tensor::zeros([1, 8, 8, 6, 4], &device));
         assert_eq!(answer.dims(), [1, 16, 4, 3, 2]);

@@ -15,9 +15,9 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_e
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::FlexTensor;
 
-use crate::nets::convolution::correlate::{Channels, Pass, correlate};
+use crate::nets::convolution::correlate::{Channels, PackedKernel, correlate_volume};
 use crate::nets::convolution::geometry;
-use crate::nets::convolution::kernel_gradient::Slopes;
+use crate::nets::convolution::kernel_gradient::KernelGradientInput;
 
 /// Convolves `[b, c, d, h, w]` with a zero-padded kernel `[k, c/groups, s, s, s]` of odd size to
 /// `[b, k, d', h', w']`, `d' = ceil(d / stride)`. Both are f32 and on the CPU.
@@ -50,7 +50,7 @@ impl Convolve for Flex {
         stride: usize,
         groups: usize,
     ) -> FlexTensor {
-        Form::of(&volume, &kernel, stride, groups).answer(&volume, &kernel)
+        ConvShape::of_tensors(&volume, &kernel, stride, groups).compute_output(&volume, &kernel)
     }
 }
 
@@ -62,13 +62,13 @@ impl<C: CheckpointStrategy> Convolve for Autodiff<Flex, C> {
         groups: usize,
     ) -> FloatTensor<Self> {
         let nodes = [volume.node(), kernel.node()];
-        match Convolved.prepare::<C>(nodes).compute_bound().stateful() {
+        match ConvolveBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut tracked) => {
                 let inputs = [tracked.checkpoint(&volume), tracked.checkpoint(&kernel)];
                 let volume = volume.into_primitive();
                 let kernel = kernel.into_primitive();
-                let form = Form::of(&volume, &kernel, stride, groups);
-                tracked.finish((inputs, form), form.answer(&volume, &kernel))
+                let form = ConvShape::of_tensors(&volume, &kernel, stride, groups);
+                tracked.finish((inputs, form), form.compute_output(&volume, &kernel))
             }
             OpsKind::UnTracked(untracked) => untracked.finish(Flex::convolve(
                 volume.into_primitive(),
@@ -82,10 +82,10 @@ impl<C: CheckpointStrategy> Convolve for Autodiff<Flex, C> {
 
 /// Backward pass of a convolution.
 #[derive(Debug)]
-struct Convolved;
+struct ConvolveBackward;
 
-impl Backward<Flex, 2> for Convolved {
-    type State = ([NodeId; 2], Form);
+impl Backward<Flex, 2> for ConvolveBackward {
+    type State = ([NodeId; 2], ConvShape);
 
     fn backward(
         self,
@@ -109,7 +109,7 @@ impl Backward<Flex, 2> for Convolved {
 
 /// Sizes of a convolution.
 #[derive(Debug, Clone, Copy)]
-struct Form {
+struct ConvShape {
     samples: usize,
     groups: usize,
     /// Input channels of a group.
@@ -121,8 +121,8 @@ struct Form {
     stride: usize,
 }
 
-impl Form {
-    fn of(volume: &FlexTensor, kernel: &FlexTensor, stride: usize, groups: usize) -> Self {
+impl ConvShape {
+    fn of_tensors(volume: &FlexTensor, kernel: &FlexTensor, stride: usize, groups: usize) -> Self {
         let volume = volume.shape();
         let kernel = kernel.shape();
         Self {
@@ -136,20 +136,20 @@ impl Form {
         }
     }
 
-    fn answer(self, volume: &FlexTensor, kernel: &FlexTensor) -> FlexTensor {
+    fn compute_output(self, volume: &FlexTensor, kernel: &FlexTensor) -> FlexTensor {
         let Self { samples, groups, inputs, outputs, side, .. } = self;
         let volume = volume.to_contiguous();
         let kernel = kernel.to_contiguous();
-        let kernel = numbers(&kernel);
+        let kernel = as_values(&kernel);
         let channels = Channels { groups, from: inputs, to: outputs };
         let weight = |to: usize, from: usize, [z, y, x]: [usize; 3]| {
             kernel[(((to * inputs + from) * side + z) * side + y) * side + x]
         };
-        let lattice = geometry::ahead(self.extent, side, self.stride);
+        let lattice = geometry::of_convolution(self.extent, side, self.stride);
         let target = lattice.map(|axis| axis.outputs);
-        let pass = Pass::new(lattice, channels, weight);
-        let answer = correlate(numbers(&volume), samples, channels, &[pass], target);
-        tensor(answer, samples * groups * outputs, samples, target)
+        let pass = PackedKernel::new(lattice, channels, weight);
+        let answer = correlate_volume(as_values(&volume), samples, channels, &[pass], target);
+        volumes_to_tensor(answer, samples * groups * outputs, samples, target)
     }
 
     /// Computes [`Self::compute_output`] of the output gradient, with the kernel flipped and its
@@ -158,41 +158,47 @@ impl Form {
         let Self { samples, groups, inputs, outputs, side, .. } = self;
         let slopes = slopes.to_contiguous();
         let kernel = kernel.to_contiguous();
-        let kernel = numbers(&kernel);
+        let kernel = as_values(&kernel);
         let channels = Channels { groups, from: outputs, to: inputs };
         let weight = |to: usize, from: usize, [z, y, x]: [usize; 3]| {
             let output = to / inputs * outputs + from;
             kernel[(((output * inputs + to % inputs) * side + z) * side + y) * side + x]
         };
-        let lattices = geometry::back(self.extent, side, self.stride).into_iter();
-        let passes: Vec<Pass> =
-            lattices.map(|lattice| Pass::new(lattice, channels, weight)).collect();
-        let gradient = correlate(numbers(&slopes), samples, channels, &passes, self.extent);
-        tensor(gradient, samples * groups * inputs, samples, self.extent)
+        let lattices = geometry::of_transpose(self.extent, side, self.stride).into_iter();
+        let passes: Vec<PackedKernel> =
+            lattices.map(|lattice| PackedKernel::new(lattice, channels, weight)).collect();
+        let gradient =
+            correlate_volume(as_values(&slopes), samples, channels, &passes, self.extent);
+        volumes_to_tensor(gradient, samples * groups * inputs, samples, self.extent)
     }
 
     fn kernel_gradient(self, volume: &FlexTensor, slopes: &FlexTensor) -> FlexTensor {
         let Self { samples, groups, inputs, outputs, side, .. } = self;
         let volume = volume.to_contiguous();
         let slopes = slopes.to_contiguous();
-        let input = Slopes {
-            lattice: geometry::ahead(self.extent, side, self.stride),
+        let input = KernelGradientInput {
+            lattice: geometry::of_convolution(self.extent, side, self.stride),
             channels: Channels { groups, from: inputs, to: outputs },
-            volume: numbers(&volume),
-            slopes: numbers(&slopes),
+            volume: as_values(&volume),
+            slopes: as_values(&slopes),
             samples,
         };
         let outputs = groups * outputs;
-        tensor(input.kernel_gradient(), outputs * inputs, outputs, [side; 3])
+        volumes_to_tensor(input.kernel_gradient(), outputs * inputs, outputs, [side; 3])
     }
 }
 
-fn numbers(contiguous: &FlexTensor) -> &[f32] {
+fn as_values(contiguous: &FlexTensor) -> &[f32] {
     contiguous.as_slice().expect("it was made contiguous, and convolve takes f32")
 }
 
 /// Makes a tensor `[first, volumes / first, d, h, w]`.
-fn tensor(values: Vec<f32>, volumes: usize, first: usize, extent: [usize; 3]) -> FlexTensor {
+fn volumes_to_tensor(
+    values: Vec<f32>,
+    volumes: usize,
+    first: usize,
+    extent: [usize; 3],
+) -> FlexTensor {
     let [depth, height, width] = extent;
     let shape = [first, volumes / first, depth, height, width];
     FlexTensor::from_data(TensorData::new(values, shape))

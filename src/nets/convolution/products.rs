@@ -13,7 +13,7 @@ const STRETCH: usize = 512;
 /// Sum over positions of input times output gradient, lane by lane, for each output channel of a
 /// block and each tap.
 pub(super) struct Products<'a> {
-    /// Values of one channel of an [`InputWindow`](super::window::InputWindow), and the slack
+    /// Values of one channel of an [`InputWindow`](super::grey_window::InputWindow), and the slack
     /// behind it.
     pub(super) values: &'a [f32],
     /// Distances of the taps.
@@ -37,7 +37,7 @@ impl Products<'_> {
 
     /// Adds the products with taps `tap`, `tap + 1`, ... over positions `start..end`.
     #[inline(always)]
-    fn tile<S: Simd, const ROWS: usize, const COLUMNS: usize>(
+    fn sum_tile<S: Simd, const ROWS: usize, const COLUMNS: usize>(
         &mut self,
         simd: S,
         from: usize,
@@ -84,7 +84,7 @@ impl Products<'_> {
     }
 
     #[inline(always)]
-    fn tiles<S: Simd, const ROWS: usize>(&mut self, simd: S) {
+    fn sum_tiles<S: Simd, const ROWS: usize>(&mut self, simd: S) {
         let mut start = 0;
         while start < self.length {
             let stretch = [start, (start + STRETCH).min(self.length)];
@@ -93,9 +93,9 @@ impl Products<'_> {
                 let mut tap = 0;
                 while tap < self.distances.len() {
                     match self.distances.len() - tap {
-                        1 => self.tile::<S, ROWS, 1>(simd, from, tap, stretch),
-                        2 => self.tile::<S, ROWS, 2>(simd, from, tap, stretch),
-                        _ => self.tile::<S, ROWS, WIDTH>(simd, from, tap, stretch),
+                        1 => self.sum_tile::<S, ROWS, 1>(simd, from, tap, stretch),
+                        2 => self.sum_tile::<S, ROWS, 2>(simd, from, tap, stretch),
+                        _ => self.sum_tile::<S, ROWS, WIDTH>(simd, from, tap, stretch),
                     }
                     tap += WIDTH;
                 }
@@ -112,9 +112,9 @@ impl WithSimd for Products<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         if rows::<S>() == BLOCK {
-            self.tiles::<S, BLOCK>(simd);
+            self.sum_tiles::<S, BLOCK>(simd);
         } else {
-            self.tiles::<S, { BLOCK / 2 }>(simd);
+            self.sum_tiles::<S, { BLOCK / 2 }>(simd);
         }
     }
 }

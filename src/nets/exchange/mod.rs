@@ -23,7 +23,7 @@ use crate::volume::region::Region;
 
 mod dialect;
 
-pub use dialect::{Dialect, Layout};
+pub use dialect::{Dialect, WeightLayout};
 
 /// Key of the file's metadata: what the weights are of, as JSON.
 const ABOUT: &str = "gliaflow";
@@ -42,9 +42,9 @@ pub struct Weight {
 
 /// Collects every parameter of a module, in the order of its fields. Waits for the device.
 pub fn weights_of<M: Module>(module: &M) -> Vec<Weight> {
-    let mut visitor = Collect(Vec::new());
+    let mut visitor = WeightCollector(Vec::new());
     module.visit(&mut visitor);
-    let parameters = weights::shapes(module).into_iter().zip(visitor.0);
+    let parameters = weights::parameter_shapes(module).into_iter().zip(visitor.0);
     parameters.map(|(parameter, values)| Weight { parameter, values }).collect()
 }
 
@@ -82,7 +82,7 @@ pub fn to_bytes(weights: &[Weight], network: &str, settings: &Value) -> Result<V
 
 /// Weights read from a file.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct ImportedWeights {
     /// Values by the network's own names, in its own orders.
     pub values: BTreeMap<String, Vec<f32>>,
     /// Parameters that the file's program does not have; they keep the values they have.
@@ -98,12 +98,12 @@ pub struct Incoming {
 /// # Errors
 /// If the file cannot be read, or does not fit: names what is missing, left over, of another shape,
 /// or not finite.
-pub fn read(
+pub fn read_safetensors(
     file: &Path,
     parameters: &[ParameterShape],
     dialect: Option<&Dialect>,
-) -> Result<Incoming, Fault> {
-    let bytes = fs::read(file).map_err(|error| Fault::io(file, &error))?;
+) -> Result<ImportedWeights, Fault> {
+    let bytes = fs::read(file).map_err(|error| Fault::from_io(file, &error))?;
     let misfit = |problem: String| Fault::Environment {
         subject: file.display().to_string(),
         problem,
@@ -113,14 +113,16 @@ pub fn read(
     let damaged = |error: &dyn std::fmt::Display| misfit(format!("is no safetensors: {error}"));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&error))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(&error))?;
-    let foreign = dialect.filter(|dialect| tensors.tensor(dialect.mark).is_ok());
+    let foreign = dialect.filter(|dialect| tensors.tensor(dialect.marker_tensor).is_ok());
     let layout = match foreign {
-        Some(dialect) => Some((dialect, dialect.layout(&free_text(&header)).map_err(&misfit)?)),
+        Some(dialect) => {
+            Some((dialect, dialect.parse_layout(&free_text(&header)).map_err(&misfit)?))
+        }
         None => None,
     };
 
     let mut there: BTreeMap<String, TensorView<'_>> = tensors.tensors().into_iter().collect();
-    let mut incoming = Incoming {
+    let mut incoming = ImportedWeights {
         values: BTreeMap::new(),
         kept: Vec::new(),
         unused: Vec::new(),
@@ -144,7 +146,7 @@ pub fn read(
             misshaped.push(format!("{in_file} is {:?} for {shape:?}", tensor.shape()));
             continue;
         }
-        match floats(&tensor) {
+        match to_f32_values(&tensor) {
             Some(values) if values.iter().all(|value| value.is_finite()) => {
                 let values = match &layout {
                     Some((dialect, layout)) => layout.to_ours(dialect, name, shape, &values),
@@ -156,20 +158,20 @@ pub fn read(
             None => broken.push(format!("{in_file} is of type {:?}", tensor.dtype())),
         }
     }
-    let known = |name: &str| foreign.is_some_and(|dialect| (dialect.of_no_use)(name));
+    let known = |name: &str| foreign.is_some_and(|dialect| (dialect.is_unused)(name));
     let (unused, left_over) = there.into_keys().partition(|name| known(name));
     incoming.unused = unused;
     let complaints = [
-        complaint("has no", &missing),
-        complaint("has of another shape", &misshaped),
-        complaint("has unusable values", &broken),
-        complaint("has besides", &left_over),
+        describe_misfits("has no", &missing),
+        describe_misfits("has of another shape", &misshaped),
+        describe_misfits("has unusable values", &broken),
+        describe_misfits("has besides", &left_over),
     ];
     let complaints: Vec<String> = complaints.into_iter().flatten().collect();
     if complaints.is_empty() { Ok(incoming) } else { Err(misfit(complaints.join(", and "))) }
 }
 
-fn complaint(what: &str, names: &[String]) -> Option<String> {
+fn describe_misfits(what: &str, names: &[String]) -> Option<String> {
     let more = names.len().saturating_sub(LISTED);
     let listed = names[..names.len() - more].join(", ");
     match (names.len(), more) {
@@ -184,23 +186,23 @@ fn free_text(header: &Metadata) -> HashMap<String, String> {
 }
 
 /// Converts little-endian floats to f32; `None` for integers.
-fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
-    fn each<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+fn to_f32_values(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
+    fn decode_chunks<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
         bytes.as_chunks().0.iter().map(|chunk| value(*chunk)).collect()
     }
     let bytes = tensor.data();
     match tensor.dtype() {
-        Dtype::F32 => Some(each(bytes, f32::from_le_bytes)),
-        Dtype::F16 => Some(each(bytes, |chunk| f16::from_le_bytes(chunk).to_f32())),
-        Dtype::BF16 => Some(each(bytes, |chunk| bf16::from_le_bytes(chunk).to_f32())),
-        Dtype::F64 => Some(each(bytes, |chunk| f64::from_le_bytes(chunk) as f32)),
+        Dtype::F32 => Some(decode_chunks(bytes, f32::from_le_bytes)),
+        Dtype::F16 => Some(decode_chunks(bytes, |chunk| f16::from_le_bytes(chunk).to_f32())),
+        Dtype::BF16 => Some(decode_chunks(bytes, |chunk| bf16::from_le_bytes(chunk).to_f32())),
+        Dtype::F64 => Some(decode_chunks(bytes, |chunk| f64::from_le_bytes(chunk) as f32)),
         _ => None,
     }
 }
 
-struct Collect(Vec<Vec<f32>>);
+struct WeightCollector(Vec<Vec<f32>>);
 
-impl ModuleVisitor for Collect {
+impl ModuleVisitor for WeightCollector {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         self.0.push(param.val().into_data().iter::<f32>().collect());
     }

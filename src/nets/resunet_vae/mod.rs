@@ -11,12 +11,12 @@ use burn::tensor::activation::relu;
 use burn::tensor::{DType, Device, Tensor};
 
 use crate::nets::blocks::ResidualUnit;
-use crate::nets::convolution::{Convolution, Kernel};
+use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::exchange::Dialect;
 use crate::nets::norm::Norm;
 use crate::nets::precision::cast;
-use crate::nets::volumetric::upsample;
-use crate::nets::{Architecture, Draws, InvalidConfig, Output};
+use crate::nets::volumetric::upsample_trilinear;
+use crate::nets::{Architecture, InvalidConfig, ModelRng, Output};
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
@@ -35,8 +35,8 @@ const LATENT_NOISE: u64 = 1;
 /// The network; field names are the parameters' names.
 #[derive(Module, Debug)]
 pub struct ResUNetVae {
-    enc: Vec<Level>,
-    dec: Vec<Rise>,
+    enc: Vec<EncoderLevel>,
+    dec: Vec<UpBlock>,
     head_norm: Option<Norm>,
     head: Convolution,
     vae: Option<Autoencoder>,
@@ -45,56 +45,57 @@ pub struct ResUNetVae {
 
 /// Encoder of one resolution.
 #[derive(Module, Debug)]
-struct Level {
+struct EncoderLevel {
     /// Convolution into this resolution: stride 2, but at the top.
     conv: Convolution,
     units: Vec<ResidualUnit>,
 }
 
-impl Level {
+impl EncoderLevel {
     fn new(config: &ResUNetVaeConfig, level: usize, device: &Device) -> Self {
-        let width = config.width(level);
+        let width = config.level_width(level);
         let (from, stride) =
-            if level == 0 { (Modality::COUNT, 1) } else { (config.width(level - 1), 2) };
-        let units = (0..config.encoder_units[level]).map(|_| config.unit(width, device));
+            if level == 0 { (Modality::COUNT, 1) } else { (config.level_width(level - 1), 2) };
+        let units = (0..config.encoder_units[level]).map(|_| config.new_unit(width, device));
         Self {
-            conv: Kernel { stride, ..Kernel::CUBE }.init([from, width], device),
+            conv: ConvConfig { stride, ..ConvConfig::CUBE }.init([from, width], device),
             units: units.collect(),
         }
     }
 
-    fn units(&self, volume: Tensor<5>) -> Tensor<5> {
+    fn apply_units(&self, volume: Tensor<5>) -> Tensor<5> {
         self.units.iter().fold(volume, |features, unit| unit.forward(features))
     }
 }
 
 /// Decoder of one resolution, of the segmentation or the autoencoder.
 #[derive(Module, Debug)]
-struct Rise {
+struct UpBlock {
     /// Convolution that halves the channels, ahead of the up-sampling: an eighth of the work of
     /// after it.
     conv: Convolution,
     unit: ResidualUnit,
 }
 
-impl Rise {
+impl UpBlock {
     /// Makes the blocks from `level + 1` to `level`, for each level from the bottom to the top.
-    fn all(config: &ResUNetVaeConfig, device: &Device) -> Vec<Self> {
+    fn all_levels(config: &ResUNetVaeConfig, device: &Device) -> Vec<Self> {
         let rise = |level| Self {
-            conv: Kernel::POINT.init([config.width(level + 1), config.width(level)], device),
-            unit: config.unit(config.width(level), device),
+            conv: ConvConfig::POINT
+                .init([config.level_width(level + 1), config.level_width(level)], device),
+            unit: config.new_unit(config.level_width(level), device),
         };
-        (0..config.bottom()).rev().map(rise).collect()
+        (0..config.bottom_level()).rev().map(rise).collect()
     }
 
-    fn up(&self, volume: Tensor<5>) -> Tensor<5> {
-        upsample(self.conv.forward(volume))
+    fn project_and_upsample(&self, volume: Tensor<5>) -> Tensor<5> {
+        upsample_trilinear(self.conv.forward(volume))
     }
 }
 
 impl ResUNetVae {
     /// Computes the features of each level, the full resolution first.
-    fn encode(&self, images: Tensor<5>, draws: Option<Draws>) -> Vec<Tensor<5>> {
+    fn encode(&self, images: Tensor<5>, draws: Option<ModelRng>) -> Vec<Tensor<5>> {
         let mut features: Vec<Tensor<5>> = Vec::with_capacity(self.enc.len());
         for level in &self.enc {
             let from = features.last().unwrap_or(&images).clone();
@@ -102,7 +103,7 @@ impl ResUNetVae {
             if let (Some(draws), true) = (draws, features.is_empty()) {
                 volume = draws.drop_channels(INPUT_DROPOUT, self.dropout, volume);
             }
-            features.push(level.units(volume));
+            features.push(level.apply_units(volume));
         }
         features
     }
@@ -110,7 +111,7 @@ impl ResUNetVae {
     fn decode(&self, mut features: Vec<Tensor<5>>) -> Tensor<5> {
         let mut volume = features.pop().expect("there are at least two levels");
         for (rise, skip) in self.dec.iter().zip(features.into_iter().rev()) {
-            volume = rise.unit.forward(rise.up(volume) + skip);
+            volume = rise.unit.forward(rise.project_and_upsample(volume) + skip);
         }
         if let Some(norm) = &self.head_norm {
             volume = relu(norm.forward(volume));
@@ -123,15 +124,15 @@ impl ResUNetVae {
     pub fn forward_with(
         &self,
         images: Tensor<5>,
-        draws: Draws,
+        draws: ModelRng,
         noise: impl FnOnce([usize; 2]) -> Tensor<2>,
     ) -> Output {
         let features = self.encode(images.clone(), Some(draws));
         let bottom = features.last().expect("there are at least two levels").clone();
         let mut output = Output::of_logits(self.decode(features));
         if let Some(vae) = &self.vae {
-            let noise = noise([images.dims()[0], vae.latent()]);
-            output.penalties = vae.penalties(bottom, images, noise).into();
+            let noise = noise([images.dims()[0], vae.latent_size()]);
+            output.aux_losses = vae.aux_losses(bottom, images, noise).into();
         }
         output
     }
@@ -142,29 +143,30 @@ impl Architecture for ResUNetVae {
     const DIALECT: Option<&'static Dialect> = Some(&monai::MONAI);
     type Config = ResUNetVaeConfig;
 
-    fn check(config: &ResUNetVaeConfig) -> Result<(), InvalidConfig> {
-        config.check(Self::NAME)
+    fn validate_config(config: &ResUNetVaeConfig) -> Result<(), InvalidConfig> {
+        config.validate_config(Self::NAME)
     }
 
     fn init(config: &ResUNetVaeConfig, device: &Device) -> Self {
         let levels = 0..config.encoder_units.len();
-        let width = config.width(0);
+        let width = config.level_width(0);
         Self {
-            enc: levels.map(|level| Level::new(config, level, device)).collect(),
-            dec: Rise::all(config, device),
-            head_norm: config.head_norm.then(|| config.norm(width, device)),
-            head: Kernel { bias: true, ..Kernel::POINT }.init([width, Region::COUNT], device),
+            enc: levels.map(|level| EncoderLevel::new(config, level, device)).collect(),
+            dec: UpBlock::all_levels(config, device),
+            head_norm: config.head_norm.then(|| config.new_norm(width, device)),
+            head: ConvConfig { bias: true, ..ConvConfig::POINT }
+                .init([width, Region::COUNT], device),
             vae: config.vae.then(|| Autoencoder::new(config, device)),
             dropout: config.dropout,
         }
     }
 
-    fn forward(&self, images: Tensor<5>, draws: Draws) -> Output {
+    fn forward(&self, images: Tensor<5>, draws: ModelRng) -> Output {
         let device = images.device();
-        self.forward_with(images, draws, |shape| draws.normal(LATENT_NOISE, shape, &device))
+        self.forward_with(images, draws, |shape| draws.sample_normal(LATENT_NOISE, shape, &device))
     }
 
-    fn logits(&self, images: Tensor<5>) -> Tensor<5> {
+    fn predict_logits(&self, images: Tensor<5>) -> Tensor<5> {
         self.decode(self.encode(images, None))
     }
 
@@ -174,7 +176,7 @@ impl Architecture for ResUNetVae {
 
     fn smallest_patch(config: &ResUNetVaeConfig) -> usize {
         // Eight voxels at the bottom: a norm over one would know nothing but the channels.
-        2 << config.bottom()
+        2 << config.bottom_level()
     }
 
     fn trained_patch(config: &ResUNetVaeConfig) -> Option<Dims> {
@@ -187,10 +189,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::nets::{Blueprint, Entry, weights};
+    use crate::nets::{ArchitectureEntry, Blueprint, weights};
 
     fn blueprint(settings: &Value) -> Result<Box<dyn Blueprint>, InvalidConfig> {
-        Entry::named(ResUNetVae::NAME).unwrap().blueprint(settings)
+        ArchitectureEntry::find_by_name(ResUNetVae::NAME).unwrap().parse_settings(settings)
     }
 
     fn small() -> ResUNetVae {
@@ -247,9 +249,9 @@ mod tests {
         let net = small();
         let images = Tensor::<5>::ones([1, 4, 8, 8, 8], &Device::flex());
         let figures = |step| {
-            let output = net.forward(images.clone(), Draws { seed: 1, step });
+            let output = net.forward(images.clone(), ModelRng { seed: 1, step });
             let penalties: Vec<f32> =
-                output.penalties.into_iter().map(|p| p.value.into_scalar()).collect();
+                output.aux_losses.into_iter().map(|p| p.value.into_scalar()).collect();
             (output.logits.into_data().try_to_vec::<f32>().unwrap(), penalties)
         };
         assert_eq!(figures(1), figures(1));
@@ -258,6 +260,6 @@ mod tests {
         assert_ne!(penalties, other_penalties, "noise");
         // Inference knows no step, and reads no patch: the autoencoder has no part in it.
         let wider = Tensor::<5>::ones([1, 4, 8, 12, 8], &Device::flex());
-        assert_eq!(net.logits(wider).dims(), [1, 3, 8, 12, 8]);
+        assert_eq!(net.predict_logits(wider).dims(), [1, 3, 8, 12, 8]);
     }
 }

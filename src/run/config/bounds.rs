@@ -7,15 +7,15 @@ use crate::pipeline::loader;
 use crate::run::config::RunConfig;
 
 /// Returns the first setting that is out of bounds.
-pub(super) fn problem(run: &RunConfig) -> Option<String> {
-    share(run).or_else(|| count(run)).or_else(|| name(run))
+pub(super) fn first_out_of_bounds(run: &RunConfig) -> Option<String> {
+    share_out_of_bounds(run).or_else(|| count_out_of_bounds(run)).or_else(|| unknown_actor(run))
 }
 
-fn name(run: &RunConfig) -> Option<String> {
-    run.drill.problem(&loader::ACTORS).map(|problem| format!("drill.{problem}"))
+fn unknown_actor(run: &RunConfig) -> Option<String> {
+    run.drill.first_invalid_setting(&loader::ACTORS).map(|problem| format!("drill.{problem}"))
 }
 
-fn share(run: &RunConfig) -> Option<String> {
+fn share_out_of_bounds(run: &RunConfig) -> Option<String> {
     let shares = [
         ("data.held_out", run.data.held_out),
         ("evaluation.overlap", run.evaluation.overlap),
@@ -25,7 +25,7 @@ fn share(run: &RunConfig) -> Option<String> {
     Some(format!("{field} = {value} is no share below 1; write 0 to 0.99"))
 }
 
-fn count(run: &RunConfig) -> Option<String> {
+fn count_out_of_bounds(run: &RunConfig) -> Option<String> {
     let RunConfig { crop, loader, ingest, train, evaluation, .. } = run;
     let workers = loader.workers.at_start();
     let largest_side = crop.patch.0.into_iter().max().unwrap_or_default();

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::brats::dataset::Grade;
+use crate::brats::dataset::TumourGrade;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::run::pseudo_labels::PseudoConfig;
-use crate::volume::case::{CaseId, Split, split};
+use crate::volume::case::{CaseId, Split, hold_out_cases};
 use crate::volume::fold::Fold;
-use crate::volume::fraction::thin;
-use crate::volume::partition::{Shares, cross_validation, partition};
+use crate::volume::fraction::keep_fraction;
+use crate::volume::partition::{SplitShares, cross_validation, partition_cohort};
 
 /// Dataset, cache and split of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct DataConfig {
     pub fold: Option<Fold>,
     /// Shares of validation, test and hidden labels, in place of `held_out`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub shares: Option<Shares>,
+    pub shares: Option<SplitShares>,
     /// Share of the cases to train on that is trained on, above 0; the others are not used at all.
     pub labelled_fraction: f64,
     /// A teacher, with whose labels the unlabelled cases are trained on, too.
@@ -62,7 +62,7 @@ impl Default for DataConfig {
 
 impl DataConfig {
     /// Returns the first invalid setting, with its field.
-    pub fn problem(&self) -> Option<String> {
+    pub fn first_invalid_setting(&self) -> Option<String> {
         if self.fold.is_some() && self.shares.is_some() {
             return Some("fold and data.shares divide the cohort in two ways; keep one".into());
         }
@@ -72,7 +72,7 @@ impl DataConfig {
                 "labelled_fraction = {fraction} is no part of the cases; write above 0 to 1"
             ));
         }
-        if let Some(problem) = self.pseudo.as_ref().and_then(PseudoConfig::problem) {
+        if let Some(problem) = self.pseudo.as_ref().and_then(PseudoConfig::first_invalid_setting) {
             return Some(format!("pseudo.{problem}"));
         }
         let problem = self.shares.as_ref()?.check().err()?;
@@ -84,21 +84,25 @@ impl DataConfig {
     ///
     /// # Errors
     /// If there are fewer cases than folds.
-    pub fn divide(
+    pub fn split_cases(
         &self,
-        cases: &[(CaseId, Option<Grade>)],
+        cases: &[(CaseId, Option<TumourGrade>)],
         seed: u64,
     ) -> Result<Vec<Split>, String> {
         let seed = self.split_seed.unwrap_or(seed);
-        let mut parts = self.whole(cases, seed)?;
-        thin(cases, &mut parts, self.labelled_fraction, seed);
+        let mut parts = self.split_all_labelled(cases, seed)?;
+        keep_fraction(cases, &mut parts, self.labelled_fraction, seed);
         Ok(parts)
     }
 
     /// Splits the cases with all labelled ones in use.
-    fn whole(&self, cases: &[(CaseId, Option<Grade>)], seed: u64) -> Result<Vec<Split>, String> {
+    fn split_all_labelled(
+        &self,
+        cases: &[(CaseId, Option<TumourGrade>)],
+        seed: u64,
+    ) -> Result<Vec<Split>, String> {
         if let Some(fold) = self.fold {
-            let folds = fold.of();
+            let folds = fold.fold_count();
             let found = cases.len();
             if found < folds {
                 return Err(format!(
@@ -108,10 +112,10 @@ impl DataConfig {
             return Ok(cross_validation(cases, fold, seed));
         }
         if let Some(shares) = &self.shares {
-            return Ok(partition(cases, shares, seed));
+            return Ok(partition_cohort(cases, shares, seed));
         }
         let ids: Vec<CaseId> = cases.iter().map(|(id, _)| id.clone()).collect();
-        Ok(split(&ids, held_out_count(ids.len(), self.held_out), seed))
+        Ok(hold_out_cases(&ids, held_out_count(ids.len(), self.held_out), seed))
     }
 }
 
@@ -127,9 +131,10 @@ fn held_out_count(cases: usize, share: f64) -> usize {
 mod tests {
     use super::*;
 
-    fn cases(count: usize) -> Vec<(CaseId, Option<Grade>)> {
-        let grade =
-            |number: usize| Some(if number.is_multiple_of(4) { Grade::Lgg } else { Grade::Hgg });
+    fn cases(count: usize) -> Vec<(CaseId, Option<TumourGrade>)> {
+        let grade = |number: usize| {
+            Some(if number.is_multiple_of(4) { TumourGrade::Lgg } else { TumourGrade::Hgg })
+        };
         (0..count).map(|number| (CaseId::new(format!("case{number}")), grade(number))).collect()
     }
 
@@ -152,15 +157,15 @@ mod tests {
         let fold = |index| DataConfig { fold: Fold::new(index, 5).ok(), ..Default::default() };
         let mut validated = vec![0; all.len()];
         for index in 0..5 {
-            let parts = fold(index).divide(&all, 3).unwrap();
+            let parts = fold(index).split_cases(&all, 3).unwrap();
             assert_eq!(count(&parts, Split::Validation), 4);
             for (times, part) in validated.iter_mut().zip(parts) {
                 *times += usize::from(part == Split::Validation);
             }
         }
         assert_eq!(validated, vec![1; all.len()]);
-        let shares = DataConfig { shares: Some(Shares::default()), ..Default::default() };
-        let parts = shares.divide(&cases(592), 3).unwrap();
+        let shares = DataConfig { shares: Some(SplitShares::default()), ..Default::default() };
+        let parts = shares.split_cases(&cases(592), 3).unwrap();
         let sizes = [Split::Train, Split::Validation, Split::Test, Split::Unlabelled];
         assert_eq!(sizes.map(|part| count(&parts, part)), [335, 33, 153, 71]);
     }
@@ -169,9 +174,9 @@ mod tests {
     fn fewer_labelled_cases_change_nothing_but_who_is_trained_on() {
         let all = cases(60);
         let parts = |labelled_fraction| {
-            let shares = Some(Shares::default());
+            let shares = Some(SplitShares::default());
             let config = DataConfig { shares, labelled_fraction, ..Default::default() };
-            config.divide(&all, 3).unwrap()
+            config.split_cases(&all, 3).unwrap()
         };
         let (whole, half) = (parts(1.0), parts(0.5));
         assert_eq!((count(&whole, Split::Train), count(&half, Split::Train)), (34, 17));
@@ -181,31 +186,34 @@ mod tests {
         }
         for fraction in [0.0, -0.5, 1.5, f64::NAN] {
             let config = DataConfig { labelled_fraction: fraction, ..Default::default() };
-            assert!(config.problem().unwrap().starts_with("labelled_fraction ="), "{fraction}");
+            assert!(
+                config.first_invalid_setting().unwrap().starts_with("labelled_fraction ="),
+                "{fraction}"
+            );
         }
     }
 
     #[test]
     fn runs_of_several_seeds_can_share_one_division() {
         let all = cases(40);
-        for shares in [None, Some(Shares::default())] {
+        for shares in [None, Some(SplitShares::default())] {
             let own = DataConfig { shares, ..Default::default() };
             let shared = DataConfig { split_seed: Some(9), ..own.clone() };
-            assert_ne!(own.divide(&all, 1), own.divide(&all, 2));
-            assert_eq!(shared.divide(&all, 1), shared.divide(&all, 2));
-            assert_eq!(shared.divide(&all, 1), own.divide(&all, 9));
+            assert_ne!(own.split_cases(&all, 1), own.split_cases(&all, 2));
+            assert_eq!(shared.split_cases(&all, 1), shared.split_cases(&all, 2));
+            assert_eq!(shared.split_cases(&all, 1), own.split_cases(&all, 9));
         }
     }
 
     #[test]
     fn two_ways_at_once_and_too_few_cases_are_refused() {
         let fold = Fold::new(0, 5).ok();
-        let both = DataConfig { fold, shares: Some(Shares::default()), ..Default::default() };
-        assert!(both.problem().unwrap().contains("keep one"));
+        let both = DataConfig { fold, shares: Some(SplitShares::default()), ..Default::default() };
+        assert!(both.first_invalid_setting().unwrap().contains("keep one"));
         let few = DataConfig { fold, ..Default::default() };
-        assert!(few.divide(&cases(4), 0).unwrap_err().contains("use fewer folds"));
-        let wrong = Shares { test: 1.5, ..Shares::default() };
+        assert!(few.split_cases(&cases(4), 0).unwrap_err().contains("use fewer folds"));
+        let wrong = SplitShares { test: 1.5, ..SplitShares::default() };
         let wrong = DataConfig { shares: Some(wrong), ..Default::default() };
-        assert!(wrong.problem().unwrap().starts_with("shares.test"));
+        assert!(wrong.first_invalid_setting().unwrap().starts_with("shares.test"));
     }
 }

@@ -14,13 +14,13 @@ use crate::augment::config::AugmentConfig;
 use crate::eval::sliding::SlidingConfig;
 use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::precision::Precision;
-use crate::nets::{Blueprint, Entry};
+use crate::nets::{ArchitectureEntry, Blueprint};
 use crate::pipeline::budget::{Footprint, LoaderConfig, LoaderMemory};
 use crate::pipeline::crop::CropConfig;
 use crate::pipeline::drill::DrillConfig;
 use crate::pipeline::ingest::IngestWorkers;
 use crate::run::config::data::DataConfig;
-use crate::run::config::layers::{Layers, Origin};
+use crate::run::config::layers::{ConfigLayers, SettingOrigin};
 use crate::run::device::DeviceChoice;
 use crate::run::failure::Failure;
 use crate::train::loss::LossConfig;
@@ -121,7 +121,7 @@ pub struct CheckedConfig {
     pub run: RunConfig,
     /// The network to build.
     pub blueprint: Box<dyn Blueprint>,
-    layers: Layers,
+    layers: ConfigLayers,
 }
 
 /// Loads the defaults, a file over them, then assignments.
@@ -129,18 +129,18 @@ pub struct CheckedConfig {
 /// # Errors
 /// On an unreadable file, an unknown field, a value out of range: with the field and the range.
 pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<CheckedConfig, Failure> {
-    let mut layers = defaults()?;
+    let mut layers = default_layers()?;
     if let Some(path) = file {
-        layers.lay_file(path)?;
+        layers.merge_file(path)?;
     }
-    check(layers, assignments)
+    check_layers(layers, assignments)
 }
 
 /// Loads the configuration of the run in `folder`, with assignments over it.
 ///
 /// # Errors
 /// If the folder holds no run; otherwise as [`load`].
-pub fn of_run(folder: &Path, assignments: &[String]) -> Result<CheckedConfig, Failure> {
+pub fn load_run_config(folder: &Path, assignments: &[String]) -> Result<CheckedConfig, Failure> {
     let file = folder.join(RUN_FILE);
     if !file.is_file() {
         return Err(Failure::Usage(format!(
@@ -169,11 +169,11 @@ pub fn of_tables(
     origin: &Path,
     assignments: &[String],
 ) -> Result<CheckedConfig, Failure> {
-    let mut layers = defaults()?;
+    let mut layers = default_layers()?;
     for table in tables {
-        layers.lay(table, &Origin::File(origin.to_path_buf()));
+        layers.merge_table(table, &SettingOrigin::File(origin.to_path_buf()));
     }
-    check(layers, assignments)
+    check_layers(layers, assignments)
 }
 
 /// Assignment of a path to a setting, for [`load`].
@@ -181,16 +181,19 @@ pub fn path_assignment(key: &str, path: &Path) -> String {
     format!("{key}={}", toml::Value::from(path.display().to_string()))
 }
 
-fn defaults() -> Result<Layers, Failure> {
+fn default_layers() -> Result<ConfigLayers, Failure> {
     let table = Table::try_from(RunConfig::default())
         .map_err(|error| Failure::Usage(format!("the defaults do not serialise: {error}")))?;
-    Ok(Layers::of_defaults(table))
+    Ok(ConfigLayers::of_defaults(table))
 }
 
 /// Merges the assignments over `layers`, and checks the result.
-fn check(mut layers: Layers, assignments: &[String]) -> Result<CheckedConfig, Failure> {
+fn check_layers(
+    mut layers: ConfigLayers,
+    assignments: &[String],
+) -> Result<CheckedConfig, Failure> {
     for assignment in assignments {
-        layers.lay_set(assignment)?;
+        layers.merge_assignment(assignment)?;
     }
     let usage = |error: &dyn std::fmt::Display| {
         // The parser breaks its text into lines; an error here is one.
@@ -203,26 +206,26 @@ fn check(mut layers: Layers, assignments: &[String]) -> Result<CheckedConfig, Fa
         return Err(usage(&format!("schema = {}, this program reads {SCHEMA}", run.schema)));
     }
     let settings = serde_json::to_value(&run.model.settings).map_err(|error| usage(&error))?;
-    let entry = Entry::named(&run.model.name).map_err(|error| usage(&error))?;
-    let blueprint = entry.blueprint(&settings).map_err(|error| usage(&error))?;
+    let entry = ArchitectureEntry::find_by_name(&run.model.name).map_err(|error| usage(&error))?;
+    let blueprint = entry.parse_settings(&settings).map_err(|error| usage(&error))?;
     run.model.settings = Table::try_from(&blueprint.settings()).map_err(|error| usage(&error))?;
-    if let Some(problem) = problem(&run, blueprint.as_ref()) {
+    if let Some(problem) = first_invalid_setting(&run, blueprint.as_ref()) {
         return Err(usage(&problem));
     }
     Ok(CheckedConfig { run, blueprint, layers })
 }
 
 /// Returns the first invalid setting.
-fn problem(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
-    if let Some(problem) = bounds::problem(run) {
+fn first_invalid_setting(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
+    if let Some(problem) = bounds::first_out_of_bounds(run) {
         return Some(problem);
     }
     let sections = [
-        ("data", run.data.problem()),
-        ("crop", run.crop.problem()),
-        ("augment", run.augment.problem()),
-        ("train", run.train.problem()),
-        ("optimiser", run.optimiser.problem()),
+        ("data", run.data.first_invalid_setting()),
+        ("crop", run.crop.first_invalid_setting()),
+        ("augment", run.augment.first_invalid_setting()),
+        ("train", run.train.first_invalid_setting()),
+        ("optimiser", run.optimiser.first_invalid_setting()),
     ];
     if let Some((section, problem)) = sections.into_iter().find_map(|(s, p)| Some((s, p?))) {
         return Some(format!("{section}.{problem}"));
@@ -234,7 +237,7 @@ fn problem(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
         return Some("data.pseudo lies in the cache; set loader.cached = true".into());
     }
     // What a case in memory takes is known when the cases are.
-    run.loader.memory_towards(run.targets(), run.crop.patch, Footprint::Mapped).err()
+    run.loader.plan_memory_for(run.targets(), run.crop.patch, Footprint::Mapped).err()
 }
 
 impl RunConfig {
@@ -242,10 +245,10 @@ impl RunConfig {
     ///
     /// # Errors
     /// If that does not fit its budget.
-    pub fn memory(&self, largest: Dims) -> Result<LoaderMemory, Failure> {
+    pub fn loader_memory(&self, largest: Dims) -> Result<LoaderMemory, Failure> {
         let footprint =
-            if self.loader.cached { Footprint::Mapped } else { Footprint::Whole(largest) };
-        let memory = self.loader.memory_towards(self.targets(), self.crop.patch, footprint);
+            if self.loader.cached { Footprint::Mapped } else { Footprint::InMemory(largest) };
+        let memory = self.loader.plan_memory_for(self.targets(), self.crop.patch, footprint);
         memory.map_err(Failure::Usage)
     }
 
@@ -260,16 +263,16 @@ impl CheckedConfig {
     ///
     /// # Errors
     /// If that does not fit its budget.
-    pub fn memory(&self) -> Result<LoaderMemory, Failure> {
-        self.run.memory(BRATS)
+    pub fn loader_memory(&self) -> Result<LoaderMemory, Failure> {
+        self.run.loader_memory(BRATS)
     }
 
     /// All settings as TOML, each with its origin.
     ///
     /// # Errors
     /// If a setting has no form in TOML.
-    pub fn annotated(&self) -> Result<String, Failure> {
-        Ok(self.layers.annotated(&self.table()?))
+    pub fn to_annotated_toml(&self) -> Result<String, Failure> {
+        Ok(self.layers.to_annotated_toml(&self.to_table()?))
     }
 
     /// All settings as TOML, to be read again.
@@ -280,7 +283,7 @@ impl CheckedConfig {
         toml::to_string(&self.run).map_err(|error| Failure::Usage(error.to_string()))
     }
 
-    fn table(&self) -> Result<Table, Failure> {
+    fn to_table(&self) -> Result<Table, Failure> {
         Table::try_from(&self.run).map_err(|error| Failure::Usage(error.to_string()))
     }
 }

@@ -54,7 +54,7 @@ impl ChosenDevice {
     ///
     /// # Errors
     /// [`Failure::Device`] if it does not.
-    pub fn check(&self, precision: Precision) -> Result<(), Failure> {
+    pub fn check_precision(&self, precision: Precision) -> Result<(), Failure> {
         if self.device.supports_dtype(precision.dtype()) {
             return Ok(());
         }
@@ -70,14 +70,14 @@ impl ChosenDevice {
 ///
 /// # Errors
 /// [`Failure::Device`] if CUDA is asked for and something it needs is missing: names it.
-pub fn choose(choice: DeviceChoice) -> Result<ChosenDevice, Failure> {
+pub fn choose_device(choice: DeviceChoice) -> Result<ChosenDevice, Failure> {
     if choice == DeviceChoice::Wgpu {
-        return adapter(wgpu::first_adapter());
+        return wgpu_device(wgpu::first_adapter());
     }
-    choose_from(choice, cuda::first_gpu)
+    choose_with(choice, cuda::first_gpu)
 }
 
-fn adapter(found: Result<(Device, String), &str>) -> Result<ChosenDevice, Failure> {
+fn wgpu_device(found: Result<(Device, String), &str>) -> Result<ChosenDevice, Failure> {
     match found {
         Ok((device, name)) => {
             Ok(ChosenDevice { device, name: format!("wgpu ({name})"), deterministic: false })
@@ -89,12 +89,12 @@ fn adapter(found: Result<(Device, String), &str>) -> Result<ChosenDevice, Failur
 }
 
 /// Implements [`choose_device`]; the CPU must work beside a broken driver, without `first_gpu`.
-fn choose_from(
+fn choose_with(
     choice: DeviceChoice,
     first_gpu: impl FnOnce() -> Result<Gpu, Missing>,
 ) -> Result<ChosenDevice, Failure> {
     if choice == DeviceChoice::Cpu {
-        return Ok(cpu());
+        return Ok(cpu_device());
     }
     let missing = match first_gpu() {
         Ok(gpu) => {
@@ -109,7 +109,7 @@ fn choose_from(
             "device cuda: {missing}; or use the CPU with --set device=cpu"
         )));
     }
-    let chosen = cpu();
+    let chosen = cpu_device();
     if missing.leaves_a_gpu_idle() {
         tracing::warn!("device: {}, though there is a GPU: {missing}", chosen.name);
     } else {
@@ -118,7 +118,7 @@ fn choose_from(
     Ok(chosen)
 }
 
-fn cpu() -> ChosenDevice {
+fn cpu_device() -> ChosenDevice {
     ChosenDevice { device: Device::flex(), name: "cpu (flex)".into(), deterministic: true }
 }
 
@@ -132,25 +132,25 @@ mod tests {
 
     #[test]
     fn the_cpu_is_chosen_without_a_look_at_cuda() {
-        let chosen = choose_from(DeviceChoice::Cpu, || panic!("it looked")).unwrap();
+        let chosen = choose_with(DeviceChoice::Cpu, || panic!("it looked")).unwrap();
         assert_eq!((chosen.name.as_str(), chosen.deterministic), ("cpu (flex)", true));
         assert_eq!(chosen.device, Device::flex());
     }
 
     #[test]
     fn auto_takes_a_gpu_that_works_and_else_the_cpu() {
-        let chosen = choose_from(DeviceChoice::Auto, a_gpu).unwrap();
+        let chosen = choose_with(DeviceChoice::Auto, a_gpu).unwrap();
         assert_eq!((chosen.name.as_str(), chosen.deterministic), ("cuda:0 (A Card)", false));
         for missing in [Missing::Feature, Missing::Driver, Missing::Gpu, Missing::Nvrtc] {
-            let chosen = choose_from(DeviceChoice::Auto, || Err(missing)).unwrap();
+            let chosen = choose_with(DeviceChoice::Auto, || Err(missing)).unwrap();
             assert_eq!(chosen.name, "cpu (flex)");
         }
     }
 
     #[test]
     fn cuda_takes_a_gpu_or_fails_with_what_is_missing_and_both_ways_out() {
-        assert_eq!(choose_from(DeviceChoice::Cuda, a_gpu).unwrap().name, "cuda:0 (A Card)");
-        let failure = choose_from(DeviceChoice::Cuda, || Err(Missing::Driver)).err().unwrap();
+        assert_eq!(choose_with(DeviceChoice::Cuda, a_gpu).unwrap().name, "cuda:0 (A Card)");
+        let failure = choose_with(DeviceChoice::Cuda, || Err(Missing::Driver)).err().unwrap();
         assert_eq!(failure.exit_code(), 4);
         let text = failure.to_string();
         assert!(text.starts_with("device cuda: no NVIDIA driver"), "{text}");
@@ -159,22 +159,25 @@ mod tests {
 
     #[test]
     fn the_cpu_computes_in_either_precision() {
-        assert!(cpu().check(Precision::F32).is_ok() && cpu().check(Precision::Bf16).is_ok());
+        assert!(
+            cpu_device().check_precision(Precision::F32).is_ok()
+                && cpu_device().check_precision(Precision::Bf16).is_ok()
+        );
     }
 
     #[cfg(not(feature = "wgpu"))]
     #[test]
     fn a_build_without_wgpu_says_how_to_get_one() {
-        let failure = choose(DeviceChoice::Wgpu).err().unwrap();
+        let failure = choose_device(DeviceChoice::Wgpu).err().unwrap();
         assert_eq!(failure.exit_code(), 4);
         assert!(failure.to_string().contains("--features wgpu"), "{failure}");
     }
 
     #[test]
     fn an_adapter_is_named_and_its_absence_has_two_ways_out() {
-        let chosen = adapter(Ok((Device::flex(), "A Card".into()))).unwrap();
+        let chosen = wgpu_device(Ok((Device::flex(), "A Card".into()))).unwrap();
         assert_eq!((chosen.name.as_str(), chosen.deterministic), ("wgpu (A Card)", false));
-        let text = adapter(Err("there is none; get one")).err().unwrap().to_string();
+        let text = wgpu_device(Err("there is none; get one")).err().unwrap().to_string();
         assert_eq!(
             text,
             "device wgpu: there is none; get one; or use the CPU with --set device=cpu"
@@ -184,9 +187,9 @@ mod tests {
     #[cfg(not(feature = "cuda"))]
     #[test]
     fn a_build_without_cuda_says_how_to_get_one() {
-        let failure = choose(DeviceChoice::Cuda).err().unwrap();
+        let failure = choose_device(DeviceChoice::Cuda).err().unwrap();
         assert_eq!(failure.exit_code(), 4);
         assert!(failure.to_string().contains("--features cuda"), "{failure}");
-        assert_eq!(choose(DeviceChoice::Auto).unwrap().name, "cpu (flex)");
+        assert_eq!(choose_device(DeviceChoice::Auto).unwrap().name, "cpu (flex)");
     }
 }

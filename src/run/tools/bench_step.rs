@@ -86,13 +86,13 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     let run = &config.run;
     let patch = run.crop.patch;
     config.blueprint.fits_patch(patch).map_err(|error| Failure::Usage(error.to_string()))?;
-    let chosen = device::choose(run.device)?;
-    chosen.check(run.precision)?;
+    let chosen = device::choose_device(run.device)?;
+    chosen.check_precision(run.precision)?;
     let ChosenDevice { device, name, .. } = chosen;
-    let learner = config.blueprint.learner(&run.optimiser, run.seed, &device);
-    let parameters = learner.parameters();
+    let learner = config.blueprint.new_learner(&run.optimiser, run.seed, &device);
+    let parameters = learner.parameter_count();
     let mut bench = Bench {
-        batch: drawn(run.seed, run.loader.batch, patch),
+        batch: draw_batch(run.seed, run.loader.batch, patch),
         loss: &run.loss,
         learning_rate: run.train.learning_rate,
         device: learner.device().clone(),
@@ -101,18 +101,18 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
         step: 0,
     };
     let clock = Instant::now();
-    let first = bench.step();
-    let first_loss = read(first)?;
+    let first = bench.train_step();
+    let first_loss = read_loss(first)?;
     let first_step_seconds = clock.elapsed().as_secs_f64();
-    let mut last_loss = bench.steps(repeats.warmup)?.unwrap_or(first_loss);
+    let mut last_loss = bench.train_steps(repeats.warmup)?.unwrap_or(first_loss);
 
     let processor = process::cpu_seconds();
     let clock = Instant::now();
-    last_loss = bench.steps(repeats.steps)?.unwrap_or(last_loss);
+    last_loss = bench.train_steps(repeats.steps)?.unwrap_or(last_loss);
     let seconds_per_step = clock.elapsed().as_secs_f64() / repeats.steps as f64;
     let used = process::cpu_seconds().zip(processor).map(|(after, before)| after - before);
-    let [forward_seconds, backward_seconds] = bench.passes(repeats.steps.min(3))?;
-    let inference_seconds = bench.inference(repeats.steps.min(3))?;
+    let [forward_seconds, backward_seconds] = bench.time_passes(repeats.steps.min(3))?;
+    let inference_seconds = bench.time_inference(repeats.steps.min(3))?;
     let pool = device.memory_pool_usage();
     Ok(StepCost {
         model: config.blueprint.name().to_string(),
@@ -149,52 +149,52 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn upload(&self) -> DeviceBatch {
-        feed::upload(self.batch.clone(), &self.device, self.precision)
+    fn upload_batch(&self) -> DeviceBatch {
+        feed::upload_batch(self.batch.clone(), &self.device, self.precision)
     }
 
     /// The loss of the batch, recorded for the backward pass.
     fn forward(&self, batch: DeviceBatch) -> Tensor<1> {
         let output = self.learner.forward(batch.images, self.step);
-        self.loss.of(output, batch.truth.regions()).total
+        self.loss.total_loss(output, batch.truth.into_regions()).total
     }
 
     /// Enqueues a step; its loss is still on the device.
-    fn step(&mut self) -> Tensor<1> {
-        let loss = self.forward(self.upload());
+    fn train_step(&mut self) -> Tensor<1> {
+        let loss = self.forward(self.upload_batch());
         let figure = loss.clone().without_autodiff();
-        self.learner.update(loss, self.learning_rate);
+        self.learner.backward_and_step(loss, self.learning_rate);
         self.step += 1;
         figure
     }
 
     /// The loss of the last of so many steps, once it is there: `None` of none.
-    fn steps(&mut self, count: u64) -> Result<Option<f64>, Failure> {
+    fn train_steps(&mut self, count: u64) -> Result<Option<f64>, Failure> {
         let mut pending: Option<Tensor<1>> = None;
         for _ in 0..count {
-            let figure = self.step();
+            let figure = self.train_step();
             if let Some(earlier) = pending.replace(figure) {
-                read(earlier)?;
+                read_loss(earlier)?;
             }
         }
-        let last = pending.map(read).transpose()?;
-        self.wait()?;
+        let last = pending.map(read_loss).transpose()?;
+        self.wait_for_device()?;
         Ok(last)
     }
 
     /// Mean wall seconds of the forward and of the backward pass, each waited for.
-    fn passes(&self, count: u64) -> Result<[f64; 2], Failure> {
+    fn time_passes(&self, count: u64) -> Result<[f64; 2], Failure> {
         let mut sums = [0.0; 2];
         for _ in 0..count {
-            let batch = self.upload();
-            self.wait()?;
+            let batch = self.upload_batch();
+            self.wait_for_device()?;
             let clock = Instant::now();
             let loss = self.forward(batch);
-            self.wait()?;
+            self.wait_for_device()?;
             sums[0] += clock.elapsed().as_secs_f64();
             let clock = Instant::now();
             let gradients = loss.backward();
-            self.wait()?;
+            self.wait_for_device()?;
             sums[1] += clock.elapsed().as_secs_f64();
             drop(gradients);
         }
@@ -202,26 +202,27 @@ impl Bench<'_> {
     }
 
     /// Mean wall seconds of a pass of inference.
-    fn inference(&self, count: u64) -> Result<f64, Failure> {
-        let network = self.learner.network();
-        let images = feed::upload(self.batch.clone(), network.device(), self.precision).images;
-        drop(network.probabilities(images.clone()));
-        self.wait()?;
+    fn time_inference(&self, count: u64) -> Result<f64, Failure> {
+        let network = self.learner.inference_network();
+        let images =
+            feed::upload_batch(self.batch.clone(), network.device(), self.precision).images;
+        drop(network.predict_probabilities(images.clone()));
+        self.wait_for_device()?;
         let clock = Instant::now();
         for _ in 0..count {
-            drop(network.probabilities(images.clone()));
-            self.wait()?;
+            drop(network.predict_probabilities(images.clone()));
+            self.wait_for_device()?;
         }
         Ok(clock.elapsed().as_secs_f64() / count as f64)
     }
 
-    fn wait(&self) -> Result<(), Failure> {
-        self.device.sync().map_err(|error| failed(&error))
+    fn wait_for_device(&self) -> Result<(), Failure> {
+        self.device.sync().map_err(|error| device_failure(&error))
     }
 }
 
-fn read(figure: Tensor<1>) -> Result<f64, Failure> {
-    let data = figure.try_into_data().map_err(|error| failed(&error))?;
+fn read_loss(figure: Tensor<1>) -> Result<f64, Failure> {
+    let data = figure.try_into_data().map_err(|error| device_failure(&error))?;
     let loss = data.iter::<f64>().next().unwrap_or(f64::NAN);
     if loss.is_finite() {
         return Ok(loss);
@@ -233,21 +234,21 @@ fn read(figure: Tensor<1>) -> Result<f64, Failure> {
     }))
 }
 
-fn failed(error: &impl std::fmt::Display) -> Failure {
+fn device_failure(error: &impl std::fmt::Display) -> Failure {
     Failure::Device(format!(
         "the device failed: {error}; less memory is used with a smaller --patch or --batch"
     ))
 }
 
 /// Standard normal images, and labels nested as a tumour's are.
-fn drawn(seed: u64, size: usize, patch: Dims) -> Batch {
+fn draw_batch(seed: u64, size: usize, patch: Dims) -> Batch {
     let keys: Vec<SampleKey> =
         (0..size as u64).map(|index| SampleKey { seed, epoch: 0, index }).collect();
-    let voxels = patch.voxels();
+    let voxels = patch.voxel_count();
     let mut images = Vec::with_capacity(size * Modality::COUNT * voxels);
     for &key in &keys {
         let mut rng = KeyedRng::new(key, Domain::Phantom);
-        let normal = || f16::from_f64(rng.normal());
+        let normal = || f16::from_f64(rng.standard_normal());
         images.extend(std::iter::repeat_with(normal).take(Modality::COUNT * voxels));
     }
     let nested: Vec<u8> = (0..voxels).map(|place| nested_label(patch, place)).collect();
@@ -267,7 +268,7 @@ fn drawn(seed: u64, size: usize, patch: Dims) -> Batch {
 fn nested_label(patch: Dims, place: usize) -> u8 {
     let from_middle =
         |(at, extent): (usize, usize)| (2 * at).abs_diff(extent) as f64 / extent as f64;
-    let sides = patch.position(place).into_iter().zip(patch.0).map(from_middle);
+    let sides = patch.zyx_from_offset(place).into_iter().zip(patch.0).map(from_middle);
     match sides.fold(0.0, f64::max) {
         near if near < 0.25 => label::NCR,
         near if near < 0.4 => label::ET,
@@ -282,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_drawn_batch_has_every_label_in_every_sample_and_other_voxels_in_each() {
-        let batch = drawn(3, 2, Dims([8, 16, 8]));
+        let batch = draw_batch(3, 2, Dims([8, 16, 8]));
         assert_eq!(batch.images.len(), 2 * 4 * 1024);
         assert_eq!(batch.labels.len(), 2 * 1024);
         for labels in batch.labels.chunks(1024) {

@@ -16,8 +16,8 @@ use crate::nets::blocks::leaky_relu;
 use crate::nets::norm::Norm;
 use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::precision::Precision;
-use crate::nets::volumetric::{max_pool, mean_pool, transposed_convolution, upsample};
-use crate::nets::{ARCHITECTURES, Blueprint, Entry, InvalidConfig};
+use crate::nets::volumetric::{max_pool, mean_pool, transposed_convolution, upsample_trilinear};
+use crate::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, InvalidConfig};
 use crate::pipeline::sample::Batch;
 use crate::train::feed;
 use crate::train::loss::LossConfig;
@@ -37,7 +37,7 @@ const BF16_TOLERANCE: f64 = 0.15;
 
 /// Comparison of a device with the CPU.
 #[derive(Debug, Clone, Serialize)]
-pub struct Compared {
+pub struct Comparison {
     /// The operation or the network.
     pub name: String,
     /// The largest difference of the answer, relative to its largest value.
@@ -48,9 +48,9 @@ pub struct Compared {
     pub tolerance: f64,
 }
 
-impl Compared {
+impl Comparison {
     /// True if both differences are within the tolerance; NaN is not.
-    pub fn agrees(&self) -> bool {
+    pub fn is_within_tolerance(&self) -> bool {
         self.forward <= self.tolerance && self.backward <= self.tolerance
     }
 }
@@ -106,7 +106,7 @@ static OPERATIONS: &[Operation] = &[
     Operation {
         name: "trilinear up-sampling",
         inputs: &[[2, 3, 4, 6, 5]],
-        apply: |x| upsample(x[0].clone()),
+        apply: |x| upsample_trilinear(x[0].clone()),
     },
     Operation {
         name: "instance norm",
@@ -145,9 +145,9 @@ fn convolve(x: &[Tensor<5>], stride: usize, padding: usize, groups: usize) -> Te
     conv3d(x[0].clone(), x[1].clone(), None, options)
 }
 
-/// Size of a compared network.
+/// NetworkSize of a compared network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Size {
+pub enum NetworkSize {
     /// All of its depth, with few channels.
     Narrow,
     /// Few levels and two channels, for software that plays a GPU. Mesa's ends a kernel's loops
@@ -159,54 +159,62 @@ pub enum Size {
 ///
 /// # Panics
 /// If the device fails.
-pub fn compare(device: &Device, size: Size, mut tell: impl FnMut(&Compared)) -> Vec<Compared> {
+pub fn compare_with_cpu(
+    device: &Device,
+    size: NetworkSize,
+    mut tell: impl FnMut(&Comparison),
+) -> Vec<Comparison> {
     let mut all = Vec::new();
-    let mut keep = |compared: Compared| {
+    let mut keep = |compared: Comparison| {
         tell(&compared);
         all.push(compared);
     };
     for operation in OPERATIONS {
-        keep(of_operation(operation, device));
+        keep(compare_operation(operation, device));
     }
     let precisions = [Precision::F32, Precision::Bf16].into_iter();
     for precision in precisions.filter(|precision| device.supports_dtype(precision.dtype())) {
         for entry in ARCHITECTURES {
-            let network = reduced(entry, size).expect("a test builds every network in either size");
-            keep(of_network(network.as_ref(), device, precision));
+            let network =
+                reduced_blueprint(entry, size).expect("a test builds every network in either size");
+            keep(compare_network(network.as_ref(), device, precision));
         }
     }
     all
 }
 
-fn of_operation(operation: &Operation, device: &Device) -> Compared {
+fn compare_operation(operation: &Operation, device: &Device) -> Comparison {
     let run = |device: &Device| {
         let device = device.clone().autodiff();
         let place = |(stream, shape): (usize, &[usize; 5])| {
-            drawn(stream as u64, *shape, &device).require_grad()
+            draw_tensor(stream as u64, *shape, &device).require_grad()
         };
         let inputs: Vec<Tensor<5>> = operation.inputs.iter().enumerate().map(place).collect();
         let answer = (operation.apply)(&inputs);
-        let weights = drawn(100, answer.dims(), &device);
+        let weights = draw_tensor(100, answer.dims(), &device);
         let gradients = (answer.clone() * weights).sum().backward();
-        let slopes = inputs
-            .iter()
-            .map(|input| read(input.grad(&gradients).expect("the answer depends on every input")));
+        let slopes = inputs.iter().map(|input| {
+            read_values(input.grad(&gradients).expect("the answer depends on every input"))
+        });
         let slopes: Vec<Vec<f64>> = slopes.collect();
-        (read(answer), slopes)
+        (read_values(answer), slopes)
     };
     let (answer, slopes) = run(device);
     let (expected, expected_slopes) = run(&Device::flex());
-    let backward = slopes.iter().zip(&expected_slopes).map(|(a, b)| worst(a, b));
-    Compared {
+    let backward = slopes.iter().zip(&expected_slopes).map(|(a, b)| max_relative_difference(a, b));
+    Comparison {
         name: operation.name.into(),
-        forward: worst(&answer, &expected),
+        forward: max_relative_difference(&answer, &expected),
         backward: backward.fold(0.0, f64::max),
         tolerance: OPERATION_TOLERANCE,
     }
 }
 
 /// The network narrow, and shallow if it must be.
-fn reduced(entry: &Entry, size: Size) -> Result<Box<dyn Blueprint>, InvalidConfig> {
+fn reduced_blueprint(
+    entry: &ArchitectureEntry,
+    size: NetworkSize,
+) -> Result<Box<dyn Blueprint>, InvalidConfig> {
     let defaults = entry.default_blueprint().settings();
     let mut settings = json!({});
     let mut reduce = |field: &str, value: Value| {
@@ -215,51 +223,52 @@ fn reduced(entry: &Entry, size: Size) -> Result<Box<dyn Blueprint>, InvalidConfi
         }
     };
     let width = match size {
-        Size::Narrow => 8,
-        Size::Tiny => 2,
+        NetworkSize::Narrow => 8,
+        NetworkSize::Tiny => 2,
     };
     reduce("base_width", json!(width));
     reduce("groups", json!(width / 2));
-    if size == Size::Tiny {
+    if size == NetworkSize::Tiny {
         reduce("levels", json!(3));
         reduce("encoder_units", json!([1, 1, 2]));
         reduce("loss_weights", json!([0.5, 0.3]));
     }
     // The smallest patch follows from the depth, and one setting from the smallest patch.
-    let side = entry.blueprint(&settings)?.smallest_patch();
+    let side = entry.parse_settings(&settings)?.smallest_patch();
     if defaults.get("patch").is_some() {
         settings["patch"] = json!([side, side, side]);
     }
-    entry.blueprint(&settings)
+    entry.parse_settings(&settings)
 }
 
-fn of_network(blueprint: &dyn Blueprint, device: &Device, precision: Precision) -> Compared {
+fn compare_network(blueprint: &dyn Blueprint, device: &Device, precision: Precision) -> Comparison {
     let side = blueprint.smallest_patch();
     let run = |device: &Device, precision: Precision| {
-        let mut learner = blueprint.learner(&OptimiserConfig::default(), 3, device);
+        let mut learner = blueprint.new_learner(&OptimiserConfig::default(), 3, device);
         let recording = learner.device().clone();
-        let uploaded = feed::upload(batch(side), &recording, precision);
+        let uploaded = feed::upload_batch(draw_batch(side), &recording, precision);
         let images = uploaded.images;
-        let targets = uploaded.truth.regions();
+        let targets = uploaded.truth.into_regions();
         let loss = |learner: &dyn crate::nets::Learner, step| {
             let output = learner.forward(images.clone(), step);
             let logits = output.logits.clone();
-            (LossConfig::default().of(output, targets.clone()).total, logits)
+            (LossConfig::default().total_loss(output, targets.clone()).total, logits)
         };
         let (total, logits) = loss(learner.as_ref(), 0);
         let norms = learner.gradient_norms(total);
         let norms: Vec<f64> = norms.into_iter().map(|gradient| f64::from(gradient.norm)).collect();
         let (total, _) = loss(learner.as_ref(), 0);
-        learner.update(total, 1e-3);
+        learner.backward_and_step(total, 1e-3);
         let (after, _) = loss(learner.as_ref(), 1);
-        (read(logits), norms, read(after))
+        (read_values(logits), norms, read_values(after))
     };
     let (logits, norms, after) = run(device, precision);
     let (expected, expected_norms, expected_after) = run(&Device::flex(), Precision::F32);
-    Compared {
+    Comparison {
         name: format!("{}, {}", blueprint.name(), precision.name()),
-        forward: worst(&logits, &expected),
-        backward: worst(&norms, &expected_norms).max(worst(&after, &expected_after)),
+        forward: max_relative_difference(&logits, &expected),
+        backward: max_relative_difference(&norms, &expected_norms)
+            .max(max_relative_difference(&after, &expected_after)),
         tolerance: match precision {
             Precision::F32 => NETWORK_TOLERANCE,
             Precision::Bf16 => BF16_TOLERANCE,
@@ -268,7 +277,7 @@ fn of_network(blueprint: &dyn Blueprint, device: &Device, precision: Precision) 
 }
 
 /// The largest difference, relative to the largest value expected; NaN where one is not finite.
-fn worst(found: &[f64], expected: &[f64]) -> f64 {
+fn max_relative_difference(found: &[f64], expected: &[f64]) -> f64 {
     if found.len() != expected.len() || found.iter().any(|value| !value.is_finite()) {
         return f64::NAN;
     }
@@ -277,24 +286,26 @@ fn worst(found: &[f64], expected: &[f64]) -> f64 {
     differences.fold(0.0, f64::max) / largest
 }
 
-fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+fn read_values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 
-fn drawn(stream: u64, shape: [usize; 5], device: &Device) -> Tensor<5> {
+fn draw_tensor(stream: u64, shape: [usize; 5], device: &Device) -> Tensor<5> {
     let key = SampleKey { seed: 4, epoch: 0, index: stream };
     let mut rng = KeyedRng::new(key, Domain::Phantom);
-    let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.normal() as f32).collect();
+    let values: Vec<f32> =
+        (0..shape.iter().product()).map(|_| rng.standard_normal() as f32).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
 /// Images of drawn values, and all labels in columns.
-fn batch(side: usize) -> Batch {
+fn draw_batch(side: usize) -> Batch {
     let dims = Dims::cube(side);
     let key = SampleKey { seed: 4, epoch: 0, index: 0 };
     let mut rng = KeyedRng::new(key, Domain::Phantom);
-    let images = (0..Modality::COUNT * dims.voxels()).map(|_| f16::from_f64(rng.normal()));
-    let labels = (0..dims.voxels()).map(|place| (place / side % 4) as u8);
+    let images =
+        (0..Modality::COUNT * dims.voxel_count()).map(|_| f16::from_f64(rng.standard_normal()));
+    let labels = (0..dims.voxel_count()).map(|place| (place / side % 4) as u8);
     Batch {
         number: 0,
         next_sample: 1,
@@ -314,20 +325,21 @@ mod tests {
     #[test]
     fn the_cpu_agrees_with_itself_to_the_bit_and_in_bf16_nearly() {
         let mut told = 0;
-        let all = compare(&Device::flex(), Size::Tiny, |_| told += 1);
+        let all = compare_with_cpu(&Device::flex(), NetworkSize::Tiny, |_| told += 1);
         assert_eq!((all.len(), told), (OPERATIONS.len() + 2 * ARCHITECTURES.len(), all.len()));
         for compared in &all {
             let is_rounded = compared.name.ends_with("bf16");
             assert_eq!(compared.forward > 0.0, is_rounded, "{compared:?}");
             assert_eq!(compared.backward > 0.0, is_rounded, "{compared:?}");
-            assert!(compared.agrees(), "{compared:?}");
+            assert!(compared.is_within_tolerance(), "{compared:?}");
         }
     }
 
     #[test]
     fn every_network_can_be_reduced() {
         for entry in ARCHITECTURES {
-            let [narrow, tiny] = [Size::Narrow, Size::Tiny].map(|size| reduced(entry, size));
+            let [narrow, tiny] =
+                [NetworkSize::Narrow, NetworkSize::Tiny].map(|size| reduced_blueprint(entry, size));
             let (narrow, tiny) = (narrow.unwrap(), tiny.unwrap());
             assert!(tiny.parameter_count() < narrow.parameter_count(), "{}", entry.name);
             assert!(tiny.smallest_patch() <= 16, "{}", entry.name);
@@ -336,16 +348,19 @@ mod tests {
 
     #[test]
     fn what_differs_or_is_no_number_does_not_agree() {
-        assert_eq!(worst(&[1.0, 2.0], &[1.0, 4.0]), 0.5);
-        let compared = |forward, backward| Compared {
+        assert_eq!(max_relative_difference(&[1.0, 2.0], &[1.0, 4.0]), 0.5);
+        let compared = |forward, backward| Comparison {
             name: String::new(),
             forward,
             backward,
             tolerance: 1e-3,
         };
-        assert!(compared(1e-3, 0.0).agrees());
-        assert!(!compared(2e-3, 0.0).agrees() && !compared(0.0, 2e-3).agrees());
-        assert!(!compared(worst(&[f64::NAN], &[1.0]), 0.0).agrees());
-        assert!(!compared(0.0, worst(&[], &[1.0])).agrees());
+        assert!(compared(1e-3, 0.0).is_within_tolerance());
+        assert!(
+            !compared(2e-3, 0.0).is_within_tolerance()
+                && !compared(0.0, 2e-3).is_within_tolerance()
+        );
+        assert!(!compared(max_relative_difference(&[f64::NAN], &[1.0]), 0.0).is_within_tolerance());
+        assert!(!compared(0.0, max_relative_difference(&[], &[1.0])).is_within_tolerance());
     }
 }

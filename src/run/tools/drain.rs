@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::actor::feed::{Feed, Running};
+use crate::actor::feed::{Feed, RunningTopology};
 use crate::actor::observe::{Observation, Observer};
 use crate::augment::config::AugmentConfig;
 use crate::augment::kernel::Kernel;
 use crate::brats::dataset::CaseFiles;
 use crate::brats::read::read_grid;
 use crate::cache::preprocess::PreprocessConfig;
-use crate::pipeline::bottleneck::{Bottleneck, Machine, judge};
+use crate::pipeline::bottleneck::{Bottleneck, CpuUsage, diagnose_run};
 use crate::pipeline::budget::{Footprint, LoaderConfig};
 use crate::pipeline::crop::CropConfig;
 use crate::pipeline::drill::DrillConfig;
@@ -24,8 +24,8 @@ use crate::pipeline::loader::{self, CaseSource, LoaderParts};
 use crate::pipeline::plan::Plan;
 use crate::pipeline::sample::Batch;
 use crate::run::failure::Failure;
-use crate::run::prepare::{self, Excluded, Session};
-use crate::telemetry::memory::MemoryWatch;
+use crate::run::prepare::{self, ExcludedCase, Session};
+use crate::telemetry::memory::PeakMemoryMonitor;
 use crate::telemetry::process;
 use crate::volume::grid::Dims;
 
@@ -107,17 +107,17 @@ pub struct DrainReport {
     /// Kernel of the augmentation.
     pub kernel: &'static str,
     /// Cases that could not be used.
-    pub excluded: Vec<Excluded>,
+    pub excluded: Vec<ExcludedCase>,
 }
 
 /// Dataset whose cases are ready to be drained, any number of times.
-pub struct Prepared {
+pub struct DrainDataset {
     cohort: Arc<[CaseFiles]>,
     cases: CaseSource,
-    excluded: Vec<Excluded>,
+    excluded: Vec<ExcludedCase>,
 }
 
-impl Prepared {
+impl DrainDataset {
     /// Memory that a sample holds of its case.
     pub const fn footprint(&self) -> Footprint {
         self.cases.footprint()
@@ -128,40 +128,41 @@ impl Prepared {
 ///
 /// # Errors
 /// If no case is usable, or ingest is stopped or fails.
-pub fn prepare(config: &DrainConfig, session: &Session) -> Result<Prepared, Failure> {
-    let found = prepare::look(&config.data)?;
+pub fn prepare_dataset(config: &DrainConfig, session: &Session) -> Result<DrainDataset, Failure> {
+    let found = prepare::discover_dataset(&config.data)?;
     let (cases, usable, excluded) = if config.loader.cached {
         let store = prepare::open_store(&config.cache, &config.preprocess)?;
         let workers = IngestWorkers::default();
-        let done = prepare::ingest(&found.cases, &store, &config.preprocess, &workers, session)?;
+        let done =
+            prepare::ingest_cases(&found.cases, &store, &config.preprocess, &workers, session)?;
         let mut usable = found.cases;
         usable.retain(|files| done.excluded.iter().all(|left| left.case != files.id));
-        (CaseSource::cache(store), usable, done.excluded)
+        (CaseSource::from_store(store), usable, done.excluded)
     } else {
-        let (largest, usable, excluded) = measure(found.cases);
+        let (largest, usable, excluded) = read_extents(found.cases);
         (CaseSource::Files { largest }, usable, excluded)
     };
     if usable.is_empty() {
         let errors = excluded.into_iter().map(|left| left.error);
         return Err(Failure::Cases(errors.chain(found.problems).collect()));
     }
-    Ok(Prepared { cohort: usable.into(), cases, excluded })
+    Ok(DrainDataset { cohort: usable.into(), cases, excluded })
 }
 
 /// The extent of the largest case, and the cases whose header can be read.
-fn measure(cases: Vec<CaseFiles>) -> (Dims, Vec<CaseFiles>, Vec<Excluded>) {
+fn read_extents(cases: Vec<CaseFiles>) -> (Dims, Vec<CaseFiles>, Vec<ExcludedCase>) {
     let mut largest = Dims([0; 3]);
     let mut usable = Vec::new();
     let mut excluded = Vec::new();
     for files in cases {
         match read_grid(&files.images[0]) {
             Ok(grid) => {
-                if grid.voxels() > largest.voxels() {
+                if grid.voxel_count() > largest.voxel_count() {
                     largest = grid;
                 }
                 usable.push(files);
             }
-            Err(error) => excluded.push(Excluded { case: files.id, error }),
+            Err(error) => excluded.push(ExcludedCase { case: files.id, error }),
         }
     }
     (largest, usable, excluded)
@@ -171,17 +172,18 @@ fn measure(cases: Vec<CaseFiles>) -> (Dims, Vec<CaseFiles>, Vec<Excluded>) {
 ///
 /// # Errors
 /// If the loader cannot be started or fails, or the session is stopped.
-pub fn drain(
+pub fn drain_loader(
     config: &DrainConfig,
-    prepared: &Prepared,
+    prepared: &DrainDataset,
     session: &Session,
 ) -> Result<DrainReport, Failure> {
     let cases = match &prepared.cases {
-        CaseSource::Cache { store, .. } => CaseSource::cache(Arc::clone(store)),
+        CaseSource::Cache { store, .. } => CaseSource::from_store(Arc::clone(store)),
         CaseSource::Files { largest } => CaseSource::Files { largest: *largest },
     };
     let loader = &config.loader;
-    let memory = loader.memory(config.crop.patch, cases.footprint()).map_err(Failure::Usage)?;
+    let memory =
+        loader.plan_memory(config.crop.patch, cases.footprint()).map_err(Failure::Usage)?;
     let parts = LoaderParts {
         loader: loader.clone(),
         crop: config.crop.clone(),
@@ -195,18 +197,18 @@ pub fn drain(
         on_skip: Box::new(|skip| tracing::warn!(item = %skip.item, error = %skip.error, "skipped")),
         drill: DrillConfig::default(),
     };
-    let watch = MemoryWatch::start();
+    let watch = PeakMemoryMonitor::start();
     let stop = session.stop.child();
-    let (mut feed, running) = loader::start(parts, &stop, &session.runtime)?;
-    let shown = session.board.watch(&running);
-    let span = take_measured(config, &mut feed, &running, session);
+    let (mut feed, running) = loader::start_loader(parts, &stop, &session.runtime)?;
+    let shown = session.board.watch_topology(&running);
+    let span = measure_batches(config, &mut feed, &running, session);
     // What is under way is delivered, so that the accounts can be closed.
     stop.drain();
-    while feed.take().is_some() {}
+    while feed.next_output().is_some() {}
     drop((feed, shown));
     let ledger = running.join_blocking()?;
-    let peak_anonymous_bytes = watch.finish();
-    prepare::stopped_early(&session.stop, "nothing was measured")?;
+    let peak_anonymous_bytes = watch.finish_peak_bytes();
+    prepare::fail_if_stopped(&session.stop, "nothing was measured")?;
     let Some(span) = span else {
         return Err(Failure::Usage("the loader ended before all was measured; `gliaflow inspect` says what is wrong with the cases".into()));
     };
@@ -214,7 +216,8 @@ pub fn drain(
     let seconds = span.seconds;
     let feed = &span.feed;
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let verdict = judge(&span.actors, feed, &Machine { cores, cpu_seconds: span.cpu_seconds });
+    let verdict =
+        diagnose_run(&span.actors, feed, &CpuUsage { cores, cpu_seconds: span.cpu_seconds });
     let steps = config.step.as_secs_f64() * config.batches as f64;
     Ok(DrainReport {
         samples,
@@ -223,7 +226,7 @@ pub fn drain(
         cpu_seconds_per_sample: span.cpu_seconds.map(|cpu| cpu / samples as f64),
         peak_anonymous_bytes,
         mapped_bytes: match &prepared.cases {
-            CaseSource::Cache { store, .. } => store.mapped().1,
+            CaseSource::Cache { store, .. } => store.mapped_size().1,
             CaseSource::Files { .. } => 0,
         },
         starved_ratio: feed.starved_seconds / seconds,
@@ -234,15 +237,15 @@ pub fn drain(
         issued: ledger.issued,
         delivered: ledger.delivered,
         skipped: ledger.skipped,
-        stages: span.stages(),
+        stages: span.stage_reports(),
         tickets: memory.tickets,
-        kernel: Kernel::best().name(),
+        kernel: Kernel::fastest_available().name(),
         excluded: prepared.excluded.clone(),
     })
 }
 
 /// Difference of two snapshots.
-struct Span {
+struct MeasuredInterval {
     samples: u64,
     seconds: f64,
     cpu_seconds: Option<f64>,
@@ -250,8 +253,8 @@ struct Span {
     feed: Observation,
 }
 
-impl Span {
-    fn stages(&self) -> Vec<StageReport> {
+impl MeasuredInterval {
+    fn stage_reports(&self) -> Vec<StageReport> {
         let report = |seen: &Observation| StageReport {
             name: seen.name,
             workers: seen.workers,
@@ -265,14 +268,14 @@ impl Span {
 }
 
 /// Observations of all actors at one instant.
-struct Look {
+struct DrainSnapshot {
     at: Instant,
     cpu_seconds: Option<f64>,
     actors: Vec<Observation>,
     feed: Observation,
 }
 
-impl Look {
+impl DrainSnapshot {
     fn now(observer: &Observer) -> Self {
         Self {
             at: Instant::now(),
@@ -283,15 +286,15 @@ impl Look {
     }
 }
 
-/// Emulated trainer, which waits without using a core, as one whose GPU works does.
-struct Emulated {
+/// EmulatedTrainer trainer, which waits without using a core, as one whose GPU works does.
+struct EmulatedTrainer {
     step: Duration,
     /// Lateness of the system's timer so far: the next step is that much shorter.
     late: Duration,
 }
 
-impl Emulated {
-    fn step(&mut self) {
+impl EmulatedTrainer {
+    fn wait_one_step(&mut self) {
         let due = self.step.saturating_sub(self.late);
         let began = Instant::now();
         thread::sleep(due);
@@ -300,33 +303,33 @@ impl Emulated {
 }
 
 /// Takes and measures batches as a trainer does; `None` if the loader ended before the last.
-fn take_measured(
+fn measure_batches(
     config: &DrainConfig,
     feed: &mut Feed<Batch>,
-    running: &Running,
+    running: &RunningTopology,
     session: &Session,
-) -> Option<Span> {
+) -> Option<MeasuredInterval> {
     let observer = running.observer();
     let total = config.warm_up + config.batches;
-    let task = session.progress.begin("drain", "batches", total);
-    let mut from = Look::now(&observer);
+    let task = session.progress.begin_task("drain", "batches", total);
+    let mut from = DrainSnapshot::now(&observer);
     let mut samples = 0;
-    let mut trainer = Emulated { step: config.step, late: Duration::ZERO };
+    let mut trainer = EmulatedTrainer { step: config.step, late: Duration::ZERO };
     for number in 0..total {
-        let batch = feed.take()?;
+        let batch = feed.next_output()?;
         if number >= config.warm_up {
             samples += batch.size() as u64;
         }
         drop(batch);
-        trainer.step();
+        trainer.wait_one_step();
         task.advance_to(number + 1, "");
         if number + 1 == config.warm_up {
-            from = Look::now(&observer);
+            from = DrainSnapshot::now(&observer);
         }
     }
-    let to = Look::now(&observer);
+    let to = DrainSnapshot::now(&observer);
     let actors = to.actors.iter().zip(&from.actors);
-    Some(Span {
+    Some(MeasuredInterval {
         samples,
         seconds: (to.at - from.at).as_secs_f64(),
         cpu_seconds: to.cpu_seconds.zip(from.cpu_seconds).map(|(to, from)| to - from),

@@ -10,7 +10,7 @@ use crate::pipeline::budget::{LoaderConfig, LoaderWorkers};
 use crate::pipeline::workers::WorkerPlan;
 use crate::run::failure::Failure;
 use crate::run::prepare::Session;
-use crate::run::tools::drain::{DrainConfig, DrainReport, Prepared, StageReport, drain};
+use crate::run::tools::drain::{DrainConfig, DrainDataset, DrainReport, StageReport, drain_loader};
 
 /// Share of its time that the trainer may wait.
 pub const STARVATION: f64 = 0.02;
@@ -24,9 +24,9 @@ const LOAD: f64 = 0.9;
 /// Batches that may wait for the trainer, fewest first.
 const PREFETCH: [usize; 3] = [1, 2, 4];
 
-/// Trial of one loader.
+/// LoaderTrial of one loader.
 #[derive(Debug, Clone, Serialize)]
-pub struct Trial {
+pub struct LoaderTrial {
     /// Threads of the stages.
     pub workers: LoaderWorkers,
     /// Batches that may wait.
@@ -43,7 +43,7 @@ pub struct Trial {
 
 /// Result of tuning.
 #[derive(Debug, Serialize)]
-pub struct Tuned {
+pub struct TunedLoader {
     /// True if the last trial keeps the trainer busy.
     pub enough: bool,
     /// Milliseconds that the trainer takes for a batch.
@@ -53,7 +53,7 @@ pub struct Tuned {
     /// Samples per second of the loader without a trainer to wait for.
     pub samples_per_second_at_most: f64,
     /// Trials, in order; the last one is the answer.
-    pub trials: Vec<Trial>,
+    pub trials: Vec<LoaderTrial>,
     /// The answer, for a run's configuration.
     pub loader: LoaderConfig,
     /// Explanation of the answer.
@@ -64,33 +64,33 @@ pub struct Tuned {
 ///
 /// # Errors
 /// As [`drain_loader`]; a step of no time is a usage error.
-pub fn tune(
+pub fn tune_loader(
     config: &DrainConfig,
-    prepared: &Prepared,
+    prepared: &DrainDataset,
     session: &Session,
-) -> Result<Tuned, Failure> {
+) -> Result<TunedLoader, Failure> {
     if config.step.is_zero() {
         let text = "a trainer that takes no time is never kept busy; write --step-ms above 0";
         return Err(Failure::Usage(text.into()));
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let free = |workers: &LoaderWorkers| -> Result<DrainReport, Failure> {
-        let trial = with(config, prepared, workers, 2)?;
-        drain(&DrainConfig { step: Duration::ZERO, ..trial }, prepared, session)
+        let trial = with_workers(config, prepared, workers, 2)?;
+        drain_loader(&DrainConfig { step: Duration::ZERO, ..trial }, prepared, session)
     };
     // One thread a stage: what it costs is then not what others cost it.
-    let alone = free(&each(1))?;
-    let at_most = free(&each(cores))?.samples_per_second.max(alone.samples_per_second);
+    let alone = free(&uniform_workers(1))?;
+    let at_most = free(&uniform_workers(cores))?.samples_per_second.max(alone.samples_per_second);
     let needed = config.loader.batch as f64 / config.step.as_secs_f64();
-    let mut workers = planned(&alone, needed, cores);
+    let mut workers = planned_workers(&alone, needed, cores);
     let mut trials = Vec::new();
     let mut prefetch = 0;
     let mut enough = false;
     while !enough {
-        let trial = with(config, prepared, &workers, PREFETCH[prefetch])?;
-        let report = drain(&trial, prepared, session)?;
+        let trial = with_workers(config, prepared, &workers, PREFETCH[prefetch])?;
+        let report = drain_loader(&trial, prepared, session)?;
         enough = report.starved_ratio <= STARVATION;
-        trials.push(Trial {
+        trials.push(LoaderTrial {
             workers: workers.clone(),
             prefetch: PREFETCH[prefetch],
             memory_mib: trial.loader.memory_mib,
@@ -112,8 +112,8 @@ pub fn tune(
         workers: WorkerPlan::Fixed(last.workers.clone()),
         ..config.loader.clone()
     };
-    let sentence = sentence(enough, needed, at_most, last.starved_ratio);
-    Ok(Tuned {
+    let sentence = result_sentence(enough, needed, at_most, last.starved_ratio);
+    Ok(TunedLoader {
         enough,
         step_ms: config.step.as_secs_f64() * 1e3,
         samples_per_second_needed: needed,
@@ -124,7 +124,7 @@ pub fn tune(
     })
 }
 
-fn sentence(enough: bool, needed: f64, at_most: f64, starved: f64) -> String {
+fn result_sentence(enough: bool, needed: f64, at_most: f64, starved: f64) -> String {
     let starved = 100.0 * starved;
     if enough {
         return format!(
@@ -140,28 +140,28 @@ fn sentence(enough: bool, needed: f64, at_most: f64, starved: f64) -> String {
 }
 
 /// Workers with `count` threads for each stage that takes time.
-const fn each(count: usize) -> LoaderWorkers {
+const fn uniform_workers(count: usize) -> LoaderWorkers {
     LoaderWorkers { fetch: 1, decode: count, normalize: count, crop: 1, augment: count }
 }
 
 /// Returns `config` with these threads, this prefetch, and no more memory than they can use.
-fn with(
+fn with_workers(
     config: &DrainConfig,
-    prepared: &Prepared,
+    prepared: &DrainDataset,
     workers: &LoaderWorkers,
     prefetch: usize,
 ) -> Result<DrainConfig, Failure> {
     let mut tried = config.clone();
     tried.loader.prefetch = prefetch;
     tried.loader.workers = WorkerPlan::Fixed(workers.clone());
-    let memory = tried.loader.memory(config.crop.patch, prepared.footprint());
+    let memory = tried.loader.plan_memory(config.crop.patch, prepared.footprint());
     let memory = memory.map_err(Failure::Usage)?;
     tried.loader.memory_mib = memory.bytes.div_ceil(1 << 20);
     Ok(tried)
 }
 
 /// Threads per stage for `needed` samples a second, by what the stages cost in `measured`.
-fn planned(measured: &DrainReport, needed: f64, cores: usize) -> LoaderWorkers {
+fn planned_workers(measured: &DrainReport, needed: f64, cores: usize) -> LoaderWorkers {
     let threads = |name: &str| {
         let stage = measured.stages.iter().find(|stage| stage.name == name);
         stage.map_or(1, |stage| {
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_worker_is_added_where_it_lacks_until_the_cores_are_used() {
-        let one = each(1);
+        let one = uniform_workers(1);
         let mut workers = one.clone();
         assert!(add_worker(&mut workers, Bottleneck::Stage("decode"), 2));
         assert_eq!(workers, LoaderWorkers { decode: 2, ..one.clone() });

@@ -16,7 +16,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// State of one GPU at one moment; figures that it does not report are absent.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Reading {
+pub struct GpuReading {
     /// GPU index, as `nvidia-smi` counts.
     pub gpu: String,
     /// Share of the driver's last window in which a kernel ran, 0 to 1.
@@ -32,14 +32,14 @@ pub struct Reading {
 }
 
 /// GPUs of a machine.
-pub trait Cards: Send + Sync + 'static {
+pub trait GpuDevices: Send + Sync + 'static {
     /// Reads each GPU that answers.
-    fn read(&self) -> Vec<Reading>;
+    fn read_gpus(&self) -> Vec<GpuReading>;
 }
 
 /// Sets the `gpu_*` metrics.
-pub fn publish(readings: &[Reading]) {
-    for Reading { gpu, utilization, memory, watts, celsius, hertz } in readings {
+pub fn publish_readings(readings: &[GpuReading]) {
+    for GpuReading { gpu, utilization, memory, watts, celsius, hertz } in readings {
         let [used, total] = memory.map_or([None; 2], |bytes| bytes.map(|count| Some(count as f64)));
         let gauges = [
             (&catalog::GPU_UTILIZATION, *utilization),
@@ -51,7 +51,7 @@ pub fn publish(readings: &[Reading]) {
         ];
         for (gauge, value) in gauges {
             if let Some(value) = value {
-                gauge.with([gpu]).set(value);
+                gauge.with_labels([gpu]).set(value);
             }
         }
     }
@@ -59,7 +59,7 @@ pub fn publish(readings: &[Reading]) {
 
 /// Reads the GPUs every second for as long as the runtime lives, on a blocking thread: a driver may
 /// take its time. Where `open` finds no GPU, it ends.
-pub fn publish_regularly<C: Cards>(
+pub fn publish_regularly<C: GpuDevices>(
     runtime: &tokio::runtime::Handle,
     open: impl FnOnce() -> Option<C> + Send + 'static,
 ) {
@@ -72,7 +72,8 @@ pub fn publish_regularly<C: Cards>(
         loop {
             ticks.tick().await;
             let asked = Arc::clone(&gpus);
-            let read = tokio::task::spawn_blocking(move || publish(&asked.read())).await;
+            let read =
+                tokio::task::spawn_blocking(move || publish_readings(&asked.read_gpus())).await;
             if read.is_err() {
                 return;
             }
@@ -89,8 +90,8 @@ mod tests {
     const RECORDED: &str = include_str!("../../../tests/fixtures/dashboards/gpu.prom");
 
     /// The reading behind the recorded scrape that the dashboards are shown to work on.
-    fn loaded() -> Reading {
-        Reading {
+    fn loaded() -> GpuReading {
+        GpuReading {
             gpu: "0".into(),
             utilization: Some(0.94),
             memory: Some([38_654_705_664, 85_520_809_984]),
@@ -108,33 +109,33 @@ mod tests {
     #[test]
     fn a_reading_shows_as_the_scrape_that_the_dashboards_are_tested_with() {
         let recorder = Recorder::new("recorded");
-        recorder.within(|| publish(&[loaded()]));
+        recorder.within(|| publish_readings(&[loaded()]));
         assert_eq!(shown(&recorder.render()), shown(RECORDED));
     }
 
     #[test]
     fn what_a_card_does_not_know_is_absent_and_cards_are_told_apart() {
         let recorder = Recorder::new("two");
-        let cool = Reading { gpu: "1".into(), celsius: Some(31.0), ..Reading::default() };
-        recorder.within(|| publish(&[loaded(), cool]));
+        let cool = GpuReading { gpu: "1".into(), celsius: Some(31.0), ..GpuReading::default() };
+        recorder.within(|| publish_readings(&[loaded(), cool]));
         let scrape = Scrape::parse(&recorder.render()).unwrap();
-        let temperature = scrape.by_label("gpu_temperature_celsius", "gpu");
+        let temperature = scrape.values_by_label("gpu_temperature_celsius", "gpu");
         assert_eq!(temperature, [("0", 58.0), ("1", 31.0)]);
-        assert_eq!(scrape.by_label("gpu_power_watts", "gpu"), [("0", 412.7)]);
+        assert_eq!(scrape.values_by_label("gpu_power_watts", "gpu"), [("0", 412.7)]);
     }
 
     #[test]
     fn a_machine_without_cards_registers_nothing() {
         let recorder = Recorder::new("none");
-        recorder.within(|| publish(&[]));
+        recorder.within(|| publish_readings(&[]));
         assert!(shown(&recorder.render()).is_empty());
     }
 
     #[test]
     fn cards_are_asked_for_once_if_there_are_none_and_again_and_again_if_there_are() {
         struct Counted(std::sync::mpsc::SyncSender<()>);
-        impl Cards for Counted {
-            fn read(&self) -> Vec<Reading> {
+        impl GpuDevices for Counted {
+            fn read_gpus(&self) -> Vec<GpuReading> {
                 // The test hears the first few.
                 let _ = self.0.try_send(());
                 Vec::new()

@@ -4,7 +4,7 @@
 use nvml_wrapper::Device;
 use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
 
-use super::{Cards, Reading};
+use super::{GpuDevices, GpuReading};
 
 /// NVIDIA's management library (NVML).
 pub struct Nvml(nvml_wrapper::Nvml);
@@ -20,7 +20,7 @@ impl Nvml {
     }
 
     /// Product names of the GPUs.
-    pub fn names(&self) -> Vec<String> {
+    pub fn device_names(&self) -> Vec<String> {
         self.devices().filter_map(|(_, device)| device.name().ok()).collect()
     }
 
@@ -31,18 +31,18 @@ impl Nvml {
     }
 }
 
-impl Cards for Nvml {
-    fn read(&self) -> Vec<Reading> {
-        self.devices().map(|(index, device)| reading(index, &device)).collect()
+impl GpuDevices for Nvml {
+    fn read_gpus(&self) -> Vec<GpuReading> {
+        self.devices().map(|(index, device)| read_device(index, &device)).collect()
     }
 }
 
 /// Reads one GPU. The library counts in percent, milliwatts and megahertz.
-fn reading(index: u32, device: &Device<'_>) -> Reading {
+fn read_device(index: u32, device: &Device<'_>) -> GpuReading {
     let percent = device.utilization_rates().ok().map(|rates| rates.gpu);
     let milliwatts = device.power_usage().ok();
     let megahertz = device.clock_info(Clock::SM).ok();
-    Reading {
+    GpuReading {
         gpu: index.to_string(),
         utilization: percent.map(|percent| f64::from(percent) / 100.0),
         memory: device.memory_info().ok().map(|memory| [memory.used, memory.total]),
@@ -59,9 +59,9 @@ mod tests {
     #[test]
     fn a_missing_driver_is_no_error_and_a_present_one_reads_what_can_be() {
         let Some(nvml) = Nvml::open() else { return };
-        let readings = nvml.read();
+        let readings = nvml.read_gpus();
         assert!(!readings.is_empty(), "a driver with cards that do not answer");
-        for Reading { utilization, memory, celsius, .. } in readings {
+        for GpuReading { utilization, memory, celsius, .. } in readings {
             assert!(utilization.is_none_or(|share| (0.0..=1.0).contains(&share)));
             assert!(memory.is_none_or(|[used, total]| used <= total));
             assert!(celsius.is_none_or(|degrees| (0.0..120.0).contains(&degrees)));

@@ -18,48 +18,48 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use zerocopy::transmute;
 
-use crate::augment::kernel::avx2::places::Group;
-use crate::augment::kernel::avx2::run::gather_run;
-use crate::augment::kernel::avx2::walk::{AHEAD, gather_walk};
-use crate::augment::kernel::row::Row;
-use crate::augment::kernel::{Becomes, Images, Job, Target, each_row, store};
+use crate::augment::kernel::avx2::places::VoxelGroup;
+use crate::augment::kernel::avx2::run::gather_aligned;
+use crate::augment::kernel::avx2::walk::{AHEAD, gather_interpolated};
+use crate::augment::kernel::row::PatchRow;
+use crate::augment::kernel::{IntoTarget, PatchImages, PatchJob, Target, render_rows, store};
 use crate::augment::tone::LANES;
 
 /// Renders a patch.
 #[target_feature(enable = "avx2,f16c")]
-pub(super) fn render<S: Becomes<T>, T: Target>(
-    job: &Job<'_, S>,
-    images: Images<'_>,
+pub(super) fn render_patch<S: IntoTarget<T>, T: Target>(
+    job: &PatchJob<'_, S>,
+    images: PatchImages<'_>,
     targets: &mut [T],
 ) {
     let placement = job.recipe.placement();
     let aligned = placement.is_aligned();
-    let plane_ahead = placement.plane_ahead();
-    let line_ahead = placement.line_ahead();
-    let mut groups = [Group::default(); AHEAD];
-    let gather = |z, y, row: &mut Row, targets: &mut [T]| {
+    let plane_ahead = placement.plane_stride();
+    let line_ahead = placement.row_stride();
+    let mut groups = [VoxelGroup::default(); AHEAD];
+    let gather = |z, y, row: &mut PatchRow, targets: &mut [T]| {
         if aligned {
-            return gather_run(job, placement.run(z, y), line_ahead, row, targets);
+            return gather_aligned(job, placement.aligned_row(z, y), line_ahead, row, targets);
         }
-        gather_walk(job, &placement.walk(z, y), plane_ahead, &mut groups, row, targets)
+        gather_interpolated(job, &placement.row_ray(z, y), plane_ahead, &mut groups, row, targets)
     };
-    let tones = job.recipe.tones();
+    let tones = job.recipe.intensity_maps();
     let tone = |channel: usize, raw: &mut [f32], mass: &[f32], first| {
-        tones[channel].apply(raw, mass, first)
+        tones[channel].apply_to_row(raw, mass, first)
     };
-    each_row(job, images, targets, gather, tone, |from, images, at| store_row(from, images, at));
+    render_rows(job, images, targets, gather, tone, |from, images, at| store_row(from, images, at));
 }
 
 /// Lanes of a register.
 #[target_feature(enable = "avx2")]
-fn lanes(register: __m256) -> [f32; LANES] {
+fn register_lanes(register: __m256) -> [f32; LANES] {
     transmute!(register)
 }
 
 /// Stores a row like [`store::write_row`], rounding in hardware.
 #[target_feature(enable = "avx2,f16c")]
-fn store_row(from: &[f32], images: &mut Images<'_>, at: usize) {
-    let Images::F16(values) = images else { return store::row(from, images, at) };
+fn store_row(from: &[f32], images: &mut PatchImages<'_>, at: usize) {
+    let PatchImages::F16(values) = images else { return store::write_row(from, images, at) };
     let (groups, rest) = from.as_chunks::<LANES>();
     let bits = values[at..at + from.len()].reinterpret_cast_mut();
     let (out, rest_out) = bits.as_chunks_mut::<LANES>();

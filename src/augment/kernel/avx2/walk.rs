@@ -3,13 +3,13 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use crate::augment::kernel::avx2::interpolate::interpolate;
-use crate::augment::kernel::avx2::lanes;
-use crate::augment::kernel::avx2::places::{Group, Steps, locate};
-use crate::augment::kernel::row::Row;
-use crate::augment::kernel::scalar::put_place;
-use crate::augment::kernel::{Becomes, Job, Target};
-use crate::augment::placement::Walk;
+use crate::augment::kernel::avx2::interpolate::interpolate_group;
+use crate::augment::kernel::avx2::places::{GroupOffsets, VoxelGroup, locate_group};
+use crate::augment::kernel::avx2::register_lanes;
+use crate::augment::kernel::row::PatchRow;
+use crate::augment::kernel::scalar::interpolate_voxel;
+use crate::augment::kernel::{IntoTarget, PatchJob, Target};
+use crate::augment::placement::RowRay;
 use crate::augment::tone::LANES;
 
 /// Number of groups that are located before any of them is interpolated.
@@ -21,50 +21,50 @@ pub(super) const AHEAD: usize = 16;
 /// Fills an interpolated row: in groups where all neighbours are inside the box, voxel by voxel at
 /// its border.
 #[target_feature(enable = "avx2")]
-pub(super) fn gather_walk<S: Becomes<T>, T: Target>(
-    job: &Job<'_, S>,
-    walk: &Walk,
+pub(super) fn gather_interpolated<S: IntoTarget<T>, T: Target>(
+    job: &PatchJob<'_, S>,
+    walk: &RowRay,
     plane_ahead: isize,
-    groups: &mut [Group; AHEAD],
-    row: &mut Row,
+    groups: &mut [VoxelGroup; AHEAD],
+    row: &mut PatchRow,
     targets: &mut [T],
 ) -> Range<usize> {
     let view = job.view;
-    let reach = walk.reach(row.width(), view.dims());
+    let reach = walk.covered_voxels(row.width(), view.brain_dims());
     targets.fill(T::default());
     if reach.is_empty() {
         return 0..0;
     }
-    let interior = walk.interior(row.width(), view.dims());
+    let interior = walk.interior_voxels(row.width(), view.brain_dims());
     let grouped = if interior.len() < LANES { reach.start..reach.start } else { interior };
     for x in (reach.start..grouped.start).chain(grouped.end..reach.end) {
-        put_place(job, walk, x, row, targets);
+        interpolate_voxel(job, walk, x, row, targets);
     }
-    let steps = Steps::new(walk, view.dims());
-    let mut planes = row.planes(&(0..row.width()));
+    let steps = GroupOffsets::new(walk, view.brain_dims());
+    let mut planes = row.voxel_planes(&(0..row.width()));
     for x in grouped.clone().step_by(AHEAD * LANES) {
         let count = (grouped.end - x).div_ceil(LANES).min(AHEAD);
         // The last group begins earlier rather than ends later: some voxels are computed twice.
         let first = |number: usize| (x + number * LANES).min(grouped.end - LANES);
         for (number, group) in groups[..count].iter_mut().enumerate() {
-            locate(walk.at(first(number)), &steps, group);
-            fetch_ahead(job, group, plane_ahead);
+            locate_group(walk.place_of(first(number)), &steps, group);
+            prefetch_next_plane(job, group, plane_ahead);
         }
         for (number, group) in groups[..count].iter().enumerate() {
             let voxels = first(number)..first(number) + LANES;
             if let Some(truth) = job.truth {
                 for (target, place) in targets[voxels.clone()].iter_mut().zip(group.nearest) {
-                    *target = truth[place as usize].becomes();
+                    *target = truth[place as usize].into_target();
                 }
             }
-            let (raw, mass) = interpolate(view.images(), group);
+            let (raw, mass) = interpolate_group(view.images(), group);
             for (channel, (raw_out, mass_out)) in planes.iter_mut().enumerate() {
-                raw_out[voxels.clone()].copy_from_slice(&lanes(raw[channel]));
-                mass_out[voxels.clone()].copy_from_slice(&lanes(mass[channel]));
+                raw_out[voxels.clone()].copy_from_slice(&register_lanes(raw[channel]));
+                mass_out[voxels.clone()].copy_from_slice(&register_lanes(mass[channel]));
             }
         }
     }
-    row.prepare(&reach)
+    row.clear_group_edges(&reach)
 }
 
 /// Prefetches the voxels that the same group of the next plane will need.
@@ -72,7 +72,7 @@ pub(super) fn gather_walk<S: Becomes<T>, T: Target>(
 /// A rotated patch crosses memory at an angle that the hardware prefetcher does not follow: without
 /// this a third of the time goes into waiting for the third-level cache.
 #[target_feature(enable = "avx2")]
-fn fetch_ahead<S>(job: &Job<'_, S>, group: &Group, plane_ahead: isize) {
+fn prefetch_next_plane<S>(job: &PatchJob<'_, S>, group: &VoxelGroup, plane_ahead: isize) {
     let images = job.view.images().as_ptr();
     for corner in [0, 2] {
         for voxel in [0, LANES / 2] {

@@ -65,7 +65,7 @@ fn try_out() -> Result<Working, Missing> {
     }
 }
 
-fn driver<T>(
+fn ask_driver<T>(
     asked: &'static str,
     call: impl FnOnce() -> Result<T, DriverError>,
 ) -> Result<T, Missing> {
@@ -79,18 +79,18 @@ fn driver<T>(
 }
 
 /// The code's name. The error's own `Display` asks the library, which is what is in doubt.
-fn reason(refusal: DriverError) -> String {
+fn error_name(refusal: DriverError) -> String {
     format!("{:?}", refusal.0)
 }
 
 /// Architecture as CubeCL names it to NVRTC: from Hopper on with the features of this one alone.
-fn architecture((major, minor): (i32, i32)) -> String {
+fn nvrtc_architecture((major, minor): (i32, i32)) -> String {
     let own_features = if major >= 9 { "a" } else { "" };
     format!("sm_{major}{minor}{own_features}")
 }
 
 /// The trial kernel, with the include paths that CubeCL uses.
-fn compile(architecture: &str) -> Result<Ptx, Missing> {
+fn compile_kernel(architecture: &str) -> Result<Ptx, Missing> {
     let include = headers()?;
     let mut paths = vec![include.clone()];
     paths.extend(Some(include.join("cccl")).filter(|cccl| cccl.is_dir()));
@@ -111,7 +111,7 @@ fn compile(architecture: &str) -> Result<Ptx, Missing> {
 }
 
 /// The folder of CUDA headers, by CubeCL's own rule.
-fn headers() -> Result<PathBuf, Missing> {
+fn include_folder() -> Result<PathBuf, Missing> {
     let Some(root) = install::cuda_path() else { return Err(Missing::Headers(None)) };
     let include = root.join("include");
     if include.join("cuda_fp16.h").is_file() {
@@ -128,7 +128,7 @@ fn library_is_absent(panic: &str) -> bool {
 
 /// Runs `call` and returns the text of its panic, which then does not go to stderr. Panics of other
 /// threads do, as before. For one thread at a time: the hook is the process's.
-fn quietly<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+fn catch_panic_quietly<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     let here = thread::current().id();
     let usual = Arc::new(panic::take_hook());
     let elsewhere = Arc::clone(&usual);

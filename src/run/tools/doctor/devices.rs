@@ -3,7 +3,7 @@
 use crate::run::config;
 use crate::run::device::cuda::{Missing, first_gpu};
 use crate::run::tools::bench_step::{Repeats, bench_step};
-use crate::run::tools::doctor::{Finding, Grade};
+use crate::run::tools::doctor::{Finding, FindingGrade};
 use crate::telemetry::gpu::Nvml;
 
 /// A forward and a backward pass of a narrow U-Net in a second or so.
@@ -14,34 +14,35 @@ const SMALL: [&str; 4] = [
     "loader.batch=1",
 ];
 
-pub(super) fn each(mut add: impl FnMut(Finding)) {
+pub(super) fn check_devices(mut add: impl FnMut(Finding)) {
     let gpu = first_gpu();
     let has_gpu = gpu.is_ok();
     add(match gpu {
         Ok(gpu) => Finding::good("gpu", format!("{}: driver, NVRTC and headers work", gpu.name)),
         Err(Missing::Feature) => without_cuda(),
         Err(missing) => {
-            let grade = if missing.leaves_a_gpu_idle() { Grade::Bad } else { Grade::Limited };
-            Finding::good("gpu", "none that can be used").but(grade, missing.to_string())
+            let grade =
+                if missing.leaves_a_gpu_idle() { FindingGrade::Bad } else { FindingGrade::Limited };
+            Finding::good("gpu", "none that can be used").with_grade(grade, missing.to_string())
         }
     });
-    add(step("cpu", "a step on the CPU"));
+    add(check_training_step("cpu", "a step on the CPU"));
     if has_gpu {
-        add(step("cuda", "a step on the GPU"));
+        add(check_training_step("cuda", "a step on the GPU"));
     }
 }
 
 /// Names the cards that a program without CUDA leaves idle.
 fn without_cuda() -> Finding {
-    let cards = Nvml::open().map(|driver| driver.names().join(", "));
+    let cards = Nvml::open().map(|driver| driver.device_names().join(", "));
     let found = cards.map_or_else(
         || "this program was built without CUDA, and there is no NVIDIA card with a driver".into(),
         |cards| format!("{cards}, idle: this program was built without CUDA"),
     );
-    Finding::good("gpu", found).but(Grade::Limited, Missing::Feature.to_string())
+    Finding::good("gpu", found).with_grade(FindingGrade::Limited, Missing::Feature.to_string())
 }
 
-fn step(device: &str, subject: &'static str) -> Finding {
+fn check_training_step(device: &str, subject: &'static str) -> Finding {
     let mut settings: Vec<String> = SMALL.map(String::from).to_vec();
     settings.push(format!("device={device}"));
     let measured = config::load(None, &settings)
@@ -58,8 +59,11 @@ fn step(device: &str, subject: &'static str) -> Finding {
             Finding::good(subject, found)
         }
         Ok(cost) => Finding::good(subject, format!("the loss became {}", cost.last_loss))
-            .but(Grade::Bad, "the device computes wrongly: update its driver, or train on another"),
+            .with_grade(
+                FindingGrade::Bad,
+                "the device computes wrongly: update its driver, or train on another",
+            ),
         Err(failure) => Finding::good(subject, failure.to_string())
-            .but(Grade::Bad, "train on another device with --set device=…"),
+            .with_grade(FindingGrade::Bad, "train on another device with --set device=…"),
     }
 }

@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use crate::telemetry::exporter::MetricsAddress;
 
-/// Grade of a finding.
+/// FindingGrade of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Grade {
+pub enum FindingGrade {
     /// Enough.
     Good,
     /// A run works, but slower or with less than it could.
@@ -23,7 +23,7 @@ pub enum Grade {
     Bad,
 }
 
-impl Grade {
+impl FindingGrade {
     /// The word in reports.
     pub const fn name(self) -> &'static str {
         match self {
@@ -41,33 +41,33 @@ pub struct Finding {
     pub subject: &'static str,
     /// Observation, with its unit.
     pub found: String,
-    /// Grade of the observation.
-    pub grade: Grade,
+    /// FindingGrade of the observation.
+    pub grade: FindingGrade,
     /// Remedy; empty where none is needed.
     pub remedy: String,
 }
 
 impl Finding {
     fn good(subject: &'static str, found: impl Into<String>) -> Self {
-        Self { subject, found: found.into(), grade: Grade::Good, remedy: String::new() }
+        Self { subject, found: found.into(), grade: FindingGrade::Good, remedy: String::new() }
     }
 
-    fn but(self, grade: Grade, remedy: impl Into<String>) -> Self {
+    fn with_grade(self, grade: FindingGrade, remedy: impl Into<String>) -> Self {
         Self { grade, remedy: remedy.into(), ..self }
     }
 
     /// Grades a number: good from `enough` on, bad below `least`.
-    fn measured(self, value: f64, [least, enough]: [f64; 2], remedy: &str) -> Self {
+    fn graded_by(self, value: f64, [least, enough]: [f64; 2], remedy: &str) -> Self {
         if value >= enough {
             return self;
         }
-        let grade = if value < least { Grade::Bad } else { Grade::Limited };
-        self.but(grade, remedy)
+        let grade = if value < least { FindingGrade::Bad } else { FindingGrade::Limited };
+        self.with_grade(grade, remedy)
     }
 }
 
 /// Checks everything; `tell` is called with each finding at once.
-pub fn examine(
+pub fn examine_machine(
     cache: &Path,
     metrics: MetricsAddress,
     mut tell: impl FnMut(&Finding),
@@ -77,16 +77,16 @@ pub fn examine(
         tell(&finding);
         findings.push(finding);
     };
-    add(machine::cores());
-    add(machine::memory());
+    add(machine::core_count());
+    add(machine::free_memory());
     add(machine::open_files());
-    add(machine::port(metrics));
+    add(machine::metrics_port(metrics));
     add(data::free_space(cache));
-    add(data::disk(cache));
-    add(data::case_files(cache));
-    add(data::decode());
+    add(data::disk_speed(cache));
+    add(data::cache_contents(cache));
+    add(data::decode_speed());
     #[cfg(feature = "train")]
-    devices::each(add);
+    devices::check_devices(add);
     findings
 }
 
@@ -97,11 +97,11 @@ mod tests {
     #[test]
     fn a_number_is_graded_by_two_bounds() {
         let grade = |value| {
-            let finding = Finding::good("speed", "").measured(value, [10.0, 20.0], "buy more");
+            let finding = Finding::good("speed", "").graded_by(value, [10.0, 20.0], "buy more");
             (finding.grade, finding.remedy)
         };
-        assert_eq!(grade(20.0), (Grade::Good, String::new()));
-        assert_eq!(grade(19.9), (Grade::Limited, "buy more".into()));
-        assert_eq!(grade(9.9), (Grade::Bad, "buy more".into()));
+        assert_eq!(grade(20.0), (FindingGrade::Good, String::new()));
+        assert_eq!(grade(19.9), (FindingGrade::Limited, "buy more".into()));
+        assert_eq!(grade(9.9), (FindingGrade::Bad, "buy more".into()));
     }
 }
