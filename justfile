@@ -62,3 +62,15 @@ oracles *ARGS:
 # Every query of the dashboards, put to a real Prometheus during a real run.
 live-dashboards:
     scripts/live-dashboards
+
+# How the sources read, in figures (docs/style.md).
+language *ARGS:
+    scripts/language.py {{ARGS}}
+
+# Spelling; `pip install typos`.
+typos:
+    typos
+
+# Licences, sources and duplicates of dependencies; `cargo install cargo-deny`. Advisories: `just deny advisories`.
+deny *CHECKS="licenses sources bans":
+    cargo deny --offline check {{CHECKS}}

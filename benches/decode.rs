@@ -15,12 +15,12 @@ use std::path::Path;
 
 use divan::Bencher;
 use gliaflow::brats::case::{CaseReader, read_case};
-use gliaflow::brats::dataset::{CaseFiles, discover};
+use gliaflow::brats::dataset::{CaseFiles, discover_cases};
 use gliaflow::brats::phantom::{PhantomConfig, cohort};
-use gliaflow::cache::contents::prepare_on;
+use gliaflow::buffers::case::CaseBuffers;
+use gliaflow::cache::contents::prepare_in_buffers;
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::volume::case::Case;
-use gliaflow::volume::shelf::CaseShelf;
 
 /// Cases per figure of CPU time.
 const CASES: u64 = 10;
@@ -57,15 +57,15 @@ impl Variant {
     /// One case after another; each call does the work once.
     fn runner(&self) -> impl FnMut() + use<> {
         let Self { files, work, recycled, .. } = self.clone();
-        let shelf = CaseShelf::default();
+        let shelf = CaseBuffers::default();
         let reader = CaseReader::new(shelf.clone());
         let config = PreprocessConfig::default();
         let whole = matches!(work, Work::Prepare).then(|| read_case(&files).unwrap());
-        let prepared = move |shelf: &CaseShelf, case: &Case| {
-            black_box(prepare_on(shelf, case, &config).unwrap()).give_back(shelf);
+        let prepared = move |shelf: &CaseBuffers, case: &Case| {
+            black_box(prepare_in_buffers(shelf, case, &config).unwrap()).give_back(shelf);
         };
         move || {
-            let fresh = CaseShelf::default();
+            let fresh = CaseBuffers::default();
             let shelf = if recycled { &shelf } else { &fresh };
             if let Some(case) = &whole {
                 return prepared(shelf, case);
@@ -75,7 +75,7 @@ impl Variant {
             if matches!(work, Work::Both) {
                 prepared(shelf, &case);
             }
-            shelf.give_case(case);
+            shelf.give_back_case(case);
         }
     }
 }
@@ -85,7 +85,7 @@ fn sources() -> Vec<(&'static str, CaseFiles)> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("phantom");
     // Written once: what is there already is left alone.
     cohort::write_case(&folder, &PhantomConfig::default(), 0).unwrap();
-    let only = |folder: &Path| discover(folder).unwrap().cases.swap_remove(0);
+    let only = |folder: &Path| discover_cases(folder).unwrap().cases.swap_remove(0);
     let mut sources = vec![("phantom", only(&folder))];
     if let Some(folder) = std::env::var_os("GLIAFLOW_REAL_CASES") {
         sources.push(("patient", only(&Path::new(&folder).join("TCGA-FG-6692"))));

@@ -55,7 +55,7 @@ impl Sink for Hand {
     type In = Number;
     type Out = u64;
 
-    fn accept(&mut self, outcome: Outcome<Number>) -> Option<u64> {
+    fn accept_outcome(&mut self, outcome: Outcome<Number>) -> Option<u64> {
         match outcome {
             Outcome::Ready(number) => Some(number.0),
             Outcome::Skipped(_) => None,
@@ -86,7 +86,7 @@ fn three_stages(bencher: Bencher<'_, '_>, workers: usize) {
             .start(&runtime)
             .unwrap();
         let mut handed = 0;
-        while let Some(number) = feed.take() {
+        while let Some(number) = feed.next_output() {
             assert_eq!(number, handed);
             handed += 1;
         }

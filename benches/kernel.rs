@@ -12,16 +12,16 @@ use std::hint::black_box;
 use std::sync::OnceLock;
 
 use divan::Bencher;
+use gliaflow::augment::config::{AugmentConfig, Background};
+use gliaflow::augment::kernel::{Kernel, PatchImages, blank_patch};
+use gliaflow::augment::placement::Window;
+use gliaflow::augment::recipe::RenderPlan;
+use gliaflow::augment::view::CaseView;
 use gliaflow::base::fingerprint::Fingerprint;
 use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
-use gliaflow::brats::phantom::{PhantomConfig, generate};
-use gliaflow::cache::contents::{CaseContents, prepare};
+use gliaflow::brats::phantom::{PhantomConfig, generate_phantom};
+use gliaflow::cache::contents::{CaseContents, prepare_case};
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::pipeline::augment::config::{AugmentConfig, Background};
-use gliaflow::pipeline::augment::kernel::{Images, Kernel, blank};
-use gliaflow::pipeline::augment::placement::Window;
-use gliaflow::pipeline::augment::recipe::Recipe;
-use gliaflow::pipeline::augment::view::View;
 use gliaflow::volume::case::Case;
 use gliaflow::volume::grid::Dims;
 use gliaflow::volume::region::LabelScheme;
@@ -46,12 +46,12 @@ impl fmt::Display for Variant {
 }
 
 fn variants() -> Vec<Variant> {
-    let mut bent = AugmentConfig::full();
+    let mut bent = AugmentConfig::full_profile();
     bent.gamma.probability = 1.0;
     bent.noise.probability = 1.0;
     let profiles = [
-        ("light", AugmentConfig::light()),
-        ("full", AugmentConfig::full()),
+        ("light", AugmentConfig::light_profile()),
+        ("full", AugmentConfig::full_profile()),
         ("full + gamma + noise", bent),
     ];
     let kernels = Kernel::ALL.into_iter().filter(|kernel| kernel.is_available());
@@ -65,7 +65,7 @@ fn variants() -> Vec<Variant> {
 fn case() -> &'static CaseContents {
     static CASE: OnceLock<CaseContents> = OnceLock::new();
     CASE.get_or_init(|| {
-        let phantom = generate(&PhantomConfig::default(), 0);
+        let phantom = generate_phantom(&PhantomConfig::default(), 0);
         let case = Case {
             id: phantom.id,
             source: phantom.source,
@@ -75,30 +75,30 @@ fn case() -> &'static CaseContents {
             fingerprint: Fingerprint([0; 16]),
             bytes_read: 0,
         };
-        prepare(&case, &PreprocessConfig::default()).unwrap()
+        prepare_case(&case, &PreprocessConfig::default()).unwrap()
     })
 }
 
 /// The recipe of sample `index`: a window drawn evenly over the brain, as `crop` does.
-fn recipe(view: &View<'_>, config: &AugmentConfig, index: u64) -> Recipe {
+fn recipe(view: &CaseView<'_>, config: &AugmentConfig, index: u64) -> RenderPlan {
     let key = SampleKey { seed: 1, epoch: 0, index };
     let mut rng = KeyedRng::new(key, Domain::Crop);
     let corner = std::array::from_fn(|axis| {
-        let slack = view.dims().0[axis] as isize - PATCH.0[axis] as isize;
-        if slack < 0 { slack.div_euclid(2) } else { rng.below(slack as u64 + 1) as isize }
+        let slack = view.brain_dims().0[axis] as isize - PATCH.0[axis] as isize;
+        if slack < 0 { slack.div_euclid(2) } else { rng.uniform_below(slack as u64 + 1) as isize }
     });
     let window = Window { corner, dims: PATCH };
-    Recipe::new(view, window, &config.draw(key), Background::Zero)
+    RenderPlan::new(view, window, &config.draw_params(key), Background::Zero)
 }
 
 #[divan::bench(args = variants(), sample_count = 20)]
 fn sample(bencher: Bencher<'_, '_>, variant: &Variant) {
-    let view = View::of_contents(case());
-    let (mut images, mut labels) = blank(PATCH);
+    let view = CaseView::of_contents(case());
+    let (mut images, mut labels) = blank_patch(PATCH);
     let mut index = 0;
     bencher.bench_local(|| {
         let recipe = recipe(&view, &variant.config, index);
-        variant.kernel.render(&view, &recipe, Images::F16(&mut images), &mut labels);
+        variant.kernel.render_labels(&view, &recipe, PatchImages::F16(&mut images), &mut labels);
         index += 1;
         black_box((&images, &labels));
     });
@@ -106,13 +106,18 @@ fn sample(bencher: Bencher<'_, '_>, variant: &Variant) {
 
 fn main() {
     divan::main();
-    let view = View::of_contents(case());
-    println!("\nCPU ms per sample over {SAMPLES} samples, brain box {}", view.dims());
+    let view = CaseView::of_contents(case());
+    println!("\nCPU ms per sample over {SAMPLES} samples, brain box {}", view.brain_dims());
     cpu::table(&variants(), SAMPLES, |variant| {
-        let (mut images, mut labels) = blank(PATCH);
+        let (mut images, mut labels) = blank_patch(PATCH);
         Box::new(move |index| {
             let recipe = recipe(&view, &variant.config, index);
-            variant.kernel.render(&view, &recipe, Images::F16(&mut images), &mut labels);
+            variant.kernel.render_labels(
+                &view,
+                &recipe,
+                PatchImages::F16(&mut images),
+                &mut labels,
+            );
             black_box((&images, &labels));
         })
     });

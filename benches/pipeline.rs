@@ -8,16 +8,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use gliaflow::actor::stop::StopLatch;
-use gliaflow::base::progress::Silent;
+use gliaflow::augment::config::AugmentConfig;
+use gliaflow::base::progress::NoProgress;
 use gliaflow::brats::phantom::{PhantomConfig, cohort};
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::experiment::drain::{DrainConfig, drain, prepare};
-use gliaflow::experiment::prepare::Session;
-use gliaflow::pipeline::augment::config::AugmentConfig;
 use gliaflow::pipeline::budget::{LoaderConfig, LoaderWorkers};
 use gliaflow::pipeline::crop::CropConfig;
-use gliaflow::pipeline::observe::Board;
+use gliaflow::pipeline::observe::TopologyRegistry;
 use gliaflow::pipeline::workers::WorkerPlan;
+use gliaflow::run::prepare::Session;
+use gliaflow::run::tools::drain::{DrainConfig, drain_loader, prepare_dataset};
 use gliaflow::telemetry::endpoint::Endpoint;
 
 const CASES: u64 = 4;
@@ -34,15 +34,16 @@ fn main() {
     let session = Session {
         runtime: handle,
         stop: StopLatch::new(),
-        progress: Silent::shared(),
-        board: Board::default(),
-        endpoint: Endpoint::nowhere(),
+        progress: NoProgress::shared(),
+        board: TopologyRegistry::default(),
+        endpoint: Endpoint::of_this_process(),
     };
     println!(
         "{:<8} {:<8} {:<7} {:>7} {:>10} {:>12} {:>9}",
         "path", "profile", "actors", "workers", "samples/s", "CPU s/sample", "peak MiB"
     );
-    let profiles = [("light", AugmentConfig::light()), ("full", AugmentConfig::full())];
+    let profiles =
+        [("light", AugmentConfig::light_profile()), ("full", AugmentConfig::full_profile())];
     for (profile, augment) in profiles {
         for (cached, fused) in [(true, false), (true, true), (false, false)] {
             for workers in [1, 2, 4] {
@@ -66,8 +67,8 @@ fn main() {
                     warm_up: 5,
                     step: Duration::ZERO,
                 };
-                let prepared = prepare(&config, &session).unwrap();
-                let done = drain(&config, &prepared, &session).unwrap();
+                let prepared = prepare_dataset(&config, &session).unwrap();
+                let done = drain_loader(&config, &prepared, &session).unwrap();
                 println!(
                     "{:<8} {profile:<8} {:<7} {workers:>7} {:>10.2} {:>12.4} {:>9.0}",
                     if cached { "warm" } else { "cold" },

@@ -9,30 +9,34 @@
 //! | 1 | [`telemetry`] | metric names, clocks, the endpoint |
 //! | 1 | [`volume`] | the field's vocabulary: grids, modalities, regions, cases |
 //! | 2 | [`actor`] | concurrency: stages, mailboxes, tickets, topologies |
-//! | 2 | [`brats`] | BraTS on disk: NIfTI, layouts, phantoms |
-//! | 2 | [`cache`] | immutable memory-mapped case files |
-//! | 3 | [`pipeline`] | the stages, and the topologies made of them |
-//! | 4 | `nets` | networks as pure functions of tensors (feature `train`) |
-//! | 5 | [`eval`] | overlap and distance measures, sliding windows |
-//! | 6 | [`report`] | a run told after the fact, from its files |
-//! | 6 | `train` | losses, the loop, checkpoints (feature `train`) |
-//! | 7 | [`experiment`] | configuration, and the run that follows from it |
-//! | 8 | `study` | many runs that answer one question (feature `train`) |
-//! | 9 | [`cli`] | verbs |
+//! | 2 | [`buffers`] | buffer pools for cases, patches and batches |
+//! | 3 | [`brats`] | BraTS on disk: NIfTI, layouts, phantoms |
+//! | 3 | [`cache`] | immutable memory-mapped case files |
+//! | 4 | [`augment`] | augmentation: transforms, and one pass that applies them |
+//! | 5 | [`pipeline`] | the stages, and the topologies made of them |
+//! | 6 | `nets` | networks as pure functions of tensors (feature `train`) |
+//! | 7 | [`eval`] | overlap and distance measures, sliding windows |
+//! | 8 | [`report`] | figures and pages of a run, from the files in its folder |
+//! | 8 | `train` | losses, the training loop, checkpoints (feature `train`) |
+//! | 9 | [`run`] | configuration, devices, one run, and the tools around it |
+//! | 10 | `experiment` | several runs and their table, as in the paper (feature `train`) |
+//! | 11 | [`cli`] | subcommands |
 
 pub mod actor;
+pub mod augment;
 pub mod base;
 pub mod brats;
+pub mod buffers;
 pub mod cache;
 pub mod cli;
 pub mod eval;
+#[cfg(feature = "train")]
 pub mod experiment;
 #[cfg(feature = "train")]
 pub mod nets;
 pub mod pipeline;
 pub mod report;
-#[cfg(feature = "train")]
-pub mod study;
+pub mod run;
 pub mod telemetry;
 #[cfg(feature = "train")]
 pub mod train;

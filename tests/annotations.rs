@@ -7,17 +7,19 @@ use std::sync::Arc;
 
 use gliaflow::base::error::Reason;
 use gliaflow::base::fingerprint::Fingerprint;
-use gliaflow::cache::annotation::{Annotated, AnnotatedView, Annotation, MappedAnnotation};
-use gliaflow::cache::contents::prepare;
+use gliaflow::cache::annotation::{
+    Annotation, AnnotationVoxels, AnnotationVoxelsView, MappedAnnotation,
+};
+use gliaflow::cache::contents::prepare_case;
 use gliaflow::cache::foreground;
 use gliaflow::cache::map::MappedCase;
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::source::Expected;
+use gliaflow::cache::source::ExpectedSource;
 use gliaflow::cache::store::CaseStore;
 use gliaflow::volume::case::{Case, CaseId, SourceGrid};
 use gliaflow::volume::grid::{Affine, Dims};
 use gliaflow::volume::region::{LabelScheme, Region};
-use gliaflow::volume::targets::{RegionShares, Targets};
+use gliaflow::volume::targets::{RegionProbabilities, Targets};
 use gliaflow::volume::voxels::Voxels;
 
 const TEACHER: Fingerprint = Fingerprint([0xab; 16]);
@@ -32,24 +34,25 @@ fn published(store: &CaseStore, name: &str, source: u8) -> Arc<MappedCase> {
     let case = Case {
         id: CaseId::new(name),
         source: SourceGrid::canonical(DIMS, Affine([[1.0; 4]; 4])),
-        images: std::array::from_fn(|_| Voxels::I16((1..=DIMS.voxels() as i16).collect())),
-        labels: Some(vec![0; DIMS.voxels()]),
+        images: std::array::from_fn(|_| Voxels::I16((1..=DIMS.voxel_count() as i16).collect())),
+        labels: Some(vec![0; DIMS.voxel_count()]),
         scheme: LabelScheme::Brats2018,
         fingerprint: Fingerprint([source; 16]),
         bytes_read: 0,
     };
-    store.publish(&prepare(&case, &PreprocessConfig::default()).unwrap()).unwrap();
-    store.lookup(&CaseId::new(name), Expected::Anything).unwrap().unwrap()
+    store.publish(&prepare_case(&case, &PreprocessConfig::default()).unwrap()).unwrap();
+    store.find_case(&CaseId::new(name), ExpectedSource::Anything).unwrap().unwrap()
 }
 
-fn hard() -> Annotated {
-    Annotated::Hard((0..DIMS.voxels()).map(|place| (place % 7 % 4) as u8).collect())
+fn hard() -> AnnotationVoxels {
+    AnnotationVoxels::Hard((0..DIMS.voxel_count()).map(|place| (place % 7 % 4) as u8).collect())
 }
 
-fn soft() -> Annotated {
-    let shares =
-        |place: usize| -> RegionShares { [place % 255, place % 256, place % 129].map(|p| p as u8) };
-    Annotated::Soft((0..DIMS.voxels()).map(shares).collect())
+fn soft() -> AnnotationVoxels {
+    let shares = |place: usize| -> RegionProbabilities {
+        [place % 255, place % 256, place % 129].map(|p| p as u8)
+    };
+    AnnotationVoxels::Soft((0..DIMS.voxel_count()).map(shares).collect())
 }
 
 #[test]
@@ -59,23 +62,24 @@ fn an_annotation_comes_back_as_it_was_with_an_index_of_its_own() {
     let case = published(&store, "a.case", 1);
     for voxels in [hard(), soft()] {
         let targets = voxels.targets();
-        assert!(store.annotation(&case, TEACHER, targets).unwrap().is_none());
-        let annotation = Annotation::of(&case, TEACHER, voxels.clone(), 20);
+        assert!(store.find_annotation(&case, TEACHER, targets).unwrap().is_none());
+        let annotation = Annotation::for_case(&case, TEACHER, voxels.clone(), 20);
         let report = store.publish_annotation(&annotation).unwrap();
         let name = format!("a.case.abababababababab.{}.annotation", targets.name());
         assert_eq!(report.path, store.folder().join(name));
-        let found = store.annotation(&case, TEACHER, targets).unwrap().unwrap();
-        assert_eq!(found.voxels(), voxels.view());
+        let found = store.find_annotation(&case, TEACHER, targets).unwrap().unwrap();
+        assert_eq!(found.voxels(), voxels.as_view());
         assert_eq!((found.id(), found.teacher(), found.targets()), (case.id(), TEACHER, targets));
-        assert_eq!((found.brain(), found.bytes()), (case.brain(), report.bytes));
-        let expected = foreground::index(&voxels.view().labels(), case.fingerprint(), 20);
+        assert_eq!((found.brain_box(), found.file_bytes()), (case.brain_box(), report.bytes));
+        let expected =
+            foreground::index_foreground(&voxels.as_view().to_labels(), case.fingerprint(), 20);
         for region in Region::ALL {
-            assert_eq!(found.foreground(region), expected[region.index()].view());
+            assert_eq!(found.foreground(region), expected[region.index()].as_view());
             assert!(case.foreground(region).voxels.is_empty(), "of the case itself");
         }
     }
     let other = Fingerprint([0xac; 16]);
-    assert!(store.annotation(&case, other, Targets::Hard).unwrap().is_none());
+    assert!(store.find_annotation(&case, other, Targets::Hard).unwrap().is_none());
 }
 
 #[test]
@@ -84,7 +88,7 @@ fn damage_to_any_byte_is_refused() {
     let store = store(root.path());
     let case = published(&store, "c", 1);
     for voxels in [hard(), soft()] {
-        let annotation = Annotation::of(&case, TEACHER, voxels, 4096);
+        let annotation = Annotation::for_case(&case, TEACHER, voxels, 4096);
         let path = store.publish_annotation(&annotation).unwrap().path;
         let whole = fs::read(&path).unwrap();
         let copy = root.path().join("copy");
@@ -113,21 +117,22 @@ fn one_of_other_files_or_under_a_wrong_name_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let store = store(root.path());
     let case = published(&store, "c", 1);
-    let path = store.publish_annotation(&Annotation::of(&case, TEACHER, hard(), 64)).unwrap().path;
-    assert!(store.annotation(&case, TEACHER, Targets::Hard).unwrap().is_some());
+    let path =
+        store.publish_annotation(&Annotation::for_case(&case, TEACHER, hard(), 64)).unwrap().path;
+    assert!(store.find_annotation(&case, TEACHER, Targets::Hard).unwrap().is_some());
 
     let rebuilt = published(&store, "c", 2);
-    let stale = store.annotation(&rebuilt, TEACHER, Targets::Hard).unwrap_err();
+    let stale = store.find_annotation(&rebuilt, TEACHER, Targets::Hard).unwrap_err();
     assert_eq!(stale.reason, Reason::Checksum);
     assert!(stale.to_string().contains("source fingerprint"), "{stale}");
     assert!(stale.to_string().contains("gliaflow label"), "{stale}");
 
     let other = published(&store, "d", 1);
     fs::copy(&path, store.annotation_path(other.id(), TEACHER, Targets::Hard).unwrap()).unwrap();
-    let strange = store.annotation(&other, TEACHER, Targets::Hard).unwrap_err();
+    let strange = store.find_annotation(&other, TEACHER, Targets::Hard).unwrap_err();
     assert!(strange.to_string().contains("not what its name says"), "{strange}");
     fs::copy(&path, store.annotation_path(case.id(), TEACHER, Targets::Soft).unwrap()).unwrap();
-    assert!(store.annotation(&case, TEACHER, Targets::Soft).is_err());
+    assert!(store.find_annotation(&case, TEACHER, Targets::Soft).is_err());
 }
 
 #[test]
@@ -140,7 +145,7 @@ fn upkeep_knows_annotations_and_removes_those_of_other_files() {
         published(&store, "gone", 1),
     );
     let publish = |case: &MappedCase, voxels| {
-        store.publish_annotation(&Annotation::of(case, TEACHER, voxels, 64)).unwrap().path
+        store.publish_annotation(&Annotation::for_case(case, TEACHER, voxels, 64)).unwrap().path
     };
     let paths = [
         publish(&kept, hard()),
@@ -148,10 +153,10 @@ fn upkeep_knows_annotations_and_removes_those_of_other_files() {
         publish(&changed, hard()),
         publish(&gone, soft()),
     ];
-    assert!(store.gc(false).unwrap().removed.is_empty());
+    assert!(store.collect_garbage(false).unwrap().removed.is_empty());
     published(&store, "changed", 2);
     fs::remove_file(gone.path()).unwrap();
-    let inventory = store.list().unwrap();
+    let inventory = store.read_inventory().unwrap();
     assert_eq!((inventory.entries.len(), inventory.annotations.len()), (2, 4));
     let current: Vec<&str> = inventory
         .annotations
@@ -162,11 +167,11 @@ fn upkeep_knows_annotations_and_removes_those_of_other_files() {
     assert_eq!(current, ["hard", "soft"]);
     assert!(inventory.annotations.iter().all(|entry| entry.teacher == TEACHER));
 
-    let mut removed = store.gc(true).unwrap().removed;
+    let mut removed = store.collect_garbage(true).unwrap().removed;
     removed.sort();
     assert_eq!(removed, [paths[2].clone(), paths[3].clone()]);
     assert!(paths.iter().all(|path| path.exists()), "a dry run removes nothing");
-    store.gc(false).unwrap();
+    store.collect_garbage(false).unwrap();
     assert_eq!(paths.map(|path| path.exists()), [true, true, false, false]);
 
     let mut heard = Vec::new();
@@ -182,19 +187,22 @@ fn upkeep_knows_annotations_and_removes_those_of_other_files() {
     let damaged: Vec<_> = verdicts.iter().filter(|verdict| verdict.damage.is_some()).collect();
     assert_eq!(damaged.len(), 1);
     assert_eq!(damaged[0].path, path);
-    assert_eq!(store.list().unwrap().damaged.len(), 1);
-    assert!(store.gc(false).unwrap().removed.is_empty(), "damage is for who needs it to mend");
+    assert_eq!(store.read_inventory().unwrap().damaged.len(), 1);
+    assert!(
+        store.collect_garbage(false).unwrap().removed.is_empty(),
+        "damage is for who needs it to mend"
+    );
 }
 
 #[test]
 fn what_an_annotation_says_is_what_it_would_say_as_labels() {
-    let (Annotated::Hard(labels), Annotated::Soft(shares)) = (hard(), soft()) else {
+    let (AnnotationVoxels::Hard(labels), AnnotationVoxels::Soft(shares)) = (hard(), soft()) else {
         unreachable!()
     };
-    assert_eq!(AnnotatedView::Hard(&labels).labels(), labels);
-    let painted = AnnotatedView::Soft(&shares).labels();
+    assert_eq!(AnnotationVoxelsView::Hard(&labels).to_labels(), labels);
+    let painted = AnnotationVoxelsView::Soft(&shares).to_labels();
     for (label, shares) in painted.iter().zip(&shares) {
         let inside = Region::ALL.map(|region| shares[region.index()] > 127);
-        assert_eq!(*label, Region::paint(inside));
+        assert_eq!(*label, Region::label_from_regions(inside));
     }
 }

@@ -1,15 +1,15 @@
 //! The kernels against the f64 reference, against each other, and against what needs no reference.
 #![allow(clippy::unwrap_used)]
 
+use gliaflow::augment::config::{AugmentConfig, Background, DrawnParams};
+use gliaflow::augment::kernel::{Kernel, PatchImages, blank_patch};
+use gliaflow::augment::noise::DrawnNoise;
+use gliaflow::augment::placement::Window;
+use gliaflow::augment::recipe::RenderPlan;
+use gliaflow::augment::view::{CaseView, IntensityNormalisation};
 use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
-use gliaflow::cache::encode::Scale;
-use gliaflow::cache::statistics::Stats;
-use gliaflow::pipeline::augment::config::{AugmentConfig, Background, Drawn};
-use gliaflow::pipeline::augment::kernel::{Images, Kernel, blank};
-use gliaflow::pipeline::augment::noise::DrawnNoise;
-use gliaflow::pipeline::augment::placement::Window;
-use gliaflow::pipeline::augment::recipe::Recipe;
-use gliaflow::pipeline::augment::view::{Intensity, View};
+use gliaflow::cache::encode::IntensityScale;
+use gliaflow::cache::statistics::IntensityStats;
 use gliaflow::volume::grid::Dims;
 use half::f16;
 use proptest::prelude::*;
@@ -34,38 +34,41 @@ impl Toy {
         let mut rng = KeyedRng::new(key, Domain::Phantom);
         let span = 2 * u64::from(reach.unsigned_abs()) + 2;
         let mut raw = |air: bool| {
-            let value = rng.below(span) as i64 - i64::from(reach) - 1;
+            let value = rng.uniform_below(span) as i64 - i64::from(reach) - 1;
             if air { 0 } else { value as i16 }
         };
         let air = |place: usize| (place / 3 + place / 17).is_multiple_of(3);
-        let images = (0..dims.voxels()).map(|place| [(); 4].map(|()| raw(air(place)))).collect();
-        let labels = (0..dims.voxels()).map(|place| (place * 7 % 5) as u8).collect();
+        let images =
+            (0..dims.voxel_count()).map(|place| [(); 4].map(|()| raw(air(place)))).collect();
+        let labels = (0..dims.voxel_count()).map(|place| (place * 7 % 5) as u8).collect();
         Self { images, labels, dims, spacing_mm }
     }
 
-    fn view(&self) -> View<'_> {
-        let stats = Stats::of_images(&self.images, &[Scale::LOSSLESS; 4]);
-        let intensities = stats.map(|stats| Intensity::of(&stats, &Scale::LOSSLESS));
+    fn view(&self) -> CaseView<'_> {
+        let stats = IntensityStats::of_images(&self.images, &[IntensityScale::LOSSLESS; 4]);
+        let intensities = stats.map(|stats| {
+            IntensityNormalisation::from_statistics(&stats, &IntensityScale::LOSSLESS)
+        });
         self.view_as(intensities)
     }
 
-    fn view_as(&self, intensities: [Intensity; 4]) -> View<'_> {
-        View::new(&self.images, Some(&self.labels), self.dims, self.spacing_mm, intensities)
+    fn view_as(&self, intensities: [IntensityNormalisation; 4]) -> CaseView<'_> {
+        CaseView::new(&self.images, Some(&self.labels), self.dims, self.spacing_mm, intensities)
     }
 }
 
 /// One patch by one kernel, into buffers that hold rubbish.
 fn render(
     kernel: Kernel,
-    view: &View<'_>,
+    view: &CaseView<'_>,
     window: Window,
-    drawn: &Drawn,
+    drawn: &DrawnParams,
     background: Background,
 ) -> (Vec<f32>, Vec<u8>) {
-    let recipe = Recipe::new(view, window, drawn, background);
-    let voxels = window.dims.voxels();
+    let recipe = RenderPlan::new(view, window, drawn, background);
+    let voxels = window.dims.voxel_count();
     let (mut images, mut labels) = (vec![f32::NAN; 4 * voxels], vec![99; voxels]);
-    kernel.render(view, &recipe, Images::F32(&mut images), &mut labels);
+    kernel.render_labels(view, &recipe, PatchImages::F32(&mut images), &mut labels);
     (images, labels)
 }
 
@@ -77,7 +80,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-fn drawn() -> impl Strategy<Value = Drawn> {
+fn drawn() -> impl Strategy<Value = DrawnParams> {
     let per_modality = |low: f32, high: f32| prop::option::of(prop::array::uniform4(low..high));
     (
         prop::option::of(prop::array::uniform3(-180.0f32..180.0)),
@@ -90,7 +93,7 @@ fn drawn() -> impl Strategy<Value = Drawn> {
     )
         .prop_map(|(rotation, scaling, mirroring, contrast, shift, gamma, noise)| {
             let noise = noise.map(|(deviation, key)| DrawnNoise { deviation, key });
-            Drawn { rotation, scaling, mirroring, contrast, shift, gamma, noise }
+            DrawnParams { rotation, scaling, mirroring, contrast, shift, gamma, noise }
         })
 }
 
@@ -154,12 +157,12 @@ proptest! {
         toy in toy(), window in window(), drawn in drawn(), background in background(),
     ) {
         let view = toy.view();
-        let recipe = Recipe::new(&view, window, &drawn, background);
+        let recipe = RenderPlan::new(&view, window, &drawn, background);
         for kernel in kernels() {
             let (single, _) = render(kernel, &view, window, &drawn, background);
-            let (mut images, mut labels) = blank(window.dims);
+            let (mut images, mut labels) = blank_patch(window.dims);
             images.fill(f16::NAN);
-            kernel.render(&view, &recipe, Images::F16(&mut images), &mut labels);
+            kernel.render_labels(&view, &recipe, PatchImages::F16(&mut images), &mut labels);
             for (half, single) in images.iter().zip(single) {
                 prop_assert_eq!(half.to_bits(), f16::from_f32(single).to_bits());
             }
@@ -172,9 +175,9 @@ proptest! {
     ) {
         let view = toy.view();
         // Seen with an intensity of 1 wherever there is tissue, a patch shows its masses.
-        let massive = toy.view_as([Intensity { factor: 0.0, offset: 1.0, range: [1.0; 2] }; 4]);
-        let Drawn { rotation, scaling, mirroring, .. } = drawn;
-        let moved = Drawn { rotation, scaling, mirroring, ..Drawn::default() };
+        let massive = toy.view_as([IntensityNormalisation { factor: 0.0, offset: 1.0, range: [1.0; 2] }; 4]);
+        let DrawnParams { rotation, scaling, mirroring, .. } = drawn;
+        let moved = DrawnParams { rotation, scaling, mirroring, ..DrawnParams::default() };
         for kernel in kernels() {
             let (mass, _) = render(kernel, &massive, window, &moved, Background::Zero);
             let (images, _) = render(kernel, &view, window, &drawn, Background::Zero);
@@ -189,23 +192,23 @@ proptest! {
         toy in toy(), window in window(), mirroring in any::<[bool; 3]>(),
     ) {
         let view = toy.view();
-        let drawn = Drawn { mirroring, ..Drawn::default() };
-        let voxels = window.dims.voxels();
+        let drawn = DrawnParams { mirroring, ..DrawnParams::default() };
+        let voxels = window.dims.voxel_count();
         for kernel in kernels() {
             let (images, labels) = render(kernel, &view, window, &drawn, Background::Zero);
             for voxel in 0..voxels {
-                let at = window.dims.position(voxel);
+                let at = window.dims.zyx_from_offset(voxel);
                 let place: [isize; 3] = std::array::from_fn(|axis| {
                     let last = window.dims.0[axis] - 1;
                     let within = if mirroring[axis] { last - at[axis] } else { at[axis] };
                     window.corner[axis] + within as isize
                 });
                 let inside = (0..3).all(|a| (0..toy.dims.0[a] as isize).contains(&place[a]));
-                let place = inside.then(|| toy.dims.offset(place.map(|along| along as usize)));
+                let place = inside.then(|| toy.dims.offset_from_zyx(place.map(|along| along as usize)));
                 prop_assert_eq!(labels[voxel], place.map_or(0, |place| toy.labels[place]));
                 for channel in 0..4 {
                     let raw = place.map_or(0, |place| toy.images[place][channel]);
-                    let Intensity { factor, offset, .. } = view.intensities()[channel];
+                    let IntensityNormalisation { factor, offset, .. } = view.intensities()[channel];
                     let wanted = match raw {
                         0 => 0.0,
                         raw => factor as f32 * f32::from(raw) + offset as f32,
@@ -223,13 +226,13 @@ fn whole_steps_through_the_interpolating_path_are_exact_too() {
     let toy = Toy::new(4, Dims([9, 9, 41]), [1.0; 3], 1000);
     let view = toy.view();
     let window = Window { corner: [2, 2, 10], dims: Dims([5, 5, 19]) };
-    let drawn = Drawn { scaling: Some(0.5), ..Drawn::default() };
+    let drawn = DrawnParams { scaling: Some(0.5), ..DrawnParams::default() };
     for kernel in kernels() {
         let (images, _) = render(kernel, &view, window, &drawn, Background::Zero);
-        for (voxel, found) in images[..window.dims.voxels()].iter().enumerate() {
-            let [z, y, x] = window.dims.position(voxel);
-            let raw = toy.images[toy.dims.offset([2 * z, 2 * y, 2 * x + 1])][0];
-            let Intensity { factor, offset, .. } = view.intensities()[0];
+        for (voxel, found) in images[..window.dims.voxel_count()].iter().enumerate() {
+            let [z, y, x] = window.dims.zyx_from_offset(voxel);
+            let raw = toy.images[toy.dims.offset_from_zyx([2 * z, 2 * y, 2 * x + 1])][0];
+            let IntensityNormalisation { factor, offset, .. } = view.intensities()[0];
             let wanted =
                 if raw == 0 { 0.0 } else { factor as f32 * f32::from(raw) + offset as f32 };
             assert_eq!(*found, wanted, "{kernel:?} at {z} {y} {x}");
@@ -243,21 +246,21 @@ fn mirroring_the_result_undoes_mirroring() {
     let view = toy.view();
     let window = Window { corner: [-2, 3, -3], dims: Dims([6, 5, 33]) };
     let gamma = Some([0.8, 1.2, 0.7, 1.5]);
-    let plain = Drawn { gamma, ..Drawn::default() };
+    let plain = DrawnParams { gamma, ..DrawnParams::default() };
     for kernel in kernels() {
         let (images, labels) = render(kernel, &view, window, &plain, Background::Zero);
         for axes in 1..8usize {
             let mirroring = [axes & 4 != 0, axes & 2 != 0, axes & 1 != 0];
-            let drawn = Drawn { mirroring, ..plain.clone() };
+            let drawn = DrawnParams { mirroring, ..plain.clone() };
             let (turned, turned_labels) = render(kernel, &view, window, &drawn, Background::Zero);
-            for voxel in 0..window.dims.voxels() {
-                let mut at = window.dims.position(voxel);
+            for voxel in 0..window.dims.voxel_count() {
+                let mut at = window.dims.zyx_from_offset(voxel);
                 for axis in 0..3 {
                     if mirroring[axis] {
                         at[axis] = window.dims.0[axis] - 1 - at[axis];
                     }
                 }
-                let other = window.dims.offset(at);
+                let other = window.dims.offset_from_zyx(at);
                 assert_eq!(images[voxel], turned[other], "{mirroring:?}");
                 assert_eq!(labels[voxel], turned_labels[other], "{mirroring:?}");
             }
@@ -270,17 +273,19 @@ fn no_seam_appears_at_the_edge_of_tissue_of_one_value() {
     // A ball of one raw value with z = 2; raw 0, taken for a value, would be z = -8.
     let dims = Dims([12, 12, 40]);
     let mut toy = Toy::new(0, dims, [1.0; 3], 10);
-    for place in 0..dims.voxels() {
-        let [z, y, x] = dims.position(place).map(|along| along as f64);
+    for place in 0..dims.voxel_count() {
+        let [z, y, x] = dims.zyx_from_offset(place).map(|along| along as f64);
         let far = ((z - 5.5).powi(2) + (y - 5.5).powi(2) + (x / 4.0 - 5.0).powi(2)).sqrt();
         toy.images[place] = if far < 4.5 { [100; 4] } else { [0; 4] };
     }
-    let view = toy.view_as([Intensity { factor: 0.1, offset: -8.0, range: [2.0, 2.0] }; 4]);
+    let view =
+        toy.view_as([IntensityNormalisation { factor: 0.1, offset: -8.0, range: [2.0, 2.0] }; 4]);
     let window = Window { corner: [-1, -1, -1], dims: Dims([14, 14, 42]) };
     for index in 0..40 {
         let key = SampleKey { seed: 3, epoch: 0, index };
-        let Drawn { rotation, scaling, mirroring, .. } = AugmentConfig::full().draw(key);
-        let drawn = Drawn { rotation, scaling, mirroring, ..Drawn::default() };
+        let DrawnParams { rotation, scaling, mirroring, .. } =
+            AugmentConfig::full_profile().draw_params(key);
+        let drawn = DrawnParams { rotation, scaling, mirroring, ..DrawnParams::default() };
         for kernel in kernels() {
             let (images, _) = render(kernel, &view, window, &drawn, Background::Zero);
             let (low, high) = images.iter().fold((f32::MAX, f32::MIN), |(low, high), value| {
@@ -296,11 +301,11 @@ fn no_seam_appears_at_the_edge_of_tissue_of_one_value() {
 fn a_case_without_labels_gives_background_labels() {
     let toy = Toy::new(6, Dims([4, 4, 20]), [1.0; 3], 100);
     let intensities = *toy.view().intensities();
-    let view = View::new(&toy.images, None, toy.dims, toy.spacing_mm, intensities);
+    let view = CaseView::new(&toy.images, None, toy.dims, toy.spacing_mm, intensities);
     let window = Window { corner: [0; 3], dims: Dims([4, 4, 20]) };
     for scaling in [None, Some(1.1)] {
         for kernel in kernels() {
-            let drawn = Drawn { scaling, ..Drawn::default() };
+            let drawn = DrawnParams { scaling, ..DrawnParams::default() };
             let (_, labels) = render(kernel, &view, window, &drawn, Background::Zero);
             assert!(labels.iter().all(|label| *label == 0));
         }
@@ -312,12 +317,13 @@ fn a_sample_does_not_depend_on_what_was_made_before_it() {
     let toy = Toy::new(7, Dims([8, 8, 30]), [1.0; 3], 500);
     let view = toy.view();
     let window = Window { corner: [-1, 0, 2], dims: Dims([7, 8, 30]) };
-    let mut config = AugmentConfig::full();
+    let mut config = AugmentConfig::full_profile();
     config.gamma.probability = 1.0;
     config.noise.probability = 1.0;
     let sample = |index| {
-        let drawn = config.draw(SampleKey { seed: 9, epoch: 2, index });
-        let (images, labels) = render(Kernel::best(), &view, window, &drawn, Background::Augmented);
+        let drawn = config.draw_params(SampleKey { seed: 9, epoch: 2, index });
+        let (images, labels) =
+            render(Kernel::fastest_available(), &view, window, &drawn, Background::Augmented);
         (bits(&images), labels)
     };
     let forwards: Vec<_> = (0..6).map(sample).collect();
@@ -333,7 +339,12 @@ fn a_recipe_for_another_box_is_refused() {
     let (small, large) =
         (Toy::new(1, Dims([4, 4, 4]), [1.0; 3], 9), Toy::new(1, Dims([5, 4, 4]), [1.0; 3], 9));
     let window = Window { corner: [0; 3], dims: Dims([4, 4, 4]) };
-    let recipe = Recipe::new(&large.view(), window, &Drawn::default(), Background::Zero);
-    let (mut images, mut labels) = blank(window.dims);
-    Kernel::Scalar.render(&small.view(), &recipe, Images::F16(&mut images), &mut labels);
+    let recipe = RenderPlan::new(&large.view(), window, &DrawnParams::default(), Background::Zero);
+    let (mut images, mut labels) = blank_patch(window.dims);
+    Kernel::Scalar.render_labels(
+        &small.view(),
+        &recipe,
+        PatchImages::F16(&mut images),
+        &mut labels,
+    );
 }

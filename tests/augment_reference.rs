@@ -2,9 +2,9 @@
 //! of from the kernel. One voxel at a time, one modality at a time.
 #![allow(clippy::unwrap_used)]
 
-use gliaflow::pipeline::augment::config::{Background, Drawn};
-use gliaflow::pipeline::augment::placement::Window;
-use gliaflow::pipeline::augment::view::View;
+use gliaflow::augment::config::{Background, DrawnParams};
+use gliaflow::augment::placement::Window;
+use gliaflow::augment::view::CaseView;
 
 /// Closer to the middle between two voxels than this, either label is right.
 const TIE: f64 = 1e-9;
@@ -18,16 +18,16 @@ pub(crate) struct Expected {
 }
 
 pub(crate) fn reference(
-    view: &View<'_>,
+    view: &CaseView<'_>,
     window: Window,
-    drawn: &Drawn,
+    drawn: &DrawnParams,
     background: Background,
 ) -> Expected {
-    let voxels = window.dims.voxels();
+    let voxels = window.dims.voxel_count();
     let mut images = vec![0.0; 4 * voxels];
     let mut labels = Vec::with_capacity(voxels);
     for voxel in 0..voxels {
-        let place = source_place(view, window, drawn, window.dims.position(voxel));
+        let place = source_place(view, window, drawn, window.dims.zyx_from_offset(voxel));
         for channel in 0..4 {
             let (raw, weight) = trilinear(view, place, channel);
             images[channel * voxels + voxel] = tone(view, drawn, background, channel, raw, weight)
@@ -40,7 +40,12 @@ pub(crate) fn reference(
 
 /// The place in the box that a voxel of the patch shows: the transforms undone, last first, in mm
 /// about the patch's centre.
-fn source_place(view: &View<'_>, window: Window, drawn: &Drawn, at: [usize; 3]) -> [f64; 3] {
+fn source_place(
+    view: &CaseView<'_>,
+    window: Window,
+    drawn: &DrawnParams,
+    at: [usize; 3],
+) -> [f64; 3] {
     let centre = window.dims.0.map(|side| (side as f64 - 1.0) / 2.0);
     let spacing = view.spacing_mm();
     let mut mm: [f64; 3] =
@@ -69,13 +74,17 @@ fn turned_back(to: f64, from: f64, degrees: f32) -> (f64, f64) {
     (to * angle.cos() - from * angle.sin(), to * angle.sin() + from * angle.cos())
 }
 
-fn raw_at(view: &View<'_>, cell: [i64; 3], channel: usize) -> i16 {
-    let dims = view.dims();
+fn raw_at(view: &CaseView<'_>, cell: [i64; 3], channel: usize) -> i16 {
+    let dims = view.brain_dims();
     let inside = (0..3).all(|axis| cell[axis] >= 0 && cell[axis] < dims.0[axis] as i64);
-    if inside { view.images()[dims.offset(cell.map(|along| along as usize))][channel] } else { 0 }
+    if inside {
+        view.images()[dims.offset_from_zyx(cell.map(|along| along as usize))][channel]
+    } else {
+        0
+    }
 }
 
-fn trilinear(view: &View<'_>, place: [f64; 3], channel: usize) -> (f64, f64) {
+fn trilinear(view: &CaseView<'_>, place: [f64; 3], channel: usize) -> (f64, f64) {
     let (mut sum, mut mass) = (0.0, 0.0);
     for corner in 0..8 {
         let mut weight = 1.0;
@@ -93,7 +102,7 @@ fn trilinear(view: &View<'_>, place: [f64; 3], channel: usize) -> (f64, f64) {
 }
 
 /// `f` of a z-score: contrast and shift, then gamma over the case's range.
-fn curve(view: &View<'_>, drawn: &Drawn, channel: usize, z: f64) -> f64 {
+fn curve(view: &CaseView<'_>, drawn: &DrawnParams, channel: usize, z: f64) -> f64 {
     let contrast = drawn.contrast.map_or(1.0, |factors| f64::from(factors[channel]));
     let shift = drawn.shift.map_or(0.0, |amounts| f64::from(amounts[channel]));
     let linear = |z: f64| shift + contrast * z;
@@ -108,8 +117,8 @@ fn curve(view: &View<'_>, drawn: &Drawn, channel: usize, z: f64) -> f64 {
 }
 
 fn tone(
-    view: &View<'_>,
-    drawn: &Drawn,
+    view: &CaseView<'_>,
+    drawn: &DrawnParams,
     background: Background,
     channel: usize,
     raw: f64,
@@ -127,7 +136,13 @@ fn tone(
     value
 }
 
-fn noise(drawn: &Drawn, background: Background, channel: usize, voxel: usize, mass: f64) -> f64 {
+fn noise(
+    drawn: &DrawnParams,
+    background: Background,
+    channel: usize,
+    voxel: usize,
+    mass: f64,
+) -> f64 {
     let Some(noise) = drawn.noise else { return 0.0 };
     let mix = |word: u32| {
         let word = (word ^ (word >> 16)).wrapping_mul(0x7feb_352d);
@@ -143,14 +158,14 @@ fn noise(drawn: &Drawn, background: Background, channel: usize, voxel: usize, ma
     f64::from(noise.deviation) * share * normal
 }
 
-fn nearest(view: &View<'_>, place: [f64; 3]) -> Option<u8> {
+fn nearest(view: &CaseView<'_>, place: [f64; 3]) -> Option<u8> {
     let Some(labels) = view.labels() else { return Some(0) };
     let tied = place.iter().any(|along| ((along + 0.5).rem_euclid(1.0) - 0.5).abs() > 0.5 - TIE);
     if tied {
         return None;
     }
-    let dims = view.dims();
+    let dims = view.brain_dims();
     let cell = place.map(|along| (along + 0.5).floor() as i64);
     let inside = (0..3).all(|axis| cell[axis] >= 0 && cell[axis] < dims.0[axis] as i64);
-    Some(if inside { labels[dims.offset(cell.map(|along| along as usize))] } else { 0 })
+    Some(if inside { labels[dims.offset_from_zyx(cell.map(|along| along as usize))] } else { 0 })
 }

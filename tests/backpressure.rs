@@ -26,7 +26,7 @@ pub(crate) fn parked(
     let (source, sink) = (&seen[0], &seen[seen.len() - 1]);
     let stages = &seen[1..seen.len() - 1];
     let ready = observer.feed().queue_depth as u64;
-    let ledger = observer.ledger();
+    let ledger = observer.ticket_counts();
     source.blocked_now == 1
         && ledger.in_flight == tickets
         && observer.tickets_free() == 0
@@ -55,13 +55,13 @@ fn stalled_consumer(tickets: u64, batch: u64, prefetch: u64, workers: usize) {
             until(&observer, |seen| parked(seen, tickets, batch, prefetch, taken));
             let expected = tickets + batch * (prefetch + 1) + batch * taken;
             assert_eq!(asked.load(Ordering::SeqCst), expected, "the source's own count");
-            let ledger = observer.ledger();
+            let ledger = observer.ticket_counts();
             assert_eq!((ledger.issued, ledger.in_flight), (expected, tickets));
-            let numbers = feed.take().unwrap();
+            let numbers = feed.next_output().unwrap();
             assert!(numbers.into_iter().eq(taken * batch..(taken + 1) * batch));
         }
         drop(feed);
-        assert!(running.join_blocking().unwrap().balances());
+        assert!(running.join_blocking().unwrap().is_balanced());
     });
 }
 

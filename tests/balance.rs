@@ -4,8 +4,8 @@
 use std::thread;
 use std::time::Duration;
 
-use gliaflow::actor::balance::{Balance, Change};
-use gliaflow::actor::foreman::keep_balanced;
+use gliaflow::actor::autoscale::keep_balanced;
+use gliaflow::actor::balance::{WorkerBalancer, WorkerChange};
 use gliaflow::actor::observe::Observation;
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::actor::topology::Topology;
@@ -122,11 +122,11 @@ impl Fluid {
     }
 
     /// Ticks under a controller; returns what it changed.
-    fn run(&mut self, balance: &mut Balance, ticks: usize) -> Vec<Change> {
+    fn run(&mut self, balance: &mut WorkerBalancer, ticks: usize) -> Vec<WorkerChange> {
         let mut moved = Vec::new();
         for _ in 0..ticks {
             self.tick();
-            for change in balance.look(self.actors.clone(), self.feed.clone()) {
+            for change in balance.plan_changes(self.actors.clone(), self.feed.clone()) {
                 moved.push(change);
                 let stage = NAMES.iter().position(|name| *name == change.stage).unwrap() - 1;
                 assert_eq!(self.workers[stage], change.from);
@@ -170,8 +170,8 @@ fn rate(services: &[f64], workers: &[usize]) -> f64 {
 }
 
 /// True if some stage gained workers and lost some, or the other way round.
-fn is_to_and_fro(moved: &[Change]) -> bool {
-    let gained = |change: &Change| change.to > change.from;
+fn is_to_and_fro(moved: &[WorkerChange]) -> bool {
+    let gained = |change: &WorkerChange| change.to > change.from;
     moved.iter().any(|one| {
         moved.iter().any(|other| one.stage == other.stage && gained(one) != gained(other))
     })
@@ -195,7 +195,7 @@ proptest! {
         let (services, workers): (Vec<f64>, Vec<usize>) = stages.into_iter().unzip();
         let threads = workers.iter().sum::<usize>() + spare;
         let mut fluid = Fluid::new(&services, &workers, seed);
-        let mut balance = Balance::new(threads);
+        let mut balance = WorkerBalancer::new(threads);
         fluid.run(&mut balance, 60);
         prop_assert!(fluid.is_within_one_worker_of_the_best(threads), "{:?}", fluid.workers);
         prop_assert!(fluid.rate() * 1.12 > fluid.best_rate(threads), "{:?}", fluid.workers);
@@ -211,7 +211,7 @@ proptest! {
         let (services, workers): (Vec<f64>, Vec<usize>) = stages.into_iter().unzip();
         let threads = workers.iter().sum::<usize>() + spare;
         let mut fluid = Fluid { noise: 0.05, ..Fluid::new(&services, &workers, seed) };
-        let mut balance = Balance::new(threads);
+        let mut balance = WorkerBalancer::new(threads);
         fluid.run(&mut balance, 60);
         let moved = fluid.run(&mut balance, 200);
         prop_assert!(!is_to_and_fro(&moved), "{:?}", moved);
@@ -225,7 +225,7 @@ proptest! {
         let (services, workers): (Vec<f64>, Vec<usize>) = stages.into_iter().unzip();
         let threads = workers.iter().sum::<usize>() + spare;
         let mut fluid = Fluid::new(&services, &workers, seed);
-        let mut balance = Balance::new(threads);
+        let mut balance = WorkerBalancer::new(threads);
         fluid.run(&mut balance, 60);
         fluid.services[stage] *= factor;
         fluid.run(&mut balance, 120);
@@ -236,7 +236,7 @@ proptest! {
 #[test]
 fn a_loader_that_keeps_up_is_left_alone_until_it_does_not() {
     let mut fluid = Fluid { demand: 9.0, ..Fluid::new(&[0.001, 0.1], &[4, 1], 1) };
-    let mut balance = Balance::new(5);
+    let mut balance = WorkerBalancer::new(5);
     assert!(fluid.run(&mut balance, 60).is_empty());
     fluid.demand = 12.0;
     assert!(!fluid.run(&mut balance, 60).is_empty());
@@ -248,7 +248,7 @@ fn two_splits_that_are_equally_good_do_not_take_turns() {
     for seed in 0..20 {
         // Four and four pass as much as five and three: noise alone favours the one or the other.
         let line = Fluid::new(&[0.02, 0.015], &[4, 4], seed);
-        let moved = Fluid { noise: 0.1, ..line }.run(&mut Balance::new(8), 400);
+        let moved = Fluid { noise: 0.1, ..line }.run(&mut WorkerBalancer::new(8), 400);
         assert!(!is_to_and_fro(&moved), "{seed}: {moved:?}");
     }
 }
@@ -256,7 +256,7 @@ fn two_splits_that_are_equally_good_do_not_take_turns() {
 #[test]
 fn a_hiccup_moves_nobody_and_a_change_does() {
     let mut fluid = Fluid::new(&[0.02, 0.02], &[4, 4], 1);
-    let mut balance = Balance::new(8);
+    let mut balance = WorkerBalancer::new(8);
     for _ in 0..10 {
         fluid.services[0] = 0.06;
         assert_eq!(fluid.run(&mut balance, 1), []);
@@ -272,7 +272,7 @@ fn workers_stay_where_it_is_tickets_that_are_missing() {
     let few = Fluid { tickets: 0.01, ..Fluid::new(&[0.002, 0.01], &[6, 2], 1) };
     let enough = Fluid { tickets: 10.0, ..few.clone() };
     for (mut fluid, moves) in [(few, false), (enough, true)] {
-        let moved = fluid.run(&mut Balance::new(8), 60);
+        let moved = fluid.run(&mut WorkerBalancer::new(8), 60);
         assert_eq!(!moved.is_empty(), moves, "{:?}", fluid.workers);
     }
 }
@@ -280,13 +280,13 @@ fn workers_stay_where_it_is_tickets_that_are_missing() {
 #[test]
 fn workers_that_an_end_would_hold_up_anyway_are_not_moved() {
     let mut fluid = Fluid::new(&[0.002, 0.01], &[6, 2], 1);
-    let mut balance = Balance::new(8);
+    let mut balance = WorkerBalancer::new(8);
     for _ in 0..60 {
         fluid.tick();
         let mut actors = fluid.actors.clone();
         // The sink is as busy as if an item took it as long as the slow stage's two workers.
         actors[3].busy_seconds = actors[3].items as f64 * 0.005;
-        assert_eq!(balance.look(actors, fluid.feed.clone()), []);
+        assert_eq!(balance.plan_changes(actors, fluid.feed.clone()), []);
     }
 }
 
@@ -314,10 +314,10 @@ fn a_running_topology_gives_its_slow_stage_more_workers_and_the_same_numbers() {
         let mut next = 0;
         let workers = |stage: usize| observer.observations()[stage].workers;
         while (workers(1), workers(2)) != (1, 3) {
-            assert_eq!(feed.take(), Some(vec![next]));
+            assert_eq!(feed.next_output(), Some(vec![next]));
             next += 1;
         }
         drop(feed);
-        assert!(running.join_blocking().unwrap().balances());
+        assert!(running.join_blocking().unwrap().is_balanced());
     });
 }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use gliaflow::base::error::Reason;
 use gliaflow::base::fingerprint::Fingerprint;
 use gliaflow::cache::contents::CaseContents;
-use gliaflow::cache::encode::Scale;
+use gliaflow::cache::encode::IntensityScale;
 use gliaflow::cache::foreground::Foreground;
 use gliaflow::cache::map::{MappedCase, Verify};
 use gliaflow::cache::source::SourceFile;
-use gliaflow::cache::statistics::Stats;
+use gliaflow::cache::statistics::IntensityStats;
 use gliaflow::cache::store::CaseStore;
 use gliaflow::volume::case::{CaseId, SourceGrid};
 use gliaflow::volume::grid::{Affine, Box3, Dims};
@@ -28,7 +28,7 @@ fn fixture() -> PathBuf {
 
 /// What the golden file holds: numbers that are told apart, not those of any brain.
 fn golden() -> CaseContents {
-    let stats = |base: f64| Stats {
+    let stats = |base: f64| IntensityStats {
         count: 12,
         mean: base,
         sd: base / 4.0,
@@ -40,7 +40,7 @@ fn golden() -> CaseContents {
         id: CaseId::new("Gölden_001"),
         source: SourceGrid {
             dims: Dims::from_nifti([5, 4, 3]),
-            affine: Affine([
+            world_from_voxel: Affine([
                 [0.0, -1.5, 0.0, 10.0],
                 [1.0, 0.0, 0.0, -20.0],
                 [0.0, 0.0, 2.0, 30.25],
@@ -52,10 +52,10 @@ fn golden() -> CaseContents {
         brain: Box3 { start: [1, 2, 0], dims: Dims([2, 3, 2]) },
         images: (0..12i16).map(|i| [i - 6, 1000 + i, -32768 + i, 32767 - i]).collect(),
         scales: [
-            Scale::LOSSLESS,
-            Scale { slope: 0.5, inter: 10.0, max_error: 0.25 },
-            Scale { slope: 0.0, inter: 0.3, max_error: 0.0 },
-            Scale { slope: 1e-3, inter: -7.5, max_error: 1e-3 },
+            IntensityScale::LOSSLESS,
+            IntensityScale { slope: 0.5, inter: 10.0, max_error: 0.25 },
+            IntensityScale { slope: 0.0, inter: 0.3, max_error: 0.0 },
+            IntensityScale { slope: 1e-3, inter: -7.5, max_error: 1e-3 },
         ],
         stats: [100.0, 200.0, 300.0, 400.0].map(stats),
         labels: Some(vec![0, 1, 2, 3, 4, 0, 3, 2, 2, 0, 0, 0]),
@@ -76,22 +76,22 @@ fn golden() -> CaseContents {
 
 pub(crate) fn assert_holds(case: &MappedCase, wanted: &CaseContents) {
     assert_eq!(case.id(), &wanted.id);
-    assert_eq!(case.source(), &wanted.source);
-    assert_eq!(case.brain(), wanted.brain);
+    assert_eq!(case.source_grid(), &wanted.source);
+    assert_eq!(case.brain_box(), wanted.brain);
     assert_eq!(case.images(), wanted.images);
     assert_eq!(case.labels(), wanted.labels.as_deref());
     for modality in Modality::ALL {
-        assert_eq!(case.scale(modality), &wanted.scales[modality.index()]);
-        assert_eq!(case.stats(modality), &wanted.stats[modality.index()]);
+        assert_eq!(case.intensity_scale(modality), &wanted.scales[modality.index()]);
+        assert_eq!(case.intensity_stats(modality), &wanted.stats[modality.index()]);
     }
     for region in Region::ALL {
         let (found, wanted) = (case.foreground(region), &wanted.foreground[region.index()]);
         assert_eq!((found.count, found.voxels), (wanted.count, &*wanted.voxels));
     }
-    assert_eq!(case.scheme(), wanted.scheme);
+    assert_eq!(case.label_scheme(), wanted.scheme);
     assert_eq!(case.fingerprint(), wanted.fingerprint);
-    assert_eq!(case.preprocess(), wanted.preprocess);
-    assert_eq!(case.files(), wanted.files);
+    assert_eq!(case.preprocess_fingerprint(), wanted.preprocess);
+    assert_eq!(case.source_files(), wanted.files);
 }
 
 fn write_now(contents: &CaseContents) -> Vec<u8> {
@@ -141,7 +141,7 @@ impl Scratch {
 fn the_golden_file_opens_for_ever_and_says_what_it_always_said() {
     let case = MappedCase::open(&fixture(), Verify::Full).unwrap();
     assert_holds(&case, &golden());
-    assert_eq!(case.bytes(), 24576);
+    assert_eq!(case.file_bytes(), 24576);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn the_golden_file_lies_as_the_specification_says() {
     assert_eq!(bytes[16384 + 48..16384 + 52], [3, 0, 0, 0]);
 }
 
-/// With `GLIAFLOW_WRITE_GOLDEN` set it writes the file first: for a new format version alone.
+/// Writes the file first where `GLIAFLOW_WRITE_GOLDEN` is set: for a new format version alone.
 #[test]
 fn the_writer_still_writes_the_golden_bytes() {
     let written = write_now(&golden());
@@ -193,16 +193,16 @@ fn voxels_are_checked_when_touched_and_small_sections_always() {
         bytes[range.end - 1] ^= 4;
         let case = scratch.open(&bytes, Verify::Touch).unwrap();
         for _ in 0..2 {
-            assert_eq!(case.touch().unwrap_err().reason, Reason::Checksum);
+            assert_eq!(case.verify_voxels().unwrap_err().reason, Reason::Checksum);
         }
-        assert!(scratch.open(&bytes, Verify::Header).unwrap().touch().is_ok());
+        assert!(scratch.open(&bytes, Verify::Header).unwrap().verify_voxels().is_ok());
     }
     for range in [stats, foreground, source] {
         let mut bytes = whole.clone();
         bytes[range.start] ^= 4;
         assert_eq!(scratch.open(&bytes, Verify::Header).unwrap_err().0, Reason::Checksum);
     }
-    assert!(scratch.open(&whole, Verify::Touch).unwrap().touch().is_ok());
+    assert!(scratch.open(&whole, Verify::Touch).unwrap().verify_voxels().is_ok());
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn a_section_of_a_later_writer_is_passed_over_and_still_checked() {
 fn read_all(case: &MappedCase) -> usize {
     let foreground: usize =
         Region::ALL.map(|region| case.foreground(region).voxels.len()).iter().sum();
-    let files: usize = case.files().iter().map(|file| file.name.len()).sum();
+    let files: usize = case.source_files().iter().map(|file| file.name.len()).sum();
     case.images().len() + case.labels().map_or(0, <[u8]>::len) + foreground + files
 }
 

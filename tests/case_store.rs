@@ -10,11 +10,11 @@ use std::time::Duration;
 use gliaflow::base::error::{CaseError, Reason};
 use gliaflow::base::fingerprint::Fingerprint;
 use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
-use gliaflow::cache::contents::{CaseContents, prepare};
+use gliaflow::cache::contents::{CaseContents, prepare_case};
 use gliaflow::cache::map::{MappedCase, Verify};
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::source::{Expected, SourceFile};
-use gliaflow::cache::store::{CaseStore, Origin};
+use gliaflow::cache::source::{ExpectedSource, SourceFile};
+use gliaflow::cache::store::{CaseOrigin, CaseStore};
 use gliaflow::volume::case::{Case, CaseId, SourceGrid};
 use gliaflow::volume::grid::{Affine, Dims};
 use gliaflow::volume::modality::Modality;
@@ -30,7 +30,9 @@ fn case(name: &str, content: u8) -> Case {
     let mut rng = KeyedRng::new(key, Domain::Phantom);
     let mut values = |high: f64| -> Vec<f32> {
         let value = |air: bool, value: f64| if air { 0.0 } else { value as f32 };
-        (0..dims.voxels()).map(|_| value(rng.chance(0.6), rng.uniform(-10.0, high))).collect()
+        (0..dims.voxel_count())
+            .map(|_| value(rng.draw_bool(0.6), rng.uniform(-10.0, high)))
+            .collect()
     };
     let floats = [Voxels::F32(values(9.0)), Voxels::F32(values(1e5))];
     let whole = |values: Vec<f32>| Voxels::I16(values.into_iter().map(|v| v as i16).collect());
@@ -40,7 +42,7 @@ fn case(name: &str, content: u8) -> Case {
         id: CaseId::new(name),
         source: SourceGrid::canonical(dims, Affine([[1.0; 4]; 4])),
         images: [t1, t1ce, t2, flair],
-        labels: Some((0..dims.voxels()).map(|_| rng.below(5) as u8).collect()),
+        labels: Some((0..dims.voxel_count()).map(|_| rng.uniform_below(5) as u8).collect()),
         scheme: LabelScheme::Brats2018,
         fingerprint: Fingerprint([content; 16]),
         bytes_read: 0,
@@ -49,7 +51,7 @@ fn case(name: &str, content: u8) -> Case {
 
 fn contents(name: &str, content: u8) -> CaseContents {
     let file = SourceFile { name: "t1".into(), bytes: content.into(), modified_ns: 3 };
-    prepare(&case(name, content), &PreprocessConfig::default()).unwrap().with_files(vec![file])
+    prepare_case(&case(name, content), &PreprocessConfig::default()).unwrap().with_files(vec![file])
 }
 
 fn store(root: &Path) -> CaseStore {
@@ -87,7 +89,8 @@ fn a_published_case_holds_what_was_prepared() {
             wanted.files.clear();
         }
         let report = store(root.path()).publish(&wanted).unwrap();
-        let found = store(root.path()).lookup(&wanted.id, Expected::Anything).unwrap().unwrap();
+        let found =
+            store(root.path()).find_case(&wanted.id, ExpectedSource::Anything).unwrap().unwrap();
         assert_holds(&found, &wanted);
         assert_eq!(report.bytes, fs::metadata(&report.path).unwrap().len());
     }
@@ -96,11 +99,11 @@ fn a_published_case_holds_what_was_prepared() {
 #[test]
 fn stored_voxels_decode_to_the_source_within_the_recorded_error() {
     let source = case("a", 3);
-    let stored = prepare(&source, &PreprocessConfig::default()).unwrap();
+    let stored = prepare_case(&source, &PreprocessConfig::default()).unwrap();
     for modality in Modality::ALL {
         let (scale, channel) = (stored.scales[modality.index()], modality.index());
         let raw: Vec<i16> = stored.images.iter().map(|voxel| voxel[channel]).collect();
-        let whole = stored.brain.paste(&raw, source.dims(), 0);
+        let whole = stored.brain.paste_into(&raw, source.dims(), 0);
         for (place, &raw) in whole.iter().enumerate() {
             let wanted = source.images[channel].get(place);
             assert!((scale.decode(raw) - wanted).abs() <= scale.max_error, "{modality} {place}");
@@ -115,13 +118,13 @@ fn a_case_is_mapped_once_and_a_reader_keeps_what_it_has() {
     let store = store(root.path());
     store.publish(&contents("a", 1)).unwrap();
     let id = CaseId::new("a");
-    let first = store.lookup(&id, Expected::Anything).unwrap().unwrap();
-    let again = store.lookup(&id, Expected::Anything).unwrap().unwrap();
+    let first = store.find_case(&id, ExpectedSource::Anything).unwrap().unwrap();
+    let again = store.find_case(&id, ExpectedSource::Anything).unwrap().unwrap();
     assert!(Arc::ptr_eq(&first, &again));
-    assert_eq!(store.mapped(), (1, first.bytes()));
+    assert_eq!(store.mapped_size(), (1, first.file_bytes()));
     store.publish(&contents("a", 2)).unwrap();
     assert_holds(&first, &contents("a", 1));
-    let newer = store.lookup(&id, Expected::Anything).unwrap().unwrap();
+    let newer = store.find_case(&id, ExpectedSource::Anything).unwrap().unwrap();
     assert_holds(&newer, &contents("a", 2));
 }
 
@@ -133,16 +136,16 @@ fn a_case_from_other_files_is_not_found_until_it_is_built_again() {
     let id = CaseId::new("a");
     let (old, new) = (contents("a", 1), contents("a", 2));
     for (expected, there) in [
-        (Expected::Fingerprint(old.fingerprint), true),
-        (Expected::Files(&old.files), true),
-        (Expected::Fingerprint(new.fingerprint), false),
-        (Expected::Files(&new.files), false),
-        (Expected::Files(&[]), false),
+        (ExpectedSource::Fingerprint(old.fingerprint), true),
+        (ExpectedSource::Files(&old.files), true),
+        (ExpectedSource::Fingerprint(new.fingerprint), false),
+        (ExpectedSource::Files(&new.files), false),
+        (ExpectedSource::Files(&[]), false),
     ] {
-        assert_eq!(mine.lookup(&id, expected).unwrap().is_some(), there, "{expected:?}");
+        assert_eq!(mine.find_case(&id, expected).unwrap().is_some(), there, "{expected:?}");
     }
     theirs.publish(&new).unwrap();
-    let found = mine.lookup(&id, Expected::Files(&new.files)).unwrap();
+    let found = mine.find_case(&id, ExpectedSource::Files(&new.files)).unwrap();
     assert_holds(&found.unwrap(), &new);
 }
 
@@ -165,7 +168,10 @@ fn two_publishers_of_one_case_end_with_one_valid_file() {
         });
         let verdicts = store(root.path()).verify_all(|_, _| ()).unwrap();
         assert_eq!((verdicts.len(), &verdicts[0].damage), (1, &None));
-        assert!(store(root.path()).gc(true).unwrap().removed.is_empty(), "nothing left in tmp");
+        assert!(
+            store(root.path()).collect_garbage(true).unwrap().removed.is_empty(),
+            "nothing left in tmp"
+        );
     });
 }
 
@@ -178,19 +184,22 @@ fn of_many_threads_that_need_a_case_one_builds_it() {
             builds.fetch_add(1, Ordering::Relaxed);
             Ok(contents("a", 1))
         };
-        let origins: Vec<Origin> = std::thread::scope(|scope| {
+        let origins: Vec<CaseOrigin> = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..4)
                 .map(|_| {
                     scope.spawn(|| {
                         start.wait();
-                        store.get_or_build(&CaseId::new("a"), Expected::Anything, build).unwrap().1
+                        store
+                            .get_or_build(&CaseId::new("a"), ExpectedSource::Anything, build)
+                            .unwrap()
+                            .1
                     })
                 })
                 .collect();
             workers.into_iter().map(|worker| worker.join().unwrap()).collect()
         });
         assert_eq!(builds.load(Ordering::Relaxed), 1);
-        assert_eq!(origins.iter().filter(|origin| **origin == Origin::Built).count(), 1);
+        assert_eq!(origins.iter().filter(|origin| **origin == CaseOrigin::Built).count(), 1);
     });
 }
 
@@ -200,16 +209,17 @@ fn a_build_that_fails_or_panics_leaves_room_for_the_next() {
         let root = tempfile::tempdir().unwrap();
         let (store, id) = (store(root.path()), CaseId::new("a"));
         let broken = || Err(CaseError::new(Reason::Format, "t1", "is broken", "mend it"));
-        let error = store.get_or_build(&id, Expected::Anything, broken).unwrap_err();
+        let error = store.get_or_build(&id, ExpectedSource::Anything, broken).unwrap_err();
         assert_eq!(error.to_string(), "t1: is broken; mend it");
         std::thread::scope(|scope| {
-            let panics = || store.get_or_build(&id, Expected::Anything, || panic!("on purpose"));
+            let panics =
+                || store.get_or_build(&id, ExpectedSource::Anything, || panic!("on purpose"));
             assert!(scope.spawn(panics).join().is_err());
         });
-        let misnamed = store.get_or_build(&id, Expected::Anything, || Ok(contents("b", 1)));
+        let misnamed = store.get_or_build(&id, ExpectedSource::Anything, || Ok(contents("b", 1)));
         assert!(misnamed.unwrap_err().to_string().contains("was built as case b"));
-        let built = store.get_or_build(&id, Expected::Anything, || Ok(contents("a", 1)));
-        assert_eq!(built.unwrap().1, Origin::Built);
+        let built = store.get_or_build(&id, ExpectedSource::Anything, || Ok(contents("a", 1)));
+        assert_eq!(built.unwrap().1, CaseOrigin::Built);
     });
 }
 
@@ -224,14 +234,15 @@ fn a_damaged_file_is_reported_by_name_and_repaired_by_building() {
     assert!(text.contains("a.case: section IMAGE: crc32c is"), "{text}");
     assert!(text.contains("`gliaflow ingest`"), "{text}");
     let strict = store(root.path()).with_verify(Verify::Full);
-    assert!(strict.lookup(&CaseId::new("a"), Expected::Anything).is_err());
+    assert!(strict.find_case(&CaseId::new("a"), ExpectedSource::Anything).is_err());
     let store = store(root.path());
-    let lazy = store.lookup(&CaseId::new("a"), Expected::Anything).unwrap().unwrap();
-    assert_eq!(lazy.touch().unwrap_err().reason, Reason::Checksum);
+    let lazy = store.find_case(&CaseId::new("a"), ExpectedSource::Anything).unwrap().unwrap();
+    assert_eq!(lazy.verify_voxels().unwrap_err().reason, Reason::Checksum);
     let build = || Ok(contents("a", 1));
-    let (case, origin) = store.get_or_build(&CaseId::new("a"), Expected::Anything, build).unwrap();
-    assert!(matches!(origin, Origin::Repaired(error) if error.reason == Reason::Checksum));
-    case.touch().unwrap();
+    let (case, origin) =
+        store.get_or_build(&CaseId::new("a"), ExpectedSource::Anything, build).unwrap();
+    assert!(matches!(origin, CaseOrigin::Repaired(error) if error.reason == Reason::Checksum));
+    case.verify_voxels().unwrap();
     MappedCase::open(&path, Verify::Full).unwrap();
 }
 
@@ -242,10 +253,10 @@ fn a_case_that_another_process_repaired_is_good_again() {
     let path = mine.publish(&contents("a", 1)).unwrap().path;
     flip_a_voxel(&path);
     let reader = store(root.path());
-    let look = || reader.lookup(&CaseId::new("a"), Expected::Anything).unwrap().unwrap();
-    assert!(look().touch().is_err());
+    let look = || reader.find_case(&CaseId::new("a"), ExpectedSource::Anything).unwrap().unwrap();
+    assert!(look().verify_voxels().is_err());
     theirs.publish(&contents("a", 1)).unwrap();
-    look().touch().unwrap();
+    look().verify_voxels().unwrap();
 }
 
 #[test]
@@ -253,13 +264,14 @@ fn a_file_under_another_name_or_in_another_folder_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let path = store(root.path()).publish(&contents("a", 1)).unwrap().path;
     fs::copy(&path, path.with_file_name("b.case")).unwrap();
-    let error = store(root.path()).lookup(&CaseId::new("b"), Expected::Anything).unwrap_err();
+    let error =
+        store(root.path()).find_case(&CaseId::new("b"), ExpectedSource::Anything).unwrap_err();
     assert!(error.to_string().contains("b.case: case id: holds case a, not b"), "{error}");
     let other = CaseStore::open(root.path(), Fingerprint([9; 16])).unwrap();
     fs::copy(&path, other.folder().join("a.case")).unwrap();
-    let error = other.lookup(&CaseId::new("a"), Expected::Anything).unwrap_err();
+    let error = other.find_case(&CaseId::new("a"), ExpectedSource::Anything).unwrap_err();
     assert!(error.to_string().contains("preprocess fingerprint"), "{error}");
-    let inventory = other.list().unwrap();
+    let inventory = other.read_inventory().unwrap();
     assert_eq!((inventory.entries.len(), inventory.damaged.len()), (1, 2));
     assert!(other.publish(&contents("a", 1)).is_err(), "prepared for another folder");
 }
@@ -275,17 +287,18 @@ fn gc_removes_other_ways_of_preparing_and_nothing_else() {
     for kept in ["README.md", "quarantine.jsonl", "v1-notes"] {
         fs::write(root.path().join(kept), "mine").unwrap();
     }
-    let listed: Vec<bool> = store.list().unwrap().entries.iter().map(|e| e.current).collect();
+    let listed: Vec<bool> =
+        store.read_inventory().unwrap().entries.iter().map(|e| e.current).collect();
     assert_eq!(listed.iter().filter(|current| **current).count(), 1);
-    let planned = store.gc(true).unwrap();
+    let planned = store.collect_garbage(true).unwrap();
     assert_eq!(
         (planned.removed.as_slice(), planned.bytes),
         ([other.folder().to_owned()].as_slice(), bytes)
     );
     assert!(other.folder().exists());
-    assert_eq!(store.gc(false).unwrap().removed, planned.removed);
+    assert_eq!(store.collect_garbage(false).unwrap().removed, planned.removed);
     assert!(!other.folder().exists());
-    assert_eq!(store.list().unwrap().entries.len(), 1);
+    assert_eq!(store.read_inventory().unwrap().entries.len(), 1);
     for kept in ["README.md", "quarantine.jsonl", "v1-notes"] {
         assert!(root.path().join(kept).exists(), "{kept}");
     }

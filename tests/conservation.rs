@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use gliaflow::actor::crew::Crew;
-use gliaflow::actor::stage::{Skip, Stage};
+use gliaflow::actor::stage::{SkippedItem, Stage};
 use gliaflow::actor::stop::StopLatch;
-use gliaflow::actor::ticket::{Ledger, SkipBudget};
+use gliaflow::actor::ticket::{SkipBudget, TicketCounts};
 use gliaflow::actor::topology::{Limits, Topology};
+use gliaflow::actor::worker_scaler::WorkerScaler;
 use gliaflow::base::error::{CaseError, Reason};
 use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
 use proptest::prelude::*;
@@ -78,8 +78,8 @@ impl Shape {
     fn work(&self, stage: usize, number: u64) -> (Duration, Result<u64, CaseError>) {
         let key = SampleKey { seed: self.seed, epoch: stage as u64, index: number };
         let mut rng = KeyedRng::new(key, Domain::Phantom);
-        let pause = if rng.chance(0.3) { rng.below(200) } else { 0 };
-        let made = if rng.chance(0.05) { Err(refuse(number)) } else { Ok(number + 1000) };
+        let pause = if rng.draw_bool(0.3) { rng.uniform_below(200) } else { 0 };
+        let made = if rng.draw_bool(0.05) { Err(refuse(number)) } else { Ok(number + 1000) };
         (Duration::from_micros(pause), made)
     }
 
@@ -119,8 +119,8 @@ enum Stop {
 
 struct Ran {
     delivered: Vec<u64>,
-    skips: Vec<Skip>,
-    ledger: Ledger,
+    skips: Vec<SkippedItem>,
+    ledger: TicketCounts,
 }
 
 fn run(shape: Shape, stop: Stop) -> Ran {
@@ -157,20 +157,20 @@ fn run(shape: Shape, stop: Stop) -> Ran {
         let skips = sink.skips();
         let (mut feed, running) = chain.sink(sink, shape.prefetch).start(&runtime()).unwrap();
         watch.on(&running);
-        let restless = Restless::start(running.crew(), Arc::clone(&shape));
+        let restless = Restless::start(running.worker_scaler(), Arc::clone(&shape));
         let observer = running.observer();
         let mut delivered = Vec::new();
         let mut batches = 0;
         loop {
-            let ledger = observer.ledger();
-            assert!(ledger.balances(), "{ledger:?}");
+            let ledger = observer.ticket_counts();
+            assert!(ledger.is_balanced(), "{ledger:?}");
             assert!(ledger.in_flight <= shape.tickets as u64, "{ledger:?}");
             match stop {
                 Stop::Drain(after) if after == batches => latch.drain(),
                 Stop::Abort(after) if after == batches => latch.abort(None),
                 _ => {}
             }
-            let Some(batch) = feed.take() else { break };
+            let Some(batch) = feed.next_output() else { break };
             batches += 1;
             delivered.extend(batch);
         }
@@ -188,7 +188,7 @@ struct Restless {
 }
 
 impl Restless {
-    fn start(crew: Crew, shape: Arc<Shape>) -> Self {
+    fn start(crew: WorkerScaler, shape: Arc<Shape>) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&over);
         let thread = thread::spawn(move || {
@@ -200,7 +200,7 @@ impl Restless {
                 if told.load(Ordering::Acquire) {
                     return;
                 }
-                assert_eq!(crew.resize(stage, workers).is_ok(), has(stage), "{stage}");
+                assert_eq!(crew.resize_stage(stage, workers).is_ok(), has(stage), "{stage}");
                 thread::yield_now();
             }
         });
@@ -215,7 +215,7 @@ impl Drop for Restless {
     }
 }
 
-fn reasons(skips: &[Skip]) -> Vec<(u64, Reason)> {
+fn reasons(skips: &[SkippedItem]) -> Vec<(u64, Reason)> {
     skips.iter().map(|skip| (skip.ordinal, skip.error.reason)).collect()
 }
 
@@ -237,7 +237,7 @@ proptest! {
             }
             let (delivered, skipped) = (delivered.len() as u64, skipped.len() as u64);
             let expected =
-                Ledger { issued: items, delivered, skipped, in_flight: 0, abandoned: 0 };
+                TicketCounts { issued: items, delivered, skipped, in_flight: 0, abandoned: 0 };
             prop_assert_eq!(ran.ledger, expected);
         }
     }
@@ -245,7 +245,7 @@ proptest! {
     #[test]
     fn draining_at_any_moment_delivers_all_that_was_issued(shape in shapes(), after in 0usize..8) {
         let ran = run(shape.clone(), Stop::Drain(after));
-        let Ledger { issued, in_flight, abandoned, .. } = ran.ledger;
+        let TicketCounts { issued, in_flight, abandoned, .. } = ran.ledger;
         prop_assert_eq!((in_flight, abandoned), (0, 0));
         let (delivered, skipped) = Shape { items: issued, ..shape }.model();
         prop_assert_eq!(ran.delivered, delivered);
@@ -256,7 +256,7 @@ proptest! {
     fn aborting_at_any_moment_leaves_nothing_unaccounted_for(shape in shapes(), after in 0usize..8) {
         let (delivered, _) = shape.model();
         let ran = run(shape, Stop::Abort(after));
-        prop_assert!(ran.ledger.balances(), "{:?}", ran.ledger);
+        prop_assert!(ran.ledger.is_balanced(), "{:?}", ran.ledger);
         prop_assert_eq!(ran.ledger.in_flight, 0);
         prop_assert!(delivered.starts_with(&ran.delivered), "{:?}", ran.delivered);
     }

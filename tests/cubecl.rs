@@ -3,8 +3,8 @@
 //! `just cubecl` runs it twice, with operations fused and not. Needs the packages
 //! mesa-vulkan-drivers and libvulkan1.
 
-use gliaflow::experiment::device::{DeviceChoice, choose};
-use gliaflow::experiment::device_check::{Size, compare};
+use gliaflow::run::device::{DeviceChoice, choose};
+use gliaflow::run::tools::device_check::{Size, compare};
 
 #[test]
 fn every_operation_and_network_computes_on_an_adapter_what_it_does_on_the_cpu() {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use gliaflow::actor::feed::Running;
+use gliaflow::actor::feed::RunningTopology;
 use gliaflow::actor::observe::Observer;
 
 /// Long enough for a loaded two-core machine; a sound test needs a fraction of it.
@@ -19,12 +19,12 @@ pub(crate) struct Watch(Arc<Mutex<Vec<Observer>>>);
 
 impl Watch {
     /// Puts `running` into the report.
-    pub(crate) fn on(&self, running: &Running) {
+    pub(crate) fn on(&self, running: &RunningTopology) {
         self.0.lock().unwrap().push(running.observer());
     }
 
     fn report(&self) -> String {
-        self.0.lock().unwrap().iter().map(Observer::report).collect()
+        self.0.lock().unwrap().iter().map(Observer::worker_report).collect()
     }
 }
 

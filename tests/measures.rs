@@ -17,13 +17,13 @@ use flate2::read::GzDecoder;
 use gliaflow::eval::cohort::CohortScore;
 use gliaflow::eval::hausdorff::{Hd95, ONE_EMPTY_MM};
 use gliaflow::eval::lesionwise::{LesionRules, PENALTY_MM, score_lesions};
-use gliaflow::eval::paint;
 use gliaflow::eval::postprocess::PostProcess;
+use gliaflow::eval::regions_to_labels;
 use gliaflow::eval::score::{CaseScore, score_case, score_case_with};
 use gliaflow::volume::case::CaseId;
 use gliaflow::volume::grid::Dims;
 use gliaflow::volume::region::{LabelScheme, Region};
-use gliaflow::volume::targets::{likeliest, quantised};
+use gliaflow::volume::targets::{most_likely_label, quantise_probability};
 use serde_json::Value;
 
 fn fixture(name: &str) -> PathBuf {
@@ -137,18 +137,19 @@ fn averaged_teachers_are_painted_and_stripped_of_traces_as_the_oracle_does_it() 
         let canonical = |value| LabelScheme::Brats2018.to_canonical(value as u8).unwrap();
         values.map(canonical).collect()
     };
-    let mut labels = paint::labels(&mean);
+    let mut labels = regions_to_labels::labels_from_probabilities(&mean);
     assert_eq!(labels, wanted("labels"));
     // As soft targets keep them.
     let voxels = labels.len();
-    let stored = |voxel: usize| [0, 1, 2].map(|region| quantised(mean[region * voxels + voxel]));
-    let of_stored: Vec<u8> = (0..voxels).map(|voxel| likeliest(stored(voxel))).collect();
+    let stored =
+        |voxel: usize| [0, 1, 2].map(|region| quantise_probability(mean[region * voxels + voxel]));
+    let of_stored: Vec<u8> = (0..voxels).map(|voxel| most_likely_label(stored(voxel))).collect();
     assert_eq!(of_stored, labels);
     let enhancing = oracle["et_voxels"].as_u64().unwrap() as usize;
     let rule = |smallest_et| PostProcess { smallest_et, ..PostProcess::default() };
-    rule(enhancing).apply(&mut labels, Dims::cube(6));
+    rule(enhancing).apply_to(&mut labels, Dims::cube(6));
     assert_eq!(labels, wanted("labels"), "just enough to stay");
-    rule(enhancing + 1).apply(&mut labels, Dims::cube(6));
+    rule(enhancing + 1).apply_to(&mut labels, Dims::cube(6));
     assert_eq!(labels, wanted("labels_et_removed"));
 }
 
@@ -189,7 +190,7 @@ fn means_over_the_cohort_are_the_oracles() {
         let cohort = CohortScore::new(&expected, scores).unwrap();
         let (name, tolerance) = oracle_of(definition);
         for region in Region::ALL {
-            let found = cohort.summary(region);
+            let found = cohort.region_summary(region);
             let want = &oracle["mean_over_cases"][region.name()];
             assert_near(found.dice.mean, &want["dice"], 1e-12, region.name());
             assert_near(found.hd95_mm.mean, &want[name], tolerance.max(1e-11), region.name());
@@ -212,14 +213,14 @@ fn counter(count: usize, seed: u64) -> Vec<f64> {
 
 /// Truth: a box with holes. Prediction: another one, and specks everywhere.
 fn masks(dims: Dims, seed: u64) -> [Vec<bool>; 2] {
-    let noise = counter(2 * dims.voxels(), seed);
+    let noise = counter(2 * dims.voxel_count(), seed);
     let within = |place: usize, bounds: [std::ops::Range<usize>; 3]| {
-        (0..3).all(|axis| bounds[axis].contains(&dims.position(place)[axis]))
+        (0..3).all(|axis| bounds[axis].contains(&dims.zyx_from_offset(place)[axis]))
     };
-    let truth =
-        (0..dims.voxels()).map(|place| within(place, [2..8, 1..8, 2..7]) && noise[place] < 0.9);
-    let prediction = (0..dims.voxels()).map(|place| {
-        let chance = noise[dims.voxels() + place];
+    let truth = (0..dims.voxel_count())
+        .map(|place| within(place, [2..8, 1..8, 2..7]) && noise[place] < 0.9);
+    let prediction = (0..dims.voxel_count()).map(|place| {
+        let chance = noise[dims.voxel_count() + place];
         (within(place, [3..9, 3..10, 1..7]) && chance < 0.85) || chance > 0.985
     });
     [truth.collect(), prediction.collect()]
@@ -238,7 +239,7 @@ fn the_three_definitions_hold_at_uneven_spacing() {
         assert_eq!(case["predicted_voxels"], voxels(&prediction), "the masks are the oracle's");
         let spacing_mm = serde_json::from_value(case["spacing_mm"].clone()).unwrap();
         for definition in Hd95::ALL {
-            let found = definition.between(&truth, &prediction, dims, spacing_mm);
+            let found = definition.between_masks(&truth, &prediction, dims, spacing_mm);
             let what = format!("seed {} {}", case["seed"], definition.name());
             assert_near(found, &case[definition.name()], 1e-12, &what);
         }
@@ -248,10 +249,10 @@ fn the_three_definitions_hold_at_uneven_spacing() {
 #[test]
 fn corner_to_corner_of_the_brats_grid_is_exact() {
     let dims = Dims::from_nifti([240, 240, 155]);
-    let mut truth = vec![0; dims.voxels()];
-    let mut prediction = vec![0; dims.voxels()];
-    truth[dims.offset([0, 0, 0])] = 2;
-    prediction[dims.offset([154, 239, 239])] = 2;
+    let mut truth = vec![0; dims.voxel_count()];
+    let mut prediction = vec![0; dims.voxel_count()];
+    truth[dims.offset_from_zyx([0, 0, 0])] = 2;
+    prediction[dims.offset_from_zyx([154, 239, 239])] = 2;
     let scored = score_case(CaseId::new("far"), &truth, &prediction, dims, [1.0, 1.0, 2.0]);
     let [et, _, wt] = scored.regions.map(|region| region.measures);
     let squared: f64 = 239.0 * 239.0 * 2.0 + 308.0 * 308.0;

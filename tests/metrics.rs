@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use gliaflow::base::error::Reason;
 use gliaflow::telemetry::catalog::{self, CATALOGUE, RunState};
 use gliaflow::telemetry::exporter::{Exporter, MetricsAddress};
-use gliaflow::telemetry::metric::Kind;
+use gliaflow::telemetry::metric::MetricKind;
 use gliaflow::telemetry::recorder::Recorder;
 
 mod catalogue;
@@ -58,7 +58,7 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
 /// An endpoint of its own, with everything registered that a run registers.
 fn endpoint(run: &str) -> (Exporter, Recorder, SocketAddr) {
     let recorder = Recorder::new(run);
-    recorder.within(|| catalog::register(&STAGES, &["train", "validation"]));
+    recorder.within(|| catalog::register_run_series(&STAGES, &["train", "validation"]));
     let exporter = Exporter::serve(ANY_PORT, recorder.clone());
     let address = exporter.address().expect("a free port on loopback");
     (exporter, recorder, address)
@@ -95,17 +95,22 @@ fn counters_and_histograms_start_at_zero_and_gauges_are_absent_until_they_are_kn
     let (_exporter, recorder, address) = endpoint("zero");
     let scrape = get(address, "/metrics").body;
     for metric in CATALOGUE.iter().filter(|metric| !metric.name.starts_with("process_")) {
-        let suffix = if metric.kind == Kind::Histogram { "_count" } else { "" };
+        let suffix = if metric.kind == MetricKind::Histogram { "_count" } else { "" };
         let lines = series(&scrape, &format!("{}{suffix}", metric.name));
-        assert_eq!(lines.is_empty(), metric.kind == Kind::Gauge, "{}: {lines:?}", metric.name);
+        assert_eq!(
+            lines.is_empty(),
+            metric.kind == MetricKind::Gauge,
+            "{}: {lines:?}",
+            metric.name
+        );
         assert!(lines.iter().all(|line| value(line) == 0.0), "{lines:?}");
     }
     let outcomes = (1 + Reason::ALL.len()) * 2;
     assert_eq!(series(&scrape, "loader_samples_total").len(), outcomes);
 
     recorder.within(|| {
-        catalog::skipped("train", Reason::Checksum).increment(2);
-        catalog::TRAIN_DICE.with(["validation", "ET"]).set(0.5);
+        catalog::skipped_samples("train", Reason::Checksum).increment(2);
+        catalog::TRAIN_DICE.with_labels(["validation", "ET"]).set(0.5);
     });
     let scrape = get(address, "/metrics").body;
     let skipped: Vec<&str> = series(&scrape, "loader_samples_total")
@@ -120,9 +125,9 @@ fn counters_and_histograms_start_at_zero_and_gauges_are_absent_until_they_are_kn
 #[test]
 fn histograms_have_their_buckets_and_count_into_them() {
     let (_exporter, recorder, address) = endpoint("buckets");
-    recorder.within(|| catalog::TRAIN_STEP_TIME.with([]).record(0.3));
+    recorder.within(|| catalog::TRAIN_STEP_TIME.with_labels([]).record(0.3));
     let scrape = get(address, "/metrics").body;
-    for metric in CATALOGUE.iter().filter(|metric| metric.kind == Kind::Histogram) {
+    for metric in CATALOGUE.iter().filter(|metric| metric.kind == MetricKind::Histogram) {
         let bounds: BTreeSet<String> = series(&scrape, &format!("{}_bucket", metric.name))
             .iter()
             .map(|line| line.split("le=\"").nth(1).unwrap().split('"').next().unwrap().to_owned())
@@ -142,8 +147,8 @@ fn histograms_have_their_buckets_and_count_into_them() {
 fn every_series_carries_the_run_and_valid_label_keys() {
     let (_exporter, recorder, address) = endpoint("labelled");
     recorder.within(|| {
-        RunState::Training.publish();
-        RunState::Evaluating.publish();
+        RunState::Training.publish_state();
+        RunState::Evaluating.publish_state();
     });
     let scrape = get(address, "/metrics").body;
     for line in scrape.lines().filter(|line| !line.starts_with('#')) {
@@ -171,10 +176,10 @@ fn health_turns_to_503_with_the_reason_and_back() {
     let (exporter, _recorder, address) = endpoint("health");
     let answer = get(address, "/healthz");
     assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"));
-    exporter.health().complain("watchdog", "nothing moved for 60 s");
+    exporter.health().report_problem("watchdog", "nothing moved for 60 s");
     let answer = get(address, "/healthz");
     assert_eq!((answer.status, answer.body.as_str()), (503, "watchdog: nothing moved for 60 s\n"));
-    exporter.health().recover("watchdog");
+    exporter.health().clear_problem("watchdog");
     assert_eq!(get(address, "/healthz").status, 200);
 }
 
@@ -200,7 +205,7 @@ fn an_address_that_is_not_ours_is_a_warning_and_no_endpoint() {
 #[test]
 fn concurrent_scrapes_all_get_a_whole_answer() {
     let (_exporter, recorder, address) = endpoint("crowd");
-    let counter = recorder.within(|| catalog::LOADER_BATCHES.with(["train"]));
+    let counter = recorder.within(|| catalog::LOADER_BATCHES.with_labels(["train"]));
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -285,7 +290,7 @@ fn dropping_the_exporter_frees_the_port_even_with_a_client_that_does_not_read() 
 fn the_recorder_of_the_process_is_installed_once_and_shared() {
     let first = Exporter::start(MetricsAddress::At(ANY_PORT), "process");
     let second = Exporter::start(MetricsAddress::At(ANY_PORT), "too late");
-    thread::spawn(|| catalog::TRAIN_LEARNING_RATE.with([]).set(0.25)).join().unwrap();
+    thread::spawn(|| catalog::TRAIN_LEARNING_RATE.with_labels([]).set(0.25)).join().unwrap();
     for exporter in [first, second] {
         let scrape = get(exporter.address().unwrap(), "/metrics").body;
         let rate = series(&scrape, "train_learning_rate");

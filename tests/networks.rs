@@ -9,10 +9,10 @@ use gliaflow::base::error::Fault;
 use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
 use gliaflow::eval::predict::predict_case;
 use gliaflow::eval::sliding::SlidingConfig;
-use gliaflow::experiment::config;
 use gliaflow::nets::learner::{OPTIMISER_FILE, WEIGHTS_FILE};
 use gliaflow::nets::optimiser::OptimiserConfig;
-use gliaflow::nets::{ARCHITECTURES, Blueprint, Entry, Learner};
+use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner};
+use gliaflow::run::config;
 use gliaflow::train::loss::{LossConfig, region_targets};
 use gliaflow::volume::grid::Dims;
 use gliaflow::volume::modality::Modality;
@@ -24,7 +24,8 @@ mod learning;
 fn images(index: u64, side: usize, device: &Device) -> Tensor<5> {
     let mut rng = KeyedRng::new(SampleKey { seed: 1, epoch: 0, index }, Domain::Phantom);
     let shape = [1, Modality::COUNT, side, side, side];
-    let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.normal() as f32).collect();
+    let values: Vec<f32> =
+        (0..shape.iter().product()).map(|_| rng.standard_normal() as f32).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
@@ -35,37 +36,37 @@ fn labels(side: usize, device: &Device) -> Tensor<4, Int> {
 }
 
 /// The network of these settings for patches of `side`, where it must be told.
-fn sized(entry: &Entry, side: usize, mut settings: Value) -> Box<dyn Blueprint> {
+fn sized(entry: &ArchitectureEntry, side: usize, mut settings: Value) -> Box<dyn Blueprint> {
     let defaults = entry.default_blueprint().settings();
     if defaults.get("patch").is_some() {
         settings["patch"] = json!([side, side, side]);
     }
-    entry.blueprint(&settings).unwrap()
+    entry.parse_settings(&settings).unwrap()
 }
 
 fn small_unet() -> Box<dyn Blueprint> {
     let settings = json!({"base_width": 2, "levels": 3, "conv_bias": false});
-    Entry::named("unet").unwrap().blueprint(&settings).unwrap()
+    ArchitectureEntry::find_by_name("unet").unwrap().parse_settings(&settings).unwrap()
 }
 
 fn small_learner(seed: u64) -> Box<dyn Learner> {
-    small_unet().learner(&OptimiserConfig::default(), seed, &Device::flex())
+    small_unet().new_learner(&OptimiserConfig::default(), seed, &Device::flex())
 }
 
 /// One step on the batch of that number; the loss before it.
 fn step(learner: &mut dyn Learner, number: u64, side: usize) -> f32 {
     let device = learner.device().clone();
     let output = learner.forward(images(number, side, &device), number);
-    let parts = LossConfig::default().of(output, region_targets(labels(side, &device)));
+    let parts = LossConfig::default().total_loss(output, region_targets(labels(side, &device)));
     let loss = parts.total.clone().into_scalar();
-    let update = learner.update(parts.total, 1e-2);
+    let update = learner.backward_and_step(parts.total, 1e-2);
     assert!(update.gradient_norm.into_scalar::<f32>() > 0.0);
     loss
 }
 
 fn probabilities(learner: &dyn Learner, side: usize) -> Vec<f32> {
-    let network = learner.network();
-    let answer = network.probabilities(images(9, side, network.device()));
+    let network = learner.inference_network();
+    let answer = network.predict_probabilities(images(9, side, network.device()));
     answer.into_data().try_to_vec().unwrap()
 }
 
@@ -75,15 +76,15 @@ fn every_architecture_trains_at_its_smallest_patch() {
         let side = entry.default_blueprint().smallest_patch();
         let blueprint = sized(entry, side, entry.default_blueprint().settings());
         assert!(blueprint.fits_patch(Dims::cube(side)).is_ok(), "{}", entry.name);
-        let learner = blueprint.learner(&OptimiserConfig::default(), 3, &Device::flex());
-        assert_eq!(learner.parameters(), blueprint.parameter_count(), "{}", entry.name);
+        let learner = blueprint.new_learner(&OptimiserConfig::default(), 3, &Device::flex());
+        assert_eq!(learner.parameter_count(), blueprint.parameter_count(), "{}", entry.name);
 
         let output = learner.forward(images(0, side, learner.device()), 0);
         assert_eq!(output.logits.dims(), [1, Region::COUNT, side, side, side], "{}", entry.name);
         let targets = region_targets(labels(side, learner.device()));
-        let norms = learner.gradient_norms(LossConfig::default().of(output, targets).total);
-        assert_eq!(norms.len(), blueprint.parameters().len(), "{}", entry.name);
-        for (gradient, parameter) in norms.iter().zip(blueprint.parameters()) {
+        let norms = learner.gradient_norms(LossConfig::default().total_loss(output, targets).total);
+        assert_eq!(norms.len(), blueprint.parameter_shapes().len(), "{}", entry.name);
+        for (gradient, parameter) in norms.iter().zip(blueprint.parameter_shapes()) {
             assert_eq!(gradient.name, parameter.name);
             assert!(gradient.norm.is_finite(), "{}: {}", entry.name, gradient.name);
         }
@@ -133,9 +134,9 @@ fn steps_lower_the_loss() {
 #[test]
 fn a_snapshot_is_left_alone_by_later_steps() {
     let mut learner = small_learner(5);
-    let snapshot = learner.network();
+    let snapshot = learner.inference_network();
     let answer = |device: &Device| -> Vec<f32> {
-        snapshot.probabilities(images(9, 8, device)).into_data().try_to_vec().unwrap()
+        snapshot.predict_probabilities(images(9, 8, device)).into_data().try_to_vec().unwrap()
     };
     let before = answer(snapshot.device());
     step(learner.as_mut(), 0, 8);
@@ -154,7 +155,8 @@ fn small_ones() -> Vec<Box<dyn Blueprint>> {
         ("cascaded", json!({"base_width": 1, "levels": 2, "loss_weights": [0.4, 0.3]})),
     ];
     assert_eq!(settings.len(), ARCHITECTURES.len(), "a network is not tested");
-    let blueprint = |(name, settings)| sized(Entry::named(name).unwrap(), 8, settings);
+    let blueprint =
+        |(name, settings)| sized(ArchitectureEntry::find_by_name(name).unwrap(), 8, settings);
     settings.into_iter().map(blueprint).collect()
 }
 
@@ -164,8 +166,8 @@ fn a_saved_network_predicts_as_the_learner_does() {
     let mut learner = small_learner(5);
     step(learner.as_mut(), 0, 8);
     learner.save(folder.path()).unwrap();
-    let network = small_unet().network(folder.path(), &Device::flex()).unwrap();
-    let answer = network.probabilities(images(9, 8, network.device()));
+    let network = small_unet().load_network(folder.path(), &Device::flex()).unwrap();
+    let answer = network.predict_probabilities(images(9, 8, network.device()));
     let loaded: Vec<f32> = answer.into_data().try_to_vec().unwrap();
     assert_eq!(loaded, probabilities(learner.as_ref(), 8));
 }
@@ -173,7 +175,7 @@ fn a_saved_network_predicts_as_the_learner_does() {
 #[test]
 fn a_whole_case_is_predicted_as_its_windows_are() {
     let learner = small_learner(5);
-    let network = learner.network();
+    let network = learner.inference_network();
     let window = Dims::cube(8);
     let patch: Vec<f32> = images(9, 8, network.device()).into_data().try_to_vec().unwrap();
     let predict = |case: Dims, images: &[f32]| {
@@ -192,7 +194,7 @@ fn a_whole_case_is_predicted_as_its_windows_are() {
     let (long, windows) = predict(Dims([16, 8, 8]), &twice);
     assert_eq!((windows, long.len()), (3, 3 * 1024));
     assert!(long.iter().all(|p| (0.0..=1.0).contains(p)));
-    let first = Dims([16, 8, 8]).offset([0, 4, 4]);
+    let first = Dims([16, 8, 8]).offset_from_zyx([0, 4, 4]);
     assert!((long[first] - direct[first]).abs() < 1e-6, "seen by the first window only");
 }
 
@@ -209,9 +211,12 @@ fn a_checkpoint_that_does_not_fit_is_refused_and_changes_nothing() {
     assert!(refusal(learner.as_mut()).ends_with(WEIGHTS_FILE), "nothing was saved yet");
 
     let wider = json!({"base_width": 3, "levels": 3, "conv_bias": false});
-    let entry = Entry::named("unet").unwrap();
-    let mut other =
-        entry.blueprint(&wider).unwrap().learner(&OptimiserConfig::default(), 1, &Device::flex());
+    let entry = ArchitectureEntry::find_by_name("unet").unwrap();
+    let mut other = entry.parse_settings(&wider).unwrap().new_learner(
+        &OptimiserConfig::default(),
+        1,
+        &Device::flex(),
+    );
     step(other.as_mut(), 0, 8);
     other.save(folder.path()).unwrap();
     assert!(refusal(learner.as_mut()).ends_with(WEIGHTS_FILE), "another width");

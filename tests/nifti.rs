@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use gliaflow::base::error::Reason;
 use gliaflow::brats::case::{read_case, read_labels_only};
-use gliaflow::brats::dataset::discover;
+use gliaflow::brats::dataset::discover_cases;
 use gliaflow::brats::orient::source_grid;
 use gliaflow::brats::read::read_volume;
 use gliaflow::brats::write::{write_intensities, write_labels, write_scalars};
@@ -106,7 +106,10 @@ fn what_is_written_is_read_back() {
         let volume = read_volume(&path).unwrap();
         assert_eq!(volume.voxels, Voxels::I16(intensities));
         assert_eq!(volume.header.shape, shape);
-        assert_eq!(volume.header.affine, source.affine, "exact in single precision");
+        assert_eq!(
+            volume.header.world_from_voxel, source.world_from_voxel,
+            "exact in single precision"
+        );
         assert_eq!(volume.bytes_read, fs::metadata(&path).unwrap().len());
 
         let labels: Vec<u8> = (0..60).map(|place| [0, 1, 2, 4][place % 4]).collect();
@@ -202,7 +205,7 @@ fn a_case_in_another_orientation_is_the_same_case() {
             write_intensities(&place(ending), &source.to_file_order(&canonical), &source).unwrap();
         }
         write_labels(&place("seg"), &source.to_file_order(&labels), &source).unwrap();
-        let dataset = discover(&folder.path().join(id)).unwrap();
+        let dataset = discover_cases(&folder.path().join(id)).unwrap();
         found.push(read_case(&dataset.cases[0]).unwrap());
     }
     let [lps, pir] = &found[..] else { panic!("two cases") };
@@ -220,14 +223,14 @@ fn files_of_a_case_must_agree_in_place() {
     fs::create_dir(&case).unwrap();
     let write = |ending: &str, offset: f64| {
         let mut source = grid([2, 2, 2], LPS);
-        source.affine.0[1][3] += offset;
+        source.world_from_voxel.0[1][3] += offset;
         let path = case.join(format!("c_{ending}.nii"));
         write_intensities(&path, &[1; 8], &source).unwrap();
     };
     for ending in ["t1", "t1ce", "t2", "flair"] {
         write(ending, 0.0);
     }
-    let files = &discover(&case).unwrap().cases[0];
+    let files = &discover_cases(&case).unwrap().cases[0];
     assert!(read_case(files).is_ok());
     write("t2", 0.0009);
     assert!(read_case(files).is_ok(), "within a thousandth of a millimetre");

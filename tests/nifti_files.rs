@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use gliaflow::base::error::Reason;
 use gliaflow::brats::case::{read_case, read_labels_only};
-use gliaflow::brats::dataset::{CaseFiles, discover};
+use gliaflow::brats::dataset::{CaseFiles, discover_cases};
 use gliaflow::brats::inspect::{Depth, inspect_file, inspect_folder};
 use gliaflow::brats::orient::source_grid;
-use gliaflow::brats::read::{Volume, read_volume};
+use gliaflow::brats::read::{NiftiImage, read_volume};
 use gliaflow::volume::grid::{Affine, Dims};
 use gliaflow::volume::region::LabelScheme;
 use gliaflow::volume::voxels::Voxels;
@@ -42,15 +42,15 @@ fn reference(path: &Path) -> Vec<f64> {
     };
     let [w, h, d] = SHAPE;
     let place = |at: [usize; 3]| (at[2] * h + at[1]) * d + at[0];
-    (0..w * h * d).map(|to| values[place(Dims::from_nifti(SHAPE).position(to))]).collect()
+    (0..w * h * d).map(|to| values[place(Dims::from_nifti(SHAPE).zyx_from_offset(to))]).collect()
 }
 
-fn canonical(volume: &Volume) -> Voxels {
+fn canonical(volume: &NiftiImage) -> Voxels {
     let shape: Vec<usize> = volume.header.shape.clone();
     let dims = Dims::from_nifti([shape[0], shape[1], shape[2]]);
-    let source = source_grid(dims, volume.header.affine);
+    let source = source_grid(dims, volume.header.world_from_voxel);
     assert_eq!(source.canonical_dims().to_nifti(), SHAPE);
-    volume.voxels.gather(source.file_places())
+    volume.voxels.gather(source.file_offsets())
 }
 
 #[track_caller]
@@ -79,7 +79,7 @@ fn every_valid_variant_reads_exactly() {
         let volume = read_volume(&path).unwrap_or_else(|error| panic!("{error}"));
         let shape: Vec<usize> = serde_json::from_value(expected["shape"].clone()).unwrap();
         assert_eq!(volume.header.shape, shape, "{name}");
-        assert_eq!(volume.header.affine.distance_mm(&affine_of(expected)), 0.0, "{name}");
+        assert_eq!(volume.header.world_from_voxel.distance_mm(&affine_of(expected)), 0.0, "{name}");
         assert_eq!(volume.header.spacing_mm, [1.0; 3], "{name}");
         let tolerance = expected["tol"].as_f64().unwrap_or(0.0);
         match expected["expect"].as_str().unwrap() {
@@ -118,7 +118,7 @@ fn variants_keep_what_their_names_say() {
     let image = reference(&folder.join("reference_t1ce.npy"));
     let volume = read_volume(&folder.join("nan_inf_float32.nii.gz")).unwrap();
     assert_eq!(volume.non_finite, 2);
-    let infinite = Dims::from_nifti(SHAPE).offset([1, 1, 1]);
+    let infinite = Dims::from_nifti(SHAPE).offset_from_zyx([1, 1, 1]);
     for (place, value) in volume.voxels.iter().enumerate() {
         match place {
             0 => assert!(value.is_nan()),
@@ -189,7 +189,7 @@ fn every_broken_file_is_refused_with_file_field_and_way_out() {
 #[test]
 fn defective_cases_are_listed_refused_or_accepted_as_they_should() {
     let folder = fixtures("bad/cases");
-    let dataset = discover(&folder).unwrap();
+    let dataset = discover_cases(&folder).unwrap();
     assert_eq!(dataset.problems.len(), 1);
     let missing = &dataset.problems[0];
     assert_eq!(missing.reason, Reason::Missing);

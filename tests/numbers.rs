@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
 
 use gliaflow::actor::observe::Observer;
-use gliaflow::actor::stage::{Describe, Outcome, Sink, Skip, Source, Stage};
+use gliaflow::actor::stage::{Describe, Outcome, Sink, SkippedItem, Source, Stage};
 use gliaflow::actor::topology::Limits;
 use gliaflow::base::error::{CaseError, Reason};
 use tokio::runtime::{Builder, Handle};
@@ -77,7 +77,7 @@ impl<F: FnMut(u64) -> Result<u64, CaseError> + 'static> Stage for Apply<F> {
 }
 
 /// Outcomes that were not ready, in the order of their arrival at the sink.
-pub(crate) type Skips = Arc<Mutex<Vec<Skip>>>;
+pub(crate) type Skips = Arc<Mutex<Vec<SkippedItem>>>;
 
 /// Batches of `size` numbers, in order; the last may be smaller.
 pub(crate) struct Batches {
@@ -101,7 +101,7 @@ impl Sink for Batches {
     type In = u64;
     type Out = Vec<u64>;
 
-    fn accept(&mut self, outcome: Outcome<u64>) -> Option<Vec<u64>> {
+    fn accept_outcome(&mut self, outcome: Outcome<u64>) -> Option<Vec<u64>> {
         match outcome {
             Outcome::Ready(number) => self.batch.push(number),
             Outcome::Skipped(skip) => self.skips.lock().unwrap().push(skip),
@@ -182,8 +182,8 @@ impl Gate {
 /// Waits until a predicate of one consistent look at the topology holds. To be used under a deadline.
 pub(crate) fn until(observer: &Observer, holds: impl Fn(&Observer) -> bool) {
     loop {
-        let before = observer.progress();
-        if holds(observer) && observer.progress() == before {
+        let before = observer.activity_changes();
+        if holds(observer) && observer.activity_changes() == before {
             return;
         }
         thread::yield_now();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gliaflow::brats::phantom::cohort::{MANIFEST, write_case, write_cohort};
-use gliaflow::brats::phantom::{PhantomConfig, generate};
+use gliaflow::brats::phantom::{PhantomConfig, generate_phantom};
 use gliaflow::brats::read::read_volume;
 use gliaflow::volume::grid::Dims;
 use gliaflow::volume::modality::Modality;
@@ -62,7 +62,7 @@ fn what_is_read_back_is_what_was_made() {
     let folder = tempfile::tempdir().unwrap();
     let id = write_case(folder.path(), &TINY, 4).unwrap();
     assert_eq!(id.as_str(), "BraTS20_Training_005");
-    let phantom = generate(&TINY, 4);
+    let phantom = generate_phantom(&TINY, 4);
     let read = |suffix: &str| {
         let name = format!("{id}/{id}_{suffix}.nii.gz");
         read_volume(&folder.path().join(name)).unwrap()
@@ -70,7 +70,9 @@ fn what_is_read_back_is_what_was_made() {
     for modality in Modality::ALL {
         let volume = read(modality.name());
         assert_eq!(volume.voxels, Voxels::I16(phantom.images[modality.index()].clone()));
-        assert!(volume.header.affine.distance_mm(&phantom.source.affine) < 1e-4);
+        assert!(
+            volume.header.world_from_voxel.distance_mm(&phantom.source.world_from_voxel) < 1e-4
+        );
     }
     let scheme = LabelScheme::Brats2018;
     let labels: Vec<f64> = read("seg").voxels.iter().collect();
@@ -167,7 +169,7 @@ fn the_best_threshold_on_flair_finds_the_tumour_but_does_not_solve_it() {
     let cases = 12;
     let mut mean = vec![0.0; thresholds.len()];
     for index in 0..cases {
-        let phantom = generate(&config, index);
+        let phantom = generate_phantom(&config, index);
         let flair = &phantom.images[Modality::Flair.index()];
         let dice = threshold_dice(flair, &phantom.labels, &thresholds);
         mean.iter_mut().zip(dice).for_each(|(sum, own)| *sum += own / cases as f64);

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use gliaflow::actor::hooks::Hooks;
 use gliaflow::actor::observe::Observation;
-use gliaflow::actor::stage::Skip;
+use gliaflow::actor::stage::SkippedItem;
 use gliaflow::actor::stop::StopLatch;
-use gliaflow::actor::ticket::{Ledger, SkipBudget};
+use gliaflow::actor::ticket::{SkipBudget, TicketCounts};
 use gliaflow::actor::topology::{Limits, Topology};
 use gliaflow::base::error::{CaseError, Fault, Reason};
 
@@ -20,8 +20,8 @@ const ANY: SkipBudget = SkipBudget { share: 1.0, at_least: 0 };
 
 struct Ran {
     batches: Vec<Vec<u64>>,
-    skips: Vec<Skip>,
-    end: Result<Ledger, Fault>,
+    skips: Vec<SkippedItem>,
+    end: Result<TicketCounts, Fault>,
     observations: Vec<Observation>,
 }
 
@@ -48,7 +48,7 @@ where
             .start(&runtime())
             .unwrap();
         watch.on(&running);
-        let batches = std::iter::from_fn(|| feed.take()).collect();
+        let batches = std::iter::from_fn(|| feed.next_output()).collect();
         let observer = running.observer();
         let end = running.join_blocking();
         let skips = skips.lock().unwrap().clone();
@@ -56,9 +56,9 @@ where
     })
 }
 
-fn accounts(issued: u64, skipped: u64) -> Result<Ledger, Fault> {
+fn accounts(issued: u64, skipped: u64) -> Result<TicketCounts, Fault> {
     let delivered = issued - skipped;
-    Ok(Ledger { issued, delivered, skipped, in_flight: 0, abandoned: 0 })
+    Ok(TicketCounts { issued, delivered, skipped, in_flight: 0, abandoned: 0 })
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn an_item_that_errs_is_skipped_with_its_error_and_the_next_takes_its_place() {
     let ran =
         run(9, 2, ANY, || |number| if number == 2 { Err(refuse(number)) } else { Ok(number) });
     assert_eq!(ran.batches, [vec![0, 1, 3, 4], vec![5, 6, 7, 8]]);
-    let skip = Skip { ordinal: 2, item: "number 2".to_owned(), error: refuse(2) };
+    let skip = SkippedItem { ordinal: 2, item: "number 2".to_owned(), error: refuse(2) };
     assert_eq!(ran.skips, [skip]);
     assert_eq!(ran.end, accounts(9, 1));
     let items: Vec<u64> = ran.observations.iter().map(|seen| seen.items).collect();
@@ -177,7 +177,7 @@ fn hooks_hear_of_every_item_a_stage_works_on_and_of_every_skip() {
         };
         let limits = Limits { skip_budget: ANY, ..Limits::new(2) };
         let (mut feed, running) = Topology::new("heard", limits, &StopLatch::new())
-            .hooks(hooks)
+            .with_hooks(hooks)
             .source(Count::to(6))
             .stage(|| Open, 1)
             .stage(|| Apply(|number| if number == 1 { Err(refuse(1)) } else { Ok(number) }), 1)
@@ -185,7 +185,7 @@ fn hooks_hear_of_every_item_a_stage_works_on_and_of_every_skip() {
             .start(&runtime())
             .unwrap();
         watch.on(&running);
-        while feed.take().is_some() {}
+        while feed.next_output().is_some() {}
         let observer = running.observer();
         running.join_blocking().unwrap();
         for (stage, place) in [("open", 1), ("apply", 2)] {

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use gliaflow::brats::case::read_case;
-use gliaflow::brats::dataset::discover;
+use gliaflow::brats::dataset::discover_cases;
 use gliaflow::volume::region::label;
 use gliaflow::volume::voxels::Voxels;
 
@@ -17,8 +17,8 @@ fn two_real_patients_read_with_their_labels() {
     let folder = std::env::var_os(FOLDER);
     let folder =
         PathBuf::from(folder.expect("no folder of real cases; run `just real-cases FOLDER`"));
-    let single = discover(&folder.join("TCGA-DU-7294")).unwrap();
-    let dataset = discover(&folder).unwrap();
+    let single = discover_cases(&folder.join("TCGA-DU-7294")).unwrap();
+    let dataset = discover_cases(&folder).unwrap();
     assert_eq!((dataset.cases.len(), dataset.problems.len()), (2, 0));
     assert_eq!(single.cases[0].id, dataset.cases[0].id);
     for (files, enhancing) in dataset.cases.iter().zip([false, true]) {

@@ -6,13 +6,13 @@ use std::fs;
 use std::path::Path;
 
 use gliaflow::brats::case::{CaseReader, read_case};
-use gliaflow::brats::dataset::{CaseFiles, discover};
+use gliaflow::brats::dataset::{CaseFiles, discover_cases};
 use gliaflow::brats::orient::source_grid;
 use gliaflow::brats::write::{write_intensities, write_labels, write_scalars};
-use gliaflow::cache::contents::{prepare, prepare_on};
+use gliaflow::buffers::case::CaseBuffers;
+use gliaflow::cache::contents::{prepare_case, prepare_in_buffers};
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::volume::grid::{Affine, Dims};
-use gliaflow::volume::shelf::CaseShelf;
 
 const LPS: [[f64; 4]; 3] = [[-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
 const PIR: [[f64; 4]; 3] = [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0]];
@@ -23,7 +23,7 @@ fn write_case(root: &Path, id: &str, shape: [usize; 3], rows: [[f64; 4]; 3], see
     fs::create_dir_all(&folder).unwrap();
     let [x, y, z] = rows;
     let source = source_grid(Dims::from_nifti(shape), Affine([x, y, z, [0.0, 0.0, 0.0, 1.0]]));
-    let voxels = source.dims.voxels();
+    let voxels = source.dims.voxel_count();
     let value = |place: usize| (place * 31 + seed) % 977;
     for (modality, ending) in ["t1", "t1ce", "t2", "flair"].into_iter().enumerate() {
         let path = folder.join(format!("{id}_{ending}.nii.gz"));
@@ -38,7 +38,7 @@ fn write_case(root: &Path, id: &str, shape: [usize; 3], rows: [[f64; 4]; 3], see
 /// int16.
 fn make_unusual(root: &Path, id: &str) {
     let path = |ending: &str| root.join(id).join(format!("{id}_{ending}.nii.gz"));
-    let case = &read_case(&discover(&root.join(id)).unwrap().cases[0]).unwrap();
+    let case = &read_case(&discover_cases(&root.join(id)).unwrap().cases[0]).unwrap();
     let values: Vec<f32> = case.images[2].iter().map(|value| value as f32 / 2.0).collect();
     write_scalars(&path("t2"), &case.source.to_file_order(&values), &case.source).unwrap();
     let labels: Vec<i16> =
@@ -54,14 +54,14 @@ fn cohort(root: &Path) -> Vec<CaseFiles> {
     make_unusual(root, "c");
     write_case(root, "d", [5, 5, 5], LPS, 4);
     make_unusual(root, "d");
-    discover(root).unwrap().cases
+    discover_cases(root).unwrap().cases
 }
 
 #[test]
 fn what_was_in_a_buffer_before_is_seen_by_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let config = PreprocessConfig::default();
-    let shelf = CaseShelf::default();
+    let shelf = CaseBuffers::default();
     let reader = CaseReader::new(shelf.clone());
     let cases = cohort(folder.path());
     for files in cases.iter().chain(cases.iter().rev()) {
@@ -71,9 +71,9 @@ fn what_was_in_a_buffer_before_is_seen_by_nobody() {
         assert_eq!(case.labels, fresh.labels, "{}", files.id);
         assert_eq!(case.fingerprint, fresh.fingerprint, "{}", files.id);
         assert_eq!(case.bytes_read, fresh.bytes_read, "{}", files.id);
-        let contents = prepare_on(&shelf, &case, &config).unwrap();
-        assert_eq!(contents, prepare(&fresh, &config).unwrap(), "{}", files.id);
-        shelf.give_case(case);
+        let contents = prepare_in_buffers(&shelf, &case, &config).unwrap();
+        assert_eq!(contents, prepare_case(&fresh, &config).unwrap(), "{}", files.id);
+        shelf.give_back_case(case);
         contents.give_back(&shelf);
     }
 }
@@ -82,14 +82,14 @@ fn what_was_in_a_buffer_before_is_seen_by_nobody() {
 fn a_second_round_takes_no_memory_that_the_first_has_not_left() {
     let folder = tempfile::tempdir().unwrap();
     let config = PreprocessConfig::default();
-    let shelf = CaseShelf::for_cases(100);
+    let shelf = CaseBuffers::for_cases(100);
     let reader = CaseReader::new(shelf.clone());
     let cases = cohort(folder.path());
     let mut waiting = Vec::new();
     for files in cases.iter().chain(&cases).chain(&cases) {
         let case = reader.read(files).unwrap();
-        let contents = prepare_on(&shelf, &case, &config).unwrap();
-        shelf.give_case(case);
+        let contents = prepare_in_buffers(&shelf, &case, &config).unwrap();
+        shelf.give_back_case(case);
         contents.give_back(&shelf);
         waiting.push([shelf.bytes.len(), shelf.intensities.len(), shelf.interleaved.len()]);
     }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use gliaflow::actor::feed::{Feed, Running};
+use gliaflow::actor::feed::{Feed, RunningTopology};
 use gliaflow::actor::observe::{Observation, Observer};
 use gliaflow::actor::stop::StopLatch;
-use gliaflow::actor::ticket::Ledger;
+use gliaflow::actor::ticket::TicketCounts;
 use gliaflow::actor::topology::Topology;
 use gliaflow::base::error::{CaseError, Fault};
 
@@ -24,7 +24,7 @@ fn start<F>(
     items: u64,
     workers: usize,
     factory: impl Fn() -> F + Send + Sync + 'static,
-) -> (Feed<Vec<u64>>, Running)
+) -> (Feed<Vec<u64>>, RunningTopology)
 where
     F: FnMut(u64) -> Result<u64, CaseError> + 'static,
 {
@@ -55,8 +55,8 @@ fn gated(gate: &Gate) -> impl Fn() -> Box<dyn FnMut(u64) -> Result<u64, CaseErro
     }
 }
 
-fn accounts(delivered: u64) -> Result<Ledger, Fault> {
-    Ok(Ledger { issued: delivered, delivered, ..Ledger::default() })
+fn accounts(delivered: u64) -> Result<TicketCounts, Fault> {
+    Ok(TicketCounts { issued: delivered, delivered, ..TicketCounts::default() })
 }
 
 #[test]
@@ -71,13 +71,13 @@ fn new_workers_start_at_once_under_names_of_their_own() {
         });
         let observer = running.observer();
         until(&observer, |seen| apply(seen).busy_now == 1 && apply(seen).queue_depth == 5);
-        running.crew().resize("apply", 3).unwrap();
+        running.worker_scaler().resize_stage("apply", 3).unwrap();
         until(&observer, |seen| apply(seen).busy_now == 3 && apply(seen).queue_depth == 3);
         assert_eq!(apply(&observer).workers, 3);
         assert!(names.lock().unwrap().iter().eq(&["apply-0", "apply-1", "apply-2"]));
         gate.open();
-        assert!((0..9).all(|number| feed.take() == Some(vec![number])));
-        assert_eq!(feed.take(), None);
+        assert!((0..9).all(|number| feed.next_output() == Some(vec![number])));
+        assert_eq!(feed.next_output(), None);
         assert_eq!(running.join_blocking(), accounts(9));
     });
 }
@@ -90,16 +90,21 @@ fn a_worker_that_is_one_too_many_finishes_its_item_before_it_leaves() {
         let observer = running.observer();
         // A worker that still builds its stage is busy too, so the queue must have lost three items.
         until(&observer, |seen| apply(seen).busy_now == 3 && apply(seen).queue_depth == 3);
-        running.crew().resize("apply", 1).unwrap();
+        running.worker_scaler().resize_stage("apply", 1).unwrap();
         let seen = apply(&observer);
         assert_eq!((seen.workers, seen.busy_now, seen.items), (3, 3, 0), "nobody is interrupted");
         gate.open();
-        assert!((0..9).all(|number| feed.take() == Some(vec![number])));
-        assert_eq!(feed.take(), None);
+        assert!((0..9).all(|number| feed.next_output() == Some(vec![number])));
+        assert_eq!(feed.next_output(), None);
         assert_eq!(running.join_blocking(), accounts(9));
         let seen = apply(&observer);
         assert_eq!((seen.workers, seen.items), (1, 9), "items of those that left still count");
-        assert_eq!(observer.report().matches("apply-").count(), 1, "{}", observer.report());
+        assert_eq!(
+            observer.worker_report().matches("apply-").count(),
+            1,
+            "{}",
+            observer.worker_report()
+        );
     });
 }
 
@@ -108,21 +113,21 @@ fn a_worker_that_has_left_makes_place_for_another_of_its_name() {
     within(LIMIT, |watch| {
         let (mut feed, running) =
             start(watch, &StopLatch::new(), u64::MAX, 2, || |number| Ok(number));
-        let (observer, crew) = (running.observer(), running.crew());
+        let (observer, crew) = (running.observer(), running.worker_scaler());
         for _ in 0..5 {
-            crew.resize("apply", 1).unwrap();
+            crew.resize_stage("apply", 1).unwrap();
             while apply(&observer).workers > 1 {
-                feed.take().unwrap();
+                feed.next_output().unwrap();
             }
-            crew.resize("apply", 2).unwrap();
+            crew.resize_stage("apply", 2).unwrap();
             assert_eq!(apply(&observer).workers, 2);
         }
-        let report = observer.report();
+        let report = observer.worker_report();
         for name in ["apply-0", "apply-1"] {
             assert_eq!(report.matches(name).count(), 1, "{report}");
         }
         drop(feed);
-        assert!(running.join_blocking().unwrap().balances());
+        assert!(running.join_blocking().unwrap().is_balanced());
     });
 }
 
@@ -131,17 +136,17 @@ fn a_stage_keeps_one_worker_and_only_stages_that_there_are_can_be_resized() {
     within(LIMIT, |watch| {
         let (mut feed, running) =
             start(watch, &StopLatch::new(), u64::MAX, 4, || |number| Ok(number));
-        let (observer, crew) = (running.observer(), running.crew());
-        crew.resize("apply", 0).unwrap();
+        let (observer, crew) = (running.observer(), running.worker_scaler());
+        crew.resize_stage("apply", 0).unwrap();
         while apply(&observer).workers > 1 {
-            feed.take().unwrap();
+            feed.next_output().unwrap();
         }
         for _ in 0..50 {
-            feed.take().unwrap();
+            feed.next_output().unwrap();
         }
         assert_eq!(apply(&observer).workers, 1);
         for stage in ["count", "batches", "feed", "warp"] {
-            let refused = crew.resize(stage, 2).unwrap_err().to_string();
+            let refused = crew.resize_stage(stage, 2).unwrap_err().to_string();
             let expected = format!(
                 "topology resized: workers of {stage}: it has no such stage; name one of: open, apply"
             );
@@ -159,7 +164,7 @@ fn a_topology_that_is_being_stopped_or_has_ended_stays_as_it_is() {
             let run = StopLatch::new();
             let gate = Gate::default();
             let (mut feed, running) = start(watch, &run, u64::MAX, 2, gated(&gate));
-            let (observer, crew) = (running.observer(), running.crew());
+            let (observer, crew) = (running.observer(), running.worker_scaler());
             until(&observer, |seen| apply(seen).busy_now == 2);
             if abort {
                 run.abort(None)
@@ -167,23 +172,23 @@ fn a_topology_that_is_being_stopped_or_has_ended_stays_as_it_is() {
                 run.drain()
             }
             for workers in [4, 1] {
-                crew.resize("apply", workers).unwrap();
+                crew.resize_stage("apply", workers).unwrap();
                 assert_eq!(apply(&observer).workers, 2);
             }
             gate.open();
-            while feed.take().is_some() {}
+            while feed.next_output().is_some() {}
             let ledger = running.join_blocking().unwrap();
-            assert!(ledger.balances() && (abort || ledger.abandoned == 0), "{ledger:?}");
+            assert!(ledger.is_balanced() && (abort || ledger.abandoned == 0), "{ledger:?}");
             assert_eq!(apply(&observer).workers, 2);
         }
 
         let (mut feed, running) = start(watch, &StopLatch::new(), 5, 2, || |number| Ok(number));
-        let (observer, crew) = (running.observer(), running.crew());
-        while feed.take().is_some() {}
+        let (observer, crew) = (running.observer(), running.worker_scaler());
+        while feed.next_output().is_some() {}
         assert_eq!(running.join_blocking(), accounts(5));
-        let (ended, clock) = (observer.observations(), observer.progress());
-        crew.resize("apply", 7).unwrap();
-        assert_eq!((observer.observations(), observer.progress()), (ended, clock));
+        let (ended, clock) = (observer.observations(), observer.activity_changes());
+        crew.resize_stage("apply", 7).unwrap();
+        assert_eq!((observer.observations(), observer.activity_changes()), (ended, clock));
     });
 }
 
@@ -199,9 +204,9 @@ fn neither_crew_nor_observer_keeps_what_the_factory_holds() {
                 Ok(number)
             }
         });
-        let (observer, crew) = (running.observer(), running.crew());
-        crew.resize("apply", 3).unwrap();
-        while feed.take().is_some() {}
+        let (observer, crew) = (running.observer(), running.worker_scaler());
+        crew.resize_stage("apply", 3).unwrap();
+        while feed.next_output().is_some() {}
         running.join_blocking().unwrap();
         assert_eq!(Arc::strong_count(&store), 1);
         drop((observer, crew));
@@ -219,9 +224,9 @@ fn a_factory_that_fails_a_later_worker_is_a_fault_too() {
             }
             |number| Ok(number)
         });
-        feed.take().unwrap();
-        running.crew().resize("apply", 2).unwrap();
-        while feed.take().is_some() {}
+        feed.next_output().unwrap();
+        running.worker_scaler().resize_stage("apply", 2).unwrap();
+        while feed.next_output().is_some() {}
         let message = "no second store".to_owned();
         let expected = Fault::StageBroken { stage: "apply", times: 1, message };
         assert_eq!(running.join_blocking(), Err(expected));
@@ -233,18 +238,18 @@ fn a_consumer_that_takes_nothing_stops_the_source_at_the_same_number_whatever_th
     within(LIMIT, |watch| {
         let (mut feed, running) =
             start(watch, &StopLatch::new(), u64::MAX, 1, || |number| Ok(number));
-        let (observer, crew) = (running.observer(), running.crew());
+        let (observer, crew) = (running.observer(), running.worker_scaler());
         for (taken, workers) in [(0, 1), (1, 8), (2, 2), (3, 5)] {
-            crew.resize("apply", workers).unwrap();
+            crew.resize_stage("apply", workers).unwrap();
             // One batch of one waits, one is in the sink's hands.
             let expected = TICKETS as u64 + 2 + taken;
             until(&observer, |seen| {
                 let blocked = [0, 3].map(|end| seen.observations()[end].blocked_now);
                 let worked_on = apply(seen).items == expected;
-                blocked == [1, 1] && seen.ledger().issued == expected && worked_on
+                blocked == [1, 1] && seen.ticket_counts().issued == expected && worked_on
             });
-            assert_eq!(observer.ledger().in_flight, TICKETS as u64);
-            assert_eq!(feed.take(), Some(vec![taken]));
+            assert_eq!(observer.ticket_counts().in_flight, TICKETS as u64);
+            assert_eq!(feed.next_output(), Some(vec![taken]));
         }
         drop(feed);
         running.join_blocking().unwrap();
@@ -256,13 +261,13 @@ fn clocks_add_up_and_no_sum_falls_while_workers_come_and_go() {
     within(LIMIT, |watch| {
         let (mut feed, running) =
             start(watch, &StopLatch::new(), u64::MAX, 1, || |number| Ok(number));
-        let (observer, crew) = (running.observer(), running.crew());
+        let (observer, crew) = (running.observer(), running.worker_scaler());
         let mut last = observer.observations();
         let mut progress = 0;
         for round in 0..200 {
-            crew.resize("apply", [4, 1, 3, 2][round % 4]).unwrap();
-            crew.resize("open", [1, 2][round % 2]).unwrap();
-            feed.take().unwrap();
+            crew.resize_stage("apply", [4, 1, 3, 2][round % 4]).unwrap();
+            crew.resize_stage("open", [1, 2][round % 2]).unwrap();
+            feed.next_output().unwrap();
             let seen = observer.observations();
             for (now, before) in seen.iter().zip(&last) {
                 let sum = now.busy_seconds + now.starved_seconds + now.blocked_seconds;
@@ -272,8 +277,8 @@ fn clocks_add_up_and_no_sum_falls_while_workers_come_and_go() {
                 let sums = [passed.busy_seconds, passed.starved_seconds, passed.blocked_seconds];
                 assert!(sums.iter().all(|sum| *sum > -rounding), "{before:?} then {now:?}");
             }
-            assert!(observer.progress() >= progress);
-            (progress, last) = (observer.progress(), seen);
+            assert!(observer.activity_changes() >= progress);
+            (progress, last) = (observer.activity_changes(), seen);
         }
         drop(feed);
         running.join_blocking().unwrap();

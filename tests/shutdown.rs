@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gliaflow::actor::stage::{Outcome, Sink, Source};
 use gliaflow::actor::stop::{StopLatch, StopState};
-use gliaflow::actor::ticket::Ledger;
+use gliaflow::actor::ticket::TicketCounts;
 use gliaflow::actor::topology::{Limits, Topology};
 use gliaflow::base::error::{CaseError, Fault};
 
@@ -52,9 +52,9 @@ fn draining_delivers_everything_in_flight_and_then_ends() {
             .start(&runtime())
             .unwrap();
         watch.on(&running);
-        let mut taken: Vec<u64> = (0..3).flat_map(|_| feed.take().unwrap()).collect();
+        let mut taken: Vec<u64> = (0..3).flat_map(|_| feed.next_output().unwrap()).collect();
         run.drain();
-        while let Some(batch) = feed.take() {
+        while let Some(batch) = feed.next_output() {
             taken.extend(batch);
         }
         let ledger = running.join_blocking().unwrap();
@@ -80,19 +80,20 @@ fn aborting_wakes_a_blocked_source_a_blocked_sink_and_idle_workers() {
         let observer = running.observer();
         gate.wait_for_somebody();
         until(&observer, |seen| {
-            let all_out = seen.ledger().in_flight == 8;
+            let all_out = seen.ticket_counts().in_flight == 8;
             let seen = seen.observations();
             let blocked = seen[0].blocked_now == 1 && seen[3].blocked_now == 1;
             let idle = seen[1].starved_now == 2 && seen[2].starved_now == 2;
             all_out && blocked && idle && seen[1].items == 9 && seen[2].items == 8
         });
         run.abort(None);
-        assert_eq!(feed.take(), None);
+        assert_eq!(feed.next_output(), None);
         // The item that is being worked on is the only thing that is waited for.
         gate.open();
         let ledger = running.join_blocking().unwrap();
         // Ticket 0 was resolved and its batch was in the sink's hands.
-        let expected = Ledger { issued: 9, delivered: 1, skipped: 0, in_flight: 0, abandoned: 8 };
+        let expected =
+            TicketCounts { issued: 9, delivered: 1, skipped: 0, in_flight: 0, abandoned: 8 };
         assert_eq!(ledger, expected);
     });
 }
@@ -119,9 +120,9 @@ fn a_thread_stuck_in_a_stage_is_left_behind_after_the_grace_period_and_named() {
         };
         let line = report.lines().find(|line| line.contains("apply-0")).unwrap();
         assert!(line.contains("ticket 1 (number 1)"), "{report}");
-        assert_eq!(observer.ledger().in_flight, 1, "it still holds its ticket");
+        assert_eq!(observer.ticket_counts().in_flight, 1, "it still holds its ticket");
         gate.open();
-        until(&observer, |seen| seen.ledger().in_flight == 0);
+        until(&observer, |seen| seen.ticket_counts().in_flight == 0);
     });
 }
 
@@ -141,10 +142,10 @@ fn a_fault_ends_every_topology_of_the_run_and_the_first_one_is_the_cause() {
         let (mut train_feed, train) = start("train");
         watch.on(&ingest);
         watch.on(&train);
-        assert!(train_feed.take().is_some());
-        ingest.stop().abort(Some(fault("cause")));
-        train.stop().abort(Some(fault("consequence")));
-        assert_eq!((ingest_feed.take(), train_feed.take()), (None, None));
+        assert!(train_feed.next_output().is_some());
+        ingest.stop_latch().abort(Some(fault("cause")));
+        train.stop_latch().abort(Some(fault("consequence")));
+        assert_eq!((ingest_feed.next_output(), train_feed.next_output()), (None, None));
         for running in [ingest, train] {
             assert_eq!(running.join_blocking(), Err(fault("cause")));
         }
@@ -162,10 +163,10 @@ fn a_consumer_that_leaves_early_ends_its_topology_and_not_the_run() {
             .start(&runtime())
             .unwrap();
         watch.on(&running);
-        assert_eq!(feed.take(), Some(vec![0, 1]));
+        assert_eq!(feed.next_output(), Some(vec![0, 1]));
         drop(feed);
         let ledger = running.join_blocking().unwrap();
-        assert!(ledger.balances() && ledger.in_flight == 0, "{ledger:?}");
+        assert!(ledger.is_balanced() && ledger.in_flight == 0, "{ledger:?}");
         assert_eq!((run.state(), run.fault()), (StopState::Running, None));
     });
 }
@@ -183,7 +184,7 @@ fn joining_on_the_runtime_does_not_hold_its_thread() {
         // The join comes first, on the one thread of the runtime, which the supervisor needs too.
         let joined = runtime().spawn(running.join());
         let trainer = thread::spawn(move || {
-            std::iter::from_fn(|| feed.take()).map(|batch| batch.len()).collect::<Vec<_>>()
+            std::iter::from_fn(|| feed.next_output()).map(|batch| batch.len()).collect::<Vec<_>>()
         });
         assert_eq!(trainer.join().unwrap(), [4, 4, 2]);
         let (tell, told) = std::sync::mpsc::sync_channel(1);
@@ -211,8 +212,8 @@ fn a_run_that_is_over_starts_nothing_and_a_draining_one_names_nothing() {
                 .start(&runtime())
                 .unwrap();
             watch.on(&running);
-            assert_eq!(feed.take(), None);
-            assert_eq!(running.join_blocking(), Ok(Ledger::default()));
+            assert_eq!(feed.next_output(), None);
+            assert_eq!(running.join_blocking(), Ok(TicketCounts::default()));
             assert_eq!((run.state(), asked.load(Ordering::SeqCst)), (state, 0));
         }
     });
@@ -242,7 +243,7 @@ impl Sink for Finishing {
     type In = u64;
     type Out = u64;
 
-    fn accept(&mut self, _: Outcome<u64>) -> Option<u64> {
+    fn accept_outcome(&mut self, _: Outcome<u64>) -> Option<u64> {
         None
     }
 
@@ -260,7 +261,7 @@ impl Sink for BadSink {
     type In = u64;
     type Out = u64;
 
-    fn accept(&mut self, _: Outcome<u64>) -> Option<u64> {
+    fn accept_outcome(&mut self, _: Outcome<u64>) -> Option<u64> {
         quiet_panic("the shelf fell down".to_owned())
     }
 }
@@ -289,7 +290,7 @@ fn a_panic_at_either_end_is_a_fault_that_names_it() {
             .start(&runtime())
             .unwrap();
         watch.on(&running);
-        while feed.take().is_some() {}
+        while feed.next_output().is_some() {}
         assert_eq!(running.join_blocking(), Err(broken("bad_source", "the list is torn")));
         assert!(!finished.load(Ordering::SeqCst), "an aborted stream is not finished");
 
@@ -301,7 +302,7 @@ fn a_panic_at_either_end_is_a_fault_that_names_it() {
             .start(&runtime())
             .unwrap();
         watch.on(&running);
-        assert_eq!(feed.take(), None);
+        assert_eq!(feed.next_output(), None);
         assert_eq!(running.join_blocking(), Err(broken("bad_sink", "the shelf fell down")));
         assert!(dropped.load(Ordering::SeqCst), "a join is over when all is dropped");
     });

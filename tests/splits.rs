@@ -3,12 +3,12 @@
 
 use std::fs;
 
-use gliaflow::brats::dataset::{Grade, discover};
+use gliaflow::brats::dataset::{TumourGrade, discover_cases};
 use gliaflow::volume::case::{CaseId, Split};
 use gliaflow::volume::fold::Fold;
-use gliaflow::volume::partition::{Shares, cross_validation, partition};
+use gliaflow::volume::partition::{SplitShares, cross_validation, partition_cohort};
 
-type Graded = (CaseId, Option<Grade>);
+type Graded = (CaseId, Option<TumourGrade>);
 
 /// What is found in a folder of 42 high and 18 low grade cases, laid out as BraTS 2018 was.
 fn graded() -> Vec<Graded> {
@@ -22,11 +22,11 @@ fn graded() -> Vec<Graded> {
             fs::write(folder.join(format!("{case}_{ending}.nii.gz")), []).unwrap();
         }
     }
-    let found = discover(root.path()).unwrap();
+    let found = discover_cases(root.path()).unwrap();
     found.cases.into_iter().map(|files| (files.id, files.grade)).collect()
 }
 
-fn count(cases: &[Graded], parts: &[Split], grade: Grade, wanted: Split) -> usize {
+fn count(cases: &[Graded], parts: &[Split], grade: TumourGrade, wanted: Split) -> usize {
     let placed = cases.iter().zip(parts);
     placed.filter(|((_, own), part)| *own == Some(grade) && **part == wanted).count()
 }
@@ -34,12 +34,12 @@ fn count(cases: &[Graded], parts: &[Split], grade: Grade, wanted: Split) -> usiz
 #[test]
 fn every_part_has_its_share_of_either_grade() {
     let cases = graded();
-    let parts = partition(&cases, &Shares::default(), 1);
+    let parts = partition_cohort(&cases, &SplitShares::default(), 1);
     let of = |grade| {
         [Split::Train, Split::Validation, Split::Test, Split::Unlabelled]
             .map(|part| count(&cases, &parts, grade, part))
     };
-    let (high, low) = (of(Grade::Hgg), of(Grade::Lgg));
+    let (high, low) = (of(TumourGrade::Hgg), of(TumourGrade::Lgg));
     // Sixty cases are 34, 7 and 19; of the 7 and the 19, 3 and 4 are hidden (3.5 and 3.8).
     let both: Vec<usize> = high.iter().zip(low).map(|(a, b)| a + b).collect();
     assert_eq!(both, [34, 4, 15, 7]);
@@ -55,8 +55,8 @@ fn folds_share_the_grades_out_evenly() {
     let cases = graded();
     for index in 0..5 {
         let parts = cross_validation(&cases, Fold::new(index, 5).unwrap(), 1);
-        let held_out =
-            [Grade::Hgg, Grade::Lgg].map(|grade| count(&cases, &parts, grade, Split::Validation));
+        let held_out = [TumourGrade::Hgg, TumourGrade::Lgg]
+            .map(|grade| count(&cases, &parts, grade, Split::Validation));
         assert_eq!(held_out[0] + held_out[1], 12);
         assert!((8..=9).contains(&held_out[0]), "{held_out:?}");
     }

@@ -70,7 +70,7 @@ fn signed_ranks_and_their_chances_are_scipys() {
 #[test]
 fn families_are_adjusted_as_statsmodels_does() {
     for family in figures().holm {
-        let found = holm::adjust(&family.p);
+        let found = holm::adjust_p_values(&family.p);
         assert_eq!(found.len(), family.adjusted.len());
         for (ours, theirs) in found.iter().zip(&family.adjusted) {
             assert!((ours - theirs).abs() < 1e-15, "{found:?} {:?}", family.adjusted);

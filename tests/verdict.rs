@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use gliaflow::actor::observe::Observation;
-use gliaflow::pipeline::verdict::{Look, Machine, Verdict, judge, judge_beside, judge_span};
+use gliaflow::pipeline::bottleneck::{
+    BottleneckVerdict, CpuUsage, TopologySnapshot, diagnose_beside_ingest, diagnose_run,
+    diagnose_span,
+};
 
 const WALL: f64 = 100.0;
-const IDLE: Machine = Machine { cores: 8, cpu_seconds: None };
+const IDLE: CpuUsage = CpuUsage { cores: 8, cpu_seconds: None };
 
 /// An actor after 100 s, busy and blocked by these shares of its time and starved otherwise.
 fn actor(name: &'static str, workers: usize, busy: f64, blocked: f64) -> Observation {
@@ -32,9 +35,9 @@ fn queued(depth: usize, actor: Observation) -> Observation {
 }
 
 /// The verdict on a line whose trainer waits this share of the time.
-fn verdict(actors: &[Observation], starved: f64, machine: Machine) -> (String, String) {
-    let Verdict { bottleneck, sentence } =
-        judge(actors, &actor("feed", 1, 1.0 - starved, 0.0), &machine);
+fn verdict(actors: &[Observation], starved: f64, machine: CpuUsage) -> (String, String) {
+    let BottleneckVerdict { bottleneck, sentence } =
+        diagnose_run(actors, &actor("feed", 1, 1.0 - starved, 0.0), &machine);
     (bottleneck.to_string(), sentence)
 }
 
@@ -102,7 +105,7 @@ fn an_end_cannot_be_given_a_worker() {
 
 #[test]
 fn a_machine_that_has_no_core_left_is_told_from_a_stage_that_has_no_worker() {
-    let two = Machine { cores: 2, cpu_seconds: Some(196.0) };
+    let two = CpuUsage { cores: 2, cpu_seconds: Some(196.0) };
     let (word, sentence) = verdict(&line(0.97, 0.0), 1.0, two);
     assert_eq!(word, "crop");
     assert!(sentence.starts_with("all 2 cores are busy, 88 % of the loader's time"), "{sentence}");
@@ -110,7 +113,7 @@ fn a_machine_that_has_no_core_left_is_told_from_a_stage_that_has_no_worker() {
     for (cores, cpu_seconds, saturated) in
         [(2, None, true), (2, Some(150.0), false), (4, None, false)]
     {
-        let (_, sentence) = verdict(&line(0.97, 0.0), 1.0, Machine { cores, cpu_seconds });
+        let (_, sentence) = verdict(&line(0.97, 0.0), 1.0, CpuUsage { cores, cpu_seconds });
         assert_eq!(sentence.contains("more cores"), saturated, "{sentence}");
     }
 }
@@ -131,7 +134,7 @@ fn fused_stages_are_named_as_they_are_set_and_a_run_without_items_is_not_judged(
     assert_eq!(word, "crop+augment");
     assert!(sentence.contains("(loader.workers.augment = 5)"), "{sentence}");
     let unused = Observation { items: 0, ..actor("feed", 1, 0.0, 0.0) };
-    let verdict = judge(&actors, &unused, &IDLE);
+    let verdict = diagnose_run(&actors, &unused, &IDLE);
     let written = serde_json::to_value(&verdict).unwrap();
     assert_eq!(written["bottleneck"], "none");
     assert!(verdict.sentence.starts_with("nothing was delivered"));
@@ -146,7 +149,7 @@ fn a_loader_that_waits_for_cases_on_their_way_blames_who_brings_them() {
         actor("tally", 1, 0.0, 0.0),
     ];
     let feed = actor("feed", 1, 0.4, 0.0);
-    let beside = |actors: &[Observation]| judge_beside(&ingest, actors, &feed, &IDLE);
+    let beside = |actors: &[Observation]| diagnose_beside_ingest(&ingest, actors, &feed, &IDLE);
     let waiting = beside(&line(0.2, 0.0));
     assert_eq!(waiting.bottleneck.to_string(), "decode");
     assert!(waiting.sentence.contains("raise ingest.decode"), "{}", waiting.sentence);
@@ -154,18 +157,18 @@ fn a_loader_that_waits_for_cases_on_their_way_blames_who_brings_them() {
     assert_eq!(beside(&line(0.9, 0.0)).bottleneck.to_string(), "crop");
     // Ingest that has nothing to do any more is no reason.
     let idle = [actor("decode", 2, 0.1, 0.0)];
-    let verdict = judge_beside(&idle, &line(0.2, 0.0), &feed, &IDLE);
+    let verdict = diagnose_beside_ingest(&idle, &line(0.2, 0.0), &feed, &IDLE);
     assert!(verdict.sentence.contains("loader.memory_mib"), "{}", verdict.sentence);
 }
 
 #[test]
 fn whoever_has_stopped_is_named_though_nothing_is_delivered_any_more() {
-    let look = |crop: f64, blocked: f64, items: u64, starved: f64| Look {
+    let look = |crop: f64, blocked: f64, items: u64, starved: f64| TopologySnapshot {
         actors: line(crop, blocked).into(),
         feed: Observation { items, ..actor("feed", 1, 1.0 - starved, 0.0) },
     };
     // After as long again, in which the stage worked on one item, or the trainer on one batch.
-    let twice = |look: &Look| {
+    let twice = |look: &TopologySnapshot| {
         let more = |seen: &Observation| Observation {
             busy_seconds: 2.0 * seen.busy_seconds,
             starved_seconds: 2.0 * seen.starved_seconds,
@@ -173,9 +176,10 @@ fn whoever_has_stopped_is_named_though_nothing_is_delivered_any_more() {
             worker_seconds: 2.0 * seen.worker_seconds,
             ..seen.clone()
         };
-        Look { actors: look.actors.iter().map(more).collect(), feed: more(&look.feed) }
+        TopologySnapshot { actors: look.actors.iter().map(more).collect(), feed: more(&look.feed) }
     };
-    let stuck = |look: Look| judge_span(&twice(&look), &look, &IDLE).bottleneck.to_string();
+    let stuck =
+        |look: TopologySnapshot| diagnose_span(&twice(&look), &look, &IDLE).bottleneck.to_string();
     assert_eq!(stuck(look(0.0, 1.0, 9, 0.0)), "trainer");
     assert_eq!(stuck(look(1.0, 0.0, 9, 1.0)), "crop");
     // Before the first batch there is nobody to blame for a wait, but a trainer that does not come.

@@ -42,7 +42,7 @@ fn a_stage_that_never_returns_becomes_a_report_that_names_it_and_its_item() {
             .unwrap();
         watch.on(&running);
         // The consumer keeps asking, so what stands still is not its fault.
-        let taken: Vec<Vec<u64>> = std::iter::from_fn(|| feed.take()).collect();
+        let taken: Vec<Vec<u64>> = std::iter::from_fn(|| feed.next_output()).collect();
         assert_eq!(taken, [[0], [1], [2]]);
         let end = running.join_blocking();
         gate.open();
@@ -73,7 +73,7 @@ fn a_consumer_that_takes_its_time_is_not_a_stall_of_the_loader() {
         // Not awaited but endured: whatever the machine does, no fault may come of it.
         thread::sleep(3 * STALL);
         assert_eq!((run.state(), run.fault()), (StopState::Running, None));
-        let taken: Vec<u64> = std::iter::from_fn(|| feed.take()).flatten().collect();
+        let taken: Vec<u64> = std::iter::from_fn(|| feed.next_output()).flatten().collect();
         assert!(taken.into_iter().eq(0..20));
         running.join_blocking().unwrap();
     });

@@ -1,99 +1,102 @@
-//! Where a worker would help most: a decision from the clocks alone, with no thread and no timer.
+//! Decides how many workers each stage should have, from measured times alone: no thread, no timer.
 //!
 //! A stage whose items take s seconds passes n / s items a second with n workers, and a line passes
-//! what its slowest stage passes. s is the busy time of an item, which the clocks measure, so the best
-//! split of the threads is computed and not searched for; queues say nothing that this does not.
-//! Since every measurement is noisy and every move is a disturbance, workers move only if
+//! what its slowest stage passes. s is the busy time per item, which the meters measure, so the
+//! best split of the threads is computed and not searched for; queue depths say nothing that this
+//! does not. Since every measurement is noisy and every move is a disturbance, workers move only if
 //!
 //! - the consumer starves: a loader that keeps up is left alone, idle workers cost it nothing;
-//! - the slowest stage is busy: if it is not, tickets or an end hold the line up, not workers;
+//! - the slowest stage is busy: if it is not, tickets, the source or the sink hold the line up;
 //! - the best split promises a tenth more;
-//! - two looks in a row say so, and more of them where the last move would be undone for little;
+//! - two consecutive observations agree, and six where a small gain would undo the last move;
 //!
-//! and then half of the way, so that one bad look does half of the harm.
+//! and then half of the way, so that one bad observation does half of the harm.
 
 use crate::actor::observe::Observation;
 
-/// Share of its time that a consumer may wait before workers move: what `tune` allows, too.
+/// Share of its time that a consumer may wait before workers move; `tune` allows the same.
 const STARVING: f64 = 0.02;
-/// Share of its workers' time that the slowest stage must be busy to be what holds the line up.
+/// Busy share of its workers' time from which the slowest stage counts as the bottleneck.
 const BUSY: f64 = 0.75;
-/// What the best split must promise, as a factor. With up to 20 workers in the slowest stage, one
-/// that is two workers short of the best is always worth a move.
+/// Least throughput gain, as a factor, that moves workers. With up to 20 workers in the slowest
+/// stage, a split that is two workers short of the best always reaches it.
 const CLEAR_GAIN: f64 = 1.1;
-/// Items of every stage in a look, in all and for each worker: the items on the desks at its two
-/// ends, whose busy time is known only in part, must not weigh much.
+/// Fewest items of every stage in an observation, in all and per worker: the items in progress at
+/// its start and end, whose busy time is known only in part, must not weigh much.
 const ITEMS: u64 = 16;
 const ITEMS_PER_WORKER: u64 = 8;
-/// Looks in a row in which some stage must ask for more workers before it gets them.
-const LOOKS: u32 = 2;
-/// The same, where a stage that got the last workers would give one back: two splits between which
-/// noise decides must not take turns.
-const LOOKS_TO_UNDO: u32 = 6;
-/// A promise that is no noise, as a factor: then even such a stage gives after the usual looks.
+/// Consecutive observations in which some stage must ask for more workers before it gets them.
+const OBSERVATIONS: u32 = 2;
+/// Same number where a stage would give back a worker that it just got: noise must not decide.
+const OBSERVATIONS_TO_UNDO: u32 = 6;
+/// Throughput gain, as a factor, that is no noise: [`OBSERVATIONS`] are enough even for such a stage.
 const GREAT_GAIN: f64 = 1.3;
 
-/// A stage that is to have another number of workers.
+/// New number of workers for a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
-    /// The stage.
+pub struct WorkerChange {
+    /// Stage name.
     pub stage: &'static str,
-    /// Workers that it was meant to have.
+    /// Workers wanted so far.
     pub from: usize,
-    /// Workers that it is meant to have from now on.
+    /// Workers wanted from now on.
     pub to: usize,
 }
 
-/// Watches one topology and says when to change its workers.
+/// Decides when to change the workers of one topology.
 #[derive(Debug)]
-pub struct Balance {
+pub struct WorkerBalancer {
     threads: usize,
-    /// What each stage is meant to have; a worker on its way out is not in it.
+    /// Wanted workers of each stage; one that is leaving is not counted.
     workers: Vec<usize>,
-    /// Where the present look began.
-    start: Option<Seen>,
-    /// Looks in a row in which each stage has asked for more.
+    /// Start of the present observation period.
+    start: Option<ObservedTopology>,
+    /// Consecutive observations in which each stage has asked for more workers.
     asked: Vec<u32>,
-    /// Whether each stage got more workers at the last change.
+    /// Stages that got more workers at the last change.
     favoured: Vec<bool>,
 }
 
 #[derive(Debug)]
-struct Seen {
+struct ObservedTopology {
     actors: Vec<Observation>,
     feed: Observation,
 }
 
-/// One stage, measured.
+/// Measured speed of one stage.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
-    /// Busy seconds of an item.
+struct StageTiming {
+    /// Busy seconds per item.
     service: f64,
-    /// Share of its workers' time that it was busy.
+    /// Busy share of the workers' time.
     busy: f64,
 }
 
-/// A split that promises more than the present one, and what that follows from.
+/// Split with a higher throughput than the present one, and the timings that it follows from.
 #[derive(Debug)]
-struct Better {
-    paces: Vec<Pace>,
+struct BetterSplit {
+    timings: Vec<StageTiming>,
     split: Vec<usize>,
-    /// What it promises, as a factor.
+    /// Expected throughput gain, as a factor.
     gain: f64,
 }
 
-impl Balance {
+impl WorkerBalancer {
     /// Shares out `threads` workers, or as many as the stages start with if that is more.
     pub const fn new(threads: usize) -> Self {
         Self { threads, workers: Vec::new(), start: None, asked: Vec::new(), favoured: Vec::new() }
     }
 
-    /// Takes in one look at a topology, its source first and its sink last, and says what to
-    /// change; the caller does it. The looks may be any time apart.
-    pub fn look(&mut self, actors: Vec<Observation>, feed: Observation) -> Vec<Change> {
-        let now = Seen { actors, feed };
+    /// Takes an observation of every actor, source first and sink last, and of the consumer, and
+    /// returns the changes, which the caller makes. Calls may be any time apart.
+    pub fn plan_changes(
+        &mut self,
+        actors: Vec<Observation>,
+        feed: Observation,
+    ) -> Vec<WorkerChange> {
+        let now = ObservedTopology { actors, feed };
         let Some(start) = &self.start else {
-            self.workers = stages(&now.actors).iter().map(|stage| stage.workers).collect();
+            self.workers = inner_stages(&now.actors).iter().map(|stage| stage.workers).collect();
             self.asked = vec![0; self.workers.len()];
             self.favoured = vec![false; self.workers.len()];
             self.start = Some(now);
@@ -102,73 +105,79 @@ impl Balance {
         let passed: Vec<Observation> =
             now.actors.iter().zip(&start.actors).map(|(now, start)| now.since(start)).collect();
         let feed = now.feed.since(&start.feed);
-        if !self.is_enough(&passed) {
+        if !self.has_enough_items(&passed) {
             return Vec::new();
         }
         self.start = Some(now);
-        let better = self.better(&passed, &feed);
-        self.hear(better.as_ref());
-        let Some(next) = better.and_then(|better| self.step(&better)) else { return Vec::new() };
-        let changes = changes(stages(&passed), &self.workers, &next);
+        let better = self.better_split(&passed, &feed);
+        self.count_requests(better.as_ref());
+        let Some(next) = better.and_then(|better| self.next_split(&better)) else {
+            return Vec::new();
+        };
+        let changes = list_changes(inner_stages(&passed), &self.workers, &next);
         self.favoured = next.iter().zip(&self.workers).map(|(next, had)| next > had).collect();
         self.asked.fill(0);
         self.workers = next;
         changes
     }
 
-    fn is_enough(&self, passed: &[Observation]) -> bool {
-        stages(passed)
+    fn has_enough_items(&self, passed: &[Observation]) -> bool {
+        inner_stages(passed)
             .iter()
             .zip(&self.workers)
             .all(|(stage, &workers)| stage.items >= ITEMS.max(ITEMS_PER_WORKER * workers as u64))
     }
 
-    /// A clearly better split than the present one, if there is one.
-    fn better(&self, passed: &[Observation], feed: &Observation) -> Option<Better> {
+    /// Returns a clearly better split than the present one, if there is one.
+    fn better_split(&self, passed: &[Observation], feed: &Observation) -> Option<BetterSplit> {
         if feed.starved_seconds < STARVING * feed.worker_seconds {
             return None;
         }
         let [source, .., sink] = passed else { return None };
-        let paces: Vec<Pace> = stages(passed).iter().map(pace).collect();
-        let slowest = slowest(&paces, &self.workers)?;
-        if paces[slowest].busy < BUSY {
+        let timings: Vec<StageTiming> = inner_stages(passed).iter().map(stage_timing).collect();
+        let slowest = slowest_stage(&timings, &self.workers)?;
+        if timings[slowest].busy < BUSY {
             return None;
         }
         let present: usize = self.workers.iter().sum();
-        let split = best_split(&paces, self.threads.max(present));
-        let ends = rate(&[pace(source), pace(sink)], &[1, 1]);
-        let gain = rate(&paces, &split).min(ends) / rate(&paces, &self.workers).min(ends);
-        (gain >= CLEAR_GAIN).then_some(Better { paces, split, gain })
+        let split = best_split(&timings, self.threads.max(present));
+        let ends = bottleneck_rate(&[stage_timing(source), stage_timing(sink)], &[1, 1]);
+        let gain = bottleneck_rate(&timings, &split).min(ends)
+            / bottleneck_rate(&timings, &self.workers).min(ends);
+        (gain >= CLEAR_GAIN).then_some(BetterSplit { timings, split, gain })
     }
 
-    /// Counts the looks in a row in which each stage has asked for more.
-    fn hear(&mut self, better: Option<&Better>) {
+    /// Counts the consecutive observations in which each stage has asked for more workers.
+    fn count_requests(&mut self, better: Option<&BetterSplit>) {
         let wanted = better.map_or(self.workers.as_slice(), |better| &better.split);
         for ((asked, wanted), workers) in self.asked.iter_mut().zip(wanted).zip(&self.workers) {
             *asked = if wanted > workers { *asked + 1 } else { 0 };
         }
     }
 
-    /// The next step to a better split, if enough looks in a row have asked for it.
-    fn step(&self, better: &Better) -> Option<Vec<usize>> {
-        let next = self.half_way(&better.paces, &better.split);
+    /// Returns the next step to a better split, if enough observations in a row have asked for it.
+    fn next_split(&self, better: &BetterSplit) -> Option<Vec<usize>> {
+        let next = self.half_way(&better.timings, &better.split);
         let stages = || next.iter().zip(&self.workers);
         let undoes = stages().zip(&self.favoured).any(|((next, had), last)| *last && next < had);
-        let needed = if undoes && better.gain < GREAT_GAIN { LOOKS_TO_UNDO } else { LOOKS };
+        let needed =
+            if undoes && better.gain < GREAT_GAIN { OBSERVATIONS_TO_UNDO } else { OBSERVATIONS };
         let agreed =
             stages().zip(&self.asked).any(|((next, had), &asked)| next > had && asked >= needed);
         agreed.then_some(next)
     }
 
-    /// Half of the workers that must change their place, at least one. No step on the way is slower
-    /// than where it starts: only stages with more than they need give.
-    fn half_way(&self, paces: &[Pace], best: &[usize]) -> Vec<usize> {
+    /// Moves half of the workers that must move, at least one. No step on the way is slower than
+    /// where it starts: only stages with more than they need give.
+    fn half_way(&self, timings: &[StageTiming], best: &[usize]) -> Vec<usize> {
         let mut next = self.workers.clone();
         let missing: usize =
             best.iter().zip(&next).map(|(best, workers)| best.saturating_sub(*workers)).sum();
         for _ in 0..missing.div_ceil(2) {
             let needy = (0..next.len()).filter(|&stage| next[stage] < best[stage]);
-            let Some(taker) = needy.max_by(|&a, &b| load(paces, &next, a, b)) else { break };
+            let Some(taker) = needy.max_by(|&a, &b| compare_load(timings, &next, a, b)) else {
+                break;
+            };
             let all_placed = next.iter().sum::<usize>() >= self.threads;
             let surplus = |stage: usize| next[stage].saturating_sub(best[stage]);
             let richest = (0..next.len()).max_by_key(|&stage| surplus(stage));
@@ -182,52 +191,57 @@ impl Balance {
     }
 }
 
-/// The actors between the two ends.
-fn stages(actors: &[Observation]) -> &[Observation] {
+/// Actors between source and sink.
+fn inner_stages(actors: &[Observation]) -> &[Observation] {
     match actors {
         [_, stages @ .., _] => stages,
         _ => &[],
     }
 }
 
-fn pace(passed: &Observation) -> Pace {
-    Pace {
+fn stage_timing(passed: &Observation) -> StageTiming {
+    StageTiming {
         service: passed.busy_seconds / passed.items.max(1) as f64,
         busy: passed.busy_seconds / passed.worker_seconds,
     }
 }
 
-/// Items a second that the slowest of them passes.
-fn rate(paces: &[Pace], workers: &[usize]) -> f64 {
-    let rates = paces.iter().zip(workers).map(|(pace, &workers)| workers as f64 / pace.service);
+/// Items per second that the slowest stage passes.
+fn bottleneck_rate(timings: &[StageTiming], workers: &[usize]) -> f64 {
+    let rates =
+        timings.iter().zip(workers).map(|(timing, &workers)| workers as f64 / timing.service);
     rates.fold(f64::INFINITY, f64::min)
 }
 
-/// Orders two stages by the time that an item takes from each of their workers.
-fn load(paces: &[Pace], workers: &[usize], a: usize, b: usize) -> std::cmp::Ordering {
-    let load = |stage: usize| paces[stage].service / workers[stage] as f64;
+/// Orders two stages by seconds per item over all their workers.
+fn compare_load(
+    timings: &[StageTiming],
+    workers: &[usize],
+    a: usize,
+    b: usize,
+) -> std::cmp::Ordering {
+    let load = |stage: usize| timings[stage].service / workers[stage] as f64;
     load(a).total_cmp(&load(b))
 }
 
-fn slowest(paces: &[Pace], workers: &[usize]) -> Option<usize> {
-    (0..paces.len()).max_by(|&a, &b| load(paces, workers, a, b))
+fn slowest_stage(timings: &[StageTiming], workers: &[usize]) -> Option<usize> {
+    (0..timings.len()).max_by(|&a, &b| compare_load(timings, workers, a, b))
 }
 
-/// The split of `threads` workers whose slowest stage is fastest: one each, then always one more to
-/// the slowest. Nothing else can help a line, so this is the best there is.
-fn best_split(paces: &[Pace], threads: usize) -> Vec<usize> {
-    let mut workers = vec![1; paces.len()];
-    for _ in paces.len()..threads {
-        if let Some(stage) = slowest(paces, &workers) {
+/// Best split of `threads` workers: one each, then always one more to the slowest stage.
+fn best_split(timings: &[StageTiming], threads: usize) -> Vec<usize> {
+    let mut workers = vec![1; timings.len()];
+    for _ in timings.len()..threads {
+        if let Some(stage) = slowest_stage(timings, &workers) {
             workers[stage] += 1;
         }
     }
     workers
 }
 
-fn changes(stages: &[Observation], from: &[usize], to: &[usize]) -> Vec<Change> {
+fn list_changes(stages: &[Observation], from: &[usize], to: &[usize]) -> Vec<WorkerChange> {
     let all = stages.iter().zip(from).zip(to);
-    let all = all.map(|((stage, &from), &to)| Change { stage: stage.name, from, to });
+    let all = all.map(|((stage, &from), &to)| WorkerChange { stage: stage.name, from, to });
     all.filter(|change| change.from != change.to).collect()
 }
 
@@ -237,8 +251,8 @@ mod tests {
 
     use super::*;
 
-    fn paces(services: &[f64]) -> Vec<Pace> {
-        services.iter().map(|&service| Pace { service, busy: 1.0 }).collect()
+    fn timings(services: &[f64]) -> Vec<StageTiming> {
+        services.iter().map(|&service| StageTiming { service, busy: 1.0 }).collect()
     }
 
     /// Every split of `threads` over `stages`, at least one each.
@@ -260,12 +274,12 @@ mod tests {
         fn the_best_split_is_as_fast_as_the_fastest_of_all(
             services in prop::collection::vec(0.001f64..1.0, 1..5), spare in 0usize..9,
         ) {
-            let (paces, threads) = (paces(&services), services.len() + spare);
-            let split = best_split(&paces, threads);
+            let (timings, threads) = (timings(&services), services.len() + spare);
+            let split = best_split(&timings, threads);
             prop_assert_eq!(split.iter().sum::<usize>(), threads);
             let all = splits(services.len(), threads);
-            let fastest = all.iter().map(|split| rate(&paces, split)).fold(0.0, f64::max);
-            prop_assert_eq!(rate(&paces, &split), fastest);
+            let fastest = all.iter().map(|split| bottleneck_rate(&timings, split)).fold(0.0, f64::max);
+            prop_assert_eq!(bottleneck_rate(&timings, &split), fastest);
         }
 
         #[test]
@@ -273,12 +287,12 @@ mod tests {
             stages in prop::collection::vec((0.001f64..1.0, 1usize..9), 1..5), spare in 0usize..9,
         ) {
             let (services, workers): (Vec<f64>, Vec<usize>) = stages.into_iter().unzip();
-            let (paces, present) = (paces(&services), workers.iter().sum::<usize>());
-            let mut balance = Balance { workers, ..Balance::new(present + spare) };
-            let best = best_split(&paces, present + spare);
+            let (timings, present) = (timings(&services), workers.iter().sum::<usize>());
+            let mut balance = WorkerBalancer { workers, ..WorkerBalancer::new(present + spare) };
+            let best = best_split(&timings, present + spare);
             for _ in 0..7 {
-                let next = balance.half_way(&paces, &best);
-                prop_assert!(rate(&paces, &next) >= rate(&paces, &balance.workers));
+                let next = balance.half_way(&timings, &best);
+                prop_assert!(bottleneck_rate(&timings, &next) >= bottleneck_rate(&timings, &balance.workers));
                 prop_assert!(next.iter().sum::<usize>() <= present + spare);
                 balance.workers = next;
             }

@@ -1,37 +1,37 @@
-//! The consumer's end of a topology, and the handle on the rest of it.
+//! The consumer's receiver of a topology's outputs, and the handle on the running topology.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::actor::crew::Crew;
+use crate::actor::actor_cell::WorkerHandle;
 use crate::actor::mailbox::Inbox;
 use crate::actor::observe::{Observation, Observer};
-use crate::actor::post::Seat;
-use crate::actor::relay::Relay;
-use crate::actor::rollcall::Left;
+use crate::actor::relay::RelayThread;
 use crate::actor::stop::{StopLatch, StopState};
-use crate::actor::ticket::Ledger;
-use crate::actor::watchdog::stalled;
+use crate::actor::thread_tracker::WaitOutcome;
+use crate::actor::ticket::TicketCounts;
+use crate::actor::watchdog::stall_fault;
+use crate::actor::worker_scaler::WorkerScaler;
 use crate::base::error::Fault;
 
-/// Outputs of the sink, in order. Dropped early, it ends its topology, and nothing else of the run.
+/// Receiver of the sink's outputs, in order. Dropped early, it ends its topology only.
 #[derive(Debug)]
 pub struct Feed<T> {
-    // Dropped in this order: whoever still works for the consumer is told first.
-    pub(super) end: End,
+    // Dropped in this order: threads that still work for the consumer end first.
+    pub(super) guard: ConsumerGuard,
     pub(super) inbox: Inbox<T>,
-    pub(super) seat: Seat,
-    pub(super) relay: Option<Relay>,
+    pub(super) worker: WorkerHandle,
+    pub(super) relay: Option<RelayThread>,
 }
 
-/// Aborts the topology of a consumer that leaves before the last output.
+/// Aborts the topology if its consumer leaves before the last output.
 #[derive(Debug)]
-pub(super) struct End {
+pub(super) struct ConsumerGuard {
     pub(super) latch: StopLatch,
     ended: bool,
 }
 
-impl Drop for End {
+impl Drop for ConsumerGuard {
     fn drop(&mut self) {
         if !self.ended {
             self.latch.abort(None);
@@ -40,90 +40,90 @@ impl Drop for End {
 }
 
 impl<T> Feed<T> {
-    pub(super) fn new(inbox: Inbox<T>, latch: StopLatch, seat: Seat) -> Self {
-        Self { end: End { latch, ended: false }, inbox, seat, relay: None }
+    pub(super) fn new(inbox: Inbox<T>, latch: StopLatch, handle: WorkerHandle) -> Self {
+        Self { guard: ConsumerGuard { latch, ended: false }, inbox, worker: handle, relay: None }
     }
 
-    /// The next output, waiting for it. `None` after the last one, and at once after an abort:
-    /// which of the two it was, [`Running::join`] tells.
-    pub fn take(&mut self) -> Option<T> {
-        self.seat.starve();
-        let taken = self.inbox.take();
-        self.seat.work(None);
-        match &taken {
-            Some(_) => self.seat.count(),
-            None => self.end.ended = true,
+    /// Waits for the next output. `None` after the last one, and at once after an abort;
+    /// [`RunningTopology::join`] tells which.
+    pub fn next_output(&mut self) -> Option<T> {
+        self.worker.enter_starved();
+        let output = self.inbox.receive();
+        self.worker.enter_busy(None);
+        match &output {
+            Some(_) => self.worker.count_item(),
+            None => self.guard.ended = true,
         }
-        taken
+        output
     }
 }
 
-/// A topology that has been started. Dropping it changes nothing; joining it tells how it ended.
-pub struct Running {
+/// Handle of a started topology. Dropping it changes nothing; joining it tells how it ended.
+pub struct RunningTopology {
     pub(super) observer: Observer,
     pub(super) grace: Duration,
 }
 
-impl Running {
-    /// A handle for observers, valid beyond the end.
+impl RunningTopology {
+    /// Observer of the topology, valid beyond its end.
     pub fn observer(&self) -> Observer {
         self.observer.clone()
     }
 
-    /// A handle that changes the number of workers, for as long as the topology runs.
-    pub fn crew(&self) -> Crew {
-        Crew(Arc::clone(&self.observer.0))
+    /// Scaler of the stages' workers, usable for as long as the topology runs.
+    pub fn worker_scaler(&self) -> WorkerScaler {
+        WorkerScaler(Arc::clone(&self.observer.0))
     }
 
-    /// See [`Observer::observations`].
+    /// Same as [`Observer::observations`].
     pub fn observations(&self) -> Vec<Observation> {
         self.observer.observations()
     }
 
-    /// See [`Observer::ledger`].
-    pub fn ledger(&self) -> Ledger {
-        self.observer.ledger()
+    /// Same as [`Observer::ticket_counts`].
+    pub fn ticket_counts(&self) -> TicketCounts {
+        self.observer.ticket_counts()
     }
 
-    /// Stops this topology alone; a fault still ends the run.
-    pub fn stop(&self) -> &StopLatch {
+    /// Latch that stops this topology alone; a fault still ends the run.
+    pub fn stop_latch(&self) -> &StopLatch {
         &self.observer.0.latch
     }
 
     /// Waits until every thread has left, on a runtime with a timer.
     ///
     /// # Errors
-    /// The fault that ended the run. An abort without a fault is not an error; its ledger says how
+    /// The fault that ended the run. An abort without a fault is not an error; its counts say how
     /// many items were abandoned.
-    pub async fn join(self) -> Result<Ledger, Fault> {
-        let left = self.observer.0.roll.wait(self.grace).await;
-        self.verdict(left)
+    pub async fn join(self) -> Result<TicketCounts, Fault> {
+        let left = self.observer.0.threads.wait(self.grace).await;
+        self.join_result(left)
     }
 
-    /// The same, blocking: for threads outside of the runtime.
+    /// Same as [`RunningTopology::join`], blocking: for threads outside of the runtime.
     ///
     /// # Errors
-    /// See [`Running::join`].
-    pub fn join_blocking(self) -> Result<Ledger, Fault> {
-        let left = self.observer.0.roll.wait_blocking(self.grace);
-        self.verdict(left)
+    /// Same as [`RunningTopology::join`].
+    pub fn join_blocking(self) -> Result<TicketCounts, Fault> {
+        let left = self.observer.0.threads.wait_blocking(self.grace);
+        self.join_result(left)
     }
 
-    fn verdict(&self, left: Left) -> Result<Ledger, Fault> {
-        if let Some(fault) = self.stop().fault() {
+    fn join_result(&self, left: WaitOutcome) -> Result<TicketCounts, Fault> {
+        if let Some(fault) = self.stop_latch().fault() {
             return Err(fault);
         }
-        if left != Left::Everyone {
-            return Err(stalled(&self.observer, self.grace));
+        if left != WaitOutcome::AllEnded {
+            return Err(stall_fault(&self.observer, self.grace));
         }
-        let ledger = self.ledger();
-        let aborted = self.stop().state() == StopState::Aborted;
-        let complete = ledger.balances() && ledger.in_flight == 0;
-        if !complete || (ledger.abandoned > 0 && !aborted) {
+        let counts = self.ticket_counts();
+        let aborted = self.stop_latch().state() == StopState::Aborted;
+        let complete = counts.is_balanced() && counts.in_flight == 0;
+        if !complete || (counts.abandoned > 0 && !aborted) {
             // Tickets are resolved in order, so the first one missing is the number resolved.
-            let ordinal = ledger.delivered + ledger.skipped;
-            return Err(Fault::Lost { ordinal, stage: self.observer.topology() });
+            let ordinal = counts.delivered + counts.skipped;
+            return Err(Fault::Lost { ordinal, stage: self.observer.topology_name() });
         }
-        Ok(ledger)
+        Ok(counts)
     }
 }

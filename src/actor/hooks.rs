@@ -1,24 +1,24 @@
-//! What the outside may hang on a topology's events: metrics, a journal, a quarantine.
+//! Callbacks on a topology's events: metrics, a journal, a quarantine.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::actor::stage::Skip;
+use crate::actor::stage::SkippedItem;
 
 /// Called on the threads of a topology, for metrics and journals; must be quick and not wait.
 #[derive(Clone, Default)]
 pub struct Hooks {
-    /// After each item of a stage: the stage's name and the item's service time.
+    /// Called after each item of a stage with the stage's name and the item's service time.
     pub on_item: Option<ItemHook>,
-    /// After each item that did not come through, in ticket order.
+    /// Called for each skipped item, in ticket order.
     pub on_skip: Option<SkipHook>,
 }
 
 /// See [`Hooks::on_item`].
 pub type ItemHook = Arc<dyn Fn(&'static str, Duration) + Send + Sync>;
 /// See [`Hooks::on_skip`].
-pub type SkipHook = Arc<dyn Fn(&Skip) + Send + Sync>;
+pub type SkipHook = Arc<dyn Fn(&SkippedItem) + Send + Sync>;
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,19 +7,19 @@
 
 use std::sync::{Arc, Weak};
 
-/// The other side is gone, or the mailbox was closed; the item has been dropped.
+/// Error of a mailbox whose other end is gone or that was closed; the item has been dropped.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Shut;
+pub(super) struct MailboxClosed;
 
-/// The sending end. When the last one is dropped, the receivers drain what is queued and then end.
+/// Sending end. When the last one is dropped, the receivers drain what is queued and then end.
 #[derive(Debug)]
 pub(super) struct Outbox<T>(Arc<kanal::Sender<T>>);
 
-/// The receiving end, shared by any number of workers.
+/// Receiving end, shared by any number of workers.
 #[derive(Debug)]
 pub(super) struct Inbox<T>(Arc<kanal::Receiver<T>>);
 
-/// A mailbox with `capacity` places; with 0 a sender waits until a receiver takes.
+/// Makes a mailbox for `capacity` items; with 0 a sender waits until a receiver takes.
 pub(super) fn mailbox<T>(capacity: usize) -> (Outbox<T>, Inbox<T>) {
     let (sender, receiver) = kanal::bounded(capacity);
     (Outbox(Arc::new(sender)), Inbox(Arc::new(receiver)))
@@ -38,88 +38,87 @@ impl<T> Clone for Inbox<T> {
 }
 
 impl<T> Outbox<T> {
-    /// Hands on without ever waiting, for mailboxes that have a place for each ticket. A full one
+    /// Sends without ever waiting, for mailboxes that have a place for each ticket. A full one
     /// would be a bug, and the ticket of the item, dropped here, would report itself as lost.
-    pub(super) fn put(&self, item: T) -> Result<(), Shut> {
+    pub(super) fn try_send(&self, item: T) -> Result<(), MailboxClosed> {
         match self.0.try_send(item) {
             Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(Shut),
+            Ok(false) | Err(_) => Err(MailboxClosed),
         }
     }
 
-    /// Hands on, waiting for a place: the one wait for a consumer.
-    pub(super) fn send(&self, item: T) -> Result<(), Shut> {
-        self.0.send(item).map_err(|_| Shut)
+    /// Sends, waiting for a free place: the one wait for a consumer.
+    pub(super) fn send(&self, item: T) -> Result<(), MailboxClosed> {
+        self.0.send(item).map_err(|_| MailboxClosed)
     }
 }
 
 impl<T> Inbox<T> {
-    /// The next item, waiting for it; `None` when every sender is gone and the queue is empty, or
-    /// at once when the mailbox was closed.
-    pub(super) fn take(&self) -> Option<T> {
+    /// Waits for the next item; `None` once closed, or without senders and with an empty queue.
+    pub(super) fn receive(&self) -> Option<T> {
         self.0.recv().ok()
     }
 }
 
-/// Where a sending end is, for as long as somebody has one.
+/// Weak reference to a sending end.
 #[derive(Debug)]
 pub(super) struct WeakOutbox<T>(Weak<kanal::Sender<T>>);
 
-/// Where a receiving end is, for as long as somebody has one.
+/// Weak reference to a receiving end.
 #[derive(Debug)]
 pub(super) struct WeakInbox<T>(Weak<kanal::Receiver<T>>);
 
 impl<T> Outbox<T> {
-    /// A handle that does not keep the mailbox open.
+    /// Returns a reference that does not keep the mailbox open.
     pub(super) fn downgrade(&self) -> WeakOutbox<T> {
         WeakOutbox(Arc::downgrade(&self.0))
     }
 }
 
 impl<T> Inbox<T> {
-    /// A handle that does not keep the mailbox open.
+    /// Returns a reference that does not keep the mailbox open.
     pub(super) fn downgrade(&self) -> WeakInbox<T> {
         WeakInbox(Arc::downgrade(&self.0))
     }
 }
 
 impl<T> WeakOutbox<T> {
-    /// One more sending end, if there is one left.
+    /// Returns another sending end, if there is one left.
     pub(super) fn upgrade(&self) -> Option<Outbox<T>> {
         self.0.upgrade().map(Outbox)
     }
 }
 
 impl<T> WeakInbox<T> {
-    /// One more receiving end, if there is one left.
+    /// Returns another receiving end, if there is one left.
     pub(super) fn upgrade(&self) -> Option<Inbox<T>> {
         self.0.upgrade().map(Inbox)
     }
 }
 
 impl<T: Send + 'static> Inbox<T> {
-    /// A handle on the mailbox whatever it carries, which does not keep it open.
-    pub(super) fn valve(&self) -> Arc<dyn Valve> {
+    /// Returns a control of the mailbox, whatever its item type, that does not keep it open.
+    pub(super) fn control(&self) -> Arc<dyn MailboxControl> {
         Arc::new(Arc::downgrade(&self.0))
     }
 }
 
-/// Shuts a mailbox or looks at it, from outside, whatever it carries.
-pub(super) trait Valve: Send + Sync {
-    /// Drops what is queued and wakes everybody who waits at either end.
+/// Closes or measures a mailbox from outside, whatever its item type.
+pub(super) trait MailboxControl: Send + Sync {
+    /// Drops what is queued and wakes every waiter at either end.
     fn close(&self);
     /// Items queued now; 0 once the receivers are gone.
-    fn depth(&self) -> usize;
+    fn queue_depth(&self) -> usize;
 }
 
-impl<T: Send + 'static> Valve for Weak<kanal::Receiver<T>> {
+impl<T: Send + 'static> MailboxControl for Weak<kanal::Receiver<T>> {
     fn close(&self) {
         let Some(receiver) = self.upgrade() else { return };
         // It fails only where the mailbox is closed already, which is what was asked for.
         let _ = receiver.close();
     }
 
-    fn depth(&self) -> usize {
+    fn queue_depth(&self) -> usize {
         self.upgrade().map_or(0, |receiver| receiver.len())
     }
 }
@@ -134,11 +133,11 @@ mod tests {
     fn the_last_sender_to_go_lets_the_receivers_drain() {
         let (outbox, inbox) = mailbox(3);
         let second = outbox.clone();
-        outbox.put(1).unwrap();
-        second.put(2).unwrap();
+        outbox.try_send(1).unwrap();
+        second.try_send(2).unwrap();
         drop(outbox);
         drop(second);
-        assert_eq!([inbox.take(), inbox.take(), inbox.take()], [Some(1), Some(2), None]);
+        assert_eq!([inbox.receive(), inbox.receive(), inbox.receive()], [Some(1), Some(2), None]);
     }
 
     #[test]
@@ -146,31 +145,31 @@ mod tests {
         let counted = Arc::new(());
         let (outbox, inbox) = mailbox(1);
         let (_idle_outbox, idle_inbox) = mailbox::<u8>(1);
-        let (valve, idle_valve) = (inbox.valve(), idle_inbox.valve());
-        outbox.put(Arc::clone(&counted)).unwrap();
+        let (valve, idle_valve) = (inbox.control(), idle_inbox.control());
+        outbox.try_send(Arc::clone(&counted)).unwrap();
         thread::scope(|scope| {
             let sender = scope.spawn(|| outbox.send(Arc::clone(&counted)));
-            let receiver = scope.spawn(|| idle_inbox.take());
+            let receiver = scope.spawn(|| idle_inbox.receive());
             while Arc::strong_count(&counted) < 3 {
                 thread::yield_now();
             }
             valve.close();
             idle_valve.close();
-            assert_eq!(sender.join().unwrap(), Err(Shut));
+            assert_eq!(sender.join().unwrap(), Err(MailboxClosed));
             assert_eq!(receiver.join().unwrap(), None);
         });
         assert_eq!(Arc::strong_count(&counted), 1, "the queued and the waiting item were dropped");
-        assert_eq!(outbox.put(Arc::clone(&counted)), Err(Shut));
+        assert_eq!(outbox.try_send(Arc::clone(&counted)), Err(MailboxClosed));
     }
 
     #[test]
     fn a_valve_does_not_keep_a_mailbox_open() {
         let (outbox, inbox) = mailbox(2);
-        let valve = inbox.valve();
-        outbox.put(1).unwrap();
-        assert_eq!(valve.depth(), 1);
+        let valve = inbox.control();
+        outbox.try_send(1).unwrap();
+        assert_eq!(valve.queue_depth(), 1);
         drop(inbox);
-        assert_eq!((outbox.put(2), valve.depth()), (Err(Shut), 0));
+        assert_eq!((outbox.try_send(2), valve.queue_depth()), (Err(MailboxClosed), 0));
         valve.close();
     }
 
@@ -181,9 +180,9 @@ mod tests {
         let (second_outbox, second_inbox) =
             (weak_outbox.upgrade().unwrap(), weak_inbox.upgrade().unwrap());
         drop(outbox);
-        second_outbox.put(1).unwrap();
+        second_outbox.try_send(1).unwrap();
         drop(second_outbox);
-        assert_eq!((inbox.take(), second_inbox.take()), (Some(1), None));
+        assert_eq!((inbox.receive(), second_inbox.receive()), (Some(1), None));
         drop((inbox, second_inbox));
         assert!(weak_outbox.upgrade().is_none() && weak_inbox.upgrade().is_none());
     }
@@ -191,8 +190,8 @@ mod tests {
     #[test]
     fn a_full_mailbox_refuses_instead_of_waiting() {
         let (outbox, inbox) = mailbox(1);
-        outbox.put(1).unwrap();
-        assert_eq!(outbox.put(2), Err(Shut));
-        assert_eq!(inbox.take(), Some(1));
+        outbox.try_send(1).unwrap();
+        assert_eq!(outbox.try_send(2), Err(MailboxClosed));
+        assert_eq!(inbox.receive(), Some(1));
     }
 }

@@ -1,4 +1,4 @@
-//! What can be seen of a topology while it runs and after it has ended, without making it wait.
+//! Observations of a topology while it runs and after it has ended, without making it wait.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -6,19 +6,17 @@ use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
-use crate::actor::post::Post;
-use crate::actor::shell::Shell;
-use crate::actor::ticket::Ledger;
+use crate::actor::actor_cell::ActorCell;
+use crate::actor::shell::TopologyContext;
+use crate::actor::ticket::TicketCounts;
 use crate::telemetry::meter::Activity;
 
-/// One actor with all its workers, those that have left included in every sum. The three clocks
-/// add up to `worker_seconds`.
+/// Sums over all workers of one actor, also removed ones; the times add up to `worker_seconds`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Observation {
-    /// The stage.
+    /// Actor name.
     pub name: &'static str,
-    /// Workers at this moment. One that has been taken off its stage is not counted any more; when
-    /// the whole stage has ended, this is the number it ended with.
+    /// Workers now, without removed ones; after the stage has ended, the number it ended with.
     pub workers: usize,
     /// Items named, worked on or resolved.
     pub items: u64,
@@ -28,24 +26,24 @@ pub struct Observation {
     pub starved_seconds: f64,
     /// Time waiting for a ticket (source) or for the consumer (sink).
     pub blocked_seconds: f64,
-    /// Wall time of the workers while they were there, summed over workers.
+    /// Lifetime of the workers, summed over workers.
     pub worker_seconds: f64,
     /// Items waiting for a worker.
     pub queue_depth: usize,
-    /// Places in that queue; 0 for a source, which has none.
+    /// Capacity of that queue; 0 for a source, which has none.
     pub queue_capacity: usize,
-    /// Stages built again after a panic.
+    /// Rebuilds of a stage after a panic.
     pub restarts: u64,
-    /// Workers working at this moment.
+    /// Workers busy now.
     pub busy_now: usize,
-    /// Workers waiting for input at this moment.
+    /// Workers waiting for input now.
     pub starved_now: usize,
-    /// Workers waiting for room at this moment.
+    /// Workers waiting for room now.
     pub blocked_now: usize,
 }
 
 impl Observation {
-    /// What happened since an earlier look at the same actor: sums are differences, the rest is now's.
+    /// Difference to an earlier observation of the same actor, in every sum.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
@@ -60,112 +58,113 @@ impl Observation {
     }
 }
 
-/// Sees a topology; clones see the same one. It keeps nothing of it running or open.
+/// Observes a topology; clones observe the same one. It keeps nothing of it running or open.
 #[derive(Clone)]
-pub struct Observer(pub(super) Arc<Shell>);
+pub struct Observer(pub(super) Arc<TopologyContext>);
 
-/// What the watchdog judges by.
+/// Evidence by which the watchdog detects a stall.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sight {
-    /// See [`Observer::progress`].
+pub(super) struct ProgressSnapshot {
+    /// Value of [`Observer::activity_changes`].
     pub(super) progress: u64,
-    /// The sink waits for its consumer.
+    /// True while the sink waits for its consumer.
     pub(super) output_is_full: bool,
-    /// There are items inside, or the sink is at work.
+    /// True while items are in flight or the sink works.
     pub(super) work_waits: bool,
 }
 
 impl Observer {
     /// Name of the topology.
-    pub fn topology(&self) -> &'static str {
+    pub fn topology_name(&self) -> &'static str {
         self.0.topology
     }
 
-    /// Whether every thread has left and every output has been taken.
+    /// True once every thread has ended and every output has been taken.
     pub fn is_over(&self) -> bool {
-        self.0.roll.is_empty() && self.feed().queue_depth == 0
+        self.0.threads.is_empty() && self.feed().queue_depth == 0
     }
 
-    /// One look at each actor, source first, sink last.
+    /// Observations of all actors, source first, sink last.
     pub fn observations(&self) -> Vec<Observation> {
-        self.0.posts.iter().map(|post| observe(post)).collect()
+        self.0.actors.iter().map(|actor| observe(actor)).collect()
     }
 
-    /// The consumer and the outputs ready for it: starved is its wait in
-    /// [`Feed::take`](crate::actor::feed::Feed::take), busy all its other time.
+    /// Observation of the consumer and the outputs ready for it: starved is its wait in
+    /// [`Feed::next_output`](crate::test_actor::feed::Feed::next_output), busy all its other time.
     pub fn feed(&self) -> Observation {
         observe(&self.0.feed)
     }
 
-    /// The accounts, all of one instant.
-    pub fn ledger(&self) -> Ledger {
-        self.0.pool.ledger()
+    /// Ticket counts, all of one instant.
+    pub fn ticket_counts(&self) -> TicketCounts {
+        self.0.pool.ticket_counts()
     }
 
-    /// Tickets free now.
+    /// Free tickets.
     pub fn tickets_free(&self) -> usize {
-        self.0.pool.free().0
+        self.0.pool.free_places().0
     }
 
-    /// Grows whenever any actor starts or ends working or waiting. Two equal values around a look
-    /// mean that the look is of one instant.
-    pub fn progress(&self) -> u64 {
-        self.0.posts.iter().map(|post| post.tally().changes).sum()
+    /// Number of activity changes of all workers; an equal value means no progress in between.
+    pub fn activity_changes(&self) -> u64 {
+        self.0.actors.iter().map(|actor| actor.worker_totals().changes).sum()
     }
 
-    pub(super) fn sight(&self) -> Sight {
-        let progress = self.progress();
-        let sink = self.0.posts.last().map(|post| observe(post));
+    pub(super) fn progress_snapshot(&self) -> ProgressSnapshot {
+        let progress = self.activity_changes();
+        let sink = self.0.actors.last().map(|actor| observe(actor));
         let (blocked, busy) = sink.map_or((0, 0), |sink| (sink.blocked_now, sink.busy_now));
-        let work_waits = self.ledger().in_flight > 0 || busy > 0;
-        Sight { progress, output_is_full: blocked > 0, work_waits }
+        let work_waits = self.ticket_counts().in_flight > 0 || busy > 0;
+        ProgressSnapshot { progress, output_is_full: blocked > 0, work_waits }
     }
 
-    /// One line for each worker: what it does, for how long, on which ticket and item.
-    pub fn report(&self) -> String {
-        let ledger = self.ledger();
+    /// Report with a line per worker: its activity, for how long, on which ticket and item.
+    pub fn worker_report(&self) -> String {
+        let counts = self.ticket_counts();
         let mut text = format!(
             "topology {}: {} issued, {} delivered, {} skipped, {} in flight, {} abandoned\n",
-            self.topology(),
-            ledger.issued,
-            ledger.delivered,
-            ledger.skipped,
-            ledger.in_flight,
-            ledger.abandoned,
+            self.topology_name(),
+            counts.issued,
+            counts.delivered,
+            counts.skipped,
+            counts.in_flight,
+            counts.abandoned,
         );
-        for post in self.0.posts.iter().chain([&self.0.feed]) {
-            let depth = post.queue.as_ref().map_or(0, |(valve, _)| valve.depth());
-            for desk in post.desks() {
-                let reading = desk.meter.read();
-                let (activity, age) = (reading.activity.label(), reading.age.as_secs_f64());
-                let held = desk.holding().map_or_else(
+        for actor in self.0.actors.iter().chain([&self.0.feed]) {
+            let depth = actor.queue.as_ref().map_or(0, |(valve, _)| valve.queue_depth());
+            for status in actor.worker_statuses() {
+                let reading = status.meter.read_clock();
+                let activity = reading.activity.label();
+                let age = reading.age.as_secs_f64();
+                let held = status.current_item().map_or_else(
                     || format!("{depth} queued"),
                     |(ordinal, item)| format!("ticket {ordinal} ({item})"),
                 );
                 // Writing to a string cannot fail.
-                let _ = writeln!(text, "  {:<16} {activity:<8} {age:>8.1} s  {held}", desk.worker);
+                let _ =
+                    writeln!(text, "  {:<16} {activity:<8} {age:>8.1} s  {held}", status.worker);
             }
         }
         text
     }
 }
 
-fn observe(post: &Post) -> Observation {
-    let tally = post.tally();
-    let queue = post.queue.as_ref();
+fn observe(actor: &ActorCell) -> Observation {
+    let totals = actor.worker_totals();
+    let queue = actor.queue.as_ref();
     Observation {
-        name: post.name,
-        workers: tally.present,
-        items: tally.items,
-        busy_seconds: tally.busy.as_secs_f64(),
-        starved_seconds: tally.starved.as_secs_f64(),
-        blocked_seconds: tally.blocked.as_secs_f64(),
-        worker_seconds: tally.lifetime.as_secs_f64(),
-        queue_depth: queue.map_or(0, |(valve, _)| valve.depth()),
+        name: actor.name,
+        workers: totals.present,
+        items: totals.items,
+        busy_seconds: totals.busy.as_secs_f64(),
+        starved_seconds: totals.starved.as_secs_f64(),
+        blocked_seconds: totals.blocked.as_secs_f64(),
+        worker_seconds: totals.lifetime.as_secs_f64(),
+        queue_depth: queue.map_or(0, |(valve, _)| valve.queue_depth()),
         queue_capacity: queue.map_or(0, |(_, capacity)| *capacity),
-        restarts: post.restarts.load(Ordering::Relaxed),
-        busy_now: tally.now[Activity::Busy as usize],
-        starved_now: tally.now[Activity::Starved as usize],
-        blocked_now: tally.now[Activity::Blocked as usize],
+        restarts: actor.restarts.load(Ordering::Relaxed),
+        busy_now: totals.now[Activity::Busy as usize],
+        starved_now: totals.now[Activity::Starved as usize],
+        blocked_now: totals.now[Activity::Blocked as usize],
     }
 }

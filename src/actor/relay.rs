@@ -1,5 +1,4 @@
-//! One more pair of hands between a topology and its consumer: a thread that prepares the next output
-//! while the consumer works on the one before.
+//! Thread that prepares the consumer's next output while it works on the one before.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
@@ -10,11 +9,11 @@ use crate::actor::shell::panic_message;
 use crate::actor::stop::{StopLatch, StopState};
 use crate::base::error::Fault;
 
-/// The thread; dropping it waits for its end, which its mailboxes bring about.
+/// Thread of the relay; dropping it waits for the thread's end, which its mailboxes bring about.
 #[derive(Debug)]
-pub(super) struct Relay(Option<JoinHandle<()>>);
+pub(super) struct RelayThread(Option<JoinHandle<()>>);
 
-impl Drop for Relay {
+impl Drop for RelayThread {
     fn drop(&mut self) {
         let Some(thread) = self.0.take() else { return };
         // A panic in it has been caught and is the run's fault already.
@@ -23,30 +22,30 @@ impl Drop for Relay {
 }
 
 impl<T: Send + 'static> Feed<T> {
-    /// The same outputs after `work`, done one ahead by a thread of its own called `name`, for as
-    /// long as the feed lives: what is worked on or waits for the consumer is one output. The
-    /// consumer's clock of hunger stays the consumer's. A panic in `work` ends the run.
+    /// Applies `work` to each output on a thread called `name`, one output ahead of the consumer,
+    /// for as long as the feed lives. The consumer's starved time stays the consumer's. A panic in
+    /// `work` ends the run.
     ///
     /// # Errors
     /// If the system refuses the thread; the topology ends.
-    pub fn relayed<U, F>(self, name: &'static str, work: F) -> Result<Feed<U>, Fault>
+    pub fn map_on_thread<U, F>(self, name: &'static str, work: F) -> Result<Feed<U>, Fault>
     where
         U: Send + 'static,
         F: FnMut(T) -> U + Send + 'static,
     {
-        let Self { end, inbox: source, seat, relay: before } = self;
+        let Self { guard: consumer, inbox: source, worker: handle, relay: before } = self;
         let (outbox, inbox) = mailbox(0);
-        let valve = inbox.valve();
-        end.latch.on_stop(move |state| {
+        let control = inbox.control();
+        consumer.latch.on_stop(move |state| {
             if state == StopState::Aborted {
-                valve.close();
+                control.close();
             }
         });
-        let latch = end.latch.clone();
+        let latch = consumer.latch.clone();
         let body = move || {
             // Ends with this thread: the relay before it, if there is one, has lost its consumer.
             let _before = before;
-            relay(&source, &outbox, work, name, &latch);
+            relay_outputs(&source, &outbox, work, name, &latch);
         };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
         let thread = thread.map_err(|error| Fault::Environment {
@@ -54,19 +53,19 @@ impl<T: Send + 'static> Feed<T> {
             problem: error.to_string().to_lowercase(),
             remedy: "raise the limit on threads".to_owned(),
         })?;
-        Ok(Feed { end, inbox, seat, relay: Some(Relay(Some(thread))) })
+        Ok(Feed { guard: consumer, inbox, worker: handle, relay: Some(RelayThread(Some(thread))) })
     }
 }
 
-/// Until there is nothing more to take, or nobody to give it to.
-fn relay<T, U>(
+/// Applies `work` to each item until the source ends or the receivers are gone.
+fn relay_outputs<T, U>(
     source: &Inbox<T>,
     outbox: &Outbox<U>,
     mut work: impl FnMut(T) -> U,
     name: &'static str,
     latch: &StopLatch,
 ) {
-    while let Some(item) = source.take() {
+    while let Some(item) = source.receive() {
         // Nothing the work may have left half-done is used again: the run is over.
         match catch_unwind(AssertUnwindSafe(|| work(item))) {
             Ok(output) => {

@@ -3,7 +3,7 @@
 //! The sink resolves tickets in order, so those outstanding are the T ordinals from the next one
 //! on at most, and the ring cannot overflow.
 
-/// A ring of outcomes that have come too early.
+/// Ring buffer of outcomes that have come too early.
 #[derive(Debug)]
 pub(super) struct Sequencer<T> {
     places: Vec<Option<T>>,
@@ -11,33 +11,33 @@ pub(super) struct Sequencer<T> {
 }
 
 impl<T> Sequencer<T> {
-    /// A ring for `tickets` outstanding ordinals, of which 0 is the first.
+    /// Makes a ring for `tickets` outstanding ordinals, beginning with 0.
     pub(super) fn new(tickets: usize) -> Self {
         Self { places: (0..tickets).map(|_| None).collect(), next: 0 }
     }
 
-    fn place(&mut self, ordinal: u64) -> &mut Option<T> {
+    fn slot_mut(&mut self, ordinal: u64) -> &mut Option<T> {
         let ring = self.places.len() as u64;
         &mut self.places[(ordinal % ring) as usize]
     }
 
-    /// Keeps what arrived under `ordinal` until its turn.
+    /// Keeps `arrived` until the turn of `ordinal`.
     ///
     /// # Panics
     /// If the ordinal has had its turn, has come already, or lies beyond the tickets: its ticket
     /// would be a forgery.
-    pub(super) fn put(&mut self, ordinal: u64, arrived: T) {
+    pub(super) fn insert_at(&mut self, ordinal: u64, arrived: T) {
         let window = self.next..self.next + self.places.len() as u64;
         assert!(window.contains(&ordinal), "ticket {ordinal} is outside of {window:?}");
-        let place = self.place(ordinal);
+        let place = self.slot_mut(ordinal);
         assert!(place.is_none(), "ticket {ordinal} has come twice");
         *place = Some(arrived);
     }
 
-    /// What comes next, if it has arrived.
-    pub(super) fn pop(&mut self) -> Option<T> {
+    /// Removes the next outcome in order, if it has arrived.
+    pub(super) fn pop_next(&mut self) -> Option<T> {
         let next = self.next;
-        let arrived = self.place(next).take()?;
+        let arrived = self.slot_mut(next).take()?;
         self.next += 1;
         Some(arrived)
     }
@@ -66,8 +66,8 @@ mod tests {
                     issued += 1;
                 }
                 let done = working.swap_remove(choice % working.len());
-                ring.put(done, done);
-                while let Some(ordinal) = ring.pop() {
+                ring.insert_at(done, done);
+                while let Some(ordinal) = ring.pop_next() {
                     out.push(ordinal);
                 }
             }
@@ -80,11 +80,11 @@ mod tests {
     #[test]
     fn forged_ordinals_are_refused() {
         let mut ring = Sequencer::new(2);
-        ring.put(0, 'a');
-        assert_eq!(ring.pop(), Some('a'));
-        ring.put(1, 'b');
+        ring.insert_at(0, 'a');
+        assert_eq!(ring.pop_next(), Some('a'));
+        ring.insert_at(1, 'b');
         for forged in [0, 1, 3] {
-            let refused = catch_unwind(AssertUnwindSafe(|| ring.put(forged, 'x'))).is_err();
+            let refused = catch_unwind(AssertUnwindSafe(|| ring.insert_at(forged, 'x'))).is_err();
             assert!(refused, "{forged}");
         }
     }

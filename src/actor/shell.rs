@@ -1,94 +1,98 @@
-//! What all threads of a topology share, and how one is started.
+//! State that all threads of a topology share, and the start of a thread.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
+use crate::actor::actor_cell::{ActorCell, WorkerHandle};
 use crate::actor::hooks::Hooks;
-use crate::actor::post::{Post, Seat};
-use crate::actor::rollcall::{Presence, RollCall};
 use crate::actor::stop::{StopLatch, StopState};
+use crate::actor::thread_tracker::{ThreadGuard, ThreadTracker};
 use crate::actor::ticket::TicketPool;
 use crate::base::error::Fault;
 use crate::telemetry::meter::Activity;
 
-/// One running topology, as its threads and observers see it.
-pub(super) struct Shell {
+/// State of a running topology that its threads and observers share.
+pub(super) struct TopologyContext {
     pub(super) topology: &'static str,
     pub(super) latch: StopLatch,
     pub(super) pool: TicketPool,
-    pub(super) roll: Arc<RollCall>,
+    pub(super) threads: Arc<ThreadTracker>,
     pub(super) hooks: Hooks,
-    /// Source first, sink last.
-    pub(super) posts: Vec<Arc<Post>>,
-    /// The consumer's clock and the queue in front of it.
-    pub(super) feed: Arc<Post>,
+    /// Actors, source first, sink last.
+    pub(super) actors: Vec<Arc<ActorCell>>,
+    /// Consumer's meter and the queue in front of it.
+    pub(super) feed: Arc<ActorCell>,
 }
 
-impl Shell {
-    /// Makes the latch close this topology's ticket pool and mailboxes.
-    pub(super) fn obey(self: &Arc<Self>) {
-        // Weak, because the shell holds the latch.
-        let shell = Arc::downgrade(self);
+impl TopologyContext {
+    /// Closes the ticket pool and the mailboxes when the latch stops.
+    pub(super) fn close_on_stop(self: &Arc<Self>) {
+        // Weak, because the context holds the latch.
+        let context = Arc::downgrade(self);
         self.latch.on_stop(move |state| {
-            let Some(shell) = shell.upgrade() else { return };
-            shell.pool.close();
+            let Some(context) = context.upgrade() else { return };
+            context.pool.close();
             if state < StopState::Aborted {
                 return;
             }
-            shell.roll.abort();
-            for post in shell.posts.iter().chain([&shell.feed]) {
-                if let Some((valve, _)) = &post.queue {
-                    valve.close();
+            context.threads.start_grace_period();
+            for actor in context.actors.iter().chain([&context.feed]) {
+                if let Some((control, _)) = &actor.queue {
+                    control.close();
                 }
             }
         });
     }
 
-    /// Starts the one thread of an end.
-    pub(super) fn spawn(
+    /// Starts the one thread of a source or a sink.
+    pub(super) fn spawn_end(
         self: &Arc<Self>,
-        post: &Arc<Post>,
+        actor: &Arc<ActorCell>,
         activity: Activity,
-        body: impl FnOnce(Seat) + Send + 'static,
+        body: impl FnOnce(WorkerHandle) + Send + 'static,
     ) -> Result<(), Fault> {
-        let seat = post.seat(format!("{}-0", post.name), activity);
-        self.start(post, seat, self.roll.enter(), body)
+        let handle = actor.add_worker(format!("{}-0", actor.name), activity);
+        self.spawn_thread(actor, handle, self.threads.track_thread(), body)
     }
 
-    /// Starts workers at `post` until it has as many as it wants, or its stage has ended.
-    pub(super) fn staff(self: &Arc<Self>, post: &Arc<Post>) -> Result<(), Fault> {
-        let Some(recruit) = &post.recruit else { return Ok(()) };
+    /// Starts workers of `actor` until it has as many as wanted, or its stage has ended.
+    pub(super) fn spawn_missing_workers(
+        self: &Arc<Self>,
+        actor: &Arc<ActorCell>,
+    ) -> Result<(), Fault> {
+        let Some(factory) = &actor.worker_factory else { return Ok(()) };
         loop {
-            // On the roll before the look at the stage: if that finds it running, some thread is
-            // still there, and whoever waits for that one will wait for the new one too.
-            let presence = self.roll.enter();
-            let Some(work) = recruit(self, post) else { return Ok(()) };
-            let Some(seat) = post.fill(Activity::Busy) else { return Ok(()) };
-            self.start(post, seat, presence, work)?;
+            // Tracked before the stage is asked: if it still runs, some thread of it does, and
+            // a join that waits for that one will wait for the new one too.
+            let guard = self.threads.track_thread();
+            let Some(body) = factory(self, actor) else { return Ok(()) };
+            let Some(handle) = actor.add_missing_worker(Activity::Busy) else { return Ok(()) };
+            self.spawn_thread(actor, handle, guard, body)?;
         }
     }
 
-    /// Starts a thread. Whatever ends `body`, the roll call hears of it.
-    fn start(
+    /// Starts a thread that the tracker counts until `body` has ended, however it ends.
+    fn spawn_thread(
         self: &Arc<Self>,
-        post: &Arc<Post>,
-        seat: Seat,
-        presence: Presence,
-        body: impl FnOnce(Seat) + Send + 'static,
+        actor: &Arc<ActorCell>,
+        handle: WorkerHandle,
+        guard: ThreadGuard,
+        body: impl FnOnce(WorkerHandle) + Send + 'static,
     ) -> Result<(), Fault> {
         // Linux shows 15 bytes of a thread's name: the topology's would push out the number.
-        let name = seat.worker().to_owned();
-        let (shell, stage) = (Arc::clone(self), post.name);
+        let name = handle.worker().to_owned();
+        let context = Arc::clone(self);
+        let stage = actor.name;
         let thread = thread::Builder::new().name(name.clone()).spawn(move || {
-            // Dropped last, when the body's mailboxes, stage and seat are gone.
-            let _presence = presence;
-            shell.guard(stage, move || body(seat));
+            // Dropped last, after the body's mailboxes, stage and handle.
+            let _guard = guard;
+            context.run_guarded(stage, move || body(handle));
         });
-        // The handle is not kept: the roll call knows when the thread is done.
+        // The join handle is not kept: the tracker knows when the thread is done.
         thread.map(drop).map_err(|error| {
-            post.vacate(&name);
+            actor.remove_worker(&name);
             Fault::Environment {
                 subject: format!("thread {name} of {}", self.topology),
                 problem: error.to_string().to_lowercase(),
@@ -97,8 +101,12 @@ impl Shell {
         })
     }
 
-    /// Runs code that is not the shell's and has no second chance: a panic in it ends the run.
-    pub(super) fn guard<R>(&self, stage: &'static str, code: impl FnOnce() -> R) -> Option<R> {
+    /// Runs code that is not retried: a panic in it ends the run.
+    pub(super) fn run_guarded<R>(
+        &self,
+        stage: &'static str,
+        code: impl FnOnce() -> R,
+    ) -> Option<R> {
         // Nothing the code may have left half-done is used again: the run is over.
         match catch_unwind(AssertUnwindSafe(code)) {
             Ok(result) => Some(result),
@@ -111,7 +119,7 @@ impl Shell {
     }
 }
 
-/// What was passed to `panic!`. The default hook has printed it, with its place, already.
+/// Message passed to `panic!`. The default hook has printed it, with its place, already.
 pub(super) fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned())

@@ -1,8 +1,8 @@
-//! What a topology is made of: a source names items, stages work on them, a sink collects outcomes.
+//! Parts of a topology: a source names items, stages process them, a sink collects outcomes.
 //!
-//! Implementors see one item at a time and no thread, channel, ticket or clock; those are the
-//! shell's. A stage or source that waits for something outside must wait on something that the
-//! topology's [`StopLatch`](crate::actor::stop::StopLatch) ends: nobody can interrupt it.
+//! Implementors see one item at a time and no thread, channel, ticket or clock. A stage or source
+//! that waits for something outside must wait on something that the topology's
+//! [`StopLatch`](crate::test_actor::stop_latch::StopLatch) ends: nothing else can interrupt it.
 
 use crate::base::error::CaseError;
 
@@ -11,39 +11,39 @@ use crate::base::error::CaseError;
 /// It is built inside its worker's thread by a factory, so it need not be `Send`, and built again
 /// after a panic, so it need not be unwind-safe. Its output must depend on the item alone.
 pub trait Stage: 'static {
-    /// Names the threads, the metric label and the key in `[loader.workers]`.
+    /// Name of the threads, of the metric label and of the key in `[loader.workers]`.
     const NAME: &'static str;
-    /// What it takes.
+    /// Input item.
     type In: Send + 'static;
-    /// What it makes.
+    /// Output item.
     type Out: Send + 'static;
 
-    /// Works on one item.
+    /// Processes one item.
     ///
     /// # Errors
-    /// The item's misfortune. It becomes the item's outcome, and later stages never see the item.
+    /// The error of this item. It becomes the item's outcome, and later stages never see the item.
     fn process(&mut self, item: Self::In) -> Result<Self::Out, CaseError>;
 
-    /// This stage and `next`, fused into one actor: no thread and no queue between the two.
-    fn then<B: Stage<In = Self::Out>>(self, next: B) -> Then<Self, B>
+    /// Fuses this stage and `next` into one actor: no thread and no queue between the two.
+    fn fuse_with<B: Stage<In = Self::Out>>(self, next: B) -> FusedStage<Self, B>
     where
         Self: Sized,
     {
-        Then { first: self, second: next }
+        FusedStage { first: self, second: next }
     }
 }
 
-/// Two stages in one actor, named `first+second`. Made by [`Stage::then`].
+/// Two stages in one actor, named `first+second`. Made by [`CascadeStage::fuse_with`].
 #[derive(Debug)]
-pub struct Then<A, B> {
+pub struct FusedStage<A, B> {
     first: A,
     second: B,
 }
 
-/// Room for a fused name; a longer one does not compile.
+/// Bytes of the longest fused name; a longer one does not compile.
 const NAME_BYTES: usize = 96;
 
-const fn joined(parts: [&str; 3]) -> [u8; NAME_BYTES] {
+const fn join_names(parts: [&str; 3]) -> [u8; NAME_BYTES] {
     let mut bytes = [0; NAME_BYTES];
     let mut filled = 0;
     let mut part = 0;
@@ -60,11 +60,11 @@ const fn joined(parts: [&str; 3]) -> [u8; NAME_BYTES] {
     bytes
 }
 
-impl<A: Stage, B: Stage<In = A::Out>> Then<A, B> {
-    const JOINED: [u8; NAME_BYTES] = joined([A::NAME, "+", B::NAME]);
+impl<A: Stage, B: Stage<In = A::Out>> FusedStage<A, B> {
+    const JOINED: [u8; NAME_BYTES] = join_names([A::NAME, "+", B::NAME]);
 }
 
-impl<A: Stage, B: Stage<In = A::Out>> Stage for Then<A, B> {
+impl<A: Stage, B: Stage<In = A::Out>> Stage for FusedStage<A, B> {
     const NAME: &'static str = {
         let (used, _) = Self::JOINED.split_at(A::NAME.len() + 1 + B::NAME.len());
         match std::str::from_utf8(used) {
@@ -80,58 +80,57 @@ impl<A: Stage, B: Stage<In = A::Out>> Stage for Then<A, B> {
     }
 }
 
-/// Says which item this is, for the texts of faults and reports: "epoch 0 index 5", a case id.
+/// Describes an item in the texts of faults and reports: "epoch 0 index 5", a case id.
 pub trait Describe {
-    /// The item in a few words.
+    /// Description in a few words.
     fn describe(&self) -> String;
 }
 
-/// Names the items of a topology, in order. It has one thread and is asked for the next item only
-/// when there is a ticket for it.
+/// Names the items of a topology, in order, on one thread; asked only when there is a ticket.
 pub trait Source: Send + 'static {
-    /// Names the thread and the metric label.
+    /// Name of the thread and of the metric label.
     const NAME: &'static str;
-    /// What it names.
+    /// Item type.
     type Item: Describe + Send + 'static;
 
-    /// The next item; `None` ends the stream. It may block; draining takes effect when it returns.
+    /// Returns the next item, or `None` at the end. May block; a drain takes effect afterwards.
     fn next(&mut self) -> Option<Self::Item>;
 }
 
-/// What became of an item.
+/// Result of an item.
 #[derive(Debug)]
 pub enum Outcome<T> {
-    /// It came through every stage.
+    /// Item that came through every stage.
     Ready(T),
-    /// It did not, and this is why.
-    Skipped(Skip),
+    /// Item that was skipped, with the reason.
+    Skipped(SkippedItem),
 }
 
-/// An item that did not come through.
+/// Skipped item.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Skip {
-    /// Its place in the source's order, from 0.
+pub struct SkippedItem {
+    /// Position in the source's order, from 0.
     pub ordinal: u64,
-    /// The item as its source describes it.
+    /// Description of the item by its source.
     pub item: String,
-    /// What happened.
+    /// Error that made the item be skipped.
     pub error: CaseError,
 }
 
 /// Collects outcomes in the source's order, whatever the number of workers.
 pub trait Sink: Send + 'static {
-    /// Names the thread and the metric label.
+    /// Name of the thread and of the metric label.
     const NAME: &'static str;
-    /// What comes out of the last stage.
+    /// Output of the last stage.
     type In: Send + 'static;
-    /// What it makes of them: a batch.
+    /// Output of the sink, such as a batch.
     type Out: Send + 'static;
 
-    /// One outcome; may complete an output. The item's ticket is free once this returns, so memory
-    /// that the tickets bound must not be kept: copy what is needed and drop the rest.
-    fn accept(&mut self, outcome: Outcome<Self::In>) -> Option<Self::Out>;
+    /// Takes one outcome; may complete an output. The item's ticket is free once this returns, so
+    /// memory that the tickets bound must not be kept: copy what is needed and drop the rest.
+    fn accept_outcome(&mut self, outcome: Outcome<Self::In>) -> Option<Self::Out>;
 
-    /// The stream has ended: whatever is left, a partial batch or nothing. Not called after an abort.
+    /// Returns what is left at the end, such as a partial batch. Not called after an abort.
     fn finish(&mut self) -> Option<Self::Out> {
         None
     }
@@ -173,7 +172,7 @@ mod tests {
 
     #[test]
     fn fused_stages_do_what_the_two_do_in_turn_and_carry_both_names() {
-        let mut fused = Half.then(Half).then(Less(0));
+        let mut fused = Half.fuse_with(Half).fuse_with(Less(0));
         assert_eq!(name(&fused), "half+half+less");
         assert_eq!(fused.process(12), Ok("2".to_owned()));
         assert!(fused.process(6).is_err(), "the second half refuses 3");

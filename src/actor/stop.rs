@@ -1,9 +1,9 @@
-//! The stop latch: `Running → Draining → Aborted`, never back, and the first fault is the cause.
+//! The stop latch: `RunningTopology → Draining → Aborted`, never back, and the first fault is the cause.
 //!
 //! A run has one latch; each topology takes a [`StopLatch::child`]. Stopping a latch stops its
-//! children and nobody else, but a fault climbs to the root first: it ends the run, and the root
-//! decides which of two faults came first. What stopping *does* is in the hooks, which run on the
-//! thread that stops, so that an abort needs no runtime and no poll to take effect.
+//! children and no others, but a fault climbs to the root first: it ends the run, and the root
+//! decides which of two faults came first. Hooks do the stopping, on the thread that stops, so that
+//! an abort needs no runtime and no poll to take effect.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,36 +12,36 @@ use tokio::sync::Notify;
 
 use crate::base::error::Fault;
 
-/// How far a run has been stopped.
+/// Progress of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StopState {
-    /// Sources name items.
+    /// Normal operation: sources name items.
     Running,
-    /// Sources name no more; what is in flight is delivered.
+    /// Clean end: sources name no more; items in flight are delivered.
     Draining,
-    /// Mailboxes are closed; what is in flight is dropped.
+    /// Immediate end: mailboxes are closed; items in flight are dropped.
     Aborted,
 }
 
-/// Told each new state, in the order of severity or not at all: a hook may see `Aborted` first.
-type Hook = Arc<dyn Fn(StopState) + Send + Sync>;
+/// Callback for each new state. A hook may see `Aborted` without `Draining` before it.
+type StopHook = Arc<dyn Fn(StopState) + Send + Sync>;
 
-struct Inner {
+struct SharedLatch {
     parent: Option<StopLatch>,
-    settled: Mutex<Settled>,
+    settled: Mutex<LatchState>,
     changed: Notify,
 }
 
-struct Settled {
+struct LatchState {
     state: StopState,
     fault: Option<Fault>,
-    hooks: Vec<Hook>,
-    children: Vec<Weak<Inner>>,
+    hooks: Vec<StopHook>,
+    children: Vec<Weak<SharedLatch>>,
 }
 
-/// A handle on the latch; clones are the same latch.
+/// Handle on the latch; clones are the same latch.
 #[derive(Clone)]
-pub struct StopLatch(Arc<Inner>);
+pub struct StopLatch(Arc<SharedLatch>);
 
 impl Default for StopLatch {
     fn default() -> Self {
@@ -56,51 +56,51 @@ impl fmt::Debug for StopLatch {
 }
 
 impl StopLatch {
-    /// A running latch with no parent.
+    /// Makes a running latch with no parent.
     pub fn new() -> Self {
-        Self::with(None, StopState::Running, None)
+        Self::with_parent(None, StopState::Running, None)
     }
 
-    fn with(parent: Option<Self>, state: StopState, fault: Option<Fault>) -> Self {
-        let settled = Settled { state, fault, hooks: Vec::new(), children: Vec::new() };
-        Self(Arc::new(Inner { parent, settled: Mutex::new(settled), changed: Notify::new() }))
+    fn with_parent(parent: Option<Self>, state: StopState, fault: Option<Fault>) -> Self {
+        let settled = LatchState { state, fault, hooks: Vec::new(), children: Vec::new() };
+        Self(Arc::new(SharedLatch { parent, settled: Mutex::new(settled), changed: Notify::new() }))
     }
 
-    fn settled(&self) -> MutexGuard<'_, Settled> {
+    fn lock_state(&self) -> MutexGuard<'_, LatchState> {
         // Nothing that can panic runs under this lock.
         self.0.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A latch that stops with this one, and can be stopped without it.
+    /// Makes a latch that stops with this one, and can be stopped without it.
     #[must_use]
     pub fn child(&self) -> Self {
-        let mut settled = self.settled();
-        let child = Self::with(Some(self.clone()), settled.state, settled.fault.clone());
+        let mut settled = self.lock_state();
+        let child = Self::with_parent(Some(self.clone()), settled.state, settled.fault.clone());
         settled.children.retain(|known| known.strong_count() > 0);
         settled.children.push(Arc::downgrade(&child.0));
         child
     }
 
-    /// How far it has been stopped.
+    /// Present state.
     pub fn state(&self) -> StopState {
-        self.settled().state
+        self.lock_state().state
     }
 
-    /// The fault that aborted it, if it was a fault.
+    /// Fault that aborted the latch, if it was a fault.
     pub fn fault(&self) -> Option<Fault> {
-        self.settled().fault.clone()
+        self.lock_state().fault.clone()
     }
 
-    /// Asks for a clean end: no new items, everything in flight is delivered.
+    /// Requests a clean end: no new items, everything in flight is delivered.
     pub fn drain(&self) {
-        self.advance(StopState::Draining, None);
+        self.advance_to(StopState::Draining, None);
     }
 
-    /// Asks for the end now. With a fault, for the whole run, from the root down; without, for this
-    /// latch and its children. A fault that comes after an abort is its consequence, and only logged.
+    /// Requests the end now. With a fault, for the whole run, from the root down; without, for this
+    /// latch and its children. A fault after an abort is a consequence, and only logged.
     pub fn abort(&self, fault: Option<Fault>) {
         let Some(fault) = fault else {
-            self.advance(StopState::Aborted, None);
+            self.advance_to(StopState::Aborted, None);
             return;
         };
         let mut root = self;
@@ -108,7 +108,7 @@ impl StopLatch {
             root = parent;
         }
         let first =
-            self.state() < StopState::Aborted && root.advance(StopState::Aborted, Some(&fault));
+            self.state() < StopState::Aborted && root.advance_to(StopState::Aborted, Some(&fault));
         if first {
             tracing::error!(%fault, "the run is aborted");
         } else {
@@ -116,12 +116,12 @@ impl StopLatch {
         }
     }
 
-    /// Runs `hook` at each change from now on, or at once if there is something to tell already.
-    /// It runs on the thread that stops the latch and must not wait.
+    /// Runs `hook` at each later change, and at once if the latch has been stopped already. It runs
+    /// on the thread that stops the latch and must not wait.
     pub fn on_stop(&self, hook: impl Fn(StopState) + Send + Sync + 'static) {
-        let hook: Hook = Arc::new(hook);
+        let hook: StopHook = Arc::new(hook);
         let state = {
-            let mut settled = self.settled();
+            let mut settled = self.lock_state();
             settled.hooks.push(Arc::clone(&hook));
             settled.state
         };
@@ -134,7 +134,7 @@ impl StopLatch {
     pub async fn reached(&self, state: StopState) -> StopState {
         loop {
             let mut changed = std::pin::pin!(self.0.changed.notified());
-            // Registered before the look, so that a change in between is not missed.
+            // Registered before the check, so that a change in between is not missed.
             changed.as_mut().enable();
             let current = self.state();
             if current >= state {
@@ -144,11 +144,11 @@ impl StopLatch {
         }
     }
 
-    /// Moves on to `state`; false if the latch is there already. Hooks and children are told outside
-    /// the lock: a hook drops items, whose tickets ask this latch for its state.
-    fn advance(&self, state: StopState, fault: Option<&Fault>) -> bool {
+    /// Moves on to `state`; false if the latch is there already. Hooks and children run outside the
+    /// lock: a hook drops items, whose tickets ask this latch for its state.
+    fn advance_to(&self, state: StopState, fault: Option<&Fault>) -> bool {
         let (hooks, children) = {
-            let mut settled = self.settled();
+            let mut settled = self.lock_state();
             if settled.state >= state {
                 return false;
             }
@@ -161,7 +161,7 @@ impl StopLatch {
             hook(state);
         }
         for child in children.iter().filter_map(Weak::upgrade) {
-            Self(child).advance(state, fault);
+            Self(child).advance_to(state, fault);
         }
         true
     }

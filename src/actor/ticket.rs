@@ -1,9 +1,9 @@
-//! Tickets: the permission to exist, and the ledger of what became of every item.
+//! Tickets: the permission of an item to exist, and the counts of all outcomes.
 //!
-//! A pool has T places. A source first takes a place (a permit), then names an item, which makes
-//! it a ticket; the sink gives it back as delivered or skipped. Memory, back-pressure and the
-//! reorder window are that one number T. A ticket that is dropped with neither said is an item that
-//! vanished: a fault, unless the run was aborted.
+//! A pool has T places. A source first takes a place (a permit), then names an item, which makes it
+//! a ticket; the sink returns it as delivered or skipped. Memory, back-pressure and the reorder
+//! window are that one number T. A ticket that is dropped unresolved is a lost item: a fault,
+//! unless the run was aborted.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -12,52 +12,52 @@ use serde::Serialize;
 use crate::actor::stop::{StopLatch, StopState};
 use crate::base::error::{CaseError, Fault};
 
-/// How many items a run may lose: a share of those seen, but at least a number.
+/// Number of items that a run may skip: a share of those seen, but at least a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SkipBudget {
     /// Share of the items up to the one that was skipped, 0..1.
     pub share: f64,
-    /// Always allowed, so that a share does not fail a run on its first item.
+    /// Number always allowed, so that a share does not fail a run on its first item.
     pub at_least: u64,
 }
 
 impl SkipBudget {
-    /// No item may be missing: evaluation, where a missing case would flatter the mean.
+    /// Allows no skip: in evaluation a missing case would flatter the mean.
     pub const NONE: Self = Self { share: 0.0, at_least: 0 };
 
-    /// Every bad item is reported, and none ends the run: ingest and prediction list them.
+    /// Allows every skip: ingest and prediction list the bad items.
     pub const UNLIMITED: Self = Self { share: 1.0, at_least: u64::MAX };
 
     /// Skips allowed among the first `seen` items.
-    pub fn allowed(&self, seen: u64) -> u64 {
+    pub fn allowed_skips(&self, seen: u64) -> u64 {
         self.at_least.max((self.share * seen as f64) as u64)
     }
 }
 
-/// One consistent look at the accounts of a topology.
+/// Counts of a topology's tickets, all of one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Ledger {
+pub struct TicketCounts {
     /// Items named by the source.
     pub issued: u64,
-    /// Outcomes accepted by the sink: items that came through.
+    /// Items accepted by the sink.
     pub delivered: u64,
-    /// Outcomes accepted by the sink: items that did not.
+    /// Skips accepted by the sink.
     pub skipped: u64,
-    /// Tickets out now.
+    /// Tickets not resolved yet.
     pub in_flight: u64,
     /// Tickets dropped by an abort; 0 in a run that was not aborted.
     pub abandoned: u64,
 }
 
-impl Ledger {
+impl TicketCounts {
     /// True if every item issued is accounted for. `in_flight` is counted by itself, not derived.
-    pub const fn balances(&self) -> bool {
+    pub const fn is_balanced(&self) -> bool {
         self.issued == self.delivered + self.skipped + self.in_flight + self.abandoned
     }
 }
 
 #[derive(Debug)]
-struct Inner {
+struct SharedPool {
     places: usize,
     budget: SkipBudget,
     latch: StopLatch,
@@ -69,40 +69,40 @@ struct Inner {
 struct Accounts {
     free: usize,
     closed: bool,
-    ledger: Ledger,
+    counts: TicketCounts,
 }
 
-impl Inner {
-    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+impl SharedPool {
+    fn lock_accounts(&self) -> MutexGuard<'_, Accounts> {
         // Nothing that can panic runs under this lock.
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give_back(&self, account: impl FnOnce(&mut Ledger)) -> Ledger {
-        let mut accounts = self.accounts();
+    fn return_place(&self, account: impl FnOnce(&mut TicketCounts)) -> TicketCounts {
+        let mut accounts = self.lock_accounts();
         accounts.free += 1;
-        account(&mut accounts.ledger);
-        let ledger = accounts.ledger;
+        account(&mut accounts.counts);
+        let counts = accounts.counts;
         drop(accounts);
         self.returned.notify_one();
-        ledger
+        counts
     }
 }
 
-/// The T places of a topology; clones are the same pool.
+/// Pool of a topology's T tickets; clones are the same pool.
 #[derive(Debug, Clone)]
-pub(super) struct TicketPool(Arc<Inner>);
+pub(super) struct TicketPool(Arc<SharedPool>);
 
 impl TicketPool {
     pub(super) fn new(places: usize, budget: SkipBudget, latch: StopLatch) -> Self {
-        let accounts = Accounts { free: places, closed: false, ledger: Ledger::default() };
-        let (accounts, returned) = (Mutex::new(accounts), Condvar::new());
-        Self(Arc::new(Inner { places, budget, latch, accounts, returned }))
+        let accounts = Accounts { free: places, closed: false, counts: TicketCounts::default() };
+        let accounts = Mutex::new(accounts);
+        Self(Arc::new(SharedPool { places, budget, latch, accounts, returned: Condvar::new() }))
     }
 
-    /// A place for one item, waiting until one is free; `None` once the pool is closed.
-    pub(super) fn permit(&self) -> Option<Permit> {
-        let mut accounts = self.0.accounts();
+    /// Waits for a free place and takes it for one item; `None` once the pool is closed.
+    pub(super) fn acquire_permit(&self) -> Option<Permit> {
+        let mut accounts = self.0.lock_accounts();
         while accounts.free == 0 && !accounts.closed {
             accounts = self.0.returned.wait(accounts).unwrap_or_else(PoisonError::into_inner);
         }
@@ -113,34 +113,34 @@ impl TicketPool {
         Some(Permit(Some(Arc::clone(&self.0))))
     }
 
-    /// No more permits; tickets that are out stay valid.
+    /// Ends the supply of permits; issued tickets stay valid.
     pub(super) fn close(&self) {
-        self.0.accounts().closed = true;
+        self.0.lock_accounts().closed = true;
         self.0.returned.notify_all();
     }
 
-    pub(super) fn ledger(&self) -> Ledger {
-        self.0.accounts().ledger
+    pub(super) fn ticket_counts(&self) -> TicketCounts {
+        self.0.lock_accounts().counts
     }
 
-    /// Places free now, of how many.
-    pub(super) fn free(&self) -> (usize, usize) {
-        (self.0.accounts().free, self.0.places)
+    /// Number of free places, and of all.
+    pub(super) fn free_places(&self) -> (usize, usize) {
+        (self.0.lock_accounts().free, self.0.places)
     }
 }
 
-/// A place that nothing has been put in yet; dropped, it is simply free again.
+/// Place in the pool without an item yet; dropped, it is free again.
 #[derive(Debug)]
-pub(super) struct Permit(Option<Arc<Inner>>);
+pub(super) struct Permit(Option<Arc<SharedPool>>);
 
 impl Permit {
-    /// The ticket of the item that the source has named.
-    pub(super) fn issue(mut self, item: String, stage: &'static str) -> Ticket {
+    /// Makes the ticket of the item that the source has named.
+    pub(super) fn issue_ticket(mut self, item: String, stage: &'static str) -> Ticket {
         let pool = self.0.take().expect("only issue and drop take it, and both end the permit");
-        let mut accounts = pool.accounts();
-        let ordinal = accounts.ledger.issued;
-        accounts.ledger.issued += 1;
-        accounts.ledger.in_flight += 1;
+        let mut accounts = pool.lock_accounts();
+        let ordinal = accounts.counts.issued;
+        accounts.counts.issued += 1;
+        accounts.counts.in_flight += 1;
         drop(accounts);
         Ticket { ordinal, item: item.into(), stage, pool: Some(pool) }
     }
@@ -149,58 +149,58 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(pool) = self.0.take() {
-            pool.give_back(|_| {});
+            pool.return_place(|_| {});
         }
     }
 }
 
-/// The permission of one item to exist. Held by the shell, never by stage code.
+/// Permission of one item to exist. Held by the loops around the stages, never by stage code.
 #[derive(Debug)]
 pub(super) struct Ticket {
-    /// The item's place in the source's order.
+    /// Position in the source's order.
     pub(super) ordinal: u64,
-    /// The item as its source describes it.
+    /// Description of the item by its source.
     pub(super) item: Arc<str>,
-    /// The stage that has it.
+    /// Stage that has the item.
     pub(super) stage: &'static str,
-    pool: Option<Arc<Inner>>,
+    pool: Option<Arc<SharedPool>>,
 }
 
-/// What travels between stages: an item or its misfortune, and the ticket.
+/// Message between stages: an item or its error, and the ticket.
 #[derive(Debug)]
-pub(super) struct Flow<T> {
+pub(super) struct TicketedItem<T> {
     pub(super) ticket: Ticket,
     pub(super) body: Result<T, CaseError>,
 }
 
 impl Ticket {
-    fn into_pool(mut self) -> Arc<Inner> {
+    fn into_pool(mut self) -> Arc<SharedPool> {
         self.pool.take().expect("only resolving and dropping take it, and both end the ticket")
     }
 
-    /// The sink has accepted the item.
-    pub(super) fn deliver(self) {
-        self.into_pool().give_back(|ledger| {
-            ledger.in_flight -= 1;
-            ledger.delivered += 1;
+    /// Resolves the ticket of an item that the sink has accepted.
+    pub(super) fn mark_delivered(self) {
+        self.into_pool().return_place(|counts| {
+            counts.in_flight -= 1;
+            counts.delivered += 1;
         });
     }
 
-    /// The sink has accepted that there is no item, because of `error`.
+    /// Resolves the ticket of an item that the sink has skipped because of `error`.
     ///
     /// # Errors
     /// More were skipped than the budget allows. Counted against the items up to this one, not
     /// against those issued, so that it does not depend on how far ahead the source has got.
-    pub(super) fn skip(self, error: &CaseError) -> Result<(), Fault> {
+    pub(super) fn mark_skipped(self, error: &CaseError) -> Result<(), Fault> {
         let seen = self.ordinal + 1;
         let pool = self.into_pool();
         let skipped = pool
-            .give_back(|ledger| {
-                ledger.in_flight -= 1;
-                ledger.skipped += 1;
+            .return_place(|counts| {
+                counts.in_flight -= 1;
+                counts.skipped += 1;
             })
             .skipped;
-        let budget = pool.budget.allowed(seen);
+        let budget = pool.budget.allowed_skips(seen);
         if skipped <= budget {
             return Ok(());
         }
@@ -216,9 +216,9 @@ impl Drop for Ticket {
             pool.latch.abort(Some(lost));
         }
         // Only now: the freed place must not let the source run past the gap in the order.
-        pool.give_back(|ledger| {
-            ledger.in_flight -= 1;
-            ledger.abandoned += 1;
+        pool.return_place(|counts| {
+            counts.in_flight -= 1;
+            counts.abandoned += 1;
         });
     }
 }
@@ -236,7 +236,7 @@ mod tests {
     }
 
     fn ticket(pool: &TicketPool) -> Ticket {
-        pool.permit().unwrap().issue("item".to_owned(), "plan")
+        pool.acquire_permit().unwrap().issue_ticket("item".to_owned(), "plan")
     }
 
     fn error() -> CaseError {
@@ -248,16 +248,17 @@ mod tests {
         let (pool, latch) = pool(3, SkipBudget { share: 0.0, at_least: 1 });
         let (first, second, third) = (ticket(&pool), ticket(&pool), ticket(&pool));
         assert_eq!([first.ordinal, second.ordinal, third.ordinal], [0, 1, 2]);
-        second.deliver();
-        first.skip(&error()).unwrap();
-        let expected = Ledger { issued: 3, delivered: 1, skipped: 1, in_flight: 1, abandoned: 0 };
-        assert_eq!((pool.ledger(), pool.free()), (expected, (2, 3)));
+        second.mark_delivered();
+        first.mark_skipped(&error()).unwrap();
+        let expected =
+            TicketCounts { issued: 3, delivered: 1, skipped: 1, in_flight: 1, abandoned: 0 };
+        assert_eq!((pool.ticket_counts(), pool.free_places()), (expected, (2, 3)));
         latch.abort(None);
         drop(third);
-        let ledger = pool.ledger();
+        let ledger = pool.ticket_counts();
         assert_eq!((ledger.in_flight, ledger.abandoned, latch.fault()), (0, 1, None));
-        assert!(ledger.balances());
-        assert!(!Ledger { issued: 4, ..ledger }.balances());
+        assert!(ledger.is_balanced());
+        assert!(!TicketCounts { issued: 4, ..ledger }.is_balanced());
     }
 
     #[test]
@@ -268,15 +269,15 @@ mod tests {
         lost.stage = "crop";
         drop(lost);
         assert_eq!(latch.fault(), Some(Fault::Lost { ordinal: 1, stage: "crop" }));
-        assert!(pool.ledger().balances());
-        kept.deliver();
+        assert!(pool.ticket_counts().is_balanced());
+        kept.mark_delivered();
     }
 
     #[test]
     fn a_permit_without_an_item_is_not_an_item() {
         let (pool, latch) = pool(1, SkipBudget::NONE);
-        drop(pool.permit());
-        assert_eq!((pool.ledger(), pool.free()), (Ledger::default(), (1, 1)));
+        drop(pool.acquire_permit());
+        assert_eq!((pool.ticket_counts(), pool.free_places()), (TicketCounts::default(), (1, 1)));
         assert_eq!(latch.state(), StopState::Running);
     }
 
@@ -287,30 +288,30 @@ mod tests {
         thread::scope(|scope| {
             let source = scope.spawn(|| {
                 let second = ticket(&pool);
-                let ended = pool.permit().is_none();
-                second.deliver();
+                let ended = pool.acquire_permit().is_none();
+                second.mark_delivered();
                 ended
             });
-            first.deliver();
-            while pool.ledger().issued < 2 {
+            first.mark_delivered();
+            while pool.ticket_counts().issued < 2 {
                 thread::yield_now();
             }
             pool.close();
             assert!(source.join().unwrap());
         });
-        assert_eq!(pool.free(), (1, 1));
-        assert!(pool.permit().is_none(), "closed, although a place is free");
+        assert_eq!(pool.free_places(), (1, 1));
+        assert!(pool.acquire_permit().is_none(), "closed, although a place is free");
     }
 
     #[test]
     fn the_budget_is_a_share_of_the_items_seen_but_at_least_a_number() {
         let budget = SkipBudget { share: 0.1, at_least: 1 };
-        assert_eq!([1, 19, 20, 100].map(|seen| budget.allowed(seen)), [1, 1, 2, 10]);
-        assert_eq!(SkipBudget::NONE.allowed(1000), 0);
+        assert_eq!([1, 19, 20, 100].map(|seen| budget.allowed_skips(seen)), [1, 1, 2, 10]);
+        assert_eq!(SkipBudget::NONE.allowed_skips(1000), 0);
         let (pool, _latch) = pool(2, budget);
         let (first, second) = (ticket(&pool), ticket(&pool));
-        assert_eq!(first.skip(&error()), Ok(()));
-        let fault = second.skip(&error()).unwrap_err();
+        assert_eq!(first.mark_skipped(&error()), Ok(()));
+        let fault = second.mark_skipped(&error()).unwrap_err();
         let expected = Fault::TooManySkipped { skipped: 2, issued: 2, budget: 1, last: error() };
         assert_eq!(fault, expected);
     }

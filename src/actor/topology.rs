@@ -1,6 +1,6 @@
-//! The typed builder: a source, stages, a sink; wired, checked and started, the sink first.
+//! Typed builder of a topology: a source, stages, a sink; wired, checked and started.
 //!
-//! What a stage takes must be what the one before it makes, or it does not compile. Nothing runs
+//! A stage's input must be the output of the one before it, or it does not compile. Nothing runs
 //! before [`Assembly::start`].
 
 use std::sync::Arc;
@@ -8,32 +8,32 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::actor::ends::{Resolver, issue};
-use crate::actor::feed::{Feed, Running};
+use crate::actor::actor_cell::ActorCell;
+use crate::actor::feed::{Feed, RunningTopology};
 use crate::actor::hooks::Hooks;
 use crate::actor::mailbox::{Inbox, mailbox};
 use crate::actor::observe::Observer;
-use crate::actor::post::Post;
-use crate::actor::rollcall::RollCall;
-use crate::actor::shell::Shell;
+use crate::actor::shell::TopologyContext;
+use crate::actor::source_sink::{Resolver, issue_items};
 use crate::actor::stage::{Sink, Source, Stage};
 use crate::actor::stop::StopLatch;
-use crate::actor::ticket::{Flow, SkipBudget, TicketPool};
-use crate::actor::watchdog::supervise;
-use crate::actor::worker::recruit;
+use crate::actor::thread_tracker::ThreadTracker;
+use crate::actor::ticket::{SkipBudget, TicketPool, TicketedItem};
+use crate::actor::watchdog::watch_for_stalls;
+use crate::actor::worker::worker_factory;
 use crate::base::error::Fault;
 use crate::telemetry::meter::Activity;
 
-/// What a topology may use, and how long it may take to notice that it is in trouble.
+/// Limits of a topology's memory, skips and waits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Items that may exist between source and sink; memory is this times the largest item.
     pub tickets: usize,
     /// Items that may be skipped before the run fails.
     pub skip_budget: SkipBudget,
-    /// How long nothing may move before that is a fault.
+    /// Time without any progress that is a fault.
     pub stall_after: Duration,
-    /// How long a join waits, after an abort, for threads that are inside a stage.
+    /// Time that a join waits, after an abort, for threads that are inside a stage.
     pub grace: Duration,
 }
 
@@ -50,22 +50,22 @@ impl Limits {
     }
 }
 
-/// Starts the threads of one post.
-type Spawn = Box<dyn FnOnce(&Arc<Shell>) -> Result<(), Fault>>;
+/// Starts the threads of one actor.
+type ActorStarter = Box<dyn FnOnce(&Arc<TopologyContext>) -> Result<(), Fault>>;
 
-struct Plan {
+struct TopologyPlan {
     name: &'static str,
     limits: Limits,
     latch: StopLatch,
     hooks: Hooks,
-    posts: Vec<Arc<Post>>,
-    /// In the order of the posts.
-    spawns: Vec<Spawn>,
-    /// The first thing that cannot be.
+    actors: Vec<Arc<ActorCell>>,
+    /// Starters of the actors, in the same order.
+    starters: Vec<ActorStarter>,
+    /// First invalid count.
     refused: Option<Fault>,
 }
 
-impl Plan {
+impl TopologyPlan {
     fn require_at_least_one(&mut self, what: String, count: usize, why: &str) {
         if count == 0 && self.refused.is_none() {
             self.refused = Some(Fault::Environment {
@@ -77,32 +77,32 @@ impl Plan {
     }
 }
 
-/// A topology to be: name, limits, and the latch that stops it.
-pub struct Topology(Plan);
+/// Builder of a topology: name, limits, and the latch that stops it.
+pub struct Topology(TopologyPlan);
 
-/// A topology up to some stage, which makes `T`.
+/// Builder of a topology up to some stage, whose output is `T`.
 pub struct Chain<T> {
-    plan: Plan,
-    tail: Inbox<Flow<T>>,
+    plan: TopologyPlan,
+    tail: Inbox<TicketedItem<T>>,
 }
 
 /// A complete topology, not yet running.
 pub struct Assembly<T> {
-    plan: Plan,
+    plan: TopologyPlan,
     output: Inbox<T>,
-    feed: Arc<Post>,
+    feed: Arc<ActorCell>,
 }
 
 impl Topology {
-    /// Nothing yet. The topology stops with `stop`, and a fault in it aborts all that `stop` stops.
+    /// Makes an empty topology, which stops with `stop`; a fault in it aborts all of `stop`.
     pub fn new(name: &'static str, limits: Limits, stop: &StopLatch) -> Self {
-        let mut plan = Plan {
+        let mut plan = TopologyPlan {
             name,
             limits,
             latch: stop.child(),
             hooks: Hooks::default(),
-            posts: Vec::new(),
-            spawns: Vec::new(),
+            actors: Vec::new(),
+            starters: Vec::new(),
             refused: None,
         };
         plan.require_at_least_one("tickets".to_owned(), limits.tickets, "raise loader.memory");
@@ -111,27 +111,29 @@ impl Topology {
 
     /// Calls `hooks` on the topology's threads.
     #[must_use]
-    pub fn hooks(mut self, hooks: Hooks) -> Self {
+    pub fn with_hooks(mut self, hooks: Hooks) -> Self {
         self.0.hooks = hooks;
         self
     }
 
-    /// What names the items.
+    /// Adds the source.
     pub fn source<S: Source>(self, source: S) -> Chain<S::Item> {
         let mut plan = self.0;
         let (outbox, tail) = mailbox(plan.limits.tickets);
-        let post = Post::end(S::NAME, None);
-        plan.posts.push(Arc::clone(&post));
-        plan.spawns.push(Box::new(move |shell| {
-            let own = Arc::clone(shell);
-            shell.spawn(&post, Activity::Blocked, move |seat| issue(&own, source, &outbox, seat))
+        let actor = ActorCell::for_end(S::NAME, None);
+        plan.actors.push(Arc::clone(&actor));
+        plan.starters.push(Box::new(move |context| {
+            let own = Arc::clone(context);
+            context.spawn_end(&actor, Activity::Blocked, move |handle| {
+                issue_items(&own, source, &outbox, handle)
+            })
         }));
         Chain { plan, tail }
     }
 }
 
 impl<T: Send + 'static> Chain<T> {
-    /// A stage with so many workers, each with a stage of its own from `factory`.
+    /// Adds a stage with `workers` workers, each with a stage of its own from `factory`.
     #[must_use]
     pub fn stage<S, F>(self, factory: F, workers: usize) -> Chain<S::Out>
     where
@@ -143,27 +145,32 @@ impl<T: Send + 'static> Chain<T> {
         plan.require_at_least_one(key, workers, "give every stage a worker");
         let (outbox, tail) = mailbox(plan.limits.tickets);
         let factory = Arc::new(factory);
-        let queue = (inbox.valve(), plan.limits.tickets);
-        let post = Post::stage(S::NAME, queue, workers, recruit(&factory, &inbox, &outbox));
-        plan.posts.push(Arc::clone(&post));
-        plan.spawns.push(Box::new(move |shell| {
-            // The post's handles on these are weak: they live here until the first workers have them.
+        let queue = (inbox.control(), plan.limits.tickets);
+        let actor = ActorCell::for_stage(
+            S::NAME,
+            queue,
+            workers,
+            worker_factory(&factory, &inbox, &outbox),
+        );
+        plan.actors.push(Arc::clone(&actor));
+        plan.starters.push(Box::new(move |context| {
+            // The actor's references to these are weak: they live here until workers have them.
             let _stage = (factory, inbox, outbox);
-            shell.staff(&post)
+            context.spawn_missing_workers(&actor)
         }));
         Chain { plan, tail }
     }
 
-    /// What collects the outcomes, in order, with `prefetch` places for its outputs.
+    /// Adds the sink, with `prefetch` places for its outputs.
     pub fn sink<S: Sink<In = T>>(self, sink: S, prefetch: usize) -> Assembly<S::Out> {
         let Self { mut plan, tail: inbox } = self;
         let (outbox, output) = mailbox(prefetch);
-        let post = Post::end(S::NAME, Some((inbox.valve(), plan.limits.tickets)));
-        let feed = Post::end("feed", Some((output.valve(), prefetch)));
-        plan.posts.push(Arc::clone(&post));
-        plan.spawns.push(Box::new(move |shell| {
-            let resolver = Resolver { shell: Arc::clone(shell), sink, inbox, output: outbox };
-            shell.spawn(&post, Activity::Busy, move |seat| resolver.run(seat))
+        let actor = ActorCell::for_end(S::NAME, Some((inbox.control(), plan.limits.tickets)));
+        let feed = ActorCell::for_end("feed", Some((output.control(), prefetch)));
+        plan.actors.push(Arc::clone(&actor));
+        plan.starters.push(Box::new(move |context| {
+            let resolver = Resolver { context: Arc::clone(context), sink, inbox, output: outbox };
+            context.spawn_end(&actor, Activity::Busy, move |handle| resolver.run(handle))
         }));
         Assembly { plan, output, feed }
     }
@@ -174,30 +181,30 @@ impl<T: Send + 'static> Assembly<T> {
     ///
     /// # Errors
     /// A count that is 0, or a thread that the system refuses; those started before it end.
-    pub fn start(self, runtime: &Handle) -> Result<(Feed<T>, Running), Fault> {
+    pub fn start(self, runtime: &Handle) -> Result<(Feed<T>, RunningTopology), Fault> {
         let Self { plan, output, feed } = self;
         if let Some(refused) = plan.refused {
             return Err(refused);
         }
         let Limits { tickets, skip_budget, stall_after, grace } = plan.limits;
-        let shell = Arc::new(Shell {
+        let context = Arc::new(TopologyContext {
             topology: plan.name,
             pool: TicketPool::new(tickets, skip_budget, plan.latch.clone()),
             latch: plan.latch,
-            roll: Arc::new(RollCall::default()),
+            threads: Arc::new(ThreadTracker::default()),
             hooks: plan.hooks,
-            posts: plan.posts,
+            actors: plan.actors,
             feed,
         });
-        shell.obey();
+        context.close_on_stop();
         // Made first: if a thread cannot be started, dropping it aborts those that were.
-        let seat = shell.feed.seat("feed".to_owned(), Activity::Busy);
-        let feed = Feed::new(output, shell.latch.clone(), seat);
-        for spawn in plan.spawns.into_iter().rev() {
-            spawn(&shell)?;
+        let handle = context.feed.add_worker("feed".to_owned(), Activity::Busy);
+        let feed = Feed::new(output, context.latch.clone(), handle);
+        for start in plan.starters.into_iter().rev() {
+            start(&context)?;
         }
-        let observer = Observer(Arc::clone(&shell));
-        runtime.spawn(supervise(observer.clone(), stall_after, grace));
-        Ok((feed, Running { observer, grace }))
+        let observer = Observer(Arc::clone(&context));
+        runtime.spawn(watch_for_stalls(observer.clone(), stall_after, grace));
+        Ok((feed, RunningTopology { observer, grace }))
     }
 }

@@ -1,21 +1,21 @@
-//! Turns a hang into a report: nothing has moved for a while, although there is work inside and the
-//! consumer is not what holds it up.
+//! Detects a stall: no progress although there is work inside and the consumer does not wait.
 //!
 //! A slow consumer is not a stall (the sink waits for it), and neither is a source that waits for
 //! the outside while nothing is in flight. A worker that never returns is: sooner or later it has
-//! the oldest ticket, all others are behind it, and the report shows who has what, and for how long.
+//! the oldest ticket, all others are behind it, and the report shows which worker has which item,
+//! and for how long.
 
 use std::time::{Duration, Instant};
 
-use crate::actor::observe::{Observer, Sight};
-use crate::actor::rollcall::Left;
+use crate::actor::observe::{Observer, ProgressSnapshot};
 use crate::actor::stop::StopState;
+use crate::actor::thread_tracker::WaitOutcome;
 use crate::base::error::Fault;
 
-/// Looks per stall period: a stall is noticed at most a quarter of the period late.
-const LOOKS: u32 = 4;
+/// Checks per stall period: a stall is noticed at most a quarter of the period late.
+const CHECKS_PER_PERIOD: u32 = 4;
 
-/// Remembers when something last moved.
+/// Detects a stall from the time of the last progress.
 #[derive(Debug)]
 struct Watchdog {
     stall_after: Duration,
@@ -28,11 +28,11 @@ impl Watchdog {
         Self { stall_after, progress: 0, since: now }
     }
 
-    /// How long nothing has moved, if that is a stall.
-    fn look(&mut self, sight: Sight, now: Instant) -> Option<Duration> {
-        let moved = sight.progress != self.progress;
-        if moved || sight.output_is_full || !sight.work_waits {
-            self.progress = sight.progress;
+    /// Time without progress, if it is a stall.
+    fn check_stall(&mut self, snapshot: ProgressSnapshot, now: Instant) -> Option<Duration> {
+        let moved = snapshot.progress != self.progress;
+        if moved || snapshot.output_is_full || !snapshot.work_waits {
+            self.progress = snapshot.progress;
             self.since = now;
             return None;
         }
@@ -41,32 +41,32 @@ impl Watchdog {
     }
 }
 
-/// Watches a topology until its last thread has left.
-pub(super) async fn supervise(observer: Observer, stall_after: Duration, grace: Duration) {
+/// Watches a topology for stalls until its last thread has ended.
+pub(super) async fn watch_for_stalls(observer: Observer, stall_after: Duration, grace: Duration) {
     let mut watchdog = Watchdog::new(stall_after, Instant::now());
-    let pause = (stall_after / LOOKS).max(Duration::from_millis(1));
+    let pause = (stall_after / CHECKS_PER_PERIOD).max(Duration::from_millis(1));
     let left = loop {
-        let ended = tokio::time::timeout(pause, observer.0.roll.wait(grace)).await;
+        let ended = tokio::time::timeout(pause, observer.0.threads.wait(grace)).await;
         if let Ok(left) = ended {
             break left;
         }
-        let stalled_for = watchdog.look(observer.sight(), Instant::now());
+        let stalled_for = watchdog.check_stall(observer.progress_snapshot(), Instant::now());
         let Some(quiet) = stalled_for else { continue };
         if observer.0.latch.state() < StopState::Aborted {
-            observer.0.latch.abort(Some(stalled(&observer, quiet)));
+            observer.0.latch.abort(Some(stall_fault(&observer, quiet)));
         }
     };
-    let topology = observer.topology();
-    if let Left::AllBut(stuck) = left {
-        let report = observer.report();
+    let topology = observer.topology_name();
+    if let WaitOutcome::Stuck(stuck) = left {
+        let report = observer.worker_report();
         tracing::error!(topology, stuck, %report, "threads left behind, stuck in a stage");
     }
-    tracing::debug!(topology, ledger = ?observer.ledger(), "ended");
+    tracing::debug!(topology, ledger = ?observer.ticket_counts(), "ended");
 }
 
-/// The fault of a topology that has stopped moving.
-pub(super) fn stalled(observer: &Observer, quiet: Duration) -> Fault {
-    Fault::Stalled { seconds: quiet.as_secs(), report: observer.report() }
+/// Fault of a topology without progress.
+pub(super) fn stall_fault(observer: &Observer, quiet: Duration) -> Fault {
+    Fault::Stalled { seconds: quiet.as_secs(), report: observer.worker_report() }
 }
 
 #[cfg(test)]
@@ -75,17 +75,17 @@ mod tests {
 
     const STALL: Duration = Duration::from_secs(10);
 
-    fn sight(progress: u64) -> Sight {
-        Sight { progress, output_is_full: false, work_waits: true }
+    fn sight(progress: u64) -> ProgressSnapshot {
+        ProgressSnapshot { progress, output_is_full: false, work_waits: true }
     }
 
     /// What the watchdog says at each of the given seconds.
-    fn looks(sights: &[(u64, Sight)]) -> Vec<Option<u64>> {
+    fn looks(sights: &[(u64, ProgressSnapshot)]) -> Vec<Option<u64>> {
         let start = Instant::now();
         let mut watchdog = Watchdog::new(STALL, start);
         let mut said = Vec::new();
         for &(second, sight) in sights {
-            let quiet = watchdog.look(sight, start + Duration::from_secs(second));
+            let quiet = watchdog.check_stall(sight, start + Duration::from_secs(second));
             said.push(quiet.map(|quiet| quiet.as_secs()));
         }
         said
@@ -99,14 +99,14 @@ mod tests {
 
     #[test]
     fn waiting_for_the_consumer_is_no_stall_and_restarts_the_period() {
-        let full = Sight { output_is_full: true, ..sight(5) };
+        let full = ProgressSnapshot { output_is_full: true, ..sight(5) };
         assert_eq!(looks(&[(1, full), (60, full), (65, sight(5))]), [None; 3]);
         assert_eq!(looks(&[(1, full), (60, full), (71, sight(5))]), [None, None, Some(11)]);
     }
 
     #[test]
     fn an_empty_topology_whose_source_waits_is_no_stall() {
-        let empty = Sight { work_waits: false, ..sight(5) };
+        let empty = ProgressSnapshot { work_waits: false, ..sight(5) };
         assert_eq!(looks(&[(1, empty), (60, empty), (600, empty)]), [None; 3]);
     }
 }

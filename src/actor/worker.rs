@@ -1,103 +1,110 @@
-//! The loop around a stage: take, work, hand on. One thread runs one of these.
+//! Loop around a stage: receive, process, send. Each worker thread runs one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::actor::actor_cell::{ActorCell, WorkerBody, WorkerFactory, WorkerHandle};
 use crate::actor::mailbox::{Inbox, Outbox};
-use crate::actor::post::{Post, Recruit, Seat, Work};
-use crate::actor::shell::{Shell, panic_message};
+use crate::actor::shell::{TopologyContext, panic_message};
 use crate::actor::stage::Stage;
-use crate::actor::ticket::{Flow, Ticket};
+use crate::actor::ticket::{Ticket, TicketedItem};
 use crate::base::error::{CaseError, Fault, Reason};
 
-/// A stage that panics on this many items in a row, whatever they are, is itself what is wrong. The
-/// skip budget is what catches a cohort in which many items are bad.
+/// Consecutive panics, on whatever items, that show the stage itself to be wrong. The skip budget
+/// catches a cohort with many bad items.
 const MAX_PANICS_IN_A_ROW: u32 = 5;
 
-/// One worker of a stage, before its thread starts.
+/// Worker of a stage, before its thread starts.
 struct Worker<S: Stage, F> {
-    shell: Arc<Shell>,
-    post: Arc<Post>,
+    context: Arc<TopologyContext>,
+    actor: Arc<ActorCell>,
     factory: Arc<F>,
-    inbox: Inbox<Flow<S::In>>,
-    outbox: Outbox<Flow<S::Out>>,
+    inbox: Inbox<TicketedItem<S::In>>,
+    outbox: Outbox<TicketedItem<S::Out>>,
 }
 
-/// What makes workers for as long as the stage has one. All it keeps is weak: a spare handle would
-/// keep mailboxes open, and whatever the factory holds in memory.
-pub(super) fn recruit<S, F>(
+/// Makes the factory of a stage's workers. All it keeps is weak: a spare handle would keep
+/// mailboxes open, and whatever `factory` holds in memory.
+pub(super) fn worker_factory<S, F>(
     factory: &Arc<F>,
-    inbox: &Inbox<Flow<S::In>>,
-    outbox: &Outbox<Flow<S::Out>>,
-) -> Recruit
+    inbox: &Inbox<TicketedItem<S::In>>,
+    outbox: &Outbox<TicketedItem<S::Out>>,
+) -> WorkerFactory
 where
     S: Stage,
     F: Fn() -> S + Send + Sync + 'static,
 {
-    let (factory, inbox, outbox) = (Arc::downgrade(factory), inbox.downgrade(), outbox.downgrade());
-    Box::new(move |shell, post| {
+    let factory = Arc::downgrade(factory);
+    let inbox = inbox.downgrade();
+    let outbox = outbox.downgrade();
+    Box::new(move |context, actor| {
         let worker = Worker {
-            shell: Arc::clone(shell),
-            post: Arc::clone(post),
+            context: Arc::clone(context),
+            actor: Arc::clone(actor),
             factory: factory.upgrade()?,
             inbox: inbox.upgrade()?,
             outbox: outbox.upgrade()?,
         };
-        let work: Work = Box::new(move |seat| worker.run(seat));
-        Some(work)
+        let body: WorkerBody = Box::new(move |handle| worker.run(handle));
+        Some(body)
     })
 }
 
 impl<S: Stage, F: Fn() -> S> Worker<S, F> {
-    /// Works until the input ends, the next stage is gone, the stage is broken, or one worker is too
-    /// many.
-    fn run(self, mut seat: Seat) {
-        let Some(mut stage) = self.build() else { return };
-        seat.sit_down();
-        seat.starve();
-        while let Some(Flow { mut ticket, body }) = self.inbox.take() {
+    /// Runs until the input or the next stage ends, the stage is broken, or the worker is removed.
+    fn run(self, mut handle: WorkerHandle) {
+        let Some(mut stage) = self.build_stage() else { return };
+        handle.attach_meter();
+        handle.enter_starved();
+        while let Some(TicketedItem { mut ticket, body }) = self.inbox.receive() {
             ticket.stage = S::NAME;
-            seat.work(Some(&ticket));
+            handle.enter_busy(Some(&ticket));
             let was_item = body.is_ok();
             let made = match body {
                 Err(error) => Err(error),
-                Ok(item) => match self.attempt(&mut stage, item) {
+                Ok(item) => match self.process_item(&mut stage, item) {
                     Ok(made) => made,
                     Err(message) => {
-                        let Some(rebuilt) = self.rebuild(stage, &ticket, &message) else { return };
+                        let Some(rebuilt) = self.rebuild_stage(stage, &ticket, &message) else {
+                            return;
+                        };
                         stage = rebuilt;
-                        Err(panicked::<S>(&ticket, &message))
+                        Err(panic_error::<S>(&ticket, &message))
                     }
                 },
             };
-            let taken = self.outbox.put(Flow { ticket, body: made });
-            let service_time = seat.starve();
+            let taken = self.outbox.try_send(TicketedItem { ticket, body: made });
+            let service_time = handle.enter_starved();
             if was_item {
-                seat.count();
-                if let Some(on_item) = &self.shell.hooks.on_item {
+                handle.count_item();
+                if let Some(on_item) = &self.context.hooks.on_item {
                     on_item(S::NAME, service_time);
                 }
             }
             if taken.is_err() {
                 return;
             }
-            let Some(kept) = self.post.keep(seat) else { return };
-            seat = kept;
+            let Some(kept) = self.actor.keep_or_release(handle) else { return };
+            handle = kept;
         }
     }
 
-    fn build(&self) -> Option<S> {
-        self.shell.guard(S::NAME, || (self.factory)())
+    fn build_stage(&self) -> Option<S> {
+        self.context.run_guarded(S::NAME, || (self.factory)())
     }
 
-    /// The item's outcome, or the panic's message.
-    fn attempt(&self, stage: &mut S, item: S::In) -> Result<Result<S::Out, CaseError>, String> {
+    /// Returns the item's result, or the message of a panic.
+    fn process_item(
+        &self,
+        stage: &mut S,
+        item: S::In,
+    ) -> Result<Result<S::Out, CaseError>, String> {
         // A stage that has panicked is never used again, so it may be left in any state.
         match catch_unwind(AssertUnwindSafe(|| stage.process(item))) {
             Ok(made) => {
                 if made.is_ok() {
-                    self.post.panics_in_a_row.store(0, Ordering::Relaxed);
+                    self.actor.panics_in_a_row.store(0, Ordering::Relaxed);
                 }
                 Ok(made)
             }
@@ -105,23 +112,24 @@ impl<S: Stage, F: Fn() -> S> Worker<S, F> {
         }
     }
 
-    /// A new stage in place of one that has panicked, unless that has become a habit.
-    fn rebuild(&self, broken: S, ticket: &Ticket, message: &str) -> Option<S> {
-        let (stage, topology) = (S::NAME, self.shell.topology);
+    /// Makes a new stage in place of one that has panicked, unless it panicked too often in a row.
+    fn rebuild_stage(&self, broken: S, ticket: &Ticket, message: &str) -> Option<S> {
+        let stage = S::NAME;
+        let topology = self.context.topology;
         tracing::warn!(topology, stage, item = %ticket.item, message, "panicked, stage rebuilt");
-        self.post.restarts.fetch_add(1, Ordering::Relaxed);
-        let times = self.post.panics_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+        self.actor.restarts.fetch_add(1, Ordering::Relaxed);
+        let times = self.actor.panics_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
         if times >= MAX_PANICS_IN_A_ROW {
             let message = message.to_owned();
-            self.shell.latch.abort(Some(Fault::StageBroken { stage, times, message }));
+            self.context.latch.abort(Some(Fault::StageBroken { stage, times, message }));
             return None;
         }
-        self.shell.guard(S::NAME, move || drop(broken))?;
-        self.build()
+        self.context.run_guarded(S::NAME, move || drop(broken))?;
+        self.build_stage()
     }
 }
 
-fn panicked<S: Stage>(ticket: &Ticket, message: &str) -> CaseError {
+fn panic_error<S: Stage>(ticket: &Ticket, message: &str) -> CaseError {
     CaseError::new(
         Reason::Panicked,
         &ticket.item,

@@ -1,12 +1,12 @@
-//! Two kinds of misfortune: a [`CaseError`] happens to one item and travels with it; a [`Fault`]
-//! ends the run. Neither is a stage's to hide: the first is counted, the second is the exit code.
+//! Two kinds of error: a [`CaseError`] concerns one item and travels with it; a [`Fault`] ends the
+//! run. No stage may hide either: the first is counted, the second is the exit code.
 
 use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// Why an item was skipped. The label of `loader_samples_total{reason}`, so a closed set.
+/// Reason for skipping an item: the label of `loader_samples_total{reason}`, so a closed set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -38,7 +38,7 @@ impl Reason {
         Self::Panicked,
     ];
 
-    /// The metric label.
+    /// Metric label.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Io => "io",
@@ -52,24 +52,24 @@ impl Reason {
     }
 }
 
-/// What is wrong with one case or one file: what it is about, what was found, and the way out.
+/// Error of one case or file: its subject, the problem, and the remedy.
 ///
-/// Its text is `subject: problem; remedy`, lower case, without a full stop.
+/// The text is `subject: problem; remedy`, lower case, without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{subject}: {problem}; {remedy}")]
 pub struct CaseError {
-    /// The counter that it lands in.
+    /// Reason under which the skip is counted.
     pub reason: Reason,
-    /// The file or case, and the field where there is one.
+    /// File or case, and the field where there is one.
     pub subject: String,
-    /// What was found, with the offending value.
+    /// Problem, with the offending value.
     pub problem: String,
-    /// What the user can do about it.
+    /// Action for the user.
     pub remedy: String,
 }
 
 impl CaseError {
-    /// An error of the given reason about `subject`.
+    /// Makes an error of the given reason about `subject`.
     pub fn new(
         reason: Reason,
         subject: impl fmt::Display,
@@ -84,8 +84,8 @@ impl CaseError {
         }
     }
 
-    /// A file that could not be read; tells a missing file from an unreadable one.
-    pub fn io(path: &Path, error: &std::io::Error) -> Self {
+    /// Makes the error of a file that is missing or could not be read.
+    pub fn from_io(path: &Path, error: &std::io::Error) -> Self {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
         Self::new(
             if missing { Reason::Missing } else { Reason::Io },
@@ -95,7 +95,7 @@ impl CaseError {
         )
     }
 
-    /// The same error with the case's name in front of the subject.
+    /// Puts the case's name in front of the subject.
     #[must_use]
     pub fn of_case(mut self, case: &impl fmt::Display) -> Self {
         self.subject = format!("case {case}: {}", self.subject);
@@ -103,7 +103,7 @@ impl CaseError {
     }
 }
 
-/// Why a run ends before its work is done. The first one is the cause; what follows is consequence.
+/// Reason for ending a run before its work is done. The first is the cause.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Fault {
     /// More items were skipped than the run allows.
@@ -121,7 +121,7 @@ pub enum Fault {
     /// An item entered a stage and never came out.
     #[error("ticket {ordinal} was lost in stage {stage}; this is a bug, please report it")]
     Lost {
-        /// The item's place in the order.
+        /// Position of the item in the source's order.
         ordinal: u64,
         /// The stage that held it last.
         stage: &'static str,
@@ -129,36 +129,36 @@ pub enum Fault {
     /// A stage panics on whatever it is given.
     #[error("stage {stage} panicked {times} times in a row, the last: {message}; see the log")]
     StageBroken {
-        /// The stage.
+        /// Stage name.
         stage: &'static str,
         /// Consecutive panics.
         times: u32,
         /// The last panic's message.
         message: String,
     },
-    /// Nothing moved although there was work to do.
+    /// No progress although there was work to do.
     #[error("nothing moved for {seconds} s:\n{report}")]
     Stalled {
-        /// How long the watchdog waited.
+        /// Time without progress.
         seconds: u64,
-        /// Every worker: stage, ticket, item, age.
+        /// Report of every worker: stage, ticket, item, age.
         report: String,
     },
-    /// The machine failed us: disk full, directory gone.
+    /// Failure of the machine: disk full, directory gone.
     #[error("{subject}: {problem}; {remedy}")]
     Environment {
-        /// The path or the device.
+        /// Path or device.
         subject: String,
-        /// What happened.
+        /// Problem found.
         problem: String,
-        /// What to do.
+        /// Action for the user.
         remedy: String,
     },
 }
 
 impl Fault {
-    /// A file or folder that the run itself needs (not a case's) could not be used.
-    pub fn io(path: &Path, error: &std::io::Error) -> Self {
+    /// Makes the fault of a file or folder that the run itself needs (not a case's).
+    pub fn from_io(path: &Path, error: &std::io::Error) -> Self {
         Self::Environment {
             subject: path.display().to_string(),
             problem: error.to_string().to_lowercase(),
@@ -185,7 +185,7 @@ mod tests {
     fn a_missing_file_is_told_from_an_unreadable_one() {
         let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
         let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
-        assert_eq!(CaseError::io(Path::new("x"), &missing).reason, Reason::Missing);
-        assert_eq!(CaseError::io(Path::new("x"), &denied).reason, Reason::Io);
+        assert_eq!(CaseError::from_io(Path::new("x"), &missing).reason, Reason::Missing);
+        assert_eq!(CaseError::from_io(Path::new("x"), &denied).reason, Reason::Io);
     }
 }

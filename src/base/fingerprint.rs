@@ -1,5 +1,5 @@
 //! Fingerprints: BLAKE3 of bytes, or of a configuration's canonical JSON. They name cache folders,
-//! lock datasets, and tell whether two runs were the same.
+//! lock datasets, and tell if two runs were the same.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 pub struct Fingerprint(pub [u8; 16]);
 
 impl Fingerprint {
-    /// Of raw bytes.
+    /// Fingerprint of raw bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
         let mut hasher = Fingerprinter::default();
         hasher.update(bytes);
         hasher.finish()
     }
 
-    /// Of a configuration: its JSON with the fields in declaration order.
+    /// Fingerprint of a configuration: its JSON with the fields in declaration order.
     ///
     /// # Panics
     /// If the value cannot be written as JSON (a map with keys that are not strings).
@@ -25,8 +25,8 @@ impl Fingerprint {
         Self::of_bytes(&serde_json::to_vec(config).expect("config structs serialise to JSON"))
     }
 
-    /// The first `digits` hex digits: enough for a folder's name.
-    pub fn short(&self, digits: usize) -> String {
+    /// First `digits` hex digits: enough for a folder's name.
+    pub fn short_hex(&self, digits: usize) -> String {
         let mut text = self.to_string();
         text.truncate(digits);
         text
@@ -63,17 +63,17 @@ impl<'de> Deserialize<'de> for Fingerprint {
     }
 }
 
-/// A fingerprint in the making, for bytes that come in pieces.
+/// Hasher for bytes that come in pieces.
 #[derive(Default)]
 pub struct Fingerprinter(blake3::Hasher);
 
 impl Fingerprinter {
-    /// Adds the next piece.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The fingerprint of everything added.
+    /// Fingerprint of all bytes added.
     pub fn finish(&self) -> Fingerprint {
         let mut short = [0; 16];
         short.copy_from_slice(&self.0.finalize().as_bytes()[..16]);
@@ -91,7 +91,7 @@ mod tests {
         let json = serde_json::to_string(&print).unwrap();
         assert_eq!(serde_json::from_str::<Fingerprint>(&json).unwrap(), print);
         assert!(serde_json::from_str::<Fingerprint>("\"zz\"").is_err());
-        assert_eq!(print.short(8).len(), 8);
+        assert_eq!(print.short_hex(8).len(), 8);
     }
 
     #[test]

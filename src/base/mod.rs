@@ -1,4 +1,4 @@
-//! Floor 0: what every other floor may use. Errors, keyed randomness, fingerprints.
+//! Floor 0: errors, keyed randomness, fingerprints and progress, for every other floor.
 
 pub mod error;
 pub mod fingerprint;

@@ -1,37 +1,36 @@
-//! How long work tells what it has done, without knowing who listens: a bar, a line in a log, or
-//! nobody.
+//! Progress of long work, shown as a bar, in a log, or not at all.
 
 use std::sync::Arc;
 
 /// Receives the progress of one named task after another.
 pub trait Progress: Send + Sync {
-    /// A task of `total` units begins; `unit` is what one is called ("cases", "steps").
-    fn begin(&self, task: &str, unit: &'static str, total: u64) -> Box<dyn Task>;
+    /// Starts a task of `total` units, called `unit` ("cases", "steps").
+    fn begin_task(&self, task: &str, unit: &'static str, total: u64) -> Box<dyn ProgressTask>;
 }
 
-/// One task under way; dropping it ends it.
-pub trait Task: Send + Sync {
-    /// `done` units are finished; `note` is the latest figure worth seeing, or empty.
+/// Progress of one task; dropping it ends the task.
+pub trait ProgressTask: Send + Sync {
+    /// Reports `done` finished units; `note` is the latest figure worth seeing, or empty.
     fn advance_to(&self, done: u64, note: &str);
 }
 
-/// Nobody listens.
+/// Progress that is shown nowhere.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Silent;
+pub struct NoProgress;
 
-impl Silent {
-    /// As the shared handle that long work takes.
+impl NoProgress {
+    /// Shared handle for functions that report progress.
     pub fn shared() -> Arc<dyn Progress> {
         Arc::new(Self)
     }
 }
 
-impl Progress for Silent {
-    fn begin(&self, _task: &str, _unit: &'static str, _total: u64) -> Box<dyn Task> {
+impl Progress for NoProgress {
+    fn begin_task(&self, _task: &str, _unit: &'static str, _total: u64) -> Box<dyn ProgressTask> {
         Box::new(Self)
     }
 }
 
-impl Task for Silent {
+impl ProgressTask for NoProgress {
     fn advance_to(&self, _done: u64, _note: &str) {}
 }

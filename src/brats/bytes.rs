@@ -1,5 +1,5 @@
-//! A file's bytes, compressed or not: told apart by content, never by name, and never larger in
-//! memory than the file can hold. What the bytes mean is `header`'s business.
+//! Bytes of a file, compressed or not: recognised by content, never by name, and never larger in
+//! memory than the file can hold.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -18,22 +18,22 @@ const TRAILING: usize = 64 << 10;
 /// Deflate spends at least two bits on a match, and a match is at most 258 bytes (RFC 1951, 3.2.5).
 const DEFLATE_MAX_RATIO: u64 = 1032;
 
-/// The longest start that [`unpack`] inflates only to drop it again: the longest header there is,
-/// and extensions of the usual size.
+/// Longest start that [`decompress_into`] inflates only to drop it again: the longest header, and
+/// extensions of the usual size.
 const MAX_LEAD: usize = 64 << 10;
 
-/// The whole file as it lies on the disk, in place of what `into` holds.
+/// Reads the whole file as it is on the disk, in place of the content of `into`.
 pub(super) fn read_whole(path: &Path, into: Vec<u8>) -> Result<Vec<u8>, CaseError> {
     read_up_to(path, u64::MAX, into)
 }
 
-/// The file's first bytes, at most `limit`.
+/// Reads the file's first bytes, at most `limit`.
 pub(super) fn read_start(path: &Path, limit: u64) -> Result<Vec<u8>, CaseError> {
     read_up_to(path, limit, Vec::new())
 }
 
 fn read_up_to(path: &Path, limit: u64, mut into: Vec<u8>) -> Result<Vec<u8>, CaseError> {
-    let failed = |error: io::Error| CaseError::io(path, &error);
+    let failed = |error: io::Error| CaseError::from_io(path, &error);
     let kind = path.metadata().map_err(failed)?;
     if !kind.is_file() {
         return Err(CaseError::new(
@@ -61,18 +61,18 @@ fn read_up_to(path: &Path, limit: u64, mut into: Vec<u8>) -> Result<Vec<u8>, Cas
     Ok(into)
 }
 
-/// The most bytes that the content can have; nothing is decompressed to find out.
-pub(super) fn ceiling(raw: &[u8]) -> u64 {
+/// Upper bound of the content's length, without decompression.
+pub(super) fn max_content_bytes(raw: &[u8]) -> u64 {
     let length = raw.len() as u64;
     if gzip::is_gzip(raw) { length.saturating_mul(DEFLATE_MAX_RATIO) } else { length }
 }
 
-/// The first `limit` bytes of the content, or all of it where it is shorter.
-pub(super) fn head(path: &Path, raw: &[u8], limit: usize) -> Result<Vec<u8>, CaseError> {
+/// Decompresses the first `limit` bytes of the content, or all of it if it is shorter.
+pub(super) fn content_start(path: &Path, raw: &[u8], limit: usize) -> Result<Vec<u8>, CaseError> {
     let mut head = Vec::with_capacity(limit);
-    let mut start = content(raw).take(limit as u64);
-    start.read_to_end(&mut head).map_err(|error| broken(path, &error))?;
-    match foreign(&head) {
+    let mut start = content_reader(raw).take(limit as u64);
+    start.read_to_end(&mut head).map_err(|error| corrupt_error(path, &error))?;
+    match recognise_foreign_file(&head) {
         Some((problem, remedy)) => {
             Err(CaseError::new(Reason::Format, path.display(), problem, remedy))
         }
@@ -80,10 +80,9 @@ pub(super) fn head(path: &Path, raw: &[u8], limit: usize) -> Result<Vec<u8>, Cas
     }
 }
 
-/// Makes `into` the `count` numbers that follow the content's first `skip` bytes, in place of what
-/// it holds; all of the content is looked at, so that every checksum of a compressed file is
-/// compared.
-pub(super) fn unpack<T: FromBytes + IntoBytes + Clone>(
+/// Replaces `into` by the `count` numbers that follow the content's first `skip` bytes. All of the
+/// content is read, so that every checksum of a compressed file is compared.
+pub(super) fn decompress_into<T: FromBytes + IntoBytes + Clone>(
     path: &Path,
     raw: &[u8],
     skip: usize,
@@ -91,20 +90,21 @@ pub(super) fn unpack<T: FromBytes + IntoBytes + Clone>(
     into: &mut Vec<T>,
 ) -> Result<(), CaseError> {
     let lead = skip.div_ceil(size_of::<T>());
-    if lead * size_of::<T>() <= MAX_LEAD && gzip::claims(raw, skip + count * size_of::<T>()) {
-        resize(into, lead + count);
+    if lead * size_of::<T>() <= MAX_LEAD && gzip::claims_length(raw, skip + count * size_of::<T>())
+    {
+        resize_for_overwrite(into, lead + count);
         let before = lead * size_of::<T>() - skip;
         if gzip::inflate(raw, &mut into.as_mut_bytes()[before..]) {
             into.drain(..lead);
             return Ok(());
         }
     }
-    resize(into, count);
-    stream(path, raw, skip, into.as_mut_bytes())
+    resize_for_overwrite(into, count);
+    stream_into(path, raw, skip, into.as_mut_bytes())
 }
 
-/// Gives `into` this length; what it holds is of no matter.
-fn resize<T: FromBytes + Clone>(into: &mut Vec<T>, length: usize) {
+/// Resizes `into`; its content is undefined.
+fn resize_for_overwrite<T: FromBytes + Clone>(into: &mut Vec<T>, length: usize) {
     if into.capacity() < length {
         // Zeroed pages come free from the system, while zeros in an old buffer are written.
         *into = vec![T::new_zeroed(); length];
@@ -113,19 +113,20 @@ fn resize<T: FromBytes + Clone>(into: &mut Vec<T>, length: usize) {
     }
 }
 
-fn stream(path: &Path, raw: &[u8], skip: usize, into: &mut [u8]) -> Result<(), CaseError> {
-    let mut content = content(raw);
+fn stream_into(path: &Path, raw: &[u8], skip: usize, into: &mut [u8]) -> Result<(), CaseError> {
+    let mut content = content_reader(raw);
     let skipped = io::copy(&mut content.by_ref().take(skip as u64), &mut io::sink())
-        .map_err(|error| broken(path, &error))?;
+        .map_err(|error| corrupt_error(path, &error))?;
     let mut filled = 0;
     while filled < into.len() {
-        match content.read(&mut into[filled..]).map_err(|error| broken(path, &error))? {
-            0 => return Err(short(path, skipped + filled as u64, skip + into.len())),
+        match content.read(&mut into[filled..]).map_err(|error| corrupt_error(path, &error))? {
+            0 => return Err(cut_off_error(path, skipped + filled as u64, skip + into.len())),
             count => filled += count,
         }
     }
     let mut rest = content.take(TRAILING as u64 + 1);
-    let trailing = io::copy(&mut rest, &mut io::sink()).map_err(|error| broken(path, &error))?;
+    let trailing =
+        io::copy(&mut rest, &mut io::sink()).map_err(|error| corrupt_error(path, &error))?;
     if trailing > TRAILING as u64 {
         return Err(CaseError::new(
             Reason::Format,
@@ -137,12 +138,12 @@ fn stream(path: &Path, raw: &[u8], skip: usize, into: &mut [u8]) -> Result<(), C
     Ok(())
 }
 
-fn content(raw: &[u8]) -> Box<dyn Read + '_> {
+fn content_reader(raw: &[u8]) -> Box<dyn Read + '_> {
     if gzip::is_gzip(raw) { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) }
 }
 
-/// What a file is that is often found under a NIfTI name, and what to do about it.
-fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
+/// Recognises content that is often found under a NIfTI name; returns the problem and the way out.
+fn recognise_foreign_file(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let text = head.trim_ascii_start();
     let starts = |words: &str| {
         text.get(..words.len()).is_some_and(|start| start.eq_ignore_ascii_case(words.as_bytes()))
@@ -160,7 +161,7 @@ fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
     None
 }
 
-fn short(path: &Path, found: u64, expected: usize) -> CaseError {
+fn cut_off_error(path: &Path, found: u64, expected: usize) -> CaseError {
     CaseError::new(
         Reason::Format,
         path.display(),
@@ -169,8 +170,8 @@ fn short(path: &Path, found: u64, expected: usize) -> CaseError {
     )
 }
 
-/// A compressed stream that cannot be followed to its end.
-fn broken(path: &Path, error: &io::Error) -> CaseError {
+/// Error of a compressed stream that cannot be read to its end.
+fn corrupt_error(path: &Path, error: &io::Error) -> CaseError {
     let text = error.to_string();
     let (reason, problem) = if error.kind() == ErrorKind::UnexpectedEof {
         (Reason::Format, "the compressed data break off".to_owned())
@@ -198,7 +199,7 @@ mod tests {
 
     fn unpacked(raw: &[u8], skip: usize, length: usize) -> Result<Vec<u8>, CaseError> {
         let mut into = vec![9u8; 3];
-        unpack(Path::new("a.nii.gz"), raw, skip, length, &mut into).map(|()| into)
+        decompress_into(Path::new("a.nii.gz"), raw, skip, length, &mut into).map(|()| into)
     }
 
     #[test]
@@ -209,8 +210,8 @@ mod tests {
         members.extend(gzip(&content[100..]));
         for raw in [content.clone(), gzip(&content), members] {
             assert_eq!(unpacked(&raw, 50, 206).unwrap(), content[50..]);
-            assert_eq!(head(Path::new("a"), &raw, 120).unwrap(), content[..120]);
-            assert!(ceiling(&raw) >= 256);
+            assert_eq!(content_start(Path::new("a"), &raw, 120).unwrap(), content[..120]);
+            assert!(max_content_bytes(&raw) >= 256);
         }
     }
 
@@ -247,7 +248,7 @@ mod tests {
         assert!(unpacked(&gzip(&vec![0; TRAILING + 10]), 0, 10).is_ok(), "padding is allowed");
         let bomb = gzip(&vec![0; TRAILING + 11]);
         assert!(unpacked(&bomb, 0, 10).unwrap_err().to_string().contains("after the last voxel"));
-        assert!(ceiling(&bomb) > (TRAILING + 11) as u64);
+        assert!(max_content_bytes(&bomb) > (TRAILING + 11) as u64);
     }
 
     #[test]
@@ -258,7 +259,7 @@ mod tests {
                 let stored = &content[skip..];
                 let mut into = vec![-1i16; 70_000];
                 let count = stored.len() / 2;
-                unpack(Path::new("a"), &raw, skip, count, &mut into).unwrap();
+                decompress_into(Path::new("a"), &raw, skip, count, &mut into).unwrap();
                 assert_eq!(into.as_bytes(), &stored[..2 * count], "after {skip} bytes");
             }
         }
@@ -286,7 +287,7 @@ mod tests {
             }
             let length = content.len().saturating_add_signed(claimed);
             let mut pieces = vec![0; length];
-            let streamed = stream(Path::new("a.nii.gz"), &raw, 0, &mut pieces).map(|()| pieces);
+            let streamed = stream_into(Path::new("a.nii.gz"), &raw, 0, &mut pieces).map(|()| pieces);
             let text = |result: Result<Vec<u8>, CaseError>| result.map_err(|e| e.to_string());
             prop_assert_eq!(text(unpacked(&raw, 0, length)), text(streamed));
         }
@@ -294,11 +295,11 @@ mod tests {
 
     #[test]
     fn impostors_are_called_by_name() {
-        let name = |raw: &[u8]| head(Path::new("a"), raw, 348).unwrap_err().to_string();
+        let name = |raw: &[u8]| content_start(Path::new("a"), raw, 348).unwrap_err().to_string();
         assert!(name(b"\n<!DOCTYPE HTML><html>").contains("web page"));
         assert!(name(&gzip(b"<html>")).contains("web page"));
         assert!(name(b"version https://git-lfs.github.com/spec/v1").contains("git lfs pull"));
         assert!(name(b"PK\x03\x04rest").contains("zip"));
-        assert!(head(Path::new("a"), b"", 10).unwrap().is_empty());
+        assert!(content_start(Path::new("a"), b"", 10).unwrap().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! A case in: four modalities and their labels on one grid, in canonical orientation, with
+//! Reads a case: four modalities and their labels on one grid, in canonical orientation, with
 //! canonical labels. Files that disagree are an error, never resampled.
 
 use std::path::Path;
@@ -9,18 +9,19 @@ use crate::brats::dataset::CaseFiles;
 use crate::brats::labels;
 use crate::brats::narrow;
 use crate::brats::orient::source_grid;
-use crate::brats::read::Packed;
+use crate::brats::read::RawVolume;
+use crate::buffers::case::CaseBuffers;
+use crate::buffers::pool::BufferPool;
 use crate::volume::case::{Case, SourceGrid};
 use crate::volume::grid::{Affine, Dims};
 use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;
-use crate::volume::shelf::{CaseShelf, Shelf};
 use crate::volume::voxels::Voxels;
 
-/// How far the affines of one case may differ in any entry.
+/// Largest difference between any two entries of the affines of one case.
 const TOLERANCE_MM: f64 = 1e-3;
 
-/// A segmentation, read alone.
+/// A segmentation without its images.
 #[derive(Debug, Clone)]
 pub struct LabelVolume {
     /// Canonical labels in canonical orientation, `[d, h, w]`.
@@ -29,49 +30,49 @@ pub struct LabelVolume {
     pub source: SourceGrid,
 }
 
-/// Reads one case after another in the memory of those before, as far as that was given back.
+/// Reads cases into buffers that are used again.
 #[derive(Debug, Clone, Default)]
 pub struct CaseReader {
-    shelf: CaseShelf,
+    buffers: CaseBuffers,
 }
 
 impl CaseReader {
-    /// With buffers from `shelf`, where [`CaseShelf::give_case`] puts them back.
-    pub const fn new(shelf: CaseShelf) -> Self {
-        Self { shelf }
+    /// Reads into `buffers`, which [`CaseBuffers::give_back_case`] refills.
+    pub const fn new(buffers: CaseBuffers) -> Self {
+        Self { buffers }
     }
 
-    /// Reads a case whole.
+    /// Reads a whole case.
     ///
     /// # Errors
     /// If a file cannot be read, the files disagree in shape or affine, or a label is none of the
     /// scheme's. The error's subject starts with the case.
     pub fn read(&self, files: &CaseFiles) -> Result<Case, CaseError> {
-        read_files(files, &self.shelf).map_err(|error| error.of_case(&files.id))
+        read_files(files, &self.buffers).map_err(|error| error.of_case(&files.id))
     }
 
-    /// Reads bytes and headers only.
+    /// Reads bytes and headers without inflating a voxel.
     ///
     /// # Errors
-    /// As [`Self::read`], as far as headers tell.
-    pub fn glance(&self, files: &CaseFiles) -> Result<Glance, CaseError> {
-        glance_at(files, &self.shelf).map_err(|error| error.of_case(&files.id))
+    /// Those of [`Self::read`] that headers show.
+    pub fn read_headers(&self, files: &CaseFiles) -> Result<CaseHeaders, CaseError> {
+        read_case_headers(files, &self.buffers).map_err(|error| error.of_case(&files.id))
     }
 }
 
-/// What can be told of a case without inflating a voxel.
+/// Facts about a case that need no voxel.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Glance {
-    /// Of the compressed bytes of all files, as [`Case::fingerprint`].
+pub struct CaseHeaders {
+    /// Fingerprint of the compressed bytes of all files, as [`ValidationCase::fingerprint`].
     pub fingerprint: Fingerprint,
     /// Extent in canonical orientation.
     pub grid: Dims,
 }
 
-/// Reads a case whole, in fresh memory.
+/// Reads a whole case into new memory.
 ///
 /// # Errors
-/// As [`CaseReader::read`].
+/// Those of [`CaseReader::read`].
 pub fn read_case(files: &CaseFiles) -> Result<Case, CaseError> {
     CaseReader::default().read(files)
 }
@@ -81,35 +82,35 @@ pub fn read_case(files: &CaseFiles) -> Result<Case, CaseError> {
 /// # Errors
 /// If the file cannot be read, holds more than one volume, or a label is none of the scheme's.
 pub fn read_labels_only(path: &Path, scheme: LabelScheme) -> Result<LabelVolume, CaseError> {
-    let shelf = CaseShelf::default();
-    let packed = Packed::read(path, &shelf)?;
-    let source = source_grid(packed.header.volume_dims(path)?, packed.header.affine);
-    let file_labels = labels::read(&packed, scheme, &shelf)?;
-    Ok(LabelVolume { labels: turned(file_labels, &source, &shelf.bytes), source })
+    let buffers = CaseBuffers::default();
+    let packed = RawVolume::read(path, &buffers)?;
+    let source = source_grid(packed.header.volume_dims(path)?, packed.header.world_from_voxel);
+    let file_labels = labels::read_labels(&packed, scheme, &buffers)?;
+    Ok(LabelVolume { labels: to_canonical_order(file_labels, &source, &buffers.bytes), source })
 }
 
-fn read_files(files: &CaseFiles, shelf: &CaseShelf) -> Result<Case, CaseError> {
-    let mut sum = Sum::default();
+fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseError> {
+    let mut sum = SourceTotals::default();
     let [first_path, other_paths @ ..] = &files.images;
-    let first = Packed::read(first_path, shelf)?;
-    let placed = Placed::of(first_path, &first)?;
-    let source = source_grid(placed.dims, placed.affine);
+    let first = RawVolume::read(first_path, buffers)?;
+    let placed = FileGrid::from_file(first_path, &first)?;
+    let source = source_grid(placed.dims, placed.world_from_voxel);
     let mut images = Vec::with_capacity(Modality::COUNT);
-    images.push(image(&first, &source, shelf)?);
-    sum.add(first, shelf);
+    images.push(canonical_image(&first, &source, buffers)?);
+    sum.add_file(first, buffers);
     for path in other_paths {
-        let packed = Packed::read(path, shelf)?;
-        placed.agree(&Placed::of(path, &packed)?)?;
-        images.push(image(&packed, &source, shelf)?);
-        sum.add(packed, shelf);
+        let packed = RawVolume::read(path, buffers)?;
+        placed.check_agreement(&FileGrid::from_file(path, &packed)?)?;
+        images.push(canonical_image(&packed, &source, buffers)?);
+        sum.add_file(packed, buffers);
     }
     let mut canonical_labels = None;
     if let Some(path) = &files.labels {
-        let packed = Packed::read(path, shelf)?;
-        placed.agree(&Placed::of(path, &packed)?)?;
-        let file_labels = labels::read(&packed, files.scheme, shelf)?;
-        canonical_labels = Some(turned(file_labels, &source, &shelf.bytes));
-        sum.add(packed, shelf);
+        let packed = RawVolume::read(path, buffers)?;
+        placed.check_agreement(&FileGrid::from_file(path, &packed)?)?;
+        let file_labels = labels::read_labels(&packed, files.scheme, buffers)?;
+        canonical_labels = Some(to_canonical_order(file_labels, &source, &buffers.bytes));
+        sum.add_file(packed, buffers);
     }
     Ok(Case {
         id: files.id.clone(),
@@ -122,53 +123,54 @@ fn read_files(files: &CaseFiles, shelf: &CaseShelf) -> Result<Case, CaseError> {
     })
 }
 
-fn glance_at(files: &CaseFiles, shelf: &CaseShelf) -> Result<Glance, CaseError> {
-    let (mut sum, mut first) = (Sum::default(), None);
+fn read_case_headers(files: &CaseFiles, buffers: &CaseBuffers) -> Result<CaseHeaders, CaseError> {
+    let mut sum = SourceTotals::default();
+    let mut first = None;
     for path in files.images.iter().chain(&files.labels) {
-        let packed = Packed::read(path, shelf)?;
-        let placed = Placed::of(path, &packed)?;
-        sum.add(packed, shelf);
-        first.get_or_insert(placed).agree(&placed)?;
+        let packed = RawVolume::read(path, buffers)?;
+        let placed = FileGrid::from_file(path, &packed)?;
+        sum.add_file(packed, buffers);
+        first.get_or_insert(placed).check_agreement(&placed)?;
     }
     let placed = first.expect("a case has four images");
-    let grid = source_grid(placed.dims, placed.affine).canonical_dims();
-    Ok(Glance { fingerprint: sum.fingerprint.finish(), grid })
+    let grid = source_grid(placed.dims, placed.world_from_voxel).canonical_dims();
+    Ok(CaseHeaders { fingerprint: sum.fingerprint.finish(), grid })
 }
 
-/// What is added up over the files of a case.
+/// Totals over the files of a case.
 #[derive(Default)]
-struct Sum {
-    /// Of the files' fingerprints, in the order of reading.
+struct SourceTotals {
+    /// Fingerprint of the files' fingerprints, in the order of reading.
     fingerprint: Fingerprinter,
     bytes_read: u64,
 }
 
-impl Sum {
-    /// Counts a file that is done with.
-    fn add(&mut self, packed: Packed, shelf: &CaseShelf) {
+impl SourceTotals {
+    /// Adds a file and gives its bytes back.
+    fn add_file(&mut self, packed: RawVolume, buffers: &CaseBuffers) {
         let Fingerprint(bytes) = packed.fingerprint;
         self.fingerprint.update(&bytes);
         self.bytes_read += packed.bytes_read;
-        shelf.bytes.give(packed.raw);
+        buffers.bytes.give_back(packed.raw);
     }
 }
 
-/// Where a file's grid lies.
+/// Grid of one file.
 #[derive(Clone, Copy)]
-struct Placed<'a> {
+struct FileGrid<'a> {
     path: &'a Path,
     dims: Dims,
-    affine: Affine,
+    world_from_voxel: Affine,
 }
 
-impl<'a> Placed<'a> {
-    fn of(path: &'a Path, packed: &Packed) -> Result<Self, CaseError> {
+impl<'a> FileGrid<'a> {
+    fn from_file(path: &'a Path, packed: &RawVolume) -> Result<Self, CaseError> {
         let dims = packed.header.volume_dims(path)?;
-        Ok(Self { path, dims, affine: packed.header.affine })
+        Ok(Self { path, dims, world_from_voxel: packed.header.world_from_voxel })
     }
 
-    /// Refuses another file of the case that lies elsewhere.
-    fn agree(&self, other: &Self) -> Result<(), CaseError> {
+    /// Refuses another file of the case on a different grid.
+    fn check_agreement(&self, other: &Self) -> Result<(), CaseError> {
         let geometry = |problem: String| {
             let remedy = "resample it onto the other's grid, or download the case again";
             CaseError::new(Reason::Geometry, other.path.display(), problem, remedy)
@@ -177,39 +179,49 @@ impl<'a> Placed<'a> {
         if self.dims != other.dims {
             return Err(geometry(format!("is {}, but {name} is {}", other.dims, self.dims)));
         }
-        let distance = self.affine.distance_mm(&other.affine);
+        let distance = self.world_from_voxel.distance_mm(&other.world_from_voxel);
         if distance <= TOLERANCE_MM {
             return Ok(());
         }
         let rows = |affine: &Affine| format!("{:?}", &affine.0[..3]);
         Err(geometry(format!(
             "its affine {} is up to {distance} mm from {} of {name}",
-            rows(&other.affine),
-            rows(&self.affine)
+            rows(&other.world_from_voxel),
+            rows(&self.world_from_voxel)
         )))
     }
 }
 
 fn is_canonical(source: &SourceGrid) -> bool {
-    *source == SourceGrid::canonical(source.dims, source.affine)
+    *source == SourceGrid::canonical(source.dims, source.world_from_voxel)
 }
 
-/// One modality in canonical orientation.
-fn image(packed: &Packed, source: &SourceGrid, shelf: &CaseShelf) -> Result<Voxels, CaseError> {
-    Ok(match narrow::voxels(packed, shelf)? {
-        Voxels::I16(values) => Voxels::I16(turned(values, source, &shelf.intensities)),
+/// Voxels of one modality in canonical orientation.
+fn canonical_image(
+    packed: &RawVolume,
+    source: &SourceGrid,
+    buffers: &CaseBuffers,
+) -> Result<Voxels, CaseError> {
+    Ok(match narrow::decode_voxels(packed, buffers)? {
+        Voxels::I16(values) => {
+            Voxels::I16(to_canonical_order(values, source, &buffers.intensities))
+        }
         voxels if is_canonical(source) => voxels,
-        voxels => voxels.gather(source.file_places()),
+        voxels => voxels.gather(source.file_offsets()),
     })
 }
 
-fn turned<T: Copy>(in_file: Vec<T>, source: &SourceGrid, shelf: &Shelf<T>) -> Vec<T> {
+fn to_canonical_order<T: Copy>(
+    in_file: Vec<T>,
+    source: &SourceGrid,
+    pool: &BufferPool<T>,
+) -> Vec<T> {
     if is_canonical(source) {
         return in_file;
     }
-    let mut canonical = shelf.take();
+    let mut canonical = pool.take();
     canonical.clear();
-    canonical.extend(source.file_places().map(|place| in_file[place]));
-    shelf.give(in_file);
+    canonical.extend(source.file_offsets().map(|place| in_file[place]));
+    pool.give_back(in_file);
     canonical
 }

@@ -1,4 +1,4 @@
-//! Finding the cases of a folder, by their names alone: no file is opened. What is missing is
+//! Discovery of the cases of a folder by file names alone: no file is opened. Missing files are
 //! listed, never guessed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,25 +8,25 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::error::{CaseError, Reason};
-use crate::brats::layout::{self, Layout, Named};
+use crate::brats::layout::{self, Layout, NamedFiles};
 use crate::volume::case::CaseId;
 use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;
 
-/// Folders between a dataset's root and its case folders: `TrainingData/HGG/CASE` and one to spare.
+/// Folder levels below a dataset's root: `TrainingData/HGG/CASE` and one to spare.
 const MAX_DEPTH: usize = 4;
 
-/// Tumour grade, where the folders say it (BraTS 2018 and 2019).
+/// Tumour grade, if the folders name it (BraTS 2018 and 2019).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Grade {
+pub enum TumourGrade {
     /// High-grade glioma.
     Hgg,
     /// Low-grade glioma.
     Lgg,
 }
 
-impl Grade {
+impl TumourGrade {
     fn of_folder(name: &str) -> Option<Self> {
         match name.to_ascii_uppercase().as_str() {
             "HGG" => Some(Self::Hgg),
@@ -36,22 +36,22 @@ impl Grade {
     }
 }
 
-/// Where the files of one complete case lie.
+/// Files of one complete case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseFiles {
     /// The folder's name.
     pub id: CaseId,
-    /// One per modality, in the order of [`Modality::ALL`].
+    /// Image per modality, in the order of [`Modality::ALL`].
     pub images: [PathBuf; Modality::COUNT],
     /// Absent for unlabelled cases.
     pub labels: Option<PathBuf>,
-    /// What the label values mean.
+    /// Meaning of the label values.
     pub scheme: LabelScheme,
-    /// From the folder above, where it is one.
-    pub grade: Option<Grade>,
+    /// Tumour grade, from the name of a folder above.
+    pub grade: Option<TumourGrade>,
 }
 
-/// What a folder holds.
+/// Cases of a folder.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     /// The naming of most cases; the older one where two are equal.
@@ -60,7 +60,7 @@ pub struct Dataset {
     pub scheme: LabelScheme,
     /// Complete cases, sorted by id; labels may be absent.
     pub cases: Vec<CaseFiles>,
-    /// What could not become a case, sorted by name.
+    /// Errors of what could not become a case, sorted by name.
     pub problems: Vec<CaseError>,
 }
 
@@ -69,23 +69,23 @@ pub struct Dataset {
 /// # Errors
 /// If the folder cannot be listed, or holds nothing that any layout names. A folder of incomplete
 /// cases is no error: they are the problems.
-pub fn discover(folder: &Path) -> Result<Dataset, CaseError> {
-    let mut walk = Walk::default();
-    walk.visit(folder, &name_of(folder), None, 0)?;
+pub fn discover_cases(folder: &Path) -> Result<Dataset, CaseError> {
+    let mut walk = FolderScan::default();
+    walk.visit_folder(folder, &name_of(folder), None, 0)?;
     let mut layouts = BTreeMap::<Layout, (usize, LabelScheme)>::new();
     for (layout, scheme) in &walk.layouts {
         layouts.entry(*layout).or_insert((0, *scheme)).0 += 1;
     }
     // Of equal counts the last is taken, so the order is turned.
     let most = layouts.into_iter().rev().max_by_key(|(_, (count, _))| *count);
-    let Some((layout, (_, scheme))) = most else { return Err(walk.no_case(folder)) };
+    let Some((layout, (_, scheme))) = most else { return Err(walk.no_case_error(folder)) };
 
     walk.cases.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.images.cmp(&b.images)));
     let mut cases: Vec<CaseFiles> = Vec::with_capacity(walk.cases.len());
     for case in walk.cases {
         match cases.last() {
             Some(last) if last.id == case.id => {
-                walk.problems.push((case.id.to_string(), duplicate(last, &case)));
+                walk.problems.push((case.id.to_string(), duplicate_error(last, &case)));
             }
             _ => cases.push(case),
         }
@@ -105,7 +105,7 @@ fn last_name(path: &Path) -> Option<String> {
     path.file_name().map(|name| name.to_string_lossy().into_owned())
 }
 
-fn duplicate(first: &CaseFiles, second: &CaseFiles) -> CaseError {
+fn duplicate_error(first: &CaseFiles, second: &CaseFiles) -> CaseError {
     let [kept, dropped] = [first, second].map(|case| case.images[0].display().to_string());
     CaseError::new(
         Reason::Format,
@@ -115,37 +115,38 @@ fn duplicate(first: &CaseFiles, second: &CaseFiles) -> CaseError {
     )
 }
 
+/// Recursive search of a folder for cases.
 #[derive(Default)]
-struct Walk {
+struct FolderScan {
     cases: Vec<CaseFiles>,
-    /// One per case folder, complete or not.
+    /// Layout of each case folder, complete or not.
     layouts: Vec<(Layout, LabelScheme)>,
-    /// With the name that they are sorted by.
+    /// Errors with the name that they are sorted by.
     problems: Vec<(String, CaseError)>,
-    /// A NIfTI file that fits no layout, and how many there are.
+    /// First NIfTI file that fits no layout, and their number.
     stray: Option<(PathBuf, usize)>,
 }
 
-impl Walk {
-    fn visit(
+impl FolderScan {
+    fn visit_folder(
         &mut self,
         folder: &Path,
         name: &str,
-        grade: Option<Grade>,
+        grade: Option<TumourGrade>,
         depth: usize,
     ) -> Result<(), CaseError> {
-        let (files, folders) = list(folder)?;
-        if let Some(named) = layout::name_files(name, &files) {
-            self.case(folder, name, grade, named);
+        let (files, folders) = list_folder(folder)?;
+        if let Some(named) = layout::identify_files(name, &files) {
+            self.add_case(folder, name, grade, named);
             return Ok(());
         }
-        self.strays(folder, name, &files);
+        self.report_strays(folder, name, &files);
         if depth == MAX_DEPTH {
             return Ok(());
         }
-        let grade_below = Grade::of_folder(name).or(grade);
+        let grade_below = TumourGrade::of_folder(name).or(grade);
         for child in folders {
-            let visited = self.visit(&folder.join(&child), &child, grade_below, depth + 1);
+            let visited = self.visit_folder(&folder.join(&child), &child, grade_below, depth + 1);
             if let Err(unreadable) = visited {
                 self.problems.push((child, unreadable));
             }
@@ -153,7 +154,13 @@ impl Walk {
         Ok(())
     }
 
-    fn case(&mut self, folder: &Path, name: &str, grade: Option<Grade>, named: Named) {
+    fn add_case(
+        &mut self,
+        folder: &Path,
+        name: &str,
+        grade: Option<TumourGrade>,
+        named: NamedFiles,
+    ) {
         self.layouts.push((named.naming.layout, named.naming.scheme));
         let missing: Vec<&str> = named
             .images
@@ -180,8 +187,8 @@ impl Walk {
         });
     }
 
-    /// NIfTI files outside case folders: a case that is named otherwise would vanish without them.
-    fn strays(&mut self, folder: &Path, name: &str, files: &BTreeSet<String>) {
+    /// Reports NIfTI files outside case folders: else a case of another naming would vanish unseen.
+    fn report_strays(&mut self, folder: &Path, name: &str, files: &BTreeSet<String>) {
         let strays: Vec<&String> = files.iter().filter(|file| layout::is_nifti(file)).collect();
         let Some(first) = strays.first() else { return };
         let (_, count) = self.stray.get_or_insert((folder.join(first), 0));
@@ -189,31 +196,32 @@ impl Walk {
         let error = CaseError::new(
             Reason::Missing,
             folder.display(),
-            format!("{first} fits no layout{}", more(strays.len() - 1)),
+            format!("{first} fits no layout{}", and_more_text(strays.len() - 1)),
             "name folder and files after the case, or move them away",
         );
         self.problems.push((name.to_owned(), error));
     }
 
-    fn no_case(&self, folder: &Path) -> CaseError {
-        let mut problem = format!("holds no case; looked for {}", layout::patterns());
+    fn no_case_error(&self, folder: &Path) -> CaseError {
+        let mut problem = format!("holds no case; looked for {}", layout::naming_patterns());
         if let Some((file, count)) = &self.stray {
-            problem = format!("{problem}, found {}{}", file.display(), more(count - 1));
+            problem = format!("{problem}, found {}{}", file.display(), and_more_text(count - 1));
         }
         let remedy = "name the folder that holds the case folders, or one case folder";
         CaseError::new(Reason::Missing, folder.display(), problem, remedy)
     }
 }
 
-fn more(others: usize) -> String {
+fn and_more_text(others: usize) -> String {
     if others == 0 { String::new() } else { format!(" (and {others} more)") }
 }
 
 /// Names of a folder's files and folders, sorted, without the hidden ones (`._*` is what macOS
 /// leaves beside a file).
-fn list(folder: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>), CaseError> {
-    let unreadable = |error| CaseError::io(folder, &error);
-    let (mut files, mut folders) = (BTreeSet::new(), BTreeSet::new());
+fn list_folder(folder: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>), CaseError> {
+    let unreadable = |error| CaseError::from_io(folder, &error);
+    let mut files = BTreeSet::new();
+    let mut folders = BTreeSet::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let Some(name) = last_name(&path).filter(|name| !name.starts_with('.')) else { continue };
@@ -254,12 +262,16 @@ mod tests {
         put_case(&root.path().join("data/LGG/a"), &IMAGES);
         put_case(&root.path().join("data/HGG/b"), &[&IMAGES[..], &["_seg"]].concat());
         put_case(&root.path().join("data/c"), &IMAGES);
-        let found = discover(root.path()).unwrap();
+        let found = discover_cases(root.path()).unwrap();
         let cases: Vec<_> =
             found.cases.iter().map(|c| (c.id.as_str(), c.grade, c.labels.is_some())).collect();
         assert_eq!(
             cases,
-            [("a", Some(Grade::Lgg), false), ("b", Some(Grade::Hgg), true), ("c", None, false)]
+            [
+                ("a", Some(TumourGrade::Lgg), false),
+                ("b", Some(TumourGrade::Hgg), true),
+                ("c", None, false)
+            ]
         );
         assert_eq!((found.layout, found.problems.len()), (Layout::Brats2018, 0));
         assert!(found.cases[1].images[3].ends_with("data/HGG/b/b_flair.nii.gz"));
@@ -271,7 +283,7 @@ mod tests {
         let folder = root.path().join("BraTS20_Training_001");
         put_case(&folder, &IMAGES);
         for path in [folder.clone(), folder.join(".")] {
-            let found = discover(&path).unwrap();
+            let found = discover_cases(&path).unwrap();
             assert_eq!((found.layout, found.cases.len()), (Layout::Brats2020, 1));
         }
     }
@@ -284,7 +296,7 @@ mod tests {
         put_case(&root.path().join("HGG/twice"), &IMAGES);
         put_case(&root.path().join("LGG/twice"), &IMAGES);
         put(root.path(), &["other/stray_t1.nii", "other/._stray_t2.nii", "notes/read.me"]);
-        let found = discover(root.path()).unwrap();
+        let found = discover_cases(root.path()).unwrap();
         assert_eq!(found.cases.len(), 1);
         let problems: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
         assert_eq!(problems.len(), 4, "{problems:#?}");
@@ -298,10 +310,10 @@ mod tests {
     fn a_folder_without_cases_is_an_error_that_says_what_was_looked_for() {
         let root = tempfile::tempdir().unwrap();
         put(root.path(), &["imagesTr/BRATS_001.nii.gz", "imagesTr/._BRATS_001.nii.gz"]);
-        let error = discover(root.path()).unwrap_err().to_string();
+        let error = discover_cases(root.path()).unwrap_err().to_string();
         assert!(error.contains("CASE{-t1n,-t1c,-t2w,-t2f}"), "{error}");
         assert!(error.contains("found ") && error.contains("BRATS_001.nii.gz"), "{error}");
-        assert_eq!(discover(&root.path().join("no")).unwrap_err().reason, Reason::Missing);
+        assert_eq!(discover_cases(&root.path().join("no")).unwrap_err().reason, Reason::Missing);
     }
 
     #[test]
@@ -311,7 +323,7 @@ mod tests {
         for case in ["BraTS-GLI-00000-000", "BraTS-GLI-00002-000"] {
             put_case(&root.path().join(case), &["-t1n", "-t1c", "-t2w", "-t2f", "-seg"]);
         }
-        let found = discover(root.path()).unwrap();
+        let found = discover_cases(root.path()).unwrap();
         assert_eq!((found.layout, found.scheme), (Layout::Brats2023, LabelScheme::Brats2023));
         assert_eq!(found.cases.iter().filter(|c| c.scheme == LabelScheme::Brats2018).count(), 1);
     }

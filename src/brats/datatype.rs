@@ -1,4 +1,4 @@
-//! The voxel types of NIfTI: which are read, and the names of those that are not.
+//! Voxel types of NIfTI: those that are read, and the names of those that are not.
 
 use std::fmt;
 
@@ -43,7 +43,7 @@ const READ: [(NiftiType, Datatype, usize, &str); 10] = [
     (NiftiType::Float64, Datatype::F64, 64, "float64"),
 ];
 
-/// `(NIfTI code, name)` of what holds no real number, or one that no machine of ours computes with.
+/// `(NIfTI code, name)` of types that are not read: no real numbers, or wider than f64.
 const KNOWN: [(i16, &str); 8] = [
     (1, "binary"),
     (NiftiType::Complex64 as i16, "complex64"),
@@ -64,21 +64,21 @@ impl Datatype {
     }
 
     /// Bytes of a voxel.
-    pub(super) fn bytes(self) -> usize {
-        self.bits() / 8
+    pub(super) fn bytes_per_voxel(self) -> usize {
+        self.bits_per_voxel() / 8
     }
 
     /// Bits of a voxel: what a header's `bitpix` must be.
-    pub(super) fn bits(self) -> usize {
-        self.row().2
+    pub(super) fn bits_per_voxel(self) -> usize {
+        self.table_row().2
     }
 
     /// The name that NumPy and NIfTI give it.
     pub fn name(self) -> &'static str {
-        self.row().3
+        self.table_row().3
     }
 
-    fn row(self) -> &'static (NiftiType, Self, usize, &'static str) {
+    fn table_row(self) -> &'static (NiftiType, Self, usize, &'static str) {
         &READ[self as usize]
     }
 }
@@ -97,7 +97,7 @@ mod tests {
     fn every_code_finds_its_own_row() {
         for (code, datatype, bits, name) in READ {
             assert_eq!(Datatype::from_code(code as i16), Ok(datatype));
-            assert_eq!((datatype.bits(), datatype.name()), (bits, name));
+            assert_eq!((datatype.bits_per_voxel(), datatype.name()), (bits, name));
         }
     }
 

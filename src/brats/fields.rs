@@ -1,5 +1,5 @@
 //! The fields of a NIfTI header as they stand in the file: two versions, two byte orders, one
-//! struct. What they may hold is judged in `header`.
+//! struct. `header` checks their values.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ const NIFTI_1_BYTES: usize = 348;
 /// Bytes of a NIfTI-2 header, the longer one.
 pub(super) const NIFTI_2_BYTES: usize = 540;
 
-/// What geometry and voxels depend on; names are nifti1.h's.
+/// Header fields that geometry and voxels depend on; names are nifti1.h's.
 #[derive(Debug, Clone)]
-pub(super) struct Fields {
+pub(super) struct HeaderFields {
     pub(super) header_bytes: usize,
     pub(super) big_endian: bool,
-    /// Whether the voxels lie in an `.img` beside the header.
+    /// True if the voxels lie in an `.img` beside the header.
     pub(super) pair: bool,
     pub(super) dim: [i64; 8],
     pub(super) datatype: i16,
@@ -32,8 +32,8 @@ pub(super) struct Fields {
     pub(super) srow: [[f64; 4]; 3],
 }
 
-/// An error about one field: the file and the field are its subject.
-pub(super) fn refuse(
+/// Creates an error about one field: the file and the field are its subject.
+pub(super) fn field_error(
     path: &Path,
     field: &str,
     problem: impl Into<String>,
@@ -42,23 +42,25 @@ pub(super) fn refuse(
     CaseError::new(Reason::Format, format!("{}: {field}", path.display()), problem, remedy)
 }
 
-impl Fields {
-    /// Reads them from the start of a file's content.
+impl HeaderFields {
+    /// Reads the fields from the start of a file's content.
     pub(super) fn parse(path: &Path, head: &[u8]) -> Result<Self, CaseError> {
-        let Some(size) = head.first_chunk::<4>() else { return Err(cut(path, head.len(), 348)) };
-        let (little, big) = (i32::from_le_bytes(*size), i32::from_be_bytes(*size));
-        let (header_bytes, big_endian) = match (little, big) {
+        let Some(size) = head.first_chunk::<4>() else {
+            return Err(cut_off_error(path, head.len(), 348));
+        };
+        let little = i32::from_le_bytes(*size);
+        let (header_bytes, big_endian) = match (little, i32::from_be_bytes(*size)) {
             (348, _) => (NIFTI_1_BYTES, false),
             (_, 348) => (NIFTI_1_BYTES, true),
             (540, _) => (NIFTI_2_BYTES, false),
             (_, 540) => (NIFTI_2_BYTES, true),
             _ => {
                 let problem = format!("is {little}, neither 348 (NIfTI-1) nor 540 (NIfTI-2)");
-                return Err(refuse(path, "sizeof_hdr", problem, "this is no NIfTI file"));
+                return Err(field_error(path, "sizeof_hdr", problem, "this is no NIfTI file"));
             }
         };
         if head.len() < header_bytes {
-            return Err(cut(path, head.len(), header_bytes));
+            return Err(cut_off_error(path, head.len(), header_bytes));
         }
         let reader = FieldReader { head, big_endian };
         if header_bytes == NIFTI_1_BYTES {
@@ -113,9 +115,9 @@ impl Fields {
     }
 }
 
-fn cut(path: &Path, found: usize, expected: usize) -> CaseError {
+fn cut_off_error(path: &Path, found: usize, expected: usize) -> CaseError {
     let problem = format!("ends after {found} of {expected} bytes");
-    refuse(path, "header", problem, "the file was cut off: download or convert it again")
+    field_error(path, "header", problem, "the file was cut off: download or convert it again")
 }
 
 fn is_pair(path: &Path, magic: &[u8], single: &[u8], pair: &[u8]) -> Result<bool, CaseError> {
@@ -123,7 +125,7 @@ fn is_pair(path: &Path, magic: &[u8], single: &[u8], pair: &[u8]) -> Result<bool
         return Ok(magic == pair);
     }
     let problem = format!("is {:?}, not that of NIfTI", magic.escape_ascii().to_string());
-    Err(refuse(path, "magic", problem, "convert the file (Analyze 7.5 is not read)"))
+    Err(field_error(path, "magic", problem, "convert the file (Analyze 7.5 is not read)"))
 }
 
 /// Numbers at places of a header that is known to be long enough.
@@ -132,7 +134,7 @@ struct FieldReader<'a> {
     big_endian: bool,
 }
 
-/// One method per number: its bytes, turned where the file's order asks for it.
+/// Defines a reader per number type, in the file's byte order.
 macro_rules! numbers {
     ($($name:ident),*) => {$(
         fn $name(&self, at: usize) -> $name {
@@ -153,7 +155,8 @@ mod tests {
 
     #[test]
     fn what_is_no_header_is_refused_by_field_and_value() {
-        let parse = |head: &[u8]| Fields::parse(Path::new("a.nii"), head).unwrap_err().to_string();
+        let parse =
+            |head: &[u8]| HeaderFields::parse(Path::new("a.nii"), head).unwrap_err().to_string();
         assert!(parse(&[]).contains("after 0 of 348"));
         assert!(parse(&[1, 2]).contains("after 2 of 348"));
         assert!(parse(&[9, 0, 0, 0]).contains("sizeof_hdr: is 9"));
@@ -180,7 +183,7 @@ mod tests {
         two[168..176].copy_from_slice(&352i64.to_le_bytes());
         two[456..464].copy_from_slice(&(-7f64).to_le_bytes());
         for head in [one, two] {
-            let fields = Fields::parse(Path::new("a.hdr"), &head).unwrap();
+            let fields = HeaderFields::parse(Path::new("a.hdr"), &head).unwrap();
             assert!(fields.pair);
             assert_eq!((fields.dim[1], fields.vox_offset, fields.srow[1][3]), (240, 352.0, -7.0));
         }

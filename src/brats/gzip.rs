@@ -1,6 +1,6 @@
-//! Gzip files of one member, inflated at once into a buffer of the content's size: libdeflate's way,
-//! which is faster than any stream and knows less. Only a success counts; whatever else comes out,
-//! the stream in `bytes` decides what is wrong with the file, if anything is.
+//! Gzip files of one member, inflated at once into a buffer of the content's size by libdeflate,
+//! which is faster than any stream. Only a success counts; after a failure the stream in `bytes`
+//! reads the file and names the error, if there is one.
 
 /// Header of the shortest member, without name, comment or extra field (RFC 1952, 2.3).
 const HEADER: usize = 10;
@@ -12,27 +12,27 @@ const TRAILER: usize = 8;
 /// libdeflate skips, and the reserved bits.
 const UNUSUAL_FLAGS: u8 = 0b1110_0010;
 
-/// Whether a file starts like gzip.
+/// True if a file starts like gzip.
 pub(super) fn is_gzip(raw: &[u8]) -> bool {
     raw.starts_with(&[0x1f, 0x8b])
 }
 
-/// Whether [`inflate`] may succeed: the file says of itself that its content is `length` bytes.
-pub(super) fn claims(raw: &[u8], length: usize) -> bool {
+/// True if [`inflate`] may succeed: the file says of itself that its content is `length` bytes.
+pub(super) fn claims_length(raw: &[u8], length: usize) -> bool {
     cfg!(feature = "libdeflate")
         && is_gzip(raw)
         && raw.len() >= HEADER + TRAILER
         && raw[3] & UNUSUAL_FLAGS == 0
-        && raw.ends_with(&claimed(length))
+        && raw.ends_with(&length_trailer(length))
 }
 
-/// The last bytes of a member of this length: modulo 2^32, as the format has it.
-fn claimed(length: usize) -> [u8; 4] {
+/// Last bytes of a member of this length: modulo 2^32, as the format has it.
+fn length_trailer(length: usize) -> [u8; 4] {
     (length as u32).to_le_bytes()
 }
 
-/// Fills `into` with the content of a file of one member whose checksum and length are right, and
-/// says whether it did; if not, `into` holds rubbish.
+/// Inflates a file of one member into `into`; false if its checksum or length is wrong, `into` is
+/// then undefined.
 ///
 /// libdeflate ends after one member and does not tell where. But the four bytes before that place
 /// are the length of what it wrote, so where these bytes occur at the end of the file and nowhere
@@ -41,10 +41,11 @@ fn claimed(length: usize) -> [u8; 4] {
 pub(super) fn inflate(raw: &[u8], into: &mut [u8]) -> bool {
     let written = libdeflater::Decompressor::new().gzip_decompress(raw, into);
     written == Ok(into.len())
-        && memchr::memmem::find(raw, &claimed(into.len())) == Some(raw.len() - size_of::<u32>())
+        && memchr::memmem::find(raw, &length_trailer(into.len()))
+            == Some(raw.len() - size_of::<u32>())
 }
 
-/// Without libdeflate every file goes through the stream.
+/// Always fails: libdeflate is not built in, so every file goes through the stream.
 #[cfg(not(feature = "libdeflate"))]
 pub(super) fn inflate(_raw: &[u8], _into: &mut [u8]) -> bool {
     false
@@ -68,7 +69,7 @@ mod tests {
 
     fn inflates(raw: &[u8]) -> bool {
         let mut into = [1; CONTENT.len()];
-        let done = claims(raw, into.len()) && inflate(raw, &mut into);
+        let done = claims_length(raw, into.len()) && inflate(raw, &mut into);
         assert!(!done || into == CONTENT);
         done
     }
@@ -96,7 +97,7 @@ mod tests {
     fn what_is_short_long_or_checked_by_its_header_is_left_to_the_stream() {
         let whole = member(GzBuilder::new(), &CONTENT);
         for length in [CONTENT.len() - 1, CONTENT.len() + 1] {
-            assert!(!claims(&whole, length));
+            assert!(!claims_length(&whole, length));
             assert!(!inflate(&whole, &mut vec![0; length]));
         }
         assert!(!inflates(&whole[..TRAILER]) && !inflates(&[]) && !inflates(&CONTENT));

@@ -1,5 +1,5 @@
-//! A header that can be trusted: every field that voxels or geometry depend on has been judged,
-//! and no length in it exceeds what the file can hold.
+//! Checked NIfTI headers: every field that voxels or geometry depend on is valid, and no length
+//! exceeds what the file can hold.
 //!
 //! Lengths are taken as millimetres whatever `xyzt_units` says, as the other readers do.
 
@@ -7,18 +7,18 @@ use std::path::Path;
 
 use crate::base::error::CaseError;
 use crate::brats::datatype::Datatype;
-use crate::brats::fields::{Fields, refuse};
+use crate::brats::fields::{HeaderFields, field_error};
 use crate::brats::placement;
 use crate::volume::grid::{Affine, Dims};
 
-/// `value = raw * slope + inter`.
+/// Linear scaling of stored voxels: `value = raw * slope + inter`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Scaling {
+pub(super) struct VoxelScaling {
     pub(super) slope: f64,
     pub(super) inter: f64,
 }
 
-/// What a valid file says about its voxels.
+/// Checked header of a NIfTI file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
     /// Extent as in the file, fastest axis first, one to seven axes.
@@ -27,37 +27,35 @@ pub struct Header {
     pub datatype: Datatype,
     /// Voxel edges in mm, fastest axis first: the size of `pixdim`.
     pub spacing_mm: [f64; 3],
-    /// Voxel to world, RAS+, in mm: sform, else qform, else from `pixdim` alone.
-    pub affine: Affine,
-    /// Whether the voxels lie in an `.img` beside the header.
+    /// World-from-voxel affine, RAS+, in mm: sform, else qform, else from `pixdim` alone.
+    pub world_from_voxel: Affine,
+    /// True if the voxels lie in an `.img` beside the header.
     pub(super) pair: bool,
     pub(super) big_endian: bool,
     pub(super) vox_offset: usize,
-    pub(super) scaling: Option<Scaling>,
+    pub(super) scaling: Option<VoxelScaling>,
 }
 
 impl Header {
-    /// Reads and judges the start of a file's content.
+    /// Reads and checks the start of a file's content.
     pub(super) fn parse(path: &Path, head: &[u8]) -> Result<Self, CaseError> {
-        let fields = Fields::parse(path, head)?;
-        let shape = shape(path, &fields)?;
-        let spacing_mm = placement::spacing(path, &fields, shape.len())?;
+        let fields = HeaderFields::parse(path, head)?;
+        let shape = parse_shape(path, &fields)?;
+        let spacing_mm = placement::voxel_spacing(path, &fields, shape.len())?;
         Ok(Self {
-            datatype: datatype(path, &fields)?,
-            affine: placement::affine(path, &fields, &shape, spacing_mm)?,
+            datatype: parse_datatype(path, &fields)?,
+            world_from_voxel: placement::world_from_voxel(path, &fields, &shape, spacing_mm)?,
             pair: fields.pair,
             big_endian: fields.big_endian,
-            vox_offset: vox_offset(path, &fields)?,
-            scaling: scaling(path, &fields)?,
+            vox_offset: parse_vox_offset(path, &fields)?,
+            scaling: parse_scaling(path, &fields)?,
             shape,
             spacing_mm,
         })
     }
 
-    /// Number of voxels over all axes.
-    ///
-    /// `check_length` has seen to it that the product fits.
-    pub fn voxels(&self) -> usize {
+    /// Number of voxels over all axes; `check_length` has checked that the product fits.
+    pub fn voxel_count(&self) -> usize {
         self.shape.iter().product()
     }
 
@@ -65,10 +63,10 @@ impl Header {
     pub(super) fn volume_dims(&self, path: &Path) -> Result<Dims, CaseError> {
         let axis = |i: usize| self.shape.get(i).copied().unwrap_or(1);
         let dims = Dims::from_nifti([axis(0), axis(1), axis(2)]);
-        if self.voxels() == dims.voxels() {
+        if self.voxel_count() == dims.voxel_count() {
             return Ok(dims);
         }
-        Err(refuse(
+        Err(field_error(
             path,
             "dim",
             format!("is {}: more than one volume", self.shape_text()),
@@ -87,21 +85,21 @@ impl Header {
     pub(super) fn check_length(&self, path: &Path, ceiling: u64) -> Result<(), CaseError> {
         let offset = self.vox_offset as u64;
         if offset > ceiling {
-            return Err(refuse(
+            return Err(field_error(
                 path,
                 "vox_offset",
                 format!("is {offset}, the file holds at most {ceiling} bytes"),
                 "the header is damaged or the file was cut off: convert it again",
             ));
         }
-        let voxel_bytes = self.datatype.bytes() as u64;
+        let voxel_bytes = self.datatype.bytes_per_voxel() as u64;
         let lengths = self.shape.iter().map(|length| *length as u64);
         let needed = lengths.into_iter().try_fold(voxel_bytes, u64::checked_mul);
         if needed.is_some_and(|bytes| bytes <= ceiling - offset) {
             return Ok(());
         }
         let claimed = needed.map_or("over 2^64".to_owned(), |bytes| bytes.to_string());
-        Err(refuse(
+        Err(field_error(
             path,
             "dim",
             format!(
@@ -115,12 +113,12 @@ impl Header {
     }
 }
 
-fn shape(path: &Path, fields: &Fields) -> Result<Vec<usize>, CaseError> {
+fn parse_shape(path: &Path, fields: &HeaderFields) -> Result<Vec<usize>, CaseError> {
     let rank = match usize::try_from(fields.dim[0]) {
         Ok(rank @ 1..=7) => rank,
         _ => {
             let problem = format!("is {}, not 1 to 7 axes", fields.dim[0]);
-            return Err(refuse(path, "dim[0]", problem, "convert the file again"));
+            return Err(field_error(path, "dim[0]", problem, "convert the file again"));
         }
     };
     let mut shape = Vec::with_capacity(rank);
@@ -130,28 +128,33 @@ fn shape(path: &Path, fields: &Fields) -> Result<Vec<usize>, CaseError> {
             _ => {
                 let problem = format!("is {length}, no length of an axis");
                 let remedy = "convert the file again";
-                return Err(refuse(path, &format!("dim[{axis}]"), problem, remedy));
+                return Err(field_error(path, &format!("dim[{axis}]"), problem, remedy));
             }
         }
     }
     Ok(shape)
 }
 
-fn datatype(path: &Path, fields: &Fields) -> Result<Datatype, CaseError> {
+fn parse_datatype(path: &Path, fields: &HeaderFields) -> Result<Datatype, CaseError> {
     let code = fields.datatype;
     let datatype = Datatype::from_code(code).map_err(|name| {
         let problem = format!("is {code} ({name}), no real number type that is read");
-        refuse(path, "datatype", problem, "convert the voxels to int16 or float32")
+        field_error(path, "datatype", problem, "convert the voxels to int16 or float32")
     })?;
-    if usize::try_from(fields.bitpix) != Ok(datatype.bits()) {
-        let bits = datatype.bits();
+    if usize::try_from(fields.bitpix) != Ok(datatype.bits_per_voxel()) {
+        let bits = datatype.bits_per_voxel();
         let problem = format!("is {}, but {datatype} has {bits}", fields.bitpix);
-        return Err(refuse(path, "bitpix", problem, "the header is damaged: convert it again"));
+        return Err(field_error(
+            path,
+            "bitpix",
+            problem,
+            "the header is damaged: convert it again",
+        ));
     }
     Ok(datatype)
 }
 
-fn vox_offset(path: &Path, fields: &Fields) -> Result<usize, CaseError> {
+fn parse_vox_offset(path: &Path, fields: &HeaderFields) -> Result<usize, CaseError> {
     let offset = fields.vox_offset;
     let least = if fields.pair { 0 } else { fields.header_bytes };
     // Doubles count exactly up to 2^53; no file is longer.
@@ -160,22 +163,28 @@ fn vox_offset(path: &Path, fields: &Fields) -> Result<usize, CaseError> {
         return Ok(offset as usize);
     }
     let problem = format!("is {offset}, not a whole number of at least {least} bytes");
-    Err(refuse(path, "vox_offset", problem, "the header is damaged: convert the file again"))
+    Err(field_error(path, "vox_offset", problem, "the header is damaged: convert the file again"))
 }
 
 /// A slope of 0 or none at all means that the voxels are stored as they are (nifti1.h); the
 /// intercept is then ignored too.
-fn scaling(path: &Path, fields: &Fields) -> Result<Option<Scaling>, CaseError> {
-    let (slope, inter) = (fields.scl_slope, fields.scl_inter);
+fn parse_scaling(path: &Path, fields: &HeaderFields) -> Result<Option<VoxelScaling>, CaseError> {
+    let slope = fields.scl_slope;
+    let inter = fields.scl_inter;
     if slope == 0.0 || !slope.is_finite() {
         return Ok(None);
     }
     if !inter.is_finite() {
         let problem = format!("is {inter} beside a slope of {slope}");
-        return Err(refuse(path, "scl_inter", problem, "set scl_slope to 0, or the intercept"));
+        return Err(field_error(
+            path,
+            "scl_inter",
+            problem,
+            "set scl_slope to 0, or the intercept",
+        ));
     }
     let identity = slope == 1.0 && inter == 0.0;
-    Ok((!identity).then_some(Scaling { slope, inter }))
+    Ok((!identity).then_some(VoxelScaling { slope, inter }))
 }
 
 #[cfg(test)]
@@ -216,7 +225,7 @@ mod tests {
     fn a_valid_header_is_read() {
         let header = parsed(&[]).unwrap();
         assert_eq!(header.shape_text(), "2x3x4");
-        assert_eq!((header.voxels(), header.vox_offset, header.scaling), (24, 352, None));
+        assert_eq!((header.voxel_count(), header.vox_offset, header.scaling), (24, 352, None));
         assert_eq!(header.volume_dims(Path::new("a")).unwrap(), Dims([4, 3, 2]));
     }
 
@@ -242,7 +251,7 @@ mod tests {
             assert_eq!(parsed(&changes).unwrap().scaling, None);
         }
         let scaled = parsed(&[(112, &0.5f32.to_le_bytes())]).unwrap();
-        assert_eq!(scaled.scaling, Some(Scaling { slope: 0.5, inter: 0.0 }));
+        assert_eq!(scaled.scaling, Some(VoxelScaling { slope: 0.5, inter: 0.0 }));
     }
 
     #[test]
@@ -278,7 +287,7 @@ mod tests {
             let changes: Vec<(usize, &[u8])> = bytes.iter().map(|(at, b)| (*at, &b[..])).collect();
             let Ok(header) = parsed(&changes) else { return Ok(()) };
             if header.check_length(Path::new("a.nii"), ceiling).is_ok() {
-                let end = header.vox_offset + header.voxels() * header.datatype.bytes();
+                let end = header.vox_offset + header.voxel_count() * header.datatype.bytes_per_voxel();
                 prop_assert!(end as u64 <= ceiling);
             }
         }

@@ -1,4 +1,4 @@
-//! What is in a file or a folder, as data: the command line prints it.
+//! Reports on a NIfTI file or a dataset's folder, as data: the command line prints them.
 
 use std::path::Path;
 
@@ -6,26 +6,26 @@ use serde::Serialize;
 
 use crate::base::error::CaseError;
 use crate::brats::case::read_case;
-use crate::brats::dataset::{Grade, discover};
+use crate::brats::dataset::{TumourGrade, discover_cases};
 use crate::brats::layout::Layout;
 use crate::brats::orient::axis_codes;
 use crate::brats::read::read_volume;
 use crate::volume::region::LabelScheme;
 
-/// One NIfTI file.
+/// Report on a NIfTI file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FileReport {
-    /// As asked for.
+    /// Path as asked for.
     pub path: String,
     /// Extent as in the file, fastest axis first.
     pub shape: Vec<usize>,
     /// Voxel edges in mm, fastest axis first.
     pub spacing_mm: [f64; 3],
-    /// Voxel to world, RAS+, in mm.
+    /// World-from-voxel affine, RAS+, in mm.
     pub affine: [[f64; 4]; 4],
     /// Type of the stored voxels: `int16`.
     pub datatype: &'static str,
-    /// Where the file's axes run to: `LPS`.
+    /// Directions of the file's axes: `LPS`.
     pub orientation: String,
     /// Least finite value after scaling; absent where there is none.
     pub min: Option<f64>,
@@ -37,32 +37,32 @@ pub struct FileReport {
     pub non_finite: usize,
 }
 
-/// One case of a folder.
+/// Report on a case of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CaseReport {
-    /// Its name.
+    /// Case id.
     pub id: String,
-    /// Where the folders say it.
+    /// Grade, if the folders name it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub grade: Option<Grade>,
-    /// Whether it has labels.
+    pub grade: Option<TumourGrade>,
+    /// True if it has labels.
     pub labelled: bool,
 }
 
-/// A dataset's folder.
+/// Report on a dataset's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FolderReport {
     /// The naming of most cases.
     pub layout: Layout,
-    /// What label values mean in it.
+    /// Meaning of its label values.
     pub scheme: LabelScheme,
     /// Complete cases.
     pub cases: Vec<CaseReport>,
-    /// What is wrong with which, one sentence each.
+    /// Problems, a sentence each.
     pub problems: Vec<String>,
 }
 
-/// How far a folder is looked into.
+/// Depth of an inspection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     /// File names only.
@@ -74,11 +74,13 @@ pub enum Depth {
 /// Reads a file and describes it.
 ///
 /// # Errors
-/// As [`read_volume`].
+/// Those of [`read_volume`].
 pub fn inspect_file(path: &Path) -> Result<FileReport, CaseError> {
     let volume = read_volume(path)?;
     let header = volume.header;
-    let (mut min, mut max, mut sum) = (f64::INFINITY, f64::NEG_INFINITY, 0.0);
+    let mut min = f64::INFINITY;
+    let mut max = f64::NEG_INFINITY;
+    let mut sum = 0.0;
     for value in volume.voxels.iter().filter(|value| value.is_finite()) {
         min = min.min(value);
         max = max.max(value);
@@ -88,9 +90,9 @@ pub fn inspect_file(path: &Path) -> Result<FileReport, CaseError> {
     Ok(FileReport {
         path: path.display().to_string(),
         spacing_mm: header.spacing_mm,
-        affine: header.affine.0,
+        affine: header.world_from_voxel.0,
         datatype: header.datatype.name(),
-        orientation: axis_codes(&header.affine),
+        orientation: axis_codes(&header.world_from_voxel),
         min: some_finite.then_some(min),
         max: some_finite.then_some(max),
         sum,
@@ -103,9 +105,9 @@ pub fn inspect_file(path: &Path) -> Result<FileReport, CaseError> {
 /// among the cases as well: it is there.
 ///
 /// # Errors
-/// As [`discover`].
+/// Those of [`discover_cases`].
 pub fn inspect_folder(folder: &Path, depth: Depth) -> Result<FolderReport, CaseError> {
-    let dataset = discover(folder)?;
+    let dataset = discover_cases(folder)?;
     let mut problems: Vec<String> = dataset.problems.iter().map(ToString::to_string).collect();
     if depth == Depth::Voxels {
         let unreadable = dataset.cases.iter().filter_map(|files| read_case(files).err());
@@ -116,6 +118,10 @@ pub fn inspect_folder(folder: &Path, depth: Depth) -> Result<FolderReport, CaseE
         grade: files.grade,
         labelled: files.labels.is_some(),
     });
-    let (layout, scheme) = (dataset.layout, dataset.scheme);
-    Ok(FolderReport { layout, scheme, cases: cases.collect(), problems })
+    Ok(FolderReport {
+        layout: dataset.layout,
+        scheme: dataset.scheme,
+        cases: cases.collect(),
+        problems,
+    })
 }

@@ -1,5 +1,5 @@
-//! Label volumes: whole numbers of any stored type, each known to the dataset's scheme, turned into
-//! canonical labels. A value that is neither is an error with its count, never background.
+//! Label volumes: whole numbers of any stored type, mapped by the dataset's scheme to canonical
+//! labels. Any other value is an error with its count, never background.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,52 +8,56 @@ use crate::base::error::{CaseError, Reason};
 use crate::brats::bytes;
 use crate::brats::datatype::Datatype;
 use crate::brats::narrow;
-use crate::brats::read::Packed;
+use crate::brats::read::RawVolume;
+use crate::buffers::case::CaseBuffers;
 use crate::volume::region::LabelScheme;
-use crate::volume::shelf::CaseShelf;
 use crate::volume::voxels::Voxels;
 
-/// How far a stored label may lie from a whole number: scaled by a slope of 0.99999997, say.
+/// Largest distance of a stored label from a whole number: scaled by a slope of 0.99999997, say.
 const ROUNDING: f64 = 1e-3;
 
-/// Voxels looked at together; nearly all such runs are background.
+/// Voxels tested together; nearly all such runs are background.
 const RUN: usize = 64;
 
-/// The labels of a file: canonical, in the order of its voxels.
-pub(super) fn read(
-    packed: &Packed,
+/// Reads the labels of a file: canonical, in the order of its voxels.
+pub(super) fn read_labels(
+    packed: &RawVolume,
     scheme: LabelScheme,
-    shelf: &CaseShelf,
+    buffers: &CaseBuffers,
 ) -> Result<Vec<u8>, CaseError> {
-    let Packed { path, raw, header, .. } = packed;
+    let RawVolume { path, raw, header, .. } = packed;
     if header.datatype != Datatype::U8 || header.scaling.is_some() {
-        let voxels = narrow::voxels(packed, shelf)?;
-        let labels = canonical(path, &voxels, scheme, shelf.bytes.take())?;
+        let voxels = narrow::decode_voxels(packed, buffers)?;
+        let labels = canonical_labels(path, &voxels, scheme, buffers.bytes.take())?;
         if let Voxels::I16(values) = voxels {
-            shelf.intensities.give(values);
+            buffers.intensities.give_back(values);
         }
         return Ok(labels);
     }
-    let mut labels = shelf.bytes.take();
-    bytes::unpack(path, raw, header.vox_offset, header.voxels(), &mut labels)?;
-    rename(path, &mut labels, scheme)?;
+    let mut labels = buffers.bytes.take();
+    bytes::decompress_into(path, raw, header.vox_offset, header.voxel_count(), &mut labels)?;
+    relabel_in_place(path, &mut labels, scheme)?;
     Ok(labels)
 }
 
-/// What each stored byte means.
-fn known(scheme: LabelScheme) -> [Option<u8>; 256] {
+/// Canonical label of each stored byte.
+fn canonical_label_table(scheme: LabelScheme) -> [Option<u8>; 256] {
     std::array::from_fn(|value| scheme.to_canonical(value as u8))
 }
 
-/// Puts canonical labels in the place of the file's own.
-fn rename(path: &Path, labels: &mut [u8], scheme: LabelScheme) -> Result<(), CaseError> {
-    let known = known(scheme);
+/// Replaces the file's label values by canonical labels.
+fn relabel_in_place(path: &Path, labels: &mut [u8], scheme: LabelScheme) -> Result<(), CaseError> {
+    let known = canonical_label_table(scheme);
     let is_background = |run: &[u8]| run.iter().fold(0, |seen, label| seen | label) == 0;
     let all_known = labels.chunks(RUN).all(|run| {
         is_background(run) || run.iter().all(|label| known[usize::from(*label)].is_some())
     });
     if !all_known {
-        return Err(unknown(path, labels.iter().map(|label| f64::from(*label)), scheme));
+        return Err(unknown_label_error(
+            path,
+            labels.iter().map(|label| f64::from(*label)),
+            scheme,
+        ));
     }
     for run in labels.chunks_mut(RUN) {
         if is_background(run) {
@@ -66,26 +70,28 @@ fn rename(path: &Path, labels: &mut [u8], scheme: LabelScheme) -> Result<(), Cas
     Ok(())
 }
 
-/// Canonical labels in place of what `into` holds, in the order of the voxels.
-fn canonical(
+/// Writes canonical labels into `into`, in the order of the voxels.
+fn canonical_labels(
     path: &Path,
     voxels: &Voxels,
     scheme: LabelScheme,
     into: Vec<u8>,
 ) -> Result<Vec<u8>, CaseError> {
-    let known = known(scheme);
+    let known = canonical_label_table(scheme);
     let whole = match voxels {
-        Voxels::I16(values) => mapped(values, into, |value| {
+        Voxels::I16(values) => map_labels(values, into, |value| {
             usize::try_from(value).ok().and_then(|place| known.get(place).copied().flatten())
         }),
-        Voxels::F32(values) => mapped(values, into, |value| rounded(f64::from(value), &known)),
-        Voxels::F64(values) => mapped(values, into, |value| rounded(value, &known)),
+        Voxels::F32(values) => {
+            map_labels(values, into, |value| label_of_real(f64::from(value), &known))
+        }
+        Voxels::F64(values) => map_labels(values, into, |value| label_of_real(value, &known)),
     };
-    whole.ok_or_else(|| unknown(path, voxels.iter(), scheme))
+    whole.ok_or_else(|| unknown_label_error(path, voxels.iter(), scheme))
 }
 
-/// Every value mapped, or `None` if one has no label.
-fn mapped<T: Copy + Default + PartialEq>(
+/// Maps every value; `None` if one has no label.
+fn map_labels<T: Copy + Default + PartialEq>(
     values: &[T],
     mut labels: Vec<u8>,
     label: impl Fn(T) -> Option<u8>,
@@ -104,24 +110,28 @@ fn mapped<T: Copy + Default + PartialEq>(
     Some(labels)
 }
 
-fn rounded(value: f64, known: &[Option<u8>; 256]) -> Option<u8> {
-    let whole = whole(value)?;
+fn label_of_real(value: f64, known: &[Option<u8>; 256]) -> Option<u8> {
+    let whole = nearest_whole(value)?;
     usize::try_from(whole).ok().and_then(|place| known.get(place).copied().flatten())
 }
 
-fn whole(value: f64) -> Option<i64> {
+fn nearest_whole(value: f64) -> Option<i64> {
     let nearest = value.round();
     ((value - nearest).abs() <= ROUNDING).then_some(nearest as i64)
 }
 
-/// What is wrong with a volume in which some value has no label; the second pass that it costs is
-/// paid by defective files only.
-fn unknown(path: &Path, values: impl Iterator<Item = f64>, scheme: LabelScheme) -> CaseError {
+/// Error of a volume in which a value has no label. Its second pass is paid by defective files
+/// only.
+fn unknown_label_error(
+    path: &Path,
+    values: impl Iterator<Item = f64>,
+    scheme: LabelScheme,
+) -> CaseError {
     let mut counts = BTreeMap::<i64, usize>::new();
     let mut fraction = None;
     let mut fractions = 0usize;
     for value in values {
-        match whole(value) {
+        match nearest_whole(value) {
             Some(whole) => *counts.entry(whole).or_default() += 1,
             None => {
                 fraction.get_or_insert(value);
@@ -143,11 +153,12 @@ fn unknown(path: &Path, values: impl Iterator<Item = f64>, scheme: LabelScheme) 
         .filter(|(value, _)| is_known(**value).is_none())
         .map(|(value, count)| format!("label {value} in {}", voxels_text(*count)))
         .collect();
-    let defined: Vec<String> = scheme.pairs().iter().map(|(file, _)| file.to_string()).collect();
+    let defined: Vec<String> =
+        scheme.label_pairs().iter().map(|(file, _)| file.to_string()).collect();
     CaseError::new(
         Reason::Label,
         path.display(),
-        format!("has {}; this dataset defines 0, {}", first_of(&strange), defined.join(", ")),
+        format!("has {}; this dataset defines 0, {}", first_few_text(&strange), defined.join(", ")),
         "check which release the file is from, or correct the labels",
     )
 }
@@ -156,8 +167,8 @@ fn voxels_text(count: usize) -> String {
     if count == 1 { "1 voxel".to_owned() } else { format!("{count} voxels") }
 }
 
-/// A file of noise has thousands of values; a few tell as much.
-fn first_of(strange: &[String]) -> String {
+/// Joins the first few of the values: a file of noise has thousands.
+fn first_few_text(strange: &[String]) -> String {
     const SHOWN: usize = 5;
     let text = strange[..strange.len().min(SHOWN)].join(", ");
     match strange.len().saturating_sub(SHOWN) {
@@ -172,7 +183,8 @@ mod tests {
 
     fn of(voxels: Voxels) -> Result<Vec<u8>, String> {
         let path = Path::new("a_seg.nii.gz");
-        canonical(path, &voxels, LabelScheme::Brats2018, vec![9]).map_err(|error| error.to_string())
+        canonical_labels(path, &voxels, LabelScheme::Brats2018, vec![9])
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -195,7 +207,7 @@ mod tests {
             stored[63..67].copy_from_slice(&value);
             let as_voxels = Voxels::I16(stored.iter().map(|value| i16::from(*value)).collect());
             let mut labels = stored.clone();
-            let renamed = rename(Path::new("a_seg.nii.gz"), &mut labels, scheme);
+            let renamed = relabel_in_place(Path::new("a_seg.nii.gz"), &mut labels, scheme);
             let renamed = renamed.map(|()| labels).map_err(|error| error.to_string());
             assert_eq!(renamed, of(as_voxels));
         }

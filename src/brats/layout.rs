@@ -1,5 +1,5 @@
-//! How each BraTS release names its files. A release is one entry of `NAMINGS`; nothing else in
-//! the crate knows a file name.
+//! File names of each BraTS release. A release is one entry of `NAMINGS`; nothing else in the crate
+//! knows a file name.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -36,9 +36,9 @@ impl fmt::Display for Layout {
 }
 
 /// File names of one release: the case folder's name and an ending.
-pub(super) struct Naming {
+pub(super) struct FileNaming {
     pub(super) layout: Layout,
-    /// Start of a case folder's name, lower case; empty where any will do.
+    /// Prefix of a case folder's name, lower case; empty for any.
     prefix: &'static str,
     /// Endings of the images, in the order of [`Modality::ALL`].
     images: [&'static str; Modality::COUNT],
@@ -50,9 +50,9 @@ pub(super) struct Naming {
 
 const SINCE_2018: [&str; Modality::COUNT] = ["_t1", "_t1ce", "_t2", "_flair"];
 
-/// Every naming, the pickier first: a folder belongs to the first one that fits.
-pub(super) const NAMINGS: &[Naming] = &[
-    Naming {
+/// All namings, the stricter first: a folder belongs to the first one that fits.
+pub(super) const NAMINGS: &[FileNaming] = &[
+    FileNaming {
         layout: Layout::Brats2020,
         prefix: "brats20_",
         images: SINCE_2018,
@@ -61,7 +61,7 @@ pub(super) const NAMINGS: &[Naming] = &[
         misnamed_labels: &["W39_1998.09.19_Segm"],
         scheme: LabelScheme::Brats2018,
     },
-    Naming {
+    FileNaming {
         layout: Layout::Brats2021,
         prefix: "brats2021_",
         images: SINCE_2018,
@@ -69,7 +69,7 @@ pub(super) const NAMINGS: &[Naming] = &[
         misnamed_labels: &[],
         scheme: LabelScheme::Brats2018,
     },
-    Naming {
+    FileNaming {
         layout: Layout::Brats2023,
         prefix: "",
         images: ["-t1n", "-t1c", "-t2w", "-t2f"],
@@ -77,7 +77,7 @@ pub(super) const NAMINGS: &[Naming] = &[
         misnamed_labels: &[],
         scheme: LabelScheme::Brats2023,
     },
-    Naming {
+    FileNaming {
         layout: Layout::Brats2018,
         prefix: "",
         images: SINCE_2018,
@@ -91,16 +91,17 @@ pub(super) const NAMINGS: &[Naming] = &[
 const EXTENSIONS: [&str; 2] = [".nii.gz", ".nii"];
 
 /// The file names of one case folder that fit a naming.
-pub(super) struct Named {
-    pub(super) naming: &'static Naming,
-    /// In the order of [`Modality::ALL`]; `Err` holds the name that was looked for.
+pub(super) struct NamedFiles {
+    pub(super) naming: &'static FileNaming,
+    /// File per modality, in the order of [`Modality::ALL`]; `Err` holds the name that was looked
+    /// for.
     pub(super) images: [Result<String, String>; Modality::COUNT],
     pub(super) labels: Option<String>,
 }
 
-impl Naming {
-    /// What `files` of the folder `case` are, if one of them is anything.
-    fn fit(&'static self, case: &str, files: &BTreeSet<String>) -> Option<Named> {
+impl FileNaming {
+    /// Matches `files` of the folder `case`; `None` if no file fits.
+    fn match_files(&'static self, case: &str, files: &BTreeSet<String>) -> Option<NamedFiles> {
         if !case.to_ascii_lowercase().starts_with(self.prefix) {
             return None;
         }
@@ -115,22 +116,22 @@ impl Naming {
         let labels = find(&format!("{case}{}", self.labels))
             .or_else(|| self.misnamed_labels.iter().find_map(|stem| find(stem)));
         let fits = labels.is_some() || images.iter().any(Result::is_ok);
-        fits.then_some(Named { naming: self, images, labels })
+        fits.then_some(NamedFiles { naming: self, images, labels })
     }
 }
 
-/// The files of a case folder, by the first naming that fits.
-pub(super) fn name_files(case: &str, files: &BTreeSet<String>) -> Option<Named> {
-    NAMINGS.iter().find_map(|naming| naming.fit(case, files))
+/// Identifies the files of a case folder by the first naming that fits.
+pub(super) fn identify_files(case: &str, files: &BTreeSet<String>) -> Option<NamedFiles> {
+    NAMINGS.iter().find_map(|naming| naming.match_files(case, files))
 }
 
-/// Whether a file is NIfTI by its name.
+/// True if a file is NIfTI by its name.
 pub(super) fn is_nifti(name: &str) -> bool {
     EXTENSIONS.iter().any(|extension| name.ends_with(extension))
 }
 
-/// What is looked for, in words.
-pub(super) fn patterns() -> String {
+/// Text of the file name patterns of all layouts.
+pub(super) fn naming_patterns() -> String {
     let patterns: BTreeSet<String> = NAMINGS
         .iter()
         .map(|naming| format!("CASE/CASE{{{}}}.nii[.gz]", naming.images.join(",")))
@@ -142,8 +143,8 @@ pub(super) fn patterns() -> String {
 mod tests {
     use super::*;
 
-    fn named(case: &str, files: &[&str]) -> Option<Named> {
-        name_files(case, &files.iter().map(ToString::to_string).collect())
+    fn named(case: &str, files: &[&str]) -> Option<NamedFiles> {
+        identify_files(case, &files.iter().map(ToString::to_string).collect())
     }
 
     #[test]

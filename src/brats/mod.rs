@@ -1,4 +1,4 @@
-//! Floor 2: BraTS on disk. NIfTI in and out, and the folders it comes in.
+//! Floor 2: BraTS datasets on disk. Reads and writes NIfTI, discovers cases in folders.
 
 mod bytes;
 pub mod case;

@@ -1,5 +1,5 @@
-//! Stored voxels to [`Voxels`]: every real type, both byte orders, scaled, in the narrowest type
-//! that holds every value exactly.
+//! Decodes stored voxels to [`Voxels`]: every real type, both byte orders, scaled, in the narrowest
+//! type that holds every value exactly.
 //!
 //! BraTS stores unscaled little-endian int16, which is decompressed straight into its vector.
 //! Everything else is tried as i16, then as f32, and is f64 if neither is exact.
@@ -7,13 +7,14 @@
 use crate::base::error::CaseError;
 use crate::brats::bytes;
 use crate::brats::datatype::Datatype;
-use crate::brats::header::{Header, Scaling};
-use crate::brats::read::Packed;
-use crate::volume::shelf::{CaseShelf, Shelf};
+use crate::brats::header::{Header, VoxelScaling};
+use crate::brats::read::RawVolume;
+use crate::buffers::case::CaseBuffers;
+use crate::buffers::pool::BufferPool;
 use crate::volume::voxels::Voxels;
 
 /// A stored number, and whether a narrower type holds it exactly.
-trait Number: Copy {
+trait StoredNumber: Copy {
     fn to_i16(self) -> (i16, bool);
     fn to_f32(self) -> (f32, bool);
     fn to_f64(self) -> f64;
@@ -21,7 +22,7 @@ trait Number: Copy {
 
 macro_rules! integers {
     ($($name:ident),*) => {$(
-        impl Number for $name {
+        impl StoredNumber for $name {
             fn to_i16(self) -> (i16, bool) {
                 let narrow = self as i16;
                 (narrow, i128::from(narrow) == i128::from(self))
@@ -39,7 +40,7 @@ macro_rules! integers {
 
 integers!(u8, i8, u16, i16, u32, i32, u64, i64);
 
-impl Number for f32 {
+impl StoredNumber for f32 {
     fn to_i16(self) -> (i16, bool) {
         let narrow = self as i16;
         (narrow, f32::from(narrow) == self)
@@ -52,7 +53,7 @@ impl Number for f32 {
     }
 }
 
-impl Number for f64 {
+impl StoredNumber for f64 {
     fn to_i16(self) -> (i16, bool) {
         let narrow = self as i16;
         (narrow, f64::from(narrow) == self)
@@ -67,32 +68,35 @@ impl Number for f64 {
 }
 
 /// Decompresses and converts the voxels of a file.
-pub(super) fn voxels(packed: &Packed, shelf: &CaseShelf) -> Result<Voxels, CaseError> {
-    let Packed { path, raw, header, .. } = packed;
+pub(super) fn decode_voxels(
+    packed: &RawVolume,
+    buffers: &CaseBuffers,
+) -> Result<Voxels, CaseError> {
+    let RawVolume { path, raw, header, .. } = packed;
     if header.datatype == Datatype::I16 && header.scaling.is_none() {
-        let mut values = shelf.intensities.take();
-        bytes::unpack(path, raw, header.vox_offset, header.voxels(), &mut values)?;
+        let mut values = buffers.intensities.take();
+        bytes::decompress_into(path, raw, header.vox_offset, header.voxel_count(), &mut values)?;
         if header.big_endian != cfg!(target_endian = "big") {
             values.iter_mut().for_each(|value| *value = value.swap_bytes());
         }
         return Ok(Voxels::I16(values));
     }
-    let mut stored = shelf.bytes.take();
-    let length = header.voxels() * header.datatype.bytes();
-    bytes::unpack(path, raw, header.vox_offset, length, &mut stored)?;
-    let voxels = convert(&stored, header, &shelf.intensities);
-    shelf.bytes.give(stored);
+    let mut stored = buffers.bytes.take();
+    let length = header.voxel_count() * header.datatype.bytes_per_voxel();
+    bytes::decompress_into(path, raw, header.vox_offset, length, &mut stored)?;
+    let voxels = convert_voxels(&stored, header, &buffers.intensities);
+    buffers.bytes.give_back(stored);
     Ok(voxels)
 }
 
-fn convert(stored: &[u8], header: &Header, shelf: &Shelf<i16>) -> Voxels {
+fn convert_voxels(stored: &[u8], header: &Header, pool: &BufferPool<i16>) -> Voxels {
     macro_rules! of {
         ($number:ident) => {{
             let (values, _) = stored.as_chunks::<{ size_of::<$number>() }>();
             if header.big_endian {
-                scaled(values, header.scaling, $number::from_be_bytes, shelf)
+                apply_scaling(values, header.scaling, $number::from_be_bytes, pool)
             } else {
-                scaled(values, header.scaling, $number::from_le_bytes, shelf)
+                apply_scaling(values, header.scaling, $number::from_le_bytes, pool)
             }
         }};
     }
@@ -110,32 +114,32 @@ fn convert(stored: &[u8], header: &Header, shelf: &Shelf<i16>) -> Voxels {
     }
 }
 
-fn scaled<const N: usize, T: Number>(
+fn apply_scaling<const N: usize, T: StoredNumber>(
     stored: &[[u8; N]],
-    scaling: Option<Scaling>,
+    scaling: Option<VoxelScaling>,
     number: impl Fn([u8; N]) -> T + Copy,
-    shelf: &Shelf<i16>,
+    pool: &BufferPool<i16>,
 ) -> Voxels {
     match scaling {
-        None => narrowest(stored, number, shelf),
-        Some(Scaling { slope, inter }) => {
-            narrowest(stored, move |bytes| number(bytes).to_f64() * slope + inter, shelf)
+        None => narrowest_exact(stored, number, pool),
+        Some(VoxelScaling { slope, inter }) => {
+            narrowest_exact(stored, move |bytes| number(bytes).to_f64() * slope + inter, pool)
         }
     }
 }
 
-fn narrowest<const N: usize, T: Number>(
+fn narrowest_exact<const N: usize, T: StoredNumber>(
     stored: &[[u8; N]],
     number: impl Fn([u8; N]) -> T + Copy,
-    shelf: &Shelf<i16>,
+    pool: &BufferPool<i16>,
 ) -> Voxels {
-    let mut narrow = shelf.take();
-    if exactly(stored, move |bytes| number(bytes).to_i16(), &mut narrow) {
+    let mut narrow = pool.take();
+    if convert_exactly(stored, move |bytes| number(bytes).to_i16(), &mut narrow) {
         return Voxels::I16(narrow);
     }
-    shelf.give(narrow);
+    pool.give_back(narrow);
     let mut single = Vec::new();
-    if exactly(stored, move |bytes| number(bytes).to_f32(), &mut single) {
+    if convert_exactly(stored, move |bytes| number(bytes).to_f32(), &mut single) {
         return Voxels::F32(single);
     }
     Voxels::F64(stored.iter().map(|bytes| number(*bytes).to_f64()).collect())
@@ -143,7 +147,7 @@ fn narrowest<const N: usize, T: Number>(
 
 /// Converts all values, in place of what `into` holds; false at the first piece in which one is not
 /// exact.
-fn exactly<const N: usize, T>(
+fn convert_exactly<const N: usize, T>(
     stored: &[[u8; N]],
     convert: impl Fn([u8; N]) -> (T, bool),
     into: &mut Vec<T>,
@@ -168,54 +172,68 @@ fn exactly<const N: usize, T>(
 mod tests {
     use super::*;
 
-    fn narrowest<const N: usize, T: Number>(
+    fn narrowest_exact<const N: usize, T: StoredNumber>(
         stored: &[[u8; N]],
         number: impl Fn([u8; N]) -> T + Copy,
     ) -> Voxels {
-        let shelf = Shelf::new(1);
-        shelf.give(vec![7; 3]);
-        super::narrowest(stored, number, &shelf)
+        let pool = BufferPool::new(1);
+        pool.give_back(vec![7; 3]);
+        super::narrowest_exact(stored, number, &pool)
     }
 
-    fn of<T: Number, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<[u8; N]> {
+    fn of<T: StoredNumber, const N: usize>(
+        values: &[T],
+        bytes: impl Fn(T) -> [u8; N],
+    ) -> Vec<[u8; N]> {
         values.iter().map(|value| bytes(*value)).collect()
     }
 
     #[test]
     fn integers_that_fit_are_i16_and_others_the_narrowest_float() {
         let small = of(&[-32768i32, 0, 32767], i32::to_le_bytes);
-        assert_eq!(narrowest(&small, i32::from_le_bytes), Voxels::I16(vec![-32768, 0, 32767]));
+        assert_eq!(
+            narrowest_exact(&small, i32::from_le_bytes),
+            Voxels::I16(vec![-32768, 0, 32767])
+        );
         let medium = of(&[32768u16, 1], u16::to_be_bytes);
-        assert_eq!(narrowest(&medium, u16::from_be_bytes), Voxels::F32(vec![32768.0, 1.0]));
+        assert_eq!(narrowest_exact(&medium, u16::from_be_bytes), Voxels::F32(vec![32768.0, 1.0]));
         let large = of(&[(1i64 << 24) + 1], i64::to_le_bytes);
-        assert_eq!(narrowest(&large, i64::from_le_bytes), Voxels::F64(vec![16_777_217.0]));
+        assert_eq!(narrowest_exact(&large, i64::from_le_bytes), Voxels::F64(vec![16_777_217.0]));
         let extreme = of(&[u64::MAX, i64::MAX as u64], u64::to_le_bytes);
-        assert!(matches!(narrowest(&extreme, u64::from_le_bytes), Voxels::F64(_)));
+        assert!(matches!(narrowest_exact(&extreme, u64::from_le_bytes), Voxels::F64(_)));
     }
 
     #[test]
     fn integral_floats_are_i16_and_what_is_no_number_stays_float() {
         let integral = of(&[-0.0f32, 7.0, -32768.0], f32::to_le_bytes);
-        assert_eq!(narrowest(&integral, f32::from_le_bytes), Voxels::I16(vec![0, 7, -32768]));
+        assert_eq!(narrowest_exact(&integral, f32::from_le_bytes), Voxels::I16(vec![0, 7, -32768]));
         let above = of(&[32768.0f64, 0.5], f64::to_le_bytes);
-        assert_eq!(narrowest(&above, f64::from_le_bytes), Voxels::F32(vec![32768.0, 0.5]));
+        assert_eq!(narrowest_exact(&above, f64::from_le_bytes), Voxels::F32(vec![32768.0, 0.5]));
         let fine = of(&[0.1f64], f64::to_le_bytes);
-        assert_eq!(narrowest(&fine, f64::from_le_bytes), Voxels::F64(vec![0.1]));
+        assert_eq!(narrowest_exact(&fine, f64::from_le_bytes), Voxels::F64(vec![0.1]));
         let none = of(&[f64::NAN, f64::NEG_INFINITY], f64::to_le_bytes);
-        let Voxels::F32(values) = narrowest(&none, f64::from_le_bytes) else { panic!("f32") };
+        let Voxels::F32(values) = narrowest_exact(&none, f64::from_le_bytes) else { panic!("f32") };
         assert!(values[0].is_nan() && values[1] == f32::NEG_INFINITY);
     }
 
     #[test]
     fn scaling_comes_before_narrowing() {
-        let shelf = Shelf::new(1);
+        let pool = BufferPool::new(1);
         let raw = of(&[2i16, 4], i16::to_le_bytes);
-        let halved =
-            scaled(&raw, Some(Scaling { slope: 0.5, inter: -10.0 }), i16::from_le_bytes, &shelf);
+        let halved = apply_scaling(
+            &raw,
+            Some(VoxelScaling { slope: 0.5, inter: -10.0 }),
+            i16::from_le_bytes,
+            &pool,
+        );
         assert_eq!(halved, Voxels::I16(vec![-9, -8]));
         let odd = of(&[3i16], i16::to_le_bytes);
-        let half =
-            scaled(&odd, Some(Scaling { slope: 0.5, inter: 0.0 }), i16::from_le_bytes, &shelf);
+        let half = apply_scaling(
+            &odd,
+            Some(VoxelScaling { slope: 0.5, inter: 0.0 }),
+            i16::from_le_bytes,
+            &pool,
+        );
         assert_eq!(half, Voxels::F32(vec![1.5]));
     }
 
@@ -224,7 +242,7 @@ mod tests {
         for at in [0, 4095, 4096, 9999] {
             let mut values = vec![1i32; 10_000];
             values[at] = 40_000;
-            let voxels = narrowest(&of(&values, i32::to_le_bytes), i32::from_le_bytes);
+            let voxels = narrowest_exact(&of(&values, i32::to_le_bytes), i32::from_le_bytes);
             assert_eq!(voxels.get(at), 40_000.0);
             assert_eq!(voxels.len(), 10_000);
         }

@@ -1,37 +1,37 @@
-//! Orientation: how a file's axes run through the patient, and how to turn them to LPS+ (x to the
-//! left, y to the back, z to the head), the orientation of BraTS.
+//! Orientation of a file's axes in the patient, and reorientation to LPS+ (x to the left, y to the
+//! back, z to the head), that of BraTS.
 //!
-//! Turning is exact: axes change places and directions, voxels are never resampled. An oblique grid
-//! is turned to the nearest orientation and stays oblique.
+//! Reorientation is exact: axes are permuted and flipped, voxels are never resampled. An oblique
+//! grid goes to the nearest orientation and stays oblique.
 
 use crate::volume::case::SourceGrid;
 use crate::volume::grid::{Affine, Dims};
 
-/// How LPS+ runs along the world's axes, which are RAS+.
+/// Directions of LPS+ along the world's axes, which are RAS+.
 const CANONICAL: [f64; 3] = [-1.0, -1.0, 1.0];
 
 /// Letters of the world's axes: towards plus, towards minus.
 const LETTERS: [(char, char); 3] = [('R', 'L'), ('A', 'P'), ('S', 'I')];
 
-/// The order of the axes, the file's own first: it wins where two are equally near.
+/// Orders of the axes, the file's own first: it wins where two are equally near.
 const ORDERS: [[u8; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
-/// How much nearer another order must be to win, as a sum of cosines: single precision's noise.
+/// Least gain in nearness, a sum of cosines, by which another order wins: single precision's noise.
 const CLEARLY: f64 = 1e-4;
 
-/// The grid of a file, and how to turn it to LPS+.
+/// Grid of a file with its reorientation to LPS+.
 pub fn source_grid(dims: Dims, affine: Affine) -> SourceGrid {
-    let cosines = cosines(&affine);
+    let cosines = axis_cosines(&affine);
     let axes = nearest_order(&cosines);
     let flipped =
         std::array::from_fn(|axis| cosines[axis][usize::from(axes[axis])] * CANONICAL[axis] < 0.0);
-    SourceGrid { dims, affine, axes, flipped }
+    SourceGrid { dims, world_from_voxel: affine, axes, flipped }
 }
 
 /// The three letters of a file's orientation, fastest axis first: `LPS` where the first voxels lie
 /// right, front and low.
 pub fn axis_codes(affine: &Affine) -> String {
-    let cosines = cosines(affine);
+    let cosines = axis_cosines(affine);
     let axes = nearest_order(&cosines);
     let mut codes = [' '; 3];
     for (world, file) in axes.into_iter().map(usize::from).enumerate() {
@@ -42,12 +42,12 @@ pub fn axis_codes(affine: &Affine) -> String {
 }
 
 /// Cosines between the world's axes (rows) and the file's (columns).
-fn cosines(affine: &Affine) -> [[f64; 3]; 3] {
+fn axis_cosines(affine: &Affine) -> [[f64; 3]; 3] {
     let spacing = affine.spacing_mm();
     std::array::from_fn(|row| std::array::from_fn(|col| affine.0[row][col] / spacing[col]))
 }
 
-/// For each axis of the world, the file's axis that runs along it.
+/// File axis that runs along each axis of the world.
 fn nearest_order(cosines: &[[f64; 3]; 3]) -> [u8; 3] {
     let nearness = |order: [u8; 3]| -> f64 {
         (0..3).map(|world| cosines[world][usize::from(order[world])].abs()).sum()
@@ -93,8 +93,8 @@ mod tests {
                 assert_eq!(source.flipped, [sign(0) > 0.0, sign(1) > 0.0, sign(2) < 0.0]);
                 // The first canonical voxel lies right, front and low: at the least value of each
                 // world axis times LPS's direction.
-                let first = source.file_places().next().unwrap();
-                let at = dims.position(first);
+                let first = source.file_offsets().next().unwrap();
+                let at = dims.zyx_from_offset(first);
                 for world in 0..3 {
                     let file = usize::from(order[world]);
                     let length = dims.to_nifti()[file];

@@ -1,10 +1,10 @@
-//! Where a grid lies in the world: the first of sform, qform and pixdim that the header sets
+//! World-from-voxel affine of a file: the first of sform, qform and pixdim that the header sets
 //! (nifti1.h, "METHOD 3", "METHOD 2", "METHOD 1").
 
 use std::path::Path;
 
 use crate::base::error::CaseError;
-use crate::brats::fields::{Fields, refuse};
+use crate::brats::fields::{HeaderFields, field_error};
 use crate::brats::qform::Qform;
 use crate::volume::grid::Affine;
 
@@ -16,12 +16,16 @@ const FLAT: f64 = 1e-6;
 /// # Errors
 /// If an edge is zero or no number, even where the sform does not need it: statistics and crops in
 /// mm do.
-pub(super) fn spacing(path: &Path, fields: &Fields, rank: usize) -> Result<[f64; 3], CaseError> {
+pub(super) fn voxel_spacing(
+    path: &Path,
+    fields: &HeaderFields,
+    rank: usize,
+) -> Result<[f64; 3], CaseError> {
     let mut spacing = [1.0; 3];
     for (axis, edge) in spacing.iter_mut().enumerate().take(rank) {
         let stored = fields.pixdim[axis + 1];
         if stored == 0.0 || !stored.is_finite() {
-            return Err(refuse(
+            return Err(field_error(
                 path,
                 &format!("pixdim[{}]", axis + 1),
                 format!("is {stored}, no length of a voxel"),
@@ -33,26 +37,26 @@ pub(super) fn spacing(path: &Path, fields: &Fields, rank: usize) -> Result<[f64;
     Ok(spacing)
 }
 
-/// Voxel to world, RAS+, in mm.
+/// World-from-voxel affine, RAS+, in mm.
 ///
 /// # Errors
 /// If the form that the header sets is no invertible map.
-pub(super) fn affine(
+pub(super) fn world_from_voxel(
     path: &Path,
-    fields: &Fields,
+    fields: &HeaderFields,
     shape: &[usize],
     spacing: [f64; 3],
 ) -> Result<Affine, CaseError> {
     if fields.sform_code > 0 {
         let [x, y, z] = fields.srow;
-        return judged(path, "srow", Affine([x, y, z, [0.0, 0.0, 0.0, 1.0]]));
+        return check_invertible(path, "srow", Affine([x, y, z, [0.0, 0.0, 0.0, 1.0]]));
     }
     if fields.qform_code > 0 {
         let qfac = if fields.pixdim[0] < 0.0 { -1.0 } else { 1.0 };
         let form = Qform { quaternion: fields.quatern, offset: fields.qoffset, spacing, qfac };
-        return match form.to_affine() {
-            Some(affine) => judged(path, "qform", affine),
-            None => Err(refuse(
+        return match form.world_from_voxel() {
+            Some(affine) => check_invertible(path, "qform", affine),
+            None => Err(field_error(
                 path,
                 "quatern",
                 format!("is {:?}, no rotation", fields.quatern),
@@ -60,12 +64,12 @@ pub(super) fn affine(
             )),
         };
     }
-    Ok(unplaced(shape, spacing))
+    Ok(default_world_from_voxel(shape, spacing))
 }
 
-/// The affine of a file that names no place: the centre of the grid is the world's origin, and x
-/// runs to the left, as Analyze had it (nibabel's base affine).
-fn unplaced(shape: &[usize], spacing: [f64; 3]) -> Affine {
+/// World-from-voxel affine of a file without sform and qform: the centre of the grid is the world's
+/// origin, and x runs to the left, as Analyze had it (nibabel's base affine).
+fn default_world_from_voxel(shape: &[usize], spacing: [f64; 3]) -> Affine {
     let [sx, sy, sz] = spacing;
     let mut affine = [[0.0, 0.0, 0.0, 1.0]; 4];
     for (axis, step) in [-sx, sy, sz].into_iter().enumerate() {
@@ -76,10 +80,10 @@ fn unplaced(shape: &[usize], spacing: [f64; 3]) -> Affine {
     Affine(affine)
 }
 
-fn judged(path: &Path, field: &str, affine: Affine) -> Result<Affine, CaseError> {
+fn check_invertible(path: &Path, field: &str, affine: Affine) -> Result<Affine, CaseError> {
     let remedy = "write the orientation again, as sform or as qform";
     if let Some(value) = affine.0.iter().flatten().find(|value| !value.is_finite()) {
-        return Err(refuse(path, field, format!("holds {value}"), remedy));
+        return Err(field_error(path, field, format!("holds {value}"), remedy));
     }
     let edges: f64 = affine.spacing_mm().iter().product();
     // Written so that an overflow to infinity or NaN is refused as well.
@@ -87,15 +91,15 @@ fn judged(path: &Path, field: &str, affine: Affine) -> Result<Affine, CaseError>
         return Ok(affine);
     }
     let [x, y, z, _] = affine.0;
-    Err(refuse(path, field, format!("is singular: {x:?} {y:?} {z:?}"), remedy))
+    Err(field_error(path, field, format!("is singular: {x:?} {y:?} {z:?}"), remedy))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn fields() -> Fields {
-        Fields {
+    fn fields() -> HeaderFields {
+        HeaderFields {
             header_bytes: 348,
             big_endian: false,
             pair: false,
@@ -114,17 +118,17 @@ mod tests {
         }
     }
 
-    fn placed(fields: &Fields) -> Result<[[f64; 4]; 4], CaseError> {
+    fn placed(fields: &HeaderFields) -> Result<[[f64; 4]; 4], CaseError> {
         let path = Path::new("a.nii");
-        let spacing = spacing(path, fields, 3)?;
-        affine(path, fields, &[49, 56, 52], spacing).map(|affine| affine.0)
+        let spacing = voxel_spacing(path, fields, 3)?;
+        world_from_voxel(path, fields, &[49, 56, 52], spacing).map(|affine| affine.0)
     }
 
     #[test]
     fn sform_wins_over_qform_and_qform_over_pixdim() {
-        let sform = Fields { sform_code: 1, qform_code: 1, ..fields() };
+        let sform = HeaderFields { sform_code: 1, qform_code: 1, ..fields() };
         assert_eq!(placed(&sform).unwrap()[0], [2.0, 0.0, 0.0, 5.0]);
-        let qform = Fields { qform_code: 1, ..fields() };
+        let qform = HeaderFields { qform_code: 1, ..fields() };
         assert_eq!(placed(&qform).unwrap()[0], [-1.0, 0.0, 0.0, -76.0]);
         let rows = placed(&fields()).unwrap();
         assert_eq!(rows[0], [-1.0, 0.0, 0.0, 24.0]);
@@ -134,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_negative_qfac_mirrors_the_third_axis_and_zero_does_not() {
-        let mut own = Fields { qform_code: 1, ..fields() };
+        let mut own = HeaderFields { qform_code: 1, ..fields() };
         own.pixdim[0] = 0.0;
         assert_eq!(placed(&own).unwrap()[2], [0.0, 0.0, 1.0, 87.0]);
         own.pixdim[0] = -1.0;
@@ -143,26 +147,29 @@ mod tests {
 
     #[test]
     fn a_voxel_without_size_is_refused_and_a_negative_one_is_taken_by_size() {
-        let mut own = Fields { sform_code: 1, ..fields() };
+        let mut own = HeaderFields { sform_code: 1, ..fields() };
         own.pixdim[1] = -3.0;
-        assert_eq!(spacing(Path::new("a"), &own, 3).unwrap(), [3.0, 1.0, 1.0]);
+        assert_eq!(voxel_spacing(Path::new("a"), &own, 3).unwrap(), [3.0, 1.0, 1.0]);
         own.pixdim[2] = 0.0;
         assert!(placed(&own).unwrap_err().to_string().contains("pixdim[2]: is 0"));
         own.pixdim[2] = f64::NAN;
         assert!(placed(&own).unwrap_err().to_string().contains("pixdim[2]: is NaN"));
-        assert!(spacing(Path::new("a"), &own, 1).is_ok(), "an axis that is not there needs none");
+        assert!(
+            voxel_spacing(Path::new("a"), &own, 1).is_ok(),
+            "an axis that is not there needs none"
+        );
     }
 
     #[test]
     fn a_form_that_is_no_map_is_refused() {
-        let mut own = Fields { sform_code: 1, ..fields() };
+        let mut own = HeaderFields { sform_code: 1, ..fields() };
         own.srow[0] = [0.0; 4];
         assert!(placed(&own).unwrap_err().to_string().contains("srow: is singular"));
         own.srow[0] = [f64::NAN, 0.0, 0.0, 0.0];
         assert!(placed(&own).unwrap_err().to_string().contains("srow: holds NaN"));
         own.srow[0] = [1e200, 0.0, 0.0, 0.0];
         assert!(placed(&own).unwrap_err().to_string().contains("singular"));
-        let long = Fields { qform_code: 1, quatern: [1.0, 1.0, 0.0], ..fields() };
+        let long = HeaderFields { qform_code: 1, quatern: [1.0, 1.0, 0.0], ..fields() };
         assert!(placed(&long).unwrap_err().to_string().contains("quatern"));
     }
 }

@@ -1,13 +1,12 @@
-//! NIfTI's second way to say where a grid lies: voxel sizes, a unit quaternion and an offset
-//! (nifti1.h, "METHOD 2"). It holds rotations and a mirror (`qfac`), no shear.
+//! NIfTI's qform: voxel sizes, a unit quaternion and an offset (nifti1.h, "METHOD 2"). It holds
+//! rotations and a mirror (`qfac`), no shear.
 
 use crate::volume::grid::Affine;
 
-/// How far from a right angle two axes may be and still count as a rotation, as a cosine: what
-/// single precision leaves of an exact one.
+/// Largest cosine between two axes of a rotation: what single precision leaves of a right angle.
 const SKEW: f64 = 1e-4;
 
-/// How far the square of a stored quaternion may exceed 1.
+/// Largest excess over 1 of the square of a stored quaternion.
 const EXCESS: f64 = 1e-3;
 
 /// The fields of a header's qform.
@@ -24,8 +23,8 @@ pub(super) struct Qform {
 }
 
 impl Qform {
-    /// The affine; `None` where the quaternion is longer than 1, so no rotation.
-    pub(super) fn to_affine(self) -> Option<Affine> {
+    /// World-from-voxel affine; `None` if the quaternion is longer than 1, so no rotation.
+    pub(super) fn world_from_voxel(self) -> Option<Affine> {
         let square: f64 = self.quaternion.iter().map(|part| part * part).sum();
         if square.is_nan() || square > 1.0 + EXCESS {
             return None;
@@ -50,8 +49,8 @@ impl Qform {
         Some(Affine(affine))
     }
 
-    /// The qform of an affine; `None` where the affine shears or is flat.
-    pub(super) fn of_affine(affine: &Affine) -> Option<Self> {
+    /// Qform of a world-from-voxel affine; `None` if it shears or is flat.
+    pub(super) fn from_affine(affine: &Affine) -> Option<Self> {
         let spacing = affine.spacing_mm();
         if !spacing.iter().all(|edge| edge.is_finite() && *edge > 0.0) {
             return None;
@@ -79,9 +78,8 @@ fn quaternion_of(r: &[[f64; 3]; 3]) -> [f64; 3] {
         1.0 - r[0][0] + r[1][1] - r[2][2],
         1.0 - r[0][0] - r[1][1] + r[2][2],
     ];
-    let twice = |square: f64| square.max(0.0).sqrt();
     let largest = (1..4).fold(0, |best, i| if squares[i] > squares[best] { i } else { best });
-    let root = twice(squares[largest]);
+    let root = squares[largest].max(0.0).sqrt();
     let by = 2.0 * root;
     let [a, b, c, d] = match largest {
         0 => [
@@ -131,7 +129,7 @@ mod tests {
                     rows[row][3] = 10.0 * row as f64 - 7.0;
                 }
                 let own = affine(rows);
-                let back = Qform::of_affine(&own).unwrap().to_affine().unwrap();
+                let back = Qform::from_affine(&own).unwrap().world_from_voxel().unwrap();
                 assert!(back.distance_mm(&own) < 1e-9, "{own:?} {back:?}");
             }
         }
@@ -141,19 +139,19 @@ mod tests {
     fn an_oblique_rotation_round_trips_and_a_shear_has_no_qform() {
         let (sin, cos) = 12f64.to_radians().sin_cos();
         let own = affine([[-cos, sin, 0.0, 3.0], [-sin, -cos, 0.0, 4.0], [0.0, 0.0, 2.0, 5.0]]);
-        let back = Qform::of_affine(&own).unwrap().to_affine().unwrap();
+        let back = Qform::from_affine(&own).unwrap().world_from_voxel().unwrap();
         assert!(back.distance_mm(&own) < 1e-9);
         let sheared = affine([[1.0, 0.1, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]);
-        assert_eq!(Qform::of_affine(&sheared), None);
+        assert_eq!(Qform::from_affine(&sheared), None);
         let flat = affine([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]);
-        assert_eq!(Qform::of_affine(&flat), None);
+        assert_eq!(Qform::from_affine(&flat), None);
     }
 
     #[test]
     fn a_quaternion_that_is_no_rotation_is_refused() {
         for quaternion in [[0.0, 1.0, 0.5], [f64::NAN, 0.0, 0.0], [f64::INFINITY, 0.0, 0.0]] {
             let qform = Qform { quaternion, offset: [0.0; 3], spacing: [1.0; 3], qfac: 1.0 };
-            assert_eq!(qform.to_affine(), None);
+            assert_eq!(qform.world_from_voxel(), None);
         }
     }
 }

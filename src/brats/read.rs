@@ -1,6 +1,5 @@
-//! One NIfTI file in: its header, and its voxels in the file's own order.
-//!
-//! What a case makes of several files (agreement, orientation, labels) is `case`'s.
+//! Reads one NIfTI file: its header, and its voxels in the file's own order. `case` checks the
+//! files of a case against each other and reorients them.
 
 use std::path::{Path, PathBuf};
 
@@ -10,21 +9,21 @@ use crate::brats::bytes;
 use crate::brats::fields::NIFTI_2_BYTES;
 use crate::brats::header::Header;
 use crate::brats::narrow;
+use crate::buffers::case::CaseBuffers;
 use crate::volume::grid::Dims;
-use crate::volume::shelf::CaseShelf;
 use crate::volume::voxels::Voxels;
 
-/// More of a compressed file than its header can take, with the name and comment that gzip allows.
+/// Bytes that surely hold the header of a compressed file, with the name and comment of gzip.
 const START_BYTES: u64 = 64 << 10;
 
-/// A volume as it lies in its file.
+/// NIfTI file: header and voxels in the file's order.
 #[derive(Debug, Clone)]
-pub struct Volume {
-    /// What the file says about it.
+pub struct NiftiImage {
+    /// Checked header.
     pub header: Header,
     /// Scaled values in the file's order, in the narrowest exact type; NaN and infinities survive.
     pub voxels: Voxels,
-    /// Of the bytes on the disk, compressed as they are; of both files of a pair.
+    /// Fingerprint of the bytes on the disk, compressed as they are; of both files of a pair.
     pub fingerprint: Fingerprint,
     /// Bytes on the disk.
     pub bytes_read: u64,
@@ -32,23 +31,23 @@ pub struct Volume {
     pub non_finite: usize,
 }
 
-/// A file in memory whose header has been judged, and whose voxels are still as on the disk.
-pub(super) struct Packed {
+/// File in memory with a checked header and voxels that are still compressed.
+pub(super) struct RawVolume {
     /// The file that holds the voxels: of a pair, the image.
     pub(super) path: PathBuf,
-    /// That file's bytes.
+    /// Bytes of that file.
     pub(super) raw: Vec<u8>,
     pub(super) header: Header,
     pub(super) fingerprint: Fingerprint,
     pub(super) bytes_read: u64,
 }
 
-impl Packed {
-    /// Reads the bytes and the header; nothing is larger in memory than the file can hold.
-    pub(super) fn read(path: &Path, shelf: &CaseShelf) -> Result<Self, CaseError> {
+impl RawVolume {
+    /// Reads the bytes and the header into `buffers`.
+    pub(super) fn read(path: &Path, buffers: &CaseBuffers) -> Result<Self, CaseError> {
         let header_path = header_path(path);
-        let header_raw = bytes::read_whole(&header_path, shelf.bytes.take())?;
-        let head = bytes::head(&header_path, &header_raw, NIFTI_2_BYTES)?;
+        let header_raw = bytes::read_whole(&header_path, buffers.bytes.take())?;
+        let head = bytes::content_start(&header_path, &header_raw, NIFTI_2_BYTES)?;
         let header = Header::parse(&header_path, &head)?;
 
         let mut fingerprint = Fingerprinter::default();
@@ -63,7 +62,7 @@ impl Packed {
         } else {
             (header_path, header_raw)
         };
-        header.check_length(&path, bytes::ceiling(&raw))?;
+        header.check_length(&path, bytes::max_content_bytes(&raw))?;
         Ok(Self { path, raw, header, fingerprint: fingerprint.finish(), bytes_read })
     }
 }
@@ -73,12 +72,12 @@ impl Packed {
 /// # Errors
 /// If the file cannot be read, is no NIfTI, claims what it cannot hold, or fails its checksum. The
 /// text names file, field, value and the way out.
-pub fn read_volume(path: &Path) -> Result<Volume, CaseError> {
-    let shelf = CaseShelf::default();
-    let packed = Packed::read(path, &shelf)?;
-    let voxels = narrow::voxels(&packed, &shelf)?;
-    Ok(Volume {
-        non_finite: non_finite(&voxels),
+pub fn read_volume(path: &Path) -> Result<NiftiImage, CaseError> {
+    let buffers = CaseBuffers::default();
+    let packed = RawVolume::read(path, &buffers)?;
+    let voxels = narrow::decode_voxels(&packed, &buffers)?;
+    Ok(NiftiImage {
+        non_finite: count_non_finite(&voxels),
         fingerprint: packed.fingerprint,
         header: packed.header,
         voxels,
@@ -86,18 +85,18 @@ pub fn read_volume(path: &Path) -> Result<Volume, CaseError> {
     })
 }
 
-/// The grid of a volume, from the start of its file.
+/// Reads the grid of a volume from the start of its file.
 ///
 /// # Errors
-/// As [`read_volume`], as far as the header tells.
+/// Those of [`read_volume`] that the header shows.
 pub fn read_grid(path: &Path) -> Result<Dims, CaseError> {
     let path = header_path(path);
     let raw = bytes::read_start(&path, START_BYTES)?;
-    let head = bytes::head(&path, &raw, NIFTI_2_BYTES)?;
+    let head = bytes::content_start(&path, &raw, NIFTI_2_BYTES)?;
     Header::parse(&path, &head)?.volume_dims(&path)
 }
 
-fn non_finite(voxels: &Voxels) -> usize {
+fn count_non_finite(voxels: &Voxels) -> usize {
     match voxels {
         Voxels::I16(_) => 0,
         Voxels::F32(values) => values.iter().filter(|value| !value.is_finite()).count(),
@@ -107,11 +106,11 @@ fn non_finite(voxels: &Voxels) -> usize {
 
 /// The half of a pair that holds the header; any other name is its own header.
 fn header_path(path: &Path) -> PathBuf {
-    sibling(path, ".img", ".hdr").unwrap_or_else(|| path.to_owned())
+    sibling_file(path, ".img", ".hdr").unwrap_or_else(|| path.to_owned())
 }
 
 fn image_path(header: &Path) -> Result<PathBuf, CaseError> {
-    sibling(header, ".hdr", ".img").ok_or_else(|| {
+    sibling_file(header, ".hdr", ".img").ok_or_else(|| {
         CaseError::new(
             Reason::Missing,
             header.display(),
@@ -122,7 +121,7 @@ fn image_path(header: &Path) -> Result<PathBuf, CaseError> {
 }
 
 /// The file whose name ends in `to` where this one's ends in `from`, each with or without `.gz`.
-fn sibling(path: &Path, from: &str, to: &str) -> Option<PathBuf> {
+fn sibling_file(path: &Path, from: &str, to: &str) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let stem = name.strip_suffix(".gz").unwrap_or(name).strip_suffix(from)?;
     ["", ".gz"]

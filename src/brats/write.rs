@@ -1,8 +1,7 @@
-//! Volumes out: one NIfTI-1 file, little-endian, unscaled, on the grid of the source.
+//! Writes NIfTI-1 files: little-endian, unscaled, on the grid of the source.
 //!
 //! Values come in the file's memory order (see [`SourceGrid::to_file_order`]), labels as the file's
-//! own values: nothing is turned or renamed here. The header holds what the grid needs and nothing of
-//! the source's extensions or description.
+//! own values. The header holds the grid, and nothing of the source's extensions or description.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -18,7 +17,8 @@ use crate::base::error::{CaseError, Reason};
 use crate::brats::qform::Qform;
 use crate::volume::case::SourceGrid;
 
-/// Low enough to write a case in a fraction of a second; level 9 saves a tenth of the size.
+/// Compression level that writes a case in a fraction of a second; level 9 saves a tenth of the
+/// size.
 const GZIP_LEVEL: u32 = 3;
 
 const HEADER_BYTES: usize = 348;
@@ -26,34 +26,34 @@ const HEADER_BYTES: usize = 348;
 /// The header, and four bytes that say that no extension follows.
 const VOX_OFFSET: usize = HEADER_BYTES + 4;
 
-/// How BraTS says where its grid lies.
+/// Transform code that BraTS writes.
 const XFORM: XForm = XForm::ScannerAnat;
 
-/// A voxel type as NIfTI stores it.
-trait Stored: Copy {
+/// Voxel type of a NIfTI file.
+trait VoxelType: Copy {
     /// NIfTI's `datatype`.
     const DATATYPE: NiftiType;
     /// Appends the value, little-endian.
-    fn put(self, bytes: &mut Vec<u8>);
+    fn append_le(self, bytes: &mut Vec<u8>);
 }
 
-impl Stored for u8 {
+impl VoxelType for u8 {
     const DATATYPE: NiftiType = NiftiType::Uint8;
-    fn put(self, bytes: &mut Vec<u8>) {
+    fn append_le(self, bytes: &mut Vec<u8>) {
         bytes.push(self);
     }
 }
 
-impl Stored for i16 {
+impl VoxelType for i16 {
     const DATATYPE: NiftiType = NiftiType::Int16;
-    fn put(self, bytes: &mut Vec<u8>) {
+    fn append_le(self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.to_le_bytes());
     }
 }
 
-impl Stored for f32 {
+impl VoxelType for f32 {
     const DATATYPE: NiftiType = NiftiType::Float32;
-    fn put(self, bytes: &mut Vec<u8>) {
+    fn append_le(self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.to_le_bytes());
     }
 }
@@ -73,7 +73,7 @@ pub fn write_labels(path: &Path, labels: &[u8], source: &SourceGrid) -> Result<(
 /// Writes intensities (the file's memory order) as int16; otherwise as [`write_labels`].
 ///
 /// # Errors
-/// As [`write_labels`].
+/// Those of [`write_labels`].
 ///
 /// # Panics
 /// If there are not as many values as voxels.
@@ -85,10 +85,11 @@ pub fn write_intensities(
     write_volume(path, voxels, source)
 }
 
-/// Writes scalars (probabilities, normalised intensities) as float32; otherwise as [`write_labels`].
+/// Writes scalars (probabilities, normalised intensities) as float32; otherwise as
+/// [`write_labels`].
 ///
 /// # Errors
-/// As [`write_labels`].
+/// Those of [`write_labels`].
 ///
 /// # Panics
 /// If there are not as many values as voxels.
@@ -96,12 +97,12 @@ pub fn write_scalars(path: &Path, voxels: &[f32], source: &SourceGrid) -> Result
     write_volume(path, voxels, source)
 }
 
-fn write_volume<T: Stored>(
+fn write_volume<T: VoxelType>(
     path: &Path,
     voxels: &[T],
     source: &SourceGrid,
 ) -> Result<(), CaseError> {
-    assert_eq!(voxels.len(), source.dims.voxels(), "one value per voxel");
+    assert_eq!(voxels.len(), source.dims.voxel_count(), "one value per voxel");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let compressed = name.ends_with(".nii.gz");
     if !compressed && !name.ends_with(".nii") {
@@ -112,26 +113,26 @@ fn write_volume<T: Stored>(
             "end it in .nii.gz, or in .nii for an uncompressed file",
         ));
     }
-    let header = header_of::<T>(path, source)?;
+    let header = encode_header::<T>(path, source)?;
     let draft = draft_path(path, &name);
     let written =
         write_draft(&draft, compressed, &header, voxels).and_then(|()| fs::rename(&draft, path));
     written.map_err(|error| {
         // The cause is worth more than a second error about the draft.
         let _ = fs::remove_file(&draft);
-        CaseError::io(path, &error)
+        CaseError::from_io(path, &error)
     })
 }
 
-/// A name beside the target, so that the rename stays on one file system; unique in this process
-/// and among processes, so that two writers never share a draft.
+/// Temporary name beside the target, so that the rename stays on one file system; unique in this
+/// process and among processes.
 fn draft_path(path: &Path, name: &str) -> PathBuf {
     static DRAFTS: AtomicU64 = AtomicU64::new(0);
     let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
     path.with_file_name(format!(".{name}.{}-{number}.draft", process::id()))
 }
 
-fn write_draft<T: Stored>(
+fn write_draft<T: VoxelType>(
     draft: &Path,
     compressed: bool,
     header: &[u8],
@@ -150,13 +151,13 @@ fn write_draft<T: Stored>(
     file.flush()
 }
 
-fn write_content<T: Stored>(to: &mut impl Write, header: &[u8], voxels: &[T]) -> io::Result<()> {
+fn write_content<T: VoxelType>(to: &mut impl Write, header: &[u8], voxels: &[T]) -> io::Result<()> {
     to.write_all(header)?;
     let mut bytes = Vec::new();
     for piece in voxels.chunks(1 << 14) {
         bytes.clear();
         for voxel in piece {
-            voxel.put(&mut bytes);
+            voxel.append_le(&mut bytes);
         }
         to.write_all(&bytes)?;
     }
@@ -164,7 +165,10 @@ fn write_content<T: Stored>(to: &mut impl Write, header: &[u8], voxels: &[T]) ->
 }
 
 /// The header with its empty extension flag. Offsets are nifti1.h's.
-fn header_of<T: Stored>(path: &Path, source: &SourceGrid) -> Result<[u8; VOX_OFFSET], CaseError> {
+fn encode_header<T: VoxelType>(
+    path: &Path,
+    source: &SourceGrid,
+) -> Result<[u8; VOX_OFFSET], CaseError> {
     let shape = source.dims.to_nifti();
     let mut dim = [3i16, 1, 1, 1, 1, 1, 1, 1];
     for (entry, length) in dim[1..].iter_mut().zip(shape) {
@@ -177,8 +181,8 @@ fn header_of<T: Stored>(path: &Path, source: &SourceGrid) -> Result<[u8; VOX_OFF
             )
         })?;
     }
-    let qform = Qform::of_affine(&source.affine);
-    let spacing = source.affine.spacing_mm();
+    let qform = Qform::from_affine(&source.world_from_voxel);
+    let spacing = source.world_from_voxel.spacing_mm();
     let mut header = [0u8; VOX_OFFSET];
     let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
 
@@ -188,23 +192,23 @@ fn header_of<T: Stored>(path: &Path, source: &SourceGrid) -> Result<[u8; VOX_OFF
     put(72, &(8 * size_of::<T>() as i16).to_le_bytes());
     let qfac = qform.map_or(1.0, |form| form.qfac);
     let pixdim = [qfac, spacing[0], spacing[1], spacing[2], 1.0, 1.0, 1.0, 1.0];
-    put(76, single(pixdim).as_flattened());
-    put(108, single([VOX_OFFSET as f64, 1.0, 0.0]).as_flattened()); // vox_offset, slope, inter
+    put(76, f32_le_bytes(pixdim).as_flattened());
+    put(108, f32_le_bytes([VOX_OFFSET as f64, 1.0, 0.0]).as_flattened()); // vox_offset, slope, inter
     put(123, &[Unit::Mm as u8]);
     if let Some(form) = qform {
         put(252, &(XFORM as i16).to_le_bytes());
-        put(256, single(form.quaternion).as_flattened());
-        put(268, single(form.offset).as_flattened());
+        put(256, f32_le_bytes(form.quaternion).as_flattened());
+        put(268, f32_le_bytes(form.offset).as_flattened());
     }
     put(254, &(XFORM as i16).to_le_bytes());
-    for (row, values) in source.affine.0.into_iter().take(3).enumerate() {
-        put(280 + 16 * row, single(values).as_flattened());
+    for (row, values) in source.world_from_voxel.0.into_iter().take(3).enumerate() {
+        put(280 + 16 * row, f32_le_bytes(values).as_flattened());
     }
     put(344, b"n+1\0");
     Ok(header)
 }
 
-fn single<const N: usize>(values: [f64; N]) -> [[u8; 4]; N] {
+fn f32_le_bytes<const N: usize>(values: [f64; N]) -> [[u8; 4]; N] {
     values.map(|value| (value as f32).to_le_bytes())
 }
 

@@ -1,4 +1,4 @@
-//! Contents to bytes: the first page and the sections, in the order in which they lie in the file.
+//! Encoding of a case file: the first page and the sections, in file order.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -10,55 +10,58 @@ use crate::base::error::{CaseError, Reason};
 use crate::cache::contents::CaseContents;
 use crate::cache::foreground::Foreground;
 use crate::cache::format::{
-    FirstPage, ForegroundHead, ForegroundRecord, Kind, LABELLED, MAGIC, PAGE, SectionRecord,
-    SourceHead, SourceRecord, StatsRecord, StatsSection, VERSION, flaw_of_id, paged,
+    FirstPage, ForegroundHead, ForegroundRecord, LABELLED, MAGIC, PAGE, SectionKind, SectionRecord,
+    SourceHead, SourceRecord, StatsRecord, StatsSection, VERSION, case_id_problem,
+    round_up_to_page,
 };
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 
-/// Large sections are borrowed from the contents: a case is never copied to be written.
-pub(super) type Sections<'a> = Vec<(Kind, Cow<'a, [u8]>)>;
+/// Sections of a file. Large ones are borrowed: a case is never copied to be written.
+pub(super) type Sections<'a> = Vec<(SectionKind, Cow<'a, [u8]>)>;
 
-/// A whole file behind a first page of this kind, not yet written.
-pub(super) struct Composed<'a, P> {
+/// Encoded file with its first page, not yet written.
+pub(super) struct ComposedFile<'a, P> {
     pub(super) first: P,
     pub(super) sections: Sections<'a>,
 }
 
-/// Lays out `contents`.
+/// Encodes `contents`.
 ///
 /// # Errors
 /// When the id cannot name a file, or a number does not fit its field.
-pub(super) fn compose(contents: &CaseContents) -> Result<Composed<'_, FirstPage>, CaseError> {
+pub(super) fn compose_case_file(
+    contents: &CaseContents,
+) -> Result<ComposedFile<'_, FirstPage>, CaseError> {
     let flaw = |field: &str, problem: String| {
         let remedy = "rename the case's folder or convert its files again";
         CaseError::new(Reason::Format, field, problem, remedy).of_case(&contents.id)
     };
-    if let Some(problem) = flaw_of_id(contents.id.as_str()) {
+    if let Some(problem) = case_id_problem(contents.id.as_str()) {
         return Err(flaw("case id", problem));
     }
-    let sections = sections(contents).map_err(|problem| flaw("source files", problem))?;
-    let mut first = first_page(contents).map_err(|problem| flaw("grid", problem))?;
+    let sections = case_sections(contents).map_err(|problem| flaw("source files", problem))?;
+    let mut first = compose_first_page(contents).map_err(|problem| flaw("grid", problem))?;
     let end = fill_table(&sections, &mut first.sections);
     first.section_count = U32::new(sections.len() as u32);
     first.file_bytes = U64::new(end as u64);
     first.checksum = U32::new(first.computed_checksum());
-    Ok(Composed { first, sections })
+    Ok(ComposedFile { first, sections })
 }
 
-impl<P: IntoBytes + Immutable> Composed<'_, P> {
+impl<P: IntoBytes + Immutable> ComposedFile<'_, P> {
     /// Writes the file from its first byte to its last: each section is padded to whole pages.
     pub(super) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(self.first.as_bytes())?;
         for (_, bytes) in &self.sections {
             out.write_all(bytes)?;
-            out.write_all(&[0; PAGE][..paged(bytes.len()) - bytes.len()])?;
+            out.write_all(&[0; PAGE][..round_up_to_page(bytes.len()) - bytes.len()])?;
         }
         Ok(())
     }
 }
 
-/// Lays sections out behind the first page, one line each; the length of the file.
+/// Fills the section table, one entry per section; returns the length of the file.
 pub(super) fn fill_table(sections: &Sections<'_>, table: &mut [SectionRecord]) -> usize {
     let mut end = PAGE;
     for ((kind, bytes), record) in sections.iter().zip(table) {
@@ -69,37 +72,40 @@ pub(super) fn fill_table(sections: &Sections<'_>, table: &mut [SectionRecord]) -
             length: U64::new(bytes.len() as u64),
             reserved: [0; 8],
         };
-        end += paged(bytes.len());
+        end += round_up_to_page(bytes.len());
     }
     end
 }
 
-fn sections(contents: &CaseContents) -> Result<Sections<'_>, String> {
-    let mut sections = vec![(Kind::Image, Cow::Borrowed(contents.images.as_slice().as_bytes()))];
+fn case_sections(contents: &CaseContents) -> Result<Sections<'_>, String> {
+    let mut sections =
+        vec![(SectionKind::Image, Cow::Borrowed(contents.images.as_slice().as_bytes()))];
     if let Some(labels) = &contents.labels {
-        sections.push((Kind::Label, Cow::Borrowed(labels)));
+        sections.push((SectionKind::Label, Cow::Borrowed(labels)));
     }
-    sections.push((Kind::Stats, Cow::Owned(stats(contents))));
-    sections.push((Kind::Foreground, Cow::Owned(foreground(&contents.foreground))));
+    sections.push((SectionKind::Stats, Cow::Owned(stats_section(contents))));
+    sections.push((SectionKind::Foreground, Cow::Owned(foreground_section(&contents.foreground))));
     if !contents.files.is_empty() {
-        sections.push((Kind::Source, Cow::Owned(files(contents)?)));
+        sections.push((SectionKind::Source, Cow::Owned(source_section(contents)?)));
     }
     Ok(sections)
 }
 
-fn first_page(contents: &CaseContents) -> Result<FirstPage, String> {
+fn compose_first_page(contents: &CaseContents) -> Result<FirstPage, String> {
     let mut first = FirstPage::new_zeroed();
     first.magic = MAGIC;
     first.version = U32::new(VERSION);
     first.header_bytes = U32::new(PAGE as u32);
     first.flags = U32::new(if contents.labels.is_some() { LABELLED } else { 0 });
-    first.brain_start = narrow(contents.brain.start)?;
-    first.brain_dims = narrow(contents.brain.dims.0)?;
-    first.source_dims = narrow(contents.source.dims.0)?;
+    first.brain_start = extent_to_u32(contents.brain.start)?;
+    first.brain_dims = extent_to_u32(contents.brain.dims.0)?;
+    first.source_dims = extent_to_u32(contents.source.dims.0)?;
     first.axes = contents.source.axes;
     first.flipped = contents.source.flipped.map(u8::from);
     first.scheme = contents.scheme.code();
-    for (entry, value) in first.affine.iter_mut().zip(contents.source.affine.0.as_flattened()) {
+    for (entry, value) in
+        first.affine.iter_mut().zip(contents.source.world_from_voxel.0.as_flattened())
+    {
         *entry = F64::new(*value);
     }
     first.fingerprint = contents.fingerprint.0;
@@ -110,7 +116,7 @@ fn first_page(contents: &CaseContents) -> Result<FirstPage, String> {
     Ok(first)
 }
 
-pub(super) fn narrow(extent: [usize; 3]) -> Result<[U32; 3], String> {
+pub(super) fn extent_to_u32(extent: [usize; 3]) -> Result<[U32; 3], String> {
     let mut narrowed = [U32::ZERO; 3];
     for (place, value) in narrowed.iter_mut().zip(extent) {
         *place = U32::new(u32::try_from(value).map_err(|_| format!("{value} does not fit u32"))?);
@@ -118,10 +124,10 @@ pub(super) fn narrow(extent: [usize; 3]) -> Result<[U32; 3], String> {
     Ok(narrowed)
 }
 
-fn stats(contents: &CaseContents) -> Vec<u8> {
+fn stats_section(contents: &CaseContents) -> Vec<u8> {
     let section: StatsSection = Modality::ALL.map(|modality| {
-        let (scale, stats) =
-            (&contents.scales[modality.index()], &contents.stats[modality.index()]);
+        let scale = &contents.scales[modality.index()];
+        let stats = &contents.stats[modality.index()];
         StatsRecord {
             slope: F64::new(scale.slope),
             inter: F64::new(scale.inter),
@@ -137,8 +143,8 @@ fn stats(contents: &CaseContents) -> Vec<u8> {
     section.as_bytes().to_vec()
 }
 
-/// A foreground index as its section.
-pub(super) fn foreground(index: &[Foreground; Region::COUNT]) -> Vec<u8> {
+/// Encodes a foreground index.
+pub(super) fn foreground_section(index: &[Foreground; Region::COUNT]) -> Vec<u8> {
     let head: ForegroundHead = std::array::from_fn(|region| {
         let region = &index[region];
         ForegroundRecord {
@@ -154,7 +160,7 @@ pub(super) fn foreground(index: &[Foreground; Region::COUNT]) -> Vec<u8> {
     bytes
 }
 
-fn files(contents: &CaseContents) -> Result<Vec<u8>, String> {
+fn source_section(contents: &CaseContents) -> Result<Vec<u8>, String> {
     let fits = |value: usize| u32::try_from(value).map_err(|_| format!("{value} is too many"));
     let head = SourceHead { count: U32::new(fits(contents.files.len())?), reserved: [0; 4] };
     let mut bytes = head.as_bytes().to_vec();

@@ -1,95 +1,94 @@
-//! From a decoded case to what its file holds: find the brain, cut, encode, interleave, measure,
-//! index. Ingest's hot path, and the same for a case that is used once and never stored.
+//! Preprocessing of a decoded case: brain box, encoding, crop, interleaving, statistics, foreground
+//! index. The hot path of ingest, also for a case that is used once and never stored.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
-use crate::cache::encode::{Scale, encode};
+use crate::buffers::case::CaseBuffers;
+use crate::cache::encode::{IntensityScale, encode_volume};
 use crate::cache::foreground::{self, Foreground};
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::source::SourceFile;
-use crate::cache::statistics::Stats;
+use crate::cache::statistics::IntensityStats;
 use crate::volume::case::{Case, CaseId, SourceGrid};
 use crate::volume::grid::{Box3, Dims};
 use crate::volume::modality::Modality;
 use crate::volume::region::{LabelScheme, Region};
-use crate::volume::shelf::CaseShelf;
 
 /// Raw values of one voxel in the order of [`Modality::ALL`].
 pub type RawVoxel = [i16; Modality::COUNT];
 
-/// Everything that a case file holds.
+/// Content of a case file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaseContents {
-    /// Its name, and the file's.
+    /// Case id; names the file.
     pub id: CaseId,
-    /// The grid it came in.
+    /// Grid of the source files.
     pub source: SourceGrid,
     /// The smallest box around tissue and labels, in the canonical grid.
     pub brain: Box3,
     /// Raw voxels `[d, h, w]` of the box, modalities interleaved.
     pub images: Vec<RawVoxel>,
-    /// How raw values decode, per modality.
-    pub scales: [Scale; Modality::COUNT],
-    /// Over the tissue, per modality.
-    pub stats: [Stats; Modality::COUNT],
+    /// Intensity scale per modality.
+    pub scales: [IntensityScale; Modality::COUNT],
+    /// Statistics over the tissue, per modality.
+    pub stats: [IntensityStats; Modality::COUNT],
     /// Canonical labels `[d, h, w]` of the box.
     pub labels: Option<Vec<u8>>,
-    /// Per region; empty for unlabelled cases.
+    /// Foreground index per region; empty for unlabelled cases.
     pub foreground: [Foreground; Region::COUNT],
-    /// What the source's label values meant.
+    /// Meaning of the source's label values.
     pub scheme: LabelScheme,
-    /// Of the source's compressed bytes.
+    /// Fingerprint of the source's compressed bytes.
     pub fingerprint: Fingerprint,
-    /// Of the way it was prepared.
+    /// Fingerprint of the preprocessing.
     pub preprocess: Fingerprint,
-    /// The source files as they were looked at before they were read; empty when not known.
+    /// State of the source files before they were read; empty when not known.
     pub files: Vec<SourceFile>,
 }
 
 impl CaseContents {
-    /// With the source files, so that a later run sees without decoding whether they changed.
+    /// Adds the source files, so that a later run sees without decoding if they changed.
     #[must_use]
     pub fn with_files(mut self, files: Vec<SourceFile>) -> Self {
         self.files = files;
         self
     }
 
-    /// Puts the voxels and labels back, for another case to be prepared in.
-    pub fn give_back(self, shelf: &CaseShelf) {
-        shelf.interleaved.give(self.images);
+    /// Returns the voxels and labels to `buffers`.
+    pub fn give_back(self, buffers: &CaseBuffers) {
+        buffers.interleaved.give_back(self.images);
         if let Some(labels) = self.labels {
-            shelf.bytes.give(labels);
+            buffers.bytes.give_back(labels);
         }
     }
 }
 
-/// Prepares a case, in fresh memory.
+/// Preprocesses a case into new memory.
 ///
 /// # Errors
-/// As [`prepare_on`].
-pub fn prepare(case: &Case, config: &PreprocessConfig) -> Result<CaseContents, CaseError> {
-    prepare_on(&CaseShelf::default(), case, config)
+/// Those of [`prepare_in_buffers`].
+pub fn prepare_case(case: &Case, config: &PreprocessConfig) -> Result<CaseContents, CaseError> {
+    prepare_in_buffers(&CaseBuffers::default(), case, config)
 }
 
-/// Prepares a case in the memory of those before, as far as [`CaseContents::give_back`] put it on
-/// the shelf.
+/// Preprocesses a case into `buffers`, which [`CaseContents::give_back`] refills.
 ///
 /// # Errors
 /// When the case is empty, its volumes do not fill its grid, or intensities cannot be encoded.
-pub fn prepare_on(
-    shelf: &CaseShelf,
+pub fn prepare_in_buffers(
+    buffers: &CaseBuffers,
     case: &Case,
     config: &PreprocessConfig,
 ) -> Result<CaseContents, CaseError> {
     let dims = case.dims();
     check_lengths(case, dims)?;
     let mut planes: [Cow<'_, [i16]>; 4] = Default::default();
-    let mut scales = [Scale::LOSSLESS; 4];
+    let mut scales = [IntensityScale::LOSSLESS; 4];
     for modality in Modality::ALL {
-        let (plane, scale) = encode(&case.images[modality.index()]).map_err(|problem| {
+        let (plane, scale) = encode_volume(&case.images[modality.index()]).map_err(|problem| {
             let remedy = "check the file's scl_slope and scl_inter, or rescale it";
             CaseError::new(Reason::Format, modality, problem, remedy).of_case(&case.id)
         })?;
@@ -103,16 +102,16 @@ pub fn prepare_on(
         CaseError::new(Reason::Format, "all modalities", "every voxel is 0 or not finite", remedy)
             .of_case(&case.id)
     })?;
-    let images = interleave(planes, dims, &brain, shelf.interleaved.take());
-    let labels = labels.map(|labels| cut(labels, dims, &brain, shelf.bytes.take()));
+    let images = interleave_modalities(planes, dims, &brain, buffers.interleaved.take());
+    let labels = labels.map(|labels| crop_labels(labels, dims, &brain, buffers.bytes.take()));
     Ok(CaseContents {
         id: case.id.clone(),
         source: case.source,
         brain,
-        stats: Stats::of_images(&images, &scales),
+        stats: IntensityStats::of_images(&images, &scales),
         images,
         scales,
-        foreground: foreground::index(
+        foreground: foreground::index_foreground(
             labels.as_deref().unwrap_or_default(),
             case.fingerprint,
             config.foreground_cap,
@@ -126,7 +125,7 @@ pub fn prepare_on(
 }
 
 fn check_lengths(case: &Case, dims: Dims) -> Result<(), CaseError> {
-    let voxels = dims.voxels();
+    let voxels = dims.voxel_count();
     let images =
         Modality::ALL.map(|modality| (modality.name(), case.images[modality.index()].len()));
     let labels = case.labels.as_ref().map(|labels| ("seg", labels.len()));
@@ -148,18 +147,20 @@ fn check_lengths(case: &Case, dims: Dims) -> Result<(), CaseError> {
 
 /// The smallest box around every voxel with tissue in any modality or with a label.
 ///
-/// The same as [`Box3::around`], by rows: most of a head scan is air, and a row of air is dismissed
-/// by one vectorised OR instead of five tests a voxel. Inside the box as known so far, a row is
-/// looked at only where it could widen it.
+/// The same as [`Box3::bounding_box`], by rows: most of a head scan is air, and a row of air is
+/// dismissed by one vectorised OR instead of five tests a voxel. Inside the box so far, only the
+/// ends of a row that could widen it are tested.
 fn occupied_box(dims: Dims, planes: [&[i16]; 4], labels: Option<&[u8]>) -> Option<Box3> {
     let [depth, height, width] = dims.0;
-    let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
+    let mut low = [usize::MAX; 3];
+    let mut high = [0; 3];
     let is_air = |places: Range<usize>| {
         planes.iter().all(|plane| plane[places.clone()].iter().fold(0, |seen, v| seen | v) == 0)
             && labels.is_none_or(|labels| labels[places].iter().fold(0, |seen, v| seen | v) == 0)
     };
     for row in 0..depth * height {
-        let (at, start) = ([row / height, row % height], row * width);
+        let at = [row / height, row % height];
+        let start = row * width;
         let is_inside = (0..2).all(|axis| (low[axis]..high[axis]).contains(&at[axis]));
         let is_idle = if is_inside {
             is_air(start..start + low[2]) && is_air(start + high[2]..start + width)
@@ -184,16 +185,16 @@ fn occupied_box(dims: Dims, planes: [&[i16]; 4], labels: Option<&[u8]>) -> Optio
     })
 }
 
-/// The box of all modalities in place of what `images` holds.
-fn interleave(
+/// Crops all modalities to the box and interleaves them into `images`.
+fn interleave_modalities(
     planes: [&[i16]; 4],
     dims: Dims,
     brain: &Box3,
     mut images: Vec<RawVoxel>,
 ) -> Vec<RawVoxel> {
     images.clear();
-    images.reserve_exact(brain.dims.voxels());
-    for row in brain.rows(dims) {
+    images.reserve_exact(brain.dims.voxel_count());
+    for row in brain.row_ranges(dims) {
         let [a, b, c, d] = planes.map(|plane| &plane[row.clone()]);
         let voxels = a.iter().zip(b).zip(c).zip(d);
         images.extend(voxels.map(|(((a, b), c), d)| [*a, *b, *c, *d]));
@@ -201,11 +202,11 @@ fn interleave(
     images
 }
 
-/// The box of the labels in place of what `into` holds.
-fn cut(labels: &[u8], dims: Dims, brain: &Box3, mut into: Vec<u8>) -> Vec<u8> {
+/// Crops the labels to the box into `into`.
+fn crop_labels(labels: &[u8], dims: Dims, brain: &Box3, mut into: Vec<u8>) -> Vec<u8> {
     into.clear();
-    into.reserve_exact(brain.dims.voxels());
-    for row in brain.rows(dims) {
+    into.reserve_exact(brain.dims.voxel_count());
+    for row in brain.row_ranges(dims) {
         into.extend_from_slice(&labels[row]);
     }
     into
@@ -232,17 +233,18 @@ mod tests {
     }
 
     fn quiet(dims: Dims) -> Voxels {
-        Voxels::I16(vec![0; dims.voxels()])
+        Voxels::I16(vec![0; dims.voxel_count()])
     }
 
     #[test]
     fn a_label_outside_all_tissue_is_inside_the_box() {
         let dims = Dims([2, 3, 4]);
         let (mut t1, mut labels) = (vec![0; 24], vec![0; 24]);
-        t1[dims.offset([0, 1, 1])] = -7;
-        labels[dims.offset([1, 2, 3])] = 3;
+        t1[dims.offset_from_zyx([0, 1, 1])] = -7;
+        labels[dims.offset_from_zyx([1, 2, 3])] = 3;
         let images = [Voxels::I16(t1), quiet(dims), quiet(dims), quiet(dims)];
-        let contents = prepare(&case_of(dims, images, Some(labels)), &Default::default()).unwrap();
+        let contents =
+            prepare_case(&case_of(dims, images, Some(labels)), &Default::default()).unwrap();
         assert_eq!(contents.brain, Box3 { start: [0, 1, 1], dims: Dims([2, 2, 3]) });
         assert_eq!(contents.images[0], [-7, 0, 0, 0]);
         assert_eq!(contents.labels.as_ref().unwrap()[11], 3);
@@ -259,7 +261,7 @@ mod tests {
             Voxels::F64(vec![300.0, 0.0]),
             quiet(dims),
         ];
-        let contents = prepare(&case_of(dims, images, None), &Default::default()).unwrap();
+        let contents = prepare_case(&case_of(dims, images, None), &Default::default()).unwrap();
         assert_eq!(contents.images, [[1, 1, 300, 0], [2, 0, 0, 0]]);
         assert_eq!(contents.scales[1].decode(1), 0.5);
         assert_eq!(contents.labels, None);
@@ -269,12 +271,12 @@ mod tests {
     fn an_empty_case_and_a_short_volume_are_refused() {
         let dims = Dims([1, 2, 2]);
         let empty = case_of(dims, std::array::from_fn(|_| quiet(dims)), None);
-        let error = prepare(&empty, &Default::default()).unwrap_err();
+        let error = prepare_case(&empty, &Default::default()).unwrap_err();
         assert_eq!(error.reason, Reason::Format);
         assert!(error.to_string().starts_with("case c: all modalities"), "{error}");
         let mut short = empty;
         short.images[3] = Voxels::I16(vec![1; 3]);
-        let error = prepare(&short, &Default::default()).unwrap_err();
+        let error = prepare_case(&short, &Default::default()).unwrap_err();
         assert_eq!(error.reason, Reason::Geometry);
         assert!(error.to_string().contains("flair: has 3 voxels"), "{error}");
     }
@@ -286,15 +288,15 @@ mod tests {
             marks in prop::collection::vec((0usize..150, 0usize..5), 0..6),
         ) {
             let dims = Dims(extent);
-            let mut planes = vec![vec![0i16; dims.voxels()]; 4];
-            let mut labels = vec![0u8; dims.voxels()];
+            let mut planes = vec![vec![0i16; dims.voxel_count()]; 4];
+            let mut labels = vec![0u8; dims.voxel_count()];
             for (place, channel) in marks {
-                let place = place % dims.voxels();
+                let place = place % dims.voxel_count();
                 if channel == 4 { labels[place] = 1 } else { planes[channel][place] = -1 }
             }
             let found = occupied_box(
                 dims, std::array::from_fn(|channel| &*planes[channel]), Some(&labels));
-            let wanted = Box3::around(
+            let wanted = Box3::bounding_box(
                 dims, |place| labels[place] != 0 || planes.iter().any(|plane| plane[place] != 0));
             prop_assert_eq!(found, wanted);
         }

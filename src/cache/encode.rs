@@ -1,4 +1,4 @@
-//! Intensities to i16, and back by one multiply-add.
+//! Encoding of intensities as i16, decoded by one multiply-add.
 //!
 //! Raw 0 is exactly the background: the value 0, NaN or infinite. Every other raw value is tissue
 //! and decodes to `slope * raw + inter`, as in NIfTI.
@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::volume::voxels::Voxels;
 
-/// How the raw values of one modality decode.
+/// Linear map from raw values of one modality to intensities.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Scale {
+pub struct IntensityScale {
     /// Intensity per raw step; 0 when all tissue has one value.
     pub slope: f64,
     /// Added after the slope.
@@ -20,17 +20,17 @@ pub struct Scale {
     pub max_error: f64,
 }
 
-impl Scale {
+impl IntensityScale {
     /// Raw values are the intensities.
     pub const LOSSLESS: Self = Self { slope: 1.0, inter: 0.0, max_error: 0.0 };
 
     /// The intensity of a raw value.
     pub fn decode(&self, raw: i16) -> f64 {
-        if raw == 0 { 0.0 } else { self.of_tissue(f64::from(raw)) }
+        if raw == 0 { 0.0 } else { self.decode_tissue(f64::from(raw)) }
     }
 
     /// The intensity at a raw value of tissue, which may lie between two of them.
-    pub(super) fn of_tissue(&self, raw: f64) -> f64 {
+    pub(super) fn decode_tissue(&self, raw: f64) -> f64 {
         self.slope * raw + self.inter
     }
 }
@@ -40,9 +40,9 @@ impl Scale {
 ///
 /// # Errors
 /// When the values span more than f64 can hold; the text says which span.
-pub fn encode(voxels: &Voxels) -> Result<(Cow<'_, [i16]>, Scale), String> {
+pub fn encode_volume(voxels: &Voxels) -> Result<(Cow<'_, [i16]>, IntensityScale), String> {
     match voxels {
-        Voxels::I16(values) => Ok((Cow::Borrowed(values), Scale::LOSSLESS)),
+        Voxels::I16(values) => Ok((Cow::Borrowed(values), IntensityScale::LOSSLESS)),
         Voxels::F32(values) => encode_reals(values),
         Voxels::F64(values) => encode_reals(values),
     }
@@ -52,8 +52,12 @@ fn is_tissue(value: f64) -> bool {
     value != 0.0 && value.is_finite()
 }
 
-fn encode_reals<'a, T: Copy + Into<f64>>(values: &[T]) -> Result<(Cow<'a, [i16]>, Scale), String> {
-    let (mut low, mut high, mut keepable) = (f64::INFINITY, f64::NEG_INFINITY, true);
+fn encode_reals<'a, T: Copy + Into<f64>>(
+    values: &[T],
+) -> Result<(Cow<'a, [i16]>, IntensityScale), String> {
+    let mut low = f64::INFINITY;
+    let mut high = f64::NEG_INFINITY;
+    let mut keepable = true;
     for value in values.iter().map(|&value| value.into()).filter(|&value| is_tissue(value)) {
         low = low.min(value);
         high = high.max(value);
@@ -62,12 +66,12 @@ fn encode_reals<'a, T: Copy + Into<f64>>(values: &[T]) -> Result<(Cow<'a, [i16]>
     if keepable {
         let keep = |value: f64| if is_tissue(value) { value as i16 } else { 0 };
         let raw = values.iter().map(|&value| keep(value.into())).collect();
-        return Ok((Cow::Owned(raw), Scale::LOSSLESS));
+        return Ok((Cow::Owned(raw), IntensityScale::LOSSLESS));
     }
-    let mut scale = spread(low, high);
+    let mut scale = full_range_scale(low, high);
     let mut raw = Vec::with_capacity(values.len());
     for value in values.iter().map(|&value| value.into()) {
-        let code = if is_tissue(value) { quantise(value, &scale) } else { 0 };
+        let code = if is_tissue(value) { quantise_tissue(value, &scale) } else { 0 };
         if code != 0 {
             scale.max_error = scale.max_error.max((scale.decode(code) - value).abs());
         }
@@ -80,18 +84,19 @@ fn encode_reals<'a, T: Copy + Into<f64>>(values: &[T]) -> Result<(Cow<'a, [i16]>
 }
 
 /// The scale whose codes -32768 and 32767 are `low` and `high`.
-fn spread(low: f64, high: f64) -> Scale {
+fn full_range_scale(low: f64, high: f64) -> IntensityScale {
     // Halved first: the difference of two finite numbers may be infinite.
-    let (half, middle) = (high / 2.0 - low / 2.0, high / 2.0 + low / 2.0);
+    let half = high / 2.0 - low / 2.0;
+    let middle = high / 2.0 + low / 2.0;
     let slope = half / 32767.5;
     if slope == 0.0 {
-        return Scale { slope, inter: low + half, max_error: 0.0 };
+        return IntensityScale { slope, inter: low + half, max_error: 0.0 };
     }
-    Scale { slope, inter: middle + slope / 2.0, max_error: 0.0 }
+    IntensityScale { slope, inter: middle + slope / 2.0, max_error: 0.0 }
 }
 
 /// The nearest code that is not the background's.
-fn quantise(value: f64, scale: &Scale) -> i16 {
+fn quantise_tissue(value: f64, scale: &IntensityScale) -> i16 {
     if scale.slope == 0.0 {
         return 1;
     }
@@ -109,8 +114,8 @@ mod tests {
 
     use super::*;
 
-    fn encoded(voxels: &Voxels) -> (Vec<i16>, Scale) {
-        let (raw, scale) = encode(voxels).unwrap();
+    fn encoded(voxels: &Voxels) -> (Vec<i16>, IntensityScale) {
+        let (raw, scale) = encode_volume(voxels).unwrap();
         (raw.into_owned(), scale)
     }
 
@@ -122,7 +127,7 @@ mod tests {
             Voxels::F32(whole.map(f32::from).to_vec()),
             Voxels::F64(whole.map(f64::from).to_vec()),
         ] {
-            assert_eq!(encoded(&voxels), (whole.to_vec(), Scale::LOSSLESS));
+            assert_eq!(encoded(&voxels), (whole.to_vec(), IntensityScale::LOSSLESS));
         }
     }
 
@@ -152,12 +157,15 @@ mod tests {
 
     #[test]
     fn an_empty_volume_is_all_background() {
-        assert_eq!(encoded(&Voxels::F32(vec![0.0, f32::NAN])), (vec![0, 0], Scale::LOSSLESS));
+        assert_eq!(
+            encoded(&Voxels::F32(vec![0.0, f32::NAN])),
+            (vec![0, 0], IntensityScale::LOSSLESS)
+        );
     }
 
     #[test]
     fn a_span_beyond_f64_is_refused() {
-        let error = encode(&Voxels::F64(vec![f64::MAX, f64::MIN])).unwrap_err();
+        let error = encode_volume(&Voxels::F64(vec![f64::MAX, f64::MIN])).unwrap_err();
         assert!(error.contains("span"), "{error}");
     }
 

@@ -1,8 +1,8 @@
-//! What the cache can fail with: one case's misfortune, or the machine's.
+//! Errors of the cache: of one case, or of the machine.
 
 use crate::base::error::{CaseError, Fault};
 
-/// Either kind of error, kept apart so that a full disk is never counted as a bad case.
+/// Error of a case or of the cache, kept apart so that a full disk never counts as a bad case.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CacheError {
     /// This case cannot be cached or read; others can.

@@ -1,4 +1,4 @@
-//! What can be wrong with a cached file's bytes, and how a caller is told.
+//! Defects of cached files, and their conversion to errors.
 
 use std::path::Path;
 
@@ -6,45 +6,50 @@ use zerocopy::little_endian::U32;
 
 use crate::base::error::{CaseError, Reason};
 
-/// What is wrong with a file's bytes.
+/// Defect in a file's bytes.
 #[derive(Debug)]
-pub(super) struct Flaw {
+pub(super) struct FileFlaw {
     reason: Reason,
     field: &'static str,
     problem: String,
 }
 
-impl Flaw {
-    pub(super) fn format(field: &'static str, problem: impl Into<String>) -> Self {
+impl FileFlaw {
+    pub(super) fn bad_format(field: &'static str, problem: impl Into<String>) -> Self {
         Self { reason: Reason::Format, field, problem: problem.into() }
     }
 
-    pub(super) fn checksum(field: &'static str, stored: u32, computed: u32) -> Self {
+    pub(super) fn checksum_mismatch(field: &'static str, stored: u32, computed: u32) -> Self {
         let problem = format!("crc32c is {computed:08x}, {stored:08x} was stored");
         Self { reason: Reason::Checksum, field, problem }
     }
 
-    /// The error that a caller sees of a case file.
-    pub(super) fn at(self, path: &Path) -> CaseError {
+    /// Converts to the error of a case file.
+    pub(super) fn into_case_error(self, path: &Path) -> CaseError {
         let remedy =
             "`gliaflow cache verify` lists such files, `gliaflow ingest` builds them again";
-        self.at_with(path, remedy)
+        self.into_error_with_remedy(path, remedy)
     }
 
-    /// The error that a caller sees, with its way out.
-    pub(super) fn at_with(self, path: &Path, remedy: &str) -> CaseError {
+    /// Converts to an error with this remedy.
+    pub(super) fn into_error_with_remedy(self, path: &Path, remedy: &str) -> CaseError {
         let subject = format!("{}: {}", path.display(), self.field);
         CaseError::new(self.reason, subject, self.problem, remedy)
     }
 }
 
-/// Whether a first page is of the version that is read here, and as it was written.
-pub(super) fn intact(version: U32, read: u32, stored: U32, computed: u32) -> Result<(), Flaw> {
+/// Checks the version and the checksum of a first page.
+pub(super) fn check_first_page(
+    version: U32,
+    read: u32,
+    stored: U32,
+    computed: u32,
+) -> Result<(), FileFlaw> {
     match (version.get() == read, stored.get() == computed) {
         (false, _) => {
-            Err(Flaw::format("version", format!("{version}, this gliaflow reads {read}")))
+            Err(FileFlaw::bad_format("version", format!("{version}, this gliaflow reads {read}")))
         }
-        (true, false) => Err(Flaw::checksum("header", stored.get(), computed)),
+        (true, false) => Err(FileFlaw::checksum_mismatch("header", stored.get(), computed)),
         (true, true) => Ok(()),
     }
 }

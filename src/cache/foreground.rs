@@ -1,22 +1,22 @@
-//! Where each region is: a bounded index that places patches on tumour without a scan.
+//! Foreground index: a bounded sample of each region's voxels, to centre patches without a scan.
 
 use crate::base::fingerprint::Fingerprint;
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 use crate::volume::region::Region;
 
-/// Labels looked at together; nearly all such runs are background.
+/// Labels tested together; nearly all such runs are background.
 const RUN: usize = 64;
 
-/// One region's voxels, as kept in memory before a file is written.
+/// Voxels of one region, in memory before a file is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Foreground {
     /// Voxels of the region in the case.
     pub count: u64,
-    /// Places in the brain box, ascending: all of them, or an unbiased draw of as many as kept.
+    /// Offsets in the brain box, ascending: all of them, or an unbiased sample.
     pub voxels: Vec<u32>,
 }
 
-/// One region's voxels, as mapped.
+/// Voxels of one region, borrowed from a mapped file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ForegroundView<'a> {
     /// Voxels of the region in the case.
@@ -26,19 +26,24 @@ pub struct ForegroundView<'a> {
 }
 
 impl Foreground {
-    /// The same, as if it were mapped.
-    pub fn view(&self) -> ForegroundView<'_> {
+    /// Borrows the voxels like those of a mapped file.
+    pub fn as_view(&self) -> ForegroundView<'_> {
         ForegroundView { count: self.count, voxels: &self.voxels }
     }
 }
 
 /// Indexes canonical `labels`, at most `cap` voxels a region.
 ///
-/// The draw is keyed by the source's fingerprint: the same files give the same index in every run.
+/// The sample is keyed by the source's fingerprint: the same files give the same index in every
+/// run.
 ///
 /// # Panics
 /// If there are more labels than u32 can number.
-pub fn index(labels: &[u8], source: Fingerprint, cap: u32) -> [Foreground; Region::COUNT] {
+pub fn index_foreground(
+    labels: &[u8],
+    source: Fingerprint,
+    cap: u32,
+) -> [Foreground; Region::COUNT] {
     assert!(u32::try_from(labels.len()).is_ok(), "places are stored as u32");
     let mut members: [Vec<u32>; Region::COUNT] = Default::default();
     for (run, labels) in labels.chunks(RUN).enumerate() {
@@ -54,21 +59,25 @@ pub fn index(labels: &[u8], source: Fingerprint, cap: u32) -> [Foreground; Regio
     let mut stream = 0;
     members.map(|voxels| {
         stream += 1;
-        drawn(voxels, cap as usize, KeyedRng::new(key(source), Domain::Foreground).stream(stream))
+        sample_voxels(
+            voxels,
+            cap as usize,
+            KeyedRng::new(sampling_key(source), Domain::Foreground).with_stream(stream),
+        )
     })
 }
 
-fn key(source: Fingerprint) -> SampleKey {
+fn sampling_key(source: Fingerprint) -> SampleKey {
     let bits = u128::from_le_bytes(source.0);
     SampleKey { seed: bits as u64, epoch: (bits >> 64) as u64, index: 0 }
 }
 
-/// The first `cap` steps of a Fisher–Yates shuffle: every subset is equally likely.
-fn drawn(mut voxels: Vec<u32>, cap: usize, mut rng: KeyedRng) -> Foreground {
+/// Samples by the first `cap` steps of a Fisher–Yates shuffle: every subset is equally likely.
+fn sample_voxels(mut voxels: Vec<u32>, cap: usize, mut rng: KeyedRng) -> Foreground {
     let count = voxels.len();
     if count > cap {
         for place in 0..cap {
-            let other = place + rng.below((count - place) as u64) as usize;
+            let other = place + rng.uniform_below((count - place) as u64) as usize;
             voxels.swap(place, other);
         }
         voxels.truncate(cap);
@@ -88,7 +97,7 @@ mod tests {
     #[test]
     fn regions_nest_and_small_ones_are_kept_whole() {
         let labels = [label::ED, 0, label::ET, label::NCR, label::RC, label::ET];
-        let [et, tc, wt] = index(&labels, SOURCE, 10);
+        let [et, tc, wt] = index_foreground(&labels, SOURCE, 10);
         assert_eq!((et.count, et.voxels), (2, vec![2, 5]));
         assert_eq!((tc.count, tc.voxels), (3, vec![2, 3, 5]));
         assert_eq!((wt.count, wt.voxels), (4, vec![0, 2, 3, 5]));
@@ -97,11 +106,11 @@ mod tests {
     #[test]
     fn a_large_region_is_capped_ascending_distinct_and_keyed_by_the_source() {
         let labels = vec![label::ET; 1000];
-        let [et, tc, _] = index(&labels, SOURCE, 50);
+        let [et, tc, _] = index_foreground(&labels, SOURCE, 50);
         assert_eq!((et.count, et.voxels.len()), (1000, 50));
         assert!(et.voxels.windows(2).all(|pair| pair[0] < pair[1]));
-        assert_eq!(index(&labels, SOURCE, 50)[0], et);
-        assert_ne!(index(&labels, Fingerprint([4; 16]), 50)[0], et);
+        assert_eq!(index_foreground(&labels, SOURCE, 50)[0], et);
+        assert_ne!(index_foreground(&labels, Fingerprint([4; 16]), 50)[0], et);
         assert_ne!(tc.voxels, et.voxels, "regions draw from streams of their own");
     }
 
@@ -110,7 +119,8 @@ mod tests {
         let labels = vec![label::ET; 20];
         let mut times = [0u32; 20];
         for source in 0..2000u128 {
-            for &place in &index(&labels, Fingerprint(source.to_le_bytes()), 5)[0].voxels {
+            for &place in &index_foreground(&labels, Fingerprint(source.to_le_bytes()), 5)[0].voxels
+            {
                 times[place as usize] += 1;
             }
         }

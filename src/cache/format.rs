@@ -1,7 +1,7 @@
 //! The records of a case file, v1, byte for byte as `cache/README.md` specifies them.
 //!
-//! Little-endian, without padding or alignment of their own. This file says where things lie;
-//! `compose.rs` writes them and `parse.rs` doubts them.
+//! Little-endian, without padding or alignment of their own. `compose.rs` writes them, `parse.rs`
+//! reads and checks them.
 
 use zerocopy::little_endian::{F64, I64, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -32,20 +32,20 @@ pub(super) const MAX_SECTIONS: usize = 64;
 /// Flag of a case with labels.
 pub(super) const LABELLED: u32 = 1;
 
-/// What a section holds. Readers pass over kinds that they do not know.
+/// Type of a section. Readers pass over kinds that they do not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
-pub(super) enum Kind {
+pub(super) enum SectionKind {
     Image = 1,
     Label = 2,
     Stats = 3,
     Foreground = 4,
     Source = 5,
-    /// In annotations only.
+    /// Annotations only.
     Probability = 6,
 }
 
-impl Kind {
+impl SectionKind {
     pub(super) const ALL: [Self; 6] =
         [Self::Image, Self::Label, Self::Stats, Self::Foreground, Self::Source, Self::Probability];
 
@@ -106,7 +106,7 @@ impl FirstPage {
     }
 }
 
-/// One line of the section table.
+/// Entry of the section table.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct SectionRecord {
@@ -153,7 +153,7 @@ pub(super) struct SourceHead {
     pub reserved: [u8; 4],
 }
 
-/// One source file.
+/// Source file of a case.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct SourceRecord {
@@ -164,12 +164,12 @@ pub(super) struct SourceRecord {
 }
 
 /// The next page boundary at or after `length`.
-pub(super) const fn paged(length: usize) -> usize {
+pub(super) const fn round_up_to_page(length: usize) -> usize {
     length.next_multiple_of(PAGE)
 }
 
-/// What keeps `id` from naming a file, if anything does.
-pub(super) fn flaw_of_id(id: &str) -> Option<String> {
+/// Reason why `id` cannot name a file, if there is one.
+pub(super) fn case_id_problem(id: &str) -> Option<String> {
     let bytes = id.len();
     if bytes == 0 || bytes > MAX_ID_BYTES {
         return Some(format!("has {bytes} bytes, a file holds 1 to {MAX_ID_BYTES}"));
@@ -204,10 +204,10 @@ mod tests {
     #[test]
     fn ids_that_would_leave_the_folder_are_refused() {
         for id in ["", ".", "..", ".hidden", "a/b", "a\\b", "a\0b", "a\nb", &"x".repeat(201)] {
-            assert!(flaw_of_id(id).is_some(), "{id:?}");
+            assert!(case_id_problem(id).is_some(), "{id:?}");
         }
         for id in ["BraTS-GLI-00000-000", "Fall 7 ä", &"x".repeat(200)] {
-            assert_eq!(flaw_of_id(id), None, "{id:?}");
+            assert_eq!(case_id_problem(id), None, "{id:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One case file, mapped read-only. The crate's unsafe code but for one call in the
+//! Case files mapped read-only. Holds the crate's unsafe code, except for one call in the
 //! augmentation's kernel.
 
 use std::fs::File;
@@ -13,39 +13,39 @@ use zerocopy::FromBytes;
 use crate::base::error::CaseError;
 use crate::base::fingerprint::Fingerprint;
 use crate::cache::contents::RawVoxel;
-use crate::cache::encode::Scale;
+use crate::cache::encode::IntensityScale;
 use crate::cache::foreground::ForegroundView;
-use crate::cache::format::{PAGE, paged};
-use crate::cache::parse::{Flaw, Index, Places, Section, parse};
-use crate::cache::source::{Expected, SourceFile};
-use crate::cache::statistics::Stats;
+use crate::cache::format::{PAGE, round_up_to_page};
+use crate::cache::parse::{CaseIndex, FileFlaw, ForegroundRanges, Section, parse_case_file};
+use crate::cache::source::{ExpectedSource, SourceFile};
+use crate::cache::statistics::IntensityStats;
 use crate::volume::case::{CaseId, SourceGrid};
 use crate::volume::grid::Box3;
 use crate::volume::modality::Modality;
 use crate::volume::region::{LabelScheme, Region};
 
-/// How much of a file is checked, and when. The first page, the statistics, the foreground index
+/// Extent and time of the checks of a file. The first page, the statistics, the foreground index
 /// and the source files (some 60 kB) are always checked on opening; voxels and labels differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verify {
     /// Voxels and labels are not checked.
     Header,
-    /// Voxels and labels are checked by the first [`MappedCase::touch`].
+    /// Voxels and labels are checked by the first [`MappedCase::verify_voxels`].
     #[default]
     Touch,
-    /// Everything is checked on opening, to the last byte of padding.
+    /// The whole file is checked on opening, to the last byte of padding.
     Full,
 }
 
-/// A case file, open for as long as this lives.
+/// Memory-mapped case file.
 ///
-/// Accessors cost a slice; the voxels are read from disk as they are looked at.
+/// Accessors cost a slice; the voxels are read from disk on first access.
 #[derive(Debug)]
 pub struct MappedCase {
     path: PathBuf,
-    map: Mapped,
-    index: Index,
+    map: MappedFile,
+    index: CaseIndex,
     verify: Verify,
     touched: OnceLock<Result<(), CaseError>>,
 }
@@ -56,10 +56,10 @@ impl MappedCase {
     /// # Errors
     /// When the file is missing or unreadable, or its bytes are not those of a case file.
     pub fn open(path: &Path, verify: Verify) -> Result<Self, CaseError> {
-        let map = Mapped::open(path)?;
-        let index = parse(&map).map_err(|flaw| flaw.at(path))?;
+        let map = MappedFile::open(path)?;
+        let index = parse_case_file(&map).map_err(|flaw| flaw.into_case_error(path))?;
         if verify == Verify::Full {
-            check_all(&map, &index.sections).map_err(|flaw| flaw.at(path))?;
+            check_all(&map, &index.sections).map_err(|flaw| flaw.into_case_error(path))?;
         }
         Ok(Self { path: path.to_owned(), map, index, verify, touched: OnceLock::new() })
     }
@@ -69,16 +69,18 @@ impl MappedCase {
     ///
     /// # Errors
     /// When a checksum disagrees; the same at every call.
-    pub fn touch(&self) -> Result<(), CaseError> {
+    pub fn verify_voxels(&self) -> Result<(), CaseError> {
         if self.verify != Verify::Touch {
             return Ok(());
         }
-        let check =
-            || check_sections(&self.map, &self.index.sections).map_err(|flaw| flaw.at(&self.path));
+        let check = || {
+            check_sections(&self.map, &self.index.sections)
+                .map_err(|flaw| flaw.into_case_error(&self.path))
+        };
         self.touched.get_or_init(check).clone()
     }
 
-    /// Whether [`Self::touch`] has found damage.
+    /// True if [`Self::verify_voxels`] has found damage.
     pub(super) fn is_damaged(&self) -> bool {
         self.touched.get().is_some_and(Result::is_err)
     }
@@ -93,47 +95,47 @@ impl MappedCase {
         &self.index.id
     }
 
-    /// The grid it came in.
-    pub const fn source(&self) -> &SourceGrid {
+    /// Grid of the source files.
+    pub const fn source_grid(&self) -> &SourceGrid {
         &self.index.source
     }
 
     /// The stored box, in the canonical grid.
-    pub const fn brain(&self) -> Box3 {
+    pub const fn brain_box(&self) -> Box3 {
         self.index.brain
     }
 
-    /// What the source's label values meant.
-    pub const fn scheme(&self) -> LabelScheme {
+    /// Meaning of the source's label values.
+    pub const fn label_scheme(&self) -> LabelScheme {
         self.index.scheme
     }
 
-    /// Of the source's compressed bytes.
+    /// Fingerprint of the source's compressed bytes.
     pub const fn fingerprint(&self) -> Fingerprint {
         self.index.fingerprint
     }
 
-    /// Of the way it was prepared.
-    pub const fn preprocess(&self) -> Fingerprint {
+    /// Fingerprint of the preprocessing.
+    pub const fn preprocess_fingerprint(&self) -> Fingerprint {
         self.index.preprocess
     }
 
     /// Length of the file: address space, and page cache once read.
-    pub fn bytes(&self) -> u64 {
+    pub fn file_bytes(&self) -> u64 {
         self.map.len() as u64
     }
 
-    /// The source files as they were; empty when not recorded.
-    pub fn files(&self) -> &[SourceFile] {
+    /// State of the source files when the case was built; empty when not recorded.
+    pub fn source_files(&self) -> &[SourceFile] {
         &self.index.files
     }
 
-    /// Whether the case was built from what is expected.
-    pub fn is_from(&self, expected: Expected<'_>) -> bool {
+    /// True if the case was built from the expected source.
+    pub fn matches_source(&self, expected: ExpectedSource<'_>) -> bool {
         match expected {
-            Expected::Anything => true,
-            Expected::Fingerprint(fingerprint) => self.fingerprint() == fingerprint,
-            Expected::Files(files) => self.files() == files,
+            ExpectedSource::Anything => true,
+            ExpectedSource::Fingerprint(fingerprint) => self.fingerprint() == fingerprint,
+            ExpectedSource::Files(files) => self.source_files() == files,
         }
     }
 
@@ -148,33 +150,37 @@ impl MappedCase {
         self.index.labels.clone().map(|range| &self.map[range])
     }
 
-    /// How raw values of a modality decode.
-    pub const fn scale(&self, modality: Modality) -> &Scale {
+    /// Intensity scale of a modality.
+    pub const fn intensity_scale(&self, modality: Modality) -> &IntensityScale {
         &self.index.scales[modality.index()]
     }
 
     /// Statistics of a modality over its tissue.
-    pub const fn stats(&self, modality: Modality) -> &Stats {
+    pub const fn intensity_stats(&self, modality: Modality) -> &IntensityStats {
         &self.index.stats[modality.index()]
     }
 
-    /// Where a region is; empty for unlabelled cases.
+    /// Voxels of a region; empty for unlabelled cases.
     pub fn foreground(&self, region: Region) -> ForegroundView<'_> {
-        self.map.places(&self.index.foreground, region)
+        self.map.region_voxels(&self.index.foreground, region)
     }
 }
 
 /// A file's bytes, mapped read-only.
 #[derive(Debug)]
-pub(super) struct Mapped(Mmap);
+pub(super) struct MappedFile(Mmap);
 
-impl Mapped {
+impl MappedFile {
     pub(super) fn open(path: &Path) -> Result<Self, CaseError> {
-        map(path).map(Self).map_err(|error| CaseError::io(path, &error))
+        map_file(path).map(Self).map_err(|error| CaseError::from_io(path, &error))
     }
 
-    /// A region's line of a foreground index that parse has checked.
-    pub(super) fn places(&self, index: &Places, region: Region) -> ForegroundView<'_> {
+    /// Voxels of a region from a foreground index that has been checked.
+    pub(super) fn region_voxels(
+        &self,
+        index: &ForegroundRanges,
+        region: Region,
+    ) -> ForegroundView<'_> {
         let (count, range) = &index[region.index()];
         let voxels = <[u32]>::ref_from_bytes(&self.0[range.clone()])
             .expect("whole places behind a head of 48 bytes on a page boundary, checked by parse");
@@ -182,7 +188,7 @@ impl Mapped {
     }
 }
 
-impl Deref for Mapped {
+impl Deref for MappedFile {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -191,7 +197,7 @@ impl Deref for Mapped {
 }
 
 #[allow(unsafe_code)]
-fn map(path: &Path) -> std::io::Result<Mmap> {
+fn map_file(path: &Path) -> std::io::Result<Mmap> {
     let file = File::open(path)?;
     // SAFETY: mapped bytes must not change while they are borrowed. A published file is never
     // opened for writing again: `writer` writes under another name in `tmp/`, syncs, and renames;
@@ -201,28 +207,31 @@ fn map(path: &Path) -> std::io::Result<Mmap> {
     unsafe { Mmap::map(&file) }
 }
 
-fn check_sections(file: &[u8], sections: &[Section]) -> Result<(), Flaw> {
-    sections.iter().try_for_each(|section| section.verify(file))
+fn check_sections(file: &[u8], sections: &[Section]) -> Result<(), FileFlaw> {
+    sections.iter().try_for_each(|section| section.verify_checksum(file))
 }
 
 /// Checks every byte behind the first page.
-pub(super) fn check_all(file: &[u8], sections: &[Section]) -> Result<(), Flaw> {
+pub(super) fn check_all(file: &[u8], sections: &[Section]) -> Result<(), FileFlaw> {
     check_sections(file, sections)?;
     let mut end = PAGE;
     for section in sections {
-        check_zero(&file[end..section.range.start])?;
+        check_padding(&file[end..section.range.start])?;
         end = section.range.end;
     }
-    check_zero(&file[end..])?;
-    if file.len() != paged(end) {
-        return Err(Flaw::format("length", "the file does not end with its last section's page"));
+    check_padding(&file[end..])?;
+    if file.len() != round_up_to_page(end) {
+        return Err(FileFlaw::bad_format(
+            "length",
+            "the file does not end with its last section's page",
+        ));
     }
     Ok(())
 }
 
-fn check_zero(padding: &[u8]) -> Result<(), Flaw> {
+fn check_padding(padding: &[u8]) -> Result<(), FileFlaw> {
     if padding.iter().all(|byte| *byte == 0) {
         return Ok(());
     }
-    Err(Flaw::format("padding", "holds bytes that are not 0"))
+    Err(FileFlaw::bad_format("padding", "holds bytes that are not 0"))
 }

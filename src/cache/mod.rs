@@ -1,9 +1,8 @@
 //! Floor 2: immutable, memory-mapped case files.
 //!
-//! [`contents::prepare`] turns a decoded case into what a file holds, [`store::CaseStore`] publishes
-//! and finds files, [`map::MappedCase`] reads one. A teacher's labels lie beside a case file, in a file
-//! of their own ([`annotation`]). The bytes are specified in `cache/README.md`.
-//! Nothing here decodes NIfTI, draws patches or prints.
+//! [`contents::prepare_case`] preprocesses a decoded case, [`store::CaseStore`] publishes and finds
+//! files, [`map::MappedCase`] reads one. A teacher's labels are in a file beside the case file
+//! ([`annotation`]). The bytes are specified in `cache/README.md`.
 
 pub mod annotation;
 mod compose;

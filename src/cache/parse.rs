@@ -1,5 +1,5 @@
-//! Bytes to a trusted index. Nothing of a file is believed: after [`parse`] every range lies inside
-//! the file, on its alignment, and means what its section says.
+//! Checked decoding of a case file: after [`parse_case_file`] every range lies inside the file, on
+//! its alignment, and fits its section's kind.
 
 use std::ops::Range;
 
@@ -7,82 +7,91 @@ use zerocopy::FromBytes;
 use zerocopy::little_endian::{F64, U32, U64};
 
 use crate::base::fingerprint::Fingerprint;
-use crate::cache::encode::Scale;
-pub(super) use crate::cache::flaw::{Flaw, intact};
+use crate::cache::encode::IntensityScale;
+pub(super) use crate::cache::flaw::{FileFlaw, check_first_page};
 use crate::cache::format::{
-    FirstPage, ForegroundHead, Kind, LABELLED, MAGIC, PAGE, SectionRecord, SourceHead,
-    SourceRecord, StatsRecord, StatsSection, VERSION, flaw_of_id, paged,
+    FirstPage, ForegroundHead, LABELLED, MAGIC, PAGE, SectionKind, SectionRecord, SourceHead,
+    SourceRecord, StatsRecord, StatsSection, VERSION, case_id_problem, round_up_to_page,
 };
 use crate::cache::source::SourceFile;
-use crate::cache::statistics::Stats;
+use crate::cache::statistics::IntensityStats;
 use crate::volume::case::{CaseId, SourceGrid};
 use crate::volume::grid::{Affine, Box3, Dims};
 use crate::volume::modality::Modality;
 use crate::volume::region::{LabelScheme, Region};
 
-/// One line of the section table, checked against the file's length.
+/// Entry of the section table, checked against the file's length.
 #[derive(Debug, Clone)]
 pub(super) struct Section {
     /// `None` for a kind of a later writer.
-    pub kind: Option<Kind>,
+    pub kind: Option<SectionKind>,
     pub range: Range<usize>,
     pub checksum: u32,
 }
 
 impl Section {
     /// Compares the stored checksum with the bytes.
-    pub(super) fn verify(&self, file: &[u8]) -> Result<(), Flaw> {
+    pub(super) fn verify_checksum(&self, file: &[u8]) -> Result<(), FileFlaw> {
         let computed = crc32c::crc32c(&file[self.range.clone()]);
         if computed == self.checksum {
             return Ok(());
         }
-        Err(Flaw::checksum(self.kind.map_or("section", Kind::name), self.checksum, computed))
+        Err(FileFlaw::checksum_mismatch(
+            self.kind.map_or("section", SectionKind::name),
+            self.checksum,
+            computed,
+        ))
     }
 }
 
-/// Count, and bytes of `[u32]`, per region.
-pub(super) type Places = [(u64, Range<usize>); Region::COUNT];
+/// Voxel count, and byte range of the stored `[u32]`, per region.
+pub(super) type ForegroundRanges = [(u64, Range<usize>); Region::COUNT];
 
-/// Where a file keeps what, and all that is small.
+/// Byte ranges of the large sections, and the content of the small ones.
 #[derive(Debug)]
-pub(super) struct Index {
+pub(super) struct CaseIndex {
     pub id: CaseId,
     pub source: SourceGrid,
     pub brain: Box3,
     pub scheme: LabelScheme,
     pub fingerprint: Fingerprint,
     pub preprocess: Fingerprint,
-    pub scales: [Scale; Modality::COUNT],
-    pub stats: [Stats; Modality::COUNT],
+    pub scales: [IntensityScale; Modality::COUNT],
+    pub stats: [IntensityStats; Modality::COUNT],
     /// Bytes of `[[i16; 4]]`.
     pub images: Range<usize>,
     /// Bytes of `[u8]`.
     pub labels: Option<Range<usize>>,
-    pub foreground: Places,
+    pub foreground: ForegroundRanges,
     pub files: Vec<SourceFile>,
     pub sections: Vec<Section>,
 }
 
 /// Checks the first page and the small sections, and finds the large ones.
-pub(super) fn parse(file: &[u8]) -> Result<Index, Flaw> {
+pub(super) fn parse_case_file(file: &[u8]) -> Result<CaseIndex, FileFlaw> {
     let first = first_page(file)?;
-    let sections = section_table(first.section_count.get(), &first.sections, file.len())?;
-    let (source, brain) = grids(first)?;
-    let voxels = brain.dims.voxels();
-    let images = exactly(&sections, Kind::Image, voxels * size_of::<[i16; Modality::COUNT]>())?;
+    let sections = parse_section_table(first.section_count.get(), &first.sections, file.len())?;
+    let (source, brain) = parse_grids(first)?;
+    let voxels = brain.dims.voxel_count();
+    let images =
+        section_range(&sections, SectionKind::Image, voxels * size_of::<[i16; Modality::COUNT]>())?;
     let labelled = first.flags.get() & LABELLED != 0;
-    let labels = match find(&sections, Kind::Label) {
-        Some(_) => Some(exactly(&sections, Kind::Label, voxels)?),
+    let labels = match find_section(&sections, SectionKind::Label) {
+        Some(_) => Some(section_range(&sections, SectionKind::Label, voxels)?),
         None => None,
     };
     if labelled != labels.is_some() {
-        return Err(Flaw::format("flags", "say the opposite of the section table about labels"));
+        return Err(FileFlaw::bad_format(
+            "flags",
+            "say the opposite of the section table about labels",
+        ));
     }
-    let scheme = LabelScheme::from_code(first.scheme)
-        .ok_or_else(|| Flaw::format("label scheme", format!("code {} is unknown", first.scheme)))?;
-    let (scales, stats) = statistics(file, &sections)?;
-    Ok(Index {
-        id: case_id(&first.id, first.id_bytes)?,
+    let scheme = LabelScheme::from_code(first.scheme).ok_or_else(|| {
+        FileFlaw::bad_format("label scheme", format!("code {} is unknown", first.scheme))
+    })?;
+    let (scales, stats) = parse_stats(file, &sections)?;
+    Ok(CaseIndex {
+        id: parse_case_id(&first.id, first.id_bytes)?,
         source,
         brain,
         scheme,
@@ -92,157 +101,171 @@ pub(super) fn parse(file: &[u8]) -> Result<Index, Flaw> {
         stats,
         images,
         labels,
-        foreground: foreground(file, &sections, voxels)?,
-        files: source_files(file, &sections)?,
+        foreground: parse_foreground(file, &sections, voxels)?,
+        files: parse_source_files(file, &sections)?,
         sections,
     })
 }
 
-fn first_page(file: &[u8]) -> Result<&FirstPage, Flaw> {
+fn first_page(file: &[u8]) -> Result<&FirstPage, FileFlaw> {
     let Ok((first, _)) = FirstPage::ref_from_prefix(file) else {
-        return Err(Flaw::format("length", format!("{} bytes, a header has {PAGE}", file.len())));
+        return Err(FileFlaw::bad_format(
+            "length",
+            format!("{} bytes, a header has {PAGE}", file.len()),
+        ));
     };
     if first.magic != MAGIC {
-        return Err(Flaw::format("magic", "not a case file"));
+        return Err(FileFlaw::bad_format("magic", "not a case file"));
     }
-    intact(first.version, VERSION, first.checksum, first.computed_checksum())?;
+    check_first_page(first.version, VERSION, first.checksum, first.computed_checksum())?;
     if first.header_bytes.get() as usize != PAGE {
-        return Err(Flaw::format("header length", format!("{}, not {PAGE}", first.header_bytes)));
+        return Err(FileFlaw::bad_format(
+            "header length",
+            format!("{}, not {PAGE}", first.header_bytes),
+        ));
     }
     if first.file_bytes.get() != file.len() as u64 {
         let problem = format!("{} bytes, the header says {}", file.len(), first.file_bytes);
-        return Err(Flaw::format("length", problem));
+        return Err(FileFlaw::bad_format("length", problem));
     }
     Ok(first)
 }
 
-/// The first `count` lines of a section table, each found to lie in the file behind the one before.
-pub(super) fn section_table(
+/// Reads the first `count` entries of a section table, each in the file and behind the one before.
+pub(super) fn parse_section_table(
     count: u32,
     records: &[SectionRecord],
     file_bytes: usize,
-) -> Result<Vec<Section>, Flaw> {
+) -> Result<Vec<Section>, FileFlaw> {
     let most = records.len();
     let Some(records) = records.get(..count as usize) else {
-        return Err(Flaw::format("section count", format!("{count}, at most {most}")));
+        return Err(FileFlaw::bad_format("section count", format!("{count}, at most {most}")));
     };
     let mut sections: Vec<Section> = Vec::with_capacity(records.len());
     let mut end = PAGE;
     for record in records {
-        let problem = || format!("{} bytes at {} do not fit", record.length, record.offset);
-        let misplaced = || Flaw::format("section table", problem());
-        let (start, length) = (size(record.offset)?, size(record.length)?);
-        let stop = start.checked_add(length).ok_or_else(misplaced)?;
+        let misplaced = || {
+            let problem = format!("{} bytes at {} do not fit", record.length, record.offset);
+            FileFlaw::bad_format("section table", problem)
+        };
+        let start = usize_from_u64(record.offset)?;
+        let stop = start.checked_add(usize_from_u64(record.length)?).ok_or_else(misplaced)?;
         if start < end || !start.is_multiple_of(PAGE) || stop > file_bytes {
             return Err(misplaced());
         }
-        let kind = Kind::from_code(record.kind.get());
+        let kind = SectionKind::from_code(record.kind.get());
         if kind.is_some() && sections.iter().any(|section| section.kind == kind) {
-            return Err(Flaw::format("section table", "two sections of one kind"));
+            return Err(FileFlaw::bad_format("section table", "two sections of one kind"));
         }
         sections.push(Section { kind, range: start..stop, checksum: record.checksum.get() });
-        end = paged(stop);
+        end = round_up_to_page(stop);
     }
     Ok(sections)
 }
 
-fn size(value: U64) -> Result<usize, Flaw> {
+fn usize_from_u64(value: U64) -> Result<usize, FileFlaw> {
     // Half the address space leaves room to add and to round up to a page.
     let fits = usize::try_from(value.get()).ok().filter(|size| *size <= usize::MAX / 2);
-    fits.ok_or_else(|| Flaw::format("section table", format!("{value} is beyond this machine")))
+    fits.ok_or_else(|| {
+        FileFlaw::bad_format("section table", format!("{value} is beyond this machine"))
+    })
 }
 
-pub(super) fn find(sections: &[Section], kind: Kind) -> Option<&Section> {
+pub(super) fn find_section(sections: &[Section], kind: SectionKind) -> Option<&Section> {
     sections.iter().find(|section| section.kind == Some(kind))
 }
 
-fn need(sections: &[Section], kind: Kind) -> Result<&Section, Flaw> {
-    find(sections, kind).ok_or_else(|| Flaw::format(kind.name(), "is absent"))
+fn require_section(sections: &[Section], kind: SectionKind) -> Result<&Section, FileFlaw> {
+    find_section(sections, kind).ok_or_else(|| FileFlaw::bad_format(kind.name(), "is absent"))
 }
 
-pub(super) fn exactly(
+pub(super) fn section_range(
     sections: &[Section],
-    kind: Kind,
+    kind: SectionKind,
     bytes: usize,
-) -> Result<Range<usize>, Flaw> {
-    let range = need(sections, kind)?.range.clone();
+) -> Result<Range<usize>, FileFlaw> {
+    let range = require_section(sections, kind)?.range.clone();
     if range.len() != bytes {
         let problem = format!("{} bytes, the brain box needs {bytes}", range.len());
-        return Err(Flaw::format(kind.name(), problem));
+        return Err(FileFlaw::bad_format(kind.name(), problem));
     }
     Ok(range)
 }
 
-pub(super) fn case_id(field: &[u8], bytes: u8) -> Result<CaseId, Flaw> {
+pub(super) fn parse_case_id(field: &[u8], bytes: u8) -> Result<CaseId, FileFlaw> {
     let name = field.get(..usize::from(bytes)).unwrap_or_default();
-    let id = std::str::from_utf8(name).map_err(|_| Flaw::format("case id", "is not utf-8"))?;
-    match flaw_of_id(id) {
-        Some(problem) => Err(Flaw::format("case id", problem)),
+    let id =
+        std::str::from_utf8(name).map_err(|_| FileFlaw::bad_format("case id", "is not utf-8"))?;
+    match case_id_problem(id) {
+        Some(problem) => Err(FileFlaw::bad_format("case id", problem)),
         None => Ok(CaseId::new(id)),
     }
 }
 
-pub(super) fn extent(field: &'static str, record: [U32; 3]) -> Result<Dims, Flaw> {
+pub(super) fn parse_extent(field: &'static str, record: [U32; 3]) -> Result<Dims, FileFlaw> {
     let dims = record.map(|length| length.get() as usize);
     let voxels = dims.iter().try_fold(1usize, |product, length| product.checked_mul(*length));
     // Voxels are numbered in u32; eight bytes for each cannot overflow either.
     match voxels.and_then(|voxels| u32::try_from(voxels).ok()) {
         Some(voxels) if voxels > 0 => Ok(Dims(dims)),
-        _ => Err(Flaw::format(field, format!("{dims:?} is no extent"))),
+        _ => Err(FileFlaw::bad_format(field, format!("{dims:?} is no extent"))),
     }
 }
 
-fn grids(first: &FirstPage) -> Result<(SourceGrid, Box3), Flaw> {
+fn parse_grids(first: &FirstPage) -> Result<(SourceGrid, Box3), FileFlaw> {
     let mut sorted = first.axes;
     sorted.sort_unstable();
     if sorted != [0, 1, 2] || first.flipped.iter().any(|flag| *flag > 1) {
         let problem = format!("axes {:?}, flipped {:?}", first.axes, first.flipped);
-        return Err(Flaw::format("orientation", problem));
+        return Err(FileFlaw::bad_format("orientation", problem));
     }
     let affine: [[f64; 4]; 4] = std::array::from_fn(|row| {
         std::array::from_fn(|column| first.affine[row * 4 + column].get())
     });
     if !affine.as_flattened().iter().all(|entry| entry.is_finite()) {
-        return Err(Flaw::format("affine", "is not finite"));
+        return Err(FileFlaw::bad_format("affine", "is not finite"));
     }
     let source = SourceGrid {
-        dims: extent("source dims", first.source_dims)?,
-        affine: Affine(affine),
+        dims: parse_extent("source dims", first.source_dims)?,
+        world_from_voxel: Affine(affine),
         axes: first.axes,
         flipped: first.flipped.map(|flag| flag == 1),
     };
-    let dims = extent("brain dims", first.brain_dims)?;
+    let dims = parse_extent("brain dims", first.brain_dims)?;
     let start = first.brain_start.map(|corner| corner.get() as usize);
     let grid = source.canonical_dims().0;
     if (0..3).any(|axis| start[axis] + dims.0[axis] > grid[axis]) {
         let problem = format!("{:?} at {start:?} is not inside the grid {grid:?}", dims.0);
-        return Err(Flaw::format("brain box", problem));
+        return Err(FileFlaw::bad_format("brain box", problem));
     }
     Ok((source, Box3 { start, dims }))
 }
 
-type Statistics = ([Scale; Modality::COUNT], [Stats; Modality::COUNT]);
+type ScalesAndStats = ([IntensityScale; Modality::COUNT], [IntensityStats; Modality::COUNT]);
 
-fn statistics(file: &[u8], sections: &[Section]) -> Result<Statistics, Flaw> {
-    let section = need(sections, Kind::Stats)?;
-    section.verify(file)?;
+fn parse_stats(file: &[u8], sections: &[Section]) -> Result<ScalesAndStats, FileFlaw> {
+    let section = require_section(sections, SectionKind::Stats)?;
+    section.verify_checksum(file)?;
     let Ok(records) = StatsSection::ref_from_bytes(&file[section.range.clone()]) else {
         let problem = format!("{} bytes, not {}", section.range.len(), size_of::<StatsSection>());
-        return Err(Flaw::format(Kind::Stats.name(), problem));
+        return Err(FileFlaw::bad_format(SectionKind::Stats.name(), problem));
     };
     let reals = |record: &StatsRecord| {
         let named = [record.slope, record.inter, record.max_error, record.mean, record.sd];
         named.into_iter().chain([record.min, record.max]).chain(record.percentiles)
     };
     if !records.iter().flat_map(reals).map(F64::get).all(f64::is_finite) {
-        return Err(Flaw::format(Kind::Stats.name(), "holds a value that is not finite"));
+        return Err(FileFlaw::bad_format(
+            SectionKind::Stats.name(),
+            "holds a value that is not finite",
+        ));
     }
-    let scales = records.each_ref().map(|record| Scale {
+    let scales = records.each_ref().map(|record| IntensityScale {
         slope: record.slope.get(),
         inter: record.inter.get(),
         max_error: record.max_error.get(),
     });
-    let stats = records.each_ref().map(|record| Stats {
+    let stats = records.each_ref().map(|record| IntensityStats {
         count: record.count.get(),
         mean: record.mean.get(),
         sd: record.sd.get(),
@@ -253,10 +276,14 @@ fn statistics(file: &[u8], sections: &[Section]) -> Result<Statistics, Flaw> {
     Ok((scales, stats))
 }
 
-pub(super) fn foreground(file: &[u8], sections: &[Section], voxels: usize) -> Result<Places, Flaw> {
-    let flaw = |problem: &str| Flaw::format(Kind::Foreground.name(), problem);
-    let section = need(sections, Kind::Foreground)?;
-    section.verify(file)?;
+pub(super) fn parse_foreground(
+    file: &[u8],
+    sections: &[Section],
+    voxels: usize,
+) -> Result<ForegroundRanges, FileFlaw> {
+    let flaw = |problem: &str| FileFlaw::bad_format(SectionKind::Foreground.name(), problem);
+    let section = require_section(sections, SectionKind::Foreground)?;
+    section.verify_checksum(file)?;
     let bytes = &file[section.range.clone()];
     let Ok((head, places)) = ForegroundHead::ref_from_prefix(bytes) else {
         return Err(flaw("is shorter than its head"));
@@ -283,10 +310,10 @@ pub(super) fn foreground(file: &[u8], sections: &[Section], voxels: usize) -> Re
     if rest.is_empty() { Ok(regions) } else { Err(flaw("is longer than its regions")) }
 }
 
-fn source_files(file: &[u8], sections: &[Section]) -> Result<Vec<SourceFile>, Flaw> {
-    let Some(section) = find(sections, Kind::Source) else { return Ok(Vec::new()) };
-    section.verify(file)?;
-    let short = || Flaw::format(Kind::Source.name(), "is shorter than its files");
+fn parse_source_files(file: &[u8], sections: &[Section]) -> Result<Vec<SourceFile>, FileFlaw> {
+    let Some(section) = find_section(sections, SectionKind::Source) else { return Ok(Vec::new()) };
+    section.verify_checksum(file)?;
+    let short = || FileFlaw::bad_format(SectionKind::Source.name(), "is shorter than its files");
     let bytes = &file[section.range.clone()];
     let (head, rest) = SourceHead::ref_from_prefix(bytes).map_err(|_| short())?;
     let count = head.count.get() as usize;
@@ -295,8 +322,9 @@ fn source_files(file: &[u8], sections: &[Section]) -> Result<Vec<SourceFile>, Fl
     let mut files = Vec::with_capacity(count);
     for record in records {
         let own = names.split_at_checked(record.name_bytes.get() as usize).ok_or_else(short)?;
-        let name = std::str::from_utf8(own.0)
-            .map_err(|_| Flaw::format(Kind::Source.name(), "a file name is not utf-8"))?;
+        let name = std::str::from_utf8(own.0).map_err(|_| {
+            FileFlaw::bad_format(SectionKind::Source.name(), "a file name is not utf-8")
+        })?;
         files.push(SourceFile {
             name: name.to_owned(),
             bytes: record.bytes.get(),

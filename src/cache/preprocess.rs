@@ -1,15 +1,15 @@
-//! What decides the bytes of a case file besides the source: its fingerprint names the folder, so
-//! two ways of preparing never share a file.
+//! Preprocessing settings. With the source they decide the bytes of a case file; their fingerprint
+//! names the folder, so that two preprocessings never share a file.
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::fingerprint::Fingerprint;
 use crate::cache::format;
 
-/// Raised when [`crate::cache::encode`], the cut or the statistics change what they compute.
+/// Raised when encoding, crop or statistics change what they compute.
 const RECIPE_REVISION: u32 = 1;
 
-/// The orientation that volumes are turned to before they are stored.
+/// Orientation of stored volumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Orientation {
     /// Left, posterior, superior: the orientation of BraTS.
@@ -18,7 +18,7 @@ pub enum Orientation {
     Lps,
 }
 
-/// How a case is prepared.
+/// Preprocessing settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PreprocessConfig {
@@ -36,15 +36,15 @@ impl Default for PreprocessConfig {
 }
 
 impl PreprocessConfig {
-    /// Of everything that decides the bytes: format version, recipe and configuration.
+    /// Fingerprint of all that decides the bytes: format version, revision and settings.
     pub fn fingerprint(&self) -> Fingerprint {
         #[derive(Serialize)]
-        struct Recipe<'a> {
+        struct PreprocessKey<'a> {
             format: u32,
             revision: u32,
             config: &'a PreprocessConfig,
         }
-        Fingerprint::of_config(&Recipe {
+        Fingerprint::of_config(&PreprocessKey {
             format: format::VERSION,
             revision: RECIPE_REVISION,
             config: self,
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn the_default_fingerprint_stays_what_it_is() {
         // A change here orphans every cache in the field: only together with the format or recipe.
-        let text = PreprocessConfig::default().fingerprint().short(16);
+        let text = PreprocessConfig::default().fingerprint().short_hex(16);
         assert_eq!(text, "b468e445aa05e74d");
     }
 

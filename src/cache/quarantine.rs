@@ -1,4 +1,4 @@
-//! `quarantine.jsonl`: which cases were bad, and why. Append-only; it remembers and never decides.
+//! `quarantine.jsonl`: append-only log of bad cases and their errors.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -13,23 +13,24 @@ use crate::volume::case::CaseId;
 /// The file's name in the cache's root.
 pub const FILE: &str = "quarantine.jsonl";
 
-/// One bad case.
+/// Bad case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {
     /// The case.
     pub case: CaseId,
-    /// Of its compressed bytes, where they could be read: a repaired case has another one.
+    /// Fingerprint of its compressed bytes, where they could be read: a repaired case has another
+    /// one.
     pub fingerprint: Option<Fingerprint>,
-    /// The kind of misfortune.
+    /// Reason of the error.
     pub reason: Reason,
     /// The error in full.
     pub error: String,
-    /// When, in seconds since 1970, by the caller's clock.
+    /// Time in seconds since 1970, by the caller's clock.
     pub unix_seconds: u64,
 }
 
 impl Quarantined {
-    /// A line about `case`.
+    /// Creates the entry of a case.
     pub fn new(
         case: CaseId,
         fingerprint: Option<Fingerprint>,
@@ -40,9 +41,9 @@ impl Quarantined {
     }
 }
 
-/// What a quarantine file says.
+/// Content of a quarantine file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Record {
+pub struct QuarantineLog {
     /// Bad cases in the order in which they were met.
     pub entries: Vec<Quarantined>,
     /// Lines cut short by a crash, which are passed over.
@@ -56,8 +57,8 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// Of the cache at `root`. Touches nothing.
-    pub fn of(root: &Path) -> Self {
+    /// Names the quarantine of the cache at `root`; opens no file.
+    pub fn of_cache(root: &Path) -> Self {
         Self { path: root.join(FILE) }
     }
 
@@ -71,7 +72,7 @@ impl Quarantine {
     /// # Errors
     /// When the file cannot be written.
     pub fn append(&self, entry: &Quarantined) -> Result<(), Fault> {
-        self.try_append(entry).map_err(|error| Fault::io(&self.path, &error))
+        self.try_append(entry).map_err(|error| Fault::from_io(&self.path, &error))
     }
 
     fn try_append(&self, entry: &Quarantined) -> std::io::Result<()> {
@@ -82,7 +83,7 @@ impl Quarantine {
         }
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
-        if ends_torn(&mut file)? {
+        if ends_mid_line(&mut file)? {
             line.insert(0, b'\n');
         }
         file.write_all(&line)?;
@@ -93,13 +94,15 @@ impl Quarantine {
     ///
     /// # Errors
     /// When the file is there and cannot be read.
-    pub fn read_all(&self) -> Result<Record, Fault> {
+    pub fn read_all(&self) -> Result<QuarantineLog, Fault> {
         let bytes = match fs::read(&self.path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Record::default()),
-            Err(error) => return Err(Fault::io(&self.path, &error)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(QuarantineLog::default());
+            }
+            Err(error) => return Err(Fault::from_io(&self.path, &error)),
         };
-        let mut record = Record::default();
+        let mut record = QuarantineLog::default();
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice(line) {
                 Ok(entry) => record.entries.push(entry),
@@ -110,8 +113,8 @@ impl Quarantine {
     }
 }
 
-/// Whether the last line lacks its end.
-fn ends_torn(file: &mut File) -> std::io::Result<bool> {
+/// True if the last line lacks its end.
+fn ends_mid_line(file: &mut File) -> std::io::Result<bool> {
     if file.metadata()?.len() == 0 {
         return Ok(false);
     }
@@ -133,18 +136,18 @@ mod tests {
     #[test]
     fn lines_come_back_in_order_and_an_absent_file_is_empty() {
         let folder = tempfile::tempdir().unwrap();
-        let quarantine = Quarantine::of(folder.path());
-        assert_eq!(quarantine.read_all().unwrap(), Record::default());
+        let quarantine = Quarantine::of_cache(folder.path());
+        assert_eq!(quarantine.read_all().unwrap(), QuarantineLog::default());
         quarantine.append(&entry("a")).unwrap();
         quarantine.append(&entry("b")).unwrap();
-        let wanted = Record { entries: vec![entry("a"), entry("b")], torn: 0 };
+        let wanted = QuarantineLog { entries: vec![entry("a"), entry("b")], torn: 0 };
         assert_eq!(quarantine.read_all().unwrap(), wanted);
     }
 
     #[test]
     fn a_torn_line_costs_itself_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let quarantine = Quarantine::of(folder.path());
+        let quarantine = Quarantine::of_cache(folder.path());
         quarantine.append(&entry("a")).unwrap();
         let whole = fs::read(quarantine.path()).unwrap();
         for cut in 1..whole.len() {
@@ -161,7 +164,7 @@ mod tests {
     #[test]
     fn threads_do_not_mix_their_lines() {
         let folder = tempfile::tempdir().unwrap();
-        let quarantine = Quarantine::of(folder.path());
+        let quarantine = Quarantine::of_cache(folder.path());
         std::thread::scope(|scope| {
             for name in ["a", "b", "c", "d"] {
                 let quarantine = &quarantine;

@@ -1,7 +1,7 @@
-//! The source files of a case as last seen: whether a cached case is current, without decoding it.
+//! State of a case's source files, to tell without decoding if a cached case is current.
 //!
-//! Length and time of modification are the cheap answer, and err towards rebuilding: a copied
-//! dataset has new times. The fingerprint of the compressed bytes is the truth.
+//! Length and modification time are the cheap test, and err towards rebuilding: a copied dataset
+//! has new times. The fingerprint of the compressed bytes is the exact one.
 
 use std::path::Path;
 use std::time::UNIX_EPOCH;
@@ -11,24 +11,24 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::CaseError;
 use crate::base::fingerprint::Fingerprint;
 
-/// One source file as it was when the case was built.
+/// Source file as it was when the case was built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFile {
-    /// Its name without the folder, so that a dataset may move.
+    /// File name without the folder, so that a dataset may move.
     pub name: String,
-    /// Its length.
+    /// Length of the file in bytes.
     pub bytes: u64,
-    /// Its time of modification in nanoseconds since 1970; 0 where the file system keeps none.
+    /// Modification time in nanoseconds since 1970; 0 where the file system keeps none.
     pub modified_ns: i64,
 }
 
 impl SourceFile {
-    /// Looks at a file without reading it.
+    /// Reads a file's name, length and modification time.
     ///
     /// # Errors
     /// When the file is missing or unreadable.
-    pub fn look(path: &Path) -> Result<Self, CaseError> {
-        let metadata = path.metadata().map_err(|error| CaseError::io(path, &error))?;
+    pub fn read_metadata(path: &Path) -> Result<Self, CaseError> {
+        let metadata = path.metadata().map_err(|error| CaseError::from_io(path, &error))?;
         let since_epoch =
             metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         Ok(Self {
@@ -39,13 +39,13 @@ impl SourceFile {
     }
 }
 
-/// What a cached case must have been built from to be of use.
+/// Source that a cached case must have been built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expected<'a> {
-    /// Whatever is there.
+pub enum ExpectedSource<'a> {
+    /// Any source.
     Anything,
     /// Files with this fingerprint of their compressed bytes.
     Fingerprint(Fingerprint),
-    /// These files, unchanged in number, name, length and time of modification.
+    /// Files unchanged in number, name, length and modification time.
     Files(&'a [SourceFile]),
 }

@@ -1,11 +1,11 @@
 //! Statistics of one modality over its tissue, and the z-score that follows from them.
 //!
-//! They are those of the decoded raw values, which is what training sees, and exact: a histogram of
+//! Computed over the decoded raw values, which are what training sees, and exact: a histogram of
 //! all 65536 raw values gives integer sums, and the scale is applied at the end.
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::encode::Scale;
+use crate::cache::encode::IntensityScale;
 use crate::volume::modality::Modality;
 
 /// The percentiles that are kept, in percent.
@@ -15,7 +15,7 @@ const RAW_VALUES: usize = 1 << 16;
 
 /// Statistics over the tissue (raw value not 0) of one modality; all 0 where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Stats {
+pub struct IntensityStats {
     /// Tissue voxels.
     pub count: u64,
     /// Mean intensity.
@@ -26,13 +26,14 @@ pub struct Stats {
     pub min: f64,
     /// Highest intensity.
     pub max: f64,
-    /// Of [`PERCENTILES`], interpolated linearly between the two nearest ranks (NumPy's default).
+    /// Intensities at [`PERCENTILES`], interpolated linearly between the two nearest ranks (NumPy's
+    /// default).
     pub percentiles: [f64; PERCENTILES.len()],
 }
 
-impl Stats {
-    /// Of all modalities in one pass over interleaved raw voxels.
-    pub fn of_images(images: &[[i16; Modality::COUNT]], scales: &[Scale; 4]) -> [Self; 4] {
+impl IntensityStats {
+    /// Computes the statistics of all modalities in one pass over interleaved raw voxels.
+    pub fn of_images(images: &[[i16; Modality::COUNT]], scales: &[IntensityScale; 4]) -> [Self; 4] {
         let mut histograms: [Histogram; 4] = std::array::from_fn(|_| Histogram::default());
         for voxel in images {
             if *voxel == [0; 4] {
@@ -42,15 +43,15 @@ impl Stats {
                 histogram.counts[usize::from(*raw as u16)] += 1;
             }
         }
-        std::array::from_fn(|modality| histograms[modality].stats(&scales[modality]))
+        std::array::from_fn(|modality| histograms[modality].intensity_stats(&scales[modality]))
     }
 
-    /// `(a, b)` such that the z-score of a raw value of tissue is `a * raw + b`; the background's
+    /// Coefficients `(a, b)` of the z-score `a * raw + b` of a raw tissue value; the background's
     /// is 0.
     ///
     /// Where all tissue has one value, or there is none, both are 0: such a modality carries no
     /// information, and 0 is also its z-score's limit.
-    pub fn normalisation(&self, scale: &Scale) -> (f64, f64) {
+    pub fn z_score_coefficients(&self, scale: &IntensityScale) -> (f64, f64) {
         if self.sd == 0.0 {
             return (0.0, 0.0);
         }
@@ -58,7 +59,7 @@ impl Stats {
     }
 }
 
-/// How often each raw value occurs; the place is the value's bits.
+/// Counts of the raw values, indexed by the value's bits.
 struct Histogram {
     counts: Box<[u32; RAW_VALUES]>,
 }
@@ -71,42 +72,46 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// `(raw value, how often)` of tissue that occurs, ascending.
-    fn tissue(&self) -> impl DoubleEndedIterator<Item = (i16, u32)> + '_ {
+    /// Occurring tissue values with their counts, ascending.
+    fn tissue_counts(&self) -> impl DoubleEndedIterator<Item = (i16, u32)> + '_ {
         let all = i16::MIN..=i16::MAX;
         all.map(|raw| (raw, self.counts[usize::from(raw as u16)]))
             .filter(|&(raw, count)| raw != 0 && count > 0)
     }
 
-    fn stats(&self, scale: &Scale) -> Stats {
-        let (mut count, mut sum, mut squares) = (0u64, 0i64, 0u128);
-        for (raw, times) in self.tissue() {
+    fn intensity_stats(&self, scale: &IntensityScale) -> IntensityStats {
+        let mut count = 0u64;
+        let mut sum = 0i64;
+        let mut squares = 0u128;
+        for (raw, times) in self.tissue_counts() {
             count += u64::from(times);
             sum += i64::from(raw) * i64::from(times);
             squares += u128::from(raw.unsigned_abs()).pow(2) * u128::from(times);
         }
-        let (Some((min, _)), Some((max, _))) = (self.tissue().next(), self.tissue().next_back())
+        let (Some((min, _)), Some((max, _))) =
+            (self.tissue_counts().next(), self.tissue_counts().next_back())
         else {
-            return Stats::default();
+            return IntensityStats::default();
         };
         let n = count as f64;
         // n Σx² - (Σx)², which is n² times the variance, without a rounding before the division.
         let spread = u128::from(count) * squares - u128::from(sum.unsigned_abs()).pow(2);
-        Stats {
+        IntensityStats {
             count,
-            mean: scale.of_tissue(sum as f64 / n),
+            mean: scale.decode_tissue(sum as f64 / n),
             sd: scale.slope * (spread as f64).sqrt() / n,
             min: scale.decode(min),
             max: scale.decode(max),
-            percentiles: self.percentiles(count).map(|raw| scale.of_tissue(raw)),
+            percentiles: self.raw_percentiles(count).map(|raw| scale.decode_tissue(raw)),
         }
     }
 
-    fn percentiles(&self, count: u64) -> [f64; PERCENTILES.len()] {
+    fn raw_percentiles(&self, count: u64) -> [f64; PERCENTILES.len()] {
         let ranks = PERCENTILES.map(|percent| percent / 100.0 * (count - 1) as f64);
         // Ascending, since the percentiles are: one walk over the histogram finds them all.
-        let mut walk = self.tissue();
-        let (mut raw, mut seen) = (0, 0);
+        let mut walk = self.tissue_counts();
+        let mut raw = 0;
+        let mut seen = 0;
         let mut at_rank = |rank: u64| {
             while seen <= rank
                 && let Some((next, times)) = walk.next()
@@ -130,9 +135,9 @@ mod tests {
 
     use super::*;
 
-    fn of_first(raw: &[i16], scale: Scale) -> Stats {
+    fn of_first(raw: &[i16], scale: IntensityScale) -> IntensityStats {
         let images: Vec<[i16; 4]> = raw.iter().map(|&value| [value, 7, 0, 0]).collect();
-        Stats::of_images(&images, &[scale; 4])[0]
+        IntensityStats::of_images(&images, &[scale; 4])[0]
     }
 
     fn close(found: f64, wanted: f64) -> bool {
@@ -142,32 +147,32 @@ mod tests {
     #[test]
     fn extremes_of_i16_do_not_overflow_the_sums() {
         let raw: Vec<i16> = (0..60_000).map(|i| if i % 2 == 0 { -32768 } else { 32767 }).collect();
-        let stats = of_first(&raw, Scale::LOSSLESS);
+        let stats = of_first(&raw, IntensityScale::LOSSLESS);
         assert_eq!((stats.mean, stats.sd), (-0.5, 32767.5));
     }
 
     #[test]
     fn a_large_offset_costs_no_precision() {
-        let scale = Scale { slope: 1e-3, inter: 1e6, max_error: 0.0 };
+        let scale = IntensityScale { slope: 1e-3, inter: 1e6, max_error: 0.0 };
         let stats = of_first(&[-2, -1, 1, 2], scale);
         assert!(close(stats.sd, 2.5f64.sqrt() * 1e-3), "{}", stats.sd);
-        let (a, b) = stats.normalisation(&scale);
+        let (a, b) = stats.z_score_coefficients(&scale);
         assert!(close(2.0 * a + b, 2.0 / 2.5f64.sqrt()));
     }
 
     #[test]
     fn nothing_and_one_value_normalise_to_zero() {
-        assert_eq!(of_first(&[0, 0], Scale::LOSSLESS), Stats::default());
-        let constant = of_first(&[5, 0, 5], Scale::LOSSLESS);
+        assert_eq!(of_first(&[0, 0], IntensityScale::LOSSLESS), IntensityStats::default());
+        let constant = of_first(&[5, 0, 5], IntensityScale::LOSSLESS);
         assert_eq!((constant.count, constant.mean, constant.sd), (2, 5.0, 0.0));
-        assert_eq!(constant.normalisation(&Scale::LOSSLESS), (0.0, 0.0));
+        assert_eq!(constant.z_score_coefficients(&IntensityScale::LOSSLESS), (0.0, 0.0));
     }
 
     #[test]
     fn percentiles_are_those_of_numpy() {
         // numpy.percentile(numpy.arange(1, 102), [0.5, 1, 5, 50, 95, 99, 99.5])
         let raw: Vec<i16> = (1..=101).rev().collect();
-        let stats = of_first(&raw, Scale::LOSSLESS);
+        let stats = of_first(&raw, IntensityScale::LOSSLESS);
         let wanted = [1.5, 2.0, 6.0, 51.0, 96.0, 100.0, 100.5];
         assert!(stats.percentiles.iter().zip(wanted).all(|(&found, want)| close(found, want)));
     }
@@ -179,7 +184,7 @@ mod tests {
             slope in 1e-3f64..10.0,
             inter in -1e3f64..1e3,
         ) {
-            let scale = Scale { slope, inter, max_error: 0.0 };
+            let scale = IntensityScale { slope, inter, max_error: 0.0 };
             let stats = of_first(&raw, scale);
             let mut tissue: Vec<f64> =
                 raw.iter().filter(|&&r| r != 0).map(|&r| scale.decode(r)).collect();

@@ -1,4 +1,4 @@
-//! The cache's folder: finds, builds once and publishes case files.
+//! Store of case files: finds, builds once and publishes them.
 //!
 //! Shared by all workers of a process. Each case is mapped once and stays mapped: mappings cost
 //! address space, not memory.
@@ -14,46 +14,46 @@ use crate::base::error::{CaseError, Fault, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::cache::contents::CaseContents;
 use crate::cache::error::CacheError;
-use crate::cache::format::{EXTENSION, VERSION, flaw_of_id};
+use crate::cache::format::{EXTENSION, VERSION, case_id_problem};
 use crate::cache::map::{MappedCase, Verify};
-use crate::cache::source::Expected;
-use crate::cache::writer::{TMP, stage};
+use crate::cache::source::ExpectedSource;
+use crate::cache::writer::{TMP, stage_case};
 use crate::volume::case::CaseId;
 
 /// Hex digits of the preprocess fingerprint in the folder's name.
 const FOLDER_DIGITS: usize = 16;
 
-/// A case's mapping once it has one. Locked while the case is looked for or built: the single
-/// flight of this process.
-type Slot = Mutex<Option<Arc<MappedCase>>>;
+/// Mapping of a case, once it has one. Locked while the case is searched or built, so that one
+/// thread of this process builds it.
+type CaseSlot = Mutex<Option<Arc<MappedCase>>>;
 
-/// Case files prepared in one way, below one root.
+/// Store of the case files of one preprocessing, below one root.
 #[derive(Debug)]
 pub struct CaseStore {
     root: PathBuf,
     folder: PathBuf,
     preprocess: Fingerprint,
     verify: Verify,
-    slots: Mutex<HashMap<CaseId, Arc<Slot>>>,
+    slots: Mutex<HashMap<CaseId, Arc<CaseSlot>>>,
 }
 
-/// What was published.
+/// Published file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PublishReport {
     /// The file.
     pub path: PathBuf,
-    /// Its length.
+    /// Length of the file.
     pub bytes: u64,
 }
 
-/// How [`CaseStore::get_or_build`] came by a case.
+/// Provenance of a case that [`CaseStore::get_or_build`] returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// It was there.
+pub enum CaseOrigin {
+    /// Found in the cache.
     Cached,
-    /// It was absent, or built from other files than expected.
+    /// Built: it was absent, or made from other files than expected.
     Built,
-    /// It was there and damaged, as the error says; it was built again.
+    /// Built again: the cached file was damaged, as the error says.
     Repaired(CaseError),
 }
 
@@ -63,37 +63,37 @@ impl CaseStore {
     /// # Errors
     /// When the folders cannot be created.
     pub fn open(root: &Path, preprocess: Fingerprint) -> Result<Self, Fault> {
-        let folder = root.join(format!("v{VERSION}-{}", preprocess.short(FOLDER_DIGITS)));
+        let folder = root.join(format!("v{VERSION}-{}", preprocess.short_hex(FOLDER_DIGITS)));
         for needed in [&folder, &root.join(TMP)] {
-            fs::create_dir_all(needed).map_err(|error| Fault::io(needed, &error))?;
+            fs::create_dir_all(needed).map_err(|error| Fault::from_io(needed, &error))?;
         }
-        let (root, slots) = (root.to_owned(), Mutex::default());
-        Ok(Self { root, folder, preprocess, verify: Verify::default(), slots })
+        let root = root.to_owned();
+        Ok(Self { root, folder, preprocess, verify: Verify::default(), slots: Mutex::default() })
     }
 
-    /// The same store with another answer to how much is checked when a case is opened.
+    /// Sets the checks of a case that is opened.
     #[must_use]
     pub const fn with_verify(mut self, verify: Verify) -> Self {
         self.verify = verify;
         self
     }
 
-    /// Where the cache lies.
+    /// Root folder of the cache.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where the files of this way of preparing lie.
+    /// Folder of the files of this preprocessing.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where a case's file is or would be.
+    /// Path of a case's file, present or not.
     ///
     /// # Errors
     /// When the id cannot name a file.
-    pub fn path_of(&self, id: &CaseId) -> Result<PathBuf, CaseError> {
-        match flaw_of_id(id.as_str()) {
+    pub fn case_path(&self, id: &CaseId) -> Result<PathBuf, CaseError> {
+        match case_id_problem(id.as_str()) {
             None => Ok(self.folder.join(format!("{id}.{EXTENSION}"))),
             Some(problem) => {
                 Err(CaseError::new(Reason::Format, "case id", problem, "rename the case's folder")
@@ -102,19 +102,19 @@ impl CaseStore {
         }
     }
 
-    /// The case, if it is cached and built from what is expected.
+    /// Finds a case that is cached and built from the expected source.
     ///
     /// Waits while another thread builds the same case.
     ///
     /// # Errors
     /// When a file is there and cannot be used: unreadable, damaged, or another case's.
-    pub fn lookup(
+    pub fn find_case(
         &self,
         id: &CaseId,
-        expected: Expected<'_>,
+        expected: ExpectedSource<'_>,
     ) -> Result<Option<Arc<MappedCase>>, CaseError> {
-        let slot = self.slot(id);
-        self.find(id, expected, &mut locked(&slot))
+        let slot = self.case_slot(id);
+        self.find_in_slot(id, expected, &mut lock_ignoring_poison(&slot))
     }
 
     /// Writes a case's file and maps it, replacing an older one; readers of that keep what they
@@ -123,9 +123,9 @@ impl CaseStore {
     /// # Errors
     /// A case error when the contents cannot be a file, a fault when the disk fails.
     pub fn publish(&self, contents: &CaseContents) -> Result<PublishReport, CacheError> {
-        let slot = self.slot(&contents.id);
-        let case = self.write(contents, &mut locked(&slot))?;
-        Ok(PublishReport { path: case.path().to_owned(), bytes: case.bytes() })
+        let slot = self.case_slot(&contents.id);
+        let case = self.write_and_map(contents, &mut lock_ignoring_poison(&slot))?;
+        Ok(PublishReport { path: case.path().to_owned(), bytes: case.file_bytes() })
     }
 
     /// The case, built and published when there is none that can be used. Among the threads of
@@ -136,24 +136,24 @@ impl CaseStore {
     pub fn get_or_build(
         &self,
         id: &CaseId,
-        expected: Expected<'_>,
+        expected: ExpectedSource<'_>,
         build: impl FnOnce() -> Result<CaseContents, CaseError>,
-    ) -> Result<(Arc<MappedCase>, Origin), CacheError> {
-        let slot = self.slot(id);
-        let mut held = locked(&slot);
-        let found = self.find(id, expected, &mut held).and_then(|found| {
+    ) -> Result<(Arc<MappedCase>, CaseOrigin), CacheError> {
+        let slot = self.case_slot(id);
+        let mut held = lock_ignoring_poison(&slot);
+        let found = self.find_in_slot(id, expected, &mut held).and_then(|found| {
             // Damage must be known before anybody relies on the voxels: then it can be repaired.
-            found.map(|case| case.touch().map(|()| case)).transpose()
+            found.map(|case| case.verify_voxels().map(|()| case)).transpose()
         });
         let origin = match found {
-            Ok(Some(case)) => return Ok((case, Origin::Cached)),
-            Ok(None) => Origin::Built,
-            Err(damage) if damage.reason != Reason::Io => Origin::Repaired(damage),
+            Ok(Some(case)) => return Ok((case, CaseOrigin::Cached)),
+            Ok(None) => CaseOrigin::Built,
+            Err(damage) if damage.reason != Reason::Io => CaseOrigin::Repaired(damage),
             // Not the file's contents: a build would meet the same disk, or hide a permission.
             Err(unreadable) => return Err(unreadable.into()),
         };
         let contents = build().map_err(|error| match &origin {
-            Origin::Repaired(damage) => beyond_repair(error, damage),
+            CaseOrigin::Repaired(damage) => unrepaired_error(error, damage),
             _ => error,
         })?;
         if contents.id != *id {
@@ -163,66 +163,67 @@ impl CaseStore {
                 .of_case(id)
                 .into());
         }
-        let case = self.write(&contents, &mut held)?;
+        let case = self.write_and_map(&contents, &mut held)?;
         Ok((case, origin))
     }
 
     /// Cases mapped by this store, and the bytes that they map.
-    pub fn mapped(&self) -> (usize, u64) {
-        let slots: Vec<Arc<Slot>> = locked(&self.slots).values().cloned().collect();
+    pub fn mapped_size(&self) -> (usize, u64) {
+        let slots: Vec<Arc<CaseSlot>> =
+            lock_ignoring_poison(&self.slots).values().cloned().collect();
         // A slot under construction is not mapped yet, and not worth waiting for.
         let held = slots.iter().filter_map(|slot| slot.try_lock().ok());
-        held.filter_map(|case| case.as_ref().map(|case| case.bytes()))
+        held.filter_map(|case| case.as_ref().map(|case| case.file_bytes()))
             .fold((0, 0), |(cases, bytes), own| (cases + 1, bytes + own))
     }
 
-    fn slot(&self, id: &CaseId) -> Arc<Slot> {
-        locked(&self.slots).entry(id.clone()).or_default().clone()
+    fn case_slot(&self, id: &CaseId) -> Arc<CaseSlot> {
+        lock_ignoring_poison(&self.slots).entry(id.clone()).or_default().clone()
     }
 
-    fn find(
+    fn find_in_slot(
         &self,
         id: &CaseId,
-        expected: Expected<'_>,
+        expected: ExpectedSource<'_>,
         held: &mut Option<Arc<MappedCase>>,
     ) -> Result<Option<Arc<MappedCase>>, CaseError> {
-        let serves = |case: &&Arc<MappedCase>| case.is_from(expected) && !case.is_damaged();
+        let serves = |case: &&Arc<MappedCase>| case.matches_source(expected) && !case.is_damaged();
         if let Some(case) = held.as_ref().filter(serves) {
             return Ok(Some(Arc::clone(case)));
         }
         // What is held may have been replaced by another process.
-        let path = self.path_of(id)?;
+        let path = self.case_path(id)?;
         let case = match MappedCase::open(&path, self.verify) {
             Err(error) if error.reason == Reason::Missing => return Ok(None),
             opened => opened?,
         };
-        check_place(&case, id, self.preprocess)?;
-        if !case.is_from(expected) {
+        check_identity(&case, id, self.preprocess)?;
+        if !case.matches_source(expected) {
             return Ok(None);
         }
         Ok(Some(Arc::clone(held.insert(Arc::new(case)))))
     }
 
-    fn write(
+    fn write_and_map(
         &self,
         contents: &CaseContents,
         held: &mut Option<Arc<MappedCase>>,
     ) -> Result<Arc<MappedCase>, CacheError> {
-        let path = self.path_of(&contents.id)?;
+        let path = self.case_path(&contents.id)?;
         if contents.preprocess != self.preprocess {
             let problem =
                 format!("prepared as {}, the folder is {}", contents.preprocess, self.preprocess);
             let remedy = "open the store with the same preprocess config";
             return Err(CaseError::new(Reason::Format, path.display(), problem, remedy).into());
         }
-        stage(&self.root, contents)?.commit(&path)?;
+        stage_case(&self.root, contents)?.commit(&path)?;
         let case = MappedCase::open(&path, self.verify)?;
         Ok(Arc::clone(held.insert(Arc::new(case))))
     }
 }
 
 /// Refuses a file that lies under another name, or in another folder, than its header says.
-pub(super) fn check_place(
+pub(super) fn check_identity(
     case: &MappedCase,
     id: &CaseId,
     preprocess: Fingerprint,
@@ -235,23 +236,23 @@ pub(super) fn check_place(
     if case.id() != id {
         return flaw("case id", format!("holds case {}, not {id}", case.id()));
     }
-    if case.preprocess() != preprocess {
-        let problem = format!("is {}, the folder's is {preprocess}", case.preprocess());
+    if case.preprocess_fingerprint() != preprocess {
+        let problem = format!("is {}, the folder's is {preprocess}", case.preprocess_fingerprint());
         return flaw("preprocess fingerprint", problem);
     }
     Ok(())
 }
 
-/// Why a damaged case could not be built again, without hiding that it is damaged.
-fn beyond_repair(mut error: CaseError, damage: &CaseError) -> CaseError {
+/// Error of a damaged case that could not be built again; it also names the damage.
+fn unrepaired_error(mut error: CaseError, damage: &CaseError) -> CaseError {
     let CaseError { subject, problem, .. } = damage;
     error.problem =
         format!("{}, and its case file is damaged ({subject}: {problem})", error.problem);
     error
 }
 
-/// A builder that panicked left its slot as it was before: empty or an older case.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks despite poison: a builder that panicked left its slot as it was, empty or an older case.
+fn lock_ignoring_poison<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -272,7 +273,7 @@ mod tests {
     fn an_id_that_would_leave_the_folder_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let store = CaseStore::open(folder.path(), Fingerprint([0; 16])).unwrap();
-        let error = store.lookup(&CaseId::new("../x"), Expected::Anything).unwrap_err();
+        let error = store.find_case(&CaseId::new("../x"), ExpectedSource::Anything).unwrap_err();
         assert!(error.to_string().contains("rename the case's folder"), "{error}");
     }
 }

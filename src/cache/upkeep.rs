@@ -1,4 +1,4 @@
-//! Looking after a cache: what it holds, whether it is sound, what can go.
+//! Maintenance of a cache: inventory, verification, garbage collection.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,110 +12,111 @@ use crate::base::fingerprint::Fingerprint;
 use crate::cache::annotation::{self, MappedAnnotation};
 use crate::cache::format::EXTENSION;
 use crate::cache::map::{MappedCase, Verify};
-use crate::cache::store::{CaseStore, check_place};
+use crate::cache::store::{CaseStore, check_identity};
 use crate::cache::writer::{LOCK, TMP, lock_out_writers};
 use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
 use crate::volume::targets::Targets;
 
-/// One cached case.
+/// Cached case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Entry {
-    /// Its name.
+pub struct CachedCase {
+    /// Case id.
     pub id: CaseId,
     /// The file.
     pub path: PathBuf,
-    /// Its length.
+    /// Length of the file.
     pub bytes: u64,
     /// Extent of the brain box.
     pub dims: Dims,
-    /// Whether it has labels.
+    /// True if it has labels.
     pub labelled: bool,
-    /// Of the source's compressed bytes.
+    /// Fingerprint of the source's compressed bytes.
     pub fingerprint: Fingerprint,
-    /// Of the way it was prepared.
+    /// Fingerprint of the preprocessing.
     pub preprocess: Fingerprint,
-    /// Whether this store serves it.
+    /// True if this store serves it.
     pub current: bool,
 }
 
-/// What a teacher says about one case.
+/// Annotation of one case by one teacher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct AnnotationEntry {
+pub struct CachedAnnotation {
     /// The case.
     pub id: CaseId,
     /// The file.
     pub path: PathBuf,
-    /// Its length.
+    /// Length of the file.
     pub bytes: u64,
     /// The teacher.
     pub teacher: Fingerprint,
     /// Labels or probabilities.
     pub targets: Targets,
-    /// Whether the case file beside it is the one that it was made for.
+    /// True if the case file beside it is the one that it was made for.
     pub current: bool,
 }
 
-/// What a cache holds.
+/// Content of a cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Inventory {
+pub struct CacheInventory {
     /// Cases, by folder and name.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<CachedCase>,
     /// Annotations, by folder and name.
-    pub annotations: Vec<AnnotationEntry>,
+    pub annotations: Vec<CachedAnnotation>,
     /// Files that should be cases or annotations and cannot be opened.
     pub damaged: Vec<CaseError>,
 }
 
-/// The verdict on one file.
+/// Result of the verification of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Verdict {
+pub struct VerifiedFile {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it, if anything.
+    /// Damage, if there is any.
     pub damage: Option<CaseError>,
 }
 
-/// What [`CaseStore::gc`] removed, or would remove.
+/// Files that [`CaseStore::collect_garbage`] removed, or would remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GcReport {
-    /// Files of writers that died, folders of other formats or ways of preparing, and annotations of
-    /// cases that are gone or are others now.
+    /// Files of killed writers, folders of other formats or preprocessing, and annotations of cases
+    /// that are gone or were built again.
     pub removed: Vec<PathBuf>,
     /// Bytes in them.
     pub bytes: u64,
-    /// Whether nothing was touched.
+    /// True if no file was removed.
     pub dry_run: bool,
 }
 
 impl CaseStore {
-    /// Every case and annotation below the root, in all folders; of cases it reads headers only.
+    /// Lists every case and annotation below the root, in all folders; of cases it reads headers
+    /// only.
     ///
     /// # Errors
     /// When a folder cannot be read.
-    pub fn list(&self) -> Result<Inventory, Fault> {
-        let (annotations, damaged) = (Vec::new(), Vec::new());
-        let mut inventory = Inventory { entries: Vec::new(), annotations, damaged };
-        for path in self.files(EXTENSION)? {
+    pub fn read_inventory(&self) -> Result<CacheInventory, Fault> {
+        let mut inventory =
+            CacheInventory { entries: Vec::new(), annotations: Vec::new(), damaged: Vec::new() };
+        for path in self.files_with_extension(EXTENSION)? {
             match open_in_place(&path, Verify::Header) {
-                Ok(case) => inventory.entries.push(Entry {
+                Ok(case) => inventory.entries.push(CachedCase {
                     id: case.id().clone(),
-                    bytes: case.bytes(),
-                    dims: case.brain().dims,
+                    bytes: case.file_bytes(),
+                    dims: case.brain_box().dims,
                     labelled: case.labels().is_some(),
                     fingerprint: case.fingerprint(),
-                    preprocess: case.preprocess(),
+                    preprocess: case.preprocess_fingerprint(),
                     current: path.parent() == Some(self.folder()),
                     path,
                 }),
                 Err(error) => inventory.damaged.push(error),
             }
         }
-        for path in self.files(annotation::EXTENSION)? {
+        for path in self.files_with_extension(annotation::EXTENSION)? {
             match open_annotation(&path) {
-                Ok(found) => inventory.annotations.push(AnnotationEntry {
+                Ok(found) => inventory.annotations.push(CachedAnnotation {
                     id: found.id().clone(),
-                    bytes: found.bytes(),
+                    bytes: found.file_bytes(),
                     teacher: found.teacher(),
                     targets: found.targets(),
                     current: is_current(&found),
@@ -127,59 +128,61 @@ impl CaseStore {
         Ok(inventory)
     }
 
-    /// Bytes of all case files below the root, of every way of preparing; reads no file.
+    /// Bytes of all case files below the root, of every preprocessing; reads no file.
     ///
     /// # Errors
     /// When a folder cannot be read.
-    pub fn bytes(&self) -> Result<u64, Fault> {
-        let files = self.files(EXTENSION)?;
+    pub fn cached_bytes(&self) -> Result<u64, Fault> {
+        let files = self.files_with_extension(EXTENSION)?;
         files.iter().map(|path| bytes_below(path)).sum()
     }
 
-    /// Checks every byte of every case file and annotation below the root; `progress` hears `(done, of)` after
-    /// each.
+    /// Checks every byte of every case file and annotation below the root; calls `progress` with
+    /// `(done, total)` after each.
     ///
     /// # Errors
     /// When a folder cannot be read.
     pub fn verify_all(
         &self,
         mut progress: impl FnMut(usize, usize),
-    ) -> Result<Vec<Verdict>, Fault> {
-        let (cases, annotations) = (self.files(EXTENSION)?, self.files(annotation::EXTENSION)?);
-        let (of_cases, total) = (cases.len(), cases.len() + annotations.len());
+    ) -> Result<Vec<VerifiedFile>, Fault> {
+        let cases = self.files_with_extension(EXTENSION)?;
+        let annotations = self.files_with_extension(annotation::EXTENSION)?;
+        let of_cases = cases.len();
+        let total = of_cases + annotations.len();
         let mut verdicts = Vec::with_capacity(total);
         for (place, path) in cases.into_iter().chain(annotations).enumerate() {
             let damage = match place < of_cases {
                 true => open_in_place(&path, Verify::Full).err(),
                 false => open_annotation(&path).err(),
             };
-            verdicts.push(Verdict { path, damage });
+            verdicts.push(VerifiedFile { path, damage });
             progress(verdicts.len(), total);
         }
         Ok(verdicts)
     }
 
-    /// Removes what no run of this configuration will read: the rubbish of dead writers, the folders
-    /// of other formats and ways of preparing, and annotations whose case is gone or was built from
-    /// other files since. Everything else below the root stays.
+    /// Removes what no run of this configuration will read: temporary files of killed writers,
+    /// folders of other formats and preprocessing, and annotations whose case is gone or was built
+    /// again from other files. Everything else below the root stays.
     ///
     /// # Errors
     /// When another process is writing to the cache, or something cannot be removed.
-    pub fn gc(&self, dry_run: bool) -> Result<GcReport, Fault> {
+    pub fn collect_garbage(&self, dry_run: bool) -> Result<GcReport, Fault> {
         let _no_writers = lock_out_writers(self.root())?;
         let tmp = self.root().join(TMP);
-        let rubbish = entries(&tmp)?.into_iter().filter(|path| *path != tmp.join(LOCK));
+        let leftover = sorted_entries(&tmp)?.into_iter().filter(|path| *path != tmp.join(LOCK));
         let others = version_folders(self.root())?.into_iter().filter(|path| path != self.folder());
-        let own = self.files(annotation::EXTENSION)?.into_iter();
+        let own = self.files_with_extension(annotation::EXTENSION)?.into_iter();
         let own = own.filter(|path| path.parent() == Some(self.folder()));
-        // One that cannot be read is `verify`'s to name, and is made again by who needs it.
+        // One that cannot be read is named by `verify`, and made again when it is needed.
         let stale = own.filter(|path| open_annotation(path).is_ok_and(|found| !is_current(&found)));
         let mut report = GcReport { removed: Vec::new(), bytes: 0, dry_run };
-        for path in rubbish.chain(others).chain(stale) {
+        for path in leftover.chain(others).chain(stale) {
             report.bytes += bytes_below(&path)?;
             if !dry_run {
                 let remove = if path.is_dir() { fs::remove_dir_all } else { fs::remove_file };
-                remove(&path).map_err(|error| Fault::io(&path, &error))?;
+                remove(&path).map_err(|error| Fault::from_io(&path, &error))?;
             }
             report.removed.push(path);
         }
@@ -187,17 +190,17 @@ impl CaseStore {
     }
 
     /// Files of this extension in all folders.
-    fn files(&self, extension: &str) -> Result<Vec<PathBuf>, Fault> {
+    fn files_with_extension(&self, extension: &str) -> Result<Vec<PathBuf>, Fault> {
         let mut files = Vec::new();
         for folder in version_folders(self.root())? {
-            let all = entries(&folder)?.into_iter();
+            let all = sorted_entries(&folder)?.into_iter();
             files.extend(all.filter(|path| path.extension() == Some(OsStr::new(extension))));
         }
         Ok(files)
     }
 }
 
-/// Opens an annotation and holds it to what its name promises.
+/// Opens an annotation and checks it against its file name.
 fn open_annotation(path: &Path) -> Result<MappedAnnotation, CaseError> {
     let found = MappedAnnotation::open(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -209,29 +212,29 @@ fn open_annotation(path: &Path) -> Result<MappedAnnotation, CaseError> {
     Err(CaseError::new(Reason::Format, subject, problem, "delete the file"))
 }
 
-/// Whether the case file beside an annotation is the one that it was made for.
+/// True if the case file beside an annotation is the one that it was made for.
 fn is_current(found: &MappedAnnotation) -> bool {
     let beside = found.path().with_file_name(format!("{}.{EXTENSION}", found.id()));
-    MappedCase::open(&beside, Verify::Header).is_ok_and(|case| found.is_of(&case))
+    MappedCase::open(&beside, Verify::Header).is_ok_and(|case| found.matches_case(&case))
 }
 
-/// Opens a file and holds it to what its name and its folder's name promise.
+/// Opens a case file and checks it against its name and its folder's name.
 fn open_in_place(path: &Path, verify: Verify) -> Result<MappedCase, CaseError> {
     let case = MappedCase::open(path, verify)?;
     let id = CaseId::new(path.file_stem().unwrap_or_default().to_string_lossy());
-    check_place(&case, &id, case.preprocess())?;
+    check_identity(&case, &id, case.preprocess_fingerprint())?;
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     let digits = folder.split_once('-').map_or("", |(_, digits)| digits);
-    if case.preprocess().to_string().starts_with(digits) {
+    if case.preprocess_fingerprint().to_string().starts_with(digits) {
         return Ok(case);
     }
     let subject = format!("{}: preprocess fingerprint", path.display());
-    let problem = format!("is {}, the folder is {folder}", case.preprocess());
+    let problem = format!("is {}, the folder is {folder}", case.preprocess_fingerprint());
     let remedy = "delete the file, `gliaflow ingest` builds the case again";
     Err(CaseError::new(Reason::Format, subject, problem, remedy))
 }
 
-/// `v<number>-<hex digits>`, and nothing else: a cache may share its folder with other things.
+/// True for `v<number>-<hex digits>` only: a cache may share its folder with other files.
 fn is_version_folder(name: &str) -> bool {
     let Some((version, digits)) = name.strip_prefix('v').and_then(|rest| rest.split_once('-'))
     else {
@@ -248,12 +251,12 @@ fn version_folders(root: &Path) -> Result<Vec<PathBuf>, Fault> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         path.is_dir() && is_version_folder(&name)
     };
-    Ok(entries(root)?.into_iter().filter(is_version).collect())
+    Ok(sorted_entries(root)?.into_iter().filter(is_version).collect())
 }
 
-/// Sorted, so that lists and reports are the same on every file system.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
-    let fault = |error: std::io::Error| Fault::io(folder, &error);
+/// Sorted paths in a folder, so that reports are the same on every file system.
+fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let fault = |error: std::io::Error| Fault::from_io(folder, &error);
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(fault)? {
         paths.push(entry.map_err(fault)?.path());
@@ -267,13 +270,13 @@ fn bytes_below(path: &Path) -> Result<u64, Fault> {
         Ok(metadata) => metadata,
         // Gone already is as good as removed.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(Fault::io(path, &error)),
+        Err(error) => return Err(Fault::from_io(path, &error)),
     };
     if !metadata.is_dir() {
         return Ok(metadata.len());
     }
     let mut bytes = 0;
-    for entry in entries(path)? {
+    for entry in sorted_entries(path)? {
         bytes += bytes_below(&entry)?;
     }
     Ok(bytes)

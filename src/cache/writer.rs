@@ -1,9 +1,9 @@
 //! Publishing: a file appears under its name whole and synced, or not at all.
 //!
 //! `tmp/<id>.<pid>.<nonce>` → write → fsync → reopen and verify → rename → fsync the folder. A
-//! killed writer leaves rubbish in `tmp/` only. Every writer holds a shared lock on `tmp/lock` as
-//! long as it owns a temporary file; whoever gets that lock exclusively knows that all rubbish is
-//! dead, whatever machine or container it came from.
+//! killed writer leaves files in `tmp/` only. Every writer holds a shared lock on `tmp/lock` as
+//! long as it owns a temporary file; an exclusive lock proves that all files there are left over,
+//! whatever machine or container they came from.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::error::{CaseError, Fault, Reason};
-use crate::cache::compose::compose;
+use crate::cache::compose::compose_case_file;
 use crate::cache::contents::CaseContents;
 use crate::cache::error::CacheError;
 use crate::cache::map::{MappedCase, Verify};
 use crate::volume::case::CaseId;
 
-/// Where files grow, below the cache's root: one file system, so that a rename is atomic.
+/// Folder of temporary files below the cache's root: one file system, so that a rename is atomic.
 pub(super) const TMP: &str = "tmp";
 
 /// The lock file in [`TMP`].
@@ -26,34 +26,34 @@ pub(super) const LOCK: &str = "lock";
 /// Tells apart the files that one process writes.
 static NONCE: AtomicU64 = AtomicU64::new(0);
 
-/// A verified file in `tmp/`; dropped without [`Staged::commit`], it is removed.
+/// A verified file in `tmp/`; dropped without [`StagedFile::commit`], it is removed.
 #[derive(Debug)]
-pub(super) struct Staged {
+pub(super) struct StagedFile {
     path: PathBuf,
     committed: bool,
     _writing: File,
 }
 
 /// Writes `contents` below `root/tmp` and verifies what was written.
-pub(super) fn stage(root: &Path, contents: &CaseContents) -> Result<Staged, CacheError> {
-    let composed = compose(contents)?;
+pub(super) fn stage_case(root: &Path, contents: &CaseContents) -> Result<StagedFile, CacheError> {
+    let composed = compose_case_file(contents)?;
     let read_back = |path: &Path| MappedCase::open(path, Verify::Full).map(drop);
-    stage_as(root, &contents.id, |file| composed.write_to(file), read_back)
+    stage_file(root, &contents.id, |file| composed.write_to(file), read_back)
 }
 
-/// Writes a file about the case `id` below `root/tmp` and has it read back in full.
-pub(super) fn stage_as(
+/// Writes a file of the case `id` below `root/tmp` and verifies it with `read_back`.
+pub(super) fn stage_file(
     root: &Path,
     id: &CaseId,
     write: impl FnOnce(&mut File) -> io::Result<()>,
     read_back: impl FnOnce(&Path) -> Result<(), CaseError>,
-) -> Result<Staged, CacheError> {
+) -> Result<StagedFile, CacheError> {
     let writing = lock_as_writer(root)?;
-    let (path, mut file) = fresh(&root.join(TMP), id.as_str())?;
-    let staged = Staged { path, committed: false, _writing: writing };
+    let (path, mut file) = create_temporary(&root.join(TMP), id.as_str())?;
+    let staged = StagedFile { path, committed: false, _writing: writing };
     write(&mut file)
         .and_then(|()| file.sync_all())
-        .map_err(|error| Fault::io(&staged.path, &error))?;
+        .map_err(|error| Fault::from_io(&staged.path, &error))?;
     match read_back(&staged.path) {
         Ok(()) => Ok(staged),
         // Whole but refused: the contents were never a case. Not whole: the disk is to blame.
@@ -67,29 +67,29 @@ pub(super) fn stage_as(
     }
 }
 
-impl Staged {
-    /// Moves the file to `target`, replacing what was there, and makes the move durable.
+impl StagedFile {
+    /// Renames the file to `target`, replacing an older one, and syncs the folder.
     pub(super) fn commit(mut self, target: &Path) -> Result<(), Fault> {
         let folder = target.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(|error| Fault::io(folder, &error))?;
-        fs::rename(&self.path, target).map_err(|error| Fault::io(target, &error))?;
+        fs::create_dir_all(folder).map_err(|error| Fault::from_io(folder, &error))?;
+        fs::rename(&self.path, target).map_err(|error| Fault::from_io(target, &error))?;
         self.committed = true;
         File::open(folder)
             .and_then(|entries| entries.sync_all())
-            .map_err(|error| Fault::io(folder, &error))
+            .map_err(|error| Fault::from_io(folder, &error))
     }
 }
 
-impl Drop for Staged {
+impl Drop for StagedFile {
     fn drop(&mut self) {
         if !self.committed {
-            // The caller has an error to report already; what stays is rubbish for `gc`.
+            // The caller has an error to report already; what stays is removed by `gc`.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-fn fresh(folder: &Path, id: &str) -> Result<(PathBuf, File), Fault> {
+fn create_temporary(folder: &Path, id: &str) -> Result<(PathBuf, File), Fault> {
     loop {
         let nonce = NONCE.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{id}.{}.{nonce}", std::process::id()));
@@ -97,17 +97,17 @@ fn fresh(folder: &Path, id: &str) -> Result<(PathBuf, File), Fault> {
             Ok(file) => return Ok((path, file)),
             // Another container's process may have the same number.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Fault::io(&path, &error)),
+            Err(error) => return Err(Fault::from_io(&path, &error)),
         }
     }
 }
 
 fn open_lock(root: &Path) -> Result<(PathBuf, File), Fault> {
     let folder = root.join(TMP);
-    fs::create_dir_all(&folder).map_err(|error| Fault::io(&folder, &error))?;
+    fs::create_dir_all(&folder).map_err(|error| Fault::from_io(&folder, &error))?;
     let path = folder.join(LOCK);
     let options = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    let file = options.map_err(|error| Fault::io(&path, &error))?;
+    let file = options.map_err(|error| Fault::from_io(&path, &error))?;
     Ok((path, file))
 }
 
@@ -117,11 +117,11 @@ fn lock_as_writer(root: &Path) -> Result<File, Fault> {
         Ok(()) => Ok(file),
         // A file system without locks (Lustre by default) can be written, and refuses `gc` below.
         Err(error) if error.kind() == ErrorKind::Unsupported => Ok(file),
-        Err(error) => Err(Fault::io(&path, &error)),
+        Err(error) => Err(Fault::from_io(&path, &error)),
     }
 }
 
-/// Keeps all writers out until the file is dropped; a fault when one is at work.
+/// Locks all writers out until the file is dropped; a fault while one is writing.
 pub(super) fn lock_out_writers(root: &Path) -> Result<File, Fault> {
     let (path, file) = open_lock(root)?;
     match file.try_lock() {
@@ -131,7 +131,7 @@ pub(super) fn lock_out_writers(root: &Path) -> Result<File, Fault> {
             problem: "another gliaflow is writing to this cache".into(),
             remedy: "wait for its ingest to end".into(),
         }),
-        Err(TryLockError::Error(error)) => Err(Fault::io(&path, &error)),
+        Err(TryLockError::Error(error)) => Err(Fault::from_io(&path, &error)),
     }
 }
 
@@ -141,9 +141,9 @@ mod tests {
 
     use super::*;
     use crate::base::fingerprint::Fingerprint;
-    use crate::cache::contents::prepare;
+    use crate::cache::contents::prepare_case;
     use crate::cache::preprocess::PreprocessConfig;
-    use crate::cache::source::Expected;
+    use crate::cache::source::ExpectedSource;
     use crate::cache::store::CaseStore;
     use crate::volume::case::{Case, SourceGrid};
     use crate::volume::grid::{Affine, Dims};
@@ -164,7 +164,7 @@ mod tests {
             fingerprint: Fingerprint([5; 16]),
             bytes_read: 0,
         };
-        prepare(&case, &PreprocessConfig::default()).unwrap()
+        prepare_case(&case, &PreprocessConfig::default()).unwrap()
     }
 
     fn store(root: &Path) -> CaseStore {
@@ -181,7 +181,7 @@ mod tests {
     #[ignore = "the other process of the test below"]
     fn a_writer_that_dies_before_the_rename() {
         let Ok(root) = std::env::var(ROOT) else { return };
-        let _staged = stage(Path::new(&root), &contents()).unwrap();
+        let _staged = stage_case(Path::new(&root), &contents()).unwrap();
         std::process::abort();
     }
 
@@ -198,27 +198,27 @@ mod tests {
         assert!(!died.status.success(), "the writer was to be killed");
         assert_eq!(rubbish(root), 1, "it died after writing, before renaming");
         let store = store(root);
-        assert!(store.lookup(&contents().id, Expected::Anything).unwrap().is_none());
-        assert!(store.list().unwrap().entries.is_empty());
-        assert_eq!(store.gc(true).unwrap().removed.len(), 1);
+        assert!(store.find_case(&contents().id, ExpectedSource::Anything).unwrap().is_none());
+        assert!(store.read_inventory().unwrap().entries.is_empty());
+        assert_eq!(store.collect_garbage(true).unwrap().removed.len(), 1);
         assert_eq!(rubbish(root), 1, "a dry run removes nothing");
-        store.gc(false).unwrap();
+        store.collect_garbage(false).unwrap();
         assert_eq!(rubbish(root), 0);
         store.publish(&contents()).unwrap();
-        assert_eq!(store.list().unwrap().entries.len(), 1);
+        assert_eq!(store.read_inventory().unwrap().entries.len(), 1);
     }
 
     #[test]
     fn gc_stays_away_from_a_writer_at_work() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
-        let staged = stage(folder.path(), &contents()).unwrap();
-        let fault = store.gc(false).unwrap_err();
+        let staged = stage_case(folder.path(), &contents()).unwrap();
+        let fault = store.collect_garbage(false).unwrap_err();
         assert!(fault.to_string().contains("wait for its ingest to end"), "{fault}");
         assert_eq!(rubbish(folder.path()), 1);
         drop(staged);
         assert_eq!(rubbish(folder.path()), 0, "given up, the file goes");
-        assert!(store.gc(false).unwrap().removed.is_empty());
+        assert!(store.collect_garbage(false).unwrap().removed.is_empty());
     }
 
     #[test]

@@ -1,12 +1,13 @@
-//! `bench-step`: what one optimiser step costs.
+//! `bench-step`: time and memory of an optimiser step.
 
 use std::path::PathBuf;
 
-use crate::cli::report::Report;
-use crate::experiment::bench_step::{self, Repeats, StepCost};
-use crate::experiment::config;
-use crate::experiment::failure::Failure;
-use crate::nets::Entry;
+use crate::cli::console::Console;
+use crate::cli::report::CommandOutput;
+use crate::nets::ArchitectureEntry;
+use crate::run::config;
+use crate::run::failure::Failure;
+use crate::run::tools::bench_step::{self, Repeats, StepCost};
 use crate::volume::grid::Dims;
 
 /// Time optimiser steps of a network, without data
@@ -48,14 +49,14 @@ pub(super) struct BenchStep {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// One more setting, after the file's: section.key=value
+    /// A setting to override, after the file's: section.key=value
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
 impl BenchStep {
-    /// A few steps of a network on a device, in patches of so many voxels a side.
-    pub(super) fn quick(
+    /// Configures a few steps of a network on a device, in cubic patches of `side` voxels.
+    pub(super) fn with_few_steps(
         model: &str,
         device: &str,
         [side, batch]: [usize; 2],
@@ -74,13 +75,14 @@ impl BenchStep {
         }
     }
 
-    pub(super) fn run(self) -> Result<Report, Failure> {
-        let cost = self.measure()?;
-        Ok(Report::new(&cost, text(&cost)))
+    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+        let cost = self.measure_step()?;
+        Ok(CommandOutput::new(&cost, report_text(&cost)))
     }
 
-    pub(super) fn measure(self) -> Result<StepCost, Failure> {
-        let entry = Entry::named(&self.model).map_err(|error| Failure::Usage(error.to_string()))?;
+    pub(super) fn measure_step(self) -> Result<StepCost, Failure> {
+        let entry = ArchitectureEntry::find_by_name(&self.model)
+            .map_err(|error| Failure::Usage(error.to_string()))?;
         let sides = self.patch.0;
         let mut assignments = vec![
             format!("model.name={}", entry.name),
@@ -101,7 +103,7 @@ impl BenchStep {
     }
 }
 
-fn text(cost: &StepCost) -> String {
+fn report_text(cost: &StepCost) -> String {
     let seconds = |value: Option<f64>| value.map_or("unknown".into(), |s| format!("{s:.4} s"));
     let mebibytes = |value: Option<u64>| {
         value.map_or("unknown".into(), |bytes| format!("{:.0} MiB", bytes as f64 / 1_048_576.0))

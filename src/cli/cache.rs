@@ -1,4 +1,4 @@
-//! `cache verify | list | gc`: looking after the case files.
+//! `cache verify | list | gc`: maintenance of the case files.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -9,9 +9,9 @@ use clap::Subcommand;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
 use crate::cli::console::Console;
-use crate::cli::report::Report;
-use crate::experiment::failure::Failure;
-use crate::experiment::prepare;
+use crate::cli::report::CommandOutput;
+use crate::run::failure::Failure;
+use crate::run::prepare;
 
 /// List, verify and clean up cached case files
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ Examples:
   gliaflow cache gc --cache cache --dry-run")]
 pub(super) struct Cache {
     #[command(subcommand)]
-    what: What,
+    what: CacheAction,
 
     /// The cache's root
     #[arg(long, value_name = "DIR", default_value = "cache", global = true)]
@@ -30,7 +30,7 @@ pub(super) struct Cache {
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum CacheAction {
     /// Check every byte of every case file and annotation; exit code 3 if one is damaged
     Verify,
     /// Every case file and annotation: extent, size, where it came from
@@ -44,24 +44,24 @@ enum What {
 }
 
 impl Cache {
-    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
         if !self.cache.is_dir() {
             let text = format!("{}: is no folder; name a cache with --cache", self.cache.display());
             return Err(Failure::Usage(text));
         }
         let store = prepare::open_store(&self.cache, &PreprocessConfig::default())?;
         match self.what {
-            What::Verify => verify(&store, console),
-            What::List => list(&store),
-            What::Gc { dry_run } => gc(&store, dry_run),
+            CacheAction::Verify => verify_files(&store, console),
+            CacheAction::List => list_entries(&store),
+            CacheAction::Gc { dry_run } => remove_garbage(&store, dry_run),
         }
     }
 }
 
-fn verify(store: &Arc<CaseStore>, console: &Console) -> Result<Report, Failure> {
-    let inventory = store.list()?;
+fn verify_files(store: &Arc<CaseStore>, console: &Console) -> Result<CommandOutput, Failure> {
+    let inventory = store.read_inventory()?;
     let total = (inventory.entries.len() + inventory.annotations.len()) as u64;
-    let task = console.progress().begin("verify", "files", total);
+    let task = console.progress_display().begin_task("verify", "files", total);
     let verdicts = store.verify_all(|done, _| task.advance_to(done as u64, ""))?;
     drop(task);
     let damaged = verdicts.iter().filter_map(|verdict| verdict.damage.as_ref());
@@ -73,11 +73,11 @@ fn verify(store: &Arc<CaseStore>, console: &Console) -> Result<Report, Failure> 
     let bad = damaged.count();
     let result =
         serde_json::json!({ "checked": verdicts.len(), "damaged": bad, "files": verdicts });
-    Ok(Report::new(&result, text).with_bad_data(bad > 0))
+    Ok(CommandOutput::new(&result, text).with_bad_data(bad > 0))
 }
 
-fn list(store: &CaseStore) -> Result<Report, Failure> {
-    let inventory = store.list()?;
+fn list_entries(store: &CaseStore) -> Result<CommandOutput, Failure> {
+    let inventory = store.read_inventory()?;
     let mut text = String::new();
     for entry in &inventory.entries {
         // Writing into a String cannot fail.
@@ -89,7 +89,7 @@ fn list(store: &CaseStore) -> Result<Report, Failure> {
             entry.bytes as f64 / 1e6,
             if entry.labelled { "labelled" } else { "unlabelled" },
             if entry.current { "" } else { ", of another configuration" },
-            entry.fingerprint.short(12)
+            entry.fingerprint.short_hex(12)
         );
     }
     for entry in &inventory.annotations {
@@ -113,11 +113,11 @@ fn list(store: &CaseStore) -> Result<Report, Failure> {
         let count = inventory.annotations.len();
         let _ = write!(text, "; {count} annotations, {:.1} MB", bytes as f64 / 1e6);
     }
-    Ok(Report::new(&inventory, text).with_bad_data(!inventory.damaged.is_empty()))
+    Ok(CommandOutput::new(&inventory, text).with_bad_data(!inventory.damaged.is_empty()))
 }
 
-fn gc(store: &CaseStore, dry_run: bool) -> Result<Report, Failure> {
-    let removed = store.gc(dry_run)?;
+fn remove_garbage(store: &CaseStore, dry_run: bool) -> Result<CommandOutput, Failure> {
+    let removed = store.collect_garbage(dry_run)?;
     let mut text = String::new();
     for path in &removed.removed {
         // Writing into a String cannot fail.
@@ -126,5 +126,5 @@ fn gc(store: &CaseStore, dry_run: bool) -> Result<Report, Failure> {
     let verb = if dry_run { "would be removed" } else { "removed" };
     let megabytes = removed.bytes as f64 / 1e6;
     let _ = write!(text, "{} entries {verb}, {megabytes:.1} MB", removed.removed.len());
-    Ok(Report::new(&removed, text))
+    Ok(CommandOutput::new(&removed, text))
 }

@@ -1,10 +1,10 @@
-//! `check-device`: whether a device computes what the CPU does.
+//! `check-device`: comparison of a device's results with the CPU's.
 
 use crate::cli::console::Console;
-use crate::cli::report::Report;
-use crate::experiment::device;
-use crate::experiment::device_check::{self, Compared, Size};
-use crate::experiment::failure::Failure;
+use crate::cli::report::CommandOutput;
+use crate::run::device;
+use crate::run::failure::Failure;
+use crate::run::tools::device_check::{self, Comparison, NetworkSize};
 
 /// Compare a device with the CPU, operation by operation and network by network
 #[derive(Debug, clap::Args)]
@@ -23,15 +23,18 @@ pub(super) struct CheckDevice {
 }
 
 impl CheckDevice {
-    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
         let choice = self.device.parse().map_err(Failure::Usage)?;
-        let size = if self.tiny { Size::Tiny } else { Size::Narrow };
-        let chosen = device::choose(choice)?;
-        let all = device_check::compare(&chosen.device, size, |compared| {
-            console.say(&line(compared));
+        let size = if self.tiny { NetworkSize::Tiny } else { NetworkSize::Narrow };
+        let chosen = device::choose_device(choice)?;
+        let all = device_check::compare_with_cpu(&chosen.device, size, |compared| {
+            console.print_status(&comparison_line(compared));
         });
-        let wrong: Vec<&str> =
-            all.iter().filter(|one| !one.agrees()).map(|one| one.name.as_str()).collect();
+        let wrong: Vec<&str> = all
+            .iter()
+            .filter(|one| !one.is_within_tolerance())
+            .map(|one| one.name.as_str())
+            .collect();
         if !wrong.is_empty() {
             return Err(Failure::Device(format!(
                 "{} does not compute what the CPU does: {}; train with --set device=cpu, and \
@@ -40,7 +43,7 @@ impl CheckDevice {
                 wrong.join(", ")
             )));
         }
-        let lines: Vec<String> = all.iter().map(line).collect();
+        let lines: Vec<String> = all.iter().map(comparison_line).collect();
         let text = format!(
             "{} computes what the CPU does\n{}\n(the largest difference, relative to the largest \
              value)",
@@ -49,12 +52,12 @@ impl CheckDevice {
         );
         let result =
             serde_json::json!({ "device": chosen.name, "tiny": self.tiny, "compared": all });
-        Ok(Report::new(&result, text))
+        Ok(CommandOutput::new(&result, text))
     }
 }
 
-fn line(compared: &Compared) -> String {
-    let Compared { name, forward, backward, .. } = compared;
-    let verdict = if compared.agrees() { "agrees" } else { "DIFFERS" };
+fn comparison_line(compared: &Comparison) -> String {
+    let Comparison { name, forward, backward, .. } = compared;
+    let verdict = if compared.is_within_tolerance() { "agrees" } else { "DIFFERS" };
     format!("{name:<38} forward {forward:.1e}  backward {backward:.1e}  {verdict}")
 }

@@ -1,12 +1,13 @@
-//! `config show`: every setting, and where it came from.
+//! `config show`: every setting, and its origin.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use crate::cli::report::Report;
-use crate::experiment::config;
-use crate::experiment::failure::Failure;
+use crate::cli::console::Console;
+use crate::cli::report::CommandOutput;
+use crate::run::config;
+use crate::run::failure::Failure;
 
 /// Show what a configuration resolves to
 #[derive(Debug, clap::Args)]
@@ -15,27 +16,27 @@ Example:
   gliaflow config show --config configs/unet.toml --set loader.batch=4")]
 pub(super) struct Config {
     #[command(subcommand)]
-    what: What,
+    what: ConfigAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum ConfigAction {
     /// Every setting with its origin: default, file or command line
     Show {
         /// Settings that differ from the defaults
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
 
-        /// One more setting, after the file's: section.key=value
+        /// A setting to override, after the file's: section.key=value
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
     },
 }
 
 impl Config {
-    pub(super) fn run(self) -> Result<Report, Failure> {
-        let What::Show { config: file, set } = self.what;
+    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+        let ConfigAction::Show { config: file, set } = self.what;
         let checked = config::load(file.as_deref(), &set)?;
-        Ok(Report::new(&checked.run, checked.annotated()?))
+        Ok(CommandOutput::new(&checked.run, checked.to_annotated_toml()?))
     }
 }

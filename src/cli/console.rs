@@ -7,29 +7,28 @@ use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
 
 use crate::base::progress::Progress;
-use crate::cli::progress::{Bars, Lines};
-use crate::cli::report::Report;
-use crate::experiment::failure::Failure;
+use crate::cli::progress::{ProgressBars, ProgressLog};
+use crate::cli::report::CommandOutput;
+use crate::run::failure::Failure;
 
-/// Where a verb's output goes.
+/// Output streams of a verb.
 pub(super) struct Console {
     json: bool,
-    bars: Bars,
+    bars: ProgressBars,
 }
 
 impl Console {
     pub(super) fn new(json: bool) -> Self {
-        Self { json, bars: Bars::default() }
+        Self { json, bars: ProgressBars::default() }
     }
 
-    /// Whether the result is to be one JSON document.
-    pub(super) const fn is_for_programs(&self) -> bool {
-        self.json
-    }
-
-    /// Bars on a terminal, plain lines elsewhere.
-    pub(super) fn progress(&self) -> Arc<dyn Progress> {
-        if std::io::stderr().is_terminal() { Arc::new(self.bars.clone()) } else { Arc::new(Lines) }
+    /// Progress bars on a terminal, plain lines elsewhere.
+    pub(super) fn progress_display(&self) -> Arc<dyn Progress> {
+        if std::io::stderr().is_terminal() {
+            Arc::new(self.bars.clone())
+        } else {
+            Arc::new(ProgressLog)
+        }
     }
 
     /// Logs to stderr, above the bars; `filter` is a level or a tracing filter.
@@ -47,19 +46,19 @@ impl Console {
         drop(started);
     }
 
-    /// A line for people while the verb runs.
-    pub(super) fn say(&self, line: &str) {
+    /// Prints a line to stderr, above the bars.
+    pub(super) fn print_status(&self, line: &str) {
         // A closed stderr must not end a training run.
         let _ = writeln!(self.bars.line_writer(), "{line}");
     }
 
-    /// Whether stdout is for one document.
+    /// Returns true if stdout is for one JSON document.
     pub(super) const fn is_json(&self) -> bool {
         self.json
     }
 
     /// Prints the report, if it says anything; the exit code says whether all data was good.
-    pub(super) fn finish(&self, report: &Report) -> ExitCode {
+    pub(super) fn print_output(&self, report: &CommandOutput) -> ExitCode {
         let mut out = std::io::stdout().lock();
         let printed = if self.json {
             serde_json::to_writer_pretty(&mut out, &report.json)
@@ -71,7 +70,7 @@ impl Console {
             writeln!(out, "{}", report.text.trim_end())
         };
         match printed {
-            // Whoever reads has seen enough: `gliaflow … | head` is no failure.
+            // A closed pipe is no failure: `gliaflow … | head`.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
             Ok(()) => ExitCode::from(report.exit_code),
@@ -79,8 +78,8 @@ impl Console {
     }
 
     /// Prints the failure; with `--json` as a document, so that a script has one to read.
-    pub(super) fn fail(&self, failure: &Failure) -> ExitCode {
-        self.say(&format!("gliaflow: {failure}"));
+    pub(super) fn print_failure(&self, failure: &Failure) -> ExitCode {
+        self.print_status(&format!("gliaflow: {failure}"));
         if self.json {
             let document = serde_json::json!({
                 "error": failure.to_string(),

@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::Fault;
-use crate::cli::report::Report;
-use crate::experiment::failure::Failure;
+use crate::cli::console::Console;
+use crate::cli::report::CommandOutput;
+use crate::run::failure::Failure;
 
 /// Files of `dashboards/` by their place in it.
 macro_rules! embedded {
@@ -47,15 +48,15 @@ pub(super) struct Dashboards {
 }
 
 impl Dashboards {
-    pub(super) fn run(self) -> Result<Report, Failure> {
+    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
         if !self.force {
             refuse_to_overwrite(&self.out)?;
         }
         for (name, text) in FILES {
             let path = self.out.join(name);
             let folder = path.parent().expect("a file in a folder has one");
-            fs::create_dir_all(folder).map_err(|error| Fault::io(folder, &error))?;
-            fs::write(&path, text).map_err(|error| Fault::io(&path, &error))?;
+            fs::create_dir_all(folder).map_err(|error| Fault::from_io(folder, &error))?;
+            fs::write(&path, text).map_err(|error| Fault::from_io(&path, &error))?;
         }
         let names: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
         let out = self.out.display();
@@ -64,7 +65,7 @@ impl Dashboards {
              {out}/README.md",
             names.len()
         );
-        Ok(Report::new(&serde_json::json!({ "folder": self.out, "files": names }), text))
+        Ok(CommandOutput::new(&serde_json::json!({ "folder": self.out, "files": names }), text))
     }
 }
 
@@ -81,7 +82,7 @@ fn refuse_to_overwrite(out: &Path) -> Result<(), Failure> {
                 )));
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(Fault::io(&path, &error).into()),
+            Err(error) => return Err(Fault::from_io(&path, &error).into()),
         }
     }
     Ok(())

@@ -1,16 +1,16 @@
-//! `demo`: the whole line, from nothing to a table of Dice, in minutes on two cores.
+//! `demo`: from a phantom cohort to a table of Dice, in minutes on two cores.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::cli::console::Console;
-use crate::cli::report::Report;
-use crate::cli::session::{Live, LongOptions};
+use crate::cli::report::CommandOutput;
+use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::train;
-use crate::experiment::demo as recipe;
-use crate::experiment::failure::Failure;
-use crate::experiment::phantoms;
-use crate::pipeline::whole;
+use crate::pipeline::whole_case;
+use crate::run::demo as recipe;
+use crate::run::failure::Failure;
+use crate::run::phantoms;
 use crate::volume::case::Split;
 use crate::volume::region::Region;
 
@@ -23,7 +23,7 @@ Examples:
 
 The results are on phantoms: they show that the machinery learns, not how well it segments patients.")]
 pub(super) struct Demo {
-    /// Where everything goes
+    /// Folder for data, cache, run and predictions
     #[arg(long, value_name = "DIR", default_value = "runs/demo")]
     out: PathBuf,
 
@@ -32,27 +32,28 @@ pub(super) struct Demo {
     set: Vec<String>,
 
     #[command(flatten)]
-    long: LongOptions,
+    long: SessionOptions,
 }
 
 impl Demo {
-    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
         let started = Instant::now();
         let training = train::TOPOLOGIES.concat();
-        let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole::FILE_ACTORS];
-        let live = Live::start(&self.long, "demo", console)?
-            .announce(&topologies, &[Split::Train, Split::Validation]);
-        let done = live.conduct_run(|session| recipe::run(&self.out, &self.set, session))?;
+        let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole_case::FILE_ACTORS];
+        let live = ActiveSession::start(&self.long, "demo", console)?
+            .register_metrics(&topologies, &[Split::Train, Split::Validation]);
+        let done =
+            live.run_network_verb(|session| recipe::run_demo(&self.out, &self.set, session))?;
         let seconds = started.elapsed().as_secs_f64();
         let dice: serde_json::Map<String, serde_json::Value> = Region::ALL
             .into_iter()
-            .map(|region| (region.name().to_string(), done.dice(region).into()))
+            .map(|region| (region.name().to_string(), done.mean_dice(region).into()))
             .collect();
         let text = format!(
             "phantom cohort, {} cases: {}\n{}\ncache: {}\npredictions: {}\n{seconds:.0} s in all",
             done.cases,
             done.data.display(),
-            train::text(&done.summary),
+            train::report_text(&done.summary),
             done.cache.display(),
             done.predictions.display()
         );
@@ -67,6 +68,6 @@ impl Demo {
             "predictions": done.predictions,
             "summary": done.summary,
         });
-        Ok(Report::new(&result, text))
+        Ok(CommandOutput::new(&result, text))
     }
 }

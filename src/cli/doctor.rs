@@ -1,11 +1,11 @@
-//! `doctor`: what this machine has, whether it is enough, and what to do.
+//! `doctor`: checks of this machine, with remedies.
 
 use std::path::PathBuf;
 
 use crate::cli::console::Console;
-use crate::cli::report::Report;
-use crate::experiment::doctor::{Finding, Grade, examine};
-use crate::experiment::failure::Failure;
+use crate::cli::report::CommandOutput;
+use crate::run::failure::Failure;
+use crate::run::tools::doctor::{Finding, FindingGrade, examine_machine};
 use crate::telemetry::exporter::MetricsAddress;
 
 /// Look at cores, memory, disk, cache, port and devices, and say what to do about each
@@ -20,32 +20,36 @@ pub(super) struct Doctor {
     #[arg(long, value_name = "DIR", default_value = "cache")]
     cache: PathBuf,
 
-    /// Where /metrics would be served
+    /// Address to serve /metrics at
     #[arg(long, value_name = "ADDR|off", default_value_t)]
     metrics_addr: MetricsAddress,
 }
 
 impl Doctor {
-    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
-        let findings =
-            examine(&self.cache, self.metrics_addr, |finding| console.say(&line(finding)));
-        let worst = findings.iter().map(|finding| finding.grade).max().unwrap_or(Grade::Good);
+    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+        let findings = examine_machine(&self.cache, self.metrics_addr, |finding| {
+            console.print_status(&finding_line(finding))
+        });
+        let worst =
+            findings.iter().map(|finding| finding.grade).max().unwrap_or(FindingGrade::Good);
         let bad: Vec<&str> = findings
             .iter()
-            .filter(|finding| finding.grade == Grade::Bad)
+            .filter(|finding| finding.grade == FindingGrade::Bad)
             .map(|finding| finding.subject)
             .collect();
         let text = match worst {
-            Grade::Good => "all good".to_owned(),
-            Grade::Limited => "runs work here; what is marked limited could be better".to_owned(),
-            Grade::Bad => format!("runs will fail here: {}", bad.join(", ")),
+            FindingGrade::Good => "all good".to_owned(),
+            FindingGrade::Limited => {
+                "runs work here; what is marked limited could be better".to_owned()
+            }
+            FindingGrade::Bad => format!("runs will fail here: {}", bad.join(", ")),
         };
         let json = serde_json::json!({ "grade": worst, "findings": findings });
-        Ok(Report::new(&json, text).with_failure(worst == Grade::Bad))
+        Ok(CommandOutput::new(&json, text).with_failure(worst == FindingGrade::Bad))
     }
 }
 
-fn line(finding: &Finding) -> String {
+fn finding_line(finding: &Finding) -> String {
     let Finding { subject, found, grade, remedy } = finding;
     let mut line = format!("{:<8} {subject}: {found}", grade.name());
     if !remedy.is_empty() {

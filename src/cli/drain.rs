@@ -1,15 +1,15 @@
-//! `drain`: what the loader costs, delivers, and waits for.
+//! `drain`: the loader's throughput, cost and bottleneck.
 
 use std::fmt::Write;
 
 use crate::cli::console::Console;
-use crate::cli::loader::{LoaderOptions, workers};
-use crate::cli::report::Report;
-use crate::cli::session::{Live, LongOptions};
-use crate::experiment::drain::{self, DrainReport};
-use crate::experiment::failure::Failure;
+use crate::cli::loader::{LoaderOptions, parse_workers};
+use crate::cli::report::CommandOutput;
+use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::pipeline::workers::WorkerPlan;
 use crate::pipeline::{ingest, loader};
+use crate::run::failure::Failure;
+use crate::run::tools::drain::{self, DrainReport};
 use crate::volume::case::Split;
 
 /// Run the loader into a trainer that learns nothing, and say what holds it back
@@ -27,38 +27,39 @@ pub(super) struct Drain {
     loader: LoaderOptions,
 
     /// Threads: auto, a number for the stages that compute, or stage=number,…
-    #[arg(long, value_name = "N|auto|STAGE=N,…", value_parser = workers)]
+    #[arg(long, value_name = "N|auto|STAGE=N,…", value_parser = parse_workers)]
     workers: Option<WorkerPlan>,
 
     /// Finished batches that may wait for the trainer
     #[arg(long, value_name = "N", default_value_t = 2)]
     prefetch: usize,
 
-    /// How long the emulated trainer takes for a batch
+    /// Milliseconds that the emulated trainer takes for a batch
     #[arg(long, value_name = "MS", default_value_t = 0.0, allow_negative_numbers = true)]
     step_ms: f64,
 
     #[command(flatten)]
-    long: LongOptions,
+    long: SessionOptions,
 }
 
 impl Drain {
-    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
         let workers = self.workers.clone().unwrap_or_default();
-        let config = self.loader.config(self.prefetch, workers, self.step_ms)?;
-        let live = Live::start(&self.long, "drain", console)?
-            .announce(&[&ingest::ACTORS, &loader::ACTORS], &[Split::Train]);
-        let report = live.conduct(|session| {
-            let prepared = drain::prepare(&config, session)?;
-            drain::drain(&config, &prepared, session)
+        let config = self.loader.drain_config(self.prefetch, workers, self.step_ms)?;
+        let live = ActiveSession::start(&self.long, "drain", console)?
+            .register_metrics(&[&ingest::ACTORS, &loader::ACTORS], &[Split::Train]);
+        let report = live.run_verb(|session| {
+            let prepared = drain::prepare_dataset(&config, session)?;
+            drain::drain_loader(&config, &prepared, session)
         })?;
         let bad = !report.excluded.is_empty();
-        Ok(Report::new(&report, text(&self.loader.describe(), &report)).with_bad_data(bad))
+        Ok(CommandOutput::new(&report, report_text(&self.loader.describe(), &report))
+            .with_bad_data(bad))
     }
 }
 
 /// The report for people.
-fn text(what: &str, report: &DrainReport) -> String {
+fn report_text(what: &str, report: &DrainReport) -> String {
     let mut text = format!(
         "{what}: {} samples in {:.1} s, {:.2} samples/s\n",
         report.samples, report.seconds, report.samples_per_second

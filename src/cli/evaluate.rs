@@ -3,23 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::console::Console;
-use crate::cli::predictors::{PostProcessing, Runs};
-use crate::cli::report::Report;
-use crate::cli::session::{Live, LongOptions};
+use crate::cli::predictors::{PredictorOptions, ThresholdSource};
+use crate::cli::report::CommandOutput;
+use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::tables;
-use crate::cli::thresholds::{Thresholds, as_options};
-use crate::eval::assess::Scoring;
+use crate::cli::thresholds::{ThresholdOptions, as_options};
+use crate::eval::assess::ScoringConfig;
 use crate::eval::hausdorff::Hd95;
 use crate::eval::postprocess::PostProcess;
 use crate::eval::predictor::Predictor;
 use crate::eval::table::{render_lesions, render_measures};
-use crate::eval::tune::Tuned;
-use crate::experiment::ensemble::Resolved;
-use crate::experiment::evaluate::{self, Evaluation};
-use crate::experiment::failure::Failure;
-use crate::experiment::prepare::Session;
-use crate::experiment::subjects;
-use crate::pipeline::{ingest, whole};
+use crate::eval::tune::TunedThresholds;
+use crate::pipeline::{ingest, whole_case};
+use crate::run::case_selection;
+use crate::run::ensemble::ResolvedEnsemble;
+use crate::run::evaluate::{self, Evaluation};
+use crate::run::failure::Failure;
+use crate::run::prepare::Session;
 use crate::volume::case::Split;
 
 /// Score a run's network, or the mean of several, on whole cases
@@ -34,22 +34,22 @@ Examples:
 Without --data it scores the cases that the runs held out, or those of another --split.")]
 pub(super) struct Evaluate {
     #[command(flatten)]
-    runs: Runs,
+    runs: PredictorOptions,
 
     /// A dataset or a case with labels [default: cases that the runs set aside]
     #[arg(long, value_name = "DIR", conflicts_with = "split")]
     data: Option<PathBuf>,
 
-    /// Which of the cases that the runs set aside
+    /// Split of the cases that the runs set aside
     #[arg(long, value_name = "PART", default_value = "validation")]
-    split: SetAside,
+    split: HeldOutSplit,
 
-    /// Where cases.csv and summary.json go [default: the folder of the split in the run's, if it is
-    /// one run as it is]
+    /// Folder for cases.csv and summary.json [default: the folder of the split in the run's, if it
+    /// is one run as it is]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// What HD95 means: medpy, monai or surface-distance; brats is the last
+    /// Definition of HD95: medpy, monai or surface-distance; brats is the last
     #[arg(long, value_name = "NAME", default_value = "medpy")]
     hd95: Hd95,
 
@@ -57,30 +57,30 @@ pub(super) struct Evaluate {
     #[arg(long, alias = "lesionwise")]
     lesion_wise: bool,
 
-    /// Who chooses thresholds for predicted labels
+    /// Source of the thresholds for predicted labels
     #[arg(long, value_name = "WHO", default_value = "given")]
-    postprocess: PostProcessing,
+    postprocess: ThresholdSource,
 
     #[command(flatten)]
-    thresholds: Thresholds,
+    thresholds: ThresholdOptions,
 
     #[command(flatten)]
-    long: LongOptions,
+    long: SessionOptions,
 }
 
 /// A part that is not trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum SetAside {
-    /// To choose by
+enum HeldOutSplit {
+    /// Cases to choose by
     Validation,
-    /// To report on
+    /// Cases to report on
     Test,
     /// Labelled, with labels that training does not see
     Unlabelled,
 }
 
-impl SetAside {
-    const fn part(self) -> Split {
+impl HeldOutSplit {
+    const fn as_split(self) -> Split {
         match self {
             Self::Validation => Split::Validation,
             Self::Test => Split::Test,
@@ -90,84 +90,90 @@ impl SetAside {
 }
 
 impl Evaluate {
-    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
-        let resolved = self.runs.resolve()?;
-        let is_tuned = self.postprocess == PostProcessing::Tuned;
-        if is_tuned && self.data.is_none() && self.split == SetAside::Validation {
+    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+        let resolved = self.runs.resolve_runs()?;
+        let is_tuned = self.postprocess == ThresholdSource::Tuned;
+        if is_tuned && self.data.is_none() && self.split == HeldOutSplit::Validation {
             return Err(Failure::Usage(
                 "thresholds chosen on the validation cases flatter their own scores; report on \
                  others with --split test or --data"
                     .into(),
             ));
         }
-        let part = self.split.part();
-        let live = Live::start(&self.long, &self.runs.label(), console)?
-            .announce(&[&ingest::ACTORS, &whole::CACHE_ACTORS], &[part]);
-        let (scored, tuned) = live.conduct_run(|session| self.scores(&resolved, session))?;
-        let out = self.out.clone().or_else(|| self.own_folder());
+        let part = self.split.as_split();
+        let live = ActiveSession::start(&self.long, &self.runs.metrics_label(), console)?
+            .register_metrics(&[&ingest::ACTORS, &whole_case::CACHE_ACTORS], &[part]);
+        let (scored, tuned) =
+            live.run_network_verb(|session| self.score_cases(&resolved, session))?;
+        let out = self.out.clone().or_else(|| self.default_folder());
         if let Some(out) = &out {
-            evaluate::write(out, &scored)?;
+            evaluate::write_evaluation(out, &scored)?;
         }
-        Ok(self.report(&resolved, &scored, tuned.as_ref()))
+        Ok(self.build_output(&resolved, &scored, tuned.as_ref()))
     }
 
-    fn scores(
+    fn score_cases(
         &self,
-        resolved: &Resolved,
+        resolved: &ResolvedEnsemble,
         session: &Session,
-    ) -> Result<(Evaluation, Option<Tuned>), Failure> {
-        let mut predictor = resolved.predictor()?;
-        let given = self.thresholds.rules();
+    ) -> Result<(Evaluation, Option<TunedThresholds>), Failure> {
+        let mut predictor = resolved.build_predictor()?;
+        let given = self.thresholds.to_postprocess();
         let (postprocess, tuned) =
-            self.postprocess.choose(given, resolved, predictor.as_mut(), session)?;
+            self.postprocess.choose_thresholds(given, resolved, predictor.as_mut(), session)?;
         let cases = match &self.data {
-            Some(folder) => subjects::of_folder(resolved, folder, session)?,
-            None => subjects::of_split(resolved, self.split.part(), session)?,
+            Some(folder) => case_selection::of_folder(resolved, folder, session)?,
+            None => case_selection::of_split(resolved, self.split.as_split(), session)?,
         };
-        let rules = Scoring { hd95: self.hd95, lesionwise: self.lesion_wise, postprocess };
-        Ok((evaluate::on_cases(predictor.as_mut(), cases, &rules, session)?, tuned))
+        let rules = ScoringConfig { hd95: self.hd95, lesionwise: self.lesion_wise, postprocess };
+        Ok((evaluate::evaluate_cases(predictor.as_mut(), cases, &rules, session)?, tuned))
     }
 
-    /// The folder of the split in a run that is evaluated as it is, with the measures of its own record.
-    fn own_folder(&self) -> Option<PathBuf> {
+    /// Folder of the split in a run that is evaluated as it is, with the default measures.
+    fn default_folder(&self) -> Option<PathBuf> {
         let is_plain = self.data.is_none()
             && self.hd95 == Hd95::default()
-            && self.postprocess == PostProcessing::Given
-            && self.thresholds.rules().is_nothing();
-        let run: &Path = self.runs.plain().filter(|_| is_plain)?;
-        Some(run.join(self.split.part().name()))
+            && self.postprocess == ThresholdSource::Given
+            && self.thresholds.to_postprocess().is_nothing();
+        let run: &Path = self.runs.single_plain_run().filter(|_| is_plain)?;
+        Some(run.join(self.split.as_split().name()))
     }
 
-    fn report(&self, resolved: &Resolved, scored: &Evaluation, tuned: Option<&Tuned>) -> Report {
+    fn build_output(
+        &self,
+        resolved: &ResolvedEnsemble,
+        scored: &Evaluation,
+        tuned: Option<&TunedThresholds>,
+    ) -> CommandOutput {
         let hd95 = self.hd95.name();
         let mut parts = vec![
-            tables::dice(&resolved.name(), scored),
+            tables::dice_table(&resolved.display_name(), scored),
             format!("HD95 of {hd95}\n{}", render_measures(&scored.network)),
         ];
         parts.extend(scored.lesionwise.as_ref().map(render_lesions));
-        parts.extend(tuned.map(chosen));
+        parts.extend(tuned.map(chosen_thresholds_text));
         let steps: Vec<String> =
             resolved.members.iter().map(|member| member.step.to_string()).collect();
         parts.push(format!("after {} steps", steps.join(", ")));
         let mut result = serde_json::to_value(scored).expect("scores serialise to JSON");
         result["step"] = resolved.members[0].step.into();
-        result["members"] = tables::members(resolved);
+        result["members"] = tables::members_json(resolved);
         if let Some(tuned) = tuned {
             result["tuned"] = serde_json::to_value(tuned).expect("thresholds serialise to JSON");
         }
-        Report::new(&result, parts.join("\n\n"))
+        CommandOutput::new(&result, parts.join("\n\n"))
     }
 }
 
-impl PostProcessing {
-    /// What is done to labels: the thresholds `given`, or those that the validation cases choose.
-    pub(super) fn choose(
+impl ThresholdSource {
+    /// Returns the thresholds `given`, or those tuned on the validation cases.
+    pub(super) fn choose_thresholds(
         self,
         given: PostProcess,
-        resolved: &Resolved,
+        resolved: &ResolvedEnsemble,
         predictor: &mut dyn Predictor,
         session: &Session,
-    ) -> Result<(PostProcess, Option<Tuned>), Failure> {
+    ) -> Result<(PostProcess, Option<TunedThresholds>), Failure> {
         if self == Self::Given {
             return Ok((given, None));
         }
@@ -177,14 +183,14 @@ impl PostProcessing {
                 as_options(&given)
             )));
         }
-        let validation = subjects::of_split(resolved, Split::Validation, session)?;
-        let tuned = evaluate::tune(predictor, validation, session)?;
+        let validation = case_selection::of_split(resolved, Split::Validation, session)?;
+        let tuned = evaluate::tune_postprocess(predictor, validation, session)?;
         Ok((tuned.chosen, Some(tuned)))
     }
 }
 
-/// Thresholds that the validation cases chose, in words.
-pub(super) fn chosen(tuned: &Tuned) -> String {
+/// Sentence about the thresholds tuned on the validation cases.
+pub(super) fn chosen_thresholds_text(tuned: &TunedThresholds) -> String {
     let options = as_options(&tuned.chosen);
     format!(
         "chosen on the validation cases: {options}, their mean Dice {:.4} becomes {:.4}",

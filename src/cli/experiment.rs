@@ -4,18 +4,18 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use crate::cli::console::Console;
-use crate::cli::report::Report;
-use crate::cli::session::{Live, LongOptions};
+use crate::cli::report::CommandOutput;
+use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::train;
 use crate::eval::table::{in_markdown, with_numbers_right};
-use crate::experiment::bench_step::StepCost;
-use crate::experiment::failure::Failure;
-use crate::experiment::phantoms;
-use crate::pipeline::whole;
-use crate::study::conduct::conduct;
-use crate::study::plan::{self, StudyPlan};
-use crate::study::recipe::Recipe;
-use crate::study::table;
+use crate::experiment::config::ExperimentConfig;
+use crate::experiment::plan::{self, ExperimentPlan};
+use crate::experiment::protocol::run_experiment;
+use crate::experiment::table;
+use crate::pipeline::whole_case;
+use crate::run::failure::Failure;
+use crate::run::phantoms;
+use crate::run::tools::bench_step::StepCost;
 use crate::volume::case::Split;
 
 /// Train networks, average them, distil their ensemble into a student, and print the table
@@ -32,11 +32,11 @@ pub(super) struct Experiment {
     #[arg(value_name = "CONFIG")]
     config: PathBuf,
 
-    /// Where everything goes [default: runs/NAME]
+    /// Folder for all runs and results [default: runs/NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// How often everything is trained; the same as --set seeds=N
+    /// Number of seeds to train everything with; the same as --set seeds=N
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
 
@@ -48,39 +48,39 @@ pub(super) struct Experiment {
     #[arg(long)]
     plan: bool,
 
-    /// With --plan: step times, as `bench-step --json` wrote them; may be given several times
+    /// Step times for --plan, as `bench-step --json` wrote them; may be given several times
     #[arg(long, value_name = "FILE", requires = "plan")]
     times: Vec<PathBuf>,
 
-    /// With --plan: measure a few steps of each network here that --times does not tell
+    /// Measure a few steps of each network that --times lacks, for --plan
     #[arg(long, requires = "plan")]
     measure: bool,
 
     #[command(flatten)]
-    long: LongOptions,
+    long: SessionOptions,
 }
 
 impl Experiment {
-    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
         let mut assignments = self.set;
         assignments.extend(self.seeds.map(|seeds| format!("seeds={seeds}")));
-        let recipe = Recipe::load(&self.config, &assignments)?;
+        let recipe = ExperimentConfig::load(&self.config, &assignments)?;
         let out = self.out.unwrap_or_else(|| Path::new("runs").join(&recipe.text.name));
         if self.plan {
             let measured = read_times(&self.times)?;
-            let planned = plan::plan(&recipe, &out, measured, self.measure)?;
+            let planned = plan::plan_experiment(&recipe, &out, measured, self.measure)?;
             let text = plan_text(&planned);
-            return Ok(Report::new(&planned, text));
+            return Ok(CommandOutput::new(&planned, text));
         }
         let training = train::TOPOLOGIES.concat();
-        let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole::CACHE_ACTORS];
+        let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole_case::CACHE_ACTORS];
         let splits = [Split::Train, Split::Validation, Split::Test, Split::Unlabelled];
-        let live =
-            Live::start(&self.long, &recipe.text.name, console)?.announce(&topologies, &splits);
-        let outcome = live.conduct_run(|session| conduct(&recipe, &out, session))?;
+        let live = ActiveSession::start(&self.long, &recipe.text.name, console)?
+            .register_metrics(&topologies, &splits);
+        let outcome = live.run_network_verb(|session| run_experiment(&recipe, &out, session))?;
         let text =
-            format!("{}\ntable: {}", table::markdown(&outcome)?, out.join("table.md").display());
-        Ok(Report::new(&table::document(&outcome)?, text))
+            format!("{}\ntable: {}", table::to_markdown(&outcome)?, out.join("table.md").display());
+        Ok(CommandOutput::new(&table::to_json(&outcome)?, text))
     }
 }
 
@@ -97,8 +97,8 @@ fn read_times(files: &[PathBuf]) -> Result<Vec<StepCost>, Failure> {
     Ok(measured)
 }
 
-/// A plan for people.
-fn plan_text(plan: &StudyPlan) -> String {
+/// The plan as text.
+fn plan_text(plan: &ExperimentPlan) -> String {
     let parts = &plan.parts;
     let mut text = format!(
         "{} labelled cases{}: {} training, {} validation and {} test cases; of the latter two {} \
@@ -135,14 +135,14 @@ fn plan_text(plan: &StudyPlan) -> String {
             step.steps.to_string(),
             step.windows.to_string(),
             step.checkpoints.to_string(),
-            size(step.disk_bytes),
+            format_size(step.disk_bytes),
             // What a step takes is known where it was measured.
             if step.seconds.is_none() && step.steps > 0 {
-                format!("> {}", size(step.memory_bytes))
+                format!("> {}", format_size(step.memory_bytes))
             } else {
-                size(step.memory_bytes)
+                format_size(step.memory_bytes)
             },
-            step.seconds.map_or_else(|| "not measured".into(), hours),
+            step.seconds.map_or_else(|| "not measured".into(), format_hours),
         ]);
     }
     let disk: u64 = plan.steps.iter().map(|step| step.disk_bytes).sum();
@@ -154,8 +154,8 @@ fn plan_text(plan: &StudyPlan) -> String {
         "{}\n\nin all: at most {} on the disk, {} where it was measured; samples to time are \
          each time, disk is of all times together, a case counts as its whole grid",
         with_numbers_right(steps, 1),
-        size(disk),
-        hours(known)
+        format_size(disk),
+        format_hours(known)
     );
     for cost in &plan.measured {
         let _ = write!(
@@ -170,14 +170,14 @@ fn plan_text(plan: &StudyPlan) -> String {
     text
 }
 
-fn size(bytes: u64) -> String {
+fn format_size(bytes: u64) -> String {
     match bytes as f64 / f64::from(1 << 20) {
         mebibytes if mebibytes < 1024.0 => format!("{mebibytes:.0} MiB"),
         mebibytes => format!("{:.1} GiB", mebibytes / 1024.0),
     }
 }
 
-fn hours(seconds: f64) -> String {
+fn format_hours(seconds: f64) -> String {
     match seconds {
         under if under < 120.0 => format!("{under:.0} s"),
         under if under < 7200.0 => format!("{:.0} min", under / 60.0),

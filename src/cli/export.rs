@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::cli::report::Report;
-use crate::experiment::ensemble::Checkpoint;
-use crate::experiment::failure::Failure;
-use crate::experiment::weights_file;
+use crate::cli::console::Console;
+use crate::cli::report::CommandOutput;
+use crate::run::ensemble::CheckpointChoice;
+use crate::run::failure::Failure;
+use crate::run::weights_file;
 
 /// Write a run's weights as safetensors, with PyTorch's shapes
 #[derive(Debug, clap::Args)]
@@ -19,9 +20,9 @@ pub(super) struct Export {
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
 
-    /// Which weights: latest, or best for those of the best validation
+    /// Weights to use: latest, or best for those of the best validation
     #[arg(long, value_name = "WHICH", default_value = "latest")]
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointChoice,
 
     /// The file to write
     #[arg(long, value_name = "FILE")]
@@ -29,8 +30,8 @@ pub(super) struct Export {
 }
 
 impl Export {
-    pub(super) fn run(self) -> Result<Report, Failure> {
-        let exported = weights_file::export(&self.run, self.checkpoint, &self.out)?;
+    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+        let exported = weights_file::export_weights(&self.run, self.checkpoint, &self.out)?;
         let text = format!(
             "{}: {} parameters of {} in {} tensors, after {} steps",
             self.out.display(),
@@ -39,6 +40,6 @@ impl Export {
             exported.tensors,
             exported.step
         );
-        Ok(Report::new(&exported, text))
+        Ok(CommandOutput::new(&exported, text))
     }
 }

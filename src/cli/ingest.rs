@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cli::console::Console;
-use crate::cli::report::Report;
-use crate::cli::session::{Live, LongOptions};
-use crate::experiment::failure::Failure;
-use crate::experiment::prepare;
+use crate::cli::report::CommandOutput;
+use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::pipeline::ingest::{ACTORS, IngestWorkers};
+use crate::run::failure::Failure;
+use crate::run::prepare;
 
 /// Decode, check and cache every case of a dataset
 #[derive(Debug, clap::Args)]
@@ -33,11 +33,11 @@ pub(super) struct Ingest {
     workers: Option<usize>,
 
     #[command(flatten)]
-    long: LongOptions,
+    long: SessionOptions,
 }
 
 impl Ingest {
-    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
         let preprocess = PreprocessConfig::default();
         let mut workers = IngestWorkers::default();
         if let Some(decode) = self.workers {
@@ -46,11 +46,12 @@ impl Ingest {
             }
             workers = IngestWorkers { decode, normalize: decode.div_ceil(2), publish: 1 };
         }
-        let dataset = prepare::look(&self.data)?;
+        let dataset = prepare::discover_dataset(&self.data)?;
         let store = prepare::open_store(&self.cache, &preprocess)?;
-        let live = Live::start(&self.long, "ingest", console)?.announce(&[&ACTORS], &[]);
-        let done = live.conduct(|session| {
-            prepare::ingest(&dataset.cases, &store, &preprocess, &workers, session)
+        let live =
+            ActiveSession::start(&self.long, "ingest", console)?.register_metrics(&[&ACTORS], &[]);
+        let done = live.run_verb(|session| {
+            prepare::ingest_cases(&dataset.cases, &store, &preprocess, &workers, session)
         })?;
         let problems: Vec<String> = dataset
             .problems
@@ -77,6 +78,6 @@ impl Ingest {
             "bytes": done.bytes,
             "problems": problems,
         });
-        Ok(Report::new(&result, text).with_bad_data(!problems.is_empty()))
+        Ok(CommandOutput::new(&result, text).with_bad_data(!problems.is_empty()))
     }
 }

@@ -1,11 +1,12 @@
-//! `inspect`: what a file or a dataset holds, and what is wrong with it.
+//! `inspect`: contents and problems of a file or a dataset.
 
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::brats::inspect::{Depth, FileReport, FolderReport, inspect_file, inspect_folder};
-use crate::cli::report::Report;
-use crate::experiment::failure::Failure;
+use crate::cli::console::Console;
+use crate::cli::report::CommandOutput;
+use crate::run::failure::Failure;
 
 /// Show what a NIfTI file or a dataset folder holds, and what is wrong with it
 #[derive(Debug, clap::Args)]
@@ -25,15 +26,15 @@ pub(super) struct Inspect {
 }
 
 impl Inspect {
-    pub(super) fn run(self) -> Result<Report, Failure> {
+    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
         if self.path.is_dir() {
             let depth = if self.deep { Depth::Voxels } else { Depth::Names };
             let found = inspect_folder(&self.path, depth)?;
             let bad = !found.problems.is_empty();
-            return Ok(Report::new(&found, folder_text(&found)).with_bad_data(bad));
+            return Ok(CommandOutput::new(&found, folder_text(&found)).with_bad_data(bad));
         }
         let found = inspect_file(&self.path)?;
-        Ok(Report::new(&found, file_text(&found)))
+        Ok(CommandOutput::new(&found, file_text(&found)))
     }
 }
 
@@ -66,8 +67,8 @@ fn folder_text(found: &FolderReport) -> String {
     let mut text = format!(
         "{} cases ({labelled} labelled), layout {}, labels {}\n",
         found.cases.len(),
-        name(&found.layout),
-        name(&found.scheme)
+        json_name(&found.layout),
+        json_name(&found.scheme)
     );
     for problem in &found.problems {
         // Writing into a String cannot fail.
@@ -76,8 +77,8 @@ fn folder_text(found: &FolderReport) -> String {
     text
 }
 
-/// The name that the JSON has, so that text and document say the same.
-fn name(value: &impl serde::Serialize) -> String {
+/// Name of a value in JSON, so that text and document have the same.
+fn json_name(value: &impl serde::Serialize) -> String {
     let json = serde_json::to_value(value).unwrap_or_default();
     json.as_str().map_or_else(|| json.to_string(), str::to_string)
 }

@@ -4,17 +4,17 @@ use std::path::PathBuf;
 
 use crate::brats::dataset::CaseFiles;
 use crate::cli::console::Console;
-use crate::cli::predictors::Runs;
-use crate::cli::report::Report;
-use crate::cli::session::{Live, LongOptions};
+use crate::cli::predictors::PredictorOptions;
+use crate::cli::report::CommandOutput;
+use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::tables;
-use crate::eval::table::{DiceRow, render};
-use crate::experiment::ensemble::Resolved;
-use crate::experiment::failure::Failure;
-use crate::experiment::label::{self, LabelReport, Order};
-use crate::experiment::prepare::{self, Session};
-use crate::experiment::subjects;
-use crate::pipeline::{ingest, whole};
+use crate::eval::table::{DiceRow, render_dice};
+use crate::pipeline::{ingest, whole_case};
+use crate::run::case_selection;
+use crate::run::ensemble::ResolvedEnsemble;
+use crate::run::failure::Failure;
+use crate::run::label::{self, LabelReport, LabelRequest};
+use crate::run::prepare::{self, Session};
 use crate::volume::case::Split;
 use crate::volume::targets::Targets;
 
@@ -31,13 +31,13 @@ beside the case files; `train --set data.pseudo={teacher=\"…\"}` takes them up
 fingerprint, which is printed. A case that is labelled already is not done again.")]
 pub(super) struct Label {
     #[command(flatten)]
-    runs: Runs,
+    runs: PredictorOptions,
 
     /// A dataset or a case: those of its cases that have no labels
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
-    /// Of --data, cases with labels as well
+    /// Label the cases of --data that have labels, too
     #[arg(long, requires = "data")]
     all: bool,
 
@@ -50,30 +50,34 @@ pub(super) struct Label {
     nifti: Option<PathBuf>,
 
     #[command(flatten)]
-    long: LongOptions,
+    long: SessionOptions,
 }
 
 impl Label {
-    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
-        let resolved = self.runs.resolve()?;
-        let live = Live::start(&self.long, &self.runs.label(), console)?
-            .announce(&[&ingest::ACTORS, &whole::CACHE_ACTORS], &[Split::Unlabelled]);
+    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+        let resolved = self.runs.resolve_runs()?;
+        let live = ActiveSession::start(&self.long, &self.runs.metrics_label(), console)?
+            .register_metrics(&[&ingest::ACTORS, &whole_case::CACHE_ACTORS], &[Split::Unlabelled]);
         let targets = if self.soft { Targets::Soft } else { Targets::Hard };
-        let done = live.conduct_run(|session| {
-            let cases = self.cases(&resolved, session)?;
-            let order = Order { targets, nifti: self.nifti.as_deref() };
-            label::annotate(&resolved, &cases, order, session)
+        let done = live.run_network_verb(|session| {
+            let cases = self.select_cases(&resolved, session)?;
+            let order = LabelRequest { targets, nifti: self.nifti.as_deref() };
+            label::annotate_cases(&resolved, &cases, order, session)
         })?;
         let mut result = serde_json::to_value(&done).expect("reports serialise to JSON");
-        result["members"] = tables::members(&resolved);
-        Ok(Report::new(&result, text(&resolved, &done)))
+        result["members"] = tables::members_json(&resolved);
+        Ok(CommandOutput::new(&result, report_text(&resolved, &done)))
     }
 
-    fn cases(&self, resolved: &Resolved, session: &Session) -> Result<Vec<CaseFiles>, Failure> {
+    fn select_cases(
+        &self,
+        resolved: &ResolvedEnsemble,
+        session: &Session,
+    ) -> Result<Vec<CaseFiles>, Failure> {
         let Some(folder) = &self.data else {
-            return Ok(subjects::of_split(resolved, Split::Unlabelled, session)?.files);
+            return Ok(case_selection::of_split(resolved, Split::Unlabelled, session)?.files);
         };
-        let mut cases = prepare::look(folder)?.cases;
+        let mut cases = prepare::discover_dataset(folder)?.cases;
         cases.retain(|files| self.all || files.labels.is_none());
         if cases.is_empty() {
             return Err(Failure::Usage(format!(
@@ -85,15 +89,15 @@ impl Label {
     }
 }
 
-fn text(resolved: &Resolved, done: &LabelReport) -> String {
+fn report_text(resolved: &ResolvedEnsemble, done: &LabelReport) -> String {
     let LabelReport { teacher, targets, labelled, reused, quality } = done;
     let targets = targets.name();
     let quality = match quality {
         None => "no case has true labels to measure them by".to_string(),
         Some(quality) => {
             let cases = quality.cases().len();
-            let row = DiceRow::of_cohort(resolved.name(), Some(quality));
-            format!("Dice of the labels over {cases} cases with true ones\n{}", render(&[row]))
+            let row = DiceRow::of_cohort(resolved.display_name(), Some(quality));
+            format!("Dice of the labels over {cases} cases with true ones\n{}", render_dice(&[row]))
         }
     };
     format!(

@@ -5,34 +5,34 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::augment::config::AugmentConfig;
 use crate::cache::preprocess::PreprocessConfig;
-use crate::experiment::drain::DrainConfig;
-use crate::experiment::failure::Failure;
-use crate::pipeline::augment::config::AugmentConfig;
 use crate::pipeline::budget::{LoaderConfig, LoaderWorkers};
 use crate::pipeline::crop::CropConfig;
 use crate::pipeline::workers::WorkerPlan;
+use crate::run::failure::Failure;
+use crate::run::tools::drain::DrainConfig;
 use crate::volume::grid::Dims;
 
-/// What is done to each sample.
+/// Augmentation of the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Profile {
-    /// Nothing
+pub(super) enum AugmentProfile {
+    /// No augmentation
     None,
     /// Mirroring, contrast and shift
     Light,
     /// Light, and every sample rotated and scaled
     Full,
-    /// What training does by default: each transform with its own probability
+    /// Default of training: each transform with its own probability
     Default,
 }
 
-impl Profile {
-    pub(super) fn config(self) -> AugmentConfig {
+impl AugmentProfile {
+    pub(super) fn augment_config(self) -> AugmentConfig {
         match self {
             Self::None => AugmentConfig::none(),
-            Self::Light => AugmentConfig::light(),
-            Self::Full => AugmentConfig::full(),
+            Self::Light => AugmentConfig::light_profile(),
+            Self::Full => AugmentConfig::full_profile(),
             Self::Default => AugmentConfig::default(),
         }
     }
@@ -49,9 +49,9 @@ pub(super) struct LoaderOptions {
     #[arg(long, value_name = "DIR", default_value = "cache")]
     cache: PathBuf,
 
-    /// How samples are augmented
-    #[arg(long, value_enum, default_value_t = Profile::Full)]
-    profile: Profile,
+    /// Augmentation of the samples
+    #[arg(long, value_enum, default_value_t = AugmentProfile::Full)]
+    profile: AugmentProfile,
 
     /// Decode each sample's case from its files; read no cache and write none
     #[arg(long, visible_alias = "no-cache")]
@@ -87,11 +87,11 @@ pub(super) struct LoaderOptions {
 }
 
 impl LoaderOptions {
-    /// What to drain, with so many batches waiting and these workers.
+    /// Returns the drain's configuration, with `prefetch` batches waiting and these workers.
     ///
     /// # Errors
-    /// If a number cannot be.
-    pub(super) fn config(
+    /// If a number is out of range.
+    pub(super) fn drain_config(
         &self,
         prefetch: usize,
         workers: WorkerPlan,
@@ -119,7 +119,7 @@ impl LoaderOptions {
             cache: self.cache.clone(),
             loader,
             crop: CropConfig { patch: Dims::cube(self.patch), ..CropConfig::default() },
-            augment: self.profile.config(),
+            augment: self.profile.augment_config(),
             preprocess: PreprocessConfig::default(),
             seed: self.seed,
             batches: self.batches.max(1),
@@ -130,11 +130,11 @@ impl LoaderOptions {
 
     /// Side of the patch, and samples in a batch.
     #[cfg(feature = "train")]
-    pub(super) const fn shape(&self) -> [usize; 2] {
+    pub(super) const fn patch_and_batch(&self) -> [usize; 2] {
         [self.patch, self.batch]
     }
 
-    /// The sentence's subject in reports.
+    /// Description of the loader in reports.
     pub(super) fn describe(&self) -> String {
         let path = if self.cold { "cold" } else { "warm" };
         let profile = self.profile.to_possible_value().expect("no profile is hidden");
@@ -142,8 +142,8 @@ impl LoaderOptions {
     }
 }
 
-/// `auto`, a number for the stages that compute, or `stage=number,…` for some of them.
-pub(super) fn workers(text: &str) -> Result<WorkerPlan, String> {
+/// Parses `auto`, a number for the stages that compute, or `stage=number,…` for some of them.
+pub(super) fn parse_workers(text: &str) -> Result<WorkerPlan, String> {
     if text == "auto" {
         return Ok(WorkerPlan::Auto);
     }
@@ -170,13 +170,13 @@ mod tests {
 
     #[test]
     fn workers_are_a_word_a_number_or_a_list() {
-        assert_eq!(workers("auto"), Ok(WorkerPlan::Auto));
+        assert_eq!(parse_workers("auto"), Ok(WorkerPlan::Auto));
         let usual = LoaderWorkers::default();
         let both = LoaderWorkers { decode: 7, augment: 7, ..usual.clone() };
-        assert_eq!(workers("7"), Ok(WorkerPlan::Fixed(both)));
+        assert_eq!(parse_workers("7"), Ok(WorkerPlan::Fixed(both)));
         let some = LoaderWorkers { fetch: 3, crop: 2, ..usual };
-        assert_eq!(workers("fetch=3,crop=2"), Ok(WorkerPlan::Fixed(some)));
-        assert!(workers("corp=2").unwrap_err().contains("corp"));
-        assert!(workers("crop:2").unwrap_err().contains("crop:2"));
+        assert_eq!(parse_workers("fetch=3,crop=2"), Ok(WorkerPlan::Fixed(some)));
+        assert!(parse_workers("corp=2").unwrap_err().contains("corp"));
+        assert!(parse_workers("crop:2").unwrap_err().contains("crop:2"));
     }
 }

@@ -1,4 +1,4 @@
-//! `metrics`: the figures of a run after the fact, for Prometheus.
+//! `metrics`: export of a run's metric series for Prometheus.
 
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind};
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::Fault;
 use crate::cli::console::Console;
-use crate::cli::report::Report;
-use crate::experiment::failure::Failure;
-use crate::report::openmetrics::{History, Written};
+use crate::cli::report::CommandOutput;
+use crate::report::openmetrics::{MetricHistory, OpenMetricsSummary};
+use crate::run::failure::Failure;
 
 /// Write a run's figures over time as Prometheus would have recorded them
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,7 @@ pub(super) struct Metrics {
     #[arg(value_name = "RUN")]
     run: PathBuf,
 
-    /// As OpenMetrics text, the one format there is
+    /// Write OpenMetrics text, the one format there is
     #[arg(long, required = true)]
     openmetrics: bool,
 
@@ -32,20 +32,20 @@ pub(super) struct Metrics {
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     interval: f64,
 
-    /// Where it goes [default: stdout]
+    /// File to write [default: stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
 impl Metrics {
-    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
         if !(self.interval.is_finite() && self.interval >= 0.001) {
             return Err(Failure::Usage(format!(
                 "--interval {}: is no time between samples; write at least 0.001",
                 self.interval
             )));
         }
-        let history = History::read(&self.run)?;
+        let history = MetricHistory::read(&self.run)?;
         let Some(out) = &self.out else {
             if console.is_json() {
                 return Err(Failure::Usage(
@@ -57,21 +57,26 @@ impl Metrics {
         let written = to_file(&history, self.interval, out)?;
         let text =
             format!("{}: {} samples of {} series", out.display(), written.samples, written.series);
-        Ok(Report::new(&written, text))
+        Ok(CommandOutput::new(&written, text))
     }
 }
 
-fn to_file(history: &History, interval: f64, path: &Path) -> Result<Written, Fault> {
-    let written = File::create(path).and_then(|file| history.write(interval, BufWriter::new(file)));
-    written.map_err(|error| Fault::io(path, &error))
+fn to_file(
+    history: &MetricHistory,
+    interval: f64,
+    path: &Path,
+) -> Result<OpenMetricsSummary, Fault> {
+    let written =
+        File::create(path).and_then(|file| history.write_text(interval, BufWriter::new(file)));
+    written.map_err(|error| Fault::from_io(path, &error))
 }
 
-/// The text itself is the report.
-fn to_stdout(history: &History, interval: f64) -> Result<Report, Failure> {
-    match history.write(interval, BufWriter::new(std::io::stdout().lock())) {
+/// Writes the text to stdout, in place of a report.
+fn to_stdout(history: &MetricHistory, interval: f64) -> Result<CommandOutput, Failure> {
+    match history.write_text(interval, BufWriter::new(std::io::stdout().lock())) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Fault::io(Path::new("stdout"), &error).into())
+            Err(Fault::from_io(Path::new("stdout"), &error).into())
         }
-        _ => Ok(Report::new(&serde_json::Value::Null, "")),
+        _ => Ok(CommandOutput::new(&serde_json::Value::Null, "")),
     }
 }

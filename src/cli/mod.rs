@@ -1,4 +1,5 @@
-//! Floor 8: the verbs. Each is a file: its arguments, and a function from them to a report.
+//! Floor 8: the verbs of the command line. Each is a file: its arguments, and a function from them
+//! to its output.
 
 #[cfg(feature = "train")]
 mod bench_step;
@@ -50,8 +51,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::console::Console;
-use self::report::Report;
-use crate::experiment::failure::Failure;
+use self::report::CommandOutput;
+use crate::run::failure::Failure;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 the run failed, 2 usage or configuration, 3 bad data, 4 the device asked for \
@@ -60,12 +61,12 @@ is not there, 75 stopped on request after a checkpoint, 130 stopped at once.";
 /// Feeds and trains 3D brain tumour segmentation networks.
 #[derive(Debug, Parser)]
 #[command(name = "gliaflow", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
-struct Line {
+struct CommandLine {
     /// Print one JSON document on stdout; everything else goes to stderr.
     #[arg(long, global = true)]
     json: bool,
 
-    /// What is logged to stderr: error, warn, info, debug, or a filter such as gliaflow=debug.
+    /// Level to log to stderr: error, warn, info, debug, or a filter such as gliaflow=debug.
     #[arg(long, global = true, default_value = "warn", value_name = "LEVEL")]
     log: String,
 
@@ -73,93 +74,60 @@ struct Line {
     verb: Verb,
 }
 
-#[derive(Debug, Subcommand)]
-enum Verb {
-    #[cfg(feature = "train")]
-    Demo(demo::Demo),
-    Phantom(phantom::Phantom),
+type VerbResult = Result<CommandOutput, Failure>;
+
+/// Defines the enum of the verbs, each a variant with its arguments, and the call of the verb.
+macro_rules! verbs {
+    ($($(#[$only:meta])? $verb:ident($module:ident::$arguments:ident),)*) => {
+        #[derive(Debug, Subcommand)]
+        enum Verb {
+            $($(#[$only])? $verb($module::$arguments),)*
+        }
+
+        impl Verb {
+            fn run(self, console: &Console) -> VerbResult {
+                match self {
+                    $($(#[$only])? Self::$verb(verb) => verb.run(console),)*
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    #[cfg(feature = "train")] Demo(demo::Demo),
+    Phantom(phantom::PhantomCommand),
     Inspect(inspect::Inspect),
     Ingest(ingest::Ingest),
     Doctor(doctor::Doctor),
     Drain(drain::Drain),
     Tune(tune::Tune),
     Cache(cache::Cache),
-    #[cfg(feature = "train")]
-    Train(train::Train),
-    #[cfg(feature = "train")]
-    Evaluate(evaluate::Evaluate),
-    #[cfg(feature = "train")]
-    Experiment(experiment::Experiment),
-    #[cfg(feature = "train")]
-    Predict(predict::Predict),
-    #[cfg(feature = "train")]
-    Label(label::Label),
+    #[cfg(feature = "train")] Train(train::Train),
+    #[cfg(feature = "train")] Evaluate(evaluate::Evaluate),
+    #[cfg(feature = "train")] Experiment(experiment::Experiment),
+    #[cfg(feature = "train")] Predict(predict::Predict),
+    #[cfg(feature = "train")] Label(label::Label),
     Top(top::Top),
     Score(score::Score),
     Report(reporting::Reporting),
     Metrics(metrics::Metrics),
     Dashboards(dashboards::Dashboards),
-    #[cfg(feature = "train")]
-    Replay(replay::Replay),
-    #[cfg(feature = "train")]
-    Export(export::Export),
-    #[cfg(feature = "train")]
-    Config(config::Config),
-    #[cfg(feature = "train")]
-    CheckDevice(check_device::CheckDevice),
-    #[cfg(feature = "train")]
-    BenchStep(bench_step::BenchStep),
-}
-
-impl Verb {
-    fn run(self, console: &Console) -> Result<Report, Failure> {
-        match self {
-            #[cfg(feature = "train")]
-            Self::Demo(verb) => verb.run(console),
-            Self::Phantom(verb) => verb.run(console),
-            Self::Inspect(verb) => verb.run(),
-            Self::Ingest(verb) => verb.run(console),
-            Self::Doctor(verb) => verb.run(console),
-            Self::Drain(verb) => verb.run(console),
-            Self::Tune(verb) => verb.run(console),
-            Self::Cache(verb) => verb.run(console),
-            #[cfg(feature = "train")]
-            Self::Train(verb) => verb.run(console),
-            #[cfg(feature = "train")]
-            Self::Evaluate(verb) => verb.run(console),
-            #[cfg(feature = "train")]
-            Self::Experiment(verb) => verb.run(console),
-            #[cfg(feature = "train")]
-            Self::Predict(verb) => verb.run(console),
-            #[cfg(feature = "train")]
-            Self::Label(verb) => verb.run(console),
-            Self::Top(verb) => verb.run(console),
-            Self::Score(verb) => verb.run(),
-            Self::Report(verb) => verb.run(),
-            Self::Metrics(verb) => verb.run(console),
-            Self::Dashboards(verb) => verb.run(),
-            #[cfg(feature = "train")]
-            Self::Replay(verb) => verb.run(),
-            #[cfg(feature = "train")]
-            Self::Export(verb) => verb.run(),
-            #[cfg(feature = "train")]
-            Self::Config(verb) => verb.run(),
-            #[cfg(feature = "train")]
-            Self::CheckDevice(verb) => verb.run(console),
-            #[cfg(feature = "train")]
-            Self::BenchStep(verb) => verb.run(),
-        }
-    }
+    #[cfg(feature = "train")] Replay(replay::Replay),
+    #[cfg(feature = "train")] Export(export::Export),
+    #[cfg(feature = "train")] Config(config::Config),
+    #[cfg(feature = "train")] CheckDevice(check_device::CheckDevice),
+    #[cfg(feature = "train")] BenchStep(bench_step::BenchStep),
 }
 
 /// Parses the command line, runs the verb, maps its outcome to an exit code.
 pub fn main() -> ExitCode {
-    let line = Line::parse();
+    let line = CommandLine::parse();
     let console = Console::new(line.json);
     console.log_to_stderr(&line.log);
     match line.verb.run(&console) {
-        Ok(report) => console.finish(&report),
-        Err(failure) => console.fail(&failure),
+        Ok(report) => console.print_output(&report),
+        Err(failure) => console.print_failure(&failure),
     }
 }
 
@@ -170,8 +138,8 @@ mod tests {
 
     #[test]
     fn every_verb_has_help_with_an_example() {
-        Line::command().debug_assert();
-        for verb in Line::command().get_subcommands() {
+        CommandLine::command().debug_assert();
+        for verb in CommandLine::command().get_subcommands() {
             let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example"), "`{}` shows no example", verb.get_name());
             assert!(help.contains("gliaflow "), "`{}` shows no command", verb.get_name());

@@ -6,10 +6,10 @@ use clap::value_parser;
 
 use crate::brats::phantom::PhantomConfig;
 use crate::cli::console::Console;
-use crate::cli::report::Report;
-use crate::cli::session::{Live, LongOptions};
-use crate::experiment::failure::Failure;
-use crate::experiment::phantoms::{ACTORS, write_phantoms};
+use crate::cli::report::CommandOutput;
+use crate::cli::session::{ActiveSession, SessionOptions};
+use crate::run::failure::Failure;
+use crate::run::phantoms::{ACTORS, write_phantoms};
 use crate::volume::grid::Dims;
 
 /// Write a cohort of synthetic BraTS-like cases
@@ -19,7 +19,7 @@ Example:
   gliaflow phantom --out data/phantom --cases 12 --seed 1 --shape 240x240x155
 
 The same seed and shape give the same files. An interrupted run goes on where it stood.")]
-pub(super) struct Phantom {
+pub(super) struct PhantomCommand {
     /// The dataset's folder, in the layout of BraTS 2020
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -37,15 +37,16 @@ pub(super) struct Phantom {
     shape: Dims,
 
     #[command(flatten)]
-    long: LongOptions,
+    long: SessionOptions,
 }
 
-impl Phantom {
-    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+impl PhantomCommand {
+    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
         let config = PhantomConfig { dims: self.shape, seed: self.seed };
-        let live = Live::start(&self.long, "phantom", console)?.announce(&[&ACTORS], &[]);
+        let live =
+            ActiveSession::start(&self.long, "phantom", console)?.register_metrics(&[&ACTORS], &[]);
         let written =
-            live.conduct(|session| write_phantoms(&self.out, &config, self.cases, session))?;
+            live.run_verb(|session| write_phantoms(&self.out, &config, self.cases, session))?;
         let text =
             format!("{} phantom cases of {} in {}", written.len(), self.shape, self.out.display());
         let result = serde_json::json!({
@@ -54,6 +55,6 @@ impl Phantom {
             "shape": self.shape.to_nifti(),
             "seed": self.seed,
         });
-        Ok(Report::new(&result, text))
+        Ok(CommandOutput::new(&result, text))
     }
 }

@@ -4,15 +4,15 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::cli::console::Console;
-use crate::cli::evaluate::chosen;
-use crate::cli::predictors::{PostProcessing, Runs};
-use crate::cli::report::Report;
-use crate::cli::session::{Live, LongOptions};
-use crate::cli::thresholds::Thresholds;
-use crate::experiment::failure::Failure;
-use crate::experiment::predict::{self, Recipe};
-use crate::experiment::prepare;
-use crate::pipeline::{ingest, whole};
+use crate::cli::evaluate::chosen_thresholds_text;
+use crate::cli::predictors::{PredictorOptions, ThresholdSource};
+use crate::cli::report::CommandOutput;
+use crate::cli::session::{ActiveSession, SessionOptions};
+use crate::cli::thresholds::ThresholdOptions;
+use crate::pipeline::{ingest, whole_case};
+use crate::run::failure::Failure;
+use crate::run::predict::{self, PredictOptions};
+use crate::run::prepare;
 
 /// Segment cases with a run's network, or the mean of several, into NIfTI label files
 #[derive(Debug, clap::Args)]
@@ -25,46 +25,52 @@ Each file has its source's grid, affine and label values. A case that cannot be 
 others go on, and the exit code is 3.")]
 pub(super) struct Predict {
     #[command(flatten)]
-    runs: Runs,
+    runs: PredictorOptions,
 
     /// A case's folder or a dataset's
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 
-    /// Where CASE.nii.gz are written
+    /// Folder for CASE.nii.gz
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
-    /// Who chooses thresholds for predicted labels
+    /// Source of the thresholds for predicted labels
     #[arg(long, value_name = "WHO", default_value = "given")]
-    postprocess: PostProcessing,
+    postprocess: ThresholdSource,
 
     #[command(flatten)]
-    thresholds: Thresholds,
+    thresholds: ThresholdOptions,
 
     #[command(flatten)]
-    long: LongOptions,
+    long: SessionOptions,
 }
 
 impl Predict {
-    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
-        let resolved = self.runs.resolve()?;
-        let dataset = prepare::look(&self.data)?;
-        let tuning = [ingest::ACTORS.as_slice(), &whole::CACHE_ACTORS].concat();
+    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+        let resolved = self.runs.resolve_runs()?;
+        let dataset = prepare::discover_dataset(&self.data)?;
+        let tuning = [ingest::ACTORS.as_slice(), &whole_case::CACHE_ACTORS].concat();
         let actors: [&[&str]; 2] = match self.postprocess {
-            PostProcessing::Given => [&whole::FILE_ACTORS, &[]],
-            PostProcessing::Tuned => [&whole::FILE_ACTORS, &tuning],
+            ThresholdSource::Given => [&whole_case::FILE_ACTORS, &[]],
+            ThresholdSource::Tuned => [&whole_case::FILE_ACTORS, &tuning],
         };
-        let live = Live::start(&self.long, &self.runs.label(), console)?.announce(&actors, &[]);
-        let ((written, failed), tuned) = live.conduct_run(|session| {
-            let mut predictor = resolved.predictor()?;
-            let given = self.thresholds.rules();
-            let (postprocess, tuned) =
-                self.postprocess.choose(given, &resolved, predictor.as_mut(), session)?;
-            let preprocess = resolved.settings().data.preprocess.clone();
-            let recipe = Recipe { preprocess, postprocess };
+        let live = ActiveSession::start(&self.long, &self.runs.metrics_label(), console)?
+            .register_metrics(&actors, &[]);
+        let ((written, failed), tuned) = live.run_network_verb(|session| {
+            let mut predictor = resolved.build_predictor()?;
+            let given = self.thresholds.to_postprocess();
+            let (postprocess, tuned) = self.postprocess.choose_thresholds(
+                given,
+                &resolved,
+                predictor.as_mut(),
+                session,
+            )?;
+            let preprocess = resolved.first_run_config().data.preprocess.clone();
+            let recipe = PredictOptions { preprocess, postprocess };
             let cases = dataset.cases;
-            let done = predict::predict(predictor.as_mut(), &recipe, cases, &self.out, session)?;
+            let done =
+                predict::predict_cases(predictor.as_mut(), &recipe, cases, &self.out, session)?;
             Ok((done, tuned))
         })?;
         let problems: Vec<String> =
@@ -72,13 +78,13 @@ impl Predict {
         let mut text = format!("{} cases segmented into {}\n", written.len(), self.out.display());
         // Writing into a String cannot fail.
         if let Some(tuned) = &tuned {
-            let _ = writeln!(text, "{}", chosen(tuned));
+            let _ = writeln!(text, "{}", chosen_thresholds_text(tuned));
         }
         for problem in &problems {
             let _ = writeln!(text, "  problem: {problem}");
         }
         let result =
             serde_json::json!({ "predictions": written, "problems": problems, "tuned": tuned });
-        Ok(Report::new(&result, text).with_bad_data(!problems.is_empty()))
+        Ok(CommandOutput::new(&result, text).with_bad_data(!problems.is_empty()))
     }
 }

@@ -1,4 +1,4 @@
-//! Progress for people: bars with rate and time left on a terminal, a line now and then elsewhere.
+//! Progress display: bars with rate and time left on a terminal, a line now and then elsewhere.
 
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
@@ -6,46 +6,46 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::base::progress::{Progress, Task};
+use crate::base::progress::{Progress, ProgressTask};
 
 const TEMPLATE: &str = "{prefix:>10} {bar:32} {pos}/{len} {unit}  {per_sec}  {eta} left  {msg}";
 
-/// How often a log gets a line at most.
+/// Least time between two lines of a log.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Bars on a terminal.
+/// Progress bars on a terminal.
 #[derive(Clone, Default)]
-pub(super) struct Bars(MultiProgress);
+pub(super) struct ProgressBars(MultiProgress);
 
-impl Bars {
+impl ProgressBars {
     /// Writes whole lines above the bars.
     pub(super) fn line_writer(&self) -> LineWriter {
         LineWriter { bars: self.0.clone(), line: Vec::new() }
     }
 }
 
-impl Progress for Bars {
-    fn begin(&self, task: &str, unit: &'static str, total: u64) -> Box<dyn Task> {
+impl Progress for ProgressBars {
+    fn begin_task(&self, task: &str, unit: &'static str, total: u64) -> Box<dyn ProgressTask> {
         let style = ProgressStyle::with_template(&TEMPLATE.replace("{unit}", unit))
             .expect("the template is a constant")
             .progress_chars("━╸─");
         let bar = self.0.add(ProgressBar::new(total).with_style(style));
         bar.set_prefix(task.to_string());
         bar.enable_steady_tick(Duration::from_millis(250));
-        Box::new(Bar(bar))
+        Box::new(BarTask(bar))
     }
 }
 
-struct Bar(ProgressBar);
+struct BarTask(ProgressBar);
 
-impl Task for Bar {
+impl ProgressTask for BarTask {
     fn advance_to(&self, done: u64, note: &str) {
         self.0.set_position(done);
         self.0.set_message(note.to_string());
     }
 }
 
-impl Drop for Bar {
+impl Drop for BarTask {
     fn drop(&mut self) {
         self.0.abandon();
     }
@@ -77,10 +77,10 @@ impl Drop for LineWriter {
 }
 
 /// A line every few seconds, for logs.
-pub(super) struct Lines;
+pub(super) struct ProgressLog;
 
-impl Progress for Lines {
-    fn begin(&self, task: &str, unit: &'static str, total: u64) -> Box<dyn Task> {
+impl Progress for ProgressLog {
+    fn begin_task(&self, task: &str, unit: &'static str, total: u64) -> Box<dyn ProgressTask> {
         let now = Instant::now();
         Box::new(LineTask {
             task: task.to_string(),
@@ -100,20 +100,28 @@ struct LineTask {
     last_line: Mutex<Instant>,
 }
 
-impl Task for LineTask {
+impl ProgressTask for LineTask {
     fn advance_to(&self, done: u64, note: &str) {
         let mut last_line = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
         if done < self.total && last_line.elapsed() < QUIET {
             return;
         }
         *last_line = Instant::now();
-        let line = line(&self.task, self.unit, done, self.total, self.started.elapsed(), note);
+        let line =
+            progress_line(&self.task, self.unit, done, self.total, self.started.elapsed(), note);
         // A closed stderr must not end a training run.
         let _ = writeln!(std::io::stderr(), "{line}");
     }
 }
 
-fn line(task: &str, unit: &str, done: u64, total: u64, elapsed: Duration, note: &str) -> String {
+fn progress_line(
+    task: &str,
+    unit: &str,
+    done: u64,
+    total: u64,
+    elapsed: Duration,
+    note: &str,
+) -> String {
     let rate = done as f64 / elapsed.as_secs_f64().max(1e-9);
     let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
     format!("{task}: {done}/{total} {unit}, {rate:.2}/s, {left:.0} s left, {note}")
@@ -125,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_line_tells_rate_and_time_left() {
-        let text = line("train", "steps", 20, 100, Duration::from_secs(10), "loss 0.5");
+        let text = progress_line("train", "steps", 20, 100, Duration::from_secs(10), "loss 0.5");
         assert_eq!(text, "train: 20/100 steps, 2.00/s, 40 s left, loss 0.5");
     }
 

@@ -1,11 +1,12 @@
-//! `replay`: the sample that a network saw, as files.
+//! `replay`: an augmented sample of a run, as files.
 
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use crate::cli::report::Report;
-use crate::experiment::failure::Failure;
-use crate::experiment::replay;
+use crate::cli::console::Console;
+use crate::cli::report::CommandOutput;
+use crate::run::failure::Failure;
+use crate::run::tools::replay;
 
 /// Write the exact sample that a run saw, as NIfTI, with what was drawn for it
 #[derive(Debug, clap::Args)]
@@ -28,14 +29,14 @@ pub(super) struct Replay {
     #[arg(long, value_name = "N")]
     index: u64,
 
-    /// Where the files are written
+    /// Folder for the files
     #[arg(long, value_name = "DIR", default_value = "replay")]
     out: PathBuf,
 }
 
 impl Replay {
-    pub(super) fn run(self) -> Result<Report, Failure> {
-        let done = replay::of_run(&self.run, self.epoch, self.index, &self.out)?;
+    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+        let done = replay::replay_of_run(&self.run, self.epoch, self.index, &self.out)?;
         let drawn = serde_json::to_string(&done.drawn).expect("draws serialise to JSON");
         let mut text = format!(
             "epoch {} index {}: case {}, corner {:?} of the brain box, {}\ndrawn: {drawn}\n",
@@ -45,6 +46,6 @@ impl Replay {
             // Writing into a String cannot fail.
             let _ = writeln!(text, "{}", file.display());
         }
-        Ok(Report::new(&done, text))
+        Ok(CommandOutput::new(&done, text))
     }
 }

@@ -1,10 +1,11 @@
-//! `report`: a run as a picture and a page, from the files in its folder.
+//! `report`: curves and page of a run, from the files in its folder.
 
 use std::path::PathBuf;
 
-use crate::cli::report::Report;
-use crate::experiment::failure::Failure;
+use crate::cli::console::Console;
+use crate::cli::report::CommandOutput;
 use crate::report;
+use crate::run::failure::Failure;
 
 /// Draw the curves and write the page of a run, as its end does
 #[derive(Debug, clap::Args)]
@@ -21,10 +22,10 @@ pub(super) struct Reporting {
 }
 
 impl Reporting {
-    pub(super) fn run(self) -> Result<Report, Failure> {
-        let written = report::write(&self.run)?;
+    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+        let written = report::write_report(&self.run)?;
         let text =
             format!("curves: {}\npage: {}", written.progress.display(), written.page.display());
-        Ok(Report::new(&written, text))
+        Ok(CommandOutput::new(&written, text))
     }
 }

@@ -1,4 +1,4 @@
-//! `score`: label files against label files.
+//! `score`: measures of predicted label files against true ones.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,18 +7,19 @@ use serde::Serialize;
 
 use crate::base::error::{CaseError, Reason};
 use crate::brats::case::{LabelVolume, read_labels_only};
-use crate::brats::dataset::discover;
-use crate::cli::report::Report;
-use crate::cli::thresholds::{Thresholds, as_options};
+use crate::brats::dataset::discover_cases;
+use crate::cli::console::Console;
+use crate::cli::report::CommandOutput;
+use crate::cli::thresholds::{ThresholdOptions, as_options};
 use crate::eval::cohort::CohortScore;
 use crate::eval::hausdorff::Hd95;
 use crate::eval::lesionwise::{CohortLesions, LesionRules, score_lesions};
-use crate::eval::pair::{self, Pair};
+use crate::eval::match_files::{self, SegmentationPair};
 use crate::eval::postprocess::PostProcess;
 use crate::eval::score::score_case_with;
 use crate::eval::table::{render_lesions, render_measures};
-use crate::eval::tune::{PostProcessSearch, Tuned};
-use crate::experiment::failure::Failure;
+use crate::eval::tune::{PostProcessSearch, TunedThresholds};
+use crate::run::failure::Failure;
 use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
 use crate::volume::region::LabelScheme;
@@ -43,7 +44,7 @@ pub(super) struct Score {
     #[arg(long, value_name = "SEG")]
     prediction: PathBuf,
 
-    /// What label values mean: brats2018 (4 is ET), brats2023 (3 is ET), brats2024, msd
+    /// Meaning of label values: brats2018 (4 is ET), brats2023 (3 is ET), brats2024, msd
     /// [default: the dataset's own, or brats2023 where a 3 and no 4 is found, else brats2018]
     #[arg(long, value_name = "SCHEME")]
     labels: Option<LabelScheme>,
@@ -52,7 +53,7 @@ pub(super) struct Score {
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 
-    /// What HD95 means: medpy, monai or surface-distance; brats is the last
+    /// Definition of HD95: medpy, monai or surface-distance; brats is the last
     #[arg(long, value_name = "NAME", default_value = "medpy")]
     hd95: Hd95,
 
@@ -61,7 +62,7 @@ pub(super) struct Score {
     lesionwise: bool,
 
     #[command(flatten)]
-    thresholds: Thresholds,
+    thresholds: ThresholdOptions,
 
     /// Print the thresholds of --drop-below and --smallest-et that give these very cases the
     /// highest mean Dice; for validation cases, never for those to report on
@@ -69,9 +70,9 @@ pub(super) struct Score {
     tune: bool,
 }
 
-/// What is reported. The cohort's scores are at the top, where they are without any option.
+/// Document of the verb. The cohort's scores are at the top, where they are without any option.
 #[derive(Serialize)]
-struct Scored {
+struct ScoreDocument {
     #[serde(flatten)]
     cohort: CohortScore,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,11 +80,11 @@ struct Scored {
     #[serde(skip_serializing_if = "PostProcess::is_nothing")]
     postprocess: PostProcess,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tuned: Option<Tuned>,
+    tuned: Option<TunedThresholds>,
 }
 
-impl Scored {
-    fn text(&self) -> String {
+impl ScoreDocument {
+    fn report_text(&self) -> String {
         let cases = self.cohort.cases();
         let hd95 = cases.first().map_or("", |case| case.hd95.name());
         let mut parts = vec![format!(
@@ -92,7 +93,7 @@ impl Scored {
             render_measures(&self.cohort)
         )];
         parts.extend(self.lesionwise.as_ref().map(render_lesions));
-        if let Some(Tuned { chosen, before, after }) = &self.tuned {
+        if let Some(TunedThresholds { chosen, before, after }) = &self.tuned {
             parts.push(format!(
                 "best on these cases: {}, mean Dice {before:.4} becomes {after:.4}",
                 as_options(chosen)
@@ -103,9 +104,9 @@ impl Scored {
 }
 
 impl Score {
-    pub(super) fn run(self) -> Result<Report, Failure> {
+    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
         for path in [&self.truth, &self.prediction] {
-            path.metadata().map_err(|error| CaseError::io(path, &error))?;
+            path.metadata().map_err(|error| CaseError::from_io(path, &error))?;
         }
         if self.truth.is_file() != self.prediction.is_file() {
             return Err(Failure::Usage(
@@ -114,30 +115,34 @@ impl Score {
         }
         let scored = if self.truth.is_file() {
             let file = self.truth.file_name().unwrap_or_default().to_string_lossy();
-            let name = pair::case_of_file(&file);
+            let name = match_files::case_of_file(&file);
             let case = name.unwrap_or_else(|| CaseId::new(self.truth.display().to_string()));
-            let pair =
-                Pair { case, truth: self.truth.clone(), prediction: self.prediction.clone() };
+            let pair = SegmentationPair {
+                case,
+                truth: self.truth.clone(),
+                prediction: self.prediction.clone(),
+            };
             self.score_pairs(&[pair], None)?
         } else {
             let (truth, scheme) = self.truth_folder()?;
-            let predictions = pair::flat_folder(&self.prediction).map_err(Failure::Cases)?;
-            let pairs = pair::pair(&truth, &predictions).map_err(Failure::Cases)?;
+            let predictions =
+                match_files::files_in_folder(&self.prediction).map_err(Failure::Cases)?;
+            let pairs = match_files::pair_files(&truth, &predictions).map_err(Failure::Cases)?;
             self.score_pairs(&pairs, scheme)?
         };
         if let Some(file) = &self.csv {
             let mut rows = Vec::new();
             let written =
                 scored.cohort.write_csv(&mut rows).and_then(|()| std::fs::write(file, rows));
-            written.map_err(|error| CaseError::io(file, &error))?;
+            written.map_err(|error| CaseError::from_io(file, &error))?;
         }
-        Ok(Report::new(&scored, scored.text()))
+        Ok(CommandOutput::new(&scored, scored.report_text()))
     }
 
     /// The true label files by case: a dataset's, or those of a flat folder.
-    fn truth_folder(&self) -> Result<(pair::ByCase, Option<LabelScheme>), Failure> {
-        let Ok(dataset) = discover(&self.truth) else {
-            return Ok((pair::flat_folder(&self.truth).map_err(Failure::Cases)?, None));
+    fn truth_folder(&self) -> Result<(match_files::FilesByCase, Option<LabelScheme>), Failure> {
+        let Ok(dataset) = discover_cases(&self.truth) else {
+            return Ok((match_files::files_in_folder(&self.truth).map_err(Failure::Cases)?, None));
         };
         let scheme = dataset.scheme;
         let labelled = dataset.cases.into_iter();
@@ -146,50 +151,56 @@ impl Score {
         Ok((files, Some(scheme)))
     }
 
-    fn score_pairs(&self, pairs: &[Pair], found: Option<LabelScheme>) -> Result<Scored, Failure> {
+    fn score_pairs(
+        &self,
+        pairs: &[SegmentationPair],
+        found: Option<LabelScheme>,
+    ) -> Result<ScoreDocument, Failure> {
         let ids: Vec<CaseId> = pairs.iter().map(|pair| pair.case.clone()).collect();
-        let (mut scores, mut lesions) = (Vec::with_capacity(pairs.len()), Vec::new());
+        let mut scores = Vec::with_capacity(pairs.len());
+        let mut lesions = Vec::new();
         let mut search = PostProcessSearch::default();
-        let postprocess = self.thresholds.rules();
-        for Pair { case, truth, prediction } in pairs {
+        let postprocess = self.thresholds.to_postprocess();
+        for SegmentationPair { case, truth, prediction } in pairs {
             let scheme = self.labels.or(found);
-            let labels = read_both(truth, prediction, scheme);
-            let mut labels = labels.map_err(|error| error.of_case(case))?;
-            let (dims, spacing) = (labels.dims, labels.spacing_mm);
+            let labels = read_label_pair(truth, prediction, scheme);
+            let LabelPair { truth, mut prediction, dims, spacing_mm } =
+                labels.map_err(|error| error.of_case(case))?;
             if self.tune {
-                search.add(&labels.truth, &labels.prediction, dims);
+                search.add_case(&truth, &prediction, dims);
             }
-            postprocess.apply(&mut labels.prediction, dims);
-            let (truth, prediction) = (&labels.truth, &labels.prediction);
+            postprocess.apply_to(&mut prediction, dims);
             let id = case.clone();
-            scores.push(score_case_with(self.hd95, id, truth, prediction, dims, spacing));
+            scores.push(score_case_with(self.hd95, id, &truth, &prediction, dims, spacing_mm));
             if self.lesionwise {
-                let (id, rules) = (case.clone(), LesionRules::default());
-                lesions.push(score_lesions(id, truth, prediction, dims, spacing, rules));
+                let id = case.clone();
+                let rules = LesionRules::default();
+                lesions.push(score_lesions(id, &truth, &prediction, dims, spacing_mm, rules));
             }
         }
         let cohort = CohortScore::new(&ids, scores)?;
-        let lesionwise = CohortLesions::of(lesions);
-        Ok(Scored { cohort, lesionwise, postprocess, tuned: search.best() })
+        let lesionwise = CohortLesions::of_cases(lesions);
+        Ok(ScoreDocument { cohort, lesionwise, postprocess, tuned: search.best_thresholds() })
     }
 }
 
 /// True and predicted canonical labels on one grid.
-struct Labels {
+struct LabelPair {
     truth: Vec<u8>,
     prediction: Vec<u8>,
     dims: Dims,
     spacing_mm: [f64; 3],
 }
 
-fn read_both(
+fn read_label_pair(
     true_path: &Path,
     predicted_path: &Path,
     scheme: Option<LabelScheme>,
-) -> Result<Labels, CaseError> {
-    let (truth, scheme) = read(true_path, scheme)?;
-    let (prediction, _) = read(predicted_path, Some(scheme))?;
-    let (dims, other) = (truth.source.canonical_dims(), prediction.source.canonical_dims());
+) -> Result<LabelPair, CaseError> {
+    let (truth, scheme) = read_labels(true_path, scheme)?;
+    let (prediction, _) = read_labels(predicted_path, Some(scheme))?;
+    let dims = truth.source.canonical_dims();
+    let other = prediction.source.canonical_dims();
     if dims != other {
         return Err(CaseError::new(
             Reason::Geometry,
@@ -199,11 +210,14 @@ fn read_both(
         ));
     }
     let spacing_mm = truth.source.canonical_spacing_mm();
-    Ok(Labels { truth: truth.labels, prediction: prediction.labels, dims, spacing_mm })
+    Ok(LabelPair { truth: truth.labels, prediction: prediction.labels, dims, spacing_mm })
 }
 
-/// Labels under the given scheme, or under the one that their values point to.
-fn read(path: &Path, scheme: Option<LabelScheme>) -> Result<(LabelVolume, LabelScheme), CaseError> {
+/// Reads labels under the given scheme, or under the one that their values suggest.
+fn read_labels(
+    path: &Path,
+    scheme: Option<LabelScheme>,
+) -> Result<(LabelVolume, LabelScheme), CaseError> {
     let under = |scheme| read_labels_only(path, scheme).map(|volume| (volume, scheme));
     match scheme {
         Some(scheme) => under(scheme),

@@ -1,7 +1,7 @@
-//! What a long verb runs in: the life-cycle runtime, signals, the metrics endpoint.
+//! Session of a long verb: the life-cycle runtime, signals, the metrics endpoint.
 //!
-//! The main thread is the trainer's and is never given to tokio; the runtime has a thread of its
-//! own and only ever waits.
+//! The main thread is the trainer's, never tokio's; the runtime has a thread of its own and only
+//! waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,9 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::actor::stop::StopLatch;
 use crate::base::error::Fault;
 use crate::cli::console::Console;
-use crate::experiment::failure::Failure;
-use crate::experiment::prepare::Session;
-use crate::pipeline::observe::{self, Board};
+use crate::pipeline::observe::{self, TopologyRegistry};
+use crate::run::failure::Failure;
+use crate::run::prepare::Session;
 use crate::telemetry::catalog;
 #[cfg(feature = "train")]
 use crate::telemetry::catalog::RunState;
@@ -22,14 +22,14 @@ use crate::telemetry::exporter::{Exporter, MetricsAddress};
 use crate::telemetry::gpu::{self, Nvml};
 use crate::volume::case::Split;
 
-/// How long a second Ctrl-C waits for threads before the process ends without them.
+/// Time that a second Ctrl-C waits for threads before the process ends without them.
 const GRACE: Duration = Duration::from_secs(2);
 const ABORTED: i32 = 130;
 
-/// Options of every verb that runs long.
+/// Options of every long verb.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct LongOptions {
-    /// Where /metrics is served: an address, a port of this machine, or off.
+pub(super) struct SessionOptions {
+    /// Address to serve /metrics at: an address, a port of this machine, or off.
     #[arg(long, value_name = "ADDR|off", default_value_t)]
     metrics_addr: MetricsAddress,
 
@@ -39,28 +39,28 @@ pub(super) struct LongOptions {
 }
 
 /// A session under way; dropping it ends its threads.
-pub(super) struct Live {
+pub(super) struct ActiveSession {
     session: Session,
     exporter: Exporter,
     linger: Duration,
-    signals: Arc<Signals>,
+    signals: Arc<SignalCounter>,
     /// Dropping it ends the runtime's thread.
     _alive: tokio::sync::oneshot::Sender<()>,
 }
 
-impl Live {
+impl ActiveSession {
     /// Starts the runtime, the signal handlers and the endpoint; `run` labels the metrics.
     pub(super) fn start(
-        options: &LongOptions,
+        options: &SessionOptions,
         run: &str,
         console: &Console,
     ) -> Result<Self, Fault> {
         let exporter = Exporter::start(options.metrics_addr, run);
         if let Some(address) = exporter.address() {
-            console.say(&format!("metrics: http://{address}/metrics"));
+            console.print_status(&format!("metrics: http://{address}/metrics"));
         }
         let stop = StopLatch::new();
-        let board = Board::default();
+        let board = TopologyRegistry::default();
         let (alive, ended) = tokio::sync::oneshot::channel::<()>();
         let runtime = start_runtime(ended)?;
         let signals = catch_signals(&runtime, &stop)?;
@@ -71,71 +71,72 @@ impl Live {
         let shown = board.clone();
         exporter.show_topology(Arc::new(move || shown.to_json()));
         let endpoint = exporter.endpoint().clone();
-        let session = Session { runtime, stop, progress: console.progress(), board, endpoint };
+        let session =
+            Session { runtime, stop, progress: console.progress_display(), board, endpoint };
         let linger = Duration::from_secs(options.metrics_linger);
         Ok(Self { session, exporter, linger, signals, _alive: alive })
     }
 
-    /// Shows the counters of everything that will run, at 0, before any of it does.
-    pub(super) fn announce(self, topologies: &[&[&str]], splits: &[Split]) -> Self {
+    /// Registers the metrics of these topologies and splits at 0, before they run.
+    pub(super) fn register_metrics(self, topologies: &[&[&str]], splits: &[Split]) -> Self {
         let splits: Vec<&str> = splits.iter().map(|split| split.name()).collect();
-        catalog::register(&topologies.concat(), &splits);
+        catalog::register_run_series(&topologies.concat(), &splits);
         self
     }
 
-    /// Does the verb's work, then keeps the endpoint up as long as asked for, whatever came of it.
-    pub(super) fn conduct<T>(
+    /// Runs the verb's work, then keeps the endpoint up for `--metrics-linger`, after an error too.
+    pub(super) fn run_verb<T>(
         self,
         work: impl FnOnce(&Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let outcome = work(&self.session);
         let Self { exporter, linger, signals, .. } = self;
         if !linger.is_zero() {
-            exporter.linger(linger, || signals.any());
+            exporter.linger(linger, || signals.any_received());
         }
         outcome
     }
 
-    /// The same for work with a network, which has a state at the endpoint. A run that is stopped
-    /// has neither finished nor failed: it stays what it was until the endpoint goes.
+    /// Runs work with a network, and publishes its state. A run that is stopped has neither
+    /// finished nor failed: its state stays as it was.
     #[cfg(feature = "train")]
-    pub(super) fn conduct_run<T>(
+    pub(super) fn run_network_verb<T>(
         self,
         work: impl FnOnce(&Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.conduct(|session| {
-            RunState::Starting.publish();
+        self.run_verb(|session| {
+            RunState::Starting.publish_state();
             let outcome = work(session);
             match &outcome {
-                Ok(_) => RunState::Finished.publish(),
+                Ok(_) => RunState::Finished.publish_state(),
                 Err(Failure::Stopped(_) | Failure::Aborted) => {}
-                Err(_) => RunState::Failed.publish(),
+                Err(_) => RunState::Failed.publish_state(),
             }
             outcome
         })
     }
 }
 
-/// Signals that have come so far.
+/// Counts of the signals received so far.
 #[derive(Debug, Default)]
-struct Signals {
+struct SignalCounter {
     all: AtomicU32,
     interrupts: AtomicU32,
 }
 
-impl Signals {
-    fn any(&self) -> bool {
+impl SignalCounter {
+    fn any_received(&self) -> bool {
         self.all.load(Ordering::Relaxed) > 0
     }
 
-    /// Counts a signal; whether it is an interrupt after an interrupt.
-    fn count(&self, kind: SignalKind) -> bool {
+    /// Counts a signal; true for a second interrupt.
+    fn record_signal(&self, kind: SignalKind) -> bool {
         self.all.fetch_add(1, Ordering::Relaxed);
         kind == SignalKind::interrupt() && self.interrupts.fetch_add(1, Ordering::Relaxed) > 0
     }
 }
 
-/// A current-thread runtime on a thread of its own.
+/// Starts a current-thread runtime on a thread of its own.
 fn start_runtime(
     ended: tokio::sync::oneshot::Receiver<()>,
 ) -> Result<tokio::runtime::Handle, Fault> {
@@ -157,13 +158,13 @@ fn start_runtime(
     Ok(handle)
 }
 
-/// One Ctrl-C (or SIGTERM, SIGUSR1) drains, a second Ctrl-C aborts.
+/// Installs signal handlers: a Ctrl-C (or SIGTERM, SIGUSR1) drains, a second Ctrl-C aborts.
 fn catch_signals(
     runtime: &tokio::runtime::Handle,
     stop: &StopLatch,
-) -> Result<Arc<Signals>, Fault> {
+) -> Result<Arc<SignalCounter>, Fault> {
     let _inside = runtime.enter();
-    let signals = Arc::new(Signals::default());
+    let signals = Arc::new(SignalCounter::default());
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::user_defined1()];
     for kind in kinds {
         let mut arrivals = signal(kind).map_err(|error| Fault::Environment {
@@ -171,10 +172,11 @@ fn catch_signals(
             problem: error.to_string(),
             remedy: "check the limits on open files".into(),
         })?;
-        let (stop, signals) = (stop.clone(), Arc::clone(&signals));
+        let stop = stop.clone();
+        let signals = Arc::clone(&signals);
         runtime.spawn(async move {
             while arrivals.recv().await.is_some() {
-                if signals.count(kind) {
+                if signals.record_signal(kind) {
                     stop.abort(None);
                     tokio::time::sleep(GRACE).await;
                     std::process::exit(ABORTED);

@@ -1,11 +1,11 @@
 //! Tables that several verbs print.
 
-use crate::eval::table::{DiceRow, render};
-use crate::experiment::ensemble::{Resolved, ResolvedMember};
-use crate::experiment::evaluate::Evaluation;
+use crate::eval::table::{DiceRow, render_dice};
+use crate::run::ensemble::{ResolvedEnsemble, ResolvedMember};
+use crate::run::evaluate::Evaluation;
 
-/// Dice of a network over its cases, with what one threshold on FLAIR reaches beside it.
-pub(super) fn dice(name: &str, evaluation: &Evaluation) -> String {
+/// Table of a network's Dice, with the best single threshold on FLAIR as baseline.
+pub(super) fn dice_table(name: &str, evaluation: &Evaluation) -> String {
     let baseline = &evaluation.flair_threshold;
     let rows = [
         DiceRow::of_cohort(name, Some(&evaluation.network)),
@@ -15,13 +15,13 @@ pub(super) fn dice(name: &str, evaluation: &Evaluation) -> String {
     format!(
         "Dice over {cases} cases, mean ± sd\n{}\n* one z-score for all cases, {:.2}, \
          chosen on these very cases: flattered",
-        render(&rows),
+        render_dice(&rows),
         baseline.threshold
     )
 }
 
-/// What predicted, for programs.
-pub(super) fn members(resolved: &Resolved) -> serde_json::Value {
+/// JSON list of the networks that predicted.
+pub(super) fn members_json(resolved: &ResolvedEnsemble) -> serde_json::Value {
     let member = |member: &ResolvedMember| {
         serde_json::json!({
             "run": member.run,

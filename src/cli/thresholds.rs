@@ -1,13 +1,13 @@
-//! Options that say what is done to predicted labels.
+//! Options of the postprocessing of predicted labels.
 
 use std::str::FromStr;
 
 use crate::eval::postprocess::PostProcess;
 use crate::volume::region::Region;
 
-/// Thresholds that are known.
+/// Postprocessing thresholds given on the command line.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Thresholds {
+pub(super) struct ThresholdOptions {
     /// Drop predicted components of a region below so many voxels
     #[arg(long, value_name = "REGION=VOXELS", value_delimiter = ',')]
     drop_below: Vec<DropBelow>,
@@ -17,9 +17,9 @@ pub(super) struct Thresholds {
     smallest_et: usize,
 }
 
-impl Thresholds {
-    /// As what is applied.
-    pub(super) fn rules(&self) -> PostProcess {
+impl ThresholdOptions {
+    /// Returns the postprocessing that the options describe.
+    pub(super) fn to_postprocess(&self) -> PostProcess {
         let mut rules = PostProcess { smallest_et: self.smallest_et, ..PostProcess::default() };
         for DropBelow { region, voxels } in &self.drop_below {
             rules.smallest_component[region.index()] = *voxels;
@@ -28,7 +28,7 @@ impl Thresholds {
     }
 }
 
-/// Thresholds as the options that give them.
+/// Formats thresholds as command-line options.
 pub(super) fn as_options(rules: &PostProcess) -> String {
     let [et, tc, wt] = rules.smallest_component;
     format!("--drop-below ET={et},TC={tc},WT={wt} --smallest-et {}", rules.smallest_et)

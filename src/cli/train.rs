@@ -1,21 +1,21 @@
-//! `train`: a network from a configuration.
+//! `train`: training of a network from a configuration.
 
 use std::path::PathBuf;
 
 use crate::cli::console::Console;
-use crate::cli::report::Report;
-use crate::cli::session::{Live, LongOptions};
+use crate::cli::report::CommandOutput;
+use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::tables;
-use crate::experiment::config::{self, CheckedConfig};
-use crate::experiment::failure::Failure;
-use crate::experiment::run::{self, Place, RunSummary};
-use crate::pipeline::{ingest, loader, whole};
+use crate::pipeline::{ingest, loader, whole_case};
+use crate::run::config::{self, CheckedConfig};
+use crate::run::failure::Failure;
+use crate::run::train::{self, RunDestination, RunSummary};
 use crate::volume::case::Split;
 use crate::volume::fold::Fold;
 
 /// The topologies of a training run, by their actors.
 pub(super) const TOPOLOGIES: [&[&str]; 3] =
-    [&ingest::ACTORS, &loader::ACTORS, &whole::CACHE_ACTORS];
+    [&ingest::ACTORS, &loader::ACTORS, &whole_case::CACHE_ACTORS];
 
 /// Train a network, checkpoint it, score it on the held-out cases
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub(super) struct Train {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// One more setting, after the file's: section.key=value
+    /// A setting to override, after the file's: section.key=value
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 
@@ -70,11 +70,11 @@ pub(super) struct Train {
     dry_run: bool,
 
     #[command(flatten)]
-    long: LongOptions,
+    long: SessionOptions,
 }
 
 impl Train {
-    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
+    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
         let mut assignments = self.set.clone();
         let quoted = |path: &PathBuf| toml::Value::from(path.display().to_string()).to_string();
         assignments.extend(self.data.as_ref().map(|path| format!("data.folder={}", quoted(path))));
@@ -83,9 +83,10 @@ impl Train {
         assignments.extend(self.fold.map(|fold| format!("data.fold=\"{fold}\"")));
         assignments.extend(self.no_cache.then(|| "loader.cached=false".to_string()));
         if let Some(folder) = &self.resume {
-            let live = self.live(&folder.display().to_string(), console)?;
-            let summary = live.conduct_run(|session| run::resume(folder, &assignments, session))?;
-            return Ok(Report::new(&summary, text(&summary)));
+            let live = self.start_session(&folder.display().to_string(), console)?;
+            let summary =
+                live.run_network_verb(|session| train::resume(folder, &assignments, session))?;
+            return Ok(CommandOutput::new(&summary, report_text(&summary)));
         }
         let config = config::load(self.config.as_deref(), &assignments)?;
         if self.dry_run {
@@ -93,26 +94,26 @@ impl Train {
         }
         let stem = config.blueprint.name().to_string();
         let place = match &self.run {
-            Some(path) => Place::Exactly(path.clone()),
-            None => Place::Next { root: PathBuf::from("runs"), stem },
+            Some(path) => RunDestination::Exactly(path.clone()),
+            None => RunDestination::Next { root: PathBuf::from("runs"), stem },
         };
-        let live = self.live(&place.label(), console)?;
-        let summary = live.conduct_run(|session| run::train(&config, &place, session))?;
-        Ok(Report::new(&summary, text(&summary)))
+        let live = self.start_session(&place.run_label(), console)?;
+        let summary = live.run_network_verb(|session| train::train(&config, &place, session))?;
+        Ok(CommandOutput::new(&summary, report_text(&summary)))
     }
 
-    fn live(&self, label: &str, console: &Console) -> Result<Live, Failure> {
-        let live = Live::start(&self.long, label, console)?;
-        Ok(live.announce(&TOPOLOGIES, &[Split::Train, Split::Validation]))
+    fn start_session(&self, label: &str, console: &Console) -> Result<ActiveSession, Failure> {
+        let live = ActiveSession::start(&self.long, label, console)?;
+        Ok(live.register_metrics(&TOPOLOGIES, &[Split::Train, Split::Validation]))
     }
 }
 
-fn dry_run(config: &CheckedConfig) -> Result<Report, Failure> {
-    let memory = config.memory()?;
+fn dry_run(config: &CheckedConfig) -> Result<CommandOutput, Failure> {
+    let memory = config.loader_memory()?;
     let text = format!(
         "{}\n# parameters          {}\n# loader memory       {:.0} MiB: {} samples under way, {} \
          batches\n",
-        config.annotated()?,
+        config.to_annotated_toml()?,
         config.blueprint.parameter_count(),
         memory.bytes as f64 / f64::from(1 << 20),
         memory.tickets,
@@ -123,14 +124,14 @@ fn dry_run(config: &CheckedConfig) -> Result<Report, Failure> {
         "parameters": config.blueprint.parameter_count(),
         "loader": memory,
     });
-    Ok(Report::new(&result, text))
+    Ok(CommandOutput::new(&result, text))
 }
 
-/// The end of a run, for people.
-pub(super) fn text(summary: &RunSummary) -> String {
+/// Summary of a run as text.
+pub(super) fn report_text(summary: &RunSummary) -> String {
     let scored = summary.evaluation.as_ref().map_or_else(
         || "no case was held out, so nothing was scored".to_string(),
-        |evaluation| tables::dice(&summary.model, evaluation),
+        |evaluation| tables::dice_table(&summary.model, evaluation),
     );
     let left_out = match summary.excluded.len() + summary.problems.len() {
         0 => String::new(),

@@ -1,4 +1,4 @@
-//! `tune`: the smallest loader that keeps a trainer busy.
+//! `tune`: search for the smallest loader that keeps a trainer busy.
 
 use std::fmt::Write;
 use std::fs;
@@ -9,13 +9,13 @@ use crate::base::error::Fault;
 use crate::cli::bench_step::BenchStep;
 use crate::cli::console::Console;
 use crate::cli::loader::LoaderOptions;
-use crate::cli::report::Report;
-use crate::cli::session::{Live, LongOptions};
-use crate::experiment::drain;
-use crate::experiment::failure::Failure;
-use crate::experiment::tune::{self, Tuned};
+use crate::cli::report::CommandOutput;
+use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::pipeline::workers::WorkerPlan;
 use crate::pipeline::{ingest, loader};
+use crate::run::failure::Failure;
+use crate::run::tools::drain;
+use crate::run::tools::tune::{self, TunedLoader};
 use crate::volume::case::Split;
 
 /// Find the smallest loader that keeps a trainer waiting less than 2 % of the time
@@ -32,7 +32,7 @@ pub(super) struct Tune {
     #[command(flatten)]
     loader: LoaderOptions,
 
-    /// How long the trainer takes for a batch
+    /// Milliseconds that the trainer takes for a batch
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     #[cfg_attr(feature = "train", arg(required_unless_present = "model"))]
     #[cfg_attr(not(feature = "train"), arg(required = true))]
@@ -43,7 +43,7 @@ pub(super) struct Tune {
     #[arg(long, value_name = "NAME", conflicts_with = "step_ms")]
     model: Option<String>,
 
-    /// On this device: auto, cpu, cuda or wgpu
+    /// Device for --model: auto, cpu, cuda or wgpu
     #[cfg(feature = "train")]
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
@@ -58,55 +58,58 @@ pub(super) struct Tune {
     out: Option<PathBuf>,
 
     #[command(flatten)]
-    long: LongOptions,
+    long: SessionOptions,
 }
 
 impl Tune {
-    pub(super) fn run(self, console: &Console) -> Result<Report, Failure> {
-        let config = self.loader.config(2, WorkerPlan::default(), self.step_ms()?)?;
-        let live = Live::start(&self.long, "tune", console)?
-            .announce(&[&ingest::ACTORS, &loader::ACTORS], &[Split::Train]);
-        let tuned = live.conduct(|session| {
-            let prepared = drain::prepare(&config, session)?;
-            tune::tune(&config, &prepared, session)
+    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+        let config = self.loader.drain_config(2, WorkerPlan::default(), self.step_ms()?)?;
+        let live = ActiveSession::start(&self.long, "tune", console)?
+            .register_metrics(&[&ingest::ACTORS, &loader::ACTORS], &[Split::Train]);
+        let tuned = live.run_verb(|session| {
+            let prepared = drain::prepare_dataset(&config, session)?;
+            tune::tune_loader(&config, &prepared, session)
         })?;
-        let section = section(&tuned)?;
+        let section = loader_section(&tuned)?;
         if let Some(path) = &self.out {
-            fs::write(path, &section).map_err(|error| Fault::io(path, &error))?;
+            fs::write(path, &section).map_err(|error| Fault::from_io(path, &error))?;
         }
         let mut json = serde_json::to_value(&tuned).expect("reports serialise to JSON");
         json["section"] = section.clone().into();
-        Ok(Report::new(&json, text(&self.loader.describe(), &tuned, &section)))
+        Ok(CommandOutput::new(&json, report_text(&self.loader.describe(), &tuned, &section)))
     }
-}
 
-impl Tune {
-    /// Milliseconds of the trainer for a batch, said or measured.
+    /// Milliseconds that the trainer takes for a batch, given or measured.
     #[cfg(feature = "train")]
     fn step_ms(&self) -> Result<f64, Failure> {
         if let (None, Some(model)) = (self.step_ms, &self.model) {
-            let step = BenchStep::quick(model, &self.device, self.loader.shape(), &self.set);
-            return Ok(1e3 * step.measure()?.seconds_per_step);
+            let step = BenchStep::with_few_steps(
+                model,
+                &self.device,
+                self.loader.patch_and_batch(),
+                &self.set,
+            );
+            return Ok(1e3 * step.measure_step()?.seconds_per_step);
         }
         Ok(self.step_ms.unwrap_or_default())
     }
 
-    /// Milliseconds of the trainer for a batch, as said: nothing is here that could be measured.
+    /// Milliseconds that the trainer takes for a batch, as given: this build has no network.
     #[cfg(not(feature = "train"))]
     fn step_ms(&self) -> Result<f64, Failure> {
         Ok(self.step_ms.unwrap_or_default())
     }
 }
 
-/// The answer as a configuration has it.
-fn section(tuned: &Tuned) -> Result<String, Failure> {
+/// The loader as a `[loader]` section of a configuration.
+fn loader_section(tuned: &TunedLoader) -> Result<String, Failure> {
     let mut table = toml::Table::new();
     let loader = toml::Value::try_from(&tuned.loader);
     table.insert("loader".into(), loader.map_err(|error| Failure::Usage(error.to_string()))?);
     toml::to_string(&table).map_err(|error| Failure::Usage(error.to_string()))
 }
 
-fn text(what: &str, tuned: &Tuned, section: &str) -> String {
+fn report_text(what: &str, tuned: &TunedLoader, section: &str) -> String {
     let mut text = format!("{what}, a batch every {:.1} ms\n\n", tuned.step_ms);
     // Writing into a String cannot fail.
     let _ = writeln!(
@@ -115,7 +118,8 @@ fn text(what: &str, tuned: &Tuned, section: &str) -> String {
         "workers", "prefetch", "memory MiB", "starved %"
     );
     for trial in &tuned.trials {
-        let tune::Trial { workers, prefetch, memory_mib, starved_ratio, bottleneck, .. } = trial;
+        let tune::LoaderTrial { workers, prefetch, memory_mib, starved_ratio, bottleneck, .. } =
+            trial;
         let named = format!(
             "fetch {} decode {} normalize {} crop {} augment {}",
             workers.fetch, workers.decode, workers.normalize, workers.crop, workers.augment

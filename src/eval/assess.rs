@@ -1,41 +1,41 @@
-//! A predictor on whole cases: the one path that validation, `evaluate` and `predict` share.
+//! Segmentation and scores of whole cases: the one path of validation, `evaluate` and `predict`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::{CaseError, Fault, Reason};
 use crate::eval::hausdorff::Hd95;
 use crate::eval::lesionwise::{CaseLesions, LesionRules, score_lesions};
-use crate::eval::paint;
 use crate::eval::postprocess::PostProcess;
 use crate::eval::predictor::Predictor;
+use crate::eval::regions_to_labels;
 use crate::eval::score::{CaseScore, score_case_with};
-use crate::pipeline::whole::WholeCase;
+use crate::pipeline::whole_case::WholeCase;
 
-/// What is measured, and what is done to predicted labels before.
+/// Measures of an evaluation, and the postprocessing of predicted labels before it.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Scoring {
-    /// What HD95 means.
+pub struct ScoringConfig {
+    /// Definition of HD95.
     pub hd95: Hd95,
-    /// Whether cases are scored lesion by lesion as well.
+    /// Lesion-wise scores as well.
     pub lesionwise: bool,
     /// Thresholds, chosen on other cases.
     pub postprocess: PostProcess,
 }
 
-/// What is measured of one case.
+/// Scores of one case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Assessed {
+pub struct CaseAssessment {
     /// Region by region.
     pub score: CaseScore,
-    /// Lesion by lesion, where asked for.
+    /// Lesion-wise scores, if [`ScoringConfig::lesionwise`] is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lesions: Option<CaseLesions>,
 }
 
-impl Assessed {
-    /// As text that [`of_text`](Self::of_text) reads back to the last bit: a JSON parser does not
-    /// promise that of its numbers.
+impl CaseAssessment {
+    /// Returns text that [`from_text`](Self::from_text) reads back to the last bit: a JSON parser
+    /// does not promise that of its numbers.
     ///
     /// # Panics
     /// Never: plain numbers by name have a form in TOML.
@@ -43,11 +43,11 @@ impl Assessed {
         toml::to_string(self).expect("numbers by name have a form in TOML")
     }
 
-    /// What [`to_text`](Self::to_text) wrote.
+    /// Reads the text of [`to_text`](Self::to_text).
     ///
     /// # Errors
     /// If the text is anything else, or cut short.
-    pub fn of_text(text: &str) -> Result<Self, String> {
+    pub fn from_text(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| error.to_string())
     }
 }
@@ -56,17 +56,17 @@ impl Assessed {
 ///
 /// # Errors
 /// As [`Predictor::probabilities`].
-pub fn segment(predictor: &mut dyn Predictor, case: &WholeCase) -> Result<Vec<u8>, Fault> {
+pub fn segment_case(predictor: &mut dyn Predictor, case: &WholeCase) -> Result<Vec<u8>, Fault> {
     let probabilities = predictor.probabilities(case, &mut |_, _| ())?;
-    let labels = paint::labels(&probabilities);
-    Ok(case.brain.paste(&labels, case.source.canonical_dims(), 0))
+    let labels = regions_to_labels::labels_from_probabilities(&probabilities);
+    Ok(case.brain.paste_into(&labels, case.source.canonical_dims(), 0))
 }
 
 /// The true labels of the whole canonical grid, `[d, h, w]`.
 ///
 /// # Errors
 /// If the case has none.
-pub fn truth(case: &WholeCase) -> Result<Vec<u8>, CaseError> {
+pub fn true_labels(case: &WholeCase) -> Result<Vec<u8>, CaseError> {
     let Some(labels) = &case.labels else {
         return Err(CaseError::new(
             Reason::Missing,
@@ -75,27 +75,28 @@ pub fn truth(case: &WholeCase) -> Result<Vec<u8>, CaseError> {
             "use `predict` for unlabelled cases",
         ));
     };
-    Ok(case.brain.paste(labels, case.source.canonical_dims(), 0))
+    Ok(case.brain.paste_into(labels, case.source.canonical_dims(), 0))
 }
 
 /// The scores of a segmentation of the whole canonical grid against the case's own labels.
 ///
 /// # Errors
 /// If the case has no labels.
-pub fn score(
+pub fn score_segmentation(
     case: &WholeCase,
     mut segmentation: Vec<u8>,
-    rules: &Scoring,
-) -> Result<Assessed, CaseError> {
-    let truth = truth(case)?;
-    let (dims, spacing) = (case.source.canonical_dims(), case.source.canonical_spacing_mm());
-    rules.postprocess.apply(&mut segmentation, dims);
-    let id = || case.id.clone();
-    let lesions = rules
-        .lesionwise
-        .then(|| score_lesions(id(), &truth, &segmentation, dims, spacing, LesionRules::default()));
-    let score = score_case_with(rules.hd95, id(), &truth, &segmentation, dims, spacing);
-    Ok(Assessed { score, lesions })
+    rules: &ScoringConfig,
+) -> Result<CaseAssessment, CaseError> {
+    let truth = true_labels(case)?;
+    let dims = case.source.canonical_dims();
+    let spacing = case.source.canonical_spacing_mm();
+    rules.postprocess.apply_to(&mut segmentation, dims);
+    let lesions = rules.lesionwise.then(|| {
+        let lesion_rules = LesionRules::default();
+        score_lesions(case.id.clone(), &truth, &segmentation, dims, spacing, lesion_rules)
+    });
+    let score = score_case_with(rules.hd95, case.id.clone(), &truth, &segmentation, dims, spacing);
+    Ok(CaseAssessment { score, lesions })
 }
 
 #[cfg(test)]
@@ -117,15 +118,15 @@ mod tests {
         for lesions in [None, Some(score_lesions(id.clone(), &truth, &found, dims, spacing, rules))]
         {
             let score = score_case(id.clone(), &truth, &found, dims, spacing);
-            let assessed = Assessed { score, lesions };
+            let assessed = CaseAssessment { score, lesions };
             let text = assessed.to_text();
-            let again = Assessed::of_text(&text).unwrap();
+            let again = CaseAssessment::from_text(&text).unwrap();
             assert_eq!(again, assessed);
-            let bits = |all: &Assessed| {
+            let bits = |all: &CaseAssessment| {
                 all.score.regions.map(|region| region.measures.into_array().map(f64::to_bits))
             };
             assert_eq!(bits(&again), bits(&assessed));
-            assert!(Assessed::of_text(&text[..text.len() / 2]).is_err());
+            assert!(CaseAssessment::from_text(&text[..text.len() / 2]).is_err());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Scores of a cohort: every case, and how the measures spread over them.
+//! Scores of a cohort: every case, and the distribution of the measures.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -11,11 +11,11 @@ use crate::eval::by_region;
 use crate::eval::percentile::percentile;
 use crate::eval::score::{CaseScore, Measures};
 use crate::eval::statistics::bootstrap;
-use crate::eval::statistics::paired::ByCase;
+use crate::eval::statistics::paired::MeasureByCase;
 use crate::volume::case::CaseId;
 use crate::volume::region::Region;
 
-/// How one measure spreads over the cases.
+/// Distribution of one measure over the cases.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Summary {
     /// Arithmetic mean.
@@ -33,8 +33,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of the values, one per case; `None` when there are none.
-    pub fn of(values: &[f64]) -> Option<Self> {
+    /// Summarizes values, one per case; `None` when there are none.
+    pub fn of_values(values: &[f64]) -> Option<Self> {
         if values.is_empty() {
             return None;
         }
@@ -72,7 +72,9 @@ impl CohortScore {
         for score in scores {
             by_case.entry(score.case.clone()).or_default().push(score);
         }
-        let (mut cases, mut missing, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
+        let mut cases = Vec::new();
+        let mut missing = Vec::new();
+        let mut repeated = Vec::new();
         for id in expected {
             match by_case.remove(id).as_deref() {
                 None => missing.push(id),
@@ -80,15 +82,15 @@ impl CohortScore {
                 Some(_) => repeated.push(id),
             }
         }
-        refuse(
+        refuse_cases(
             Reason::Missing,
             &missing,
             "no score",
             "score them, or leave them out of the cohort on purpose",
         )?;
-        refuse(Reason::Format, &repeated, "more than one score", "score each case once")?;
+        refuse_cases(Reason::Format, &repeated, "more than one score", "score each case once")?;
         let strangers: Vec<&CaseId> = by_case.keys().collect();
-        refuse(
+        refuse_cases(
             Reason::Format,
             &strangers,
             "a score, but no place in the cohort",
@@ -97,13 +99,13 @@ impl CohortScore {
         let definition = cases.first().map(|score| score.hd95);
         let mixed = cases.iter().filter(|score| Some(score.hd95) != definition);
         let mixed: Vec<&CaseId> = mixed.map(|score| &score.case).collect();
-        refuse(
+        refuse_cases(
             Reason::Format,
             &mixed,
             "another definition of hd95 than the first",
             "score all with the same",
         )?;
-        let summary = Region::ALL.map(|region| summarise(&cases, region));
+        let summary = Region::ALL.map(|region| summarize_region(&cases, region));
         let [Some(et), Some(tc), Some(wt)] = summary else {
             return Err(CaseError::new(
                 Reason::Missing,
@@ -115,32 +117,38 @@ impl CohortScore {
         Ok(Self { cases, summary: [et, tc, wt] })
     }
 
-    /// One score per expected case, in the cohort's order.
+    /// Scores of the expected cases, one each, in the cohort's order.
     pub fn cases(&self) -> &[CaseScore] {
         &self.cases
     }
 
-    /// How the measures of a region spread over the cases.
-    pub const fn summary(&self, region: Region) -> &Measures<Summary> {
+    /// Distribution of each measure of a region over the cases.
+    pub const fn region_summary(&self, region: Region) -> &Measures<Summary> {
         &self.summary[region.index()]
     }
 
-    /// One measure of a region by case, as comparisons of methods take it.
-    pub fn by_case(&self, region: Region, measure: fn(&Measures<f64>) -> f64) -> ByCase {
-        let value = |score: &CaseScore| measure(&score.regions[region.index()].measures);
-        self.cases.iter().map(|score| (score.case.clone(), value(score))).collect()
+    /// Values of one measure of a region by case, as comparisons of methods take them.
+    pub fn measure_by_case(
+        &self,
+        region: Region,
+        measure: fn(&Measures<f64>) -> f64,
+    ) -> MeasureByCase {
+        let scores = self.cases.iter();
+        scores
+            .map(|score| (score.case.clone(), measure(&score.regions[region.index()].measures)))
+            .collect()
     }
 
     /// Writes `cases.csv`: a header, then one row per case and region. Fields are quoted where
     /// RFC 4180 asks for it; lines end in LF. Numbers are written so that they read back exactly.
     ///
     /// # Errors
-    /// What the writer reports.
+    /// Errors of the writer.
     pub fn write_csv(&self, mut out: impl Write) -> io::Result<()> {
         let measures = Measures::<f64>::NAMES.join(",");
         writeln!(out, "case,region,{measures},truth_voxels,predicted_voxels")?;
         for score in &self.cases {
-            let case = quoted(score.case.as_str());
+            let case = quote_csv(score.case.as_str());
             for region in Region::ALL {
                 let values = &score.regions[region.index()];
                 write!(out, "{case},{region}")?;
@@ -169,11 +177,11 @@ impl Serialize for CohortScore {
 }
 
 /// Summaries of all measures of a region; `None` without cases.
-fn summarise(cases: &[CaseScore], region: Region) -> Option<Measures<Summary>> {
+fn summarize_region(cases: &[CaseScore], region: Region) -> Option<Measures<Summary>> {
     let column = |measure: fn(&Measures<f64>) -> f64| {
         let values: Vec<f64> =
             cases.iter().map(|score| measure(&score.regions[region.index()].measures)).collect();
-        Summary::of(&values)
+        Summary::of_values(&values)
     };
     Some(Measures {
         dice: column(|measures| measures.dice)?,
@@ -183,8 +191,13 @@ fn summarise(cases: &[CaseScore], region: Region) -> Option<Measures<Summary>> {
     })
 }
 
-/// An error that names the cases, if there are any.
-fn refuse(reason: Reason, cases: &[&CaseId], have: &str, remedy: &str) -> Result<(), CaseError> {
+/// Returns an error that names the cases, if there are any.
+fn refuse_cases(
+    reason: Reason,
+    cases: &[&CaseId],
+    have: &str,
+    remedy: &str,
+) -> Result<(), CaseError> {
     if cases.is_empty() {
         return Ok(());
     }
@@ -194,7 +207,7 @@ fn refuse(reason: Reason, cases: &[&CaseId], have: &str, remedy: &str) -> Result
 }
 
 /// A CSV field, in quotes where it holds a separator, a quote or a line break.
-fn quoted(field: &str) -> String {
+fn quote_csv(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         return format!("\"{}\"", field.replace('"', "\"\""));
     }
@@ -221,12 +234,12 @@ mod tests {
 
     #[test]
     fn the_summary_is_the_textbooks() {
-        let found = Summary::of(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
+        let found = Summary::of_values(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
         assert_eq!((found.mean, found.median, found.min, found.max), (5.0, 4.5, 2.0, 9.0));
         assert_eq!(found.sd, Some((32.0_f64 / 7.0).sqrt()));
-        let one = Summary::of(&[0.5]).unwrap();
+        let one = Summary::of_values(&[0.5]).unwrap();
         assert_eq!((one.sd, one.ci95), (None, None));
-        assert_eq!(Summary::of(&[]), None);
+        assert_eq!(Summary::of_values(&[]), None);
     }
 
     #[test]
@@ -263,8 +276,8 @@ mod tests {
         assert_eq!(json["cases"][0]["case"], "a");
         assert_eq!(json["cases"][1]["regions"]["TC"]["dice"], 0.5);
         assert_eq!(json["summary"]["ET"]["dice"]["ci95"], serde_json::json!([0.5, 1.0]));
-        assert_eq!(cohort.summary(Region::Et).dice.sd, Some(0.125_f64.sqrt()));
-        let dice = cohort.by_case(Region::Tc, |measures| measures.dice);
+        assert_eq!(cohort.region_summary(Region::Et).dice.sd, Some(0.125_f64.sqrt()));
+        let dice = cohort.measure_by_case(Region::Tc, |measures| measures.dice);
         assert_eq!(
             dice.into_iter().collect::<Vec<_>>(),
             [(ids(&["a"])[0].clone(), 1.0), (ids(&["b"])[0].clone(), 0.5)]

@@ -1,18 +1,19 @@
-//! Connected components of a mask: which voxels hang together.
+//! Connected components of a mask.
 //!
 //! Rows are cut into runs of set voxels, and runs that touch are united (Hoshen and Kopelman 1976,
-//! on runs instead of voxels). A tumour's mask has some thousand runs where it has a million voxels.
+//! on runs instead of voxels). A tumour's mask has some thousand runs where it has a million
+//! voxels.
 
 use crate::volume::grid::Dims;
 
-/// Which voxels touch.
+/// Neighbourhood in which voxels are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Connectivity {
-    /// Those that share a face: 6 neighbours.
+    /// Voxels that share a face: 6 neighbours.
     Faces,
-    /// Those that share a face or an edge: 18 neighbours.
+    /// Voxels that share a face or an edge: 18 neighbours.
     Edges,
-    /// Those that share a face, an edge or a corner: 26 neighbours.
+    /// Voxels that share a face, an edge or a corner: 26 neighbours.
     Corners,
 }
 
@@ -31,7 +32,7 @@ impl Connectivity {
 
 /// Set voxels side by side along x: memory places `start..end`.
 #[derive(Debug, Clone, Copy)]
-struct Run {
+struct VoxelRun {
     start: usize,
     end: usize,
     component: usize,
@@ -40,18 +41,18 @@ struct Run {
 /// The components of a mask, numbered from 0 by their first voxels in memory order.
 #[derive(Debug, Clone)]
 pub struct Components {
-    runs: Vec<Run>,
+    runs: Vec<VoxelRun>,
     sizes: Vec<usize>,
 }
 
 impl Components {
-    /// Of a mask in memory order `[d, h, w]`. Time and memory go with the voxels' runs, after one
-    /// reading of the mask.
+    /// Labels a mask in memory order `[d, h, w]`. After one pass over the mask, time and memory
+    /// grow with the runs of voxels.
     ///
     /// # Panics
     /// If there are not as many values as voxels.
-    pub fn of(mask: &[bool], dims: Dims, connectivity: Connectivity) -> Self {
-        assert_eq!(mask.len(), dims.voxels(), "one value per voxel");
+    pub fn of_mask(mask: &[bool], dims: Dims, connectivity: Connectivity) -> Self {
+        assert_eq!(mask.len(), dims.voxel_count(), "one value per voxel");
         let Dims([depth, height, width]) = dims;
         let mut runs = Vec::new();
         // Runs of row `r` are `row_starts[r]..row_starts[r + 1]`.
@@ -62,15 +63,17 @@ impl Components {
         }
         row_starts.push(runs.len());
 
-        let mut forest = Forest((0..runs.len()).collect());
+        let mut forest = DisjointSets((0..runs.len()).collect());
         for row in 0..depth * height {
             let own = row_starts[row]..row_starts[row + 1];
             if own.is_empty() {
                 continue;
             }
-            let (z, y) = ((row / height) as isize, (row % height) as isize);
+            let z = (row / height) as isize;
+            let y = (row % height) as isize;
             for ([step_z, step_y], reach) in connectivity.rows_ahead() {
-                let (at_z, at_y) = (z + step_z, y + step_y);
+                let at_z = z + step_z;
+                let at_y = y + step_y;
                 let Some(reach) = reach else { continue };
                 if at_z < 0 || at_y < 0 || at_y >= height as isize {
                     continue;
@@ -81,14 +84,14 @@ impl Components {
                 unite_touching(&runs, own.clone(), ahead, shift, reach, &mut forest);
             }
         }
-        Self::numbered(runs, &mut forest)
+        Self::number_components(runs, &mut forest)
     }
 
     /// Gives each tree of the forest its number.
-    fn numbered(mut runs: Vec<Run>, forest: &mut Forest) -> Self {
+    fn number_components(mut runs: Vec<VoxelRun>, forest: &mut DisjointSets) -> Self {
         let mut sizes: Vec<usize> = Vec::new();
         for place in 0..runs.len() {
-            let root = forest.root(place);
+            let root = forest.find_root(place);
             if root == place {
                 runs[place].component = sizes.len();
                 sizes.push(0);
@@ -106,26 +109,26 @@ impl Components {
         &self.sizes
     }
 
-    /// How many there are.
+    /// Number of components.
     pub fn count(&self) -> usize {
         self.sizes.len()
     }
 
-    /// The components' voxels as stretches of memory places, each with its component's number, in
-    /// memory order.
-    pub fn stretches(&self) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> + '_ {
+    /// Runs of the components' voxels: component number and range of memory offsets, in memory
+    /// order.
+    pub fn voxel_runs(&self) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> + '_ {
         self.runs.iter().map(|run| (run.component, run.start..run.end))
     }
 }
 
 /// Appends the runs of one row.
-fn cut_row(mask: &[bool], row: std::ops::Range<usize>, runs: &mut Vec<Run>) {
+fn cut_row(mask: &[bool], row: std::ops::Range<usize>, runs: &mut Vec<VoxelRun>) {
     let mut at = row.start;
     while let Some(skipped) = mask[at..row.end].iter().position(|&set| set) {
         let start = at + skipped;
         let length = mask[start..row.end].iter().position(|&set| !set);
         let end = length.map_or(row.end, |length| start + length);
-        runs.push(Run { start, end, component: 0 });
+        runs.push(VoxelRun { start, end, component: 0 });
         at = end;
     }
 }
@@ -133,19 +136,21 @@ fn cut_row(mask: &[bool], row: std::ops::Range<usize>, runs: &mut Vec<Run>) {
 /// Unites the runs of two rows that overlap, or end within `reach` of each other; `shift` takes a
 /// place in the row ahead to the one beside it in our own.
 fn unite_touching(
-    runs: &[Run],
+    runs: &[VoxelRun],
     own: std::ops::Range<usize>,
     ahead: std::ops::Range<usize>,
     shift: usize,
     reach: usize,
-    forest: &mut Forest,
+    forest: &mut DisjointSets,
 ) {
-    let (mut mine, mut theirs) = (own.start, ahead.start);
+    let mut mine = own.start;
+    let mut theirs = ahead.start;
     while mine < own.end && theirs < ahead.end {
-        let (run, other) = (runs[mine], runs[theirs]);
-        let (other_start, other_end) = (other.start + shift, other.end + shift);
+        let run = runs[mine];
+        let other_start = runs[theirs].start + shift;
+        let other_end = runs[theirs].end + shift;
         if run.start < other_end + reach && other_start < run.end + reach {
-            forest.unite(mine, theirs);
+            forest.unite_sets(mine, theirs);
         }
         // Runs of a row lie at least a voxel apart: the one that ends first reaches no later one.
         if run.end <= other_end {
@@ -157,10 +162,10 @@ fn unite_touching(
 }
 
 /// Disjoint sets of runs, each a tree whose root is its first run.
-struct Forest(Vec<usize>);
+struct DisjointSets(Vec<usize>);
 
-impl Forest {
-    fn root(&mut self, mut place: usize) -> usize {
+impl DisjointSets {
+    fn find_root(&mut self, mut place: usize) -> usize {
         while self.0[place] != place {
             // Halving the path on the way keeps trees flat.
             self.0[place] = self.0[self.0[place]];
@@ -169,8 +174,9 @@ impl Forest {
         place
     }
 
-    fn unite(&mut self, one: usize, other: usize) {
-        let (one, other) = (self.root(one), self.root(other));
+    fn unite_sets(&mut self, one: usize, other: usize) {
+        let one = self.find_root(one);
+        let other = self.find_root(other);
         self.0[one.max(other)] = one.min(other);
     }
 }
@@ -192,7 +198,8 @@ mod tests {
             Connectivity::Corners => 3,
         };
         let touch = |a: usize, b: usize| {
-            let (a, b): ([usize; 3], [usize; 3]) = (dims.position(a), dims.position(b));
+            let (a, b): ([usize; 3], [usize; 3]) =
+                (dims.zyx_from_offset(a), dims.zyx_from_offset(b));
             let apart: [usize; 3] = std::array::from_fn(|axis| a[axis].abs_diff(b[axis]));
             apart.iter().all(|&along| along <= 1) && apart.iter().sum::<usize>() <= steps
         };
@@ -218,8 +225,8 @@ mod tests {
     }
 
     fn numbers(components: &Components, dims: Dims) -> Vec<Option<usize>> {
-        let mut numbers = vec![None; dims.voxels()];
-        for (component, places) in components.stretches() {
+        let mut numbers = vec![None; dims.voxel_count()];
+        for (component, places) in components.voxel_runs() {
             numbers[places].fill(Some(component));
         }
         numbers
@@ -237,10 +244,10 @@ mod tests {
             ([2, 0, 0], [false, false, true]),
         ] {
             let mut mask = vec![false; 27];
-            mask[dims.offset([1, 1, 1])] = true;
-            mask[dims.offset(to)] = true;
+            mask[dims.offset_from_zyx([1, 1, 1])] = true;
+            mask[dims.offset_from_zyx(to)] = true;
             for (connectivity, expected) in ALL.into_iter().zip(together) {
-                let found = Components::of(&mask, dims, connectivity).count() == 1;
+                let found = Components::of_mask(&mask, dims, connectivity).count() == 1;
                 assert_eq!(found, expected, "{to:?} {connectivity:?}");
             }
         }
@@ -251,10 +258,10 @@ mod tests {
         // The last voxel of a row lies beside the first of the next in memory only.
         let dims = Dims([1, 2, 4]);
         let mask = [false, false, false, true, true, false, false, false];
-        assert_eq!(Components::of(&mask, dims, Connectivity::Corners).sizes(), [1, 1]);
-        let empty = Components::of(&[false; 8], dims, Connectivity::Faces);
-        assert_eq!((empty.count(), empty.stretches().count()), (0, 0));
-        assert_eq!(Components::of(&[true; 8], dims, Connectivity::Faces).sizes(), [8]);
+        assert_eq!(Components::of_mask(&mask, dims, Connectivity::Corners).sizes(), [1, 1]);
+        let empty = Components::of_mask(&[false; 8], dims, Connectivity::Faces);
+        assert_eq!((empty.count(), empty.voxel_runs().count()), (0, 0));
+        assert_eq!(Components::of_mask(&[true; 8], dims, Connectivity::Faces).sizes(), [8]);
     }
 
     proptest! {
@@ -266,7 +273,7 @@ mod tests {
             }),
         ) {
             for connectivity in ALL {
-                let found = Components::of(&mask, dims, connectivity);
+                let found = Components::of_mask(&mask, dims, connectivity);
                 let expected = flooded(&mask, dims, connectivity);
                 prop_assert_eq!(numbers(&found, dims), expected.clone());
                 for (component, &size) in found.sizes().iter().enumerate() {

@@ -9,14 +9,17 @@ use crate::volume::grid::Dims;
 /// # Panics
 /// If there are not as many values as voxels.
 pub(super) fn dilate(mask: &[bool], dims: Dims, times: usize) -> Vec<bool> {
-    assert_eq!(mask.len(), dims.voxels(), "one value per voxel");
+    assert_eq!(mask.len(), dims.voxel_count(), "one value per voxel");
     let mut grown = mask.to_vec();
     for _ in 0..times {
         // Two axes at a time: all that can be reached without crossing a corner.
-        let along_x = spread(&grown, dims, 2);
-        let along_y = spread(&grown, dims, 1);
-        let planes =
-            [spread(&along_x, dims, 1), spread(&along_x, dims, 0), spread(&along_y, dims, 0)];
+        let along_x = dilate_along(&grown, dims, 2);
+        let along_y = dilate_along(&grown, dims, 1);
+        let planes = [
+            dilate_along(&along_x, dims, 1),
+            dilate_along(&along_x, dims, 0),
+            dilate_along(&along_y, dims, 0),
+        ];
         let [xy, xz, yz] = &planes;
         for (place, set) in grown.iter_mut().enumerate() {
             *set = xy[place] || xz[place] || yz[place];
@@ -26,7 +29,7 @@ pub(super) fn dilate(mask: &[bool], dims: Dims, times: usize) -> Vec<bool> {
 }
 
 /// The mask and its neighbours on either side along one axis (0 is z).
-fn spread(mask: &[bool], dims: Dims, axis: usize) -> Vec<bool> {
+fn dilate_along(mask: &[bool], dims: Dims, axis: usize) -> Vec<bool> {
     let stride: usize = dims.0[axis + 1..].iter().product();
     let mut out = mask.to_vec();
     let blocks = mask.chunks_exact(stride * dims.0[axis]);
@@ -52,10 +55,10 @@ mod tests {
     fn one_voxel_becomes_itself_and_its_18_neighbours() {
         let dims = Dims::cube(5);
         let mut mask = vec![false; 125];
-        mask[dims.offset([2, 2, 2])] = true;
+        mask[dims.offset_from_zyx([2, 2, 2])] = true;
         let grown = dilate(&mask, dims, 1);
         assert_eq!(grown.iter().filter(|&&set| set).count(), 19);
-        assert!(grown[dims.offset([1, 2, 3])] && !grown[dims.offset([1, 1, 1])]);
+        assert!(grown[dims.offset_from_zyx([1, 2, 3])] && !grown[dims.offset_from_zyx([1, 1, 1])]);
         assert_eq!(dilate(&mask, dims, 0), mask);
     }
 
@@ -69,7 +72,7 @@ mod tests {
         ) {
             let once = |mask: &[bool]| -> Vec<bool> {
                 let near = |a: usize, b: usize| {
-                    let (a, b): ([usize; 3], [usize; 3]) = (dims.position(a), dims.position(b));
+                    let (a, b): ([usize; 3], [usize; 3]) = (dims.zyx_from_offset(a), dims.zyx_from_offset(b));
                     let apart: Vec<usize> = (0..3).map(|axis| a[axis].abs_diff(b[axis])).collect();
                     apart.iter().all(|&along| along <= 1) && apart.iter().sum::<usize>() <= 2
                 };

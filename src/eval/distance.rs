@@ -1,13 +1,13 @@
-//! The exact Euclidean distance to the nearest feature on an anisotropic grid, axis by axis:
-//! sweeps along the rows, lower envelopes of parabolas along the columns of each plane (Felzenszwalb
-//! and Huttenlocher, "Distance Transforms of Sampled Functions", 2012, section 2), both linear in the
+//! The exact Euclidean distance to the nearest feature on an anisotropic grid, axis by axis: sweeps
+//! along the rows, lower envelopes of parabolas along the columns of each plane (Felzenszwalb and
+//! Huttenlocher, "Distance Transforms of Sampled Functions", 2012, section 2), both linear in the
 //! voxels, and then a search across the planes.
 //!
-//! That last step is done only where a distance is asked for. Surfaces are asked for, a hundredth of
-//! the voxels, and the search ends as soon as the planes alone are further away than the best found.
+//! That last step is done on demand: only surface voxels need it, a hundredth of all, and the
+//! search ends as soon as the planes alone are further away than the best found.
 //!
-//! Precision: squared distances in f64. With whole-millimetre spacing every square is an integer and
-//! exact; else the error is a few units in the last place.
+//! Precision: squared distances in f64. With whole-millimetre spacing every square is an integer
+//! and exact; else the error is a few units in the last place.
 
 use crate::volume::grid::Dims;
 
@@ -15,7 +15,7 @@ use crate::volume::grid::Dims;
 pub(super) struct DistanceMap {
     dims: Dims,
     step_z_mm: f64,
-    /// From each voxel's centre to that of the nearest feature in its plane, `[d, h, w]`; infinite
+    /// Squared distance in mm² to the nearest feature in the voxel's plane, `[d, h, w]`; infinite
     /// where the plane has none.
     in_plane: Vec<f64>,
 }
@@ -24,14 +24,13 @@ impl DistanceMap {
     /// Distances to the features, in memory order `[d, h, w]`; `spacing_mm` is fastest axis first,
     /// as [`crate::volume::grid::Affine::spacing_mm`] gives it.
     ///
-    /// A grid may be cropped to any box that holds all features without changing a distance from
-    /// inside the box: each is a minimum over features, and all of them are still there. What lies
-    /// outside the box is no station on the way, since the distance is a straight line's.
+    /// Cropping the grid to a box that holds all features changes no distance from inside the box:
+    /// each is a minimum of straight lines to features, and all of those are still there.
     ///
     /// # Panics
     /// If there are not as many values as voxels.
-    pub(super) fn to(features: &[bool], dims: Dims, spacing_mm: [f64; 3]) -> Self {
-        assert_eq!(features.len(), dims.voxels(), "one value per voxel");
+    pub(super) fn to_features(features: &[bool], dims: Dims, spacing_mm: [f64; 3]) -> Self {
+        assert_eq!(features.len(), dims.voxel_count(), "one value per voxel");
         let [_, height, width] = dims.0;
         let [step_x_mm, step_y_mm, step_z_mm] = spacing_mm;
         let mut in_plane = vec![f64::INFINITY; features.len()];
@@ -42,8 +41,8 @@ impl DistanceMap {
                 continue;
             }
             let rows = plane.chunks_exact(width).zip(squared.chunks_exact_mut(width));
-            rows.for_each(|(row, values)| sweep(row, values, step_x_mm));
-            columns.lower(squared, step_y_mm);
+            rows.for_each(|(row, values)| sweep_row(row, values, step_x_mm));
+            columns.lower_columns(squared, step_y_mm);
         }
         Self { dims, step_z_mm, in_plane }
     }
@@ -53,9 +52,10 @@ impl DistanceMap {
     ///
     /// # Panics
     /// If the place is not in the grid.
-    pub(super) fn mm_from(&self, place: usize) -> f64 {
+    pub(super) fn distance_mm(&self, place: usize) -> f64 {
         let stride = self.dims.0[1] * self.dims.0[2];
-        let (below, above) = (place / stride, self.dims.0[0] - 1 - place / stride);
+        let below = place / stride;
+        let above = self.dims.0[0] - 1 - below;
         let mut nearest = self.in_plane[place];
         for planes in 1..=below.max(above) {
             let across = (planes as f64 * self.step_z_mm).powi(2);
@@ -74,7 +74,7 @@ impl DistanceMap {
 }
 
 /// Squared distances along one row: the nearest feature to the left, then that to the right.
-fn sweep(row: &[bool], squared: &mut [f64], step_mm: f64) {
+fn sweep_row(row: &[bool], squared: &mut [f64], step_mm: f64) {
     let mut last: Option<usize> = None;
     for (x, &feature) in row.iter().enumerate() {
         if feature {
@@ -110,14 +110,14 @@ impl Columns {
 
     /// Replaces every value of a plane `[h, w]` by the minimum over its column of
     /// `value + distance²`.
-    fn lower(&mut self, plane: &mut [f64], step_mm: f64) {
+    fn lower_columns(&mut self, plane: &mut [f64], step_mm: f64) {
         for (y, row) in plane.chunks_exact(self.width).enumerate() {
             for (x, &value) in row.iter().enumerate() {
                 self.turned[x * self.height + y] = value;
             }
         }
         for column in self.turned.chunks_exact_mut(self.height) {
-            self.envelope.lower(column, step_mm);
+            self.envelope.lower_line(column, step_mm);
         }
         for (y, row) in plane.chunks_exact_mut(self.width).enumerate() {
             for (x, value) in row.iter_mut().enumerate() {
@@ -139,7 +139,7 @@ struct Envelope(Vec<Parabola>);
 
 impl Envelope {
     /// Replaces every value by the minimum over the line of `value + distance²`.
-    fn lower(&mut self, line: &mut [f64], step_mm: f64) {
+    fn lower_line(&mut self, line: &mut [f64], step_mm: f64) {
         let parabolas = &mut self.0;
         parabolas.clear();
         for (place, &height) in line.iter().enumerate() {
@@ -183,14 +183,14 @@ mod tests {
     use super::*;
 
     fn everywhere(features: &[bool], dims: Dims, spacing_mm: [f64; 3]) -> Vec<f64> {
-        let map = DistanceMap::to(features, dims, spacing_mm);
-        (0..features.len()).map(|place| map.mm_from(place)).collect()
+        let map = DistanceMap::to_features(features, dims, spacing_mm);
+        (0..features.len()).map(|place| map.distance_mm(place)).collect()
     }
 
     fn brute_force(features: &[bool], dims: Dims, spacing_mm: [f64; 3]) -> Vec<f64> {
         let [step_x, step_y, step_z] = spacing_mm;
         let squared = |from: usize, to: usize| {
-            let (a, b) = (dims.position(from), dims.position(to));
+            let (a, b) = (dims.zyx_from_offset(from), dims.zyx_from_offset(to));
             let along = |axis: usize, step: f64| (a[axis].abs_diff(b[axis]) as f64 * step).powi(2);
             along(0, step_z) + along(1, step_y) + along(2, step_x)
         };
@@ -203,13 +203,13 @@ mod tests {
     #[test]
     fn one_feature_gives_its_own_distances() {
         let dims = Dims::from_nifti([3, 4, 2]);
-        let mut features = vec![false; dims.voxels()];
-        features[dims.offset([1, 2, 0])] = true;
+        let mut features = vec![false; dims.voxel_count()];
+        features[dims.offset_from_zyx([1, 2, 0])] = true;
         let distances = everywhere(&features, dims, [1.0, 2.0, 5.0]);
-        assert_eq!(distances[dims.offset([1, 2, 0])], 0.0);
-        assert_eq!(distances[dims.offset([1, 2, 2])], 2.0);
-        assert_eq!(distances[dims.offset([1, 0, 0])], 4.0);
-        assert_eq!(distances[dims.offset([0, 1, 1])], (25.0_f64 + 4.0 + 1.0).sqrt());
+        assert_eq!(distances[dims.offset_from_zyx([1, 2, 0])], 0.0);
+        assert_eq!(distances[dims.offset_from_zyx([1, 2, 2])], 2.0);
+        assert_eq!(distances[dims.offset_from_zyx([1, 0, 0])], 4.0);
+        assert_eq!(distances[dims.offset_from_zyx([0, 1, 1])], (25.0_f64 + 4.0 + 1.0).sqrt());
     }
 
     #[test]

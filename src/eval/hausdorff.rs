@@ -1,13 +1,12 @@
-//! The 95th percentile of the surface distance (HD95), in the three definitions that published
-//! tables use. They differ by a millimetre or more on ragged masks, so a number without its
-//! definition cannot be compared.
+//! The 95th percentile of the surface distance (HD95), in the three definitions of published
+//! tables. They differ by a millimetre or more on ragged masks, so a number needs its definition.
 
 use serde::{Deserialize, Serialize};
 
 use crate::eval::distance::DistanceMap;
 use crate::eval::percentile::percentile;
-use crate::eval::surface::shell;
-use crate::eval::surfel::{Areas, Cells};
+use crate::eval::surface::boundary_mask;
+use crate::eval::surfel::{SurfaceCells, SurfelAreas};
 use crate::volume::grid::{Box3, Dims};
 
 /// HD95 in mm where exactly one of truth and prediction is empty: the diagonal of the BraTS grid,
@@ -17,7 +16,7 @@ pub const ONE_EMPTY_MM: f64 = 373.128_664_136_112_7;
 /// The percentile, in percent.
 const PERCENT: f64 = 95.0;
 
-/// What "the 95 % Hausdorff distance" means.
+/// Definition of the 95 % Hausdorff distance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hd95 {
@@ -46,43 +45,43 @@ impl Hd95 {
         }
     }
 
-    /// HD95 in mm between two masks in memory order `[d, h, w]`; `spacing_mm` is fastest axis first.
+    /// HD95 in mm between two masks in memory order `[d, h, w]`; `spacing_mm` is fastest axis
+    /// first.
     ///
     /// Both empty: 0. Exactly one empty: [`ONE_EMPTY_MM`], whatever the grid.
     ///
     /// # Panics
     /// If there are not as many values as voxels.
-    pub fn between(
+    pub fn between_masks(
         self,
         truth: &[bool],
         prediction: &[bool],
         dims: Dims,
         spacing_mm: [f64; 3],
     ) -> f64 {
-        assert!(truth.len() == dims.voxels() && prediction.len() == dims.voxels());
+        assert!(truth.len() == dims.voxel_count() && prediction.len() == dims.voxel_count());
         match (truth.contains(&true), prediction.contains(&true)) {
             (false, false) => return 0.0,
             (true, true) => {}
             _ => return ONE_EMPTY_MM,
         }
         // Exact, since both masks lie inside: a voxel at the box's face has the same neighbours as
-        // before (beyond the box, as beyond the grid, is outside), and [`DistanceMap::to`] says why
-        // the distances are the same.
-        let around = Box3::around(dims, |place| truth[place] || prediction[place])
+        // before (beyond the box, as beyond the grid, is outside), and [`DistanceMap::to_features`]
+        // says why the distances are the same.
+        let around = Box3::bounding_box(dims, |place| truth[place] || prediction[place])
             .expect("both masks have voxels");
-        let pair = Pair {
-            masks: [around.cut(truth, dims), around.cut(prediction, dims)],
+        let pair = MaskPair {
+            masks: [around.crop_from(truth, dims), around.crop_from(prediction, dims)],
             dims: around.dims,
             spacing_mm,
         };
         match self {
-            Self::Medpy => percentile(&mut pair.shell_distances().concat(), PERCENT),
+            Self::Medpy => percentile(&mut pair.boundary_distances().concat(), PERCENT),
             Self::Monai => {
-                let directed = pair.shell_distances();
-                directed
-                    .map(|mut distances| percentile(&mut distances, PERCENT))
-                    .into_iter()
-                    .fold(0.0, f64::max)
+                let directed = pair
+                    .boundary_distances()
+                    .map(|mut distances| percentile(&mut distances, PERCENT));
+                directed.into_iter().fold(0.0, f64::max)
             }
             Self::SurfaceDistance => pair.surfel_distances().into_iter().fold(0.0, f64::max),
         }
@@ -92,7 +91,7 @@ impl Hd95 {
 impl std::str::FromStr for Hd95 {
     type Err = String;
 
-    /// By the package's name; `brats` is what BraTS uses since 2023.
+    /// Reads the package's name, or `brats` for the definition of BraTS since 2023.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "brats" {
             return Ok(Self::SurfaceDistance);
@@ -105,33 +104,36 @@ impl std::str::FromStr for Hd95 {
 }
 
 /// Two masks, neither empty, on the smallest grid that holds both.
-struct Pair {
+struct MaskPair {
     masks: [Vec<bool>; 2],
     dims: Dims,
     spacing_mm: [f64; 3],
 }
 
-impl Pair {
+impl MaskPair {
     /// Distances in mm from each surface voxel of one mask to the nearest of the other, both ways.
-    fn shell_distances(&self) -> [Vec<f64>; 2] {
-        let [truth, prediction] = [0, 1].map(|which| shell(&self.masks[which], self.dims));
+    fn boundary_distances(&self) -> [Vec<f64>; 2] {
+        let [truth, prediction] = [0, 1].map(|which| boundary_mask(&self.masks[which], self.dims));
         let from_to = |from: &[bool], to: &[bool]| {
-            let map = DistanceMap::to(to, self.dims, self.spacing_mm);
+            let map = DistanceMap::to_features(to, self.dims, self.spacing_mm);
             let surface = (0..from.len()).filter(|&place| from[place]);
-            surface.map(|place| map.mm_from(place)).collect()
+            surface.map(|place| map.distance_mm(place)).collect()
         };
         [from_to(&truth, &prediction), from_to(&prediction, &truth)]
     }
 
     /// The area-weighted percentile in mm of the surfels' distances, both ways.
     fn surfel_distances(&self) -> [f64; 2] {
-        let areas = Areas::new(self.spacing_mm);
-        let [truth, prediction] = [0, 1].map(|which| Cells::of(&self.masks[which], self.dims));
-        let from_to = |from: &Cells, to: &Cells| {
-            let map = DistanceMap::to(&to.crossed(), to.dims, self.spacing_mm);
-            let crossed = from.crossed().into_iter().enumerate().filter(|(_, crossed)| *crossed);
-            let surfels =
-                crossed.map(|(cell, _)| (map.mm_from(cell), areas.of(from.code(cell)))).collect();
+        let areas = SurfelAreas::new(self.spacing_mm);
+        let [truth, prediction] =
+            [0, 1].map(|which| SurfaceCells::of_mask(&self.masks[which], self.dims));
+        let from_to = |from: &SurfaceCells, to: &SurfaceCells| {
+            let map = DistanceMap::to_features(&to.crossed_cells(), to.dims, self.spacing_mm);
+            let crossed =
+                from.crossed_cells().into_iter().enumerate().filter(|(_, crossed)| *crossed);
+            let surfels = crossed
+                .map(|(cell, _)| (map.distance_mm(cell), areas.of_code(from.cell_code(cell))))
+                .collect();
             weighted_percentile(surfels, PERCENT)
         };
         [from_to(&truth, &prediction), from_to(&prediction, &truth)]
@@ -161,7 +163,7 @@ mod tests {
     const DIMS: Dims = Dims([9, 10, 11]);
 
     fn masks() -> impl Strategy<Value = (Vec<bool>, Vec<bool>)> {
-        let mask = || proptest::collection::vec(proptest::bool::weighted(0.1), DIMS.voxels());
+        let mask = || proptest::collection::vec(proptest::bool::weighted(0.1), DIMS.voxel_count());
         (mask(), mask())
     }
 
@@ -169,11 +171,11 @@ mod tests {
     fn ball(centre_mm: [f64; 3], radius_mm: f64, steps_mm: [f64; 3]) -> Vec<bool> {
         let dims = Dims::cube(44);
         let inside = |place| {
-            let at: [usize; 3] = dims.position(place);
+            let at: [usize; 3] = dims.zyx_from_offset(place);
             let offset = |axis: usize| at[axis] as f64 * steps_mm[axis] - centre_mm[axis];
             (0..3).map(|axis| offset(axis).powi(2)).sum::<f64>() < radius_mm * radius_mm
         };
-        (0..dims.voxels()).map(inside).collect()
+        (0..dims.voxel_count()).map(inside).collect()
     }
 
     /// medpy's and MONAI's definitions word by word, on the whole grid, pair by pair.
@@ -181,7 +183,7 @@ mod tests {
         let surface = |mask: &[bool]| -> Vec<[usize; 3]> {
             let inside = |at: [isize; 3]| {
                 let in_grid = (0..3).all(|axis| (0..DIMS.0[axis] as isize).contains(&at[axis]));
-                in_grid && mask[DIMS.offset(at.map(|index| index as usize))]
+                in_grid && mask[DIMS.offset_from_zyx(at.map(|index| index as usize))]
             };
             let buried = |at: [usize; 3]| {
                 (0..3).all(|axis| {
@@ -193,7 +195,7 @@ mod tests {
                 })
             };
             let places = (0..mask.len()).filter(|&place| mask[place]);
-            places.map(|place| DIMS.position(place)).filter(|&at| !buried(at)).collect()
+            places.map(|place| DIMS.zyx_from_offset(place)).filter(|&at| !buried(at)).collect()
         };
         let (a, b) = (surface(truth), surface(prediction));
         let distance = |from: &[usize; 3], to: &[usize; 3]| {
@@ -211,12 +213,13 @@ mod tests {
 
     #[test]
     fn two_voxels_apart_give_the_distance_between_their_centres() {
-        let (mut truth, mut prediction) = (vec![false; DIMS.voxels()], vec![false; DIMS.voxels()]);
-        truth[DIMS.offset([1, 2, 3])] = true;
-        prediction[DIMS.offset([3, 5, 9])] = true;
+        let (mut truth, mut prediction) =
+            (vec![false; DIMS.voxel_count()], vec![false; DIMS.voxel_count()]);
+        truth[DIMS.offset_from_zyx([1, 2, 3])] = true;
+        prediction[DIMS.offset_from_zyx([3, 5, 9])] = true;
         let expected = (4.0_f64 * 9.0 + 9.0 * 4.0 + 36.0 * 0.25).sqrt();
         for definition in Hd95::ALL {
-            let found = definition.between(&truth, &prediction, DIMS, [0.5, 2.0, 3.0]);
+            let found = definition.between_masks(&truth, &prediction, DIMS, [0.5, 2.0, 3.0]);
             assert!((found - expected).abs() < 1e-12, "{} {found}", definition.name());
         }
     }
@@ -229,7 +232,7 @@ mod tests {
         let dims = Dims([1, 1, 11]);
         let truth: Vec<bool> = (0..11).map(|x| x == 0).collect();
         let prediction: Vec<bool> = (0..11).map(|x| x == 0 || x == 10).collect();
-        let found = Hd95::ALL.map(|each| each.between(&truth, &prediction, dims, [1.0; 3]));
+        let found = Hd95::ALL.map(|each| each.between_masks(&truth, &prediction, dims, [1.0; 3]));
         assert_eq!(found[0], 9.0);
         assert_eq!(found[1], 9.5);
         assert_eq!(found[2], 10.0);
@@ -239,7 +242,8 @@ mod tests {
     fn empty_masks_follow_the_written_rules() {
         let (none, all) = (vec![false; 27], vec![true; 27]);
         for definition in Hd95::ALL {
-            let hd95 = |a: &[bool], b: &[bool]| definition.between(a, b, Dims::cube(3), [1.0; 3]);
+            let hd95 =
+                |a: &[bool], b: &[bool]| definition.between_masks(a, b, Dims::cube(3), [1.0; 3]);
             assert_eq!(hd95(&none, &none), 0.0);
             assert_eq!(hd95(&all, &none), ONE_EMPTY_MM);
             assert_eq!(hd95(&none, &all), ONE_EMPTY_MM);
@@ -260,7 +264,7 @@ mod tests {
             let moved = ball(centre_mm, radius_mm, steps_mm);
             for definition in Hd95::ALL {
                 let spacing_mm = [step_x, step_y, step_z];
-                let found = definition.between(&still, &moved, Dims::cube(44), spacing_mm);
+                let found = definition.between_masks(&still, &moved, Dims::cube(44), spacing_mm);
                 // About the 95th percentile of |cos| on a sphere, 0.95; the grid blurs it.
                 let ratio = found / moved_mm;
                 assert!((0.85..1.0001).contains(&ratio), "axis {axis} {definition:?}: {ratio}");
@@ -274,7 +278,7 @@ mod tests {
         #[test]
         fn distances_are_symmetric_and_zero_between_equals((truth, prediction) in masks()) {
             for definition in Hd95::ALL {
-                let hd95 = |a: &[bool], b: &[bool]| definition.between(a, b, DIMS, [1.0, 0.7, 2.5]);
+                let hd95 = |a: &[bool], b: &[bool]| definition.between_masks(a, b, DIMS, [1.0, 0.7, 2.5]);
                 prop_assert_eq!(hd95(&truth, &prediction), hd95(&prediction, &truth));
                 prop_assert_eq!(hd95(&truth, &truth), 0.0);
             }
@@ -287,12 +291,12 @@ mod tests {
         ) {
             // Clear the margins, so that there is something to crop.
             let margin = Box3 { start, dims: Dims(std::array::from_fn(|axis| DIMS.0[axis] - 5)) };
-            let within = |mask: &[bool]| margin.paste(&margin.cut(mask, DIMS), DIMS, false);
+            let within = |mask: &[bool]| margin.paste_into(&margin.crop_from(mask, DIMS), DIMS, false);
             let (true_mask, predicted) = (within(&truth), within(&prediction));
             prop_assume!(true_mask.contains(&true) && predicted.contains(&true));
             let expected = by_the_book(&true_mask, &predicted, [2.5, 0.7, 1.0]);
             for (definition, want) in Hd95::ALL.into_iter().zip(expected) {
-                let found = definition.between(&true_mask, &predicted, DIMS, [1.0, 0.7, 2.5]);
+                let found = definition.between_masks(&true_mask, &predicted, DIMS, [1.0, 0.7, 2.5]);
                 prop_assert!((found - want).abs() < 1e-12 * want.max(1.0), "{found} {want}");
             }
         }

@@ -1,8 +1,8 @@
-//! Lesion-wise scores, the ranking measure of BraTS since 2023: each lesion counts the same, however
-//! small, and one that is invented costs as much as one that is missed.
+//! Lesion-wise scores, the ranking measure of BraTS since 2023: each lesion counts the same,
+//! however small, and one that is invented costs as much as one that is missed.
 //!
-//! Lesions of the truth are what hangs together after a dilation, so that crumbs of one tumour are
-//! one lesion. A component of the prediction belongs to every lesion whose dilation it touches. The
+//! Lesions of the truth are the connected components after a dilation, which joins the fragments of
+//! one tumour. A component of the prediction belongs to every lesion whose dilation it touches. The
 //! rules are those of the challenge's own program, whose figures `tests/measures.rs` reproduces.
 
 use std::collections::BTreeSet;
@@ -21,12 +21,13 @@ use crate::volume::region::{Region, label};
 /// HD95 in mm of a lesion that is missed or invented.
 pub const PENALTY_MM: f64 = 374.0;
 
-/// What counts as a lesion.
+/// Definition of a lesion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LesionRules {
-    /// Dilations, by 18 neighbours, that join the truth's crumbs.
+    /// Dilations, by 18 neighbours, that join fragments of the truth.
     pub dilations: usize,
-    /// A lesion of the truth of so many voxels or fewer is not counted, and may be found unpunished.
+    /// A lesion of the truth of so many voxels or fewer is not counted, and may be found
+    /// unpunished.
     pub ignored_voxels: usize,
 }
 
@@ -71,12 +72,12 @@ pub struct CaseLesions {
     pub regions: [LesionScore; Region::COUNT],
 }
 
-/// How one region's lesion-wise scores spread over the cases.
+/// Distribution of one region's lesion-wise scores over the cases.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct LesionSummary {
-    /// Of the cases' mean Dice.
+    /// Distribution of the cases' mean Dice.
     pub dice: Summary,
-    /// Of the cases' mean HD95 in mm.
+    /// Distribution of the cases' mean HD95 in mm.
     pub hd95_mm: Summary,
     /// Counted lesions of all cases.
     pub counted: usize,
@@ -97,13 +98,13 @@ pub struct CohortLesions {
 }
 
 impl CohortLesions {
-    /// Of all cases of a cohort; `None` without cases.
-    pub fn of(cases: Vec<CaseLesions>) -> Option<Self> {
+    /// Summarizes all cases of a cohort; `None` without cases.
+    pub fn of_cases(cases: Vec<CaseLesions>) -> Option<Self> {
         let [et, tc, wt] = Region::ALL.map(|region| {
             let scores: Vec<LesionScore> =
                 cases.iter().map(|case| case.regions[region.index()]).collect();
             let spread = |measure: fn(&LesionScore) -> f64| {
-                Summary::of(&scores.iter().map(measure).collect::<Vec<_>>())
+                Summary::of_values(&scores.iter().map(measure).collect::<Vec<_>>())
             };
             let total = |count: fn(&LesionScore) -> usize| scores.iter().map(count).sum();
             Some(LesionSummary {
@@ -131,30 +132,32 @@ pub fn score_lesions(
     spacing_mm: [f64; 3],
     rules: LesionRules,
 ) -> CaseLesions {
-    assert!(truth.len() == dims.voxels() && prediction.len() == dims.voxels());
+    assert!(truth.len() == dims.voxel_count() && prediction.len() == dims.voxel_count());
     // Lesions may be joined by a dilation that leaves the tumour's box, but by no wider one.
     let tumour =
         |place: usize| truth[place] != label::BACKGROUND || prediction[place] != label::BACKGROUND;
-    let around = Box3::around(dims, tumour).map(|tight| grown(tight, rules.dilations, dims));
+    let around =
+        Box3::bounding_box(dims, tumour).map(|tight| grow_box(tight, rules.dilations, dims));
     let around = around.unwrap_or(Box3 { start: [0; 3], dims: Dims::cube(1) });
-    let (true_labels, predicted) = (around.cut(truth, dims), around.cut(prediction, dims));
+    let true_labels = around.crop_from(truth, dims);
+    let predicted = around.crop_from(prediction, dims);
     let regions = Region::ALL.map(|region| {
         let masks = [&true_labels, &predicted].map(|labels| -> Vec<bool> {
             labels.iter().map(|&label| region.contains(label)).collect()
         });
-        Lesions::find(masks, around.dims, rules).score(spacing_mm, rules)
+        Lesions::match_lesions(masks, around.dims, rules).score_region(spacing_mm, rules)
     });
     CaseLesions { case, regions }
 }
 
-/// The box with a margin, as far as the grid goes.
-fn grown(tight: Box3, margin: usize, dims: Dims) -> Box3 {
+/// Adds a margin to a box, clipped to the grid.
+fn grow_box(tight: Box3, margin: usize, dims: Dims) -> Box3 {
     let start = tight.start.map(|first| first.saturating_sub(margin));
     let end = |axis: usize| (tight.start[axis] + tight.dims.0[axis] + margin).min(dims.0[axis]);
     Box3 { start, dims: Dims(std::array::from_fn(|axis| end(axis) - start[axis])) }
 }
 
-/// One lesion of the truth.
+/// A lesion of the truth.
 #[derive(Debug, Clone, Default)]
 struct Lesion {
     voxels: usize,
@@ -162,28 +165,28 @@ struct Lesion {
     found: BTreeSet<usize>,
 }
 
-/// The lesions of a region, and what the prediction makes of them.
+/// The lesions of a region, matched with the components of the prediction.
 struct Lesions {
     truth: Vec<bool>,
     dims: Dims,
-    /// For each voxel the lesion whose dilation it lies in.
+    /// Index of the lesion whose dilation each voxel lies in.
     lesion_at: Vec<Option<u32>>,
     lesions: Vec<Lesion>,
     predicted: Components,
 }
 
 impl Lesions {
-    fn find([truth, prediction]: [Vec<bool>; 2], dims: Dims, rules: LesionRules) -> Self {
+    fn match_lesions([truth, prediction]: [Vec<bool>; 2], dims: Dims, rules: LesionRules) -> Self {
         let dilated = dilate(&truth, dims, rules.dilations);
-        let components = Components::of(&dilated, dims, Connectivity::Corners);
-        let mut lesion_at = vec![None; dims.voxels()];
+        let components = Components::of_mask(&dilated, dims, Connectivity::Corners);
+        let mut lesion_at = vec![None; dims.voxel_count()];
         let mut lesions = vec![Lesion::default(); components.count()];
-        for (number, places) in components.stretches() {
+        for (number, places) in components.voxel_runs() {
             lesions[number].voxels += truth[places.clone()].iter().filter(|&&set| set).count();
             lesion_at[places].fill(Some(number as u32));
         }
-        let predicted = Components::of(&prediction, dims, Connectivity::Corners);
-        for (component, places) in predicted.stretches() {
+        let predicted = Components::of_mask(&prediction, dims, Connectivity::Corners);
+        for (component, places) in predicted.voxel_runs() {
             for lesion in lesion_at[places].iter().flatten() {
                 lesions[*lesion as usize].found.insert(component);
             }
@@ -191,12 +194,14 @@ impl Lesions {
         Self { truth, dims, lesion_at, lesions, predicted }
     }
 
-    fn score(&self, spacing_mm: [f64; 3], rules: LesionRules) -> LesionScore {
+    fn score_region(&self, spacing_mm: [f64; 3], rules: LesionRules) -> LesionScore {
         let touching: BTreeSet<usize> =
             self.lesions.iter().flat_map(|lesion| lesion.found.iter().copied()).collect();
         let spurious = self.predicted.count() - touching.len();
-        let (mut counted, mut missed) = (0, 0);
-        let (mut dice, mut hd95_mm) = (0.0, spurious as f64 * PENALTY_MM);
+        let mut counted = 0;
+        let mut missed = 0;
+        let mut dice = 0.0;
+        let mut hd95_mm = spurious as f64 * PENALTY_MM;
         for (number, lesion) in self.lesions.iter().enumerate() {
             if lesion.voxels <= rules.ignored_voxels {
                 continue;
@@ -207,10 +212,10 @@ impl Lesions {
                 hd95_mm += PENALTY_MM;
                 continue;
             }
-            let [true_mask, found_mask] = self.masks(number, lesion);
-            dice += overlap(&true_mask, &found_mask);
+            let [true_mask, found_mask] = self.lesion_masks(number, lesion);
+            dice += mask_dice(&true_mask, &found_mask);
             hd95_mm +=
-                Hd95::SurfaceDistance.between(&true_mask, &found_mask, self.dims, spacing_mm);
+                Hd95::SurfaceDistance.between_masks(&true_mask, &found_mask, self.dims, spacing_mm);
         }
         let lesions = self.lesions.len();
         let averaged = counted + spurious;
@@ -221,13 +226,13 @@ impl Lesions {
         LesionScore { dice: mean(dice), hd95_mm: mean(hd95_mm), lesions, counted, missed, spurious }
     }
 
-    /// A lesion of the truth, without its dilation, and the whole of what was found of it.
-    fn masks(&self, number: usize, lesion: &Lesion) -> [Vec<bool>; 2] {
+    /// Masks of a lesion of the truth, without its dilation, and of all components that touch it.
+    fn lesion_masks(&self, number: usize, lesion: &Lesion) -> [Vec<bool>; 2] {
         let own = self.lesion_at.iter().zip(&self.truth);
         let true_mask =
             own.map(|(at, &set)| set && at.is_some_and(|at| at as usize == number)).collect();
-        let mut found_mask = vec![false; self.dims.voxels()];
-        for (component, places) in self.predicted.stretches() {
+        let mut found_mask = vec![false; self.dims.voxel_count()];
+        for (component, places) in self.predicted.voxel_runs() {
             if lesion.found.contains(&component) {
                 found_mask[places].fill(true);
             }
@@ -237,7 +242,7 @@ impl Lesions {
 }
 
 /// Dice coefficient of two masks that are not both empty.
-fn overlap(truth: &[bool], prediction: &[bool]) -> f64 {
+fn mask_dice(truth: &[bool], prediction: &[bool]) -> f64 {
     let count = |mask: &[bool]| mask.iter().filter(|&&set| set).count();
     let both = truth.iter().zip(prediction).filter(|(t, p)| **t && **p).count();
     2.0 * both as f64 / (count(truth) + count(prediction)) as f64
@@ -251,9 +256,9 @@ mod tests {
 
     /// Labels with cubes of enhancing tumour of the given sides at the given corners.
     fn cubes(corners: &[([usize; 3], usize)]) -> Vec<u8> {
-        let mut labels = vec![label::BACKGROUND; DIMS.voxels()];
+        let mut labels = vec![label::BACKGROUND; DIMS.voxel_count()];
         for &(start, side) in corners {
-            for row in (Box3 { start, dims: Dims::cube(side) }).rows(DIMS) {
+            for row in (Box3 { start, dims: Dims::cube(side) }).row_ranges(DIMS) {
                 labels[row].fill(label::ET);
             }
         }
@@ -304,7 +309,7 @@ mod tests {
         let truth = cubes(&[([1, 1, 1], 5), ([1, 1, 20], 5)]);
         let mut prediction = truth.clone();
         let bridge = Box3 { start: [3, 3, 6], dims: Dims([1, 1, 14]) };
-        bridge.rows(DIMS).for_each(|row| prediction[row].fill(label::ET));
+        bridge.row_ranges(DIMS).for_each(|row| prediction[row].fill(label::ET));
         let found = et(&truth, &prediction);
         assert_eq!([found.counted, found.missed, found.spurious], [2, 0, 0]);
         assert!((found.dice - 2.0 * 125.0 / (125.0 + 264.0)).abs() < 1e-12, "{found:?}");
@@ -325,7 +330,7 @@ mod tests {
             score_lesions(CaseId::new(name), &truth, prediction, DIMS, [1.0; 3], rules)
         };
         let cases = vec![score("a", &truth), score("b", &nothing)];
-        let json = serde_json::to_value(CohortLesions::of(cases).unwrap()).unwrap();
+        let json = serde_json::to_value(CohortLesions::of_cases(cases).unwrap()).unwrap();
         assert_eq!(json["regions"]["ET"]["dice"]["mean"], 0.5);
         assert_eq!(json["regions"]["WT"]["hd95_mm"]["max"], PENALTY_MM);
         assert_eq!(
@@ -333,6 +338,6 @@ mod tests {
             (&2.into(), &1.into())
         );
         assert_eq!(json["cases"][1]["case"], "b");
-        assert_eq!(CohortLesions::of(vec![]), None);
+        assert_eq!(CohortLesions::of_cases(vec![]), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Floor 5: how good a segmentation is, and how a whole case becomes one.
+//! Floor 5: prediction of whole cases, and measures of their segmentations.
 
 #[cfg(feature = "train")]
 pub mod assess;
@@ -9,15 +9,15 @@ mod dilate;
 mod distance;
 pub mod hausdorff;
 pub mod lesionwise;
+pub mod match_files;
 pub mod overlap;
-pub mod paint;
-pub mod pair;
 mod percentile;
 pub mod postprocess;
 #[cfg(feature = "train")]
 pub mod predict;
 #[cfg(feature = "train")]
 pub mod predictor;
+pub mod regions_to_labels;
 pub mod score;
 pub mod sliding;
 pub mod statistics;

@@ -3,22 +3,22 @@
 
 use crate::volume::region::Region;
 
-/// Voxels of one region by what the truth and the prediction say.
+/// Voxel counts of one region: the confusion matrix of truth and prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// In both.
+pub struct ConfusionCounts {
+    /// Voxels in both.
     pub true_positive: u64,
-    /// In the prediction only.
+    /// Voxels in the prediction only.
     pub false_positive: u64,
-    /// In the truth only.
+    /// Voxels in the truth only.
     pub false_negative: u64,
-    /// In neither.
+    /// Voxels in neither.
     pub true_negative: u64,
 }
 
-impl Counts {
-    /// Counts all three regions of two canonical label volumes in one pass; the order is that of
-    /// [`Region::ALL`].
+impl ConfusionCounts {
+    /// Computes the counts of all three regions of two canonical label volumes in one pass, in the
+    /// order of [`Region::ALL`].
     ///
     /// # Panics
     /// If the volumes differ in length.
@@ -38,11 +38,11 @@ impl Counts {
                 joint[usize::from(membership)] += 1;
             }
         }
-        Region::ALL.map(|region| Self::marginal(&joint, region))
+        Region::ALL.map(|region| Self::of_region(&joint, region))
     }
 
     /// Sums the joint histogram over the other regions.
-    fn marginal(joint: &[u64; 1 << (2 * Region::COUNT)], region: Region) -> Self {
+    fn of_region(joint: &[u64; 1 << (2 * Region::COUNT)], region: Region) -> Self {
         let mut counts = Self::default();
         for (membership, &voxels) in joint.iter().enumerate() {
             let in_truth = membership >> (Region::COUNT + region.index()) & 1 == 1;
@@ -128,15 +128,20 @@ mod tests {
     use super::*;
     use crate::volume::region::label;
 
-    fn one(true_positive: u64, false_positive: u64, false_negative: u64, rest: u64) -> Counts {
-        Counts { true_positive, false_positive, false_negative, true_negative: rest }
+    fn one(
+        true_positive: u64,
+        false_positive: u64,
+        false_negative: u64,
+        rest: u64,
+    ) -> ConfusionCounts {
+        ConfusionCounts { true_positive, false_positive, false_negative, true_negative: rest }
     }
 
     #[test]
     fn a_case_counted_by_hand() {
         let truth = [label::ET, label::ET, label::NCR, label::ED, label::RC, 0, 0, 0];
         let prediction = [label::ET, label::NCR, label::ED, label::ED, 0, label::ET, 0, label::ED];
-        let [et, tc, wt] = Counts::per_region(&truth, &prediction);
+        let [et, tc, wt] = ConfusionCounts::per_region(&truth, &prediction);
         assert_eq!(et, one(1, 1, 1, 5));
         assert_eq!(tc, one(2, 1, 1, 4));
         assert_eq!(wt, one(4, 2, 0, 2));
@@ -160,7 +165,7 @@ mod tests {
 
     #[test]
     fn all_background_is_a_perfect_score() {
-        for counts in Counts::per_region(&[0; 1000], &[0; 1000]) {
+        for counts in ConfusionCounts::per_region(&[0; 1000], &[0; 1000]) {
             assert_eq!(counts, one(0, 0, 0, 1000));
         }
     }
@@ -175,8 +180,8 @@ mod tests {
                 labels.iter().map(|pair| pair.0).chain(std::iter::repeat_n(0, air)).collect();
             let prediction: Vec<u8> =
                 labels.iter().map(|pair| pair.1).chain(std::iter::repeat_n(0, air)).collect();
-            let forth = Counts::per_region(&truth, &prediction);
-            let back = Counts::per_region(&prediction, &truth);
+            let forth = ConfusionCounts::per_region(&truth, &prediction);
+            let back = ConfusionCounts::per_region(&prediction, &truth);
             for region in Region::ALL {
                 let count = |in_truth: bool, in_prediction: bool| {
                     let pairs = truth.iter().zip(&prediction);

@@ -1,9 +1,9 @@
-//! What is done to predicted labels before they are scored or written: crumbs are dropped, and a
-//! trace of enhancing tumour is taken for a mistake.
+//! Postprocessing of predicted labels: small components are dropped, and a trace of enhancing
+//! tumour is taken for a mistake.
 //!
-//! Both help Dice by its rule for empty regions: a case without enhancing tumour scores 1 if none is
-//! predicted and 0 for a single voxel. So the thresholds are chosen on validation
-//! ([`crate::eval::tune`]), never on what is reported.
+//! Both help Dice by its rule for empty regions: a case without enhancing tumour scores 1 if none
+//! is predicted and 0 for a single voxel. So the thresholds are chosen on validation
+//! ([`crate::eval::tune`]), never on the reported cases.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,8 @@ use crate::volume::region::{Region, label};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PostProcess {
-    /// Components of a region with fewer voxels than this leave it, in the order of [`Region::ALL`].
+    /// Components of a region with fewer voxels than this leave it, in the order of
+    /// [`Region::ALL`].
     #[serde(with = "by_region")]
     pub smallest_component: [usize; Region::COUNT],
     /// A case with fewer voxels of enhancing tumour than this has none: they become necrotic core.
@@ -33,10 +34,10 @@ impl PostProcess {
     ///
     /// # Panics
     /// If there are not as many labels as voxels.
-    pub fn apply(&self, labels: &mut [u8], dims: Dims) {
-        assert_eq!(labels.len(), dims.voxels(), "one label per voxel");
+    pub fn apply_to(&self, labels: &mut [u8], dims: Dims) {
+        assert_eq!(labels.len(), dims.voxel_count(), "one label per voxel");
         for region in [Region::Wt, Region::Tc, Region::Et] {
-            drop_small(labels, dims, region, self.smallest_component[region.index()]);
+            drop_small_components(labels, dims, region, self.smallest_component[region.index()]);
         }
         let enhancing = labels.iter().filter(|&&found| found == label::ET).count();
         if enhancing < self.smallest_et {
@@ -45,14 +46,14 @@ impl PostProcess {
         }
     }
 
-    /// Whether the labels would be left as they are, whatever they are.
+    /// Returns true if every label stays as it is.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What a voxel becomes that leaves the region.
-const fn outside(region: Region) -> u8 {
+/// Label of a voxel that is dropped from the region.
+const fn label_outside(region: Region) -> u8 {
     match region {
         Region::Wt => label::BACKGROUND,
         Region::Tc => label::ED,
@@ -60,21 +61,23 @@ const fn outside(region: Region) -> u8 {
     }
 }
 
-fn drop_small(labels: &mut [u8], dims: Dims, region: Region, smallest: usize) {
+fn drop_small_components(labels: &mut [u8], dims: Dims, region: Region, smallest: usize) {
     // Every component has a voxel.
     if smallest <= 1 {
         return;
     }
-    let Some(around) = Box3::around(dims, |place| region.contains(labels[place])) else { return };
-    let mut inside = around.cut(labels, dims);
+    let Some(around) = Box3::bounding_box(dims, |place| region.contains(labels[place])) else {
+        return;
+    };
+    let mut inside = around.crop_from(labels, dims);
     let mask: Vec<bool> = inside.iter().map(|&found| region.contains(found)).collect();
-    let components = Components::of(&mask, around.dims, Connectivity::Corners);
-    for (component, places) in components.stretches() {
+    let components = Components::of_mask(&mask, around.dims, Connectivity::Corners);
+    for (component, places) in components.voxel_runs() {
         if components.sizes()[component] < smallest {
-            inside[places].fill(outside(region));
+            inside[places].fill(label_outside(region));
         }
     }
-    for (row, values) in around.rows(dims).zip(inside.chunks_exact(around.dims.0[2])) {
+    for (row, values) in around.row_ranges(dims).zip(inside.chunks_exact(around.dims.0[2])) {
         labels[row].copy_from_slice(values);
     }
 }
@@ -88,7 +91,7 @@ mod tests {
 
     fn processed(rules: PostProcess, labels: &[u8]) -> Vec<u8> {
         let mut found = labels.to_vec();
-        rules.apply(&mut found, Dims([1, 1, labels.len()]));
+        rules.apply_to(&mut found, Dims([1, 1, labels.len()]));
         found
     }
 
@@ -133,18 +136,18 @@ mod tests {
             let dims = Dims([4, 5, 6]);
             let rules = PostProcess { smallest_component: sizes, smallest_et };
             let mut found = labels.clone();
-            rules.apply(&mut found, dims);
+            rules.apply_to(&mut found, dims);
             for region in Region::ALL {
                 let pairs = labels.iter().zip(&found);
                 let grew = pairs.filter(|(a, b)| !region.contains(**a) && region.contains(**b));
                 prop_assert_eq!(grew.count(), 0, "{}", region);
                 let mask: Vec<bool> = found.iter().map(|&l| region.contains(l)).collect();
-                let left = Components::of(&mask, dims, Connectivity::Corners);
+                let left = Components::of_mask(&mask, dims, Connectivity::Corners);
                 let small = left.sizes().iter().filter(|&&size| size < sizes[region.index()]);
                 prop_assert_eq!(small.count(), 0, "{}", region);
             }
             let mut again = found.clone();
-            rules.apply(&mut again, dims);
+            rules.apply_to(&mut again, dims);
             prop_assert_eq!(again, found, "applying twice is applying once");
             let nothing = processed(PostProcess::default(), &labels);
             prop_assert_eq!(nothing, labels);

@@ -12,7 +12,7 @@ use crate::volume::modality::Modality;
 /// Region probabilities `[3, d, h, w]` of normalised images `[4, d, h, w]` of extent `case`, by
 /// windows of extent `window`; `progress` is called with (windows done, windows).
 ///
-/// Memory: the case once more as weighted sums (`[4, d, h, w]`), and what one batch of windows takes.
+/// Memory: weighted sums of the case's extent (`[4, d, h, w]`), and one batch of windows.
 ///
 /// # Panics
 /// If `window` is no multiple of the network's divisor, or `images` has another length.
@@ -29,12 +29,12 @@ pub fn predict_case(
     let [d, h, w] = window.0;
     let probabilities = |windows: Vec<f32>, count: usize| {
         let data = TensorData::new(windows, [count, Modality::COUNT, d, h, w]);
-        let answer = network.probabilities(Tensor::from_data(data, network.device()));
+        let answer = network.predict_probabilities(Tensor::from_data(data, network.device()));
         let values: Vec<f32> = answer.into_data().try_to_vec().expect("networks compute in f32");
         Ok::<_, Infallible>(values)
     };
     let sliding = Sliding::new(case, window, config);
-    match sliding.blend(images, Modality::COUNT, probabilities, progress) {
+    match sliding.blend_windows(images, Modality::COUNT, probabilities, progress) {
         Ok(blended) => blended,
     }
 }

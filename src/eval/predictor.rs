@@ -1,20 +1,20 @@
-//! What predicts whole cases: one network, or the weighted mean of any number of them.
+//! Predictors of whole cases: one network, or the weighted mean of any number of them.
 //!
-//! A mean holds one network at a time. It loads a member's weights, predicts, adds to one sum and
-//! lets the weights go, for each case anew: reading a file takes a moment, predicting a case takes
-//! minutes, and ten members fit where one does. A mean of one keeps its network.
+//! A mean holds one network at a time: for each case it loads a member's weights, predicts, adds to
+//! one sum and drops the weights. Reading a file takes a moment, predicting a case minutes, and ten
+//! members fit where one does. A mean of one keeps its network.
 
 use crate::base::error::Fault;
 use crate::eval::predict::predict_case;
 use crate::eval::sliding::{Sliding, SlidingConfig};
 use crate::nets::Network;
-use crate::pipeline::whole::WholeCase;
+use crate::pipeline::whole_case::WholeCase;
 use crate::volume::grid::Dims;
 
-/// Whatever gives region probabilities of whole cases.
+/// Source of region probabilities for whole cases.
 pub trait Predictor {
     /// Region probabilities `[3, d, h, w]` over the brain box of `case`. `progress` is called with
-    /// (windows done, windows), over all that is done for the case.
+    /// (windows done, windows), over all networks.
     ///
     /// # Errors
     /// If weights that were there when the predictor was made cannot be read any more.
@@ -25,37 +25,38 @@ pub trait Predictor {
     ) -> Result<Vec<f32>, Fault>;
 }
 
-/// How a network is led over a case.
+/// Sliding windows of a network.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Windows {
-    /// Extent of a window, a multiple of the network's divisor: checking a configuration sees to it.
+pub struct WindowConfig {
+    /// Extent of a window, a multiple of the network's divisor: checking a configuration sees to
+    /// it.
     pub extent: Dims,
-    /// How they cover the case.
+    /// Overlap, weighting and batch size.
     pub sliding: SlidingConfig,
 }
 
-impl Windows {
-    fn count(&self, case: &WholeCase) -> usize {
-        Sliding::new(case.brain.dims, self.extent, &self.sliding).starts().len()
+impl WindowConfig {
+    fn window_count(&self, case: &WholeCase) -> usize {
+        Sliding::new(case.brain.dims, self.extent, &self.sliding).window_starts().len()
     }
 
-    fn predict(
+    fn run_network(
         &self,
         network: &dyn Network,
         case: &WholeCase,
         progress: impl FnMut(usize, usize),
     ) -> Vec<f32> {
-        let (brain, window) = (case.brain.dims, self.extent);
-        predict_case(network, &case.images, brain, window, &self.sliding, progress)
+        let window = self.extent;
+        predict_case(network, &case.images, case.brain.dims, window, &self.sliding, progress)
     }
 }
 
-/// A network that is there, such as one in training.
+/// A network in memory, such as one in training.
 pub struct OneNetwork {
     /// The network.
     pub network: Box<dyn Network>,
-    /// How it is led.
-    pub windows: Windows,
+    /// Sliding windows of the network.
+    pub windows: WindowConfig,
 }
 
 impl Predictor for OneNetwork {
@@ -64,42 +65,42 @@ impl Predictor for OneNetwork {
         case: &WholeCase,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<f32>, Fault> {
-        Ok(self.windows.predict(self.network.as_ref(), case, progress))
+        Ok(self.windows.run_network(self.network.as_ref(), case, progress))
     }
 }
 
 /// Reads a network's weights.
-pub type Load = Box<dyn Fn() -> Result<Box<dyn Network>, Fault>>;
+pub type LoadNetwork = Box<dyn Fn() -> Result<Box<dyn Network>, Fault>>;
 
 /// A network of a mean.
-pub struct Part {
-    /// What it counts, above 0; only ratios matter.
+pub struct WeightedNetwork {
+    /// Weight in the mean, above 0; only ratios matter.
     pub weight: f64,
-    /// How it is led.
-    pub windows: Windows,
-    /// Brings it to the device.
-    pub load: Load,
+    /// Sliding windows of the network.
+    pub windows: WindowConfig,
+    /// Loads its weights onto the device.
+    pub load: LoadNetwork,
 }
 
-/// The weighted mean of the probabilities of its parts, added up in their order.
-pub struct Mean {
-    parts: Vec<Part>,
+/// The weighted mean of the networks' probabilities, added up in their order.
+pub struct MeanPredictor {
+    parts: Vec<WeightedNetwork>,
     /// The network of a mean of one.
     kept: Option<Box<dyn Network>>,
 }
 
-impl Mean {
-    /// Of `parts`.
+impl MeanPredictor {
+    /// Averages `parts`.
     ///
     /// # Panics
-    /// If there is no part: who names runs names at least one.
-    pub fn of(parts: Vec<Part>) -> Self {
+    /// If there is no part: the command line names at least one run.
+    pub fn of_networks(parts: Vec<WeightedNetwork>) -> Self {
         assert!(!parts.is_empty(), "a mean of nothing");
         Self { parts, kept: None }
     }
 }
 
-impl Predictor for Mean {
+impl Predictor for MeanPredictor {
     fn probabilities(
         &mut self,
         case: &WholeCase,
@@ -111,25 +112,27 @@ impl Predictor for Mean {
                 None => (only.load)()?,
             };
             let network = self.kept.insert(network);
-            return Ok(only.windows.predict(network.as_ref(), case, progress));
+            return Ok(only.windows.run_network(network.as_ref(), case, progress));
         }
-        let windows: usize = self.parts.iter().map(|part| part.windows.count(case)).sum();
+        let windows: usize = self.parts.iter().map(|part| part.windows.window_count(case)).sum();
         let weights: f64 = self.parts.iter().map(|part| part.weight).sum();
-        let (mut sum, mut done) = (Vec::new(), 0);
+        let mut sum = Vec::new();
+        let mut done = 0;
         for part in &self.parts {
             let network = (part.load)()?;
-            let told = |of_part, _: usize| progress(done + of_part, windows);
-            let seen = part.windows.predict(network.as_ref(), case, told);
+            let probabilities = part.windows.run_network(network.as_ref(), case, |of_part, _| {
+                progress(done + of_part, windows)
+            });
             drop(network);
-            done += part.windows.count(case);
-            add(&mut sum, &seen, (part.weight / weights) as f32);
+            done += part.windows.window_count(case);
+            add_weighted(&mut sum, &probabilities, (part.weight / weights) as f32);
         }
         Ok(sum)
     }
 }
 
-/// Adds `share` of `values` to a sum that may not have begun.
-fn add(sum: &mut Vec<f32>, values: &[f32], share: f32) {
+/// Adds `share` of `values` to a sum that may be empty.
+fn add_weighted(sum: &mut Vec<f32>, values: &[f32], share: f32) {
     if sum.is_empty() {
         sum.extend(values.iter().map(|value| share * value));
         return;
@@ -164,7 +167,7 @@ mod tests {
     struct Times(f32, Device, Arc<Count>);
 
     impl Network for Times {
-        fn probabilities(&self, images: Tensor<5>) -> Tensor<5> {
+        fn predict_probabilities(&self, images: Tensor<5>) -> Tensor<5> {
             images.narrow(1, 0, 3) * self.0
         }
 
@@ -183,7 +186,7 @@ mod tests {
         }
     }
 
-    fn part(weight: f64, factor: f32, side: usize, count: &Arc<Count>) -> Part {
+    fn part(weight: f64, factor: f32, side: usize, count: &Arc<Count>) -> WeightedNetwork {
         let count = Arc::clone(count);
         let load = move || {
             count.loads.fetch_add(1, Ordering::Relaxed);
@@ -191,13 +194,13 @@ mod tests {
             count.most.fetch_max(alive, Ordering::Relaxed);
             Ok(Box::new(Times(factor, Device::flex(), Arc::clone(&count))) as Box<dyn Network>)
         };
-        let windows = Windows { extent: Dims::cube(side), sliding: SlidingConfig::default() };
-        Part { weight, windows, load: Box::new(load) }
+        let windows = WindowConfig { extent: Dims::cube(side), sliding: SlidingConfig::default() };
+        WeightedNetwork { weight, windows, load: Box::new(load) }
     }
 
     fn case() -> WholeCase {
         let dims = Dims([6, 5, 4]);
-        let values = (0..Modality::COUNT * dims.voxels()).map(|place| place as f32 / 480.0);
+        let values = (0..Modality::COUNT * dims.voxel_count()).map(|place| place as f32 / 480.0);
         WholeCase {
             id: CaseId::new("case"),
             images: values.collect(),
@@ -208,15 +211,15 @@ mod tests {
         }
     }
 
-    fn of(parts: Vec<Part>) -> Vec<f32> {
-        Mean::of(parts).probabilities(&case(), &mut |_, _| ()).unwrap()
+    fn of(parts: Vec<WeightedNetwork>) -> Vec<f32> {
+        MeanPredictor::of_networks(parts).probabilities(&case(), &mut |_, _| ()).unwrap()
     }
 
     #[test]
     fn a_mean_weighs_its_parts_and_one_part_is_itself() {
         let count = Arc::new(Count::default());
         let alone = of(vec![part(0.3, 0.5, 4, &count)]);
-        let windows = Windows { extent: Dims::cube(4), sliding: SlidingConfig::default() };
+        let windows = WindowConfig { extent: Dims::cube(4), sliding: SlidingConfig::default() };
         let (network, counted) = (part(1.0, 0.5, 4, &count).load, Arc::clone(&count));
         let mut one = OneNetwork { network: network().unwrap(), windows };
         assert_eq!(one.probabilities(&case(), &mut |_, _| ()).unwrap(), alone);
@@ -234,7 +237,7 @@ mod tests {
     fn a_mean_of_many_holds_one_network_at_a_time_and_a_mean_of_one_keeps_it() {
         let count = Arc::new(Count::default());
         let parts = (1..=5).map(|number| part(1.0, number as f32, 4, &count)).collect();
-        let mut mean = Mean::of(parts);
+        let mut mean = MeanPredictor::of_networks(parts);
         let mut told = Vec::new();
         for _ in 0..2 {
             mean.probabilities(&case(), &mut |done, of| told.push((done, of))).unwrap();
@@ -248,7 +251,7 @@ mod tests {
         assert_eq!(told, [expected.clone(), expected].concat());
 
         let count = Arc::new(Count::default());
-        let mut mean = Mean::of(vec![part(1.0, 1.0, 4, &count)]);
+        let mut mean = MeanPredictor::of_networks(vec![part(1.0, 1.0, 4, &count)]);
         for _ in 0..3 {
             mean.probabilities(&case(), &mut |_, _| ()).unwrap();
         }
@@ -257,10 +260,12 @@ mod tests {
 
     #[test]
     fn weights_that_cannot_be_read_are_said() {
-        let lost = || Err(Fault::io(std::path::Path::new("w"), &std::io::Error::other("gone")));
+        let lost =
+            || Err(Fault::from_io(std::path::Path::new("w"), &std::io::Error::other("gone")));
         let mut parts = vec![part(1.0, 1.0, 4, &Arc::new(Count::default()))];
         parts[0].load = Box::new(lost);
-        let fault = Mean::of(parts).probabilities(&case(), &mut |_, _| ()).unwrap_err();
+        let fault =
+            MeanPredictor::of_networks(parts).probabilities(&case(), &mut |_, _| ()).unwrap_err();
         assert!(fault.to_string().contains("gone"), "{fault}");
     }
 }

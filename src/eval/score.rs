@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::eval::by_region;
 use crate::eval::hausdorff::Hd95;
-use crate::eval::overlap::Counts;
+use crate::eval::overlap::ConfusionCounts;
 use crate::volume::case::CaseId;
 use crate::volume::grid::{Box3, Dims};
 use crate::volume::region::Region;
 
-/// What is measured, for one region: numbers, or summaries of numbers.
+/// Measures of one region: numbers, or summaries of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Measures<T> {
     /// Dice coefficient, 0 to 1.
@@ -26,7 +26,7 @@ impl<T> Measures<T> {
     /// The column names of files and tables, in the order of [`Measures::map`].
     pub const NAMES: [&'static str; 4] = ["dice", "hd95_mm", "sensitivity", "specificity"];
 
-    /// The same measures of something else.
+    /// Applies a function to each measure.
     pub fn map<U>(&self, mut of: impl FnMut(&T) -> U) -> Measures<U> {
         Measures {
             dice: of(&self.dice),
@@ -42,8 +42,8 @@ impl<T> Measures<T> {
     }
 }
 
-/// Scores of one region of one case. The rules for empty regions are those of [`Counts`] and
-/// [`Hd95`].
+/// Scores of one region of one case. The rules for empty regions are those of [`ConfusionCounts`]
+/// and [`Hd95`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RegionScore {
     /// The measures.
@@ -60,7 +60,7 @@ pub struct RegionScore {
 pub struct CaseScore {
     /// The case.
     pub case: CaseId,
-    /// Which definition `hd95_mm` follows.
+    /// Definition that `hd95_mm` follows.
     pub hd95: Hd95,
     /// Scores per region, in the order of [`Region::ALL`].
     #[serde(with = "by_region")]
@@ -83,7 +83,7 @@ pub fn score_case(
     score_case_with(Hd95::default(), case, truth, prediction, dims, spacing_mm)
 }
 
-/// As [`score_case`], with a chosen definition of HD95.
+/// Scores like [`score_case`], with a chosen definition of HD95.
 ///
 /// # Panics
 /// If there are not as many labels as voxels.
@@ -95,12 +95,13 @@ pub fn score_case_with(
     dims: Dims,
     spacing_mm: [f64; 3],
 ) -> CaseScore {
-    assert!(truth.len() == dims.voxels() && prediction.len() == dims.voxels());
-    let counts = Counts::per_region(truth, prediction);
+    assert!(truth.len() == dims.voxel_count() && prediction.len() == dims.voxel_count());
+    let counts = ConfusionCounts::per_region(truth, prediction);
     // Distances need the tumour only; most of a head is neither in the truth nor in the prediction.
-    let around = Box3::around(dims, |place| truth[place] | prediction[place] != 0)
+    let around = Box3::bounding_box(dims, |place| truth[place] | prediction[place] != 0)
         .unwrap_or(Box3 { start: [0; 3], dims: Dims::cube(1) });
-    let (true_labels, predicted) = (around.cut(truth, dims), around.cut(prediction, dims));
+    let true_labels = around.crop_from(truth, dims);
+    let predicted = around.crop_from(prediction, dims);
     let regions = Region::ALL.map(|region| {
         let mask = |labels: &[u8]| -> Vec<bool> {
             labels.iter().map(|&label| region.contains(label)).collect()
@@ -109,7 +110,7 @@ pub fn score_case_with(
         RegionScore {
             measures: Measures {
                 dice: overlap.dice(),
-                hd95_mm: hd95.between(
+                hd95_mm: hd95.between_masks(
                     &mask(&true_labels),
                     &mask(&predicted),
                     around.dims,
@@ -135,9 +136,9 @@ mod tests {
 
     /// Labels with the given voxels set.
     fn labels(voxels: &[([usize; 3], u8)]) -> Vec<u8> {
-        let mut labels = vec![label::BACKGROUND; DIMS.voxels()];
+        let mut labels = vec![label::BACKGROUND; DIMS.voxel_count()];
         for &(at, value) in voxels {
-            labels[DIMS.offset(at)] = value;
+            labels[DIMS.offset_from_zyx(at)] = value;
         }
         labels
     }

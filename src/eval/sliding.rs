@@ -2,8 +2,8 @@
 //!
 //! The semantics are MONAI's `sliding_window_inference`: windows a fixed step apart, the last one
 //! shifted back to fit; symmetric zero padding where the case is smaller than a window; each
-//! prediction weighted by a Gaussian around the window's centre. What predicts is a closure, so this
-//! file knows no network. No window is left out, not even an empty one.
+//! prediction weighted by a Gaussian around the window's centre. The network is a closure here. No
+//! window is left out, not even an empty one.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,23 +16,23 @@ const SIGMA_SHARE: f64 = 0.125;
 /// Weights are not smaller than this, so that a corner seen by one window only is still defined.
 const SMALLEST_WEIGHT: f64 = 1e-3;
 
-/// What a window's voxels count where windows overlap.
+/// Weight of a window's voxels where windows overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weighting {
-    /// Most in the middle, where the network saw context on all sides.
+    /// Largest in the middle, where the network saw context on all sides.
     Gaussian,
     /// All the same.
     Constant,
 }
 
-/// How a case is covered with windows.
+/// Sliding-window settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SlidingConfig {
     /// Share of a window that its neighbour covers as well, from 0 to below 1.
     pub overlap: f64,
-    /// What a window's voxels count.
+    /// Weight of a window's voxels.
     pub weighting: Weighting,
     /// Windows predicted at once.
     pub batch: usize,
@@ -59,9 +59,8 @@ pub struct Sliding {
 impl Sliding {
     /// Covers a case of extent `case` with windows of extent `window`.
     pub fn new(case: Dims, window: Dims, config: &SlidingConfig) -> Self {
-        let axis = |of: &dyn Fn(usize) -> usize| std::array::from_fn(of);
-        let padded: [usize; 3] = axis(&|i| case.0[i].max(window.0[i]));
-        let before = axis(&|i| (padded[i] - case.0[i]) / 2);
+        let padded: [usize; 3] = std::array::from_fn(|i| case.0[i].max(window.0[i]));
+        let before = std::array::from_fn(|i| (padded[i] - case.0[i]) / 2);
         let along: [Vec<usize>; 3] =
             std::array::from_fn(|i| axis_starts(padded[i], window.0[i], config.overlap));
         let mut starts = Vec::with_capacity(along.iter().map(Vec::len).product());
@@ -71,20 +70,20 @@ impl Sliding {
             }
         }
         let importance = match config.weighting {
-            Weighting::Gaussian => gaussian(window),
-            Weighting::Constant => vec![1.0; window.voxels()],
+            Weighting::Gaussian => gaussian_importance(window),
+            Weighting::Constant => vec![1.0; window.voxel_count()],
         };
         let batch = config.batch.max(1);
         Self { case, window, before, padded: Dims(padded), starts, importance, batch }
     }
 
     /// First corners of the windows in the padded case, in the order of prediction.
-    pub fn starts(&self) -> &[[usize; 3]] {
+    pub fn window_starts(&self) -> &[[usize; 3]] {
         &self.starts
     }
 
     /// Weight of each voxel of a window, `[d, h, w]`.
-    pub fn importance(&self) -> &[f32] {
+    pub fn importance_map(&self) -> &[f32] {
         &self.importance
     }
 
@@ -98,49 +97,54 @@ impl Sliding {
     ///
     /// # Panics
     /// If `images` or an answer has another length than its shape says.
-    pub fn blend<E>(
+    pub fn blend_windows<E>(
         &self,
         images: &[f32],
         channels: usize,
         mut predict: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Vec<f32>, E> {
-        assert_eq!(images.len(), channels * self.case.voxels(), "channels of the case's extent");
-        let mut sum = vec![0.0; Region::COUNT * self.padded.voxels()];
-        let mut weight = vec![0.0; self.padded.voxels()];
-        let answer_length = Region::COUNT * self.window.voxels();
+        assert_eq!(
+            images.len(),
+            channels * self.case.voxel_count(),
+            "channels of the case's extent"
+        );
+        let mut sum = vec![0.0; Region::COUNT * self.padded.voxel_count()];
+        let mut weight = vec![0.0; self.padded.voxel_count()];
+        let answer_length = Region::COUNT * self.window.voxel_count();
         let mut done = 0;
         for starts in self.starts.chunks(self.batch) {
-            let mut windows = Vec::with_capacity(starts.len() * channels * self.window.voxels());
+            let mut windows =
+                Vec::with_capacity(starts.len() * channels * self.window.voxel_count());
             for &start in starts {
-                self.cut(images, channels, start, &mut windows);
+                self.cut_window(images, channels, start, &mut windows);
             }
             let answers = predict(windows, starts.len())?;
             assert_eq!(answers.len(), starts.len() * answer_length, "three regions a window");
             for (&start, answer) in starts.iter().zip(answers.chunks_exact(answer_length)) {
-                self.add(answer, start, &mut sum, &mut weight);
+                self.add_weighted(answer, start, &mut sum, &mut weight);
             }
             done += starts.len();
             progress(done, self.starts.len());
         }
-        Ok(self.crop(&sum, &weight))
+        Ok(self.crop_padding(&sum, &weight))
     }
 
-    /// Appends the window at `start`; what lies outside the case is zero.
-    fn cut(&self, images: &[f32], channels: usize, start: [usize; 3], into: &mut Vec<f32>) {
+    /// Appends the window at `start`, zero outside the case.
+    fn cut_window(&self, images: &[f32], channels: usize, start: [usize; 3], into: &mut Vec<f32>) {
         let [wd, wh, ww] = self.window.0;
         let [d, h, w] = self.case.0;
         let lead = self.before[2].saturating_sub(start[2]).min(ww);
         let from = (start[2] + lead).saturating_sub(self.before[2]);
         let length = (ww - lead).min(w.saturating_sub(from));
-        for image in images.chunks_exact(self.case.voxels()).take(channels) {
+        for image in images.chunks_exact(self.case.voxel_count()).take(channels) {
             for line in 0..wd * wh {
                 let row_end = into.len() + ww;
                 // Rows in the padding wrap to a huge number and fail the comparison.
                 let z = (start[0] + line / wh).wrapping_sub(self.before[0]);
                 let y = (start[1] + line % wh).wrapping_sub(self.before[1]);
                 if z < d && y < h {
-                    let row = self.case.offset([z, y, from]);
+                    let row = self.case.offset_from_zyx([z, y, from]);
                     into.resize(into.len() + lead, 0.0);
                     into.extend_from_slice(&image[row..row + length]);
                 }
@@ -150,11 +154,12 @@ impl Sliding {
     }
 
     /// Adds one window's prediction, weighted.
-    fn add(&self, answer: &[f32], start: [usize; 3], sum: &mut [f32], weight: &mut [f32]) {
+    fn add_weighted(&self, answer: &[f32], start: [usize; 3], sum: &mut [f32], weight: &mut [f32]) {
         let [wd, wh, ww] = self.window.0;
-        let plane = self.padded.voxels();
+        let plane = self.padded.voxel_count();
         for row in 0..wd * wh {
-            let to = self.padded.offset([start[0] + row / wh, start[1] + row % wh, start[2]]);
+            let to =
+                self.padded.offset_from_zyx([start[0] + row / wh, start[1] + row % wh, start[2]]);
             let importance = &self.importance[row * ww..(row + 1) * ww];
             for region in 0..Region::COUNT {
                 let values = &answer[(region * wd * wh + row) * ww..][..ww];
@@ -170,13 +175,14 @@ impl Sliding {
     }
 
     /// Divides by the weights and cuts the padding off.
-    fn crop(&self, sum: &[f32], weight: &[f32]) -> Vec<f32> {
-        let mut out = Vec::with_capacity(Region::COUNT * self.case.voxels());
-        for region in sum.chunks_exact(self.padded.voxels()) {
+    fn crop_padding(&self, sum: &[f32], weight: &[f32]) -> Vec<f32> {
+        let mut out = Vec::with_capacity(Region::COUNT * self.case.voxel_count());
+        for region in sum.chunks_exact(self.padded.voxel_count()) {
             for row in 0..self.case.0[0] * self.case.0[1] {
-                let (z, y) = (row / self.case.0[1], row % self.case.0[1]);
+                let z = row / self.case.0[1];
+                let y = row % self.case.0[1];
                 let [before_z, before_y, before_x] = self.before;
-                let from = self.padded.offset([before_z + z, before_y + y, before_x]);
+                let from = self.padded.offset_from_zyx([before_z + z, before_y + y, before_x]);
                 let places = from..from + self.case.0[2];
                 let ratio = |place: usize| region[place] / weight[place];
                 out.extend(places.map(ratio));
@@ -186,7 +192,7 @@ impl Sliding {
     }
 }
 
-/// Where windows begin along one axis.
+/// First voxels of the windows along one axis.
 fn axis_starts(extent: usize, window: usize, overlap: f64) -> Vec<usize> {
     let step = ((window as f64 * (1.0 - overlap)) as usize).max(1);
     let last = extent - window;
@@ -196,17 +202,18 @@ fn axis_starts(extent: usize, window: usize, overlap: f64) -> Vec<usize> {
 }
 
 /// Product of three Gaussians around the window's centre.
-fn gaussian(window: Dims) -> Vec<f32> {
+fn gaussian_importance(window: Dims) -> Vec<f32> {
     let along: [Vec<f64>; 3] = window.0.map(|extent| {
-        let (centre, sigma) = ((extent as f64 - 1.0) / 2.0, extent as f64 * SIGMA_SHARE);
+        let centre = (extent as f64 - 1.0) / 2.0;
+        let sigma = extent as f64 * SIGMA_SHARE;
         let falloff = |place| (-(place as f64 - centre).powi(2) / (2.0 * sigma * sigma)).exp();
         (0..extent).map(falloff).collect()
     });
     let product = |place| {
-        let [z, y, x] = window.position(place);
+        let [z, y, x] = window.zyx_from_offset(place);
         (along[0][z] * along[1][y] * along[2][x]).max(SMALLEST_WEIGHT) as f32
     };
-    (0..window.voxels()).map(product).collect()
+    (0..window.voxel_count()).map(product).collect()
 }
 
 #[cfg(test)]
@@ -219,13 +226,13 @@ mod tests {
 
     /// Answers with the windows' first channel, once for each region.
     fn echo(windows: Vec<f32>, count: usize) -> Result<Vec<f32>, Infallible> {
-        let channels = windows.len() / (count * WINDOW.voxels());
-        let each = windows.chunks_exact(channels * WINDOW.voxels());
-        Ok(each.flat_map(|window| window[..WINDOW.voxels()].repeat(Region::COUNT)).collect())
+        let channels = windows.len() / (count * WINDOW.voxel_count());
+        let each = windows.chunks_exact(channels * WINDOW.voxel_count());
+        Ok(each.flat_map(|window| window[..WINDOW.voxel_count()].repeat(Region::COUNT)).collect())
     }
 
     fn ramp(dims: Dims, channels: usize) -> Vec<f32> {
-        (0..channels * dims.voxels()).map(|place| place as f32 + 1.0).collect()
+        (0..channels * dims.voxel_count()).map(|place| place as f32 + 1.0).collect()
     }
 
     #[test]
@@ -235,8 +242,8 @@ mod tests {
                 let config = SlidingConfig { overlap: 0.5, weighting, batch: 3 };
                 let images = ramp(case, 2);
                 let sliding = Sliding::new(case, WINDOW, &config);
-                let Ok(blended) = sliding.blend(&images, 2, echo, |_, _| ());
-                let expected = images[..case.voxels()].repeat(Region::COUNT);
+                let Ok(blended) = sliding.blend_windows(&images, 2, echo, |_, _| ());
+                let expected = images[..case.voxel_count()].repeat(Region::COUNT);
                 let differences = blended.iter().zip(&expected).map(|(a, b)| (a - b).abs());
                 assert!(differences.fold(0.0, f32::max) < 1e-3, "{case} {weighting:?}");
             }
@@ -249,14 +256,14 @@ mod tests {
         let config = SlidingConfig { batch: 1, ..SlidingConfig::default() };
         let case = Dims([4, 4, 6]);
         let sliding = Sliding::new(case, WINDOW, &config);
-        assert_eq!(sliding.starts(), [[0, 0, 0], [0, 0, 2]]);
+        assert_eq!(sliding.window_starts(), [[0, 0, 0], [0, 0, 2]]);
         let mut answer = 0.0;
         let predict = |_: Vec<f32>, _: usize| {
             answer += 1.0;
-            Ok::<_, Infallible>(vec![answer; Region::COUNT * WINDOW.voxels()])
+            Ok::<_, Infallible>(vec![answer; Region::COUNT * WINDOW.voxel_count()])
         };
-        let Ok(blended) = sliding.blend(&ramp(case, 1), 1, predict, |_, _| ());
-        let row = &blended[case.offset([1, 1, 0])..][..6];
+        let Ok(blended) = sliding.blend_windows(&ramp(case, 1), 1, predict, |_, _| ());
+        let row = &blended[case.offset_from_zyx([1, 1, 0])..][..6];
         assert!(row[2] < 1.1 && row[3] > 1.9, "{row:?}");
         assert!((row[0] - 1.0).abs() < 1e-6 && (row[5] - 2.0).abs() < 1e-6);
     }
@@ -266,14 +273,14 @@ mod tests {
         let config = SlidingConfig { overlap: 0.5, weighting: Weighting::Constant, batch: 4 };
         let case = Dims([8, 8, 7]);
         let sliding = Sliding::new(case, WINDOW, &config);
-        assert_eq!(sliding.starts().len(), 27);
+        assert_eq!(sliding.window_starts().len(), 27);
         let (mut batches, mut reports) = (Vec::new(), Vec::new());
         let predict = |windows: Vec<f32>, count: usize| {
             batches.push(count);
             echo(windows, count)
         };
         let progress = |done, all| reports.push((done, all));
-        let Ok(_) = sliding.blend(&vec![0.0; case.voxels()], 1, predict, progress);
+        let Ok(_) = sliding.blend_windows(&vec![0.0; case.voxel_count()], 1, predict, progress);
         assert_eq!(batches, [4, 4, 4, 4, 4, 4, 3]);
         assert_eq!(reports.last(), Some(&(27, 27)));
     }
@@ -286,7 +293,7 @@ mod tests {
             Err("out of memory")
         };
         let sliding = Sliding::new(Dims::cube(8), WINDOW, &SlidingConfig::default());
-        let blended = sliding.blend(&[0.0; 512], 1, predict, |_, _| ());
+        let blended = sliding.blend_windows(&[0.0; 512], 1, predict, |_, _| ());
         assert_eq!((blended, calls), (Err("out of memory"), 1));
     }
 }

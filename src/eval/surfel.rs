@@ -8,56 +8,57 @@
 
 use crate::volume::grid::Dims;
 
-/// Cells of a grid of voxels, one more along each axis, since the surface of a voxel at the border
-/// lies beyond it. `codes[cell]` has bit [`corner`] set where that corner is in the mask.
-pub(super) struct Cells {
+/// Codes of the cells of a voxel grid, one more along each axis, since the surface of a voxel at
+/// the border lies beyond it. `codes[cell]` has bit [`corner_bit`] set where that corner is in the
+/// mask.
+pub(super) struct SurfaceCells {
     /// Extent, `[d + 1, h + 1, w + 1]`.
     pub(super) dims: Dims,
     codes: Vec<u8>,
 }
 
 /// Bit of a cell's corner `[z, y, x]`, each 0 or 1.
-const fn corner(at: [usize; 3]) -> usize {
+const fn corner_bit(at: [usize; 3]) -> usize {
     at[0] << 2 | at[1] << 1 | at[2]
 }
 
-impl Cells {
-    /// The cells of a mask in memory order `[d, h, w]`.
+impl SurfaceCells {
+    /// Computes the cells of a mask in memory order `[d, h, w]`.
     ///
     /// # Panics
     /// If there are not as many values as voxels.
-    pub(super) fn of(mask: &[bool], dims: Dims) -> Self {
-        assert_eq!(mask.len(), dims.voxels(), "one value per voxel");
+    pub(super) fn of_mask(mask: &[bool], dims: Dims) -> Self {
+        assert_eq!(mask.len(), dims.voxel_count(), "one value per voxel");
         let cell_dims = Dims(dims.0.map(|extent| extent + 1));
-        let mut codes = vec![0u8; cell_dims.voxels()];
+        let mut codes = vec![0u8; cell_dims.voxel_count()];
         for (place, _) in mask.iter().enumerate().filter(|(_, inside)| **inside) {
-            let [z, y, x] = dims.position(place);
+            let [z, y, x] = dims.zyx_from_offset(place);
             // The voxel is the far corner of the cell with its own index, the near one of the next.
             for bit in 0..8 {
                 let (dz, dy, dx) = (bit >> 2 & 1, bit >> 1 & 1, bit & 1);
-                let cell = cell_dims.offset([z + 1 - dz, y + 1 - dy, x + 1 - dx]);
-                codes[cell] |= 1 << corner([dz, dy, dx]);
+                let cell = cell_dims.offset_from_zyx([z + 1 - dz, y + 1 - dy, x + 1 - dx]);
+                codes[cell] |= 1 << corner_bit([dz, dy, dx]);
             }
         }
         Self { dims: cell_dims, codes }
     }
 
-    /// Whether the surface passes through each cell.
-    pub(super) fn crossed(&self) -> Vec<bool> {
+    /// Mask of the cells that the surface passes through.
+    pub(super) fn crossed_cells(&self) -> Vec<bool> {
         self.codes.iter().map(|&code| code != 0 && code != u8::MAX).collect()
     }
 
-    /// Code of one cell, for [`Areas::of`].
-    pub(super) fn code(&self, cell: usize) -> u8 {
+    /// Code of one cell, for [`SurfelAreas::of_code`].
+    pub(super) fn cell_code(&self, cell: usize) -> u8 {
         self.codes[cell]
     }
 }
 
 /// Area in mm² of the surface inside a cell, by code, for one spacing.
-pub(super) struct Areas([f64; 256]);
+pub(super) struct SurfelAreas([f64; 256]);
 
-impl Areas {
-    /// For a spacing in mm, fastest axis first.
+impl SurfelAreas {
+    /// Computes the areas for a spacing in mm, fastest axis first.
     pub(super) fn new(spacing_mm: [f64; 3]) -> Self {
         let [x, y, z] = spacing_mm;
         // A facet's components in units of the cell's faces, normal to z, y and x.
@@ -66,11 +67,11 @@ impl Areas {
             let squares = facet.iter().zip(faces_mm2).map(|(part, face)| (part * face).powi(2));
             squares.sum::<f64>().sqrt()
         };
-        Self(std::array::from_fn(|code| facets(code as u8).into_iter().map(area).sum()))
+        Self(std::array::from_fn(|code| cell_facets(code as u8).into_iter().map(area).sum()))
     }
 
     /// Area of the surface in a cell of this code.
-    pub(super) const fn of(&self, code: u8) -> f64 {
+    pub(super) const fn of_code(&self, code: u8) -> f64 {
         self.0[code as usize]
     }
 }
@@ -78,15 +79,15 @@ impl Areas {
 /// Facets of a cell: the components of each one's area vector along `[z, y, x]`, unsigned, in units
 /// of the cell's faces. Coplanar triangles are one facet.
 ///
-/// Each group of corners that hang together by edges is cut off by a surface of its own; of the
+/// Each group of corners connected by edges is cut off by a surface of its own; of the
 /// corners inside and those outside, the fewer are cut off (the inside ones if there are four of
 /// each). So two opposite corners of a face are separated, not joined by a tunnel.
-fn facets(code: u8) -> Vec<[f64; 3]> {
+fn cell_facets(code: u8) -> Vec<[f64; 3]> {
     let minority = if code.count_ones() > 4 { !code } else { code };
     let mut left = minority;
     let mut facets = Vec::new();
     while left != 0 {
-        let group = grow(1 << left.trailing_zeros(), left);
+        let group = grow_group(1 << left.trailing_zeros(), left);
         left &= !group;
         facets.extend(facets_of_group(group));
     }
@@ -94,14 +95,15 @@ fn facets(code: u8) -> Vec<[f64; 3]> {
 }
 
 /// The corners of `within` that are reached from `group` along edges.
-fn grow(group: u8, within: u8) -> u8 {
-    let neighbours = (0..3).map(|axis| shifted(group, axis)).fold(group, |all, next| all | next);
+fn grow_group(group: u8, within: u8) -> u8 {
+    let neighbours =
+        (0..3).map(|axis| mirror_group(group, axis)).fold(group, |all, next| all | next);
     let grown = neighbours & within;
-    if grown == group { group } else { grow(grown, within) }
+    if grown == group { group } else { grow_group(grown, within) }
 }
 
 /// The group mirrored along `axis` (0 is z): every corner's neighbour on that axis.
-const fn shifted(group: u8, axis: usize) -> u8 {
+const fn mirror_group(group: u8, axis: usize) -> u8 {
     match axis {
         0 => group.rotate_left(4),
         1 => (group & 0x33) << 2 | group >> 2 & 0x33,
@@ -109,10 +111,10 @@ const fn shifted(group: u8, axis: usize) -> u8 {
     }
 }
 
-/// What cuts off one group of one to four connected corners.
+/// Facets that cut off one group of one to four connected corners.
 fn facets_of_group(group: u8) -> Vec<[f64; 3]> {
     // Inner edges along each axis, and their corners.
-    let paired: [u8; 3] = std::array::from_fn(|axis| group & shifted(group, axis));
+    let paired: [u8; 3] = std::array::from_fn(|axis| group & mirror_group(group, axis));
     let edges = paired.map(|corners| corners.count_ones() / 2);
     let across = |size: f64| edges.map(|along| if along == 0 { size } else { 0.0 });
     let without = |axis: usize, size: f64| {
@@ -150,21 +152,22 @@ mod tests {
     fn a_plane_has_its_own_area() {
         // A half space: every crossed cell holds one face.
         let dims = Dims([4, 5, 6]);
-        let mask: Vec<bool> = (0..dims.voxels()).map(|place| dims.position(place)[0] < 2).collect();
-        let cells = Cells::of(&mask, dims);
-        let areas = Areas::new([0.5, 2.0, 7.0]);
-        let inner = cells.dims.offset([2, 3, 3]);
-        assert!(cells.crossed()[inner]);
-        assert_eq!(areas.of(cells.code(inner)), 0.5 * 2.0);
-        assert!(!cells.crossed()[cells.dims.offset([1, 3, 3])], "inside");
-        assert!(!cells.crossed()[cells.dims.offset([3, 3, 3])], "outside");
+        let mask: Vec<bool> =
+            (0..dims.voxel_count()).map(|place| dims.zyx_from_offset(place)[0] < 2).collect();
+        let cells = SurfaceCells::of_mask(&mask, dims);
+        let areas = SurfelAreas::new([0.5, 2.0, 7.0]);
+        let inner = cells.dims.offset_from_zyx([2, 3, 3]);
+        assert!(cells.crossed_cells()[inner]);
+        assert_eq!(areas.of_code(cells.cell_code(inner)), 0.5 * 2.0);
+        assert!(!cells.crossed_cells()[cells.dims.offset_from_zyx([1, 3, 3])], "inside");
+        assert!(!cells.crossed_cells()[cells.dims.offset_from_zyx([3, 3, 3])], "outside");
     }
 
     #[test]
     fn one_voxel_is_an_octahedron() {
-        let cells = Cells::of(&[true], Dims::cube(1));
-        let areas = Areas::new([1.0; 3]);
-        let total: f64 = (0..8).map(|cell| areas.of(cells.code(cell))).sum();
+        let cells = SurfaceCells::of_mask(&[true], Dims::cube(1));
+        let areas = SurfelAreas::new([1.0; 3]);
+        let total: f64 = (0..8).map(|cell| areas.of_code(cells.cell_code(cell))).sum();
         // Edge length sqrt(1/2), area 2 sqrt(3) edge².
         assert!((total - 3.0_f64.sqrt()).abs() < 1e-15, "{total}");
     }
@@ -175,20 +178,24 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(text).unwrap();
         let numbers =
             |field: &str| -> Vec<f64> { serde_json::from_value(json[field].clone()).unwrap() };
-        let areas = Areas::new(numbers("spacing_mm").try_into().unwrap());
+        let areas = SurfelAreas::new(numbers("spacing_mm").try_into().unwrap());
         let expected = numbers("area_mm2");
         assert_eq!(expected.len(), 256);
         for (code, want) in (0..=u8::MAX).zip(expected) {
-            assert!((areas.of(code) - want).abs() < 1e-12, "{code:08b}: {} {want}", areas.of(code));
+            assert!(
+                (areas.of_code(code) - want).abs() < 1e-12,
+                "{code:08b}: {} {want}",
+                areas.of_code(code)
+            );
         }
     }
 
     #[test]
     fn inside_and_outside_have_the_same_surface() {
-        let areas = Areas::new([0.7, 1.5, 3.0]);
+        let areas = SurfelAreas::new([0.7, 1.5, 3.0]);
         for code in 0..=u8::MAX {
-            assert!((areas.of(code) - areas.of(!code)).abs() < 1e-12, "{code:08b}");
-            assert_eq!(areas.of(code) == 0.0, code == 0 || code == u8::MAX);
+            assert!((areas.of_code(code) - areas.of_code(!code)).abs() < 1e-12, "{code:08b}");
+            assert_eq!(areas.of_code(code) == 0.0, code == 0 || code == u8::MAX);
         }
     }
 }

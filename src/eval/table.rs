@@ -1,5 +1,4 @@
-//! Tables as text: Dice, rows of methods by columns of regions; and all measures of one cohort. Data
-//! first: what a row holds can be written elsewhere too.
+//! Tables as text: Dice, rows of methods by columns of regions; and all measures of one cohort.
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
@@ -10,10 +9,10 @@ use crate::eval::score::Measures;
 use crate::eval::threshold::ThresholdBaseline;
 use crate::volume::region::Region;
 
-/// What a cell reads when its value was not computed.
+/// Cell text of a value that was not computed.
 const ABSENT: &str = "not run";
 
-/// One method's Dice per region, in the order of [`Region::ALL`].
+/// Dice per region of one method, in the order of [`Region::ALL`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DiceRow {
     /// The method.
@@ -25,21 +24,21 @@ pub struct DiceRow {
 impl DiceRow {
     /// A cohort's scores; all absent for a method that has not run.
     pub fn of_cohort(name: impl Into<String>, score: Option<&CohortScore>) -> Self {
-        let dice = Region::ALL.map(|region| score.map(|cohort| cohort.summary(region).dice));
+        let dice = Region::ALL.map(|region| score.map(|cohort| cohort.region_summary(region).dice));
         Self { name: name.into(), dice }
     }
 
-    /// The threshold baseline, which knows the whole tumour only.
+    /// The threshold baseline, which has the whole tumour only.
     pub fn of_threshold(name: impl Into<String>, baseline: &ThresholdBaseline) -> Self {
         let values: Vec<f64> = baseline.cases.iter().map(|case| case.dice).collect();
         let mut dice = [None; Region::COUNT];
-        dice[Region::Wt.index()] = Summary::of(&values);
+        dice[Region::Wt.index()] = Summary::of_values(&values);
         Self { name: name.into(), dice }
     }
 }
 
 /// Mean and spread as `0.8123 ± 0.0456`, without the spread where there is none.
-fn text(dice: Option<&Summary>) -> String {
+fn dice_text(dice: Option<&Summary>) -> String {
     match dice {
         None => ABSENT.to_owned(),
         Some(Summary { mean, sd: None, .. }) => format!("{mean:.4}"),
@@ -48,12 +47,12 @@ fn text(dice: Option<&Summary>) -> String {
 }
 
 /// The rows as a Markdown table: it reads well on a terminal and can be pasted into a report.
-pub fn render(rows: &[DiceRow]) -> String {
+pub fn render_dice(rows: &[DiceRow]) -> String {
     let mut table = in_markdown();
     let regions = Region::ALL.map(|region| region.name().to_owned());
     table.set_header(std::iter::once("Dice".to_owned()).chain(regions));
     for row in rows {
-        let values = row.dice.iter().map(|dice| text(dice.as_ref()));
+        let values = row.dice.iter().map(|dice| dice_text(dice.as_ref()));
         table.add_row(std::iter::once(row.name.clone()).chain(values));
     }
     with_numbers_right(table, 1)
@@ -64,9 +63,11 @@ pub fn render_measures(cohort: &CohortScore) -> String {
     let mut table = in_markdown();
     table.set_header(["region", "measure", "mean", "sd", "median", "95 % CI of the mean"]);
     for region in Region::ALL {
-        let summaries = cohort.summary(region).into_array();
+        let summaries = cohort.region_summary(region).into_array();
         for (measure, summary) in Measures::<f64>::NAMES.into_iter().zip(&summaries) {
-            table.add_row([&[region.name().into(), measure.into()], &spread(summary)[..]].concat());
+            table.add_row(
+                [&[region.name().into(), measure.into()], &summary_cells(summary)[..]].concat(),
+            );
         }
     }
     with_numbers_right(table, 2)
@@ -91,17 +92,18 @@ pub fn render_lesions(cohort: &CohortLesions) -> String {
         let counts = [found.counted, found.missed, found.spurious].map(|count| count.to_string());
         for (measure, summary) in [("dice", &found.dice), ("hd95_mm", &found.hd95_mm)] {
             let names: [String; 2] = [region.name().into(), measure.into()];
-            table.add_row([&names[..], &spread(summary), &counts].concat());
+            table.add_row([&names[..], &summary_cells(summary), &counts].concat());
         }
     }
     with_numbers_right(table, 2)
 }
 
-/// Mean, sd, median and interval, with four decimals; a dash where one case tells no spread.
-fn spread(summary: &Summary) -> [String; 4] {
+/// Mean, sd, median and interval, with four decimals; a dash where a single case has no spread.
+fn summary_cells(summary: &Summary) -> [String; 4] {
     let sd = summary.sd.map_or_else(|| "-".to_owned(), |sd| format!("{sd:.4}"));
     let ci95 = summary.ci95.map(|[low, high]| format!("{low:.4} to {high:.4}"));
-    let (mean, median) = (format!("{:.4}", summary.mean), format!("{:.4}", summary.median));
+    let mean = format!("{:.4}", summary.mean);
+    let median = format!("{:.4}", summary.median);
     [mean, sd, median, ci95.unwrap_or_else(|| "-".to_owned())]
 }
 
@@ -156,7 +158,7 @@ mod tests {
 | unet            | 1.0000 ± 0.0000 | 1.0000 ± 0.0000 | 0.7000 ± 0.4243 |
 | FLAIR threshold |         not run |         not run |          0.2500 |
 | ensemble        |         not run |         not run |         not run |";
-        assert_eq!(render(&rows), expected);
+        assert_eq!(render_dice(&rows), expected);
 
         let lines = render_measures(&cohort);
         let wanted = "| WT     | dice        | 0.7000 | 0.4243 | 0.7000 |    0.4000 to 1.0000 |";
@@ -170,7 +172,7 @@ mod tests {
         let rules = LesionRules::METASTASES;
         let id = CaseId::new("a");
         let case = score_lesions(id, &truth, &[0; 64], Dims::cube(4), [1.0; 3], rules);
-        let lines = render_lesions(&CohortLesions::of(vec![case]).unwrap());
+        let lines = render_lesions(&CohortLesions::of_cases(vec![case]).unwrap());
         let row = lines.lines().last().unwrap();
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let wanted = ["", "WT", "hd95_mm", "374.0000", "-", "374.0000", "-", "1", "1", "0", ""];

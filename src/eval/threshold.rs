@@ -7,27 +7,27 @@
 
 use serde::Serialize;
 
-use crate::eval::overlap::Counts;
+use crate::eval::overlap::ConfusionCounts;
 use crate::volume::case::CaseId;
 use crate::volume::region::Region;
 
 /// Candidate thresholds: -3 to 6 standard deviations in steps of a hundredth.
 const CANDIDATES: usize = 901;
 
-/// The candidate at a place, as a z-score.
-fn candidate(place: usize) -> f64 {
+/// Candidate threshold number `place`, as a z-score.
+fn candidate_z(place: usize) -> f64 {
     (place as f64 - 300.0) / 100.0
 }
 
-/// How many candidates lie below `z`: a voxel is predicted at exactly those.
+/// Number of candidates below `z`: a voxel is predicted at exactly those.
 fn candidates_below(z: f64) -> usize {
     let estimate = (z * 100.0 + 300.0).ceil().clamp(0.0, CANDIDATES as f64) as usize;
     // The product is rounded; the comparison with the candidates themselves is not.
     let mut below = estimate;
-    while below > 0 && candidate(below - 1) >= z {
+    while below > 0 && candidate_z(below - 1) >= z {
         below -= 1;
     }
-    while below < CANDIDATES && candidate(below) < z {
+    while below < CANDIDATES && candidate_z(below) < z {
         below += 1;
     }
     below
@@ -35,18 +35,19 @@ fn candidates_below(z: f64) -> usize {
 
 /// Voxels of one case by the number of candidate thresholds that they exceed: some kilobytes,
 /// whatever the grid, and enough for the Dice at every candidate.
-struct Histogram {
+struct CandidateHistogram {
     case: CaseId,
     tumour: Vec<u32>,
     other: Vec<u32>,
 }
 
-impl Histogram {
+impl CandidateHistogram {
     /// Whole-tumour Dice at every candidate, from the lowest.
-    fn dice(&self) -> Vec<f64> {
+    fn dice_at_candidates(&self) -> Vec<f64> {
         let total = |voxels: &[u32]| voxels.iter().map(|&count| u64::from(count)).sum::<u64>();
         let all_tumour = total(&self.tumour);
-        let (mut true_positive, mut false_positive) = (all_tumour, total(&self.other));
+        let mut true_positive = all_tumour;
+        let mut false_positive = total(&self.other);
         let mut dice = Vec::with_capacity(CANDIDATES);
         for place in 0..CANDIDATES {
             // These exceed the candidates before this one and no more.
@@ -54,7 +55,8 @@ impl Histogram {
             false_positive -= u64::from(self.other[place]);
             let false_negative = all_tumour - true_positive;
             // The background's size does not enter Dice.
-            let counts = Counts { true_positive, false_positive, false_negative, true_negative: 0 };
+            let counts =
+                ConfusionCounts { true_positive, false_positive, false_negative, true_negative: 0 };
             dice.push(counts.dice());
         }
         dice
@@ -70,7 +72,7 @@ pub struct ThresholdCase {
     pub dice: f64,
 }
 
-/// The best single threshold, and what it achieves.
+/// The best single threshold, and its Dice.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ThresholdBaseline {
     /// Voxels with a FLAIR z-score above it are taken for tumour.
@@ -84,7 +86,7 @@ pub struct ThresholdBaseline {
 /// Collects held-out cases one by one, then finds the threshold.
 #[derive(Default)]
 pub struct ThresholdSearch {
-    histograms: Vec<Histogram>,
+    histograms: Vec<CandidateHistogram>,
 }
 
 impl ThresholdSearch {
@@ -94,7 +96,7 @@ impl ThresholdSearch {
     ///
     /// # Panics
     /// If there are not as many z-scores as labels.
-    pub fn add(
+    pub fn add_case(
         &mut self,
         case: CaseId,
         flair: impl IntoIterator<Item = Option<f32>>,
@@ -111,16 +113,17 @@ impl ThresholdSearch {
             histogram[exceeded] += 1;
         }
         assert!(scores.next().is_none(), "one label per z-score");
-        self.histograms.push(Histogram { case, tumour, other });
+        self.histograms.push(CandidateHistogram { case, tumour, other });
     }
 
     /// The threshold with the highest mean whole-tumour Dice over the cases added, the lowest if
     /// several are equal; `None` if no case was added.
     ///
     /// Thresholds are -3.00, -2.99, … 6.00. The rule for cases without tumour is that of
-    /// [`Counts::dice`].
-    pub fn best(&self) -> Option<ThresholdBaseline> {
-        let per_case: Vec<Vec<f64>> = self.histograms.iter().map(Histogram::dice).collect();
+    /// [`ConfusionCounts::dice`].
+    pub fn best_threshold(&self) -> Option<ThresholdBaseline> {
+        let per_case: Vec<Vec<f64>> =
+            self.histograms.iter().map(CandidateHistogram::dice_at_candidates).collect();
         if per_case.is_empty() {
             return None;
         }
@@ -138,7 +141,7 @@ impl ThresholdSearch {
         let names = self.histograms.iter().map(|histogram| histogram.case.clone());
         let cases =
             names.zip(&per_case).map(|(case, dice)| ThresholdCase { case, dice: dice[place] });
-        Some(ThresholdBaseline { threshold: candidate(place), mean_dice, cases: cases.collect() })
+        Some(ThresholdBaseline { threshold: candidate_z(place), mean_dice, cases: cases.collect() })
     }
 }
 
@@ -156,9 +159,9 @@ mod tests {
     fn search(cases: &[(Vec<Option<f32>>, Vec<u8>)]) -> ThresholdBaseline {
         let mut search = ThresholdSearch::default();
         for (number, (flair, labels)) in cases.iter().enumerate() {
-            search.add(CaseId::new(format!("case{number}")), flair.iter().copied(), labels);
+            search.add_case(CaseId::new(format!("case{number}")), flair.iter().copied(), labels);
         }
-        search.best().unwrap()
+        search.best_threshold().unwrap()
     }
 
     #[test]
@@ -192,7 +195,7 @@ mod tests {
 
     #[test]
     fn without_cases_there_is_no_baseline() {
-        assert_eq!(ThresholdSearch::default().best(), None);
+        assert_eq!(ThresholdSearch::default().best_threshold(), None);
     }
 
     #[test]
@@ -207,10 +210,10 @@ mod tests {
         let cases: Vec<(Vec<Option<f32>>, Vec<u8>)> = (0..3)
             .map(|_| {
                 let voxels = (0..400).map(|_| {
-                    let ill = rng.chance(0.2);
+                    let ill = rng.draw_bool(0.2);
                     // A third lies on candidates, where rounding could tip a voxel over.
-                    let z = rng.normal() * 3.0 + if ill { 1.5 } else { 0.0 };
-                    let z = if rng.chance(0.3) { (z * 100.0).round() / 100.0 } else { z };
+                    let z = rng.standard_normal() * 3.0 + if ill { 1.5 } else { 0.0 };
+                    let z = if rng.draw_bool(0.3) { (z * 100.0).round() / 100.0 } else { z };
                     (Some(z as f32), if ill { label::ED } else { label::BACKGROUND })
                 });
                 voxels.unzip()
@@ -219,13 +222,13 @@ mod tests {
         let dice_at = |threshold: f64, (flair, labels): &(Vec<Option<f32>>, Vec<u8>)| {
             let prediction: Vec<u8> =
                 flair.iter().map(|z| u8::from(f64::from(z.unwrap()) > threshold) * 2).collect();
-            Counts::per_region(labels, &prediction)[Region::Wt.index()].dice()
+            ConfusionCounts::per_region(labels, &prediction)[Region::Wt.index()].dice()
         };
         let mean_at = |threshold| {
             cases.iter().map(|case| dice_at(threshold, case)).sum::<f64>() / cases.len() as f64
         };
         let found = search(&cases);
-        let best = (0..CANDIDATES).map(|place| mean_at(candidate(place))).fold(0.0, f64::max);
+        let best = (0..CANDIDATES).map(|place| mean_at(candidate_z(place))).fold(0.0, f64::max);
         assert_eq!(found.mean_dice, best);
         assert_eq!(mean_at(found.threshold), best);
         for (case, scored) in cases.iter().zip(&found.cases) {

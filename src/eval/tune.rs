@@ -1,11 +1,11 @@
-//! Choosing the thresholds of [`PostProcess`] on validation cases.
+//! Search for the thresholds of [`PostProcess`] on validation cases.
 //!
-//! One threshold after the other, outer regions first, each the one that gives the highest mean Dice
-//! with those chosen before. Of equals the smallest is taken: what does not help is not done.
+//! One threshold after the other, outer regions first, each the one that gives the highest mean
+//! Dice with those chosen before. Of equals the smallest is taken.
 
 use serde::Serialize;
 
-use crate::eval::overlap::Counts;
+use crate::eval::overlap::ConfusionCounts;
 use crate::eval::postprocess::PostProcess;
 use crate::volume::grid::{Box3, Dims};
 use crate::volume::region::{Region, label};
@@ -13,9 +13,9 @@ use crate::volume::region::{Region, label};
 /// Thresholds that are tried, in voxels.
 pub const CANDIDATES: [usize; 14] = [0, 5, 10, 20, 32, 50, 75, 100, 150, 200, 300, 500, 1000, 2000];
 
-/// The thresholds chosen, and what they are good for.
+/// The thresholds chosen, and their mean Dice.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Tuned {
+pub struct TunedThresholds {
     /// The thresholds.
     pub chosen: PostProcess,
     /// Mean Dice over cases and regions of the predictions as they are.
@@ -28,22 +28,22 @@ pub struct Tuned {
 /// and prediction: two bytes a voxel of it.
 #[derive(Default)]
 pub struct PostProcessSearch {
-    cases: Vec<Case>,
+    cases: Vec<ValidationCase>,
 }
 
-struct Case {
+struct ValidationCase {
     truth: Vec<u8>,
     prediction: Vec<u8>,
     dims: Dims,
 }
 
-impl Case {
+impl ValidationCase {
     /// Mean Dice over the regions with `rules` applied to the prediction.
-    fn dice(&self, rules: &PostProcess) -> f64 {
+    fn dice_with(&self, rules: &PostProcess) -> f64 {
         let mut labels = self.prediction.clone();
-        rules.apply(&mut labels, self.dims);
-        let counts = Counts::per_region(&self.truth, &labels);
-        counts.iter().map(Counts::dice).sum::<f64>() / Region::COUNT as f64
+        rules.apply_to(&mut labels, self.dims);
+        let counts = ConfusionCounts::per_region(&self.truth, &labels);
+        counts.iter().map(ConfusionCounts::dice).sum::<f64>() / Region::COUNT as f64
     }
 }
 
@@ -52,20 +52,23 @@ impl PostProcessSearch {
     ///
     /// # Panics
     /// If there are not as many labels as voxels.
-    pub fn add(&mut self, truth: &[u8], prediction: &[u8], dims: Dims) {
-        assert!(truth.len() == dims.voxels() && prediction.len() == dims.voxels());
+    pub fn add_case(&mut self, truth: &[u8], prediction: &[u8], dims: Dims) {
+        assert!(truth.len() == dims.voxel_count() && prediction.len() == dims.voxel_count());
         let tumour = |place: usize| {
             truth[place] != label::BACKGROUND || prediction[place] != label::BACKGROUND
         };
-        // A case without tumour in either is 1 whatever is done, and as small as that.
-        let around = Box3::around(dims, tumour);
+        // A case without tumour in either has Dice 1 with any thresholds: one voxel is enough of it.
+        let around = Box3::bounding_box(dims, tumour);
         let around = around.unwrap_or(Box3 { start: [0; 3], dims: Dims::cube(1) });
-        let (truth, prediction) = (around.cut(truth, dims), around.cut(prediction, dims));
-        self.cases.push(Case { truth, prediction, dims: around.dims });
+        self.cases.push(ValidationCase {
+            truth: around.crop_from(truth, dims),
+            prediction: around.crop_from(prediction, dims),
+            dims: around.dims,
+        });
     }
 
     /// The best thresholds for the cases added; `None` without cases.
-    pub fn best(&self) -> Option<Tuned> {
+    pub fn best_thresholds(&self) -> Option<TunedThresholds> {
         if self.cases.is_empty() {
             return None;
         }
@@ -89,11 +92,11 @@ impl PostProcessSearch {
                 }
             }
         }
-        Some(Tuned { chosen, before, after })
+        Some(TunedThresholds { chosen, before, after })
     }
 
     fn mean_dice(&self, rules: &PostProcess) -> f64 {
-        self.cases.iter().map(|case| case.dice(rules)).sum::<f64>() / self.cases.len() as f64
+        self.cases.iter().map(|case| case.dice_with(rules)).sum::<f64>() / self.cases.len() as f64
     }
 }
 
@@ -106,17 +109,17 @@ mod tests {
 
     /// Labels with runs of a label at the given rows, from the first voxel on.
     fn rows(runs: &[(usize, usize, usize, u8)]) -> Vec<u8> {
-        let mut labels = vec![0; DIMS.voxels()];
+        let mut labels = vec![0; DIMS.voxel_count()];
         for &(row, from, length, value) in runs {
             labels[row * 200 + from..][..length].fill(value);
         }
         labels
     }
 
-    fn tuned(cases: &[(Vec<u8>, Vec<u8>)]) -> Tuned {
+    fn tuned(cases: &[(Vec<u8>, Vec<u8>)]) -> TunedThresholds {
         let mut search = PostProcessSearch::default();
-        cases.iter().for_each(|(truth, prediction)| search.add(truth, prediction, DIMS));
-        search.best().unwrap()
+        cases.iter().for_each(|(truth, prediction)| search.add_case(truth, prediction, DIMS));
+        search.best_thresholds().unwrap()
     }
 
     #[test]
@@ -153,8 +156,8 @@ mod tests {
 
     #[test]
     fn without_cases_nothing_is_chosen_and_an_empty_case_is_perfect() {
-        assert_eq!(PostProcessSearch::default().best(), None);
-        let empty = vec![0; DIMS.voxels()];
+        assert_eq!(PostProcessSearch::default().best_thresholds(), None);
+        let empty = vec![0; DIMS.voxel_count()];
         assert_eq!(tuned(&[(empty.clone(), empty)]).before, 1.0);
     }
 }

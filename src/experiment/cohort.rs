@@ -1,298 +1,84 @@
-//! The cohort of a run: every usable case, split, and locked by fingerprint.
+//! Cohort of an experiment: found or drawn, ingested, divided once for all its runs, and locked.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
-use crate::brats::dataset::{CaseFiles, Grade};
+use crate::brats::dataset::CaseFiles;
+use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
-use crate::experiment::config::RunConfig;
-use crate::experiment::failure::Failure;
-use crate::experiment::prepare::{self, Excluded, Session};
-use crate::experiment::pseudo;
-use crate::experiment::survey::{KNOWN, Surveyed, survey};
-use crate::pipeline::annotations::Annotations;
+use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::pipeline::fetch::Fetch;
-use crate::train::run_directory::{DATASET_LOCK, DatasetLock, LockedCase};
-use crate::volume::case::{CaseId, Split};
-use crate::volume::grid::Dims;
+use crate::pipeline::whole_case::WholeCaseSource;
+use crate::run::cohort;
+use crate::run::failure::Failure;
+use crate::run::phantoms::write_phantoms;
+use crate::run::prepare::{self, Session};
+use crate::train::run_directory::{DATASET_LOCK, DatasetLock, write_atomically};
+use crate::volume::case::Split;
 
-/// The cases of a run.
-pub struct Cohort {
-    /// Cases to train on: those with labels, then those with a teacher's.
-    pub train: Arc<[CaseFiles]>,
-    /// How many of them have a teacher's.
-    pub annotated: usize,
-    /// Where those are, if any.
-    pub annotations: Option<Annotations>,
-    /// Cases held out for validation.
-    pub held_out: Vec<CaseFiles>,
-    /// All of them, for the run's record.
+/// The cases of an experiment, all of them in the cache.
+pub struct ExperimentCohort {
+    /// Every case, its fingerprint and its part.
     pub lock: DatasetLock,
-    /// Those of them that the cache does not have yet.
-    pub missing: Vec<CaseId>,
-    /// Extent of the largest.
-    pub largest: Dims,
-    /// Cases that cannot be used.
-    pub excluded: Vec<Excluded>,
-    /// What the folder holds that could not become a case.
-    pub problems: Vec<CaseError>,
+    /// Store of their case files.
+    pub store: Arc<CaseStore>,
+    found: Vec<CaseFiles>,
+    preprocess: PreprocessConfig,
 }
 
-/// Finds and splits the cases of a configuration; those that are not in the cache are still to come.
-///
-/// # Errors
-/// If no case is usable (all causes are listed), or the session is stopped.
-pub fn gather(
-    run: &RunConfig,
-    store: Option<&Arc<CaseStore>>,
-    session: &Session,
-) -> Result<Cohort, Failure> {
-    let data = &run.data;
-    let dataset = prepare::look(&data.folder)?;
-    // A teacher may have labelled those without labels.
-    let (mut candidates, useless): (Vec<_>, Vec<_>) = dataset
-        .cases
-        .into_iter()
-        .partition(|files| files.labels.is_some() || data.pseudo.is_some());
-    let mut excluded = Vec::new();
-    if let (true, Some(store)) = (data.ingest_first, store) {
-        let done = prepare::ingest(&candidates, store, &data.preprocess, &run.ingest, session)?;
-        candidates.retain(|files| done.excluded.iter().all(|left| left.case != files.id));
-        excluded.extend(done.excluded);
-        excluded.extend(beyond_repair(&mut candidates, run, store, session)?);
-    }
-    let (usable, unusable) = survey(candidates, store, session)?;
-    excluded.extend(unusable);
-    excluded.extend(useless.into_iter().map(|files| without_labels(files.id)));
-    let problems = dataset.problems;
-    for problem in &problems {
-        tracing::warn!("{problem}");
-    }
-    for left_out in &excluded {
-        tracing::warn!("left out: {}", left_out.error);
-    }
-    if usable.is_empty() {
-        let mut errors: Vec<CaseError> = excluded.into_iter().map(|one| one.error).collect();
-        errors.extend(problems);
-        return Err(Failure::Cases(errors));
-    }
-    let lock = lock(run, &usable, &excluded, &problems)?;
-    let joining = lock.files(&files_of(&usable), Split::Unlabelled);
-    let cohort = cohort(lock, &usable, excluded, problems);
-    with_pseudo_labels(cohort, run, joining, store, session)
-}
-
-fn cohort(
-    lock: DatasetLock,
-    surveyed: &[Surveyed],
-    excluded: Vec<Excluded>,
-    problems: Vec<CaseError>,
-) -> Cohort {
-    let files = files_of(surveyed);
-    let missing = surveyed.iter().filter(|case| !case.is_cached);
-    let largest = surveyed.iter().map(|case| case.grid).max_by_key(|grid| grid.voxels());
-    Cohort {
-        train: lock.files(&files, Split::Train).into(),
-        annotated: 0,
-        annotations: None,
-        held_out: lock.files(&files, Split::Validation),
-        missing: missing.map(|case| case.files.id.clone()).collect(),
-        largest: largest.unwrap_or(Dims([0; 3])),
-        lock,
-        excluded,
-        problems,
-    }
-}
-
-fn files_of(surveyed: &[Surveyed]) -> Vec<CaseFiles> {
-    surveyed.iter().map(|case| case.files.clone()).collect()
-}
-
-/// The same with the unlabelled cases `joining` those to train on, if there is a teacher. They are in the
-/// cache after this: only there can it be seen that they are labelled.
-fn with_pseudo_labels(
-    cohort: Cohort,
-    run: &RunConfig,
-    joining: Vec<CaseFiles>,
-    store: Option<&Arc<CaseStore>>,
-    session: &Session,
-) -> Result<Cohort, Failure> {
-    let Some(pseudo) = &run.data.pseudo else { return Ok(cohort) };
-    let store = store.expect("a configuration with data.pseudo has a cache");
-    let annotations = pseudo::annotations(run, pseudo, &joining, store, session)?;
-    if cohort.train.is_empty() {
-        let folder = run.data.folder.display();
-        return Err(Failure::Usage(format!(
-            "{folder}: has no labelled case to train on beside the pseudo-labelled ones; lower the \
-             shares of data.shares"
-        )));
-    }
-    let mut missing = cohort.missing;
-    missing.retain(|id| joining.iter().all(|files| files.id != *id));
-    let (annotated, annotations) = (joining.len(), Some(annotations));
-    let train = cohort.train.iter().cloned().chain(joining).collect();
-    Ok(Cohort { train, annotated, annotations, missing, ..cohort })
-}
-
-/// Takes out cases whose case file is damaged and cannot be built again: ingest asks only whether it is
-/// current.
-fn beyond_repair(
-    cases: &mut Vec<CaseFiles>,
-    run: &RunConfig,
-    store: &Arc<CaseStore>,
-    session: &Session,
-) -> Result<Vec<Excluded>, Failure> {
-    let (preprocess, stop) = (run.data.preprocess.clone(), session.stop.clone());
-    let fetch = Fetch::new(Arc::clone(store), preprocess, stop);
-    let (mut sound, mut excluded) = (Vec::new(), Vec::new());
-    for files in cases.drain(..) {
-        match fetch.case(&files) {
-            Ok(_) => sound.push(files),
-            Err(error) => {
-                prepare::quarantine(store, &files.id, None, &error)?;
-                excluded.push(Excluded { case: files.id, error });
+impl ExperimentCohort {
+    /// Draws phantoms if the experiment asks for them, ingests every case and divides them. `out`
+    /// gets the lock, which names every case.
+    ///
+    /// # Errors
+    /// If there is no usable case, a part that the experiment needs is empty, or the session is stopped.
+    pub fn ingest_and_split(
+        recipe: &ExperimentConfig,
+        place: Repetition<'_>,
+        out: &Path,
+        session: &Session,
+    ) -> Result<Self, Failure> {
+        let mut run = recipe.shared_config(place)?.run;
+        if let Some(phantoms) = &recipe.text.cohort.phantoms {
+            write_phantoms(&run.data.folder, &phantoms.phantom_config(), phantoms.cases, session)?;
+        }
+        // Every case is needed, those of the test as well, and a bad one is to be known now.
+        run.data.ingest_first = true;
+        let preprocess = run.data.preprocess.clone();
+        let store = prepare::open_store(&run.data.cache, &preprocess)?;
+        let found = prepare::discover_dataset(&run.data.folder)?.cases;
+        let lock = cohort::build_cohort(&run, Some(&store), session)?.lock;
+        for part in [Split::Train, Split::Validation, Split::Test, Split::Unlabelled] {
+            if lock.files_in_split(&found, part).is_empty() {
+                let cases = lock.cases.len();
+                return Err(Failure::Usage(format!(
+                    "{}: of {cases} usable cases none is for {}; a study needs some in each part: \
+                     give it more cases, or larger shares in base.data.shares",
+                    recipe.file.display(),
+                    part.name()
+                )));
             }
         }
+        let text = serde_json::to_vec_pretty(&lock).expect("a lock serialises to JSON");
+        write_atomically(&out.join(DATASET_LOCK), &text)?;
+        Ok(Self { lock, store, found, preprocess })
     }
-    *cases = sound;
-    Ok(excluded)
-}
 
-fn without_labels(case: CaseId) -> Excluded {
-    let error = CaseError::new(
-        Reason::Missing,
-        format!("case {case}"),
-        "has no label file",
-        "training leaves it out; `predict` takes it",
-    );
-    Excluded { case, error }
-}
-
-/// Splits the usable cases and writes down what was found.
-fn lock(
-    run: &RunConfig,
-    usable: &[Surveyed],
-    excluded: &[Excluded],
-    problems: &[CaseError],
-) -> Result<DatasetLock, Failure> {
-    let (labelled, unlabelled): (Vec<&Surveyed>, Vec<&Surveyed>) =
-        usable.iter().partition(|case| case.files.labels.is_some());
-    let graded: Vec<(CaseId, Option<Grade>)> =
-        labelled.iter().map(|case| (case.files.id.clone(), case.files.grade)).collect();
-    let splits = run.data.divide(&graded, run.seed).map_err(Failure::Usage)?;
-    let hidden = unlabelled.into_iter().map(|case| (case, Split::Unlabelled));
-    let cases = labelled.into_iter().zip(splits).chain(hidden).map(|(case, split)| LockedCase {
-        id: case.files.id.clone(),
-        fingerprint: case.fingerprint,
-        split,
-    });
-    let causes = excluded.iter().map(|one| (one.case.clone(), one.error.to_string()));
-    Ok(DatasetLock {
-        folder: run.data.folder.clone(),
-        cases: cases.collect(),
-        excluded: causes.collect(),
-        problems: problems.iter().map(ToString::to_string).collect(),
-    })
-}
-
-/// The cohort of a run that goes on: the cases that it was locked to, whatever else there is today.
-///
-/// # Errors
-/// If one of them is gone, cannot be used, or is not what it was: the order of samples would be
-/// another.
-pub fn locked(
-    run: &RunConfig,
-    lock: DatasetLock,
-    store: Option<&Arc<CaseStore>>,
-    session: &Session,
-) -> Result<Cohort, Failure> {
-    let data = &run.data;
-    let found = prepare::look(&data.folder)?.cases;
-    // What is neither trained on nor held out, a run does not need.
-    let needed: &[Split] = match data.pseudo {
-        Some(_) => &[Split::Train, Split::Validation, Split::Unlabelled],
-        None => &[Split::Train, Split::Validation],
-    };
-    let gone = lock.gone(&found, needed);
-    if !gone.is_empty() {
-        return Err(Failure::Usage(format!(
-            "{}: the run's cases {} are gone; bring them back, or say where they are with --data",
-            data.folder.display(),
-            gone.join(", ")
-        )));
+    /// The files of one part, in the lock's order.
+    pub fn files_of_split(&self, part: Split) -> Vec<CaseFiles> {
+        self.lock.files_in_split(&self.found, part)
     }
-    let train = lock.files(&found, Split::Train);
-    let held_out = lock.files(&found, Split::Validation);
-    let cases = needed.iter().flat_map(|part| lock.files(&found, *part)).collect();
-    let (surveyed, gone_bad) = survey(cases, store, session)?;
-    // A case that the run skipped has been quarantined since; it is skipped again, at the same places.
-    let is_skipped = |error: &CaseError| error.problem.starts_with(KNOWN);
-    if let Some(bad) = gone_bad.iter().find(|left| !is_skipped(&left.error)) {
-        return Err(Failure::Data(bad.error.clone()));
-    }
-    let changed = surveyed.iter().filter(|case| {
-        let locked = lock.cases.iter().find(|locked| locked.id == case.files.id);
-        locked.is_some_and(|locked| locked.fingerprint != case.fingerprint)
-    });
-    let changed: Vec<CaseError> = changed
-        .map(|case| {
-            let now = case.fingerprint;
-            changed_since(
-                &case.files,
-                now,
-                "was begun with",
-                "bring them back, or begin another run",
-            )
-        })
-        .collect();
-    if !changed.is_empty() {
-        return Err(Failure::Cases(changed));
-    }
-    let joining = lock.files(&found, Split::Unlabelled);
-    let whole = cohort(lock, &surveyed, Vec::new(), Vec::new());
-    let whole = Cohort { train: train.into(), held_out, ..whole };
-    with_pseudo_labels(whole, run, joining, store, session)
-}
 
-fn changed_since(files: &CaseFiles, now: Fingerprint, verb: &str, remedy: &str) -> CaseError {
-    CaseError::new(
-        Reason::Checksum,
-        format!("case {}", files.id),
-        format!("its files are not those that the run {verb} (now {now})"),
-        remedy,
-    )
-}
-
-/// Refuses cases whose files are not those that the run `verb`, such as "held out", with the remedy
-/// at its side.
-pub(super) fn unchanged(
-    lock: &DatasetLock,
-    cases: &[CaseFiles],
-    fetch: &Fetch,
-    (verb, remedy): (&str, &str),
-) -> Result<(), Failure> {
-    let mut changed = Vec::new();
-    for files in cases {
-        let fingerprint = fetch.case(files)?.fingerprint();
-        let locked = lock.cases.iter().find(|case| case.id == files.id);
-        if locked.is_some_and(|case| case.fingerprint != fingerprint) {
-            changed.push(changed_since(files, fingerprint, verb, remedy));
-        }
+    /// Whole cases out of the cache.
+    pub fn whole_case_source(&self, session: &Session) -> WholeCaseSource {
+        let store = Arc::clone(&self.store);
+        WholeCaseSource::Cache(Fetch::new(store, self.preprocess.clone(), session.stop.clone()))
     }
-    if changed.is_empty() { Ok(()) } else { Err(Failure::Cases(changed)) }
-}
 
-/// The lock of the run in `folder`.
-///
-/// # Errors
-/// If it is missing or not readable as one.
-pub fn read_lock(folder: &Path) -> Result<DatasetLock, Failure> {
-    let path = folder.join(DATASET_LOCK);
-    let bytes = fs::read(&path).map_err(|error| CaseError::io(&path, &error))?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        Failure::Usage(format!("{}: {error}; name a complete run folder", path.display()))
-    })
+    /// Fingerprint of the cases of one split: their files and their preprocessing.
+    pub fn fingerprint_of(&self, part: Split) -> Fingerprint {
+        let own: Vec<_> = self.lock.cases.iter().filter(|case| case.split == part).collect();
+        Fingerprint::of_config(&(own, &self.preprocess))
+    }
 }

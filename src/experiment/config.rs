@@ -1,333 +1,194 @@
-//! The configuration of a training run: every module's own settings in one file, one section each.
+//! Configuration of an experiment: its cohort, its networks, its ensemble, its student.
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use toml::Table;
 
-use crate::eval::sliding::SlidingConfig;
-use crate::experiment::bounds;
-use crate::experiment::data::DataConfig;
-use crate::experiment::device::DeviceChoice;
-use crate::experiment::failure::Failure;
-use crate::experiment::layers::{Layers, Origin};
-use crate::nets::optimiser::OptimiserConfig;
-use crate::nets::precision::Precision;
-use crate::nets::{Blueprint, Entry};
-use crate::pipeline::augment::config::AugmentConfig;
-use crate::pipeline::budget::{Footprint, LoaderConfig, LoaderMemory};
-use crate::pipeline::crop::CropConfig;
-use crate::pipeline::drill::DrillConfig;
-use crate::pipeline::ingest::IngestWorkers;
-use crate::train::loss::LossConfig;
-use crate::train::settings::TrainerConfig;
-use crate::volume::grid::Dims;
-use crate::volume::targets::Targets;
-
-/// The resolved configuration in a run's folder.
-pub const RUN_FILE: &str = "config.toml";
+use crate::experiment::config_file::{BEST, ExperimentFile, NetworkSection};
+use crate::run::config::layers::ConfigLayers;
+use crate::run::config::{self, CheckedConfig};
+use crate::run::failure::Failure;
 
 /// The version of the file format.
 const SCHEMA: u32 = 1;
 
-/// Every case of BraTS has this grid.
-const BRATS: Dims = Dims::from_nifti([240, 240, 155]);
+/// Configuration of an experiment. The settings of its runs are checked, not only parsed.
+pub struct ExperimentConfig {
+    /// Contents of the file.
+    pub text: ExperimentFile,
+    /// Path of the file; names in it are relative to its folder.
+    pub file: PathBuf,
+}
 
-/// All settings of one training run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RunConfig {
-    /// Version of this format.
-    pub schema: u32,
-    /// Seed of order, crops, augmentation, split and weights.
+impl ExperimentConfig {
+    /// Reads an experiment and checks everything that can be checked without data and device.
+    ///
+    /// # Errors
+    /// On an unreadable file, an unknown field, a name that is not there, settings that no run takes.
+    pub fn load(file: &Path, assignments: &[String]) -> Result<Self, Failure> {
+        let mut layers = ConfigLayers::of_defaults(Table::new());
+        layers.merge_file(file)?;
+        for assignment in assignments {
+            layers.merge_assignment(assignment)?;
+        }
+        let text: ExperimentFile = layers.table.try_into().map_err(|error: toml::de::Error| {
+            let problem = error.to_string().trim_end().replace('\n', " ");
+            Failure::Usage(format!("{}: {problem}; see configs/table1-demo.toml", file.display()))
+        })?;
+        let recipe = Self { text, file: file.to_path_buf() };
+        if let Some(problem) = recipe.first_invalid_setting() {
+            return Err(Failure::Usage(format!("{}: {problem}", file.display())));
+        }
+        for network in &recipe.text.networks {
+            recipe.stand_alone_config(network, Repetition::default())?;
+            recipe.student_config(network, Repetition::default(), &[])?;
+        }
+        Ok(recipe)
+    }
+
+    /// Returns the first invalid setting.
+    fn first_invalid_setting(&self) -> Option<String> {
+        let ExperimentFile { schema, seeds, networks, ensemble, student, .. } = &self.text;
+        if *schema != SCHEMA {
+            return Some(format!("schema = {schema}, this program reads {SCHEMA}"));
+        }
+        if *seeds == 0 {
+            return Some("seeds = 0 trains nothing; write at least 1".into());
+        }
+        if networks.is_empty() {
+            return Some("no [[network]] to train; write at least one".into());
+        }
+        let named = |name: &String| networks.iter().filter(|network| network.name == *name).count();
+        if let Some(twice) = networks.iter().find(|network| named(&network.name) > 1) {
+            return Some(format!("network `{}` is there twice; give each a name", twice.name));
+        }
+        if let Some(stranger) = ensemble.members.iter().find(|name| named(name) == 0) {
+            return Some(format!(
+                "ensemble.members: `{stranger}` is no network of this study; they are {}",
+                self.network_names()
+            ));
+        }
+        if !ensemble.weights.is_empty() && ensemble.weights.len() != self.ensemble_members().len() {
+            return Some(format!(
+                "ensemble.weights has {} weights for {} members; write one for each",
+                ensemble.weights.len(),
+                self.ensemble_members().len()
+            ));
+        }
+        if student.network != BEST && named(&student.network) == 0 {
+            let network = &student.network;
+            return Some(format!(
+                "student.network: `{network}` is no network of this study; they are {}, or say best",
+                self.network_names()
+            ));
+        }
+        let fractions = self.text.labelled_fractions.iter();
+        let odd = fractions.copied().find(|share| !(*share > 0.0 && *share < 1.0));
+        odd.map(|share| {
+            format!("labelled_fractions: {share} is no share; write shares between 0 and 1")
+        })
+    }
+
+    fn network_names(&self) -> String {
+        let names: Vec<&str> = self.text.networks.iter().map(|one| one.name.as_str()).collect();
+        names.join(", ")
+    }
+
+    /// The networks that are averaged.
+    pub fn ensemble_members(&self) -> Vec<&NetworkSection> {
+        let names = &self.text.ensemble.members;
+        let networks = self.text.networks.iter();
+        networks.filter(|one| names.is_empty() || names.contains(&one.name)).collect()
+    }
+
+    /// The network of that name.
+    pub fn find_network(&self, name: &str) -> Option<&NetworkSection> {
+        self.text.networks.iter().find(|network| network.name == name)
+    }
+
+    /// Configuration of the first network, for settings that all runs share, such as the dataset.
+    ///
+    /// # Errors
+    /// If no run takes them.
+    pub fn shared_config(&self, place: Repetition<'_>) -> Result<CheckedConfig, Failure> {
+        let first = self.text.networks.first().expect("a study without networks is refused");
+        self.stand_alone_config(first, place)
+    }
+
+    /// Configuration of a network trained on labelled cases.
+    ///
+    /// # Errors
+    /// If no run takes them.
+    pub fn stand_alone_config(
+        &self,
+        network: &NetworkSection,
+        place: Repetition<'_>,
+    ) -> Result<CheckedConfig, Failure> {
+        self.resolve_config(self.layers_of(network)?, place, &[])
+    }
+
+    /// Configuration of the student: a network's, with the student's settings over it.
+    ///
+    /// # Errors
+    /// If no run takes them.
+    pub fn student_config(
+        &self,
+        network: &NetworkSection,
+        place: Repetition<'_>,
+        assignments: &[String],
+    ) -> Result<CheckedConfig, Failure> {
+        let mut tables = self.layers_of(network)?;
+        tables.push(self.text.student.settings.clone());
+        self.resolve_config(tables, place, assignments)
+    }
+
+    fn layers_of(&self, network: &NetworkSection) -> Result<Vec<Table>, Failure> {
+        let mut tables = Vec::new();
+        if let Some(name) = &network.file {
+            let path = self.file.parent().unwrap_or(Path::new("")).join(name);
+            let mut layers = ConfigLayers::of_defaults(Table::new());
+            layers.merge_file(&path)?;
+            tables.push(layers.table);
+        }
+        // The base comes over the file: a study may be run small with the paper's own files.
+        tables.extend([self.text.base.clone(), network.settings.clone()]);
+        Ok(tables)
+    }
+
+    fn resolve_config(
+        &self,
+        tables: impl IntoIterator<Item = Table>,
+        place: Repetition<'_>,
+        assignments: &[String],
+    ) -> Result<CheckedConfig, Failure> {
+        let tables: Vec<Table> = tables.into_iter().collect();
+        let split_seed = config::of_tables(tables.clone(), &self.file, &[])?.run.seed;
+        let mut all = vec![
+            format!("seed={}", split_seed + place.seed),
+            format!("data.split_seed={split_seed}"),
+        ];
+        if let Some(out) = place.own_data {
+            all.push(config::path_assignment("data.folder", &out.join("data")));
+            all.push(config::path_assignment("data.cache", &out.join("cache")));
+        }
+        all.extend_from_slice(assignments);
+        let checked = config::of_tables(tables, &self.file, &all)?;
+        if checked.run.data.shares.is_none() {
+            return Err(Failure::Usage(format!(
+                "{}: base.data.shares is not there; it says which cases are for validation, for \
+                 test, and unlabelled: [base.data.shares] with nothing in it has the paper's",
+                self.file.display()
+            )));
+        }
+        Ok(checked)
+    }
+}
+
+/// Repetition that a run belongs to, and the folder of an experiment that draws its own cases.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Repetition<'a> {
+    /// Added to the base's seed.
     pub seed: u64,
-    /// Where to train: `auto`, `cpu`, `cuda` or `wgpu`.
-    pub device: DeviceChoice,
-    /// What the network computes with in training: `f32` or `bf16`; its weights are f32 in any case.
-    pub precision: Precision,
-    /// Cases and cache.
-    pub data: DataConfig,
-    /// Which network.
-    pub model: ModelConfig,
-    /// Windows.
-    pub crop: CropConfig,
-    /// What is done to them.
-    pub augment: AugmentConfig,
-    /// Samples, batches, memory.
-    pub loader: LoaderConfig,
-    /// Threads of ingest.
-    pub ingest: IngestWorkers,
-    /// How weights move.
-    pub optimiser: OptimiserConfig,
-    /// Length, learning rate.
-    pub train: TrainerConfig,
-    /// What is minimised.
-    pub loss: LossConfig,
-    /// Whole-case prediction.
-    pub evaluation: SlidingConfig,
-    /// What is slow on purpose.
-    #[serde(skip_serializing_if = "DrillConfig::is_off")]
-    pub drill: DrillConfig,
-}
-
-/// Which network, and its own settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ModelConfig {
-    /// A name of the registry.
-    pub name: String,
-    /// A safetensors file of weights to start from; without one they are drawn.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub init: Option<PathBuf>,
-    /// The architecture's settings; what is left out takes its default.
-    pub settings: Table,
-}
-
-impl Default for RunConfig {
-    fn default() -> Self {
-        Self {
-            schema: SCHEMA,
-            seed: 20181,
-            device: DeviceChoice::Auto,
-            precision: Precision::F32,
-            data: DataConfig::default(),
-            model: ModelConfig::default(),
-            crop: CropConfig::default(),
-            augment: AugmentConfig::default(),
-            loader: LoaderConfig::default(),
-            ingest: IngestWorkers::default(),
-            optimiser: OptimiserConfig::default(),
-            train: TrainerConfig::default(),
-            loss: LossConfig::default(),
-            evaluation: SlidingConfig::default(),
-            drill: DrillConfig::default(),
-        }
-    }
-}
-
-impl Default for ModelConfig {
-    fn default() -> Self {
-        Self { name: "unet".into(), init: None, settings: Table::new() }
-    }
-}
-
-/// A configuration that has been checked as far as it can be without data and device.
-pub struct CheckedConfig {
-    /// The settings, the network's own filled in.
-    pub run: RunConfig,
-    /// The network to build.
-    pub blueprint: Box<dyn Blueprint>,
-    layers: Layers,
-}
-
-/// The layers over the defaults: a file, then assignments.
-///
-/// # Errors
-/// On an unreadable file, an unknown field, a value out of range: with the field and the range.
-pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<CheckedConfig, Failure> {
-    let mut layers = defaults()?;
-    if let Some(path) = file {
-        layers.lay_file(path)?;
-    }
-    for assignment in assignments {
-        layers.lay_set(assignment)?;
-    }
-    check(layers)
-}
-
-/// The configuration of the run in `folder`, with assignments over it.
-///
-/// # Errors
-/// If the folder holds no run; otherwise as [`load`].
-pub fn of_run(folder: &Path, assignments: &[String]) -> Result<CheckedConfig, Failure> {
-    let file = folder.join(RUN_FILE);
-    if !file.is_file() {
-        return Err(Failure::Usage(format!(
-            "{}: holds no run; name a folder that `gliaflow train` made",
-            folder.display()
-        )));
-    }
-    load(Some(&file), assignments)
-}
-
-/// The same from a configuration text that lives in the binary.
-///
-/// # Errors
-/// As [`load`].
-pub fn load_embedded(text: &str, assignments: &[String]) -> Result<CheckedConfig, Failure> {
-    let table = toml::from_str(text).map_err(|error| Failure::Usage(error.to_string()))?;
-    of_tables([table], Path::new("(built in)"), assignments)
-}
-
-/// The same from tables that have been read already, one over the other; they stood in `origin`.
-///
-/// # Errors
-/// As [`load`].
-pub fn of_tables(
-    tables: impl IntoIterator<Item = Table>,
-    origin: &Path,
-    assignments: &[String],
-) -> Result<CheckedConfig, Failure> {
-    let mut layers = defaults()?;
-    for table in tables {
-        layers.lay(table, &Origin::File(origin.to_path_buf()));
-    }
-    for assignment in assignments {
-        layers.lay_set(assignment)?;
-    }
-    check(layers)
-}
-
-fn defaults() -> Result<Layers, Failure> {
-    let table = Table::try_from(RunConfig::default())
-        .map_err(|error| Failure::Usage(format!("the defaults do not serialise: {error}")))?;
-    Ok(Layers::of_defaults(table))
-}
-
-fn check(layers: Layers) -> Result<CheckedConfig, Failure> {
-    let usage = |error: &dyn std::fmt::Display| {
-        // The parser breaks its text into lines; an error here is one.
-        let problem = error.to_string().trim_end().replace('\n', " ");
-        Failure::Usage(format!("configuration: {problem}; see `gliaflow config show`"))
-    };
-    let mut run: RunConfig =
-        layers.table.clone().try_into().map_err(|error: toml::de::Error| usage(&error))?;
-    if run.schema != SCHEMA {
-        return Err(usage(&format!("schema = {}, this program reads {SCHEMA}", run.schema)));
-    }
-    let settings = serde_json::to_value(&run.model.settings).map_err(|error| usage(&error))?;
-    let entry = Entry::named(&run.model.name).map_err(|error| usage(&error))?;
-    let blueprint = entry.blueprint(&settings).map_err(|error| usage(&error))?;
-    run.model.settings = table_of(&blueprint.settings()).map_err(|error| usage(&error))?;
-    if let Some(problem) = problem(&run, blueprint.as_ref()) {
-        return Err(usage(&problem));
-    }
-    Ok(CheckedConfig { run, blueprint, layers })
-}
-
-fn table_of(settings: &Value) -> Result<Table, toml::ser::Error> {
-    Table::try_from(settings)
-}
-
-/// The first thing that cannot be, in words.
-fn problem(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
-    if let Some(problem) = bounds::problem(run) {
-        return Some(problem);
-    }
-    if let Some(problem) = run.data.problem() {
-        return Some(format!("data.{problem}"));
-    }
-    if let Some(problem) = run.crop.problem() {
-        return Some(format!("crop.{problem}"));
-    }
-    if let Some(problem) = run.augment.problem() {
-        return Some(format!("augment.{problem}"));
-    }
-    if let Some(problem) = run.train.problem() {
-        return Some(format!("train.{problem}"));
-    }
-    if let Some(problem) = run.optimiser.problem() {
-        return Some(format!("optimiser.{problem}"));
-    }
-    if let Err(refused) = blueprint.fits_patch(run.crop.patch) {
-        return Some(refused.to_string());
-    }
-    if run.data.pseudo.is_some() && !run.loader.cached {
-        return Some("data.pseudo lies in the cache; set loader.cached = true".into());
-    }
-    // What a case in memory takes is known when the cases are.
-    run.loader.memory_towards(run.targets(), run.crop.patch, Footprint::Mapped).err()
-}
-
-impl RunConfig {
-    /// What the loader will hold in memory, of cases in this grid at most.
-    ///
-    /// # Errors
-    /// If that does not fit its budget.
-    pub fn memory(&self, largest: Dims) -> Result<LoaderMemory, Failure> {
-        let footprint =
-            if self.loader.cached { Footprint::Mapped } else { Footprint::Whole(largest) };
-        let memory = self.loader.memory_towards(self.targets(), self.crop.patch, footprint);
-        memory.map_err(Failure::Usage)
-    }
-
-    /// What is trained towards.
-    pub fn targets(&self) -> Targets {
-        self.data.pseudo.as_ref().map_or(Targets::Hard, |pseudo| pseudo.targets)
-    }
-}
-
-impl CheckedConfig {
-    /// What the loader will hold in memory, of cases in the grid of BraTS.
-    ///
-    /// # Errors
-    /// If that does not fit its budget.
-    pub fn memory(&self) -> Result<LoaderMemory, Failure> {
-        self.run.memory(BRATS)
-    }
-
-    /// All settings as TOML, each with its origin.
-    ///
-    /// # Errors
-    /// If a setting has no form in TOML.
-    pub fn annotated(&self) -> Result<String, Failure> {
-        Ok(self.layers.annotated(&self.table()?))
-    }
-
-    /// All settings as TOML, to be read again.
-    ///
-    /// # Errors
-    /// If a setting has no form in TOML.
-    pub fn to_toml(&self) -> Result<String, Failure> {
-        toml::to_string(&self.run).map_err(|error| Failure::Usage(error.to_string()))
-    }
-
-    fn table(&self) -> Result<Table, Failure> {
-        Table::try_from(&self.run).map_err(|error| Failure::Usage(error.to_string()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refusal(assignment: &str) -> String {
-        let failure = load(None, &[assignment.to_string()]).err().expect("refused");
-        assert_eq!(failure.exit_code(), 2);
-        failure.to_string()
-    }
-
-    #[test]
-    fn the_defaults_are_legal_and_survive_a_round_trip() {
-        let checked = load(None, &[]).unwrap();
-        let again: RunConfig = toml::from_str(&checked.to_toml().unwrap()).unwrap();
-        assert_eq!(toml::to_string(&again).unwrap(), checked.to_toml().unwrap());
-    }
-
-    #[test]
-    fn what_cannot_be_is_refused_by_field() {
-        assert!(refusal("loader.batsh=3").contains("batsh"));
-        assert!(refusal("crop.patch=[100, 128, 128]").contains("multiple of 16"));
-        assert!(refusal("augment.noise.probability=2.0").contains("augment.noise.probability"));
-        assert!(refusal("crop.mirror=0.5").contains("mirror"));
-        assert!(refusal("model.name=vnet").contains("vnet"));
-        assert!(refusal("model.settings.wdith=8").contains("wdith"));
-        assert!(refusal("loader.memory_mib=10").contains("memory_mib"));
-        assert!(refusal("data.held_out=1.0").contains("data.held_out = 1"));
-        assert!(refusal("evaluation.overlap=nan").contains("evaluation.overlap"));
-        assert!(refusal("ingest.decode=0").contains("write 1 to"));
-        assert!(refusal("schema=2").contains("schema = 2"));
-    }
-
-    #[test]
-    fn a_slip_of_the_keyboard_is_refused_and_nothing_overflows() {
-        let most = i64::MAX;
-        for field in ["loader.batch", "loader.prefetch", "loader.memory_mib", "train.epochs"] {
-            assert!(refusal(&format!("{field}={most}")).contains(field));
-        }
-        assert!(refusal(&format!("crop.patch=[{most}, {most}, 16]")).contains("crop.patch"));
-        let refused = refusal("loader.workers.crop=-1");
-        assert!(refused.contains("loader.workers.crop") && !refused.contains('\n'), "{refused}");
-    }
+    /// The experiment's folder.
+    pub own_data: Option<&'a Path>,
 }

@@ -1,58 +1,17 @@
-//! Floor 7: configuration, and the run that follows from it.
+//! Floor 8: an experiment, many runs that answer one question together, such as the paper's.
+//!
+//! An experiment is made of steps. Each is named by what decides its outcome, so a finished one is
+//! found again, a changed one is another, and an interrupted one is resumed. The rooms below do the
+//! work of a step; this one chooses the steps, their order, and the table.
 
-#[cfg(feature = "train")]
-pub mod bench_step;
-#[cfg(feature = "train")]
-mod bounds;
-#[cfg(feature = "train")]
+pub mod claims;
 pub mod cohort;
-#[cfg(feature = "train")]
-mod coming;
-#[cfg(feature = "train")]
 pub mod config;
-#[cfg(feature = "train")]
-mod course;
-#[cfg(feature = "train")]
-pub mod cuda;
-#[cfg(feature = "train")]
-pub mod data;
-#[cfg(feature = "train")]
-mod deciding;
-#[cfg(feature = "train")]
-pub mod demo;
-#[cfg(feature = "train")]
-pub mod device;
-#[cfg(feature = "train")]
-pub mod device_check;
-pub mod doctor;
-pub mod drain;
-#[cfg(feature = "train")]
-pub mod ensemble;
-#[cfg(feature = "train")]
-pub mod evaluate;
-pub mod failure;
-#[cfg(feature = "train")]
-pub mod label;
-#[cfg(feature = "train")]
-pub mod layers;
-#[cfg(feature = "train")]
-mod optimise;
-pub mod phantoms;
-#[cfg(feature = "train")]
-pub mod predict;
-pub mod prepare;
-#[cfg(feature = "train")]
-pub mod pseudo;
-#[cfg(feature = "train")]
-pub mod replay;
-#[cfg(feature = "train")]
-pub mod run;
-#[cfg(feature = "train")]
-pub mod subjects;
-#[cfg(feature = "train")]
-mod survey;
-pub mod tune;
-#[cfg(feature = "train")]
-pub mod weights_file;
-#[cfg(feature = "train")]
-mod wgpu;
+pub mod config_file;
+pub mod ledger;
+pub mod outcome;
+pub mod paper;
+pub mod plan;
+pub mod protocol;
+pub mod steps;
+pub mod table;

@@ -1,10 +1,10 @@
-//! Building blocks that networks share: the two units made of convolutions, and their activation.
+//! Blocks that networks share: convolution unit, residual unit and their activation.
 
 use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use crate::nets::convolution::{Convolution, Kernel};
+use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::norm::Norm;
 
 /// Slope of leaky ReLU below zero.
@@ -20,11 +20,11 @@ pub struct ConvUnit {
 }
 
 impl ConvUnit {
-    /// From `channels[0]` to `channels[1]`. A bias ahead of the norm has no effect and a gradient of
-    /// exactly zero; it exists for weights that come from elsewhere.
+    /// Creates a unit from `channels[0]` to `channels[1]` channels. A bias ahead of the norm has no
+    /// effect and a gradient of exactly zero; it exists for weights of other programs.
     pub fn new(channels: [usize; 2], bias: bool, device: &Device) -> Self {
         Self {
-            conv: Kernel { bias, ..Kernel::CUBE }.init(channels, device),
+            conv: ConvConfig { bias, ..ConvConfig::CUBE }.init(channels, device),
             norm: Norm::instance(channels[1], 1e-5, device),
         }
     }
@@ -35,8 +35,7 @@ impl ConvUnit {
     }
 }
 
-/// The pre-activation residual unit (He et al. 2016): twice norm, ReLU, convolution, added to what
-/// came in.
+/// Pre-activation residual unit (He et al. 2016): twice norm, ReLU and convolution, then the skip.
 #[derive(Module, Debug)]
 pub struct ResidualUnit {
     /// The norm ahead of the first convolution.
@@ -50,8 +49,13 @@ pub struct ResidualUnit {
 }
 
 impl ResidualUnit {
-    /// From as many channels to as many; `norm` makes both norms, `kernel` both convolutions.
-    pub fn new(channels: usize, norm: impl Fn() -> Norm, kernel: Kernel, device: &Device) -> Self {
+    /// Creates a unit of `channels` channels; `norm` makes both norms, `kernel` both convolutions.
+    pub fn new(
+        channels: usize,
+        norm: impl Fn() -> Norm,
+        kernel: ConvConfig,
+        device: &Device,
+    ) -> Self {
         Self {
             norm1: norm(),
             conv1: kernel.init([channels; 2], device),

@@ -1,10 +1,11 @@
 //! The cascade of U-Nets of Lachinov et al. 2018 (arXiv 1810.04008), as Nalwade and Kisa vary it:
 //! sigmoid regions in place of softmax classes.
 //!
-//! Stages at a quarter, half and full resolution, the coarse ones first; the finer ones see their
-//! probabilities where resolutions meet. Each stage encodes the modalities apart, as groups of
-//! convolutions, and takes the maximum over them wherever encoder meets decoder. Widths and biases
-//! are those of the authors' code (`lachinov/brats2018-graphlabunn`).
+//! Stages at a quarter, half and full resolution, the coarsest first; a finer one sees the
+//! probabilities of the coarser ones at the levels of their resolutions. Each stage encodes the
+//! modalities separately, as groups of convolutions, and takes the maximum over them wherever
+//! encoder meets decoder. Widths and biases are those of the authors' code
+//! (`lachinov/brats2018-graphlabunn`).
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
@@ -13,28 +14,28 @@ use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::nets::blocks::ResidualUnit;
-use crate::nets::convolution::{Convolution, Kernel};
+use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::norm::Norm;
 use crate::nets::precision::cast;
-use crate::nets::registry::within;
+use crate::nets::registry::check_range;
 use crate::nets::volumetric::{mean_pool, transposed_convolution};
-use crate::nets::{Architecture, Draws, InvalidConfig, Output, SideOutput, weights};
+use crate::nets::{Architecture, InvalidConfig, ModelRng, Output, SideOutput, weights};
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 
-/// Places that a stage may draw at: more than it has levels.
+/// Random streams reserved for a stage: more than it has levels.
 const STAGE_PLACES: u64 = 256;
 
-/// Widths and depths of the cascade, and what each stage's loss counts.
+/// Widths and depth of the cascade, and the weight of each stage's loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CascadedConfig {
-    /// Half the channels of the full resolution's decoder; doubled at each level below and for each
-    /// coarser stage.
+    /// Half the decoder channels at full resolution; doubled at each level and for each coarser
+    /// stage.
     pub base_width: usize,
-    /// Channels of the four encoders together, in those of the decoder.
+    /// Channels of the four encoders together, as a multiple of the decoder's.
     pub encoder_multiplier: usize,
-    /// Resolutions of a stage, its own included.
+    /// Resolution levels of a stage, its own included.
     pub levels: usize,
     /// Share of values that are dropped after each strided convolution.
     pub dropout: f64,
@@ -58,7 +59,7 @@ impl Default for CascadedConfig {
 }
 
 impl CascadedConfig {
-    const fn stages(&self) -> usize {
+    const fn stage_count(&self) -> usize {
         self.loss_weights.len()
     }
 
@@ -77,26 +78,26 @@ impl CascadedConfig {
         self.encoder_width(scale, level) / Modality::COUNT
     }
 
-    /// Channels of the coarser stage's map that a decoder sees at a level, if there is one.
+    /// Channels of the coarser stage's probabilities that a decoder sees at a level; 0 for none.
     const fn map_width(&self, scale: usize, level: usize) -> usize {
-        if level > 0 && scale + level < self.stages() { Region::COUNT } else { 0 }
+        if level > 0 && scale + level < self.stage_count() { Region::COUNT } else { 0 }
     }
 }
 
 /// The network; field names are the parameters' names. The coarsest stage comes first.
 #[derive(Module, Debug)]
 pub struct Cascaded {
-    stages: Vec<Stage>,
+    stages: Vec<CascadeStage>,
     loss_weights: Vec<f64>,
 }
 
-/// The U-Net of one resolution.
+/// U-Net of one resolution.
 #[derive(Module, Debug)]
-struct Stage {
+struct CascadeStage {
     input: Convolution,
     enc: Vec<ResidualUnit>,
     down: Vec<Convolution>,
-    up: Vec<Doubling>,
+    up: Vec<UpConv>,
     fuse: Vec<Convolution>,
     dec: Vec<ResidualUnit>,
     head: Convolution,
@@ -106,12 +107,12 @@ struct Stage {
 
 /// A transposed convolution, 2x2x2 with stride 2, without a bias.
 #[derive(Module, Debug)]
-struct Doubling {
+struct UpConv {
     /// `[in, out, 2, 2, 2]`.
     weight: Param<Tensor<5>>,
 }
 
-impl Doubling {
+impl UpConv {
     fn new(channels: [usize; 2], device: &Device) -> Self {
         let [from, to] = channels;
         Self { weight: Initializer::Zeros.init([from, to, 2, 2, 2], device) }
@@ -122,12 +123,12 @@ impl Doubling {
     }
 }
 
-impl Stage {
+impl CascadeStage {
     fn new(config: &CascadedConfig, scale: usize, device: &Device) -> Self {
-        let apart = Kernel { groups: Modality::COUNT, bias: true, ..Kernel::CUBE };
-        let strided = Kernel { stride: 2, ..apart };
-        let together = Kernel { groups: 1, ..apart };
-        let point = Kernel { bias: true, ..Kernel::POINT };
+        let apart = ConvConfig { groups: Modality::COUNT, bias: true, ..ConvConfig::CUBE };
+        let strided = ConvConfig { stride: 2, ..apart };
+        let together = ConvConfig { groups: 1, ..apart };
+        let point = ConvConfig { bias: true, ..ConvConfig::POINT };
         let unit = |channels: usize, kernel| {
             let norm = || Norm::instance(channels, config.norm_epsilon, device);
             ResidualUnit::new(channels, norm, kernel, device)
@@ -139,7 +140,7 @@ impl Stage {
         let down = |level| strided.init([encoder(level), encoder(level + 1)], device);
         let up = |level| {
             let below = if level + 1 == bottom { merged(bottom) } else { decoder(level + 1) };
-            Doubling::new([below, decoder(level)], device)
+            UpConv::new([below, decoder(level)], device)
         };
         let fuse = |level| {
             let parts = decoder(level) + merged(level) + config.map_width(scale, level);
@@ -159,16 +160,16 @@ impl Stage {
         }
     }
 
-    /// Region logits at this stage's resolution. `maps` holds the probabilities of the coarser
-    /// stages by scale.
+    /// Computes region logits at this stage's resolution. `maps` holds the coarser stages'
+    /// probabilities by scale.
     fn forward(
         &self,
         images: Tensor<5>,
         maps: &[Option<Tensor<5>>],
-        draws: Option<Draws>,
+        draws: Option<ModelRng>,
     ) -> Tensor<5> {
         let mut volume = self.enc[0].forward(self.input.forward(images));
-        let mut merged = vec![strongest(volume.clone())];
+        let mut merged = vec![max_over_modalities(volume.clone())];
         for (level, (down, unit)) in self.down.iter().zip(&self.enc[1..]).enumerate() {
             volume = down.forward(volume);
             if let Some(draws) = draws {
@@ -176,7 +177,7 @@ impl Stage {
                 volume = draws.drop_values(place, self.dropout, volume);
             }
             volume = unit.forward(volume);
-            merged.push(strongest(volume.clone()));
+            merged.push(max_over_modalities(volume.clone()));
         }
         let mut volume = merged.pop().expect("every level left one");
         for ((up, fuse), unit) in self.up.iter().zip(&self.fuse).zip(&self.dec) {
@@ -192,15 +193,15 @@ impl Stage {
     }
 }
 
-/// The maximum over the modalities' encoders, whose channels lie one after the other.
-fn strongest(volume: Tensor<5>) -> Tensor<5> {
+/// Maximum over the modalities' encoders, whose channels lie one after the other.
+fn max_over_modalities(volume: Tensor<5>) -> Tensor<5> {
     let encoders = volume.chunk(Modality::COUNT, 1);
     encoders.into_iter().reduce(Tensor::max_pair).expect("there are four modalities")
 }
 
 impl Cascaded {
     /// Region logits by scale, the full resolution first.
-    fn pyramid(&self, images: Tensor<5>, draws: Option<Draws>) -> Vec<Tensor<5>> {
+    fn multiscale_logits(&self, images: Tensor<5>, draws: Option<ModelRng>) -> Vec<Tensor<5>> {
         let dtype = images.dtype();
         let mut scaled = vec![images];
         while scaled.len() < self.stages.len() {
@@ -223,52 +224,56 @@ impl Architecture for Cascaded {
     const NAME: &'static str = "cascaded";
     type Config = CascadedConfig;
 
-    fn check(config: &CascadedConfig) -> Result<(), InvalidConfig> {
-        within(Self::NAME, "base_width", config.base_width, 1..=256)?;
-        within(Self::NAME, "encoder_multiplier", config.encoder_multiplier, 1..=16)?;
-        within(Self::NAME, "levels", config.levels, 2..=6)?;
-        within(Self::NAME, "dropout", config.dropout, 0.0..=0.9)?;
-        within(Self::NAME, "norm_epsilon", config.norm_epsilon, 1e-12..=0.1)?;
-        within(Self::NAME, "loss_weights: its length", config.stages(), 1..=4)?;
+    fn validate_config(config: &CascadedConfig) -> Result<(), InvalidConfig> {
+        check_range(Self::NAME, "base_width", config.base_width, 1..=256)?;
+        check_range(Self::NAME, "encoder_multiplier", config.encoder_multiplier, 1..=16)?;
+        check_range(Self::NAME, "levels", config.levels, 2..=6)?;
+        check_range(Self::NAME, "dropout", config.dropout, 0.0..=0.9)?;
+        check_range(Self::NAME, "norm_epsilon", config.norm_epsilon, 1e-12..=0.1)?;
+        check_range(Self::NAME, "loss_weights: its length", config.stage_count(), 1..=4)?;
         for &weight in &config.loss_weights {
-            within(Self::NAME, "loss_weights: one of them", weight, 0.0..=1e3)?;
+            check_range(Self::NAME, "loss_weights: one of them", weight, 0.0..=1e3)?;
         }
-        let (base, multiplier) = (config.base_width, config.encoder_multiplier);
-        if (base * multiplier).is_multiple_of(2) {
+        let multiplier = config.encoder_multiplier;
+        if (config.base_width * multiplier).is_multiple_of(2) {
             return Ok(());
         }
         let remedy = "choose an even encoder_multiplier, or an even base_width: four encoders \
                       share 2 x base_width x encoder_multiplier channels";
-        Err(InvalidConfig::of(Self::NAME, "encoder_multiplier", multiplier, remedy))
+        Err(InvalidConfig::for_field(Self::NAME, "encoder_multiplier", multiplier, remedy))
     }
 
     fn init(config: &CascadedConfig, device: &Device) -> Self {
-        let scales = (0..config.stages()).rev();
+        let scales = (0..config.stage_count()).rev();
         Self {
-            stages: scales.map(|scale| Stage::new(config, scale, device)).collect(),
+            stages: scales.map(|scale| CascadeStage::new(config, scale, device)).collect(),
             loss_weights: config.loss_weights.clone(),
         }
     }
 
-    /// The authors' own: Xavier's.
+    /// Xavier initialisation, as in the authors' code.
     fn draw_weights(self, seed: u64) -> Self {
         weights::xavier_uniform(self, seed)
     }
 
-    fn forward(&self, images: Tensor<5>, draws: Draws) -> Output {
-        let mut weighted = self.pyramid(images, Some(draws)).into_iter().zip(&self.loss_weights);
+    fn forward(&self, images: Tensor<5>, draws: ModelRng) -> Output {
+        let mut weighted =
+            self.multiscale_logits(images, Some(draws)).into_iter().zip(&self.loss_weights);
         let (logits, &weight) = weighted.next().expect("there is at least one stage");
         let side = weighted.map(|(logits, &weight)| SideOutput { logits, weight: weight as f32 });
-        let side = side.collect();
-        Output { weight: weight as f32, side, ..Output::of_logits(logits) }
+        Output {
+            weight: weight as f32,
+            deep_supervision: side.collect(),
+            ..Output::of_logits(logits)
+        }
     }
 
-    fn logits(&self, images: Tensor<5>) -> Tensor<5> {
-        self.pyramid(images, None).swap_remove(0)
+    fn predict_logits(&self, images: Tensor<5>) -> Tensor<5> {
+        self.multiscale_logits(images, None).swap_remove(0)
     }
 
     fn patch_divisor(config: &CascadedConfig) -> usize {
-        1 << (config.stages() - 1 + config.levels - 1)
+        1 << (config.stage_count() - 1 + config.levels - 1)
     }
 
     fn smallest_patch(config: &CascadedConfig) -> usize {
@@ -281,11 +286,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::nets::{Blueprint, Entry};
+    use crate::nets::{ArchitectureEntry, Blueprint};
     use crate::volume::grid::Dims;
 
     fn blueprint(settings: &Value) -> Result<Box<dyn Blueprint>, InvalidConfig> {
-        Entry::named(Cascaded::NAME).unwrap().blueprint(settings)
+        ArchitectureEntry::find_by_name(Cascaded::NAME).unwrap().parse_settings(settings)
     }
 
     fn small() -> Cascaded {
@@ -327,9 +332,11 @@ mod tests {
     #[test]
     fn maps_carry_their_stages_weights_and_halve_their_grids() {
         let images = Tensor::<5>::ones([1, 4, 8, 8, 12], &Device::flex());
-        let output = small().forward(images, Draws { seed: 1, step: 1 });
+        let output = small().forward(images, ModelRng { seed: 1, step: 1 });
         assert_eq!((output.logits.dims(), output.weight), ([1, 3, 8, 8, 12], 0.5));
-        let [side] = output.side.as_slice() else { panic!("{} maps", output.side.len()) };
+        let [side] = output.deep_supervision.as_slice() else {
+            panic!("{} maps", output.deep_supervision.len())
+        };
         assert_eq!((side.logits.dims(), side.weight), ([1, 3, 4, 4, 6], 0.25));
     }
 
@@ -338,9 +345,9 @@ mod tests {
         let net = small();
         let images = Tensor::<5>::ones([1, 4, 8, 8, 8], &Device::flex());
         let read = |logits: Tensor<5>| logits.into_data().try_to_vec::<f32>().unwrap();
-        let trained = |step| read(net.forward(images.clone(), Draws { seed: 1, step }).logits);
+        let trained = |step| read(net.forward(images.clone(), ModelRng { seed: 1, step }).logits);
         assert_eq!(trained(1), trained(1));
         assert_ne!(trained(1), trained(2));
-        assert_ne!(trained(1), read(net.logits(images.clone())));
+        assert_ne!(trained(1), read(net.predict_logits(images.clone())));
     }
 }

@@ -1,4 +1,4 @@
-//! Modules in a checkpoint's folder: written, and read back whole or not at all.
+//! Module files of a checkpoint: written, and read back whole or not at all.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use burn::store::ModuleRecord;
 use crate::base::error::Fault;
 
 /// Writes the parameters of a module.
-pub(super) fn write<M: Module>(module: M, file: &Path) -> Result<(), Fault> {
+pub(super) fn write_module<M: Module>(module: M, file: &Path) -> Result<(), Fault> {
     module.into_record().save(file).map_err(|error| Fault::Environment {
         subject: file.display().to_string(),
         problem: format!("cannot be written: {error}"),
@@ -16,13 +16,13 @@ pub(super) fn write<M: Module>(module: M, file: &Path) -> Result<(), Fault> {
     })
 }
 
-/// A module with the parameters in `file`.
-pub(super) fn read<M: Module>(module: M, file: &Path) -> Result<M, Fault> {
-    let record = ModuleRecord::load(file).map_err(|error| unreadable(file, &error))?;
-    module.try_load_record(record).map_err(|error| unreadable(file, &error))
+/// Reads the parameters in `file` into a module.
+pub(super) fn read_module<M: Module>(module: M, file: &Path) -> Result<M, Fault> {
+    let record = ModuleRecord::load(file).map_err(|error| invalid_checkpoint(file, &error))?;
+    module.try_load_record(record).map_err(|error| invalid_checkpoint(file, &error))
 }
 
-fn unreadable(file: &Path, error: &impl std::fmt::Display) -> Fault {
+fn invalid_checkpoint(file: &Path, error: &impl std::fmt::Display) -> Fault {
     Fault::Environment {
         subject: file.display().to_string(),
         problem: format!("is no checkpoint of this network: {error}"),

@@ -1,4 +1,4 @@
-//! Gradients on their way from the loss to the optimiser: gathered over batches, kept to a length.
+//! Accumulation of gradients over the batches of a step, and clipping by the global norm.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
@@ -6,27 +6,32 @@ use burn::tensor::{Bool, Tensor};
 
 use crate::nets::weights;
 
-/// The gradients of the batches of one step.
+/// Gradients accumulated over the batches of one step.
 #[derive(Default)]
-pub(crate) struct Gathered {
+pub(crate) struct AccumulatedGradients {
     sum: GradientsParams,
     losses: Option<Tensor<1>>,
     batches: u64,
 }
 
-/// The gradient of a step.
-pub(crate) struct Gradient {
-    /// By parameter: the mean over the batches, shortened if it was too long.
+/// Mean gradient of a step.
+pub(crate) struct StepGradient {
+    /// Mean over the batches by parameter, clipped.
     pub(crate) values: GradientsParams,
-    /// Its L2 norm before it was shortened, `[1]`.
+    /// L2 norm before clipping, `[1]`.
     pub(crate) norm: Tensor<1>,
-    /// Whether losses and gradients were finite, `[1]`.
-    pub(crate) sound: Tensor<1, Bool>,
+    /// True if all losses and gradients are finite, `[1]`.
+    pub(crate) is_finite: Tensor<1, Bool>,
 }
 
-impl Gathered {
+impl AccumulatedGradients {
     /// Adds one batch's gradients and loss.
-    pub(crate) fn add<M: Module>(&mut self, module: &M, fresh: GradientsParams, loss: Tensor<1>) {
+    pub(crate) fn add_batch<M: Module>(
+        &mut self,
+        module: &M,
+        fresh: GradientsParams,
+        loss: Tensor<1>,
+    ) {
         self.batches += 1;
         let loss = loss.without_autodiff();
         let Some(losses) = self.losses.take() else {
@@ -39,9 +44,13 @@ impl Gathered {
         (self.sum, self.losses) = (adding.grads(), Some(losses + loss));
     }
 
-    /// The mean, no longer than `longest`; nothing is left. Nothing waits for the device: a gradient
-    /// that is short enough is multiplied by 1. `None` if there was no batch.
-    pub(crate) fn take<M: Module>(&mut self, module: &M, longest: Option<f64>) -> Option<Gradient> {
+    /// Takes the mean, clipped to an L2 norm of `longest`, and resets the sum; `None` without a
+    /// batch. Nothing waits for the device: a gradient that is short enough is multiplied by 1.
+    pub(crate) fn take_mean<M: Module>(
+        &mut self,
+        module: &M,
+        longest: Option<f64>,
+    ) -> Option<StepGradient> {
         let Self { sum: mut values, losses, batches } = std::mem::take(self);
         let losses = losses?;
         let norm = weights::global_norm(module, &values)
@@ -49,23 +58,25 @@ impl Gathered {
         let mean = 1.0 / batches as f64;
         let norm = if batches == 1 { norm } else { norm * mean };
         // A loss that is not finite makes a NaN of its 0.
-        let sound = (norm.clone() + losses * 0.0).is_finite();
+        let is_finite = (norm.clone() + losses * 0.0).is_finite();
         let factor = match longest {
             Some(longest) => ((norm.clone() + 1e-6).recip() * longest).clamp_max(1.0) * mean,
-            None if batches == 1 => return Some(Gradient { values, norm, sound }),
+            None if batches == 1 => {
+                return Some(StepGradient { values, norm, is_finite: is_finite });
+            }
             None => Tensor::from_data([mean as f32], &norm.device()),
         };
-        module.visit(&mut Scale { gradients: &mut values, factor });
-        Some(Gradient { values, norm, sound })
+        module.visit(&mut GradientRescaler { gradients: &mut values, factor });
+        Some(StepGradient { values, norm, is_finite: is_finite })
     }
 }
 
-struct Scale<'a> {
+struct GradientRescaler<'a> {
     gradients: &'a mut GradientsParams,
     factor: Tensor<1>,
 }
 
-impl ModuleVisitor for Scale<'_> {
+impl ModuleVisitor for GradientRescaler<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.remove::<D>(param.id) {
             self.gradients.register(param.id, gradient * self.factor.clone().reshape([1; D]));
@@ -100,10 +111,14 @@ mod tests {
         GradientsParams::from_grads(loss.backward(), module)
     }
 
-    fn taken(module: &Pair, gathered: &mut Gathered, longest: Option<f64>) -> (f32, Vec<f32>) {
-        let gradient = gathered.take(module, longest).unwrap();
-        assert!(gathered.take(module, longest).is_none(), "nothing is left");
-        assert!(gradient.sound.into_scalar::<bool>());
+    fn taken(
+        module: &Pair,
+        gathered: &mut AccumulatedGradients,
+        longest: Option<f64>,
+    ) -> (f32, Vec<f32>) {
+        let gradient = gathered.take_mean(module, longest).unwrap();
+        assert!(gathered.take_mean(module, longest).is_none(), "nothing is left");
+        assert!(gradient.is_finite.into_scalar::<bool>());
         let a: Vec<f32> =
             gradient.values.get::<1>(module.a.id).unwrap().into_data().try_to_vec().unwrap();
         let b: f32 = gradient.values.get::<2>(module.b.id).unwrap().into_scalar();
@@ -122,8 +137,8 @@ mod tests {
     fn a_long_gradient_is_shortened_as_a_whole_and_a_short_one_left() {
         let module = pair();
         for (scale, expected) in [(2.0, [0.6, 0.0, 0.8]), (0.1, [0.3, 0.0, 0.4])] {
-            let mut gathered = Gathered::default();
-            gathered.add(&module, gradients(&module, scale), loss(1.0));
+            let mut gathered = AccumulatedGradients::default();
+            gathered.add_batch(&module, gradients(&module, scale), loss(1.0));
             let (norm, found) = taken(&module, &mut gathered, Some(1.0));
             assert!((norm - 5.0 * scale as f32).abs() < 1e-5, "{norm}: before it is shortened");
             assert!(near(&found, &expected), "{found:?}");
@@ -134,9 +149,9 @@ mod tests {
     fn gathered_gradients_are_averaged_before_they_are_measured() {
         let module = pair();
         let gather = |longest| {
-            let mut gathered = Gathered::default();
-            gathered.add(&module, gradients(&module, 1.0), loss(1.0));
-            gathered.add(&module, gradients(&module, 3.0), loss(1.0));
+            let mut gathered = AccumulatedGradients::default();
+            gathered.add_batch(&module, gradients(&module, 1.0), loss(1.0));
+            gathered.add_batch(&module, gradients(&module, 3.0), loss(1.0));
             taken(&module, &mut gathered, longest)
         };
         let (norm, found) = gather(None);
@@ -149,11 +164,11 @@ mod tests {
     fn one_batch_that_is_not_finite_makes_the_step_unsound() {
         let module = pair();
         let sound = |batches: [(f64, f32); 2]| {
-            let mut gathered = Gathered::default();
+            let mut gathered = AccumulatedGradients::default();
             for (scale, value) in batches {
-                gathered.add(&module, gradients(&module, scale), loss(value));
+                gathered.add_batch(&module, gradients(&module, scale), loss(value));
             }
-            gathered.take(&module, Some(1.0)).unwrap().sound.into_scalar::<bool>()
+            gathered.take_mean(&module, Some(1.0)).unwrap().is_finite.into_scalar::<bool>()
         };
         assert!(sound([(1.0, 2.0), (3.0, -1.0)]));
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {

@@ -1,4 +1,4 @@
-//! One network together with its optimiser, behind an interface without type parameters.
+//! Network and optimiser in training, behind an interface without type parameters.
 
 use std::path::Path;
 
@@ -8,93 +8,94 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
 use crate::base::error::Fault;
-use crate::nets::average::Average;
 use crate::nets::files;
-use crate::nets::gradients::Gathered;
+use crate::nets::gradients::AccumulatedGradients;
 use crate::nets::optimiser::OptimiserConfig;
-use crate::nets::steps::Optimiser;
+use crate::nets::update_rules::Optimiser;
+use crate::nets::weight_average::WeightAverage;
 use crate::nets::weights::{self, GradientNorm};
-use crate::nets::{Architecture, Draws, Network, Output};
+use crate::nets::{Architecture, ModelRng, Network, Output};
 
 /// File of the weights inside a checkpoint's folder.
 pub const WEIGHTS_FILE: &str = "weights.bpk";
 
-/// File of the optimiser's memory inside a checkpoint's folder.
+/// File of the optimiser's state inside a checkpoint's folder.
 pub const OPTIMISER_FILE: &str = "optimiser.bpk";
 
 /// File of the weights' moving average inside a checkpoint's folder, where there is one.
 pub const AVERAGE_FILE: &str = "average.bpk";
 
-/// A network in training. The trainer knows nothing else of it.
+/// Network in training, as the trainer sees it.
 pub trait Learner: Send {
-    /// The training pass of images `[b, 4, d, h, w]`, recorded for [`gather`](Self::gather). What
-    /// the network draws is a function of the run's seed and `pass` alone.
+    /// Training pass over images `[b, 4, d, h, w]`, recorded for
+    /// [`accumulate_gradients`](Self::accumulate_gradients). Its random draws depend on the run's
+    /// seed and `pass` alone.
     fn forward(&self, images: Tensor<5>, pass: u64) -> Output;
 
-    /// Adds the gradient of one batch's `loss` to those of the step under way.
-    fn gather(&mut self, loss: Tensor<1>);
+    /// Adds the gradients of one batch's `loss` to those of the current step.
+    fn accumulate_gradients(&mut self, loss: Tensor<1>);
 
-    /// Takes a step down the mean of the gradients gathered, of which there is at least one. If one
-    /// of them or its loss is not finite, weights and memory stay what they were.
-    fn step(&mut self, learning_rate: f64) -> Update;
+    /// Takes an optimiser step with the mean of the accumulated gradients, of at least one batch.
+    /// If a loss or gradient is not finite, weights and optimiser state stay as they are.
+    fn optimiser_step(&mut self, learning_rate: f64) -> Update;
 
-    /// A step of one batch.
-    fn update(&mut self, loss: Tensor<1>, learning_rate: f64) -> Update {
-        self.gather(loss);
-        self.step(learning_rate)
+    /// Takes a step of one batch.
+    fn backward_and_step(&mut self, loss: Tensor<1>, learning_rate: f64) -> Update {
+        self.accumulate_gradients(loss);
+        self.optimiser_step(learning_rate)
     }
 
-    /// The gradient of `loss` by parameter; reads from the device, so not for every step.
+    /// Gradient norms of `loss` by parameter; reads from the device, so not for every step.
     fn gradient_norms(&self, loss: Tensor<1>) -> Vec<GradientNorm>;
 
-    /// The network that predicts, as it is now: the average of the weights where one is kept. Later
-    /// steps leave it alone.
-    fn network(&self) -> Box<dyn Network>;
+    /// Copy of the network for inference: the averaged weights where they are kept. Later steps
+    /// leave it unchanged.
+    fn inference_network(&self) -> Box<dyn Network>;
 
-    /// Writes weights, their average and the optimiser's memory into an existing folder. What was
-    /// gathered for a step that was not taken is not part of it.
+    /// Writes weights, their average and the optimiser state into an existing folder, without the
+    /// gradients of an unfinished step.
     ///
     /// # Errors
     /// If a file cannot be written.
     fn save(&self, folder: &Path) -> Result<(), Fault>;
 
-    /// Continues from what [`save`](Self::save) wrote, bit for bit. On error nothing has changed.
+    /// Restores what [`save`](Self::save) wrote, bit for bit. On error nothing has changed.
     ///
     /// # Errors
     /// If a file is missing, damaged, or that of another network.
     fn load(&mut self, folder: &Path) -> Result<(), Fault>;
 
-    /// Puts other values in the place of weights; those that get none stay.
-    fn start_from(&mut self, values: &mut weights::Values<'_>);
+    /// Replaces initial weights by those of `values`; the others stay.
+    fn initialise_weights(&mut self, values: &mut weights::NewValues<'_>);
 
-    /// Number of trained values.
-    fn parameters(&self) -> usize;
+    /// Number of trainable parameters.
+    fn parameter_count(&self) -> usize;
 
-    /// Where to make the images: the device it trains on, with gradients recorded.
+    /// Training device, with gradients recorded, for the images.
     fn device(&self) -> &Device;
 }
 
-/// What a step did; everything stays on the device until it is read.
+/// Result of a step, still on the device.
 #[derive(Debug)]
 pub struct Update {
-    /// L2 norm of all gradients together, before they were shortened, `[1]`. A step whose norm or
-    /// loss is not finite changed nothing.
+    /// L2 norm of all gradients together before clipping, `[1]`. A step with a norm or loss that is
+    /// not finite changed nothing.
     pub gradient_norm: Tensor<1>,
 }
 
-/// The learner of one architecture.
-pub(crate) struct Trainee<A: Architecture> {
+/// [`Learner`] of one architecture.
+pub(crate) struct TrainableModel<A: Architecture> {
     module: A,
     optimiser: Optimiser<A>,
-    gathered: Gathered,
-    average: Option<Average<A>>,
+    accumulated: AccumulatedGradients,
+    average: Option<WeightAverage<A>>,
     settings: (A::Config, OptimiserConfig),
     seed: u64,
     device: Device,
 }
 
-impl<A: Architecture> Trainee<A> {
-    /// With weights drawn from `seed`, and later dropout and noise from it.
+impl<A: Architecture> TrainableModel<A> {
+    /// Creates a model whose weights, dropout and noise are drawn from `seed`.
     pub(crate) fn new(
         config: &A::Config,
         optimiser: &OptimiserConfig,
@@ -102,11 +103,11 @@ impl<A: Architecture> Trainee<A> {
         device: &Device,
     ) -> Self {
         let recording = device.clone().autodiff();
-        let module = weights::number(A::init(config, &recording).draw_weights(seed));
+        let module = weights::number_parameters(A::init(config, &recording).draw_weights(seed));
         Self {
-            optimiser: optimiser.rule.optimiser(&module, device),
-            gathered: Gathered::default(),
-            average: optimiser.average.map(|_| Average::of(&module, device)),
+            optimiser: optimiser.rule.init_optimiser(&module, device),
+            accumulated: AccumulatedGradients::default(),
+            average: optimiser.average.map(|_| WeightAverage::starting_from(&module, device)),
             module,
             settings: (config.clone(), optimiser.clone()),
             seed,
@@ -114,41 +115,42 @@ impl<A: Architecture> Trainee<A> {
         }
     }
 
-    fn gradients(&self, loss: &Tensor<1>) -> GradientsParams {
+    fn backward(&self, loss: &Tensor<1>) -> GradientsParams {
         GradientsParams::from_grads(loss.backward(), &self.module)
     }
 }
 
-impl<A: Architecture> Learner for Trainee<A> {
+impl<A: Architecture> Learner for TrainableModel<A> {
     fn forward(&self, images: Tensor<5>, pass: u64) -> Output {
-        self.module.forward(images, Draws { seed: self.seed, step: pass })
+        self.module.forward(images, ModelRng { seed: self.seed, step: pass })
     }
 
-    fn gather(&mut self, loss: Tensor<1>) {
-        let fresh = self.gradients(&loss);
-        self.gathered.add(&self.module, fresh, loss);
+    fn accumulate_gradients(&mut self, loss: Tensor<1>) {
+        let fresh = self.backward(&loss);
+        self.accumulated.add_batch(&self.module, fresh, loss);
     }
 
-    fn step(&mut self, learning_rate: f64) -> Update {
+    fn optimiser_step(&mut self, learning_rate: f64) -> Update {
         let settings = &self.settings.1;
-        let gradient = self.gathered.take(&self.module, settings.clip_norm);
+        let gradient = self.accumulated.take_mean(&self.module, settings.clip_norm);
         let gradient = gradient.expect("a step follows at least one batch");
-        let (values, sound) = (gradient.values, &gradient.sound);
-        self.module = self.optimiser.step(learning_rate, self.module.clone(), values, sound);
+        let is_finite = &gradient.is_finite;
+        let module = self.module.clone();
+        self.module = self.optimiser.step(learning_rate, module, gradient.values, is_finite);
         if let (Some(average), Some(decay)) = (&mut self.average, settings.average) {
-            average.follow(&self.module, decay, sound);
+            average.add_weights(&self.module, decay, is_finite);
         }
         Update { gradient_norm: gradient.norm }
     }
 
     fn gradient_norms(&self, loss: Tensor<1>) -> Vec<GradientNorm> {
-        weights::gradient_norms(&self.module, &self.gradients(&loss))
+        weights::gradient_norms(&self.module, &self.backward(&loss))
     }
 
-    fn network(&self) -> Box<dyn Network> {
-        Box::new(Snapshot {
+    fn inference_network(&self) -> Box<dyn Network> {
+        Box::new(InferenceModel {
             module: match &self.average {
-                Some(average) => average.weights().clone(),
+                Some(average) => average.averaged_weights().clone(),
                 None => self.module.valid(),
             },
             patch_divisor: A::patch_divisor(&self.settings.0),
@@ -157,36 +159,36 @@ impl<A: Architecture> Learner for Trainee<A> {
     }
 
     fn save(&self, folder: &Path) -> Result<(), Fault> {
-        files::write(self.module.clone(), &folder.join(WEIGHTS_FILE))?;
-        files::write(self.optimiser.memory().clone(), &folder.join(OPTIMISER_FILE))?;
+        files::write_module(self.module.clone(), &folder.join(WEIGHTS_FILE))?;
+        files::write_module(self.optimiser.state().clone(), &folder.join(OPTIMISER_FILE))?;
         match &self.average {
-            Some(average) => files::write(average.clone(), &folder.join(AVERAGE_FILE)),
+            Some(average) => files::write_module(average.clone(), &folder.join(AVERAGE_FILE)),
             None => Ok(()),
         }
     }
 
     fn load(&mut self, folder: &Path) -> Result<(), Fault> {
-        let module = files::read(self.module.clone(), &folder.join(WEIGHTS_FILE))?;
-        let memory = self.optimiser.memory().clone();
-        let memory = files::read(memory, &folder.join(OPTIMISER_FILE))?;
+        let module = files::read_module(self.module.clone(), &folder.join(WEIGHTS_FILE))?;
+        let memory = self.optimiser.state().clone();
+        let memory = files::read_module(memory, &folder.join(OPTIMISER_FILE))?;
         let average = match &self.average {
-            Some(average) => Some(files::read(average.clone(), &folder.join(AVERAGE_FILE))?),
+            Some(average) => Some(files::read_module(average.clone(), &folder.join(AVERAGE_FILE))?),
             None => None,
         };
-        self.optimiser = self.optimiser.remembering(memory);
+        self.optimiser = self.optimiser.with_state(memory);
         (self.module, self.average) = (module, average);
-        self.gathered = Gathered::default();
+        self.accumulated = AccumulatedGradients::default();
         Ok(())
     }
 
-    fn start_from(&mut self, values: &mut weights::Values<'_>) {
-        self.module = weights::replace(self.module.clone(), values);
+    fn initialise_weights(&mut self, values: &mut weights::NewValues<'_>) {
+        self.module = weights::replace_parameters(self.module.clone(), values);
         if let Some(average) = &mut self.average {
-            *average = Average::of(&self.module, &self.device);
+            *average = WeightAverage::starting_from(&self.module, &self.device);
         }
     }
 
-    fn parameters(&self) -> usize {
+    fn parameter_count(&self) -> usize {
         Module::num_params(&self.module)
     }
 
@@ -195,16 +197,16 @@ impl<A: Architecture> Learner for Trainee<A> {
     }
 }
 
-/// A module that no longer learns.
-struct Snapshot<A: Architecture> {
+/// Module for inference.
+struct InferenceModel<A: Architecture> {
     module: A,
     patch_divisor: usize,
     device: Device,
 }
 
-impl<A: Architecture> Network for Snapshot<A> {
-    fn probabilities(&self, images: Tensor<5>) -> Tensor<5> {
-        sigmoid(self.module.logits(images))
+impl<A: Architecture> Network for InferenceModel<A> {
+    fn predict_probabilities(&self, images: Tensor<5>) -> Tensor<5> {
+        sigmoid(self.module.predict_logits(images))
     }
 
     fn patch_divisor(&self) -> usize {
@@ -216,8 +218,8 @@ impl<A: Architecture> Network for Snapshot<A> {
     }
 }
 
-/// The module whose weights [`Learner::save`] left in `folder`, for inference: their average, where
-/// there is one.
+/// Loads the module that [`Learner::save`] left in `folder` for inference: averaged weights, where
+/// there are some.
 pub(crate) fn load_module<A: Architecture>(
     config: &A::Config,
     folder: &Path,
@@ -226,17 +228,20 @@ pub(crate) fn load_module<A: Architecture>(
     let fresh = A::init(config, device);
     let file = folder.join(predicting_file(folder));
     if file.ends_with(AVERAGE_FILE) {
-        return Ok(files::read(Average::of(&fresh, device), &file)?.weights().clone());
+        return Ok(files::read_module(WeightAverage::starting_from(&fresh, device), &file)?
+            .averaged_weights()
+            .clone());
     }
-    files::read(fresh, &file)
+    files::read_module(fresh, &file)
 }
 
-/// The file of a checkpoint's folder whose weights predict: their average, where there is one.
+/// Name of the weights file for inference in a checkpoint's folder: the average, where there is
+/// one.
 pub fn predicting_file(folder: &Path) -> &'static str {
     if folder.join(AVERAGE_FILE).is_file() { AVERAGE_FILE } else { WEIGHTS_FILE }
 }
 
-/// The network of [`load_module`].
+/// Loads the module of [`load_module`] as a [`NetworkScores`].
 pub(crate) fn load_network<A: Architecture>(
     config: &A::Config,
     folder: &Path,
@@ -244,5 +249,5 @@ pub(crate) fn load_network<A: Architecture>(
 ) -> Result<Box<dyn Network>, Fault> {
     let module = load_module::<A>(config, folder, device)?;
     let patch_divisor = A::patch_divisor(config);
-    Ok(Box::new(Snapshot { module: module.valid(), patch_divisor, device: device.clone() }))
+    Ok(Box::new(InferenceModel { module: module.valid(), patch_divisor, device: device.clone() }))
 }

@@ -4,26 +4,26 @@ use burn::tensor::{Device, Tensor};
 
 use crate::nets::Network;
 
-/// Each of three axes turned over or not.
+/// Mirrorings of a patch: each of three axes flipped or not.
 pub const MIRRORINGS: usize = 8;
 
-/// A network that looks at each patch in all its mirrorings, one after the other, and averages what
-/// it saw, each turned back: `MIRRORINGS` times the work, and memory for one sum more.
+/// Test-time mirroring: averages the predictions of all mirrorings of a patch, flipped back:
+/// `MIRRORINGS` times the work, and memory for one more sum.
 pub struct Mirrored(Box<dyn Network>);
 
 impl Mirrored {
-    /// Around `network`.
+    /// Wraps `network`.
     pub const fn new(network: Box<dyn Network>) -> Self {
         Self(network)
     }
 }
 
 impl Network for Mirrored {
-    fn probabilities(&self, images: Tensor<5>) -> Tensor<5> {
-        let mut sum = self.0.probabilities(images.clone());
+    fn predict_probabilities(&self, images: Tensor<5>) -> Tensor<5> {
+        let mut sum = self.0.predict_probabilities(images.clone());
         for turn in 1..MIRRORINGS {
-            let seen = self.0.probabilities(turned(images.clone(), turn));
-            sum = sum + turned(seen, turn);
+            let seen = self.0.predict_probabilities(flip_axes(images.clone(), turn));
+            sum = sum + flip_axes(seen, turn);
         }
         sum / MIRRORINGS as f32
     }
@@ -37,8 +37,8 @@ impl Network for Mirrored {
     }
 }
 
-/// `[b, c, d, h, w]` with the axes turned over that `turn` names by its bits; twice is once nothing.
-fn turned(volume: Tensor<5>, turn: usize) -> Tensor<5> {
+/// Flips the axes of `[b, c, d, h, w]` named by the bits of `turn`; its own inverse.
+fn flip_axes(volume: Tensor<5>, turn: usize) -> Tensor<5> {
     let axes = (0..3).filter(|axis| turn >> axis & 1 == 1);
     axes.fold(volume, |whole, axis| whole.flip([axis + 2]))
 }
@@ -53,7 +53,7 @@ mod tests {
     struct Place(Device);
 
     impl Network for Place {
-        fn probabilities(&self, images: Tensor<5>) -> Tensor<5> {
+        fn predict_probabilities(&self, images: Tensor<5>) -> Tensor<5> {
             let [b, _, d, h, w] = images.dims();
             let ramp: Vec<f32> = (0..d * h * w).map(|place| place as f32 / 64.0).collect();
             let ramp = Tensor::<5>::from_data(TensorData::new(ramp, [1, 1, d, h, w]), &self.0);
@@ -81,21 +81,22 @@ mod tests {
     #[test]
     fn mirroring_the_input_mirrors_the_answer() {
         let network = Mirrored::new(Box::new(Place(Device::flex())));
-        let answer = network.probabilities(patch());
+        let answer = network.predict_probabilities(patch());
         for turn in 1..MIRRORINGS {
-            let seen = values(turned(network.probabilities(turned(patch(), turn)), turn));
+            let seen =
+                values(flip_axes(network.predict_probabilities(flip_axes(patch(), turn)), turn));
             let expected = values(answer.clone());
             assert!(seen.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{turn}");
         }
         let alone = Place(Device::flex());
-        let plain = values(turned(alone.probabilities(turned(patch(), 5)), 5));
-        assert_ne!(plain, values(alone.probabilities(patch())), "by itself it minds");
+        let plain = values(flip_axes(alone.predict_probabilities(flip_axes(patch(), 5)), 5));
+        assert_ne!(plain, values(alone.predict_probabilities(patch())), "by itself it minds");
     }
 
     #[test]
     fn the_answer_is_the_mean_over_all_eight() {
         let network = Mirrored::new(Box::new(Place(Device::flex())));
-        let found = values(network.probabilities(patch()));
+        let found = values(network.predict_probabilities(patch()));
         // A ramp over 24 places, averaged over all mirrorings, is its middle everywhere.
         let middle = 11.5 / 64.0;
         let expected = values(patch().narrow(1, 0, 3)).into_iter().map(|value| value * middle);

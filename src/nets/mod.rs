@@ -2,7 +2,7 @@
 //!
 //! A network knows neither files nor loaders nor losses: it maps images `[b, 4, d, h, w]` to region
 //! logits `[b, 3, d, h, w]` in the order of [`Region::ALL`](crate::volume::region::Region::ALL),
-//! and says what else it wants trained. A new one is a file of its own that implements
+//! and adds the outputs that only training needs. A new one is a file of its own that implements
 //! [`Architecture`], and one line in [`ARCHITECTURES`]; nobody above this floor matches on names.
 
 use burn::module::{Module, ModuleDisplay};
@@ -12,93 +12,95 @@ use serde::de::DeserializeOwned;
 
 use crate::volume::grid::Dims;
 
-mod average;
 pub mod blocks;
 pub mod cascaded;
 pub mod convolution;
-pub mod draws;
 pub mod exchange;
 mod files;
 mod gradients;
 pub mod learner;
 pub mod mirrored;
+pub mod model_rng;
 pub mod norm;
 pub mod optimiser;
 pub mod precision;
 pub mod registry;
 pub mod resunet_vae;
-pub mod steps;
 pub mod unet;
+pub mod update_rules;
 pub mod volumetric;
+mod weight_average;
 pub mod weights;
 
-pub use draws::Draws;
 pub use learner::Learner;
-pub use registry::{Blueprint, Entry, InvalidConfig};
+pub use model_rng::ModelRng;
+pub use registry::{ArchitectureEntry, Blueprint, InvalidConfig};
 
 /// Every network that can be trained, in the order of the paper's table.
-pub static ARCHITECTURES: &[Entry] = &[
-    registry::entry::<unet::UNet>(),
-    registry::entry::<resunet_vae::ResUNetVae>(),
-    registry::entry::<cascaded::Cascaded>(),
+pub static ARCHITECTURES: &[ArchitectureEntry] = &[
+    registry::registry_entry::<unet::UNet>(),
+    registry::registry_entry::<resunet_vae::ResUNetVae>(),
+    registry::registry_entry::<cascaded::Cascaded>(),
 ];
 
-/// What a network computes while it is trained.
+/// Outputs of a training pass.
 #[derive(Debug)]
 pub struct Output {
     /// Region logits at full resolution, `[b, 3, d, h, w]`.
     pub logits: Tensor<5>,
-    /// What the region loss of `logits` counts in the total.
+    /// Weight of the region loss of `logits` in the total loss.
     pub weight: f32,
-    /// Coarser maps that are trained on coarser targets; empty for most networks.
-    pub side: Vec<SideOutput>,
-    /// Terms that need no target, such as a variational bound; empty for most networks.
-    pub penalties: Vec<Penalty>,
+    /// Coarser outputs for deep supervision; empty for most networks.
+    pub deep_supervision: Vec<SideOutput>,
+    /// Loss terms without a target, such as a variational bound; empty for most networks.
+    pub aux_losses: Vec<AuxLoss>,
 }
 
 impl Output {
-    /// Logits and nothing else.
+    /// Output with the logits alone.
     pub const fn of_logits(logits: Tensor<5>) -> Self {
-        Self { logits, weight: 1.0, side: Vec::new(), penalties: Vec::new() }
+        Self { logits, weight: 1.0, deep_supervision: Vec::new(), aux_losses: Vec::new() }
     }
 }
 
-/// A coarser map: each axis is the full one divided by the same power of two.
+/// Deep supervision output on a grid coarser by a power of two.
 #[derive(Debug)]
 pub struct SideOutput {
-    /// Region logits, `[b, 3, d / 2^n, h / 2^n, w / 2^n]`.
+    /// Region logits, `[b, 3, d/2^n, h/2^n, w/2^n]`.
     pub logits: Tensor<5>,
-    /// What its region loss counts in the total.
+    /// Weight of its region loss in the total loss.
     pub weight: f32,
 }
 
-/// A term of the loss that the network brings along.
+/// Auxiliary loss term computed by the network.
 #[derive(Debug)]
-pub struct Penalty {
-    /// Its name in the journal.
+pub struct AuxLoss {
+    /// Name in the journal.
     pub name: &'static str,
-    /// Its value, already weighted, `[1]`.
+    /// Weighted value, `[1]`.
     pub value: Tensor<1>,
 }
 
-/// A kind of network. Statically known; [`registry::entry`] turns it into an [`Entry`].
+/// Type of a network, statically known; [`registry::registry_entry`] turns it into an
+/// [`ArchitectureEntry`].
 pub trait Architecture: Module + ModuleDisplay + 'static {
     /// The name in configurations and tables.
     const NAME: &'static str;
 
-    /// Another program's names for this network, if there is such a program.
+    /// Another program's parameter names for this network, if there is such a program.
     const DIALECT: Option<&'static exchange::Dialect> = None;
 
-    /// Its settings; a field that is not there takes its default, an unknown one is refused.
+    /// Settings of the network; missing fields take their defaults, unknown ones are refused.
     type Config: Serialize + DeserializeOwned + Default + Clone + Send + Sync + 'static;
 
-    /// Whether the settings make a network.
+    /// Checks the settings.
     ///
     /// # Errors
     /// Names the field, its value and the way out.
-    fn check(config: &Self::Config) -> Result<(), InvalidConfig>;
+    fn validate_config(config: &Self::Config) -> Result<(), InvalidConfig>;
 
-    /// The network with the values of [`weights`](Self::draw_weights) still to be drawn.
+    /// Builds the module on `device`; [`draw_weights`](Self::draw_weights) sets its initial
+    /// weights.
     fn init(config: &Self::Config, device: &Device) -> Self;
 
     /// Draws the initial weights; a pure function of the seed.
@@ -107,33 +109,33 @@ pub trait Architecture: Module + ModuleDisplay + 'static {
         weights::he_normal(self, seed)
     }
 
-    /// The pass of training, images `[b, 4, d, h, w]` of the [`precision`] to compute in. A pure
-    /// function: all chance is in `draws`. What it gives is f32.
-    fn forward(&self, images: Tensor<5>, draws: Draws) -> Output;
+    /// Training pass over images `[b, 4, d, h, w]` in the [`precision`] to compute in; the output
+    /// is f32. A pure function: all randomness comes from `draws`.
+    fn forward(&self, images: Tensor<5>, draws: ModelRng) -> Output;
 
-    /// The pass of inference: region logits `[b, 3, d, h, w]`, f32, and nothing that only training needs.
-    fn logits(&self, images: Tensor<5>) -> Tensor<5>;
+    /// Inference pass: region logits `[b, 3, d, h, w]`, f32.
+    fn predict_logits(&self, images: Tensor<5>) -> Tensor<5>;
 
-    /// Every axis of a patch must be a multiple of this.
+    /// Divisor of every patch axis.
     fn patch_divisor(config: &Self::Config) -> usize;
 
-    /// The smallest axis of a patch that can be trained: norms need more than one voxel.
+    /// Smallest patch axis that can be trained: norms need more than one voxel.
     fn smallest_patch(config: &Self::Config) -> usize;
 
-    /// The only patch that can be trained, where there are weights whose shape depends on it.
+    /// Patch size that the weights are shaped for, where there are such weights.
     fn trained_patch(_config: &Self::Config) -> Option<Dims> {
         None
     }
 }
 
-/// A trained network, whatever its kind. Sliding windows, ensembles and mirroring are made of it.
+/// Trained network of any architecture; sliding windows, ensembles and mirroring build on it.
 pub trait Network: Send {
     /// Region probabilities `[b, 3, d, h, w]` of images `[b, 4, d, h, w]`.
-    fn probabilities(&self, images: Tensor<5>) -> Tensor<5>;
+    fn predict_probabilities(&self, images: Tensor<5>) -> Tensor<5>;
 
-    /// Every axis of a patch must be a multiple of this.
+    /// Divisor of every patch axis.
     fn patch_divisor(&self) -> usize;
 
-    /// Where its weights live; images must be made there.
+    /// Device of the weights and of the images it takes.
     fn device(&self) -> &Device;
 }

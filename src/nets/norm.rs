@@ -1,4 +1,4 @@
-//! Normalisation over space: group norm, and instance norm as its case of one channel a group.
+//! Group norm, and instance norm as its case of one channel a group.
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
@@ -21,8 +21,7 @@ pub struct Norm {
 }
 
 impl Norm {
-    /// Over groups of neighbouring channels. Scale 1 and shift 0; `epsilon` is added to the
-    /// variance.
+    /// Creates a group norm with scale 1 and shift 0; `epsilon` is added to the variance.
     ///
     /// # Panics
     /// If `groups` does not divide `channels`.
@@ -36,16 +35,17 @@ impl Norm {
         }
     }
 
-    /// Over each channel on its own (Ulyanov et al. 2016).
+    /// Creates an instance norm (Ulyanov et al. 2016).
     pub fn instance(channels: usize, epsilon: f64, device: &Device) -> Self {
         Self::group(channels, channels, epsilon, device)
     }
 
     /// Normalises each group of each sample, `[b, c, d, h, w]`; in f32, and back to the input's type.
     pub fn forward(&self, volume: Tensor<5>) -> Tensor<5> {
-        let (shape, dtype) = (volume.dims(), volume.dtype());
-        let [b, c, d, h, w] = shape;
-        let (g, members) = (self.groups, c / self.groups);
+        let shape @ [b, c, d, h, w] = volume.dims();
+        let dtype = volume.dtype();
+        let g = self.groups;
+        let members = c / g;
         let flat: Tensor<3> = cast(volume, DType::F32).reshape([b, g, members * d * h * w]);
         let centred = flat.clone() - flat.mean_dim(2);
         let variance = centred.clone().square().mean_dim(2); // [b, g, 1]

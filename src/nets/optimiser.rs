@@ -1,26 +1,26 @@
-//! How gradients become steps, as settings. The arithmetic is in [`steps`](crate::nets::steps).
+//! Optimiser settings; the arithmetic is in [`update_rules`](crate::nets::update_rules).
 
 use serde::{Deserialize, Serialize};
 
-/// How gradients become steps. The learning rate is the schedule's, not the optimiser's.
+/// Optimiser settings. The learning rate is the schedule's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OptimiserConfig {
-    /// The rule of a step.
+    /// Update rule.
     #[serde(flatten)]
-    pub rule: Rule,
-    /// The longest gradient, as the L2 norm over all parameters; a longer one is shortened.
+    pub rule: UpdateRule,
+    /// Maximal L2 norm of the gradient over all parameters; a longer one is clipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
-    /// Decay of the exponential moving average of the weights, which then is what predicts; absent,
-    /// the weights themselves predict.
+    /// Decay of the exponential moving average of the weights, which is then used for inference;
+    /// absent, the weights themselves are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub average: Option<f64>,
 }
 
-/// The rule by which a gradient moves the weights.
+/// Update rule of the optimiser.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Rule {
+pub enum UpdateRule {
     /// Adam (Kingma and Ba 2015); the weight decay is L2, added to the gradient.
     Adam {
         /// Decay of the mean of gradients.
@@ -32,7 +32,7 @@ pub enum Rule {
         /// Added to the root of the second moment.
         #[serde(default = "adam::epsilon")]
         epsilon: f64,
-        /// Whether the second moment never falls (Reddi et al. 2018).
+        /// AMSGrad: the second moment never falls (Reddi et al. 2018).
         #[serde(default)]
         amsgrad: bool,
         /// Weight of the L2 term.
@@ -41,7 +41,7 @@ pub enum Rule {
     },
     /// Stochastic gradient descent with heavy-ball momentum, dampening 0.
     Sgd {
-        /// Share of the last step that is kept.
+        /// Momentum: the share of the last step that is kept.
         #[serde(default = "sgd::momentum")]
         momentum: f64,
         /// Weight of the L2 term.
@@ -72,7 +72,7 @@ const fn weight_decay() -> f64 {
     1e-5
 }
 
-impl Default for Rule {
+impl Default for UpdateRule {
     /// The U-Net's (Isensee et al. 2018): Adam with an L2 term of 1e-5.
     fn default() -> Self {
         Self::Adam {
@@ -87,30 +87,30 @@ impl Default for Rule {
 
 impl Default for OptimiserConfig {
     fn default() -> Self {
-        Rule::default().into()
+        UpdateRule::default().into()
     }
 }
 
-impl From<Rule> for OptimiserConfig {
-    /// Down the gradient as it is, however long; the weights themselves predict.
-    fn from(rule: Rule) -> Self {
+impl From<UpdateRule> for OptimiserConfig {
+    /// Settings without clipping and without a weight average.
+    fn from(rule: UpdateRule) -> Self {
         Self { rule, clip_norm: None, average: None }
     }
 }
 
 impl OptimiserConfig {
-    /// Values kept beside each weight: what the rule remembers, and the weight's average.
+    /// Number of values kept per weight: optimiser state and weight average.
     pub const fn memory_per_weight(&self) -> u64 {
         let remembered = match self.rule {
-            Rule::Adam { amsgrad: true, .. } => 3,
-            Rule::Adam { .. } => 2,
-            Rule::Sgd { .. } => 1,
+            UpdateRule::Adam { amsgrad: true, .. } => 3,
+            UpdateRule::Adam { .. } => 2,
+            UpdateRule::Sgd { .. } => 1,
         };
         remembered + self.average.is_some() as u64
     }
 
-    /// What cannot be, or nothing.
-    pub fn problem(&self) -> Option<String> {
+    /// Returns the first invalid setting.
+    pub fn first_invalid_setting(&self) -> Option<String> {
         let unusable = |longest: &f64| longest.is_nan() || *longest <= 0.0;
         if let Some(longest) = self.clip_norm.filter(unusable) {
             return Some(format!("clip_norm = {longest} must be above 0; leave it out for none"));
@@ -128,14 +128,24 @@ mod tests {
     fn what_cannot_be_is_named_with_its_value() {
         let sound =
             OptimiserConfig { clip_norm: Some(1.0), average: Some(0.0), ..Default::default() };
-        assert_eq!(sound.problem(), None);
+        assert_eq!(sound.first_invalid_setting(), None);
         for clip_norm in [0.0, -1.0, f64::NAN] {
             let config = OptimiserConfig { clip_norm: Some(clip_norm), ..Default::default() };
-            assert!(config.problem().unwrap().starts_with(&format!("clip_norm = {clip_norm}")));
+            assert!(
+                config
+                    .first_invalid_setting()
+                    .unwrap()
+                    .starts_with(&format!("clip_norm = {clip_norm}"))
+            );
         }
         for average in [1.0, -0.1, f64::NAN] {
             let config = OptimiserConfig { average: Some(average), ..Default::default() };
-            assert!(config.problem().unwrap().starts_with(&format!("average = {average}")));
+            assert!(
+                config
+                    .first_invalid_setting()
+                    .unwrap()
+                    .starts_with(&format!("average = {average}"))
+            );
         }
     }
 }

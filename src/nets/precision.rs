@@ -1,4 +1,4 @@
-//! The numbers that a network computes with.
+//! Precision of training.
 //!
 //! A network computes in the type of its images: its weights stay f32, and each layer takes them to
 //! that type on the way, so that gradients come back to f32 masters. Statistics of norms, latent
@@ -19,7 +19,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The type of images on their way into the network.
+    /// Data type of the network's input.
     pub const fn dtype(self) -> DType {
         match self {
             Self::F32 => DType::F32,
@@ -36,7 +36,7 @@ impl Precision {
     }
 }
 
-/// The same values as another type; of the same type, the tensor itself.
+/// Casts a tensor, unless it is of that type already.
 pub fn cast<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Tensor<D> {
     if tensor.dtype() == dtype { tensor } else { tensor.cast(dtype) }
 }

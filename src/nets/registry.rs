@@ -1,8 +1,9 @@
-//! The registry: from a name and settings to a network, without a `match` on the architecture.
+//! Registry of architectures: from a name and settings to a network, without a `match`.
 //!
-//! `Module` is not object-safe, so the type is erased one level up: [`entry`] fills an [`Entry`]
-//! with functions monomorphised for one [`Architecture`], and [`Entry::blueprint`] parses settings
-//! once, into an object that can only make legal networks.
+//! `Module` is not object-safe, so the type is erased one level up: [`registry_entry`] fills an
+//! [`ArchitectureEntry`] with functions monomorphised for one [`Architecture`], and
+//! [`ArchitectureEntry::parse_settings`] parses settings once, into an object that can only make
+//! legal networks.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -12,28 +13,33 @@ use burn::tensor::Device;
 use serde_json::Value;
 
 use crate::base::error::Fault;
-use crate::nets::exchange::{self, Incoming, Weight};
-use crate::nets::learner::{Learner, Trainee, load_module, load_network};
+use crate::nets::exchange::{self, ImportedWeights, Weight};
+use crate::nets::learner::{Learner, TrainableModel, load_module, load_network};
 use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::weights::{self, ParameterShape};
 use crate::nets::{ARCHITECTURES, Architecture, Network};
 use crate::volume::grid::Dims;
 
-/// Settings that make no network: which, why, and the way out.
+/// Invalid setting of a network, with the reason and the way out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{subject}: {problem}; {remedy}")]
 pub struct InvalidConfig {
     /// The network and the field.
     pub subject: String,
-    /// What is wrong with the value.
+    /// Problem with the value.
     pub problem: String,
-    /// What to write instead.
+    /// Advice on what to write instead.
     pub remedy: String,
 }
 
 impl InvalidConfig {
-    /// A setting of a network with a value it cannot have.
-    pub fn of(network: &str, field: &str, value: impl Display, remedy: impl Into<String>) -> Self {
+    /// Error about one field's value.
+    pub fn for_field(
+        network: &str,
+        field: &str,
+        value: impl Display,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self {
             subject: format!("network {network}: {field}"),
             problem: format!("is {value}"),
@@ -45,8 +51,8 @@ impl InvalidConfig {
 /// Refuses a setting of a network outside its range.
 ///
 /// # Errors
-/// With the field, the value and the range.
-pub fn within<T: PartialOrd + Display>(
+/// Names the field, the value and the range.
+pub fn check_range<T: PartialOrd + Display>(
     network: &str,
     field: &str,
     value: T,
@@ -56,22 +62,22 @@ pub fn within<T: PartialOrd + Display>(
         return Ok(());
     }
     let (low, high) = range.into_inner();
-    Err(InvalidConfig::of(network, field, value, format!("choose {low} to {high}")))
+    Err(InvalidConfig::for_field(network, field, value, format!("choose {low} to {high}")))
 }
 
-/// One architecture, its type erased.
-pub struct Entry {
+/// Registered architecture, its type erased.
+pub struct ArchitectureEntry {
     /// The name in configurations and tables.
     pub name: &'static str,
     parse: fn(&Value) -> Result<Box<dyn Blueprint>, InvalidConfig>,
 }
 
-impl Entry {
-    /// The entry of that name.
+impl ArchitectureEntry {
+    /// Finds an architecture by name.
     ///
     /// # Errors
     /// If there is none; lists those that there are.
-    pub fn named(name: &str) -> Result<&'static Self, InvalidConfig> {
+    pub fn find_by_name(name: &str) -> Result<&'static Self, InvalidConfig> {
         ARCHITECTURES.iter().find(|entry| entry.name == name).ok_or_else(|| {
             let known: Vec<&str> = ARCHITECTURES.iter().map(|entry| entry.name).collect();
             InvalidConfig {
@@ -86,18 +92,18 @@ impl Entry {
     ///
     /// # Errors
     /// On an unknown field, a value of the wrong type, or a combination that makes no network.
-    pub fn blueprint(&self, settings: &Value) -> Result<Box<dyn Blueprint>, InvalidConfig> {
+    pub fn parse_settings(&self, settings: &Value) -> Result<Box<dyn Blueprint>, InvalidConfig> {
         (self.parse)(settings)
     }
 
     /// The blueprint of the default settings.
     pub fn default_blueprint(&self) -> Box<dyn Blueprint> {
-        self.blueprint(&Value::Object(serde_json::Map::new()))
+        self.parse_settings(&Value::Object(serde_json::Map::new()))
             .expect("a test builds every architecture from its defaults")
     }
 }
 
-/// A network that can be built: an architecture with settings that have been checked.
+/// Architecture with checked settings, ready to be built.
 pub trait Blueprint: Send + Sync {
     /// The architecture's name.
     fn name(&self) -> &'static str;
@@ -105,69 +111,74 @@ pub trait Blueprint: Send + Sync {
     /// The settings in full, defaults filled in.
     fn settings(&self) -> Value;
 
-    /// Every axis of a patch must be a multiple of this.
+    /// Divisor of every patch axis.
     fn patch_divisor(&self) -> usize;
 
-    /// The smallest axis of a patch that can be trained.
+    /// Smallest patch axis that can be trained.
     fn smallest_patch(&self) -> usize;
 
-    /// Whether patches of that extent can be trained.
+    /// Checks that patches of that size can be trained.
     ///
     /// # Errors
-    /// Says which extents can be.
+    /// Names the sizes that can be.
     fn fits_patch(&self, patch: Dims) -> Result<(), InvalidConfig>;
 
     /// Name and shape of every parameter, in a fixed order; allocates none of them.
-    fn parameters(&self) -> Vec<ParameterShape>;
+    fn parameter_shapes(&self) -> Vec<ParameterShape>;
 
-    /// Number of trained values.
+    /// Number of trainable parameters.
     fn parameter_count(&self) -> usize {
-        self.parameters().iter().map(ParameterShape::count).sum()
+        self.parameter_shapes().iter().map(ParameterShape::value_count).sum()
     }
 
-    /// A new network with weights drawn from `seed`, and its optimiser, on `device`.
-    fn learner(&self, optimiser: &OptimiserConfig, seed: u64, device: &Device) -> Box<dyn Learner>;
+    /// Creates a network with weights drawn from `seed`, and its optimiser, on `device`.
+    fn new_learner(
+        &self,
+        optimiser: &OptimiserConfig,
+        seed: u64,
+        device: &Device,
+    ) -> Box<dyn Learner>;
 
-    /// The network that [`Learner::save`] left in `folder`, for inference on `device`.
+    /// Loads the network that [`Learner::save`] left in `folder`, for inference on `device`.
     ///
     /// # Errors
     /// If the weights are missing, damaged, or those of another network.
-    fn network(&self, folder: &Path, device: &Device) -> Result<Box<dyn Network>, Fault>;
+    fn load_network(&self, folder: &Path, device: &Device) -> Result<Box<dyn Network>, Fault>;
 
-    /// The weights of that network, by name.
+    /// Loads the weights of that network by name.
     ///
     /// # Errors
-    /// As [`network`](Self::network).
-    fn weights(&self, folder: &Path) -> Result<Vec<Weight>, Fault>;
+    /// Same as [`load_network`](Self::load_network).
+    fn load_weights(&self, folder: &Path) -> Result<Vec<Weight>, Fault>;
 
-    /// The weights in a safetensors file, checked to be this network's.
+    /// Reads this network's weights from a safetensors file.
     ///
     /// # Errors
     /// If the file cannot be read or does not fit; names the tensors.
-    fn read_weights(&self, file: &Path) -> Result<Incoming, Fault>;
+    fn import_weights(&self, file: &Path) -> Result<ImportedWeights, Fault>;
 }
 
-/// The entry of an architecture.
-pub const fn entry<A: Architecture>() -> Entry {
-    Entry { name: A::NAME, parse: parse::<A> }
+/// Makes the registry entry of an architecture.
+pub const fn registry_entry<A: Architecture>() -> ArchitectureEntry {
+    ArchitectureEntry { name: A::NAME, parse: parse_config::<A> }
 }
 
-fn parse<A: Architecture>(settings: &Value) -> Result<Box<dyn Blueprint>, InvalidConfig> {
+fn parse_config<A: Architecture>(settings: &Value) -> Result<Box<dyn Blueprint>, InvalidConfig> {
     let config: A::Config =
         serde_json::from_value(settings.clone()).map_err(|error| InvalidConfig {
             subject: format!("network {}", A::NAME),
             problem: error.to_string(),
             remedy: "see `config show` for its settings".into(),
         })?;
-    A::check(&config)?;
-    Ok(Box::new(Plan::<A> { config }))
+    A::validate_config(&config)?;
+    Ok(Box::new(ConfiguredArchitecture::<A> { config }))
 }
 
-struct Plan<A: Architecture> {
+struct ConfiguredArchitecture<A: Architecture> {
     config: A::Config,
 }
 
-impl<A: Architecture> Blueprint for Plan<A> {
+impl<A: Architecture> Blueprint for ConfiguredArchitecture<A> {
     fn name(&self) -> &'static str {
         A::NAME
     }
@@ -189,7 +200,8 @@ impl<A: Architecture> Blueprint for Plan<A> {
             Err(InvalidConfig { subject: format!("network {}", A::NAME), problem, remedy })
         };
         let Dims(sides) = patch;
-        let (divisor, smallest) = (self.patch_divisor(), self.smallest_patch());
+        let divisor = self.patch_divisor();
+        let smallest = self.smallest_patch();
         if sides.iter().any(|&side| !side.is_multiple_of(divisor) || side < smallest) {
             let remedy = format!(
                 "choose crop.patch with each side a multiple of {divisor} and at least {smallest}"
@@ -205,24 +217,29 @@ impl<A: Architecture> Blueprint for Plan<A> {
         }
     }
 
-    fn parameters(&self) -> Vec<ParameterShape> {
-        weights::shapes(&A::init(&self.config, &Device::flex()))
+    fn parameter_shapes(&self) -> Vec<ParameterShape> {
+        weights::parameter_shapes(&A::init(&self.config, &Device::flex()))
     }
 
-    fn learner(&self, optimiser: &OptimiserConfig, seed: u64, device: &Device) -> Box<dyn Learner> {
-        Box::new(Trainee::<A>::new(&self.config, optimiser, seed, device))
+    fn new_learner(
+        &self,
+        optimiser: &OptimiserConfig,
+        seed: u64,
+        device: &Device,
+    ) -> Box<dyn Learner> {
+        Box::new(TrainableModel::<A>::new(&self.config, optimiser, seed, device))
     }
 
-    fn network(&self, folder: &Path, device: &Device) -> Result<Box<dyn Network>, Fault> {
+    fn load_network(&self, folder: &Path, device: &Device) -> Result<Box<dyn Network>, Fault> {
         load_network::<A>(&self.config, folder, device)
     }
 
-    fn weights(&self, folder: &Path) -> Result<Vec<Weight>, Fault> {
+    fn load_weights(&self, folder: &Path) -> Result<Vec<Weight>, Fault> {
         Ok(exchange::weights_of(&load_module::<A>(&self.config, folder, &Device::flex())?))
     }
 
-    fn read_weights(&self, file: &Path) -> Result<Incoming, Fault> {
-        exchange::read(file, &self.parameters(), A::DIALECT)
+    fn import_weights(&self, file: &Path) -> Result<ImportedWeights, Fault> {
+        exchange::read_safetensors(file, &self.parameter_shapes(), A::DIALECT)
     }
 }
 
@@ -237,9 +254,9 @@ mod tests {
         for (place, entry) in ARCHITECTURES.iter().enumerate() {
             let first = ARCHITECTURES.iter().position(|other| other.name == entry.name);
             assert_eq!(first, Some(place));
-            assert_eq!(Entry::named(entry.name).unwrap().name, entry.name);
+            assert_eq!(ArchitectureEntry::find_by_name(entry.name).unwrap().name, entry.name);
         }
-        let unknown = Entry::named("vnet").err().unwrap().to_string();
+        let unknown = ArchitectureEntry::find_by_name("vnet").err().unwrap().to_string();
         assert!(unknown.contains("vnet") && unknown.contains("unet"), "{unknown}");
     }
 
@@ -247,7 +264,7 @@ mod tests {
     fn defaults_are_legal_and_settings_round_trip() {
         for entry in ARCHITECTURES {
             let blueprint = entry.default_blueprint();
-            let again = entry.blueprint(&blueprint.settings()).unwrap();
+            let again = entry.parse_settings(&blueprint.settings()).unwrap();
             assert_eq!(again.settings(), blueprint.settings());
             assert_eq!(blueprint.smallest_patch() % blueprint.patch_divisor(), 0);
         }
@@ -256,7 +273,7 @@ mod tests {
     #[test]
     fn an_unknown_field_is_refused_by_name() {
         for entry in ARCHITECTURES {
-            let error = entry.blueprint(&json!({"wdith": 3})).err().unwrap().to_string();
+            let error = entry.parse_settings(&json!({"wdith": 3})).err().unwrap().to_string();
             assert!(error.contains("wdith") && error.contains(entry.name), "{error}");
         }
     }

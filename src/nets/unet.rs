@@ -9,11 +9,11 @@ use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::nets::blocks::ConvUnit;
-use crate::nets::convolution::{Convolution, Kernel};
+use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::precision::cast;
-use crate::nets::registry::within;
-use crate::nets::volumetric::{max_pool, upsample};
-use crate::nets::{Architecture, Draws, InvalidConfig, Output};
+use crate::nets::registry::check_range;
+use crate::nets::volumetric::{max_pool, upsample_trilinear};
+use crate::nets::{Architecture, InvalidConfig, ModelRng, Output};
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 
@@ -23,10 +23,10 @@ use crate::volume::region::Region;
 pub struct UNetConfig {
     /// Channels at full resolution; doubled at each level below.
     pub base_width: usize,
-    /// Resolutions, the full one included; a patch axis is a multiple of `2^(levels - 1)`.
+    /// Resolution levels, the full one included; a patch axis is a multiple of `2^(levels - 1)`.
     pub levels: usize,
-    /// Whether convolutions carry a bias. Ahead of a norm it has no effect, so only weights that
-    /// come from elsewhere need it.
+    /// Bias in convolutions. Ahead of a norm it has no effect, so only weights of other programs
+    /// need it.
     pub conv_bias: bool,
 }
 
@@ -49,10 +49,10 @@ impl Architecture for UNet {
     const NAME: &'static str = "unet";
     type Config = UNetConfig;
 
-    fn check(config: &UNetConfig) -> Result<(), InvalidConfig> {
+    fn validate_config(config: &UNetConfig) -> Result<(), InvalidConfig> {
         let UNetConfig { base_width, levels, .. } = *config;
-        within(Self::NAME, "base_width", base_width, 1..=512)?;
-        within(Self::NAME, "levels", levels, 2..=7)
+        check_range(Self::NAME, "base_width", base_width, 1..=512)?;
+        check_range(Self::NAME, "levels", levels, 2..=7)
     }
 
     fn init(config: &UNetConfig, device: &Device) -> Self {
@@ -75,26 +75,27 @@ impl Architecture for UNet {
             enc: enc.collect(),
             bottom: pair([width(bottom - 1), width(bottom), width(bottom - 1)]),
             dec: dec.collect(),
-            head: Kernel { bias: true, ..Kernel::POINT }.init([width(0), Region::COUNT], device),
+            head: ConvConfig { bias: true, ..ConvConfig::POINT }
+                .init([width(0), Region::COUNT], device),
         }
     }
 
-    fn forward(&self, images: Tensor<5>, _draws: Draws) -> Output {
-        Output::of_logits(self.logits(images))
+    fn forward(&self, images: Tensor<5>, _draws: ModelRng) -> Output {
+        Output::of_logits(self.predict_logits(images))
     }
 
-    fn logits(&self, images: Tensor<5>) -> Tensor<5> {
+    fn predict_logits(&self, images: Tensor<5>) -> Tensor<5> {
         let mut volume = images;
         let mut skips = Vec::with_capacity(self.enc.len());
         for level in &self.enc {
-            let features = through(level, volume);
+            let features = apply_units(level, volume);
             volume = max_pool(features.clone());
             skips.push(features);
         }
-        volume = through(&self.bottom, volume);
+        volume = apply_units(&self.bottom, volume);
         for level in &self.dec {
             let skip = skips.pop().expect("the decoder has as many levels as the encoder");
-            volume = through(level, Tensor::cat(vec![skip, upsample(volume)], 1));
+            volume = apply_units(level, Tensor::cat(vec![skip, upsample_trilinear(volume)], 1));
         }
         cast(self.head.forward(volume), DType::F32)
     }
@@ -108,18 +109,18 @@ impl Architecture for UNet {
     }
 }
 
-fn through(units: &[ConvUnit], volume: Tensor<5>) -> Tensor<5> {
+fn apply_units(units: &[ConvUnit], volume: Tensor<5>) -> Tensor<5> {
     units.iter().fold(volume, |features, unit| unit.forward(features))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nets::{Entry, weights};
+    use crate::nets::{ArchitectureEntry, weights};
 
     fn count(config: &UNetConfig) -> usize {
-        let entry = Entry::named(UNet::NAME).unwrap();
-        entry.blueprint(&serde_json::to_value(config).unwrap()).unwrap().parameter_count()
+        let entry = ArchitectureEntry::find_by_name(UNet::NAME).unwrap();
+        entry.parse_settings(&serde_json::to_value(config).unwrap()).unwrap().parameter_count()
     }
 
     #[test]
@@ -139,7 +140,11 @@ mod tests {
     fn sizes_that_make_no_network_are_refused_with_the_range() {
         for (field, value) in [("levels", 1), ("levels", 8), ("base_width", 0)] {
             let settings = serde_json::json!({ field: value });
-            let error = Entry::named("unet").unwrap().blueprint(&settings).err().unwrap();
+            let error = ArchitectureEntry::find_by_name("unet")
+                .unwrap()
+                .parse_settings(&settings)
+                .err()
+                .unwrap();
             let text = error.to_string();
             assert!(text.contains(field) && text.contains(&value.to_string()), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Parameters by name: their shapes, their initial values, the size of their gradients.
+//! Parameters by name: shapes, initial values, gradient norms.
 //!
 //! Names are module paths (`enc.0.1.conv.weight`); the order is that of the fields, so it changes
 //! only when a network does. Initial values come from [`KeyedRng`], not from the device: they depend
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 
-/// One parameter: what it is called and how large it is.
+/// Name and shape of a parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ParameterShape {
     /// Path in the module tree.
@@ -21,24 +21,24 @@ pub struct ParameterShape {
 }
 
 impl ParameterShape {
-    /// Number of values.
-    pub fn count(&self) -> usize {
+    /// Counts the values.
+    pub fn value_count(&self) -> usize {
         self.shape.iter().product()
     }
 }
 
-/// How long a parameter's gradient is.
+/// Gradient norm of a parameter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GradientNorm {
     /// Path in the module tree.
     pub name: String,
-    /// Its L2 norm.
+    /// L2 norm of the gradient.
     pub norm: f32,
 }
 
-/// Name and shape of every parameter, without making any of them.
-pub fn shapes<M: Module>(module: &M) -> Vec<ParameterShape> {
-    let mut visitor = Shapes::default();
+/// Lists name and shape of every parameter, without allocating any of them.
+pub fn parameter_shapes<M: Module>(module: &M) -> Vec<ParameterShape> {
+    let mut visitor = ShapeCollector::default();
     module.visit(&mut visitor);
     visitor.found
 }
@@ -47,83 +47,91 @@ pub fn shapes<M: Module>(module: &M) -> Vec<ParameterShape> {
 /// from a stream of its own; biases and norms keep the values of their layers.
 #[must_use]
 pub fn he_normal<M: Module>(module: M, seed: u64) -> M {
-    draw(module, seed, |rng, [fan_in, _]| (2.0 / fan_in).sqrt() * rng.normal())
+    draw_kernels(module, seed, |rng, [fan_in, _]| (2.0 / fan_in).sqrt() * rng.standard_normal())
 }
 
-/// The same from `U(-a, a)`, `a^2 = 6 / (fan_in + fan_out)` (Glorot and Bengio 2010).
+/// Replaces every kernel by a draw from `U(-a, a)`, `a^2 = 6 / (fan_in + fan_out)` (Glorot and
+/// Bengio 2010).
 #[must_use]
 pub fn xavier_uniform<M: Module>(module: M, seed: u64) -> M {
-    draw(module, seed, |rng, [fan_in, fan_out]| {
+    draw_kernels(module, seed, |rng, [fan_in, fan_out]| {
         let bound = (6.0 / (fan_in + fan_out)).sqrt();
         rng.uniform(-bound, bound)
     })
 }
 
-/// Draws every kernel, `[out, in, ...]`, given what one output sees and what one input reaches.
-fn draw<M: Module>(module: M, seed: u64, value: impl Fn(&mut KeyedRng, [f64; 2]) -> f64) -> M {
+/// Draws every kernel, `[out, in, ...]`, by `value` of its generator and `[fan_in, fan_out]`.
+fn draw_kernels<M: Module>(
+    module: M,
+    seed: u64,
+    value: impl Fn(&mut KeyedRng, [f64; 2]) -> f64,
+) -> M {
     let key = SampleKey { seed, epoch: 0, index: 0 };
-    replace(module, &mut |place, _, shape| {
+    replace_parameters(module, &mut |place, _, shape| {
         let [outputs, inputs, ref kernel @ ..] = *shape else { return None };
         let taps: usize = kernel.iter().product();
         let fans = [inputs * taps, outputs * taps].map(|fan| fan as f64);
-        let mut rng = KeyedRng::new(key, Domain::Weights).stream(place as u64);
+        let mut rng = KeyedRng::new(key, Domain::Weights).with_stream(place as u64);
         let count = shape.iter().product();
         Some((0..count).map(|_| value(&mut rng, fans) as f32).collect())
     })
 }
 
-/// New values of a parameter from its place, name and shape; `None` leaves it as it is.
-pub type Values<'a> = dyn FnMut(usize, &str, &[usize]) -> Option<Vec<f32>> + 'a;
+/// Function from index, name and shape of a parameter to its new values; `None` leaves it.
+pub type NewValues<'a> = dyn FnMut(usize, &str, &[usize]) -> Option<Vec<f32>> + 'a;
 
-/// Replaces the parameters for which `values` has some.
-pub fn replace<M: Module>(module: M, values: &mut Values<'_>) -> M {
-    module.map(&mut Replace { path: Vec::new(), place: 0, values })
+/// Replaces the parameters for which `values` returns some.
+pub fn replace_parameters<M: Module>(module: M, values: &mut NewValues<'_>) -> M {
+    module.map(&mut ValueReplacer { path: Vec::new(), place: 0, values })
 }
 
-/// Every parameter's value, without gradients, in Burn's container by parameter.
-pub(crate) fn values<M: Module>(module: &M) -> GradientsParams {
-    let mut visitor = Collect(GradientsParams::new());
+/// Collects every parameter's value, without gradients, by id.
+pub(crate) fn parameter_values<M: Module>(module: &M) -> GradientsParams {
+    let mut visitor = ValueCollector(GradientsParams::new());
     module.visit(&mut visitor);
     visitor.0
 }
 
-/// `module` with these values, where there are any.
+/// Returns `module` with these values, where there are any.
 #[must_use]
 pub(crate) fn with_values<M: Module>(module: M, values: &GradientsParams) -> M {
-    module.map(&mut Put(values))
+    module.map(&mut ValueSetter(values))
 }
 
-/// `module` with 0 everywhere.
+/// Returns `module` with 0 everywhere.
 #[must_use]
-pub(crate) fn zeros<M: Module>(module: M) -> M {
-    module.map(&mut Zero)
+pub(crate) fn zero_parameters<M: Module>(module: M) -> M {
+    module.map(&mut ZeroSetter)
 }
 
-/// `module`, which has no gradients, moved the share `share`, `[1]`, of the way to `target`, if
-/// `sound`.
+/// Moves `module`, which has no gradients, by the share `share`, `[1]`, towards `target`, if
+/// `is_finite`.
 #[must_use]
-pub(crate) fn moved<M: Module>(
+pub(crate) fn blend_towards<M: Module>(
     module: M,
     target: &M,
     share: &Tensor<1>,
-    sound: &Tensor<1, Bool>,
+    is_finite: &Tensor<1, Bool>,
 ) -> M {
-    module.map(&mut Move { targets: &values(target), share, sound })
+    module.map(&mut ValueBlender {
+        targets: &parameter_values(target),
+        share,
+        is_finite: is_finite,
+    })
 }
 
-/// `yes` where `verdict`, `[1]`, is true, and else `no`; `no` may hold anything, NaN as well as
-/// `yes` may.
-pub(crate) fn chosen<const D: usize>(
-    verdict: &Tensor<1, Bool>,
+/// Selects `yes` where `condition`, `[1]`, is true, else `no`; either may hold NaN.
+pub(crate) fn select_if<const D: usize>(
+    condition: &Tensor<1, Bool>,
     yes: Tensor<D>,
     no: Tensor<D>,
 ) -> Tensor<D> {
-    let mask = verdict.clone().reshape([1; D]).expand(no.dims());
+    let mask = condition.clone().reshape([1; D]).expand(no.dims());
     no.mask_where(mask, yes)
 }
 
-/// `value`, which has no gradient, as a parameter's tensor with the gradients of `tensor`.
-pub(crate) fn in_place_of<const D: usize>(tensor: &Tensor<D>, value: Tensor<D>) -> Tensor<D> {
+/// Turns `value` into a parameter's tensor that records gradients as `tensor` does.
+pub(crate) fn with_gradients_of<const D: usize>(tensor: &Tensor<D>, value: Tensor<D>) -> Tensor<D> {
     if !tensor.is_autodiff() {
         return value;
     }
@@ -134,41 +142,45 @@ pub(crate) fn in_place_of<const D: usize>(tensor: &Tensor<D>, value: Tensor<D>) 
     value.set_require_grad(tensor.is_require_grad())
 }
 
-/// Gives every parameter its place, counted from 1, as its id.
+/// Numbers the parameters: each gets its index, counted from 1, as its id.
 ///
 /// Burn draws ids at random and writes them into checkpoints; with these, the same weights are the
 /// same file.
 #[must_use]
-pub fn number<M: Module>(module: M) -> M {
-    module.map(&mut Number(0))
+pub fn number_parameters<M: Module>(module: M) -> M {
+    module.map(&mut IdNumbering(0))
 }
 
-/// The L2 norm of the gradient of every parameter that has one. Waits for the device.
+/// Computes the L2 norm of every parameter's gradient. Waits for the device.
 pub fn gradient_norms<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<GradientNorm> {
-    let mut visitor = Norms { path: Vec::new(), gradients, squares: Vec::new() };
-    module.visit(&mut visitor);
-    let read = |(name, square): (String, Tensor<1>)| GradientNorm {
-        name,
-        norm: square.sqrt().into_scalar(),
+    let named = parameter_shapes(module).into_iter().zip(squared_norms(module, gradients));
+    let read = |(parameter, square): (ParameterShape, Option<Tensor<1>>)| {
+        Some(GradientNorm { name: parameter.name, norm: square?.sqrt().into_scalar() })
     };
-    visitor.squares.into_iter().map(read).collect()
+    named.filter_map(read).collect()
 }
 
-/// The L2 norm of all gradients together, `[1]`; stays on the device.
+/// Computes the L2 norm of all gradients together, `[1]`; stays on the device.
 pub fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Option<Tensor<1>> {
-    let mut visitor = Norms { path: Vec::new(), gradients, squares: Vec::new() };
-    module.visit(&mut visitor);
-    let squares: Vec<Tensor<1>> = visitor.squares.into_iter().map(|(_, square)| square).collect();
+    let squares = squared_norms(module, gradients).into_iter().flatten();
+    let squares: Vec<Tensor<1>> = squares.collect();
     (!squares.is_empty()).then(|| Tensor::cat(squares, 0).sum().sqrt())
 }
 
+/// Squared L2 norm of each parameter's gradient, `[1]`; `None` without a gradient.
+fn squared_norms<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<Option<Tensor<1>>> {
+    let mut visitor = NormCollector { gradients, squares: Vec::new() };
+    module.visit(&mut visitor);
+    visitor.squares
+}
+
 #[derive(Default)]
-struct Shapes {
+struct ShapeCollector {
     path: Vec<String>,
     found: Vec<ParameterShape>,
 }
 
-impl ModuleVisitor for Shapes {
+impl ModuleVisitor for ShapeCollector {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.push(name.into());
     }
@@ -183,13 +195,13 @@ impl ModuleVisitor for Shapes {
     }
 }
 
-struct Replace<'a> {
+struct ValueReplacer<'a> {
     path: Vec<String>,
     place: usize,
-    values: &'a mut Values<'a>,
+    values: &'a mut NewValues<'a>,
 }
 
-impl ModuleMapper for Replace<'_> {
+impl ModuleMapper for ValueReplacer<'_> {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.push(name.into());
     }
@@ -210,51 +222,51 @@ impl ModuleMapper for Replace<'_> {
     }
 }
 
-struct Collect(GradientsParams);
+struct ValueCollector(GradientsParams);
 
-impl ModuleVisitor for Collect {
+impl ModuleVisitor for ValueCollector {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         self.0.register(param.id, param.val().without_autodiff());
     }
 }
 
-struct Put<'a>(&'a GradientsParams);
+struct ValueSetter<'a>(&'a GradientsParams);
 
-impl ModuleMapper for Put<'_> {
+impl ModuleMapper for ValueSetter<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(value) = self.0.get::<D>(param.id) else { return param };
-        param.map(|old| in_place_of(&old, value))
+        param.map(|old| with_gradients_of(&old, value))
     }
 }
 
-struct Zero;
+struct ZeroSetter;
 
-impl ModuleMapper for Zero {
+impl ModuleMapper for ZeroSetter {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|old| in_place_of(&old, old.clone().without_autodiff().zeros_like()))
+        param.map(|old| with_gradients_of(&old, old.clone().without_autodiff().zeros_like()))
     }
 }
 
-struct Move<'a> {
+struct ValueBlender<'a> {
     targets: &'a GradientsParams,
     share: &'a Tensor<1>,
-    sound: &'a Tensor<1, Bool>,
+    is_finite: &'a Tensor<1, Bool>,
 }
 
-impl ModuleMapper for Move<'_> {
+impl ModuleMapper for ValueBlender<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(target) = self.targets.get::<D>(param.id) else { return param };
         let share = self.share.clone().reshape([1; D]);
         param.map(|old| {
             let new = old.clone() + (target - old.clone()) * share;
-            chosen(self.sound, new, old)
+            select_if(self.is_finite, new, old)
         })
     }
 }
 
-struct Number(u64);
+struct IdNumbering(u64);
 
-impl ModuleMapper for Number {
+impl ModuleMapper for IdNumbering {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         self.0 += 1;
         let (_random, value, mapper) = param.consume();
@@ -262,24 +274,14 @@ impl ModuleMapper for Number {
     }
 }
 
-struct Norms<'a> {
-    path: Vec<String>,
+struct NormCollector<'a> {
     gradients: &'a GradientsParams,
-    squares: Vec<(String, Tensor<1>)>,
+    squares: Vec<Option<Tensor<1>>>,
 }
 
-impl ModuleVisitor for Norms<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
+impl ModuleVisitor for NormCollector<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            self.squares.push((self.path.join("."), gradient.square().sum()));
-        }
+        let gradient = self.gradients.get::<D>(param.id);
+        self.squares.push(gradient.map(|gradient| gradient.square().sum()));
     }
 }

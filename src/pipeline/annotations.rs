@@ -1,4 +1,4 @@
-//! Cases that are trained on with a teacher's labels: what becomes of a case in their place.
+//! Teacher's labels for the cases that are trained on with them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,12 +8,12 @@ use crate::base::fingerprint::Fingerprint;
 use crate::cache::annotation::MappedAnnotation;
 use crate::cache::map::MappedCase;
 use crate::cache::store::CaseStore;
-use crate::pipeline::handle::CaseHandle;
+use crate::pipeline::case_handle::CaseHandle;
 use crate::volume::case::CaseId;
 use crate::volume::targets::Targets;
 
 /// Annotations by case.
-type Mapped = HashMap<CaseId, Arc<MappedAnnotation>>;
+type AnnotationsByCase = HashMap<CaseId, Arc<MappedAnnotation>>;
 
 /// The annotated cases of a run, each mapped once. Clones share the mappings.
 #[derive(Debug, Clone)]
@@ -21,12 +21,12 @@ pub struct Annotations {
     teacher: Fingerprint,
     targets: Targets,
     cases: Arc<HashSet<CaseId>>,
-    mapped: Arc<Mutex<Mapped>>,
+    mapped: Arc<Mutex<AnnotationsByCase>>,
 }
 
 impl Annotations {
-    /// Of `cases`, by `teacher`.
-    pub fn by(
+    /// Annotations of `cases` by `teacher`.
+    pub fn from_teacher(
         teacher: Fingerprint,
         targets: Targets,
         cases: impl IntoIterator<Item = CaseId>,
@@ -35,51 +35,54 @@ impl Annotations {
         Self { teacher, targets, cases, mapped: Arc::default() }
     }
 
-    /// What the run is trained towards.
+    /// Targets that the annotated cases have: labels or probabilities.
     pub const fn targets(&self) -> Targets {
         self.targets
     }
 
-    /// Whether a case is trained on with the teacher's labels.
-    pub fn covers(&self, id: &CaseId) -> bool {
+    /// Returns true if a case is trained on with the teacher's labels.
+    pub fn is_annotated(&self, id: &CaseId) -> bool {
         self.cases.contains(id)
     }
 
-    /// `case` as it is to be trained on: as it is, or with the teacher's labels.
+    /// Handle of `case`: with the teacher's labels if it is annotated, else with its own.
     ///
     /// # Errors
     /// If it is one of the annotated cases and its annotation is missing, damaged or about other
     /// files. Its own labels never take their place.
-    pub fn onto(&self, case: Arc<MappedCase>, store: &CaseStore) -> Result<CaseHandle, CaseError> {
-        if !self.covers(case.id()) {
+    pub fn annotate_case(
+        &self,
+        case: Arc<MappedCase>,
+        store: &CaseStore,
+    ) -> Result<CaseHandle, CaseError> {
+        if !self.is_annotated(case.id()) {
             return Ok(CaseHandle::Mapped(case));
         }
-        let held = self.held().get(case.id()).cloned();
+        let held = self.lock_mapped().get(case.id()).cloned();
         // A case that was built again from other files is not the one that was annotated.
-        if let Some(annotation) = held.filter(|held| held.is_of(&case)) {
+        if let Some(annotation) = held.filter(|held| held.matches_case(&case)) {
             return Ok(CaseHandle::Annotated(case, annotation));
         }
-        let found = store.annotation(&case, self.teacher, self.targets);
+        let found = store.find_annotation(&case, self.teacher, self.targets);
         let Some(found) = found.map_err(|error| error.of_case(case.id()))? else {
-            return Err(self.missing(case.id()));
+            return Err(self.missing_annotation(case.id()));
         };
         let annotation = Arc::new(found);
-        self.held().insert(case.id().clone(), Arc::clone(&annotation));
+        self.lock_mapped().insert(case.id().clone(), Arc::clone(&annotation));
         Ok(CaseHandle::Annotated(case, annotation))
     }
 
-    fn held(&self) -> MutexGuard<'_, Mapped> {
+    fn lock_mapped(&self) -> MutexGuard<'_, AnnotationsByCase> {
         self.mapped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is wrong with a case that the teacher has not labelled.
-    pub fn missing(&self, id: &CaseId) -> CaseError {
-        let (kind, teacher) = (self.targets.name(), self.teacher);
+    /// Error for a case that the teacher has not labelled.
+    pub fn missing_annotation(&self, id: &CaseId) -> CaseError {
         let soft = if self.targets == Targets::Soft { " --soft" } else { "" };
         CaseError::new(
             Reason::Missing,
             format!("case {id}"),
-            format!("has no {kind} labels by teacher {teacher}"),
+            format!("has no {} labels by teacher {}", self.targets.name(), self.teacher),
             format!("make them with `gliaflow label --run RUN{soft}`, RUN being that teacher"),
         )
     }

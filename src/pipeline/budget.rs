@@ -1,17 +1,18 @@
-//! How many samples may exist at once: the loader's settings, and what fits into its memory.
+//! Settings of the loader, and the number of samples that fit into its memory.
 
 use serde::{Deserialize, Serialize};
 
-use crate::actor::foreman::threads_for;
+use crate::actor::autoscale::threads_for;
+use crate::buffers::patch::PatchBuffer;
 use crate::pipeline::cold;
-use crate::pipeline::sample::{Batch, PatchBuffer};
+use crate::pipeline::sample::Batch;
 use crate::pipeline::workers::WorkerPlan;
 use crate::volume::grid::Dims;
 use crate::volume::targets::Targets;
 
 const MIB: usize = 1 << 20;
 
-/// How samples are made and how much memory they may take.
+/// Settings of the loader: batches, memory, threads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoaderConfig {
@@ -23,14 +24,14 @@ pub struct LoaderConfig {
     pub memory_mib: usize,
     /// Patches drawn from each case in an epoch.
     pub patches_per_case: u64,
-    /// Share of samples that may be skipped before the run is called a failure.
+    /// Share of samples that may be skipped before the run fails.
     pub skip_share: f64,
-    /// Whether case files are kept in the cache. Without, each sample's case is decoded anew.
+    /// Keeps case files in the cache; if false, each sample decodes its case anew.
     pub cached: bool,
-    /// Whether `crop` and `augment` are one actor: no queue between them, and no disk read ahead of
+    /// Runs `crop` and `augment` as one actor: no queue between them, and no disk reads ahead of
     /// the arithmetic.
     pub fused: bool,
-    /// Threads per stage: counts, or `auto` to move them while the loader runs.
+    /// Threads per stage: counts, or `auto` to adapt them while the loader runs.
     pub workers: WorkerPlan,
 }
 
@@ -49,7 +50,7 @@ impl Default for LoaderConfig {
     }
 }
 
-/// Threads per stage of the loader; those of stages that a path does not have are not started.
+/// Threads per stage of the loader; stages that a path does not have are not started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoaderWorkers {
@@ -72,28 +73,28 @@ impl Default for LoaderWorkers {
     }
 }
 
-/// Where samples come from, as far as memory is concerned.
+/// Memory that a sample holds of its case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Footprint {
-    /// Cases are mapped: page cache, not counted.
+    /// None: the case file is mapped, which is page cache.
     Mapped,
-    /// A sample holds its case, at most of this grid, until its voxels are made.
-    Whole(Dims),
+    /// The whole case, at most of this grid, until the patch is rendered.
+    InMemory(Dims),
 }
 
-/// What the loader will hold in memory at most.
+/// Upper bound of the loader's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct LoaderMemory {
-    /// Samples under way.
+    /// Samples in flight.
     pub tickets: usize,
-    /// Batches: waiting, being filled, being trained on.
+    /// Batches waiting, being filled, or being trained on.
     pub batches: usize,
-    /// Bytes of all.
+    /// Bytes of samples and batches together.
     pub bytes: usize,
 }
 
 impl LoaderWorkers {
-    /// The threads of the stage of this name; of fused stages, those of the last.
+    /// Threads of a stage by name; fused stages use the last one's.
     pub fn of_stage(&mut self, name: &str) -> Option<&mut usize> {
         match name.rsplit('+').next()? {
             "fetch" => Some(&mut self.fetch),
@@ -105,39 +106,39 @@ impl LoaderWorkers {
         }
     }
 
-    /// Threads between the planner and collate.
-    fn threads(&self, footprint: Footprint) -> usize {
+    /// Number of threads between the planner and collate.
+    fn thread_count(&self, footprint: Footprint) -> usize {
         let before = match footprint {
             Footprint::Mapped => self.fetch,
-            Footprint::Whole(_) => self.decode + self.normalize,
+            Footprint::InMemory(_) => self.decode + self.normalize,
         };
         before + self.crop + self.augment
     }
 }
 
 impl LoaderConfig {
-    /// Stages between the planner and collate, whose workers may move.
-    pub const fn stages(&self) -> usize {
+    /// Number of stages between the planner and collate, whose workers may be scaled.
+    pub const fn stage_count(&self) -> usize {
         2 + !self.fused as usize + !self.cached as usize
     }
 
-    /// How many samples may exist at once within the memory budget, and what all of it takes.
+    /// Plans the number of samples in flight within the memory budget.
     ///
-    /// Counted against it: a patch buffer per ticket, and its case where that is not mapped;
-    /// `prefetch` waiting batches, one in collate's hands and one in the trainer's. More tickets than
-    /// keep every worker fed twice over bring nothing, so that is the cap.
+    /// Counted are a patch buffer per ticket, and its case where that is not mapped; `prefetch`
+    /// waiting batches, one in collate and one in the trainer. More tickets than keep every worker
+    /// fed twice over bring nothing, so that is the cap.
     ///
     /// # Errors
     /// The text of what does not fit and what to change, if less than two batches' worth remains.
-    pub fn memory(&self, patch: Dims, footprint: Footprint) -> Result<LoaderMemory, String> {
-        self.memory_towards(Targets::Hard, patch, footprint)
+    pub fn plan_memory(&self, patch: Dims, footprint: Footprint) -> Result<LoaderMemory, String> {
+        self.plan_memory_for(Targets::Hard, patch, footprint)
     }
 
-    /// The same for samples with these targets.
+    /// Plans the memory of samples with the given targets.
     ///
     /// # Errors
-    /// As [`memory`](Self::memory).
-    pub fn memory_towards(
+    /// As [`plan_memory`](Self::plan_memory).
+    pub fn plan_memory_for(
         &self,
         targets: Targets,
         patch: Dims,
@@ -151,28 +152,30 @@ impl LoaderConfig {
         if [fetch, decode, normalize, crop, augment].contains(&0) {
             return Err("loader.workers: every stage needs at least one".into());
         }
-        // Tickets stay what they are when workers move, so they are counted for all that may come.
+        // The number of tickets is fixed, so it is planned for the most workers there may be.
         let threads = match self.workers {
-            WorkerPlan::Auto => threads_for(self.stages()),
-            WorkerPlan::Fixed(_) => workers.threads(footprint),
+            WorkerPlan::Auto => threads_for(self.stage_count()),
+            WorkerPlan::Fixed(_) => workers.thread_count(footprint),
         };
-        let (case, desks) = match footprint {
+        let (case, in_workers) = match footprint {
             Footprint::Mapped => (0, 0),
-            Footprint::Whole(grid) => {
-                let (case, file) = (cold::case_bytes(grid), cold::decode_bytes(grid));
-                let desks = match self.workers {
-                    // Whoever is where, each has one of the two beside him.
+            Footprint::InMemory(grid) => {
+                let case = cold::case_bytes(grid);
+                let file = cold::decode_bytes(grid);
+                let in_workers = match self.workers {
+                    // Each worker holds one of the two; which one depends on its stage.
                     WorkerPlan::Auto => threads * case.max(file),
                     WorkerPlan::Fixed(_) => decode * file + normalize * case,
                 };
-                (case, desks)
+                (case, in_workers)
             }
         };
         let batches = self.prefetch + 2;
-        let fixed = batches * Batch::bytes(self.batch, patch, targets) + desks;
-        let each = PatchBuffer::bytes(patch, targets) + case;
+        let fixed = batches * Batch::voxel_bytes(self.batch, patch, targets) + in_workers;
+        let each = PatchBuffer::bytes_for(patch, targets) + case;
         let least = 2 * self.batch;
-        let (needed, budget) = (fixed + least * each, self.memory_mib * MIB);
+        let needed = fixed + least * each;
+        let budget = self.memory_mib * MIB;
         if needed > budget {
             return Err(format!(
                 "loader.memory_mib = {} is too little for patches of {patch} in batches of {}: \
@@ -196,7 +199,7 @@ mod tests {
     const HEAD: Dims = Dims::from_nifti([240, 240, 155]);
 
     fn both() -> [Footprint; 2] {
-        [Footprint::Mapped, Footprint::Whole(HEAD)]
+        [Footprint::Mapped, Footprint::InMemory(HEAD)]
     }
 
     fn two_cores() -> WorkerPlan {
@@ -208,7 +211,7 @@ mod tests {
     fn the_budget_bounds_the_bytes() {
         let config = LoaderConfig { workers: two_cores(), ..LoaderConfig::default() };
         for footprint in both() {
-            let memory = config.memory(Dims::cube(128), footprint).expect("1 GiB is enough");
+            let memory = config.plan_memory(Dims::cube(128), footprint).expect("1 GiB is enough");
             assert!(memory.bytes <= config.memory_mib * MIB, "{memory:?}");
             assert!(memory.tickets >= 2 * config.batch);
         }
@@ -219,7 +222,7 @@ mod tests {
         let config =
             LoaderConfig { memory_mib: 100, workers: two_cores(), ..LoaderConfig::default() };
         for footprint in both() {
-            let problem = config.memory(Dims::cube(128), footprint).expect_err("too small");
+            let problem = config.plan_memory(Dims::cube(128), footprint).expect_err("too small");
             let needed: usize = problem
                 .split_whitespace()
                 .zip(problem.split_whitespace().skip(1))
@@ -227,9 +230,9 @@ mod tests {
                 .and_then(|(number, _)| number.parse().ok())
                 .expect("the text names the size");
             let enough = LoaderConfig { memory_mib: needed, ..config.clone() };
-            assert!(enough.memory(Dims::cube(128), footprint).is_ok());
+            assert!(enough.plan_memory(Dims::cube(128), footprint).is_ok());
             let less = LoaderConfig { memory_mib: needed - 1, ..config.clone() };
-            assert!(less.memory(Dims::cube(128), footprint).is_err());
+            assert!(less.plan_memory(Dims::cube(128), footprint).is_err());
         }
     }
 
@@ -237,20 +240,20 @@ mod tests {
     fn soft_targets_cost_two_bytes_more_a_voxel() {
         let config = LoaderConfig { workers: two_cores(), ..LoaderConfig::default() };
         let patch = Dims::cube(128);
-        let memory = |targets| config.memory_towards(targets, patch, Footprint::Mapped).unwrap();
+        let memory = |targets| config.plan_memory_for(targets, patch, Footprint::Mapped).unwrap();
         let [hard, soft] = [Targets::Hard, Targets::Soft].map(memory);
         assert_eq!((hard.tickets, hard.batches), (soft.tickets, soft.batches));
         let patches = hard.tickets + hard.batches * config.batch;
-        assert_eq!(soft.bytes - hard.bytes, 2 * patches * patch.voxels());
+        assert_eq!(soft.bytes - hard.bytes, 2 * patches * patch.voxel_count());
     }
 
     #[test]
     fn a_case_in_memory_costs_tickets_and_a_mapped_one_does_not() {
         let config = LoaderConfig { workers: two_cores(), ..LoaderConfig::default() };
-        let [mapped, whole] = both().map(|from| config.memory(Dims::cube(128), from).unwrap());
+        let [mapped, whole] = both().map(|from| config.plan_memory(Dims::cube(128), from).unwrap());
         assert_eq!(mapped.tickets, 2 * 4 + 2, "as many as four threads and a batch can use");
         let least = LoaderConfig { memory_mib: whole.bytes / MIB - 90, ..config };
-        let fewer = least.memory(Dims::cube(128), Footprint::Whole(HEAD)).unwrap();
+        let fewer = least.plan_memory(Dims::cube(128), Footprint::InMemory(HEAD)).unwrap();
         assert_eq!(fewer.tickets, whole.tickets - 1, "90 MiB less than a case and its patch");
     }
 }

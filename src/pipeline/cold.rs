@@ -1,37 +1,37 @@
-//! The cold path: a sample's case straight from its files, decoded for this sample alone. Nothing is
-//! written, nothing is kept, and the sample is the one that the cache would have given.
+//! Stages without a cache: each sample's case is decoded from its files for that sample alone.
+//! Samples are the same as with a cache.
 
 use crate::actor::stage::Stage;
 use crate::base::error::CaseError;
 use crate::brats::case::CaseReader;
-use crate::pipeline::decode::{Decode, Decoded, decode};
+use crate::buffers::case::CaseBuffers;
+use crate::pipeline::case_handle::{CaseHandle, OwnedCase};
+use crate::pipeline::decode::{Decode, DecodedCase, decode_case};
 use crate::pipeline::fetch::FetchedSample;
-use crate::pipeline::handle::{CaseHandle, OwnedCase};
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::plan::PlannedSample;
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
-use crate::volume::shelf::CaseShelf;
 
-/// Bytes that one sample holds of a case of `grid`, at most: raw volumes, or the brain box as large
-/// as the head.
+/// Upper bound of the bytes that a sample holds of a case of `grid`: raw volumes, or a brain box as
+/// large as the head.
 pub fn case_bytes(grid: Dims) -> usize {
-    grid.voxels() * (Modality::COUNT * size_of::<i16>() + size_of::<u8>())
+    grid.voxel_count() * (Modality::COUNT * size_of::<i16>() + size_of::<u8>())
 }
 
-/// Bytes that a worker of decode needs beside its sample's: a whole file, and its stored voxels at
-/// four bytes each.
+/// Bytes that a decode worker needs in addition: a whole file, and its stored voxels at four bytes
+/// each.
 pub fn decode_bytes(grid: Dims) -> usize {
-    grid.voxels() * (size_of::<i16>() + size_of::<f32>())
+    grid.voxel_count() * (size_of::<i16>() + size_of::<f32>())
 }
 
-/// Stage `decode` of the cold path.
+/// Stage `decode` without a cache.
 #[derive(Debug, Clone)]
 pub struct DecodeSample(CaseReader);
 
 impl DecodeSample {
-    /// Into the buffers of `shelf`.
-    pub const fn new(shelf: CaseShelf) -> Self {
+    /// Stage that decodes into buffers of `shelf`.
+    pub const fn new(shelf: CaseBuffers) -> Self {
         Self(CaseReader::new(shelf))
     }
 }
@@ -39,35 +39,35 @@ impl DecodeSample {
 impl Stage for DecodeSample {
     const NAME: &'static str = Decode::NAME;
     type In = PlannedSample;
-    type Out = (PlannedSample, Decoded);
+    type Out = (PlannedSample, DecodedCase);
 
     fn process(&mut self, planned: PlannedSample) -> Result<Self::Out, CaseError> {
-        let decoded = decode(&self.0, planned.files())?;
+        let decoded = decode_case(&self.0, planned.case_files())?;
         Ok((planned, decoded))
     }
 }
 
-/// Stage `normalize` of the cold path.
+/// Stage `normalize` without a cache.
 #[derive(Debug, Clone)]
 pub struct NormalizeSample {
     normalize: Normalize,
-    shelf: CaseShelf,
+    shelf: CaseBuffers,
 }
 
 impl NormalizeSample {
-    /// With `normalize`, whose shelf is `shelf`.
-    pub const fn new(normalize: Normalize, shelf: CaseShelf) -> Self {
+    /// Stage that runs `normalize`, whose buffers come from `shelf`.
+    pub const fn new(normalize: Normalize, shelf: CaseBuffers) -> Self {
         Self { normalize, shelf }
     }
 }
 
 impl Stage for NormalizeSample {
     const NAME: &'static str = Normalize::NAME;
-    type In = (PlannedSample, Decoded);
+    type In = (PlannedSample, DecodedCase);
     type Out = FetchedSample;
 
     fn process(&mut self, (planned, decoded): Self::In) -> Result<FetchedSample, CaseError> {
-        let contents = self.normalize.contents(decoded)?;
+        let contents = self.normalize.prepare_contents(decoded)?;
         let case = CaseHandle::Owned(OwnedCase::new(contents, self.shelf.clone()));
         Ok(FetchedSample { planned, case })
     }

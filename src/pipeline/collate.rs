@@ -1,46 +1,45 @@
-//! Sink `collate`: samples, in their order, to contiguous half-precision batches.
+//! Sink `collate`: copies samples, in order, into contiguous half-precision batches.
 //!
-//! It copies, on purpose: a skipped sample would leave a hole in a batch that was written in place,
-//! and samples that come out of order would need as many open batches as there are tickets. A batch's
-//! memory comes back when the trainer's backend drops it: fresh memory costs more than the copy.
+//! The copy is deliberate: a skipped sample would leave a hole in a batch written in place, and
+//! samples out of order would need as many open batches as there are tickets. A batch's memory
+//! returns when the trainer's backend drops it: fresh memory costs more than the copy.
 //!
-//! Batches are full, always: a step on fewer samples would be another step than the uninterrupted
-//! run's. When the plan is drained, the samples that fill no batch are let go and named in the log.
-//! They are not lost: every batch says in [`Batch::next_sample`] where to go on, and the last one's
-//! is the first of them.
+//! Batches are always full: a step on fewer samples would differ from the uninterrupted run's. When
+//! the plan is drained, samples that fill no batch are dropped and logged, but not lost:
+//! [`Batch::next_sample`] of the last batch is the first of them.
 
 use half::f16;
 
-use crate::actor::stage::{Outcome, Sink, Skip};
-use crate::pipeline::lent::Lent;
+use crate::actor::stage::{Outcome, Sink, SkippedItem};
+use crate::buffers::patch::PatchBufferPool;
+use crate::buffers::pool::BufferPool;
+use crate::buffers::pooled::PooledBuffer;
 use crate::pipeline::plan::Plan;
-use crate::pipeline::recycle::Recycler;
 use crate::pipeline::sample::{Batch, Sample};
 use crate::volume::grid::Dims;
-use crate::volume::shelf::Shelf;
 use crate::volume::targets::Targets;
 
-/// Told of every skipped sample, in order.
-pub type OnSkip = Box<dyn FnMut(&Skip) + Send>;
+/// Callback for every skipped sample, in order.
+pub type OnSkip = Box<dyn FnMut(&SkippedItem) + Send>;
 
-/// Batches' buffers that wait to be used again: more than a trainer ever gives back at once.
+/// Batch buffers kept for reuse: more than a trainer returns at once.
 const BATCHES_KEPT: usize = 8;
 
 #[derive(Debug, Clone)]
-struct Shelves {
-    images: Shelf<f16>,
-    labels: Shelf<u8>,
+struct BatchBufferPools {
+    images: BufferPool<f16>,
+    labels: BufferPool<u8>,
 }
 
-impl Shelves {
-    /// A batch without memory: it gets that with its first sample, when the batch before has found
-    /// a place. Until then there would be one more batch than the memory budget counts.
+impl BatchBufferPools {
+    /// Batch without memory, which it gets with its first sample: when the batch before has been
+    /// delivered. Otherwise there would be one more batch than the memory budget counts.
     fn empty_batch(&self, number: u64, dims: Dims) -> Batch {
         Batch {
             number,
             next_sample: 0,
-            images: Lent::empty(self.images.clone()),
-            labels: Lent::empty(self.labels.clone()),
+            images: PooledBuffer::empty(self.images.clone()),
+            labels: PooledBuffer::empty(self.labels.clone()),
             targets: Targets::default(),
             dims,
             keys: Vec::new(),
@@ -49,30 +48,32 @@ impl Shelves {
     }
 }
 
-/// Fills one batch after another; a skipped sample's place is taken by the next one.
+/// Sink that fills batches; the next sample takes a skipped one's place.
 pub struct Collate {
     size: usize,
     dims: Dims,
     plan: Plan,
-    recycler: Recycler,
+    recycler: PatchBufferPool,
     on_skip: OnSkip,
-    shelves: Shelves,
+    shelves: BatchBufferPools,
     filling: Batch,
     next_number: u64,
 }
 
 impl Collate {
-    /// Batches of `size` patches of `dims`, numbered from `first_number`.
+    /// Sink for batches of `size` patches of `dims`, numbered from `first_number`.
     pub fn new(
         size: usize,
         dims: Dims,
         plan: Plan,
         first_number: u64,
-        recycler: Recycler,
+        recycler: PatchBufferPool,
         on_skip: OnSkip,
     ) -> Self {
-        let shelves =
-            Shelves { images: Shelf::new(BATCHES_KEPT), labels: Shelf::new(BATCHES_KEPT) };
+        let shelves = BatchBufferPools {
+            images: BufferPool::new(BATCHES_KEPT),
+            labels: BufferPool::new(BATCHES_KEPT),
+        };
         let filling = shelves.empty_batch(first_number, dims);
         Self {
             size,
@@ -86,20 +87,20 @@ impl Collate {
         }
     }
 
-    fn add(&mut self, sample: Sample) {
+    fn add_sample(&mut self, sample: Sample) {
         let batch = &mut self.filling;
         if batch.keys.is_empty() {
-            let Shelves { images, labels } = self.shelves.clone();
-            batch.images = Lent::with_room(images, self.size * sample.patch.images.len());
-            batch.labels = Lent::with_room(labels, self.size * sample.patch.labels.len());
+            let BatchBufferPools { images, labels } = self.shelves.clone();
+            batch.images = PooledBuffer::with_room(images, self.size * sample.patch.images.len());
+            batch.labels = PooledBuffer::with_room(labels, self.size * sample.patch.labels.len());
             batch.targets = sample.patch.targets;
         }
         batch.images.extend_from_slice(&sample.patch.images);
         batch.labels.extend_from_slice(&sample.patch.labels);
-        batch.next_sample = self.plan.position(sample.key) + 1;
+        batch.next_sample = self.plan.position_of(sample.key) + 1;
         batch.keys.push(sample.key);
         batch.provenance.push(sample.provenance);
-        self.recycler.give(sample.patch);
+        self.recycler.give_back(sample.patch);
     }
 }
 
@@ -108,9 +109,9 @@ impl Sink for Collate {
     type In = Sample;
     type Out = Batch;
 
-    fn accept(&mut self, outcome: Outcome<Sample>) -> Option<Batch> {
+    fn accept_outcome(&mut self, outcome: Outcome<Sample>) -> Option<Batch> {
         match outcome {
-            Outcome::Ready(sample) => self.add(sample),
+            Outcome::Ready(sample) => self.add_sample(sample),
             Outcome::Skipped(skip) => (self.on_skip)(&skip),
         }
         if self.filling.size() < self.size {
@@ -124,7 +125,7 @@ impl Sink for Collate {
     fn finish(&mut self) -> Option<Batch> {
         let samples = self.filling.size();
         if let Some(first) = self.filling.keys.first() {
-            let from = self.plan.position(*first);
+            let from = self.plan.position_of(*first);
             tracing::info!(samples, from, "samples that fill no batch are left to the next run");
         }
         None
@@ -136,8 +137,9 @@ mod tests {
     use super::*;
     use crate::base::error::{CaseError, Reason};
     use crate::base::seed::SampleKey;
+    use crate::buffers::patch::PatchBuffer;
     use crate::pipeline::plan::tests::cohort;
-    use crate::pipeline::sample::{PatchBuffer, Provenance};
+    use crate::pipeline::sample::Provenance;
     use crate::volume::case::CaseId;
     use std::sync::{Arc, Mutex};
 
@@ -155,13 +157,14 @@ mod tests {
     fn a_batch_has_no_memory_before_its_first_sample_and_no_more_than_it_needs_after() {
         let dims = Dims::cube(2);
         let plan = Plan::new(cohort(4), 0, 1);
-        let mut collate = Collate::new(2, dims, plan, 0, Recycler::default(), Box::new(|_| {}));
+        let mut collate =
+            Collate::new(2, dims, plan, 0, PatchBufferPool::default(), Box::new(|_| {}));
         let bytes = |batch: &Batch| 2 * batch.images.capacity() + batch.labels.capacity();
         assert_eq!(bytes(&collate.filling), 0);
-        assert!(collate.accept(Outcome::Ready(sample(0, dims))).is_none());
-        assert_eq!(bytes(&collate.filling), Batch::bytes(2, dims, Targets::Hard));
-        let full = collate.accept(Outcome::Ready(sample(1, dims))).expect("full");
-        assert_eq!(bytes(&full), Batch::bytes(2, dims, Targets::Hard));
+        assert!(collate.accept_outcome(Outcome::Ready(sample(0, dims))).is_none());
+        assert_eq!(bytes(&collate.filling), Batch::voxel_bytes(2, dims, Targets::Hard));
+        let full = collate.accept_outcome(Outcome::Ready(sample(1, dims))).expect("full");
+        assert_eq!(bytes(&full), Batch::voxel_bytes(2, dims, Targets::Hard));
         assert_eq!(bytes(&collate.filling), 0);
     }
 
@@ -169,8 +172,10 @@ mod tests {
     fn what_fills_no_batch_is_not_delivered_and_is_next_in_the_plan() {
         let dims = Dims::cube(2);
         let plan = Plan::new(cohort(4), 0, 1);
-        let mut collate = Collate::new(2, dims, plan, 0, Recycler::default(), Box::new(|_| {}));
-        let mut made = (0..3).map(|index| collate.accept(Outcome::Ready(sample(index, dims))));
+        let mut collate =
+            Collate::new(2, dims, plan, 0, PatchBufferPool::default(), Box::new(|_| {}));
+        let mut made =
+            (0..3).map(|index| collate.accept_outcome(Outcome::Ready(sample(index, dims))));
         let last = made.by_ref().flatten().last().expect("one is full");
         assert_eq!((last.size(), last.next_sample), (2, 2));
         assert!(collate.finish().is_none());
@@ -185,13 +190,13 @@ mod tests {
             log.lock().expect("not poisoned").push(skip.ordinal);
         });
         let plan = Plan::new(cohort(4), 0, 1);
-        let recycler = Recycler::default();
+        let recycler = PatchBufferPool::default();
         let mut collate = Collate::new(2, dims, plan, 0, recycler.clone(), on_skip);
-        assert!(collate.accept(Outcome::Ready(sample(0, dims))).is_none());
+        assert!(collate.accept_outcome(Outcome::Ready(sample(0, dims))).is_none());
         let error = CaseError::new(Reason::Io, "x", "is gone", "bring it back");
-        let skip = Skip { ordinal: 1, item: "epoch 0 index 1".into(), error };
-        assert!(collate.accept(Outcome::Skipped(skip)).is_none());
-        let batch = collate.accept(Outcome::Ready(sample(2, dims))).expect("full");
+        let skip = SkippedItem { ordinal: 1, item: "epoch 0 index 1".into(), error };
+        assert!(collate.accept_outcome(Outcome::Skipped(skip)).is_none());
+        let batch = collate.accept_outcome(Outcome::Ready(sample(2, dims))).expect("full");
         assert_eq!(batch.keys.iter().map(|key| key.index).collect::<Vec<_>>(), [0, 2]);
         assert_eq!(batch.images.len(), 2 * 4 * 8);
         assert_eq!(batch.images[32], f16::from_f32(2.5));

@@ -1,30 +1,31 @@
-//! Stage `crop`: chooses the window of a sample in its case, draws its augmentation, and has the
-//! window's pages read. It makes no voxel: [`super::augment`] makes them all at once.
+//! Stage `crop`: draws a sample's window and augmentation and reads the window's pages. It renders
+//! no voxel: [`super::augment`] renders all of them at once.
 //!
-//! A share of the patches (half, by default) is centred on tumour: every `1 / share`-th sample of an
-//! epoch, so that each stretch of the plan, and with it each batch, has its part; the regions take
-//! turns, and the voxel is drawn from the case file's index. The rest are uniform over the brain box.
+//! A share of the patches (half by default) is centred on tumour: every `1 / share`-th sample of an
+//! epoch, so that each stretch of the plan, and with it each batch, has its part. The regions take
+//! turns, and the voxel is drawn from the case file's index. The rest are uniform over the brain
+//! box.
 
 use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
 
 use crate::actor::stage::Stage;
+use crate::augment::config::AugmentConfig;
+use crate::augment::placement::Window;
 use crate::base::error::CaseError;
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 use crate::cache::contents::RawVoxel;
-use crate::pipeline::augment::config::AugmentConfig;
-use crate::pipeline::augment::placement::Window;
+use crate::pipeline::case_handle::CaseHandle;
 use crate::pipeline::fetch::FetchedSample;
-use crate::pipeline::handle::CaseHandle;
 use crate::pipeline::sample::DrawnSample;
 use crate::volume::grid::Dims;
 use crate::volume::region::Region;
 
-/// Bytes of a page where pages are smallest.
+/// Smallest page size of the supported machines, in bytes.
 const SMALLEST_PAGE: usize = 4096;
 
-/// How patches are cut.
+/// Settings of the patches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CropConfig {
@@ -41,18 +42,18 @@ impl Default for CropConfig {
 }
 
 impl CropConfig {
-    /// What cannot be, or nothing: the text names the field and the range.
-    pub fn problem(&self) -> Option<String> {
+    /// Returns the first invalid setting: its field and legal range.
+    pub fn first_invalid_setting(&self) -> Option<String> {
         let share = self.foreground_share;
         if !(0.0..=1.0).contains(&share) {
             return Some(format!("foreground_share = {share} is no share; write 0 to 1"));
         }
-        let empty = self.patch.voxels() == 0;
+        let empty = self.patch.voxel_count() == 0;
         empty.then(|| format!("patch = {:?} is empty; write [128, 128, 128]", self.patch.0))
     }
 }
 
-/// Draws windows and augmentations.
+/// Stage that draws windows and augmentations.
 #[derive(Debug, Clone)]
 pub struct Crop {
     crop: CropConfig,
@@ -60,16 +61,16 @@ pub struct Crop {
 }
 
 impl Crop {
-    /// Draws under `crop` and `augment`.
+    /// Stage with the given settings.
     pub const fn new(crop: CropConfig, augment: AugmentConfig) -> Self {
         Self { crop, augment }
     }
 
-    /// Everything that the key decides about a sample of `case`.
-    pub fn draw(&self, key: SampleKey, case: CaseHandle) -> DrawnSample {
+    /// Draws window and augmentation of the sample of `key` from `case`.
+    pub fn draw_sample(&self, key: SampleKey, case: CaseHandle) -> DrawnSample {
         let corner = draw_corner(&self.crop, key, &case);
         let window = Window { corner, dims: self.crop.patch };
-        DrawnSample { key, window, drawn: self.augment.draw(key), case }
+        DrawnSample { key, window, drawn: self.augment.draw_params(key), case }
     }
 }
 
@@ -79,26 +80,26 @@ impl Stage for Crop {
     type Out = DrawnSample;
 
     fn process(&mut self, fetched: FetchedSample) -> Result<DrawnSample, CaseError> {
-        let sample = self.draw(fetched.planned.key, fetched.case);
+        let sample = self.draw_sample(fetched.planned.key, fetched.case);
         if let CaseHandle::Mapped(case) | CaseHandle::Annotated(case, _) = &sample.case {
-            read_pages(case.images(), case.brain().dims, sample.window);
+            read_pages(case.images(), case.brain_box().dims, sample.window);
         }
         Ok(sample)
     }
 }
 
-/// First corner of the patch in the brain box, `[z, y, x]`; negative where the box is smaller than
-/// the patch and is centred in it.
+/// Draws the first corner of the patch in the brain box, `[z, y, x]`; negative where the box is
+/// smaller than the patch and is centred in it.
 fn draw_corner(config: &CropConfig, key: SampleKey, case: &CaseHandle) -> [isize; 3] {
     let mut rng = KeyedRng::new(key, Domain::Crop);
-    let brain = case.brain().dims;
+    let brain = case.brain_box().dims;
     let turn = foreground_turn(config.foreground_share, key);
     let centre = turn.and_then(|turn| draw_tumour_voxel(&mut rng, turn, case));
     std::array::from_fn(|axis| {
-        let (room, side) = (brain.0[axis] as isize, config.patch.0[axis] as isize);
-        let slack = room - side;
-        // Drawn for each axis, of use or not: one axis must not shift the draws of the next.
-        let uniform = rng.below(slack.max(0) as u64 + 1) as isize;
+        let side = config.patch.0[axis] as isize;
+        let slack = brain.0[axis] as isize - side;
+        // Drawn for each axis, used or not: one axis must not shift the draws of the next.
+        let uniform = rng.uniform_below(slack.max(0) as u64 + 1) as isize;
         match centre {
             _ if slack < 0 => slack.div_euclid(2),
             Some(at) => (at[axis] as isize - side / 2).clamp(0, slack),
@@ -107,17 +108,18 @@ fn draw_corner(config: &CropConfig, key: SampleKey, case: &CaseHandle) -> [isize
     })
 }
 
-/// Whose turn it is, counted over epochs, if the sample is to be centred on tumour.
+/// Turn of the regions, counted over epochs, if the sample is centred on tumour.
 ///
-/// Sample `i` is if the whole part of `i * share` grows behind it: of any `n` samples in a row,
-/// `n * share` are, give or take one.
+/// Sample `i` is if floor(i * share) grows behind it: among any `n` samples in a row, `n * share`
+/// are, give or take one.
 fn foreground_turn(share: f64, key: SampleKey) -> Option<u64> {
     let before = |index: u64| (index as f64 * share).floor() as u64;
     let turn = before(key.index);
     (before(key.index + 1) > turn).then(|| turn.wrapping_add(key.epoch))
 }
 
-/// A voxel of the region whose turn it is among those that the case has; `None` without tumour.
+/// Draws a voxel of the region whose turn it is among those that the case has; `None` without
+/// tumour.
 fn draw_tumour_voxel(rng: &mut KeyedRng, turn: u64, case: &CaseHandle) -> Option<[usize; 3]> {
     let present: Vec<&[u32]> = Region::ALL
         .iter()
@@ -128,12 +130,12 @@ fn draw_tumour_voxel(rng: &mut KeyedRng, turn: u64, case: &CaseHandle) -> Option
         return None;
     }
     let voxels = present[(turn % present.len() as u64) as usize];
-    let voxel = voxels[rng.below(voxels.len() as u64) as usize];
-    Some(case.brain().dims.position(voxel as usize))
+    let voxel = voxels[rng.uniform_below(voxels.len() as u64) as usize];
+    Some(case.brain_box().dims.zyx_from_offset(voxel as usize))
 }
 
-/// Touches each page of a window once, so that it is this stage that waits for the disk and not the
-/// arithmetic behind it.
+/// Touches each page of a window once, so that this stage waits for the disk and not the arithmetic
+/// behind it.
 fn read_pages(images: &[RawVoxel], brain: Dims, window: Window) {
     const VOXELS: usize = SMALLEST_PAGE / size_of::<RawVoxel>();
     let covered = |axis: usize| {
@@ -147,9 +149,9 @@ fn read_pages(images: &[RawVoxel], brain: Dims, window: Window) {
         return;
     }
     for z in slices {
-        // One stretch from the first row's first voxel to the last row's last.
-        let from = brain.offset([z, rows.start, columns.start]);
-        let to = brain.offset([z, rows.end - 1, columns.end - 1]);
+        // One range from the first row's first voxel to the last row's last.
+        let from = brain.offset_from_zyx([z, rows.start, columns.start]);
+        let to = brain.offset_from_zyx([z, rows.end - 1, columns.end - 1]);
         images[from..to].iter().step_by(VOXELS).for_each(|voxel| _ = black_box(*voxel));
         black_box(images[to]);
     }
@@ -176,7 +178,11 @@ mod tests {
     #[test]
     fn a_share_outside_0_to_1_is_named() {
         let config = CropConfig { foreground_share: 1.5, ..CropConfig::default() };
-        assert!(config.problem().is_some_and(|text| text.starts_with("foreground_share = 1.5")));
-        assert_eq!(CropConfig::default().problem(), None);
+        assert!(
+            config
+                .first_invalid_setting()
+                .is_some_and(|text| text.starts_with("foreground_share = 1.5"))
+        );
+        assert_eq!(CropConfig::default().first_invalid_setting(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Stage `decode`: a case's files to whole volumes in memory.
+//! Stage `decode`: reads a case's files into whole volumes in memory.
 
 use std::path::Path;
 
@@ -6,47 +6,47 @@ use crate::actor::stage::Stage;
 use crate::base::error::CaseError;
 use crate::brats::case::CaseReader;
 use crate::brats::dataset::CaseFiles;
+use crate::buffers::case::CaseBuffers;
 use crate::cache::source::SourceFile;
 use crate::pipeline::observe;
 use crate::volume::case::Case;
-use crate::volume::shelf::CaseShelf;
 
-/// A case, and its files as they were before they were read.
-pub struct Decoded {
+/// DecodedCase case, and its files as they were before they were read.
+pub struct DecodedCase {
     /// The case.
     pub case: Case,
-    /// Its files.
+    /// Files of the case.
     pub files: Vec<SourceFile>,
 }
 
-/// The files of a case as they are now: what tells whether a cached case is current.
+/// Sizes and times of a case's files, by which a cached case is recognised as current.
 ///
 /// # Errors
 /// If one is missing or unreadable.
-pub fn look(files: &CaseFiles) -> Result<Vec<SourceFile>, CaseError> {
+pub fn stat_files(files: &CaseFiles) -> Result<Vec<SourceFile>, CaseError> {
     let paths = files.images.iter().chain(&files.labels);
-    paths.map(|path| SourceFile::look(Path::new(path))).collect()
+    paths.map(|path| SourceFile::read_metadata(Path::new(path))).collect()
 }
 
-/// Inflates, checks and turns the files of one case.
+/// Decompresses, checks and reorients the files of one case.
 ///
 /// # Errors
-/// What is wrong with the first file that is.
-pub fn decode(reader: &CaseReader, files: &CaseFiles) -> Result<Decoded, CaseError> {
-    // Looked at before they are read: a file that changes meanwhile is then built again.
-    let seen = look(files).map_err(|error| error.of_case(&files.id))?;
+/// The first file that is invalid, with the reason.
+pub fn decode_case(reader: &CaseReader, files: &CaseFiles) -> Result<DecodedCase, CaseError> {
+    // Taken before reading: if a file changes meanwhile, its case is built again.
+    let seen = stat_files(files).map_err(|error| error.of_case(&files.id))?;
     let case = reader.read(files)?;
     observe::count_decoded(&case);
-    Ok(Decoded { case, files: seen })
+    Ok(DecodedCase { case, files: seen })
 }
 
-/// The heaviest stage of ingest.
+/// Stage that decodes cases; most of ingest's time.
 #[derive(Debug, Clone, Default)]
 pub struct Decode(CaseReader);
 
 impl Decode {
-    /// Into the buffers of `shelf`, where the stages after this one put them back.
-    pub const fn new(shelf: CaseShelf) -> Self {
+    /// Stage that decodes into buffers of `shelf`, to which the stages behind it return them.
+    pub const fn new(shelf: CaseBuffers) -> Self {
         Self(CaseReader::new(shelf))
     }
 }
@@ -54,9 +54,9 @@ impl Decode {
 impl Stage for Decode {
     const NAME: &'static str = "decode";
     type In = CaseFiles;
-    type Out = Decoded;
+    type Out = DecodedCase;
 
-    fn process(&mut self, files: CaseFiles) -> Result<Decoded, CaseError> {
-        decode(&self.0, &files)
+    fn process(&mut self, files: CaseFiles) -> Result<DecodedCase, CaseError> {
+        decode_case(&self.0, &files)
     }
 }

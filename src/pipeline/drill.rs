@@ -1,5 +1,5 @@
-//! Drills: a run in which one actor, or the trainer, is slow on purpose, to see that clocks, verdict
-//! and alarms name it. What is slow waits; samples, batches and weights are what they are without.
+//! Drills: runs with one actor, or the trainer, slowed on purpose, to test that clocks, verdict and
+//! alerts name it. Samples, batches and weights stay the same.
 
 use std::thread;
 use std::time::Duration;
@@ -9,27 +9,27 @@ use serde::{Deserialize, Serialize};
 use crate::actor::stage::{Outcome, Sink, Source, Stage};
 use crate::base::error::CaseError;
 
-/// What is to be slow. Nothing, unless it is asked for.
+/// Settings of a drill: the actor that is slow on purpose. Off by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DrillConfig {
-    /// An actor of the loader, by its name: each of its items takes `slow_stage_ms` longer.
+    /// Actor of the loader, by name, whose items take `slow_stage_ms` longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow_stage: Option<String>,
-    /// By so many milliseconds.
+    /// Delay of each of its items, in milliseconds.
     pub slow_stage_ms: u64,
-    /// Milliseconds that each optimiser step takes longer, a stop on request apart.
+    /// Delay of each optimiser step in milliseconds, unless a stop is requested.
     pub slow_step_ms: u64,
 }
 
 impl DrillConfig {
-    /// Whether nothing is slow.
+    /// Returns true if no actor is slowed.
     pub fn is_off(&self) -> bool {
         *self == Self::default()
     }
 
-    /// What cannot be, or nothing; `actors` are the names that there are.
-    pub fn problem(&self, actors: &[&str]) -> Option<String> {
+    /// Returns the first invalid setting; `actors` are the valid names.
+    pub fn first_invalid_setting(&self, actors: &[&str]) -> Option<String> {
         let stage = self.slow_stage.as_deref()?;
         if actors.contains(&stage) {
             return None;
@@ -37,7 +37,7 @@ impl DrillConfig {
         Some(format!("slow_stage = {stage:?} is no stage; write one of {}", actors.join(", ")))
     }
 
-    /// How much longer a step takes.
+    /// Delay of each optimiser step.
     pub const fn slow_step(&self) -> Duration {
         Duration::from_millis(self.slow_step_ms)
     }
@@ -47,62 +47,62 @@ impl DrillConfig {
         Duration::from_millis(if is_it { self.slow_stage_ms } else { 0 })
     }
 
-    pub(super) fn source<S: Source>(&self, source: S) -> Slowed<S> {
-        Slowed { actor: source, delay: self.delay_of(S::NAME) }
+    pub(super) fn delay_source<S: Source>(&self, source: S) -> DelayedActor<S> {
+        DelayedActor { actor: source, delay: self.delay_of(S::NAME) }
     }
 
-    pub(super) fn stage<S: Stage>(&self, stage: S) -> Slowed<S> {
-        Slowed { actor: stage, delay: self.delay_of(S::NAME) }
+    pub(super) fn delay_stage<S: Stage>(&self, stage: S) -> DelayedActor<S> {
+        DelayedActor { actor: stage, delay: self.delay_of(S::NAME) }
     }
 
-    pub(super) fn sink<S: Sink>(&self, sink: S) -> Slowed<S> {
-        Slowed { actor: sink, delay: self.delay_of(S::NAME) }
+    pub(super) fn delay_sink<S: Sink>(&self, sink: S) -> DelayedActor<S> {
+        DelayedActor { actor: sink, delay: self.delay_of(S::NAME) }
     }
 }
 
-/// An actor that takes its time, and is the actor that it was in everything else.
-pub(super) struct Slowed<A> {
+/// Actor with a delay before each item, otherwise unchanged.
+pub(super) struct DelayedActor<A> {
     actor: A,
     delay: Duration,
 }
 
-impl<A> Slowed<A> {
-    fn wait(&self) {
+impl<A> DelayedActor<A> {
+    fn sleep_delay(&self) {
         if !self.delay.is_zero() {
             thread::sleep(self.delay);
         }
     }
 }
 
-impl<A: Source> Source for Slowed<A> {
+impl<A: Source> Source for DelayedActor<A> {
     const NAME: &'static str = A::NAME;
     type Item = A::Item;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.wait();
+        self.sleep_delay();
         self.actor.next()
     }
 }
 
-impl<A: Stage> Stage for Slowed<A> {
+impl<A: Stage> Stage for DelayedActor<A> {
     const NAME: &'static str = A::NAME;
     type In = A::In;
     type Out = A::Out;
 
     fn process(&mut self, item: Self::In) -> Result<Self::Out, CaseError> {
-        self.wait();
+        self.sleep_delay();
         self.actor.process(item)
     }
 }
 
-impl<A: Sink> Sink for Slowed<A> {
+impl<A: Sink> Sink for DelayedActor<A> {
     const NAME: &'static str = A::NAME;
     type In = A::In;
     type Out = A::Out;
 
-    fn accept(&mut self, outcome: Outcome<Self::In>) -> Option<Self::Out> {
-        self.wait();
-        self.actor.accept(outcome)
+    fn accept_outcome(&mut self, outcome: Outcome<Self::In>) -> Option<Self::Out> {
+        self.sleep_delay();
+        self.actor.accept_outcome(outcome)
     }
 
     fn finish(&mut self) -> Option<Self::Out> {
@@ -125,8 +125,8 @@ mod tests {
         assert_eq!(stage("crop").delay_of("augment"), Duration::ZERO);
         assert_eq!(DrillConfig::default().delay_of("crop"), Duration::ZERO);
         assert!(DrillConfig::default().is_off() && !stage("crop").is_off());
-        assert_eq!(stage("crop").problem(&["plan", "crop"]), None);
-        let problem = stage("corp").problem(&["plan", "crop"]).unwrap();
+        assert_eq!(stage("crop").first_invalid_setting(&["plan", "crop"]), None);
+        let problem = stage("corp").first_invalid_setting(&["plan", "crop"]).unwrap();
         assert_eq!(problem, "slow_stage = \"corp\" is no stage; write one of plan, crop");
     }
 }

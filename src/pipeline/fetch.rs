@@ -1,5 +1,5 @@
-//! Stage `fetch`: a planned sample to its mapped case, which is built on the spot where the cache
-//! does not have it.
+//! Stage `fetch`: looks up the mapped case of a planned sample, and builds it if the cache does not
+//! have it.
 
 use std::sync::Arc;
 
@@ -8,29 +8,29 @@ use crate::actor::stop::StopLatch;
 use crate::base::error::CaseError;
 use crate::brats::case::CaseReader;
 use crate::brats::dataset::CaseFiles;
+use crate::buffers::case::CaseBuffers;
 use crate::cache::map::MappedCase;
 use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::source::Expected;
-use crate::cache::store::{CaseStore, Origin};
+use crate::cache::source::ExpectedSource;
+use crate::cache::store::{CaseOrigin, CaseStore};
 use crate::pipeline::annotations::Annotations;
 use crate::pipeline::arrivals::Arrivals;
-use crate::pipeline::decode::decode;
-use crate::pipeline::handle::CaseHandle;
+use crate::pipeline::case_handle::CaseHandle;
+use crate::pipeline::decode::decode_case;
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::plan::PlannedSample;
-use crate::pipeline::publish::of_the_case;
+use crate::pipeline::publish::as_case_error;
 use crate::telemetry::catalog;
-use crate::volume::shelf::CaseShelf;
 
-/// A sample whose case is at hand.
+/// Planned sample and its case.
 pub struct FetchedSample {
-    /// Which sample.
+    /// Planned sample.
     pub planned: PlannedSample,
-    /// Its case.
+    /// Case of the sample.
     pub case: CaseHandle,
 }
 
-/// Looks cases up in the store, builds what is missing.
+/// Stage that looks cases up in the store and builds missing ones.
 #[derive(Clone)]
 pub struct Fetch {
     store: Arc<CaseStore>,
@@ -42,62 +42,62 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    /// From `store`, building under `preprocess`; a store that fails as a whole ends the run through
-    /// `stop`.
+    /// Stage over `store` that builds missing cases under `preprocess`; a fault of the store itself
+    /// aborts the run through `stop`.
     pub fn new(store: Arc<CaseStore>, preprocess: PreprocessConfig, stop: StopLatch) -> Self {
-        let shelf = CaseShelf::default();
+        let shelf = CaseBuffers::default();
         let reader = CaseReader::new(shelf.clone());
         let normalize = Normalize::new(preprocess, shelf);
-        let (arrivals, annotations) = (Arrivals::default(), None);
-        Self { store, reader, normalize, stop, arrivals, annotations }
+        Self { store, reader, normalize, stop, arrivals: Arrivals::default(), annotations: None }
     }
 
-    /// The same, which waits for what is on its way into the store.
+    /// Waits for cases that are being ingested.
     #[must_use]
     pub fn waiting_for(self, arrivals: Arrivals) -> Self {
         Self { arrivals, ..self }
     }
 
-    /// The same, for samples of which some have a teacher's labels.
+    /// Uses a teacher's labels for the annotated cases.
     #[must_use]
-    pub fn annotated(self, annotations: Option<Annotations>) -> Self {
+    pub fn with_annotations(self, annotations: Option<Annotations>) -> Self {
         Self { annotations, ..self }
     }
 
-    /// The case of `files` as samples are cut from it: with a teacher's labels, where it is one of
-    /// those that are annotated.
+    /// Handle of the case of `files`, with the teacher's labels if it is annotated.
     ///
     /// # Errors
-    /// As [`case`](Self::case), and if there is no annotation where there is to be one.
-    pub fn handle(&self, files: &CaseFiles) -> Result<CaseHandle, CaseError> {
-        let case = self.case(files)?;
+    /// As [`mapped_case`](Self::mapped_case), and if an annotation is missing.
+    pub fn case_handle(&self, files: &CaseFiles) -> Result<CaseHandle, CaseError> {
+        let case = self.mapped_case(files)?;
         match &self.annotations {
-            Some(annotations) => annotations.onto(case, &self.store),
+            Some(annotations) => annotations.annotate_case(case, &self.store),
             None => Ok(CaseHandle::Mapped(case)),
         }
     }
 
     /// The mapped case of `files`.
     ///
-    /// Whether a cached case is current was settled by ingest; it is not asked again here, because
-    /// a file that changes in the middle of a run must not change the run's samples.
+    /// Ingest has decided whether a cached case is current. It is not checked again here: a file
+    /// that changes during a run must not change the run's samples.
     ///
     /// # Errors
-    /// What decoding, preparing or publishing found, here or ahead of this, under the case's name.
-    pub fn case(&self, files: &CaseFiles) -> Result<Arc<MappedCase>, CaseError> {
-        self.arrivals.wait(&files.id)?;
-        let build = || self.normalize.contents(decode(&self.reader, files)?);
-        let found = self.store.get_or_build(&files.id, Expected::Anything, build);
-        let (case, origin) = found.map_err(|error| of_the_case(error, &files.id, &self.stop))?;
+    /// Failures of decoding, preparing or publishing, here or in the background ingest, under the
+    /// case's id.
+    pub fn mapped_case(&self, files: &CaseFiles) -> Result<Arc<MappedCase>, CaseError> {
+        self.arrivals.wait_for(&files.id)?;
+        let found = self.store.get_or_build(&files.id, ExpectedSource::Anything, || {
+            self.normalize.prepare_contents(decode_case(&self.reader, files)?)
+        });
+        let (case, origin) = found.map_err(|error| as_case_error(error, &files.id, &self.stop))?;
         let result = match origin {
-            Origin::Cached => "hit",
-            Origin::Built => "build",
-            Origin::Repaired(damage) => {
+            CaseOrigin::Cached => "hit",
+            CaseOrigin::Built => "build",
+            CaseOrigin::Repaired(damage) => {
                 tracing::warn!("built again: {damage}");
                 "corrupt"
             }
         };
-        catalog::LOADER_CACHE_REQUESTS.with([result]).increment(1);
+        catalog::LOADER_CACHE_REQUESTS.with_labels([result]).increment(1);
         Ok(case)
     }
 }
@@ -108,7 +108,7 @@ impl Stage for Fetch {
     type Out = FetchedSample;
 
     fn process(&mut self, planned: PlannedSample) -> Result<FetchedSample, CaseError> {
-        let case = self.handle(planned.files())?;
+        let case = self.case_handle(planned.case_files())?;
         Ok(FetchedSample { planned, case })
     }
 }

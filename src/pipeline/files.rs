@@ -1,4 +1,4 @@
-//! Source `files`: the cases of a list, one after another, once.
+//! Source `files`: the cases of a list in order.
 
 use crate::actor::stage::{Describe, Source};
 use crate::brats::dataset::CaseFiles;
@@ -9,17 +9,17 @@ impl Describe for CaseFiles {
     }
 }
 
-/// Walks a list of cases.
-pub struct Files(std::vec::IntoIter<CaseFiles>);
+/// Source of the cases of a list.
+pub struct CaseFilesSource(std::vec::IntoIter<CaseFiles>);
 
-impl Files {
-    /// In the order of `cases`.
+impl CaseFilesSource {
+    /// Source of `cases` in their order.
     pub fn new(cases: Vec<CaseFiles>) -> Self {
         Self(cases.into_iter())
     }
 }
 
-impl Source for Files {
+impl Source for CaseFilesSource {
     const NAME: &'static str = "files";
     type Item = CaseFiles;
 

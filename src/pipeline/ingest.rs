@@ -1,30 +1,30 @@
-//! The ingest topology: files → decode → normalize → publish, with whole cases as items.
+//! Ingest topology: files → decode → normalize → publish, with whole cases as items.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::actor::feed::{Feed, Running};
-use crate::actor::stage::{Outcome, Sink, Skip, Source, Stage};
+use crate::actor::feed::{Feed, RunningTopology};
+use crate::actor::stage::{Outcome, Sink, SkippedItem, Source, Stage};
 use crate::actor::stop::StopLatch;
 use crate::actor::ticket::SkipBudget;
 use crate::actor::topology::{Limits, Topology};
 use crate::base::error::Fault;
 use crate::brats::dataset::CaseFiles;
+use crate::buffers::case::CaseBuffers;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
 use crate::pipeline::decode::Decode;
-use crate::pipeline::files::Files;
+use crate::pipeline::files::CaseFilesSource;
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::observe;
 use crate::pipeline::publish::{Publish, PublishedCase};
-use crate::volume::shelf::CaseShelf;
 
 /// Threads per stage of ingest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IngestWorkers {
-    /// Inflating and checking: where the time goes.
+    /// Decompressing and checking: most of the time.
     pub decode: usize,
     /// Encoding and statistics.
     pub normalize: usize,
@@ -40,66 +40,67 @@ impl Default for IngestWorkers {
 }
 
 impl IngestWorkers {
-    /// Cases that may exist in memory at once: one per worker, and two to keep them fed.
-    pub const fn tickets(&self) -> usize {
+    /// Number of cases that may be in memory at once: one per worker, and two to keep them fed.
+    pub const fn ticket_count(&self) -> usize {
         self.decode + self.normalize + self.publish + 2
     }
 }
 
-/// What became of one case.
+/// Outcome of one case.
 #[derive(Debug, Clone)]
-pub enum Ingested {
-    /// It is in the cache.
+pub enum IngestOutcome {
+    /// Case that is in the cache.
     Published(PublishedCase),
-    /// It is not, and this is why.
-    Skipped(Skip),
+    /// Case that failed, with the cause.
+    Skipped(SkippedItem),
 }
 
-/// Hands every outcome to the consumer.
-struct Tally;
+/// Sink that delivers every outcome.
+struct IngestSink;
 
-impl Sink for Tally {
+impl Sink for IngestSink {
     const NAME: &'static str = "tally";
     type In = PublishedCase;
-    type Out = Ingested;
+    type Out = IngestOutcome;
 
-    fn accept(&mut self, outcome: Outcome<PublishedCase>) -> Option<Ingested> {
+    fn accept_outcome(&mut self, outcome: Outcome<PublishedCase>) -> Option<IngestOutcome> {
         Some(match outcome {
-            Outcome::Ready(published) => Ingested::Published(published),
-            Outcome::Skipped(skip) => Ingested::Skipped(skip),
+            Outcome::Ready(published) => IngestOutcome::Published(published),
+            Outcome::Skipped(skip) => IngestOutcome::Skipped(skip),
         })
     }
 }
 
-/// The actors of this topology, source first.
+/// Names of the actors, source first.
 pub const ACTORS: [&str; 5] =
-    [Files::NAME, Decode::NAME, Normalize::NAME, Publish::NAME, Tally::NAME];
+    [CaseFilesSource::NAME, Decode::NAME, Normalize::NAME, Publish::NAME, IngestSink::NAME];
 
-/// Starts ingest of `cases` into `store`; the feed yields one [`Ingested`] a case, in their order.
+/// Starts ingest of `cases` into `store`; the feed yields one [`IngestOutcome`] a case, in order.
 ///
-/// Bad cases are reported, all of them, and never end the run: the caller decides what they mean.
+/// Invalid cases are all reported and never end the run: the caller decides.
 ///
 /// # Errors
 /// If a thread cannot be started.
-pub fn start(
+pub fn start_ingest(
     cases: Vec<CaseFiles>,
     store: Arc<CaseStore>,
     preprocess: &PreprocessConfig,
     workers: &IngestWorkers,
     stop: &StopLatch,
     runtime: &tokio::runtime::Handle,
-) -> Result<(Feed<Ingested>, Running), Fault> {
-    let limits = Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(workers.tickets()) };
-    let shelf = CaseShelf::for_cases(workers.decode + workers.normalize);
+) -> Result<(Feed<IngestOutcome>, RunningTopology), Fault> {
+    let limits =
+        Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(workers.ticket_count()) };
+    let shelf = CaseBuffers::for_cases(workers.decode + workers.normalize);
     let decode = Decode::new(shelf.clone());
     let normalize = Normalize::new(preprocess.clone(), shelf.clone());
     let publish = Publish::new(store, shelf, stop.clone());
     Topology::new(observe::INGEST, limits, stop)
-        .hooks(observe::hooks())
-        .source(Files::new(cases))
+        .with_hooks(observe::topology_hooks())
+        .source(CaseFilesSource::new(cases))
         .stage(move || decode.clone(), workers.decode)
         .stage(move || normalize.clone(), workers.normalize)
         .stage(move || publish.clone(), workers.publish)
-        .sink(Tally, 1)
+        .sink(IngestSink, 1)
         .start(runtime)
 }

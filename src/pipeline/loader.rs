@@ -1,22 +1,24 @@
-//! The training topologies, into a bounded channel of batches: plan → fetch → crop → augment →
-//! collate over the cache, and plan → decode → normalize → crop → augment → collate straight from the
-//! files.
+//! Training topologies, which deliver batches through a bounded channel. With a cache: plan → fetch
+//! → crop → augment → collate; from the source files: plan → decode → normalize → crop → augment →
+//! collate.
 
 use std::sync::Arc;
 
-use crate::actor::feed::{Feed, Running};
-use crate::actor::foreman::{TICK, keep_balanced, threads_for};
+use crate::actor::autoscale::{TICK, keep_balanced, threads_for};
+use crate::actor::feed::{Feed, RunningTopology};
 use crate::actor::stage::{Sink, Source, Stage};
 use crate::actor::stop::StopLatch;
 use crate::actor::ticket::SkipBudget;
 use crate::actor::topology::{Chain, Limits, Topology};
+use crate::augment::config::AugmentConfig;
 use crate::base::error::Fault;
+use crate::buffers::case::CaseBuffers;
+use crate::buffers::patch::PatchBufferPool;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
 use crate::pipeline::annotations::Annotations;
 use crate::pipeline::arrivals::Arrivals;
-use crate::pipeline::augment::config::AugmentConfig;
-use crate::pipeline::augment::stage::Augment;
+use crate::pipeline::augment::Augment;
 use crate::pipeline::budget::{Footprint, LoaderConfig};
 use crate::pipeline::cold::{DecodeSample, NormalizeSample};
 use crate::pipeline::collate::{Collate, OnSkip};
@@ -25,49 +27,47 @@ use crate::pipeline::drill::DrillConfig;
 use crate::pipeline::fetch::{Fetch, FetchedSample};
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::observe;
-use crate::pipeline::plan::{Plan, Planner};
-use crate::pipeline::recycle::Recycler;
+use crate::pipeline::plan::{Plan, SamplePlanner};
 use crate::pipeline::sample::{Batch, Sample};
 use crate::volume::grid::Dims;
-use crate::volume::shelf::CaseShelf;
 use crate::volume::targets::Targets;
 
-/// Everything a loader is made from.
+/// Settings and inputs of a loader.
 pub struct LoaderParts {
-    /// Samples and memory.
+    /// Batches, memory and threads.
     pub loader: LoaderConfig,
-    /// Windows.
+    /// Patch windows.
     pub crop: CropConfig,
-    /// What is done to them.
+    /// Augmentation.
     pub augment: AugmentConfig,
-    /// The order.
+    /// Order of the samples.
     pub plan: Plan,
     /// Position in the plan to start from.
     pub first_sample: u64,
     /// Number of the first batch.
     pub first_batch: u64,
-    /// Where cases come from.
+    /// Source of the cases.
     pub cases: CaseSource,
-    /// How they are prepared.
+    /// Preprocessing of cases that have to be built.
     pub preprocess: PreprocessConfig,
-    /// Those of them that have a teacher's labels; with a cache only.
+    /// Cases with a teacher's labels; with a cache only.
     pub annotations: Option<Annotations>,
-    /// Told of every skipped sample.
+    /// Callback for every skipped sample.
     pub on_skip: OnSkip,
-    /// What is slow on purpose.
+    /// Delays of a drill.
     pub drill: DrillConfig,
 }
 
-/// Where a loader has its cases from.
+/// Source of a loader's cases.
 pub enum CaseSource {
-    /// Case files, mapped; one that is missing is waited for if it is announced, else built.
+    /// Mapped case files; a missing one is waited for if it is announced, else built.
     Cache {
-        /// Where they are.
+        /// Store of the case files.
         store: Arc<CaseStore>,
-        /// What is on its way into the store.
+        /// Cases that are being ingested.
         arrivals: Arrivals,
     },
-    /// Their own files, again for each sample.
+    /// Source files, decoded again for each sample.
     Files {
         /// Extent of the largest case.
         largest: Dims,
@@ -75,23 +75,23 @@ pub enum CaseSource {
 }
 
 impl CaseSource {
-    /// From `store`, into which nothing is on its way.
-    pub fn cache(store: Arc<CaseStore>) -> Self {
+    /// Case files of `store`, without an ingest beside it.
+    pub fn from_store(store: Arc<CaseStore>) -> Self {
         Self::Cache { store, arrivals: Arrivals::default() }
     }
 
-    /// What a sample holds of its case.
+    /// Memory that a sample holds of its case.
     pub const fn footprint(&self) -> Footprint {
         match self {
             Self::Cache { .. } => Footprint::Mapped,
-            Self::Files { largest } => Footprint::Whole(*largest),
+            Self::Files { largest } => Footprint::InMemory(*largest),
         }
     }
 }
 
-/// The actors of all loaders, in their order.
+/// Names of the actors of all loaders, in order.
 pub const ACTORS: [&str; 7] = [
-    Planner::NAME,
+    SamplePlanner::NAME,
     Fetch::NAME,
     DecodeSample::NAME,
     NormalizeSample::NAME,
@@ -104,28 +104,28 @@ pub const ACTORS: [&str; 7] = [
 ///
 /// # Errors
 /// If the memory budget does not hold two batches, or a thread cannot be started.
-pub fn start(
+pub fn start_loader(
     parts: LoaderParts,
     stop: &StopLatch,
     runtime: &tokio::runtime::Handle,
-) -> Result<(Feed<Batch>, Running), Fault> {
-    start_with(parts, Recycler::default(), stop, runtime)
+) -> Result<(Feed<Batch>, RunningTopology), Fault> {
+    start_with_buffers(parts, PatchBufferPool::default(), stop, runtime)
 }
 
-/// The same with the patch buffers of `recycler`, which may have been used by a loader before.
+/// Starts the loader with the buffers of `recycler`, which an earlier loader may have used.
 ///
 /// # Errors
-/// See [`start`].
-pub fn start_with(
+/// As [`start_loader`].
+pub fn start_with_buffers(
     parts: LoaderParts,
-    recycler: Recycler,
+    recycler: PatchBufferPool,
     stop: &StopLatch,
     runtime: &tokio::runtime::Handle,
-) -> Result<(Feed<Batch>, Running), Fault> {
+) -> Result<(Feed<Batch>, RunningTopology), Fault> {
     let LoaderParts { loader, crop, augment, plan, cases, preprocess, drill, .. } = parts;
     let patch = crop.patch;
     let targets = parts.annotations.as_ref().map_or(Targets::Hard, Annotations::targets);
-    let memory = loader.memory_towards(targets, patch, cases.footprint()).map_err(|problem| {
+    let memory = loader.plan_memory_for(targets, patch, cases.footprint()).map_err(|problem| {
         Fault::Environment {
             subject: "loader".into(),
             problem,
@@ -136,44 +136,44 @@ pub fn start_with(
         skip_budget: SkipBudget { share: loader.skip_share, at_least: 3 },
         ..Limits::new(memory.tickets)
     };
-    let planner = Planner::starting_at(plan.clone(), parts.first_sample);
-    let topology = Topology::new(observe::TRAINING, limits, stop).hooks(observe::hooks());
-    let chain = topology.source(drill.source(planner));
+    let planner = SamplePlanner::starting_at(plan.clone(), parts.first_sample);
+    let topology =
+        Topology::new(observe::TRAINING, limits, stop).with_hooks(observe::topology_hooks());
+    let chain = topology.source(drill.delay_source(planner));
     let workers = loader.workers.at_start();
     let fetched = match cases {
         CaseSource::Cache { store, arrivals } => {
             let fetch = Fetch::new(store, preprocess, stop.clone())
                 .waiting_for(arrivals)
-                .annotated(parts.annotations);
+                .with_annotations(parts.annotations);
             let drill = drill.clone();
-            chain.stage(move || drill.stage(fetch.clone()), workers.fetch)
+            chain.stage(move || drill.delay_stage(fetch.clone()), workers.fetch)
         }
         CaseSource::Files { .. } => {
-            let shelf = CaseShelf::for_cases(memory.tickets);
+            let shelf = CaseBuffers::for_cases(memory.tickets);
             let decode = DecodeSample::new(shelf.clone());
             let normalize = Normalize::new(preprocess, shelf.clone());
             let normalize = NormalizeSample::new(normalize, shelf);
-            let (slow, slow_too) = (drill.clone(), drill.clone());
-            chain
-                .stage(move || slow.stage(decode.clone()), workers.decode)
-                .stage(move || slow_too.stage(normalize.clone()), workers.normalize)
+            let slow = drill.clone();
+            let decoded = chain.stage(move || slow.delay_stage(decode.clone()), workers.decode);
+            let slow = drill.clone();
+            decoded.stage(move || slow.delay_stage(normalize.clone()), workers.normalize)
         }
     };
-    let (crop, augment) =
-        (Crop::new(crop, augment.clone()), Augment::new(augment.background, recycler.clone()));
-    let augment = augment.towards(targets);
-    let made = make(fetched, crop, augment, &loader, &drill);
+    let crop = Crop::new(crop, augment.clone());
+    let augment = Augment::new(augment.background, recycler.clone()).with_targets(targets);
+    let made = add_patch_stages(fetched, crop, augment, &loader, &drill);
     let first_batch = parts.first_batch;
     let collate = Collate::new(loader.batch, patch, plan, first_batch, recycler, parts.on_skip);
-    let (feed, running) = made.sink(drill.sink(collate), loader.prefetch).start(runtime)?;
+    let (feed, running) = made.sink(drill.delay_sink(collate), loader.prefetch).start(runtime)?;
     if loader.workers.is_auto() {
-        keep_balanced(&running, threads_for(loader.stages()), TICK, runtime);
+        keep_balanced(&running, threads_for(loader.stage_count()), TICK, runtime);
     }
     Ok((feed, running))
 }
 
-/// Windows and voxels, as two actors or as one.
-fn make(
+/// Adds the stages `crop` and `augment`, as two actors or fused into one.
+fn add_patch_stages(
     fetched: Chain<FetchedSample>,
     crop: Crop,
     augment: Augment,
@@ -181,11 +181,12 @@ fn make(
     drill: &DrillConfig,
 ) -> Chain<Sample> {
     let workers = loader.workers.at_start();
-    let (slow, slow_too) = (drill.clone(), drill.clone());
-    let crop = move || slow.stage(crop.clone());
-    let augment = move || slow_too.stage(augment.clone());
+    let slow = drill.clone();
+    let crop = move || slow.delay_stage(crop.clone());
+    let slow = drill.clone();
+    let augment = move || slow.delay_stage(augment.clone());
     if loader.fused {
-        return fetched.stage(move || crop().then(augment()), workers.augment);
+        return fetched.stage(move || crop().fuse_with(augment()), workers.augment);
     }
     fetched.stage(crop, workers.crop).stage(augment, workers.augment)
 }

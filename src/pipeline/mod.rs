@@ -1,12 +1,12 @@
-//! Floor 3: the stages, and the topologies made of them. This floor introduces the siblings below
-//! to one another: files ([`crate::brats`]), case files ([`crate::cache`]) and threads
-//! ([`crate::actor`]).
+//! Floor 5: the stages and their topologies. They connect files ([`crate::brats`]), case files
+//! ([`crate::from_store`]) and actors ([`crate::test_actor`]), which do not know one another.
 
-pub mod ahead;
 pub mod annotations;
 pub mod arrivals;
 pub mod augment;
+pub mod bottleneck;
 pub mod budget;
+pub mod case_handle;
 pub mod cold;
 pub mod collate;
 pub mod crop;
@@ -14,18 +14,15 @@ pub mod decode;
 pub mod drill;
 pub mod fetch;
 pub mod files;
-pub mod handle;
 pub mod ingest;
-pub mod lent;
+mod label_mixture;
 pub mod loader;
-mod mix;
 pub mod normalize;
 pub mod observe;
 pub mod plan;
+pub mod prefetch_ingest;
 pub mod publish;
-pub mod recycle;
 pub mod replay;
 pub mod sample;
-pub mod verdict;
-pub mod whole;
+pub mod whole_case;
 pub mod workers;

@@ -5,42 +5,42 @@
 
 use crate::actor::stage::Stage;
 use crate::base::error::CaseError;
-use crate::cache::contents::{CaseContents, prepare_on};
+use crate::buffers::case::CaseBuffers;
+use crate::cache::contents::{CaseContents, prepare_in_buffers};
 use crate::cache::preprocess::PreprocessConfig;
-use crate::pipeline::decode::Decoded;
-use crate::volume::shelf::CaseShelf;
+use crate::pipeline::decode::DecodedCase;
 
-/// Prepares cases under one preprocessing configuration.
+/// Stage that prepares cases under one preprocessing configuration.
 #[derive(Debug, Clone)]
 pub struct Normalize {
     preprocess: PreprocessConfig,
-    shelf: CaseShelf,
+    shelf: CaseBuffers,
 }
 
 impl Normalize {
-    /// Under `preprocess`; whole volumes go back to `shelf`, contents are taken from it.
-    pub const fn new(preprocess: PreprocessConfig, shelf: CaseShelf) -> Self {
+    /// Stage whose buffers come from `shelf`, to which whole volumes return.
+    pub const fn new(preprocess: PreprocessConfig, shelf: CaseBuffers) -> Self {
         Self { preprocess, shelf }
     }
 
-    /// What the case file of a decoded case holds.
+    /// Prepares the contents of a decoded case's file.
     ///
     /// # Errors
     /// If the case is empty or cannot be encoded.
-    pub fn contents(&self, decoded: Decoded) -> Result<CaseContents, CaseError> {
-        let Decoded { case, files } = decoded;
-        let contents = prepare_on(&self.shelf, &case, &self.preprocess);
-        self.shelf.give_case(case);
+    pub fn prepare_contents(&self, decoded: DecodedCase) -> Result<CaseContents, CaseError> {
+        let DecodedCase { case, files } = decoded;
+        let contents = prepare_in_buffers(&self.shelf, &case, &self.preprocess);
+        self.shelf.give_back_case(case);
         Ok(contents?.with_files(files))
     }
 }
 
 impl Stage for Normalize {
     const NAME: &'static str = "normalize";
-    type In = Decoded;
+    type In = DecodedCase;
     type Out = CaseContents;
 
-    fn process(&mut self, decoded: Decoded) -> Result<CaseContents, CaseError> {
-        self.contents(decoded)
+    fn process(&mut self, decoded: DecodedCase) -> Result<CaseContents, CaseError> {
+        self.prepare_contents(decoded)
     }
 }

@@ -1,4 +1,4 @@
-//! What runs, made visible: topologies under way on one board, their clocks on the endpoint.
+//! Registry of running topologies, and their clocks as metrics.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,120 +6,121 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::actor::feed::Running;
+use crate::actor::feed::RunningTopology;
 use crate::actor::hooks::Hooks;
 use crate::actor::observe::{Observation, Observer};
-use crate::pipeline::verdict::{
-    Look, Machine, Verdict, blame_ingest, judge, judge_beside, judge_span,
+use crate::pipeline::bottleneck::{
+    BottleneckVerdict, CpuUsage, TopologySnapshot, blame_ingest, diagnose_beside_ingest,
+    diagnose_run, diagnose_span,
 };
 use crate::telemetry::catalog;
 use crate::telemetry::process;
 use crate::volume::case::Case;
 use crate::volume::voxels::Voxels;
 
-/// How often clocks and queues are published: finer than any scrape interval in use.
+/// Interval between publications of clocks and queues: shorter than usual scrape intervals.
 const TICK: Duration = Duration::from_millis(500);
 
-/// The topology that feeds a trainer: its consumer's waits are the trainer's.
+/// Topology that feeds the trainer: its consumer's waits are the trainer's.
 pub(super) const TRAINING: &str = "train";
-/// The topology that may run beside it.
+/// Topology that may run beside it.
 pub(super) const INGEST: &str = "ingest";
 
-/// A verdict is on so much of the past: what holds a run back now, not what did last week.
+/// Span that a verdict covers: the present bottleneck, not last week's.
 const SPAN: Duration = Duration::from_secs(30);
-/// How often the past is looked at.
+/// Interval between snapshots.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// The topologies under way. Clones show the same ones.
+/// Running topologies. Clones share the registry.
 #[derive(Clone, Default)]
-pub struct Board(Arc<Mutex<Shown>>);
+pub struct TopologyRegistry(Arc<Mutex<RegistryState>>);
 
 #[derive(Default)]
-struct Shown {
+struct RegistryState {
     next: u64,
-    live: BTreeMap<u64, Live>,
-    /// Clocks of topologies that have ended, by stage: a counter must never fall.
-    past: BTreeMap<&'static str, Clocks>,
-    /// Waits of trainers that have ended.
+    live: BTreeMap<u64, WatchedTopology>,
+    /// Sums of ended topologies, by stage: a counter must never fall.
+    past: BTreeMap<&'static str, StageClocks>,
+    /// Waits of trainers that have ended, in seconds.
     past_starved: f64,
 }
 
-/// A topology on the board.
+/// Registered topology.
 #[derive(Clone)]
-struct Live {
+struct WatchedTopology {
     observer: Observer,
-    /// The last looks, the oldest first: back to [`SPAN`] ago, or to the beginning.
-    looks: VecDeque<(Instant, Look)>,
+    /// Snapshots, the oldest first: back to [`SPAN`] ago, or to the start.
+    looks: VecDeque<(Instant, TopologySnapshot)>,
 }
 
-impl Live {
-    fn of(observer: Observer) -> Self {
-        let first = look_at(&observer);
+impl WatchedTopology {
+    fn from_observer(observer: Observer) -> Self {
+        let first = take_snapshot(&observer);
         Self { observer, looks: VecDeque::from([(Instant::now(), first)]) }
     }
 
-    /// Takes a look if one is due.
-    fn keep_looking(&mut self) {
+    /// Takes a snapshot if one is due.
+    fn take_due_snapshot(&mut self) {
         if self.looks.back().is_some_and(|(at, _)| at.elapsed() < LOOK_EVERY) {
             return;
         }
-        self.looks.push_back((Instant::now(), look_at(&self.observer)));
-        // The second oldest takes over once it is old enough.
+        self.looks.push_back((Instant::now(), take_snapshot(&self.observer)));
+        // The oldest goes once the second oldest covers the span.
         while self.looks.get(1).is_some_and(|(at, _)| at.elapsed() >= SPAN) {
             self.looks.pop_front();
         }
     }
 
-    fn then(&self) -> Option<&Look> {
+    fn oldest_snapshot(&self) -> Option<&TopologySnapshot> {
         self.looks.front().map(|(_, look)| look)
     }
 
-    /// What happened lately.
-    fn span(&self) -> Look {
-        let now = look_at(&self.observer);
-        self.then().map_or(now.clone(), |then| now.since(then))
+    /// Difference between now and the oldest snapshot.
+    fn recent_span(&self) -> TopologySnapshot {
+        let now = take_snapshot(&self.observer);
+        self.oldest_snapshot().map_or(now.clone(), |then| now.since(then))
     }
 
-    /// What holds it back lately.
-    fn verdict(&self, beside: Option<&Self>) -> Verdict {
-        let now = look_at(&self.observer);
-        let Some(then) = self.then() else {
-            return judge(&now.actors, &now.feed, &machine());
+    /// Verdict on the recent span.
+    fn recent_verdict(&self, beside: Option<&Self>) -> BottleneckVerdict {
+        let now = take_snapshot(&self.observer);
+        let Some(then) = self.oldest_snapshot() else {
+            return diagnose_run(&now.actors, &now.feed, &available_cpu());
         };
-        let verdict = judge_span(&now, then, &machine());
+        let verdict = diagnose_span(&now, then, &available_cpu());
         let Some(ingest) = beside else { return verdict };
         let span = now.since(then);
-        blame_ingest(verdict, &ingest.span().actors, &span.actors, &span.feed)
+        blame_ingest(verdict, &ingest.recent_span().actors, &span.actors, &span.feed)
     }
 
     fn to_json(&self, beside: Option<&Self>) -> Value {
         let observer = &self.observer;
         json!({
-            "topology": observer.topology(),
-            "ledger": observer.ledger(),
+            "topology": observer.topology_name(),
+            "ledger": observer.ticket_counts(),
             "tickets_free": observer.tickets_free(),
             "actors": observer.observations(),
             "feed": observer.feed(),
-            "verdict": self.verdict(beside),
+            "verdict": self.recent_verdict(beside),
         })
     }
 }
 
-fn look_at(observer: &Observer) -> Look {
-    Look { actors: observer.observations(), feed: observer.feed() }
+fn take_snapshot(observer: &Observer) -> TopologySnapshot {
+    TopologySnapshot { actors: observer.observations(), feed: observer.feed() }
 }
 
-/// Seconds of all workers of a stage.
+/// Seconds of a stage's workers together, and their restarts.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Clocks {
+struct StageClocks {
     busy: f64,
     starved: f64,
     blocked: f64,
     restarts: u64,
 }
 
-impl Clocks {
-    fn add(&mut self, seen: &Observation) {
+impl StageClocks {
+    fn add_observation(&mut self, seen: &Observation) {
         self.busy += seen.busy_seconds;
         self.starved += seen.starved_seconds;
         self.blocked += seen.blocked_seconds;
@@ -127,134 +128,138 @@ impl Clocks {
     }
 }
 
-/// Keeps a topology on the board; dropping it takes it off.
-pub struct Watch {
-    board: Board,
+/// Registration of a topology, which ends when this is dropped.
+pub struct TopologyRegistration {
+    board: TopologyRegistry,
     number: u64,
 }
 
-impl Board {
-    /// Shows a topology for as long as the result lives.
+impl TopologyRegistry {
+    /// Registers a topology for as long as the result lives.
     #[must_use]
-    pub fn watch(&self, running: &Running) -> Watch {
-        let mut shown = self.shown();
+    pub fn watch_topology(&self, running: &RunningTopology) -> TopologyRegistration {
+        let mut shown = self.lock_state();
         let number = shown.next;
         shown.next += 1;
-        shown.live.insert(number, Live::of(running.observer()));
-        Watch { board: self.clone(), number }
+        shown.live.insert(number, WatchedTopology::from_observer(running.observer()));
+        TopologyRegistration { board: self.clone(), number }
     }
 
-    /// For `/topology`: every topology under way with its actors, its accounts, and what has held it
-    /// back in the last half minute.
+    /// Renders `/topology`: every running topology with its actors, its counts, and its verdict on
+    /// the last half minute.
     pub fn to_json(&self) -> Value {
-        // Looked at without the board's lock: whoever is stuck must not hold up the clocks.
-        let all: Vec<Live> = self.shown().live.values().cloned().collect();
-        let under_way = || all.iter().filter(|live| !live.observer.is_over());
-        let ingest = under_way().find(|live| live.observer.topology() == INGEST);
-        let described = under_way().map(|live| {
-            let is_training = live.observer.topology() == TRAINING;
+        // Observed without the lock: a stuck actor must not hold up the clocks.
+        let mut running: Vec<WatchedTopology> = self.lock_state().live.values().cloned().collect();
+        running.retain(|live| !live.observer.is_over());
+        let ingest = running.iter().find(|live| live.observer.topology_name() == INGEST);
+        let described = running.iter().map(|live| {
+            let is_training = live.observer.topology_name() == TRAINING;
             live.to_json(ingest.filter(|_| is_training))
         });
         Value::Array(described.collect())
     }
 
-    fn shown(&self) -> MutexGuard<'_, Shown> {
+    fn lock_state(&self) -> MutexGuard<'_, RegistryState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Clocks and queues onto the endpoint.
-    fn publish(&self) {
-        let mut shown = self.shown();
+    /// Publishes clocks and queues as metrics.
+    fn publish_metrics(&self) {
+        let mut shown = self.lock_state();
         let mut clocks = shown.past.clone();
         let mut starved = shown.past_starved;
         for live in shown.live.values_mut() {
-            live.keep_looking();
+            live.take_due_snapshot();
             let observer = &live.observer;
             for seen in observer.observations() {
-                clocks.entry(seen.name).or_default().add(&seen);
+                clocks.entry(seen.name).or_default().add_observation(&seen);
                 publish_queue(&seen);
             }
             publish_queue(&observer.feed());
             starved += trainer_starved(observer);
             if !observer.is_over() {
-                catalog::LOADER_TICKETS_FREE.with([]).set(observer.tickets_free() as f64);
+                catalog::LOADER_TICKETS_FREE.with_labels([]).set(observer.tickets_free() as f64);
             }
         }
         drop(shown);
-        catalog::TRAIN_STARVED.with([]).absolute(Duration::from_secs_f64(starved));
+        catalog::TRAIN_STARVED.with_labels([]).set_total(Duration::from_secs_f64(starved));
         for (stage, clock) in clocks {
             let seconds = Duration::from_secs_f64;
-            catalog::LOADER_STAGE_BUSY.with([stage]).absolute(seconds(clock.busy));
-            catalog::LOADER_STAGE_STARVED.with([stage]).absolute(seconds(clock.starved));
-            catalog::LOADER_STAGE_BLOCKED.with([stage]).absolute(seconds(clock.blocked));
-            catalog::LOADER_STAGE_RESTARTS.with([stage]).absolute(clock.restarts);
+            catalog::LOADER_STAGE_BUSY.with_labels([stage]).set_total(seconds(clock.busy));
+            catalog::LOADER_STAGE_STARVED.with_labels([stage]).set_total(seconds(clock.starved));
+            catalog::LOADER_STAGE_BLOCKED.with_labels([stage]).set_total(seconds(clock.blocked));
+            catalog::LOADER_STAGE_RESTARTS.with_labels([stage]).absolute(clock.restarts);
         }
-        process::publish();
+        process::publish_process_metrics();
     }
 }
 
-/// What holds a topology back, over its whole time so far.
-pub fn verdict_of(observer: &Observer) -> Verdict {
-    judge(&observer.observations(), &observer.feed(), &machine())
+/// Verdict on a topology over its whole time.
+pub fn verdict_of(observer: &Observer) -> BottleneckVerdict {
+    diagnose_run(&observer.observations(), &observer.feed(), &available_cpu())
 }
 
-/// The same for a loader that began while cases were still being ingested.
-pub fn verdict_beside(ingest: &Observer, loader: &Observer) -> Verdict {
-    let (ahead, actors) = (ingest.observations(), loader.observations());
-    judge_beside(&ahead, &actors, &loader.feed(), &machine())
+/// Verdict on a loader that began while cases were still being ingested.
+pub fn verdict_beside_ingest(ingest: &Observer, loader: &Observer) -> BottleneckVerdict {
+    diagnose_beside_ingest(
+        &ingest.observations(),
+        &loader.observations(),
+        &loader.feed(),
+        &available_cpu(),
+    )
 }
 
-/// Seconds that a trainer has waited for batches, the wait under way included: it may be the last.
+/// Seconds that the trainer has waited for batches, the current wait included: it may be the last.
 fn trainer_starved(observer: &Observer) -> f64 {
-    if observer.topology() == TRAINING { observer.feed().starved_seconds } else { 0.0 }
+    if observer.topology_name() == TRAINING { observer.feed().starved_seconds } else { 0.0 }
 }
 
-fn machine() -> Machine {
+fn available_cpu() -> CpuUsage {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    // The process's CPU time is older than the topology, so the workers' own clocks have to do.
-    Machine { cores, cpu_seconds: None }
+    // The process's CPU time began before the topology, so the workers' clocks are used.
+    CpuUsage { cores, cpu_seconds: None }
 }
 
 fn publish_queue(seen: &Observation) {
-    catalog::LOADER_QUEUE_DEPTH.with([seen.name]).set(seen.queue_depth as f64);
-    catalog::LOADER_QUEUE_CAPACITY.with([seen.name]).set(seen.queue_capacity as f64);
-    catalog::LOADER_STAGE_WORKERS.with([seen.name]).set(seen.workers as f64);
+    catalog::LOADER_QUEUE_DEPTH.with_labels([seen.name]).set(seen.queue_depth as f64);
+    catalog::LOADER_QUEUE_CAPACITY.with_labels([seen.name]).set(seen.queue_capacity as f64);
+    catalog::LOADER_STAGE_WORKERS.with_labels([seen.name]).set(seen.workers as f64);
 }
 
-impl Drop for Watch {
+impl Drop for TopologyRegistration {
     fn drop(&mut self) {
-        let mut shown = self.board.shown();
-        if let Some(Live { observer, .. }) = shown.live.remove(&self.number) {
+        let mut shown = self.board.lock_state();
+        if let Some(WatchedTopology { observer, .. }) = shown.live.remove(&self.number) {
             for seen in observer.observations() {
-                shown.past.entry(seen.name).or_default().add(&seen);
+                shown.past.entry(seen.name).or_default().add_observation(&seen);
             }
             shown.past_starved += trainer_starved(&observer);
         }
         drop(shown);
-        self.board.publish();
+        self.board.publish_metrics();
     }
 }
 
-/// Publishes the board twice a second for as long as the runtime lives.
-pub fn publish_regularly(runtime: &tokio::runtime::Handle, board: Board) {
+/// Publishes metrics twice a second for as long as the runtime lives.
+pub fn publish_regularly(runtime: &tokio::runtime::Handle, board: TopologyRegistry) {
     runtime.spawn(async move {
         let mut ticks = tokio::time::interval(TICK);
         loop {
             ticks.tick().await;
-            board.publish();
+            board.publish_metrics();
         }
     });
 }
 
-/// What every topology here hangs on its events.
-pub(super) fn hooks() -> Hooks {
+/// Hooks of every topology here.
+pub(super) fn topology_hooks() -> Hooks {
     let on_item = Arc::new(|stage: &'static str, service: Duration| {
-        catalog::LOADER_STAGE_SERVICE.with([stage]).record(service.as_secs_f64());
+        catalog::LOADER_STAGE_SERVICE.with_labels([stage]).record(service.as_secs_f64());
     });
     Hooks { on_item: Some(on_item), on_skip: None }
 }
 
-/// A case came out of its files.
+/// Counts the bytes read and decoded of a case.
 pub(super) fn count_decoded(case: &Case) {
     let bytes = |voxels: &Voxels| match voxels {
         Voxels::I16(values) => size_of_val(values.as_slice()),
@@ -263,6 +268,6 @@ pub(super) fn count_decoded(case: &Case) {
     };
     let images: usize = case.images.iter().map(bytes).sum();
     let labels = case.labels.as_ref().map_or(0, Vec::len);
-    catalog::LOADER_READ_BYTES.with([]).increment(case.bytes_read);
-    catalog::LOADER_DECODED_BYTES.with([]).increment((images + labels) as u64);
+    catalog::LOADER_READ_BYTES.with_labels([]).increment(case.bytes_read);
+    catalog::LOADER_DECODED_BYTES.with_labels([]).increment((images + labels) as u64);
 }

@@ -1,27 +1,27 @@
-//! Which sample comes when: an endless sequence that is a pure function of the seed. Position `n`
-//! can be asked for without having walked there, so resuming is arithmetic.
+//! Order of the samples: an endless sequence that is a pure function of the seed. Any position is
+//! computed directly, so resuming needs no iteration.
 
 use std::sync::Arc;
 
 use crate::actor::stage::{Describe, Source};
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 use crate::brats::dataset::CaseFiles;
-use crate::pipeline::mix::Mix;
+use crate::pipeline::label_mixture::LabelMixture;
 
-/// One sample that has been named but not yet made.
+/// Sample that is named but not yet made.
 #[derive(Debug, Clone)]
 pub struct PlannedSample {
-    /// Which sample.
+    /// Key of the sample.
     pub key: SampleKey,
-    /// The cohort that it is drawn from.
+    /// Cohort of the sample's case.
     pub cohort: Arc<[CaseFiles]>,
-    /// The case's place in the cohort.
+    /// Index of the case in the cohort.
     pub case: usize,
 }
 
 impl PlannedSample {
-    /// The files of its case.
-    pub fn files(&self) -> &CaseFiles {
+    /// Files of the sample's case.
+    pub fn case_files(&self) -> &CaseFiles {
         &self.cohort[self.case]
     }
 }
@@ -29,22 +29,22 @@ impl PlannedSample {
 impl Describe for PlannedSample {
     fn describe(&self) -> String {
         let SampleKey { epoch, index, .. } = self.key;
-        format!("epoch {epoch} index {index} ({})", self.files().id)
+        format!("epoch {epoch} index {index} ({})", self.case_files().id)
     }
 }
 
-/// The order of samples: each epoch visits every case `patches_per_case` times, shuffled by
-/// `(seed, epoch)`; or it has as many samples, of which a mix ([`Plan::mixed`]) decides from which cases.
+/// Order of samples: each epoch visits every case `patches_per_case` times, shuffled by `(seed,
+/// epoch)`; or it has as many samples, in a given mixture ([`Plan::with_special_share`]).
 #[derive(Debug, Clone)]
 pub struct Plan {
     cohort: Arc<[CaseFiles]>,
     seed: u64,
     patches_per_case: u64,
-    mix: Option<Mix>,
+    mix: Option<LabelMixture>,
 }
 
 impl Plan {
-    /// A plan over `cohort`.
+    /// Plan over `cohort`.
     ///
     /// # Panics
     /// If the cohort is empty or `patches_per_case` is 0: resolving a configuration excludes both.
@@ -53,36 +53,37 @@ impl Plan {
         Self { cohort, seed, patches_per_case, mix: None }
     }
 
-    /// The same with `share` of the samples, above 0 and below 1, from the last `special` cases.
+    /// Draws `share` of the samples, above 0 and below 1, from the last `special` cases.
     ///
     /// # Panics
     /// If there is no such case or no other.
     #[must_use]
-    pub fn mixed(self, special: usize, share: f64) -> Self {
+    pub fn with_special_share(self, special: usize, share: f64) -> Self {
         let ordinary = self.cohort.len().checked_sub(special).expect("some cases of all");
-        let mix = Mix { seed: self.seed, groups: [ordinary as u64, special as u64], share };
+        let mix =
+            LabelMixture { seed: self.seed, groups: [ordinary as u64, special as u64], share };
         assert!(!mix.groups.contains(&0), "a mix of one kind is none");
         Self { mix: Some(mix), ..self }
     }
 
-    /// Samples in one epoch.
+    /// Number of samples in an epoch.
     pub fn epoch_len(&self) -> u64 {
         self.cohort.len() as u64 * self.patches_per_case
     }
 
     /// Position of a key in the sequence, from 0.
-    pub fn position(&self, key: SampleKey) -> u64 {
+    pub fn position_of(&self, key: SampleKey) -> u64 {
         key.epoch * self.epoch_len() + key.index
     }
 
-    /// The sample at a position, without walking there.
+    /// Sample at a position; needs no iteration.
     pub fn sample_at(&self, position: u64) -> PlannedSample {
         let epoch = position / self.epoch_len();
-        self.sample(epoch, position % self.epoch_len(), &self.order(epoch))
+        self.planned_sample(epoch, position % self.epoch_len(), &self.epoch_order(epoch))
     }
 
-    /// The sample at `index` of an epoch of this order.
-    fn sample(&self, epoch: u64, index: u64, order: &[u32]) -> PlannedSample {
+    /// Sample at `index` of an epoch with this order.
+    fn planned_sample(&self, epoch: u64, index: u64, order: &[u32]) -> PlannedSample {
         PlannedSample {
             key: SampleKey { seed: self.seed, epoch, index },
             cohort: Arc::clone(&self.cohort),
@@ -90,27 +91,28 @@ impl Plan {
         }
     }
 
-    /// The cohort's cases in the order in which a walk from position `first` needs them, each once.
+    /// Cases of the cohort, each once, in the order in which the samples from position `first` on
+    /// need them.
     pub fn cases_from(&self, first: u64) -> Vec<CaseFiles> {
         let mut ordered: Vec<u32> = Vec::with_capacity(self.cohort.len());
         let mut seen = vec![false; self.cohort.len()];
-        let (epoch, index) = (first / self.epoch_len(), first % self.epoch_len());
-        let rest = self.order(epoch).split_off(index as usize);
-        for case in rest.into_iter().chain(self.order(epoch + 1)) {
+        let epoch = first / self.epoch_len();
+        let rest = self.epoch_order(epoch).split_off((first % self.epoch_len()) as usize);
+        for case in rest.into_iter().chain(self.epoch_order(epoch + 1)) {
             if !std::mem::replace(&mut seen[case as usize], true) {
                 ordered.push(case);
             }
         }
-        // Two epochs of a mix need not visit all.
+        // Two epochs of a mixture need not visit all cases.
         ordered.extend((0..).zip(&seen).filter(|(_, seen)| !**seen).map(|(case, _)| case));
         ordered.into_iter().map(|case| self.cohort[case as usize].clone()).collect()
     }
 
-    /// The cases of one epoch in their order.
-    fn order(&self, epoch: u64) -> Vec<u32> {
+    /// Case indices of an epoch, in order.
+    fn epoch_order(&self, epoch: u64) -> Vec<u32> {
         let length = self.epoch_len();
         if let Some(mix) = &self.mix {
-            return mix.order(epoch, length);
+            return mix.epoch_order(epoch, length);
         }
         let cases = self.cohort.len() as u64;
         let mut order: Vec<u32> = (0..length).map(|place| (place % cases) as u32).collect();
@@ -120,24 +122,24 @@ impl Plan {
     }
 }
 
-/// Walks a [`Plan`] from a position; never ends by itself.
-pub struct Planner {
+/// Source of a [`Plan`]'s samples from a position on; it never ends by itself.
+pub struct SamplePlanner {
     plan: Plan,
     next: u64,
     epoch: u64,
     order: Vec<u32>,
 }
 
-impl Planner {
-    /// Starts at position `first`: 0 for a new run, the checkpoint's for a resumed one.
+impl SamplePlanner {
+    /// Source from position `first` on: 0 for a new run, the checkpoint's for a resumed one.
     pub fn starting_at(plan: Plan, first: u64) -> Self {
         let epoch = first / plan.epoch_len();
-        let order = plan.order(epoch);
+        let order = plan.epoch_order(epoch);
         Self { plan, next: first, epoch, order }
     }
 }
 
-impl Source for Planner {
+impl Source for SamplePlanner {
     const NAME: &'static str = "plan";
     type Item = PlannedSample;
 
@@ -146,10 +148,10 @@ impl Source for Planner {
         let index = self.next % self.plan.epoch_len();
         if epoch != self.epoch {
             self.epoch = epoch;
-            self.order = self.plan.order(epoch);
+            self.order = self.plan.epoch_order(epoch);
         }
         self.next += 1;
-        Some(self.plan.sample(epoch, index, &self.order))
+        Some(self.plan.planned_sample(epoch, index, &self.order))
     }
 }
 
@@ -173,7 +175,7 @@ pub(crate) mod tests {
 
     fn walk(first: u64, count: usize) -> Vec<(SampleKey, usize)> {
         let plan = Plan::new(cohort(5), 9, 2);
-        let mut planner = Planner::starting_at(plan, first);
+        let mut planner = SamplePlanner::starting_at(plan, first);
         (0..count)
             .map(|_| planner.next().expect("endless"))
             .map(|sample| (sample.key, sample.case))
@@ -219,13 +221,13 @@ pub(crate) mod tests {
             assert_eq!((sample.key, sample.case), whole[first as usize]);
         }
         let plan = Plan::new(cohort(5), 9, 2);
-        assert_eq!(plan.position(whole[27].0), 27);
+        assert_eq!(plan.position_of(whole[27].0), 27);
     }
 
     #[test]
     fn a_mixed_plan_can_be_entered_anywhere_and_asks_for_every_case() {
-        let plan = Plan::new(cohort(7), 9, 2).mixed(3, 0.1);
-        let mut planner = Planner::starting_at(plan.clone(), 0);
+        let plan = Plan::new(cohort(7), 9, 2).with_special_share(3, 0.1);
+        let mut planner = SamplePlanner::starting_at(plan.clone(), 0);
         let whole: Vec<_> = (0..60).map(|_| planner.next().expect("endless")).collect();
         for (position, sample) in whole.iter().enumerate() {
             let again = plan.sample_at(position as u64);
@@ -234,7 +236,7 @@ pub(crate) mod tests {
         assert_eq!(plan.epoch_len(), 14, "as many as without");
         for first in [0, 13, 30] {
             let mut wanted = plan.cases_from(first);
-            assert_eq!(wanted[0].id, whole[first as usize].files().id);
+            assert_eq!(wanted[0].id, whole[first as usize].case_files().id);
             wanted.sort_by(|a, b| a.id.cmp(&b.id));
             assert!(wanted.iter().map(|files| &files.id).eq(cohort(7).iter().map(|f| &f.id)));
         }

@@ -1,40 +1,40 @@
-//! Stage `publish`: a case file's contents to the cache, atomically.
+//! Stage `publish`: writes a case file's contents to the cache, atomically.
 
 use std::sync::Arc;
 
 use crate::actor::stage::Stage;
 use crate::actor::stop::StopLatch;
 use crate::base::error::{CaseError, Reason};
+use crate::buffers::case::CaseBuffers;
 use crate::cache::contents::CaseContents;
 use crate::cache::error::CacheError;
 use crate::cache::store::CaseStore;
 use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
-use crate::volume::shelf::CaseShelf;
 
-/// A case that is now in the cache.
+/// Case that is now in the cache.
 #[derive(Debug, Clone)]
 pub struct PublishedCase {
-    /// Its name.
+    /// Identifier of the case.
     pub id: CaseId,
-    /// Extent of its brain box.
+    /// Extent of the brain box.
     pub brain: Dims,
-    /// Size of its case file.
+    /// Size of the case file.
     pub bytes: u64,
 }
 
-/// Writes case files into one store.
+/// Stage that writes case files into a store.
 #[derive(Clone)]
 pub struct Publish {
     store: Arc<CaseStore>,
-    shelf: CaseShelf,
+    shelf: CaseBuffers,
     stop: StopLatch,
 }
 
 impl Publish {
-    /// Into `store`, and what was written goes back to `shelf`; a store that fails as a whole ends
-    /// the run through `stop`.
-    pub const fn new(store: Arc<CaseStore>, shelf: CaseShelf, stop: StopLatch) -> Self {
+    /// Stage over `store`; contents return to `shelf`, and a fault of the store itself aborts the
+    /// run through `stop`.
+    pub const fn new(store: Arc<CaseStore>, shelf: CaseBuffers, stop: StopLatch) -> Self {
         Self { store, shelf, stop }
     }
 }
@@ -46,7 +46,7 @@ impl Stage for Publish {
 
     fn process(&mut self, contents: CaseContents) -> Result<PublishedCase, CaseError> {
         let published = self.store.publish(&contents);
-        let report = published.map_err(|error| of_the_case(error, &contents.id, &self.stop))?;
+        let report = published.map_err(|error| as_case_error(error, &contents.id, &self.stop))?;
         let id = contents.id.clone();
         let published = PublishedCase { id, brain: contents.brain.dims, bytes: report.bytes };
         contents.give_back(&self.shelf);
@@ -54,8 +54,9 @@ impl Stage for Publish {
     }
 }
 
-/// A cache's error as the case's; one that is not about the case (a full disk) ends the run.
-pub(super) fn of_the_case(error: CacheError, id: &CaseId, stop: &StopLatch) -> CaseError {
+/// Converts a cache error to the case's; a fault that is not about the case (a full disk) aborts
+/// the run.
+pub(super) fn as_case_error(error: CacheError, id: &CaseId, stop: &StopLatch) -> CaseError {
     match error {
         CacheError::Case(error) => error,
         CacheError::Fault(fault) => {

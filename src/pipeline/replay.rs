@@ -1,5 +1,5 @@
-//! One sample again, as files that any viewer of medical images opens: what the network saw, where it
-//! lies in the patient, and what was drawn for it.
+//! Writes one sample again as NIfTI files: what the network saw, where it lies in the patient, and
+//! what was drawn for it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,65 +7,66 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use serde::Serialize;
 
+use crate::augment::config::{Background, DrawnParams};
+use crate::augment::kernel::Kernel;
+use crate::augment::recipe::RenderPlan;
 use crate::base::error::CaseError;
 use crate::base::seed::SampleKey;
 use crate::brats::write::{write_labels, write_scalars};
-use crate::pipeline::augment::config::{Background, Drawn};
-use crate::pipeline::augment::kernel::Kernel;
-use crate::pipeline::augment::recipe::Recipe;
-use crate::pipeline::augment::stage::Augment;
-use crate::pipeline::handle::CaseHandle;
-use crate::pipeline::recycle::Recycler;
-use crate::pipeline::sample::{DrawnSample, PatchBuffer};
+use crate::buffers::patch::PatchBuffer;
+use crate::buffers::patch::PatchBufferPool;
+use crate::pipeline::augment::Augment;
+use crate::pipeline::case_handle::CaseHandle;
+use crate::pipeline::sample::DrawnSample;
 use crate::volume::case::{CaseId, SourceGrid};
 use crate::volume::grid::{Affine, Dims};
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
-use crate::volume::targets::{CERTAIN, RegionShares, Targets, likeliest};
+use crate::volume::targets::{CERTAIN, RegionProbabilities, Targets, most_likely_label};
 
-/// A sample that was made again.
+/// Record of a sample that was made again.
 #[derive(Debug, Clone, Serialize)]
-pub struct Replayed {
-    /// Which one.
+pub struct ReplayedSample {
+    /// Key of the sample.
     pub key: SampleKey,
-    /// Its case.
+    /// Case of the sample.
     pub case: CaseId,
     /// First corner in the case's brain box, `[z, y, x]`.
     pub corner: [isize; 3],
     /// Extent, `[d, h, w]`.
     pub dims: Dims,
-    /// What each transform drew.
-    pub drawn: Drawn,
-    /// Which kernel made the voxels; all give the same.
+    /// Drawn parameters of each transform.
+    pub drawn: DrawnParams,
+    /// Kernel that rendered the patch; all give the same voxels.
     pub kernel: &'static str,
-    /// A file per modality, the labels, and this record.
+    /// Files: one per modality, the labels, and this record.
     pub files: Vec<PathBuf>,
 }
 
-/// Makes `sample` and writes it into `out`: z-scores per modality as float32, labels in the values of
-/// the case's own label file, the probability of each region if `targets` are soft, and a record of
-/// what was drawn.
+/// Renders `sample` and writes it into `out`: z-scores per modality as float32, labels in the
+/// values of the case's own label file, the probability of each region if `targets` are soft, and
+/// the drawn parameters.
 ///
-/// The affine says where each voxel of the patch comes from, turned and scaled as it was, so that a
-/// viewer lays the patch over the case's own files.
+/// The affine says where each voxel of the patch comes from, rotated and scaled as it was, so that
+/// a viewer overlays the patch on the case's own files.
 ///
 /// # Errors
 /// If a file cannot be written.
 ///
 /// # Panics
-/// Never: a recipe has one value per voxel.
-pub fn replay(
+/// Never: a patch has one value per voxel.
+pub fn replay_sample(
     sample: &DrawnSample,
     background: Background,
     targets: Targets,
     out: &Path,
-) -> Result<Replayed, CaseError> {
-    fs::create_dir_all(out).map_err(|error| CaseError::io(out, &error))?;
+) -> Result<ReplayedSample, CaseError> {
+    fs::create_dir_all(out).map_err(|error| CaseError::from_io(out, &error))?;
     let mut patch = PatchBuffer::default();
-    let augment = Augment::new(background, Recycler::default()).towards(targets);
-    augment.render(sample, &mut patch);
+    let augment = Augment::new(background, PatchBufferPool::default()).with_targets(targets);
+    augment.render_sample(sample, &mut patch);
     let DrawnSample { key, case, window, drawn } = sample;
-    let grid = SourceGrid::canonical(window.dims, affine(sample, background));
+    let grid = SourceGrid::canonical(window.dims, world_from_patch(sample, background));
     let stem = format!("{}-epoch{}-index{}", case.id(), key.epoch, key.index);
     let mut files = Vec::new();
     let mut file = |what: &str| {
@@ -73,46 +74,44 @@ pub fn replay(
         files[files.len() - 1].clone()
     };
     for modality in Modality::ALL {
-        let channel = &patch.images[modality.index() * window.dims.voxels()..];
+        let channel = &patch.images[modality.index() * window.dims.voxel_count()..];
         let values: Vec<f32> =
-            channel[..window.dims.voxels()].iter().copied().map(f16::to_f32).collect();
+            channel[..window.dims.voxel_count()].iter().copied().map(f16::to_f32).collect();
         write_scalars(&file(&format!("{modality}.nii.gz")), &values, &grid)?;
     }
     if targets == Targets::Soft {
-        let shares: &[RegionShares] = patch.labels.as_chunks().0;
+        let shares: &[RegionProbabilities] = patch.labels.as_chunks().0;
         for region in Region::ALL {
-            let of = |voxel: &RegionShares| f32::from(voxel[region.index()]) / f32::from(CERTAIN);
-            let values: Vec<f32> = shares.iter().map(of).collect();
+            let parts = shares.iter().map(|voxel| voxel[region.index()]);
+            let values: Vec<f32> = parts.map(|part| f32::from(part) / f32::from(CERTAIN)).collect();
             write_scalars(&file(&format!("{region}.nii.gz")), &values, &grid)?;
         }
-        let painted = shares.iter().copied().map(likeliest).collect();
+        let painted = shares.iter().copied().map(most_likely_label).collect();
         patch.labels = painted;
     }
-    let labels: Vec<u8> = patch.labels.iter().map(|label| case.scheme().to_file(*label)).collect();
+    let labels: Vec<u8> =
+        patch.labels.iter().map(|label| case.label_scheme().to_file(*label)).collect();
     write_labels(&file("seg.nii.gz"), &labels, &grid)?;
     let record = file("sample.json");
-    let replayed = Replayed {
+    let replayed = ReplayedSample {
         key: *key,
         case: case.id().clone(),
         corner: window.corner,
         dims: window.dims,
         drawn: drawn.clone(),
-        kernel: Kernel::best().name(),
+        kernel: Kernel::fastest_available().name(),
         files,
     };
     let text = serde_json::to_vec_pretty(&replayed).expect("records serialise to JSON");
-    fs::write(&record, text).map_err(|error| CaseError::io(&record, &error))?;
+    fs::write(&record, text).map_err(|error| CaseError::from_io(&record, &error))?;
     Ok(replayed)
 }
 
-/// From places in the patch, fastest axis first, to the world of the case's files, in mm.
-fn affine(sample: &DrawnSample, background: Background) -> Affine {
+/// Affine from patch voxels, fastest axis first, to the world of the case's files in mm.
+fn world_from_patch(sample: &DrawnSample, background: Background) -> Affine {
     let DrawnSample { case, window, drawn, .. } = sample;
-    let recipe = Recipe::new(&case.view(), *window, drawn, background);
-    let world = |at: [f64; 3]| {
-        let place = recipe.placement().place(at);
-        world_of(case, place)
-    };
+    let recipe = RenderPlan::new(&case.case_view(), *window, drawn, background);
+    let world = |at: [f64; 3]| world_from_box(case, recipe.placement().box_from_patch(at));
     let origin = world([0.0; 3]);
     let mut rows = [[0.0; 4]; 4];
     for (column, axis) in [2, 1, 0].into_iter().enumerate() {
@@ -130,9 +129,10 @@ fn affine(sample: &DrawnSample, background: Background) -> Affine {
     Affine(rows)
 }
 
-/// World of a place `[z, y, x]` in the brain box.
-fn world_of(case: &CaseHandle, place: [f64; 3]) -> [f64; 3] {
-    let (source, start) = (case.source(), case.brain().start);
+/// World coordinates in mm of a position `[z, y, x]` in the brain box.
+fn world_from_box(case: &CaseHandle, place: [f64; 3]) -> [f64; 3] {
+    let source = case.source_grid();
+    let start = case.brain_box().start;
     let shape = source.dims.to_nifti();
     let mut file = [0.0; 3];
     for (ours, axis) in [2, 1, 0].into_iter().enumerate() {
@@ -141,7 +141,7 @@ fn world_of(case: &CaseHandle, place: [f64; 3]) -> [f64; 3] {
         let last = shape[from] as f64 - 1.0;
         file[from] = if source.flipped[ours] { last - along } else { along };
     }
-    let rows = source.affine.0;
+    let rows = source.world_from_voxel.0;
     std::array::from_fn(|row| {
         rows[row][3] + (0..3).map(|axis| rows[row][axis] * file[axis]).sum::<f64>()
     })

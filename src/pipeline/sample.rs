@@ -1,96 +1,71 @@
-//! What goes through the loader: samples, first drawn, then made, and the batches that it delivers.
+//! Items of the loader: drawn samples, rendered samples, batches.
 
 use half::f16;
 use serde::{Deserialize, Serialize};
 
+use crate::augment::config::DrawnParams;
+use crate::augment::placement::Window;
 use crate::base::seed::SampleKey;
-use crate::pipeline::augment::config::Drawn;
-use crate::pipeline::augment::placement::Window;
-use crate::pipeline::handle::CaseHandle;
-use crate::pipeline::lent::Lent;
+use crate::buffers::patch::PatchBuffer;
+use crate::buffers::pooled::PooledBuffer;
+use crate::pipeline::case_handle::CaseHandle;
 use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
 use crate::volume::targets::Targets;
 
-/// Voxels of one patch, recycled from sample to sample.
-#[derive(Debug, Default, Clone, PartialEq)]
-pub struct PatchBuffer {
-    /// Normalised, augmented intensities `[c, d, h, w]`.
-    pub images: Vec<f16>,
-    /// Canonical labels `[d, h, w]`, or region probabilities in 255ths `[d, h, w, 3]`.
-    pub labels: Vec<u8>,
-    /// Which of the two.
-    pub targets: Targets,
-}
-
-impl PatchBuffer {
-    /// Makes room for a patch of `dims`; old content is left to be overwritten.
-    pub fn shape_for(&mut self, dims: Dims, targets: Targets) {
-        self.images.resize(Modality::COUNT * dims.voxels(), f16::ZERO);
-        self.labels.resize(targets.bytes() * dims.voxels(), 0);
-        self.targets = targets;
-    }
-
-    /// Bytes held.
-    pub fn bytes(dims: Dims, targets: Targets) -> usize {
-        dims.voxels() * (Modality::COUNT * size_of::<f16>() + targets.bytes())
-    }
-}
-
-/// Where a sample came from and what was done to it: enough to make it again.
+/// Origin of a sample, enough to make it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// The case.
+    /// Case of the sample.
     pub case: CaseId,
     /// First corner of the patch in the case's brain box, `[z, y, x]`; may be negative (padding).
     pub corner: [isize; 3],
-    /// What each transform drew.
-    pub drawn: Drawn,
+    /// Drawn parameters of each transform.
+    pub drawn: DrawnParams,
 }
 
-/// A sample whose voxels are known, but not yet made.
+/// Sample whose window and augmentation are drawn, but not rendered.
 #[derive(Debug, Clone)]
 pub struct DrawnSample {
-    /// Which sample.
+    /// Key of the sample.
     pub key: SampleKey,
-    /// Its case.
+    /// Case of the sample.
     pub case: CaseHandle,
-    /// Where in the brain box.
+    /// Window in the brain box.
     pub window: Window,
-    /// What is to be done to it.
-    pub drawn: Drawn,
+    /// Drawn parameters of each transform.
+    pub drawn: DrawnParams,
 }
 
-/// One patch, ready for a batch.
+/// Rendered sample: one patch of a batch.
 #[derive(Debug)]
 pub struct Sample {
-    /// Which one.
+    /// Key of the sample.
     pub key: SampleKey,
-    /// Its voxels.
+    /// Voxels of the patch.
     pub patch: PatchBuffer,
-    /// Where it came from.
+    /// Origin of the sample.
     pub provenance: Provenance,
 }
 
-/// What crosses to the device: half-precision images and byte labels, a quarter of f32's traffic.
+/// Batch for the device: half-precision images and byte labels, a quarter of f32's traffic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// Place in the run, from 0.
+    /// Number of the batch in the run, from 0.
     pub number: u64,
-    /// Position in the plan of the sample that follows this batch: what a checkpoint stores.
+    /// Position in the plan of the sample behind this batch, as checkpoints store it.
     pub next_sample: u64,
     /// Normalised, augmented intensities `[b, c, d, h, w]`.
-    pub images: Lent<f16>,
+    pub images: PooledBuffer<f16>,
     /// Canonical labels `[b, d, h, w]`, or region probabilities in 255ths `[b, d, h, w, 3]`.
-    pub labels: Lent<u8>,
-    /// Which of the two.
+    pub labels: PooledBuffer<u8>,
+    /// Kind of `labels`.
     pub targets: Targets,
-    /// Patch extent.
+    /// Extent of a patch.
     pub dims: Dims,
-    /// One per sample.
+    /// Keys, one per sample.
     pub keys: Vec<SampleKey>,
-    /// One per sample.
+    /// Origins, one per sample.
     pub provenance: Vec<Provenance>,
 }
 
@@ -100,8 +75,8 @@ impl Batch {
         self.keys.len()
     }
 
-    /// Bytes of voxels in a batch of `size` patches.
-    pub fn bytes(size: usize, dims: Dims, targets: Targets) -> usize {
-        size * PatchBuffer::bytes(dims, targets)
+    /// Bytes of the voxels in a batch of `size` patches.
+    pub fn voxel_bytes(size: usize, dims: Dims, targets: Targets) -> usize {
+        size * PatchBuffer::bytes_for(dims, targets)
     }
 }

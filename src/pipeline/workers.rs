@@ -1,4 +1,4 @@
-//! How many threads each stage of the loader gets: `workers = "auto"`, or a table of counts.
+//! Threads per stage of the loader: `workers = "auto"`, or a table of counts.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::pipeline::budget::LoaderWorkers;
 
-/// The word for [`WorkerPlan::Auto`].
+/// Name of [`WorkerPlan::Auto`] in a configuration.
 const AUTO: &str = "auto";
 
-/// Who decides how many workers a stage has. Batches do not depend on it.
+/// Number of workers per stage, fixed or automatic. Batches do not depend on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkerPlan {
-    /// The loader, from its clocks, while it runs.
+    /// Workers follow the stages' clocks while the loader runs.
     Auto,
-    /// The user, once; what a table leaves out takes its default.
+    /// Workers are given; stages left out take the default.
     Fixed(LoaderWorkers),
 }
 
 impl WorkerPlan {
-    /// What the stages start with.
+    /// Workers of the stages at the start.
     pub fn at_start(&self) -> LoaderWorkers {
         match self {
             Self::Auto => LoaderWorkers::default(),
@@ -29,7 +29,7 @@ impl WorkerPlan {
         }
     }
 
-    /// True if workers move while the loader runs.
+    /// Returns true if workers are scaled while the loader runs.
     pub const fn is_auto(&self) -> bool {
         matches!(self, Self::Auto)
     }
@@ -56,7 +56,7 @@ impl<'de> Deserialize<'de> for WorkerPlan {
     }
 }
 
-/// Own code, because a derived untagged enum says "matches no variant" where this names the key.
+/// Visitor instead of a derived untagged enum, whose errors do not name the key.
 struct PlanVisitor;
 
 impl<'de> Visitor<'de> for PlanVisitor {

@@ -1,53 +1,53 @@
-//! One chart of lines as SVG. Colours are classes, so that a page can have its own, light and dark,
-//! and a picture one of them.
+//! A line chart as SVG. Colours are CSS classes: the page has a light and a dark theme, the picture
+//! one.
 
 use std::fmt::Write;
 
-use crate::report::axis::Axis;
+use crate::report::axis::ChartAxis;
 
-/// Room around the lines: for figures on the left and below, for title and key above.
+/// Margins of the plot: for labels on the left and below, for title and legend above.
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 46.0;
 const BOTTOM: f64 = 24.0;
-/// Width of a letter of the key, about: it is placed without knowing the font.
+/// Approximate width of a letter of the legend, which is placed without knowing the font.
 const LETTER: f64 = 6.4;
-/// With more points than this a line has no dots.
+/// Most points of a line that is drawn with dots.
 const DOTS: usize = 60;
 
 /// A chart.
 pub(super) struct Chart {
     pub(super) title: &'static str,
-    /// What its figures are, after the title.
+    /// Unit, shown after the title.
     pub(super) unit: &'static str,
-    pub(super) lines: Vec<Line>,
-    pub(super) x: Axis,
-    pub(super) y: Axis,
-    /// Where a process went on from a checkpoint.
+    pub(super) lines: Vec<ChartLine>,
+    pub(super) x: ChartAxis,
+    pub(super) y: ChartAxis,
+    /// Positions on x of resumes from a checkpoint.
     pub(super) marks: Vec<f64>,
-    /// What it says where it has no lines.
+    /// Text shown instead of lines if there are none.
     pub(super) without: &'static str,
 }
 
 /// A line of a chart.
-pub(super) struct Line {
-    /// Its class, which is its colour.
+pub(super) struct ChartLine {
+    /// CSS class, which decides the colour.
     pub(super) class: &'static str,
-    /// Its entry of the key; none if it explains itself.
+    /// Legend entry; empty for none.
     pub(super) name: String,
     pub(super) points: Vec<[f64; 2]>,
 }
 
-impl Line {
+impl ChartLine {
     /// The last value.
-    pub(super) fn last(&self) -> Option<f64> {
+    pub(super) fn last_value(&self) -> Option<f64> {
         self.points.last().map(|point| point[1])
     }
 }
 
 impl Chart {
-    /// As an `svg` element of `width` by `height`, at `left` and `top` of what it is in.
-    pub(super) fn svg(&self, [left, top]: [f64; 2], [width, height]: [f64; 2]) -> String {
+    /// Renders an `svg` element of `width` by `height`, at `left` and `top` of its parent.
+    pub(super) fn to_svg(&self, [left, top]: [f64; 2], [width, height]: [f64; 2]) -> String {
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" x=\"{left}\" y=\"{top}\" \
              width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
@@ -62,7 +62,8 @@ impl Chart {
         );
         let plot = Plot { right: width - RIGHT, bottom: height - BOTTOM, chart: self };
         if self.lines.iter().all(|line| line.points.is_empty()) {
-            let (x, y) = ((LEFT + plot.right) / 2.0, (TOP + plot.bottom) / 2.0);
+            let x = (LEFT + plot.right) / 2.0;
+            let y = (TOP + plot.bottom) / 2.0;
             let _ = write!(
                 svg,
                 "<text class=\"without\" text-anchor=\"middle\" x=\"{x}\" y=\"{y}\">{}</text></svg>",
@@ -70,14 +71,14 @@ impl Chart {
             );
             return svg;
         }
-        svg += &plot.grid();
-        svg += &plot.key();
-        self.lines.iter().for_each(|line| svg += &plot.line(line));
+        svg += &plot.grid_svg();
+        svg += &plot.legend_svg();
+        self.lines.iter().for_each(|line| svg += &plot.line_svg(line));
         svg + "</svg>"
     }
 }
 
-/// A chart with the corner of its plot; the other is at [`LEFT`] and [`TOP`].
+/// A chart with the lower right corner of its plot; the upper left is at [`LEFT`] and [`TOP`].
 struct Plot<'a> {
     right: f64,
     bottom: f64,
@@ -86,19 +87,20 @@ struct Plot<'a> {
 
 impl Plot<'_> {
     fn x(&self, value: f64) -> f64 {
-        self.chart.x.place(value, LEFT, self.right)
+        self.chart.x.position_of(value, LEFT, self.right)
     }
 
     fn y(&self, value: f64) -> f64 {
-        self.chart.y.place(value, self.bottom, TOP)
+        self.chart.y.position_of(value, self.bottom, TOP)
     }
 
-    /// Lines across at the figures, and the figures.
-    fn grid(&self) -> String {
+    /// Grid lines with their labels, and marks.
+    fn grid_svg(&self) -> String {
         let Self { right, bottom, chart } = self;
         let mut svg = String::new();
         for tick in chart.y.ticks() {
-            let (y, label) = (self.y(tick), chart.y.label(tick));
+            let y = self.y(tick);
+            let label = chart.y.tick_label(tick);
             let _ = write!(
                 svg,
                 "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
@@ -108,7 +110,8 @@ impl Plot<'_> {
             );
         }
         for tick in chart.x.ticks() {
-            let (x, label) = (self.x(tick), chart.x.label(tick));
+            let x = self.x(tick);
+            let label = chart.x.tick_label(tick);
             let _ = write!(
                 svg,
                 "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{bottom}\" y2=\"{}\"/>\
@@ -127,11 +130,12 @@ impl Plot<'_> {
         svg
     }
 
-    /// The lines' names, in a row under the title.
-    fn key(&self) -> String {
-        let (mut svg, mut left) = (String::new(), LEFT);
+    /// Legend: the lines' names, in a row under the title.
+    fn legend_svg(&self) -> String {
+        let mut svg = String::new();
+        let mut left = LEFT;
         for line in self.chart.lines.iter().filter(|line| !line.name.is_empty()) {
-            let Line { class, name, .. } = line;
+            let ChartLine { class, name, .. } = line;
             let _ = write!(
                 svg,
                 "<line class=\"line {class}\" x1=\"{left:.1}\" x2=\"{:.1}\" y1=\"31\" y2=\"31\"/>\
@@ -144,7 +148,7 @@ impl Plot<'_> {
         svg
     }
 
-    fn line(&self, line: &Line) -> String {
+    fn line_svg(&self, line: &ChartLine) -> String {
         let mut path = String::new();
         for [x, y] in &line.points {
             let pen = if path.is_empty() { 'M' } else { 'L' };
@@ -154,12 +158,13 @@ impl Plot<'_> {
         let mut svg = format!("<path class=\"line {class}\" d=\"{path}\"/>");
         if line.points.len() <= DOTS && class != FAINT {
             for [x, y] in &line.points {
-                let (at_x, at_y) = (self.x(*x), self.y(*y));
                 let _ = write!(
                     svg,
-                    "<circle class=\"dot {class}\" cx=\"{at_x:.1}\" cy=\"{at_y:.1}\" r=\"2.2\">\
+                    "<circle class=\"dot {class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.2\">\
                      <title>{}: {y:.4}</title></circle>",
-                    self.chart.x.label(*x)
+                    self.x(*x),
+                    self.y(*y),
+                    self.chart.x.tick_label(*x)
                 );
             }
         }
@@ -167,7 +172,7 @@ impl Plot<'_> {
     }
 }
 
-/// The class of what is only there to be seen through.
+/// CSS class of pale lines behind the others.
 pub(super) const FAINT: &str = "faint";
 
 #[cfg(test)]
@@ -175,24 +180,24 @@ mod tests {
     use super::*;
 
     fn chart(points: Vec<[f64; 2]>) -> Chart {
-        let lines = vec![Line { class: "wt", name: "WT 0.5".into(), points }];
-        let (x, y) = (Axis::exactly(0.0, 2.0), Axis::around(0.0, 1.0));
+        let lines = vec![ChartLine { class: "wt", name: "WT 0.5".into(), points }];
+        let (x, y) = (ChartAxis::exactly(0.0, 2.0), ChartAxis::around(0.0, 1.0));
         Chart { title: "Dice", unit: "", lines, x, y, marks: vec![1.0], without: "no score yet" }
     }
 
     #[test]
     fn a_line_goes_from_corner_to_corner_of_its_plot() {
-        let svg = chart(vec![[0.0, 0.0], [2.0, 1.0]]).svg([0.0; 2], [400.0, 200.0]);
+        let svg = chart(vec![[0.0, 0.0], [2.0, 1.0]]).to_svg([0.0; 2], [400.0, 200.0]);
         assert!(svg.contains("d=\"M46.0 176.0L386.0 46.0\""), "{svg}");
         assert!(svg.contains(">WT 0.5<") && svg.contains("class=\"mark\""), "{svg}");
         assert_eq!(svg.matches("<circle").count(), 2);
         let many = (0..100).map(|place| [f64::from(place) / 50.0, 0.5]).collect();
-        assert!(!chart(many).svg([0.0; 2], [400.0, 200.0]).contains("<circle"));
+        assert!(!chart(many).to_svg([0.0; 2], [400.0, 200.0]).contains("<circle"));
     }
 
     #[test]
     fn a_chart_without_points_says_why() {
-        let svg = chart(Vec::new()).svg([0.0; 2], [400.0, 200.0]);
+        let svg = chart(Vec::new()).to_svg([0.0; 2], [400.0, 200.0]);
         assert!(svg.contains("no score yet") && !svg.contains("<path"), "{svg}");
     }
 }

@@ -1,5 +1,5 @@
-//! The charts of a run: what users of nnU-Net look for first, loss, Dice, learning rate and the time
-//! of an epoch, and how long the trainer waited for data. As one picture, `progress.png`.
+//! The charts of a run: loss, Dice, HD95, learning rate, starvation and epoch time, also as one
+//! picture, `progress.png`, as nnU-Net has it.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -7,28 +7,30 @@ use std::sync::Arc;
 use resvg::{tiny_skia, usvg};
 
 use crate::base::error::Fault;
-use crate::report::axis::Axis;
-use crate::report::chart::{Chart, FAINT, Line};
+use crate::eval::cohort::Summary;
+use crate::eval::score::Measures;
+use crate::report::axis::ChartAxis;
+use crate::report::chart::{Chart, ChartLine, FAINT};
+use crate::report::event_log::{EpochEvent, StepEvent, Timestamped, ValidationEvent};
 use crate::report::picture::Picture;
-use crate::report::record::Record;
-use crate::report::story::{At, Step};
+use crate::report::run_record::RunRecord;
 use crate::report::text;
 use crate::volume::region::Region;
 
-/// Points of a line at most: more could not be told apart.
+/// Most points of a line: more could not be distinguished.
 const POINTS: usize = 300;
 
-/// Size of a chart, in the units of its letters.
+/// Width and height of a chart, in px of its font size.
 pub(super) const CHART: [f64; 2] = [460.0, 230.0];
-/// Around and between the charts of the picture.
+/// Space around and between the charts of the picture.
 const MARGIN: f64 = 18.0;
-/// The picture's heading.
+/// Height of the picture's heading.
 const HEADING: f64 = 34.0;
 const COLUMNS: usize = 2;
-/// Pixels a unit.
+/// Pixels per px of the SVG.
 const SCALE: f32 = 1.5;
 
-/// The picture's colours and letters; the page has its own.
+/// Colours and font of the picture; the page has its own.
 const STYLE: &str = "text{font-family:Roboto;font-size:12px;fill:#1b1d21}\
     .heading{font-size:17px}.title{font-size:14px}.unit,.tick,.without{fill:#5c6370}\
     .grid{stroke:#d9dbe0;stroke-width:1}.mark{stroke:#8a909c;stroke-width:1;stroke-dasharray:3 3}\
@@ -38,65 +40,76 @@ const STYLE: &str = "text{font-family:Roboto;font-size:12px;fill:#1b1d21}\
     .et{stroke:#d55e00}.dot.et{fill:#d55e00}.tc{stroke:#0072b2}.dot.tc{fill:#0072b2}\
     .wt{stroke:#009e73}.dot.wt{fill:#009e73}.other{stroke:#aa4499}.dot.other{fill:#aa4499}";
 
-/// Roboto, reduced to what charts say: a machine without fonts has none to offer.
+/// Roboto, reduced to the letters of the charts: the machine may have no fonts.
 const FONT: &[u8] = include_bytes!("fonts/Roboto-subset.ttf");
 
 /// The charts, in the order of the page.
-pub(super) fn charts(record: &Record) -> Vec<Chart> {
-    let clock = Clock::of(record);
+pub(super) fn run_charts(record: &RunRecord) -> Vec<Chart> {
+    let clock = TimeAxis::for_run(record);
     vec![
-        loss(record, &clock),
-        dice(record, &clock),
-        hd95(record, &clock),
-        learning_rate(record, &clock),
-        starved(record, &clock),
-        epoch_time(record, &clock),
+        loss_chart(record, &clock),
+        dice_chart(record, &clock),
+        hd95_chart(record, &clock),
+        learning_rate_chart(record, &clock),
+        starvation_chart(record, &clock),
+        epoch_time_chart(record, &clock),
     ]
 }
 
-/// The axis along: epochs where it is known how long one is, else steps.
-struct Clock {
+/// The x axis: epochs if the steps per epoch are known, else steps.
+struct TimeAxis {
     steps_per_unit: f64,
-    axis: Axis,
+    axis: ChartAxis,
     unit: &'static str,
     marks: Vec<f64>,
 }
 
-impl Clock {
-    fn of(record: &Record) -> Self {
-        let story = &record.story;
+impl TimeAxis {
+    fn for_run(record: &RunRecord) -> Self {
+        let log = &record.event_log;
         let (steps_per_unit, unit) =
             record.steps_per_epoch().map_or((1.0, "by step"), |steps| (steps, "by epoch"));
-        let last = story.last_step() as f64 / steps_per_unit;
-        let axis = Axis::exactly(0.0, if last > 0.0 { last } else { 1.0 });
+        let last = log.last_step() as f64 / steps_per_unit;
+        let axis = ChartAxis::exactly(0.0, if last > 0.0 { last } else { 1.0 });
         let axis = if last < 1.0 { axis } else { axis.of_counts() };
-        let marks = story.resumed.iter().map(|at| at.told.step as f64 / steps_per_unit).collect();
+        let marks = log.resumed.iter().map(|at| at.event.step as f64 / steps_per_unit).collect();
         Self { steps_per_unit, axis, unit, marks }
     }
 
-    fn at(&self, step: u64) -> f64 {
+    fn step_position(&self, step: u64) -> f64 {
         step as f64 / self.steps_per_unit
     }
 
-    /// After an epoch, counted from 1.
-    fn after(&self, epochs: u64) -> f64 {
+    /// Position after `epochs` epochs; NaN on an axis of steps.
+    fn epoch_position(&self, epochs: u64) -> f64 {
         if self.unit == "by epoch" { epochs as f64 } else { f64::NAN }
     }
 
-    fn chart(
+    fn new_chart(
         &self,
         title: &'static str,
-        lines: Vec<Line>,
-        y: Axis,
+        lines: Vec<ChartLine>,
+        y: ChartAxis,
         without: &'static str,
     ) -> Chart {
-        let (x, marks) = (self.axis.clone(), self.marks.clone());
-        Chart { title, unit: self.unit, lines, x, y, marks, without }
+        Chart {
+            title,
+            unit: self.unit,
+            lines,
+            x: self.axis.clone(),
+            y,
+            marks: self.marks.clone(),
+            without,
+        }
     }
 }
 
-/// A line of values that are there and finite, as means over at most [`POINTS`] stretches.
-fn line(class: &'static str, name: &str, points: impl Iterator<Item = (f64, Option<f64>)>) -> Line {
+/// A line of the finite values, as means over at most [`POINTS`] intervals.
+fn averaged_line(
+    class: &'static str,
+    name: &str,
+    points: impl Iterator<Item = (f64, Option<f64>)>,
+) -> ChartLine {
     let there = points.filter_map(|(x, y)| y.map(|y| [x, y]));
     let all: Vec<[f64; 2]> =
         there.filter(|point| point.iter().all(|part| part.is_finite())).collect();
@@ -106,19 +119,20 @@ fn line(class: &'static str, name: &str, points: impl Iterator<Item = (f64, Opti
         [sum(0) / part.len() as f64, sum(1) / part.len() as f64]
     };
     let points = all.chunks(stretch).map(mean).collect();
-    Line { class, name: name.to_owned(), points }
+    ChartLine { class, name: name.to_owned(), points }
 }
 
-/// The same with its last value in the key.
-fn with_last(line: Line, decimals: usize) -> Line {
-    let last = line.last().map(|value| format!(" {value:.decimals$}"));
-    Line { name: line.name.clone() + &last.unwrap_or_default(), ..line }
+/// Adds the last value to the legend entry.
+fn with_last(line: ChartLine, decimals: usize) -> ChartLine {
+    let last = line.last_value().map(|value| format!(" {value:.decimals$}"));
+    ChartLine { name: line.name.clone() + &last.unwrap_or_default(), ..line }
 }
 
-/// From the least to the most of all lines' values, 0 included if `zero`.
-fn range(lines: &[Line], zero: bool) -> [f64; 2] {
+/// Least and largest value of all lines, 0 included if `zero`.
+fn value_range(lines: &[ChartLine], zero: bool) -> [f64; 2] {
     let values = || lines.iter().flat_map(|line| &line.points).map(|point| point[1]);
-    let (low, high) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
+    let low = values().fold(f64::MAX, f64::min);
+    let high = values().fold(f64::MIN, f64::max);
     match (low > high, zero) {
         (true, _) => [0.0, 1.0],
         (false, true) => [low.min(0.0), high],
@@ -126,129 +140,135 @@ fn range(lines: &[Line], zero: bool) -> [f64; 2] {
     }
 }
 
-fn loss(record: &Record, clock: &Clock) -> Chart {
-    let story = &record.story;
-    let steps = |value: fn(&Step) -> Option<f64>| {
-        let point = move |at: &At<Step>| (clock.at(at.told.step), value(&at.told));
-        story.steps.iter().map(point)
+fn loss_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
+    let log = &record.event_log;
+    let steps = |value: fn(&StepEvent) -> Option<f64>| {
+        log.steps.iter().map(move |at| (clock.step_position(at.event.step), value(&at.event)))
     };
-    let total = match story.epochs.is_empty() {
-        true => line("total", "total", steps(|step| step.loss)),
-        false => {
-            let epoch =
-                |at: &At<super::story::Epoch>| (clock.after(at.told.epoch + 1), at.told.loss);
-            line("total", "total", story.epochs.iter().map(epoch))
-        }
+    let total = if log.epochs.is_empty() {
+        averaged_line("total", "total", steps(|step| step.loss))
+    } else {
+        let epoch = |at: &Timestamped<EpochEvent>| {
+            (clock.epoch_position(at.event.epoch + 1), at.event.loss)
+        };
+        averaged_line("total", "total", log.epochs.iter().map(epoch))
     };
     let mut lines = vec![
-        line(FAINT, "", steps(|step| step.loss)),
-        with_last(line("tc", "Dice", steps(|step| step.dice_loss)), 3),
-        with_last(line("et", "BCE", steps(|step| step.bce)), 3),
+        averaged_line(FAINT, "", steps(|step| step.loss)),
+        with_last(averaged_line("tc", "Dice", steps(|step| step.dice_loss)), 3),
+        with_last(averaged_line("et", "BCE", steps(|step| step.bce)), 3),
         with_last(total, 3),
     ];
-    if story.steps.iter().any(|at| !at.told.penalties.is_empty()) {
-        let penalty = |step: &Step| {
+    if log.steps.iter().any(|at| !at.event.penalties.is_empty()) {
+        let penalty = |step: &StepEvent| {
             let parts: Option<Vec<f64>> = step.penalties.values().copied().collect();
             parts.map(|parts| parts.iter().sum())
         };
-        lines.insert(3, with_last(line("other", "own terms", steps(penalty)), 3));
+        lines.insert(3, with_last(averaged_line("other", "own terms", steps(penalty)), 3));
     }
-    let [low, high] = range(&lines, true);
-    clock.chart("Training loss", lines, Axis::around(low, high), "no step has been taken yet")
+    let [low, high] = value_range(&lines, true);
+    clock.new_chart(
+        "Training loss",
+        lines,
+        ChartAxis::around(low, high),
+        "no step has been taken yet",
+    )
 }
 
-/// One line per region, of the validations; of the last scores where there was none on the way.
-fn by_region(
-    record: &Record,
-    clock: &Clock,
-    of: fn(&super::story::Validation, &str) -> Option<f64>,
-    scored: fn(&Record, Region) -> Option<f64>,
+/// Lines of the validations, one per region; of the final scores if the run had no validation.
+fn lines_by_region(
+    record: &RunRecord,
+    clock: &TimeAxis,
+    validated: fn(&ValidationEvent, &str) -> Option<f64>,
+    scored: fn(&Measures<Summary>) -> f64,
     decimals: usize,
-) -> Vec<Line> {
-    let (validations, last) = (&record.story.validations, clock.at(record.story.last_step()));
-    let one = |region: Region| {
+) -> Vec<ChartLine> {
+    let validations = &record.event_log.validations;
+    let last = clock.step_position(record.event_log.last_step());
+    let region_line = |region: Region| {
         let class = ["et", "tc", "wt"][region.index()];
-        let along =
-            validations.iter().map(|at| (clock.after(at.told.epoch), of(&at.told, region.name())));
-        let only = validations.is_empty().then(|| (last, scored(record, region)));
-        with_last(line(class, region.name(), along.chain(only)), decimals)
+        let along = validations
+            .iter()
+            .map(|at| (clock.epoch_position(at.event.epoch), validated(&at.event, region.name())));
+        let scores = record.scores.as_ref();
+        let only = validations
+            .is_empty()
+            .then(|| (last, scores.map(|scores| scored(scores.cohort.region_summary(region)))));
+        with_last(averaged_line(class, region.name(), along.chain(only)), decimals)
     };
-    Region::ALL.map(one).into()
+    Region::ALL.map(region_line).into()
 }
 
-fn dice(record: &Record, clock: &Clock) -> Chart {
-    let scored = |record: &Record, region: Region| {
-        record.scores.as_ref().map(|scores| scores.cohort.summary(region).dice.mean)
-    };
-    let of = |told: &super::story::Validation, name: &str| told.dice.get(name).copied();
-    let mut lines = by_region(record, clock, of, scored, 3);
-    let validations = &record.story.validations;
-    let mean = validations.iter().map(|at| (clock.after(at.told.epoch), Some(at.told.mean_dice)));
+fn dice_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
+    let validated = |event: &ValidationEvent, region: &str| event.dice.get(region).copied();
+    let mut lines = lines_by_region(record, clock, validated, |scored| scored.dice.mean, 3);
+    let validations = &record.event_log.validations;
+    let mean = validations
+        .iter()
+        .map(|at| (clock.epoch_position(at.event.epoch), Some(at.event.mean_dice)));
     if validations.len() > 1 {
-        lines.push(with_last(line("total", "mean", mean), 3));
+        lines.push(with_last(averaged_line("total", "mean", mean), 3));
     }
     let without = "nothing has been validated yet";
-    clock.chart("Validation Dice", lines, Axis::around(0.0, 1.0), without)
+    clock.new_chart("Validation Dice", lines, ChartAxis::around(0.0, 1.0), without)
 }
 
-fn hd95(record: &Record, clock: &Clock) -> Chart {
-    let scored = |record: &Record, region: Region| {
-        record.scores.as_ref().map(|scores| scores.cohort.summary(region).hd95_mm.mean)
-    };
-    let of = |told: &super::story::Validation, name: &str| told.hd95_mm.get(name).copied();
-    let lines = by_region(record, clock, of, scored, 1);
-    let [low, high] = range(&lines, true);
+fn hd95_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
+    let validated = |event: &ValidationEvent, region: &str| event.hd95_mm.get(region).copied();
+    let lines = lines_by_region(record, clock, validated, |scored| scored.hd95_mm.mean, 1);
+    let [low, high] = value_range(&lines, true);
     let without = "nothing has been validated yet";
-    clock.chart("Validation HD95, mm", lines, Axis::around(low, high), without)
+    clock.new_chart("Validation HD95, mm", lines, ChartAxis::around(low, high), without)
 }
 
-fn learning_rate(record: &Record, clock: &Clock) -> Chart {
-    let rates = record.story.steps.iter();
-    let rates = rates.map(|at| (clock.at(at.told.step), Some(at.told.learning_rate)));
-    let mut rate = line("plain", "", rates);
-    rate.name = rate.last().map(|last| format!("now {last:.2e}")).unwrap_or_default();
-    let [low, high] = range(std::slice::from_ref(&rate), true);
+fn learning_rate_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
+    let rates = record.event_log.steps.iter();
+    let rates = rates.map(|at| (clock.step_position(at.event.step), Some(at.event.learning_rate)));
+    let mut rate = averaged_line("plain", "", rates);
+    rate.name = rate.last_value().map(|last| format!("now {last:.2e}")).unwrap_or_default();
+    let [low, high] = value_range(std::slice::from_ref(&rate), true);
     let without = "no step has been taken yet";
-    clock.chart("Learning rate", vec![rate], Axis::around(low, high), without)
+    clock.new_chart("Learning rate", vec![rate], ChartAxis::around(low, high), without)
 }
 
-fn starved(record: &Record, clock: &Clock) -> Chart {
-    let epochs = record.story.epochs.iter().map(|at| {
-        let share = 100.0 * at.told.starved_seconds / at.told.seconds.max(f64::MIN_POSITIVE);
-        (clock.after(at.told.epoch + 1), Some(share))
+fn starvation_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
+    let epochs = record.event_log.epochs.iter().map(|at| {
+        let share = 100.0 * at.event.starved_seconds / at.event.seconds.max(f64::MIN_POSITIVE);
+        (clock.epoch_position(at.event.epoch + 1), Some(share))
     });
-    let mut share = line("plain", "", epochs);
-    share.name = share.last().map(|last| format!("last {last:.1} %")).unwrap_or_default();
-    let [_, high] = range(std::slice::from_ref(&share), true);
+    let mut share = averaged_line("plain", "", epochs);
+    share.name = share.last_value().map(|last| format!("last {last:.1} %")).unwrap_or_default();
+    let [_, high] = value_range(std::slice::from_ref(&share), true);
     // A loader that keeps up must not look like one that does not, for want of a scale.
-    let y = Axis::around(0.0, high.max(5.0));
-    clock.chart("Trainer waiting for data, %", vec![share], y, "no epoch has ended yet")
+    let y = ChartAxis::around(0.0, high.max(5.0));
+    clock.new_chart("Trainer waiting for data, %", vec![share], y, "no epoch has ended yet")
 }
 
-fn epoch_time(record: &Record, clock: &Clock) -> Chart {
-    let epochs = record.story.epochs.iter();
-    let epochs = epochs.map(|at| (clock.after(at.told.epoch + 1), Some(at.told.seconds)));
-    let mut seconds = line("plain", "", epochs);
-    let last = seconds.last().map(|last| format!("last {}", text::duration(last)));
+fn epoch_time_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
+    let epochs = record.event_log.epochs.iter();
+    let epochs =
+        epochs.map(|at| (clock.epoch_position(at.event.epoch + 1), Some(at.event.seconds)));
+    let mut seconds = averaged_line("plain", "", epochs);
+    let last = seconds.last_value().map(|last| format!("last {}", text::format_duration(last)));
     seconds.name = last.unwrap_or_default();
-    let [_, high] = range(std::slice::from_ref(&seconds), true);
-    let y = Axis::around(0.0, high);
-    clock.chart("Time of an epoch, s", vec![seconds], y, "no epoch has ended yet")
+    let [_, high] = value_range(std::slice::from_ref(&seconds), true);
+    let y = ChartAxis::around(0.0, high);
+    clock.new_chart("Time of an epoch, s", vec![seconds], y, "no epoch has ended yet")
 }
 
 /// All charts as one picture, with the run's name.
 ///
 /// # Errors
 /// If the drawing library refuses its input.
-pub(super) fn png(record: &Record) -> Result<Vec<u8>, Fault> {
-    let charts = charts(record);
+pub(super) fn progress_png(record: &RunRecord) -> Result<Vec<u8>, Fault> {
+    let charts = run_charts(record);
     let rows = charts.len().div_ceil(COLUMNS);
     let [width, height] = CHART;
     let all = [
         COLUMNS as f64 * (width + MARGIN) + MARGIN,
         rows as f64 * (height + MARGIN) + HEADING + MARGIN,
     ];
-    let heading = escaped(&format!("{}  {}", record.name, where_it_stands(record)));
+    let heading = escape_xml(&format!("{}  {}", record.name, progress_text(record)));
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\"><style>{STYLE}</style>\
          <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\
@@ -258,33 +278,32 @@ pub(super) fn png(record: &Record) -> Result<Vec<u8>, Fault> {
         MARGIN + 46.0
     );
     for (number, chart) in charts.iter().enumerate() {
-        let (row, column) = (number / COLUMNS, number % COLUMNS);
-        let left = MARGIN + column as f64 * (width + MARGIN);
-        let top = HEADING + MARGIN + row as f64 * (height + MARGIN);
-        let _ = write!(svg, "{}", chart.svg([left, top], CHART));
+        let left = MARGIN + (number % COLUMNS) as f64 * (width + MARGIN);
+        let top = HEADING + MARGIN + (number / COLUMNS) as f64 * (height + MARGIN);
+        let _ = write!(svg, "{}", chart.to_svg([left, top], CHART));
     }
     svg += "</svg>";
-    rasterise(&svg).map_err(|problem| Fault::Environment {
+    svg_to_png(&svg).map_err(|problem| Fault::Environment {
         subject: super::PROGRESS.into(),
         problem,
         remedy: "report.html has the same curves".into(),
     })
 }
 
-/// How far the run is, in a few words.
-pub(super) fn where_it_stands(record: &Record) -> String {
-    let done = text::thousands(record.story.last_step());
-    match &record.story.started {
-        Some(at) => format!("{done} of {} steps", text::thousands(at.told.steps)),
+/// Steps done, of those planned.
+pub(super) fn progress_text(record: &RunRecord) -> String {
+    let done = text::format_thousands(record.event_log.last_step());
+    match &record.event_log.started {
+        Some(at) => format!("{done} of {} steps", text::format_thousands(at.event.steps)),
         None => format!("{done} steps"),
     }
 }
 
-fn escaped(text: &str) -> String {
+fn escape_xml(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-fn rasterise(svg: &str) -> Result<Vec<u8>, String> {
+fn svg_to_png(svg: &str) -> Result<Vec<u8>, String> {
     let mut options = usvg::Options { font_family: "Roboto".into(), ..usvg::Options::default() };
     Arc::make_mut(&mut options.fontdb).load_font_data(FONT.to_vec());
     let tree = usvg::Tree::from_str(svg, &options).map_err(|error| error.to_string())?;
@@ -294,6 +313,10 @@ fn rasterise(svg: &str) -> Result<Vec<u8>, String> {
     resvg::render(&tree, tiny_skia::Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
     // The ground is opaque, so colours are what they are without their alpha.
     let rgb = pixels.pixels().iter().flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()]);
-    let (width, height) = (pixels.width() as usize, pixels.height() as usize);
-    Picture { width, height, rgb: rgb.collect() }.png().map_err(|error| error.to_string())
+    let picture = Picture {
+        width: pixels.width() as usize,
+        height: pixels.height() as usize,
+        rgb: rgb.collect(),
+    };
+    picture.to_png().map_err(|error| error.to_string())
 }

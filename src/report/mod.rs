@@ -1,19 +1,18 @@
-//! Floor 6: a run told after the fact, from the files in its folder: curves as a picture, everything
-//! as a page, figures for Prometheus. It decides nothing and asks nobody, so it can be made again at
-//! any time, for a run that has not ended too.
+//! Floor 6: reports of a run from the files in its folder: curves as a picture, a page, series for
+//! Prometheus. They can be made again at any time, for a run that has not ended too.
 
 mod axis;
 mod chart;
 mod curves;
+mod event_log;
 pub mod openmetrics;
 pub mod overlay;
 mod page;
 mod picture;
-mod record;
+mod run_record;
 mod scores;
-mod setting;
+mod settings;
 mod sketch;
-mod story;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +20,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::error::Fault;
-use crate::report::record::Record;
+use crate::report::run_record::RunRecord;
 
 pub use crate::report::sketch::Sketch;
 
@@ -30,12 +29,12 @@ pub const PROGRESS: &str = "progress.png";
 /// The page.
 pub const PAGE: &str = "report.html";
 
-/// What was written.
+/// Files written by [`write_report`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Written {
+pub struct ReportFiles {
     /// Curves over the epochs: loss, Dice, learning rate, starvation.
     pub progress: PathBuf,
-    /// One self-contained page.
+    /// Self-contained HTML page.
     pub page: PathBuf,
 }
 
@@ -43,17 +42,17 @@ pub struct Written {
 ///
 /// # Errors
 /// If the folder holds no run, a file of it is damaged, or the disk does not take the new ones.
-pub fn write(run: &Path) -> Result<Written, Fault> {
-    let record = Record::read(run)?;
-    let written = Written { progress: run.join(PROGRESS), page: run.join(PAGE) };
-    put(&written.progress, &curves::png(&record)?)?;
-    put(&written.page, page::html(&record).as_bytes())?;
+pub fn write_report(run: &Path) -> Result<ReportFiles, Fault> {
+    let record = RunRecord::read(run)?;
+    let written = ReportFiles { progress: run.join(PROGRESS), page: run.join(PAGE) };
+    write_atomically(&written.progress, &curves::progress_png(&record)?)?;
+    write_atomically(&written.page, page::render_page(&record).as_bytes())?;
     Ok(written)
 }
 
-/// Beside first: whoever looks sees the old file or the new one.
-fn put(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+/// Writes a file atomically: a reader sees the old file or the new one.
+fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let beside = path.with_extension("tmp");
     let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
-    written.map_err(|error| Fault::io(path, &error))
+    written.map_err(|error| Fault::from_io(path, &error))
 }

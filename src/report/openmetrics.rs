@@ -1,8 +1,7 @@
-//! The figures of a run for Prometheus after the fact, as OpenMetrics text: what a server would have
-//! recorded, had it scraped the run all along. `promtool tsdb create-blocks-from openmetrics` takes
-//! it. For runs that were too short to be scraped, or on machines that no server reaches.
-//!
-//! Only what the journal tells is there: nothing of the loader's stages, nothing of the process.
+//! The metrics of a run as OpenMetrics text, for `promtool tsdb create-blocks-from openmetrics`:
+//! the series that a server would have recorded. For runs that were too short to be scraped, or on
+//! machines that no server reaches. It has no metrics of the loader's stages and the process,
+//! because the journal has none.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -10,54 +9,54 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::base::error::Fault;
-use crate::report::record::name_of;
-use crate::report::story::Story;
+use crate::report::event_log::EventLog;
+use crate::report::run_record::run_name;
 use crate::telemetry::catalog::{self, RunState};
-use crate::telemetry::metric::{Kind, Metric};
+use crate::telemetry::metric::{Metric, MetricKind};
 use crate::volume::case::Split;
 
-/// What a family's name ends with on the lines of a counter, and not in its `TYPE`.
+/// Suffix of a counter's family name on sample lines, absent in its `TYPE`.
 const TOTAL: &str = "_total";
 
-/// A run as series.
-pub struct History {
+/// The metric series of a run.
+pub struct MetricHistory {
     run: String,
-    /// By family, in the catalogue's order.
-    families: Vec<(&'static Metric, Vec<Series>)>,
+    /// All series by family, in the catalogue's order.
+    families: Vec<(&'static Metric, Vec<MetricSeries>)>,
     first: f64,
     last: f64,
 }
 
-/// One series of a family.
-struct Series {
-    /// What its lines have after the family's name.
+/// A series of a family.
+struct MetricSeries {
+    /// Suffix of the family's name on the sample lines.
     suffix: &'static str,
     labels: Vec<(&'static str, String)>,
-    /// When its value changed, in seconds since the Unix epoch, and to what.
+    /// Changes of the value: time in seconds since the Unix epoch, and new value.
     changes: Vec<(f64, f64)>,
 }
 
-/// What was written.
+/// Extent of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Written {
-    /// Series.
+pub struct OpenMetricsSummary {
+    /// Number of series.
     pub series: usize,
-    /// Samples of all of them.
+    /// Number of samples of all series.
     pub samples: u64,
-    /// Time of the first, in seconds since the Unix epoch.
+    /// Time of the first sample, in seconds since the Unix epoch.
     pub first: f64,
-    /// Time of the last.
+    /// Time of the last sample.
     pub last: f64,
 }
 
-impl History {
-    /// Of the run in `folder`, from its journal.
+impl MetricHistory {
+    /// Reads the run in `folder` from its journal.
     ///
     /// # Errors
-    /// If it has told nothing yet, or the journal is damaged.
+    /// If it has no event yet, or the journal is damaged.
     pub fn read(folder: &Path) -> Result<Self, Fault> {
-        let story = Story::read(folder)?;
-        let Some(first) = story.first_time() else {
+        let log = EventLog::read(folder)?;
+        let Some(first) = log.first_time() else {
             return Err(Fault::Environment {
                 subject: folder.display().to_string(),
                 problem: "holds no journal of a run".into(),
@@ -65,25 +64,31 @@ impl History {
             });
         };
         let mut history =
-            Self { run: name_of(folder), families: Vec::new(), first, last: story.last_time };
-        history.steps(&story);
-        history.epochs(&story);
-        history.validations(&story);
-        history.rest(&story);
+            Self { run: run_name(folder), families: Vec::new(), first, last: log.last_time };
+        history.add_steps(&log);
+        history.add_epochs(&log);
+        history.add_validations(&log);
+        history.add_checkpoints_and_state(&log);
         history.families.sort_by_key(|(metric, _)| {
             catalog::CATALOGUE.iter().position(|other| other.name == metric.name)
         });
         Ok(history)
     }
 
-    /// From `time` on the series of `metric` with these label values has `value`, if that is a number.
-    fn set(&mut self, metric: &'static Metric, labels: &[&str], time: f64, value: Option<f64>) {
+    /// Records a value of the series of `metric` with these label values, unless it is not finite.
+    fn record_value(
+        &mut self,
+        metric: &'static Metric,
+        labels: &[&str],
+        time: f64,
+        value: Option<f64>,
+    ) {
         let labels = metric.labels.iter().copied().zip(labels.iter().map(|&text| text.to_owned()));
-        let suffix = if metric.kind == Kind::Counter { TOTAL } else { "" };
-        self.change(metric, suffix, labels.collect(), time, value);
+        let suffix = if metric.kind == MetricKind::Counter { TOTAL } else { "" };
+        self.record_change(metric, suffix, labels.collect(), time, value);
     }
 
-    fn change(
+    fn record_change(
         &mut self,
         metric: &'static Metric,
         suffix: &'static str,
@@ -98,134 +103,165 @@ impl History {
             self.families.len() - 1
         });
         let family = &mut self.families[place].1;
-        let is_it = |series: &&mut Series| series.suffix == suffix && series.labels == labels;
+        let is_it = |series: &&mut MetricSeries| series.suffix == suffix && series.labels == labels;
         match family.iter_mut().find(is_it) {
             Some(series) => series.changes.push((time, value)),
-            None => family.push(Series { suffix, labels, changes: vec![(time, value)] }),
+            None => family.push(MetricSeries { suffix, labels, changes: vec![(time, value)] }),
         }
     }
 
-    /// A counter of one series, by when it grew and by how much. It is 0 from the beginning.
-    fn count(&mut self, metric: &'static Metric, growth: impl Iterator<Item = (f64, f64)>) {
-        self.set(metric, &[], self.first, Some(0.0));
+    /// Records a counter of one series from times and increments. It is 0 from the beginning.
+    fn record_counter(
+        &mut self,
+        metric: &'static Metric,
+        growth: impl Iterator<Item = (f64, f64)>,
+    ) {
+        self.record_value(metric, &[], self.first, Some(0.0));
         let mut sum = 0.0;
         for (time, by) in growth {
             sum += by;
-            self.set(metric, &[], time, Some(sum));
+            self.record_value(metric, &[], time, Some(sum));
         }
     }
 
-    /// A histogram, by when something was observed and how long it took.
-    fn observe(&mut self, metric: &'static Metric, observed: &[(f64, f64)]) {
+    /// Records a histogram from times and durations in seconds.
+    fn record_histogram(&mut self, metric: &'static Metric, observed: &[(f64, f64)]) {
         let bounds = metric.buckets.iter().copied().chain([f64::INFINITY]);
         for bound in bounds {
             let name = if bound.is_finite() { bound.to_string() } else { "+Inf".to_owned() };
             let mut count = 0.0;
             for &(time, seconds) in [(self.first, f64::NAN)].iter().chain(observed) {
                 count += f64::from(u8::from(seconds <= bound));
-                self.change(metric, "_bucket", vec![("le", name.clone())], time, Some(count));
+                self.record_change(
+                    metric,
+                    "_bucket",
+                    vec![("le", name.clone())],
+                    time,
+                    Some(count),
+                );
             }
         }
-        let (mut count, mut sum) = (0.0, 0.0);
-        self.change(metric, "_count", Vec::new(), self.first, Some(count));
-        self.change(metric, "_sum", Vec::new(), self.first, Some(sum));
+        let mut count = 0.0;
+        let mut sum = 0.0;
+        self.record_change(metric, "_count", Vec::new(), self.first, Some(count));
+        self.record_change(metric, "_sum", Vec::new(), self.first, Some(sum));
         for &(time, seconds) in observed {
-            (count, sum) = (count + 1.0, sum + seconds);
-            self.change(metric, "_count", Vec::new(), time, Some(count));
-            self.change(metric, "_sum", Vec::new(), time, Some(sum));
+            count += 1.0;
+            sum += seconds;
+            self.record_change(metric, "_count", Vec::new(), time, Some(count));
+            self.record_change(metric, "_sum", Vec::new(), time, Some(sum));
         }
     }
 
-    fn steps(&mut self, story: &Story) {
+    fn add_steps(&mut self, log: &EventLog) {
         let train = Split::Train.name();
-        for at in &story.steps {
-            let (time, step) = (at.time, &at.told);
+        for at in &log.steps {
+            let time = at.time;
+            let step = &at.event;
             let parts = [("total", step.loss), ("dice", step.dice_loss), ("bce", step.bce)];
             let own = step.penalties.iter().map(|(name, value)| (name.as_str(), *value));
             for (part, value) in parts.into_iter().chain(own) {
-                self.set(catalog::TRAIN_LOSS.metric(), &[train, part], time, value);
+                self.record_value(catalog::TRAIN_LOSS.metric(), &[train, part], time, value);
             }
-            self.set(catalog::TRAIN_STEP.metric(), &[], time, Some(step.step as f64));
-            self.set(catalog::TRAIN_LEARNING_RATE.metric(), &[], time, Some(step.learning_rate));
-            self.set(catalog::TRAIN_GRADIENT_NORM.metric(), &[], time, step.gradient_norm);
+            self.record_value(catalog::TRAIN_STEP.metric(), &[], time, Some(step.step as f64));
+            self.record_value(
+                catalog::TRAIN_LEARNING_RATE.metric(),
+                &[],
+                time,
+                Some(step.learning_rate),
+            );
+            self.record_value(catalog::TRAIN_GRADIENT_NORM.metric(), &[], time, step.gradient_norm);
         }
-        let steps = story.steps.iter();
-        let starved = steps.clone().map(|at| (at.time, at.told.starved_seconds));
-        self.count(catalog::TRAIN_STARVED.metric(), starved);
-        let samples = steps.clone().map(|at| (at.time, at.told.samples.len() as f64));
-        self.count(catalog::TRAIN_SAMPLES.metric(), samples);
-        let taken: Vec<(f64, f64)> = steps.map(|at| (at.time, at.told.seconds)).collect();
-        self.observe(catalog::TRAIN_STEP_TIME.metric(), &taken);
-        let unsound = story.unsound.iter().map(|at| (at.time, 1.0));
-        self.count(catalog::TRAIN_NONFINITE_STEPS.metric(), unsound);
+        let steps = log.steps.iter();
+        let starved = steps.clone().map(|at| (at.time, at.event.starved_seconds));
+        self.record_counter(catalog::TRAIN_STARVED.metric(), starved);
+        let samples = steps.clone().map(|at| (at.time, at.event.samples.len() as f64));
+        self.record_counter(catalog::TRAIN_SAMPLES.metric(), samples);
+        let taken: Vec<(f64, f64)> = steps.map(|at| (at.time, at.event.seconds)).collect();
+        self.record_histogram(catalog::TRAIN_STEP_TIME.metric(), &taken);
+        let non_finite = log.non_finite.iter().map(|at| (at.time, 1.0));
+        self.record_counter(catalog::TRAIN_NONFINITE_STEPS.metric(), non_finite);
     }
 
-    fn epochs(&mut self, story: &Story) {
-        for at in &story.epochs {
-            let done = at.told.epoch + 1;
-            self.set(catalog::TRAIN_EPOCH.metric(), &[], at.time, Some(done as f64));
+    fn add_epochs(&mut self, log: &EventLog) {
+        for at in &log.epochs {
+            let done = at.event.epoch + 1;
+            self.record_value(catalog::TRAIN_EPOCH.metric(), &[], at.time, Some(done as f64));
         }
     }
 
-    fn validations(&mut self, story: &Story) {
+    fn add_validations(&mut self, log: &EventLog) {
         let split = Split::Validation.name();
-        for at in &story.validations {
-            let (time, told) = (at.time, &at.told);
+        for at in &log.validations {
+            let time = at.time;
+            let event = &at.event;
             for (metric, by_region) in [
-                (catalog::TRAIN_DICE.metric(), &told.dice),
-                (catalog::TRAIN_HD95.metric(), &told.hd95_mm),
+                (catalog::TRAIN_DICE.metric(), &event.dice),
+                (catalog::TRAIN_HD95.metric(), &event.hd95_mm),
             ] {
                 for (region, value) in by_region {
-                    self.set(metric, &[split, region], time, Some(*value));
+                    self.record_value(metric, &[split, region], time, Some(*value));
                 }
             }
-            if told.best {
-                self.set(catalog::TRAIN_BEST_DICE.metric(), &[], time, Some(told.mean_dice));
-                self.set(catalog::TRAIN_BEST_EPOCH.metric(), &[], time, Some(told.epoch as f64));
+            if event.best {
+                self.record_value(
+                    catalog::TRAIN_BEST_DICE.metric(),
+                    &[],
+                    time,
+                    Some(event.mean_dice),
+                );
+                self.record_value(
+                    catalog::TRAIN_BEST_EPOCH.metric(),
+                    &[],
+                    time,
+                    Some(event.epoch as f64),
+                );
             }
         }
     }
 
-    /// Checkpoints, and the state of the run.
-    fn rest(&mut self, story: &Story) {
-        let checkpoints = story.checkpoints.iter();
-        self.count(
+    /// Adds the checkpoints, and the state of the run.
+    fn add_checkpoints_and_state(&mut self, log: &EventLog) {
+        let checkpoints = log.checkpoints.iter();
+        self.record_counter(
             catalog::TRAIN_CHECKPOINTS.metric(),
             checkpoints.clone().map(|at| (at.time, 1.0)),
         );
         let taken: Vec<(f64, f64)> =
-            checkpoints.clone().map(|at| (at.time, at.told.seconds)).collect();
-        self.observe(catalog::TRAIN_CHECKPOINT_TIME.metric(), &taken);
+            checkpoints.clone().map(|at| (at.time, at.event.seconds)).collect();
+        self.record_histogram(catalog::TRAIN_CHECKPOINT_TIME.metric(), &taken);
         for at in checkpoints {
             let metric = catalog::TRAIN_CHECKPOINT_TIMESTAMP.metric();
-            self.set(metric, &[], at.time, Some(at.time));
+            self.record_value(metric, &[], at.time, Some(at.time));
         }
-        let end = story.finished.as_ref().map(|at| (at.time, at.told.state.as_str()));
+        let end = log.finished.as_ref().map(|at| (at.time, at.event.state.as_str()));
         for (_, state) in RunState::ALL {
             let metric = catalog::TRAIN_RUN_STATE.metric();
             let is_first = state == RunState::ALL[1].1;
-            self.set(metric, &[state], self.first, Some(f64::from(u8::from(is_first))));
+            self.record_value(metric, &[state], self.first, Some(f64::from(u8::from(is_first))));
             // One that was stopped has neither finished nor failed.
             if let Some((time, end @ ("finished" | "failed"))) = end {
-                self.set(metric, &[state], time, Some(f64::from(u8::from(state == end))));
+                self.record_value(metric, &[state], time, Some(f64::from(u8::from(state == end))));
             }
         }
     }
 
-    /// Writes every series as it was every `interval` seconds, and at the end.
+    /// Writes the value of every series every `interval` seconds, and at the end.
     ///
     /// # Errors
-    /// What the writer reports.
-    pub fn write(&self, interval: f64, mut out: impl Write) -> io::Result<Written> {
-        let (mut series, mut samples) = (0, 0);
+    /// Errors of the writer.
+    pub fn write_text(&self, interval: f64, mut out: impl Write) -> io::Result<OpenMetricsSummary> {
+        let mut series = 0;
+        let mut samples = 0;
         for (metric, all) in &self.families {
             let family = metric.name.strip_suffix(TOTAL).unwrap_or(metric.name);
-            writeln!(out, "# HELP {family} {}", escaped(metric.help))?;
+            writeln!(out, "# HELP {family} {}", escape_label(metric.help))?;
             writeln!(out, "# TYPE {family} {}", metric.kind.name())?;
             for one in all {
                 series += 1;
-                let (suffix, labels) = (one.suffix, self.labels(&one.labels));
-                for (time, value) in self.scraped(&one.changes, interval) {
+                let suffix = one.suffix;
+                let labels = self.label_text(&one.labels);
+                for (time, value) in self.samples_at_interval(&one.changes, interval) {
                     writeln!(out, "{family}{suffix}{{{labels}}} {value} {time:.3}")?;
                     samples += 1;
                 }
@@ -233,21 +269,21 @@ impl History {
         }
         writeln!(out, "# EOF")?;
         out.flush()?;
-        Ok(Written { series, samples, first: self.first, last: self.last })
+        Ok(OpenMetricsSummary { series, samples, first: self.first, last: self.last })
     }
 
-    /// The labels of a series, those included that a scrape adds.
-    fn labels(&self, own: &[(&str, String)]) -> String {
-        let run = escaped(&self.run);
+    /// Labels of a series, including those that a scrape adds.
+    fn label_text(&self, own: &[(&str, String)]) -> String {
+        let run = escape_label(&self.run);
         let mut text = format!("job=\"gliaflow\",instance=\"{run}\",run=\"{run}\"");
         for (key, value) in own {
-            text += &format!(",{key}=\"{}\"", escaped(value));
+            text += &format!(",{key}=\"{}\"", escape_label(value));
         }
         text
     }
 
-    /// A series as it was at each tick from its first change on.
-    fn scraped(&self, changes: &[(f64, f64)], interval: f64) -> Vec<(f64, f64)> {
+    /// Values of a series every `interval` seconds from its first change on.
+    fn samples_at_interval(&self, changes: &[(f64, f64)], interval: f64) -> Vec<(f64, f64)> {
         let Some((begins, _)) = changes.first() else { return Vec::new() };
         let ticks = ((self.last - self.first) / interval).ceil().max(0.0) as u64;
         let mut found = Vec::new();
@@ -265,15 +301,15 @@ impl History {
     }
 }
 
-/// As OpenMetrics wants label values and help texts.
-fn escaped(text: &str) -> String {
+/// Escapes a label value or help text for OpenMetrics.
+fn escape_label(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::story::EVENTS;
+    use crate::report::event_log::EVENTS;
 
     const JOURNAL: &str = r#"{"time":100.0,"event":"started","step":0,"steps":4,"parameters":5}
 {"time":101.5,"event":"step","step":1,"loss":1.5,"dice_loss":1.0,"bce":0.5,"gradient_norm":null,"learning_rate":0.002,"seconds":0.5,"starved_seconds":0.25,"samples":[{},{}]}
@@ -283,13 +319,13 @@ mod tests {
 {"time":106.0,"event":"finished","step":2,"state":"finished","cause":null}
 "#;
 
-    fn text(interval: f64) -> (String, Written) {
+    fn text(interval: f64) -> (String, OpenMetricsSummary) {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("a \"run\"");
         std::fs::create_dir(&run).unwrap();
         std::fs::write(run.join(EVENTS), JOURNAL).unwrap();
         let mut out = Vec::new();
-        let written = History::read(&run).unwrap().write(interval, &mut out).unwrap();
+        let written = MetricHistory::read(&run).unwrap().write_text(interval, &mut out).unwrap();
         (String::from_utf8(out).unwrap(), written)
     }
 
@@ -339,7 +375,7 @@ mod tests {
     #[test]
     fn a_folder_without_a_journal_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let refused = History::read(folder.path()).err().unwrap().to_string();
+        let refused = MetricHistory::read(folder.path()).err().unwrap().to_string();
         assert!(refused.contains("holds no journal"), "{refused}");
     }
 }

@@ -1,5 +1,5 @@
-//! Overlays of truth and prediction on the FLAIR, for the worst, the median and the best case of each
-//! region: `validation/overlays/*.png`, and the list of them.
+//! Overlays of truth and prediction on FLAIR, for the worst, the median and the best case of each
+//! region: `validation/overlays/*.png`, and an index of them.
 
 use std::fs;
 use std::path::Path;
@@ -13,20 +13,20 @@ use crate::report::sketch::Sketch;
 use crate::volume::case::CaseId;
 use crate::volume::region::Region;
 
-/// Their folder, in the one of the scores.
+/// Folder of the overlays, beside the scores.
 pub const FOLDER: &str = "overlays";
-/// The list, in their folder.
+/// Index of the overlays, in their folder.
 pub(super) const INDEX: &str = "index.json";
 
-/// Where a case stands among all, by the Dice of one region.
+/// Rank of a case among all, by the Dice of one region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Rank {
-    /// None is below it.
+    /// Case with none below it.
     Worst,
-    /// As many are below it as above it, or one less.
+    /// Case with as many below it as above it, or one less.
     Median,
-    /// None is above it.
+    /// Case with none above it.
     Best,
 }
 
@@ -40,26 +40,30 @@ impl Rank {
     }
 }
 
-/// One picture.
+/// An overlay picture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Overlay {
     pub(super) region: Region,
     pub(super) rank: Rank,
     pub(super) case: CaseId,
-    /// Of the region.
+    /// Dice of the region.
     pub(super) dice: f64,
-    /// In the folder.
+    /// File name in the folder.
     pub(super) file: String,
 }
 
-/// Draws the overlays of a scored cohort into `validation/overlays`, in place of what is there.
-/// `sketches` are of its cases; those that have none are not drawn.
+/// Draws the overlays of a scored cohort into `validation/overlays`, in place of earlier ones.
+/// Cases without a sketch are not drawn.
 ///
 /// # Errors
 /// If the disk does not take them.
-pub fn write(validation: &Path, cohort: &CohortScore, sketches: &[Sketch]) -> Result<(), Fault> {
+pub fn write_overlays(
+    validation: &Path,
+    cohort: &CohortScore,
+    sketches: &[Sketch],
+) -> Result<(), Fault> {
     let folder = validation.join(FOLDER);
-    let failed = |error: &std::io::Error| Fault::io(&folder, error);
+    let failed = |error: &std::io::Error| Fault::from_io(&folder, error);
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(|error| failed(&error))?;
     }
@@ -69,24 +73,24 @@ pub fn write(validation: &Path, cohort: &CohortScore, sketches: &[Sketch]) -> Re
     fs::create_dir_all(&folder).map_err(|error| failed(&error))?;
     let mut drawn = Vec::new();
     for region in Region::ALL {
-        for overlay in chosen(cohort, region) {
+        for overlay in select_overlays(cohort, region) {
             let Some(sketch) = sketches.iter().find(|sketch| sketch.case == overlay.case) else {
                 continue;
             };
             let path = folder.join(&overlay.file);
-            let png = picture::overlay(sketch.of_region(region)).png();
-            let png = png.map_err(|error| Fault::io(&path, &error.into()))?;
-            fs::write(&path, png).map_err(|error| Fault::io(&path, &error))?;
+            let png = picture::draw_overlay(sketch.of_region(region)).to_png();
+            let png = png.map_err(|error| Fault::from_io(&path, &error.into()))?;
+            fs::write(&path, png).map_err(|error| Fault::from_io(&path, &error))?;
             drawn.push(overlay);
         }
     }
     let text = serde_json::to_string_pretty(&drawn).expect("a list of overlays serialises to JSON");
     let index = folder.join(INDEX);
-    fs::write(&index, text).map_err(|error| Fault::io(&index, &error))
+    fs::write(&index, text).map_err(|error| Fault::from_io(&index, &error))
 }
 
 /// The worst, median and best case of a region; of two the worst and the best, of one itself.
-fn chosen(cohort: &CohortScore, region: Region) -> Vec<Overlay> {
+fn select_overlays(cohort: &CohortScore, region: Region) -> Vec<Overlay> {
     let dice = |case: usize| cohort.cases()[case].regions[region.index()].measures.dice;
     let mut order: Vec<usize> = (0..cohort.cases().len()).collect();
     // Stable: of equals the first in the cohort's order comes first.
@@ -107,16 +111,16 @@ fn chosen(cohort: &CohortScore, region: Region) -> Vec<Overlay> {
     places.into_iter().map(overlay).collect()
 }
 
-/// The overlays in `validation/overlays`, none if there are none.
+/// Reads the index of `validation/overlays`; empty if there is none.
 ///
 /// # Errors
 /// If the list is damaged.
-pub(super) fn read(validation: &Path) -> Result<Vec<Overlay>, Fault> {
+pub(super) fn read_overlays(validation: &Path) -> Result<Vec<Overlay>, Fault> {
     let index = validation.join(FOLDER).join(INDEX);
     let text = match fs::read(&index) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Fault::io(&index, &error)),
+        Err(error) => return Err(Fault::from_io(&index, &error)),
     };
     serde_json::from_slice(&text).map_err(|error| Fault::Environment {
         subject: index.display().to_string(),
@@ -129,7 +133,7 @@ pub(super) fn read(validation: &Path) -> Result<Vec<Overlay>, Fault> {
 mod tests {
     use super::*;
     use crate::eval::score::score_case;
-    use crate::report::sketch::tests::{case, segmentation};
+    use crate::report::sketch::tests::{test_case, test_segmentation};
     use crate::volume::grid::Dims;
     use crate::volume::region::label;
 
@@ -149,7 +153,7 @@ mod tests {
     }
 
     fn names(hits: &[usize]) -> Vec<(Rank, String)> {
-        let chosen = chosen(&cohort(hits), Region::Wt);
+        let chosen = select_overlays(&cohort(hits), Region::Wt);
         chosen.into_iter().map(|one| (one.rank, one.case.as_str().to_owned())).collect()
     }
 
@@ -165,11 +169,13 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_an_older_set_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(read(folder.path()).unwrap(), []);
-        let sketch = |name: &str| Sketch::of(&case(name, [1; 3]), &segmentation([1; 3])).unwrap();
+        assert_eq!(read_overlays(folder.path()).unwrap(), []);
+        let sketch = |name: &str| {
+            Sketch::from_case(&test_case(name, [1; 3]), &test_segmentation([1; 3])).unwrap()
+        };
         let all = [sketch("case0"), sketch("case1"), sketch("case2")];
-        write(folder.path(), &cohort(&[3, 2, 1]), &all).unwrap();
-        let overlays = read(folder.path()).unwrap();
+        write_overlays(folder.path(), &cohort(&[3, 2, 1]), &all).unwrap();
+        let overlays = read_overlays(folder.path()).unwrap();
         assert_eq!(overlays.len(), 3 * Region::COUNT);
         for overlay in &overlays {
             let bytes = fs::read(folder.path().join(FOLDER).join(&overlay.file)).unwrap();
@@ -177,10 +183,14 @@ mod tests {
         }
         let wt: Vec<_> = overlays.iter().filter(|one| one.region == Region::Wt).collect();
         assert_eq!((wt[0].case.as_str(), wt[0].dice), ("case2", 2.0 / 9.0));
-        write(folder.path(), &cohort(&[3]), &all[..1]).unwrap();
-        assert_eq!(read(folder.path()).unwrap().len(), Region::COUNT);
+        write_overlays(folder.path(), &cohort(&[3]), &all[..1]).unwrap();
+        assert_eq!(read_overlays(folder.path()).unwrap().len(), Region::COUNT);
         assert_eq!(fs::read_dir(folder.path().join(FOLDER)).unwrap().count(), 1 + Region::COUNT);
-        write(folder.path(), &cohort(&[3]), &[]).unwrap();
-        assert_eq!(read(folder.path()).unwrap(), [], "scores without sketches leave no old ones");
+        write_overlays(folder.path(), &cohort(&[3]), &[]).unwrap();
+        assert_eq!(
+            read_overlays(folder.path()).unwrap(),
+            [],
+            "scores without sketches leave no old ones"
+        );
     }
 }

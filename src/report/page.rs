@@ -1,17 +1,17 @@
-//! The page: one file that needs nothing from anywhere, in a light and a dark theme, for a phone too.
+//! The page: one self-contained HTML file, in a light and a dark theme, for a phone too.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::report::curves::{self, CHART};
-use crate::report::record::Record;
+use crate::report::run_record::RunRecord;
 use crate::report::scores;
-use crate::report::setting;
-use crate::report::text::{date, duration, percent, thousands};
+use crate::report::settings;
+use crate::report::text::{format_date, format_duration, format_percent, format_thousands};
 
 const CSS: &str = include_str!("page.css");
 
-/// The page of a run. What cannot be told is left out.
-pub(super) fn html(record: &Record) -> String {
+/// Renders the page of a run, without the parts whose files are missing.
+pub(super) fn render_page(record: &RunRecord) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -25,19 +25,19 @@ pub(super) fn html(record: &Record) -> String {
                 main {
                     header {
                         h1 { (record.name) }
-                        (nav())
+                        (navigation_links())
                     }
-                    (glance(record))
+                    (overview_section(record))
                     section id="curves" {
                         h2 { "Curves" }
                         div.charts {
-                            @for chart in curves::charts(record) {
-                                (PreEscaped(chart.svg([0.0; 2], CHART)))
+                            @for chart in curves::run_charts(record) {
+                                (PreEscaped(chart.to_svg([0.0; 2], CHART)))
                             }
                         }
                     }
-                    (scores::sections(record))
-                    (setting::sections(record))
+                    (scores::score_sections(record))
+                    (settings::settings_sections(record))
                 }
             }
         }
@@ -45,81 +45,81 @@ pub(super) fn html(record: &Record) -> String {
     page.into_string()
 }
 
-fn nav() -> Markup {
+fn navigation_links() -> Markup {
     let places = ["curves", "scores", "overlays", "cases", "loader", "data", "configuration"];
     html! {
         nav { @for place in places { a href={ "#" (place) } { (place) } } }
     }
 }
 
-/// What one wants to know first.
-fn glance(record: &Record) -> Markup {
-    let story = &record.story;
-    let parameters = story.started.as_ref().map(|at| thousands(at.told.parameters));
+/// State and key figures of the run.
+fn overview_section(record: &RunRecord) -> Markup {
+    let log = &record.event_log;
+    let parameters = log.started.as_ref().map(|at| format_thousands(at.event.parameters));
     let text = |name: &str| record.environment.get(name).and_then(|value| value.as_str());
-    let best = story.validations.iter().rev().find(|at| at.told.best);
+    let best = log.validations.iter().rev().find(|at| at.event.best);
     html! {
-        (state(record))
+        (state_line(record))
         dl {
             @if let Some(model) = &record.model {
-                (pair("network", model))
+                (definition_pair("network", model))
             }
-            @if let Some(parameters) = parameters { (pair("parameters", &parameters)) }
-            @if let Some(device) = text("device") { (pair("device", device)) }
-            (pair("steps", &curves::where_it_stands(record)))
-            @if let (Some(planned), false) = (record.epochs, story.epochs.is_empty()) {
-                (pair("epochs", &format!("{} of {planned}", story.epochs.len())))
+            @if let Some(parameters) = parameters { (definition_pair("parameters", &parameters)) }
+            @if let Some(device) = text("device") { (definition_pair("device", device)) }
+            (definition_pair("steps", &curves::progress_text(record)))
+            @if let (Some(planned), false) = (record.epochs, log.epochs.is_empty()) {
+                (definition_pair("epochs", &format!("{} of {planned}", log.epochs.len())))
             }
-            @if let Some(first) = story.first_time() {
-                (pair("began", &date(first)))
-                (pair("duration, pauses included", &duration(story.last_time - first)))
+            @if let Some(first) = log.first_time() {
+                (definition_pair("began", &format_date(first)))
+                (definition_pair("duration, pauses included", &format_duration(log.last_time - first)))
             }
             @if let Some(summary) = &record.summary {
-                (pair("training, of the last process", &duration(summary.train_seconds)))
-                (pair("of it waiting for data", &percent(summary.starved_ratio)))
+                (definition_pair("training, of the last process", &format_duration(summary.train_seconds)))
+                (definition_pair("of it waiting for data", &format_percent(summary.starved_ratio)))
             }
             @if let Some(best) = best {
-                (pair(
+                (definition_pair(
                     "best validation",
-                    &format!("mean Dice {:.4}, epoch {}", best.told.mean_dice, best.told.epoch),
+                    &format!("mean Dice {:.4}, epoch {}", best.event.mean_dice, best.event.epoch),
                 ))
             }
-            @if !story.unsound.is_empty() {
-                (pair("steps that were not finite", &thousands(story.unsound.len() as u64)))
+            @if !log.non_finite.is_empty() {
+                (definition_pair("steps that were not finite", &format_thousands(log.non_finite.len() as u64)))
             }
-            @if !story.resumed.is_empty() {
-                (pair("went on from a checkpoint", &times(story.resumed.len())))
+            @if !log.resumed.is_empty() {
+                (definition_pair("went on from a checkpoint", &times_text(log.resumed.len())))
             }
         }
     }
 }
 
-fn state(record: &Record) -> Markup {
-    let story = &record.story;
-    match &story.finished {
+fn state_line(record: &RunRecord) -> Markup {
+    let log = &record.event_log;
+    match &log.finished {
         None => html! {
-            p.soft { "Not ended when this was written; last sign of life " (date(story.last_time)) "." }
+            p.soft { "Not ended when this was written; last sign of life " (format_date(log.last_time)) "." }
         },
-        Some(end) => match (end.told.state.as_str(), &end.told.cause) {
+        Some(end) => match (end.event.state.as_str(), &end.event.cause) {
             ("failed", cause) => html! {
-                p.bad { "Failed " (date(end.time)) @if let Some(cause) = cause { ": " (cause) } }
+                p.bad { "Failed " (format_date(end.time)) @if let Some(cause) = cause { ": " (cause) } }
             },
             (state, _) => html! {
-                p.soft { (capital(state)) " " (date(end.time)) "." }
+                p.soft { (capitalize_first(state)) " " (format_date(end.time)) "." }
             },
         },
     }
 }
 
-fn times(count: usize) -> String {
+fn times_text(count: usize) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
-fn capital(word: &str) -> String {
+fn capitalize_first(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-pub(super) fn pair(name: &str, value: &str) -> Markup {
+pub(super) fn definition_pair(name: &str, value: &str) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }

@@ -1,4 +1,4 @@
-//! The page's sections on how good the segmentations are.
+//! The page's sections on scores: measures, overlays and cases.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,12 +8,12 @@ use crate::eval::cohort::{CohortScore, Summary};
 use crate::eval::score::{CaseScore, Measures};
 use crate::report::overlay::Overlay;
 use crate::report::picture::{PREDICTION_COLOUR, TRUTH_COLOUR};
-use crate::report::record::Record;
-use crate::report::text::thousands;
+use crate::report::run_record::RunRecord;
+use crate::report::text::format_thousands;
 use crate::volume::region::Region;
 
-/// Scores, overlays and cases; of a run that was never scored, what to do about it.
-pub(super) fn sections(record: &Record) -> Markup {
+/// Sections of scores, overlays and cases; for a run without scores, the command that makes them.
+pub(super) fn score_sections(record: &RunRecord) -> Markup {
     let Some(scores) = &record.scores else {
         return html! {
             section id="scores" {
@@ -31,7 +31,7 @@ pub(super) fn sections(record: &Record) -> Markup {
                 (scores.cohort.cases()[0].hd95.name())
                 "'s; intervals are of the mean, 95 %, by bootstrap."
             }
-            (measures(&scores.cohort))
+            (measures_table(&scores.cohort))
             @if let Some(baseline) = &scores.threshold {
                 p.soft {
                     "For comparison, Dice of WT by one threshold on FLAIR for all cases, z > "
@@ -40,21 +40,21 @@ pub(super) fn sections(record: &Record) -> Markup {
                 }
             }
         }
-        (overlays(&record.overlays))
-        (cases(&scores.cohort))
+        (overlays_section(&record.overlays))
+        (cases_section(&scores.cohort))
     }
 }
 
-fn class(region: Region) -> &'static str {
+fn region_class(region: Region) -> &'static str {
     ["et", "tc", "wt"][region.index()]
 }
 
-fn label(region: Region) -> Markup {
-    html! { b class=(class(region)) { (region.name()) } }
+fn region_label(region: Region) -> Markup {
+    html! { b class=(region_class(region)) { (region.name()) } }
 }
 
-/// Every measure of every region, and how it spreads.
-fn measures(cohort: &CohortScore) -> Markup {
+/// Table of every measure of every region, with its distribution.
+fn measures_table(cohort: &CohortScore) -> Markup {
     let names = Measures::<f64>::NAMES.map(|name| match name {
         "dice" => "Dice",
         "hd95_mm" => "HD95, mm",
@@ -73,12 +73,12 @@ fn measures(cohort: &CohortScore) -> Markup {
                 }
                 tbody {
                     @for region in Region::ALL {
-                        @let summaries = cohort.summary(region).into_array();
+                        @let summaries = cohort.region_summary(region).into_array();
                         @for (place, (name, summary)) in names.iter().zip(&summaries).enumerate() {
                             tr class=[(place == 0).then_some("first")] {
-                                th scope="row" { @if place == 0 { (label(region)) } }
+                                th scope="row" { @if place == 0 { (region_label(region)) } }
                                 td.words { (name) }
-                                (spread(summary, name.starts_with("HD95")))
+                                (summary_cells(summary, name.starts_with("HD95")))
                             }
                         }
                     }
@@ -88,7 +88,7 @@ fn measures(cohort: &CohortScore) -> Markup {
     }
 }
 
-fn spread(summary: &Summary, is_distance: bool) -> Markup {
+fn summary_cells(summary: &Summary, is_distance: bool) -> Markup {
     let decimals = if is_distance { 2 } else { 4 };
     let figure = |value: f64| format!("{value:.decimals$}");
     let interval = summary.ci95.map(|[low, high]| format!("{} to {}", figure(low), figure(high)));
@@ -104,7 +104,7 @@ fn spread(summary: &Summary, is_distance: bool) -> Markup {
     }
 }
 
-fn overlays(overlays: &[(Overlay, Vec<u8>)]) -> Markup {
+fn overlays_section(overlays: &[(Overlay, Vec<u8>)]) -> Markup {
     let colour = |[red, green, blue]: [u8; 3]| format!("#{red:02x}{green:02x}{blue:02x}");
     html! {
         section id="overlays" {
@@ -128,7 +128,7 @@ fn overlays(overlays: &[(Overlay, Vec<u8>)]) -> Markup {
                             img alt={ (overlay.region) ", " (rank) ": " (overlay.case) } loading="lazy"
                                 src={ "data:image/png;base64," (STANDARD.encode(png)) };
                             figcaption {
-                                (label(overlay.region)) " " (rank) ", Dice "
+                                (region_label(overlay.region)) " " (rank) ", Dice "
                                 (format!("{:.4}", overlay.dice)) " " span.soft { (overlay.case) }
                             }
                         }
@@ -144,8 +144,8 @@ fn mean_dice(case: &CaseScore) -> f64 {
     sum / Region::COUNT as f64
 }
 
-/// Every case, the worst first.
-fn cases(cohort: &CohortScore) -> Markup {
+/// Table of the cases, the worst first.
+fn cases_section(cohort: &CohortScore) -> Markup {
     let mut sorted: Vec<&CaseScore> = cohort.cases().iter().collect();
     sorted.sort_by(|a, b| mean_dice(a).total_cmp(&mean_dice(b)));
     html! {
@@ -158,7 +158,7 @@ fn cases(cohort: &CohortScore) -> Markup {
                             th scope="col" rowspan="2" { "case" }
                             th scope="col" rowspan="2" { "mean Dice" }
                             @for region in Region::ALL {
-                                th scope="colgroup" colspan="4" { (label(region)) }
+                                th scope="colgroup" colspan="4" { (region_label(region)) }
                             }
                         }
                         tr {
@@ -176,8 +176,8 @@ fn cases(cohort: &CohortScore) -> Markup {
                                 @for region in &case.regions {
                                     td { (format!("{:.4}", region.measures.dice)) }
                                     td { (format!("{:.1}", region.measures.hd95_mm)) }
-                                    td { (thousands(region.truth_voxels)) }
-                                    td { (thousands(region.predicted_voxels)) }
+                                    td { (format_thousands(region.truth_voxels)) }
+                                    td { (format_thousands(region.predicted_voxels)) }
                                 }
                             }
                         }

@@ -1,8 +1,8 @@
-//! What is kept of a scored case so that it can be drawn later: per region, the three slices through
-//! most of it. Which cases are the worst and the best is known only when all are scored, and a whole
-//! volume of each would not fit; a sketch of a BraTS case takes a quarter of a MiB.
+//! Slices of a scored case, kept for the overlays: per region, the three through most of it. The
+//! worst and the best cases are known only when all are scored, and a whole volume of each would
+//! not fit; a sketch of a BraTS case takes a quarter of a MiB.
 
-use crate::pipeline::whole::WholeCase;
+use crate::pipeline::whole_case::WholeCase;
 use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
@@ -15,32 +15,32 @@ const PREDICTION: u8 = 1 << 6;
 /// The other bits: FLAIR, from black to white.
 const GREY: u8 = PREDICTION - 1;
 
-/// Percentiles of the tissue that are black and white.
+/// Percentiles of the tissue's z-scores that are black and white.
 const WINDOW: [f64; 2] = [1.0, 99.5];
-/// Every so manieth voxel is enough to know them.
+/// Stride of the voxels that the percentiles are estimated from.
 const SAMPLED: usize = 11;
 
-/// Which way a slice cuts.
+/// Orientation of a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Plane {
-    /// Seen from below: the patient's left is on the right.
+    /// Axial, from below: the patient's left is on the right.
     Axial,
-    /// Seen from the front.
+    /// Coronal, from the front.
     Coronal,
-    /// Seen from the patient's left.
+    /// Sagittal, from the patient's left.
     Sagittal,
 }
 
 impl Plane {
     pub(super) const ALL: [Self; 3] = [Self::Axial, Self::Coronal, Self::Sagittal];
 
-    /// The memory axis that it cuts across.
-    const fn axis(self) -> usize {
+    /// Memory axis normal to the plane.
+    const fn normal_axis(self) -> usize {
         self as usize
     }
 
-    /// Memory axes of its rows and its columns.
-    const fn sides(self) -> [usize; 2] {
+    /// Memory axes down a column and along a row.
+    const fn in_plane_axes(self) -> [usize; 2] {
         match self {
             Self::Axial => [1, 2],
             Self::Coronal => [0, 2],
@@ -49,7 +49,7 @@ impl Plane {
     }
 }
 
-/// One slice. Up is the patient's front in axial ones, the head's top in the others.
+/// A slice. Up is the patient's front in axial ones, the head's top in the others.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Slice {
     pub(super) rows: usize,
@@ -61,7 +61,7 @@ pub(super) struct Slice {
 
 impl Slice {
     /// FLAIR at a pixel, 0 to 1.
-    pub(super) fn grey(&self, row: usize, column: usize) -> f64 {
+    pub(super) fn flair_grey(&self, row: usize, column: usize) -> f64 {
         f64::from(self.pixels[row * self.columns + column] & GREY) / f64::from(GREY)
     }
 
@@ -74,7 +74,7 @@ impl Slice {
     }
 }
 
-/// What can be drawn of one case.
+/// Slices of one scored case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sketch {
     pub(super) case: CaseId,
@@ -82,28 +82,28 @@ pub struct Sketch {
 }
 
 impl Sketch {
-    /// Of a case and its segmentation, canonical labels `[d, h, w]` of the whole canonical grid;
-    /// nothing of a case without labels of its own.
+    /// Cuts the slices of a case and its segmentation, canonical labels `[d, h, w]` of the whole
+    /// canonical grid; `None` for a case without labels of its own.
     ///
     /// # Panics
     /// If there are not as many labels as voxels.
-    pub fn of(case: &WholeCase, segmentation: &[u8]) -> Option<Self> {
+    pub fn from_case(case: &WholeCase, segmentation: &[u8]) -> Option<Self> {
         let truth = case.labels.as_deref()?;
-        let prediction = case.brain.cut(segmentation, case.source.canonical_dims());
-        let flair = case.channel(Modality::Flair);
+        let prediction = case.brain.crop_from(segmentation, case.source.canonical_dims());
+        let flair = case.modality_image(Modality::Flair);
         let [along_x, along_y, along_z] = case.source.canonical_spacing_mm();
-        let volume = Volume {
+        let volume = SketchVolume {
             dims: case.brain.dims,
             spacing_mm: [along_z, along_y, along_x],
             flair,
-            window: window(flair),
+            window: grey_window(flair),
             truth,
             prediction: &prediction,
         };
-        let fullest = volume.fullest();
+        let fullest = volume.fullest_slices();
         let slices = Region::ALL.map(|region| {
             let at = fullest[region.index()];
-            Plane::ALL.map(|plane| volume.slice(region, plane, at[plane.axis()]))
+            Plane::ALL.map(|plane| volume.cut_slice(region, plane, at[plane.normal_axis()]))
         });
         Some(Self { case: case.id.clone(), slices })
     }
@@ -113,8 +113,8 @@ impl Sketch {
     }
 }
 
-/// z-scores that are black and white; background is 0 and left out.
-fn window(flair: &[f32]) -> [f32; 2] {
+/// Computes the z-scores that are black and white; background is 0 and left out.
+fn grey_window(flair: &[f32]) -> [f32; 2] {
     let tissue = flair.iter().step_by(SAMPLED).copied().filter(|&z| z != 0.0);
     let mut tissue: Vec<f32> = tissue.collect();
     if tissue.is_empty() {
@@ -127,10 +127,10 @@ fn window(flair: &[f32]) -> [f32; 2] {
     })
 }
 
-/// All of one case, over its brain box.
-struct Volume<'a> {
+/// FLAIR and labels of one case over its brain box, each `[d, h, w]`.
+struct SketchVolume<'a> {
     dims: Dims,
-    /// By memory axis.
+    /// Voxel spacing in mm by memory axis.
     spacing_mm: [f64; 3],
     flair: &'a [f32],
     window: [f32; 2],
@@ -138,25 +138,27 @@ struct Volume<'a> {
     prediction: &'a [u8],
 }
 
-impl Volume<'_> {
-    fn slice(&self, region: Region, plane: Plane, at: usize) -> Slice {
-        let [down, along] = plane.sides();
-        let (rows, columns) = (self.dims.0[down], self.dims.0[along]);
+impl SketchVolume<'_> {
+    fn cut_slice(&self, region: Region, plane: Plane, at: usize) -> Slice {
+        let [down, along] = plane.in_plane_axes();
+        let rows = self.dims.0[down];
+        let columns = self.dims.0[along];
         let mut pixels = Vec::with_capacity(rows * columns);
         for row in 0..rows {
             // Memory goes from the feet up, and from the front back.
             let place_down = if plane == Plane::Axial { row } else { rows - 1 - row };
             for column in 0..columns {
                 let mut place = [at; 3];
-                (place[down], place[along]) = (place_down, column);
-                pixels.push(self.pixel(region, self.dims.offset(place)));
+                place[down] = place_down;
+                place[along] = column;
+                pixels.push(self.pixel_value(region, self.dims.offset_from_zyx(place)));
             }
         }
         let spacing_mm = [self.spacing_mm[down], self.spacing_mm[along]];
         Slice { rows, columns, spacing_mm, pixels }
     }
 
-    fn pixel(&self, region: Region, offset: usize) -> u8 {
+    fn pixel_value(&self, region: Region, offset: usize) -> u8 {
         let [black, white] = self.window;
         let z = self.flair[offset];
         let share = if z == 0.0 { 0.0 } else { (z - black) / (white - black).max(f32::EPSILON) };
@@ -170,9 +172,9 @@ impl Volume<'_> {
         pixel
     }
 
-    /// Of each region and memory axis, the slice with the most of its voxels, true or predicted; the
+    /// Index of the slice with most voxels, true or predicted, per region and memory axis; the
     /// middle where there are none.
-    fn fullest(&self) -> [[usize; Plane::ALL.len()]; Region::COUNT] {
+    fn fullest_slices(&self) -> [[usize; Plane::ALL.len()]; Region::COUNT] {
         let axes = self.dims.0.map(|extent| vec![0usize; extent]);
         let mut counts: [[Vec<usize>; 3]; Region::COUNT] = std::array::from_fn(|_| axes.clone());
         for (offset, labels) in self.truth.iter().zip(self.prediction).enumerate() {
@@ -180,7 +182,7 @@ impl Volume<'_> {
             if truth | prediction == label::BACKGROUND {
                 continue;
             }
-            let place = self.dims.position(offset);
+            let place = self.dims.zyx_from_offset(offset);
             for region in Region::ALL {
                 if region.contains(truth) || region.contains(prediction) {
                     let of_region = counts[region.index()].iter_mut().zip(place);
@@ -188,12 +190,12 @@ impl Volume<'_> {
                 }
             }
         }
-        counts.map(|of_region| of_region.map(|along| place_of_most(&along)))
+        counts.map(|of_region| of_region.map(|along| index_of_largest(&along)))
     }
 }
 
-/// The first of the largest; the middle if all are 0.
-fn place_of_most(counts: &[usize]) -> usize {
+/// Index of the first largest count; the middle if all are 0.
+fn index_of_largest(counts: &[usize]) -> usize {
     let most = counts.iter().copied().max().unwrap_or_default();
     let first = counts.iter().position(|&count| count == most && count > 0);
     first.unwrap_or(counts.len() / 2)
@@ -209,12 +211,12 @@ pub(super) mod tests {
     const BRAIN: Box3 = Box3 { start: [1, 1, 1], dims: Dims([4, 5, 6]) };
 
     /// A case with a gradient along x, and one true voxel of oedema at `[z, y, x]` of the box.
-    pub(in crate::report) fn case(name: &str, at: [usize; 3]) -> WholeCase {
-        let voxels = BRAIN.dims.voxels();
+    pub(in crate::report) fn test_case(name: &str, at: [usize; 3]) -> WholeCase {
+        let voxels = BRAIN.dims.voxel_count();
         let mut labels = vec![label::BACKGROUND; voxels];
-        labels[BRAIN.dims.offset(at)] = label::ED;
+        labels[BRAIN.dims.offset_from_zyx(at)] = label::ED;
         let affine = [[1.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0], [0.0; 4]];
-        let gradient = |place: usize| 0.5 + BRAIN.dims.position(place)[2] as f32;
+        let gradient = |place: usize| 0.5 + BRAIN.dims.zyx_from_offset(place)[2] as f32;
         WholeCase {
             id: CaseId::new(name),
             images: (0..Modality::COUNT * voxels).map(|place| gradient(place % voxels)).collect(),
@@ -226,15 +228,16 @@ pub(super) mod tests {
     }
 
     /// A segmentation of the whole grid with one voxel of oedema at `[z, y, x]` of the box.
-    pub(in crate::report) fn segmentation(at: [usize; 3]) -> Vec<u8> {
-        let mut labels = vec![label::BACKGROUND; GRID.voxels()];
-        labels[GRID.offset([at[0] + 1, at[1] + 1, at[2] + 1])] = label::ED;
+    pub(in crate::report) fn test_segmentation(at: [usize; 3]) -> Vec<u8> {
+        let mut labels = vec![label::BACKGROUND; GRID.voxel_count()];
+        labels[GRID.offset_from_zyx([at[0] + 1, at[1] + 1, at[2] + 1])] = label::ED;
         labels
     }
 
     #[test]
     fn slices_go_through_the_region_and_lie_as_radiologists_read_them() {
-        let sketch = Sketch::of(&case("a", [3, 1, 2]), &segmentation([3, 1, 4])).unwrap();
+        let sketch =
+            Sketch::from_case(&test_case("a", [3, 1, 2]), &test_segmentation([3, 1, 4])).unwrap();
         let [axial, coronal, sagittal] = sketch.of_region(Region::Wt);
         assert_eq!((axial.rows, axial.columns, axial.spacing_mm), (5, 6, [2.0, 1.0]));
         assert!(axial.is_true(1, 2) && !axial.is_true(1, 4));
@@ -244,14 +247,14 @@ pub(super) mod tests {
         assert!(coronal.is_true(0, 2) && coronal.is_predicted(0, 4));
         assert_eq!((sagittal.rows, sagittal.columns, sagittal.spacing_mm), (4, 5, [3.0, 2.0]));
         assert!(sagittal.is_true(0, 1), "the fuller of two equals is the first");
-        assert!(axial.grey(0, 0) < 0.05 && axial.grey(4, 5) > 0.95);
+        assert!(axial.flair_grey(0, 0) < 0.05 && axial.flair_grey(4, 5) > 0.95);
         let [empty, ..] = sketch.of_region(Region::Et);
         assert!((0..5).all(|row| (0..6).all(|column| !empty.is_true(row, column))));
     }
 
     #[test]
     fn there_is_nothing_to_draw_without_a_truth() {
-        let unlabelled = WholeCase { labels: None, ..case("a", [0; 3]) };
-        assert_eq!(Sketch::of(&unlabelled, &segmentation([0; 3])), None);
+        let unlabelled = WholeCase { labels: None, ..test_case("a", [0; 3]) };
+        assert_eq!(Sketch::from_case(&unlabelled, &test_segmentation([0; 3])), None);
     }
 }

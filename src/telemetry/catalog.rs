@@ -12,21 +12,21 @@ use metrics::{Counter, Gauge, Histogram};
 use super::metric::{Family, Metric, SecondsTotal, Unit};
 use crate::base::error::Reason;
 
-/// Service time of a stage: 1 ms doubled until 30 s are covered.
+/// Buckets of a stage's service time: 1 ms doubled until 30 s are covered.
 pub const STAGE_BUCKETS: &[f64] = &[
     0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
     8.192, 16.384, 32.768,
 ];
 
-/// A training step: 5 ms (a small network on a large GPU) to 60 s (a large one on a CPU).
+/// Buckets of a training step: 5 ms (small network, large GPU) to 60 s (large network, CPU).
 pub const STEP_BUCKETS: &[f64] =
     &[0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0];
 
-/// Writing a checkpoint: 10 ms to 120 s.
+/// Buckets of writing a checkpoint: 10 ms to 120 s.
 pub const CHECKPOINT_BUCKETS: &[f64] =
     &[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0];
 
-/// Declares one static a metric, and the list of them in the same order.
+/// Declares one static per metric, and the list of them in the same order.
 macro_rules! catalogue {
     ($($id:ident: $handle:ident $(($buckets:ident))? =
         $name:literal, $unit:ident, [$($label:literal),*], $help:literal;)*) => {
@@ -152,17 +152,17 @@ catalogue! {
         "When this process started, since the Unix epoch";
 }
 
-/// What `loader_cache_requests_total{result}` tells apart.
+/// Values of the label in `loader_cache_requests_total{result}`.
 pub const CACHE_RESULTS: [&str; 3] = ["hit", "build", "corrupt"];
 
-/// The counter of samples of `split` that reached the consumer.
-pub fn delivered(split: &str) -> Counter {
-    LOADER_SAMPLES.with([split, "delivered", "none"])
+/// Counter of the samples of `split` that reached the consumer.
+pub fn delivered_samples(split: &str) -> Counter {
+    LOADER_SAMPLES.with_labels([split, "delivered", "none"])
 }
 
-/// The counter of samples of `split` that were skipped for `reason`.
-pub fn skipped(split: &str, reason: Reason) -> Counter {
-    LOADER_SAMPLES.with([split, "skipped", reason.label()])
+/// Counter of the samples of `split` that were skipped for `reason`.
+pub fn skipped_samples(split: &str, reason: Reason) -> Counter {
+    LOADER_SAMPLES.with_labels([split, "skipped", reason.label()])
 }
 
 /// Shows every counter and histogram at 0, for the stages and splits of a run.
@@ -170,37 +170,37 @@ pub fn skipped(split: &str, reason: Reason) -> Counter {
 /// Call it before the run starts: `rate()` does not see the first increment of a series that
 /// begins with it. Gauges are left out; one that is not known yet has no value, and 0 would be a
 /// lie (a Dice of 0 is a result).
-pub fn register(stages: &[&str], splits: &[&str]) {
+pub fn register_run_series(stages: &[&str], splits: &[&str]) {
     for split in splits {
-        LOADER_BATCHES.show([split]);
-        drop(delivered(split));
+        LOADER_BATCHES.show_series([split]);
+        drop(delivered_samples(split));
         for reason in Reason::ALL {
-            drop(skipped(split, reason));
+            drop(skipped_samples(split, reason));
         }
     }
     for stage in stages {
         for clock in [&LOADER_STAGE_BUSY, &LOADER_STAGE_STARVED, &LOADER_STAGE_BLOCKED] {
-            clock.show([stage]);
+            clock.show_series([stage]);
         }
-        LOADER_STAGE_SERVICE.show([stage]);
-        LOADER_STAGE_RESTARTS.show([stage]);
+        LOADER_STAGE_SERVICE.show_series([stage]);
+        LOADER_STAGE_RESTARTS.show_series([stage]);
     }
     for result in CACHE_RESULTS {
-        LOADER_CACHE_REQUESTS.show([result]);
+        LOADER_CACHE_REQUESTS.show_series([result]);
     }
     for counter in [&LOADER_READ_BYTES, &LOADER_DECODED_BYTES] {
-        counter.show([]);
+        counter.show_series([]);
     }
     for counter in [&TRAIN_SAMPLES, &TRAIN_NONFINITE_STEPS, &TRAIN_CHECKPOINTS] {
-        counter.show([]);
+        counter.show_series([]);
     }
     for histogram in [&TRAIN_STEP_TIME, &TRAIN_CHECKPOINT_TIME] {
-        histogram.show([]);
+        histogram.show_series([]);
     }
-    TRAIN_STARVED.show([]);
+    TRAIN_STARVED.show_series([]);
 }
 
-/// What a run is doing: the label of `train_run_state`.
+/// State of a run: the label of `train_run_state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunState {
     /// Opening the cohort and the device.
@@ -226,26 +226,25 @@ impl RunState {
     ];
 
     /// Shows this state as 1 and the others as 0.
-    pub fn publish(self) {
+    pub fn publish_state(self) {
         for (state, label) in Self::ALL {
-            TRAIN_RUN_STATE.with([label]).set(f64::from(u8::from(state == self)));
+            TRAIN_RUN_STATE.with_labels([label]).set(f64::from(u8::from(state == self)));
         }
     }
 }
 
-/// Shows what the run is that begins now; an earlier one of this process is no longer what runs.
-/// `what` are the values of the labels of `train_run_info`.
-pub fn show_run(what: [&str; 4]) {
+/// Shows the labels of `train_run_info` of a new run, and sets the earlier run's to 0.
+pub fn show_run_info(labels: [&str; 4]) {
     static SHOWN: Mutex<Option<[String; 4]>> = Mutex::new(None);
     let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(earlier) = shown.replace(what.map(str::to_owned)) {
-        TRAIN_RUN_INFO.with(earlier.each_ref().map(String::as_str)).set(0.0);
+    if let Some(earlier) = shown.replace(labels.map(str::to_owned)) {
+        TRAIN_RUN_INFO.with_labels(earlier.each_ref().map(String::as_str)).set(0.0);
     }
-    TRAIN_RUN_INFO.with(what).set(1.0);
+    TRAIN_RUN_INFO.with_labels(labels).set(1.0);
 }
 
-/// The text of `docs/metrics.md`.
-pub fn markdown() -> String {
+/// Text of `docs/metrics.md`.
+pub fn metrics_markdown() -> String {
     let mut text = String::from(
         "# Metrics\n\n\
          What `/metrics` shows. Every series has the label `run` besides those below. Times are in \
@@ -255,8 +254,7 @@ pub fn markdown() -> String {
          | metric | type | labels | meaning |\n|---|---|---|---|\n",
     );
     for Metric { name, kind, labels, help, .. } in CATALOGUE {
-        let (kind, labels) = (kind.name(), labels.join(", "));
-        text += &format!("| `{name}` | {kind} | {labels} | {help} |\n");
+        text += &format!("| `{name}` | {} | {} | {help} |\n", kind.name(), labels.join(", "));
     }
     text += "\n## Buckets\n\nUpper bounds in seconds:\n\n";
     for Metric { name, buckets, .. } in CATALOGUE.iter().filter(|metric| !metric.buckets.is_empty())

@@ -1,8 +1,8 @@
-//! Where a process serves its metrics, as a run's folder tells it: `endpoint.json`.
+//! Address at which a process serves its metrics, as a run's folder records it: `endpoint.json`.
 //!
 //! It is written when a process begins to write to a run and left there when that ends, however it
-//! ends. So an address in it is a hint: whoever answers there is this process only if it signs with
-//! the same instance.
+//! ends. So an address in it is a hint: a server that answers there is this process only if it
+//! names the same instance.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,37 +11,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::fingerprint::Fingerprint;
 
-/// The file in a run's folder.
+/// File name in a run's folder.
 pub const ENDPOINT_FILE: &str = "endpoint.json";
 
-/// The header of every answer that says which endpoint it comes from.
+/// Response header that says which endpoint answers.
 pub const INSTANCE_HEADER: &str = "gliaflow-instance";
 
-/// The endpoint of one process.
+/// Metrics endpoint of one process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Where it listens; absent where metrics are off or no port could be had.
+    /// Listening address; absent where metrics are off or no port was free.
     pub address: Option<SocketAddr>,
-    /// What tells it from every other endpoint, those included that had the same address before.
+    /// Identifier of this endpoint, distinct from earlier ones at the same address.
     pub instance: String,
-    /// The machine's name, where it tells.
+    /// Host name, where known.
     pub host: Option<String>,
-    /// The process's number there.
+    /// Process id on that host.
     pub process: u32,
 }
 
 impl Endpoint {
-    /// Of this process, and not listening.
-    pub fn nowhere() -> Self {
-        let (host, process) = (host(), std::process::id());
+    /// Makes the endpoint of this process, not listening.
+    pub fn of_this_process() -> Self {
+        let host = host_name();
+        let process = std::process::id();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let itself = format!("{host:?} {process} {}", now.as_nanos());
-        let instance = Fingerprint::of_bytes(itself.as_bytes()).short(16);
+        let instance = Fingerprint::of_bytes(itself.as_bytes()).short_hex(16);
         Self { address: None, instance, host, process }
     }
 
-    /// The address to ask: one that listens everywhere is asked on this machine.
-    pub fn reachable(&self) -> Option<SocketAddr> {
+    /// Address for clients: an unspecified one is asked on this machine.
+    pub fn reachable_address(&self) -> Option<SocketAddr> {
         let mut address = self.address?;
         if address.ip().is_unspecified() {
             address.set_ip(match address.ip() {
@@ -52,14 +53,14 @@ impl Endpoint {
         Some(address)
     }
 
-    /// Whether it belongs to a process on another machine, such as one that shares the disk.
-    pub fn is_elsewhere(&self) -> bool {
-        self.host.is_some() && self.host != host()
+    /// True for a process on another machine, such as one that shares the disk.
+    pub fn is_remote(&self) -> bool {
+        self.host.is_some() && self.host != host_name()
     }
 }
 
-/// The machine's name; `None` where there is no `/proc`.
-fn host() -> Option<String> {
+/// Host name; `None` where there is no `/proc`.
+fn host_name() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     Some(name.trim().to_owned())
 }
@@ -70,25 +71,25 @@ mod tests {
 
     #[test]
     fn two_endpoints_of_one_process_are_told_apart_and_come_back_from_their_file() {
-        let (one, other) = (Endpoint::nowhere(), Endpoint::nowhere());
+        let (one, other) = (Endpoint::of_this_process(), Endpoint::of_this_process());
         assert_ne!(one.instance, other.instance);
-        assert!(!one.is_elsewhere());
+        assert!(!one.is_remote());
         let text = serde_json::to_string(&one).unwrap();
         assert_eq!(serde_json::from_str::<Endpoint>(&text).unwrap(), one);
         let strange = Endpoint { host: Some("node-7 ".into()), ..one };
-        assert!(strange.is_elsewhere());
+        assert!(strange.is_remote());
     }
 
     #[test]
     fn an_endpoint_that_listens_everywhere_is_asked_here() {
         let at = |address: &str| Endpoint {
             address: Some(address.parse().unwrap()),
-            ..Endpoint::nowhere()
+            ..Endpoint::of_this_process()
         };
-        let asked = |address: &str| at(address).reachable().unwrap().to_string();
+        let asked = |address: &str| at(address).reachable_address().unwrap().to_string();
         assert_eq!(asked("0.0.0.0:9184"), "127.0.0.1:9184");
         assert_eq!(asked("[::]:9184"), "[::1]:9184");
         assert_eq!(asked("10.0.0.7:9184"), "10.0.0.7:9184");
-        assert_eq!(Endpoint::nowhere().reachable(), None);
+        assert_eq!(Endpoint::of_this_process().reachable_address(), None);
     }
 }

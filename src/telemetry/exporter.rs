@@ -1,8 +1,9 @@
-//! The endpoint: `/metrics`, `/healthz`, `/topology` and a page for people over HTTP, on a thread and a runtime of
-//! its own, so that it answers when the trainer does not. Started by the command line only.
+//! The endpoint: `/metrics`, `/healthz`, `/topology` and a live page over HTTP, on a thread and a
+//! runtime of its own, so that it answers when the trainer does not. Started by the command line
+//! only.
 //!
-//! A run never fails because of it. Where no port can be had, that is a warning, and the
-//! [`Exporter`] has no address.
+//! A run never fails because of it. Where no port is free, that is a warning, and the [`Exporter`]
+//! has no address.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -15,28 +16,28 @@ use tokio::sync::watch;
 use super::endpoint::Endpoint;
 use super::health::Health;
 use super::recorder::Recorder;
-pub use super::routes::Topology;
-use super::routes::{self, Desk, PATIENCE};
+pub use super::routes::DescribeTopology;
+use super::routes::{self, EndpointState, REQUEST_TIMEOUT};
 
-/// Any port would do, since Prometheus' list of ports for exporters (9100 to 9999) has been full
-/// for years; 9184 is in that range, so that people look for metrics there.
+/// Port in Prometheus' range for exporters (9100 to 9999), where people look for metrics. The list
+/// has been full for years, so any would do.
 const DEFAULT_PORT: u16 = 9184;
 
-/// Ports that are tried, upwards from the one asked for.
+/// Number of ports that are tried, upwards from the one asked for.
 const PORTS_TO_TRY: u16 = 20;
 
-/// How often observations are moved into their buckets, scraped or not.
-const UPKEEP: Duration = Duration::from_secs(5);
+/// Interval at which observations are moved into their buckets, scraped or not.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often a lingering endpoint looks whether it should go.
+/// Interval at which a lingering endpoint checks for an interrupt.
 const LINGER_STEP: Duration = Duration::from_millis(50);
 
-/// Where the endpoint listens: `off`, or an address such as `127.0.0.1:9184`. Port 0 takes any.
+/// Address of the endpoint: `off`, or one such as `127.0.0.1:9184`. Port 0 takes any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricsAddress {
-    /// Nowhere.
+    /// No endpoint.
     Off,
-    /// There, or at the next free port.
+    /// Address to listen on, or the next free port after it.
     At(SocketAddr),
 }
 
@@ -46,19 +47,19 @@ impl Default for MetricsAddress {
     }
 }
 
-/// Text that is not a [`MetricsAddress`].
+/// Error of text that is not a [`MetricsAddress`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no address for metrics; write one such as 127.0.0.1:{DEFAULT_PORT}, or off")]
-pub struct NotAnAddress(String);
+pub struct InvalidMetricsAddress(String);
 
 impl std::str::FromStr for MetricsAddress {
-    type Err = NotAnAddress;
+    type Err = InvalidMetricsAddress;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "off" {
             return Ok(Self::Off);
         }
-        text.parse().map(Self::At).map_err(|_| NotAnAddress(text.to_owned()))
+        text.parse().map(Self::At).map_err(|_| InvalidMetricsAddress(text.to_owned()))
     }
 }
 
@@ -71,15 +72,15 @@ impl std::fmt::Display for MetricsAddress {
     }
 }
 
-/// A running endpoint. It closes when dropped.
+/// Running endpoint, closed when dropped.
 pub struct Exporter {
     endpoint: Endpoint,
-    desk: Desk,
-    server: Option<Server>,
+    state: EndpointState,
+    server: Option<ServerThread>,
 }
 
-/// The endpoint's thread, and what it waits for.
-struct Server {
+/// Thread of the endpoint, and the sender whose drop ends it.
+struct ServerThread {
     open: watch::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -90,15 +91,15 @@ impl Exporter {
     /// With [`MetricsAddress::Off`] nothing is installed, and recording costs nothing.
     pub fn start(address: MetricsAddress, run: &str) -> Self {
         match address {
-            MetricsAddress::Off => Self::idle(Recorder::new(run)),
-            MetricsAddress::At(address) => Self::serve(address, Recorder::global(run)),
+            MetricsAddress::Off => Self::without_server(Recorder::new(run)),
+            MetricsAddress::At(address) => Self::serve(address, Recorder::install_global(run)),
         }
     }
 
     /// Serves a recorder at `address` or the next free port.
     pub fn serve(address: SocketAddr, recorder: Recorder) -> Self {
-        let mut exporter = Self::idle(recorder);
-        match exporter.listen(address) {
+        let mut exporter = Self::without_server(recorder);
+        match exporter.start_server(address) {
             Ok(()) => {}
             Err(error) => tracing::warn!(
                 "no metrics: cannot listen on {address} or the {} ports after it: {error}; choose \
@@ -109,12 +110,16 @@ impl Exporter {
         exporter
     }
 
-    fn idle(recorder: Recorder) -> Self {
-        Self { endpoint: Endpoint::nowhere(), desk: Desk::new(recorder), server: None }
+    fn without_server(recorder: Recorder) -> Self {
+        Self {
+            endpoint: Endpoint::of_this_process(),
+            state: EndpointState::new(recorder),
+            server: None,
+        }
     }
 
-    fn listen(&mut self, wanted: SocketAddr) -> io::Result<()> {
-        let listener = bind(wanted)?;
+    fn start_server(&mut self, wanted: SocketAddr) -> io::Result<()> {
+        let listener = bind_first_free(wanted)?;
         let bound = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -125,10 +130,10 @@ impl Exporter {
             .thread_name("metrics-topology")
             .build()?;
         let (open, closed) = watch::channel(());
-        let desk = self.desk.clone().named(&self.endpoint.instance);
+        let state = self.state.clone().with_instance(&self.endpoint.instance);
         let thread = thread::Builder::new()
             .name("metrics".into())
-            .spawn(move || run_server(runtime, listener, desk, closed))?;
+            .spawn(move || run_server(runtime, listener, state, closed))?;
         if wanted.port() != 0 && wanted.port() != bound.port() {
             tracing::warn!(
                 "port {} is in use: metrics are at http://{bound}/metrics instead; choose a port \
@@ -137,32 +142,31 @@ impl Exporter {
             );
         }
         self.endpoint.address = Some(bound);
-        self.server = Some(Server { open, thread });
+        self.server = Some(ServerThread { open, thread });
         Ok(())
     }
 
-    /// Where it listens; `None` when it is off or no port could be had.
+    /// Listening address; `None` when metrics are off or no port was free.
     pub const fn address(&self) -> Option<SocketAddr> {
         self.endpoint.address
     }
 
-    /// What a run's folder says of it.
+    /// Endpoint as written to a run's folder.
     pub const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// What `/healthz` answers from; clones share it.
+    /// Health that `/healthz` answers from; clones share it.
     pub fn health(&self) -> Health {
-        self.desk.health.clone()
+        self.state.health.clone()
     }
 
-    /// Sets what `/topology` shows from now on. Before the first call it is `null`.
-    pub fn show_topology(&self, topology: Topology) {
-        self.desk.show_topology(topology);
+    /// Sets the topology that `/topology` shows. Before the first call it is `null`.
+    pub fn show_topology(&self, topology: DescribeTopology) {
+        self.state.show_topology(topology);
     }
 
-    /// Stays up for a while after a run, so that the last scrape gets the last values; less long
-    /// as soon as `interrupted`.
+    /// Keeps serving for `patience`, or until `interrupted`: the last scrape gets the last values.
     pub fn linger(self, patience: Duration, interrupted: impl Fn() -> bool) {
         let Some(address) = self.address() else { return };
         tracing::info!("metrics stay at http://{address}/metrics for {} s", patience.as_secs());
@@ -179,7 +183,7 @@ impl Exporter {
 
 impl Drop for Exporter {
     fn drop(&mut self) {
-        let Some(Server { open, thread }) = self.server.take() else { return };
+        let Some(ServerThread { open, thread }) = self.server.take() else { return };
         drop(open);
         if thread.join().is_err() {
             tracing::warn!("the metrics endpoint panicked; the run is not affected");
@@ -187,8 +191,8 @@ impl Drop for Exporter {
     }
 }
 
-/// The port asked for, or the first free one after it.
-fn bind(wanted: SocketAddr) -> io::Result<TcpListener> {
+/// Binds the port asked for, or the first free one after it.
+fn bind_first_free(wanted: SocketAddr) -> io::Result<TcpListener> {
     let last = wanted.port().saturating_add(PORTS_TO_TRY - 1);
     for port in wanted.port()..last {
         match TcpListener::bind(SocketAddr::new(wanted.ip(), port)) {
@@ -199,25 +203,25 @@ fn bind(wanted: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(SocketAddr::new(wanted.ip(), last))
 }
 
-/// The endpoint's thread, until `closed` says so.
+/// Runs the endpoint's thread until `closed`.
 fn run_server(
     runtime: Runtime,
     listener: TcpListener,
-    desk: Desk,
+    state: EndpointState,
     mut closed: watch::Receiver<()>,
 ) {
     let outcome: io::Result<()> = runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        tokio::spawn(keep_up(desk.recorder.clone()));
+        tokio::spawn(run_upkeep_regularly(state.recorder.clone()));
         let mut closing = closed.clone();
         // The sender never sends: an end of waiting is the sender's end.
         let until_closed = async move { drop(closing.changed().await) };
         let server =
-            axum::serve(listener, routes::router(desk)).with_graceful_shutdown(until_closed);
+            axum::serve(listener, routes::router(state)).with_graceful_shutdown(until_closed);
         let serving = tokio::spawn(server.into_future());
         drop(closed.changed().await);
         // A client that does not read its answer must not hold up the end of the run.
-        drop(tokio::time::timeout(PATIENCE, serving).await);
+        drop(tokio::time::timeout(REQUEST_TIMEOUT, serving).await);
         Ok(())
     });
     if let Err(error) = outcome {
@@ -226,11 +230,11 @@ fn run_server(
     runtime.shutdown_background();
 }
 
-async fn keep_up(recorder: Recorder) {
-    let mut ticks = tokio::time::interval(UPKEEP);
+async fn run_upkeep_regularly(recorder: Recorder) {
+    let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         ticks.tick().await;
-        recorder.upkeep();
+        recorder.run_upkeep();
     }
 }
 
@@ -255,7 +259,7 @@ mod tests {
     fn an_endpoint_that_is_off_has_no_address_and_takes_everything_else_in_silence() {
         let exporter = Exporter::start(MetricsAddress::Off, "quiet");
         exporter.show_topology(Arc::new(|| serde_json::json!([])));
-        exporter.health().complain("watchdog", "stuck");
+        exporter.health().report_problem("watchdog", "stuck");
         assert_eq!(exporter.address(), None);
         exporter.linger(Duration::from_secs(3600), || false);
     }

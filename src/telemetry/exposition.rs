@@ -1,92 +1,93 @@
-//! Reads what `/metrics` shows: Prometheus' text format, version 0.0.4. [`recorder`](super::recorder)
-//! writes it.
+//! Parser of the text of `/metrics`: Prometheus' text format, version 0.0.4, which
+//! [`recorder`](super::recorder) writes.
 
-/// The samples of one scrape, in their order.
+/// Series of one scrape, in their order.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Scrape(Vec<Sample>);
+pub struct Scrape(Vec<SeriesValue>);
 
-/// One line: a series and its value.
+/// Series and its value: one line of a scrape.
 #[derive(Debug, Clone, PartialEq)]
-struct Sample {
+struct SeriesValue {
     name: String,
     labels: Vec<(String, String)>,
     value: f64,
 }
 
-/// Text that is not a scrape.
+/// Error of text that is not a scrape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} is no metric: `{text}`")]
-pub struct NotAScrape {
+pub struct InvalidScrape {
     line: usize,
     text: String,
 }
 
 impl Scrape {
-    /// The samples of a text; comments are left out.
+    /// Parses the text of a scrape; comments are left out.
     ///
     /// # Errors
     /// If a line is neither a comment nor a sample.
-    pub fn parse(text: &str) -> Result<Self, NotAScrape> {
+    pub fn parse(text: &str) -> Result<Self, InvalidScrape> {
         let mut samples = Vec::new();
         for (index, line) in text.lines().enumerate() {
             if line.trim().is_empty() || line.starts_with('#') {
                 continue;
             }
-            let refused = || NotAScrape { line: index + 1, text: line.chars().take(60).collect() };
-            samples.push(sample(line).ok_or_else(refused)?);
+            let refused =
+                || InvalidScrape { line: index + 1, text: line.chars().take(60).collect() };
+            samples.push(parse_sample(line).ok_or_else(refused)?);
         }
         Ok(Self(samples))
     }
 
-    /// The value of the first series of `name` that has all of `labels`.
-    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        self.fitting(name, labels).map(|sample| sample.value).next()
+    /// Value of the first series of `name` that has all of `labels`.
+    pub fn first_value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        self.matching_series(name, labels).map(|sample| sample.value).next()
     }
 
-    /// The sum over all series of `name` that have all of `labels`; `None` if there is none.
-    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        let values = self.fitting(name, labels).map(|sample| sample.value);
+    /// Sum over all series of `name` that have all of `labels`; `None` if there is none.
+    pub fn sum_values(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let values = self.matching_series(name, labels).map(|sample| sample.value);
         values.reduce(|sum, value| sum + value)
     }
 
-    /// The values of a label over the series of `name`, with each one's value.
-    pub fn by_label(&self, name: &str, label: &str) -> Vec<(&str, f64)> {
+    /// Label values of the series of `name`, with each one's value.
+    pub fn values_by_label(&self, name: &str, label: &str) -> Vec<(&str, f64)> {
         let named = self.0.iter().filter(|sample| sample.name == name);
-        named.filter_map(|sample| Some((sample.label(label)?, sample.value))).collect()
+        named.filter_map(|sample| Some((sample.label_value(label)?, sample.value))).collect()
     }
 
-    /// A label of the first series of `name` that is not 0.
-    pub fn label(&self, name: &str, label: &str) -> Option<&str> {
+    /// Label of the first series of `name` whose value is not 0.
+    pub fn nonzero_label(&self, name: &str, label: &str) -> Option<&str> {
         let named = self.0.iter().filter(|sample| sample.name == name && sample.value != 0.0);
-        named.filter_map(|sample| sample.label(label)).next()
+        named.filter_map(|sample| sample.label_value(label)).next()
     }
 
-    /// The first value of a label that any series has, such as `run`.
+    /// First value of a label that any series has, such as `run`.
     pub fn any_label(&self, label: &str) -> Option<&str> {
-        self.0.iter().find_map(|sample| sample.label(label))
+        self.0.iter().find_map(|sample| sample.label_value(label))
     }
 
-    fn fitting<'a>(
+    fn matching_series<'a>(
         &'a self,
         name: &'a str,
         labels: &'a [(&'a str, &'a str)],
-    ) -> impl Iterator<Item = &'a Sample> {
+    ) -> impl Iterator<Item = &'a SeriesValue> {
         let named = self.0.iter().filter(move |sample| sample.name == name);
         named.filter(move |sample| {
-            labels.iter().all(|(key, value)| sample.label(key) == Some(*value))
+            labels.iter().all(|(key, value)| sample.label_value(key) == Some(*value))
         })
     }
 }
 
-impl Sample {
-    fn label(&self, key: &str) -> Option<&str> {
+impl SeriesValue {
+    fn label_value(&self, key: &str) -> Option<&str> {
         let found = self.labels.iter().find(|(name, _)| name == key);
         found.map(|(_, value)| value.as_str())
     }
 }
 
-/// `name{key="value",…} value [time]`.
-fn sample(line: &str) -> Option<Sample> {
+/// Parses `name{key="value",…} value [time]`.
+fn parse_sample(line: &str) -> Option<SeriesValue> {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == ':';
     let end = line.find(|letter| !is_part(letter))?;
     let (name, rest) = line.split_at(end);
@@ -94,31 +95,32 @@ fn sample(line: &str) -> Option<Sample> {
         return None;
     }
     let (labels, rest) = match rest.strip_prefix('{') {
-        Some(inside) => labels(inside)?,
+        Some(inside) => parse_labels(inside)?,
         None => (Vec::new(), rest),
     };
     let mut words = rest.split_ascii_whitespace();
     let value = words.next()?.parse().ok()?;
-    Some(Sample { name: name.to_owned(), labels, value })
+    Some(SeriesValue { name: name.to_owned(), labels, value })
 }
 
-/// The labels up to the closing bracket, and what comes after it.
-fn labels(inside: &str) -> Option<(Vec<(String, String)>, &str)> {
-    let (mut all, mut rest) = (Vec::new(), inside);
+/// Parses the labels up to the closing bracket; returns them and the rest.
+fn parse_labels(inside: &str) -> Option<(Vec<(String, String)>, &str)> {
+    let mut all = Vec::new();
+    let mut rest = inside;
     loop {
         rest = rest.trim_start_matches([',', ' ']);
         if let Some(after) = rest.strip_prefix('}') {
             return Some((all, after));
         }
         let (key, quoted) = rest.split_once("=\"")?;
-        let (value, after) = unescaped(quoted)?;
+        let (value, after) = unescape_value(quoted)?;
         all.push((key.trim().to_owned(), value));
         rest = after;
     }
 }
 
-/// Text up to the closing quote, with its escapes undone, and what comes after it.
-fn unescaped(quoted: &str) -> Option<(String, &str)> {
+/// Unescapes text up to the closing quote; returns it and the rest.
+fn unescape_value(quoted: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut letters = quoted.char_indices();
     while let Some((at, letter)) = letters.next() {
@@ -145,22 +147,22 @@ mod tests {
         let run = "a\n\nb \"c\" \\ {d=\"e\"},";
         let recorder = Recorder::new(run);
         recorder.within(|| {
-            catalog::register(&["plan", "crop"], &["train"]);
-            catalog::TRAIN_LOSS.with(["train", "total"]).set(f64::NAN);
-            catalog::TRAIN_DICE.with(["validation", "ET"]).set(0.25);
-            catalog::TRAIN_DICE.with(["validation", "WT"]).set(0.75);
-            catalog::delivered("train").increment(12);
-            catalog::PROCESS_MAX_FDS.with([]).set(f64::INFINITY);
+            catalog::register_run_series(&["plan", "crop"], &["train"]);
+            catalog::TRAIN_LOSS.with_labels(["train", "total"]).set(f64::NAN);
+            catalog::TRAIN_DICE.with_labels(["validation", "ET"]).set(0.25);
+            catalog::TRAIN_DICE.with_labels(["validation", "WT"]).set(0.75);
+            catalog::delivered_samples("train").increment(12);
+            catalog::PROCESS_MAX_FDS.with_labels([]).set(f64::INFINITY);
         });
         let scrape = Scrape::parse(&recorder.render()).unwrap();
         assert_eq!(scrape.any_label("run"), Some(run));
-        assert!(scrape.value("train_loss", &[("part", "total")]).unwrap().is_nan());
-        assert_eq!(scrape.value("train_loss", &[("part", "kl")]), None);
-        let dice = scrape.by_label("train_dice_ratio", "region");
+        assert!(scrape.first_value("train_loss", &[("part", "total")]).unwrap().is_nan());
+        assert_eq!(scrape.first_value("train_loss", &[("part", "kl")]), None);
+        let dice = scrape.values_by_label("train_dice_ratio", "region");
         assert_eq!(dice, [("ET", 0.25), ("WT", 0.75)]);
-        assert_eq!(scrape.sum("loader_samples_total", &[("split", "train")]), Some(12.0));
-        assert_eq!(scrape.sum("loader_samples_total", &[("split", "test")]), None);
-        let buckets = scrape.by_label("loader_stage_service_seconds_bucket", "le");
+        assert_eq!(scrape.sum_values("loader_samples_total", &[("split", "train")]), Some(12.0));
+        assert_eq!(scrape.sum_values("loader_samples_total", &[("split", "test")]), None);
+        let buckets = scrape.values_by_label("loader_stage_service_seconds_bucket", "le");
         assert_eq!(buckets.len(), 2 * (catalog::STAGE_BUCKETS.len() + 1));
     }
 
@@ -168,23 +170,23 @@ mod tests {
     fn of_the_runs_of_one_process_the_last_is_what_runs() {
         let recorder = Recorder::new("study");
         recorder.within(|| {
-            catalog::show_run(["1", "cpu", "unet", "a"]);
-            catalog::show_run(["1", "cpu", "cascaded", "b"]);
+            catalog::show_run_info(["1", "cpu", "unet", "a"]);
+            catalog::show_run_info(["1", "cpu", "cascaded", "b"]);
         });
         let scrape = Scrape::parse(&recorder.render()).unwrap();
-        let shown = scrape.by_label("train_run_info", "model");
+        let shown = scrape.values_by_label("train_run_info", "model");
         assert!(shown.contains(&("unet", 0.0)) && shown.contains(&("cascaded", 1.0)), "{shown:?}");
-        assert_eq!(scrape.label("train_run_info", "model"), Some("cascaded"));
+        assert_eq!(scrape.nonzero_label("train_run_info", "model"), Some("cascaded"));
     }
 
     #[test]
     fn a_time_behind_the_value_and_a_metric_without_labels_are_read() {
         let text = "# HELP up x\n\nup 1 1700000000\nlimit{} +Inf\nodd{ a=\"1\", b=\"2\", } -2e3\n";
         let scrape = Scrape::parse(text).unwrap();
-        assert_eq!(scrape.value("up", &[]), Some(1.0));
-        assert_eq!(scrape.value("limit", &[]), Some(f64::INFINITY));
-        assert_eq!(scrape.value("odd", &[("b", "2"), ("a", "1")]), Some(-2000.0));
-        assert_eq!(scrape.label("odd", "a"), Some("1"));
+        assert_eq!(scrape.first_value("up", &[]), Some(1.0));
+        assert_eq!(scrape.first_value("limit", &[]), Some(f64::INFINITY));
+        assert_eq!(scrape.first_value("odd", &[("b", "2"), ("a", "1")]), Some(-2000.0));
+        assert_eq!(scrape.nonzero_label("odd", "a"), Some("1"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The most anonymous memory (heap and stacks) that this process had over a stretch of time.
+//! Peak of the anonymous memory (heap and stacks) of this process over a period.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,41 +7,38 @@ use std::time::Duration;
 
 use crate::telemetry::process::anonymous_bytes;
 
-/// How often it is looked at: shorter than the life of any buffer worth a word.
+/// Sampling interval: shorter than the life of any buffer that matters.
 const TICK: Duration = Duration::from_millis(5);
 
-/// A thread that looks until it is asked.
+/// Samples the process's memory on a thread until it is finished.
 #[derive(Debug)]
-pub struct MemoryWatch {
+pub struct PeakMemoryMonitor {
     peak: Arc<AtomicU64>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl MemoryWatch {
-    /// Starts looking. Where the platform does not tell, or refuses a thread, the peak is 0.
+impl PeakMemoryMonitor {
+    /// Starts sampling. Where the platform does not tell, or refuses a thread, the peak is 0.
     pub fn start() -> Self {
-        let (peak, ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (shown, over) = (Arc::clone(&peak), Arc::clone(&ended));
-        let watch = move || {
-            while !over.load(Ordering::Relaxed) {
-                let Some(bytes) = anonymous_bytes() else { return };
-                shown.fetch_max(bytes, Ordering::Relaxed);
-                thread::sleep(TICK);
-            }
-        };
-        let thread = thread::Builder::new().name("memory-watch".into()).spawn(watch).ok();
-        Self { peak, ended, thread }
+        let peak = Arc::new(AtomicU64::new(0));
+        let ended = Arc::new(AtomicBool::new(false));
+        let thread = thread::Builder::new().name("memory-watch".into()).spawn({
+            let peak = Arc::clone(&peak);
+            let ended = Arc::clone(&ended);
+            move || sample_until(&ended, &peak)
+        });
+        Self { peak, ended, thread: thread.ok() }
     }
 
-    /// The most there was, in bytes, and ends looking; `None` where it cannot be told.
-    pub fn finish(mut self) -> Option<u64> {
-        self.end();
+    /// Ends sampling and returns the peak in bytes; `None` where it is unknown.
+    pub fn finish_peak_bytes(mut self) -> Option<u64> {
+        self.stop_thread();
         let last = anonymous_bytes()?;
         Some(self.peak.load(Ordering::Relaxed).max(last))
     }
 
-    fn end(&mut self) {
+    fn stop_thread(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             // It panics in no case, and if it did, the peak so far would stand.
@@ -50,9 +47,17 @@ impl MemoryWatch {
     }
 }
 
-impl Drop for MemoryWatch {
+fn sample_until(ended: &AtomicBool, peak: &AtomicU64) {
+    while !ended.load(Ordering::Relaxed) {
+        let Some(bytes) = anonymous_bytes() else { return };
+        peak.fetch_max(bytes, Ordering::Relaxed);
+        thread::sleep(TICK);
+    }
+}
+
+impl Drop for PeakMemoryMonitor {
     fn drop(&mut self) {
-        self.end();
+        self.stop_thread();
     }
 }
 
@@ -64,7 +69,7 @@ mod tests {
     fn memory_that_came_and_went_is_in_the_peak() {
         const BYTES: usize = 64 << 20;
         let before = anonymous_bytes().expect("on linux");
-        let watch = MemoryWatch::start();
+        let watch = PeakMemoryMonitor::start();
         let seen = Arc::clone(&watch.peak);
         let mut block = vec![1u8; BYTES];
         while seen.load(Ordering::Relaxed) < before + BYTES as u64 / 2 {
@@ -72,6 +77,6 @@ mod tests {
             thread::sleep(TICK);
         }
         drop(block);
-        assert!(watch.finish().expect("on linux") >= before + BYTES as u64 / 2);
+        assert!(watch.finish_peak_bytes().expect("on linux") >= before + BYTES as u64 / 2);
     }
 }

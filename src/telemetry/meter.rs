@@ -1,9 +1,8 @@
-//! The clock of one worker: its wall time, split into busy, starved and blocked without a gap.
+//! Time meter of one worker: its wall time, split into busy, starved and blocked without a gap.
 //!
 //! There is one timeline, and at any instant it belongs to exactly one [`Activity`], so the three
-//! sums add up to the wall time to the nanosecond, however often the worker is looked at. The worker
-//! owns the [`Meter`]; observers hold a [`MeterReader`] and never make the worker wait. What the
-//! numbers mean for a run is not known here.
+//! sums add up to the wall time to the nanosecond, however often the worker is observed. The worker
+//! owns the [`Meter`]; observers hold a [`MeterReader`] and never make the worker wait.
 
 use std::cell::RefCell;
 use std::hint;
@@ -11,22 +10,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
-/// What a worker is doing with its time.
+/// Activity of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Activity {
-    /// Waiting for input: whoever feeds it is slower.
+    /// Waiting for input: the stage before it is slower.
     Starved = 0,
     /// Working.
     Busy = 1,
-    /// Waiting for room: whoever it feeds is slower.
+    /// Waiting for room: the stage after it is slower.
     Blocked = 2,
-    /// Gone; its clock stands still.
+    /// Ended; its meter stands still.
     Ended = 3,
 }
 
 impl Activity {
-    const fn of(code: u64) -> Self {
+    const fn from_code(code: u64) -> Self {
         match code {
             0 => Self::Starved,
             1 => Self::Busy,
@@ -46,33 +45,33 @@ impl Activity {
     }
 }
 
-/// Where the time of a worker has gone so far.
+/// Time of a worker so far, by activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
+pub struct MeterReading {
     /// Time waiting for input.
     pub starved: Duration,
     /// Time working.
     pub busy: Duration,
     /// Time waiting for room.
     pub blocked: Duration,
-    /// What it is doing now.
+    /// Present activity.
     pub activity: Activity,
-    /// How long it has been doing that.
+    /// Duration of the present activity.
     pub age: Duration,
-    /// Time since the meter was made, or until it ended: by its two ends, not by the sums.
+    /// Time since the meter was made, or until it ended, measured independently of the sums.
     pub lifetime: Duration,
-    /// How often the activity has changed: the sign of life that a watchdog looks for.
+    /// Number of activity changes: the sign of progress for a watchdog.
     pub changes: u64,
 }
 
-impl Reading {
-    /// The sum of the three, which is the lifetime, exactly.
-    pub fn wall(&self) -> Duration {
+impl MeterReading {
+    /// Sum of the three times, which equals the lifetime exactly.
+    pub fn wall_time(&self) -> Duration {
         self.starved + self.busy + self.blocked
     }
 }
 
-/// One writer, many readers: a sequence lock, odd while the writer is inside. All fields are
+/// Sequence lock with one writer and many readers, odd while the writer is inside. All fields are
 /// atomics, so a torn read is discarded, never undefined.
 #[derive(Debug)]
 struct Timeline {
@@ -85,18 +84,18 @@ struct Timeline {
 }
 
 impl Timeline {
-    fn nanos(&self) -> u64 {
+    fn elapsed_nanos(&self) -> u64 {
         // 584 years of nanoseconds fit.
         self.origin.elapsed().as_nanos() as u64
     }
 
-    /// The writer's: only the thread that has the meter may call it.
-    fn enter(&self, next: Activity) -> Duration {
+    /// Switches the activity; only the thread that owns the meter may call it.
+    fn switch_to(&self, next: Activity) -> Duration {
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version + 1, Ordering::Relaxed);
         fence(Ordering::Release);
         // Read inside the lock: a reader that saw the old version has an earlier `now` than this.
-        let now = self.nanos();
+        let now = self.elapsed_nanos();
         let lasted = now.saturating_sub(self.since.load(Ordering::Relaxed));
         let current = self.activity.load(Ordering::Relaxed);
         if let Some(sum) = self.spent.get(current as usize) {
@@ -114,26 +113,26 @@ thread_local! {
     static OWN: RefCell<Option<Arc<Timeline>>> = const { RefCell::new(None) };
 }
 
-/// Waits, on a thread that works, for something that others make: the time goes to
-/// [`Activity::Starved`] on the clock that the thread has [put up](Meter::put_up), if any.
-pub fn starving<R>(wait: impl FnOnce() -> R) -> R {
+/// Runs `wait` and counts its time as [`Activity::Starved`] on the meter
+/// [attached](Meter::attach_to_thread) to this thread, if any.
+pub fn record_starved<R>(wait: impl FnOnce() -> R) -> R {
     let own = OWN.with_borrow(Clone::clone);
     if let Some(line) = &own {
-        line.enter(Activity::Starved);
+        line.switch_to(Activity::Starved);
     }
     let waited = wait();
     if let Some(line) = &own {
-        line.enter(Activity::Busy);
+        line.switch_to(Activity::Busy);
     }
     waited
 }
 
-/// The writing half: owned by the worker, and not cloneable, because a timeline has one writer.
+/// Worker's half, not cloneable, because a timeline has one writer.
 #[derive(Debug)]
 pub struct Meter(Arc<Timeline>);
 
 impl Meter {
-    /// A clock that starts now, in `activity`.
+    /// Makes a meter that starts now, in `activity`.
     pub fn new(activity: Activity) -> Self {
         Self(Arc::new(Timeline {
             origin: Instant::now(),
@@ -144,35 +143,35 @@ impl Meter {
         }))
     }
 
-    /// A reader of this clock.
+    /// Reader of this meter.
     pub fn reader(&self) -> MeterReader {
         MeterReader(Arc::clone(&self.0))
     }
 
-    /// From now on the time goes to `next`. Returns how long the activity that ends has lasted.
-    pub fn enter(&mut self, next: Activity) -> Duration {
-        self.0.enter(next)
+    /// Switches to the activity `next`. Returns how long the last one took.
+    pub fn switch_to(&mut self, next: Activity) -> Duration {
+        self.0.switch_to(next)
     }
 
-    /// Makes this the clock of the calling thread, which owns it: [`starving`] writes to it.
-    pub fn put_up(&self) {
+    /// Attaches the meter to the calling thread, which owns it: [`record_starved`] writes to it.
+    pub fn attach_to_thread(&self) {
         OWN.set(Some(Arc::clone(&self.0)));
     }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.enter(Activity::Ended);
+        self.switch_to(Activity::Ended);
     }
 }
 
-/// The reading half: cheap to clone, valid after the worker has ended.
+/// Observer's half: cheap to clone, valid after the worker has ended.
 #[derive(Debug, Clone)]
 pub struct MeterReader(Arc<Timeline>);
 
 impl MeterReader {
-    /// Where the time has gone, up to this instant.
-    pub fn read(&self) -> Reading {
+    /// Reads the times up to now.
+    pub fn read_clock(&self) -> MeterReading {
         let line = &self.0;
         loop {
             let version = line.version.load(Ordering::Acquire);
@@ -182,7 +181,7 @@ impl MeterReader {
             for (copy, sum) in spent.iter_mut().zip(&line.spent) {
                 *copy = sum.load(Ordering::Relaxed);
             }
-            let now = line.nanos();
+            let now = line.elapsed_nanos();
             fence(Ordering::Acquire);
             let untouched = line.version.load(Ordering::Relaxed) == version;
             if version % 2 == 1 || !untouched {
@@ -194,12 +193,13 @@ impl MeterReader {
                 *current += age;
             }
             let [starved, busy, blocked] = spent.map(Duration::from_nanos);
-            let activity = Activity::of(code);
+            let activity = Activity::from_code(code);
             // A clock that has ended stood still at its last change.
             let end = if activity == Activity::Ended { since } else { now };
-            let (age, lifetime) = (Duration::from_nanos(age), Duration::from_nanos(end));
+            let age = Duration::from_nanos(age);
+            let lifetime = Duration::from_nanos(end);
             let changes = version / 2;
-            return Reading { starved, busy, blocked, activity, age, lifetime, changes };
+            return MeterReading { starved, busy, blocked, activity, age, lifetime, changes };
         }
     }
 }
@@ -220,27 +220,27 @@ mod tests {
         let reader = meter.reader();
         let mut lasted = Duration::ZERO;
         for turn in 0..1000 {
-            lasted += meter.enter(TURNS[turn % 3]);
+            lasted += meter.switch_to(TURNS[turn % 3]);
         }
         drop(meter);
-        let reading = reader.read();
-        assert!(lasted <= reading.wall(), "{lasted:?} of {:?}", reading.wall());
-        assert!(reading.wall() <= before.elapsed());
-        assert_eq!(reading.wall(), reading.lifetime);
+        let reading = reader.read_clock();
+        assert!(lasted <= reading.wall_time(), "{lasted:?} of {:?}", reading.wall_time());
+        assert!(reading.wall_time() <= before.elapsed());
+        assert_eq!(reading.wall_time(), reading.lifetime);
         assert_eq!(reading.changes, 1001);
         assert_eq!(reading.activity, Activity::Ended);
-        let later = reader.read();
-        assert_eq!(later.wall(), reading.wall(), "an ended clock stands still");
+        let later = reader.read_clock();
+        assert_eq!(later.wall_time(), reading.wall_time(), "an ended clock stands still");
     }
 
     #[test]
     fn the_time_since_the_last_change_is_part_of_a_reading() {
         let mut meter = Meter::new(Activity::Starved);
         let reader = meter.reader();
-        let starved = meter.enter(Activity::Busy);
-        let mut reading = reader.read();
+        let starved = meter.switch_to(Activity::Busy);
+        let mut reading = reader.read_clock();
         while reading.age.is_zero() {
-            reading = reader.read();
+            reading = reader.read_clock();
         }
         assert_eq!(reading.busy, reading.age, "all of the busy time is the running piece");
         assert_eq!(reading.starved, starved);
@@ -255,18 +255,18 @@ mod tests {
         thread::scope(|scope| {
             scope.spawn(|| {
                 for turn in 0..200_000 {
-                    meter.enter(TURNS[turn % 3]);
+                    meter.switch_to(TURNS[turn % 3]);
                 }
                 stop.store(true, Ordering::Release);
             });
-            let mut last = reader.read();
+            let mut last = reader.read_clock();
             while !stop.load(Ordering::Acquire) {
-                let before = reader.0.nanos();
-                let reading = reader.read();
-                let after = reader.0.nanos();
-                let wall = reading.wall().as_nanos() as u64;
+                let before = reader.0.elapsed_nanos();
+                let reading = reader.read_clock();
+                let after = reader.0.elapsed_nanos();
+                let wall = reading.wall_time().as_nanos() as u64;
                 assert!((before..=after).contains(&wall), "{wall} is not in {before}..={after}");
-                assert_eq!(reading.wall(), reading.lifetime);
+                assert_eq!(reading.wall_time(), reading.lifetime);
                 assert!(reading.changes >= last.changes);
                 last = reading;
             }

@@ -1,27 +1,27 @@
-//! What a metric is: a name, a kind, a unit, label keys and a sentence. Which ones there are is
-//! [`catalog`](super::catalog)'s business.
+//! Parts of a metric: a name, a type, a unit, label keys and a sentence.
+//! [`catalog`](super::catalog) lists all metrics.
 //!
-//! A [`Family`] carries its kind and the number of its labels in its type. So a gauge cannot be
-//! counted up, no label can be left out, and label keys are spelt in the catalogue only.
+//! A [`Family`] carries its type and the number of its labels in its Rust type. So a gauge cannot
+//! be counted up, no label can be left out, and label keys are spelt in the catalogue only.
 
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Label};
 
-/// How a value behaves over time, in Prometheus' words.
+/// Type of a metric, in Prometheus' words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Only grows; meaningful inside `rate()` and `increase()`.
+pub enum MetricKind {
+    /// Value that only grows; meaningful inside `rate()` and `increase()`.
     Counter,
-    /// Goes up and down.
+    /// Value that goes up and down.
     Gauge,
     /// Observations, counted by upper bound.
     Histogram,
 }
 
-impl Kind {
-    /// The word after `# TYPE name`.
+impl MetricKind {
+    /// Word after `# TYPE name`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -31,7 +31,7 @@ impl Kind {
     }
 }
 
-/// What a value is measured in. The name of a metric ends with it.
+/// Unit of a value. The name of a metric ends with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// A number of things, or a number without a unit.
@@ -53,7 +53,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The last word of a metric's name (before `_total`); empty where there is no unit.
+    /// Last word of a metric's name (before `_total`); empty where there is no unit.
     pub const fn suffix(self) -> &'static str {
         match self {
             Self::Plain => "",
@@ -68,92 +68,92 @@ impl Unit {
     }
 }
 
-/// One entry of the catalogue.
+/// Entry of the catalogue.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
-    /// The full name on the wire.
+    /// Full name on the wire.
     pub name: &'static str,
     /// Counter, gauge or histogram.
-    pub kind: Kind,
-    /// What the value is measured in.
+    pub kind: MetricKind,
+    /// Unit of the value.
     pub unit: Unit,
     /// Label keys, without the global `run`.
     pub labels: &'static [&'static str],
     /// Upper bounds of a histogram, ascending, without infinity; empty for the other kinds.
     pub buckets: &'static [f64],
-    /// One sentence for the reader of a dashboard.
+    /// Description for the reader of a dashboard, in one sentence.
     pub help: &'static str,
 }
 
-/// What a metric is recorded with. [`Counter`], [`Gauge`], [`Histogram`] and [`SecondsTotal`].
-pub trait Handle: Sized {
-    /// The kind that it shows as.
-    const KIND: Kind;
+/// Recorder of one series: [`StepProgress`], [`Gauge`], [`CandidateHistogram`] or [`SecondsTotal`].
+pub trait MetricHandle: Sized {
+    /// Type that the metric is shown as.
+    const KIND: MetricKind;
 
-    /// The handle of one series; it appears at the endpoint from now on.
-    fn register(name: &'static str, labels: Vec<Label>) -> Self;
+    /// Registers one series, which appears at the endpoint from now on.
+    fn register_series(name: &'static str, labels: Vec<Label>) -> Self;
 }
 
-impl Handle for Counter {
-    const KIND: Kind = Kind::Counter;
+impl MetricHandle for Counter {
+    const KIND: MetricKind = MetricKind::Counter;
 
-    fn register(name: &'static str, labels: Vec<Label>) -> Self {
+    fn register_series(name: &'static str, labels: Vec<Label>) -> Self {
         metrics::counter!(name, labels)
     }
 }
 
-impl Handle for Gauge {
-    const KIND: Kind = Kind::Gauge;
+impl MetricHandle for Gauge {
+    const KIND: MetricKind = MetricKind::Gauge;
 
-    fn register(name: &'static str, labels: Vec<Label>) -> Self {
+    fn register_series(name: &'static str, labels: Vec<Label>) -> Self {
         metrics::gauge!(name, labels)
     }
 }
 
-impl Handle for Histogram {
-    const KIND: Kind = Kind::Histogram;
+impl MetricHandle for Histogram {
+    const KIND: MetricKind = MetricKind::Histogram;
 
-    fn register(name: &'static str, labels: Vec<Label>) -> Self {
+    fn register_series(name: &'static str, labels: Vec<Label>) -> Self {
         metrics::histogram!(name, labels)
     }
 }
 
-/// A counter of seconds.
+/// Counter of seconds.
 ///
-/// A [`Counter`] counts in whole numbers, and a stage that is busy for 40 ms an item would stay at
+/// A [`StepProgress`] counts in whole numbers, and a stage that is busy for 40 ms an item would stay at
 /// 0. So the sum is kept as a gauge, and the endpoint shows it as the counter that it is.
 #[derive(Debug, Clone)]
 pub struct SecondsTotal(Gauge);
 
 impl SecondsTotal {
-    /// Adds a stretch of time.
-    pub fn add(&self, stretch: Duration) {
+    /// Adds a duration.
+    pub fn add_duration(&self, stretch: Duration) {
         self.0.increment(stretch.as_secs_f64());
     }
 
     /// Sets the sum to one that is kept elsewhere and never shrinks.
-    pub fn absolute(&self, sum: Duration) {
+    pub fn set_total(&self, sum: Duration) {
         self.0.set(sum.as_secs_f64());
     }
 }
 
-impl Handle for SecondsTotal {
-    const KIND: Kind = Kind::Counter;
+impl MetricHandle for SecondsTotal {
+    const KIND: MetricKind = MetricKind::Counter;
 
-    fn register(name: &'static str, labels: Vec<Label>) -> Self {
-        Self(Gauge::register(name, labels))
+    fn register_series(name: &'static str, labels: Vec<Label>) -> Self {
+        Self(Gauge::register_series(name, labels))
     }
 }
 
-/// A metric together with what records it (`H`) and the number of its labels (`N`).
+/// Metric with the type that records it (`H`) and the number of its labels (`N`).
 #[derive(Debug)]
 pub struct Family<H, const N: usize> {
     metric: Metric,
     handle: PhantomData<fn() -> H>,
 }
 
-impl<H: Handle, const N: usize> Family<H, N> {
-    /// An entry of the catalogue.
+impl<H: MetricHandle, const N: usize> Family<H, N> {
+    /// Makes an entry of the catalogue.
     pub(super) const fn new(
         name: &'static str,
         unit: Unit,
@@ -164,28 +164,28 @@ impl<H: Handle, const N: usize> Family<H, N> {
         Self { metric, handle: PhantomData }
     }
 
-    /// The entry itself.
+    /// Catalogue entry.
     pub const fn metric(&self) -> &Metric {
         &self.metric
     }
 
-    /// The series with these label values, in the order of [`Metric::labels`].
+    /// Series with these label values, in the order of [`Metric::labels`].
     ///
     /// Looks the series up under a lock: take the handle once, not for every observation.
-    pub fn with(&self, values: [&str; N]) -> H {
+    pub fn with_labels(&self, values: [&str; N]) -> H {
         let keys = self.metric.labels.iter().copied();
         let labels = keys.zip(values).map(|(key, value)| Label::new(key, value.to_owned()));
-        H::register(self.metric.name, labels.collect())
+        H::register_series(self.metric.name, labels.collect())
     }
 
     /// Makes the series appear at the endpoint before anything is recorded.
-    pub fn show(&self, values: [&str; N]) {
-        drop(self.with(values));
+    pub fn show_series(&self, values: [&str; N]) {
+        drop(self.with_labels(values));
     }
 }
 
 impl<const N: usize> Family<Histogram, N> {
-    /// The same histogram with upper bounds.
+    /// Sets the upper bounds.
     pub(super) const fn with_buckets(mut self, buckets: &'static [f64]) -> Self {
         self.metric.buckets = buckets;
         self

@@ -1,4 +1,4 @@
-//! What this process uses, read from Linux's `/proc`; nothing elsewhere, and no error.
+//! Resources that this process uses, read from Linux's `/proc`; elsewhere absent, and no error.
 //!
 //! Own code rather than a crate, because `bench` and `drain` need the peak and the share of memory
 //! that is not a mapped file, and because whole seconds of CPU time are too coarse for a short run.
@@ -12,33 +12,33 @@ use super::catalog;
 /// whatever the kernel's own tick is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// A process's use of the machine.
+/// Resources that a process uses.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Usage {
-    /// User and system CPU time of all threads, dead ones included.
+pub struct ProcessUsage {
+    /// User and system CPU time of all threads, ended ones included.
     pub cpu: Duration,
     /// Resident bytes.
     pub resident_bytes: u64,
-    /// Resident bytes that are no file's: heap and stacks. Mapped case files are not in it.
+    /// Resident bytes that belong to no file: heap and stacks, without mapped case files.
     pub anonymous_bytes: u64,
-    /// The most that was ever resident at once.
+    /// Peak of the resident bytes.
     pub peak_resident_bytes: u64,
-    /// Threads alive.
+    /// Living threads.
     pub threads: u64,
-    /// When the process started, in seconds after the machine did.
+    /// Start of the process, in seconds after the machine's.
     since_boot_seconds: f64,
 }
 
-impl Usage {
-    /// This process, now; `None` where there is no `/proc`.
+impl ProcessUsage {
+    /// Reads the resources of this process; `None` where there is no `/proc`.
     pub fn now() -> Option<Self> {
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
         let status = fs::read_to_string("/proc/self/status").ok()?;
-        Self::parse(&stat, &status)
+        Self::parse_proc(&stat, &status)
     }
 
-    /// From the texts of `stat` and `status` as in proc(5).
-    fn parse(stat: &str, status: &str) -> Option<Self> {
+    /// Parses the texts of `stat` and `status` as in proc(5).
+    fn parse_proc(stat: &str, status: &str) -> Option<Self> {
         // The command in the second field may hold blanks and brackets; the last bracket ends it.
         let (_, after_command) = stat.rsplit_once(')')?;
         let fields: Vec<&str> = after_command.split_ascii_whitespace().collect();
@@ -58,51 +58,51 @@ impl Usage {
     }
 }
 
-/// The number behind `key:` in `/proc/self/status`.
+/// Number behind `key:` in `/proc/self/status`.
 fn status_number(status: &str, key: &str) -> Option<u64> {
     let value = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
     value.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The same for sizes, which are in KiB there and in `/proc/meminfo`.
+/// Size behind `key:`, which is in KiB there and in `/proc/meminfo`, in bytes.
 pub fn status_bytes(status: &str, key: &str) -> Option<u64> {
     status_number(status, key).map(|kibibytes| kibibytes * 1024)
 }
 
-/// CPU seconds of this process so far, in steps of 10 ms; `None` where they cannot be told.
+/// CPU seconds of this process so far, in steps of 10 ms; `None` where unknown.
 pub fn cpu_seconds() -> Option<f64> {
-    Usage::now().map(|usage| usage.cpu.as_secs_f64())
+    ProcessUsage::now().map(|usage| usage.cpu.as_secs_f64())
 }
 
-/// Resident bytes that are no file's; `None` where they cannot be told.
+/// Resident bytes that belong to no file; `None` where unknown.
 pub fn anonymous_bytes() -> Option<u64> {
     status_bytes(&fs::read_to_string("/proc/self/status").ok()?, "RssAnon")
 }
 
-/// The most memory in bytes that this process ever had resident; `None` where it cannot be told.
+/// Peak of the resident bytes of this process; `None` where unknown.
 pub fn peak_rss_bytes() -> Option<u64> {
-    Usage::now().map(|usage| usage.peak_resident_bytes)
+    ProcessUsage::now().map(|usage| usage.peak_resident_bytes)
 }
 
-/// Sets the `process_*` metrics, those that the platform has.
-pub fn publish() {
-    let Some(usage) = Usage::now() else { return };
-    catalog::PROCESS_CPU.with([]).absolute(usage.cpu);
-    catalog::PROCESS_RESIDENT.with([]).set(usage.resident_bytes as f64);
-    catalog::PROCESS_ANONYMOUS.with([]).set(usage.anonymous_bytes as f64);
-    catalog::PROCESS_THREADS.with([]).set(usage.threads as f64);
+/// Sets the `process_*` metrics that the platform has.
+pub fn publish_process_metrics() {
+    let Some(usage) = ProcessUsage::now() else { return };
+    catalog::PROCESS_CPU.with_labels([]).set_total(usage.cpu);
+    catalog::PROCESS_RESIDENT.with_labels([]).set(usage.resident_bytes as f64);
+    catalog::PROCESS_ANONYMOUS.with_labels([]).set(usage.anonymous_bytes as f64);
+    catalog::PROCESS_THREADS.with_labels([]).set(usage.threads as f64);
     if let Some(boot) = boot_time() {
-        catalog::PROCESS_START_TIME.with([]).set(boot + usage.since_boot_seconds);
+        catalog::PROCESS_START_TIME.with_labels([]).set(boot + usage.since_boot_seconds);
     }
     if let Some(open) = open_files() {
-        catalog::PROCESS_OPEN_FDS.with([]).set(open as f64);
+        catalog::PROCESS_OPEN_FDS.with_labels([]).set(open as f64);
     }
-    if let Some(most) = most_open_files() {
-        catalog::PROCESS_MAX_FDS.with([]).set(most);
+    if let Some(most) = max_open_files() {
+        catalog::PROCESS_MAX_FDS.with_labels([]).set(most);
     }
 }
 
-/// When the machine started, in seconds since the Unix epoch.
+/// Start of the machine, in seconds since the Unix epoch.
 fn boot_time() -> Option<f64> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
@@ -113,8 +113,8 @@ fn open_files() -> Option<usize> {
     fs::read_dir("/proc/self/fd").ok()?.count().checked_sub(1)
 }
 
-/// The soft limit of open files; infinity where there is none.
-fn most_open_files() -> Option<f64> {
+/// Soft limit of open files; infinity where there is none.
+fn max_open_files() -> Option<f64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
     let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     match limit.split_ascii_whitespace().next()? {
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_fields_of_proc_are_read_by_their_place_behind_the_name() {
-        let usage = Usage::parse(STAT, STATUS).unwrap();
+        let usage = ProcessUsage::parse_proc(STAT, STATUS).unwrap();
         assert_eq!(usage.cpu, Duration::from_secs(3));
         assert_eq!(usage.since_boot_seconds, 123.45);
         assert_eq!(usage.peak_resident_bytes, 2 << 20);
@@ -144,8 +144,8 @@ mod tests {
 
     #[test]
     fn text_that_is_not_from_proc_is_nothing_rather_than_an_error() {
-        assert_eq!(Usage::parse("", STATUS), None);
-        assert_eq!(Usage::parse(STAT, "VmRSS: lots"), None);
+        assert_eq!(ProcessUsage::parse_proc("", STATUS), None);
+        assert_eq!(ProcessUsage::parse_proc(STAT, "VmRSS: lots"), None);
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
     fn memory_that_is_touched_is_seen_as_anonymous() {
         const SIZE: usize = 32 << 20;
         let touched = vec![1u8; SIZE];
-        let usage = Usage::now().unwrap();
+        let usage = ProcessUsage::now().unwrap();
         assert!(usage.anonymous_bytes >= SIZE as u64, "{usage:?}");
         assert!(usage.resident_bytes >= usage.anonymous_bytes, "{usage:?}");
         assert!(usage.peak_resident_bytes >= usage.resident_bytes, "{usage:?}");

@@ -1,4 +1,4 @@
-//! Where the values are kept: the Prometheus recorder, and the text that it shows.
+//! The Prometheus recorder, which keeps all values, and the text that it renders.
 //!
 //! There is one per process, because the `metrics` crate has one; tests make their own and record
 //! [`within`](Recorder::within) it.
@@ -12,10 +12,10 @@ use metrics_exporter_prometheus::{
 };
 
 use super::catalog::CATALOGUE;
-use super::metric::{Kind, Metric};
+use super::metric::{Metric, MetricKind};
 use super::process;
 
-/// A shared recorder of all metrics of one run.
+/// Shared recorder of all metrics of one run.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     inner: Arc<PrometheusRecorder>,
@@ -23,10 +23,10 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder of its own, whose series carry the label `run`.
+    /// Makes a separate recorder, whose series carry the label `run`.
     pub fn new(run: &str) -> Self {
         let mut builder = PrometheusBuilder::new().add_global_label("run", run);
-        for metric in CATALOGUE.iter().filter(|metric| metric.kind == Kind::Histogram) {
+        for metric in CATALOGUE.iter().filter(|metric| metric.kind == MetricKind::Histogram) {
             // Without a match a histogram turns into a summary, which cannot be aggregated.
             builder = builder
                 .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), metric.buckets)
@@ -37,8 +37,8 @@ impl Recorder {
         Self { inner: Arc::new(recorder), handle }
     }
 
-    /// The recorder of the process: installed by the first call, whose `run` stays.
-    pub fn global(run: &str) -> Self {
+    /// Recorder of the process: installed by the first call, whose `run` stays.
+    pub fn install_global(run: &str) -> Self {
         static GLOBAL: OnceLock<Recorder> = OnceLock::new();
         let install = || {
             let recorder = Self::new(run);
@@ -53,28 +53,28 @@ impl Recorder {
         GLOBAL.get_or_init(install).clone()
     }
 
-    /// Runs `f` with every metric that this thread touches recorded here.
+    /// Runs `f` and records here every metric that this thread touches.
     pub fn within<T>(&self, f: impl FnOnce() -> T) -> T {
         metrics::with_local_recorder(&*self.inner, f)
     }
 
-    /// Moves observations into their buckets. Until someone does, each one takes memory.
-    pub fn upkeep(&self) {
+    /// Moves observations into their buckets; until then each one takes memory.
+    pub fn run_upkeep(&self) {
         self.handle.run_upkeep();
     }
 
-    /// The Prometheus text format, version 0.0.4, with the process's figures as of now.
+    /// Renders the Prometheus text format, version 0.0.4, with the process's present figures.
     pub fn render(&self) -> String {
-        self.within(process::publish);
+        self.within(process::publish_process_metrics);
         in_catalogue_order(&self.handle.render())
     }
 }
 
-/// The exporter's text with the families in the catalogue's order under the catalogue's `HELP` and
-/// `TYPE`: it knows no counter with a fraction ([`SecondsTotal`](super::metric::SecondsTotal)) and
-/// is silent about metrics without a series. Families that are not ours follow as they came.
+/// Puts the exported families in the catalogue's order under the catalogue's `HELP` and `TYPE`: the
+/// exporter knows no counter with a fraction ([`SecondsTotal`](super::metric::SecondsTotal)) and
+/// leaves out metrics without a series. Other families follow as they came.
 fn in_catalogue_order(exported: &str) -> String {
-    let mut families = families(exported);
+    let mut families = split_families(exported);
     let mut text = String::with_capacity(2 * exported.len());
     for metric in CATALOGUE {
         let Metric { name, help, .. } = metric;
@@ -83,18 +83,18 @@ fn in_catalogue_order(exported: &str) -> String {
             .expect("writing to a string cannot fail");
         let mut lines = families.remove(name).unwrap_or_default();
         lines.retain(|line| !line.starts_with('#'));
-        if metric.kind != Kind::Histogram {
+        if metric.kind != MetricKind::Histogram {
             // As exported they come in a new order every time; buckets are in order already.
             lines.sort_unstable();
         }
-        lines.iter().for_each(|line| push(&mut text, line));
+        lines.iter().for_each(|line| push_line(&mut text, line));
     }
-    families.values().flatten().for_each(|line| push(&mut text, line));
+    families.values().flatten().for_each(|line| push_line(&mut text, line));
     text
 }
 
-/// Lines by family. A line of samples belongs to the `TYPE` line before it.
-fn families(exported: &str) -> BTreeMap<&str, Vec<&str>> {
+/// Splits the text into families. A line of samples belongs to the `TYPE` line before it.
+fn split_families(exported: &str) -> BTreeMap<&str, Vec<&str>> {
     let mut families = BTreeMap::new();
     for block in exported.split("\n\n") {
         let mut words = block.lines().filter_map(|line| line.strip_prefix("# TYPE "));
@@ -106,7 +106,7 @@ fn families(exported: &str) -> BTreeMap<&str, Vec<&str>> {
     families
 }
 
-fn push(text: &mut String, line: &str) {
+fn push_line(text: &mut String, line: &str) {
     text.push_str(line);
     text.push('\n');
 }
@@ -127,10 +127,10 @@ mod tests {
     fn seconds_keep_their_fraction_and_show_as_a_counter() {
         let recorder = Recorder::new("fraction");
         recorder.within(|| {
-            let starved = catalog::TRAIN_STARVED.with([]);
-            starved.add(Duration::from_millis(250));
-            starved.add(Duration::from_millis(500));
-            catalog::LOADER_STAGE_BUSY.with(["crop"]).absolute(Duration::from_millis(1500));
+            let starved = catalog::TRAIN_STARVED.with_labels([]);
+            starved.add_duration(Duration::from_millis(250));
+            starved.add_duration(Duration::from_millis(500));
+            catalog::LOADER_STAGE_BUSY.with_labels(["crop"]).set_total(Duration::from_millis(1500));
         });
         let text = recorder.render();
         assert_eq!(
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn two_recorders_do_not_see_each_other() {
         let (one, other) = (Recorder::new("one"), Recorder::new("other"));
-        one.within(|| catalog::TRAIN_SAMPLES.with([]).increment(3));
+        one.within(|| catalog::TRAIN_SAMPLES.with_labels([]).increment(3));
         assert_eq!(
             line(&one.render(), "train_samples_total"),
             r#"train_samples_total{run="one"} 3"#
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn line_ends_in_label_values_do_not_break_the_text() {
         let recorder = Recorder::new("a\n\nb \"c\" \\");
-        recorder.within(|| catalog::TRAIN_EPOCH.with([]).set(1.0));
+        recorder.within(|| catalog::TRAIN_EPOCH.with_labels([]).set(1.0));
         let text = recorder.render();
         assert_eq!(line(&text, "train_epoch{"), r#"train_epoch{run="a\n\nb \"c\" \\"} 1"#);
     }

@@ -1,4 +1,4 @@
-//! What the endpoint answers at which path. How it listens is [`exporter`](super::exporter)'s business.
+//! HTTP routes of the endpoint; [`exporter`](super::exporter) serves them.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -15,15 +15,15 @@ use super::endpoint::INSTANCE_HEADER;
 use super::health::Health;
 use super::recorder::Recorder;
 
-/// How long a request may take to describe the topology, and a shutdown to finish requests.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// Time limit for describing the topology, and for finishing requests at a shutdown.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
-/// A page that refreshes itself from the other paths and needs nothing from anywhere else.
+/// Live page, which refreshes itself from the other paths and needs no other host.
 const LIVE: &str = include_str!("live.html");
 
 const INDEX: &str = concat!(
@@ -33,39 +33,39 @@ const INDEX: &str = concat!(
      /topology  actors, queues and clocks as JSON\n"
 );
 
-/// Describes the actors that run. Called on a thread of its own for every `/topology`.
-pub type Topology = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+/// Describes the running actors. Called on a thread of its own for every `/topology`.
+pub type DescribeTopology = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
-/// What the handlers can see. Clones see the same.
+/// State that the handlers share; clones are the same state.
 #[derive(Clone)]
-pub(super) struct Desk {
+pub(super) struct EndpointState {
     pub(super) recorder: Recorder,
     pub(super) health: Health,
-    topology: Arc<RwLock<Option<Topology>>>,
+    topology: Arc<RwLock<Option<DescribeTopology>>>,
     instance: Option<HeaderValue>,
 }
 
-impl Desk {
-    /// With all well and no topology yet.
+impl EndpointState {
+    /// Makes the state of an endpoint that is healthy and has no topology yet.
     pub(super) fn new(recorder: Recorder) -> Self {
         Self { recorder, health: Health::default(), topology: Arc::default(), instance: None }
     }
 
-    /// The same, whose every answer says which endpoint it comes from.
-    pub(super) fn named(self, instance: &str) -> Self {
+    /// Sets the instance that every answer names.
+    pub(super) fn with_instance(self, instance: &str) -> Self {
         Self { instance: HeaderValue::from_str(instance).ok(), ..self }
     }
 
-    /// Sets what `/topology` shows from now on.
-    pub(super) fn show_topology(&self, topology: Topology) {
+    /// Sets the topology that `/topology` shows.
+    pub(super) fn show_topology(&self, topology: DescribeTopology) {
         let mut shown = self.topology.write().unwrap_or_else(PoisonError::into_inner);
         *shown = Some(topology);
     }
 }
 
-/// What is answered at which path.
-pub(super) fn router(desk: Desk) -> Router {
-    let nothing = async || {
+/// Routes of all paths.
+pub(super) fn router(state: EndpointState) -> Router {
+    let not_found = async || {
         let text = format!("nothing here\n\n{INDEX}");
         (StatusCode::NOT_FOUND, [(CONTENT_TYPE, PLAIN_TEXT)], text)
     };
@@ -74,20 +74,20 @@ pub(super) fn router(desk: Desk) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/topology", get(topology))
-        .fallback(nothing)
-        .layer(map_response_with_state(desk.clone(), sign))
-        .with_state(desk)
+        .fallback(not_found)
+        .layer(map_response_with_state(state.clone(), add_instance_header))
+        .with_state(state)
 }
 
-/// Says which endpoint an answer comes from.
-async fn sign(State(desk): State<Desk>, mut answer: Response) -> Response {
-    if let Some(instance) = desk.instance {
+/// Adds the header that says which endpoint answers.
+async fn add_instance_header(State(state): State<EndpointState>, mut answer: Response) -> Response {
+    if let Some(instance) = state.instance {
         answer.headers_mut().insert(INSTANCE_HEADER, instance);
     }
     answer
 }
 
-/// The page for a browser, a list of paths for anything else.
+/// Answers a browser with the page, and any other client with the list of paths.
 async fn index(headers: HeaderMap) -> Response {
     let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     if accepted.is_some_and(|accepted| accepted.contains("text/html")) {
@@ -96,26 +96,26 @@ async fn index(headers: HeaderMap) -> Response {
     ([(CONTENT_TYPE, PLAIN_TEXT)], INDEX).into_response()
 }
 
-async fn metrics(State(desk): State<Desk>) -> Response {
-    ([(CONTENT_TYPE, PROMETHEUS_TEXT)], desk.recorder.render()).into_response()
+async fn metrics(State(state): State<EndpointState>) -> Response {
+    ([(CONTENT_TYPE, PROMETHEUS_TEXT)], state.recorder.render()).into_response()
 }
 
-async fn healthz(State(desk): State<Desk>) -> Response {
-    let (status, text) = match desk.health.reason() {
+async fn healthz(State(state): State<EndpointState>) -> Response {
+    let (status, text) = match state.health.unhealthy_reason() {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason + "\n"),
     };
     (status, [(CONTENT_TYPE, PLAIN_TEXT)], text).into_response()
 }
 
-async fn topology(State(desk): State<Desk>) -> Response {
-    let shown = desk.topology.read().unwrap_or_else(PoisonError::into_inner).clone();
+async fn topology(State(state): State<EndpointState>) -> Response {
+    let shown = state.topology.read().unwrap_or_else(PoisonError::into_inner).clone();
     let Some(describe) = shown else {
         return ([(CONTENT_TYPE, JSON)], "null").into_response();
     };
     // It may wait for a lock that a stuck actor holds, and this thread serves everyone.
     let mut answer = tokio::task::spawn_blocking(move || describe().to_string());
-    let (status, text) = match tokio::time::timeout(PATIENCE, &mut answer).await {
+    let (status, text) = match tokio::time::timeout(REQUEST_TIMEOUT, &mut answer).await {
         Ok(Ok(json)) => return ([(CONTENT_TYPE, JSON)], json).into_response(),
         Ok(Err(_panic)) => (StatusCode::INTERNAL_SERVER_ERROR, "panicked; see the log"),
         Err(_elapsed) => {

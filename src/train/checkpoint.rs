@@ -1,9 +1,9 @@
-//! Checkpoints: a folder of weights, optimiser state and place in the run, published whole.
+//! Checkpoints: a folder of weights, optimiser state and training progress, published whole.
 //!
-//! `checkpoints/step-0000123/` is written under a temporary name, every file is fingerprinted in
-//! `manifest.json`, everything is flushed, the folder is renamed into place, and only then do the
-//! pointer files `latest` and `best` name it. A reader that checks the manifest never takes half of
-//! one for a whole; it takes the one before.
+//! `checkpoints/step-0000123/` is written under a temporary name with the fingerprint of every file
+//! in `manifest.json`, flushed and renamed, and only then named by the pointer files `latest` and
+//! `best`. A reader that checks the manifest never takes half of one for a whole; it takes the one
+//! before.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,20 +11,20 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::Fault;
 use crate::base::fingerprint::Fingerprint;
-use crate::train::run_directory::{sync, write_atomically};
-use crate::train::standing::TrainingState;
+use crate::train::run_directory::{sync_to_disk, write_atomically};
+use crate::train::training_progress::TrainingState;
 
-/// The pointer files.
+/// Pointer files.
 const LATEST: &str = "latest";
 const BEST: &str = "best";
 const MANIFEST: &str = "manifest.json";
 const STATE: &str = "state.json";
 const PREFIX: &str = "step-";
 
-/// Publishes a checkpoint under `run/checkpoints`; `save` writes the network's files into the
-/// folder it is given. `is_best` lets `best` name it. Of those before, the last `keep` stay, this
-/// one counted, and the best; those beyond it, which a run that goes on from an older one has left
-/// behind, go. Returns the folder's name.
+/// Publishes a checkpoint under `run/checkpoints` and returns its folder's name; `save` writes the
+/// network's files into the folder it is given. `is_best` points `best` to it. Of the earlier ones
+/// the last `keep` stay, this one counted, and the best; later ones, left behind by a run resumed
+/// from an older checkpoint, are removed.
 ///
 /// # Errors
 /// What `save` finds, or if the disk does not take the files.
@@ -37,9 +37,9 @@ pub fn publish(
 ) -> Result<String, Fault> {
     let root = run.join("checkpoints");
     remove_unfinished(&root)?;
-    let name = format!("{PREFIX}{:07}", state.standing.step);
+    let name = format!("{PREFIX}{:07}", state.progress.step);
     let temporary = root.join(format!(".{name}"));
-    fs::create_dir_all(&temporary).map_err(|error| Fault::io(&temporary, &error))?;
+    fs::create_dir_all(&temporary).map_err(|error| Fault::from_io(&temporary, &error))?;
     save(&temporary)?;
     let text = serde_json::to_string_pretty(state).expect("the state serialises to JSON");
     write_atomically(&temporary.join(STATE), text.as_bytes())?;
@@ -48,27 +48,27 @@ pub fn publish(
     write_atomically(&temporary.join(MANIFEST), text.as_bytes())?;
     let published = root.join(&name);
     remove_if_there(&published)?;
-    let renamed = fs::rename(&temporary, &published).and_then(|()| sync(&root));
-    renamed.map_err(|error| Fault::io(&published, &error))?;
+    let renamed = fs::rename(&temporary, &published).and_then(|()| sync_to_disk(&root));
+    renamed.map_err(|error| Fault::from_io(&published, &error))?;
     write_atomically(&root.join(LATEST), name.as_bytes())?;
     if is_best {
         write_atomically(&root.join(BEST), name.as_bytes())?;
     }
-    prune(&root, state.standing.step, keep)?;
+    remove_old(&root, state.progress.step, keep)?;
     Ok(name)
 }
 
-/// The latest checkpoint of a run that is whole: its folder and the state in it. One that is damaged
-/// is said to be, and left out.
+/// Finds the latest intact checkpoint of a run: its folder and state. Damaged ones are logged and
+/// skipped.
 ///
 /// # Errors
 /// If there is none. If all are damaged, says what is wrong with the latest.
-pub fn latest(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
+pub fn find_latest(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
     let root = run.join("checkpoints");
     let mut first_problem = None;
-    for name in published(&root)? {
+    for name in published_names(&root)? {
         let folder = root.join(name);
-        match verify(&folder) {
+        match read_verified(&folder) {
             Ok(state) => return Ok((folder, state)),
             Err(problem) => {
                 tracing::warn!("{problem}");
@@ -83,11 +83,11 @@ pub fn latest(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
     }))
 }
 
-/// The checkpoint with the best validation of a run: its folder and the state in it.
+/// Finds the checkpoint of a run's best validation: its folder and state.
 ///
 /// # Errors
 /// If no validation has named one, or it is damaged: no other one can take its place.
-pub fn best(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
+pub fn find_best(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
     let pointer = run.join("checkpoints").join(BEST);
     let remedy = "use the latest checkpoint".to_string();
     let name = fs::read_to_string(&pointer).map_err(|error| Fault::Environment {
@@ -99,7 +99,7 @@ pub fn best(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
         remedy: remedy.clone(),
     })?;
     let folder = run.join("checkpoints").join(name.trim());
-    match verify(&folder) {
+    match read_verified(&folder) {
         Err(Fault::Environment { subject, problem, .. }) => {
             Err(Fault::Environment { subject, problem, remedy })
         }
@@ -107,34 +107,35 @@ pub fn best(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
     }
 }
 
-/// Whether a run has a checkpoint, whole or not.
+/// Returns true if a run has a checkpoint, intact or not.
 ///
 /// # Errors
 /// If the folder cannot be read.
-pub fn is_there(run: &Path) -> Result<bool, Fault> {
-    Ok(!published(&run.join("checkpoints"))?.is_empty())
+pub fn exists_in(run: &Path) -> Result<bool, Fault> {
+    Ok(!published_names(&run.join("checkpoints"))?.is_empty())
 }
 
-/// Names of the published checkpoints, the latest first.
-fn published(root: &Path) -> Result<Vec<String>, Fault> {
-    let mut names = entries(root)?;
-    names.retain(|name| steps(name).is_some());
-    names.sort_by_key(|name| std::cmp::Reverse(steps(name)));
+/// Lists the published checkpoints, the latest first.
+fn published_names(root: &Path) -> Result<Vec<String>, Fault> {
+    let mut names = list_entries(root)?;
+    names.retain(|name| parse_step(name).is_some());
+    names.sort_by_key(|name| std::cmp::Reverse(parse_step(name)));
     Ok(names)
 }
 
-fn steps(name: &str) -> Option<u64> {
+fn parse_step(name: &str) -> Option<u64> {
     name.strip_prefix(PREFIX)?.parse().ok()
 }
 
-/// Removes what is beyond `step`, and what is neither among the last `keep` nor the best.
-fn prune(root: &Path, step: u64, keep: usize) -> Result<(), Fault> {
+/// Removes checkpoints after `step`, and those that are neither among the last `keep` nor the best.
+fn remove_old(root: &Path, step: u64, keep: usize) -> Result<(), Fault> {
     let best = fs::read_to_string(root.join(BEST)).unwrap_or_default();
     let is_best = |name: &String| name == best.trim();
     let (beyond, past): (Vec<String>, Vec<String>) =
-        published(root)?.into_iter().partition(|name| steps(name) > Some(step));
+        published_names(root)?.into_iter().partition(|name| parse_step(name) > Some(step));
     if beyond.iter().any(is_best) {
-        fs::remove_file(root.join(BEST)).map_err(|error| Fault::io(&root.join(BEST), &error))?;
+        fs::remove_file(root.join(BEST))
+            .map_err(|error| Fault::from_io(&root.join(BEST), &error))?;
     }
     let superfluous = past.into_iter().skip(keep).filter(|name| !is_best(name));
     for name in beyond.into_iter().chain(superfluous) {
@@ -143,31 +144,31 @@ fn prune(root: &Path, step: u64, keep: usize) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Removes what a killed process left half written; the run's lock keeps other processes out.
+/// Removes folders left half written by a killed process; the run's lock keeps other processes out.
 fn remove_unfinished(root: &Path) -> Result<(), Fault> {
     let unfinished = format!(".{PREFIX}");
-    for name in entries(root)?.into_iter().filter(|name| name.starts_with(&unfinished)) {
+    for name in list_entries(root)?.into_iter().filter(|name| name.starts_with(&unfinished)) {
         remove_if_there(&root.join(name))?;
     }
     Ok(())
 }
 
-fn entries(root: &Path) -> Result<Vec<String>, Fault> {
+fn list_entries(root: &Path) -> Result<Vec<String>, Fault> {
     let listing = match fs::read_dir(root) {
         Ok(listing) => listing,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Fault::io(root, &error)),
+        Err(error) => return Err(Fault::from_io(root, &error)),
     };
     let mut names = Vec::new();
     for entry in listing {
-        let entry = entry.map_err(|error| Fault::io(root, &error))?;
+        let entry = entry.map_err(|error| Fault::from_io(root, &error))?;
         names.push(entry.file_name().to_string_lossy().into_owned());
     }
     Ok(names)
 }
 
-/// Checks every file of a checkpoint against its manifest.
-fn verify(folder: &Path) -> Result<TrainingState, Fault> {
+/// Checks every file of a checkpoint against its manifest and reads the state.
+fn read_verified(folder: &Path) -> Result<TrainingState, Fault> {
     let broken = |file: &str, problem: &str| Fault::Environment {
         subject: folder.join(file).display().to_string(),
         problem: problem.into(),
@@ -192,11 +193,11 @@ fn verify(folder: &Path) -> Result<TrainingState, Fault> {
 
 fn manifest_of(folder: &Path) -> Result<BTreeMap<String, Fingerprint>, Fault> {
     let mut manifest = BTreeMap::new();
-    for name in entries(folder)? {
+    for name in list_entries(folder)? {
         let path = folder.join(&name);
-        let failed = |error| Fault::io(&path, &error);
+        let failed = |error| Fault::from_io(&path, &error);
         let bytes = fs::read(&path).map_err(failed)?;
-        sync(&path).map_err(failed)?;
+        sync_to_disk(&path).map_err(failed)?;
         manifest.insert(name, Fingerprint::of_bytes(&bytes));
     }
     Ok(manifest)
@@ -205,7 +206,7 @@ fn manifest_of(folder: &Path) -> Result<BTreeMap<String, Fingerprint>, Fault> {
 fn remove_if_there(folder: &Path) -> Result<(), Fault> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Fault::io(folder, &error))
+            Err(Fault::from_io(folder, &error))
         }
         _ => Ok(()),
     }
@@ -214,20 +215,25 @@ fn remove_if_there(folder: &Path) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::standing::Standing;
+    use crate::train::training_progress::TrainingProgress;
 
     fn state(step: u64) -> TrainingState {
         TrainingState {
             model: "unet".into(),
             config: Fingerprint::of_bytes(b"config"),
             journal: Default::default(),
-            standing: Standing { step, next_sample: 2 * step, ..Standing::default() },
+            progress: TrainingProgress {
+                step,
+                next_sample: 2 * step,
+                ..TrainingProgress::default()
+            },
         }
     }
 
     fn publish_bytes(run: &Path, step: u64, is_best: bool, bytes: &[u8]) -> PathBuf {
         let save = |folder: &Path| {
-            fs::write(folder.join("weights.bpk"), bytes).map_err(|error| Fault::io(folder, &error))
+            fs::write(folder.join("weights.bpk"), bytes)
+                .map_err(|error| Fault::from_io(folder, &error))
         };
         let name = publish(run, &state(step), is_best, 2, save).unwrap();
         run.join("checkpoints").join(name)
@@ -236,14 +242,14 @@ mod tests {
     #[test]
     fn the_latest_is_the_last_published() {
         let run = tempfile::tempdir().unwrap();
-        assert!(!is_there(run.path()).unwrap());
-        let none = latest(run.path()).unwrap_err().to_string();
+        assert!(!exists_in(run.path()).unwrap());
+        let none = find_latest(run.path()).unwrap_err().to_string();
         assert!(none.contains("holds no checkpoint"), "{none}");
         publish_bytes(run.path(), 9, false, b"one");
         let last = publish_bytes(run.path(), 10, false, b"two");
-        assert_eq!(latest(run.path()).unwrap(), (last.clone(), state(10)));
+        assert_eq!(find_latest(run.path()).unwrap(), (last.clone(), state(10)));
         assert_eq!(fs::read(last.join("weights.bpk")).unwrap(), b"two");
-        assert!(is_there(run.path()).unwrap());
+        assert!(exists_in(run.path()).unwrap());
     }
 
     #[test]
@@ -256,18 +262,18 @@ mod tests {
             let whole = fs::read(&path).unwrap();
             for length in 0..whole.len() {
                 fs::write(&path, &whole[..length]).unwrap();
-                let found = latest(run.path()).unwrap();
+                let found = find_latest(run.path()).unwrap();
                 assert_eq!(found, (before.clone(), state(1)), "{file} cut at {length}");
             }
             fs::remove_file(&path).unwrap();
-            assert_eq!(latest(run.path()).unwrap().1, state(1), "{file} gone");
+            assert_eq!(find_latest(run.path()).unwrap().1, state(1), "{file} gone");
             fs::write(&path, &whole).unwrap();
         }
-        assert_eq!(latest(run.path()).unwrap().1, state(2));
+        assert_eq!(find_latest(run.path()).unwrap().1, state(2));
         for folder in [&before, &last] {
             fs::write(folder.join("weights.bpk"), b"xxx").unwrap();
         }
-        let all = latest(run.path()).unwrap_err().to_string();
+        let all = find_latest(run.path()).unwrap_err().to_string();
         assert!(all.contains("step-0000002/weights.bpk: does not match"), "{all}");
     }
 
@@ -278,7 +284,7 @@ mod tests {
             publish_bytes(run.path(), step, step == 2 || step == 3, b"bytes");
         }
         let root = run.path().join("checkpoints");
-        let kept = published(&root).unwrap();
+        let kept = published_names(&root).unwrap();
         assert_eq!(kept, ["step-0000006", "step-0000005", "step-0000003"]);
         assert_eq!(fs::read_to_string(root.join(BEST)).unwrap(), "step-0000003");
         assert_eq!(fs::read_to_string(root.join(LATEST)).unwrap(), "step-0000006");
@@ -288,13 +294,13 @@ mod tests {
     fn the_best_is_the_one_named_and_no_other_takes_its_place() {
         let run = tempfile::tempdir().unwrap();
         publish_bytes(run.path(), 1, false, b"one");
-        let none = best(run.path()).unwrap_err().to_string();
+        let none = find_best(run.path()).unwrap_err().to_string();
         assert!(none.contains("no validation has named") && none.ends_with("latest checkpoint"));
         let folder = publish_bytes(run.path(), 2, true, b"two");
         publish_bytes(run.path(), 3, false, b"three");
-        assert_eq!(best(run.path()).unwrap(), (folder.clone(), state(2)));
+        assert_eq!(find_best(run.path()).unwrap(), (folder.clone(), state(2)));
         fs::write(folder.join("weights.bpk"), b"xxx").unwrap();
-        let damaged = best(run.path()).unwrap_err().to_string();
+        let damaged = find_best(run.path()).unwrap_err().to_string();
         assert!(damaged.contains("step-0000002/weights.bpk: does not match"), "{damaged}");
         assert!(damaged.ends_with("use the latest checkpoint"), "{damaged}");
     }
@@ -307,7 +313,7 @@ mod tests {
         }
         let root = run.path().join("checkpoints");
         publish_bytes(run.path(), 2, false, b"bytes");
-        assert_eq!(published(&root).unwrap(), ["step-0000002"]);
+        assert_eq!(published_names(&root).unwrap(), ["step-0000002"]);
         assert!(!root.join(BEST).exists(), "it named one of them");
     }
 
@@ -316,10 +322,10 @@ mod tests {
         let run = tempfile::tempdir().unwrap();
         publish_bytes(run.path(), 1, false, b"one");
         let failed = publish(run.path(), &state(2), false, 2, |folder| {
-            Err(Fault::io(folder, &std::io::Error::other("disk full")))
+            Err(Fault::from_io(folder, &std::io::Error::other("disk full")))
         });
         assert!(failed.is_err());
-        assert_eq!(latest(run.path()).unwrap().1, state(1));
+        assert_eq!(find_latest(run.path()).unwrap().1, state(1));
         let root = run.path().join("checkpoints");
         assert!(root.join(".step-0000002").is_dir(), "as a killed process would leave it");
         publish_bytes(run.path(), 3, false, b"three");

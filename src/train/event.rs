@@ -1,4 +1,4 @@
-//! What a journal tells: the events of a run, one JSON line each.
+//! Events of a run in the journal, one JSON line each.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::base::seed::SampleKey;
 use crate::volume::case::CaseId;
 
-/// One line of `events.jsonl`.
+/// Event in `events.jsonl`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -22,7 +22,7 @@ pub enum Event {
         /// The device.
         device: String,
     },
-    /// The trainer goes on from a checkpoint; what an earlier process did after it is cut away.
+    /// The trainer resumes from a checkpoint; later events of an earlier process are cut away.
     Resumed {
         /// Steps done.
         step: u64,
@@ -31,15 +31,15 @@ pub enum Event {
         /// The device.
         device: String,
     },
-    /// One optimiser step.
+    /// An optimiser step.
     Step(StepRecord),
     /// A step whose loss or gradient was not finite; it changed nothing.
     NotFinite(StepRecord),
     /// An epoch is complete.
     Epoch {
-        /// Which, from 0.
+        /// Index from 0.
         epoch: u64,
-        /// Mean total loss over its sound steps; absent if there was none.
+        /// Mean total loss over its finite steps; absent if there was none.
         loss: Option<f64>,
         /// Seconds it took this process.
         seconds: f64,
@@ -58,16 +58,16 @@ pub enum Event {
         dice: BTreeMap<&'static str, f64>,
         /// Mean 95 % Hausdorff distance over the cases in mm, by region.
         hd95_mm: BTreeMap<&'static str, f64>,
-        /// Whether none before was better.
+        /// Best validation so far.
         best: bool,
         /// Seconds it took.
         seconds: f64,
     },
     /// A sample was left out.
     Skipped {
-        /// Which, as the planner named it.
+        /// Name given by the planner.
         item: String,
-        /// Its position in the plan.
+        /// Position in the plan.
         position: u64,
         /// The error, in full.
         error: String,
@@ -76,7 +76,7 @@ pub enum Event {
     Checkpoint {
         /// Steps done.
         step: u64,
-        /// Its folder, relative to the run.
+        /// Folder of the checkpoint, relative to the run.
         folder: String,
         /// Seconds it took.
         seconds: f64,
@@ -92,7 +92,7 @@ pub enum Event {
     },
 }
 
-/// The figures of one step; of several batches their means.
+/// Metrics of one step; means over its batches.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StepRecord {
     /// Steps done, this one included.
@@ -105,33 +105,33 @@ pub struct StepRecord {
     pub dice_loss: f64,
     /// Cross-entropy part.
     pub bce: f64,
-    /// The network's own terms by name, weighted; empty for most networks.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub penalties: BTreeMap<&'static str, f64>,
-    /// L2 norm of the whole gradient, before it was shortened.
+    /// Weighted auxiliary losses by name; empty for most networks.
+    #[serde(rename = "penalties", skip_serializing_if = "BTreeMap::is_empty")]
+    pub aux_losses: BTreeMap<&'static str, f64>,
+    /// L2 norm of the whole gradient, before clipping.
     pub gradient_norm: f64,
     /// Learning rate used.
     pub learning_rate: f64,
-    /// Wall seconds from batch to settled loss.
+    /// Wall seconds from batch to loss on the host.
     pub seconds: f64,
     /// Wall seconds without a batch before it.
     pub starved_seconds: f64,
-    /// The samples, so that each can be made again.
+    /// Keys of the samples, from which each can be generated again.
     pub samples: Vec<SampleKey>,
     /// The case of each sample.
     pub cases: Vec<CaseId>,
 }
 
 impl StepRecord {
-    /// Of the step after `done` steps, in epoch `epoch`, with nothing known of it yet.
-    pub(super) const fn planned(done: u64, epoch: u64, learning_rate: f64) -> Self {
+    /// Creates the record of the step after `done` steps, in epoch `epoch`, without metrics.
+    pub(super) const fn before_step(done: u64, epoch: u64, learning_rate: f64) -> Self {
         Self {
             step: done + 1,
             epoch,
             loss: f64::NAN,
             dice_loss: f64::NAN,
             bce: f64::NAN,
-            penalties: BTreeMap::new(),
+            aux_losses: BTreeMap::new(),
             gradient_norm: f64::NAN,
             learning_rate,
             seconds: 0.0,
@@ -141,8 +141,8 @@ impl StepRecord {
         }
     }
 
-    /// Whether loss and gradient were finite, and the step therefore taken.
-    pub const fn is_sound(&self) -> bool {
+    /// Returns true if loss and gradient are finite, and the step was therefore taken.
+    pub const fn is_finite(&self) -> bool {
         self.loss.is_finite() && self.gradient_norm.is_finite()
     }
 }

@@ -1,5 +1,5 @@
-//! Batches onto the device: half-precision images and byte targets cross the bus, widening happens
-//! on the other side; on this side where the device knows no such numbers.
+//! Transfer of batches to the device: half-precision images and byte targets, widened on the
+//! device, or on the host where the device lacks these types.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ use metrics::Counter;
 use crate::actor::feed::Feed;
 use crate::base::error::Fault;
 use crate::base::seed::SampleKey;
+use crate::buffers::pooled::PooledBuffer;
 use crate::nets::precision::Precision;
-use crate::pipeline::lent::Lent;
 use crate::pipeline::sample::Batch;
 use crate::telemetry::catalog;
 use crate::train::loss::region_targets;
@@ -19,35 +19,35 @@ use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 use crate::volume::targets::{CERTAIN, Targets};
 
-/// A batch whose voxels are on the device, or on their way there.
+/// Batch on the device, or in transfer.
 pub struct DeviceBatch {
-    /// Place in the run.
+    /// Number of the batch in the run.
     pub number: u64,
     /// Position in the plan of the sample after this batch.
     pub next_sample: u64,
-    /// z-scores `[b, c, d, h, w]`, in the precision to compute in.
+    /// Images `[b, c, d, h, w]`, z-scores in the precision to compute in.
     pub images: Tensor<5>,
-    /// What they are to become.
-    pub truth: Truth,
-    /// One per sample.
+    /// Targets of the images.
+    pub truth: BatchTargets,
+    /// Keys of the samples.
     pub keys: Vec<SampleKey>,
-    /// One per sample.
+    /// Cases of the samples.
     pub cases: Vec<CaseId>,
-    /// How long the trainer waited for it without work.
+    /// Time that the trainer waited for the batch.
     pub starved: Duration,
 }
 
-/// What the images of a batch are to become, as narrow as it crossed the bus.
-pub enum Truth {
+/// Targets of a batch, in the narrow type they were transferred in.
+pub enum BatchTargets {
     /// Canonical labels `[b, d, h, w]`.
     Labels(Tensor<4, Int>),
     /// Region probabilities in 255ths `[b, 3, d, h, w]`.
     Shares(Tensor<5, Int>),
 }
 
-impl Truth {
-    /// Region targets `[b, 3, d, h, w]`, 0 to 1.
-    pub fn regions(self) -> Tensor<5> {
+impl BatchTargets {
+    /// Converts to region targets `[b, 3, d, h, w]`, 0 to 1.
+    pub fn into_regions(self) -> Tensor<5> {
         match self {
             Self::Labels(labels) => region_targets(labels),
             Self::Shares(shares) => shares.float() / f32::from(CERTAIN),
@@ -55,15 +55,15 @@ impl Truth {
     }
 }
 
-/// Batches from the loader, put on the device one ahead; the trainer's only clock of hunger.
+/// Batches from the loader, transferred one ahead; measures the time that the trainer is starved.
 ///
-/// A thread of its own does that, for as long as this lives: CubeCL gives each thread a stream, so
-/// on a GPU the copy of a batch runs beside the step before it. The trainer may use what another
-/// thread made: a stream that is given a buffer of another one waits for an event in it first, and
-/// the buffer is kept until it is done with it (cubecl-server 0.11.3, `stream/event.rs`,
-/// `align_streams` and `pinned`); fusion gives it an alias on the new stream (burn-fusion 0.22.1,
-/// `stream/multi.rs`). Bytes on their way are owned by the copy and dropped when it is done
-/// (`command/base.rs`, `write_to_gpu`), and only then go back to the loader.
+/// A thread of its own does the transfer: CubeCL gives each thread a stream, so on a GPU the copy
+/// of a batch runs beside the step before it. The trainer may use what another thread made: a
+/// stream that is given a buffer of another one waits for an event in it first, and the buffer is
+/// kept until it is done with it (cubecl-server 0.11.3, `stream/event.rs`, `align_streams` and
+/// `pinned`); fusion gives it an alias on the new stream (burn-fusion 0.22.1, `stream/multi.rs`).
+/// Bytes in transfer are owned by the copy and dropped when it is done (`command/base.rs`,
+/// `write_to_gpu`), and only then go back to the loader.
 pub struct BatchFeed {
     batches: Feed<DeviceBatch>,
     starved: Duration,
@@ -72,30 +72,31 @@ pub struct BatchFeed {
 }
 
 impl BatchFeed {
-    /// From `batches` onto `device`, widened to `precision` there.
+    /// Starts the transfer of `batches` to `device`, widened to `precision` there.
     ///
     /// # Errors
     /// If the system refuses the thread.
     pub fn new(batches: Feed<Batch>, device: Device, precision: Precision) -> Result<Self, Fault> {
         let split = Split::Train.name();
-        let batches = batches.relayed("upload", move |batch| upload(batch, &device, precision))?;
+        let batches = batches
+            .map_on_thread("upload", move |batch| upload_batch(batch, &device, precision))?;
         Ok(Self {
             batches,
             starved: Duration::ZERO,
-            handed: catalog::LOADER_BATCHES.with([split]),
-            delivered: catalog::delivered(split),
+            handed: catalog::LOADER_BATCHES.with_labels([split]),
+            delivered: catalog::delivered_samples(split),
         })
     }
 
-    /// Time spent waiting for batches so far.
-    pub const fn starved(&self) -> Duration {
+    /// Returns the time spent waiting for batches so far.
+    pub const fn starved_time(&self) -> Duration {
         self.starved
     }
 
-    /// The next batch, or `None` when the loader has ended.
-    pub fn take(&mut self) -> Option<DeviceBatch> {
+    /// Takes the next batch, or `None` when the loader has ended.
+    pub fn next_batch(&mut self) -> Option<DeviceBatch> {
         let asked = Instant::now();
-        let batch = self.batches.take()?;
+        let batch = self.batches.next_output()?;
         let starved = asked.elapsed();
         self.starved += starved;
         self.handed.increment(1);
@@ -104,25 +105,25 @@ impl BatchFeed {
     }
 }
 
-/// Sends a batch to the device; nothing is waited for.
-pub fn upload(batch: Batch, device: &Device, precision: Precision) -> DeviceBatch {
+/// Sends a batch to the device without waiting.
+pub fn upload_batch(batch: Batch, device: &Device, precision: Precision) -> DeviceBatch {
     let size = batch.keys.len();
     let [depth, height, width] = batch.dims.0;
     let known = |narrow, wide| if device.supports_dtype(narrow) { narrow } else { wide };
     let images_shape = [size, Modality::COUNT, depth, height, width];
-    let images = TensorData::from_bytes(shared(batch.images), images_shape, DType::F16);
+    let images = TensorData::from_bytes(share_memory(batch.images), images_shape, DType::F16);
     let whole = (device, known(DType::U8, DType::I32));
     let truth = match batch.targets {
         Targets::Hard => {
             let shape = [size, depth, height, width];
-            let labels = TensorData::from_bytes(shared(batch.labels), shape, DType::U8);
-            Truth::Labels(Tensor::<4, Int>::from_data(labels, whole).cast(DType::I32))
+            let labels = TensorData::from_bytes(share_memory(batch.labels), shape, DType::U8);
+            BatchTargets::Labels(Tensor::<4, Int>::from_data(labels, whole).cast(DType::I32))
         }
         Targets::Soft => {
             let shape = [size, depth, height, width, Region::COUNT];
-            let shares = TensorData::from_bytes(shared(batch.labels), shape, DType::U8);
+            let shares = TensorData::from_bytes(share_memory(batch.labels), shape, DType::U8);
             let by_voxel = Tensor::<5, Int>::from_data(shares, whole);
-            Truth::Shares(by_voxel.permute([0, 4, 1, 2, 3]).cast(DType::I32))
+            BatchTargets::Shares(by_voxel.permute([0, 4, 1, 2, 3]).cast(DType::I32))
         }
     };
     DeviceBatch {
@@ -137,10 +138,10 @@ pub fn upload(batch: Batch, device: &Device, precision: Precision) -> DeviceBatc
     }
 }
 
-/// The batch's own memory, not copied; it goes back to the loader when the backend drops it.
-fn shared<T>(values: Lent<T>) -> Bytes
+/// Wraps the batch's buffer without a copy; it goes back to the loader when the backend drops it.
+fn share_memory<T>(values: PooledBuffer<T>) -> Bytes
 where
-    Lent<T>: AsRef<[u8]> + Send + 'static,
+    PooledBuffer<T>: AsRef<[u8]> + Send + 'static,
 {
     Bytes::from_shared(bytes::Bytes::from_owner(values), AllocationProperty::Native)
 }
@@ -151,7 +152,7 @@ mod tests {
 
     use super::*;
     use crate::volume::grid::Dims;
-    use crate::volume::targets::certain;
+    use crate::volume::targets::probabilities_of_label;
 
     const DIMS: Dims = Dims([1, 2, 3]);
 
@@ -160,7 +161,7 @@ mod tests {
         Batch {
             number: 0,
             next_sample: 2,
-            images: vec![f16::ZERO; 2 * Modality::COUNT * DIMS.voxels()].into(),
+            images: vec![f16::ZERO; 2 * Modality::COUNT * DIMS.voxel_count()].into(),
             labels: labels.into(),
             targets,
             dims: DIMS,
@@ -170,8 +171,8 @@ mod tests {
     }
 
     fn regions(labels: Vec<u8>, targets: Targets) -> Vec<f32> {
-        let batch = upload(batch(labels, targets), &Device::flex(), Precision::F32);
-        let regions = batch.truth.regions();
+        let batch = upload_batch(batch(labels, targets), &Device::flex(), Precision::F32);
+        let regions = batch.truth.into_regions();
         assert_eq!(regions.dims(), [2, 3, 1, 2, 3]);
         regions.into_data().try_to_vec().unwrap()
     }
@@ -194,7 +195,7 @@ mod tests {
     #[test]
     fn labels_and_the_same_as_certain_probabilities_are_the_same_targets() {
         let labels: Vec<u8> = (0..12).map(|place| place % 4).collect();
-        let shares = labels.iter().flat_map(|label| certain(*label)).collect();
+        let shares = labels.iter().flat_map(|label| probabilities_of_label(*label)).collect();
         assert_eq!(regions(labels, Targets::Hard), regions(shares, Targets::Soft));
     }
 }

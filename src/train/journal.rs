@@ -1,8 +1,8 @@
-//! What happened in a run, one JSON line an event (`events.jsonl`), and the same steps as a table
+//! Journal of a run: one JSON line an event (`events.jsonl`), and the steps as a table
 //! (`metrics.csv`). The files are the truth; dashboards show a sample of it.
 //!
-//! A checkpoint remembers how long both were. A resumed run cuts them back to that, so that nothing
-//! is told twice.
+//! A checkpoint stores the length of both. A resumed run cuts them back to it, so that no event is
+//! written twice.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -22,106 +22,106 @@ const TABLE: &str = "metrics.csv";
 const HEADER: &str =
     "step,epoch,loss,dice_loss,bce,gradient_norm,learning_rate,seconds,starved_seconds";
 
-/// How far a journal has been written, in bytes.
+/// Lengths of a journal's files in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalPosition {
     events: u64,
     table: u64,
 }
 
-struct Files {
-    events: Appended,
-    table: Appended,
+struct JournalFiles {
+    events: AppendFile,
+    table: AppendFile,
     folder: PathBuf,
     last_step: u64,
 }
 
-/// The journal of one run. Cheap to clone; lines of all clones interleave whole.
+/// Journal of one run. Cheap to clone; lines of all clones interleave whole.
 #[derive(Clone)]
-pub struct Journal(Arc<Mutex<Files>>);
+pub struct Journal(Arc<Mutex<JournalFiles>>);
 
 impl Journal {
-    /// Starts the journal in `folder`, cutting away what is there.
+    /// Starts the journal in `folder`, overwriting an old one.
     ///
     /// # Errors
     /// If a file cannot be opened or written.
     pub fn start(folder: &Path) -> Result<Self, Fault> {
-        Self::open(folder, JournalPosition::default())
+        Self::open_files(folder, JournalPosition::default())
     }
 
-    /// Goes on with the journal in `folder` where a checkpoint of `step` steps left it.
+    /// Continues the journal in `folder` where a checkpoint of `step` steps left it.
     ///
     /// # Errors
     /// If a file cannot be opened or written.
     pub fn resume(folder: &Path, position: JournalPosition, step: u64) -> Result<Self, Fault> {
         let JournalPosition { events, table } = position;
-        let told = told_of_checkpoint(&folder.join(EVENTS), events, step);
-        let journal = Self::open(folder, JournalPosition { events: events + told, table })?;
-        journal.files().last_step = step;
+        let told = checkpoint_line_length(&folder.join(EVENTS), events, step);
+        let journal = Self::open_files(folder, JournalPosition { events: events + told, table })?;
+        journal.lock_files().last_step = step;
         Ok(journal)
     }
 
-    fn open(folder: &Path, position: JournalPosition) -> Result<Self, Fault> {
-        let events = Appended::open(folder.join(EVENTS), position.events)?;
-        let mut table = Appended::open(folder.join(TABLE), position.table)?;
+    fn open_files(folder: &Path, position: JournalPosition) -> Result<Self, Fault> {
+        let events = AppendFile::open_truncated(folder.join(EVENTS), position.events)?;
+        let mut table = AppendFile::open_truncated(folder.join(TABLE), position.table)?;
         if table.length == 0 {
-            table.line(HEADER)?;
+            table.append_line(HEADER)?;
         }
-        let files = Files { events, table, folder: folder.to_path_buf(), last_step: 0 };
+        let files = JournalFiles { events, table, folder: folder.to_path_buf(), last_step: 0 };
         Ok(Self(Arc::new(Mutex::new(files))))
     }
 
-    fn files(&self) -> MutexGuard<'_, Files> {
+    fn lock_files(&self) -> MutexGuard<'_, JournalFiles> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes one event, and a table row where it is a step. Everything up to it is on its way to
-    /// the disk when this returns: a killed process loses nothing that was reported.
+    /// Writes one event, and a table row where it is a step. It has been given to the operating
+    /// system when this returns, so a killed process loses no reported event.
     ///
     /// # Errors
     /// If the disk does not take it.
-    pub fn write(&self, event: &Event) -> Result<(), Fault> {
-        let mut files = self.files();
+    pub fn write_event(&self, event: &Event) -> Result<(), Fault> {
+        let mut files = self.lock_files();
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         #[derive(Serialize)]
-        struct Line<'a> {
+        struct TimestampedEvent<'a> {
             time: f64,
             #[serde(flatten)]
             event: &'a Event,
         }
-        let line = Line { time: time.as_secs_f64(), event };
+        let line = TimestampedEvent { time: time.as_secs_f64(), event };
         let text = serde_json::to_string(&line).expect("events serialise to JSON");
-        files.events.line(&text)?;
+        files.events.append_line(&text)?;
         if let Event::Step(step) = event {
             files.last_step = step.step;
-            files.table.line(&row(step))?;
+            files.table.append_line(&csv_row(step))?;
         }
         Ok(())
     }
 
-    /// The last sound step that was written down, or the one that this process started from.
+    /// Last finite step that was written, or the one that this process started from.
     pub fn last_step(&self) -> u64 {
-        self.files().last_step
+        self.lock_files().last_step
     }
 
     /// The run's folder.
-    pub fn folder(&self) -> PathBuf {
-        self.files().folder.clone()
+    pub fn run_folder(&self) -> PathBuf {
+        self.lock_files().folder.clone()
     }
 
-    /// How far it has been written; that much is on the disk when this returns.
+    /// Flushes the journal to the disk and returns its length.
     ///
     /// # Errors
     /// If the disk does not take it.
-    pub fn position(&self) -> Result<JournalPosition, Fault> {
-        let files = self.files();
-        files.events.sync()?;
-        files.table.sync()?;
+    pub fn sync_position(&self) -> Result<JournalPosition, Fault> {
+        let files = self.lock_files();
+        files.events.sync_to_disk()?;
+        files.table.sync_to_disk()?;
         Ok(JournalPosition { events: files.events.length, table: files.table.length })
     }
 }
 
-fn row(step: &StepRecord) -> String {
+fn csv_row(step: &StepRecord) -> String {
     format!(
         "{},{},{},{},{},{},{},{:.6},{:.6}",
         step.step,
@@ -136,9 +136,9 @@ fn row(step: &StepRecord) -> String {
     )
 }
 
-/// Length of the line at `position`, if it is the one that tells of the checkpoint of `step`: it is
-/// written after the checkpoint, which therefore does not count it.
-fn told_of_checkpoint(events: &Path, position: u64, step: u64) -> u64 {
+/// Length of the line at `position`, if it is the event of the checkpoint of `step`: it is written
+/// after the checkpoint, which therefore does not count it.
+fn checkpoint_line_length(events: &Path, position: u64, step: u64) -> u64 {
     let Ok(bytes) = fs::read(events) else { return 0 };
     let rest = bytes.get(position as usize..).unwrap_or_default();
     let Some(length) = rest.iter().position(|&byte| byte == b'\n') else { return 0 };
@@ -147,16 +147,16 @@ fn told_of_checkpoint(events: &Path, position: u64, step: u64) -> u64 {
     if it_is { length as u64 + 1 } else { 0 }
 }
 
-/// A file of lines that only grows.
-struct Appended {
+/// Append-only file of lines.
+struct AppendFile {
     path: PathBuf,
     file: BufWriter<File>,
     length: u64,
 }
 
-impl Appended {
-    /// Opens it and cuts away what is beyond `length`; a file that is shorter stays as it is.
-    fn open(path: PathBuf, length: u64) -> Result<Self, Fault> {
+impl AppendFile {
+    /// Opens the file and truncates it to `length`; a shorter one stays as it is.
+    fn open_truncated(path: PathBuf, length: u64) -> Result<Self, Fault> {
         let opened = || {
             let mut file =
                 OpenOptions::new().create(true).write(true).truncate(false).open(&path)?;
@@ -165,18 +165,19 @@ impl Appended {
             let length = file.seek(SeekFrom::End(0))?;
             Ok((file, length))
         };
-        let (file, length) = opened().map_err(|error: std::io::Error| Fault::io(&path, &error))?;
+        let (file, length) =
+            opened().map_err(|error: std::io::Error| Fault::from_io(&path, &error))?;
         Ok(Self { path, file: BufWriter::new(file), length })
     }
 
-    fn line(&mut self, text: &str) -> Result<(), Fault> {
+    fn append_line(&mut self, text: &str) -> Result<(), Fault> {
         let written = writeln!(self.file, "{text}").and_then(|()| self.file.flush());
         self.length += text.len() as u64 + 1;
-        written.map_err(|error| Fault::io(&self.path, &error))
+        written.map_err(|error| Fault::from_io(&self.path, &error))
     }
 
-    fn sync(&self) -> Result<(), Fault> {
-        self.file.get_ref().sync_data().map_err(|error| Fault::io(&self.path, &error))
+    fn sync_to_disk(&self) -> Result<(), Fault> {
+        self.file.get_ref().sync_data().map_err(|error| Fault::from_io(&self.path, &error))
     }
 }
 
@@ -192,7 +193,7 @@ mod tests {
             loss: 1.5,
             dice_loss: 1.0,
             bce: 0.5,
-            penalties: Default::default(),
+            aux_losses: Default::default(),
             gradient_norm: 2.0,
             learning_rate: 1e-3,
             seconds: 0.2,
@@ -219,17 +220,17 @@ mod tests {
     fn a_resumed_journal_is_cut_back_to_its_checkpoint_and_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::start(folder.path()).unwrap();
-        journal.write(&step(1)).unwrap();
-        let position = journal.position().unwrap();
-        journal.write(&checkpoint(1)).unwrap();
-        journal.write(&step(2)).unwrap();
+        journal.write_event(&step(1)).unwrap();
+        let position = journal.sync_position().unwrap();
+        journal.write_event(&checkpoint(1)).unwrap();
+        journal.write_event(&step(2)).unwrap();
         drop(journal);
         let mut torn = OpenOptions::new().append(true).open(folder.path().join(EVENTS)).unwrap();
         torn.write_all(b"{\"event\":\"st").unwrap();
 
         let journal = Journal::resume(folder.path(), position, 1).unwrap();
         assert_eq!(journal.last_step(), 1);
-        journal.write(&step(2)).unwrap();
+        journal.write_event(&step(2)).unwrap();
         let name = String::from;
         let expected = [(name("step"), 1), (name("checkpoint"), 1), (name("step"), 2)];
         assert_eq!(told(folder.path()), expected);
@@ -242,20 +243,20 @@ mod tests {
     fn a_checkpoint_that_was_not_told_of_in_time_is_none_the_worse() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::start(folder.path()).unwrap();
-        journal.write(&step(1)).unwrap();
-        let position = journal.position().unwrap();
+        journal.write_event(&step(1)).unwrap();
+        let position = journal.sync_position().unwrap();
         for after in [None, Some(checkpoint(7)), Some(step(2))] {
-            after.iter().for_each(|event| journal.write(event).unwrap());
+            after.iter().for_each(|event| journal.write_event(event).unwrap());
             let journal = Journal::resume(folder.path(), position, 1).unwrap();
             assert_eq!(told(folder.path()), [("step".into(), 1)]);
-            assert_eq!(journal.position().unwrap(), position);
+            assert_eq!(journal.sync_position().unwrap(), position);
         }
     }
 
     #[test]
     fn a_new_journal_cuts_away_an_old_one() {
         let folder = tempfile::tempdir().unwrap();
-        Journal::start(folder.path()).unwrap().write(&step(1)).unwrap();
+        Journal::start(folder.path()).unwrap().write_event(&step(1)).unwrap();
         Journal::start(folder.path()).unwrap();
         assert!(told(folder.path()).is_empty());
         let table = fs::read_to_string(folder.path().join(TABLE)).unwrap();

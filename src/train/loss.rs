@@ -1,8 +1,8 @@
-//! The loss of the paper: soft Dice with squared denominators plus binary cross-entropy, over the
-//! three overlapping regions (Nalwade and Kisa, section 3; Milletari et al. 2016 for the squares).
+//! Loss of the paper: soft Dice with squared denominators plus binary cross-entropy, over the three
+//! overlapping regions (Nalwade and Kisa, section 3; Milletari et al. 2016 for the squares).
 //!
-//! It knows no architecture: side outputs get the same loss on coarser targets, penalties are
-//! added. Nothing here waits for the device.
+//! It knows no architecture: deep supervision outputs get the same loss on coarser targets,
+//! auxiliary losses are added. Nothing here waits for the device.
 
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Bool, Int, Tensor};
@@ -12,18 +12,18 @@ use crate::nets::Output;
 use crate::nets::volumetric::mean_pool;
 use crate::volume::region::{Region, label};
 
-/// Which of the readings of the paper's loss is meant.
+/// Variant of the paper's loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LossConfig {
-    /// Whether Dice is taken per sample and averaged; else sums run over the whole batch.
+    /// Dice per sample, averaged, instead of sums over the whole batch.
     pub per_sample: bool,
     /// Added to Dice's numerator. With 0, a region that is absent and rightly not predicted costs 1;
     /// with the same 1e-5 as below it costs 0.
     pub numerator_epsilon: f64,
     /// Added to Dice's denominator.
     pub denominator_epsilon: f64,
-    /// Whether cross-entropy is summed over regions, as the paper prints it; else averaged.
+    /// Cross-entropy summed over regions, as the paper prints it, instead of averaged.
     pub region_sum: bool,
 }
 
@@ -38,11 +38,11 @@ impl Default for LossConfig {
     }
 }
 
-/// The loss and what it is made of: one value each unless said otherwise, still on the device.
-/// Only `total` has a gradient; the parts may be kept and read later without keeping the graph.
+/// Loss and its parts: one value each unless said otherwise, still on the device. Only `total` has
+/// a gradient; the parts may be kept and read later without keeping the graph.
 #[derive(Debug)]
 pub struct LossParts {
-    /// What is minimised.
+    /// Total loss, which is minimised.
     pub total: Tensor<1>,
     /// Dice loss at full resolution.
     pub dice: Tensor<1>,
@@ -50,8 +50,8 @@ pub struct LossParts {
     pub bce: Tensor<1>,
     /// Soft Dice per region at full resolution, in the order of [`Region::ALL`], `[3]`.
     pub regions: Tensor<1>,
-    /// The network's own terms by name, weighted.
-    pub penalties: Vec<(&'static str, Tensor<1>)>,
+    /// Weighted auxiliary losses by name.
+    pub aux_losses: Vec<(&'static str, Tensor<1>)>,
 }
 
 /// Region membership `[b, 3, d, h, w]` (0 or 1) of canonical labels `[b, d, h, w]`, on their device.
@@ -68,24 +68,24 @@ pub fn region_targets(labels: Tensor<4, Int>) -> Tensor<5> {
 }
 
 impl LossConfig {
-    /// The loss of a training pass against targets `[b, 3, d, h, w]`, which may be soft.
-    pub fn of(&self, output: Output, targets: Tensor<5>) -> LossParts {
-        let full = self.of_regions(output.logits, targets.clone());
+    /// Computes the loss of a training pass against targets `[b, 3, d, h, w]`, which may be soft.
+    pub fn total_loss(&self, output: Output, targets: Tensor<5>) -> LossParts {
+        let full = self.region_loss(output.logits, targets.clone());
         let mut total = full.total * output.weight;
-        for side in output.side {
-            let coarse = at_resolution_of(&side.logits, targets.clone());
-            total = total + self.of_regions(side.logits, coarse).total * side.weight;
+        for coarser in output.deep_supervision {
+            let coarse = downsample_to(&coarser.logits, targets.clone());
+            total = total + self.region_loss(coarser.logits, coarse).total * coarser.weight;
         }
-        let mut penalties = Vec::with_capacity(output.penalties.len());
-        for penalty in output.penalties {
-            total = total + penalty.value.clone();
-            penalties.push((penalty.name, penalty.value.detach()));
+        let mut aux_losses = Vec::with_capacity(output.aux_losses.len());
+        for aux_loss in output.aux_losses {
+            total = total + aux_loss.value.clone();
+            aux_losses.push((aux_loss.name, aux_loss.value.detach()));
         }
-        LossParts { total, penalties, ..full }
+        LossParts { total, aux_losses: aux_losses, ..full }
     }
 
-    /// Dice and cross-entropy of region logits against targets of the same shape.
-    pub fn of_regions(&self, logits: Tensor<5>, targets: Tensor<5>) -> LossParts {
+    /// Computes Dice and cross-entropy of region logits against targets of the same shape.
+    pub fn region_loss(&self, logits: Tensor<5>, targets: Tensor<5>) -> LossParts {
         let scores = self.soft_dice(sigmoid(logits.clone()), targets.clone()); // [b or 1, 3]
         let dice = scores.clone().mean().neg() + 1.0;
         let bce = self.cross_entropy(logits, targets);
@@ -95,11 +95,12 @@ impl LossConfig {
             dice: dice.detach(),
             bce: bce.detach(),
             regions,
-            penalties: Vec::new(),
+            aux_losses: Vec::new(),
         }
     }
 
-    /// `2 sum(p g) / (sum(p^2) + sum(g^2))` for each region, `[1, 3]` or per sample `[b, 3]`.
+    /// Soft Dice `2 sum(p g) / (sum(p^2) + sum(g^2))` of each region, `[1, 3]` or per sample `[b,
+    /// 3]`.
     fn soft_dice(&self, probabilities: Tensor<5>, targets: Tensor<5>) -> Tensor<2> {
         let [b, k, d, h, w] = probabilities.dims();
         let sum = |volume: Tensor<5>| {
@@ -112,8 +113,8 @@ impl LossConfig {
         (overlap * 2.0 + self.numerator_epsilon) / (sizes + self.denominator_epsilon)
     }
 
-    /// Of logits, in the form that neither overflows nor cancels at either end:
-    /// `max(x, 0) - x g + ln(1 + e^-|x|)`.
+    /// Binary cross-entropy of logits, in the form that neither overflows nor cancels at either
+    /// end: `max(x, 0) - x g + ln(1 + e^-|x|)`.
     fn cross_entropy(&self, logits: Tensor<5>, targets: Tensor<5>) -> Tensor<1> {
         let tail = logits.clone().abs().neg().exp().log1p();
         let mean = (relu(logits.clone()) - logits * targets + tail).mean();
@@ -121,8 +122,8 @@ impl LossConfig {
     }
 }
 
-/// Targets averaged down to the grid of a coarser map.
-fn at_resolution_of(map: &Tensor<5>, targets: Tensor<5>) -> Tensor<5> {
+/// Averages targets down to the grid of a coarser output.
+fn downsample_to(map: &Tensor<5>, targets: Tensor<5>) -> Tensor<5> {
     let mut coarse = targets;
     while coarse.dims()[2] > map.dims()[2] {
         coarse = mean_pool(coarse);
@@ -135,7 +136,7 @@ mod tests {
     use burn::tensor::{DType, Device, TensorData};
 
     use super::*;
-    use crate::nets::{Penalty, SideOutput};
+    use crate::nets::{AuxLoss, SideOutput};
 
     fn constant(value: f32, shape: [usize; 5]) -> Tensor<5> {
         Tensor::full(shape, value, &Device::flex())
@@ -164,7 +165,7 @@ mod tests {
     fn an_absent_region_rightly_not_predicted_costs_one_or_with_smoothing_nothing() {
         let shape = [1, 3, 2, 2, 2];
         let cost = |config: LossConfig| {
-            let parts = config.of_regions(constant(-40.0, shape), constant(0.0, shape));
+            let parts = config.region_loss(constant(-40.0, shape), constant(0.0, shape));
             assert!(read(&parts.bce) < 1e-16);
             read(&parts.dice)
         };
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn cross_entropy_keeps_its_small_values() {
         let shape = [1, 3, 1, 1, 1];
-        let parts = LossConfig::default().of_regions(constant(-16.0, shape), constant(0.0, shape));
+        let parts = LossConfig::default().region_loss(constant(-16.0, shape), constant(0.0, shape));
         let exact = (-16.0f64).exp().ln_1p();
         assert!((f64::from(read(&parts.bce)) / exact - 1.0).abs() < 1e-5);
     }
@@ -189,20 +190,20 @@ mod tests {
         let coarse = constant(-0.2, [1, 3, 1, 1, 1]);
         let targets =
             Tensor::cat(vec![constant(1.0, [1, 3, 1, 4, 4]), constant(0.0, [1, 3, 3, 4, 4])], 2);
-        let alone = read(&config.of_regions(full.clone(), targets.clone()).total);
+        let alone = read(&config.region_loss(full.clone(), targets.clone()).total);
         let quarter = constant(0.25, [1, 3, 1, 1, 1]);
-        let side = read(&config.of_regions(coarse.clone(), quarter).total);
+        let side = read(&config.region_loss(coarse.clone(), quarter).total);
         let output = Output {
             logits: full,
             weight: 0.4,
-            side: vec![SideOutput { logits: coarse, weight: 0.2 }],
-            penalties: vec![Penalty {
+            deep_supervision: vec![SideOutput { logits: coarse, weight: 0.2 }],
+            aux_losses: vec![AuxLoss {
                 name: "kl",
                 value: Tensor::from_data([0.5f32], &Device::flex()),
             }],
         };
-        let parts = config.of(output, targets);
+        let parts = config.total_loss(output, targets);
         assert!((read(&parts.total) - (0.4 * alone + 0.2 * side + 0.5)).abs() < 1e-6);
-        assert_eq!(parts.penalties[0].0, "kl");
+        assert_eq!(parts.aux_losses[0].0, "kl");
     }
 }

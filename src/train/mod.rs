@@ -1,18 +1,18 @@
-//! Floor 6: the trainer. One permanent thread owns the device and runs everything here that
-//! touches a tensor.
+//! Floor 6: the trainer. One permanent thread owns the device and runs everything here that touches
+//! a tensor.
 
-mod books;
 pub mod checkpoint;
 pub mod event;
-mod exact;
 pub mod feed;
 pub mod journal;
 pub mod loss;
+mod lossless_f64;
+pub mod non_finite;
 pub mod plateau;
 pub mod run_directory;
 pub mod schedule;
 pub mod settings;
 pub mod skips;
-pub mod standing;
+mod step_metrics;
 pub mod trainer;
-pub mod unsound;
+pub mod training_progress;

@@ -1,11 +1,11 @@
-//! What the plateau schedule remembers: how long the smoothed training loss has not improved.
+//! State of the plateau schedule: how long the smoothed training loss has not improved.
 
 use serde::{Deserialize, Serialize};
 
-use crate::train::exact;
+use crate::train::lossless_f64;
 use crate::train::schedule::Schedule;
 
-/// The memory of [`Schedule::Plateau`]; part of every checkpoint.
+/// State of [`Schedule::Plateau`]; part of every checkpoint.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plateau {
     smoothed: Option<Loss>,
@@ -16,16 +16,16 @@ pub struct Plateau {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Loss(#[serde(with = "exact")] f64);
+struct Loss(#[serde(with = "lossless_f64")] f64);
 
 impl Plateau {
-    /// How often the rate has dropped.
-    pub const fn drops(&self) -> u64 {
+    /// Number of drops of the learning rate.
+    pub const fn drop_count(&self) -> u64 {
         self.drops
     }
 
-    /// Takes in the mean loss of an epoch. Nothing to do for schedules that do not look at losses.
-    pub fn see(&mut self, schedule: Schedule, loss: f64) {
+    /// Adds the mean loss of an epoch; other schedules ignore it.
+    pub fn add_epoch_loss(&mut self, schedule: Schedule, loss: f64) {
         let Schedule::Plateau { patience, threshold, smoothing, .. } = schedule else { return };
         let smoothed = match self.smoothed {
             Some(Loss(old)) => old * smoothing + loss * (1.0 - smoothing),
@@ -47,7 +47,7 @@ impl Plateau {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::schedule::Moment;
+    use crate::train::schedule::SchedulePosition;
 
     const SCHEDULE: Schedule =
         Schedule::Plateau { factor: 0.5, patience: 2, threshold: 0.01, smoothing: 0.0 };
@@ -57,9 +57,9 @@ mod tests {
         let mut plateau = Plateau::default();
         let mut rates = Vec::new();
         for loss in [1.0, 0.9, 0.895, 0.7, 0.7, 0.7, 0.7, 0.7, 0.69] {
-            plateau.see(SCHEDULE, loss);
-            let moment = Moment { step: 3, total: 9, steps_per_epoch: 1 };
-            rates.push(SCHEDULE.multiplier(moment, &plateau));
+            plateau.add_epoch_loss(SCHEDULE, loss);
+            let moment = SchedulePosition { step: 3, total: 9, steps_per_epoch: 1 };
+            rates.push(SCHEDULE.rate_multiplier(moment, &plateau));
         }
         // 0.895 is no improvement by a hundredth, and 0.69 is one that comes after two drops.
         assert_eq!(rates, [1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25]);
@@ -72,17 +72,17 @@ mod tests {
         let smooth = Schedule::Plateau { factor: 0.5, patience: 1, threshold: 0.0, smoothing: 0.9 };
         let mut plateau = Plateau::default();
         for loss in [1.0, 0.5, 0.9] {
-            plateau.see(smooth, loss);
+            plateau.add_epoch_loss(smooth, loss);
         }
-        assert_eq!(plateau.drops(), 0, "0.9 is above 0.5 and pulls the mean down");
-        plateau.see(smooth, 2.0);
-        assert_eq!(plateau.drops(), 1);
+        assert_eq!(plateau.drop_count(), 0, "0.9 is above 0.5 and pulls the mean down");
+        plateau.add_epoch_loss(smooth, 2.0);
+        assert_eq!(plateau.drop_count(), 1);
     }
 
     #[test]
     fn other_schedules_remember_nothing() {
         let mut plateau = Plateau::default();
-        plateau.see(Schedule::Constant, 1.0);
+        plateau.add_epoch_loss(Schedule::Constant, 1.0);
         assert_eq!(plateau, Plateau::default());
     }
 }

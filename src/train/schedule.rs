@@ -1,19 +1,18 @@
-//! The learning rate. All but one schedule are a pure function of the place in the run: nothing to
-//! store, nothing to restore. The plateau depends on losses; its memory is in
-//! [`Plateau`].
+//! Learning rate schedules. All but one are a pure function of the position in the run: nothing to
+//! store, nothing to restore. The plateau depends on losses; its state is in [`Plateau`].
 //!
 //! Nalwade and Kisa give a "decay rate" (0.60 for the U-Nets, 0.85 for the cascade) and no period.
-//! The readings that we know of are all here; [`Schedule::Step`] is the one in use.
+//! All readings known to us are here; [`Schedule::Step`] is the one in use.
 
 use serde::{Deserialize, Serialize};
 
 use crate::train::plateau::Plateau;
 
-/// How the learning rate falls.
+/// Learning rate schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
-    /// Not at all.
+    /// Constant rate.
     Constant,
     /// Times `factor` every `every_epochs` epochs: our reading of "decay rate", since 0.60 ten times
     /// in 280 epochs comes to what Lachinov's 0.99 an epoch would in his 500.
@@ -23,12 +22,11 @@ pub enum Schedule {
         /// Epochs between drops.
         every_epochs: f64,
     },
-    /// The same fall without the steps: `factor ^ (epochs / every_epochs)`, at every step (what
-    /// Keras calls exponential decay).
+    /// Exponential decay at every step: `factor ^ (epochs / every_epochs)`.
     Smooth {
         /// Multiplier, 0 to 1.
         factor: f64,
-        /// Epochs until it has fallen by the factor.
+        /// Epochs until the rate has fallen by the factor.
         every_epochs: f64,
     },
     /// Times `factor` every epoch: the literal reading. With 0.60 a network has stopped learning
@@ -49,7 +47,7 @@ pub enum Schedule {
         factor: f64,
         /// Epochs without improvement before a drop.
         patience: u64,
-        /// What counts as an improvement.
+        /// Smallest improvement that counts.
         #[serde(default = "threshold")]
         threshold: f64,
         /// Share of the old value in the exponential mean of the epochs' losses.
@@ -58,7 +56,7 @@ pub enum Schedule {
     },
 }
 
-/// As in the code of the same authors a year later.
+/// Default improvement: that of the same authors' code a year later.
 const fn threshold() -> f64 {
     1e-3
 }
@@ -73,9 +71,9 @@ impl Default for Schedule {
     }
 }
 
-/// A place in a run.
+/// Position in a run.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub struct SchedulePosition {
     /// Steps done.
     pub step: u64,
     /// Steps planned in all.
@@ -86,8 +84,8 @@ pub struct Moment {
 
 impl Schedule {
     /// Multiplier of the initial rate for the step after `moment`.
-    pub fn multiplier(self, moment: Moment, plateau: &Plateau) -> f64 {
-        let Moment { step, total, steps_per_epoch } = moment;
+    pub fn rate_multiplier(self, moment: SchedulePosition, plateau: &Plateau) -> f64 {
+        let SchedulePosition { step, total, steps_per_epoch } = moment;
         let epoch = (step / steps_per_epoch) as f64;
         match self {
             Self::Constant => 1.0,
@@ -97,12 +95,12 @@ impl Schedule {
             }
             Self::PerEpoch { factor } => factor.powf(epoch),
             Self::Poly { power } => (1.0 - step as f64 / total as f64).powf(power),
-            Self::Plateau { factor, .. } => factor.powf(plateau.drops() as f64),
+            Self::Plateau { factor, .. } => factor.powf(plateau.drop_count() as f64),
         }
     }
 
-    /// What cannot be, or nothing.
-    pub fn problem(&self) -> Option<String> {
+    /// Returns the first invalid setting.
+    pub fn first_invalid_setting(&self) -> Option<String> {
         let positive = |field, value: f64| {
             let usable = value.is_finite() && value > 0.0;
             (!usable).then(|| format!("schedule.{field} = {value} must be above 0"))
@@ -132,8 +130,9 @@ mod tests {
     use super::*;
 
     fn at(schedule: Schedule, epoch: f64) -> f64 {
-        let moment = Moment { step: (epoch * 10.0) as u64, total: 2800, steps_per_epoch: 10 };
-        schedule.multiplier(moment, &Plateau::default())
+        let moment =
+            SchedulePosition { step: (epoch * 10.0) as u64, total: 2800, steps_per_epoch: 10 };
+        schedule.rate_multiplier(moment, &Plateau::default())
     }
 
     /// The rates of the readings over 280 epochs, from the same table as the optimisers' oracle.
@@ -179,14 +178,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_named() {
-        let problem = |schedule: Schedule| schedule.problem().unwrap();
+        let problem = |schedule: Schedule| schedule.first_invalid_setting().unwrap();
         assert!(problem(Schedule::PerEpoch { factor: 0.0 }).contains("factor = 0"));
         assert!(
             problem(Schedule::Step { factor: 0.5, every_epochs: -1.0 }).contains("every_epochs")
         );
         let plateau: Schedule =
             serde_json::from_str(r#"{"kind": "plateau", "factor": 0.2, "patience": 30}"#).unwrap();
-        assert_eq!(plateau.problem(), None);
-        assert_eq!(Schedule::default().problem(), None);
+        assert_eq!(plateau.first_invalid_setting(), None);
+        assert_eq!(Schedule::default().first_invalid_setting(), None);
     }
 }

@@ -1,49 +1,51 @@
-//! How long to train, how fast, and what is kept on the way.
+//! Settings of the trainer: length, learning rate, checkpoints, validation.
 
 use serde::{Deserialize, Serialize};
 
 use crate::train::plateau::Plateau;
-use crate::train::schedule::{Moment, Schedule};
+use crate::train::schedule::{Schedule, SchedulePosition};
 
-/// How long to train, and how fast.
+/// Trainer settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainerConfig {
-    /// Epochs.
+    /// Number of epochs.
     pub epochs: u64,
     /// Steps in an epoch; 0 for as many as visit every case's patches once.
     pub steps_per_epoch: u64,
-    /// Batches in a step: their gradients are averaged, so memory is that of one.
+    /// Gradient accumulation: batches in a step. Gradients are averaged, so memory is that of one.
     pub accumulate: u64,
     /// Initial learning rate.
     pub learning_rate: f64,
-    /// Epochs in which the rate rises from 0, in a line, to what the schedule says.
+    /// Epochs of linear warm-up from 0 to the scheduled rate.
     pub warm_up_epochs: f64,
-    /// Whether activations that are cheap to compute are computed again instead of kept.
+    /// Gradient checkpointing: activations that are cheap to compute are computed again instead of
+    /// kept.
     pub gradient_checkpointing: bool,
-    /// What a step that is not finite does to the run.
-    pub non_finite: NonFinite,
-    /// Steps of a run that may be skipped because they were not finite.
+    /// Policy for steps that are not finite.
+    pub non_finite: NonFinitePolicy,
+    /// Most steps of a run that may be skipped because they were not finite.
     pub non_finite_budget: u64,
-    /// How the learning rate falls.
+    /// Learning rate schedule.
     pub schedule: Schedule,
-    /// When weights are put on the disk.
+    /// Checkpoint intervals.
     pub checkpoint: CheckpointConfig,
-    /// When the held-out cases are scored.
+    /// Validation intervals.
     pub validation: ValidationConfig,
 }
 
-/// What a step that is not finite does to the run. It never changes the weights.
+/// Policy for a step that is not finite; such a step never changes the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum NonFinite {
-    /// Ends it, with a report of the samples.
+pub enum NonFinitePolicy {
+    /// Ends the run, with a report of the samples.
     Stop,
-    /// Is counted and journalled, and the run goes on within its budget.
+    /// Counts and journals the step; the run goes on within its budget.
     Skip,
 }
 
-/// When weights are put on the disk, besides at the end, at the best validation and on a signal.
+/// Checkpoint intervals; checkpoints are also written at the end, at the best validation and on a
+/// signal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointConfig {
@@ -51,22 +53,22 @@ pub struct CheckpointConfig {
     pub every_epochs: u64,
     /// Steps between checkpoints; 0 for never.
     pub every_steps: u64,
-    /// How many of the last ones are kept; the best is kept besides.
+    /// Number of last checkpoints that are kept besides the best.
     pub keep: usize,
 }
 
-/// When the held-out cases are scored, besides at the end.
+/// Validation intervals; the held-out cases are also scored at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ValidationConfig {
     /// Epochs between validations; 0 for never.
     pub every_epochs: u64,
-    /// Epochs after the best validation at which a run without a better one ends; 0 for none.
+    /// Early stopping: epochs without a better validation after which the run ends; 0 for never.
     pub patience: u64,
 }
 
 impl Default for TrainerConfig {
-    /// Nalwade and Kisa, for the U-Net: 280 epochs of one patch a case, 2e-4.
+    /// Settings of Nalwade and Kisa for the U-Net: 280 epochs of one patch a case, 2e-4.
     fn default() -> Self {
         Self {
             epochs: 280,
@@ -75,7 +77,7 @@ impl Default for TrainerConfig {
             learning_rate: 2e-4,
             warm_up_epochs: 0.0,
             gradient_checkpointing: false,
-            non_finite: NonFinite::Stop,
+            non_finite: NonFinitePolicy::Stop,
             non_finite_budget: 10,
             schedule: Schedule::default(),
             checkpoint: CheckpointConfig::default(),
@@ -97,8 +99,8 @@ impl Default for ValidationConfig {
 }
 
 impl TrainerConfig {
-    /// What cannot be, or nothing.
-    pub fn problem(&self) -> Option<String> {
+    /// Returns the first invalid setting.
+    pub fn first_invalid_setting(&self) -> Option<String> {
         if self.epochs == 0 {
             return Some("epochs = 0 trains nothing; write at least 1".into());
         }
@@ -123,10 +125,10 @@ impl TrainerConfig {
                  validation.every_epochs"
             ));
         }
-        self.schedule.problem()
+        self.schedule.first_invalid_setting()
     }
 
-    /// Steps in an epoch over `samples` samples in batches of `batch`.
+    /// Number of steps in an epoch over `samples` samples in batches of `batch`.
     pub fn epoch_steps(&self, samples: u64, batch: usize) -> u64 {
         match self.steps_per_epoch {
             0 => samples.div_ceil(batch as u64 * self.accumulate).max(1),
@@ -134,11 +136,11 @@ impl TrainerConfig {
         }
     }
 
-    /// The learning rate of the step after `moment`.
-    pub fn rate(&self, moment: Moment, plateau: &Plateau) -> f64 {
+    /// Learning rate of the step after `moment`.
+    pub fn learning_rate_at(&self, moment: SchedulePosition, plateau: &Plateau) -> f64 {
         let warm_up = self.warm_up_epochs * moment.steps_per_epoch as f64;
         let warmth = ((moment.step + 1) as f64 / warm_up.max(1.0)).min(1.0);
-        self.learning_rate * warmth * self.schedule.multiplier(moment, plateau)
+        self.learning_rate * warmth * self.schedule.rate_multiplier(moment, plateau)
     }
 }
 
@@ -152,8 +154,8 @@ mod tests {
             let learning_rate = 1.0;
             let config =
                 TrainerConfig { warm_up_epochs, schedule, learning_rate, ..Default::default() };
-            let moment = |step| Moment { step, total: 12, steps_per_epoch: 4 };
-            (0..8).map(|step| config.rate(moment(step), &Plateau::default())).collect()
+            let moment = |step| SchedulePosition { step, total: 12, steps_per_epoch: 4 };
+            (0..8).map(|step| config.learning_rate_at(moment(step), &Plateau::default())).collect()
         };
         let step = Schedule::Step { factor: 0.5, every_epochs: 1.0 };
         assert_eq!(rates(0.0, step), [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]);
@@ -175,7 +177,7 @@ mod tests {
         let problem = |change: fn(&mut TrainerConfig)| {
             let mut config = TrainerConfig::default();
             change(&mut config);
-            config.problem().unwrap()
+            config.first_invalid_setting().unwrap()
         };
         assert!(problem(|c| c.accumulate = 0).contains("accumulate"));
         assert!(problem(|c| c.learning_rate = f64::NAN).contains("learning_rate = NaN"));
@@ -185,6 +187,6 @@ mod tests {
             c.validation = ValidationConfig { every_epochs: 0, patience: 3 };
         };
         assert!(problem(impatient).contains("validation.patience = 3"));
-        assert_eq!(TrainerConfig::default().problem(), None);
+        assert_eq!(TrainerConfig::default().first_invalid_setting(), None);
     }
 }

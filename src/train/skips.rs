@@ -1,39 +1,39 @@
-//! Samples that were left out, on their way from the loader's thread into the journal.
+//! Skipped samples, on their way from the loader's thread into the journal.
 //!
-//! The loader is ahead of the trainer. A skip is journalled with the step whose batch closed over it,
-//! so that a journal cut back to a checkpoint neither lacks one nor has one twice.
+//! The loader is ahead of the trainer. A skip is journalled with the step whose batch comes after
+//! it, so that a journal cut back to a checkpoint neither lacks one nor has one twice.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::actor::stage::Skip;
+use crate::actor::stage::SkippedItem;
 use crate::train::event::Event;
 
-/// Skips that no settled step has passed yet, in the order of the plan. Clones are the same queue.
+/// Queue of skips that no completed step has passed yet, in the order of the plan. Clones share it.
 #[derive(Clone, Default)]
-pub struct Skips(Arc<Mutex<VecDeque<Left>>>);
+pub struct SkipQueue(Arc<Mutex<VecDeque<PendingSkip>>>);
 
-struct Left {
+struct PendingSkip {
     position: u64,
     event: Event,
 }
 
-impl Skips {
-    fn queue(&self) -> MutexGuard<'_, VecDeque<Left>> {
+impl SkipQueue {
+    fn lock_queue(&self) -> MutexGuard<'_, VecDeque<PendingSkip>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a skip of a loader that started at position `first_sample`.
-    pub fn add(&self, first_sample: u64, skip: &Skip) {
+    /// Adds a skip of a loader that started at position `first_sample`.
+    pub fn add_skip(&self, first_sample: u64, skip: &SkippedItem) {
         let position = first_sample + skip.ordinal;
-        let (item, error) = (skip.item.clone(), skip.error.to_string());
-        let event = Event::Skipped { item, position, error };
-        self.queue().push_back(Left { position, event });
+        let error = skip.error.to_string();
+        let event = Event::Skipped { item: skip.item.clone(), position, error };
+        self.lock_queue().push_back(PendingSkip { position, event });
     }
 
-    /// Takes out those ahead of a position in the plan.
-    pub fn ahead_of(&self, position: u64) -> Vec<Event> {
-        let mut queue = self.queue();
+    /// Takes the skips before a position in the plan.
+    pub fn take_before(&self, position: u64) -> Vec<Event> {
+        let mut queue = self.lock_queue();
         let passed = queue.partition_point(|left| left.position < position);
         queue.drain(..passed).map(|left| left.event).collect()
     }
@@ -46,17 +46,19 @@ mod tests {
 
     #[test]
     fn a_skip_waits_for_the_step_that_passes_it() {
-        let skips = Skips::default();
+        let skips = SkipQueue::default();
         for ordinal in [1, 4, 5] {
             let error = CaseError::new(Reason::Io, "x", "is gone", "bring it back");
-            skips.clone().add(100, &Skip { ordinal, item: "epoch 0 index 1".into(), error });
+            skips
+                .clone()
+                .add_skip(100, &SkippedItem { ordinal, item: "epoch 0 index 1".into(), error });
         }
         let positions = |position| -> Vec<u64> {
             let position_of = |event| match event {
                 Event::Skipped { position, .. } => position,
                 other => panic!("{other:?}"),
             };
-            skips.ahead_of(position).into_iter().map(position_of).collect()
+            skips.take_before(position).into_iter().map(position_of).collect()
         };
         assert!(positions(101).is_empty());
         assert_eq!(positions(105), [101, 104]);

@@ -1,4 +1,4 @@
-//! The training loop, in one screen. It knows no architecture, no file of a case, no thread.
+//! Training loop. It knows no architecture, no file of a case, no thread.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,52 +7,52 @@ use burn::tensor::{Tensor, TensorData, Transaction};
 
 use crate::actor::stop::{StopLatch, StopState};
 use crate::base::error::Fault;
-use crate::base::progress::Task;
+use crate::base::progress::ProgressTask;
 use crate::nets::Learner;
 use crate::telemetry::catalog;
-use crate::train::books::Books;
 use crate::train::event::{Event, StepRecord};
 use crate::train::feed::BatchFeed;
 use crate::train::journal::Journal;
 use crate::train::loss::{LossConfig, LossParts};
-use crate::train::schedule::Moment;
+use crate::train::non_finite;
+use crate::train::schedule::SchedulePosition;
 use crate::train::settings::TrainerConfig;
-use crate::train::skips::Skips;
-use crate::train::standing::Standing;
-use crate::train::unsound;
+use crate::train::skips::SkipQueue;
+use crate::train::step_metrics::StepMetrics;
+use crate::train::training_progress::TrainingProgress;
 
-/// How often a step that is slow on purpose looks whether the run is to stop.
-const DAWDLE: Duration = Duration::from_millis(20);
+/// Interval at which an artificially slow step checks whether the run is to stop.
+const STOP_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Where steps are taken and written down.
-pub struct Workplace<'a> {
-    /// What is minimised.
+/// Context of the training loop: settings, journal, progress and stop.
+pub struct TrainerContext<'a> {
+    /// Loss settings.
     pub loss: &'a LossConfig,
-    /// How long and how fast.
+    /// Trainer settings.
     pub config: &'a TrainerConfig,
-    /// Steps in an epoch, resolved.
+    /// Number of steps in an epoch.
     pub steps_per_epoch: u64,
-    /// Where steps are written down.
+    /// Journal of the run.
     pub journal: &'a Journal,
-    /// Samples that the loader left out.
-    pub skips: Skips,
-    /// Told of every settled step.
-    pub progress: &'a dyn Task,
-    /// Ends the loop after the step under way.
+    /// Samples that the loader skipped.
+    pub skips: SkipQueue,
+    /// Progress display, updated at every completed step.
+    pub progress: &'a dyn ProgressTask,
+    /// Latch that ends the loop after the current step.
     pub stop: &'a StopLatch,
-    /// How much longer each step takes on purpose, in a drill.
+    /// Artificial delay of each step, in a drill.
     pub slow_step: Duration,
 }
 
-/// The training loop of one process.
+/// Training loop of one process.
 pub struct Trainer<'a> {
-    at: Workplace<'a>,
-    books: Books,
+    context: TrainerContext<'a>,
+    metrics: StepMetrics,
 }
 
-/// A step whose figures are still on the device.
-struct Pending {
-    figures: Figures,
+/// Step whose metrics are still on the device.
+struct PendingStep {
+    figures: StepReadback,
     record: StepRecord,
     next_batch: u64,
     next_sample: u64,
@@ -60,197 +60,210 @@ struct Pending {
 }
 
 impl<'a> Trainer<'a> {
-    /// A loop at its workplace.
-    pub fn new(at: Workplace<'a>) -> Self {
-        Self { at, books: Books::default() }
+    /// Creates a training loop.
+    pub fn new(trainer_context: TrainerContext<'a>) -> Self {
+        Self { context: trainer_context, metrics: StepMetrics::default() }
     }
 
-    /// Steps planned in all.
+    /// Number of steps planned.
     pub const fn total_steps(&self) -> u64 {
-        self.at.config.epochs * self.at.steps_per_epoch
+        self.context.config.epochs * self.context.steps_per_epoch
     }
 
-    /// Trains on until `until` steps are done, the feed ends, or a stop is asked for. Every step is
+    /// Trains until `until` steps are done, the feed ends, or a stop is requested. Every step is
     /// settled when this returns. `until` lies no further than the end of the epoch: the rate of
     /// the next one may depend on it.
     ///
     /// A step's loss is read only after the next step has been enqueued, so the device never waits
-    /// for the host. A step for which the feed ends between its batches is not taken; the standing
+    /// for the host. A step for which the feed ends between its batches is not taken; the progress
     /// is ahead of it, so a resumed run takes it whole.
     ///
     /// # Errors
     /// If a step is not finite and the run must not go on, or the journal cannot be written.
-    pub fn run(
+    pub fn train_until(
         &mut self,
         learner: &mut dyn Learner,
         feed: &mut BatchFeed,
-        standing: &mut Standing,
+        progress: &mut TrainingProgress,
         until: u64,
     ) -> Result<(), Fault> {
-        self.books.reopen();
-        let mut enqueued = standing.step;
-        let mut unsettled: Option<Pending> = None;
-        while enqueued < until && self.at.stop.state() == StopState::Running {
-            let Some(pending) = self.step(learner, feed, standing, enqueued) else { break };
+        self.metrics.resume_clocks();
+        let mut enqueued = progress.step;
+        let mut unsettled: Option<PendingStep> = None;
+        while enqueued < until && self.context.stop.state() == StopState::Running {
+            let Some(pending) = self.enqueue_step(learner, feed, progress, enqueued) else { break };
             enqueued += 1;
-            self.dawdle();
+            self.delay_step();
             if let Some(earlier) = unsettled.replace(pending) {
-                self.settle(earlier, standing)?;
+                self.settle_step(earlier, progress)?;
             }
         }
         match unsettled {
-            Some(last) => self.settle(last, standing),
+            Some(last) => self.settle_step(last, progress),
             None => Ok(()),
         }
     }
 
     /// Enqueues the step after `done` steps and returns without waiting for it; `None` if the feed
     /// ends.
-    fn step(
+    fn enqueue_step(
         &self,
         learner: &mut dyn Learner,
         feed: &mut BatchFeed,
-        standing: &Standing,
+        progress: &TrainingProgress,
         done: u64,
-    ) -> Option<Pending> {
-        let (config, steps_per_epoch) = (self.at.config, self.at.steps_per_epoch);
-        let moment = Moment { step: done, total: self.total_steps(), steps_per_epoch };
-        let learning_rate = config.rate(moment, &standing.plateau);
-        let mut record = StepRecord::planned(done, done / steps_per_epoch, learning_rate);
-        let mut sums: Option<Sums> = None;
-        let (mut next_batch, mut next_sample) = (0, 0);
+    ) -> Option<PendingStep> {
+        let config = self.context.config;
+        let steps_per_epoch = self.context.steps_per_epoch;
+        let moment = SchedulePosition { step: done, total: self.total_steps(), steps_per_epoch };
+        let learning_rate = config.learning_rate_at(moment, &progress.plateau);
+        let mut record = StepRecord::before_step(done, done / steps_per_epoch, learning_rate);
+        let mut sums: Option<BatchSums> = None;
+        let mut next_batch = 0;
+        let mut next_sample = 0;
         let mut started = Instant::now();
         for _ in 0..config.accumulate {
-            let batch = feed.take()?;
+            let batch = feed.next_batch()?;
             if sums.is_none() {
                 started = Instant::now();
             }
             (next_batch, next_sample) = (batch.number + 1, batch.next_sample);
             let output = learner.forward(batch.images, batch.number);
-            let parts = self.at.loss.of(output, batch.truth.regions());
-            sums = Some(Sums::add(sums, &parts));
-            learner.gather(parts.total);
+            let parts = self.context.loss.total_loss(output, batch.truth.into_regions());
+            sums = Some(BatchSums::add_batch(sums, &parts));
+            learner.accumulate_gradients(parts.total);
             record.starved_seconds += batch.starved.as_secs_f64();
             record.samples.extend(batch.keys);
             record.cases.extend(batch.cases);
         }
-        let update = learner.step(learning_rate);
-        let figures = sums?.mean(config.accumulate, update.gradient_norm);
-        Some(Pending { figures, record, next_batch, next_sample, started })
+        let update = learner.optimiser_step(learning_rate);
+        let figures = sums?.into_mean(config.accumulate, update.gradient_norm);
+        Some(PendingStep { figures, record, next_batch, next_sample, started })
     }
 
-    /// Waits as a drill asks, until a stop is asked for.
-    fn dawdle(&self) {
-        let until = Instant::now() + self.at.slow_step;
-        while self.at.stop.state() == StopState::Running {
+    /// Delays a step as a drill asks, until a stop is requested.
+    fn delay_step(&self) {
+        let until = Instant::now() + self.context.slow_step;
+        while self.context.stop.state() == StopState::Running {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
             }
-            thread::sleep(left.min(DAWDLE));
+            thread::sleep(left.min(STOP_POLL_INTERVAL));
         }
     }
 
-    /// Reads a step's figures, writes them down, closes the epoch if it was its last.
-    fn settle(&mut self, pending: Pending, standing: &mut Standing) -> Result<(), Fault> {
-        let Pending { figures, mut record, next_batch, next_sample, started } = pending;
-        figures.read_into(&mut record)?;
+    /// Reads a step's metrics and journals them; closes the epoch after its last step.
+    fn settle_step(
+        &mut self,
+        pending: PendingStep,
+        progress: &mut TrainingProgress,
+    ) -> Result<(), Fault> {
+        let PendingStep { figures, mut record, next_batch, next_sample, started } = pending;
+        figures.wait_into(&mut record)?;
         record.seconds = started.elapsed().as_secs_f64();
-        for skipped in self.at.skips.ahead_of(next_sample) {
-            self.at.journal.write(&skipped)?;
+        for skipped in self.context.skips.take_before(next_sample) {
+            self.context.journal.write_event(&skipped)?;
         }
-        (standing.step, standing.next_batch, standing.next_sample) =
+        (progress.step, progress.next_batch, progress.next_sample) =
             (record.step, next_batch, next_sample);
-        if record.is_sound() {
-            standing.epoch.loss += record.loss;
-            standing.epoch.steps += 1;
-            self.at.journal.write(&Event::Step(record.clone()))?;
+        if record.is_finite() {
+            progress.epoch.loss += record.loss;
+            progress.epoch.steps += 1;
+            self.context.journal.write_event(&Event::Step(record.clone()))?;
         } else {
-            standing.unsound_steps += 1;
-            catalog::TRAIN_NONFINITE_STEPS.with([]).increment(1);
-            self.at.journal.write(&Event::NotFinite(record.clone()))?;
-            let folder = self.at.journal.folder();
-            unsound::judge(self.at.config, standing.unsound_steps, &record, &folder)?;
+            progress.non_finite_steps += 1;
+            catalog::TRAIN_NONFINITE_STEPS.with_labels([]).increment(1);
+            self.context.journal.write_event(&Event::NotFinite(record.clone()))?;
+            let folder = self.context.journal.run_folder();
+            non_finite::skip_or_stop(
+                self.context.config,
+                progress.non_finite_steps,
+                &record,
+                &folder,
+            )?;
         }
-        self.books.add(&record, self.total_steps());
-        self.at.progress.advance_to(record.step, &format!("loss {:.4}", record.loss));
-        if record.step.is_multiple_of(self.at.steps_per_epoch) {
-            self.close_epoch(record.epoch, standing)?;
+        self.metrics.record_step(&record, self.total_steps());
+        self.context.progress.advance_to(record.step, &format!("loss {:.4}", record.loss));
+        if record.step.is_multiple_of(self.context.steps_per_epoch) {
+            self.close_epoch(record.epoch, progress)?;
         }
         Ok(())
     }
 
-    fn close_epoch(&mut self, epoch: u64, standing: &mut Standing) -> Result<(), Fault> {
-        let sums = std::mem::take(&mut standing.epoch);
+    fn close_epoch(&mut self, epoch: u64, progress: &mut TrainingProgress) -> Result<(), Fault> {
+        let sums = std::mem::take(&mut progress.epoch);
         if sums.steps > 0 {
             let loss = sums.loss / sums.steps as f64;
-            standing.plateau.see(self.at.config.schedule, loss);
+            progress.plateau.add_epoch_loss(self.context.config.schedule, loss);
         }
-        self.at.journal.write(&self.books.close(epoch, sums))
+        self.context.journal.write_event(&self.metrics.close_epoch(epoch, sums))
     }
 }
 
-/// Sums over the batches of a step, on the device, `[1]` each.
-struct Sums {
+/// Metrics summed over the batches of a step, on the device, `[1]` each.
+struct BatchSums {
     total: Tensor<1>,
     dice: Tensor<1>,
     bce: Tensor<1>,
-    penalties: Vec<(&'static str, Tensor<1>)>,
+    aux_losses: Vec<(&'static str, Tensor<1>)>,
 }
 
-impl Sums {
-    fn add(before: Option<Self>, parts: &LossParts) -> Self {
-        let figure = |tensor: &Tensor<1>| tensor.clone().without_autodiff();
-        let (total, dice, bce) = (figure(&parts.total), figure(&parts.dice), figure(&parts.bce));
-        let penalties = parts.penalties.iter().map(|(name, value)| (*name, figure(value)));
-        let Some(before) = before else {
-            return Self { total, dice, bce, penalties: penalties.collect() };
+impl BatchSums {
+    fn add_batch(before: Option<Self>, parts: &LossParts) -> Self {
+        let value = |tensor: &Tensor<1>| tensor.clone().without_autodiff();
+        let batch = Self {
+            total: value(&parts.total),
+            dice: value(&parts.dice),
+            bce: value(&parts.bce),
+            aux_losses: parts.aux_losses.iter().map(|(name, term)| (*name, value(term))).collect(),
         };
-        let sum = |((name, a), (_, b)): ((&'static str, Tensor<1>), (_, Tensor<1>))| (name, a + b);
+        let Some(before) = before else { return batch };
+        let penalties = before.aux_losses.into_iter().zip(batch.aux_losses);
         Self {
-            total: before.total + total,
-            dice: before.dice + dice,
-            bce: before.bce + bce,
-            penalties: before.penalties.into_iter().zip(penalties).map(sum).collect(),
+            total: before.total + batch.total,
+            dice: before.dice + batch.dice,
+            bce: before.bce + batch.bce,
+            aux_losses: penalties.map(|((name, a), (_, b))| (name, a + b)).collect(),
         }
     }
 
-    /// The means over `batches`, under way to the host.
-    fn mean(self, batches: u64, gradient_norm: Tensor<1>) -> Figures {
+    /// Starts the read-back of the means over `batches`.
+    fn into_mean(self, batches: u64, gradient_norm: Tensor<1>) -> StepReadback {
         let mean = |sum: Tensor<1>| if batches == 1 { sum } else { sum / batches as f64 };
-        let (names, penalties): (Vec<&'static str>, Vec<Tensor<1>>) =
-            self.penalties.into_iter().unzip();
+        let (names, aux_losses): (Vec<&'static str>, Vec<Tensor<1>>) =
+            self.aux_losses.into_iter().unzip();
         let means = [self.total, self.dice, self.bce].map(mean).into_iter();
-        let penalties = penalties.into_iter().map(mean);
-        let values = means.chain([gradient_norm]).chain(penalties);
+        let aux_losses = aux_losses.into_iter().map(mean);
+        let values = means.chain([gradient_norm]).chain(aux_losses);
         let transaction = values.fold(Transaction::default(), Transaction::register);
-        Figures { transaction, penalties: names }
+        StepReadback { transaction, aux_losses: names }
     }
 }
 
-/// A step's figures under way to the host: loss, Dice, cross-entropy, gradient norm, penalties.
-struct Figures {
+/// Metrics of a step in read-back: loss, Dice, cross-entropy, gradient norm, auxiliary losses.
+struct StepReadback {
     transaction: Transaction,
-    penalties: Vec<&'static str>,
+    aux_losses: Vec<&'static str>,
 }
 
-impl Figures {
-    /// Waits for them.
-    fn read_into(self, record: &mut StepRecord) -> Result<(), Fault> {
+impl StepReadback {
+    /// Waits for the metrics and writes them into `record`.
+    fn wait_into(self, record: &mut StepRecord) -> Result<(), Fault> {
         let read = self.transaction.try_execute().map_err(|error| Fault::Environment {
             subject: format!("step {}", record.step),
             problem: format!("the device failed: {error}"),
             remedy: "see the log; less memory is used with a smaller loader.batch".into(),
         })?;
-        let mut values = read.into_iter().map(scalar);
+        let mut values = read.into_iter().map(first_value);
         let mut next = || values.next().unwrap_or(f64::NAN);
         [record.loss, record.dice_loss, record.bce, record.gradient_norm] =
             [next(), next(), next(), next()];
-        record.penalties = self.penalties.into_iter().zip(values).collect();
+        record.aux_losses = self.aux_losses.into_iter().zip(values).collect();
         Ok(())
     }
 }
 
-fn scalar(data: TensorData) -> f64 {
+fn first_value(data: TensorData) -> f64 {
     data.iter::<f64>().next().unwrap_or(f64::NAN)
 }

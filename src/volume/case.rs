@@ -11,12 +11,12 @@ use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;
 use crate::volume::voxels::Voxels;
 
-/// A case's name: the folder's, unique within a dataset.
+/// Name of a case: that of its folder, unique within a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CaseId(String);
 
 impl CaseId {
-    /// From a folder's name.
+    /// Creates an id from a folder's name.
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
     }
@@ -33,39 +33,41 @@ impl fmt::Display for CaseId {
     }
 }
 
-/// The grid a case came in, and how it was turned into ours: what a prediction needs to go home.
+/// Grid of a case's files and its reorientation to the canonical grid (LPS+); a prediction is
+/// written back on it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SourceGrid {
     /// Extent in the file.
     pub dims: Dims,
     /// Affine of the file.
-    pub affine: Affine,
-    /// For each axis of ours (fastest first: x, y, z), the file's axis it comes from, fastest first.
+    #[serde(rename = "affine")]
+    pub world_from_voxel: Affine,
+    /// File axis of each canonical axis (x, y, z), both counted from the fastest.
     pub axes: [u8; 3],
-    /// For each axis of ours, whether it runs against the file's.
+    /// True for each canonical axis that runs against the file's.
     pub flipped: [bool; 3],
 }
 
 impl SourceGrid {
-    /// A grid that is already ours: LPS+, the orientation of BraTS.
+    /// Creates a grid that is canonical already: LPS+, the orientation of BraTS.
     pub const fn canonical(dims: Dims, affine: Affine) -> Self {
-        Self { dims, affine, axes: [0, 1, 2], flipped: [false; 3] }
+        Self { dims, world_from_voxel: affine, axes: [0, 1, 2], flipped: [false; 3] }
     }
 
-    /// Extent after turning.
+    /// Extent of the canonical grid.
     pub fn canonical_dims(&self) -> Dims {
         let shape = self.dims.to_nifti();
         Dims::from_nifti(self.axes.map(|axis| shape[usize::from(axis)]))
     }
 
-    /// Voxel edges after turning, in mm, fastest axis first.
+    /// Voxel edges of the canonical grid in mm, fastest axis first.
     pub fn canonical_spacing_mm(&self) -> [f64; 3] {
-        let spacing = self.affine.spacing_mm();
+        let spacing = self.world_from_voxel.spacing_mm();
         self.axes.map(|axis| spacing[usize::from(axis)])
     }
 
-    /// For each place of the canonical grid, in memory order, the file's place.
-    pub fn file_places(&self) -> impl Iterator<Item = usize> + '_ {
+    /// File offset of each voxel of the canonical grid, in memory order.
+    pub fn file_offsets(&self) -> impl Iterator<Item = usize> + '_ {
         let shape = self.dims.to_nifti();
         let stride = [1, shape[0], shape[0] * shape[1]];
         let canonical = self.canonical_dims();
@@ -77,42 +79,45 @@ impl SourceGrid {
         });
         let [depth, height, width] = canonical.0;
         (0..depth).flat_map(move |z| {
-            let (steps_x, steps_y, from_z) = (steps_x.clone(), steps_y.clone(), steps_z[z]);
+            let steps_x = steps_x.clone();
+            let steps_y = steps_y.clone();
+            let from_z = steps_z[z];
             (0..height).flat_map(move |y| {
-                let (steps_x, from_zy) = (steps_x.clone(), from_z + steps_y[y]);
+                let steps_x = steps_x.clone();
+                let from_zy = from_z + steps_y[y];
                 (0..width).map(move |x| from_zy + steps_x[x])
             })
         })
     }
 
-    /// Turns canonical values back into the file's memory order.
+    /// Reorders canonical values to the file's memory order.
     ///
     /// # Panics
     /// If there are not as many values as voxels.
     pub fn to_file_order<T: Copy + Default>(&self, canonical: &[T]) -> Vec<T> {
-        assert_eq!(canonical.len(), self.dims.voxels(), "one value per voxel");
+        assert_eq!(canonical.len(), self.dims.voxel_count(), "one value per voxel");
         let mut out = vec![T::default(); canonical.len()];
-        for (value, place) in canonical.iter().zip(self.file_places()) {
+        for (value, place) in canonical.iter().zip(self.file_offsets()) {
             out[place] = *value;
         }
         out
     }
 }
 
-/// A case as decoded: whole volumes in canonical orientation, before statistics and cropping.
+/// A decoded case: whole volumes in canonical orientation, before statistics and cropping.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// Its name.
+    /// Case id.
     pub id: CaseId,
-    /// Where it came from.
+    /// Grid of the source files.
     pub source: SourceGrid,
     /// Intensities per modality, in the order of [`Modality::ALL`], canonical orientation.
     pub images: [Voxels; Modality::COUNT],
     /// Canonical labels, `[d, h, w]`; absent for unlabelled cohorts.
     pub labels: Option<Vec<u8>>,
-    /// What the file's label values mean.
+    /// Meaning of the label values in the source file.
     pub scheme: LabelScheme,
-    /// Of the compressed bytes of all files, modalities first.
+    /// Fingerprint of the compressed bytes of all files, modalities first.
     pub fingerprint: Fingerprint,
     /// Compressed bytes read.
     pub bytes_read: u64,
@@ -125,19 +130,19 @@ impl Case {
     }
 }
 
-/// Which part of a cohort a case belongs to.
+/// Part of a cohort that a case belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
     /// Seen by the optimiser.
     Train,
-    /// Held out to choose by: checkpoints, networks, thresholds.
+    /// Held out to select checkpoints, networks and thresholds.
     Validation,
-    /// Held out to report on, and to choose nothing by.
+    /// Held out to report on; selects nothing.
     Test,
-    /// Without labels, or with labels that are hidden from training and may measure pseudo-labels.
+    /// No labels, or labels that are hidden from training and may measure pseudo-labels.
     Unlabelled,
-    /// Would be trained on if more of the labelled cases were (`data.labelled_fraction`).
+    /// Labelled case that `data.labelled_fraction` leaves out of training.
     Unused,
 }
 
@@ -154,21 +159,22 @@ impl Split {
     }
 }
 
-/// What a case draws under `seed`: a function of its name alone, so that lists may be in any order.
-pub(super) fn draw(id: &CaseId, seed: u64) -> u64 {
+/// Random number of a case under `seed`: a function of its name alone, so lists may be in any
+/// order.
+pub(super) fn split_draw(id: &CaseId, seed: u64) -> u64 {
     let name = Fingerprint::of_bytes(id.as_str().as_bytes()).0;
     let word =
         |at: usize| name[at..at + 8].iter().fold(0u64, |word, byte| (word << 8) | u64::from(*byte));
     let key = SampleKey { seed, epoch: word(0), index: word(8) };
-    KeyedRng::new(key, Domain::Split).bits()
+    KeyedRng::new(key, Domain::Split).next_bits()
 }
 
 /// Holds out `held_out` cases: those whose name draws lowest under `seed`.
 ///
 /// The draw depends on the name alone, so a case added to the dataset moves at most one other.
-pub fn split(ids: &[CaseId], held_out: usize, seed: u64) -> Vec<Split> {
+pub fn hold_out_cases(ids: &[CaseId], held_out: usize, seed: u64) -> Vec<Split> {
     let mut ranked: Vec<(u64, usize)> =
-        ids.iter().enumerate().map(|(place, id)| (draw(id, seed), place)).collect();
+        ids.iter().enumerate().map(|(place, id)| (split_draw(id, seed), place)).collect();
     ranked.sort_unstable();
     let mut splits = vec![Split::Train; ids.len()];
     for (_, place) in ranked.into_iter().take(held_out) {
@@ -185,10 +191,15 @@ mod tests {
     fn turning_there_and_back_is_the_identity() {
         let dims = Dims::from_nifti([2, 3, 4]);
         let affine = Affine([[0.0; 4]; 4]);
-        let source = SourceGrid { dims, affine, axes: [2, 0, 1], flipped: [true, false, true] };
+        let source = SourceGrid {
+            dims,
+            world_from_voxel: affine,
+            axes: [2, 0, 1],
+            flipped: [true, false, true],
+        };
         assert_eq!(source.canonical_dims().to_nifti(), [4, 2, 3]);
         let file: Vec<u16> = (0..24).collect();
-        let canonical: Vec<u16> = source.file_places().map(|place| file[place]).collect();
+        let canonical: Vec<u16> = source.file_offsets().map(|place| file[place]).collect();
         assert_eq!(source.to_file_order(&canonical), file);
         assert_ne!(canonical, file);
         // Our x runs against the file's z, our z against its y: the first voxel is the far corner.
@@ -208,20 +219,20 @@ mod tests {
     fn the_same_names_are_held_out_for_ever() {
         let ids: Vec<CaseId> = (0..9).map(|i| CaseId::new(format!("case{i}"))).collect();
         let held: Vec<usize> =
-            (0..9).filter(|&i| split(&ids, 3, 7)[i] == Split::Validation).collect();
+            (0..9).filter(|&i| hold_out_cases(&ids, 3, 7)[i] == Split::Validation).collect();
         assert_eq!(held, [2, 3, 8]);
     }
 
     #[test]
     fn a_split_follows_the_names_not_their_order() {
         let ids: Vec<CaseId> = (0..20).map(|i| CaseId::new(format!("case{i}"))).collect();
-        let splits = split(&ids, 5, 3);
+        let splits = hold_out_cases(&ids, 5, 3);
         assert_eq!(splits.iter().filter(|split| **split == Split::Validation).count(), 5);
         let mut turned = ids.clone();
         turned.reverse();
-        let mut turned_splits = split(&turned, 5, 3);
+        let mut turned_splits = hold_out_cases(&turned, 5, 3);
         turned_splits.reverse();
         assert_eq!(splits, turned_splits);
-        assert_ne!(splits, split(&ids, 5, 4));
+        assert_ne!(splits, hold_out_cases(&ids, 5, 4));
     }
 }

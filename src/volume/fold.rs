@@ -1,11 +1,11 @@
-//! Which fold of a cross-validation, as configurations and command lines write it.
+//! Folds of a cross-validation, as configurations and command lines write them.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// One fold of a cross-validation, written `0/5`: the fifth that is validated on, counted from 0.
+/// Fold of a cross-validation, written `0/5`: the fifth that is validated on, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Fold {
@@ -29,13 +29,13 @@ impl Fold {
         Ok(Self { index, of })
     }
 
-    /// Which one, from 0.
+    /// Index of the validated fold, from 0.
     pub const fn index(self) -> usize {
         self.index
     }
 
-    /// Of how many.
-    pub const fn of(self) -> usize {
+    /// Number of folds.
+    pub const fn fold_count(self) -> usize {
         self.of
     }
 }

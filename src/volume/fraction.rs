@@ -1,19 +1,19 @@
-//! Fewer labelled cases to train on: how much a method gains from data is asked by taking some away.
+//! Training on a fraction of the labelled cases, to measure what a method gains from data.
 
 use std::collections::BTreeMap;
 
-use crate::volume::case::{CaseId, Split, draw};
+use crate::volume::case::{CaseId, Split, split_draw};
 
-/// Leaves `fraction`, above 0 and at most 1, of the cases to train on in `parts`, the parts of `cases` in
-/// their order, and makes the others [`Split::Unused`]. At least one case is left.
+/// Keeps `fraction`, above 0 and at most 1, of the training cases in `parts` (those of `cases`, in
+/// order) and makes the others [`Split::Unused`]. At least one case is left.
 ///
 /// Of each stratum (a grade, say) the nearest whole number is kept: those whose name draws lowest
 /// under `seed`. So the cases of a smaller fraction are among those of a larger one.
-pub fn thin<S: Ord>(cases: &[(CaseId, S)], parts: &mut [Split], fraction: f64, seed: u64) {
+pub fn keep_fraction<S: Ord>(cases: &[(CaseId, S)], parts: &mut [Split], fraction: f64, seed: u64) {
     let mut strata = BTreeMap::<&S, Vec<(u64, usize)>>::new();
     for (place, (id, stratum)) in cases.iter().enumerate() {
         if parts[place] == Split::Train {
-            strata.entry(stratum).or_default().push((draw(id, seed), place));
+            strata.entry(stratum).or_default().push((split_draw(id, seed), place));
         }
     }
     let largest = strata.values().map(Vec::len).max().unwrap_or(0);
@@ -35,11 +35,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::volume::partition::{Shares, partition};
+    use crate::volume::partition::{SplitShares, partition_cohort};
 
     fn kept(cases: &[(CaseId, usize)], fraction: f64) -> Vec<Split> {
-        let mut parts = partition(cases, &Shares::default(), 5);
-        thin(cases, &mut parts, fraction, 5);
+        let mut parts = partition_cohort(cases, &SplitShares::default(), 5);
+        keep_fraction(cases, &mut parts, fraction, 5);
         parts
     }
 
@@ -54,7 +54,7 @@ mod tests {
             let of = strata.iter().enumerate().flat_map(|(s, &n)| std::iter::repeat_n(s, n));
             let cases: Vec<(CaseId, usize)> =
                 of.enumerate().map(|(i, s)| (CaseId::new(format!("case{i}")), s)).collect();
-            let all = partition(&cases, &Shares::default(), 5);
+            let all = partition_cohort(&cases, &SplitShares::default(), 5);
             prop_assert_eq!(&kept(&cases, 1.0), &all);
             let [small, large] = [fractions[0].min(fractions[1]), fractions[0].max(fractions[1])];
             let (few, many) = (kept(&cases, small), kept(&cases, large));

@@ -16,28 +16,28 @@ impl Dims {
         Self([side; 3])
     }
 
-    /// From NIfTI's `dim[1..=3]`, fastest axis first.
+    /// Converts NIfTI's `dim[1..=3]`, fastest axis first.
     pub const fn from_nifti(shape: [usize; 3]) -> Self {
         Self([shape[2], shape[1], shape[0]])
     }
 
-    /// As NIfTI's `dim[1..=3]`, fastest axis first.
+    /// Returns NIfTI's `dim[1..=3]`, fastest axis first.
     pub const fn to_nifti(self) -> [usize; 3] {
         [self.0[2], self.0[1], self.0[0]]
     }
 
     /// Number of voxels.
-    pub const fn voxels(self) -> usize {
+    pub const fn voxel_count(self) -> usize {
         self.0[0] * self.0[1] * self.0[2]
     }
 
-    /// Memory place of `[z, y, x]`.
-    pub const fn offset(self, at: [usize; 3]) -> usize {
+    /// Memory offset of the voxel at `[z, y, x]`.
+    pub const fn offset_from_zyx(self, at: [usize; 3]) -> usize {
         (at[0] * self.0[1] + at[1]) * self.0[2] + at[2]
     }
 
-    /// `[z, y, x]` of a memory place.
-    pub const fn position(self, offset: usize) -> [usize; 3] {
+    /// Position `[z, y, x]` of the voxel at a memory offset.
+    pub const fn zyx_from_offset(self, offset: usize) -> [usize; 3] {
         let row = offset / self.0[2];
         [row / self.0[1], row % self.0[1], offset % self.0[2]]
     }
@@ -79,36 +79,38 @@ pub struct Box3 {
 
 impl Box3 {
     /// The whole grid.
-    pub const fn whole(dims: Dims) -> Self {
+    pub const fn whole_grid(dims: Dims) -> Self {
         Self { start: [0; 3], dims }
     }
 
     /// The smallest box around the voxels for which `inside` holds; `None` when there are none.
-    pub fn around(dims: Dims, inside: impl Fn(usize) -> bool) -> Option<Self> {
-        let (mut low, mut high) = ([usize::MAX; 3], [0usize; 3]);
+    pub fn bounding_box(dims: Dims, inside: impl Fn(usize) -> bool) -> Option<Self> {
+        let mut low = [usize::MAX; 3];
+        let mut high = [0usize; 3];
         let row_length = dims.0[2];
         for row in 0..dims.0[0] * dims.0[1] {
             let places = row * row_length..(row + 1) * row_length;
             let Some(first) = places.clone().find(|&place| inside(place)) else { continue };
             let last = places.rev().find(|&place| inside(place)).unwrap_or(first);
-            for (from, to) in [(dims.position(first), dims.position(last))] {
-                for axis in 0..3 {
-                    low[axis] = low[axis].min(from[axis]);
-                    high[axis] = high[axis].max(to[axis] + 1);
-                }
+            let from = dims.zyx_from_offset(first);
+            let to = dims.zyx_from_offset(last);
+            for axis in 0..3 {
+                low[axis] = low[axis].min(from[axis]);
+                high[axis] = high[axis].max(to[axis] + 1);
             }
         }
-        let extent = |axis: usize| high[axis] - low[axis];
-        (low[0] != usize::MAX)
-            .then(|| Self { start: low, dims: Dims([extent(0), extent(1), extent(2)]) })
+        (low[0] != usize::MAX).then(|| Self {
+            start: low,
+            dims: Dims(std::array::from_fn(|axis| high[axis] - low[axis])),
+        })
     }
 
-    /// Where the box's rows lie in the memory of a grid of `dims`, in the box's order.
-    pub fn rows(&self, dims: Dims) -> impl Iterator<Item = Range<usize>> {
+    /// Memory ranges of the box's rows in a grid of `dims`, in the box's order.
+    pub fn row_ranges(&self, dims: Dims) -> impl Iterator<Item = Range<usize>> {
         let Self { start: [from_z, from_y, from_x], dims: Dims([depth, height, width]) } = *self;
         (from_z..from_z + depth).flat_map(move |z| {
             (from_y..from_y + height).map(move |y| {
-                let from = dims.offset([z, y, from_x]);
+                let from = dims.offset_from_zyx([z, y, from_x]);
                 from..from + width
             })
         })
@@ -118,9 +120,9 @@ impl Box3 {
     ///
     /// # Panics
     /// If the box does not lie inside `dims`.
-    pub fn cut<T: Copy>(&self, source: &[T], dims: Dims) -> Vec<T> {
-        let mut out = Vec::with_capacity(self.dims.voxels());
-        for row in self.rows(dims) {
+    pub fn crop_from<T: Copy>(&self, source: &[T], dims: Dims) -> Vec<T> {
+        let mut out = Vec::with_capacity(self.dims.voxel_count());
+        for row in self.row_ranges(dims) {
             out.extend_from_slice(&source[row]);
         }
         out
@@ -130,18 +132,20 @@ impl Box3 {
     ///
     /// # Panics
     /// If the box does not lie inside `dims`.
-    pub fn paste<T: Copy>(&self, content: &[T], dims: Dims, background: T) -> Vec<T> {
-        let mut out = vec![background; dims.voxels()];
+    pub fn paste_into<T: Copy>(&self, content: &[T], dims: Dims, background: T) -> Vec<T> {
+        let mut out = vec![background; dims.voxel_count()];
         for (row, values) in content.chunks_exact(self.dims.0[2]).enumerate() {
-            let (z, y) = (row / self.dims.0[1], row % self.dims.0[1]);
-            let to = dims.offset([self.start[0] + z, self.start[1] + y, self.start[2]]);
+            let z = self.start[0] + row / self.dims.0[1];
+            let y = self.start[1] + row % self.dims.0[1];
+            let to = dims.offset_from_zyx([z, y, self.start[2]]);
             out[to..to + values.len()].copy_from_slice(values);
         }
         out
     }
 }
 
-/// Voxel `(i, j, k)` (fastest axis first, as in NIfTI) to millimetres in RAS+ world space.
+/// World-from-voxel transform: voxel `(i, j, k)` (fastest axis first, as in NIfTI) to millimetres
+/// in RAS+ world space.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Affine(pub [[f64; 4]; 4]);
 
@@ -155,9 +159,8 @@ impl Affine {
 
     /// Largest absolute difference between two affines' entries, in mm.
     pub fn distance_mm(&self, other: &Self) -> f64 {
-        let entries = |affine: &Self| affine.0.into_iter().flatten().collect::<Vec<_>>();
-        let pairs = entries(self).into_iter().zip(entries(other));
-        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+        let entries = self.0.as_flattened().iter().zip(other.0.as_flattened());
+        entries.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
     }
 
     /// Determinant of the 3x3 part, in mm³: 0 when the grid is flat.
@@ -177,8 +180,8 @@ mod tests {
     fn memory_order_is_niftis() {
         let dims = Dims::from_nifti([4, 3, 2]);
         assert_eq!(dims.0, [2, 3, 4]);
-        assert_eq!(dims.offset([1, 2, 3]), 23);
-        assert_eq!(dims.position(23), [1, 2, 3]);
+        assert_eq!(dims.offset_from_zyx([1, 2, 3]), 23);
+        assert_eq!(dims.zyx_from_offset(23), [1, 2, 3]);
         assert_eq!(dims.to_string().parse::<Dims>().unwrap(), dims);
     }
 
@@ -192,13 +195,13 @@ mod tests {
     #[test]
     fn cut_and_paste_are_inverse_inside_the_box() {
         let dims = Dims([4, 5, 6]);
-        let mut grid = vec![0u8; dims.voxels()];
+        let mut grid = vec![0u8; dims.voxel_count()];
         for at in [[1, 2, 3], [2, 2, 4], [2, 3, 1]] {
-            grid[dims.offset(at)] = 9;
+            grid[dims.offset_from_zyx(at)] = 9;
         }
-        let found = Box3::around(dims, |place| grid[place] != 0).unwrap();
+        let found = Box3::bounding_box(dims, |place| grid[place] != 0).unwrap();
         assert_eq!(found, Box3 { start: [1, 2, 1], dims: Dims([2, 2, 4]) });
-        assert_eq!(found.paste(&found.cut(&grid, dims), dims, 0), grid);
-        assert_eq!(Box3::around(dims, |_| false), None);
+        assert_eq!(found.paste_into(&found.crop_from(&grid, dims), dims, 0), grid);
+        assert_eq!(Box3::bounding_box(dims, |_| false), None);
     }
 }

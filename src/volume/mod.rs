@@ -1,4 +1,4 @@
-//! Floor 1: the field's vocabulary. No files, no threads, no tensors.
+//! Floor 1: vocabulary of the field. No files, no threads, no tensors.
 
 pub mod case;
 pub mod fold;
@@ -7,6 +7,5 @@ pub mod grid;
 pub mod modality;
 pub mod partition;
 pub mod region;
-pub mod shelf;
 pub mod targets;
 pub mod voxels;

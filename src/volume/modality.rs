@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One MRI sequence.
+/// MRI sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Modality {
@@ -17,7 +17,7 @@ pub enum Modality {
 }
 
 impl Modality {
-    /// How many there are: the channels of every image tensor.
+    /// Number of modalities: the channels of every image tensor.
     pub const COUNT: usize = 4;
 
     /// Channel order of case files, samples and networks.

@@ -1,34 +1,35 @@
-//! How a labelled cohort becomes train, validation, test and unlabelled, or folds.
+//! Partition of a labelled cohort into train, validation, test and unlabelled, or into folds.
 //!
 //! Sizes come first, as whole numbers, then every stratum's share of them, then the cases: each
 //! stratum is ranked by a draw from the case's name, and a part is a stretch of that ranking. So a
-//! case's part depends on its name and not on where it stands in a list, and a cohort that grows by a
-//! case moves only those that stand at an edge of a stretch.
+//! case's part depends on its name and not on where it stands in a list, and a cohort that grows by
+//! a case moves only those that stand at an edge of a stretch.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::volume::case::{CaseId, Split, draw};
+use crate::volume::case::{CaseId, Split, split_draw};
 use crate::volume::fold::Fold;
 
-/// Shares of a cohort. What is neither validation nor test is trained on.
+/// Split of a cohort in shares. What is neither validation nor test is trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Shares {
-    /// Of the cohort.
+pub struct SplitShares {
+    /// Share of the cohort.
     pub validation: f64,
-    /// Of the cohort.
+    /// Share of the cohort.
     pub test: f64,
-    /// Of the validation cases, whose labels are then hidden.
+    /// Share of the validation cases whose labels are then hidden.
     pub unlabelled_of_validation: f64,
-    /// Of the test cases, whose labels are then hidden.
+    /// Share of the test cases whose labels are then hidden.
     pub unlabelled_of_test: f64,
 }
 
 /// The paper's: 335 to train, 66 to validate, 191 to test, of 592; half of the validation cases and
 /// a fifth of the test cases are the unlabelled ones.
-impl Default for Shares {
+impl Default for SplitShares {
     fn default() -> Self {
         Self {
             validation: 0.111,
@@ -39,8 +40,8 @@ impl Default for Shares {
     }
 }
 
-impl Shares {
-    /// Why these shares cannot be had, if so.
+impl SplitShares {
+    /// Checks the ranges.
     ///
     /// # Errors
     /// A share below 0 or above 1, or validation and test that leave nothing to train on.
@@ -64,21 +65,26 @@ impl Shares {
     }
 }
 
-/// Gives each case its part, in the order given. The sizes are exact: those of the largest remainder
-/// method; every stratum (a grade, say) is in every part by its share, to within one case.
+/// Assigns each case its part, in the order given. The sizes are exact: those of the largest
+/// remainder method; every stratum (a grade, say) is in every part by its share, to within one
+/// case.
 ///
 /// Labels are hidden within the validation and the test cases, so the shares that are hidden change
 /// nothing about who is trained on.
 ///
 /// # Panics
-/// If the shares do not pass [`Shares::check`].
-pub fn partition<S: Ord>(cases: &[(CaseId, S)], shares: &Shares, seed: u64) -> Vec<Split> {
+/// If the shares do not pass [`SplitShares::check`].
+pub fn partition_cohort<S: Ord>(
+    cases: &[(CaseId, S)],
+    shares: &SplitShares,
+    seed: u64,
+) -> Vec<Split> {
     shares.check().expect("shares are checked with the configuration");
     let train = 1.0 - shares.validation - shares.test;
-    let sizes = whole_numbers(cases.len(), [shares.test, shares.validation, train]);
+    let sizes = largest_remainder(cases.len(), [shares.test, shares.validation, train]);
     let of_place = [Split::Test, Split::Validation, Split::Train];
     let everyone: Vec<(&CaseId, &S)> = cases.iter().map(|(id, stratum)| (id, stratum)).collect();
-    let places = deal(&everyone, &sizes, seed);
+    let places = assign_parts(&everyone, &sizes, seed);
     let mut parts: Vec<Split> = places.into_iter().map(|place| of_place[place]).collect();
     for (part, share) in [
         (Split::Test, shares.unlabelled_of_test),
@@ -86,8 +92,8 @@ pub fn partition<S: Ord>(cases: &[(CaseId, S)], shares: &Shares, seed: u64) -> V
     ] {
         let members: Vec<usize> = (0..parts.len()).filter(|&place| parts[place] == part).collect();
         let own: Vec<(&CaseId, &S)> = members.iter().map(|&place| everyone[place]).collect();
-        let kept_and_hidden = whole_numbers(own.len(), [1.0 - share, share]);
-        for (place, hidden) in members.into_iter().zip(deal(&own, &kept_and_hidden, seed)) {
+        let kept_and_hidden = largest_remainder(own.len(), [1.0 - share, share]);
+        for (place, hidden) in members.into_iter().zip(assign_parts(&own, &kept_and_hidden, seed)) {
             if hidden == 1 {
                 parts[place] = Split::Unlabelled;
             }
@@ -99,24 +105,24 @@ pub fn partition<S: Ord>(cases: &[(CaseId, S)], shares: &Shares, seed: u64) -> V
 /// Validates on one fold and trains on the others, in the order given. Folds differ by at most one
 /// case, and every stratum is in each by its share, to within one.
 pub fn cross_validation<S: Ord>(cases: &[(CaseId, S)], fold: Fold, seed: u64) -> Vec<Split> {
-    let smallest = cases.len() / fold.of();
-    let sizes: Vec<usize> = (0..fold.of())
-        .map(|place| smallest + usize::from(place < cases.len() % fold.of()))
+    let smallest = cases.len() / fold.fold_count();
+    let sizes: Vec<usize> = (0..fold.fold_count())
+        .map(|place| smallest + usize::from(place < cases.len() % fold.fold_count()))
         .collect();
     let part = |place| if place == fold.index() { Split::Validation } else { Split::Train };
     let everyone: Vec<(&CaseId, &S)> = cases.iter().map(|(id, stratum)| (id, stratum)).collect();
-    deal(&everyone, &sizes, seed).into_iter().map(part).collect()
+    assign_parts(&everyone, &sizes, seed).into_iter().map(part).collect()
 }
 
-/// For each case the place of its stretch among those of the given sizes.
-fn deal<S: Ord>(cases: &[(&CaseId, &S)], sizes: &[usize], seed: u64) -> Vec<usize> {
+/// Index of each case's part among parts of the given sizes.
+fn assign_parts<S: Ord>(cases: &[(&CaseId, &S)], sizes: &[usize], seed: u64) -> Vec<usize> {
     let mut strata = BTreeMap::<&S, Vec<(u64, usize)>>::new();
     for (place, &(id, stratum)) in cases.iter().enumerate() {
-        strata.entry(stratum).or_default().push((draw(id, seed), place));
+        strata.entry(stratum).or_default().push((split_draw(id, seed), place));
     }
     let members: Vec<usize> = strata.values().map(Vec::len).collect();
     let mut parts = vec![0; cases.len()];
-    for (mut ranked, counts) in strata.into_values().zip(balanced(&members, sizes)) {
+    for (mut ranked, counts) in strata.into_values().zip(balanced_counts(&members, sizes)) {
         ranked.sort_unstable();
         let stretches = counts.iter().enumerate().flat_map(|(s, &n)| std::iter::repeat_n(s, n));
         ranked.iter().zip(stretches).for_each(|((_, place), stretch)| parts[*place] = stretch);
@@ -124,32 +130,26 @@ fn deal<S: Ord>(cases: &[(&CaseId, &S)], sizes: &[usize], seed: u64) -> Vec<usiz
     parts
 }
 
-/// How many cases of each stratum go into each part: whole numbers within one of the exact share,
-/// with every stratum used up and every part full.
+/// Number of cases of each stratum in each part: whole numbers within one of the exact share, with
+/// every stratum used up and every part full.
 ///
-/// Rounded down first. What is then left of strata and parts is a table of noughts and ones with
-/// given margins; giving each row its ones in the columns that lack most finds one if there is any
-/// (Gale, "A theorem on flows in networks", 1957), and the exact shares show that there is.
-fn balanced(strata: &[usize], parts: &[usize]) -> Vec<Vec<usize>> {
+/// Rounded down first. What is left is a 0-1 table with given margins; giving each row its ones in
+/// the columns that lack most finds one if there is any (Gale, "A theorem on flows in networks",
+/// 1957), and the exact shares show that there is.
+fn balanced_counts(strata: &[usize], parts: &[usize]) -> Vec<Vec<usize>> {
     let cases: usize = strata.iter().sum();
-    let share = |members: usize, part: usize| members * part / cases;
     let mut counts: Vec<Vec<usize>> = strata
         .iter()
-        .map(|&members| parts.iter().map(|&part| share(members, part)).collect())
+        .map(|members| parts.iter().map(|part| members * part / cases).collect())
         .collect();
-    let filled = |counts: &[Vec<usize>], place: usize| counts.iter().map(|row| row[place]).sum();
     let mut lacking: Vec<usize> = (0..parts.len())
-        .map(|place| {
-            let so_far: usize = filled(&counts, place);
-            parts[place] - so_far
-        })
+        .map(|place| parts[place] - counts.iter().map(|row| row[place]).sum::<usize>())
         .collect();
     for (row, &members) in counts.iter_mut().zip(strata) {
         let left = members - row.iter().sum::<usize>();
-        let remainder = |place: usize| members * parts[place] % cases;
         let mut neediest: Vec<usize> = (0..parts.len()).collect();
         // Of columns that lack equally many, the one whose share was cut most.
-        neediest.sort_by_key(|&place| std::cmp::Reverse((lacking[place], remainder(place))));
+        neediest.sort_by_key(|&place| Reverse((lacking[place], members * parts[place] % cases)));
         for &place in &neediest[..left] {
             row[place] += 1;
             lacking[place] -= 1;
@@ -158,9 +158,9 @@ fn balanced(strata: &[usize], parts: &[usize]) -> Vec<Vec<usize>> {
     counts
 }
 
-/// Shares that add up to 1 of a number of cases, rounded so that they add up to it: down, then one
+/// Rounds shares of a number of cases, which add up to 1, so that they add up to it: down, then one
 /// more for those that lost most, the earlier one of equals (the method of largest remainders).
-fn whole_numbers<const N: usize>(cases: usize, shares: [f64; N]) -> [usize; N] {
+fn largest_remainder<const N: usize>(cases: usize, shares: [f64; N]) -> [usize; N] {
     // A share of 0.2 of 5 is one case, not the 0.999… that binary fractions make of it.
     let exact = shares.map(|share| (share * cases as f64 * 1e9).round() / 1e9);
     let mut sizes = exact.map(|size| size.floor() as usize);
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     /// The paper's shares with no label hidden.
-    const OPEN: Shares = Shares {
+    const OPEN: SplitShares = SplitShares {
         validation: 0.111,
         test: 0.323,
         unlabelled_of_validation: 0.0,
@@ -198,20 +198,20 @@ mod tests {
     #[test]
     fn the_papers_cohort_has_the_papers_sizes() {
         let cases = cohort(&[259 + 191, 592 - 450]);
-        let parts = partition(&cases, &Shares::default(), 1);
+        let parts = partition_cohort(&cases, &SplitShares::default(), 1);
         assert_eq!(count(&parts, Split::Train), 335);
         assert_eq!(count(&parts, Split::Unlabelled), 33 + 38);
         assert_eq!(count(&parts, Split::Validation), 33);
         assert_eq!(count(&parts, Split::Test), 153);
-        let parts = partition(&cases, &OPEN, 1);
+        let parts = partition_cohort(&cases, &OPEN, 1);
         assert_eq!((count(&parts, Split::Validation), count(&parts, Split::Test)), (66, 191));
     }
 
     #[test]
     fn hiding_labels_changes_nothing_about_who_is_trained_on() {
         let cases = cohort(&[40, 25, 7]);
-        let hidden = partition(&cases, &Shares::default(), 3);
-        let open = partition(&cases, &OPEN, 3);
+        let hidden = partition_cohort(&cases, &SplitShares::default(), 3);
+        let open = partition_cohort(&cases, &OPEN, 3);
         let pairs: Vec<(Split, Split)> = hidden.into_iter().zip(open).collect();
         assert!(pairs.iter().any(|(with, without)| with != without));
         for (with, without) in pairs {
@@ -221,10 +221,15 @@ mod tests {
 
     #[test]
     fn shares_that_cannot_be_had_are_refused_by_name() {
-        let refused = |shares: Shares| shares.check().unwrap_err();
-        assert!(refused(Shares { test: -0.1, ..Shares::default() }).contains("test is -0.1"));
-        assert!(refused(Shares { test: 0.9, ..Shares::default() }).contains("leave some to train"));
-        let nan = Shares { unlabelled_of_test: f64::NAN, ..Shares::default() };
+        let refused = |shares: SplitShares| shares.check().unwrap_err();
+        assert!(
+            refused(SplitShares { test: -0.1, ..SplitShares::default() }).contains("test is -0.1")
+        );
+        assert!(
+            refused(SplitShares { test: 0.9, ..SplitShares::default() })
+                .contains("leave some to train")
+        );
+        let nan = SplitShares { unlabelled_of_test: f64::NAN, ..SplitShares::default() };
         assert!(refused(nan).contains("unlabelled_of_test"));
     }
 
@@ -238,10 +243,10 @@ mod tests {
         ) {
             let cases = cohort(&strata);
             let (parts, open) =
-                (partition(&cases, &Shares::default(), seed), partition(&cases, &OPEN, seed));
-            let [test, validation, train] = whole_numbers(cases.len(), [0.323, 0.111, 0.566]);
-            let [_, hidden_test] = whole_numbers(test, [0.8, 0.2]);
-            let [_, hidden_validation] = whole_numbers(validation, [0.5, 0.5]);
+                (partition_cohort(&cases, &SplitShares::default(), seed), partition_cohort(&cases, &OPEN, seed));
+            let [test, validation, train] = largest_remainder(cases.len(), [0.323, 0.111, 0.566]);
+            let [_, hidden_test] = largest_remainder(test, [0.8, 0.2]);
+            let [_, hidden_validation] = largest_remainder(validation, [0.5, 0.5]);
             let hidden = hidden_test + hidden_validation;
             for (found, part, size, rounded) in [
                 (&open, Split::Train, train, 1.0),
@@ -260,7 +265,7 @@ mod tests {
             }
             let mut turned = cases.clone();
             turned.reverse();
-            let mut turned_parts = partition(&turned, &Shares::default(), seed);
+            let mut turned_parts = partition_cohort(&turned, &SplitShares::default(), seed);
             turned_parts.reverse();
             prop_assert_eq!(parts, turned_parts);
         }
@@ -268,9 +273,9 @@ mod tests {
         #[test]
         fn a_case_more_moves_few_others(members in 10usize..400, seed in 0u64..50) {
             let (before, after) = (cohort(&[members]), cohort(&[members + 1]));
-            let shares = Shares::default();
-            let old = partition(&before, &shares, seed);
-            let new = partition(&after, &shares, seed);
+            let shares = SplitShares::default();
+            let old = partition_cohort(&before, &shares, seed);
+            let new = partition_cohort(&after, &shares, seed);
             let moved = old.iter().zip(&new).filter(|(a, b)| a != b).count();
             // One at each of the four edges between the stretches.
             prop_assert!(moved <= 4, "{moved} of {members}");

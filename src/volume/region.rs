@@ -1,4 +1,4 @@
-//! Labels and regions: the only owner of what a label value means.
+//! Labels and regions: the only place that knows what a label value means.
 //!
 //! Files disagree (4 or 3 for enhancing tumour, MSD numbers oedema 1), so a [`LabelScheme`] maps a
 //! file's values to canonical labels when it is read and back when a prediction is written. Between
@@ -33,7 +33,7 @@ pub enum Region {
 }
 
 impl Region {
-    /// How many there are: the channels of every network's output.
+    /// Number of regions: the channels of every network's output.
     pub const COUNT: usize = 3;
 
     /// Channel order of networks, tables and files.
@@ -53,7 +53,7 @@ impl Region {
         }
     }
 
-    /// Whether a canonical label lies in the region.
+    /// True if a canonical label lies in the region.
     pub const fn contains(self, canonical: u8) -> bool {
         match self {
             Self::Et => canonical == label::ET,
@@ -62,9 +62,9 @@ impl Region {
         }
     }
 
-    /// The canonical label of a voxel from its membership `[ET, TC, WT]`: WT is painted first, then
-    /// TC, then ET, so an inner region wins and one outside its hull survives.
-    pub const fn paint(member: [bool; Self::COUNT]) -> u8 {
+    /// Canonical label of a voxel from its membership `[ET, TC, WT]`: an inner region overrides an
+    /// outer one, and survives outside it.
+    pub const fn label_from_regions(member: [bool; Self::COUNT]) -> u8 {
         match member {
             [true, _, _] => label::ET,
             [false, true, _] => label::NCR,
@@ -80,7 +80,7 @@ impl std::fmt::Display for Region {
     }
 }
 
-/// What a dataset's label values mean.
+/// Meaning of a dataset's label values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LabelScheme {
@@ -95,11 +95,11 @@ pub enum LabelScheme {
 }
 
 impl LabelScheme {
-    /// Every scheme; the place is the code in a case file's header.
+    /// All schemes; the index is the code in a case file's header.
     pub const ALL: [Self; 4] = [Self::Brats2018, Self::Brats2023, Self::Brats2024, Self::Msd];
 
     /// `(value in the file, canonical label)`, without the background, which is 0 in all.
-    pub const fn pairs(self) -> &'static [(u8, u8)] {
+    pub const fn label_pairs(self) -> &'static [(u8, u8)] {
         match self {
             Self::Brats2018 => &[(1, label::NCR), (2, label::ED), (4, label::ET)],
             Self::Brats2023 => &[(1, label::NCR), (2, label::ED), (3, label::ET)],
@@ -118,7 +118,7 @@ impl LabelScheme {
         }
     }
 
-    /// Code of the scheme in a case file.
+    /// Code in a case file.
     pub const fn code(self) -> u8 {
         self as u8
     }
@@ -133,12 +133,12 @@ impl LabelScheme {
         if value == 0 {
             return Some(label::BACKGROUND);
         }
-        self.pairs().iter().find(|(file, _)| *file == value).map(|(_, canonical)| *canonical)
+        self.label_pairs().iter().find(|(file, _)| *file == value).map(|(_, canonical)| *canonical)
     }
 
     /// The file's value of a canonical label; the background where the scheme has none.
     pub fn to_file(self, canonical: u8) -> u8 {
-        let pair = self.pairs().iter().find(|(_, own)| *own == canonical);
+        let pair = self.label_pairs().iter().find(|(_, own)| *own == canonical);
         pair.map_or(0, |(file, _)| *file)
     }
 }
@@ -163,7 +163,7 @@ mod tests {
         for scheme in LabelScheme::ALL {
             assert_eq!(LabelScheme::from_code(scheme.code()), Some(scheme));
             assert_eq!(scheme.name().parse(), Ok(scheme));
-            for &(file, canonical) in scheme.pairs() {
+            for &(file, canonical) in scheme.label_pairs() {
                 assert_eq!(scheme.to_canonical(file), Some(canonical));
                 assert_eq!(scheme.to_file(canonical), file);
             }
@@ -176,9 +176,13 @@ mod tests {
     fn painting_the_regions_of_a_label_gives_the_label() {
         for canonical in [label::BACKGROUND, label::NCR, label::ED, label::ET] {
             let member = Region::ALL.map(|region| region.contains(canonical));
-            assert_eq!(Region::paint(member), canonical);
+            assert_eq!(Region::label_from_regions(member), canonical);
         }
-        assert_eq!(Region::paint([true, false, false]), label::ET, "ET outside TC survives");
+        assert_eq!(
+            Region::label_from_regions([true, false, false]),
+            label::ET,
+            "ET outside TC survives"
+        );
         assert!(Region::ALL.iter().all(|region| !region.contains(label::RC)));
     }
 }

@@ -1,4 +1,4 @@
-//! What a network is trained towards, per voxel: a label, or a probability of each region.
+//! Training targets of a voxel: a label, or a probability of each region.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,9 +8,9 @@ use crate::volume::region::Region;
 pub const CERTAIN: u8 = u8::MAX;
 
 /// Region probabilities of one voxel in 255ths, in the order of [`Region::ALL`].
-pub type RegionShares = [u8; Region::COUNT];
+pub type RegionProbabilities = [u8; Region::COUNT];
 
-/// How a voxel's target is stored.
+/// Storage of a voxel's target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Targets {
@@ -31,29 +31,29 @@ impl Targets {
     }
 
     /// Bytes of a voxel's target.
-    pub const fn bytes(self) -> usize {
+    pub const fn bytes_per_voxel(self) -> usize {
         match self {
             Self::Hard => size_of::<u8>(),
-            Self::Soft => size_of::<RegionShares>(),
+            Self::Soft => size_of::<RegionProbabilities>(),
         }
     }
 }
 
-/// A probability in 255ths, the nearest. Exactly halfway goes down, so that more than a half of
-/// [`CERTAIN`] is what is above 0.5, and nothing else.
-pub fn quantised(probability: f32) -> u8 {
+/// Rounds a probability to 255ths. Exactly halfway goes down, so that a value above half of
+/// [`CERTAIN`] means above 0.5.
+pub fn quantise_probability(probability: f32) -> u8 {
     // Not a number becomes 0.
     (f32::from(CERTAIN) * probability - 0.5).ceil() as u8
 }
 
-/// The regions that a label lies in, certainly.
-pub fn certain(canonical: u8) -> RegionShares {
+/// Probabilities 0 or 1 of the regions of a label.
+pub fn probabilities_of_label(canonical: u8) -> RegionProbabilities {
     Region::ALL.map(|region| if region.contains(canonical) { CERTAIN } else { 0 })
 }
 
-/// The label of a voxel in the regions that are likelier than not.
-pub fn likeliest(shares: RegionShares) -> u8 {
-    Region::paint(shares.map(|share| share > CERTAIN / 2))
+/// Label of a voxel from the regions whose probability exceeds 0.5.
+pub fn most_likely_label(shares: RegionProbabilities) -> u8 {
+    Region::label_from_regions(shares.map(|share| share > CERTAIN / 2))
 }
 
 #[cfg(test)]
@@ -63,23 +63,30 @@ mod tests {
 
     #[test]
     fn quantising_keeps_the_ends_the_middle_and_every_stored_value() {
-        assert_eq!([0.0, 1.0, 0.5, f32::NAN, -0.1, 1.1].map(quantised), [0, 255, 127, 0, 0, 255]);
+        assert_eq!(
+            [0.0, 1.0, 0.5, f32::NAN, -0.1, 1.1].map(quantise_probability),
+            [0, 255, 127, 0, 0, 255]
+        );
         for share in 0..=255u8 {
-            assert_eq!(quantised(f32::from(share) / 255.0), share);
+            assert_eq!(quantise_probability(f32::from(share) / 255.0), share);
         }
         let mut probability = 0.5f32;
         for _ in 0..1000 {
             probability = probability.next_up();
-            assert!(quantised(probability) > CERTAIN / 2, "{probability}");
+            assert!(quantise_probability(probability) > CERTAIN / 2, "{probability}");
         }
     }
 
     #[test]
     fn labels_survive_as_shares() {
         for canonical in [label::BACKGROUND, label::NCR, label::ED, label::ET] {
-            assert_eq!(likeliest(certain(canonical)), canonical);
+            assert_eq!(most_likely_label(probabilities_of_label(canonical)), canonical);
         }
-        assert_eq!(certain(label::ED), [0, 0, 255]);
-        assert_eq!(likeliest([200, 100, 128]), label::ET, "painted last, whatever is around it");
+        assert_eq!(probabilities_of_label(label::ED), [0, 0, 255]);
+        assert_eq!(
+            most_likely_label([200, 100, 128]),
+            label::ET,
+            "painted last, whatever is around it"
+        );
     }
 }

@@ -7,7 +7,7 @@ pub enum Voxels {
     I16(Vec<i16>),
     /// Exact as single precision.
     F32(Vec<f32>),
-    /// Everything else.
+    /// Every other value, in double precision.
     F64(Vec<f64>),
 }
 
@@ -21,12 +21,12 @@ impl Voxels {
         }
     }
 
-    /// Whether there are none.
+    /// True if there are no voxels.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The value at a memory place.
+    /// The value at a memory offset.
     ///
     /// # Panics
     /// If `place` is out of range.
@@ -43,7 +43,7 @@ impl Voxels {
         (0..self.len()).map(|place| self.get(place))
     }
 
-    /// Whether the value at `place` is tissue: finite and not the background's 0.
+    /// True if the value at `place` is tissue: finite and not the background's 0.
     pub fn is_tissue(&self, place: usize) -> bool {
         match self {
             Self::I16(values) => values[place] != 0,

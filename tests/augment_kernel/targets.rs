@@ -1,10 +1,10 @@
 //! What a sample is trained towards, label or probabilities: one voxel's, the same in both forms.
 
-use gliaflow::pipeline::augment::config::Background;
-use gliaflow::pipeline::augment::kernel::Images;
-use gliaflow::pipeline::augment::recipe::Recipe;
-use gliaflow::pipeline::augment::view::{Truth, View};
-use gliaflow::volume::targets::{RegionShares, certain};
+use gliaflow::augment::config::Background;
+use gliaflow::augment::kernel::PatchImages;
+use gliaflow::augment::recipe::RenderPlan;
+use gliaflow::augment::view::{CaseView, TargetVoxels};
+use gliaflow::volume::targets::{RegionProbabilities, probabilities_of_label};
 use proptest::prelude::*;
 
 use super::{bits, drawn, kernels, render, toy, window};
@@ -16,25 +16,25 @@ proptest! {
     ) {
         let view = toy.view();
         let told = |label: u8| [label, 10 * label, 50 * label];
-        let shares: Vec<RegionShares> = toy.labels.iter().map(|label| told(*label)).collect();
+        let shares: Vec<RegionProbabilities> = toy.labels.iter().map(|label| told(*label)).collect();
         let (dims, spacing) = (toy.dims, toy.spacing_mm);
         let intensities = *view.intensities();
-        let soft = View::towards(Truth::Shares(&shares), view.images(), dims, spacing, intensities);
-        let bare = View::new(view.images(), None, dims, spacing, intensities);
+        let soft = CaseView::with_targets(TargetVoxels::Shares(&shares), view.images(), dims, spacing, intensities);
+        let bare = CaseView::new(view.images(), None, dims, spacing, intensities);
         for kernel in kernels() {
             let (images, labels) = render(kernel, &view, window, &drawn, Background::Zero);
-            let expected = |of: &dyn Fn(u8) -> RegionShares| -> Vec<RegionShares> {
+            let expected = |of: &dyn Fn(u8) -> RegionProbabilities| -> Vec<RegionProbabilities> {
                 labels.iter().map(|label| of(*label)).collect()
             };
             for (view, wanted) in [
                 (soft, expected(&told)),
-                (view, expected(&certain)),
+                (view, expected(&probabilities_of_label)),
                 (bare, expected(&|_| [0; 3])),
             ] {
-                let recipe = Recipe::new(&view, window, &drawn, Background::Zero);
-                let voxels = window.dims.voxels();
+                let recipe = RenderPlan::new(&view, window, &drawn, Background::Zero);
+                let voxels = window.dims.voxel_count();
                 let (mut own, mut out) = (vec![f32::NAN; 4 * voxels], vec![[99; 3]; voxels]);
-                kernel.render_shares(&view, &recipe, Images::F32(&mut own), &mut out);
+                kernel.render_shares(&view, &recipe, PatchImages::F32(&mut own), &mut out);
                 prop_assert_eq!(&out, &wanted, "{:?}", kernel);
                 prop_assert_eq!(bits(&own), bits(&images), "{:?}", kernel);
             }

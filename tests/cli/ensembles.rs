@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use gliaflow::eval::predictor::Predictor;
-use gliaflow::experiment::ensemble::{Checkpoint, Ensemble, Member};
-use gliaflow::pipeline::whole::WholeCase;
+use gliaflow::pipeline::whole_case::WholeCase;
+use gliaflow::run::ensemble::{CheckpointChoice, Ensemble, Member};
 use gliaflow::volume::case::{CaseId, SourceGrid};
 use gliaflow::volume::grid::{Affine, Box3, Dims};
 use gliaflow::volume::region::LabelScheme;
@@ -30,7 +30,7 @@ fn train(desk: &Desk, run: &str, settings: &str) {
 
 fn case() -> WholeCase {
     let dims = Dims([20, 23, 17]);
-    let values = (0..4 * dims.voxels()).map(|place| ((place * 31 % 97) as f32 - 48.0) / 20.0);
+    let values = (0..4 * dims.voxel_count()).map(|place| ((place * 31 % 97) as f32 - 48.0) / 20.0);
     WholeCase {
         id: CaseId::new("case"),
         images: values.collect(),
@@ -46,7 +46,8 @@ fn member(desk: &Desk, run: &str, weight: f64) -> Member {
 }
 
 fn probabilities(ensemble: &Ensemble) -> Vec<f32> {
-    let mut predictor: Box<dyn Predictor> = ensemble.resolve(&[]).unwrap().predictor().unwrap();
+    let mut predictor: Box<dyn Predictor> =
+        ensemble.resolve(&[]).unwrap().build_predictor().unwrap();
     predictor.probabilities(&case(), &mut |_, _| ()).unwrap()
 }
 
@@ -190,7 +191,7 @@ fn the_best_checkpoint_is_used_where_asked_for() {
     let best = desk.text("run/checkpoints/best");
     let step: u64 = best.trim().trim_start_matches("step-").parse().unwrap();
     let run: PathBuf = desk.path("run");
-    assert_eq!(Checkpoint::Best.of(&run).unwrap().1, step);
+    assert_eq!(CheckpointChoice::Best.find_in_run(&run).unwrap().1, step);
     let scored = desk.run("evaluate --run run --checkpoint best --json").ok().json();
     assert_eq!(scored["step"], step);
     let exported = "export --run run --checkpoint best --out w.safetensors --json";

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use gliaflow::pipeline::{ingest, loader, whole};
+use gliaflow::pipeline::{ingest, loader, whole_case};
 use gliaflow::telemetry::catalog::{self, CATALOGUE, RunState};
-use gliaflow::telemetry::metric::{Kind, Metric};
+use gliaflow::telemetry::metric::{Metric, MetricKind};
 use gliaflow::volume::case::Split;
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::token::{T_LAND, T_LUNLESS};
@@ -72,7 +72,7 @@ fn catalogued(name: &str) -> Option<(&'static Metric, bool)> {
         return Some((metric, false));
     }
     let whole = PARTS.iter().find_map(|part| name.strip_suffix(part))?;
-    let metric = find(whole).filter(|metric| metric.kind == Kind::Histogram)?;
+    let metric = find(whole).filter(|metric| metric.kind == MetricKind::Histogram)?;
     Some((metric, true))
 }
 
@@ -101,13 +101,13 @@ fn fault(Mention { selector, within }: &Mention<'_>) -> Result<(), String> {
         catalogued(name).ok_or_else(|| format!("`{name}` is not in the catalogue"))?;
     let function = within.map(|(function, _)| function).unwrap_or("nothing");
     let is_counted = COUNTED.contains(&function);
-    if metric.kind == Kind::Histogram && !is_part {
+    if metric.kind == MetricKind::Histogram && !is_part {
         return Err(format!("`{name}` is a histogram: ask for its buckets, sum or count"));
     }
-    if (metric.kind == Kind::Counter || is_part) && !is_counted {
+    if (metric.kind == MetricKind::Counter || is_part) && !is_counted {
         return Err(format!("the counter `{name}` is inside {function}, not rate or increase"));
     }
-    if metric.kind == Kind::Gauge && is_counted {
+    if metric.kind == MetricKind::Gauge && is_counted {
         return Err(format!("the gauge `{name}` is inside {function}"));
     }
     for Matcher { op, name: label, value } in &selector.matchers.matchers {
@@ -130,7 +130,7 @@ fn values_of(label: &str) -> Vec<&'static str> {
         "state" => RunState::ALL.map(|(_state, value)| value).to_vec(),
         "result" => catalog::CACHE_RESULTS.to_vec(),
         "outcome" => vec!["delivered", "skipped"],
-        "stage" => [&loader::ACTORS[..], &ingest::ACTORS, &whole::CACHE_ACTORS].concat(),
+        "stage" => [&loader::ACTORS[..], &ingest::ACTORS, &whole_case::CACHE_ACTORS].concat(),
         "split" => [Split::Train, Split::Validation].map(Split::name).to_vec(),
         _ => Vec::new(),
     }

@@ -6,10 +6,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::base::error::Reason;
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::pipeline::ahead::{Ahead, AheadParts, OnArrival};
 use gliaflow::pipeline::arrivals::Arrivals;
 use gliaflow::pipeline::ingest::IngestWorkers;
-use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start};
+use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start_loader};
+use gliaflow::pipeline::prefetch_ingest::{OnArrival, PrefetchIngest, PrefetchIngestParts};
 
 use super::setting::{Setting, every_transform, flair, hash, truncate};
 use crate::deadline::{LIMIT, Watch, within};
@@ -31,9 +31,9 @@ fn ahead(
     cache: &str,
     stop: &StopLatch,
     on_arrival: OnArrival,
-) -> (Ahead, LoaderParts) {
+) -> (PrefetchIngest, LoaderParts) {
     let store = setting.store(cache);
-    let parts = AheadParts {
+    let parts = PrefetchIngestParts {
         cases: setting.plan().cases_from(0),
         arrivals: Arrivals::default(),
         store: store.clone(),
@@ -41,7 +41,7 @@ fn ahead(
         workers: FEW,
         on_arrival,
     };
-    let ahead = Ahead::start(parts, stop, &runtime()).unwrap();
+    let ahead = PrefetchIngest::start(parts, stop, &runtime()).unwrap();
     watch.on(ahead.running());
     let cases = CaseSource::Cache { store, arrivals: ahead.arrivals() };
     let parts = LoaderParts { cases, ..setting.parts(cache, 0) };
@@ -91,20 +91,20 @@ fn training_begins_with_the_first_cases_and_every_batch_is_the_one_of_a_warm_cac
             }
         });
         let (ahead, parts) = ahead(watch, &setting, "cold", &stop, on_arrival);
-        let (mut feed, running) = start(parts, &stop, &runtime()).unwrap();
+        let (mut feed, running) = start_loader(parts, &stop, &runtime()).unwrap();
         watch.on(&running);
         // Two batches need four cases; no more than these can have been settled.
         for expected in &warm[..2] {
-            assert_eq!(hash(&feed.take().unwrap()), *expected);
+            assert_eq!(hash(&feed.next_output().unwrap()), *expected);
         }
-        assert_eq!(ahead.arrivals().due(), 8, "the rest is still on its way");
+        assert_eq!(ahead.arrivals().pending_count(), 8, "the rest is still on its way");
         gate.open();
         for expected in &warm[2..] {
-            assert_eq!(hash(&feed.take().unwrap()), *expected);
+            assert_eq!(hash(&feed.next_output().unwrap()), *expected);
         }
-        assert_eq!(ahead.arrivals().due(), 0);
+        assert_eq!(ahead.arrivals().pending_count(), 0);
         drop(feed);
-        assert!(running.join_blocking().unwrap().balances());
+        assert!(running.join_blocking().unwrap().is_balanced());
         let planned: Vec<_> =
             setting.plan().cases_from(0).into_iter().map(|files| files.id).collect();
         assert_eq!(*order.lock().unwrap(), planned);
@@ -120,14 +120,14 @@ fn a_case_that_cannot_be_ingested_is_skipped_with_its_cause_and_nobody_waits_for
         truncate(flair(&victim));
         let stop = StopLatch::new();
         let (_ahead, parts) = ahead(watch, &setting, "cold", &stop, Box::new(|_, _| {}));
-        let (mut feed, running) = start(parts, &stop, &runtime()).unwrap();
+        let (mut feed, running) = start_loader(parts, &stop, &runtime()).unwrap();
         watch.on(&running);
         for _ in 0..8 {
-            let batch = feed.take().unwrap();
+            let batch = feed.next_output().unwrap();
             assert!(batch.provenance.iter().all(|from| from.case != victim.id));
         }
         drop(feed);
-        assert!(running.join_blocking().unwrap().balances());
+        assert!(running.join_blocking().unwrap().is_balanced());
         let skips = setting.skips();
         assert!(skips.len() >= 2, "once an epoch");
         for skip in skips {
@@ -144,16 +144,16 @@ fn ingest_that_ends_early_leaves_nobody_waiting() {
         let warm: Vec<_> = setting.take(watch, "warm", 0, 6).iter().map(hash).collect();
         let ((gate, hold), stop) = (gated(), StopLatch::new());
         let (ahead, parts) = ahead(watch, &setting, "cold", &stop, hold);
-        let (mut feed, running) = start(parts, &stop, &runtime()).unwrap();
+        let (mut feed, running) = start_loader(parts, &stop, &runtime()).unwrap();
         watch.on(&running);
         gate.open();
         drop(ahead);
         // What nobody brings any more is built by whoever needs it.
         for expected in warm {
-            assert_eq!(hash(&feed.take().unwrap()), expected);
+            assert_eq!(hash(&feed.next_output().unwrap()), expected);
         }
         drop(feed);
-        assert!(running.join_blocking().unwrap().balances());
+        assert!(running.join_blocking().unwrap().is_balanced());
     });
 }
 
@@ -163,12 +163,12 @@ fn an_abort_wakes_who_waits() {
         let setting = cohort_of(6);
         let ((gate, hold), stop) = (gated(), StopLatch::new());
         let (ahead, parts) = ahead(watch, &setting, "cold", &stop, hold);
-        let (mut feed, running) = start(parts, &stop, &runtime()).unwrap();
+        let (mut feed, running) = start_loader(parts, &stop, &runtime()).unwrap();
         watch.on(&running);
         stop.abort(None);
         gate.open();
-        assert!(feed.take().is_none());
+        assert!(feed.next_output().is_none());
         drop(ahead);
-        assert!(running.join_blocking().unwrap().balances());
+        assert!(running.join_blocking().unwrap().is_balanced());
     });
 }

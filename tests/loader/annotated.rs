@@ -8,15 +8,15 @@ use gliaflow::actor::stop::StopLatch;
 use gliaflow::base::fingerprint::Fingerprint;
 use gliaflow::brats::case::CaseReader;
 use gliaflow::brats::dataset::CaseFiles;
-use gliaflow::cache::annotation::{Annotated, Annotation};
-use gliaflow::cache::contents::prepare;
+use gliaflow::cache::annotation::{Annotation, AnnotationVoxels};
+use gliaflow::cache::contents::prepare_case;
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::cache::store::CaseStore;
 use gliaflow::pipeline::annotations::Annotations;
-use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start};
+use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start_loader};
 use gliaflow::pipeline::sample::Batch;
 use gliaflow::volume::region::label;
-use gliaflow::volume::targets::{RegionShares, Targets, certain};
+use gliaflow::volume::targets::{RegionProbabilities, Targets, probabilities_of_label};
 
 use super::setting::{Setting, every_transform, fixed};
 use crate::deadline::{LIMIT, Watch, within};
@@ -53,20 +53,22 @@ fn build(
         let dims = case.dims();
         if let (Some(label), true) = (true_label, number >= LABELLED) {
             // The box is around tissue and labels; labels within tissue leave it where it was.
-            let whole = prepare(&case, &preprocess).unwrap();
+            let whole = prepare_case(&case, &preprocess).unwrap();
             let tissue = whole.images.iter().map(|voxel| u8::from(voxel[0] != 0) * label);
-            case.labels = Some(whole.brain.paste(&tissue.collect::<Vec<_>>(), dims, 0));
+            case.labels = Some(whole.brain.paste_into(&tissue.collect::<Vec<_>>(), dims, 0));
         }
-        store.publish(&prepare(&case, &preprocess).unwrap()).unwrap();
+        store.publish(&prepare_case(&case, &preprocess).unwrap()).unwrap();
     }
     for files in joining(setting) {
-        let case = setting.fetch(cache, &StopLatch::new()).case(&files).unwrap();
-        let labels: Vec<u8> = (0..case.brain().dims.voxels()).map(&says).collect();
+        let case = setting.fetch(cache, &StopLatch::new()).mapped_case(&files).unwrap();
+        let labels: Vec<u8> = (0..case.brain_box().dims.voxel_count()).map(&says).collect();
         let voxels = match targets {
-            Targets::Hard => Annotated::Hard(labels),
-            Targets::Soft => Annotated::Soft(labels.iter().map(|label| unsure(*label)).collect()),
+            Targets::Hard => AnnotationVoxels::Hard(labels),
+            Targets::Soft => {
+                AnnotationVoxels::Soft(labels.iter().map(|label| unsure(*label)).collect())
+            }
         };
-        store.publish_annotation(&Annotation::of(&case, TEACHER, voxels, 4096)).unwrap();
+        store.publish_annotation(&Annotation::for_case(&case, TEACHER, voxels, 4096)).unwrap();
     }
     store
 }
@@ -82,23 +84,23 @@ fn batches(
     let ids = joining(setting).into_iter().map(|files| files.id);
     let plan = setting.plan();
     let parts = LoaderParts {
-        annotations: Some(Annotations::by(TEACHER, targets, ids)),
-        cases: CaseSource::cache(Arc::clone(store)),
-        plan: share.map_or(plan.clone(), |share| plan.mixed(2, share)),
+        annotations: Some(Annotations::from_teacher(TEACHER, targets, ids)),
+        cases: CaseSource::from_store(Arc::clone(store)),
+        plan: share.map_or(plan.clone(), |share| plan.with_special_share(2, share)),
         ..setting.parts("unused", 0)
     };
-    let (mut feed, running) = start(parts, &StopLatch::new(), &runtime()).unwrap();
+    let (mut feed, running) = start_loader(parts, &StopLatch::new(), &runtime()).unwrap();
     watch.on(&running);
-    let batches = (0..12).map(|_| feed.take().unwrap()).collect();
+    let batches = (0..12).map(|_| feed.next_output().unwrap()).collect();
     drop(feed);
-    assert!(running.join_blocking().unwrap().balances());
+    assert!(running.join_blocking().unwrap().is_balanced());
     assert!(setting.skips().is_empty());
     batches
 }
 
 /// Probabilities of which these labels are the likeliest.
-fn unsure(label: u8) -> RegionShares {
-    certain(label).map(|share| if share > 0 { 190 + label } else { 20 * label })
+fn unsure(label: u8) -> RegionProbabilities {
+    probabilities_of_label(label).map(|share| if share > 0 { 190 + label } else { 20 * label })
 }
 
 fn speckled(place: usize) -> u8 {
@@ -124,11 +126,14 @@ fn true_labels_of_annotated_cases_change_nothing() {
             assert_eq!(seen.len(), 4, "every case has come up");
             if targets == Targets::Hard {
                 // The control: without a teacher they are other batches.
-                let parts =
-                    LoaderParts { cases: CaseSource::cache(store), ..setting.parts("unused", 0) };
-                let (mut feed, running) = start(parts, &StopLatch::new(), &runtime()).unwrap();
+                let parts = LoaderParts {
+                    cases: CaseSource::from_store(store),
+                    ..setting.parts("unused", 0)
+                };
+                let (mut feed, running) =
+                    start_loader(parts, &StopLatch::new(), &runtime()).unwrap();
                 watch.on(&running);
-                let plain: Vec<Batch> = (0..12).map(|_| feed.take().unwrap()).collect();
+                let plain: Vec<Batch> = (0..12).map(|_| feed.next_output().unwrap()).collect();
                 drop(feed);
                 running.join_blocking().unwrap();
                 assert!(plain != own);
@@ -183,12 +188,12 @@ fn soft_samples_have_three_probabilities_a_voxel_and_labelled_ones_are_certain()
         for (hard, soft) in labels.iter().zip(&shares) {
             assert_eq!((hard.targets, soft.targets), (Targets::Hard, Targets::Soft));
             assert!(hard.images == soft.images && hard.provenance == soft.provenance);
-            let voxels = hard.dims.voxels();
+            let voxels = hard.dims.voxel_count();
             assert_eq!(soft.labels.len(), 3 * hard.labels.len());
             let by_voxel = soft.labels.as_chunks::<3>().0;
             for (place, (label, shares)) in hard.labels.iter().zip(by_voxel).enumerate() {
                 let pseudo = joining.contains(&hard.provenance[place / voxels].case);
-                let expected = if pseudo { unsure(*label) } else { certain(*label) };
+                let expected = if pseudo { unsure(*label) } else { probabilities_of_label(*label) };
                 assert_eq!(*shares, expected);
                 kinds.insert((pseudo, *label));
             }
@@ -203,9 +208,9 @@ fn a_case_without_its_annotation_is_an_error_and_never_its_own_labels() {
     let store = build(&setting, "cache", None, Targets::Hard, speckled);
     let files = joining(&setting).remove(0);
     let handle = |teacher, targets| {
-        let annotations = Annotations::by(teacher, targets, [files.id.clone()]);
-        let fetch = setting.fetch("cache", &StopLatch::new()).annotated(Some(annotations));
-        fetch.handle(&files).map(|case| case.id().clone()).map_err(|error| error.to_string())
+        let annotations = Annotations::from_teacher(teacher, targets, [files.id.clone()]);
+        let fetch = setting.fetch("cache", &StopLatch::new()).with_annotations(Some(annotations));
+        fetch.case_handle(&files).map(|case| case.id().clone()).map_err(|error| error.to_string())
     };
     assert_eq!(handle(TEACHER, Targets::Hard), Ok(files.id.clone()));
     for (teacher, targets) in [(Fingerprint([8; 16]), Targets::Hard), (TEACHER, Targets::Soft)] {

@@ -37,7 +37,7 @@ fn draining_a_stalled_loader_delivers_its_full_batches_and_leaves_the_rest_to_th
         let (mut feed, running) = setting.start(watch, "cache", 0, &stop);
         until(&running.observer(), |seen| parked(seen, 7, 2, 1, 0));
         stop.drain();
-        let batches: Vec<Batch> = std::iter::from_fn(|| feed.take()).collect();
+        let batches: Vec<Batch> = std::iter::from_fn(|| feed.next_output()).collect();
         let ledger = running.join_blocking().unwrap();
         assert_eq!((ledger.issued, ledger.in_flight, ledger.abandoned), (11, 0, 0));
         assert_eq!((ledger.delivered, ledger.skipped), (11, 0));
@@ -61,11 +61,11 @@ fn draining_a_flowing_loader_accounts_for_every_sample() {
             let stop = StopLatch::new();
             let (mut feed, running) = setting.start(watch, "cache", 0, &stop);
             let observer = running.observer();
-            let mut batches: Vec<Batch> = (0..after).map(|_| feed.take().unwrap()).collect();
+            let mut batches: Vec<Batch> = (0..after).map(|_| feed.next_output().unwrap()).collect();
             stop.drain();
-            while let Some(batch) = feed.take() {
-                let ledger = observer.ledger();
-                assert!(ledger.balances(), "{ledger:?}");
+            while let Some(batch) = feed.next_output() {
+                let ledger = observer.ticket_counts();
+                assert!(ledger.is_balanced(), "{ledger:?}");
                 batches.push(batch);
             }
             let ledger = running.join_blocking().unwrap();

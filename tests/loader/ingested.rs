@@ -4,16 +4,16 @@
 use std::fs;
 use std::path::PathBuf;
 
-use gliaflow::actor::feed::{Feed, Running};
+use gliaflow::actor::feed::{Feed, RunningTopology};
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::base::error::Reason;
 use gliaflow::brats::dataset::CaseFiles;
 use gliaflow::brats::write::{write_intensities, write_labels};
 use gliaflow::cache::map::{MappedCase, Verify};
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::source::Expected;
-use gliaflow::pipeline::decode::look;
-use gliaflow::pipeline::ingest::{IngestWorkers, Ingested, start};
+use gliaflow::cache::source::ExpectedSource;
+use gliaflow::pipeline::decode::stat_files;
+use gliaflow::pipeline::ingest::{IngestOutcome, IngestWorkers, start_ingest};
 use gliaflow::volume::case::SourceGrid;
 use gliaflow::volume::grid::Dims;
 
@@ -28,9 +28,10 @@ fn ingest(
     cases: &[CaseFiles],
     workers: &IngestWorkers,
     stop: &StopLatch,
-) -> (Feed<Ingested>, Running) {
+) -> (Feed<IngestOutcome>, RunningTopology) {
     let (store, preprocess) = (setting.store("cache"), PreprocessConfig::default());
-    let started = start(cases.to_vec(), store, &preprocess, workers, stop, &runtime()).unwrap();
+    let started =
+        start_ingest(cases.to_vec(), store, &preprocess, workers, stop, &runtime()).unwrap();
     watch.on(&started.1);
     started
 }
@@ -55,9 +56,9 @@ const SPOILS: [Spoil; 4] = [
         (Reason::Label, "seg.nii.gz")
     },
     |files| {
-        let affine = phantom(&files.id).source.affine;
+        let affine = phantom(&files.id).source.world_from_voxel;
         let smaller = SourceGrid::canonical(Dims([24, 32, 31]), affine);
-        let values = vec![1; smaller.dims.voxels()];
+        let values = vec![1; smaller.dims.voxel_count()];
         write_intensities(&files.images[1], &values, &smaller).unwrap();
         (Reason::Geometry, "t1ce.nii.gz")
     },
@@ -78,7 +79,7 @@ fn every_case_has_one_outcome_in_order_and_the_good_ones_are_in_the_cache() {
         let workers = IngestWorkers { decode: 3, normalize: 2, publish: 2 };
         let stop = StopLatch::new();
         let (mut feed, running) = ingest(watch, &setting, &cases, &workers, &stop);
-        let outcomes: Vec<Ingested> = std::iter::from_fn(|| feed.take()).collect();
+        let outcomes: Vec<IngestOutcome> = std::iter::from_fn(|| feed.next_output()).collect();
         let ledger = running.join_blocking().unwrap();
         assert_eq!((ledger.issued, ledger.delivered, ledger.skipped), (9, 5, 4));
         assert_eq!(outcomes.len(), cases.len());
@@ -86,21 +87,25 @@ fn every_case_has_one_outcome_in_order_and_the_good_ones_are_in_the_cache() {
         let store = setting.store("cache");
         for ((files, outcome), expected) in cases.iter().zip(&outcomes).zip(expected) {
             match (outcome, expected) {
-                (Ingested::Published(case), None) => {
+                (IngestOutcome::Published(case), None) => {
                     assert_eq!(case.id, files.id);
-                    let seen = look(files).unwrap();
-                    let mapped = store.lookup(&files.id, Expected::Files(&seen)).unwrap().unwrap();
-                    assert_eq!((mapped.brain().dims, mapped.bytes()), (case.brain, case.bytes));
+                    let seen = stat_files(files).unwrap();
+                    let mapped =
+                        store.find_case(&files.id, ExpectedSource::Files(&seen)).unwrap().unwrap();
+                    assert_eq!(
+                        (mapped.brain_box().dims, mapped.file_bytes()),
+                        (case.brain, case.bytes)
+                    );
                     assert!(MappedCase::open(mapped.path(), Verify::Full).is_ok());
                 }
-                (Ingested::Skipped(skip), Some((reason, file))) => {
+                (IngestOutcome::Skipped(skip), Some((reason, file))) => {
                     assert_eq!(
                         (skip.item.as_str(), skip.error.reason),
                         (files.id.as_str(), reason)
                     );
                     let text = skip.error.to_string();
                     assert!(text.contains(files.id.as_str()) && text.contains(file), "{text}");
-                    assert!(!store.path_of(&files.id).unwrap().exists());
+                    assert!(!store.case_path(&files.id).unwrap().exists());
                 }
                 (outcome, expected) => panic!("{}: {outcome:?}, not {expected:?}", files.id),
             }
@@ -123,12 +128,12 @@ fn an_abort_at_any_moment_leaves_whole_files_and_the_next_ingest_completes_them(
             let stop = StopLatch::new();
             let (mut feed, running) = ingest(watch, &setting, &cases, &workers, &stop);
             for _ in 0..after {
-                assert!(matches!(feed.take(), Some(Ingested::Published(_))));
+                assert!(matches!(feed.next_output(), Some(IngestOutcome::Published(_))));
             }
             stop.abort(None);
-            assert!(feed.take().is_none(), "an abort is prompt");
+            assert!(feed.next_output().is_none(), "an abort is prompt");
             let ledger = running.join_blocking().unwrap();
-            assert!(ledger.balances() && ledger.in_flight == 0, "{ledger:?}");
+            assert!(ledger.is_balanced() && ledger.in_flight == 0, "{ledger:?}");
             assert_eq!(ledger.skipped, 0);
             let files = case_files(&setting);
             assert!(files.len() >= after, "what was reported as published is there");
@@ -139,7 +144,7 @@ fn an_abort_at_any_moment_leaves_whole_files_and_the_next_ingest_completes_them(
             fs::remove_dir_all(setting.cache("cache")).unwrap();
         }
         let (mut feed, running) = ingest(watch, &setting, &cases, &workers, &StopLatch::new());
-        assert_eq!(std::iter::from_fn(|| feed.take()).count(), cases.len());
+        assert_eq!(std::iter::from_fn(|| feed.next_output()).count(), cases.len());
         running.join_blocking().unwrap();
         assert_eq!(case_files(&setting).len(), cases.len());
     });
@@ -152,20 +157,20 @@ fn no_more_cases_are_in_flight_than_there_are_tickets() {
         let cases = setting.cohort();
         for (decode, normalize, publish) in [(1, 1, 1), (2, 2, 1)] {
             let workers = IngestWorkers { decode, normalize, publish };
-            let tickets = workers.tickets() as u64;
+            let tickets = workers.ticket_count() as u64;
             assert!(tickets + 2 + 2 < cases.len() as u64, "the cohort does not fit in at once");
             let (mut feed, running) = ingest(watch, &setting, &cases, &workers, &StopLatch::new());
             let observer = running.observer();
             for taken in 0..2 {
                 until(&observer, |seen| parked(seen, tickets, 1, 1, taken));
-                let ledger = observer.ledger();
+                let ledger = observer.ticket_counts();
                 assert_eq!((ledger.in_flight, ledger.issued), (tickets, tickets + 2 + taken));
-                assert!(feed.take().is_some());
+                assert!(feed.next_output().is_some());
             }
             loop {
-                let ledger = observer.ledger();
-                assert!(ledger.balances() && ledger.in_flight <= tickets, "{ledger:?}");
-                if feed.take().is_none() {
+                let ledger = observer.ticket_counts();
+                assert!(ledger.is_balanced() && ledger.in_flight <= tickets, "{ledger:?}");
+                if feed.next_output().is_none() {
                     break;
                 }
             }

@@ -8,11 +8,11 @@ use gliaflow::actor::stop::StopLatch;
 use gliaflow::base::error::{Fault, Reason};
 use gliaflow::brats::case::CaseReader;
 use gliaflow::brats::dataset::CaseFiles;
+use gliaflow::buffers::case::CaseBuffers;
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::pipeline::decode::decode;
+use gliaflow::pipeline::decode::decode_case;
 use gliaflow::pipeline::normalize::Normalize;
-use gliaflow::pipeline::plan::Planner;
-use gliaflow::volume::shelf::CaseShelf;
+use gliaflow::pipeline::plan::SamplePlanner;
 
 use super::setting::{Setting, fixed, flair, hash, replace, samples, truncate};
 use crate::backpressure::parked;
@@ -22,12 +22,12 @@ use crate::numbers::until;
 /// Puts every case into the cache, so that a run starts warm.
 fn ingest(setting: &Setting, cache: &str) {
     let store = setting.store(cache);
-    let shelf = CaseShelf::default();
+    let shelf = CaseBuffers::default();
     let reader = CaseReader::new(shelf.clone());
     let normalize = Normalize::new(PreprocessConfig::default(), shelf);
     for files in setting.cohort().iter() {
-        let decoded = decode(&reader, files).unwrap();
-        store.publish(&normalize.contents(decoded).unwrap()).unwrap();
+        let decoded = decode_case(&reader, files).unwrap();
+        store.publish(&normalize.prepare_contents(decoded).unwrap()).unwrap();
     }
 }
 
@@ -58,21 +58,21 @@ fn goes_bad_in_the_middle(spoil: Spoil) {
         let (tickets, batch, prefetch) = (setting.tickets(), 2, setting.loader.prefetch as u64);
         let issued = tickets + batch * (prefetch + 1);
         // Its first turn in the plan comes when the trainer goes on.
-        let victim = Planner::starting_at(setting.plan(), issued + 1).next().unwrap();
+        let victim = SamplePlanner::starting_at(setting.plan(), issued + 1).next().unwrap();
         assert_eq!(victim.key.epoch, 0);
 
         let stop = StopLatch::new();
         let (mut feed, running) = setting.start(watch, "cache", 0, &stop);
         until(&running.observer(), |seen| parked(seen, tickets, batch, prefetch, 0));
-        assert_eq!(running.ledger().issued, issued);
-        let files = victim.files();
-        let reason = spoil(files, &setting.store("cache").path_of(&files.id).unwrap());
+        assert_eq!(running.ticket_counts().issued, issued);
+        let files = victim.case_files();
+        let reason = spoil(files, &setting.store("cache").case_path(&files.id).unwrap());
         let mut taken = Vec::new();
         while taken.len() < cases as usize / 2 {
-            taken.push(feed.take().unwrap());
+            taken.push(feed.next_output().unwrap());
         }
         stop.drain();
-        while let Some(batch) = feed.take() {
+        while let Some(batch) = feed.next_output() {
             taken.push(batch);
         }
         let ledger = running.join_blocking().unwrap();
@@ -152,7 +152,7 @@ fn more_bad_samples_than_the_budget_end_the_run_and_name_the_last() {
         }
         let (mut feed, running) = setting.start(watch, "cache", 0, &StopLatch::new());
         let observer = running.observer();
-        assert!(feed.take().is_none());
+        assert!(feed.next_output().is_none());
         let Err(Fault::TooManySkipped { skipped, issued, budget, last }) = running.join_blocking()
         else {
             panic!("two bad cases of two are too many");
@@ -162,8 +162,8 @@ fn more_bad_samples_than_the_budget_end_the_run_and_name_the_last() {
         assert_eq!(skips.iter().map(|skip| skip.ordinal).collect::<Vec<_>>(), [0, 1, 2, 3]);
         assert_eq!(skips[3].error, last, "the last skip is the one that broke the budget");
         assert!(last.to_string().contains("flair"), "{last}");
-        let ledger = observer.ledger();
-        assert!(ledger.balances() && ledger.in_flight == 0, "{ledger:?}");
+        let ledger = observer.ticket_counts();
+        assert!(ledger.is_balanced() && ledger.in_flight == 0, "{ledger:?}");
         assert_eq!((ledger.delivered, ledger.skipped), (0, 4));
     });
 }
@@ -179,7 +179,7 @@ fn the_budget_is_a_share_of_the_samples_seen() {
         assert_eq!(batches.len(), 24);
         setting.loader.skip_share = 0.1;
         let (mut feed, running) = setting.start(watch, "cache", 0, &StopLatch::new());
-        while feed.take().is_some() {}
+        while feed.next_output().is_some() {}
         let Err(Fault::TooManySkipped { skipped, issued, budget, .. }) = running.join_blocking()
         else {
             panic!("a quarter is more than a tenth");

@@ -4,21 +4,22 @@
 use std::sync::Arc;
 
 use gliaflow::actor::stage::Stage;
+use gliaflow::augment::config::{AugmentConfig, Background, DrawnParams};
+use gliaflow::augment::placement::Window;
 use gliaflow::base::fingerprint::Fingerprint;
 use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
-use gliaflow::brats::phantom::{Phantom, generate};
-use gliaflow::cache::contents::prepare;
+use gliaflow::brats::phantom::{PhantomCase, generate_phantom};
+use gliaflow::buffers::patch::PatchBuffer;
+use gliaflow::buffers::patch::PatchBufferPool;
+use gliaflow::cache::contents::prepare_case;
 use gliaflow::cache::map::MappedCase;
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::source::Expected;
+use gliaflow::cache::source::ExpectedSource;
 use gliaflow::cache::store::CaseStore;
-use gliaflow::pipeline::augment::config::{AugmentConfig, Background, Drawn};
-use gliaflow::pipeline::augment::placement::Window;
-use gliaflow::pipeline::augment::stage::Augment;
+use gliaflow::pipeline::augment::Augment;
+use gliaflow::pipeline::case_handle::CaseHandle;
 use gliaflow::pipeline::crop::{Crop, CropConfig};
-use gliaflow::pipeline::handle::CaseHandle;
-use gliaflow::pipeline::recycle::Recycler;
-use gliaflow::pipeline::sample::{DrawnSample, PatchBuffer, Sample};
+use gliaflow::pipeline::sample::{DrawnSample, Sample};
 use gliaflow::volume::case::{Case, CaseId, SourceGrid};
 use gliaflow::volume::grid::{Affine, Dims};
 use gliaflow::volume::region::LabelScheme;
@@ -34,12 +35,12 @@ pub(super) fn mapped(case: &Case) -> (tempfile::TempDir, Arc<MappedCase>) {
     let folder = tempfile::tempdir().unwrap();
     let preprocess = PreprocessConfig::default();
     let store = CaseStore::open(folder.path(), preprocess.fingerprint()).unwrap();
-    store.publish(&prepare(case, &preprocess).unwrap()).unwrap();
-    let found = store.lookup(&case.id, Expected::Anything).unwrap().unwrap();
+    store.publish(&prepare_case(case, &preprocess).unwrap()).unwrap();
+    let found = store.find_case(&case.id, ExpectedSource::Anything).unwrap().unwrap();
     (folder, found)
 }
 
-pub(super) fn case_of(phantom: &Phantom) -> Case {
+pub(super) fn case_of(phantom: &PhantomCase) -> Case {
     Case {
         id: phantom.id.clone(),
         source: phantom.source,
@@ -56,12 +57,12 @@ pub(super) struct Cutter {
     crop: Crop,
     augment: Augment,
     case: CaseHandle,
-    recycler: Recycler,
+    recycler: PatchBufferPool,
 }
 
 impl Cutter {
     pub(super) fn new(config: &CropConfig, augment: AugmentConfig, case: &Arc<MappedCase>) -> Self {
-        let recycler = Recycler::default();
+        let recycler = PatchBufferPool::default();
         Self {
             crop: Crop::new(config.clone(), augment.clone()),
             augment: Augment::new(augment.background, recycler.clone()),
@@ -73,9 +74,9 @@ impl Cutter {
     /// The sample of one key, made in the buffer of the one before.
     pub(super) fn cut<R>(&mut self, index: u64, look: impl FnOnce(&Sample) -> R) -> R {
         let key = SampleKey { seed: 5, epoch: 0, index };
-        let sample = self.augment.process(self.crop.draw(key, self.case.clone())).unwrap();
+        let sample = self.augment.process(self.crop.draw_sample(key, self.case.clone())).unwrap();
         let seen = look(&sample);
-        self.recycler.give(sample.patch);
+        self.recycler.give_back(sample.patch);
         seen
     }
 }
@@ -83,15 +84,15 @@ impl Cutter {
 /// The patch of any window, drawn or not.
 fn cut_out(case: &Arc<MappedCase>, cut: &Cut, patch: &mut PatchBuffer) {
     let window = Window { corner: cut.corner, dims: cut.dims };
-    let drawn = Drawn { mirroring: cut.mirrored, ..Drawn::default() };
+    let drawn = DrawnParams { mirroring: cut.mirrored, ..DrawnParams::default() };
     let key = SampleKey { seed: 0, epoch: 0, index: 0 };
     let sample = DrawnSample { key, case: CaseHandle::Mapped(Arc::clone(case)), window, drawn };
-    Augment::new(Background::Zero, Recycler::default()).render(&sample, patch);
+    Augment::new(Background::Zero, PatchBufferPool::default()).render_sample(&sample, patch);
 }
 
 fn assert_agrees(patch: &PatchBuffer, reference: &Reference, cut: &Cut) {
     let seen = reference.patch(cut);
-    let voxels = cut.dims.voxels();
+    let voxels = cut.dims.voxel_count();
     assert_eq!((patch.labels.len(), patch.images.len()), (voxels, 4 * voxels), "{cut:?}");
     for (place, wanted) in seen.iter().enumerate() {
         assert_eq!(patch.labels[place], wanted.label, "label at {place} of {cut:?}");
@@ -125,10 +126,10 @@ const PATCHES: [Dims; 6] = [
 
 #[test]
 fn drawn_patches_are_what_the_reference_cuts_out_of_the_whole_volume() {
-    let phantom = generate(&PHANTOMS, 0);
+    let phantom = generate_phantom(&PHANTOMS, 0);
     let reference = Reference::of_phantom(&phantom);
     let (_folder, case) = mapped(&case_of(&phantom));
-    assert_eq!(case.brain(), reference.brain);
+    assert_eq!(case.brain_box(), reference.brain);
     for patch in PATCHES {
         let mut cutter =
             Cutter::new(&CropConfig { patch, ..CropConfig::default() }, mirroring(0.5), &case);
@@ -138,7 +139,7 @@ fn drawn_patches_are_what_the_reference_cuts_out_of_the_whole_volume() {
                 let (corner, mirrored) = (from.corner, from.drawn.mirroring);
                 let cut = Cut { corner, mirrored, dims: patch };
                 assert_agrees(&sample.patch, &reference, &cut);
-                assert_well_placed(&cut, case.brain().dims);
+                assert_well_placed(&cut, case.brain_box().dims);
             });
         }
     }
@@ -160,7 +161,7 @@ fn assert_well_placed(cut: &Cut, brain: Dims) {
 /// Windows that the draw never makes, too: half outside, beside the box, around it.
 #[test]
 fn any_window_at_all_is_what_the_reference_cuts() {
-    let phantom = generate(&PHANTOMS, 1);
+    let phantom = generate_phantom(&PHANTOMS, 1);
     let reference = Reference::of_phantom(&phantom);
     let (_folder, case) = mapped(&case_of(&phantom));
     let key = SampleKey { seed: 9, epoch: 0, index: 0 };
@@ -168,12 +169,12 @@ fn any_window_at_all_is_what_the_reference_cuts() {
     let mut patch = PatchBuffer::default();
     let (mut inside, mut beside) = (0, 0);
     for _ in 0..400 {
-        let dims = Dims(std::array::from_fn(|_| 1 + rng.below(30) as usize));
+        let dims = Dims(std::array::from_fn(|_| 1 + rng.uniform_below(30) as usize));
         let corner = std::array::from_fn(|axis| {
-            let (side, room) = (dims.0[axis] as isize, case.brain().dims.0[axis] as isize);
-            rng.below((room + side + 5) as u64) as isize - side - 2
+            let (side, room) = (dims.0[axis] as isize, case.brain_box().dims.0[axis] as isize);
+            rng.uniform_below((room + side + 5) as u64) as isize - side - 2
         });
-        let cut = Cut { corner, mirrored: std::array::from_fn(|_| rng.chance(0.5)), dims };
+        let cut = Cut { corner, mirrored: std::array::from_fn(|_| rng.draw_bool(0.5)), dims };
         cut_out(&case, &cut, &mut patch);
         assert_agrees(&patch, &reference, &cut);
         let tissue = patch.images.iter().filter(|value| **value != f16::ZERO).count();
@@ -189,17 +190,17 @@ fn scaled_negative_constant_and_empty_modalities_are_scored_like_any_other() {
     let dims = Dims([9, 10, 11]);
     let key = SampleKey { seed: 3, epoch: 0, index: 0 };
     let mut rng = KeyedRng::new(key, Domain::Phantom);
-    let air: Vec<bool> = (0..dims.voxels()).map(|_| rng.chance(0.3)).collect();
+    let air: Vec<bool> = (0..dims.voxel_count()).map(|_| rng.draw_bool(0.3)).collect();
     let mut values = |make: &dyn Fn(f64) -> f32| -> Vec<f32> {
-        air.iter().map(|air| if *air { 0.0 } else { make(rng.normal()) }).collect()
+        air.iter().map(|air| if *air { 0.0 } else { make(rng.standard_normal()) }).collect()
     };
     let images = [
         Voxels::F32(values(&|normal| (0.37 + 0.01 * normal) as f32)),
         Voxels::F32(values(&|normal| (-900.5 + 200.0 * normal) as f32)),
         Voxels::F32(values(&|_| 12.5)),
-        Voxels::F32(vec![0.0; dims.voxels()]),
+        Voxels::F32(vec![0.0; dims.voxel_count()]),
     ];
-    let labels: Vec<u8> = (0..dims.voxels()).map(|place| (place % 5) as u8).collect();
+    let labels: Vec<u8> = (0..dims.voxel_count()).map(|place| (place % 5) as u8).collect();
     let case = Case {
         id: CaseId::new("odd"),
         source: SourceGrid::canonical(dims, Affine([[1.0; 4]; 4])),
@@ -210,10 +211,10 @@ fn scaled_negative_constant_and_empty_modalities_are_scored_like_any_other() {
         bytes_read: 0,
     };
     // The file keeps 16 bits of a float; the scores are those of what it keeps.
-    let contents = prepare(&case, &PreprocessConfig::default()).unwrap();
+    let contents = prepare_case(&case, &PreprocessConfig::default()).unwrap();
     let decoded = std::array::from_fn(|channel| {
         let codes: Vec<i16> = contents.images.iter().map(|voxel| voxel[channel]).collect();
-        let codes = contents.brain.paste(&codes, dims, 0);
+        let codes = contents.brain.paste_into(&codes, dims, 0);
         let scale = contents.scales[channel];
         codes.iter().map(|code| (*code != 0).then(|| scale.decode(*code))).collect()
     });
@@ -223,7 +224,7 @@ fn scaled_negative_constant_and_empty_modalities_are_scored_like_any_other() {
     let cut = Cut { corner: [-1, 0, 2], mirrored: [true, false, true], dims: Dims([12, 9, 9]) };
     cut_out(&mapped, &cut, &mut patch);
     assert_agrees(&patch, &reference, &cut);
-    let constant = &patch.images[2 * cut.dims.voxels()..];
+    let constant = &patch.images[2 * cut.dims.voxel_count()..];
     assert!(constant.iter().all(|value| *value == f16::ZERO), "no spread, no information");
 }
 
@@ -234,7 +235,7 @@ fn batches_are_the_reference_rounded_to_half_precision_and_background_is_exactly
         setting.crop.patch = Dims([18, 14, 26]);
         let mut background = 0;
         for batch in setting.take(watch, "cache", 0, 12) {
-            let voxels = batch.dims.voxels();
+            let voxels = batch.dims.voxel_count();
             let images = batch.images.chunks_exact(4 * voxels);
             let labels = batch.labels.chunks_exact(voxels);
             for ((images, labels), from) in images.zip(labels).zip(&batch.provenance) {

@@ -1,7 +1,7 @@
 //! What a patch must hold, computed slowly, in f64 and from whole volumes: no box, no file, no row
 //! copies, no code of the loader's.
 
-use gliaflow::brats::phantom::Phantom;
+use gliaflow::brats::phantom::PhantomCase;
 use gliaflow::volume::grid::{Box3, Dims};
 
 /// Where a patch is cut.
@@ -30,7 +30,7 @@ pub(super) struct Reference {
 }
 
 impl Reference {
-    pub(super) fn of_phantom(phantom: &Phantom) -> Self {
+    pub(super) fn of_phantom(phantom: &PhantomCase) -> Self {
         let tissue = |value: &i16| (*value != 0).then(|| f64::from(*value));
         let images = phantom.images.each_ref().map(|image| image.iter().map(tissue).collect());
         Self::new(phantom.source.dims, images, phantom.labels.clone())

@@ -28,7 +28,7 @@ fn a_damaged_case_file_is_repaired_and_the_batches_are_the_same() {
         let whole = setting.take(watch, "cache", 0, 6);
         let reference: Vec<_> = whole.iter().map(hash).collect();
         let id = setting.cohort()[1].id.clone();
-        let path = setting.store("cache").path_of(&id).unwrap();
+        let path = setting.store("cache").case_path(&id).unwrap();
         let sound = fs::read(&path).unwrap();
         for (what, damage) in DAMAGES {
             replace(&path, damage);
@@ -50,7 +50,7 @@ fn a_damaged_case_file_whose_sources_are_bad_too_is_skipped_and_both_are_named()
         setting.take(watch, "cache", 0, 4);
         let cohort = setting.cohort();
         let victim = &cohort[2];
-        let path = setting.store("cache").path_of(&victim.id).unwrap();
+        let path = setting.store("cache").case_path(&victim.id).unwrap();
         replace(&path, |bytes| bytes[4096] ^= 1);
         truncate(&victim.images[0]);
         // As many samples as an epoch has, so that its turn has come whatever the order.

@@ -2,9 +2,9 @@
 
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::brats::read::read_volume;
+use gliaflow::pipeline::case_handle::CaseHandle;
 use gliaflow::pipeline::crop::Crop;
-use gliaflow::pipeline::handle::CaseHandle;
-use gliaflow::pipeline::replay::{Replayed, replay};
+use gliaflow::pipeline::replay::{ReplayedSample, replay_sample};
 use gliaflow::pipeline::sample::{Batch, DrawnSample};
 use gliaflow::volume::grid::Dims;
 use gliaflow::volume::region::LabelScheme;
@@ -22,7 +22,7 @@ fn drawn(setting: &Setting, batch: &Batch, place: usize) -> DrawnSample {
     let cohort = setting.cohort();
     let files = cohort.iter().find(|files| files.id == *case).unwrap();
     let crop = Crop::new(setting.crop.clone(), setting.augment.clone());
-    crop.draw(batch.keys[place], CaseHandle::Mapped(fetch.case(files).unwrap()))
+    crop.draw_sample(batch.keys[place], CaseHandle::Mapped(fetch.mapped_case(files).unwrap()))
 }
 
 #[test]
@@ -36,10 +36,11 @@ fn the_files_hold_what_the_batch_held_and_the_record_what_was_drawn() {
         for (batch, place) in batches.iter().zip([1, 0]) {
             let sample = drawn(&setting, batch, place);
             let done =
-                replay(&sample, setting.augment.background, Targets::Hard, out.path()).unwrap();
+                replay_sample(&sample, setting.augment.background, Targets::Hard, out.path())
+                    .unwrap();
             assert_eq!((done.key, done.dims), (batch.keys[place], setting.crop.patch));
             assert_eq!(done.drawn, batch.provenance[place].drawn);
-            let voxels = batch.dims.voxels();
+            let voxels = batch.dims.voxel_count();
             for channel in 0..4 {
                 let from = (4 * place + channel) * voxels;
                 let written = read_volume(&done.files[channel]).unwrap().voxels;
@@ -59,8 +60,8 @@ fn the_files_hold_what_the_batch_held_and_the_record_what_was_drawn() {
 }
 
 /// Place in the source file, `[x, y, z]`, of a voxel of the patch.
-fn source_place(done: &Replayed, of_source: &[[f64; 4]; 4], at: [usize; 3]) -> [f64; 3] {
-    let affine = read_volume(&done.files[0]).unwrap().header.affine.0;
+fn source_place(done: &ReplayedSample, of_source: &[[f64; 4]; 4], at: [usize; 3]) -> [f64; 3] {
+    let affine = read_volume(&done.files[0]).unwrap().header.world_from_voxel.0;
     let world: [f64; 3] = std::array::from_fn(|row| {
         affine[row][3] + (0..3).map(|axis| affine[row][axis] * at[axis] as f64).sum::<f64>()
     });
@@ -82,19 +83,20 @@ fn a_mirrored_patch_lies_over_the_voxels_that_it_was_cut_from() {
             let sample = drawn(&setting, &batch, 0);
             let out = tempfile::tempdir().unwrap();
             let done =
-                replay(&sample, setting.augment.background, Targets::Hard, out.path()).unwrap();
+                replay_sample(&sample, setting.augment.background, Targets::Hard, out.path())
+                    .unwrap();
             turned += usize::from(done.drawn.mirroring.contains(&true));
             let made = phantom(&done.case);
             let reference = Reference::of_phantom(&made);
             let flair = read_volume(&done.files[3]).unwrap().voxels;
             let mut tissue = 0;
             for number in (0..flair.len()).step_by(37) {
-                let [z, y, x] = done.dims.position(number);
-                let from = source_place(&done, &made.source.affine.0, [x, y, z]);
+                let [z, y, x] = done.dims.zyx_from_offset(number);
+                let from = source_place(&done, &made.source.world_from_voxel.0, [x, y, z]);
                 let whole = from.map(|along| along.round() as usize);
                 let off = (0..3).map(|axis| (from[axis] - whole[axis] as f64).abs());
                 assert!(off.fold(0.0, f64::max) < 1e-3, "{from:?} is no voxel");
-                let place = made.source.dims.offset([whole[2], whole[1], whole[0]]);
+                let place = made.source.dims.offset_from_zyx([whole[2], whole[1], whole[0]]);
                 let score = reference.score(3, place).unwrap_or(0.0);
                 let error = (flair.get(number) - score).abs();
                 assert!(error <= 2e-3 * score.abs().max(1.0), "{error} at {from:?}");

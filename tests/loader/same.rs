@@ -66,16 +66,16 @@ fn batches_are_the_same_while_workers_come_and_go() {
         let count = 40;
         let reference: Vec<_> = setting.take(watch, "cache", 0, count).iter().map(hash).collect();
         let (mut feed, running) = setting.start(watch, "cache", 0, &StopLatch::new());
-        let crew = running.crew();
+        let crew = running.worker_scaler();
         let mut restless = [(1, 3), (2, 1), (3, 4), (1, 1)].into_iter().cycle();
         for expected in reference {
             let (fetch, crop) = restless.next().unwrap();
-            crew.resize("fetch", fetch).unwrap();
-            crew.resize("augment", crop).unwrap();
-            assert_eq!(hash(&feed.take().unwrap()), expected);
+            crew.resize_stage("fetch", fetch).unwrap();
+            crew.resize_stage("augment", crop).unwrap();
+            assert_eq!(hash(&feed.next_output().unwrap()), expected);
         }
         drop(feed);
-        assert!(running.join_blocking().unwrap().balances());
+        assert!(running.join_blocking().unwrap().is_balanced());
     });
 }
 

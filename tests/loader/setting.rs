@@ -4,20 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use gliaflow::actor::feed::{Feed, Running};
-use gliaflow::actor::stage::Skip;
+use gliaflow::actor::feed::{Feed, RunningTopology};
+use gliaflow::actor::stage::SkippedItem;
 use gliaflow::actor::stop::StopLatch;
+use gliaflow::augment::config::AugmentConfig;
 use gliaflow::base::fingerprint::{Fingerprint, Fingerprinter};
-use gliaflow::brats::dataset::{CaseFiles, discover};
-use gliaflow::brats::phantom::{Phantom, PhantomConfig, cohort, generate};
+use gliaflow::brats::dataset::{CaseFiles, discover_cases};
+use gliaflow::brats::phantom::{PhantomCase, PhantomConfig, cohort, generate_phantom};
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::cache::store::CaseStore;
-use gliaflow::pipeline::augment::config::AugmentConfig;
 use gliaflow::pipeline::budget::{Footprint, LoaderConfig, LoaderWorkers};
 use gliaflow::pipeline::crop::CropConfig;
 use gliaflow::pipeline::drill::DrillConfig;
 use gliaflow::pipeline::fetch::Fetch;
-use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start};
+use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start_loader};
 use gliaflow::pipeline::plan::Plan;
 use gliaflow::pipeline::sample::Batch;
 use gliaflow::pipeline::workers::WorkerPlan;
@@ -39,7 +39,7 @@ pub(super) struct Setting {
     pub(super) loader: LoaderConfig,
     pub(super) crop: CropConfig,
     pub(super) augment: AugmentConfig,
-    skips: Arc<Mutex<Vec<Skip>>>,
+    skips: Arc<Mutex<Vec<SkippedItem>>>,
 }
 
 impl Setting {
@@ -60,7 +60,7 @@ impl Setting {
     }
 
     pub(super) fn cohort(&self) -> Arc<[CaseFiles]> {
-        discover(&self.folder.path().join("data")).unwrap().cases.into()
+        discover_cases(&self.folder.path().join("data")).unwrap().cases.into()
     }
 
     pub(super) fn plan(&self) -> Plan {
@@ -68,12 +68,12 @@ impl Setting {
     }
 
     pub(super) fn tickets(&self) -> u64 {
-        let memory = self.loader.memory(self.crop.patch, self.footprint());
+        let memory = self.loader.plan_memory(self.crop.patch, self.footprint());
         memory.unwrap().tickets as u64
     }
 
     fn footprint(&self) -> Footprint {
-        if self.loader.cached { Footprint::Mapped } else { Footprint::Whole(PHANTOMS.dims) }
+        if self.loader.cached { Footprint::Mapped } else { Footprint::InMemory(PHANTOMS.dims) }
     }
 
     /// A folder for case files, new or as left by an earlier run.
@@ -102,7 +102,7 @@ impl Setting {
             first_sample: first,
             first_batch: first / self.loader.batch as u64,
             cases: match self.loader.cached {
-                true => CaseSource::cache(self.store(cache)),
+                true => CaseSource::from_store(self.store(cache)),
                 false => CaseSource::Files { largest: PHANTOMS.dims },
             },
             preprocess: PreprocessConfig::default(),
@@ -118,8 +118,8 @@ impl Setting {
         cache: &str,
         first: u64,
         stop: &StopLatch,
-    ) -> (Feed<Batch>, Running) {
-        let started = start(self.parts(cache, first), stop, &runtime()).unwrap();
+    ) -> (Feed<Batch>, RunningTopology) {
+        let started = start_loader(self.parts(cache, first), stop, &runtime()).unwrap();
         watch.on(&started.1);
         started
     }
@@ -127,14 +127,14 @@ impl Setting {
     /// The first `count` batches of a loader that starts at `first`.
     pub(super) fn take(&self, watch: &Watch, cache: &str, first: u64, count: usize) -> Vec<Batch> {
         let (mut feed, running) = self.start(watch, cache, first, &StopLatch::new());
-        let batches = (0..count).map(|_| feed.take().unwrap()).collect();
+        let batches = (0..count).map(|_| feed.next_output().unwrap()).collect();
         drop(feed);
-        assert!(running.join_blocking().unwrap().balances());
+        assert!(running.join_blocking().unwrap().is_balanced());
         batches
     }
 
     /// What `on_skip` was told so far, by all loaders of this setting.
-    pub(super) fn skips(&self) -> Vec<Skip> {
+    pub(super) fn skips(&self) -> Vec<SkippedItem> {
         self.skips.lock().unwrap().clone()
     }
 }
@@ -154,16 +154,16 @@ pub(super) fn mirroring(probability: f64) -> AugmentConfig {
 
 /// All that there is, on every sample.
 pub(super) fn every_transform() -> AugmentConfig {
-    let mut config = AugmentConfig::full();
+    let mut config = AugmentConfig::full_profile();
     config.gamma.probability = 1.0;
     config.noise.probability = 1.0;
     config
 }
 
 /// The phantom that was written as case `id`.
-pub(super) fn phantom(id: &CaseId) -> Phantom {
+pub(super) fn phantom(id: &CaseId) -> PhantomCase {
     let number = id.as_str().rsplit('_').next().unwrap();
-    let made = generate(&PHANTOMS, number.parse::<u64>().unwrap() - 1);
+    let made = generate_phantom(&PHANTOMS, number.parse::<u64>().unwrap() - 1);
     assert_eq!(made.id, *id);
     made
 }
@@ -179,8 +179,8 @@ pub(super) fn hash(batch: &Batch) -> Fingerprint {
 
 /// Everything that each sample of a batch holds.
 pub(super) fn samples(batch: &Batch) -> Vec<Fingerprint> {
-    let images = batch.images.chunks_exact(4 * batch.dims.voxels());
-    let labels = batch.labels.chunks_exact(batch.dims.voxels());
+    let images = batch.images.chunks_exact(4 * batch.dims.voxel_count());
+    let labels = batch.labels.chunks_exact(batch.dims.voxel_count());
     assert!(images.len() == batch.size() && labels.len() == batch.size());
     let named = batch.keys.iter().zip(&batch.provenance);
     images

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use gliaflow::brats::phantom::{Phantom, generate};
+use gliaflow::brats::phantom::{PhantomCase, generate_phantom};
 use gliaflow::cache::map::MappedCase;
 use gliaflow::pipeline::crop::CropConfig;
 use gliaflow::volume::grid::Dims;
@@ -15,8 +15,8 @@ use super::setting::{PHANTOMS, mirroring};
 const KEYS: u64 = 3000;
 
 /// The first phantom with or without enhancing tumour.
-fn phantom(enhancing: bool) -> Phantom {
-    let mut all = (0..60).map(|index| generate(&PHANTOMS, index));
+fn phantom(enhancing: bool) -> PhantomCase {
+    let mut all = (0..60).map(|index| generate_phantom(&PHANTOMS, index));
     all.find(|phantom| phantom.labels.contains(&label::ET) == enhancing).unwrap()
 }
 
@@ -66,7 +66,7 @@ fn the_voxel_that_a_foreground_patch_is_cut_around_is_drawn_evenly_by_region_the
 #[test]
 fn a_patch_cut_around_a_tumour_voxel_holds_it_in_the_middle_unless_the_border_is_near() {
     let (_folder, case) = mapped(&case_of(&phantom(true)));
-    let brain = case.brain().dims;
+    let brain = case.brain_box().dims;
     for side in [8, 9] {
         let mut cutter = cutter(side, 1.0, 0.0, &case);
         let mut in_the_middle = 0;
@@ -81,7 +81,10 @@ fn a_patch_cut_around_a_tumour_voxel_holds_it_in_the_middle_unless_the_border_is
                 });
                 if !at_border {
                     in_the_middle += 1;
-                    assert!(tumour(Dims::cube(side).offset([side / 2; 3])), "patch {index}");
+                    assert!(
+                        tumour(Dims::cube(side).offset_from_zyx([side / 2; 3])),
+                        "patch {index}"
+                    );
                 }
             });
         }
@@ -110,7 +113,7 @@ fn corners_off_the_tumour_are_even_over_all_places_from_border_to_border() {
     let corners: Vec<[isize; 3]> =
         (0..KEYS).map(|index| cutter.cut(index, |sample| sample.provenance.corner)).collect();
     for axis in 0..3 {
-        let places = case.brain().dims.0[axis] - 12 + 1;
+        let places = case.brain_box().dims.0[axis] - 12 + 1;
         assert!(places > 3, "the box is large enough to tell");
         for place in 0..places as isize {
             let count = corners.iter().filter(|corner| corner[axis] == place).count();
@@ -123,7 +126,7 @@ fn corners_off_the_tumour_are_even_over_all_places_from_border_to_border() {
 
 #[test]
 fn a_case_without_tumour_and_one_without_labels_are_cut_evenly_whatever_the_share() {
-    let healthy = Phantom { labels: vec![0; PHANTOMS.dims.voxels()], ..phantom(true) };
+    let healthy = PhantomCase { labels: vec![0; PHANTOMS.dims.voxel_count()], ..phantom(true) };
     let mut unlabelled = case_of(&healthy);
     unlabelled.labels = None;
     for case in [case_of(&healthy), unlabelled] {

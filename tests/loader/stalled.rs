@@ -29,17 +29,17 @@ fn stall(cases: u64, shape: Shape) -> u64 {
             // Every actor waits, and what each waits for can only come from the trainer.
             until(&observer, |seen| parked(seen, tickets, batch, prefetch, taken));
             let expected = tickets + batch * (prefetch + 1) + batch * taken;
-            let (ledger, seen) = (observer.ledger(), observer.observations());
+            let (ledger, seen) = (observer.ticket_counts(), observer.observations());
             assert_eq!((ledger.issued, ledger.in_flight, ledger.skipped), (expected, tickets, 0));
             let items: Vec<u64> = seen.iter().map(|actor| actor.items).collect();
             let [made @ .., collate] = &items[..] else { panic!("{seen:?}") };
             assert_eq!(made, [expected; 4], "{seen:?}");
             assert_eq!(*collate, ledger.delivered);
-            let next = feed.take().unwrap();
+            let next = feed.next_output().unwrap();
             assert_eq!((next.number, next.next_sample), (taken, batch * (taken + 1)));
         }
         drop(feed);
-        assert!(running.join_blocking().unwrap().balances());
+        assert!(running.join_blocking().unwrap().is_balanced());
         tickets
     })
 }

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use gliaflow::actor::feed::{Feed, Running};
+use gliaflow::actor::feed::{Feed, RunningTopology};
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::base::error::Reason;
 use gliaflow::brats::dataset::CaseFiles;
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::pipeline::whole::{WholeCase, WholeOutcome, from_cache, from_files};
+use gliaflow::pipeline::whole_case::{
+    WholeCase, WholeCaseOutcome, start_from_cache, start_from_files,
+};
 use gliaflow::volume::modality::Modality;
 
 use super::reference::{Reference, tolerance};
@@ -18,26 +20,31 @@ use crate::numbers::runtime;
 
 fn all(
     watch: &Watch,
-    (mut feed, running): (Feed<WholeOutcome>, Running),
+    (mut feed, running): (Feed<WholeCaseOutcome>, RunningTopology),
     bad: u64,
-) -> Vec<WholeOutcome> {
+) -> Vec<WholeCaseOutcome> {
     watch.on(&running);
-    let outcomes: Vec<WholeOutcome> = std::iter::from_fn(|| feed.take()).collect();
+    let outcomes: Vec<WholeCaseOutcome> = std::iter::from_fn(|| feed.next_output()).collect();
     let ledger = running.join_blocking().unwrap();
     let delivered = outcomes.len() as u64 - bad;
     assert_eq!((ledger.delivered, ledger.skipped, ledger.in_flight), (delivered, bad, 0));
     outcomes
 }
 
-fn cached(watch: &Watch, setting: &Setting, cases: &[CaseFiles], bad: u64) -> Vec<WholeOutcome> {
+fn cached(
+    watch: &Watch,
+    setting: &Setting,
+    cases: &[CaseFiles],
+    bad: u64,
+) -> Vec<WholeCaseOutcome> {
     let stop = StopLatch::new();
     let fetch = setting.fetch("cache", &stop);
-    all(watch, from_cache(cases.to_vec(), fetch, &stop, &runtime()).unwrap(), bad)
+    all(watch, start_from_cache(cases.to_vec(), fetch, &stop, &runtime()).unwrap(), bad)
 }
 
-fn streamed(watch: &Watch, cases: &[CaseFiles], bad: u64) -> Vec<WholeOutcome> {
+fn streamed(watch: &Watch, cases: &[CaseFiles], bad: u64) -> Vec<WholeCaseOutcome> {
     let (stop, preprocess) = (StopLatch::new(), PreprocessConfig::default());
-    all(watch, from_files(cases.to_vec(), &preprocess, &stop, &runtime()).unwrap(), bad)
+    all(watch, start_from_files(cases.to_vec(), &preprocess, &stop, &runtime()).unwrap(), bad)
 }
 
 fn assert_same(one: &WholeCase, other: &WholeCase) {
@@ -52,11 +59,11 @@ fn assert_right(case: &WholeCase) {
     let reference = Reference::of_phantom(&phantom);
     assert_eq!((case.brain, case.source.dims), (reference.brain, phantom.source.dims));
     let dims = phantom.source.dims;
-    assert_eq!(case.labels, Some(case.brain.cut(&phantom.labels, dims)));
-    let places: Vec<usize> = (0..dims.voxels()).collect();
-    let places = case.brain.cut(&places, dims);
+    assert_eq!(case.labels, Some(case.brain.crop_from(&phantom.labels, dims)));
+    let places: Vec<usize> = (0..dims.voxel_count()).collect();
+    let places = case.brain.crop_from(&places, dims);
     for modality in Modality::ALL {
-        for (found, place) in case.channel(modality).iter().zip(&places) {
+        for (found, place) in case.modality_image(modality).iter().zip(&places) {
             let close = match reference.score(modality.index(), *place) {
                 Some(score) => (f64::from(*found) - score).abs() <= tolerance(score),
                 None => *found == 0.0,

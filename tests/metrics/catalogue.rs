@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use gliaflow::telemetry::catalog::{self, CATALOGUE};
-use gliaflow::telemetry::metric::{Kind, Unit};
+use gliaflow::telemetry::metric::{MetricKind, Unit};
 
 use super::is_snake_case;
 
@@ -18,7 +18,7 @@ fn names_follow_prometheus_conventions() {
         let base = name.strip_suffix("_total");
         assert_eq!(
             base.is_some(),
-            metric.kind == Kind::Counter,
+            metric.kind == MetricKind::Counter,
             "{name}: `_total` is for counters"
         );
         let base = base.unwrap_or(name);
@@ -41,8 +41,8 @@ fn names_follow_prometheus_conventions() {
         }
         let sorted = metric.buckets.windows(2).all(|pair| pair[0] < pair[1]);
         assert!(sorted, "{name}: buckets must ascend");
-        assert_eq!(metric.buckets.is_empty(), metric.kind != Kind::Histogram, "{name}");
-        assert!(metric.kind != Kind::Histogram || metric.unit == Unit::Seconds, "{name}");
+        assert_eq!(metric.buckets.is_empty(), metric.kind != MetricKind::Histogram, "{name}");
+        assert!(metric.kind != MetricKind::Histogram || metric.unit == Unit::Seconds, "{name}");
         let help = metric.help;
         assert!(!help.is_empty() && !help.ends_with('.') && !help.contains(['\n', '\\', '|']));
     }
@@ -51,7 +51,7 @@ fn names_follow_prometheus_conventions() {
 #[test]
 fn the_documentation_is_the_catalogue() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
-    let generated = catalog::markdown();
+    let generated = catalog::metrics_markdown();
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(&path, &generated).unwrap();
     }

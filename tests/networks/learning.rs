@@ -28,10 +28,10 @@ fn optimisers() -> [OptimiserConfig; 3] {
 fn learners() -> impl Iterator<Item = (String, Box<dyn Blueprint>, OptimiserConfig)> {
     small_ones().into_iter().flat_map(|blueprint| {
         let settings = blueprint.settings();
-        let entry = gliaflow::nets::Entry::named(blueprint.name()).unwrap();
+        let entry = gliaflow::nets::ArchitectureEntry::find_by_name(blueprint.name()).unwrap();
         optimisers().into_iter().map(move |optimiser| {
             let name = format!("{} {optimiser:?}", entry.name);
-            (name, entry.blueprint(&settings).unwrap(), optimiser)
+            (name, entry.parse_settings(&settings).unwrap(), optimiser)
         })
     })
 }
@@ -54,8 +54,8 @@ fn files(learner: &dyn Learner) -> Vec<(String, Vec<u8>)> {
 fn unsound_step(learner: &mut dyn Learner, number: u64) {
     let device = learner.device().clone();
     let output = learner.forward(images(number, SIDE, &device) * f32::NAN, number);
-    let parts = LossConfig::default().of(output, region_targets(labels(SIDE, &device)));
-    let update = learner.update(parts.total.clone(), 1e-2);
+    let parts = LossConfig::default().total_loss(output, region_targets(labels(SIDE, &device)));
+    let update = learner.backward_and_step(parts.total.clone(), 1e-2);
     assert!(parts.total.into_scalar::<f32>().is_nan());
     assert!(update.gradient_norm.into_scalar::<f32>().is_nan());
 }
@@ -63,7 +63,7 @@ fn unsound_step(learner: &mut dyn Learner, number: u64) {
 #[test]
 fn the_same_training_leaves_the_same_files_and_a_checkpoint_continues_it() {
     for (name, blueprint, optimiser) in learners() {
-        let learner = || blueprint.learner(&optimiser, 5, &Device::flex());
+        let learner = || blueprint.new_learner(&optimiser, 5, &Device::flex());
         let mut straight = learner();
         step(straight.as_mut(), 0, SIDE);
         step(straight.as_mut(), 1, SIDE);
@@ -93,7 +93,7 @@ fn the_same_training_leaves_the_same_files_and_a_checkpoint_continues_it() {
 #[test]
 fn a_batch_that_is_not_finite_leaves_no_trace() {
     for (name, blueprint, optimiser) in learners() {
-        let learner = || blueprint.learner(&optimiser, 5, &Device::flex());
+        let learner = || blueprint.new_learner(&optimiser, 5, &Device::flex());
         let mut clean = learner();
         let mut tried = learner();
         unsound_step(tried.as_mut(), 0);
@@ -112,7 +112,7 @@ fn a_network_predicts_with_the_average_where_there_is_one() {
     let blueprint = super::small_unet();
     let learner = |average| {
         let optimiser = OptimiserConfig { average, ..OptimiserConfig::default() };
-        blueprint.learner(&optimiser, 5, &Device::flex())
+        blueprint.new_learner(&optimiser, 5, &Device::flex())
     };
     let (mut plain, mut averaged) = (learner(None), learner(Some(0.9)));
     for learner in [&mut plain, &mut averaged] {
@@ -129,8 +129,8 @@ fn a_network_predicts_with_the_average_where_there_is_one() {
 
     let folder = tempfile::tempdir().unwrap();
     averaged.save(folder.path()).unwrap();
-    let network = blueprint.network(folder.path(), &Device::flex()).unwrap();
-    let loaded = network.probabilities(images(9, SIDE, network.device()));
+    let network = blueprint.load_network(folder.path(), &Device::flex()).unwrap();
+    let loaded = network.predict_probabilities(images(9, SIDE, network.device()));
     assert_eq!(loaded.into_data().try_to_vec::<f32>().unwrap(), between);
 }
 
@@ -143,17 +143,17 @@ fn a_step_of_two_batches_is_a_step_down_their_mean() {
     let loss = |learner: &dyn Learner, number| {
         let device = learner.device().clone();
         let output = learner.forward(images(number, SIDE, &device), number);
-        LossConfig::default().of(output, region_targets(labels(SIDE, &device))).total
+        LossConfig::default().total_loss(output, region_targets(labels(SIDE, &device))).total
     };
-    let mut gathered = blueprint.learner(&optimiser, 5, &Device::flex());
-    let mut summed = blueprint.learner(&optimiser, 5, &Device::flex());
+    let mut gathered = blueprint.new_learner(&optimiser, 5, &Device::flex());
+    let mut summed = blueprint.new_learner(&optimiser, 5, &Device::flex());
     let first = loss(gathered.as_ref(), 0);
-    gathered.gather(first);
+    gathered.accumulate_gradients(first);
     let second = loss(gathered.as_ref(), 1);
-    gathered.gather(second);
-    let two = gathered.step(0.1).gradient_norm.into_scalar::<f32>();
+    gathered.accumulate_gradients(second);
+    let two = gathered.optimiser_step(0.1).gradient_norm.into_scalar::<f32>();
     let mean = (loss(summed.as_ref(), 0) + loss(summed.as_ref(), 1)) / 2.0;
-    let one = summed.update(mean, 0.1).gradient_norm.into_scalar::<f32>();
+    let one = summed.backward_and_step(mean, 0.1).gradient_norm.into_scalar::<f32>();
     assert!((two / one - 1.0).abs() < 1e-4, "{two} {one}");
     let [two, one] = [&gathered, &summed].map(|learner| probabilities(learner.as_ref(), SIDE));
     assert!(two.iter().zip(&one).all(|(a, b)| (a - b).abs() < 1e-5));
@@ -164,7 +164,7 @@ fn activations_computed_again_give_the_same_steps() {
     for blueprint in small_ones() {
         let checkpointing = Device::flex().autodiff().gradient_checkpointing();
         let [kept, again] = [Device::flex(), checkpointing].map(|device| {
-            let mut learner = blueprint.learner(&OptimiserConfig::default(), 5, &device);
+            let mut learner = blueprint.new_learner(&OptimiserConfig::default(), 5, &device);
             (0..2).for_each(|number| {
                 step(learner.as_mut(), number, SIDE);
             });

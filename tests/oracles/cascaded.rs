@@ -4,7 +4,7 @@
 use burn::tensor::Device;
 use gliaflow::nets::cascaded::{Cascaded, CascadedConfig};
 use gliaflow::nets::volumetric::mean_pool;
-use gliaflow::nets::{Architecture, Draws};
+use gliaflow::nets::{Architecture, ModelRng};
 use gliaflow::train::loss::{LossConfig, region_targets};
 
 use super::figures::fixture;
@@ -18,8 +18,10 @@ fn the_cascade_has_torchs_maps_losses_and_gradients() {
     let device = Device::flex().autodiff();
     let config = CascadedConfig { base_width: 2, dropout: 0.0, ..CascadedConfig::default() };
     let net = filled(Cascaded::init(&config, &device), 4, &figures);
-    let output = net.forward(images(1, 64, &device), Draws { seed: 1, step: 1 });
-    let [half, quarter] = output.side.as_slice() else { panic!("{} maps", output.side.len()) };
+    let output = net.forward(images(1, 64, &device), ModelRng { seed: 1, step: 1 });
+    let [half, quarter] = output.deep_supervision.as_slice() else {
+        panic!("{} maps", output.deep_supervision.len())
+    };
 
     let mut targets = region_targets(labels(1, 64, &device));
     let mut losses = Vec::new();
@@ -27,13 +29,13 @@ fn the_cascade_has_torchs_maps_losses_and_gradients() {
         [("full", &output.logits), ("half", &half.logits), ("quarter", &quarter.logits)]
     {
         check_logits(&figures, "cascaded", &format!("logits_{name}"), logits);
-        let parts = LossConfig::default().of_regions(logits.clone(), targets.clone());
+        let parts = LossConfig::default().region_loss(logits.clone(), targets.clone());
         losses.push((name, read(&parts.total)));
         if name != "quarter" {
             targets = mean_pool(targets);
         }
     }
-    let parts = LossConfig::default().of(output, region_targets(labels(1, 64, &device)));
+    let parts = LossConfig::default().total_loss(output, region_targets(labels(1, 64, &device)));
     losses.push(("total", read(&parts.total)));
     check_losses(&figures, &losses);
     check_gradients(&figures, &net, &parts.total, |name| name.ends_with("conv1.bias"));

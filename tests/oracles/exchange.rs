@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use gliaflow::nets::exchange::{Weight, to_bytes};
 use gliaflow::nets::optimiser::OptimiserConfig;
 use gliaflow::nets::weights::ParameterShape;
-use gliaflow::nets::{ARCHITECTURES, Blueprint, Entry, Learner};
+use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -49,11 +49,11 @@ fn resunet(more: &Value) -> Box<dyn Blueprint> {
     for (field, value) in more.as_object().unwrap() {
         settings[field] = value.clone();
     }
-    Entry::named("resunet_vae").unwrap().blueprint(&settings).unwrap()
+    ArchitectureEntry::find_by_name("resunet_vae").unwrap().parse_settings(&settings).unwrap()
 }
 
 fn learner(blueprint: &dyn Blueprint, seed: u64) -> Box<dyn Learner> {
-    blueprint.learner(&OptimiserConfig::default(), seed, &Device::flex())
+    blueprint.new_learner(&OptimiserConfig::default(), seed, &Device::flex())
 }
 
 fn write(folder: &Path, weights: &[Weight]) -> std::path::PathBuf {
@@ -66,7 +66,7 @@ fn write(folder: &Path, weights: &[Weight]) -> std::path::PathBuf {
 fn weights(blueprint: &dyn Blueprint, learner: &dyn Learner) -> Vec<Weight> {
     let folder = tempfile::tempdir().unwrap();
     learner.save(folder.path()).unwrap();
-    blueprint.weights(folder.path()).unwrap()
+    blueprint.load_weights(folder.path()).unwrap()
 }
 
 #[test]
@@ -75,10 +75,10 @@ fn monais_weights_give_monais_logits_on_our_channels_and_axes() {
     let folder = tempfile::tempdir().unwrap();
     let file = write(folder.path(), &monais(&figures));
     let blueprint = resunet(&json!({}));
-    let mut incoming = blueprint.read_weights(&file).unwrap();
+    let mut incoming = blueprint.import_weights(&file).unwrap();
     assert_eq!((incoming.program, incoming.kept.len(), incoming.unused.len()), ("MONAI", 0, 0));
     let mut learner = learner(blueprint.as_ref(), 1);
-    learner.start_from(&mut |_, name, _| incoming.values.remove(name));
+    learner.initialise_weights(&mut |_, name, _| incoming.values.remove(name));
 
     let values = uniform(figures.images.iter().product(), 11, -2.0, 2.0);
     let theirs = Tensor::<5>::from_data(TensorData::new(values, figures.images), learner.device());
@@ -106,13 +106,13 @@ fn monais_weights_leave_our_autoencoder_as_it_was_drawn_and_theirs_aside() {
     with_theirs.push(Weight { parameter, values: vec![1.0, 2.0] });
     let file = write(folder.path(), &with_theirs);
     let blueprint = resunet(&json!({"vae": true, "patch": [8, 8, 8], "latent": 2}));
-    let mut incoming = blueprint.read_weights(&file).unwrap();
+    let mut incoming = blueprint.import_weights(&file).unwrap();
     assert_eq!(incoming.unused, [name]);
     assert!(incoming.kept.iter().all(|name| name.starts_with("vae.")), "{:?}", incoming.kept);
-    assert_eq!(incoming.kept.len() + figures.tensors.len(), blueprint.parameters().len());
+    assert_eq!(incoming.kept.len() + figures.tensors.len(), blueprint.parameter_shapes().len());
 
     let mut started = learner(blueprint.as_ref(), 3);
-    started.start_from(&mut |_, name, _| incoming.values.remove(name));
+    started.initialise_weights(&mut |_, name, _| incoming.values.remove(name));
     let before = weights(blueprint.as_ref(), learner(blueprint.as_ref(), 3).as_ref());
     let after = weights(blueprint.as_ref(), started.as_ref());
     for (drawn, now) in before.iter().zip(&after) {
@@ -129,15 +129,15 @@ fn every_networks_weights_survive_the_way_out_and_in() {
             "resunet_vae" => json!({"base_width": 8, "patch": [16, 16, 16], "latent": 2}),
             _ => json!({"base_width": 2}),
         };
-        let blueprint = entry.blueprint(&settings).unwrap();
+        let blueprint = entry.parse_settings(&settings).unwrap();
         let written = weights(blueprint.as_ref(), learner(blueprint.as_ref(), 5).as_ref());
         let file = write(folder.path(), &written);
         assert_eq!(fs::read(&file).unwrap(), to_bytes(&written, "a test's", &json!({})).unwrap());
-        let mut incoming = blueprint.read_weights(&file).unwrap();
+        let mut incoming = blueprint.import_weights(&file).unwrap();
         assert_eq!(incoming.program, "gliaflow");
         assert!(incoming.kept.is_empty() && incoming.unused.is_empty());
         let mut other = learner(blueprint.as_ref(), 6);
-        other.start_from(&mut |_, name, _| incoming.values.remove(name));
+        other.initialise_weights(&mut |_, name, _| incoming.values.remove(name));
         assert_eq!(weights(blueprint.as_ref(), other.as_ref()), written, "{}", entry.name);
     }
 }
@@ -145,12 +145,15 @@ fn every_networks_weights_survive_the_way_out_and_in() {
 #[test]
 fn a_file_that_does_not_fit_is_refused_with_the_names() {
     let folder = tempfile::tempdir().unwrap();
-    let blueprint = Entry::named("unet").unwrap().blueprint(&json!({"base_width": 2})).unwrap();
+    let blueprint = ArchitectureEntry::find_by_name("unet")
+        .unwrap()
+        .parse_settings(&json!({"base_width": 2}))
+        .unwrap();
     let good = weights(blueprint.as_ref(), learner(blueprint.as_ref(), 5).as_ref());
     let refused = |change: &dyn Fn(&mut Vec<Weight>)| {
         let mut weights = good.clone();
         change(&mut weights);
-        blueprint.read_weights(&write(folder.path(), &weights)).unwrap_err().to_string()
+        blueprint.import_weights(&write(folder.path(), &weights)).unwrap_err().to_string()
     };
     let at = |name: &str| good.iter().position(|weight| weight.parameter.name == name).unwrap();
     let head = at("head.weight");
@@ -178,9 +181,9 @@ fn a_file_that_does_not_fit_is_refused_with_the_names() {
     let whole = fs::read(&file).unwrap();
     for length in [0, 7, 100, whole.len() - 1] {
         fs::write(&file, &whole[..length]).unwrap();
-        let text = blueprint.read_weights(&file).unwrap_err().to_string();
+        let text = blueprint.import_weights(&file).unwrap_err().to_string();
         assert!(text.contains("is no safetensors"), "cut at {length}: {text}");
     }
-    let text = blueprint.read_weights(Path::new("nowhere.safetensors")).unwrap_err().to_string();
+    let text = blueprint.import_weights(Path::new("nowhere.safetensors")).unwrap_err().to_string();
     assert!(text.contains("nowhere.safetensors"), "{text}");
 }

@@ -57,7 +57,7 @@ fn every_reading_of_the_loss_has_torchs_figures() {
     assert_eq!(figures.cases.len(), 4);
     for (name, case) in &figures.cases {
         let logits = tensor(&figures.logits).require_grad();
-        let parts = reading(name).of_regions(logits.clone(), tensor(&figures.target));
+        let parts = reading(name).region_loss(logits.clone(), tensor(&figures.target));
         let read = |value: &Tensor<1>| value.clone().into_scalar::<f32>();
         let ours = [read(&parts.total), read(&parts.dice), read(&parts.bce)];
         let difference = worst(&ours, &[case.total, case.dice_loss, case.bce]);

@@ -53,11 +53,11 @@ struct Gradient {
 
 /// The network with the oracle's weights, after its names and shapes have been checked.
 pub(super) fn filled<M: Module>(module: M, seed: u64, figures: &Figures) -> M {
-    let shapes = weights::shapes(&module);
+    let shapes = weights::parameter_shapes(&module);
     let names: Vec<_> = shapes.into_iter().map(|p| (p.name, p.shape)).collect();
     assert_eq!(names, figures.param_order);
     assert_eq!(module.num_params(), figures.params);
-    weights::replace(module, &mut |place, name, shape| {
+    weights::replace_parameters(module, &mut |place, name, shape| {
         let fan_in: usize = match *shape {
             // The only even kernels are those of transposed convolutions, `[in, out, 2, 2, 2]`.
             [input, _, 2, 2, 2] => input * 8,
@@ -88,7 +88,7 @@ pub(super) fn labels(batch: usize, side: usize, device: &Device) -> Tensor<4, In
         let centre: Vec<f64> =
             units(3, 7 + sample).iter().map(|unit| extent * (0.4 + 0.2 * unit)).collect();
         for place in 0..side.pow(3) {
-            let at = Dims::cube(side).position(place);
+            let at = Dims::cube(side).zyx_from_offset(place);
             let squares = at.iter().zip(&centre).map(|(&i, c)| (i as f64 - c).powi(2));
             let share = squares.sum::<f64>().sqrt() / extent;
             let in_file = match share {

@@ -26,7 +26,7 @@ fn check(name: &str, settings: serde_json::Value, rate: f64) {
     let tensor = |values: &[f32]| Tensor::<1>::from_data(values, &device);
     let mut module = Quadratic { w: Param::from_tensor(tensor(&oracle["w0"])) };
     let config: OptimiserConfig = serde_json::from_value(settings).unwrap();
-    let mut optimiser = config.rule.optimiser(&module, &device);
+    let mut optimiser = config.rule.init_optimiser(&module, &device);
     let sound = Tensor::<1, Bool>::from_data([true], &device);
     for step in 1..=5 {
         let distance = module.w.val() - tensor(&oracle["b"]);
@@ -74,7 +74,7 @@ fn off(oracle: &Long, name: &str, settings: &serde_json::Value) -> f32 {
     let tensor = |values: Vec<f32>| Tensor::<1>::from_data(values.as_slice(), &device);
     let mut module = Quadratic { w: Param::from_tensor(tensor(uniform(20, 64, -1.0, 1.0))) };
     let config: OptimiserConfig = serde_json::from_value(settings.clone()).unwrap();
-    let mut optimiser = config.rule.optimiser(&module, &device);
+    let mut optimiser = config.rule.init_optimiser(&module, &device);
     let sound = Tensor::<1, Bool>::from_data([true], &device);
     let (mut worst_yet, mut compared) = (0.0f32, 0);
     for step in 1..=oracle.steps {

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use gliaflow::nets::resunet_vae::{ResUNetVae, ResUNetVaeConfig};
-use gliaflow::nets::{Architecture, Draws};
+use gliaflow::nets::{Architecture, ModelRng};
 use gliaflow::train::loss::{LossConfig, region_targets};
 use gliaflow::volume::grid::Dims;
 
@@ -29,11 +29,11 @@ fn the_residual_unet_is_monais_segresnet() {
     let figures: Figures = fixture("resunet");
     let device = Device::flex().autodiff();
     let net = filled(ResUNetVae::init(&config(false), &device), 2, &figures);
-    let logits = net.logits(images(2, 32, &device));
+    let logits = net.predict_logits(images(2, 32, &device));
     check_logits(&figures, "resunet", "logits", &logits);
 
     let targets = region_targets(labels(2, 32, &device));
-    let loss = |config: LossConfig| config.of_regions(logits.clone(), targets.clone());
+    let loss = |config: LossConfig| config.region_loss(logits.clone(), targets.clone());
     let paper = loss(LossConfig::default());
     let summed = loss(LossConfig { region_sum: true, ..Default::default() });
     let per_sample = loss(LossConfig { per_sample: true, ..Default::default() });
@@ -57,15 +57,15 @@ fn the_autoencoder_has_torchs_penalties_and_gradients() {
         let values = uniform(shape.iter().product(), 99, -1.5, 1.5);
         Tensor::from_data(TensorData::new(values, shape), &device)
     };
-    let draws = Draws { seed: 1, step: 1 };
+    let draws = ModelRng { seed: 1, step: 1 };
     let output = net.forward_with(images(2, 32, &device), draws, noise);
     check_logits(&figures, "resunet_vae", "logits", &output.logits);
 
     let targets = region_targets(labels(2, 32, &device));
-    let parts = LossConfig::default().of(output, targets);
+    let parts = LossConfig::default().total_loss(output, targets);
     let weight = 0.1;
     let penalty = |name| {
-        let (_, value) = parts.penalties.iter().find(|(found, _)| *found == name).unwrap();
+        let (_, value) = parts.aux_losses.iter().find(|(found, _)| *found == name).unwrap();
         read(value)
     };
     let ours = [

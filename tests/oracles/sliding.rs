@@ -39,24 +39,24 @@ impl Predictor {
         Self {
             kernel: uniform(3 * CHANNELS * 27, 54, -0.4, 0.4),
             bias: uniform(3, 55, -0.1, 0.1),
-            ramp: uniform(WINDOW.voxels(), 52, -1.0, 1.0),
+            ramp: uniform(WINDOW.voxel_count(), 52, -1.0, 1.0),
         }
     }
 
     fn convolve(&self, window: &[f32]) -> Vec<f32> {
-        let mut out = Vec::with_capacity(3 * WINDOW.voxels());
+        let mut out = Vec::with_capacity(3 * WINDOW.voxel_count());
         for region in 0..3 {
-            for place in 0..WINDOW.voxels() {
-                let at = WINDOW.position(place);
+            for place in 0..WINDOW.voxel_count() {
+                let at = WINDOW.zyx_from_offset(place);
                 let mut sum = f64::from(self.bias[region]) + f64::from(self.ramp[place]);
                 for tap in 0..CHANNELS * 27 {
                     let shift = [tap / 9 % 3, tap / 3 % 3, tap % 3];
                     let from: [usize; 3] =
                         std::array::from_fn(|i| (at[i] + shift[i]).wrapping_sub(1));
                     if from.iter().all(|&i| i < 24) {
-                        let image = tap / 27 * WINDOW.voxels();
+                        let image = tap / 27 * WINDOW.voxel_count();
                         let weight = self.kernel[region * CHANNELS * 27 + tap];
-                        sum += f64::from(weight * window[image + WINDOW.offset(from)]);
+                        sum += f64::from(weight * window[image + WINDOW.offset_from_zyx(from)]);
                     }
                 }
                 out.push(sum as f32);
@@ -76,7 +76,7 @@ fn windows_start_where_monai_starts_them() {
     for (name, case) in CASES {
         for overlap in [0.25, 0.5] {
             let sliding = Sliding::new(case, WINDOW, &config(overlap, Weighting::Constant));
-            assert_eq!(sliding.starts(), figures.starts[&format!("{name}_ov{overlap}")]);
+            assert_eq!(sliding.window_starts(), figures.starts[&format!("{name}_ov{overlap}")]);
         }
     }
 }
@@ -85,11 +85,11 @@ fn windows_start_where_monai_starts_them() {
 fn windows_weigh_what_monai_makes_them_weigh() {
     let figures: Figures = fixture("sliding_window");
     let sliding = Sliding::new(WINDOW, WINDOW, &SlidingConfig::default());
-    let weights = sliding.importance();
+    let weights = sliding.importance_map();
     let smallest = weights.iter().copied().fold(f32::INFINITY, f32::min);
     let largest = weights.iter().copied().fold(0.0, f32::max);
     assert!(worst(&[smallest, largest], &figures.importance_min_max) < 1e-6);
-    let row = WINDOW.offset([11, 12, 0]);
+    let row = WINDOW.offset_from_zyx([11, 12, 0]);
     assert!(worst(&weights[row..row + 24], &figures.importance_row_11_12) < 1e-6);
 }
 
@@ -105,13 +105,13 @@ fn blended_predictions_are_monais() {
             (0.5, Weighting::Gaussian, "ov50_gaussian"),
         ] {
             let predict = |windows: Vec<f32>, _count: usize| {
-                let each = windows.chunks_exact(CHANNELS * WINDOW.voxels());
+                let each = windows.chunks_exact(CHANNELS * WINDOW.voxel_count());
                 Ok::<_, Infallible>(each.flat_map(|window| predictor.convolve(window)).collect())
             };
             let sliding = Sliding::new(case, WINDOW, &config(overlap, weighting));
-            let input = uniform(CHANNELS * case.voxels(), 53, -1.0, 1.0);
-            let Ok(blended) = sliding.blend(&input, CHANNELS, predict, |_, _| ());
-            assert_eq!(blended.len(), 3 * case.voxels());
+            let input = uniform(CHANNELS * case.voxel_count(), 53, -1.0, 1.0);
+            let Ok(blended) = sliding.blend_windows(&input, CHANNELS, predict, |_, _| ());
+            assert_eq!(blended.len(), 3 * case.voxel_count());
             let key = format!("{name}_{key}");
             let sampled: Vec<f32> = blended.iter().copied().step_by(figures.stride).collect();
             let difference = worst(&sampled, &oracle[&key].values);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use gliaflow::nets::volumetric::upsample;
+use gliaflow::nets::volumetric::upsample_trilinear;
 use serde::Deserialize;
 
 use super::figures::{Array, fixture, worst};
@@ -27,7 +27,7 @@ fn values(tensor: Tensor<5>) -> Vec<f32> {
 fn check(name: &str, case: &Case) {
     let device = Device::flex().autodiff();
     let input = tensor(&case.input, &device).require_grad();
-    let output = upsample(input.clone());
+    let output = upsample_trilinear(input.clone());
     assert_eq!(output.dims().to_vec(), case.output.shape, "{name}");
     assert!(worst(&values(output.clone()), &case.output.values) < 1e-6, "{name} forward");
     let loss = (output * tensor(&case.output_gradient, &device)).sum();

@@ -19,11 +19,11 @@ fn the_unet_has_torchs_logits_losses_and_gradients() {
     let config = UNetConfig { base_width: 4, ..UNetConfig::default() };
     let net = filled(UNet::init(&config, &device), 1, &figures);
 
-    let logits = net.logits(images(2, 32, &device));
+    let logits = net.predict_logits(images(2, 32, &device));
     check_logits(&figures, "unet", "logits", &logits);
 
     let targets = region_targets(labels(2, 32, &device));
-    let loss = |config: LossConfig| config.of_regions(logits.clone(), targets.clone());
+    let loss = |config: LossConfig| config.region_loss(logits.clone(), targets.clone());
     let paper = loss(LossConfig::default());
     let summed = loss(LossConfig { region_sum: true, ..Default::default() });
     let per_sample = loss(LossConfig { per_sample: true, ..Default::default() });
@@ -63,7 +63,9 @@ fn a_gradient_in_another_order_or_of_another_sign_is_refused_though_its_norm_is_
     let config = UNetConfig { base_width: 4, ..UNetConfig::default() };
     let net = filled(UNet::init(&config, &device), 1, &figures);
     let targets = region_targets(labels(2, 32, &device));
-    let loss = LossConfig::default().of_regions(net.logits(images(2, 32, &device)), targets).total;
+    let loss = LossConfig::default()
+        .region_loss(net.predict_logits(images(2, 32, &device)), targets)
+        .total;
     let by_parameter = GradientsParams::from_grads(loss.backward(), &net);
     let mut refused = 0;
     for (place, found) in gradients(&net, &by_parameter).iter().enumerate() {

@@ -1,7 +1,7 @@
 //! The z-score of a prepared case against PyTorch's and MONAI's, voxel by voxel.
 
 use gliaflow::base::fingerprint::Fingerprint;
-use gliaflow::cache::contents::prepare;
+use gliaflow::cache::contents::prepare_case;
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::volume::case::{Case, CaseId, SourceGrid};
 use gliaflow::volume::grid::{Affine, Dims};
@@ -25,7 +25,7 @@ fn z_scores_over_nonzero_voxels_are_the_oracles() {
     assert_eq!(oracle["input"].shape, [4, 12, 10, 8]);
     let dims = Dims([12, 10, 8]);
     let channel = |all: &[f32], modality: Modality| {
-        all[modality.index() * dims.voxels()..][..dims.voxels()].to_vec()
+        all[modality.index() * dims.voxel_count()..][..dims.voxel_count()].to_vec()
     };
     let (input, wanted) = (&oracle["input"].values, &oracle["z_nonzero"].values);
     let case = Case {
@@ -37,7 +37,7 @@ fn z_scores_over_nonzero_voxels_are_the_oracles() {
         fingerprint: Fingerprint([0; 16]),
         bytes_read: 0,
     };
-    let contents = prepare(&case, &PreprocessConfig::default()).unwrap();
+    let contents = prepare_case(&case, &PreprocessConfig::default()).unwrap();
     for modality in Modality::ALL {
         let (scale, stats) =
             (&contents.scales[modality.index()], &contents.stats[modality.index()]);
@@ -48,9 +48,9 @@ fn z_scores_over_nonzero_voxels_are_the_oracles() {
         assert!((stats.mean - figure(0)).abs() <= step, "{modality}: mean {}", stats.mean);
         assert!((stats.sd - figure(1)).abs() <= step, "{modality}: sd {}", stats.sd);
         assert_eq!(stats.count as f64, figure(2), "{modality}");
-        let (a, b) = stats.normalisation(scale);
+        let (a, b) = stats.z_score_coefficients(scale);
         let raw: Vec<i16> = contents.images.iter().map(|voxel| voxel[modality.index()]).collect();
-        let raw = contents.brain.paste(&raw, dims, 0);
+        let raw = contents.brain.paste_into(&raw, dims, 0);
         for (raw, wanted) in raw.into_iter().zip(channel(wanted, modality)) {
             let z = if raw == 0 { 0.0 } else { a * f64::from(raw) + b };
             assert!((z - f64::from(wanted)).abs() < 2e-4, "{modality}: {z} {wanted}");

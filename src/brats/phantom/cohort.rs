@@ -1,23 +1,22 @@
-//! Phantoms on disk: a folder in the BraTS 2020 layout, one sub-folder a case, that can be continued
-//! after an interruption and never mixes two cohorts.
+//! Phantom cohorts on disk, in the BraTS 2020 layout: resumable, and never a mix of two cohorts.
 //!
-//! A case is written into a hidden folder beside its place and renamed when it is whole, so a case
-//! folder that exists is complete. `phantom.json` in the root says what the cohort is made from. One
-//! process at a time; within it, cases may be written by several threads.
+//! A case is written into a hidden folder and renamed when it is whole, so a case folder that
+//! exists is complete. `phantom.json` in the root holds the cohort's settings. One process at a
+//! time; within it, cases may be written by several threads.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{GENERATOR, Phantom, PhantomConfig, case_id, generate};
+use super::{GENERATOR, PhantomCase, PhantomConfig, case_id, generate_phantom};
 use crate::base::error::{CaseError, Reason};
 use crate::brats::write::{write_intensities, write_labels};
 use crate::volume::case::CaseId;
 use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;
 
-/// The file in a cohort's root that says what it is made from.
+/// File in a cohort's root that holds its settings.
 pub const MANIFEST: &str = "phantom.json";
 
 /// Content of [`MANIFEST`].
@@ -38,7 +37,7 @@ pub fn write_cohort(
     cases: u64,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<CaseId>, CaseError> {
-    claim(folder, config)?;
+    claim_folder(folder, config)?;
     let mut ids = Vec::new();
     for index in 0..cases {
         ids.push(write_case(folder, config, index)?);
@@ -49,12 +48,12 @@ pub fn write_cohort(
 
 /// Writes case `index` into `folder` unless it is there: four images and the segmentation, labels
 /// 1, 2 and 4, as `BraTS20_Training_001/BraTS20_Training_001_flair.nii.gz` and so on. Claims the
-/// folder for `config` if nobody has.
+/// folder for `config`.
 ///
 /// # Errors
-/// As [`write_cohort`].
+/// Those of [`write_cohort`].
 pub fn write_case(folder: &Path, config: &PhantomConfig, index: u64) -> Result<CaseId, CaseError> {
-    claim(folder, config)?;
+    claim_folder(folder, config)?;
     let id = case_id(index);
     let place = folder.join(id.as_str());
     if is_complete(&place, &id) {
@@ -62,26 +61,26 @@ pub fn write_case(folder: &Path, config: &PhantomConfig, index: u64) -> Result<C
     }
     let partial = folder.join(format!(".{id}.partial"));
     remove_if_there(&partial)?;
-    fs::create_dir(&partial).map_err(|error| CaseError::io(&partial, &error))?;
-    write_files(&partial, &generate(config, index))?;
+    fs::create_dir(&partial).map_err(|error| CaseError::from_io(&partial, &error))?;
+    write_files(&partial, &generate_phantom(config, index))?;
     remove_if_there(&place)?;
-    fs::rename(&partial, &place).map_err(|error| CaseError::io(&place, &error))?;
+    fs::rename(&partial, &place).map_err(|error| CaseError::from_io(&place, &error))?;
     Ok(id)
 }
 
-/// Makes `folder` the home of this cohort, or checks that it is.
+/// Claims `folder` for this cohort: writes the manifest, or checks the one that is there.
 ///
 /// # Errors
 /// If the grid is out of range or the folder holds another cohort ([`Reason::Geometry`]), or the
 /// disk refuses.
-pub fn claim(folder: &Path, config: &PhantomConfig) -> Result<(), CaseError> {
+pub fn claim_folder(folder: &Path, config: &PhantomConfig) -> Result<(), CaseError> {
     config.check()?;
     let manifest = folder.join(MANIFEST);
     let wanted = Manifest { generator: GENERATOR, config: config.clone() };
     if manifest.exists() {
         return check_manifest(&manifest, &wanted);
     }
-    fs::create_dir_all(folder).map_err(|error| CaseError::io(folder, &error))?;
+    fs::create_dir_all(folder).map_err(|error| CaseError::from_io(folder, &error))?;
     // The second look: another thread may have claimed the folder and written a case meanwhile.
     if let Some(case) = first_case(folder)?
         && !manifest.exists()
@@ -94,12 +93,12 @@ pub fn claim(folder: &Path, config: &PhantomConfig) -> Result<(), CaseError> {
     // Threads of one cohort write the same text; each renames its own whole file into place.
     let thread = format!("{:?}", std::thread::current().id());
     let draft = folder.join(format!(".{MANIFEST}.{}", thread.replace(['(', ')'], "-")));
-    fs::write(&draft, text + "\n").map_err(|error| CaseError::io(&draft, &error))?;
-    fs::rename(&draft, &manifest).map_err(|error| CaseError::io(&manifest, &error))
+    fs::write(&draft, text + "\n").map_err(|error| CaseError::from_io(&draft, &error))?;
+    fs::rename(&draft, &manifest).map_err(|error| CaseError::from_io(&manifest, &error))
 }
 
 fn check_manifest(path: &Path, wanted: &Manifest) -> Result<(), CaseError> {
-    let text = fs::read_to_string(path).map_err(|error| CaseError::io(path, &error))?;
+    let text = fs::read_to_string(path).map_err(|error| CaseError::from_io(path, &error))?;
     let found: Manifest = serde_json::from_str(&text).map_err(|error| {
         let remedy = "delete the folder or choose another";
         CaseError::new(Reason::Format, path.display(), error.to_string(), remedy)
@@ -116,11 +115,11 @@ fn check_manifest(path: &Path, wanted: &Manifest) -> Result<(), CaseError> {
     Err(CaseError::new(Reason::Geometry, path.display(), problem, remedy))
 }
 
-/// A case in the folder, if there is one. Cases without a manifest are somebody's data.
+/// First case in the folder, if there is one. Cases without a manifest are real data.
 fn first_case(folder: &Path) -> Result<Option<String>, CaseError> {
-    let entries = fs::read_dir(folder).map_err(|error| CaseError::io(folder, &error))?;
+    let entries = fs::read_dir(folder).map_err(|error| CaseError::from_io(folder, &error))?;
     for entry in entries {
-        let entry = entry.map_err(|error| CaseError::io(folder, &error))?;
+        let entry = entry.map_err(|error| CaseError::from_io(folder, &error))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with("BraTS") {
             return Ok(Some(name));
@@ -129,8 +128,8 @@ fn first_case(folder: &Path) -> Result<Option<String>, CaseError> {
     Ok(None)
 }
 
-fn write_files(folder: &Path, phantom: &Phantom) -> Result<(), CaseError> {
-    let Phantom { id, source, images, labels } = phantom;
+fn write_files(folder: &Path, phantom: &PhantomCase) -> Result<(), CaseError> {
+    let PhantomCase { id, source, images, labels } = phantom;
     for modality in Modality::ALL {
         let path = folder.join(file_name(id, modality.name()));
         write_intensities(&path, &images[modality.index()], source)?;
@@ -152,7 +151,7 @@ fn file_name(id: &CaseId, suffix: &str) -> PathBuf {
 fn remove_if_there(folder: &Path) -> Result<(), CaseError> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(CaseError::io(folder, &error))
+            Err(CaseError::from_io(folder, &error))
         }
         _ => Ok(()),
     }

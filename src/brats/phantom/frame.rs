@@ -1,10 +1,10 @@
-//! Where a voxel lies in the head. Anatomy is written in millimetres, so a phantom shows the same
-//! head at any grid: fewer voxels are larger voxels, and HD95 in mm means the same on all of them.
+//! Head-from-voxel coordinates. Anatomy is in millimetres, so a phantom shows the same head on any
+//! grid: fewer voxels are larger voxels, and HD95 in mm means the same on all of them.
 
 use crate::volume::case::SourceGrid;
 use crate::volume::grid::{Affine, Dims};
 
-/// A place in the head, in mm from the middle of the field of view: `[x, y, z]`, towards left,
+/// Point in the head, in mm from the centre of the field of view: `[x, y, z]`, towards left,
 /// posterior and superior, as the voxels of BraTS run.
 pub(super) type Point = [f32; 3];
 
@@ -30,20 +30,20 @@ impl Frame {
         (self.spacing[0] + self.spacing[1] + self.spacing[2]) / 3.0
     }
 
-    /// Centre of voxel `[z, y, x]`.
-    pub(super) fn point(&self, [z, y, x]: [usize; 3]) -> Point {
+    /// Centre of voxel `[z, y, x]` in head coordinates.
+    pub(super) fn voxel_centre(&self, [z, y, x]: [usize; 3]) -> Point {
         let place = [x, y, z];
         std::array::from_fn(|axis| {
             (place[axis] as f32 + 0.5) * self.spacing[axis] - 0.5 * EXTENT_MM[axis]
         })
     }
 
-    /// The grid as a file has it: LPS+ with the translation of BraTS, `(0, 239, 0)`, at full size;
-    /// a coarser grid covers the same box of space.
-    pub(super) fn source(&self) -> SourceGrid {
+    /// Grid of the files: LPS+ with the translation of BraTS, `(0, 239, 0)`, at full size; a
+    /// coarser grid covers the same box.
+    pub(super) fn source_grid(&self) -> SourceGrid {
         let shape = self.dims.to_nifti();
-        let edge = |axis: usize| f64::from(EXTENT_MM[axis]) / shape[axis] as f64;
-        let [x, y, z] = [edge(0), edge(1), edge(2)];
+        let [x, y, z]: [f64; 3] =
+            std::array::from_fn(|axis| f64::from(EXTENT_MM[axis]) / shape[axis] as f64);
         let affine = Affine([
             [-x, 0.0, 0.0, 0.5 - 0.5 * x],
             [0.0, -y, 0.0, f64::from(EXTENT_MM[1]) - 0.5 - 0.5 * y],
@@ -75,21 +75,21 @@ mod tests {
 
     #[test]
     fn at_full_size_the_affine_is_that_of_brats() {
-        let source = Frame::new(Dims::from_nifti([240, 240, 155])).source();
+        let source = Frame::new(Dims::from_nifti([240, 240, 155])).source_grid();
         let brats = Affine([
             [-1.0, 0.0, 0.0, 0.0],
             [0.0, -1.0, 0.0, 239.0],
             [0.0, 0.0, 1.0, 0.0],
             [0.0, 0.0, 0.0, 1.0],
         ]);
-        assert_eq!(source.affine, brats);
+        assert_eq!(source.world_from_voxel, brats);
     }
 
     #[test]
     fn a_coarse_grid_covers_the_same_space() {
         let frame = Frame::new(Dims::from_nifti([48, 60, 31]));
-        assert_eq!(frame.source().affine.spacing_mm(), [5.0, 4.0, 5.0]);
-        let (first, last) = (frame.point([0, 0, 0]), frame.point([30, 59, 47]));
+        assert_eq!(frame.source_grid().world_from_voxel.spacing_mm(), [5.0, 4.0, 5.0]);
+        let (first, last) = (frame.voxel_centre([0, 0, 0]), frame.voxel_centre([30, 59, 47]));
         for axis in 0..3 {
             assert!((first[axis] + last[axis]).abs() < 1e-4, "the grid is centred");
         }

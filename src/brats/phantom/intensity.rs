@@ -1,16 +1,16 @@
-//! From what a place is made of to the four numbers a scanner writes for it: tissue contrast of each
-//! sequence, a case's own gain and contrast, a smooth bias field, texture, receiver noise.
+//! Intensities of the four sequences from the tissue composition: contrast of each sequence, gain
+//! and contrast of the case, a smooth bias field, texture, receiver noise.
 
 use super::frame::{EXTENT_MM, Frame, Point, dot};
-use super::noise::Noise;
-use super::streams::{Draws, Stream};
-use super::tumour::direction;
+use super::noise::NoiseField;
+use super::streams::{PhantomRng, Stream};
+use super::tumour::random_direction;
 use crate::base::seed::KeyedRng;
 use crate::volume::modality::Modality;
 
-/// What tissue can be; the order of [`Mixture`] and of the contrast tables.
+/// Tissue class; the order of [`TissueMixture`] and of the contrast tables.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Matter {
+pub(super) enum TissueClass {
     Csf,
     Grey,
     White,
@@ -21,10 +21,11 @@ pub(super) enum Matter {
     Enhancing,
 }
 
-/// Number of kinds of [`Matter`].
+/// Number of tissue classes.
 const MATTERS: usize = 8;
 
-/// Signal of each [`Matter`], white matter of T1 being 1. Rows in the order of [`Modality::ALL`].
+/// Signal of each [`TissueClass`], white matter of T1 being 1. Rows in the order of
+/// [`Modality::ALL`].
 const SIGNAL: [[f32; MATTERS]; Modality::COUNT] = [
     // CSF, grey, white, lesion, vessel, oedema, necrosis, enhancing
     [0.30, 0.76, 1.00, 0.91, 0.60, 0.66, 0.48, 0.64],
@@ -34,27 +35,27 @@ const SIGNAL: [[f32; MATTERS]; Modality::COUNT] = [
 ];
 /// Solid tumour without enhancement, in place of necrosis.
 const SOLID_SIGNAL: [f32; Modality::COUNT] = [0.52, 0.54, 1.25, 1.12];
-/// How far a case's signals stray from the table, each on its own.
+/// Largest relative deviation of a case's signals from the table, each on its own.
 const STRAY: f64 = 0.06;
 /// Extra FLAIR signal of the brightest cortex.
 const BRIGHT_CORTEX: f32 = 0.38;
 
-/// Shares of each [`Matter`]; they add up to 1.
+/// Shares of each [`TissueClass`]; they add up to 1.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Mixture([f32; MATTERS]);
+pub(super) struct TissueMixture([f32; MATTERS]);
 
-impl Mixture {
+impl TissueMixture {
     /// Healthy tissue.
     pub(super) fn healthy(csf: f32, grey: f32) -> Self {
         let mut shares = [0.0; MATTERS];
-        shares[Matter::Csf as usize] = csf;
-        shares[Matter::Grey as usize] = grey;
-        shares[Matter::White as usize] = 1.0 - csf - grey;
+        shares[TissueClass::Csf as usize] = csf;
+        shares[TissueClass::Grey as usize] = grey;
+        shares[TissueClass::White as usize] = 1.0 - csf - grey;
         Self(shares)
     }
 
-    /// `share` of the place becomes `matter`.
-    pub(super) fn replace(&mut self, matter: Matter, share: f32) {
+    /// Replaces `share` of the mixture by `matter`.
+    pub(super) fn replace_share(&mut self, matter: TissueClass, share: f32) {
         if share <= 0.0 {
             return;
         }
@@ -64,43 +65,43 @@ impl Mixture {
         self.0[matter as usize] += share;
     }
 
-    fn grey(&self) -> f32 {
-        self.0[Matter::Grey as usize]
+    fn grey_share(&self) -> f32 {
+        self.0[TissueClass::Grey as usize]
     }
 }
 
-/// One sequence of one case.
+/// MRI sequence of one case.
 struct Sequence {
     signal: [f32; MATTERS],
     gain: f32,
-    bias: Noise,
+    bias: NoiseField,
     bias_strength: f32,
     ramp: Point,
     texture: f32,
     noise: f32,
 }
 
-/// The scanner as set up for one case.
+/// Scanner settings of one case.
 pub(super) struct Scanner {
     sequences: [Sequence; Modality::COUNT],
-    texture: [Noise; 2],
+    texture: [NoiseField; 2],
     receiver: KeyedRng,
 }
 
 impl Scanner {
-    /// Sets the scanner up. The texture is a few voxels wide on any grid, and noise is the same: on
-    /// a coarse one a real scanner would average both away, and thresholds would have it easy.
-    pub(super) fn draw(draws: Draws, solid_core: bool, frame: &Frame) -> Self {
+    /// Draws a case's scanner settings. Texture is a few voxels wide on any grid, and noise is the
+    /// same: averaged away on a coarse grid, they would leave the tumour to a threshold.
+    pub(super) fn draw(draws: PhantomRng, solid_core: bool, frame: &Frame) -> Self {
         let mut contrast = draws.stream(Stream::Contrast);
         let mut bias = draws.stream(Stream::Bias);
         let conspicuity = contrast.uniform(0.88, 1.15) as f32;
         let sequences = Modality::ALL.map(|modality| {
             let mut signal = SIGNAL[modality.index()];
             if solid_core {
-                signal[Matter::Necrosis as usize] = SOLID_SIGNAL[modality.index()];
+                signal[TissueClass::Necrosis as usize] = SOLID_SIGNAL[modality.index()];
             }
-            let white = signal[Matter::White as usize];
-            for matter in [Matter::Oedema, Matter::Necrosis, Matter::Enhancing] {
+            let white = signal[TissueClass::White as usize];
+            for matter in [TissueClass::Oedema, TissueClass::Necrosis, TissueClass::Enhancing] {
                 let own = &mut signal[matter as usize];
                 *own = white + (*own - white) * conspicuity;
             }
@@ -112,8 +113,8 @@ impl Scanner {
                 signal,
                 gain: contrast.uniform(260.0, 900.0) as f32,
                 bias_strength: bias.uniform(0.14, 0.32) as f32,
-                ramp: direction(&mut bias).map(|way| way * slope / (0.3 * EXTENT_MM[0])),
-                bias: Noise::new(&mut bias, 75.0),
+                ramp: random_direction(&mut bias).map(|way| way * slope / (0.3 * EXTENT_MM[0])),
+                bias: NoiseField::new(&mut bias, 75.0),
                 texture: contrast.uniform(0.05, 0.11) as f32,
                 noise: contrast.uniform(0.02, 0.045) as f32,
             }
@@ -122,16 +123,21 @@ impl Scanner {
         let fine = (1.6 * frame.voxel_mm()).max(2.5);
         Self {
             sequences,
-            texture: [Noise::new(&mut grain, fine), Noise::new(&mut grain, 2.2 * fine)],
+            texture: [NoiseField::new(&mut grain, fine), NoiseField::new(&mut grain, 2.2 * fine)],
             receiver: draws.stream(Stream::Receiver),
         }
     }
 
-    /// The values of one voxel inside the brain, in the order of [`Modality::ALL`]; all above 0.
+    /// Intensities of one voxel inside the brain, in the order of [`Modality::ALL`]; all above 0.
     /// Draws receiver noise, so voxels are read in memory order.
-    pub(super) fn read(&mut self, p: Point, mixture: &Mixture, bright_cortex: f32) -> [i16; 4] {
-        let grain = [self.texture[0].at(p), self.texture[1].at(p)];
-        let cortex = BRIGHT_CORTEX * bright_cortex * mixture.grey();
+    pub(super) fn read_voxel(
+        &mut self,
+        p: Point,
+        mixture: &TissueMixture,
+        bright_cortex: f32,
+    ) -> [i16; 4] {
+        let grain = [self.texture[0].value_at(p), self.texture[1].value_at(p)];
+        let cortex = BRIGHT_CORTEX * bright_cortex * mixture.grey_share();
         std::array::from_fn(|channel| {
             let sequence = &self.sequences[channel];
             let mut signal: f32 =
@@ -142,20 +148,21 @@ impl Scanner {
             // Neighbouring sequences share a texture in part, as tissue does.
             let blend = 0.25 * channel as f32;
             let textured = 1.0 + sequence.texture * (grain[0] * (1.0 - blend) + grain[1] * blend);
-            let bias = 1.0 + sequence.bias_strength * sequence.bias.at(p) + dot(sequence.ramp, p);
+            let bias =
+                1.0 + sequence.bias_strength * sequence.bias.value_at(p) + dot(sequence.ramp, p);
             let clean = signal * textured * bias.max(0.3);
-            let real = clean + sequence.noise * bell(&mut self.receiver);
-            let imaginary = sequence.noise * bell(&mut self.receiver);
+            let real = clean + sequence.noise * approximate_normal(&mut self.receiver);
+            let imaginary = sequence.noise * approximate_normal(&mut self.receiver);
             let magnitude = (real * real + imaginary * imaginary).sqrt();
             (magnitude * sequence.gain).round().clamp(1.0, 32767.0) as i16
         })
     }
 }
 
-/// A bell-shaped draw of mean 0 and deviation 1, bounded by 3.5: the sum of four uniforms of 16 bits
-/// each. Exact on every platform, which a logarithm and a cosine are not.
-fn bell(rng: &mut KeyedRng) -> f32 {
-    let bits = rng.bits();
+/// A bell-shaped draw of mean 0 and deviation 1, bounded by 3.5: the sum of four uniforms of 16
+/// bits each. Exact on every platform, which a logarithm and a cosine are not.
+fn approximate_normal(rng: &mut KeyedRng) -> f32 {
+    let bits = rng.next_bits();
     let sum: u64 = (0..4).map(|part| (bits >> (16 * part)) & 0xffff).sum();
     (sum as f32 / 65536.0 - 2.0 + 2.0 / 65536.0) * 1.732_050_8
 }

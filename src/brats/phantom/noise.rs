@@ -8,26 +8,27 @@ use crate::base::seed::KeyedRng;
 
 /// A continuous random field over the field of view: uniform values in `[-1, 1)` on a cubic
 /// lattice, blended by smoothstep. Structures are about as large as the lattice's spacing.
-pub(super) struct Noise {
+pub(super) struct NoiseField {
     nodes: [usize; 3],
     shift: f32,
     per_mm: f32,
     values: Vec<f32>,
 }
 
-impl Noise {
+impl NoiseField {
     /// A field with structures of `scale_mm`; takes as many draws from `rng` as it has nodes.
     pub(super) fn new(rng: &mut KeyedRng, scale_mm: f32) -> Self {
         let nodes = EXTENT_MM.map(|extent| (extent / scale_mm) as usize + 3);
-        let shift = rng.unit() as f32;
+        let shift = rng.uniform_unit() as f32;
         let count = nodes[0] * nodes[1] * nodes[2];
         let values = (0..count).map(|_| rng.uniform(-1.0, 1.0) as f32).collect();
         Self { nodes, shift, per_mm: 1.0 / scale_mm, values }
     }
 
-    /// The value at a place, in `[-1, 1]`.
-    pub(super) fn at(&self, p: Point) -> f32 {
-        let (mut cell, mut weight) = ([0usize; 3], [0f32; 3]);
+    /// Value at a point, in `[-1, 1]`.
+    pub(super) fn value_at(&self, p: Point) -> f32 {
+        let mut cell = [0usize; 3];
+        let mut weight = [0f32; 3];
         for axis in 0..3 {
             let place = (p[axis] + 0.5 * EXTENT_MM[axis]) * self.per_mm + self.shift;
             let bounded = place.clamp(0.0, (self.nodes[axis] - 2) as f32);
@@ -44,20 +45,20 @@ impl Noise {
     }
 }
 
-/// From `a` (weight 0) to `b` (weight 1).
+/// Interpolates linearly: `a` at weight 0, `b` at weight 1.
 pub(super) fn blend(a: f32, b: f32, weight: f32) -> f32 {
     a + (b - a) * weight
 }
 
-/// 0 below 0, 1 above 1, and a smooth passage between.
+/// Hermite step: 0 below 0, 1 above 1, smooth between.
 pub(super) fn smoothstep(t: f32) -> f32 {
     let bounded = t.clamp(0.0, 1.0);
     bounded * bounded * (3.0 - 2.0 * bounded)
 }
 
-/// How far `value` lies below `edge`: 1 well below, 0 well above, 0.5 on it. `softness` is half the
+/// Soft step: 1 for a `value` well below `edge`, 0 well above, 0.5 on it. `softness` is half the
 /// width of the passage, in the unit of both.
-pub(super) fn below(value: f32, edge: f32, softness: f32) -> f32 {
+pub(super) fn soft_below(value: f32, edge: f32, softness: f32) -> f32 {
     smoothstep(0.5 + 0.5 * (edge - value) / softness)
 }
 
@@ -66,9 +67,9 @@ mod tests {
     use super::*;
     use crate::base::seed::{Domain, SampleKey};
 
-    fn noise(scale_mm: f32) -> Noise {
+    fn noise(scale_mm: f32) -> NoiseField {
         let key = SampleKey { seed: 1, epoch: 0, index: 0 };
-        Noise::new(&mut KeyedRng::new(key, Domain::Phantom), scale_mm)
+        NoiseField::new(&mut KeyedRng::new(key, Domain::Phantom), scale_mm)
     }
 
     #[test]
@@ -78,7 +79,7 @@ mod tests {
         let mut before: Option<f32> = None;
         for step in 0..4000 {
             let t = step as f32 / 3999.0 - 0.5;
-            let value = field.at(EXTENT_MM.map(|extent| extent * t));
+            let value = field.value_at(EXTENT_MM.map(|extent| extent * t));
             (low, high) = (low.min(value), high.max(value));
             assert!(value.abs() <= 1.0);
             assert!(before.is_none_or(|last| (value - last).abs() < 0.05), "it jumps at {t}");
@@ -89,8 +90,8 @@ mod tests {
 
     #[test]
     fn an_edge_is_half_at_its_place_and_whole_beyond_its_softness() {
-        assert_eq!(below(3.0, 3.0, 0.5), 0.5);
-        assert_eq!(below(2.4, 3.0, 0.5), 1.0);
-        assert_eq!(below(3.6, 3.0, 0.5), 0.0);
+        assert_eq!(soft_below(3.0, 3.0, 0.5), 0.5);
+        assert_eq!(soft_below(2.4, 3.0, 0.5), 1.0);
+        assert_eq!(soft_below(3.6, 3.0, 0.5), 0.0);
     }
 }

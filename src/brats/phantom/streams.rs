@@ -1,8 +1,8 @@
-//! One random stream per organ and purpose, so that a change to one never shifts another's draws.
+//! Random streams, one per structure and purpose, so that a change to one never shifts another.
 
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 
-/// What a stream of [`Domain::Phantom`] is for. The numbers are part of the generator.
+/// Purpose of a stream of [`Domain::PhantomCase`]. The numbers are part of the generator.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stream {
     Skull = 1,
@@ -23,16 +23,16 @@ pub(super) enum Stream {
 
 /// The draws of one case.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Draws(SampleKey);
+pub(super) struct PhantomRng(SampleKey);
 
-impl Draws {
-    /// Those of case `index` under `seed`.
+impl PhantomRng {
+    /// Random streams of case `index` under `seed`.
     pub(super) const fn new(seed: u64, index: u64) -> Self {
         Self(SampleKey { seed, epoch: 0, index })
     }
 
-    /// The generator of one purpose, from its start.
+    /// Generator of one purpose, from its start.
     pub(super) fn stream(self, stream: Stream) -> KeyedRng {
-        KeyedRng::new(self.0, Domain::Phantom).stream(stream as u64)
+        KeyedRng::new(self.0, Domain::Phantom).with_stream(stream as u64)
     }
 }

@@ -1,4 +1,4 @@
-//! The bytes of an annotation: written, and doubted when they are read.
+//! Format of an annotation file: encoding, and checked decoding.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,12 +9,12 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
-use crate::cache::annotation::{Annotated, AnnotatedView, Annotation};
-use crate::cache::compose::{Composed, fill_table, foreground, narrow};
+use crate::cache::annotation::{Annotation, AnnotationVoxels, AnnotationVoxelsView};
+use crate::cache::compose::{ComposedFile, extent_to_u32, fill_table, foreground_section};
 use crate::cache::foreground::ForegroundView;
-use crate::cache::format::{Kind, MAX_ID_BYTES, PAGE, SectionRecord, flaw_of_id};
-use crate::cache::map::{Mapped, MappedCase, check_all};
-use crate::cache::parse::{self, Flaw, Places};
+use crate::cache::format::{MAX_ID_BYTES, PAGE, SectionKind, SectionRecord, case_id_problem};
+use crate::cache::map::{MappedCase, MappedFile, check_all};
+use crate::cache::parse::{self, FileFlaw, ForegroundRanges};
 use crate::volume::case::CaseId;
 use crate::volume::grid::Box3;
 use crate::volume::region::Region;
@@ -27,13 +27,13 @@ const MAGIC: [u8; 8] = *b"GLIAANNO";
 
 const MAX_SECTIONS: usize = 8;
 
-/// The way out of every flaw: nothing is lost with an annotation but the teacher's time.
+/// Remedy for every damaged annotation.
 const REMEDY: &str = "`gliaflow label` with the same teacher makes it again";
 
-/// The first page, and a checksum over all of it.
+/// First page, with a checksum over all of it.
 #[derive(Clone, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
-struct Page {
+struct AnnotationHeader {
     magic: [u8; 8],
     version: U32,
     header_bytes: U32,
@@ -53,36 +53,38 @@ struct Page {
     checksum: U32,
 }
 
-const _: () = assert!(size_of::<Page>() == PAGE);
+const _: () = assert!(size_of::<AnnotationHeader>() == PAGE);
 
-impl Page {
+impl AnnotationHeader {
     fn computed_checksum(&self) -> u32 {
         crc32c::crc32c(&self.as_bytes()[..PAGE - size_of::<U32>()])
     }
 }
 
-/// Lays an annotation out.
+/// Encodes an annotation.
 ///
 /// # Errors
 /// When the id cannot name a file, or a number does not fit its field.
-pub(super) fn compose(
+pub(super) fn compose_annotation(
     annotation: &Annotation,
-) -> Result<Composed<'_, impl IntoBytes + Immutable>, CaseError> {
+) -> Result<ComposedFile<'_, impl IntoBytes + Immutable>, CaseError> {
     let flaw = |field: &str, problem: String| {
         CaseError::new(Reason::Format, field, problem, "rename the case's folder")
             .of_case(&annotation.id)
     };
-    if let Some(problem) = flaw_of_id(annotation.id.as_str()) {
+    if let Some(problem) = case_id_problem(annotation.id.as_str()) {
         return Err(flaw("case id", problem));
     }
-    let extent = |value| narrow(value).map_err(|problem| flaw("grid", problem));
+    let extent = |value| extent_to_u32(value).map_err(|problem| flaw("grid", problem));
     let voxels = match &annotation.voxels {
-        Annotated::Hard(labels) => (Kind::Label, Cow::Borrowed(labels.as_slice())),
-        Annotated::Soft(shares) => (Kind::Probability, Cow::Borrowed(shares.as_flattened())),
+        AnnotationVoxels::Hard(labels) => (SectionKind::Label, Cow::Borrowed(labels.as_slice())),
+        AnnotationVoxels::Soft(shares) => {
+            (SectionKind::Probability, Cow::Borrowed(shares.as_flattened()))
+        }
     };
-    let places = (Kind::Foreground, Cow::Owned(foreground(&annotation.foreground)));
+    let places = (SectionKind::Foreground, Cow::Owned(foreground_section(&annotation.foreground)));
     let sections = vec![voxels, places];
-    let mut first = Page::new_zeroed();
+    let mut first = AnnotationHeader::new_zeroed();
     first.magic = MAGIC;
     first.version = U32::new(VERSION);
     first.header_bytes = U32::new(PAGE as u32);
@@ -98,15 +100,15 @@ pub(super) fn compose(
     first.section_count = U32::new(sections.len() as u32);
     first.file_bytes = U64::new(end as u64);
     first.checksum = U32::new(first.computed_checksum());
-    Ok(Composed { first, sections })
+    Ok(ComposedFile { first, sections })
 }
 
-/// An annotation, open for as long as this lives. Every byte has been checked: it is small, and
-/// nobody notices a wrong label.
+/// Memory-mapped annotation. Every byte has been checked: it is small, and a wrong label goes
+/// unnoticed.
 #[derive(Debug)]
 pub struct MappedAnnotation {
     path: PathBuf,
-    map: Mapped,
+    map: MappedFile,
     id: CaseId,
     fingerprint: Fingerprint,
     preprocess: Fingerprint,
@@ -114,7 +116,7 @@ pub struct MappedAnnotation {
     brain: Box3,
     targets: Targets,
     voxels: Range<usize>,
-    foreground: Places,
+    foreground: ForegroundRanges,
 }
 
 impl MappedAnnotation {
@@ -123,8 +125,8 @@ impl MappedAnnotation {
     /// # Errors
     /// When the file is missing or unreadable, or its bytes are not those of an annotation.
     pub fn open(path: &Path) -> Result<Self, CaseError> {
-        let map = Mapped::open(path)?;
-        parse(path, map).map_err(|flaw| flaw.at_with(path, REMEDY))
+        let map = MappedFile::open(path)?;
+        parse_annotation(path, map).map_err(|flaw| flaw.into_error_with_remedy(path, REMEDY))
     }
 
     /// The file.
@@ -137,94 +139,112 @@ impl MappedAnnotation {
         &self.id
     }
 
-    /// Of the case's source.
+    /// Fingerprint of the case's source files.
     pub const fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
-    /// Of the way the case was prepared.
-    pub const fn preprocess(&self) -> Fingerprint {
+    /// Fingerprint of the case's preprocessing.
+    pub const fn preprocess_fingerprint(&self) -> Fingerprint {
         self.preprocess
     }
 
-    /// Of what annotated.
+    /// Fingerprint of the teacher that annotated.
     pub const fn teacher(&self) -> Fingerprint {
         self.teacher
     }
 
     /// The case's brain box.
-    pub const fn brain(&self) -> Box3 {
+    pub const fn brain_box(&self) -> Box3 {
         self.brain
     }
 
-    /// Whether it is about this very case file: of the same source, prepared alike.
-    pub fn is_of(&self, case: &MappedCase) -> bool {
+    /// True if it was made for this very case file: same source, same preprocessing.
+    pub fn matches_case(&self, case: &MappedCase) -> bool {
         let own = (&self.id, self.fingerprint, self.preprocess, self.brain);
-        own == (case.id(), case.fingerprint(), case.preprocess(), case.brain())
+        own == (case.id(), case.fingerprint(), case.preprocess_fingerprint(), case.brain_box())
     }
 
-    /// What it holds.
+    /// Kind of target.
     pub const fn targets(&self) -> Targets {
         self.targets
     }
 
     /// Length of the file.
-    pub fn bytes(&self) -> u64 {
+    pub fn file_bytes(&self) -> u64 {
         self.map.len() as u64
     }
 
-    /// What the teacher says, `[d, h, w]` over the brain box.
-    pub fn voxels(&self) -> AnnotatedView<'_> {
+    /// The teacher's targets, `[d, h, w]` over the brain box.
+    pub fn voxels(&self) -> AnnotationVoxelsView<'_> {
         let bytes = &self.map[self.voxels.clone()];
         match self.targets {
-            Targets::Hard => AnnotatedView::Hard(bytes),
-            Targets::Soft => AnnotatedView::Soft(bytes.as_chunks().0),
+            Targets::Hard => AnnotationVoxelsView::Hard(bytes),
+            Targets::Soft => AnnotationVoxelsView::Soft(bytes.as_chunks().0),
         }
     }
 
-    /// Where an annotated region is.
+    /// Voxels of an annotated region.
     pub fn foreground(&self, region: Region) -> ForegroundView<'_> {
-        self.map.places(&self.foreground, region)
+        self.map.region_voxels(&self.foreground, region)
     }
 }
 
-fn parse(path: &Path, map: Mapped) -> Result<MappedAnnotation, Flaw> {
+fn parse_annotation(path: &Path, map: MappedFile) -> Result<MappedAnnotation, FileFlaw> {
     let first = first_page(&map)?;
-    let sections = parse::section_table(first.section_count.get(), &first.sections, map.len())?;
+    let sections =
+        parse::parse_section_table(first.section_count.get(), &first.sections, map.len())?;
     check_all(&map, &sections)?;
-    let dims = parse::extent("brain dims", first.brain_dims)?;
-    let has = |kind| parse::find(&sections, kind).is_some();
-    let (targets, kind) = match (has(Kind::Label), has(Kind::Probability)) {
-        (true, false) => (Targets::Hard, Kind::Label),
-        (false, true) => (Targets::Soft, Kind::Probability),
-        _ => return Err(Flaw::format("section table", "has not one of LABEL and PROBABILITY")),
+    let dims = parse::parse_extent("brain dims", first.brain_dims)?;
+    let labels = parse::find_section(&sections, SectionKind::Label);
+    let probabilities = parse::find_section(&sections, SectionKind::Probability);
+    let (targets, kind) = match (labels, probabilities) {
+        (Some(_), None) => (Targets::Hard, SectionKind::Label),
+        (None, Some(_)) => (Targets::Soft, SectionKind::Probability),
+        _ => {
+            return Err(FileFlaw::bad_format(
+                "section table",
+                "has not one of LABEL and PROBABILITY",
+            ));
+        }
     };
     Ok(MappedAnnotation {
         path: path.to_owned(),
-        id: parse::case_id(&first.id, first.id_bytes)?,
+        id: parse::parse_case_id(&first.id, first.id_bytes)?,
         fingerprint: Fingerprint(first.fingerprint),
         preprocess: Fingerprint(first.preprocess),
         teacher: Fingerprint(first.teacher),
         brain: Box3 { start: first.brain_start.map(|corner| corner.get() as usize), dims },
         targets,
-        voxels: parse::exactly(&sections, kind, dims.voxels() * targets.bytes())?,
-        foreground: parse::foreground(&map, &sections, dims.voxels())?,
+        voxels: parse::section_range(
+            &sections,
+            kind,
+            dims.voxel_count() * targets.bytes_per_voxel(),
+        )?,
+        foreground: parse::parse_foreground(&map, &sections, dims.voxel_count())?,
         map,
     })
 }
 
-fn first_page(file: &[u8]) -> Result<&Page, Flaw> {
-    let Ok((first, _)) = Page::ref_from_prefix(file) else {
-        return Err(Flaw::format("length", format!("{} bytes, a header has {PAGE}", file.len())));
+fn first_page(file: &[u8]) -> Result<&AnnotationHeader, FileFlaw> {
+    let Ok((first, _)) = AnnotationHeader::ref_from_prefix(file) else {
+        return Err(FileFlaw::bad_format(
+            "length",
+            format!("{} bytes, a header has {PAGE}", file.len()),
+        ));
     };
     if first.magic != MAGIC {
-        return Err(Flaw::format("magic", "not an annotation"));
+        return Err(FileFlaw::bad_format("magic", "not an annotation"));
     }
-    parse::intact(first.version, VERSION, first.checksum, first.computed_checksum())?;
+    parse::check_first_page(first.version, VERSION, first.checksum, first.computed_checksum())?;
     if first.header_bytes.get() as usize != PAGE || first.file_bytes.get() != file.len() as u64 {
-        let (header, whole) = (first.header_bytes, first.file_bytes);
-        let problem = format!("{} bytes, the header says {whole}, of them {header}", file.len());
-        return Err(Flaw::format("length", problem));
+        let problem = format!(
+            "{} bytes, the header says {}, of them {}",
+            file.len(),
+            first.file_bytes,
+            first.header_bytes
+        );
+        return Err(FileFlaw::bad_format("length", problem));
     }
     Ok(first)
 }
@@ -236,16 +256,16 @@ mod tests {
     #[test]
     fn fields_lie_where_the_specification_says() {
         use std::mem::offset_of;
-        assert_eq!(offset_of!(Page, file_bytes), 16);
-        assert_eq!(offset_of!(Page, section_count), 24);
-        assert_eq!(offset_of!(Page, id_bytes), 28);
-        assert_eq!(offset_of!(Page, brain_start), 32);
-        assert_eq!(offset_of!(Page, brain_dims), 44);
-        assert_eq!(offset_of!(Page, fingerprint), 56);
-        assert_eq!(offset_of!(Page, preprocess), 72);
-        assert_eq!(offset_of!(Page, teacher), 88);
-        assert_eq!(offset_of!(Page, id), 104);
-        assert_eq!(offset_of!(Page, sections), 512);
-        assert_eq!(offset_of!(Page, checksum), 4092);
+        assert_eq!(offset_of!(AnnotationHeader, file_bytes), 16);
+        assert_eq!(offset_of!(AnnotationHeader, section_count), 24);
+        assert_eq!(offset_of!(AnnotationHeader, id_bytes), 28);
+        assert_eq!(offset_of!(AnnotationHeader, brain_start), 32);
+        assert_eq!(offset_of!(AnnotationHeader, brain_dims), 44);
+        assert_eq!(offset_of!(AnnotationHeader, fingerprint), 56);
+        assert_eq!(offset_of!(AnnotationHeader, preprocess), 72);
+        assert_eq!(offset_of!(AnnotationHeader, teacher), 88);
+        assert_eq!(offset_of!(AnnotationHeader, id), 104);
+        assert_eq!(offset_of!(AnnotationHeader, sections), 512);
+        assert_eq!(offset_of!(AnnotationHeader, checksum), 4092);
     }
 }

@@ -1,25 +1,28 @@
-//! A view as rows of text: the same on a terminal, where it has colours and a size, and in a pipe.
+//! Layout of a frame as rows of text: in colour and cut to size on a terminal, plain in a pipe.
 
 use ratatui::Frame;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span, Text};
 
-use crate::cli::top::view::{GpuRow, Progress, StageRow, View};
-use crate::cli::top::words::{bytes, duration, marks, percent, rows, split, wrapped};
+use crate::cli::top::format::{
+    draw_sparkline, format_bytes, format_duration, format_percent, split_bar, wrap_pieces,
+    wrap_words,
+};
+use crate::cli::top::view::{GpuRow, RunProgress, RunView, StageRow};
 
-/// What a stage's time is made of. The marks differ too: not every terminal has colours.
+/// Clocks of a stage. The marks differ too: not every terminal has colours.
 const CLOCKS: [(&str, &str, Color); 3] = [
     ("busy", "█", Color::Green),
     ("waits for input", "▒", Color::Yellow),
     ("waits for room", "░", Color::Blue),
 ];
-/// Marks of a sparkline or a bar at most: longer ones are not read better.
+/// Most marks of a sparkline or a bar: longer ones are not read better.
 const LONGEST: usize = 60;
 const SHORTEST: usize = 8;
 
-/// Rows that belong together. What is first on the list is the last to go when there is no room.
+/// Sections of a frame, the most important first: the last is dropped first if there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
+enum FrameSection {
     Title,
     Notice,
     Verdict,
@@ -32,67 +35,81 @@ enum Part {
     Gap,
 }
 
-/// Fills a terminal of any size.
-pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
+/// Draws a view on a terminal of any size.
+pub(super) fn draw_frame(frame: &mut Frame<'_>, view: &RunView) {
     let area = frame.area();
     let help = "q leaves this view; the run goes on";
-    let shown = fitted(parts(view, usize::from(area.width), help), usize::from(area.height));
+    let shown = fit_to_height(
+        frame_sections(view, usize::from(area.width), help),
+        usize::from(area.height),
+    );
     frame.render_widget(Text::from(shown), area);
 }
 
-/// All of it without colours, `width` letters wide where words allow.
-pub(super) fn plain(view: &View, width: usize) -> String {
-    let lines = parts(view, width, "").into_iter().flat_map(|(_, lines)| lines);
+/// Renders a view without colours, `width` letters wide where words allow.
+pub(super) fn plain_text(view: &RunView, width: usize) -> String {
+    let lines = frame_sections(view, width, "").into_iter().flat_map(|(_, lines)| lines);
     let texts = lines.map(|line| line.to_string().trim_end().to_owned());
     texts.collect::<Vec<_>>().join("\n")
 }
 
-/// The parts from top to bottom.
-fn parts(view: &View, width: usize, help: &str) -> Vec<(Part, Vec<Line<'static>>)> {
+/// The sections from top to bottom.
+fn frame_sections(
+    view: &RunView,
+    width: usize,
+    help: &str,
+) -> Vec<(FrameSection, Vec<Line<'static>>)> {
     let soft = Style::new().add_modifier(Modifier::DIM);
-    let told = |texts: Vec<String>, style: Style| -> Vec<Line<'static>> {
+    let styled = |texts: Vec<String>, style: Style| -> Vec<Line<'static>> {
         texts.into_iter().map(|text| Line::styled(text, style)).collect()
     };
     let notice = view.notice.as_deref().map_or_else(Vec::new, |notice| {
-        notice.lines().flat_map(|line| wrapped(line, width)).collect()
+        notice.lines().flat_map(|line| wrap_words(line, width)).collect()
     });
-    let gap = || (Part::Gap, vec![Line::default()]);
+    let gap = || (FrameSection::Gap, vec![Line::default()]);
     let all = [
-        (Part::Title, title(view, width)),
-        (Part::Notice, told(notice, Style::new().fg(Color::Red).add_modifier(Modifier::BOLD))),
-        (Part::Verdict, verdict(view, width)),
+        (FrameSection::Title, title_lines(view, width)),
+        (
+            FrameSection::Notice,
+            styled(notice, Style::new().fg(Color::Red).add_modifier(Modifier::BOLD)),
+        ),
+        (FrameSection::Verdict, verdict_lines(view, width)),
         gap(),
-        (Part::Progress, told(rows(&progress(&view.progress), "   ", width), Style::new())),
-        (Part::Loss, loss(view, width)),
-        (Part::Dice, dice(view, width)),
+        (
+            FrameSection::Progress,
+            styled(wrap_pieces(&progress_pieces(&view.progress), "   ", width), Style::new()),
+        ),
+        (FrameSection::Loss, loss_lines(view, width)),
+        (FrameSection::Dice, dice_lines(view, width)),
         gap(),
-        (Part::Stages, stages(view, width)),
+        (FrameSection::Stages, stage_lines(view, width)),
         gap(),
-        (Part::Gpus, told(view.gpus.iter().map(gpu).collect(), Style::new())),
-        (Part::Help, told(wrapped(help, width), soft)),
+        (FrameSection::Gpus, styled(view.gpus.iter().map(gpu_line).collect(), Style::new())),
+        (FrameSection::Help, styled(wrap_words(help, width), soft)),
     ];
-    let mut parts: Vec<(Part, Vec<Line<'static>>)> = Vec::new();
+    let mut parts: Vec<(FrameSection, Vec<Line<'static>>)> = Vec::new();
     for (part, lines) in all.into_iter().filter(|(_, lines)| !lines.is_empty()) {
         // What is between two gaps may not be there.
-        let doubled = part == Part::Gap && parts.last().is_some_and(|(last, _)| *last == Part::Gap);
+        let doubled = part == FrameSection::Gap
+            && parts.last().is_some_and(|(last, _)| *last == FrameSection::Gap);
         if !doubled {
             parts.push((part, lines));
         }
     }
-    parts.pop_if(|(last, _)| *last == Part::Gap);
+    parts.pop_if(|(last, _)| *last == FrameSection::Gap);
     parts
 }
 
-/// As much as fits: whole parts go, and of the last one what is at its bottom.
-fn fitted(mut parts: Vec<(Part, Vec<Line<'static>>)>, height: usize) -> Vec<Line<'static>> {
-    let tall = |parts: &[(Part, Vec<Line<'_>>)]| -> usize {
-        parts.iter().map(|(_, lines)| lines.len()).sum()
-    };
-    while tall(&parts) > height && parts.len() > 1 {
+/// Drops whole sections until the rest fits, and then rows at the bottom.
+fn fit_to_height(
+    mut parts: Vec<(FrameSection, Vec<Line<'static>>)>,
+    height: usize,
+) -> Vec<Line<'static>> {
+    while parts.iter().map(|(_, lines)| lines.len()).sum::<usize>() > height && parts.len() > 1 {
         let least = parts.iter().map(|(part, _)| *part).max();
         let Some(last) = parts.iter().rposition(|(part, _)| Some(*part) == least) else { break };
         // Stages that have no room for all of them are better than none.
-        if parts[last].0 == Part::Stages {
+        if parts[last].0 == FrameSection::Stages {
             break;
         }
         parts.remove(last);
@@ -102,17 +119,17 @@ fn fitted(mut parts: Vec<(Part, Vec<Line<'static>>)>, height: usize) -> Vec<Line
     lines
 }
 
-fn title(view: &View, width: usize) -> Vec<Line<'static>> {
+fn title_lines(view: &RunView, width: usize) -> Vec<Line<'static>> {
     let mut pieces = vec![view.run.clone(), format!("[{}]", view.state)];
     pieces.extend(view.what.clone());
     pieces.push(view.source.clone());
     let bold = Style::new().add_modifier(Modifier::BOLD);
-    let mut lines = rows(&pieces, "  ", width).into_iter();
+    let mut lines = wrap_pieces(&pieces, "  ", width).into_iter();
     let first = lines.next().map(|text| Line::styled(text, bold));
     first.into_iter().chain(lines.map(Line::from)).collect()
 }
 
-fn verdict(view: &View, width: usize) -> Vec<Line<'static>> {
+fn verdict_lines(view: &RunView, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     for (bottleneck, sentence) in &view.verdicts {
         let style = match bottleneck.as_str() {
@@ -123,12 +140,12 @@ fn verdict(view: &View, width: usize) -> Vec<Line<'static>> {
             "none" => sentence.clone(),
             name => format!("held back by {name}: {sentence}"),
         };
-        lines.extend(wrapped(&text, width).into_iter().map(|text| Line::styled(text, style)));
+        lines.extend(wrap_words(&text, width).into_iter().map(|text| Line::styled(text, style)));
     }
     lines
 }
 
-fn progress(progress: &Progress) -> Vec<String> {
+fn progress_pieces(progress: &RunProgress) -> Vec<String> {
     let of = |what: &str, done: Option<u64>, planned: Option<u64>| match (done, planned) {
         (Some(done), Some(planned)) => format!("{what} {done} of {planned}"),
         (Some(done), None) => format!("{what} {done}"),
@@ -138,38 +155,39 @@ fn progress(progress: &Progress) -> Vec<String> {
     vec![
         of("epoch", progress.epoch, progress.epochs_planned),
         of("step", progress.step, progress.steps_planned),
-        told(progress.seconds_left, |left| format!("{} left", duration(left))),
+        told(progress.seconds_left, |left| format!("{} left", format_duration(left))),
         progress
             .items_per_second
             .map_or_else(String::new, |rate| format!("{rate:.2} {}/s", progress.items)),
-        told(progress.starved_ratio, |share| format!("trainer starved {}", percent(share))),
+        told(progress.starved_ratio, |share| format!("trainer starved {}", format_percent(share))),
         told(progress.learning_rate, |rate| format!("learning rate {rate:.2e}")),
         told(progress.gradient_norm, |norm| format!("gradient norm {norm:.3}")),
         of("skipped", progress.skipped_samples.filter(|samples| *samples > 0), None),
-        told(progress.memory_bytes, |size| format!("memory {}", bytes(size))),
+        told(progress.memory_bytes, |size| format!("memory {}", format_bytes(size))),
     ]
 }
 
-/// A figure's name and last value, and all its values as marks.
-fn series(name: &str, values: &[f64], width: usize) -> Option<Line<'static>> {
+/// Name and last value of a series, and a sparkline of all its values.
+fn sparkline_line(name: &str, values: &[f64], width: usize) -> Option<Line<'static>> {
     let last = values.last()?;
     let text = format!("{name:<8} {last:<8.4} ");
     let room = width.saturating_sub(text.chars().count()).min(LONGEST);
-    let marks = Span::styled(marks(values, room), Style::new().fg(Color::Cyan));
+    let marks = Span::styled(draw_sparkline(values, room), Style::new().fg(Color::Cyan));
     Some(Line::from(vec![Span::raw(text), marks]))
 }
 
-fn loss(view: &View, width: usize) -> Vec<Line<'static>> {
-    series("loss", &view.losses, width).into_iter().collect()
+fn loss_lines(view: &RunView, width: usize) -> Vec<Line<'static>> {
+    sparkline_line("loss", &view.losses, width).into_iter().collect()
 }
 
-fn dice(view: &View, width: usize) -> Vec<Line<'static>> {
-    let line =
-        |(region, scores): &(String, Vec<f64>)| series(&format!("Dice {region}"), scores, width);
+fn dice_lines(view: &RunView, width: usize) -> Vec<Line<'static>> {
+    let line = |(region, scores): &(String, Vec<f64>)| {
+        sparkline_line(&format!("Dice {region}"), scores, width)
+    };
     view.dice.iter().filter_map(line).collect()
 }
 
-fn stages(view: &View, width: usize) -> Vec<Line<'static>> {
+fn stage_lines(view: &RunView, width: usize) -> Vec<Line<'static>> {
     if view.stages.is_empty() {
         return Vec::new();
     }
@@ -184,23 +202,24 @@ fn stages(view: &View, width: usize) -> Vec<Line<'static>> {
         head.push(Span::raw(format!(" {name}")));
     }
     let longest = view.stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0);
-    let rows = view.stages.iter().map(|stage| row(view, stage, longest, width));
+    let rows = view.stages.iter().map(|stage| stage_line(view, stage, longest, width));
     std::iter::once(Line::from(head)).chain(rows).collect()
 }
 
-/// `augment   x2 ████▒▒▒▒░░░░  50 %  25 %  25 %   7 of 8 queued`; on a narrow terminal its end is cut.
-fn row(view: &View, stage: &StageRow, longest: usize, width: usize) -> Line<'static> {
+/// Row of a stage: `augment   x2 ████▒▒▒▒░░░░  50 %  25 %  25 %   7 of 8 queued`; a narrow terminal
+/// cuts its end.
+fn stage_line(view: &RunView, stage: &StageRow, longest: usize, width: usize) -> Line<'static> {
     let is_guilty = view.verdicts.iter().any(|(bottleneck, _)| *bottleneck == stage.name);
     let named =
         Style::new().add_modifier(if is_guilty { Modifier::BOLD } else { Modifier::empty() });
     let name = format!("{:<longest$} x{:<2} ", stage.name, stage.workers);
-    let shares = stage.shares.map_or_else(Vec::new, |shares| shares.map(percent).to_vec());
+    let shares = stage.shares.map_or_else(Vec::new, |shares| shares.map(format_percent).to_vec());
     let mut tail: String = shares.iter().map(|share| format!(" {share:>6}")).collect();
     if stage.queue_capacity > 0 {
         tail += &format!("  {} of {} queued", stage.queue_depth, stage.queue_capacity);
     }
     let room = width.saturating_sub(name.chars().count() + 38).clamp(SHORTEST, LONGEST);
-    let parts = split(stage.shares.unwrap_or_default(), room);
+    let parts = split_bar(stage.shares.unwrap_or_default(), room);
     let mut spans = vec![Span::styled(name, named)];
     for ((_, mark, color), length) in CLOCKS.into_iter().zip(parts) {
         spans.push(Span::styled(mark.repeat(length), Style::new().fg(color)));
@@ -210,11 +229,11 @@ fn row(view: &View, stage: &StageRow, longest: usize, width: usize) -> Line<'sta
     Line::from(spans)
 }
 
-fn gpu(row: &GpuRow) -> String {
+fn gpu_line(row: &GpuRow) -> String {
     let mut pieces = vec![format!("gpu {}", row.gpu)];
-    pieces.extend(row.utilization.map(|share| format!("{} busy", percent(share))));
+    pieces.extend(row.utilization.map(|share| format!("{} busy", format_percent(share))));
     if let (Some(used), Some(total)) = (row.memory_used_bytes, row.memory_total_bytes) {
-        pieces.push(format!("{} of {}", bytes(used), bytes(total)));
+        pieces.push(format!("{} of {}", format_bytes(used), format_bytes(total)));
     }
     pieces.extend(row.watts.map(|watts| format!("{watts:.0} W")));
     pieces.extend(row.celsius.map(|celsius| format!("{celsius:.0} °C")));

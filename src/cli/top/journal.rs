@@ -1,7 +1,7 @@
-//! A run as its folder tells it: what was before this view began, and how it ended.
+//! State and history of a run from the journal in its folder.
 //!
-//! Read as JSON lines of any version rather than through the trainer's types, which are not part of
-//! every build: a field that is not there is a figure that is not shown.
+//! Lines are parsed without the trainer's types, which are not part of every build: a field that is
+//! missing is a figure that is not shown.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,40 +11,41 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
-use crate::cli::top::history::History;
-use crate::cli::top::view::{Progress, View};
-use crate::cli::top::words::duration;
+use crate::cli::top::format::format_duration;
+use crate::cli::top::history::TrainingHistory;
+use crate::cli::top::snapshot::TopologyVerdict;
+use crate::cli::top::view::{RunProgress, RunView};
 
 const EVENTS: &str = "events.jsonl";
 const SUMMARY: &str = "summary.json";
 
-/// How much of a journal's end is read: some ten thousand steps.
+/// Bytes read at a journal's end: some ten thousand steps.
 const TAIL: u64 = 8 << 20;
 
-/// What a journal tells.
+/// State of a run as its journal has it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Past {
-    pub(super) history: History,
+pub(super) struct RunJournal {
+    pub(super) history: TrainingHistory,
     /// Steps that the run is to have.
     pub(super) steps_planned: Option<u64>,
-    /// How it ended, unless the last line tells of something else.
-    pub(super) end: Option<End>,
-    last: Line,
+    /// The run's end, if that is the last line.
+    pub(super) end: Option<RunEnd>,
+    last: JournalLine,
 }
 
-/// How a run ended.
+/// State and cause of a run's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct End {
+pub(super) struct RunEnd {
     /// `finished`, `stopped` or `failed`.
     pub(super) state: String,
-    /// Why, if it failed.
+    /// Cause of a failure.
     pub(super) cause: Option<String>,
 }
 
-/// One line; the fields of all events that are of use here.
+/// A journal line: the fields of all events that are used here.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-struct Line {
+struct JournalLine {
     time: f64,
     event: String,
     step: Option<u64>,
@@ -58,7 +59,7 @@ struct Line {
     cause: Option<String>,
 }
 
-impl Past {
+impl RunJournal {
     /// Reads the journal in a run's folder.
     ///
     /// # Errors
@@ -68,19 +69,19 @@ impl Past {
         let mut past = Self::default();
         let mut head = String::new();
         BufReader::new(&file).read_line(&mut head)?;
-        past.take(&head);
+        past.apply_line(&head);
         let length = file.metadata()?.len();
         let start = length.saturating_sub(TAIL).max(head.len() as u64);
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = Vec::new();
         file.take(TAIL).read_to_end(&mut bytes)?;
         // The first line of the piece and the last may be torn: those that do not parse are left out.
-        String::from_utf8_lossy(&bytes).lines().for_each(|line| past.take(line));
+        String::from_utf8_lossy(&bytes).lines().for_each(|line| past.apply_line(line));
         Ok(past)
     }
 
-    fn take(&mut self, text: &str) {
-        let Ok(line) = serde_json::from_str::<Line>(text) else { return };
+    fn apply_line(&mut self, text: &str) {
+        let Ok(line) = serde_json::from_str::<JournalLine>(text) else { return };
         self.end = None;
         match line.event.as_str() {
             "started" => self.steps_planned = line.steps,
@@ -97,7 +98,7 @@ impl Past {
             }
             "finished" => {
                 let state = line.state.unwrap_or_else(|| "finished".into());
-                self.end = Some(End { state, cause: line.cause });
+                self.end = Some(RunEnd { state, cause: line.cause });
             }
             _ => {}
         }
@@ -105,36 +106,36 @@ impl Past {
         self.last.time = line.time;
     }
 
-    /// The run's last figures. `why` nobody was asked for newer ones.
-    pub(super) fn view(self, folder: &Path, why: &str) -> View {
+    /// Converts to a view of the run's last figures; `why` its endpoint has no newer ones.
+    pub(super) fn into_view(self, folder: &Path, why: &str) -> RunView {
         let (state, notice) = match &self.end {
-            Some(End { state, cause }) => (state.clone(), cause.clone()),
-            None => ("no end written".to_owned(), Some(self.unended(why))),
+            Some(RunEnd { state, cause }) => (state.clone(), cause.clone()),
+            None => ("no end written".to_owned(), Some(self.missing_end_notice(why))),
         };
-        View {
+        RunView {
             run: folder.display().to_string(),
             state,
             source: format!("from {EVENTS}"),
-            verdicts: verdict(folder).into_iter().collect(),
+            verdicts: read_verdict(folder).into_iter().collect(),
             notice,
-            progress: Progress {
+            progress: RunProgress {
                 epoch: self.last.epoch,
                 step: self.last.step,
                 steps_planned: self.steps_planned,
                 learning_rate: self.last.learning_rate,
                 gradient_norm: self.last.gradient_norm,
-                ..Progress::default()
+                ..RunProgress::default()
             },
             losses: self.history.losses(),
-            dice: self.history.dice(),
-            ..View::default()
+            dice: self.history.dice_by_region(),
+            ..RunView::default()
         }
     }
 
-    /// What to make of a journal without an end.
-    fn unended(&self, why: &str) -> String {
+    /// Notice for a journal without an end.
+    fn missing_end_notice(&self, why: &str) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let ago = duration(now.as_secs_f64() - self.last.time);
+        let ago = format_duration(now.as_secs_f64() - self.last.time);
         format!(
             "{why}; the journal's last line is {ago} old: if nothing is training, the process was \
              killed, and `gliaflow train --resume` goes on"
@@ -142,19 +143,14 @@ impl Past {
     }
 }
 
-/// What held a finished run back.
-fn verdict(folder: &Path) -> Option<(String, String)> {
+/// Bottleneck of a finished run, and the sentence about it.
+fn read_verdict(folder: &Path) -> Option<(String, String)> {
     #[derive(Deserialize)]
-    struct Summary {
-        loader: Verdict,
-    }
-    #[derive(Deserialize)]
-    struct Verdict {
-        bottleneck: String,
-        sentence: String,
+    struct SummaryFile {
+        loader: TopologyVerdict,
     }
     let text = std::fs::read_to_string(folder.join(SUMMARY)).ok()?;
-    let Summary { loader } = serde_json::from_str(&text).ok()?;
+    let SummaryFile { loader } = serde_json::from_str(&text).ok()?;
     Some((loader.bottleneck, loader.sentence))
 }
 
@@ -189,7 +185,8 @@ mod tests {
         let folder = folder(&lines);
         let loader = r#"{"loader":{"bottleneck":"trainer","sentence":"it keeps up"}}"#;
         std::fs::write(folder.path().join(SUMMARY), loader).unwrap();
-        let view = Past::read(folder.path()).unwrap().view(folder.path(), "nobody answers");
+        let view =
+            RunJournal::read(folder.path()).unwrap().into_view(folder.path(), "nobody answers");
         assert_eq!((view.state.as_str(), view.notice.as_deref()), ("failed", Some("disk full")));
         assert_eq!((view.progress.step, view.progress.steps_planned), (Some(4), Some(40)));
         assert_eq!((view.progress.epoch, view.progress.learning_rate), (Some(1), Some(0.001)));
@@ -203,15 +200,15 @@ mod tests {
         let end = r#"{"time":2,"event":"finished","step":1,"state":"stopped","cause":null}"#;
         let lines = [STARTED.into(), step(1), end.into(), step(2), "{\"time\":3,\"ev".into()];
         let folder = folder(&lines);
-        let past = Past::read(folder.path()).unwrap();
+        let past = RunJournal::read(folder.path()).unwrap();
         assert_eq!(past.end, None);
-        let view = past.view(folder.path(), "nobody answers at 127.0.0.1:1");
+        let view = past.into_view(folder.path(), "nobody answers at 127.0.0.1:1");
         assert_eq!(view.state, "no end written");
         let notice = view.notice.unwrap();
         assert!(notice.starts_with("nobody answers at 127.0.0.1:1; the journal's"), "{notice}");
         assert!(notice.contains("--resume"), "{notice}");
         assert_eq!(view.progress.step, Some(2));
-        assert!(Past::read(&folder.path().join("nowhere")).is_err());
+        assert!(RunJournal::read(&folder.path().join("nowhere")).is_err());
     }
 
     #[test]
@@ -220,7 +217,7 @@ mod tests {
         let steps = TAIL / step(10_000).len() as u64 + 10_000;
         lines.extend((1..=steps).map(step));
         let folder = folder(&lines);
-        let past = Past::read(folder.path()).unwrap();
+        let past = RunJournal::read(folder.path()).unwrap();
         assert_eq!(past.steps_planned, Some(40));
         assert_eq!(past.last.step, Some(steps));
         assert!(past.history.losses().len() > 1000);

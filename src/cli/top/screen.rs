@@ -1,5 +1,5 @@
-//! The view on a terminal: it draws what the watcher sees until a key or a signal ends it, and leaves
-//! the terminal as it was, whatever happens.
+//! The terminal screen: draws the view until a key or a signal ends it, and restores the terminal
+//! in any case.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -9,57 +9,56 @@ use std::time::Duration;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use crate::cli::top::draw::draw;
-use crate::cli::top::watch::Watcher;
+use crate::cli::top::draw::draw_frame;
+use crate::cli::top::poller::Poller;
 
-/// How long a key or a new figure may wait to be seen.
+/// Longest wait until a key or a new figure is seen.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// The terminal in the program's hands; dropped, it is the shell's again. A panic gives it back too,
-/// before its message is written.
-struct Screen(DefaultTerminal);
+/// The terminal, restored on drop. A panic restores it too, before its message is written.
+struct TerminalGuard(DefaultTerminal);
 
-impl Drop for Screen {
+impl Drop for TerminalGuard {
     fn drop(&mut self) {
         ratatui::restore();
     }
 }
 
-/// Shows the run until somebody has seen enough.
+/// Shows the run until a key or a signal ends it.
 ///
 /// # Errors
-/// If the terminal does not do what it should.
-pub(super) fn show(watcher: &mut Watcher) -> io::Result<()> {
-    let ended = signalled()?;
-    let mut screen = Screen(ratatui::try_init()?);
+/// Errors of the terminal.
+pub(super) fn show_run(watcher: &mut Poller) -> io::Result<()> {
+    let ended = watch_signals()?;
+    let mut screen = TerminalGuard(ratatui::try_init()?);
     loop {
-        screen.0.draw(|frame| draw(frame, &watcher.view()))?;
+        screen.0.draw(|frame| draw_frame(frame, &watcher.current_view()))?;
         loop {
             if ended.load(Ordering::Relaxed) {
                 return Ok(());
             }
             if event::poll(PATIENCE)? {
                 match event::read()? {
-                    Event::Key(key) if leaves(key) => return Ok(()),
+                    Event::Key(key) if is_quit_key(key) => return Ok(()),
                     Event::Resize(..) => break,
                     _ => {}
                 }
             }
-            if watcher.has_news() {
+            if watcher.apply_pending() {
                 break;
             }
         }
     }
 }
 
-/// How wide the terminal is that stdout is, if it is one.
-pub(super) fn width() -> Option<usize> {
+/// Columns of the terminal, if stdout is one.
+pub(super) fn terminal_width() -> Option<usize> {
     let size = io::stdout().is_terminal().then(ratatui::crossterm::terminal::size)?;
     size.ok().map(|(columns, _)| usize::from(columns))
 }
 
-/// `q`, Esc and Ctrl-C. The terminal is in raw mode, so the last is a key and no signal.
-fn leaves(key: KeyEvent) -> bool {
+/// True for `q`, Esc and Ctrl-C. The terminal is in raw mode, so the last is a key and no signal.
+fn is_quit_key(key: KeyEvent) -> bool {
     let interrupts = key.modifiers.contains(KeyModifiers::CONTROL);
     let is_one = match key.code {
         KeyCode::Char('c') => interrupts,
@@ -70,8 +69,8 @@ fn leaves(key: KeyEvent) -> bool {
     is_one && key.kind != KeyEventKind::Release
 }
 
-/// Whether somebody asked the process to end: a lost connection, or `kill`.
-fn signalled() -> io::Result<Arc<AtomicBool>> {
+/// Returns a flag that SIGHUP and SIGTERM set.
+fn watch_signals() -> io::Result<Arc<AtomicBool>> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let ended = Arc::new(AtomicBool::new(false));
@@ -105,14 +104,14 @@ mod tests {
         for (code, modifiers) in
             [(KeyCode::Char('q'), none), (KeyCode::Esc, none), (KeyCode::Char('c'), control)]
         {
-            assert!(leaves(key(code, modifiers)), "{code:?}");
+            assert!(is_quit_key(key(code, modifiers)), "{code:?}");
             let released = KeyEvent { kind: KeyEventKind::Release, ..key(code, modifiers) };
-            assert!(!leaves(released), "{code:?}");
+            assert!(!is_quit_key(released), "{code:?}");
         }
         for (code, modifiers) in
             [(KeyCode::Char('c'), none), (KeyCode::Char('q'), control), (KeyCode::Enter, none)]
         {
-            assert!(!leaves(key(code, modifiers)), "{code:?}");
+            assert!(!is_quit_key(key(code, modifiers)), "{code:?}");
         }
     }
 }

@@ -1,36 +1,36 @@
-//! Whom to ask: a run's folder names its endpoint, an address is one.
+//! Argument of `top`: an address, or a run's folder, which names its endpoint.
 
 use std::path::{Path, PathBuf};
 
 use crate::base::error::Fault;
-use crate::cli::top::journal::Past;
-use crate::cli::top::look::Look;
-use crate::experiment::failure::Failure;
+use crate::cli::top::journal::RunJournal;
+use crate::cli::top::snapshot::EndpointSnapshot;
+use crate::run::failure::Failure;
 use crate::telemetry::endpoint::{ENDPOINT_FILE, Endpoint};
 
-/// What the command line names.
+/// Run or address named on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum WatchTarget {
     /// A run's folder.
     Run(PathBuf),
     /// `host:port`.
     Address(String),
 }
 
-/// What is there to be seen.
-pub(super) enum Found {
-    /// Somebody who answers: where, and the first look.
-    Live { address: String, look: Look },
-    /// A run's records, and why nobody is asked.
-    Records { past: Box<Past>, why: String },
+/// Source of a run's figures.
+pub(super) enum RunSource {
+    /// Endpoint that responds: its address and the first snapshot.
+    Live { address: String, look: EndpointSnapshot },
+    /// Journal of a run, and why its endpoint is not used.
+    Records { past: Box<RunJournal>, why: String },
 }
 
-impl Target {
+impl WatchTarget {
     /// Reads `runs/unet-001`, `127.0.0.1:9184` or `http://127.0.0.1:9184/metrics`.
     ///
     /// # Errors
     /// If it is none of them.
-    pub(super) fn of(text: &str) -> Result<Self, Failure> {
+    pub(super) fn from_argument(text: &str) -> Result<Self, Failure> {
         if let Some(rest) = text.strip_prefix("http://") {
             let host = rest.split('/').next().unwrap_or_default();
             let port = if host.contains(':') { "" } else { ":80" };
@@ -56,22 +56,23 @@ impl Target {
         }
     }
 
-    /// Asks, or reads what is left of the run.
+    /// Requests a first snapshot, or else reads the run's journal.
     ///
     /// # Errors
-    /// If nobody answers at an address, or a folder is no run's.
-    pub(super) fn find(&self) -> Result<Found, Failure> {
+    /// If an address does not respond, or a folder is no run's.
+    pub(super) fn find_run(&self) -> Result<RunSource, Failure> {
         match self {
             Self::Address(address) => {
-                let look = Look::take(address, 0.0).map_err(|problem| nobody(address, problem))?;
-                Ok(Found::Live { address: address.clone(), look })
+                let look = EndpointSnapshot::fetch_from(address, 0.0)
+                    .map_err(|problem| no_answer_error(address, problem))?;
+                Ok(RunSource::Live { address: address.clone(), look })
             }
-            Self::Run(folder) => of_run(folder),
+            Self::Run(folder) => find_in_folder(folder),
         }
     }
 
-    /// The run's folder, if that is what was named.
-    pub(super) fn folder(&self) -> Option<&Path> {
+    /// The run's folder, if the target is one.
+    pub(super) fn run_folder(&self) -> Option<&Path> {
         match self {
             Self::Run(folder) => Some(folder),
             Self::Address(_) => None,
@@ -79,7 +80,7 @@ impl Target {
     }
 }
 
-fn nobody(address: &str, problem: String) -> Failure {
+fn no_answer_error(address: &str, problem: String) -> Failure {
     Failure::Run(Fault::Environment {
         subject: format!("http://{address}"),
         problem: problem.to_lowercase(),
@@ -89,13 +90,13 @@ fn nobody(address: &str, problem: String) -> Failure {
     })
 }
 
-fn of_run(folder: &Path) -> Result<Found, Failure> {
-    let why = match ask(folder) {
-        Ok((address, look)) => return Ok(Found::Live { address, look }),
+fn find_in_folder(folder: &Path) -> Result<RunSource, Failure> {
+    let why = match query_endpoint(folder) {
+        Ok((address, look)) => return Ok(RunSource::Live { address, look }),
         Err(why) => why,
     };
-    match Past::read(folder) {
-        Ok(past) => Ok(Found::Records { past: Box::new(past), why }),
+    match RunJournal::read(folder) {
+        Ok(past) => Ok(RunSource::Records { past: Box::new(past), why }),
         Err(_) => Err(Failure::Usage(format!(
             "{}: no run has written a journal here ({why}); name a run's folder such as \
              runs/unet-001",
@@ -104,21 +105,21 @@ fn of_run(folder: &Path) -> Result<Found, Failure> {
     }
 }
 
-/// A look at the process that writes to a run, or why there is none.
-fn ask(folder: &Path) -> Result<(String, Look), String> {
+/// Requests a snapshot of the process that writes to a run; the error says why there is none.
+fn query_endpoint(folder: &Path) -> Result<(String, EndpointSnapshot), String> {
     let text = std::fs::read_to_string(folder.join(ENDPOINT_FILE))
         .map_err(|_| format!("there is no {ENDPOINT_FILE}"))?;
     let endpoint: Endpoint = serde_json::from_str(&text)
         .map_err(|error| format!("{ENDPOINT_FILE} cannot be read: {error}"))?;
-    let Some(address) = endpoint.reachable() else {
+    let Some(address) = endpoint.reachable_address() else {
         return Err("the run serves no metrics (--metrics-addr off)".into());
     };
     let place = match &endpoint.host {
-        Some(host) if endpoint.is_elsewhere() => format!("{address}, of the machine {host},"),
+        Some(host) if endpoint.is_remote() => format!("{address}, of the machine {host},"),
         _ => address.to_string(),
     };
     let address = address.to_string();
-    let look = Look::take(&address, 0.0)
+    let look = EndpointSnapshot::fetch_from(&address, 0.0)
         .map_err(|problem| format!("nobody answers at {place} ({})", problem.to_lowercase()))?;
     if look.instance.as_deref() != Some(&endpoint.instance) {
         return Err(format!("another process answers at {place}"));
@@ -136,15 +137,17 @@ mod tests {
 
     #[test]
     fn folders_and_addresses_are_told_apart() {
-        let address = |text: &str| Target::of(text).unwrap();
+        let address = |text: &str| WatchTarget::from_argument(text).unwrap();
         for text in ["127.0.0.1:9184", "http://127.0.0.1:9184", "http://127.0.0.1:9184/metrics"] {
-            assert_eq!(address(text), Target::Address("127.0.0.1:9184".into()));
+            assert_eq!(address(text), WatchTarget::Address("127.0.0.1:9184".into()));
         }
-        assert_eq!(address("http://node/"), Target::Address("node:80".into()));
-        assert_eq!(address("[::1]:9184"), Target::Address("[::1]:9184".into()));
-        assert_eq!(address("src"), Target::Run("src".into()));
+        assert_eq!(address("http://node/"), WatchTarget::Address("node:80".into()));
+        assert_eq!(address("[::1]:9184"), WatchTarget::Address("[::1]:9184".into()));
+        assert_eq!(address("src"), WatchTarget::Run("src".into()));
         for text in ["runs/nothing", "9184", ":9184", "node:http", "https://node:9184"] {
-            let Err(Failure::Usage(refused)) = Target::of(text) else { panic!("{text}") };
+            let Err(Failure::Usage(refused)) = WatchTarget::from_argument(text) else {
+                panic!("{text}")
+            };
             assert!(refused.starts_with(&format!("`{text}`")), "{refused}");
         }
     }
@@ -156,8 +159,8 @@ mod tests {
     #[test]
     fn a_run_is_its_own_process_and_not_whoever_has_its_address_now() {
         let folder = tempfile::tempdir().unwrap();
-        let target = Target::Run(folder.path().into());
-        let Err(Failure::Usage(refused)) = target.find() else { panic!("found a run") };
+        let target = WatchTarget::Run(folder.path().into());
+        let Err(Failure::Usage(refused)) = target.find_run() else { panic!("found a run") };
         assert!(refused.contains("there is no endpoint.json"), "{refused}");
 
         let running = exporter();
@@ -166,12 +169,12 @@ mod tests {
             std::fs::write(folder.path().join(ENDPOINT_FILE), text).unwrap();
         };
         write(running.endpoint());
-        let Ok(Found::Live { look, .. }) = target.find() else { panic!("not found") };
+        let Ok(RunSource::Live { look, .. }) = target.find_run() else { panic!("not found") };
         assert_eq!(look.scrape.any_label("run"), Some("found"));
 
         std::fs::write(folder.path().join("events.jsonl"), "{\"event\":\"started\"}\n").unwrap();
-        let why = |target: &Target| match target.find() {
-            Ok(Found::Records { why, .. }) => why,
+        let why = |target: &WatchTarget| match target.find_run() {
+            Ok(RunSource::Records { why, .. }) => why,
             _ => panic!("somebody answered, or nothing was found"),
         };
         write(&Endpoint { instance: "older".into(), ..running.endpoint().clone() });

@@ -1,41 +1,41 @@
-//! What is shown of a run: figures without a layout, from its looks or from its journal.
+//! Content of a frame without a layout, from snapshots of a run or from its journal.
 
 use serde::Serialize;
 
-use crate::cli::top::history::History;
-use crate::cli::top::look::{Actor, Topology};
-use crate::cli::top::rates::Window;
+use crate::cli::top::history::TrainingHistory;
+use crate::cli::top::rates::SnapshotWindow;
+use crate::cli::top::snapshot::{EndpointActor, EndpointTopology};
 use crate::telemetry::exposition::Scrape;
 
-/// Everything that a frame can show. What is not known is absent.
+/// Content of a frame; unknown figures are absent.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(super) struct View {
+pub(super) struct RunView {
     /// The run's name, or its folder.
     pub(super) run: String,
-    /// What it is doing, or how it ended.
+    /// State of the run: under way, or how it ended.
     pub(super) state: String,
     /// Network, device and version.
     pub(super) what: Option<String>,
-    /// Where the figures come from.
+    /// Source of the figures.
     pub(super) source: String,
-    /// What holds it back: one word and one sentence for each topology under way.
+    /// Bottleneck and sentence of each topology under way.
     pub(super) verdicts: Vec<(String, String)>,
-    /// Something to be said above all else: a complaint, or that nobody answers.
+    /// Notice above all else: a complaint, or that the endpoint does not answer.
     pub(super) notice: Option<String>,
-    pub(super) progress: Progress,
-    /// Total training losses, as far as they were seen.
+    pub(super) progress: RunProgress,
+    /// Total training losses, as far as they are known.
     pub(super) losses: Vec<f64>,
     /// Each region's Dice, evaluation by evaluation.
     pub(super) dice: Vec<(String, Vec<f64>)>,
-    /// Seconds that rates and shares are over; 0 means since the stages began.
+    /// Seconds that rates and shares span; 0 means since the stages began.
     pub(super) span_seconds: f64,
     pub(super) stages: Vec<StageRow>,
     pub(super) gpus: Vec<GpuRow>,
 }
 
-/// How far it is, and how fast.
+/// Epochs and steps done, and the speed.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(super) struct Progress {
+pub(super) struct RunProgress {
     pub(super) epoch: Option<u64>,
     pub(super) epochs_planned: Option<u64>,
     pub(super) step: Option<u64>,
@@ -43,9 +43,9 @@ pub(super) struct Progress {
     pub(super) seconds_left: Option<f64>,
     pub(super) learning_rate: Option<f64>,
     pub(super) gradient_norm: Option<f64>,
-    /// What comes out of the last topology under way.
+    /// Output of the last topology under way.
     pub(super) items_per_second: Option<f64>,
-    /// What they are: samples or cases.
+    /// Unit of the output: samples or cases.
     pub(super) items: &'static str,
     /// Share of the time that the trainer waits for a batch.
     pub(super) starved_ratio: Option<f64>,
@@ -54,7 +54,7 @@ pub(super) struct Progress {
     pub(super) memory_bytes: Option<f64>,
 }
 
-/// One stage, or the consumer at the end of the line.
+/// A stage, or the consumer at the end of the topology.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct StageRow {
     pub(super) topology: String,
@@ -66,7 +66,7 @@ pub(super) struct StageRow {
     pub(super) queue_capacity: usize,
 }
 
-/// One card.
+/// A GPU.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct GpuRow {
     pub(super) gpu: String,
@@ -77,44 +77,52 @@ pub(super) struct GpuRow {
     pub(super) celsius: Option<f64>,
 }
 
-impl View {
-    /// Of a run under way.
-    pub(super) fn of_window(window: &Window, history: &History, source: &str) -> Self {
+impl RunView {
+    /// Returns the view of a run under way.
+    pub(super) fn of_window(
+        window: &SnapshotWindow,
+        history: &TrainingHistory,
+        source: &str,
+    ) -> Self {
         let look = window.newest();
         let scrape = &look.scrape;
-        let state = scrape.by_label("train_run_state", "state");
+        let state = scrape.values_by_label("train_run_state", "state");
         let state = state.iter().find(|(_, on)| *on == 1.0).map_or("running", |(state, _)| state);
-        let alive: Vec<&Topology> = look.topologies.iter().filter(|line| line.is_alive()).collect();
-        let verdict =
-            |line: &&Topology| (line.verdict.bottleneck.clone(), line.verdict.sentence.clone());
+        let alive: Vec<&EndpointTopology> =
+            look.topologies.iter().filter(|line| line.is_alive()).collect();
+        let verdict = |line: &&EndpointTopology| {
+            (line.verdict.bottleneck.clone(), line.verdict.sentence.clone())
+        };
         Self {
             run: scrape.any_label("run").unwrap_or("gliaflow").to_owned(),
             state: state.to_owned(),
-            what: what(scrape),
+            what: run_description(scrape),
             source: source.to_owned(),
             verdicts: alive.iter().map(verdict).collect(),
             notice: look.complaint.clone(),
-            progress: Progress::of_window(window),
+            progress: RunProgress::of_window(window),
             losses: history.losses(),
-            dice: history.dice(),
-            span_seconds: window.seconds(),
-            stages: alive.iter().flat_map(|line| rows(window, line)).collect(),
-            gpus: gpus(scrape),
+            dice: history.dice_by_region(),
+            span_seconds: window.span_seconds(),
+            stages: alive.iter().flat_map(|line| stage_rows(window, line)).collect(),
+            gpus: gpu_rows(scrape),
         }
     }
 }
 
-impl Progress {
-    fn of_window(window: &Window) -> Self {
+impl RunProgress {
+    fn of_window(window: &SnapshotWindow) -> Self {
         let scrape = &window.newest().scrape;
-        let number = |name: &str| scrape.value(name, &[]).filter(|value| value.is_finite());
+        let number = |name: &str| scrape.first_value(name, &[]).filter(|value| value.is_finite());
         let count = |name: &str| number(name).map(|value| value as u64);
-        let skipped = scrape.sum("loader_samples_total", &[("outcome", "skipped")]);
+        let skipped = scrape.sum_values("loader_samples_total", &[("outcome", "skipped")]);
         let line = window.newest().topologies.iter().rfind(|line| line.is_alive());
         // Without a trainer of its own, the consumer of the loader is the one that waits.
         let starved = match number("train_step") {
-            Some(_) => window.rate("train_starved_seconds_total", &[]),
-            None => line.and_then(|line| window.shares(line, &line.feed)).map(|shares| shares[1]),
+            Some(_) => window.counter_rate("train_starved_seconds_total", &[]),
+            None => {
+                line.and_then(|line| window.time_shares(line, &line.feed)).map(|shares| shares[1])
+            }
         };
         Self {
             epoch: count("train_epoch"),
@@ -134,19 +142,19 @@ impl Progress {
 }
 
 /// Network, device and version.
-fn what(scrape: &Scrape) -> Option<String> {
-    let label = |name| scrape.label("train_run_info", name);
+fn run_description(scrape: &Scrape) -> Option<String> {
+    let label = |name| scrape.nonzero_label("train_run_info", name);
     Some(format!("{} on {}, version {}", label("model")?, label("device")?, label("version")?))
 }
 
-/// The actors of a topology in the order of the line, its consumer at the end.
-fn rows(window: &Window, line: &Topology) -> Vec<StageRow> {
+/// Rows of a topology's actors in their order, its consumer at the end.
+fn stage_rows(window: &SnapshotWindow, line: &EndpointTopology) -> Vec<StageRow> {
     let consumer = if line.name == "train" { "trainer" } else { "consumer" };
-    let row = |actor: &Actor, name: &str| StageRow {
+    let row = |actor: &EndpointActor, name: &str| StageRow {
         topology: line.name.clone(),
         name: name.to_owned(),
         workers: actor.workers,
-        shares: window.shares(line, actor),
+        shares: window.time_shares(line, actor),
         queue_depth: actor.queue_depth,
         queue_capacity: actor.queue_capacity,
     };
@@ -154,14 +162,14 @@ fn rows(window: &Window, line: &Topology) -> Vec<StageRow> {
     stages.chain([row(&line.feed, consumer)]).collect()
 }
 
-fn gpus(scrape: &Scrape) -> Vec<GpuRow> {
-    let cards = scrape.by_label("gpu_temperature_celsius", "gpu");
-    let with_memory = scrape.by_label("gpu_memory_total_bytes", "gpu");
+fn gpu_rows(scrape: &Scrape) -> Vec<GpuRow> {
+    let cards = scrape.values_by_label("gpu_temperature_celsius", "gpu");
+    let with_memory = scrape.values_by_label("gpu_memory_total_bytes", "gpu");
     let mut names: Vec<&str> = cards.iter().chain(&with_memory).map(|(gpu, _)| *gpu).collect();
     names.sort_unstable();
     names.dedup();
     let row = |gpu: &str| {
-        let gauge = |name: &str| scrape.value(name, &[("gpu", gpu)]);
+        let gauge = |name: &str| scrape.first_value(name, &[("gpu", gpu)]);
         GpuRow {
             gpu: gpu.to_owned(),
             utilization: gauge("gpu_utilization_ratio"),

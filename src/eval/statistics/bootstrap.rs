@@ -1,4 +1,4 @@
-//! How far a mean over cases could be off, without a belief about how the cases are distributed.
+//! Bootstrap confidence intervals of a mean over cases, without an assumed distribution.
 
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 use crate::eval::percentile::percentile;
@@ -8,7 +8,7 @@ const RESAMPLES: usize = 2000;
 
 /// The 95 % confidence interval of the mean: the 2.5th and the 97.5th percentile of the means of
 /// cohorts drawn from the cases with replacement (Efron and Tibshirani, "An Introduction to the
-/// Bootstrap", 1993, chapter 13). `None` for fewer than two cases, which tell nothing of spread.
+/// Bootstrap", 1993, chapter 13). `None` for fewer than two cases, which have no spread.
 ///
 /// Keyed by the number of cases alone: the same values give the same interval for ever, and all
 /// measures of a cohort are judged on the same drawn cohorts.
@@ -20,7 +20,7 @@ pub fn ci95_of_mean(values: &[f64]) -> Option<[f64; 2]> {
     let key = SampleKey { seed: 0, epoch: 0, index: cases };
     let mut rng = KeyedRng::new(key, Domain::Bootstrap);
     let mut mean_of_drawn = || {
-        let drawn = (0..cases).map(|_| values[rng.below(cases) as usize]);
+        let drawn = (0..cases).map(|_| values[rng.uniform_below(cases) as usize]);
         drawn.sum::<f64>() / cases as f64
     };
     let mut means: Vec<f64> = (0..RESAMPLES).map(|_| mean_of_drawn()).collect();
@@ -54,7 +54,7 @@ mod tests {
     fn nineteen_in_twenty_intervals_cover_the_truth() {
         let covers = |index: u64| {
             let mut rng = KeyedRng::new(SampleKey { seed: 5, epoch: 0, index }, Domain::Bootstrap);
-            let values: Vec<f64> = (0..40).map(|_| rng.unit()).collect();
+            let values: Vec<f64> = (0..40).map(|_| rng.uniform_unit()).collect();
             let [low, high] = ci95_of_mean(&values).unwrap();
             low <= 0.5 && 0.5 <= high
         };

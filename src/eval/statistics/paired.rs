@@ -1,7 +1,7 @@
-//! Two methods on the same cases: what one gains over the other, case by case.
+//! Paired comparison of two methods on the same cases.
 //!
-//! Runs of one method that differ in the seed alone are averaged per case first. They are not more
-//! cases: to test them as such would find significance in repetition.
+//! Runs of one method that differ in the seed alone are averaged per case first: tested as more
+//! cases, repetition alone would be significant.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::eval::statistics::bootstrap;
 use crate::eval::statistics::wilcoxon::{Alternative, SignedRank, signed_rank};
 use crate::volume::case::CaseId;
 
-/// One measure of one run, by case.
-pub type ByCase = BTreeMap<CaseId, f64>;
+/// Values of one measure of one run, by case.
+pub type MeasureByCase = BTreeMap<CaseId, f64>;
 
-/// What a method gains over another.
+/// Difference between two methods on the same cases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gain {
     /// Cases compared.
@@ -24,7 +24,7 @@ pub struct Gain {
     pub mean: f64,
     /// Bootstrap confidence interval of the mean difference; absent for a single case.
     pub ci95: Option<[f64; 2]>,
-    /// Whether the differences could be a fluke.
+    /// Test for a difference by chance.
     pub test: SignedRank,
 }
 
@@ -32,13 +32,13 @@ pub struct Gain {
 ///
 /// # Errors
 /// If there is no run, or one scored other cases than the first: the error names them.
-pub fn averaged(runs: &[ByCase]) -> Result<ByCase, CaseError> {
+pub fn average_seeds(runs: &[MeasureByCase]) -> Result<MeasureByCase, CaseError> {
     let Some((first, others)) = runs.split_first() else {
-        return Err(unpaired("it has no run".into()));
+        return Err(unpaired_error("it has no run".into()));
     };
     let mut sums = first.clone();
     for run in others {
-        same_cases(first, run)?;
+        check_same_cases(first, run)?;
         sums.iter_mut().zip(run.values()).for_each(|((_, sum), value)| *sum += value);
     }
     sums.values_mut().for_each(|sum| *sum /= runs.len() as f64);
@@ -49,9 +49,13 @@ pub fn averaged(runs: &[ByCase]) -> Result<ByCase, CaseError> {
 ///
 /// # Errors
 /// If a method has no run, or not all runs of both scored the same cases.
-pub fn differences(ours: &[ByCase], theirs: &[ByCase]) -> Result<ByCase, CaseError> {
-    let (mut gained, baseline) = (averaged(ours)?, averaged(theirs)?);
-    same_cases(&gained, &baseline)?;
+pub fn case_differences(
+    ours: &[MeasureByCase],
+    theirs: &[MeasureByCase],
+) -> Result<MeasureByCase, CaseError> {
+    let mut gained = average_seeds(ours)?;
+    let baseline = average_seeds(theirs)?;
+    check_same_cases(&gained, &baseline)?;
     gained.iter_mut().zip(baseline.values()).for_each(|((_, value), other)| *value -= other);
     Ok(gained)
 }
@@ -59,32 +63,32 @@ pub fn differences(ours: &[ByCase], theirs: &[ByCase]) -> Result<ByCase, CaseErr
 /// Tests `ours` against `theirs`; a positive mean means that ours is larger.
 ///
 /// # Errors
-/// As [`differences`], and if there is no case.
-pub fn gain(
-    ours: &[ByCase],
-    theirs: &[ByCase],
+/// As [`case_differences`], and if there is no case.
+pub fn compare_methods(
+    ours: &[MeasureByCase],
+    theirs: &[MeasureByCase],
     alternative: Alternative,
 ) -> Result<Gain, CaseError> {
-    let gained: Vec<f64> = differences(ours, theirs)?.into_values().collect();
+    let gained: Vec<f64> = case_differences(ours, theirs)?.into_values().collect();
     let Some(test) = signed_rank(&gained, alternative) else {
-        return Err(unpaired("it has no case".into()));
+        return Err(unpaired_error("it has no case".into()));
     };
     let mean = gained.iter().sum::<f64>() / gained.len() as f64;
     Ok(Gain { cases: gained.len(), mean, ci95: bootstrap::ci95_of_mean(&gained), test })
 }
 
-fn same_cases(one: &ByCase, other: &ByCase) -> Result<(), CaseError> {
-    let lacks = |has: &ByCase, wants: &ByCase| -> Vec<String> {
+fn check_same_cases(one: &MeasureByCase, other: &MeasureByCase) -> Result<(), CaseError> {
+    let lacks = |has: &MeasureByCase, wants: &MeasureByCase| -> Vec<String> {
         wants.keys().filter(|case| !has.contains_key(*case)).map(ToString::to_string).collect()
     };
     let alone = [lacks(one, other), lacks(other, one)].concat();
     if alone.is_empty() {
         return Ok(());
     }
-    Err(unpaired(format!("one side lacks a score of {}", alone.join(", "))))
+    Err(unpaired_error(format!("one side lacks a score of {}", alone.join(", "))))
 }
 
-fn unpaired(problem: String) -> CaseError {
+fn unpaired_error(problem: String) -> CaseError {
     CaseError::new(
         Reason::Missing,
         "paired comparison",
@@ -97,7 +101,7 @@ fn unpaired(problem: String) -> CaseError {
 mod tests {
     use super::*;
 
-    fn run(values: &[(&str, f64)]) -> ByCase {
+    fn run(values: &[(&str, f64)]) -> MeasureByCase {
         values.iter().map(|(name, value)| (CaseId::new(*name), *value)).collect()
     }
 
@@ -105,8 +109,8 @@ mod tests {
     fn seeds_are_averaged_before_anything_is_compared() {
         let ours = [run(&[("a", 0.5), ("b", 1.0)]), run(&[("a", 1.0), ("b", 0.5)])];
         let theirs = [run(&[("a", 0.5), ("b", 0.25)])];
-        assert_eq!(differences(&ours, &theirs).unwrap(), run(&[("a", 0.25), ("b", 0.5)]));
-        let found = gain(&ours, &theirs, Alternative::Greater).unwrap();
+        assert_eq!(case_differences(&ours, &theirs).unwrap(), run(&[("a", 0.25), ("b", 0.5)]));
+        let found = compare_methods(&ours, &theirs, Alternative::Greater).unwrap();
         assert_eq!((found.cases, found.mean, found.test.pairs), (2, 0.375, 2));
         assert_eq!(found.test.p, 0.25, "two cases, not four");
         let [low, high] = found.ci95.unwrap();
@@ -117,12 +121,12 @@ mod tests {
     fn runs_on_other_cases_are_refused_and_the_cases_named() {
         let (both, one) = (run(&[("a", 0.5), ("b", 1.0)]), run(&[("a", 0.5)]));
         for (ours, theirs) in [(&both, &one), (&one, &both)] {
-            let error = differences(std::slice::from_ref(ours), std::slice::from_ref(theirs));
+            let error = case_differences(std::slice::from_ref(ours), std::slice::from_ref(theirs));
             assert!(error.unwrap_err().to_string().contains("lacks a score of b"));
         }
-        assert!(averaged(&[both.clone(), one]).is_err(), "seeds of one method");
-        assert!(averaged(&[]).unwrap_err().to_string().contains("no run"));
-        assert!(gain(&[run(&[])], &[run(&[])], Alternative::Less).is_err());
-        assert!(gain(&[both], &[], Alternative::Less).is_err());
+        assert!(average_seeds(&[both.clone(), one]).is_err(), "seeds of one method");
+        assert!(average_seeds(&[]).unwrap_err().to_string().contains("no run"));
+        assert!(compare_methods(&[run(&[])], &[run(&[])], Alternative::Less).is_err());
+        assert!(compare_methods(&[both], &[], Alternative::Less).is_err());
     }
 }

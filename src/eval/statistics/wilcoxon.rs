@@ -1,4 +1,4 @@
-//! Wilcoxon's signed-rank test: do paired differences lie symmetrically about zero?
+//! Wilcoxon's signed-rank test of paired differences for symmetry about zero.
 //!
 //! Zeros are treated by Pratt's rule: they are ranked with the others and then left out, so that
 //! many ties between the methods make a difference less convincing, not more (Pratt, "Remarks on
@@ -13,38 +13,38 @@ pub const EXACT_UP_TO: usize = 25;
 /// would break ties that are ones.
 const RESOLUTION: f64 = 1e-12;
 
-/// What the differences are asked to show.
+/// Alternative hypothesis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Alternative {
-    /// They are not centred on zero.
+    /// Differences are not centred on zero.
     TwoSided,
-    /// They tend to be positive.
+    /// Differences tend to be positive.
     Greater,
-    /// They tend to be negative.
+    /// Differences tend to be negative.
     Less,
 }
 
 /// The outcome of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SignedRank {
-    /// What was asked.
+    /// Alternative hypothesis that was tested.
     pub alternative: Alternative,
     /// Differences that are not zero.
     pub pairs: usize,
-    /// Differences that are.
+    /// Differences that are zero.
     pub zeros: usize,
     /// Sum of the ranks of the positive differences.
     pub w_plus: f64,
     /// Sum of the ranks of the negative ones.
     pub w_minus: f64,
-    /// The chance of such sums, or more extreme ones, if nothing sets the methods apart.
+    /// Probability of such sums, or more extreme ones, if the methods do not differ.
     pub p: f64,
-    /// Whether `p` is exact.
+    /// True if `p` is exact, false if it is the normal approximation.
     pub exact: bool,
 }
 
-/// Tests paired differences, one per case. Nothing but zeros gives a p of 1; `None` without cases.
+/// Tests paired differences, one per case. Zeros alone give a p of 1; `None` without cases.
 ///
 /// The exact distribution is that of all signs of the ranks as they are, ties among them. Above
 /// [`EXACT_UP_TO`] pairs the normal approximation is corrected for ties and continuity.
@@ -62,8 +62,10 @@ pub fn signed_rank(differences: &[f64], alternative: Alternative) -> Option<Sign
         let ranked = steps.iter().zip(&ranks).filter(|(step, _)| **step * sign > 0.0);
         ranked.map(|(_, rank)| *rank).collect()
     };
-    let (positive, negative) = (of_sign(1.0), of_sign(-1.0));
-    let (plus, minus): (u64, u64) = (positive.iter().sum(), negative.iter().sum());
+    let positive = of_sign(1.0);
+    let negative = of_sign(-1.0);
+    let plus: u64 = positive.iter().sum();
+    let minus: u64 = negative.iter().sum();
     let counted = [positive, negative].concat();
     let zeros = steps.len() - counted.len();
     let exact = counted.len() <= EXACT_UP_TO;
@@ -73,8 +75,15 @@ pub fn signed_rank(differences: &[f64], alternative: Alternative) -> Option<Sign
         Alternative::Less => tails.lower,
         Alternative::TwoSided => (2.0 * tails.upper.min(tails.lower)).min(1.0),
     };
-    let (w_plus, w_minus) = (plus as f64 / 2.0, minus as f64 / 2.0);
-    Some(SignedRank { alternative, pairs: counted.len(), zeros, w_plus, w_minus, p, exact })
+    Some(SignedRank {
+        alternative,
+        pairs: counted.len(),
+        zeros,
+        w_plus: plus as f64 / 2.0,
+        w_minus: minus as f64 / 2.0,
+        p,
+        exact,
+    })
 }
 
 /// Twice the rank of each value's size, from 2; ties share the mean of their ranks, which doubling
@@ -93,14 +102,13 @@ fn doubled_ranks(values: &[f64]) -> Vec<u64> {
     ranks
 }
 
-/// Chances of a sum of positive ranks at least, and at most, as large as the one found.
+/// Probabilities of a sum of positive ranks at least, and at most, as large as the one found.
 struct Tails {
     upper: f64,
     lower: f64,
 }
 
-/// Counts, for every possible sum, the signs that give it: rank by rank, as one counts the ways to
-/// pay a sum with coins each of which may be used once.
+/// Exact tails: counts, rank by rank, the sign patterns that give every possible sum.
 fn exact_tails(ranks: &[u64], found: u64) -> Tails {
     let largest = ranks.iter().sum::<u64>() as usize;
     let mut ways = vec![0u64; largest + 1];
@@ -117,18 +125,19 @@ fn exact_tails(ranks: &[u64], found: u64) -> Tails {
     Tails { upper: share(&ways[found..]), lower: share(&ways[..=found]) }
 }
 
-/// The sum of independent ranks with random signs has half their sum as its mean and a quarter of
-/// their squares' sum as its variance, whatever zeros and ties made of the ranks.
+/// Tails by the normal approximation: the sum of ranks with random signs has half their sum as its
+/// mean and a quarter of their squares' sum as its variance, with zeros and ties as well.
 fn normal_tails(doubled: &[u64], found: u64) -> Tails {
     let sum = doubled.iter().sum::<u64>() as f64 / 2.0;
     let squares = doubled.iter().map(|rank| rank * rank).sum::<u64>() as f64 / 4.0;
-    let (mean, sd) = (sum / 2.0, squares.sqrt() / 2.0);
+    let mean = sum / 2.0;
+    let sd = squares.sqrt() / 2.0;
     // Sums come in steps; half of one counts on either side.
     let beyond = |sign: f64| ((found as f64 / 2.0 - mean) * sign - 0.5) / sd;
     Tails { upper: normal_tail(beyond(1.0)), lower: normal_tail(beyond(-1.0)) }
 }
 
-/// The chance of a standard normal draw above `z`.
+/// Probability of a standard normal draw above `z`.
 fn normal_tail(z: f64) -> f64 {
     libm::erfc(z * std::f64::consts::FRAC_1_SQRT_2) / 2.0
 }

@@ -1,4 +1,4 @@
-//! Every channel of a volume under a kernel: a convolution's answer, and the gradient of its volume.
+//! Correlation of a volume with a kernel: a convolution's output, and the gradient of its input.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -6,63 +6,63 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::nets::convolution::correlation::Correlation;
+use crate::nets::convolution::geometry::{ConvGeometry, tap_indices};
 use crate::nets::convolution::lanes::{BLOCK, LONGEST};
-use crate::nets::convolution::lattice::{Lattice, taps};
-use crate::nets::convolution::window::Window;
+use crate::nets::convolution::window::InputWindow;
 
-/// Pieces of work for each thread, so that none waits long for the last one.
+/// Work items for each thread, so that none waits long for the last one.
 const PIECES: usize = 4;
 
-/// Memory that a thread keeps: what it needs for one piece of work, in the cache.
+/// Buffers of a thread for one work item.
 #[derive(Default)]
-struct Memory {
+struct CorrelationScratch {
     window: Vec<f32>,
     block: Vec<f32>,
     distances: Vec<usize>,
 }
 
 thread_local! {
-    static MEMORY: RefCell<Memory> = RefCell::default();
+    static MEMORY: RefCell<CorrelationScratch> = RefCell::default();
 }
 
-/// A lattice and the weights of its taps.
-pub(super) struct Pass {
-    lattice: Lattice,
+/// Convolution geometry and its kernel, packed for the vector loops.
+pub(super) struct PackedKernel {
+    lattice: ConvGeometry,
     /// `[group][block][channel][tap][BLOCK]`.
     weights: Vec<[f32; BLOCK]>,
 }
 
-/// Channels of source and target, by groups that do not see each other.
+/// Channels of source and target per group.
 #[derive(Clone, Copy)]
 pub(super) struct Channels {
-    /// Groups.
+    /// Number of groups.
     pub(super) groups: usize,
-    /// Channels of the source in each.
+    /// Source channels of a group.
     pub(super) from: usize,
-    /// Channels of the target in each.
+    /// Target channels of a group.
     pub(super) to: usize,
 }
 
 impl Channels {
-    fn blocks(self) -> usize {
+    fn block_count(self) -> usize {
         self.to.div_ceil(BLOCK)
     }
 }
 
-impl Pass {
-    /// `weight` gives that of a channel of the target, one of the source in its group, and a place
-    /// of the kernel.
+impl PackedKernel {
+    /// Packs a kernel; `weight` maps target channel, source channel in its group, and kernel
+    /// position to the weight.
     pub(super) fn new(
-        lattice: Lattice,
+        lattice: ConvGeometry,
         channels: Channels,
         weight: impl Fn(usize, usize, [usize; 3]) -> f32,
     ) -> Self {
-        let count = channels.groups * channels.blocks() * channels.from;
-        let mut weights = Vec::with_capacity(count * taps(&lattice).count());
+        let count = channels.groups * channels.block_count() * channels.from;
+        let mut weights = Vec::with_capacity(count * tap_indices(&lattice).count());
         for group in 0..channels.groups {
-            for block in 0..channels.blocks() {
+            for block in 0..channels.block_count() {
                 for from in 0..channels.from {
-                    for tap in taps(&lattice) {
+                    for tap in tap_indices(&lattice) {
                         let place = [0, 1, 2].map(|axis| lattice[axis].kernel_tap(tap[axis]));
                         weights.push(std::array::from_fn(|row| {
                             let to = block * BLOCK + row;
@@ -78,33 +78,34 @@ impl Pass {
         Self { lattice, weights }
     }
 
-    fn weights(&self, channels: Channels, group: usize, block: usize) -> &[[f32; BLOCK]] {
+    fn block_weights(&self, channels: Channels, group: usize, block: usize) -> &[[f32; BLOCK]] {
         let taps: usize = self.lattice.iter().map(|axis| axis.taps).product();
         let size = channels.from * taps;
-        &self.weights[(group * channels.blocks() + block) * size..][..size]
+        &self.weights[(group * channels.block_count() + block) * size..][..size]
     }
 }
 
-/// Some planes of a block of channels of one sample's target.
-struct Piece<'a> {
+/// Planes of a block of target channels of one sample.
+struct OutputPiece<'a> {
     planes: Range<usize>,
-    /// For each channel of the block, those planes.
+    /// Planes of each channel of the block.
     target: Vec<&'a mut [f32]>,
 }
 
-/// `[samples, groups * from, ...]` to `[samples, groups * to, target]`, by all passes, which write to
-/// different places. Every number is one sum in one order, so how the work is divided changes
-/// nothing.
-pub(super) fn correlate(
+/// Correlates `[samples, groups * from, ...]` to `[samples, groups * to, target]` by all `passes`,
+/// which write to different positions. Every value is one sum in one order, so how the work is
+/// divided changes nothing.
+pub(super) fn correlate_volume(
     source: &[f32],
     samples: usize,
     channels: Channels,
-    passes: &[Pass],
+    passes: &[PackedKernel],
     target: [usize; 3],
 ) -> Vec<f32> {
     let [depth, height, width] = target;
     let Channels { groups, from, to } = channels;
-    let (plane, blocks) = (height * width, channels.blocks());
+    let plane = height * width;
+    let blocks = channels.block_count();
     let mut answer = vec![0.0; samples * groups * to * depth * plane];
     let wanted = (PIECES * rayon::current_num_threads()).div_ceil(samples * groups * blocks);
     let span = depth.div_ceil(wanted.min(depth));
@@ -113,7 +114,7 @@ pub(super) fn correlate(
     for _ in 0..samples * groups * blocks {
         work.extend((0..pieces).map(|piece| {
             let planes = piece * span..depth.min((piece + 1) * span);
-            Piece { planes, target: Vec::with_capacity(BLOCK) }
+            OutputPiece { planes, target: Vec::with_capacity(BLOCK) }
         }));
     }
     for (channel, volume) in answer.chunks_mut(depth * plane).enumerate() {
@@ -124,12 +125,14 @@ pub(super) fn correlate(
     }
     let group_size = source.len() / (samples * groups);
     work.into_par_iter().enumerate().for_each(|(index, mut piece)| {
-        let (sample_group, block) = (index / pieces / blocks, index / pieces % blocks);
+        let sample_group = index / pieces / blocks;
+        let block = index / pieces % blocks;
         let source = &source[sample_group * group_size..][..group_size];
         MEMORY.with_borrow_mut(|memory| {
             for pass in passes {
-                let weights = pass.weights(channels, sample_group % groups, block);
-                let job = Job { lattice: &pass.lattice, source, channels: from, weights };
+                let weights = pass.block_weights(channels, sample_group % groups, block);
+                let job =
+                    BlockCorrelation { lattice: &pass.lattice, source, channels: from, weights };
                 job.run(&mut piece, [height, width], memory);
             }
         });
@@ -137,26 +140,31 @@ pub(super) fn correlate(
     answer
 }
 
-/// One pass over one piece.
-struct Job<'a> {
-    lattice: &'a Lattice,
+/// Correlation of one block of channels of one sample.
+struct BlockCorrelation<'a> {
+    lattice: &'a ConvGeometry,
     source: &'a [f32],
     channels: usize,
     weights: &'a [[f32; BLOCK]],
 }
 
-impl Job<'_> {
-    fn run(&self, piece: &mut Piece<'_>, [height, width]: [usize; 2], memory: &mut Memory) {
-        let Memory { window, block, distances } = memory;
+impl BlockCorrelation<'_> {
+    fn run(
+        &self,
+        piece: &mut OutputPiece<'_>,
+        [height, width]: [usize; 2],
+        memory: &mut CorrelationScratch,
+    ) {
+        let CorrelationScratch { window, block, distances } = memory;
         let lattice = self.lattice;
         let slow = lattice[0];
-        let places = slow.inside(&piece.planes);
-        let mut window = Window::new(lattice, self.channels, 1, places.start, window);
-        let length = Window::length(lattice, 1);
+        let places = slow.positions_inside(&piece.planes);
+        let mut window = InputWindow::new(lattice, self.channels, 1, places.start, window);
+        let length = InputWindow::span_length(lattice, 1);
         block.resize(BLOCK * length.next_multiple_of(LONGEST), 0.0);
         for place in places {
-            window.fill(self.source, place + 1);
-            window.distances(place, distances);
+            window.fill_planes(self.source, place + 1);
+            window.tap_distances(place, distances);
             let correlation = Correlation {
                 values: window.values(),
                 channel_pitch: window.channel_pitch(),
@@ -167,26 +175,31 @@ impl Job<'_> {
                 into: block,
             };
             correlation.run();
-            let plane = slow.start + slow.stride * place - piece.planes.start;
+            let plane = slow.output_offset + slow.output_stride * place - piece.planes.start;
             for (row, target) in piece.target.iter_mut().enumerate() {
                 let from = &block[row * length.next_multiple_of(LONGEST)..][..length];
-                self.put(from, &mut target[plane * height * width..][..height * width], width);
+                self.scatter_rows(
+                    from,
+                    &mut target[plane * height * width..][..height * width],
+                    width,
+                );
             }
         }
     }
 
-    /// Rows as the window has them, to rows as the target has them.
-    fn put(&self, from: &[f32], target: &mut [f32], width: usize) {
+    /// Copies rows from the layout of the window to that of the target.
+    fn scatter_rows(&self, from: &[f32], target: &mut [f32], width: usize) {
         let [_, middle, fast] = *self.lattice;
-        for (row, from) in from.chunks(Window::pitch(self.lattice)).enumerate() {
+        for (row, from) in from.chunks(InputWindow::row_pitch(self.lattice)).enumerate() {
             let from = &from[..fast.outputs];
-            let target = &mut target[(middle.start + middle.stride * row) * width..][..width];
-            let target = &mut target[fast.start..];
-            if fast.stride == 1 {
+            let target =
+                &mut target[(middle.output_offset + middle.output_stride * row) * width..][..width];
+            let target = &mut target[fast.output_offset..];
+            if fast.output_stride == 1 {
                 target[..from.len()].copy_from_slice(from);
                 continue;
             }
-            for (to, from) in target.iter_mut().step_by(fast.stride).zip(from) {
+            for (to, from) in target.iter_mut().step_by(fast.output_stride).zip(from) {
                 *to = *from;
             }
         }

@@ -1,4 +1,4 @@
-//! Sums over channels and taps, place by place: what a plane of a convolution's answer is.
+//! Vectorised sums over channels and taps: a plane of a convolution's output.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -6,38 +6,38 @@ use crate::nets::convolution::lanes::{
     BLOCK, LONGEST, WIDTH, each, each_column, each_row, load, rows, store,
 };
 
-/// Products that are added one to the other, at least where there are so many: one channel under 27
-/// taps. Sums of sums lose fewer digits than one sum of thousands, and they are needed: the U-Net's
-/// oracle has a place 9e-7 below the kink of its leaky ReLU, which sums of 108 put above it.
+/// Least number of products in one running sum: one channel under 27 taps. Sums of sums lose fewer
+/// digits than one sum of thousands, and they are needed: the U-Net's oracle has a value 9e-7 below
+/// the kink of its leaky ReLU, which sums of 108 put above it.
 const CHAIN: usize = 27;
 
-/// For each output of a block and each place, the sum over channels and taps of what the tap reads
-/// times its weight. The order of additions is that of the weights, whatever the processor.
+/// Sum over channels and taps of input times weight, for each output channel of a block and each
+/// position. The order of additions is that of the weights, whatever the processor.
 pub(super) struct Correlation<'a> {
-    /// As of a [`Window`](super::window::Window).
+    /// Values of an [`InputWindow`](super::grey_window::InputWindow).
     pub(super) values: &'a [f32],
-    /// From channel to channel.
+    /// Distance between channels.
     pub(super) channel_pitch: usize,
-    /// Of the taps.
+    /// Distances of the taps.
     pub(super) distances: &'a [usize],
     /// `[channel][tap][BLOCK]`.
     pub(super) weights: &'a [[f32; BLOCK]],
-    /// Outputs of the block that there are.
+    /// Output channels in use in the block.
     pub(super) outputs: usize,
-    /// Places.
+    /// Number of positions.
     pub(super) length: usize,
     /// `[BLOCK][row]`, where `row` is the length rounded up to [`LONGEST`].
     pub(super) into: &'a mut [f32],
 }
 
 impl Correlation<'_> {
-    /// Computes it with the best instructions of this processor.
+    /// Computes the sums with the best instructions of this processor.
     pub(super) fn run(self) {
         Arch::new().dispatch(self);
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const ROWS: usize, const COLUMNS: usize>(
+    fn sum_tile<S: Simd, const ROWS: usize, const COLUMNS: usize>(
         &mut self,
         simd: S,
         from: usize,
@@ -82,15 +82,15 @@ impl Correlation<'_> {
     }
 
     #[inline(always)]
-    fn tiles<S: Simd, const ROWS: usize>(&mut self, simd: S) {
+    fn sum_tiles<S: Simd, const ROWS: usize>(&mut self, simd: S) {
         let mut from = 0;
         while from < self.outputs {
             let mut at = 0;
             while at < self.length {
                 match (self.length - at).div_ceil(S::F32_LANES) {
-                    1 => self.tile::<S, ROWS, 1>(simd, from, at),
-                    2 => self.tile::<S, ROWS, 2>(simd, from, at),
-                    _ => self.tile::<S, ROWS, WIDTH>(simd, from, at),
+                    1 => self.sum_tile::<S, ROWS, 1>(simd, from, at),
+                    2 => self.sum_tile::<S, ROWS, 2>(simd, from, at),
+                    _ => self.sum_tile::<S, ROWS, WIDTH>(simd, from, at),
                 }
                 at += WIDTH * S::F32_LANES;
             }
@@ -105,9 +105,9 @@ impl WithSimd for Correlation<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         if rows::<S>() == BLOCK {
-            self.tiles::<S, BLOCK>(simd);
+            self.sum_tiles::<S, BLOCK>(simd);
         } else {
-            self.tiles::<S, { BLOCK / 2 }>(simd);
+            self.sum_tiles::<S, { BLOCK / 2 }>(simd);
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The gradient of a convolution's kernel: products of the slopes of the answer with what every tap
-//! read.
+//! Gradient of a convolution's kernel: products of the output gradient with what every tap read.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -7,21 +6,21 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::nets::convolution::correlate::Channels;
+use crate::nets::convolution::geometry::ConvGeometry;
 use crate::nets::convolution::lanes::{BLOCK, LONGEST};
-use crate::nets::convolution::lattice::Lattice;
 use crate::nets::convolution::products::Products;
-use crate::nets::convolution::window::Window;
+use crate::nets::convolution::window::InputWindow;
 
-/// Places of one output whose slopes are taken at a time: what eight outputs need stays in the
-/// second cache while all channels of the volume go past.
+/// Positions of one output channel processed at a time: what eight channels need stays in the
+/// second-level cache while all channels of the volume go past.
 const PLACES: usize = 1 << 14;
-/// Pieces of work that a gradient is made of, at least where it has so many planes. A number of the
-/// threads' would change the order of additions.
+/// Work items of a gradient, at least where it has so many planes. A number that depends on the
+/// threads would change the order of additions.
 const PIECES: usize = 32;
 
-/// Memory that a thread keeps.
+/// Buffers of a thread.
 #[derive(Default)]
-struct Memory {
+struct GradientScratch {
     window: Vec<f32>,
     slopes: Vec<f32>,
     sums: Vec<f32>,
@@ -29,36 +28,37 @@ struct Memory {
 }
 
 thread_local! {
-    static MEMORY: RefCell<Memory> = RefCell::default();
+    static MEMORY: RefCell<GradientScratch> = RefCell::default();
 }
 
-/// A convolution whose kernel's gradient is asked for.
-pub(super) struct Slopes<'a> {
-    /// Of the convolution.
-    pub(super) lattice: Lattice,
-    /// Of volume and answer.
+/// Inputs of a kernel gradient.
+pub(super) struct KernelGradientInput<'a> {
+    /// Geometry of the convolution.
+    pub(super) lattice: ConvGeometry,
+    /// Channels of volume and output.
     pub(super) channels: Channels,
     /// `[samples, groups * from, d, h, w]`.
     pub(super) volume: &'a [f32],
-    /// The gradient of the answer, `[samples, groups * to, d', h', w']`.
+    /// Output gradient, `[samples, groups * to, d', h', w']`.
     pub(super) slopes: &'a [f32],
-    /// How many there are.
+    /// Number of samples.
     pub(super) samples: usize,
 }
 
-/// Planes of one sample.
+/// Range of planes of one sample.
 #[derive(Clone)]
 struct Slab {
     sample: usize,
     planes: Range<usize>,
 }
 
-impl Slopes<'_> {
-    /// `[groups * to, from, taps]`.
+impl KernelGradientInput<'_> {
+    /// Computes the kernel's gradient, `[groups * to, from, taps]`.
     pub(super) fn kernel_gradient(&self) -> Vec<f32> {
         let Channels { groups, from, to } = self.channels;
-        let (blocks, taps) = (to.div_ceil(BLOCK), self.taps());
-        let slabs = self.slabs();
+        let blocks = to.div_ceil(BLOCK);
+        let taps = self.tap_count();
+        let slabs = self.split_slabs();
         let shares = (PIECES / (groups * blocks)).clamp(1, slabs.len());
         let share = slabs.len().div_ceil(shares);
         let shares: Vec<&[Slab]> = slabs.chunks(share).collect();
@@ -66,14 +66,13 @@ impl Slopes<'_> {
         let sums: Vec<Vec<f32>> = work
             .into_par_iter()
             .map(|index| {
-                let (block, share) = (index / shares.len(), index % shares.len());
-                MEMORY.with_borrow_mut(|memory| self.sums(block, shares[share], memory))
+                let share = shares[index % shares.len()];
+                MEMORY.with_borrow_mut(|memory| self.sum_block(index / shares.len(), share, memory))
             })
             .collect();
         let mut gradient = vec![0.0; groups * to * from * taps];
         for (index, sums) in sums.iter().enumerate() {
-            let (group, block) = (index / shares.len() / blocks, index / shares.len() % blocks);
-            let rows = block * BLOCK..to.min((block + 1) * BLOCK);
+            let (group, rows) = self.group_of(index / shares.len());
             for (row, output) in rows.enumerate() {
                 let gradient = &mut gradient[(group * to + output) * from * taps..][..from * taps];
                 for (of_tap, sums) in gradient.iter_mut().zip(sums.chunks(BLOCK)) {
@@ -84,14 +83,14 @@ impl Slopes<'_> {
         gradient
     }
 
-    fn taps(&self) -> usize {
+    fn tap_count(&self) -> usize {
         self.lattice.iter().map(|axis| axis.taps).product()
     }
 
-    /// All planes of all samples, a few at a time.
-    fn slabs(&self) -> Vec<Slab> {
+    /// Splits all planes of all samples, a few at a time.
+    fn split_slabs(&self) -> Vec<Slab> {
         let depth = self.lattice[0].outputs;
-        let span = (PLACES / Window::plane_pitch(&self.lattice)).clamp(1, depth);
+        let span = (PLACES / InputWindow::plane_pitch(&self.lattice)).clamp(1, depth);
         let mut slabs = Vec::new();
         for sample in 0..self.samples {
             for from in (0..depth).step_by(span) {
@@ -101,36 +100,37 @@ impl Slopes<'_> {
         slabs
     }
 
-    /// Of one block of outputs, `[from][tap][BLOCK]`, over some planes.
-    fn sums(&self, block: usize, slabs: &[Slab], memory: &mut Memory) -> Vec<f32> {
+    /// Sums of one block of output channels over some planes, `[from][tap][BLOCK]`.
+    fn sum_block(&self, block: usize, slabs: &[Slab], memory: &mut GradientScratch) -> Vec<f32> {
         let Channels { from, .. } = self.channels;
-        let taps = self.taps();
+        let taps = self.tap_count();
         let mut total = vec![0.0; from * taps * BLOCK];
         for slab in slabs {
             for (channel, total) in total.chunks_mut(taps * BLOCK).enumerate() {
                 if channel == 0 {
                     self.lay_out(block, slab, memory);
                 }
-                self.add(block, channel, slab, memory, total);
+                self.add_products(block, channel, slab, memory, total);
             }
         }
         total
     }
 
     fn group_of(&self, block: usize) -> (usize, Range<usize>) {
-        let Channels { to, .. } = self.channels;
+        let to = self.channels.to;
         let blocks = to.div_ceil(BLOCK);
-        let (group, block) = (block / blocks, block % blocks);
-        (group, block * BLOCK..to.min((block + 1) * BLOCK))
+        let first = block % blocks * BLOCK;
+        (block / blocks, first..to.min(first + BLOCK))
     }
 
-    /// The slopes of a block as the window has its places, with zeros between rows.
-    fn lay_out(&self, block: usize, slab: &Slab, memory: &mut Memory) {
+    /// Copies a block's output gradient into the layout of the window, with zeros between rows.
+    fn lay_out(&self, block: usize, slab: &Slab, memory: &mut GradientScratch) {
         let Channels { groups, to, .. } = self.channels;
         let lattice = &self.lattice;
         let [depth, height, width] = lattice.map(|axis| axis.outputs);
-        let (pitch, plane_pitch) = (Window::pitch(lattice), Window::plane_pitch(lattice));
-        let row = Window::length(lattice, slab.planes.len()).next_multiple_of(LONGEST);
+        let (pitch, plane_pitch) =
+            (InputWindow::row_pitch(lattice), InputWindow::plane_pitch(lattice));
+        let row = InputWindow::span_length(lattice, slab.planes.len()).next_multiple_of(LONGEST);
         memory.slopes.clear();
         memory.slopes.resize(BLOCK * row, 0.0);
         let (group, outputs) = self.group_of(block);
@@ -147,24 +147,24 @@ impl Slopes<'_> {
     }
 
     /// Adds the products with one channel of the volume.
-    fn add(
+    fn add_products(
         &self,
         block: usize,
         channel: usize,
         slab: &Slab,
-        memory: &mut Memory,
+        memory: &mut GradientScratch,
         total: &mut [f32],
     ) {
-        let Memory { window, slopes, sums, distances } = memory;
+        let GradientScratch { window, slopes, sums, distances } = memory;
         let Channels { groups, from, .. } = self.channels;
         let lattice = &self.lattice;
         let (group, outputs) = self.group_of(block);
         let size: usize = lattice.iter().map(|axis| axis.source).product();
         let place = (slab.sample * groups + group) * from + channel;
         let Range { start, end } = slab.planes;
-        let mut window = Window::new(lattice, 1, end - start, start, window);
-        window.fill(&self.volume[place * size..][..size], end);
-        window.distances(start, distances);
+        let mut window = InputWindow::new(lattice, 1, end - start, start, window);
+        window.fill_planes(&self.volume[place * size..][..size], end);
+        window.tap_distances(start, distances);
         sums.clear();
         sums.resize(total.len() * LONGEST, 0.0);
         let products = Products {
@@ -172,7 +172,7 @@ impl Slopes<'_> {
             distances,
             slopes,
             outputs: outputs.len(),
-            length: Window::length(lattice, end - start),
+            length: InputWindow::span_length(lattice, end - start),
             sums,
         };
         products.run();

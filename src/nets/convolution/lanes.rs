@@ -1,17 +1,17 @@
 //! Sums of products in the processor's vector registers.
 //!
 //! A few outputs by a few vectors stay in registers from the first tap of the first channel to the
-//! last tap of the last, so that a number that is read meets several fused multiply-adds. The loops
-//! over registers are written out by a macro: a compiler that does not unroll them (this crate is
-//! built with little optimisation while it is worked on) would put the sums into memory.
+//! last tap of the last, so that a value that is read meets several fused multiply-adds. The loops
+//! over registers are unrolled by a macro: a compiler that does not unroll them (development builds
+//! optimise little) would put the sums into memory.
 
 use pulp::Simd;
 
-/// Outputs in a block.
+/// Output channels in a block.
 pub(super) const BLOCK: usize = 8;
 /// Vectors, or taps, of a block in registers.
 pub(super) const WIDTH: usize = 3;
-/// The longest vector there is, in numbers.
+/// Lanes of the longest vector.
 pub(super) const LONGEST: usize = 16;
 
 /// `$body` for each literal below `$count`, as the constant `$index`.
@@ -42,8 +42,8 @@ pub(super) fn store<S: Simd>(values: &mut [f32], at: usize, vector: S::f32s) {
     S::as_mut_simd_f32s(&mut values[at..at + S::F32_LANES]).0[0] = vector;
 }
 
-/// Outputs of a block that fit into registers at once: 24 sums where there are 32 registers, 12
-/// where there are 16.
+/// Output channels of a block that fit into registers at once: 24 sums where there are 32
+/// registers, 12 where there are 16.
 pub(super) const fn rows<S: Simd>() -> usize {
     if S::F32_LANES == LONGEST { BLOCK } else { BLOCK / 2 }
 }

@@ -1,7 +1,7 @@
-//! The convolution on the CPU as an operation of its own, with gradients of its own.
+//! CPU convolution as an operation of its own, with gradients of its own.
 //!
-//! Burn's own (flex 0.22.1) lays out columns one value at a time, and gets the gradient of a kernel
-//! from a convolution whose kernel is the whole gradient of the answer. Here values are read where
+//! Burn's own (flex 0.22.1) lays out columns one value at a time, and computes the gradient of a
+//! kernel by a convolution whose kernel is the whole output gradient. Here values are read where
 //! they lie in a window of a few planes, into sums that stay in vector registers. The record is
 //! `benches/runs/2026-11-24-step.md`.
 
@@ -15,12 +15,12 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_e
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::FlexTensor;
 
-use crate::nets::convolution::correlate::{Channels, Pass, correlate};
-use crate::nets::convolution::kernel_gradient::Slopes;
-use crate::nets::convolution::lattice;
+use crate::nets::convolution::correlate::{Channels, PackedKernel, correlate_volume};
+use crate::nets::convolution::geometry;
+use crate::nets::convolution::kernel_gradient::KernelGradientInput;
 
-/// `[b, c, d, h, w]` and a kernel `[k, c / groups, s, s, s]` of odd size to `[b, k, d', h', w']`
-/// where `d' = ceil(d / stride)`, with zeros around the volume. Both are f32 and on the CPU.
+/// Convolves `[b, c, d, h, w]` with a zero-padded kernel `[k, c/groups, s, s, s]` of odd size to
+/// `[b, k, d', h', w']`, `d' = ceil(d / stride)`. Both are f32 and on the CPU.
 pub(super) fn convolve(
     volume: Tensor<5>,
     kernel: Tensor<5>,
@@ -50,7 +50,7 @@ impl Convolve for Flex {
         stride: usize,
         groups: usize,
     ) -> FlexTensor {
-        Form::of(&volume, &kernel, stride, groups).answer(&volume, &kernel)
+        ConvShape::of_tensors(&volume, &kernel, stride, groups).compute_output(&volume, &kernel)
     }
 }
 
@@ -62,27 +62,30 @@ impl<C: CheckpointStrategy> Convolve for Autodiff<Flex, C> {
         groups: usize,
     ) -> FloatTensor<Self> {
         let nodes = [volume.node(), kernel.node()];
-        match Convolved.prepare::<C>(nodes).compute_bound().stateful() {
+        match ConvolveBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut tracked) => {
                 let inputs = [tracked.checkpoint(&volume), tracked.checkpoint(&kernel)];
-                let (volume, kernel) = (volume.into_primitive(), kernel.into_primitive());
-                let form = Form::of(&volume, &kernel, stride, groups);
-                tracked.finish((inputs, form), form.answer(&volume, &kernel))
+                let volume = volume.into_primitive();
+                let kernel = kernel.into_primitive();
+                let form = ConvShape::of_tensors(&volume, &kernel, stride, groups);
+                tracked.finish((inputs, form), form.compute_output(&volume, &kernel))
             }
-            OpsKind::UnTracked(untracked) => {
-                let (volume, kernel) = (volume.into_primitive(), kernel.into_primitive());
-                untracked.finish(Flex::convolve(volume, kernel, stride, groups))
-            }
+            OpsKind::UnTracked(untracked) => untracked.finish(Flex::convolve(
+                volume.into_primitive(),
+                kernel.into_primitive(),
+                stride,
+                groups,
+            )),
         }
     }
 }
 
-/// The way back of a convolution.
+/// Backward pass of a convolution.
 #[derive(Debug)]
-struct Convolved;
+struct ConvolveBackward;
 
-impl Backward<Flex, 2> for Convolved {
-    type State = ([NodeId; 2], Form);
+impl Backward<Flex, 2> for ConvolveBackward {
+    type State = ([NodeId; 2], ConvShape);
 
     fn backward(
         self,
@@ -104,23 +107,24 @@ impl Backward<Flex, 2> for Convolved {
     }
 }
 
-/// The sizes of a convolution.
+/// Sizes of a convolution.
 #[derive(Debug, Clone, Copy)]
-struct Form {
+struct ConvShape {
     samples: usize,
     groups: usize,
-    /// In each group.
+    /// Input channels of a group.
     inputs: usize,
-    /// In each group.
+    /// Output channels of a group.
     outputs: usize,
     extent: [usize; 3],
     side: usize,
     stride: usize,
 }
 
-impl Form {
-    fn of(volume: &FlexTensor, kernel: &FlexTensor, stride: usize, groups: usize) -> Self {
-        let (volume, kernel) = (volume.shape(), kernel.shape());
+impl ConvShape {
+    fn of_tensors(volume: &FlexTensor, kernel: &FlexTensor, stride: usize, groups: usize) -> Self {
+        let volume = volume.shape();
+        let kernel = kernel.shape();
         Self {
             samples: volume[0],
             groups,
@@ -132,59 +136,69 @@ impl Form {
         }
     }
 
-    fn answer(self, volume: &FlexTensor, kernel: &FlexTensor) -> FlexTensor {
+    fn compute_output(self, volume: &FlexTensor, kernel: &FlexTensor) -> FlexTensor {
         let Self { samples, groups, inputs, outputs, side, .. } = self;
-        let (volume, kernel) = (volume.to_contiguous(), kernel.to_contiguous());
-        let (volume, kernel) = (numbers(&volume), numbers(&kernel));
+        let volume = volume.to_contiguous();
+        let kernel = kernel.to_contiguous();
+        let kernel = as_values(&kernel);
         let channels = Channels { groups, from: inputs, to: outputs };
         let weight = |to: usize, from: usize, [z, y, x]: [usize; 3]| {
             kernel[(((to * inputs + from) * side + z) * side + y) * side + x]
         };
-        let lattice = lattice::ahead(self.extent, side, self.stride);
+        let lattice = geometry::of_convolution(self.extent, side, self.stride);
         let target = lattice.map(|axis| axis.outputs);
-        let pass = Pass::new(lattice, channels, weight);
-        let answer = correlate(volume, samples, channels, &[pass], target);
-        tensor(answer, samples * groups * outputs, samples, target)
+        let pass = PackedKernel::new(lattice, channels, weight);
+        let answer = correlate_volume(as_values(&volume), samples, channels, &[pass], target);
+        volumes_to_tensor(answer, samples * groups * outputs, samples, target)
     }
 
-    /// As [`Self::answer`] of the slopes, with the kernel turned and its channels exchanged.
+    /// Computes [`Self::compute_output`] of the output gradient, with the kernel flipped and its
+    /// channels exchanged.
     fn volume_gradient(self, slopes: &FlexTensor, kernel: &FlexTensor) -> FlexTensor {
         let Self { samples, groups, inputs, outputs, side, .. } = self;
-        let (slopes, kernel) = (slopes.to_contiguous(), kernel.to_contiguous());
-        let (slopes, kernel) = (numbers(&slopes), numbers(&kernel));
+        let slopes = slopes.to_contiguous();
+        let kernel = kernel.to_contiguous();
+        let kernel = as_values(&kernel);
         let channels = Channels { groups, from: outputs, to: inputs };
         let weight = |to: usize, from: usize, [z, y, x]: [usize; 3]| {
             let output = to / inputs * outputs + from;
             kernel[(((output * inputs + to % inputs) * side + z) * side + y) * side + x]
         };
-        let lattices = lattice::back(self.extent, side, self.stride).into_iter();
-        let passes: Vec<Pass> =
-            lattices.map(|lattice| Pass::new(lattice, channels, weight)).collect();
-        let gradient = correlate(slopes, samples, channels, &passes, self.extent);
-        tensor(gradient, samples * groups * inputs, samples, self.extent)
+        let lattices = geometry::of_transpose(self.extent, side, self.stride).into_iter();
+        let passes: Vec<PackedKernel> =
+            lattices.map(|lattice| PackedKernel::new(lattice, channels, weight)).collect();
+        let gradient =
+            correlate_volume(as_values(&slopes), samples, channels, &passes, self.extent);
+        volumes_to_tensor(gradient, samples * groups * inputs, samples, self.extent)
     }
 
     fn kernel_gradient(self, volume: &FlexTensor, slopes: &FlexTensor) -> FlexTensor {
         let Self { samples, groups, inputs, outputs, side, .. } = self;
-        let (volume, slopes) = (volume.to_contiguous(), slopes.to_contiguous());
-        let of = Slopes {
-            lattice: lattice::ahead(self.extent, side, self.stride),
+        let volume = volume.to_contiguous();
+        let slopes = slopes.to_contiguous();
+        let input = KernelGradientInput {
+            lattice: geometry::of_convolution(self.extent, side, self.stride),
             channels: Channels { groups, from: inputs, to: outputs },
-            volume: numbers(&volume),
-            slopes: numbers(&slopes),
+            volume: as_values(&volume),
+            slopes: as_values(&slopes),
             samples,
         };
         let outputs = groups * outputs;
-        tensor(of.kernel_gradient(), outputs * inputs, outputs, [side; 3])
+        volumes_to_tensor(input.kernel_gradient(), outputs * inputs, outputs, [side; 3])
     }
 }
 
-fn numbers(contiguous: &FlexTensor) -> &[f32] {
+fn as_values(contiguous: &FlexTensor) -> &[f32] {
     contiguous.as_slice().expect("it was made contiguous, and convolve takes f32")
 }
 
-/// `volumes` in all, by `first`.
-fn tensor(values: Vec<f32>, volumes: usize, first: usize, extent: [usize; 3]) -> FlexTensor {
+/// Makes a tensor `[first, volumes / first, d, h, w]`.
+fn volumes_to_tensor(
+    values: Vec<f32>,
+    volumes: usize,
+    first: usize,
+    extent: [usize; 3],
+) -> FlexTensor {
     let [depth, height, width] = extent;
     let shape = [first, volumes / first, depth, height, width];
     FlexTensor::from_data(TensorData::new(values, shape))

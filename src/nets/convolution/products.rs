@@ -1,4 +1,4 @@
-//! Sums over places, tap by tap: what the gradient of a kernel is.
+//! Vectorised sums over positions, tap by tap: the gradient of a kernel.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -6,37 +6,38 @@ use crate::nets::convolution::lanes::{
     BLOCK, LONGEST, WIDTH, each, each_column, each_row, load, rows, store,
 };
 
-/// Numbers of each output whose products with all taps are summed before the next ones: what stays
-/// in the first cache.
+/// Positions of each output channel whose products with all taps are summed before the next ones:
+/// what stays in the first-level cache.
 const STRETCH: usize = 512;
 
-/// For each output of a block and each tap, the sum over places of what the tap reads times the
-/// slope of the output there, lane by lane.
+/// Sum over positions of input times output gradient, lane by lane, for each output channel of a
+/// block and each tap.
 pub(super) struct Products<'a> {
-    /// One channel of a [`Window`](super::window::Window), and what may be read behind it.
+    /// Values of one channel of an [`InputWindow`](super::grey_window::InputWindow), and the slack
+    /// behind it.
     pub(super) values: &'a [f32],
-    /// Of the taps.
+    /// Distances of the taps.
     pub(super) distances: &'a [usize],
-    /// `[BLOCK][row]`, where `row` is the length rounded up to [`LONGEST`], zero where nothing is
-    /// to be added.
+    /// Output gradient `[BLOCK][row]`, where `row` is the length rounded up to [`LONGEST`], zero
+    /// where nothing is to be added.
     pub(super) slopes: &'a [f32],
-    /// Outputs of the block that there are.
+    /// Output channels in use in the block.
     pub(super) outputs: usize,
-    /// Places.
+    /// Number of positions.
     pub(super) length: usize,
-    /// `[tap][BLOCK][LONGEST]`, added to; shorter vectors use the first lanes.
+    /// Sums `[tap][BLOCK][LONGEST]`, added to; shorter vectors use the first lanes.
     pub(super) sums: &'a mut [f32],
 }
 
 impl Products<'_> {
-    /// Computes them with the best instructions of this processor.
+    /// Computes the sums with the best instructions of this processor.
     pub(super) fn run(self) {
         Arch::new().dispatch(self);
     }
 
-    /// The products with taps `tap`, `tap + 1`, ... over places `start..end`.
+    /// Adds the products with taps `tap`, `tap + 1`, ... over positions `start..end`.
     #[inline(always)]
-    fn tile<S: Simd, const ROWS: usize, const COLUMNS: usize>(
+    fn sum_tile<S: Simd, const ROWS: usize, const COLUMNS: usize>(
         &mut self,
         simd: S,
         from: usize,
@@ -83,7 +84,7 @@ impl Products<'_> {
     }
 
     #[inline(always)]
-    fn tiles<S: Simd, const ROWS: usize>(&mut self, simd: S) {
+    fn sum_tiles<S: Simd, const ROWS: usize>(&mut self, simd: S) {
         let mut start = 0;
         while start < self.length {
             let stretch = [start, (start + STRETCH).min(self.length)];
@@ -92,9 +93,9 @@ impl Products<'_> {
                 let mut tap = 0;
                 while tap < self.distances.len() {
                     match self.distances.len() - tap {
-                        1 => self.tile::<S, ROWS, 1>(simd, from, tap, stretch),
-                        2 => self.tile::<S, ROWS, 2>(simd, from, tap, stretch),
-                        _ => self.tile::<S, ROWS, WIDTH>(simd, from, tap, stretch),
+                        1 => self.sum_tile::<S, ROWS, 1>(simd, from, tap, stretch),
+                        2 => self.sum_tile::<S, ROWS, 2>(simd, from, tap, stretch),
+                        _ => self.sum_tile::<S, ROWS, WIDTH>(simd, from, tap, stretch),
                     }
                     tap += WIDTH;
                 }
@@ -111,9 +112,9 @@ impl WithSimd for Products<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         if rows::<S>() == BLOCK {
-            self.tiles::<S, BLOCK>(simd);
+            self.sum_tiles::<S, BLOCK>(simd);
         } else {
-            self.tiles::<S, { BLOCK / 2 }>(simd);
+            self.sum_tiles::<S, { BLOCK / 2 }>(simd);
         }
     }
 }

@@ -1,53 +1,53 @@
-//! Another program's version of a network: its names, and the orders of its channels and axes.
+//! Another program's version of a network: its parameter names, and the orders of its channels and
+//! axes.
 
 use std::collections::HashMap;
 
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 
-/// Another program's names for the parameters of one network.
+/// Another program's names and orders for the parameters of one network.
 pub struct Dialect {
-    /// Whose they are.
+    /// Name of the program.
     pub program: &'static str,
-    /// A tensor that only its files have.
-    pub mark: &'static str,
-    /// Its name for one of our parameters; `None` where it has no such parameter.
+    /// Name of a tensor that only its files have.
+    pub marker_tensor: &'static str,
+    /// Maps one of our parameters to its name; `None` where it has no such parameter.
     pub name: fn(&str) -> Option<String>,
-    /// Whether one of its tensors has no counterpart here.
-    pub of_no_use: fn(&str) -> bool,
-    /// Our parameters whose second axis runs over modalities.
+    /// Returns true for one of its tensors without a counterpart here.
+    pub is_unused: fn(&str) -> bool,
+    /// Names of our parameters whose second axis runs over modalities.
     pub modalities: &'static [&'static str],
-    /// Our parameters whose first axis runs over regions.
+    /// Names of our parameters whose first axis runs over regions.
     pub regions: &'static [&'static str],
-    /// Its orders, where the file does not name others.
-    pub layout: Layout,
+    /// Default orders, where the file names no others.
+    pub layout: WeightLayout,
 }
 
 /// Orders of channels and axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
-    /// Of the channels of an image.
+pub struct WeightLayout {
+    /// Order of the input channels.
     pub modalities: [Modality; Modality::COUNT],
-    /// Of the channels of an answer.
+    /// Order of the output channels.
     pub regions: [Region; Region::COUNT],
-    /// Whether a volume's axes are x, y, z, as nibabel has them, and not z, y, x, as they lie in the
-    /// file.
+    /// Volume axes x, y, z as in nibabel, instead of z, y, x as they lie in the file.
     pub x_first: bool,
 }
 
 impl Dialect {
-    /// The orders of a file: what its free text names under `modalities`, `regions` and `axes`, each
-    /// separated by commas, and else the program's usual ones.
+    /// Parses a file's orders: what its free text names under `modalities`, `regions` and `axes`,
+    /// each separated by commas, and else the program's defaults.
     ///
     /// # Errors
     /// If a name is unknown, or one is there twice.
-    pub fn layout(&self, text: &HashMap<String, String>) -> Result<Layout, String> {
+    pub fn parse_layout(&self, text: &HashMap<String, String>) -> Result<WeightLayout, String> {
         let mut layout = self.layout;
         if let Some(names) = text.get("modalities") {
-            layout.modalities = order("modalities", names, Modality::ALL, Modality::name)?;
+            layout.modalities = parse_order("modalities", names, Modality::ALL, Modality::name)?;
         }
         if let Some(names) = text.get("regions") {
-            layout.regions = order("regions", names, Region::ALL, Region::name)?;
+            layout.regions = parse_order("regions", names, Region::ALL, Region::name)?;
         }
         if let Some(axes) = text.get("axes") {
             layout.x_first = match axes.as_str() {
@@ -60,8 +60,8 @@ impl Dialect {
     }
 }
 
-/// All of `known` in the order in which `names` has them.
-fn order<T: Copy + PartialEq, const N: usize>(
+/// Returns all of `known` in the order of `names`.
+fn parse_order<T: Copy + PartialEq, const N: usize>(
     key: &str,
     names: &str,
     known: [T; N],
@@ -82,8 +82,8 @@ fn order<T: Copy + PartialEq, const N: usize>(
     found.try_into().map_err(|_| wrong())
 }
 
-impl Layout {
-    /// The values of one of our parameters, `[out, in, d, h, w]` or `[out]`, given in this layout.
+impl WeightLayout {
+    /// Converts one of our parameters, `[out, in, d, h, w]` or `[out]`, from this layout to ours.
     pub(super) fn to_ours(
         self,
         dialect: &Dialect,
@@ -91,7 +91,7 @@ impl Layout {
         shape: &[usize],
         values: &[f32],
     ) -> Vec<f32> {
-        let mut source = Source::of(shape);
+        let mut source = WeightPermutation::identity(shape);
         if dialect.regions.contains(&name) {
             let place = |region: Region| self.regions.iter().position(|other| *other == region);
             source.outputs = Region::ALL.map(|region| place(region).unwrap_or_default()).to_vec();
@@ -103,21 +103,21 @@ impl Layout {
                 Modality::ALL.map(|modality| place(modality).unwrap_or_default()).to_vec();
         }
         source.x_first = self.x_first;
-        source.gather(values)
+        source.permute_values(values)
     }
 }
 
-/// Where each of our values lies in the other layout.
-struct Source {
+/// Permutation from another layout's values to ours.
+struct WeightPermutation {
     outputs: Vec<usize>,
     inputs: Vec<usize>,
     kernel: [usize; 3],
     x_first: bool,
 }
 
-impl Source {
-    /// The same place.
-    fn of(shape: &[usize]) -> Self {
+impl WeightPermutation {
+    /// Identity.
+    fn identity(shape: &[usize]) -> Self {
         let extent = |axis: usize| shape.get(axis).copied().unwrap_or(1);
         Self {
             outputs: (0..extent(0)).collect(),
@@ -127,7 +127,7 @@ impl Source {
         }
     }
 
-    fn gather(&self, values: &[f32]) -> Vec<f32> {
+    fn permute_values(&self, values: &[f32]) -> Vec<f32> {
         let [depth, height, width] = self.kernel;
         let taps = depth * height * width;
         let mut ours = Vec::with_capacity(values.len());
@@ -158,12 +158,12 @@ mod tests {
     fn dialect() -> Dialect {
         Dialect {
             program: "other",
-            mark: "mark",
+            marker_tensor: "mark",
             name: |name| Some(name.into()),
-            of_no_use: |_| false,
+            is_unused: |_| false,
             modalities: &["first"],
             regions: &["last"],
-            layout: Layout {
+            layout: WeightLayout {
                 modalities: [Modality::T1ce, Modality::T1, Modality::T2, Modality::Flair],
                 regions: [Region::Tc, Region::Wt, Region::Et],
                 x_first: true,
@@ -192,7 +192,10 @@ mod tests {
         for z in 0..3 {
             for y in 0..3 {
                 for x in 0..3 {
-                    assert_eq!(ours[dims.offset([z, y, x])], values[dims.offset([x, y, z])]);
+                    assert_eq!(
+                        ours[dims.offset_from_zyx([z, y, x])],
+                        values[dims.offset_from_zyx([x, y, z])]
+                    );
                 }
             }
         }
@@ -202,17 +205,17 @@ mod tests {
     fn a_file_may_name_its_own_orders_and_nonsense_is_refused() {
         let other = dialect();
         let text = |key: &str, value: &str| HashMap::from([(key.to_string(), value.to_string())]);
-        assert_eq!(other.layout(&HashMap::new()).unwrap(), other.layout);
-        let named = other.layout(&text("modalities", "FLAIR, t1, t1ce, t2")).unwrap();
+        assert_eq!(other.parse_layout(&HashMap::new()).unwrap(), other.layout);
+        let named = other.parse_layout(&text("modalities", "FLAIR, t1, t1ce, t2")).unwrap();
         assert_eq!(named.modalities, [Modality::Flair, Modality::T1, Modality::T1ce, Modality::T2]);
-        assert!(!other.layout(&text("axes", "zyx")).unwrap().x_first);
+        assert!(!other.parse_layout(&text("axes", "zyx")).unwrap().x_first);
         for (key, value) in [
             ("modalities", "t1,t2"),
             ("regions", "tc,wt,wt"),
             ("regions", "a,b,c"),
             ("axes", "xzy"),
         ] {
-            let refused = other.layout(&text(key, value)).unwrap_err();
+            let refused = other.parse_layout(&text(key, value)).unwrap_err();
             assert!(refused.contains(key) && refused.contains(value), "{refused}");
         }
     }

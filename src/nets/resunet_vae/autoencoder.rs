@@ -1,20 +1,20 @@
-//! The variational branch of Myronenko 2018 (section 2.2): it must rebuild the images from the
-//! bottom of the encoder, through a few latent variables, and so keeps the encoder from forgetting.
+//! Variational autoencoder branch of Myronenko 2018 (section 2.2): it reconstructs the images from
+//! the bottom of the encoder through a few latent variables, and so regularises the encoder.
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::activation::relu;
 use burn::tensor::{DType, Device, Tensor};
 
-use super::{ResUNetVaeConfig, Rise};
-use crate::nets::Penalty;
-use crate::nets::convolution::{Convolution, Kernel};
+use super::{ResUNetVaeConfig, UpBlock};
+use crate::nets::AuxLoss;
+use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::norm::Norm;
 use crate::nets::precision::cast;
-use crate::nets::volumetric::upsample;
+use crate::nets::volumetric::upsample_trilinear;
 use crate::volume::modality::Modality;
 
-/// From the bottom's features to latent variables and from them to the images.
+/// Autoencoder from the bottom's features to latent variables and on to the images.
 #[derive(Module, Debug)]
 pub(super) struct Autoencoder {
     norm: Norm,
@@ -22,7 +22,7 @@ pub(super) struct Autoencoder {
     to_latent: Dense,
     from_latent: Dense,
     widen: Convolution,
-    dec: Vec<Rise>,
+    dec: Vec<UpBlock>,
     end: Convolution,
     reconstruction_weight: f64,
     kl_weight: f64,
@@ -30,42 +30,43 @@ pub(super) struct Autoencoder {
 
 impl Autoencoder {
     pub(super) fn new(config: &ResUNetVaeConfig, device: &Device) -> Self {
-        let bottom = config.width(config.bottom());
-        let coarsest = config.patch.0.map(|side| side >> (config.bottom() + 1));
+        let bottom = config.level_width(config.bottom_level());
+        let coarsest = config.patch.0.map(|side| side >> (config.bottom_level() + 1));
         let flat = config.bottleneck * coarsest.iter().product::<usize>();
-        let biased = |kernel| Kernel { bias: true, ..kernel };
+        let biased = |kernel| ConvConfig { bias: true, ..kernel };
         Self {
-            norm: config.norm(bottom, device),
-            narrow: biased(Kernel { stride: 2, ..Kernel::CUBE })
+            norm: config.new_norm(bottom, device),
+            narrow: biased(ConvConfig { stride: 2, ..ConvConfig::CUBE })
                 .init([bottom, config.bottleneck], device),
             to_latent: Dense::new([flat, 2 * config.latent], device),
             from_latent: Dense::new([config.latent, flat], device),
-            widen: Kernel::POINT.init([config.bottleneck, bottom], device),
-            dec: Rise::all(config, device),
-            end: biased(Kernel::POINT).init([config.width(0), Modality::COUNT], device),
+            widen: ConvConfig::POINT.init([config.bottleneck, bottom], device),
+            dec: UpBlock::all_levels(config, device),
+            end: biased(ConvConfig::POINT).init([config.level_width(0), Modality::COUNT], device),
             reconstruction_weight: config.reconstruction_weight,
             kl_weight: config.kl_weight,
         }
     }
 
     /// Number of latent variables.
-    pub(super) fn latent(&self) -> usize {
+    pub(super) fn latent_size(&self) -> usize {
         self.from_latent.weight.lazy_shape()[1]
     }
 
-    /// The squared error of the reconstruction, averaged over voxels and channels, and the
+    /// Computes the squared error of the reconstruction, averaged over voxels and channels, and the
     /// divergence of the latent distribution from the standard normal, summed over the variables
     /// and divided by the voxels and channels of one image; both weighted.
     ///
     /// The paper's equation 3 prints a sum for the former; the ports' mean keeps its weight sane.
-    pub(super) fn penalties(
+    pub(super) fn aux_losses(
         &self,
         bottom: Tensor<5>,
         images: Tensor<5>,
         noise: Tensor<2>,
-    ) -> [Penalty; 2] {
+    ) -> [AuxLoss; 2] {
         let narrow = self.narrow.forward(relu(self.norm.forward(bottom)));
-        let (coarsest, dtype) = (narrow.dims(), narrow.dtype());
+        let coarsest = narrow.dims();
+        let dtype = narrow.dtype();
         let [b, latent] = noise.dims();
         let variables = self.to_latent.forward(cast(narrow.flatten(1, 4), DType::F32)); // [b, 2 latent]
         let mean = variables.clone().narrow(1, 0, latent);
@@ -74,9 +75,9 @@ impl Autoencoder {
         let sample = mean.clone() + deviation * noise;
 
         let flat = cast(relu(self.from_latent.forward(sample)), dtype);
-        let mut volume = upsample(self.widen.forward(flat.reshape(coarsest)));
+        let mut volume = upsample_trilinear(self.widen.forward(flat.reshape(coarsest)));
         for rise in &self.dec {
-            volume = rise.unit.forward(rise.up(volume));
+            volume = rise.unit.forward(rise.project_and_upsample(volume));
         }
         let values = images.dims()[1..].iter().product::<usize>();
         let [rebuilt, images] =
@@ -85,13 +86,13 @@ impl Autoencoder {
         let divergence = (mean.square() + log_variance.clone().exp() - log_variance - 1.0).sum();
         let kl = divergence / (b * values) as f64;
         [
-            Penalty { name: "reconstruction", value: reconstruction * self.reconstruction_weight },
-            Penalty { name: "kl", value: kl * self.kl_weight },
+            AuxLoss { name: "reconstruction", value: reconstruction * self.reconstruction_weight },
+            AuxLoss { name: "kl", value: kl * self.kl_weight },
         ]
     }
 }
 
-/// A dense layer whose weight has PyTorch's shape, `[out, in]`.
+/// Dense layer with a weight of PyTorch's shape, `[out, in]`.
 #[derive(Module, Debug)]
 struct Dense {
     weight: Param<Tensor<2>>,

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::nets::InvalidConfig;
 use crate::nets::blocks::ResidualUnit;
-use crate::nets::convolution::Kernel;
+use crate::nets::convolution::ConvConfig;
 use crate::nets::norm::Norm;
-use crate::nets::registry::within;
+use crate::nets::registry::check_range;
 use crate::volume::grid::Dims;
 
 /// Added to the variance of a group.
@@ -21,19 +21,19 @@ pub struct ResUNetVaeConfig {
     pub base_width: usize,
     /// Residual units of each level of the encoder, the full resolution first.
     pub encoder_units: Vec<usize>,
-    /// Groups of a norm.
+    /// Number of groups of a norm.
     pub groups: usize,
     /// Share of channels that are dropped after the first convolution.
     pub dropout: f64,
-    /// Whether norm and ReLU come ahead of the head: as in MONAI, not in the paper's table.
+    /// Norm and ReLU ahead of the head: as in MONAI, not in the paper's table.
     pub head_norm: bool,
-    /// Whether the autoencoder is trained along.
+    /// Training of the autoencoder along with the network.
     pub vae: bool,
-    /// The patch that the autoencoder's dense layers are made for, `[d, h, w]`; `crop.patch`.
+    /// Patch that the autoencoder's dense layers are made for, `[d, h, w]`; `crop.patch`.
     pub patch: Dims,
     /// Channels ahead of the autoencoder's dense layers.
     pub bottleneck: usize,
-    /// Latent variables: as many means and as many variances.
+    /// Number of latent variables: as many means and as many variances.
     pub latent: usize,
     /// Weight of the squared error of the reconstruction.
     pub reconstruction_weight: f64,
@@ -61,51 +61,51 @@ impl Default for ResUNetVaeConfig {
 }
 
 impl ResUNetVaeConfig {
-    /// The coarsest level.
-    pub(super) const fn bottom(&self) -> usize {
+    /// Index of the coarsest level.
+    pub(super) const fn bottom_level(&self) -> usize {
         self.encoder_units.len() - 1
     }
 
-    /// Channels of a level.
-    pub(super) const fn width(&self, level: usize) -> usize {
+    /// Number of channels of a level.
+    pub(super) const fn level_width(&self, level: usize) -> usize {
         self.base_width << level
     }
 
-    /// The autoencoder halves the grid once more than the encoder does.
+    /// Divisor of every patch axis; the autoencoder halves the grid once more than the encoder.
     pub(super) fn patch_divisor(&self) -> usize {
-        1 << (self.bottom() + usize::from(self.vae))
+        1 << (self.bottom_level() + usize::from(self.vae))
     }
 
-    pub(super) fn norm(&self, channels: usize, device: &Device) -> Norm {
+    pub(super) fn new_norm(&self, channels: usize, device: &Device) -> Norm {
         Norm::group(channels, self.groups, EPSILON, device)
     }
 
-    pub(super) fn unit(&self, channels: usize, device: &Device) -> ResidualUnit {
-        ResidualUnit::new(channels, || self.norm(channels, device), Kernel::CUBE, device)
+    pub(super) fn new_unit(&self, channels: usize, device: &Device) -> ResidualUnit {
+        ResidualUnit::new(channels, || self.new_norm(channels, device), ConvConfig::CUBE, device)
     }
 
-    /// Refuses what makes no network.
-    pub(super) fn check(&self, network: &str) -> Result<(), InvalidConfig> {
-        within(network, "base_width", self.base_width, 1..=512)?;
-        within(network, "encoder_units: its length", self.encoder_units.len(), 2..=7)?;
+    /// Checks the settings.
+    pub(super) fn validate_config(&self, network: &str) -> Result<(), InvalidConfig> {
+        check_range(network, "base_width", self.base_width, 1..=512)?;
+        check_range(network, "encoder_units: its length", self.encoder_units.len(), 2..=7)?;
         for &units in &self.encoder_units {
-            within(network, "encoder_units: one of them", units, 1..=16)?;
+            check_range(network, "encoder_units: one of them", units, 1..=16)?;
         }
-        within(network, "groups", self.groups, 1..=self.base_width)?;
-        within(network, "bottleneck", self.bottleneck, 1..=512)?;
-        within(network, "latent", self.latent, 1..=4096)?;
-        within(network, "dropout", self.dropout, 0.0..=0.9)?;
-        within(network, "reconstruction_weight", self.reconstruction_weight, 0.0..=1e3)?;
-        within(network, "kl_weight", self.kl_weight, 0.0..=1e3)?;
+        check_range(network, "groups", self.groups, 1..=self.base_width)?;
+        check_range(network, "bottleneck", self.bottleneck, 1..=512)?;
+        check_range(network, "latent", self.latent, 1..=4096)?;
+        check_range(network, "dropout", self.dropout, 0.0..=0.9)?;
+        check_range(network, "reconstruction_weight", self.reconstruction_weight, 0.0..=1e3)?;
+        check_range(network, "kl_weight", self.kl_weight, 0.0..=1e3)?;
         if !self.base_width.is_multiple_of(self.groups) {
             let remedy = format!("choose a divisor of base_width = {}", self.base_width);
-            return Err(InvalidConfig::of(network, "groups", self.groups, remedy));
+            return Err(InvalidConfig::for_field(network, "groups", self.groups, remedy));
         }
         let divisor = self.patch_divisor();
         if self.vae && self.patch.0.iter().any(|&s| s == 0 || !s.is_multiple_of(divisor)) {
             let value = format!("{:?}", self.patch.0);
             let remedy = format!("choose multiples of {divisor}, or vae = false");
-            return Err(InvalidConfig::of(network, "patch", value, remedy));
+            return Err(InvalidConfig::for_field(network, "patch", value, remedy));
         }
         Ok(())
     }

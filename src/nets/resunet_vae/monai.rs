@@ -1,28 +1,28 @@
-//! MONAI's names for this network: `monai.networks.nets.SegResNet`, and `SegResNetVAE` without its
-//! autoencoder, which is another one.
+//! Parameter names of MONAI's version: `monai.networks.nets.SegResNet`, and `SegResNetVAE` without
+//! its autoencoder, which is another one.
 //!
-//! Orders of channels are those of MONAI's bundle `brats_mri_segmentation` (its `metadata.json`); it
-//! reads NIfTI by nibabel, x first, and turns no axis.
+//! Channel orders are those of MONAI's bundle `brats_mri_segmentation` (its `metadata.json`); it
+//! reads NIfTI by nibabel, x first, and flips no axis.
 
-use crate::nets::exchange::{Dialect, Layout};
+use crate::nets::exchange::{Dialect, WeightLayout};
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 
 pub(super) const MONAI: Dialect = Dialect {
     program: "MONAI",
-    mark: "convInit.conv.weight",
-    name,
-    of_no_use: |name| name.starts_with("vae_"),
+    marker_tensor: "convInit.conv.weight",
+    name: monai_name,
+    is_unused: |name| name.starts_with("vae_"),
     modalities: &["enc.0.conv.weight"],
     regions: &["head.weight", "head.bias"],
-    layout: Layout {
+    layout: WeightLayout {
         modalities: [Modality::T1ce, Modality::T1, Modality::T2, Modality::Flair],
         regions: [Region::Tc, Region::Wt, Region::Et],
         x_first: true,
     },
 };
 
-fn name(ours: &str) -> Option<String> {
+fn monai_name(ours: &str) -> Option<String> {
     let parts: Vec<&str> = ours.split('.').collect();
     let theirs = match parts[..] {
         ["enc", "0", "conv", kind] => format!("convInit.conv.{kind}"),

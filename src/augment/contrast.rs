@@ -1,0 +1,64 @@
+//! Factor on each modality's z-scores.
+
+use serde::{Deserialize, Serialize};
+
+use crate::augment::composition::ComposedTransform;
+use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
+use crate::base::seed::KeyedRng;
+use crate::volume::modality::Modality;
+
+/// Settings of the contrast factor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Contrast {
+    /// Share of samples, 0 to 1.
+    pub probability: f64,
+    /// Factors, lowest first; each modality draws its own.
+    pub factor: [f64; 2],
+}
+
+impl Default for Contrast {
+    /// 0.9 to 1.1 on every sample (Myronenko 2018).
+    fn default() -> Self {
+        Self { probability: 1.0, factor: [0.9, 1.1] }
+    }
+}
+
+impl Transform for Contrast {
+    const STREAM: u64 = 4;
+
+    /// Factor of each modality.
+    type Params = Option<[f32; Modality::COUNT]>;
+
+    fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params {
+        let changed = rng.draw_bool(self.probability);
+        changed.then(|| std::array::from_fn(|_| draw_uniform(rng, self.factor)))
+    }
+
+    fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform) {
+        let Some(factors) = params else { return };
+        for (curve, factor) in onto.curves.iter_mut().zip(factors) {
+            curve.contrast *= f64::from(*factor);
+            curve.shift *= f64::from(*factor);
+        }
+    }
+
+    fn first_invalid_setting(&self) -> Option<String> {
+        invalid_probability("probability", self.probability)
+            .or_else(|| invalid_range("factor", self.factor, 0.01..=100.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_acts_on_what_was_shifted_before_and_on_one_modality_each() {
+        let mut onto = ComposedTransform::IDENTITY;
+        onto.curves[1].shift = 0.5;
+        Contrast::compose_onto(&Some([1.0, 2.0, 3.0, 4.0]), &mut onto);
+        assert_eq!((onto.curves[1].contrast, onto.curves[1].shift), (2.0, 1.0));
+        assert_eq!((onto.curves[3].contrast, onto.curves[3].shift), (4.0, 0.0));
+    }
+}

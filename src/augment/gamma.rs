@@ -1,0 +1,66 @@
+//! Gamma curve on each modality between the lowest and the highest value of the case.
+//!
+//! The range comes from the case's stored statistics, not from the patch as in nnU-Net: so gamma is
+//! a function of one voxel, and two patches of a case stay comparable.
+
+use serde::{Deserialize, Serialize};
+
+use crate::augment::composition::ComposedTransform;
+use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
+use crate::base::seed::KeyedRng;
+use crate::volume::modality::Modality;
+
+/// Settings of gamma.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gamma {
+    /// Share of samples, 0 to 1.
+    pub probability: f64,
+    /// Exponents, lowest first; each modality draws its own.
+    pub exponent: [f64; 2],
+}
+
+impl Default for Gamma {
+    /// 0.7 to 1.5 with probability 0.3, as nnU-Net.
+    fn default() -> Self {
+        Self { probability: 0.3, exponent: [0.7, 1.5] }
+    }
+}
+
+impl Transform for Gamma {
+    const STREAM: u64 = 6;
+
+    /// Exponent of each modality.
+    type Params = Option<[f32; Modality::COUNT]>;
+
+    fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params {
+        let bent = rng.draw_bool(self.probability);
+        bent.then(|| std::array::from_fn(|_| draw_uniform(rng, self.exponent)))
+    }
+
+    fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform) {
+        let Some(exponents) = params else { return };
+        for (curve, exponent) in onto.curves.iter_mut().zip(exponents) {
+            curve.gamma = Some(f64::from(*exponent));
+        }
+    }
+
+    fn first_invalid_setting(&self) -> Option<String> {
+        invalid_probability("probability", self.probability)
+            .or_else(|| invalid_range("exponent", self.exponent, 0.5..=2.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_drawn_stays_linear() {
+        let mut onto = ComposedTransform::IDENTITY;
+        Gamma::compose_onto(&None, &mut onto);
+        assert_eq!(onto, ComposedTransform::IDENTITY);
+        Gamma::compose_onto(&Some([1.0, 0.75, 1.25, 1.5]), &mut onto);
+        assert_eq!(onto.curves[1].gamma, Some(0.75));
+    }
+}

@@ -1,0 +1,80 @@
+//! Buffer of one row between gathering and storing: raw values and masses, planar, a few kB.
+
+use std::ops::Range;
+
+use crate::augment::tone::LANES;
+use crate::volume::modality::Modality;
+
+/// Raw values and masses of one row, per modality, in whole groups of [`LANES`].
+pub(super) struct PatchRow {
+    raw: [Vec<f32>; Modality::COUNT],
+    mass: [Vec<f32>; Modality::COUNT],
+    width: usize,
+}
+
+/// Raw values and masses of a part of a row, per modality.
+pub(super) type RowPlanes<'a> = [(&'a mut [f32], &'a mut [f32]); Modality::COUNT];
+
+impl PatchRow {
+    /// Buffer for `width` voxels, all background.
+    pub(super) fn new(width: usize) -> Self {
+        let zeros = [(); Modality::COUNT].map(|()| vec![0.0; width.next_multiple_of(LANES)]);
+        Self { raw: zeros.clone(), mass: zeros, width }
+    }
+
+    /// Number of voxels in a row of the patch.
+    pub(super) const fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Returns the whole groups around `touched` and clears the rest of them.
+    pub(super) fn clear_group_edges(&mut self, touched: &Range<usize>) -> Range<usize> {
+        if touched.is_empty() {
+            return 0..0;
+        }
+        let groups = touched.start / LANES * LANES..touched.end.next_multiple_of(LANES);
+        self.clear_voxels(groups.start..touched.start);
+        self.clear_voxels(touched.end..groups.end);
+        groups
+    }
+
+    /// Clears everything around `kept` and returns the whole row.
+    pub(super) fn clear_around(&mut self, kept: &Range<usize>) -> Range<usize> {
+        let whole = 0..self.raw[0].len();
+        self.clear_voxels(0..kept.start);
+        self.clear_voxels(kept.end..whole.end);
+        whole
+    }
+
+    fn clear_voxels(&mut self, voxels: Range<usize>) {
+        for plane in self.raw.iter_mut().chain(&mut self.mass) {
+            plane[voxels.clone()].fill(0.0);
+        }
+    }
+
+    /// Sets one voxel.
+    pub(super) fn set_voxel(&mut self, x: usize, raw: [f32; 4], mass: [f32; 4]) {
+        for channel in 0..Modality::COUNT {
+            self.raw[channel][x] = raw[channel];
+            self.mass[channel][x] = mass[channel];
+        }
+    }
+
+    /// Raw values and masses of a range of voxels, all modalities.
+    pub(super) fn voxel_planes(&mut self, voxels: &Range<usize>) -> RowPlanes<'_> {
+        let mut planes = self.raw.iter_mut().zip(&mut self.mass);
+        std::array::from_fn(|_| {
+            let (raw, mass) = planes.next().expect("one of each per modality");
+            (&mut raw[voxels.clone()], &mut mass[voxels.clone()])
+        })
+    }
+
+    /// Mutable raw values, and masses, of a range of voxels of one modality.
+    pub(super) fn modality_plane(
+        &mut self,
+        channel: usize,
+        voxels: &Range<usize>,
+    ) -> (&mut [f32], &[f32]) {
+        (&mut self.raw[channel][voxels.clone()], &self.mass[channel][voxels.clone()])
+    }
+}

@@ -1,0 +1,25 @@
+//! Writes parts of rows into the patch, rounding to half precision if asked.
+
+use std::ops::Range;
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+use crate::augment::kernel::PatchImages;
+
+/// Writes intensities from index `at` on.
+pub(super) fn write_row(from: &[f32], images: &mut PatchImages<'_>, at: usize) {
+    let places = at..at + from.len();
+    match images {
+        PatchImages::F16(values) => values[places].convert_from_f32_slice(from),
+        PatchImages::F32(values) => values[places].copy_from_slice(from),
+    }
+}
+
+/// Writes background.
+pub(super) fn fill_background(images: &mut PatchImages<'_>, places: Range<usize>) {
+    match images {
+        PatchImages::F16(values) => values[places].fill(f16::ZERO),
+        PatchImages::F32(values) => values[places].fill(0.0),
+    }
+}

@@ -1,0 +1,61 @@
+//! Mirroring of each axis.
+
+use serde::{Deserialize, Serialize};
+
+use crate::augment::composition::{ComposedTransform, IDENTITY};
+use crate::augment::transform::{Transform, invalid_probability};
+use crate::base::seed::KeyedRng;
+
+/// Settings of mirroring.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mirroring {
+    /// Probability of mirroring each axis, 0 to 1.
+    pub probability: f64,
+}
+
+impl Default for Mirroring {
+    /// Half of the samples per axis, as usual.
+    fn default() -> Self {
+        Self { probability: 0.5 }
+    }
+}
+
+impl Transform for Mirroring {
+    const STREAM: u64 = 1;
+
+    /// Axes `[z, y, x]` that are mirrored.
+    type Params = [bool; 3];
+
+    fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params {
+        std::array::from_fn(|_| rng.draw_bool(self.probability))
+    }
+
+    fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform) {
+        let mut map = IDENTITY;
+        for axis in 0..3 {
+            if params[axis] {
+                map[axis][axis] = -1.0;
+            }
+        }
+        onto.append_linear(&map);
+    }
+
+    fn first_invalid_setting(&self) -> Option<String> {
+        invalid_probability("probability", self.probability)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twice_is_exactly_no_change() {
+        let mut onto = ComposedTransform::IDENTITY;
+        Mirroring::compose_onto(&[true, false, true], &mut onto);
+        assert_ne!(onto, ComposedTransform::IDENTITY);
+        Mirroring::compose_onto(&[true, false, true], &mut onto);
+        assert_eq!(onto, ComposedTransform::IDENTITY);
+    }
+}

@@ -1,0 +1,79 @@
+//! Gaussian noise on the normalised intensities.
+
+use serde::{Deserialize, Serialize};
+
+use crate::augment::composition::ComposedTransform;
+use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
+use crate::base::seed::KeyedRng;
+
+/// Settings of the noise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GaussianNoise {
+    /// Share of samples, 0 to 1.
+    pub probability: f64,
+    /// Variances, lowest first; one for all modalities.
+    pub variance: [f64; 2],
+}
+
+impl Default for GaussianNoise {
+    /// A variance of 0 to 0.1 with probability 0.1, as nnU-Net.
+    fn default() -> Self {
+        Self { probability: 0.1, variance: [0.0, 0.1] }
+    }
+}
+
+/// Drawn noise field of one sample.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrawnNoise {
+    /// Standard deviation, in units of the modality's.
+    pub deviation: f32,
+    /// Key of the field; see `super::counter_normal`.
+    pub key: [u32; 2],
+}
+
+impl Transform for GaussianNoise {
+    const STREAM: u64 = 7;
+
+    type Params = Option<DrawnNoise>;
+
+    fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params {
+        let noisy = rng.draw_bool(self.probability);
+        noisy.then(|| {
+            let deviation = draw_uniform(rng, self.variance).sqrt();
+            let bits = rng.next_bits();
+            DrawnNoise { deviation, key: [bits as u32, (bits >> 32) as u32] }
+        })
+    }
+
+    fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform) {
+        onto.noise = params.or(onto.noise);
+    }
+
+    fn first_invalid_setting(&self) -> Option<String> {
+        invalid_probability("probability", self.probability)
+            .or_else(|| invalid_range("variance", self.variance, 0.0..=100.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::seed::{Domain, SampleKey};
+
+    #[test]
+    fn the_variance_is_uniform_not_the_deviation() {
+        let always = GaussianNoise { probability: 1.0, ..GaussianNoise::default() };
+        let drawn = |index| {
+            let key = SampleKey { seed: 1, epoch: 0, index };
+            let mut rng = KeyedRng::new(key, Domain::Augment).with_stream(GaussianNoise::STREAM);
+            always.draw_params(&mut rng).expect("always").deviation
+        };
+        let variances: Vec<f32> = (0..4000).map(|index| drawn(index).powi(2)).collect();
+        assert!(variances.iter().all(|variance| (0.0..=0.100001).contains(variance)));
+        let mean = variances.iter().sum::<f32>() / 4000.0;
+        // 0.05 expected, standard deviation of the mean 0.00046.
+        assert!((mean - 0.05).abs() < 0.002, "{mean}");
+    }
+}

@@ -1,0 +1,61 @@
+//! Isotropic scaling of the patch.
+
+use serde::{Deserialize, Serialize};
+
+use crate::augment::composition::ComposedTransform;
+use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
+use crate::base::seed::KeyedRng;
+
+/// Settings of isotropic scaling. A factor of 1.25 makes 100 voxels 125 long.
+///
+/// nnU-Net's factor is the reciprocal: it multiplies coordinates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scaling {
+    /// Share of samples that are scaled, 0 to 1.
+    pub probability: f64,
+    /// Factors on lengths, lowest first.
+    pub factor: [f64; 2],
+}
+
+impl Default for Scaling {
+    /// 0.85 to 1.25 with probability 0.2, as nnU-Net for BraTS.
+    fn default() -> Self {
+        Self { probability: 0.2, factor: [0.85, 1.25] }
+    }
+}
+
+impl Transform for Scaling {
+    const STREAM: u64 = 3;
+
+    /// Factor on lengths.
+    type Params = Option<f32>;
+
+    fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params {
+        let scaled = rng.draw_bool(self.probability);
+        scaled.then(|| draw_uniform(rng, self.factor))
+    }
+
+    fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform) {
+        let Some(factor) = params else { return };
+        let step = 1.0 / f64::from(*factor);
+        onto.append_linear(&[[step, 0.0, 0.0], [0.0, step, 0.0], [0.0, 0.0, step]]);
+    }
+
+    fn first_invalid_setting(&self) -> Option<String> {
+        invalid_probability("probability", self.probability)
+            .or_else(|| invalid_range("factor", self.factor, 0.1..=10.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factor_of_two_steps_through_the_case_by_halves() {
+        let mut onto = ComposedTransform::IDENTITY;
+        Scaling::compose_onto(&Some(2.0), &mut onto);
+        assert_eq!(onto.linear[1], [0.0, 0.5, 0.0]);
+    }
+}

@@ -1,0 +1,61 @@
+//! Constant added to each modality's z-scores.
+
+use serde::{Deserialize, Serialize};
+
+use crate::augment::composition::ComposedTransform;
+use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
+use crate::base::seed::KeyedRng;
+use crate::volume::modality::Modality;
+
+/// Settings of the intensity shift.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shift {
+    /// Share of samples, 0 to 1.
+    pub probability: f64,
+    /// Amounts in standard deviations, lowest first; each modality draws its own.
+    pub amount: [f64; 2],
+}
+
+impl Default for Shift {
+    /// -0.1 to 0.1 standard deviations on every sample (Myronenko 2018).
+    fn default() -> Self {
+        Self { probability: 1.0, amount: [-0.1, 0.1] }
+    }
+}
+
+impl Transform for Shift {
+    const STREAM: u64 = 5;
+
+    /// Amount of each modality.
+    type Params = Option<[f32; Modality::COUNT]>;
+
+    fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params {
+        let changed = rng.draw_bool(self.probability);
+        changed.then(|| std::array::from_fn(|_| draw_uniform(rng, self.amount)))
+    }
+
+    fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform) {
+        let Some(amounts) = params else { return };
+        for (curve, amount) in onto.curves.iter_mut().zip(amounts) {
+            curve.shift += f64::from(*amount);
+        }
+    }
+
+    fn first_invalid_setting(&self) -> Option<String> {
+        invalid_probability("probability", self.probability)
+            .or_else(|| invalid_range("amount", self.amount, -100.0..=100.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_modality_moves_by_its_own_amount() {
+        let mut onto = ComposedTransform::IDENTITY;
+        Shift::compose_onto(&Some([0.0, 0.25, 0.5, -1.0]), &mut onto);
+        assert_eq!(onto.curves.map(|curve| curve.shift), [0.0, 0.25, 0.5, -1.0]);
+    }
+}

@@ -1,0 +1,222 @@
+//! Pointwise map of one modality in single precision, from interpolated values to the network's
+//! input.
+//!
+//! Interpolation gives two numbers per voxel and modality: `raw`, the weighted sum of raw values (0
+//! outside tissue and outside the box), and `mass`, the weight that lay on tissue, 0 to 1. The
+//! tissue's z-score is `v = factor * raw / mass + offset`, and the result `mass * f(v)`: at the
+//! brain's edge it fades to 0, not to the z-score of raw 0. As long as `f` is linear the division
+//! cancels, and all of normalisation, contrast and shift is `gain * raw + offset * mass`.
+
+use crate::augment::composition::IntensityCurve;
+use crate::augment::config::Background;
+use crate::augment::noise::DrawnNoise;
+use crate::augment::normal::counter_normal;
+use crate::augment::power::power;
+use crate::augment::view::IntensityNormalisation;
+use crate::volume::modality::Modality;
+
+/// Number of voxels processed together: a vector register of `f32`.
+pub(super) const LANES: usize = 8;
+
+/// Pointwise map of one modality from raw values to intensities.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct IntensityMap {
+    /// Linear part: factor per raw step, and offset per unit of mass.
+    gain: f32,
+    offset: f32,
+    bend: Option<GammaCurve>,
+    noise: Option<DrawnNoise>,
+    /// Value of voxels without tissue, unless they stay 0.
+    air: Option<f32>,
+    /// Channel of the modality.
+    channel: u32,
+}
+
+/// Gamma over a modality's range.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct GammaCurve {
+    /// Linear map of raw values to the share of the range, 0 to 1.
+    gain: f32,
+    offset: f32,
+    exponent: f32,
+    /// Linear map of the curved share back to intensities.
+    low: f32,
+    span: f32,
+}
+
+impl IntensityMap {
+    /// Composes normalisation, `curve` and noise for `modality`.
+    pub fn new(
+        modality: Modality,
+        intensity: &IntensityNormalisation,
+        curve: &IntensityCurve,
+        noise: Option<DrawnNoise>,
+        background: Background,
+    ) -> Self {
+        let linear = |z: f64| curve.contrast * z + curve.shift;
+        let [low, high] = intensity.range.map(linear);
+        // A modality without contrast has no range to bend.
+        let exponent = curve.gamma.filter(|_| high > low);
+        let bend = exponent.map(|exponent| GammaCurve {
+            gain: (curve.contrast * intensity.factor / (high - low)) as f32,
+            offset: ((linear(intensity.offset) - low) / (high - low)) as f32,
+            exponent: exponent as f32,
+            low: low as f32,
+            span: (high - low) as f32,
+        });
+        let air = match exponent {
+            Some(exponent) => {
+                let share = ((linear(0.0) - low) / (high - low)).clamp(0.0, 1.0);
+                low + (high - low) * share.powf(exponent)
+            }
+            None => linear(0.0),
+        };
+        Self {
+            gain: (curve.contrast * intensity.factor) as f32,
+            offset: linear(intensity.offset) as f32,
+            bend,
+            noise,
+            air: (background == Background::Augmented).then_some(air as f32),
+            channel: modality.index() as u32,
+        }
+    }
+
+    /// Returns true if voxels without tissue may differ from 0.
+    pub(super) const fn changes_background(&self) -> bool {
+        self.air.is_some()
+    }
+
+    /// Turns the `raw` values of a row into intensities; `first` is its first voxel's index in the
+    /// patch.
+    ///
+    /// Lengths are multiples of [`LANES`]. Inlined into each kernel, which compiles it for its
+    /// instructions; no operation in it may be rounded differently by a compiler.
+    #[inline(always)]
+    pub(super) fn apply_to_row(&self, raw: &mut [f32], mass: &[f32], first: u32) {
+        debug_assert_eq!(raw.len() % LANES, 0, "whole groups of voxels");
+        match &self.bend {
+            Some(bend) => map_voxels(raw, mass, |raw, mass| bend.apply_gamma(raw, mass)),
+            None => map_voxels(raw, mass, |raw, mass| self.gain * raw + self.offset * mass),
+        }
+        if let Some(air) = self.air {
+            map_voxels(raw, mass, |value, mass| value + (1.0 - mass) * air);
+        }
+        if let Some(noise) = &self.noise {
+            let everywhere = if self.changes_background() { 1.0 } else { 0.0 };
+            add_noise(raw, mass, noise, everywhere, (first, self.channel));
+        }
+    }
+}
+
+impl GammaCurve {
+    #[inline(always)]
+    fn apply_gamma(&self, raw: f32, mass: f32) -> f32 {
+        let mean = if mass > 0.0 { raw / mass } else { 0.0 };
+        let share = (self.gain * mean + self.offset).clamp(0.0, 1.0);
+        // Adding 0 turns the background's -0 into 0.
+        mass * (self.low + self.span * power(share, self.exponent)) + 0.0
+    }
+}
+
+#[inline(always)]
+fn map_voxels(raw: &mut [f32], mass: &[f32], of: impl Fn(f32, f32) -> f32) {
+    for (raw, mass) in raw.iter_mut().zip(mass) {
+        *raw = of(*raw, *mass);
+    }
+}
+
+/// Adds noise to tissue, and with `everywhere` = 1 equally to the background.
+#[inline(always)]
+fn add_noise(
+    raw: &mut [f32],
+    mass: &[f32],
+    noise: &DrawnNoise,
+    everywhere: f32,
+    (first, channel): (u32, u32),
+) {
+    const CHANNELS: u32 = Modality::COUNT as u32;
+    for (ahead, (raw, mass)) in (0u32..).zip(raw.iter_mut().zip(mass)) {
+        let voxel = first.wrapping_add(ahead);
+        let counter = voxel.wrapping_mul(CHANNELS).wrapping_add(channel);
+        let amplitude = noise.deviation * mass.max(everywhere);
+        *raw = *raw + amplitude * counter_normal(noise.key, counter) + 0.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTENSITY: IntensityNormalisation =
+        IntensityNormalisation { factor: 0.01, offset: -3.0, range: [-2.99, 5.0] };
+
+    fn toned(curve: IntensityCurve, background: Background, raw: f32, mass: f32) -> f32 {
+        let tone = IntensityMap::new(Modality::T1, &INTENSITY, &curve, None, background);
+        let mut row = [raw; LANES];
+        tone.apply_to_row(&mut row, &[mass; LANES], 0);
+        row[0]
+    }
+
+    #[test]
+    fn the_edge_fades_to_nothing_not_to_the_score_of_raw_zero() {
+        let linear = toned(IntensityCurve::IDENTITY, Background::Zero, 400.0 * 0.25, 0.25);
+        assert!((linear - 0.25).abs() < 1e-6, "a quarter of z = 1: {linear}");
+        let bent = IntensityCurve { gamma: Some(1.0), ..IntensityCurve::IDENTITY };
+        assert!((toned(bent, Background::Zero, 100.0, 0.25) - 0.25).abs() < 1e-6);
+    }
+
+    #[test]
+    fn air_stays_plus_zero_or_becomes_what_a_score_of_zero_becomes() {
+        let curve = IntensityCurve { contrast: 2.0, shift: -0.5, gamma: Some(0.7) };
+        assert_eq!(toned(curve, Background::Zero, 0.0, 0.0).to_bits(), 0);
+        let air = toned(curve, Background::Augmented, 0.0, 0.0);
+        let tissue = toned(curve, Background::Zero, 300.0, 1.0);
+        assert!((air - tissue).abs() < 1e-5, "{air} {tissue}");
+    }
+
+    #[test]
+    fn gamma_keeps_the_ends_and_lifts_what_lies_between_if_below_one() {
+        let curve = IntensityCurve { contrast: 1.1, shift: 0.1, gamma: Some(0.7) };
+        let straight = IntensityCurve { gamma: None, ..curve };
+        for end in [1.0, 800.0] {
+            let (bent, kept) = (
+                toned(curve, Background::Zero, end, 1.0),
+                toned(straight, Background::Zero, end, 1.0),
+            );
+            assert!((bent - kept).abs() < 1e-5, "{bent} {kept}");
+        }
+        let lifted = toned(curve, Background::Zero, 200.0, 1.0);
+        assert!(lifted > toned(straight, Background::Zero, 200.0, 1.0) + 0.3);
+    }
+
+    #[test]
+    fn a_modality_of_one_value_has_no_range_to_bend() {
+        let flat = IntensityNormalisation { factor: 0.0, offset: 0.0, range: [0.0; 2] };
+        let curve = IntensityCurve { contrast: 1.0, shift: 0.25, gamma: Some(0.7) };
+        let tone = IntensityMap::new(Modality::T2, &flat, &curve, None, Background::Zero);
+        let mut row = [9.0; LANES];
+        tone.apply_to_row(&mut row, &[1.0; LANES], 0);
+        assert_eq!(row, [0.25; LANES]);
+    }
+
+    #[test]
+    fn noise_follows_the_tissue_and_the_number_of_the_voxel() {
+        let noise = DrawnNoise { deviation: 0.5, key: [3, 4] };
+        let of = |background, first, mass| {
+            let tone = IntensityMap::new(
+                Modality::T1ce,
+                &INTENSITY,
+                &IntensityCurve::IDENTITY,
+                Some(noise),
+                background,
+            );
+            let mut row = [0.0; 2 * LANES];
+            tone.apply_to_row(&mut row, &[mass; 2 * LANES], first);
+            row
+        };
+        assert_eq!(of(Background::Zero, 0, 0.0).map(f32::to_bits), [0; 2 * LANES]);
+        let air = of(Background::Augmented, 0, 0.0);
+        assert!((air[5] - 0.5 * counter_normal([3, 4], 5 * 4 + 1)).abs() < 1e-7);
+        assert_eq!(of(Background::Augmented, 8, 0.0)[..LANES], air[LANES..]);
+    }
+}

@@ -1,0 +1,116 @@
+//! File format of an experiment; [`crate::experiment::config`] gives it its meaning.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+use crate::experiment::paper::PaperRow;
+use crate::run::ensemble::CheckpointChoice;
+use crate::run::phantoms::PhantomCohort;
+use crate::volume::targets::Targets;
+
+/// Contents of an experiment's file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExperimentFile {
+    /// Version of this format.
+    pub schema: u32,
+    /// The experiment's name.
+    pub name: String,
+    /// Repetitions of everything, with seeds that follow each other from the base's.
+    #[serde(default = "once")]
+    pub seeds: u64,
+    /// The cases.
+    #[serde(default)]
+    pub cohort: CohortSection,
+    /// Settings of every run, as in a run's own file.
+    #[serde(default)]
+    pub base: Table,
+    /// The stand-alone networks, in the order of the table.
+    #[serde(rename = "network")]
+    pub networks: Vec<NetworkSection>,
+    /// Networks that are averaged.
+    #[serde(default)]
+    pub ensemble: EnsembleSection,
+    /// Network that learns from the ensemble.
+    #[serde(default)]
+    pub student: StudentSection,
+    /// Shares of the labelled training cases: the student's network is trained alone on each of
+    /// them as well, which gives its Dice by the amount of data.
+    #[serde(default)]
+    pub labelled_fractions: Vec<f64>,
+    /// Checkpoint of each run that is scored.
+    #[serde(default)]
+    pub checkpoint: CheckpointChoice,
+}
+
+const fn once() -> u64 {
+    1
+}
+
+/// The cases of an experiment: those of `base.data.folder`, or phantoms that it draws first.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CohortSection {
+    /// Number of labelled cases that a plan assumes while the folder is not there.
+    pub expected_cases: Option<usize>,
+    /// Expected extent of the cases in file order, fastest axis first.
+    pub expected_shape: Option<[usize; 3]>,
+    /// Phantoms, into the experiment's own folder.
+    pub phantoms: Option<PhantomCohort>,
+}
+
+/// A stand-alone network.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSection {
+    /// Name of its row in the table.
+    pub name: String,
+    /// The row of the paper's table that it is held against.
+    #[serde(default)]
+    pub paper: Option<PaperRow>,
+    /// A run's file to begin with, relative to the experiment's.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// Settings over the base and the file.
+    #[serde(default)]
+    pub settings: Table,
+}
+
+/// Networks that are averaged.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnsembleSection {
+    /// Names of networks; all of them where none is named.
+    pub members: Vec<String>,
+    /// Weights, one a member; equal where there is none.
+    pub weights: Vec<f64>,
+    /// True if each member's prediction is averaged over all eight mirrorings.
+    pub mirrored: bool,
+}
+
+/// Network that learns from the ensemble.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StudentSection {
+    /// A network's name, or `best`: the one with the best mean Dice on the validation cases.
+    pub network: String,
+    /// The ensemble's labels, or its probabilities.
+    pub targets: Targets,
+    /// Share of the samples that are pseudo-labelled; without it, every case is drawn alike.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+    /// Settings over those of its network, for student and control alike.
+    pub settings: Table,
+}
+
+/// The value of `student.network` that leaves the choice to the validation cases.
+pub const BEST: &str = "best";
+
+impl Default for StudentSection {
+    fn default() -> Self {
+        let settings = Table::new();
+        Self { network: BEST.into(), targets: Targets::Hard, share: None, settings }
+    }
+}

@@ -1,0 +1,260 @@
+//! Outcome of an experiment as Markdown, CSV and JSON, with the paper's figures beside.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value, json};
+
+use crate::base::error::CaseError;
+use crate::eval::table::{in_markdown, with_numbers_right};
+use crate::experiment::claims::{Claim, conclusion_sentence};
+use crate::experiment::outcome::{ExperimentOutcome, TableRow};
+use crate::volume::region::Region;
+
+/// Text of a cell whose row has not run.
+const NOT_RUN: &str = "not run";
+
+/// Writes the whole report as Markdown.
+///
+/// # Errors
+/// If rows were not scored on the same cases.
+pub fn to_markdown(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
+    let claims = outcome.test_claims()?;
+    let cases = outcome.cases;
+    let kind = if outcome.phantom { " phantom" } else { "" };
+    let mut text = format!(
+        "# {}: Dice on {}{kind} test cases\n\n{} labelled training cases, {} for validation, {} \
+         unlabelled; {} {}. Mean ± sd over the cases",
+        outcome.name,
+        cases.test,
+        cases.train,
+        cases.validation,
+        cases.unlabelled,
+        outcome.seeds,
+        if outcome.seeds == 1 { "seed" } else { "seeds" },
+    );
+    if outcome.seeds > 1 {
+        text.push_str(
+            ", each case the mean of its seeds; in brackets the sd of the mean over seeds",
+        );
+    }
+    text.push_str(". The paper's figures are of other cases and of one run.\n\n");
+    if outcome.phantom {
+        text.push_str(
+            "These are **phantom** cases: they show what the machinery does, not how well anything \
+             segments patients, and a difference from the paper means nothing.\n\n",
+        );
+    }
+    text.push_str(&dice_table(outcome)?);
+    text.push_str("\n\n");
+    let validated: Vec<String> =
+        outcome.validation.iter().map(|(network, dice)| format!("{network} {dice:.4}")).collect();
+    push_fmt(
+        &mut text,
+        format_args!(
+            "Student: {}. Mean Dice on the validation cases: {}.\n",
+            outcome.student,
+            validated.join(", ")
+        ),
+    );
+    if let Some(quality) = pseudo_labels(outcome) {
+        push_fmt(&mut text, format_args!("Pseudo-labels against the hidden truth: {quality}.\n"));
+    }
+    if !outcome.curve.is_empty() {
+        push_fmt(&mut text, format_args!("\n{}\n", curve_table(outcome)));
+    }
+    push_fmt(
+        &mut text,
+        format_args!(
+            "\n{}\n\n{}.\n",
+            test_table(&claims),
+            capitalise_first(&conclusion_sentence(&claims))
+        ),
+    );
+    Ok(text)
+}
+
+/// Appends text; writing into a string cannot fail.
+fn push_fmt(text: &mut String, what: std::fmt::Arguments<'_>) {
+    let _ = text.write_fmt(what);
+}
+
+fn capitalise_first(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().collect::<String>() + letters.as_str()
+    })
+}
+
+/// Rows of methods by columns of regions, each with the paper's figure and the difference.
+fn dice_table(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
+    let mut table = in_markdown();
+    let mut header = vec!["Dice".to_string(), "steps".to_string()];
+    for region in Region::ALL {
+        header.extend([region.name().to_string(), "paper".into(), "difference".into()]);
+    }
+    table.set_header(header);
+    for row in &outcome.rows {
+        let steps = row.steps.map_or_else(|| "-".to_string(), |steps| steps.to_string());
+        let mut cells = vec![row.name.clone(), steps];
+        for region in Region::ALL {
+            cells.extend(cells_of(row, region)?);
+        }
+        table.add_row(cells);
+    }
+    Ok(with_numbers_right(table, 1))
+}
+
+fn cells_of(row: &TableRow, region: Region) -> Result<[String; 3], CaseError> {
+    let paper = row.paper.map(|paper| paper.printed_dice()[region.index()]);
+    let printed = paper.map_or_else(|| "-".to_string(), |paper| format!("{paper:.4}"));
+    let Some(found) = row.dice_summary(region)? else {
+        return Ok([NOT_RUN.into(), printed, "-".into()]);
+    };
+    let mut own = format!("{:.4}", found.mean);
+    if let Some(sd) = found.sd {
+        push_fmt(&mut own, format_args!(" ± {sd:.4}"));
+    }
+    if let Some(sd) = row.seed_sd(region) {
+        push_fmt(&mut own, format_args!(" [{sd:.4}]"));
+    }
+    let gap = paper.map_or_else(|| "-".to_string(), |paper| format!("{:+.4}", found.mean - paper));
+    Ok([own, printed, gap])
+}
+
+fn test_table(claims: &[Claim]) -> String {
+    let mut table = in_markdown();
+    table.set_header([
+        "distilled against",
+        "region",
+        "difference",
+        "95 % CI",
+        "p",
+        "p, Holm",
+        "pairs + zeros",
+        "better",
+    ]);
+    for claim in claims {
+        let interval = claim.gain.ci95.map(|[low, high]| format!("{low:+.4} to {high:+.4}"));
+        let test = &claim.gain.test;
+        let exact = if test.exact { "" } else { "~" };
+        table.add_row([
+            claim.than.clone(),
+            claim.region.to_string(),
+            format!("{:+.4}", claim.gain.mean),
+            interval.unwrap_or_else(|| "-".into()),
+            format!("{exact}{:.4}", test.p),
+            format!("{:.4}", claim.adjusted_p),
+            format!("{} + {}", test.pairs, test.zeros),
+            if claim.holds { "yes" } else { "no" }.to_string(),
+        ]);
+    }
+    with_numbers_right(table, 2)
+}
+
+fn pseudo_labels(outcome: &ExperimentOutcome) -> Option<String> {
+    let first = outcome.pseudo_labels.first()?;
+    let mean = |region: &str| {
+        let values: Vec<f64> =
+            outcome.pseudo_labels.iter().filter_map(|seed| seed.get(region).copied()).collect();
+        values.iter().sum::<f64>() / values.len() as f64
+    };
+    let named = Region::ALL.iter().filter(|region| first.contains_key(region.name()));
+    let words: Vec<String> =
+        named.map(|region| format!("{region} {:.4}", mean(region.name()))).collect();
+    Some(words.join(", "))
+}
+
+/// Dice of the student's network by the amount of labelled data.
+fn curve_table(outcome: &ExperimentOutcome) -> String {
+    let mut table = in_markdown();
+    let title = format!("{} on labelled cases", outcome.student);
+    table.set_header(std::iter::once(title).chain(Region::ALL.map(|one| one.name().to_string())));
+    for point in &outcome.curve {
+        let share = format!("{:.0} %", 100.0 * point.fraction);
+        let cell = |region: Region| {
+            let sd = point.sd[region.name()].map_or_else(String::new, |sd| format!(" ± {sd:.4}"));
+            format!("{:.4}{sd}", point.dice[region.name()])
+        };
+        table.add_row(std::iter::once(share).chain(Region::ALL.map(cell)));
+    }
+    with_numbers_right(table, 1)
+}
+
+/// Writes a CSV file with a line for each row and region.
+///
+/// # Errors
+/// If a row's seeds did not score the same cases.
+pub fn to_csv(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
+    let mut text = String::from("row,region,cases,seeds,dice,sd,median,ci95_low,ci95_high,paper\n");
+    let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+    for row in &outcome.rows {
+        for region in Region::ALL {
+            let found = row.dice_summary(region)?;
+            let paper = row.paper.map(|paper| paper.printed_dice()[region.index()]);
+            let cases = row.runs.first().map_or(0, |run| run.cases().len());
+            let interval = found.and_then(|found| found.ci95);
+            let own = found.map_or_else(|| NOT_RUN.to_string(), |found| found.mean.to_string());
+            push_fmt(
+                &mut text,
+                format_args!(
+                    "\"{}\",{region},{cases},{},{own},{},{},{},{},{}\n",
+                    row.name.replace('"', "\"\""),
+                    row.runs.len(),
+                    number(found.and_then(|found| found.sd)),
+                    number(found.map(|found| found.median)),
+                    number(interval.map(|[low, _]| low)),
+                    number(interval.map(|[_, high]| high)),
+                    number(paper),
+                ),
+            );
+        }
+    }
+    Ok(text)
+}
+
+/// Writes JSON for programs: `rows[].{name, dice.{ET,TC,WT}, …}` and `tests[]`; null if not run.
+///
+/// # Errors
+/// If rows were not scored on the same cases.
+pub fn to_json(outcome: &ExperimentOutcome) -> Result<Value, CaseError> {
+    let claims = outcome.test_claims()?;
+    let mut rows = Vec::new();
+    for row in &outcome.rows {
+        let mut dice = Map::new();
+        let mut spread = Map::new();
+        let mut paper = Map::new();
+        let mut over_seeds = Map::new();
+        for region in Region::ALL {
+            let found = row.dice_summary(region)?;
+            let name = region.name().to_string();
+            dice.insert(name.clone(), json!(found.map(|found| found.mean)));
+            spread.insert(name.clone(), json!(found));
+            let printed = row.paper.map(|paper| paper.printed_dice()[region.index()]);
+            paper.insert(name.clone(), json!(printed));
+            over_seeds.insert(name, json!(row.seed_sd(region)));
+        }
+        rows.push(json!({
+            "name": row.name,
+            "role": row.role,
+            "steps": row.steps,
+            "seeds": row.runs.len(),
+            "dice": dice,
+            "spread": spread,
+            "seed_sd": over_seeds,
+            "paper": paper,
+        }));
+    }
+    Ok(json!({
+        "name": outcome.name,
+        "cohort": if outcome.phantom { "phantom" } else { "cases" },
+        "cases": outcome.cases,
+        "seeds": outcome.seeds,
+        "student": outcome.student,
+        "validation": outcome.validation,
+        "pseudo_labels": outcome.pseudo_labels,
+        "rows": rows,
+        "curve": outcome.curve,
+        "conclusion": conclusion_sentence(&claims),
+        "tests": claims,
+    }))
+}

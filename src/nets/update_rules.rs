@@ -1,0 +1,205 @@
+//! Update rules of the optimisers, by PyTorch's conventions: momentum without dampening, a weight
+//! decay that is added to the gradient, Adam's epsilon outside of the corrected root.
+//!
+//! Every step takes a flag `is_finite`, `[1]`, on the device: where it is false, weights and
+//! optimiser state stay as they are, and nobody waits for a loss to know. Burn's own optimisers
+//! have no such flag and count such a step; they also write their state in a random order and read
+//! it back on `Device::default()`. Here the state is modules like the network, so the same training
+//! leaves the same file.
+
+use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::{Bool, Device, Tensor};
+
+use crate::nets::optimiser::UpdateRule;
+use crate::nets::weights;
+
+/// Optimiser of one module.
+pub struct Optimiser<M: Module> {
+    rule: UpdateRule,
+    memory: OptimiserState<M>,
+}
+
+/// Optimiser state: the moments, and their bias corrections.
+#[derive(Module, Debug)]
+pub(crate) struct OptimiserState<M: Module> {
+    /// Modules of the network's shape, by the network's ids. Adam: mean gradient, mean square,
+    /// under AMSGrad the largest mean square. SGD: the velocity.
+    moments: Vec<M>,
+    seen: Vec<BiasCorrection>,
+}
+
+/// Bias correction of an exponential mean: the mean of ones, `1 - decay^n` after `n` values,
+/// without a count on the host and without the cancellation.
+#[derive(Module, Debug)]
+pub(crate) struct BiasCorrection {
+    value: Param<Tensor<1>>,
+}
+
+impl BiasCorrection {
+    /// Starts without values. `number` makes the id, so that files are the same from run to run.
+    pub(crate) fn without_data(number: u64, device: &Device) -> Self {
+        let value = Tensor::zeros([1], &device.clone().inner());
+        Self { value: Param::initialized(ParamId::from(u64::MAX - number), value) }
+    }
+
+    /// Counts a value, if `is_finite`.
+    pub(crate) fn count_value(&mut self, decay: f64, is_finite: &Tensor<1, Bool>) {
+        let old = self.value();
+        let new = old.clone() * decay + (1.0 - decay);
+        self.value = Param::initialized(self.value.id, old.mask_where(is_finite.clone(), new));
+    }
+
+    /// Current correction, `[1]`.
+    pub(crate) fn value(&self) -> Tensor<1> {
+        self.value.val()
+    }
+}
+
+impl UpdateRule {
+    /// Creates the optimiser of `module` with empty state.
+    pub fn init_optimiser<M: Module>(&self, module: &M, device: &Device) -> Optimiser<M> {
+        let (moments, means) = match *self {
+            Self::Adam { amsgrad, .. } => (if amsgrad { 3 } else { 2 }, 2),
+            Self::Sgd { momentum, .. } => (usize::from(momentum > 0.0), 0),
+        };
+        let memory = OptimiserState {
+            moments: (0..moments).map(|_| weights::zero_parameters(module.valid())).collect(),
+            seen: (0..means).map(|number| BiasCorrection::without_data(number, device)).collect(),
+        };
+        Optimiser { rule: self.clone(), memory }
+    }
+}
+
+impl<M: Module> Optimiser<M> {
+    /// Returns the state that checkpoints hold.
+    pub(crate) const fn state(&self) -> &OptimiserState<M> {
+        &self.memory
+    }
+
+    /// Same optimiser with another state.
+    pub(crate) fn with_state(&self, memory: OptimiserState<M>) -> Self {
+        Self { rule: self.rule.clone(), memory }
+    }
+
+    /// Updates `module` by one step of `rate` down `gradients`, if `is_finite`, `[1]`. A parameter
+    /// without a gradient stays as it is.
+    pub fn step(
+        &mut self,
+        rate: f64,
+        module: M,
+        gradients: GradientsParams,
+        is_finite: &Tensor<1, Bool>,
+    ) -> M {
+        let memory = &mut self.memory;
+        if let UpdateRule::Adam { beta1, beta2, .. } = self.rule {
+            for (seen, decay) in memory.seen.iter_mut().zip([beta1, beta2]) {
+                seen.count_value(decay, is_finite);
+            }
+        }
+        let mut update = ParamUpdate {
+            rule: &self.rule,
+            rate,
+            is_finite: is_finite,
+            gradients,
+            moments: memory.moments.iter().map(weights::parameter_values).collect(),
+            seen: memory.seen.iter().map(BiasCorrection::value).collect(),
+        };
+        let stepped = module.map(&mut update);
+        for (moment, values) in memory.moments.iter_mut().zip(&update.moments) {
+            *moment = weights::with_values(moment.clone(), values);
+        }
+        stepped
+    }
+}
+
+/// Visitor that updates each parameter and its moments.
+struct ParamUpdate<'a> {
+    rule: &'a UpdateRule,
+    rate: f64,
+    is_finite: &'a Tensor<1, Bool>,
+    gradients: GradientsParams,
+    moments: Vec<GradientsParams>,
+    seen: Vec<Tensor<1>>,
+}
+
+impl ModuleMapper for ParamUpdate<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let id = param.id;
+        let Some(gradient) = self.gradients.remove::<D>(id) else { return param };
+        param.map(|tensor| {
+            let weights = tensor.clone().without_autodiff();
+            let delta = match *self.rule {
+                UpdateRule::Adam { .. } => self.adam_direction(id, &weights, gradient),
+                UpdateRule::Sgd { .. } => self.sgd_direction(id, &weights, gradient),
+            };
+            let stepped = weights.clone() - delta * self.rate;
+            weights::with_gradients_of(&tensor, self.select_if_finite(weights, stepped))
+        })
+    }
+}
+
+impl ParamUpdate<'_> {
+    fn adam_direction<const D: usize>(
+        &mut self,
+        id: ParamId,
+        weights: &Tensor<D>,
+        gradient: Tensor<D>,
+    ) -> Tensor<D> {
+        let UpdateRule::Adam { beta1, beta2, epsilon, weight_decay, .. } = *self.rule else {
+            return gradient;
+        };
+        let gradient = add_weight_decay(gradient, weights, weight_decay);
+        let square = gradient.clone().square();
+        let mean = self.update_moment(0, id, |old| old * beta1 + gradient * (1.0 - beta1));
+        let mut square = self.update_moment(1, id, |old| old * beta2 + square * (1.0 - beta2));
+        if self.moments.len() > 2 {
+            square = self.update_moment(2, id, |old| old.max_pair(square));
+        }
+        let [mean_seen, square_seen] = [0, 1].map(|n: usize| self.seen[n].clone().reshape([1; D]));
+        mean / mean_seen / ((square / square_seen).sqrt() + epsilon)
+    }
+
+    fn sgd_direction<const D: usize>(
+        &mut self,
+        id: ParamId,
+        weights: &Tensor<D>,
+        gradient: Tensor<D>,
+    ) -> Tensor<D> {
+        let UpdateRule::Sgd { momentum, weight_decay } = *self.rule else { return gradient };
+        let gradient = add_weight_decay(gradient, weights, weight_decay);
+        if self.moments.is_empty() {
+            return gradient;
+        }
+        self.update_moment(0, id, |old| old * momentum + gradient)
+    }
+
+    /// Replaces a moment of a parameter by `next` of it, if the step is finite; returns the new
+    /// value in any case.
+    fn update_moment<const D: usize>(
+        &mut self,
+        moment: usize,
+        id: ParamId,
+        next: impl FnOnce(Tensor<D>) -> Tensor<D>,
+    ) -> Tensor<D> {
+        let old = self.moments[moment].remove::<D>(id);
+        let old = old.expect("the memory was made of this module");
+        let new = next(old.clone());
+        let kept = self.select_if_finite(old, new.clone());
+        self.moments[moment].register(id, kept);
+        new
+    }
+
+    fn select_if_finite<const D: usize>(&self, old: Tensor<D>, new: Tensor<D>) -> Tensor<D> {
+        weights::select_if(self.is_finite, new, old)
+    }
+}
+
+/// Adds the L2 term's gradient.
+fn add_weight_decay<const D: usize>(
+    gradient: Tensor<D>,
+    weights: &Tensor<D>,
+    decay: f64,
+) -> Tensor<D> {
+    if decay == 0.0 { gradient } else { gradient + weights.clone() * decay }
+}

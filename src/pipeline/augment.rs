@@ -1,0 +1,66 @@
+//! Stage `augment`: renders a sample's patch in one pass into a pooled buffer.
+
+use crate::actor::stage::Stage;
+use crate::augment::config::Background;
+use crate::augment::kernel::{Kernel, PatchImages};
+use crate::augment::recipe::RenderPlan;
+use crate::base::error::CaseError;
+use crate::buffers::patch::PatchBuffer;
+use crate::buffers::patch::PatchBufferPool;
+use crate::pipeline::sample::{DrawnSample, Provenance, Sample};
+use crate::volume::targets::Targets;
+
+/// Renders drawn samples.
+#[derive(Debug, Clone)]
+pub struct Augment {
+    kernel: Kernel,
+    background: Background,
+    targets: Targets,
+    recycler: PatchBufferPool,
+}
+
+impl Augment {
+    /// Stage with the fastest kernel of this machine, rendering into buffers of `recycler`.
+    pub fn new(background: Background, recycler: PatchBufferPool) -> Self {
+        Self { kernel: Kernel::fastest_available(), background, targets: Targets::Hard, recycler }
+    }
+
+    /// Replaces the targets. Labelled cases can give soft targets; cases with probabilities cannot
+    /// give hard ones.
+    #[must_use]
+    pub fn with_targets(self, targets: Targets) -> Self {
+        Self { targets, ..self }
+    }
+
+    /// Renders the voxels of `sample` into `patch`.
+    ///
+    /// # Panics
+    /// If the case has probabilities and labels are asked for.
+    pub fn render_sample(&self, sample: &DrawnSample, patch: &mut PatchBuffer) {
+        let view = sample.case.case_view();
+        let recipe = RenderPlan::new(&view, sample.window, &sample.drawn, self.background);
+        patch.shape_for(sample.window.dims, self.targets);
+        let images = PatchImages::F16(&mut patch.images);
+        match self.targets {
+            Targets::Hard => self.kernel.render_labels(&view, &recipe, images, &mut patch.labels),
+            Targets::Soft => {
+                let shares = patch.labels.as_chunks_mut().0;
+                self.kernel.render_shares(&view, &recipe, images, shares);
+            }
+        }
+    }
+}
+
+impl Stage for Augment {
+    const NAME: &'static str = "augment";
+    type In = DrawnSample;
+    type Out = Sample;
+
+    fn process(&mut self, sample: DrawnSample) -> Result<Sample, CaseError> {
+        let mut patch = self.recycler.take(sample.window.dims, self.targets);
+        self.render_sample(&sample, &mut patch);
+        let DrawnSample { key, case, window, drawn } = sample;
+        let provenance = Provenance { case: case.id().clone(), corner: window.corner, drawn };
+        Ok(Sample { key, patch, provenance })
+    }
+}

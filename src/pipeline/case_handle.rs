@@ -1,0 +1,119 @@
+//! Handle of a case that samples are cut from: in a mapped case file, or in memory for as long as
+//! its samples need it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::augment::view::CaseView;
+use crate::base::fingerprint::Fingerprint;
+use crate::buffers::case::CaseBuffers;
+use crate::cache::annotation::MappedAnnotation;
+use crate::cache::contents::CaseContents;
+use crate::cache::foreground::ForegroundView;
+use crate::cache::map::MappedCase;
+use crate::volume::case::{CaseId, SourceGrid};
+use crate::volume::grid::Box3;
+use crate::volume::region::{LabelScheme, Region};
+
+/// Case that samples can be cut from. Samples are the same for all variants.
+#[derive(Debug, Clone)]
+pub enum CaseHandle {
+    /// Mapped case file, with its own labels.
+    Mapped(Arc<MappedCase>),
+    /// Mapped case file with a teacher's labels. Its own labels cannot be reached.
+    Annotated(Arc<MappedCase>, Arc<MappedAnnotation>),
+    /// Case in memory, decoded for one sample.
+    Owned(Arc<OwnedCase>),
+}
+
+/// Case in memory, whose buffers return to the pool with the last handle.
+pub struct OwnedCase {
+    /// `None` only while it is dropped.
+    contents: Option<CaseContents>,
+    shelf: CaseBuffers,
+}
+
+impl OwnedCase {
+    /// Holds `contents`, whose buffers return to `shelf`.
+    pub fn new(contents: CaseContents, shelf: CaseBuffers) -> Arc<Self> {
+        Arc::new(Self { contents: Some(contents), shelf })
+    }
+
+    fn contents(&self) -> &CaseContents {
+        self.contents.as_ref().expect("there until it is dropped")
+    }
+}
+
+impl Drop for OwnedCase {
+    fn drop(&mut self) {
+        if let Some(contents) = self.contents.take() {
+            contents.give_back(&self.shelf);
+        }
+    }
+}
+
+impl fmt::Debug for OwnedCase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OwnedCase").field(&self.contents().id).finish()
+    }
+}
+
+impl CaseHandle {
+    /// Identifier of the case.
+    pub fn id(&self) -> &CaseId {
+        match self {
+            Self::Mapped(case) | Self::Annotated(case, _) => case.id(),
+            Self::Owned(case) => &case.contents().id,
+        }
+    }
+
+    /// Brain box in the canonical grid.
+    pub fn brain_box(&self) -> Box3 {
+        match self {
+            Self::Mapped(case) | Self::Annotated(case, _) => case.brain_box(),
+            Self::Owned(case) => case.contents().brain,
+        }
+    }
+
+    /// Grid of the source files.
+    pub fn source_grid(&self) -> &SourceGrid {
+        match self {
+            Self::Mapped(case) | Self::Annotated(case, _) => case.source_grid(),
+            Self::Owned(case) => &case.contents().source,
+        }
+    }
+
+    /// Meaning of the label values in the source files.
+    pub fn label_scheme(&self) -> LabelScheme {
+        match self {
+            Self::Mapped(case) | Self::Annotated(case, _) => case.label_scheme(),
+            Self::Owned(case) => case.contents().scheme,
+        }
+    }
+
+    /// Fingerprint of the source's compressed bytes.
+    pub fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::Mapped(case) | Self::Annotated(case, _) => case.fingerprint(),
+            Self::Owned(case) => case.contents().fingerprint,
+        }
+    }
+
+    /// Foreground of a region by the labels that are trained on; empty for unlabelled cases.
+    pub fn foreground(&self, region: Region) -> ForegroundView<'_> {
+        match self {
+            Self::Mapped(case) => case.foreground(region),
+            Self::Annotated(_, annotation) => annotation.foreground(region),
+            Self::Owned(case) => case.contents().foreground[region.index()].as_view(),
+        }
+    }
+
+    /// CaseView of the voxels for the augmentation.
+    pub fn case_view(&self) -> CaseView<'_> {
+        match self {
+            Self::Mapped(case) => CaseView::of_mapped(case),
+            Self::Annotated(case, annotation) => CaseView::of_annotated(case, annotation),
+            Self::Owned(case) => CaseView::of_contents(case.contents()),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Background ingest of the cases a run still needs, in the order of the plan, while training
+//! already samples those in the cache.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crate::actor::feed::{Feed, RunningTopology};
+use crate::actor::stop::StopLatch;
+use crate::base::error::{CaseError, Fault};
+use crate::brats::dataset::CaseFiles;
+use crate::cache::preprocess::PreprocessConfig;
+use crate::cache::store::CaseStore;
+use crate::pipeline::arrivals::Arrivals;
+use crate::pipeline::ingest::{self, IngestOutcome, IngestWorkers};
+use crate::volume::case::CaseId;
+
+/// Callback for every case, in order, after the waiting samples are released.
+pub type OnArrival = Box<dyn FnMut(&CaseId, Result<(), &CaseError>) + Send>;
+
+/// Inputs of a background ingest.
+pub struct PrefetchIngestParts {
+    /// Cases in the order in which they are needed.
+    pub cases: Vec<CaseFiles>,
+    /// Register of announced cases.
+    pub arrivals: Arrivals,
+    /// Store of the case files.
+    pub store: Arc<CaseStore>,
+    /// Preprocessing of the cases.
+    pub preprocess: PreprocessConfig,
+    /// Threads per stage.
+    pub workers: IngestWorkers,
+    /// Callback for every case.
+    pub on_arrival: OnArrival,
+}
+
+/// Background ingest of the cases a run still needs. Dropping it ends the ingest; the cache keeps
+/// its cases.
+pub struct PrefetchIngest {
+    arrivals: Arrivals,
+    running: RunningTopology,
+    stop: StopLatch,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Guard that closes the arrivals however the ingest thread ends: nobody may wait for a case that
+/// will not come.
+struct CloseOnDrop(Arrivals);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl PrefetchIngest {
+    /// Announces the cases and starts to ingest them.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn start(
+        parts: PrefetchIngestParts,
+        stop: &StopLatch,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<Self, Fault> {
+        let PrefetchIngestParts { cases, arrivals, store, preprocess, workers, on_arrival } = parts;
+        let ids: Vec<CaseId> = cases.iter().map(|files| files.id.clone()).collect();
+        arrivals.announce(ids.iter().cloned());
+        let stop = stop.child();
+        let (feed, running) =
+            ingest::start_ingest(cases, store, &preprocess, &workers, &stop, runtime)?;
+        let closing = CloseOnDrop(arrivals.clone());
+        let settle = move || settle_all(&closing.0, ids, feed, on_arrival);
+        let thread =
+            thread::Builder::new().name("ahead".into()).spawn(settle).map_err(|error| {
+                Fault::Environment {
+                    subject: "thread ahead".into(),
+                    problem: format!("cannot be started: {error}"),
+                    remedy: "raise the limit on threads (ulimit -u)".into(),
+                }
+            })?;
+        Ok(Self { arrivals, running, stop, thread: Some(thread) })
+    }
+
+    /// Announced cases.
+    pub fn arrivals(&self) -> Arrivals {
+        self.arrivals.clone()
+    }
+
+    /// Topology of the ingest.
+    pub const fn running(&self) -> &RunningTopology {
+        &self.running
+    }
+
+    /// Aborts the ingest.
+    fn end_ingest(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.stop.abort(None);
+            // A panic of the caller's hook has closed the arrivals; the run goes on without ingest.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for PrefetchIngest {
+    fn drop(&mut self) {
+        self.end_ingest();
+    }
+}
+
+fn settle_all(
+    arrivals: &Arrivals,
+    ids: Vec<CaseId>,
+    mut feed: Feed<IngestOutcome>,
+    mut on_arrival: OnArrival,
+) {
+    for id in ids {
+        let Some(outcome) = feed.next_output() else { return };
+        match outcome {
+            IngestOutcome::Published(_) => {
+                arrivals.record_outcome(&id, Ok(()));
+                on_arrival(&id, Ok(()));
+            }
+            IngestOutcome::Skipped(skip) => {
+                arrivals.record_outcome(&id, Err(skip.error.clone()));
+                on_arrival(&id, Err(&skip.error));
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Prediction topologies: whole cases, normalised, one ahead of the network.
+//!
+//! From the cache for evaluation, whose cases are there already; from the source files, keeping
+//! nothing, for prediction of a dataset seen once.
+
+use crate::actor::feed::{Feed, RunningTopology};
+use crate::actor::stage::{Outcome, Sink, SkippedItem, Source, Stage};
+use crate::actor::stop::StopLatch;
+use crate::actor::ticket::SkipBudget;
+use crate::actor::topology::{Limits, Topology};
+use crate::augment::view::CaseView;
+use crate::base::error::{CaseError, Fault};
+use crate::brats::dataset::CaseFiles;
+use crate::buffers::case::CaseBuffers;
+use crate::cache::contents::CaseContents;
+use crate::cache::map::MappedCase;
+use crate::cache::preprocess::PreprocessConfig;
+use crate::pipeline::decode::Decode;
+use crate::pipeline::fetch::Fetch;
+use crate::pipeline::files::CaseFilesSource;
+use crate::pipeline::normalize::Normalize;
+use crate::pipeline::observe;
+use crate::volume::case::{CaseId, SourceGrid};
+use crate::volume::grid::Box3;
+use crate::volume::modality::Modality;
+use crate::volume::region::LabelScheme;
+
+/// Case at inference: the whole brain box.
+#[derive(Debug, Clone)]
+pub struct WholeCase {
+    /// Identifier of the case.
+    pub id: CaseId,
+    /// z-scores `[c, d, h, w]` over the brain box, background 0.
+    pub images: Vec<f32>,
+    /// Canonical labels `[d, h, w]` over the brain box.
+    pub labels: Option<Vec<u8>>,
+    /// Brain box in the canonical grid.
+    pub brain: Box3,
+    /// Grid of the source files.
+    pub source: SourceGrid,
+    /// Meaning of the label values in the source files.
+    pub scheme: LabelScheme,
+}
+
+impl WholeCase {
+    /// z-scores of one modality, `[d, h, w]`.
+    pub fn modality_image(&self, modality: Modality) -> &[f32] {
+        let voxels = self.brain.dims.voxel_count();
+        &self.images[modality.index() * voxels..][..voxels]
+    }
+
+    fn of_mapped(case: &MappedCase) -> Self {
+        Self {
+            id: case.id().clone(),
+            images: normalise_images(&CaseView::of_mapped(case)),
+            labels: case.labels().map(<[u8]>::to_vec),
+            brain: case.brain_box(),
+            source: *case.source_grid(),
+            scheme: case.label_scheme(),
+        }
+    }
+
+    fn of_contents(contents: CaseContents) -> Self {
+        Self {
+            images: normalise_images(&CaseView::of_contents(&contents)),
+            id: contents.id,
+            labels: contents.labels,
+            brain: contents.brain,
+            source: contents.source,
+            scheme: contents.scheme,
+        }
+    }
+}
+
+/// z-scores `[c, d, h, w]`: `factor * raw + offset`, 0 where raw is 0.
+fn normalise_images(view: &CaseView<'_>) -> Vec<f32> {
+    let raw = view.images();
+    let mut planes = vec![0.0; Modality::COUNT * raw.len()];
+    let channels = planes.chunks_exact_mut(raw.len()).zip(view.intensities()).enumerate();
+    for (channel, (plane, intensity)) in channels {
+        let factor = intensity.factor as f32;
+        let offset = intensity.offset as f32;
+        for (value, voxel) in plane.iter_mut().zip(raw) {
+            let code = voxel[channel];
+            *value = if code == 0 { 0.0 } else { factor * f32::from(code) + offset };
+        }
+    }
+    planes
+}
+
+/// Outcome of one case on its way to the network.
+pub type WholeCaseOutcome = Result<WholeCase, SkippedItem>;
+
+/// Stage `open`: maps a case and normalises it.
+#[derive(Clone)]
+struct OpenWholeCase(Fetch);
+
+impl Stage for OpenWholeCase {
+    const NAME: &'static str = "open";
+    type In = CaseFiles;
+    type Out = WholeCase;
+
+    fn process(&mut self, files: CaseFiles) -> Result<WholeCase, CaseError> {
+        self.0.mapped_case(&files).map(|case| WholeCase::of_mapped(&case))
+    }
+}
+
+/// Stage `unfold`: normalises decoded contents, without a case file between.
+struct BuildWholeCase;
+
+impl Stage for BuildWholeCase {
+    const NAME: &'static str = "unfold";
+    type In = CaseContents;
+    type Out = WholeCase;
+
+    fn process(&mut self, contents: CaseContents) -> Result<WholeCase, CaseError> {
+        Ok(WholeCase::of_contents(contents))
+    }
+}
+
+struct WholeCaseSink;
+
+impl Sink for WholeCaseSink {
+    const NAME: &'static str = "deliver";
+    type In = WholeCase;
+    type Out = WholeCaseOutcome;
+
+    fn accept_outcome(&mut self, outcome: Outcome<WholeCase>) -> Option<WholeCaseOutcome> {
+        Some(match outcome {
+            Outcome::Ready(case) => Ok(case),
+            Outcome::Skipped(skip) => Err(skip),
+        })
+    }
+}
+
+/// Names of the actors of [`start_from_cache`], source first.
+pub const CACHE_ACTORS: [&str; 3] =
+    [CaseFilesSource::NAME, OpenWholeCase::NAME, WholeCaseSink::NAME];
+
+/// Names of the actors of [`start_from_files`], source first.
+pub const FILE_ACTORS: [&str; 5] = [
+    CaseFilesSource::NAME,
+    Decode::NAME,
+    Normalize::NAME,
+    BuildWholeCase::NAME,
+    WholeCaseSink::NAME,
+];
+
+/// Limits for one case in flight and one waiting: a whole volume is 140 MB as f32.
+fn topology_limits() -> Limits {
+    Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(2) }
+}
+
+/// Source of whole cases.
+#[derive(Clone)]
+pub enum WholeCaseSource {
+    /// Case files; missing ones are built.
+    Cache(Fetch),
+    /// Source files, decoded without a cache.
+    Files(PreprocessConfig),
+}
+
+impl WholeCaseSource {
+    /// Starts to deliver whole cases in the order of `cases`.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn start_topology(
+        self,
+        cases: Vec<CaseFiles>,
+        stop: &StopLatch,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<(Feed<WholeCaseOutcome>, RunningTopology), Fault> {
+        match self {
+            Self::Cache(fetch) => start_from_cache(cases, fetch, stop, runtime),
+            Self::Files(preprocess) => start_from_files(cases, &preprocess, stop, runtime),
+        }
+    }
+}
+
+/// Starts to deliver whole cases from the cache, building missing ones, in the order of `cases`.
+///
+/// # Errors
+/// If a thread cannot be started.
+pub fn start_from_cache(
+    cases: Vec<CaseFiles>,
+    fetch: Fetch,
+    stop: &StopLatch,
+    runtime: &tokio::runtime::Handle,
+) -> Result<(Feed<WholeCaseOutcome>, RunningTopology), Fault> {
+    Topology::new("evaluate", topology_limits(), stop)
+        .with_hooks(observe::topology_hooks())
+        .source(CaseFilesSource::new(cases))
+        .stage(move || OpenWholeCase(fetch.clone()), 1)
+        .sink(WholeCaseSink, 1)
+        .start(runtime)
+}
+
+/// Starts to deliver whole cases decoded from their files, in the order of `cases`.
+///
+/// # Errors
+/// If a thread cannot be started.
+pub fn start_from_files(
+    cases: Vec<CaseFiles>,
+    preprocess: &PreprocessConfig,
+    stop: &StopLatch,
+    runtime: &tokio::runtime::Handle,
+) -> Result<(Feed<WholeCaseOutcome>, RunningTopology), Fault> {
+    let shelf = CaseBuffers::default();
+    let decode = Decode::new(shelf.clone());
+    let normalize = Normalize::new(preprocess.clone(), shelf);
+    Topology::new("predict", topology_limits(), stop)
+        .with_hooks(observe::topology_hooks())
+        .source(CaseFilesSource::new(cases))
+        .stage(move || decode.clone(), 1)
+        .stage(move || normalize.clone(), 1)
+        .stage(|| BuildWholeCase, 1)
+        .sink(WholeCaseSink, 1)
+        .start(runtime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::augment::view::IntensityNormalisation;
+    use crate::volume::grid::Dims;
+
+    #[test]
+    fn background_stays_zero_whatever_the_shift() {
+        let raw = [[0, 10, 0, -4], [2, 0, 1, 0]];
+        let by = [(1.0, 5.0), (0.5, -1.0), (2.0, 0.0), (1.0, 1.0)];
+        let range = [0.0; 2];
+        let intensities =
+            by.map(|(factor, offset)| IntensityNormalisation { factor, offset, range });
+        let view = CaseView::new(&raw, None, Dims([1, 1, 2]), [1.0; 3], intensities);
+        assert_eq!(normalise_images(&view), [0.0, 7.0, 4.0, 0.0, 0.0, 2.0, -3.0, 0.0]);
+    }
+}

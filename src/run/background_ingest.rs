@@ -1,0 +1,153 @@
+//! Background ingest of the cases that are not in the cache when a run begins.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::actor::observe::Observer;
+use crate::base::error::{CaseError, Fault};
+use crate::base::fingerprint::Fingerprint;
+use crate::brats::dataset::CaseFiles;
+use crate::cache::source::ExpectedSource;
+use crate::cache::store::CaseStore;
+use crate::pipeline::bottleneck::BottleneckVerdict;
+use crate::pipeline::observe::{TopologyRegistration, verdict_beside_ingest, verdict_of};
+use crate::pipeline::prefetch_ingest::{OnArrival, PrefetchIngest, PrefetchIngestParts};
+use crate::run::context::RunContext;
+use crate::run::dataset_scan::quarantined_cases;
+use crate::run::failure::Failure;
+use crate::run::prepare::{ExcludedCase, quarantine_case};
+use crate::telemetry::catalog;
+use crate::train::run_directory::DatasetLock;
+use crate::volume::case::CaseId;
+
+/// Background ingest of the cases that a run still needs; dropping it ends it.
+pub(super) struct BackgroundIngest {
+    ahead: Option<(PrefetchIngest, TopologyRegistration)>,
+    excluded: Arc<Mutex<Vec<ExcludedCase>>>,
+}
+
+impl BackgroundIngest {
+    /// Starts to ingest what the cache lacks: training cases as in `plan`, then held-out ones.
+    pub(super) fn start(course: &RunContext<'_>, plan: Vec<CaseFiles>) -> Result<Self, Failure> {
+        let excluded = Arc::<Mutex<Vec<ExcludedCase>>>::default();
+        let Some(store) = &course.store else {
+            return Ok(Self { ahead: None, excluded });
+        };
+        let session = course.session;
+        let cohort = &course.cohort;
+        let mut cases = plan;
+        cases.extend(cohort.held_out.iter().cloned());
+        cases.retain(|files| cohort.missing.contains(&files.id));
+        catalog::LOADER_CACHE_BYTES.with_labels([]).set(store.cached_bytes()? as f64);
+        if cases.is_empty() {
+            return Ok(Self { ahead: None, excluded });
+        }
+        let data = &course.config.run.data;
+        let parts = PrefetchIngestParts {
+            on_arrival: on_arrival(course, cases.len(), Arc::clone(store), Arc::clone(&excluded)),
+            cases,
+            arrivals: course.arrivals.clone(),
+            store: Arc::clone(store),
+            preprocess: data.preprocess.clone(),
+            workers: course.config.run.ingest.clone(),
+        };
+        let ahead = PrefetchIngest::start(parts, &session.stop, &session.runtime)?;
+        let watched = session.board.watch_topology(ahead.running());
+        Ok(Self { ahead: Some((ahead, watched)), excluded })
+    }
+
+    /// Returns the bottleneck of a loader that ran beside this ingest.
+    pub(super) fn loader_verdict(&self, loader: &Observer) -> BottleneckVerdict {
+        match &self.ahead {
+            Some((ahead, _)) => verdict_beside_ingest(&ahead.running().observer(), loader),
+            None => verdict_of(loader),
+        }
+    }
+
+    /// Ends the ingest, and returns the cases that turned out to be bad.
+    pub(super) fn stop_and_list_excluded(self) -> Vec<ExcludedCase> {
+        drop(self.ahead);
+        std::mem::take(&mut self.excluded.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Returns the callback that records an ingested case. A bad training case is skipped wherever it
+/// comes up. A bad held-out case ends the run: a validation would find it only hours later.
+fn on_arrival(
+    course: &RunContext<'_>,
+    cases: usize,
+    store: Arc<CaseStore>,
+    excluded: Arc<Mutex<Vec<ExcludedCase>>>,
+) -> OnArrival {
+    let mut to_come = cases;
+    let memory = course.bad_cases.clone();
+    let stop = course.session.stop.clone();
+    let held_out: Vec<CaseId> =
+        course.cohort.held_out.iter().map(|files| files.id.clone()).collect();
+    Box::new(move |case, outcome| {
+        to_come -= 1;
+        publish_cache_bytes(&store, outcome.is_ok().then_some(case), to_come == 0);
+        let Err(error) = outcome else { return };
+        tracing::warn!("left out: {error}");
+        memory.record_bad_case(case, error);
+        let left_out = ExcludedCase { case: case.clone(), error: error.clone() };
+        excluded.lock().unwrap_or_else(PoisonError::into_inner).push(left_out);
+        if held_out.contains(case) {
+            stop.abort(Some(Fault::Environment {
+                subject: error.subject.clone(),
+                problem: format!("{}, and the case was to be held out", error.problem),
+                remedy: "begin the run again: it is known to be bad now, and will be left out"
+                    .into(),
+            }));
+        }
+    })
+}
+
+/// Publishes the size of the cache after one more case. The folder is listed only for the last one:
+/// listing it for each would cost as much as the ingest of a large cohort.
+fn publish_cache_bytes(store: &CaseStore, come: Option<&CaseId>, is_last: bool) {
+    let gauge = catalog::LOADER_CACHE_BYTES.with_labels([]);
+    if is_last {
+        if let Ok(bytes) = store.cached_bytes() {
+            gauge.set(bytes as f64);
+        }
+        return;
+    }
+    let file = come.and_then(|case| store.find_case(case, ExpectedSource::Anything).ok().flatten());
+    if let Some(file) = file {
+        gauge.increment(file.file_bytes() as f64);
+    }
+}
+
+/// Writer of bad cases into the quarantine, each once. Clones share their state.
+#[derive(Clone)]
+pub(super) struct QuarantineWriter {
+    store: Option<Arc<CaseStore>>,
+    /// Fingerprints of the run's cases, until they are found bad.
+    unknown: Arc<Mutex<BTreeMap<CaseId, Fingerprint>>>,
+}
+
+impl QuarantineWriter {
+    /// Creates a writer for the cases of `lock`; those that are quarantined already are not again.
+    pub(super) fn for_lock(
+        lock: &DatasetLock,
+        store: Option<&Arc<CaseStore>>,
+    ) -> Result<Self, Failure> {
+        let known = quarantined_cases(store)?;
+        let unknown = lock.cases.iter().filter(|case| {
+            let print = Some(case.fingerprint);
+            !known.iter().any(|entry| entry.case == case.id && entry.fingerprint == print)
+        });
+        let unknown = unknown.map(|case| (case.id.clone(), case.fingerprint)).collect();
+        Ok(Self { store: store.cloned(), unknown: Arc::new(Mutex::new(unknown)) })
+    }
+
+    pub(super) fn record_bad_case(&self, case: &CaseId, error: &CaseError) {
+        let Some(store) = &self.store else { return };
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(fingerprint) = unknown.remove(case) else { return };
+        if let Err(fault) = quarantine_case(store, case, Some(fingerprint), error) {
+            tracing::error!("the quarantine does not take {case}: {fault}");
+        }
+    }
+}

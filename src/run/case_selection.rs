@@ -1,0 +1,147 @@
+//! Selection of the cases a predictor is scored on: a split of its runs' cohort, or a folder's.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::fingerprint::Fingerprint;
+use crate::brats::dataset::CaseFiles;
+use crate::cache::store::CaseStore;
+use crate::pipeline::fetch::Fetch;
+use crate::pipeline::whole_case::WholeCaseSource;
+use crate::run::cohort;
+use crate::run::ensemble::ResolvedEnsemble;
+use crate::run::evaluate::WholeCases;
+use crate::run::failure::Failure;
+use crate::run::prepare::{self, Session};
+use crate::train::run_directory::DatasetLock;
+use crate::volume::case::{CaseId, Split};
+
+/// Selects the cases of one split of the cohort that all members were locked to, unchanged since.
+///
+/// # Errors
+/// If the members do not agree on the part, or a case of it is gone or not what it was.
+pub fn of_split(
+    resolved: &ResolvedEnsemble,
+    part: Split,
+    session: &Session,
+) -> Result<WholeCases, Failure> {
+    let lock = agreed_lock(resolved, part)?;
+    let folder = lock.folder.display();
+    let found = prepare::discover_dataset(&lock.folder)?.cases;
+    let gone = lock.missing_cases(&found, &[part]);
+    if !gone.is_empty() {
+        return Err(Failure::Usage(format!(
+            "{folder}: the {} cases {} are gone; bring them back, or name others with --data",
+            in_words(part),
+            gone.join(", ")
+        )));
+    }
+    let files = lock.files_in_split(&found, part);
+    if files.is_empty() {
+        return Err(Failure::Usage(format!(
+            "{}: has no {} case; name a dataset with --data",
+            resolved.members[0].run.display(),
+            in_words(part)
+        )));
+    }
+    let fetch = fetch_through_cache(resolved, &files, session)?;
+    let way_out = (verb_phrase(part), "bring them back, or score what is there with --data");
+    cohort::check_unchanged(&lock, &files, &fetch, way_out)?;
+    Ok(WholeCases { files, source: WholeCaseSource::Cache(fetch), part })
+}
+
+/// Selects the labelled cases of a folder.
+///
+/// # Errors
+/// If it holds none, or one of them cannot be used.
+pub fn of_folder(
+    resolved: &ResolvedEnsemble,
+    folder: &Path,
+    session: &Session,
+) -> Result<WholeCases, Failure> {
+    let found = prepare::discover_dataset(folder)?.cases;
+    let files: Vec<CaseFiles> = found.into_iter().filter(|files| files.labels.is_some()).collect();
+    if files.is_empty() {
+        let folder = folder.display();
+        return Err(Failure::Usage(format!(
+            "{folder}: has no labelled case to score; name another dataset with --data"
+        )));
+    }
+    let source = WholeCaseSource::Cache(fetch_through_cache(resolved, &files, session)?);
+    Ok(WholeCases { files, source, part: Split::Validation })
+}
+
+/// Opens the store that the runs' cases are in.
+///
+/// # Errors
+/// If its folder cannot be made or read.
+pub fn open_case_store(resolved: &ResolvedEnsemble) -> Result<Arc<CaseStore>, Failure> {
+    let data = &resolved.first_run_config().data;
+    Ok(prepare::open_store(&data.cache, &data.preprocess)?)
+}
+
+/// Brings `cases` into the cache as they are now, and returns a reader of them: a cached case of
+/// the same name may be another dataset's, or that of files since replaced.
+pub(super) fn fetch_through_cache(
+    resolved: &ResolvedEnsemble,
+    cases: &[CaseFiles],
+    session: &Session,
+) -> Result<Fetch, Failure> {
+    let store = open_case_store(resolved)?;
+    let settings = resolved.first_run_config();
+    let preprocess = &settings.data.preprocess;
+    let ingested = prepare::ingest_cases(cases, &store, preprocess, &settings.ingest, session)?;
+    if !ingested.excluded.is_empty() {
+        let errors = ingested.excluded.into_iter().map(|excluded| excluded.error);
+        return Err(Failure::Cases(errors.collect()));
+    }
+    Ok(Fetch::new(store, preprocess.clone(), session.stop.clone()))
+}
+
+/// Returns the lock of the first member, if the others have the same cases in this part: a case
+/// that one member is tested on and another was trained on would flatter both.
+pub(super) fn agreed_lock(
+    resolved: &ResolvedEnsemble,
+    part: Split,
+) -> Result<DatasetLock, Failure> {
+    let mut members = resolved.members.iter();
+    let first = members.next().expect("an ensemble has a member");
+    let lock = cohort::read_lock(&first.run)?;
+    let expected = sorted_cases(&lock, part);
+    for member in members {
+        if sorted_cases(&cohort::read_lock(&member.run)?, part) != expected {
+            return Err(Failure::Usage(format!(
+                "{}: its {} cases are not those of {}; average runs of one division of one \
+                 dataset, or name cases with --data",
+                member.run.display(),
+                in_words(part),
+                first.run.display()
+            )));
+        }
+    }
+    Ok(lock)
+}
+
+fn sorted_cases(lock: &DatasetLock, part: Split) -> Vec<(CaseId, Fingerprint)> {
+    let cases = lock.cases.iter().filter(|case| case.split == part);
+    let mut cases: Vec<_> = cases.map(|case| (case.id.clone(), case.fingerprint)).collect();
+    cases.sort_unstable();
+    cases
+}
+
+const fn in_words(part: Split) -> &'static str {
+    match part {
+        Split::Validation => "held-out",
+        other => other.name(),
+    }
+}
+
+const fn verb_phrase(part: Split) -> &'static str {
+    match part {
+        Split::Train => "was trained on",
+        Split::Validation => "held out",
+        Split::Test => "keeps to report on",
+        Split::Unlabelled => "hides the labels of",
+        Split::Unused => "leaves out",
+    }
+}

@@ -1,0 +1,299 @@
+//! The cohort of a run: every usable case, split, and locked by fingerprint.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::error::{CaseError, Reason};
+use crate::base::fingerprint::Fingerprint;
+use crate::brats::dataset::{CaseFiles, TumourGrade};
+use crate::cache::store::CaseStore;
+use crate::pipeline::annotations::Annotations;
+use crate::pipeline::fetch::Fetch;
+use crate::run::config::RunConfig;
+use crate::run::dataset_scan::{KNOWN, ScannedCase, scan_cases};
+use crate::run::failure::Failure;
+use crate::run::prepare::{self, ExcludedCase, Session};
+use crate::run::pseudo_labels;
+use crate::train::run_directory::{DATASET_LOCK, DatasetLock, LockedCase};
+use crate::volume::case::{CaseId, Split};
+use crate::volume::grid::Dims;
+
+/// The cases of a run.
+pub struct Cohort {
+    /// Cases to train on: those with labels, then those with a teacher's.
+    pub train: Arc<[CaseFiles]>,
+    /// Number of pseudo-labelled cases, the last ones of `train`.
+    pub annotated: usize,
+    /// Pseudo-labels of these cases, if any.
+    pub annotations: Option<Annotations>,
+    /// Cases held out for validation.
+    pub held_out: Vec<CaseFiles>,
+    /// Lock of all cases, for the run's record.
+    pub lock: DatasetLock,
+    /// Cases that are not in the cache yet.
+    pub missing: Vec<CaseId>,
+    /// Extent of the largest case.
+    pub largest: Dims,
+    /// Cases that cannot be used.
+    pub excluded: Vec<ExcludedCase>,
+    /// Contents of the folder that could not become a case.
+    pub problems: Vec<CaseError>,
+}
+
+/// Finds and splits the cases of a configuration; those not in the cache are `missing`.
+///
+/// # Errors
+/// If no case is usable (all causes are listed), or the session is stopped.
+pub fn build_cohort(
+    run: &RunConfig,
+    store: Option<&Arc<CaseStore>>,
+    session: &Session,
+) -> Result<Cohort, Failure> {
+    let data = &run.data;
+    let dataset = prepare::discover_dataset(&data.folder)?;
+    // A teacher may have labelled those without labels.
+    let (mut candidates, useless): (Vec<_>, Vec<_>) = dataset
+        .cases
+        .into_iter()
+        .partition(|files| files.labels.is_some() || data.pseudo.is_some());
+    let mut excluded = Vec::new();
+    if let (true, Some(store)) = (data.ingest_first, store) {
+        let done =
+            prepare::ingest_cases(&candidates, store, &data.preprocess, &run.ingest, session)?;
+        candidates.retain(|files| done.excluded.iter().all(|left| left.case != files.id));
+        excluded.extend(done.excluded);
+        excluded.extend(exclude_damaged_cases(&mut candidates, run, store, session)?);
+    }
+    let (usable, unusable) = scan_cases(candidates, store, session)?;
+    excluded.extend(unusable);
+    excluded.extend(useless.into_iter().map(|files| missing_labels(files.id)));
+    let problems = dataset.problems;
+    for problem in &problems {
+        tracing::warn!("{problem}");
+    }
+    for left_out in &excluded {
+        tracing::warn!("left out: {}", left_out.error);
+    }
+    if usable.is_empty() {
+        let mut errors: Vec<CaseError> = excluded.into_iter().map(|one| one.error).collect();
+        errors.extend(problems);
+        return Err(Failure::Cases(errors));
+    }
+    let lock = lock_cases(run, &usable, &excluded, &problems)?;
+    let joining = lock.files_in_split(&files_of(&usable), Split::Unlabelled);
+    let cohort = assemble_cohort(lock, &usable, excluded, problems);
+    with_pseudo_labels(cohort, run, joining, store, session)
+}
+
+fn assemble_cohort(
+    lock: DatasetLock,
+    surveyed: &[ScannedCase],
+    excluded: Vec<ExcludedCase>,
+    problems: Vec<CaseError>,
+) -> Cohort {
+    let files = files_of(surveyed);
+    let missing = surveyed.iter().filter(|case| !case.is_cached);
+    let largest = surveyed.iter().map(|case| case.grid).max_by_key(|grid| grid.voxel_count());
+    Cohort {
+        train: lock.files_in_split(&files, Split::Train).into(),
+        annotated: 0,
+        annotations: None,
+        held_out: lock.files_in_split(&files, Split::Validation),
+        missing: missing.map(|case| case.files.id.clone()).collect(),
+        largest: largest.unwrap_or(Dims([0; 3])),
+        lock,
+        excluded,
+        problems,
+    }
+}
+
+fn files_of(surveyed: &[ScannedCase]) -> Vec<CaseFiles> {
+    surveyed.iter().map(|case| case.files.clone()).collect()
+}
+
+/// Adds the unlabelled cases `joining` to the training cases, if there is a teacher. They are in
+/// the cache after this: only there can it be seen that they are labelled.
+fn with_pseudo_labels(
+    cohort: Cohort,
+    run: &RunConfig,
+    joining: Vec<CaseFiles>,
+    store: Option<&Arc<CaseStore>>,
+    session: &Session,
+) -> Result<Cohort, Failure> {
+    let Some(pseudo) = &run.data.pseudo else { return Ok(cohort) };
+    let store = store.expect("a configuration with data.pseudo has a cache");
+    let annotations = pseudo_labels::checked_annotations(run, pseudo, &joining, store, session)?;
+    if cohort.train.is_empty() {
+        let folder = run.data.folder.display();
+        return Err(Failure::Usage(format!(
+            "{folder}: has no labelled case to train on beside the pseudo-labelled ones; lower the \
+             shares of data.shares"
+        )));
+    }
+    let mut missing = cohort.missing;
+    missing.retain(|id| joining.iter().all(|files| files.id != *id));
+    let annotated = joining.len();
+    let train = cohort.train.iter().cloned().chain(joining).collect();
+    Ok(Cohort { train, annotated, annotations: Some(annotations), missing, ..cohort })
+}
+
+/// Takes out damaged cases that cannot be built again: ingest asks only whether one is current.
+fn exclude_damaged_cases(
+    cases: &mut Vec<CaseFiles>,
+    run: &RunConfig,
+    store: &Arc<CaseStore>,
+    session: &Session,
+) -> Result<Vec<ExcludedCase>, Failure> {
+    let preprocess = run.data.preprocess.clone();
+    let fetch = Fetch::new(Arc::clone(store), preprocess, session.stop.clone());
+    let mut usable = Vec::new();
+    let mut excluded = Vec::new();
+    for files in cases.drain(..) {
+        match fetch.mapped_case(&files) {
+            Ok(_) => usable.push(files),
+            Err(error) => {
+                prepare::quarantine_case(store, &files.id, None, &error)?;
+                excluded.push(ExcludedCase { case: files.id, error });
+            }
+        }
+    }
+    *cases = usable;
+    Ok(excluded)
+}
+
+fn missing_labels(case: CaseId) -> ExcludedCase {
+    let error = CaseError::new(
+        Reason::Missing,
+        format!("case {case}"),
+        "has no label file",
+        "training leaves it out; `predict` takes it",
+    );
+    ExcludedCase { case, error }
+}
+
+/// Splits the usable cases, and locks them.
+fn lock_cases(
+    run: &RunConfig,
+    usable: &[ScannedCase],
+    excluded: &[ExcludedCase],
+    problems: &[CaseError],
+) -> Result<DatasetLock, Failure> {
+    let (labelled, unlabelled): (Vec<&ScannedCase>, Vec<&ScannedCase>) =
+        usable.iter().partition(|case| case.files.labels.is_some());
+    let graded: Vec<(CaseId, Option<TumourGrade>)> =
+        labelled.iter().map(|case| (case.files.id.clone(), case.files.grade)).collect();
+    let splits = run.data.split_cases(&graded, run.seed).map_err(Failure::Usage)?;
+    let hidden = unlabelled.into_iter().map(|case| (case, Split::Unlabelled));
+    let cases = labelled.into_iter().zip(splits).chain(hidden).map(|(case, split)| LockedCase {
+        id: case.files.id.clone(),
+        fingerprint: case.fingerprint,
+        split,
+    });
+    let causes = excluded.iter().map(|one| (one.case.clone(), one.error.to_string()));
+    Ok(DatasetLock {
+        folder: run.data.folder.clone(),
+        cases: cases.collect(),
+        excluded: causes.collect(),
+        problems: problems.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// Restores the cohort of a resumed run: the cases that it was locked to, and no others.
+///
+/// # Errors
+/// If one of them is gone, cannot be used, or is not what it was: the order of samples would be
+/// another.
+pub fn restore_cohort(
+    run: &RunConfig,
+    lock: DatasetLock,
+    store: Option<&Arc<CaseStore>>,
+    session: &Session,
+) -> Result<Cohort, Failure> {
+    let data = &run.data;
+    let found = prepare::discover_dataset(&data.folder)?.cases;
+    // What is neither trained on nor held out, a run does not need.
+    let needed: &[Split] = match data.pseudo {
+        Some(_) => &[Split::Train, Split::Validation, Split::Unlabelled],
+        None => &[Split::Train, Split::Validation],
+    };
+    let gone = lock.missing_cases(&found, needed);
+    if !gone.is_empty() {
+        return Err(Failure::Usage(format!(
+            "{}: the run's cases {} are gone; bring them back, or say where they are with --data",
+            data.folder.display(),
+            gone.join(", ")
+        )));
+    }
+    let train = lock.files_in_split(&found, Split::Train);
+    let held_out = lock.files_in_split(&found, Split::Validation);
+    let cases = needed.iter().flat_map(|part| lock.files_in_split(&found, *part)).collect();
+    let (surveyed, gone_bad) = scan_cases(cases, store, session)?;
+    // A case that the run skipped has been quarantined since; it is skipped again at the same
+    // places.
+    let is_skipped = |error: &CaseError| error.problem.starts_with(KNOWN);
+    if let Some(bad) = gone_bad.iter().find(|left| !is_skipped(&left.error)) {
+        return Err(Failure::Data(bad.error.clone()));
+    }
+    let changed = surveyed.iter().filter(|case| {
+        let locked = lock.cases.iter().find(|locked| locked.id == case.files.id);
+        locked.is_some_and(|locked| locked.fingerprint != case.fingerprint)
+    });
+    let changed: Vec<CaseError> = changed
+        .map(|case| {
+            let now = case.fingerprint;
+            changed_files_error(
+                &case.files,
+                now,
+                "was begun with",
+                "bring them back, or begin another run",
+            )
+        })
+        .collect();
+    if !changed.is_empty() {
+        return Err(Failure::Cases(changed));
+    }
+    let joining = lock.files_in_split(&found, Split::Unlabelled);
+    let whole = assemble_cohort(lock, &surveyed, Vec::new(), Vec::new());
+    let whole = Cohort { train: train.into(), held_out, ..whole };
+    with_pseudo_labels(whole, run, joining, store, session)
+}
+
+fn changed_files_error(files: &CaseFiles, now: Fingerprint, verb: &str, remedy: &str) -> CaseError {
+    CaseError::new(
+        Reason::Checksum,
+        format!("case {}", files.id),
+        format!("its files are not those that the run {verb} (now {now})"),
+        remedy,
+    )
+}
+
+/// Refuses cases whose files are not those that the run `verb`, such as "held out".
+pub(super) fn check_unchanged(
+    lock: &DatasetLock,
+    cases: &[CaseFiles],
+    fetch: &Fetch,
+    (verb, remedy): (&str, &str),
+) -> Result<(), Failure> {
+    let mut changed = Vec::new();
+    for files in cases {
+        let fingerprint = fetch.mapped_case(files)?.fingerprint();
+        let locked = lock.cases.iter().find(|case| case.id == files.id);
+        if locked.is_some_and(|case| case.fingerprint != fingerprint) {
+            changed.push(changed_files_error(files, fingerprint, verb, remedy));
+        }
+    }
+    if changed.is_empty() { Ok(()) } else { Err(Failure::Cases(changed)) }
+}
+
+/// Reads the lock of the run in `folder`.
+///
+/// # Errors
+/// If it is missing or not readable as one.
+pub fn read_lock(folder: &Path) -> Result<DatasetLock, Failure> {
+    let path = folder.join(DATASET_LOCK);
+    let bytes = fs::read(&path).map_err(|error| CaseError::from_io(&path, &error))?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Failure::Usage(format!("{}: {error}; name a complete run folder", path.display()))
+    })
+}

@@ -1,0 +1,112 @@
+//! Scan of a dataset before a run's first step: the files of each case are there and agree, they
+//! have a fingerprint, and the cache has them or not. Nothing is inflated.
+
+use std::sync::Arc;
+
+use crate::base::error::{CaseError, Reason};
+use crate::base::fingerprint::Fingerprint;
+use crate::brats::case::CaseReader;
+use crate::brats::dataset::CaseFiles;
+use crate::cache::quarantine::{Quarantine, Quarantined};
+use crate::cache::store::CaseStore;
+use crate::run::failure::Failure;
+use crate::run::prepare::{
+    ExcludedCase, Session, fail_if_stopped, lookup_current, quarantine_case,
+};
+use crate::volume::grid::Dims;
+
+/// First words of the problem of a case that was found bad by an earlier run.
+pub(super) const KNOWN: &str = "was found bad before";
+
+/// Usable case of a run.
+pub(super) struct ScannedCase {
+    pub(super) files: CaseFiles,
+    /// Fingerprint of its compressed bytes.
+    pub(super) fingerprint: Fingerprint,
+    /// Extent in canonical orientation.
+    pub(super) grid: Dims,
+    /// True if its case file is there and current.
+    pub(super) is_cached: bool,
+}
+
+/// Scans `cases`. Those that cannot be used, or are known to be bad, are returned apart.
+///
+/// # Errors
+/// If the session is stopped, or the quarantine cannot be read or written.
+pub(super) fn scan_cases(
+    cases: Vec<CaseFiles>,
+    store: Option<&Arc<CaseStore>>,
+    session: &Session,
+) -> Result<(Vec<ScannedCase>, Vec<ExcludedCase>), Failure> {
+    let known = quarantined_cases(store)?;
+    let task = session.progress.begin_task("look", "cases", cases.len() as u64);
+    let reader = CaseReader::default();
+    let mut usable = Vec::new();
+    let mut excluded = Vec::new();
+    for (done, files) in (1..).zip(cases) {
+        fail_if_stopped(&session.stop, "nothing was begun")?;
+        let id = files.id.clone();
+        let cached = store.and_then(|store| lookup_current(store, &files));
+        let looked = match &cached {
+            Some(case) => Ok((case.fingerprint(), case.source_grid().canonical_dims())),
+            None => reader.read_headers(&files).and_then(|seen| {
+                known_error(&known, &files, seen.fingerprint).map_or(Ok(()), Err)?;
+                Ok((seen.fingerprint, seen.grid))
+            }),
+        };
+        match looked {
+            Ok((fingerprint, grid)) => {
+                usable.push(ScannedCase { files, fingerprint, grid, is_cached: cached.is_some() });
+            }
+            Err(error) => {
+                if let Some(store) = store {
+                    quarantine_new_error(store, &known, &files, &error)?;
+                }
+                excluded.push(ExcludedCase { case: files.id, error });
+            }
+        }
+        task.advance_to(done, id.as_str());
+    }
+    Ok((usable, excluded))
+}
+
+/// Quarantined cases of the cache, if there is one.
+pub(super) fn quarantined_cases(
+    store: Option<&Arc<CaseStore>>,
+) -> Result<Vec<Quarantined>, Failure> {
+    match store {
+        Some(store) => Ok(Quarantine::of_cache(store.root()).read_all()?.entries),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Returns the error that an earlier run met in these very files.
+fn known_error(
+    known: &[Quarantined],
+    files: &CaseFiles,
+    fingerprint: Fingerprint,
+) -> Option<CaseError> {
+    let met = known
+        .iter()
+        .rfind(|entry| entry.case == files.id && entry.fingerprint == Some(fingerprint))?;
+    let subject = format!("case {}", files.id);
+    let problem = format!("{KNOWN}: {}", met.error);
+    Some(CaseError::new(met.reason, subject, problem, "its files have not changed since"))
+}
+
+/// Quarantines a case, unless its error is recorded already.
+fn quarantine_new_error(
+    store: &CaseStore,
+    known: &[Quarantined],
+    files: &CaseFiles,
+    error: &CaseError,
+) -> Result<(), Failure> {
+    let text = error.to_string();
+    let is_known = error.reason == Reason::Missing
+        || error.problem.starts_with(KNOWN)
+        || known.iter().any(|entry| entry.case == files.id && entry.error == text);
+    if is_known {
+        return Ok(());
+    }
+    Ok(quarantine_case(store, &files.id, None, error)?)
+}

@@ -1,0 +1,78 @@
+//! The demo: ingest, training, evaluation and prediction of a small phantom cohort.
+
+use std::path::{Path, PathBuf};
+
+use crate::eval::postprocess::PostProcess;
+use crate::run::cohort;
+use crate::run::config;
+use crate::run::ensemble::Ensemble;
+use crate::run::failure::Failure;
+use crate::run::phantoms::{PhantomCohort, write_phantoms};
+use crate::run::predict::{self, PredictOptions};
+use crate::run::prepare::{self, Session};
+use crate::run::train::{self, RunDestination, RunSummary};
+use crate::volume::case::Split;
+use crate::volume::region::Region;
+
+/// Configuration of the run.
+const CONFIG: &str = include_str!("../../configs/demo.toml");
+/// Description of the phantom cohort.
+const COHORT: &str = include_str!("../../configs/demo-cohort.toml");
+
+/// Results of the demo.
+pub struct DemoOutcome {
+    /// Number of cases.
+    pub cases: u64,
+    /// Dataset folder.
+    pub data: PathBuf,
+    /// Cache folder.
+    pub cache: PathBuf,
+    /// Folder of the segmentations of the held-out cases.
+    pub predictions: PathBuf,
+    /// Summary of the run.
+    pub summary: RunSummary,
+}
+
+impl DemoOutcome {
+    /// Mean Dice of a region over the held-out cases; `None` if none was held out.
+    pub fn mean_dice(&self, region: Region) -> Option<f64> {
+        let evaluation = self.summary.evaluation.as_ref()?;
+        Some(evaluation.network.region_summary(region).dice.mean)
+    }
+}
+
+/// Runs the demo in `out`; `assignments` change its settings.
+///
+/// # Errors
+/// As the commands that it is made of.
+pub fn run_demo(
+    out: &Path,
+    assignments: &[String],
+    session: &Session,
+) -> Result<DemoOutcome, Failure> {
+    let phantoms: PhantomCohort =
+        toml::from_str(COHORT).map_err(|error| Failure::Usage(error.to_string()))?;
+    let data = out.join("data");
+    let cache = out.join("cache");
+    let mut settings = vec![
+        config::path_assignment("data.folder", &data),
+        config::path_assignment("data.cache", &cache),
+    ];
+    settings.extend_from_slice(assignments);
+    let checked = config::load_embedded(CONFIG, &settings)?;
+    write_phantoms(&data, &phantoms.phantom_config(), phantoms.cases, session)?;
+    let stem = format!("{}-demo", checked.blueprint.name());
+    let summary =
+        train::train(&checked, &RunDestination::Next { root: out.join("runs"), stem }, session)?;
+    let predictions = out.join("predictions");
+    let trained = Ensemble::of_run(&summary.run).resolve(&[])?;
+    let lock = cohort::read_lock(&summary.run)?;
+    let held_out = lock.files_in_split(&prepare::discover_dataset(&data)?.cases, Split::Validation);
+    let options = PredictOptions {
+        preprocess: checked.run.data.preprocess.clone(),
+        postprocess: PostProcess::default(),
+    };
+    let mut predictor = trained.build_predictor()?;
+    predict::predict_cases(predictor.as_mut(), &options, held_out, &predictions, session)?;
+    Ok(DemoOutcome { cases: phantoms.cases, data, cache, predictions, summary })
+}

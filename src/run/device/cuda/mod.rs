@@ -1,0 +1,203 @@
+//! Requirements of CUDA on a machine, and the error text of each that is missing.
+//!
+//! CubeCL meets a missing part at the first kernel, as a panic in a thread of its own. So the GPU is
+//! tried out when it is chosen, and this is what the trial can find. The trial itself is `trial.rs`,
+//! which exists only in builds with the feature `cuda`; the texts exist in all.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+
+#[cfg(feature = "cuda")]
+mod trial;
+#[cfg(feature = "cuda")]
+pub use trial::first_gpu;
+
+/// A GPU that has been tried out.
+pub struct Gpu {
+    /// Device of the tensors.
+    pub device: Device,
+    /// Product name.
+    pub name: String,
+}
+
+/// The first part of CUDA that is not there. Its text is the problem and the way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// CUDA is not compiled in.
+    Feature,
+    /// No `libcuda`.
+    Driver,
+    /// Call that the driver refuses.
+    Refusal {
+        /// Request, in words.
+        asked: &'static str,
+        /// The driver's own name for the reason.
+        reason: String,
+    },
+    /// A driver that lists no GPU.
+    Gpu,
+    /// No CUDA headers: where they were looked for, if there was a place to look.
+    Headers(Option<PathBuf>),
+    /// Missing header.
+    Header {
+        /// Name in the `#include`.
+        name: String,
+        /// The folder of headers.
+        include: PathBuf,
+    },
+    /// No `libnvrtc`.
+    Nvrtc,
+    /// NVRTC is there and does not compile for this GPU: the first line of its log.
+    Compiler(String),
+    /// The driver does not load what NVRTC compiles; its own name for the reason.
+    Pairing(String),
+}
+
+/// Source of headers and NVRTC, as advice.
+const TOOLKIT: &str = "install the CUDA toolkit, or the Python wheels nvidia-cuda-nvrtc, \
+                       nvidia-cuda-runtime, nvidia-cuda-cccl and nvidia-cuda-crt, and point \
+                       CUDA_PATH to the folder that holds `include` (the wheels' is \
+                       site-packages/nvidia/cu13)";
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Feature => f.write_str(
+                "this program was built without it; build one with `cargo build --release \
+                 --features cuda`",
+            ),
+            Self::Driver => f.write_str(
+                "no NVIDIA driver, the loader finds no libcuda.so.1; install the driver, or give a \
+                 container the host's GPUs (docker run --gpus all)",
+            ),
+            Self::Refusal { asked, reason } => write!(
+                f,
+                "the NVIDIA driver was asked for {asked} and answers {reason}; see whether \
+                 `nvidia-smi` works and who else uses the GPU, or update the driver"
+            ),
+            Self::Gpu => f.write_str(
+                "the NVIDIA driver lists no GPU; see what `nvidia-smi` lists, and whether \
+                 CUDA_VISIBLE_DEVICES hides it",
+            ),
+            Self::Headers(None) => write!(
+                f,
+                "no CUDA headers: CUDA_PATH is not set, and there is no /usr/local/cuda, no \
+                 /opt/cuda and no /usr/bin/nvcc; {TOOLKIT}"
+            ),
+            Self::Headers(Some(path)) => write!(
+                f,
+                "no CUDA headers: there is no {}; {TOOLKIT}",
+                path.join("include/cuda_fp16.h").display()
+            ),
+            Self::Header { name, include } => {
+                write!(f, "the CUDA headers in {} lack {name}; {TOOLKIT}", include.display())
+            }
+            Self::Nvrtc => write!(
+                f,
+                "no CUDA compiler, the loader finds no libnvrtc.so; {TOOLKIT} and LD_LIBRARY_PATH \
+                 to the `lib` beside it"
+            ),
+            Self::Compiler(line) => write!(
+                f,
+                "NVRTC does not compile for this GPU ({line}); use a CUDA toolkit that supports \
+                 it, whole and of one version"
+            ),
+            Self::Pairing(reason) => write!(
+                f,
+                "the NVIDIA driver does not load what NVRTC compiles ({reason}); update the \
+                 driver, or use a CUDA toolkit no newer than the version that `nvidia-smi` shows"
+            ),
+        }
+    }
+}
+
+impl Missing {
+    /// Reads NVRTC's log of a trial kernel that does not compile against `include`.
+    pub fn of_log(log: &str, include: PathBuf) -> Self {
+        const ABSENT: &str = "cannot open source file \"";
+        let absent = log.split_once(ABSENT).and_then(|(_, rest)| rest.split_once('"'));
+        if let Some((name, _)) = absent {
+            return Self::Header { name: name.to_string(), include };
+        }
+        let first = log.lines().map(str::trim).find(|line| !line.is_empty());
+        Self::Compiler(first.unwrap_or("it says nothing").to_string())
+    }
+
+    /// True if there is a GPU all the same: its owner expects it to be used.
+    pub const fn leaves_a_gpu_idle(&self) -> bool {
+        !matches!(self, Self::Feature | Self::Driver | Self::Gpu)
+    }
+}
+
+/// Returns [`Missing::Feature`]: this build has no CUDA.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "cuda"))]
+pub const fn first_gpu() -> Result<Gpu, Missing> {
+    Err(Missing::Feature)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_names(missing: &Missing, words: &[&str]) {
+        let text = missing.to_string();
+        for word in words {
+            assert!(text.contains(word), "`{word}` is not in: {text}");
+        }
+        let (problem, remedy) = text.split_once("; ").expect("a problem; a way out");
+        assert!(!problem.is_empty() && !remedy.is_empty());
+    }
+
+    #[test]
+    fn each_missing_part_is_named_with_its_way_out() {
+        let wheels = ["nvidia-cuda-nvrtc", "nvidia-cuda-runtime", "nvidia-cuda-cccl", "CUDA_PATH"];
+        assert_names(&Missing::Feature, &["--features cuda"]);
+        assert_names(&Missing::Driver, &["libcuda.so.1", "install the driver"]);
+        assert_names(&Missing::Gpu, &["no GPU", "nvidia-smi", "CUDA_VISIBLE_DEVICES"]);
+        let refusal =
+            Missing::Refusal { asked: "its GPUs", reason: "CUDA_ERROR_SYSTEM_NOT_READY".into() };
+        assert_names(&refusal, &["its GPUs", "CUDA_ERROR_SYSTEM_NOT_READY", "nvidia-smi"]);
+        assert_names(&Missing::Headers(None), &wheels);
+        assert_names(&Missing::Headers(Some("/opt/cuda".into())), &wheels);
+        assert_names(
+            &Missing::Headers(Some("/opt/cuda".into())),
+            &["/opt/cuda/include/cuda_fp16.h"],
+        );
+        assert_names(&Missing::Nvrtc, &wheels);
+        assert_names(&Missing::Nvrtc, &["libnvrtc.so", "LD_LIBRARY_PATH"]);
+        let pairing = Missing::Pairing("CUDA_ERROR_UNSUPPORTED_PTX_VERSION".into());
+        assert_names(&pairing, &["CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "update the driver"]);
+    }
+
+    #[test]
+    fn a_compilers_log_names_the_header_or_speaks_for_itself() {
+        let include = PathBuf::from("/c/include");
+        let log = "default_program(3): catastrophic error: cannot open source file \
+                   \"cuda/barrier\"\n  #include <cuda/barrier>\n\n1 catastrophic error\n";
+        let missing = Missing::of_log(log, include.clone());
+        assert_eq!(
+            missing,
+            Missing::Header { name: "cuda/barrier".into(), include: include.clone() }
+        );
+        assert_names(&missing, &["/c/include lack cuda/barrier", "nvidia-cuda-cccl"]);
+
+        let log = "\nnvrtc: error: failed to open libnvrtc-builtins.so.13.0.\n  Make sure …\n";
+        let missing = Missing::of_log(log, include.clone());
+        assert_names(&missing, &["(nvrtc: error: failed to open libnvrtc-builtins.so.13.0.)"]);
+        assert_names(&Missing::of_log("\n", include), &["(it says nothing)"]);
+    }
+
+    #[test]
+    fn only_what_is_wrong_with_a_gpu_that_is_there_deserves_a_warning() {
+        assert!(!Missing::Feature.leaves_a_gpu_idle());
+        assert!(!Missing::Driver.leaves_a_gpu_idle());
+        assert!(!Missing::Gpu.leaves_a_gpu_idle());
+        assert!(Missing::Nvrtc.leaves_a_gpu_idle());
+        assert!(Missing::Headers(None).leaves_a_gpu_idle());
+    }
+}

@@ -1,0 +1,195 @@
+//! Choice of the training device, once, by name, with the reason said when it is not there.
+
+pub mod cuda;
+mod wgpu;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::nets::precision::Precision;
+use crate::run::device::cuda::{Gpu, Missing};
+use crate::run::failure::Failure;
+
+/// Device asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceChoice {
+    /// A GPU where there is one, else the CPU; says which.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// An NVIDIA GPU, or exit code 4.
+    Cuda,
+    /// A GPU of any maker through its graphics driver, or exit code 4.
+    Wgpu,
+}
+
+impl std::str::FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda),
+            "wgpu" => Ok(Self::Wgpu),
+            _ => Err(format!("`{text}` is no device; write auto, cpu, cuda or wgpu")),
+        }
+    }
+}
+
+/// Device that is there.
+pub struct ChosenDevice {
+    /// Device of the tensors.
+    pub device: Device,
+    /// Name, with the product name of a GPU.
+    pub name: String,
+    /// True if the same run gives the same bits.
+    pub deterministic: bool,
+}
+
+impl ChosenDevice {
+    /// Refuses a precision that the device does not compute in.
+    ///
+    /// # Errors
+    /// [`Failure::Device`] if it does not.
+    pub fn check_precision(&self, precision: Precision) -> Result<(), Failure> {
+        if self.device.supports_dtype(precision.dtype()) {
+            return Ok(());
+        }
+        Err(Failure::Device(format!(
+            "device {}: does not compute in {}; use --set precision=f32",
+            self.name,
+            precision.name()
+        )))
+    }
+}
+
+/// Finds the device.
+///
+/// # Errors
+/// [`Failure::Device`] if CUDA is asked for and something it needs is missing: names it.
+pub fn choose_device(choice: DeviceChoice) -> Result<ChosenDevice, Failure> {
+    if choice == DeviceChoice::Wgpu {
+        return wgpu_device(wgpu::first_adapter());
+    }
+    choose_with(choice, cuda::first_gpu)
+}
+
+fn wgpu_device(found: Result<(Device, String), &str>) -> Result<ChosenDevice, Failure> {
+    match found {
+        Ok((device, name)) => {
+            Ok(ChosenDevice { device, name: format!("wgpu ({name})"), deterministic: false })
+        }
+        Err(missing) => Err(Failure::Device(format!(
+            "device wgpu: {missing}; or use the CPU with --set device=cpu"
+        ))),
+    }
+}
+
+/// Implements [`choose_device`]; the CPU must work beside a broken driver, without `first_gpu`.
+fn choose_with(
+    choice: DeviceChoice,
+    first_gpu: impl FnOnce() -> Result<Gpu, Missing>,
+) -> Result<ChosenDevice, Failure> {
+    if choice == DeviceChoice::Cpu {
+        return Ok(cpu_device());
+    }
+    let missing = match first_gpu() {
+        Ok(gpu) => {
+            let name = format!("cuda:0 ({})", gpu.name);
+            tracing::info!("device: {name}");
+            return Ok(ChosenDevice { device: gpu.device, name, deterministic: false });
+        }
+        Err(missing) => missing,
+    };
+    if choice == DeviceChoice::Cuda {
+        return Err(Failure::Device(format!(
+            "device cuda: {missing}; or use the CPU with --set device=cpu"
+        )));
+    }
+    let chosen = cpu_device();
+    if missing.leaves_a_gpu_idle() {
+        tracing::warn!("device: {}, though there is a GPU: {missing}", chosen.name);
+    } else {
+        tracing::info!("device: {}, not a GPU: {missing}", chosen.name);
+    }
+    Ok(chosen)
+}
+
+fn cpu_device() -> ChosenDevice {
+    ChosenDevice { device: Device::flex(), name: "cpu (flex)".into(), deterministic: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn a_gpu() -> Result<Gpu, Missing> {
+        Ok(Gpu { device: Device::flex(), name: "A Card".into() })
+    }
+
+    #[test]
+    fn the_cpu_is_chosen_without_a_look_at_cuda() {
+        let chosen = choose_with(DeviceChoice::Cpu, || panic!("it looked")).unwrap();
+        assert_eq!((chosen.name.as_str(), chosen.deterministic), ("cpu (flex)", true));
+        assert_eq!(chosen.device, Device::flex());
+    }
+
+    #[test]
+    fn auto_takes_a_gpu_that_works_and_else_the_cpu() {
+        let chosen = choose_with(DeviceChoice::Auto, a_gpu).unwrap();
+        assert_eq!((chosen.name.as_str(), chosen.deterministic), ("cuda:0 (A Card)", false));
+        for missing in [Missing::Feature, Missing::Driver, Missing::Gpu, Missing::Nvrtc] {
+            let chosen = choose_with(DeviceChoice::Auto, || Err(missing)).unwrap();
+            assert_eq!(chosen.name, "cpu (flex)");
+        }
+    }
+
+    #[test]
+    fn cuda_takes_a_gpu_or_fails_with_what_is_missing_and_both_ways_out() {
+        assert_eq!(choose_with(DeviceChoice::Cuda, a_gpu).unwrap().name, "cuda:0 (A Card)");
+        let failure = choose_with(DeviceChoice::Cuda, || Err(Missing::Driver)).err().unwrap();
+        assert_eq!(failure.exit_code(), 4);
+        let text = failure.to_string();
+        assert!(text.starts_with("device cuda: no NVIDIA driver"), "{text}");
+        assert!(text.ends_with("or use the CPU with --set device=cpu"), "{text}");
+    }
+
+    #[test]
+    fn the_cpu_computes_in_either_precision() {
+        assert!(
+            cpu_device().check_precision(Precision::F32).is_ok()
+                && cpu_device().check_precision(Precision::Bf16).is_ok()
+        );
+    }
+
+    #[cfg(not(feature = "wgpu"))]
+    #[test]
+    fn a_build_without_wgpu_says_how_to_get_one() {
+        let failure = choose_device(DeviceChoice::Wgpu).err().unwrap();
+        assert_eq!(failure.exit_code(), 4);
+        assert!(failure.to_string().contains("--features wgpu"), "{failure}");
+    }
+
+    #[test]
+    fn an_adapter_is_named_and_its_absence_has_two_ways_out() {
+        let chosen = wgpu_device(Ok((Device::flex(), "A Card".into()))).unwrap();
+        assert_eq!((chosen.name.as_str(), chosen.deterministic), ("wgpu (A Card)", false));
+        let text = wgpu_device(Err("there is none; get one")).err().unwrap().to_string();
+        assert_eq!(
+            text,
+            "device wgpu: there is none; get one; or use the CPU with --set device=cpu"
+        );
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_build_without_cuda_says_how_to_get_one() {
+        let failure = choose_device(DeviceChoice::Cuda).err().unwrap();
+        assert_eq!(failure.exit_code(), 4);
+        assert!(failure.to_string().contains("--features cuda"), "{failure}");
+        assert_eq!(choose_device(DeviceChoice::Auto).unwrap().name, "cpu (flex)");
+    }
+}

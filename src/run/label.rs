@@ -1,0 +1,204 @@
+//! Pseudo-labelling: a teacher annotates cases, in files beside the case files.
+//!
+//! Lachinov et al. 2020 ("Knowledge Distillation for Brain Tumor Segmentation", section 4) store
+//! one hard label per voxel, of the averaged probabilities; that is the default. Regions are
+//! thresholded at 0.5 and merged as everywhere else. Soft targets keep the probabilities, in
+//! 255ths.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::base::error::{CaseError, Fault, Reason};
+use crate::base::fingerprint::Fingerprint;
+use crate::brats::dataset::CaseFiles;
+use crate::cache::annotation::{Annotation, AnnotationVoxels, MappedAnnotation};
+use crate::cache::error::CacheError;
+use crate::cache::map::MappedCase;
+use crate::cache::source::ExpectedSource;
+use crate::cache::store::CaseStore;
+use crate::eval::assess::{self, ScoringConfig};
+use crate::eval::cohort::CohortScore;
+use crate::eval::predictor::Predictor;
+use crate::eval::regions_to_labels;
+use crate::eval::score::CaseScore;
+use crate::pipeline::whole_case::{WholeCase, WholeCaseSource};
+use crate::run::case_selection;
+use crate::run::ensemble::ResolvedEnsemble;
+use crate::run::evaluate::process_each_case;
+use crate::run::failure::Failure;
+use crate::run::predict::write_segmentation;
+use crate::run::prepare::Session;
+use crate::telemetry::catalog;
+use crate::volume::case::{CaseId, Split};
+use crate::volume::region::Region;
+use crate::volume::targets::{RegionProbabilities, Targets, quantise_probability};
+
+/// Request for pseudo-labels.
+#[derive(Debug, Clone, Copy)]
+pub struct LabelRequest<'a> {
+    /// Labels or probabilities.
+    pub targets: Targets,
+    /// Folder that gets the labels as NIfTI too, one file a case.
+    pub nifti: Option<&'a Path>,
+}
+
+/// Result of pseudo-labelling.
+#[derive(Debug, Serialize)]
+pub struct LabelReport {
+    /// Fingerprint of the teacher, for `data.pseudo.teacher` of a run that trains on its labels.
+    pub teacher: Fingerprint,
+    /// Kind of targets.
+    pub targets: Targets,
+    /// Cases annotated now.
+    pub labelled: usize,
+    /// Cases that were annotated already.
+    pub reused: usize,
+    /// The teacher's labels against the true ones, of the cases that have true ones.
+    pub quality: Option<CohortScore>,
+}
+
+/// Annotates `cases` with `teacher`, each of which is brought into the cache first. A case that it
+/// has annotated already, as it is now, is not done again: labelling that was interrupted goes on.
+///
+/// # Errors
+/// If a case cannot be read, or the session is stopped; what was annotated is kept.
+pub fn annotate_cases(
+    teacher: &ResolvedEnsemble,
+    cases: &[CaseFiles],
+    order: LabelRequest<'_>,
+    session: &Session,
+) -> Result<LabelReport, Failure> {
+    let fetch = case_selection::fetch_through_cache(teacher, cases, session)?;
+    if let Some(folder) = order.nifti {
+        fs::create_dir_all(folder).map_err(|error| Fault::from_io(folder, &error))?;
+    }
+    let mut desk = PseudoLabeller {
+        store: case_selection::open_case_store(teacher)?,
+        predictor: teacher.build_predictor()?,
+        teacher: teacher.fingerprint()?,
+        cap: teacher.first_run_config().data.preprocess.foreground_cap,
+        order,
+        labelled: 0,
+        scores: Vec::new(),
+    };
+    let source = WholeCaseSource::Cache(fetch);
+    let feed = source.start_topology(cases.to_vec(), &session.stop, &session.runtime)?;
+    let part = Split::Unlabelled.name();
+    process_each_case("label", cases.len(), feed, session, |outcome| {
+        let case = outcome.map_err(|skip| {
+            catalog::skipped_samples(part, skip.error.reason).increment(1);
+            skip.error
+        })?;
+        catalog::delivered_samples(part).increment(1);
+        desk.label_case(&case)?;
+        Ok(case.id)
+    })?;
+    let PseudoLabeller { teacher, labelled, scores, .. } = desk;
+    let ids: Vec<CaseId> = scores.iter().map(|score| score.case.clone()).collect();
+    let quality = if ids.is_empty() { None } else { Some(CohortScore::new(&ids, scores)?) };
+    let reused = cases.len() - labelled;
+    Ok(LabelReport { teacher, targets: order.targets, labelled, reused, quality })
+}
+
+/// Teacher, its store and its results so far.
+struct PseudoLabeller<'a> {
+    store: Arc<CaseStore>,
+    predictor: Box<dyn Predictor>,
+    teacher: Fingerprint,
+    cap: u32,
+    order: LabelRequest<'a>,
+    labelled: usize,
+    scores: Vec<CaseScore>,
+}
+
+impl PseudoLabeller<'_> {
+    fn label_case(&mut self, case: &WholeCase) -> Result<(), Failure> {
+        let mapped = mapped_case(&self.store, &case.id)?;
+        let annotation = match self.existing_annotation(&mapped) {
+            Some(annotation) => annotation,
+            None => self.annotate_anew(case, &mapped)?,
+        };
+        let dims = case.source.canonical_dims();
+        let labels = case.brain.paste_into(&annotation.voxels().to_labels(), dims, 0);
+        if let Some(folder) = self.order.nifti {
+            write_segmentation(&folder.join(format!("{}.nii.gz", case.id)), case, &labels)?;
+        }
+        if case.labels.is_some() {
+            self.scores
+                .push(assess::score_segmentation(case, labels, &ScoringConfig::default())?.score);
+        }
+        Ok(())
+    }
+
+    /// Returns the teacher's annotation of the case as it is now. An unusable one is made again.
+    fn existing_annotation(&self, case: &MappedCase) -> Option<MappedAnnotation> {
+        match self.store.find_annotation(case, self.teacher, self.order.targets) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!("annotated again: {error}");
+                None
+            }
+        }
+    }
+
+    fn annotate_anew(
+        &mut self,
+        case: &WholeCase,
+        mapped: &MappedCase,
+    ) -> Result<MappedAnnotation, Failure> {
+        let probabilities = self.predictor.probabilities(case, &mut |_, _| ())?;
+        let voxels = match self.order.targets {
+            Targets::Hard => {
+                AnnotationVoxels::Hard(regions_to_labels::labels_from_probabilities(&probabilities))
+            }
+            Targets::Soft => AnnotationVoxels::Soft(region_shares(&probabilities)),
+        };
+        let annotation = Annotation::for_case(mapped, self.teacher, voxels, self.cap);
+        let published =
+            self.store.publish_annotation(&annotation).map_err(|error| match error {
+                CacheError::Case(error) => Failure::Data(error),
+                CacheError::Fault(fault) => Failure::Run(fault),
+            })?;
+        self.labelled += 1;
+        Ok(MappedAnnotation::open(&published.path)?)
+    }
+}
+
+/// Maps a case that the feed has just read.
+fn mapped_case(store: &CaseStore, id: &CaseId) -> Result<Arc<MappedCase>, CaseError> {
+    store.find_case(id, ExpectedSource::Anything)?.ok_or_else(|| {
+        let problem = "its case file has gone since it was read";
+        CaseError::new(Reason::Missing, format!("case {id}"), problem, "label it again")
+    })
+}
+
+/// Probabilities `[3, d, h, w]` as each voxel's, `[d, h, w]`, in 255ths.
+fn region_shares(probabilities: &[f32]) -> Vec<RegionProbabilities> {
+    let voxels = probabilities.len() / Region::COUNT;
+    (0..voxels)
+        .map(|voxel| {
+            Region::ALL
+                .map(|region| quantise_probability(probabilities[region.index() * voxels + voxel]))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::targets::most_likely_label;
+
+    #[test]
+    fn shares_of_a_voxel_are_its_regions_and_paint_the_labels_that_probabilities_do() {
+        let mut probabilities: Vec<f32> = (0..30).map(|place| place as f32 / 29.0).collect();
+        probabilities[3] = 0.5;
+        probabilities[14] = 0.5f32.next_up();
+        let found = region_shares(&probabilities);
+        assert_eq!(found[0], [0, 10, 20].map(|place| quantise_probability(probabilities[place])));
+        let painted: Vec<u8> = found.into_iter().map(most_likely_label).collect();
+        assert_eq!(painted, regions_to_labels::labels_from_probabilities(&probabilities));
+    }
+}

@@ -1,0 +1,38 @@
+//! Floor 9: one run, from its configuration to its result, and the tools that prepare one.
+
+#[cfg(feature = "train")]
+mod background_ingest;
+#[cfg(feature = "train")]
+pub mod case_selection;
+#[cfg(feature = "train")]
+pub mod cohort;
+#[cfg(feature = "train")]
+pub mod config;
+#[cfg(feature = "train")]
+mod context;
+#[cfg(feature = "train")]
+mod dataset_scan;
+#[cfg(feature = "train")]
+pub mod demo;
+#[cfg(feature = "train")]
+pub mod device;
+#[cfg(feature = "train")]
+pub mod ensemble;
+#[cfg(feature = "train")]
+pub mod evaluate;
+pub mod failure;
+#[cfg(feature = "train")]
+pub mod label;
+pub mod phantoms;
+#[cfg(feature = "train")]
+pub mod predict;
+pub mod prepare;
+#[cfg(feature = "train")]
+pub mod pseudo_labels;
+pub mod tools;
+#[cfg(feature = "train")]
+pub mod train;
+#[cfg(feature = "train")]
+mod training;
+#[cfg(feature = "train")]
+pub mod weights_file;

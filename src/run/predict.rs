@@ -1,0 +1,90 @@
+//! Prediction of label files for cases, with labels or without.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::base::error::{CaseError, Fault};
+use crate::brats::dataset::CaseFiles;
+use crate::brats::write::write_labels;
+use crate::cache::preprocess::PreprocessConfig;
+use crate::eval::assess;
+use crate::eval::postprocess::PostProcess;
+use crate::eval::predictor::Predictor;
+use crate::pipeline::whole_case::{self, WholeCase};
+use crate::run::evaluate::process_each_case;
+use crate::run::failure::Failure;
+use crate::run::prepare::Session;
+use crate::volume::case::CaseId;
+use crate::volume::region::Region;
+
+/// A written prediction.
+#[derive(Debug, Serialize)]
+pub struct Prediction {
+    /// The case.
+    pub case: CaseId,
+    /// The label file.
+    pub file: PathBuf,
+    /// Voxels per region, ET, TC, WT.
+    pub voxels: [usize; Region::COUNT],
+}
+
+/// Preparation and post-processing of a prediction.
+pub struct PredictOptions {
+    /// Preprocessing of the cases.
+    pub preprocess: PreprocessConfig,
+    /// Post-processing of the predicted labels.
+    pub postprocess: PostProcess,
+}
+
+/// Segments `cases` straight from their files into `out/<case>.nii.gz`, in the source's grid and
+/// label values. A case that cannot be read is listed; the others go on.
+///
+/// # Errors
+/// If the run itself fails, is stopped, or a file cannot be written.
+pub fn predict_cases(
+    predictor: &mut dyn Predictor,
+    recipe: &PredictOptions,
+    cases: Vec<CaseFiles>,
+    out: &Path,
+    session: &Session,
+) -> Result<(Vec<Prediction>, Vec<CaseError>), Failure> {
+    fs::create_dir_all(out).map_err(|error| Fault::from_io(out, &error))?;
+    let mut written = Vec::new();
+    let mut failed = Vec::new();
+    let names: Vec<CaseId> = cases.iter().map(|files| files.id.clone()).collect();
+    let feed =
+        whole_case::start_from_files(cases, &recipe.preprocess, &session.stop, &session.runtime)?;
+    let mut place = 0;
+    process_each_case("predict", names.len(), feed, session, |outcome| {
+        let id = names[place].clone();
+        place += 1;
+        let case = match outcome {
+            Ok(case) => case,
+            Err(skip) => {
+                failed.push(skip.error);
+                return Ok(id);
+            }
+        };
+        let mut segmentation = assess::segment_case(predictor, &case)?;
+        recipe.postprocess.apply_to(&mut segmentation, case.source.canonical_dims());
+        let voxels = Region::ALL
+            .map(|region| segmentation.iter().filter(|label| region.contains(**label)).count());
+        let file = out.join(format!("{id}.nii.gz"));
+        write_segmentation(&file, &case, &segmentation)?;
+        written.push(Prediction { case: id.clone(), file, voxels });
+        Ok(id)
+    })?;
+    Ok((written, failed))
+}
+
+/// Writes canonical labels of the whole grid as the case's files have theirs.
+pub(super) fn write_segmentation(
+    file: &Path,
+    case: &WholeCase,
+    segmentation: &[u8],
+) -> Result<(), CaseError> {
+    let values: Vec<u8> = segmentation.iter().map(|label| case.scheme.to_file(*label)).collect();
+    write_labels(file, &case.source.to_file_order(&values), &case.source)
+}

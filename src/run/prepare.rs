@@ -1,0 +1,173 @@
+//! Ingest of a dataset folder into the cache, as a command and as the first part of a run.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::actor::stop::StopLatch;
+use crate::base::error::{CaseError, Fault};
+use crate::base::fingerprint::Fingerprint;
+use crate::base::progress::Progress;
+use crate::brats::dataset::{CaseFiles, Dataset, discover_cases};
+use crate::cache::map::MappedCase;
+use crate::cache::preprocess::PreprocessConfig;
+use crate::cache::quarantine::{Quarantine, Quarantined};
+use crate::cache::source::ExpectedSource;
+use crate::cache::store::CaseStore;
+use crate::pipeline::decode::stat_files as look_at;
+use crate::pipeline::ingest::{self, IngestOutcome, IngestWorkers};
+use crate::pipeline::observe::TopologyRegistry;
+use crate::run::failure::Failure;
+use crate::telemetry::catalog;
+use crate::telemetry::endpoint::Endpoint;
+use crate::volume::case::CaseId;
+
+/// Context of every long command.
+#[derive(Clone)]
+pub struct Session {
+    /// Runtime of the actors' life cycles.
+    pub runtime: tokio::runtime::Handle,
+    /// Latch that ends the work.
+    pub stop: StopLatch,
+    /// Display of progress.
+    pub progress: Arc<dyn Progress>,
+    /// Board of the running topologies.
+    pub board: TopologyRegistry,
+    /// Endpoint of the metrics, for a run's folder.
+    pub endpoint: Endpoint,
+}
+
+/// Result of ingest.
+#[derive(Debug, Default, Serialize)]
+pub struct IngestReport {
+    /// Cases that were in the cache already, unchanged.
+    pub current: usize,
+    /// Cases written now.
+    pub published: usize,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Cases that could not be used, with the cause.
+    pub excluded: Vec<ExcludedCase>,
+}
+
+/// A case that could not be used.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExcludedCase {
+    /// Name of the case.
+    pub case: CaseId,
+    /// Cause.
+    pub error: CaseError,
+}
+
+/// Discovers the cases of a folder.
+///
+/// # Errors
+/// If the folder holds no case of a known layout.
+pub fn discover_dataset(folder: &Path) -> Result<Dataset, Failure> {
+    Ok(discover_cases(folder)?)
+}
+
+/// Brings every case of `cases` into the cache that is not there, unchanged, already.
+///
+/// A case that cannot be used is listed in the report and in the quarantine file; the others go on.
+///
+/// # Errors
+/// If the run itself fails, or is stopped.
+pub fn ingest_cases(
+    cases: &[CaseFiles],
+    store: &Arc<CaseStore>,
+    preprocess: &PreprocessConfig,
+    workers: &IngestWorkers,
+    session: &Session,
+) -> Result<IngestReport, Failure> {
+    let mut report = IngestReport::default();
+    let missing: Vec<CaseFiles> =
+        cases.iter().filter(|files| lookup_current(store, files).is_none()).cloned().collect();
+    report.current = cases.len() - missing.len();
+    if missing.is_empty() {
+        catalog::LOADER_CACHE_BYTES.with_labels([]).set(store.cached_bytes()? as f64);
+        return Ok(report);
+    }
+    let task = session.progress.begin_task("ingest", "cases", missing.len() as u64);
+    let ids: Vec<CaseId> = missing.iter().map(|files| files.id.clone()).collect();
+    let (mut feed, running) = ingest::start_ingest(
+        missing,
+        Arc::clone(store),
+        preprocess,
+        workers,
+        &session.stop,
+        &session.runtime,
+    )?;
+    let watched = session.board.watch_topology(&running);
+    let mut done = 0;
+    while let Some(outcome) = feed.next_output() {
+        let id = ids[done].clone();
+        done += 1;
+        match outcome {
+            IngestOutcome::Published(case) => {
+                report.published += 1;
+                report.bytes += case.bytes;
+            }
+            IngestOutcome::Skipped(skip) => {
+                report.excluded.push(ExcludedCase { case: id.clone(), error: skip.error });
+            }
+        }
+        task.advance_to(done as u64, id.as_str());
+    }
+    drop(watched);
+    running.join_blocking()?;
+    catalog::LOADER_CACHE_BYTES.with_labels([]).set(store.cached_bytes()? as f64);
+    for excluded in &report.excluded {
+        quarantine_case(store, &excluded.case, None, &excluded.error)?;
+    }
+    fail_if_stopped(&session.stop, "the cases ingested so far are in the cache")?;
+    Ok(report)
+}
+
+/// Writes a bad case into the cache's quarantine, with the fingerprint of its files if it is known:
+/// while they stay the same, no run will be planned with it.
+///
+/// # Errors
+/// If the file does not take it.
+pub fn quarantine_case(
+    store: &CaseStore,
+    case: &CaseId,
+    fingerprint: Option<Fingerprint>,
+    error: &CaseError,
+) -> Result<(), Fault> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let entry = Quarantined::new(case.clone(), fingerprint, error, now.as_secs());
+    Quarantine::of_cache(store.root()).append(&entry)
+}
+
+/// Returns the current case file of `files`. A damaged one counts as none.
+pub(super) fn lookup_current(store: &CaseStore, files: &CaseFiles) -> Option<Arc<MappedCase>> {
+    let seen = look_at(files).ok()?;
+    store.find_case(&files.id, ExpectedSource::Files(&seen)).ok()?
+}
+
+/// Fails if the session was asked to stop; `kept` says what is not lost.
+///
+/// # Errors
+/// [`Failure::Stopped`] after a drain, [`Failure::Aborted`] after an abort, or the fault.
+pub fn fail_if_stopped(stop: &StopLatch, kept: &str) -> Result<(), Failure> {
+    use crate::actor::stop::StopState;
+    if let Some(fault) = stop.fault() {
+        return Err(Failure::Run(fault));
+    }
+    match stop.state() {
+        StopState::Running => Ok(()),
+        StopState::Draining => Err(Failure::Stopped(kept.to_string())),
+        StopState::Aborted => Err(Failure::Aborted),
+    }
+}
+
+/// Opens the cache for case files made under `preprocess`.
+///
+/// # Errors
+/// If the folder cannot be made or read.
+pub fn open_store(root: &Path, preprocess: &PreprocessConfig) -> Result<Arc<CaseStore>, Fault> {
+    CaseStore::open(root, preprocess.fingerprint()).map(Arc::new)
+}

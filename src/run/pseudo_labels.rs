@@ -1,0 +1,131 @@
+//! Training on pseudo-labels: the cases that join the cohort, and their share of the samples.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::error::CaseError;
+use crate::base::fingerprint::Fingerprint;
+use crate::brats::dataset::CaseFiles;
+use crate::cache::source::ExpectedSource;
+use crate::cache::store::CaseStore;
+use crate::pipeline::annotations::Annotations;
+use crate::pipeline::plan::Plan;
+use crate::run::config::RunConfig;
+use crate::run::failure::Failure;
+use crate::run::prepare::{self, Session};
+use crate::volume::targets::Targets;
+
+/// Pseudo-labels of the unlabelled cases in training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PseudoConfig {
+    /// The teacher's fingerprint, as `gliaflow label` prints it.
+    pub teacher: Fingerprint,
+    /// Hard labels, or probabilities.
+    #[serde(default)]
+    pub targets: Targets,
+    /// Share of samples from pseudo-labelled cases; if absent, cases are drawn alike (Lachinov et
+    /// al.).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+}
+
+impl PseudoConfig {
+    /// Returns the first invalid setting, with its field.
+    pub fn first_invalid_setting(&self) -> Option<String> {
+        let share = self.share.filter(|share| !(*share > 0.0 && *share < 1.0))?;
+        Some(format!(
+            "share = {share} leaves no labelled or no pseudo-labelled sample; write a share between \
+             0 and 1"
+        ))
+    }
+}
+
+/// Ingests `cases`, and checks that each has the teacher's annotation.
+///
+/// # Errors
+/// If there is no such case, or one cannot be used or has not been labelled; all are named.
+pub(super) fn checked_annotations(
+    run: &RunConfig,
+    pseudo: &PseudoConfig,
+    cases: &[CaseFiles],
+    store: &Arc<CaseStore>,
+    session: &Session,
+) -> Result<Annotations, Failure> {
+    if cases.is_empty() {
+        return Err(Failure::Usage(format!(
+            "{}: has no unlabelled case for data.pseudo; set shares of data.shares to hide labels, \
+             or leave data.pseudo out",
+            run.data.folder.display()
+        )));
+    }
+    let preprocess = &run.data.preprocess;
+    let ingested = prepare::ingest_cases(cases, store, preprocess, &run.ingest, session)?;
+    let mut errors: Vec<CaseError> =
+        ingested.excluded.into_iter().map(|excluded| excluded.error).collect();
+    let found = annotations_of_cases(pseudo, cases);
+    if errors.is_empty() {
+        // Headers and annotations only: the voxels are looked at when samples are cut.
+        let look = |files: &CaseFiles| match store.find_case(&files.id, ExpectedSource::Anything)? {
+            Some(case) => found.annotate_case(case, store).map(drop),
+            None => Err(found.missing_annotation(&files.id)),
+        };
+        errors.extend(cases.iter().filter_map(|files| look(files).err()));
+    }
+    if errors.is_empty() { Ok(found) } else { Err(Failure::Cases(errors)) }
+}
+
+/// Annotations of `cases`, without a check that they exist.
+pub(super) fn annotations_of_cases(pseudo: &PseudoConfig, cases: &[CaseFiles]) -> Annotations {
+    let ids = cases.iter().map(|files| files.id.clone());
+    Annotations::from_teacher(pseudo.teacher, pseudo.targets, ids)
+}
+
+/// Plans a run's samples over `cohort`, the last `annotated` cases of which are pseudo-labelled.
+pub(super) fn sample_plan(run: &RunConfig, cohort: Arc<[CaseFiles]>, annotated: usize) -> Plan {
+    let plan = Plan::new(cohort, run.seed, run.loader.patches_per_case);
+    match run.data.pseudo.as_ref().and_then(|pseudo| pseudo.share) {
+        Some(share) => plan.with_special_share(annotated, share),
+        None => plan,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::config::load;
+
+    const TEACHER: &str = "teacher=\"0123456789abcdef0123456789abcdef\"";
+
+    fn loaded(assignment: &str) -> Result<RunConfig, String> {
+        let checked = load(None, &[assignment.to_string()]);
+        checked.map(|checked| checked.run).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn a_teacher_is_named_by_its_fingerprint_and_says_labels_unless_told_otherwise() {
+        let pseudo = |rest| loaded(&format!("data.pseudo={{{TEACHER}{rest}}}")).unwrap();
+        let plain = pseudo("");
+        assert_eq!((plain.targets(), plain.data.pseudo.unwrap().share), (Targets::Hard, None));
+        let soft = pseudo(", targets=\"soft\", share=0.25");
+        assert_eq!((soft.targets(), soft.data.pseudo.unwrap().share), (Targets::Soft, Some(0.25)));
+        assert_eq!(loaded("seed=1").unwrap().targets(), Targets::Hard);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_field() {
+        let refused = |text: &str| loaded(&format!("data.pseudo={text}")).unwrap_err();
+        let with = |rest: &str| refused(&format!("{{{TEACHER}, {rest}}}"));
+        for share in ["0", "1.0", "-0.5", "nan"] {
+            assert!(with(&format!("share={share}")).contains("data.pseudo.share ="), "{share}");
+        }
+        assert!(with("targets=\"firm\"").contains("firm"));
+        assert!(with("weight=2").contains("weight"));
+        assert!(refused("{teacher=\"me\"}").contains("32 hex digits"));
+        assert!(refused("{share=0.5}").contains("teacher"));
+        let uncached =
+            load(None, &[format!("data.pseudo={{{TEACHER}}}"), "loader.cached=false".to_string()]);
+        assert!(uncached.err().unwrap().to_string().contains("loader.cached"));
+    }
+}

@@ -1,0 +1,366 @@
+//! Comparison of a device with the CPU: every operation that the networks are made of and every
+//! network, forward and backward, on the same drawn numbers.
+//!
+//! What a GPU lacks or gets wrong shows here, at sizes that take seconds, before it shows in a run.
+
+use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::module::conv3d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor, TensorData};
+use half::f16;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::base::seed::{Domain, KeyedRng, SampleKey};
+use crate::nets::blocks::leaky_relu;
+use crate::nets::norm::Norm;
+use crate::nets::optimiser::OptimiserConfig;
+use crate::nets::precision::Precision;
+use crate::nets::volumetric::{max_pool, mean_pool, transposed_convolution, upsample_trilinear};
+use crate::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, InvalidConfig};
+use crate::pipeline::sample::Batch;
+use crate::train::feed;
+use crate::train::loss::LossConfig;
+use crate::volume::grid::Dims;
+use crate::volume::modality::Modality;
+use crate::volume::targets::Targets;
+
+/// The largest difference of an operation, relative to the largest value: room for products in
+/// TF32, which CUDA may use for convolutions in f32, and far less than any wrong kernel's.
+const OPERATION_TOLERANCE: f64 = 2e-3;
+
+/// The same for a network, whose differences add up.
+const NETWORK_TOLERANCE: f64 = 2e-2;
+
+/// The same in brain floats, against f32 on the CPU: each layer rounds to 8 bits.
+const BF16_TOLERANCE: f64 = 0.15;
+
+/// Comparison of a device with the CPU.
+#[derive(Debug, Clone, Serialize)]
+pub struct Comparison {
+    /// The operation or the network.
+    pub name: String,
+    /// The largest difference of the answer, relative to its largest value.
+    pub forward: f64,
+    /// The same over all gradients; a network's are compared by their norms and by the next loss.
+    pub backward: f64,
+    /// Largest difference allowed.
+    pub tolerance: f64,
+}
+
+impl Comparison {
+    /// True if both differences are within the tolerance; NaN is not.
+    pub fn is_within_tolerance(&self) -> bool {
+        self.forward <= self.tolerance && self.backward <= self.tolerance
+    }
+}
+
+/// An operation on volumes and kernels of these shapes.
+struct Operation {
+    name: &'static str,
+    inputs: &'static [[usize; 5]],
+    apply: fn(&[Tensor<5>]) -> Tensor<5>,
+}
+
+static OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "convolution 3x3x3",
+        inputs: &[[2, 4, 6, 8, 10], [6, 4, 3, 3, 3]],
+        apply: |x| convolve(x, 1, 1, 1),
+    },
+    Operation {
+        name: "convolution 3x3x3, stride 2",
+        inputs: &[[2, 4, 6, 8, 10], [6, 4, 3, 3, 3]],
+        apply: |x| convolve(x, 2, 1, 1),
+    },
+    Operation {
+        name: "convolution 3x3x3, 4 groups",
+        inputs: &[[1, 8, 6, 8, 10], [16, 2, 3, 3, 3]],
+        apply: |x| convolve(x, 1, 1, 4),
+    },
+    Operation {
+        name: "convolution 3x3x3, stride 2, 4 groups",
+        inputs: &[[1, 8, 6, 8, 10], [16, 2, 3, 3, 3]],
+        apply: |x| convolve(x, 2, 1, 4),
+    },
+    Operation {
+        name: "convolution 1x1x1",
+        inputs: &[[2, 6, 6, 4, 8], [3, 6, 1, 1, 1]],
+        apply: |x| convolve(x, 1, 0, 1),
+    },
+    Operation {
+        name: "transposed convolution 2x2x2",
+        inputs: &[[2, 3, 4, 6, 5], [3, 5, 2, 2, 2]],
+        apply: |x| transposed_convolution(x[0].clone(), x[1].clone()),
+    },
+    Operation {
+        name: "maximum pooling",
+        inputs: &[[2, 3, 4, 6, 8]],
+        apply: |x| max_pool(x[0].clone()),
+    },
+    Operation {
+        name: "mean pooling",
+        inputs: &[[2, 3, 4, 6, 8]],
+        apply: |x| mean_pool(x[0].clone()),
+    },
+    Operation {
+        name: "trilinear up-sampling",
+        inputs: &[[2, 3, 4, 6, 5]],
+        apply: |x| upsample_trilinear(x[0].clone()),
+    },
+    Operation {
+        name: "instance norm",
+        inputs: &[[2, 6, 4, 6, 8]],
+        apply: |x| Norm::instance(6, 1e-5, &x[0].device()).forward(x[0].clone()),
+    },
+    Operation {
+        name: "group norm",
+        inputs: &[[2, 6, 4, 6, 8]],
+        apply: |x| Norm::group(6, 2, 1e-5, &x[0].device()).forward(x[0].clone()),
+    },
+    Operation { name: "ReLU", inputs: &[[1, 2, 4, 6, 8]], apply: |x| relu(x[0].clone()) },
+    Operation {
+        name: "leaky ReLU",
+        inputs: &[[1, 2, 4, 6, 8]],
+        apply: |x| leaky_relu(x[0].clone()),
+    },
+    Operation { name: "sigmoid", inputs: &[[1, 2, 4, 6, 8]], apply: |x| sigmoid(x[0].clone()) },
+    Operation {
+        name: "maximum over encoders",
+        inputs: &[[1, 8, 2, 4, 6]],
+        apply: |x| {
+            let parts = x[0].clone().chunk(4, 1).into_iter();
+            parts.reduce(Tensor::max_pair).expect("there are four")
+        },
+    },
+    Operation {
+        name: "concatenation",
+        inputs: &[[2, 3, 4, 2, 6], [2, 1, 4, 2, 6]],
+        apply: |x| Tensor::cat(x.to_vec(), 1),
+    },
+];
+
+fn convolve(x: &[Tensor<5>], stride: usize, padding: usize, groups: usize) -> Tensor<5> {
+    let options = ConvOptions::new([stride; 3], [padding; 3], [1; 3], groups);
+    conv3d(x[0].clone(), x[1].clone(), None, options)
+}
+
+/// NetworkSize of a compared network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkSize {
+    /// All of its depth, with few channels.
+    Narrow,
+    /// Few levels and two channels, for software that plays a GPU. Mesa's ends a kernel's loops
+    /// after 65,535 turns in all, so that the gradient of a kernel over 32^3 voxels is wrong there.
+    Tiny,
+}
+
+/// Compares `device` with the CPU, and calls `tell` with each comparison as it is made.
+///
+/// # Panics
+/// If the device fails.
+pub fn compare_with_cpu(
+    device: &Device,
+    size: NetworkSize,
+    mut tell: impl FnMut(&Comparison),
+) -> Vec<Comparison> {
+    let mut all = Vec::new();
+    let mut keep = |compared: Comparison| {
+        tell(&compared);
+        all.push(compared);
+    };
+    for operation in OPERATIONS {
+        keep(compare_operation(operation, device));
+    }
+    let precisions = [Precision::F32, Precision::Bf16].into_iter();
+    for precision in precisions.filter(|precision| device.supports_dtype(precision.dtype())) {
+        for entry in ARCHITECTURES {
+            let network =
+                reduced_blueprint(entry, size).expect("a test builds every network in either size");
+            keep(compare_network(network.as_ref(), device, precision));
+        }
+    }
+    all
+}
+
+fn compare_operation(operation: &Operation, device: &Device) -> Comparison {
+    let run = |device: &Device| {
+        let device = device.clone().autodiff();
+        let place = |(stream, shape): (usize, &[usize; 5])| {
+            draw_tensor(stream as u64, *shape, &device).require_grad()
+        };
+        let inputs: Vec<Tensor<5>> = operation.inputs.iter().enumerate().map(place).collect();
+        let answer = (operation.apply)(&inputs);
+        let weights = draw_tensor(100, answer.dims(), &device);
+        let gradients = (answer.clone() * weights).sum().backward();
+        let slopes = inputs.iter().map(|input| {
+            read_values(input.grad(&gradients).expect("the answer depends on every input"))
+        });
+        let slopes: Vec<Vec<f64>> = slopes.collect();
+        (read_values(answer), slopes)
+    };
+    let (answer, slopes) = run(device);
+    let (expected, expected_slopes) = run(&Device::flex());
+    let backward = slopes.iter().zip(&expected_slopes).map(|(a, b)| max_relative_difference(a, b));
+    Comparison {
+        name: operation.name.into(),
+        forward: max_relative_difference(&answer, &expected),
+        backward: backward.fold(0.0, f64::max),
+        tolerance: OPERATION_TOLERANCE,
+    }
+}
+
+/// The network narrow, and shallow if it must be.
+fn reduced_blueprint(
+    entry: &ArchitectureEntry,
+    size: NetworkSize,
+) -> Result<Box<dyn Blueprint>, InvalidConfig> {
+    let defaults = entry.default_blueprint().settings();
+    let mut settings = json!({});
+    let mut reduce = |field: &str, value: Value| {
+        if defaults.get(field).is_some() {
+            settings[field] = value;
+        }
+    };
+    let width = match size {
+        NetworkSize::Narrow => 8,
+        NetworkSize::Tiny => 2,
+    };
+    reduce("base_width", json!(width));
+    reduce("groups", json!(width / 2));
+    if size == NetworkSize::Tiny {
+        reduce("levels", json!(3));
+        reduce("encoder_units", json!([1, 1, 2]));
+        reduce("loss_weights", json!([0.5, 0.3]));
+    }
+    // The smallest patch follows from the depth, and one setting from the smallest patch.
+    let side = entry.parse_settings(&settings)?.smallest_patch();
+    if defaults.get("patch").is_some() {
+        settings["patch"] = json!([side, side, side]);
+    }
+    entry.parse_settings(&settings)
+}
+
+fn compare_network(blueprint: &dyn Blueprint, device: &Device, precision: Precision) -> Comparison {
+    let side = blueprint.smallest_patch();
+    let run = |device: &Device, precision: Precision| {
+        let mut learner = blueprint.new_learner(&OptimiserConfig::default(), 3, device);
+        let recording = learner.device().clone();
+        let uploaded = feed::upload_batch(draw_batch(side), &recording, precision);
+        let images = uploaded.images;
+        let targets = uploaded.truth.into_regions();
+        let loss = |learner: &dyn crate::nets::Learner, step| {
+            let output = learner.forward(images.clone(), step);
+            let logits = output.logits.clone();
+            (LossConfig::default().total_loss(output, targets.clone()).total, logits)
+        };
+        let (total, logits) = loss(learner.as_ref(), 0);
+        let norms = learner.gradient_norms(total);
+        let norms: Vec<f64> = norms.into_iter().map(|gradient| f64::from(gradient.norm)).collect();
+        let (total, _) = loss(learner.as_ref(), 0);
+        learner.backward_and_step(total, 1e-3);
+        let (after, _) = loss(learner.as_ref(), 1);
+        (read_values(logits), norms, read_values(after))
+    };
+    let (logits, norms, after) = run(device, precision);
+    let (expected, expected_norms, expected_after) = run(&Device::flex(), Precision::F32);
+    Comparison {
+        name: format!("{}, {}", blueprint.name(), precision.name()),
+        forward: max_relative_difference(&logits, &expected),
+        backward: max_relative_difference(&norms, &expected_norms)
+            .max(max_relative_difference(&after, &expected_after)),
+        tolerance: match precision {
+            Precision::F32 => NETWORK_TOLERANCE,
+            Precision::Bf16 => BF16_TOLERANCE,
+        },
+    }
+}
+
+/// The largest difference, relative to the largest value expected; NaN where one is not finite.
+fn max_relative_difference(found: &[f64], expected: &[f64]) -> f64 {
+    if found.len() != expected.len() || found.iter().any(|value| !value.is_finite()) {
+        return f64::NAN;
+    }
+    let largest = expected.iter().fold(f64::MIN_POSITIVE, |most, value| most.max(value.abs()));
+    let differences = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    differences.fold(0.0, f64::max) / largest
+}
+
+fn read_values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    tensor.into_data().iter::<f64>().collect()
+}
+
+fn draw_tensor(stream: u64, shape: [usize; 5], device: &Device) -> Tensor<5> {
+    let key = SampleKey { seed: 4, epoch: 0, index: stream };
+    let mut rng = KeyedRng::new(key, Domain::Phantom);
+    let values: Vec<f32> =
+        (0..shape.iter().product()).map(|_| rng.standard_normal() as f32).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// Images of drawn values, and all labels in columns.
+fn draw_batch(side: usize) -> Batch {
+    let dims = Dims::cube(side);
+    let key = SampleKey { seed: 4, epoch: 0, index: 0 };
+    let mut rng = KeyedRng::new(key, Domain::Phantom);
+    let images =
+        (0..Modality::COUNT * dims.voxel_count()).map(|_| f16::from_f64(rng.standard_normal()));
+    let labels = (0..dims.voxel_count()).map(|place| (place / side % 4) as u8);
+    Batch {
+        number: 0,
+        next_sample: 1,
+        images: images.collect::<Vec<_>>().into(),
+        labels: labels.collect::<Vec<_>>().into(),
+        targets: Targets::Hard,
+        dims,
+        keys: vec![key],
+        provenance: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_agrees_with_itself_to_the_bit_and_in_bf16_nearly() {
+        let mut told = 0;
+        let all = compare_with_cpu(&Device::flex(), NetworkSize::Tiny, |_| told += 1);
+        assert_eq!((all.len(), told), (OPERATIONS.len() + 2 * ARCHITECTURES.len(), all.len()));
+        for compared in &all {
+            let is_rounded = compared.name.ends_with("bf16");
+            assert_eq!(compared.forward > 0.0, is_rounded, "{compared:?}");
+            assert_eq!(compared.backward > 0.0, is_rounded, "{compared:?}");
+            assert!(compared.is_within_tolerance(), "{compared:?}");
+        }
+    }
+
+    #[test]
+    fn every_network_can_be_reduced() {
+        for entry in ARCHITECTURES {
+            let [narrow, tiny] =
+                [NetworkSize::Narrow, NetworkSize::Tiny].map(|size| reduced_blueprint(entry, size));
+            let (narrow, tiny) = (narrow.unwrap(), tiny.unwrap());
+            assert!(tiny.parameter_count() < narrow.parameter_count(), "{}", entry.name);
+            assert!(tiny.smallest_patch() <= 16, "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn what_differs_or_is_no_number_does_not_agree() {
+        assert_eq!(max_relative_difference(&[1.0, 2.0], &[1.0, 4.0]), 0.5);
+        let compared = |forward, backward| Comparison {
+            name: String::new(),
+            forward,
+            backward,
+            tolerance: 1e-3,
+        };
+        assert!(compared(1e-3, 0.0).is_within_tolerance());
+        assert!(
+            !compared(2e-3, 0.0).is_within_tolerance()
+                && !compared(0.0, 2e-3).is_within_tolerance()
+        );
+        assert!(!compared(max_relative_difference(&[f64::NAN], &[1.0]), 0.0).is_within_tolerance());
+        assert!(!compared(0.0, max_relative_difference(&[], &[1.0])).is_within_tolerance());
+    }
+}

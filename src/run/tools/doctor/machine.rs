@@ -1,0 +1,85 @@
+//! Checks of cores, memory, limits and the port.
+
+use std::fs;
+use std::net::TcpListener;
+
+use crate::run::tools::doctor::{Finding, FindingGrade};
+use crate::telemetry::exporter::MetricsAddress;
+use crate::telemetry::process::status_bytes;
+
+const GIB: f64 = (1u64 << 30) as f64;
+
+/// A loader of 128^3 patches with full augmentation makes some 65 samples a second per core; a
+/// trainer on the CPU takes all there are.
+pub(super) fn core_count() -> Finding {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let text = if cores == 1 { "1 core".to_owned() } else { format!("{cores} cores") };
+    Finding::good("cores", text).graded_by(
+        cores as f64,
+        [1.0, 4.0],
+        "a fast GPU needs 2 to 3 cores for the loader alone: see `gliaflow tune`",
+    )
+}
+
+pub(super) fn free_memory() -> Finding {
+    let Some(available) = meminfo_bytes("MemAvailable") else {
+        return Finding::good("memory", "unknown on this system");
+    };
+    let total = meminfo_bytes("MemTotal").unwrap_or(available);
+    let found = format!("{:.1} GiB free of {:.1} GiB", available / GIB, total / GIB);
+    Finding::good("memory", found).graded_by(
+        available / GIB,
+        [2.0, 6.0],
+        "the loader takes loader.memory_mib (1 GiB), training on the CPU several GiB at 128^3, and what \
+         is left caches case files: lower crop.patch or loader.batch, or free memory",
+    )
+}
+
+/// Bytes behind a key of `/proc/meminfo`.
+fn meminfo_bytes(key: &str) -> Option<f64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    status_bytes(&text, key).map(|bytes| bytes as f64)
+}
+
+/// A mapped case needs no open file; a run has some twenty.
+pub(super) fn open_files() -> Finding {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|rest| rest.split_ascii_whitespace().next());
+    let Some(soft) = soft else { return Finding::good("open files", "unknown on this system") };
+    let most = soft.parse().unwrap_or(f64::INFINITY);
+    Finding::good("open files", format!("up to {soft}")).graded_by(
+        most,
+        [64.0, 256.0],
+        "raise it: ulimit -n 1024",
+    )
+}
+
+pub(super) fn metrics_port(metrics: MetricsAddress) -> Finding {
+    let MetricsAddress::At(address) = metrics else {
+        return Finding::good("metrics port", "off");
+    };
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::good("metrics port", format!("{address} is free")),
+        Err(error) => Finding::good("metrics port", format!("{address}: {error}")).with_grade(
+            FindingGrade::Limited,
+            "a run takes the next free port and prints it; choose one with --metrics-addr",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_no_obstacle_but_is_said() {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("any port");
+        let address = taken.local_addr().expect("bound");
+        let finding = metrics_port(MetricsAddress::At(address));
+        assert_eq!(finding.grade, FindingGrade::Limited);
+        assert!(finding.remedy.contains("--metrics-addr"));
+        drop(taken);
+        assert_eq!(metrics_port(MetricsAddress::At(address)).grade, FindingGrade::Good);
+    }
+}

@@ -1,0 +1,339 @@
+//! Loader benchmark with an emulated trainer: cost, throughput, and the stage that is the
+//! bottleneck. Nothing is trained, so it runs on any machine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::actor::feed::{Feed, RunningTopology};
+use crate::actor::observe::{Observation, Observer};
+use crate::augment::config::AugmentConfig;
+use crate::augment::kernel::Kernel;
+use crate::brats::dataset::CaseFiles;
+use crate::brats::read::read_grid;
+use crate::cache::preprocess::PreprocessConfig;
+use crate::pipeline::bottleneck::{Bottleneck, CpuUsage, diagnose_run};
+use crate::pipeline::budget::{Footprint, LoaderConfig};
+use crate::pipeline::crop::CropConfig;
+use crate::pipeline::drill::DrillConfig;
+use crate::pipeline::ingest::IngestWorkers;
+use crate::pipeline::loader::{self, CaseSource, LoaderParts};
+use crate::pipeline::plan::Plan;
+use crate::pipeline::sample::Batch;
+use crate::run::failure::Failure;
+use crate::run::prepare::{self, ExcludedCase, Session};
+use crate::telemetry::memory::PeakMemoryMonitor;
+use crate::telemetry::process;
+use crate::volume::grid::Dims;
+
+/// Dataset, loader and length of a drain.
+#[derive(Debug, Clone)]
+pub struct DrainConfig {
+    /// A dataset in one of the BraTS layouts.
+    pub data: PathBuf,
+    /// The cache's root; not touched where the loader has none.
+    pub cache: PathBuf,
+    /// Samples, memory, threads.
+    pub loader: LoaderConfig,
+    /// Patches.
+    pub crop: CropConfig,
+    /// Augmentation of patches.
+    pub augment: AugmentConfig,
+    /// Preprocessing of cases.
+    pub preprocess: PreprocessConfig,
+    /// Seed of the plan.
+    pub seed: u64,
+    /// Batches that are measured.
+    pub batches: u64,
+    /// Batches before them that are not.
+    pub warm_up: u64,
+    /// Time that the emulated trainer takes for a batch, without using the processor.
+    pub step: Duration,
+}
+
+/// Work and waiting of one stage during the measurement.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageReport {
+    /// The stage.
+    pub name: &'static str,
+    /// Threads.
+    pub workers: usize,
+    /// Items worked on.
+    pub items: u64,
+    /// Time working, over all threads.
+    pub busy_seconds: f64,
+    /// Time waiting for input.
+    pub starved_seconds: f64,
+    /// Time waiting for room.
+    pub blocked_seconds: f64,
+}
+
+/// Result of a drain. Times and samples are those after the warm-up; sample counts are of all.
+#[derive(Debug, Clone, Serialize)]
+pub struct DrainReport {
+    /// Samples delivered.
+    pub samples: u64,
+    /// Wall time.
+    pub seconds: f64,
+    /// Samples per wall second.
+    pub samples_per_second: f64,
+    /// CPU time of the whole process per sample; absent where the platform does not tell.
+    pub cpu_seconds_per_sample: Option<f64>,
+    /// The most heap and stacks at once, over the whole drain; absent likewise.
+    pub peak_anonymous_bytes: Option<u64>,
+    /// Case files in the address space: page cache, not memory of the process.
+    pub mapped_bytes: u64,
+    /// Share of the time that the trainer waited for a batch.
+    pub starved_ratio: f64,
+    /// Share of the time that the emulated steps make up; absent without them.
+    pub accelerator_utilization: Option<f64>,
+    /// Bottleneck.
+    pub bottleneck: Bottleneck,
+    /// Explanation of the bottleneck, and what to change.
+    pub verdict: String,
+    /// Samples named.
+    pub issued: u64,
+    /// Samples that reached the trainer.
+    pub delivered: u64,
+    /// Samples that could not be made.
+    pub skipped: u64,
+    /// Source first.
+    pub stages: Vec<StageReport>,
+    /// Samples that may exist at once.
+    pub tickets: usize,
+    /// Kernel of the augmentation.
+    pub kernel: &'static str,
+    /// Cases that could not be used.
+    pub excluded: Vec<ExcludedCase>,
+}
+
+/// Dataset whose cases are ready to be drained, any number of times.
+pub struct DrainDataset {
+    cohort: Arc<[CaseFiles]>,
+    cases: CaseSource,
+    excluded: Vec<ExcludedCase>,
+}
+
+impl DrainDataset {
+    /// Memory that a sample holds of its case.
+    pub const fn footprint(&self) -> Footprint {
+        self.cases.footprint()
+    }
+}
+
+/// Finds the cases, and ingests them if the loader has a cache.
+///
+/// # Errors
+/// If no case is usable, or ingest is stopped or fails.
+pub fn prepare_dataset(config: &DrainConfig, session: &Session) -> Result<DrainDataset, Failure> {
+    let found = prepare::discover_dataset(&config.data)?;
+    let (cases, usable, excluded) = if config.loader.cached {
+        let store = prepare::open_store(&config.cache, &config.preprocess)?;
+        let workers = IngestWorkers::default();
+        let done =
+            prepare::ingest_cases(&found.cases, &store, &config.preprocess, &workers, session)?;
+        let mut usable = found.cases;
+        usable.retain(|files| done.excluded.iter().all(|left| left.case != files.id));
+        (CaseSource::from_store(store), usable, done.excluded)
+    } else {
+        let (largest, usable, excluded) = read_extents(found.cases);
+        (CaseSource::Files { largest }, usable, excluded)
+    };
+    if usable.is_empty() {
+        let errors = excluded.into_iter().map(|left| left.error);
+        return Err(Failure::Cases(errors.chain(found.problems).collect()));
+    }
+    Ok(DrainDataset { cohort: usable.into(), cases, excluded })
+}
+
+/// The extent of the largest case, and the cases whose header can be read.
+fn read_extents(cases: Vec<CaseFiles>) -> (Dims, Vec<CaseFiles>, Vec<ExcludedCase>) {
+    let mut largest = Dims([0; 3]);
+    let mut usable = Vec::new();
+    let mut excluded = Vec::new();
+    for files in cases {
+        match read_grid(&files.images[0]) {
+            Ok(grid) => {
+                if grid.voxel_count() > largest.voxel_count() {
+                    largest = grid;
+                }
+                usable.push(files);
+            }
+            Err(error) => excluded.push(ExcludedCase { case: files.id, error }),
+        }
+    }
+    (largest, usable, excluded)
+}
+
+/// Drains `config.warm_up + config.batches` batches.
+///
+/// # Errors
+/// If the loader cannot be started or fails, or the session is stopped.
+pub fn drain_loader(
+    config: &DrainConfig,
+    prepared: &DrainDataset,
+    session: &Session,
+) -> Result<DrainReport, Failure> {
+    let cases = match &prepared.cases {
+        CaseSource::Cache { store, .. } => CaseSource::from_store(Arc::clone(store)),
+        CaseSource::Files { largest } => CaseSource::Files { largest: *largest },
+    };
+    let loader = &config.loader;
+    let memory =
+        loader.plan_memory(config.crop.patch, cases.footprint()).map_err(Failure::Usage)?;
+    let parts = LoaderParts {
+        loader: loader.clone(),
+        crop: config.crop.clone(),
+        augment: config.augment.clone(),
+        plan: Plan::new(prepared.cohort.clone(), config.seed, loader.patches_per_case),
+        first_sample: 0,
+        first_batch: 0,
+        cases,
+        preprocess: config.preprocess.clone(),
+        annotations: None,
+        on_skip: Box::new(|skip| tracing::warn!(item = %skip.item, error = %skip.error, "skipped")),
+        drill: DrillConfig::default(),
+    };
+    let watch = PeakMemoryMonitor::start();
+    let stop = session.stop.child();
+    let (mut feed, running) = loader::start_loader(parts, &stop, &session.runtime)?;
+    let shown = session.board.watch_topology(&running);
+    let span = measure_batches(config, &mut feed, &running, session);
+    // What is under way is delivered, so that the accounts can be closed.
+    stop.drain();
+    while feed.next_output().is_some() {}
+    drop((feed, shown));
+    let ledger = running.join_blocking()?;
+    let peak_anonymous_bytes = watch.finish_peak_bytes();
+    prepare::fail_if_stopped(&session.stop, "nothing was measured")?;
+    let Some(span) = span else {
+        return Err(Failure::Usage("the loader ended before all was measured; `gliaflow inspect` says what is wrong with the cases".into()));
+    };
+    let samples = span.samples;
+    let seconds = span.seconds;
+    let feed = &span.feed;
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let verdict =
+        diagnose_run(&span.actors, feed, &CpuUsage { cores, cpu_seconds: span.cpu_seconds });
+    let steps = config.step.as_secs_f64() * config.batches as f64;
+    Ok(DrainReport {
+        samples,
+        seconds,
+        samples_per_second: samples as f64 / seconds,
+        cpu_seconds_per_sample: span.cpu_seconds.map(|cpu| cpu / samples as f64),
+        peak_anonymous_bytes,
+        mapped_bytes: match &prepared.cases {
+            CaseSource::Cache { store, .. } => store.mapped_size().1,
+            CaseSource::Files { .. } => 0,
+        },
+        starved_ratio: feed.starved_seconds / seconds,
+        // The first step may be short by as much as the last one ahead of it was late.
+        accelerator_utilization: (!config.step.is_zero()).then(|| (steps / seconds).min(1.0)),
+        bottleneck: verdict.bottleneck,
+        verdict: verdict.sentence,
+        issued: ledger.issued,
+        delivered: ledger.delivered,
+        skipped: ledger.skipped,
+        stages: span.stage_reports(),
+        tickets: memory.tickets,
+        kernel: Kernel::fastest_available().name(),
+        excluded: prepared.excluded.clone(),
+    })
+}
+
+/// Difference of two snapshots.
+struct MeasuredInterval {
+    samples: u64,
+    seconds: f64,
+    cpu_seconds: Option<f64>,
+    actors: Vec<Observation>,
+    feed: Observation,
+}
+
+impl MeasuredInterval {
+    fn stage_reports(&self) -> Vec<StageReport> {
+        let report = |seen: &Observation| StageReport {
+            name: seen.name,
+            workers: seen.workers,
+            items: seen.items,
+            busy_seconds: seen.busy_seconds,
+            starved_seconds: seen.starved_seconds,
+            blocked_seconds: seen.blocked_seconds,
+        };
+        self.actors.iter().map(report).collect()
+    }
+}
+
+/// Observations of all actors at one instant.
+struct DrainSnapshot {
+    at: Instant,
+    cpu_seconds: Option<f64>,
+    actors: Vec<Observation>,
+    feed: Observation,
+}
+
+impl DrainSnapshot {
+    fn now(observer: &Observer) -> Self {
+        Self {
+            at: Instant::now(),
+            cpu_seconds: process::cpu_seconds(),
+            actors: observer.observations(),
+            feed: observer.feed(),
+        }
+    }
+}
+
+/// EmulatedTrainer trainer, which waits without using a core, as one whose GPU works does.
+struct EmulatedTrainer {
+    step: Duration,
+    /// Lateness of the system's timer so far: the next step is that much shorter.
+    late: Duration,
+}
+
+impl EmulatedTrainer {
+    fn wait_one_step(&mut self) {
+        let due = self.step.saturating_sub(self.late);
+        let began = Instant::now();
+        thread::sleep(due);
+        self.late = self.late.saturating_sub(self.step) + began.elapsed().saturating_sub(due);
+    }
+}
+
+/// Takes and measures batches as a trainer does; `None` if the loader ended before the last.
+fn measure_batches(
+    config: &DrainConfig,
+    feed: &mut Feed<Batch>,
+    running: &RunningTopology,
+    session: &Session,
+) -> Option<MeasuredInterval> {
+    let observer = running.observer();
+    let total = config.warm_up + config.batches;
+    let task = session.progress.begin_task("drain", "batches", total);
+    let mut from = DrainSnapshot::now(&observer);
+    let mut samples = 0;
+    let mut trainer = EmulatedTrainer { step: config.step, late: Duration::ZERO };
+    for number in 0..total {
+        let batch = feed.next_output()?;
+        if number >= config.warm_up {
+            samples += batch.size() as u64;
+        }
+        drop(batch);
+        trainer.wait_one_step();
+        task.advance_to(number + 1, "");
+        if number + 1 == config.warm_up {
+            from = DrainSnapshot::now(&observer);
+        }
+    }
+    let to = DrainSnapshot::now(&observer);
+    let actors = to.actors.iter().zip(&from.actors);
+    Some(MeasuredInterval {
+        samples,
+        seconds: (to.at - from.at).as_secs_f64(),
+        cpu_seconds: to.cpu_seconds.zip(from.cpu_seconds).map(|(to, from)| to - from),
+        actors: actors.map(|(now, then)| now.since(then)).collect(),
+        feed: to.feed.since(&from.feed),
+    })
+}

@@ -1,0 +1,11 @@
+//! Tools around a run: checks of machine and device, costs of loader and step, replay of a sample.
+
+#[cfg(feature = "train")]
+pub mod bench_step;
+#[cfg(feature = "train")]
+pub mod device_check;
+pub mod doctor;
+pub mod drain;
+#[cfg(feature = "train")]
+pub mod replay;
+pub mod tune;

@@ -1,0 +1,109 @@
+//! Replay of a training sample: it is made again from the run's record.
+
+use std::path::Path;
+
+use crate::actor::stage::Stage;
+use crate::base::error::{CaseError, Reason};
+use crate::buffers::case::CaseBuffers;
+use crate::cache::source::ExpectedSource;
+use crate::pipeline::annotations::Annotations;
+use crate::pipeline::case_handle::CaseHandle;
+use crate::pipeline::cold::{DecodeSample, NormalizeSample};
+use crate::pipeline::crop::Crop;
+use crate::pipeline::normalize::Normalize;
+use crate::pipeline::plan::PlannedSample;
+use crate::pipeline::replay::{ReplayedSample, replay_sample};
+use crate::run::cohort::read_lock;
+use crate::run::config;
+use crate::run::config::data::DataConfig;
+use crate::run::failure::Failure;
+use crate::run::prepare;
+use crate::run::pseudo_labels;
+use crate::volume::case::Split;
+
+/// Makes the sample at `index` of `epoch` of the run in `folder` again and writes it into `out`.
+///
+/// # Errors
+/// If the folder holds no run, the epoch has no such sample, its case is gone or is another one, or a
+/// file cannot be written.
+pub fn replay_of_run(
+    folder: &Path,
+    epoch: u64,
+    index: u64,
+    out: &Path,
+) -> Result<ReplayedSample, Failure> {
+    let run = config::load_run_config(folder, &[])?.run;
+    let lock = read_lock(folder)?;
+    let found = prepare::discover_dataset(&lock.folder)?.cases;
+    let mut cohort = lock.files_in_split(&found, Split::Train);
+    let mut parts = vec![Split::Train];
+    let mut annotations = None;
+    if let Some(pseudo) = &run.data.pseudo {
+        let joining = lock.files_in_split(&found, Split::Unlabelled);
+        annotations = Some((pseudo_labels::annotations_of_cases(pseudo, &joining), joining.len()));
+        cohort.extend(joining);
+        parts.push(Split::Unlabelled);
+    }
+    let gone = lock.missing_cases(&found, &parts).len();
+    if gone > 0 || cohort.is_empty() {
+        return Err(Failure::Usage(format!(
+            "{}: {} of the {} cases that the run trained on are there; bring the others back: the \
+             order of samples depends on all of them",
+            lock.folder.display(),
+            cohort.len(),
+            cohort.len() + gone
+        )));
+    }
+    let (annotations, annotated) = annotations.unzip();
+    let plan = pseudo_labels::sample_plan(&run, cohort.into(), annotated.unwrap_or(0));
+    let samples = plan.epoch_len();
+    if index >= samples {
+        return Err(Failure::Usage(format!(
+            "--index {index}: an epoch of this run has {samples} samples; write 0 to {}",
+            samples - 1
+        )));
+    }
+    let planned = plan.sample_at(epoch * samples + index);
+    let key = planned.key;
+    let case = load_case(planned, &run.data, annotations.as_ref())?;
+    let locked = lock.cases.iter().find(|locked| locked.id == *case.id());
+    if locked.is_none_or(|locked| locked.fingerprint != case.fingerprint()) {
+        let problem = format!("its files are not those of the run (now {})", case.fingerprint());
+        let subject = format!("case {}", case.id());
+        let remedy = "bring them back: other files give another sample";
+        return Err(CaseError::new(Reason::Checksum, subject, problem, remedy).into());
+    }
+    let background = run.augment.background;
+    let targets = run.targets();
+    let sample = Crop::new(run.crop, run.augment).draw_sample(key, case);
+    Ok(replay_sample(&sample, background, targets, out)?)
+}
+
+/// Loads the case from the cache, or from its files; pseudo-labels are in the cache only.
+fn load_case(
+    planned: PlannedSample,
+    data: &DataConfig,
+    annotations: Option<&Annotations>,
+) -> Result<CaseHandle, Failure> {
+    let store = prepare::open_store(&data.cache, &data.preprocess)?;
+    let id = &planned.case_files().id;
+    if let Ok(Some(case)) = store.find_case(id, ExpectedSource::Anything)
+        && case.verify_voxels().is_ok()
+    {
+        return match annotations {
+            Some(annotations) => Ok(annotations.annotate_case(case, &store)?),
+            None => Ok(CaseHandle::Mapped(case)),
+        };
+    }
+    if annotations.is_some_and(|annotations| annotations.is_annotated(id)) {
+        let problem = "its case file is gone, and with it what its teacher's labels lie on";
+        let subject = format!("case {id}");
+        let remedy = "`gliaflow ingest` builds it again";
+        return Err(CaseError::new(Reason::Missing, subject, problem, remedy).into());
+    }
+    let shelf = CaseBuffers::default();
+    let normalize = Normalize::new(data.preprocess.clone(), shelf.clone());
+    let mut cold =
+        DecodeSample::new(shelf.clone()).fuse_with(NormalizeSample::new(normalize, shelf));
+    Ok(cold.process(planned)?.case)
+}

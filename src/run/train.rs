@@ -1,0 +1,319 @@
+//! One training run, from a checked configuration to a scored checkpoint.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::base::error::CaseError;
+use crate::cache::store::CaseStore;
+use crate::pipeline::bottleneck::BottleneckVerdict;
+use crate::report;
+use crate::run::cohort;
+use crate::run::config::{self, CheckedConfig, RUN_FILE, RunConfig};
+use crate::run::context::RunContext;
+use crate::run::device::{self, ChosenDevice};
+use crate::run::evaluate::{self, Evaluation};
+use crate::run::failure::Failure;
+use crate::run::prepare::{self, ExcludedCase, Session};
+use crate::run::training::{TrainingOutcome, train_to_end};
+use crate::telemetry::catalog::{self, RunState};
+use crate::telemetry::endpoint::ENDPOINT_FILE;
+use crate::train::checkpoint;
+use crate::train::event::Event;
+use crate::train::journal::Journal;
+use crate::train::run_directory::{DATASET_LOCK, DatasetLock, Environment, RunDirectory};
+use crate::train::training_progress::BestEpoch;
+
+/// Name of the summary file of a run that has ended.
+pub const SUMMARY: &str = "summary.json";
+
+/// Result of a run: `summary.json`, and what `train --json` prints.
+#[derive(Debug, Serialize)]
+pub struct RunSummary {
+    /// The run's folder.
+    pub run: PathBuf,
+    /// The network.
+    pub model: String,
+    /// Trained values.
+    pub parameters: usize,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Steps planned; fewer were taken if there was no better validation for too long.
+    pub planned_steps: u64,
+    /// Steps that were skipped because they were not finite.
+    pub unsound_steps: u64,
+    /// The device.
+    pub device: String,
+    /// Wall seconds of the training loop, of the last process.
+    pub train_seconds: f64,
+    /// Share of the training loop's time without a batch.
+    pub starved_ratio: f64,
+    /// Bottleneck of the training loop.
+    pub loader: BottleneckVerdict,
+    /// Wall seconds of everything, of the last process.
+    pub seconds: f64,
+    /// Cases trained on.
+    pub train_cases: usize,
+    /// Pseudo-labelled ones among `train_cases`.
+    pub pseudo_labelled_cases: usize,
+    /// Cases that could not be used.
+    pub excluded: Vec<ExcludedCase>,
+    /// Contents of the dataset's folder that could not become a case.
+    pub problems: Vec<CaseError>,
+    /// The best validation, which the pointer `checkpoints/best` names.
+    pub best: Option<BestValidation>,
+    /// The last weights on the held-out cases; absent when there are none.
+    pub evaluation: Option<Evaluation>,
+}
+
+/// The best validation of a run.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct BestValidation {
+    /// Mean over regions and cases.
+    pub mean_dice: f64,
+    /// Epochs done.
+    pub epoch: u64,
+    /// Steps done.
+    pub step: u64,
+}
+
+impl From<BestEpoch> for BestValidation {
+    fn from(BestEpoch { dice, epoch, step }: BestEpoch) -> Self {
+        Self { mean_dice: dice, epoch, step }
+    }
+}
+
+/// Trains and evaluates. `place` is the run's folder, or a root and a stem for the next free one.
+///
+/// # Errors
+/// As [`Failure`] tells; a stop on request leaves a checkpoint first.
+pub fn train(
+    config: &CheckedConfig,
+    place: &RunDestination,
+    session: &Session,
+) -> Result<RunSummary, Failure> {
+    let started = Instant::now();
+    place.check_is_free()?;
+    let chosen = device::choose_device(config.run.device)?;
+    chosen.check_precision(config.run.precision)?;
+    let store = open_store(&config.run)?;
+    let cohort = cohort::build_cohort(&config.run, store.as_ref(), session)?;
+    config.run.loader_memory(cohort.largest)?;
+    let directory = match place {
+        RunDestination::Next { root, stem } => RunDirectory::create_numbered(root, stem)?,
+        RunDestination::Exactly(path) => RunDirectory::create_at(path)?,
+    };
+    directory.write_json(ENDPOINT_FILE, &session.endpoint)?;
+    write_run_record(&directory, config, &chosen, &cohort.lock)?;
+    let journal = Journal::start(directory.path())?;
+    let course = RunContext::new(config, session, chosen, store, cohort, directory, journal)?;
+    train_and_record_end(&course, started)
+}
+
+/// Resumes the run in `folder` from its last whole checkpoint, with the cases and the settings that
+/// it was begun with. `assignments` may change settings that do not decide the result.
+///
+/// # Errors
+/// As [`Failure`] tells: if it has ended, if another process has it, if its cases are not what they
+/// were.
+pub fn resume(
+    folder: &Path,
+    assignments: &[String],
+    session: &Session,
+) -> Result<RunSummary, Failure> {
+    let started = Instant::now();
+    let config = load_resumed_config(folder, assignments)?;
+    let directory = RunDirectory::open_existing(folder)?;
+    if folder.join(SUMMARY).exists() {
+        return Err(Failure::Usage(format!(
+            "{}: has ended; begin another run, with more train.epochs for a longer one",
+            folder.display()
+        )));
+    }
+    let start =
+        if checkpoint::exists_in(folder)? { Some(checkpoint::find_latest(folder)?) } else { None };
+    if start.as_ref().is_some_and(|(_, state)| state.config != config.fingerprint()) {
+        return Err(other_settings_error(folder));
+    }
+    let chosen = device::choose_device(config.run.device)?;
+    chosen.check_precision(config.run.precision)?;
+    directory.write_json(ENDPOINT_FILE, &session.endpoint)?;
+    publish_info(&config, &chosen);
+    let store = open_store(&config.run)?;
+    let lock = cohort::read_lock(folder)?;
+    let cohort = cohort::restore_cohort(&config.run, lock, store.as_ref(), session)?;
+    let journal = match &start {
+        Some((_, state)) => Journal::resume(folder, state.journal, state.progress.step)?,
+        None => Journal::start(folder)?,
+    };
+    let course = RunContext::new(&config, session, chosen, store, cohort, directory, journal)?;
+    let course = RunContext { resumed: true, start, ..course };
+    train_and_record_end(&course, started)
+}
+
+/// The run's cache, if it has one.
+fn open_store(run: &RunConfig) -> Result<Option<Arc<CaseStore>>, Failure> {
+    if !run.loader.cached {
+        return Ok(None);
+    }
+    Ok(Some(prepare::open_store(&run.data.cache, &run.data.preprocess)?))
+}
+
+/// Loads the configuration of a run, with assignments that leave its result alone.
+fn load_resumed_config(folder: &Path, assignments: &[String]) -> Result<CheckedConfig, Failure> {
+    let begun = config::load_run_config(folder, &[])?.fingerprint();
+    let config = config::load_run_config(folder, assignments)?;
+    if config.fingerprint() == begun { Ok(config) } else { Err(other_settings_error(folder)) }
+}
+
+fn other_settings_error(folder: &Path) -> Failure {
+    Failure::Usage(format!(
+        "{}: was begun with other settings, and these would decide the result; leave them as they \
+         were, or begin another run",
+        folder.display()
+    ))
+}
+
+/// Trains and evaluates, and records in the journal how the run ended.
+fn train_and_record_end(course: &RunContext<'_>, started: Instant) -> Result<RunSummary, Failure> {
+    let run = course.directory.path().display();
+    tracing::info!(%run, device = %course.chosen.name, resumed = course.resumed, "training");
+    let outcome = train_and_evaluate(course, started);
+    let (state, cause) = match &outcome {
+        Ok(_) => ("finished", None),
+        Err(Failure::Stopped(_) | Failure::Aborted) => ("stopped", None),
+        Err(failure) => ("failed", Some(failure.to_string())),
+    };
+    let step = outcome.as_ref().map_or_else(|_| course.journal.last_step(), |done| done.steps);
+    let written = course.journal.write_event(&Event::Finished { step, state, cause });
+    if !matches!(outcome, Err(Failure::Aborted)) {
+        write_report(course.directory.path());
+    }
+    // Of two failures the first is the cause.
+    let summary = outcome?;
+    written?;
+    Ok(summary)
+}
+
+/// Writes the report; a failure of it fails no run.
+fn write_report(run: &Path) {
+    if let Err(fault) = report::write_report(run) {
+        tracing::warn!("no report: {fault}; try `gliaflow report {}`", run.display());
+    }
+}
+
+/// Trains, scores the held-out cases, and writes the summary.
+fn train_and_evaluate(course: &RunContext<'_>, started: Instant) -> Result<RunSummary, Failure> {
+    let RunContext { config, cohort, directory, .. } = course;
+    RunState::Training.publish_state();
+    let mut trained = train_to_end(course)?;
+    let evaluation = match cohort.held_out.is_empty() {
+        true => None,
+        false => Some(final_scores(course, &mut trained)?),
+    };
+    let summary = RunSummary {
+        run: directory.path().to_path_buf(),
+        model: config.blueprint.name().to_string(),
+        parameters: trained.learner.parameter_count(),
+        steps: trained.standing.step,
+        planned_steps: trained.steps,
+        unsound_steps: trained.standing.non_finite_steps,
+        device: course.chosen.name.clone(),
+        train_seconds: trained.seconds,
+        starved_ratio: time_share(trained.starved_seconds, trained.seconds),
+        loader: trained.loader,
+        seconds: started.elapsed().as_secs_f64(),
+        train_cases: cohort.train.len(),
+        pseudo_labelled_cases: cohort.annotated,
+        excluded: [cohort.excluded.as_slice(), trained.excluded.as_slice()].concat(),
+        problems: cohort.problems.clone(),
+        best: trained.standing.best.map(BestValidation::from),
+        evaluation,
+    };
+    directory.write_json(SUMMARY, &summary)?;
+    Ok(summary)
+}
+
+/// Share of a time; 0 of no time.
+fn time_share(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+/// Writes the scores of the last weights, which are computed unless they have just been.
+fn final_scores(
+    course: &RunContext<'_>,
+    trained: &mut TrainingOutcome,
+) -> Result<Evaluation, Failure> {
+    RunState::Evaluating.publish_state();
+    let scored = match trained.scores.take() {
+        Some(scored) => scored,
+        None => {
+            course.score_held_out(trained.learner.as_ref()).map_err(|failure| match failure {
+                Failure::Stopped(_) => {
+                    Failure::Stopped(course.resume_hint(&trained.standing, trained.steps))
+                }
+                other => other,
+            })?
+        }
+    };
+    evaluate::write_evaluation(&course.directory.path().join("validation"), &scored)?;
+    Ok(scored)
+}
+
+/// Destination folder of a run.
+pub enum RunDestination {
+    /// The next free `root/stem-NNN`.
+    Next {
+        /// Folder of runs.
+        root: PathBuf,
+        /// First part of the name.
+        stem: String,
+    },
+    /// Exactly there.
+    Exactly(PathBuf),
+}
+
+impl RunDestination {
+    /// The value of the metrics' `run` label.
+    pub fn run_label(&self) -> String {
+        match self {
+            Self::Next { stem, .. } => stem.clone(),
+            Self::Exactly(path) => path.display().to_string(),
+        }
+    }
+
+    /// Refuses a folder that holds a run, before any work is done for it.
+    fn check_is_free(&self) -> Result<(), Failure> {
+        match self {
+            Self::Exactly(path) if path.join(RUN_FILE).exists() => Err(Failure::Usage(format!(
+                "{}: already holds a run; go on with it with --resume, or choose another folder \
+                 with --run",
+                path.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Writes the run's record. The configuration comes last: a folder that has it can be resumed.
+fn write_run_record(
+    directory: &RunDirectory,
+    config: &CheckedConfig,
+    chosen: &ChosenDevice,
+    lock: &DatasetLock,
+) -> Result<(), Failure> {
+    directory.write_json(DATASET_LOCK, lock)?;
+    let environment = Environment::of_process(&chosen.name, chosen.deterministic);
+    directory.write_json("environment.json", &environment)?;
+    directory.write_text(RUN_FILE, &config.to_toml()?)?;
+    publish_info(config, chosen);
+    Ok(())
+}
+
+fn publish_info(config: &CheckedConfig, chosen: &ChosenDevice) {
+    let fingerprint = config.fingerprint().short_hex(12);
+    let labels = [env!("CARGO_PKG_VERSION"), &chosen.name, config.blueprint.name(), &fingerprint];
+    catalog::show_run_info(labels);
+}

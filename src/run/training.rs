@@ -1,0 +1,348 @@
+//! Training loop of a run, from milestone to milestone: the ends of epochs, checkpoints,
+//! validations, and the end. Between two of them the trainer is alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::actor::stage::SkippedItem;
+use crate::actor::stop::StopState;
+use crate::nets::Learner;
+use crate::pipeline::bottleneck::BottleneckVerdict;
+use crate::pipeline::loader::{self, LoaderParts};
+use crate::pipeline::plan::Plan;
+use crate::run::background_ingest::BackgroundIngest;
+use crate::run::context::RunContext;
+use crate::run::evaluate::Evaluation;
+use crate::run::failure::Failure;
+use crate::run::prepare::{self, ExcludedCase};
+use crate::run::pseudo_labels;
+use crate::run::weights_file;
+use crate::telemetry::catalog::{self, RunState};
+use crate::train::checkpoint;
+use crate::train::event::Event;
+use crate::train::feed::BatchFeed;
+use crate::train::settings::TrainerConfig;
+use crate::train::skips::SkipQueue;
+use crate::train::trainer::{Trainer, TrainerContext};
+use crate::train::training_progress::{TrainingProgress, TrainingState};
+use crate::volume::case::Split;
+use crate::volume::region::Region;
+
+/// Result of the training loop.
+pub(super) struct TrainingOutcome {
+    /// The network as it is now.
+    pub(super) learner: Box<dyn Learner>,
+    /// Progress of the run.
+    pub(super) standing: TrainingProgress,
+    /// Steps planned in all.
+    pub(super) steps: u64,
+    /// Wall seconds of this process's steps.
+    pub(super) seconds: f64,
+    /// Seconds of these without a batch.
+    pub(super) starved_seconds: f64,
+    /// Bottleneck of the steps.
+    pub(super) loader: BottleneckVerdict,
+    /// The scores of the network as it is now, if it has been validated.
+    pub(super) scores: Option<Evaluation>,
+    /// Cases that turned out to be bad while they were being ingested.
+    pub(super) excluded: Vec<ExcludedCase>,
+}
+
+/// Trains from the run's progress to its end; a stop on request leaves a checkpoint first.
+pub(super) fn train_to_end(course: &RunContext<'_>) -> Result<TrainingOutcome, Failure> {
+    let run = &course.config.run;
+    let session = course.session;
+    let cohort = &course.cohort;
+    let plan = pseudo_labels::sample_plan(run, Arc::clone(&cohort.train), cohort.annotated);
+    let steps_per_epoch = run.train.epoch_steps(plan.epoch_len(), run.loader.batch);
+    let steps = run.train.epochs * steps_per_epoch;
+    let (mut learner, standing) = prepare_learner(course, steps)?;
+    let skips = SkipQueue::default();
+    let coming = BackgroundIngest::start(course, plan.cases_from(standing.next_sample))?;
+    let parts = LoaderParts {
+        loader: run.loader.clone(),
+        crop: run.crop.clone(),
+        augment: run.augment.clone(),
+        plan: plan.clone(),
+        first_sample: standing.next_sample,
+        first_batch: standing.next_batch,
+        cases: course.case_source(),
+        preprocess: run.data.preprocess.clone(),
+        annotations: cohort.annotations.clone(),
+        on_skip: skip_recorder(course, skips.clone(), plan, standing.next_sample),
+        drill: run.drill.clone(),
+    };
+    let (batches, running) = loader::start_loader(parts, &session.stop, &session.runtime)?;
+    let watched = session.board.watch_topology(&running);
+    let mut feed = BatchFeed::new(batches, learner.device().clone(), run.precision)?;
+    let task = session.progress.begin_task("train", "steps", steps);
+    let trainer = Trainer::new(TrainerContext {
+        loss: &run.loss,
+        config: &run.train,
+        steps_per_epoch,
+        journal: &course.journal,
+        skips: skips.clone(),
+        progress: task.as_ref(),
+        stop: &session.stop,
+        slow_step: run.drill.slow_step(),
+    });
+    let saved = course.start.as_ref().map(|_| standing.step);
+    let mut way = TrainingRun {
+        course,
+        trainer,
+        standing,
+        steps_per_epoch,
+        saved,
+        scores: None,
+        training: Duration::ZERO,
+    };
+    let outcome = way.train_epochs(learner.as_mut(), &mut feed);
+    let TrainingRun { standing, scores, training, .. } = way;
+    let starved_seconds = feed.starved_time().as_secs_f64();
+    let loader = coming.loader_verdict(&running.observer());
+    drop((task, feed, watched));
+    let excluded = coming.stop_and_list_excluded();
+    let ended = running.join_blocking().map_err(Failure::from).and(outcome);
+    if ended.is_err() {
+        // They are met again by a run that goes on from a checkpoint; by this one they are known.
+        for skipped in skips.take_before(u64::MAX) {
+            course.journal.write_event(&skipped)?;
+        }
+    }
+    ended?;
+    let seconds = training.as_secs_f64();
+    Ok(TrainingOutcome {
+        learner,
+        standing,
+        steps,
+        seconds,
+        starved_seconds,
+        loader,
+        scores,
+        excluded,
+    })
+}
+
+/// Builds the learner, loads the checkpoint or the initial weights, and returns the run's progress.
+fn prepare_learner(
+    course: &RunContext<'_>,
+    steps: u64,
+) -> Result<(Box<dyn Learner>, TrainingProgress), Failure> {
+    let run = &course.config.run;
+    let chosen = &course.chosen;
+    let device = match run.train.gradient_checkpointing {
+        true => chosen.device.clone().autodiff().gradient_checkpointing(),
+        false => chosen.device.clone(),
+    };
+    let mut learner = course.config.blueprint.new_learner(&run.optimiser, run.seed, &device);
+    let standing = match &course.start {
+        Some((folder, state)) => {
+            learner.load(folder)?;
+            state.progress.clone()
+        }
+        None => {
+            weights_file::load_initial_weights(course.config, learner.as_mut())?;
+            TrainingProgress::default()
+        }
+    };
+    catalog::TRAIN_EPOCHS_PLANNED.with_labels([]).set(run.train.epochs as f64);
+    publish_best(&standing);
+    let device = chosen.name.clone();
+    course.journal.write_event(&match course.resumed {
+        true => {
+            let checkpoint = course.start.as_ref().and_then(|(folder, _)| folder.file_name());
+            let checkpoint = checkpoint.map(|name| name.to_string_lossy().into_owned());
+            Event::Resumed { step: standing.step, checkpoint, device }
+        }
+        false => Event::Started { step: 0, steps, parameters: learner.parameter_count(), device },
+    })?;
+    Ok((learner, standing))
+}
+
+/// Run between its first and its last step.
+struct TrainingRun<'a> {
+    course: &'a RunContext<'a>,
+    trainer: Trainer<'a>,
+    standing: TrainingProgress,
+    steps_per_epoch: u64,
+    /// Steps of the last checkpoint.
+    saved: Option<u64>,
+    /// Scores of the network as it is now.
+    scores: Option<Evaluation>,
+    /// Time spent between milestones.
+    training: Duration,
+}
+
+impl TrainingRun<'_> {
+    /// Trains until the run is over or stopped, and leaves a checkpoint.
+    fn train_epochs(
+        &mut self,
+        learner: &mut dyn Learner,
+        feed: &mut BatchFeed,
+    ) -> Result<(), Failure> {
+        let stop = &self.course.session.stop;
+        loop {
+            if self.validation_is_due() && stop.state() == StopState::Running {
+                self.validate_held_out(learner)?;
+            }
+            if self.checkpoint_is_due() {
+                self.save_checkpoint(learner, false)?;
+            }
+            if self.is_over() || stop.state() != StopState::Running {
+                break;
+            }
+            let until = self.next_milestone();
+            let since = Instant::now();
+            self.scores = None;
+            self.trainer.train_until(learner, feed, &mut self.standing, until)?;
+            self.training += since.elapsed();
+            if self.standing.step < until {
+                break;
+            }
+        }
+        if stop.state() == StopState::Aborted {
+            return Err(Failure::Aborted);
+        }
+        self.save_checkpoint(learner, false)?;
+        prepare::fail_if_stopped(
+            stop,
+            &self.course.resume_hint(&self.standing, self.trainer.total_steps()),
+        )
+    }
+
+    const fn trainer_config(&self) -> &TrainerConfig {
+        &self.course.config.run.train
+    }
+
+    /// Epochs done, if one has just ended.
+    fn epochs_done(&self) -> Option<u64> {
+        let step = self.standing.step;
+        let ended = step > 0 && step.is_multiple_of(self.steps_per_epoch);
+        ended.then(|| step / self.steps_per_epoch)
+    }
+
+    fn is_over(&self) -> bool {
+        self.standing.step >= self.trainer.total_steps()
+            || self.standing.out_of_patience(self.trainer_config().validation.patience)
+    }
+
+    /// The next step after which there may be something to do.
+    fn next_milestone(&self) -> u64 {
+        let step = self.standing.step;
+        let next = |every: u64| (step / every + 1) * every;
+        let checkpoint = match self.trainer_config().checkpoint.every_steps {
+            0 => u64::MAX,
+            every => next(every),
+        };
+        next(self.steps_per_epoch).min(checkpoint).min(self.trainer.total_steps())
+    }
+
+    fn validation_is_due(&self) -> bool {
+        let every = self.trainer_config().validation.every_epochs;
+        let Some(done) = self.epochs_done() else { return false };
+        let is_last = self.standing.step >= self.trainer.total_steps();
+        every > 0
+            && !self.course.cohort.held_out.is_empty()
+            && self.standing.validated_epochs < done
+            && (done.is_multiple_of(every) || is_last)
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        let settings = &self.trainer_config().checkpoint;
+        let step = self.standing.step;
+        // A setting of 0 turns its checkpoints off: no positive count is a multiple of it.
+        self.epochs_done().is_some_and(|done| done.is_multiple_of(settings.every_epochs))
+            || (step > 0 && step.is_multiple_of(settings.every_steps))
+    }
+
+    /// Scores the held-out cases, and publishes a checkpoint of the best so far. A validation that
+    /// ends early, unless aborted, leaves a checkpoint that is still to be validated.
+    fn validate_held_out(&mut self, learner: &mut dyn Learner) -> Result<(), Failure> {
+        let since = Instant::now();
+        RunState::Evaluating.publish_state();
+        let evaluation = match self.course.score_held_out(learner) {
+            Ok(evaluation) => evaluation,
+            Err(Failure::Aborted) => return Err(Failure::Aborted),
+            Err(failure) => {
+                self.save_checkpoint(learner, false)?;
+                return match failure {
+                    Failure::Stopped(_) => Ok(()),
+                    other => Err(other),
+                };
+            }
+        };
+        RunState::Training.publish_state();
+        let dice = Region::ALL.map(|region| evaluation.network.region_summary(region).dice.mean);
+        let hd95_mm =
+            Region::ALL.map(|region| evaluation.network.region_summary(region).hd95_mm.mean);
+        let mean_dice = dice.iter().sum::<f64>() / dice.len() as f64;
+        let epoch = self.standing.step / self.steps_per_epoch;
+        let best = self.standing.record_validation(epoch, mean_dice);
+        publish_best(&self.standing);
+        self.course.journal.write_event(&Event::Validation {
+            epoch,
+            step: self.standing.step,
+            mean_dice,
+            dice: by_region(dice),
+            hd95_mm: by_region(hd95_mm),
+            best,
+            seconds: since.elapsed().as_secs_f64(),
+        })?;
+        self.scores = Some(evaluation);
+        if best { self.save_checkpoint(learner, true) } else { Ok(()) }
+    }
+
+    /// Publishes a checkpoint, if there is none of this step.
+    fn save_checkpoint(&mut self, learner: &dyn Learner, is_best: bool) -> Result<(), Failure> {
+        let step = self.standing.step;
+        let course = self.course;
+        if self.saved == Some(step) && !is_best {
+            return Ok(());
+        }
+        let since = Instant::now();
+        let state = TrainingState {
+            model: course.config.blueprint.name().to_string(),
+            config: course.config.fingerprint(),
+            journal: course.journal.sync_position()?,
+            progress: self.standing.clone(),
+        };
+        let run = course.directory.path();
+        let keep = self.trainer_config().checkpoint.keep;
+        let folder = checkpoint::publish(run, &state, is_best, keep, |to| learner.save(to))?;
+        self.saved = Some(step);
+        let seconds = since.elapsed().as_secs_f64();
+        catalog::TRAIN_CHECKPOINT_TIME.with_labels([]).record(seconds);
+        catalog::TRAIN_CHECKPOINTS.with_labels([]).increment(1);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        catalog::TRAIN_CHECKPOINT_TIMESTAMP.with_labels([]).set(now.as_secs_f64());
+        Ok(course.journal.write_event(&Event::Checkpoint { step, folder, seconds })?)
+    }
+}
+
+fn by_region(values: [f64; Region::COUNT]) -> BTreeMap<&'static str, f64> {
+    Region::ALL.map(Region::name).into_iter().zip(values).collect()
+}
+
+fn publish_best(standing: &TrainingProgress) {
+    if let Some(best) = standing.best {
+        catalog::TRAIN_BEST_DICE.with_labels([]).set(best.dice);
+        catalog::TRAIN_BEST_EPOCH.with_labels([]).set(best.epoch as f64);
+    }
+}
+
+/// Returns the callback that counts and journals a skipped sample, and quarantines its case.
+fn skip_recorder(
+    course: &RunContext<'_>,
+    skips: SkipQueue,
+    plan: Plan,
+    first_sample: u64,
+) -> Box<dyn FnMut(&SkippedItem) + Send> {
+    let memory = course.bad_cases.clone();
+    Box::new(move |skip| {
+        catalog::skipped_samples(Split::Train.name(), skip.error.reason).increment(1);
+        skips.add_skip(first_sample, skip);
+        let planned = plan.sample_at(first_sample + skip.ordinal);
+        memory.record_bad_case(&planned.case_files().id, &skip.error);
+    })
+}

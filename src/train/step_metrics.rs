@@ -1,0 +1,142 @@
+//! Metrics of the trainer: clocks of this process, and gauges. Nothing here decides anything.
+
+use std::time::Instant;
+
+use crate::telemetry::catalog;
+use crate::train::event::{Event, StepRecord};
+use crate::train::training_progress::EpochSums;
+
+/// Step rate, epoch time and utilization of one process.
+#[derive(Default)]
+pub(super) struct StepMetrics {
+    pace: StepRate,
+    epoch: EpochClock,
+    measured: Option<UtilizationWindow>,
+}
+
+impl StepMetrics {
+    /// Restarts the clocks after a pause that was not training.
+    pub(super) fn resume_clocks(&mut self) {
+        if self.measured.is_some() {
+            self.measured = Some(UtilizationWindow::start_now());
+        }
+        self.epoch.resumed = Instant::now();
+    }
+
+    /// Records a completed step of `total`.
+    pub(super) fn record_step(&mut self, record: &StepRecord, total: u64) {
+        publish_step(record);
+        if let Some(seconds) = self.pace.time_left(record.step, total) {
+            catalog::TRAIN_ETA.with_labels([]).set(seconds);
+        }
+        self.epoch.starved_seconds += record.starved_seconds;
+        match &mut self.measured {
+            None => self.measured = Some(UtilizationWindow::start_now()),
+            Some(measured) => {
+                measured.starved_seconds += record.starved_seconds;
+                measured.steps += 1;
+            }
+        }
+    }
+
+    /// Closes an epoch and returns its event.
+    pub(super) fn close_epoch(&mut self, epoch: u64, sums: EpochSums) -> Event {
+        let clock = std::mem::take(&mut self.epoch);
+        if let Some(measured) = self.measured.replace(UtilizationWindow::start_now()) {
+            measured.publish();
+        }
+        catalog::TRAIN_EPOCH.with_labels([]).set((epoch + 1) as f64);
+        Event::Epoch {
+            epoch,
+            loss: (sums.steps > 0).then(|| sums.loss / sums.steps as f64),
+            seconds: clock.resumed.elapsed().as_secs_f64(),
+            starved_seconds: clock.starved_seconds,
+        }
+    }
+}
+
+/// Publishes the metrics of a step.
+fn publish_step(record: &StepRecord) {
+    catalog::TRAIN_STEP.with_labels([]).set(record.step as f64);
+    catalog::TRAIN_LEARNING_RATE.with_labels([]).set(record.learning_rate);
+    catalog::TRAIN_GRADIENT_NORM.with_labels([]).set(record.gradient_norm);
+    catalog::TRAIN_SAMPLES.with_labels([]).increment(record.samples.len() as u64);
+    catalog::TRAIN_STEP_TIME.with_labels([]).record(record.seconds);
+    for (part, value) in [("total", record.loss), ("dice", record.dice_loss), ("bce", record.bce)] {
+        catalog::TRAIN_LOSS.with_labels(["train", part]).set(value);
+    }
+    for (part, value) in &record.aux_losses {
+        catalog::TRAIN_LOSS.with_labels(["train", part]).set(*value);
+    }
+}
+
+/// Rate of completed steps. The first one only starts the clock: it includes initialisation.
+#[derive(Default)]
+struct StepRate(Option<(u64, Instant)>);
+
+impl StepRate {
+    /// Seconds until `total` steps are completed; `None` as long as there is no rate.
+    fn time_left(&mut self, step: u64, total: u64) -> Option<f64> {
+        let (first, since) = *self.0.get_or_insert_with(|| (step, Instant::now()));
+        let settled = step - first;
+        let rate = since.elapsed().as_secs_f64() / settled as f64;
+        (settled > 0).then(|| rate * (total - step) as f64)
+    }
+}
+
+/// Times of the current epoch.
+struct EpochClock {
+    resumed: Instant,
+    starved_seconds: f64,
+}
+
+impl Default for EpochClock {
+    fn default() -> Self {
+        Self { resumed: Instant::now(), starved_seconds: 0.0 }
+    }
+}
+
+/// Part of an epoch that utilization is measured over: without the first step of the process.
+struct UtilizationWindow {
+    since: Instant,
+    starved_seconds: f64,
+    steps: u64,
+}
+
+impl UtilizationWindow {
+    fn start_now() -> Self {
+        Self { since: Instant::now(), starved_seconds: 0.0, steps: 0 }
+    }
+
+    fn publish(&self) {
+        let wall = self.since.elapsed().as_secs_f64();
+        if self.steps > 0 {
+            let utilization = (1.0 - self.starved_seconds / wall).max(0.0);
+            catalog::TRAIN_UTILIZATION.with_labels([]).set(utilization);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_is_told_from_the_second_step_on() {
+        let mut pace = StepRate::default();
+        assert_eq!(pace.time_left(101, 110), None);
+        assert!(pace.time_left(105, 110).is_some_and(|seconds| seconds > 0.0));
+        assert_eq!(pace.time_left(110, 110), Some(0.0));
+    }
+
+    #[test]
+    fn the_mean_of_an_epoch_without_a_sound_step_is_not_told() {
+        let mut books = StepMetrics::default();
+        let loss = |event| match event {
+            Event::Epoch { loss, .. } => loss,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(loss(books.close_epoch(0, EpochSums { loss: 3.0, steps: 2 })), Some(1.5));
+        assert_eq!(loss(books.close_epoch(1, EpochSums::default())), None);
+    }
+}
