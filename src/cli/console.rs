@@ -10,6 +10,7 @@ use crate::base::progress::Progress;
 use crate::cli::progress::{Bars, Lines};
 use crate::cli::report::Report;
 use crate::experiment::failure::Failure;
+use crate::telemetry::backend_log;
 
 /// Where a verb's output goes.
 pub(super) struct Console {
@@ -45,6 +46,11 @@ impl Console {
             .try_init();
         // Only a second call in one process fails, and then the first logger serves both.
         drop(started);
+        let bars = self.bars.clone();
+        backend_log::install(move |line| {
+            // As in `say`.
+            let _ = writeln!(bars.line_writer(), "{line}");
+        });
     }
 
     /// A line for people while the verb runs.

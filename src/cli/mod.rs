@@ -1,6 +1,8 @@
 //! Floor 8: the verbs. Each is a file: its arguments, and a function from them to a report.
 
 #[cfg(feature = "train")]
+mod bench_convolution;
+#[cfg(feature = "train")]
 mod bench_step;
 mod cache;
 #[cfg(feature = "train")]
@@ -36,6 +38,7 @@ mod replay;
 mod report;
 mod reporting;
 mod score;
+mod sequence;
 mod session;
 #[cfg(feature = "train")]
 mod tables;
@@ -51,7 +54,9 @@ use clap::{Parser, Subcommand};
 
 use self::console::Console;
 use self::report::Report;
+use crate::base::error::Fault;
 use crate::experiment::failure::Failure;
+use crate::telemetry::backend_log;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 the run failed, 2 usage or configuration, 3 bad data, 4 the device asked for \
@@ -109,6 +114,9 @@ enum Verb {
     CheckDevice(check_device::CheckDevice),
     #[cfg(feature = "train")]
     BenchStep(bench_step::BenchStep),
+    #[cfg(feature = "train")]
+    BenchConvolution(bench_convolution::BenchConvolution),
+    Sequence(sequence::Sequence),
 }
 
 impl Verb {
@@ -148,6 +156,9 @@ impl Verb {
             Self::CheckDevice(verb) => verb.run(console),
             #[cfg(feature = "train")]
             Self::BenchStep(verb) => verb.run(),
+            #[cfg(feature = "train")]
+            Self::BenchConvolution(verb) => verb.run(console),
+            Self::Sequence(verb) => verb.run(console),
         }
     }
 }
@@ -158,8 +169,20 @@ pub fn main() -> ExitCode {
     let console = Console::new(line.json);
     console.log_to_stderr(&line.log);
     match line.verb.run(&console) {
-        Ok(report) => console.finish(&report),
+        Ok(report) => console.finish(&with_verdict(report, backend_log::check(), &console)),
         Err(failure) => console.fail(&failure),
+    }
+}
+
+/// The report with exit code 1, and word of why, if kernels did not run under the verb that made it.
+/// The figures are kept: they say what was measured with what is broken.
+fn with_verdict(report: Report, verdict: Result<(), Fault>, console: &Console) -> Report {
+    match verdict {
+        Ok(()) => report,
+        Err(fault) => {
+            console.say(&format!("gliaflow: {fault}"));
+            report.with_failure(true)
+        }
     }
 }
 
@@ -167,6 +190,16 @@ pub fn main() -> ExitCode {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn a_verb_under_which_kernels_did_not_run_keeps_its_figures_and_fails() {
+        let console = Console::new(true);
+        let report = || Report::new(&serde_json::json!({ "seconds": 2 }), "2 s");
+        assert_eq!(with_verdict(report(), Ok(()), &console).exit_code, 0);
+        let fault = Fault::Lost { ordinal: 1, stage: "device" };
+        let judged = with_verdict(report(), Err(fault), &console);
+        assert_eq!((judged.exit_code, &judged.json["seconds"]), (1, &2.into()));
+    }
 
     #[test]
     fn every_verb_has_help_with_an_example() {

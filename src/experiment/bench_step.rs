@@ -14,6 +14,7 @@ use crate::base::seed::{Domain, KeyedRng, SampleKey};
 use crate::experiment::config::CheckedConfig;
 use crate::experiment::device::{self, ChosenDevice};
 use crate::experiment::failure::Failure;
+use crate::experiment::kernel_times::{self, KernelTime};
 use crate::nets::Learner;
 use crate::nets::precision::Precision;
 use crate::pipeline::sample::Batch;
@@ -32,6 +33,8 @@ pub struct Repeats {
     pub warmup: u64,
     /// Under the clock.
     pub steps: u64,
+    /// After the clock, each kernel timed on its own: 0 of none.
+    pub kernel_steps: u64,
 }
 
 /// The figures of `bench-step`.
@@ -43,6 +46,9 @@ pub struct StepCost {
     pub device: String,
     /// What the network computes with.
     pub precision: Precision,
+    /// What convolutions and matrix products multiply in: not always the precision.
+    #[serde(default)]
+    pub products: String,
     /// Extent of a patch, `[d, h, w]`.
     pub patch: Dims,
     /// Samples in a batch.
@@ -76,6 +82,10 @@ pub struct StepCost {
     /// What the device's memory pool holds at the end, which only grows; absent on the CPU, whose
     /// memory is the process's.
     pub peak_device_bytes: Option<u64>,
+    /// Seconds of each kernel over [`Repeats::kernel_steps`] steps, the longest first; empty where
+    /// they were not asked for or the device has no kernels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernels: Vec<KernelTime>,
 }
 
 /// Measures the network, patch, batch, optimiser and loss of a configuration; its data is not read.
@@ -88,6 +98,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     config.blueprint.fits_patch(patch).map_err(|error| Failure::Usage(error.to_string()))?;
     let chosen = device::choose(run.device)?;
     chosen.check(run.precision)?;
+    let products = chosen.products(run.precision).to_string();
     let ChosenDevice { device, name, .. } = chosen;
     let learner = config.blueprint.learner(&run.optimiser, run.seed, &device);
     let parameters = learner.parameters();
@@ -104,6 +115,8 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     let first = bench.step();
     let first_loss = read(first)?;
     let first_step_seconds = clock.elapsed().as_secs_f64();
+    // Said at once: on a GPU the rest may be cut off, and this figure is minutes.
+    tracing::info!("the first step took {first_step_seconds:.2} s, its loss is {first_loss:.4}");
     let mut last_loss = bench.steps(repeats.warmup)?.unwrap_or(first_loss);
 
     let processor = process::cpu_seconds();
@@ -111,13 +124,19 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     last_loss = bench.steps(repeats.steps)?.unwrap_or(last_loss);
     let seconds_per_step = clock.elapsed().as_secs_f64() / repeats.steps as f64;
     let used = process::cpu_seconds().zip(processor).map(|(after, before)| after - before);
+    tracing::info!("a step takes {seconds_per_step:.4} s");
     let [forward_seconds, backward_seconds] = bench.passes(repeats.steps.min(3))?;
     let inference_seconds = bench.inference(repeats.steps.min(3))?;
     let pool = device.memory_pool_usage();
+    let kernels = match repeats.kernel_steps {
+        0 => Vec::new(),
+        steps => kernel_times::of(|| bench.steps(steps).map(drop))?,
+    };
     Ok(StepCost {
         model: config.blueprint.name().to_string(),
         device: name,
         precision: run.precision,
+        products,
         patch,
         batch: run.loader.batch,
         steps: repeats.steps,
@@ -134,6 +153,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
         last_loss,
         peak_rss_bytes: process::peak_rss_bytes(),
         peak_device_bytes: pool.map(|pool| pool.bytes_reserved),
+        kernels,
     })
 }
 

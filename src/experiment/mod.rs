@@ -1,6 +1,8 @@
 //! Floor 7: configuration, and the run that follows from it.
 
 #[cfg(feature = "train")]
+pub mod bench_convolution;
+#[cfg(feature = "train")]
 pub mod bench_step;
 #[cfg(feature = "train")]
 mod bounds;
@@ -31,6 +33,8 @@ pub mod ensemble;
 #[cfg(feature = "train")]
 pub mod evaluate;
 pub mod failure;
+#[cfg(feature = "train")]
+pub mod kernel_times;
 #[cfg(feature = "train")]
 pub mod label;
 #[cfg(feature = "train")]

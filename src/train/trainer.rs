@@ -9,7 +9,7 @@ use crate::actor::stop::{StopLatch, StopState};
 use crate::base::error::Fault;
 use crate::base::progress::Task;
 use crate::nets::Learner;
-use crate::telemetry::catalog;
+use crate::telemetry::{backend_log, catalog};
 use crate::train::books::Books;
 use crate::train::event::{Event, StepRecord};
 use crate::train::feed::BatchFeed;
@@ -155,6 +155,7 @@ impl<'a> Trainer<'a> {
     fn settle(&mut self, pending: Pending, standing: &mut Standing) -> Result<(), Fault> {
         let Pending { figures, mut record, next_batch, next_sample, started } = pending;
         figures.read_into(&mut record)?;
+        backend_log::check()?;
         record.seconds = started.elapsed().as_secs_f64();
         for skipped in self.at.skips.ahead_of(next_sample) {
             self.at.journal.write(&skipped)?;
