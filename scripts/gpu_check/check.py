@@ -12,7 +12,7 @@ from gpu_check.stages import STAGES, Skipped
 from gpu_check.table import table
 from gpu_check.tuning import tuning_table
 
-# CubeCL reads it in the folder that a process runs in: what every candidate took, as it is measured.
+# CubeCL reads it in the folder that a process runs in or above it: what every candidate took.
 CUBECL_SETTINGS = """[autotune.logger]
 level = "full"
 file = "{logs}/autotune.log"
@@ -49,7 +49,7 @@ class Check:
             os.makedirs(folder, exist_ok=True)
         self.found = {
             "command": options.command,
-            "machine": machine.described(self.python),
+            "machine": machine.described(),
             "steps": [],
             "convolutions": [],
             "layers": [],
@@ -58,15 +58,19 @@ class Check:
         self.own_environment = dict(os.environ)
         self.environment = self.with_cuda(options.carried)
         self.binary = machine.unpacked(options.binary, self.root)
-        self.has_torch = self.found["machine"]["torch"] != "none"
         self.worker_log = self.logs("sequence.log")
         words = [self.binary, "sequence", "--log", "info"]
-        self.worker = Worker(words, self.worker_log, self.environment, self.root)
+        # A folder of its own: its settings write down what is tuned, and nobody else should.
+        folder = self.work("sequence")
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "cubecl.toml"), "w") as file:
+            file.write(CUBECL_SETTINGS.format(logs=self.work("logs")))
+        self.worker = Worker(words, self.worker_log, self.environment, folder)
         self.background = []
+        # Importing it takes half a minute on a cold disk.
+        self.torch = self.begin("torch", [self.python, "-c", machine.TORCH], self.own_environment)
         self.phantoms = None
         self.stages = [Stage(*one) for one in STAGES if not options.only or one[0] in options.only]
-        with open(self.work("cubecl.toml"), "w") as file:
-            file.write(CUBECL_SETTINGS.format(logs=self.work("logs")))
 
     def with_cuda(self, carried):
         if self.plan.device != "cuda":
@@ -76,6 +80,8 @@ class Check:
         carried = machine.carried_headers(carried, self.work("headers"))
         made_of = machine.compose(folder, found, carried)
         self.found["machine"]["CUDA folders"] = ", ".join(found) or "none"
+        with open(self.logs("cuda-folders.txt"), "w") as file:
+            file.write(machine.listing(found))
         parts = ", ".join(f"{name} of {place}" for name, place in made_of.items())
         self.found["machine"]["CUDA used"] = parts or "none"
         return machine.environment_with(folder, self.own_environment)
@@ -93,12 +99,12 @@ class Check:
         left = self.deadline - self.now()
         return left if most is None else min(left, most)
 
-    def begin(self, name, words):
+    def begin(self, name, words, environment=None):
         """Starts a child beside others; its document goes to NAME.json, all else to NAME.log."""
+        environment = environment or self.environment
         with open(self.logs(f"{name}.json"), "wb") as file:
-            child = processes.start(
-                words, self.logs(f"{name}.log"), self.environment, self.root, stdout=file
-            )
+            log = self.logs(f"{name}.log")
+            child = processes.start(words, log, environment, self.root, stdout=file)
         self.background.append(child)
         return child
 
@@ -112,6 +118,13 @@ class Check:
         if child.returncode == 0:
             return None
         return f"{processes.ending(child.returncode)}: {processes.last_line(self.logs(f'{name}.log'))}"
+
+    def has_torch(self):
+        """Whether this Python has torch; the table says which."""
+        problem = self.finish("torch", self.torch)
+        with open(self.logs("torch.json")) as file:
+            self.found["machine"]["torch"] = "none" if problem else file.read().strip()
+        return problem is None
 
     def make_phantoms(self):
         """Begins with the cases of stage f, on cores that nothing else uses."""

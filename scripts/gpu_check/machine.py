@@ -136,7 +136,16 @@ def processor():
     return f"{found.get('model name', 'unknown')} (family {found.get('cpu family', '?')}, model {found.get('model', '?')})"
 
 
-def described(python):
+def listing(folders):
+    """The libraries of CUDA folders and the first of their headers, for the archive."""
+    lines = []
+    for folder in folders:
+        for place in filter(None, (libraries_of(folder), include_of(folder))):
+            lines += [f"{place}:", *(f"  {name}" for name in sorted(os.listdir(place))[:200])]
+    return "\n".join(lines) + "\n"
+
+
+def described():
     """The machine in facts for the table and the archive."""
     query = "--query-gpu=name,driver_version,memory.total,clocks.max.sm"
     return {
@@ -147,10 +156,10 @@ def described(python):
         "python": sys.version.split()[0],
         "gpu": asked(["nvidia-smi", query, "--format=csv,noheader"]) or "nvidia-smi tells none",
         "nvcc": (asked(["nvcc", "--version"]) or "none").splitlines()[-1],
-        "torch": asked([python, "-c", TORCH], 60) or "none",
     }
 
 
+# Of a process of its own: it tells which torch there is, or fails.
 TORCH = (
     "import torch; print(torch.__version__, 'cuDNN', torch.backends.cudnn.version(),"
     " 'GPU' if torch.cuda.is_available() else 'no GPU')"

@@ -30,6 +30,8 @@ def starts(check):
     with open(version) as file:
         check.found["machine"]["binary"] = file.read().strip()
     check.make_phantoms()
+    if shutil.which("nvidia-smi"):
+        check.begin("nvidia-smi", ["nvidia-smi", "-q"])
     device = check.plan.device
     doctor = check.begin("doctor", [check.binary, "doctor", "--cache", check.work("cache"), "--metrics-addr", "off"])
     words = [check.binary, "check-device", "--device", device, "--json"]
@@ -87,7 +89,7 @@ def unet_bf16(check):
 
 def torch_step(check, model, precision, patch, layers):
     """The same network in PyTorch, every variant that there is time for."""
-    if not check.has_torch:
+    if not check.has_torch():
         raise Skipped("this Python has no torch")
     out = check.logs(f"{model}-{precision}-torch.json")
     words = [check.python, "-W", "ignore", os.path.join(check.scripts, "torch_step.py"), "--model", model]

@@ -41,7 +41,7 @@ struct Command {
     report: PathBuf,
 }
 
-/// What came of it.
+/// Outcome of a command line.
 #[derive(Debug, Serialize)]
 struct Answer {
     exit_code: u8,

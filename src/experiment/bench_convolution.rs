@@ -1,4 +1,4 @@
-//! What single convolutions cost on a device: forward, and each of the two gradients on its own.
+//! Seconds of single convolutions on a device: forward, and each of the two gradients on its own.
 //!
 //! A network's step is nearly all convolutions, and a device's kernels for the three passes of one
 //! shape can be ten times apart. The figures are those of the kernels that the device's tuner picks.
@@ -68,7 +68,7 @@ pub struct ConvolutionCost {
     pub shape: Shape,
     /// Samples in a batch.
     pub batch: usize,
-    /// What it computes with.
+    /// Number format of the volume and the kernel.
     pub precision: Precision,
     /// Wall seconds of a forward pass, waited for: the median.
     pub forward_seconds: f64,
@@ -80,12 +80,12 @@ pub struct ConvolutionCost {
     pub first_seconds: f64,
 }
 
-/// How often, and on what.
+/// Batch, precision and repeats of a measurement.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
     /// Samples in a batch.
     pub batch: usize,
-    /// What the convolutions compute with.
+    /// Number format of the volumes and the kernels.
     pub precision: Precision,
     /// Passes under the clock, of which the median counts.
     pub repeats: usize,

@@ -33,7 +33,7 @@ pub struct Repeats {
     pub warmup: u64,
     /// Under the clock.
     pub steps: u64,
-    /// After the clock, each kernel timed on its own: 0 of none.
+    /// Steps after the clock in which each kernel is timed on its own; 0 for none.
     pub kernel_steps: u64,
 }
 
@@ -46,7 +46,7 @@ pub struct StepCost {
     pub device: String,
     /// What the network computes with.
     pub precision: Precision,
-    /// What convolutions and matrix products multiply in: not always the precision.
+    /// Number format of the factors in convolutions and matrix products: not always the precision.
     #[serde(default)]
     pub products: String,
     /// Extent of a patch, `[d, h, w]`.

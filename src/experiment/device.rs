@@ -37,7 +37,7 @@ impl std::str::FromStr for DeviceChoice {
     }
 }
 
-/// How the names of NVIDIA GPUs begin.
+/// Beginning of the names of NVIDIA GPUs.
 const CUDA_NAME: &str = "cuda:";
 
 /// A device that is there.
@@ -51,8 +51,8 @@ pub struct ChosenDevice {
 }
 
 impl ChosenDevice {
-    /// What convolutions and matrix products multiply in when a network computes in `precision`, for
-    /// records and people. CubeCL takes f32 to TF32 for the tensor cores without being asked
+    /// Number format of the factors in convolutions and matrix products when a network computes in
+    /// `precision`, for records and people. CubeCL takes f32 to TF32 for the tensor cores without being asked
     /// (cubek-matmul 0.3.1, `adjust_dtypes`); sums are f32 in every case.
     pub fn products(&self, precision: Precision) -> &'static str {
         match precision {

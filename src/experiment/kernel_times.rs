@@ -11,7 +11,7 @@ use crate::experiment::failure::Failure;
 /// All launches of one kernel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KernelTime {
-    /// As CubeCL names it, without the paths of its types.
+    /// Name that CubeCL gives it, without the paths of its types.
     pub name: String,
     /// Launches.
     pub launches: u64,

@@ -1,4 +1,5 @@
-//! What the compute backend says. Burn and CubeCL write to the `log` crate, this program to `tracing`.
+//! Log records of the compute backend: Burn and CubeCL write to the `log` crate, this program to
+//! `tracing`.
 //!
 //! Every record is passed on. Two kinds mean more. A kernel that was tuned or compiled is progress in
 //! the minutes before the first step of a GPU, which are silent otherwise. And a panic that the backend
@@ -21,13 +22,13 @@ const PAUSE: Duration = Duration::from_secs(5);
 const TUNED: &str = "cubecl::autotune";
 const COMPILED: &str = "cubecl::compilation";
 
-/// As CubeCL words a panic that it caught (`cubecl-common`, `CallError`).
+/// Wording of CubeCL's for a panic that it caught (`cubecl-common`, `CallError`).
 const CAUGHT: &str = "panicked on device runner thread";
 
 /// The process's: the `log` crate knows one logger, and a device is the process's too.
 static HEARD: Mutex<Heard> = Mutex::new(Heard::nothing());
 
-/// Everything that was heard and counts.
+/// Counts of the records that matter.
 struct Heard {
     tuned: u64,
     compiled: u64,
@@ -75,7 +76,7 @@ impl Heard {
         ))
     }
 
-    /// Nothing, if every kernel ran.
+    /// Judges the kernels: a fault if one did not run.
     fn verdict(&self) -> Result<(), Fault> {
         if self.panics == 0 {
             return Ok(());
@@ -97,7 +98,7 @@ fn heard() -> MutexGuard<'static, Heard> {
     HEARD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Nothing, if every kernel that was asked for ran.
+/// Checks that every kernel that was asked for ran.
 ///
 /// # Errors
 /// If the backend caught a panic since the process began.

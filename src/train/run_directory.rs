@@ -31,7 +31,8 @@ pub struct Environment {
     pub burn: &'static str,
     /// The device that trains.
     pub device: String,
-    /// What convolutions and matrix products multiply in: on CUDA not always the precision.
+    /// Number format of the factors in convolutions and matrix products: on CUDA not always the
+    /// precision.
     pub products: &'static str,
     /// The machine's name, where it tells.
     pub host: Option<String>,

@@ -85,7 +85,7 @@ fn judge(found: i32, has: impl Fn(&str) -> bool) -> Result<(), Missing> {
     }
 }
 
-/// Whether the driver's library exports `name`.
+/// Looks `name` up among the functions that the driver's library exports.
 fn has(name: &str) -> bool {
     // SAFETY: the library is open (`version` called into it), stays so, and the address that comes
     // back is compared with nothing and never called, so its type does not matter.

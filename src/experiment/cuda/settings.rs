@@ -4,10 +4,10 @@ use cubecl::config::compilation::CompilationLogLevel;
 use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 use cubecl::environment::config::logger::LogCrateLevel;
 
-/// Has CubeCL write a record of the `log` crate for each operation that it has tuned and each kernel
+/// Makes CubeCL write a record of the `log` crate for each operation that it has tuned and each kernel
 /// that it compiles (`telemetry::backend_log` reads them): the minutes before the first step are silent
-/// otherwise. What a `cubecl.toml` or a
-/// variable of CubeCL's says comes first. Before the first tensor is made; later it changes nothing.
+/// otherwise. What a `cubecl.toml` or a variable of CubeCL's says comes first. Called before the first
+/// tensor is made; later it changes nothing.
 pub(super) fn report_tuning() {
     let mut config = CubeClRuntimeConfig::from_current_dir().override_from_env();
     config.autotune.logger.log.get_or_insert(LogCrateLevel::Info);
