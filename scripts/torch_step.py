@@ -4,7 +4,7 @@
 Parameters have this program's names, so a file of `gliaflow export` is a state dict (--check). Needs
 torch; --check needs the safetensors package, too. Writes one JSON document: of the variant asked for,
 or with --best of the fastest one of memory layout and compilation, with all that were tried. With --out the
-document is in a file, too, as far as it has come, after every variant and layer. --layers adds cuDNN's
+document is in a file, too, as far as it has come, after every variant and layer. --layers adds to --best cuDNN's
 seconds for each convolution of the network: forward, gradient by the volume, gradient by the kernel.
 """
 
@@ -370,20 +370,9 @@ LAYOUTS = {
     "channels_last": torch.channels_last_3d,
 }
 
-# The likely best first: whatever ends the process early leaves what was measured.
-VARIANTS = [
-    ("channels_last", False),
-    ("contiguous", False),
-    ("channels_last", True),
-    ("contiguous", True),
-]
-
-
-def best(options, make, device, keep):
-    tried = []
-    for layout, compiled in VARIANTS:
-        if compiled and not hasattr(torch, "compile"):
-            continue
+def best(options, make, device, keep, compiled, tried):
+    """Tries the layouts, the likely best first, and keeps the fastest of all that were ever `tried`."""
+    for layout in ("channels_last", "contiguous"):
         torch.manual_seed(1)
         try:
             tried.append(measure(options, make(), device, layout, compiled))
@@ -400,7 +389,6 @@ def best(options, make, device, keep):
             keep({**fastest, "variants": tried})
     if not measured:
         raise SystemExit("no variant ran: " + "; ".join(one["error"] for one in tried))
-    return {**fastest, "variants": tried}
 
 
 def convolutions(net, images):
@@ -511,10 +499,16 @@ def main():
 
     if options.check:
         keep(check(make(), *options.check))
-    else:
-        keep(best(options, make, device, keep) if options.best else measure(options, make(), device))
+    elif options.best:
+        tried = []
+        best(options, make, device, keep, False, tried)
         if options.layers:
             layer_times(options, make(), device, lambda times: keep({"layers": times}))
+        # Last, because compiling takes a minute: whatever ends the process leaves what was measured.
+        if hasattr(torch, "compile"):
+            best(options, make, device, keep, True, tried)
+    else:
+        keep(measure(options, make(), device))
     print(json.dumps(document, indent=1))
 
 
