@@ -84,7 +84,7 @@ def unet_bf16(check):
     cost = step(check, "unet", "bf16", check.plan.patch, check.plan.steps, 3)
     check.found["kernels"] = cost.get("kernels", [])
     launches = sum(one["launches"] for one in check.found["kernels"]) // 3
-    return f"{told(cost)}; {launches} launches a step"
+    return told(cost) + (f"; {launches} launches a step" if launches else "")
 
 
 def torch_step(check, model, precision, patch, layers):
@@ -174,7 +174,7 @@ def train(check):
         if os.path.isfile(os.path.join(run, name)):
             shutil.copy(os.path.join(run, name), check.logs(f"train-{name}"))
     steps = steps_of(os.path.join(run, "events.jsonl"))
-    note = f"{starved(steps)}; {activity}; {ended}"
+    note = f"{precision}: {starved(steps)}; {activity}; {ended}"
     if failed or len(steps) < plan.train_steps:
         raise (failed or Crashed)(note)
     return note
@@ -250,11 +250,11 @@ def tools(check):
 STAGES = [
     ("a", "it starts: versions, doctor, check-device", 75, starts),
     ("b", "U-Net, bf16", 330, unet_bf16),
-    ("c", "U-Net, bf16, PyTorch, and cuDNN by layer", 100, torch_bf16),
+    ("c", "U-Net, bf16, PyTorch's, and its layers one by one", 100, torch_bf16),
     ("d", "six convolutions, three passes each", 75, convolutions),
     ("e", "U-Net, f32, ours and PyTorch's", 200, unet_f32),
-    ("f", "training with the loader, bf16", 75, train),
+    ("f", "training with the real loader", 75, train),
     ("g", "Residual U-Net with VAE, bf16", 120, resunet_vae),
-    ("h", "cascaded, 64^3, bf16", 60, cascaded),
+    ("h", "cascaded, a small patch, bf16", 60, cascaded),
     ("i", "compute-sanitizer and ncu", 180, tools),
 ]

@@ -55,8 +55,8 @@ def shape_of(one):
 
 
 def convolution_rows(ours, theirs):
-    names = ("in:out:side:kernel:stride:groups", "forward", "cuDNN", "data gradient", "cuDNN")
-    lines = heading(*names, "weight gradient", "cuDNN")
+    names = ("in:out:side:kernel:stride:groups", "forward", "PyTorch", "data gradient", "PyTorch")
+    lines = heading(*names, "weight gradient", "PyTorch")
     ours = {shape_of(one): one for one in ours}
     theirs = {shape_of(one): one for one in theirs}
     for shape in [*ours, *(shape for shape in theirs if shape not in ours)]:
@@ -86,7 +86,7 @@ def table(found, stages):
         lines += ["", "Seconds of a step, averaged; `first step` has compiling and tuning in it.", ""]
         lines += step_rows(found["steps"])
     if found["convolutions"] or found["layers"]:
-        lines += ["", "Single convolutions, seconds, the median; cuDNN's the faster of two layouts.", ""]
+        lines += ["", "Single convolutions, seconds, the median; PyTorch's (cuDNN's on a GPU) the faster of two layouts.", ""]
         lines += convolution_rows(found["convolutions"], found["layers"])
     if found["kernels"]:
         lines += ["", "Kernels of the U-Net's steps, the longest.", ""]
