@@ -33,7 +33,8 @@ def starts(check):
     if shutil.which("nvidia-smi"):
         check.begin("nvidia-smi", ["nvidia-smi", "-q"])
     device = check.plan.device
-    doctor = check.begin("doctor", [check.binary, "doctor", "--cache", check.work("cache"), "--metrics-addr", "off"])
+    words = [check.binary, "doctor", "--cache", check.work("cache"), "--metrics-addr", "off", "--json"]
+    doctor = check.begin("doctor", words)
     words = [check.binary, "check-device", "--device", device, "--json"]
     words += ["--tiny"] if check.plan.tiny or device == "cuda" else []
     compared = check.begin("check-device", words)
@@ -69,8 +70,9 @@ def step(check, model, precision, patch, steps, kernel_steps=0):
             check.found["steps"].append(("gliaflow, kernels LOST", cost))
         raise
     except CutOff as cut:
-        told = processes.last_line(check.worker_log)
-        raise CutOff(f"{cut}; last said: {told}") from None
+        progress = lines_of(check.worker_log, r"^tuning kernels: .*|the first step took .*")
+        last = progress[-1][0] if progress else processes.last_line(check.worker_log)
+        raise CutOff(f"{cut}; last said: {last}") from None
     check.found["steps"].append(("gliaflow", cost))
     return cost
 
@@ -253,8 +255,8 @@ STAGES = [
     ("c", "U-Net, bf16, PyTorch's, and its layers one by one", 100, torch_bf16),
     ("d", "six convolutions, three passes each", 75, convolutions),
     ("e", "U-Net, f32, ours and PyTorch's", 200, unet_f32),
-    ("f", "training with the real loader", 75, train),
+    ("f", "training with the real loader", 100, train),
     ("g", "Residual U-Net with VAE, bf16", 120, resunet_vae),
-    ("h", "cascaded, a small patch, bf16", 60, cascaded),
+    ("h", "cascaded, a small patch, bf16", 100, cascaded),
     ("i", "compute-sanitizer and ncu", 180, tools),
 ]

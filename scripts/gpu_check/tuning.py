@@ -22,8 +22,11 @@ def candidates(decision):
 
 
 def tuning_table(path, most=4):
-    """Markdown: each operation's key, how many candidates were measured and failed, and the fastest."""
-    lines = ["| key | measured | failed | fastest, seconds |", "|---|---|---|---|"]
+    """Markdown: each operation's key, how many candidates were measured, and the fastest of them.
+
+    One that was not measured refused the shape, or came after one that was near the device's best.
+    """
+    lines = ["| key | measured | not measured | fastest, seconds |", "|---|---|---|---|"]
     try:
         with open(path, errors="replace") as file:
             decisions = [line for line in file if line.startswith("{")]
@@ -36,8 +39,8 @@ def tuning_table(path, most=4):
             # The last line of a process that was killed.
             continue
         measured = candidates(decision)
-        failed = len(decision.get("results", [])) - len(measured)
+        rest = len(decision.get("results", [])) - len(measured)
         best = ", ".join(f"{name} {time:.6f}" for name, time in measured[:most])
         key = json.dumps(decision.get("key"), separators=(",", ":")).replace("|", "/")
-        lines.append(f"| {key} | {len(measured)} | {failed} | {best} |")
+        lines.append(f"| {key} | {len(measured)} | {rest} | {best} |")
     return "\n".join(lines) + "\n"

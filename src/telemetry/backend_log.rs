@@ -18,9 +18,12 @@ use crate::base::error::Fault;
 /// The least pause between two lines of progress.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Targets of CubeCL's records: a line for each operation tuned, a line for each kernel compiled.
+/// Targets of CubeCL's records: of operations tuned, and a line for each kernel compiled.
 const TUNED: &str = "cubecl::autotune";
 const COMPILED: &str = "cubecl::compilation";
+
+/// Beginning of the one record of an operation that says which kernel won; in full, others follow it.
+const WINNER: &str = "Fastest result";
 
 /// Wording of CubeCL's for a panic that it caught (`cubecl-common`, `CallError`).
 const CAUGHT: &str = "panicked on device runner thread";
@@ -59,7 +62,7 @@ impl Heard {
             }
         }
         match target {
-            TUNED => self.tuned += 1,
+            TUNED => self.tuned += u64::from(message.starts_with(WINNER)),
             COMPILED => self.compiled += 1,
             _ => return None,
         }
@@ -161,6 +164,11 @@ mod tests {
         assert_eq!(at(TUNED, 6).as_deref(), Some(line));
         assert_eq!(at(COMPILED, 9), None);
         assert!(at(COMPILED, 11).unwrap().contains("4 kernels compiled, 11 s"));
+        heard.take(TUNED, "conv_direct: 3 ms", start);
+        let mut at = |target, seconds| {
+            heard.take(target, "Fastest result …", start + Duration::from_secs(seconds))
+        };
+        assert!(at(TUNED, 17).unwrap().contains("2 operations tuned, 4 kernels"));
         assert_eq!(at("wgpu_core::device", 40), None);
         assert!(heard.verdict().is_ok());
     }

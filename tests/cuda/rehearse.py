@@ -14,6 +14,7 @@ Ends with 1 if anything is otherwise. What this cannot prove is in docs/cuda.md.
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,10 +93,12 @@ class Rehearsal:
     def run(self):
         self.trial()
         torch, tools = ["done", "skipped"], ["done", "skipped", "FAILED", "CUT OFF"]
-        done = {key: ["done"] for key in "bdefgh"}
+        # Training is the host's as well: on few cores its limit comes before the last step.
+        done = {**{key: ["done"] for key in "bdegh"}, "f": ["done", "CUT OFF"]}
         # It computes nothing, and check-device says so.
         table = self.check("peace", {**done, "a": ["FAILED"], "c": torch, "i": tools})
         self.expect(" 0 comparisons" not in table and "comparisons agree" in table, "peace: check-device compared")
+        self.expect(re.search(r"^\| f \|.* [1-9][0-9]* steps", table, re.M), "peace: steps were trained")
         self.expect("| kernel | launches |" in table, "peace: kernels are told with their launches")
         hanging = {**done, "a": ["FAILED"], "c": torch, "d": ["CUT OFF"], "g": ["FAILED"], "i": tools}
         table = self.check("trouble", hanging, STANDIN_HANG_IN="d", STANDIN_CRASH_IN="g")
