@@ -38,6 +38,9 @@ class Stage:
 class Check:
     """Everything that stages share."""
 
+    # How `finish` begins the word on a child that it had to kill.
+    LATE = "killed at the limit"
+
     def __init__(self, options, plan, now=time.monotonic):
         self.now, self.begun = now, now()
         self.plan, self.out = plan, options.out
@@ -104,6 +107,8 @@ class Check:
         environment = environment or self.environment
         with open(self.logs(f"{name}.json"), "wb") as file:
             log = self.logs(f"{name}.log")
+            with open(log, "wb"):
+                pass  # Of an earlier check in the same folder.
             child = processes.start(words, log, environment, self.root, stdout=file)
         self.background.append(child)
         return child
@@ -114,7 +119,7 @@ class Check:
             child.wait(timeout=max(self.left(), 0.1))
         except subprocess.TimeoutExpired:
             processes.end(child)
-            return f"killed at the limit; last said: {processes.last_line(self.logs(f'{name}.log'))}"
+            return f"{self.LATE}; last said: {processes.last_line(self.logs(f'{name}.log'))}"
         if child.returncode == 0:
             return None
         return f"{processes.ending(child.returncode)}: {processes.last_line(self.logs(f'{name}.log'))}"

@@ -179,6 +179,27 @@ class Checks(WithFolder):
         self.assertFalse(is_running(self.child))
         self.assertIn("| a | is ended |", self.table())
 
+    def test_a_device_that_agrees_until_the_limit_is_cut_off_and_one_that_differs_has_failed(self):
+        def starts(lines):
+            done = self.check([("a", "starts", 3, stages.starts)])
+            with open(done.binary) as file:
+                text = file.read()
+            # A stand-in whose check-device says these lines and then hangs.
+            script = f'if "check-device" in sys.argv:\n    print({lines!r}, file=sys.stderr, flush=True)\n    time.sleep(600)\n'
+            done.binary = self.path("binary")
+            with open(done.binary, "w") as file:
+                file.write(text.replace('print("tuning', script + 'print("tuning'))
+            os.chmod(done.binary, 0o755)
+            self.assertFalse(done.run(lambda line: None))
+            return done.stages[0].state, done.stages[0].note
+
+        state, note = starts("ReLU forward 0  agrees\nsigmoid forward 0  agrees")
+        self.assertEqual(state, "CUT OFF")
+        self.assertIn("2 of 2 comparisons agree; check-device: killed at the limit", note)
+        state, note = starts("ReLU forward 0  agrees\nsigmoid forward 1  DIFFERS")
+        self.assertEqual(state, "FAILED")
+        self.assertIn("1 of 2 comparisons agree", note)
+
     def test_what_is_skipped_is_no_failure(self):
         def skipped(one):
             raise stages.Skipped("no such tool")
