@@ -29,6 +29,11 @@ class Plan:
     def torch_device(self):
         return "cpu" if self.device == "cpu" else "cuda"
 
+    @property
+    def half(self):
+        """Number format of what is said to be in bf16: few graphics drivers have it."""
+        return "f32" if self.device == "wgpu" else "bf16"
+
     def sets(self, model):
         """The network's settings as arguments."""
         pairs = self.settings.get(model, {}).items()

@@ -85,7 +85,7 @@ def told(cost):
 
 
 def unet_bf16(check):
-    cost = step(check, "unet", "bf16", check.plan.patch, check.plan.steps, 3)
+    cost = step(check, "unet", check.plan.half, check.plan.patch, check.plan.steps, 3)
     check.found["kernels"] = cost.get("kernels", [])
     launches = sum(one["launches"] for one in check.found["kernels"]) // 3
     return told(cost) + (f"; {launches} launches a step" if launches else "")
@@ -123,11 +123,11 @@ def read_json(path):
 
 
 def torch_bf16(check):
-    return torch_step(check, "unet", "bf16", check.plan.patch, layers=True)
+    return torch_step(check, "unet", check.plan.half, check.plan.patch, layers=True)
 
 
 def convolutions(check):
-    words = ["bench-convolution", "--device", check.plan.device, "--precision", "bf16"]
+    words = ["bench-convolution", "--device", check.plan.device, "--precision", check.plan.half]
     words += ["--batch", check.plan.batches["unet"], *check.plan.convolutions]
     document = check.worker.run(words, check.logs("convolutions.json"), check.left())
     check.found["convolutions"] = document["convolutions"]
@@ -157,7 +157,7 @@ def train(check):
     run = check.work("run")
     shutil.rmtree(run, ignore_errors=True)
     words = ["train", "--data", check.work("data"), "--run", run, "--metrics-addr", "off"]
-    precision = "bf16" if plan.device == "cuda" else "f32"
+    precision = "f32" if plan.device == "cpu" else plan.half
     settings = [f"data.cache={check.work('cache')}", f"precision={precision}"]
     settings += [f"crop.patch=[{patch},{patch},{patch}]", f"loader.batch={plan.batches['unet']}"]
     settings += ["evaluation.overlap=0", "train.epochs=1", f"train.steps_per_epoch={plan.train_steps}"]
@@ -209,11 +209,11 @@ def starved(steps):
 
 
 def resunet_vae(check):
-    return told(step(check, "resunet_vae", "bf16", check.plan.patch, max(2, check.plan.steps // 2)))
+    return told(step(check, "resunet_vae", check.plan.half, check.plan.patch, max(2, check.plan.steps // 2)))
 
 
 def cascaded(check):
-    return told(step(check, "cascaded", "bf16", check.plan.cascade_patch, 2))
+    return told(step(check, "cascaded", check.plan.half, check.plan.cascade_patch, 2))
 
 
 def tools(check):
