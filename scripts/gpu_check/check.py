@@ -59,6 +59,7 @@ class Check:
             "kernels": [],
         }
         self.own_environment = dict(os.environ)
+        self.cuda_folders = []
         self.environment = self.with_cuda(options.carried)
         self.binary = machine.unpacked(options.binary, self.root)
         self.worker_log = self.logs("sequence.log")
@@ -78,7 +79,7 @@ class Check:
     def with_cuda(self, carried):
         if self.plan.device != "cuda":
             return self.own_environment
-        found = machine.candidates(self.python, self.own_environment)
+        found = self.cuda_folders = machine.candidates(self.python, self.own_environment)
         folder = self.work("cuda")
         carried = machine.carried_headers(carried, self.work("headers"))
         made_of = machine.compose(folder, found, carried)

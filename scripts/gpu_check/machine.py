@@ -37,6 +37,13 @@ def candidates(python, environment):
     return list(dict.fromkeys(found))
 
 
+def tool(name, folders=()):
+    """A program on the PATH or in a CUDA folder, or nothing."""
+    places = [os.environ.get("PATH", os.defpath), "/usr/local/cuda/bin"]
+    places += [os.path.join(folder, "bin") for folder in folders]
+    return shutil.which(name, path=os.pathsep.join(places))
+
+
 def include_of(folder):
     """A folder's headers, if it has CUDA's."""
     for place in ("include", "targets/x86_64-linux/include"):
@@ -155,7 +162,7 @@ def described():
         "kernel": platform.release(),
         "python": sys.version.split()[0],
         "gpu": asked(["nvidia-smi", query, "--format=csv,noheader"]) or "nvidia-smi tells none",
-        "nvcc": (asked(["nvcc", "--version"]) or "none").splitlines()[-1],
+        "nvcc": (asked([tool("nvcc") or "nvcc", "--version"]) or "none").splitlines()[-1],
     }
 
 

@@ -1,12 +1,11 @@
 """The stages of a check, in the order of their value. Each keeps what it has as soon as it has it."""
 
-import glob
 import json
 import os
 import re
 import shutil
 
-from gpu_check import processes
+from gpu_check import machine, processes
 from gpu_check.processes import Crashed, CutOff
 
 
@@ -221,31 +220,32 @@ def tools(check):
     if check.plan.device != "cuda":
         raise Skipped("these tools look at CUDA")
     check.worker.close()
-    notes, problems = [], []
     small = [check.binary, "check-device", "--device", "cuda", "--tiny"]
     profiled = [check.binary, "bench-convolution", "--device", "cuda", "--precision", "bf16"]
     profiled += ["--batch", 2, "--repeats", 1, "30:30:64"]
-    ncu = ["ncu", "--clock-control", "none", "--set", "basic", "--launch-skip", 2000, "--launch-count", 20]
-    for name, words in (
-        ("memcheck", ["compute-sanitizer", "--tool", "memcheck", "--error-exitcode", 9, *small]),
-        ("racecheck", ["compute-sanitizer", "--tool", "racecheck", "--error-exitcode", 9, *small]),
-        ("ncu", [*ncu, *profiled]),
+    ncu = ["ncu", "--clock-control", "none", "--set", "basic", "--launch-skip", 200, "--launch-count", 30]
+    notes, problems, has_run = [], [], False
+    for name, words, well in (
+        ("memcheck", ["compute-sanitizer", "--tool", "memcheck", "--error-exitcode", 9, *small], "no error"),
+        ("racecheck", ["compute-sanitizer", "--tool", "racecheck", "--error-exitcode", 9, *small], "no race"),
+        ("ncu", [*ncu, *profiled], "a profile in ncu.log"),
     ):
-        if shutil.which(words[0]) is None:
-            notes.append(f"no {words[0]}")
+        program = machine.tool(words[0], check.cuda_folders)
+        if program is None:
+            notes.append(f"{name}: there is no {words[0]}")
             continue
-        log = check.logs(f"{name}.log")
+        has_run, log = True, check.logs(f"{name}.log")
         try:
-            processes.run(words, log, check.left(60), check.environment, check.work())
-            notes.append(f"{name} found nothing")
+            processes.run([program, *words[1:]], log, check.left(60), check.environment, check.work())
+            notes.append(f"{name}: {well}")
         except CutOff as cut:
-            errors = len(lines_of(log, r"^=+ (Invalid|Error|Warning: Race|Program hit)"))
-            notes.append(f"{name} {cut}, {errors} errors until then")
+            errors = len(lines_of(log, r"^=+ (Invalid|Error|Program hit)|Race reported"))
+            (problems if errors else notes).append(f"{name}: {cut}, {errors} errors until then")
         except Crashed as failure:
             problems.append(f"{name}: {failure}")
     if problems:
         raise Crashed("; ".join(notes + problems))
-    if not glob.glob(check.logs("*check.log")) and not os.path.exists(check.logs("ncu.log")):
+    if not has_run:
         raise Skipped("; ".join(notes))
     return "; ".join(notes)
 
