@@ -25,6 +25,19 @@ demo:
 gpu-check *ARGS:
     scripts/gpu-check {{ARGS}}
 
+# One folder for a bare GPU machine: the binary with CUDA, compressed, and what gpu-check needs. Compiles
+# for long.
+gpu-pack *ARGS:
+    scripts/gpu-pack {{ARGS}}
+
+# The package from beginning to end without a card, on a stand-in for the driver (docs/cuda.md).
+gpu-rehearse *ARGS:
+    python3 tests/cuda/rehearse.py {{ARGS}}
+
+# The logic of gpu-check: limits, budget, table, archive. Seconds.
+test-gpu-check:
+    python3 -m unittest discover -s tests/gpu_check
+
 # The live page in a headless browser during a run of its own, with pictures of it.
 live-page:
     cargo build
