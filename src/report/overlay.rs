@@ -10,6 +10,7 @@ use crate::base::error::Fault;
 use crate::eval::cohort::CohortScore;
 use crate::report::picture;
 use crate::report::sketch::Sketch;
+use crate::run_folder::read_json;
 use crate::volume::case::CaseId;
 use crate::volume::region::Region;
 
@@ -117,16 +118,7 @@ fn select_overlays(cohort: &CohortScore, region: Region) -> Vec<Overlay> {
 /// If the list is damaged.
 pub(super) fn read_overlays(validation: &Path) -> Result<Vec<Overlay>, Fault> {
     let index = validation.join(FOLDER).join(INDEX);
-    let text = match fs::read(&index) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Fault::from_io(&index, &error)),
-    };
-    serde_json::from_slice(&text).map_err(|error| Fault::Environment {
-        subject: index.display().to_string(),
-        problem: error.to_string(),
-        remedy: "delete it, or score the run again with `gliaflow evaluate`".into(),
-    })
+    Ok(read_json(&index)?.unwrap_or_default())
 }
 
 #[cfg(test)]

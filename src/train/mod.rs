@@ -2,14 +2,11 @@
 //! a tensor.
 
 pub mod checkpoint;
-pub mod event;
 pub mod feed;
-pub mod journal;
 pub mod loss;
 mod lossless_f64;
 pub mod non_finite;
 pub mod plateau;
-pub mod run_directory;
 pub mod schedule;
 pub mod settings;
 pub mod skips;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::actor::stage::SkippedItem;
-use crate::train::event::Event;
+use crate::run_folder::event::{Event, SkippedEvent};
 
 /// Queue of skips that no completed step has passed yet, in the order of the plan. Clones share it.
 #[derive(Clone, Default)]
@@ -27,7 +27,7 @@ impl SkipQueue {
     pub fn add_skip(&self, first_sample: u64, skip: &SkippedItem) {
         let position = first_sample + skip.ordinal;
         let error = skip.error.to_string();
-        let event = Event::Skipped { item: skip.item.clone(), position, error };
+        let event = Event::Skipped(SkippedEvent { item: skip.item.clone(), position, error });
         self.lock_queue().push_back(PendingSkip { position, event });
     }
 
@@ -55,7 +55,7 @@ mod tests {
         }
         let positions = |position| -> Vec<u64> {
             let position_of = |event| match event {
-                Event::Skipped { position, .. } => position,
+                Event::Skipped(SkippedEvent { position, .. }) => position,
                 other => panic!("{other:?}"),
             };
             skips.take_before(position).into_iter().map(position_of).collect()
