@@ -158,9 +158,7 @@ impl MetricHistory {
         for at in &log.steps {
             let time = at.time;
             let step = &at.event;
-            let parts = [("total", step.loss), ("dice", step.dice_loss), ("bce", step.bce)];
-            let own = step.aux_losses.iter().map(|(name, value)| (name.as_str(), *value));
-            for (part, value) in parts.into_iter().chain(own) {
+            for (part, value) in step.loss_parts() {
                 self.record_value(catalog::TRAIN_LOSS.metric(), &[train, part], time, Some(value));
             }
             self.record_value(catalog::TRAIN_STEP.metric(), &[], time, Some(step.step as f64));

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::base::files::write_atomically;
 use crate::cache::store::CaseStore;
 use crate::report;
 use crate::run::cohort;
@@ -252,7 +253,7 @@ fn write_run_record(
     directory.write_json(DATASET_LOCK, lock)?;
     let environment = Environment::of_process(&chosen.name, chosen.deterministic);
     directory.write_json(ENVIRONMENT, &environment)?;
-    directory.write_text(CONFIG, &config.to_toml()?)?;
+    write_atomically(&directory.path().join(CONFIG), config.to_toml()?.as_bytes())?;
     publish_info(config, chosen);
     Ok(())
 }

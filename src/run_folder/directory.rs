@@ -95,22 +95,14 @@ impl RunDirectory {
         &self.path
     }
 
-    /// Writes a text file of the run, whole or not at all.
-    ///
-    /// # Errors
-    /// If the disk does not take it.
-    pub fn write_text(&self, name: &str, text: &str) -> Result<(), Fault> {
-        write_atomically(&self.path.join(name), text.as_bytes())
-    }
-
-    /// Writes a JSON file of the run, whole or not at all.
+    /// Replaces a JSON file of the run, as [`write_atomically`] does.
     ///
     /// # Errors
     /// If the disk does not take it.
     pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Fault> {
         let mut text = serde_json::to_string_pretty(value).expect("run records serialise to JSON");
         text.push('\n');
-        self.write_text(name, &text)
+        write_atomically(&self.path.join(name), text.as_bytes())
     }
 }
 
@@ -131,7 +123,7 @@ mod tests {
         let first = RunDirectory::create_numbered(root.path(), "unet").unwrap();
         let second = RunDirectory::create_numbered(root.path(), "unet").unwrap();
         assert!(first.path().ends_with("unet-001") && second.path().ends_with("unet-002"));
-        first.write_text(CONFIG, "seed = 1\n").unwrap();
+        fs::write(first.path().join(CONFIG), "seed = 1\n").unwrap();
         let refused = RunDirectory::create_at(first.path()).err().unwrap().to_string();
         assert!(refused.contains("already holds a run"), "{refused}");
         let busy =

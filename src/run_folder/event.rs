@@ -147,6 +147,12 @@ impl Default for StepRecord {
 }
 
 impl StepRecord {
+    /// The total loss and its parts, by their names in the metrics.
+    pub fn loss_parts(&self) -> impl Iterator<Item = (&str, f64)> {
+        let parts = [("total", self.loss), ("dice", self.dice_loss), ("bce", self.bce)];
+        parts.into_iter().chain(self.aux_losses.iter().map(|(name, loss)| (name.as_str(), *loss)))
+    }
+
     /// Returns true if loss and gradient are finite, and the step was therefore taken.
     pub const fn is_finite(&self) -> bool {
         self.loss.is_finite() && self.gradient_norm.is_finite()

@@ -62,11 +62,8 @@ fn publish_step(record: &StepRecord) {
     catalog::TRAIN_GRADIENT_NORM.with_labels([]).set(record.gradient_norm);
     catalog::TRAIN_SAMPLES.with_labels([]).increment(record.samples.len() as u64);
     catalog::TRAIN_STEP_TIME.with_labels([]).record(record.seconds);
-    for (part, value) in [("total", record.loss), ("dice", record.dice_loss), ("bce", record.bce)] {
+    for (part, value) in record.loss_parts() {
         catalog::TRAIN_LOSS.with_labels(["train", part]).set(value);
-    }
-    for (part, value) in &record.aux_losses {
-        catalog::TRAIN_LOSS.with_labels(["train", part.as_str()]).set(*value);
     }
 }
 
