@@ -66,7 +66,7 @@ pub fn resume(
 ) -> Result<RunSummary, Failure> {
     let started = Instant::now();
     let config = load_resumed_config(folder, assignments)?;
-    let directory = RunDirectory::open_existing(folder)?;
+    let directory = RunDirectory::lock_existing(folder)?;
     if folder.join(SUMMARY).exists() {
         return Err(Failure::Usage(format!(
             "{}: has ended; begin another run, with more train.epochs for a longer one",

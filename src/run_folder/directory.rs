@@ -26,7 +26,7 @@ impl RunDirectory {
         for number in 1..=999_999 {
             let path = root.join(format!("{stem}-{number:03}"));
             match fs::create_dir(&path) {
-                Ok(()) => return Self::lock_folder(path),
+                Ok(()) => return Self::lock_existing(&path),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Fault::from_io(&path, &error)),
             }
@@ -51,20 +51,15 @@ impl RunDirectory {
             });
         }
         fs::create_dir_all(path).map_err(|error| Fault::from_io(path, &error))?;
-        Self::lock_folder(path.to_path_buf())
+        Self::lock_existing(path)
     }
 
-    /// Locks exactly this folder, which holds a run to be resumed.
+    /// Locks exactly this folder, which holds a run to be resumed. The operating system releases the
+    /// lock when a process ends, however it ends.
     ///
     /// # Errors
     /// If another process is writing to it.
-    pub fn open_existing(path: &Path) -> Result<Self, Fault> {
-        Self::lock_folder(path.to_path_buf())
-    }
-
-    /// Locks the folder. The operating system releases the lock when a process ends, however it
-    /// ends.
-    fn lock_folder(path: PathBuf) -> Result<Self, Fault> {
+    pub fn lock_existing(path: &Path) -> Result<Self, Fault> {
         let lock_path = path.join("run.lock");
         let failed = |error| Fault::from_io(&lock_path, &error);
         let mut options = OpenOptions::new();
@@ -87,7 +82,7 @@ impl RunDirectory {
             let inside = path.join(folder);
             fs::create_dir_all(&inside).map_err(|error| Fault::from_io(&inside, &error))?;
         }
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path: path.to_path_buf(), _lock: lock })
     }
 
     /// The folder.
@@ -126,11 +121,10 @@ mod tests {
         fs::write(first.path().join(CONFIG), "seed = 1\n").unwrap();
         let refused = RunDirectory::create_at(first.path()).err().unwrap().to_string();
         assert!(refused.contains("already holds a run"), "{refused}");
-        let busy =
-            RunDirectory::lock_folder(second.path().to_path_buf()).err().unwrap().to_string();
+        let busy = RunDirectory::lock_existing(second.path()).err().unwrap().to_string();
         let holder = format!("process {} is writing", std::process::id());
         assert!(busy.contains(&holder), "{busy}");
         drop(second);
-        RunDirectory::open_existing(&root.path().join("unet-002")).unwrap();
+        RunDirectory::lock_existing(&root.path().join("unet-002")).unwrap();
     }
 }

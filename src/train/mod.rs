@@ -1,4 +1,4 @@
-//! Floor 6: the trainer. One permanent thread owns the device and runs everything here that touches
+//! Floor 9: the trainer. One permanent thread owns the device and runs everything here that touches
 //! a tensor.
 
 pub mod checkpoint;
