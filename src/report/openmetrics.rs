@@ -55,7 +55,7 @@ impl MetricHistory {
     /// # Errors
     /// If it has no event yet, or the journal is damaged.
     pub fn read(folder: &Path) -> Result<Self, Fault> {
-        let log = EventLog::read(folder)?;
+        let log = EventLog::read_from(folder)?;
         let Some(first) = log.first_time() else {
             return Err(Fault::Environment {
                 subject: folder.display().to_string(),

@@ -68,7 +68,7 @@ impl RunRecord {
         }
         Ok(Self {
             name: run_name(folder),
-            event_log: EventLog::read(folder)?,
+            event_log: EventLog::read_from(folder)?,
             model: model.and_then(toml::Value::as_str).map(str::to_owned),
             epochs: epochs.and_then(toml::Value::as_integer).and_then(|n| u64::try_from(n).ok()),
             config,

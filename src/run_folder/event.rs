@@ -48,7 +48,7 @@ pub enum Event {
 
 impl Event {
     /// Steps done, where the event has them.
-    pub const fn step(&self) -> Option<u64> {
+    pub const fn steps_done(&self) -> Option<u64> {
         Some(match self {
             Self::Started(event) => event.step,
             Self::Resumed(event) => event.step,

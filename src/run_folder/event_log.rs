@@ -41,7 +41,7 @@ impl EventLog {
     ///
     /// # Errors
     /// If a line is no event; the error has its number.
-    pub fn read(folder: &Path) -> Result<Self, Fault> {
+    pub fn read_from(folder: &Path) -> Result<Self, Fault> {
         let path = folder.join(EVENTS);
         let text = read_text_if_there(&path)?.unwrap_or_default();
         let mut log = Self::default();
@@ -101,7 +101,7 @@ mod tests {
     fn read(text: &str) -> Result<EventLog, Fault> {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(EVENTS), text).unwrap();
-        EventLog::read(folder.path())
+        EventLog::read_from(folder.path())
     }
 
     const STEP: &str = r#"{"time":11.5,"event":"step","step":1,"epoch":0,"loss":1.5,"dice_loss":1.0,
@@ -195,7 +195,7 @@ mod tests {
         ];
         events.iter().for_each(|event| journal.write_event(event).unwrap());
 
-        let log = EventLog::read(folder.path()).unwrap();
+        let log = EventLog::read_from(folder.path()).unwrap();
         assert_eq!(log.started.unwrap().event, started);
         assert_eq!(log.resumed[0].event, resumed);
         assert_eq!(log.steps[0].event, record(8, 1.5));

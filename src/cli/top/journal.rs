@@ -51,7 +51,7 @@ impl RunJournal {
         let Ok(Timestamped { time, event }) = serde_json::from_str(text) else { return };
         self.end = None;
         self.last_time = time;
-        self.progress.step = Event::step(&event).or(self.progress.step);
+        self.progress.step = Event::steps_done(&event).or(self.progress.step);
         match event {
             Event::Started(event) => self.progress.steps_planned = Some(event.steps),
             Event::Step(record) => {
