@@ -8,6 +8,7 @@ use crate::base::error::Fault;
 ///
 /// # Errors
 /// If the system refuses the thread.
+#[expect(clippy::disallowed_methods, reason = "all other places call this one")]
 pub fn spawn_named<T: Send + 'static>(
     name: &str,
     body: impl FnOnce() -> T + Send + 'static,

@@ -14,6 +14,7 @@
 //! | `checkpoints/step-*/manifest.json` | its files by fingerprint | [`manifest::CheckpointManifest`] |
 //! | `checkpoints/step-*/state.json` | progress of the training | `train::training_progress::TrainingState` |
 //! | `checkpoints/{latest,best}` | names of two of them | text |
+//! | `run.lock` | id of the process that writes to the folder | text |
 //! | `validation/summary.json` | scores of the held-out cases | [`scores::EvaluationScores`] |
 //! | `validation/cases.csv` | the same by case and region | [`scores::write_cases_csv`] |
 
