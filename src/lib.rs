@@ -5,7 +5,7 @@
 //!
 //! | floor | room | idea |
 //! |---|---|---|
-//! | 0 | [`base`] | errors, keyed randomness, fingerprints |
+//! | 0 | [`base`] | errors, keyed randomness, fingerprints, files, threads |
 //! | 1 | [`telemetry`] | metric names, clocks, the endpoint |
 //! | 1 | [`volume`] | the field's vocabulary: grids, modalities, regions, cases |
 //! | 2 | [`actor`] | concurrency: stages, mailboxes, tickets, topologies |
@@ -16,11 +16,12 @@
 //! | 5 | [`pipeline`] | the stages, and the topologies made of them |
 //! | 6 | `nets` | networks as pure functions of tensors (feature `train`) |
 //! | 7 | [`eval`] | overlap and distance measures, sliding windows |
-//! | 8 | [`report`] | figures and pages of a run, from the files in its folder |
-//! | 8 | `train` | losses, the training loop, checkpoints (feature `train`) |
-//! | 9 | [`run`] | configuration, devices, one run, and the tools around it |
-//! | 10 | `experiment` | several runs and their table, as in the paper (feature `train`) |
-//! | 11 | [`cli`] | subcommands |
+//! | 8 | [`run_folder`] | names and formats of the files in a run's folder |
+//! | 9 | [`report`] | figures and pages of a run, from the files in its folder |
+//! | 9 | `train` | losses, the training loop, checkpoints (feature `train`) |
+//! | 10 | [`run`] | configuration, devices, one run, and the tools around it |
+//! | 11 | `experiment` | several runs and their table, as in the paper (feature `train`) |
+//! | 12 | [`cli`] | subcommands |
 
 pub mod actor;
 pub mod augment;
@@ -37,6 +38,7 @@ pub mod nets;
 pub mod pipeline;
 pub mod report;
 pub mod run;
+pub mod run_folder;
 pub mod telemetry;
 #[cfg(feature = "train")]
 pub mod train;

@@ -16,11 +16,12 @@ const FLOORS: &[(&str, u8)] = &[
     ("pipeline", 5),
     ("nets", 6),
     ("eval", 7),
-    ("report", 8),
-    ("train", 8),
-    ("run", 9),
-    ("experiment", 10),
-    ("cli", 11),
+    ("run_folder", 8),
+    ("report", 9),
+    ("train", 9),
+    ("run", 10),
+    ("experiment", 11),
+    ("cli", 12),
 ];
 
 /// Crates that only the named places may mention: each is one decision to change.

@@ -1,13 +1,14 @@
 //! Thread that prepares the consumer's next output while it works on the one before.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use crate::actor::feed::Feed;
 use crate::actor::mailbox::{Inbox, Outbox, mailbox};
 use crate::actor::shell::panic_message;
 use crate::actor::stop::{StopLatch, StopState};
 use crate::base::error::Fault;
+use crate::base::thread::spawn_named;
 
 /// Thread of the relay; dropping it waits for the thread's end, which its mailboxes bring about.
 #[derive(Debug)]
@@ -47,12 +48,7 @@ impl<T: Send + 'static> Feed<T> {
             let _before = before;
             relay_outputs(&source, &outbox, work, name, &latch);
         };
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
-        let thread = thread.map_err(|error| Fault::Environment {
-            subject: format!("thread {name}"),
-            problem: error.to_string().to_lowercase(),
-            remedy: "raise the limit on threads".to_owned(),
-        })?;
+        let thread = spawn_named(name, body)?;
         Ok(Feed { guard: consumer, inbox, worker: handle, relay: Some(RelayThread(Some(thread))) })
     }
 }

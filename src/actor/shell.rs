@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
 
 use crate::actor::actor_cell::{ActorCell, WorkerHandle};
 use crate::actor::hooks::Hooks;
@@ -11,6 +10,7 @@ use crate::actor::stop::{StopLatch, StopState};
 use crate::actor::thread_tracker::{ThreadGuard, ThreadTracker};
 use crate::actor::ticket::TicketPool;
 use crate::base::error::Fault;
+use crate::base::thread::spawn_named;
 use crate::telemetry::meter::Activity;
 
 /// State of a running topology that its threads and observers share.
@@ -85,20 +85,13 @@ impl TopologyContext {
         let name = handle.worker().to_owned();
         let context = Arc::clone(self);
         let stage = actor.name;
-        let thread = thread::Builder::new().name(name.clone()).spawn(move || {
+        let thread = spawn_named(&name, move || {
             // Dropped last, after the body's mailboxes, stage and handle.
             let _guard = guard;
             context.run_guarded(stage, move || body(handle));
         });
         // The join handle is not kept: the tracker knows when the thread is done.
-        thread.map(drop).map_err(|error| {
-            actor.remove_worker(&name);
-            Fault::Environment {
-                subject: format!("thread {name} of {}", self.topology),
-                problem: error.to_string().to_lowercase(),
-                remedy: "lower [loader.workers] or raise the limit on threads".to_owned(),
-            }
-        })
+        thread.map(drop).inspect_err(|_| actor.remove_worker(&name))
     }
 
     /// Runs code that is not retried: a panic in it ends the run.

@@ -55,7 +55,7 @@ impl Reason {
 /// Error of one case or file: its subject, the problem, and the remedy.
 ///
 /// The text is `subject: problem; remedy`, lower case, without a full stop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{subject}: {problem}; {remedy}")]
 pub struct CaseError {
     /// Reason under which the skip is counted.

@@ -1,6 +1,9 @@
-//! Floor 0: errors, keyed randomness, fingerprints and progress, for every other floor.
+//! Floor 0: errors, keyed randomness, fingerprints, progress, files and threads, for every other
+//! floor.
 
 pub mod error;
+pub mod files;
 pub mod fingerprint;
 pub mod progress;
 pub mod seed;
+pub mod thread;

@@ -1,4 +1,4 @@
-//! Floor 2: BraTS datasets on disk. Reads and writes NIfTI, discovers cases in folders.
+//! Floor 3: BraTS datasets on disk. Reads and writes NIfTI, discovers cases in folders.
 
 mod bytes;
 pub mod case;

@@ -3,17 +3,16 @@
 //! Values come in the file's memory order (see [`SourceGrid::to_file_order`]), labels as the file's
 //! own values. The header holds the grid, and nothing of the source's extensions or description.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use nifti::{NiftiType, Unit, XForm};
 
 use crate::base::error::{CaseError, Reason};
+use crate::base::files::replace_file_with;
 use crate::brats::qform::Qform;
 use crate::volume::case::SourceGrid;
 
@@ -114,31 +113,17 @@ fn write_volume<T: VoxelType>(
         ));
     }
     let header = encode_header::<T>(path, source)?;
-    let draft = draft_path(path, &name);
-    let written =
-        write_draft(&draft, compressed, &header, voxels).and_then(|()| fs::rename(&draft, path));
-    written.map_err(|error| {
-        // The cause is worth more than a second error about the draft.
-        let _ = fs::remove_file(&draft);
-        CaseError::from_io(path, &error)
-    })
+    replace_file_with(path, |file| write_voxels(file, compressed, &header, voxels))
+        .map_err(|error| CaseError::from_io(path, &error))
 }
 
-/// Temporary name beside the target, so that the rename stays on one file system; unique in this
-/// process and among processes.
-fn draft_path(path: &Path, name: &str) -> PathBuf {
-    static DRAFTS: AtomicU64 = AtomicU64::new(0);
-    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
-    path.with_file_name(format!(".{name}.{}-{number}.draft", process::id()))
-}
-
-fn write_draft<T: VoxelType>(
-    draft: &Path,
+fn write_voxels<T: VoxelType>(
+    file: &mut File,
     compressed: bool,
     header: &[u8],
     voxels: &[T],
 ) -> io::Result<()> {
-    let file = BufWriter::new(File::create_new(draft)?);
+    let file = BufWriter::new(file);
     let mut file = if compressed {
         let mut encoder = GzEncoder::new(file, Compression::new(GZIP_LEVEL));
         write_content(&mut encoder, header, voxels)?;
@@ -214,6 +199,8 @@ fn f32_le_bytes<const N: usize>(values: [f64; N]) -> [[u8; 4]; N] {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::volume::grid::{Affine, Dims};
     use nifti::{

@@ -1,4 +1,4 @@
-//! Floor 2: immutable, memory-mapped case files.
+//! Floor 3: immutable, memory-mapped case files.
 //!
 //! [`contents::prepare_case`] preprocesses a decoded case, [`store::CaseStore`] publishes and finds
 //! files, [`map::MappedCase`] reads one. A teacher's labels are in a file beside the case file

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::error::{CaseError, Fault, Reason};
+use crate::base::files::rename_synced;
 use crate::cache::compose::compose_case_file;
 use crate::cache::contents::CaseContents;
 use crate::cache::error::CacheError;
@@ -72,11 +73,9 @@ impl StagedFile {
     pub(super) fn commit(mut self, target: &Path) -> Result<(), Fault> {
         let folder = target.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(|error| Fault::from_io(folder, &error))?;
-        fs::rename(&self.path, target).map_err(|error| Fault::from_io(target, &error))?;
+        rename_synced(&self.path, target).map_err(|error| Fault::from_io(target, &error))?;
         self.committed = true;
-        File::open(folder)
-            .and_then(|entries| entries.sync_all())
-            .map_err(|error| Fault::from_io(folder, &error))
+        Ok(())
     }
 }
 

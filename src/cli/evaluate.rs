@@ -20,6 +20,7 @@ use crate::run::ensemble::ResolvedEnsemble;
 use crate::run::evaluate::{self, Evaluation};
 use crate::run::failure::Failure;
 use crate::run::prepare::Session;
+use crate::run_folder::scores::EvaluationScores;
 use crate::volume::case::Split;
 
 /// Score a run's network, or the mean of several, on whole cases
@@ -107,9 +108,9 @@ impl Evaluate {
             live.run_network_verb(|session| self.score_cases(&resolved, session))?;
         let out = self.out.clone().or_else(|| self.default_folder());
         if let Some(out) = &out {
-            evaluate::write_evaluation(out, &scored)?;
+            scored.write_to(out)?;
         }
-        Ok(self.build_output(&resolved, &scored, tuned.as_ref()))
+        Ok(self.build_output(&resolved, &scored.scores, tuned.as_ref()))
     }
 
     fn score_cases(
@@ -142,7 +143,7 @@ impl Evaluate {
     fn build_output(
         &self,
         resolved: &ResolvedEnsemble,
-        scored: &Evaluation,
+        scored: &EvaluationScores,
         tuned: Option<&TunedThresholds>,
     ) -> CommandOutput {
         let hd95 = self.hd95.name();

@@ -1,4 +1,4 @@
-//! Floor 8: the verbs of the command line. Each is a file: its arguments, and a function from them
+//! Floor 12: the verbs of the command line. Each is a file: its arguments, and a function from them
 //! to its output.
 
 #[cfg(feature = "train")]

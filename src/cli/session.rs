@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::actor::stop::StopLatch;
 use crate::base::error::Fault;
+use crate::base::thread::spawn_named;
 use crate::cli::console::Console;
 use crate::pipeline::observe::{self, TopologyRegistry};
 use crate::run::failure::Failure;
@@ -148,13 +149,10 @@ fn start_runtime(
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let handle = runtime.handle().clone();
-    std::thread::Builder::new()
-        .name("lifecycle".into())
-        .spawn(move || {
-            // An error means that the session was dropped, which is what ends it.
-            let _ = runtime.block_on(ended);
-        })
-        .map_err(failed)?;
+    spawn_named("lifecycle", move || {
+        // An error means that the session was dropped, which is what ends it.
+        let _ = runtime.block_on(ended);
+    })?;
     Ok(handle)
 }
 

@@ -2,10 +2,10 @@
 
 use crate::eval::table::{DiceRow, render_dice};
 use crate::run::ensemble::{ResolvedEnsemble, ResolvedMember};
-use crate::run::evaluate::Evaluation;
+use crate::run_folder::scores::EvaluationScores;
 
 /// Table of a network's Dice, with the best single threshold on FLAIR as baseline.
-pub(super) fn dice_table(name: &str, evaluation: &Evaluation) -> String {
+pub(super) fn dice_table(name: &str, evaluation: &EvaluationScores) -> String {
     let baseline = &evaluation.flair_threshold;
     let rows = [
         DiceRow::of_cohort(name, Some(&evaluation.network)),

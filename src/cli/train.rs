@@ -9,7 +9,9 @@ use crate::cli::tables;
 use crate::pipeline::{ingest, loader, whole_case};
 use crate::run::config::{self, CheckedConfig};
 use crate::run::failure::Failure;
-use crate::run::train::{self, RunDestination, RunSummary};
+use crate::run::train::{self, RunDestination};
+use crate::run_folder::DATASET_LOCK;
+use crate::run_folder::summary::RunSummary;
 use crate::volume::case::Split;
 use crate::volume::fold::Fold;
 
@@ -135,7 +137,7 @@ pub(super) fn report_text(summary: &RunSummary) -> String {
     );
     let left_out = match summary.excluded.len() + summary.problems.len() {
         0 => String::new(),
-        count => format!("\ncases left out: {count}, see dataset.lock.json"),
+        count => format!("\ncases left out: {count}, see {DATASET_LOCK}"),
     };
     let early = match summary.steps < summary.planned_steps {
         true => format!(" of {} planned, out of patience", summary.planned_steps),
@@ -157,7 +159,7 @@ pub(super) fn report_text(summary: &RunSummary) -> String {
         summary.device,
         summary.train_seconds,
         100.0 * summary.starved_ratio,
-        summary.loader.sentence,
+        summary.loader.as_ref().map_or("", |loader| &loader.sentence),
         summary.run.display()
     )
 }

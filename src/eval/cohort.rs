@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::base::error::{CaseError, Reason};
 use crate::eval::by_region;
@@ -16,7 +16,7 @@ use crate::volume::case::CaseId;
 use crate::volume::region::Region;
 
 /// Distribution of one measure over the cases.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Arithmetic mean.
     pub mean: f64,
@@ -173,6 +173,19 @@ impl Serialize for CohortScore {
         json.serialize_field("summary", &PerRegion(self.summary))?;
         json.serialize_field("cases", &self.cases)?;
         json.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for CohortScore {
+    /// Reads the cases, and summarizes them again.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct ScoredCases {
+            cases: Vec<CaseScore>,
+        }
+        let ScoredCases { cases } = ScoredCases::deserialize(deserializer)?;
+        let ids: Vec<CaseId> = cases.iter().map(|score| score.case.clone()).collect();
+        Self::new(&ids, cases).map_err(serde::de::Error::custom)
     }
 }
 

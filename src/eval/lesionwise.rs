@@ -73,7 +73,7 @@ pub struct CaseLesions {
 }
 
 /// Distribution of one region's lesion-wise scores over the cases.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LesionSummary {
     /// Distribution of the cases' mean Dice.
     pub dice: Summary,
@@ -88,7 +88,7 @@ pub struct LesionSummary {
 }
 
 /// Lesion-wise scores of a cohort.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CohortLesions {
     /// Per region.
     #[serde(with = "by_region")]

@@ -1,4 +1,4 @@
-//! Floor 5: prediction of whole cases, and measures of their segmentations.
+//! Floor 7: prediction of whole cases, and measures of their segmentations.
 
 #[cfg(feature = "train")]
 pub mod assess;

@@ -5,7 +5,7 @@
 //! flatters the baseline: no threshold fixed in advance does better on them. A network that is
 //! ahead of it is ahead of every threshold.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::eval::overlap::ConfusionCounts;
 use crate::volume::case::CaseId;
@@ -64,7 +64,7 @@ impl CandidateHistogram {
 }
 
 /// The baseline's Dice on one case.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ThresholdCase {
     /// The case.
     pub case: CaseId,
@@ -73,7 +73,7 @@ pub struct ThresholdCase {
 }
 
 /// The best single threshold, and its Dice.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ThresholdBaseline {
     /// Voxels with a FLAIR z-score above it are taken for tumour.
     pub threshold: f64,

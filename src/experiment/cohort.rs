@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::base::files::write_json;
 use crate::base::fingerprint::Fingerprint;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::preprocess::PreprocessConfig;
@@ -14,7 +15,8 @@ use crate::run::cohort;
 use crate::run::failure::Failure;
 use crate::run::phantoms::write_phantoms;
 use crate::run::prepare::{self, Session};
-use crate::train::run_directory::{DATASET_LOCK, DatasetLock, write_atomically};
+use crate::run_folder::DATASET_LOCK;
+use crate::run_folder::dataset_lock::DatasetLock;
 use crate::volume::case::Split;
 
 /// The cases of an experiment, all of them in the cache.
@@ -60,8 +62,7 @@ impl ExperimentCohort {
                 )));
             }
         }
-        let text = serde_json::to_vec_pretty(&lock).expect("a lock serialises to JSON");
-        write_atomically(&out.join(DATASET_LOCK), &text)?;
+        write_json(&out.join(DATASET_LOCK), &lock)?;
         Ok(Self { lock, store, found, preprocess })
     }
 

@@ -50,9 +50,8 @@ pub struct ExperimentFolder {
 /// A line of the journal.
 #[derive(Serialize)]
 struct StepJournalEntry<'a> {
-    kind: &'a str,
-    subject: &'a str,
-    fingerprint: &'a Fingerprint,
+    #[serde(flatten)]
+    step: &'a ExperimentStep,
     event: &'a str,
     seconds: Option<f64>,
 }
@@ -99,8 +98,7 @@ impl ExperimentFolder {
         event: &str,
         seconds: Option<f64>,
     ) -> Result<(), Fault> {
-        let ExperimentStep { kind, subject, fingerprint } = step;
-        let line = StepJournalEntry { kind, subject, fingerprint, event, seconds };
+        let line = StepJournalEntry { step, event, seconds };
         let mut text = serde_json::to_string(&line).expect("a line serialises to JSON");
         text.push('\n');
         let written = (&self.journal).write_all(text.as_bytes());

@@ -1,4 +1,4 @@
-//! Floor 8: an experiment, many runs that answer one question together, such as the paper's.
+//! Floor 11: an experiment, many runs that answer one question together, such as the paper's.
 //!
 //! An experiment is made of steps. Each is named by what decides its outcome, so a finished one is
 //! found again, a changed one is another, and an interrupted one is resumed. The rooms below do the

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::base::files::write_atomically;
 use crate::eval::cohort::CohortScore;
 use crate::experiment::cohort::ExperimentCohort;
 use crate::experiment::config::{ExperimentConfig, Repetition};
@@ -16,7 +17,6 @@ use crate::experiment::table;
 use crate::run::ensemble::{Ensemble, Member};
 use crate::run::failure::Failure;
 use crate::run::prepare::Session;
-use crate::train::run_directory::write_atomically;
 use crate::volume::case::Split;
 use crate::volume::region::Region;
 

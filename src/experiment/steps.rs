@@ -2,13 +2,14 @@
 //! what an earlier process has left of it, and is recorded in the journal.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::base::error::Fault;
+use crate::base::files::{read_text_if_there, write_atomically};
 use crate::base::progress::ProgressTask;
 use crate::eval::assess::{CaseAssessment, ScoringConfig};
 use crate::eval::cohort::CohortScore;
@@ -16,14 +17,16 @@ use crate::eval::score::CaseScore;
 use crate::experiment::cohort::ExperimentCohort;
 use crate::experiment::ledger::{ExperimentFolder, ExperimentStep};
 use crate::run::cohort as run_cohort;
-use crate::run::config::{CheckedConfig, RUN_FILE};
+use crate::run::config::CheckedConfig;
 use crate::run::ensemble::Ensemble;
-use crate::run::evaluate::{WholeCases, score_each_case, write_csv};
+use crate::run::evaluate::{WholeCases, score_each_case};
 use crate::run::failure::Failure;
 use crate::run::label::{self, LabelReport, LabelRequest};
 use crate::run::prepare::Session;
-use crate::run::train::{self, RunDestination, SUMMARY};
-use crate::train::run_directory::write_atomically;
+use crate::run::train::{self, RunDestination};
+use crate::run_folder::scores::write_cases_csv;
+use crate::run_folder::summary::RunSummary;
+use crate::run_folder::{self, CONFIG, SUMMARY};
 use crate::volume::case::{CaseId, Split};
 use crate::volume::targets::Targets;
 
@@ -88,7 +91,7 @@ impl StepRunner<'_> {
         if folder.join(SUMMARY).is_file() {
             self.skip_done_step(&step)?;
         } else {
-            let is_begun = folder.join(RUN_FILE).is_file();
+            let is_begun = folder.join(CONFIG).is_file();
             self.perform_step(&step, is_begun, || {
                 if is_begun {
                     // It may go on elsewhere; what decides its result is in its folder.
@@ -102,8 +105,10 @@ impl StepRunner<'_> {
             })?;
         }
         self.check_division(&folder)?;
-        let steps = read_steps(&folder.join(SUMMARY))?;
-        Ok(TrainedRun { folder, steps })
+        let file = folder.join(SUMMARY);
+        let summary: Option<RunSummary> = run_folder::read_json(&file)?;
+        let summary = summary.ok_or_else(|| Fault::from_io(&file, &ErrorKind::NotFound.into()))?;
+        Ok(TrainedRun { folder, steps: summary.steps })
     }
 
     /// Scores every case of a part. A case that an earlier process scored is not scored again.
@@ -147,7 +152,7 @@ impl StepRunner<'_> {
             })?;
         }
         let all = CohortScore::new(&ids, scores)?;
-        write_csv(&folder.join("cases.csv"), &all)?;
+        write_cases_csv(&folder, &all)?;
         Ok(all)
     }
 
@@ -220,30 +225,12 @@ impl StepRunner<'_> {
     }
 }
 
-/// Steps taken, as a run's summary records them.
-#[derive(Deserialize)]
-struct RecordedSteps {
-    steps: u64,
-}
-
-fn read_steps(file: &Path) -> Result<u64, Failure> {
-    let text = fs::read_to_string(file).map_err(|error| Fault::from_io(file, &error))?;
-    let ended: RecordedSteps = serde_json::from_str(&text).map_err(|error| {
-        Failure::Usage(format!("{}: {error}; delete the run's folder", file.display()))
-    })?;
-    Ok(ended.steps)
-}
-
 /// Reads the scores that are there, in the order of the cases. An unreadable one counts as missing.
 fn read_scores(folder: &Path, ids: &[CaseId]) -> Result<Vec<CaseScore>, Fault> {
     let mut scores = Vec::new();
     for id in ids {
         let file = score_file(folder, id);
-        let text = match fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(Fault::from_io(&file, &error)),
-        };
+        let Some(text) = read_text_if_there(&file)? else { continue };
         match CaseAssessment::from_text(&text) {
             Ok(assessed) if assessed.score.case == *id => scores.push(assessed.score),
             _ => tracing::warn!("{}: is no score of {id}; it is scored again", file.display()),

@@ -1,4 +1,4 @@
-//! Floor 4: networks as pure functions of tensors.
+//! Floor 6: networks as pure functions of tensors.
 //!
 //! A network knows neither files nor loaders nor losses: it maps images `[b, 4, d, h, w]` to region
 //! logits `[b, 3, d, h, w]` in the order of [`Region::ALL`](crate::volume::region::Region::ALL),

@@ -5,9 +5,10 @@
 //! items queued before it; unless all cores are in use, or no actor is busy, which is a lack of
 //! tickets.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::actor::observe::Observation;
 
@@ -22,14 +23,15 @@ const ALIKE: f64 = 0.05;
 const SATURATED: f64 = 0.9;
 
 /// Slowest part of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
 pub enum Bottleneck {
     /// Loader and trainer keep pace, or nothing was measured.
     None,
     /// The trainer: the loader keeps up.
     Trainer,
     /// The slowest actor of the loader.
-    Stage(&'static str),
+    Stage(Cow<'static, str>),
 }
 
 impl fmt::Display for Bottleneck {
@@ -39,6 +41,16 @@ impl fmt::Display for Bottleneck {
             Self::Trainer => "trainer",
             Self::Stage(name) => name,
         })
+    }
+}
+
+impl From<String> for Bottleneck {
+    fn from(name: String) -> Self {
+        match name.as_str() {
+            "none" => Self::None,
+            "trainer" => Self::Trainer,
+            _ => Self::Stage(name.into()),
+        }
     }
 }
 
@@ -58,7 +70,7 @@ pub struct CpuUsage {
 }
 
 /// Bottleneck of a run, with the reason and the remedy.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BottleneckVerdict {
     /// The bottleneck.
     pub bottleneck: Bottleneck,
@@ -138,7 +150,7 @@ fn diagnose_with(
     }
     let guilty = busiest_actor(actors);
     let blame = LoaderDiagnosis { guilty, source, sink, starved };
-    let bottleneck = Bottleneck::Stage(guilty.name);
+    let bottleneck = Bottleneck::Stage(guilty.name.into());
     let sentence = if cpu_utilisation(actors, feed, machine) >= SATURATED {
         blame.suggest_cores(actors, machine)
     } else if busy_share(guilty) < BUSY {
@@ -181,7 +193,7 @@ pub(super) fn blame_ingest(
         format_percent(share_of(feed.starved_seconds, feed.worker_seconds)),
         slowest.name
     );
-    BottleneckVerdict { bottleneck: Bottleneck::Stage(slowest.name), sentence }
+    BottleneckVerdict { bottleneck: Bottleneck::Stage(slowest.name.into()), sentence }
 }
 
 fn no_verdict() -> BottleneckVerdict {

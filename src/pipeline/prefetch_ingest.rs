@@ -2,11 +2,12 @@
 //! already samples those in the cache.
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use crate::actor::feed::{Feed, RunningTopology};
 use crate::actor::stop::StopLatch;
 use crate::base::error::{CaseError, Fault};
+use crate::base::thread::spawn_named;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
@@ -70,14 +71,7 @@ impl PrefetchIngest {
             ingest::start_ingest(cases, store, &preprocess, &workers, &stop, runtime)?;
         let closing = CloseOnDrop(arrivals.clone());
         let settle = move || settle_all(&closing.0, ids, feed, on_arrival);
-        let thread =
-            thread::Builder::new().name("ahead".into()).spawn(settle).map_err(|error| {
-                Fault::Environment {
-                    subject: "thread ahead".into(),
-                    problem: format!("cannot be started: {error}"),
-                    remedy: "raise the limit on threads (ulimit -u)".into(),
-                }
-            })?;
+        let thread = spawn_named("ahead", settle)?;
         Ok(Self { arrivals, running, stop, thread: Some(thread) })
     }
 

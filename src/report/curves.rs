@@ -11,10 +11,10 @@ use crate::eval::cohort::Summary;
 use crate::eval::score::Measures;
 use crate::report::axis::ChartAxis;
 use crate::report::chart::{Chart, ChartLine, FAINT};
-use crate::report::event_log::{EpochEvent, StepEvent, Timestamped, ValidationEvent};
 use crate::report::picture::Picture;
 use crate::report::run_record::RunRecord;
 use crate::report::text;
+use crate::run_folder::event::{EpochEvent, StepRecord, Timestamped, ValidationEvent};
 use crate::volume::region::Region;
 
 /// Most points of a line: more could not be distinguished.
@@ -142,8 +142,8 @@ fn value_range(lines: &[ChartLine], zero: bool) -> [f64; 2] {
 
 fn loss_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
     let log = &record.event_log;
-    let steps = |value: fn(&StepEvent) -> Option<f64>| {
-        log.steps.iter().map(move |at| (clock.step_position(at.event.step), value(&at.event)))
+    let steps = |value: fn(&StepRecord) -> f64| {
+        log.steps.iter().map(move |at| (clock.step_position(at.event.step), Some(value(&at.event))))
     };
     let total = if log.epochs.is_empty() {
         averaged_line("total", "total", steps(|step| step.loss))
@@ -159,11 +159,8 @@ fn loss_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
         with_last(averaged_line("et", "BCE", steps(|step| step.bce)), 3),
         with_last(total, 3),
     ];
-    if log.steps.iter().any(|at| !at.event.penalties.is_empty()) {
-        let penalty = |step: &StepEvent| {
-            let parts: Option<Vec<f64>> = step.penalties.values().copied().collect();
-            parts.map(|parts| parts.iter().sum())
-        };
+    if log.steps.iter().any(|at| !at.event.aux_losses.is_empty()) {
+        let penalty = |step: &StepRecord| step.aux_losses.values().sum();
         lines.insert(3, with_last(averaged_line("other", "own terms", steps(penalty)), 3));
     }
     let [low, high] = value_range(&lines, true);
@@ -193,7 +190,7 @@ fn lines_by_region(
         let scores = record.scores.as_ref();
         let only = validations
             .is_empty()
-            .then(|| (last, scores.map(|scores| scored(scores.cohort.region_summary(region)))));
+            .then(|| (last, scores.map(|scores| scored(scores.network.region_summary(region)))));
         with_last(averaged_line(class, region.name(), along.chain(only)), decimals)
     };
     Region::ALL.map(region_line).into()

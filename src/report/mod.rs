@@ -1,10 +1,9 @@
-//! Floor 6: reports of a run from the files in its folder: curves as a picture, a page, series for
+//! Floor 9: reports of a run from the files in its folder: curves as a picture, a page, series for
 //! Prometheus. They can be made again at any time, for a run that has not ended too.
 
 mod axis;
 mod chart;
 mod curves;
-mod event_log;
 pub mod openmetrics;
 pub mod overlay;
 mod page;
@@ -20,6 +19,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::error::Fault;
+use crate::base::files::write_atomically;
 use crate::report::run_record::RunRecord;
 
 pub use crate::report::sketch::Sketch;
@@ -48,11 +48,4 @@ pub fn write_report(run: &Path) -> Result<ReportFiles, Fault> {
     write_atomically(&written.progress, &curves::progress_png(&record)?)?;
     write_atomically(&written.page, page::render_page(&record).as_bytes())?;
     Ok(written)
-}
-
-/// Writes a file atomically: a reader sees the old file or the new one.
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
-    let beside = path.with_extension("tmp");
-    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
-    written.map_err(|error| Fault::from_io(path, &error))
 }

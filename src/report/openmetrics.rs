@@ -9,8 +9,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::base::error::Fault;
-use crate::report::event_log::EventLog;
 use crate::report::run_record::run_name;
+use crate::run_folder::event_log::EventLog;
 use crate::telemetry::catalog::{self, RunState};
 use crate::telemetry::metric::{Metric, MetricKind};
 use crate::volume::case::Split;
@@ -55,7 +55,7 @@ impl MetricHistory {
     /// # Errors
     /// If it has no event yet, or the journal is damaged.
     pub fn read(folder: &Path) -> Result<Self, Fault> {
-        let log = EventLog::read(folder)?;
+        let log = EventLog::read_from(folder)?;
         let Some(first) = log.first_time() else {
             return Err(Fault::Environment {
                 subject: folder.display().to_string(),
@@ -158,10 +158,8 @@ impl MetricHistory {
         for at in &log.steps {
             let time = at.time;
             let step = &at.event;
-            let parts = [("total", step.loss), ("dice", step.dice_loss), ("bce", step.bce)];
-            let own = step.penalties.iter().map(|(name, value)| (name.as_str(), *value));
-            for (part, value) in parts.into_iter().chain(own) {
-                self.record_value(catalog::TRAIN_LOSS.metric(), &[train, part], time, value);
+            for (part, value) in step.loss_parts() {
+                self.record_value(catalog::TRAIN_LOSS.metric(), &[train, part], time, Some(value));
             }
             self.record_value(catalog::TRAIN_STEP.metric(), &[], time, Some(step.step as f64));
             self.record_value(
@@ -170,7 +168,8 @@ impl MetricHistory {
                 time,
                 Some(step.learning_rate),
             );
-            self.record_value(catalog::TRAIN_GRADIENT_NORM.metric(), &[], time, step.gradient_norm);
+            let norm = Some(step.gradient_norm);
+            self.record_value(catalog::TRAIN_GRADIENT_NORM.metric(), &[], time, norm);
         }
         let steps = log.steps.iter();
         let starved = steps.clone().map(|at| (at.time, at.event.starved_seconds));
@@ -309,11 +308,11 @@ fn escape_label(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::event_log::EVENTS;
+    use crate::run_folder::EVENTS;
 
     const JOURNAL: &str = r#"{"time":100.0,"event":"started","step":0,"steps":4,"parameters":5}
-{"time":101.5,"event":"step","step":1,"loss":1.5,"dice_loss":1.0,"bce":0.5,"gradient_norm":null,"learning_rate":0.002,"seconds":0.5,"starved_seconds":0.25,"samples":[{},{}]}
-{"time":104.0,"event":"step","step":2,"loss":1.25,"dice_loss":0.75,"bce":0.5,"gradient_norm":2.0,"learning_rate":0.001,"seconds":1.5,"starved_seconds":0.5,"samples":[{},{}]}
+{"time":101.5,"event":"step","step":1,"loss":1.5,"dice_loss":1.0,"bce":0.5,"gradient_norm":null,"learning_rate":0.002,"seconds":0.5,"starved_seconds":0.25,"samples":[{"seed":7,"epoch":0,"index":0},{"seed":7,"epoch":0,"index":1}]}
+{"time":104.0,"event":"step","step":2,"loss":1.25,"dice_loss":0.75,"bce":0.5,"gradient_norm":2.0,"learning_rate":0.001,"seconds":1.5,"starved_seconds":0.5,"samples":[{"seed":7,"epoch":0,"index":0},{"seed":7,"epoch":0,"index":1}]}
 {"time":104.5,"event":"epoch","epoch":0,"loss":1.375,"seconds":4.0,"starved_seconds":0.75}
 {"time":105.0,"event":"validation","epoch":1,"step":2,"mean_dice":0.5,"dice":{"ET":0.25},"hd95_mm":{"ET":9},"best":true}
 {"time":106.0,"event":"finished","step":2,"state":"finished","cause":null}

@@ -7,9 +7,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::Fault;
+use crate::base::files::write_json;
 use crate::eval::cohort::CohortScore;
 use crate::report::picture;
 use crate::report::sketch::Sketch;
+use crate::run_folder::read_json;
 use crate::volume::case::CaseId;
 use crate::volume::region::Region;
 
@@ -63,14 +65,13 @@ pub fn write_overlays(
     sketches: &[Sketch],
 ) -> Result<(), Fault> {
     let folder = validation.join(FOLDER);
-    let failed = |error: &std::io::Error| Fault::from_io(&folder, error);
     if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(|error| failed(&error))?;
+        fs::remove_dir_all(&folder).map_err(|error| Fault::from_io(&folder, &error))?;
     }
     if sketches.is_empty() {
         return Ok(());
     }
-    fs::create_dir_all(&folder).map_err(|error| failed(&error))?;
+    fs::create_dir_all(&folder).map_err(|error| Fault::from_io(&folder, &error))?;
     let mut drawn = Vec::new();
     for region in Region::ALL {
         for overlay in select_overlays(cohort, region) {
@@ -84,9 +85,7 @@ pub fn write_overlays(
             drawn.push(overlay);
         }
     }
-    let text = serde_json::to_string_pretty(&drawn).expect("a list of overlays serialises to JSON");
-    let index = folder.join(INDEX);
-    fs::write(&index, text).map_err(|error| Fault::from_io(&index, &error))
+    write_json(&folder.join(INDEX), &drawn)
 }
 
 /// The worst, median and best case of a region; of two the worst and the best, of one itself.
@@ -117,16 +116,7 @@ fn select_overlays(cohort: &CohortScore, region: Region) -> Vec<Overlay> {
 /// If the list is damaged.
 pub(super) fn read_overlays(validation: &Path) -> Result<Vec<Overlay>, Fault> {
     let index = validation.join(FOLDER).join(INDEX);
-    let text = match fs::read(&index) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Fault::from_io(&index, &error)),
-    };
-    serde_json::from_slice(&text).map_err(|error| Fault::Environment {
-        subject: index.display().to_string(),
-        problem: error.to_string(),
-        remedy: "delete it, or score the run again with `gliaflow evaluate`".into(),
-    })
+    Ok(read_json(&index)?.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ fn navigation_links() -> Markup {
 /// State and key figures of the run.
 fn overview_section(record: &RunRecord) -> Markup {
     let log = &record.event_log;
-    let parameters = log.started.as_ref().map(|at| format_thousands(at.event.parameters));
+    let parameters = log.started.as_ref().map(|at| format_thousands(at.event.parameters as u64));
     let text = |name: &str| record.environment.get(name).and_then(|value| value.as_str());
     let best = log.validations.iter().rev().find(|at| at.event.best);
     html! {

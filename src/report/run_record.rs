@@ -2,22 +2,21 @@
 //! never have been scored.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::base::error::Fault;
-use crate::eval::cohort::CohortScore;
-use crate::eval::score::CaseScore;
-use crate::report::event_log::{EVENTS, EventLog};
+use crate::base::files::read_text_if_there;
 use crate::report::overlay::{self, Overlay};
-use crate::volume::case::{CaseId, Split};
-
-const CONFIG: &str = "config.toml";
-const VALIDATION: &str = "validation";
+use crate::run_folder::dataset_lock::DatasetLock;
+use crate::run_folder::environment::read_environment;
+use crate::run_folder::event_log::EventLog;
+use crate::run_folder::scores::EvaluationScores;
+use crate::run_folder::summary::RunSummary;
+use crate::run_folder::{
+    CONFIG, DATASET_LOCK, EVENTS, SUMMARY, VALIDATION, damaged_file, read_json,
+};
 
 /// The contents of a run's folder.
 pub(super) struct RunRecord {
@@ -31,63 +30,11 @@ pub(super) struct RunRecord {
     /// Epochs planned, as the configuration says.
     pub(super) epochs: Option<u64>,
     pub(super) environment: Map<String, Value>,
-    pub(super) lock: Option<LockRecord>,
-    pub(super) summary: Option<SummaryRecord>,
-    pub(super) scores: Option<ScoresRecord>,
+    pub(super) lock: Option<DatasetLock>,
+    pub(super) summary: Option<RunSummary>,
+    pub(super) scores: Option<EvaluationScores>,
     /// Overlays, each with its PNG bytes.
     pub(super) overlays: Vec<(Overlay, Vec<u8>)>,
-}
-
-/// The cases: `dataset.lock.json`.
-#[derive(Debug, Deserialize)]
-pub(super) struct LockRecord {
-    pub(super) folder: String,
-    cases: Vec<LockedSplit>,
-    #[serde(default)]
-    pub(super) excluded: Vec<(CaseId, String)>,
-    #[serde(default)]
-    pub(super) problems: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct LockedSplit {
-    split: Split,
-}
-
-impl LockRecord {
-    pub(super) fn case_count(&self, part: Split) -> usize {
-        self.cases.iter().filter(|case| case.split == part).count()
-    }
-}
-
-/// Result of the run: `summary.json`.
-#[derive(Debug, Deserialize)]
-pub(super) struct SummaryRecord {
-    pub(super) train_seconds: f64,
-    pub(super) starved_ratio: f64,
-    /// Loader verdict; absent in runs of early versions.
-    pub(super) loader: Option<LoaderVerdict>,
-}
-
-/// Bottleneck of the loader.
-#[derive(Debug, Deserialize)]
-pub(super) struct LoaderVerdict {
-    pub(super) bottleneck: String,
-    pub(super) sentence: String,
-}
-
-/// The last scores: `validation/summary.json`.
-pub(super) struct ScoresRecord {
-    pub(super) cohort: CohortScore,
-    /// Dice of WT that one threshold on FLAIR reaches.
-    pub(super) threshold: Option<BaselineThreshold>,
-}
-
-/// The threshold baseline.
-#[derive(Debug, Deserialize)]
-pub(super) struct BaselineThreshold {
-    pub(super) threshold: f64,
-    pub(super) mean_dice: f64,
 }
 
 impl RunRecord {
@@ -103,7 +50,7 @@ impl RunRecord {
                 remedy: "name a folder that `gliaflow train` made".into(),
             });
         }
-        let config = read_text(&folder.join(CONFIG))?;
+        let config = read_text_if_there(&folder.join(CONFIG))?;
         let settings: toml::Table = config
             .as_deref()
             .map(toml::from_str)
@@ -121,14 +68,14 @@ impl RunRecord {
         }
         Ok(Self {
             name: run_name(folder),
-            event_log: EventLog::read(folder)?,
+            event_log: EventLog::read_from(folder)?,
             model: model.and_then(toml::Value::as_str).map(str::to_owned),
             epochs: epochs.and_then(toml::Value::as_integer).and_then(|n| u64::try_from(n).ok()),
             config,
-            environment: read_json(&folder.join("environment.json"))?.unwrap_or_default(),
-            lock: read_json(&folder.join("dataset.lock.json"))?,
-            summary: read_json(&folder.join("summary.json"))?,
-            scores: read_scores(&validation)?,
+            environment: read_environment(folder)?,
+            lock: read_json(&folder.join(DATASET_LOCK))?,
+            summary: read_json(&folder.join(SUMMARY))?,
+            scores: read_json(&validation.join(SUMMARY))?,
             overlays,
         })
     }
@@ -151,48 +98,10 @@ pub(super) fn run_name(folder: &Path) -> String {
     whole.file_name().map_or_else(|| "run".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-fn read_scores(validation: &Path) -> Result<Option<ScoresRecord>, Fault> {
-    #[derive(Deserialize)]
-    struct ScoresFile {
-        network: NetworkScores,
-        flair_threshold: Option<BaselineThreshold>,
-    }
-    #[derive(Deserialize)]
-    struct NetworkScores {
-        cases: Vec<CaseScore>,
-    }
-    let path = validation.join("summary.json");
-    let Some(ScoresFile { network, flair_threshold }) = read_json(&path)? else { return Ok(None) };
-    let ids: Vec<CaseId> = network.cases.iter().map(|score| score.case.clone()).collect();
-    let cohort = CohortScore::new(&ids, network.cases);
-    let cohort = cohort.map_err(|error| damaged_file(&path, &error.to_string()))?;
-    Ok(Some(ScoresRecord { cohort, threshold: flair_threshold }))
-}
-
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
-    let Some(text) = read_text(path)? else { return Ok(None) };
-    serde_json::from_str(&text).map(Some).map_err(|error| damaged_file(path, &error.to_string()))
-}
-
-fn read_text(path: &Path) -> Result<Option<String>, Fault> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Fault::from_io(path, &error)),
-    }
-}
-
-fn damaged_file(path: &Path, problem: &str) -> Fault {
-    Fault::Environment {
-        subject: path.display().to_string(),
-        problem: problem.replace('\n', " "),
-        remedy: "the file was changed by hand or is another version's; move it away".into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run_folder::ENVIRONMENT;
 
     fn refusal(folder: &Path) -> String {
         RunRecord::read(folder).err().expect("refused").to_string()
@@ -212,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_damaged_file_is_named() {
-        for name in ["summary.json", "environment.json", "dataset.lock.json", CONFIG, EVENTS] {
+        for name in [SUMMARY, ENVIRONMENT, DATASET_LOCK, CONFIG, EVENTS] {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join(CONFIG), "seed = 1\n").unwrap();
             fs::write(folder.path().join(name), "{ not what it was\n").unwrap();

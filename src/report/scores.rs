@@ -27,21 +27,20 @@ pub(super) fn score_sections(record: &RunRecord) -> Markup {
         section id="scores" {
             h2 { "Scores" }
             p.soft {
-                (scores.cohort.cases().len()) " held-out cases; HD95 is "
-                (scores.cohort.cases()[0].hd95.name())
+                (scores.network.cases().len()) " held-out cases; HD95 is "
+                (scores.network.cases()[0].hd95.name())
                 "'s; intervals are of the mean, 95 %, by bootstrap."
             }
-            (measures_table(&scores.cohort))
-            @if let Some(baseline) = &scores.threshold {
-                p.soft {
-                    "For comparison, Dice of WT by one threshold on FLAIR for all cases, z > "
-                    (format!("{:.2}", baseline.threshold)) ", chosen on these very cases: "
-                    (format!("{:.4}", baseline.mean_dice)) "."
-                }
+            (measures_table(&scores.network))
+            @let baseline = &scores.flair_threshold;
+            p.soft {
+                "For comparison, Dice of WT by one threshold on FLAIR for all cases, z > "
+                (format!("{:.2}", baseline.threshold)) ", chosen on these very cases: "
+                (format!("{:.4}", baseline.mean_dice)) "."
             }
         }
         (overlays_section(&record.overlays))
-        (cases_section(&scores.cohort))
+        (cases_section(&scores.network))
     }
 }
 

@@ -3,10 +3,11 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use crate::report::event_log::EpochEvent;
 use crate::report::page::definition_pair;
 use crate::report::run_record::RunRecord;
 use crate::report::text::{format_duration, format_percent};
+use crate::run_folder::event::EpochEvent;
+use crate::run_folder::{CONFIG, DATASET_LOCK};
 use crate::volume::case::Split;
 
 /// Most items of a list that are shown.
@@ -19,8 +20,8 @@ pub(super) fn settings_sections(record: &RunRecord) -> Markup {
         section id="configuration" {
             h2 { "Configuration" }
             @match &record.config {
-                Some(config) => details { summary { code { "config.toml" } } pre { (config) } },
-                None => p { "There is no " code { "config.toml" } " in the run's folder." },
+                Some(config) => details { summary { code { (CONFIG) } } pre { (config) } },
+                None => p { "There is no " code { (CONFIG) } " in the run's folder." },
             }
         }
         section {
@@ -72,7 +73,7 @@ fn data_section(record: &RunRecord) -> Markup {
             h2 { "Data" }
             @if let Some(lock) = &record.lock {
                 dl {
-                    (definition_pair("folder", &lock.folder))
+                    (definition_pair("folder", &lock.folder.display().to_string()))
                     @for part in parts {
                         @let count = lock.case_count(part);
                         @if count > 0 { (definition_pair(part.name(), &format!("{count} cases"))) }
@@ -81,7 +82,7 @@ fn data_section(record: &RunRecord) -> Markup {
                 @let left_out = lock.excluded.iter().map(|(case, cause)| format!("{case}: {cause}"));
                 (truncated_list("Cases left out", left_out.chain(lock.problems.iter().cloned()).collect()))
             } @else {
-                p { "There is no " code { "dataset.lock.json" } " in the run's folder." }
+                p { "There is no " code { (DATASET_LOCK) } " in the run's folder." }
             }
             @let told = skipped.iter().map(|at| format!("{}: {}", at.event.item, at.event.error));
             (truncated_list("Samples skipped", told.collect()))

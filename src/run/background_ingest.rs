@@ -15,9 +15,10 @@ use crate::pipeline::prefetch_ingest::{OnArrival, PrefetchIngest, PrefetchIngest
 use crate::run::context::RunContext;
 use crate::run::dataset_scan::quarantined_cases;
 use crate::run::failure::Failure;
-use crate::run::prepare::{ExcludedCase, quarantine_case};
+use crate::run::prepare::quarantine_case;
+use crate::run_folder::dataset_lock::DatasetLock;
+use crate::run_folder::summary::ExcludedCase;
 use crate::telemetry::catalog;
-use crate::train::run_directory::DatasetLock;
 use crate::volume::case::CaseId;
 
 /// Background ingest of the cases that a run still needs; dropping it ends it.

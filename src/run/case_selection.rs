@@ -13,7 +13,7 @@ use crate::run::ensemble::ResolvedEnsemble;
 use crate::run::evaluate::WholeCases;
 use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
-use crate::train::run_directory::DatasetLock;
+use crate::run_folder::dataset_lock::DatasetLock;
 use crate::volume::case::{CaseId, Split};
 
 /// Selects the cases of one split of the cohort that all members were locked to, unchanged since.

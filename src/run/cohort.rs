@@ -13,9 +13,11 @@ use crate::pipeline::fetch::Fetch;
 use crate::run::config::RunConfig;
 use crate::run::dataset_scan::{KNOWN, ScannedCase, scan_cases};
 use crate::run::failure::Failure;
-use crate::run::prepare::{self, ExcludedCase, Session};
+use crate::run::prepare::{self, Session};
 use crate::run::pseudo_labels;
-use crate::train::run_directory::{DATASET_LOCK, DatasetLock, LockedCase};
+use crate::run_folder::DATASET_LOCK;
+use crate::run_folder::dataset_lock::{DatasetLock, LockedCase};
+use crate::run_folder::summary::ExcludedCase;
 use crate::volume::case::{CaseId, Split};
 use crate::volume::grid::Dims;
 

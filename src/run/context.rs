@@ -18,8 +18,8 @@ use crate::run::device::ChosenDevice;
 use crate::run::evaluate::{self, Evaluation, WholeCases};
 use crate::run::failure::Failure;
 use crate::run::prepare::Session;
-use crate::train::journal::Journal;
-use crate::train::run_directory::RunDirectory;
+use crate::run_folder::directory::RunDirectory;
+use crate::run_folder::journal::Journal;
 use crate::train::training_progress::{TrainingProgress, TrainingState};
 use crate::volume::case::Split;
 

@@ -10,9 +10,8 @@ use crate::brats::dataset::CaseFiles;
 use crate::cache::quarantine::{Quarantine, Quarantined};
 use crate::cache::store::CaseStore;
 use crate::run::failure::Failure;
-use crate::run::prepare::{
-    ExcludedCase, Session, fail_if_stopped, lookup_current, quarantine_case,
-};
+use crate::run::prepare::{Session, fail_if_stopped, lookup_current, quarantine_case};
+use crate::run_folder::summary::ExcludedCase;
 use crate::volume::grid::Dims;
 
 /// First words of the problem of a case that was found bad by an earlier run.

@@ -10,7 +10,8 @@ use crate::run::failure::Failure;
 use crate::run::phantoms::{PhantomCohort, write_phantoms};
 use crate::run::predict::{self, PredictOptions};
 use crate::run::prepare::{self, Session};
-use crate::run::train::{self, RunDestination, RunSummary};
+use crate::run::train::{self, RunDestination};
+use crate::run_folder::summary::RunSummary;
 use crate::volume::case::Split;
 use crate::volume::region::Region;
 

@@ -1,9 +1,6 @@
 //! Scoring of a predictor on whole cases, and the post-processing that is chosen on validation.
 
-use std::fs;
 use std::path::Path;
-
-use serde::Serialize;
 
 use crate::actor::feed::{Feed, RunningTopology};
 use crate::base::error::Fault;
@@ -11,37 +8,38 @@ use crate::brats::dataset::CaseFiles;
 use crate::eval::assess::{self, CaseAssessment, ScoringConfig};
 use crate::eval::cohort::CohortScore;
 use crate::eval::lesionwise::CohortLesions;
-use crate::eval::postprocess::PostProcess;
 use crate::eval::predictor::Predictor;
-use crate::eval::threshold::{ThresholdBaseline, ThresholdSearch};
+use crate::eval::threshold::ThresholdSearch;
 use crate::eval::tune::{PostProcessSearch, TunedThresholds};
 use crate::pipeline::whole_case::{WholeCase, WholeCaseOutcome, WholeCaseSource};
 use crate::report::Sketch;
 use crate::report::overlay;
 use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
+use crate::run_folder::scores::EvaluationScores;
 use crate::telemetry::catalog;
-use crate::train::run_directory::write_atomically;
 use crate::volume::case::{CaseId, Split};
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 
-/// A predictor's scores on a cohort, and what one threshold can do on the same cases.
-#[derive(Debug, Serialize)]
+/// Scores of a predictor on a cohort, and slices of the cases.
+#[derive(Debug)]
 pub struct Evaluation {
-    /// Per region and case.
-    pub network: CohortScore,
-    /// The best single threshold on FLAIR for WT, chosen on these very cases.
-    pub flair_threshold: ThresholdBaseline,
-    /// The same lesion by lesion, where asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lesionwise: Option<CohortLesions>,
-    /// Post-processing of the predicted labels before scoring.
-    #[serde(skip_serializing_if = "PostProcess::is_nothing")]
-    pub postprocess: PostProcess,
+    /// Scores per region and case.
+    pub scores: EvaluationScores,
     /// Slices that the overlays are drawn from.
-    #[serde(skip)]
     pub sketches: Vec<Sketch>,
+}
+
+impl Evaluation {
+    /// Writes `cases.csv`, `summary.json` and the overlays into a folder.
+    ///
+    /// # Errors
+    /// If the disk does not take them.
+    pub fn write_to(&self, folder: &Path) -> Result<(), Fault> {
+        self.scores.write_to(folder)?;
+        overlay::write_overlays(folder, &self.scores.network, &self.sketches)
+    }
 }
 
 /// Cases to predict as a whole, in this order.
@@ -125,7 +123,8 @@ pub fn evaluate_cases(
     };
     let lesionwise = CohortLesions::of_cases(lesions);
     let postprocess = rules.postprocess;
-    Ok(Evaluation { network, flair_threshold, lesionwise, postprocess, sketches })
+    let scores = EvaluationScores { network, flair_threshold, lesionwise, postprocess };
+    Ok(Evaluation { scores, sketches })
 }
 
 /// Finds the post-processing with the highest mean Dice, on validation cases, never on test cases.
@@ -197,26 +196,4 @@ pub(super) fn process_each_case(
     running.join_blocking()?;
     result?;
     prepare::fail_if_stopped(&session.stop, "what was finished is kept")
-}
-
-/// Writes `cases.csv`, `summary.json` and the overlays of an evaluation into a folder.
-///
-/// # Errors
-/// If the disk does not take them.
-pub fn write_evaluation(folder: &Path, evaluation: &Evaluation) -> Result<(), Fault> {
-    fs::create_dir_all(folder).map_err(|error| Fault::from_io(folder, &error))?;
-    write_csv(&folder.join("cases.csv"), &evaluation.network)?;
-    let text = serde_json::to_vec_pretty(evaluation).expect("scores serialise to JSON");
-    write_atomically(&folder.join("summary.json"), &text)?;
-    overlay::write_overlays(folder, &evaluation.network, &evaluation.sketches)
-}
-
-/// Writes the scores of each case and region as CSV.
-///
-/// # Errors
-/// If the disk does not take them.
-pub fn write_csv(file: &Path, scores: &CohortScore) -> Result<(), Fault> {
-    let mut rows = Vec::new();
-    scores.write_csv(&mut rows).map_err(|error| Fault::from_io(file, &error))?;
-    write_atomically(file, &rows)
 }

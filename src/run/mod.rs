@@ -1,4 +1,4 @@
-//! Floor 9: one run, from its configuration to its result, and the tools that prepare one.
+//! Floor 10: one run, from its configuration to its result, and the tools that prepare one.
 
 #[cfg(feature = "train")]
 mod background_ingest;

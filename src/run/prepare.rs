@@ -20,6 +20,7 @@ use crate::pipeline::decode::stat_files as look_at;
 use crate::pipeline::ingest::{self, IngestOutcome, IngestWorkers};
 use crate::pipeline::observe::TopologyRegistry;
 use crate::run::failure::Failure;
+use crate::run_folder::summary::ExcludedCase;
 use crate::telemetry::catalog;
 use crate::telemetry::endpoint::Endpoint;
 use crate::volume::case::CaseId;
@@ -50,15 +51,6 @@ pub struct IngestReport {
     pub bytes: u64,
     /// Cases that could not be used, with the cause.
     pub excluded: Vec<ExcludedCase>,
-}
-
-/// A case that could not be used.
-#[derive(Debug, Clone, Serialize)]
-pub struct ExcludedCase {
-    /// Name of the case.
-    pub case: CaseId,
-    /// Cause.
-    pub error: CaseError,
 }
 
 /// Discovers the cases of a folder.

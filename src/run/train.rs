@@ -4,86 +4,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
-
-use crate::base::error::CaseError;
+use crate::base::files::write_atomically;
 use crate::cache::store::CaseStore;
-use crate::pipeline::bottleneck::BottleneckVerdict;
 use crate::report;
 use crate::run::cohort;
-use crate::run::config::{self, CheckedConfig, RUN_FILE, RunConfig};
+use crate::run::config::{self, CheckedConfig, RunConfig};
 use crate::run::context::RunContext;
 use crate::run::device::{self, ChosenDevice};
-use crate::run::evaluate::{self, Evaluation};
+use crate::run::evaluate::Evaluation;
 use crate::run::failure::Failure;
-use crate::run::prepare::{self, ExcludedCase, Session};
+use crate::run::prepare::{self, Session};
 use crate::run::training::{TrainingOutcome, train_to_end};
+use crate::run_folder::dataset_lock::DatasetLock;
+use crate::run_folder::directory::RunDirectory;
+use crate::run_folder::environment::Environment;
+use crate::run_folder::event::{Event, FinishedEvent};
+use crate::run_folder::journal::Journal;
+use crate::run_folder::summary::{BestValidation, RunSummary};
+use crate::run_folder::{CONFIG, DATASET_LOCK, ENDPOINT, ENVIRONMENT, SUMMARY, VALIDATION};
 use crate::telemetry::catalog::{self, RunState};
-use crate::telemetry::endpoint::ENDPOINT_FILE;
 use crate::train::checkpoint;
-use crate::train::event::Event;
-use crate::train::journal::Journal;
-use crate::train::run_directory::{DATASET_LOCK, DatasetLock, Environment, RunDirectory};
 use crate::train::training_progress::BestEpoch;
-
-/// Name of the summary file of a run that has ended.
-pub const SUMMARY: &str = "summary.json";
-
-/// Result of a run: `summary.json`, and what `train --json` prints.
-#[derive(Debug, Serialize)]
-pub struct RunSummary {
-    /// The run's folder.
-    pub run: PathBuf,
-    /// The network.
-    pub model: String,
-    /// Trained values.
-    pub parameters: usize,
-    /// Optimiser steps.
-    pub steps: u64,
-    /// Steps planned; fewer were taken if there was no better validation for too long.
-    pub planned_steps: u64,
-    /// Steps that were skipped because they were not finite.
-    pub unsound_steps: u64,
-    /// The device.
-    pub device: String,
-    /// Wall seconds of the training loop, of the last process.
-    pub train_seconds: f64,
-    /// Share of the training loop's time without a batch.
-    pub starved_ratio: f64,
-    /// Bottleneck of the training loop.
-    pub loader: BottleneckVerdict,
-    /// Wall seconds of everything, of the last process.
-    pub seconds: f64,
-    /// Cases trained on.
-    pub train_cases: usize,
-    /// Pseudo-labelled ones among `train_cases`.
-    pub pseudo_labelled_cases: usize,
-    /// Cases that could not be used.
-    pub excluded: Vec<ExcludedCase>,
-    /// Contents of the dataset's folder that could not become a case.
-    pub problems: Vec<CaseError>,
-    /// The best validation, which the pointer `checkpoints/best` names.
-    pub best: Option<BestValidation>,
-    /// The last weights on the held-out cases; absent when there are none.
-    pub evaluation: Option<Evaluation>,
-}
-
-/// The best validation of a run.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct BestValidation {
-    /// Mean over regions and cases.
-    pub mean_dice: f64,
-    /// Epochs done.
-    pub epoch: u64,
-    /// Steps done.
-    pub step: u64,
-}
-
-impl From<BestEpoch> for BestValidation {
-    fn from(BestEpoch { dice, epoch, step }: BestEpoch) -> Self {
-        Self { mean_dice: dice, epoch, step }
-    }
-}
 
 /// Trains and evaluates. `place` is the run's folder, or a root and a stem for the next free one.
 ///
@@ -105,7 +46,7 @@ pub fn train(
         RunDestination::Next { root, stem } => RunDirectory::create_numbered(root, stem)?,
         RunDestination::Exactly(path) => RunDirectory::create_at(path)?,
     };
-    directory.write_json(ENDPOINT_FILE, &session.endpoint)?;
+    directory.write_json(ENDPOINT, &session.endpoint)?;
     write_run_record(&directory, config, &chosen, &cohort.lock)?;
     let journal = Journal::start(directory.path())?;
     let course = RunContext::new(config, session, chosen, store, cohort, directory, journal)?;
@@ -125,7 +66,7 @@ pub fn resume(
 ) -> Result<RunSummary, Failure> {
     let started = Instant::now();
     let config = load_resumed_config(folder, assignments)?;
-    let directory = RunDirectory::open_existing(folder)?;
+    let directory = RunDirectory::lock_existing(folder)?;
     if folder.join(SUMMARY).exists() {
         return Err(Failure::Usage(format!(
             "{}: has ended; begin another run, with more train.epochs for a longer one",
@@ -139,7 +80,7 @@ pub fn resume(
     }
     let chosen = device::choose_device(config.run.device)?;
     chosen.check_precision(config.run.precision)?;
-    directory.write_json(ENDPOINT_FILE, &session.endpoint)?;
+    directory.write_json(ENDPOINT, &session.endpoint)?;
     publish_info(&config, &chosen);
     let store = open_store(&config.run)?;
     let lock = cohort::read_lock(folder)?;
@@ -182,12 +123,13 @@ fn train_and_record_end(course: &RunContext<'_>, started: Instant) -> Result<Run
     tracing::info!(%run, device = %course.chosen.name, resumed = course.resumed, "training");
     let outcome = train_and_evaluate(course, started);
     let (state, cause) = match &outcome {
-        Ok(_) => ("finished", None),
-        Err(Failure::Stopped(_) | Failure::Aborted) => ("stopped", None),
-        Err(failure) => ("failed", Some(failure.to_string())),
+        Ok(_) => ("finished".to_owned(), None),
+        Err(Failure::Stopped(_) | Failure::Aborted) => ("stopped".to_owned(), None),
+        Err(failure) => ("failed".to_owned(), Some(failure.to_string())),
     };
     let step = outcome.as_ref().map_or_else(|_| course.journal.last_step(), |done| done.steps);
-    let written = course.journal.write_event(&Event::Finished { step, state, cause });
+    let end = Event::Finished(FinishedEvent { step, state, cause });
+    let written = course.journal.write_event(&end);
     if !matches!(outcome, Err(Failure::Aborted)) {
         write_report(course.directory.path());
     }
@@ -223,14 +165,18 @@ fn train_and_evaluate(course: &RunContext<'_>, started: Instant) -> Result<RunSu
         device: course.chosen.name.clone(),
         train_seconds: trained.seconds,
         starved_ratio: time_share(trained.starved_seconds, trained.seconds),
-        loader: trained.loader,
+        loader: Some(trained.loader),
         seconds: started.elapsed().as_secs_f64(),
         train_cases: cohort.train.len(),
         pseudo_labelled_cases: cohort.annotated,
         excluded: [cohort.excluded.as_slice(), trained.excluded.as_slice()].concat(),
         problems: cohort.problems.clone(),
-        best: trained.standing.best.map(BestValidation::from),
-        evaluation,
+        best: trained.standing.best.map(|BestEpoch { dice, epoch, step }| BestValidation {
+            mean_dice: dice,
+            epoch,
+            step,
+        }),
+        evaluation: evaluation.map(|scored| scored.scores),
     };
     directory.write_json(SUMMARY, &summary)?;
     Ok(summary)
@@ -258,7 +204,7 @@ fn final_scores(
             })?
         }
     };
-    evaluate::write_evaluation(&course.directory.path().join("validation"), &scored)?;
+    scored.write_to(&course.directory.path().join(VALIDATION))?;
     Ok(scored)
 }
 
@@ -287,7 +233,7 @@ impl RunDestination {
     /// Refuses a folder that holds a run, before any work is done for it.
     fn check_is_free(&self) -> Result<(), Failure> {
         match self {
-            Self::Exactly(path) if path.join(RUN_FILE).exists() => Err(Failure::Usage(format!(
+            Self::Exactly(path) if path.join(CONFIG).exists() => Err(Failure::Usage(format!(
                 "{}: already holds a run; go on with it with --resume, or choose another folder \
                  with --run",
                 path.display()
@@ -307,8 +253,8 @@ fn write_run_record(
     directory.write_json(DATASET_LOCK, lock)?;
     let products = chosen.products(config.run.precision);
     let environment = Environment::of_process(&chosen.name, products, chosen.deterministic);
-    directory.write_json("environment.json", &environment)?;
-    directory.write_text(RUN_FILE, &config.to_toml()?)?;
+    directory.write_json(ENVIRONMENT, &environment)?;
+    write_atomically(&directory.path().join(CONFIG), config.to_toml()?.as_bytes())?;
     publish_info(config, chosen);
     Ok(())
 }

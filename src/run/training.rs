@@ -15,12 +15,15 @@ use crate::run::background_ingest::BackgroundIngest;
 use crate::run::context::RunContext;
 use crate::run::evaluate::Evaluation;
 use crate::run::failure::Failure;
-use crate::run::prepare::{self, ExcludedCase};
+use crate::run::prepare;
 use crate::run::pseudo_labels;
 use crate::run::weights_file;
+use crate::run_folder::event::{
+    CheckpointEvent, Event, ResumedEvent, StartedEvent, ValidationEvent,
+};
+use crate::run_folder::summary::ExcludedCase;
 use crate::telemetry::catalog::{self, RunState};
 use crate::train::checkpoint;
-use crate::train::event::Event;
 use crate::train::feed::BatchFeed;
 use crate::train::settings::TrainerConfig;
 use crate::train::skips::SkipQueue;
@@ -153,9 +156,12 @@ fn prepare_learner(
         true => {
             let checkpoint = course.start.as_ref().and_then(|(folder, _)| folder.file_name());
             let checkpoint = checkpoint.map(|name| name.to_string_lossy().into_owned());
-            Event::Resumed { step: standing.step, checkpoint, device }
+            Event::Resumed(ResumedEvent { step: standing.step, checkpoint, device })
         }
-        false => Event::Started { step: 0, steps, parameters: learner.parameter_count(), device },
+        false => {
+            let parameters = learner.parameter_count();
+            Event::Started(StartedEvent { step: 0, steps, parameters, device })
+        }
     })?;
     Ok((learner, standing))
 }
@@ -273,14 +279,15 @@ impl TrainingRun<'_> {
             }
         };
         RunState::Training.publish_state();
-        let dice = Region::ALL.map(|region| evaluation.network.region_summary(region).dice.mean);
+        let dice =
+            Region::ALL.map(|region| evaluation.scores.network.region_summary(region).dice.mean);
         let hd95_mm =
-            Region::ALL.map(|region| evaluation.network.region_summary(region).hd95_mm.mean);
+            Region::ALL.map(|region| evaluation.scores.network.region_summary(region).hd95_mm.mean);
         let mean_dice = dice.iter().sum::<f64>() / dice.len() as f64;
         let epoch = self.standing.step / self.steps_per_epoch;
         let best = self.standing.record_validation(epoch, mean_dice);
         publish_best(&self.standing);
-        self.course.journal.write_event(&Event::Validation {
+        self.course.journal.write_event(&Event::Validation(ValidationEvent {
             epoch,
             step: self.standing.step,
             mean_dice,
@@ -288,7 +295,7 @@ impl TrainingRun<'_> {
             hd95_mm: by_region(hd95_mm),
             best,
             seconds: since.elapsed().as_secs_f64(),
-        })?;
+        }))?;
         self.scores = Some(evaluation);
         if best { self.save_checkpoint(learner, true) } else { Ok(()) }
     }
@@ -316,12 +323,13 @@ impl TrainingRun<'_> {
         catalog::TRAIN_CHECKPOINTS.with_labels([]).increment(1);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         catalog::TRAIN_CHECKPOINT_TIMESTAMP.with_labels([]).set(now.as_secs_f64());
-        Ok(course.journal.write_event(&Event::Checkpoint { step, folder, seconds })?)
+        let event = Event::Checkpoint(CheckpointEvent { step, folder, seconds });
+        Ok(course.journal.write_event(&event)?)
     }
 }
 
-fn by_region(values: [f64; Region::COUNT]) -> BTreeMap<&'static str, f64> {
-    Region::ALL.map(Region::name).into_iter().zip(values).collect()
+fn by_region(values: [f64; Region::COUNT]) -> BTreeMap<String, f64> {
+    Region::ALL.map(|region| region.name().to_owned()).into_iter().zip(values).collect()
 }
 
 fn publish_best(standing: &TrainingProgress) {

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::base::files::write_atomically;
 use crate::nets::Learner;
 use crate::nets::exchange::{self, ImportedWeights};
 use crate::run::config::{self, CheckedConfig};
 use crate::run::ensemble::CheckpointChoice;
 use crate::run::failure::Failure;
-use crate::train::run_directory::write_atomically;
 
 /// Summary of a written weights file.
 #[derive(Debug, Serialize)]

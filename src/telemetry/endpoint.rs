@@ -11,9 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::fingerprint::Fingerprint;
 
-/// File name in a run's folder.
-pub const ENDPOINT_FILE: &str = "endpoint.json";
-
 /// Response header that says which endpoint answers.
 pub const INSTANCE_HEADER: &str = "gliaflow-instance";
 

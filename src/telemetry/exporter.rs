@@ -18,6 +18,7 @@ use super::health::Health;
 use super::recorder::Recorder;
 pub use super::routes::DescribeTopology;
 use super::routes::{self, EndpointState, REQUEST_TIMEOUT};
+use crate::base::thread::spawn_named;
 
 /// Port in Prometheus' range for exporters (9100 to 9999), where people look for metrics. The list
 /// has been full for years, so any would do.
@@ -131,9 +132,8 @@ impl Exporter {
             .build()?;
         let (open, closed) = watch::channel(());
         let state = self.state.clone().with_instance(&self.endpoint.instance);
-        let thread = thread::Builder::new()
-            .name("metrics".into())
-            .spawn(move || run_server(runtime, listener, state, closed))?;
+        let serve = move || run_server(runtime, listener, state, closed);
+        let thread = spawn_named("metrics", serve).map_err(io::Error::other)?;
         if wanted.port() != 0 && wanted.port() != bound.port() {
             tracing::warn!(
                 "port {} is in use: metrics are at http://{bound}/metrics instead; choose a port \

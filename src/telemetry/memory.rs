@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::base::thread::spawn_named;
 use crate::telemetry::process::anonymous_bytes;
 
 /// Sampling interval: shorter than the life of any buffer that matters.
@@ -23,7 +24,7 @@ impl PeakMemoryMonitor {
     pub fn start() -> Self {
         let peak = Arc::new(AtomicU64::new(0));
         let ended = Arc::new(AtomicBool::new(false));
-        let thread = thread::Builder::new().name("memory-watch".into()).spawn({
+        let thread = spawn_named("memory-watch", {
             let peak = Arc::clone(&peak);
             let ended = Arc::clone(&ended);
             move || sample_until(&ended, &peak)

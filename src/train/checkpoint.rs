@@ -5,20 +5,18 @@
 //! `best`. A reader that checks the manifest never takes half of one for a whole; it takes the one
 //! before.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::Fault;
-use crate::base::fingerprint::Fingerprint;
-use crate::train::run_directory::{sync_to_disk, write_atomically};
+use crate::base::files::{rename_synced, write_atomically, write_json};
+use crate::run_folder::CHECKPOINTS;
+use crate::run_folder::manifest::{CheckpointManifest, MANIFEST, STATE, damaged_checkpoint};
 use crate::train::training_progress::TrainingState;
 
 /// Pointer files.
 const LATEST: &str = "latest";
 const BEST: &str = "best";
-const MANIFEST: &str = "manifest.json";
-const STATE: &str = "state.json";
 const PREFIX: &str = "step-";
 
 /// Publishes a checkpoint under `run/checkpoints` and returns its folder's name; `save` writes the
@@ -35,21 +33,18 @@ pub fn publish(
     keep: usize,
     save: impl FnOnce(&Path) -> Result<(), Fault>,
 ) -> Result<String, Fault> {
-    let root = run.join("checkpoints");
+    let root = run.join(CHECKPOINTS);
     remove_unfinished(&root)?;
     let name = format!("{PREFIX}{:07}", state.progress.step);
     let temporary = root.join(format!(".{name}"));
     fs::create_dir_all(&temporary).map_err(|error| Fault::from_io(&temporary, &error))?;
     save(&temporary)?;
-    let text = serde_json::to_string_pretty(state).expect("the state serialises to JSON");
-    write_atomically(&temporary.join(STATE), text.as_bytes())?;
-    let manifest = manifest_of(&temporary)?;
-    let text = serde_json::to_string_pretty(&manifest).expect("a manifest serialises to JSON");
-    write_atomically(&temporary.join(MANIFEST), text.as_bytes())?;
+    write_json(&temporary.join(STATE), state)?;
+    let manifest = CheckpointManifest::of_folder(&temporary)?;
+    write_json(&temporary.join(MANIFEST), &manifest)?;
     let published = root.join(&name);
     remove_if_there(&published)?;
-    let renamed = fs::rename(&temporary, &published).and_then(|()| sync_to_disk(&root));
-    renamed.map_err(|error| Fault::from_io(&published, &error))?;
+    rename_synced(&temporary, &published).map_err(|error| Fault::from_io(&published, &error))?;
     write_atomically(&root.join(LATEST), name.as_bytes())?;
     if is_best {
         write_atomically(&root.join(BEST), name.as_bytes())?;
@@ -64,7 +59,7 @@ pub fn publish(
 /// # Errors
 /// If there is none. If all are damaged, says what is wrong with the latest.
 pub fn find_latest(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
-    let root = run.join("checkpoints");
+    let root = run.join(CHECKPOINTS);
     let mut first_problem = None;
     for name in published_names(&root)? {
         let folder = root.join(name);
@@ -88,7 +83,7 @@ pub fn find_latest(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
 /// # Errors
 /// If no validation has named one, or it is damaged: no other one can take its place.
 pub fn find_best(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
-    let pointer = run.join("checkpoints").join(BEST);
+    let pointer = run.join(CHECKPOINTS).join(BEST);
     let remedy = "use the latest checkpoint".to_string();
     let name = fs::read_to_string(&pointer).map_err(|error| Fault::Environment {
         subject: pointer.display().to_string(),
@@ -98,7 +93,7 @@ pub fn find_best(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
         },
         remedy: remedy.clone(),
     })?;
-    let folder = run.join("checkpoints").join(name.trim());
+    let folder = run.join(CHECKPOINTS).join(name.trim());
     match read_verified(&folder) {
         Err(Fault::Environment { subject, problem, .. }) => {
             Err(Fault::Environment { subject, problem, remedy })
@@ -112,7 +107,7 @@ pub fn find_best(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
 /// # Errors
 /// If the folder cannot be read.
 pub fn exists_in(run: &Path) -> Result<bool, Fault> {
-    Ok(!published_names(&run.join("checkpoints"))?.is_empty())
+    Ok(!published_names(&run.join(CHECKPOINTS))?.is_empty())
 }
 
 /// Lists the published checkpoints, the latest first.
@@ -169,38 +164,8 @@ fn list_entries(root: &Path) -> Result<Vec<String>, Fault> {
 
 /// Checks every file of a checkpoint against its manifest and reads the state.
 fn read_verified(folder: &Path) -> Result<TrainingState, Fault> {
-    let broken = |file: &str, problem: &str| Fault::Environment {
-        subject: folder.join(file).display().to_string(),
-        problem: problem.into(),
-        remedy: "the checkpoint is damaged; an older one of the same run is used, if there is one"
-            .into(),
-    };
-    let read = |file: &str| {
-        fs::read(folder.join(file)).map_err(|error| broken(file, &error.to_string().to_lowercase()))
-    };
-    let manifest: BTreeMap<String, Fingerprint> = serde_json::from_slice(&read(MANIFEST)?)
-        .map_err(|error| broken(MANIFEST, &error.to_string()))?;
-    for (file, expected) in &manifest {
-        if Fingerprint::of_bytes(&read(file)?) != *expected {
-            return Err(broken(file, "does not match its fingerprint"));
-        }
-    }
-    if !manifest.contains_key(STATE) {
-        return Err(broken(MANIFEST, "does not list state.json"));
-    }
-    serde_json::from_slice(&read(STATE)?).map_err(|error| broken(STATE, &error.to_string()))
-}
-
-fn manifest_of(folder: &Path) -> Result<BTreeMap<String, Fingerprint>, Fault> {
-    let mut manifest = BTreeMap::new();
-    for name in list_entries(folder)? {
-        let path = folder.join(&name);
-        let failed = |error| Fault::from_io(&path, &error);
-        let bytes = fs::read(&path).map_err(failed)?;
-        sync_to_disk(&path).map_err(failed)?;
-        manifest.insert(name, Fingerprint::of_bytes(&bytes));
-    }
-    Ok(manifest)
+    let state = CheckpointManifest::read_verified(folder, STATE)?;
+    serde_json::from_slice(&state).map_err(|error| damaged_checkpoint(folder, STATE, &error))
 }
 
 fn remove_if_there(folder: &Path) -> Result<(), Fault> {
@@ -215,6 +180,7 @@ fn remove_if_there(folder: &Path) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::fingerprint::Fingerprint;
     use crate::train::training_progress::TrainingProgress;
 
     fn state(step: u64) -> TrainingState {
@@ -236,7 +202,7 @@ mod tests {
                 .map_err(|error| Fault::from_io(folder, &error))
         };
         let name = publish(run, &state(step), is_best, 2, save).unwrap();
-        run.join("checkpoints").join(name)
+        run.join(CHECKPOINTS).join(name)
     }
 
     #[test]
@@ -283,7 +249,7 @@ mod tests {
         for step in 1..=6 {
             publish_bytes(run.path(), step, step == 2 || step == 3, b"bytes");
         }
-        let root = run.path().join("checkpoints");
+        let root = run.path().join(CHECKPOINTS);
         let kept = published_names(&root).unwrap();
         assert_eq!(kept, ["step-0000006", "step-0000005", "step-0000003"]);
         assert_eq!(fs::read_to_string(root.join(BEST)).unwrap(), "step-0000003");
@@ -311,7 +277,7 @@ mod tests {
         for step in [1, 5, 6, 7] {
             publish_bytes(run.path(), step, step == 7, b"bytes");
         }
-        let root = run.path().join("checkpoints");
+        let root = run.path().join(CHECKPOINTS);
         publish_bytes(run.path(), 2, false, b"bytes");
         assert_eq!(published_names(&root).unwrap(), ["step-0000002"]);
         assert!(!root.join(BEST).exists(), "it named one of them");
@@ -326,7 +292,7 @@ mod tests {
         });
         assert!(failed.is_err());
         assert_eq!(find_latest(run.path()).unwrap().1, state(1));
-        let root = run.path().join("checkpoints");
+        let root = run.path().join(CHECKPOINTS);
         assert!(root.join(".step-0000002").is_dir(), "as a killed process would leave it");
         publish_bytes(run.path(), 3, false, b"three");
         assert!(!root.join(".step-0000002").exists());

@@ -1,15 +1,12 @@
-//! Floor 6: the trainer. One permanent thread owns the device and runs everything here that touches
+//! Floor 9: the trainer. One permanent thread owns the device and runs everything here that touches
 //! a tensor.
 
 pub mod checkpoint;
-pub mod event;
 pub mod feed;
-pub mod journal;
 pub mod loss;
 mod lossless_f64;
 pub mod non_finite;
 pub mod plateau;
-pub mod run_directory;
 pub mod schedule;
 pub mod settings;
 pub mod skips;

@@ -8,12 +8,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::base::error::Fault;
-use crate::train::event::StepRecord;
-use crate::train::run_directory::write_atomically;
+use crate::base::files::write_json;
+use crate::run_folder::NOT_FINITE;
+use crate::run_folder::event::StepRecord;
 use crate::train::settings::{NonFinitePolicy, TrainerConfig};
-
-/// Name of the report in the run's folder.
-pub const REPORT: &str = "not-finite.json";
 
 /// Contents of the report on the step that ended a run.
 #[derive(Serialize)]
@@ -57,8 +55,7 @@ pub(super) fn skip_or_stop(
             .into(),
     };
     let report = NonFiniteReport { problem: &problem, unsound_steps: count, step: record };
-    let text = serde_json::to_vec_pretty(&report).expect("records serialise to JSON");
-    write_atomically(&run.join(REPORT), &text)?;
+    write_json(&run.join(NOT_FINITE), &report)?;
     Err(Fault::Environment { subject: format!("step {}", record.step), problem, remedy })
 }
 
@@ -98,7 +95,7 @@ mod tests {
         let run = tempfile::tempdir().unwrap();
         let config = TrainerConfig { non_finite, non_finite_budget: 2, ..TrainerConfig::default() };
         let judged = skip_or_stop(&config, count, &record(), run.path());
-        let report = std::fs::read(run.path().join(REPORT)).ok();
+        let report = std::fs::read(run.path().join(NOT_FINITE)).ok();
         (judged, report.map(|bytes| serde_json::from_slice(&bytes).unwrap()))
     }
 

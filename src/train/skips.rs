@@ -7,19 +7,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::actor::stage::SkippedItem;
-use crate::train::event::Event;
+use crate::run_folder::event::{Event, SkippedEvent};
 
 /// Queue of skips that no completed step has passed yet, in the order of the plan. Clones share it.
 #[derive(Clone, Default)]
-pub struct SkipQueue(Arc<Mutex<VecDeque<PendingSkip>>>);
-
-struct PendingSkip {
-    position: u64,
-    event: Event,
-}
+pub struct SkipQueue(Arc<Mutex<VecDeque<SkippedEvent>>>);
 
 impl SkipQueue {
-    fn lock_queue(&self) -> MutexGuard<'_, VecDeque<PendingSkip>> {
+    fn lock_queue(&self) -> MutexGuard<'_, VecDeque<SkippedEvent>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -27,15 +22,14 @@ impl SkipQueue {
     pub fn add_skip(&self, first_sample: u64, skip: &SkippedItem) {
         let position = first_sample + skip.ordinal;
         let error = skip.error.to_string();
-        let event = Event::Skipped { item: skip.item.clone(), position, error };
-        self.lock_queue().push_back(PendingSkip { position, event });
+        self.lock_queue().push_back(SkippedEvent { item: skip.item.clone(), position, error });
     }
 
     /// Takes the skips before a position in the plan.
     pub fn take_before(&self, position: u64) -> Vec<Event> {
         let mut queue = self.lock_queue();
         let passed = queue.partition_point(|left| left.position < position);
-        queue.drain(..passed).map(|left| left.event).collect()
+        queue.drain(..passed).map(Event::Skipped).collect()
     }
 }
 
@@ -55,7 +49,7 @@ mod tests {
         }
         let positions = |position| -> Vec<u64> {
             let position_of = |event| match event {
-                Event::Skipped { position, .. } => position,
+                Event::Skipped(SkippedEvent { position, .. }) => position,
                 other => panic!("{other:?}"),
             };
             skips.take_before(position).into_iter().map(position_of).collect()

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use crate::run_folder::event::{EpochEvent, Event, StepRecord};
 use crate::telemetry::catalog;
-use crate::train::event::{Event, StepRecord};
 use crate::train::training_progress::EpochSums;
 
 /// Step rate, epoch time and utilization of one process.
@@ -46,12 +46,12 @@ impl StepMetrics {
             measured.publish();
         }
         catalog::TRAIN_EPOCH.with_labels([]).set((epoch + 1) as f64);
-        Event::Epoch {
+        Event::Epoch(EpochEvent {
             epoch,
             loss: (sums.steps > 0).then(|| sums.loss / sums.steps as f64),
             seconds: clock.resumed.elapsed().as_secs_f64(),
             starved_seconds: clock.starved_seconds,
-        }
+        })
     }
 }
 
@@ -62,11 +62,8 @@ fn publish_step(record: &StepRecord) {
     catalog::TRAIN_GRADIENT_NORM.with_labels([]).set(record.gradient_norm);
     catalog::TRAIN_SAMPLES.with_labels([]).increment(record.samples.len() as u64);
     catalog::TRAIN_STEP_TIME.with_labels([]).record(record.seconds);
-    for (part, value) in [("total", record.loss), ("dice", record.dice_loss), ("bce", record.bce)] {
+    for (part, value) in record.loss_parts() {
         catalog::TRAIN_LOSS.with_labels(["train", part]).set(value);
-    }
-    for (part, value) in &record.aux_losses {
-        catalog::TRAIN_LOSS.with_labels(["train", part]).set(*value);
     }
 }
 
@@ -133,7 +130,7 @@ mod tests {
     fn the_mean_of_an_epoch_without_a_sound_step_is_not_told() {
         let mut books = StepMetrics::default();
         let loss = |event| match event {
-            Event::Epoch { loss, .. } => loss,
+            Event::Epoch(EpochEvent { loss, .. }) => loss,
             other => panic!("{other:?}"),
         };
         assert_eq!(loss(books.close_epoch(0, EpochSums { loss: 3.0, steps: 2 })), Some(1.5));

@@ -9,10 +9,10 @@ use crate::actor::stop::{StopLatch, StopState};
 use crate::base::error::Fault;
 use crate::base::progress::ProgressTask;
 use crate::nets::Learner;
+use crate::run_folder::event::{Event, StepRecord};
+use crate::run_folder::journal::Journal;
 use crate::telemetry::{backend_log, catalog};
-use crate::train::event::{Event, StepRecord};
 use crate::train::feed::BatchFeed;
-use crate::train::journal::Journal;
 use crate::train::loss::{LossConfig, LossParts};
 use crate::train::non_finite;
 use crate::train::schedule::SchedulePosition;
@@ -117,7 +117,9 @@ impl<'a> Trainer<'a> {
         let steps_per_epoch = self.context.steps_per_epoch;
         let moment = SchedulePosition { step: done, total: self.total_steps(), steps_per_epoch };
         let learning_rate = config.learning_rate_at(moment, &progress.plateau);
-        let mut record = StepRecord::before_step(done, done / steps_per_epoch, learning_rate);
+        let epoch = done / steps_per_epoch;
+        let mut record =
+            StepRecord { step: done + 1, epoch, learning_rate, ..StepRecord::default() };
         let mut sums: Option<BatchSums> = None;
         let mut next_batch = 0;
         let mut next_sample = 0;
@@ -260,7 +262,7 @@ impl StepReadback {
         let mut next = || values.next().unwrap_or(f64::NAN);
         [record.loss, record.dice_loss, record.bce, record.gradient_norm] =
             [next(), next(), next(), next()];
-        record.aux_losses = self.aux_losses.into_iter().zip(values).collect();
+        record.aux_losses = self.aux_losses.into_iter().map(str::to_owned).zip(values).collect();
         Ok(())
     }
 }

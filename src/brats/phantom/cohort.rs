@@ -5,12 +5,14 @@
 //! time; within it, cases may be written by several threads.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{GENERATOR, PhantomCase, PhantomConfig, case_id, generate_phantom};
 use crate::base::error::{CaseError, Reason};
+use crate::base::files::replace_file_with;
 use crate::brats::write::{write_intensities, write_labels};
 use crate::volume::case::CaseId;
 use crate::volume::modality::Modality;
@@ -89,12 +91,10 @@ pub fn claim_folder(folder: &Path, config: &PhantomConfig) -> Result<(), CaseErr
         let remedy = "choose another folder";
         return Err(CaseError::new(Reason::Geometry, folder.display(), problem, remedy));
     }
-    let text = serde_json::to_string_pretty(&wanted).expect("a manifest is plain JSON");
+    let text = serde_json::to_string_pretty(&wanted).expect("a manifest is plain JSON") + "\n";
     // Threads of one cohort write the same text; each renames its own whole file into place.
-    let thread = format!("{:?}", std::thread::current().id());
-    let draft = folder.join(format!(".{MANIFEST}.{}", thread.replace(['(', ')'], "-")));
-    fs::write(&draft, text + "\n").map_err(|error| CaseError::from_io(&draft, &error))?;
-    fs::rename(&draft, &manifest).map_err(|error| CaseError::from_io(&manifest, &error))
+    replace_file_with(&manifest, |file| file.write_all(text.as_bytes()))
+        .map_err(|error| CaseError::from_io(&manifest, &error))
 }
 
 fn check_manifest(path: &Path, wanted: &Manifest) -> Result<(), CaseError> {

@@ -1,23 +1,16 @@
 //! State and history of a run from the journal in its folder.
-//!
-//! Lines are parsed without the trainer's types, which are not part of every build: a field that is
-//! missing is a figure that is not shown.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Deserialize;
-
 use crate::cli::top::format::format_duration;
 use crate::cli::top::history::TrainingHistory;
-use crate::cli::top::snapshot::TopologyVerdict;
 use crate::cli::top::view::{RunProgress, RunView};
-
-const EVENTS: &str = "events.jsonl";
-const SUMMARY: &str = "summary.json";
+use crate::run_folder::event::{Event, FinishedEvent, Timestamped};
+use crate::run_folder::summary::RunSummary;
+use crate::run_folder::{EVENTS, SUMMARY, read_json};
 
 /// Bytes read at a journal's end: some ten thousand steps.
 const TAIL: u64 = 8 << 20;
@@ -26,37 +19,11 @@ const TAIL: u64 = 8 << 20;
 #[derive(Debug, Clone, Default)]
 pub(super) struct RunJournal {
     pub(super) history: TrainingHistory,
-    /// Steps that the run is to have.
-    pub(super) steps_planned: Option<u64>,
+    /// The last figures.
+    pub(super) progress: RunProgress,
     /// The run's end, if that is the last line.
-    pub(super) end: Option<RunEnd>,
-    last: JournalLine,
-}
-
-/// State and cause of a run's end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RunEnd {
-    /// `finished`, `stopped` or `failed`.
-    pub(super) state: String,
-    /// Cause of a failure.
-    pub(super) cause: Option<String>,
-}
-
-/// A journal line: the fields of all events that are used here.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct JournalLine {
-    time: f64,
-    event: String,
-    step: Option<u64>,
-    steps: Option<u64>,
-    epoch: Option<u64>,
-    loss: Option<f64>,
-    learning_rate: Option<f64>,
-    gradient_norm: Option<f64>,
-    dice: Option<BTreeMap<String, f64>>,
-    state: Option<String>,
-    cause: Option<String>,
+    pub(super) end: Option<FinishedEvent>,
+    last_time: f64,
 }
 
 impl RunJournal {
@@ -81,35 +48,28 @@ impl RunJournal {
     }
 
     fn apply_line(&mut self, text: &str) {
-        let Ok(line) = serde_json::from_str::<JournalLine>(text) else { return };
+        let Ok(Timestamped { time, event }) = serde_json::from_str(text) else { return };
         self.end = None;
-        match line.event.as_str() {
-            "started" => self.steps_planned = line.steps,
-            "step" => {
-                if let (Some(step), Some(loss)) = (line.step, line.loss) {
-                    self.history.add_loss(step, loss);
-                }
-                self.last.learning_rate = line.learning_rate;
-                self.last.gradient_norm = line.gradient_norm;
+        self.last_time = time;
+        self.progress.step = Event::steps_done(&event).or(self.progress.step);
+        match event {
+            Event::Started(event) => self.progress.steps_planned = Some(event.steps),
+            Event::Step(record) => {
+                self.history.add_loss(record.step, record.loss);
+                self.progress.learning_rate = Some(record.learning_rate);
+                self.progress.gradient_norm = Some(record.gradient_norm);
             }
-            "epoch" => self.last.epoch = line.epoch.map(|epoch| epoch + 1),
-            "validation" => {
-                self.history.add_dice(line.dice.unwrap_or_default().into_iter().collect());
-            }
-            "finished" => {
-                let state = line.state.unwrap_or_else(|| "finished".into());
-                self.end = Some(RunEnd { state, cause: line.cause });
-            }
+            Event::Epoch(event) => self.progress.epoch = Some(event.epoch + 1),
+            Event::Validation(event) => self.history.add_dice(event.dice.into_iter().collect()),
+            Event::Finished(event) => self.end = Some(event),
             _ => {}
         }
-        self.last.step = line.step.or(self.last.step);
-        self.last.time = line.time;
     }
 
     /// Converts to a view of the run's last figures; `why` its endpoint has no newer ones.
     pub(super) fn into_view(self, folder: &Path, why: &str) -> RunView {
         let (state, notice) = match &self.end {
-            Some(RunEnd { state, cause }) => (state.clone(), cause.clone()),
+            Some(FinishedEvent { state, cause, .. }) => (state.clone(), cause.clone()),
             None => ("no end written".to_owned(), Some(self.missing_end_notice(why))),
         };
         RunView {
@@ -118,14 +78,7 @@ impl RunJournal {
             source: format!("from {EVENTS}"),
             verdicts: read_verdict(folder).into_iter().collect(),
             notice,
-            progress: RunProgress {
-                epoch: self.last.epoch,
-                step: self.last.step,
-                steps_planned: self.steps_planned,
-                learning_rate: self.last.learning_rate,
-                gradient_norm: self.last.gradient_norm,
-                ..RunProgress::default()
-            },
+            progress: self.progress,
             losses: self.history.losses(),
             dice: self.history.dice_by_region(),
             ..RunView::default()
@@ -135,7 +88,7 @@ impl RunJournal {
     /// Notice for a journal without an end.
     fn missing_end_notice(&self, why: &str) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let ago = format_duration(now.as_secs_f64() - self.last.time);
+        let ago = format_duration(now.as_secs_f64() - self.last_time);
         format!(
             "{why}; the journal's last line is {ago} old: if nothing is training, the process was \
              killed, and `gliaflow train --resume` goes on"
@@ -145,13 +98,9 @@ impl RunJournal {
 
 /// Bottleneck of a finished run, and the sentence about it.
 fn read_verdict(folder: &Path) -> Option<(String, String)> {
-    #[derive(Deserialize)]
-    struct SummaryFile {
-        loader: TopologyVerdict,
-    }
-    let text = std::fs::read_to_string(folder.join(SUMMARY)).ok()?;
-    let SummaryFile { loader } = serde_json::from_str(&text).ok()?;
-    Some((loader.bottleneck, loader.sentence))
+    let summary: RunSummary = read_json(&folder.join(SUMMARY)).ok()??;
+    let loader = summary.loader?;
+    Some((loader.bottleneck.to_string(), loader.sentence))
 }
 
 #[cfg(test)]
@@ -218,8 +167,8 @@ mod tests {
         lines.extend((1..=steps).map(step));
         let folder = folder(&lines);
         let past = RunJournal::read(folder.path()).unwrap();
-        assert_eq!(past.steps_planned, Some(40));
-        assert_eq!(past.last.step, Some(steps));
+        assert_eq!(past.progress.steps_planned, Some(40));
+        assert_eq!(past.progress.step, Some(steps));
         assert!(past.history.losses().len() > 1000);
     }
 }

@@ -7,12 +7,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::base::error::Fault;
+use crate::base::thread::spawn_named;
 use crate::cli::top::format::format_duration;
 use crate::cli::top::history::TrainingHistory;
-use crate::cli::top::journal::{RunEnd, RunJournal};
+use crate::cli::top::journal::RunJournal;
 use crate::cli::top::rates::SnapshotWindow;
 use crate::cli::top::snapshot::EndpointSnapshot;
 use crate::cli::top::view::RunView;
+use crate::run_folder::event::FinishedEvent;
 
 /// Snapshot of a poll, or its error.
 type PollResult = Result<EndpointSnapshot, String>;
@@ -28,7 +30,7 @@ pub(super) struct Poller {
     /// Time of the first failed poll since the last response, and the last error.
     silent: Option<(Instant, String)>,
     /// End of the run, once it no longer answers.
-    end: Option<RunEnd>,
+    end: Option<FinishedEvent>,
 }
 
 impl Poller {
@@ -55,13 +57,7 @@ impl Poller {
                 }
             }
         };
-        thread::Builder::new().name("watcher".into()).spawn(watch).map_err(|error| {
-            Fault::Environment {
-                subject: "watcher".into(),
-                problem: error.to_string().to_lowercase(),
-                remedy: "check the limit on threads".into(),
-            }
-        })?;
+        spawn_named("watcher", watch)?;
         Ok(Self::with_receiver(address, folder, first, news))
     }
 
@@ -81,7 +77,7 @@ impl Poller {
             news,
             window: SnapshotWindow::new(first),
             history,
-            steps_planned: past.steps_planned,
+            steps_planned: past.progress.steps_planned,
             silent: None,
             end: None,
         }
@@ -128,7 +124,7 @@ impl Poller {
         view.progress.steps_planned = self.steps_planned;
         let Some((since, problem)) = &self.silent else { return view };
         let notice = match &self.end {
-            Some(RunEnd { state, cause }) => {
+            Some(FinishedEvent { state, cause, .. }) => {
                 view.state.clone_from(state);
                 let why = cause.as_ref().map_or_else(String::new, |cause| format!(": {cause}"));
                 format!("the run has ended: {state}{why}. These are its last figures")
@@ -150,13 +146,14 @@ impl Poller {
 mod tests {
     use super::super::test_recordings::test_snapshot;
     use super::*;
+    use crate::run_folder::EVENTS;
 
     #[test]
     fn a_run_that_falls_silent_keeps_its_figures_and_its_journal_says_how_it_ended() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = folder.path().join("events.jsonl");
-        let before = "{\"event\":\"started\",\"step\":0,\"steps\":9}\n\
-                      {\"event\":\"step\",\"step\":1,\"loss\":2.0}\n";
+        let journal = folder.path().join(EVENTS);
+        let before = "{\"time\":1,\"event\":\"started\",\"step\":0,\"steps\":9}\n\
+                      {\"time\":2,\"event\":\"step\",\"step\":1,\"loss\":2.0}\n";
         std::fs::write(&journal, before).unwrap();
         let text = "train_step 2\ntrain_loss{split=\"train\",part=\"total\"} 1.5\n";
         let (bring, news) = sync_channel(2);
@@ -178,7 +175,7 @@ mod tests {
         assert!(notice.starts_with("no answer for 0 s (connection refused)"), "{notice}");
         assert_eq!(view.progress.step, Some(2));
 
-        let end = "{\"event\":\"finished\",\"step\":2,\"state\":\"stopped\"}\n";
+        let end = "{\"time\":3,\"event\":\"finished\",\"step\":2,\"state\":\"stopped\"}\n";
         std::fs::write(&journal, format!("{before}{end}")).unwrap();
         bring.send(Err("Connection refused".into())).unwrap();
         assert!(!watcher.wait_for_snapshot());

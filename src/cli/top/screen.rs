@@ -9,6 +9,7 @@ use std::time::Duration;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
+use crate::base::thread::spawn_named;
 use crate::cli::top::draw::draw_frame;
 use crate::cli::top::poller::Poller;
 
@@ -87,9 +88,8 @@ fn watch_signals() -> io::Result<Arc<AtomicBool>> {
         });
     }
     // It ends with the process.
-    std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    spawn_named("signals", move || runtime.block_on(std::future::pending::<()>()))
+        .map_err(io::Error::other)?;
     Ok(ended)
 }
 

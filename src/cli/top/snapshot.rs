@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::cli::top::http;
+use crate::pipeline::bottleneck::BottleneckVerdict;
 use crate::telemetry::exposition::Scrape;
 
 /// Longest wait for a response: longer than the endpoint gives itself for `/topology`.
@@ -32,7 +33,8 @@ pub(super) struct EndpointTopology {
     pub(super) name: String,
     pub(super) actors: Vec<EndpointActor>,
     pub(super) feed: EndpointActor,
-    pub(super) verdict: TopologyVerdict,
+    /// Bottleneck of the topology since it began.
+    pub(super) verdict: BottleneckVerdict,
 }
 
 /// An actor, or the consumer, with its clocks since it began, in seconds of all its workers.
@@ -50,13 +52,6 @@ pub(super) struct EndpointActor {
     pub(super) busy_now: usize,
     pub(super) starved_now: usize,
     pub(super) blocked_now: usize,
-}
-
-/// Bottleneck of the topology since it began.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct TopologyVerdict {
-    pub(super) bottleneck: String,
-    pub(super) sentence: String,
 }
 
 impl EndpointTopology {

@@ -6,7 +6,8 @@ use crate::base::error::Fault;
 use crate::cli::top::journal::RunJournal;
 use crate::cli::top::snapshot::EndpointSnapshot;
 use crate::run::failure::Failure;
-use crate::telemetry::endpoint::{ENDPOINT_FILE, Endpoint};
+use crate::run_folder::ENDPOINT;
+use crate::telemetry::endpoint::Endpoint;
 
 /// Run or address named on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,10 +108,10 @@ fn find_in_folder(folder: &Path) -> Result<RunSource, Failure> {
 
 /// Requests a snapshot of the process that writes to a run; the error says why there is none.
 fn query_endpoint(folder: &Path) -> Result<(String, EndpointSnapshot), String> {
-    let text = std::fs::read_to_string(folder.join(ENDPOINT_FILE))
-        .map_err(|_| format!("there is no {ENDPOINT_FILE}"))?;
+    let text = std::fs::read_to_string(folder.join(ENDPOINT))
+        .map_err(|_| format!("there is no {ENDPOINT}"))?;
     let endpoint: Endpoint = serde_json::from_str(&text)
-        .map_err(|error| format!("{ENDPOINT_FILE} cannot be read: {error}"))?;
+        .map_err(|error| format!("{ENDPOINT} cannot be read: {error}"))?;
     let Some(address) = endpoint.reachable_address() else {
         return Err("the run serves no metrics (--metrics-addr off)".into());
     };
@@ -132,6 +133,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
+    use crate::run_folder::EVENTS;
     use crate::telemetry::exporter::Exporter;
     use crate::telemetry::recorder::Recorder;
 
@@ -166,13 +168,13 @@ mod tests {
         let running = exporter();
         let write = |endpoint: &Endpoint| {
             let text = serde_json::to_string(endpoint).unwrap();
-            std::fs::write(folder.path().join(ENDPOINT_FILE), text).unwrap();
+            std::fs::write(folder.path().join(ENDPOINT), text).unwrap();
         };
         write(running.endpoint());
         let Ok(RunSource::Live { look, .. }) = target.find_run() else { panic!("not found") };
         assert_eq!(look.scrape.any_label("run"), Some("found"));
 
-        std::fs::write(folder.path().join("events.jsonl"), "{\"event\":\"started\"}\n").unwrap();
+        std::fs::write(folder.path().join(EVENTS), "{\"event\":\"started\"}\n").unwrap();
         let why = |target: &WatchTarget| match target.find_run() {
             Ok(RunSource::Records { why, .. }) => why,
             _ => panic!("somebody answered, or nothing was found"),

@@ -1,8 +1,9 @@
 //! Recorded snapshots of an endpoint, for tests.
 
 use crate::cli::top::snapshot::{
-    EndpointActor, EndpointSnapshot, EndpointTopology, TopologyVerdict, parse_topologies,
+    EndpointActor, EndpointSnapshot, EndpointTopology, parse_topologies,
 };
+use crate::pipeline::bottleneck::{Bottleneck, BottleneckVerdict};
 use crate::telemetry::exposition::Scrape;
 
 /// A training run on a card, scraped twice 5 s apart.
@@ -57,7 +58,9 @@ pub(super) fn test_topology(
     actors: Vec<EndpointActor>,
     feed: EndpointActor,
 ) -> EndpointTopology {
-    let verdict =
-        TopologyVerdict { bottleneck: "none".into(), sentence: "nothing was delivered".into() };
+    let verdict = BottleneckVerdict {
+        bottleneck: Bottleneck::None,
+        sentence: "nothing was delivered".into(),
+    };
     EndpointTopology { name: name.into(), actors, feed, verdict }
 }

@@ -91,7 +91,7 @@ impl RunView {
         let alive: Vec<&EndpointTopology> =
             look.topologies.iter().filter(|line| line.is_alive()).collect();
         let verdict = |line: &&EndpointTopology| {
-            (line.verdict.bottleneck.clone(), line.verdict.sentence.clone())
+            (line.verdict.bottleneck.to_string(), line.verdict.sentence.clone())
         };
         Self {
             run: scrape.any_label("run").unwrap_or("gliaflow").to_owned(),

@@ -23,13 +23,11 @@ use crate::run::config::data::DataConfig;
 use crate::run::config::layers::{ConfigLayers, SettingOrigin};
 use crate::run::device::DeviceChoice;
 use crate::run::failure::Failure;
+use crate::run_folder::CONFIG;
 use crate::train::loss::LossConfig;
 use crate::train::settings::TrainerConfig;
 use crate::volume::grid::Dims;
 use crate::volume::targets::Targets;
-
-/// The resolved configuration in a run's folder.
-pub const RUN_FILE: &str = "config.toml";
 
 /// The version of the file format.
 const SCHEMA: u32 = 1;
@@ -141,7 +139,7 @@ pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<CheckedConfig
 /// # Errors
 /// If the folder holds no run; otherwise as [`load`].
 pub fn load_run_config(folder: &Path, assignments: &[String]) -> Result<CheckedConfig, Failure> {
-    let file = folder.join(RUN_FILE);
+    let file = folder.join(CONFIG);
     if !file.is_file() {
         return Err(Failure::Usage(format!(
             "{}: holds no run; name a folder that `gliaflow train` made",

@@ -96,11 +96,11 @@ pub fn tune_loader(
             memory_mib: trial.loader.memory_mib,
             starved_ratio: report.starved_ratio,
             cpu_seconds_per_sample: report.cpu_seconds_per_sample,
-            bottleneck: report.bottleneck,
+            bottleneck: report.bottleneck.clone(),
         });
         let is_outrun =
             !enough && (prefetch + 1 == PREFETCH.len() || report.starved_ratio > HOPELESS);
-        if is_outrun && !add_worker(&mut workers, report.bottleneck, cores) {
+        if is_outrun && !add_worker(&mut workers, &report.bottleneck, cores) {
             break;
         }
         prefetch = if enough || is_outrun { 0 } else { prefetch + 1 };
@@ -182,7 +182,7 @@ fn seconds_per_item(stage: &StageReport) -> f64 {
 }
 
 /// Adds one thread to the bottleneck; false if there is no core for it.
-fn add_worker(workers: &mut LoaderWorkers, bottleneck: Bottleneck, cores: usize) -> bool {
+fn add_worker(workers: &mut LoaderWorkers, bottleneck: &Bottleneck, cores: usize) -> bool {
     let name = match bottleneck {
         Bottleneck::Stage(name) => name,
         Bottleneck::None | Bottleneck::Trainer => "augment",
@@ -203,10 +203,10 @@ mod tests {
     fn a_worker_is_added_where_it_lacks_until_the_cores_are_used() {
         let one = uniform_workers(1);
         let mut workers = one.clone();
-        assert!(add_worker(&mut workers, Bottleneck::Stage("decode"), 2));
+        assert!(add_worker(&mut workers, &Bottleneck::Stage("decode".into()), 2));
         assert_eq!(workers, LoaderWorkers { decode: 2, ..one.clone() });
-        assert!(add_worker(&mut workers, Bottleneck::Stage("collate"), 2));
+        assert!(add_worker(&mut workers, &Bottleneck::Stage("collate".into()), 2));
         assert_eq!(workers, LoaderWorkers { decode: 2, augment: 2, ..one });
-        assert!(!add_worker(&mut workers, Bottleneck::Stage("decode"), 2));
+        assert!(!add_worker(&mut workers, &Bottleneck::Stage("decode".into()), 2));
     }
 }

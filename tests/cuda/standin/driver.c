@@ -1,6 +1,6 @@
 /*
  * A libcuda.so.1 that answers as a GPU would and computes nothing: for leading a whole program along the
- * driver's interface on a machine without one. It exports what src/experiment/cuda/driver.rs lists and no
+ * driver's interface on a machine without one. It exports what src/run/device/cuda/driver.rs lists and no
  * more, so a call that is not on that list is a panic in the program. Its memory has addresses and no
  * bytes, what is read back from it is zero, and a clock of its own counts a time for every launch.
  *

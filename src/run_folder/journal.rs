@@ -13,10 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::Fault;
-use crate::train::event::{Event, StepRecord};
-
-const EVENTS: &str = "events.jsonl";
-const TABLE: &str = "metrics.csv";
+use crate::run_folder::event::{Event, StepRecord, Timestamped};
+use crate::run_folder::{EVENTS, METRICS};
 
 /// Columns of `metrics.csv`.
 const HEADER: &str =
@@ -63,7 +61,7 @@ impl Journal {
 
     fn open_files(folder: &Path, position: JournalPosition) -> Result<Self, Fault> {
         let events = AppendFile::open_truncated(folder.join(EVENTS), position.events)?;
-        let mut table = AppendFile::open_truncated(folder.join(TABLE), position.table)?;
+        let mut table = AppendFile::open_truncated(folder.join(METRICS), position.table)?;
         if table.length == 0 {
             table.append_line(HEADER)?;
         }
@@ -83,13 +81,7 @@ impl Journal {
     pub fn write_event(&self, event: &Event) -> Result<(), Fault> {
         let mut files = self.lock_files();
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        #[derive(Serialize)]
-        struct TimestampedEvent<'a> {
-            time: f64,
-            #[serde(flatten)]
-            event: &'a Event,
-        }
-        let line = TimestampedEvent { time: time.as_secs_f64(), event };
+        let line = Timestamped { time: time.as_secs_f64(), event };
         let text = serde_json::to_string(&line).expect("events serialise to JSON");
         files.events.append_line(&text)?;
         if let Event::Step(step) = event {
@@ -142,9 +134,10 @@ fn checkpoint_line_length(events: &Path, position: u64, step: u64) -> u64 {
     let Ok(bytes) = fs::read(events) else { return 0 };
     let rest = bytes.get(position as usize..).unwrap_or_default();
     let Some(length) = rest.iter().position(|&byte| byte == b'\n') else { return 0 };
-    let line: serde_json::Value = serde_json::from_slice(&rest[..length]).unwrap_or_default();
-    let it_is = line["event"] == "checkpoint" && line["step"] == step;
-    if it_is { length as u64 + 1 } else { 0 }
+    match serde_json::from_slice(&rest[..length]) {
+        Ok(Event::Checkpoint(event)) if event.step == step => length as u64 + 1,
+        _ => 0,
+    }
 }
 
 /// Append-only file of lines.
@@ -185,6 +178,7 @@ impl AppendFile {
 mod tests {
     use super::*;
     use crate::base::seed::SampleKey;
+    use crate::run_folder::event::CheckpointEvent;
 
     fn step(step: u64) -> Event {
         Event::Step(StepRecord {
@@ -204,7 +198,7 @@ mod tests {
     }
 
     fn checkpoint(step: u64) -> Event {
-        Event::Checkpoint { step, folder: String::new(), seconds: 0.1 }
+        Event::Checkpoint(CheckpointEvent { step, folder: String::new(), seconds: 0.1 })
     }
 
     fn told(folder: &Path) -> Vec<(String, u64)> {
@@ -234,7 +228,7 @@ mod tests {
         let name = String::from;
         let expected = [(name("step"), 1), (name("checkpoint"), 1), (name("step"), 2)];
         assert_eq!(told(folder.path()), expected);
-        let table = fs::read_to_string(folder.path().join(TABLE)).unwrap();
+        let table = fs::read_to_string(folder.path().join(METRICS)).unwrap();
         let rows: Vec<&str> = table.lines().map(|row| row.split(',').next().unwrap()).collect();
         assert_eq!(rows, ["step", "1", "2"]);
     }
@@ -259,7 +253,7 @@ mod tests {
         Journal::start(folder.path()).unwrap().write_event(&step(1)).unwrap();
         Journal::start(folder.path()).unwrap();
         assert!(told(folder.path()).is_empty());
-        let table = fs::read_to_string(folder.path().join(TABLE)).unwrap();
+        let table = fs::read_to_string(folder.path().join(METRICS)).unwrap();
         assert_eq!(table.lines().count(), 1, "the header");
     }
 }

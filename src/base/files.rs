@@ -1,0 +1,117 @@
+//! Files that appear whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+use crate::base::error::Fault;
+
+/// Replaces a file: `write` gets a draft beside it, which is renamed when it is complete. Readers
+/// see the old file or the new one; a failure leaves the old one and no draft. The draft is not
+/// synced: for files that must survive a power failure there is [`write_atomically`].
+///
+/// # Errors
+/// Those of `write`, and of the disk.
+pub fn replace_file_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    // Unique among threads and processes: several may write the same file.
+    static DRAFTS: AtomicU64 = AtomicU64::new(0);
+    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = path.with_file_name(format!(".{name}.{}-{number}.draft", process::id()));
+    let written = File::create(&draft)
+        .and_then(|mut file| write(&mut file))
+        .and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        // The cause is worth more than a second error about the draft.
+        let _ = fs::remove_file(&draft);
+    }
+    written
+}
+
+/// Replaces a file by `bytes`, which are on the disk when this returns.
+///
+/// # Errors
+/// If the disk does not take it.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+    let synced = |file: &mut File| file.write_all(bytes).and_then(|()| file.sync_all());
+    let written = replace_file_with(path, synced).and_then(|()| sync_to_disk(folder_of(path)));
+    written.map_err(|error| Fault::from_io(path, &error))
+}
+
+/// Replaces a file by indented JSON, as [`write_atomically`] does.
+///
+/// # Errors
+/// If the disk does not take it.
+///
+/// # Panics
+/// If the value cannot be written as JSON (a map with keys that are not strings).
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Fault> {
+    let text = serde_json::to_vec_pretty(value).expect("records serialise to JSON");
+    write_atomically(path, &text)
+}
+
+/// Renames a file or folder whose contents are synced, and syncs the folder that it is in.
+///
+/// # Errors
+/// If the disk does not take it.
+pub fn rename_synced(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to).and_then(|()| sync_to_disk(folder_of(to)))
+}
+
+/// Flushes a file, or a folder's entries, to the disk.
+///
+/// # Errors
+/// If the disk does not take it.
+pub fn sync_to_disk(path: &Path) -> io::Result<()> {
+    File::open(path).and_then(|file| file.sync_all())
+}
+
+/// Reads a text file; `None` if there is none.
+///
+/// # Errors
+/// If it is there and cannot be read.
+pub fn read_text_if_there(path: &Path) -> Result<Option<String>, Fault> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Fault::from_io(path, &error)),
+    }
+}
+
+/// Folder of a file; for a bare name the working folder.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_folder_is_in_the_one_at_hand() {
+        let folders = ["a", "a/b", "/a"].map(|path| folder_of(Path::new(path)));
+        assert_eq!(folders, [".", "a", "/"].map(Path::new));
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_draft() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        assert_eq!(read_text_if_there(&path).unwrap(), None);
+        write_atomically(&path, b"old").unwrap();
+        let failed = replace_file_with(&path, |file| {
+            file.write_all(b"half")?;
+            Err(io::Error::other("disk full"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "disk full");
+        assert_eq!(read_text_if_there(&path).unwrap().unwrap(), "old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

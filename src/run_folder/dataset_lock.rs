@@ -1,0 +1,55 @@
+//! Cases of a run: `dataset.lock.json`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::fingerprint::Fingerprint;
+use crate::brats::dataset::CaseFiles;
+use crate::volume::case::{CaseId, Split};
+
+/// Case in `dataset.lock.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockedCase {
+    /// The case.
+    pub id: CaseId,
+    /// Fingerprint of its files.
+    pub fingerprint: Fingerprint,
+    /// Split that it belongs to.
+    pub split: Split,
+}
+
+/// Cases of a run by fingerprint, and those left out with their cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetLock {
+    /// Folder of the files.
+    pub folder: PathBuf,
+    /// Cases in use.
+    pub cases: Vec<LockedCase>,
+    /// Cases left out: name and cause.
+    #[serde(default)]
+    pub excluded: Vec<(CaseId, String)>,
+    /// Problems with other files of the folder, such as a case without a modality.
+    #[serde(default)]
+    pub problems: Vec<String>,
+}
+
+impl DatasetLock {
+    /// Selects the files of one split's locked cases, in the lock's order, out of those found.
+    pub fn files_in_split(&self, found: &[CaseFiles], part: Split) -> Vec<CaseFiles> {
+        let wanted = self.cases.iter().filter(|case| case.split == part);
+        let files = wanted.filter_map(|case| found.iter().find(|files| files.id == case.id));
+        files.cloned().collect()
+    }
+
+    /// Names of the locked cases of these splits that are not among those found.
+    pub fn missing_cases(&self, found: &[CaseFiles], parts: &[Split]) -> Vec<&str> {
+        let wanted = self.cases.iter().filter(|case| parts.contains(&case.split));
+        let gone = wanted.filter(|case| found.iter().all(|files| files.id != case.id));
+        gone.map(|case| case.id.as_str()).collect()
+    }
+    /// Number of cases in one split.
+    pub fn case_count(&self, part: Split) -> usize {
+        self.cases.iter().filter(|case| case.split == part).count()
+    }
+}

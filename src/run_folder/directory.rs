@@ -1,0 +1,130 @@
+//! A run's folder under a lock that keeps a second process out.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::base::error::Fault;
+use crate::base::files::write_atomically;
+use crate::run_folder::{CHECKPOINTS, CONFIG, VALIDATION};
+
+/// Run folder, locked against other processes for as long as this lives.
+pub struct RunDirectory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl RunDirectory {
+    /// Creates and locks a folder `root/<stem>-NNN` with the next free number.
+    ///
+    /// # Errors
+    /// If it cannot be made or locked.
+    pub fn create_numbered(root: &Path, stem: &str) -> Result<Self, Fault> {
+        fs::create_dir_all(root).map_err(|error| Fault::from_io(root, &error))?;
+        for number in 1..=999_999 {
+            let path = root.join(format!("{stem}-{number:03}"));
+            match fs::create_dir(&path) {
+                Ok(()) => return Self::lock_existing(&path),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Fault::from_io(&path, &error)),
+            }
+        }
+        Err(Fault::Environment {
+            subject: root.display().to_string(),
+            problem: format!("holds {stem}-001 to {stem}-999999"),
+            remedy: "delete old runs or choose another folder with --out".into(),
+        })
+    }
+
+    /// Creates and locks exactly this folder, which must not hold a run yet.
+    ///
+    /// # Errors
+    /// If it holds one, or cannot be made or locked.
+    pub fn create_at(path: &Path) -> Result<Self, Fault> {
+        if path.join(CONFIG).exists() {
+            return Err(Fault::Environment {
+                subject: path.display().to_string(),
+                problem: "already holds a run".into(),
+                remedy: "choose another folder with --run".into(),
+            });
+        }
+        fs::create_dir_all(path).map_err(|error| Fault::from_io(path, &error))?;
+        Self::lock_existing(path)
+    }
+
+    /// Locks exactly this folder, which holds a run to be resumed. The operating system releases the
+    /// lock when a process ends, however it ends.
+    ///
+    /// # Errors
+    /// If another process is writing to it.
+    pub fn lock_existing(path: &Path) -> Result<Self, Fault> {
+        let lock_path = path.join("run.lock");
+        let failed = |error| Fault::from_io(&lock_path, &error);
+        let mut options = OpenOptions::new();
+        let opened = options.create(true).read(true).write(true).truncate(false).open(&lock_path);
+        let mut lock = opened.map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Fault::Environment {
+                    subject: path.display().to_string(),
+                    problem: format!("process {} is writing to this run", lock_holder(&mut lock)),
+                    remedy: "wait for it or stop it, or choose another folder with --run".into(),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let named = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
+        named.map_err(failed)?;
+        for folder in [CHECKPOINTS, VALIDATION] {
+            let inside = path.join(folder);
+            fs::create_dir_all(&inside).map_err(|error| Fault::from_io(&inside, &error))?;
+        }
+        Ok(Self { path: path.to_path_buf(), _lock: lock })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Replaces a JSON file of the run, as [`write_atomically`] does.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Fault> {
+        let mut text = serde_json::to_string_pretty(value).expect("run records serialise to JSON");
+        text.push('\n');
+        write_atomically(&self.path.join(name), text.as_bytes())
+    }
+}
+
+/// Process id written into the lock by its holder.
+fn lock_holder(lock: &mut File) -> String {
+    let mut text = String::new();
+    let read = lock.read_to_string(&mut text);
+    if read.is_ok() && !text.is_empty() { text } else { "(unknown)".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_numbered_and_never_shared() {
+        let root = tempfile::tempdir().unwrap();
+        let first = RunDirectory::create_numbered(root.path(), "unet").unwrap();
+        let second = RunDirectory::create_numbered(root.path(), "unet").unwrap();
+        assert!(first.path().ends_with("unet-001") && second.path().ends_with("unet-002"));
+        fs::write(first.path().join(CONFIG), "seed = 1\n").unwrap();
+        let refused = RunDirectory::create_at(first.path()).err().unwrap().to_string();
+        assert!(refused.contains("already holds a run"), "{refused}");
+        let busy = RunDirectory::lock_existing(second.path()).err().unwrap().to_string();
+        let holder = format!("process {} is writing", std::process::id());
+        assert!(busy.contains(&holder), "{busy}");
+        drop(second);
+        RunDirectory::lock_existing(&root.path().join("unet-002")).unwrap();
+    }
+}

@@ -1,0 +1,53 @@
+//! Scores of a run's cases: `validation/summary.json` and `validation/cases.csv`, or the same in
+//! another folder.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::error::Fault;
+use crate::base::files::{write_atomically, write_json};
+use crate::eval::cohort::CohortScore;
+use crate::eval::lesionwise::CohortLesions;
+use crate::eval::postprocess::PostProcess;
+use crate::eval::threshold::ThresholdBaseline;
+use crate::run_folder::{CASES, SUMMARY};
+
+/// A predictor's scores on a cohort, and what one threshold can do on the same cases.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EvaluationScores {
+    /// Per region and case.
+    pub network: CohortScore,
+    /// The best single threshold on FLAIR for WT, chosen on these very cases.
+    pub flair_threshold: ThresholdBaseline,
+    /// The same lesion by lesion, where asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lesionwise: Option<CohortLesions>,
+    /// Post-processing of the predicted labels before scoring.
+    #[serde(default, skip_serializing_if = "PostProcess::is_nothing")]
+    pub postprocess: PostProcess,
+}
+
+impl EvaluationScores {
+    /// Writes both files into `folder`.
+    ///
+    /// # Errors
+    /// If the disk does not take them.
+    pub fn write_to(&self, folder: &Path) -> Result<(), Fault> {
+        fs::create_dir_all(folder).map_err(|error| Fault::from_io(folder, &error))?;
+        write_cases_csv(folder, &self.network)?;
+        write_json(&folder.join(SUMMARY), self)
+    }
+}
+
+/// Writes the scores of each case and region as `cases.csv` into `folder`.
+///
+/// # Errors
+/// If the disk does not take them.
+pub fn write_cases_csv(folder: &Path, scores: &CohortScore) -> Result<(), Fault> {
+    let file = folder.join(CASES);
+    let mut rows = Vec::new();
+    scores.write_csv(&mut rows).map_err(|error| Fault::from_io(&file, &error))?;
+    write_atomically(&file, &rows)
+}
