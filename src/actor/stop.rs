@@ -8,8 +8,6 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::Notify;
-
 use crate::base::error::Fault;
 
 /// Progress of a stop.
@@ -29,7 +27,6 @@ type StopHook = Arc<dyn Fn(StopState) + Send + Sync>;
 struct SharedLatch {
     parent: Option<StopLatch>,
     settled: Mutex<LatchState>,
-    changed: Notify,
 }
 
 struct LatchState {
@@ -63,7 +60,7 @@ impl StopLatch {
 
     fn with_parent(parent: Option<Self>, state: StopState, fault: Option<Fault>) -> Self {
         let settled = LatchState { state, fault, hooks: Vec::new(), children: Vec::new() };
-        Self(Arc::new(SharedLatch { parent, settled: Mutex::new(settled), changed: Notify::new() }))
+        Self(Arc::new(SharedLatch { parent, settled: Mutex::new(settled) }))
     }
 
     fn lock_state(&self) -> MutexGuard<'_, LatchState> {
@@ -130,20 +127,6 @@ impl StopLatch {
         }
     }
 
-    /// Waits until the latch has been stopped at least as far as `state`.
-    pub async fn reached(&self, state: StopState) -> StopState {
-        loop {
-            let mut changed = std::pin::pin!(self.0.changed.notified());
-            // Registered before the check, so that a change in between is not missed.
-            changed.as_mut().enable();
-            let current = self.state();
-            if current >= state {
-                return current;
-            }
-            changed.await;
-        }
-    }
-
     /// Moves on to `state`; false if the latch is there already. Hooks and children run outside the
     /// lock: a hook drops items, whose tickets ask this latch for its state.
     fn advance_to(&self, state: StopState, fault: Option<&Fault>) -> bool {
@@ -156,7 +139,6 @@ impl StopLatch {
             settled.fault = fault.cloned();
             (settled.hooks.clone(), settled.children.clone())
         };
-        self.0.changed.notify_waiters();
         for hook in hooks {
             hook(state);
         }
@@ -228,14 +210,10 @@ mod tests {
     fn draining_reaches_children_and_waiters() {
         let run = StopLatch::new();
         let child = run.child();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let seen = runtime.block_on(async {
-            let waiting = child.clone();
-            let waiter = tokio::spawn(async move { waiting.reached(StopState::Draining).await });
-            tokio::task::yield_now().await;
-            run.drain();
-            waiter.await.unwrap()
-        });
+        let (tell, told) = std::sync::mpsc::channel();
+        child.on_stop(move |state| tell.send(state).unwrap());
+        run.drain();
+        let seen = told.try_recv().unwrap();
         assert_eq!(seen, StopState::Draining);
         assert_eq!(child.state(), StopState::Draining);
     }

@@ -67,13 +67,9 @@ pub struct CaseScore {
     pub regions: [RegionScore; Region::COUNT],
 }
 
-/// Scores a predicted against a true segmentation, both canonical labels in memory order
-/// `[d, h, w]`; `spacing_mm` is fastest axis first, as [`crate::volume::grid::Affine::spacing_mm`]
-/// gives it. HD95 is medpy's, the default; see [`score_case_with`].
-///
-/// # Panics
-/// If there are not as many labels as voxels: the geometry is the caller's to check.
-pub fn score_case(
+/// Scores like [`score_case_with`], with the default definition of HD95.
+#[cfg(test)]
+pub(crate) fn score_case(
     case: CaseId,
     truth: &[u8],
     prediction: &[u8],
@@ -83,10 +79,12 @@ pub fn score_case(
     score_case_with(Hd95::default(), case, truth, prediction, dims, spacing_mm)
 }
 
-/// Scores like [`score_case`], with a chosen definition of HD95.
+/// Scores a predicted against a true segmentation, both canonical labels in memory order
+/// `[d, h, w]`; `spacing_mm` is fastest axis first, as [`crate::volume::grid::Affine::spacing_mm`]
+/// gives it.
 ///
 /// # Panics
-/// If there are not as many labels as voxels.
+/// If there are not as many labels as voxels: the geometry is the caller's to check.
 pub fn score_case_with(
     hd95: Hd95,
     case: CaseId,

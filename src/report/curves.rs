@@ -1,6 +1,7 @@
 //! The charts of a run: loss, Dice, HD95, learning rate, starvation and epoch time, also as one
 //! picture, `progress.png`, as nnU-Net has it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ const STYLE: &str = "text{font-family:Roboto;font-size:12px;fill:#1b1d21}\
     .total,.plain{stroke:#1b1d21}.dot.total,.dot.plain{fill:#1b1d21}\
     .faint{stroke:#b9bdc6;stroke-width:1}\
     .et{stroke:#d55e00}.dot.et{fill:#d55e00}.tc{stroke:#0072b2}.dot.tc{fill:#0072b2}\
+    .train{stroke-width:1.3;stroke-dasharray:5 3}\
     .wt{stroke:#009e73}.dot.wt{fill:#009e73}.other{stroke:#aa4499}.dot.other{fill:#aa4499}";
 
 /// Roboto, reduced to the letters of the charts: the machine may have no fonts.
@@ -199,6 +201,27 @@ fn lines_by_region(
     Region::ALL.map(region_line).into()
 }
 
+/// Lines of training's soft Dice, one per region: the means of the epochs.
+fn soft_dice_lines(record: &RunRecord, clock: &TimeAxis) -> Vec<ChartLine> {
+    let log = &record.event_log;
+    let last = clock.step_position(log.last_step());
+    let region_line = |region: Region| {
+        // Sum and count by epoch, or by step where the steps of an epoch are not known.
+        let mut sums: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
+        for at in &log.steps {
+            let Some(Some(dice)) = at.event.soft_dice.get(region.name()) else { continue };
+            let position = clock.step_position(at.event.step.saturating_sub(1));
+            let (sum, count) = sums.entry(position as u64).or_default();
+            (*sum, *count) = (*sum + dice, *count + 1.0);
+        }
+        let means = sums.into_iter();
+        let points =
+            means.map(|(unit, (sum, count))| (last.min((unit + 1) as f64), Some(sum / count)));
+        averaged_line(["et train", "tc train", "wt train"][region.index()], "", points)
+    };
+    Region::ALL.map(region_line).into()
+}
+
 fn dice_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
     let validated = |event: &ValidationEvent, region: &str| event.dice.get(region).copied();
     let mut lines = lines_by_region(record, clock, validated, |scored| scored.dice.mean, 3);
@@ -209,8 +232,14 @@ fn dice_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
     if validations.len() > 1 {
         lines.push(with_last(averaged_line("total", "mean", mean), 3));
     }
+    let trained = soft_dice_lines(record, clock);
+    let title = match trained.iter().all(|line| line.points.is_empty()) {
+        true => "Validation Dice",
+        false => "Dice: validation, and soft in training (dashed)",
+    };
+    lines.extend(trained);
     let without = "nothing has been validated yet";
-    clock.new_chart("Validation Dice", lines, ChartAxis::around(0.0, 1.0), without)
+    clock.new_chart(title, lines, ChartAxis::around(0.0, 1.0), without)
 }
 
 fn hd95_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {

@@ -58,6 +58,9 @@ pub(super) struct StepEvent {
     pub(super) loss: Option<f64>,
     pub(super) dice_loss: Option<f64>,
     pub(super) bce: Option<f64>,
+    /// Soft Dice by region; empty in journals of early versions.
+    #[serde(default)]
+    pub(super) soft_dice: BTreeMap<String, Option<f64>>,
     #[serde(default)]
     pub(super) penalties: BTreeMap<String, Option<f64>>,
     pub(super) gradient_norm: Option<f64>,
@@ -209,6 +212,7 @@ mod tests {
         let Timestamped { time, event } = &story.steps[0];
         assert_eq!((*time, event.loss, event.gradient_norm), (11.5, Some(1.5), None));
         assert_eq!(event.samples.len(), 2);
+        assert!(event.soft_dice.is_empty(), "an early version wrote none");
         assert_eq!(story.finished.unwrap().event.state, "stopped");
     }
 

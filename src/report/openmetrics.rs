@@ -163,6 +163,9 @@ impl MetricHistory {
             for (part, value) in parts.into_iter().chain(own) {
                 self.record_value(catalog::TRAIN_LOSS.metric(), &[train, part], time, value);
             }
+            for (region, value) in &step.soft_dice {
+                self.record_value(catalog::TRAIN_SOFT_DICE.metric(), &[region], time, *value);
+            }
             self.record_value(catalog::TRAIN_STEP.metric(), &[], time, Some(step.step as f64));
             self.record_value(
                 catalog::TRAIN_LEARNING_RATE.metric(),

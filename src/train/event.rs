@@ -105,6 +105,9 @@ pub struct StepRecord {
     pub dice_loss: f64,
     /// Cross-entropy part.
     pub bce: f64,
+    /// Soft Dice by region, as the loss computes it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub soft_dice: BTreeMap<&'static str, f64>,
     /// Weighted auxiliary losses by name; empty for most networks.
     #[serde(rename = "penalties", skip_serializing_if = "BTreeMap::is_empty")]
     pub aux_losses: BTreeMap<&'static str, f64>,
@@ -131,6 +134,7 @@ impl StepRecord {
             loss: f64::NAN,
             dice_loss: f64::NAN,
             bce: f64::NAN,
+            soft_dice: BTreeMap::new(),
             aux_losses: BTreeMap::new(),
             gradient_norm: f64::NAN,
             learning_rate,

@@ -65,6 +65,9 @@ fn publish_step(record: &StepRecord) {
     for (part, value) in [("total", record.loss), ("dice", record.dice_loss), ("bce", record.bce)] {
         catalog::TRAIN_LOSS.with_labels(["train", part]).set(value);
     }
+    for (region, value) in &record.soft_dice {
+        catalog::TRAIN_SOFT_DICE.with_labels([region]).set(*value);
+    }
     for (part, value) in &record.aux_losses {
         catalog::TRAIN_LOSS.with_labels(["train", part]).set(*value);
     }
