@@ -60,6 +60,7 @@ impl ActiveSession {
         if let Some(address) = exporter.address() {
             console.print_status(&format!("metrics: http://{address}/metrics"));
         }
+        catalog::WATCHERS.iter().for_each(|watcher| exporter.health().clear_problem(watcher));
         let stop = StopLatch::new();
         let board = TopologyRegistry::reporting_to(exporter.health());
         let (alive, ended) = tokio::sync::oneshot::channel::<()>();

@@ -81,10 +81,10 @@ struct WatchedTopology {
 }
 
 impl WatchedTopology {
-    fn new(observer: Observer, limits: HealthLimits) -> Self {
+    fn from_observer(observer: Observer, limits: HealthLimits) -> Self {
         let now = Instant::now();
         let looks = VecDeque::from([(now, take_snapshot(&observer))]);
-        Self { observer, looks, progress: ProgressWatch::new(limits, now) }
+        Self { observer, looks, progress: ProgressWatch::within_limits(limits, now) }
     }
 
     /// Takes a snapshot if one is due.
@@ -189,7 +189,7 @@ impl TopologyRegistry {
         let mut shown = self.lock_state();
         let number = shown.next;
         shown.next += 1;
-        shown.live.insert(number, WatchedTopology::new(running.observer(), limits));
+        shown.live.insert(number, WatchedTopology::from_observer(running.observer(), limits));
         TopologyRegistration { board: self.clone(), number }
     }
 

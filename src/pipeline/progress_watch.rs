@@ -30,7 +30,7 @@ pub(super) struct ProgressWatch {
 }
 
 impl ProgressWatch {
-    pub(super) fn new(limits: HealthLimits, now: Instant) -> Self {
+    pub(super) fn within_limits(limits: HealthLimits, now: Instant) -> Self {
         Self {
             watchdog: Watchdog::new(limits.loader, now),
             trainer_limit: limits.trainer,

@@ -1,7 +1,6 @@
 //! The charts of a run: loss, Dice, HD95, learning rate, starvation and epoch time, also as one
 //! picture, `progress.png`, as nnU-Net has it.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -201,22 +200,19 @@ fn lines_by_region(
     Region::ALL.map(region_line).into()
 }
 
-/// Lines of training's soft Dice, one per region: the means of the epochs.
+/// Lines of training's soft Dice, one per region: the mean of each epoch, or of each step where the
+/// steps of an epoch are not known.
 fn soft_dice_lines(record: &RunRecord, clock: &TimeAxis) -> Vec<ChartLine> {
-    let log = &record.event_log;
-    let last = clock.step_position(log.last_step());
+    let epoch =
+        |at: &Timestamped<StepEvent>| clock.step_position(at.event.step.saturating_sub(1)).floor();
     let region_line = |region: Region| {
-        // Sum and count by epoch, or by step where the steps of an epoch are not known.
-        let mut sums: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
-        for at in &log.steps {
-            let Some(Some(dice)) = at.event.soft_dice.get(region.name()) else { continue };
-            let position = clock.step_position(at.event.step.saturating_sub(1));
-            let (sum, count) = sums.entry(position as u64).or_default();
-            (*sum, *count) = (*sum + dice, *count + 1.0);
-        }
-        let means = sums.into_iter();
-        let points =
-            means.map(|(unit, (sum, count))| (last.min((unit + 1) as f64), Some(sum / count)));
+        let epochs = record.event_log.steps.chunk_by(|one, next| epoch(one) == epoch(next));
+        let points = epochs.map(|steps| {
+            let dice = steps.iter().filter_map(|at| *at.event.soft_dice.get(region.name())?);
+            let dice: Vec<f64> = dice.collect();
+            let end = steps.last().map_or(f64::NAN, |at| clock.step_position(at.event.step));
+            (end, Some(dice.iter().sum::<f64>() / dice.len() as f64))
+        });
         averaged_line(["et train", "tc train", "wt train"][region.index()], "", points)
     };
     Region::ALL.map(region_line).into()

@@ -179,7 +179,7 @@ pub fn skipped_samples(split: &str, reason: Reason) -> Counter {
 ///
 /// Call it before the run starts: `rate()` does not see the first increment of a series that
 /// begins with it. Gauges are left out; one that is not known yet has no value, and 0 would be a
-/// lie (a Dice of 0 is a result); but that no watcher has found a problem is known.
+/// lie (a Dice of 0 is a result).
 pub fn register_run_series(stages: &[&str], splits: &[&str]) {
     for split in splits {
         LOADER_BATCHES.show_series([split]);
@@ -208,9 +208,6 @@ pub fn register_run_series(stages: &[&str], splits: &[&str]) {
         histogram.show_series([]);
     }
     TRAIN_STARVED.show_series([]);
-    for watcher in WATCHERS {
-        HEALTH_PROBLEM.with_labels([watcher]).set(0.0);
-    }
 }
 
 /// State of a run: the label of `train_run_state`.
