@@ -210,10 +210,11 @@ mod tests {
     fn draining_reaches_children_and_waiters() {
         let run = StopLatch::new();
         let child = run.child();
-        let (tell, told) = std::sync::mpsc::channel();
-        child.on_stop(move |state| tell.send(state).unwrap());
+        let told = Arc::new(Mutex::new(StopState::Running));
+        let tell = Arc::clone(&told);
+        child.on_stop(move |state| *tell.lock().unwrap() = state);
         run.drain();
-        let seen = told.try_recv().unwrap();
+        let seen = *told.lock().unwrap();
         assert_eq!(seen, StopState::Draining);
         assert_eq!(child.state(), StopState::Draining);
     }
