@@ -8,6 +8,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use tokio::sync::Notify;
+
 use crate::base::error::Fault;
 
 /// Progress of a stop.
@@ -27,6 +29,7 @@ type StopHook = Arc<dyn Fn(StopState) + Send + Sync>;
 struct SharedLatch {
     parent: Option<StopLatch>,
     settled: Mutex<LatchState>,
+    changed: Notify,
 }
 
 struct LatchState {
@@ -60,7 +63,7 @@ impl StopLatch {
 
     fn with_parent(parent: Option<Self>, state: StopState, fault: Option<Fault>) -> Self {
         let settled = LatchState { state, fault, hooks: Vec::new(), children: Vec::new() };
-        Self(Arc::new(SharedLatch { parent, settled: Mutex::new(settled) }))
+        Self(Arc::new(SharedLatch { parent, settled: Mutex::new(settled), changed: Notify::new() }))
     }
 
     fn lock_state(&self) -> MutexGuard<'_, LatchState> {
@@ -127,6 +130,20 @@ impl StopLatch {
         }
     }
 
+    /// Waits until the latch has been stopped at least as far as `state`.
+    pub async fn reached(&self, state: StopState) -> StopState {
+        loop {
+            let mut changed = std::pin::pin!(self.0.changed.notified());
+            // Registered before the check, so that a change in between is not missed.
+            changed.as_mut().enable();
+            let current = self.state();
+            if current >= state {
+                return current;
+            }
+            changed.await;
+        }
+    }
+
     /// Moves on to `state`; false if the latch is there already. Hooks and children run outside the
     /// lock: a hook drops items, whose tickets ask this latch for its state.
     fn advance_to(&self, state: StopState, fault: Option<&Fault>) -> bool {
@@ -139,6 +156,7 @@ impl StopLatch {
             settled.fault = fault.cloned();
             (settled.hooks.clone(), settled.children.clone())
         };
+        self.0.changed.notify_waiters();
         for hook in hooks {
             hook(state);
         }
@@ -210,11 +228,14 @@ mod tests {
     fn draining_reaches_children_and_waiters() {
         let run = StopLatch::new();
         let child = run.child();
-        let told = Arc::new(Mutex::new(StopState::Running));
-        let tell = Arc::clone(&told);
-        child.on_stop(move |state| *tell.lock().unwrap() = state);
-        run.drain();
-        let seen = *told.lock().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let seen = runtime.block_on(async {
+            let waiting = child.clone();
+            let waiter = tokio::spawn(async move { waiting.reached(StopState::Draining).await });
+            tokio::task::yield_now().await;
+            run.drain();
+            waiter.await.unwrap()
+        });
         assert_eq!(seen, StopState::Draining);
         assert_eq!(child.state(), StopState::Draining);
     }

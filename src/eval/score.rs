@@ -67,9 +67,13 @@ pub struct CaseScore {
     pub regions: [RegionScore; Region::COUNT],
 }
 
-/// Scores like [`score_case_with`], with the default definition of HD95.
-#[cfg(test)]
-pub(crate) fn score_case(
+/// Scores a predicted against a true segmentation, both canonical labels in memory order
+/// `[d, h, w]`; `spacing_mm` is fastest axis first, as [`crate::volume::grid::Affine::spacing_mm`]
+/// gives it. HD95 is medpy's, the default; see [`score_case_with`].
+///
+/// # Panics
+/// If there are not as many labels as voxels: the geometry is the caller's to check.
+pub fn score_case(
     case: CaseId,
     truth: &[u8],
     prediction: &[u8],
@@ -79,12 +83,10 @@ pub(crate) fn score_case(
     score_case_with(Hd95::default(), case, truth, prediction, dims, spacing_mm)
 }
 
-/// Scores a predicted against a true segmentation, both canonical labels in memory order
-/// `[d, h, w]`; `spacing_mm` is fastest axis first, as [`crate::volume::grid::Affine::spacing_mm`]
-/// gives it.
+/// Scores like [`score_case`], with a chosen definition of HD95.
 ///
 /// # Panics
-/// If there are not as many labels as voxels: the geometry is the caller's to check.
+/// If there are not as many labels as voxels.
 pub fn score_case_with(
     hd95: Hd95,
     case: CaseId,

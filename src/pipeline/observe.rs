@@ -214,7 +214,6 @@ impl TopologyRegistry {
     /// Publishes clocks and queues as metrics.
     fn publish_metrics(&self) {
         let mut shown = self.lock_state();
-        shown.report_health();
         let mut clocks = shown.past.clone();
         let mut starved = shown.past_starved;
         for live in shown.live.values_mut() {
@@ -230,6 +229,7 @@ impl TopologyRegistry {
                 catalog::LOADER_TICKETS_FREE.with_labels([]).set(observer.tickets_free() as f64);
             }
         }
+        shown.report_health();
         drop(shown);
         catalog::TRAIN_STARVED.with_labels([]).set_total(Duration::from_secs_f64(starved));
         for (stage, clock) in clocks {
