@@ -63,7 +63,9 @@ impl RegistryState {
             }
             stalled = progress.loader_problem(observer, now).or(stalled);
             if observer.topology_name() == TRAINING {
-                idle = progress.trainer_problem(observer, is_evaluating, now);
+                let feed = observer.feed();
+                let has_reason = feed.starved_now > 0 || is_evaluating;
+                idle = progress.trainer_problem(feed.items, has_reason, now);
             }
         }
         self.health.set_problem(health::WATCHDOG, stalled);

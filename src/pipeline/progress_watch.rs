@@ -25,7 +25,7 @@ impl Default for HealthLimits {
 pub(super) struct ProgressWatch {
     watchdog: Watchdog,
     trainer_limit: Duration,
-    /// Outputs that the consumer had taken, and when that or its waiting was seen last.
+    /// Batches that the trainer had taken, and when that, or a reason not to, was seen last.
     taken: (u64, Instant),
 }
 
@@ -48,17 +48,16 @@ impl ProgressWatch {
         ))
     }
 
-    /// Problem of the trainer: it has neither taken a batch nor waited for one for too long, and no
-    /// validation, `is_evaluating`, is the reason.
+    /// Problem of the trainer: it has neither taken a batch nor had a reason not to, which is a wait
+    /// for the loader or a validation, for too long. It has taken `batches` so far.
     pub(super) fn trainer_problem(
         &mut self,
-        observer: &Observer,
-        is_evaluating: bool,
+        batches: u64,
+        has_reason: bool,
         now: Instant,
     ) -> Option<String> {
-        let feed = observer.feed();
-        if feed.items != self.taken.0 || feed.starved_now > 0 || is_evaluating {
-            self.taken = (feed.items, now);
+        if batches != self.taken.0 || has_reason {
+            self.taken = (batches, now);
         }
         let quiet = now.duration_since(self.taken.1);
         (quiet >= self.trainer_limit).then(|| {
@@ -67,5 +66,30 @@ impl ProgressWatch {
                 quiet.as_secs()
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trainer_is_idle_after_the_limit_unless_it_waits_or_validates() {
+        let start = Instant::now();
+        let mut watch = ProgressWatch::within_limits(HealthLimits::default(), start);
+        let looks = [
+            (0, 299, false),
+            (0, 300, false),
+            (1, 301, false),
+            (1, 500, false),
+            (1, 900, true),
+            (1, 1199, false),
+            (1, 1200, false),
+        ];
+        let found = looks.map(|(batches, second, has_reason)| {
+            let now = start + Duration::from_secs(second);
+            watch.trainer_problem(batches, has_reason, now).is_some()
+        });
+        assert_eq!(found, [false, true, false, false, false, false, true]);
     }
 }
