@@ -145,6 +145,10 @@ def check_figures(browser, address):
         number = until(f"a number in {name}", lambda: browser.run(TILE % name) is not None and browser.run(TILE % name))
         must(f"{name} is positive", number > 0, number)
     until("a curve of the loss", lambda: browser.run("return document.querySelector('#loss path').getAttribute('d')"))
+    for region in ("et", "tc", "wt"):
+        look = f"return document.querySelector('#soft-dice path.{region}').getAttribute('d')"
+        until(f"a curve of the soft Dice of {region}", lambda: browser.run(look))
+    must("a healthy run has no complaint", browser.run("return document.getElementById('health').hidden"), "one")
     stages = browser.run(
         "return [...document.querySelectorAll('#stages tr')].map((row) => row.querySelector('th').textContent)")
     for stage in ("plan", "augment", "collate", "trainer"):

@@ -27,6 +27,8 @@ mod experimenting;
 #[cfg(feature = "train")]
 mod exporting;
 #[cfg(feature = "train")]
+mod health;
+#[cfg(feature = "train")]
 mod milestones;
 #[cfg(feature = "train")]
 mod networks_at_work;

@@ -30,6 +30,7 @@ pub mod stage;
 pub mod stop;
 pub mod ticket;
 pub mod topology;
+pub mod watchdog;
 pub mod worker_scaler;
 
 mod actor_cell;
@@ -39,5 +40,4 @@ mod sequencer;
 mod shell;
 mod source_sink;
 mod thread_tracker;
-mod watchdog;
 mod worker;

@@ -16,16 +16,22 @@ use crate::base::error::Fault;
 const CHECKS_PER_PERIOD: u32 = 4;
 
 /// Detects a stall from the time of the last progress.
-#[derive(Debug)]
-struct Watchdog {
+#[derive(Debug, Clone)]
+pub struct Watchdog {
     stall_after: Duration,
     progress: u64,
     since: Instant,
 }
 
 impl Watchdog {
-    fn new(stall_after: Duration, now: Instant) -> Self {
+    /// Makes a watchdog that reports a stall after `stall_after` without progress.
+    pub fn new(stall_after: Duration, now: Instant) -> Self {
         Self { stall_after, progress: 0, since: now }
+    }
+
+    /// Time that the observed topology has been without progress, if it is a stall.
+    pub fn check_topology(&mut self, observer: &Observer, now: Instant) -> Option<Duration> {
+        self.check_stall(observer.progress_snapshot(), now)
     }
 
     /// Time without progress, if it is a stall.
@@ -50,8 +56,7 @@ pub(super) async fn watch_for_stalls(observer: Observer, stall_after: Duration, 
         if let Ok(left) = ended {
             break left;
         }
-        let stalled_for = watchdog.check_stall(observer.progress_snapshot(), Instant::now());
-        let Some(quiet) = stalled_for else { continue };
+        let Some(quiet) = watchdog.check_topology(&observer, Instant::now()) else { continue };
         if observer.0.latch.state() < StopState::Aborted {
             observer.0.latch.abort(Some(stall_fault(&observer, quiet)));
         }

@@ -33,7 +33,6 @@ pub struct CaseStore {
     root: PathBuf,
     folder: PathBuf,
     preprocess: Fingerprint,
-    verify: Verify,
     slots: Mutex<HashMap<CaseId, Arc<CaseSlot>>>,
 }
 
@@ -68,14 +67,7 @@ impl CaseStore {
             fs::create_dir_all(needed).map_err(|error| Fault::from_io(needed, &error))?;
         }
         let root = root.to_owned();
-        Ok(Self { root, folder, preprocess, verify: Verify::default(), slots: Mutex::default() })
-    }
-
-    /// Sets the checks of a case that is opened.
-    #[must_use]
-    pub const fn with_verify(mut self, verify: Verify) -> Self {
-        self.verify = verify;
-        self
+        Ok(Self { root, folder, preprocess, slots: Mutex::default() })
     }
 
     /// Root folder of the cache.
@@ -193,7 +185,7 @@ impl CaseStore {
         }
         // What is held may have been replaced by another process.
         let path = self.case_path(id)?;
-        let case = match MappedCase::open(&path, self.verify) {
+        let case = match MappedCase::open(&path, Verify::default()) {
             Err(error) if error.reason == Reason::Missing => return Ok(None),
             opened => opened?,
         };
@@ -217,7 +209,7 @@ impl CaseStore {
             return Err(CaseError::new(Reason::Format, path.display(), problem, remedy).into());
         }
         stage_case(&self.root, contents)?.commit(&path)?;
-        let case = MappedCase::open(&path, self.verify)?;
+        let case = MappedCase::open(&path, Verify::default())?;
         Ok(Arc::clone(held.insert(Arc::new(case))))
     }
 }

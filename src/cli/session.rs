@@ -21,6 +21,7 @@ use crate::telemetry::catalog;
 use crate::telemetry::catalog::RunState;
 use crate::telemetry::exporter::{Exporter, MetricsAddress};
 use crate::telemetry::gpu::{self, Nvml};
+use crate::telemetry::health;
 use crate::volume::case::Split;
 
 /// Time that a second Ctrl-C waits for threads before the process ends without them.
@@ -60,8 +61,9 @@ impl ActiveSession {
         if let Some(address) = exporter.address() {
             console.print_status(&format!("metrics: http://{address}/metrics"));
         }
+        catalog::WATCHERS.iter().for_each(|watcher| exporter.health().clear_problem(watcher));
         let stop = StopLatch::new();
-        let board = TopologyRegistry::default();
+        let board = TopologyRegistry::reporting_to(exporter.health());
         let (alive, ended) = tokio::sync::oneshot::channel::<()>();
         let runtime = start_runtime(ended)?;
         let signals = catch_signals(&runtime, &stop)?;
@@ -92,6 +94,11 @@ impl ActiveSession {
     ) -> Result<T, Failure> {
         let outcome = work(&self.session);
         let Self { exporter, linger, signals, .. } = self;
+        if let Err(failure) = &outcome
+            && !matches!(failure, Failure::Stopped(_) | Failure::Aborted)
+        {
+            exporter.health().report_problem(health::RUN, failure.to_string());
+        }
         if !linger.is_zero() {
             exporter.linger(linger, || signals.any_received());
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actor::stage::{Outcome, Sink, Source, Stage};
 use crate::base::error::CaseError;
+use crate::pipeline::progress_watch::HealthLimits;
 
 /// Settings of a drill: the actor that is slow on purpose. Off by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub struct DrillConfig {
     pub slow_stage_ms: u64,
     /// Delay of each optimiser step in milliseconds, unless a stop is requested.
     pub slow_step_ms: u64,
+    /// Time without progress after which `/healthz` complains, in milliseconds; minutes by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unhealthy_after_ms: Option<u64>,
 }
 
 impl DrillConfig {
@@ -40,6 +44,14 @@ impl DrillConfig {
     /// Delay of each optimiser step.
     pub const fn slow_step(&self) -> Duration {
         Duration::from_millis(self.slow_step_ms)
+    }
+
+    /// Times without progress after which the run is no longer healthy.
+    pub fn health_limits(&self) -> HealthLimits {
+        self.unhealthy_after_ms.map(Duration::from_millis).map_or_else(
+            HealthLimits::default,
+            |limit| HealthLimits { loader: limit, trainer: limit },
+        )
     }
 
     fn delay_of(&self, name: &str) -> Duration {

@@ -21,6 +21,7 @@ pub mod normalize;
 pub mod observe;
 pub mod plan;
 pub mod prefetch_ingest;
+pub mod progress_watch;
 pub mod publish;
 pub mod replay;
 pub mod sample;

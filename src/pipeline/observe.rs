@@ -13,7 +13,9 @@ use crate::pipeline::bottleneck::{
     BottleneckVerdict, CpuUsage, TopologySnapshot, blame_ingest, diagnose_beside_ingest,
     diagnose_run, diagnose_span,
 };
+use crate::pipeline::progress_watch::{HealthLimits, ProgressWatch};
 use crate::telemetry::catalog;
+use crate::telemetry::health::{self, Health};
 use crate::telemetry::process;
 use crate::volume::case::Case;
 use crate::volume::voxels::Voxels;
@@ -37,6 +39,8 @@ pub struct TopologyRegistry(Arc<Mutex<RegistryState>>);
 
 #[derive(Default)]
 struct RegistryState {
+    /// Health that stalls are reported to.
+    health: Health,
     next: u64,
     live: BTreeMap<u64, WatchedTopology>,
     /// Sums of ended topologies, by stage: a counter must never fall.
@@ -45,18 +49,44 @@ struct RegistryState {
     past_starved: f64,
 }
 
+impl RegistryState {
+    /// Reports the topologies, and the trainer, that make no progress.
+    fn report_health(&mut self) {
+        let now = Instant::now();
+        let names: Vec<&str> =
+            self.live.values().map(|live| live.observer.topology_name()).collect();
+        let is_evaluating = names.iter().any(|name| ![TRAINING, INGEST].contains(name));
+        let [mut stalled, mut idle] = [None, None];
+        for WatchedTopology { observer, progress, .. } in self.live.values_mut() {
+            if observer.is_over() {
+                continue;
+            }
+            stalled = progress.loader_problem(observer, now).or(stalled);
+            if observer.topology_name() == TRAINING {
+                let feed = observer.feed();
+                let has_reason = feed.starved_now > 0 || is_evaluating;
+                idle = progress.trainer_problem(feed.items, has_reason, now);
+            }
+        }
+        self.health.set_problem(health::WATCHDOG, stalled);
+        self.health.set_problem(health::TRAINER, idle);
+    }
+}
+
 /// Registered topology.
 #[derive(Clone)]
 struct WatchedTopology {
     observer: Observer,
     /// Snapshots, the oldest first: back to [`SPAN`] ago, or to the start.
     looks: VecDeque<(Instant, TopologySnapshot)>,
+    progress: ProgressWatch,
 }
 
 impl WatchedTopology {
-    fn from_observer(observer: Observer) -> Self {
-        let first = take_snapshot(&observer);
-        Self { observer, looks: VecDeque::from([(Instant::now(), first)]) }
+    fn from_observer(observer: Observer, limits: HealthLimits) -> Self {
+        let now = Instant::now();
+        let looks = VecDeque::from([(now, take_snapshot(&observer))]);
+        Self { observer, looks, progress: ProgressWatch::within_limits(limits, now) }
     }
 
     /// Takes a snapshot if one is due.
@@ -135,13 +165,33 @@ pub struct TopologyRegistration {
 }
 
 impl TopologyRegistry {
+    /// Creates a registry that reports stalls to `health`.
+    pub fn reporting_to(health: Health) -> Self {
+        Self(Arc::new(Mutex::new(RegistryState { health, ..RegistryState::default() })))
+    }
+
+    /// Health of the run; clones share it.
+    pub fn health(&self) -> Health {
+        self.lock_state().health.clone()
+    }
+
     /// Registers a topology for as long as the result lives.
     #[must_use]
     pub fn watch_topology(&self, running: &RunningTopology) -> TopologyRegistration {
+        self.watch_within(running, HealthLimits::default())
+    }
+
+    /// Registers a topology that is healthy within `limits`.
+    #[must_use]
+    pub fn watch_within(
+        &self,
+        running: &RunningTopology,
+        limits: HealthLimits,
+    ) -> TopologyRegistration {
         let mut shown = self.lock_state();
         let number = shown.next;
         shown.next += 1;
-        shown.live.insert(number, WatchedTopology::from_observer(running.observer()));
+        shown.live.insert(number, WatchedTopology::from_observer(running.observer(), limits));
         TopologyRegistration { board: self.clone(), number }
     }
 
@@ -181,6 +231,7 @@ impl TopologyRegistry {
                 catalog::LOADER_TICKETS_FREE.with_labels([]).set(observer.tickets_free() as f64);
             }
         }
+        shown.report_health();
         drop(shown);
         catalog::TRAIN_STARVED.with_labels([]).set_total(Duration::from_secs_f64(starved));
         for (stage, clock) in clocks {

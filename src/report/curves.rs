@@ -38,6 +38,7 @@ const STYLE: &str = "text{font-family:Roboto;font-size:12px;fill:#1b1d21}\
     .total,.plain{stroke:#1b1d21}.dot.total,.dot.plain{fill:#1b1d21}\
     .faint{stroke:#b9bdc6;stroke-width:1}\
     .et{stroke:#d55e00}.dot.et{fill:#d55e00}.tc{stroke:#0072b2}.dot.tc{fill:#0072b2}\
+    .train{stroke-width:1.3;stroke-dasharray:5 3}\
     .wt{stroke:#009e73}.dot.wt{fill:#009e73}.other{stroke:#aa4499}.dot.other{fill:#aa4499}";
 
 /// Roboto, reduced to the letters of the charts: the machine may have no fonts.
@@ -196,6 +197,24 @@ fn lines_by_region(
     Region::ALL.map(region_line).into()
 }
 
+/// Lines of training's soft Dice, one per region: the mean of each epoch, or of each step where the
+/// steps of an epoch are not known.
+fn soft_dice_lines(record: &RunRecord, clock: &TimeAxis) -> Vec<ChartLine> {
+    let epoch =
+        |at: &Timestamped<StepRecord>| clock.step_position(at.event.step.saturating_sub(1)).floor();
+    let region_line = |region: Region| {
+        let epochs = record.event_log.steps.chunk_by(|one, next| epoch(one) == epoch(next));
+        let points = epochs.map(|steps| {
+            let dice = steps.iter().filter_map(|at| at.event.soft_dice.get(region.name()).copied());
+            let dice: Vec<f64> = dice.filter(|value| value.is_finite()).collect();
+            let end = steps.last().map_or(f64::NAN, |at| clock.step_position(at.event.step));
+            (end, Some(dice.iter().sum::<f64>() / dice.len() as f64))
+        });
+        averaged_line(["et train", "tc train", "wt train"][region.index()], "", points)
+    };
+    Region::ALL.map(region_line).into()
+}
+
 fn dice_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
     let validated = |event: &ValidationEvent, region: &str| event.dice.get(region).copied();
     let mut lines = lines_by_region(record, clock, validated, |scored| scored.dice.mean, 3);
@@ -206,8 +225,14 @@ fn dice_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
     if validations.len() > 1 {
         lines.push(with_last(averaged_line("total", "mean", mean), 3));
     }
+    let trained = soft_dice_lines(record, clock);
+    let title = match trained.iter().all(|line| line.points.is_empty()) {
+        true => "Validation Dice",
+        false => "Dice: validation, and soft in training (dashed)",
+    };
+    lines.extend(trained);
     let without = "nothing has been validated yet";
-    clock.new_chart("Validation Dice", lines, ChartAxis::around(0.0, 1.0), without)
+    clock.new_chart(title, lines, ChartAxis::around(0.0, 1.0), without)
 }
 
 fn hd95_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {

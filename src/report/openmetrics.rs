@@ -161,6 +161,9 @@ impl MetricHistory {
             for (part, value) in step.loss_parts() {
                 self.record_value(catalog::TRAIN_LOSS.metric(), &[train, part], time, Some(value));
             }
+            for (region, value) in &step.soft_dice {
+                self.record_value(catalog::TRAIN_SOFT_DICE.metric(), &[region], time, Some(*value));
+            }
             self.record_value(catalog::TRAIN_STEP.metric(), &[], time, Some(step.step as f64));
             self.record_value(
                 catalog::TRAIN_LEARNING_RATE.metric(),

@@ -77,7 +77,7 @@ pub(super) fn train_to_end(course: &RunContext<'_>) -> Result<TrainingOutcome, F
         drill: run.drill.clone(),
     };
     let (batches, running) = loader::start_loader(parts, &session.stop, &session.runtime)?;
-    let watched = session.board.watch_topology(&running);
+    let watched = session.board.watch_within(&running, run.drill.health_limits());
     let mut feed = BatchFeed::new(batches, learner.device().clone(), run.precision)?;
     let task = session.progress.begin_task("train", "steps", steps);
     let trainer = Trainer::new(TrainerContext {
@@ -88,6 +88,7 @@ pub(super) fn train_to_end(course: &RunContext<'_>) -> Result<TrainingOutcome, F
         skips: skips.clone(),
         progress: task.as_ref(),
         stop: &session.stop,
+        health: session.board.health(),
         slow_step: run.drill.slow_step(),
     });
     let saved = course.start.as_ref().map(|_| standing.step);

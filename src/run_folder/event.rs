@@ -105,6 +105,9 @@ pub struct StepRecord {
     /// Cross-entropy part.
     #[serde(deserialize_with = "nan_if_null")]
     pub bce: f64,
+    /// Soft Dice by region, as the loss computes it; empty in journals of early versions.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "nan_values_if_null")]
+    pub soft_dice: BTreeMap<String, f64>,
     /// Weighted auxiliary losses by name; empty for most networks.
     #[serde(
         rename = "penalties",
@@ -135,6 +138,7 @@ impl Default for StepRecord {
             loss: f64::NAN,
             dice_loss: f64::NAN,
             bce: f64::NAN,
+            soft_dice: BTreeMap::new(),
             aux_losses: BTreeMap::new(),
             gradient_norm: f64::NAN,
             learning_rate: 0.0,

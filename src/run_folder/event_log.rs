@@ -124,6 +124,7 @@ mod tests {
         assert_eq!((*time, event.loss), (11.5, 1.5));
         assert!(event.gradient_norm.is_nan());
         assert_eq!(event.samples.len(), 2);
+        assert!(event.soft_dice.is_empty(), "an early version wrote none");
         assert_eq!(story.finished.unwrap().event.state, "stopped");
     }
 
@@ -150,6 +151,7 @@ mod tests {
             loss,
             dice_loss: 0.5,
             bce: 1.0,
+            soft_dice: [("ET".to_owned(), 0.25), ("TC".to_owned(), loss)].into(),
             aux_losses: [("kl".to_owned(), 0.25), ("mse".to_owned(), loss)].into(),
             gradient_norm: 2.0,
             learning_rate: 1e-3,

@@ -187,6 +187,7 @@ mod tests {
             loss: 1.5,
             dice_loss: 1.0,
             bce: 0.5,
+            soft_dice: Default::default(),
             aux_losses: Default::default(),
             gradient_norm: 2.0,
             learning_rate: 1e-3,

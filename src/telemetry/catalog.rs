@@ -90,6 +90,9 @@ catalogue! {
         "Writing and verifying one checkpoint";
     TRAIN_LOSS: Gauge = "train_loss", Plain, ["split", "part"],
         "Loss: its total, and its parts such as dice, bce, reconstruction and kl";
+    TRAIN_SOFT_DICE: Gauge = "train_soft_dice_ratio", Ratio, ["region"],
+        "Soft Dice of the last step's batches, as the loss computes it; a region that is absent from \
+         them counts as 0 without loss.numerator_epsilon";
     TRAIN_DICE: Gauge = "train_dice_ratio", Ratio, ["split", "region"],
         "Mean Dice over the cases of the last evaluation";
     TRAIN_HD95: Gauge = "train_hd95_mm", Millimetres, ["split", "region"],
@@ -122,6 +125,10 @@ catalogue! {
         "What the run is, to join with: 1 for the one begun last, 0 for a process' earlier ones";
     TRAIN_RUN_STATE: Gauge = "train_run_state", Plain, ["state"],
         "1 for the state that the run is in, 0 for the others";
+    HEALTH_PROBLEM: Gauge = "health_problem", Plain, ["watcher"],
+        "1 while /healthz answers 503 for what this watcher reports, else 0: watchdog (nothing moves \
+         in the loader), trainer (it takes no batch), steps (too many are not finite), run (it \
+         failed)";
 
     GPU_UTILIZATION: Gauge = "gpu_utilization_ratio", Ratio, ["gpu"],
         "Share of the last second in which a kernel ran";
@@ -154,6 +161,9 @@ catalogue! {
 
 /// Values of the label in `loader_cache_requests_total{result}`.
 pub const CACHE_RESULTS: [&str; 3] = ["hit", "build", "corrupt"];
+
+/// Values of the label in `health_problem{watcher}`.
+pub const WATCHERS: [&str; 4] = ["watchdog", "trainer", "steps", "run"];
 
 /// Counter of the samples of `split` that reached the consumer.
 pub fn delivered_samples(split: &str) -> Counter {

@@ -1,7 +1,19 @@
-//! Health of a run, as `/healthz` answers it. Set by the watchdog and the trainer.
+//! Health of a run, as `/healthz` and the metric `health_problem` show it. Set by the registry of
+//! running topologies, the trainer, and the end of a verb.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use super::catalog;
+
+/// Watcher of the loader: nothing has moved in it for a while although there is work.
+pub const WATCHDOG: &str = catalog::WATCHERS[0];
+/// Watcher of the trainer: it has taken no batch for a while.
+pub const TRAINER: &str = catalog::WATCHERS[1];
+/// Watcher of the steps: too many of the last ones were not finite.
+pub const STEPS: &str = catalog::WATCHERS[2];
+/// Watcher of the run: it failed.
+pub const RUN: &str = catalog::WATCHERS[3];
 
 /// Problems by the watcher that reported them. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -10,12 +22,22 @@ pub struct Health(Arc<Mutex<BTreeMap<&'static str, String>>>);
 impl Health {
     /// Reports a problem of `watcher`; replaces its earlier one.
     pub fn report_problem(&self, watcher: &'static str, reason: impl Into<String>) {
-        self.with_problems(|all| all.insert(watcher, reason.into()));
+        self.set_problem(watcher, Some(reason.into()));
     }
 
     /// Clears the problem of `watcher`.
     pub fn clear_problem(&self, watcher: &'static str) {
-        self.with_problems(|all| all.remove(watcher));
+        self.set_problem(watcher, None);
+    }
+
+    /// Reports the problem that `watcher` has found, or clears its earlier one if it found none.
+    pub fn set_problem(&self, watcher: &'static str, found: Option<String>) {
+        let value = f64::from(u8::from(found.is_some()));
+        catalog::HEALTH_PROBLEM.with_labels([watcher]).set(value);
+        self.with_problems(|all| match found {
+            Some(reason) => all.insert(watcher, reason),
+            None => all.remove(watcher),
+        });
     }
 
     /// Lists every problem, one a line as `watcher: reason`; `None` when all is well.

@@ -126,11 +126,6 @@ impl MetricHandle for Histogram {
 pub struct SecondsTotal(Gauge);
 
 impl SecondsTotal {
-    /// Adds a duration.
-    pub fn add_duration(&self, stretch: Duration) {
-        self.0.increment(stretch.as_secs_f64());
-    }
-
     /// Sets the sum to one that is kept elsewhere and never shrinks.
     pub fn set_total(&self, sum: Duration) {
         self.0.set(sum.as_secs_f64());

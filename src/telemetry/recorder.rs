@@ -128,8 +128,7 @@ mod tests {
         let recorder = Recorder::new("fraction");
         recorder.within(|| {
             let starved = catalog::TRAIN_STARVED.with_labels([]);
-            starved.add_duration(Duration::from_millis(250));
-            starved.add_duration(Duration::from_millis(500));
+            starved.set_total(Duration::from_millis(750));
             catalog::LOADER_STAGE_BUSY.with_labels(["crop"]).set_total(Duration::from_millis(1500));
         });
         let text = recorder.render();

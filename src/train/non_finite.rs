@@ -59,6 +59,30 @@ pub(super) fn skip_or_stop(
     Err(Fault::Environment { subject: format!("step {}", record.step), problem, remedy })
 }
 
+/// Last steps that the health of a run is judged by.
+const RECENT: u32 = 20;
+/// Number of them that are not finite in a run that is not healthy: a few are a bad sample or a
+/// spike, a quarter is a network that no longer learns.
+const TOO_MANY: u32 = 5;
+
+/// Last [`RECENT`] steps, one bit each, set where the step was not finite.
+#[derive(Debug, Default)]
+pub(super) struct RecentSteps(u32);
+
+impl RecentSteps {
+    /// Adds a step and returns the problem, if too many of the last steps were not finite.
+    pub(super) fn add_step(&mut self, is_finite: bool) -> Option<String> {
+        self.0 = (self.0 << 1 | u32::from(!is_finite)) & ((1 << RECENT) - 1);
+        let count = self.0.count_ones();
+        (count >= TOO_MANY).then(|| {
+            format!(
+                "{count} of the last {RECENT} steps were not finite and changed nothing; lower \
+                 train.learning_rate, or look at the samples that the journal names"
+            )
+        })
+    }
+}
+
 fn describe_samples(record: &StepRecord) -> String {
     let keys = record.samples.iter().zip(&record.cases);
     let named = keys.map(|(key, case)| format!("epoch {} index {} ({case})", key.epoch, key.index));
@@ -78,6 +102,7 @@ mod tests {
             loss: f64::NAN,
             dice_loss: f64::NAN,
             bce: 0.5,
+            soft_dice: Default::default(),
             aux_losses: Default::default(),
             gradient_norm: f64::INFINITY,
             learning_rate: 1e-3,
@@ -111,6 +136,18 @@ mod tests {
         assert_eq!(report["step"]["samples"], serde_json::json!([key]));
         assert_eq!(report["step"]["cases"][0], "BraTS20_Training_007");
         assert_eq!(report["step"]["loss"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn health_suffers_from_five_bad_steps_of_twenty_and_recovers_after_good_ones() {
+        let mut recent = RecentSteps::default();
+        let problems: Vec<bool> = (1..=26)
+            .map(|step| recent.add_step(![1, 3, 5, 7, 9].contains(&step)).is_some())
+            .collect();
+        let unhealthy: Vec<usize> = (1..=26).filter(|step| problems[step - 1]).collect();
+        assert_eq!(unhealthy, (9..=20).collect::<Vec<usize>>());
+        let all_bad = (0..40).map(|_| recent.add_step(false)).last().unwrap().unwrap();
+        assert!(all_bad.starts_with("20 of the last 20 steps were not finite"), "{all_bad}");
     }
 
     #[test]

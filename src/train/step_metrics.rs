@@ -65,6 +65,9 @@ fn publish_step(record: &StepRecord) {
     for (part, value) in record.loss_parts() {
         catalog::TRAIN_LOSS.with_labels(["train", part]).set(value);
     }
+    for (region, value) in &record.soft_dice {
+        catalog::TRAIN_SOFT_DICE.with_labels([region]).set(*value);
+    }
 }
 
 /// Rate of completed steps. The first one only starts the clock: it includes initialisation.

@@ -11,15 +11,17 @@ use crate::base::progress::ProgressTask;
 use crate::nets::Learner;
 use crate::run_folder::event::{Event, StepRecord};
 use crate::run_folder::journal::Journal;
+use crate::telemetry::health::{self, Health};
 use crate::telemetry::{backend_log, catalog};
 use crate::train::feed::BatchFeed;
 use crate::train::loss::{LossConfig, LossParts};
-use crate::train::non_finite;
+use crate::train::non_finite::{self, RecentSteps};
 use crate::train::schedule::SchedulePosition;
 use crate::train::settings::TrainerConfig;
 use crate::train::skips::SkipQueue;
 use crate::train::step_metrics::StepMetrics;
 use crate::train::training_progress::TrainingProgress;
+use crate::volume::region::Region;
 
 /// Interval at which an artificially slow step checks whether the run is to stop.
 const STOP_POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -40,6 +42,8 @@ pub struct TrainerContext<'a> {
     pub progress: &'a dyn ProgressTask,
     /// Latch that ends the loop after the current step.
     pub stop: &'a StopLatch,
+    /// Health of the run, for steps that are not finite.
+    pub health: Health,
     /// Artificial delay of each step, in a drill.
     pub slow_step: Duration,
 }
@@ -48,6 +52,7 @@ pub struct TrainerContext<'a> {
 pub struct Trainer<'a> {
     context: TrainerContext<'a>,
     metrics: StepMetrics,
+    recent: RecentSteps,
 }
 
 /// Step whose metrics are still on the device.
@@ -62,7 +67,12 @@ struct PendingStep {
 impl<'a> Trainer<'a> {
     /// Creates a training loop.
     pub fn new(trainer_context: TrainerContext<'a>) -> Self {
-        Self { context: trainer_context, metrics: StepMetrics::default() }
+        trainer_context.health.clear_problem(health::STEPS);
+        Self {
+            context: trainer_context,
+            metrics: StepMetrics::default(),
+            recent: RecentSteps::default(),
+        }
     }
 
     /// Number of steps planned.
@@ -170,6 +180,7 @@ impl<'a> Trainer<'a> {
         }
         (progress.step, progress.next_batch, progress.next_sample) =
             (record.step, next_batch, next_sample);
+        self.context.health.set_problem(health::STEPS, self.recent.add_step(record.is_finite()));
         if record.is_finite() {
             progress.epoch.loss += record.loss;
             progress.epoch.steps += 1;
@@ -204,50 +215,39 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Metrics summed over the batches of a step, on the device, `[1]` each.
+/// Metrics summed over the batches of a step, on the device: total loss, Dice loss, cross-entropy
+/// (`[1]` each), soft Dice by region (`[3]`), auxiliary losses (`[1]` each).
 struct BatchSums {
-    total: Tensor<1>,
-    dice: Tensor<1>,
-    bce: Tensor<1>,
-    aux_losses: Vec<(&'static str, Tensor<1>)>,
+    sums: Vec<Tensor<1>>,
+    aux_names: Vec<&'static str>,
 }
 
 impl BatchSums {
     fn add_batch(before: Option<Self>, parts: &LossParts) -> Self {
-        let value = |tensor: &Tensor<1>| tensor.clone().without_autodiff();
-        let batch = Self {
-            total: value(&parts.total),
-            dice: value(&parts.dice),
-            bce: value(&parts.bce),
-            aux_losses: parts.aux_losses.iter().map(|(name, term)| (*name, value(term))).collect(),
+        let (aux_names, aux_losses): (Vec<&'static str>, Vec<&Tensor<1>>) =
+            parts.aux_losses.iter().map(|(name, value)| (*name, value)).unzip();
+        let values = [&parts.total, &parts.dice, &parts.bce, &parts.regions].into_iter();
+        let values = values.chain(aux_losses).map(|value| value.clone().without_autodiff());
+        let sums = match before {
+            None => values.collect(),
+            Some(before) => before.sums.into_iter().zip(values).map(|(a, b)| a + b).collect(),
         };
-        let Some(before) = before else { return batch };
-        let penalties = before.aux_losses.into_iter().zip(batch.aux_losses);
-        Self {
-            total: before.total + batch.total,
-            dice: before.dice + batch.dice,
-            bce: before.bce + batch.bce,
-            aux_losses: penalties.map(|((name, a), (_, b))| (name, a + b)).collect(),
-        }
+        Self { sums, aux_names }
     }
 
     /// Starts the read-back of the means over `batches`.
     fn into_mean(self, batches: u64, gradient_norm: Tensor<1>) -> StepReadback {
         let mean = |sum: Tensor<1>| if batches == 1 { sum } else { sum / batches as f64 };
-        let (names, aux_losses): (Vec<&'static str>, Vec<Tensor<1>>) =
-            self.aux_losses.into_iter().unzip();
-        let means = [self.total, self.dice, self.bce].map(mean).into_iter();
-        let aux_losses = aux_losses.into_iter().map(mean);
-        let values = means.chain([gradient_norm]).chain(aux_losses);
+        let values = [gradient_norm].into_iter().chain(self.sums.into_iter().map(mean));
         let transaction = values.fold(Transaction::default(), Transaction::register);
-        StepReadback { transaction, aux_losses: names }
+        StepReadback { transaction, aux_names: self.aux_names }
     }
 }
 
-/// Metrics of a step in read-back: loss, Dice, cross-entropy, gradient norm, auxiliary losses.
+/// Metrics of a step in read-back: gradient norm, then the means in the order of [`BatchSums`].
 struct StepReadback {
     transaction: Transaction,
-    aux_losses: Vec<&'static str>,
+    aux_names: Vec<&'static str>,
 }
 
 impl StepReadback {
@@ -258,15 +258,12 @@ impl StepReadback {
             problem: format!("the device failed: {error}"),
             remedy: "see the log; less memory is used with a smaller loader.batch".into(),
         })?;
-        let mut values = read.into_iter().map(first_value);
+        let mut values = read.iter().flat_map(TensorData::iter::<f64>);
         let mut next = || values.next().unwrap_or(f64::NAN);
-        [record.loss, record.dice_loss, record.bce, record.gradient_norm] =
+        [record.gradient_norm, record.loss, record.dice_loss, record.bce] =
             [next(), next(), next(), next()];
-        record.aux_losses = self.aux_losses.into_iter().map(str::to_owned).zip(values).collect();
+        record.soft_dice = Region::ALL.map(|region| (region.name().to_owned(), next())).into();
+        record.aux_losses = self.aux_names.into_iter().map(str::to_owned).zip(values).collect();
         Ok(())
     }
-}
-
-fn first_value(data: TensorData) -> f64 {
-    data.iter::<f64>().next().unwrap_or(f64::NAN)
 }

@@ -78,11 +78,6 @@ pub struct Box3 {
 }
 
 impl Box3 {
-    /// The whole grid.
-    pub const fn whole_grid(dims: Dims) -> Self {
-        Self { start: [0; 3], dims }
-    }
-
     /// The smallest box around the voxels for which `inside` holds; `None` when there are none.
     pub fn bounding_box(dims: Dims, inside: impl Fn(usize) -> bool) -> Option<Self> {
         let mut low = [usize::MAX; 3];

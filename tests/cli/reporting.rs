@@ -58,6 +58,40 @@ fn the_end_of_a_run_leaves_curves_a_page_and_overlays() {
 }
 
 #[test]
+fn the_soft_dice_of_training_is_in_the_journal_the_curves_and_the_metrics() {
+    let desk = Desk::with_cohort(5);
+    desk.run(&format!("train {TINY} --set train.accumulate=2 --data data --run run")).ok();
+    let mut events = desk.json_lines("run/events.jsonl");
+    let steps: Vec<Value> =
+        events.iter().filter(|event| event["event"] == "step").cloned().collect();
+    assert_eq!(steps.len(), 4);
+    for step in &steps {
+        let dice = ["ET", "TC", "WT"].map(|region| step["soft_dice"][region].as_f64().unwrap());
+        let loss = 1.0 - dice.iter().sum::<f64>() / 3.0;
+        assert!((loss - step["dice_loss"].as_f64().unwrap()).abs() < 1e-6, "{step}");
+        assert!(dice.iter().all(|dice| (0.0..=1.0).contains(dice)) && dice[2] > 0.0, "{step}");
+    }
+    let title = "Dice: validation, and soft in training (dashed)";
+    let page = desk.text("run/report.html");
+    assert!(page.contains(title), "{page}");
+    for line in ["et train", "tc train", "wt train"] {
+        assert!(page.contains(&format!("<path class=\"line {line}\" d=\"M")), "{line}");
+    }
+    let text = desk.run("metrics run --openmetrics").ok().stdout;
+    let last = text.lines().rfind(|line| line.starts_with("train_soft_dice_ratio{")).unwrap();
+    let exported: f64 = last.rsplit(' ').nth(1).unwrap().parse().unwrap();
+    assert!(last.contains("region=\"WT\"") && exported == steps[3]["soft_dice"]["WT"], "{last}");
+
+    // A journal of an earlier version has none.
+    events.iter_mut().for_each(|event| drop(event.as_object_mut().unwrap().remove("soft_dice")));
+    let lines: Vec<String> = events.iter().map(Value::to_string).collect();
+    std::fs::write(desk.path("run/events.jsonl"), lines.join("\n") + "\n").unwrap();
+    desk.run("report run").ok();
+    let page = desk.text("run/report.html");
+    assert!(page.contains("Validation Dice") && !page.contains("soft in training"));
+}
+
+#[test]
 fn the_page_needs_nothing_from_anywhere_and_lists_the_worst_case_first() {
     let desk = trained();
     let page = desk.text("run/report.html");

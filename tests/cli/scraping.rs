@@ -80,6 +80,10 @@ fn a_run_under_way_is_seen_from_outside() {
         let part = format!("part=\"{part}\"");
         assert!(of(&scrape, "train_loss", &["split=\"train\"", &part]).is_finite());
     }
+    for region in ["ET", "TC", "WT"] {
+        let dice = of(&scrape, "train_soft_dice_ratio", &[&format!("region=\"{region}\"")]);
+        assert!((0.0..=1.0).contains(&dice), "{region} {dice}");
+    }
     let step = of(&scrape, "train_step", &[]);
     // A step is shown when its loss is read, and that is after the next batch was taken.
     let batches = of(&scrape, "loader_batches_total", &["split=\"train\""]);

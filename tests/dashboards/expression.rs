@@ -130,6 +130,7 @@ fn values_of(label: &str) -> Vec<&'static str> {
         "state" => RunState::ALL.map(|(_state, value)| value).to_vec(),
         "result" => catalog::CACHE_RESULTS.to_vec(),
         "outcome" => vec!["delivered", "skipped"],
+        "watcher" => catalog::WATCHERS.to_vec(),
         "stage" => [&loader::ACTORS[..], &ingest::ACTORS, &whole_case::CACHE_ACTORS].concat(),
         "split" => [Split::Train, Split::Validation].map(Split::name).to_vec(),
         _ => Vec::new(),

@@ -52,6 +52,7 @@ fn count_out_of_bounds(run: &RunConfig) -> Option<String> {
         ("train.validation.every_epochs", train.validation.every_epochs, 0..=(1 << 30)),
         ("drill.slow_stage_ms", run.drill.slow_stage_ms, 0..=60_000),
         ("drill.slow_step_ms", run.drill.slow_step_ms, 0..=86_400_000),
+        ("drill.unhealthy_after_ms", run.drill.unhealthy_after_ms.unwrap_or(1), 1..=86_400_000),
         ("evaluation.batch", evaluation.batch as u64, 1..=1024),
     ];
     let (field, value, range) =
