@@ -3,4 +3,5 @@
 pub mod error;
 pub mod fingerprint;
 pub mod progress;
+pub mod schema;
 pub mod seed;
