@@ -116,7 +116,7 @@ impl DataConfig {
         &self,
         cases: &[(CaseId, Option<TumourGrade>)],
         seed: u64,
-    ) -> Result<Vec<Split>, String> {
+    ) -> Result<Vec<Split>, ConfigError> {
         let seed = self.split_seed.unwrap_or(seed);
         let mut parts = self.split_all_labelled(cases, seed)?;
         keep_fraction(cases, &mut parts, self.labelled_fraction, seed);
@@ -128,14 +128,13 @@ impl DataConfig {
         &self,
         cases: &[(CaseId, Option<TumourGrade>)],
         seed: u64,
-    ) -> Result<Vec<Split>, String> {
+    ) -> Result<Vec<Split>, ConfigError> {
         if let Some(fold) = self.fold {
             let folds = fold.fold_count();
             let found = cases.len();
             if found < folds {
-                return Err(format!(
-                    "data.fold = {fold}: there are {found} cases; use fewer folds"
-                ));
+                let problem = format!("too fine: there are {found} cases");
+                return Err(ConfigError::new("data.fold", fold, problem, "use fewer folds"));
             }
             return Ok(cross_validation(cases, fold, seed));
         }
@@ -240,7 +239,7 @@ mod tests {
         let both = DataConfig { fold, shares: Some(SplitShares::default()), ..Default::default() };
         assert!(both.check_division().unwrap_err().to_string().contains("keep one"));
         let few = DataConfig { fold, ..Default::default() };
-        assert!(few.split_cases(&cases(4), 0).unwrap_err().contains("use fewer folds"));
+        assert!(few.split_cases(&cases(4), 0).unwrap_err().to_string().contains("use fewer folds"));
         let wrong = SplitShares { test: 1.5, ..SplitShares::default() };
         let wrong = DataConfig { shares: Some(wrong), ..Default::default() };
         assert!(wrong.check_division().unwrap_err().to_string().starts_with("shares.test"));
