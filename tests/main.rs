@@ -29,6 +29,8 @@ mod poison;
 mod recycling;
 mod relay;
 mod resize;
+#[cfg(feature = "train")]
+mod settings;
 mod shutdown;
 mod splits;
 mod statistics;

@@ -1,5 +1,6 @@
 //! List of the transforms, with the settings and parameters that follow from it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::composition::ComposedTransform;
@@ -14,7 +15,7 @@ use crate::augment::transform::Transform;
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 
 /// Treatment of voxels without tissue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Background {
     /// Keeps them exactly 0.
@@ -32,7 +33,7 @@ macro_rules! transforms {
         const STREAMS: &[(&str, u64)] = &[$((stringify!($name), <$settings>::STREAM)),+];
 
         /// Settings of the augmentation, a section per transform.
-        #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, default)]
         pub struct AugmentConfig {
             /// Treatment of voxels without tissue: `zero` or `augmented`.
@@ -55,12 +56,6 @@ macro_rules! transforms {
                 DrawnParams {
                     $($name: self.$name.draw_params(&mut rng.clone().with_stream(<$settings>::STREAM)),)+
                 }
-            }
-
-            /// Returns the first invalid setting: its field and legal range.
-            pub fn first_invalid_setting(&self) -> Option<String> {
-                let found = [$((stringify!($name), self.$name.first_invalid_setting())),+];
-                found.into_iter().find_map(|(name, problem)| Some(format!("{name}.{}", problem?)))
             }
         }
 
@@ -124,6 +119,7 @@ impl AugmentConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::schema::check_ranges;
 
     fn key(index: u64) -> SampleKey {
         SampleKey { seed: 20181, epoch: 3, index }
@@ -250,9 +246,9 @@ mod tests {
     #[test]
     fn a_problem_names_the_field_and_the_range() {
         let mut config = AugmentConfig::default();
-        assert_eq!(config.first_invalid_setting(), None);
+        assert_eq!(check_ranges(&config), Ok(()));
         config.scaling.factor = [0.0, 1.0];
-        let text = config.first_invalid_setting().unwrap();
+        let text = check_ranges(&config).unwrap_err().to_string();
         assert_eq!(
             text,
             "scaling.factor = [0, 1] is no range within 0.1 to 10; write the lower end first"

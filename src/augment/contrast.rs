@@ -1,24 +1,26 @@
 //! Factor on each modality's z-scores.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::composition::ComposedTransform;
-use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
+use crate::augment::transform::{Transform, draw_uniform};
 use crate::base::seed::KeyedRng;
 use crate::volume::modality::Modality;
 
 /// Settings of the contrast factor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Contrast {
-    /// Share of samples, 0 to 1.
+    /// Share of samples, 0 to 1; all of them in Myronenko 2018.
+    #[schemars(range(min = 0, max = 1))]
     pub probability: f64,
-    /// Factors, lowest first; each modality draws its own.
+    /// Factors, lowest first; each modality draws its own (Myronenko 2018).
+    #[schemars(inner(range(min = 0.01, max = 100)), extend("x-ascending" = true))]
     pub factor: [f64; 2],
 }
 
 impl Default for Contrast {
-    /// 0.9 to 1.1 on every sample (Myronenko 2018).
     fn default() -> Self {
         Self { probability: 1.0, factor: [0.9, 1.1] }
     }
@@ -41,11 +43,6 @@ impl Transform for Contrast {
             curve.contrast *= f64::from(*factor);
             curve.shift *= f64::from(*factor);
         }
-    }
-
-    fn first_invalid_setting(&self) -> Option<String> {
-        invalid_probability("probability", self.probability)
-            .or_else(|| invalid_range("factor", self.factor, 0.01..=100.0))
     }
 }
 

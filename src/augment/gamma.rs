@@ -3,25 +3,27 @@
 //! The range comes from the case's stored statistics, not from the patch as in nnU-Net: so gamma is
 //! a function of one voxel, and two patches of a case stay comparable.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::composition::ComposedTransform;
-use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
+use crate::augment::transform::{Transform, draw_uniform};
 use crate::base::seed::KeyedRng;
 use crate::volume::modality::Modality;
 
 /// Settings of gamma.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gamma {
-    /// Share of samples, 0 to 1.
+    /// Share of samples, 0 to 1; as nnU-Net.
+    #[schemars(range(min = 0, max = 1))]
     pub probability: f64,
-    /// Exponents, lowest first; each modality draws its own.
+    /// Exponents, lowest first; each modality draws its own; as nnU-Net.
+    #[schemars(inner(range(min = 0.5, max = 2)), extend("x-ascending" = true))]
     pub exponent: [f64; 2],
 }
 
 impl Default for Gamma {
-    /// 0.7 to 1.5 with probability 0.3, as nnU-Net.
     fn default() -> Self {
         Self { probability: 0.3, exponent: [0.7, 1.5] }
     }
@@ -43,11 +45,6 @@ impl Transform for Gamma {
         for (curve, exponent) in onto.curves.iter_mut().zip(exponents) {
             curve.gamma = Some(f64::from(*exponent));
         }
-    }
-
-    fn first_invalid_setting(&self) -> Option<String> {
-        invalid_probability("probability", self.probability)
-            .or_else(|| invalid_range("exponent", self.exponent, 0.5..=2.0))
     }
 }
 

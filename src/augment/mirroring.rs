@@ -1,21 +1,22 @@
 //! Mirroring of each axis.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::composition::{ComposedTransform, IDENTITY};
-use crate::augment::transform::{Transform, invalid_probability};
+use crate::augment::transform::Transform;
 use crate::base::seed::KeyedRng;
 
 /// Settings of mirroring.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mirroring {
-    /// Probability of mirroring each axis, 0 to 1.
+    /// Probability of mirroring each axis, 0 to 1; half of the samples, as usual.
+    #[schemars(range(min = 0, max = 1))]
     pub probability: f64,
 }
 
 impl Default for Mirroring {
-    /// Half of the samples per axis, as usual.
     fn default() -> Self {
         Self { probability: 0.5 }
     }
@@ -39,10 +40,6 @@ impl Transform for Mirroring {
             }
         }
         onto.append_linear(&map);
-    }
-
-    fn first_invalid_setting(&self) -> Option<String> {
-        invalid_probability("probability", self.probability)
     }
 }
 

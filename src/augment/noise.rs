@@ -1,23 +1,25 @@
 //! Gaussian noise on the normalised intensities.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::composition::ComposedTransform;
-use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
+use crate::augment::transform::{Transform, draw_uniform};
 use crate::base::seed::KeyedRng;
 
 /// Settings of the noise.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GaussianNoise {
-    /// Share of samples, 0 to 1.
+    /// Share of samples, 0 to 1; as nnU-Net.
+    #[schemars(range(min = 0, max = 1))]
     pub probability: f64,
-    /// Variances, lowest first; one for all modalities.
+    /// Variances, lowest first; one for all modalities; as nnU-Net.
+    #[schemars(inner(range(min = 0, max = 100)), extend("x-ascending" = true))]
     pub variance: [f64; 2],
 }
 
 impl Default for GaussianNoise {
-    /// A variance of 0 to 0.1 with probability 0.1, as nnU-Net.
     fn default() -> Self {
         Self { probability: 0.1, variance: [0.0, 0.1] }
     }
@@ -49,11 +51,6 @@ impl Transform for GaussianNoise {
 
     fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform) {
         onto.noise = params.or(onto.noise);
-    }
-
-    fn first_invalid_setting(&self) -> Option<String> {
-        invalid_probability("probability", self.probability)
-            .or_else(|| invalid_range("variance", self.variance, 0.0..=100.0))
     }
 }
 

@@ -1,9 +1,10 @@
 //! Rotation of the patch about three axes through its centre, in mm.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::composition::{ComposedTransform, IDENTITY};
-use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
+use crate::augment::transform::{Transform, draw_uniform};
 use crate::base::seed::KeyedRng;
 
 /// Axes that a positive angle about z, y or x rotates: content of the first moves towards the
@@ -11,17 +12,19 @@ use crate::base::seed::KeyedRng;
 const TURNS: [(usize, usize); 3] = [(2, 1), (0, 2), (1, 0)];
 
 /// Settings of rotation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rotation {
-    /// Share of samples that are rotated, 0 to 1.
+    /// Share of samples that are rotated, 0 to 1; as nnU-Net for BraTS.
+    #[schemars(range(min = 0, max = 1))]
     pub probability: f64,
-    /// Angles about each axis, in degrees, lowest first; each axis draws its own.
+    /// Angles about each axis, in degrees, lowest first; each axis draws its own;
+    /// as nnU-Net for BraTS.
+    #[schemars(inner(range(min = -180, max = 180)), extend("x-unit" = "degrees", "x-ascending" = true))]
     pub degrees: [f64; 2],
 }
 
 impl Default for Rotation {
-    /// ±15° with probability 0.2, as nnU-Net for BraTS.
     fn default() -> Self {
         Self { probability: 0.2, degrees: [-15.0, 15.0] }
     }
@@ -47,11 +50,6 @@ impl Transform for Rotation {
             (map[to][from], map[to][to]) = (-sin, cos);
             onto.append_linear(&map);
         }
-    }
-
-    fn first_invalid_setting(&self) -> Option<String> {
-        invalid_probability("probability", self.probability)
-            .or_else(|| invalid_range("degrees", self.degrees, -180.0..=180.0))
     }
 }
 

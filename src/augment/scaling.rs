@@ -1,25 +1,27 @@
 //! Isotropic scaling of the patch.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::composition::ComposedTransform;
-use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
+use crate::augment::transform::{Transform, draw_uniform};
 use crate::base::seed::KeyedRng;
 
 /// Settings of isotropic scaling. A factor of 1.25 makes 100 voxels 125 long.
 ///
 /// nnU-Net's factor is the reciprocal: it multiplies coordinates.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scaling {
-    /// Share of samples that are scaled, 0 to 1.
+    /// Share of samples that are scaled, 0 to 1; as nnU-Net for BraTS.
+    #[schemars(range(min = 0, max = 1))]
     pub probability: f64,
-    /// Factors on lengths, lowest first.
+    /// Factors on lengths, lowest first; as nnU-Net for BraTS.
+    #[schemars(inner(range(min = 0.1, max = 10)), extend("x-ascending" = true))]
     pub factor: [f64; 2],
 }
 
 impl Default for Scaling {
-    /// 0.85 to 1.25 with probability 0.2, as nnU-Net for BraTS.
     fn default() -> Self {
         Self { probability: 0.2, factor: [0.85, 1.25] }
     }
@@ -40,11 +42,6 @@ impl Transform for Scaling {
         let Some(factor) = params else { return };
         let step = 1.0 / f64::from(*factor);
         onto.append_linear(&[[step, 0.0, 0.0], [0.0, step, 0.0], [0.0, 0.0, step]]);
-    }
-
-    fn first_invalid_setting(&self) -> Option<String> {
-        invalid_probability("probability", self.probability)
-            .or_else(|| invalid_range("factor", self.factor, 0.1..=10.0))
     }
 }
 

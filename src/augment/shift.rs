@@ -1,24 +1,27 @@
 //! Constant added to each modality's z-scores.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::composition::ComposedTransform;
-use crate::augment::transform::{Transform, draw_uniform, invalid_probability, invalid_range};
+use crate::augment::transform::{Transform, draw_uniform};
 use crate::base::seed::KeyedRng;
 use crate::volume::modality::Modality;
 
 /// Settings of the intensity shift.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shift {
-    /// Share of samples, 0 to 1.
+    /// Share of samples, 0 to 1; all of them in Myronenko 2018.
+    #[schemars(range(min = 0, max = 1))]
     pub probability: f64,
-    /// Amounts in standard deviations, lowest first; each modality draws its own.
+    /// Amounts in standard deviations, lowest first; each modality draws its own
+    /// (Myronenko 2018).
+    #[schemars(inner(range(min = -100, max = 100)), extend("x-unit" = "standard deviations", "x-ascending" = true))]
     pub amount: [f64; 2],
 }
 
 impl Default for Shift {
-    /// -0.1 to 0.1 standard deviations on every sample (Myronenko 2018).
     fn default() -> Self {
         Self { probability: 1.0, amount: [-0.1, 0.1] }
     }
@@ -40,11 +43,6 @@ impl Transform for Shift {
         for (curve, amount) in onto.curves.iter_mut().zip(amounts) {
             curve.shift += f64::from(*amount);
         }
-    }
-
-    fn first_invalid_setting(&self) -> Option<String> {
-        invalid_probability("probability", self.probability)
-            .or_else(|| invalid_range("amount", self.amount, -100.0..=100.0))
     }
 }
 

@@ -24,47 +24,9 @@ pub trait Transform {
 
     /// Appends the transform with these parameters to `onto`.
     fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform);
-
-    /// Returns the first invalid setting: its field and legal range.
-    fn first_invalid_setting(&self) -> Option<String>;
-}
-
-/// Error text if a field is not a probability.
-pub(super) fn invalid_probability(field: &str, value: f64) -> Option<String> {
-    let legal = (0.0..=1.0).contains(&value);
-    (!legal).then(|| format!("{field} = {value} is no probability; write 0 to 1"))
-}
-
-/// Error text if a field is not a range, lowest first, within `legal`.
-pub(super) fn invalid_range(
-    field: &str,
-    [low, high]: [f64; 2],
-    legal: std::ops::RangeInclusive<f64>,
-) -> Option<String> {
-    let fits = legal.contains(&low) && legal.contains(&high) && low <= high;
-    (!fits).then(|| {
-        let (from, to) = legal.into_inner();
-        format!(
-            "{field} = [{low}, {high}] is no range within {from} to {to}; write the lower end first"
-        )
-    })
 }
 
 /// Draws a uniform number of a range.
 pub(super) fn draw_uniform(rng: &mut KeyedRng, [low, high]: [f64; 2]) -> f32 {
     rng.uniform(low, high) as f32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_not_a_number_is_neither_a_probability_nor_in_a_range() {
-        assert!(invalid_probability("probability", f64::NAN).is_some());
-        assert!(invalid_range("range", [f64::NAN, 1.0], 0.0..=2.0).is_some());
-        assert!(invalid_range("range", [1.0, 0.5], 0.0..=2.0).is_some());
-        assert_eq!(invalid_probability("probability", 1.0), None);
-        assert_eq!(invalid_range("range", [0.0, 2.0], 0.0..=2.0), None);
-    }
 }

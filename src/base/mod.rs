@@ -5,5 +5,6 @@ pub mod error;
 pub mod files;
 pub mod fingerprint;
 pub mod progress;
+pub mod schema;
 pub mod seed;
 pub mod thread;

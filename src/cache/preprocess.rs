@@ -1,6 +1,7 @@
 //! Preprocessing settings. With the source they decide the bytes of a case file; their fingerprint
 //! names the folder, so that two preprocessings never share a file.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::fingerprint::Fingerprint;
@@ -10,7 +11,7 @@ use crate::cache::format;
 const RECIPE_REVISION: u32 = 1;
 
 /// Orientation of stored volumes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Orientation {
     /// Left, posterior, superior: the orientation of BraTS.
     #[default]
@@ -19,17 +20,18 @@ pub enum Orientation {
 }
 
 /// Preprocessing settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PreprocessConfig {
     /// Orientation of the stored grid.
     pub orientation: Orientation,
-    /// Voxels kept per region in the foreground index.
+    /// Voxels kept per region in the foreground index; 4096 place a patch as evenly as all of
+    /// them would, in 16 kB.
+    #[schemars(range(max = 4_294_967_295_u32), extend("x-unit" = "voxels"))]
     pub foreground_cap: u32,
 }
 
 impl Default for PreprocessConfig {
-    /// 4096 voxels place a patch as evenly as all of them would, in 16 kB.
     fn default() -> Self {
         Self { orientation: Orientation::Lps, foreground_cap: 4096 }
     }

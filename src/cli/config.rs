@@ -1,4 +1,4 @@
-//! `config show`: every setting, and its origin.
+//! `config`: every setting with its origin, and the schema of all settings.
 
 use std::path::PathBuf;
 
@@ -31,12 +31,21 @@ enum ConfigAction {
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
     },
+    /// JSON Schema of all settings: types, units, defaults, ranges and descriptions
+    Schema,
 }
 
 impl Config {
     pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
-        let ConfigAction::Show { config: file, set } = self.what;
-        let checked = config::load(file.as_deref(), &set)?;
-        Ok(CommandOutput::new(&checked.run, checked.to_annotated_toml()?))
+        match self.what {
+            ConfigAction::Show { config: file, set } => {
+                let checked = config::load(file.as_deref(), &set)?;
+                Ok(CommandOutput::new(&checked.run, checked.to_annotated_toml()?))
+            }
+            ConfigAction::Schema => {
+                let schema = config::run_schema();
+                Ok(CommandOutput::new(&schema, format!("{schema:#}")))
+            }
+        }
     }
 }

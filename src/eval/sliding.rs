@@ -5,6 +5,7 @@
 //! prediction weighted by a Gaussian around the window's centre. The network is a closure here. No
 //! window is left out, not even an empty one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::volume::grid::Dims;
@@ -17,7 +18,7 @@ const SIGMA_SHARE: f64 = 0.125;
 const SMALLEST_WEIGHT: f64 = 1e-3;
 
 /// Weight of a window's voxels where windows overlap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Weighting {
     /// Largest in the middle, where the network saw context on all sides.
@@ -27,14 +28,16 @@ pub enum Weighting {
 }
 
 /// Sliding-window settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SlidingConfig {
     /// Share of a window that its neighbour covers as well, from 0 to below 1.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub overlap: f64,
     /// Weight of a window's voxels.
     pub weighting: Weighting,
     /// Windows predicted at once.
+    #[schemars(range(min = 1, max = 1024), extend("x-unit" = "windows"))]
     pub batch: usize,
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
+use crate::base::schema::ConfigError;
 use crate::experiment::config_file::{BEST, ExperimentFile, NetworkSection};
 use crate::run::config::layers::ConfigLayers;
 use crate::run::config::{self, CheckedConfig};
@@ -36,9 +37,8 @@ impl ExperimentConfig {
             Failure::Usage(format!("{}: {problem}; see configs/table1-demo.toml", file.display()))
         })?;
         let recipe = Self { text, file: file.to_path_buf() };
-        if let Some(problem) = recipe.first_invalid_setting() {
-            return Err(Failure::Usage(format!("{}: {problem}", file.display())));
-        }
+        let checked = recipe.check_settings();
+        checked.map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
         for network in &recipe.text.networks {
             recipe.stand_alone_config(network, Repetition::default())?;
             recipe.student_config(network, Repetition::default(), &[])?;
@@ -46,47 +46,51 @@ impl ExperimentConfig {
         Ok(recipe)
     }
 
-    /// Returns the first invalid setting.
-    fn first_invalid_setting(&self) -> Option<String> {
+    /// Checks the settings of the experiment itself.
+    fn check_settings(&self) -> Result<(), ConfigError> {
         let ExperimentFile { schema, seeds, networks, ensemble, student, .. } = &self.text;
         if *schema != SCHEMA {
-            return Some(format!("schema = {schema}, this program reads {SCHEMA}"));
+            let way_out = format!("write {SCHEMA}, which this program reads");
+            return Err(ConfigError::new("schema", schema, "another format", way_out));
         }
         if *seeds == 0 {
-            return Some("seeds = 0 trains nothing; write at least 1".into());
+            return Err(ConfigError::new("seeds", seeds, "nothing to train", "write at least 1"));
         }
         if networks.is_empty() {
-            return Some("no [[network]] to train; write at least one".into());
+            let way_out = "write at least one [[network]]";
+            return Err(ConfigError::new("network", "[]", "nothing to train", way_out));
         }
-        let named = |name: &String| networks.iter().filter(|network| network.name == *name).count();
+        let named = |name: &str| networks.iter().filter(|network| network.name == name).count();
+        let known = self.network_names();
+        let stranger = |field: &str, name: &str, way_out: String| {
+            let problem = "no network of this study";
+            Err(ConfigError::new(field, format!("`{name}`"), problem, way_out))
+        };
         if let Some(twice) = networks.iter().find(|network| named(&network.name) > 1) {
-            return Some(format!("network `{}` is there twice; give each a name", twice.name));
+            let value = format!("`{}`", twice.name);
+            return Err(ConfigError::new("network.name", value, "there twice", "give each a name"));
         }
-        if let Some(stranger) = ensemble.members.iter().find(|name| named(name) == 0) {
-            return Some(format!(
-                "ensemble.members: `{stranger}` is no network of this study; they are {}",
-                self.network_names()
-            ));
+        if let Some(name) = ensemble.members.iter().find(|name| named(name) == 0) {
+            return stranger("ensemble.members", name, format!("they are {known}"));
         }
-        if !ensemble.weights.is_empty() && ensemble.weights.len() != self.ensemble_members().len() {
-            return Some(format!(
-                "ensemble.weights has {} weights for {} members; write one for each",
-                ensemble.weights.len(),
-                self.ensemble_members().len()
-            ));
+        let (weights, members) = (ensemble.weights.len(), self.ensemble_members().len());
+        if weights != 0 && weights != members {
+            let problem = format!("no list of a weight for each of {members} members");
+            let value = format!("{:?}", ensemble.weights);
+            return Err(ConfigError::new("ensemble.weights", value, problem, "write one for each"));
         }
         if student.network != BEST && named(&student.network) == 0 {
-            let network = &student.network;
-            return Some(format!(
-                "student.network: `{network}` is no network of this study; they are {}, or say best",
-                self.network_names()
-            ));
+            let way_out = format!("they are {known}, or say best");
+            return stranger("student.network", &student.network, way_out);
         }
-        let fractions = self.text.labelled_fractions.iter();
-        let odd = fractions.copied().find(|share| !(*share > 0.0 && *share < 1.0));
-        odd.map(|share| {
-            format!("labelled_fractions: {share} is no share; write shares between 0 and 1")
-        })
+        let is_share = |share: &f64| *share > 0.0 && *share < 1.0;
+        match self.text.labelled_fractions.iter().find(|share| !is_share(share)) {
+            Some(share) => {
+                let way_out = "write shares between 0 and 1";
+                Err(ConfigError::new("labelled_fractions", share, "no share", way_out))
+            }
+            None => Ok(()),
+        }
     }
 
     fn network_names(&self) -> String {

@@ -175,8 +175,8 @@ fn split_sizes(recipe: &ExperimentConfig, place: Repetition<'_>) -> Result<Split
         shares.unlabelled_of_validation = 0.0;
         shares.unlabelled_of_test = 0.0;
     }
-    let all = open.split_cases(&cases, run.seed).map_err(Failure::Usage)?;
-    let kept = run.data.split_cases(&cases, run.seed).map_err(Failure::Usage)?;
+    let all = open.split_cases(&cases, run.seed)?;
+    let kept = run.data.split_cases(&cases, run.seed)?;
     let count = |splits: &[Split], part| splits.iter().filter(|own| **own == part).count();
     Ok(SplitSizes {
         cases: cases.len(),

@@ -11,15 +11,16 @@ use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::schema::ConfigError;
 use crate::nets::blocks::ResidualUnit;
 use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::norm::Norm;
 use crate::nets::precision::cast;
-use crate::nets::registry::check_range;
 use crate::nets::volumetric::{mean_pool, transposed_convolution};
-use crate::nets::{Architecture, InvalidConfig, ModelRng, Output, SideOutput, weights};
+use crate::nets::{Architecture, ModelRng, Output, SideOutput, weights};
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 
@@ -27,21 +28,26 @@ use crate::volume::region::Region;
 const STAGE_PLACES: u64 = 256;
 
 /// Widths and depth of the cascade, and the weight of each stage's loss.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CascadedConfig {
-    /// Half the decoder channels at full resolution; doubled at each level and for each coarser
-    /// stage.
+    /// Half the decoder channels at full resolution; doubled at each level and coarser stage.
+    #[schemars(range(min = 1, max = 256), extend("x-unit" = "channels"))]
     pub base_width: usize,
     /// Channels of the four encoders together, as a multiple of the decoder's.
+    #[schemars(range(min = 1, max = 16))]
     pub encoder_multiplier: usize,
     /// Resolution levels of a stage, its own included.
+    #[schemars(range(min = 2, max = 6))]
     pub levels: usize,
     /// Share of values that are dropped after each strided convolution.
+    #[schemars(range(min = 0, max = 0.9))]
     pub dropout: f64,
     /// Added to the variance of a channel; the authors' MXNet has 1e-3.
+    #[schemars(range(min = 1e-12, max = 0.1))]
     pub norm_epsilon: f64,
     /// Weight of each stage's loss, the full resolution first: as many stages as weights.
+    #[schemars(length(min = 1, max = 4), inner(range(min = 0, max = 1000)))]
     pub loss_weights: Vec<f64>,
 }
 
@@ -224,23 +230,14 @@ impl Architecture for Cascaded {
     const NAME: &'static str = "cascaded";
     type Config = CascadedConfig;
 
-    fn validate_config(config: &CascadedConfig) -> Result<(), InvalidConfig> {
-        check_range(Self::NAME, "base_width", config.base_width, 1..=256)?;
-        check_range(Self::NAME, "encoder_multiplier", config.encoder_multiplier, 1..=16)?;
-        check_range(Self::NAME, "levels", config.levels, 2..=6)?;
-        check_range(Self::NAME, "dropout", config.dropout, 0.0..=0.9)?;
-        check_range(Self::NAME, "norm_epsilon", config.norm_epsilon, 1e-12..=0.1)?;
-        check_range(Self::NAME, "loss_weights: its length", config.stage_count(), 1..=4)?;
-        for &weight in &config.loss_weights {
-            check_range(Self::NAME, "loss_weights: one of them", weight, 0.0..=1e3)?;
-        }
+    fn check_config(config: &CascadedConfig) -> Result<(), ConfigError> {
         let multiplier = config.encoder_multiplier;
         if (config.base_width * multiplier).is_multiple_of(2) {
             return Ok(());
         }
-        let remedy = "choose an even encoder_multiplier, or an even base_width: four encoders \
-                      share 2 x base_width x encoder_multiplier channels";
-        Err(InvalidConfig::for_field(Self::NAME, "encoder_multiplier", multiplier, remedy))
+        let problem = "too odd: four encoders share 2 x base_width x encoder_multiplier channels";
+        let way_out = "choose an even encoder_multiplier, or an even base_width";
+        Err(ConfigError::new("encoder_multiplier", multiplier, problem, way_out))
     }
 
     fn init(config: &CascadedConfig, device: &Device) -> Self {
@@ -289,7 +286,7 @@ mod tests {
     use crate::nets::{ArchitectureEntry, Blueprint};
     use crate::volume::grid::Dims;
 
-    fn blueprint(settings: &Value) -> Result<Box<dyn Blueprint>, InvalidConfig> {
+    fn blueprint(settings: &Value) -> Result<Box<dyn Blueprint>, ConfigError> {
         ArchitectureEntry::find_by_name(Cascaded::NAME).unwrap().parse_settings(settings)
     }
 

@@ -7,9 +7,11 @@
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::base::schema::ConfigError;
 use crate::volume::grid::Dims;
 
 pub mod blocks;
@@ -34,7 +36,7 @@ pub mod weights;
 
 pub use learner::Learner;
 pub use model_rng::ModelRng;
-pub use registry::{ArchitectureEntry, Blueprint, InvalidConfig};
+pub use registry::{ArchitectureEntry, Blueprint};
 
 /// Every network that can be trained, in the order of the paper's table.
 pub static ARCHITECTURES: &[ArchitectureEntry] = &[
@@ -91,13 +93,15 @@ pub trait Architecture: Module + ModuleDisplay + 'static {
     const DIALECT: Option<&'static exchange::Dialect> = None;
 
     /// Settings of the network; missing fields take their defaults, unknown ones are refused.
-    type Config: Serialize + DeserializeOwned + Default + Clone + Send + Sync + 'static;
+    type Config: Serialize + DeserializeOwned + JsonSchema + Default + Clone + Send + Sync + 'static;
 
-    /// Checks the settings.
+    /// Checks settings that depend on each other; ranges stand beside the settings.
     ///
     /// # Errors
     /// Names the field, its value and the way out.
-    fn validate_config(config: &Self::Config) -> Result<(), InvalidConfig>;
+    fn check_config(_config: &Self::Config) -> Result<(), ConfigError> {
+        Ok(())
+    }
 
     /// Builds the module on `device`; [`draw_weights`](Self::draw_weights) sets its initial
     /// weights.

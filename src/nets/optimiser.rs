@@ -1,71 +1,78 @@
 //! Optimiser settings; the arithmetic is in [`update_rules`](crate::nets::update_rules).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Optimiser settings. The learning rate is the schedule's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OptimiserConfig {
     /// Update rule.
     #[serde(flatten)]
     pub rule: UpdateRule,
     /// Maximal L2 norm of the gradient over all parameters; a longer one is clipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64", range(max = 1e9), extend("exclusiveMinimum" = 0))]
     pub clip_norm: Option<f64>,
     /// Decay of the exponential moving average of the weights, which is then used for inference;
     /// absent, the weights themselves are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64", range(min = 0), extend("exclusiveMaximum" = 1))]
     pub average: Option<f64>,
 }
 
 /// Update rule of the optimiser.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum UpdateRule {
     /// Adam (Kingma and Ba 2015); the weight decay is L2, added to the gradient.
     Adam {
         /// Decay of the mean of gradients.
-        #[serde(default = "adam::beta1")]
+        #[serde(default = "adam_beta1")]
+        #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
         beta1: f64,
         /// Decay of the mean of squared gradients.
-        #[serde(default = "adam::beta2")]
+        #[serde(default = "adam_beta2")]
+        #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
         beta2: f64,
         /// Added to the root of the second moment.
-        #[serde(default = "adam::epsilon")]
+        #[serde(default = "adam_epsilon")]
+        #[schemars(range(min = 0, max = 1e9))]
         epsilon: f64,
         /// AMSGrad: the second moment never falls (Reddi et al. 2018).
         #[serde(default)]
         amsgrad: bool,
-        /// Weight of the L2 term.
+        /// Weight of the L2 term; 1e-5 as Isensee et al. 2018.
         #[serde(default = "weight_decay")]
+        #[schemars(range(min = 0, max = 1e9))]
         weight_decay: f64,
     },
     /// Stochastic gradient descent with heavy-ball momentum, dampening 0.
     Sgd {
         /// Momentum: the share of the last step that is kept.
-        #[serde(default = "sgd::momentum")]
+        #[serde(default = "sgd_momentum")]
+        #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
         momentum: f64,
         /// Weight of the L2 term.
         #[serde(default = "weight_decay")]
+        #[schemars(range(min = 0, max = 1e9))]
         weight_decay: f64,
     },
 }
 
-mod adam {
-    pub(super) const fn beta1() -> f64 {
-        0.9
-    }
-    pub(super) const fn beta2() -> f64 {
-        0.999
-    }
-    pub(super) const fn epsilon() -> f64 {
-        1e-8
-    }
+const fn adam_beta1() -> f64 {
+    0.9
 }
 
-mod sgd {
-    pub(super) const fn momentum() -> f64 {
-        0.9
-    }
+const fn adam_beta2() -> f64 {
+    0.999
+}
+
+const fn adam_epsilon() -> f64 {
+    1e-8
+}
+
+const fn sgd_momentum() -> f64 {
+    0.9
 }
 
 const fn weight_decay() -> f64 {
@@ -76,9 +83,9 @@ impl Default for UpdateRule {
     /// The U-Net's (Isensee et al. 2018): Adam with an L2 term of 1e-5.
     fn default() -> Self {
         Self::Adam {
-            beta1: adam::beta1(),
-            beta2: adam::beta2(),
-            epsilon: adam::epsilon(),
+            beta1: adam_beta1(),
+            beta2: adam_beta2(),
+            epsilon: adam_epsilon(),
             amsgrad: false,
             weight_decay: weight_decay(),
         }
@@ -108,42 +115,33 @@ impl OptimiserConfig {
         };
         remembered + self.average.is_some() as u64
     }
-
-    /// Returns the first invalid setting.
-    pub fn first_invalid_setting(&self) -> Option<String> {
-        let unusable = |longest: &f64| longest.is_nan() || *longest <= 0.0;
-        if let Some(longest) = self.clip_norm.filter(unusable) {
-            return Some(format!("clip_norm = {longest} must be above 0; leave it out for none"));
-        }
-        let decay = self.average.filter(|decay| !(0.0..1.0).contains(decay))?;
-        Some(format!("average = {decay} is no decay below 1; leave it out for no average"))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::schema::check_ranges;
 
     #[test]
     fn what_cannot_be_is_named_with_its_value() {
         let sound =
             OptimiserConfig { clip_norm: Some(1.0), average: Some(0.0), ..Default::default() };
-        assert_eq!(sound.first_invalid_setting(), None);
+        assert_eq!(check_ranges(&sound), Ok(()));
         for clip_norm in [0.0, -1.0, f64::NAN] {
             let config = OptimiserConfig { clip_norm: Some(clip_norm), ..Default::default() };
             assert!(
-                config
-                    .first_invalid_setting()
-                    .unwrap()
+                check_ranges(&config)
+                    .unwrap_err()
+                    .to_string()
                     .starts_with(&format!("clip_norm = {clip_norm}"))
             );
         }
         for average in [1.0, -0.1, f64::NAN] {
             let config = OptimiserConfig { average: Some(average), ..Default::default() };
             assert!(
-                config
-                    .first_invalid_setting()
-                    .unwrap()
+                check_ranges(&config)
+                    .unwrap_err()
+                    .to_string()
                     .starts_with(&format!("average = {average}"))
             );
         }

@@ -5,14 +5,13 @@
 //! [`ArchitectureEntry::parse_settings`] parses settings once, into an object that can only make
 //! legal networks.
 
-use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::path::Path;
 
 use burn::tensor::Device;
 use serde_json::Value;
 
 use crate::base::error::Fault;
+use crate::base::schema::{ConfigError, check_ranges, schema_of};
 use crate::nets::exchange::{self, ImportedWeights, Weight};
 use crate::nets::learner::{Learner, TrainableModel, load_module, load_network};
 use crate::nets::optimiser::OptimiserConfig;
@@ -20,56 +19,13 @@ use crate::nets::weights::{self, ParameterShape};
 use crate::nets::{ARCHITECTURES, Architecture, Network};
 use crate::volume::grid::Dims;
 
-/// Invalid setting of a network, with the reason and the way out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{subject}: {problem}; {remedy}")]
-pub struct InvalidConfig {
-    /// The network and the field.
-    pub subject: String,
-    /// Problem with the value.
-    pub problem: String,
-    /// Advice on what to write instead.
-    pub remedy: String,
-}
-
-impl InvalidConfig {
-    /// Error about one field's value.
-    pub fn for_field(
-        network: &str,
-        field: &str,
-        value: impl Display,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self {
-            subject: format!("network {network}: {field}"),
-            problem: format!("is {value}"),
-            remedy: remedy.into(),
-        }
-    }
-}
-
-/// Refuses a setting of a network outside its range.
-///
-/// # Errors
-/// Names the field, the value and the range.
-pub fn check_range<T: PartialOrd + Display>(
-    network: &str,
-    field: &str,
-    value: T,
-    range: RangeInclusive<T>,
-) -> Result<(), InvalidConfig> {
-    if range.contains(&value) {
-        return Ok(());
-    }
-    let (low, high) = range.into_inner();
-    Err(InvalidConfig::for_field(network, field, value, format!("choose {low} to {high}")))
-}
-
 /// Registered architecture, its type erased.
 pub struct ArchitectureEntry {
     /// The name in configurations and tables.
     pub name: &'static str,
-    parse: fn(&Value) -> Result<Box<dyn Blueprint>, InvalidConfig>,
+    /// Makes the schema of its settings.
+    pub schema: fn() -> Value,
+    parse: fn(&Value) -> Result<Box<dyn Blueprint>, ConfigError>,
 }
 
 impl ArchitectureEntry {
@@ -77,14 +33,11 @@ impl ArchitectureEntry {
     ///
     /// # Errors
     /// If there is none; lists those that there are.
-    pub fn find_by_name(name: &str) -> Result<&'static Self, InvalidConfig> {
+    pub fn find_by_name(name: &str) -> Result<&'static Self, ConfigError> {
         ARCHITECTURES.iter().find(|entry| entry.name == name).ok_or_else(|| {
             let known: Vec<&str> = ARCHITECTURES.iter().map(|entry| entry.name).collect();
-            InvalidConfig {
-                subject: "network".into(),
-                problem: format!("`{name}` is unknown"),
-                remedy: format!("choose one of {}", known.join(", ")),
-            }
+            let way_out = format!("choose one of {}", known.join(", "));
+            ConfigError::new("model.name", format!("{name:?}"), "no network", way_out)
         })
     }
 
@@ -92,7 +45,7 @@ impl ArchitectureEntry {
     ///
     /// # Errors
     /// On an unknown field, a value of the wrong type, or a combination that makes no network.
-    pub fn parse_settings(&self, settings: &Value) -> Result<Box<dyn Blueprint>, InvalidConfig> {
+    pub fn parse_settings(&self, settings: &Value) -> Result<Box<dyn Blueprint>, ConfigError> {
         (self.parse)(settings)
     }
 
@@ -121,7 +74,7 @@ pub trait Blueprint: Send + Sync {
     ///
     /// # Errors
     /// Names the sizes that can be.
-    fn fits_patch(&self, patch: Dims) -> Result<(), InvalidConfig>;
+    fn fits_patch(&self, patch: Dims) -> Result<(), ConfigError>;
 
     /// Name and shape of every parameter, in a fixed order; allocates none of them.
     fn parameter_shapes(&self) -> Vec<ParameterShape>;
@@ -160,17 +113,16 @@ pub trait Blueprint: Send + Sync {
 
 /// Makes the registry entry of an architecture.
 pub const fn registry_entry<A: Architecture>() -> ArchitectureEntry {
-    ArchitectureEntry { name: A::NAME, parse: parse_config::<A> }
+    ArchitectureEntry { name: A::NAME, schema: schema_of::<A::Config>, parse: parse_config::<A> }
 }
 
-fn parse_config<A: Architecture>(settings: &Value) -> Result<Box<dyn Blueprint>, InvalidConfig> {
-    let config: A::Config =
-        serde_json::from_value(settings.clone()).map_err(|error| InvalidConfig {
-            subject: format!("network {}", A::NAME),
-            problem: error.to_string(),
-            remedy: "see `config show` for its settings".into(),
-        })?;
-    A::validate_config(&config)?;
+fn parse_config<A: Architecture>(settings: &Value) -> Result<Box<dyn Blueprint>, ConfigError> {
+    let config: A::Config = serde_json::from_value(settings.clone()).map_err(|error| {
+        let way_out = "see `gliaflow config show` for its settings";
+        ConfigError::new("", settings, format!("unreadable: {error}"), way_out).of_network(A::NAME)
+    })?;
+    let checked = check_ranges(&config).and_then(|()| A::check_config(&config));
+    checked.map_err(|error| error.of_network(A::NAME))?;
     Ok(Box::new(ConfiguredArchitecture::<A> { config }))
 }
 
@@ -195,24 +147,22 @@ impl<A: Architecture> Blueprint for ConfiguredArchitecture<A> {
         A::smallest_patch(&self.config)
     }
 
-    fn fits_patch(&self, patch: Dims) -> Result<(), InvalidConfig> {
-        let refusal = |problem: String, remedy: String| {
-            Err(InvalidConfig { subject: format!("network {}", A::NAME), problem, remedy })
-        };
+    fn fits_patch(&self, patch: Dims) -> Result<(), ConfigError> {
         let Dims(sides) = patch;
-        let divisor = self.patch_divisor();
-        let smallest = self.smallest_patch();
+        let (divisor, smallest) = (self.patch_divisor(), self.smallest_patch());
         if sides.iter().any(|&side| !side.is_multiple_of(divisor) || side < smallest) {
-            let remedy = format!(
-                "choose crop.patch with each side a multiple of {divisor} and at least {smallest}"
-            );
-            return refusal(format!("cannot be trained on patches of {sides:?}"), remedy);
+            let way_out =
+                format!("choose each side a multiple of {divisor} and at least {smallest}");
+            let problem = format!("no patch to train {} on", A::NAME);
+            return Err(ConfigError::new("crop.patch", format!("{sides:?}"), problem, way_out));
         }
         match A::trained_patch(&self.config) {
-            Some(Dims(expected)) if expected != sides => refusal(
-                format!("is sized for patches of {expected:?}, but crop.patch is {sides:?}"),
+            Some(Dims(expected)) if expected != sides => Err(ConfigError::new(
+                "model.settings.patch",
+                format!("{expected:?}"),
+                format!("another size: crop.patch is {sides:?}"),
                 format!("set model.settings.patch = {sides:?}"),
-            ),
+            )),
             _ => Ok(()),
         }
     }

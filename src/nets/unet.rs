@@ -6,24 +6,26 @@
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::nets::blocks::ConvUnit;
 use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::precision::cast;
-use crate::nets::registry::check_range;
 use crate::nets::volumetric::{max_pool, upsample_trilinear};
-use crate::nets::{Architecture, InvalidConfig, ModelRng, Output};
+use crate::nets::{Architecture, ModelRng, Output};
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 
 /// Width and depth of the U-Net.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UNetConfig {
     /// Channels at full resolution; doubled at each level below.
+    #[schemars(range(min = 1, max = 512), extend("x-unit" = "channels"))]
     pub base_width: usize,
     /// Resolution levels, the full one included; a patch axis is a multiple of `2^(levels - 1)`.
+    #[schemars(range(min = 2, max = 7))]
     pub levels: usize,
     /// Bias in convolutions. Ahead of a norm it has no effect, so only weights of other programs
     /// need it.
@@ -48,12 +50,6 @@ pub struct UNet {
 impl Architecture for UNet {
     const NAME: &'static str = "unet";
     type Config = UNetConfig;
-
-    fn validate_config(config: &UNetConfig) -> Result<(), InvalidConfig> {
-        let UNetConfig { base_width, levels, .. } = *config;
-        check_range(Self::NAME, "base_width", base_width, 1..=512)?;
-        check_range(Self::NAME, "levels", levels, 2..=7)
-    }
 
     fn init(config: &UNetConfig, device: &Device) -> Self {
         let width = |level: usize| config.base_width << level;

@@ -1,8 +1,10 @@
 //! Settings of the loader, and the number of samples that fit into its memory.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::autoscale::threads_for;
+use crate::base::schema::{ConfigError, check_ranges};
 use crate::buffers::patch::PatchBuffer;
 use crate::pipeline::cold;
 use crate::pipeline::sample::Batch;
@@ -13,25 +15,33 @@ use crate::volume::targets::Targets;
 const MIB: usize = 1 << 20;
 
 /// Settings of the loader: batches, memory, threads.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoaderConfig {
     /// Samples in a batch.
+    #[schemars(range(min = 1, max = 1024), extend("x-unit" = "samples"))]
     pub batch: usize,
     /// Finished batches that may wait for the trainer.
+    #[schemars(range(min = 1, max = 1024), extend("x-unit" = "batches", "x-decides" = false))]
     pub prefetch: usize,
     /// Memory for samples and batches, in MiB. Mapped case files are page cache and not counted.
+    #[schemars(range(min = 1, max = 1 << 30), extend("x-unit" = "MiB", "x-decides" = false))]
     pub memory_mib: usize,
     /// Patches drawn from each case in an epoch.
+    #[schemars(range(min = 1, max = 1 << 20), extend("x-unit" = "patches"))]
     pub patches_per_case: u64,
     /// Share of samples that may be skipped before the run fails.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub skip_share: f64,
     /// Keeps case files in the cache; if false, each sample decodes its case anew.
+    #[schemars(extend("x-decides" = false))]
     pub cached: bool,
     /// Runs `crop` and `augment` as one actor: no queue between them, and no disk reads ahead of
     /// the arithmetic.
+    #[schemars(extend("x-decides" = false))]
     pub fused: bool,
     /// Threads per stage: counts, or `auto` to adapt them while the loader runs.
+    #[schemars(extend("x-decides" = false))]
     pub workers: WorkerPlan,
 }
 
@@ -51,18 +61,23 @@ impl Default for LoaderConfig {
 }
 
 /// Threads per stage of the loader; stages that a path does not have are not started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoaderWorkers {
     /// Looking cases up, building those that are not in the cache.
+    #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads"))]
     pub fetch: usize,
     /// Inflating and checking, without a cache.
+    #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads", "x-default" = "cores"))]
     pub decode: usize,
     /// Encoding and statistics, without a cache.
+    #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads", "x-default" = "cores / 2"))]
     pub normalize: usize,
     /// Choosing windows and waiting for their pages.
+    #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads"))]
     pub crop: usize,
     /// Making voxels: where the time goes.
+    #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads", "x-default" = "cores"))]
     pub augment: usize,
 }
 
@@ -129,8 +144,12 @@ impl LoaderConfig {
     /// fed twice over bring nothing, so that is the cap.
     ///
     /// # Errors
-    /// The text of what does not fit and what to change, if less than two batches' worth remains.
-    pub fn plan_memory(&self, patch: Dims, footprint: Footprint) -> Result<LoaderMemory, String> {
+    /// If less than two batches' worth remains; says what to change.
+    pub fn plan_memory(
+        &self,
+        patch: Dims,
+        footprint: Footprint,
+    ) -> Result<LoaderMemory, ConfigError> {
         self.plan_memory_for(Targets::Hard, patch, footprint)
     }
 
@@ -143,15 +162,10 @@ impl LoaderConfig {
         targets: Targets,
         patch: Dims,
         footprint: Footprint,
-    ) -> Result<LoaderMemory, String> {
-        if self.batch == 0 || self.prefetch == 0 || self.patches_per_case == 0 {
-            return Err("loader.batch, prefetch and patches_per_case must be at least 1".into());
-        }
+    ) -> Result<LoaderMemory, ConfigError> {
+        check_ranges(self).map_err(|error| error.in_section("loader"))?;
         let workers = self.workers.at_start();
-        let LoaderWorkers { fetch, decode, normalize, crop, augment } = workers;
-        if [fetch, decode, normalize, crop, augment].contains(&0) {
-            return Err("loader.workers: every stage needs at least one".into());
-        }
+        let LoaderWorkers { decode, normalize, .. } = workers;
         // The number of tickets is fixed, so it is planned for the most workers there may be.
         let threads = match self.workers {
             WorkerPlan::Auto => threads_for(self.stage_count()),
@@ -177,14 +191,14 @@ impl LoaderConfig {
         let needed = fixed + least * each;
         let budget = self.memory_mib * MIB;
         if needed > budget {
-            return Err(format!(
-                "loader.memory_mib = {} is too little for patches of {patch} in batches of {}: \
-                 {} MiB are needed; raise it, or lower loader.batch, loader.prefetch, \
-                 loader.workers or crop.patch",
-                self.memory_mib,
+            let problem = format!(
+                "too little for patches of {patch} in batches of {}: {} MiB are needed",
                 self.batch,
                 needed.div_ceil(MIB)
-            ));
+            );
+            let way_out = "raise it, or lower loader.batch, loader.prefetch, loader.workers or \
+                           crop.patch";
+            return Err(ConfigError::new("loader.memory_mib", self.memory_mib, problem, way_out));
         }
         let useful = least.max(2 * threads + self.batch);
         let tickets = ((budget - fixed) / each).min(useful);
@@ -222,7 +236,8 @@ mod tests {
         let config =
             LoaderConfig { memory_mib: 100, workers: two_cores(), ..LoaderConfig::default() };
         for footprint in both() {
-            let problem = config.plan_memory(Dims::cube(128), footprint).expect_err("too small");
+            let problem =
+                config.plan_memory(Dims::cube(128), footprint).expect_err("too small").to_string();
             let needed: usize = problem
                 .split_whitespace()
                 .zip(problem.split_whitespace().skip(1))

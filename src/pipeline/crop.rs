@@ -8,6 +8,7 @@
 
 use std::hint::black_box;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::stage::Stage;
@@ -26,30 +27,20 @@ use crate::volume::region::Region;
 const SMALLEST_PAGE: usize = 4096;
 
 /// Settings of the patches.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CropConfig {
     /// Patch extent in voxels, `[d, h, w]`.
+    #[schemars(inner(range(min = 1, max = 4096)), extend("x-unit" = "voxels"))]
     pub patch: Dims,
     /// Share of patches centred on a tumour voxel, 0 to 1.
+    #[schemars(range(min = 0, max = 1))]
     pub foreground_share: f64,
 }
 
 impl Default for CropConfig {
     fn default() -> Self {
         Self { patch: Dims::cube(128), foreground_share: 0.5 }
-    }
-}
-
-impl CropConfig {
-    /// Returns the first invalid setting: its field and legal range.
-    pub fn first_invalid_setting(&self) -> Option<String> {
-        let share = self.foreground_share;
-        if !(0.0..=1.0).contains(&share) {
-            return Some(format!("foreground_share = {share} is no share; write 0 to 1"));
-        }
-        let empty = self.patch.voxel_count() == 0;
-        empty.then(|| format!("patch = {:?} is empty; write [128, 128, 128]", self.patch.0))
     }
 }
 
@@ -160,6 +151,7 @@ fn read_pages(images: &[RawVoxel], brain: Dims, window: Window) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::schema::check_ranges;
 
     #[test]
     fn any_stretch_of_an_epoch_has_its_share_of_foreground_and_regions_take_turns() {
@@ -179,10 +171,9 @@ mod tests {
     fn a_share_outside_0_to_1_is_named() {
         let config = CropConfig { foreground_share: 1.5, ..CropConfig::default() };
         assert!(
-            config
-                .first_invalid_setting()
-                .is_some_and(|text| text.starts_with("foreground_share = 1.5"))
+            check_ranges(&config)
+                .is_err_and(|error| error.to_string().starts_with("foreground_share = 1.5"))
         );
-        assert_eq!(CropConfig::default().first_invalid_setting(), None);
+        assert_eq!(check_ranges(&CropConfig::default()), Ok(()));
     }
 }

@@ -4,25 +4,31 @@
 use std::thread;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::stage::{Outcome, Sink, Source, Stage};
 use crate::base::error::CaseError;
+use crate::base::schema::ConfigError;
 use crate::pipeline::progress_watch::HealthLimits;
 
 /// Settings of a drill: the actor that is slow on purpose. Off by default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DrillConfig {
     /// Actor of the loader, by name, whose items take `slow_stage_ms` longer.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub slow_stage: Option<String>,
     /// Delay of each of its items, in milliseconds.
+    #[schemars(range(max = 60_000), extend("x-unit" = "ms"))]
     pub slow_stage_ms: u64,
     /// Delay of each optimiser step in milliseconds, unless a stop is requested.
+    #[schemars(range(max = 86_400_000), extend("x-unit" = "ms"))]
     pub slow_step_ms: u64,
     /// Time without progress after which `/healthz` complains, in milliseconds; minutes by default.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64", range(min = 1, max = 86_400_000), extend("x-unit" = "ms"))]
     pub unhealthy_after_ms: Option<u64>,
 }
 
@@ -32,13 +38,18 @@ impl DrillConfig {
         *self == Self::default()
     }
 
-    /// Returns the first invalid setting; `actors` are the valid names.
-    pub fn first_invalid_setting(&self, actors: &[&str]) -> Option<String> {
-        let stage = self.slow_stage.as_deref()?;
-        if actors.contains(&stage) {
-            return None;
+    /// Checks that the slow actor is one of `actors`.
+    ///
+    /// # Errors
+    /// If it is not; lists them.
+    pub fn check_stage(&self, actors: &[&str]) -> Result<(), ConfigError> {
+        match &self.slow_stage {
+            Some(stage) if !actors.contains(&stage.as_str()) => {
+                let way_out = format!("write one of {}", actors.join(", "));
+                Err(ConfigError::new("slow_stage", format!("{stage:?}"), "no stage", way_out))
+            }
+            _ => Ok(()),
         }
-        Some(format!("slow_stage = {stage:?} is no stage; write one of {}", actors.join(", ")))
     }
 
     /// Delay of each optimiser step.
@@ -137,8 +148,8 @@ mod tests {
         assert_eq!(stage("crop").delay_of("augment"), Duration::ZERO);
         assert_eq!(DrillConfig::default().delay_of("crop"), Duration::ZERO);
         assert!(DrillConfig::default().is_off() && !stage("crop").is_off());
-        assert_eq!(stage("crop").first_invalid_setting(&["plan", "crop"]), None);
-        let problem = stage("corp").first_invalid_setting(&["plan", "crop"]).unwrap();
+        assert_eq!(stage("crop").check_stage(&["plan", "crop"]), Ok(()));
+        let problem = stage("corp").check_stage(&["plan", "crop"]).unwrap_err().to_string();
         assert_eq!(problem, "slow_stage = \"corp\" is no stage; write one of plan, crop");
     }
 }

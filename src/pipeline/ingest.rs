@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::feed::{Feed, RunningTopology};
@@ -21,14 +22,17 @@ use crate::pipeline::observe;
 use crate::pipeline::publish::{Publish, PublishedCase};
 
 /// Threads per stage of ingest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IngestWorkers {
     /// Decompressing and checking: most of the time.
+    #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads", "x-default" = "cores"))]
     pub decode: usize,
     /// Encoding and statistics.
+    #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads", "x-default" = "cores / 2"))]
     pub normalize: usize,
     /// Writing: mostly waits for the disk.
+    #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads"))]
     pub publish: usize,
 }
 

@@ -128,7 +128,7 @@ pub fn start_with_buffers(
     let memory = loader.plan_memory_for(targets, patch, cases.footprint()).map_err(|problem| {
         Fault::Environment {
             subject: "loader".into(),
-            problem,
+            problem: problem.to_string(),
             remedy: "see `gliaflow config show`".into(),
         }
     })?;

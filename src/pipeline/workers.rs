@@ -1,7 +1,9 @@
 //! Threads per stage of the loader: `workers = "auto"`, or a table of counts.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -53,6 +55,16 @@ impl Serialize for WorkerPlan {
 impl<'de> Deserialize<'de> for WorkerPlan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(PlanVisitor)
+    }
+}
+
+impl JsonSchema for WorkerPlan {
+    fn schema_name() -> Cow<'static, str> {
+        "WorkerPlan".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"const": AUTO}, generator.subschema_for::<LoaderWorkers>()]})
     }
 }
 

@@ -1,11 +1,9 @@
 //! Background ingest of the cases that are not in the cache when a run begins.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::actor::observe::Observer;
-use crate::base::error::{CaseError, Fault};
-use crate::base::fingerprint::Fingerprint;
+use crate::base::error::Fault;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::source::ExpectedSource;
 use crate::cache::store::CaseStore;
@@ -13,10 +11,7 @@ use crate::pipeline::bottleneck::BottleneckVerdict;
 use crate::pipeline::observe::{TopologyRegistration, verdict_beside_ingest, verdict_of};
 use crate::pipeline::prefetch_ingest::{OnArrival, PrefetchIngest, PrefetchIngestParts};
 use crate::run::context::RunContext;
-use crate::run::dataset_scan::quarantined_cases;
 use crate::run::failure::Failure;
-use crate::run::prepare::quarantine_case;
-use crate::run_folder::dataset_lock::DatasetLock;
 use crate::run_folder::summary::ExcludedCase;
 use crate::telemetry::catalog;
 use crate::volume::case::CaseId;
@@ -117,38 +112,5 @@ fn publish_cache_bytes(store: &CaseStore, come: Option<&CaseId>, is_last: bool) 
     let file = come.and_then(|case| store.find_case(case, ExpectedSource::Anything).ok().flatten());
     if let Some(file) = file {
         gauge.increment(file.file_bytes() as f64);
-    }
-}
-
-/// Writer of bad cases into the quarantine, each once. Clones share their state.
-#[derive(Clone)]
-pub(super) struct QuarantineWriter {
-    store: Option<Arc<CaseStore>>,
-    /// Fingerprints of the run's cases, until they are found bad.
-    unknown: Arc<Mutex<BTreeMap<CaseId, Fingerprint>>>,
-}
-
-impl QuarantineWriter {
-    /// Creates a writer for the cases of `lock`; those that are quarantined already are not again.
-    pub(super) fn for_lock(
-        lock: &DatasetLock,
-        store: Option<&Arc<CaseStore>>,
-    ) -> Result<Self, Failure> {
-        let known = quarantined_cases(store)?;
-        let unknown = lock.cases.iter().filter(|case| {
-            let print = Some(case.fingerprint);
-            !known.iter().any(|entry| entry.case == case.id && entry.fingerprint == print)
-        });
-        let unknown = unknown.map(|case| (case.id.clone(), case.fingerprint)).collect();
-        Ok(Self { store: store.cloned(), unknown: Arc::new(Mutex::new(unknown)) })
-    }
-
-    pub(super) fn record_bad_case(&self, case: &CaseId, error: &CaseError) {
-        let Some(store) = &self.store else { return };
-        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(fingerprint) = unknown.remove(case) else { return };
-        if let Err(fault) = quarantine_case(store, case, Some(fingerprint), error) {
-            tracing::error!("the quarantine does not take {case}: {fault}");
-        }
     }
 }

@@ -185,7 +185,7 @@ fn lock_cases(
         usable.iter().partition(|case| case.files.labels.is_some());
     let graded: Vec<(CaseId, Option<TumourGrade>)> =
         labelled.iter().map(|case| (case.files.id.clone(), case.files.grade)).collect();
-    let splits = run.data.split_cases(&graded, run.seed).map_err(Failure::Usage)?;
+    let splits = run.data.split_cases(&graded, run.seed)?;
     let hidden = unlabelled.into_iter().map(|case| (case, Split::Unlabelled));
     let cases = labelled.into_iter().zip(splits).chain(hidden).map(|(case, split)| LockedCase {
         id: case.files.id.clone(),

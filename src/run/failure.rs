@@ -1,6 +1,7 @@
 //! Failures of a command, by the kinds that callers tell apart, each with its exit code.
 
 use crate::base::error::{CaseError, Fault};
+use crate::base::schema::ConfigError;
 
 /// Failure of a command.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,12 @@ pub enum Failure {
     /// Stopped at once.
     #[error("stopped at once, on request; what was published before is whole")]
     Aborted,
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(error.to_string())
+    }
 }
 
 fn list(errors: &[CaseError]) -> String {

@@ -29,6 +29,8 @@ pub mod predict;
 pub mod prepare;
 #[cfg(feature = "train")]
 pub mod pseudo_labels;
+#[cfg(feature = "train")]
+mod quarantine_writer;
 pub mod tools;
 #[cfg(feature = "train")]
 pub mod train;

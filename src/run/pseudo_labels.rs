@@ -2,45 +2,16 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::error::CaseError;
-use crate::base::fingerprint::Fingerprint;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::source::ExpectedSource;
 use crate::cache::store::CaseStore;
 use crate::pipeline::annotations::Annotations;
 use crate::pipeline::plan::Plan;
 use crate::run::config::RunConfig;
+use crate::run::config::data::PseudoConfig;
 use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
-use crate::volume::targets::Targets;
-
-/// Pseudo-labels of the unlabelled cases in training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PseudoConfig {
-    /// The teacher's fingerprint, as `gliaflow label` prints it.
-    pub teacher: Fingerprint,
-    /// Hard labels, or probabilities.
-    #[serde(default)]
-    pub targets: Targets,
-    /// Share of samples from pseudo-labelled cases; if absent, cases are drawn alike (Lachinov et
-    /// al.).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub share: Option<f64>,
-}
-
-impl PseudoConfig {
-    /// Returns the first invalid setting, with its field.
-    pub fn first_invalid_setting(&self) -> Option<String> {
-        let share = self.share.filter(|share| !(*share > 0.0 && *share < 1.0))?;
-        Some(format!(
-            "share = {share} leaves no labelled or no pseudo-labelled sample; write a share between \
-             0 and 1"
-        ))
-    }
-}
 
 /// Ingests `cases`, and checks that each has the teacher's annotation.
 ///
@@ -95,6 +66,7 @@ pub(super) fn sample_plan(run: &RunConfig, cohort: Arc<[CaseFiles]>, annotated: 
 mod tests {
     use super::*;
     use crate::run::config::load;
+    use crate::volume::targets::Targets;
 
     const TEACHER: &str = "teacher=\"0123456789abcdef0123456789abcdef\"";
 

@@ -6,6 +6,7 @@
 
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Bool, Int, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::nets::Output;
@@ -13,15 +14,17 @@ use crate::nets::volumetric::mean_pool;
 use crate::volume::region::{Region, label};
 
 /// Variant of the paper's loss.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LossConfig {
     /// Dice per sample, averaged, instead of sums over the whole batch.
     pub per_sample: bool,
     /// Added to Dice's numerator. With 0, a region that is absent and rightly not predicted costs 1;
     /// with the same 1e-5 as below it costs 0.
+    #[schemars(range(min = 0, max = 1e9))]
     pub numerator_epsilon: f64,
     /// Added to Dice's denominator.
+    #[schemars(range(min = 0, max = 1e9))]
     pub denominator_epsilon: f64,
     /// Cross-entropy summed over regions, as the paper prints it, instead of averaged.
     pub region_sum: bool,
@@ -81,7 +84,7 @@ impl LossConfig {
             total = total + aux_loss.value.clone();
             aux_losses.push((aux_loss.name, aux_loss.value.detach()));
         }
-        LossParts { total, aux_losses: aux_losses, ..full }
+        LossParts { total, aux_losses, ..full }
     }
 
     /// Computes Dice and cross-entropy of region logits against targets of the same shape.

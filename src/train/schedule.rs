@@ -4,12 +4,13 @@
 //! Nalwade and Kisa give a "decay rate" (0.60 for the U-Nets, 0.85 for the cascade) and no period.
 //! All readings known to us are here; [`Schedule::Step`] is the one in use.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::train::plateau::Plateau;
 
 /// Learning rate schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
     /// Constant rate.
@@ -17,51 +18,61 @@ pub enum Schedule {
     /// Times `factor` every `every_epochs` epochs: our reading of "decay rate", since 0.60 ten times
     /// in 280 epochs comes to what Lachinov's 0.99 an epoch would in his 500.
     Step {
-        /// Multiplier, 0 to 1.
+        /// Multiplier of the learning rate, usually below 1.
+        #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
         factor: f64,
         /// Epochs between drops.
+        #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0, "x-unit" = "epochs"))]
         every_epochs: f64,
     },
     /// Exponential decay at every step: `factor ^ (epochs / every_epochs)`.
     Smooth {
-        /// Multiplier, 0 to 1.
+        /// Multiplier of the learning rate, usually below 1.
+        #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
         factor: f64,
         /// Epochs until the rate has fallen by the factor.
+        #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0, "x-unit" = "epochs"))]
         every_epochs: f64,
     },
     /// Times `factor` every epoch: the literal reading. With 0.60 a network has stopped learning
     /// after a dozen epochs.
     PerEpoch {
-        /// Multiplier, 0 to 1.
+        /// Multiplier of the learning rate, usually below 1.
+        #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
         factor: f64,
     },
     /// `(1 - progress) ^ power` (Myronenko 2018 with 0.9).
     Poly {
         /// Exponent.
+        #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
         power: f64,
     },
     /// Times `factor` when the smoothed training loss has not improved for `patience` epochs
     /// (Isensee et al. 2018 with 0.2 and 30).
     Plateau {
-        /// Multiplier, 0 to 1.
+        /// Multiplier of the learning rate, usually below 1.
+        #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
         factor: f64,
         /// Epochs without improvement before a drop.
+        #[schemars(range(max = 1 << 30), extend("x-unit" = "epochs"))]
         patience: u64,
         /// Smallest improvement that counts.
-        #[serde(default = "threshold")]
+        #[serde(default = "plateau_threshold")]
+        #[schemars(range(min = 0, max = 1e9))]
         threshold: f64,
         /// Share of the old value in the exponential mean of the epochs' losses.
-        #[serde(default = "smoothing")]
+        #[serde(default = "plateau_smoothing")]
+        #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
         smoothing: f64,
     },
 }
 
 /// Default improvement: that of the same authors' code a year later.
-const fn threshold() -> f64 {
+const fn plateau_threshold() -> f64 {
     1e-3
 }
 
-const fn smoothing() -> f64 {
+const fn plateau_smoothing() -> f64 {
     0.9
 }
 
@@ -98,36 +109,12 @@ impl Schedule {
             Self::Plateau { factor, .. } => factor.powf(plateau.drop_count() as f64),
         }
     }
-
-    /// Returns the first invalid setting.
-    pub fn first_invalid_setting(&self) -> Option<String> {
-        let positive = |field, value: f64| {
-            let usable = value.is_finite() && value > 0.0;
-            (!usable).then(|| format!("schedule.{field} = {value} must be above 0"))
-        };
-        match *self {
-            Self::Constant => None,
-            Self::Step { factor, every_epochs } | Self::Smooth { factor, every_epochs } => {
-                positive("factor", factor).or_else(|| positive("every_epochs", every_epochs))
-            }
-            Self::PerEpoch { factor } => positive("factor", factor),
-            Self::Poly { power } => positive("power", power),
-            Self::Plateau { factor, smoothing, threshold, .. } => {
-                if !(0.0..1.0).contains(&smoothing) {
-                    return Some(format!("schedule.smoothing = {smoothing} is no share below 1"));
-                }
-                if threshold.is_nan() || threshold < 0.0 {
-                    return Some(format!("schedule.threshold = {threshold} must not be negative"));
-                }
-                positive("factor", factor)
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::schema::check_ranges;
 
     fn at(schedule: Schedule, epoch: f64) -> f64 {
         let moment =
@@ -178,14 +165,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_named() {
-        let problem = |schedule: Schedule| schedule.first_invalid_setting().unwrap();
+        let problem = |schedule: Schedule| check_ranges(&schedule).unwrap_err().to_string();
         assert!(problem(Schedule::PerEpoch { factor: 0.0 }).contains("factor = 0"));
         assert!(
             problem(Schedule::Step { factor: 0.5, every_epochs: -1.0 }).contains("every_epochs")
         );
         let plateau: Schedule =
             serde_json::from_str(r#"{"kind": "plateau", "factor": 0.2, "patience": 30}"#).unwrap();
-        assert_eq!(plateau.first_invalid_setting(), None);
-        assert_eq!(Schedule::default().first_invalid_setting(), None);
+        assert_eq!(check_ranges(&plateau), Ok(()));
+        assert_eq!(check_ranges(&Schedule::default()), Ok(()));
     }
 }

@@ -1,41 +1,51 @@
 //! Settings of the trainer: length, learning rate, checkpoints, validation.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::schema::ConfigError;
 use crate::train::plateau::Plateau;
 use crate::train::schedule::{Schedule, SchedulePosition};
 
 /// Trainer settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainerConfig {
-    /// Number of epochs.
+    /// Number of epochs; 280 as Nalwade and Kisa for the U-Net.
+    #[schemars(range(min = 1, max = 1 << 30), extend("x-unit" = "epochs"))]
     pub epochs: u64,
     /// Steps in an epoch; 0 for as many as visit every case's patches once.
+    #[schemars(range(max = 1 << 30), extend("x-unit" = "steps"))]
     pub steps_per_epoch: u64,
     /// Gradient accumulation: batches in a step. Gradients are averaged, so memory is that of one.
+    #[schemars(range(min = 1, max = 1 << 20), extend("x-unit" = "batches"))]
     pub accumulate: u64,
-    /// Initial learning rate.
+    /// Initial learning rate; 2e-4 as Nalwade and Kisa for the U-Net.
+    #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0))]
     pub learning_rate: f64,
     /// Epochs of linear warm-up from 0 to the scheduled rate.
+    #[schemars(range(min = 0, max = 1e9), extend("x-unit" = "epochs"))]
     pub warm_up_epochs: f64,
     /// Gradient checkpointing: activations that are cheap to compute are computed again instead of
     /// kept.
     pub gradient_checkpointing: bool,
     /// Policy for steps that are not finite.
+    #[schemars(extend("x-decides" = false))]
     pub non_finite: NonFinitePolicy,
     /// Most steps of a run that may be skipped because they were not finite.
+    #[schemars(range(max = 1 << 30), extend("x-unit" = "steps", "x-decides" = false))]
     pub non_finite_budget: u64,
     /// Learning rate schedule.
     pub schedule: Schedule,
     /// Checkpoint intervals.
+    #[schemars(extend("x-decides" = false))]
     pub checkpoint: CheckpointConfig,
     /// Validation intervals.
     pub validation: ValidationConfig,
 }
 
 /// Policy for a step that is not finite; such a step never changes the weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NonFinitePolicy {
     /// Ends the run, with a report of the samples.
@@ -46,29 +56,33 @@ pub enum NonFinitePolicy {
 
 /// Checkpoint intervals; checkpoints are also written at the end, at the best validation and on a
 /// signal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointConfig {
     /// Epochs between checkpoints; 0 for never.
+    #[schemars(range(max = 1 << 30), extend("x-unit" = "epochs"))]
     pub every_epochs: u64,
     /// Steps between checkpoints; 0 for never.
+    #[schemars(range(max = 1_i64 << 52), extend("x-unit" = "steps"))]
     pub every_steps: u64,
     /// Number of last checkpoints that are kept besides the best.
+    #[schemars(range(min = 1, max = 1 << 20), extend("x-unit" = "checkpoints"))]
     pub keep: usize,
 }
 
 /// Validation intervals; the held-out cases are also scored at the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ValidationConfig {
     /// Epochs between validations; 0 for never.
+    #[schemars(range(max = 1 << 30), extend("x-unit" = "epochs"))]
     pub every_epochs: u64,
     /// Early stopping: epochs without a better validation after which the run ends; 0 for never.
+    #[schemars(range(max = 1 << 30), extend("x-unit" = "epochs"))]
     pub patience: u64,
 }
 
 impl Default for TrainerConfig {
-    /// Settings of Nalwade and Kisa for the U-Net: 280 epochs of one patch a case, 2e-4.
     fn default() -> Self {
         Self {
             epochs: 280,
@@ -99,33 +113,18 @@ impl Default for ValidationConfig {
 }
 
 impl TrainerConfig {
-    /// Returns the first invalid setting.
-    pub fn first_invalid_setting(&self) -> Option<String> {
-        if self.epochs == 0 {
-            return Some("epochs = 0 trains nothing; write at least 1".into());
-        }
-        if self.accumulate == 0 {
-            return Some("accumulate = 0 never takes a step; write at least 1".into());
-        }
-        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return Some(format!("learning_rate = {} must be above 0", self.learning_rate));
-        }
-        if !(self.warm_up_epochs.is_finite() && self.warm_up_epochs >= 0.0) {
-            return Some(format!("warm_up_epochs = {} must not be negative", self.warm_up_epochs));
-        }
-        if self.checkpoint.keep == 0 {
-            return Some(
-                "checkpoint.keep = 0 leaves nothing to resume from; write at least 1".into(),
-            );
-        }
+    /// Checks settings that depend on each other.
+    ///
+    /// # Errors
+    /// Early stopping without validations.
+    pub fn check_patience(&self) -> Result<(), ConfigError> {
         let ValidationConfig { every_epochs, patience } = self.validation;
-        if patience > 0 && every_epochs == 0 {
-            return Some(format!(
-                "validation.patience = {patience} waits for validations that never come; set \
-                 validation.every_epochs"
-            ));
+        if patience == 0 || every_epochs > 0 {
+            return Ok(());
         }
-        self.schedule.first_invalid_setting()
+        let (problem, way_out) =
+            ("a wait for validations that never come", "set validation.every_epochs");
+        Err(ConfigError::new("validation.patience", patience, problem, way_out))
     }
 
     /// Number of steps in an epoch over `samples` samples in batches of `batch`.
@@ -147,6 +146,7 @@ impl TrainerConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::schema::check_ranges;
 
     #[test]
     fn a_warm_up_rises_in_front_of_any_schedule_and_leaves_its_clock_alone() {
@@ -177,7 +177,7 @@ mod tests {
         let problem = |change: fn(&mut TrainerConfig)| {
             let mut config = TrainerConfig::default();
             change(&mut config);
-            config.first_invalid_setting().unwrap()
+            check_ranges(&config).and_then(|()| config.check_patience()).unwrap_err().to_string()
         };
         assert!(problem(|c| c.accumulate = 0).contains("accumulate"));
         assert!(problem(|c| c.learning_rate = f64::NAN).contains("learning_rate = NaN"));
@@ -187,6 +187,7 @@ mod tests {
             c.validation = ValidationConfig { every_epochs: 0, patience: 3 };
         };
         assert!(problem(impatient).contains("validation.patience = 3"));
-        assert_eq!(TrainerConfig::default().first_invalid_setting(), None);
+        assert_eq!(check_ranges(&TrainerConfig::default()), Ok(()));
+        assert_eq!(TrainerConfig::default().check_patience(), Ok(()));
     }
 }

@@ -8,22 +8,28 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::schema::{ConfigError, check_ranges};
 use crate::volume::case::{CaseId, Split, split_draw};
 use crate::volume::fold::Fold;
 
 /// Split of a cohort in shares. What is neither validation nor test is trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SplitShares {
-    /// Share of the cohort.
+    /// Share of the cohort to validate on; the paper's 66 of 592.
+    #[schemars(range(min = 0, max = 1))]
     pub validation: f64,
-    /// Share of the cohort.
+    /// Share of the cohort to test on; the paper's 191 of 592.
+    #[schemars(range(min = 0, max = 1))]
     pub test: f64,
     /// Share of the validation cases whose labels are then hidden.
+    #[schemars(range(min = 0, max = 1))]
     pub unlabelled_of_validation: f64,
     /// Share of the test cases whose labels are then hidden.
+    #[schemars(range(min = 0, max = 1))]
     pub unlabelled_of_test: f64,
 }
 
@@ -41,25 +47,16 @@ impl Default for SplitShares {
 }
 
 impl SplitShares {
-    /// Checks the ranges.
+    /// Checks the shares.
     ///
     /// # Errors
     /// A share below 0 or above 1, or validation and test that leave nothing to train on.
-    pub fn check(&self) -> Result<(), String> {
-        let named = [
-            ("validation", self.validation),
-            ("test", self.test),
-            ("unlabelled_of_validation", self.unlabelled_of_validation),
-            ("unlabelled_of_test", self.unlabelled_of_test),
-        ];
-        for (name, share) in named {
-            if !(0.0..=1.0).contains(&share) {
-                return Err(format!("{name} is {share}; write a share from 0 to 1"));
-            }
-        }
+    pub fn check_shares(&self) -> Result<(), ConfigError> {
+        check_ranges(self)?;
         if self.validation + self.test >= 1.0 {
             let both = self.validation + self.test;
-            return Err(format!("validation and test are {both} together; leave some to train"));
+            let problem = "all cases, together with test";
+            return Err(ConfigError::new("validation", both, problem, "leave some to train"));
         }
         Ok(())
     }
@@ -73,13 +70,13 @@ impl SplitShares {
 /// nothing about who is trained on.
 ///
 /// # Panics
-/// If the shares do not pass [`SplitShares::check`].
+/// If the shares do not pass [`SplitShares::check_shares`].
 pub fn partition_cohort<S: Ord>(
     cases: &[(CaseId, S)],
     shares: &SplitShares,
     seed: u64,
 ) -> Vec<Split> {
-    shares.check().expect("shares are checked with the configuration");
+    shares.check_shares().expect("shares are checked with the configuration");
     let train = 1.0 - shares.validation - shares.test;
     let sizes = largest_remainder(cases.len(), [shares.test, shares.validation, train]);
     let of_place = [Split::Test, Split::Validation, Split::Train];
@@ -221,9 +218,9 @@ mod tests {
 
     #[test]
     fn shares_that_cannot_be_had_are_refused_by_name() {
-        let refused = |shares: SplitShares| shares.check().unwrap_err();
+        let refused = |shares: SplitShares| shares.check_shares().unwrap_err().to_string();
         assert!(
-            refused(SplitShares { test: -0.1, ..SplitShares::default() }).contains("test is -0.1")
+            refused(SplitShares { test: -0.1, ..SplitShares::default() }).contains("test = -0.1")
         );
         assert!(
             refused(SplitShares { test: 0.9, ..SplitShares::default() })

@@ -1,5 +1,6 @@
 //! Training targets of a voxel: a label, or a probability of each region.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::volume::region::Region;
@@ -11,7 +12,7 @@ pub const CERTAIN: u8 = u8::MAX;
 pub type RegionProbabilities = [u8; Region::COUNT];
 
 /// Storage of a voxel's target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Targets {
     /// A canonical label.

@@ -1,43 +1,52 @@
 //! Settings of the residual U-Net and its autoencoder.
 
 use burn::tensor::Device;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::nets::InvalidConfig;
+use crate::base::schema::ConfigError;
 use crate::nets::blocks::ResidualUnit;
 use crate::nets::convolution::ConvConfig;
 use crate::nets::norm::Norm;
-use crate::nets::registry::check_range;
 use crate::volume::grid::Dims;
 
 /// Added to the variance of a group.
 const EPSILON: f64 = 1e-5;
 
 /// Width and depth of the residual U-Net, and its regularisers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResUNetVaeConfig {
     /// Channels at full resolution; doubled at each level below.
+    #[schemars(range(min = 1, max = 512), extend("x-unit" = "channels"))]
     pub base_width: usize,
     /// Residual units of each level of the encoder, the full resolution first.
+    #[schemars(length(min = 2, max = 7), inner(range(min = 1, max = 16)))]
     pub encoder_units: Vec<usize>,
     /// Number of groups of a norm.
+    #[schemars(range(min = 1, max = 512))]
     pub groups: usize,
     /// Share of channels that are dropped after the first convolution.
+    #[schemars(range(min = 0, max = 0.9))]
     pub dropout: f64,
     /// Norm and ReLU ahead of the head: as in MONAI, not in the paper's table.
     pub head_norm: bool,
     /// Training of the autoencoder along with the network.
     pub vae: bool,
     /// Patch that the autoencoder's dense layers are made for, `[d, h, w]`; `crop.patch`.
+    #[schemars(inner(range(min = 1, max = 4096)), extend("x-unit" = "voxels"))]
     pub patch: Dims,
     /// Channels ahead of the autoencoder's dense layers.
+    #[schemars(range(min = 1, max = 512), extend("x-unit" = "channels"))]
     pub bottleneck: usize,
     /// Number of latent variables: as many means and as many variances.
+    #[schemars(range(min = 1, max = 4096))]
     pub latent: usize,
     /// Weight of the squared error of the reconstruction.
+    #[schemars(range(min = 0, max = 1000))]
     pub reconstruction_weight: f64,
     /// Weight of the Kullback-Leibler divergence of the latent distribution.
+    #[schemars(range(min = 0, max = 1000))]
     pub kl_weight: f64,
 }
 
@@ -84,28 +93,17 @@ impl ResUNetVaeConfig {
         ResidualUnit::new(channels, || self.new_norm(channels, device), ConvConfig::CUBE, device)
     }
 
-    /// Checks the settings.
-    pub(super) fn validate_config(&self, network: &str) -> Result<(), InvalidConfig> {
-        check_range(network, "base_width", self.base_width, 1..=512)?;
-        check_range(network, "encoder_units: its length", self.encoder_units.len(), 2..=7)?;
-        for &units in &self.encoder_units {
-            check_range(network, "encoder_units: one of them", units, 1..=16)?;
-        }
-        check_range(network, "groups", self.groups, 1..=self.base_width)?;
-        check_range(network, "bottleneck", self.bottleneck, 1..=512)?;
-        check_range(network, "latent", self.latent, 1..=4096)?;
-        check_range(network, "dropout", self.dropout, 0.0..=0.9)?;
-        check_range(network, "reconstruction_weight", self.reconstruction_weight, 0.0..=1e3)?;
-        check_range(network, "kl_weight", self.kl_weight, 0.0..=1e3)?;
+    /// Checks settings that depend on each other.
+    pub(super) fn check_divisors(&self) -> Result<(), ConfigError> {
         if !self.base_width.is_multiple_of(self.groups) {
-            let remedy = format!("choose a divisor of base_width = {}", self.base_width);
-            return Err(InvalidConfig::for_field(network, "groups", self.groups, remedy));
+            let way_out = format!("choose a divisor of base_width = {}", self.base_width);
+            return Err(ConfigError::new("groups", self.groups, "no divisor of it", way_out));
         }
         let divisor = self.patch_divisor();
-        if self.vae && self.patch.0.iter().any(|&s| s == 0 || !s.is_multiple_of(divisor)) {
+        if self.vae && self.patch.0.iter().any(|s| !s.is_multiple_of(divisor)) {
             let value = format!("{:?}", self.patch.0);
-            let remedy = format!("choose multiples of {divisor}, or vae = false");
-            return Err(InvalidConfig::for_field(network, "patch", value, remedy));
+            let way_out = format!("choose multiples of {divisor}, or vae = false");
+            return Err(ConfigError::new("patch", value, "indivisible", way_out));
         }
         Ok(())
     }

@@ -10,13 +10,14 @@ use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{DType, Device, Tensor};
 
+use crate::base::schema::ConfigError;
 use crate::nets::blocks::ResidualUnit;
 use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::exchange::Dialect;
 use crate::nets::norm::Norm;
 use crate::nets::precision::cast;
 use crate::nets::volumetric::upsample_trilinear;
-use crate::nets::{Architecture, InvalidConfig, ModelRng, Output};
+use crate::nets::{Architecture, ModelRng, Output};
 use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
@@ -143,8 +144,8 @@ impl Architecture for ResUNetVae {
     const DIALECT: Option<&'static Dialect> = Some(&monai::MONAI);
     type Config = ResUNetVaeConfig;
 
-    fn validate_config(config: &ResUNetVaeConfig) -> Result<(), InvalidConfig> {
-        config.validate_config(Self::NAME)
+    fn check_config(config: &ResUNetVaeConfig) -> Result<(), ConfigError> {
+        config.check_divisors()
     }
 
     fn init(config: &ResUNetVaeConfig, device: &Device) -> Self {
@@ -191,7 +192,7 @@ mod tests {
     use super::*;
     use crate::nets::{ArchitectureEntry, Blueprint, weights};
 
-    fn blueprint(settings: &Value) -> Result<Box<dyn Blueprint>, InvalidConfig> {
+    fn blueprint(settings: &Value) -> Result<Box<dyn Blueprint>, ConfigError> {
         ArchitectureEntry::find_by_name(ResUNetVae::NAME).unwrap().parse_settings(settings)
     }
 

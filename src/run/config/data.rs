@@ -2,45 +2,74 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::fingerprint::Fingerprint;
+use crate::base::schema::ConfigError;
 use crate::brats::dataset::TumourGrade;
 use crate::cache::preprocess::PreprocessConfig;
-use crate::run::pseudo_labels::PseudoConfig;
 use crate::volume::case::{CaseId, Split, hold_out_cases};
 use crate::volume::fold::Fold;
 use crate::volume::fraction::keep_fraction;
 use crate::volume::partition::{SplitShares, cross_validation, partition_cohort};
+use crate::volume::targets::Targets;
 
 /// Dataset, cache and split of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
     /// A folder in one of the BraTS layouts.
+    #[schemars(extend("x-decides" = false, "x-neutral" = ""))]
     pub folder: PathBuf,
     /// The cache root.
+    #[schemars(extend("x-decides" = false, "x-neutral" = ""))]
     pub cache: PathBuf,
     /// Share of the cases held out for validation, 0 to 1; at least one case of two or more.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub held_out: f64,
     /// Fold of a cross-validation, such as `0/5`, in place of `held_out`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub fold: Option<Fold>,
     /// Shares of validation, test and hidden labels, in place of `held_out`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SplitShares")]
     pub shares: Option<SplitShares>,
     /// Share of the cases to train on that is trained on, above 0; the others are not used at all.
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub labelled_fraction: f64,
     /// A teacher, with whose labels the unlabelled cases are trained on, too.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PseudoConfig")]
     pub pseudo: Option<PseudoConfig>,
     /// Seed of the division, where it is not the run's: runs of several seeds on the same cases.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64", range(max = i64::MAX))]
     pub split_seed: Option<u64>,
     /// True if every case is brought into the cache before the first step. Otherwise the first
     /// epoch trains during ingest, and a case that turns out to be bad is skipped, not left out.
+    #[schemars(extend("x-decides" = false))]
     pub ingest_first: bool,
     /// Preprocessing, which decides the bytes of a case file.
     pub preprocess: PreprocessConfig,
+}
+
+/// Pseudo-labels of the unlabelled cases in training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PseudoConfig {
+    /// The teacher's fingerprint, as `gliaflow label` prints it.
+    #[schemars(with = "String")]
+    pub teacher: Fingerprint,
+    /// Hard labels, or probabilities.
+    #[serde(default)]
+    pub targets: Targets,
+    /// Share of samples from pseudo-labelled cases; if absent, cases are drawn alike (Lachinov et
+    /// al.).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64", extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub share: Option<f64>,
 }
 
 impl Default for DataConfig {
@@ -61,22 +90,21 @@ impl Default for DataConfig {
 }
 
 impl DataConfig {
-    /// Returns the first invalid setting, with its field.
-    pub fn first_invalid_setting(&self) -> Option<String> {
-        if self.fold.is_some() && self.shares.is_some() {
-            return Some("fold and data.shares divide the cohort in two ways; keep one".into());
+    /// Checks settings that depend on each other.
+    ///
+    /// # Errors
+    /// Two ways to divide the cohort, or shares that leave nothing to train on.
+    pub fn check_division(&self) -> Result<(), ConfigError> {
+        match (self.fold, &self.shares) {
+            (Some(fold), Some(_)) => {
+                let problem = "a second way to divide the cohort, beside data.shares";
+                Err(ConfigError::new("fold", fold, problem, "keep one"))
+            }
+            (None, Some(shares)) => {
+                shares.check_shares().map_err(|error| error.in_section("shares"))
+            }
+            _ => Ok(()),
         }
-        if !(self.labelled_fraction > 0.0 && self.labelled_fraction <= 1.0) {
-            let fraction = self.labelled_fraction;
-            return Some(format!(
-                "labelled_fraction = {fraction} is no part of the cases; write above 0 to 1"
-            ));
-        }
-        if let Some(problem) = self.pseudo.as_ref().and_then(PseudoConfig::first_invalid_setting) {
-            return Some(format!("pseudo.{problem}"));
-        }
-        let problem = self.shares.as_ref()?.check().err()?;
-        Some(format!("shares.{problem}"))
     }
 
     /// Returns the split of each of `cases`, in their order, in a run of seed `seed`. Grades are
@@ -88,7 +116,7 @@ impl DataConfig {
         &self,
         cases: &[(CaseId, Option<TumourGrade>)],
         seed: u64,
-    ) -> Result<Vec<Split>, String> {
+    ) -> Result<Vec<Split>, ConfigError> {
         let seed = self.split_seed.unwrap_or(seed);
         let mut parts = self.split_all_labelled(cases, seed)?;
         keep_fraction(cases, &mut parts, self.labelled_fraction, seed);
@@ -100,14 +128,13 @@ impl DataConfig {
         &self,
         cases: &[(CaseId, Option<TumourGrade>)],
         seed: u64,
-    ) -> Result<Vec<Split>, String> {
+    ) -> Result<Vec<Split>, ConfigError> {
         if let Some(fold) = self.fold {
             let folds = fold.fold_count();
             let found = cases.len();
             if found < folds {
-                return Err(format!(
-                    "data.fold = {fold}: there are {found} cases; use fewer folds"
-                ));
+                let problem = format!("too fine: there are {found} cases");
+                return Err(ConfigError::new("data.fold", fold, problem, "use fewer folds"));
             }
             return Ok(cross_validation(cases, fold, seed));
         }
@@ -130,6 +157,7 @@ fn held_out_count(cases: usize, share: f64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::schema::check_ranges;
 
     fn cases(count: usize) -> Vec<(CaseId, Option<TumourGrade>)> {
         let grade = |number: usize| {
@@ -187,7 +215,7 @@ mod tests {
         for fraction in [0.0, -0.5, 1.5, f64::NAN] {
             let config = DataConfig { labelled_fraction: fraction, ..Default::default() };
             assert!(
-                config.first_invalid_setting().unwrap().starts_with("labelled_fraction ="),
+                check_ranges(&config).unwrap_err().to_string().starts_with("labelled_fraction ="),
                 "{fraction}"
             );
         }
@@ -209,11 +237,11 @@ mod tests {
     fn two_ways_at_once_and_too_few_cases_are_refused() {
         let fold = Fold::new(0, 5).ok();
         let both = DataConfig { fold, shares: Some(SplitShares::default()), ..Default::default() };
-        assert!(both.first_invalid_setting().unwrap().contains("keep one"));
+        assert!(both.check_division().unwrap_err().to_string().contains("keep one"));
         let few = DataConfig { fold, ..Default::default() };
-        assert!(few.split_cases(&cases(4), 0).unwrap_err().contains("use fewer folds"));
+        assert!(few.split_cases(&cases(4), 0).unwrap_err().to_string().contains("use fewer folds"));
         let wrong = SplitShares { test: 1.5, ..SplitShares::default() };
         let wrong = DataConfig { shares: Some(wrong), ..Default::default() };
-        assert!(wrong.first_invalid_setting().unwrap().starts_with("shares.test"));
+        assert!(wrong.check_division().unwrap_err().to_string().starts_with("shares.test"));
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use crate::base::schema::join_path;
 use crate::run::failure::Failure;
 
 /// Layer that a setting's value is from.
@@ -102,20 +103,16 @@ impl ConfigLayers {
     fn write_annotated(&self, table: &Table, prefix: &str, text: &mut String) {
         for (key, value) in table.iter().filter(|(_, value)| !value.is_table()) {
             let line = format!("{key} = {value}");
-            let origin = self.origin_of(&join_key(prefix, key));
+            let origin = self.origin_of(&join_path(prefix, key));
             text.push_str(&format!("{line:<48} # {origin}\n"));
         }
         for (key, value) in table {
             let Value::Table(section) = value else { continue };
-            let path = join_key(prefix, key);
+            let path = join_path(prefix, key);
             text.push_str(&format!("\n[{path}]\n"));
             self.write_annotated(section, &path, text);
         }
     }
-}
-
-fn join_key(prefix: &str, key: &str) -> String {
-    if prefix.is_empty() { key.to_string() } else { format!("{prefix}.{key}") }
 }
 
 fn merge_tables(
@@ -126,7 +123,7 @@ fn merge_tables(
     origins: &mut BTreeMap<String, SettingOrigin>,
 ) {
     for (key, value) in over {
-        let path = join_key(prefix, &key);
+        let path = join_path(prefix, &key);
         match (under.get_mut(&key), value) {
             // A tagged choice (`kind = …`) is replaced whole: the old kind's fields are not the new
             // one's.
@@ -136,7 +133,7 @@ fn merge_tables(
             (_, value) => {
                 if let Value::Table(section) = &value {
                     for inner in section.keys() {
-                        origins.insert(join_key(&path, inner), origin.clone());
+                        origins.insert(join_path(&path, inner), origin.clone());
                     }
                 }
                 origins.insert(path, origin.clone());

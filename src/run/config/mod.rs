@@ -1,16 +1,19 @@
 //! The configuration of a training run: every module's own settings in one file, one section each.
 
-mod bounds;
 pub mod data;
-mod fingerprint;
 pub mod layers;
+pub mod model;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use toml::Table;
 
 use crate::augment::config::AugmentConfig;
+use crate::base::fingerprint::Fingerprint;
+use crate::base::schema::{self, ConfigError};
 use crate::eval::sliding::SlidingConfig;
 use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::precision::Precision;
@@ -19,8 +22,10 @@ use crate::pipeline::budget::{Footprint, LoaderConfig, LoaderMemory};
 use crate::pipeline::crop::CropConfig;
 use crate::pipeline::drill::DrillConfig;
 use crate::pipeline::ingest::IngestWorkers;
+use crate::pipeline::loader;
 use crate::run::config::data::DataConfig;
 use crate::run::config::layers::{ConfigLayers, SettingOrigin};
+use crate::run::config::model::ModelConfig;
 use crate::run::device::DeviceChoice;
 use crate::run::failure::Failure;
 use crate::run_folder::CONFIG;
@@ -36,14 +41,17 @@ const SCHEMA: u32 = 1;
 const BRATS: Dims = Dims::from_nifti([240, 240, 155]);
 
 /// All settings of one training run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
     /// Version of this format.
+    #[schemars(range(min = SCHEMA, max = SCHEMA))]
     pub schema: u32,
     /// Seed of order, crops, augmentation, split and weights.
+    #[schemars(range(max = i64::MAX))]
     pub seed: u64,
     /// Training device: `auto`, `cpu`, `cuda` or `wgpu`.
+    #[schemars(extend("x-decides" = false))]
     pub device: DeviceChoice,
     /// Precision of the network's arithmetic in training, `f32` or `bf16`; weights are always f32.
     pub precision: Precision,
@@ -58,6 +66,7 @@ pub struct RunConfig {
     /// Samples, batches, memory.
     pub loader: LoaderConfig,
     /// Threads of ingest.
+    #[schemars(extend("x-decides" = false))]
     pub ingest: IngestWorkers,
     /// Optimiser.
     pub optimiser: OptimiserConfig,
@@ -69,20 +78,13 @@ pub struct RunConfig {
     pub evaluation: SlidingConfig,
     /// Artificial delays, for drills.
     #[serde(skip_serializing_if = "DrillConfig::is_off")]
+    #[schemars(extend("x-decides" = false))]
     pub drill: DrillConfig,
 }
 
-/// Name and settings of the network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ModelConfig {
-    /// A name of the registry.
-    pub name: String,
-    /// A safetensors file of weights to start from; without one they are drawn.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub init: Option<PathBuf>,
-    /// The architecture's settings; what is left out takes its default.
-    pub settings: Table,
+/// Schema of all settings of a run.
+pub fn run_schema() -> Value {
+    schema::schema_of::<RunConfig>()
 }
 
 impl Default for RunConfig {
@@ -104,12 +106,6 @@ impl Default for RunConfig {
             evaluation: SlidingConfig::default(),
             drill: DrillConfig::default(),
         }
-    }
-}
-
-impl Default for ModelConfig {
-    fn default() -> Self {
-        Self { name: "unet".into(), init: None, settings: Table::new() }
     }
 }
 
@@ -198,47 +194,33 @@ fn check_layers(
         let problem = error.to_string().trim_end().replace('\n', " ");
         Failure::Usage(format!("configuration: {problem}; see `gliaflow config show`"))
     };
-    let mut run: RunConfig =
-        layers.table.clone().try_into().map_err(|error: toml::de::Error| usage(&error))?;
-    if run.schema != SCHEMA {
-        return Err(usage(&format!("schema = {}, this program reads {SCHEMA}", run.schema)));
-    }
+    let table = toml::Value::Table(layers.table.clone());
+    schema::check_value(&run_schema(), &table, "").map_err(|error| usage(&error))?;
+    let mut run: RunConfig = table.try_into().map_err(|error: toml::de::Error| usage(&error))?;
     let settings = serde_json::to_value(&run.model.settings).map_err(|error| usage(&error))?;
     let entry = ArchitectureEntry::find_by_name(&run.model.name).map_err(|error| usage(&error))?;
     let blueprint = entry.parse_settings(&settings).map_err(|error| usage(&error))?;
-    run.model.settings = Table::try_from(&blueprint.settings()).map_err(|error| usage(&error))?;
-    if let Some(problem) = first_invalid_setting(&run, blueprint.as_ref()) {
-        return Err(usage(&problem));
-    }
+    run.model.settings = Table::try_from(blueprint.settings()).map_err(|error| usage(&error))?;
+    run.check_combinations(blueprint.as_ref()).map_err(|error| usage(&error))?;
     Ok(CheckedConfig { run, blueprint, layers })
 }
 
-/// Returns the first invalid setting.
-fn first_invalid_setting(run: &RunConfig, blueprint: &dyn Blueprint) -> Option<String> {
-    if let Some(problem) = bounds::first_out_of_bounds(run) {
-        return Some(problem);
-    }
-    let sections = [
-        ("data", run.data.first_invalid_setting()),
-        ("crop", run.crop.first_invalid_setting()),
-        ("augment", run.augment.first_invalid_setting()),
-        ("train", run.train.first_invalid_setting()),
-        ("optimiser", run.optimiser.first_invalid_setting()),
-    ];
-    if let Some((section, problem)) = sections.into_iter().find_map(|(s, p)| Some((s, p?))) {
-        return Some(format!("{section}.{problem}"));
-    }
-    if let Err(refused) = blueprint.fits_patch(run.crop.patch) {
-        return Some(refused.to_string());
-    }
-    if run.data.pseudo.is_some() && !run.loader.cached {
-        return Some("data.pseudo lies in the cache; set loader.cached = true".into());
-    }
-    // What a case in memory takes is known when the cases are.
-    run.loader.plan_memory_for(run.targets(), run.crop.patch, Footprint::Mapped).err()
-}
-
 impl RunConfig {
+    /// Checks settings that depend on each other; ranges are checked already.
+    fn check_combinations(&self, blueprint: &dyn Blueprint) -> Result<(), ConfigError> {
+        self.drill.check_stage(&loader::ACTORS).map_err(|error| error.in_section("drill"))?;
+        self.data.check_division().map_err(|error| error.in_section("data"))?;
+        self.train.check_patience().map_err(|error| error.in_section("train"))?;
+        blueprint.fits_patch(self.crop.patch)?;
+        if self.data.pseudo.is_some() && !self.loader.cached {
+            let problem = "impossible with data.pseudo, which lies in the cache";
+            let way_out = "set loader.cached = true";
+            return Err(ConfigError::new("loader.cached", false, problem, way_out));
+        }
+        // What a case in memory takes is known when the cases are.
+        self.loader.plan_memory_for(self.targets(), self.crop.patch, Footprint::Mapped).map(drop)
+    }
+
     /// Memory of the loader, for cases of at most this grid.
     ///
     /// # Errors
@@ -246,8 +228,7 @@ impl RunConfig {
     pub fn loader_memory(&self, largest: Dims) -> Result<LoaderMemory, Failure> {
         let footprint =
             if self.loader.cached { Footprint::Mapped } else { Footprint::InMemory(largest) };
-        let memory = self.loader.plan_memory_for(self.targets(), self.crop.patch, footprint);
-        memory.map_err(Failure::Usage)
+        Ok(self.loader.plan_memory_for(self.targets(), self.crop.patch, footprint)?)
     }
 
     /// Targets of training: hard labels or probabilities.
@@ -257,6 +238,18 @@ impl RunConfig {
 }
 
 impl CheckedConfig {
+    /// Fingerprint of all settings that decide the result; a resumed run must have the same.
+    ///
+    /// # Panics
+    /// If the settings do not survive JSON, which the schema's ranges exclude.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut settings = serde_json::to_value(&self.run).expect("settings are plain data");
+        schema::replace_neutral_settings(&run_schema(), &mut settings);
+        // Fields are hashed in the order of their declaration, which the map does not keep.
+        let deciding: RunConfig = serde_json::from_value(settings).expect("settings are their own");
+        Fingerprint::of_config(&deciding)
+    }
+
     /// Memory of the loader, for cases in the grid of BraTS.
     ///
     /// # Errors
@@ -270,7 +263,9 @@ impl CheckedConfig {
     /// # Errors
     /// If a setting has no form in TOML.
     pub fn to_annotated_toml(&self) -> Result<String, Failure> {
-        Ok(self.layers.to_annotated_toml(&self.to_table()?))
+        let table = Table::try_from(&self.run);
+        let table = table.map_err(|error| Failure::Usage(error.to_string()))?;
+        Ok(self.layers.to_annotated_toml(&table))
     }
 
     /// All settings as TOML, to be read again.
@@ -279,10 +274,6 @@ impl CheckedConfig {
     /// If a setting has no form in TOML.
     pub fn to_toml(&self) -> Result<String, Failure> {
         toml::to_string(&self.run).map_err(|error| Failure::Usage(error.to_string()))
-    }
-
-    fn to_table(&self) -> Result<Table, Failure> {
-        Table::try_from(&self.run).map_err(|error| Failure::Usage(error.to_string()))
     }
 }
 

@@ -4,6 +4,7 @@ pub mod cuda;
 mod wgpu;
 
 use burn::tensor::Device;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::nets::precision::Precision;
@@ -11,7 +12,7 @@ use crate::run::device::cuda::{Gpu, Missing};
 use crate::run::failure::Failure;
 
 /// Device asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceChoice {
     /// A GPU where there is one, else the CPU; says which.

@@ -95,7 +95,7 @@ pub struct StepCost {
 pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, Failure> {
     let run = &config.run;
     let patch = run.crop.patch;
-    config.blueprint.fits_patch(patch).map_err(|error| Failure::Usage(error.to_string()))?;
+    config.blueprint.fits_patch(patch)?;
     let chosen = device::choose_device(run.device)?;
     chosen.check_precision(run.precision)?;
     let products = chosen.products(run.precision).to_string();

@@ -11,13 +11,14 @@ use half::f16;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::base::schema::ConfigError;
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 use crate::nets::blocks::leaky_relu;
 use crate::nets::norm::Norm;
 use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::precision::Precision;
 use crate::nets::volumetric::{max_pool, mean_pool, transposed_convolution, upsample_trilinear};
-use crate::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, InvalidConfig};
+use crate::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint};
 use crate::pipeline::sample::Batch;
 use crate::train::feed;
 use crate::train::loss::LossConfig;
@@ -214,7 +215,7 @@ fn compare_operation(operation: &Operation, device: &Device) -> Comparison {
 fn reduced_blueprint(
     entry: &ArchitectureEntry,
     size: NetworkSize,
-) -> Result<Box<dyn Blueprint>, InvalidConfig> {
+) -> Result<Box<dyn Blueprint>, ConfigError> {
     let defaults = entry.default_blueprint().settings();
     let mut settings = json!({});
     let mut reduce = |field: &str, value: Value| {

@@ -183,8 +183,7 @@ pub fn drain_loader(
         CaseSource::Files { largest } => CaseSource::Files { largest: *largest },
     };
     let loader = &config.loader;
-    let memory =
-        loader.plan_memory(config.crop.patch, cases.footprint()).map_err(Failure::Usage)?;
+    let memory = loader.plan_memory(config.crop.patch, cases.footprint())?;
     let parts = LoaderParts {
         loader: loader.clone(),
         crop: config.crop.clone(),

@@ -1,0 +1,44 @@
+//! Network of a run: its name, its settings, and the schema of every network's settings.
+
+use std::path::PathBuf;
+
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use toml::Table;
+
+use crate::nets::ARCHITECTURES;
+
+/// Name and settings of the network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(transform = insert_networks)]
+pub struct ModelConfig {
+    /// A name of the registry.
+    pub name: String,
+    /// A safetensors file of weights to start from; without one they are drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PathBuf")]
+    pub init: Option<PathBuf>,
+    /// The architecture's settings; what is left out takes its default.
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    pub settings: Table,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self { name: "unet".into(), init: None, settings: Table::new() }
+    }
+}
+
+/// Adds each network's name and settings to the schema of [`ModelConfig`].
+fn insert_networks(model: &mut Schema) {
+    let variants = ARCHITECTURES.iter().map(|entry| {
+        let mut settings = (entry.schema)();
+        let description = settings["description"].take();
+        let settings = json!({"properties": settings["properties"]});
+        let name = json!({"const": entry.name});
+        json!({"description": description, "properties": {"name": name, "settings": settings}})
+    });
+    model.insert("oneOf".into(), variants.collect());
+}
