@@ -6,8 +6,9 @@
 //! an abort needs no runtime and no poll to take effect.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::base::error::Fault;
@@ -66,15 +67,10 @@ impl StopLatch {
         Self(Arc::new(SharedLatch { parent, settled: Mutex::new(settled), changed: Notify::new() }))
     }
 
-    fn lock_state(&self) -> MutexGuard<'_, LatchState> {
-        // Nothing that can panic runs under this lock.
-        self.0.settled.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Makes a latch that stops with this one, and can be stopped without it.
     #[must_use]
     pub fn child(&self) -> Self {
-        let mut settled = self.lock_state();
+        let mut settled = self.0.settled.lock();
         let child = Self::with_parent(Some(self.clone()), settled.state, settled.fault.clone());
         settled.children.retain(|known| known.strong_count() > 0);
         settled.children.push(Arc::downgrade(&child.0));
@@ -83,12 +79,12 @@ impl StopLatch {
 
     /// Present state.
     pub fn state(&self) -> StopState {
-        self.lock_state().state
+        self.0.settled.lock().state
     }
 
     /// Fault that aborted the latch, if it was a fault.
     pub fn fault(&self) -> Option<Fault> {
-        self.lock_state().fault.clone()
+        self.0.settled.lock().fault.clone()
     }
 
     /// Requests a clean end: no new items, everything in flight is delivered.
@@ -121,7 +117,7 @@ impl StopLatch {
     pub fn on_stop(&self, hook: impl Fn(StopState) + Send + Sync + 'static) {
         let hook: StopHook = Arc::new(hook);
         let state = {
-            let mut settled = self.lock_state();
+            let mut settled = self.0.settled.lock();
             settled.hooks.push(Arc::clone(&hook));
             settled.state
         };
@@ -148,7 +144,7 @@ impl StopLatch {
     /// lock: a hook drops items, whose tickets ask this latch for its state.
     fn advance_to(&self, state: StopState, fault: Option<&Fault>) -> bool {
         let (hooks, children) = {
-            let mut settled = self.lock_state();
+            let mut settled = self.0.settled.lock();
             if settled.state >= state {
                 return false;
             }
@@ -182,7 +178,7 @@ mod tests {
     fn recording(latch: &StopLatch) -> Arc<Mutex<Vec<StopState>>> {
         let told = Arc::new(Mutex::new(Vec::new()));
         let copy = Arc::clone(&told);
-        latch.on_stop(move |state| copy.lock().unwrap().push(state));
+        latch.on_stop(move |state| copy.lock().push(state));
         told
     }
 
@@ -195,8 +191,8 @@ mod tests {
         latch.abort(None);
         latch.drain();
         assert_eq!(latch.state(), StopState::Aborted);
-        assert_eq!(*told.lock().unwrap(), [StopState::Draining, StopState::Aborted]);
-        assert_eq!(*recording(&latch).lock().unwrap(), [StopState::Aborted], "late, told at once");
+        assert_eq!(*told.lock(), [StopState::Draining, StopState::Aborted]);
+        assert_eq!(*recording(&latch).lock(), [StopState::Aborted], "late, told at once");
     }
 
     #[test]

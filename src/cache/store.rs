@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::base::error::{CaseError, Fault, Reason};
@@ -114,7 +115,7 @@ impl CaseStore {
         expected: ExpectedSource<'_>,
     ) -> Result<Option<Arc<MappedCase>>, CaseError> {
         let slot = self.case_slot(id);
-        self.find_in_slot(id, expected, &mut lock_ignoring_poison(&slot))
+        self.find_in_slot(id, expected, &mut slot.lock())
     }
 
     /// Writes a case's file and maps it, replacing an older one; readers of that keep what they
@@ -124,7 +125,7 @@ impl CaseStore {
     /// A case error when the contents cannot be a file, a fault when the disk fails.
     pub fn publish(&self, contents: &CaseContents) -> Result<PublishReport, CacheError> {
         let slot = self.case_slot(&contents.id);
-        let case = self.write_and_map(contents, &mut lock_ignoring_poison(&slot))?;
+        let case = self.write_and_map(contents, &mut slot.lock())?;
         Ok(PublishReport { path: case.path().to_owned(), bytes: case.file_bytes() })
     }
 
@@ -140,7 +141,7 @@ impl CaseStore {
         build: impl FnOnce() -> Result<CaseContents, CaseError>,
     ) -> Result<(Arc<MappedCase>, CaseOrigin), CacheError> {
         let slot = self.case_slot(id);
-        let mut held = lock_ignoring_poison(&slot);
+        let mut held = slot.lock();
         let found = self.find_in_slot(id, expected, &mut held).and_then(|found| {
             // Damage must be known before anybody relies on the voxels: then it can be repaired.
             found.map(|case| case.verify_voxels().map(|()| case)).transpose()
@@ -169,16 +170,15 @@ impl CaseStore {
 
     /// Cases mapped by this store, and the bytes that they map.
     pub fn mapped_size(&self) -> (usize, u64) {
-        let slots: Vec<Arc<CaseSlot>> =
-            lock_ignoring_poison(&self.slots).values().cloned().collect();
+        let slots: Vec<Arc<CaseSlot>> = self.slots.lock().values().cloned().collect();
         // A slot under construction is not mapped yet, and not worth waiting for.
-        let held = slots.iter().filter_map(|slot| slot.try_lock().ok());
+        let held = slots.iter().filter_map(|slot| slot.try_lock());
         held.filter_map(|case| case.as_ref().map(|case| case.file_bytes()))
             .fold((0, 0), |(cases, bytes), own| (cases + 1, bytes + own))
     }
 
     fn case_slot(&self, id: &CaseId) -> Arc<CaseSlot> {
-        lock_ignoring_poison(&self.slots).entry(id.clone()).or_default().clone()
+        self.slots.lock().entry(id.clone()).or_default().clone()
     }
 
     fn find_in_slot(
@@ -249,11 +249,6 @@ fn unrepaired_error(mut error: CaseError, damage: &CaseError) -> CaseError {
     error.problem =
         format!("{}, and its case file is damaged ({subject}: {problem})", error.problem);
     error
-}
-
-/// Locks despite poison: a builder that panicked left its slot as it was, empty or an older case.
-fn lock_ignoring_poison<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

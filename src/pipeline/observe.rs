@@ -1,9 +1,10 @@
 //! Registry of running topologies, and their clocks as metrics.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::actor::feed::RunningTopology;
@@ -138,7 +139,7 @@ impl TopologyRegistry {
     /// Registers a topology for as long as the result lives.
     #[must_use]
     pub fn watch_topology(&self, running: &RunningTopology) -> TopologyRegistration {
-        let mut shown = self.lock_state();
+        let mut shown = self.0.lock();
         let number = shown.next;
         shown.next += 1;
         shown.live.insert(number, WatchedTopology::from_observer(running.observer()));
@@ -149,7 +150,7 @@ impl TopologyRegistry {
     /// the last half minute.
     pub fn to_json(&self) -> Value {
         // Observed without the lock: a stuck actor must not hold up the clocks.
-        let mut running: Vec<WatchedTopology> = self.lock_state().live.values().cloned().collect();
+        let mut running: Vec<WatchedTopology> = self.0.lock().live.values().cloned().collect();
         running.retain(|live| !live.observer.is_over());
         let ingest = running.iter().find(|live| live.observer.topology_name() == INGEST);
         let described = running.iter().map(|live| {
@@ -159,13 +160,9 @@ impl TopologyRegistry {
         Value::Array(described.collect())
     }
 
-    fn lock_state(&self) -> MutexGuard<'_, RegistryState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Publishes clocks and queues as metrics.
     fn publish_metrics(&self) {
-        let mut shown = self.lock_state();
+        let mut shown = self.0.lock();
         let mut clocks = shown.past.clone();
         let mut starved = shown.past_starved;
         for live in shown.live.values_mut() {
@@ -228,7 +225,7 @@ fn publish_queue(seen: &Observation) {
 
 impl Drop for TopologyRegistration {
     fn drop(&mut self) {
-        let mut shown = self.board.lock_state();
+        let mut shown = self.board.0.lock();
         if let Some(WatchedTopology { observer, .. }) = shown.live.remove(&self.number) {
             for seen in observer.observations() {
                 shown.past.entry(seen.name).or_default().add_observation(&seen);

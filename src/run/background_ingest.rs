@@ -1,7 +1,9 @@
 //! Background ingest of the cases that are not in the cache when a run begins.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::actor::observe::Observer;
 use crate::base::error::{CaseError, Fault};
@@ -67,7 +69,7 @@ impl BackgroundIngest {
     /// Ends the ingest, and returns the cases that turned out to be bad.
     pub(super) fn stop_and_list_excluded(self) -> Vec<ExcludedCase> {
         drop(self.ahead);
-        std::mem::take(&mut self.excluded.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.excluded.lock())
     }
 }
 
@@ -91,7 +93,7 @@ fn on_arrival(
         tracing::warn!("left out: {error}");
         memory.record_bad_case(case, error);
         let left_out = ExcludedCase { case: case.clone(), error: error.clone() };
-        excluded.lock().unwrap_or_else(PoisonError::into_inner).push(left_out);
+        excluded.lock().push(left_out);
         if held_out.contains(case) {
             stop.abort(Some(Fault::Environment {
                 subject: error.subject.clone(),
@@ -144,7 +146,7 @@ impl QuarantineWriter {
 
     pub(super) fn record_bad_case(&self, case: &CaseId, error: &CaseError) {
         let Some(store) = &self.store else { return };
-        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unknown = self.unknown.lock();
         let Some(fingerprint) = unknown.remove(case) else { return };
         if let Err(fault) = quarantine_case(store, case, Some(fingerprint), error) {
             tracing::error!("the quarantine does not take {case}: {fault}");

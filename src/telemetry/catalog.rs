@@ -5,9 +5,8 @@
 //! Label values are stages, queues, splits and the like: closed sets that are known when a run
 //! starts. A case's name is never one; it belongs in the journal.
 
-use std::sync::{Mutex, PoisonError};
-
 use metrics::{Counter, Gauge, Histogram};
+use parking_lot::Mutex;
 
 use super::metric::{Family, Metric, SecondsTotal, Unit};
 use crate::base::error::Reason;
@@ -236,7 +235,7 @@ impl RunState {
 /// Shows the labels of `train_run_info` of a new run, and sets the earlier run's to 0.
 pub fn show_run_info(labels: [&str; 4]) {
     static SHOWN: Mutex<Option<[String; 4]>> = Mutex::new(None);
-    let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut shown = SHOWN.lock();
     if let Some(earlier) = shown.replace(labels.map(str::to_owned)) {
         TRAIN_RUN_INFO.with_labels(earlier.each_ref().map(String::as_str)).set(0.0);
     }

@@ -7,9 +7,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::Fault;
@@ -57,7 +58,7 @@ impl Journal {
         let JournalPosition { events, table } = position;
         let told = checkpoint_line_length(&folder.join(EVENTS), events, step);
         let journal = Self::open_files(folder, JournalPosition { events: events + told, table })?;
-        journal.lock_files().last_step = step;
+        journal.0.lock().last_step = step;
         Ok(journal)
     }
 
@@ -71,17 +72,13 @@ impl Journal {
         Ok(Self(Arc::new(Mutex::new(files))))
     }
 
-    fn lock_files(&self) -> MutexGuard<'_, JournalFiles> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Writes one event, and a table row where it is a step. It has been given to the operating
     /// system when this returns, so a killed process loses no reported event.
     ///
     /// # Errors
     /// If the disk does not take it.
     pub fn write_event(&self, event: &Event) -> Result<(), Fault> {
-        let mut files = self.lock_files();
+        let mut files = self.0.lock();
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         #[derive(Serialize)]
         struct TimestampedEvent<'a> {
@@ -101,12 +98,12 @@ impl Journal {
 
     /// Last finite step that was written, or the one that this process started from.
     pub fn last_step(&self) -> u64 {
-        self.lock_files().last_step
+        self.0.lock().last_step
     }
 
     /// The run's folder.
     pub fn run_folder(&self) -> PathBuf {
-        self.lock_files().folder.clone()
+        self.0.lock().folder.clone()
     }
 
     /// Flushes the journal to the disk and returns its length.
@@ -114,7 +111,7 @@ impl Journal {
     /// # Errors
     /// If the disk does not take it.
     pub fn sync_position(&self) -> Result<JournalPosition, Fault> {
-        let files = self.lock_files();
+        let files = self.0.lock();
         files.events.sync_to_disk()?;
         files.table.sync_to_disk()?;
         Ok(JournalPosition { events: files.events.length, table: files.table.length })
