@@ -1,6 +1,7 @@
-//! Floor 0: errors, keyed randomness, fingerprints and progress, for every other floor.
+//! Floor 0: errors, files, keyed randomness, fingerprints and progress, for every other floor.
 
 pub mod error;
 pub mod fingerprint;
+pub mod fs;
 pub mod progress;
 pub mod seed;

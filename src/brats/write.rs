@@ -3,7 +3,6 @@
 //! Values come in the file's memory order (see [`SourceGrid::to_file_order`]), labels as the file's
 //! own values. The header holds the grid, and nothing of the source's extensions or description.
 
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -14,6 +13,7 @@ use flate2::write::GzEncoder;
 use nifti::{NiftiType, Unit, XForm};
 
 use crate::base::error::{CaseError, Reason};
+use crate::base::fs::{self, AtPath};
 use crate::brats::qform::Qform;
 use crate::volume::case::SourceGrid;
 
@@ -115,12 +115,11 @@ fn write_volume<T: VoxelType>(
     }
     let header = encode_header::<T>(path, source)?;
     let draft = draft_path(path, &name);
-    let written =
-        write_draft(&draft, compressed, &header, voxels).and_then(|()| fs::rename(&draft, path));
-    written.map_err(|error| {
+    let written = write_draft(&draft, compressed, &header, voxels);
+    written.at_path(path).and_then(|()| fs::rename(&draft, path)).map_err(|error| {
         // The cause is worth more than a second error about the draft.
         let _ = fs::remove_file(&draft);
-        CaseError::from_io(path, &error)
+        error.into()
     })
 }
 
@@ -138,7 +137,7 @@ fn write_draft<T: VoxelType>(
     header: &[u8],
     voxels: &[T],
 ) -> io::Result<()> {
-    let file = BufWriter::new(File::create_new(draft)?);
+    let file = BufWriter::new(fs::create_new(draft)?);
     let mut file = if compressed {
         let mut encoder = GzEncoder::new(file, Compression::new(GZIP_LEVEL));
         write_content(&mut encoder, header, voxels)?;
@@ -253,7 +252,7 @@ mod tests {
             let [x, y, z] = [place % 3, place / 3 % 4, place / 12].map(|i| i as u16);
             assert_eq!(volume.get_f32(&[x, y, z]).unwrap(), f32::from(*voxel));
         }
-        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(names.len(), 1, "no draft is left: {names:?}");
     }
 
@@ -279,6 +278,6 @@ mod tests {
         let source = lps([40_000, 1, 1]);
         let error = write_labels(&folder.path().join("a.nii"), &vec![0; 40_000], &source);
         assert!(error.unwrap_err().to_string().contains("40000x1x1"));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -4,7 +4,6 @@
 //! address space, not memory.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use serde::Serialize;
 
 use crate::base::error::{CaseError, Fault, Reason};
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs;
 use crate::cache::contents::CaseContents;
 use crate::cache::error::CacheError;
 use crate::cache::format::{EXTENSION, VERSION, case_id_problem};
@@ -66,7 +66,7 @@ impl CaseStore {
     pub fn open(root: &Path, preprocess: Fingerprint) -> Result<Self, Fault> {
         let folder = root.join(format!("v{VERSION}-{}", preprocess.short_hex(FOLDER_DIGITS)));
         for needed in [&folder, &root.join(TMP)] {
-            fs::create_dir_all(needed).map_err(|error| Fault::from_io(needed, &error))?;
+            fs::create_dir_all(needed)?;
         }
         let root = root.to_owned();
         Ok(Self { root, folder, preprocess, verify: Verify::default(), slots: Mutex::default() })

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use crate::base::fs;
 use crate::cli::console::Console;
 use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
@@ -91,7 +92,7 @@ fn read_times(files: &[PathBuf]) -> Result<Vec<StepCost>, Failure> {
             let file = file.display();
             Failure::Usage(format!("{file}: {problem}; name what `bench-step --json` wrote"))
         };
-        let text = std::fs::read_to_string(file).map_err(|error| problem(error.to_string()))?;
+        let text = fs::read_to_string(file).map_err(|error| problem(error.cause.to_string()))?;
         measured.push(serde_json::from_str(&text).map_err(|error| problem(error.to_string()))?);
     }
     Ok(measured)

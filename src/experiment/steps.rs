@@ -1,7 +1,6 @@
 //! The three kinds of step: a run is trained, cases are scored, cases are annotated. Each resumes
 //! what an earlier process has left of it, and is recorded in the journal.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,6 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::base::error::Fault;
+use crate::base::fs;
 use crate::base::progress::ProgressTask;
 use crate::eval::assess::{CaseAssessment, ScoringConfig};
 use crate::eval::cohort::CohortScore;
@@ -122,7 +122,7 @@ impl StepRunner<'_> {
         let step = ExperimentStep::new("score", subject, &(resolved.fingerprint()?, cases));
         let folder = self.ledger.step_folder(&step)?;
         let scored = folder.join(SCORES);
-        fs::create_dir_all(&scored).map_err(|error| Fault::from_io(&scored, &error))?;
+        fs::create_dir_all(&scored)?;
         let files = self.cohort.files_of_split(part);
         let ids: Vec<CaseId> = files.iter().map(|files| files.id.clone()).collect();
         let mut scores = read_scores(&scored, &ids)?;
@@ -227,7 +227,7 @@ struct RecordedSteps {
 }
 
 fn read_steps(file: &Path) -> Result<u64, Failure> {
-    let text = fs::read_to_string(file).map_err(|error| Fault::from_io(file, &error))?;
+    let text = fs::read_to_string(file)?;
     let ended: RecordedSteps = serde_json::from_str(&text).map_err(|error| {
         Failure::Usage(format!("{}: {error}; delete the run's folder", file.display()))
     })?;
@@ -239,11 +239,7 @@ fn read_scores(folder: &Path, ids: &[CaseId]) -> Result<Vec<CaseScore>, Fault> {
     let mut scores = Vec::new();
     for id in ids {
         let file = score_file(folder, id);
-        let text = match fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(Fault::from_io(&file, &error)),
-        };
+        let Some(text) = fs::if_present(fs::read_to_string(&file))? else { continue };
         match CaseAssessment::from_text(&text) {
             Ok(assessed) if assessed.score.case == *id => scores.push(assessed.score),
             _ => tracing::warn!("{}: is no score of {id}; it is scored again", file.display()),

@@ -62,12 +62,12 @@ impl AccumulatedGradients {
         let factor = match longest {
             Some(longest) => ((norm.clone() + 1e-6).recip() * longest).clamp_max(1.0) * mean,
             None if batches == 1 => {
-                return Some(StepGradient { values, norm, is_finite: is_finite });
+                return Some(StepGradient { values, norm, is_finite });
             }
             None => Tensor::from_data([mean as f32], &norm.device()),
         };
         module.visit(&mut GradientRescaler { gradients: &mut values, factor });
-        Some(StepGradient { values, norm, is_finite: is_finite })
+        Some(StepGradient { values, norm, is_finite })
     }
 }
 

@@ -100,7 +100,7 @@ impl<M: Module> Optimiser<M> {
         let mut update = ParamUpdate {
             rule: &self.rule,
             rate,
-            is_finite: is_finite,
+            is_finite,
             gradients,
             moments: memory.moments.iter().map(weights::parameter_values).collect(),
             seen: memory.seen.iter().map(BiasCorrection::value).collect(),

@@ -113,11 +113,7 @@ pub(crate) fn blend_towards<M: Module>(
     share: &Tensor<1>,
     is_finite: &Tensor<1, Bool>,
 ) -> M {
-    module.map(&mut ValueBlender {
-        targets: &parameter_values(target),
-        share,
-        is_finite: is_finite,
-    })
+    module.map(&mut ValueBlender { targets: &parameter_values(target), share, is_finite })
 }
 
 /// Selects `yes` where `condition`, `[1]`, is true, else `no`; either may hold NaN.

@@ -2,13 +2,13 @@
 //! that a killed process left incomplete is left out.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::base::error::Fault;
+use crate::base::fs;
 
 /// The journal's file in a run's folder.
 pub(super) const EVENTS: &str = "events.jsonl";
@@ -117,11 +117,7 @@ impl EventLog {
     /// If a line is no event; the error has its number.
     pub(super) fn read(folder: &Path) -> Result<Self, Fault> {
         let path = folder.join(EVENTS);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(Fault::from_io(&path, &error)),
-        };
+        let text = fs::if_present(fs::read_to_string(&path))?.unwrap_or_default();
         let mut log = Self::default();
         for (number, line) in text.split_inclusive('\n').enumerate() {
             let Some(whole) = line.strip_suffix('\n') else { break };

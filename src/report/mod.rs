@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::error::Fault;
+use crate::base::fs;
 use crate::report::run_record::RunRecord;
 
 pub use crate::report::sketch::Sketch;
@@ -53,6 +54,6 @@ pub fn write_report(run: &Path) -> Result<ReportFiles, Fault> {
 /// Writes a file atomically: a reader sees the old file or the new one.
 fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let beside = path.with_extension("tmp");
-    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
-    written.map_err(|error| Fault::from_io(path, &error))
+    fs::write(&beside, bytes)?;
+    Ok(fs::rename(&beside, path)?)
 }

@@ -1,12 +1,12 @@
 //! Overlays of truth and prediction on FLAIR, for the worst, the median and the best case of each
 //! region: `validation/overlays/*.png`, and an index of them.
 
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::Fault;
+use crate::base::fs;
 use crate::eval::cohort::CohortScore;
 use crate::report::picture;
 use crate::report::sketch::Sketch;
@@ -63,14 +63,11 @@ pub fn write_overlays(
     sketches: &[Sketch],
 ) -> Result<(), Fault> {
     let folder = validation.join(FOLDER);
-    let failed = |error: &std::io::Error| Fault::from_io(&folder, error);
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(|error| failed(&error))?;
-    }
+    fs::if_present(fs::remove_dir_all(&folder))?;
     if sketches.is_empty() {
         return Ok(());
     }
-    fs::create_dir_all(&folder).map_err(|error| failed(&error))?;
+    fs::create_dir_all(&folder)?;
     let mut drawn = Vec::new();
     for region in Region::ALL {
         for overlay in select_overlays(cohort, region) {
@@ -80,13 +77,13 @@ pub fn write_overlays(
             let path = folder.join(&overlay.file);
             let png = picture::draw_overlay(sketch.of_region(region)).to_png();
             let png = png.map_err(|error| Fault::from_io(&path, &error.into()))?;
-            fs::write(&path, png).map_err(|error| Fault::from_io(&path, &error))?;
+            fs::write(&path, png)?;
             drawn.push(overlay);
         }
     }
     let text = serde_json::to_string_pretty(&drawn).expect("a list of overlays serialises to JSON");
     let index = folder.join(INDEX);
-    fs::write(&index, text).map_err(|error| Fault::from_io(&index, &error))
+    Ok(fs::write(&index, text)?)
 }
 
 /// The worst, median and best case of a region; of two the worst and the best, of one itself.
@@ -117,11 +114,7 @@ fn select_overlays(cohort: &CohortScore, region: Region) -> Vec<Overlay> {
 /// If the list is damaged.
 pub(super) fn read_overlays(validation: &Path) -> Result<Vec<Overlay>, Fault> {
     let index = validation.join(FOLDER).join(INDEX);
-    let text = match fs::read(&index) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Fault::from_io(&index, &error)),
-    };
+    let Some(text) = fs::if_present(fs::read(&index))? else { return Ok(Vec::new()) };
     serde_json::from_slice(&text).map_err(|error| Fault::Environment {
         subject: index.display().to_string(),
         problem: error.to_string(),
@@ -185,7 +178,10 @@ mod tests {
         assert_eq!((wt[0].case.as_str(), wt[0].dice), ("case2", 2.0 / 9.0));
         write_overlays(folder.path(), &cohort(&[3]), &all[..1]).unwrap();
         assert_eq!(read_overlays(folder.path()).unwrap().len(), Region::COUNT);
-        assert_eq!(fs::read_dir(folder.path().join(FOLDER)).unwrap().count(), 1 + Region::COUNT);
+        assert_eq!(
+            std::fs::read_dir(folder.path().join(FOLDER)).unwrap().count(),
+            1 + Region::COUNT
+        );
         write_overlays(folder.path(), &cohort(&[3]), &[]).unwrap();
         assert_eq!(
             read_overlays(folder.path()).unwrap(),

@@ -1,8 +1,6 @@
 //! The files of a run's folder, read back. Any of them may be missing: a run may not have ended, or
 //! never have been scored.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -10,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::base::error::Fault;
+use crate::base::fs;
 use crate::eval::cohort::CohortScore;
 use crate::eval::score::CaseScore;
 use crate::report::event_log::{EVENTS, EventLog};
@@ -116,7 +115,7 @@ impl RunRecord {
         let mut overlays = Vec::new();
         for overlay in overlay::read_overlays(&validation)? {
             let path = validation.join(overlay::FOLDER).join(&overlay.file);
-            let bytes = fs::read(&path).map_err(|error| Fault::from_io(&path, &error))?;
+            let bytes = fs::read(&path)?;
             overlays.push((overlay, bytes));
         }
         Ok(Self {
@@ -175,11 +174,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
 }
 
 fn read_text(path: &Path) -> Result<Option<String>, Fault> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Fault::from_io(path, &error)),
-    }
+    Ok(fs::if_present(fs::read_to_string(path))?)
 }
 
 fn damaged_file(path: &Path, problem: &str) -> Fault {

@@ -1,11 +1,11 @@
 //! The cohort of a run: every usable case, split, and locked by fingerprint.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs;
 use crate::brats::dataset::{CaseFiles, TumourGrade};
 use crate::cache::store::CaseStore;
 use crate::pipeline::annotations::Annotations;
@@ -292,7 +292,7 @@ pub(super) fn check_unchanged(
 /// If it is missing or not readable as one.
 pub fn read_lock(folder: &Path) -> Result<DatasetLock, Failure> {
     let path = folder.join(DATASET_LOCK);
-    let bytes = fs::read(&path).map_err(|error| CaseError::from_io(&path, &error))?;
+    let bytes = fs::read(&path)?;
     serde_json::from_slice(&bytes).map_err(|error| {
         Failure::Usage(format!("{}: {error}; name a complete run folder", path.display()))
     })

@@ -3,7 +3,6 @@
 //! [`Ensemble`] names the runs. [`Ensemble::resolve`] reads their folders, which gives weights,
 //! settings and a fingerprint. [`ResolvedEnsemble::build_predictor`] makes the predictor.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use serde_json::Value;
 
 use crate::base::error::Fault;
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs;
 use crate::eval::predictor::{
     LoadNetwork, MeanPredictor, Predictor, WeightedNetwork, WindowConfig,
 };
@@ -165,7 +165,7 @@ impl ResolvedMember {
 
     fn weights_fingerprint(&self) -> Result<Fingerprint, Fault> {
         let file = self.folder.join(predicting_file(&self.folder));
-        let bytes = fs::read(&file).map_err(|error| Fault::from_io(&file, &error))?;
+        let bytes = fs::read(&file)?;
         Ok(Fingerprint::of_bytes(&bytes))
     }
 }

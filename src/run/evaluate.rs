@@ -1,12 +1,12 @@
 //! Scoring of a predictor on whole cases, and the post-processing that is chosen on validation.
 
-use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::actor::feed::{Feed, RunningTopology};
 use crate::base::error::Fault;
+use crate::base::fs;
 use crate::brats::dataset::CaseFiles;
 use crate::eval::assess::{self, CaseAssessment, ScoringConfig};
 use crate::eval::cohort::CohortScore;
@@ -204,7 +204,7 @@ pub(super) fn process_each_case(
 /// # Errors
 /// If the disk does not take them.
 pub fn write_evaluation(folder: &Path, evaluation: &Evaluation) -> Result<(), Fault> {
-    fs::create_dir_all(folder).map_err(|error| Fault::from_io(folder, &error))?;
+    fs::create_dir_all(folder)?;
     write_csv(&folder.join("cases.csv"), &evaluation.network)?;
     let text = serde_json::to_vec_pretty(evaluation).expect("scores serialise to JSON");
     write_atomically(&folder.join("summary.json"), &text)?;

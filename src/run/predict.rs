@@ -1,11 +1,11 @@
 //! Prediction of label files for cases, with labels or without.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::base::error::{CaseError, Fault};
+use crate::base::error::CaseError;
+use crate::base::fs;
 use crate::brats::dataset::CaseFiles;
 use crate::brats::write::write_labels;
 use crate::cache::preprocess::PreprocessConfig;
@@ -50,7 +50,7 @@ pub fn predict_cases(
     out: &Path,
     session: &Session,
 ) -> Result<(Vec<Prediction>, Vec<CaseError>), Failure> {
-    fs::create_dir_all(out).map_err(|error| Fault::from_io(out, &error))?;
+    fs::create_dir_all(out)?;
     let mut written = Vec::new();
     let mut failed = Vec::new();
     let names: Vec<CaseId> = cases.iter().map(|files| files.id.clone()).collect();

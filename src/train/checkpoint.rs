@@ -6,11 +6,11 @@
 //! before.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::Fault;
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs;
 use crate::train::run_directory::{sync_to_disk, write_atomically};
 use crate::train::training_progress::TrainingState;
 
@@ -39,7 +39,7 @@ pub fn publish(
     remove_unfinished(&root)?;
     let name = format!("{PREFIX}{:07}", state.progress.step);
     let temporary = root.join(format!(".{name}"));
-    fs::create_dir_all(&temporary).map_err(|error| Fault::from_io(&temporary, &error))?;
+    fs::create_dir_all(&temporary)?;
     save(&temporary)?;
     let text = serde_json::to_string_pretty(state).expect("the state serialises to JSON");
     write_atomically(&temporary.join(STATE), text.as_bytes())?;
@@ -48,8 +48,8 @@ pub fn publish(
     write_atomically(&temporary.join(MANIFEST), text.as_bytes())?;
     let published = root.join(&name);
     remove_if_there(&published)?;
-    let renamed = fs::rename(&temporary, &published).and_then(|()| sync_to_disk(&root));
-    renamed.map_err(|error| Fault::from_io(&published, &error))?;
+    fs::rename(&temporary, &published)?;
+    sync_to_disk(&root)?;
     write_atomically(&root.join(LATEST), name.as_bytes())?;
     if is_best {
         write_atomically(&root.join(BEST), name.as_bytes())?;
@@ -92,9 +92,9 @@ pub fn find_best(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
     let remedy = "use the latest checkpoint".to_string();
     let name = fs::read_to_string(&pointer).map_err(|error| Fault::Environment {
         subject: pointer.display().to_string(),
-        problem: match error.kind() {
-            std::io::ErrorKind::NotFound => "no validation has named a best checkpoint".into(),
-            _ => error.to_string().to_lowercase(),
+        problem: match error.is_missing() {
+            true => "no validation has named a best checkpoint".into(),
+            false => error.cause.to_string().to_lowercase(),
         },
         remedy: remedy.clone(),
     })?;
@@ -134,8 +134,7 @@ fn remove_old(root: &Path, step: u64, keep: usize) -> Result<(), Fault> {
     let (beyond, past): (Vec<String>, Vec<String>) =
         published_names(root)?.into_iter().partition(|name| parse_step(name) > Some(step));
     if beyond.iter().any(is_best) {
-        fs::remove_file(root.join(BEST))
-            .map_err(|error| Fault::from_io(&root.join(BEST), &error))?;
+        fs::remove_file(root.join(BEST))?;
     }
     let superfluous = past.into_iter().skip(keep).filter(|name| !is_best(name));
     for name in beyond.into_iter().chain(superfluous) {
@@ -154,17 +153,9 @@ fn remove_unfinished(root: &Path) -> Result<(), Fault> {
 }
 
 fn list_entries(root: &Path) -> Result<Vec<String>, Fault> {
-    let listing = match fs::read_dir(root) {
-        Ok(listing) => listing,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Fault::from_io(root, &error)),
-    };
-    let mut names = Vec::new();
-    for entry in listing {
-        let entry = entry.map_err(|error| Fault::from_io(root, &error))?;
-        names.push(entry.file_name().to_string_lossy().into_owned());
-    }
-    Ok(names)
+    let entries = fs::if_present(fs::list_dir(root))?.unwrap_or_default();
+    let names = entries.iter().filter_map(|path| path.file_name());
+    Ok(names.map(|name| name.to_string_lossy().into_owned()).collect())
 }
 
 /// Checks every file of a checkpoint against its manifest and reads the state.
@@ -176,7 +167,8 @@ fn read_verified(folder: &Path) -> Result<TrainingState, Fault> {
             .into(),
     };
     let read = |file: &str| {
-        fs::read(folder.join(file)).map_err(|error| broken(file, &error.to_string().to_lowercase()))
+        fs::read(folder.join(file))
+            .map_err(|error| broken(file, &error.cause.to_string().to_lowercase()))
     };
     let manifest: BTreeMap<String, Fingerprint> = serde_json::from_slice(&read(MANIFEST)?)
         .map_err(|error| broken(MANIFEST, &error.to_string()))?;
@@ -195,21 +187,16 @@ fn manifest_of(folder: &Path) -> Result<BTreeMap<String, Fingerprint>, Fault> {
     let mut manifest = BTreeMap::new();
     for name in list_entries(folder)? {
         let path = folder.join(&name);
-        let failed = |error| Fault::from_io(&path, &error);
-        let bytes = fs::read(&path).map_err(failed)?;
-        sync_to_disk(&path).map_err(failed)?;
+        let bytes = fs::read(&path)?;
+        sync_to_disk(&path)?;
         manifest.insert(name, Fingerprint::of_bytes(&bytes));
     }
     Ok(manifest)
 }
 
 fn remove_if_there(folder: &Path) -> Result<(), Fault> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Fault::from_io(folder, &error))
-        }
-        _ => Ok(()),
-    }
+    fs::if_present(fs::remove_dir_all(folder))?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -231,10 +218,7 @@ mod tests {
     }
 
     fn publish_bytes(run: &Path, step: u64, is_best: bool, bytes: &[u8]) -> PathBuf {
-        let save = |folder: &Path| {
-            fs::write(folder.join("weights.bpk"), bytes)
-                .map_err(|error| Fault::from_io(folder, &error))
-        };
+        let save = |folder: &Path| Ok(fs::write(folder.join("weights.bpk"), bytes)?);
         let name = publish(run, &state(step), is_best, 2, save).unwrap();
         run.join("checkpoints").join(name)
     }

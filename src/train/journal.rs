@@ -4,7 +4,7 @@
 //! A checkpoint stores the length of both. A resumed run cuts them back to it, so that no event is
 //! written twice.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::Fault;
+use crate::base::fs;
 use crate::train::event::{Event, StepRecord};
 
 const EVENTS: &str = "events.jsonl";
@@ -155,8 +156,9 @@ impl AppendFile {
     /// Opens the file and truncates it to `length`; a shorter one stays as it is.
     fn open_truncated(path: PathBuf, length: u64) -> Result<Self, Fault> {
         let opened = || {
-            let mut file =
-                OpenOptions::new().create(true).write(true).truncate(false).open(&path)?;
+            let mut options = OpenOptions::new();
+            let options = options.create(true).write(true).truncate(false);
+            let mut file = fs::open_with(&path, options)?;
             let there = file.metadata()?.len();
             file.set_len(length.min(there))?;
             let length = file.seek(SeekFrom::End(0))?;

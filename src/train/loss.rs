@@ -81,7 +81,7 @@ impl LossConfig {
             total = total + aux_loss.value.clone();
             aux_losses.push((aux_loss.name, aux_loss.value.detach()));
         }
-        LossParts { total, aux_losses: aux_losses, ..full }
+        LossParts { total, aux_losses, ..full }
     }
 
     /// Computes Dice and cross-entropy of region logits against targets of the same shape.

@@ -1,7 +1,7 @@
 //! Folder of one run: configuration, environment, dataset and results. A lock keeps a second
 //! process out.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::augment::kernel::Kernel;
 use crate::base::error::Fault;
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs::{self, AtPath, FileError};
 use crate::brats::dataset::CaseFiles;
 use crate::volume::case::{CaseId, Split};
 
@@ -117,13 +118,13 @@ impl RunDirectory {
     /// # Errors
     /// If it cannot be made or locked.
     pub fn create_numbered(root: &Path, stem: &str) -> Result<Self, Fault> {
-        fs::create_dir_all(root).map_err(|error| Fault::from_io(root, &error))?;
+        fs::create_dir_all(root)?;
         for number in 1..=999_999 {
             let path = root.join(format!("{stem}-{number:03}"));
             match fs::create_dir(&path) {
                 Ok(()) => return Self::lock_folder(path),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Fault::from_io(&path, &error)),
+                Err(error) if error.cause.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Err(Fault::Environment {
@@ -145,7 +146,7 @@ impl RunDirectory {
                 remedy: "choose another folder with --run".into(),
             });
         }
-        fs::create_dir_all(path).map_err(|error| Fault::from_io(path, &error))?;
+        fs::create_dir_all(path)?;
         Self::lock_folder(path.to_path_buf())
     }
 
@@ -163,8 +164,8 @@ impl RunDirectory {
         let lock_path = path.join("run.lock");
         let failed = |error| Fault::from_io(&lock_path, &error);
         let mut options = OpenOptions::new();
-        let opened = options.create(true).read(true).write(true).truncate(false).open(&lock_path);
-        let mut lock = opened.map_err(failed)?;
+        let options = options.create(true).read(true).write(true).truncate(false);
+        let mut lock = fs::open_with(&lock_path, options)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -180,7 +181,7 @@ impl RunDirectory {
         named.map_err(failed)?;
         for folder in ["checkpoints", "validation"] {
             let inside = path.join(folder);
-            fs::create_dir_all(&inside).map_err(|error| Fault::from_io(&inside, &error))?;
+            fs::create_dir_all(&inside)?;
         }
         Ok(Self { path, _lock: lock })
     }
@@ -225,11 +226,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".tmp");
     let beside = PathBuf::from(beside);
-    let written = File::create(&beside)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&beside, path))
-        .and_then(|()| sync_to_disk(folder_of(path)));
-    written.map_err(|error| Fault::from_io(path, &error))
+    let mut file = fs::create(&beside)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).at_path(path)?;
+    fs::rename(&beside, path)?;
+    Ok(sync_to_disk(folder_of(path))?)
 }
 
 /// Folder of a file; for a bare name the working folder.
@@ -238,8 +238,8 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Flushes a file, or a folder's entries, to the disk.
-pub(super) fn sync_to_disk(path: &Path) -> std::io::Result<()> {
-    File::open(path).and_then(|file| file.sync_all())
+pub(super) fn sync_to_disk(path: &Path) -> Result<(), FileError> {
+    fs::open(path)?.sync_all().at_path(path)
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@
 //! missing is a figure that is not shown.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
+use crate::base::fs;
 use crate::cli::top::format::format_duration;
 use crate::cli::top::history::TrainingHistory;
 use crate::cli::top::snapshot::TopologyVerdict;
@@ -65,7 +65,7 @@ impl RunJournal {
     /// # Errors
     /// If there is none, or it cannot be read.
     pub(super) fn read(folder: &Path) -> io::Result<Self> {
-        let mut file = File::open(folder.join(EVENTS))?;
+        let mut file = fs::open(folder.join(EVENTS))?;
         let mut past = Self::default();
         let mut head = String::new();
         BufReader::new(&file).read_line(&mut head)?;
@@ -149,7 +149,7 @@ fn read_verdict(folder: &Path) -> Option<(String, String)> {
     struct SummaryFile {
         loader: TopologyVerdict,
     }
-    let text = std::fs::read_to_string(folder.join(SUMMARY)).ok()?;
+    let text = fs::read_to_string(folder.join(SUMMARY)).ok()?;
     let SummaryFile { loader } = serde_json::from_str(&text).ok()?;
     Some((loader.bottleneck, loader.sentence))
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::error::Fault;
+use crate::base::fs;
 use crate::cli::top::journal::RunJournal;
 use crate::cli::top::snapshot::EndpointSnapshot;
 use crate::run::failure::Failure;
@@ -107,7 +108,7 @@ fn find_in_folder(folder: &Path) -> Result<RunSource, Failure> {
 
 /// Requests a snapshot of the process that writes to a run; the error says why there is none.
 fn query_endpoint(folder: &Path) -> Result<(String, EndpointSnapshot), String> {
-    let text = std::fs::read_to_string(folder.join(ENDPOINT_FILE))
+    let text = fs::read_to_string(folder.join(ENDPOINT_FILE))
         .map_err(|_| format!("there is no {ENDPOINT_FILE}"))?;
     let endpoint: Endpoint = serde_json::from_str(&text)
         .map_err(|error| format!("{ENDPOINT_FILE} cannot be read: {error}"))?;

@@ -208,7 +208,7 @@ fn check_layers(
     let settings = serde_json::to_value(&run.model.settings).map_err(|error| usage(&error))?;
     let entry = ArchitectureEntry::find_by_name(&run.model.name).map_err(|error| usage(&error))?;
     let blueprint = entry.parse_settings(&settings).map_err(|error| usage(&error))?;
-    run.model.settings = Table::try_from(&blueprint.settings()).map_err(|error| usage(&error))?;
+    run.model.settings = Table::try_from(blueprint.settings()).map_err(|error| usage(&error))?;
     if let Some(problem) = first_invalid_setting(&run, blueprint.as_ref()) {
         return Err(usage(&problem));
     }

@@ -1,8 +1,8 @@
 //! Checks of cores, memory, limits and the port.
 
-use std::fs;
 use std::net::TcpListener;
 
+use crate::base::fs;
 use crate::run::tools::doctor::{Finding, FindingGrade};
 use crate::telemetry::exporter::MetricsAddress;
 use crate::telemetry::process::status_bytes;
