@@ -5,3 +5,4 @@ pub mod fingerprint;
 pub mod fs;
 pub mod progress;
 pub mod seed;
+pub mod text;

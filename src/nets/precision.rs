@@ -8,6 +8,8 @@ use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// The type of activations in training.
+#[derive(strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -28,11 +30,8 @@ impl Precision {
     }
 
     /// The name in configurations.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -19,6 +19,8 @@ pub const FOLDER: &str = "overlays";
 pub(super) const INDEX: &str = "index.json";
 
 /// Rank of a case among all, by the Dice of one region.
+#[derive(strum::Display)]
+#[strum(serialize_all = "lowercase")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Rank {
@@ -28,16 +30,6 @@ pub(super) enum Rank {
     Median,
     /// Case with none above it.
     Best,
-}
-
-impl Rank {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Worst => "worst",
-            Self::Median => "median",
-            Self::Best => "best",
-        }
-    }
 }
 
 /// An overlay picture.
@@ -103,7 +95,7 @@ fn select_overlays(cohort: &CohortScore, region: Region) -> Vec<Overlay> {
         rank,
         case: cohort.cases()[order[place]].case.clone(),
         dice: dice(order[place]),
-        file: format!("{region}-{}.png", rank.name()),
+        file: format!("{region}-{rank}.png"),
     };
     places.into_iter().map(overlay).collect()
 }

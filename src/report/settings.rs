@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
+use crate::base::text::{format_duration, format_percent};
 use crate::report::event_log::EpochEvent;
 use crate::report::page::definition_pair;
 use crate::report::run_record::RunRecord;
-use crate::report::text::{format_duration, format_percent};
 use crate::volume::case::Split;
 
 /// Most items of a list that are shown.

@@ -129,7 +129,7 @@ fn sorted_cases(lock: &DatasetLock, part: Split) -> Vec<(CaseId, Fingerprint)> {
     cases
 }
 
-const fn in_words(part: Split) -> &'static str {
+fn in_words(part: Split) -> &'static str {
     match part {
         Split::Validation => "held-out",
         other => other.name(),

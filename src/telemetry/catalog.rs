@@ -174,7 +174,7 @@ pub fn register_run_series(stages: &[&str], splits: &[&str]) {
         LOADER_BATCHES.show_series([split]);
         drop(delivered_samples(split));
         for reason in Reason::ALL {
-            drop(skipped_samples(split, reason));
+            drop(skipped_samples(split, *reason));
         }
     }
     for stage in stages {

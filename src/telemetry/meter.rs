@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
 /// Activity of a worker.
+#[derive(strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Activity {
@@ -35,13 +37,8 @@ impl Activity {
     }
 
     /// Lower-case name, as printed in reports.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Starved => "starved",
-            Self::Busy => "busy",
-            Self::Blocked => "blocked",
-            Self::Ended => "ended",
-        }
+    pub fn label(self) -> &'static str {
+        self.into()
     }
 }
 

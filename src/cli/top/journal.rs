@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 
 use crate::base::fs;
-use crate::cli::top::format::format_duration;
+use crate::base::text::format_duration;
 use crate::cli::top::history::TrainingHistory;
 use crate::cli::top::snapshot::TopologyVerdict;
 use crate::cli::top::view::{RunProgress, RunView};

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::base::error::Fault;
-use crate::cli::top::format::format_duration;
+use crate::base::text::format_duration;
 use crate::cli::top::history::TrainingHistory;
 use crate::cli::top::journal::{RunEnd, RunJournal};
 use crate::cli::top::rates::SnapshotWindow;
