@@ -9,7 +9,6 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use crate::base::error::Fault;
 
@@ -30,7 +29,6 @@ type StopHook = Arc<dyn Fn(StopState) + Send + Sync>;
 struct SharedLatch {
     parent: Option<StopLatch>,
     settled: Mutex<LatchState>,
-    changed: Notify,
 }
 
 struct LatchState {
@@ -64,7 +62,7 @@ impl StopLatch {
 
     fn with_parent(parent: Option<Self>, state: StopState, fault: Option<Fault>) -> Self {
         let settled = LatchState { state, fault, hooks: Vec::new(), children: Vec::new() };
-        Self(Arc::new(SharedLatch { parent, settled: Mutex::new(settled), changed: Notify::new() }))
+        Self(Arc::new(SharedLatch { parent, settled: Mutex::new(settled) }))
     }
 
     /// Makes a latch that stops with this one, and can be stopped without it.
@@ -126,20 +124,6 @@ impl StopLatch {
         }
     }
 
-    /// Waits until the latch has been stopped at least as far as `state`.
-    pub async fn reached(&self, state: StopState) -> StopState {
-        loop {
-            let mut changed = std::pin::pin!(self.0.changed.notified());
-            // Registered before the check, so that a change in between is not missed.
-            changed.as_mut().enable();
-            let current = self.state();
-            if current >= state {
-                return current;
-            }
-            changed.await;
-        }
-    }
-
     /// Moves on to `state`; false if the latch is there already. Hooks and children run outside the
     /// lock: a hook drops items, whose tickets ask this latch for its state.
     fn advance_to(&self, state: StopState, fault: Option<&Fault>) -> bool {
@@ -152,7 +136,6 @@ impl StopLatch {
             settled.fault = fault.cloned();
             (settled.hooks.clone(), settled.children.clone())
         };
-        self.0.changed.notify_waiters();
         for hook in hooks {
             hook(state);
         }
@@ -221,18 +204,10 @@ mod tests {
     }
 
     #[test]
-    fn draining_reaches_children_and_waiters() {
+    fn draining_reaches_children() {
         let run = StopLatch::new();
         let child = run.child();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let seen = runtime.block_on(async {
-            let waiting = child.clone();
-            let waiter = tokio::spawn(async move { waiting.reached(StopState::Draining).await });
-            tokio::task::yield_now().await;
-            run.drain();
-            waiter.await.unwrap()
-        });
-        assert_eq!(seen, StopState::Draining);
+        run.drain();
         assert_eq!(child.state(), StopState::Draining);
     }
 }

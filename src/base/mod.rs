@@ -3,6 +3,7 @@
 pub mod error;
 pub mod fingerprint;
 pub mod fs;
+pub mod machine;
 pub mod progress;
 pub mod seed;
 pub mod text;

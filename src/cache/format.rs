@@ -95,13 +95,6 @@ pub(super) struct FirstPage {
 
 const _: () = assert!(size_of::<FirstPage>() == PAGE);
 
-impl FirstPage {
-    /// CRC32C of everything in front of the checksum.
-    pub(super) fn computed_checksum(&self) -> u32 {
-        crc32c::crc32c(&self.as_bytes()[..PAGE - size_of::<U32>()])
-    }
-}
-
 /// Entry of the section table.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]

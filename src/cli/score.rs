@@ -17,7 +17,7 @@ use crate::eval::hausdorff::Hd95;
 use crate::eval::lesionwise::{CohortLesions, LesionRules, score_lesions};
 use crate::eval::match_files::{self, SegmentationPair};
 use crate::eval::postprocess::PostProcess;
-use crate::eval::score::score_case_with;
+use crate::eval::score::score_case;
 use crate::eval::table::{render_lesions, render_measures};
 use crate::eval::tune::{PostProcessSearch, TunedThresholds};
 use crate::run::failure::Failure;
@@ -171,7 +171,7 @@ impl Score {
             }
             postprocess.apply_to(&mut prediction, dims);
             let id = case.clone();
-            scores.push(score_case_with(self.hd95, id, &truth, &prediction, dims, spacing_mm));
+            scores.push(score_case(self.hd95, id, &truth, &prediction, dims, spacing_mm));
             if self.lesionwise {
                 let id = case.clone();
                 let rules = LesionRules::default();

@@ -145,11 +145,6 @@ impl ThresholdSearch {
     }
 }
 
-/// Z-scores of stored intensities, `slope * raw + offset`; the background's 0 is no tissue.
-pub fn z_scores(raw: &[i16], slope: f32, offset: f32) -> impl Iterator<Item = Option<f32>> + '_ {
-    raw.iter().map(move |&value| (value != 0).then(|| slope.mul_add(f32::from(value), offset)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,12 +191,6 @@ mod tests {
     #[test]
     fn without_cases_there_is_no_baseline() {
         assert_eq!(ThresholdSearch::default().best_threshold(), None);
-    }
-
-    #[test]
-    fn stored_intensities_become_z_scores_and_zero_is_no_tissue() {
-        let scores: Vec<Option<f32>> = z_scores(&[0, 100, -2], 0.5, -1.0).collect();
-        assert_eq!(scores, [None, Some(49.0), Some(-2.0)]);
     }
 
     #[test]

@@ -15,9 +15,6 @@ use crate::run::tools::bench_step::{self, Repeats, StepCost};
 use crate::volume::case::{CaseId, Split};
 use crate::volume::grid::Dims;
 
-/// Every case of BraTS has this grid, as in its file.
-const BRATS: [usize; 3] = [240, 240, 155];
-
 /// Bytes of a voxel in a case file: four modalities of i16, and a label.
 const BYTES_PER_VOXEL: u64 = 9;
 
@@ -249,7 +246,7 @@ impl ExperimentPlanner<'_> {
     fn case_grid(&self) -> Dims {
         let cohort = &self.recipe.text.cohort;
         let phantoms = cohort.phantoms.as_ref().map(|phantoms| phantoms.shape);
-        Dims::from_nifti(phantoms.or(cohort.expected_shape).unwrap_or(BRATS))
+        Dims::from_nifti(phantoms.or(cohort.expected_shape).unwrap_or(Dims::BRATS.to_nifti()))
     }
 
     fn plan_ingest(&self) -> PlannedStep {

@@ -259,6 +259,7 @@ fn score_file(folder: &Path, id: &CaseId) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eval::hausdorff::Hd95;
     use crate::eval::score::score_case;
     use crate::volume::grid::Dims;
 
@@ -269,7 +270,7 @@ mod tests {
         assert!(read_scores(folder.path(), &ids).unwrap().is_empty());
         let truth = [2, 2, 1, 4, 0, 0, 0, 0];
         let score = |id: &CaseId, labels: &[u8]| {
-            score_case(id.clone(), &truth, labels, Dims::cube(2), [1.0, 1.0, 3.0])
+            score_case(Hd95::default(), id.clone(), &truth, labels, Dims::cube(2), [1.0, 1.0, 3.0])
         };
         let all =
             [score(&ids[0], &[2, 0, 1, 4, 4, 0, 0, 0]), score(&ids[2], &[0, 2, 2, 2, 4, 1, 1, 0])];

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::actor::feed::RunningTopology;
 use crate::actor::hooks::Hooks;
 use crate::actor::observe::{Observation, Observer};
+use crate::base::machine::core_count;
 use crate::pipeline::bottleneck::{
     BottleneckVerdict, CpuUsage, TopologySnapshot, blame_ingest, diagnose_beside_ingest,
     diagnose_run, diagnose_span,
@@ -212,7 +213,7 @@ fn trainer_starved(observer: &Observer) -> f64 {
 }
 
 fn available_cpu() -> CpuUsage {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = core_count();
     // The process's CPU time began before the topology, so the workers' clocks are used.
     CpuUsage { cores, cpu_seconds: None }
 }

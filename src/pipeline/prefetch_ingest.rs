@@ -36,7 +36,6 @@ pub struct PrefetchIngestParts {
 /// Background ingest of the cases a run still needs. Dropping it ends the ingest; the cache keeps
 /// its cases.
 pub struct PrefetchIngest {
-    arrivals: Arrivals,
     running: RunningTopology,
     stop: StopLatch,
     thread: Option<JoinHandle<()>>,
@@ -68,7 +67,7 @@ impl PrefetchIngest {
         let stop = stop.child();
         let (feed, running) =
             ingest::start_ingest(cases, store, &preprocess, &workers, &stop, runtime)?;
-        let closing = CloseOnDrop(arrivals.clone());
+        let closing = CloseOnDrop(arrivals);
         let settle = move || settle_all(&closing.0, ids, feed, on_arrival);
         let thread =
             thread::Builder::new().name("ahead".into()).spawn(settle).map_err(|error| {
@@ -78,12 +77,7 @@ impl PrefetchIngest {
                     remedy: "raise the limit on threads (ulimit -u)".into(),
                 }
             })?;
-        Ok(Self { arrivals, running, stop, thread: Some(thread) })
-    }
-
-    /// Announced cases.
-    pub fn arrivals(&self) -> Arrivals {
-        self.arrivals.clone()
+        Ok(Self { running, stop, thread: Some(thread) })
     }
 
     /// Topology of the ingest.
@@ -116,7 +110,7 @@ fn settle_all(
     for id in ids {
         let Some(outcome) = feed.next_output() else { return };
         match outcome {
-            IngestOutcome::Published(_) => {
+            IngestOutcome::Ready(_) => {
                 arrivals.record_outcome(&id, Ok(()));
                 on_arrival(&id, Ok(()));
             }

@@ -117,6 +117,7 @@ pub(super) fn read_overlays(validation: &Path) -> Result<Vec<Overlay>, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eval::hausdorff::Hd95;
     use crate::eval::score::score_case;
     use crate::report::sketch::tests::{test_case, test_segmentation};
     use crate::volume::grid::Dims;
@@ -129,7 +130,7 @@ mod tests {
             let mut prediction = [label::BACKGROUND; 8];
             prediction[..hits].fill(label::ED);
             let id = CaseId::new(format!("case{place}"));
-            score_case(id, &truth, &prediction, Dims::cube(2), [1.0; 3])
+            score_case(Hd95::default(), id, &truth, &prediction, Dims::cube(2), [1.0; 3])
         };
         let ids: Vec<CaseId> =
             (0..hits.len()).map(|place| CaseId::new(format!("case{place}"))).collect();

@@ -106,7 +106,7 @@ pub fn ingest_cases(
         let id = ids[done].clone();
         done += 1;
         match outcome {
-            IngestOutcome::Published(case) => {
+            IngestOutcome::Ready(case) => {
                 report.published += 1;
                 report.bytes += case.bytes;
             }

@@ -241,25 +241,3 @@ pub fn show_run_info(labels: [&str; 4]) {
     }
     TRAIN_RUN_INFO.with_labels(labels).set(1.0);
 }
-
-/// Text of `docs/metrics.md`.
-pub fn metrics_markdown() -> String {
-    let mut text = String::from(
-        "# Metrics\n\n\
-         What `/metrics` shows. Every series has the label `run` besides those below. Times are in \
-         seconds, sizes in bytes, ratios from 0 to 1. Counters and histograms of a run are there \
-         from its start, at 0; a gauge appears with its first value.\n\n\
-         Generated from `src/telemetry/catalog.rs`; `BLESS=1 cargo test metrics` writes it anew.\n\n\
-         | metric | type | labels | meaning |\n|---|---|---|---|\n",
-    );
-    for Metric { name, kind, labels, help, .. } in CATALOGUE {
-        text += &format!("| `{name}` | {} | {} | {help} |\n", kind.name(), labels.join(", "));
-    }
-    text += "\n## Buckets\n\nUpper bounds in seconds:\n\n";
-    for Metric { name, buckets, .. } in CATALOGUE.iter().filter(|metric| !metric.buckets.is_empty())
-    {
-        let bounds: Vec<String> = buckets.iter().map(f64::to_string).collect();
-        text += &format!("- `{name}`: {}\n", bounds.join(", "));
-    }
-    text
-}

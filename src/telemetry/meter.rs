@@ -61,13 +61,6 @@ pub struct MeterReading {
     pub changes: u64,
 }
 
-impl MeterReading {
-    /// Sum of the three times, which equals the lifetime exactly.
-    pub fn wall_time(&self) -> Duration {
-        self.starved + self.busy + self.blocked
-    }
-}
-
 /// Sequence lock with one writer and many readers, odd while the writer is inside. All fields are
 /// atomics, so a torn read is discarded, never undefined.
 #[derive(Debug)]
@@ -207,6 +200,13 @@ mod tests {
     use std::thread;
 
     use super::*;
+
+    impl MeterReading {
+        /// Sum of the three times, which equals the lifetime exactly.
+        fn wall_time(&self) -> Duration {
+            self.starved + self.busy + self.blocked
+        }
+    }
 
     const TURNS: [Activity; 3] = [Activity::Busy, Activity::Blocked, Activity::Starved];
 

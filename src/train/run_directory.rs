@@ -11,6 +11,7 @@ use crate::augment::kernel::Kernel;
 use crate::base::error::Fault;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::fs::{self, AtPath, FileError};
+use crate::base::machine::core_count;
 use crate::brats::dataset::CaseFiles;
 use crate::volume::case::{CaseId, Split};
 
@@ -60,7 +61,7 @@ impl Environment {
             device: device.to_string(),
             host: read("/proc/sys/kernel/hostname").map(|name| name.trim().to_string()),
             processor,
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cores: core_count(),
             kernel: Kernel::fastest_available().name(),
             lock_file: Fingerprint::of_bytes(include_bytes!("../../Cargo.lock")),
             reproducibility: if deterministic {

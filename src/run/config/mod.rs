@@ -34,9 +34,6 @@ pub const RUN_FILE: &str = "config.toml";
 /// The version of the file format.
 const SCHEMA: u32 = 1;
 
-/// Every case of BraTS has this grid.
-const BRATS: Dims = Dims::from_nifti([240, 240, 155]);
-
 /// All settings of one training run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -264,7 +261,7 @@ impl CheckedConfig {
     /// # Errors
     /// If that does not fit its budget.
     pub fn loader_memory(&self) -> Result<LoaderMemory, Failure> {
-        self.run.loader_memory(BRATS)
+        self.run.loader_memory(Dims::BRATS)
     }
 
     /// All settings as TOML, each with its origin.

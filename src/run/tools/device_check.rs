@@ -55,89 +55,38 @@ impl Comparison {
     }
 }
 
-/// An operation on volumes and kernels of these shapes.
-struct Operation {
-    name: &'static str,
-    inputs: &'static [[usize; 5]],
-    apply: fn(&[Tensor<5>]) -> Tensor<5>,
-}
+/// An operation on volumes and kernels: its name, their shapes, and what it does.
+type Operation = (&'static str, &'static [[usize; 5]], fn(&[Tensor<5>]) -> Tensor<5>);
+
+const DENSE: &[[usize; 5]] = &[[2, 4, 6, 8, 10], [6, 4, 3, 3, 3]];
+const GROUPED: &[[usize; 5]] = &[[1, 8, 6, 8, 10], [16, 2, 3, 3, 3]];
 
 static OPERATIONS: &[Operation] = &[
-    Operation {
-        name: "convolution 3x3x3",
-        inputs: &[[2, 4, 6, 8, 10], [6, 4, 3, 3, 3]],
-        apply: |x| convolve(x, 1, 1, 1),
-    },
-    Operation {
-        name: "convolution 3x3x3, stride 2",
-        inputs: &[[2, 4, 6, 8, 10], [6, 4, 3, 3, 3]],
-        apply: |x| convolve(x, 2, 1, 1),
-    },
-    Operation {
-        name: "convolution 3x3x3, 4 groups",
-        inputs: &[[1, 8, 6, 8, 10], [16, 2, 3, 3, 3]],
-        apply: |x| convolve(x, 1, 1, 4),
-    },
-    Operation {
-        name: "convolution 3x3x3, stride 2, 4 groups",
-        inputs: &[[1, 8, 6, 8, 10], [16, 2, 3, 3, 3]],
-        apply: |x| convolve(x, 2, 1, 4),
-    },
-    Operation {
-        name: "convolution 1x1x1",
-        inputs: &[[2, 6, 6, 4, 8], [3, 6, 1, 1, 1]],
-        apply: |x| convolve(x, 1, 0, 1),
-    },
-    Operation {
-        name: "transposed convolution 2x2x2",
-        inputs: &[[2, 3, 4, 6, 5], [3, 5, 2, 2, 2]],
-        apply: |x| transposed_convolution(x[0].clone(), x[1].clone()),
-    },
-    Operation {
-        name: "maximum pooling",
-        inputs: &[[2, 3, 4, 6, 8]],
-        apply: |x| max_pool(x[0].clone()),
-    },
-    Operation {
-        name: "mean pooling",
-        inputs: &[[2, 3, 4, 6, 8]],
-        apply: |x| mean_pool(x[0].clone()),
-    },
-    Operation {
-        name: "trilinear up-sampling",
-        inputs: &[[2, 3, 4, 6, 5]],
-        apply: |x| upsample_trilinear(x[0].clone()),
-    },
-    Operation {
-        name: "instance norm",
-        inputs: &[[2, 6, 4, 6, 8]],
-        apply: |x| Norm::instance(6, 1e-5, &x[0].device()).forward(x[0].clone()),
-    },
-    Operation {
-        name: "group norm",
-        inputs: &[[2, 6, 4, 6, 8]],
-        apply: |x| Norm::group(6, 2, 1e-5, &x[0].device()).forward(x[0].clone()),
-    },
-    Operation { name: "ReLU", inputs: &[[1, 2, 4, 6, 8]], apply: |x| relu(x[0].clone()) },
-    Operation {
-        name: "leaky ReLU",
-        inputs: &[[1, 2, 4, 6, 8]],
-        apply: |x| leaky_relu(x[0].clone()),
-    },
-    Operation { name: "sigmoid", inputs: &[[1, 2, 4, 6, 8]], apply: |x| sigmoid(x[0].clone()) },
-    Operation {
-        name: "maximum over encoders",
-        inputs: &[[1, 8, 2, 4, 6]],
-        apply: |x| {
-            let parts = x[0].clone().chunk(4, 1).into_iter();
-            parts.reduce(Tensor::max_pair).expect("there are four")
-        },
-    },
-    Operation {
-        name: "concatenation",
-        inputs: &[[2, 3, 4, 2, 6], [2, 1, 4, 2, 6]],
-        apply: |x| Tensor::cat(x.to_vec(), 1),
-    },
+    ("convolution 3x3x3", DENSE, |x| convolve(x, 1, 1, 1)),
+    ("convolution 3x3x3, stride 2", DENSE, |x| convolve(x, 2, 1, 1)),
+    ("convolution 3x3x3, 4 groups", GROUPED, |x| convolve(x, 1, 1, 4)),
+    ("convolution 3x3x3, stride 2, 4 groups", GROUPED, |x| convolve(x, 2, 1, 4)),
+    ("convolution 1x1x1", &[[2, 6, 6, 4, 8], [3, 6, 1, 1, 1]], |x| convolve(x, 1, 0, 1)),
+    ("transposed convolution 2x2x2", &[[2, 3, 4, 6, 5], [3, 5, 2, 2, 2]], |x| {
+        transposed_convolution(x[0].clone(), x[1].clone())
+    }),
+    ("maximum pooling", &[[2, 3, 4, 6, 8]], |x| max_pool(x[0].clone())),
+    ("mean pooling", &[[2, 3, 4, 6, 8]], |x| mean_pool(x[0].clone())),
+    ("trilinear up-sampling", &[[2, 3, 4, 6, 5]], |x| upsample_trilinear(x[0].clone())),
+    ("instance norm", &[[2, 6, 4, 6, 8]], |x| {
+        Norm::instance(6, 1e-5, &x[0].device()).forward(x[0].clone())
+    }),
+    ("group norm", &[[2, 6, 4, 6, 8]], |x| {
+        Norm::group(6, 2, 1e-5, &x[0].device()).forward(x[0].clone())
+    }),
+    ("ReLU", &[[1, 2, 4, 6, 8]], |x| relu(x[0].clone())),
+    ("leaky ReLU", &[[1, 2, 4, 6, 8]], |x| leaky_relu(x[0].clone())),
+    ("sigmoid", &[[1, 2, 4, 6, 8]], |x| sigmoid(x[0].clone())),
+    ("maximum over encoders", &[[1, 8, 2, 4, 6]], |x| {
+        let parts = x[0].clone().chunk(4, 1).into_iter();
+        parts.reduce(Tensor::max_pair).expect("there are four")
+    }),
+    ("concatenation", &[[2, 3, 4, 2, 6], [2, 1, 4, 2, 6]], |x| Tensor::cat(x.to_vec(), 1)),
 ];
 
 fn convolve(x: &[Tensor<5>], stride: usize, padding: usize, groups: usize) -> Tensor<5> {
@@ -183,14 +132,14 @@ pub fn compare_with_cpu(
     all
 }
 
-fn compare_operation(operation: &Operation, device: &Device) -> Comparison {
+fn compare_operation((name, inputs, apply): &Operation, device: &Device) -> Comparison {
     let run = |device: &Device| {
         let device = device.clone().autodiff();
         let place = |(stream, shape): (usize, &[usize; 5])| {
             draw_tensor(stream as u64, *shape, &device).require_grad()
         };
-        let inputs: Vec<Tensor<5>> = operation.inputs.iter().enumerate().map(place).collect();
-        let answer = (operation.apply)(&inputs);
+        let inputs: Vec<Tensor<5>> = inputs.iter().enumerate().map(place).collect();
+        let answer = apply(&inputs);
         let weights = draw_tensor(100, answer.dims(), &device);
         let gradients = (answer.clone() * weights).sum().backward();
         let slopes = inputs.iter().map(|input| {
@@ -203,7 +152,7 @@ fn compare_operation(operation: &Operation, device: &Device) -> Comparison {
     let (expected, expected_slopes) = run(&Device::flex());
     let backward = slopes.iter().zip(&expected_slopes).map(|(a, b)| max_relative_difference(a, b));
     Comparison {
-        name: operation.name.into(),
+        name: (*name).into(),
         forward: max_relative_difference(&answer, &expected),
         backward: backward.fold(0.0, f64::max),
         tolerance: OPERATION_TOLERANCE,

@@ -12,6 +12,7 @@ use crate::actor::feed::{Feed, RunningTopology};
 use crate::actor::observe::{Observation, Observer};
 use crate::augment::config::AugmentConfig;
 use crate::augment::kernel::Kernel;
+use crate::base::machine::core_count;
 use crate::brats::dataset::CaseFiles;
 use crate::brats::read::read_grid;
 use crate::cache::preprocess::PreprocessConfig;
@@ -215,7 +216,7 @@ pub fn drain_loader(
     let samples = span.samples;
     let seconds = span.seconds;
     let feed = &span.feed;
-    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let cores = core_count();
     let verdict =
         diagnose_run(&span.actors, feed, &CpuUsage { cores, cpu_seconds: span.cpu_seconds });
     let steps = config.step.as_secs_f64() * config.batches as f64;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::base::machine::core_count;
 use crate::base::text::format_percent;
 use crate::pipeline::bottleneck::Bottleneck;
 use crate::pipeline::budget::{LoaderConfig, LoaderWorkers};
@@ -74,7 +75,7 @@ pub fn tune_loader(
         let text = "a trainer that takes no time is never kept busy; write --step-ms above 0";
         return Err(Failure::Usage(text.into()));
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = core_count();
     let free = |workers: &LoaderWorkers| -> Result<DrainReport, Failure> {
         let trial = with_workers(config, prepared, workers, 2)?;
         drain_loader(&DrainConfig { step: Duration::ZERO, ..trial }, prepared, session)

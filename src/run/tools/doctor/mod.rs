@@ -68,7 +68,7 @@ pub fn examine_machine(
         tell(&finding);
         findings.push(finding);
     };
-    add(machine::core_count());
+    add(machine::check_cores());
     add(machine::free_memory());
     add(machine::open_files());
     add(machine::metrics_port(metrics));
