@@ -114,10 +114,10 @@ impl CaseStore {
         for path in self.files_with_extension(annotation::EXTENSION)? {
             match open_annotation(&path) {
                 Ok(found) => inventory.annotations.push(CachedAnnotation {
-                    id: found.id().clone(),
+                    id: found.id.clone(),
                     bytes: found.file_bytes(),
-                    teacher: found.teacher(),
-                    targets: found.targets(),
+                    teacher: found.teacher,
+                    targets: found.targets,
                     current: is_current(&found),
                     path,
                 }),
@@ -203,17 +203,17 @@ impl CaseStore {
 fn open_annotation(path: &Path) -> Result<MappedAnnotation, CaseError> {
     let found = MappedAnnotation::open(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if annotation::file_name(found.id(), found.teacher(), found.targets()) == name {
+    if annotation::file_name(&found.id, found.teacher, found.targets) == name {
         return Ok(found);
     }
-    let problem = format!("is about case {}, by {}", found.id(), found.teacher());
+    let problem = format!("is about case {}, by {}", found.id, found.teacher);
     let subject = format!("{}: header", path.display());
     Err(CaseError::new(Reason::Format, subject, problem, "delete the file"))
 }
 
 /// True if the case file beside an annotation is the one that it was made for.
 fn is_current(found: &MappedAnnotation) -> bool {
-    let beside = found.path().with_file_name(format!("{}.{EXTENSION}", found.id()));
+    let beside = found.path.with_file_name(format!("{}.{EXTENSION}", found.id));
     MappedCase::open(&beside, Verify::Header).is_ok_and(|case| found.matches_case(&case))
 }
 

@@ -4,13 +4,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::brats::dataset::TumourGrade;
+use crate::brats::dataset::{TumourGrade, discover_cases};
 use crate::eval::sliding::Sliding;
 use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::experiment::config_file::{BEST, NetworkSection};
 use crate::run::config::CheckedConfig;
 use crate::run::failure::Failure;
-use crate::run::prepare;
 use crate::run::tools::bench_step::{self, Repeats, StepCost};
 use crate::volume::case::{CaseId, Split};
 use crate::volume::grid::Dims;
@@ -144,7 +143,7 @@ fn split_sizes(recipe: &ExperimentConfig, place: Repetition<'_>) -> Result<Split
     let run = recipe.shared_config(place)?.run;
     let cohort = &recipe.text.cohort;
     let phantoms = cohort.phantoms.as_ref().map(|phantoms| phantoms.cases as usize);
-    let there = prepare::discover_dataset(&run.data.folder).ok().filter(|_| phantoms.is_none());
+    let there = discover_cases(&run.data.folder).ok().filter(|_| phantoms.is_none());
     let found: Option<Vec<(CaseId, Option<TumourGrade>)>> = there.map(|dataset| {
         let labelled = dataset.cases.into_iter().filter(|files| files.labels.is_some());
         labelled.map(|files| (files.id, files.grade)).collect()

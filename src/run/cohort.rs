@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::fs;
-use crate::brats::dataset::{CaseFiles, TumourGrade};
+use crate::brats::dataset::{CaseFiles, TumourGrade, discover_cases};
 use crate::cache::store::CaseStore;
 use crate::pipeline::annotations::Annotations;
 use crate::pipeline::fetch::Fetch;
@@ -51,7 +51,7 @@ pub fn build_cohort(
     session: &Session,
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
-    let dataset = prepare::discover_dataset(&data.folder)?;
+    let dataset = discover_cases(&data.folder)?;
     // A teacher may have labelled those without labels.
     let (mut candidates, useless): (Vec<_>, Vec<_>) = dataset
         .cases
@@ -211,7 +211,7 @@ pub fn restore_cohort(
     session: &Session,
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
-    let found = prepare::discover_dataset(&data.folder)?.cases;
+    let found = discover_cases(&data.folder)?.cases;
     // What is neither trained on nor held out, a run does not need.
     let needed: &[Split] = match data.pseudo {
         Some(_) => &[Split::Train, Split::Validation, Split::Unlabelled],

@@ -10,7 +10,7 @@ use crate::actor::stop::StopLatch;
 use crate::base::error::{CaseError, Fault};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::progress::Progress;
-use crate::brats::dataset::{CaseFiles, Dataset, discover_cases};
+use crate::brats::dataset::CaseFiles;
 use crate::cache::map::MappedCase;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::quarantine::{Quarantine, Quarantined};
@@ -59,14 +59,6 @@ pub struct ExcludedCase {
     pub case: CaseId,
     /// Cause.
     pub error: CaseError,
-}
-
-/// Discovers the cases of a folder.
-///
-/// # Errors
-/// If the folder holds no case of a known layout.
-pub fn discover_dataset(folder: &Path) -> Result<Dataset, Failure> {
-    Ok(discover_cases(folder)?)
 }
 
 /// Brings every case of `cases` into the cache that is not there, unchanged, already.

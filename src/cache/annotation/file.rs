@@ -102,14 +102,21 @@ pub(super) fn compose_annotation(
 /// unnoticed.
 #[derive(Debug)]
 pub struct MappedAnnotation {
-    path: PathBuf,
+    /// The file.
+    pub path: PathBuf,
+    /// The case.
+    pub id: CaseId,
+    /// Fingerprint of the case's source files.
+    pub fingerprint: Fingerprint,
+    /// Fingerprint of the case's preprocessing.
+    pub preprocess: Fingerprint,
+    /// Fingerprint of the teacher that annotated.
+    pub teacher: Fingerprint,
+    /// The case's brain box.
+    pub brain: Box3,
+    /// Kind of target.
+    pub targets: Targets,
     map: MappedFile,
-    id: CaseId,
-    fingerprint: Fingerprint,
-    preprocess: Fingerprint,
-    teacher: Fingerprint,
-    brain: Box3,
-    targets: Targets,
     voxels: Range<usize>,
     foreground: ForegroundRanges,
 }
@@ -124,45 +131,10 @@ impl MappedAnnotation {
         parse_annotation(path, map).map_err(|flaw| flaw.into_error_with_remedy(path, REMEDY))
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The case.
-    pub const fn id(&self) -> &CaseId {
-        &self.id
-    }
-
-    /// Fingerprint of the case's source files.
-    pub const fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
-    }
-
-    /// Fingerprint of the case's preprocessing.
-    pub const fn preprocess_fingerprint(&self) -> Fingerprint {
-        self.preprocess
-    }
-
-    /// Fingerprint of the teacher that annotated.
-    pub const fn teacher(&self) -> Fingerprint {
-        self.teacher
-    }
-
-    /// The case's brain box.
-    pub const fn brain_box(&self) -> Box3 {
-        self.brain
-    }
-
     /// True if it was made for this very case file: same source, same preprocessing.
     pub fn matches_case(&self, case: &MappedCase) -> bool {
         let own = (&self.id, self.fingerprint, self.preprocess, self.brain);
         own == (case.id(), case.fingerprint(), case.preprocess_fingerprint(), case.brain_box())
-    }
-
-    /// Kind of target.
-    pub const fn targets(&self) -> Targets {
-        self.targets
     }
 
     /// Length of the file.

@@ -7,7 +7,6 @@ use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::module::conv3d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
-use half::f16;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -18,12 +17,10 @@ use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::precision::Precision;
 use crate::nets::volumetric::{max_pool, mean_pool, transposed_convolution, upsample_trilinear};
 use crate::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, InvalidConfig};
-use crate::pipeline::sample::Batch;
+use crate::run::tools::bench_step::draw_batch;
 use crate::train::feed;
 use crate::train::loss::LossConfig;
 use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
-use crate::volume::targets::Targets;
 
 /// The largest difference of an operation, relative to the largest value: room for products in
 /// TF32, which CUDA may use for convolutions in f32, and far less than any wrong kernel's.
@@ -195,7 +192,8 @@ fn compare_network(blueprint: &dyn Blueprint, device: &Device, precision: Precis
     let run = |device: &Device, precision: Precision| {
         let mut learner = blueprint.new_learner(&OptimiserConfig::default(), 3, device);
         let recording = learner.device().clone();
-        let uploaded = feed::upload_batch(draw_batch(side), &recording, precision);
+        let uploaded =
+            feed::upload_batch(draw_batch(4, 1, Dims::cube(side)), &recording, precision);
         let images = uploaded.images;
         let targets = uploaded.truth.into_regions();
         let loss = |learner: &dyn crate::nets::Learner, step| {
@@ -245,26 +243,6 @@ fn draw_tensor(stream: u64, shape: [usize; 5], device: &Device) -> Tensor<5> {
     let values: Vec<f32> =
         (0..shape.iter().product()).map(|_| rng.standard_normal() as f32).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
-}
-
-/// Images of drawn values, and all labels in columns.
-fn draw_batch(side: usize) -> Batch {
-    let dims = Dims::cube(side);
-    let key = SampleKey { seed: 4, epoch: 0, index: 0 };
-    let mut rng = KeyedRng::new(key, Domain::Phantom);
-    let images =
-        (0..Modality::COUNT * dims.voxel_count()).map(|_| f16::from_f64(rng.standard_normal()));
-    let labels = (0..dims.voxel_count()).map(|place| (place / side % 4) as u8);
-    Batch {
-        number: 0,
-        next_sample: 1,
-        images: images.collect::<Vec<_>>().into(),
-        labels: labels.collect::<Vec<_>>().into(),
-        targets: Targets::Hard,
-        dims,
-        keys: vec![key],
-        provenance: Vec::new(),
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::actor::observe::{Observation, Observer};
 use crate::augment::config::AugmentConfig;
 use crate::augment::kernel::Kernel;
 use crate::base::machine::core_count;
-use crate::brats::dataset::CaseFiles;
+use crate::brats::dataset::{CaseFiles, discover_cases};
 use crate::brats::read::read_grid;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::pipeline::bottleneck::{Bottleneck, CpuUsage, diagnose_run};
@@ -130,7 +130,7 @@ impl DrainDataset {
 /// # Errors
 /// If no case is usable, or ingest is stopped or fails.
 pub fn prepare_dataset(config: &DrainConfig, session: &Session) -> Result<DrainDataset, Failure> {
-    let found = prepare::discover_dataset(&config.data)?;
+    let found = discover_cases(&config.data)?;
     let (cases, usable, excluded) = if config.loader.cached {
         let store = prepare::open_store(&config.cache, &config.preprocess)?;
         let workers = IngestWorkers::default();
