@@ -25,6 +25,19 @@ demo:
 gpu-check *ARGS:
     scripts/gpu-check {{ARGS}}
 
+# One folder for a bare GPU machine: the binary with CUDA, compressed, and what gpu-check needs. Compiles
+# for long.
+gpu-pack *ARGS:
+    scripts/gpu-pack {{ARGS}}
+
+# The package from beginning to end without a card, on a stand-in for the driver (docs/cuda.md).
+gpu-rehearse *ARGS:
+    python3 tests/cuda/rehearse.py {{ARGS}}
+
+# The logic of gpu-check: limits, budget, table, archive. Seconds.
+test-gpu-check:
+    python3 -m unittest discover -s tests/gpu_check
+
 # The live page in a headless browser during a run of its own, with pictures of it.
 live-page:
     cargo build
@@ -47,6 +60,17 @@ cubecl:
 
 gate:
     bash .ci/run
+
+# Two real patients, which are not in the repository: scripts/oracles/README.md says where they are.
+real-cases FOLDER:
+    GLIAFLOW_REAL_CASES="{{absolute_path(FOLDER)}}" cargo test --test real_cases
+
+# The fixtures that PyTorch, MONAI and other tools made: `just oracles --check` compares, `just oracles`
+# writes them. Needs Python 3.11; installs several GB.
+oracles *ARGS:
+    python3.11 -m venv target/oracles
+    target/oracles/bin/pip install --quiet --requirement scripts/oracles/requirements.txt
+    target/oracles/bin/python scripts/oracles/make.py {{ARGS}}
 
 # Every query of the dashboards, put to a real Prometheus during a real run.
 live-dashboards:

@@ -1,5 +1,6 @@
 //! From files to a case's contents: reading, preparing, and both, in fresh memory and in that of the
-//! case before. A phantom of 240x240x155, and a patient where the shared data are there.
+//! case before. A phantom of 240x240x155, and a patient where `GLIAFLOW_REAL_CASES` names a folder
+//! that holds TCGA-FG-6692.
 //!
 //! `cargo bench --no-default-features --features libdeflate --bench decode` prints divan's wall times
 //! and then, on Linux, the CPU time of a case: on a shared machine the second is the figure to quote.
@@ -84,13 +85,12 @@ fn sources() -> Vec<(&'static str, CaseFiles)> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("phantom");
     // Written once: what is there already is left alone.
     cohort::write_case(&folder, &PhantomConfig::default(), 0).unwrap();
-    let patient = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/tcga/TCGA-FG-6692");
     let only = |folder: &Path| discover_cases(folder).unwrap().cases.swap_remove(0);
     let mut sources = vec![("phantom", only(&folder))];
-    if patient.is_dir() {
-        sources.push(("patient", only(&patient)));
+    if let Some(folder) = std::env::var_os("GLIAFLOW_REAL_CASES") {
+        sources.push(("patient", only(&Path::new(&folder).join("TCGA-FG-6692"))));
     } else {
-        println!("no patient: ../shared is absent");
+        println!("no patient: set GLIAFLOW_REAL_CASES to a folder with TCGA-FG-6692");
     }
     sources
 }

@@ -2,11 +2,15 @@
 """The three networks in PyTorch, timed as `gliaflow bench-step` times its own.
 
 Parameters have this program's names, so a file of `gliaflow export` is a state dict (--check). Needs
-torch; --check needs the safetensors package, too. Writes one JSON document.
+torch; --check needs the safetensors package, too. Writes one JSON document: of the variant asked for,
+or with --best of the fastest one of memory layout and compilation, with all that were tried. With --out the
+document is in a file, too, as far as it has come, after every variant and layer. --layers adds to --best cuDNN's
+seconds for each convolution of the network: forward, gradient by the volume, gradient by the kernel.
 """
 
 import argparse
 import json
+import os
 import resource
 import time
 
@@ -292,7 +296,10 @@ def timed(device, work):
     return time.perf_counter() - start, result
 
 
-def measure(options, net, device):
+def measure(options, net, device, layout="contiguous", compiled=False):
+    order = LAYOUTS[layout]
+    net = net.to(memory_format=order)
+    whole = torch.compile(net) if compiled else net
     generator = torch.Generator().manual_seed(1)
     shape = (options.batch, 4, *options.patch)
     images = torch.randn(shape, generator=generator).half()
@@ -301,9 +308,9 @@ def measure(options, net, device):
     mixed = torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16")
 
     def forward():
-        x = images.to(device, non_blocking=True).float()
+        x = images.to(device, non_blocking=True).float().contiguous(memory_format=order)
         with mixed:
-            answers, penalties = net(x)
+            answers, penalties = whole(x)
         return total_loss(answers, penalties, target)
 
     def step():
@@ -326,9 +333,9 @@ def measure(options, net, device):
         there, back = there + forward_seconds, back + backward_seconds
     net.eval()
     with torch.no_grad(), mixed:
-        x = images.to(device).float()
-        net(x)
-        inference, _ = timed(device, lambda: net(x))
+        x = images.to(device).float().contiguous(memory_format=order)
+        whole(x)
+        inference, _ = timed(device, lambda: whole(x))
     seconds /= options.steps
     on_gpu = device.type == "cuda"
     return {
@@ -336,6 +343,10 @@ def measure(options, net, device):
         "model": options.model,
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "precision": options.precision,
+        "layout": layout,
+        "compiled": compiled,
+        "tf32": on_gpu and torch.backends.cuda.matmul.allow_tf32,
+        "cudnn": torch.backends.cudnn.version(),
         "patch": options.patch,
         "batch": options.batch,
         "steps": options.steps,
@@ -352,6 +363,93 @@ def measure(options, net, device):
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "peak_device_bytes": torch.cuda.max_memory_reserved() if on_gpu else None,
     }
+
+
+LAYOUTS = {
+    "contiguous": torch.contiguous_format,
+    "channels_last": torch.channels_last_3d,
+}
+
+def best(options, make, device, keep, compiled, tried):
+    """Tries the layouts, the likely best first, and keeps the fastest of all that were ever `tried`."""
+    for layout in ("channels_last", "contiguous"):
+        torch.manual_seed(1)
+        try:
+            tried.append(measure(options, make(), device, layout, compiled))
+        # A compiler that does not work on this machine must not hide what does.
+        except Exception as error:
+            failed = {"layout": layout, "compiled": compiled, "error": str(error)[:500]}
+            tried.append(failed)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        measured = [one for one in tried if "error" not in one]
+        if measured:
+            fastest = min(measured, key=lambda one: one["seconds_per_step"])
+            keep({**fastest, "variants": tried})
+    if not measured:
+        raise SystemExit("no variant ran: " + "; ".join(one["error"] for one in tried))
+
+
+def convolutions(net, images):
+    """Each different convolution of a forward pass: its module, and the shape that it sees."""
+    found = {}
+
+    def see(module, inputs, _):
+        key = (tuple(inputs[0].shape), tuple(module.weight.shape), module.stride, module.groups)
+        found.setdefault(key, module)
+
+    kept = [m.register_forward_hook(see) for m in net.modules() if isinstance(m, nn.Conv3d)]
+    with torch.no_grad():
+        net(images)
+    for hook in kept:
+        hook.remove()
+    return found
+
+
+def median_seconds(device, repeats, work):
+    work()
+    return sorted(timed(device, work)[0] for _ in range(repeats))[repeats // 2]
+
+
+def layer_times(options, net, device, keep):
+    dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[options.precision]
+    images = torch.randn((options.batch, 4, *options.patch), device=device)
+    times = []
+    for (shape, kernel, stride, groups), module in convolutions(net.eval(), images).items():
+        one = {
+            "inputs": shape[1],
+            "outputs": kernel[0],
+            "side": shape[2],
+            "kernel": kernel[2],
+            "stride": stride[0],
+            "groups": groups,
+        }
+        for layout, order in LAYOUTS.items():
+            x = torch.randn(shape, device=device).to(dtype).contiguous(memory_format=order)
+            weight = module.weight.detach().to(dtype).contiguous(memory_format=order)
+            rest = (stride, module.padding, [1, 1, 1], False, [0, 0, 0], groups)
+
+            def forward():
+                return torch.ops.aten.convolution(x, weight, None, *rest)
+
+            slope = torch.randn_like(forward())
+
+            def backward(mask):
+                return torch.ops.aten.convolution_backward(slope, x, weight, None, *rest, mask)
+
+            passes = {
+                "forward_seconds": forward,
+                "data_gradient_seconds": lambda: backward([True, False, False]),
+                "weight_gradient_seconds": lambda: backward([False, True, False]),
+            }
+            for name, work in passes.items():
+                seconds = median_seconds(device, options.steps, work)
+                one[name] = min(seconds, one.get(name, seconds))
+                one.setdefault("layouts", {}).setdefault(layout, {})[name] = seconds
+        times.append(one)
+        keep(times)
+    return times
 
 
 def check(net, weights, given):
@@ -374,15 +472,44 @@ def main():
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--warmup", type=int, default=1)
     parser.add_argument("--settings", type=json.loads, default={}, help="the network's, as JSON")
+    parser.add_argument("--best", action="store_true", help="the fastest of layouts and compilation")
+    parser.add_argument("--layers", action="store_true", help="each convolution on its own, too")
+    parser.add_argument("--out", help="a file for the document, rewritten as it grows")
     parser.add_argument("--check", nargs=2, metavar=("WEIGHTS", "GIVEN"))
     options = parser.parse_args()
     options.patch = [options.patch] * 3
     device = torch.device(options.device)
     torch.backends.cudnn.benchmark = True
+    # As CubeCL does without being asked, so that f32 is compared with f32.
+    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = True
     torch.manual_seed(1)
-    net = NETWORKS[options.model](**{"patch": options.patch, **options.settings}).to(device)
-    done = check(net, *options.check) if options.check else measure(options, net, device)
-    print(json.dumps(done, indent=1))
+
+    def make():
+        return NETWORKS[options.model](**{"patch": options.patch, **options.settings}).to(device)
+
+    document = {}
+
+    def keep(part):
+        document.update(part)
+        if options.out:
+            with open(options.out + ".part", "w") as file:
+                json.dump(document, file, indent=1)
+            os.replace(options.out + ".part", options.out)
+
+    if options.check:
+        keep(check(make(), *options.check))
+    elif options.best:
+        tried = []
+        best(options, make, device, keep, False, tried)
+        if options.layers:
+            layer_times(options, make(), device, lambda times: keep({"layers": times}))
+        # Last, because compiling takes a minute: whatever ends the process leaves what was measured.
+        if hasattr(torch, "compile"):
+            best(options, make, device, keep, True, tried)
+    else:
+        keep(measure(options, make(), device))
+    print(json.dumps(document, indent=1))
 
 
 main()

@@ -7,6 +7,7 @@ mod harness;
 mod ingesting;
 mod nifti_file;
 mod scoring;
+mod sequences;
 mod signals;
 mod surface;
 mod watching;

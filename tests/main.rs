@@ -22,9 +22,8 @@ mod metrics;
 #[cfg(feature = "train")]
 mod networks;
 mod nifti;
-mod nifti_shared;
+mod nifti_files;
 mod numbers;
-mod oracle_zscore;
 mod oracles;
 mod phantom;
 mod poison;

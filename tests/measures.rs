@@ -1,5 +1,5 @@
-//! The measures are those of the field's tools. Figures and inputs come from medpy, MONAI 1.4 and
-//! DeepMind's surface-distance; they lie in `fixtures/oracles`:
+//! The measures are those of the field's tools. Figures and inputs come from medpy, MONAI and
+//! DeepMind's surface-distance, by `scripts/oracles/measures.py`; they lie in `fixtures/oracles`:
 //!
 //! - `metrics.{json,safetensors.gz}`: eleven cases of 32x28x24 voxels at 1 mm, labels of BraTS 2018;
 //! - `lesionwise.{json,safetensors.gz}`: BraTS 2023's lesion-wise scores of four predictions;
@@ -94,20 +94,6 @@ fn oracle_of(definition: Hd95) -> (&'static str, f64) {
 fn assert_near(found: f64, want: &Value, tolerance: f64, what: &str) {
     let want = want.as_f64().unwrap_or_else(|| panic!("{what}: no figure"));
     assert!((found - want).abs() <= tolerance, "{what}: {found}, the oracle says {want}");
-}
-
-#[test]
-fn the_fixtures_are_the_oracles_themselves() {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/oracles");
-    for name in ["metrics", "lesionwise", "distill"] {
-        let Ok(original) = fs::read(shared.join(name).with_extension("safetensors")) else {
-            println!("skipped: ../shared is absent");
-            return;
-        };
-        assert_eq!(inflated(&format!("{name}.safetensors.gz")), original, "{name}");
-        let figures = fs::read(shared.join(name).with_extension("json")).unwrap();
-        assert_eq!(fs::read(fixture(&format!("{name}.json"))).unwrap(), figures, "{name}");
-    }
 }
 
 #[test]

@@ -1,13 +1,12 @@
 //! Networks, losses, optimisers and sliding windows agree with PyTorch and MONAI.
 //!
-//! `fixtures/oracles` holds the figures; inputs and weights are rebuilt from counters. What needs
-//! whole tensors reads them from `../shared/oracles` and is skipped where that is absent.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+//! `fixtures/oracles` holds the figures, made by `scripts/oracles`; inputs and weights are rebuilt from
+//! counters.
+#![allow(clippy::unwrap_used)] // a helper of a test may fail like the test itself
 
 #[cfg(feature = "train")]
 #[path = "oracles/cascaded.rs"]
 mod cascaded;
-#[cfg(feature = "train")]
 #[path = "oracles/counters.rs"]
 mod counters;
 #[cfg(feature = "train")]
@@ -35,3 +34,5 @@ mod trilinear;
 #[cfg(feature = "train")]
 #[path = "oracles/unet.rs"]
 mod unet;
+#[path = "oracles/zscore.rs"]
+mod zscore;

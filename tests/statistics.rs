@@ -1,5 +1,5 @@
-//! The tests and intervals of the table are those of SciPy and statsmodels. Figures and the script
-//! that made them lie in `fixtures/statistics`.
+//! The tests and intervals of the table are those of SciPy and statsmodels. The figures lie in
+//! `fixtures/statistics`; `scripts/oracles/signed_rank.py` makes them.
 #![allow(clippy::unwrap_used)]
 
 use gliaflow::eval::statistics::bootstrap::ci95_of_mean;

@@ -10,6 +10,9 @@ use crate::run::failure::Failure;
 use crate::run::tools::bench_step::{self, Repeats, StepCost};
 use crate::volume::grid::Dims;
 
+/// Kernels in the text, the longest; the JSON document has all.
+const KERNELS_SHOWN: usize = 12;
+
 /// Time optimiser steps of a network, without data
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -45,6 +48,10 @@ pub(super) struct BenchStep {
     #[arg(long, value_name = "N", default_value_t = 1)]
     warmup: u64,
 
+    /// Steps after the clock with each kernel timed on its own (CUDA)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    kernel_steps: u64,
+
     /// Settings that differ from the defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -70,6 +77,7 @@ impl BenchStep {
             batch,
             steps: 3,
             warmup: 1,
+            kernel_steps: 0,
             config: None,
             set: set.to_vec(),
         }
@@ -98,7 +106,8 @@ impl BenchStep {
         }
         assignments.extend(self.set);
         let config = config::load(self.config.as_deref(), &assignments)?;
-        let repeats = Repeats { warmup: self.warmup, steps: self.steps };
+        let repeats =
+            Repeats { warmup: self.warmup, steps: self.steps, kernel_steps: self.kernel_steps };
         bench_step::bench_step(&config, repeats)
     }
 }
@@ -108,8 +117,9 @@ fn report_text(cost: &StepCost) -> String {
     let mebibytes = |value: Option<u64>| {
         value.map_or("unknown".into(), |bytes| format!("{:.0} MiB", bytes as f64 / 1_048_576.0))
     };
-    format!(
+    let figures = format!(
         "{} ({} parameters), patches of {} in batches of {}, {} on {}\n\
+         products   {}\n\
          step       {:.4} s over {} steps, {} of processor time; the first took {:.2} s\n\
          samples    {:.3} a second\n\
          forward    {:.4} s, backward {:.4} s, inference {:.4} s\n\
@@ -121,6 +131,7 @@ fn report_text(cost: &StepCost) -> String {
         cost.batch,
         cost.precision.name(),
         cost.device,
+        cost.products,
         cost.seconds_per_step,
         cost.steps,
         seconds(cost.cpu_seconds_per_step),
@@ -133,5 +144,12 @@ fn report_text(cost: &StepCost) -> String {
         mebibytes(cost.peak_device_bytes),
         cost.first_loss,
         cost.last_loss,
-    )
+    );
+    let kernels = cost.kernels.iter().take(KERNELS_SHOWN).map(|kernel| {
+        format!(
+            "\nkernel     {:.4} s, {} launches: {}",
+            kernel.seconds, kernel.launches, kernel.name
+        )
+    });
+    figures + &kernels.collect::<String>()
 }

@@ -10,6 +10,7 @@ use crate::base::progress::Progress;
 use crate::cli::progress::{ProgressBars, ProgressLog};
 use crate::cli::report::CommandOutput;
 use crate::run::failure::Failure;
+use crate::telemetry::backend_log;
 
 /// Output streams of a verb.
 pub(super) struct Console {
@@ -44,6 +45,11 @@ impl Console {
             .try_init();
         // Only a second call in one process fails, and then the first logger serves both.
         drop(started);
+        let bars = self.bars.clone();
+        backend_log::install(move |line| {
+            // As in `say`.
+            let _ = writeln!(bars.line_writer(), "{line}");
+        });
     }
 
     /// Prints a line to stderr, above the bars.

@@ -2,6 +2,8 @@
 //! to its output.
 
 #[cfg(feature = "train")]
+mod bench_convolution;
+#[cfg(feature = "train")]
 mod bench_step;
 mod cache;
 #[cfg(feature = "train")]
@@ -37,6 +39,7 @@ mod replay;
 mod report;
 mod reporting;
 mod score;
+mod sequence;
 mod session;
 #[cfg(feature = "train")]
 mod tables;
@@ -52,7 +55,9 @@ use clap::{Parser, Subcommand};
 
 use self::console::Console;
 use self::report::CommandOutput;
+use crate::base::error::Fault;
 use crate::run::failure::Failure;
+use crate::telemetry::backend_log;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 the run failed, 2 usage or configuration, 3 bad data, 4 the device asked for \
@@ -118,6 +123,8 @@ verbs! {
     #[cfg(feature = "train")] Config(config::Config),
     #[cfg(feature = "train")] CheckDevice(check_device::CheckDevice),
     #[cfg(feature = "train")] BenchStep(bench_step::BenchStep),
+    #[cfg(feature = "train")] BenchConvolution(bench_convolution::BenchConvolution),
+    Sequence(sequence::Sequence),
 }
 
 /// Parses the command line, runs the verb, maps its outcome to an exit code.
@@ -126,8 +133,26 @@ pub fn main() -> ExitCode {
     let console = Console::new(line.json);
     console.log_to_stderr(&line.log);
     match line.verb.run(&console) {
-        Ok(report) => console.print_output(&report),
+        Ok(report) => {
+            console.print_output(&fail_on_kernel_fault(report, backend_log::check(), &console))
+        }
         Err(failure) => console.print_failure(&failure),
+    }
+}
+
+/// The report with exit code 1, and word of why, if kernels did not run under the verb that made it.
+/// The figures are kept: they say what was measured with what is broken.
+fn fail_on_kernel_fault(
+    report: CommandOutput,
+    verdict: Result<(), Fault>,
+    console: &Console,
+) -> CommandOutput {
+    match verdict {
+        Ok(()) => report,
+        Err(fault) => {
+            console.print_status(&format!("gliaflow: {fault}"));
+            report.with_failure(true)
+        }
     }
 }
 
@@ -135,6 +160,16 @@ pub fn main() -> ExitCode {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn a_verb_under_which_kernels_did_not_run_keeps_its_figures_and_fails() {
+        let console = Console::new(true);
+        let report = || CommandOutput::new(&serde_json::json!({ "seconds": 2 }), "2 s");
+        assert_eq!(fail_on_kernel_fault(report(), Ok(()), &console).exit_code, 0);
+        let fault = Fault::Lost { ordinal: 1, stage: "device" };
+        let judged = fail_on_kernel_fault(report(), Err(fault), &console);
+        assert_eq!((judged.exit_code, &judged.json["seconds"]), (1, &2.into()));
+    }
 
     #[test]
     fn every_verb_has_help_with_an_example() {

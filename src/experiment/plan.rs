@@ -100,7 +100,10 @@ pub fn plan_experiment(
             continue;
         }
         if measure {
-            measured.push(bench_step::bench_step(&config, Repeats { warmup: 1, steps: 3 })?);
+            measured.push(bench_step::bench_step(
+                &config,
+                Repeats { warmup: 1, steps: 3, kernel_steps: 0 },
+            )?);
         } else {
             unmeasured.push(how_to_measure(network, &config));
         }

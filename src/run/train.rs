@@ -305,7 +305,8 @@ fn write_run_record(
     lock: &DatasetLock,
 ) -> Result<(), Failure> {
     directory.write_json(DATASET_LOCK, lock)?;
-    let environment = Environment::of_process(&chosen.name, chosen.deterministic);
+    let products = chosen.products(config.run.precision);
+    let environment = Environment::of_process(&chosen.name, products, chosen.deterministic);
     directory.write_json("environment.json", &environment)?;
     directory.write_text(RUN_FILE, &config.to_toml()?)?;
     publish_info(config, chosen);

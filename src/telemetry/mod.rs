@@ -1,5 +1,7 @@
-//! Floor 1: metric names and clocks. Knows what a metric is called, not what it means for a run.
+//! Floor 1: metric names and clocks, and what libraries log. Knows what a metric is called, not what it
+//! means for a run.
 
+pub mod backend_log;
 pub mod catalog;
 pub mod endpoint;
 pub mod exporter;

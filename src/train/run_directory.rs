@@ -33,6 +33,9 @@ pub struct Environment {
     pub burn: &'static str,
     /// The device that trains.
     pub device: String,
+    /// Number format of the factors in convolutions and matrix products: on CUDA not always the
+    /// precision.
+    pub products: &'static str,
     /// The machine's name, where it tells.
     pub host: Option<String>,
     /// Processor model, where the system tells.
@@ -48,8 +51,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Describes this process, training on `device`.
-    pub fn of_process(device: &str, deterministic: bool) -> Self {
+    /// Describes this process, training on `device`, which multiplies in `products`.
+    pub fn of_process(device: &str, products: &'static str, deterministic: bool) -> Self {
         let read = |path: &str| fs::read_to_string(path).ok();
         let processor = read("/proc/cpuinfo").and_then(|text| {
             let line = text.lines().find(|line| line.starts_with("model name"))?;
@@ -59,6 +62,7 @@ impl Environment {
             version: env!("CARGO_PKG_VERSION"),
             burn: "0.22.1",
             device: device.to_string(),
+            products,
             host: read("/proc/sys/kernel/hostname").map(|name| name.trim().to_string()),
             processor,
             cores: core_count(),

@@ -9,7 +9,7 @@ use crate::actor::stop::{StopLatch, StopState};
 use crate::base::error::Fault;
 use crate::base::progress::ProgressTask;
 use crate::nets::Learner;
-use crate::telemetry::catalog;
+use crate::telemetry::{backend_log, catalog};
 use crate::train::event::{Event, StepRecord};
 use crate::train::feed::BatchFeed;
 use crate::train::journal::Journal;
@@ -161,6 +161,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<(), Fault> {
         let PendingStep { figures, mut record, next_batch, next_sample, started } = pending;
         figures.wait_into(&mut record)?;
+        backend_log::check()?;
         record.seconds = started.elapsed().as_secs_f64();
         for skipped in self.context.skips.take_before(next_sample) {
             self.context.journal.write_event(&skipped)?;

@@ -77,7 +77,7 @@ fn without_json_the_costs_are_a_short_text() {
         "bench-step --model {model} --device cpu --patch {side} --steps 1 --set {settings}"
     );
     let outcome = Desk::new().run(&line).ok();
-    for word in ["unet (", "step ", "samples ", "forward ", "memory ", "loss "] {
+    for word in ["unet (", "products   f32", "step ", "samples ", "forward ", "memory ", "loss "] {
         assert!(outcome.stdout.contains(word), "{word} in {}", outcome.stdout);
     }
 }

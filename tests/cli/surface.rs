@@ -2,11 +2,20 @@
 
 use crate::cli::harness::Desk;
 
-const DATA_VERBS: [&str; 7] =
-    ["phantom", "inspect", "ingest", "cache", "score", "dashboards", "top"];
+const DATA_VERBS: [&str; 8] =
+    ["phantom", "inspect", "ingest", "cache", "score", "dashboards", "top", "sequence"];
 #[cfg(feature = "train")]
-const NETWORK_VERBS: &[&str] =
-    &["demo", "train", "evaluate", "predict", "export", "config", "bench-step", "check-device"];
+const NETWORK_VERBS: &[&str] = &[
+    "demo",
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "config",
+    "bench-step",
+    "bench-convolution",
+    "check-device",
+];
 #[cfg(not(feature = "train"))]
 const NETWORK_VERBS: &[&str] = &[];
 

@@ -28,7 +28,7 @@ fn the_cascade_has_torchs_maps_losses_and_gradients() {
     for (name, logits) in
         [("full", &output.logits), ("half", &half.logits), ("quarter", &quarter.logits)]
     {
-        check_logits(&figures, "cascade_F2_64_sigmoid", &format!("logits_{name}"), logits);
+        check_logits(&figures, "cascaded", &format!("logits_{name}"), logits);
         let parts = LossConfig::default().region_loss(logits.clone(), targets.clone());
         losses.push((name, read(&parts.total)));
         if name != "quarter" {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::counters::uniform;
 use super::figures::{fixture, worst};
 
-/// What MONAI's SegResNet computed; `fixtures/oracles/segresnet.py` made it.
+/// What MONAI's SegResNet computed; `scripts/oracles/segresnet.py` made it.
 #[derive(Deserialize)]
 struct Figures {
     tensors: Vec<(String, Vec<usize>)>,

@@ -1,8 +1,12 @@
-//! Where the oracles' numbers come from: fixtures and whole tensors.
+//! Reads the oracles' numbers: figures from JSON, tensors from gzipped safetensors. The scripts of
+//! `scripts/oracles` make both.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
+use flate2::read::GzDecoder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -13,37 +17,38 @@ pub(super) struct Array {
     pub(super) values: Vec<f32>,
 }
 
+fn path(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/oracles").join(file)
+}
+
 /// The fixture `fixtures/oracles/NAME.json`.
 pub(super) fn fixture<T: DeserializeOwned>(name: &str) -> T {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let path = root.join("tests/fixtures/oracles").join(name).with_extension("json");
+    let path = path(&format!("{name}.json"));
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// The f32 tensors of `../shared/oracles/NAME.safetensors`; `None`, said aloud, where it is absent.
-pub(super) fn tensors(name: &str) -> Option<BTreeMap<String, Array>> {
+/// The f32 tensors of `fixtures/oracles/NAME.safetensors.gz`.
+pub(super) fn tensors(name: &str) -> BTreeMap<String, Array> {
     #[derive(Deserialize)]
     struct Field {
         dtype: String,
         shape: Vec<usize>,
         data_offsets: [usize; 2],
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/oracles");
-    let Ok(bytes) = std::fs::read(root.join(name).with_extension("safetensors")) else {
-        println!("skipped: ../shared is absent");
-        return None;
-    };
+    let mut bytes = Vec::new();
+    let file = File::open(path(&format!("{name}.safetensors.gz"))).unwrap();
+    GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
     let (length, rest) = bytes.split_first_chunk().unwrap();
     let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
-    let fields: BTreeMap<String, serde_json::Value> = serde_json::from_slice(header).unwrap();
-    let read = |(name, field)| {
-        let field: Field = serde_json::from_value(field).ok()?;
+    let fields: BTreeMap<String, Field> = serde_json::from_slice(header).unwrap();
+    let read = |(name, field): (String, Field)| {
+        assert_eq!(field.dtype, "F32", "{name}");
         let [from, to] = field.data_offsets;
         let value = |four: &[u8]| f32::from_le_bytes(four.try_into().unwrap());
         let values = data[from..to].chunks_exact(4).map(value).collect();
-        (field.dtype == "F32").then_some((name, Array { shape: field.shape, values }))
+        (name, Array { shape: field.shape, values })
     };
-    Some(fields.into_iter().filter_map(read).collect())
+    fields.into_iter().map(read).collect()
 }
 
 /// The largest absolute difference.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use gliaflow::nets::weights;
@@ -10,8 +10,15 @@ use gliaflow::volume::grid::Dims;
 use gliaflow::volume::region::LabelScheme;
 use serde::Deserialize;
 
-use super::counters::{uniform, units};
+use super::counters::{off_projections, uniform, units};
 use super::figures::{tensors, worst};
+
+/// Seeds of the vectors that logits and gradients are projected on (`scripts/oracles/networks.py`).
+const LOGITS_SEED: u64 = 800_000;
+const GRADIENT_SEED: u64 = 900_000;
+
+/// Largest difference of a gradient, of its norm as of its values, relative to its length.
+pub(super) const GRADIENT_TOLERANCE: f64 = 2e-3;
 
 /// What PyTorch computed for one network.
 #[derive(Deserialize)]
@@ -19,6 +26,7 @@ pub(super) struct Figures {
     pub(super) params: usize,
     pub(super) param_order: Vec<(String, Vec<usize>)>,
     pub(super) losses: BTreeMap<String, f32>,
+    stride: usize,
     pub(super) stats: BTreeMap<String, Spread>,
     grad_norm: f32,
     grad_stats: BTreeMap<String, Gradient>,
@@ -32,11 +40,15 @@ pub(super) struct Spread {
     min: f32,
     max: f32,
     first8: Vec<f32>,
+    projections: Vec<f32>,
 }
 
+/// A gradient: its norm, its products with two vectors, its values at evenly spread places.
 #[derive(Deserialize)]
 struct Gradient {
     l2: f32,
+    projections: Vec<f32>,
+    values: Vec<f32>,
 }
 
 /// The network with the oracle's weights, after its names and shapes have been checked.
@@ -106,8 +118,9 @@ pub(super) fn check_losses(figures: &Figures, ours: &[(&str, f32)]) {
     }
 }
 
-/// Logits against their statistics and, where the whole tensor is at hand, voxel by voxel.
-pub(super) fn check_logits(figures: &Figures, file: &str, name: &str, logits: &Tensor<5>) {
+/// Logits of a network against their statistics, every `stride`-th against the oracle's voxel, and
+/// all of them by their products with two vectors.
+pub(super) fn check_logits(figures: &Figures, network: &str, name: &str, logits: &Tensor<5>) {
     let expected = &figures.stats[name];
     let values: Vec<f32> = logits.clone().into_data().try_to_vec().unwrap();
     let count = values.len() as f64;
@@ -120,22 +133,78 @@ pub(super) fn check_logits(figures: &Figures, file: &str, name: &str, logits: &T
     let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     assert!(worst(&[low, high], &[expected.min, expected.max]) < 2e-4, "{name}: {low} to {high}");
     assert!(worst(&values[..8], &expected.first8) < 2e-4, "{name}: {:?}", &values[..8]);
-    let Some(oracle) = tensors(file) else { return };
-    assert!(worst(&values, &oracle[name].values) < 2e-4, "{name}: somewhere in the volume");
+    let oracle = &tensors("logits")[&format!("{network}.{name}")];
+    let sampled: Vec<f32> = values.iter().copied().step_by(figures.stride).collect();
+    assert!(sampled.len() > 100, "{name}: {} voxels", sampled.len());
+    assert!(worst(&sampled, &oracle.values) < 2e-4, "{name}: somewhere in the volume");
+    let off = off_projections(&values, &expected.projections, LOGITS_SEED);
+    assert!(off < 2e-4, "{name}: {off} off the oracle's projections");
 }
 
-/// The gradient of every parameter and of all together. `without` names those whose true gradient is
-/// zero: the biases of convolutions ahead of an instance norm.
+/// The gradient of one parameter.
+pub(super) struct Found {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Vec<f32>,
+}
+
+struct Gradients<'a> {
+    path: Vec<String>,
+    gradients: &'a GradientsParams,
+    found: Vec<Found>,
+}
+
+impl ModuleVisitor for Gradients<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let gradient = self.gradients.get::<D>(param.id).unwrap();
+        let shape = gradient.dims().to_vec();
+        let values = gradient.into_data().try_to_vec().unwrap();
+        self.found.push(Found { name: self.path.join("."), shape, values });
+    }
+}
+
+/// The gradient of every parameter, in their order.
+pub(super) fn gradients<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<Found> {
+    let mut visitor = Gradients { path: Vec::new(), gradients, found: Vec::new() };
+    module.visit(&mut visitor);
+    visitor.found
+}
+
+/// Difference of the values of the gradient of parameter `place` from the oracle's: of its
+/// projections relative to its norm, of single values relative to their root mean square.
+pub(super) fn off_gradient(figures: &Figures, place: usize, name: &str, values: &[f32]) -> f64 {
+    let expected = &figures.grad_stats[name];
+    let seed = GRADIENT_SEED + 2 * place as u64;
+    let rms = f64::from(expected.l2) / (values.len() as f64).sqrt();
+    let off = off_projections(values, &expected.projections, seed) / rms;
+    let last = expected.values.len() - 1;
+    let places = (0..=last).map(|step| step * (values.len() - 1) / last);
+    let single = places
+        .zip(&expected.values)
+        .map(|(place, expected)| (f64::from(values[place]) - f64::from(*expected)).abs() / rms);
+    single.fold(off, f64::max)
+}
+
+/// The gradient of every parameter by norm and by value, and of all together. `without` names those
+/// whose true gradient is zero: the biases of convolutions ahead of an instance norm.
 pub(super) fn check_gradients<M: Module>(
     figures: &Figures,
     module: &M,
     loss: &Tensor<1>,
     without: impl Fn(&str) -> bool,
 ) {
-    let gradients = GradientsParams::from_grads(loss.backward(), module);
-    let total = read(&weights::global_norm(module, &gradients).unwrap());
+    let by_parameter = GradientsParams::from_grads(loss.backward(), module);
+    let total = read(&weights::global_norm(module, &by_parameter).unwrap());
     assert!((total / figures.grad_norm - 1.0).abs() < 2e-3, "{total} for {}", figures.grad_norm);
-    let norms = weights::gradient_norms(module, &gradients);
+    let norms = weights::gradient_norms(module, &by_parameter);
     assert_eq!(norms.len(), figures.param_order.len());
     for gradient in norms {
         let expected = figures.grad_stats[&gradient.name].l2;
@@ -145,5 +214,11 @@ pub(super) fn check_gradients<M: Module>(
         }
         let relative = (gradient.norm / expected - 1.0).abs();
         assert!(relative < 2e-3, "{}: {} for {expected}", gradient.name, gradient.norm);
+    }
+    for (place, found) in gradients(module, &by_parameter).iter().enumerate() {
+        if !without(&found.name) {
+            let off = off_gradient(figures, place, &found.name, &found.values);
+            assert!(off < GRADIENT_TOLERANCE, "{}: {off}", found.name);
+        }
     }
 }

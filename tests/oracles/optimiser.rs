@@ -1,4 +1,5 @@
-//! PyTorch's optimisers on a quadratic, `loss = sum(a (w - b)^2) / 2`, step by step.
+//! PyTorch's optimisers: five steps on a quadratic, `loss = sum(a (w - b)^2) / 2`, and sixty steps on
+//! which every setting matters.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,11 @@ use burn::tensor::{Bool, Device, Tensor};
 use gliaflow::nets::optimiser::OptimiserConfig;
 use serde_json::json;
 
+use super::counters::uniform;
 use super::figures::{fixture, worst};
+
+/// Largest difference of a weight after sixty steps, in float32 against float64.
+const TOLERANCE: f32 = 2e-6;
 
 #[derive(Module, Debug)]
 struct Quadratic {
@@ -53,6 +58,101 @@ fn sgd_takes_torchs_steps() {
 #[test]
 fn momentum_is_torchs_without_dampening() {
     check("sgd_mom_wd", json!({"kind": "sgd"}), 0.1);
+}
+
+/// Weights after some of sixty steps, by optimiser (`scripts/oracles/optimisers.py`).
+#[derive(serde::Deserialize)]
+struct Long {
+    rate: f64,
+    steps: u64,
+    weights_after: BTreeMap<String, BTreeMap<u64, Vec<f32>>>,
+}
+
+/// Largest difference between the weights that these settings lead to and the oracle's.
+fn off(oracle: &Long, name: &str, settings: &serde_json::Value) -> f32 {
+    let device = Device::flex().autodiff();
+    let tensor = |values: Vec<f32>| Tensor::<1>::from_data(values.as_slice(), &device);
+    let mut module = Quadratic { w: Param::from_tensor(tensor(uniform(20, 64, -1.0, 1.0))) };
+    let config: OptimiserConfig = serde_json::from_value(settings.clone()).unwrap();
+    let mut optimiser = config.rule.init_optimiser(&module, &device);
+    let sound = Tensor::<1, Bool>::from_data([true], &device);
+    let (mut worst_yet, mut compared) = (0.0f32, 0);
+    for step in 1..=oracle.steps {
+        let size = if step % 8 == 3 { 1.0 } else { 0.1 };
+        let gradient = tensor(uniform(20, 6400 + step, -size, size));
+        let loss = (module.w.val() * gradient).sum();
+        let gradients = GradientsParams::from_grads(loss.backward(), &module);
+        module = optimiser.step(oracle.rate, module, gradients, &sound);
+        if let Some(expected) = oracle.weights_after[name].get(&step) {
+            let ours: Vec<f32> = module.w.val().into_data().try_to_vec().unwrap();
+            worst_yet = worst_yet.max(worst(&ours, expected));
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, oracle.weights_after[name].len());
+    worst_yet
+}
+
+/// The settings of each optimiser of the fixture that this crate has.
+fn right_settings() -> [(&'static str, serde_json::Value); 5] {
+    [
+        ("adam", json!({"kind": "adam", "weight_decay": 0.1})),
+        ("amsgrad", json!({"kind": "adam", "weight_decay": 0.1, "amsgrad": true})),
+        (
+            "amsgrad_beta2_0.9",
+            json!({"kind": "adam", "weight_decay": 0.1, "amsgrad": true, "beta2": 0.9}),
+        ),
+        ("adam_beta2_0.99", json!({"kind": "adam", "weight_decay": 0.1, "beta2": 0.99})),
+        ("sgd", json!({"kind": "sgd", "weight_decay": 0.1})),
+    ]
+}
+
+#[test]
+fn sixty_steps_with_decay_and_changing_signs_are_torchs() {
+    let oracle: Long = fixture("optim_long");
+    assert_eq!(oracle.steps, 60);
+    for (name, settings) in right_settings() {
+        let off = off(&oracle, name, &settings);
+        assert!(off < TOLERANCE, "{name}: {off}");
+    }
+}
+
+#[test]
+fn each_setting_that_is_wrong_leads_elsewhere() {
+    let oracle: Long = fixture("optim_long");
+    let right: BTreeMap<&str, serde_json::Value> = right_settings().into();
+    for (name, setting, wrong) in [
+        ("adam", "weight_decay", json!(0.0)),
+        ("adam", "weight_decay", json!(0.099)),
+        ("adam", "amsgrad", json!(true)),
+        ("adam", "beta1", json!(0.89)),
+        ("adam", "beta2", json!(0.99)),
+        ("adam", "beta2", json!(0.998)),
+        ("adam", "epsilon", json!(1e-4)),
+        ("amsgrad", "amsgrad", json!(false)),
+        ("amsgrad_beta2_0.9", "amsgrad", json!(false)),
+        ("amsgrad_beta2_0.9", "beta2", json!(0.91)),
+        ("adam_beta2_0.99", "beta2", json!(0.999)),
+        ("sgd", "momentum", json!(0.89)),
+        ("sgd", "weight_decay", json!(0.0)),
+        ("sgd", "weight_decay", json!(0.099)),
+    ] {
+        let mut settings = right[name].clone();
+        settings[setting] = wrong;
+        let off = off(&oracle, name, &settings);
+        assert!(off > 10.0 * TOLERANCE, "{name} with {settings}: only {off}");
+    }
+}
+
+#[test]
+fn the_decay_is_part_of_the_gradient_and_not_decoupled_as_adamws() {
+    let oracle: Long = fixture("optim_long");
+    for (name, settings) in right_settings() {
+        if name != "sgd" {
+            let off = off(&oracle, "adamw", &settings);
+            assert!(off > 1e4 * TOLERANCE, "{name}: only {off}");
+        }
+    }
 }
 
 #[test]

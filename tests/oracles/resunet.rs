@@ -30,7 +30,7 @@ fn the_residual_unet_is_monais_segresnet() {
     let device = Device::flex().autodiff();
     let net = filled(ResUNetVae::init(&config(false), &device), 2, &figures);
     let logits = net.predict_logits(images(2, 32, &device));
-    check_logits(&figures, "resunet_b8_32", "logits", &logits);
+    check_logits(&figures, "resunet", "logits", &logits);
 
     let targets = region_targets(labels(2, 32, &device));
     let loss = |config: LossConfig| config.region_loss(logits.clone(), targets.clone());
@@ -59,7 +59,7 @@ fn the_autoencoder_has_torchs_penalties_and_gradients() {
     };
     let draws = ModelRng { seed: 1, step: 1 };
     let output = net.forward_with(images(2, 32, &device), draws, noise);
-    check_logits(&figures, "resunet_vae_b8_32", "logits", &output.logits);
+    check_logits(&figures, "resunet_vae", "logits", &output.logits);
 
     let targets = region_targets(labels(2, 32, &device));
     let parts = LossConfig::default().total_loss(output, targets);

@@ -31,6 +31,9 @@ fn unknown_device(text: &str) -> String {
     format!("`{text}` is no device; write auto, cpu, cuda or wgpu")
 }
 
+/// Beginning of the names of NVIDIA GPUs.
+const CUDA_NAME: &str = "cuda:";
+
 /// Device that is there.
 pub struct ChosenDevice {
     /// Device of the tensors.
@@ -42,6 +45,19 @@ pub struct ChosenDevice {
 }
 
 impl ChosenDevice {
+    /// Number format of the factors in convolutions and matrix products when a network computes in
+    /// `precision`, for records and people. CubeCL takes f32 to TF32 for the tensor cores without being asked
+    /// (cubek-matmul 0.3.1, `adjust_dtypes`); sums are f32 in every case.
+    pub fn products(&self, precision: Precision) -> &'static str {
+        match precision {
+            Precision::Bf16 => "bf16",
+            Precision::F32 if self.name.starts_with(CUDA_NAME) => {
+                "TF32 (10 bits of mantissa) where the GPU has tensor cores for it, else f32"
+            }
+            Precision::F32 => "f32",
+        }
+    }
+
     /// Refuses a precision that the device does not compute in.
     ///
     /// # Errors
@@ -90,7 +106,7 @@ fn choose_with(
     }
     let missing = match first_gpu() {
         Ok(gpu) => {
-            let name = format!("cuda:0 ({})", gpu.name);
+            let name = format!("{CUDA_NAME}0 ({})", gpu.name);
             tracing::info!("device: {name}");
             return Ok(ChosenDevice { device: gpu.device, name, deterministic: false });
         }
@@ -147,6 +163,14 @@ mod tests {
         let text = failure.to_string();
         assert!(text.starts_with("device cuda: no NVIDIA driver"), "{text}");
         assert!(text.ends_with("or use the CPU with --set device=cpu"), "{text}");
+    }
+
+    #[test]
+    fn f32_on_cuda_says_that_it_multiplies_in_tf32() {
+        let gpu = choose_with(DeviceChoice::Cuda, a_gpu).unwrap();
+        assert!(gpu.products(Precision::F32).starts_with("TF32 (10 bits"));
+        assert_eq!(gpu.products(Precision::Bf16), "bf16");
+        assert_eq!(cpu_device().products(Precision::F32), "f32");
     }
 
     #[test]

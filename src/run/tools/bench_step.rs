@@ -17,6 +17,7 @@ use crate::pipeline::sample::Batch;
 use crate::run::config::CheckedConfig;
 use crate::run::device::{self, ChosenDevice};
 use crate::run::failure::Failure;
+use crate::run::tools::kernel_times::{self, KernelTime};
 use crate::telemetry::process;
 use crate::train::feed::{self, DeviceBatch};
 use crate::train::loss::LossConfig;
@@ -32,6 +33,8 @@ pub struct Repeats {
     pub warmup: u64,
     /// Under the clock.
     pub steps: u64,
+    /// Steps after the clock in which each kernel is timed on its own; 0 for none.
+    pub kernel_steps: u64,
 }
 
 /// The figures of `bench-step`.
@@ -43,6 +46,9 @@ pub struct StepCost {
     pub device: String,
     /// Precision of the network's arithmetic.
     pub precision: Precision,
+    /// Number format of the factors in convolutions and matrix products: not always the precision.
+    #[serde(default)]
+    pub products: String,
     /// Extent of a patch, `[d, h, w]`.
     pub patch: Dims,
     /// Samples in a batch.
@@ -76,6 +82,10 @@ pub struct StepCost {
     /// Bytes of the device's memory pool at the end, which only grows; absent on the CPU, whose
     /// memory is the process's.
     pub peak_device_bytes: Option<u64>,
+    /// Seconds of each kernel over [`Repeats::kernel_steps`] steps, the longest first; empty where
+    /// they were not asked for or the device has no kernels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernels: Vec<KernelTime>,
 }
 
 /// Measures the network, patch, batch, optimiser and loss of a configuration; its data is not read.
@@ -88,6 +98,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     config.blueprint.fits_patch(patch).map_err(|error| Failure::Usage(error.to_string()))?;
     let chosen = device::choose_device(run.device)?;
     chosen.check_precision(run.precision)?;
+    let products = chosen.products(run.precision).to_string();
     let ChosenDevice { device, name, .. } = chosen;
     let learner = config.blueprint.new_learner(&run.optimiser, run.seed, &device);
     let parameters = learner.parameter_count();
@@ -104,6 +115,8 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     let first = bench.train_step();
     let first_loss = read_loss(first)?;
     let first_step_seconds = clock.elapsed().as_secs_f64();
+    // Said at once: on a GPU the rest may be cut off, and this figure is minutes.
+    tracing::info!("the first step took {first_step_seconds:.2} s, its loss is {first_loss:.4}");
     let mut last_loss = bench.train_steps(repeats.warmup)?.unwrap_or(first_loss);
 
     let processor = process::cpu_seconds();
@@ -111,13 +124,19 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     last_loss = bench.train_steps(repeats.steps)?.unwrap_or(last_loss);
     let seconds_per_step = clock.elapsed().as_secs_f64() / repeats.steps as f64;
     let used = process::cpu_seconds().zip(processor).map(|(after, before)| after - before);
+    tracing::info!("a step takes {seconds_per_step:.4} s");
     let [forward_seconds, backward_seconds] = bench.time_passes(repeats.steps.min(3))?;
     let inference_seconds = bench.time_inference(repeats.steps.min(3))?;
     let pool = device.memory_pool_usage();
+    let kernels = match repeats.kernel_steps {
+        0 => Vec::new(),
+        steps => kernel_times::of(|| bench.train_steps(steps).map(drop))?,
+    };
     Ok(StepCost {
         model: config.blueprint.name().to_string(),
         device: name,
         precision: run.precision,
+        products,
         patch,
         batch: run.loader.batch,
         steps: repeats.steps,
@@ -134,6 +153,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
         last_loss,
         peak_rss_bytes: process::peak_rss_bytes(),
         peak_device_bytes: pool.map(|pool| pool.bytes_reserved),
+        kernels,
     })
 }
 

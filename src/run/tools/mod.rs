@@ -1,11 +1,15 @@
 //! Tools around a run: checks of machine and device, costs of loader and step, replay of a sample.
 
 #[cfg(feature = "train")]
+pub mod bench_convolution;
+#[cfg(feature = "train")]
 pub mod bench_step;
 #[cfg(feature = "train")]
 pub mod device_check;
 pub mod doctor;
 pub mod drain;
+#[cfg(feature = "train")]
+pub mod kernel_times;
 #[cfg(feature = "train")]
 pub mod replay;
 pub mod tune;

@@ -10,9 +10,17 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 
 #[cfg(feature = "cuda")]
+mod driver;
+#[cfg(feature = "cuda")]
+mod settings;
+#[cfg(feature = "cuda")]
 mod trial;
 #[cfg(feature = "cuda")]
 pub use trial::first_gpu;
+
+/// The oldest CUDA whose driver has all that CubeCL calls: tensor maps came with it. As
+/// `cuDriverGetVersion` counts, 1000 times the major version and 10 times the minor one.
+pub const OLDEST_DRIVER: i32 = 12_000;
 
 /// A GPU that has been tried out.
 pub struct Gpu {
@@ -38,6 +46,18 @@ pub enum Missing {
     },
     /// A driver that lists no GPU.
     Gpu,
+    /// A driver of a CUDA before [`OLDEST_DRIVER`].
+    Version {
+        /// The CUDA that the driver is of, as it counts.
+        found: i32,
+    },
+    /// A driver without a function that CubeCL calls.
+    Function {
+        /// The CUDA that the driver is of, as it counts.
+        found: i32,
+        /// The function, as the library exports it.
+        name: &'static str,
+    },
     /// No CUDA headers: where they were looked for, if there was a place to look.
     Headers(Option<PathBuf>),
     /// Missing header.
@@ -81,6 +101,21 @@ impl fmt::Display for Missing {
                 "the NVIDIA driver lists no GPU; see what `nvidia-smi` lists, and whether \
                  CUDA_VISIBLE_DEVICES hides it",
             ),
+            Self::Version { found } => write!(
+                f,
+                "the NVIDIA driver is of CUDA {}, and CUDA {} is needed; update the driver (Linux: \
+                 525 or newer)",
+                version(*found),
+                version(OLDEST_DRIVER)
+            ),
+            Self::Function { found, name } => write!(
+                f,
+                "the NVIDIA driver says that it is of CUDA {} and has no {name}, and a whole one of \
+                 CUDA {} or newer is needed; update the driver, and see which libcuda.so.1 the \
+                 loader finds",
+                version(*found),
+                version(OLDEST_DRIVER)
+            ),
             Self::Headers(None) => write!(
                 f,
                 "no CUDA headers: CUDA_PATH is not set, and there is no /usr/local/cuda, no \
@@ -96,8 +131,9 @@ impl fmt::Display for Missing {
             }
             Self::Nvrtc => write!(
                 f,
-                "no CUDA compiler, the loader finds no libnvrtc.so; {TOOLKIT} and LD_LIBRARY_PATH \
-                 to the `lib` beside it"
+                "no CUDA compiler, the loader finds neither libnvrtc.so nor libnvrtc.so.12; \
+                 {TOOLKIT} and LD_LIBRARY_PATH to the `lib` beside it; the wheels of CUDA 13 name \
+                 the library libnvrtc.so.13 alone, so put a link libnvrtc.so to it there"
             ),
             Self::Compiler(line) => write!(
                 f,
@@ -111,6 +147,11 @@ impl fmt::Display for Missing {
             ),
         }
     }
+}
+
+/// A version as people write it.
+fn version(counted: i32) -> String {
+    format!("{}.{}", counted / 1000, counted % 1000 / 10)
 }
 
 impl Missing {
@@ -169,7 +210,10 @@ mod tests {
             &["/opt/cuda/include/cuda_fp16.h"],
         );
         assert_names(&Missing::Nvrtc, &wheels);
-        assert_names(&Missing::Nvrtc, &["libnvrtc.so", "LD_LIBRARY_PATH"]);
+        assert_names(&Missing::Nvrtc, &["libnvrtc.so", "LD_LIBRARY_PATH", "libnvrtc.so.13"]);
+        assert_names(&Missing::Version { found: 11_040 }, &["CUDA 11.4", "CUDA 12.0", "525"]);
+        let function = Missing::Function { found: 12_080, name: "cuEventElapsedTime" };
+        assert_names(&function, &["CUDA 12.8", "no cuEventElapsedTime", "CUDA 12.0"]);
         let pairing = Missing::Pairing("CUDA_ERROR_UNSUPPORTED_PTX_VERSION".into());
         assert_names(&pairing, &["CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "update the driver"]);
     }
@@ -198,6 +242,7 @@ mod tests {
         assert!(!Missing::Driver.leaves_a_gpu_idle());
         assert!(!Missing::Gpu.leaves_a_gpu_idle());
         assert!(Missing::Nvrtc.leaves_a_gpu_idle());
+        assert!(Missing::Version { found: 11_040 }.leaves_a_gpu_idle());
         assert!(Missing::Headers(None).leaves_a_gpu_idle());
     }
 }

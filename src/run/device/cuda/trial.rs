@@ -15,7 +15,7 @@ use cudarc::driver::sys::CUresult;
 use cudarc::driver::{CudaContext, DriverError};
 use cudarc::nvrtc::{self, CompileError, CompileOptions, Ptx};
 
-use super::{Gpu, Missing};
+use super::{Gpu, Missing, driver as driver_library, settings};
 
 /// The headers of the kernels that CubeCL writes for this house's types.
 const KERNEL: &str = r#"
@@ -54,12 +54,16 @@ fn try_out() -> Result<Working, Missing> {
         Ok(_) => {}
         Err(missing) => return Err(missing),
     }
+    driver_library::check(driver("its version", driver_library::version)?)?;
     let context = driver("a context", || CudaContext::new(0))?;
     let name = driver("the GPU's name", || context.name())?;
     let capability = driver("the GPU's architecture", || context.compute_capability())?;
     let kernel = compile(&architecture(capability))?;
     match quietly(|| context.load_module(kernel)) {
-        Ok(Ok(_)) => Ok(Working { name, _context: context }),
+        Ok(Ok(_)) => {
+            settings::report_tuning();
+            Ok(Working { name, _context: context })
+        }
         Ok(Err(refusal)) => Err(Missing::Pairing(reason(refusal))),
         Err(panic) => Err(Missing::Pairing(panic)),
     }

@@ -1,0 +1,195 @@
+//! Log records of the compute backend: Burn and CubeCL write to the `log` crate, this program to
+//! `tracing`.
+//!
+//! Every record is passed on. Two kinds mean more. A kernel that was tuned or compiled is progress in
+//! the minutes before the first step of a GPU, which are silent otherwise. And a panic that the backend
+//! caught in the device's thread is a kernel that did not run: the backend writes a warning and goes on
+//! with whatever the memory held, so a run must not.
+//!
+//! Installed by `cli`; asked by whoever takes steps, and once more before a verb may succeed.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use crate::base::error::Fault;
+
+/// The least pause between two lines of progress.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Targets of CubeCL's records: of operations tuned, and a line for each kernel compiled.
+const TUNED: &str = "cubecl::autotune";
+const COMPILED: &str = "cubecl::compilation";
+
+/// Beginning of the one record of an operation that says which kernel won; in full, others follow it.
+const WINNER: &str = "Fastest result";
+
+/// Wording of CubeCL's for a panic that it caught (`cubecl-common`, `CallError`).
+const CAUGHT: &str = "panicked on device runner thread";
+
+/// The process's: the `log` crate knows one logger, and a device is the process's too.
+static HEARD: Mutex<Heard> = Mutex::new(Heard::nothing());
+
+/// Counts of the records that matter.
+struct Heard {
+    tuned: u64,
+    compiled: u64,
+    begun: Option<Instant>,
+    told: Option<Instant>,
+    panics: u64,
+    first_panic: String,
+}
+
+impl Heard {
+    const fn nothing() -> Self {
+        Self {
+            tuned: 0,
+            compiled: 0,
+            begun: None,
+            told: None,
+            panics: 0,
+            first_panic: String::new(),
+        }
+    }
+
+    /// Counts a record; a line of progress where it is time for one.
+    fn take(&mut self, target: &str, message: &str, now: Instant) -> Option<String> {
+        if target.starts_with("cubecl") && message.contains(CAUGHT) {
+            self.panics += 1;
+            if self.first_panic.is_empty() {
+                self.first_panic = message.lines().next().unwrap_or_default().to_string();
+            }
+        }
+        match target {
+            TUNED => self.tuned += u64::from(message.starts_with(WINNER)),
+            COMPILED => self.compiled += 1,
+            _ => return None,
+        }
+        let begun = *self.begun.get_or_insert(now);
+        if now.duration_since(self.told.unwrap_or(begun)) < PAUSE {
+            return None;
+        }
+        self.told = Some(now);
+        Some(format!(
+            "tuning kernels: {} operations tuned, {} kernels compiled, {} s so far",
+            self.tuned,
+            self.compiled,
+            now.duration_since(begun).as_secs()
+        ))
+    }
+
+    /// Judges the kernels: a fault if one did not run.
+    fn verdict(&self) -> Result<(), Fault> {
+        if self.panics == 0 {
+            return Ok(());
+        }
+        Err(Fault::Environment {
+            subject: "compute device".into(),
+            problem: format!(
+                "{} kernels did not run, and the backend went on without them; the first: {}",
+                self.panics, self.first_panic
+            ),
+            remedy: "distrust what came after, see the log (--log warn), and try --set \
+                     precision=f32, a smaller patch, or --set device=cpu"
+                .into(),
+        })
+    }
+}
+
+fn heard() -> MutexGuard<'static, Heard> {
+    HEARD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Checks that every kernel that was asked for ran.
+///
+/// # Errors
+/// If the backend caught a panic since the process began.
+pub fn check() -> Result<(), Fault> {
+    heard().verdict()
+}
+
+/// Passes the backend's records on to `tracing` and lines of progress to `say`. After the `tracing`
+/// subscriber is there, and once per process; a second call changes nothing.
+pub fn install(say: impl Fn(&str) + Send + Sync + 'static) {
+    if log::set_boxed_logger(Box::new(BackendLog { say: Box::new(say) })).is_ok() {
+        log::set_max_level(LevelFilter::Info);
+    }
+}
+
+/// The logger.
+struct BackendLog {
+    say: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Log for BackendLog {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= Level::Info
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let message = record.args().to_string();
+        let target = record.target();
+        // The guard is given back before anything is written: a writer may log.
+        let progress = heard().take(target, &message, Instant::now());
+        if let Some(line) = progress {
+            (self.say)(&line);
+        }
+        match record.level() {
+            _ if [TUNED, COMPILED].contains(&target) => tracing::debug!("{target}: {message}"),
+            Level::Error => tracing::error!("{target}: {message}"),
+            Level::Warn => tracing::warn!("{target}: {message}"),
+            Level::Info => tracing::info!("{target}: {message}"),
+            Level::Debug | Level::Trace => {}
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minutes_of_tuning_give_a_line_every_few_seconds() {
+        let mut heard = Heard::nothing();
+        let start = Instant::now();
+        let mut at = |target, seconds| {
+            heard.take(target, "Fastest result …", start + Duration::from_secs(seconds))
+        };
+        assert_eq!(at(COMPILED, 0), None);
+        assert_eq!(at(COMPILED, 2), None);
+        let line = "tuning kernels: 1 operations tuned, 2 kernels compiled, 6 s so far";
+        assert_eq!(at(TUNED, 6).as_deref(), Some(line));
+        assert_eq!(at(COMPILED, 9), None);
+        assert!(at(COMPILED, 11).unwrap().contains("4 kernels compiled, 11 s"));
+        heard.take(TUNED, "conv_direct: 3 ms", start);
+        let mut at = |target, seconds| {
+            heard.take(target, "Fastest result …", start + Duration::from_secs(seconds))
+        };
+        assert!(at(TUNED, 17).unwrap().contains("2 operations tuned, 4 kernels"));
+        assert_eq!(at("wgpu_core::device", 40), None);
+        assert!(heard.verdict().is_ok());
+    }
+
+    #[test]
+    fn a_panic_that_the_backend_caught_is_a_fault_that_names_the_first() {
+        let mut heard = Heard::nothing();
+        let now = Instant::now();
+        let target = "cubecl_common::device::handle::channel";
+        heard.take("cubecl_server::command::base", "device allocation of 9 B failed", now);
+        heard.take("other", "task panicked on device runner thread: of another's", now);
+        assert!(heard.verdict().is_ok());
+        for symbol in ["cuEventElapsedTime_v2", "cuMemAlloc_v2"] {
+            let text = format!(
+                "CallError(task panicked on device runner thread: Missing symbol {symbol}: dlsym \
+                 failed)"
+            );
+            heard.take(target, &text, now);
+        }
+        let text = heard.verdict().unwrap_err().to_string();
+        assert!(text.contains("2 kernels did not run"), "{text}");
+        assert!(text.contains("Missing symbol cuEventElapsedTime_v2"), "{text}");
+    }
+}

@@ -1,0 +1,33 @@
+//! Two real patients, read with their labels. No part of `cargo test`, since their images are not in
+//! the repository: `just real-cases FOLDER` (scripts/oracles/README.md says where they come from).
+#![allow(missing_docs, clippy::unwrap_used)] // a test binary; a helper may fail like the test itself
+
+use std::path::PathBuf;
+
+use gliaflow::brats::case::read_case;
+use gliaflow::brats::dataset::discover_cases;
+use gliaflow::volume::region::label;
+use gliaflow::volume::voxels::Voxels;
+
+/// Names the folder that holds `TCGA-DU-7294` and `TCGA-FG-6692`.
+const FOLDER: &str = "GLIAFLOW_REAL_CASES";
+
+#[test]
+fn two_real_patients_read_with_their_labels() {
+    let folder = std::env::var_os(FOLDER);
+    let folder =
+        PathBuf::from(folder.expect("no folder of real cases; run `just real-cases FOLDER`"));
+    let single = discover_cases(&folder.join("TCGA-DU-7294")).unwrap();
+    let dataset = discover_cases(&folder).unwrap();
+    assert_eq!((dataset.cases.len(), dataset.problems.len()), (2, 0));
+    assert_eq!(single.cases[0].id, dataset.cases[0].id);
+    for (files, enhancing) in dataset.cases.iter().zip([false, true]) {
+        let case = read_case(files).unwrap();
+        assert_eq!(case.dims().to_string(), "240x240x155");
+        assert!(case.images.iter().all(|image| matches!(image, Voxels::I16(_))));
+        let labels = case.labels.unwrap();
+        assert_eq!(labels.contains(&label::ET), enhancing);
+        assert!(labels.contains(&label::ED) && labels.contains(&label::NCR));
+        assert!(case.bytes_read > 7_000_000);
+    }
+}
