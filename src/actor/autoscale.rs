@@ -1,7 +1,7 @@
 //! Moves the workers of a running topology to its slowest stages.
 //!
 //! [`WorkerBalancer`] decides what to change, a
-//! [`WorkerScaler`](crate::test_actor::worker_scaler::WorkerScaler) changes it; here is the timer
+//! [`WorkerScaler`](crate::actor::worker_scaler::WorkerScaler) changes it; here is the timer
 //! between the two.
 
 use std::time::Duration;

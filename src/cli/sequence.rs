@@ -34,7 +34,7 @@ Examples:
     gliaflow sequence")]
 pub(super) struct Sequence {}
 
-/// One command line.
+/// Command line of a sequence.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Command {

@@ -77,7 +77,7 @@ impl StepRunner<'_> {
     /// Trains a run to its end.
     ///
     /// # Errors
-    /// As [`train_run::train_run`], and if the run's cases are not the experiment's.
+    /// As [`train::train`], and if the run's cases are not the experiment's.
     pub fn train_run(&self, subject: &str, config: &CheckedConfig) -> Result<TrainedRun, Failure> {
         let parts = [Split::Train, Split::Validation, Split::Unlabelled];
         let cases = parts.map(|part| self.cohort.fingerprint_of(part));

@@ -146,7 +146,7 @@ pub const FILE_ACTORS: [&str; 5] = [
     WholeCaseSink::NAME,
 ];
 
-/// One case in flight and one waiting: a whole volume is 140 MB as f32.
+/// Cases that a topology holds: one in flight, one waiting. A whole volume is 140 MB as f32.
 const IN_FLIGHT: usize = 2;
 
 /// Source of whole cases.

@@ -78,7 +78,7 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-/// Recorder of one series: [`StepProgress`], [`Gauge`], [`CandidateHistogram`] or [`SecondsTotal`].
+/// Recorder of one series: [`Counter`], [`Gauge`], [`Histogram`] or [`SecondsTotal`].
 pub trait MetricHandle: Sized {
     /// Type that the metric is shown as.
     const KIND: MetricKind;
@@ -113,7 +113,7 @@ impl MetricHandle for Histogram {
 
 /// Counter of seconds.
 ///
-/// A [`StepProgress`] counts in whole numbers, and a stage that is busy for 40 ms an item would stay at
+/// A [`Counter`] counts in whole numbers, and a stage that is busy for 40 ms an item would stay at
 /// 0. So the sum is kept as a gauge, and the endpoint shows it as the counter that it is.
 #[derive(Debug, Clone)]
 pub struct SecondsTotal(Gauge);

@@ -175,7 +175,7 @@ mod tests {
         assert!(watcher.apply_pending());
         let view = watcher.current_view();
         let notice = view.notice.unwrap();
-        assert!(notice.starts_with("no answer for 0 s (connection refused)"), "{notice}");
+        assert!(notice.starts_with("no answer for 0.0 s (connection refused)"), "{notice}");
         assert_eq!(view.progress.step, Some(2));
 
         let end = "{\"event\":\"finished\",\"step\":2,\"state\":\"stopped\"}\n";
