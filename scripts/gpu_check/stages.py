@@ -13,10 +13,11 @@ class Skipped(Exception):
     """What a stage needs is not on this machine."""
 
 
-def lines_of(path, pattern):
-    """The matches of a pattern in the lines of a log."""
+def lines_of(path, pattern, after=0):
+    """The matches of a pattern in the lines of a log, its first bytes passed over."""
     try:
         with open(path, errors="replace") as file:
+            file.seek(after)
             return [match for match in map(re.compile(pattern).search, file) if match]
     except OSError:
         return []
@@ -62,6 +63,7 @@ def step(check, model, precision, patch, steps, kernel_steps=0):
     words += ["--patch", patch, "--batch", check.plan.batches[model], "--steps", steps, "--warmup", 2]
     words += ["--kernel-steps", kernel_steps, *check.plan.sets(model)]
     report = check.logs(f"{model}-{precision}.json")
+    begins = os.path.getsize(check.worker_log) if os.path.exists(check.worker_log) else 0
     try:
         cost = check.worker.run(words, report, check.left())
     except Crashed as failure:
@@ -71,9 +73,8 @@ def step(check, model, precision, patch, steps, kernel_steps=0):
             check.found["steps"].append(("gliaflow, kernels LOST", cost))
         raise
     except CutOff as cut:
-        progress = lines_of(check.worker_log, r"^tuning kernels: .*|the first step took .*")
-        last = progress[-1][0] if progress else processes.last_line(check.worker_log)
-        raise CutOff(f"{cut}; last said: {last}") from None
+        progress = lines_of(check.worker_log, r"^tuning kernels: .*|the first step took .*", begins)
+        raise CutOff(f"{cut}; {progress[-1][0] if progress else 'no kernel was tuned yet'}") from None
     check.found["steps"].append(("gliaflow", cost))
     return cost
 

@@ -81,7 +81,7 @@ class Rehearsal:
         seconds = time.monotonic() - begun
         self.expect(seconds <= self.options.seconds, f"{name}: ended after {seconds:.0f} of {self.options.seconds:.0f} s")
         self.expect(done.returncode == 1, f"{name}: exit {done.returncode}, as a stage failed")
-        for line in differences(out, expected) or ():
+        for line in differences(out, expected):
             self.expect(False, f"{name}: {line}")
         with open(os.path.join(out, "table.md")) as file:
             table = file.read()
@@ -100,7 +100,9 @@ class Rehearsal:
         self.expect(" 0 comparisons" not in table and "comparisons agree" in table, "peace: check-device compared")
         self.expect(re.search(r"^\| f \|.* [1-9][0-9]* steps", table, re.M), "peace: steps were trained")
         self.expect("| kernel | launches |" in table, "peace: kernels are told with their launches")
-        hanging = {**done, "a": ["FAILED"], "c": torch, "d": ["CUT OFF"], "g": ["FAILED"], "i": tools}
+        # Each of the two costs the next stage a new process, so the last may come to its limit while tuning.
+        late = {"f": ["done", "CUT OFF"], "h": ["done", "CUT OFF"], "i": [*tools, "not begun"]}
+        hanging = {**done, "a": ["FAILED"], "c": torch, "d": ["CUT OFF"], "g": ["FAILED"], **late}
         table = self.check("trouble", hanging, STANDIN_HANG_IN="d", STANDIN_CRASH_IN="g")
         self.expect("SIGSEGV" in table, "trouble: the crash is told by its signal")
         shutil.rmtree(self.folder, ignore_errors=True)
