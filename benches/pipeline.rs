@@ -5,11 +5,12 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::augment::config::AugmentConfig;
-use gliaflow::base::progress::NoProgress;
+use gliaflow::base::progress::{Progress, ProgressTask};
 use gliaflow::brats::phantom::{PhantomConfig, cohort};
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::pipeline::budget::{LoaderConfig, LoaderWorkers};
@@ -34,7 +35,7 @@ fn main() {
     let session = Session {
         runtime: handle,
         stop: StopLatch::new(),
-        progress: NoProgress::shared(),
+        progress: Arc::new(NoProgress),
         board: TopologyRegistry::default(),
         endpoint: Endpoint::of_this_process(),
     };
@@ -80,4 +81,17 @@ fn main() {
             }
         }
     }
+}
+
+/// Progress that is shown nowhere.
+struct NoProgress;
+
+impl Progress for NoProgress {
+    fn begin_task(&self, _task: &str, _unit: &'static str, _total: u64) -> Box<dyn ProgressTask> {
+        Box::new(Self)
+    }
+}
+
+impl ProgressTask for NoProgress {
+    fn advance_to(&self, _done: u64, _note: &str) {}
 }

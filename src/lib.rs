@@ -23,6 +23,11 @@
 //! | 11 | `experiment` | several runs and their table, as in the paper (feature `train`) |
 //! | 12 | [`cli`] | subcommands |
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests may use the file system as it is")
+)]
+
 pub mod actor;
 pub mod augment;
 pub mod base;

@@ -69,8 +69,8 @@ fn an_annotation_comes_back_as_it_was_with_an_index_of_its_own() {
         assert_eq!(report.path, store.folder().join(name));
         let found = store.find_annotation(&case, TEACHER, targets).unwrap().unwrap();
         assert_eq!(found.voxels(), voxels.as_view());
-        assert_eq!((found.id(), found.teacher(), found.targets()), (case.id(), TEACHER, targets));
-        assert_eq!((found.brain_box(), found.file_bytes()), (case.brain_box(), report.bytes));
+        assert_eq!((&found.id, found.teacher, found.targets), (case.id(), TEACHER, targets));
+        assert_eq!((found.brain, found.file_bytes()), (case.brain_box(), report.bytes));
         let expected =
             foreground::index_foreground(&voxels.as_view().to_labels(), case.fingerprint(), 20);
         for region in Region::ALL {

@@ -41,6 +41,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ("anyhow", &["src/cli/"]),
     ("clap", &["src/cli/"]),
     ("indicatif", &["src/cli/"]),
+    ("jiff", &["src/base/text.rs"]),
 ];
 
 const MAX_LINES: usize = 350;

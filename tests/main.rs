@@ -1,5 +1,6 @@
 //! Every integration test in one binary, so that the crate links once.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::disallowed_methods, reason = "tests may use the file system as it is")]
 
 mod annotations;
 mod architecture;

@@ -19,7 +19,7 @@ use gliaflow::eval::hausdorff::{Hd95, ONE_EMPTY_MM};
 use gliaflow::eval::lesionwise::{LesionRules, PENALTY_MM, score_lesions};
 use gliaflow::eval::postprocess::PostProcess;
 use gliaflow::eval::regions_to_labels;
-use gliaflow::eval::score::{CaseScore, score_case, score_case_with};
+use gliaflow::eval::score::{CaseScore, score_case};
 use gliaflow::volume::case::CaseId;
 use gliaflow::volume::grid::Dims;
 use gliaflow::volume::region::{LabelScheme, Region};
@@ -78,7 +78,7 @@ impl Tensors {
     fn score(&self, case: &str, hd95: Hd95) -> CaseScore {
         let (truth, dims) = self.labels(&format!("{case}_gt"), LabelScheme::Brats2018);
         let (prediction, _) = self.labels(&format!("{case}_pred"), LabelScheme::Brats2018);
-        score_case_with(hd95, CaseId::new(case), &truth, &prediction, dims, [1.0; 3])
+        score_case(hd95, CaseId::new(case), &truth, &prediction, dims, [1.0; 3])
     }
 }
 
@@ -253,7 +253,8 @@ fn corner_to_corner_of_the_brats_grid_is_exact() {
     let mut prediction = vec![0; dims.voxel_count()];
     truth[dims.offset_from_zyx([0, 0, 0])] = 2;
     prediction[dims.offset_from_zyx([154, 239, 239])] = 2;
-    let scored = score_case(CaseId::new("far"), &truth, &prediction, dims, [1.0, 1.0, 2.0]);
+    let scored =
+        score_case(Hd95::default(), CaseId::new("far"), &truth, &prediction, dims, [1.0, 1.0, 2.0]);
     let [et, _, wt] = scored.regions.map(|region| region.measures);
     let squared: f64 = 239.0 * 239.0 * 2.0 + 308.0 * 308.0;
     assert_eq!(wt.hd95_mm, squared.sqrt());

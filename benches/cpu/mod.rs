@@ -1,7 +1,7 @@
 //! CPU time where divan tells wall time: on a shared machine the figure to quote.
 
+use gliaflow::base::fs;
 use std::fmt::Display;
-use std::fs;
 
 /// Times that a variant is measured: the least disturbed round is the work, the others its neighbours.
 const ROUNDS: usize = 9;

@@ -4,9 +4,11 @@
 //! other longer than it takes to copy a few words. Times and counts of a removed worker stay in the
 //! cell's [`WorkerTotals`], so that no sum ever falls.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::actor::mailbox::MailboxControl;
 use crate::actor::shell::TopologyContext;
@@ -106,24 +108,19 @@ impl ActorCell {
         })
     }
 
-    fn lock_workers(&self) -> MutexGuard<'_, WorkerSet> {
-        // Nothing that can panic runs under this lock.
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Sets the number of wanted workers: the caller adds missing ones, spare ones leave.
     pub(super) fn set_wanted(&self, workers: usize) {
-        self.lock_workers().wanted = workers;
+        self.workers.lock().wanted = workers;
     }
 
     /// Adds a worker, wanted or not, named `worker` in reports and for its thread.
     pub(super) fn add_worker(&self, worker: String, activity: Activity) -> WorkerHandle {
-        self.lock_workers().add_worker(worker, activity)
+        self.workers.lock().add_worker(worker, activity)
     }
 
     /// Adds a worker under the lowest free number, if one is missing.
     pub(super) fn add_missing_worker(&self, activity: Activity) -> Option<WorkerHandle> {
-        let mut workers = self.lock_workers();
+        let mut workers = self.workers.lock();
         if workers.present.len() >= workers.wanted {
             return None;
         }
@@ -134,7 +131,7 @@ impl ActorCell {
 
     /// Returns the handle, or `None` if the worker was removed because fewer are wanted.
     pub(super) fn keep_or_release(&self, handle: WorkerHandle) -> Option<WorkerHandle> {
-        let mut workers = self.lock_workers();
+        let mut workers = self.workers.lock();
         if workers.present.len() <= workers.wanted {
             return Some(handle);
         }
@@ -148,19 +145,19 @@ impl ActorCell {
 
     /// Removes a worker whose thread could not be started.
     pub(super) fn remove_worker(&self, worker: &str) {
-        self.lock_workers().present.retain(|status| status.worker != worker);
+        self.workers.lock().present.retain(|status| status.worker != worker);
     }
 
     /// Status of each worker present.
     pub(super) fn worker_statuses(&self) -> Vec<Arc<WorkerStatus>> {
-        self.lock_workers().present.clone()
+        self.workers.lock().present.clone()
     }
 
     /// Totals over all workers, present and removed.
     pub(super) fn worker_totals(&self) -> WorkerTotals {
         // Both of one instant: a worker that leaves is in the one or in the other.
         let (present, mut totals) = {
-            let workers = self.lock_workers();
+            let workers = self.workers.lock();
             (workers.present.clone(), workers.left_totals)
         };
         for status in &present {
@@ -197,7 +194,7 @@ pub(super) struct WorkerStatus {
 impl WorkerStatus {
     /// Ordinal and description of the item being worked on.
     pub(super) fn current_item(&self) -> Option<(u64, Arc<str>)> {
-        self.current_item.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current_item.lock().clone()
     }
 }
 
@@ -215,7 +212,7 @@ impl WorkerHandle {
     }
 
     fn set_current_item(&self, item: Option<(u64, Arc<str>)>) {
-        *self.status.current_item.lock().unwrap_or_else(PoisonError::into_inner) = item;
+        *self.status.current_item.lock() = item;
     }
 
     /// Attaches the meter to the calling thread.

@@ -1,16 +1,16 @@
 //! Moves the workers of a running topology to its slowest stages.
 //!
 //! [`WorkerBalancer`] decides what to change, a
-//! [`WorkerScaler`](crate::test_actor::worker_scaler::WorkerScaler) changes it; here is the timer
+//! [`WorkerScaler`](crate::actor::worker_scaler::WorkerScaler) changes it; here is the timer
 //! between the two.
 
-use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use crate::actor::balance::{WorkerBalancer, WorkerChange};
 use crate::actor::feed::RunningTopology;
+use crate::base::machine::core_count;
 
 /// Time between two observations: many items of a warm loader. A cold one is judged over several,
 /// until enough items have passed.
@@ -19,7 +19,7 @@ pub const TICK: Duration = Duration::from_secs(1);
 /// Number of worker threads that uses the machine up and no more: one stage can have every core,
 /// and each of the others still has a thread, which may hardly run.
 pub fn threads_for(stages: usize) -> usize {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let cores = core_count();
     cores + stages.saturating_sub(1)
 }
 

@@ -45,7 +45,7 @@ impl<T> Feed<T> {
     }
 
     /// Waits for the next output. `None` after the last one, and at once after an abort;
-    /// [`RunningTopology::join`] tells which.
+    /// [`RunningTopology::join_blocking`] tells which.
     pub fn next_output(&mut self) -> Option<T> {
         self.worker.enter_starved();
         let output = self.inbox.receive();
@@ -90,26 +90,13 @@ impl RunningTopology {
         &self.observer.0.latch
     }
 
-    /// Waits until every thread has left, on a runtime with a timer.
+    /// Waits until every thread has left.
     ///
     /// # Errors
     /// The fault that ended the run. An abort without a fault is not an error; its counts say how
     /// many items were abandoned.
-    pub async fn join(self) -> Result<TicketCounts, Fault> {
-        let left = self.observer.0.threads.wait(self.grace).await;
-        self.join_result(left)
-    }
-
-    /// Same as [`RunningTopology::join`], blocking: for threads outside of the runtime.
-    ///
-    /// # Errors
-    /// Same as [`RunningTopology::join`].
     pub fn join_blocking(self) -> Result<TicketCounts, Fault> {
         let left = self.observer.0.threads.wait_blocking(self.grace);
-        self.join_result(left)
-    }
-
-    fn join_result(&self, left: WaitOutcome) -> Result<TicketCounts, Fault> {
         if let Some(fault) = self.stop_latch().fault() {
             return Err(fault);
         }

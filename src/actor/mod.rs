@@ -1,6 +1,6 @@
 //! Floor 2: concurrency. Knows no MRI, no file, no tensor.
 //!
-//! A [`stage::CascadeStage`] is a synchronous function of one item; everything concurrent belongs to the
+//! A [`stage::Stage`] is a synchronous function of one item; everything concurrent belongs to the
 //! loops around it. A [`topology::Topology`] is one source, a line of stages with some workers
 //! each, and one sink, wired through bounded mailboxes. Three rules carry it:
 //!

@@ -90,7 +90,7 @@ impl Observer {
     }
 
     /// Observation of the consumer and the outputs ready for it: starved is its wait in
-    /// [`Feed::next_output`](crate::test_actor::feed::Feed::next_output), busy all its other time.
+    /// [`Feed::next_output`](crate::actor::feed::Feed::next_output), busy all its other time.
     pub fn feed(&self) -> Observation {
         observe(&self.0.feed)
     }

@@ -2,7 +2,7 @@
 //!
 //! Implementors see one item at a time and no thread, channel, ticket or clock. A stage or source
 //! that waits for something outside must wait on something that the topology's
-//! [`StopLatch`](crate::test_actor::stop_latch::StopLatch) ends: nothing else can interrupt it.
+//! [`StopLatch`](crate::actor::stop::StopLatch) ends: nothing else can interrupt it.
 
 use crate::base::error::CaseError;
 
@@ -33,7 +33,7 @@ pub trait Stage: 'static {
     }
 }
 
-/// Two stages in one actor, named `first+second`. Made by [`CascadeStage::fuse_with`].
+/// Two stages in one actor, named `first+second`. Made by [`Stage::fuse_with`].
 #[derive(Debug)]
 pub struct FusedStage<A, B> {
     first: A,

@@ -6,9 +6,9 @@
 //! an abort needs no runtime and no poll to take effect.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
-use tokio::sync::Notify;
+use parking_lot::Mutex;
 
 use crate::base::error::Fault;
 
@@ -29,7 +29,6 @@ type StopHook = Arc<dyn Fn(StopState) + Send + Sync>;
 struct SharedLatch {
     parent: Option<StopLatch>,
     settled: Mutex<LatchState>,
-    changed: Notify,
 }
 
 struct LatchState {
@@ -63,18 +62,13 @@ impl StopLatch {
 
     fn with_parent(parent: Option<Self>, state: StopState, fault: Option<Fault>) -> Self {
         let settled = LatchState { state, fault, hooks: Vec::new(), children: Vec::new() };
-        Self(Arc::new(SharedLatch { parent, settled: Mutex::new(settled), changed: Notify::new() }))
-    }
-
-    fn lock_state(&self) -> MutexGuard<'_, LatchState> {
-        // Nothing that can panic runs under this lock.
-        self.0.settled.lock().unwrap_or_else(PoisonError::into_inner)
+        Self(Arc::new(SharedLatch { parent, settled: Mutex::new(settled) }))
     }
 
     /// Makes a latch that stops with this one, and can be stopped without it.
     #[must_use]
     pub fn child(&self) -> Self {
-        let mut settled = self.lock_state();
+        let mut settled = self.0.settled.lock();
         let child = Self::with_parent(Some(self.clone()), settled.state, settled.fault.clone());
         settled.children.retain(|known| known.strong_count() > 0);
         settled.children.push(Arc::downgrade(&child.0));
@@ -83,12 +77,12 @@ impl StopLatch {
 
     /// Present state.
     pub fn state(&self) -> StopState {
-        self.lock_state().state
+        self.0.settled.lock().state
     }
 
     /// Fault that aborted the latch, if it was a fault.
     pub fn fault(&self) -> Option<Fault> {
-        self.lock_state().fault.clone()
+        self.0.settled.lock().fault.clone()
     }
 
     /// Requests a clean end: no new items, everything in flight is delivered.
@@ -121,7 +115,7 @@ impl StopLatch {
     pub fn on_stop(&self, hook: impl Fn(StopState) + Send + Sync + 'static) {
         let hook: StopHook = Arc::new(hook);
         let state = {
-            let mut settled = self.lock_state();
+            let mut settled = self.0.settled.lock();
             settled.hooks.push(Arc::clone(&hook));
             settled.state
         };
@@ -130,25 +124,11 @@ impl StopLatch {
         }
     }
 
-    /// Waits until the latch has been stopped at least as far as `state`.
-    pub async fn reached(&self, state: StopState) -> StopState {
-        loop {
-            let mut changed = std::pin::pin!(self.0.changed.notified());
-            // Registered before the check, so that a change in between is not missed.
-            changed.as_mut().enable();
-            let current = self.state();
-            if current >= state {
-                return current;
-            }
-            changed.await;
-        }
-    }
-
     /// Moves on to `state`; false if the latch is there already. Hooks and children run outside the
     /// lock: a hook drops items, whose tickets ask this latch for its state.
     fn advance_to(&self, state: StopState, fault: Option<&Fault>) -> bool {
         let (hooks, children) = {
-            let mut settled = self.lock_state();
+            let mut settled = self.0.settled.lock();
             if settled.state >= state {
                 return false;
             }
@@ -156,7 +136,6 @@ impl StopLatch {
             settled.fault = fault.cloned();
             (settled.hooks.clone(), settled.children.clone())
         };
-        self.0.changed.notify_waiters();
         for hook in hooks {
             hook(state);
         }
@@ -182,7 +161,7 @@ mod tests {
     fn recording(latch: &StopLatch) -> Arc<Mutex<Vec<StopState>>> {
         let told = Arc::new(Mutex::new(Vec::new()));
         let copy = Arc::clone(&told);
-        latch.on_stop(move |state| copy.lock().unwrap().push(state));
+        latch.on_stop(move |state| copy.lock().push(state));
         told
     }
 
@@ -195,8 +174,8 @@ mod tests {
         latch.abort(None);
         latch.drain();
         assert_eq!(latch.state(), StopState::Aborted);
-        assert_eq!(*told.lock().unwrap(), [StopState::Draining, StopState::Aborted]);
-        assert_eq!(*recording(&latch).lock().unwrap(), [StopState::Aborted], "late, told at once");
+        assert_eq!(*told.lock(), [StopState::Draining, StopState::Aborted]);
+        assert_eq!(*recording(&latch).lock(), [StopState::Aborted], "late, told at once");
     }
 
     #[test]
@@ -225,18 +204,10 @@ mod tests {
     }
 
     #[test]
-    fn draining_reaches_children_and_waiters() {
+    fn draining_reaches_children() {
         let run = StopLatch::new();
         let child = run.child();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let seen = runtime.block_on(async {
-            let waiting = child.clone();
-            let waiter = tokio::spawn(async move { waiting.reached(StopState::Draining).await });
-            tokio::task::yield_now().await;
-            run.drain();
-            waiter.await.unwrap()
-        });
-        assert_eq!(seen, StopState::Draining);
+        run.drain();
         assert_eq!(child.state(), StopState::Draining);
     }
 }

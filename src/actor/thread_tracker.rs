@@ -4,9 +4,10 @@
 //! since a thread that is stuck in a stage cannot be interrupted and must not make the process hang
 //! with it. The waits need no runtime, or only its timer.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
 #[derive(Debug, Default)]
@@ -38,25 +39,20 @@ enum WaitStep {
 }
 
 impl ThreadTracker {
-    fn lock_tracked(&self) -> MutexGuard<'_, TrackedThreads> {
-        // Nothing that can panic runs under this lock.
-        self.tracked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Counts one more thread, until the guard is dropped.
     pub(super) fn track_thread(self: &Arc<Self>) -> ThreadGuard {
-        self.lock_tracked().present += 1;
+        self.tracked.lock().present += 1;
         ThreadGuard(Arc::clone(self))
     }
 
     /// True once no thread is left.
     pub(super) fn is_empty(&self) -> bool {
-        self.lock_tracked().present == 0
+        self.tracked.lock().present == 0
     }
 
     /// Starts the grace period.
     pub(super) fn start_grace_period(&self) {
-        self.lock_tracked().aborted_at.get_or_insert_with(Instant::now);
+        self.tracked.lock().aborted_at.get_or_insert_with(Instant::now);
         self.wake_waiters();
     }
 
@@ -79,18 +75,15 @@ impl ThreadTracker {
 
     /// Blocks until all threads have ended, or until `grace` after an abort.
     pub(super) fn wait_blocking(&self, grace: Duration) -> WaitOutcome {
-        let mut tracked = self.lock_tracked();
+        let mut tracked = self.tracked.lock();
         loop {
-            tracked = match Self::next_step(&tracked, grace) {
+            match Self::next_step(&tracked, grace) {
                 WaitStep::Over(left) => return left,
-                WaitStep::Wait(None) => {
-                    self.changed.wait(tracked).unwrap_or_else(PoisonError::into_inner)
-                }
+                WaitStep::Wait(None) => self.changed.wait(&mut tracked),
                 WaitStep::Wait(Some(limit)) => {
-                    let woken = self.changed.wait_timeout(tracked, limit);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
+                    self.changed.wait_for(&mut tracked, limit);
                 }
-            };
+            }
         }
     }
 
@@ -100,7 +93,7 @@ impl ThreadTracker {
             let mut changed = std::pin::pin!(self.notify.notified());
             // Registered before the check, so that a change in between is not missed.
             changed.as_mut().enable();
-            let look = Self::next_step(&self.lock_tracked(), grace);
+            let look = Self::next_step(&self.tracked.lock(), grace);
             match look {
                 WaitStep::Over(left) => return left,
                 WaitStep::Wait(None) => changed.await,
@@ -119,7 +112,7 @@ pub(super) struct ThreadGuard(Arc<ThreadTracker>);
 
 impl Drop for ThreadGuard {
     fn drop(&mut self) {
-        self.0.lock_tracked().present -= 1;
+        self.0.tracked.lock().present -= 1;
         self.0.wake_waiters();
     }
 }

@@ -5,8 +5,9 @@
 //! window are that one number T. A ticket that is dropped unresolved is a lost item: a fault,
 //! unless the run was aborted.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 
 use crate::actor::stop::{StopLatch, StopState};
@@ -73,13 +74,8 @@ struct Accounts {
 }
 
 impl SharedPool {
-    fn lock_accounts(&self) -> MutexGuard<'_, Accounts> {
-        // Nothing that can panic runs under this lock.
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn return_place(&self, account: impl FnOnce(&mut TicketCounts)) -> TicketCounts {
-        let mut accounts = self.lock_accounts();
+        let mut accounts = self.accounts.lock();
         accounts.free += 1;
         account(&mut accounts.counts);
         let counts = accounts.counts;
@@ -102,9 +98,9 @@ impl TicketPool {
 
     /// Waits for a free place and takes it for one item; `None` once the pool is closed.
     pub(super) fn acquire_permit(&self) -> Option<Permit> {
-        let mut accounts = self.0.lock_accounts();
+        let mut accounts = self.0.accounts.lock();
         while accounts.free == 0 && !accounts.closed {
-            accounts = self.0.returned.wait(accounts).unwrap_or_else(PoisonError::into_inner);
+            self.0.returned.wait(&mut accounts);
         }
         if accounts.closed {
             return None;
@@ -115,17 +111,17 @@ impl TicketPool {
 
     /// Ends the supply of permits; issued tickets stay valid.
     pub(super) fn close(&self) {
-        self.0.lock_accounts().closed = true;
+        self.0.accounts.lock().closed = true;
         self.0.returned.notify_all();
     }
 
     pub(super) fn ticket_counts(&self) -> TicketCounts {
-        self.0.lock_accounts().counts
+        self.0.accounts.lock().counts
     }
 
     /// Number of free places, and of all.
     pub(super) fn free_places(&self) -> (usize, usize) {
-        (self.0.lock_accounts().free, self.0.places)
+        (self.0.accounts.lock().free, self.0.places)
     }
 }
 
@@ -137,7 +133,7 @@ impl Permit {
     /// Makes the ticket of the item that the source has named.
     pub(super) fn issue_ticket(mut self, item: String, stage: &'static str) -> Ticket {
         let pool = self.0.take().expect("only issue and drop take it, and both end the permit");
-        let mut accounts = pool.lock_accounts();
+        let mut accounts = pool.accounts.lock();
         let ordinal = accounts.counts.issued;
         accounts.counts.issued += 1;
         accounts.counts.in_flight += 1;

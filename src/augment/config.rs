@@ -50,6 +50,13 @@ macro_rules! transforms {
         }
 
         impl AugmentConfig {
+            /// Augmentation switched off.
+            pub fn none() -> Self {
+                let mut config = Self::default();
+                $(config.$name.probability = 0.0;)+
+                config
+            }
+
             /// Draws the parameters of the sample of `key`, each transform from its own stream.
             pub fn draw_params(&self, key: SampleKey) -> DrawnParams {
                 let rng = KeyedRng::new(key, Domain::Augment);
@@ -88,19 +95,6 @@ transforms! {
 }
 
 impl AugmentConfig {
-    /// Augmentation switched off.
-    pub fn none() -> Self {
-        let mut config = Self::default();
-        config.rotation.probability = 0.0;
-        config.scaling.probability = 0.0;
-        config.mirroring.probability = 0.0;
-        config.contrast.probability = 0.0;
-        config.shift.probability = 0.0;
-        config.gamma.probability = 0.0;
-        config.noise.probability = 0.0;
-        config
-    }
-
     /// Benchmark profile: mirroring, contrast and shift on every sample.
     pub fn light_profile() -> Self {
         let Self { mirroring, contrast, shift, .. } = Self::default();

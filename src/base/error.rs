@@ -7,6 +7,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 /// Reason for skipping an item: the label of `loader_samples_total{reason}`, so a closed set.
+#[derive(strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -28,27 +30,11 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the catalogue.
-    pub const ALL: [Self; 7] = [
-        Self::Io,
-        Self::Missing,
-        Self::Format,
-        Self::Checksum,
-        Self::Geometry,
-        Self::Label,
-        Self::Panicked,
-    ];
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// Metric label.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Io => "io",
-            Self::Missing => "missing",
-            Self::Format => "format",
-            Self::Checksum => "checksum",
-            Self::Geometry => "geometry",
-            Self::Label => "label",
-            Self::Panicked => "panicked",
-        }
+    pub fn label(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Files that appear whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process;
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 
 use crate::base::error::Fault;
+use crate::base::fs::{self, AtPath, FileError};
 
 /// Replaces a file: `write` gets a draft beside it, which is renamed when it is complete. Readers
 /// see the old file or the new one; a failure leaves the old one and no draft. The draft is not
@@ -19,20 +20,20 @@ use crate::base::error::Fault;
 pub fn replace_file_with(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
-) -> io::Result<()> {
+) -> Result<(), FileError> {
     // Unique among threads and processes: several may write the same file.
     static DRAFTS: AtomicU64 = AtomicU64::new(0);
     let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let draft = path.with_file_name(format!(".{name}.{}-{number}.draft", process::id()));
-    let written = File::create(&draft)
-        .and_then(|mut file| write(&mut file))
+    let written = fs::create(&draft)
+        .and_then(|mut file| write(&mut file).at_path(path))
         .and_then(|()| fs::rename(&draft, path));
     if written.is_err() {
         // The cause is worth more than a second error about the draft.
         let _ = fs::remove_file(&draft);
     }
-    written
+    written.map_err(|error| FileError { path: path.to_owned(), ..error })
 }
 
 /// Replaces a file by `bytes`, which are on the disk when this returns.
@@ -40,9 +41,8 @@ pub fn replace_file_with(
 /// # Errors
 /// If the disk does not take it.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
-    let synced = |file: &mut File| file.write_all(bytes).and_then(|()| file.sync_all());
-    let written = replace_file_with(path, synced).and_then(|()| sync_to_disk(folder_of(path)));
-    written.map_err(|error| Fault::from_io(path, &error))
+    replace_file_with(path, |file| file.write_all(bytes).and_then(|()| file.sync_all()))?;
+    Ok(sync_to_disk(folder_of(path))?)
 }
 
 /// Replaces a file by indented JSON, as [`write_atomically`] does.
@@ -61,7 +61,7 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Fault> {
 ///
 /// # Errors
 /// If the disk does not take it.
-pub fn rename_synced(from: &Path, to: &Path) -> io::Result<()> {
+pub fn rename_synced(from: &Path, to: &Path) -> Result<(), FileError> {
     fs::rename(from, to).and_then(|()| sync_to_disk(folder_of(to)))
 }
 
@@ -69,20 +69,8 @@ pub fn rename_synced(from: &Path, to: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// If the disk does not take it.
-pub fn sync_to_disk(path: &Path) -> io::Result<()> {
-    File::open(path).and_then(|file| file.sync_all())
-}
-
-/// Reads a text file; `None` if there is none.
-///
-/// # Errors
-/// If it is there and cannot be read.
-pub fn read_text_if_there(path: &Path) -> Result<Option<String>, Fault> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Fault::from_io(path, &error)),
-    }
+pub fn sync_to_disk(path: &Path) -> Result<(), FileError> {
+    fs::open(path)?.sync_all().at_path(path)
 }
 
 /// Folder of a file; for a bare name the working folder.
@@ -104,14 +92,15 @@ mod tests {
     fn a_failed_write_leaves_the_old_file_and_no_draft() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
-        assert_eq!(read_text_if_there(&path).unwrap(), None);
+        let read = || fs::if_present(fs::read_to_string(&path)).unwrap();
+        assert_eq!(read(), None);
         write_atomically(&path, b"old").unwrap();
         let failed = replace_file_with(&path, |file| {
             file.write_all(b"half")?;
             Err(io::Error::other("disk full"))
         });
-        assert_eq!(failed.unwrap_err().to_string(), "disk full");
-        assert_eq!(read_text_if_there(&path).unwrap().unwrap(), "old");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(failed.unwrap_err().cause.to_string(), "disk full");
+        assert_eq!(read().unwrap(), "old");
+        assert_eq!(fs::list_dir(folder.path()).unwrap().len(), 1);
     }
 }

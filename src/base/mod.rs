@@ -1,10 +1,13 @@
-//! Floor 0: errors, keyed randomness, fingerprints, progress, files and threads, for every other
-//! floor.
+//! Floor 0: errors, files, threads, keyed randomness, fingerprints, the schema of settings and
+//! progress, for every other floor.
 
 pub mod error;
 pub mod files;
 pub mod fingerprint;
+pub mod fs;
+pub mod machine;
 pub mod progress;
 pub mod schema;
 pub mod seed;
+pub mod text;
 pub mod thread;

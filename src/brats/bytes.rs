@@ -1,7 +1,6 @@
 //! Bytes of a file, compressed or not: recognised by content, never by name, and never larger in
 //! memory than the file can hold.
 
-use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use flate2::bufread::MultiGzDecoder;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::base::error::{CaseError, Reason};
+use crate::base::fs::{self, AtPath};
 use crate::brats::gzip;
 
 /// Bytes allowed after the last voxel. Some writers pad; more than that is another grid than the
@@ -33,8 +33,7 @@ pub(super) fn read_start(path: &Path, limit: u64) -> Result<Vec<u8>, CaseError> 
 }
 
 fn read_up_to(path: &Path, limit: u64, mut into: Vec<u8>) -> Result<Vec<u8>, CaseError> {
-    let failed = |error: io::Error| CaseError::from_io(path, &error);
-    let kind = path.metadata().map_err(failed)?;
+    let kind = path.metadata().at_path(path)?;
     if !kind.is_file() {
         return Err(CaseError::new(
             Reason::Io,
@@ -45,11 +44,12 @@ fn read_up_to(path: &Path, limit: u64, mut into: Vec<u8>) -> Result<Vec<u8>, Cas
     }
     into.clear();
     // Without a limit nothing must hide the file from the reader: it sizes the buffer by it.
-    let read = File::open(path).and_then(|mut file| match limit {
+    let mut file = fs::open(path)?;
+    let read = match limit {
         u64::MAX => file.read_to_end(&mut into),
         _ => file.take(limit).read_to_end(&mut into),
-    });
-    read.map_err(failed)?;
+    };
+    read.at_path(path)?;
     if into.is_empty() {
         return Err(CaseError::new(
             Reason::Format,

@@ -63,7 +63,7 @@ impl CaseReader {
 /// Facts about a case that need no voxel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CaseHeaders {
-    /// Fingerprint of the compressed bytes of all files, as [`ValidationCase::fingerprint`].
+    /// Fingerprint of the compressed bytes of all files, as [`Case::fingerprint`].
     pub fingerprint: Fingerprint,
     /// Extent in canonical orientation.
     pub grid: Dims,

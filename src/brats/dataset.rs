@@ -2,12 +2,12 @@
 //! listed, never guessed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::base::error::{CaseError, Reason};
+use crate::base::fs;
 use crate::brats::layout::{self, Layout, NamedFiles};
 use crate::volume::case::CaseId;
 use crate::volume::modality::Modality;
@@ -97,7 +97,7 @@ pub fn discover_cases(folder: &Path) -> Result<Dataset, CaseError> {
 
 /// The folder's own name, also where the path ends in `.` or `..`.
 fn name_of(folder: &Path) -> String {
-    let resolved = || fs::canonicalize(folder).ok().and_then(|path| last_name(&path));
+    let resolved = || folder.canonicalize().ok().and_then(|path| last_name(&path));
     last_name(folder).or_else(resolved).unwrap_or_default()
 }
 
@@ -219,11 +219,9 @@ fn and_more_text(others: usize) -> String {
 /// Names of a folder's files and folders, sorted, without the hidden ones (`._*` is what macOS
 /// leaves beside a file).
 fn list_folder(folder: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>), CaseError> {
-    let unreadable = |error| CaseError::from_io(folder, &error);
     let mut files = BTreeSet::new();
     let mut folders = BTreeSet::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
+    for path in fs::list_dir(folder)? {
         let Some(name) = last_name(&path).filter(|name| !name.starts_with('.')) else { continue };
         // Links are followed: datasets are often linked together from several disks.
         if path.is_dir() {

@@ -2,7 +2,6 @@
 //! knows a file name.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use serde::Serialize;
 
@@ -10,29 +9,22 @@ use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;
 
 /// A release's folder layout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(strum::Display, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
     /// BraTS 2018 and 2019, and every folder with their file names that no later release claims.
+    #[strum(serialize = "BraTS 2018/19")]
     Brats2018,
     /// BraTS 2020.
+    #[strum(serialize = "BraTS 2020")]
     Brats2020,
     /// BraTS 2021.
+    #[strum(serialize = "BraTS 2021")]
     Brats2021,
     /// BraTS 2023, and 2024, whose names are the same: its label 4 (resection cavity) has to be
     /// asked for with [`LabelScheme::Brats2024`].
+    #[strum(serialize = "BraTS 2023")]
     Brats2023,
-}
-
-impl fmt::Display for Layout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Brats2018 => "BraTS 2018/19",
-            Self::Brats2020 => "BraTS 2020",
-            Self::Brats2021 => "BraTS 2021",
-            Self::Brats2023 => "BraTS 2023",
-        })
-    }
 }
 
 /// File names of one release: the case folder's name and an ending.

@@ -113,8 +113,7 @@ fn write_volume<T: VoxelType>(
         ));
     }
     let header = encode_header::<T>(path, source)?;
-    replace_file_with(path, |file| write_voxels(file, compressed, &header, voxels))
-        .map_err(|error| CaseError::from_io(path, &error))
+    Ok(replace_file_with(path, |file| write_voxels(file, compressed, &header, voxels))?)
 }
 
 fn write_voxels<T: VoxelType>(
@@ -199,7 +198,6 @@ fn f32_le_bytes<const N: usize>(values: [f64; N]) -> [[u8; 4]; N] {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
 
     use super::*;
     use crate::volume::grid::{Affine, Dims};
@@ -240,7 +238,7 @@ mod tests {
             let [x, y, z] = [place % 3, place / 3 % 4, place / 12].map(|i| i as u16);
             assert_eq!(volume.get_f32(&[x, y, z]).unwrap(), f32::from(*voxel));
         }
-        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(names.len(), 1, "no draft is left: {names:?}");
     }
 
@@ -266,6 +264,6 @@ mod tests {
         let source = lps([40_000, 1, 1]);
         let error = write_labels(&folder.path().join("a.nii"), &vec![0; 40_000], &source);
         assert!(error.unwrap_err().to_string().contains("40000x1x1"));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

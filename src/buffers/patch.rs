@@ -1,10 +1,11 @@
 //! Pool of patch buffers: a new 36 MB buffer costs more in page faults than the crop itself.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use half::f16;
 use metrics::Gauge;
+use parking_lot::Mutex;
 
 use crate::telemetry::catalog;
 use crate::volume::grid::Dims;
@@ -62,11 +63,7 @@ impl Default for PatchPoolState {
     }
 }
 
-impl PatchPoolState {
-    fn lock_buffers(&self) -> MutexGuard<'_, Vec<PatchBuffer>> {
-        self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl PatchPoolState {}
 
 impl Drop for PatchPoolState {
     fn drop(&mut self) {
@@ -78,7 +75,7 @@ impl PatchBufferPool {
     /// Takes an idle buffer, or a new one if there is none, resized for a patch of `dims`. Its
     /// content is to be overwritten.
     pub fn take(&self, dims: Dims, targets: Targets) -> PatchBuffer {
-        let used = self.0.lock_buffers().pop();
+        let used = self.0.buffers.lock().pop();
         let mut buffer = used.unwrap_or_else(|| {
             self.0.made.fetch_add(1, Ordering::Relaxed);
             PatchBuffer::default()
@@ -95,7 +92,7 @@ impl PatchBufferPool {
 
     /// Returns a buffer to the pool.
     pub fn give_back(&self, buffer: PatchBuffer) {
-        self.0.lock_buffers().push(buffer);
+        self.0.buffers.lock().push(buffer);
     }
 
     /// Number of buffers made so far, with those that an abort or a panic dropped.
@@ -105,7 +102,7 @@ impl PatchBufferPool {
 
     /// Number of buffers in the pool now.
     pub fn idle_buffers(&self) -> usize {
-        self.0.lock_buffers().len()
+        self.0.buffers.lock().len()
     }
 
     /// Bytes of the buffers made so far.

@@ -1,7 +1,9 @@
 //! Pool of vectors. A buffer that is taken holds the values of its last use; its user overwrites
 //! all of it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// Pool of vectors of one type, shared by its clones.
 #[derive(Debug)]
@@ -24,12 +26,12 @@ impl<T> BufferPool<T> {
 
     /// Takes the buffer that was given back last, as it was, or an empty one.
     pub fn take(&self) -> Vec<T> {
-        self.lock_buffers().pop().unwrap_or_default()
+        self.used.lock().pop().unwrap_or_default()
     }
 
     /// Returns a buffer to the pool.
     pub fn give_back(&self, buffer: Vec<T>) {
-        let mut used = self.lock_buffers();
+        let mut used = self.used.lock();
         if used.len() < self.places {
             used.push(buffer);
         }
@@ -37,16 +39,12 @@ impl<T> BufferPool<T> {
 
     /// Number of idle buffers.
     pub fn len(&self) -> usize {
-        self.lock_buffers().len()
+        self.used.lock().len()
     }
 
     /// True if no buffer is idle.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    fn lock_buffers(&self) -> MutexGuard<'_, Vec<Vec<T>>> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,6 +8,7 @@ use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 use crate::base::error::{CaseError, Reason};
 use crate::cache::contents::CaseContents;
+use crate::cache::flaw::page_checksum;
 use crate::cache::foreground::Foreground;
 use crate::cache::format::{
     FirstPage, ForegroundHead, ForegroundRecord, LABELLED, MAGIC, PAGE, SectionKind, SectionRecord,
@@ -45,7 +46,7 @@ pub(super) fn compose_case_file(
     let end = fill_table(&sections, &mut first.sections);
     first.section_count = U32::new(sections.len() as u32);
     first.file_bytes = U64::new(end as u64);
-    first.checksum = U32::new(first.computed_checksum());
+    first.checksum = U32::new(page_checksum(first.as_bytes()));
     Ok(ComposedFile { first, sections })
 }
 

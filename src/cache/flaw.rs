@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use zerocopy::little_endian::U32;
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use crate::base::error::{CaseError, Reason};
+use crate::cache::format::PAGE;
 
 /// Defect in a file's bytes.
 #[derive(Debug)]
@@ -38,18 +39,42 @@ impl FileFlaw {
     }
 }
 
-/// Checks the version and the checksum of a first page.
-pub(super) fn check_first_page(
-    version: U32,
-    read: u32,
-    stored: U32,
-    computed: u32,
-) -> Result<(), FileFlaw> {
-    match (version.get() == read, stored.get() == computed) {
-        (false, _) => {
-            Err(FileFlaw::bad_format("version", format!("{version}, this gliaflow reads {read}")))
-        }
-        (true, false) => Err(FileFlaw::checksum_mismatch("header", stored.get(), computed)),
-        (true, true) => Ok(()),
+/// Checks the first page of a file of the cache, which begins with magic, version, header length and
+/// file length and ends with its checksum, and reads it as a `P`.
+pub(super) fn parse_first_page<'a, P: FromBytes + KnownLayout + Immutable + Unaligned>(
+    file: &'a [u8],
+    magic: [u8; 8],
+    version: u32,
+    foreign: &str,
+) -> Result<&'a P, FileFlaw> {
+    let number = |at: usize| u32::from_le_bytes(std::array::from_fn(|byte| file[at + byte]));
+    let page = file.get(..PAGE).and_then(|page| P::ref_from_bytes(page).ok()).ok_or_else(|| {
+        FileFlaw::bad_format("length", format!("{} bytes, a header has {PAGE}", file.len()))
+    })?;
+    if file[..8] != magic {
+        return Err(FileFlaw::bad_format("magic", foreign));
     }
+    if number(8) != version {
+        let problem = format!("{}, this gliaflow reads {version}", number(8));
+        return Err(FileFlaw::bad_format("version", problem));
+    }
+    let stored = number(PAGE - 4);
+    let computed = page_checksum(&file[..PAGE]);
+    if stored != computed {
+        return Err(FileFlaw::checksum_mismatch("header", stored, computed));
+    }
+    if number(12) as usize != PAGE {
+        return Err(FileFlaw::bad_format("header length", format!("{}, not {PAGE}", number(12))));
+    }
+    let file_bytes = (u64::from(number(20)) << 32) | u64::from(number(16));
+    if file_bytes != file.len() as u64 {
+        let problem = format!("{} bytes, the header says {file_bytes}", file.len());
+        return Err(FileFlaw::bad_format("length", problem));
+    }
+    Ok(page)
+}
+
+/// CRC32C of a first page, without the checksum at its end.
+pub(super) fn page_checksum(page: &[u8]) -> u32 {
+    crc32c::crc32c(&page[..PAGE - 4])
 }

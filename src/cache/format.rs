@@ -33,39 +33,35 @@ pub(super) const MAX_SECTIONS: usize = 64;
 pub(super) const LABELLED: u32 = 1;
 
 /// Type of a section. Readers pass over kinds that they do not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(strum::FromRepr, strum::IntoStaticStr, Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum SectionKind {
+    #[strum(serialize = "section IMAGE")]
     Image = 1,
+    #[strum(serialize = "section LABEL")]
     Label = 2,
+    #[strum(serialize = "section STATS")]
     Stats = 3,
+    #[strum(serialize = "section FOREGROUND")]
     Foreground = 4,
+    #[strum(serialize = "section SOURCE")]
     Source = 5,
     /// Annotations only.
+    #[strum(serialize = "section PROBABILITY")]
     Probability = 6,
 }
 
 impl SectionKind {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Image, Self::Label, Self::Stats, Self::Foreground, Self::Source, Self::Probability];
-
     pub(super) const fn code(self) -> u32 {
         self as u32
     }
 
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Image => "section IMAGE",
-            Self::Label => "section LABEL",
-            Self::Stats => "section STATS",
-            Self::Foreground => "section FOREGROUND",
-            Self::Source => "section SOURCE",
-            Self::Probability => "section PROBABILITY",
-        }
+    pub(super) fn name(self) -> &'static str {
+        self.into()
     }
 
     pub(super) fn from_code(code: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
+        Self::from_repr(code)
     }
 }
 
@@ -98,13 +94,6 @@ pub(super) struct FirstPage {
 }
 
 const _: () = assert!(size_of::<FirstPage>() == PAGE);
-
-impl FirstPage {
-    /// CRC32C of everything in front of the checksum.
-    pub(super) fn computed_checksum(&self) -> u32 {
-        crc32c::crc32c(&self.as_bytes()[..PAGE - size_of::<U32>()])
-    }
-}
 
 /// Entry of the section table.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]

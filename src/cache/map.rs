@@ -1,7 +1,6 @@
 //! Case files mapped read-only. Holds the crate's unsafe code, except for one call in the
 //! augmentation's kernel.
 
-use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -12,6 +11,7 @@ use zerocopy::FromBytes;
 
 use crate::base::error::CaseError;
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs::{self, AtPath, FileError};
 use crate::cache::contents::RawVoxel;
 use crate::cache::encode::IntensityScale;
 use crate::cache::foreground::ForegroundView;
@@ -172,7 +172,7 @@ pub(super) struct MappedFile(Mmap);
 
 impl MappedFile {
     pub(super) fn open(path: &Path) -> Result<Self, CaseError> {
-        map_file(path).map(Self).map_err(|error| CaseError::from_io(path, &error))
+        Ok(Self(map_file(path)?))
     }
 
     /// Voxels of a region from a foreground index that has been checked.
@@ -197,14 +197,14 @@ impl Deref for MappedFile {
 }
 
 #[allow(unsafe_code)]
-fn map_file(path: &Path) -> std::io::Result<Mmap> {
-    let file = File::open(path)?;
+fn map_file(path: &Path) -> Result<Mmap, FileError> {
+    let file = fs::open(path)?;
     // SAFETY: mapped bytes must not change while they are borrowed. A published file is never
     // opened for writing again: `writer` writes under another name in `tmp/`, syncs, and renames;
     // a newer build replaces the directory entry and leaves the old file, which this mapping keeps
     // alive, as it was. `gc` unlinks and never truncates. A process outside gliaflow that writes
     // into the cache breaks this rule, as `cache/README.md` says.
-    unsafe { Mmap::map(&file) }
+    unsafe { Mmap::map(&file) }.at_path(path)
 }
 
 fn check_sections(file: &[u8], sections: &[Section]) -> Result<(), FileFlaw> {

@@ -8,7 +8,7 @@ use zerocopy::little_endian::{F64, U32, U64};
 
 use crate::base::fingerprint::Fingerprint;
 use crate::cache::encode::IntensityScale;
-pub(super) use crate::cache::flaw::{FileFlaw, check_first_page};
+pub(super) use crate::cache::flaw::{FileFlaw, parse_first_page};
 use crate::cache::format::{
     FirstPage, ForegroundHead, LABELLED, MAGIC, PAGE, SectionKind, SectionRecord, SourceHead,
     SourceRecord, StatsRecord, StatsSection, VERSION, case_id_problem, round_up_to_page,
@@ -69,7 +69,7 @@ pub(super) struct CaseIndex {
 
 /// Checks the first page and the small sections, and finds the large ones.
 pub(super) fn parse_case_file(file: &[u8]) -> Result<CaseIndex, FileFlaw> {
-    let first = first_page(file)?;
+    let first: &FirstPage = parse_first_page(file, MAGIC, VERSION, "not a case file")?;
     let sections = parse_section_table(first.section_count.get(), &first.sections, file.len())?;
     let (source, brain) = parse_grids(first)?;
     let voxels = brain.dims.voxel_count();
@@ -105,30 +105,6 @@ pub(super) fn parse_case_file(file: &[u8]) -> Result<CaseIndex, FileFlaw> {
         files: parse_source_files(file, &sections)?,
         sections,
     })
-}
-
-fn first_page(file: &[u8]) -> Result<&FirstPage, FileFlaw> {
-    let Ok((first, _)) = FirstPage::ref_from_prefix(file) else {
-        return Err(FileFlaw::bad_format(
-            "length",
-            format!("{} bytes, a header has {PAGE}", file.len()),
-        ));
-    };
-    if first.magic != MAGIC {
-        return Err(FileFlaw::bad_format("magic", "not a case file"));
-    }
-    check_first_page(first.version, VERSION, first.checksum, first.computed_checksum())?;
-    if first.header_bytes.get() as usize != PAGE {
-        return Err(FileFlaw::bad_format(
-            "header length",
-            format!("{}, not {PAGE}", first.header_bytes),
-        ));
-    }
-    if first.file_bytes.get() != file.len() as u64 {
-        let problem = format!("{} bytes, the header says {}", file.len(), first.file_bytes);
-        return Err(FileFlaw::bad_format("length", problem));
-    }
-    Ok(first)
 }
 
 /// Reads the first `count` entries of a section table, each in the file and behind the one before.

@@ -1,6 +1,6 @@
 //! `quarantine.jsonl`: append-only log of bad cases and their errors.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::error::{CaseError, Fault, Reason};
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs;
 use crate::volume::case::CaseId;
 
 /// The file's name in the cache's root.
@@ -76,7 +77,8 @@ impl Quarantine {
     }
 
     fn try_append(&self, entry: &Quarantined) -> std::io::Result<()> {
-        let mut file = OpenOptions::new().create(true).read(true).append(true).open(&self.path)?;
+        let mut options = OpenOptions::new();
+        let mut file = fs::open_with(&self.path, options.create(true).read(true).append(true))?;
         match file.lock() {
             Err(error) if error.kind() != ErrorKind::Unsupported => return Err(error),
             _ => {}
@@ -95,13 +97,7 @@ impl Quarantine {
     /// # Errors
     /// When the file is there and cannot be read.
     pub fn read_all(&self) -> Result<QuarantineLog, Fault> {
-        let bytes = match fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(QuarantineLog::default());
-            }
-            Err(error) => return Err(Fault::from_io(&self.path, &error)),
-        };
+        let bytes = fs::if_present(fs::read(&self.path))?.unwrap_or_default();
         let mut record = QuarantineLog::default();
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice(line) {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::error::CaseError;
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs::AtPath;
 
 /// Source file as it was when the case was built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +29,7 @@ impl SourceFile {
     /// # Errors
     /// When the file is missing or unreadable.
     pub fn read_metadata(path: &Path) -> Result<Self, CaseError> {
-        let metadata = path.metadata().map_err(|error| CaseError::from_io(path, &error))?;
+        let metadata = path.metadata().at_path(path)?;
         let since_epoch =
             metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         Ok(Self {

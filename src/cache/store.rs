@@ -4,14 +4,15 @@
 //! address space, not memory.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::base::error::{CaseError, Fault, Reason};
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs;
 use crate::cache::contents::CaseContents;
 use crate::cache::error::CacheError;
 use crate::cache::format::{EXTENSION, VERSION, case_id_problem};
@@ -64,7 +65,7 @@ impl CaseStore {
     pub fn open(root: &Path, preprocess: Fingerprint) -> Result<Self, Fault> {
         let folder = root.join(format!("v{VERSION}-{}", preprocess.short_hex(FOLDER_DIGITS)));
         for needed in [&folder, &root.join(TMP)] {
-            fs::create_dir_all(needed).map_err(|error| Fault::from_io(needed, &error))?;
+            fs::create_dir_all(needed)?;
         }
         let root = root.to_owned();
         Ok(Self { root, folder, preprocess, slots: Mutex::default() })
@@ -106,7 +107,7 @@ impl CaseStore {
         expected: ExpectedSource<'_>,
     ) -> Result<Option<Arc<MappedCase>>, CaseError> {
         let slot = self.case_slot(id);
-        self.find_in_slot(id, expected, &mut lock_ignoring_poison(&slot))
+        self.find_in_slot(id, expected, &mut slot.lock())
     }
 
     /// Writes a case's file and maps it, replacing an older one; readers of that keep what they
@@ -116,7 +117,7 @@ impl CaseStore {
     /// A case error when the contents cannot be a file, a fault when the disk fails.
     pub fn publish(&self, contents: &CaseContents) -> Result<PublishReport, CacheError> {
         let slot = self.case_slot(&contents.id);
-        let case = self.write_and_map(contents, &mut lock_ignoring_poison(&slot))?;
+        let case = self.write_and_map(contents, &mut slot.lock())?;
         Ok(PublishReport { path: case.path().to_owned(), bytes: case.file_bytes() })
     }
 
@@ -132,7 +133,7 @@ impl CaseStore {
         build: impl FnOnce() -> Result<CaseContents, CaseError>,
     ) -> Result<(Arc<MappedCase>, CaseOrigin), CacheError> {
         let slot = self.case_slot(id);
-        let mut held = lock_ignoring_poison(&slot);
+        let mut held = slot.lock();
         let found = self.find_in_slot(id, expected, &mut held).and_then(|found| {
             // Damage must be known before anybody relies on the voxels: then it can be repaired.
             found.map(|case| case.verify_voxels().map(|()| case)).transpose()
@@ -161,16 +162,15 @@ impl CaseStore {
 
     /// Cases mapped by this store, and the bytes that they map.
     pub fn mapped_size(&self) -> (usize, u64) {
-        let slots: Vec<Arc<CaseSlot>> =
-            lock_ignoring_poison(&self.slots).values().cloned().collect();
+        let slots: Vec<Arc<CaseSlot>> = self.slots.lock().values().cloned().collect();
         // A slot under construction is not mapped yet, and not worth waiting for.
-        let held = slots.iter().filter_map(|slot| slot.try_lock().ok());
+        let held = slots.iter().filter_map(|slot| slot.try_lock());
         held.filter_map(|case| case.as_ref().map(|case| case.file_bytes()))
             .fold((0, 0), |(cases, bytes), own| (cases + 1, bytes + own))
     }
 
     fn case_slot(&self, id: &CaseId) -> Arc<CaseSlot> {
-        lock_ignoring_poison(&self.slots).entry(id.clone()).or_default().clone()
+        self.slots.lock().entry(id.clone()).or_default().clone()
     }
 
     fn find_in_slot(
@@ -241,11 +241,6 @@ fn unrepaired_error(mut error: CaseError, damage: &CaseError) -> CaseError {
     error.problem =
         format!("{}, and its case file is damaged ({subject}: {problem})", error.problem);
     error
-}
-
-/// Locks despite poison: a builder that panicked left its slot as it was, empty or an older case.
-fn lock_ignoring_poison<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! Maintenance of a cache: inventory, verification, garbage collection.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::base::error::{CaseError, Fault, Reason};
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs::{self, AtPath};
 use crate::cache::annotation::{self, MappedAnnotation};
 use crate::cache::format::EXTENSION;
 use crate::cache::map::{MappedCase, Verify};
@@ -115,10 +114,10 @@ impl CaseStore {
         for path in self.files_with_extension(annotation::EXTENSION)? {
             match open_annotation(&path) {
                 Ok(found) => inventory.annotations.push(CachedAnnotation {
-                    id: found.id().clone(),
+                    id: found.id.clone(),
                     bytes: found.file_bytes(),
-                    teacher: found.teacher(),
-                    targets: found.targets(),
+                    teacher: found.teacher,
+                    targets: found.targets,
                     current: is_current(&found),
                     path,
                 }),
@@ -182,7 +181,7 @@ impl CaseStore {
             report.bytes += bytes_below(&path)?;
             if !dry_run {
                 let remove = if path.is_dir() { fs::remove_dir_all } else { fs::remove_file };
-                remove(&path).map_err(|error| Fault::from_io(&path, &error))?;
+                remove(&path)?;
             }
             report.removed.push(path);
         }
@@ -204,17 +203,17 @@ impl CaseStore {
 fn open_annotation(path: &Path) -> Result<MappedAnnotation, CaseError> {
     let found = MappedAnnotation::open(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if annotation::file_name(found.id(), found.teacher(), found.targets()) == name {
+    if annotation::file_name(&found.id, found.teacher, found.targets) == name {
         return Ok(found);
     }
-    let problem = format!("is about case {}, by {}", found.id(), found.teacher());
+    let problem = format!("is about case {}, by {}", found.id, found.teacher);
     let subject = format!("{}: header", path.display());
     Err(CaseError::new(Reason::Format, subject, problem, "delete the file"))
 }
 
 /// True if the case file beside an annotation is the one that it was made for.
 fn is_current(found: &MappedAnnotation) -> bool {
-    let beside = found.path().with_file_name(format!("{}.{EXTENSION}", found.id()));
+    let beside = found.path.with_file_name(format!("{}.{EXTENSION}", found.id));
     MappedCase::open(&beside, Verify::Header).is_ok_and(|case| found.matches_case(&case))
 }
 
@@ -256,21 +255,15 @@ fn version_folders(root: &Path) -> Result<Vec<PathBuf>, Fault> {
 
 /// Sorted paths in a folder, so that reports are the same on every file system.
 fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
-    let fault = |error: std::io::Error| Fault::from_io(folder, &error);
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fault)? {
-        paths.push(entry.map_err(fault)?.path());
-    }
+    let mut paths = fs::list_dir(folder)?;
     paths.sort();
     Ok(paths)
 }
 
 fn bytes_below(path: &Path) -> Result<u64, Fault> {
-    let metadata = match path.symlink_metadata() {
-        Ok(metadata) => metadata,
-        // Gone already is as good as removed.
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(Fault::from_io(path, &error)),
+    // Gone already is as good as removed.
+    let Some(metadata) = fs::if_present(path.symlink_metadata().at_path(path))? else {
+        return Ok(0);
     };
     if !metadata.is_dir() {
         return Ok(metadata.len());

@@ -5,13 +5,14 @@
 //! long as it owns a temporary file; an exclusive lock proves that all files there are left over,
 //! whatever machine or container they came from.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::error::{CaseError, Fault, Reason};
 use crate::base::files::rename_synced;
+use crate::base::fs::{self, AtPath};
 use crate::cache::compose::compose_case_file;
 use crate::cache::contents::CaseContents;
 use crate::cache::error::CacheError;
@@ -52,9 +53,7 @@ pub(super) fn stage_file(
     let writing = lock_as_writer(root)?;
     let (path, mut file) = create_temporary(&root.join(TMP), id.as_str())?;
     let staged = StagedFile { path, committed: false, _writing: writing };
-    write(&mut file)
-        .and_then(|()| file.sync_all())
-        .map_err(|error| Fault::from_io(&staged.path, &error))?;
+    write(&mut file).and_then(|()| file.sync_all()).at_path(&staged.path).map_err(Fault::from)?;
     match read_back(&staged.path) {
         Ok(()) => Ok(staged),
         // Whole but refused: the contents were never a case. Not whole: the disk is to blame.
@@ -72,8 +71,8 @@ impl StagedFile {
     /// Renames the file to `target`, replacing an older one, and syncs the folder.
     pub(super) fn commit(mut self, target: &Path) -> Result<(), Fault> {
         let folder = target.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(|error| Fault::from_io(folder, &error))?;
-        rename_synced(&self.path, target).map_err(|error| Fault::from_io(target, &error))?;
+        fs::create_dir_all(folder)?;
+        rename_synced(&self.path, target)?;
         self.committed = true;
         Ok(())
     }
@@ -92,21 +91,21 @@ fn create_temporary(folder: &Path, id: &str) -> Result<(PathBuf, File), Fault> {
     loop {
         let nonce = NONCE.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{id}.{}.{nonce}", std::process::id()));
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
+        match fs::create_new(&path) {
             Ok(file) => return Ok((path, file)),
             // Another container's process may have the same number.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Fault::from_io(&path, &error)),
+            Err(error) if error.cause.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
 fn open_lock(root: &Path) -> Result<(PathBuf, File), Fault> {
     let folder = root.join(TMP);
-    fs::create_dir_all(&folder).map_err(|error| Fault::from_io(&folder, &error))?;
+    fs::create_dir_all(&folder)?;
     let path = folder.join(LOCK);
-    let options = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    let file = options.map_err(|error| Fault::from_io(&path, &error))?;
+    let mut options = OpenOptions::new();
+    let file = fs::open_with(&path, options.write(true).create(true).truncate(false))?;
     Ok((path, file))
 }
 
@@ -172,7 +171,8 @@ mod tests {
 
     /// Names in `tmp/` besides the lock's.
     fn rubbish(root: &Path) -> usize {
-        let names = fs::read_dir(root.join(TMP)).unwrap().map(|entry| entry.unwrap().file_name());
+        let names =
+            std::fs::read_dir(root.join(TMP)).unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name != LOCK).count()
     }
 

@@ -1,10 +1,8 @@
 //! `dashboards`: everything that Prometheus and Grafana need, out of the binary.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::base::error::Fault;
+use crate::base::fs;
 use crate::cli::console::Console;
 use crate::cli::report::CommandOutput;
 use crate::run::failure::Failure;
@@ -55,8 +53,8 @@ impl Dashboards {
         for (name, text) in FILES {
             let path = self.out.join(name);
             let folder = path.parent().expect("a file in a folder has one");
-            fs::create_dir_all(folder).map_err(|error| Fault::from_io(folder, &error))?;
-            fs::write(&path, text).map_err(|error| Fault::from_io(&path, &error))?;
+            fs::create_dir_all(folder)?;
+            fs::write(&path, text)?;
         }
         let names: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
         let out = self.out.display();
@@ -73,16 +71,11 @@ impl Dashboards {
 fn refuse_to_overwrite(out: &Path) -> Result<(), Failure> {
     for (name, text) in FILES {
         let path = out.join(name);
-        match fs::read(&path) {
-            Ok(found) if found == text.as_bytes() => {}
-            Ok(_) => {
-                return Err(Failure::Usage(format!(
-                    "{}: differs from what would be written; choose another --out, or --force",
-                    path.display()
-                )));
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(Fault::from_io(&path, &error).into()),
+        if fs::if_present(fs::read(&path))?.is_some_and(|found| found != text.as_bytes()) {
+            return Err(Failure::Usage(format!(
+                "{}: differs from what would be written; choose another --out, or --force",
+                path.display()
+            )));
         }
     }
     Ok(())

@@ -51,7 +51,7 @@ impl Doctor {
 
 fn finding_line(finding: &Finding) -> String {
     let Finding { subject, found, grade, remedy } = finding;
-    let mut line = format!("{:<8} {subject}: {found}", grade.name());
+    let mut line = format!("{grade:<8} {subject}: {found}");
     if !remedy.is_empty() {
         line.push_str("\n         ");
         line.push_str(remedy);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::base::text::format_percent;
 use crate::cli::console::Console;
 use crate::cli::loader::{LoaderOptions, parse_workers};
 use crate::cli::report::CommandOutput;
@@ -87,7 +88,7 @@ fn report_text(what: &str, report: &DrainReport) -> String {
             stage.blocked_seconds
         );
     }
-    let _ = write!(text, "\ntrainer starved {:.1} % of the time", 100.0 * report.starved_ratio);
+    let _ = write!(text, "\ntrainer starved {} of the time", format_percent(report.starved_ratio));
     if let Some(utilization) = report.accelerator_utilization {
         let _ = write!(text, ", utilisation {utilization:.3}");
     }

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use crate::base::fs;
+use crate::base::text::{format_bytes, format_duration};
 use crate::cli::console::Console;
 use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
@@ -91,7 +93,7 @@ fn read_times(files: &[PathBuf]) -> Result<Vec<StepCost>, Failure> {
             let file = file.display();
             Failure::Usage(format!("{file}: {problem}; name what `bench-step --json` wrote"))
         };
-        let text = std::fs::read_to_string(file).map_err(|error| problem(error.to_string()))?;
+        let text = fs::read_to_string(file).map_err(|error| problem(error.cause.to_string()))?;
         measured.push(serde_json::from_str(&text).map_err(|error| problem(error.to_string()))?);
     }
     Ok(measured)
@@ -135,14 +137,14 @@ fn plan_text(plan: &ExperimentPlan) -> String {
             step.steps.to_string(),
             step.windows.to_string(),
             step.checkpoints.to_string(),
-            format_size(step.disk_bytes),
+            format_bytes(step.disk_bytes as f64),
             // What a step takes is known where it was measured.
             if step.seconds.is_none() && step.steps > 0 {
-                format!("> {}", format_size(step.memory_bytes))
+                format!("> {}", format_bytes(step.memory_bytes as f64))
             } else {
-                format_size(step.memory_bytes)
+                format_bytes(step.memory_bytes as f64)
             },
-            step.seconds.map_or_else(|| "not measured".into(), format_hours),
+            step.seconds.map_or_else(|| "not measured".into(), format_duration),
         ]);
     }
     let disk: u64 = plan.steps.iter().map(|step| step.disk_bytes).sum();
@@ -154,8 +156,8 @@ fn plan_text(plan: &ExperimentPlan) -> String {
         "{}\n\nin all: at most {} on the disk, {} where it was measured; samples to time are \
          each time, disk is of all times together, a case counts as its whole grid",
         with_numbers_right(steps, 1),
-        format_size(disk),
-        format_hours(known)
+        format_bytes(disk as f64),
+        format_duration(known)
     );
     for cost in &plan.measured {
         let _ = write!(
@@ -168,19 +170,4 @@ fn plan_text(plan: &ExperimentPlan) -> String {
         let _ = write!(text, "\nnot measured: {network}");
     }
     text
-}
-
-fn format_size(bytes: u64) -> String {
-    match bytes as f64 / f64::from(1 << 20) {
-        mebibytes if mebibytes < 1024.0 => format!("{mebibytes:.0} MiB"),
-        mebibytes => format!("{:.1} GiB", mebibytes / 1024.0),
-    }
-}
-
-fn format_hours(seconds: f64) -> String {
-    match seconds {
-        under if under < 120.0 => format!("{under:.0} s"),
-        under if under < 7200.0 => format!("{:.0} min", under / 60.0),
-        long => format!("{:.1} h", long / 3600.0),
-    }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use crate::brats::dataset::discover_cases;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cli::console::Console;
 use crate::cli::report::CommandOutput;
@@ -46,7 +47,7 @@ impl Ingest {
             }
             workers = IngestWorkers { decode, normalize: decode.div_ceil(2), publish: 1 };
         }
-        let dataset = prepare::discover_dataset(&self.data)?;
+        let dataset = discover_cases(&self.data)?;
         let store = prepare::open_store(&self.cache, &preprocess)?;
         let live =
             ActiveSession::start(&self.long, "ingest", console)?.register_metrics(&[&ACTORS], &[]);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::brats::dataset::CaseFiles;
+use crate::brats::dataset::{CaseFiles, discover_cases};
 use crate::cli::console::Console;
 use crate::cli::predictors::PredictorOptions;
 use crate::cli::report::CommandOutput;
@@ -14,7 +14,7 @@ use crate::run::case_selection;
 use crate::run::ensemble::ResolvedEnsemble;
 use crate::run::failure::Failure;
 use crate::run::label::{self, LabelReport, LabelRequest};
-use crate::run::prepare::{self, Session};
+use crate::run::prepare::Session;
 use crate::volume::case::Split;
 use crate::volume::targets::Targets;
 
@@ -77,7 +77,7 @@ impl Label {
         let Some(folder) = &self.data else {
             return Ok(case_selection::of_split(resolved, Split::Unlabelled, session)?.files);
         };
-        let mut cases = prepare::discover_dataset(folder)?.cases;
+        let mut cases = discover_cases(folder)?.cases;
         cases.retain(|files| self.all || files.labels.is_none());
         if cases.is_empty() {
             return Err(Failure::Usage(format!(

@@ -1,10 +1,10 @@
 //! `metrics`: export of a run's metric series for Prometheus.
 
-use std::fs::File;
 use std::io::{BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::base::error::Fault;
+use crate::base::fs::{self, AtPath};
 use crate::cli::console::Console;
 use crate::cli::report::CommandOutput;
 use crate::report::openmetrics::{MetricHistory, OpenMetricsSummary};
@@ -66,9 +66,7 @@ fn to_file(
     interval: f64,
     path: &Path,
 ) -> Result<OpenMetricsSummary, Fault> {
-    let written =
-        File::create(path).and_then(|file| history.write_text(interval, BufWriter::new(file)));
-    written.map_err(|error| Fault::from_io(path, &error))
+    Ok(history.write_text(interval, BufWriter::new(fs::create(path)?)).at_path(path)?)
 }
 
 /// Writes the text to stdout, in place of a report.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use crate::brats::dataset::discover_cases;
 use crate::cli::console::Console;
 use crate::cli::evaluate::chosen_thresholds_text;
 use crate::cli::predictors::{PredictorOptions, ThresholdSource};
@@ -12,7 +13,6 @@ use crate::cli::thresholds::ThresholdOptions;
 use crate::pipeline::{ingest, whole_case};
 use crate::run::failure::Failure;
 use crate::run::predict::{self, PredictOptions};
-use crate::run::prepare;
 
 /// Segment cases with a run's network, or the mean of several, into NIfTI label files
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ pub(super) struct Predict {
 impl Predict {
     pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
         let resolved = self.runs.resolve_runs()?;
-        let dataset = prepare::discover_dataset(&self.data)?;
+        let dataset = discover_cases(&self.data)?;
         let tuning = [ingest::ACTORS.as_slice(), &whole_case::CACHE_ACTORS].concat();
         let actors: [&[&str]; 2] = match self.postprocess {
             ThresholdSource::Given => [&whole_case::FILE_ACTORS, &[]],

@@ -1,10 +1,10 @@
 //! Progress display: bars with rate and time left on a terminal, a line now and then elsewhere.
 
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 
 use crate::base::progress::{Progress, ProgressTask};
 
@@ -102,7 +102,7 @@ struct LineTask {
 
 impl ProgressTask for LineTask {
     fn advance_to(&self, done: u64, note: &str) {
-        let mut last_line = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last_line = self.last_line.lock();
         if done < self.total && last_line.elapsed() < QUIET {
             return;
         }

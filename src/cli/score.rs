@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::error::{CaseError, Reason};
+use crate::base::fs::{self, AtPath};
 use crate::brats::case::{LabelVolume, read_labels_only};
 use crate::brats::dataset::discover_cases;
 use crate::cli::console::Console;
@@ -16,7 +17,7 @@ use crate::eval::hausdorff::Hd95;
 use crate::eval::lesionwise::{CohortLesions, LesionRules, score_lesions};
 use crate::eval::match_files::{self, SegmentationPair};
 use crate::eval::postprocess::PostProcess;
-use crate::eval::score::score_case_with;
+use crate::eval::score::score_case;
 use crate::eval::table::{render_lesions, render_measures};
 use crate::eval::tune::{PostProcessSearch, TunedThresholds};
 use crate::run::failure::Failure;
@@ -106,7 +107,7 @@ impl ScoreDocument {
 impl Score {
     pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
         for path in [&self.truth, &self.prediction] {
-            path.metadata().map_err(|error| CaseError::from_io(path, &error))?;
+            path.metadata().at_path(path).map_err(CaseError::from)?;
         }
         if self.truth.is_file() != self.prediction.is_file() {
             return Err(Failure::Usage(
@@ -132,9 +133,8 @@ impl Score {
         };
         if let Some(file) = &self.csv {
             let mut rows = Vec::new();
-            let written =
-                scored.cohort.write_csv(&mut rows).and_then(|()| std::fs::write(file, rows));
-            written.map_err(|error| CaseError::from_io(file, &error))?;
+            scored.cohort.write_csv(&mut rows).at_path(file).map_err(CaseError::from)?;
+            fs::write(file, rows).map_err(CaseError::from)?;
         }
         Ok(CommandOutput::new(&scored, scored.report_text()))
     }
@@ -171,7 +171,7 @@ impl Score {
             }
             postprocess.apply_to(&mut prediction, dims);
             let id = case.clone();
-            scores.push(score_case_with(self.hd95, id, &truth, &prediction, dims, spacing_mm));
+            scores.push(score_case(self.hd95, id, &truth, &prediction, dims, spacing_mm));
             if self.lesionwise {
                 let id = case.clone();
                 let rules = LesionRules::default();

@@ -15,6 +15,7 @@ use clap::Parser;
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::Fault;
+use crate::base::fs;
 use crate::cli::console::Console;
 use crate::cli::report::CommandOutput;
 use crate::cli::{CommandLine, Verb, fail_on_kernel_fault};
@@ -33,7 +34,7 @@ Examples:
     gliaflow sequence")]
 pub(super) struct Sequence {}
 
-/// One command line.
+/// Command line of a sequence.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Command {
@@ -110,9 +111,9 @@ impl Command {
 }
 
 fn write(path: &Path, document: &serde_json::Value) -> Result<(), Fault> {
-    std::fs::write(path, format!("{document:#}\n")).map_err(|error| Fault::Environment {
+    fs::write(path, format!("{document:#}\n")).map_err(|error| Fault::Environment {
         subject: path.display().to_string(),
-        problem: error.to_string(),
+        problem: error.cause.to_string(),
         remedy: "name a file in a folder that is there and may be written to".into(),
     })
 }

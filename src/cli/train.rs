@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::base::text::{format_duration, format_percent};
 use crate::cli::console::Console;
 use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
@@ -151,14 +152,14 @@ pub(super) fn report_text(summary: &RunSummary) -> String {
         format!("\nbest validation: mean Dice {:.4} after epoch {}", best.mean_dice, best.epoch)
     });
     format!(
-        "{scored}{best}\n{} steps{early} of {} ({} parameters) on {} in {:.1} s, waiting for the \
-         loader {:.1} %{unsound}{left_out}\nloader: {}\nrun: {}",
+        "{scored}{best}\n{} steps{early} of {} ({} parameters) on {} in {}, waiting for the \
+         loader {}{unsound}{left_out}\nloader: {}\nrun: {}",
         summary.steps,
         summary.model,
         summary.parameters,
         summary.device,
-        summary.train_seconds,
-        100.0 * summary.starved_ratio,
+        format_duration(summary.train_seconds),
+        format_percent(summary.starved_ratio),
         summary.loader.as_ref().map_or("", |loader| &loader.sentence),
         summary.run.display()
     )

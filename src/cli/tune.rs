@@ -1,10 +1,9 @@
 //! `tune`: search for the smallest loader that keeps a trainer busy.
 
 use std::fmt::Write;
-use std::fs;
 use std::path::PathBuf;
 
-use crate::base::error::Fault;
+use crate::base::fs;
 #[cfg(feature = "train")]
 use crate::cli::bench_step::BenchStep;
 use crate::cli::console::Console;
@@ -72,7 +71,7 @@ impl Tune {
         })?;
         let section = loader_section(&tuned)?;
         if let Some(path) = &self.out {
-            fs::write(path, &section).map_err(|error| Fault::from_io(path, &error))?;
+            fs::write(path, &section)?;
         }
         let mut json = serde_json::to_value(&tuned).expect("reports serialise to JSON");
         json["section"] = section.clone().into();

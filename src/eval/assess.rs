@@ -8,7 +8,7 @@ use crate::eval::lesionwise::{CaseLesions, LesionRules, score_lesions};
 use crate::eval::postprocess::PostProcess;
 use crate::eval::predictor::Predictor;
 use crate::eval::regions_to_labels;
-use crate::eval::score::{CaseScore, score_case_with};
+use crate::eval::score::{CaseScore, score_case};
 use crate::pipeline::whole_case::WholeCase;
 
 /// Measures of an evaluation, and the postprocessing of predicted labels before it.
@@ -95,7 +95,7 @@ pub fn score_segmentation(
         let lesion_rules = LesionRules::default();
         score_lesions(case.id.clone(), &truth, &segmentation, dims, spacing, lesion_rules)
     });
-    let score = score_case_with(rules.hd95, case.id.clone(), &truth, &segmentation, dims, spacing);
+    let score = score_case(rules.hd95, case.id.clone(), &truth, &segmentation, dims, spacing);
     Ok(CaseAssessment { score, lesions })
 }
 
@@ -117,7 +117,7 @@ mod tests {
         let rules = LesionRules::default();
         for lesions in [None, Some(score_lesions(id.clone(), &truth, &found, dims, spacing, rules))]
         {
-            let score = score_case(id.clone(), &truth, &found, dims, spacing);
+            let score = score_case(Hd95::default(), id.clone(), &truth, &found, dims, spacing);
             let assessed = CaseAssessment { score, lesions };
             let text = assessed.to_text();
             let again = CaseAssessment::from_text(&text).unwrap();

@@ -300,7 +300,8 @@ mod tests {
     #[test]
     fn the_csv_has_one_row_per_case_and_region_and_quotes_what_it_must() {
         let awkward = CaseId::new("odd, \"case\"");
-        let empty = score_case(awkward.clone(), &[0; 8], &[0; 8], Dims::cube(2), [1.0; 3]);
+        let empty =
+            score_case(Hd95::default(), awkward.clone(), &[0; 8], &[0; 8], Dims::cube(2), [1.0; 3]);
         let expected = [CaseId::new("plain"), awkward];
         let cohort = CohortScore::new(&expected, vec![scored("plain", 1.0 / 3.0), empty]).unwrap();
         let mut csv = Vec::new();

@@ -17,6 +17,9 @@ pub const ONE_EMPTY_MM: f64 = 373.128_664_136_112_7;
 const PERCENT: f64 = 95.0;
 
 /// Definition of the 95 % Hausdorff distance.
+#[derive(strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case",
+    parse_err_ty = String, parse_err_fn = unknown_definition)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hd95 {
@@ -29,6 +32,7 @@ pub enum Hd95 {
     Monai,
     /// DeepMind's `surface-distance`, used by BraTS since 2023: surfels weighted by area; the
     /// larger of the two directions' weighted percentiles, without interpolation.
+    #[strum(to_string = "surface-distance", serialize = "brats")]
     SurfaceDistance,
 }
 
@@ -37,12 +41,8 @@ impl Hd95 {
     pub const ALL: [Self; 3] = [Self::Medpy, Self::Monai, Self::SurfaceDistance];
 
     /// The name of the package it comes from.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Medpy => "medpy",
-            Self::Monai => "monai",
-            Self::SurfaceDistance => "surface-distance",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// HD95 in mm between two masks in memory order `[d, h, w]`; `spacing_mm` is fastest axis
@@ -88,19 +88,9 @@ impl Hd95 {
     }
 }
 
-impl std::str::FromStr for Hd95 {
-    type Err = String;
-
-    /// Reads the package's name, or `brats` for the definition of BraTS since 2023.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "brats" {
-            return Ok(Self::SurfaceDistance);
-        }
-        Self::ALL.into_iter().find(|definition| definition.name() == text).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name).join(", ");
-            format!("`{text}` is no definition of HD95; write one of {known}, brats")
-        })
-    }
+fn unknown_definition(text: &str) -> String {
+    let known = Hd95::ALL.map(Hd95::name).join(", ");
+    format!("`{text}` is no definition of HD95; write one of {known}, brats")
 }
 
 /// Two masks, neither empty, on the smallest grid that holds both.

@@ -34,8 +34,6 @@ pub struct LesionRules {
 impl LesionRules {
     /// Adult glioma (BraTS-GLI 2023).
     pub const GLIOMA: Self = Self { dilations: 3, ignored_voxels: 50 };
-    /// Metastases (BraTS-MET 2023).
-    pub const METASTASES: Self = Self { dilations: 1, ignored_voxels: 2 };
 }
 
 impl Default for LesionRules {
@@ -134,11 +132,9 @@ pub fn score_lesions(
 ) -> CaseLesions {
     assert!(truth.len() == dims.voxel_count() && prediction.len() == dims.voxel_count());
     // Lesions may be joined by a dilation that leaves the tumour's box, but by no wider one.
-    let tumour =
-        |place: usize| truth[place] != label::BACKGROUND || prediction[place] != label::BACKGROUND;
-    let around =
-        Box3::bounding_box(dims, tumour).map(|tight| grow_box(tight, rules.dilations, dims));
-    let around = around.unwrap_or(Box3 { start: [0; 3], dims: Dims::cube(1) });
+    let tumour = |at: usize| truth[at] | prediction[at] != label::BACKGROUND;
+    let tight = Box3::bounding_box_or_voxel(dims, tumour);
+    let around = grow_box(tight, rules.dilations, dims);
     let true_labels = around.crop_from(truth, dims);
     let predicted = around.crop_from(prediction, dims);
     let regions = Region::ALL.map(|region| {

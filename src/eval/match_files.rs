@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{CaseError, Reason};
+use crate::base::fs;
 use crate::volume::case::CaseId;
 
 /// Segmentation files by case.
@@ -65,15 +65,9 @@ pub fn group_by_case(
 /// # Errors
 /// If the folder cannot be read, or as [`group_by_case`].
 pub fn files_in_folder(folder: &Path) -> Result<FilesByCase, Vec<CaseError>> {
-    let unreadable = |error: std::io::Error| vec![CaseError::from_io(folder, &error)];
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        // A dangling link stays: opening it will say so, passing it over would hide the case.
-        if !path.is_dir() {
-            paths.push(path);
-        }
-    }
+    let mut paths = fs::list_dir(folder).map_err(|error| vec![error.into()])?;
+    // A dangling link stays: opening it will say so, passing it over would hide the case.
+    paths.retain(|path| !path.is_dir());
     // The order of a folder's entries is the file system's; that of the errors should not be.
     paths.sort();
     group_by_case(paths)

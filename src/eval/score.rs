@@ -69,25 +69,11 @@ pub struct CaseScore {
 
 /// Scores a predicted against a true segmentation, both canonical labels in memory order
 /// `[d, h, w]`; `spacing_mm` is fastest axis first, as [`crate::volume::grid::Affine::spacing_mm`]
-/// gives it. HD95 is medpy's, the default; see [`score_case_with`].
+/// gives it.
 ///
 /// # Panics
 /// If there are not as many labels as voxels: the geometry is the caller's to check.
 pub fn score_case(
-    case: CaseId,
-    truth: &[u8],
-    prediction: &[u8],
-    dims: Dims,
-    spacing_mm: [f64; 3],
-) -> CaseScore {
-    score_case_with(Hd95::default(), case, truth, prediction, dims, spacing_mm)
-}
-
-/// Scores like [`score_case`], with a chosen definition of HD95.
-///
-/// # Panics
-/// If there are not as many labels as voxels.
-pub fn score_case_with(
     hd95: Hd95,
     case: CaseId,
     truth: &[u8],
@@ -98,8 +84,7 @@ pub fn score_case_with(
     assert!(truth.len() == dims.voxel_count() && prediction.len() == dims.voxel_count());
     let counts = ConfusionCounts::per_region(truth, prediction);
     // Distances need the tumour only; most of a head is neither in the truth nor in the prediction.
-    let around = Box3::bounding_box(dims, |place| truth[place] | prediction[place] != 0)
-        .unwrap_or(Box3 { start: [0; 3], dims: Dims::cube(1) });
+    let around = Box3::bounding_box_or_voxel(dims, |at| truth[at] | prediction[at] != 0);
     let true_labels = around.crop_from(truth, dims);
     let predicted = around.crop_from(prediction, dims);
     let regions = Region::ALL.map(|region| {
@@ -144,7 +129,7 @@ mod tests {
     }
 
     fn score(truth: &[u8], prediction: &[u8]) -> CaseScore {
-        score_case(CaseId::new("case"), truth, prediction, DIMS, [1.0, 2.0, 3.0])
+        score_case(Hd95::default(), CaseId::new("case"), truth, prediction, DIMS, [1.0, 2.0, 3.0])
     }
 
     #[test]

@@ -125,6 +125,7 @@ pub fn with_numbers_right(mut table: Table, names: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eval::hausdorff::Hd95;
     use crate::eval::lesionwise::{LesionRules, score_lesions};
     use crate::eval::score::score_case;
     use crate::eval::threshold::ThresholdCase;
@@ -138,7 +139,7 @@ mod tests {
         let truth = [label::ED, label::ED, 0, 0, 0, 0, 0, 0];
         let prediction = [0, label::ED, label::ED, label::ED, 0, 0, 0, 0];
         let score = |id: &CaseId, predicted: &[u8]| {
-            score_case(id.clone(), &truth, predicted, Dims::cube(2), [1.0; 3])
+            score_case(Hd95::default(), id.clone(), &truth, predicted, Dims::cube(2), [1.0; 3])
         };
         let scores = vec![score(&ids[0], &truth), score(&ids[1], &prediction)];
         let cohort = CohortScore::new(&ids, scores).unwrap();
@@ -169,7 +170,7 @@ mod tests {
     #[test]
     fn lesions_of_one_case_are_counted_and_have_no_spread() {
         let truth = [label::ED; 64];
-        let rules = LesionRules::METASTASES;
+        let rules = LesionRules { dilations: 1, ignored_voxels: 2 };
         let id = CaseId::new("a");
         let case = score_lesions(id, &truth, &[0; 64], Dims::cube(4), [1.0; 3], rules);
         let lines = render_lesions(&CohortLesions::of_cases(vec![case]).unwrap());

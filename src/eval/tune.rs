@@ -54,12 +54,9 @@ impl PostProcessSearch {
     /// If there are not as many labels as voxels.
     pub fn add_case(&mut self, truth: &[u8], prediction: &[u8], dims: Dims) {
         assert!(truth.len() == dims.voxel_count() && prediction.len() == dims.voxel_count());
-        let tumour = |place: usize| {
-            truth[place] != label::BACKGROUND || prediction[place] != label::BACKGROUND
-        };
+        let tumour = |at: usize| truth[at] | prediction[at] != label::BACKGROUND;
         // A case without tumour in either has Dice 1 with any thresholds: one voxel is enough of it.
-        let around = Box3::bounding_box(dims, tumour);
-        let around = around.unwrap_or(Box3 { start: [0; 3], dims: Dims::cube(1) });
+        let around = Box3::bounding_box_or_voxel(dims, tumour);
         self.cases.push(ValidationCase {
             truth: around.crop_from(truth, dims),
             prediction: around.crop_from(prediction, dims),

@@ -1,6 +1,6 @@
 //! Folder of an experiment: one folder for each step, and a journal of the steps.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::base::error::Fault;
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs;
 
 /// Version of the steps, raised when one does something else for the same settings.
 const MEANING: u32 = 1;
@@ -62,18 +63,17 @@ impl ExperimentFolder {
     /// # Errors
     /// If it cannot be made, or another process works in it.
     pub fn open(root: &Path) -> Result<Self, Fault> {
-        fs::create_dir_all(root).map_err(|error| Fault::from_io(root, &error))?;
+        fs::create_dir_all(root)?;
         let path = root.join(JOURNAL);
-        let journal = OpenOptions::new().create(true).append(true).open(&path);
-        let journal = journal.map_err(|error| Fault::from_io(&path, &error))?;
+        let journal = fs::open_with(&path, OpenOptions::new().create(true).append(true))?;
         match journal.try_lock() {
             Ok(()) => Ok(Self { root: root.to_path_buf(), journal }),
-            Err(fs::TryLockError::WouldBlock) => Err(Fault::Environment {
+            Err(TryLockError::WouldBlock) => Err(Fault::Environment {
                 subject: root.display().to_string(),
                 problem: "another process works on this study".into(),
                 remedy: "wait for it or stop it, or choose another folder with --out".into(),
             }),
-            Err(fs::TryLockError::Error(error)) => Err(Fault::from_io(&path, &error)),
+            Err(TryLockError::Error(error)) => Err(Fault::from_io(&path, &error)),
         }
     }
 
@@ -84,7 +84,7 @@ impl ExperimentFolder {
     pub fn step_folder(&self, step: &ExperimentStep) -> Result<PathBuf, Fault> {
         let folder = self.root.join(step.relative_folder());
         let parent = self.root.join(step.kind);
-        fs::create_dir_all(&parent).map_err(|error| Fault::from_io(&parent, &error))?;
+        fs::create_dir_all(&parent)?;
         Ok(folder)
     }
 

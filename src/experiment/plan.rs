@@ -4,19 +4,15 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::brats::dataset::TumourGrade;
+use crate::brats::dataset::{TumourGrade, discover_cases};
 use crate::eval::sliding::Sliding;
 use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::experiment::config_file::{BEST, NetworkSection};
 use crate::run::config::CheckedConfig;
 use crate::run::failure::Failure;
-use crate::run::prepare;
 use crate::run::tools::bench_step::{self, Repeats, StepCost};
 use crate::volume::case::{CaseId, Split};
 use crate::volume::grid::Dims;
-
-/// Every case of BraTS has this grid, as in its file.
-const BRATS: [usize; 3] = [240, 240, 155];
 
 /// Bytes of a voxel in a case file: four modalities of i16, and a label.
 const BYTES_PER_VOXEL: u64 = 9;
@@ -150,7 +146,7 @@ fn split_sizes(recipe: &ExperimentConfig, place: Repetition<'_>) -> Result<Split
     let run = recipe.shared_config(place)?.run;
     let cohort = &recipe.text.cohort;
     let phantoms = cohort.phantoms.as_ref().map(|phantoms| phantoms.cases as usize);
-    let there = prepare::discover_dataset(&run.data.folder).ok().filter(|_| phantoms.is_none());
+    let there = discover_cases(&run.data.folder).ok().filter(|_| phantoms.is_none());
     let found: Option<Vec<(CaseId, Option<TumourGrade>)>> = there.map(|dataset| {
         let labelled = dataset.cases.into_iter().filter(|files| files.labels.is_some());
         labelled.map(|files| (files.id, files.grade)).collect()
@@ -252,7 +248,7 @@ impl ExperimentPlanner<'_> {
     fn case_grid(&self) -> Dims {
         let cohort = &self.recipe.text.cohort;
         let phantoms = cohort.phantoms.as_ref().map(|phantoms| phantoms.shape);
-        Dims::from_nifti(phantoms.or(cohort.expected_shape).unwrap_or(BRATS))
+        Dims::from_nifti(phantoms.or(cohort.expected_shape).unwrap_or(Dims::BRATS.to_nifti()))
     }
 
     fn plan_ingest(&self) -> PlannedStep {

@@ -1,15 +1,14 @@
 //! The three kinds of step: a run is trained, cases are scored, cases are annotated. Each resumes
 //! what an earlier process has left of it, and is recorded in the journal.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::json;
 
 use crate::base::error::Fault;
-use crate::base::files::{read_text_if_there, write_atomically};
+use crate::base::files::write_atomically;
+use crate::base::fs;
 use crate::base::progress::ProgressTask;
 use crate::eval::assess::{CaseAssessment, ScoringConfig};
 use crate::eval::cohort::CohortScore;
@@ -80,7 +79,7 @@ impl StepRunner<'_> {
     /// Trains a run to its end.
     ///
     /// # Errors
-    /// As [`train_run::train_run`], and if the run's cases are not the experiment's.
+    /// As [`train::train`], and if the run's cases are not the experiment's.
     pub fn train_run(&self, subject: &str, config: &CheckedConfig) -> Result<TrainedRun, Failure> {
         let parts = [Split::Train, Split::Validation, Split::Unlabelled];
         let cases = parts.map(|part| self.cohort.fingerprint_of(part));
@@ -107,7 +106,8 @@ impl StepRunner<'_> {
         self.check_division(&folder)?;
         let file = folder.join(SUMMARY);
         let summary: Option<RunSummary> = run_folder::read_json(&file)?;
-        let summary = summary.ok_or_else(|| Fault::from_io(&file, &ErrorKind::NotFound.into()))?;
+        let summary =
+            summary.ok_or_else(|| Fault::from_io(&file, &std::io::ErrorKind::NotFound.into()))?;
         Ok(TrainedRun { folder, steps: summary.steps })
     }
 
@@ -127,7 +127,7 @@ impl StepRunner<'_> {
         let step = ExperimentStep::new("score", subject, &(resolved.fingerprint()?, cases));
         let folder = self.ledger.step_folder(&step)?;
         let scored = folder.join(SCORES);
-        fs::create_dir_all(&scored).map_err(|error| Fault::from_io(&scored, &error))?;
+        fs::create_dir_all(&scored)?;
         let files = self.cohort.files_of_split(part);
         let ids: Vec<CaseId> = files.iter().map(|files| files.id.clone()).collect();
         let mut scores = read_scores(&scored, &ids)?;
@@ -230,7 +230,7 @@ fn read_scores(folder: &Path, ids: &[CaseId]) -> Result<Vec<CaseScore>, Fault> {
     let mut scores = Vec::new();
     for id in ids {
         let file = score_file(folder, id);
-        let Some(text) = read_text_if_there(&file)? else { continue };
+        let Some(text) = fs::if_present(fs::read_to_string(&file))? else { continue };
         match CaseAssessment::from_text(&text) {
             Ok(assessed) if assessed.score.case == *id => scores.push(assessed.score),
             _ => tracing::warn!("{}: is no score of {id}; it is scored again", file.display()),
@@ -250,6 +250,7 @@ fn score_file(folder: &Path, id: &CaseId) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eval::hausdorff::Hd95;
     use crate::eval::score::score_case;
     use crate::volume::grid::Dims;
 
@@ -260,7 +261,7 @@ mod tests {
         assert!(read_scores(folder.path(), &ids).unwrap().is_empty());
         let truth = [2, 2, 1, 4, 0, 0, 0, 0];
         let score = |id: &CaseId, labels: &[u8]| {
-            score_case(id.clone(), &truth, labels, Dims::cube(2), [1.0, 1.0, 3.0])
+            score_case(Hd95::default(), id.clone(), &truth, labels, Dims::cube(2), [1.0, 1.0, 3.0])
         };
         let all =
             [score(&ids[0], &[2, 0, 1, 4, 4, 0, 0, 0]), score(&ids[2], &[0, 2, 2, 2, 4, 1, 1, 0])];

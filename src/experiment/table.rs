@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use crate::base::error::CaseError;
+use crate::base::text::capitalize_first;
 use crate::eval::table::{in_markdown, with_numbers_right};
 use crate::experiment::claims::{Claim, conclusion_sentence};
 use crate::experiment::outcome::{ExperimentOutcome, TableRow};
@@ -67,7 +68,7 @@ pub fn to_markdown(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
         format_args!(
             "\n{}\n\n{}.\n",
             test_table(&claims),
-            capitalise_first(&conclusion_sentence(&claims))
+            capitalize_first(&conclusion_sentence(&claims))
         ),
     );
     Ok(text)
@@ -76,13 +77,6 @@ pub fn to_markdown(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
 /// Appends text; writing into a string cannot fail.
 fn push_fmt(text: &mut String, what: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(what);
-}
-
-fn capitalise_first(sentence: &str) -> String {
-    let mut letters = sentence.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().collect::<String>() + letters.as_str()
-    })
 }
 
 /// Rows of methods by columns of regions, each with the paper's figure and the difference.

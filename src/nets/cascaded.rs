@@ -119,8 +119,7 @@ struct UpConv {
 }
 
 impl UpConv {
-    fn new(channels: [usize; 2], device: &Device) -> Self {
-        let [from, to] = channels;
+    fn new([from, to]: [usize; 2], device: &Device) -> Self {
         Self { weight: Initializer::Zeros.init([from, to, 2, 2, 2], device) }
     }
 
@@ -291,9 +290,8 @@ mod tests {
     }
 
     fn small() -> Cascaded {
-        let loss_weights = vec![0.5, 0.25];
-        let config =
-            CascadedConfig { base_width: 1, levels: 2, loss_weights, ..Default::default() };
+        let settings = json!({"base_width": 1, "levels": 2, "loss_weights": [0.5, 0.25]});
+        let config = serde_json::from_value(settings).unwrap();
         Cascaded::init(&config, &Device::flex()).draw_weights(1)
     }
 
@@ -331,9 +329,7 @@ mod tests {
         let images = Tensor::<5>::ones([1, 4, 8, 8, 12], &Device::flex());
         let output = small().forward(images, ModelRng { seed: 1, step: 1 });
         assert_eq!((output.logits.dims(), output.weight), ([1, 3, 8, 8, 12], 0.5));
-        let [side] = output.deep_supervision.as_slice() else {
-            panic!("{} maps", output.deep_supervision.len())
-        };
+        let [side] = output.deep_supervision.as_slice() else { panic!("not one map") };
         assert_eq!((side.logits.dims(), side.weight), ([1, 3, 4, 4, 6], 0.25));
     }
 

@@ -241,7 +241,7 @@ pub fn predicting_file(folder: &Path) -> &'static str {
     if folder.join(AVERAGE_FILE).is_file() { AVERAGE_FILE } else { WEIGHTS_FILE }
 }
 
-/// Loads the module of [`load_module`] as a [`NetworkScores`].
+/// Loads the module of [`load_module`] as a [`Network`].
 pub(crate) fn load_network<A: Architecture>(
     config: &A::Config,
     folder: &Path,

@@ -1,7 +1,9 @@
 //! Teacher's labels for the cases that are trained on with them.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
@@ -58,7 +60,7 @@ impl Annotations {
         if !self.is_annotated(case.id()) {
             return Ok(CaseHandle::Mapped(case));
         }
-        let held = self.lock_mapped().get(case.id()).cloned();
+        let held = self.mapped.lock().get(case.id()).cloned();
         // A case that was built again from other files is not the one that was annotated.
         if let Some(annotation) = held.filter(|held| held.matches_case(&case)) {
             return Ok(CaseHandle::Annotated(case, annotation));
@@ -68,12 +70,8 @@ impl Annotations {
             return Err(self.missing_annotation(case.id()));
         };
         let annotation = Arc::new(found);
-        self.lock_mapped().insert(case.id().clone(), Arc::clone(&annotation));
+        self.mapped.lock().insert(case.id().clone(), Arc::clone(&annotation));
         Ok(CaseHandle::Annotated(case, annotation))
-    }
-
-    fn lock_mapped(&self) -> MutexGuard<'_, AnnotationsByCase> {
-        self.mapped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Error for a case that the teacher has not labelled.

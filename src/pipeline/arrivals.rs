@@ -1,7 +1,9 @@
 //! Cases that a background ingest is bringing into the cache; samples that need one wait here.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::base::error::CaseError;
 use crate::telemetry::meter::record_starved;
@@ -24,21 +26,21 @@ struct ArrivalState {
 impl Arrivals {
     /// Announces that `cases` will be ingested.
     pub fn announce(&self, cases: impl IntoIterator<Item = CaseId>) {
-        self.lock_absent().extend(cases.into_iter().map(|case| (case, None)));
+        self.0.absent.lock().extend(cases.into_iter().map(|case| (case, None)));
     }
 
     /// Records that a case is in the cache, or why it failed.
     pub fn record_outcome(&self, case: &CaseId, outcome: Result<(), CaseError>) {
         match outcome {
-            Ok(()) => self.lock_absent().remove(case),
-            Err(error) => self.lock_absent().insert(case.clone(), Some(error)),
+            Ok(()) => self.0.absent.lock().remove(case),
+            Err(error) => self.0.absent.lock().insert(case.clone(), Some(error)),
         };
         self.0.changed.notify_all();
     }
 
     /// Ends the ingest: pending cases are no longer waited for, failures are kept.
     pub fn close(&self) {
-        self.lock_absent().retain(|_, failed| failed.is_some());
+        self.0.absent.lock().retain(|_, failed| failed.is_some());
         self.0.changed.notify_all();
     }
 
@@ -50,11 +52,9 @@ impl Arrivals {
         let is_due = |absent: &mut HashMap<CaseId, Option<CaseError>>| {
             matches!(absent.get(case), Some(None))
         };
-        let mut absent = self.lock_absent();
+        let mut absent = self.0.absent.lock();
         if is_due(&mut absent) {
-            absent = record_starved(|| {
-                self.0.changed.wait_while(absent, is_due).unwrap_or_else(PoisonError::into_inner)
-            });
+            record_starved(|| self.0.changed.wait_while(&mut absent, is_due));
         }
         match absent.get(case) {
             Some(Some(error)) => Err(error.clone()),
@@ -64,11 +64,7 @@ impl Arrivals {
 
     /// Number of announced cases that are still pending.
     pub fn pending_count(&self) -> usize {
-        self.lock_absent().values().filter(|failed| failed.is_none()).count()
-    }
-
-    fn lock_absent(&self) -> MutexGuard<'_, HashMap<CaseId, Option<CaseError>>> {
-        self.0.absent.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.absent.lock().values().filter(|failed| failed.is_none()).count()
     }
 }
 

@@ -11,6 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::actor::observe::Observation;
+use crate::base::text::format_percent;
 
 /// Share of its time that loader or trainer may wait for the other and still keep pace; the limit
 /// of `tune`, too.
@@ -320,14 +321,6 @@ fn busy_share(actor: &Observation) -> f64 {
 
 fn share_of(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
-}
-
-fn format_percent(share: f64) -> String {
-    let percent = 100.0 * share;
-    if percent > 0.0 && percent < 10.0 {
-        return format!("{percent:.1} %");
-    }
-    format!("{percent:.0} %")
 }
 
 fn format_items(count: usize) -> String {

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::autoscale::threads_for;
+use crate::base::machine::core_count;
 use crate::base::schema::{ConfigError, check_ranges};
 use crate::buffers::patch::PatchBuffer;
 use crate::pipeline::cold;
@@ -83,7 +84,7 @@ pub struct LoaderWorkers {
 
 impl Default for LoaderWorkers {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = core_count();
         Self { fetch: 1, decode: cores, normalize: cores.div_ceil(2), crop: 1, augment: cores }
     }
 }
@@ -210,7 +211,7 @@ impl LoaderConfig {
 mod tests {
     use super::*;
 
-    const HEAD: Dims = Dims::from_nifti([240, 240, 155]);
+    const HEAD: Dims = Dims::BRATS;
 
     fn both() -> [Footprint; 2] {
         [Footprint::Mapped, Footprint::InMemory(HEAD)]

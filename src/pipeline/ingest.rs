@@ -6,11 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::feed::{Feed, RunningTopology};
-use crate::actor::stage::{Outcome, Sink, SkippedItem, Source, Stage};
+use crate::actor::stage::{Outcome, Sink, Source, Stage};
 use crate::actor::stop::StopLatch;
 use crate::actor::ticket::SkipBudget;
 use crate::actor::topology::{Limits, Topology};
 use crate::base::error::Fault;
+use crate::base::machine::core_count;
 use crate::brats::dataset::CaseFiles;
 use crate::buffers::case::CaseBuffers;
 use crate::cache::preprocess::PreprocessConfig;
@@ -38,7 +39,7 @@ pub struct IngestWorkers {
 
 impl Default for IngestWorkers {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = core_count();
         Self { decode: cores, normalize: cores.div_ceil(2), publish: 1 }
     }
 }
@@ -50,14 +51,8 @@ impl IngestWorkers {
     }
 }
 
-/// Outcome of one case.
-#[derive(Debug, Clone)]
-pub enum IngestOutcome {
-    /// Case that is in the cache.
-    Published(PublishedCase),
-    /// Case that failed, with the cause.
-    Skipped(SkippedItem),
-}
+/// Outcome of one case: in the cache, or skipped.
+pub type IngestOutcome = Outcome<PublishedCase>;
 
 /// Sink that delivers every outcome.
 struct IngestSink;
@@ -68,10 +63,7 @@ impl Sink for IngestSink {
     type Out = IngestOutcome;
 
     fn accept_outcome(&mut self, outcome: Outcome<PublishedCase>) -> Option<IngestOutcome> {
-        Some(match outcome {
-            Outcome::Ready(published) => IngestOutcome::Published(published),
-            Outcome::Skipped(skip) => IngestOutcome::Skipped(skip),
-        })
+        Some(outcome)
     }
 }
 

@@ -1,5 +1,5 @@
 //! Floor 5: the stages and their topologies. They connect files ([`crate::brats`]), case files
-//! ([`crate::from_store`]) and actors ([`crate::test_actor`]), which do not know one another.
+//! ([`crate::cache`]) and actors ([`crate::actor`]), which do not know one another.
 
 pub mod annotations;
 pub mod arrivals;

@@ -1,14 +1,16 @@
 //! Registry of running topologies, and their clocks as metrics.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::actor::feed::RunningTopology;
 use crate::actor::hooks::Hooks;
 use crate::actor::observe::{Observation, Observer};
+use crate::base::machine::core_count;
 use crate::pipeline::bottleneck::{
     BottleneckVerdict, CpuUsage, TopologySnapshot, blame_ingest, diagnose_beside_ingest,
     diagnose_run, diagnose_span,
@@ -172,7 +174,7 @@ impl TopologyRegistry {
 
     /// Health of the run; clones share it.
     pub fn health(&self) -> Health {
-        self.lock_state().health.clone()
+        self.0.lock().health.clone()
     }
 
     /// Registers a topology for as long as the result lives.
@@ -188,7 +190,7 @@ impl TopologyRegistry {
         running: &RunningTopology,
         limits: HealthLimits,
     ) -> TopologyRegistration {
-        let mut shown = self.lock_state();
+        let mut shown = self.0.lock();
         let number = shown.next;
         shown.next += 1;
         shown.live.insert(number, WatchedTopology::from_observer(running.observer(), limits));
@@ -199,7 +201,7 @@ impl TopologyRegistry {
     /// the last half minute.
     pub fn to_json(&self) -> Value {
         // Observed without the lock: a stuck actor must not hold up the clocks.
-        let mut running: Vec<WatchedTopology> = self.lock_state().live.values().cloned().collect();
+        let mut running: Vec<WatchedTopology> = self.0.lock().live.values().cloned().collect();
         running.retain(|live| !live.observer.is_over());
         let ingest = running.iter().find(|live| live.observer.topology_name() == INGEST);
         let described = running.iter().map(|live| {
@@ -209,13 +211,9 @@ impl TopologyRegistry {
         Value::Array(described.collect())
     }
 
-    fn lock_state(&self) -> MutexGuard<'_, RegistryState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Publishes clocks and queues as metrics.
     fn publish_metrics(&self) {
-        let mut shown = self.lock_state();
+        let mut shown = self.0.lock();
         let mut clocks = shown.past.clone();
         let mut starved = shown.past_starved;
         for live in shown.live.values_mut() {
@@ -266,7 +264,7 @@ fn trainer_starved(observer: &Observer) -> f64 {
 }
 
 fn available_cpu() -> CpuUsage {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = core_count();
     // The process's CPU time began before the topology, so the workers' clocks are used.
     CpuUsage { cores, cpu_seconds: None }
 }
@@ -279,7 +277,7 @@ fn publish_queue(seen: &Observation) {
 
 impl Drop for TopologyRegistration {
     fn drop(&mut self) {
-        let mut shown = self.board.lock_state();
+        let mut shown = self.board.0.lock();
         if let Some(WatchedTopology { observer, .. }) = shown.live.remove(&self.number) {
             for seen in observer.observations() {
                 shown.past.entry(seen.name).or_default().add_observation(&seen);

@@ -37,7 +37,6 @@ pub struct PrefetchIngestParts {
 /// Background ingest of the cases a run still needs. Dropping it ends the ingest; the cache keeps
 /// its cases.
 pub struct PrefetchIngest {
-    arrivals: Arrivals,
     running: RunningTopology,
     stop: StopLatch,
     thread: Option<JoinHandle<()>>,
@@ -69,15 +68,10 @@ impl PrefetchIngest {
         let stop = stop.child();
         let (feed, running) =
             ingest::start_ingest(cases, store, &preprocess, &workers, &stop, runtime)?;
-        let closing = CloseOnDrop(arrivals.clone());
+        let closing = CloseOnDrop(arrivals);
         let settle = move || settle_all(&closing.0, ids, feed, on_arrival);
         let thread = spawn_named("ahead", settle)?;
-        Ok(Self { arrivals, running, stop, thread: Some(thread) })
-    }
-
-    /// Announced cases.
-    pub fn arrivals(&self) -> Arrivals {
-        self.arrivals.clone()
+        Ok(Self { running, stop, thread: Some(thread) })
     }
 
     /// Topology of the ingest.
@@ -110,7 +104,7 @@ fn settle_all(
     for id in ids {
         let Some(outcome) = feed.next_output() else { return };
         match outcome {
-            IngestOutcome::Published(_) => {
+            IngestOutcome::Ready(_) => {
                 arrivals.record_outcome(&id, Ok(()));
                 on_arrival(&id, Ok(()));
             }

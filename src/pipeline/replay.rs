@@ -1,7 +1,6 @@
 //! Writes one sample again as NIfTI files: what the network saw, where it lies in the patient, and
 //! what was drawn for it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use half::f16;
@@ -11,6 +10,7 @@ use crate::augment::config::{Background, DrawnParams};
 use crate::augment::kernel::Kernel;
 use crate::augment::recipe::RenderPlan;
 use crate::base::error::CaseError;
+use crate::base::fs;
 use crate::base::seed::SampleKey;
 use crate::brats::write::{write_labels, write_scalars};
 use crate::buffers::patch::PatchBuffer;
@@ -61,7 +61,7 @@ pub fn replay_sample(
     targets: Targets,
     out: &Path,
 ) -> Result<ReplayedSample, CaseError> {
-    fs::create_dir_all(out).map_err(|error| CaseError::from_io(out, &error))?;
+    fs::create_dir_all(out)?;
     let mut patch = PatchBuffer::default();
     let augment = Augment::new(background, PatchBufferPool::default()).with_targets(targets);
     augment.render_sample(sample, &mut patch);
@@ -103,7 +103,7 @@ pub fn replay_sample(
         files,
     };
     let text = serde_json::to_vec_pretty(&replayed).expect("records serialise to JSON");
-    fs::write(&record, text).map_err(|error| CaseError::from_io(&record, &error))?;
+    fs::write(&record, text)?;
     Ok(replayed)
 }
 

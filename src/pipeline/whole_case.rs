@@ -133,11 +133,11 @@ impl Sink for WholeCaseSink {
     }
 }
 
-/// Names of the actors of [`start_from_cache`], source first.
+/// Names of the actors of [`WholeCaseSource::Cache`], source first.
 pub const CACHE_ACTORS: [&str; 3] =
     [CaseFilesSource::NAME, OpenWholeCase::NAME, WholeCaseSink::NAME];
 
-/// Names of the actors of [`start_from_files`], source first.
+/// Names of the actors of [`WholeCaseSource::Files`], source first.
 pub const FILE_ACTORS: [&str; 5] = [
     CaseFilesSource::NAME,
     Decode::NAME,
@@ -146,15 +146,13 @@ pub const FILE_ACTORS: [&str; 5] = [
     WholeCaseSink::NAME,
 ];
 
-/// Limits for one case in flight and one waiting: a whole volume is 140 MB as f32.
-fn topology_limits() -> Limits {
-    Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(2) }
-}
+/// Cases that a topology holds: one in flight, one waiting. A whole volume is 140 MB as f32.
+const IN_FLIGHT: usize = 2;
 
 /// Source of whole cases.
 #[derive(Clone)]
 pub enum WholeCaseSource {
-    /// Case files; missing ones are built.
+    /// Case files of the cache; missing ones are built.
     Cache(Fetch),
     /// Source files, decoded without a cache.
     Files(PreprocessConfig),
@@ -171,52 +169,29 @@ impl WholeCaseSource {
         stop: &StopLatch,
         runtime: &tokio::runtime::Handle,
     ) -> Result<(Feed<WholeCaseOutcome>, RunningTopology), Fault> {
+        let limits = Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(IN_FLIGHT) };
+        let new_topology =
+            |name| Topology::new(name, limits, stop).with_hooks(observe::topology_hooks());
         match self {
-            Self::Cache(fetch) => start_from_cache(cases, fetch, stop, runtime),
-            Self::Files(preprocess) => start_from_files(cases, &preprocess, stop, runtime),
+            Self::Cache(fetch) => new_topology("evaluate")
+                .source(CaseFilesSource::new(cases))
+                .stage(move || OpenWholeCase(fetch.clone()), 1)
+                .sink(WholeCaseSink, 1)
+                .start(runtime),
+            Self::Files(preprocess) => {
+                let shelf = CaseBuffers::default();
+                let decode = Decode::new(shelf.clone());
+                let normalize = Normalize::new(preprocess, shelf);
+                new_topology("predict")
+                    .source(CaseFilesSource::new(cases))
+                    .stage(move || decode.clone(), 1)
+                    .stage(move || normalize.clone(), 1)
+                    .stage(|| BuildWholeCase, 1)
+                    .sink(WholeCaseSink, 1)
+                    .start(runtime)
+            }
         }
     }
-}
-
-/// Starts to deliver whole cases from the cache, building missing ones, in the order of `cases`.
-///
-/// # Errors
-/// If a thread cannot be started.
-pub fn start_from_cache(
-    cases: Vec<CaseFiles>,
-    fetch: Fetch,
-    stop: &StopLatch,
-    runtime: &tokio::runtime::Handle,
-) -> Result<(Feed<WholeCaseOutcome>, RunningTopology), Fault> {
-    Topology::new("evaluate", topology_limits(), stop)
-        .with_hooks(observe::topology_hooks())
-        .source(CaseFilesSource::new(cases))
-        .stage(move || OpenWholeCase(fetch.clone()), 1)
-        .sink(WholeCaseSink, 1)
-        .start(runtime)
-}
-
-/// Starts to deliver whole cases decoded from their files, in the order of `cases`.
-///
-/// # Errors
-/// If a thread cannot be started.
-pub fn start_from_files(
-    cases: Vec<CaseFiles>,
-    preprocess: &PreprocessConfig,
-    stop: &StopLatch,
-    runtime: &tokio::runtime::Handle,
-) -> Result<(Feed<WholeCaseOutcome>, RunningTopology), Fault> {
-    let shelf = CaseBuffers::default();
-    let decode = Decode::new(shelf.clone());
-    let normalize = Normalize::new(preprocess.clone(), shelf);
-    Topology::new("predict", topology_limits(), stop)
-        .with_hooks(observe::topology_hooks())
-        .source(CaseFilesSource::new(cases))
-        .stage(move || decode.clone(), 1)
-        .stage(move || normalize.clone(), 1)
-        .stage(|| BuildWholeCase, 1)
-        .sink(WholeCaseSink, 1)
-        .start(runtime)
 }
 
 #[cfg(test)]

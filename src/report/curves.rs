@@ -7,13 +7,13 @@ use std::sync::Arc;
 use resvg::{tiny_skia, usvg};
 
 use crate::base::error::Fault;
+use crate::base::text;
 use crate::eval::cohort::Summary;
 use crate::eval::score::Measures;
 use crate::report::axis::ChartAxis;
 use crate::report::chart::{Chart, ChartLine, FAINT};
 use crate::report::picture::Picture;
 use crate::report::run_record::RunRecord;
-use crate::report::text;
 use crate::run_folder::event::{EpochEvent, StepRecord, Timestamped, ValidationEvent};
 use crate::volume::region::Region;
 
@@ -259,7 +259,10 @@ fn starvation_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
         (clock.epoch_position(at.event.epoch + 1), Some(share))
     });
     let mut share = averaged_line("plain", "", epochs);
-    share.name = share.last_value().map(|last| format!("last {last:.1} %")).unwrap_or_default();
+    share.name = share
+        .last_value()
+        .map(|last| format!("last {}", text::format_percent(last / 100.0)))
+        .unwrap_or_default();
     let [_, high] = value_range(std::slice::from_ref(&share), true);
     // A loader that keeps up must not look like one that does not, for want of a scale.
     let y = ChartAxis::around(0.0, high.max(5.0));

@@ -12,7 +12,6 @@ mod run_record;
 mod scores;
 mod settings;
 mod sketch;
-mod text;
 
 use std::path::{Path, PathBuf};
 

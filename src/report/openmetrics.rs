@@ -11,8 +11,8 @@ use serde::Serialize;
 use crate::base::error::Fault;
 use crate::report::run_record::run_name;
 use crate::run_folder::event_log::EventLog;
-use crate::telemetry::catalog::{self, RunState};
-use crate::telemetry::metric::{Metric, MetricKind};
+use crate::telemetry::catalog::*;
+use crate::telemetry::metric::{Family, Metric, MetricHandle, MetricKind};
 use crate::volume::case::Split;
 
 /// Suffix of a counter's family name on sample lines, absent in its `TYPE`.
@@ -63,26 +63,24 @@ impl MetricHistory {
                 remedy: "name a folder that `gliaflow train` made, once training has begun".into(),
             });
         };
-        let mut history =
-            Self { run: run_name(folder), families: Vec::new(), first, last: log.last_time };
+        let families = CATALOGUE.iter().map(|metric| (*metric, Vec::new())).collect();
+        let mut history = Self { run: run_name(folder), families, first, last: log.last_time };
         history.add_steps(&log);
         history.add_epochs(&log);
         history.add_validations(&log);
         history.add_checkpoints_and_state(&log);
-        history.families.sort_by_key(|(metric, _)| {
-            catalog::CATALOGUE.iter().position(|other| other.name == metric.name)
-        });
         Ok(history)
     }
 
     /// Records a value of the series of `metric` with these label values, unless it is not finite.
-    fn record_value(
+    fn record_value<H: MetricHandle, const N: usize>(
         &mut self,
-        metric: &'static Metric,
-        labels: &[&str],
+        family: &'static Family<H, N>,
+        labels: [&str; N],
         time: f64,
         value: Option<f64>,
     ) {
+        let metric = family.metric();
         let labels = metric.labels.iter().copied().zip(labels.iter().map(|&text| text.to_owned()));
         let suffix = if metric.kind == MetricKind::Counter { TOTAL } else { "" };
         self.record_change(metric, suffix, labels.collect(), time, value);
@@ -97,12 +95,10 @@ impl MetricHistory {
         value: Option<f64>,
     ) {
         let Some(value) = value.filter(|value| value.is_finite()) else { return };
-        let place = self.families.iter().position(|(other, _)| other.name == metric.name);
-        let place = place.unwrap_or_else(|| {
-            self.families.push((metric, Vec::new()));
-            self.families.len() - 1
-        });
-        let family = &mut self.families[place].1;
+        let mut families = self.families.iter_mut();
+        let (_, family) = families
+            .find(|(other, _)| other.name == metric.name)
+            .expect("every metric is in the catalogue");
         let is_it = |series: &&mut MetricSeries| series.suffix == suffix && series.labels == labels;
         match family.iter_mut().find(is_it) {
             Some(series) => series.changes.push((time, value)),
@@ -111,16 +107,16 @@ impl MetricHistory {
     }
 
     /// Records a counter of one series from times and increments. It is 0 from the beginning.
-    fn record_counter(
+    fn record_counter<H: MetricHandle>(
         &mut self,
-        metric: &'static Metric,
+        metric: &'static Family<H, 0>,
         growth: impl Iterator<Item = (f64, f64)>,
     ) {
-        self.record_value(metric, &[], self.first, Some(0.0));
+        self.record_value(metric, [], self.first, Some(0.0));
         let mut sum = 0.0;
         for (time, by) in growth {
             sum += by;
-            self.record_value(metric, &[], time, Some(sum));
+            self.record_value(metric, [], time, Some(sum));
         }
     }
 
@@ -132,23 +128,14 @@ impl MetricHistory {
             let mut count = 0.0;
             for &(time, seconds) in [(self.first, f64::NAN)].iter().chain(observed) {
                 count += f64::from(u8::from(seconds <= bound));
-                self.record_change(
-                    metric,
-                    "_bucket",
-                    vec![("le", name.clone())],
-                    time,
-                    Some(count),
-                );
+                let labels = vec![("le", name.clone())];
+                self.record_change(metric, "_bucket", labels, time, Some(count));
             }
         }
-        let mut count = 0.0;
         let mut sum = 0.0;
-        self.record_change(metric, "_count", Vec::new(), self.first, Some(count));
-        self.record_change(metric, "_sum", Vec::new(), self.first, Some(sum));
-        for &(time, seconds) in observed {
-            count += 1.0;
+        for (count, &(time, seconds)) in [(self.first, 0.0)].iter().chain(observed).enumerate() {
             sum += seconds;
-            self.record_change(metric, "_count", Vec::new(), time, Some(count));
+            self.record_change(metric, "_count", Vec::new(), time, Some(count as f64));
             self.record_change(metric, "_sum", Vec::new(), time, Some(sum));
         }
     }
@@ -159,36 +146,30 @@ impl MetricHistory {
             let time = at.time;
             let step = &at.event;
             for (part, value) in step.loss_parts() {
-                self.record_value(catalog::TRAIN_LOSS.metric(), &[train, part], time, Some(value));
+                self.record_value(&TRAIN_LOSS, [train, part], time, Some(value));
             }
             for (region, value) in &step.soft_dice {
-                self.record_value(catalog::TRAIN_SOFT_DICE.metric(), &[region], time, Some(*value));
+                self.record_value(&TRAIN_SOFT_DICE, [region], time, Some(*value));
             }
-            self.record_value(catalog::TRAIN_STEP.metric(), &[], time, Some(step.step as f64));
-            self.record_value(
-                catalog::TRAIN_LEARNING_RATE.metric(),
-                &[],
-                time,
-                Some(step.learning_rate),
-            );
-            let norm = Some(step.gradient_norm);
-            self.record_value(catalog::TRAIN_GRADIENT_NORM.metric(), &[], time, norm);
+            self.record_value(&TRAIN_STEP, [], time, Some(step.step as f64));
+            self.record_value(&TRAIN_LEARNING_RATE, [], time, Some(step.learning_rate));
+            self.record_value(&TRAIN_GRADIENT_NORM, [], time, Some(step.gradient_norm));
         }
         let steps = log.steps.iter();
         let starved = steps.clone().map(|at| (at.time, at.event.starved_seconds));
-        self.record_counter(catalog::TRAIN_STARVED.metric(), starved);
+        self.record_counter(&TRAIN_STARVED, starved);
         let samples = steps.clone().map(|at| (at.time, at.event.samples.len() as f64));
-        self.record_counter(catalog::TRAIN_SAMPLES.metric(), samples);
+        self.record_counter(&TRAIN_SAMPLES, samples);
         let taken: Vec<(f64, f64)> = steps.map(|at| (at.time, at.event.seconds)).collect();
-        self.record_histogram(catalog::TRAIN_STEP_TIME.metric(), &taken);
+        self.record_histogram(TRAIN_STEP_TIME.metric(), &taken);
         let non_finite = log.non_finite.iter().map(|at| (at.time, 1.0));
-        self.record_counter(catalog::TRAIN_NONFINITE_STEPS.metric(), non_finite);
+        self.record_counter(&TRAIN_NONFINITE_STEPS, non_finite);
     }
 
     fn add_epochs(&mut self, log: &EventLog) {
         for at in &log.epochs {
             let done = at.event.epoch + 1;
-            self.record_value(catalog::TRAIN_EPOCH.metric(), &[], at.time, Some(done as f64));
+            self.record_value(&TRAIN_EPOCH, [], at.time, Some(done as f64));
         }
     }
 
@@ -197,27 +178,14 @@ impl MetricHistory {
         for at in &log.validations {
             let time = at.time;
             let event = &at.event;
-            for (metric, by_region) in [
-                (catalog::TRAIN_DICE.metric(), &event.dice),
-                (catalog::TRAIN_HD95.metric(), &event.hd95_mm),
-            ] {
+            for (metric, by_region) in [(&TRAIN_DICE, &event.dice), (&TRAIN_HD95, &event.hd95_mm)] {
                 for (region, value) in by_region {
-                    self.record_value(metric, &[split, region], time, Some(*value));
+                    self.record_value(metric, [split, region], time, Some(*value));
                 }
             }
             if event.best {
-                self.record_value(
-                    catalog::TRAIN_BEST_DICE.metric(),
-                    &[],
-                    time,
-                    Some(event.mean_dice),
-                );
-                self.record_value(
-                    catalog::TRAIN_BEST_EPOCH.metric(),
-                    &[],
-                    time,
-                    Some(event.epoch as f64),
-                );
+                self.record_value(&TRAIN_BEST_DICE, [], time, Some(event.mean_dice));
+                self.record_value(&TRAIN_BEST_EPOCH, [], time, Some(event.epoch as f64));
             }
         }
     }
@@ -225,25 +193,21 @@ impl MetricHistory {
     /// Adds the checkpoints, and the state of the run.
     fn add_checkpoints_and_state(&mut self, log: &EventLog) {
         let checkpoints = log.checkpoints.iter();
-        self.record_counter(
-            catalog::TRAIN_CHECKPOINTS.metric(),
-            checkpoints.clone().map(|at| (at.time, 1.0)),
-        );
+        self.record_counter(&TRAIN_CHECKPOINTS, checkpoints.clone().map(|at| (at.time, 1.0)));
         let taken: Vec<(f64, f64)> =
             checkpoints.clone().map(|at| (at.time, at.event.seconds)).collect();
-        self.record_histogram(catalog::TRAIN_CHECKPOINT_TIME.metric(), &taken);
+        self.record_histogram(TRAIN_CHECKPOINT_TIME.metric(), &taken);
         for at in checkpoints {
-            let metric = catalog::TRAIN_CHECKPOINT_TIMESTAMP.metric();
-            self.record_value(metric, &[], at.time, Some(at.time));
+            self.record_value(&TRAIN_CHECKPOINT_TIMESTAMP, [], at.time, Some(at.time));
         }
         let end = log.finished.as_ref().map(|at| (at.time, at.event.state.as_str()));
         for (_, state) in RunState::ALL {
-            let metric = catalog::TRAIN_RUN_STATE.metric();
             let is_first = state == RunState::ALL[1].1;
-            self.record_value(metric, &[state], self.first, Some(f64::from(u8::from(is_first))));
+            let value = |holds: bool| Some(f64::from(u8::from(holds)));
+            self.record_value(&TRAIN_RUN_STATE, [state], self.first, value(is_first));
             // One that was stopped has neither finished nor failed.
             if let Some((time, end @ ("finished" | "failed"))) = end {
-                self.record_value(metric, &[state], time, Some(f64::from(u8::from(state == end))));
+                self.record_value(&TRAIN_RUN_STATE, [state], time, value(state == end));
             }
         }
     }
@@ -255,7 +219,7 @@ impl MetricHistory {
     pub fn write_text(&self, interval: f64, mut out: impl Write) -> io::Result<OpenMetricsSummary> {
         let mut series = 0;
         let mut samples = 0;
-        for (metric, all) in &self.families {
+        for (metric, all) in self.families.iter().filter(|(_, all)| !all.is_empty()) {
             let family = metric.name.strip_suffix(TOTAL).unwrap_or(metric.name);
             writeln!(out, "# HELP {family} {}", escape_label(metric.help))?;
             writeln!(out, "# TYPE {family} {}", metric.kind.name())?;

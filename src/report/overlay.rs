@@ -1,13 +1,13 @@
 //! Overlays of truth and prediction on FLAIR, for the worst, the median and the best case of each
 //! region: `validation/overlays/*.png`, and an index of them.
 
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::Fault;
 use crate::base::files::write_json;
+use crate::base::fs;
 use crate::eval::cohort::CohortScore;
 use crate::report::picture;
 use crate::report::sketch::Sketch;
@@ -21,6 +21,8 @@ pub const FOLDER: &str = "overlays";
 pub(super) const INDEX: &str = "index.json";
 
 /// Rank of a case among all, by the Dice of one region.
+#[derive(strum::Display)]
+#[strum(serialize_all = "lowercase")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Rank {
@@ -30,16 +32,6 @@ pub(super) enum Rank {
     Median,
     /// Case with none above it.
     Best,
-}
-
-impl Rank {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Worst => "worst",
-            Self::Median => "median",
-            Self::Best => "best",
-        }
-    }
 }
 
 /// An overlay picture.
@@ -65,13 +57,11 @@ pub fn write_overlays(
     sketches: &[Sketch],
 ) -> Result<(), Fault> {
     let folder = validation.join(FOLDER);
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(|error| Fault::from_io(&folder, &error))?;
-    }
+    fs::if_present(fs::remove_dir_all(&folder))?;
     if sketches.is_empty() {
         return Ok(());
     }
-    fs::create_dir_all(&folder).map_err(|error| Fault::from_io(&folder, &error))?;
+    fs::create_dir_all(&folder)?;
     let mut drawn = Vec::new();
     for region in Region::ALL {
         for overlay in select_overlays(cohort, region) {
@@ -81,7 +71,7 @@ pub fn write_overlays(
             let path = folder.join(&overlay.file);
             let png = picture::draw_overlay(sketch.of_region(region)).to_png();
             let png = png.map_err(|error| Fault::from_io(&path, &error.into()))?;
-            fs::write(&path, png).map_err(|error| Fault::from_io(&path, &error))?;
+            fs::write(&path, png)?;
             drawn.push(overlay);
         }
     }
@@ -105,7 +95,7 @@ fn select_overlays(cohort: &CohortScore, region: Region) -> Vec<Overlay> {
         rank,
         case: cohort.cases()[order[place]].case.clone(),
         dice: dice(order[place]),
-        file: format!("{region}-{}.png", rank.name()),
+        file: format!("{region}-{rank}.png"),
     };
     places.into_iter().map(overlay).collect()
 }
@@ -122,6 +112,7 @@ pub(super) fn read_overlays(validation: &Path) -> Result<Vec<Overlay>, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eval::hausdorff::Hd95;
     use crate::eval::score::score_case;
     use crate::report::sketch::tests::{test_case, test_segmentation};
     use crate::volume::grid::Dims;
@@ -134,7 +125,7 @@ mod tests {
             let mut prediction = [label::BACKGROUND; 8];
             prediction[..hits].fill(label::ED);
             let id = CaseId::new(format!("case{place}"));
-            score_case(id, &truth, &prediction, Dims::cube(2), [1.0; 3])
+            score_case(Hd95::default(), id, &truth, &prediction, Dims::cube(2), [1.0; 3])
         };
         let ids: Vec<CaseId> =
             (0..hits.len()).map(|place| CaseId::new(format!("case{place}"))).collect();
@@ -175,7 +166,10 @@ mod tests {
         assert_eq!((wt[0].case.as_str(), wt[0].dice), ("case2", 2.0 / 9.0));
         write_overlays(folder.path(), &cohort(&[3]), &all[..1]).unwrap();
         assert_eq!(read_overlays(folder.path()).unwrap().len(), Region::COUNT);
-        assert_eq!(fs::read_dir(folder.path().join(FOLDER)).unwrap().count(), 1 + Region::COUNT);
+        assert_eq!(
+            std::fs::read_dir(folder.path().join(FOLDER)).unwrap().count(),
+            1 + Region::COUNT
+        );
         write_overlays(folder.path(), &cohort(&[3]), &[]).unwrap();
         assert_eq!(
             read_overlays(folder.path()).unwrap(),

@@ -2,11 +2,13 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::base::text::{
+    capitalize_first, format_date, format_duration, format_percent, format_thousands,
+};
 use crate::report::curves::{self, CHART};
 use crate::report::run_record::RunRecord;
 use crate::report::scores;
 use crate::report::settings;
-use crate::report::text::{format_date, format_duration, format_percent, format_thousands};
 
 const CSS: &str = include_str!("page.css");
 
@@ -113,11 +115,6 @@ fn state_line(record: &RunRecord) -> Markup {
 
 fn times_text(count: usize) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
-}
-
-fn capitalize_first(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 pub(super) fn definition_pair(name: &str, value: &str) -> Markup {

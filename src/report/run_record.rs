@@ -1,13 +1,12 @@
 //! The files of a run's folder, read back. Any of them may be missing: a run may not have ended, or
 //! never have been scored.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use crate::base::error::Fault;
-use crate::base::files::read_text_if_there;
+use crate::base::fs;
 use crate::report::overlay::{self, Overlay};
 use crate::run_folder::dataset_lock::DatasetLock;
 use crate::run_folder::environment::read_environment;
@@ -50,7 +49,7 @@ impl RunRecord {
                 remedy: "name a folder that `gliaflow train` made".into(),
             });
         }
-        let config = read_text_if_there(&folder.join(CONFIG))?;
+        let config = fs::if_present(fs::read_to_string(folder.join(CONFIG)))?;
         let settings: toml::Table = config
             .as_deref()
             .map(toml::from_str)
@@ -63,7 +62,7 @@ impl RunRecord {
         let mut overlays = Vec::new();
         for overlay in overlay::read_overlays(&validation)? {
             let path = validation.join(overlay::FOLDER).join(&overlay.file);
-            let bytes = fs::read(&path).map_err(|error| Fault::from_io(&path, &error))?;
+            let bytes = fs::read(&path)?;
             overlays.push((overlay, bytes));
         }
         Ok(Self {

@@ -4,12 +4,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, html};
 
+use crate::base::text::format_thousands;
 use crate::eval::cohort::{CohortScore, Summary};
 use crate::eval::score::{CaseScore, Measures};
 use crate::report::overlay::Overlay;
 use crate::report::picture::{PREDICTION_COLOUR, TRUTH_COLOUR};
 use crate::report::run_record::RunRecord;
-use crate::report::text::format_thousands;
 use crate::volume::region::Region;
 
 /// Sections of scores, overlays and cases; for a run without scores, the command that makes them.
@@ -122,7 +122,7 @@ fn overlays_section(overlays: &[(Overlay, Vec<u8>)]) -> Markup {
                 }
                 div.overlays {
                     @for (overlay, png) in overlays {
-                        @let rank = overlay.rank.name();
+                        @let rank = overlay.rank.to_string();
                         figure {
                             img alt={ (overlay.region) ", " (rank) ": " (overlay.case) } loading="lazy"
                                 src={ "data:image/png;base64," (STANDARD.encode(png)) };

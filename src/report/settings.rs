@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
+use crate::base::text::{format_duration, format_percent};
 use crate::report::page::definition_pair;
 use crate::report::run_record::RunRecord;
-use crate::report::text::{format_duration, format_percent};
 use crate::run_folder::event::EpochEvent;
 use crate::run_folder::{CONFIG, DATASET_LOCK};
 use crate::volume::case::Split;

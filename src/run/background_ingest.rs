@@ -1,6 +1,8 @@
 //! Background ingest of the cases that are not in the cache when a run begins.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::actor::observe::Observer;
 use crate::base::error::Fault;
@@ -63,7 +65,7 @@ impl BackgroundIngest {
     /// Ends the ingest, and returns the cases that turned out to be bad.
     pub(super) fn stop_and_list_excluded(self) -> Vec<ExcludedCase> {
         drop(self.ahead);
-        std::mem::take(&mut self.excluded.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.excluded.lock())
     }
 }
 
@@ -87,7 +89,7 @@ fn on_arrival(
         tracing::warn!("left out: {error}");
         memory.record_bad_case(case, error);
         let left_out = ExcludedCase { case: case.clone(), error: error.clone() };
-        excluded.lock().unwrap_or_else(PoisonError::into_inner).push(left_out);
+        excluded.lock().push(left_out);
         if held_out.contains(case) {
             stop.abort(Some(Fault::Environment {
                 subject: error.subject.clone(),

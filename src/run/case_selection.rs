@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::fingerprint::Fingerprint;
-use crate::brats::dataset::CaseFiles;
+use crate::brats::dataset::{CaseFiles, discover_cases};
 use crate::cache::store::CaseStore;
 use crate::pipeline::fetch::Fetch;
 use crate::pipeline::whole_case::WholeCaseSource;
@@ -27,7 +27,7 @@ pub fn of_split(
 ) -> Result<WholeCases, Failure> {
     let lock = agreed_lock(resolved, part)?;
     let folder = lock.folder.display();
-    let found = prepare::discover_dataset(&lock.folder)?.cases;
+    let found = discover_cases(&lock.folder)?.cases;
     let gone = lock.missing_cases(&found, &[part]);
     if !gone.is_empty() {
         return Err(Failure::Usage(format!(
@@ -59,7 +59,7 @@ pub fn of_folder(
     folder: &Path,
     session: &Session,
 ) -> Result<WholeCases, Failure> {
-    let found = prepare::discover_dataset(folder)?.cases;
+    let found = discover_cases(folder)?.cases;
     let files: Vec<CaseFiles> = found.into_iter().filter(|files| files.labels.is_some()).collect();
     if files.is_empty() {
         let folder = folder.display();
@@ -129,7 +129,7 @@ fn sorted_cases(lock: &DatasetLock, part: Split) -> Vec<(CaseId, Fingerprint)> {
     cases
 }
 
-const fn in_words(part: Split) -> &'static str {
+fn in_words(part: Split) -> &'static str {
     match part {
         Split::Validation => "held-out",
         other => other.name(),

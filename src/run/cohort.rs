@@ -1,12 +1,12 @@
 //! The cohort of a run: every usable case, split, and locked by fingerprint.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
-use crate::brats::dataset::{CaseFiles, TumourGrade};
+use crate::base::fs;
+use crate::brats::dataset::{CaseFiles, TumourGrade, discover_cases};
 use crate::cache::store::CaseStore;
 use crate::pipeline::annotations::Annotations;
 use crate::pipeline::fetch::Fetch;
@@ -53,7 +53,7 @@ pub fn build_cohort(
     session: &Session,
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
-    let dataset = prepare::discover_dataset(&data.folder)?;
+    let dataset = discover_cases(&data.folder)?;
     // A teacher may have labelled those without labels.
     let (mut candidates, useless): (Vec<_>, Vec<_>) = dataset
         .cases
@@ -213,7 +213,7 @@ pub fn restore_cohort(
     session: &Session,
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
-    let found = prepare::discover_dataset(&data.folder)?.cases;
+    let found = discover_cases(&data.folder)?.cases;
     // What is neither trained on nor held out, a run does not need.
     let needed: &[Split] = match data.pseudo {
         Some(_) => &[Split::Train, Split::Validation, Split::Unlabelled],
@@ -294,7 +294,7 @@ pub(super) fn check_unchanged(
 /// If it is missing or not readable as one.
 pub fn read_lock(folder: &Path) -> Result<DatasetLock, Failure> {
     let path = folder.join(DATASET_LOCK);
-    let bytes = fs::read(&path).map_err(|error| CaseError::from_io(&path, &error))?;
+    let bytes = fs::read(&path)?;
     serde_json::from_slice(&bytes).map_err(|error| {
         Failure::Usage(format!("{}: {error}; name a complete run folder", path.display()))
     })

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::brats::dataset::discover_cases;
 use crate::eval::postprocess::PostProcess;
 use crate::run::cohort;
 use crate::run::config;
@@ -9,7 +10,7 @@ use crate::run::ensemble::Ensemble;
 use crate::run::failure::Failure;
 use crate::run::phantoms::{PhantomCohort, write_phantoms};
 use crate::run::predict::{self, PredictOptions};
-use crate::run::prepare::{self, Session};
+use crate::run::prepare::Session;
 use crate::run::train::{self, RunDestination};
 use crate::run_folder::summary::RunSummary;
 use crate::volume::case::Split;
@@ -68,7 +69,7 @@ pub fn run_demo(
     let predictions = out.join("predictions");
     let trained = Ensemble::of_run(&summary.run).resolve(&[])?;
     let lock = cohort::read_lock(&summary.run)?;
-    let held_out = lock.files_in_split(&prepare::discover_dataset(&data)?.cases, Split::Validation);
+    let held_out = lock.files_in_split(&discover_cases(&data)?.cases, Split::Validation);
     let options = PredictOptions {
         preprocess: checked.run.data.preprocess.clone(),
         postprocess: PostProcess::default(),

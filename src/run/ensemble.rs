@@ -3,9 +3,7 @@
 //! [`Ensemble`] names the runs. [`Ensemble::resolve`] reads their folders, which gives weights,
 //! settings and a fingerprint. [`ResolvedEnsemble::build_predictor`] makes the predictor.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +11,7 @@ use serde_json::Value;
 
 use crate::base::error::Fault;
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs;
 use crate::eval::predictor::{
     LoadNetwork, MeanPredictor, Predictor, WeightedNetwork, WindowConfig,
 };
@@ -26,6 +25,8 @@ use crate::train::checkpoint;
 use crate::volume::grid::Dims;
 
 /// CheckpointChoice of a run.
+#[derive(strum::EnumString)]
+#[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = unknown_checkpoint)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckpointChoice {
@@ -50,16 +51,8 @@ impl CheckpointChoice {
     }
 }
 
-impl FromStr for CheckpointChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "latest" => Ok(Self::Latest),
-            "best" => Ok(Self::Best),
-            _ => Err(format!("`{text}` is no checkpoint; write latest or best")),
-        }
-    }
+fn unknown_checkpoint(text: &str) -> String {
+    format!("`{text}` is no checkpoint; write latest or best")
 }
 
 /// A run of an ensemble.
@@ -165,7 +158,7 @@ impl ResolvedMember {
 
     fn weights_fingerprint(&self) -> Result<Fingerprint, Fault> {
         let file = self.folder.join(predicting_file(&self.folder));
-        let bytes = fs::read(&file).map_err(|error| Fault::from_io(&file, &error))?;
+        let bytes = fs::read(&file)?;
         Ok(Fingerprint::of_bytes(&bytes))
     }
 }

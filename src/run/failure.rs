@@ -1,6 +1,7 @@
 //! Failures of a command, by the kinds that callers tell apart, each with its exit code.
 
 use crate::base::error::{CaseError, Fault};
+use crate::base::fs::FileError;
 use crate::base::schema::ConfigError;
 
 /// Failure of a command.
@@ -51,6 +52,12 @@ impl Failure {
             Self::Stopped(_) => 75,
             Self::Aborted => 130,
         }
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::Run(error.into())
     }
 }
 

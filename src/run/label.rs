@@ -5,14 +5,14 @@
 //! thresholded at 0.5 and merged as everywhere else. Soft targets keep the probabilities, in
 //! 255ths.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::base::error::{CaseError, Fault, Reason};
+use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::annotation::{Annotation, AnnotationVoxels, MappedAnnotation};
 use crate::cache::error::CacheError;
@@ -73,7 +73,7 @@ pub fn annotate_cases(
 ) -> Result<LabelReport, Failure> {
     let fetch = case_selection::fetch_through_cache(teacher, cases, session)?;
     if let Some(folder) = order.nifti {
-        fs::create_dir_all(folder).map_err(|error| Fault::from_io(folder, &error))?;
+        fs::create_dir_all(folder)?;
     }
     let mut desk = PseudoLabeller {
         store: case_selection::open_case_store(teacher)?,

@@ -8,6 +8,7 @@ use crate::actor::stage::{Describe, Outcome, Sink, Source, Stage};
 use crate::actor::ticket::SkipBudget;
 use crate::actor::topology::{Limits, Topology};
 use crate::base::error::{CaseError, Fault, Reason};
+use crate::base::machine::core_count;
 use crate::brats::phantom::{PhantomConfig, cohort};
 use crate::run::failure::Failure;
 use crate::run::prepare::{Session, fail_if_stopped};
@@ -113,7 +114,7 @@ pub fn write_phantoms(
 ) -> Result<Vec<CaseId>, Failure> {
     // Here as well as for each case: asked by every worker, it would be refused once a case.
     cohort::claim_folder(folder, config).map_err(write_failure)?;
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = core_count();
     let limits = Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(2 * workers) };
     let target = folder.to_path_buf();
     let drawn = config.clone();

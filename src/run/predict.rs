@@ -1,18 +1,18 @@
 //! Prediction of label files for cases, with labels or without.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::base::error::{CaseError, Fault};
+use crate::base::error::CaseError;
+use crate::base::fs;
 use crate::brats::dataset::CaseFiles;
 use crate::brats::write::write_labels;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::eval::assess;
 use crate::eval::postprocess::PostProcess;
 use crate::eval::predictor::Predictor;
-use crate::pipeline::whole_case::{self, WholeCase};
+use crate::pipeline::whole_case::{WholeCase, WholeCaseSource};
 use crate::run::evaluate::process_each_case;
 use crate::run::failure::Failure;
 use crate::run::prepare::Session;
@@ -50,12 +50,12 @@ pub fn predict_cases(
     out: &Path,
     session: &Session,
 ) -> Result<(Vec<Prediction>, Vec<CaseError>), Failure> {
-    fs::create_dir_all(out).map_err(|error| Fault::from_io(out, &error))?;
+    fs::create_dir_all(out)?;
     let mut written = Vec::new();
     let mut failed = Vec::new();
     let names: Vec<CaseId> = cases.iter().map(|files| files.id.clone()).collect();
-    let feed =
-        whole_case::start_from_files(cases, &recipe.preprocess, &session.stop, &session.runtime)?;
+    let source = WholeCaseSource::Files(recipe.preprocess.clone());
+    let feed = source.start_topology(cases, &session.stop, &session.runtime)?;
     let mut place = 0;
     process_each_case("predict", names.len(), feed, session, |outcome| {
         let id = names[place].clone();

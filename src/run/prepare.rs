@@ -10,7 +10,7 @@ use crate::actor::stop::StopLatch;
 use crate::base::error::{CaseError, Fault};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::progress::Progress;
-use crate::brats::dataset::{CaseFiles, Dataset, discover_cases};
+use crate::brats::dataset::CaseFiles;
 use crate::cache::map::MappedCase;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::quarantine::{Quarantine, Quarantined};
@@ -53,14 +53,6 @@ pub struct IngestReport {
     pub excluded: Vec<ExcludedCase>,
 }
 
-/// Discovers the cases of a folder.
-///
-/// # Errors
-/// If the folder holds no case of a known layout.
-pub fn discover_dataset(folder: &Path) -> Result<Dataset, Failure> {
-    Ok(discover_cases(folder)?)
-}
-
 /// Brings every case of `cases` into the cache that is not there, unchanged, already.
 ///
 /// A case that cannot be used is listed in the report and in the quarantine file; the others go on.
@@ -98,7 +90,7 @@ pub fn ingest_cases(
         let id = ids[done].clone();
         done += 1;
         match outcome {
-            IngestOutcome::Published(case) => {
+            IngestOutcome::Ready(case) => {
                 report.published += 1;
                 report.bytes += case.bytes;
             }

@@ -1,6 +1,6 @@
 //! A run's folder under a lock that keeps a second process out.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::base::error::Fault;
 use crate::base::files::write_atomically;
+use crate::base::fs;
 use crate::run_folder::{CHECKPOINTS, CONFIG, VALIDATION};
 
 /// Run folder, locked against other processes for as long as this lives.
@@ -22,13 +23,13 @@ impl RunDirectory {
     /// # Errors
     /// If it cannot be made or locked.
     pub fn create_numbered(root: &Path, stem: &str) -> Result<Self, Fault> {
-        fs::create_dir_all(root).map_err(|error| Fault::from_io(root, &error))?;
+        fs::create_dir_all(root)?;
         for number in 1..=999_999 {
             let path = root.join(format!("{stem}-{number:03}"));
             match fs::create_dir(&path) {
                 Ok(()) => return Self::lock_existing(&path),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Fault::from_io(&path, &error)),
+                Err(error) if error.cause.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Err(Fault::Environment {
@@ -50,7 +51,7 @@ impl RunDirectory {
                 remedy: "choose another folder with --run".into(),
             });
         }
-        fs::create_dir_all(path).map_err(|error| Fault::from_io(path, &error))?;
+        fs::create_dir_all(path)?;
         Self::lock_existing(path)
     }
 
@@ -80,7 +81,7 @@ impl RunDirectory {
         named.map_err(failed)?;
         for folder in [CHECKPOINTS, VALIDATION] {
             let inside = path.join(folder);
-            fs::create_dir_all(&inside).map_err(|error| Fault::from_io(&inside, &error))?;
+            fs::create_dir_all(&inside)?;
         }
         Ok(Self { path: path.to_path_buf(), _lock: lock })
     }

@@ -1,6 +1,5 @@
 //! Environment of a run: `environment.json`.
 
-use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
@@ -9,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::augment::kernel::Kernel;
 use crate::base::error::Fault;
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs;
 use crate::run_folder::{ENVIRONMENT, read_json};
 
 /// Environment of a run: `environment.json`.

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::base::error::Fault;
-use crate::base::files::read_text_if_there;
+use crate::base::fs;
 use crate::run_folder::EVENTS;
 use crate::run_folder::event::{
     CheckpointEvent, EpochEvent, Event, FinishedEvent, ResumedEvent, SkippedEvent, StartedEvent,
@@ -43,7 +43,7 @@ impl EventLog {
     /// If a line is no event; the error has its number.
     pub fn read_from(folder: &Path) -> Result<Self, Fault> {
         let path = folder.join(EVENTS);
-        let text = read_text_if_there(&path)?.unwrap_or_default();
+        let text = fs::if_present(fs::read_to_string(&path))?.unwrap_or_default();
         let mut log = Self::default();
         for (number, line) in text.split_inclusive('\n').enumerate() {
             let Some(whole) = line.strip_suffix('\n') else { break };
@@ -91,8 +91,6 @@ impl EventLog {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
     use crate::base::seed::SampleKey;
     use crate::run_folder::journal::Journal;

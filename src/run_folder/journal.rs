@@ -4,15 +4,17 @@
 //! A checkpoint stores the length of both. A resumed run cuts them back to it, so that no event is
 //! written twice.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::Fault;
+use crate::base::fs;
 use crate::run_folder::event::{Event, StepRecord, Timestamped};
 use crate::run_folder::{EVENTS, METRICS};
 
@@ -55,7 +57,7 @@ impl Journal {
         let JournalPosition { events, table } = position;
         let told = checkpoint_line_length(&folder.join(EVENTS), events, step);
         let journal = Self::open_files(folder, JournalPosition { events: events + told, table })?;
-        journal.lock_files().last_step = step;
+        journal.0.lock().last_step = step;
         Ok(journal)
     }
 
@@ -69,17 +71,13 @@ impl Journal {
         Ok(Self(Arc::new(Mutex::new(files))))
     }
 
-    fn lock_files(&self) -> MutexGuard<'_, JournalFiles> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Writes one event, and a table row where it is a step. It has been given to the operating
     /// system when this returns, so a killed process loses no reported event.
     ///
     /// # Errors
     /// If the disk does not take it.
     pub fn write_event(&self, event: &Event) -> Result<(), Fault> {
-        let mut files = self.lock_files();
+        let mut files = self.0.lock();
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let line = Timestamped { time: time.as_secs_f64(), event };
         let text = serde_json::to_string(&line).expect("events serialise to JSON");
@@ -93,12 +91,12 @@ impl Journal {
 
     /// Last finite step that was written, or the one that this process started from.
     pub fn last_step(&self) -> u64 {
-        self.lock_files().last_step
+        self.0.lock().last_step
     }
 
     /// The run's folder.
     pub fn run_folder(&self) -> PathBuf {
-        self.lock_files().folder.clone()
+        self.0.lock().folder.clone()
     }
 
     /// Flushes the journal to the disk and returns its length.
@@ -106,7 +104,7 @@ impl Journal {
     /// # Errors
     /// If the disk does not take it.
     pub fn sync_position(&self) -> Result<JournalPosition, Fault> {
-        let files = self.lock_files();
+        let files = self.0.lock();
         files.events.sync_to_disk()?;
         files.table.sync_to_disk()?;
         Ok(JournalPosition { events: files.events.length, table: files.table.length })
@@ -151,8 +149,9 @@ impl AppendFile {
     /// Opens the file and truncates it to `length`; a shorter one stays as it is.
     fn open_truncated(path: PathBuf, length: u64) -> Result<Self, Fault> {
         let opened = || {
-            let mut file =
-                OpenOptions::new().create(true).write(true).truncate(false).open(&path)?;
+            let mut options = OpenOptions::new();
+            let options = options.create(true).write(true).truncate(false);
+            let mut file = fs::open_with(&path, options)?;
             let there = file.metadata()?.len();
             file.set_len(length.min(there))?;
             let length = file.seek(SeekFrom::End(0))?;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::Fault;
 use crate::base::files::sync_to_disk;
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs;
 
 /// The manifest's file in a checkpoint.
 pub const MANIFEST: &str = "manifest.json";
@@ -28,10 +28,9 @@ impl CheckpointManifest {
     /// If a file cannot be read or flushed.
     pub fn of_folder(folder: &Path) -> Result<Self, Fault> {
         let mut files = BTreeMap::new();
-        for entry in fs::read_dir(folder).map_err(|error| Fault::from_io(folder, &error))? {
-            let path = entry.map_err(|error| Fault::from_io(folder, &error))?.path();
-            let synced = fs::read(&path).and_then(|bytes| sync_to_disk(&path).map(|()| bytes));
-            let bytes = synced.map_err(|error| Fault::from_io(&path, &error))?;
+        for path in fs::list_dir(folder)? {
+            let bytes = fs::read(&path)?;
+            sync_to_disk(&path)?;
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             files.insert(name, Fingerprint::of_bytes(&bytes));
         }
@@ -45,7 +44,7 @@ impl CheckpointManifest {
     pub fn read_verified(folder: &Path, file: &str) -> Result<Vec<u8>, Fault> {
         let read = |name: &str| {
             fs::read(folder.join(name)).map_err(|error| {
-                damaged_checkpoint(folder, name, &error.to_string().to_lowercase())
+                damaged_checkpoint(folder, name, &error.cause.to_string().to_lowercase())
             })
         };
         let Self(files) = serde_json::from_slice(&read(MANIFEST)?)

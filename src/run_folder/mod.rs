@@ -33,7 +33,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use crate::base::error::Fault;
-use crate::base::files::read_text_if_there;
+use crate::base::fs;
 
 /// Resolved configuration.
 pub const CONFIG: &str = "config.toml";
@@ -63,7 +63,7 @@ pub const CASES: &str = "cases.csv";
 /// # Errors
 /// If it cannot be read, or is not a `T`.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
-    let Some(text) = read_text_if_there(path)? else { return Ok(None) };
+    let Some(text) = fs::if_present(fs::read_to_string(path))? else { return Ok(None) };
     serde_json::from_str(&text).map(Some).map_err(|error| damaged_file(path, &error.to_string()))
 }
 

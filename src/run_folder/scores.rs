@@ -1,13 +1,13 @@
 //! Scores of a run's cases: `validation/summary.json` and `validation/cases.csv`, or the same in
 //! another folder.
 
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::Fault;
 use crate::base::files::{write_atomically, write_json};
+use crate::base::fs;
 use crate::eval::cohort::CohortScore;
 use crate::eval::lesionwise::CohortLesions;
 use crate::eval::postprocess::PostProcess;
@@ -35,7 +35,7 @@ impl EvaluationScores {
     /// # Errors
     /// If the disk does not take them.
     pub fn write_to(&self, folder: &Path) -> Result<(), Fault> {
-        fs::create_dir_all(folder).map_err(|error| Fault::from_io(folder, &error))?;
+        fs::create_dir_all(folder)?;
         write_cases_csv(folder, &self.network)?;
         write_json(&folder.join(SUMMARY), self)
     }
@@ -48,6 +48,6 @@ impl EvaluationScores {
 pub fn write_cases_csv(folder: &Path, scores: &CohortScore) -> Result<(), Fault> {
     let file = folder.join(CASES);
     let mut rows = Vec::new();
-    scores.write_csv(&mut rows).map_err(|error| Fault::from_io(&file, &error))?;
+    scores.write_csv(&mut rows).map_err(|error| Fault::from_io(folder, &error))?;
     write_atomically(&file, &rows)
 }

@@ -8,10 +8,10 @@
 //!
 //! Installed by `cli`; asked by whoever takes steps, and once more before a verb may succeed.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use parking_lot::Mutex;
 
 use crate::base::error::Fault;
 
@@ -97,16 +97,12 @@ impl Heard {
     }
 }
 
-fn heard() -> MutexGuard<'static, Heard> {
-    HEARD.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Checks that every kernel that was asked for ran.
 ///
 /// # Errors
 /// If the backend caught a panic since the process began.
 pub fn check() -> Result<(), Fault> {
-    heard().verdict()
+    HEARD.lock().verdict()
 }
 
 /// Passes the backend's records on to `tracing` and lines of progress to `say`. After the `tracing`
@@ -131,7 +127,7 @@ impl Log for BackendLog {
         let message = record.args().to_string();
         let target = record.target();
         // The guard is given back before anything is written: a writer may log.
-        let progress = heard().take(target, &message, Instant::now());
+        let progress = HEARD.lock().take(target, &message, Instant::now());
         if let Some(line) = progress {
             (self.say)(&line);
         }

@@ -5,9 +5,8 @@
 //! Label values are stages, queues, splits and the like: closed sets that are known when a run
 //! starts. A case's name is never one; it belongs in the journal.
 
-use std::sync::{Mutex, PoisonError};
-
 use metrics::{Counter, Gauge, Histogram};
+use parking_lot::Mutex;
 
 use super::metric::{Family, Metric, SecondsTotal, Unit};
 use crate::base::error::Reason;
@@ -185,7 +184,7 @@ pub fn register_run_series(stages: &[&str], splits: &[&str]) {
         LOADER_BATCHES.show_series([split]);
         drop(delivered_samples(split));
         for reason in Reason::ALL {
-            drop(skipped_samples(split, reason));
+            drop(skipped_samples(split, *reason));
         }
     }
     for stage in stages {
@@ -246,31 +245,9 @@ impl RunState {
 /// Shows the labels of `train_run_info` of a new run, and sets the earlier run's to 0.
 pub fn show_run_info(labels: [&str; 4]) {
     static SHOWN: Mutex<Option<[String; 4]>> = Mutex::new(None);
-    let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut shown = SHOWN.lock();
     if let Some(earlier) = shown.replace(labels.map(str::to_owned)) {
         TRAIN_RUN_INFO.with_labels(earlier.each_ref().map(String::as_str)).set(0.0);
     }
     TRAIN_RUN_INFO.with_labels(labels).set(1.0);
-}
-
-/// Text of `docs/metrics.md`.
-pub fn metrics_markdown() -> String {
-    let mut text = String::from(
-        "# Metrics\n\n\
-         What `/metrics` shows. Every series has the label `run` besides those below. Times are in \
-         seconds, sizes in bytes, ratios from 0 to 1. Counters and histograms of a run are there \
-         from its start, at 0; a gauge appears with its first value.\n\n\
-         Generated from `src/telemetry/catalog.rs`; `BLESS=1 cargo test metrics` writes it anew.\n\n\
-         | metric | type | labels | meaning |\n|---|---|---|---|\n",
-    );
-    for Metric { name, kind, labels, help, .. } in CATALOGUE {
-        text += &format!("| `{name}` | {} | {} | {help} |\n", kind.name(), labels.join(", "));
-    }
-    text += "\n## Buckets\n\nUpper bounds in seconds:\n\n";
-    for Metric { name, buckets, .. } in CATALOGUE.iter().filter(|metric| !metric.buckets.is_empty())
-    {
-        let bounds: Vec<String> = buckets.iter().map(f64::to_string).collect();
-        text += &format!("- `{name}`: {}\n", bounds.join(", "));
-    }
-    text
 }

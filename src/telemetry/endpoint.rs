@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::base::fingerprint::Fingerprint;
+use crate::base::fs;
 
 /// Response header that says which endpoint answers.
 pub const INSTANCE_HEADER: &str = "gliaflow-instance";
@@ -58,7 +59,7 @@ impl Endpoint {
 
 /// Host name; `None` where there is no `/proc`.
 fn host_name() -> Option<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     Some(name.trim().to_owned())
 }
 

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
 /// Activity of a worker.
+#[derive(strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Activity {
@@ -35,13 +37,8 @@ impl Activity {
     }
 
     /// Lower-case name, as printed in reports.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Starved => "starved",
-            Self::Busy => "busy",
-            Self::Blocked => "blocked",
-            Self::Ended => "ended",
-        }
+    pub fn label(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -62,13 +59,6 @@ pub struct MeterReading {
     pub lifetime: Duration,
     /// Number of activity changes: the sign of progress for a watchdog.
     pub changes: u64,
-}
-
-impl MeterReading {
-    /// Sum of the three times, which equals the lifetime exactly.
-    pub fn wall_time(&self) -> Duration {
-        self.starved + self.busy + self.blocked
-    }
 }
 
 /// Sequence lock with one writer and many readers, odd while the writer is inside. All fields are
@@ -210,6 +200,13 @@ mod tests {
     use std::thread;
 
     use super::*;
+
+    impl MeterReading {
+        /// Sum of the three times, which equals the lifetime exactly.
+        fn wall_time(&self) -> Duration {
+            self.starved + self.busy + self.blocked
+        }
+    }
 
     const TURNS: [Activity; 3] = [Activity::Busy, Activity::Blocked, Activity::Starved];
 

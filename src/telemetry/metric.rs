@@ -10,6 +10,8 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, Label};
 
 /// Type of a metric, in Prometheus' words.
+#[derive(strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {
     /// Value that only grows; meaningful inside `rate()` and `increase()`.
@@ -22,19 +24,18 @@ pub enum MetricKind {
 
 impl MetricKind {
     /// Word after `# TYPE name`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
 /// Unit of a value. The name of a metric ends with it.
+#[derive(strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// A number of things, or a number without a unit.
+    #[strum(serialize = "")]
     Plain,
     /// Seconds: of duration, or since the Unix epoch.
     Seconds,
@@ -43,6 +44,7 @@ pub enum Unit {
     /// A share of the whole, 0 to 1.
     Ratio,
     /// Millimetres: the one unit that is not a base unit, because the field reports distances so.
+    #[strum(serialize = "mm")]
     Millimetres,
     /// Watts.
     Watts,
@@ -54,17 +56,8 @@ pub enum Unit {
 
 impl Unit {
     /// Last word of a metric's name (before `_total`); empty where there is no unit.
-    pub const fn suffix(self) -> &'static str {
-        match self {
-            Self::Plain => "",
-            Self::Seconds => "seconds",
-            Self::Bytes => "bytes",
-            Self::Ratio => "ratio",
-            Self::Millimetres => "mm",
-            Self::Watts => "watts",
-            Self::Celsius => "celsius",
-            Self::Hertz => "hertz",
-        }
+    pub fn suffix(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -85,7 +78,7 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-/// Recorder of one series: [`StepProgress`], [`Gauge`], [`CandidateHistogram`] or [`SecondsTotal`].
+/// Recorder of one series: [`Counter`], [`Gauge`], [`Histogram`] or [`SecondsTotal`].
 pub trait MetricHandle: Sized {
     /// Type that the metric is shown as.
     const KIND: MetricKind;
@@ -120,7 +113,7 @@ impl MetricHandle for Histogram {
 
 /// Counter of seconds.
 ///
-/// A [`StepProgress`] counts in whole numbers, and a stage that is busy for 40 ms an item would stay at
+/// A [`Counter`] counts in whole numbers, and a stage that is busy for 40 ms an item would stay at
 /// 0. So the sum is kept as a gauge, and the endpoint shows it as the counter that it is.
 #[derive(Debug, Clone)]
 pub struct SecondsTotal(Gauge);

@@ -3,10 +3,11 @@
 //! Own code rather than a crate, because `bench` and `drain` need the peak and the share of memory
 //! that is not a mapped file, and because whole seconds of CPU time are too coarse for a short run.
 
-use std::fs;
 use std::time::Duration;
 
 use super::catalog;
+
+use crate::base::fs;
 
 /// `USER_HZ`, the clock of `/proc/self/stat`: 100 by Linux' ABI on every architecture but Alpha,
 /// whatever the kernel's own tick is.
@@ -110,7 +111,7 @@ fn boot_time() -> Option<f64> {
 
 /// Open file descriptors, without the one that counts them.
 fn open_files() -> Option<usize> {
-    fs::read_dir("/proc/self/fd").ok()?.count().checked_sub(1)
+    fs::list_dir("/proc/self/fd").ok()?.len().checked_sub(1)
 }
 
 /// Soft limit of open files; infinity where there is none.

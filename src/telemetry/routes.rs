@@ -1,6 +1,6 @@
 //! HTTP routes of the endpoint; [`exporter`](super::exporter) serves them.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::map_response_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use parking_lot::RwLock;
 
 use super::endpoint::INSTANCE_HEADER;
 use super::health::Health;
@@ -58,7 +59,7 @@ impl EndpointState {
 
     /// Sets the topology that `/topology` shows.
     pub(super) fn show_topology(&self, topology: DescribeTopology) {
-        let mut shown = self.topology.write().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.topology.write();
         *shown = Some(topology);
     }
 }
@@ -109,7 +110,7 @@ async fn healthz(State(state): State<EndpointState>) -> Response {
 }
 
 async fn topology(State(state): State<EndpointState>) -> Response {
-    let shown = state.topology.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let shown = state.topology.read().clone();
     let Some(describe) = shown else {
         return ([(CONTENT_TYPE, JSON)], "null").into_response();
     };

@@ -5,11 +5,11 @@
 //! `best`. A reader that checks the manifest never takes half of one for a whole; it takes the one
 //! before.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::Fault;
 use crate::base::files::{rename_synced, write_atomically, write_json};
+use crate::base::fs;
 use crate::run_folder::CHECKPOINTS;
 use crate::run_folder::manifest::{CheckpointManifest, MANIFEST, STATE, damaged_checkpoint};
 use crate::train::training_progress::TrainingState;
@@ -37,14 +37,14 @@ pub fn publish(
     remove_unfinished(&root)?;
     let name = format!("{PREFIX}{:07}", state.progress.step);
     let temporary = root.join(format!(".{name}"));
-    fs::create_dir_all(&temporary).map_err(|error| Fault::from_io(&temporary, &error))?;
+    fs::create_dir_all(&temporary)?;
     save(&temporary)?;
     write_json(&temporary.join(STATE), state)?;
     let manifest = CheckpointManifest::of_folder(&temporary)?;
     write_json(&temporary.join(MANIFEST), &manifest)?;
     let published = root.join(&name);
     remove_if_there(&published)?;
-    rename_synced(&temporary, &published).map_err(|error| Fault::from_io(&published, &error))?;
+    rename_synced(&temporary, &published)?;
     write_atomically(&root.join(LATEST), name.as_bytes())?;
     if is_best {
         write_atomically(&root.join(BEST), name.as_bytes())?;
@@ -87,9 +87,9 @@ pub fn find_best(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
     let remedy = "use the latest checkpoint".to_string();
     let name = fs::read_to_string(&pointer).map_err(|error| Fault::Environment {
         subject: pointer.display().to_string(),
-        problem: match error.kind() {
-            std::io::ErrorKind::NotFound => "no validation has named a best checkpoint".into(),
-            _ => error.to_string().to_lowercase(),
+        problem: match error.is_missing() {
+            true => "no validation has named a best checkpoint".into(),
+            false => error.cause.to_string().to_lowercase(),
         },
         remedy: remedy.clone(),
     })?;
@@ -129,8 +129,7 @@ fn remove_old(root: &Path, step: u64, keep: usize) -> Result<(), Fault> {
     let (beyond, past): (Vec<String>, Vec<String>) =
         published_names(root)?.into_iter().partition(|name| parse_step(name) > Some(step));
     if beyond.iter().any(is_best) {
-        fs::remove_file(root.join(BEST))
-            .map_err(|error| Fault::from_io(&root.join(BEST), &error))?;
+        fs::remove_file(root.join(BEST))?;
     }
     let superfluous = past.into_iter().skip(keep).filter(|name| !is_best(name));
     for name in beyond.into_iter().chain(superfluous) {
@@ -149,17 +148,9 @@ fn remove_unfinished(root: &Path) -> Result<(), Fault> {
 }
 
 fn list_entries(root: &Path) -> Result<Vec<String>, Fault> {
-    let listing = match fs::read_dir(root) {
-        Ok(listing) => listing,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Fault::from_io(root, &error)),
-    };
-    let mut names = Vec::new();
-    for entry in listing {
-        let entry = entry.map_err(|error| Fault::from_io(root, &error))?;
-        names.push(entry.file_name().to_string_lossy().into_owned());
-    }
-    Ok(names)
+    let entries = fs::if_present(fs::list_dir(root))?.unwrap_or_default();
+    let names = entries.iter().filter_map(|path| path.file_name());
+    Ok(names.map(|name| name.to_string_lossy().into_owned()).collect())
 }
 
 /// Checks every file of a checkpoint against its manifest and reads the state.
@@ -169,12 +160,8 @@ fn read_verified(folder: &Path) -> Result<TrainingState, Fault> {
 }
 
 fn remove_if_there(folder: &Path) -> Result<(), Fault> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Fault::from_io(folder, &error))
-        }
-        _ => Ok(()),
-    }
+    fs::if_present(fs::remove_dir_all(folder))?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -197,10 +184,7 @@ mod tests {
     }
 
     fn publish_bytes(run: &Path, step: u64, is_best: bool, bytes: &[u8]) -> PathBuf {
-        let save = |folder: &Path| {
-            fs::write(folder.join("weights.bpk"), bytes)
-                .map_err(|error| Fault::from_io(folder, &error))
-        };
+        let save = |folder: &Path| Ok(fs::write(folder.join("weights.bpk"), bytes)?);
         let name = publish(run, &state(step), is_best, 2, save).unwrap();
         run.join(CHECKPOINTS).join(name)
     }

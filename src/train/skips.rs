@@ -4,7 +4,9 @@
 //! it, so that a journal cut back to a checkpoint neither lacks one nor has one twice.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::actor::stage::SkippedItem;
 use crate::run_folder::event::{Event, SkippedEvent};
@@ -14,20 +16,16 @@ use crate::run_folder::event::{Event, SkippedEvent};
 pub struct SkipQueue(Arc<Mutex<VecDeque<SkippedEvent>>>);
 
 impl SkipQueue {
-    fn lock_queue(&self) -> MutexGuard<'_, VecDeque<SkippedEvent>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds a skip of a loader that started at position `first_sample`.
     pub fn add_skip(&self, first_sample: u64, skip: &SkippedItem) {
         let position = first_sample + skip.ordinal;
         let error = skip.error.to_string();
-        self.lock_queue().push_back(SkippedEvent { item: skip.item.clone(), position, error });
+        self.0.lock().push_back(SkippedEvent { item: skip.item.clone(), position, error });
     }
 
     /// Takes the skips before a position in the plan.
     pub fn take_before(&self, position: u64) -> Vec<Event> {
-        let mut queue = self.lock_queue();
+        let mut queue = self.0.lock();
         let passed = queue.partition_point(|left| left.position < position);
         queue.drain(..passed).map(Event::Skipped).collect()
     }

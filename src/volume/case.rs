@@ -131,6 +131,8 @@ impl Case {
 }
 
 /// Part of a cohort that a case belongs to.
+#[derive(strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
@@ -148,14 +150,8 @@ pub enum Split {
 
 impl Split {
     /// The name in files and metric labels.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-            Self::Unlabelled => "unlabelled",
-            Self::Unused => "unused",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

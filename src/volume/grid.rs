@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub struct Dims(pub [usize; 3]);
 
 impl Dims {
+    /// Grid of BraTS' files.
+    pub const BRATS: Self = Self::from_nifti([240, 240, 155]);
+
     /// A cube.
     pub const fn cube(side: usize) -> Self {
         Self([side; 3])
@@ -99,6 +102,11 @@ impl Box3 {
             start: low,
             dims: Dims(std::array::from_fn(|axis| high[axis] - low[axis])),
         })
+    }
+
+    /// The same, but one voxel where `inside` holds nowhere: empty masks need a grid as well.
+    pub fn bounding_box_or_voxel(dims: Dims, inside: impl Fn(usize) -> bool) -> Self {
+        Self::bounding_box(dims, inside).unwrap_or(Self { start: [0; 3], dims: Dims::cube(1) })
     }
 
     /// Memory ranges of the box's rows in a grid of `dims`, in the box's order.

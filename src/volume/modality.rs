@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// MRI sequence.
+#[derive(strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Modality {
@@ -29,19 +31,8 @@ impl Modality {
     }
 
     /// The name that BraTS 2018 to 2021 put into file names.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::T1 => "t1",
-            Self::T1ce => "t1ce",
-            Self::T2 => "t2",
-            Self::Flair => "flair",
-        }
-    }
-}
-
-impl std::fmt::Display for Modality {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

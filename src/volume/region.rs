@@ -21,6 +21,8 @@ pub mod label {
 }
 
 /// An evaluated tumour region. They overlap: ET ⊆ TC ⊆ WT.
+#[derive(strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "UPPERCASE")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Region {
@@ -45,12 +47,8 @@ impl Region {
     }
 
     /// The field's abbreviation.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Et => "ET",
-            Self::Tc => "TC",
-            Self::Wt => "WT",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// True if a canonical label lies in the region.
@@ -74,13 +72,10 @@ impl Region {
     }
 }
 
-impl std::fmt::Display for Region {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// Meaning of a dataset's label values.
+#[derive(strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase",
+    parse_err_ty = String, parse_err_fn = unknown_scheme)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LabelScheme {
@@ -109,13 +104,8 @@ impl LabelScheme {
     }
 
     /// The name in configurations and on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Brats2018 => "brats2018",
-            Self::Brats2023 => "brats2023",
-            Self::Brats2024 => "brats2024",
-            Self::Msd => "msd",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Code in a case file.
@@ -143,15 +133,9 @@ impl LabelScheme {
     }
 }
 
-impl std::str::FromStr for LabelScheme {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|scheme| scheme.name() == text).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name).join(", ");
-            format!("`{text}` is no label scheme; write one of {known}")
-        })
-    }
+fn unknown_scheme(text: &str) -> String {
+    let known = LabelScheme::ALL.map(LabelScheme::name).join(", ");
+    format!("`{text}` is no label scheme; write one of {known}")
 }
 
 #[cfg(test)]

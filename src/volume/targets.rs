@@ -12,6 +12,8 @@ pub const CERTAIN: u8 = u8::MAX;
 pub type RegionProbabilities = [u8; Region::COUNT];
 
 /// Storage of a voxel's target.
+#[derive(strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Targets {
@@ -24,11 +26,8 @@ pub enum Targets {
 
 impl Targets {
     /// The name in files, configurations and messages.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Hard => "hard",
-            Self::Soft => "soft",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Bytes of a voxel's target.

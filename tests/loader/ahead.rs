@@ -33,9 +33,10 @@ fn ahead(
     on_arrival: OnArrival,
 ) -> (PrefetchIngest, LoaderParts) {
     let store = setting.store(cache);
+    let arrivals = Arrivals::default();
     let parts = PrefetchIngestParts {
         cases: setting.plan().cases_from(0),
-        arrivals: Arrivals::default(),
+        arrivals: arrivals.clone(),
         store: store.clone(),
         preprocess: PreprocessConfig::default(),
         workers: FEW,
@@ -43,7 +44,7 @@ fn ahead(
     };
     let ahead = PrefetchIngest::start(parts, stop, &runtime()).unwrap();
     watch.on(ahead.running());
-    let cases = CaseSource::Cache { store, arrivals: ahead.arrivals() };
+    let cases = CaseSource::Cache { store, arrivals };
     let parts = LoaderParts { cases, ..setting.parts(cache, 0) };
     (ahead, parts)
 }
@@ -90,19 +91,21 @@ fn training_begins_with_the_first_cases_and_every_batch_is_the_one_of_a_warm_cac
                 passing.pass();
             }
         });
-        let (ahead, parts) = ahead(watch, &setting, "cold", &stop, on_arrival);
+        let (_ahead, parts) = ahead(watch, &setting, "cold", &stop, on_arrival);
+        let CaseSource::Cache { arrivals, .. } = &parts.cases else { panic!("it has a cache") };
+        let arrivals = arrivals.clone();
         let (mut feed, running) = start_loader(parts, &stop, &runtime()).unwrap();
         watch.on(&running);
         // Two batches need four cases; no more than these can have been settled.
         for expected in &warm[..2] {
             assert_eq!(hash(&feed.next_output().unwrap()), *expected);
         }
-        assert_eq!(ahead.arrivals().pending_count(), 8, "the rest is still on its way");
+        assert_eq!(arrivals.pending_count(), 8, "the rest is still on its way");
         gate.open();
         for expected in &warm[2..] {
             assert_eq!(hash(&feed.next_output().unwrap()), *expected);
         }
-        assert_eq!(ahead.arrivals().pending_count(), 0);
+        assert_eq!(arrivals.pending_count(), 0);
         drop(feed);
         assert!(running.join_blocking().unwrap().is_balanced());
         let planned: Vec<_> =

@@ -8,9 +8,7 @@ use gliaflow::actor::stop::StopLatch;
 use gliaflow::base::error::Reason;
 use gliaflow::brats::dataset::CaseFiles;
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::pipeline::whole_case::{
-    WholeCase, WholeCaseOutcome, start_from_cache, start_from_files,
-};
+use gliaflow::pipeline::whole_case::{WholeCase, WholeCaseOutcome, WholeCaseSource};
 use gliaflow::volume::modality::Modality;
 
 use super::reference::{Reference, tolerance};
@@ -39,12 +37,22 @@ fn cached(
 ) -> Vec<WholeCaseOutcome> {
     let stop = StopLatch::new();
     let fetch = setting.fetch("cache", &stop);
-    all(watch, start_from_cache(cases.to_vec(), fetch, &stop, &runtime()).unwrap(), bad)
+    all(
+        watch,
+        WholeCaseSource::Cache(fetch).start_topology(cases.to_vec(), &stop, &runtime()).unwrap(),
+        bad,
+    )
 }
 
 fn streamed(watch: &Watch, cases: &[CaseFiles], bad: u64) -> Vec<WholeCaseOutcome> {
     let (stop, preprocess) = (StopLatch::new(), PreprocessConfig::default());
-    all(watch, start_from_files(cases.to_vec(), &preprocess, &stop, &runtime()).unwrap(), bad)
+    all(
+        watch,
+        WholeCaseSource::Files(preprocess)
+            .start_topology(cases.to_vec(), &stop, &runtime())
+            .unwrap(),
+        bad,
+    )
 }
 
 fn assert_same(one: &WholeCase, other: &WholeCase) {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use gliaflow::telemetry::catalog::{self, CATALOGUE};
-use gliaflow::telemetry::metric::{MetricKind, Unit};
+use gliaflow::telemetry::catalog::CATALOGUE;
+use gliaflow::telemetry::metric::{Metric, MetricKind, Unit};
 
 use super::is_snake_case;
 
@@ -51,10 +51,32 @@ fn names_follow_prometheus_conventions() {
 #[test]
 fn the_documentation_is_the_catalogue() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
-    let generated = catalog::metrics_markdown();
+    let generated = metrics_markdown();
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(&path, &generated).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(written, generated, "docs/metrics.md is old; run `BLESS=1 cargo test metrics`");
+}
+
+/// Text of `docs/metrics.md`.
+fn metrics_markdown() -> String {
+    let mut text = String::from(
+        "# Metrics\n\n\
+         What `/metrics` shows. Every series has the label `run` besides those below. Times are in \
+         seconds, sizes in bytes, ratios from 0 to 1. Counters and histograms of a run are there \
+         from its start, at 0; a gauge appears with its first value.\n\n\
+         Generated from `src/telemetry/catalog.rs`; `BLESS=1 cargo test metrics` writes it anew.\n\n\
+         | metric | type | labels | meaning |\n|---|---|---|---|\n",
+    );
+    for Metric { name, kind, labels, help, .. } in CATALOGUE {
+        text += &format!("| `{name}` | {} | {} | {help} |\n", kind.name(), labels.join(", "));
+    }
+    text += "\n## Buckets\n\nUpper bounds in seconds:\n\n";
+    for Metric { name, buckets, .. } in CATALOGUE.iter().filter(|metric| !metric.buckets.is_empty())
+    {
+        let bounds: Vec<String> = buckets.iter().map(f64::to_string).collect();
+        text += &format!("- `{name}`: {}\n", bounds.join(", "));
+    }
+    text
 }

@@ -41,6 +41,8 @@ impl PatchImages<'_> {
 }
 
 /// Implementation of the augmentation pass.
+#[derive(strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernel {
     /// Plain code for any machine.
@@ -60,11 +62,8 @@ impl Kernel {
     }
 
     /// Name in the run's record.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Scalar => "scalar",
-            Self::Avx2 => "avx2",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Returns true if this machine can run the kernel.

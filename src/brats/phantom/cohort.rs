@@ -4,7 +4,6 @@
 //! exists is complete. `phantom.json` in the root holds the cohort's settings. One process at a
 //! time; within it, cases may be written by several threads.
 
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{GENERATOR, PhantomCase, PhantomConfig, case_id, generate_phantom};
 use crate::base::error::{CaseError, Reason};
 use crate::base::files::replace_file_with;
+use crate::base::fs;
 use crate::brats::write::{write_intensities, write_labels};
 use crate::volume::case::CaseId;
 use crate::volume::modality::Modality;
@@ -62,11 +62,11 @@ pub fn write_case(folder: &Path, config: &PhantomConfig, index: u64) -> Result<C
         return Ok(id);
     }
     let partial = folder.join(format!(".{id}.partial"));
-    remove_if_there(&partial)?;
-    fs::create_dir(&partial).map_err(|error| CaseError::from_io(&partial, &error))?;
+    fs::if_present(fs::remove_dir_all(&partial))?;
+    fs::create_dir(&partial)?;
     write_files(&partial, &generate_phantom(config, index))?;
-    remove_if_there(&place)?;
-    fs::rename(&partial, &place).map_err(|error| CaseError::from_io(&place, &error))?;
+    fs::if_present(fs::remove_dir_all(&place))?;
+    fs::rename(&partial, &place)?;
     Ok(id)
 }
 
@@ -82,7 +82,7 @@ pub fn claim_folder(folder: &Path, config: &PhantomConfig) -> Result<(), CaseErr
     if manifest.exists() {
         return check_manifest(&manifest, &wanted);
     }
-    fs::create_dir_all(folder).map_err(|error| CaseError::from_io(folder, &error))?;
+    fs::create_dir_all(folder)?;
     // The second look: another thread may have claimed the folder and written a case meanwhile.
     if let Some(case) = first_case(folder)?
         && !manifest.exists()
@@ -93,12 +93,11 @@ pub fn claim_folder(folder: &Path, config: &PhantomConfig) -> Result<(), CaseErr
     }
     let text = serde_json::to_string_pretty(&wanted).expect("a manifest is plain JSON") + "\n";
     // Threads of one cohort write the same text; each renames its own whole file into place.
-    replace_file_with(&manifest, |file| file.write_all(text.as_bytes()))
-        .map_err(|error| CaseError::from_io(&manifest, &error))
+    Ok(replace_file_with(&manifest, |file| file.write_all(text.as_bytes()))?)
 }
 
 fn check_manifest(path: &Path, wanted: &Manifest) -> Result<(), CaseError> {
-    let text = fs::read_to_string(path).map_err(|error| CaseError::from_io(path, &error))?;
+    let text = fs::read_to_string(path)?;
     let found: Manifest = serde_json::from_str(&text).map_err(|error| {
         let remedy = "delete the folder or choose another";
         CaseError::new(Reason::Format, path.display(), error.to_string(), remedy)
@@ -117,15 +116,9 @@ fn check_manifest(path: &Path, wanted: &Manifest) -> Result<(), CaseError> {
 
 /// First case in the folder, if there is one. Cases without a manifest are real data.
 fn first_case(folder: &Path) -> Result<Option<String>, CaseError> {
-    let entries = fs::read_dir(folder).map_err(|error| CaseError::from_io(folder, &error))?;
-    for entry in entries {
-        let entry = entry.map_err(|error| CaseError::from_io(folder, &error))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with("BraTS") {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
+    let names = fs::list_dir(folder)?.into_iter();
+    let mut names = names.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    Ok(names.find(|name| name.starts_with("BraTS")))
 }
 
 fn write_files(folder: &Path, phantom: &PhantomCase) -> Result<(), CaseError> {
@@ -146,13 +139,4 @@ fn is_complete(place: &Path, id: &CaseId) -> bool {
 
 fn file_name(id: &CaseId, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{id}_{suffix}.nii.gz"))
-}
-
-fn remove_if_there(folder: &Path) -> Result<(), CaseError> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(CaseError::from_io(folder, &error))
-        }
-        _ => Ok(()),
-    }
 }

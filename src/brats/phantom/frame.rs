@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn at_full_size_the_affine_is_that_of_brats() {
-        let source = Frame::new(Dims::from_nifti([240, 240, 155])).source_grid();
+        let source = Frame::new(Dims::BRATS).source_grid();
         let brats = Affine([
             [-1.0, 0.0, 0.0, 0.0],
             [0.0, -1.0, 0.0, 239.0],

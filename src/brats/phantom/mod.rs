@@ -49,7 +49,7 @@ pub struct PhantomConfig {
 
 impl Default for PhantomConfig {
     fn default() -> Self {
-        Self { dims: Dims::from_nifti([240, 240, 155]), seed: 0 }
+        Self { dims: Dims::BRATS, seed: 0 }
     }
 }
 

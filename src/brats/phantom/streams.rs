@@ -2,7 +2,7 @@
 
 use crate::base::seed::{Domain, KeyedRng, SampleKey};
 
-/// Purpose of a stream of [`Domain::PhantomCase`]. The numbers are part of the generator.
+/// Purpose of a stream of [`Domain::Phantom`]. The numbers are part of the generator.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stream {
     Skull = 1,

@@ -11,6 +11,7 @@ use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::cache::annotation::{Annotation, AnnotationVoxels, AnnotationVoxelsView};
 use crate::cache::compose::{ComposedFile, extent_to_u32, fill_table, foreground_section};
+use crate::cache::flaw::page_checksum;
 use crate::cache::foreground::ForegroundView;
 use crate::cache::format::{MAX_ID_BYTES, PAGE, SectionKind, SectionRecord, case_id_problem};
 use crate::cache::map::{MappedCase, MappedFile, check_all};
@@ -55,12 +56,6 @@ struct AnnotationHeader {
 
 const _: () = assert!(size_of::<AnnotationHeader>() == PAGE);
 
-impl AnnotationHeader {
-    fn computed_checksum(&self) -> u32 {
-        crc32c::crc32c(&self.as_bytes()[..PAGE - size_of::<U32>()])
-    }
-}
-
 /// Encodes an annotation.
 ///
 /// # Errors
@@ -99,7 +94,7 @@ pub(super) fn compose_annotation(
     let end = fill_table(&sections, &mut first.sections);
     first.section_count = U32::new(sections.len() as u32);
     first.file_bytes = U64::new(end as u64);
-    first.checksum = U32::new(first.computed_checksum());
+    first.checksum = U32::new(page_checksum(first.as_bytes()));
     Ok(ComposedFile { first, sections })
 }
 
@@ -107,14 +102,21 @@ pub(super) fn compose_annotation(
 /// unnoticed.
 #[derive(Debug)]
 pub struct MappedAnnotation {
-    path: PathBuf,
+    /// The file.
+    pub path: PathBuf,
+    /// The case.
+    pub id: CaseId,
+    /// Fingerprint of the case's source files.
+    pub fingerprint: Fingerprint,
+    /// Fingerprint of the case's preprocessing.
+    pub preprocess: Fingerprint,
+    /// Fingerprint of the teacher that annotated.
+    pub teacher: Fingerprint,
+    /// The case's brain box.
+    pub brain: Box3,
+    /// Kind of target.
+    pub targets: Targets,
     map: MappedFile,
-    id: CaseId,
-    fingerprint: Fingerprint,
-    preprocess: Fingerprint,
-    teacher: Fingerprint,
-    brain: Box3,
-    targets: Targets,
     voxels: Range<usize>,
     foreground: ForegroundRanges,
 }
@@ -129,45 +131,10 @@ impl MappedAnnotation {
         parse_annotation(path, map).map_err(|flaw| flaw.into_error_with_remedy(path, REMEDY))
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The case.
-    pub const fn id(&self) -> &CaseId {
-        &self.id
-    }
-
-    /// Fingerprint of the case's source files.
-    pub const fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
-    }
-
-    /// Fingerprint of the case's preprocessing.
-    pub const fn preprocess_fingerprint(&self) -> Fingerprint {
-        self.preprocess
-    }
-
-    /// Fingerprint of the teacher that annotated.
-    pub const fn teacher(&self) -> Fingerprint {
-        self.teacher
-    }
-
-    /// The case's brain box.
-    pub const fn brain_box(&self) -> Box3 {
-        self.brain
-    }
-
     /// True if it was made for this very case file: same source, same preprocessing.
     pub fn matches_case(&self, case: &MappedCase) -> bool {
         let own = (&self.id, self.fingerprint, self.preprocess, self.brain);
         own == (case.id(), case.fingerprint(), case.preprocess_fingerprint(), case.brain_box())
-    }
-
-    /// Kind of target.
-    pub const fn targets(&self) -> Targets {
-        self.targets
     }
 
     /// Length of the file.
@@ -191,7 +158,8 @@ impl MappedAnnotation {
 }
 
 fn parse_annotation(path: &Path, map: MappedFile) -> Result<MappedAnnotation, FileFlaw> {
-    let first = first_page(&map)?;
+    let first: &AnnotationHeader =
+        parse::parse_first_page(&map, MAGIC, VERSION, "not an annotation")?;
     let sections =
         parse::parse_section_table(first.section_count.get(), &first.sections, map.len())?;
     check_all(&map, &sections)?;
@@ -224,29 +192,6 @@ fn parse_annotation(path: &Path, map: MappedFile) -> Result<MappedAnnotation, Fi
         foreground: parse::parse_foreground(&map, &sections, dims.voxel_count())?,
         map,
     })
-}
-
-fn first_page(file: &[u8]) -> Result<&AnnotationHeader, FileFlaw> {
-    let Ok((first, _)) = AnnotationHeader::ref_from_prefix(file) else {
-        return Err(FileFlaw::bad_format(
-            "length",
-            format!("{} bytes, a header has {PAGE}", file.len()),
-        ));
-    };
-    if first.magic != MAGIC {
-        return Err(FileFlaw::bad_format("magic", "not an annotation"));
-    }
-    parse::check_first_page(first.version, VERSION, first.checksum, first.computed_checksum())?;
-    if first.header_bytes.get() as usize != PAGE || first.file_bytes.get() != file.len() as u64 {
-        let problem = format!(
-            "{} bytes, the header says {}, of them {}",
-            file.len(),
-            first.file_bytes,
-            first.header_bytes
-        );
-        return Err(FileFlaw::bad_format("length", problem));
-    }
-    Ok(first)
 }
 
 #[cfg(test)]

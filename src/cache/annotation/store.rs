@@ -78,17 +78,17 @@ fn check_annotation(
     targets: Targets,
 ) -> Result<(), CaseError> {
     let refuse = |field: &str, problem: String| {
-        let subject = format!("{}: {field}", found.path().display());
+        let subject = format!("{}: {field}", found.path.display());
         let remedy = "`gliaflow label` with the same teacher makes it again";
         Err(CaseError::new(Reason::Checksum, subject, problem, remedy))
     };
-    if (found.id(), found.teacher(), found.targets()) != (case.id(), teacher, targets) {
-        let kind = found.targets().name();
-        let of = format!("case {} by {}", found.id(), found.teacher());
+    if (&found.id, found.teacher, found.targets) != (case.id(), teacher, targets) {
+        let kind = found.targets.name();
+        let of = format!("case {} by {}", found.id, found.teacher);
         return refuse("header", format!("is {kind} of {of}, not what its name says"));
     }
     if !found.matches_case(case) {
-        let problem = format!("is {}, the case is {} now", found.fingerprint(), case.fingerprint());
+        let problem = format!("is {}, the case is {} now", found.fingerprint, case.fingerprint());
         return refuse("source fingerprint", problem);
     }
     Ok(())

@@ -4,10 +4,8 @@ use ratatui::Frame;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span, Text};
 
-use crate::cli::top::format::{
-    draw_sparkline, format_bytes, format_duration, format_percent, split_bar, wrap_pieces,
-    wrap_words,
-};
+use crate::base::text::{format_bytes, format_duration, format_percent};
+use crate::cli::top::format::{draw_sparkline, split_bar, wrap_pieces, wrap_words};
 use crate::cli::top::view::{GpuRow, RunProgress, RunView, StageRow};
 
 /// Clocks of a stage. The marks differ too: not every terminal has colours.

@@ -1,41 +1,7 @@
-//! Durations, percentages, sizes, sparklines and wrapped rows as text.
+//! Sparklines, bars and wrapped rows as text.
 
 /// Marks of a sparkline, from low to high.
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-
-/// Formats a duration, coarser the longer it is.
-pub(super) fn format_duration(seconds: f64) -> String {
-    let all = seconds.max(0.0) as u64;
-    let days = all / 86_400;
-    let hours = all / 3600 % 24;
-    let minutes = all / 60 % 60;
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{all} s"),
-        (0, 0, _) => format!("{minutes} min"),
-        (0, ..) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
-}
-
-/// Formats a share as a percentage, finer where it is small.
-pub(super) fn format_percent(share: f64) -> String {
-    let percent = 100.0 * share;
-    if (0.05..9.95).contains(&percent) {
-        format!("{percent:.1} %")
-    } else {
-        format!("{percent:.0} %")
-    }
-}
-
-/// Formats a size in MiB or GiB.
-pub(super) fn format_bytes(bytes: f64) -> String {
-    let gib = bytes / f64::from(1 << 30);
-    if gib >= 1.0 {
-        format!("{gib:.1} GiB")
-    } else {
-        format!("{:.0} MiB", bytes / f64::from(1 << 20))
-    }
-}
 
 /// Draws a sparkline of at most `width` marks, from the lowest to the highest value. With more
 /// values than marks, each mark is a mean. The terminal library's own starts at zero and shows the
@@ -102,17 +68,6 @@ pub(super) fn wrap_words(sentence: &str, width: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_and_sizes_are_told_in_the_unit_that_fits() {
-        let told = [7.9, 61.0, 3661.0, 938_408.0].map(format_duration);
-        assert_eq!(told, ["7 s", "1 min", "1 h 1 min", "10 d 20 h"]);
-        assert_eq!(
-            [0.0, 0.0004, 0.012, 0.0996, 1.0].map(format_percent),
-            ["0 %", "0 %", "1.2 %", "10 %", "100 %"]
-        );
-        assert_eq!([33e6, 85_520_809_984.0].map(format_bytes), ["31 MiB", "79.6 GiB"]);
-    }
 
     #[test]
     fn marks_reach_from_the_lowest_to_the_highest_and_fit_the_width() {

@@ -1,11 +1,11 @@
 //! State and history of a run from the journal in its folder.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::cli::top::format::format_duration;
+use crate::base::fs;
+use crate::base::text::format_duration;
 use crate::cli::top::history::TrainingHistory;
 use crate::cli::top::view::{RunProgress, RunView};
 use crate::run_folder::event::{Event, FinishedEvent, Timestamped};
@@ -32,7 +32,7 @@ impl RunJournal {
     /// # Errors
     /// If there is none, or it cannot be read.
     pub(super) fn read(folder: &Path) -> io::Result<Self> {
-        let mut file = File::open(folder.join(EVENTS))?;
+        let mut file = fs::open(folder.join(EVENTS))?;
         let mut past = Self::default();
         let mut head = String::new();
         BufReader::new(&file).read_line(&mut head)?;

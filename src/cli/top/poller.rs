@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::base::error::Fault;
+use crate::base::text::format_duration;
 use crate::base::thread::spawn_named;
-use crate::cli::top::format::format_duration;
 use crate::cli::top::history::TrainingHistory;
 use crate::cli::top::journal::RunJournal;
 use crate::cli::top::rates::SnapshotWindow;
@@ -172,7 +172,7 @@ mod tests {
         assert!(watcher.apply_pending());
         let view = watcher.current_view();
         let notice = view.notice.unwrap();
-        assert!(notice.starts_with("no answer for 0 s (connection refused)"), "{notice}");
+        assert!(notice.starts_with("no answer for 0.0 s (connection refused)"), "{notice}");
         assert_eq!(view.progress.step, Some(2));
 
         let end = "{\"time\":3,\"event\":\"finished\",\"step\":2,\"state\":\"stopped\"}\n";

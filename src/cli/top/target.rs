@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::error::Fault;
+use crate::base::fs;
 use crate::cli::top::journal::RunJournal;
 use crate::cli::top::snapshot::EndpointSnapshot;
 use crate::run::failure::Failure;
@@ -108,8 +109,8 @@ fn find_in_folder(folder: &Path) -> Result<RunSource, Failure> {
 
 /// Requests a snapshot of the process that writes to a run; the error says why there is none.
 fn query_endpoint(folder: &Path) -> Result<(String, EndpointSnapshot), String> {
-    let text = std::fs::read_to_string(folder.join(ENDPOINT))
-        .map_err(|_| format!("there is no {ENDPOINT}"))?;
+    let text =
+        fs::read_to_string(folder.join(ENDPOINT)).map_err(|_| format!("there is no {ENDPOINT}"))?;
     let endpoint: Endpoint = serde_json::from_str(&text)
         .map_err(|error| format!("{ENDPOINT} cannot be read: {error}"))?;
     let Some(address) = endpoint.reachable_address() else {

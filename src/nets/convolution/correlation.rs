@@ -14,7 +14,7 @@ const CHAIN: usize = 27;
 /// Sum over channels and taps of input times weight, for each output channel of a block and each
 /// position. The order of additions is that of the weights, whatever the processor.
 pub(super) struct Correlation<'a> {
-    /// Values of an [`InputWindow`](super::grey_window::InputWindow).
+    /// Values of an [`InputWindow`](super::window::InputWindow).
     pub(super) values: &'a [f32],
     /// Distance between channels.
     pub(super) channel_pitch: usize,

@@ -13,7 +13,7 @@ const STRETCH: usize = 512;
 /// Sum over positions of input times output gradient, lane by lane, for each output channel of a
 /// block and each tap.
 pub(super) struct Products<'a> {
-    /// Values of one channel of an [`InputWindow`](super::grey_window::InputWindow), and the slack
+    /// Values of one channel of an [`InputWindow`](super::window::InputWindow), and the slack
     /// behind it.
     pub(super) values: &'a [f32],
     /// Distances of the taps.

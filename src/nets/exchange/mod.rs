@@ -6,7 +6,6 @@
 //! otherwise the file is refused with the names that do not fit.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
@@ -17,6 +16,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
 use crate::base::error::Fault;
+use crate::base::fs;
 use crate::nets::weights::{self, ParameterShape};
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
@@ -103,7 +103,7 @@ pub fn read_safetensors(
     parameters: &[ParameterShape],
     dialect: Option<&Dialect>,
 ) -> Result<ImportedWeights, Fault> {
-    let bytes = fs::read(file).map_err(|error| Fault::from_io(file, &error))?;
+    let bytes = fs::read(file)?;
     let misfit = |problem: String| Fault::Environment {
         subject: file.display().to_string(),
         problem,

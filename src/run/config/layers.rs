@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use crate::base::fs;
 use crate::base::schema::join_path;
 use crate::run::failure::Failure;
 
@@ -49,8 +50,8 @@ impl ConfigLayers {
     /// # Errors
     /// If the file cannot be read or is not TOML.
     pub fn merge_file(&mut self, path: &Path) -> Result<(), Failure> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let problem = error.to_string().to_lowercase();
+        let text = fs::read_to_string(path).map_err(|error| {
+            let problem = error.cause.to_string().to_lowercase();
             Failure::Usage(format!("{}: {problem}; name a TOML file", path.display()))
         })?;
         let table: Table = toml::from_str(&text)

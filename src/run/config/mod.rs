@@ -37,9 +37,6 @@ use crate::volume::targets::Targets;
 /// The version of the file format.
 const SCHEMA: u32 = 1;
 
-/// Every case of BraTS has this grid.
-const BRATS: Dims = Dims::from_nifti([240, 240, 155]);
-
 /// All settings of one training run.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -255,7 +252,7 @@ impl CheckedConfig {
     /// # Errors
     /// If that does not fit its budget.
     pub fn loader_memory(&self) -> Result<LoaderMemory, Failure> {
-        self.run.loader_memory(BRATS)
+        self.run.loader_memory(Dims::BRATS)
     }
 
     /// All settings as TOML, each with its origin.

@@ -12,6 +12,8 @@ use crate::run::device::cuda::{Gpu, Missing};
 use crate::run::failure::Failure;
 
 /// Device asked for.
+#[derive(strum::EnumString)]
+#[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = unknown_device)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceChoice {
@@ -26,18 +28,8 @@ pub enum DeviceChoice {
     Wgpu,
 }
 
-impl std::str::FromStr for DeviceChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda),
-            "wgpu" => Ok(Self::Wgpu),
-            _ => Err(format!("`{text}` is no device; write auto, cpu, cuda or wgpu")),
-        }
-    }
+fn unknown_device(text: &str) -> String {
+    format!("`{text}` is no device; write auto, cpu, cuda or wgpu")
 }
 
 /// Beginning of the names of NVIDIA GPUs.

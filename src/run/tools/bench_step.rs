@@ -261,7 +261,7 @@ fn device_failure(error: &impl std::fmt::Display) -> Failure {
 }
 
 /// Standard normal images, and labels nested as a tumour's are.
-fn draw_batch(seed: u64, size: usize, patch: Dims) -> Batch {
+pub(super) fn draw_batch(seed: u64, size: usize, patch: Dims) -> Batch {
     let keys: Vec<SampleKey> =
         (0..size as u64).map(|index| SampleKey { seed, epoch: 0, index }).collect();
     let voxels = patch.voxel_count();

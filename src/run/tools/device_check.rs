@@ -7,7 +7,6 @@ use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::module::conv3d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
-use half::f16;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -19,12 +18,10 @@ use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::precision::Precision;
 use crate::nets::volumetric::{max_pool, mean_pool, transposed_convolution, upsample_trilinear};
 use crate::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint};
-use crate::pipeline::sample::Batch;
+use crate::run::tools::bench_step::draw_batch;
 use crate::train::feed;
 use crate::train::loss::LossConfig;
 use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
-use crate::volume::targets::Targets;
 
 /// The largest difference of an operation, relative to the largest value: room for products in
 /// TF32, which CUDA may use for convolutions in f32, and far less than any wrong kernel's.
@@ -56,89 +53,38 @@ impl Comparison {
     }
 }
 
-/// An operation on volumes and kernels of these shapes.
-struct Operation {
-    name: &'static str,
-    inputs: &'static [[usize; 5]],
-    apply: fn(&[Tensor<5>]) -> Tensor<5>,
-}
+/// An operation on volumes and kernels: its name, their shapes, and what it does.
+type Operation = (&'static str, &'static [[usize; 5]], fn(&[Tensor<5>]) -> Tensor<5>);
+
+const DENSE: &[[usize; 5]] = &[[2, 4, 6, 8, 10], [6, 4, 3, 3, 3]];
+const GROUPED: &[[usize; 5]] = &[[1, 8, 6, 8, 10], [16, 2, 3, 3, 3]];
 
 static OPERATIONS: &[Operation] = &[
-    Operation {
-        name: "convolution 3x3x3",
-        inputs: &[[2, 4, 6, 8, 10], [6, 4, 3, 3, 3]],
-        apply: |x| convolve(x, 1, 1, 1),
-    },
-    Operation {
-        name: "convolution 3x3x3, stride 2",
-        inputs: &[[2, 4, 6, 8, 10], [6, 4, 3, 3, 3]],
-        apply: |x| convolve(x, 2, 1, 1),
-    },
-    Operation {
-        name: "convolution 3x3x3, 4 groups",
-        inputs: &[[1, 8, 6, 8, 10], [16, 2, 3, 3, 3]],
-        apply: |x| convolve(x, 1, 1, 4),
-    },
-    Operation {
-        name: "convolution 3x3x3, stride 2, 4 groups",
-        inputs: &[[1, 8, 6, 8, 10], [16, 2, 3, 3, 3]],
-        apply: |x| convolve(x, 2, 1, 4),
-    },
-    Operation {
-        name: "convolution 1x1x1",
-        inputs: &[[2, 6, 6, 4, 8], [3, 6, 1, 1, 1]],
-        apply: |x| convolve(x, 1, 0, 1),
-    },
-    Operation {
-        name: "transposed convolution 2x2x2",
-        inputs: &[[2, 3, 4, 6, 5], [3, 5, 2, 2, 2]],
-        apply: |x| transposed_convolution(x[0].clone(), x[1].clone()),
-    },
-    Operation {
-        name: "maximum pooling",
-        inputs: &[[2, 3, 4, 6, 8]],
-        apply: |x| max_pool(x[0].clone()),
-    },
-    Operation {
-        name: "mean pooling",
-        inputs: &[[2, 3, 4, 6, 8]],
-        apply: |x| mean_pool(x[0].clone()),
-    },
-    Operation {
-        name: "trilinear up-sampling",
-        inputs: &[[2, 3, 4, 6, 5]],
-        apply: |x| upsample_trilinear(x[0].clone()),
-    },
-    Operation {
-        name: "instance norm",
-        inputs: &[[2, 6, 4, 6, 8]],
-        apply: |x| Norm::instance(6, 1e-5, &x[0].device()).forward(x[0].clone()),
-    },
-    Operation {
-        name: "group norm",
-        inputs: &[[2, 6, 4, 6, 8]],
-        apply: |x| Norm::group(6, 2, 1e-5, &x[0].device()).forward(x[0].clone()),
-    },
-    Operation { name: "ReLU", inputs: &[[1, 2, 4, 6, 8]], apply: |x| relu(x[0].clone()) },
-    Operation {
-        name: "leaky ReLU",
-        inputs: &[[1, 2, 4, 6, 8]],
-        apply: |x| leaky_relu(x[0].clone()),
-    },
-    Operation { name: "sigmoid", inputs: &[[1, 2, 4, 6, 8]], apply: |x| sigmoid(x[0].clone()) },
-    Operation {
-        name: "maximum over encoders",
-        inputs: &[[1, 8, 2, 4, 6]],
-        apply: |x| {
-            let parts = x[0].clone().chunk(4, 1).into_iter();
-            parts.reduce(Tensor::max_pair).expect("there are four")
-        },
-    },
-    Operation {
-        name: "concatenation",
-        inputs: &[[2, 3, 4, 2, 6], [2, 1, 4, 2, 6]],
-        apply: |x| Tensor::cat(x.to_vec(), 1),
-    },
+    ("convolution 3x3x3", DENSE, |x| convolve(x, 1, 1, 1)),
+    ("convolution 3x3x3, stride 2", DENSE, |x| convolve(x, 2, 1, 1)),
+    ("convolution 3x3x3, 4 groups", GROUPED, |x| convolve(x, 1, 1, 4)),
+    ("convolution 3x3x3, stride 2, 4 groups", GROUPED, |x| convolve(x, 2, 1, 4)),
+    ("convolution 1x1x1", &[[2, 6, 6, 4, 8], [3, 6, 1, 1, 1]], |x| convolve(x, 1, 0, 1)),
+    ("transposed convolution 2x2x2", &[[2, 3, 4, 6, 5], [3, 5, 2, 2, 2]], |x| {
+        transposed_convolution(x[0].clone(), x[1].clone())
+    }),
+    ("maximum pooling", &[[2, 3, 4, 6, 8]], |x| max_pool(x[0].clone())),
+    ("mean pooling", &[[2, 3, 4, 6, 8]], |x| mean_pool(x[0].clone())),
+    ("trilinear up-sampling", &[[2, 3, 4, 6, 5]], |x| upsample_trilinear(x[0].clone())),
+    ("instance norm", &[[2, 6, 4, 6, 8]], |x| {
+        Norm::instance(6, 1e-5, &x[0].device()).forward(x[0].clone())
+    }),
+    ("group norm", &[[2, 6, 4, 6, 8]], |x| {
+        Norm::group(6, 2, 1e-5, &x[0].device()).forward(x[0].clone())
+    }),
+    ("ReLU", &[[1, 2, 4, 6, 8]], |x| relu(x[0].clone())),
+    ("leaky ReLU", &[[1, 2, 4, 6, 8]], |x| leaky_relu(x[0].clone())),
+    ("sigmoid", &[[1, 2, 4, 6, 8]], |x| sigmoid(x[0].clone())),
+    ("maximum over encoders", &[[1, 8, 2, 4, 6]], |x| {
+        let parts = x[0].clone().chunk(4, 1).into_iter();
+        parts.reduce(Tensor::max_pair).expect("there are four")
+    }),
+    ("concatenation", &[[2, 3, 4, 2, 6], [2, 1, 4, 2, 6]], |x| Tensor::cat(x.to_vec(), 1)),
 ];
 
 fn convolve(x: &[Tensor<5>], stride: usize, padding: usize, groups: usize) -> Tensor<5> {
@@ -184,14 +130,14 @@ pub fn compare_with_cpu(
     all
 }
 
-fn compare_operation(operation: &Operation, device: &Device) -> Comparison {
+fn compare_operation((name, inputs, apply): &Operation, device: &Device) -> Comparison {
     let run = |device: &Device| {
         let device = device.clone().autodiff();
         let place = |(stream, shape): (usize, &[usize; 5])| {
             draw_tensor(stream as u64, *shape, &device).require_grad()
         };
-        let inputs: Vec<Tensor<5>> = operation.inputs.iter().enumerate().map(place).collect();
-        let answer = (operation.apply)(&inputs);
+        let inputs: Vec<Tensor<5>> = inputs.iter().enumerate().map(place).collect();
+        let answer = apply(&inputs);
         let weights = draw_tensor(100, answer.dims(), &device);
         let gradients = (answer.clone() * weights).sum().backward();
         let slopes = inputs.iter().map(|input| {
@@ -204,7 +150,7 @@ fn compare_operation(operation: &Operation, device: &Device) -> Comparison {
     let (expected, expected_slopes) = run(&Device::flex());
     let backward = slopes.iter().zip(&expected_slopes).map(|(a, b)| max_relative_difference(a, b));
     Comparison {
-        name: operation.name.into(),
+        name: (*name).into(),
         forward: max_relative_difference(&answer, &expected),
         backward: backward.fold(0.0, f64::max),
         tolerance: OPERATION_TOLERANCE,
@@ -247,7 +193,8 @@ fn compare_network(blueprint: &dyn Blueprint, device: &Device, precision: Precis
     let run = |device: &Device, precision: Precision| {
         let mut learner = blueprint.new_learner(&OptimiserConfig::default(), 3, device);
         let recording = learner.device().clone();
-        let uploaded = feed::upload_batch(draw_batch(side), &recording, precision);
+        let uploaded =
+            feed::upload_batch(draw_batch(4, 1, Dims::cube(side)), &recording, precision);
         let images = uploaded.images;
         let targets = uploaded.truth.into_regions();
         let loss = |learner: &dyn crate::nets::Learner, step| {
@@ -297,26 +244,6 @@ fn draw_tensor(stream: u64, shape: [usize; 5], device: &Device) -> Tensor<5> {
     let values: Vec<f32> =
         (0..shape.iter().product()).map(|_| rng.standard_normal() as f32).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
-}
-
-/// Images of drawn values, and all labels in columns.
-fn draw_batch(side: usize) -> Batch {
-    let dims = Dims::cube(side);
-    let key = SampleKey { seed: 4, epoch: 0, index: 0 };
-    let mut rng = KeyedRng::new(key, Domain::Phantom);
-    let images =
-        (0..Modality::COUNT * dims.voxel_count()).map(|_| f16::from_f64(rng.standard_normal()));
-    let labels = (0..dims.voxel_count()).map(|place| (place / side % 4) as u8);
-    Batch {
-        number: 0,
-        next_sample: 1,
-        images: images.collect::<Vec<_>>().into(),
-        labels: labels.collect::<Vec<_>>().into(),
-        targets: Targets::Hard,
-        dims,
-        keys: vec![key],
-        provenance: Vec::new(),
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use crate::actor::feed::{Feed, RunningTopology};
 use crate::actor::observe::{Observation, Observer};
 use crate::augment::config::AugmentConfig;
 use crate::augment::kernel::Kernel;
-use crate::brats::dataset::CaseFiles;
+use crate::base::machine::core_count;
+use crate::brats::dataset::{CaseFiles, discover_cases};
 use crate::brats::read::read_grid;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::pipeline::bottleneck::{Bottleneck, CpuUsage, diagnose_run};
@@ -130,7 +131,7 @@ impl DrainDataset {
 /// # Errors
 /// If no case is usable, or ingest is stopped or fails.
 pub fn prepare_dataset(config: &DrainConfig, session: &Session) -> Result<DrainDataset, Failure> {
-    let found = prepare::discover_dataset(&config.data)?;
+    let found = discover_cases(&config.data)?;
     let (cases, usable, excluded) = if config.loader.cached {
         let store = prepare::open_store(&config.cache, &config.preprocess)?;
         let workers = IngestWorkers::default();
@@ -215,7 +216,7 @@ pub fn drain_loader(
     let samples = span.samples;
     let seconds = span.seconds;
     let feed = &span.feed;
-    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let cores = core_count();
     let verdict =
         diagnose_run(&span.actors, feed, &CpuUsage { cores, cpu_seconds: span.cpu_seconds });
     let steps = config.step.as_secs_f64() * config.batches as f64;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::actor::stage::Stage;
 use crate::base::error::{CaseError, Reason};
+use crate::brats::dataset::discover_cases;
 use crate::buffers::case::CaseBuffers;
 use crate::cache::source::ExpectedSource;
 use crate::pipeline::annotations::Annotations;
@@ -34,7 +35,7 @@ pub fn replay_of_run(
 ) -> Result<ReplayedSample, Failure> {
     let run = config::load_run_config(folder, &[])?.run;
     let lock = read_lock(folder)?;
-    let found = prepare::discover_dataset(&lock.folder)?.cases;
+    let found = discover_cases(&lock.folder)?.cases;
     let mut cohort = lock.files_in_split(&found, Split::Train);
     let mut parts = vec![Split::Train];
     let mut annotations = None;

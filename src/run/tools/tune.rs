@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::base::machine::core_count;
+use crate::base::text::format_percent;
 use crate::pipeline::bottleneck::Bottleneck;
 use crate::pipeline::budget::{LoaderConfig, LoaderWorkers};
 use crate::pipeline::workers::WorkerPlan;
@@ -73,7 +75,7 @@ pub fn tune_loader(
         let text = "a trainer that takes no time is never kept busy; write --step-ms above 0";
         return Err(Failure::Usage(text.into()));
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = core_count();
     let free = |workers: &LoaderWorkers| -> Result<DrainReport, Failure> {
         let trial = with_workers(config, prepared, workers, 2)?;
         drain_loader(&DrainConfig { step: Duration::ZERO, ..trial }, prepared, session)
@@ -125,16 +127,16 @@ pub fn tune_loader(
 }
 
 fn result_sentence(enough: bool, needed: f64, at_most: f64, starved: f64) -> String {
-    let starved = 100.0 * starved;
+    let starved = format_percent(starved);
     if enough {
         return format!(
-            "the trainer needs {needed:.2} samples/s and waits {starved:.1} % of the time; this \
+            "the trainer needs {needed:.2} samples/s and waits {starved} of the time; this \
              machine could make {at_most:.2}"
         );
     }
     format!(
         "the trainer needs {needed:.2} samples/s, this machine makes {at_most:.2} at most, and the \
-         trainer waits {starved:.1} % of the time: use a cheaper profile, a smaller crop.patch, or \
+         trainer waits {starved} of the time: use a cheaper profile, a smaller crop.patch, or \
          more cores"
     )
 }

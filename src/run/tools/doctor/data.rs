@@ -1,10 +1,10 @@
 //! Checks of the disk, the cache, and the speed of reading a case.
 
-use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::base::fs;
 use crate::brats::case::CaseReader;
 use crate::brats::dataset::discover_cases;
 use crate::brats::phantom::{PhantomConfig, cohort};
@@ -51,7 +51,7 @@ pub(super) fn disk_speed(cache: &Path) -> Finding {
     let path = folder.join(format!(".gliaflow-doctor-{}", std::process::id()));
     let timed = (|| {
         let started = Instant::now();
-        let mut file = File::create(&path)?;
+        let mut file = fs::create(&path)?;
         file.write_all(&vec![0xA5; PROBE_BYTES])?;
         file.sync_all()?;
         Ok::<_, std::io::Error>(PROBE_BYTES as f64 / started.elapsed().as_secs_f64())
@@ -167,7 +167,7 @@ mod tests {
     fn a_folder_that_cannot_be_written_to_is_bad_and_the_probe_leaves_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         assert_ne!(disk_speed(folder.path()).grade, FindingGrade::Bad);
-        assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 0);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("there").count(), 0);
         assert_eq!(disk_speed(Path::new("/proc/self")).grade, FindingGrade::Bad);
     }
 }

@@ -1,8 +1,9 @@
 //! Checks of cores, memory, limits and the port.
 
-use std::fs;
 use std::net::TcpListener;
 
+use crate::base::fs;
+use crate::base::machine::core_count;
 use crate::run::tools::doctor::{Finding, FindingGrade};
 use crate::telemetry::exporter::MetricsAddress;
 use crate::telemetry::process::status_bytes;
@@ -11,8 +12,8 @@ const GIB: f64 = (1u64 << 30) as f64;
 
 /// A loader of 128^3 patches with full augmentation makes some 65 samples a second per core; a
 /// trainer on the CPU takes all there are.
-pub(super) fn core_count() -> Finding {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+pub(super) fn check_cores() -> Finding {
+    let cores = core_count();
     let text = if cores == 1 { "1 core".to_owned() } else { format!("{cores} cores") };
     Finding::good("cores", text).graded_by(
         cores as f64,

@@ -12,6 +12,8 @@ use serde::Serialize;
 use crate::telemetry::exporter::MetricsAddress;
 
 /// FindingGrade of a finding.
+#[derive(strum::Display)]
+#[strum(serialize_all = "lowercase")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FindingGrade {
@@ -21,17 +23,6 @@ pub enum FindingGrade {
     Limited,
     /// A run fails, or will.
     Bad,
-}
-
-impl FindingGrade {
-    /// The word in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Limited => "limited",
-            Self::Bad => "bad",
-        }
-    }
 }
 
 /// Finding of the doctor.
@@ -77,7 +68,7 @@ pub fn examine_machine(
         tell(&finding);
         findings.push(finding);
     };
-    add(machine::core_count());
+    add(machine::check_cores());
     add(machine::free_memory());
     add(machine::open_files());
     add(machine::metrics_port(metrics));
