@@ -25,7 +25,7 @@ const SHOWN: [&str; 9] = [
     "train.schedule={ kind = \"poly\", power = 0.9 }",
     "optimiser={ kind = \"sgd\", clip_norm = 1, average = 0.9 }",
     "data={ shares = {}, split_seed = 3, pseudo = { share = 0.5, teacher = \"0123456789abcdef0123456789abcdef\" } }",
-    "drill={ slow_stage = \"crop\", slow_stage_ms = 1, slow_step_ms = 1 }",
+    "drill={ slow_stage = \"crop\", slow_stage_ms = 1, slow_step_ms = 1, unhealthy_after_ms = 9 }",
 ];
 
 /// Dotted paths of the settings in a configuration, with their values.
