@@ -198,7 +198,6 @@ fn f32_le_bytes<const N: usize>(values: [f64; N]) -> [[u8; 4]; N] {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::volume::grid::{Affine, Dims};
     use nifti::{

@@ -124,7 +124,7 @@ verbs! {
     #[cfg(feature = "train")] CheckDevice(check_device::CheckDevice),
     #[cfg(feature = "train")] BenchStep(bench_step::BenchStep),
     #[cfg(feature = "train")] BenchConvolution(bench_convolution::BenchConvolution),
-    Sequence(sequence::Sequence),
+    Sequence(sequence::SequenceCommand),
 }
 
 /// Parses the command line, runs the verb, maps its outcome to an exit code.

@@ -32,7 +32,7 @@ A line of standard input is a JSON document: `words`, the command line without t
 Examples:
   echo '{\"words\": [\"bench-step\", \"--model\", \"unet\", \"--patch\", \"64\"], \"report\": \"a.json\"}' |
     gliaflow sequence")]
-pub(super) struct Sequence {}
+pub(super) struct SequenceCommand {}
 
 /// Command line of a sequence.
 #[derive(Debug, Deserialize)]
@@ -49,7 +49,7 @@ struct Answer {
     seconds: f64,
 }
 
-impl Sequence {
+impl SequenceCommand {
     pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
         for line in io::stdin().lock().lines() {
             let line = line.map_err(|error| Fault::Environment {

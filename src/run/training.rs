@@ -1,7 +1,6 @@
 //! Training loop of a run, from milestone to milestone: the ends of epochs, checkpoints,
 //! validations, and the end. Between two of them the trainer is alone.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,9 +17,7 @@ use crate::run::failure::Failure;
 use crate::run::prepare;
 use crate::run::pseudo_labels;
 use crate::run::weights_file;
-use crate::run_folder::event::{
-    CheckpointEvent, Event, ResumedEvent, StartedEvent, ValidationEvent,
-};
+use crate::run_folder::event::{self, CheckpointEvent, Event};
 use crate::run_folder::summary::ExcludedCase;
 use crate::telemetry::catalog::{self, RunState};
 use crate::train::checkpoint;
@@ -157,11 +154,11 @@ fn prepare_learner(
         true => {
             let checkpoint = course.start.as_ref().and_then(|(folder, _)| folder.file_name());
             let checkpoint = checkpoint.map(|name| name.to_string_lossy().into_owned());
-            Event::Resumed(ResumedEvent { step: standing.step, checkpoint, device })
+            Event::Resumed(event::ResumedEvent { step: standing.step, checkpoint, device })
         }
         false => {
             let parameters = learner.parameter_count();
-            Event::Started(StartedEvent { step: 0, steps, parameters, device })
+            Event::Started(event::StartedEvent { step: 0, steps, parameters, device })
         }
     })?;
     Ok((learner, standing))
@@ -280,20 +277,19 @@ impl TrainingRun<'_> {
             }
         };
         RunState::Training.publish_state();
-        let dice =
-            Region::ALL.map(|region| evaluation.scores.network.region_summary(region).dice.mean);
-        let hd95_mm =
-            Region::ALL.map(|region| evaluation.scores.network.region_summary(region).hd95_mm.mean);
+        let network = &evaluation.scores.network;
+        let dice = Region::ALL.map(|region| network.region_summary(region).dice.mean);
+        let hd95_mm = Region::ALL.map(|region| network.region_summary(region).hd95_mm.mean);
         let mean_dice = dice.iter().sum::<f64>() / dice.len() as f64;
         let epoch = self.standing.step / self.steps_per_epoch;
         let best = self.standing.record_validation(epoch, mean_dice);
         publish_best(&self.standing);
-        self.course.journal.write_event(&Event::Validation(ValidationEvent {
+        self.course.journal.write_event(&Event::Validation(event::ValidationEvent {
             epoch,
             step: self.standing.step,
             mean_dice,
-            dice: by_region(dice),
-            hd95_mm: by_region(hd95_mm),
+            dice: event::key_by_region(dice),
+            hd95_mm: event::key_by_region(hd95_mm),
             best,
             seconds: since.elapsed().as_secs_f64(),
         }))?;
@@ -327,10 +323,6 @@ impl TrainingRun<'_> {
         let event = Event::Checkpoint(CheckpointEvent { step, folder, seconds });
         Ok(course.journal.write_event(&event)?)
     }
-}
-
-fn by_region(values: [f64; Region::COUNT]) -> BTreeMap<String, f64> {
-    Region::ALL.map(|region| region.name().to_owned()).into_iter().zip(values).collect()
 }
 
 fn publish_best(standing: &TrainingProgress) {

@@ -64,8 +64,8 @@ impl RunDirectory {
         let lock_path = path.join("run.lock");
         let failed = |error| Fault::from_io(&lock_path, &error);
         let mut options = OpenOptions::new();
-        let opened = options.create(true).read(true).write(true).truncate(false).open(&lock_path);
-        let mut lock = opened.map_err(failed)?;
+        options.create(true).read(true).write(true).truncate(false);
+        let mut lock = fs::open_with(&lock_path, &options)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
