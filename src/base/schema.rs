@@ -194,9 +194,10 @@ fn plain_text(value: &Toml) -> String {
 
 /// Range of a number, such as `0 to below 1`; empty if it has none.
 pub fn range_text(schema: &Value) -> String {
-    let bound = |value: &Value| match value.as_i64() {
-        Some(whole) => whole.to_string(),
-        None => value.as_f64().map_or_else(String::new, |number| number.to_string()),
+    let bound = |value: &Value| match (value.as_i64(), value.as_f64()) {
+        (Some(whole), _) => whole.to_string(),
+        (None, Some(huge)) if huge.abs() >= 1e15 => format!("{huge:e}"),
+        (None, number) => number.map_or_else(String::new, |number| number.to_string()),
     };
     let end = |inclusive: &str, exclusive: &str, word: &str| match &schema[exclusive] {
         Value::Null => bound(&schema[inclusive]),

@@ -21,7 +21,7 @@ pub struct TrainerConfig {
     #[schemars(range(min = 1, max = 1 << 20), extend("x-unit" = "batches"))]
     pub accumulate: u64,
     /// Initial learning rate; 2e-4 as Nalwade and Kisa for the U-Net.
-    #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0))]
+    #[schemars(range(max = 1e30), extend("exclusiveMinimum" = 0))]
     pub learning_rate: f64,
     /// Epochs of linear warm-up from 0 to the scheduled rate.
     #[schemars(range(min = 0, max = 1e9), extend("x-unit" = "epochs"))]
