@@ -66,20 +66,21 @@ impl Experiment {
     pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
         let mut assignments = self.set;
         assignments.extend(self.seeds.map(|seeds| format!("seeds={seeds}")));
-        let recipe = ExperimentConfig::load(&self.config, &assignments)?;
-        let out = self.out.unwrap_or_else(|| Path::new("runs").join(&recipe.text.name));
+        let experiment = ExperimentConfig::load(&self.config, &assignments)?;
+        let out = self.out.unwrap_or_else(|| Path::new("runs").join(&experiment.text.name));
         if self.plan {
             let measured = read_times(&self.times)?;
-            let planned = plan::plan_experiment(&recipe, &out, measured, self.measure)?;
+            let planned = plan::plan_experiment(&experiment, &out, measured, self.measure)?;
             let text = plan_text(&planned);
             return Ok(CommandOutput::new(&planned, text));
         }
         let training = train::TOPOLOGIES.concat();
         let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole_case::CACHE_ACTORS];
         let splits = [Split::Train, Split::Validation, Split::Test, Split::Unlabelled];
-        let live = ActiveSession::start(&self.long, &recipe.text.name, console)?
+        let live = ActiveSession::start(&self.long, &experiment.text.name, console)?
             .register_metrics(&topologies, &splits);
-        let outcome = live.run_network_verb(|session| run_experiment(&recipe, &out, session))?;
+        let outcome =
+            live.run_network_verb(|session| run_experiment(&experiment, &out, session))?;
         let text =
             format!("{}\ntable: {}", table::to_markdown(&outcome)?, out.join("table.md").display());
         Ok(CommandOutput::new(&table::to_json(&outcome)?, text))

@@ -67,10 +67,10 @@ impl Predict {
                 session,
             )?;
             let preprocess = resolved.first_run_config().data.preprocess.clone();
-            let recipe = PredictOptions { preprocess, postprocess };
+            let options = PredictOptions { preprocess, postprocess };
             let cases = dataset.cases;
             let done =
-                predict::predict_cases(predictor.as_mut(), &recipe, cases, &self.out, session)?;
+                predict::predict_cases(predictor.as_mut(), &options, cases, &self.out, session)?;
             Ok((done, tuned))
         })?;
         let problems: Vec<String> =

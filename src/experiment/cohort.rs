@@ -36,13 +36,13 @@ impl ExperimentCohort {
     /// # Errors
     /// If there is no usable case, a part that the experiment needs is empty, or the session is stopped.
     pub fn ingest_and_split(
-        recipe: &ExperimentConfig,
+        experiment: &ExperimentConfig,
         place: Repetition<'_>,
         out: &Path,
         session: &Session,
     ) -> Result<Self, Failure> {
-        let mut run = recipe.shared_config(place)?.run;
-        if let Some(phantoms) = &recipe.text.cohort.phantoms {
+        let mut run = experiment.shared_config(place)?.run;
+        if let Some(phantoms) = &experiment.text.cohort.phantoms {
             write_phantoms(&run.data.folder, &phantoms.phantom_config(), phantoms.cases, session)?;
         }
         // Every case is needed, those of the test as well, and a bad one is to be known now.
@@ -57,7 +57,7 @@ impl ExperimentCohort {
                 return Err(Failure::Usage(format!(
                     "{}: of {cases} usable cases none is for {}; a study needs some in each part: \
                      give it more cases, or larger shares in base.data.shares",
-                    recipe.file.display(),
+                    experiment.file.display(),
                     part.name()
                 )));
             }

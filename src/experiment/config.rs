@@ -36,14 +36,14 @@ impl ExperimentConfig {
             let problem = error.to_string().trim_end().replace('\n', " ");
             Failure::Usage(format!("{}: {problem}; see configs/table1-demo.toml", file.display()))
         })?;
-        let recipe = Self { text, file: file.to_path_buf() };
-        let checked = recipe.check_settings();
+        let experiment = Self { text, file: file.to_path_buf() };
+        let checked = experiment.check_settings();
         checked.map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
-        for network in &recipe.text.networks {
-            recipe.stand_alone_config(network, Repetition::default())?;
-            recipe.student_config(network, Repetition::default(), &[])?;
+        for network in &experiment.text.networks {
+            experiment.stand_alone_config(network, Repetition::default())?;
+            experiment.student_config(network, Repetition::default(), &[])?;
         }
-        Ok(recipe)
+        Ok(experiment)
     }
 
     /// Checks the settings of the experiment itself.

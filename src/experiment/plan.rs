@@ -87,15 +87,16 @@ pub struct ExperimentPlan {
 /// # Errors
 /// If settings do not fit, or a measurement fails.
 pub fn plan_experiment(
-    recipe: &ExperimentConfig,
+    experiment: &ExperimentConfig,
     out: &Path,
     mut measured: Vec<StepCost>,
     measure: bool,
 ) -> Result<ExperimentPlan, Failure> {
-    let place = Repetition { seed: 0, own_data: recipe.text.cohort.phantoms.as_ref().map(|_| out) };
+    let place =
+        Repetition { seed: 0, own_data: experiment.text.cohort.phantoms.as_ref().map(|_| out) };
     let mut unmeasured = Vec::new();
-    for network in &recipe.text.networks {
-        let config = recipe.stand_alone_config(network, place)?;
+    for network in &experiment.text.networks {
+        let config = experiment.stand_alone_config(network, place)?;
         if cost_of(&config, &measured).is_some() {
             continue;
         }
@@ -108,10 +109,10 @@ pub fn plan_experiment(
             unmeasured.push(how_to_measure(network, &config));
         }
     }
-    let parts = split_sizes(recipe, place)?;
-    let planner = ExperimentPlanner { recipe, place, parts: &parts, measured: &measured };
+    let parts = split_sizes(experiment, place)?;
+    let planner = ExperimentPlanner { experiment, place, parts: &parts, measured: &measured };
     let steps = planner.plan_steps()?;
-    Ok(ExperimentPlan { parts, seeds: recipe.text.seeds, steps, measured, unmeasured })
+    Ok(ExperimentPlan { parts, seeds: experiment.text.seeds, steps, measured, unmeasured })
 }
 
 /// The measured step of a network in its own patch and batch.
@@ -142,9 +143,12 @@ fn how_to_measure(network: &NetworkSection, config: &CheckedConfig) -> String {
 }
 
 /// Splits the cases that are there, or as many as are expected.
-fn split_sizes(recipe: &ExperimentConfig, place: Repetition<'_>) -> Result<SplitSizes, Failure> {
-    let run = recipe.shared_config(place)?.run;
-    let cohort = &recipe.text.cohort;
+fn split_sizes(
+    experiment: &ExperimentConfig,
+    place: Repetition<'_>,
+) -> Result<SplitSizes, Failure> {
+    let run = experiment.shared_config(place)?.run;
+    let cohort = &experiment.text.cohort;
     let phantoms = cohort.phantoms.as_ref().map(|phantoms| phantoms.cases as usize);
     let there = discover_cases(&run.data.folder).ok().filter(|_| phantoms.is_none());
     let found: Option<Vec<(CaseId, Option<TumourGrade>)>> = there.map(|dataset| {
@@ -187,7 +191,7 @@ fn split_sizes(recipe: &ExperimentConfig, place: Repetition<'_>) -> Result<Split
 }
 
 struct ExperimentPlanner<'a> {
-    recipe: &'a ExperimentConfig,
+    experiment: &'a ExperimentConfig,
     place: Repetition<'a>,
     parts: &'a SplitSizes,
     measured: &'a [StepCost],
@@ -195,20 +199,20 @@ struct ExperimentPlanner<'a> {
 
 impl ExperimentPlanner<'_> {
     fn plan_steps(&self) -> Result<Vec<PlannedStep>, Failure> {
-        let recipe = self.recipe;
+        let experiment = self.experiment;
         let parts = self.parts;
-        let seeds = recipe.text.seeds;
+        let seeds = experiment.text.seeds;
         let mut steps = vec![self.plan_ingest()];
         let test = parts.test_scored;
         let both = parts.validation_scored + test;
         let mut configs = Vec::new();
-        for network in &recipe.text.networks {
-            let config = recipe.stand_alone_config(network, self.place)?;
+        for network in &experiment.text.networks {
+            let config = experiment.stand_alone_config(network, self.place)?;
             steps.push(self.plan_training(&network.name, &config, parts.train, seeds)?);
             steps.push(self.plan_prediction("score", &network.name, &[&config], both, seeds));
             configs.push((network, config));
         }
-        let members = recipe.ensemble_members();
+        let members = experiment.ensemble_members();
         let of_ensemble: Vec<&CheckedConfig> = configs
             .iter()
             .filter(|(network, _)| members.iter().any(|member| member.name == network.name))
@@ -222,21 +226,21 @@ impl ExperimentPlanner<'_> {
             parts.unlabelled,
             seeds,
         ));
-        let name = &recipe.text.student.network;
+        let name = &experiment.text.student.network;
         let student = match name.as_str() {
             // The largest of them: the choice falls later, and a plan is a bound.
             BEST => configs.iter().max_by_key(|(_, config)| config.blueprint.parameter_count()),
             name => configs.iter().find(|(network, _)| network.name == name),
         };
         let Some((network, _)) = student else { return Ok(steps) };
-        let config = recipe.student_config(network, self.place, &[])?;
+        let config = experiment.student_config(network, self.place, &[])?;
         let told = format!("({})", network.name);
         let cases = parts.train + parts.unlabelled;
         for role in ["distilled", "control"] {
             steps.push(self.plan_training(&format!("{role} {told}"), &config, cases, seeds)?);
             steps.push(self.plan_prediction("score", role, &[&config], test, seeds));
         }
-        for share in &recipe.text.labelled_fractions {
+        for share in &experiment.text.labelled_fractions {
             let cases = ((parts.train as f64 * share).round() as usize).max(1);
             let told = format!("{:.0} % {told}", 100.0 * share);
             steps.push(self.plan_training(&told, &config, cases, seeds)?);
@@ -246,7 +250,7 @@ impl ExperimentPlanner<'_> {
     }
 
     fn case_grid(&self) -> Dims {
-        let cohort = &self.recipe.text.cohort;
+        let cohort = &self.experiment.text.cohort;
         let phantoms = cohort.phantoms.as_ref().map(|phantoms| phantoms.shape);
         Dims::from_nifti(phantoms.or(cohort.expected_shape).unwrap_or(Dims::BRATS.to_nifti()))
     }
@@ -317,10 +321,8 @@ impl ExperimentPlanner<'_> {
         cases: usize,
         times: u64,
     ) -> PlannedStep {
-        let passes = match self.recipe.text.ensemble.mirrored && name == "ensemble" {
-            true => MIRRORINGS,
-            false => 1,
-        };
+        let mirrored = self.experiment.text.ensemble.mirrored && name == "ensemble";
+        let passes = if mirrored { MIRRORINGS } else { 1 };
         let windows = |config: &CheckedConfig| passes * cases as u64 * self.window_count(config);
         let seconds = networks.iter().map(|config| {
             cost_of(config, self.measured)

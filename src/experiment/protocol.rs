@@ -25,18 +25,18 @@ use crate::volume::region::Region;
 /// # Errors
 /// As its steps; a stop on request keeps what was done.
 pub fn run_experiment(
-    recipe: &ExperimentConfig,
+    experiment: &ExperimentConfig,
     out: &Path,
     session: &Session,
 ) -> Result<ExperimentOutcome, Failure> {
     let ledger = ExperimentFolder::open(out)?;
-    let own_data = recipe.text.cohort.phantoms.as_ref().map(|_| out);
+    let own_data = experiment.text.cohort.phantoms.as_ref().map(|_| out);
     let first = Repetition { seed: 0, own_data };
-    let cohort = ExperimentCohort::ingest_and_split(recipe, first, out, session)?;
-    let task = session.progress.begin_task("experiment", "steps", step_count(recipe));
+    let cohort = ExperimentCohort::ingest_and_split(experiment, first, out, session)?;
+    let task = session.progress.begin_task("experiment", "steps", step_count(experiment));
     let progress = StepProgress::new(task.as_ref());
     let protocol = Protocol {
-        recipe,
+        experiment,
         runner: StepRunner { ledger: &ledger, cohort: &cohort, session, progress },
         own_data,
     };
@@ -46,12 +46,12 @@ pub fn run_experiment(
 }
 
 /// Number of steps of an experiment.
-fn step_count(recipe: &ExperimentConfig) -> u64 {
-    let networks = recipe.text.networks.len() as u64;
-    let fractions = recipe.text.labelled_fractions.len() as u64;
+fn step_count(experiment: &ExperimentConfig) -> u64 {
+    let networks = experiment.text.networks.len() as u64;
+    let fractions = experiment.text.labelled_fractions.len() as u64;
     // Each network is trained and scored twice; the ensemble is scored and annotates; the student
     // and the control are trained and scored, and so is each point of the curve.
-    recipe.text.seeds * (3 * networks + 2 + 4 + 2 * fractions)
+    experiment.text.seeds * (3 * networks + 2 + 4 + 2 * fractions)
 }
 
 /// Writes `table.md`, `table.csv` and `table.json`.
@@ -71,7 +71,7 @@ fn write_tables(out: &Path, outcome: &ExperimentOutcome) -> Result<(), Failure> 
 }
 
 struct Protocol<'a> {
-    recipe: &'a ExperimentConfig,
+    experiment: &'a ExperimentConfig,
     runner: StepRunner<'a>,
     own_data: Option<&'a Path>,
 }
@@ -100,7 +100,7 @@ impl<'a> Protocol<'a> {
     }
 
     fn run_all_steps(&self) -> Result<ExperimentOutcome, Failure> {
-        let text = &self.recipe.text;
+        let text = &self.experiment.text;
         let mut alone = Vec::new();
         for network in &text.networks {
             alone.push(self.train_stand_alone(network)?);
@@ -151,8 +151,8 @@ impl<'a> Protocol<'a> {
     ) -> Result<StandAloneRuns<'a>, Failure> {
         let mut done =
             StandAloneRuns { network, runs: Vec::new(), validation: Vec::new(), test: Vec::new() };
-        for seed in 0..self.recipe.text.seeds {
-            let config = self.recipe.stand_alone_config(network, self.repetition(seed))?;
+        for seed in 0..self.experiment.text.seeds {
+            let config = self.experiment.stand_alone_config(network, self.repetition(seed))?;
             let named = format!("{} seed {seed}", network.name);
             let run = self.runner.train_run(&named, &config)?;
             let alone = self.single_run(&run);
@@ -164,15 +164,15 @@ impl<'a> Protocol<'a> {
     }
 
     fn single_run(&self, run: &TrainedRun) -> Ensemble {
-        Ensemble { which: self.recipe.text.checkpoint, ..Ensemble::of_run(&run.folder) }
+        Ensemble { which: self.experiment.text.checkpoint, ..Ensemble::of_run(&run.folder) }
     }
 
     /// Chooses the student's network: the one that is named, or the best on the validation cases.
     /// Of two that are equally good, the first.
     fn choose_student(&self, validation: &BTreeMap<String, f64>) -> &'a NetworkSection {
-        let text = &self.recipe.text;
+        let text = &self.experiment.text;
         if text.student.network != BEST {
-            let named = self.recipe.find_network(&text.student.network);
+            let named = self.experiment.find_network(&text.student.network);
             return named.expect("checked when the study was read");
         }
         let mut networks = text.networks.iter();
@@ -184,8 +184,8 @@ impl<'a> Protocol<'a> {
 
     /// The runs of one seed that are averaged.
     fn ensemble_of_seed(&self, alone: &[StandAloneRuns<'_>], seed: usize) -> Ensemble {
-        let text = &self.recipe.text.ensemble;
-        let members = self.recipe.ensemble_members();
+        let text = &self.experiment.text.ensemble;
+        let members = self.experiment.ensemble_members();
         let mut weights = text.weights.iter().copied();
         let of_member = |one: &StandAloneRuns<'_>| Member {
             run: one.runs[seed].folder.clone(),
@@ -196,7 +196,7 @@ impl<'a> Protocol<'a> {
         };
         Ensemble {
             members: alone.iter().filter(is_member).map(of_member).collect(),
-            which: self.recipe.text.checkpoint,
+            which: self.experiment.text.checkpoint,
             mirrored: text.mirrored,
         }
     }
@@ -211,7 +211,7 @@ impl<'a> Protocol<'a> {
         students: &mut StudentScores,
     ) -> Result<(), Failure> {
         let place = self.repetition(seed);
-        let plain = self.recipe.student_config(network, place, &[])?.run;
+        let plain = self.experiment.student_config(network, place, &[])?.run;
         let both = [Split::Train, Split::Unlabelled];
         let cases: usize =
             both.iter().map(|part| self.runner.cohort.files_of_split(*part).len()).sum();
@@ -221,13 +221,13 @@ impl<'a> Protocol<'a> {
         let mut pseudo = vec![
             as_many.clone(),
             format!("data.pseudo.teacher=\"{teacher}\""),
-            format!("data.pseudo.targets=\"{}\"", self.recipe.text.student.targets.name()),
+            format!("data.pseudo.targets=\"{}\"", self.experiment.text.student.targets.name()),
         ];
         pseudo.extend(
-            self.recipe.text.student.share.map(|share| format!("data.pseudo.share={share}")),
+            self.experiment.text.student.share.map(|share| format!("data.pseudo.share={share}")),
         );
         let run = |role: &str, assignments: &[String]| {
-            let config = self.recipe.student_config(network, place, assignments)?;
+            let config = self.experiment.student_config(network, place, assignments)?;
             let named = format!("{role} {} seed {seed}", network.name);
             let run = self.runner.train_run(&named, &config)?;
             let scores = self.runner.score_split(&named, &self.single_run(&run), Split::Test)?;
@@ -240,7 +240,7 @@ impl<'a> Protocol<'a> {
         students.steps[1] = Some(steps);
         students.control.push(scores);
         for (point, share) in
-            students.fractions.iter_mut().zip(&self.recipe.text.labelled_fractions)
+            students.fractions.iter_mut().zip(&self.experiment.text.labelled_fractions)
         {
             let fraction = format!("data.labelled_fraction={share:?}");
             point.push(run(&format!("fraction {share}"), &[as_many.clone(), fraction])?.1);
@@ -250,7 +250,7 @@ impl<'a> Protocol<'a> {
 
     /// Dice by the amount of labelled data; the control is the whole of it.
     fn labelled_data_curve(&self, students: &StudentScores) -> Result<Vec<CurvePoint>, Failure> {
-        let shares = &self.recipe.text.labelled_fractions;
+        let shares = &self.experiment.text.labelled_fractions;
         if shares.is_empty() {
             return Ok(Vec::new());
         }

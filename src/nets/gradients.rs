@@ -113,11 +113,11 @@ mod tests {
 
     fn taken(
         module: &Pair,
-        gathered: &mut AccumulatedGradients,
+        accumulated: &mut AccumulatedGradients,
         longest: Option<f64>,
     ) -> (f32, Vec<f32>) {
-        let gradient = gathered.take_mean(module, longest).unwrap();
-        assert!(gathered.take_mean(module, longest).is_none(), "nothing is left");
+        let gradient = accumulated.take_mean(module, longest).unwrap();
+        assert!(accumulated.take_mean(module, longest).is_none(), "nothing is left");
         assert!(gradient.is_finite.into_scalar::<bool>());
         let a: Vec<f32> =
             gradient.values.get::<1>(module.a.id).unwrap().into_data().try_to_vec().unwrap();
@@ -137,9 +137,9 @@ mod tests {
     fn a_long_gradient_is_shortened_as_a_whole_and_a_short_one_left() {
         let module = pair();
         for (scale, expected) in [(2.0, [0.6, 0.0, 0.8]), (0.1, [0.3, 0.0, 0.4])] {
-            let mut gathered = AccumulatedGradients::default();
-            gathered.add_batch(&module, gradients(&module, scale), loss(1.0));
-            let (norm, found) = taken(&module, &mut gathered, Some(1.0));
+            let mut accumulated = AccumulatedGradients::default();
+            accumulated.add_batch(&module, gradients(&module, scale), loss(1.0));
+            let (norm, found) = taken(&module, &mut accumulated, Some(1.0));
             assert!((norm - 5.0 * scale as f32).abs() < 1e-5, "{norm}: before it is shortened");
             assert!(near(&found, &expected), "{found:?}");
         }
@@ -149,10 +149,10 @@ mod tests {
     fn gathered_gradients_are_averaged_before_they_are_measured() {
         let module = pair();
         let gather = |longest| {
-            let mut gathered = AccumulatedGradients::default();
-            gathered.add_batch(&module, gradients(&module, 1.0), loss(1.0));
-            gathered.add_batch(&module, gradients(&module, 3.0), loss(1.0));
-            taken(&module, &mut gathered, longest)
+            let mut accumulated = AccumulatedGradients::default();
+            accumulated.add_batch(&module, gradients(&module, 1.0), loss(1.0));
+            accumulated.add_batch(&module, gradients(&module, 3.0), loss(1.0));
+            taken(&module, &mut accumulated, longest)
         };
         let (norm, found) = gather(None);
         assert!((norm - 10.0).abs() < 1e-5 && near(&found, &[6.0, 0.0, 8.0]), "{norm} {found:?}");
@@ -164,11 +164,11 @@ mod tests {
     fn one_batch_that_is_not_finite_makes_the_step_unsound() {
         let module = pair();
         let sound = |batches: [(f64, f32); 2]| {
-            let mut gathered = AccumulatedGradients::default();
+            let mut accumulated = AccumulatedGradients::default();
             for (scale, value) in batches {
-                gathered.add_batch(&module, gradients(&module, scale), loss(value));
+                accumulated.add_batch(&module, gradients(&module, scale), loss(value));
             }
-            gathered.take_mean(&module, Some(1.0)).unwrap().is_finite.into_scalar::<bool>()
+            accumulated.take_mean(&module, Some(1.0)).unwrap().is_finite.into_scalar::<bool>()
         };
         assert!(sound([(1.0, 2.0), (3.0, -1.0)]));
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {

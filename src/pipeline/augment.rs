@@ -38,14 +38,16 @@ impl Augment {
     /// If the case has probabilities and labels are asked for.
     pub fn render_sample(&self, sample: &DrawnSample, patch: &mut PatchBuffer) {
         let view = sample.case.case_view();
-        let recipe = RenderPlan::new(&view, sample.window, &sample.drawn, self.background);
+        let render_plan = RenderPlan::new(&view, sample.window, &sample.drawn, self.background);
         patch.shape_for(sample.window.dims, self.targets);
         let images = PatchImages::F16(&mut patch.images);
         match self.targets {
-            Targets::Hard => self.kernel.render_labels(&view, &recipe, images, &mut patch.labels),
+            Targets::Hard => {
+                self.kernel.render_labels(&view, &render_plan, images, &mut patch.labels)
+            }
             Targets::Soft => {
                 let shares = patch.labels.as_chunks_mut().0;
-                self.kernel.render_shares(&view, &recipe, images, shares);
+                self.kernel.render_shares(&view, &render_plan, images, shares);
             }
         }
     }

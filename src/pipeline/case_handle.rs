@@ -30,13 +30,13 @@ pub enum CaseHandle {
 pub struct OwnedCase {
     /// `None` only while it is dropped.
     contents: Option<CaseContents>,
-    shelf: CaseBuffers,
+    case_buffers: CaseBuffers,
 }
 
 impl OwnedCase {
     /// Holds `contents`, whose buffers return to `shelf`.
-    pub fn new(contents: CaseContents, shelf: CaseBuffers) -> Arc<Self> {
-        Arc::new(Self { contents: Some(contents), shelf })
+    pub fn new(contents: CaseContents, case_buffers: CaseBuffers) -> Arc<Self> {
+        Arc::new(Self { contents: Some(contents), case_buffers })
     }
 
     fn contents(&self) -> &CaseContents {
@@ -47,7 +47,7 @@ impl OwnedCase {
 impl Drop for OwnedCase {
     fn drop(&mut self) {
         if let Some(contents) = self.contents.take() {
-            contents.give_back(&self.shelf);
+            contents.give_back(&self.case_buffers);
         }
     }
 }

@@ -31,8 +31,8 @@ pub struct DecodeSample(CaseReader);
 
 impl DecodeSample {
     /// Stage that decodes into buffers of `shelf`.
-    pub const fn new(shelf: CaseBuffers) -> Self {
-        Self(CaseReader::new(shelf))
+    pub const fn new(case_buffers: CaseBuffers) -> Self {
+        Self(CaseReader::new(case_buffers))
     }
 }
 
@@ -51,13 +51,13 @@ impl Stage for DecodeSample {
 #[derive(Debug, Clone)]
 pub struct NormalizeSample {
     normalize: Normalize,
-    shelf: CaseBuffers,
+    case_buffers: CaseBuffers,
 }
 
 impl NormalizeSample {
     /// Stage that runs `normalize`, whose buffers come from `shelf`.
-    pub const fn new(normalize: Normalize, shelf: CaseBuffers) -> Self {
-        Self { normalize, shelf }
+    pub const fn new(normalize: Normalize, case_buffers: CaseBuffers) -> Self {
+        Self { normalize, case_buffers }
     }
 }
 
@@ -68,7 +68,7 @@ impl Stage for NormalizeSample {
 
     fn process(&mut self, (planned, decoded): Self::In) -> Result<FetchedSample, CaseError> {
         let contents = self.normalize.prepare_contents(decoded)?;
-        let case = CaseHandle::Owned(OwnedCase::new(contents, self.shelf.clone()));
+        let case = CaseHandle::Owned(OwnedCase::new(contents, self.case_buffers.clone()));
         Ok(FetchedSample { planned, case })
     }
 }

@@ -46,8 +46,8 @@ pub struct Decode(CaseReader);
 
 impl Decode {
     /// Stage that decodes into buffers of `shelf`, to which the stages behind it return them.
-    pub const fn new(shelf: CaseBuffers) -> Self {
-        Self(CaseReader::new(shelf))
+    pub const fn new(case_buffers: CaseBuffers) -> Self {
+        Self(CaseReader::new(case_buffers))
     }
 }
 

@@ -45,9 +45,9 @@ impl Fetch {
     /// Stage over `store` that builds missing cases under `preprocess`; a fault of the store itself
     /// aborts the run through `stop`.
     pub fn new(store: Arc<CaseStore>, preprocess: PreprocessConfig, stop: StopLatch) -> Self {
-        let shelf = CaseBuffers::default();
-        let reader = CaseReader::new(shelf.clone());
-        let normalize = Normalize::new(preprocess, shelf);
+        let case_buffers = CaseBuffers::default();
+        let reader = CaseReader::new(case_buffers.clone());
+        let normalize = Normalize::new(preprocess, case_buffers);
         Self { store, reader, normalize, stop, arrivals: Arrivals::default(), annotations: None }
     }
 

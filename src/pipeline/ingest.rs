@@ -87,10 +87,10 @@ pub fn start_ingest(
 ) -> Result<(Feed<IngestOutcome>, RunningTopology), Fault> {
     let limits =
         Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(workers.ticket_count()) };
-    let shelf = CaseBuffers::for_cases(workers.decode + workers.normalize);
-    let decode = Decode::new(shelf.clone());
-    let normalize = Normalize::new(preprocess.clone(), shelf.clone());
-    let publish = Publish::new(store, shelf, stop.clone());
+    let case_buffers = CaseBuffers::for_cases(workers.decode + workers.normalize);
+    let decode = Decode::new(case_buffers.clone());
+    let normalize = Normalize::new(preprocess.clone(), case_buffers.clone());
+    let publish = Publish::new(store, case_buffers, stop.clone());
     Topology::new(observe::INGEST, limits, stop)
         .with_hooks(observe::topology_hooks())
         .source(CaseFilesSource::new(cases))

@@ -150,10 +150,10 @@ pub fn start_with_buffers(
             chain.stage(move || drill.delay_stage(fetch.clone()), workers.fetch)
         }
         CaseSource::Files { .. } => {
-            let shelf = CaseBuffers::for_cases(memory.tickets);
-            let decode = DecodeSample::new(shelf.clone());
-            let normalize = Normalize::new(preprocess, shelf.clone());
-            let normalize = NormalizeSample::new(normalize, shelf);
+            let case_buffers = CaseBuffers::for_cases(memory.tickets);
+            let decode = DecodeSample::new(case_buffers.clone());
+            let normalize = Normalize::new(preprocess, case_buffers.clone());
+            let normalize = NormalizeSample::new(normalize, case_buffers);
             let slow = drill.clone();
             let decoded = chain.stage(move || slow.delay_stage(decode.clone()), workers.decode);
             let slow = drill.clone();

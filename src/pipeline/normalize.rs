@@ -14,13 +14,13 @@ use crate::pipeline::decode::DecodedCase;
 #[derive(Debug, Clone)]
 pub struct Normalize {
     preprocess: PreprocessConfig,
-    shelf: CaseBuffers,
+    case_buffers: CaseBuffers,
 }
 
 impl Normalize {
     /// Stage whose buffers come from `shelf`, to which whole volumes return.
-    pub const fn new(preprocess: PreprocessConfig, shelf: CaseBuffers) -> Self {
-        Self { preprocess, shelf }
+    pub const fn new(preprocess: PreprocessConfig, case_buffers: CaseBuffers) -> Self {
+        Self { preprocess, case_buffers }
     }
 
     /// Prepares the contents of a decoded case's file.
@@ -29,8 +29,8 @@ impl Normalize {
     /// If the case is empty or cannot be encoded.
     pub fn prepare_contents(&self, decoded: DecodedCase) -> Result<CaseContents, CaseError> {
         let DecodedCase { case, files } = decoded;
-        let contents = prepare_in_buffers(&self.shelf, &case, &self.preprocess);
-        self.shelf.give_back_case(case);
+        let contents = prepare_in_buffers(&self.case_buffers, &case, &self.preprocess);
+        self.case_buffers.give_back_case(case);
         Ok(contents?.with_files(files))
     }
 }

@@ -27,15 +27,15 @@ pub struct PublishedCase {
 #[derive(Clone)]
 pub struct Publish {
     store: Arc<CaseStore>,
-    shelf: CaseBuffers,
+    case_buffers: CaseBuffers,
     stop: StopLatch,
 }
 
 impl Publish {
     /// Stage over `store`; contents return to `shelf`, and a fault of the store itself aborts the
     /// run through `stop`.
-    pub const fn new(store: Arc<CaseStore>, shelf: CaseBuffers, stop: StopLatch) -> Self {
-        Self { store, shelf, stop }
+    pub const fn new(store: Arc<CaseStore>, case_buffers: CaseBuffers, stop: StopLatch) -> Self {
+        Self { store, case_buffers, stop }
     }
 }
 
@@ -49,7 +49,7 @@ impl Stage for Publish {
         let report = published.map_err(|error| as_case_error(error, &contents.id, &self.stop))?;
         let id = contents.id.clone();
         let published = PublishedCase { id, brain: contents.brain.dims, bytes: report.bytes };
-        contents.give_back(&self.shelf);
+        contents.give_back(&self.case_buffers);
         Ok(published)
     }
 }

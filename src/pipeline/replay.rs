@@ -110,8 +110,8 @@ pub fn replay_sample(
 /// Affine from patch voxels, fastest axis first, to the world of the case's files in mm.
 fn world_from_patch(sample: &DrawnSample, background: Background) -> Affine {
     let DrawnSample { case, window, drawn, .. } = sample;
-    let recipe = RenderPlan::new(&case.case_view(), *window, drawn, background);
-    let world = |at: [f64; 3]| world_from_box(case, recipe.placement().box_from_patch(at));
+    let render_plan = RenderPlan::new(&case.case_view(), *window, drawn, background);
+    let world = |at: [f64; 3]| world_from_box(case, render_plan.placement().box_from_patch(at));
     let origin = world([0.0; 3]);
     let mut rows = [[0.0; 4]; 4];
     for (column, axis) in [2, 1, 0].into_iter().enumerate() {

@@ -179,9 +179,9 @@ impl WholeCaseSource {
                 .sink(WholeCaseSink, 1)
                 .start(runtime),
             Self::Files(preprocess) => {
-                let shelf = CaseBuffers::default();
-                let decode = Decode::new(shelf.clone());
-                let normalize = Normalize::new(preprocess, shelf);
+                let case_buffers = CaseBuffers::default();
+                let decode = Decode::new(case_buffers.clone());
+                let normalize = Normalize::new(preprocess, case_buffers);
                 new_topology("predict")
                     .source(CaseFilesSource::new(cases))
                     .stage(move || decode.clone(), 1)

@@ -26,13 +26,13 @@ pub(super) struct BackgroundIngest {
 
 impl BackgroundIngest {
     /// Starts to ingest what the cache lacks: training cases as in `plan`, then held-out ones.
-    pub(super) fn start(course: &RunContext<'_>, plan: Vec<CaseFiles>) -> Result<Self, Failure> {
+    pub(super) fn start(context: &RunContext<'_>, plan: Vec<CaseFiles>) -> Result<Self, Failure> {
         let excluded = Arc::<Mutex<Vec<ExcludedCase>>>::default();
-        let Some(store) = &course.store else {
+        let Some(store) = &context.store else {
             return Ok(Self { ahead: None, excluded });
         };
-        let session = course.session;
-        let cohort = &course.cohort;
+        let session = context.session;
+        let cohort = &context.cohort;
         let mut cases = plan;
         cases.extend(cohort.held_out.iter().cloned());
         cases.retain(|files| cohort.missing.contains(&files.id));
@@ -40,14 +40,14 @@ impl BackgroundIngest {
         if cases.is_empty() {
             return Ok(Self { ahead: None, excluded });
         }
-        let data = &course.config.run.data;
+        let data = &context.config.run.data;
         let parts = PrefetchIngestParts {
-            on_arrival: on_arrival(course, cases.len(), Arc::clone(store), Arc::clone(&excluded)),
+            on_arrival: on_arrival(context, cases.len(), Arc::clone(store), Arc::clone(&excluded)),
             cases,
-            arrivals: course.arrivals.clone(),
+            arrivals: context.arrivals.clone(),
             store: Arc::clone(store),
             preprocess: data.preprocess.clone(),
-            workers: course.config.run.ingest.clone(),
+            workers: context.config.run.ingest.clone(),
         };
         let ahead = PrefetchIngest::start(parts, &session.stop, &session.runtime)?;
         let watched = session.board.watch_topology(ahead.running());
@@ -72,16 +72,16 @@ impl BackgroundIngest {
 /// Returns the callback that records an ingested case. A bad training case is skipped wherever it
 /// comes up. A bad held-out case ends the run: a validation would find it only hours later.
 fn on_arrival(
-    course: &RunContext<'_>,
+    context: &RunContext<'_>,
     cases: usize,
     store: Arc<CaseStore>,
     excluded: Arc<Mutex<Vec<ExcludedCase>>>,
 ) -> OnArrival {
     let mut to_come = cases;
-    let memory = course.bad_cases.clone();
-    let stop = course.session.stop.clone();
+    let memory = context.bad_cases.clone();
+    let stop = context.session.stop.clone();
     let held_out: Vec<CaseId> =
-        course.cohort.held_out.iter().map(|files| files.id.clone()).collect();
+        context.cohort.held_out.iter().map(|files| files.id.clone()).collect();
     Box::new(move |case, outcome| {
         to_come -= 1;
         publish_cache_bytes(&store, outcome.is_ok().then_some(case), to_come == 0);

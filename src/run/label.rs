@@ -75,7 +75,7 @@ pub fn annotate_cases(
     if let Some(folder) = order.nifti {
         fs::create_dir_all(folder)?;
     }
-    let mut desk = PseudoLabeller {
+    let mut labeller = PseudoLabeller {
         store: case_selection::open_case_store(teacher)?,
         predictor: teacher.build_predictor()?,
         teacher: teacher.fingerprint()?,
@@ -93,10 +93,10 @@ pub fn annotate_cases(
             skip.error
         })?;
         catalog::delivered_samples(part).increment(1);
-        desk.label_case(&case)?;
+        labeller.label_case(&case)?;
         Ok(case.id)
     })?;
-    let PseudoLabeller { teacher, labelled, scores, .. } = desk;
+    let PseudoLabeller { teacher, labelled, scores, .. } = labeller;
     let ids: Vec<CaseId> = scores.iter().map(|score| score.case.clone()).collect();
     let quality = if ids.is_empty() { None } else { Some(CohortScore::new(&ids, scores)?) };
     let reused = cases.len() - labelled;

@@ -45,7 +45,7 @@ pub struct PredictOptions {
 /// If the run itself fails, is stopped, or a file cannot be written.
 pub fn predict_cases(
     predictor: &mut dyn Predictor,
-    recipe: &PredictOptions,
+    options: &PredictOptions,
     cases: Vec<CaseFiles>,
     out: &Path,
     session: &Session,
@@ -54,7 +54,7 @@ pub fn predict_cases(
     let mut written = Vec::new();
     let mut failed = Vec::new();
     let names: Vec<CaseId> = cases.iter().map(|files| files.id.clone()).collect();
-    let source = WholeCaseSource::Files(recipe.preprocess.clone());
+    let source = WholeCaseSource::Files(options.preprocess.clone());
     let feed = source.start_topology(cases, &session.stop, &session.runtime)?;
     let mut place = 0;
     process_each_case("predict", names.len(), feed, session, |outcome| {
@@ -68,7 +68,7 @@ pub fn predict_cases(
             }
         };
         let mut segmentation = assess::segment_case(predictor, &case)?;
-        recipe.postprocess.apply_to(&mut segmentation, case.source.canonical_dims());
+        options.postprocess.apply_to(&mut segmentation, case.source.canonical_dims());
         let voxels = Region::ALL
             .map(|region| segmentation.iter().filter(|label| region.contains(**label)).count());
         let file = out.join(format!("{id}.nii.gz"));

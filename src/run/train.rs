@@ -49,8 +49,8 @@ pub fn train(
     directory.write_json(ENDPOINT, &session.endpoint)?;
     write_run_record(&directory, config, &chosen, &cohort.lock)?;
     let journal = Journal::start(directory.path())?;
-    let course = RunContext::new(config, session, chosen, store, cohort, directory, journal)?;
-    train_and_record_end(&course, started)
+    let context = RunContext::new(config, session, chosen, store, cohort, directory, journal)?;
+    train_and_record_end(&context, started)
 }
 
 /// Resumes the run in `folder` from its last whole checkpoint, with the cases and the settings that
@@ -89,9 +89,9 @@ pub fn resume(
         Some((_, state)) => Journal::resume(folder, state.journal, state.progress.step)?,
         None => Journal::start(folder)?,
     };
-    let course = RunContext::new(&config, session, chosen, store, cohort, directory, journal)?;
-    let course = RunContext { resumed: true, start, ..course };
-    train_and_record_end(&course, started)
+    let context = RunContext::new(&config, session, chosen, store, cohort, directory, journal)?;
+    let context = RunContext { resumed: true, start, ..context };
+    train_and_record_end(&context, started)
 }
 
 /// The run's cache, if it has one.
@@ -118,20 +118,20 @@ fn other_settings_error(folder: &Path) -> Failure {
 }
 
 /// Trains and evaluates, and records in the journal how the run ended.
-fn train_and_record_end(course: &RunContext<'_>, started: Instant) -> Result<RunSummary, Failure> {
-    let run = course.directory.path().display();
-    tracing::info!(%run, device = %course.chosen.name, resumed = course.resumed, "training");
-    let outcome = train_and_evaluate(course, started);
+fn train_and_record_end(context: &RunContext<'_>, started: Instant) -> Result<RunSummary, Failure> {
+    let run = context.directory.path().display();
+    tracing::info!(%run, device = %context.chosen.name, resumed = context.resumed, "training");
+    let outcome = train_and_evaluate(context, started);
     let (state, cause) = match &outcome {
         Ok(_) => ("finished".to_owned(), None),
         Err(Failure::Stopped(_) | Failure::Aborted) => ("stopped".to_owned(), None),
         Err(failure) => ("failed".to_owned(), Some(failure.to_string())),
     };
-    let step = outcome.as_ref().map_or_else(|_| course.journal.last_step(), |done| done.steps);
+    let step = outcome.as_ref().map_or_else(|_| context.journal.last_step(), |done| done.steps);
     let end = Event::Finished(FinishedEvent { step, state, cause });
-    let written = course.journal.write_event(&end);
+    let written = context.journal.write_event(&end);
     if !matches!(outcome, Err(Failure::Aborted)) {
-        write_report(course.directory.path());
+        write_report(context.directory.path());
     }
     // Of two failures the first is the cause.
     let summary = outcome?;
@@ -147,13 +147,13 @@ fn write_report(run: &Path) {
 }
 
 /// Trains, scores the held-out cases, and writes the summary.
-fn train_and_evaluate(course: &RunContext<'_>, started: Instant) -> Result<RunSummary, Failure> {
-    let RunContext { config, cohort, directory, .. } = course;
+fn train_and_evaluate(context: &RunContext<'_>, started: Instant) -> Result<RunSummary, Failure> {
+    let RunContext { config, cohort, directory, .. } = context;
     RunState::Training.publish_state();
-    let mut trained = train_to_end(course)?;
+    let mut trained = train_to_end(context)?;
     let evaluation = match cohort.held_out.is_empty() {
         true => None,
-        false => Some(final_scores(course, &mut trained)?),
+        false => Some(final_scores(context, &mut trained)?),
     };
     let summary = RunSummary {
         run: directory.path().to_path_buf(),
@@ -162,7 +162,7 @@ fn train_and_evaluate(course: &RunContext<'_>, started: Instant) -> Result<RunSu
         steps: trained.standing.step,
         planned_steps: trained.steps,
         unsound_steps: trained.standing.non_finite_steps,
-        device: course.chosen.name.clone(),
+        device: context.chosen.name.clone(),
         train_seconds: trained.seconds,
         starved_ratio: time_share(trained.starved_seconds, trained.seconds),
         loader: Some(trained.loader),
@@ -189,22 +189,22 @@ fn time_share(part: f64, whole: f64) -> f64 {
 
 /// Writes the scores of the last weights, which are computed unless they have just been.
 fn final_scores(
-    course: &RunContext<'_>,
+    context: &RunContext<'_>,
     trained: &mut TrainingOutcome,
 ) -> Result<Evaluation, Failure> {
     RunState::Evaluating.publish_state();
     let scored = match trained.scores.take() {
         Some(scored) => scored,
         None => {
-            course.score_held_out(trained.learner.as_ref()).map_err(|failure| match failure {
+            context.score_held_out(trained.learner.as_ref()).map_err(|failure| match failure {
                 Failure::Stopped(_) => {
-                    Failure::Stopped(course.resume_hint(&trained.standing, trained.steps))
+                    Failure::Stopped(context.resume_hint(&trained.standing, trained.steps))
                 }
                 other => other,
             })?
         }
     };
-    scored.write_to(&course.directory.path().join(VALIDATION))?;
+    scored.write_to(&context.directory.path().join(VALIDATION))?;
     Ok(scored)
 }
 

@@ -50,16 +50,17 @@ pub(super) struct TrainingOutcome {
 }
 
 /// Trains from the run's progress to its end; a stop on request leaves a checkpoint first.
-pub(super) fn train_to_end(course: &RunContext<'_>) -> Result<TrainingOutcome, Failure> {
-    let run = &course.config.run;
-    let session = course.session;
-    let cohort = &course.cohort;
+pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, Failure> {
+    let run = &context.config.run;
+    let session = context.session;
+    let cohort = &context.cohort;
     let plan = pseudo_labels::sample_plan(run, Arc::clone(&cohort.train), cohort.annotated);
     let steps_per_epoch = run.train.epoch_steps(plan.epoch_len(), run.loader.batch);
     let steps = run.train.epochs * steps_per_epoch;
-    let (mut learner, standing) = prepare_learner(course, steps)?;
+    let (mut learner, standing) = prepare_learner(context, steps)?;
     let skips = SkipQueue::default();
-    let coming = BackgroundIngest::start(course, plan.cases_from(standing.next_sample))?;
+    let background_ingest =
+        BackgroundIngest::start(context, plan.cases_from(standing.next_sample))?;
     let parts = LoaderParts {
         loader: run.loader.clone(),
         crop: run.crop.clone(),
@@ -67,10 +68,10 @@ pub(super) fn train_to_end(course: &RunContext<'_>) -> Result<TrainingOutcome, F
         plan: plan.clone(),
         first_sample: standing.next_sample,
         first_batch: standing.next_batch,
-        cases: course.case_source(),
+        cases: context.case_source(),
         preprocess: run.data.preprocess.clone(),
         annotations: cohort.annotations.clone(),
-        on_skip: skip_recorder(course, skips.clone(), plan, standing.next_sample),
+        on_skip: skip_recorder(context, skips.clone(), plan, standing.next_sample),
         drill: run.drill.clone(),
     };
     let (batches, running) = loader::start_loader(parts, &session.stop, &session.runtime)?;
@@ -81,16 +82,16 @@ pub(super) fn train_to_end(course: &RunContext<'_>) -> Result<TrainingOutcome, F
         loss: &run.loss,
         config: &run.train,
         steps_per_epoch,
-        journal: &course.journal,
+        journal: &context.journal,
         skips: skips.clone(),
         progress: task.as_ref(),
         stop: &session.stop,
         health: session.board.health(),
         slow_step: run.drill.slow_step(),
     });
-    let saved = course.start.as_ref().map(|_| standing.step);
-    let mut way = TrainingRun {
-        course,
+    let saved = context.start.as_ref().map(|_| standing.step);
+    let mut training_run = TrainingRun {
+        context,
         trainer,
         standing,
         steps_per_epoch,
@@ -98,17 +99,17 @@ pub(super) fn train_to_end(course: &RunContext<'_>) -> Result<TrainingOutcome, F
         scores: None,
         training: Duration::ZERO,
     };
-    let outcome = way.train_epochs(learner.as_mut(), &mut feed);
-    let TrainingRun { standing, scores, training, .. } = way;
+    let outcome = training_run.train_epochs(learner.as_mut(), &mut feed);
+    let TrainingRun { standing, scores, training, .. } = training_run;
     let starved_seconds = feed.starved_time().as_secs_f64();
-    let loader = coming.loader_verdict(&running.observer());
+    let loader = background_ingest.loader_verdict(&running.observer());
     drop((task, feed, watched));
-    let excluded = coming.stop_and_list_excluded();
+    let excluded = background_ingest.stop_and_list_excluded();
     let ended = running.join_blocking().map_err(Failure::from).and(outcome);
     if ended.is_err() {
         // They are met again by a run that goes on from a checkpoint; by this one they are known.
         for skipped in skips.take_before(u64::MAX) {
-            course.journal.write_event(&skipped)?;
+            context.journal.write_event(&skipped)?;
         }
     }
     ended?;
@@ -127,32 +128,32 @@ pub(super) fn train_to_end(course: &RunContext<'_>) -> Result<TrainingOutcome, F
 
 /// Builds the learner, loads the checkpoint or the initial weights, and returns the run's progress.
 fn prepare_learner(
-    course: &RunContext<'_>,
+    context: &RunContext<'_>,
     steps: u64,
 ) -> Result<(Box<dyn Learner>, TrainingProgress), Failure> {
-    let run = &course.config.run;
-    let chosen = &course.chosen;
+    let run = &context.config.run;
+    let chosen = &context.chosen;
     let device = match run.train.gradient_checkpointing {
         true => chosen.device.clone().autodiff().gradient_checkpointing(),
         false => chosen.device.clone(),
     };
-    let mut learner = course.config.blueprint.new_learner(&run.optimiser, run.seed, &device);
-    let standing = match &course.start {
+    let mut learner = context.config.blueprint.new_learner(&run.optimiser, run.seed, &device);
+    let standing = match &context.start {
         Some((folder, state)) => {
             learner.load(folder)?;
             state.progress.clone()
         }
         None => {
-            weights_file::load_initial_weights(course.config, learner.as_mut())?;
+            weights_file::load_initial_weights(context.config, learner.as_mut())?;
             TrainingProgress::default()
         }
     };
     catalog::TRAIN_EPOCHS_PLANNED.with_labels([]).set(run.train.epochs as f64);
     publish_best(&standing);
     let device = chosen.name.clone();
-    course.journal.write_event(&match course.resumed {
+    context.journal.write_event(&match context.resumed {
         true => {
-            let checkpoint = course.start.as_ref().and_then(|(folder, _)| folder.file_name());
+            let checkpoint = context.start.as_ref().and_then(|(folder, _)| folder.file_name());
             let checkpoint = checkpoint.map(|name| name.to_string_lossy().into_owned());
             Event::Resumed(event::ResumedEvent { step: standing.step, checkpoint, device })
         }
@@ -166,7 +167,7 @@ fn prepare_learner(
 
 /// Run between its first and its last step.
 struct TrainingRun<'a> {
-    course: &'a RunContext<'a>,
+    context: &'a RunContext<'a>,
     trainer: Trainer<'a>,
     standing: TrainingProgress,
     steps_per_epoch: u64,
@@ -185,7 +186,7 @@ impl TrainingRun<'_> {
         learner: &mut dyn Learner,
         feed: &mut BatchFeed,
     ) -> Result<(), Failure> {
-        let stop = &self.course.session.stop;
+        let stop = &self.context.session.stop;
         loop {
             if self.validation_is_due() && stop.state() == StopState::Running {
                 self.validate_held_out(learner)?;
@@ -211,12 +212,12 @@ impl TrainingRun<'_> {
         self.save_checkpoint(learner, false)?;
         prepare::fail_if_stopped(
             stop,
-            &self.course.resume_hint(&self.standing, self.trainer.total_steps()),
+            &self.context.resume_hint(&self.standing, self.trainer.total_steps()),
         )
     }
 
     const fn trainer_config(&self) -> &TrainerConfig {
-        &self.course.config.run.train
+        &self.context.config.run.train
     }
 
     /// Epochs done, if one has just ended.
@@ -247,7 +248,7 @@ impl TrainingRun<'_> {
         let Some(done) = self.epochs_done() else { return false };
         let is_last = self.standing.step >= self.trainer.total_steps();
         every > 0
-            && !self.course.cohort.held_out.is_empty()
+            && !self.context.cohort.held_out.is_empty()
             && self.standing.validated_epochs < done
             && (done.is_multiple_of(every) || is_last)
     }
@@ -265,7 +266,7 @@ impl TrainingRun<'_> {
     fn validate_held_out(&mut self, learner: &mut dyn Learner) -> Result<(), Failure> {
         let since = Instant::now();
         RunState::Evaluating.publish_state();
-        let evaluation = match self.course.score_held_out(learner) {
+        let evaluation = match self.context.score_held_out(learner) {
             Ok(evaluation) => evaluation,
             Err(Failure::Aborted) => return Err(Failure::Aborted),
             Err(failure) => {
@@ -284,7 +285,7 @@ impl TrainingRun<'_> {
         let epoch = self.standing.step / self.steps_per_epoch;
         let best = self.standing.record_validation(epoch, mean_dice);
         publish_best(&self.standing);
-        self.course.journal.write_event(&Event::Validation(event::ValidationEvent {
+        self.context.journal.write_event(&Event::Validation(event::ValidationEvent {
             epoch,
             step: self.standing.step,
             mean_dice,
@@ -300,18 +301,18 @@ impl TrainingRun<'_> {
     /// Publishes a checkpoint, if there is none of this step.
     fn save_checkpoint(&mut self, learner: &dyn Learner, is_best: bool) -> Result<(), Failure> {
         let step = self.standing.step;
-        let course = self.course;
+        let context = self.context;
         if self.saved == Some(step) && !is_best {
             return Ok(());
         }
         let since = Instant::now();
         let state = TrainingState {
-            model: course.config.blueprint.name().to_string(),
-            config: course.config.fingerprint(),
-            journal: course.journal.sync_position()?,
+            model: context.config.blueprint.name().to_string(),
+            config: context.config.fingerprint(),
+            journal: context.journal.sync_position()?,
             progress: self.standing.clone(),
         };
-        let run = course.directory.path();
+        let run = context.directory.path();
         let keep = self.trainer_config().checkpoint.keep;
         let folder = checkpoint::publish(run, &state, is_best, keep, |to| learner.save(to))?;
         self.saved = Some(step);
@@ -321,7 +322,7 @@ impl TrainingRun<'_> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         catalog::TRAIN_CHECKPOINT_TIMESTAMP.with_labels([]).set(now.as_secs_f64());
         let event = Event::Checkpoint(CheckpointEvent { step, folder, seconds });
-        Ok(course.journal.write_event(&event)?)
+        Ok(context.journal.write_event(&event)?)
     }
 }
 
@@ -334,12 +335,12 @@ fn publish_best(standing: &TrainingProgress) {
 
 /// Returns the callback that counts and journals a skipped sample, and quarantines its case.
 fn skip_recorder(
-    course: &RunContext<'_>,
+    context: &RunContext<'_>,
     skips: SkipQueue,
     plan: Plan,
     first_sample: u64,
 ) -> Box<dyn FnMut(&SkippedItem) + Send> {
-    let memory = course.bad_cases.clone();
+    let memory = context.bad_cases.clone();
     Box::new(move |skip| {
         catalog::skipped_samples(Split::Train.name(), skip.error.reason).increment(1);
         skips.add_skip(first_sample, skip);

@@ -131,12 +131,12 @@ mod tests {
 
     #[test]
     fn the_mean_of_an_epoch_without_a_sound_step_is_not_told() {
-        let mut books = StepMetrics::default();
+        let mut step_metrics = StepMetrics::default();
         let loss = |event| match event {
             Event::Epoch(EpochEvent { loss, .. }) => loss,
             other => panic!("{other:?}"),
         };
-        assert_eq!(loss(books.close_epoch(0, EpochSums { loss: 3.0, steps: 2 })), Some(1.5));
-        assert_eq!(loss(books.close_epoch(1, EpochSums::default())), None);
+        assert_eq!(loss(step_metrics.close_epoch(0, EpochSums { loss: 3.0, steps: 2 })), Some(1.5));
+        assert_eq!(loss(step_metrics.close_epoch(1, EpochSums::default())), None);
     }
 }

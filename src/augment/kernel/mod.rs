@@ -86,7 +86,7 @@ impl Kernel {
     pub fn render_labels(
         self,
         view: &CaseView<'_>,
-        recipe: &RenderPlan,
+        render_plan: &RenderPlan,
         images: PatchImages<'_>,
         labels: &mut [u8],
     ) {
@@ -95,7 +95,7 @@ impl Kernel {
             TargetVoxels::Labels(labels) => Some(labels),
             TargetVoxels::Shares(_) => panic!("probabilities are no labels: render them as shares"),
         };
-        self.render_targets(&PatchJob { view, recipe, truth }, images, labels);
+        self.render_targets(&PatchJob { view, render_plan, truth }, images, labels);
     }
 
     /// Renders like [`render_labels`](Self::render_labels), with region probabilities `[d, h, w]`
@@ -106,20 +106,26 @@ impl Kernel {
     pub fn render_shares(
         self,
         view: &CaseView<'_>,
-        recipe: &RenderPlan,
+        render_plan: &RenderPlan,
         images: PatchImages<'_>,
         shares: &mut [RegionProbabilities],
     ) {
         match view.target_voxels() {
-            TargetVoxels::Absent => {
-                self.render_targets(&PatchJob::<u8> { view, recipe, truth: None }, images, shares)
-            }
-            TargetVoxels::Labels(all) => {
-                self.render_targets(&PatchJob { view, recipe, truth: Some(all) }, images, shares)
-            }
-            TargetVoxels::Shares(all) => {
-                self.render_targets(&PatchJob { view, recipe, truth: Some(all) }, images, shares)
-            }
+            TargetVoxels::Absent => self.render_targets(
+                &PatchJob::<u8> { view, render_plan, truth: None },
+                images,
+                shares,
+            ),
+            TargetVoxels::Labels(all) => self.render_targets(
+                &PatchJob { view, render_plan, truth: Some(all) },
+                images,
+                shares,
+            ),
+            TargetVoxels::Shares(all) => self.render_targets(
+                &PatchJob { view, render_plan, truth: Some(all) },
+                images,
+                shares,
+            ),
         }
     }
 
@@ -130,10 +136,10 @@ impl Kernel {
         targets: &mut [T],
     ) {
         assert!(self.is_available(), "the machine cannot run kernel {}", self.name());
-        let PatchJob { view, recipe, .. } = job;
-        let voxels = recipe.patch_dims().voxel_count();
+        let PatchJob { view, render_plan, .. } = job;
+        let voxels = render_plan.patch_dims().voxel_count();
         assert_eq!(
-            recipe.placement().brain_dims(),
+            render_plan.placement().brain_dims(),
             view.brain_dims(),
             "the recipe is for another case"
         );
@@ -188,7 +194,7 @@ impl IntoTarget<RegionProbabilities> for u8 {
 /// Inputs of a patch, from a case with targets of kind `S`.
 struct PatchJob<'a, S> {
     view: &'a CaseView<'a>,
-    recipe: &'a RenderPlan,
+    render_plan: &'a RenderPlan,
     truth: Option<&'a [S]>,
 }
 
@@ -206,7 +212,7 @@ fn render_rows<S, T: Target>(
     tone: impl Fn(usize, &mut [f32], &[f32], u32),
     store: impl Fn(&[f32], &mut PatchImages<'_>, usize),
 ) {
-    let dims = job.recipe.patch_dims();
+    let dims = job.render_plan.patch_dims();
     let [_, height, width] = dims.0;
     let mut row = PatchRow::new(width);
     if dims.voxel_count() == 0 {
@@ -215,8 +221,11 @@ fn render_rows<S, T: Target>(
     for (number, targets) in targets.chunks_exact_mut(width).enumerate() {
         let first = number * width;
         let found = gather(number / height, number % height, &mut row, targets);
-        let coloured =
-            if job.recipe.changes_background() { row.clear_around(&found) } else { found.clone() };
+        let coloured = if job.render_plan.changes_background() {
+            row.clear_around(&found)
+        } else {
+            found.clone()
+        };
         for channel in 0..Modality::COUNT {
             let at = channel * dims.voxel_count() + first;
             let (raw, mass) = row.modality_plane(channel, &coloured);

@@ -73,15 +73,15 @@ impl Top {
         }
         let target = WatchTarget::from_argument(&self.target)?;
         let folder = target.run_folder().map(Path::to_path_buf);
-        let (address, look) = match target.find_run()? {
-            RunSource::Live { address, look } => (address, look),
+        let (address, snapshot) = match target.find_run()? {
+            RunSource::Live { address, snapshot } => (address, snapshot),
             RunSource::Records { past, why } => {
                 let folder = folder.as_deref().unwrap_or(Path::new(&self.target));
                 return Ok(frame_output(&past.into_view(folder, &why)));
             }
         };
         let interval = Duration::from_secs_f64(self.interval);
-        let mut watcher = Poller::start(address, folder, look, interval)?;
+        let mut watcher = Poller::start(address, folder, snapshot, interval)?;
         if once {
             // Rates need a second snapshot; if there is none, the first has to do.
             watcher.wait_for_snapshot();

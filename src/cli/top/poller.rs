@@ -51,8 +51,8 @@ impl Poller {
         let watch = move || {
             loop {
                 thread::sleep(interval);
-                let look = EndpointSnapshot::fetch_from(&asked, began.elapsed().as_secs_f64());
-                if bring.send(look).is_err() {
+                let snapshot = EndpointSnapshot::fetch_from(&asked, began.elapsed().as_secs_f64());
+                if bring.send(snapshot).is_err() {
                     return;
                 }
             }
@@ -104,10 +104,10 @@ impl Poller {
 
     fn apply_result(&mut self, news: PollResult) {
         match news {
-            Ok(look) => {
+            Ok(snapshot) => {
                 self.silent = None;
-                self.history.add_scrape(&look.scrape);
-                self.window.add_snapshot(look);
+                self.history.add_scrape(&snapshot.scrape);
+                self.window.add_snapshot(snapshot);
             }
             Err(problem) => {
                 let since = self.silent.take().map_or_else(Instant::now, |(since, _)| since);

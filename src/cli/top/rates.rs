@@ -21,12 +21,12 @@ impl SnapshotWindow {
     }
 
     /// Adds the next snapshot. One of another process replaces those before.
-    pub(super) fn add_snapshot(&mut self, look: EndpointSnapshot) {
-        if look.instance != self.newest.instance {
-            *self = Self::new(look);
+    pub(super) fn add_snapshot(&mut self, snapshot: EndpointSnapshot) {
+        if snapshot.instance != self.newest.instance {
+            *self = Self::new(snapshot);
             return;
         }
-        self.earlier.push_back(std::mem::replace(&mut self.newest, look));
+        self.earlier.push_back(std::mem::replace(&mut self.newest, snapshot));
         // The one before the span's start stays, so that the span is covered.
         while self.earlier.get(1).is_some_and(|next| next.at <= self.newest.at - SPAN) {
             self.earlier.pop_front();
@@ -81,11 +81,11 @@ impl SnapshotWindow {
 
 /// Finds the same actor in another snapshot.
 fn find_actor<'a>(
-    look: &'a EndpointSnapshot,
+    snapshot: &'a EndpointSnapshot,
     topology: &EndpointTopology,
     actor: &EndpointActor,
 ) -> Option<&'a EndpointActor> {
-    let same = look.topologies.iter().find(|there| there.name == topology.name)?;
+    let same = snapshot.topologies.iter().find(|there| there.name == topology.name)?;
     same.actors.iter().chain([&same.feed]).find(|there| there.name == actor.name)
 }
 

@@ -22,7 +22,7 @@ pub(super) enum WatchTarget {
 /// Source of a run's figures.
 pub(super) enum RunSource {
     /// Endpoint that responds: its address and the first snapshot.
-    Live { address: String, look: EndpointSnapshot },
+    Live { address: String, snapshot: EndpointSnapshot },
     /// Journal of a run, and why its endpoint is not used.
     Records { past: Box<RunJournal>, why: String },
 }
@@ -65,9 +65,9 @@ impl WatchTarget {
     pub(super) fn find_run(&self) -> Result<RunSource, Failure> {
         match self {
             Self::Address(address) => {
-                let look = EndpointSnapshot::fetch_from(address, 0.0)
+                let snapshot = EndpointSnapshot::fetch_from(address, 0.0)
                     .map_err(|problem| no_answer_error(address, problem))?;
-                Ok(RunSource::Live { address: address.clone(), look })
+                Ok(RunSource::Live { address: address.clone(), snapshot })
             }
             Self::Run(folder) => find_in_folder(folder),
         }
@@ -94,7 +94,7 @@ fn no_answer_error(address: &str, problem: String) -> Failure {
 
 fn find_in_folder(folder: &Path) -> Result<RunSource, Failure> {
     let why = match query_endpoint(folder) {
-        Ok((address, look)) => return Ok(RunSource::Live { address, look }),
+        Ok((address, snapshot)) => return Ok(RunSource::Live { address, snapshot }),
         Err(why) => why,
     };
     match RunJournal::read(folder) {
@@ -121,12 +121,12 @@ fn query_endpoint(folder: &Path) -> Result<(String, EndpointSnapshot), String> {
         _ => address.to_string(),
     };
     let address = address.to_string();
-    let look = EndpointSnapshot::fetch_from(&address, 0.0)
+    let snapshot = EndpointSnapshot::fetch_from(&address, 0.0)
         .map_err(|problem| format!("nobody answers at {place} ({})", problem.to_lowercase()))?;
-    if look.instance.as_deref() != Some(&endpoint.instance) {
+    if snapshot.instance.as_deref() != Some(&endpoint.instance) {
         return Err(format!("another process answers at {place}"));
     }
-    Ok((address, look))
+    Ok((address, snapshot))
 }
 
 #[cfg(test)]
@@ -172,8 +172,8 @@ mod tests {
             std::fs::write(folder.path().join(ENDPOINT), text).unwrap();
         };
         write(running.endpoint());
-        let Ok(RunSource::Live { look, .. }) = target.find_run() else { panic!("not found") };
-        assert_eq!(look.scrape.any_label("run"), Some("found"));
+        let Ok(RunSource::Live { snapshot, .. }) = target.find_run() else { panic!("not found") };
+        assert_eq!(snapshot.scrape.any_label("run"), Some("found"));
 
         std::fs::write(folder.path().join(EVENTS), "{\"event\":\"started\"}\n").unwrap();
         let why = |target: &WatchTarget| match target.find_run() {

@@ -84,12 +84,12 @@ impl RunView {
         history: &TrainingHistory,
         source: &str,
     ) -> Self {
-        let look = window.newest();
-        let scrape = &look.scrape;
+        let snapshot = window.newest();
+        let scrape = &snapshot.scrape;
         let state = scrape.values_by_label("train_run_state", "state");
         let state = state.iter().find(|(_, on)| *on == 1.0).map_or("running", |(state, _)| state);
         let alive: Vec<&EndpointTopology> =
-            look.topologies.iter().filter(|line| line.is_alive()).collect();
+            snapshot.topologies.iter().filter(|line| line.is_alive()).collect();
         let verdict = |line: &&EndpointTopology| {
             (line.verdict.bottleneck.to_string(), line.verdict.sentence.clone())
         };
@@ -99,7 +99,7 @@ impl RunView {
             what: run_description(scrape),
             source: source.to_owned(),
             verdicts: alive.iter().map(verdict).collect(),
-            notice: look.complaint.clone(),
+            notice: snapshot.complaint.clone(),
             progress: RunProgress::of_window(window),
             losses: history.losses(),
             dice: history.dice_by_region(),

@@ -102,9 +102,9 @@ fn load_case(
         let remedy = "`gliaflow ingest` builds it again";
         return Err(CaseError::new(Reason::Missing, subject, problem, remedy).into());
     }
-    let shelf = CaseBuffers::default();
-    let normalize = Normalize::new(data.preprocess.clone(), shelf.clone());
-    let mut cold =
-        DecodeSample::new(shelf.clone()).fuse_with(NormalizeSample::new(normalize, shelf));
+    let case_buffers = CaseBuffers::default();
+    let normalize = Normalize::new(data.preprocess.clone(), case_buffers.clone());
+    let mut cold = DecodeSample::new(case_buffers.clone())
+        .fuse_with(NormalizeSample::new(normalize, case_buffers));
     Ok(cold.process(planned)?.case)
 }

@@ -32,7 +32,7 @@ pub(super) fn render_patch<S: IntoTarget<T>, T: Target>(
     images: PatchImages<'_>,
     targets: &mut [T],
 ) {
-    let placement = job.recipe.placement();
+    let placement = job.render_plan.placement();
     let aligned = placement.is_aligned();
     let plane_ahead = placement.plane_stride();
     let line_ahead = placement.row_stride();
@@ -43,7 +43,7 @@ pub(super) fn render_patch<S: IntoTarget<T>, T: Target>(
         }
         gather_interpolated(job, &placement.row_ray(z, y), plane_ahead, &mut groups, row, targets)
     };
-    let tones = job.recipe.intensity_maps();
+    let tones = job.render_plan.intensity_maps();
     let tone = |channel: usize, raw: &mut [f32], mass: &[f32], first| {
         tones[channel].apply_to_row(raw, mass, first)
     };

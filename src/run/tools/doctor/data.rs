@@ -138,15 +138,15 @@ fn make_probe_folder() -> std::io::Result<PathBuf> {
 fn reading_milliseconds(folder: &Path) -> Result<f64, String> {
     let mut found = discover_cases(folder).map_err(|error| error.to_string())?;
     let files = found.cases.pop().ok_or("the phantom was not found")?;
-    let shelf = CaseBuffers::default();
-    let reader = CaseReader::new(shelf.clone());
+    let case_buffers = CaseBuffers::default();
+    let reader = CaseReader::new(case_buffers.clone());
     let mut fastest = f64::INFINITY;
     for _ in 0..2 {
         let started = Instant::now();
         let case = reader.read(&files).map_err(|error| error.to_string())?;
-        let prepared = prepare_in_buffers(&shelf, &case, &PreprocessConfig::default());
-        prepared.map_err(|error| error.to_string())?.give_back(&shelf);
-        shelf.give_back_case(case);
+        let prepared = prepare_in_buffers(&case_buffers, &case, &PreprocessConfig::default());
+        prepared.map_err(|error| error.to_string())?.give_back(&case_buffers);
+        case_buffers.give_back_case(case);
         fastest = fastest.min(started.elapsed().as_secs_f64() * 1e3);
     }
     Ok(fastest)
