@@ -38,8 +38,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits with so many tickets, no skips, two minutes to a stall (the slowest sound item, a case
-    /// decoded from a cold network disk, takes seconds) and ten seconds of grace.
+    /// Limits with so many tickets, no skips, two minutes to a stall (a case decoded from a cold
+    /// network disk, the slowest item, takes seconds) and ten seconds of grace.
     pub const fn new(tickets: usize) -> Self {
         Self {
             tickets,

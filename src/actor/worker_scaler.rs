@@ -19,7 +19,7 @@ impl WorkerScaler {
     /// Sets the number of workers of `stage`, at least one.
     ///
     /// New ones start at once. One that is too many leaves when it has handed on the item it is
-    /// working on or, if it waits for one, the next: nobody is interrupted. A topology that
+    /// working on or, if it waits for one, the next: no item is interrupted. A topology that
     /// drains, is aborted or has ended stays as it is. Stages of the same name are treated alike.
     ///
     /// # Errors

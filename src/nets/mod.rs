@@ -3,7 +3,7 @@
 //! A network knows neither files nor loaders nor losses: it maps images `[b, 4, d, h, w]` to region
 //! logits `[b, 3, d, h, w]` in the order of [`Region::ALL`](crate::volume::region::Region::ALL),
 //! and adds the outputs that only training needs. A new one is a file of its own that implements
-//! [`Architecture`], and one line in [`ARCHITECTURES`]; nobody above this floor matches on names.
+//! [`Architecture`], and one line in [`ARCHITECTURES`]; no code above this floor matches on names.
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};

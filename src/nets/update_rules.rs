@@ -2,7 +2,7 @@
 //! decay that is added to the gradient, Adam's epsilon outside of the corrected root.
 //!
 //! Every step takes a flag `is_finite`, `[1]`, on the device: where it is false, weights and
-//! optimiser state stay as they are, and nobody waits for a loss to know. Burn's own optimisers
+//! optimiser state stay as they are, and no loss is waited for. Burn's own optimisers
 //! have no such flag and count such a step; they also write their state in a random order and read
 //! it back on `Device::default()`. Here the state is modules like the network, so the same training
 //! leaves the same file.

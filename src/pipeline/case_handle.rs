@@ -34,7 +34,7 @@ pub struct OwnedCase {
 }
 
 impl OwnedCase {
-    /// Holds `contents`, whose buffers return to `shelf`.
+    /// Holds `contents`, whose buffers return to `case_buffers`.
     pub fn new(contents: CaseContents, case_buffers: CaseBuffers) -> Arc<Self> {
         Arc::new(Self { contents: Some(contents), case_buffers })
     }

@@ -30,7 +30,7 @@ pub fn decode_bytes(grid: Dims) -> usize {
 pub struct DecodeSample(CaseReader);
 
 impl DecodeSample {
-    /// Stage that decodes into buffers of `shelf`.
+    /// Stage that decodes into buffers of `case_buffers`.
     pub const fn new(case_buffers: CaseBuffers) -> Self {
         Self(CaseReader::new(case_buffers))
     }
@@ -55,7 +55,7 @@ pub struct NormalizeSample {
 }
 
 impl NormalizeSample {
-    /// Stage that runs `normalize`, whose buffers come from `shelf`.
+    /// Stage that runs `normalize`, whose buffers come from `case_buffers`.
     pub const fn new(normalize: Normalize, case_buffers: CaseBuffers) -> Self {
         Self { normalize, case_buffers }
     }

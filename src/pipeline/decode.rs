@@ -45,7 +45,7 @@ pub fn decode_case(reader: &CaseReader, files: &CaseFiles) -> Result<DecodedCase
 pub struct Decode(CaseReader);
 
 impl Decode {
-    /// Stage that decodes into buffers of `shelf`, to which the stages behind it return them.
+    /// Stage that decodes into buffers of `case_buffers`, to which the stages behind it return them.
     pub const fn new(case_buffers: CaseBuffers) -> Self {
         Self(CaseReader::new(case_buffers))
     }

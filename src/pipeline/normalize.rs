@@ -18,7 +18,7 @@ pub struct Normalize {
 }
 
 impl Normalize {
-    /// Stage whose buffers come from `shelf`, to which whole volumes return.
+    /// Stage whose buffers come from `case_buffers`, to which whole volumes return.
     pub const fn new(preprocess: PreprocessConfig, case_buffers: CaseBuffers) -> Self {
         Self { preprocess, case_buffers }
     }

@@ -32,7 +32,7 @@ pub struct Publish {
 }
 
 impl Publish {
-    /// Stage over `store`; contents return to `shelf`, and a fault of the store itself aborts the
+    /// Stage over `store`; contents return to `case_buffers`, and a fault of the store itself aborts the
     /// run through `stop`.
     pub const fn new(store: Arc<CaseStore>, case_buffers: CaseBuffers, stop: StopLatch) -> Self {
         Self { store, case_buffers, stop }
