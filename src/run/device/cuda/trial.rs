@@ -49,22 +49,22 @@ pub fn first_gpu() -> Result<Gpu, Missing> {
 }
 
 fn try_out() -> Result<Working, Missing> {
-    match driver("the number of GPUs", CudaContext::device_count) {
+    match ask_driver("the number of GPUs", CudaContext::device_count) {
         Ok(0) => return Err(Missing::Gpu),
         Ok(_) => {}
         Err(missing) => return Err(missing),
     }
-    driver_library::check(driver("its version", driver_library::version)?)?;
-    let context = driver("a context", || CudaContext::new(0))?;
-    let name = driver("the GPU's name", || context.name())?;
-    let capability = driver("the GPU's architecture", || context.compute_capability())?;
-    let kernel = compile(&architecture(capability))?;
-    match quietly(|| context.load_module(kernel)) {
+    driver_library::check(ask_driver("its version", driver_library::version)?)?;
+    let context = ask_driver("a context", || CudaContext::new(0))?;
+    let name = ask_driver("the GPU's name", || context.name())?;
+    let capability = ask_driver("the GPU's architecture", || context.compute_capability())?;
+    let kernel = compile_kernel(&nvrtc_architecture(capability))?;
+    match catch_panic_quietly(|| context.load_module(kernel)) {
         Ok(Ok(_)) => {
             settings::report_tuning();
             Ok(Working { name, _context: context })
         }
-        Ok(Err(refusal)) => Err(Missing::Pairing(reason(refusal))),
+        Ok(Err(refusal)) => Err(Missing::Pairing(error_name(refusal))),
         Err(panic) => Err(Missing::Pairing(panic)),
     }
 }
@@ -73,10 +73,10 @@ fn ask_driver<T>(
     asked: &'static str,
     call: impl FnOnce() -> Result<T, DriverError>,
 ) -> Result<T, Missing> {
-    match quietly(call) {
+    match catch_panic_quietly(call) {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE))) => Err(Missing::Gpu),
-        Ok(Err(refusal)) => Err(Missing::Refusal { asked, reason: reason(refusal) }),
+        Ok(Err(refusal)) => Err(Missing::Refusal { asked, reason: error_name(refusal) }),
         Err(panic) if library_is_absent(&panic) => Err(Missing::Driver),
         Err(panic) => Err(Missing::Refusal { asked, reason: panic }),
     }
@@ -95,7 +95,7 @@ fn nvrtc_architecture((major, minor): (i32, i32)) -> String {
 
 /// The trial kernel, with the include paths that CubeCL uses.
 fn compile_kernel(architecture: &str) -> Result<Ptx, Missing> {
-    let include = headers()?;
+    let include = include_folder()?;
     let mut paths = vec![include.clone()];
     paths.extend(Some(include.join("cccl")).filter(|cccl| cccl.is_dir()));
     let options = CompileOptions {
@@ -103,7 +103,7 @@ fn compile_kernel(architecture: &str) -> Result<Ptx, Missing> {
         options: vec![format!("--gpu-architecture={architecture}")],
         ..CompileOptions::default()
     };
-    match quietly(|| nvrtc::compile_ptx_with_opts(KERNEL, options)) {
+    match catch_panic_quietly(|| nvrtc::compile_ptx_with_opts(KERNEL, options)) {
         Ok(Ok(kernel)) => Ok(kernel),
         Ok(Err(CompileError::CompileError { log, .. })) => {
             Err(Missing::of_log(&log.to_string_lossy(), include))
@@ -170,9 +170,9 @@ mod tests {
                 let _ = hear.set(());
             }
         }));
-        let literal: Result<(), String> = quietly(|| panic!("none"));
-        let formatted: Result<(), String> = quietly(|| panic!("none of {}", 3));
-        let value = quietly(|| 7);
+        let literal: Result<(), String> = catch_panic_quietly(|| panic!("none"));
+        let formatted: Result<(), String> = catch_panic_quietly(|| panic!("none of {}", 3));
+        let value = catch_panic_quietly(|| 7);
         let answers = [(); 2].map(|()| first_gpu().map(|gpu| gpu.name));
         let quiet = heard.get().is_none();
         let caught = panic::catch_unwind(|| panic!("loud")).is_err();
@@ -186,8 +186,8 @@ mod tests {
 
     #[test]
     fn architectures_are_named_as_cubecl_names_them() {
-        assert_eq!(architecture((8, 6)), "sm_86");
-        assert_eq!(architecture((9, 0)), "sm_90a");
-        assert_eq!(architecture((12, 0)), "sm_120a");
+        assert_eq!(nvrtc_architecture((8, 6)), "sm_86");
+        assert_eq!(nvrtc_architecture((9, 0)), "sm_90a");
+        assert_eq!(nvrtc_architecture((12, 0)), "sm_120a");
     }
 }
