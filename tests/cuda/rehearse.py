@@ -6,7 +6,7 @@
 PACKAGE is what scripts/gpu-pack makes, or a gliaflow built with --features cuda (this checkout's scripts are
 used then). A stand-in takes the place of the driver and of NVRTC (tests/cuda/standin): everything is
 launched and nothing is computed. So the stage that compares the device with the CPU has to fail, and all
-others have to come to their end: first in peace, then with one that hangs and one that crashes. Before
+others have to come to their end: first undisturbed, then with one that hangs and one that crashes. Before
 that the trial's answers to an old and to a broken driver are looked at. --short takes tiny networks.
 
 Ends with 1 if anything is otherwise. What this cannot prove is in docs/cuda.md.
@@ -68,7 +68,7 @@ class Rehearsal:
             self.expect(done.returncode == code and not missing, f"{what}: exit {done.returncode}, {missing or texts}")
             self.expect("panicked" not in said, f"{what}: no panic is told")
 
-    def check(self, name, expected, **trouble):
+    def check(self, name, expected, **disturbance):
         """One gpu-check, with its table compared with the states that it should show."""
         out, work = os.path.join(self.folder, name), os.path.join(self.folder, f"{name}-work")
         words = [sys.executable, self.gpu_check, "--seconds", str(self.options.seconds), "--out", out, "--work", work]
@@ -76,7 +76,7 @@ class Rehearsal:
         stage = os.path.join(work, "stage")
         begun = time.monotonic()
         limit = self.options.seconds + 30
-        environment = self.environment(STANDIN_STAGE_FILE=stage, **trouble)
+        environment = self.environment(STANDIN_STAGE_FILE=stage, **disturbance)
         done = subprocess.run([*words, *self.given], env=environment, cwd=self.folder, timeout=limit, stdout=subprocess.DEVNULL)
         seconds = time.monotonic() - begun
         self.expect(seconds <= self.options.seconds, f"{name}: ended after {seconds:.0f} of {self.options.seconds:.0f} s")
@@ -96,15 +96,15 @@ class Rehearsal:
         # Training is the host's as well: on few cores its limit comes before the last step.
         done = {**{key: ["done"] for key in "bdegh"}, "f": ["done", "CUT OFF"]}
         # It computes nothing, and check-device says so.
-        table = self.check("peace", {**done, "a": ["FAILED"], "c": torch, "i": tools})
-        self.expect(" 0 comparisons" not in table and "comparisons agree" in table, "peace: check-device compared")
-        self.expect(re.search(r"^\| f \|.* [1-9][0-9]* steps", table, re.M), "peace: steps were trained")
-        self.expect("| kernel | launches |" in table, "peace: kernels are told with their launches")
+        table = self.check("undisturbed", {**done, "a": ["FAILED"], "c": torch, "i": tools})
+        self.expect(" 0 comparisons" not in table and "comparisons agree" in table, "undisturbed: check-device compared")
+        self.expect(re.search(r"^\| f \|.* [1-9][0-9]* steps", table, re.M), "undisturbed: steps were trained")
+        self.expect("| kernel | launches |" in table, "undisturbed: kernels are told with their launches")
         # Each of the two costs the next stage a new process, so the last may come to its limit while tuning.
         late = {"f": ["done", "CUT OFF"], "h": ["done", "CUT OFF"], "i": [*tools, "not begun"]}
         hanging = {**done, "a": ["FAILED"], "c": torch, "d": ["CUT OFF"], "g": ["FAILED"], **late}
-        table = self.check("trouble", hanging, STANDIN_HANG_IN="d", STANDIN_CRASH_IN="g")
-        self.expect("SIGSEGV" in table, "trouble: the crash is told by its signal")
+        table = self.check("disturbed", hanging, STANDIN_HANG_IN="d", STANDIN_CRASH_IN="g")
+        self.expect("SIGSEGV" in table, "disturbed: the crash is told by its signal")
         shutil.rmtree(self.folder, ignore_errors=True)
         for problem in self.wrong:
             print(f"rehearse: WRONG: {problem}", file=sys.stderr)

@@ -327,7 +327,7 @@ EXPORT cuFuncSetAttribute(function *kernel, int attribute, int value)
 }
 
 /* Does what is asked for in the stage that runs. */
-static void trouble(void)
+static void disturb(void)
 {
     const char *path = getenv("STANDIN_STAGE_FILE");
     const char *hang = getenv("STANDIN_HANG_IN"), *crash = getenv("STANDIN_CRASH_IN");
@@ -354,7 +354,7 @@ EXPORT cuLaunchKernel(function *kernel, unsigned gx, unsigned gy, unsigned gz, u
     if (!gx || !gy || !gz || gx > 2147483647u || gy > 65535 || gz > 65535 || !threads || threads > 1024 ||
         shared > (unsigned)kernel->shared_bytes)
         return INVALID_VALUE;
-    trouble();
+    disturb();
     pthread_mutex_lock(&lock);
     microseconds += LAUNCH_MICROSECONDS;
     pthread_mutex_unlock(&lock);
