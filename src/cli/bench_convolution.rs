@@ -5,7 +5,7 @@ use crate::cli::report::CommandOutput;
 use crate::nets::precision::Precision;
 use crate::run::device;
 use crate::run::failure::Failure;
-use crate::run::tools::bench_convolution::{self, ConvolutionCost, Shape, Terms};
+use crate::run::tools::bench_convolution::{self, BenchOptions, ConvolutionCost, ConvolutionShape};
 
 /// Time single 3D convolutions: forward, and each of the two gradients
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ Examples:
 pub(super) struct BenchConvolution {
     /// Convolutions, in the order in which they are timed
     #[arg(value_name = "IN:OUT:SIDE", required = true)]
-    shapes: Vec<Shape>,
+    shapes: Vec<ConvolutionShape>,
 
     /// auto, cpu, cuda or wgpu
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
@@ -41,12 +41,14 @@ pub(super) struct BenchConvolution {
 impl BenchConvolution {
     pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
         let chosen = device::choose_device(self.device.parse().map_err(Failure::Usage)?)?;
-        let terms = Terms { batch: self.batch, precision: self.precision, repeats: self.repeats };
-        let costs = bench_convolution::bench(&chosen, &self.shapes, terms, |cost| {
-            console.print_status(&line(cost));
-        })?;
+        let options =
+            BenchOptions { batch: self.batch, precision: self.precision, repeats: self.repeats };
+        let costs =
+            bench_convolution::bench_convolutions(&chosen, &self.shapes, options, |cost| {
+                console.print_status(&format_cost(cost));
+            })?;
         let products = chosen.products(self.precision);
-        let lines: Vec<String> = costs.iter().map(line).collect();
+        let lines: Vec<String> = costs.iter().map(format_cost).collect();
         let text = format!(
             "{} convolutions in batches of {}, {} on {}; products in {products}\n{}",
             costs.len(),
@@ -69,8 +71,8 @@ fn precision(text: &str) -> Result<Precision, String> {
         .ok_or_else(|| "write f32 or bf16".to_string())
 }
 
-fn line(cost: &ConvolutionCost) -> String {
-    let Shape { inputs, outputs, side, kernel, stride, groups } = cost.shape;
+fn format_cost(cost: &ConvolutionCost) -> String {
+    let ConvolutionShape { inputs, outputs, side, kernel, stride, groups } = cost.shape;
     let name = format!("{inputs}:{outputs}:{side}:{kernel}:{stride}:{groups}");
     format!(
         "{name:<24} forward {:.5} s  data gradient {:.5} s  weight gradient {:.5} s  first {:.1} s",

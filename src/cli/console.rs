@@ -46,7 +46,7 @@ impl Console {
         // Only a second call in one process fails, and then the first logger serves both.
         drop(started);
         let bars = self.bars.clone();
-        backend_log::install(move |line| {
+        backend_log::install_logger(move |line| {
             // As in `say`.
             let _ = writeln!(bars.line_writer(), "{line}");
         });

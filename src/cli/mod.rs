@@ -133,9 +133,11 @@ pub fn main() -> ExitCode {
     let console = Console::new(line.json);
     console.log_to_stderr(&line.log);
     match line.verb.run(&console) {
-        Ok(report) => {
-            console.print_output(&fail_on_kernel_fault(report, backend_log::check(), &console))
-        }
+        Ok(report) => console.print_output(&fail_on_kernel_fault(
+            report,
+            backend_log::check_kernels(),
+            &console,
+        )),
         Err(failure) => console.print_failure(&failure),
     }
 }

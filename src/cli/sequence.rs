@@ -106,7 +106,7 @@ impl Command {
         }
         let report = line.verb.run(console);
         let report = report.map_err(|failure| (failure.exit_code(), failure.to_string()))?;
-        Ok(fail_on_kernel_fault(report, backend_log::check(), console))
+        Ok(fail_on_kernel_fault(report, backend_log::check_kernels(), console))
     }
 }
 

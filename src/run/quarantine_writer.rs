@@ -1,7 +1,9 @@
 //! Writer of the cases that turn out to be bad during a run into the quarantine.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::base::error::CaseError;
 use crate::base::fingerprint::Fingerprint;
@@ -37,7 +39,7 @@ impl QuarantineWriter {
 
     pub(super) fn record_bad_case(&self, case: &CaseId, error: &CaseError) {
         let Some(store) = &self.store else { return };
-        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unknown = self.unknown.lock();
         let Some(fingerprint) = unknown.remove(case) else { return };
         if let Err(fault) = quarantine_case(store, case, Some(fingerprint), error) {
             tracing::error!("the quarantine does not take {case}: {fault}");

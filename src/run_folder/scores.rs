@@ -48,6 +48,6 @@ impl EvaluationScores {
 pub fn write_cases_csv(folder: &Path, scores: &CohortScore) -> Result<(), Fault> {
     let file = folder.join(CASES);
     let mut rows = Vec::new();
-    scores.write_csv(&mut rows).map_err(|error| Fault::from_io(folder, &error))?;
+    scores.write_csv(&mut rows).map_err(|error| Fault::from_io(&file, &error))?;
     write_atomically(&file, &rows)
 }

@@ -1,12 +1,13 @@
 //! Log records of the compute backend: Burn and CubeCL write to the `log` crate, this program to
 //! `tracing`.
 //!
-//! Every record is passed on. Two kinds mean more. A kernel that was tuned or compiled is progress in
+//! Every record is passed on. Two kinds are counted. A kernel that was tuned or compiled is progress in
 //! the minutes before the first step of a GPU, which are silent otherwise. And a panic that the backend
 //! caught in the device's thread is a kernel that did not run: the backend writes a warning and goes on
 //! with whatever the memory held, so a run must not.
 //!
-//! Installed by `cli`; asked by whoever takes steps, and once more before a verb may succeed.
+//! `cli` installs the logger; the trainer checks the kernels after each step, `cli` at the end of a
+//! verb.
 
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,8 @@ use parking_lot::Mutex;
 
 use crate::base::error::Fault;
 
-/// The least pause between two lines of progress.
-const PAUSE: Duration = Duration::from_secs(5);
+/// Least interval between two lines of progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Targets of CubeCL's records: of operations tuned, and a line for each kernel compiled.
 const TUNED: &str = "cubecl::autotune";
@@ -25,37 +26,37 @@ const COMPILED: &str = "cubecl::compilation";
 /// Beginning of the one record of an operation that says which kernel won; in full, others follow it.
 const WINNER: &str = "Fastest result";
 
-/// Wording of CubeCL's for a panic that it caught (`cubecl-common`, `CallError`).
-const CAUGHT: &str = "panicked on device runner thread";
+/// Wording of CubeCL for a panic that it caught (`cubecl-common`, `CallError`).
+const CAUGHT_PANIC: &str = "panicked on device runner thread";
 
-/// The process's: the `log` crate knows one logger, and a device is the process's too.
-static HEARD: Mutex<Heard> = Mutex::new(Heard::nothing());
+/// Counts of the whole process: the `log` crate has one logger, and the process one device.
+static COUNTS: Mutex<RecordCounts> = Mutex::new(RecordCounts::none_yet());
 
-/// Counts of the records that matter.
-struct Heard {
+/// Counts of tuned operations, compiled kernels and caught panics.
+struct RecordCounts {
     tuned: u64,
     compiled: u64,
-    begun: Option<Instant>,
-    told: Option<Instant>,
+    first_record: Option<Instant>,
+    last_line: Option<Instant>,
     panics: u64,
     first_panic: String,
 }
 
-impl Heard {
-    const fn nothing() -> Self {
+impl RecordCounts {
+    const fn none_yet() -> Self {
         Self {
             tuned: 0,
             compiled: 0,
-            begun: None,
-            told: None,
+            first_record: None,
+            last_line: None,
             panics: 0,
             first_panic: String::new(),
         }
     }
 
-    /// Counts a record; a line of progress where it is time for one.
-    fn take(&mut self, target: &str, message: &str, now: Instant) -> Option<String> {
-        if target.starts_with("cubecl") && message.contains(CAUGHT) {
+    /// Counts a record; returns a line of progress if the last one is old enough.
+    fn count_record(&mut self, target: &str, message: &str, now: Instant) -> Option<String> {
+        if target.starts_with("cubecl") && message.contains(CAUGHT_PANIC) {
             self.panics += 1;
             if self.first_panic.is_empty() {
                 self.first_panic = message.lines().next().unwrap_or_default().to_string();
@@ -66,21 +67,21 @@ impl Heard {
             COMPILED => self.compiled += 1,
             _ => return None,
         }
-        let begun = *self.begun.get_or_insert(now);
-        if now.duration_since(self.told.unwrap_or(begun)) < PAUSE {
+        let first_record = *self.first_record.get_or_insert(now);
+        if now.duration_since(self.last_line.unwrap_or(first_record)) < PROGRESS_INTERVAL {
             return None;
         }
-        self.told = Some(now);
+        self.last_line = Some(now);
         Some(format!(
             "tuning kernels: {} operations tuned, {} kernels compiled, {} s so far",
             self.tuned,
             self.compiled,
-            now.duration_since(begun).as_secs()
+            now.duration_since(first_record).as_secs()
         ))
     }
 
-    /// Judges the kernels: a fault if one did not run.
-    fn verdict(&self) -> Result<(), Fault> {
+    /// Returns the fault of kernels that did not run, if any.
+    fn check_kernels(&self) -> Result<(), Fault> {
         if self.panics == 0 {
             return Ok(());
         }
@@ -97,25 +98,25 @@ impl Heard {
     }
 }
 
-/// Checks that every kernel that was asked for ran.
+/// Checks that every launched kernel ran.
 ///
 /// # Errors
 /// If the backend caught a panic since the process began.
-pub fn check() -> Result<(), Fault> {
-    HEARD.lock().verdict()
+pub fn check_kernels() -> Result<(), Fault> {
+    COUNTS.lock().check_kernels()
 }
 
-/// Passes the backend's records on to `tracing` and lines of progress to `say`. After the `tracing`
-/// subscriber is there, and once per process; a second call changes nothing.
-pub fn install(say: impl Fn(&str) + Send + Sync + 'static) {
-    if log::set_boxed_logger(Box::new(BackendLog { say: Box::new(say) })).is_ok() {
+/// Passes the backend's records on to `tracing` and lines of progress to `print_line`. Called after
+/// the `tracing` subscriber is installed; a second call changes nothing.
+pub fn install_logger(print_line: impl Fn(&str) + Send + Sync + 'static) {
+    if log::set_boxed_logger(Box::new(BackendLog { print_line: Box::new(print_line) })).is_ok() {
         log::set_max_level(LevelFilter::Info);
     }
 }
 
-/// The logger.
+/// Logger of the `log` crate.
 struct BackendLog {
-    say: Box<dyn Fn(&str) + Send + Sync>,
+    print_line: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Log for BackendLog {
@@ -126,10 +127,10 @@ impl Log for BackendLog {
     fn log(&self, record: &Record<'_>) {
         let message = record.args().to_string();
         let target = record.target();
-        // The guard is given back before anything is written: a writer may log.
-        let progress = HEARD.lock().take(target, &message, Instant::now());
+        // The lock is released before anything is written: a writer may log.
+        let progress = COUNTS.lock().count_record(target, &message, Instant::now());
         if let Some(line) = progress {
-            (self.say)(&line);
+            (self.print_line)(&line);
         }
         match record.level() {
             _ if [TUNED, COMPILED].contains(&target) => tracing::debug!("{target}: {message}"),
@@ -149,10 +150,10 @@ mod tests {
 
     #[test]
     fn minutes_of_tuning_give_a_line_every_few_seconds() {
-        let mut heard = Heard::nothing();
+        let mut counts = RecordCounts::none_yet();
         let start = Instant::now();
         let mut at = |target, seconds| {
-            heard.take(target, "Fastest result …", start + Duration::from_secs(seconds))
+            counts.count_record(target, "Fastest result …", start + Duration::from_secs(seconds))
         };
         assert_eq!(at(COMPILED, 0), None);
         assert_eq!(at(COMPILED, 2), None);
@@ -160,31 +161,31 @@ mod tests {
         assert_eq!(at(TUNED, 6).as_deref(), Some(line));
         assert_eq!(at(COMPILED, 9), None);
         assert!(at(COMPILED, 11).unwrap().contains("4 kernels compiled, 11 s"));
-        heard.take(TUNED, "conv_direct: 3 ms", start);
+        counts.count_record(TUNED, "conv_direct: 3 ms", start);
         let mut at = |target, seconds| {
-            heard.take(target, "Fastest result …", start + Duration::from_secs(seconds))
+            counts.count_record(target, "Fastest result …", start + Duration::from_secs(seconds))
         };
         assert!(at(TUNED, 17).unwrap().contains("2 operations tuned, 4 kernels"));
         assert_eq!(at("wgpu_core::device", 40), None);
-        assert!(heard.verdict().is_ok());
+        assert!(counts.check_kernels().is_ok());
     }
 
     #[test]
     fn a_panic_that_the_backend_caught_is_a_fault_that_names_the_first() {
-        let mut heard = Heard::nothing();
+        let mut counts = RecordCounts::none_yet();
         let now = Instant::now();
         let target = "cubecl_common::device::handle::channel";
-        heard.take("cubecl_server::command::base", "device allocation of 9 B failed", now);
-        heard.take("other", "task panicked on device runner thread: of another's", now);
-        assert!(heard.verdict().is_ok());
+        counts.count_record("cubecl_server::command::base", "device allocation of 9 B failed", now);
+        counts.count_record("other", "task panicked on device runner thread: of another's", now);
+        assert!(counts.check_kernels().is_ok());
         for symbol in ["cuEventElapsedTime_v2", "cuMemAlloc_v2"] {
             let text = format!(
                 "CallError(task panicked on device runner thread: Missing symbol {symbol}: dlsym \
                  failed)"
             );
-            heard.take(target, &text, now);
+            counts.count_record(target, &text, now);
         }
-        let text = heard.verdict().unwrap_err().to_string();
+        let text = counts.check_kernels().unwrap_err().to_string();
         assert!(text.contains("2 kernels did not run"), "{text}");
         assert!(text.contains("Missing symbol cuEventElapsedTime_v2"), "{text}");
     }

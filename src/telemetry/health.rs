@@ -2,7 +2,9 @@
 //! running topologies, the trainer, and the end of a verb.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::catalog;
 
@@ -50,8 +52,7 @@ impl Health {
     }
 
     fn with_problems<T>(&self, f: impl FnOnce(&mut BTreeMap<&'static str, String>) -> T) -> T {
-        // Nothing in here can leave the map half changed, so a panic elsewhere does not matter.
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.0.lock())
     }
 }
 

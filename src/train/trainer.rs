@@ -173,7 +173,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<(), Fault> {
         let PendingStep { figures, mut record, next_batch, next_sample, started } = pending;
         figures.wait_into(&mut record)?;
-        backend_log::check()?;
+        backend_log::check_kernels()?;
         record.seconds = started.elapsed().as_secs_f64();
         for skipped in self.context.skips.take_before(next_sample) {
             self.context.journal.write_event(&skipped)?;

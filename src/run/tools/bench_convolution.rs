@@ -17,22 +17,22 @@ use crate::run::failure::Failure;
 
 /// A convolution over a cube, zero-padded by half its kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Shape {
-    /// Channels that come in.
+pub struct ConvolutionShape {
+    /// Input channels.
     pub inputs: usize,
-    /// Channels that go out.
+    /// Output channels.
     pub outputs: usize,
-    /// Side of the volume that comes in, in voxels.
+    /// Side of the input volume, in voxels.
     pub side: usize,
     /// Side of the kernel.
     pub kernel: usize,
-    /// Step over the grid.
+    /// Stride.
     pub stride: usize,
-    /// Groups of channels that do not see each other.
+    /// Number of channel groups.
     pub groups: usize,
 }
 
-impl FromStr for Shape {
+impl FromStr for ConvolutionShape {
     type Err = String;
 
     /// `IN:OUT:SIDE`, and after it, as far as they are not 3, 1 and 1, `:KERNEL:STRIDE:GROUPS`.
@@ -60,12 +60,12 @@ impl FromStr for Shape {
     }
 }
 
-/// The figures of one shape.
+/// Measured times of one convolution.
 #[derive(Debug, Clone, Serialize)]
 pub struct ConvolutionCost {
     /// The convolution.
     #[serde(flatten)]
-    pub shape: Shape,
+    pub shape: ConvolutionShape,
     /// Samples in a batch.
     pub batch: usize,
     /// Number format of the volume and the kernel.
@@ -80,9 +80,9 @@ pub struct ConvolutionCost {
     pub first_seconds: f64,
 }
 
-/// Batch, precision and repeats of a measurement.
+/// Options of a measurement: batch, precision, repeats.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms {
+pub struct BenchOptions {
     /// Samples in a batch.
     pub batch: usize,
     /// Number format of the volumes and the kernels.
@@ -91,35 +91,40 @@ pub struct Terms {
     pub repeats: usize,
 }
 
-/// Measures the shapes one after another; `tell` hears of each as soon as it is measured.
+/// Measures the shapes one after another; `on_cost` is called with each as soon as it is
+/// measured.
 ///
 /// # Errors
 /// If the device does not compute in the precision, or fails.
-pub fn bench(
+pub fn bench_convolutions(
     chosen: &ChosenDevice,
-    shapes: &[Shape],
-    terms: Terms,
-    mut tell: impl FnMut(&ConvolutionCost),
+    shapes: &[ConvolutionShape],
+    options: BenchOptions,
+    mut on_cost: impl FnMut(&ConvolutionCost),
 ) -> Result<Vec<ConvolutionCost>, Failure> {
-    chosen.check_precision(terms.precision)?;
+    chosen.check_precision(options.precision)?;
     let mut costs = Vec::with_capacity(shapes.len());
     for &shape in shapes {
-        let cost = cost(&chosen.device, shape, terms)?;
-        tell(&cost);
+        let cost = measure_convolution(&chosen.device, shape, options)?;
+        on_cost(&cost);
         costs.push(cost);
     }
     Ok(costs)
 }
 
-fn cost(device: &Device, shape: Shape, terms: Terms) -> Result<ConvolutionCost, Failure> {
-    let Shape { inputs, outputs, side, kernel, stride, groups } = shape;
+fn measure_convolution(
+    device: &Device,
+    shape: ConvolutionShape,
+    options: BenchOptions,
+) -> Result<ConvolutionCost, Failure> {
+    let ConvolutionShape { inputs, outputs, side, kernel, stride, groups } = shape;
     let recording = device.clone().autodiff();
     let form = ConvConfig { size: kernel, stride, groups, bias: false };
     let mut trained = form.init([inputs, outputs], &recording);
     trained.weight = Param::from_tensor(wave(trained.weight.dims(), &recording).require_grad());
     let fixed = trained.clone().no_grad();
     let volume =
-        wave([terms.batch, inputs, side, side, side], &recording).cast(terms.precision.dtype());
+        wave([options.batch, inputs, side, side, side], &recording).cast(options.precision.dtype());
     let followed = volume.clone().require_grad();
 
     let clock = Instant::now();
@@ -132,11 +137,11 @@ fn cost(device: &Device, shape: Shape, terms: Terms) -> Result<ConvolutionCost, 
     let first_seconds = clock.elapsed().as_secs_f64();
     Ok(ConvolutionCost {
         shape,
-        batch: terms.batch,
-        precision: terms.precision,
-        forward_seconds: median(terms.repeats, forward)?,
-        data_gradient_seconds: median(terms.repeats, data)?,
-        weight_gradient_seconds: median(terms.repeats, weight)?,
+        batch: options.batch,
+        precision: options.precision,
+        forward_seconds: median(options.repeats, forward)?,
+        data_gradient_seconds: median(options.repeats, data)?,
+        weight_gradient_seconds: median(options.repeats, weight)?,
         first_seconds,
     })
 }
@@ -186,12 +191,14 @@ mod tests {
 
     #[test]
     fn a_shape_is_read_with_what_it_leaves_out() {
-        let plain = Shape { inputs: 4, outputs: 30, side: 128, kernel: 3, stride: 1, groups: 1 };
+        let plain =
+            ConvolutionShape { inputs: 4, outputs: 30, side: 128, kernel: 3, stride: 1, groups: 1 };
         assert_eq!("4:30:128".parse(), Ok(plain));
-        let whole = Shape { inputs: 8, outputs: 16, side: 64, kernel: 1, stride: 2, groups: 4 };
+        let whole =
+            ConvolutionShape { inputs: 8, outputs: 16, side: 64, kernel: 1, stride: 2, groups: 4 };
         assert_eq!("8:16:64:1:2:4".parse(), Ok(whole));
         for wrong in ["", "4:30", "4:x:8", "4:30:0", "4:30:8:2", "4:30:8:3:1:4", "4:4:8:3:1:1:1"] {
-            let problem = wrong.parse::<Shape>().unwrap_err();
+            let problem = wrong.parse::<ConvolutionShape>().unwrap_err();
             assert!(problem.contains("; write IN:OUT:SIDE"), "{problem}");
         }
     }
@@ -201,9 +208,9 @@ mod tests {
         let chosen = device::choose_device(DeviceChoice::Cpu).unwrap();
         let shapes = ["2:4:8", "4:4:8:3:2:2"].map(|shape| shape.parse().unwrap());
         for precision in [Precision::F32, Precision::Bf16] {
-            let terms = Terms { batch: 2, precision, repeats: 3 };
+            let options = BenchOptions { batch: 2, precision, repeats: 3 };
             let mut told = 0;
-            let costs = bench(&chosen, &shapes, terms, |_| told += 1).unwrap();
+            let costs = bench_convolutions(&chosen, &shapes, options, |_| told += 1).unwrap();
             assert_eq!((costs.len(), told), (2, 2));
             for cost in costs {
                 let seconds = [
