@@ -130,7 +130,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     let pool = device.memory_pool_usage();
     let kernels = match repeats.kernel_steps {
         0 => Vec::new(),
-        steps => kernel_times::of(|| bench.train_steps(steps).map(drop))?,
+        steps => kernel_times::time_kernels(|| bench.train_steps(steps).map(drop))?,
     };
     Ok(StepCost {
         model: config.blueprint.name().to_string(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::failure::Failure;
 
-/// All launches of one kernel.
+/// Launches of one kernel, and their time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KernelTime {
     /// Name that CubeCL gives it, without the paths of its types.
@@ -19,17 +19,20 @@ pub struct KernelTime {
     pub seconds: f64,
 }
 
-/// The kernels of `work`, the longest first; `work` has to wait for the device before it returns.
+/// Times the kernels of `work`, the longest first; `work` has to wait for the device before it
+/// returns.
 ///
 /// # Errors
 /// Those of `work`.
-pub fn of(work: impl FnOnce() -> Result<(), Failure>) -> Result<Vec<KernelTime>, Failure> {
+pub fn time_kernels(
+    work: impl FnOnce() -> Result<(), Failure>,
+) -> Result<Vec<KernelTime>, Failure> {
     let launches = observed::launches(work)?;
-    Ok(summed(launches))
+    Ok(sum_by_kernel(launches))
 }
 
-/// Launches by name, the longest kernel first.
-fn summed(launches: Vec<(String, f64)>) -> Vec<KernelTime> {
+/// Sums the launches by kernel, the longest first.
+fn sum_by_kernel(launches: Vec<(String, f64)>) -> Vec<KernelTime> {
     let mut kernels: std::collections::BTreeMap<String, (u64, f64)> = Default::default();
     for (name, seconds) in launches {
         let (count, sum) = kernels.entry(name).or_default();
@@ -46,7 +49,7 @@ fn summed(launches: Vec<(String, f64)>) -> Vec<KernelTime> {
 mod observed {
     use super::Failure;
 
-    /// The work without a look at its kernels.
+    /// Runs the work without timing its kernels.
     pub(super) fn launches(
         work: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<Vec<(String, f64)>, Failure> {
@@ -57,18 +60,19 @@ mod observed {
 
 #[cfg(feature = "cuda")]
 mod observed {
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::Arc;
 
     use cubecl::config::{TypeNameFormatLevel, type_name_format};
     use cubecl::logging::{LaunchObservation, LaunchObserver, ProfileDuration, TimingRequest};
+    use parking_lot::Mutex;
 
     use super::Failure;
 
-    /// Keeps what is measured, unread: reading waits for the kernel.
+    /// Profiles of launches, not resolved yet: that waits for the kernel.
     #[derive(Default)]
-    struct Kept(Mutex<Vec<(&'static str, ProfileDuration)>>);
+    struct LaunchProfiles(Mutex<Vec<(&'static str, ProfileDuration)>>);
 
-    impl LaunchObserver for Kept {
+    impl LaunchObserver for LaunchProfiles {
         fn launched(&self, _kernel: &'static str) {}
 
         fn timing(&self) -> TimingRequest {
@@ -76,7 +80,7 @@ mod observed {
         }
 
         fn profiled(&self, kernel: &'static str, profile: ProfileDuration) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push((kernel, profile));
+            self.0.lock().push((kernel, profile));
         }
     }
 
@@ -84,12 +88,13 @@ mod observed {
     pub(super) fn launches(
         work: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<Vec<(String, f64)>, Failure> {
-        let kept = Arc::new(Kept::default());
-        let observation = LaunchObservation::new(Arc::clone(&kept) as Arc<dyn LaunchObserver>);
+        let profiles_of_launches = Arc::new(LaunchProfiles::default());
+        let observation =
+            LaunchObservation::new(Arc::clone(&profiles_of_launches) as Arc<dyn LaunchObserver>);
         let outcome = work();
         drop(observation);
         outcome?;
-        let profiles = std::mem::take(&mut *kept.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let profiles = std::mem::take(&mut *profiles_of_launches.0.lock());
         let read = |(name, profile): (&'static str, ProfileDuration)| {
             let ticks = cubecl::future::block_on(profile.resolve());
             let seconds = ticks.map_or(0.0, |ticks| ticks.duration().as_secs_f64());
@@ -106,7 +111,8 @@ mod tests {
     #[test]
     fn launches_are_summed_by_name_and_the_longest_kernel_is_first() {
         let launch = |name: &str, seconds| (name.to_string(), seconds);
-        let kernels = summed(vec![launch("add", 0.5), launch("conv", 2.0), launch("add", 0.25)]);
+        let kernels =
+            sum_by_kernel(vec![launch("add", 0.5), launch("conv", 2.0), launch("add", 0.25)]);
         let names: Vec<&str> = kernels.iter().map(|kernel| kernel.name.as_str()).collect();
         assert_eq!(names, ["conv", "add"]);
         assert_eq!((kernels[1].launches, kernels[1].seconds), (2, 0.75));
@@ -114,8 +120,8 @@ mod tests {
 
     #[test]
     fn work_that_fails_has_no_kernels() {
-        let failed = of(|| Err(Failure::Aborted));
+        let failed = time_kernels(|| Err(Failure::Aborted));
         assert!(matches!(failed, Err(Failure::Aborted)));
-        assert_eq!(of(|| Ok(())).unwrap(), []);
+        assert_eq!(time_kernels(|| Ok(())).unwrap(), []);
     }
 }

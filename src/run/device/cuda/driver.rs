@@ -57,7 +57,7 @@ const FUNCTIONS: &[&str] = &[
     "cuTensorMapEncodeTiled",
 ];
 
-/// The CUDA that the driver is of, as it counts.
+/// Returns the CUDA version of the driver, as `cuDriverGetVersion` counts.
 pub(super) fn version() -> Result<i32, DriverError> {
     let mut version = 0;
     // SAFETY: the driver writes one `int` to where it is told, which outlives the call.
@@ -72,21 +72,21 @@ pub(super) fn version() -> Result<i32, DriverError> {
 /// # Errors
 /// The version if it is too old, the first function that is not there otherwise.
 pub(super) fn check(found: i32) -> Result<(), Missing> {
-    judge(found, has)
+    check_driver(found, exports_function)
 }
 
-fn judge(found: i32, has: impl Fn(&str) -> bool) -> Result<(), Missing> {
+fn check_driver(found: i32, exports: impl Fn(&str) -> bool) -> Result<(), Missing> {
     if found < OLDEST_DRIVER {
         return Err(Missing::Version { found });
     }
-    match FUNCTIONS.iter().find(|name| !has(name)) {
+    match FUNCTIONS.iter().find(|name| !exports(name)) {
         Some(name) => Err(Missing::Function { found, name }),
         None => Ok(()),
     }
 }
 
 /// Looks `name` up among the functions that the driver's library exports.
-fn has(name: &str) -> bool {
+fn exports_function(name: &str) -> bool {
     // SAFETY: the library is open (`version` called into it), stays so, and the address that comes
     // back is compared with nothing and never called, so its type does not matter.
     #[allow(unsafe_code)]
@@ -102,10 +102,10 @@ mod tests {
     #[test]
     fn an_old_driver_is_told_by_its_version_and_a_broken_one_by_the_function() {
         let all = |_: &str| true;
-        assert_eq!(judge(11_080, all), Err(Missing::Version { found: 11_080 }));
-        assert_eq!((judge(12_000, all), judge(13_000, all)), (Ok(()), Ok(())));
+        assert_eq!(check_driver(11_080, all), Err(Missing::Version { found: 11_080 }));
+        assert_eq!((check_driver(12_000, all), check_driver(13_000, all)), (Ok(()), Ok(())));
         let name = "cuEventElapsedTime";
-        let lacking = judge(13_000, |function| function != name);
+        let lacking = check_driver(13_000, |function| function != name);
         assert_eq!(lacking, Err(Missing::Function { found: 13_000, name }));
     }
 
