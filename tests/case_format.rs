@@ -6,13 +6,18 @@ use std::path::{Path, PathBuf};
 
 use gliaflow::base::error::Reason;
 use gliaflow::base::fingerprint::Fingerprint;
-use gliaflow::cache::contents::CaseContents;
+use gliaflow::cache::contents::{CaseContents, OutsideLabel};
+use gliaflow::cache::description::{
+    BackgroundBasis, CaseDescription, CaseMeaning, Clipping, ModalityRecord,
+};
 use gliaflow::cache::encode::IntensityScale;
 use gliaflow::cache::foreground::Foreground;
+use gliaflow::cache::histogram::TissueHistogram;
 use gliaflow::cache::map::{MappedCase, Verify};
-use gliaflow::cache::source::SourceFile;
+use gliaflow::cache::preprocess::PreprocessConfig;
+use gliaflow::cache::source::{ExpectedSource, SourceFile};
 use gliaflow::cache::statistics::IntensityStats;
-use gliaflow::cache::store::CaseStore;
+use gliaflow::cache::store::{CaseOrigin, CaseStore};
 use gliaflow::volume::case::{CaseId, SourceGrid};
 use gliaflow::volume::grid::{Affine, Box3, Dims};
 use gliaflow::volume::modality::Modality;
@@ -23,7 +28,43 @@ use proptest::prelude::*;
 const SEAL: usize = 4092;
 
 fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/case_v2.bin")
+}
+
+/// A file as the first version wrote it.
+fn fixture_v1() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/case_v1.bin")
+}
+
+/// What the golden file of v1 holds.
+fn golden_v1() -> CaseContents {
+    CaseContents {
+        histograms: Default::default(),
+        outside: Vec::new(),
+        description: CaseDescription::of_scheme(LabelScheme::Brats2023),
+        ..golden()
+    }
+}
+
+/// Description that says something else in each field.
+fn description() -> CaseDescription {
+    let record = |background: f64, background_basis| ModalityRecord {
+        background,
+        background_margin: background.abs() / 8.0,
+        background_basis,
+        clipping: None,
+    };
+    let clipping = Some(Clipping { low: -0.1, high: 1e7, below: 3, above: 1 });
+    CaseDescription {
+        foreground: "brain_mask".into(),
+        meaning: CaseMeaning::of_scheme(LabelScheme::Brats2023),
+        records: vec![
+            record(0.0, BackgroundBasis::Zero),
+            record(-1024.0, BackgroundBasis::Found),
+            record(-0.75, BackgroundBasis::Threshold),
+            ModalityRecord { clipping, ..record(7.0, BackgroundBasis::Mask) },
+        ],
+    }
 }
 
 /// What the golden file holds: numbers that are told apart, not those of any brain.
@@ -58,7 +99,14 @@ fn golden() -> CaseContents {
             IntensityScale { slope: 1e-3, inter: -7.5, max_error: 1e-3 },
         ],
         stats: [100.0, 200.0, 300.0, 400.0].map(stats),
+        histograms: [[-3, 5], [-32768, 32767], [1, 2], [1000, 2000]].map(
+            |[low, high]: [i16; 2]| {
+                TissueHistogram::from_code_counts([(low, 5), (high, 7)].into_iter())
+            },
+        ),
         labels: Some(vec![0, 1, 2, 3, 4, 0, 3, 2, 2, 0, 0, 0]),
+        outside: vec![OutsideLabel { voxel: 0, label: 3 }, OutsideLabel { voxel: 59, label: 4 }],
+        description: description(),
         foreground: [
             Foreground { count: 2, voxels: vec![3, 6] },
             Foreground { count: 3, voxels: vec![1, 3, 6] },
@@ -83,12 +131,16 @@ pub(crate) fn assert_holds(case: &MappedCase, wanted: &CaseContents) {
     for modality in Modality::ALL {
         assert_eq!(case.intensity_scale(modality), &wanted.scales[modality.index()]);
         assert_eq!(case.intensity_stats(modality), &wanted.stats[modality.index()]);
+        let histogram = wanted.histograms[modality.index()].as_view();
+        assert_eq!(case.tissue_histogram(modality), histogram);
     }
     for region in Region::ALL {
         let (found, wanted) = (case.foreground(region), &wanted.foreground[region.index()]);
         assert_eq!((found.count, found.voxels), (wanted.count, &*wanted.voxels));
     }
     assert_eq!(case.label_scheme(), wanted.scheme);
+    assert_eq!(case.outside_labels(), wanted.outside);
+    assert_eq!(case.description(), &wanted.description);
     assert_eq!(case.fingerprint(), wanted.fingerprint);
     assert_eq!(case.preprocess_fingerprint(), wanted.preprocess);
     assert_eq!(case.source_files(), wanted.files);
@@ -141,21 +193,48 @@ impl Scratch {
 fn the_golden_file_opens_for_ever_and_says_what_it_always_said() {
     let case = MappedCase::open(&fixture(), Verify::Full).unwrap();
     assert_holds(&case, &golden());
+    assert_eq!(case.file_bytes(), 36864);
+}
+
+#[test]
+fn the_golden_file_of_v1_opens_for_ever_and_says_nothing_that_it_does_not_hold() {
+    let case = MappedCase::open(&fixture_v1(), Verify::Full).unwrap();
+    assert_holds(&case, &golden_v1());
     assert_eq!(case.file_bytes(), 24576);
+}
+
+#[test]
+fn a_file_of_v1_among_those_of_v2_is_refused_and_built_again() {
+    let root = tempfile::tempdir().unwrap();
+    let store = CaseStore::open(root.path(), PreprocessConfig::default().fingerprint()).unwrap();
+    let wanted = CaseContents { preprocess: PreprocessConfig::default().fingerprint(), ..golden() };
+    let path = store.case_path(&wanted.id).unwrap();
+    fs::copy(fixture_v1(), &path).unwrap();
+    let refused = store.find_case(&wanted.id, ExpectedSource::Anything).unwrap_err();
+    assert!(refused.to_string().contains("preprocess fingerprint"), "{refused}");
+    let built = store.get_or_build(&wanted.id, ExpectedSource::Anything, || Ok(wanted.clone()));
+    let (case, origin) = built.unwrap();
+    assert!(matches!(origin, CaseOrigin::Repaired(_)), "{origin:?}");
+    assert_holds(&case, &wanted);
 }
 
 #[test]
 fn the_golden_file_lies_as_the_specification_says() {
     let bytes = fs::read(fixture()).unwrap();
     assert_eq!(&bytes[..8], b"GLIACASE");
-    assert_eq!(bytes[8..12], 1u32.to_le_bytes());
+    assert_eq!(bytes[8..12], 2u32.to_le_bytes());
     assert_eq!(bytes[32..44], [1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(&bytes[240..251], "Gölden_001".as_bytes());
     let starts: Vec<usize> = sections(&bytes).iter().map(|section| section.start).collect();
-    assert_eq!(starts, [4096, 8192, 12288, 16384, 20480]);
+    assert_eq!(starts, (1..=8).map(|page| 4096 * page).collect::<Vec<_>>());
     assert_eq!(bytes[4096..4104], [0xFA, 0xFF, 0xE8, 0x03, 0x00, 0x80, 0xFF, 0x7F]);
     assert_eq!(bytes[8192..8197], [0, 1, 2, 3, 4]);
     assert_eq!(bytes[16384 + 48..16384 + 52], [3, 0, 0, 0]);
+    assert_eq!(bytes[440..456], golden().description.meaning.fingerprint().0);
+    assert_eq!(bytes[20480..20496], [2, 0, 0, 0].repeat(4));
+    assert_eq!(bytes[20496..20504], [&(-3f32).to_le_bytes()[..], &[5, 0, 0, 0]].concat());
+    assert_eq!(&bytes[24576..24603], b"foreground = \"brain_mask\"\n\n");
+    assert_eq!(bytes[28672..28688], [0, 0, 0, 0, 3, 0, 0, 0, 59, 0, 0, 0, 4, 0, 0, 0]);
 }
 
 /// Writes the file first where `GLIAFLOW_WRITE_GOLDEN` is set: for a new format version alone.
@@ -187,7 +266,9 @@ fn a_flipped_bit_anywhere_is_caught() {
 #[test]
 fn voxels_are_checked_when_touched_and_small_sections_always() {
     let (scratch, whole) = (Scratch::new(), fs::read(fixture()).unwrap());
-    let [image, label, stats, foreground, source] = sections(&whole).try_into().unwrap();
+    let all = sections(&whole);
+    let [image, label, small @ ..] = &*all else { panic!("a golden file has labels") };
+    assert_eq!(small.len(), 6);
     for range in [image, label] {
         let mut bytes = whole.clone();
         bytes[range.end - 1] ^= 4;
@@ -197,7 +278,7 @@ fn voxels_are_checked_when_touched_and_small_sections_always() {
         }
         assert!(scratch.open(&bytes, Verify::Header).unwrap().verify_voxels().is_ok());
     }
-    for range in [stats, foreground, source] {
+    for range in small {
         let mut bytes = whole.clone();
         bytes[range.start] ^= 4;
         assert_eq!(scratch.open(&bytes, Verify::Header).unwrap_err().0, Reason::Checksum);
@@ -224,9 +305,9 @@ fn a_file_of_another_length_is_refused() {
 #[test]
 fn other_versions_and_other_files_are_told_apart() {
     let (scratch, mut bytes) = (Scratch::new(), fs::read(fixture()).unwrap());
-    bytes[8] = 2;
+    bytes[8] = 3;
     let newer = scratch.open(&sealed(bytes.clone()), Verify::Header).unwrap_err();
-    assert!(newer.1.contains("version: 2, this gliaflow reads 1"), "{}", newer.1);
+    assert!(newer.1.contains("version: 3, this gliaflow reads 1 to 2"), "{}", newer.1);
     bytes[0] = 0;
     let foreign = scratch.open(&sealed(bytes), Verify::Header).unwrap_err();
     assert!(foreign.1.contains("not a case file"), "{}", foreign.1);
@@ -238,11 +319,11 @@ fn a_section_of_a_later_writer_is_passed_over_and_still_checked() {
     let novelty = [7u8; 4096];
     let record = [77u32, crc32c::crc32c(&novelty)].map(u32::to_le_bytes).concat();
     let place = [bytes.len() as u64, 4096].map(u64::to_le_bytes).concat();
-    bytes[672..696].copy_from_slice(&[record, place].concat());
+    bytes[768..792].copy_from_slice(&[record, place].concat());
     bytes.extend_from_slice(&novelty);
     let length = bytes.len() as u64;
     bytes[16..24].copy_from_slice(&length.to_le_bytes());
-    bytes[24] = 6;
+    bytes[24] = 9;
     let mut bytes = sealed(bytes);
     assert_holds(&scratch.open(&bytes, Verify::Full).unwrap(), &golden());
     *bytes.last_mut().unwrap() ^= 1;
@@ -254,7 +335,9 @@ fn read_all(case: &MappedCase) -> usize {
     let foreground: usize =
         Region::ALL.map(|region| case.foreground(region).voxels.len()).iter().sum();
     let files: usize = case.source_files().iter().map(|file| file.name.len()).sum();
-    case.images().len() + case.labels().map_or(0, <[u8]>::len) + foreground + files
+    let bins = Modality::ALL.map(|modality| case.tissue_histogram(modality).bins().len());
+    let outside = case.outside_labels().len() + bins.iter().sum::<usize>();
+    outside + case.images().len() + case.labels().map_or(0, <[u8]>::len) + foreground + files
 }
 
 proptest! {
@@ -266,7 +349,7 @@ proptest! {
     /// Lies with a valid seal reach every check behind it.
     #[test]
     fn a_header_that_lies_under_a_valid_checksum_never_panics(
-        lies in prop::collection::vec((12usize..720, prop_oneof![Just(0u8), Just(255), any::<u8>()]), 1..4),
+        lies in prop::collection::vec((12usize..816, prop_oneof![Just(0u8), Just(255), any::<u8>()]), 1..4),
     ) {
         let mut bytes = fs::read(fixture()).unwrap();
         for (place, value) in lies {
@@ -279,7 +362,7 @@ proptest! {
 
     #[test]
     fn a_small_section_that_lies_under_a_valid_checksum_never_panics(
-        section in 2usize..5,
+        section in 2usize..8,
         lies in prop::collection::vec((0usize..480, any::<u8>()), 1..4),
     ) {
         let mut bytes = fs::read(fixture()).unwrap();

@@ -8,7 +8,7 @@ use crate::base::fingerprint::Fingerprint;
 use crate::cache::format;
 
 /// Raised when encoding, crop or statistics change what they compute.
-const RECIPE_REVISION: u32 = 1;
+const RECIPE_REVISION: u32 = 2;
 
 /// Orientation of stored volumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
