@@ -5,6 +5,7 @@
 //! ([`annotation`]). The bytes are specified in `cache/README.md`.
 
 pub mod annotation;
+mod brain_box;
 mod compose;
 pub mod contents;
 pub mod description;
