@@ -63,8 +63,6 @@ impl Default for PatchPoolState {
     }
 }
 
-impl PatchPoolState {}
-
 impl Drop for PatchPoolState {
     fn drop(&mut self) {
         self.gauge.decrement(*self.bytes.get_mut() as f64);
