@@ -7,7 +7,6 @@ use serde::Serialize;
 use crate::base::error::CaseError;
 use crate::eval::cohort::{CohortScore, Summary};
 use crate::eval::statistics::paired::{MeasureByCase, average_seeds};
-use crate::experiment::claims::{self, Claim};
 use crate::experiment::paper::PaperRow;
 use crate::volume::region::Region;
 
@@ -111,14 +110,4 @@ pub struct ExperimentOutcome {
     pub pseudo_labels: Vec<BTreeMap<&'static str, f64>>,
     /// Dice by the amount of labelled data, the whole of it last.
     pub curve: Vec<CurvePoint>,
-}
-
-impl ExperimentOutcome {
-    /// Tests the paper's claim.
-    ///
-    /// # Errors
-    /// If rows were not scored on the same cases.
-    pub fn test_claims(&self) -> Result<Vec<Claim>, CaseError> {
-        claims::test_claims(&self.rows)
-    }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::base::files::write_atomically;
+use crate::base::files::{write_atomically, write_json};
 use crate::eval::cohort::CohortScore;
 use crate::experiment::cohort::ExperimentCohort;
 use crate::experiment::config::{ExperimentConfig, Repetition};
@@ -56,18 +56,9 @@ fn step_count(experiment: &ExperimentConfig) -> u64 {
 
 /// Writes `table.md`, `table.csv` and `table.json`.
 fn write_tables(out: &Path, outcome: &ExperimentOutcome) -> Result<(), Failure> {
-    let mut document = serde_json::to_string_pretty(&table::to_json(outcome)?)
-        .expect("an outcome serialises to JSON");
-    document.push('\n');
-    let files = [
-        ("table.md", table::to_markdown(outcome)?),
-        ("table.csv", table::to_csv(outcome)?),
-        ("table.json", document),
-    ];
-    for (name, text) in files {
-        write_atomically(&out.join(name), text.as_bytes())?;
-    }
-    Ok(())
+    write_atomically(&out.join("table.md"), table::to_markdown(outcome)?.as_bytes())?;
+    write_atomically(&out.join("table.csv"), table::to_csv(outcome)?.as_bytes())?;
+    Ok(write_json(&out.join("table.json"), &table::to_json(outcome)?)?)
 }
 
 struct Protocol<'a> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::base::files::write_atomically;
+use crate::base::files::{write_atomically, write_json};
 use crate::cache::store::CaseStore;
 use crate::report;
 use crate::run::cohort;
@@ -46,7 +46,7 @@ pub fn train(
         RunDestination::Next { root, stem } => RunDirectory::create_numbered(root, stem)?,
         RunDestination::Exactly(path) => RunDirectory::create_at(path)?,
     };
-    directory.write_json(ENDPOINT, &session.endpoint)?;
+    write_json(&directory.path().join(ENDPOINT), &session.endpoint)?;
     write_run_record(&directory, config, &chosen, &cohort.lock)?;
     let journal = Journal::start(directory.path())?;
     let context = RunContext::new(config, session, chosen, store, cohort, directory, journal)?;
@@ -80,7 +80,7 @@ pub fn resume(
     }
     let chosen = device::choose_device(config.run.device)?;
     chosen.check_precision(config.run.precision)?;
-    directory.write_json(ENDPOINT, &session.endpoint)?;
+    write_json(&directory.path().join(ENDPOINT), &session.endpoint)?;
     publish_info(&config, &chosen);
     let store = open_store(&config.run)?;
     let lock = cohort::read_lock(folder)?;
@@ -178,7 +178,7 @@ fn train_and_evaluate(context: &RunContext<'_>, started: Instant) -> Result<RunS
         }),
         evaluation: evaluation.map(|scored| scored.scores),
     };
-    directory.write_json(SUMMARY, &summary)?;
+    write_json(&directory.path().join(SUMMARY), &summary)?;
     Ok(summary)
 }
 
@@ -250,10 +250,10 @@ fn write_run_record(
     chosen: &ChosenDevice,
     lock: &DatasetLock,
 ) -> Result<(), Failure> {
-    directory.write_json(DATASET_LOCK, lock)?;
+    write_json(&directory.path().join(DATASET_LOCK), lock)?;
     let products = chosen.products(config.run.precision);
     let environment = Environment::of_process(&chosen.name, products, chosen.deterministic);
-    directory.write_json(ENVIRONMENT, &environment)?;
+    write_json(&directory.path().join(ENVIRONMENT), &environment)?;
     write_atomically(&directory.path().join(CONFIG), config.to_toml()?.as_bytes())?;
     publish_info(config, chosen);
     Ok(())

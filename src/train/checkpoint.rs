@@ -41,7 +41,9 @@ pub fn publish(
     save(&temporary)?;
     write_json(&temporary.join(STATE), state)?;
     let manifest = CheckpointManifest::of_folder(&temporary)?;
-    write_json(&temporary.join(MANIFEST), &manifest)?;
+    // Without a line's end, so that one cut at any byte is refused.
+    let text = serde_json::to_vec_pretty(&manifest).expect("records serialise to JSON");
+    write_atomically(&temporary.join(MANIFEST), &text)?;
     let published = root.join(&name);
     remove_if_there(&published)?;
     rename_synced(&temporary, &published)?;
