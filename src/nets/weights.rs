@@ -82,7 +82,8 @@ pub type NewValues<'a> = dyn FnMut(usize, &str, &[usize]) -> Option<Vec<f32>> + 
 
 /// Replaces the parameters for which `values` returns some.
 pub fn replace_parameters<M: Module>(module: M, values: &mut NewValues<'_>) -> M {
-    module.map(&mut ValueReplacer { path: Vec::new(), place: 0, values })
+    let parameters = parameter_shapes(&module).into_iter().enumerate();
+    module.map(&mut ValueReplacer { parameters, values })
 }
 
 /// Collects every parameter's value, without gradients, by id.
@@ -192,25 +193,15 @@ impl ModuleVisitor for ShapeCollector {
 }
 
 struct ValueReplacer<'a> {
-    path: Vec<String>,
-    place: usize,
+    parameters: std::iter::Enumerate<std::vec::IntoIter<ParameterShape>>,
     values: &'a mut NewValues<'a>,
 }
 
 impl ModuleMapper for ValueReplacer<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let shape: Vec<usize> = param.lazy_shape().iter().copied().collect();
-        let place = self.place;
-        self.place += 1;
-        let Some(values) = (self.values)(place, &self.path.join("."), &shape) else { return param };
+        let parameter = self.parameters.next();
+        let (place, ParameterShape { name, shape }) = parameter.expect("the module was visited");
+        let Some(values) = (self.values)(place, &name, &shape) else { return param };
         let device = param.lazy_device();
         let tensor = Tensor::from_data(TensorData::new(values, shape), &device);
         let value = if device.is_autodiff() { tensor.require_grad() } else { tensor };
