@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use gliaflow::augment::config::{AugmentConfig, Background, DrawnParams};
-use gliaflow::augment::kernel::{Kernel, PatchImages, blank_patch};
+use gliaflow::augment::kernel::{Kernel, PatchImages};
 use gliaflow::augment::noise::DrawnNoise;
 use gliaflow::augment::placement::Window;
 use gliaflow::augment::recipe::RenderPlan;
@@ -11,12 +11,18 @@ use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
 use gliaflow::cache::encode::IntensityScale;
 use gliaflow::cache::statistics::measure_tissue;
 use gliaflow::volume::grid::Dims;
+use gliaflow::volume::modality::Modality;
 use half::f16;
 use proptest::prelude::*;
 
 use crate::augment_reference::reference;
 
 mod targets;
+
+/// Blank patch to render into.
+fn blank_patch(dims: Dims) -> (Vec<f16>, Vec<u8>) {
+    (vec![f16::ZERO; Modality::COUNT * dims.voxel_count()], vec![0; dims.voxel_count()])
+}
 
 /// A case of a few hundred voxels.
 #[derive(Debug)]

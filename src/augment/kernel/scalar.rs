@@ -30,11 +30,7 @@ pub(super) fn render_patch<S: IntoTarget<T>, T: Target>(
         }
         gather_interpolated(job, &placement.row_ray(z, y), row, targets)
     };
-    let tones = job.render_plan.intensity_maps();
-    let tone = |channel: usize, raw: &mut [f32], mass: &[f32], first| {
-        tones[channel].apply_to_row(raw, mass, first)
-    };
-    render_rows(job, images, targets, gather, tone, store::write_row);
+    render_rows(job, images, targets, gather, store::write_row);
 }
 
 /// Fills an interpolated row.

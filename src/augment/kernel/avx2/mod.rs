@@ -43,11 +43,7 @@ pub(super) fn render_patch<S: IntoTarget<T>, T: Target>(
         }
         gather_interpolated(job, &placement.row_ray(z, y), plane_ahead, &mut groups, row, targets)
     };
-    let tones = job.render_plan.intensity_maps();
-    let tone = |channel: usize, raw: &mut [f32], mass: &[f32], first| {
-        tones[channel].apply_to_row(raw, mass, first)
-    };
-    render_rows(job, images, targets, gather, tone, |from, images, at| store_row(from, images, at));
+    render_rows(job, images, targets, gather, |from, images, at| store_row(from, images, at));
 }
 
 /// Lanes of a register.
