@@ -1,12 +1,9 @@
 //! `inspect`: contents and problems of a file or a dataset.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::brats::inspect::{Depth, FileReport, FolderReport, inspect_file, inspect_folder};
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
-use crate::run::failure::Failure;
+use crate::cli::{CommandOutput, Console, VerbResult};
 
 /// Show what a NIfTI file or a dataset folder holds, and what is wrong with it
 #[derive(Debug, clap::Args)]
@@ -26,7 +23,7 @@ pub(super) struct Inspect {
 }
 
 impl Inspect {
-    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, _: &Console) -> VerbResult {
         if self.path.is_dir() {
             let depth = if self.deep { Depth::Voxels } else { Depth::Names };
             let found = inspect_folder(&self.path, depth)?;
@@ -56,8 +53,7 @@ fn file_text(found: &FileReport) -> String {
     );
     if found.non_finite > 0 {
         let voxels = found.non_finite;
-        // Writing into a String cannot fail.
-        let _ = writeln!(text, "  not finite   {voxels} voxels; they count as background");
+        text += &format!("  not finite   {voxels} voxels; they count as background\n");
     }
     text
 }
@@ -71,8 +67,7 @@ fn folder_text(found: &FolderReport) -> String {
         json_name(&found.scheme)
     );
     for problem in &found.problems {
-        // Writing into a String cannot fail.
-        let _ = writeln!(text, "  problem: {problem}");
+        text += &format!("  problem: {problem}\n");
     }
     text
 }

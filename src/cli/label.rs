@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use crate::brats::dataset::{CaseFiles, discover_cases};
-use crate::cli::console::Console;
 use crate::cli::predictors::PredictorOptions;
-use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::tables;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::eval::table::{DiceRow, render_dice};
 use crate::pipeline::{ingest, whole_case};
 use crate::run::case_selection;
@@ -54,7 +53,7 @@ pub(super) struct Label {
 }
 
 impl Label {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         let resolved = self.runs.resolve_runs()?;
         let live = ActiveSession::start(&self.long, &self.runs.metrics_label(), console)?
             .register_metrics(&[&ingest::ACTORS, &whole_case::CACHE_ACTORS], &[Split::Unlabelled]);

@@ -1,17 +1,14 @@
 //! `predict`: label files for cases, with labels or without.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::brats::dataset::discover_cases;
-use crate::cli::console::Console;
 use crate::cli::evaluate::chosen_thresholds_text;
 use crate::cli::predictors::{PredictorOptions, ThresholdSource};
-use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::thresholds::ThresholdOptions;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::{ingest, whole_case};
-use crate::run::failure::Failure;
 use crate::run::predict::{self, PredictOptions};
 
 /// Segment cases with a run's network, or the mean of several, into NIfTI label files
@@ -47,7 +44,7 @@ pub(super) struct Predict {
 }
 
 impl Predict {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         let resolved = self.runs.resolve_runs()?;
         let dataset = discover_cases(&self.data)?;
         let tuning = [ingest::ACTORS.as_slice(), &whole_case::CACHE_ACTORS].concat();
@@ -76,12 +73,11 @@ impl Predict {
         let problems: Vec<String> =
             dataset.problems.iter().chain(&failed).map(ToString::to_string).collect();
         let mut text = format!("{} cases segmented into {}\n", written.len(), self.out.display());
-        // Writing into a String cannot fail.
         if let Some(tuned) = &tuned {
-            let _ = writeln!(text, "{}", chosen_thresholds_text(tuned));
+            text += &format!("{}\n", chosen_thresholds_text(tuned));
         }
         for problem in &problems {
-            let _ = writeln!(text, "  problem: {problem}");
+            text += &format!("  problem: {problem}\n");
         }
         let result =
             serde_json::json!({ "predictions": written, "problems": problems, "tuned": tuned });

@@ -1,11 +1,8 @@
 //! `replay`: an augmented sample of a run, as files.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
-use crate::run::failure::Failure;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::run::tools::replay;
 
 /// Write the exact sample that a run saw, as NIfTI, with what was drawn for it
@@ -35,7 +32,7 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, _: &Console) -> VerbResult {
         let done = replay::replay_of_run(&self.run, self.epoch, self.index, &self.out)?;
         let drawn = serde_json::to_string(&done.drawn).expect("draws serialise to JSON");
         let mut text = format!(
@@ -43,8 +40,7 @@ impl Replay {
             self.epoch, self.index, done.case, done.corner, done.dims
         );
         for file in &done.files {
-            // Writing into a String cannot fail.
-            let _ = writeln!(text, "{}", file.display());
+            text += &format!("{}\n", file.display());
         }
         Ok(CommandOutput::new(&done, text))
     }

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use crate::base::text::{format_duration, format_percent};
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::tables;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::{ingest, loader, whole_case};
 use crate::run::config::{self, CheckedConfig};
 use crate::run::failure::Failure;
@@ -77,7 +76,7 @@ pub(super) struct Train {
 }
 
 impl Train {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         let mut assignments = self.set.clone();
         let quoted = |path: &PathBuf| toml::Value::from(path.display().to_string()).to_string();
         assignments.extend(self.data.as_ref().map(|path| format!("data.folder={}", quoted(path))));
@@ -111,7 +110,7 @@ impl Train {
     }
 }
 
-fn dry_run(config: &CheckedConfig) -> Result<CommandOutput, Failure> {
+fn dry_run(config: &CheckedConfig) -> VerbResult {
     let memory = config.loader_memory()?;
     let text = format!(
         "{}\n# parameters          {}\n# loader memory       {:.0} MiB: {} samples under way, {} \

@@ -1,7 +1,6 @@
 //! The charts of a run: loss, Dice, HD95, learning rate, starvation and epoch time, also as one
 //! picture, `progress.png`, as nnU-Net has it.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use resvg::{tiny_skia, usvg};
@@ -305,7 +304,7 @@ pub(super) fn progress_png(record: &RunRecord) -> Result<Vec<u8>, Fault> {
     for (number, chart) in charts.iter().enumerate() {
         let left = MARGIN + (number % COLUMNS) as f64 * (width + MARGIN);
         let top = HEADING + MARGIN + (number / COLUMNS) as f64 * (height + MARGIN);
-        let _ = write!(svg, "{}", chart.to_svg([left, top], CHART));
+        svg += &chart.to_svg([left, top], CHART);
     }
     svg += "</svg>";
     svg_to_png(&svg).map_err(|problem| Fault::Environment {
