@@ -135,7 +135,6 @@ impl ActorCell {
         self.workers.lock().present.retain(|status| status.worker != worker);
     }
 
-    /// Status of each worker present.
     pub(super) fn worker_statuses(&self) -> Vec<Arc<WorkerStatus>> {
         self.workers.lock().present.clone()
     }
@@ -225,7 +224,6 @@ impl WorkerHandle {
         self.set_current_item(ticket.map(|held| (held.ordinal, Arc::clone(&held.item))));
     }
 
-    /// Counts one finished item.
     pub(super) fn count_item(&self) {
         self.status.items.fetch_add(1, Ordering::Relaxed);
     }

@@ -50,7 +50,6 @@ impl Limits {
     }
 }
 
-/// Starts the threads of one actor.
 type ActorStarter = Box<dyn FnOnce(&Arc<TopologyContext>) -> Result<(), Fault>>;
 
 struct TopologyPlan {

@@ -47,7 +47,6 @@ impl RenderPlan {
         &self.placement
     }
 
-    /// Intensity map of each modality.
     pub(super) const fn intensity_maps(&self) -> &[IntensityMap; Modality::COUNT] {
         &self.tones
     }

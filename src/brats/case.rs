@@ -155,7 +155,6 @@ impl SourceTotals {
     }
 }
 
-/// Grid of one file.
 #[derive(Clone, Copy)]
 struct FileGrid<'a> {
     path: &'a Path,

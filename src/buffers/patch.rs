@@ -109,7 +109,6 @@ impl PatchBufferPool {
     }
 }
 
-/// Bytes allocated by a buffer.
 fn allocated_bytes(buffer: &PatchBuffer) -> usize {
     let PatchBuffer { images, labels, .. } = buffer;
     images.capacity() * size_of::<f16>() + labels.capacity()

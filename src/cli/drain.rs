@@ -55,7 +55,6 @@ impl Drain {
     }
 }
 
-/// The report for people.
 fn report_text(what: &str, report: &DrainReport) -> String {
     let mut text = format!(
         "{what}: {} samples in {:.1} s, {:.2} samples/s\n",

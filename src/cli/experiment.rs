@@ -98,7 +98,6 @@ fn read_times(files: &[PathBuf]) -> Result<Vec<StepCost>, Failure> {
     Ok(measured)
 }
 
-/// The plan as text.
 fn plan_text(plan: &ExperimentPlan) -> String {
     let parts = &plan.parts;
     let mut text = format!(

@@ -63,7 +63,6 @@ impl PredictorOptions {
     }
 }
 
-/// Source of the thresholds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum ThresholdSource {
     /// Values of --drop-below and --smallest-et

@@ -13,7 +13,6 @@ const TEMPLATE: &str = "{prefix:>10} {bar:32} {pos}/{len} {unit}  {per_sec}  {et
 /// Least time between two lines of a log.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Progress bars on a terminal.
 #[derive(Clone, Default)]
 pub(super) struct ProgressBars(MultiProgress);
 

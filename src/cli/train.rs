@@ -129,7 +129,6 @@ fn dry_run(config: &CheckedConfig) -> VerbResult {
     Ok(CommandOutput::new(&result, text))
 }
 
-/// Summary of a run as text.
 pub(super) fn report_text(summary: &RunSummary) -> String {
     let scored = summary.evaluation.as_ref().map_or_else(
         || "no case was held out, so nothing was scored".to_string(),

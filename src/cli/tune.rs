@@ -92,7 +92,6 @@ impl Tune {
     }
 }
 
-/// The loader as a `[loader]` section of a configuration.
 fn loader_section(tuned: &TunedLoader) -> Result<String, Failure> {
     let mut table = toml::Table::new();
     let loader = toml::Value::try_from(&tuned.loader);

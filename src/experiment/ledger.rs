@@ -48,7 +48,6 @@ pub struct ExperimentFolder {
     journal: File,
 }
 
-/// A line of the journal.
 #[derive(Serialize)]
 struct StepJournalEntry<'a> {
     #[serde(flatten)]

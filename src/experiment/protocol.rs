@@ -45,7 +45,6 @@ pub fn run_experiment(
     Ok(outcome)
 }
 
-/// Number of steps of an experiment.
 fn step_count(experiment: &ExperimentConfig) -> u64 {
     let networks = experiment.text.networks.len() as u64;
     let fractions = experiment.text.labelled_fractions.len() as u64;
@@ -173,7 +172,6 @@ impl<'a> Protocol<'a> {
         })
     }
 
-    /// The runs of one seed that are averaged.
     fn ensemble_of_seed(&self, alone: &[StandAloneRuns<'_>], seed: usize) -> Ensemble {
         let text = &self.experiment.text.ensemble;
         let members = self.experiment.ensemble_members();

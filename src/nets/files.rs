@@ -7,7 +7,6 @@ use burn::store::ModuleRecord;
 
 use crate::base::error::Fault;
 
-/// Writes the parameters of a module.
 pub(super) fn write_module<M: Module>(module: M, file: &Path) -> Result<(), Fault> {
     module.into_record().save(file).map_err(|error| Fault::Environment {
         subject: file.display().to_string(),

@@ -83,7 +83,6 @@ pub struct Update {
     pub gradient_norm: Tensor<1>,
 }
 
-/// [`Learner`] of one architecture.
 pub(crate) struct TrainableModel<A: Architecture> {
     module: A,
     optimiser: Optimiser<A>,
@@ -197,7 +196,6 @@ impl<A: Architecture> Learner for TrainableModel<A> {
     }
 }
 
-/// Module for inference.
 struct InferenceModel<A: Architecture> {
     module: A,
     patch_divisor: usize,

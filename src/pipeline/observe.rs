@@ -74,7 +74,6 @@ impl RegistryState {
     }
 }
 
-/// Registered topology.
 #[derive(Clone)]
 struct WatchedTopology {
     observer: Observer,
@@ -90,7 +89,6 @@ impl WatchedTopology {
         Self { observer, looks, progress: ProgressWatch::within_limits(limits, now) }
     }
 
-    /// Takes a snapshot if one is due.
     fn take_due_snapshot(&mut self) {
         if self.looks.back().is_some_and(|(at, _)| at.elapsed() < LOOK_EVERY) {
             return;
@@ -112,7 +110,6 @@ impl WatchedTopology {
         self.oldest_snapshot().map_or(now.clone(), |then| now.since(then))
     }
 
-    /// Verdict on the recent span.
     fn recent_verdict(&self, beside: Option<&Self>) -> BottleneckVerdict {
         let now = self.observer.take_snapshot();
         let Some(then) = self.oldest_snapshot() else {
@@ -295,7 +292,6 @@ pub fn publish_regularly(runtime: &tokio::runtime::Handle, board: TopologyRegist
     });
 }
 
-/// Hooks of every topology here.
 pub(super) fn topology_hooks() -> Hooks {
     let on_item = Arc::new(|stage: &'static str, service: Duration| {
         catalog::LOADER_STAGE_SERVICE.with_labels([stage]).record(service.as_secs_f64());

@@ -13,7 +13,6 @@ const LETTER: f64 = 6.4;
 /// Most points of a line that is drawn with dots.
 const DOTS: usize = 60;
 
-/// A chart.
 pub(super) struct Chart {
     pub(super) title: &'static str,
     /// Unit, shown after the title.
@@ -27,7 +26,6 @@ pub(super) struct Chart {
     pub(super) without: &'static str,
 }
 
-/// A line of a chart.
 pub(super) struct ChartLine {
     /// CSS class, which decides the colour.
     pub(super) class: &'static str,
@@ -37,7 +35,6 @@ pub(super) struct ChartLine {
 }
 
 impl ChartLine {
-    /// The last value.
     pub(super) fn last_value(&self) -> Option<f64> {
         self.points.last().map(|point| point[1])
     }

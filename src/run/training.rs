@@ -33,15 +33,12 @@ use crate::volume::region::Region;
 pub(super) struct TrainingOutcome {
     /// The network as it is now.
     pub(super) learner: Box<dyn Learner>,
-    /// Progress of the run.
     pub(super) standing: TrainingProgress,
-    /// Steps planned in all.
     pub(super) steps: u64,
     /// Wall seconds of this process's steps.
     pub(super) seconds: f64,
     /// Seconds of these without a batch.
     pub(super) starved_seconds: f64,
-    /// Bottleneck of the steps.
     pub(super) loader: BottleneckVerdict,
     /// The scores of the network as it is now, if it has been validated.
     pub(super) scores: Option<Evaluation>,

@@ -16,7 +16,6 @@ pub(super) const WEIGHT_BITS: u32 = 24;
 /// Weight of the lowest such bit.
 pub(super) const WEIGHT_STEP: f32 = 1.0 / (1u32 << WEIGHT_BITS) as f32;
 
-/// Renders a patch.
 pub(super) fn render_patch<S: IntoTarget<T>, T: Target>(
     job: &PatchJob<'_, S>,
     images: PatchImages<'_>,
@@ -65,7 +64,6 @@ fn gather_aligned<S: IntoTarget<T>, T: Target>(
     row.clear_group_edges(&touched)
 }
 
-/// Copies one voxel.
 pub(super) fn copy_voxel(voxel: &RawVoxel, x: usize, row: &mut PatchRow) {
     let mass = voxel.map(|raw| if raw == 0 { 0.0 } else { 1.0 });
     row.set_voxel(x, voxel.map(f32::from), mass);

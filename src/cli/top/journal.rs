@@ -85,7 +85,6 @@ impl RunJournal {
         }
     }
 
-    /// Notice for a journal without an end.
     fn missing_end_notice(&self, why: &str) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let ago = format_duration(now.as_secs_f64() - self.last_time);

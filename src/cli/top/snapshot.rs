@@ -22,7 +22,6 @@ pub(super) struct EndpointSnapshot {
     pub(super) topologies: Vec<EndpointTopology>,
     /// Complaint of `/healthz`, if it has one.
     pub(super) complaint: Option<String>,
-    /// Instance that responded.
     pub(super) instance: Option<String>,
 }
 

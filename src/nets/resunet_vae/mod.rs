@@ -44,7 +44,6 @@ pub struct ResUNetVae {
     dropout: f64,
 }
 
-/// Encoder of one resolution.
 #[derive(Module, Debug)]
 struct EncoderLevel {
     /// Convolution into this resolution: stride 2, but at the top.

@@ -25,7 +25,6 @@ use crate::augment::kernel::row::PatchRow;
 use crate::augment::kernel::{IntoTarget, PatchImages, PatchJob, Target, render_rows, store};
 use crate::augment::tone::LANES;
 
-/// Renders a patch.
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn render_patch<S: IntoTarget<T>, T: Target>(
     job: &PatchJob<'_, S>,
@@ -46,7 +45,6 @@ pub(super) fn render_patch<S: IntoTarget<T>, T: Target>(
     render_rows(job, images, targets, gather, |from, images, at| store_row(from, images, at));
 }
 
-/// Lanes of a register.
 #[target_feature(enable = "avx2")]
 fn register_lanes(register: __m256) -> [f32; LANES] {
     transmute!(register)
