@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::actor::actor_cell::ActorCell;
 use crate::actor::shell::TopologyContext;
 use crate::actor::ticket::TicketCounts;
 use crate::telemetry::meter::Activity;
 
-/// Sums over all workers of one actor, also removed ones; the times add up to `worker_seconds`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Observation {
+/// Sums over all workers of one actor, also removed ones; the times add up to `worker_seconds`. One
+/// that another process has read from JSON owns its name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Observation<Name = &'static str> {
     /// Actor name.
-    pub name: &'static str,
+    pub name: Name,
     /// Workers now, without removed ones; after the stage has ended, the number it ended with.
     pub workers: usize,
     /// Items named, worked on or resolved.
