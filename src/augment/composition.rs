@@ -26,7 +26,7 @@ impl IntensityCurve {
     pub const IDENTITY: Self = Self { contrast: 1.0, shift: 0.0, gamma: None };
 }
 
-/// ComposedTransform of all transforms drawn for one sample.
+/// Composition of all transforms drawn for one sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComposedTransform {
     /// Linear map that takes positions in the patch to positions in the case, both in mm from the

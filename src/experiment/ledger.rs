@@ -16,7 +16,7 @@ const MEANING: u32 = 1;
 /// The journal's file.
 const JOURNAL: &str = "steps.jsonl";
 
-/// ExperimentStep of an experiment, identified by everything that decides its outcome.
+/// Step of an experiment, identified by everything that decides its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExperimentStep {
     /// `train`, `score`, `label`.

@@ -10,7 +10,7 @@ use crate::eval::statistics::paired::{MeasureByCase, average_seeds};
 use crate::experiment::paper::PaperRow;
 use crate::volume::region::Region;
 
-/// TableRow of the table: one method and its scores.
+/// Row of the table: one method and its scores.
 #[derive(Debug, Clone)]
 pub struct TableRow {
     /// Name of the method.
@@ -74,7 +74,7 @@ pub struct CaseCounts {
     pub validation: usize,
     /// Test cases.
     pub test: usize,
-    /// CaseCounts with hidden labels, annotated by the ensemble.
+    /// Cases with hidden labels, annotated by the ensemble.
     pub unlabelled: usize,
 }
 
@@ -89,7 +89,7 @@ pub struct CurvePoint {
     pub sd: BTreeMap<&'static str, Option<f64>>,
 }
 
-/// ExperimentOutcome of an experiment.
+/// Outcome of an experiment.
 #[derive(Debug, Clone)]
 pub struct ExperimentOutcome {
     /// The experiment's name.

@@ -24,7 +24,7 @@ use crate::run::failure::Failure;
 use crate::train::checkpoint;
 use crate::volume::grid::Dims;
 
-/// CheckpointChoice of a run.
+/// Checkpoint of a run.
 #[derive(strum::EnumString)]
 #[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = unknown_checkpoint)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ pub struct Member {
 pub struct Ensemble {
     /// Members, at least one.
     pub members: Vec<Member>,
-    /// CheckpointChoice of each member.
+    /// Checkpoint of each member.
     #[serde(default)]
     pub which: CheckpointChoice,
     /// True if each window is predicted in all eight mirrorings.
@@ -145,7 +145,7 @@ pub struct ResolvedMember {
     pub weight: f64,
     /// Steps that its weights were trained for.
     pub step: u64,
-    /// CheckpointChoice folder.
+    /// Folder of the checkpoint.
     folder: PathBuf,
     /// Configuration of the run.
     pub config: Arc<CheckedConfig>,

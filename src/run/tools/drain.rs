@@ -266,7 +266,7 @@ impl MeasuredInterval {
     }
 }
 
-/// EmulatedTrainer trainer, which waits without using a core, as one whose GPU works does.
+/// Emulated trainer, which waits without using a core, as one whose GPU works does.
 struct EmulatedTrainer {
     step: Duration,
     /// Lateness of the system's timer so far: the next step is that much shorter.
