@@ -182,7 +182,8 @@ mod tests {
         IntensityNormalisation { factor: 0.01, offset: -3.0, range: [-2.99, 5.0] };
 
     fn toned(curve: IntensityCurve, background: Background, raw: f32, mass: f32) -> f32 {
-        let tone = IntensityMap::new(Modality::T1, &INTENSITY, &curve, None, background);
+        let tissue = TissueHistogramView::default();
+        let tone = IntensityMap::new(Modality::T1, &INTENSITY, tissue, &curve, None, background);
         let mut row = [raw; LANES];
         tone.apply_to_row(&mut row, &[mass; LANES], 0);
         row[0]
@@ -198,7 +199,12 @@ mod tests {
 
     #[test]
     fn air_stays_plus_zero_or_becomes_what_a_score_of_zero_becomes() {
-        let curve = IntensityCurve { contrast: 2.0, shift: -0.5, gamma: Some(0.7) };
+        let curve = IntensityCurve {
+            contrast: 2.0,
+            shift: -0.5,
+            gamma: Some(0.7),
+            ..IntensityCurve::IDENTITY
+        };
         assert_eq!(toned(curve, Background::Zero, 0.0, 0.0).to_bits(), 0);
         let air = toned(curve, Background::Augmented, 0.0, 0.0);
         let tissue = toned(curve, Background::Zero, 300.0, 1.0);
@@ -207,7 +213,12 @@ mod tests {
 
     #[test]
     fn gamma_keeps_the_ends_and_lifts_what_lies_between_if_below_one() {
-        let curve = IntensityCurve { contrast: 1.1, shift: 0.1, gamma: Some(0.7) };
+        let curve = IntensityCurve {
+            contrast: 1.1,
+            shift: 0.1,
+            gamma: Some(0.7),
+            ..IntensityCurve::IDENTITY
+        };
         let straight = IntensityCurve { gamma: None, ..curve };
         for end in [1.0, 800.0] {
             let (bent, kept) = (
@@ -223,8 +234,9 @@ mod tests {
     #[test]
     fn a_modality_of_one_value_has_no_range_to_bend() {
         let flat = IntensityNormalisation { factor: 0.0, offset: 0.0, range: [0.0; 2] };
-        let curve = IntensityCurve { contrast: 1.0, shift: 0.25, gamma: Some(0.7) };
-        let tone = IntensityMap::new(Modality::T2, &flat, &curve, None, Background::Zero);
+        let curve = IntensityCurve { shift: 0.25, gamma: Some(0.7), ..IntensityCurve::IDENTITY };
+        let tissue = TissueHistogramView::default();
+        let tone = IntensityMap::new(Modality::T2, &flat, tissue, &curve, None, Background::Zero);
         let mut row = [9.0; LANES];
         tone.apply_to_row(&mut row, &[1.0; LANES], 0);
         assert_eq!(row, [0.25; LANES]);
@@ -237,6 +249,7 @@ mod tests {
             let tone = IntensityMap::new(
                 Modality::T1ce,
                 &INTENSITY,
+                TissueHistogramView::default(),
                 &IntensityCurve::IDENTITY,
                 Some(noise),
                 background,
