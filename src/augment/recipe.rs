@@ -32,7 +32,8 @@ impl RenderPlan {
         let tones = Modality::ALL.map(|modality| {
             let intensity = &view.intensities()[modality.index()];
             let curve = &composition.curves[modality.index()];
-            IntensityMap::new(modality, intensity, curve, composition.noise, background)
+            let tissue = view.tissue_histogram(modality);
+            IntensityMap::new(modality, intensity, tissue, curve, composition.noise, background)
         });
         Self { placement, tones }
     }

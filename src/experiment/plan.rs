@@ -106,7 +106,8 @@ pub fn plan_experiment(
                 Repeats { warmup: 1, steps: 3, kernel_steps: 0 },
             )?);
         } else {
-            unmeasured.push(how_to_measure(network, &config));
+            let file = experiment.settings_file(network);
+            unmeasured.push(how_to_measure(network, file.as_deref(), &config));
         }
     }
     let parts = split_sizes(experiment, place)?;
@@ -127,18 +128,18 @@ fn cost_of<'a>(config: &CheckedConfig, measured: &'a [StepCost]) -> Option<&'a S
     })
 }
 
-fn how_to_measure(network: &NetworkSection, config: &CheckedConfig) -> String {
-    let Some(file) = network.file.as_ref().and_then(|file| file.file_name()) else {
+fn how_to_measure(network: &NetworkSection, file: Option<&Path>, config: &CheckedConfig) -> String {
+    let Some(file) = file else {
         return format!("{}: say --measure", network.name);
     };
     let [d, h, w] = config.run.crop.patch.0;
     format!(
         "{}: say --measure, or give --times what this writes where it will run: gliaflow bench-step \
-         --model {} --patch {d}x{h}x{w} --batch {} --config configs/{} --json",
+         --model {} --patch {d}x{h}x{w} --batch {} --config {} --json",
         network.name,
         config.blueprint.name(),
         config.run.loader.batch,
-        file.to_string_lossy()
+        file.display()
     )
 }
 

@@ -104,7 +104,7 @@ impl<A: Architecture> TrainableModel<A> {
         let recording = device.clone().autodiff();
         let module = weights::number_parameters(A::init(config, &recording).draw_weights(seed));
         Self {
-            optimiser: optimiser.rule.init_optimiser(&module, device),
+            optimiser: optimiser.init_optimiser(&module, device),
             accumulated: AccumulatedGradients::default(),
             average: optimiser.average.map(|_| WeightAverage::starting_from(&module, device)),
             module,

@@ -50,6 +50,16 @@ pub fn he_normal<M: Module>(module: M, seed: u64) -> M {
     draw_kernels(module, seed, |rng, [fan_in, _]| (2.0 / fan_in).sqrt() * rng.standard_normal())
 }
 
+/// Replaces every kernel by a draw from `U(-a, a)`, `a^2 = 1 / fan_in`, as PyTorch initialises its
+/// convolutions and dense layers (biases stay 0, PyTorch draws them as well).
+#[must_use]
+pub fn torch_uniform<M: Module>(module: M, seed: u64) -> M {
+    draw_kernels(module, seed, |rng, [fan_in, _]| {
+        let bound = fan_in.recip().sqrt();
+        rng.uniform(-bound, bound)
+    })
+}
+
 /// Replaces every kernel by a draw from `U(-a, a)`, `a^2 = 6 / (fan_in + fan_out)` (Glorot and
 /// Bengio 2010).
 #[must_use]

@@ -207,6 +207,7 @@ impl RunConfig {
     fn check_combinations(&self, blueprint: &dyn Blueprint) -> Result<(), ConfigError> {
         self.drill.check_stage(&loader::ACTORS).map_err(|error| error.in_section("drill"))?;
         self.data.check_division().map_err(|error| error.in_section("data"))?;
+        self.optimiser.check_momentum().map_err(|error| error.in_section("optimiser"))?;
         self.train.check_patience().map_err(|error| error.in_section("train"))?;
         blueprint.fits_patch(self.crop.patch)?;
         if self.data.pseudo.is_some() && !self.loader.cached {
