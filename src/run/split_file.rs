@@ -211,10 +211,8 @@ fn collect_parts(path: &Path, named: NamedParts) -> Result<BTreeMap<CaseId, Spli
         };
         has_validation |= part == Split::Validation;
         for case in cases.into_iter().map(CaseId::new) {
-            if parts.contains_key(&case) {
+            if parts.insert(case.clone(), part).is_some() {
                 twice.push(case);
-            } else {
-                parts.insert(case, part);
             }
         }
     }
@@ -230,4 +228,116 @@ fn collect_parts(path: &Path, named: NamedParts) -> Result<BTreeMap<CaseId, Spli
         return Err(refusal(path, "has no part `validation`", way_out));
     }
     Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::error::{CaseError, Reason};
+    use crate::base::fs;
+    use crate::brats::layout::Layout;
+    use crate::volume::patient::PatientId;
+    use crate::volume::region::LabelScheme;
+
+    fn read(text: &str, fold: Option<&str>) -> Result<SplitFile, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("split");
+        fs::write(&path, text).unwrap();
+        let fold = fold.map(|fold| fold.parse().unwrap());
+        SplitFile::read(&path, fold).map_err(|error| error.to_string())
+    }
+
+    fn parts(file: &SplitFile) -> Vec<(&str, Split)> {
+        file.parts.iter().map(|(id, part)| (id.as_str(), *part)).collect()
+    }
+
+    fn dataset(cases: &[(&str, bool)]) -> Dataset {
+        let files = |(id, labelled): &(&str, bool)| CaseFiles {
+            id: CaseId::new(*id),
+            patient: PatientId::new(id.trim_end_matches(char::is_numeric)),
+            images: Default::default(),
+            labels: labelled.then(PathBuf::new),
+            scheme: LabelScheme::Brats2018,
+            grade: None,
+        };
+        Dataset {
+            layout: Layout::Brats2018,
+            scheme: LabelScheme::Brats2018,
+            cases: cases.iter().map(files).collect(),
+            problems: vec![CaseError::new(Reason::Missing, "case broken", "lacks t1", "load it")],
+        }
+    }
+
+    #[test]
+    fn the_same_division_is_read_from_each_format() {
+        let table = "case,part\na1,train\nb1,val\nc1,Test\nd1,unlabelled\ne1,unused\n";
+        let json = r#"{"train": ["a1"], "validation": ["b1"], "test": ["c1"],
+            "unlabeled": ["d1"], "unused": ["e1"]}"#;
+        let expected = [
+            ("a1", Split::Train),
+            ("b1", Split::Validation),
+            ("c1", Split::Test),
+            ("d1", Split::Unlabelled),
+            ("e1", Split::Unused),
+        ];
+        for text in [table, json, &format!("\u{feff}{table}")] {
+            assert_eq!(parts(&read(text, None).unwrap()), expected);
+        }
+        let folds = r#"[{"train": ["a1"], "val": ["b1"]}, {"train": ["b1"], "val": ["a1"]}]"#;
+        let file = read(folds, Some("1/2")).unwrap();
+        assert_eq!(parts(&file), [("a1", Split::Validation), ("b1", Split::Train)]);
+        assert_eq!(file.to_locked().fold, Fold::new(1, 2).ok());
+    }
+
+    #[test]
+    fn what_is_no_division_is_refused_with_the_field_and_the_way_out() {
+        let folds = r#"[{"train": ["a"], "val": ["b"]}, {"train": ["b"], "val": ["a"]}]"#;
+        for (text, fold, words) in [
+            (folds, None, "data.split = |is a list of 2 folds; choose one, such as --fold 0/2"),
+            (folds, Some("0/5"), "data.fold = 0/5 is none of the 2 folds"),
+            ("case,part\na,train\nb,val\n", Some("0/5"), "data.fold = 0/5 |beside data.split"),
+            ("case,part\na,train\nb,val\na,test\n", None, "cases twice: a; give each case one"),
+            ("case,part\na,train\nb,teste\n", None, "part `teste`; the parts are train"),
+            ("case,part\na,test\nb,val\n", None, "no part `train`"),
+            ("case,part\na,train\nb,test\n", None, "no part `validation`"),
+            (r#"{"train": [], "val": ["a"]}"#, None, "no part `train`"),
+            (r#"{"train": "a"}"#, None, "is not such JSON (|write {\"train\""),
+            ("[]", None, "an empty list"),
+            ("a,train\n", None, "data.split = |names no column `case`; begin it with"),
+        ] {
+            let told = read(text, fold).unwrap_err();
+            assert!(words.split('|').all(|part| told.contains(part)), "{told}");
+        }
+        assert!(read(r#"{"train": ["a"], "val": []}"#, None).is_ok(), "nothing to validate on");
+        let gone = SplitFile::read(Path::new("no/such.csv"), None).unwrap_err().to_string();
+        assert!(
+            gone.starts_with("data.split = no/such.csv is a file that cannot be read"),
+            "{gone}"
+        );
+    }
+
+    #[test]
+    fn a_division_has_to_fit_the_folder() {
+        let file = "case,part\na1,train\na2,train\nb1,val\nd1,unlabelled\nbroken,train\n";
+        let file = read(file, None).unwrap();
+        let fitting = [("a1", true), ("a2", true), ("b1", true), ("d1", false), ("e1", false)];
+        file.check_cases(&dataset(&fitting), false).unwrap();
+        let told = |cases: &[(&str, bool)], with_teacher| {
+            file.check_cases(&dataset(cases), with_teacher).unwrap_err().to_string()
+        };
+        for (cases, with_teacher, words) in [
+            (&fitting[..3], false, "names cases that the folder does not have: d1; correct"),
+            (&fitting, true, "has no part for cases of the folder: e1; give each"),
+            (&[&fitting[..4], &[("f1", true)]].concat(), false, "has no part for|f1"),
+            (&[&fitting[..2], &[("b1", false), fitting[3]]].concat(), false, "without labels: b1"),
+        ] {
+            let told = told(cases, with_teacher);
+            assert!(words.split('|').all(|part| told.contains(part)), "{told}");
+        }
+        let torn = read("case,part\na1,train\na2,val\nb1,train\n", None).unwrap();
+        let told = torn.check_cases(&dataset(&fitting[..3]), false).unwrap_err().to_string();
+        assert!(told.contains("patients in two parts: a; put all cases"), "{told}");
+        let apart = read("case,part\na1,train\na2,unused\nb1,val\n", None).unwrap();
+        apart.check_cases(&dataset(&fitting[..3]), false).unwrap();
+    }
 }

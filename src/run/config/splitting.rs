@@ -122,7 +122,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::fs;
     use crate::base::schema::check_ranges;
+    use crate::run::config::{load, load_run_config};
+    use crate::run_folder::CONFIG;
     use crate::volume::fold::Fold;
     use crate::volume::patient::{PatientId, patients_in_two_parts};
 
@@ -216,6 +219,51 @@ mod tests {
         let wrong = DataConfig { shares: Some(wrong), ..Default::default() };
         assert!(wrong.check_division().unwrap_err().to_string().starts_with("shares.test"));
     }
+    #[test]
+    fn a_share_to_hold_out_beside_another_division_is_refused_and_not_ignored() {
+        let told = |set: &[&str]| {
+            let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+            load(None, &set).err().expect("refused").to_string()
+        };
+        let both = told(&["data.held_out=0.25", "data.shares={}"]);
+        assert!(both.contains("data.held_out = 0.25 is a second way"), "{both}");
+        assert!(both.contains("beside data.shares; keep one"), "{both}");
+        let both = told(&["data.held_out=0.25", "data.split=a.csv"]);
+        assert!(both.contains("data.held_out = 0.25 is a second way"), "{both}");
+        assert!(both.contains("beside data.split"), "{both}");
+        let both = told(&["data.split=a.csv", "data.shares={}"]);
+        assert!(both.contains("data.split = a.csv is a second way"), "{both}");
+        let rule = told(&["data.patients=(?<case>.+)"]);
+        assert!(rule.contains("data.patients") && rule.contains("no part named patient"), "{rule}");
+    }
+
+    #[test]
+    fn the_share_to_hold_out_is_shown_where_it_holds_and_settings_are_read_again() {
+        let base = ["data.shares={}", "data.split=a.csv", "data.fold=0/5", "seed=3"];
+        for (set, shown) in base.into_iter().zip([None, None, Some(0.2), Some(0.2)]) {
+            let checked = load(None, &[set.to_owned()]).unwrap();
+            assert_eq!(checked.run.data.held_out, shown, "{set}");
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join(CONFIG);
+            fs::write(&file, checked.to_toml().unwrap()).unwrap();
+            let again = load(Some(&file), &[]).unwrap();
+            assert_eq!(again.fingerprint(), checked.fingerprint(), "{set}");
+        }
+    }
+
+    /// Runs of earlier versions wrote the default beside what divided their cases.
+    #[test]
+    fn a_run_of_an_earlier_version_is_read_with_the_share_that_it_did_not_use() {
+        let checked = load(None, &["data.shares={}".into()]).unwrap();
+        let mut table: toml::Table = checked.to_toml().unwrap().parse().unwrap();
+        table["data"].as_table_mut().unwrap().insert("held_out".into(), HELD_OUT.into());
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(CONFIG), table.to_string()).unwrap();
+        let resumed = load_run_config(folder.path(), &[]).unwrap();
+        assert_eq!(resumed.fingerprint(), checked.fingerprint());
+        assert!(load(Some(&folder.path().join(CONFIG)), &[]).is_err(), "a new run is refused");
+    }
+
     /// Ways of splitting a cohort, one configuration each.
     fn every_way(fold: Fold, held_out: f64) -> [DataConfig; 3] {
         let base = DataConfig { held_out: Some(held_out), ..Default::default() };
