@@ -92,6 +92,8 @@ impl Progress for NoProgress {
     fn begin_task(&self, _task: &str, _unit: &'static str, _total: u64) -> Box<dyn ProgressTask> {
         Box::new(Self)
     }
+
+    fn print_line(&self, _line: &str) {}
 }
 
 impl ProgressTask for NoProgress {

@@ -38,6 +38,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ("resvg", &["src/report/"]),
     ("pulp", &["src/nets/convolution/"]),
     ("rayon", &["src/nets/convolution"]),
+    ("regex", &["src/run/config/patients.rs"]),
     ("anyhow", &["src/cli/"]),
     ("clap", &["src/cli/"]),
     ("indicatif", &["src/cli/"]),

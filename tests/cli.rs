@@ -43,4 +43,6 @@ mod scraping;
 #[cfg(feature = "train")]
 mod settings;
 #[cfg(feature = "train")]
+mod splitting;
+#[cfg(feature = "train")]
 mod training;

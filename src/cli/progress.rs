@@ -33,6 +33,11 @@ impl Progress for ProgressBars {
         bar.enable_steady_tick(Duration::from_millis(250));
         Box::new(BarTask(bar))
     }
+
+    fn print_line(&self, line: &str) {
+        // A closed stderr must not end a training run.
+        let _ = writeln!(self.line_writer(), "{line}");
+    }
 }
 
 struct BarTask(ProgressBar);
@@ -88,6 +93,11 @@ impl Progress for ProgressLog {
             started: now,
             last_line: Mutex::new(now),
         })
+    }
+
+    fn print_line(&self, line: &str) {
+        // As above.
+        let _ = writeln!(std::io::stderr(), "{line}");
     }
 }
 

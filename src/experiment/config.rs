@@ -182,10 +182,11 @@ impl ExperimentConfig {
         }
         all.extend_from_slice(assignments);
         let checked = config::of_tables(tables, &self.file, &all)?;
-        if checked.run.data.shares.is_none() {
+        if checked.run.data.shares.is_none() && checked.run.data.split.is_none() {
             return Err(Failure::Usage(format!(
                 "{}: base.data.shares is not there; it says which cases are for validation, for \
-                 test, and unlabelled: [base.data.shares] with nothing in it has the paper's",
+                 test, and unlabelled: [base.data.shares] with nothing in it has the paper's; or name \
+                 a file that divides them with base.data.split",
                 self.file.display()
             )));
         }

@@ -1,18 +1,20 @@
 //! The cohort of a run: every usable case, split, and locked by fingerprint.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::fs;
-use crate::brats::dataset::{CaseFiles, TumourGrade, discover_cases};
+use crate::brats::dataset::{CaseFiles, discover_cases};
 use crate::cache::description::CaseMeaning;
 use crate::cache::store::CaseStore;
 use crate::pipeline::annotations::Annotations;
 use crate::pipeline::fetch::Fetch;
 use crate::run::config::RunConfig;
 use crate::run::dataset_scan::{KNOWN, ScannedCase, scan_cases};
+use crate::run::division::Division;
 use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
 use crate::run::pseudo_labels;
@@ -21,6 +23,7 @@ use crate::run_folder::dataset_lock::{DatasetLock, LockedCase};
 use crate::run_folder::summary::ExcludedCase;
 use crate::volume::case::{CaseId, Split};
 use crate::volume::grid::Dims;
+use crate::volume::patient::PatientId;
 
 /// The cases of a run.
 pub struct Cohort {
@@ -54,12 +57,10 @@ pub fn build_cohort(
     session: &Session,
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
-    let dataset = discover_cases(&data.folder)?;
-    // A teacher may have labelled those without labels.
-    let (mut candidates, useless): (Vec<_>, Vec<_>) = dataset
-        .cases
-        .into_iter()
-        .partition(|files| files.labels.is_some() || data.pseudo.is_some());
+    let mut dataset = discover_cases(&data.folder)?;
+    let division = Division::prepare(run, &mut dataset)?;
+    let (mut candidates, useless): (Vec<_>, Vec<_>) =
+        dataset.cases.into_iter().partition(|files| division.has_part_for(files));
     let mut excluded = Vec::new();
     if let (true, Some(store)) = (data.ingest_first, store) {
         let done =
@@ -83,8 +84,22 @@ pub fn build_cohort(
         errors.extend(problems);
         return Err(Failure::Cases(errors));
     }
-    let lock = lock_cases(run, &usable, &excluded, &problems)?;
-    let joining = lock.files_in_split(&files_of(&usable), Split::Unlabelled);
+    let files = files_of(&usable);
+    let parts = division.divide_cases(&files)?;
+    for line in division.notices(&files, &parts)? {
+        session.progress.print_line(&line);
+    }
+    let cases = lock_cases(&usable, &parts);
+    let causes = excluded.iter().map(|one| (one.case.clone(), one.error.to_string()));
+    let lock = DatasetLock {
+        folder: data.folder.clone(),
+        cases,
+        patients: named_patients(&files),
+        split_file: division.locked_file(),
+        excluded: causes.collect(),
+        problems: problems.iter().map(ToString::to_string).collect(),
+    };
+    let joining = lock.files_in_split(&files, Split::Unlabelled);
     let cohort = assemble_cohort(lock, &usable, excluded, problems);
     with_pseudo_labels(cohort, run, joining, store, session)
 }
@@ -175,32 +190,23 @@ fn missing_labels(case: CaseId) -> ExcludedCase {
     ExcludedCase { case, error }
 }
 
-/// Splits the usable cases, and locks them.
-fn lock_cases(
-    run: &RunConfig,
-    usable: &[ScannedCase],
-    excluded: &[ExcludedCase],
-    problems: &[CaseError],
-) -> Result<DatasetLock, Failure> {
-    let (labelled, unlabelled): (Vec<&ScannedCase>, Vec<&ScannedCase>) =
-        usable.iter().partition(|case| case.files.labels.is_some());
-    let graded: Vec<(CaseId, Option<TumourGrade>)> =
-        labelled.iter().map(|case| (case.files.id.clone(), case.files.grade)).collect();
-    let splits = run.data.split_cases(&graded, run.seed)?;
-    let hidden = unlabelled.into_iter().map(|case| (case, Split::Unlabelled));
-    let cases = labelled.into_iter().zip(splits).chain(hidden).map(|(case, split)| LockedCase {
+/// Locks the usable cases, the labelled ones first.
+fn lock_cases(usable: &[ScannedCase], parts: &[Split]) -> Vec<LockedCase> {
+    let (labelled, unlabelled): (Vec<_>, Vec<_>) =
+        usable.iter().zip(parts).partition(|(case, _)| case.files.labels.is_some());
+    let locked = |(case, split): (&ScannedCase, &Split)| LockedCase {
         id: case.files.id.clone(),
         fingerprint: case.fingerprint,
         meaning: Some(CaseMeaning::of_scheme(case.files.scheme).fingerprint()),
-        split,
-    });
-    let causes = excluded.iter().map(|one| (one.case.clone(), one.error.to_string()));
-    Ok(DatasetLock {
-        folder: run.data.folder.clone(),
-        cases: cases.collect(),
-        excluded: causes.collect(),
-        problems: problems.iter().map(ToString::to_string).collect(),
-    })
+        split: *split,
+    };
+    labelled.into_iter().chain(unlabelled).map(locked).collect()
+}
+
+/// Patients of the cases that are not named as their patient is.
+fn named_patients(files: &[CaseFiles]) -> BTreeMap<CaseId, PatientId> {
+    let named = files.iter().filter(|case| case.patient != PatientId::of_only_case(&case.id));
+    named.map(|case| (case.id.clone(), case.patient.clone())).collect()
 }
 
 /// Restores the cohort of a resumed run: the cases that it was locked to, and no others.
