@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::quality::policy::ForegroundRule;
 use crate::quality::sorted::SortedValues;
-use crate::quality::surround::{FACE_SHARE, RINGING, Surround, find_surround, measure_spread};
+use crate::quality::surround::{FACE_SHARE, RINGING, find_surround, measure_spread};
 use crate::volume::grid::Dims;
 use crate::volume::voxels::Voxels;
 
@@ -95,7 +95,7 @@ pub fn find_background(voxels: &Voxels, dims: Dims, rule: &ForegroundRule) -> Ba
     let exact = voxels.len() as u64 - spread.voxels - non_finite;
     let held = exact
         + off_value
-            .runs()
+            .value_runs()
             .filter(|run| surround.range.contains(run.0))
             .map(|run| run.1)
             .sum::<u64>();
@@ -113,7 +113,7 @@ pub fn find_background(voxels: &Voxels, dims: Dims, rule: &ForegroundRule) -> Ba
     } else {
         Certainty::Absent
     };
-    let rings = margin > 0.0 || spread.rings();
+    let rings = margin > 0.0 || spread.is_ringing();
     let ringing = if rings && certainty == Certainty::Certain { spread.near } else { 0 };
     let whole = matches!(voxels, Voxels::I16(_));
     let range = match rule {

@@ -47,14 +47,14 @@ pub(super) fn find_clip_limits(tissue: &SortedValues, voxels: u64) -> Option<Cli
     if voxels == 0 {
         return None;
     }
-    let (central_low, central_high) = central_range(tissue.runs(), voxels);
+    let (central_low, central_high) = central_range(tissue.value_runs(), voxels);
     let reach = SPIKE_WIDTHS * (central_high - central_low);
     // More than 99 % of the voxels have one value: no scale tells what is far from it.
     if reach == 0.0 {
         return None;
     }
     let mut limits = ClipLimits { low: central_low, high: central_high, below: 0, above: 0 };
-    for (value, times) in tissue.runs() {
+    for (value, times) in tissue.value_runs() {
         if value < central_low - reach {
             limits.below += times;
         } else if value > central_high + reach {
@@ -72,7 +72,7 @@ pub(super) fn find_saturation(tissue: &SortedValues, voxels: u64) -> Option<Satu
     let mut next_lower = 0;
     let mut highest = 0;
     let mut top = 0.0;
-    for (value, times) in tissue.runs() {
+    for (value, times) in tissue.value_runs() {
         next_lower = highest;
         highest = times;
         top = value;

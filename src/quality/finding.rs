@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::base::error::{CaseError, Reason};
+use crate::base::text::format_percent;
 use crate::quality::background::Certainty;
 use crate::quality::case::CaseQuality;
 use crate::quality::image::ImageQuality;
@@ -105,7 +106,7 @@ impl fmt::Display for Finding {
 
 impl CaseQuality {
     /// Lists what is wrong, images first, each in a fixed order.
-    pub fn findings(&self) -> Vec<Finding> {
+    pub fn list_findings(&self) -> Vec<Finding> {
         let mut found = Vec::new();
         for modality in Modality::ALL {
             let image = &self.images[modality.index()];
@@ -130,7 +131,7 @@ impl CaseQuality {
                 "{} of {} tumour voxels ({}) lie where all images are background",
                 tumour.in_background,
                 tumour.voxels,
-                percent(share)
+                format_percent(share)
             ),
             remedy: "check that labels and images are of one case and on one grid".into(),
         })
@@ -167,8 +168,8 @@ fn background_finding(image: &ImageQuality) -> Option<Finding> {
         "{} at {} of 8 corners, on {} of the faces, in {} of the volume",
         background.surround,
         background.corners,
-        percent(background.face_share),
-        percent(background.share)
+        format_percent(background.face_share),
+        format_percent(background.share)
     );
     if background.certainty == Certainty::Certain && background.surround != 0.0 {
         return Some(image_finding(
@@ -188,7 +189,7 @@ fn background_finding(image: &ImageQuality) -> Option<Finding> {
     if image.tissue.share > FULL_SHARE {
         let problem = format!(
             "is hardly any: {} of the voxels count as tissue, {} are 0",
-            percent(image.tissue.share),
+            format_percent(image.tissue.share),
             background.zeros
         );
         let kind = FindingKind::NoBackground;
@@ -276,7 +277,7 @@ fn coarse_finding(image: &ImageQuality) -> Option<Finding> {
             "{} to {} leaves 16-bit codes a step of {} of the tissue's standard deviation",
             image.tissue.min,
             image.tissue.max,
-            percent(step)
+            format_percent(step)
         ),
         "too many voxels are far out to be spikes: clip or mask the image yourself; \
          data.quality = \"warn\" takes it as it is",
@@ -293,7 +294,7 @@ fn saturation_finding(image: &ImageQuality) -> Option<Finding> {
         format!(
             "{} ({} of tissue) are at the highest value, {}: saturated",
             saturation.voxels,
-            percent(share),
+            format_percent(share),
             saturation.value
         ),
         "convert the file again with a wider type or a smaller slope",
@@ -306,19 +307,11 @@ fn coverage_finding(image: &ImageQuality, coverage: f64) -> Option<Finding> {
             FindingKind::PartialCoverage,
             Severity::Doubt,
             "voxels",
-            format!("tissue covers {} of the brain that the other images show", percent(coverage)),
+            format!(
+                "tissue covers {} of the brain that the other images show",
+                format_percent(coverage)
+            ),
             "check the field of view and the brain mask of this image",
         )
     })
-}
-
-/// Share in percent with three significant digits or so: `67.4 %`, `0.012 %`.
-fn percent(share: f64) -> String {
-    let value = 100.0 * share;
-    let digits = if value == 0.0 || value >= 10.0 {
-        1
-    } else {
-        (2.0 - value.log10().floor()).clamp(1.0, 6.0) as usize
-    };
-    format!("{value:.digits$} %")
 }

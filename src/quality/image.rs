@@ -62,7 +62,7 @@ impl ImageQuality {
     ///
     /// # Panics
     /// If there are not as many voxels, or values of the mask, as `dims` says.
-    pub fn measure(
+    pub fn measure_image(
         voxels: &Voxels,
         dims: Dims,
         rule: &ForegroundRule,
@@ -77,7 +77,7 @@ impl ImageQuality {
             None => SortedValues::collect(voxels, |_, value| !background.range.contains(value)),
         };
         let total = voxels.len() as u64;
-        let distribution = TissueDistribution::measure(&tissue, total);
+        let distribution = TissueDistribution::measure_tissue(&tissue, total);
         let clip = find_clip_limits(&tissue, distribution.voxels);
         let whole = matches!(voxels, Voxels::I16(_));
         Self {
@@ -108,13 +108,13 @@ impl ImageQuality {
 }
 
 impl TissueDistribution {
-    fn measure(tissue: &SortedValues, total: u64) -> Self {
+    fn measure_tissue(tissue: &SortedValues, total: u64) -> Self {
         let mut voxels = 0;
         let mut mean = 0.0;
         let mut squares = 0.0;
         let mut range: Option<(f64, f64)> = None;
         // West 1979: updated means lose no digits to a large offset.
-        for (value, times) in tissue.runs() {
+        for (value, times) in tissue.value_runs() {
             voxels += times;
             let away = value - mean;
             mean += away * times as f64 / voxels as f64;
@@ -140,8 +140,8 @@ fn interpolated_percentiles<const N: usize>(
     percents: [f64; N],
 ) -> [f64; N] {
     let ranks = percents.map(|percent| percent / 100.0 * (voxels - 1) as f64);
-    let below = values_at_ranks(tissue.runs(), ranks.map(|rank| rank.floor() as u64));
-    let above = values_at_ranks(tissue.runs(), ranks.map(|rank| rank.ceil() as u64));
+    let below = values_at_ranks(tissue.value_runs(), ranks.map(|rank| rank.floor() as u64));
+    let above = values_at_ranks(tissue.value_runs(), ranks.map(|rank| rank.ceil() as u64));
     std::array::from_fn(|place| below[place] + (above[place] - below[place]) * ranks[place].fract())
 }
 
@@ -157,7 +157,7 @@ fn code_step(
     let high = clip.map_or(distribution.max, |limits| limits.high);
     let [lower, upper] = interpolated_percentiles(tissue, distribution.voxels, [25.0, 75.0]);
     let sd = (upper - lower) / QUARTILES_IN_SD;
-    let integral = tissue.runs().all(|(value, _)| f64::from(value as i16) == value);
+    let integral = tissue.value_runs().all(|(value, _)| f64::from(value as i16) == value);
     (sd > 0.0 && !integral).then_some((high - low) / CODES / sd)
 }
 
@@ -178,7 +178,7 @@ mod tests {
         } else {
             Voxels::F64(values)
         };
-        ImageQuality::measure(&voxels, dims, &ForegroundRule::Nonzero, None)
+        ImageQuality::measure_image(&voxels, dims, &ForegroundRule::Nonzero, None)
     }
 
     /// Tissue from 100 to 201 whose central width is 100.
@@ -205,7 +205,7 @@ mod tests {
                 sorted.sort_unstable_by(f64::total_cmp);
                 sorted
             });
-            let (low, high) = central_range(sorted.runs(), tissue.len() as u64);
+            let (low, high) = central_range(sorted.value_runs(), tissue.len() as u64);
             assert!((high - low - 100.0).abs() < 1.0);
             high - low
         };
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(measured(&whole).code_step, None);
         let mut values = vec![0.0; 1500];
         values[500..1000].copy_from_slice(&whole);
-        let seen = ImageQuality::measure(
+        let seen = ImageQuality::measure_image(
             &Voxels::F64(values),
             Dims([1500, 1, 1]),
             &ForegroundRule::Nonzero,
@@ -280,7 +280,7 @@ mod tests {
         let voxels = Voxels::F32(vec![0.0, 0.0, 3.5, 4.0, f32::NAN, 0.0]);
         let rule = ForegroundRule::Mask("mask".into());
         let mask = [0, 1, 1, 0, 1, 0];
-        let seen = ImageQuality::measure(&voxels, Dims([6, 1, 1]), &rule, Some(&mask));
+        let seen = ImageQuality::measure_image(&voxels, Dims([6, 1, 1]), &rule, Some(&mask));
         assert_eq!((seen.tissue.voxels, seen.tissue.min, seen.tissue.max), (2, 0.0, 3.5));
         assert_eq!(seen.non_finite, 1);
     }

@@ -73,7 +73,7 @@ pub enum Consequence {
 
 impl QualityPolicy {
     /// Returns what becomes of a case with a finding of this severity.
-    pub const fn decide(self, severity: Severity) -> Consequence {
+    pub const fn decide_on(self, severity: Severity) -> Consequence {
         match (self, severity) {
             (_, Severity::Note) | (Self::Warn, _) | (Self::Clip, Severity::Doubt) => {
                 Consequence::Tell
@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn by_default_no_information_is_refused_and_a_spike_is_clipped() {
         use Severity::{Clip, Doubt, Note, Refuse};
-        let decide = |policy: QualityPolicy| [Note, Doubt, Clip, Refuse].map(|s| policy.decide(s));
+        let decide =
+            |policy: QualityPolicy| [Note, Doubt, Clip, Refuse].map(|s| policy.decide_on(s));
         let [tell, clip, refuse] = [Consequence::Tell, Consequence::Clip, Consequence::Refuse];
         assert_eq!(decide(QualityPolicy::default()), [tell, tell, clip, refuse]);
         assert_eq!(decide(QualityPolicy::Warn), [tell; 4]);

@@ -34,7 +34,7 @@ impl SortedValues {
     }
 
     /// Distinct values with how often they occur, ascending.
-    pub(super) fn runs(&self) -> Box<dyn Iterator<Item = (f64, u64)> + '_> {
+    pub(super) fn value_runs(&self) -> Box<dyn Iterator<Item = (f64, u64)> + '_> {
         match self {
             Self::Counts(counts) => {
                 let codes = (i16::MIN..=i16::MAX).zip(counts.iter());
@@ -51,7 +51,7 @@ impl SortedValues {
 
 /// Most frequent of ascending values with its count; the lowest of several.
 pub(super) fn most_frequent(values: &SortedValues) -> Option<(f64, u64)> {
-    values.runs().fold(None, |best, run| match best {
+    values.value_runs().fold(None, |best, run| match best {
         Some((_, times)) if times >= run.1 => best,
         _ => Some(run),
     })
@@ -102,10 +102,10 @@ mod tests {
         let with_nan = [reals.clone(), vec![f32::NAN, f32::INFINITY]].concat();
         for voxels in [Voxels::I16(whole.to_vec()), Voxels::F32(reals), Voxels::F32(with_nan)] {
             let sorted = SortedValues::collect(&voxels, |_, _| true);
-            assert_eq!(sorted.runs().collect::<Vec<_>>(), wanted);
+            assert_eq!(sorted.value_runs().collect::<Vec<_>>(), wanted);
             assert_eq!(most_frequent(&sorted), Some((5.0, 3)));
             assert_eq!(
-                values_at_ranks(sorted.runs(), [0, 2, 3, 6, 9]),
+                values_at_ranks(sorted.value_runs(), [0, 2, 3, 6, 9]),
                 [-32768.0, 0.0, 5.0, 32767.0, 32767.0]
             );
         }

@@ -43,7 +43,7 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    pub(super) fn rings(&self) -> bool {
+    pub(super) fn is_ringing(&self) -> bool {
         let voxels = self.voxels as f64;
         self.near as f64 >= RINGING_SHARE * voxels
             && self.near > self.in_gap
@@ -52,14 +52,14 @@ impl Spread {
 }
 
 pub(super) fn measure_spread(off_value: &SortedValues, value: f64) -> Spread {
-    let voxels: u64 = off_value.runs().map(|(_, times)| times).sum();
+    let voxels: u64 = off_value.value_runs().map(|(_, times)| times).sum();
     if voxels == 0 {
         return Spread::default();
     }
-    let (low, high) = central_range(off_value.runs(), voxels);
+    let (low, high) = central_range(off_value.value_runs(), voxels);
     let amplitude = (low - value).abs().max((high - value).abs());
     let mut spread = Spread { voxels, amplitude, ..Spread::default() };
-    for (intensity, times) in off_value.runs() {
+    for (intensity, times) in off_value.value_runs() {
         let distance = (intensity - value).abs();
         if intensity == 0.0 {
             spread.zeros += times;
@@ -92,7 +92,7 @@ pub(super) fn find_surround(voxels: &Voxels, dims: Dims) -> Surround {
         let margin = RINGING * spread.amplitude;
         let value = if median.abs() <= margin { 0.0 } else { median };
         let about = BackgroundRange { value, margin };
-        if spread.rings() && share_within(&sorted, about, faces) >= FACE_SHARE {
+        if spread.is_ringing() && share_within(&sorted, about, faces) >= FACE_SHARE {
             range = about;
         }
     }
@@ -105,7 +105,7 @@ pub(super) fn find_surround(voxels: &Voxels, dims: Dims) -> Surround {
 }
 
 fn share_within(sorted: &SortedValues, range: BackgroundRange, of: usize) -> f64 {
-    let within = sorted.runs().filter(|(intensity, _)| range.contains(*intensity));
+    let within = sorted.value_runs().filter(|(intensity, _)| range.contains(*intensity));
     within.map(|(_, times)| times).sum::<u64>() as f64 / of.max(1) as f64
 }
 
