@@ -10,6 +10,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("volume", 1),
     ("actor", 2),
     ("buffers", 2),
+    ("quality", 2),
     ("brats", 3),
     ("cache", 3),
     ("augment", 4),

@@ -6,6 +6,7 @@ mod draining;
 mod harness;
 mod ingesting;
 mod nifti_file;
+mod quality;
 mod scoring;
 mod sequences;
 mod signals;

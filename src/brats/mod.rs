@@ -4,6 +4,7 @@ mod bytes;
 pub mod case;
 pub mod dataset;
 pub mod datatype;
+pub mod examine;
 mod fields;
 mod gzip;
 pub mod header;
