@@ -31,6 +31,8 @@ pub mod prepare;
 pub mod pseudo_labels;
 #[cfg(feature = "train")]
 mod quarantine_writer;
+#[cfg(feature = "train")]
+pub mod resume;
 pub mod tools;
 #[cfg(feature = "train")]
 pub mod train;

@@ -240,11 +240,25 @@ impl CheckedConfig {
     /// # Panics
     /// If the settings do not survive JSON, which the schema's ranges exclude.
     pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint_for_epochs(0)
+    }
+
+    /// Fingerprint of the same settings with another number of epochs; 0 for their own.
+    pub(super) fn fingerprint_for_epochs(&self, epochs: u64) -> Fingerprint {
+        // Fields are hashed in the order of their declaration, which the map does not keep.
+        let settings = serde_json::from_value(self.deciding_settings());
+        let mut deciding: RunConfig = settings.expect("settings are their own");
+        if epochs > 0 {
+            deciding.train.epochs = epochs;
+        }
+        Fingerprint::of_config(&deciding)
+    }
+
+    /// The settings as JSON; those that do not decide the result have their neutral value.
+    pub(super) fn deciding_settings(&self) -> Value {
         let mut settings = serde_json::to_value(&self.run).expect("settings are plain data");
         schema::replace_neutral_settings(&run_schema(), &mut settings);
-        // Fields are hashed in the order of their declaration, which the map does not keep.
-        let deciding: RunConfig = serde_json::from_value(settings).expect("settings are their own");
-        Fingerprint::of_config(&deciding)
+        settings
     }
 
     /// Memory of the loader, for cases in the grid of BraTS.
