@@ -110,7 +110,9 @@ fn a_fingerprint_is_of_what_decides_the_probabilities() {
 fn an_ensemble_is_evaluated_and_predicts_like_a_run() {
     let desk = two_runs();
     let both = "--run a --run b --weight 2 --weight 1 --mirror";
-    let line = format!("evaluate {both} --split test --lesion-wise --out scores --json");
+    // As `predict` does unless it is told otherwise.
+    let masked = "--set evaluation.within_tissue=true";
+    let line = format!("evaluate {both} {masked} --split test --lesion-wise --out scores --json");
     let scored = desk.run(&line).ok().json();
     let lock = desk.json("a/dataset.lock.json");
     let tested = lock["cases"].as_array().unwrap().iter();

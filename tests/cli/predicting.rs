@@ -43,7 +43,7 @@ const MISFORTUNES: [(&str, Spoil); 8] = [
     }),
     ("another grid", |labels, _| {
         let desk = Desk::new();
-        desk.run("phantom --out other --cases 1 --seed 5 --shape 16x17x18").ok();
+        desk.run("phantom --out other --cases 1 --seed 5 --shape 26x24x28").ok();
         let case = &discover_cases(&desk.path("other")).unwrap().cases[0];
         std::fs::copy(case.labels.as_ref().unwrap(), labels).unwrap();
     }),
