@@ -109,13 +109,15 @@ pub fn find_best(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
 pub fn find_step(run: &Path, step: u64) -> Result<(PathBuf, TrainingState), Fault> {
     let root = run.join(CHECKPOINTS);
     let names = published_names(&root)?;
-    let mut steps: Vec<u64> = names.iter().filter_map(|name| parse_step(name)).collect();
+    if names.is_empty() {
+        return find_latest(run);
+    }
     if let Some(name) = names.iter().find(|name| parse_step(name) == Some(step)) {
         let folder = root.join(name);
         return read_verified(&folder).map(|state| (folder, state));
     }
-    steps.reverse();
-    let there: Vec<String> = steps.iter().map(u64::to_string).collect();
+    let steps = names.iter().rev().filter_map(|name| parse_step(name));
+    let there: Vec<String> = steps.map(|step| step.to_string()).collect();
     Err(Fault::Environment {
         subject: root.display().to_string(),
         problem: format!("holds no checkpoint after step {step}, but after {}", there.join(", ")),
