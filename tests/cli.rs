@@ -34,6 +34,8 @@ mod milestones;
 #[cfg(feature = "train")]
 mod networks_at_work;
 #[cfg(feature = "train")]
+mod predicting;
+#[cfg(feature = "train")]
 mod pseudo_labels;
 #[cfg(feature = "train")]
 mod reporting;

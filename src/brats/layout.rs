@@ -139,9 +139,12 @@ impl FileNaming {
     }
 }
 
-/// Identifies the files of a case folder by the first naming that fits.
+/// Identifies the files of a case folder by the first naming that fits. Images decide before labels
+/// do: a label file named in another release's way must not hide the images beside it.
 pub(super) fn identify_files(case: &str, files: &BTreeSet<String>) -> Option<NamedFiles> {
-    NAMINGS.iter().find_map(|naming| naming.match_files(case, files))
+    let fitting = || NAMINGS.iter().filter_map(|naming| naming.match_files(case, files));
+    let has_image = |named: &NamedFiles| named.images.iter().any(Result::is_ok);
+    fitting().find(has_image).or_else(|| fitting().next())
 }
 
 /// True if a file is NIfTI by its name.
@@ -204,6 +207,14 @@ mod tests {
     #[test]
     fn a_file_of_another_case_is_not_taken() {
         assert!(named("b", &["a_t1.nii.gz", "b_t1.mha", "b_t1.nii.gz.part"]).is_none());
+    }
+
+    #[test]
+    fn labels_named_in_another_releases_way_do_not_hide_the_images() {
+        let found = named("a", &["a_t1.nii.gz", "a-seg.nii.gz"]).unwrap();
+        assert_eq!((found.naming.layout, found.labels), (Layout::Brats2018, None));
+        let alone = named("a", &["a-seg.nii.gz"]).unwrap();
+        assert_eq!(alone.naming.layout, Layout::Brats2023);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) struct Export {
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
 
-    /// Weights to use: latest, or best for those of the best validation
+    /// Weights to use: latest, best for those of the best validation, or those after so many steps
     #[arg(long, value_name = "WHICH", default_value = "latest")]
     checkpoint: CheckpointChoice,
 

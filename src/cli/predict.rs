@@ -18,8 +18,9 @@ Examples:
   gliaflow predict --run runs/unet-001 --data data/BraTS2020 --out predictions
   gliaflow predict --run runs/a --run runs/b --mirror --data data --out predictions
 
-Each file has its source's grid, affine and label values. A case that cannot be read is listed, the \
-others go on, and the exit code is 3.")]
+Each file has its source's grid, affine and label values. A case's own labels are not read. Nothing is \
+predicted where all images are background, unless --set evaluation.within_tissue=false. A case whose \
+images cannot be read is listed, the others go on, and the exit code is 3.")]
 pub(super) struct Predict {
     #[command(flatten)]
     runs: PredictorOptions,
@@ -45,7 +46,7 @@ pub(super) struct Predict {
 
 impl Predict {
     pub(super) fn run(self, console: &Console) -> VerbResult {
-        let resolved = self.runs.resolve_runs()?;
+        let resolved = self.runs.resolve_runs_within_tissue()?;
         let dataset = discover_cases(&self.data)?;
         let tuning = [ingest::ACTORS.as_slice(), &whole_case::CACHE_ACTORS].concat();
         let actors: [&[&str]; 2] = match self.postprocess {
@@ -54,7 +55,7 @@ impl Predict {
         };
         let live = ActiveSession::start(&self.long, &self.runs.metrics_label(), console)?
             .register_metrics(&actors, &[]);
-        let ((written, failed), tuned) = live.run_network_verb(|session| {
+        let ((written, failed), tuned, within_tissue) = live.run_network_verb(|session| {
             let mut predictor = resolved.build_predictor()?;
             let given = self.thresholds.to_postprocess();
             let (postprocess, tuned) = self.postprocess.choose_thresholds(
@@ -68,7 +69,7 @@ impl Predict {
             let cases = dataset.cases;
             let done =
                 predict::predict_cases(predictor.as_mut(), &options, cases, &self.out, session)?;
-            Ok((done, tuned))
+            Ok((done, tuned, predictor.is_within_tissue()))
         })?;
         let problems: Vec<String> =
             dataset.problems.iter().chain(&failed).map(ToString::to_string).collect();
@@ -79,8 +80,12 @@ impl Predict {
         for problem in &problems {
             text += &format!("  problem: {problem}\n");
         }
-        let result =
-            serde_json::json!({ "predictions": written, "problems": problems, "tuned": tuned });
+        let result = serde_json::json!({
+            "predictions": written,
+            "problems": problems,
+            "tuned": tuned,
+            "within_tissue": within_tissue,
+        });
         Ok(CommandOutput::new(&result, text).with_bad_data(!problems.is_empty()))
     }
 }

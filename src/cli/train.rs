@@ -9,6 +9,7 @@ use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::{ingest, loader, whole_case};
 use crate::run::config::{self, CheckedConfig};
 use crate::run::failure::Failure;
+use crate::run::resume;
 use crate::run::train::{self, RunDestination};
 use crate::run_folder::DATASET_LOCK;
 use crate::run_folder::summary::RunSummary;
@@ -26,6 +27,7 @@ Examples:
   gliaflow train --config configs/unet.toml --set data.folder=data/BraTS2020
   gliaflow train --set data.folder=data --set crop.patch='[64, 64, 64]' --run runs/small
   gliaflow train --resume runs/unet-001
+  gliaflow train --resume runs/unet-001 --set train.epochs=400
 
 Ctrl-C, SIGTERM or SIGUSR1 once finishes the step, writes a checkpoint and exits with 75.")]
 pub(super) struct Train {
@@ -46,12 +48,14 @@ pub(super) struct Train {
     run: Option<PathBuf>,
 
     /// Go on with this run where its last checkpoint stands; --set may change what does not decide
-    /// the result, such as device, loader.workers or train.non_finite
+    /// the result, such as device, loader.workers or train.non_finite, and train.epochs, which
+    /// trains a run for longer, also one that has ended
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "run", "dry_run"])]
     resume: Option<PathBuf>,
 
-    /// Weights to start from, as safetensors; the same as --set model.init=FILE
-    #[arg(long, value_name = "FILE")]
+    /// Weights to start from: a safetensors file, or a run's folder for its latest; the same as
+    /// --set model.init=…
+    #[arg(long, value_name = "FILE|RUN")]
     init: Option<PathBuf>,
 
     /// auto, cpu, cuda or wgpu; the same as --set device=…
@@ -87,7 +91,7 @@ impl Train {
         if let Some(folder) = &self.resume {
             let live = self.start_session(&folder.display().to_string(), console)?;
             let summary =
-                live.run_network_verb(|session| train::resume(folder, &assignments, session))?;
+                live.run_network_verb(|session| resume::resume_run(folder, &assignments, session))?;
             return Ok(CommandOutput::new(&summary, report_text(&summary)));
         }
         let config = config::load(self.config.as_deref(), &assignments)?;

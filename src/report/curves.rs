@@ -317,8 +317,8 @@ pub(super) fn progress_png(record: &RunRecord) -> Result<Vec<u8>, Fault> {
 /// Steps done, of those planned.
 pub(super) fn progress_text(record: &RunRecord) -> String {
     let done = text::format_thousands(record.event_log.last_step());
-    match &record.event_log.started {
-        Some(at) => format!("{done} of {} steps", text::format_thousands(at.event.steps)),
+    match record.event_log.planned_steps() {
+        Some(steps) => format!("{done} of {} steps", text::format_thousands(steps)),
         None => format!("{done} steps"),
     }
 }

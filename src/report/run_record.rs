@@ -81,11 +81,8 @@ impl RunRecord {
 
     /// Steps in an epoch, if both totals are known.
     pub(super) fn steps_per_epoch(&self) -> Option<f64> {
-        let planned = self.event_log.started.as_ref().map(|at| at.event.steps);
-        match (planned, self.epochs) {
-            (Some(steps), Some(epochs)) if epochs > 0 && steps > 0 => {
-                Some(steps as f64 / epochs as f64)
-            }
+        match (self.event_log.planned_steps(), self.epochs) {
+            (Some(steps), Some(epochs)) if epochs > 0 => Some(steps as f64 / epochs as f64),
             _ => None,
         }
     }

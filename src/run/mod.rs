@@ -34,6 +34,8 @@ pub mod pseudo_labels;
 #[cfg(feature = "train")]
 mod quarantine_writer;
 #[cfg(feature = "train")]
+pub mod resume;
+#[cfg(feature = "train")]
 pub mod split_file;
 pub mod tools;
 #[cfg(feature = "train")]

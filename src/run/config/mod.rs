@@ -2,6 +2,7 @@
 
 pub mod case_table;
 pub mod data;
+mod deciding;
 pub mod layers;
 pub mod model;
 pub mod patients;
@@ -15,7 +16,6 @@ use serde_json::Value;
 use toml::Table;
 
 use crate::augment::config::AugmentConfig;
-use crate::base::fingerprint::Fingerprint;
 use crate::base::schema::{self, ConfigError};
 use crate::eval::sliding::SlidingConfig;
 use crate::nets::optimiser::OptimiserConfig;
@@ -29,7 +29,6 @@ use crate::pipeline::loader;
 use crate::run::config::data::DataConfig;
 use crate::run::config::layers::{ConfigLayers, SettingOrigin};
 use crate::run::config::model::ModelConfig;
-use crate::run::config::splitting::HELD_OUT;
 use crate::run::device::DeviceChoice;
 use crate::run::failure::Failure;
 use crate::run_folder::CONFIG;
@@ -259,21 +258,6 @@ impl RunConfig {
 }
 
 impl CheckedConfig {
-    /// Fingerprint of all settings that decide the result; a resumed run must have the same.
-    ///
-    /// # Panics
-    /// If the settings do not survive JSON, which the schema's ranges exclude.
-    pub fn fingerprint(&self) -> Fingerprint {
-        let mut settings = serde_json::to_value(&self.run).expect("settings are plain data");
-        schema::replace_neutral_settings(&run_schema(), &mut settings);
-        // Fields are hashed in the order of their declaration, which the map does not keep.
-        let mut deciding: RunConfig =
-            serde_json::from_value(settings).expect("settings are their own");
-        // Earlier versions wrote the default beside whatever divided the cases.
-        deciding.data.held_out.get_or_insert(HELD_OUT);
-        Fingerprint::of_config(&deciding)
-    }
-
     /// Memory of the loader, for cases in the grid of BraTS.
     ///
     /// # Errors
