@@ -145,7 +145,7 @@ impl GammaCurve {
         let curved = |raw: f64| f64::from(self.curved_share(raw as f32));
         let (curved_mean, curved_sd) = tissue.mean_and_sd(curved);
         let span = sd / curved_sd;
-        span.is_finite().then(|| [mean - curved_mean * span, mean + (1.0 - curved_mean) * span])
+        span.is_finite().then_some([mean - curved_mean * span, mean + (1.0 - curved_mean) * span])
     }
 }
 
