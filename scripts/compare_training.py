@@ -194,10 +194,11 @@ def compare_once(options, seed, fold):
     losses, seconds = train_in_torch(options, run, config, net, init, work)
     save_file({name: value.contiguous() for name, value in net.state_dict().items()}, trained)
     gliaflow(options, *train_line(options, seed, fold, trained, work / "torch"), *set_options(STILL))
-    first = max(abs(ours - theirs) / abs(theirs) for ours, theirs in losses[:10])
+    differences = [abs(ours - theirs) / abs(theirs) for ours, theirs in losses[:10]]
     last = [statistics.mean(column) for column in zip(*losses[-20:])]
     print(
-        f"{work.name}: {len(losses)} steps; losses of the first 10 differ by at most {first:.1e}, means of the last 20: "
+        f"{work.name}: {len(losses)} steps; the first loss differs by {differences[0]:.0e}, the first 10 by at most "
+        f"{max(differences):.0e}; means of the last 20: "
         f"{last[0]:.4f} gliaflow, {last[1]:.4f} PyTorch; {summary['train_seconds']:.0f} s and {seconds:.0f} s of steps",
         flush=True,
     )
@@ -205,7 +206,7 @@ def compare_once(options, seed, fold):
         "seed": seed,
         "fold": fold,
         "steps": len(losses),
-        "first_losses_differ": first,
+        "first_losses_differ": differences,
         "last_losses": last,
         "seconds": {"gliaflow": summary["train_seconds"], "torch": seconds, "gliaflow_with_scores": whole},
         "dice": [
