@@ -66,16 +66,14 @@ def set_options(settings):
 
 
 def draw_weights(net, seed, file):
-    """Kernels from N(0, 2 / fan in), biases 0, norms 1 and 0."""
+    """A U-Net's kernels from N(0, 2 / fan in) and its biases 0, as gliaflow draws them; else PyTorch's own."""
     generator = torch.Generator().manual_seed(seed)
-    state = {}
-    for name, value in net.state_dict().items():
+    state = net.state_dict()
+    for name, value in state.items() if isinstance(net, NETWORKS["unet"]) else ():
         if value.dim() > 1:
-            fan_in = value[0].numel()
-            state[name] = torch.randn(value.shape, generator=generator) * math.sqrt(2 / fan_in)
-        else:
-            is_scale = "norm" in name and name.endswith("weight")
-            state[name] = torch.ones_like(value) if is_scale else torch.zeros_like(value)
+            value.copy_(torch.randn(value.shape, generator=generator) * math.sqrt(2 / value[0].numel()))
+        elif not name.endswith("norm.weight"):
+            value.zero_()
     save_file({name: value.contiguous() for name, value in state.items()}, file)
 
 

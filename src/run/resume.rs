@@ -191,25 +191,31 @@ fn change_epochs(
     let kept = config::load_run_config(folder, &[format!("{EPOCHS}={}", epochs[1])])?;
     write_atomically(&folder.join(CONFIG), kept.to_toml()?.as_bytes())?;
 
-    let rates = epochs.map(|count| {
-        let (step, total) = (standing.step, count * steps_per_epoch);
-        let moment = SchedulePosition { step, total, steps_per_epoch };
-        asked.train.learning_rate_at(moment, &standing.plateau)
-    });
+    let rates_after = |step: u64| {
+        epochs.map(|count| {
+            let moment = SchedulePosition { step, total: count * steps_per_epoch, steps_per_epoch };
+            asked.train.learning_rate_at(moment, &standing.plateau)
+        })
+    };
+    let rates = rates_after(standing.step);
+    // A schedule over all epochs begins alike for any number of them.
+    let last_shared = epochs[0].min(epochs[1]) * steps_per_epoch - 1;
+    let depends =
+        [standing.step, last_shared].map(rates_after).iter().any(|both| both[0] != both[1]);
     let schedule = serde_json::to_value(asked.train.schedule).unwrap_or_default();
     let kind = schedule["kind"].as_str().unwrap_or_default();
     let counts = format!("{EPOCHS} is {} instead of {}", epochs[1], epochs[0]);
-    Ok(if rates[0] == rates[1] {
-        format!(
-            "{counts}; the learning rate goes on at {:e}: schedule {kind} does not depend on the \
-             number of epochs",
-            rates[1]
-        )
-    } else {
+    Ok(if depends {
         format!(
             "{counts}; the next learning rate is {:e}, where {} epochs had {:e}: schedule {kind} \
              spans all epochs, and the {} steps so far were taken at the rates of the old number",
             rates[1], epochs[0], rates[0], standing.step
+        )
+    } else {
+        format!(
+            "{counts}; the learning rate goes on at {:e}: schedule {kind} does not depend on the \
+             number of epochs",
+            rates[1]
         )
     })
 }

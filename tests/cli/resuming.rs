@@ -312,6 +312,11 @@ fn a_schedule_that_spans_the_run_says_what_more_epochs_do_to_the_rate() {
         .map(|line| line["learning_rate"].as_f64().unwrap())
         .collect();
     assert_eq!((rates.len(), rates[16]), (32, 5e-4));
+    // Where nothing is trained yet, both lengths begin at the same rate.
+    std::fs::remove_file(desk.path("run/summary.json")).unwrap();
+    std::fs::remove_dir_all(desk.path("run/checkpoints")).unwrap();
+    let said = desk.run("train --resume run --set train.epochs=5").ok().stderr;
+    assert!(said.contains("schedule poly spans all epochs"), "{said}");
 
     // A run that is out of patience stays so, however many epochs it is given.
     let patience = "--set train.validation.every_epochs=1 --set train.validation.patience=1 \
