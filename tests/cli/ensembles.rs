@@ -140,8 +140,9 @@ fn an_ensemble_is_evaluated_and_predicts_like_a_run() {
 #[test]
 fn thresholds_are_chosen_on_validation_and_applied_elsewhere() {
     let desk = Desk::with_cohort(9);
-    // Long enough for tumours, too short for no crumbs.
-    train(&desk, "a", "--set seed=3 --set train.steps_per_epoch=30");
+    // Long enough for tumours, too short for no crumbs; scored within tissue, as `predict` predicts.
+    let length = "--set seed=3 --set train.steps_per_epoch=30";
+    train(&desk, "a", &format!("{length} --set evaluation.within_tissue=true"));
     let tuned = desk.run("evaluate --run a --split test --postprocess tuned --json").ok().json();
     let chosen = &tuned["tuned"]["chosen"];
     let [et, tc, wt] =
