@@ -244,7 +244,7 @@ mod tests {
         let dims = Dims([1, 1, 2]);
         let images = [
             Voxels::I16(vec![1, 2]),
-            Voxels::F32(vec![0.5, f32::NAN]),
+            Voxels::F32(vec![0.5, 0.0]),
             Voxels::F64(vec![300.0, 0.0]),
             quiet(dims),
         ];

@@ -25,7 +25,8 @@ pub struct ImageTreatment {
     pub background: BackgroundRange,
     /// Limits that tissue is clipped to.
     pub clip: Option<ClipLimits>,
-    basis: BackgroundBasis,
+    /// Reason why they are.
+    pub basis: BackgroundBasis,
 }
 
 impl ImageTreatment {
