@@ -16,6 +16,8 @@ mod watching;
 #[cfg(feature = "train")]
 mod arriving;
 #[cfg(feature = "train")]
+mod backgrounds;
+#[cfg(feature = "train")]
 mod benchmarks;
 #[cfg(feature = "train")]
 mod demonstration;

@@ -1,6 +1,7 @@
 //! `inspect --deep`: figures of every image, and findings in the table and in JSON.
 
 use std::io::Write;
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -11,10 +12,9 @@ use crate::cli::nifti_file::NiftiFile;
 
 const CASE: &str = "BraTS20_Training_001";
 
-/// Writes the image of a case again as float32, each value changed.
-fn rewrite(desk: &Desk, modality: &str, change: impl Fn(usize, f32) -> f32) {
-    let path = desk.path(&format!("data/{CASE}/{CASE}_{modality}.nii.gz"));
-    let file = NiftiFile::open(&path);
+/// Writes an image again as float32, each value changed.
+pub(crate) fn rewrite_image(from: &Path, to: &Path, change: impl Fn(usize, f32) -> f32) {
+    let file = NiftiFile::open(from);
     let mut bytes = file.header().to_vec();
     bytes[70..74].copy_from_slice(&[16, 0, 32, 0]);
     for (place, value) in file.values().into_iter().enumerate() {
@@ -22,7 +22,12 @@ fn rewrite(desk: &Desk, modality: &str, change: impl Fn(usize, f32) -> f32) {
     }
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(&bytes).unwrap();
-    std::fs::write(path, encoder.finish().unwrap()).unwrap();
+    std::fs::write(to, encoder.finish().unwrap()).unwrap();
+}
+
+fn rewrite(desk: &Desk, modality: &str, change: impl Fn(usize, f32) -> f32) {
+    let path = desk.path(&format!("data/{CASE}/{CASE}_{modality}.nii.gz"));
+    rewrite_image(&path, &path, change);
 }
 
 fn findings(outcome: &Outcome) -> Vec<(String, String, String)> {
