@@ -85,7 +85,7 @@ fn sources() -> Vec<(&'static str, CaseFiles)> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("phantom");
     // Written once: what is there already is left alone.
     cohort::write_case(&folder, &PhantomConfig::default(), 0).unwrap();
-    let only = |folder: &Path| discover_cases(folder).unwrap().cases.swap_remove(0);
+    let only = |folder: &Path| discover_cases(folder, None).unwrap().cases.swap_remove(0);
     let mut sources = vec![("phantom", only(&folder))];
     if let Some(folder) = std::env::var_os("GLIAFLOW_REAL_CASES") {
         sources.push(("patient", only(&Path::new(&folder).join("TCGA-FG-6692"))));

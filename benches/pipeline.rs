@@ -59,6 +59,7 @@ fn main() {
                     ..LoaderConfig::default()
                 };
                 let config = DrainConfig {
+                    labels: None,
                     data: data.clone(),
                     cache: folder.join("cache"),
                     loader,

@@ -5,6 +5,7 @@ mod dashboards;
 mod draining;
 mod harness;
 mod ingesting;
+mod label_schemes;
 mod nifti_file;
 mod quality;
 mod scoring;

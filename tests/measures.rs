@@ -123,6 +123,37 @@ fn lesion_by_lesion_scores_are_those_of_brats_2023() {
     }
 }
 
+/// BraTS 2023's program multiplies voxels by the edges of the image's and ignores up to 50 mm³.
+#[test]
+fn the_lesions_that_count_are_those_above_50_mm3_whatever_the_voxels() {
+    let dims = Dims([8, 8, 40]);
+    // Cubes of 125 and of 27 voxels, too far apart to be one lesion.
+    let mut lesions = vec![0; dims.voxel_count()];
+    for (corner, side) in [(1, 5), (20, 3)] {
+        for place in 0..side * side * side {
+            let [z, y, x] = Dims::cube(side).zyx_from_offset(place);
+            lesions[dims.offset_from_zyx([z + 1, y + 1, x + corner])] = 3;
+        }
+    }
+    let nothing = vec![0; dims.voxel_count()];
+    let score = |spacing: [f64; 3]| {
+        let id = CaseId::new("case");
+        let rules = LesionRules::default();
+        score_lesions(id, &lesions, &nothing, dims, spacing, rules).regions[Region::Et.index()]
+    };
+    for (voxel_mm3, counted) in
+        [(0.39, 0), (0.41, 1), (1.0, 1), (1.2f64.powi(3), 1), (1.86, 2), (8.0, 2)]
+    {
+        for spacing in [[voxel_mm3.cbrt(); 3], [voxel_mm3, 1.0, 1.0], [0.5, 2.0, voxel_mm3]] {
+            let found = score(spacing);
+            assert_eq!((found.lesions, found.counted), (2, counted), "{spacing:?}");
+            let wanted = if counted == 0 { (1.0, 0.0) } else { (0.0, PENALTY_MM) };
+            assert_eq!((found.dice, found.hd95_mm), wanted, "{spacing:?}");
+        }
+    }
+    assert_eq!(score([0.4, 1.0, 1.0]).counted, 0, "50 mm³ exactly do not count");
+}
+
 #[test]
 fn averaged_teachers_are_painted_and_stripped_of_traces_as_the_oracle_does_it() {
     let oracle = json("distill.json");

@@ -205,7 +205,7 @@ fn a_case_in_another_orientation_is_the_same_case() {
             write_intensities(&place(ending), &source.to_file_order(&canonical), &source).unwrap();
         }
         write_labels(&place("seg"), &source.to_file_order(&labels), &source).unwrap();
-        let dataset = discover_cases(&folder.path().join(id)).unwrap();
+        let dataset = discover_cases(&folder.path().join(id), None).unwrap();
         found.push(read_case(&dataset.cases[0]).unwrap());
     }
     let [lps, pir] = &found[..] else { panic!("two cases") };
@@ -230,7 +230,7 @@ fn files_of_a_case_must_agree_in_place() {
     for ending in ["t1", "t1ce", "t2", "flair"] {
         write(ending, 0.0);
     }
-    let files = &discover_cases(&case).unwrap().cases[0];
+    let files = &discover_cases(&case, None).unwrap().cases[0];
     assert!(read_case(files).is_ok());
     write("t2", 0.0009);
     assert!(read_case(files).is_ok(), "within a thousandth of a millimetre");

@@ -189,7 +189,7 @@ fn every_broken_file_is_refused_with_file_field_and_way_out() {
 #[test]
 fn defective_cases_are_listed_refused_or_accepted_as_they_should() {
     let folder = fixtures("bad/cases");
-    let dataset = discover_cases(&folder).unwrap();
+    let dataset = discover_cases(&folder, None).unwrap();
     assert_eq!(dataset.problems.len(), 1);
     let missing = &dataset.problems[0];
     assert_eq!(missing.reason, Reason::Missing);
@@ -215,7 +215,7 @@ fn defective_cases_are_listed_refused_or_accepted_as_they_should() {
     let healthy = read_case(find("seg_all_zero")).unwrap();
     assert!(healthy.labels.unwrap().iter().all(|value| *value == 0));
 
-    let report = inspect_folder(&folder, Depth::Voxels).unwrap();
+    let report = inspect_folder(&folder, Depth::Voxels, None).unwrap();
     assert_eq!((report.cases.len(), report.problems.len()), (7, 6));
     assert_eq!(report.cases.iter().filter(|case| !case.labelled).count(), 1);
 }

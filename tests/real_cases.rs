@@ -18,8 +18,8 @@ fn two_real_patients_read_with_their_labels() {
     let folder = std::env::var_os(FOLDER);
     let folder =
         PathBuf::from(folder.expect("no folder of real cases; run `just real-cases FOLDER`"));
-    let single = discover_cases(&folder.join("TCGA-DU-7294")).unwrap();
-    let dataset = discover_cases(&folder).unwrap();
+    let single = discover_cases(&folder.join("TCGA-DU-7294"), None).unwrap();
+    let dataset = discover_cases(&folder, None).unwrap();
     assert_eq!((dataset.cases.len(), dataset.problems.len()), (2, 0));
     assert_eq!(single.cases[0].id, dataset.cases[0].id);
     for examined in examine_cases(&dataset.cases) {

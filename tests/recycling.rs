@@ -38,7 +38,7 @@ fn write_case(root: &Path, id: &str, shape: [usize; 3], rows: [[f64; 4]; 3], see
 /// int16.
 fn make_unusual(root: &Path, id: &str) {
     let path = |ending: &str| root.join(id).join(format!("{id}_{ending}.nii.gz"));
-    let case = &read_case(&discover_cases(&root.join(id)).unwrap().cases[0]).unwrap();
+    let case = &read_case(&discover_cases(&root.join(id), None).unwrap().cases[0]).unwrap();
     let values: Vec<f32> = case.images[2].iter().map(|value| value as f32 / 2.0).collect();
     write_scalars(&path("t2"), &case.source.to_file_order(&values), &case.source).unwrap();
     let labels: Vec<i16> =
@@ -54,7 +54,7 @@ fn cohort(root: &Path) -> Vec<CaseFiles> {
     make_unusual(root, "c");
     write_case(root, "d", [5, 5, 5], LPS, 4);
     make_unusual(root, "d");
-    discover_cases(root).unwrap().cases
+    discover_cases(root, None).unwrap().cases
 }
 
 #[test]

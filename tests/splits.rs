@@ -22,7 +22,7 @@ fn graded() -> Vec<Graded> {
             fs::write(folder.join(format!("{case}_{ending}.nii.gz")), []).unwrap();
         }
     }
-    let found = discover_cases(root.path()).unwrap();
+    let found = discover_cases(root.path(), None).unwrap();
     found.cases.into_iter().map(|files| (files.id, files.grade)).collect()
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::base::error::{CaseError, Reason};
 use crate::base::fs;
 use crate::brats::layout::{self, Layout, NamedFiles};
+use crate::brats::scheme::{ChosenScheme, NameSchemes, SchemeRequest, choose_for_case};
 use crate::volume::case::CaseId;
 use crate::volume::modality::Modality;
 use crate::volume::patient::PatientId;
@@ -55,12 +56,14 @@ pub struct CaseFiles {
 }
 
 /// Cases of a folder.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Dataset {
     /// The naming of most cases; the older one where two are equal.
     pub layout: Layout,
-    /// The label scheme of that layout; each case carries its own.
-    pub scheme: LabelScheme,
+    /// The label scheme of that layout, and its source; each case carries its own scheme.
+    pub labels: ChosenScheme,
+    /// Schemes that the names of the cases allow.
+    pub name_schemes: NameSchemes,
     /// Complete cases, sorted by id; labels may be absent.
     pub cases: Vec<CaseFiles>,
     /// Errors of what could not become a case, sorted by name.
@@ -70,18 +73,22 @@ pub struct Dataset {
 /// Finds the cases in a dataset's folder, or the one case whose folder it is.
 ///
 /// # Errors
-/// If the folder cannot be listed, or holds nothing that any layout names. A folder of incomplete
-/// cases is no error: they are the problems.
-pub fn discover_cases(folder: &Path) -> Result<Dataset, CaseError> {
-    let mut walk = FolderScan::default();
+/// If the folder cannot be listed, holds nothing that any layout names, or names leave open what a
+/// label value means. A folder of incomplete cases is no error: they are the problems.
+pub fn discover_cases(
+    folder: &Path,
+    labels: impl Into<SchemeRequest>,
+) -> Result<Dataset, CaseError> {
+    let mut walk = FolderScan { request: labels.into(), ..FolderScan::default() };
     walk.visit_folder(folder, &name_of(folder), None, 0)?;
-    let mut layouts = BTreeMap::<Layout, (usize, LabelScheme)>::new();
-    for (layout, scheme) in &walk.layouts {
-        layouts.entry(*layout).or_insert((0, *scheme)).0 += 1;
+    walk.name_schemes.check_request(folder, walk.request)?;
+    let mut layouts = BTreeMap::<Layout, (usize, ChosenScheme)>::new();
+    for (layout, labels) in &walk.layouts {
+        layouts.entry(*layout).or_insert((0, *labels)).0 += 1;
     }
     // Of equal counts the last is taken, so the order is turned.
     let most = layouts.into_iter().rev().max_by_key(|(_, (count, _))| *count);
-    let Some((layout, (_, scheme))) = most else { return Err(walk.no_case_error(folder)) };
+    let Some((layout, (_, labels))) = most else { return Err(walk.no_case_error(folder)) };
 
     walk.cases.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.images.cmp(&b.images)));
     let mut cases: Vec<CaseFiles> = Vec::with_capacity(walk.cases.len());
@@ -95,7 +102,7 @@ pub fn discover_cases(folder: &Path) -> Result<Dataset, CaseError> {
     }
     walk.problems.sort_by(|(a, one), (b, other)| a.cmp(b).then(one.subject.cmp(&other.subject)));
     let problems = walk.problems.into_iter().map(|(_, problem)| problem).collect();
-    Ok(Dataset { layout, scheme, cases, problems })
+    Ok(Dataset { layout, labels, name_schemes: walk.name_schemes, cases, problems })
 }
 
 /// The folder's own name, also where the path ends in `.` or `..`.
@@ -122,8 +129,10 @@ fn duplicate_error(first: &CaseFiles, second: &CaseFiles) -> CaseError {
 #[derive(Default)]
 struct FolderScan {
     cases: Vec<CaseFiles>,
-    /// Layout of each case folder, complete or not.
-    layouts: Vec<(Layout, LabelScheme)>,
+    /// Layout and label scheme of each case folder, complete or not.
+    layouts: Vec<(Layout, ChosenScheme)>,
+    request: SchemeRequest,
+    name_schemes: NameSchemes,
     /// Errors with the name that they are sorted by.
     problems: Vec<(String, CaseError)>,
     /// First NIfTI file that fits no layout, and their number.
@@ -164,7 +173,10 @@ impl FolderScan {
         grade: Option<TumourGrade>,
         named: NamedFiles,
     ) {
-        self.layouts.push((named.naming.layout, named.naming.scheme));
+        let schemes = named.naming.schemes;
+        self.name_schemes.add_case(name, schemes);
+        let labels = choose_for_case(name, schemes, self.request);
+        self.layouts.push((named.naming.layout, labels));
         let missing: Vec<&str> = named
             .images
             .iter()
@@ -186,7 +198,7 @@ impl FolderScan {
             patient: named.naming.patient_of(name),
             images: named.images.map(path),
             labels: named.labels.map(|file| folder.join(file)),
-            scheme: named.naming.scheme,
+            scheme: labels.scheme,
             grade,
         });
     }
@@ -264,7 +276,7 @@ mod tests {
         put_case(&root.path().join("data/LGG/a"), &IMAGES);
         put_case(&root.path().join("data/HGG/b"), &[&IMAGES[..], &["_seg"]].concat());
         put_case(&root.path().join("data/c"), &IMAGES);
-        let found = discover_cases(root.path()).unwrap();
+        let found = discover_cases(root.path(), None).unwrap();
         let cases: Vec<_> =
             found.cases.iter().map(|c| (c.id.as_str(), c.grade, c.labels.is_some())).collect();
         assert_eq!(
@@ -285,7 +297,7 @@ mod tests {
         let folder = root.path().join("BraTS20_Training_001");
         put_case(&folder, &IMAGES);
         for path in [folder.clone(), folder.join(".")] {
-            let found = discover_cases(&path).unwrap();
+            let found = discover_cases(&path, None).unwrap();
             assert_eq!((found.layout, found.cases.len()), (Layout::Brats2020, 1));
         }
     }
@@ -298,7 +310,7 @@ mod tests {
         put_case(&root.path().join("HGG/twice"), &IMAGES);
         put_case(&root.path().join("LGG/twice"), &IMAGES);
         put(root.path(), &["other/stray_t1.nii", "other/._stray_t2.nii", "notes/read.me"]);
-        let found = discover_cases(root.path()).unwrap();
+        let found = discover_cases(root.path(), None).unwrap();
         assert_eq!(found.cases.len(), 1);
         let problems: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
         assert_eq!(problems.len(), 4, "{problems:#?}");
@@ -312,10 +324,13 @@ mod tests {
     fn a_folder_without_cases_is_an_error_that_says_what_was_looked_for() {
         let root = tempfile::tempdir().unwrap();
         put(root.path(), &["imagesTr/BRATS_001.nii.gz", "imagesTr/._BRATS_001.nii.gz"]);
-        let error = discover_cases(root.path()).unwrap_err().to_string();
+        let error = discover_cases(root.path(), None).unwrap_err().to_string();
         assert!(error.contains("CASE{-t1n,-t1c,-t2w,-t2f}"), "{error}");
         assert!(error.contains("found ") && error.contains("BRATS_001.nii.gz"), "{error}");
-        assert_eq!(discover_cases(&root.path().join("no")).unwrap_err().reason, Reason::Missing);
+        assert_eq!(
+            discover_cases(&root.path().join("no"), None).unwrap_err().reason,
+            Reason::Missing
+        );
     }
 
     #[test]
@@ -325,8 +340,11 @@ mod tests {
         for case in ["BraTS-GLI-00000-000", "BraTS-GLI-00002-000"] {
             put_case(&root.path().join(case), &["-t1n", "-t1c", "-t2w", "-t2f", "-seg"]);
         }
-        let found = discover_cases(root.path()).unwrap();
-        assert_eq!((found.layout, found.scheme), (Layout::Brats2023, LabelScheme::Brats2023));
+        let found = discover_cases(root.path(), None).unwrap();
+        assert_eq!(
+            (found.layout, found.labels.scheme),
+            (Layout::Brats2023, LabelScheme::Brats2023)
+        );
         assert_eq!(found.cases.iter().filter(|c| c.scheme == LabelScheme::Brats2018).count(), 1);
     }
 }

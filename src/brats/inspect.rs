@@ -10,6 +10,7 @@ use crate::brats::examine::{CaseExamination, examine_cases};
 use crate::brats::layout::Layout;
 use crate::brats::orient::axis_codes;
 use crate::brats::read::read_volume;
+use crate::brats::scheme::SchemeReason;
 use crate::quality::policy::{Consequence, QualityPolicy};
 use crate::volume::case::CaseId;
 use crate::volume::region::LabelScheme;
@@ -52,6 +53,8 @@ pub struct CaseReport {
     /// Measurements of its images, where voxels were asked for and could be read.
     #[serde(flatten)]
     pub examination: Option<CaseExamination>,
+    /// Meaning of its label values.
+    pub scheme: LabelScheme,
 }
 
 /// Report on a dataset's folder.
@@ -61,6 +64,8 @@ pub struct FolderReport {
     pub layout: Layout,
     /// Meaning of its label values.
     pub scheme: LabelScheme,
+    /// Source of that meaning.
+    pub scheme_reason: SchemeReason,
     /// Complete cases.
     pub cases: Vec<CaseReport>,
     /// Problems, a sentence each.
@@ -106,13 +111,18 @@ pub fn inspect_file(path: &Path) -> Result<FileReport, CaseError> {
     })
 }
 
-/// Lists the cases of a folder and what is wrong with which. A case that cannot be read, or has no
-/// information, is a problem and listed among the cases as well: it is there.
+/// Lists the cases of a folder, the meaning of their labels (`asked`, or from their names) and what
+/// is wrong with which. A case that cannot be read, or has no information, is a problem and listed
+/// among the cases as well: it is there.
 ///
 /// # Errors
 /// Those of [`discover_cases`].
-pub fn inspect_folder(folder: &Path, depth: Depth) -> Result<FolderReport, CaseError> {
-    let dataset = discover_cases(folder)?;
+pub fn inspect_folder(
+    folder: &Path,
+    depth: Depth,
+    asked: Option<LabelScheme>,
+) -> Result<FolderReport, CaseError> {
+    let dataset = discover_cases(folder, asked)?;
     let mut problems: Vec<String> = dataset.problems.iter().map(ToString::to_string).collect();
     let examined = match depth {
         Depth::Names => Vec::new(),
@@ -137,9 +147,16 @@ pub fn inspect_folder(folder: &Path, depth: Depth) -> Result<FolderReport, CaseE
             grade: files.grade,
             labelled: files.labels.is_some(),
             examination,
+            scheme: files.scheme,
         });
     }
-    Ok(FolderReport { layout: dataset.layout, scheme: dataset.scheme, cases, problems })
+    Ok(FolderReport {
+        layout: dataset.layout,
+        scheme: dataset.labels.scheme,
+        scheme_reason: dataset.labels.reason,
+        cases,
+        problems,
+    })
 }
 
 /// Errors that refuse a case unless `data.quality` says otherwise.

@@ -1,7 +1,7 @@
 //! Label volumes: whole numbers of any stored type, mapped by the dataset's scheme to canonical
 //! labels. Any other value is an error with its count, never background.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::base::error::{CaseError, Reason};
@@ -9,6 +9,7 @@ use crate::brats::bytes;
 use crate::brats::datatype::Datatype;
 use crate::brats::narrow;
 use crate::brats::read::RawVolume;
+use crate::brats::scheme;
 use crate::buffers::case::CaseBuffers;
 use crate::volume::region::LabelScheme;
 use crate::volume::voxels::Voxels;
@@ -38,6 +39,23 @@ pub(super) fn read_labels(
     bytes::decompress_into(path, raw, header.vox_offset, header.voxel_count(), &mut labels)?;
     relabel_in_place(path, &mut labels, scheme)?;
     Ok(labels)
+}
+
+/// Reads the values of a label file, each rounded to a whole number; fractions are passed over, the
+/// reading of labels refuses them.
+pub(super) fn read_label_values(path: &Path) -> Result<BTreeSet<i64>, CaseError> {
+    let buffers = CaseBuffers::default();
+    let packed = RawVolume::read(path, &buffers)?;
+    let mut values = BTreeSet::new();
+    let mut last = None;
+    for value in narrow::decode_voxels(&packed, &buffers)?.iter() {
+        // Labels come in runs, and a set is slow.
+        if last != Some(value) {
+            last = Some(value);
+            values.extend(nearest_whole(value));
+        }
+    }
+    Ok(values)
 }
 
 /// Canonical label of each stored byte.
@@ -153,13 +171,11 @@ fn unknown_label_error(
         .filter(|(value, _)| is_known(**value).is_none())
         .map(|(value, count)| format!("label {value} in {}", voxels_text(*count)))
         .collect();
-    let defined: Vec<String> =
-        scheme.label_pairs().iter().map(|(file, _)| file.to_string()).collect();
     CaseError::new(
         Reason::Label,
         path.display(),
-        format!("has {}; this dataset defines 0, {}", first_few_text(&strange), defined.join(", ")),
-        "check which release the file is from, or correct the labels",
+        format!("has {}; {}", first_few_text(&strange), scheme::definition_text(scheme)),
+        scheme::other_schemes_text(counts.into_keys()),
     )
 }
 
@@ -180,6 +196,9 @@ fn first_few_text(strange: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::brats::write::{write_labels, write_scalars};
+    use crate::volume::case::SourceGrid;
+    use crate::volume::grid::{Affine, Dims};
 
     fn of(voxels: Voxels) -> Result<Vec<u8>, String> {
         let path = Path::new("a_seg.nii.gz");
@@ -221,6 +240,40 @@ mod tests {
         let many = of(Voxels::I16((5..=104).collect())).unwrap_err();
         assert!(many.contains("and 95 more values"), "{many}");
         assert!(of(Voxels::F32(vec![3.0])).unwrap_err().contains("label 3 in 1 voxel"));
+    }
+
+    #[test]
+    fn an_unknown_value_names_the_schemes_that_know_it_and_how_to_ask_for_them() {
+        for scheme in LabelScheme::ALL {
+            let others = LabelScheme::ALL.into_iter().filter(|other| *other != scheme);
+            for other in others {
+                let values: Vec<i16> = other.file_values().into_iter().map(i16::from).collect();
+                let path = Path::new("a_seg.nii.gz");
+                let read = canonical_labels(path, &Voxels::I16(values.clone()), scheme, vec![]);
+                let Err(error) = read else {
+                    assert!(scheme.defines_all(values.into_iter().map(i64::from)));
+                    continue;
+                };
+                let text = error.to_string();
+                assert!(text.contains(other.name()) && text.contains("--labels"), "{text}");
+                assert!(text.contains("data.labels") && !text.contains("correct"), "{text}");
+            }
+        }
+        let error = of(Voxels::I16(vec![0, 7])).unwrap_err();
+        assert!(error.contains("no scheme defines all of its values"), "{error}");
+    }
+
+    #[test]
+    fn the_values_of_a_file_are_found_whatever_its_type() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.nii.gz");
+        let mut affine = [[0.0; 4]; 4];
+        (0..4).for_each(|place| affine[place][place] = 1.0);
+        let grid = SourceGrid::canonical(Dims([1, 2, 4]), Affine(affine));
+        write_labels(&path, &[0, 0, 4, 4, 1, 0, 4, 250], &grid).unwrap();
+        assert_eq!(read_label_values(&path).unwrap(), BTreeSet::from([0, 1, 4, 250]));
+        write_scalars(&path, &[0.0, 0.5, 3.0, 3.0, -1.0, 0.0, 1.9999, 0.0], &grid).unwrap();
+        assert_eq!(read_label_values(&path).unwrap(), BTreeSet::from([-1, 0, 2, 3]));
     }
 
     #[test]

@@ -22,8 +22,8 @@ pub enum Layout {
     /// BraTS 2021.
     #[strum(serialize = "BraTS 2021")]
     Brats2021,
-    /// BraTS 2023, and 2024, whose names are the same: its label 4 (resection cavity) has to be
-    /// asked for with [`LabelScheme::Brats2024`].
+    /// BraTS 2023, and 2024, whose names are the same: what its label 4 means in GLI (resection
+    /// cavity, [`LabelScheme::Brats2024`]) or all labels in PED has to be asked for.
     #[strum(serialize = "BraTS 2023")]
     Brats2023,
 }
@@ -38,12 +38,22 @@ pub(super) struct FileNaming {
     labels: &'static str,
     /// Whole names, without extension, under which the release hides labels as well.
     misnamed_labels: &'static [&'static str],
-    pub(super) scheme: LabelScheme,
+    /// Label schemes of releases with these names, the usual one first.
+    pub(super) schemes: &'static [LabelScheme],
     /// Patient's name within a case's.
     patient: fn(&str) -> &str,
 }
 
 const SINCE_2018: [&str; Modality::COUNT] = ["_t1", "_t1ce", "_t2", "_flair"];
+
+const SINCE_2023_IMAGES: [&str; Modality::COUNT] = ["-t1n", "-t1c", "-t2w", "-t2f"];
+
+const TO_2021: &[LabelScheme] = &[LabelScheme::Brats2018];
+
+const SINCE_2023: &[LabelScheme] = &[LabelScheme::Brats2023, LabelScheme::Brats2024];
+
+/// Names of PED did not change when its labels did.
+const PED: &[LabelScheme] = &[LabelScheme::Brats2023, LabelScheme::Brats2024Ped];
 
 /// All namings, the stricter first: a folder belongs to the first one that fits.
 pub(super) const NAMINGS: &[FileNaming] = &[
@@ -54,7 +64,7 @@ pub(super) const NAMINGS: &[FileNaming] = &[
         labels: "_seg",
         // Case 355 of the training data.
         misnamed_labels: &["W39_1998.09.19_Segm"],
-        scheme: LabelScheme::Brats2018,
+        schemes: TO_2021,
         patient: whole_name,
     },
     FileNaming {
@@ -63,16 +73,25 @@ pub(super) const NAMINGS: &[FileNaming] = &[
         images: SINCE_2018,
         labels: "_seg",
         misnamed_labels: &[],
-        scheme: LabelScheme::Brats2018,
+        schemes: TO_2021,
         patient: whole_name,
     },
     FileNaming {
         layout: Layout::Brats2023,
-        prefix: "",
-        images: ["-t1n", "-t1c", "-t2w", "-t2f"],
+        prefix: "brats-ped-",
+        images: SINCE_2023_IMAGES,
         labels: "-seg",
         misnamed_labels: &[],
-        scheme: LabelScheme::Brats2023,
+        schemes: PED,
+        patient: without_time_point,
+    },
+    FileNaming {
+        layout: Layout::Brats2023,
+        prefix: "",
+        images: SINCE_2023_IMAGES,
+        labels: "-seg",
+        misnamed_labels: &[],
+        schemes: SINCE_2023,
         patient: without_time_point,
     },
     FileNaming {
@@ -81,7 +100,7 @@ pub(super) const NAMINGS: &[FileNaming] = &[
         images: SINCE_2018,
         labels: "_seg",
         misnamed_labels: &[],
-        scheme: LabelScheme::Brats2018,
+        schemes: TO_2021,
         patient: without_time_point,
     },
 ];
@@ -147,6 +166,21 @@ pub(super) fn identify_files(case: &str, files: &BTreeSet<String>) -> Option<Nam
     fitting().find(has_image).or_else(|| fitting().next())
 }
 
+/// Label schemes that a case's name alone allows, as that of a label file outside its folder; `None`
+/// where it tells nothing.
+pub fn schemes_of_case_name(case: &str) -> Option<&'static [LabelScheme]> {
+    let releases: [(&str, &'static [LabelScheme]); 6] = [
+        ("brats18_", TO_2021),
+        ("brats19_", TO_2021),
+        ("brats20_", TO_2021),
+        ("brats2021_", TO_2021),
+        ("brats-ped-", PED),
+        ("brats-", SINCE_2023),
+    ];
+    let name = case.to_ascii_lowercase();
+    releases.into_iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, schemes)| schemes)
+}
+
 /// True if a file is NIfTI by its name.
 pub(super) fn is_nifti(name: &str) -> bool {
     EXTENSIONS.iter().any(|extension| name.ends_with(extension))
@@ -171,18 +205,21 @@ mod tests {
 
     #[test]
     fn each_release_is_told_by_its_names() {
-        for (case, file, layout, scheme) in [
-            ("Brats18_2013_0_1", "_t1.nii.gz", Layout::Brats2018, LabelScheme::Brats2018),
-            ("BraTS19_CBICA_AAB_1", "_flair.nii", Layout::Brats2018, LabelScheme::Brats2018),
-            ("BraTS20_Training_001", "_t1.nii", Layout::Brats2020, LabelScheme::Brats2018),
-            ("BraTS2021_00000", "_t1ce.nii.gz", Layout::Brats2021, LabelScheme::Brats2018),
-            ("BraTS-GLI-00000-000", "-t1c.nii.gz", Layout::Brats2023, LabelScheme::Brats2023),
-            ("TCGA-DU-7294", "_t2.nii.gz", Layout::Brats2018, LabelScheme::Brats2018),
+        for (case, file, layout, schemes) in [
+            ("Brats18_2013_0_1", "_t1.nii.gz", Layout::Brats2018, TO_2021),
+            ("BraTS19_CBICA_AAB_1", "_flair.nii", Layout::Brats2018, TO_2021),
+            ("BraTS20_Training_001", "_t1.nii", Layout::Brats2020, TO_2021),
+            ("BraTS2021_00000", "_t1ce.nii.gz", Layout::Brats2021, TO_2021),
+            ("BraTS-GLI-00000-000", "-t1c.nii.gz", Layout::Brats2023, SINCE_2023),
+            ("BraTS-PED-00001-000", "-t2w.nii.gz", Layout::Brats2023, PED),
+            ("TCGA-DU-7294", "_t2.nii.gz", Layout::Brats2018, TO_2021),
         ] {
             let name = format!("{case}{file}");
             let found = named(case, &[&name]).unwrap();
-            assert_eq!((found.naming.layout, found.naming.scheme), (layout, scheme), "{case}");
+            assert_eq!((found.naming.layout, found.naming.schemes), (layout, schemes), "{case}");
             assert_eq!(found.images.iter().flatten().collect::<Vec<_>>(), [&name]);
+            let by_case_alone = (case != "TCGA-DU-7294").then_some(schemes);
+            assert_eq!(schemes_of_case_name(case), by_case_alone, "{case}");
         }
     }
 

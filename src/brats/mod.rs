@@ -17,4 +17,5 @@ pub mod phantom;
 mod placement;
 mod qform;
 pub mod read;
+pub mod scheme;
 pub mod write;

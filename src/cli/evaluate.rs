@@ -21,6 +21,7 @@ use crate::run::failure::Failure;
 use crate::run::prepare::Session;
 use crate::run_folder::scores::EvaluationScores;
 use crate::volume::case::Split;
+use crate::volume::region::LabelScheme;
 
 /// Score a run's network, or the mean of several, on whole cases
 #[derive(Debug, clap::Args)]
@@ -39,6 +40,11 @@ pub(super) struct Evaluate {
     /// A dataset or a case with labels [default: cases that the runs set aside]
     #[arg(long, value_name = "DIR", conflicts_with = "split")]
     data: Option<PathBuf>,
+
+    /// Meaning of the label values of --data, as docs/labels.md lists them [default: from file
+    /// names, or as the runs were trained]
+    #[arg(long, value_name = "SCHEME", requires = "data")]
+    labels: Option<LabelScheme>,
 
     /// Split of the cases that the runs set aside
     #[arg(long, value_name = "PART", default_value = "validation")]
@@ -122,7 +128,7 @@ impl Evaluate {
         let (postprocess, tuned) =
             self.postprocess.choose_thresholds(given, resolved, predictor.as_mut(), session)?;
         let cases = match &self.data {
-            Some(folder) => case_selection::of_folder(resolved, folder, session)?,
+            Some(folder) => case_selection::of_folder(resolved, folder, self.labels, session)?,
             None => case_selection::of_split(resolved, self.split.as_split(), session)?,
         };
         let rules = ScoringConfig { hd95: self.hd95, lesionwise: self.lesion_wise, postprocess };

@@ -10,6 +10,7 @@ use crate::pipeline::ingest::{ACTORS, IngestWorkers};
 use crate::quality::policy::{ForegroundRule, QualityPolicy};
 use crate::run::failure::Failure;
 use crate::run::prepare;
+use crate::volume::region::LabelScheme;
 
 /// Decode, check and cache every case of a dataset
 #[derive(Debug, clap::Args)]
@@ -27,6 +28,10 @@ pub(super) struct Ingest {
     /// The cache's root
     #[arg(long, value_name = "DIR", default_value = "cache")]
     cache: PathBuf,
+
+    /// Meaning of label values, as docs/labels.md lists them [default: from file names]
+    #[arg(long, value_name = "SCHEME")]
+    labels: Option<LabelScheme>,
 
     /// Threads that decode; the other stages follow
     #[arg(long, value_name = "N")]
@@ -65,7 +70,7 @@ impl Ingest {
             }
             workers = IngestWorkers { decode, normalize: decode.div_ceil(2), publish: 1 };
         }
-        let dataset = discover_cases(&self.data)?;
+        let dataset = discover_cases(&self.data, self.labels)?;
         let store = prepare::open_store(&self.cache, &preprocess)?;
         let live =
             ActiveSession::start(&self.long, "ingest", console)?.register_metrics(&[&ACTORS], &[]);
@@ -79,12 +84,13 @@ impl Ingest {
             .chain(done.excluded.iter().map(|excluded| excluded.error.to_string()))
             .collect();
         let mut text = format!(
-            "{} cases cached ({} new, {} unchanged), {:.1} MB written to {}\n",
+            "{} cases cached ({} new, {} unchanged), {:.1} MB written to {}, labels {}\n",
             done.current + done.published,
             done.published,
             done.current,
             done.bytes as f64 / 1e6,
-            self.cache.display()
+            self.cache.display(),
+            dataset.labels
         );
         for problem in &problems {
             text += &format!("  problem: {problem}\n");
@@ -94,6 +100,7 @@ impl Ingest {
             "published": done.published,
             "current": done.current,
             "bytes": done.bytes,
+            "labels": dataset.labels,
             "problems": problems,
         });
         Ok(CommandOutput::new(&result, text).with_bad_data(!problems.is_empty()))

@@ -6,6 +6,7 @@ use crate::base::text::format_percent;
 use crate::brats::inspect::{Depth, FileReport, FolderReport, inspect_file, inspect_folder};
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::quality::policy::{Consequence, QualityPolicy};
+use crate::volume::region::LabelScheme;
 
 /// Show what a NIfTI file or a dataset folder holds, and what is wrong with it
 #[derive(Debug, clap::Args)]
@@ -13,6 +14,7 @@ use crate::quality::policy::{Consequence, QualityPolicy};
 Examples:
   gliaflow inspect case_t1.nii.gz --json
   gliaflow inspect data/BraTS2020 --deep
+  gliaflow inspect data/BraTS-PEDs2024 --labels brats2024-ped
 
 A folder with problems is listed in full, and the exit code is 3. --deep also prints findings that \
 no case is refused for (docs/data-quality.md); they leave the exit code alone.")]
@@ -24,13 +26,17 @@ pub(super) struct Inspect {
     /// background of each image are distributed
     #[arg(long)]
     deep: bool,
+
+    /// Meaning of a folder's label values, as docs/labels.md lists them [default: from file names]
+    #[arg(long, value_name = "SCHEME")]
+    labels: Option<LabelScheme>,
 }
 
 impl Inspect {
     pub(super) fn run(self, _: &Console) -> VerbResult {
         if self.path.is_dir() {
             let depth = if self.deep { Depth::Voxels } else { Depth::Names };
-            let found = inspect_folder(&self.path, depth)?;
+            let found = inspect_folder(&self.path, depth, self.labels)?;
             let bad = !found.problems.is_empty();
             return Ok(CommandOutput::new(&found, folder_text(&found)).with_bad_data(bad));
         }
@@ -65,11 +71,15 @@ fn file_text(found: &FileReport) -> String {
 fn folder_text(found: &FolderReport) -> String {
     let labelled = found.cases.iter().filter(|case| case.labelled).count();
     let mut text = format!(
-        "{} cases ({labelled} labelled), layout {}, labels {}\n",
+        "{} cases ({labelled} labelled), layout {}, labels {} ({})\n",
         found.cases.len(),
         json_name(&found.layout),
-        json_name(&found.scheme)
+        found.scheme,
+        found.scheme_reason
     );
+    for case in found.cases.iter().filter(|case| case.scheme != found.scheme) {
+        text += &format!("  labels of {}: {}\n", case.id, case.scheme);
+    }
     text.push_str(&quality_table(found));
     for problem in &found.problems {
         text += &format!("  problem: {problem}\n");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::brats::dataset::{CaseFiles, discover_cases};
+use crate::brats::dataset::CaseFiles;
 use crate::cli::predictors::PredictorOptions;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::tables;
@@ -15,6 +15,7 @@ use crate::run::failure::Failure;
 use crate::run::label::{self, LabelReport, LabelRequest};
 use crate::run::prepare::Session;
 use crate::volume::case::Split;
+use crate::volume::region::LabelScheme;
 use crate::volume::targets::Targets;
 
 /// Let a run's network, or the mean of several, label cases for others to train on
@@ -36,6 +37,11 @@ pub(super) struct Label {
     /// A dataset or a case: those of its cases that have no labels
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+
+    /// Meaning of the label values of --data, as docs/labels.md lists them [default: from file
+    /// names, or as the runs were trained]
+    #[arg(long, value_name = "SCHEME", requires = "data")]
+    labels: Option<LabelScheme>,
 
     /// Label the cases of --data that have labels, too
     #[arg(long, requires = "data")]
@@ -77,7 +83,7 @@ impl Label {
         let Some(folder) = &self.data else {
             return Ok(case_selection::of_split(resolved, Split::Unlabelled, session)?.files);
         };
-        let mut cases = discover_cases(folder)?.cases;
+        let mut cases = resolved.discover_cases(folder, self.labels)?.cases;
         cases.retain(|files| self.all || files.labels.is_none());
         if cases.is_empty() {
             return Err(Failure::Usage(format!(

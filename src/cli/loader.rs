@@ -13,6 +13,7 @@ use crate::pipeline::workers::WorkerPlan;
 use crate::run::failure::Failure;
 use crate::run::tools::drain::DrainConfig;
 use crate::volume::grid::Dims;
+use crate::volume::region::LabelScheme;
 
 /// Augmentation of the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -43,6 +44,10 @@ pub(super) struct LoaderOptions {
     /// A dataset in one of the BraTS layouts
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+
+    /// Meaning of label values, as docs/labels.md lists them [default: from file names]
+    #[arg(long, value_name = "SCHEME")]
+    labels: Option<LabelScheme>,
 
     /// The cache's root
     #[arg(long, value_name = "DIR", default_value = "cache")]
@@ -115,6 +120,7 @@ impl LoaderOptions {
         };
         Ok(DrainConfig {
             data: self.data.clone(),
+            labels: self.labels,
             cache: self.cache.clone(),
             loader,
             crop: CropConfig { patch: Dims::cube(self.patch), ..CropConfig::default() },

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::brats::dataset::discover_cases;
 use crate::cli::evaluate::chosen_thresholds_text;
 use crate::cli::predictors::{PredictorOptions, ThresholdSource};
 use crate::cli::session::{ActiveSession, SessionOptions};
@@ -10,6 +9,7 @@ use crate::cli::thresholds::ThresholdOptions;
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::{ingest, whole_case};
 use crate::run::predict::{self, PredictOptions};
+use crate::volume::region::LabelScheme;
 
 /// Segment cases with a run's network, or the mean of several, into NIfTI label files
 #[derive(Debug, clap::Args)]
@@ -29,6 +29,11 @@ pub(super) struct Predict {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 
+    /// Meaning of the label values to write, as docs/labels.md lists them [default: from file names,
+    /// or as the runs were trained]
+    #[arg(long, value_name = "SCHEME")]
+    labels: Option<LabelScheme>,
+
     /// Folder for CASE.nii.gz
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -47,7 +52,7 @@ pub(super) struct Predict {
 impl Predict {
     pub(super) fn run(self, console: &Console) -> VerbResult {
         let resolved = self.runs.resolve_runs_within_tissue()?;
-        let dataset = discover_cases(&self.data)?;
+        let dataset = resolved.discover_cases(&self.data, self.labels)?;
         let tuning = [ingest::ACTORS.as_slice(), &whole_case::CACHE_ACTORS].concat();
         let actors: [&[&str]; 2] = match self.postprocess {
             ThresholdSource::Given => [&whole_case::FILE_ACTORS, &[]],
@@ -73,7 +78,9 @@ impl Predict {
         })?;
         let problems: Vec<String> =
             dataset.problems.iter().chain(&failed).map(ToString::to_string).collect();
-        let mut text = format!("{} cases segmented into {}\n", written.len(), self.out.display());
+        let labels = dataset.labels;
+        let out = self.out.display();
+        let mut text = format!("{} cases segmented into {out}, labels {labels}\n", written.len());
         if let Some(tuned) = &tuned {
             text += &format!("{}\n", chosen_thresholds_text(tuned));
         }
@@ -82,6 +89,7 @@ impl Predict {
         }
         let result = serde_json::json!({
             "predictions": written,
+            "labels": labels,
             "problems": problems,
             "tuned": tuned,
             "within_tissue": within_tissue,

@@ -1,27 +1,27 @@
 //! `score`: measures of predicted label files against true ones.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::base::error::{CaseError, Reason};
+use crate::base::error::CaseError;
 use crate::base::fs::{self, AtPath};
-use crate::brats::case::{LabelVolume, read_labels_only};
 use crate::brats::dataset::discover_cases;
+use crate::brats::layout::schemes_of_case_name;
+use crate::brats::scheme::{ChosenScheme, FittingSchemes, NameSchemes, SchemeRequest};
 use crate::cli::thresholds::{ThresholdOptions, as_options};
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::eval::cohort::CohortScore;
 use crate::eval::hausdorff::Hd95;
+use crate::eval::label_pair::{LabelPair, PairOptions, read_label_pair};
 use crate::eval::lesionwise::{CohortLesions, LesionRules, score_lesions};
-use crate::eval::match_files::{self, SegmentationPair};
+use crate::eval::match_files::{self, FilesByCase, SegmentationPair};
 use crate::eval::postprocess::PostProcess;
 use crate::eval::score::score_case;
 use crate::eval::table::{render_lesions, render_measures};
 use crate::eval::tune::{PostProcessSearch, TunedThresholds};
 use crate::run::failure::Failure;
 use crate::volume::case::CaseId;
-use crate::volume::grid::Dims;
 use crate::volume::region::LabelScheme;
 
 /// Score predicted label files against true ones
@@ -29,12 +29,14 @@ use crate::volume::region::LabelScheme;
 #[command(after_help = "\
 Examples:
   gliaflow score --truth case_seg.nii.gz --prediction case.nii.gz --json
-  gliaflow score --truth data/BraTS2020 --prediction predictions --labels brats2018
+  gliaflow score --truth data/BraTS2020 --prediction predictions --prediction-labels brats2023
   gliaflow score --truth data/BraTS2023 --prediction predictions --lesionwise --hd95 brats
   gliaflow score --truth data/BraTS2020 --prediction validation --tune
   gliaflow score --truth data/BraTS2020 --prediction test --drop-below WT=100 --smallest-et 50
 
-Two folders are paired by case; a case without its partner is an error, never left out.")]
+Two folders are paired by case; a case without its partner is an error, never left out. The meaning \
+of label values is chosen once for each folder and printed (docs/labels.md). Grids must agree to a \
+tenth of a voxel.")]
 pub(super) struct Score {
     /// A label file, a folder of them, or a dataset
     #[arg(long, value_name = "SEG")]
@@ -44,10 +46,23 @@ pub(super) struct Score {
     #[arg(long, value_name = "SEG")]
     prediction: PathBuf,
 
-    /// Meaning of label values: brats2018 (4 is ET), brats2023 (3 is ET), brats2024, msd
-    /// [default: the dataset's own, or brats2023 where a 3 and no 4 is found, else brats2018]
+    /// Meaning of label values: brats2018 (4 is ET), brats2023 (3 is ET), brats2024, msd,
+    /// brats2024-ped [default: from file names, else brats2023 where a 3 and no 4 is found in the
+    /// truth, else brats2018]
     #[arg(long, value_name = "SCHEME")]
     labels: Option<LabelScheme>,
+
+    /// Meaning of the truth's label values, where the prediction's is another [default: --labels]
+    #[arg(long, value_name = "SCHEME")]
+    truth_labels: Option<LabelScheme>,
+
+    /// Meaning of the prediction's label values [default: --labels, else as the truth]
+    #[arg(long, value_name = "SCHEME")]
+    prediction_labels: Option<LabelScheme>,
+
+    /// Compare voxels by their order in the files: affines may differ, shapes may not
+    #[arg(long)]
+    ignore_affine: bool,
 
     /// Write one row a case and region into this CSV file
     #[arg(long, value_name = "FILE")]
@@ -75,6 +90,7 @@ pub(super) struct Score {
 struct ScoreDocument {
     #[serde(flatten)]
     cohort: CohortScore,
+    labels: SideSchemes,
     #[serde(skip_serializing_if = "Option::is_none")]
     lesionwise: Option<CohortLesions>,
     #[serde(skip_serializing_if = "PostProcess::is_nothing")]
@@ -83,13 +99,22 @@ struct ScoreDocument {
     tuned: Option<TunedThresholds>,
 }
 
+/// Meaning of the label values on each side.
+#[derive(Serialize)]
+struct SideSchemes {
+    truth: ChosenScheme,
+    prediction: ChosenScheme,
+}
+
 impl ScoreDocument {
     fn report_text(&self) -> String {
         let cases = self.cohort.cases();
         let hd95 = cases.first().map_or("", |case| case.hd95.name());
         let mut parts = vec![format!(
-            "{} cases, HD95 of {hd95}\n{}",
+            "{} cases, HD95 of {hd95}, labels of the truth {}, of the prediction {}\n{}",
             cases.len(),
+            self.labels.truth,
+            self.labels.prediction,
             render_measures(&self.cohort)
         )];
         parts.extend(self.lesionwise.as_ref().map(render_lesions));
@@ -117,18 +142,20 @@ impl Score {
             let file = self.truth.file_name().unwrap_or_default().to_string_lossy();
             let name = match_files::case_of_file(&file);
             let case = name.unwrap_or_else(|| CaseId::new(self.truth.display().to_string()));
+            let fitting =
+                self.fitting_schemes(&FilesByCase::from([(case.clone(), self.truth.clone())]))?;
             let pair = SegmentationPair {
                 case,
                 truth: self.truth.clone(),
                 prediction: self.prediction.clone(),
             };
-            self.score_pairs(&[pair], None)?
+            self.score_pairs(&[pair], &fitting)?
         } else {
-            let (truth, scheme) = self.truth_folder()?;
+            let (truth, fitting) = self.truth_of_folder()?;
             let predictions =
                 match_files::files_in_folder(&self.prediction).map_err(Failure::Cases)?;
             let pairs = match_files::pair_files(&truth, &predictions).map_err(Failure::Cases)?;
-            self.score_pairs(&pairs, scheme)?
+            self.score_pairs(&pairs, &fitting)?
         };
         if let Some(file) = &self.csv {
             let mut rows = Vec::new();
@@ -138,89 +165,87 @@ impl Score {
         Ok(CommandOutput::new(&scored, scored.report_text()))
     }
 
-    /// The true label files by case: a dataset's, or those of a flat folder.
-    fn truth_folder(&self) -> Result<(match_files::FilesByCase, Option<LabelScheme>), Failure> {
-        let Ok(dataset) = discover_cases(&self.truth) else {
-            return Ok((match_files::files_in_folder(&self.truth).map_err(Failure::Cases)?, None));
+    /// True label files by case, a dataset's or those of a flat folder, and the schemes that fit.
+    fn truth_of_folder(&self) -> Result<(FilesByCase, FittingSchemes), Failure> {
+        let Ok(dataset) = discover_cases(&self.truth, SchemeRequest::LeftOpen) else {
+            let files = match_files::files_in_folder(&self.truth).map_err(Failure::Cases)?;
+            let fitting = self.fitting_schemes(&files)?;
+            return Ok((files, fitting));
         };
-        let scheme = dataset.scheme;
         let labelled = dataset.cases.into_iter();
-        let files: BTreeMap<CaseId, PathBuf> =
+        let files: FilesByCase =
             labelled.filter_map(|files| Some((files.id, files.labels?))).collect();
-        Ok((files, Some(scheme)))
+        let fitting = match self.truth_scheme() {
+            Some(asked) => FittingSchemes::of_request(asked),
+            None => {
+                let named = dataset.name_schemes.common_schemes(&self.truth)?;
+                let paths: Vec<PathBuf> = files.values().cloned().collect();
+                FittingSchemes::of_files(&self.truth, &named, &paths)?
+            }
+        };
+        Ok((files, fitting))
+    }
+
+    /// Scheme of the truth that was asked for.
+    fn truth_scheme(&self) -> Option<LabelScheme> {
+        self.truth_labels.or(self.labels)
+    }
+
+    /// Schemes that fit true label files whose names are their cases'.
+    fn fitting_schemes(&self, files: &FilesByCase) -> Result<FittingSchemes, CaseError> {
+        if let Some(asked) = self.truth_scheme() {
+            return Ok(FittingSchemes::of_request(asked));
+        }
+        let mut names = NameSchemes::default();
+        for case in files.keys() {
+            if let Some(schemes) = schemes_of_case_name(case.as_str()) {
+                names.add_case(case.as_str(), schemes);
+            }
+        }
+        let paths: Vec<PathBuf> = files.values().cloned().collect();
+        FittingSchemes::of_files(&self.truth, &names.common_schemes(&self.truth)?, &paths)
     }
 
     fn score_pairs(
         &self,
         pairs: &[SegmentationPair],
-        found: Option<LabelScheme>,
+        fitting: &FittingSchemes,
     ) -> Result<ScoreDocument, Failure> {
+        let predictions: Vec<PathBuf> = pairs.iter().map(|pair| pair.prediction.clone()).collect();
+        let asked = self.prediction_labels.or(self.labels);
+        let [of_truth, of_prediction] = fitting.choose_pair(asked, &predictions)?;
+        let options = PairOptions {
+            truth: of_truth.scheme,
+            prediction: of_prediction.scheme,
+            ignore_affine: self.ignore_affine,
+        };
         let ids: Vec<CaseId> = pairs.iter().map(|pair| pair.case.clone()).collect();
         let mut scores = Vec::with_capacity(pairs.len());
         let mut lesions = Vec::new();
         let mut search = PostProcessSearch::default();
         let postprocess = self.thresholds.to_postprocess();
-        for SegmentationPair { case, truth, prediction } in pairs {
-            let scheme = self.labels.or(found);
-            let labels = read_label_pair(truth, prediction, scheme);
+        for pair in pairs {
+            let labels = read_label_pair(pair, options);
             let LabelPair { truth, mut prediction, dims, spacing_mm } =
-                labels.map_err(|error| error.of_case(case))?;
+                labels.map_err(|error| error.of_case(&pair.case))?;
             if self.tune {
                 search.add_case(&truth, &prediction, dims);
             }
             postprocess.apply_to(&mut prediction, dims);
-            let id = case.clone();
+            let id = pair.case.clone();
             scores.push(score_case(self.hd95, id, &truth, &prediction, dims, spacing_mm));
             if self.lesionwise {
-                let id = case.clone();
+                let id = pair.case.clone();
                 let rules = LesionRules::default();
                 lesions.push(score_lesions(id, &truth, &prediction, dims, spacing_mm, rules));
             }
         }
-        let cohort = CohortScore::new(&ids, scores)?;
-        let lesionwise = CohortLesions::of_cases(lesions);
-        Ok(ScoreDocument { cohort, lesionwise, postprocess, tuned: search.best_thresholds() })
-    }
-}
-
-/// True and predicted canonical labels on one grid.
-struct LabelPair {
-    truth: Vec<u8>,
-    prediction: Vec<u8>,
-    dims: Dims,
-    spacing_mm: [f64; 3],
-}
-
-fn read_label_pair(
-    true_path: &Path,
-    predicted_path: &Path,
-    scheme: Option<LabelScheme>,
-) -> Result<LabelPair, CaseError> {
-    let (truth, scheme) = read_labels(true_path, scheme)?;
-    let (prediction, _) = read_labels(predicted_path, Some(scheme))?;
-    let dims = truth.source.canonical_dims();
-    let other = prediction.source.canonical_dims();
-    if dims != other {
-        return Err(CaseError::new(
-            Reason::Geometry,
-            predicted_path.display(),
-            format!("is {other}, the truth is {dims}"),
-            "score a prediction on the grid of its truth",
-        ));
-    }
-    let spacing_mm = truth.source.canonical_spacing_mm();
-    Ok(LabelPair { truth: truth.labels, prediction: prediction.labels, dims, spacing_mm })
-}
-
-/// Reads labels under the given scheme, or under the one that their values suggest.
-fn read_labels(
-    path: &Path,
-    scheme: Option<LabelScheme>,
-) -> Result<(LabelVolume, LabelScheme), CaseError> {
-    let under = |scheme| read_labels_only(path, scheme).map(|volume| (volume, scheme));
-    match scheme {
-        Some(scheme) => under(scheme),
-        None => under(LabelScheme::Brats2018)
-            .or_else(|error| under(LabelScheme::Brats2023).map_err(|_| error)),
+        Ok(ScoreDocument {
+            cohort: CohortScore::new(&ids, scores)?,
+            labels: SideSchemes { truth: of_truth, prediction: of_prediction },
+            lesionwise: CohortLesions::of_cases(lesions),
+            postprocess,
+            tuned: search.best_thresholds(),
+        })
     }
 }

@@ -3,7 +3,9 @@
 //!
 //! Lesions of the truth are the connected components after a dilation, which joins the fragments of
 //! one tumour. A component of the prediction belongs to every lesion whose dilation it touches. The
-//! rules are those of the challenge's own program, whose figures `tests/measures.rs` reproduces.
+//! rules are those of the challenge's own program (Saluja, `rachitsaluja/BraTS-2023-Metrics`,
+//! `get_LesionWiseScores`), whose figures `tests/measures.rs` reproduces: dilations are counted in
+//! voxels, volumes in mm³.
 
 use std::collections::BTreeSet;
 
@@ -22,18 +24,18 @@ use crate::volume::region::{Region, label};
 pub const PENALTY_MM: f64 = 374.0;
 
 /// Definition of a lesion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LesionRules {
     /// Dilations, by 18 neighbours, that join fragments of the truth.
     pub dilations: usize,
-    /// A lesion of the truth of so many voxels or fewer is not counted, and may be found
+    /// A lesion of the truth of this volume or less, in mm³, is not counted, and may be found
     /// unpunished.
-    pub ignored_voxels: usize,
+    pub ignored_mm3: f64,
 }
 
 impl LesionRules {
-    /// Adult glioma (BraTS-GLI 2023).
-    pub const GLIOMA: Self = Self { dilations: 3, ignored_voxels: 50 };
+    /// Glioma of adults and children (BraTS 2023: GLI, SSA and PED).
+    pub const GLIOMA: Self = Self { dilations: 3, ignored_mm3: 50.0 };
 }
 
 impl Default for LesionRules {
@@ -198,8 +200,9 @@ impl Lesions {
         let mut missed = 0;
         let mut dice = 0.0;
         let mut hd95_mm = spurious as f64 * PENALTY_MM;
+        let voxel_mm3: f64 = spacing_mm.iter().product();
         for (number, lesion) in self.lesions.iter().enumerate() {
-            if lesion.voxels <= rules.ignored_voxels {
+            if lesion.voxels as f64 * voxel_mm3 <= rules.ignored_mm3 {
                 continue;
             }
             counted += 1;

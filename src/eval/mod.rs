@@ -8,6 +8,7 @@ pub mod components;
 mod dilate;
 mod distance;
 pub mod hausdorff;
+pub mod label_pair;
 pub mod lesionwise;
 pub mod match_files;
 pub mod overlap;

@@ -92,12 +92,13 @@ impl ConfusionCounts {
 
     /// Specificity, `TN / (TN + FP)`: the share of the rest of the grid that was left alone.
     ///
-    /// The air counts, so it is close to 1 whatever the prediction. Truth fills the grid: 1, there
-    /// was nothing to take for tumour.
+    /// The air counts, so it is close to 1 whatever the prediction. Truth fills the grid: 0, as in
+    /// BraTS 2023's own program, whose ratio has a tiny number in its divisor and no rule for this
+    /// (`get_sensitivity_and_specificity` of `rachitsaluja/BraTS-2023-Metrics`, from GaNDLF).
     pub fn specificity(&self) -> f64 {
         let negatives = self.true_negative + self.false_positive;
         if negatives == 0 {
-            return 1.0;
+            return 0.0;
         }
         self.true_negative as f64 / negatives as f64
     }
@@ -160,7 +161,9 @@ mod tests {
         let no_prediction = one(0, 0, 3, 6);
         assert_eq!((no_prediction.dice(), no_prediction.sensitivity()), (0.0, 0.0));
         assert_eq!(no_prediction.specificity(), 1.0);
-        assert_eq!(one(9, 0, 0, 0).specificity(), 1.0, "no background to spare");
+        for filled in [one(9, 0, 0, 0), one(4, 0, 5, 0), one(0, 0, 9, 0)] {
+            assert_eq!(filled.specificity(), 0.0, "as BraTS 2023: {filled:?}");
+        }
     }
 
     #[test]

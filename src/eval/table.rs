@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn lesions_of_one_case_are_counted_and_have_no_spread() {
         let truth = [label::ED; 64];
-        let rules = LesionRules { dilations: 1, ignored_voxels: 2 };
+        let rules = LesionRules { dilations: 1, ignored_mm3: 2.0 };
         let id = CaseId::new("a");
         let case = score_lesions(id, &truth, &[0; 64], Dims::cube(4), [1.0; 3], rules);
         let lines = render_lesions(&CohortLesions::of_cases(vec![case]).unwrap());

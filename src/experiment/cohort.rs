@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::base::files::write_json;
 use crate::base::fingerprint::Fingerprint;
-use crate::brats::dataset::{CaseFiles, discover_cases};
+use crate::brats::dataset::CaseFiles;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
 use crate::experiment::config::{ExperimentConfig, Repetition};
@@ -49,7 +49,7 @@ impl ExperimentCohort {
         run.data.ingest_first = true;
         let preprocess = run.data.preprocess.clone();
         let store = prepare::open_store(&run.data.cache, &preprocess)?;
-        let found = discover_cases(&run.data.folder)?.cases;
+        let found = run.data.discover_in(&run.data.folder)?.cases;
         let lock = cohort::build_cohort(&run, Some(&store), session)?.lock;
         for part in [Split::Train, Split::Validation, Split::Test, Split::Unlabelled] {
             if lock.files_in_split(&found, part).is_empty() {

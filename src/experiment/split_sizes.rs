@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use crate::base::schema::ConfigError;
-use crate::brats::dataset::discover_cases;
 use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::run::config::RunConfig;
 use crate::run::config::splitting::GradedCase;
@@ -45,7 +44,7 @@ pub fn split_sizes(
     let run = experiment.shared_config(place)?.run;
     let cohort = &experiment.text.cohort;
     let phantoms = cohort.phantoms.as_ref().map(|phantoms| phantoms.cases as usize);
-    let there = discover_cases(&run.data.folder).ok().filter(|_| phantoms.is_none());
+    let there = run.data.discover_in(&run.data.folder).ok().filter(|_| phantoms.is_none());
     if let Some(file) = read_split_file(&run.data)? {
         return Ok(sizes_of_file(&file, there.is_some()));
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::fingerprint::Fingerprint;
-use crate::brats::dataset::{CaseFiles, discover_cases};
+use crate::brats::dataset::CaseFiles;
 use crate::cache::store::CaseStore;
 use crate::pipeline::fetch::Fetch;
 use crate::pipeline::whole_case::WholeCaseSource;
@@ -15,6 +15,7 @@ use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
 use crate::run_folder::dataset_lock::DatasetLock;
 use crate::volume::case::{CaseId, Split};
+use crate::volume::region::LabelScheme;
 
 /// Selects the cases of one split of the cohort that all members were locked to, unchanged since.
 ///
@@ -27,7 +28,7 @@ pub fn of_split(
 ) -> Result<WholeCases, Failure> {
     let lock = agreed_lock(resolved, part)?;
     let folder = lock.folder.display();
-    let found = discover_cases(&lock.folder)?.cases;
+    let found = resolved.first_run_config().data.discover_in(&lock.folder)?.cases;
     let gone = lock.missing_cases(&found, &[part]);
     if !gone.is_empty() {
         return Err(Failure::Usage(format!(
@@ -50,16 +51,18 @@ pub fn of_split(
     Ok(WholeCases { files, source: WholeCaseSource::Cache(fetch), part })
 }
 
-/// Selects the labelled cases of a folder.
+/// Selects the labelled cases of a folder, with this meaning of their labels or as
+/// [`ResolvedEnsemble::discover_cases`] finds it.
 ///
 /// # Errors
 /// If it holds none, or one of them cannot be used.
 pub fn of_folder(
     resolved: &ResolvedEnsemble,
     folder: &Path,
+    labels: Option<LabelScheme>,
     session: &Session,
 ) -> Result<WholeCases, Failure> {
-    let found = discover_cases(folder)?.cases;
+    let found = resolved.discover_cases(folder, labels)?.cases;
     let files: Vec<CaseFiles> = found.into_iter().filter(|files| files.labels.is_some()).collect();
     if files.is_empty() {
         let folder = folder.display();
@@ -108,7 +111,16 @@ pub(super) fn agreed_lock(
     let first = members.next().expect("an ensemble has a member");
     let lock = cohort::read_lock(&first.run)?;
     let expected = sorted_cases(&lock, part);
+    let labels = first.config.run.data.labels;
     for member in members {
+        if member.config.run.data.labels != labels {
+            return Err(Failure::Usage(format!(
+                "{}: its data.labels is not that of {}; average runs of one meaning of labels, or \
+                 name cases with --data and --labels",
+                member.run.display(),
+                first.run.display()
+            )));
+        }
         if sorted_cases(&cohort::read_lock(&member.run)?, part) != expected {
             return Err(Failure::Usage(format!(
                 "{}: its {} cases are not those of {}; average runs of one division of one \

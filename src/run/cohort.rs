@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::fs;
-use crate::brats::dataset::{CaseFiles, discover_cases};
+use crate::brats::dataset::CaseFiles;
 use crate::cache::description::CaseMeaning;
 use crate::cache::store::CaseStore;
 use crate::pipeline::annotations::Annotations;
@@ -57,7 +57,7 @@ pub fn build_cohort(
     session: &Session,
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
-    let mut dataset = discover_cases(&data.folder)?;
+    let mut dataset = data.discover_in(&data.folder)?;
     let division = Division::prepare(run, &mut dataset)?;
     let (mut candidates, useless): (Vec<_>, Vec<_>) =
         dataset.cases.into_iter().partition(|files| division.has_part_for(files));
@@ -73,6 +73,7 @@ pub fn build_cohort(
     excluded.extend(unusable);
     excluded.extend(useless.into_iter().map(|files| missing_labels(files.id)));
     let problems = dataset.problems;
+    tracing::info!("labels {}", dataset.labels);
     for problem in &problems {
         tracing::warn!("{problem}");
     }
@@ -221,7 +222,7 @@ pub fn restore_cohort(
     session: &Session,
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
-    let found = discover_cases(&data.folder)?.cases;
+    let found = data.discover_in(&data.folder)?.cases;
     // What is neither trained on nor held out, a run does not need.
     let needed: &[Split] = match data.pseudo {
         Some(_) => &[Split::Train, Split::Validation, Split::Unlabelled],

@@ -7,6 +7,7 @@ use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::brats::case::CaseReader;
 use crate::brats::dataset::CaseFiles;
+use crate::brats::scheme::is_of_other_scheme;
 use crate::cache::quarantine::{Quarantine, Quarantined};
 use crate::cache::store::CaseStore;
 use crate::run::failure::Failure;
@@ -79,15 +80,18 @@ pub(super) fn quarantined_cases(
     Ok(known)
 }
 
-/// Returns the error that an earlier run met in these very files.
+/// Returns the error that an earlier run met in these very files, unless it took their labels for
+/// another scheme's.
 fn known_error(
     known: &[Quarantined],
     files: &CaseFiles,
     fingerprint: Fingerprint,
 ) -> Option<CaseError> {
-    let met = known
-        .iter()
-        .rfind(|entry| entry.case == files.id && entry.fingerprint == Some(fingerprint))?;
+    let met = known.iter().rfind(|entry| {
+        entry.case == files.id
+            && entry.fingerprint == Some(fingerprint)
+            && !is_of_other_scheme(&entry.error, files.scheme)
+    })?;
     let subject = format!("case {}", files.id);
     let problem = format!("{KNOWN}: {}", met.error);
     Some(CaseError::new(met.reason, subject, problem, "its files have not changed since"))

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::brats::dataset::discover_cases;
 use crate::eval::postprocess::PostProcess;
 use crate::run::cohort;
 use crate::run::config;
@@ -69,7 +68,8 @@ pub fn run_demo(
     let predictions = out.join("predictions");
     let trained = Ensemble::of_run(&summary.run).resolve(&[])?;
     let lock = cohort::read_lock(&summary.run)?;
-    let held_out = lock.files_in_split(&discover_cases(&data)?.cases, Split::Validation);
+    let found = checked.run.data.discover_in(&data)?.cases;
+    let held_out = lock.files_in_split(&found, Split::Validation);
     let options = PredictOptions {
         preprocess: checked.run.data.preprocess.clone(),
         postprocess: PostProcess::default(),

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::base::error::Fault;
+use crate::base::error::{CaseError, Fault};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::fs;
+use crate::brats::dataset::{Dataset, discover_cases};
+use crate::brats::scheme::SchemeRequest;
 use crate::eval::predictor::{
     LoadNetwork, MeanPredictor, Predictor, WeightedNetwork, WindowConfig,
 };
@@ -24,6 +26,7 @@ use crate::run::device;
 use crate::run::failure::Failure;
 use crate::train::checkpoint;
 use crate::volume::grid::Dims;
+use crate::volume::region::LabelScheme;
 
 /// Checkpoint of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -185,6 +188,20 @@ pub struct ResolvedEnsemble {
 }
 
 impl ResolvedEnsemble {
+    /// Finds the cases of a folder that need not be the runs', with the meaning of their labels:
+    /// `asked`, or that of the first run where file names allow it.
+    ///
+    /// # Errors
+    /// As [`discover_cases`].
+    pub fn discover_cases(
+        &self,
+        folder: &Path,
+        asked: Option<LabelScheme>,
+    ) -> Result<Dataset, CaseError> {
+        let run = self.first_run_config().data.labels;
+        discover_cases(folder, SchemeRequest::of_user_or_run(asked, run))
+    }
+
     /// The settings of the first run: its cases, its cache, its device.
     pub fn first_run_config(&self) -> &RunConfig {
         &self.members[0].config.run

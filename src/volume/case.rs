@@ -66,6 +66,24 @@ impl SourceGrid {
         self.axes.map(|axis| spacing[usize::from(axis)])
     }
 
+    /// World-from-voxel transform of the canonical grid.
+    pub fn canonical_world_from_voxel(&self) -> Affine {
+        let shape = self.dims.to_nifti();
+        let mut canonical = self.world_from_voxel;
+        for (row, from_row) in canonical.0.iter_mut().zip(self.world_from_voxel.0).take(3) {
+            for axis in 0..3 {
+                let from = usize::from(self.axes[axis]);
+                let step = from_row[from];
+                row[axis] = step;
+                if self.flipped[axis] {
+                    row[axis] = -step;
+                    row[3] += step * (shape[from] as f64 - 1.0);
+                }
+            }
+        }
+        canonical
+    }
+
     /// File offset of each voxel of the canonical grid, in memory order.
     pub fn file_offsets(&self) -> impl Iterator<Item = usize> + '_ {
         let shape = self.dims.to_nifti();
@@ -200,6 +218,37 @@ mod tests {
         assert_ne!(canonical, file);
         // Our x runs against the file's z, our z against its y: the first voxel is the far corner.
         assert_eq!(usize::from(canonical[0]), (3 * 3 + 2) * 2);
+    }
+
+    #[test]
+    fn the_canonical_affine_puts_every_voxel_where_the_files_does() {
+        let dims = Dims::from_nifti([2, 3, 4]);
+        let affine = Affine([
+            [0.1, -1.5, 0.2, 7.0],
+            [2.0, 0.3, -0.1, -5.0],
+            [0.0, 0.4, 3.0, 1.0],
+            [0.0, 0.0, 0.0, 1.0],
+        ]);
+        let world = |affine: &Affine, at: [usize; 3]| -> [f64; 3] {
+            std::array::from_fn(|row| {
+                let steps = (0..3).map(|axis| affine.0[row][axis] * at[2 - axis] as f64);
+                affine.0[row][3] + steps.sum::<f64>()
+            })
+        };
+        for axes in [[0, 1, 2], [1, 2, 0], [2, 1, 0]] {
+            for flips in 0..8u8 {
+                let flipped = [0, 1, 2].map(|axis| flips >> axis & 1 == 1);
+                let source = SourceGrid { dims, world_from_voxel: affine, axes, flipped };
+                let canonical = source.canonical_world_from_voxel();
+                let own = source.canonical_dims();
+                for (place, in_file) in source.file_offsets().enumerate() {
+                    let here = world(&canonical, own.zyx_from_offset(place));
+                    let there = world(&affine, dims.zyx_from_offset(in_file));
+                    let apart = here.iter().zip(there).map(|(a, b)| (a - b).abs());
+                    assert!(apart.fold(0.0, f64::max) < 1e-12, "{axes:?} {flipped:?}");
+                }
+            }
+        }
     }
 
     #[test]

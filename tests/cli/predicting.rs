@@ -44,7 +44,7 @@ const MISFORTUNES: [(&str, Spoil); 8] = [
     ("another grid", |labels, _| {
         let desk = Desk::new();
         desk.run("phantom --out other --cases 1 --seed 5 --shape 26x24x28").ok();
-        let case = &discover_cases(&desk.path("other")).unwrap().cases[0];
+        let case = &discover_cases(&desk.path("other"), None).unwrap().cases[0];
         std::fs::copy(case.labels.as_ref().unwrap(), labels).unwrap();
     }),
 ];
@@ -56,7 +56,7 @@ fn a_prediction_is_the_same_whatever_the_label_files_are() {
     desk.run("predict --run run --data data --out expected").ok();
     for (kind, spoil) in MISFORTUNES {
         desk.run("phantom --out data --cases 3 --seed 3 --shape 24x28x26").ok();
-        for case in discover_cases(&desk.path("data")).unwrap().cases {
+        for case in discover_cases(&desk.path("data"), None).unwrap().cases {
             spoil(&case.labels.unwrap(), &case.images[0]);
         }
         let done = desk.run("predict --run run --data data --out found --json").ok().json();
@@ -75,7 +75,7 @@ fn a_prediction_is_the_same_whatever_the_label_files_are() {
 /// Labelled voxels of the written files, and those of them where all images are 0.
 fn count_labelled(desk: &Desk, out: &str) -> (usize, usize) {
     let (mut labelled, mut in_the_air) = (0, 0);
-    for files in discover_cases(&desk.path("data")).unwrap().cases {
+    for files in discover_cases(&desk.path("data"), None).unwrap().cases {
         let file = desk.path(&format!("{out}/{}.nii.gz", files.id));
         let found = read_labels_only(&file, files.scheme).unwrap().labels;
         let images = read_case(&files).unwrap().images;

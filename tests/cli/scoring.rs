@@ -1,5 +1,10 @@
 //! `score`: label files against label files, without a network.
 
+use gliaflow::brats::case::read_labels_only;
+use gliaflow::brats::orient::source_grid;
+use gliaflow::brats::write::write_labels;
+use gliaflow::volume::grid::{Affine, Dims};
+use gliaflow::volume::region::LabelScheme;
 use serde_json::Value;
 
 use crate::cli::harness::Desk;
@@ -146,4 +151,121 @@ fn post_processing_is_applied_before_scoring_and_its_thresholds_can_be_chosen() 
     let refused = desk.run(&format!("{line} --drop-below RC=5")).exits(2).stderr;
     assert!(refused.contains("`RC=5`") && refused.contains("WT=100"), "{refused}");
     desk.run(&format!("{line} --tune --smallest-et 5")).exits(2);
+}
+
+/// Writes the labels of case 1 with another affine or another order of voxels.
+struct Rewritten {
+    values: Vec<u8>,
+    shape: [usize; 3],
+    rows: [[f64; 4]; 3],
+}
+
+impl Rewritten {
+    fn of_case_1(desk: &Desk) -> Self {
+        let found = read_labels_only(&desk.path(&seg(1)), LabelScheme::Brats2018).unwrap();
+        let values: Vec<u8> =
+            found.labels.iter().map(|label| LabelScheme::Brats2018.to_file(*label)).collect();
+        let [x, y, z, _] = found.source.world_from_voxel.0;
+        let values = found.source.to_file_order(&values);
+        Self { values, shape: found.source.dims.to_nifti(), rows: [x, y, z] }
+    }
+
+    fn write(&self, desk: &Desk, name: &str) {
+        let [x, y, z] = self.rows;
+        let affine = Affine([x, y, z, [0.0, 0.0, 0.0, 1.0]]);
+        let grid = source_grid(Dims::from_nifti(self.shape), affine);
+        write_labels(&desk.path(name), &self.values, &grid).unwrap();
+    }
+
+    /// The same voxels with file axis `axis` running the other way.
+    fn turned(&self, axis: usize) -> Self {
+        let dims = Dims::from_nifti(self.shape);
+        let last = self.shape[axis] - 1;
+        let values = (0..dims.voxel_count()).map(|place| {
+            let mut at = dims.zyx_from_offset(place);
+            at[2 - axis] = last - at[2 - axis];
+            self.values[dims.offset_from_zyx(at)]
+        });
+        let rows = self.rows.map(|mut row| {
+            row[3] += row[axis] * last as f64;
+            row[axis] = -row[axis];
+            row
+        });
+        Self { values: values.collect(), shape: self.shape, rows }
+    }
+
+    /// The same voxels with the file's first and last axes exchanged.
+    fn exchanged(&self) -> Self {
+        let [width, height, depth] = self.shape;
+        let (from, to) = (Dims([depth, height, width]), Dims([width, height, depth]));
+        let values = (0..to.voxel_count()).map(|place| {
+            let [a, b, c] = to.zyx_from_offset(place);
+            self.values[from.offset_from_zyx([c, b, a])]
+        });
+        let rows = self.rows.map(|[x, y, z, origin]| [z, y, x, origin]);
+        Self { values: values.collect(), shape: [depth, height, width], rows }
+    }
+}
+
+const PERFECT: [f64; 4] = [1.0, 0.0, 1.0, 1.0];
+
+#[test]
+fn the_same_places_in_another_order_of_voxels_are_the_same_grid() {
+    let desk = Desk::with_cohort(1);
+    let own = Rewritten::of_case_1(&desk);
+    let line = format!("score --truth {} --prediction moved.nii.gz --json", seg(1));
+    for moved in
+        [own.turned(0), own.turned(2).turned(1), own.exchanged(), own.exchanged().turned(0)]
+    {
+        moved.write(&desk, "moved.nii.gz");
+        assert_eq!(measures(&desk.run(&line).ok().json(), "WT"), PERFECT);
+    }
+}
+
+#[test]
+fn affines_agree_to_a_tenth_of_a_voxel_or_are_refused() {
+    let desk = Desk::with_cohort(1);
+    let line = format!("score --truth {} --prediction moved.nii.gz --json", seg(1));
+    let ignoring = format!("{line} --ignore-affine");
+    // In voxels: an offset, a step that adds up over the grid, and a rotation.
+    for (row, column, accepted, refused) in
+        [(0, 3, 0.09, 0.11), (2, 3, -0.09, 0.5), (1, 1, 0.003, 0.006), (0, 2, 0.003, -0.006)]
+    {
+        for (change, is_refused) in [(accepted, false), (refused, true)] {
+            let mut moved = Rewritten::of_case_1(&desk);
+            let edge =
+                |axis: usize| moved.rows.map(|row| row[axis] * row[axis]).iter().sum::<f64>();
+            let smallest = [0, 1, 2].map(edge).into_iter().fold(f64::INFINITY, f64::min).sqrt();
+            moved.rows[row][column] += change * smallest;
+            moved.write(&desk, "moved.nii.gz");
+            let outcome = desk.run(&line);
+            if is_refused {
+                let words = ["moved.nii.gz", "voxels from where", "--ignore-affine"];
+                outcome.exits(3).complains_of(&words);
+            } else {
+                assert_eq!(measures(&outcome.ok().json(), "WT"), PERFECT);
+            }
+            assert_eq!(measures(&desk.run(&ignoring).ok().json(), "WT"), PERFECT);
+        }
+    }
+}
+
+#[test]
+fn an_affine_that_was_lost_is_named_and_can_be_ignored() {
+    let desk = Desk::with_cohort(1);
+    let mut lost = Rewritten::of_case_1(&desk);
+    lost.rows = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
+    lost.write(&desk, "lost.nii.gz");
+    for (truth, prediction) in [(seg(1), "lost.nii.gz".into()), ("lost.nii.gz".into(), seg(1))] {
+        let line = format!("score --truth {truth} --prediction {prediction}");
+        desk.run(&line).exits(3).complains_of(&["affine is the identity", "--ignore-affine"]);
+        let score = desk.run(&format!("{line} --ignore-affine --json")).ok().json();
+        for region in ["ET", "TC", "WT"] {
+            assert_eq!(measures(&score, region), PERFECT, "{truth} {region}");
+        }
+    }
+    // Voxels that correspond by their order need the same shape.
+    lost.exchanged().write(&desk, "lost.nii.gz");
+    let line = format!("score --truth {} --prediction lost.nii.gz --ignore-affine", seg(1));
+    desk.run(&line).exits(3).complains_of(&["26x28x24", "24x28x26", "on the grid"]);
 }

@@ -62,7 +62,7 @@ impl Setting {
     }
 
     pub(super) fn cohort(&self) -> Arc<[CaseFiles]> {
-        discover_cases(&self.folder.path().join("data")).unwrap().cases.into()
+        discover_cases(&self.folder.path().join("data"), None).unwrap().cases.into()
     }
 
     pub(super) fn plan(&self) -> Plan {

@@ -1,16 +1,19 @@
 //! Dataset, cache and split of a run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::error::CaseError;
 use crate::base::fingerprint::Fingerprint;
+use crate::brats::dataset::{Dataset, discover_cases};
 use crate::cache::preprocess::PreprocessConfig;
 use crate::quality::policy::{ForegroundRule, QualityPolicy};
 use crate::run::config::patients::PatientRule;
 use crate::volume::fold::Fold;
 use crate::volume::partition::SplitShares;
+use crate::volume::region::LabelScheme;
 use crate::volume::targets::Targets;
 
 /// Dataset, cache and split of a run.
@@ -20,6 +23,10 @@ pub struct DataConfig {
     /// A folder in one of the BraTS layouts.
     #[schemars(extend("x-decides" = false, "x-neutral" = ""))]
     pub folder: PathBuf,
+    /// Meaning of the label values, where it is not to be told from the file names (docs/labels.md).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "LabelScheme")]
+    pub labels: Option<LabelScheme>,
     /// The cache root.
     #[schemars(extend("x-decides" = false, "x-neutral" = ""))]
     pub cache: PathBuf,
@@ -99,6 +106,7 @@ impl Default for DataConfig {
     fn default() -> Self {
         Self {
             folder: PathBuf::from("data"),
+            labels: None,
             cache: PathBuf::from("cache"),
             held_out: None,
             fold: None,
@@ -122,5 +130,14 @@ impl DataConfig {
     pub fn complete_preprocess(&mut self) {
         self.preprocess.foreground = self.foreground.clone();
         self.preprocess.quality = self.quality;
+    }
+
+    /// Finds the cases of `folder`, the run's own or where it lies now, with the run's meaning of
+    /// labels.
+    ///
+    /// # Errors
+    /// As [`discover_cases`].
+    pub fn discover_in(&self, folder: &Path) -> Result<Dataset, CaseError> {
+        discover_cases(folder, self.labels)
     }
 }

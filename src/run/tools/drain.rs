@@ -30,12 +30,15 @@ use crate::run_folder::summary::ExcludedCase;
 use crate::telemetry::memory::PeakMemoryMonitor;
 use crate::telemetry::process;
 use crate::volume::grid::Dims;
+use crate::volume::region::LabelScheme;
 
 /// Dataset, loader and length of a drain.
 #[derive(Debug, Clone)]
 pub struct DrainConfig {
     /// A dataset in one of the BraTS layouts.
     pub data: PathBuf,
+    /// Meaning of its label values, where it is not to be told from the file names.
+    pub labels: Option<LabelScheme>,
     /// The cache's root; not touched where the loader has none.
     pub cache: PathBuf,
     /// Samples, memory, threads.
@@ -131,7 +134,7 @@ impl DrainDataset {
 /// # Errors
 /// If no case is usable, or ingest is stopped or fails.
 pub fn prepare_dataset(config: &DrainConfig, session: &Session) -> Result<DrainDataset, Failure> {
-    let found = discover_cases(&config.data)?;
+    let found = discover_cases(&config.data, config.labels)?;
     let (cases, usable, excluded) = if config.loader.cached {
         let store = prepare::open_store(&config.cache, &config.preprocess)?;
         let workers = IngestWorkers::default();

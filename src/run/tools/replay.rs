@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::actor::stage::Stage;
 use crate::base::error::{CaseError, Reason};
-use crate::brats::dataset::discover_cases;
 use crate::buffers::case::CaseBuffers;
 use crate::cache::source::ExpectedSource;
 use crate::pipeline::annotations::Annotations;
@@ -49,7 +48,7 @@ pub fn replay_of_run(
     let ReplayRequest { epoch, index, count, arrays, out } = request;
     let run = config::load_run_config(folder, &[])?.run;
     let lock = read_lock(folder)?;
-    let found = discover_cases(&lock.folder)?.cases;
+    let found = run.data.discover_in(&lock.folder)?.cases;
     let mut cohort = lock.files_in_split(&found, Split::Train);
     let mut parts = vec![Split::Train];
     let mut annotations = None;

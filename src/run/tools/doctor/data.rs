@@ -136,7 +136,7 @@ fn make_probe_folder() -> std::io::Result<PathBuf> {
 
 /// Milliseconds of the faster of two readings: the first has the files brought into memory.
 fn reading_milliseconds(folder: &Path) -> Result<f64, String> {
-    let mut found = discover_cases(folder).map_err(|error| error.to_string())?;
+    let mut found = discover_cases(folder, None).map_err(|error| error.to_string())?;
     let files = found.cases.pop().ok_or("the phantom was not found")?;
     let case_buffers = CaseBuffers::default();
     let reader = CaseReader::new(case_buffers.clone());
