@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::error::{CaseError, Reason};
-use crate::base::fs;
+use crate::brats::discovery_errors::{DoubledFiles, and_more_text, duplicate_error};
+use crate::brats::folder_listing::FolderListing;
 use crate::brats::layout::{self, Layout, NamedFiles};
-use crate::volume::case::CaseId;
+use crate::volume::case::{CaseId, case_id_problem};
 use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;
 
@@ -85,11 +86,15 @@ pub fn discover_cases(folder: &Path) -> Result<Dataset, CaseError> {
     for case in walk.cases {
         match cases.last() {
             Some(last) if last.id == case.id => {
-                walk.problems.push((case.id.to_string(), duplicate_error(last, &case)));
+                walk.problems.push((
+                    case.id.to_string(),
+                    duplicate_error(&case.id, &last.images[0], &case.images[0]),
+                ));
             }
             _ => cases.push(case),
         }
     }
+    walk.problems.extend(walk.doubled.take().map(|doubled| (String::new(), doubled.into_error())));
     walk.problems.sort_by(|(a, one), (b, other)| a.cmp(b).then(one.subject.cmp(&other.subject)));
     let problems = walk.problems.into_iter().map(|(_, problem)| problem).collect();
     Ok(Dataset { layout, scheme, cases, problems })
@@ -105,16 +110,6 @@ fn last_name(path: &Path) -> Option<String> {
     path.file_name().map(|name| name.to_string_lossy().into_owned())
 }
 
-fn duplicate_error(first: &CaseFiles, second: &CaseFiles) -> CaseError {
-    let [kept, dropped] = [first, second].map(|case| case.images[0].display().to_string());
-    CaseError::new(
-        Reason::Format,
-        format!("case {}", first.id),
-        format!("is there twice: {kept} is taken, {dropped} is not"),
-        "move or rename one of the two folders",
-    )
-}
-
 /// Recursive search of a folder for cases.
 #[derive(Default)]
 struct FolderScan {
@@ -125,6 +120,10 @@ struct FolderScan {
     problems: Vec<(String, CaseError)>,
     /// First NIfTI file that fits no layout, and their number.
     stray: Option<(PathBuf, usize)>,
+    /// Files that are there compressed and not.
+    doubled: Option<DoubledFiles>,
+    /// Resolved folders from the root to the one that is visited.
+    above: Vec<PathBuf>,
 }
 
 impl FolderScan {
@@ -135,7 +134,24 @@ impl FolderScan {
         grade: Option<TumourGrade>,
         depth: usize,
     ) -> Result<(), CaseError> {
-        let (files, folders) = list_folder(folder)?;
+        let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        self.above.push(resolved);
+        let visited = self.visit_listed(folder, name, grade, depth);
+        self.above.pop();
+        visited
+    }
+
+    /// Visits the folder that `above` ends with.
+    fn visit_listed(
+        &mut self,
+        folder: &Path,
+        name: &str,
+        grade: Option<TumourGrade>,
+        depth: usize,
+    ) -> Result<(), CaseError> {
+        let FolderListing { files, folders, problems } =
+            FolderListing::of_folder(folder, &self.above)?;
+        self.problems.extend(problems.into_iter().map(|problem| (name.to_owned(), problem)));
         if let Some(named) = layout::identify_files(name, &files) {
             self.add_case(folder, name, grade, named);
             return Ok(());
@@ -162,6 +178,18 @@ impl FolderScan {
         named: NamedFiles,
     ) {
         self.layouts.push((named.naming.layout, named.naming.scheme));
+        if let Some(problem) = case_id_problem(name) {
+            let subject = format!("case {name:?} in {}", folder.display());
+            let remedy = "rename the folder and its files";
+            let error = CaseError::new(Reason::Format, subject, problem, remedy);
+            self.problems.push((name.to_owned(), error));
+            return;
+        }
+        if let Some(first) = named.doubled.first() {
+            let first = folder.join(first);
+            let doubled = self.doubled.get_or_insert(DoubledFiles { first, count: 0 });
+            doubled.count += named.doubled.len();
+        }
         let missing: Vec<&str> = named
             .images
             .iter()
@@ -207,35 +235,18 @@ impl FolderScan {
         if let Some((file, count)) = &self.stray {
             problem = format!("{problem}, found {}{}", file.display(), and_more_text(count - 1));
         }
+        if let (None, Some((_, first))) = (&self.stray, self.problems.first()) {
+            problem = format!("{problem}; {}: {}", first.subject, first.problem);
+        }
         let remedy = "name the folder that holds the case folders, or one case folder";
         CaseError::new(Reason::Missing, folder.display(), problem, remedy)
     }
 }
 
-fn and_more_text(others: usize) -> String {
-    if others == 0 { String::new() } else { format!(" (and {others} more)") }
-}
-
-/// Names of a folder's files and folders, sorted, without the hidden ones (`._*` is what macOS
-/// leaves beside a file).
-fn list_folder(folder: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>), CaseError> {
-    let mut files = BTreeSet::new();
-    let mut folders = BTreeSet::new();
-    for path in fs::list_dir(folder)? {
-        let Some(name) = last_name(&path).filter(|name| !name.starts_with('.')) else { continue };
-        // Links are followed: datasets are often linked together from several disks.
-        if path.is_dir() {
-            folders.insert(name);
-        } else if path.is_file() {
-            files.insert(name);
-        }
-    }
-    Ok((files, folders))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::fs;
 
     const IMAGES: [&str; 4] = ["_t1", "_t1ce", "_t2", "_flair"];
 

@@ -12,9 +12,9 @@ use crate::cache::flaw::page_checksum;
 use crate::cache::foreground::Foreground;
 use crate::cache::format::{
     FirstPage, ForegroundHead, ForegroundRecord, LABELLED, MAGIC, PAGE, SectionKind, SectionRecord,
-    SourceHead, SourceRecord, StatsRecord, StatsSection, VERSION, case_id_problem,
-    round_up_to_page,
+    SourceHead, SourceRecord, StatsRecord, StatsSection, VERSION, round_up_to_page,
 };
+use crate::volume::case::case_id_problem;
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 

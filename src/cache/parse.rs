@@ -11,11 +11,11 @@ use crate::cache::encode::IntensityScale;
 pub(super) use crate::cache::flaw::{FileFlaw, parse_first_page};
 use crate::cache::format::{
     FirstPage, ForegroundHead, LABELLED, MAGIC, PAGE, SectionKind, SectionRecord, SourceHead,
-    SourceRecord, StatsRecord, StatsSection, VERSION, case_id_problem, round_up_to_page,
+    SourceRecord, StatsRecord, StatsSection, VERSION, round_up_to_page,
 };
 use crate::cache::source::SourceFile;
 use crate::cache::statistics::IntensityStats;
-use crate::volume::case::{CaseId, SourceGrid};
+use crate::volume::case::{CaseId, SourceGrid, case_id_problem};
 use crate::volume::grid::{Affine, Box3, Dims};
 use crate::volume::modality::Modality;
 use crate::volume::region::{LabelScheme, Region};

@@ -11,6 +11,21 @@ use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;
 use crate::volume::voxels::Voxels;
 
+/// Longest case id in bytes: with an extension, a process id and a number it still fits a file name.
+pub const MAX_CASE_ID_BYTES: usize = 200;
+
+/// Reason why `id` cannot name a file, if there is one.
+pub fn case_id_problem(id: &str) -> Option<String> {
+    let bytes = id.len();
+    if bytes == 0 || bytes > MAX_CASE_ID_BYTES {
+        return Some(format!("has {bytes} bytes, a file holds 1 to {MAX_CASE_ID_BYTES}"));
+    }
+    if id.starts_with('.') || id.contains(|c: char| c.is_control() || c == '/' || c == '\\') {
+        return Some(format!("{id:?} cannot be a file name"));
+    }
+    None
+}
+
 /// Name of a case: that of its folder, unique within a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CaseId(String);
@@ -64,6 +79,24 @@ impl SourceGrid {
     pub fn canonical_spacing_mm(&self) -> [f64; 3] {
         let spacing = self.world_from_voxel.spacing_mm();
         self.axes.map(|axis| spacing[usize::from(axis)])
+    }
+
+    /// World-from-voxel transform of the canonical grid.
+    pub fn canonical_world_from_voxel(&self) -> Affine {
+        let shape = self.dims.to_nifti();
+        let mut canonical = self.world_from_voxel;
+        for (row, from_row) in canonical.0.iter_mut().zip(self.world_from_voxel.0).take(3) {
+            for axis in 0..3 {
+                let from = usize::from(self.axes[axis]);
+                let step = from_row[from];
+                row[axis] = step;
+                if self.flipped[axis] {
+                    row[axis] = -step;
+                    row[3] += step * (shape[from] as f64 - 1.0);
+                }
+            }
+        }
+        canonical
     }
 
     /// File offset of each voxel of the canonical grid, in memory order.
@@ -230,5 +263,15 @@ mod tests {
         turned_splits.reverse();
         assert_eq!(splits, turned_splits);
         assert_ne!(splits, hold_out_cases(&ids, 5, 4));
+    }
+
+    #[test]
+    fn ids_that_would_leave_the_folder_are_refused() {
+        for id in ["", ".", "..", ".hidden", "a/b", "a\\b", "a\0b", "a\nb", &"x".repeat(201)] {
+            assert!(case_id_problem(id).is_some(), "{id:?}");
+        }
+        for id in ["BraTS-GLI-00000-000", "Fall 7 ä", &"x".repeat(200)] {
+            assert_eq!(case_id_problem(id), None, "{id:?}");
+        }
     }
 }

@@ -7,6 +7,9 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Part of a voxel by which two grids of one shape may differ and still count as one.
+pub const GRID_TOLERANCE_VOXELS: f64 = 0.1;
+
 /// Extent of a grid, slowest axis first: `[d, h, w]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Dims(pub [usize; 3]);
@@ -167,6 +170,30 @@ impl Affine {
         entries.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
     }
 
+    /// Largest distance between the places that two affines give one voxel of a grid of `dims`, in
+    /// edges of the smaller voxel. Affines are linear, so a corner of the grid has it.
+    ///
+    /// Infinite where an affine is flat or not finite.
+    pub fn largest_shift_voxels(&self, other: &Self, dims: Dims) -> f64 {
+        let edges = self.spacing_mm().into_iter().chain(other.spacing_mm());
+        let smallest = edges.fold(f64::INFINITY, f64::min);
+        let last = dims.to_nifti().map(|extent| extent.saturating_sub(1) as f64);
+        let mut largest = 0.0f64;
+        for corner in 0..8u8 {
+            let at = [0, 1, 2].map(|axis| if corner >> axis & 1 == 1 { last[axis] } else { 0.0 });
+            let squares = (0..3).map(|row| {
+                let column = |axis: usize| self.0[row][axis] - other.0[row][axis];
+                (column(0) * at[0] + column(1) * at[1] + column(2) * at[2] + column(3)).powi(2)
+            });
+            let shift = squares.sum::<f64>().sqrt() / smallest;
+            if !shift.is_finite() {
+                return f64::INFINITY;
+            }
+            largest = largest.max(shift);
+        }
+        largest
+    }
+
     /// Determinant of the 3x3 part, in mm³: 0 when the grid is flat.
     pub fn determinant(&self) -> f64 {
         let m = &self.0;
@@ -194,6 +221,30 @@ mod tests {
         for text in ["", "4x4", "0x4x4", "axbxc"] {
             assert!(text.parse::<Dims>().unwrap_err().contains("240x240x155"), "{text}");
         }
+    }
+
+    #[test]
+    fn the_shift_between_two_affines_is_that_of_the_worst_corner_in_voxels() {
+        let dims = Dims::from_nifti([11, 21, 31]);
+        let with = |row: usize, column: usize, value: f64| {
+            let mut affine = Affine([
+                [-2.0, 0.0, 0.0, 90.0],
+                [0.0, -2.0, 0.0, 126.0],
+                [0.0, 0.0, 4.0, -72.0],
+                [0.0, 0.0, 0.0, 1.0],
+            ]);
+            affine.0[row][column] += value;
+            affine
+        };
+        let own = with(0, 0, 0.0);
+        let near = |found: f64, wanted: f64| assert!((found - wanted).abs() < 1e-12, "{found}");
+        near(own.largest_shift_voxels(&own, dims), 0.0);
+        near(own.largest_shift_voxels(&with(2, 3, 1.0), dims), 0.5);
+        // A step that differs by 0.01 mm adds up to 0.3 mm at the end of an axis of 31 voxels.
+        near(own.largest_shift_voxels(&with(2, 2, -0.01), dims), 0.15);
+        near(own.largest_shift_voxels(&with(0, 2, 0.01), dims), 0.15);
+        assert_eq!(own.largest_shift_voxels(&with(1, 3, f64::NAN), dims), f64::INFINITY);
+        assert_eq!(own.largest_shift_voxels(&Affine([[0.0; 4]; 4]), dims), f64::INFINITY);
     }
 
     #[test]
