@@ -13,6 +13,7 @@ use crate::cli::thresholds::ThresholdOptions;
 use crate::pipeline::{ingest, whole_case};
 use crate::run::failure::Failure;
 use crate::run::predict::{self, PredictOptions};
+use crate::run::spacing::warn_of_other_spacing;
 
 /// Segment cases with a run's network, or the mean of several, into NIfTI label files
 #[derive(Debug, clap::Args)]
@@ -69,6 +70,7 @@ impl Predict {
             let preprocess = resolved.first_run_config().data.preprocess.clone();
             let options = PredictOptions { preprocess, postprocess };
             let cases = dataset.cases;
+            warn_of_other_spacing(&resolved, &cases);
             let done =
                 predict::predict_cases(predictor.as_mut(), &options, cases, &self.out, session)?;
             Ok((done, tuned))

@@ -1,5 +1,6 @@
 //! The cohort of a run: every usable case, split, and locked by fingerprint.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,10 +14,11 @@ use crate::pipeline::fetch::Fetch;
 use crate::run::config::RunConfig;
 use crate::run::dataset_scan::{KNOWN, ScannedCase, scan_cases};
 use crate::run::failure::Failure;
+use crate::run::held_out::{self, HeldOutCheck};
 use crate::run::prepare::{self, Session};
 use crate::run::pseudo_labels;
 use crate::run_folder::DATASET_LOCK;
-use crate::run_folder::dataset_lock::{DatasetLock, LockedCase};
+use crate::run_folder::dataset_lock::{DatasetLock, LockedCase, SpacingRange};
 use crate::run_folder::summary::ExcludedCase;
 use crate::volume::case::{CaseId, Split};
 use crate::volume::grid::Dims;
@@ -67,7 +69,7 @@ pub fn build_cohort(
         excluded.extend(done.excluded);
         excluded.extend(exclude_damaged_cases(&mut candidates, run, store, session)?);
     }
-    let (usable, unusable) = scan_cases(candidates, store, session)?;
+    let (mut usable, unusable) = scan_cases(candidates, store, session)?;
     excluded.extend(unusable);
     excluded.extend(useless.into_iter().map(|files| missing_labels(files.id)));
     let problems = dataset.problems;
@@ -77,12 +79,13 @@ pub fn build_cohort(
     for left_out in &excluded {
         tracing::warn!("left out: {}", left_out.error);
     }
-    if usable.is_empty() {
-        let mut errors: Vec<CaseError> = excluded.into_iter().map(|one| one.error).collect();
-        errors.extend(problems);
-        return Err(Failure::Cases(errors));
-    }
-    let lock = lock_cases(run, &usable, &excluded, &problems)?;
+    let mut lock = held_out::lock_good_cases(
+        &mut usable,
+        &mut excluded,
+        HeldOutCheck { run, store, session },
+        |usable, excluded| lock_cases(run, usable, excluded, &problems),
+    )?;
+    lock.trained_spacing = trained_spacing(&lock, &usable, run);
     let joining = lock.files_in_split(&files_of(&usable), Split::Unlabelled);
     let cohort = assemble_cohort(lock, &usable, excluded, problems);
     with_pseudo_labels(cohort, run, joining, store, session)
@@ -174,13 +177,17 @@ fn missing_labels(case: CaseId) -> ExcludedCase {
     ExcludedCase { case, error }
 }
 
-/// Splits the usable cases, and locks them.
+/// Splits the usable cases, and locks them. Without any, all causes are the error.
 fn lock_cases(
     run: &RunConfig,
     usable: &[ScannedCase],
     excluded: &[ExcludedCase],
     problems: &[CaseError],
 ) -> Result<DatasetLock, Failure> {
+    if usable.is_empty() {
+        let causes = excluded.iter().map(|one| &one.error).chain(problems);
+        return Err(Failure::Cases(causes.cloned().collect()));
+    }
     let (labelled, unlabelled): (Vec<&ScannedCase>, Vec<&ScannedCase>) =
         usable.iter().partition(|case| case.files.labels.is_some());
     let graded: Vec<(CaseId, Option<TumourGrade>)> =
@@ -196,9 +203,25 @@ fn lock_cases(
     Ok(DatasetLock {
         folder: run.data.folder.clone(),
         cases: cases.collect(),
+        trained_spacing: None,
         excluded: causes.collect(),
         problems: problems.iter().map(ToString::to_string).collect(),
     })
+}
+
+/// Range of the voxel sizes that a run is trained on.
+fn trained_spacing(
+    lock: &DatasetLock,
+    usable: &[ScannedCase],
+    run: &RunConfig,
+) -> Option<SpacingRange> {
+    let is_trained = |split: Split| {
+        split == Split::Train || (split == Split::Unlabelled && run.data.pseudo.is_some())
+    };
+    let trained = lock.cases.iter().filter(|case| is_trained(case.split));
+    let trained: BTreeSet<&CaseId> = trained.map(|case| &case.id).collect();
+    let cases = usable.iter().filter(|case| trained.contains(&case.files.id));
+    SpacingRange::of_spacings(cases.map(|case| case.spacing_mm))
 }
 
 /// Restores the cohort of a resumed run: the cases that it was locked to, and no others.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
-use crate::brats::case::CaseReader;
+use crate::brats::case::{CaseHeaders, CaseReader};
 use crate::brats::dataset::CaseFiles;
 use crate::cache::quarantine::{Quarantine, Quarantined};
 use crate::cache::store::CaseStore;
@@ -24,6 +24,8 @@ pub(super) struct ScannedCase {
     pub(super) fingerprint: Fingerprint,
     /// Extent in canonical orientation.
     pub(super) grid: Dims,
+    /// Voxel edges in canonical orientation in mm.
+    pub(super) spacing_mm: [f64; 3],
     /// True if its case file is there and current.
     pub(super) is_cached: bool,
 }
@@ -47,15 +49,20 @@ pub(super) fn scan_cases(
         let id = files.id.clone();
         let cached = store.and_then(|store| lookup_current(store, &files));
         let looked = match &cached {
-            Some(case) => Ok((case.fingerprint(), case.source_grid().canonical_dims())),
+            Some(case) => Ok(CaseHeaders {
+                fingerprint: case.fingerprint(),
+                grid: case.source_grid().canonical_dims(),
+                spacing_mm: case.source_grid().canonical_spacing_mm(),
+            }),
             None => reader.read_headers(&files).and_then(|seen| {
                 known_error(&known, &files, seen.fingerprint).map_or(Ok(()), Err)?;
-                Ok((seen.fingerprint, seen.grid))
+                Ok(seen)
             }),
         };
         match looked {
-            Ok((fingerprint, grid)) => {
-                usable.push(ScannedCase { files, fingerprint, grid, is_cached: cached.is_some() });
+            Ok(CaseHeaders { fingerprint, grid, spacing_mm }) => {
+                let is_cached = cached.is_some();
+                usable.push(ScannedCase { files, fingerprint, grid, spacing_mm, is_cached });
             }
             Err(error) => {
                 if let Some(store) = store {
@@ -90,7 +97,9 @@ fn known_error(
         .rfind(|entry| entry.case == files.id && entry.fingerprint == Some(fingerprint))?;
     let subject = format!("case {}", files.id);
     let problem = format!("{KNOWN}: {}", met.error);
-    Some(CaseError::new(met.reason, subject, problem, "its files have not changed since"))
+    let remedy = "its files have not changed since: mend them, or, if they are good, take the case's \
+                  line out of quarantine.jsonl in the cache";
+    Some(CaseError::new(met.reason, subject, problem, remedy))
 }
 
 /// Quarantines a case, unless its error is recorded already.

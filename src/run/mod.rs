@@ -22,6 +22,8 @@ pub mod ensemble;
 pub mod evaluate;
 pub mod failure;
 #[cfg(feature = "train")]
+mod held_out;
+#[cfg(feature = "train")]
 pub mod label;
 pub mod phantoms;
 #[cfg(feature = "train")]
@@ -31,6 +33,8 @@ pub mod prepare;
 pub mod pseudo_labels;
 #[cfg(feature = "train")]
 mod quarantine_writer;
+#[cfg(feature = "train")]
+pub mod spacing;
 pub mod tools;
 #[cfg(feature = "train")]
 pub mod train;
