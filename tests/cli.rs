@@ -3,8 +3,10 @@
 mod cases;
 mod dashboards;
 mod draining;
+mod file_systems;
 mod harness;
 mod ingesting;
+mod names;
 mod nifti_file;
 mod scoring;
 mod sequences;
@@ -12,6 +14,8 @@ mod signals;
 mod surface;
 mod watching;
 
+#[cfg(feature = "train")]
+mod advice;
 #[cfg(feature = "train")]
 mod arriving;
 #[cfg(feature = "train")]
@@ -42,5 +46,7 @@ mod resuming;
 mod scraping;
 #[cfg(feature = "train")]
 mod settings;
+#[cfg(feature = "train")]
+mod spacing;
 #[cfg(feature = "train")]
 mod training;

@@ -15,11 +15,12 @@ use crate::run::prepare;
 /// Decode, check and cache every case of a dataset
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
+Examples:
   gliaflow ingest --data data/BraTS2020 --cache cache
+  gliaflow ingest --data data/BraTS2020 --cache cache --verify
 
-Cases that are in the cache, unchanged, are not read again. A bad case is listed and the others go \
-on; the exit code is then 3.")]
+Cases that are in the cache are not read again while size and time of their files stay. A bad case \
+is listed and the others go on; the exit code is then 3.")]
 pub(super) struct Ingest {
     /// A dataset in one of the BraTS layouts
     #[arg(long, value_name = "DIR")]
@@ -28,6 +29,11 @@ pub(super) struct Ingest {
     /// The cache's root
     #[arg(long, value_name = "DIR", default_value = "cache")]
     cache: PathBuf,
+
+    /// Read cached cases as well: files that changed although size and time did not, and damaged case
+    /// files, are built again
+    #[arg(long)]
+    verify: bool,
 
     /// Threads that decode; the other stages follow
     #[arg(long, value_name = "N")]
@@ -52,8 +58,15 @@ impl Ingest {
         let live =
             ActiveSession::start(&self.long, "ingest", console)?.register_metrics(&[&ACTORS], &[]);
         let done = live.run_verb(|session| {
-            prepare::ingest_cases(&dataset.cases, &store, &preprocess, &workers, session)
-        })?;
+            let outdated = match self.verify {
+                true => prepare::withdraw_outdated(&dataset.cases, &store, session)?,
+                false => Vec::new(),
+            };
+            let done =
+                prepare::ingest_cases(&dataset.cases, &store, &preprocess, &workers, session)?;
+            Ok((outdated, done))
+        });
+        let (outdated, done) = done?;
         let problems: Vec<String> = dataset
             .problems
             .iter()
@@ -68,6 +81,10 @@ impl Ingest {
             done.bytes as f64 / 1e6,
             self.cache.display()
         );
+        for error in &outdated {
+            // Writing into a String cannot fail.
+            let _ = writeln!(text, "  built again: {error}");
+        }
         for problem in &problems {
             // Writing into a String cannot fail.
             let _ = writeln!(text, "  problem: {problem}");
@@ -77,6 +94,7 @@ impl Ingest {
             "published": done.published,
             "current": done.current,
             "bytes": done.bytes,
+            "outdated": outdated.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "problems": problems,
         });
         Ok(CommandOutput::new(&result, text).with_bad_data(!problems.is_empty()))

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::actor::stage::Stage;
 use crate::base::error::{CaseError, Reason};
+use crate::base::fingerprint::Fingerprint;
 use crate::brats::dataset::discover_cases;
 use crate::buffers::case::CaseBuffers;
 use crate::cache::source::ExpectedSource;
@@ -66,9 +67,15 @@ pub fn replay_of_run(
     }
     let planned = plan.sample_at(epoch * samples + index);
     let key = planned.key;
-    let case = load_case(planned, &run.data, annotations.as_ref())?;
-    let locked = lock.cases.iter().find(|locked| locked.id == *case.id());
-    if locked.is_none_or(|locked| locked.fingerprint != case.fingerprint()) {
+    let locked = lock.cases.iter().find(|locked| locked.id == planned.case_files().id);
+    let Some(locked) = locked.map(|case| case.fingerprint) else {
+        let name = folder.display();
+        return Err(Failure::Usage(format!(
+            "{name}: its lock lacks a case; name a whole run folder"
+        )));
+    };
+    let case = load_case(planned, locked, &run.data, annotations.as_ref())?;
+    if locked != case.fingerprint() {
         let problem = format!("its files are not those of the run (now {})", case.fingerprint());
         let subject = format!("case {}", case.id());
         let remedy = "bring them back: other files give another sample";
@@ -83,12 +90,13 @@ pub fn replay_of_run(
 /// Loads the case from the cache, or from its files; pseudo-labels are in the cache only.
 fn load_case(
     planned: PlannedSample,
+    locked: Fingerprint,
     data: &DataConfig,
     annotations: Option<&Annotations>,
 ) -> Result<CaseHandle, Failure> {
     let store = prepare::open_store(&data.cache, &data.preprocess)?;
     let id = &planned.case_files().id;
-    if let Ok(Some(case)) = store.find_case(id, ExpectedSource::Anything)
+    if let Ok(Some(case)) = store.find_case(id, ExpectedSource::Fingerprint(locked))
         && case.verify_voxels().is_ok()
     {
         return match annotations {
@@ -99,7 +107,7 @@ fn load_case(
     if annotations.is_some_and(|annotations| annotations.is_annotated(id)) {
         let problem = "its case file is gone, and with it what its teacher's labels lie on";
         let subject = format!("case {id}");
-        let remedy = "`gliaflow ingest` builds it again";
+        let remedy = "`gliaflow ingest --verify` builds it again";
         return Err(CaseError::new(Reason::Missing, subject, problem, remedy).into());
     }
     let case_buffers = CaseBuffers::default();
