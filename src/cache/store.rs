@@ -207,7 +207,13 @@ impl CaseStore {
         if let Some(case) = held.as_ref().filter(serves) {
             return Ok(Some(Arc::clone(case)));
         }
-        // What is held may have been replaced by another process.
+        // What is held may have been replaced by another process, but not by another dataset.
+        let expected = match (expected, held.as_ref()) {
+            (ExpectedSource::Anything, Some(case)) => {
+                ExpectedSource::Fingerprint(case.fingerprint())
+            }
+            _ => expected,
+        };
         let mut damage = None;
         for path in self.case_paths(id)? {
             match self.open_case(&path, id) {
