@@ -9,7 +9,7 @@ use gliaflow::augment::recipe::RenderPlan;
 use gliaflow::augment::view::{CaseView, IntensityNormalisation};
 use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
 use gliaflow::cache::encode::IntensityScale;
-use gliaflow::cache::statistics::IntensityStats;
+use gliaflow::cache::statistics::measure_tissue;
 use gliaflow::volume::grid::Dims;
 use half::f16;
 use proptest::prelude::*;
@@ -45,8 +45,8 @@ impl Toy {
     }
 
     fn view(&self) -> CaseView<'_> {
-        let stats = IntensityStats::of_images(&self.images, &[IntensityScale::LOSSLESS; 4]);
-        let intensities = stats.map(|stats| {
+        let measured = measure_tissue(&self.images, &[IntensityScale::LOSSLESS; 4]);
+        let intensities = measured.map(|(stats, _)| {
             IntensityNormalisation::from_statistics(&stats, &IntensityScale::LOSSLESS)
         });
         self.view_as(intensities)

@@ -5,93 +5,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gliaflow::base::error::Reason;
-use gliaflow::base::fingerprint::Fingerprint;
 use gliaflow::cache::contents::CaseContents;
-use gliaflow::cache::encode::IntensityScale;
-use gliaflow::cache::foreground::Foreground;
 use gliaflow::cache::map::{MappedCase, Verify};
-use gliaflow::cache::source::SourceFile;
-use gliaflow::cache::statistics::IntensityStats;
-use gliaflow::cache::store::CaseStore;
-use gliaflow::volume::case::{CaseId, SourceGrid};
-use gliaflow::volume::grid::{Affine, Box3, Dims};
+use gliaflow::cache::preprocess::PreprocessConfig;
+use gliaflow::cache::source::ExpectedSource;
+use gliaflow::cache::store::{CaseOrigin, CaseStore};
 use gliaflow::volume::modality::Modality;
-use gliaflow::volume::region::{LabelScheme, Region};
+use gliaflow::volume::region::Region;
 use proptest::prelude::*;
+
+use self::golden::{assert_holds, golden, golden_v1};
+
+pub(crate) mod golden;
 
 /// Offset of the first page's checksum, which covers all in front of it.
 const SEAL: usize = 4092;
 
 fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/case_v2.bin")
+}
+
+/// A file as the first version wrote it.
+fn fixture_v1() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/case_v1.bin")
-}
-
-/// What the golden file holds: numbers that are told apart, not those of any brain.
-fn golden() -> CaseContents {
-    let stats = |base: f64| IntensityStats {
-        count: 12,
-        mean: base,
-        sd: base / 4.0,
-        min: base - 8.0,
-        max: base + 8.0,
-        percentiles: [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0].map(|step| base + step),
-    };
-    CaseContents {
-        id: CaseId::new("Gölden_001"),
-        source: SourceGrid {
-            dims: Dims::from_nifti([5, 4, 3]),
-            world_from_voxel: Affine([
-                [0.0, -1.5, 0.0, 10.0],
-                [1.0, 0.0, 0.0, -20.0],
-                [0.0, 0.0, 2.0, 30.25],
-                [0.0, 0.0, 0.0, 1.0],
-            ]),
-            axes: [1, 0, 2],
-            flipped: [true, false, true],
-        },
-        brain: Box3 { start: [1, 2, 0], dims: Dims([2, 3, 2]) },
-        images: (0..12i16).map(|i| [i - 6, 1000 + i, -32768 + i, 32767 - i]).collect(),
-        scales: [
-            IntensityScale::LOSSLESS,
-            IntensityScale { slope: 0.5, inter: 10.0, max_error: 0.25 },
-            IntensityScale { slope: 0.0, inter: 0.3, max_error: 0.0 },
-            IntensityScale { slope: 1e-3, inter: -7.5, max_error: 1e-3 },
-        ],
-        stats: [100.0, 200.0, 300.0, 400.0].map(stats),
-        labels: Some(vec![0, 1, 2, 3, 4, 0, 3, 2, 2, 0, 0, 0]),
-        foreground: [
-            Foreground { count: 2, voxels: vec![3, 6] },
-            Foreground { count: 3, voxels: vec![1, 3, 6] },
-            Foreground { count: 7000, voxels: vec![1, 2, 3, 6, 7, 8] },
-        ],
-        scheme: LabelScheme::Brats2023,
-        fingerprint: Fingerprint([0xA5; 16]),
-        preprocess: Fingerprint([0x5A; 16]),
-        files: vec![
-            SourceFile { name: "a-t1n.nii.gz".into(), bytes: 123, modified_ns: 1_700_000_000 },
-            SourceFile { name: "ä-seg.nii.gz".into(), bytes: 1 << 40, modified_ns: -1 },
-        ],
-    }
-}
-
-pub(crate) fn assert_holds(case: &MappedCase, wanted: &CaseContents) {
-    assert_eq!(case.id(), &wanted.id);
-    assert_eq!(case.source_grid(), &wanted.source);
-    assert_eq!(case.brain_box(), wanted.brain);
-    assert_eq!(case.images(), wanted.images);
-    assert_eq!(case.labels(), wanted.labels.as_deref());
-    for modality in Modality::ALL {
-        assert_eq!(case.intensity_scale(modality), &wanted.scales[modality.index()]);
-        assert_eq!(case.intensity_stats(modality), &wanted.stats[modality.index()]);
-    }
-    for region in Region::ALL {
-        let (found, wanted) = (case.foreground(region), &wanted.foreground[region.index()]);
-        assert_eq!((found.count, found.voxels), (wanted.count, &*wanted.voxels));
-    }
-    assert_eq!(case.label_scheme(), wanted.scheme);
-    assert_eq!(case.fingerprint(), wanted.fingerprint);
-    assert_eq!(case.preprocess_fingerprint(), wanted.preprocess);
-    assert_eq!(case.source_files(), wanted.files);
 }
 
 fn write_now(contents: &CaseContents) -> Vec<u8> {
@@ -141,21 +77,48 @@ impl Scratch {
 fn the_golden_file_opens_for_ever_and_says_what_it_always_said() {
     let case = MappedCase::open(&fixture(), Verify::Full).unwrap();
     assert_holds(&case, &golden());
+    assert_eq!(case.file_bytes(), 36864);
+}
+
+#[test]
+fn the_golden_file_of_v1_opens_for_ever_and_says_nothing_that_it_does_not_hold() {
+    let case = MappedCase::open(&fixture_v1(), Verify::Full).unwrap();
+    assert_holds(&case, &golden_v1());
     assert_eq!(case.file_bytes(), 24576);
+}
+
+#[test]
+fn a_file_of_v1_among_those_of_v2_is_refused_and_built_again() {
+    let root = tempfile::tempdir().unwrap();
+    let store = CaseStore::open(root.path(), PreprocessConfig::default().fingerprint()).unwrap();
+    let wanted = CaseContents { preprocess: PreprocessConfig::default().fingerprint(), ..golden() };
+    let path = store.case_path(&wanted.id).unwrap();
+    fs::copy(fixture_v1(), &path).unwrap();
+    let refused = store.find_case(&wanted.id, ExpectedSource::Anything).unwrap_err();
+    assert!(refused.to_string().contains("preprocess fingerprint"), "{refused}");
+    let built = store.get_or_build(&wanted.id, ExpectedSource::Anything, || Ok(wanted.clone()));
+    let (case, origin) = built.unwrap();
+    assert!(matches!(origin, CaseOrigin::Repaired(_)), "{origin:?}");
+    assert_holds(&case, &wanted);
 }
 
 #[test]
 fn the_golden_file_lies_as_the_specification_says() {
     let bytes = fs::read(fixture()).unwrap();
     assert_eq!(&bytes[..8], b"GLIACASE");
-    assert_eq!(bytes[8..12], 1u32.to_le_bytes());
+    assert_eq!(bytes[8..12], 2u32.to_le_bytes());
     assert_eq!(bytes[32..44], [1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(&bytes[240..251], "Gölden_001".as_bytes());
     let starts: Vec<usize> = sections(&bytes).iter().map(|section| section.start).collect();
-    assert_eq!(starts, [4096, 8192, 12288, 16384, 20480]);
+    assert_eq!(starts, (1..=8).map(|page| 4096 * page).collect::<Vec<_>>());
     assert_eq!(bytes[4096..4104], [0xFA, 0xFF, 0xE8, 0x03, 0x00, 0x80, 0xFF, 0x7F]);
     assert_eq!(bytes[8192..8197], [0, 1, 2, 3, 4]);
     assert_eq!(bytes[16384 + 48..16384 + 52], [3, 0, 0, 0]);
+    assert_eq!(bytes[440..456], golden().description.meaning.fingerprint().0);
+    assert_eq!(bytes[20480..20496], [2, 0, 0, 0].repeat(4));
+    assert_eq!(bytes[20496..20504], [&(-3f32).to_le_bytes()[..], &[5, 0, 0, 0]].concat());
+    assert_eq!(&bytes[24576..24603], b"foreground = \"brain_mask\"\n\n");
+    assert_eq!(bytes[28672..28688], [0, 0, 0, 0, 3, 0, 0, 0, 59, 0, 0, 0, 4, 0, 0, 0]);
 }
 
 /// Writes the file first where `GLIAFLOW_WRITE_GOLDEN` is set: for a new format version alone.
@@ -187,7 +150,9 @@ fn a_flipped_bit_anywhere_is_caught() {
 #[test]
 fn voxels_are_checked_when_touched_and_small_sections_always() {
     let (scratch, whole) = (Scratch::new(), fs::read(fixture()).unwrap());
-    let [image, label, stats, foreground, source] = sections(&whole).try_into().unwrap();
+    let all = sections(&whole);
+    let [image, label, small @ ..] = &*all else { panic!("a golden file has labels") };
+    assert_eq!(small.len(), 6);
     for range in [image, label] {
         let mut bytes = whole.clone();
         bytes[range.end - 1] ^= 4;
@@ -197,7 +162,7 @@ fn voxels_are_checked_when_touched_and_small_sections_always() {
         }
         assert!(scratch.open(&bytes, Verify::Header).unwrap().verify_voxels().is_ok());
     }
-    for range in [stats, foreground, source] {
+    for range in small {
         let mut bytes = whole.clone();
         bytes[range.start] ^= 4;
         assert_eq!(scratch.open(&bytes, Verify::Header).unwrap_err().0, Reason::Checksum);
@@ -224,9 +189,9 @@ fn a_file_of_another_length_is_refused() {
 #[test]
 fn other_versions_and_other_files_are_told_apart() {
     let (scratch, mut bytes) = (Scratch::new(), fs::read(fixture()).unwrap());
-    bytes[8] = 2;
+    bytes[8] = 3;
     let newer = scratch.open(&sealed(bytes.clone()), Verify::Header).unwrap_err();
-    assert!(newer.1.contains("version: 2, this gliaflow reads 1"), "{}", newer.1);
+    assert!(newer.1.contains("version: 3, this gliaflow reads 1 to 2"), "{}", newer.1);
     bytes[0] = 0;
     let foreign = scratch.open(&sealed(bytes), Verify::Header).unwrap_err();
     assert!(foreign.1.contains("not a case file"), "{}", foreign.1);
@@ -238,11 +203,11 @@ fn a_section_of_a_later_writer_is_passed_over_and_still_checked() {
     let novelty = [7u8; 4096];
     let record = [77u32, crc32c::crc32c(&novelty)].map(u32::to_le_bytes).concat();
     let place = [bytes.len() as u64, 4096].map(u64::to_le_bytes).concat();
-    bytes[672..696].copy_from_slice(&[record, place].concat());
+    bytes[768..792].copy_from_slice(&[record, place].concat());
     bytes.extend_from_slice(&novelty);
     let length = bytes.len() as u64;
     bytes[16..24].copy_from_slice(&length.to_le_bytes());
-    bytes[24] = 6;
+    bytes[24] = 9;
     let mut bytes = sealed(bytes);
     assert_holds(&scratch.open(&bytes, Verify::Full).unwrap(), &golden());
     *bytes.last_mut().unwrap() ^= 1;
@@ -254,7 +219,9 @@ fn read_all(case: &MappedCase) -> usize {
     let foreground: usize =
         Region::ALL.map(|region| case.foreground(region).voxels.len()).iter().sum();
     let files: usize = case.source_files().iter().map(|file| file.name.len()).sum();
-    case.images().len() + case.labels().map_or(0, <[u8]>::len) + foreground + files
+    let bins = Modality::ALL.map(|modality| case.tissue_histogram(modality).bins().len());
+    let outside = case.outside_labels().len() + bins.iter().sum::<usize>();
+    outside + case.images().len() + case.labels().map_or(0, <[u8]>::len) + foreground + files
 }
 
 proptest! {
@@ -266,7 +233,7 @@ proptest! {
     /// Lies with a valid seal reach every check behind it.
     #[test]
     fn a_header_that_lies_under_a_valid_checksum_never_panics(
-        lies in prop::collection::vec((12usize..720, prop_oneof![Just(0u8), Just(255), any::<u8>()]), 1..4),
+        lies in prop::collection::vec((12usize..816, prop_oneof![Just(0u8), Just(255), any::<u8>()]), 1..4),
     ) {
         let mut bytes = fs::read(fixture()).unwrap();
         for (place, value) in lies {
@@ -279,7 +246,7 @@ proptest! {
 
     #[test]
     fn a_small_section_that_lies_under_a_valid_checksum_never_panics(
-        section in 2usize..5,
+        section in 2usize..8,
         lies in prop::collection::vec((0usize..480, any::<u8>()), 1..4),
     ) {
         let mut bytes = fs::read(fixture()).unwrap();

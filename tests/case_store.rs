@@ -21,7 +21,7 @@ use gliaflow::volume::modality::Modality;
 use gliaflow::volume::region::LabelScheme;
 use gliaflow::volume::voxels::Voxels;
 
-use crate::case_format::assert_holds;
+use crate::case_format::golden::assert_holds;
 
 /// A case of speckled air and tissue, different for every `content`.
 fn case(name: &str, content: u8) -> Case {

@@ -3,6 +3,7 @@
 use crate::cache::annotation::{AnnotationVoxelsView, MappedAnnotation};
 use crate::cache::contents::{CaseContents, RawVoxel};
 use crate::cache::encode::IntensityScale;
+use crate::cache::histogram::{TissueHistogram, TissueHistogramView};
 use crate::cache::map::MappedCase;
 use crate::cache::statistics::IntensityStats;
 use crate::volume::grid::Dims;
@@ -48,6 +49,7 @@ pub struct CaseView<'a> {
     dims: Dims,
     spacing_mm: [f64; 3],
     intensities: [IntensityNormalisation; Modality::COUNT],
+    histograms: [TissueHistogramView<'a>; Modality::COUNT],
 }
 
 impl<'a> CaseView<'a> {
@@ -87,7 +89,17 @@ impl<'a> CaseView<'a> {
         };
         assert_eq!(targets, images.len(), "one target per place");
         assert!(i32::try_from(images.len()).is_ok(), "places fit 32 bits");
-        Self { images, truth, dims, spacing_mm, intensities }
+        let histograms = [TissueHistogramView::default(); Modality::COUNT];
+        Self { images, truth, dims, spacing_mm, intensities, histograms }
+    }
+
+    /// CaseView with the histograms of its modalities, which are empty otherwise.
+    #[must_use]
+    pub const fn with_histograms(
+        self,
+        histograms: [TissueHistogramView<'a>; Modality::COUNT],
+    ) -> Self {
+        Self { histograms, ..self }
     }
 
     /// CaseView of a case file with its own labels.
@@ -118,6 +130,7 @@ impl<'a> CaseView<'a> {
         });
         let [x, y, z] = case.source_grid().canonical_spacing_mm();
         Self::with_targets(truth, case.images(), case.brain_box().dims, [z, y, x], intensities)
+            .with_histograms(Modality::ALL.map(|modality| case.tissue_histogram(modality)))
     }
 
     /// CaseView of a case in memory.
@@ -131,6 +144,7 @@ impl<'a> CaseView<'a> {
         let [x, y, z] = case.source.canonical_spacing_mm();
         let labels = case.labels.as_deref();
         Self::new(&case.images, labels, case.brain.dims, [z, y, x], intensities)
+            .with_histograms(case.histograms.each_ref().map(TissueHistogram::as_view))
     }
 
     /// Raw voxels `[d, h, w]`.
@@ -165,17 +179,23 @@ impl<'a> CaseView<'a> {
     pub const fn intensities(&self) -> &[IntensityNormalisation; Modality::COUNT] {
         &self.intensities
     }
+
+    /// Histogram of a modality's tissue, by raw value.
+    pub const fn tissue_histogram(&self, modality: Modality) -> TissueHistogramView<'a> {
+        self.histograms[modality.index()]
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::statistics::measure_tissue;
 
     #[test]
     fn the_range_is_that_of_the_z_scores() {
         let images = [[-4, 0, 0, 0], [2, 0, 0, 0], [8, 0, 0, 0], [0; 4]];
         let scales = [IntensityScale { slope: 0.5, inter: 1.0, max_error: 0.0 }; 4];
-        let stats = IntensityStats::of_images(&images, &scales);
+        let stats = measure_tissue(&images, &scales).map(|(stats, _)| stats);
         let tissue = IntensityNormalisation::from_statistics(&stats[0], &scales[0]);
         for (raw, z) in [(-4.0, tissue.range[0]), (8.0, tissue.range[1])] {
             assert!((tissue.factor * raw + tissue.offset - z).abs() < 1e-12);

@@ -7,12 +7,13 @@ use zerocopy::little_endian::{F64, I64, U32, U64};
 use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 use crate::base::error::{CaseError, Reason};
-use crate::cache::contents::CaseContents;
+use crate::cache::contents::{CaseContents, OutsideLabel};
 use crate::cache::flaw::page_checksum;
 use crate::cache::foreground::Foreground;
 use crate::cache::format::{
-    FirstPage, ForegroundHead, ForegroundRecord, LABELLED, MAGIC, PAGE, SectionKind, SectionRecord,
-    SourceHead, SourceRecord, StatsRecord, StatsSection, VERSION, round_up_to_page,
+    FirstPage, ForegroundHead, ForegroundRecord, HistogramHead, LABELLED, MAGIC, OutsideRecord,
+    PAGE, SectionKind, SectionRecord, SourceHead, SourceRecord, StatsRecord, StatsSection, VERSION,
+    round_up_to_page,
 };
 use crate::volume::case::case_id_problem;
 use crate::volume::modality::Modality;
@@ -41,7 +42,7 @@ pub(super) fn compose_case_file(
     if let Some(problem) = case_id_problem(contents.id.as_str()) {
         return Err(flaw("case id", problem));
     }
-    let sections = case_sections(contents).map_err(|problem| flaw("source files", problem))?;
+    let sections = case_sections(contents).map_err(|problem| flaw("sections", problem))?;
     let mut first = compose_first_page(contents).map_err(|problem| flaw("grid", problem))?;
     let end = fill_table(&sections, &mut first.sections);
     first.section_count = U32::new(sections.len() as u32);
@@ -86,6 +87,12 @@ fn case_sections(contents: &CaseContents) -> Result<Sections<'_>, String> {
     }
     sections.push((SectionKind::Stats, Cow::Owned(stats_section(contents))));
     sections.push((SectionKind::Foreground, Cow::Owned(foreground_section(&contents.foreground))));
+    sections.push((SectionKind::Histogram, Cow::Owned(histogram_section(contents))));
+    let description = contents.description.to_text()?.into_bytes();
+    sections.push((SectionKind::Description, Cow::Owned(description)));
+    if !contents.outside.is_empty() {
+        sections.push((SectionKind::Outside, Cow::Owned(outside_section(&contents.outside))));
+    }
     if !contents.files.is_empty() {
         sections.push((SectionKind::Source, Cow::Owned(source_section(contents)?)));
     }
@@ -111,6 +118,7 @@ fn compose_first_page(contents: &CaseContents) -> Result<FirstPage, String> {
     }
     first.fingerprint = contents.fingerprint.0;
     first.preprocess = contents.preprocess.0;
+    first.meaning = contents.description.meaning.fingerprint().0;
     let name = contents.id.as_str().as_bytes();
     first.id_bytes = name.len() as u8;
     first.id[..name.len()].copy_from_slice(name);
@@ -159,6 +167,25 @@ pub(super) fn foreground_section(index: &[Foreground; Region::COUNT]) -> Vec<u8>
         bytes.extend_from_slice(region.voxels.as_bytes());
     }
     bytes
+}
+
+fn histogram_section(contents: &CaseContents) -> Vec<u8> {
+    let views = contents.histograms.each_ref().map(|histogram| histogram.as_view().bins());
+    let head: HistogramHead = views.map(|bins| U32::new(bins.len() as u32));
+    let mut bytes = head.as_bytes().to_vec();
+    for bins in views {
+        bytes.extend_from_slice(bins.as_bytes());
+    }
+    bytes
+}
+
+fn outside_section(outside: &[OutsideLabel]) -> Vec<u8> {
+    let record = |label: &OutsideLabel| OutsideRecord {
+        voxel: U32::new(label.voxel),
+        label: label.label,
+        reserved: [0; 3],
+    };
+    outside.iter().map(record).collect::<Vec<_>>().as_bytes().to_vec()
 }
 
 fn source_section(contents: &CaseContents) -> Result<Vec<u8>, String> {

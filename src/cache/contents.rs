@@ -2,16 +2,18 @@
 //! index. The hot path of ingest, also for a case that is used once and never stored.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::buffers::case::CaseBuffers;
+use crate::cache::brain_box::{collect_outside, crop_labels, interleave_modalities, tissue_box};
+use crate::cache::description::CaseDescription;
 use crate::cache::encode::{IntensityScale, encode_volume};
 use crate::cache::foreground::{self, Foreground};
+use crate::cache::histogram::TissueHistogram;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::source::SourceFile;
-use crate::cache::statistics::IntensityStats;
+use crate::cache::statistics::{IntensityStats, measure_tissue};
 use crate::volume::case::{Case, CaseId, SourceGrid};
 use crate::volume::grid::{Box3, Dims};
 use crate::volume::modality::Modality;
@@ -20,6 +22,15 @@ use crate::volume::region::{LabelScheme, Region};
 /// Raw values of one voxel in the order of [`Modality::ALL`].
 pub type RawVoxel = [i16; Modality::COUNT];
 
+/// Label of a voxel outside the brain box. No network sees the place; scores count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutsideLabel {
+    /// Memory offset of the voxel in the canonical grid.
+    pub voxel: u32,
+    /// Canonical label, not the background's.
+    pub label: u8,
+}
+
 /// Content of a case file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaseContents {
@@ -27,7 +38,7 @@ pub struct CaseContents {
     pub id: CaseId,
     /// Grid of the source files.
     pub source: SourceGrid,
-    /// The smallest box around tissue and labels, in the canonical grid.
+    /// The smallest box around tissue, in the canonical grid.
     pub brain: Box3,
     /// Raw voxels `[d, h, w]` of the box, modalities interleaved.
     pub images: Vec<RawVoxel>,
@@ -35,12 +46,18 @@ pub struct CaseContents {
     pub scales: [IntensityScale; Modality::COUNT],
     /// Statistics over the tissue, per modality.
     pub stats: [IntensityStats; Modality::COUNT],
+    /// Histogram of the tissue, per modality.
+    pub histograms: [TissueHistogram; Modality::COUNT],
     /// Canonical labels `[d, h, w]` of the box.
     pub labels: Option<Vec<u8>>,
+    /// Labels of the voxels outside the box, ascending.
+    pub outside: Vec<OutsideLabel>,
     /// Foreground index per region; empty for unlabelled cases.
     pub foreground: [Foreground; Region::COUNT],
     /// Meaning of the source's label values.
     pub scheme: LabelScheme,
+    /// Meaning of the content, and what preprocessing did to it.
+    pub description: CaseDescription,
     /// Fingerprint of the source's compressed bytes.
     pub fingerprint: Fingerprint,
     /// Fingerprint of the preprocessing.
@@ -96,27 +113,34 @@ pub fn prepare_in_buffers(
         scales[modality.index()] = scale;
     }
     let planes: [&[i16]; 4] = std::array::from_fn(|modality| &*planes[modality]);
-    let labels = case.labels.as_deref();
-    let brain = occupied_box(dims, planes, labels).ok_or_else(|| {
+    let brain = tissue_box(dims, planes).ok_or_else(|| {
         let remedy = "check that the files are images of this case, or take the case out";
         CaseError::new(Reason::Format, "all modalities", "every voxel is 0 or not finite", remedy)
             .of_case(&case.id)
     })?;
     let images = interleave_modalities(planes, dims, &brain, buffers.interleaved.take());
-    let labels = labels.map(|labels| crop_labels(labels, dims, &brain, buffers.bytes.take()));
+    let all_labels = case.labels.as_deref();
+    let labels = all_labels.map(|labels| crop_labels(labels, dims, &brain, buffers.bytes.take()));
+    let outside = all_labels.map(|labels| collect_outside(labels, dims, &brain));
+    let measured = measure_tissue(&images, &scales);
+    let stats = measured.each_ref().map(|(stats, _)| *stats);
+    let histograms = measured.map(|(_, histogram)| histogram);
     Ok(CaseContents {
         id: case.id.clone(),
         source: case.source,
         brain,
-        stats: IntensityStats::of_images(&images, &scales),
+        stats,
         images,
         scales,
+        histograms,
         foreground: foreground::index_foreground(
             labels.as_deref().unwrap_or_default(),
             case.fingerprint,
             config.foreground_cap,
         ),
         labels,
+        outside: outside.unwrap_or_default(),
+        description: CaseDescription::of_scheme(case.scheme),
         scheme: case.scheme,
         fingerprint: case.fingerprint,
         preprocess: config.fingerprint(),
@@ -145,77 +169,8 @@ fn check_lengths(case: &Case, dims: Dims) -> Result<(), CaseError> {
     Ok(())
 }
 
-/// The smallest box around every voxel with tissue in any modality or with a label.
-///
-/// The same as [`Box3::bounding_box`], by rows: most of a head scan is air, and a row of air is
-/// dismissed by one vectorised OR instead of five tests a voxel. Inside the box so far, only the
-/// ends of a row that could widen it are tested.
-fn occupied_box(dims: Dims, planes: [&[i16]; 4], labels: Option<&[u8]>) -> Option<Box3> {
-    let [depth, height, width] = dims.0;
-    let mut low = [usize::MAX; 3];
-    let mut high = [0; 3];
-    let is_air = |places: Range<usize>| {
-        planes.iter().all(|plane| plane[places.clone()].iter().fold(0, |seen, v| seen | v) == 0)
-            && labels.is_none_or(|labels| labels[places].iter().fold(0, |seen, v| seen | v) == 0)
-    };
-    for row in 0..depth * height {
-        let at = [row / height, row % height];
-        let start = row * width;
-        let is_inside = (0..2).all(|axis| (low[axis]..high[axis]).contains(&at[axis]));
-        let is_idle = if is_inside {
-            is_air(start..start + low[2]) && is_air(start + high[2]..start + width)
-        } else {
-            is_air(start..start + width)
-        };
-        if is_idle {
-            continue;
-        }
-        let is_occupied = |x: &usize| !is_air(start + x..start + x + 1);
-        for axis in 0..2 {
-            low[axis] = low[axis].min(at[axis]);
-            high[axis] = high[axis].max(at[axis] + 1);
-        }
-        // Only a voxel beyond what is known already can widen the box.
-        low[2] = (0..low[2].min(width)).find(is_occupied).unwrap_or(low[2]);
-        high[2] = (high[2]..width).rev().find(is_occupied).map_or(high[2], |x| x + 1);
-    }
-    (high[2] > 0).then(|| Box3 {
-        start: low,
-        dims: Dims(std::array::from_fn(|axis| high[axis] - low[axis])),
-    })
-}
-
-/// Crops all modalities to the box and interleaves them into `images`.
-fn interleave_modalities(
-    planes: [&[i16]; 4],
-    dims: Dims,
-    brain: &Box3,
-    mut images: Vec<RawVoxel>,
-) -> Vec<RawVoxel> {
-    images.clear();
-    images.reserve_exact(brain.dims.voxel_count());
-    for row in brain.row_ranges(dims) {
-        let [a, b, c, d] = planes.map(|plane| &plane[row.clone()]);
-        let voxels = a.iter().zip(b).zip(c).zip(d);
-        images.extend(voxels.map(|(((a, b), c), d)| [*a, *b, *c, *d]));
-    }
-    images
-}
-
-/// Crops the labels to the box into `into`.
-fn crop_labels(labels: &[u8], dims: Dims, brain: &Box3, mut into: Vec<u8>) -> Vec<u8> {
-    into.clear();
-    into.reserve_exact(brain.dims.voxel_count());
-    for row in brain.row_ranges(dims) {
-        into.extend_from_slice(&labels[row]);
-    }
-    into
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::volume::grid::Affine;
     use crate::volume::voxels::Voxels;
@@ -237,19 +192,33 @@ mod tests {
     }
 
     #[test]
-    fn a_label_outside_all_tissue_is_inside_the_box() {
+    fn labels_outside_all_tissue_are_kept_and_change_nothing_else() {
         let dims = Dims([2, 3, 4]);
         let (mut t1, mut labels) = (vec![0; 24], vec![0; 24]);
         t1[dims.offset_from_zyx([0, 1, 1])] = -7;
-        labels[dims.offset_from_zyx([1, 2, 3])] = 3;
-        let images = [Voxels::I16(t1), quiet(dims), quiet(dims), quiet(dims)];
-        let contents =
-            prepare_case(&case_of(dims, images, Some(labels)), &Default::default()).unwrap();
-        assert_eq!(contents.brain, Box3 { start: [0, 1, 1], dims: Dims([2, 2, 3]) });
-        assert_eq!(contents.images[0], [-7, 0, 0, 0]);
-        assert_eq!(contents.labels.as_ref().unwrap()[11], 3);
-        assert_eq!(contents.foreground[0].voxels, [11]);
-        assert_eq!(contents.stats[0].count, 1);
+        t1[dims.offset_from_zyx([1, 1, 2])] = 4;
+        labels[dims.offset_from_zyx([1, 1, 1])] = 2;
+        let prepare = |labels: &[u8]| {
+            let images = [Voxels::I16(t1.clone()), quiet(dims), quiet(dims), quiet(dims)];
+            let case = case_of(dims, images, Some(labels.to_vec()));
+            prepare_case(&case, &Default::default()).unwrap()
+        };
+        let wanted = prepare(&labels);
+        assert_eq!(wanted.brain, Box3 { start: [0, 1, 1], dims: Dims([2, 1, 2]) });
+        let stray = [([0, 0, 0], 3), ([0, 1, 0], 1), ([1, 1, 3], 4), ([1, 2, 3], 3)];
+        for (at, label) in stray {
+            labels[dims.offset_from_zyx(at)] = label;
+        }
+        let found = prepare(&labels);
+        let outside =
+            stray.map(|(at, label)| OutsideLabel { voxel: dims.offset_from_zyx(at) as u32, label });
+        assert_eq!(found.outside, outside);
+        assert_eq!(CaseContents { outside: Vec::new(), ..found }, wanted);
+        assert_eq!(
+            (wanted.images[0], wanted.foreground[2].voxels.as_slice()),
+            ([-7, 0, 0, 0], [2].as_slice())
+        );
+        assert_eq!(wanted.stats[0].count, 2);
     }
 
     #[test]
@@ -279,26 +248,5 @@ mod tests {
         let error = prepare_case(&short, &Default::default()).unwrap_err();
         assert_eq!(error.reason, Reason::Geometry);
         assert!(error.to_string().contains("flair: has 3 voxels"), "{error}");
-    }
-
-    proptest! {
-        #[test]
-        fn the_box_by_rows_is_the_box_by_voxels(
-            extent in [1usize..5, 1usize..5, 1usize..7],
-            marks in prop::collection::vec((0usize..150, 0usize..5), 0..6),
-        ) {
-            let dims = Dims(extent);
-            let mut planes = vec![vec![0i16; dims.voxel_count()]; 4];
-            let mut labels = vec![0u8; dims.voxel_count()];
-            for (place, channel) in marks {
-                let place = place % dims.voxel_count();
-                if channel == 4 { labels[place] = 1 } else { planes[channel][place] = -1 }
-            }
-            let found = occupied_box(
-                dims, std::array::from_fn(|channel| &*planes[channel]), Some(&labels));
-            let wanted = Box3::bounding_box(
-                dims, |place| labels[place] != 0 || planes.iter().any(|plane| plane[place] != 0));
-            prop_assert_eq!(found, wanted);
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Defects of cached files, and their conversion to errors.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
@@ -43,7 +44,7 @@ impl FileFlaw {
 pub(super) fn parse_first_page<'a, P: FromBytes + KnownLayout + Immutable + Unaligned>(
     file: &'a [u8],
     magic: [u8; 8],
-    version: u32,
+    readable: RangeInclusive<u32>,
     foreign: &str,
 ) -> Result<&'a P, FileFlaw> {
     let number = |at: usize| u32::from_le_bytes(std::array::from_fn(|byte| file[at + byte]));
@@ -53,8 +54,13 @@ pub(super) fn parse_first_page<'a, P: FromBytes + KnownLayout + Immutable + Unal
     if file[..8] != magic {
         return Err(FileFlaw::bad_format("magic", foreign));
     }
-    if number(8) != version {
-        let problem = format!("{}, this gliaflow reads {version}", number(8));
+    if !readable.contains(&number(8)) {
+        let problem = format!(
+            "{}, this gliaflow reads {} to {}",
+            number(8),
+            readable.start(),
+            readable.end()
+        );
         return Err(FileFlaw::bad_format("version", problem));
     }
     let stored = number(PAGE - 4);

@@ -1,7 +1,9 @@
-//! The records of a case file, v1, byte for byte as `cache/README.md` specifies them.
+//! The records of a case file, v2, byte for byte as `cache/README.md` specifies them.
 //!
 //! Little-endian, without padding or alignment of their own. `compose.rs` writes them, `parse.rs`
 //! reads and checks them.
+
+use std::ops::RangeInclusive;
 
 use zerocopy::little_endian::{F64, I64, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -15,7 +17,10 @@ use crate::volume::region::Region;
 compile_error!("case files are little-endian and read in place");
 
 /// Version of the format that is written.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// Versions that can be read: v1 has no histograms, description or labels outside the brain box.
+pub(super) const READABLE: RangeInclusive<u32> = 1..=VERSION;
 
 /// Extension of a case file.
 pub const EXTENSION: &str = "case";
@@ -59,6 +64,12 @@ pub(super) enum SectionKind {
     /// Annotations only.
     #[strum(serialize = "section PROBABILITY")]
     Probability = 6,
+    #[strum(serialize = "section HISTOGRAM")]
+    Histogram = 7,
+    #[strum(serialize = "section DESCRIPTION")]
+    Description = 8,
+    #[strum(serialize = "section OUTSIDE")]
+    Outside = 9,
 }
 
 impl SectionKind {
@@ -97,7 +108,8 @@ pub(super) struct FirstPage {
     pub fingerprint: [u8; 16],
     pub preprocess: [u8; 16],
     pub id: [u8; MAX_ID_BYTES],
-    pub reserved_b: [u8; 72],
+    pub meaning: [u8; 16],
+    pub reserved_b: [u8; 56],
     pub sections: [SectionRecord; MAX_SECTIONS],
     pub reserved_c: [u8; 1532],
     pub checksum: U32,
@@ -142,7 +154,19 @@ pub(super) struct ForegroundRecord {
     pub reserved: [u8; 4],
 }
 
+/// `HISTOGRAM` begins with the number of bins per modality; the bins of all of them follow.
+pub(super) type HistogramHead = [U32; Modality::COUNT];
+
 pub(super) type ForegroundHead = [ForegroundRecord; Region::COUNT];
+
+/// `OUTSIDE`, one per labelled voxel outside the brain box.
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct OutsideRecord {
+    pub voxel: U32,
+    pub label: u8,
+    pub reserved: [u8; 3],
+}
 
 /// `SOURCE` begins with the number of files; the records follow, then the names without separators.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -170,6 +194,7 @@ pub(super) const fn round_up_to_page(length: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::histogram::HistogramBin;
 
     #[test]
     fn fields_lie_where_the_specification_says() {
@@ -180,11 +205,14 @@ mod tests {
         assert_eq!(offset_of!(FirstPage, affine), 80);
         assert_eq!(offset_of!(FirstPage, fingerprint), 208);
         assert_eq!(offset_of!(FirstPage, id), 240);
+        assert_eq!(offset_of!(FirstPage, meaning), 440);
         assert_eq!(offset_of!(FirstPage, sections), 512);
         assert_eq!(offset_of!(FirstPage, checksum), 4092);
         assert_eq!(size_of::<SectionRecord>(), 32);
         assert_eq!(size_of::<StatsRecord>(), 120);
         assert_eq!(size_of::<ForegroundRecord>(), 16);
         assert_eq!(size_of::<SourceRecord>(), 24);
+        assert_eq!(size_of::<OutsideRecord>(), 8);
+        assert_eq!(size_of::<HistogramBin>(), 8);
     }
 }

@@ -13,11 +13,14 @@ use zerocopy::FromBytes;
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::fs::{self, AtPath, FileError};
-use crate::cache::contents::RawVoxel;
+use crate::cache::contents::{OutsideLabel, RawVoxel};
+use crate::cache::description::CaseDescription;
 use crate::cache::encode::IntensityScale;
 use crate::cache::foreground::ForegroundView;
 use crate::cache::format::{PAGE, round_up_to_page};
-use crate::cache::parse::{CaseIndex, FileFlaw, ForegroundRanges, Section, parse_case_file};
+use crate::cache::histogram::{HistogramBin, TissueHistogramView};
+use crate::cache::parse::{CaseIndex, FileFlaw, Section, parse_case_file};
+use crate::cache::small_sections::ForegroundRanges;
 use crate::cache::source::{ExpectedSource, SourceFile};
 use crate::cache::statistics::IntensityStats;
 use crate::volume::case::{CaseId, SourceGrid};
@@ -25,8 +28,8 @@ use crate::volume::grid::Box3;
 use crate::volume::modality::Modality;
 use crate::volume::region::{LabelScheme, Region};
 
-/// Extent and time of the checks of a file. The first page, the statistics, the foreground index
-/// and the source files (some 60 kB) are always checked on opening; voxels and labels differ.
+/// Extent and time of the checks of a file. The first page, the statistics, the histograms, the
+/// foreground index and the source files (up to 100 kB) are always checked on opening; voxels and labels differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verify {
@@ -159,6 +162,23 @@ impl MappedCase {
     /// Statistics of a modality over its tissue.
     pub const fn intensity_stats(&self, modality: Modality) -> &IntensityStats {
         &self.index.stats[modality.index()]
+    }
+
+    /// Histogram of a modality's tissue; empty for a file of v1.
+    pub fn tissue_histogram(&self, modality: Modality) -> TissueHistogramView<'_> {
+        let bins = self.index.histograms[modality.index()].clone();
+        let bins = <[HistogramBin]>::ref_from_bytes(&self.map[bins]);
+        TissueHistogramView::new(bins.expect("whole bins of unaligned fields, checked by parse"))
+    }
+
+    /// Meaning of the content, and what preprocessing did to it.
+    pub const fn description(&self) -> &CaseDescription {
+        &self.index.description
+    }
+
+    /// Labels of the voxels outside the brain box, ascending.
+    pub fn outside_labels(&self) -> &[OutsideLabel] {
+        &self.index.outside
     }
 
     /// Voxels of a region; empty for unlabelled cases.

@@ -5,17 +5,21 @@
 //! ([`annotation`]). The bytes are specified in `cache/README.md`.
 
 pub mod annotation;
+mod brain_box;
 mod compose;
 pub mod contents;
+pub mod description;
 pub mod encode;
 pub mod error;
 mod flaw;
 pub mod foreground;
 pub mod format;
+pub mod histogram;
 pub mod map;
 mod parse;
 pub mod preprocess;
 pub mod quarantine;
+mod small_sections;
 pub mod source;
 pub mod statistics;
 pub mod store;

@@ -3,22 +3,26 @@
 
 use std::ops::Range;
 
-use zerocopy::FromBytes;
-use zerocopy::little_endian::{F64, U32, U64};
+use zerocopy::little_endian::{U32, U64};
 
 use crate::base::fingerprint::Fingerprint;
+use crate::cache::contents::OutsideLabel;
+use crate::cache::description::CaseDescription;
 use crate::cache::encode::IntensityScale;
 pub(super) use crate::cache::flaw::{FileFlaw, parse_first_page};
 use crate::cache::format::{
-    FirstPage, ForegroundHead, LABELLED, MAGIC, PAGE, SectionKind, SectionRecord, SourceHead,
-    SourceRecord, StatsRecord, StatsSection, VERSION, round_up_to_page,
+    FirstPage, LABELLED, MAGIC, PAGE, READABLE, SectionKind, SectionRecord, round_up_to_page,
+};
+use crate::cache::small_sections::{
+    ForegroundRanges, HistogramRanges, parse_description, parse_foreground, parse_histograms,
+    parse_outside, parse_source_files, parse_stats,
 };
 use crate::cache::source::SourceFile;
 use crate::cache::statistics::IntensityStats;
 use crate::volume::case::{CaseId, SourceGrid, case_id_problem};
 use crate::volume::grid::{Affine, Box3, Dims};
 use crate::volume::modality::Modality;
-use crate::volume::region::{LabelScheme, Region};
+use crate::volume::region::LabelScheme;
 
 /// Entry of the section table, checked against the file's length.
 #[derive(Debug, Clone)]
@@ -44,9 +48,6 @@ impl Section {
     }
 }
 
-/// Voxel count, and byte range of the stored `[u32]`, per region.
-pub(super) type ForegroundRanges = [(u64, Range<usize>); Region::COUNT];
-
 /// Byte ranges of the large sections, and the content of the small ones.
 #[derive(Debug)]
 pub(super) struct CaseIndex {
@@ -63,13 +64,17 @@ pub(super) struct CaseIndex {
     /// Bytes of `[u8]`.
     pub labels: Option<Range<usize>>,
     pub foreground: ForegroundRanges,
+    /// Bytes of `[HistogramBin]`, per modality; empty in v1.
+    pub histograms: HistogramRanges,
+    pub description: CaseDescription,
+    pub outside: Vec<OutsideLabel>,
     pub files: Vec<SourceFile>,
     pub sections: Vec<Section>,
 }
 
 /// Checks the first page and the small sections, and finds the large ones.
 pub(super) fn parse_case_file(file: &[u8]) -> Result<CaseIndex, FileFlaw> {
-    let first: &FirstPage = parse_first_page(file, MAGIC, VERSION, "not a case file")?;
+    let first: &FirstPage = parse_first_page(file, MAGIC, READABLE, "not a case file")?;
     let sections = parse_section_table(first.section_count.get(), &first.sections, file.len())?;
     let (source, brain) = parse_grids(first)?;
     let voxels = brain.dims.voxel_count();
@@ -90,6 +95,17 @@ pub(super) fn parse_case_file(file: &[u8]) -> Result<CaseIndex, FileFlaw> {
         FileFlaw::bad_format("label scheme", format!("code {} is unknown", first.scheme))
     })?;
     let (scales, stats) = parse_stats(file, &sections)?;
+    let (histograms, description) = match first.version.get() {
+        1 => (Default::default(), CaseDescription::of_scheme(scheme)),
+        _ => (
+            parse_histograms(file, &sections, &stats)?,
+            parse_description(file, &sections, scheme, Fingerprint(first.meaning))?,
+        ),
+    };
+    let outside = parse_outside(file, &sections, source.canonical_dims(), &brain)?;
+    if !outside.is_empty() && !labelled {
+        return Err(FileFlaw::bad_format(SectionKind::Outside.name(), "labels a case without any"));
+    }
     Ok(CaseIndex {
         id: parse_case_id(&first.id, first.id_bytes)?,
         source,
@@ -102,6 +118,9 @@ pub(super) fn parse_case_file(file: &[u8]) -> Result<CaseIndex, FileFlaw> {
         images,
         labels,
         foreground: parse_foreground(file, &sections, voxels)?,
+        histograms,
+        description,
+        outside,
         files: parse_source_files(file, &sections)?,
         sections,
     })
@@ -151,7 +170,10 @@ pub(super) fn find_section(sections: &[Section], kind: SectionKind) -> Option<&S
     sections.iter().find(|section| section.kind == Some(kind))
 }
 
-fn require_section(sections: &[Section], kind: SectionKind) -> Result<&Section, FileFlaw> {
+pub(super) fn require_section(
+    sections: &[Section],
+    kind: SectionKind,
+) -> Result<&Section, FileFlaw> {
     find_section(sections, kind).ok_or_else(|| FileFlaw::bad_format(kind.name(), "is absent"))
 }
 
@@ -215,98 +237,4 @@ fn parse_grids(first: &FirstPage) -> Result<(SourceGrid, Box3), FileFlaw> {
         return Err(FileFlaw::bad_format("brain box", problem));
     }
     Ok((source, Box3 { start, dims }))
-}
-
-type ScalesAndStats = ([IntensityScale; Modality::COUNT], [IntensityStats; Modality::COUNT]);
-
-fn parse_stats(file: &[u8], sections: &[Section]) -> Result<ScalesAndStats, FileFlaw> {
-    let section = require_section(sections, SectionKind::Stats)?;
-    section.verify_checksum(file)?;
-    let Ok(records) = StatsSection::ref_from_bytes(&file[section.range.clone()]) else {
-        let problem = format!("{} bytes, not {}", section.range.len(), size_of::<StatsSection>());
-        return Err(FileFlaw::bad_format(SectionKind::Stats.name(), problem));
-    };
-    let reals = |record: &StatsRecord| {
-        let named = [record.slope, record.inter, record.max_error, record.mean, record.sd];
-        named.into_iter().chain([record.min, record.max]).chain(record.percentiles)
-    };
-    if !records.iter().flat_map(reals).map(F64::get).all(f64::is_finite) {
-        return Err(FileFlaw::bad_format(
-            SectionKind::Stats.name(),
-            "holds a value that is not finite",
-        ));
-    }
-    let scales = records.each_ref().map(|record| IntensityScale {
-        slope: record.slope.get(),
-        inter: record.inter.get(),
-        max_error: record.max_error.get(),
-    });
-    let stats = records.each_ref().map(|record| IntensityStats {
-        count: record.count.get(),
-        mean: record.mean.get(),
-        sd: record.sd.get(),
-        min: record.min.get(),
-        max: record.max.get(),
-        percentiles: record.percentiles.map(F64::get),
-    });
-    Ok((scales, stats))
-}
-
-pub(super) fn parse_foreground(
-    file: &[u8],
-    sections: &[Section],
-    voxels: usize,
-) -> Result<ForegroundRanges, FileFlaw> {
-    let flaw = |problem: &str| FileFlaw::bad_format(SectionKind::Foreground.name(), problem);
-    let section = require_section(sections, SectionKind::Foreground)?;
-    section.verify_checksum(file)?;
-    let bytes = &file[section.range.clone()];
-    let Ok((head, places)) = ForegroundHead::ref_from_prefix(bytes) else {
-        return Err(flaw("is shorter than its head"));
-    };
-    let Ok(places) = <[U32]>::ref_from_bytes(places) else {
-        return Err(flaw("does not end on a whole place"));
-    };
-    let mut rest = places;
-    let mut start = section.range.start + size_of::<ForegroundHead>();
-    let mut regions = [(); Region::COUNT].map(|()| (0, 0..0));
-    for (region, record) in regions.iter_mut().zip(head) {
-        let Some((own, others)) = rest.split_at_checked(record.stored.get() as usize) else {
-            return Err(flaw("is shorter than its regions"));
-        };
-        let ascending = own.windows(2).all(|pair| pair[0].get() < pair[1].get());
-        let inside = own.last().is_none_or(|place| (place.get() as usize) < voxels);
-        if !ascending || !inside || record.count.get() < own.len() as u64 {
-            return Err(flaw("places are not ascending, not in the box, or more than counted"));
-        }
-        *region = (record.count.get(), start..start + size_of_val(own));
-        start += size_of_val(own);
-        rest = others;
-    }
-    if rest.is_empty() { Ok(regions) } else { Err(flaw("is longer than its regions")) }
-}
-
-fn parse_source_files(file: &[u8], sections: &[Section]) -> Result<Vec<SourceFile>, FileFlaw> {
-    let Some(section) = find_section(sections, SectionKind::Source) else { return Ok(Vec::new()) };
-    section.verify_checksum(file)?;
-    let short = || FileFlaw::bad_format(SectionKind::Source.name(), "is shorter than its files");
-    let bytes = &file[section.range.clone()];
-    let (head, rest) = SourceHead::ref_from_prefix(bytes).map_err(|_| short())?;
-    let count = head.count.get() as usize;
-    let records = <[SourceRecord]>::ref_from_prefix_with_elems(rest, count);
-    let (records, mut names) = records.map_err(|_| short())?;
-    let mut files = Vec::with_capacity(count);
-    for record in records {
-        let own = names.split_at_checked(record.name_bytes.get() as usize).ok_or_else(short)?;
-        let name = std::str::from_utf8(own.0).map_err(|_| {
-            FileFlaw::bad_format(SectionKind::Source.name(), "a file name is not utf-8")
-        })?;
-        files.push(SourceFile {
-            name: name.to_owned(),
-            bytes: record.bytes.get(),
-            modified_ns: record.modified_ns.get(),
-        });
-        names = own.1;
-    }
-    Ok(files)
 }

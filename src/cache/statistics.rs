@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cache::encode::IntensityScale;
+use crate::cache::histogram::TissueHistogram;
 use crate::volume::modality::Modality;
 
 /// The percentiles that are kept, in percent.
@@ -31,21 +32,31 @@ pub struct IntensityStats {
     pub percentiles: [f64; PERCENTILES.len()],
 }
 
-impl IntensityStats {
-    /// Computes the statistics of all modalities in one pass over interleaved raw voxels.
-    pub fn of_images(images: &[[i16; Modality::COUNT]], scales: &[IntensityScale; 4]) -> [Self; 4] {
-        let mut histograms: [Histogram; 4] = std::array::from_fn(|_| Histogram::default());
-        for voxel in images {
-            if *voxel == [0; 4] {
-                continue;
-            }
-            for (histogram, raw) in histograms.iter_mut().zip(voxel) {
-                histogram.counts[usize::from(*raw as u16)] += 1;
-            }
-        }
-        std::array::from_fn(|modality| histograms[modality].intensity_stats(&scales[modality]))
-    }
+/// Statistics and histogram of one modality's tissue.
+pub type MeasuredTissue = (IntensityStats, TissueHistogram);
 
+/// Measures the tissue of all modalities in one pass over interleaved raw voxels.
+pub fn measure_tissue(
+    images: &[[i16; Modality::COUNT]],
+    scales: &[IntensityScale; Modality::COUNT],
+) -> [MeasuredTissue; Modality::COUNT] {
+    let mut counts: [CodeCounts; Modality::COUNT] = std::array::from_fn(|_| CodeCounts::default());
+    for voxel in images {
+        if *voxel == [0; 4] {
+            continue;
+        }
+        for (of_modality, raw) in counts.iter_mut().zip(voxel) {
+            of_modality.counts[usize::from(*raw as u16)] += 1;
+        }
+    }
+    std::array::from_fn(|modality| {
+        let codes = &counts[modality];
+        let histogram = TissueHistogram::from_code_counts(codes.tissue_counts());
+        (codes.intensity_stats(&scales[modality]), histogram)
+    })
+}
+
+impl IntensityStats {
     /// Coefficients `(a, b)` of the z-score `a * raw + b` of a raw tissue value; the background's
     /// is 0.
     ///
@@ -60,20 +71,20 @@ impl IntensityStats {
 }
 
 /// Counts of the raw values, indexed by the value's bits.
-struct Histogram {
+struct CodeCounts {
     counts: Box<[u32; RAW_VALUES]>,
 }
 
-impl Default for Histogram {
+impl Default for CodeCounts {
     fn default() -> Self {
         let counts: Box<[u32]> = vec![0; RAW_VALUES].into_boxed_slice();
         Self { counts: counts.try_into().expect("made with as many places") }
     }
 }
 
-impl Histogram {
+impl CodeCounts {
     /// Occurring tissue values with their counts, ascending.
-    fn tissue_counts(&self) -> impl DoubleEndedIterator<Item = (i16, u32)> + '_ {
+    fn tissue_counts(&self) -> impl DoubleEndedIterator<Item = (i16, u32)> + Clone + '_ {
         let all = i16::MIN..=i16::MAX;
         all.map(|raw| (raw, self.counts[usize::from(raw as u16)]))
             .filter(|&(raw, count)| raw != 0 && count > 0)
@@ -137,7 +148,7 @@ mod tests {
 
     fn of_first(raw: &[i16], scale: IntensityScale) -> IntensityStats {
         let images: Vec<[i16; 4]> = raw.iter().map(|&value| [value, 7, 0, 0]).collect();
-        IntensityStats::of_images(&images, &[scale; 4])[0]
+        measure_tissue(&images, &[scale; 4])[0].0
     }
 
     fn close(found: f64, wanted: f64) -> bool {

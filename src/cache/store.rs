@@ -320,7 +320,7 @@ mod tests {
         let root = folder.path().join("cache");
         fs::write(&root, b"not a folder").unwrap();
         let fault = CaseStore::open(&root, Fingerprint([0; 16])).unwrap_err();
-        assert!(fault.to_string().contains("cache/v1-0000000000000000"), "{fault}");
+        assert!(fault.to_string().contains("cache/v2-0000000000000000"), "{fault}");
     }
 
     #[test]

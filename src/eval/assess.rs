@@ -75,7 +75,11 @@ pub fn true_labels(case: &WholeCase) -> Result<Vec<u8>, CaseError> {
             "use `predict` for unlabelled cases",
         ));
     };
-    Ok(case.brain.paste_into(labels, case.source.canonical_dims(), 0))
+    let mut truth = case.brain.paste_into(labels, case.source.canonical_dims(), 0);
+    for outside in &case.outside {
+        truth[outside.voxel as usize] = outside.label;
+    }
+    Ok(truth)
 }
 
 /// The scores of a segmentation of the whole canonical grid against the case's own labels.

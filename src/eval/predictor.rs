@@ -205,6 +205,7 @@ mod tests {
             id: CaseId::new("case"),
             images: values.collect(),
             labels: None,
+            outside: Vec::new(),
             brain: Box3 { start: [0; 3], dims },
             source: SourceGrid::canonical(dims, Affine([[0.0; 4]; 4])),
             scheme: LabelScheme::Brats2018,

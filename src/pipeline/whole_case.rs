@@ -12,7 +12,7 @@ use crate::augment::view::CaseView;
 use crate::base::error::{CaseError, Fault};
 use crate::brats::dataset::CaseFiles;
 use crate::buffers::case::CaseBuffers;
-use crate::cache::contents::CaseContents;
+use crate::cache::contents::{CaseContents, OutsideLabel};
 use crate::cache::map::MappedCase;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::pipeline::decode::Decode;
@@ -34,6 +34,8 @@ pub struct WholeCase {
     pub images: Vec<f32>,
     /// Canonical labels `[d, h, w]` over the brain box.
     pub labels: Option<Vec<u8>>,
+    /// Labels of the voxels outside the brain box.
+    pub outside: Vec<OutsideLabel>,
     /// Brain box in the canonical grid.
     pub brain: Box3,
     /// Grid of the source files.
@@ -54,6 +56,7 @@ impl WholeCase {
             id: case.id().clone(),
             images: normalise_images(&CaseView::of_mapped(case)),
             labels: case.labels().map(<[u8]>::to_vec),
+            outside: case.outside_labels().to_vec(),
             brain: case.brain_box(),
             source: *case.source_grid(),
             scheme: case.label_scheme(),
@@ -65,6 +68,7 @@ impl WholeCase {
             images: normalise_images(&CaseView::of_contents(&contents)),
             id: contents.id,
             labels: contents.labels,
+            outside: contents.outside,
             brain: contents.brain,
             source: contents.source,
             scheme: contents.scheme,

@@ -221,6 +221,7 @@ pub(super) mod tests {
             id: CaseId::new(name),
             images: (0..Modality::COUNT * voxels).map(|place| gradient(place % voxels)).collect(),
             labels: Some(labels),
+            outside: Vec::new(),
             brain: BRAIN,
             source: SourceGrid::canonical(GRID, Affine(affine)),
             scheme: LabelScheme::Brats2018,

@@ -8,6 +8,7 @@ use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::fs;
 use crate::brats::dataset::{CaseFiles, TumourGrade, discover_cases};
+use crate::cache::description::CaseMeaning;
 use crate::cache::store::CaseStore;
 use crate::pipeline::annotations::Annotations;
 use crate::pipeline::fetch::Fetch;
@@ -197,6 +198,7 @@ fn lock_cases(
     let cases = labelled.into_iter().zip(splits).chain(hidden).map(|(case, split)| LockedCase {
         id: case.files.id.clone(),
         fingerprint: case.fingerprint,
+        meaning: Some(CaseMeaning::of_scheme(case.files.scheme).fingerprint()),
         split,
     });
     let causes = excluded.iter().map(|one| (one.case.clone(), one.error.to_string()));
@@ -262,7 +264,7 @@ pub fn restore_cohort(
     }
     let changed = surveyed.iter().filter(|case| {
         let locked = lock.cases.iter().find(|locked| locked.id == case.files.id);
-        locked.is_some_and(|locked| locked.fingerprint != case.fingerprint)
+        locked.is_some_and(|locked| !is_as_locked(locked, &case.files, case.fingerprint))
     });
     let changed: Vec<CaseError> = changed
         .map(|case| {
@@ -284,11 +286,21 @@ pub fn restore_cohort(
     with_pseudo_labels(whole, run, joining, store, session)
 }
 
+/// True if the files of a locked case, and what their label values mean, are those of the lock.
+fn is_as_locked(locked: &LockedCase, files: &CaseFiles, fingerprint: Fingerprint) -> bool {
+    let meaning = CaseMeaning::of_scheme(files.scheme).fingerprint();
+    locked.fingerprint == fingerprint && locked.meaning.is_none_or(|known| known == meaning)
+}
+
 fn changed_files_error(files: &CaseFiles, now: Fingerprint, verb: &str, remedy: &str) -> CaseError {
     CaseError::new(
         Reason::Checksum,
         format!("case {}", files.id),
-        format!("its files are not those that the run {verb} (now {now})"),
+        format!(
+            "its files, or what their label values mean, are not those that the run {verb} (now \
+             {now}, {})",
+            files.scheme.name()
+        ),
         remedy,
     )
 }
@@ -304,7 +316,7 @@ pub(super) fn check_unchanged(
     for files in cases {
         let fingerprint = fetch.mapped_case(files)?.fingerprint();
         let locked = lock.cases.iter().find(|case| case.id == files.id);
-        if locked.is_some_and(|case| case.fingerprint != fingerprint) {
+        if locked.is_some_and(|case| !is_as_locked(case, files, fingerprint)) {
             changed.push(changed_files_error(files, fingerprint, verb, remedy));
         }
     }

@@ -107,7 +107,11 @@ pub fn evaluate_cases(
         if let Some(truth) = &case.labels {
             // A tissue voxel at exactly the mean passes for background: below any sane threshold.
             let flair = case.modality_image(Modality::Flair).iter();
-            search.add_case(case.id.clone(), flair.map(|&z| (z != 0.0).then_some(z)), truth);
+            let flair = flair.map(|&z| (z != 0.0).then_some(z));
+            let outside = case.outside.iter().map(|outside| outside.label);
+            let truth: Vec<u8> = truth.iter().copied().chain(outside).collect();
+            let air = case.outside.iter().map(|_| None);
+            search.add_case(case.id.clone(), flair.chain(air), &truth);
         }
         Ok(())
     })?;

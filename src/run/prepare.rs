@@ -12,6 +12,7 @@ use crate::base::fingerprint::Fingerprint;
 use crate::base::progress::Progress;
 use crate::brats::case::CaseReader;
 use crate::brats::dataset::CaseFiles;
+use crate::cache::description::CaseMeaning;
 use crate::cache::map::MappedCase;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::quarantine::{Quarantine, Quarantined};
@@ -187,10 +188,13 @@ pub fn quarantine_case(
     Quarantine::of_cache(store.root()).append(&entry)
 }
 
-/// Returns the current case file of `files`. A damaged one counts as none.
+/// Returns the current case file of `files`. A damaged one counts as none, and so does one of the same
+/// files under another meaning of their label values.
 pub(super) fn lookup_current(store: &CaseStore, files: &CaseFiles) -> Option<Arc<MappedCase>> {
     let seen = look_at(files).ok()?;
-    store.find_case(&files.id, ExpectedSource::Files(&seen)).ok()?
+    let case = store.find_case(&files.id, ExpectedSource::Files(&seen)).ok()??;
+    let meaning = CaseMeaning::of_scheme(files.scheme);
+    (case.description().meaning == meaning).then_some(case)
 }
 
 /// Fails if the session was asked to stop; `kept` says what is not lost.

@@ -15,6 +15,9 @@ pub struct LockedCase {
     pub id: CaseId,
     /// Fingerprint of its files.
     pub fingerprint: Fingerprint,
+    /// Fingerprint of the meaning of its channels and label values; runs of before do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meaning: Option<Fingerprint>,
     /// Split that it belongs to.
     pub split: Split,
 }

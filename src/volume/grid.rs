@@ -112,6 +112,13 @@ impl Box3 {
         Self::bounding_box(dims, inside).unwrap_or(Self { start: [0; 3], dims: Dims::cube(1) })
     }
 
+    /// True if the voxel at `[z, y, x]` lies in the box.
+    pub fn contains(&self, at: [usize; 3]) -> bool {
+        (0..3).all(|axis| {
+            (self.start[axis]..self.start[axis] + self.dims.0[axis]).contains(&at[axis])
+        })
+    }
+
     /// Memory ranges of the box's rows in a grid of `dims`, in the box's order.
     pub fn row_ranges(&self, dims: Dims) -> impl Iterator<Item = Range<usize>> {
         let Self { start: [from_z, from_y, from_x], dims: Dims([depth, height, width]) } = *self;

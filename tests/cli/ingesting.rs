@@ -10,7 +10,7 @@ const BAD: &str = "BraTS20_Training_002";
 
 /// The case files of a cache, relative to the desk.
 fn case_files(desk: &Desk) -> Vec<String> {
-    let folders = desk.names("cache").into_iter().filter(|name| name.starts_with("v1-"));
+    let folders = desk.names("cache").into_iter().filter(|name| name.starts_with("v2-"));
     let files = folders.flat_map(|folder| {
         let names = desk.names(&format!("cache/{folder}")).into_iter();
         names.map(move |file| format!("cache/{folder}/{file}")).collect::<Vec<_>>()

@@ -67,7 +67,7 @@ fn ingest_is_stopped_between_cases_and_goes_on_where_it_stood() {
     let mut process = desk.start("ingest --data data --cache cache --workers 1");
     let cached = || {
         std::fs::read_dir(desk.path("cache")).ok()?.flatten().find(|entry| {
-            let is_version = entry.file_name().to_string_lossy().starts_with("v1-");
+            let is_version = entry.file_name().to_string_lossy().starts_with("v2-");
             is_version && entry.path().read_dir().is_ok_and(|mut files| files.next().is_some())
         })
     };

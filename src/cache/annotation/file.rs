@@ -15,7 +15,8 @@ use crate::cache::flaw::page_checksum;
 use crate::cache::foreground::ForegroundView;
 use crate::cache::format::{MAX_ID_BYTES, PAGE, SectionKind, SectionRecord};
 use crate::cache::map::{MappedCase, MappedFile, check_all};
-use crate::cache::parse::{self, FileFlaw, ForegroundRanges};
+use crate::cache::parse::{self, FileFlaw};
+use crate::cache::small_sections::{ForegroundRanges, parse_foreground};
 use crate::volume::case::{CaseId, case_id_problem};
 use crate::volume::grid::Box3;
 use crate::volume::region::Region;
@@ -159,7 +160,7 @@ impl MappedAnnotation {
 
 fn parse_annotation(path: &Path, map: MappedFile) -> Result<MappedAnnotation, FileFlaw> {
     let first: &AnnotationHeader =
-        parse::parse_first_page(&map, MAGIC, VERSION, "not an annotation")?;
+        parse::parse_first_page(&map, MAGIC, VERSION..=VERSION, "not an annotation")?;
     let sections =
         parse::parse_section_table(first.section_count.get(), &first.sections, map.len())?;
     check_all(&map, &sections)?;
@@ -189,7 +190,7 @@ fn parse_annotation(path: &Path, map: MappedFile) -> Result<MappedAnnotation, Fi
             kind,
             dims.voxel_count() * targets.bytes_per_voxel(),
         )?,
-        foreground: parse::parse_foreground(&map, &sections, dims.voxel_count())?,
+        foreground: parse_foreground(&map, &sections, dims.voxel_count())?,
         map,
     })
 }

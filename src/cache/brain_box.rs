@@ -1,0 +1,125 @@
+//! The brain box: where it lies, and what it cuts out of whole volumes.
+
+use std::ops::Range;
+
+use crate::cache::contents::{OutsideLabel, RawVoxel};
+use crate::volume::grid::{Box3, Dims};
+use crate::volume::region::label;
+
+/// The smallest box around every voxel with tissue in any modality. Labels do not widen it: what is
+/// predicted in a case must not depend on them.
+///
+/// The same as [`Box3::bounding_box`], by rows: most of a head scan is air, and a row of air is
+/// dismissed by one vectorised OR instead of four tests a voxel. Inside the box so far, only the
+/// ends of a row that could widen it are tested.
+pub(super) fn tissue_box(dims: Dims, planes: [&[i16]; 4]) -> Option<Box3> {
+    let [depth, height, width] = dims.0;
+    let mut low = [usize::MAX; 3];
+    let mut high = [0; 3];
+    let is_air = |places: Range<usize>| {
+        planes.iter().all(|plane| plane[places.clone()].iter().fold(0, |seen, v| seen | v) == 0)
+    };
+    for row in 0..depth * height {
+        let at = [row / height, row % height];
+        let start = row * width;
+        let is_inside = (0..2).all(|axis| (low[axis]..high[axis]).contains(&at[axis]));
+        let is_idle = if is_inside {
+            is_air(start..start + low[2]) && is_air(start + high[2]..start + width)
+        } else {
+            is_air(start..start + width)
+        };
+        if is_idle {
+            continue;
+        }
+        let is_occupied = |x: &usize| !is_air(start + x..start + x + 1);
+        for axis in 0..2 {
+            low[axis] = low[axis].min(at[axis]);
+            high[axis] = high[axis].max(at[axis] + 1);
+        }
+        // Only a voxel beyond what is known already can widen the box.
+        low[2] = (0..low[2].min(width)).find(is_occupied).unwrap_or(low[2]);
+        high[2] = (high[2]..width).rev().find(is_occupied).map_or(high[2], |x| x + 1);
+    }
+    (high[2] > 0).then(|| Box3 {
+        start: low,
+        dims: Dims(std::array::from_fn(|axis| high[axis] - low[axis])),
+    })
+}
+
+/// Crops all modalities to the box and interleaves them into `images`.
+pub(super) fn interleave_modalities(
+    planes: [&[i16]; 4],
+    dims: Dims,
+    brain: &Box3,
+    mut images: Vec<RawVoxel>,
+) -> Vec<RawVoxel> {
+    images.clear();
+    images.reserve_exact(brain.dims.voxel_count());
+    for row in brain.row_ranges(dims) {
+        let [a, b, c, d] = planes.map(|plane| &plane[row.clone()]);
+        let voxels = a.iter().zip(b).zip(c).zip(d);
+        images.extend(voxels.map(|(((a, b), c), d)| [*a, *b, *c, *d]));
+    }
+    images
+}
+
+/// Crops the labels to the box into `into`.
+pub(super) fn crop_labels(labels: &[u8], dims: Dims, brain: &Box3, mut into: Vec<u8>) -> Vec<u8> {
+    into.clear();
+    into.reserve_exact(brain.dims.voxel_count());
+    for row in brain.row_ranges(dims) {
+        into.extend_from_slice(&labels[row]);
+    }
+    into
+}
+
+/// Collects the labels outside the box, ascending.
+pub(super) fn collect_outside(labels: &[u8], dims: Dims, brain: &Box3) -> Vec<OutsideLabel> {
+    let [_, height, width] = dims.0;
+    let box_columns = brain.start[2]..brain.start[2] + brain.dims.0[2];
+    let mut outside = Vec::new();
+    for (row, labels) in labels.chunks_exact(width).enumerate() {
+        let crosses_box = brain.contains([row / height, row % height, brain.start[2]]);
+        let pieces = if crosses_box {
+            [0..box_columns.start, box_columns.end..width]
+        } else {
+            [0..width, width..width]
+        };
+        for columns in pieces {
+            if labels[columns.clone()].iter().fold(0, |seen, v| seen | v) == label::BACKGROUND {
+                continue;
+            }
+            let labelled = columns.filter(|column| labels[*column] != label::BACKGROUND);
+            outside.extend(labelled.map(|column| OutsideLabel {
+                voxel: (row * width + column) as u32,
+                label: labels[column],
+            }));
+        }
+    }
+    outside
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_box_by_rows_is_the_box_by_voxels(
+            extent in [1usize..5, 1usize..5, 1usize..7],
+            marks in prop::collection::vec((0usize..150, 0usize..4), 0..6),
+        ) {
+            let dims = Dims(extent);
+            let mut planes = vec![vec![0i16; dims.voxel_count()]; 4];
+            for (place, channel) in marks {
+                planes[channel][place % dims.voxel_count()] = -1;
+            }
+            let found = tissue_box(dims, std::array::from_fn(|channel| &*planes[channel]));
+            let wanted = Box3::bounding_box(
+                dims, |place| planes.iter().any(|plane| plane[place] != 0));
+            prop_assert_eq!(found, wanted);
+        }
+    }
+}

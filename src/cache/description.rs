@@ -1,0 +1,159 @@
+//! Description of a case file's content: what its channels and label values mean, and what
+//! preprocessing did to its intensities. Stored as text, so that a later field needs no new format.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::fingerprint::Fingerprint;
+use crate::volume::modality::Modality;
+use crate::volume::region::{LabelScheme, Region};
+
+/// Meaning of a case's channels and label values. The same files under another meaning are another
+/// case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseMeaning {
+    /// Names of the modalities in the order of the channels, one to four; further channels are 0.
+    pub modalities: Vec<String>,
+    /// Name of the label scheme.
+    pub label_scheme: String,
+    /// Pairs of a value in the label file and its canonical label.
+    pub label_values: Vec<(u8, u8)>,
+    /// Names of the regions in the order of the foreground index.
+    pub regions: Vec<String>,
+}
+
+impl CaseMeaning {
+    /// Meaning of a case with all modalities whose labels follow `scheme`.
+    pub fn of_scheme(scheme: LabelScheme) -> Self {
+        Self {
+            modalities: Modality::ALL.map(|modality| modality.name().to_owned()).to_vec(),
+            label_scheme: scheme.name().to_owned(),
+            label_values: scheme.label_pairs().to_vec(),
+            regions: Region::ALL.map(|region| region.name().to_owned()).to_vec(),
+        }
+    }
+
+    /// Fingerprint of the meaning, kept in the case file and in a run's `dataset.lock.json`.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of_config(self)
+    }
+}
+
+/// Reason why a value counts as background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackgroundBasis {
+    /// The field's convention: 0 around a stripped brain.
+    #[default]
+    Zero,
+    /// A constant around the head, found in the volume.
+    Found,
+    /// A threshold between air and tissue, found in the volume.
+    Threshold,
+    /// A mask file.
+    Mask,
+}
+
+/// Clipping of a modality's tissue before it was encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Clipping {
+    /// Intensity that lower ones were raised to.
+    pub low: f64,
+    /// Intensity that higher ones were lowered to.
+    pub high: f64,
+    /// Voxels raised.
+    pub below: u64,
+    /// Voxels lowered.
+    pub above: u64,
+}
+
+/// Record of what preprocessing did to one modality.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct ModalityRecord {
+    /// Intensity of the background.
+    pub background: f64,
+    /// Intensities up to this far from `background` were background as well.
+    pub background_margin: f64,
+    /// Reason why it is the background.
+    pub background_basis: BackgroundBasis,
+    /// Clipping, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clipping: Option<Clipping>,
+}
+
+/// Description of a case file's content.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CaseDescription {
+    /// The setting `foreground` as it was: `nonzero`, `threshold`, or the name of a mask file.
+    pub foreground: String,
+    /// Meaning of channels and label values.
+    pub meaning: CaseMeaning,
+    /// Preprocessing of each modality, in the order of the channels.
+    pub records: Vec<ModalityRecord>,
+}
+
+impl CaseDescription {
+    /// Description of a case whose background is 0 and whose tissue was kept as it was.
+    pub fn of_scheme(scheme: LabelScheme) -> Self {
+        Self {
+            foreground: "nonzero".to_owned(),
+            meaning: CaseMeaning::of_scheme(scheme),
+            records: vec![ModalityRecord::default(); Modality::COUNT],
+        }
+    }
+
+    /// Writes the description as TOML, whose numbers come back to the last bit.
+    ///
+    /// # Errors
+    /// If a number has no form in TOML.
+    pub(super) fn to_text(&self) -> Result<String, String> {
+        toml::to_string(self).map_err(|error| error.to_string())
+    }
+
+    /// Reads what [`Self::to_text`] wrote; fields of a later writer are passed over.
+    ///
+    /// # Errors
+    /// If the text is anything else, or describes no or too many channels.
+    pub(super) fn from_text(text: &str) -> Result<Self, String> {
+        let description: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let channels = description.meaning.modalities.len();
+        if !(1..=Modality::COUNT).contains(&channels) || description.records.len() != channels {
+            return Err(format!(
+                "describes {channels} modalities and {} records of them",
+                description.records.len()
+            ));
+        }
+        Ok(description)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_comes_back_to_the_last_bit_and_a_later_field_is_passed_over() {
+        let mut wanted = CaseDescription::of_scheme(LabelScheme::Brats2024);
+        wanted.foreground = "brain_mask".into();
+        wanted.records[2] = ModalityRecord {
+            background: -0.1 - 0.2,
+            background_margin: 1e-3,
+            background_basis: BackgroundBasis::Found,
+            clipping: Some(Clipping { low: -1e300, high: 1.0 / 3.0, below: 1, above: 7 }),
+        };
+        let text = wanted.to_text().unwrap();
+        assert_eq!(CaseDescription::from_text(&text).unwrap(), wanted);
+        let later = format!("resampled = true\n{text}");
+        assert_eq!(CaseDescription::from_text(&later).unwrap(), wanted);
+        wanted.records.pop();
+        let error = CaseDescription::from_text(&wanted.to_text().unwrap()).unwrap_err();
+        assert!(error.contains("4 modalities and 3 records"), "{error}");
+    }
+
+    #[test]
+    fn another_scheme_is_another_meaning() {
+        let meanings = LabelScheme::ALL.map(|scheme| CaseMeaning::of_scheme(scheme).fingerprint());
+        for (place, own) in meanings.iter().enumerate() {
+            assert!(!meanings[..place].contains(own));
+        }
+    }
+}
