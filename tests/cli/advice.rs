@@ -26,11 +26,11 @@ fn subcommands(desk: &Desk, line: &str) -> Vec<String> {
     let help = help_of(desk, line);
     let Some((_, list)) = help.split_once("Commands:\n") else { return Vec::new() };
     let lines = list.lines().take_while(|line| !line.is_empty());
-    let names = lines.filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
-    let own = |name: &&str| !name.is_empty() && *name != "help";
-    let mut names: Vec<String> = names.filter(own).map(str::to_owned).collect();
-    names.retain(|name| name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '-'));
-    names
+    // A description that is too long for a line goes on further to the right.
+    let own =
+        lines.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
+    let names = own.filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
 /// Names behind `--` in a text.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::harness::{Desk, bytes_below};
-use crate::cli::nifti_file::edit_floats;
+use crate::cli::nifti_file::{NiftiFile, edit_floats};
 use crate::metrics::{series, value};
 
 const BAD: &str = "BraTS20_Training_002";
@@ -214,14 +214,15 @@ fn an_affine_a_little_beside_the_first_images_is_taken_with_one_warning_and_more
     let shift = |ending: &str, by: f32| {
         edit_floats(&desk.path(&format!("{case}_{ending}.nii.gz")), [292], |value| value + by);
     };
-    shift("t2", 0.04);
-    shift("flair", 0.04);
+    let edge = NiftiFile::open(&desk.path(&format!("{case}_t2.nii.gz"))).spacing()[0] as f32;
+    shift("t2", 0.04 * edge);
+    shift("flair", 0.04 * edge);
     let warned = desk.run("ingest --data data --cache cache").ok();
     let words = "taken as the same grid";
     let warnings: Vec<&str> = warned.stderr.lines().filter(|line| line.contains(words)).collect();
     assert_eq!(warnings.len(), 1, "{}", warned.stderr);
     assert!(warnings[0].contains("_t2.nii.gz: its affine is up to 4.0e-2 voxels"), "{warnings:?}");
-    shift("t2", 0.5);
+    shift("t2", 0.5 * edge);
     let refused = desk.run("ingest --data data --cache cache --json").exits(3).json();
     let problem = refused["problems"][0].as_str().unwrap();
     assert!(
