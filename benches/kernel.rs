@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use divan::Bencher;
 use gliaflow::augment::config::{AugmentConfig, Background};
-use gliaflow::augment::kernel::{Kernel, PatchImages, blank_patch};
+use gliaflow::augment::kernel::{Kernel, PatchImages};
 use gliaflow::augment::placement::Window;
 use gliaflow::augment::recipe::RenderPlan;
 use gliaflow::augment::view::CaseView;
@@ -24,8 +24,10 @@ use gliaflow::cache::contents::{CaseContents, prepare_case};
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::volume::case::Case;
 use gliaflow::volume::grid::Dims;
+use gliaflow::volume::modality::Modality;
 use gliaflow::volume::region::LabelScheme;
 use gliaflow::volume::voxels::Voxels;
+use half::f16;
 
 const PATCH: Dims = Dims::cube(128);
 /// Samples per figure of CPU time.
@@ -43,6 +45,11 @@ impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {}", self.profile, self.kernel.name())
     }
+}
+
+/// Blank patch to render into.
+fn blank_patch(dims: Dims) -> (Vec<f16>, Vec<u8>) {
+    (vec![f16::ZERO; Modality::COUNT * dims.voxel_count()], vec![0; dims.voxel_count()])
 }
 
 fn variants() -> Vec<Variant> {

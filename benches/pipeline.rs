@@ -27,7 +27,9 @@ fn main() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pipeline");
     let data = folder.join("data");
     // Written once: what is there already is left alone.
-    cohort::write_cohort(&data, &PhantomConfig::default(), CASES, &mut |_| {}).unwrap();
+    for index in 0..CASES {
+        cohort::write_case(&data, &PhantomConfig::default(), index).unwrap();
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let handle = runtime.handle().clone();
     // It only ever waits, on a thread of its own.
@@ -90,6 +92,8 @@ impl Progress for NoProgress {
     fn begin_task(&self, _task: &str, _unit: &'static str, _total: u64) -> Box<dyn ProgressTask> {
         Box::new(Self)
     }
+
+    fn print_line(&self, _line: &str) {}
 }
 
 impl ProgressTask for NoProgress {

@@ -36,7 +36,7 @@ FUNCTION = re.compile(VISIBILITY + r"(?:const )?(?:async )?(?:unsafe )?fn (\w+)"
 TUPLE_LET = re.compile(r"\s*let (?:mut )?\(.*\) = \(")
 CLOSURE = re.compile(r"\s*let (?:mut )?\w+ = (?:move )?\|")
 TEST_ATTRIBUTE = re.compile(r"#\[cfg\((?:all\()?test")
-MODULE = re.compile(r"\s*(?:pub )?mod \w+ *\{")
+MODULE = re.compile(VISIBILITY + r"mod \w+ *\{")
 
 
 @dataclass

@@ -512,4 +512,5 @@ def main():
     print(json.dumps(document, indent=1))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -10,6 +10,7 @@
 //! | 1 | [`volume`] | the field's vocabulary: grids, modalities, regions, cases |
 //! | 2 | [`actor`] | concurrency: stages, mailboxes, tickets, topologies |
 //! | 2 | [`buffers`] | buffer pools for cases, patches and batches |
+//! | 2 | [`quality`] | which voxels are background, and what is wrong with an image |
 //! | 3 | [`brats`] | BraTS on disk: NIfTI, layouts, phantoms |
 //! | 3 | [`cache`] | immutable memory-mapped case files |
 //! | 4 | [`augment`] | augmentation: transforms, and one pass that applies them |
@@ -41,6 +42,7 @@ pub mod experiment;
 #[cfg(feature = "train")]
 pub mod nets;
 pub mod pipeline;
+pub mod quality;
 pub mod report;
 pub mod run;
 pub mod run_folder;

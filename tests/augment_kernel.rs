@@ -2,59 +2,29 @@
 #![allow(clippy::unwrap_used)]
 
 use gliaflow::augment::config::{AugmentConfig, Background, DrawnParams};
-use gliaflow::augment::kernel::{Kernel, PatchImages, blank_patch};
+use gliaflow::augment::gamma::DrawnGamma;
+use gliaflow::augment::kernel::{Kernel, PatchImages};
 use gliaflow::augment::noise::DrawnNoise;
 use gliaflow::augment::placement::Window;
 use gliaflow::augment::recipe::RenderPlan;
 use gliaflow::augment::view::{CaseView, IntensityNormalisation};
-use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
-use gliaflow::cache::encode::IntensityScale;
-use gliaflow::cache::statistics::measure_tissue;
+use gliaflow::base::seed::SampleKey;
 use gliaflow::volume::grid::Dims;
+use gliaflow::volume::modality::Modality;
 use half::f16;
 use proptest::prelude::*;
 
 use crate::augment_reference::reference;
 
+mod retained;
 mod targets;
+mod toy;
 
-/// A case of a few hundred voxels.
-#[derive(Debug)]
-struct Toy {
-    images: Vec<[i16; 4]>,
-    labels: Vec<u8>,
-    dims: Dims,
-    spacing_mm: [f64; 3],
-}
+use toy::Toy;
 
-impl Toy {
-    /// A third air, the rest from `-reach` to `reach`; labels 0 to 4.
-    fn new(seed: u64, dims: Dims, spacing_mm: [f64; 3], reach: i16) -> Self {
-        let key = SampleKey { seed, epoch: 0, index: 0 };
-        let mut rng = KeyedRng::new(key, Domain::Phantom);
-        let span = 2 * u64::from(reach.unsigned_abs()) + 2;
-        let mut raw = |air: bool| {
-            let value = rng.uniform_below(span) as i64 - i64::from(reach) - 1;
-            if air { 0 } else { value as i16 }
-        };
-        let air = |place: usize| (place / 3 + place / 17).is_multiple_of(3);
-        let images =
-            (0..dims.voxel_count()).map(|place| [(); 4].map(|()| raw(air(place)))).collect();
-        let labels = (0..dims.voxel_count()).map(|place| (place * 7 % 5) as u8).collect();
-        Self { images, labels, dims, spacing_mm }
-    }
-
-    fn view(&self) -> CaseView<'_> {
-        let measured = measure_tissue(&self.images, &[IntensityScale::LOSSLESS; 4]);
-        let intensities = measured.map(|(stats, _)| {
-            IntensityNormalisation::from_statistics(&stats, &IntensityScale::LOSSLESS)
-        });
-        self.view_as(intensities)
-    }
-
-    fn view_as(&self, intensities: [IntensityNormalisation; 4]) -> CaseView<'_> {
-        CaseView::new(&self.images, Some(&self.labels), self.dims, self.spacing_mm, intensities)
-    }
+/// Blank patch to render into.
+fn blank_patch(dims: Dims) -> (Vec<f16>, Vec<u8>) {
+    (vec![f16::ZERO; Modality::COUNT * dims.voxel_count()], vec![0; dims.voxel_count()])
 }
 
 /// One patch by one kernel, into buffers that hold rubbish.
@@ -88,10 +58,12 @@ fn drawn() -> impl Strategy<Value = DrawnParams> {
         any::<[bool; 3]>(),
         per_modality(0.9, 1.1),
         per_modality(-0.1, 0.1),
-        per_modality(0.7, 1.5),
+        (per_modality(0.7, 1.5), any::<bool>()),
         prop::option::of((0.0f32..0.32, any::<[u32; 2]>())),
     )
         .prop_map(|(rotation, scaling, mirroring, contrast, shift, gamma, noise)| {
+            let (exponents, retain_stats) = gamma;
+            let gamma = exponents.map(|exponents| DrawnGamma { exponents, retain_stats });
             let noise = noise.map(|(deviation, key)| DrawnNoise { deviation, key });
             DrawnParams { rotation, scaling, mirroring, contrast, shift, gamma, noise }
         })
@@ -245,7 +217,8 @@ fn mirroring_the_result_undoes_mirroring() {
     let toy = Toy::new(5, Dims([7, 8, 20]), [1.0; 3], 1000);
     let view = toy.view();
     let window = Window { corner: [-2, 3, -3], dims: Dims([6, 5, 33]) };
-    let gamma = Some([0.8, 1.2, 0.7, 1.5]);
+    let exponents = [0.8, 1.2, 0.7, 1.5];
+    let gamma = Some(DrawnGamma { exponents, retain_stats: true });
     let plain = DrawnParams { gamma, ..DrawnParams::default() };
     for kernel in kernels() {
         let (images, labels) = render(kernel, &view, window, &plain, Background::Zero);

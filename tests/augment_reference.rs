@@ -101,19 +101,38 @@ fn trilinear(view: &CaseView<'_>, place: [f64; 3], channel: usize) -> (f64, f64)
     (sum, mass)
 }
 
-/// `f` of a z-score: contrast and shift, then gamma over the case's range.
+/// `f` of a z-score: contrast and shift, then gamma over the case's range; then, where it is asked,
+/// the mean and standard deviation of the tissue as they were.
 fn curve(view: &CaseView<'_>, drawn: &DrawnParams, channel: usize, z: f64) -> f64 {
     let contrast = drawn.contrast.map_or(1.0, |factors| f64::from(factors[channel]));
     let shift = drawn.shift.map_or(0.0, |amounts| f64::from(amounts[channel]));
     let linear = |z: f64| shift + contrast * z;
     let [low, high] = view.intensities()[channel].range.map(linear);
-    match drawn.gamma {
+    match &drawn.gamma {
         Some(gamma) if high > low => {
-            let share = ((linear(z) - low) / (high - low)).clamp(0.0, 1.0);
-            low + (high - low) * share.powf(f64::from(gamma[channel]))
+            let exponent = f64::from(gamma.exponents[channel]);
+            let bend = |z: f64| ((linear(z) - low) / (high - low)).clamp(0.0, 1.0).powf(exponent);
+            if !gamma.retain_stats {
+                return low + (high - low) * bend(z);
+            }
+            let (mean, sd) = tissue_statistics(view, channel, bend);
+            let (mean_before, sd_before) = tissue_statistics(view, channel, linear);
+            (bend(z) - mean) / sd * sd_before + mean_before
         }
         _ => linear(z),
     }
+}
+
+/// Mean and standard deviation of a function of the tissue's z-scores.
+fn tissue_statistics(view: &CaseView<'_>, channel: usize, of: impl Fn(f64) -> f64) -> (f64, f64) {
+    let intensity = &view.intensities()[channel];
+    let tissue = view.images().iter().map(|voxel| voxel[channel]).filter(|raw| *raw != 0);
+    let z = tissue.map(|raw| intensity.factor * f64::from(raw) + intensity.offset);
+    let values: Vec<f64> = z.map(of).collect();
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+    (mean, (squares / count).sqrt())
 }
 
 fn tone(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gliaflow::actor::autoscale::keep_balanced;
 use gliaflow::actor::balance::{WorkerBalancer, WorkerChange};
-use gliaflow::actor::observe::Observation;
+use gliaflow::actor::observe::{Observation, TopologySnapshot};
 use gliaflow::actor::stop::StopLatch;
 use gliaflow::actor::topology::Topology;
 use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
@@ -121,12 +121,16 @@ impl Fluid {
         seen.starved_seconds += wall - busy;
     }
 
+    fn snapshot(&self, actors: Vec<Observation>) -> TopologySnapshot {
+        TopologySnapshot { actors, feed: self.feed.clone() }
+    }
+
     /// Ticks under a controller; returns what it changed.
     fn run(&mut self, balance: &mut WorkerBalancer, ticks: usize) -> Vec<WorkerChange> {
         let mut moved = Vec::new();
         for _ in 0..ticks {
             self.tick();
-            for change in balance.plan_changes(self.actors.clone(), self.feed.clone()) {
+            for change in balance.plan_changes(self.snapshot(self.actors.clone())) {
                 moved.push(change);
                 let stage = NAMES.iter().position(|name| *name == change.stage).unwrap() - 1;
                 assert_eq!(self.workers[stage], change.from);
@@ -286,7 +290,7 @@ fn workers_that_an_end_would_hold_up_anyway_are_not_moved() {
         let mut actors = fluid.actors.clone();
         // The sink is as busy as if an item took it as long as the slow stage's two workers.
         actors[3].busy_seconds = actors[3].items as f64 * 0.005;
-        assert_eq!(balance.plan_changes(actors, fluid.feed.clone()), []);
+        assert_eq!(balance.plan_changes(fluid.snapshot(actors)), []);
     }
 }
 

@@ -8,6 +8,7 @@ mod harness;
 mod ingesting;
 mod names;
 mod nifti_file;
+mod quality;
 mod scoring;
 mod sequences;
 mod signals;
@@ -37,6 +38,8 @@ mod milestones;
 #[cfg(feature = "train")]
 mod networks_at_work;
 #[cfg(feature = "train")]
+mod predicting;
+#[cfg(feature = "train")]
 mod pseudo_labels;
 #[cfg(feature = "train")]
 mod reporting;
@@ -48,5 +51,7 @@ mod scraping;
 mod settings;
 #[cfg(feature = "train")]
 mod spacing;
+#[cfg(feature = "train")]
+mod splitting;
 #[cfg(feature = "train")]
 mod training;

@@ -27,6 +27,7 @@ mod numbers;
 mod oracles;
 mod phantom;
 mod poison;
+mod quality;
 mod recycling;
 mod relay;
 mod resize;

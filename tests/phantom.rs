@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gliaflow::brats::phantom::cohort::{MANIFEST, write_case, write_cohort};
+use gliaflow::brats::phantom::cohort::{MANIFEST, claim_folder, write_case};
 use gliaflow::brats::phantom::{PhantomConfig, generate_phantom};
 use gliaflow::brats::read::read_volume;
 use gliaflow::volume::grid::Dims;
@@ -34,11 +34,9 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn write(folder: &Path, config: &PhantomConfig, cases: u64) -> Result<u64, String> {
-    let mut calls = 0;
-    let written = write_cohort(folder, config, cases, &mut |done| {
-        calls += 1;
-        assert_eq!(done, calls);
-    });
+    claim_folder(folder, config).map_err(|error| error.to_string())?;
+    let written = (0..cases).map(|index| write_case(folder, config, index));
+    let written: Result<Vec<_>, _> = written.collect();
     written.map(|ids| ids.len() as u64).map_err(|error| error.to_string())
 }
 

@@ -1,4 +1,4 @@
-//! Two real patients, read with their labels. No part of `cargo test`, since their images are not in
+//! Two real patients, read with their labels, and clean. No part of `cargo test`, since their images are not in
 //! the repository: `just real-cases FOLDER` (scripts/oracles/README.md says where they come from).
 #![allow(missing_docs, clippy::unwrap_used)] // a test binary; a helper may fail like the test itself
 
@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use gliaflow::brats::case::read_case;
 use gliaflow::brats::dataset::discover_cases;
+use gliaflow::brats::examine::examine_cases;
 use gliaflow::volume::region::label;
 use gliaflow::volume::voxels::Voxels;
 
@@ -21,6 +22,11 @@ fn two_real_patients_read_with_their_labels() {
     let dataset = discover_cases(&folder).unwrap();
     assert_eq!((dataset.cases.len(), dataset.problems.len()), (2, 0));
     assert_eq!(single.cases[0].id, dataset.cases[0].id);
+    for examined in examine_cases(&dataset.cases) {
+        let examination = examined.unwrap();
+        assert_eq!(examination.findings, []);
+        assert!(examination.images.iter().all(|image| image.coverage > 0.99));
+    }
     for (files, enhancing) in dataset.cases.iter().zip([false, true]) {
         let case = read_case(files).unwrap();
         assert_eq!(case.dims().to_string(), "240x240x155");

@@ -61,3 +61,125 @@ fn folds_share_the_grades_out_evenly() {
         assert!((8..=9).contains(&held_out[0]), "{held_out:?}");
     }
 }
+
+#[cfg(feature = "train")]
+mod by_patient {
+    use gliaflow::brats::dataset::{CaseFiles, Dataset};
+    use gliaflow::brats::layout::Layout;
+    use gliaflow::run::config::RunConfig;
+    use gliaflow::run::config::data::PseudoConfig;
+    use gliaflow::run::division::Division;
+    use gliaflow::volume::patient::{PatientId, patients_in_two_parts};
+    use gliaflow::volume::region::LabelScheme;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A scan of a patient, with labels or without.
+    fn scan(patient: usize, number: usize, labelled: bool) -> CaseFiles {
+        CaseFiles {
+            id: CaseId::new(format!("BraTS-GLI-{patient:05}-{number:03}")),
+            patient: PatientId::new(format!("BraTS-GLI-{patient:05}")),
+            images: Default::default(),
+            labels: labelled.then(Default::default),
+            scheme: LabelScheme::Brats2023,
+            grade: None,
+        }
+    }
+
+    fn dataset(cases: Vec<CaseFiles>) -> Dataset {
+        Dataset {
+            layout: Layout::Brats2023,
+            scheme: LabelScheme::Brats2023,
+            cases,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Runs that split a cohort in every way that settings know.
+    fn every_way(pseudo: bool, labelled_fraction: f64, seed: u64) -> Vec<RunConfig> {
+        let teacher = "0123456789abcdef0123456789abcdef".to_string();
+        let teacher: PseudoConfig =
+            serde_json::from_value(serde_json::json!({ "teacher": teacher })).unwrap();
+        let mut base = RunConfig { seed, ..RunConfig::default() };
+        base.data.pseudo = pseudo.then_some(teacher);
+        base.data.labelled_fraction = labelled_fraction;
+        let mut ways = vec![base.clone()];
+        for index in 0..3 {
+            let mut run = base.clone();
+            run.data.fold = Fold::new(index, 3).ok();
+            ways.push(run);
+        }
+        base.data.shares = Some(SplitShares::default());
+        ways.push(base);
+        ways
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn no_patient_of_a_cohort_with_follow_ups_stands_in_two_parts(
+            scans in proptest::collection::vec(
+                proptest::collection::vec(proptest::bool::weighted(0.8), 2..4), 6..30),
+            pseudo in any::<bool>(),
+            fraction in 0.05f64..=1.0,
+            seed in 0u64..50,
+        ) {
+            let cases = |labelled: &Vec<bool>, patient| -> Vec<CaseFiles> {
+                let all = labelled.iter().enumerate();
+                all.map(|(number, labelled)| scan(patient, number, *labelled)).collect()
+            };
+            let all = scans.iter().enumerate().flat_map(|(patient, own)| cases(own, patient));
+            let mut found = dataset(all.collect());
+            let labelled = scans.iter().filter(|own| own.contains(&true)).count();
+            prop_assume!(labelled >= 3);
+            for run in every_way(pseudo, fraction, seed) {
+                let division = Division::prepare(&run, &mut found).unwrap();
+                let taken: Vec<CaseFiles> =
+                    found.cases.iter().filter(|files| division.has_part_for(files)).cloned().collect();
+                prop_assert!(taken.iter().all(|files| pseudo || files.labels.is_some()));
+                let parts = division.divide_cases(&taken).unwrap();
+                prop_assert!(parts.contains(&Split::Train), "{:?}", run.data);
+                let placed = taken.iter().map(|files| &files.patient).zip(parts.iter().copied());
+                let torn = patients_in_two_parts(placed);
+                prop_assert!(torn.is_empty(), "{torn:?} {:?}", run.data);
+                let scored = [Split::Train, Split::Validation, Split::Test];
+                let mut bare = taken.iter().zip(&parts).filter(|(files, _)| files.labels.is_none());
+                prop_assert!(bare.all(|(_, part)| !scored.contains(part)));
+            }
+        }
+    }
+
+    #[test]
+    fn an_unlabelled_scan_joins_a_student_only_where_its_patient_is_not_scored() {
+        let cases = vec![scan(0, 0, true), scan(0, 1, false), scan(1, 0, true), scan(2, 0, false)];
+        let mut found = dataset(cases);
+        for run in every_way(true, 1.0, 1).into_iter().take(1) {
+            let parts = Division::prepare(&run, &mut found).unwrap();
+            let parts = parts.divide_cases(&found.cases).unwrap();
+            assert_eq!([parts[1], parts[3]], [Split::Unused, Split::Unlabelled]);
+        }
+    }
+
+    #[test]
+    fn what_hidden_labels_and_follow_ups_mean_for_the_scores_is_told_once() {
+        let two_scans = |patient| [scan(patient, 0, true), scan(patient, 1, true)];
+        let mut found = dataset((0..60).flat_map(two_scans).collect());
+        let told = |run: &RunConfig, found: &mut Dataset| {
+            let division = Division::prepare(run, found).unwrap();
+            let parts = division.divide_cases(&found.cases).unwrap();
+            division.notices(&found.cases, &parts).unwrap()
+        };
+        let mut run = every_way(false, 1.0, 1).pop().unwrap();
+        let lines = told(&run, &mut found);
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert!(lines[0].contains("120 cases of 60 patients"), "{lines:#?}");
+        let hidden = "6 of 14 validation cases and of 8 of 38 test cases";
+        assert!(lines[1].contains(hidden), "{lines:#?}");
+        run.data = run.data.with_open_labels();
+        assert_eq!(told(&run, &mut found).len(), 1);
+        found.cases.retain(|files| files.id.as_str().ends_with("-000"));
+        assert!(told(&run, &mut found).is_empty());
+    }
+}

@@ -1,10 +1,9 @@
 //! Clocks in, one word and one sentence out: a test for each verdict.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use gliaflow::actor::observe::Observation;
+use gliaflow::actor::observe::{Observation, TopologySnapshot};
 use gliaflow::pipeline::bottleneck::{
-    BottleneckVerdict, CpuUsage, TopologySnapshot, diagnose_beside_ingest, diagnose_run,
-    diagnose_span,
+    BottleneckVerdict, CpuUsage, diagnose_beside_ingest, diagnose_run, diagnose_span,
 };
 
 const WALL: f64 = 100.0;

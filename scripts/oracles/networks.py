@@ -1,4 +1,5 @@
-"""Logits, losses and gradients of the three networks: `unet`, `resunet`, `resunet_vae`, `cascaded`.
+"""Logits, losses and gradients of the three networks: `unet`, `resunet`, `resunet_vae`, `cascaded`;
+the residual U-Net's losses from PyTorch's own initial weights: `initial_losses`.
 
 Computed in float64 from float32 inputs and weights. A gradient is kept as its norm, its products with
 two vectors made from counters, and its values at a few places, so that an order or a sign shows.
@@ -154,8 +155,11 @@ def resunet(folder, samples):
     record(folder, samples, "resunet", net, {"logits": logits}, readings(logits, targets(2, 32)))
 
 
-def resunet_vae(folder, samples):
-    net = fill(ResUNet(8, {"patch": 32, "bottleneck": 8, "latent": 16}), 3)
+AUTOENCODER = {"patch": 32, "bottleneck": 8, "latent": 16}
+
+
+def autoencoder_losses(net):
+    """Logits and named losses of the small residual U-Net with its autoencoder, in float64."""
     given = images(2, 32)
     logits, bottom = net(given)
     noise = torch.from_numpy(uniform((2, 16), 99, -1.5, 1.5)).double()
@@ -164,7 +168,7 @@ def resunet_vae(folder, samples):
     kl = (mean.square() + log_variance.exp() - log_variance - 1).sum() / given.numel()
     total, dice, bce, _ = losses.parts(logits, targets(2, 32))
     penalties = 0.1 * l2 + 0.1 * kl
-    figures = {
+    return logits, {
         "total": total + penalties,
         "seed_dice": dice,
         "seed_bce": bce,
@@ -172,7 +176,27 @@ def resunet_vae(folder, samples):
         "kl": kl,
         "myronenko_total_dice_only": dice + penalties,
     }
+
+
+def resunet_vae(folder, samples):
+    net = fill(ResUNet(8, AUTOENCODER), 3)
+    logits, figures = autoencoder_losses(net)
     record(folder, samples, "resunet_vae", net, {"logits": logits}, figures)
+
+
+INITIAL_SEEDS = 32
+
+
+def initial_losses(folder):
+    """Losses ahead of the first step, over the seeds of PyTorch's generator."""
+    kept = {"total": [], "seed_bce": [], "l2": []}
+    for seed in range(INITIAL_SEEDS):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            _, found = autoencoder_losses(ResUNet(8, AUTOENCODER).double())
+        for name, values in kept.items():
+            values.append(float(found[name]))
+    write_json(folder, "initial_losses", {name: singles(values) for name, values in kept.items()})
 
 
 def cascaded(folder, samples):
@@ -189,6 +213,7 @@ def cascaded(folder, samples):
 
 def make(folder):
     samples = {}
+    initial_losses(folder)
     for network in (unet, resunet, resunet_vae, cascaded):
         network(folder, samples)
     write_tensors(folder, "logits", samples)

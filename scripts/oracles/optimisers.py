@@ -1,4 +1,4 @@
-"""Steps of PyTorch's optimisers: `optim.json`, `optim_long.json`."""
+"""Steps of PyTorch's optimisers and rates of its schedules: `optim.json`, `optim_long.json`, `rates.json`."""
 
 import torch
 
@@ -61,13 +61,20 @@ def far_apart(folder):
     rate = 0.01
     optimisers = {
         "adam": lambda w: torch.optim.Adam([w], rate, weight_decay=0.1),
+        "adam_without_decay": lambda w: torch.optim.Adam([w], rate),
         "amsgrad": lambda w: torch.optim.Adam([w], rate, weight_decay=0.1, amsgrad=True),
         "amsgrad_beta2_0.9": lambda w: torch.optim.Adam(
             [w], rate, (0.9, 0.9), weight_decay=0.1, amsgrad=True
         ),
         "adam_beta2_0.99": lambda w: torch.optim.Adam([w], rate, (0.9, 0.99), weight_decay=0.1),
         "adamw": lambda w: torch.optim.AdamW([w], rate, weight_decay=0.1),
+        "adamw_amsgrad": lambda w: torch.optim.AdamW(
+            [w], rate, (0.8, 0.9), weight_decay=0.1, amsgrad=True
+        ),
         "sgd": lambda w: torch.optim.SGD([w], rate, momentum=0.9, weight_decay=0.1),
+        "nesterov": lambda w: torch.optim.SGD(
+            [w], rate, momentum=0.99, weight_decay=0.1, nesterov=True
+        ),
     }
     cases = {}
     for name, optimiser in optimisers.items():
@@ -77,6 +84,40 @@ def far_apart(folder):
     write_json(folder, "optim_long", {"rate": rate, "steps": STEPS, "weights_after": cases})
 
 
+RATE, TOTAL, WARM_UP, MINIMUM = 0.02, 40, 8, 0.1
+
+
+def rates(folder):
+    """Rates of the forty steps of a run under PyTorch's schedules."""
+    schedules = torch.optim.lr_scheduler
+
+    def cosine(optimiser, steps, minimum=0.0):
+        return schedules.CosineAnnealingLR(optimiser, steps, RATE * minimum)
+
+    def warm_then_cosine(optimiser, minimum):
+        warm_up = schedules.LinearLR(optimiser, 1 / WARM_UP, 1.0, WARM_UP - 1)
+        falling = cosine(optimiser, TOTAL - WARM_UP, minimum)
+        return schedules.SequentialLR(optimiser, [warm_up, falling], [WARM_UP])
+
+    found = {}
+    for name, schedule in {
+        "cosine": lambda optimiser: cosine(optimiser, TOTAL),
+        "warm_up_cosine": lambda optimiser: warm_then_cosine(optimiser, 0.0),
+        "warm_up_cosine_to_minimum": lambda optimiser: warm_then_cosine(optimiser, MINIMUM),
+        "poly": lambda optimiser: schedules.PolynomialLR(optimiser, TOTAL, 0.9),
+    }.items():
+        optimiser = torch.optim.SGD([parameter(uniform(1, 65, -1.0, 1.0))], RATE)
+        clock = schedule(optimiser)
+        found[name] = []
+        for _ in range(TOTAL):
+            found[name].append(optimiser.param_groups[0]["lr"])
+            optimiser.step()
+            clock.step()
+    settings = {"rate": RATE, "steps": TOTAL, "warm_up": WARM_UP, "minimum": MINIMUM}
+    write_json(folder, "rates", settings | {"rates": found})
+
+
 def make(folder):
     on_a_quadratic(folder)
     far_apart(folder)
+    rates(folder)

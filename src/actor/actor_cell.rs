@@ -75,26 +75,13 @@ impl WorkerTotals {
 }
 
 impl ActorCell {
-    /// Cell of a source, a sink or the consumer: one worker for good.
-    pub(super) fn for_end(name: &'static str, queue: Option<InputQueue>) -> Arc<Self> {
-        Self::new(name, queue, 1, None)
-    }
-
-    /// Cell of a stage that wants `wanted` workers.
-    pub(super) fn for_stage(
-        name: &'static str,
-        queue: InputQueue,
-        wanted: usize,
-        factory: WorkerFactory,
-    ) -> Arc<Self> {
-        Self::new(name, Some(queue), wanted, Some(factory))
-    }
-
-    fn new(
+    /// Cell of a stage that wants `wanted` workers; the only worker of a source, a sink or the
+    /// consumer has no factory.
+    pub(super) fn new(
         name: &'static str,
         queue: Option<InputQueue>,
         wanted: usize,
-        factory: Option<WorkerFactory>,
+        worker_factory: Option<WorkerFactory>,
     ) -> Arc<Self> {
         let workers =
             WorkerSet { wanted, present: Vec::new(), left_totals: WorkerTotals::default() };
@@ -103,7 +90,7 @@ impl ActorCell {
             queue,
             restarts: AtomicU64::new(0),
             panics_in_a_row: AtomicU32::new(0),
-            worker_factory: factory,
+            worker_factory,
             workers: Mutex::new(workers),
         })
     }
@@ -148,7 +135,6 @@ impl ActorCell {
         self.workers.lock().present.retain(|status| status.worker != worker);
     }
 
-    /// Status of each worker present.
     pub(super) fn worker_statuses(&self) -> Vec<Arc<WorkerStatus>> {
         self.workers.lock().present.clone()
     }
@@ -238,7 +224,6 @@ impl WorkerHandle {
         self.set_current_item(ticket.map(|held| (held.ordinal, Arc::clone(&held.item))));
     }
 
-    /// Counts one finished item.
     pub(super) fn count_item(&self) {
         self.status.items.fetch_add(1, Ordering::Relaxed);
     }

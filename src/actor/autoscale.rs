@@ -33,7 +33,7 @@ pub fn keep_balanced(running: &RunningTopology, threads: usize, tick: Duration, 
         let mut balancer = WorkerBalancer::new(threads);
         let topology = observer.topology_name();
         while tokio::time::timeout(tick, observer.0.threads.wait(grace)).await.is_err() {
-            for change in balancer.plan_changes(observer.observations(), observer.feed()) {
+            for change in balancer.plan_changes(observer.take_snapshot()) {
                 let WorkerChange { stage, from, to } = change;
                 if let Err(refused) = scaler.resize_stage(stage, to) {
                     tracing::warn!(topology, stage, %refused, "workers stay where they are");

@@ -12,7 +12,7 @@
 //!
 //! and then half of the way, so that one bad observation does half of the harm.
 
-use crate::actor::observe::Observation;
+use crate::actor::observe::{Observation, TopologySnapshot};
 
 /// Share of its time that a consumer may wait before workers move; `tune` allows the same.
 const STARVING: f64 = 0.02;
@@ -50,17 +50,11 @@ pub struct WorkerBalancer {
     /// Wanted workers of each stage; one that is leaving is not counted.
     workers: Vec<usize>,
     /// Start of the present observation period.
-    start: Option<ObservedTopology>,
+    start: Option<TopologySnapshot>,
     /// Consecutive observations in which each stage has asked for more workers.
     asked: Vec<u32>,
     /// Stages that got more workers at the last change.
     favoured: Vec<bool>,
-}
-
-#[derive(Debug)]
-struct ObservedTopology {
-    actors: Vec<Observation>,
-    feed: Observation,
 }
 
 /// Measured speed of one stage.
@@ -87,14 +81,9 @@ impl WorkerBalancer {
         Self { threads, workers: Vec::new(), start: None, asked: Vec::new(), favoured: Vec::new() }
     }
 
-    /// Takes an observation of every actor, source first and sink last, and of the consumer, and
-    /// returns the changes, which the caller makes. Calls may be any time apart.
-    pub fn plan_changes(
-        &mut self,
-        actors: Vec<Observation>,
-        feed: Observation,
-    ) -> Vec<WorkerChange> {
-        let now = ObservedTopology { actors, feed };
+    /// Takes a snapshot of the topology and returns the changes, which the caller makes. Calls may
+    /// be any time apart.
+    pub fn plan_changes(&mut self, now: TopologySnapshot) -> Vec<WorkerChange> {
         let Some(start) = &self.start else {
             self.workers = inner_stages(&now.actors).iter().map(|stage| stage.workers).collect();
             self.asked = vec![0; self.workers.len()];
@@ -102,9 +91,7 @@ impl WorkerBalancer {
             self.start = Some(now);
             return Vec::new();
         };
-        let passed: Vec<Observation> =
-            now.actors.iter().zip(&start.actors).map(|(now, start)| now.since(start)).collect();
-        let feed = now.feed.since(&start.feed);
+        let TopologySnapshot { actors: passed, feed } = now.since(start);
         if !self.has_enough_items(&passed) {
             return Vec::new();
         }

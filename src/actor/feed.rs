@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::actor::actor_cell::WorkerHandle;
 use crate::actor::mailbox::Inbox;
-use crate::actor::observe::{Observation, Observer};
+use crate::actor::observe::Observer;
 use crate::actor::relay::RelayThread;
 use crate::actor::stop::{StopLatch, StopState};
 use crate::actor::thread_tracker::WaitOutcome;
@@ -75,16 +75,6 @@ impl RunningTopology {
         WorkerScaler(Arc::clone(&self.observer.0))
     }
 
-    /// Same as [`Observer::observations`].
-    pub fn observations(&self) -> Vec<Observation> {
-        self.observer.observations()
-    }
-
-    /// Same as [`Observer::ticket_counts`].
-    pub fn ticket_counts(&self) -> TicketCounts {
-        self.observer.ticket_counts()
-    }
-
     /// Latch that stops this topology alone; a fault still ends the run.
     pub fn stop_latch(&self) -> &StopLatch {
         &self.observer.0.latch
@@ -103,7 +93,7 @@ impl RunningTopology {
         if left != WaitOutcome::AllEnded {
             return Err(stall_fault(&self.observer, self.grace));
         }
-        let counts = self.ticket_counts();
+        let counts = self.observer.ticket_counts();
         let aborted = self.stop_latch().state() == StopState::Aborted;
         let complete = counts.is_balanced() && counts.in_flight == 0;
         if !complete || (counts.abandoned > 0 && !aborted) {

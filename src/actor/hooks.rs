@@ -1,6 +1,5 @@
 //! Callbacks on a topology's events: metrics, a journal, a quarantine.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,12 +18,3 @@ pub struct Hooks {
 pub type ItemHook = Arc<dyn Fn(&'static str, Duration) + Send + Sync>;
 /// See [`Hooks::on_skip`].
 pub type SkipHook = Arc<dyn Fn(&SkippedItem) + Send + Sync>;
-
-impl fmt::Debug for Hooks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hooks")
-            .field("on_item", &self.on_item.is_some())
-            .field("on_skip", &self.on_skip.is_some())
-            .finish()
-    }
-}

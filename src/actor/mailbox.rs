@@ -51,6 +51,12 @@ impl<T> Outbox<T> {
     pub(super) fn send(&self, item: T) -> Result<(), MailboxClosed> {
         self.0.send(item).map_err(|_| MailboxClosed)
     }
+
+    /// Returns a function to another sending end, if there is one left; it keeps no mailbox open.
+    pub(super) fn downgrade(&self) -> impl Fn() -> Option<Self> + use<T> {
+        let sender = Arc::downgrade(&self.0);
+        move || sender.upgrade().map(Self)
+    }
 }
 
 impl<T> Inbox<T> {
@@ -58,41 +64,11 @@ impl<T> Inbox<T> {
     pub(super) fn receive(&self) -> Option<T> {
         self.0.recv().ok()
     }
-}
 
-/// Weak reference to a sending end.
-#[derive(Debug)]
-pub(super) struct WeakOutbox<T>(Weak<kanal::Sender<T>>);
-
-/// Weak reference to a receiving end.
-#[derive(Debug)]
-pub(super) struct WeakInbox<T>(Weak<kanal::Receiver<T>>);
-
-impl<T> Outbox<T> {
-    /// Returns a reference that does not keep the mailbox open.
-    pub(super) fn downgrade(&self) -> WeakOutbox<T> {
-        WeakOutbox(Arc::downgrade(&self.0))
-    }
-}
-
-impl<T> Inbox<T> {
-    /// Returns a reference that does not keep the mailbox open.
-    pub(super) fn downgrade(&self) -> WeakInbox<T> {
-        WeakInbox(Arc::downgrade(&self.0))
-    }
-}
-
-impl<T> WeakOutbox<T> {
-    /// Returns another sending end, if there is one left.
-    pub(super) fn upgrade(&self) -> Option<Outbox<T>> {
-        self.0.upgrade().map(Outbox)
-    }
-}
-
-impl<T> WeakInbox<T> {
-    /// Returns another receiving end, if there is one left.
-    pub(super) fn upgrade(&self) -> Option<Inbox<T>> {
-        self.0.upgrade().map(Inbox)
+    /// Returns a function to another receiving end, if one is left; it keeps no mailbox open.
+    pub(super) fn downgrade(&self) -> impl Fn() -> Option<Self> + use<T> {
+        let receiver = Arc::downgrade(&self.0);
+        move || receiver.upgrade().map(Self)
     }
 }
 
@@ -177,14 +153,13 @@ mod tests {
     fn a_weak_end_makes_more_ends_but_keeps_none() {
         let (outbox, inbox) = mailbox(2);
         let (weak_outbox, weak_inbox) = (outbox.downgrade(), inbox.downgrade());
-        let (second_outbox, second_inbox) =
-            (weak_outbox.upgrade().unwrap(), weak_inbox.upgrade().unwrap());
+        let (second_outbox, second_inbox) = (weak_outbox().unwrap(), weak_inbox().unwrap());
         drop(outbox);
         second_outbox.try_send(1).unwrap();
         drop(second_outbox);
         assert_eq!((inbox.receive(), second_inbox.receive()), (Some(1), None));
         drop((inbox, second_inbox));
-        assert!(weak_outbox.upgrade().is_none() && weak_inbox.upgrade().is_none());
+        assert!(weak_outbox().is_none() && weak_inbox().is_none());
     }
 
     #[test]

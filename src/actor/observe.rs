@@ -1,21 +1,21 @@
 //! Observations of a topology while it runs and after it has ended, without making it wait.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::actor::actor_cell::ActorCell;
 use crate::actor::shell::TopologyContext;
 use crate::actor::ticket::TicketCounts;
 use crate::telemetry::meter::Activity;
 
-/// Sums over all workers of one actor, also removed ones; the times add up to `worker_seconds`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Observation {
+/// Sums over all workers of one actor, also removed ones; the times add up to `worker_seconds`. One
+/// that another process has read from JSON owns its name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Observation<Name = &'static str> {
     /// Actor name.
-    pub name: &'static str,
+    pub name: Name,
     /// Workers now, without removed ones; after the stage has ended, the number it ended with.
     pub workers: usize,
     /// Items named, worked on or resolved.
@@ -58,6 +58,25 @@ impl Observation {
     }
 }
 
+/// Observations of all actors of a topology at one time.
+#[derive(Debug, Clone)]
+pub struct TopologySnapshot {
+    /// Actors, source first and sink last.
+    pub actors: Vec<Observation>,
+    /// Consumer of the topology's output.
+    pub feed: Observation,
+}
+
+impl TopologySnapshot {
+    /// Difference to an earlier snapshot.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let pairs = self.actors.iter().zip(&earlier.actors);
+        let actors = pairs.map(|(now, then)| now.since(then)).collect();
+        Self { actors, feed: self.feed.since(&earlier.feed) }
+    }
+}
+
 /// Observes a topology; clones observe the same one. It keeps nothing of it running or open.
 #[derive(Clone)]
 pub struct Observer(pub(super) Arc<TopologyContext>);
@@ -93,6 +112,11 @@ impl Observer {
     /// [`Feed::next_output`](crate::actor::feed::Feed::next_output), busy all its other time.
     pub fn feed(&self) -> Observation {
         observe(&self.0.feed)
+    }
+
+    /// Observations of all actors and of the consumer.
+    pub fn take_snapshot(&self) -> TopologySnapshot {
+        TopologySnapshot { actors: self.observations(), feed: self.feed() }
     }
 
     /// Ticket counts, all of one instant.
@@ -140,9 +164,7 @@ impl Observer {
                     || format!("{depth} queued"),
                     |(ordinal, item)| format!("ticket {ordinal} ({item})"),
                 );
-                // Writing to a string cannot fail.
-                let _ =
-                    writeln!(text, "  {:<16} {activity:<8} {age:>8.1} s  {held}", status.worker);
+                text += &format!("  {:<16} {activity:<8} {age:>8.1} s  {held}\n", status.worker);
             }
         }
         text

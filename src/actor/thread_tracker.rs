@@ -24,10 +24,8 @@ pub(super) struct ThreadTracker {
     notify: Notify,
 }
 
-/// Result of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WaitOutcome {
-    /// All threads have ended.
     AllEnded,
     /// Number of threads still inside a stage at the end of the grace period after an abort.
     Stuck(usize),
@@ -50,7 +48,6 @@ impl ThreadTracker {
         self.tracked.lock().present == 0
     }
 
-    /// Starts the grace period.
     pub(super) fn start_grace_period(&self) {
         self.tracked.lock().aborted_at.get_or_insert_with(Instant::now);
         self.wake_waiters();

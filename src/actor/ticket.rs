@@ -160,7 +160,6 @@ pub(super) struct Ticket {
     pub(super) ordinal: u64,
     /// Description of the item by its source.
     pub(super) item: Arc<str>,
-    /// Stage that has the item.
     pub(super) stage: &'static str,
     pool: Option<Arc<SharedPool>>,
 }

@@ -50,7 +50,6 @@ impl Limits {
     }
 }
 
-/// Starts the threads of one actor.
 type ActorStarter = Box<dyn FnOnce(&Arc<TopologyContext>) -> Result<(), Fault>>;
 
 struct TopologyPlan {
@@ -120,7 +119,7 @@ impl Topology {
     pub fn source<S: Source>(self, source: S) -> Chain<S::Item> {
         let mut plan = self.0;
         let (outbox, tail) = mailbox(plan.limits.tickets);
-        let actor = ActorCell::for_end(S::NAME, None);
+        let actor = ActorCell::new(S::NAME, None, 1, None);
         plan.actors.push(Arc::clone(&actor));
         plan.starters.push(Box::new(move |context| {
             let own = Arc::clone(context);
@@ -146,12 +145,8 @@ impl<T: Send + 'static> Chain<T> {
         let (outbox, tail) = mailbox(plan.limits.tickets);
         let factory = Arc::new(factory);
         let queue = (inbox.control(), plan.limits.tickets);
-        let actor = ActorCell::for_stage(
-            S::NAME,
-            queue,
-            workers,
-            worker_factory(&factory, &inbox, &outbox),
-        );
+        let more_workers = worker_factory(&factory, &inbox, &outbox);
+        let actor = ActorCell::new(S::NAME, Some(queue), workers, Some(more_workers));
         plan.actors.push(Arc::clone(&actor));
         plan.starters.push(Box::new(move |context| {
             // The actor's references to these are weak: they live here until workers have them.
@@ -165,8 +160,9 @@ impl<T: Send + 'static> Chain<T> {
     pub fn sink<S: Sink<In = T>>(self, sink: S, prefetch: usize) -> Assembly<S::Out> {
         let Self { mut plan, tail: inbox } = self;
         let (outbox, output) = mailbox(prefetch);
-        let actor = ActorCell::for_end(S::NAME, Some((inbox.control(), plan.limits.tickets)));
-        let feed = ActorCell::for_end("feed", Some((output.control(), prefetch)));
+        let queue = (inbox.control(), plan.limits.tickets);
+        let actor = ActorCell::new(S::NAME, Some(queue), 1, None);
+        let feed = ActorCell::new("feed", Some((output.control(), prefetch)), 1, None);
         plan.actors.push(Arc::clone(&actor));
         plan.starters.push(Box::new(move |context| {
             let resolver = Resolver { context: Arc::clone(context), sink, inbox, output: outbox };

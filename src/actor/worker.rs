@@ -43,8 +43,8 @@ where
             context: Arc::clone(context),
             actor: Arc::clone(actor),
             factory: factory.upgrade()?,
-            inbox: inbox.upgrade()?,
-            outbox: outbox.upgrade()?,
+            inbox: inbox()?,
+            outbox: outbox()?,
         };
         let body: WorkerBody = Box::new(move |handle| worker.run(handle));
         Some(body)

@@ -19,14 +19,16 @@ pub struct IntensityCurve {
     pub shift: f64,
     /// Gamma exponent over the modality's range, if any.
     pub gamma: Option<f64>,
+    /// True if the tissue's mean and standard deviation after gamma are those before it.
+    pub retain_stats: bool,
 }
 
 impl IntensityCurve {
     /// Identity transform.
-    pub const IDENTITY: Self = Self { contrast: 1.0, shift: 0.0, gamma: None };
+    pub const IDENTITY: Self = Self { contrast: 1.0, shift: 0.0, gamma: None, retain_stats: false };
 }
 
-/// ComposedTransform of all transforms drawn for one sample.
+/// Composition of all transforms drawn for one sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComposedTransform {
     /// Linear map that takes positions in the patch to positions in the case, both in mm from the

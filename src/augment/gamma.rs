@@ -1,7 +1,8 @@
 //! Gamma curve on each modality between the lowest and the highest value of the case.
 //!
 //! The range comes from the case's stored statistics, not from the patch as in nnU-Net: so gamma is
-//! a function of one voxel, and two patches of a case stay comparable.
+//! a function of one voxel, and two patches of a case stay comparable. For the same reason the mean
+//! and standard deviation that it keeps are those of the case's tissue, from its histogram.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,29 +22,45 @@ pub struct Gamma {
     /// Exponents, lowest first; each modality draws its own; as nnU-Net.
     #[schemars(inner(range(min = 0.5, max = 2)), extend("x-ascending" = true))]
     pub exponent: [f64; 2],
+    /// Keeps the mean and standard deviation of each modality's tissue; as nnU-Net. Otherwise gamma
+    /// keeps the extremes, and moves all tissue where one voxel is far above the rest.
+    pub retain_stats: bool,
 }
 
 impl Default for Gamma {
     fn default() -> Self {
-        Self { probability: 0.3, exponent: [0.7, 1.5] }
+        Self { probability: 0.3, exponent: [0.7, 1.5], retain_stats: true }
     }
+}
+
+/// Drawn gamma curves of one sample.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrawnGamma {
+    /// Exponent of each modality.
+    pub exponents: [f32; Modality::COUNT],
+    /// True if the tissue keeps its mean and standard deviation.
+    pub retain_stats: bool,
 }
 
 impl Transform for Gamma {
     const STREAM: u64 = 6;
 
-    /// Exponent of each modality.
-    type Params = Option<[f32; Modality::COUNT]>;
+    type Params = Option<DrawnGamma>;
 
     fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params {
         let bent = rng.draw_bool(self.probability);
-        bent.then(|| std::array::from_fn(|_| draw_uniform(rng, self.exponent)))
+        bent.then(|| DrawnGamma {
+            exponents: std::array::from_fn(|_| draw_uniform(rng, self.exponent)),
+            retain_stats: self.retain_stats,
+        })
     }
 
     fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform) {
-        let Some(exponents) = params else { return };
-        for (curve, exponent) in onto.curves.iter_mut().zip(exponents) {
-            curve.gamma = Some(f64::from(*exponent));
+        let Some(drawn) = params else { return };
+        for (curve, exponent) in onto.curves.iter_mut().zip(drawn.exponents) {
+            curve.gamma = Some(f64::from(exponent));
+            curve.retain_stats = drawn.retain_stats;
         }
     }
 }
@@ -57,7 +74,8 @@ mod tests {
         let mut onto = ComposedTransform::IDENTITY;
         Gamma::compose_onto(&None, &mut onto);
         assert_eq!(onto, ComposedTransform::IDENTITY);
-        Gamma::compose_onto(&Some([1.0, 0.75, 1.25, 1.5]), &mut onto);
-        assert_eq!(onto.curves[1].gamma, Some(0.75));
+        let drawn = DrawnGamma { exponents: [1.0, 0.75, 1.25, 1.5], retain_stats: true };
+        Gamma::compose_onto(&Some(drawn), &mut onto);
+        assert_eq!((onto.curves[1].gamma, onto.curves[1].retain_stats), (Some(0.75), true));
     }
 }

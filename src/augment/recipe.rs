@@ -32,7 +32,8 @@ impl RenderPlan {
         let tones = Modality::ALL.map(|modality| {
             let intensity = &view.intensities()[modality.index()];
             let curve = &composition.curves[modality.index()];
-            IntensityMap::new(modality, intensity, curve, composition.noise, background)
+            let tissue = view.tissue_histogram(modality);
+            IntensityMap::new(modality, intensity, tissue, curve, composition.noise, background)
         });
         Self { placement, tones }
     }
@@ -47,7 +48,6 @@ impl RenderPlan {
         &self.placement
     }
 
-    /// Intensity map of each modality.
     pub(super) const fn intensity_maps(&self) -> &[IntensityMap; Modality::COUNT] {
         &self.tones
     }

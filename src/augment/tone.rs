@@ -13,6 +13,7 @@ use crate::augment::noise::DrawnNoise;
 use crate::augment::normal::counter_normal;
 use crate::augment::power::power;
 use crate::augment::view::IntensityNormalisation;
+use crate::cache::histogram::TissueHistogramView;
 use crate::volume::modality::Modality;
 
 /// Number of voxels processed together: a vector register of `f32`.
@@ -39,16 +40,18 @@ struct GammaCurve {
     gain: f32,
     offset: f32,
     exponent: f32,
-    /// Linear map of the curved share back to intensities.
+    /// Linear map of the curved share to intensities: back to the range, or to the mean and standard
+    /// deviation ahead of gamma.
     low: f32,
     span: f32,
 }
 
 impl IntensityMap {
-    /// Composes normalisation, `curve` and noise for `modality`.
+    /// Composes normalisation, `curve` and noise for `modality`, whose tissue is counted in `tissue`.
     pub fn new(
         modality: Modality,
         intensity: &IntensityNormalisation,
+        tissue: TissueHistogramView<'_>,
         curve: &IntensityCurve,
         noise: Option<DrawnNoise>,
         background: Background,
@@ -57,17 +60,26 @@ impl IntensityMap {
         let [low, high] = intensity.range.map(linear);
         // A modality without contrast has no range to bend.
         let exponent = curve.gamma.filter(|_| high > low);
-        let bend = exponent.map(|exponent| GammaCurve {
-            gain: (curve.contrast * intensity.factor / (high - low)) as f32,
-            offset: ((linear(intensity.offset) - low) / (high - low)) as f32,
-            exponent: exponent as f32,
-            low: low as f32,
-            span: (high - low) as f32,
+        let mut ends = [low, high];
+        let bend = exponent.map(|exponent| {
+            let straight = GammaCurve {
+                gain: (curve.contrast * intensity.factor / (high - low)) as f32,
+                offset: ((linear(intensity.offset) - low) / (high - low)) as f32,
+                exponent: exponent as f32,
+                low: low as f32,
+                span: (high - low) as f32,
+            };
+            if curve.retain_stats {
+                // z-scores of tissue have mean 0 and standard deviation 1.
+                let retaining = straight.ends_that_retain(tissue, curve.shift, curve.contrast);
+                ends = retaining.unwrap_or(ends);
+            }
+            GammaCurve { low: ends[0] as f32, span: (ends[1] - ends[0]) as f32, ..straight }
         });
         let air = match exponent {
             Some(exponent) => {
                 let share = ((linear(0.0) - low) / (high - low)).clamp(0.0, 1.0);
-                low + (high - low) * share.powf(exponent)
+                ends[0] + (ends[1] - ends[0]) * share.powf(exponent)
             }
             None => linear(0.0),
         };
@@ -112,9 +124,28 @@ impl GammaCurve {
     #[inline(always)]
     fn apply_gamma(&self, raw: f32, mass: f32) -> f32 {
         let mean = if mass > 0.0 { raw / mass } else { 0.0 };
-        let share = (self.gain * mean + self.offset).clamp(0.0, 1.0);
         // Adding 0 turns the background's -0 into 0.
-        mass * (self.low + self.span * power(share, self.exponent)) + 0.0
+        mass * (self.low + self.span * self.curved_share(mean)) + 0.0
+    }
+
+    /// Computes the share of the range, 0 to 1, that a raw value has after gamma.
+    #[inline(always)]
+    fn curved_share(&self, raw: f32) -> f32 {
+        power((self.gain * raw + self.offset).clamp(0.0, 1.0), self.exponent)
+    }
+
+    /// Computes the intensities of the shares 0 and 1 that give the tissue this mean and standard
+    /// deviation after gamma; `None` without tissue.
+    fn ends_that_retain(
+        &self,
+        tissue: TissueHistogramView<'_>,
+        mean: f64,
+        sd: f64,
+    ) -> Option<[f64; 2]> {
+        let curved = |raw: f64| f64::from(self.curved_share(raw as f32));
+        let (curved_mean, curved_sd) = tissue.mean_and_sd(curved);
+        let span = sd / curved_sd;
+        span.is_finite().then_some([mean - curved_mean * span, mean + (1.0 - curved_mean) * span])
     }
 }
 
@@ -151,7 +182,8 @@ mod tests {
         IntensityNormalisation { factor: 0.01, offset: -3.0, range: [-2.99, 5.0] };
 
     fn toned(curve: IntensityCurve, background: Background, raw: f32, mass: f32) -> f32 {
-        let tone = IntensityMap::new(Modality::T1, &INTENSITY, &curve, None, background);
+        let tissue = TissueHistogramView::default();
+        let tone = IntensityMap::new(Modality::T1, &INTENSITY, tissue, &curve, None, background);
         let mut row = [raw; LANES];
         tone.apply_to_row(&mut row, &[mass; LANES], 0);
         row[0]
@@ -167,7 +199,12 @@ mod tests {
 
     #[test]
     fn air_stays_plus_zero_or_becomes_what_a_score_of_zero_becomes() {
-        let curve = IntensityCurve { contrast: 2.0, shift: -0.5, gamma: Some(0.7) };
+        let curve = IntensityCurve {
+            contrast: 2.0,
+            shift: -0.5,
+            gamma: Some(0.7),
+            ..IntensityCurve::IDENTITY
+        };
         assert_eq!(toned(curve, Background::Zero, 0.0, 0.0).to_bits(), 0);
         let air = toned(curve, Background::Augmented, 0.0, 0.0);
         let tissue = toned(curve, Background::Zero, 300.0, 1.0);
@@ -176,7 +213,12 @@ mod tests {
 
     #[test]
     fn gamma_keeps_the_ends_and_lifts_what_lies_between_if_below_one() {
-        let curve = IntensityCurve { contrast: 1.1, shift: 0.1, gamma: Some(0.7) };
+        let curve = IntensityCurve {
+            contrast: 1.1,
+            shift: 0.1,
+            gamma: Some(0.7),
+            ..IntensityCurve::IDENTITY
+        };
         let straight = IntensityCurve { gamma: None, ..curve };
         for end in [1.0, 800.0] {
             let (bent, kept) = (
@@ -192,8 +234,9 @@ mod tests {
     #[test]
     fn a_modality_of_one_value_has_no_range_to_bend() {
         let flat = IntensityNormalisation { factor: 0.0, offset: 0.0, range: [0.0; 2] };
-        let curve = IntensityCurve { contrast: 1.0, shift: 0.25, gamma: Some(0.7) };
-        let tone = IntensityMap::new(Modality::T2, &flat, &curve, None, Background::Zero);
+        let curve = IntensityCurve { shift: 0.25, gamma: Some(0.7), ..IntensityCurve::IDENTITY };
+        let tissue = TissueHistogramView::default();
+        let tone = IntensityMap::new(Modality::T2, &flat, tissue, &curve, None, Background::Zero);
         let mut row = [9.0; LANES];
         tone.apply_to_row(&mut row, &[1.0; LANES], 0);
         assert_eq!(row, [0.25; LANES]);
@@ -206,6 +249,7 @@ mod tests {
             let tone = IntensityMap::new(
                 Modality::T1ce,
                 &INTENSITY,
+                TissueHistogramView::default(),
                 &IntensityCurve::IDENTITY,
                 Some(noise),
                 background,

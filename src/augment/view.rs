@@ -71,7 +71,7 @@ impl<'a> CaseView<'a> {
         Self::with_targets(truth, images, dims, spacing_mm, intensities)
     }
 
-    /// CaseView of raw voxels with the given targets.
+    /// View of raw voxels with the given targets.
     ///
     /// # Panics
     /// As [`CaseView::new`].
@@ -102,12 +102,12 @@ impl<'a> CaseView<'a> {
         Self { histograms, ..self }
     }
 
-    /// CaseView of a case file with its own labels.
+    /// View of a case file with its own labels.
     pub fn of_mapped(case: &'a MappedCase) -> Self {
         Self::of_images(case, case.labels().map_or(TargetVoxels::Absent, TargetVoxels::Labels))
     }
 
-    /// CaseView of a case file with a teacher's annotation in place of its own labels.
+    /// View of a case file with a teacher's annotation in place of its own labels.
     ///
     /// # Panics
     /// If the annotation is of another brain box.
@@ -133,7 +133,7 @@ impl<'a> CaseView<'a> {
             .with_histograms(Modality::ALL.map(|modality| case.tissue_histogram(modality)))
     }
 
-    /// CaseView of a case in memory.
+    /// View of a case in memory.
     pub fn of_contents(case: &'a CaseContents) -> Self {
         let intensities = Modality::ALL.map(|modality| {
             IntensityNormalisation::from_statistics(

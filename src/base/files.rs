@@ -52,7 +52,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     Ok(sync_folder(folder_of(path))?)
 }
 
-/// Replaces a file by indented JSON, as [`write_atomically`] does.
+/// Replaces a file by indented JSON and a line's end, as [`write_atomically`] does.
 ///
 /// # Errors
 /// If the disk does not take it.
@@ -60,8 +60,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
 /// # Panics
 /// If the value cannot be written as JSON (a map with keys that are not strings).
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Fault> {
-    let text = serde_json::to_vec_pretty(value).expect("records serialise to JSON");
-    write_atomically(path, &text)
+    let text = serde_json::to_string_pretty(value).expect("records serialise to JSON");
+    write_atomically(path, (text + "\n").as_bytes())
 }
 
 /// Renames a file or folder whose contents are synced, and syncs the folder that it is in.

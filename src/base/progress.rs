@@ -4,6 +4,9 @@
 pub trait Progress: Send + Sync {
     /// Starts a task of `total` units, called `unit` ("cases", "steps").
     fn begin_task(&self, task: &str, unit: &'static str, total: u64) -> Box<dyn ProgressTask>;
+
+    /// Shows a line that stays, above what is under way.
+    fn print_line(&self, line: &str);
 }
 
 /// Progress of one task; dropping it ends the task.

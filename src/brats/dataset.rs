@@ -12,6 +12,7 @@ use crate::brats::folder_listing::FolderListing;
 use crate::brats::layout::{self, Layout, NamedFiles};
 use crate::volume::case::{CaseId, case_id_problem};
 use crate::volume::modality::Modality;
+use crate::volume::patient::PatientId;
 use crate::volume::region::LabelScheme;
 
 /// Folder levels below a dataset's root: `TrainingData/HGG/CASE` and one to spare.
@@ -42,6 +43,8 @@ impl TumourGrade {
 pub struct CaseFiles {
     /// The folder's name.
     pub id: CaseId,
+    /// Patient, as the layout names cases.
+    pub patient: PatientId,
     /// Image per modality, in the order of [`Modality::ALL`].
     pub images: [PathBuf; Modality::COUNT],
     /// Absent for unlabelled cases.
@@ -208,6 +211,7 @@ impl FolderScan {
         let path = |image: Result<String, String>| folder.join(image.unwrap_or_default());
         self.cases.push(CaseFiles {
             id: CaseId::new(name),
+            patient: named.naming.patient_of(name),
             images: named.images.map(path),
             labels: named.labels.map(|file| folder.join(file)),
             scheme: named.naming.scheme,

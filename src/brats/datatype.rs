@@ -63,7 +63,6 @@ impl Datatype {
         read.map(|(_, datatype, ..)| *datatype).ok_or(known.map_or("undefined", |(_, name)| name))
     }
 
-    /// Bytes of a voxel.
     pub(super) fn bytes_per_voxel(self) -> usize {
         self.bits_per_voxel() / 8
     }

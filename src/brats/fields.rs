@@ -5,7 +5,6 @@ use std::path::Path;
 
 use crate::base::error::{CaseError, Reason};
 
-/// Bytes of a NIfTI-1 header.
 const NIFTI_1_BYTES: usize = 348;
 
 /// Bytes of a NIfTI-2 header, the longer one.

@@ -5,11 +5,13 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::base::error::CaseError;
-use crate::brats::case::read_case;
 use crate::brats::dataset::{TumourGrade, discover_cases};
+use crate::brats::examine::{CaseExamination, examine_cases};
 use crate::brats::layout::Layout;
 use crate::brats::orient::axis_codes;
 use crate::brats::read::read_volume;
+use crate::quality::policy::{Consequence, QualityPolicy};
+use crate::volume::case::CaseId;
 use crate::volume::region::LabelScheme;
 
 /// Report on a NIfTI file.
@@ -38,7 +40,7 @@ pub struct FileReport {
 }
 
 /// Report on a case of a folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CaseReport {
     /// Case id.
     pub id: String,
@@ -47,10 +49,13 @@ pub struct CaseReport {
     pub grade: Option<TumourGrade>,
     /// True if it has labels.
     pub labelled: bool,
+    /// Measurements of its images, where voxels were asked for and could be read.
+    #[serde(flatten)]
+    pub examination: Option<CaseExamination>,
 }
 
 /// Report on a dataset's folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FolderReport {
     /// The naming of most cases.
     pub layout: Layout,
@@ -67,7 +72,7 @@ pub struct FolderReport {
 pub enum Depth {
     /// File names only.
     Names,
-    /// Every file is read: headers, checksums, agreement, labels.
+    /// Every file is read: headers, checksums, agreement, labels, and the quality of the images.
     Voxels,
 }
 
@@ -101,27 +106,51 @@ pub fn inspect_file(path: &Path) -> Result<FileReport, CaseError> {
     })
 }
 
-/// Lists the cases of a folder and what is wrong with which. A case that cannot be read is listed
-/// among the cases as well: it is there.
+/// Lists the cases of a folder and what is wrong with which. A case that cannot be read, or has no
+/// information, is a problem and listed among the cases as well: it is there.
 ///
 /// # Errors
 /// Those of [`discover_cases`].
 pub fn inspect_folder(folder: &Path, depth: Depth) -> Result<FolderReport, CaseError> {
     let dataset = discover_cases(folder)?;
     let mut problems: Vec<String> = dataset.problems.iter().map(ToString::to_string).collect();
-    if depth == Depth::Voxels {
-        let unreadable = dataset.cases.iter().filter_map(|files| read_case(files).err());
-        problems.extend(unreadable.map(|error| error.to_string()));
+    let examined = match depth {
+        Depth::Names => Vec::new(),
+        Depth::Voxels => examine_cases(&dataset.cases),
+    };
+    let mut examined = examined.into_iter();
+    let mut cases = Vec::with_capacity(dataset.cases.len());
+    for files in &dataset.cases {
+        let examination = match examined.next() {
+            Some(Ok(examination)) => {
+                problems.extend(list_refusals(&examination, &files.id));
+                Some(examination)
+            }
+            Some(Err(unreadable)) => {
+                problems.push(unreadable.to_string());
+                None
+            }
+            None => None,
+        };
+        cases.push(CaseReport {
+            id: files.id.to_string(),
+            grade: files.grade,
+            labelled: files.labels.is_some(),
+            examination,
+        });
     }
-    let cases = dataset.cases.iter().map(|files| CaseReport {
-        id: files.id.to_string(),
-        grade: files.grade,
-        labelled: files.labels.is_some(),
+    Ok(FolderReport { layout: dataset.layout, scheme: dataset.scheme, cases, problems })
+}
+
+/// Errors that refuse a case unless `data.quality` says otherwise.
+fn list_refusals<'a>(
+    examination: &'a CaseExamination,
+    id: &'a CaseId,
+) -> impl Iterator<Item = String> + 'a {
+    let refused = examination.findings.iter().filter(|located| {
+        QualityPolicy::default().decide_on(located.finding.severity) == Consequence::Refuse
     });
-    Ok(FolderReport {
-        layout: dataset.layout,
-        scheme: dataset.scheme,
-        cases: cases.collect(),
-        problems,
+    refused.map(move |located| {
+        located.finding.clone().into_error(&located.file).of_case(id).to_string()
     })
 }

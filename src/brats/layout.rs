@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::volume::modality::Modality;
+use crate::volume::patient::PatientId;
 use crate::volume::region::LabelScheme;
 
 /// A release's folder layout.
@@ -38,6 +39,8 @@ pub(super) struct FileNaming {
     /// Whole names, without extension, under which the release hides labels as well.
     misnamed_labels: &'static [&'static str],
     pub(super) scheme: LabelScheme,
+    /// Patient's name within a case's.
+    patient: fn(&str) -> &str,
 }
 
 const SINCE_2018: [&str; Modality::COUNT] = ["_t1", "_t1ce", "_t2", "_flair"];
@@ -52,6 +55,7 @@ pub(super) const NAMINGS: &[FileNaming] = &[
         // Case 355 of the training data.
         misnamed_labels: &["W39_1998.09.19_Segm"],
         scheme: LabelScheme::Brats2018,
+        patient: whole_name,
     },
     FileNaming {
         layout: Layout::Brats2021,
@@ -60,6 +64,7 @@ pub(super) const NAMINGS: &[FileNaming] = &[
         labels: "_seg",
         misnamed_labels: &[],
         scheme: LabelScheme::Brats2018,
+        patient: whole_name,
     },
     FileNaming {
         layout: Layout::Brats2023,
@@ -68,6 +73,7 @@ pub(super) const NAMINGS: &[FileNaming] = &[
         labels: "-seg",
         misnamed_labels: &[],
         scheme: LabelScheme::Brats2023,
+        patient: without_time_point,
     },
     FileNaming {
         layout: Layout::Brats2018,
@@ -76,8 +82,24 @@ pub(super) const NAMINGS: &[FileNaming] = &[
         labels: "_seg",
         misnamed_labels: &[],
         scheme: LabelScheme::Brats2018,
+        patient: without_time_point,
     },
 ];
+
+/// Name of a case that is its patient's only one: BraTS 2018 to 2021.
+fn whole_name(case: &str) -> &str {
+    case
+}
+
+/// Name of a case without its time point: `BraTS-GLI-00001` of `BraTS-GLI-00001-000`, as BraTS names
+/// its cohorts since 2023. Names of another form are whole ones, under whatever files.
+fn without_time_point(case: &str) -> &str {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let Some((patient, time_point)) = case.rsplit_once('-') else { return case };
+    let Some((challenge, number)) = patient.rsplit_once('-') else { return case };
+    let is_brats = challenge.to_ascii_lowercase().starts_with("brats-");
+    if is_brats && is_number(number) && is_number(time_point) { patient } else { case }
+}
 
 /// Extensions, the preferred first where a file is there twice.
 const EXTENSIONS: [&str; 2] = [".nii.gz", ".nii"];
@@ -94,6 +116,11 @@ pub(super) struct NamedFiles {
 }
 
 impl FileNaming {
+    /// Patient of a case of this release.
+    pub(super) fn patient_of(&self, case: &str) -> PatientId {
+        PatientId::new((self.patient)(case))
+    }
+
     /// Matches `files` of the folder `case`; `None` if no file fits.
     fn match_files(&'static self, case: &str, files: &BTreeSet<String>) -> Option<NamedFiles> {
         if !case.to_ascii_lowercase().starts_with(self.prefix) {
@@ -117,9 +144,12 @@ impl FileNaming {
     }
 }
 
-/// Identifies the files of a case folder by the first naming that fits.
+/// Identifies the files of a case folder by the first naming that fits. Images decide before labels
+/// do: a label file named in another release's way must not hide the images beside it.
 pub(super) fn identify_files(case: &str, files: &BTreeSet<String>) -> Option<NamedFiles> {
-    NAMINGS.iter().find_map(|naming| naming.match_files(case, files))
+    let fitting = || NAMINGS.iter().filter_map(|naming| naming.match_files(case, files));
+    let has_image = |named: &NamedFiles| named.images.iter().any(Result::is_ok);
+    fitting().find(has_image).or_else(|| fitting().next())
 }
 
 /// True if a file is NIfTI by its name.
@@ -162,8 +192,34 @@ mod tests {
     }
 
     #[test]
+    fn each_release_knows_its_patients() {
+        for (case, ending, patient) in [
+            ("Brats18_TCIA01_131_1", "_t1.nii.gz", "Brats18_TCIA01_131_1"),
+            ("BraTS20_Training_001", "_t1.nii.gz", "BraTS20_Training_001"),
+            ("BraTS2021_00000", "_t1.nii.gz", "BraTS2021_00000"),
+            ("BraTS-GLI-00001-001", "-t1n.nii.gz", "BraTS-GLI-00001"),
+            ("BraTS-PED-00001-000", "-t1n.nii.gz", "BraTS-PED-00001"),
+            ("BraTS-MEN-RT-0007-1", "-t1n.nii.gz", "BraTS-MEN-RT-0007"),
+            ("BraTS-GLI-00001-001", "_t1.nii.gz", "BraTS-GLI-00001"),
+            ("BraTS-GoAT-00003", "-t1n.nii.gz", "BraTS-GoAT-00003"),
+            ("TCGA-02-0047", "-t1n.nii.gz", "TCGA-02-0047"),
+        ] {
+            let found = named(case, &[&format!("{case}{ending}")]).unwrap();
+            assert_eq!(found.naming.patient_of(case), PatientId::new(patient), "{case}");
+        }
+    }
+
+    #[test]
     fn a_file_of_another_case_is_not_taken() {
         assert!(named("b", &["a_t1.nii.gz", "b_t1.mha", "b_t1.nii.gz.part"]).is_none());
+    }
+
+    #[test]
+    fn labels_named_in_another_releases_way_do_not_hide_the_images() {
+        let found = named("a", &["a_t1.nii.gz", "a-seg.nii.gz"]).unwrap();
+        assert_eq!((found.naming.layout, found.labels), (Layout::Brats2018, None));
+        let alone = named("a", &["a-seg.nii.gz"]).unwrap();
+        assert_eq!(alone.naming.layout, Layout::Brats2023);
     }
 
     #[test]

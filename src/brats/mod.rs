@@ -5,6 +5,7 @@ pub mod case;
 pub mod dataset;
 pub mod datatype;
 mod discovery_errors;
+pub mod examine;
 mod fields;
 mod file_grid;
 mod folder_listing;

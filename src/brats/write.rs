@@ -36,26 +36,18 @@ trait VoxelType: Copy {
     fn append_le(self, bytes: &mut Vec<u8>);
 }
 
-impl VoxelType for u8 {
-    const DATATYPE: NiftiType = NiftiType::Uint8;
-    fn append_le(self, bytes: &mut Vec<u8>) {
-        bytes.push(self);
-    }
+macro_rules! voxel_types {
+    ($($voxel:ty => $code:ident),*) => {
+        $(impl VoxelType for $voxel {
+            const DATATYPE: NiftiType = NiftiType::$code;
+            fn append_le(self, bytes: &mut Vec<u8>) {
+                bytes.extend_from_slice(&self.to_le_bytes());
+            }
+        })*
+    };
 }
 
-impl VoxelType for i16 {
-    const DATATYPE: NiftiType = NiftiType::Int16;
-    fn append_le(self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.to_le_bytes());
-    }
-}
-
-impl VoxelType for f32 {
-    const DATATYPE: NiftiType = NiftiType::Float32;
-    fn append_le(self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.to_le_bytes());
-    }
-}
+voxel_types!(u8 => Uint8, i16 => Int16, f32 => Float32);
 
 /// Writes labels (the file's own values, the file's memory order) as uint8; compressed if the name
 /// ends in `.gz`. The file appears whole or not at all.

@@ -63,8 +63,6 @@ impl Default for PatchPoolState {
     }
 }
 
-impl PatchPoolState {}
-
 impl Drop for PatchPoolState {
     fn drop(&mut self) {
         self.gauge.decrement(*self.bytes.get_mut() as f64);
@@ -111,7 +109,6 @@ impl PatchBufferPool {
     }
 }
 
-/// Bytes allocated by a buffer.
 fn allocated_bytes(buffer: &PatchBuffer) -> usize {
     let PatchBuffer { images, labels, .. } = buffer;
     images.capacity() * size_of::<f16>() + labels.capacity()

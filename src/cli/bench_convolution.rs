@@ -1,7 +1,6 @@
 //! `bench-convolution`: what single convolutions cost, pass by pass.
 
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::nets::precision::Precision;
 use crate::run::device;
 use crate::run::failure::Failure;
@@ -39,7 +38,7 @@ pub(super) struct BenchConvolution {
 }
 
 impl BenchConvolution {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         let chosen = device::choose_device(self.device.parse().map_err(Failure::Usage)?)?;
         let options =
             BenchOptions { batch: self.batch, precision: self.precision, repeats: self.repeats };

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::nets::ArchitectureEntry;
 use crate::run::config;
 use crate::run::failure::Failure;
@@ -83,7 +82,7 @@ impl BenchStep {
         }
     }
 
-    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, _: &Console) -> VerbResult {
         let cost = self.measure_step()?;
         Ok(CommandOutput::new(&cost, report_text(&cost)))
     }

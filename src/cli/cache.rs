@@ -1,6 +1,5 @@
 //! `cache verify | list | gc`: maintenance of the case files.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,8 +7,7 @@ use clap::Subcommand;
 
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::run::failure::Failure;
 use crate::run::prepare;
 
@@ -44,7 +42,7 @@ enum CacheAction {
 }
 
 impl Cache {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         if !self.cache.is_dir() {
             let text = format!("{}: is no folder; name a cache with --cache", self.cache.display());
             return Err(Failure::Usage(text));
@@ -58,7 +56,7 @@ impl Cache {
     }
 }
 
-fn verify_files(store: &Arc<CaseStore>, console: &Console) -> Result<CommandOutput, Failure> {
+fn verify_files(store: &Arc<CaseStore>, console: &Console) -> VerbResult {
     let inventory = store.read_inventory()?;
     let total = (inventory.entries.len() + inventory.annotations.len()) as u64;
     let task = console.progress_display().begin_task("verify", "files", total);
@@ -67,8 +65,7 @@ fn verify_files(store: &Arc<CaseStore>, console: &Console) -> Result<CommandOutp
     let damaged = verdicts.iter().filter_map(|verdict| verdict.damage.as_ref());
     let mut text = format!("{} files checked\n", verdicts.len());
     for error in damaged.clone() {
-        // Writing into a String cannot fail.
-        let _ = writeln!(text, "  damaged: {error}");
+        text += &format!("  damaged: {error}\n");
     }
     let bad = damaged.count();
     let result =
@@ -76,14 +73,12 @@ fn verify_files(store: &Arc<CaseStore>, console: &Console) -> Result<CommandOutp
     Ok(CommandOutput::new(&result, text).with_bad_data(bad > 0))
 }
 
-fn list_entries(store: &CaseStore) -> Result<CommandOutput, Failure> {
+fn list_entries(store: &CaseStore) -> VerbResult {
     let inventory = store.read_inventory()?;
     let mut text = String::new();
     for entry in &inventory.entries {
-        // Writing into a String cannot fail.
-        let _ = writeln!(
-            text,
-            "{}  {}  {:.1} MB  {}{}  {}",
+        text += &format!(
+            "{}  {}  {:.1} MB  {}{}  {}\n",
             entry.id,
             entry.dims,
             entry.bytes as f64 / 1e6,
@@ -93,9 +88,8 @@ fn list_entries(store: &CaseStore) -> Result<CommandOutput, Failure> {
         );
     }
     for entry in &inventory.annotations {
-        let _ = writeln!(
-            text,
-            "{}  {} targets  {:.1} MB  by teacher {}{}",
+        text += &format!(
+            "{}  {} targets  {:.1} MB  by teacher {}{}\n",
             entry.id,
             entry.targets.name(),
             entry.bytes as f64 / 1e6,
@@ -104,27 +98,26 @@ fn list_entries(store: &CaseStore) -> Result<CommandOutput, Failure> {
         );
     }
     for error in &inventory.damaged {
-        let _ = writeln!(text, "damaged: {error}");
+        text += &format!("damaged: {error}\n");
     }
     let bytes: u64 = inventory.entries.iter().map(|entry| entry.bytes).sum();
-    let _ = write!(text, "{} cases, {:.1} MB", inventory.entries.len(), bytes as f64 / 1e6);
+    text += &format!("{} cases, {:.1} MB", inventory.entries.len(), bytes as f64 / 1e6);
     if !inventory.annotations.is_empty() {
         let bytes: u64 = inventory.annotations.iter().map(|entry| entry.bytes).sum();
         let count = inventory.annotations.len();
-        let _ = write!(text, "; {count} annotations, {:.1} MB", bytes as f64 / 1e6);
+        text += &format!("; {count} annotations, {:.1} MB", bytes as f64 / 1e6);
     }
     Ok(CommandOutput::new(&inventory, text).with_bad_data(!inventory.damaged.is_empty()))
 }
 
-fn remove_garbage(store: &CaseStore, dry_run: bool) -> Result<CommandOutput, Failure> {
+fn remove_garbage(store: &CaseStore, dry_run: bool) -> VerbResult {
     let removed = store.collect_garbage(dry_run)?;
     let mut text = String::new();
     for path in &removed.removed {
-        // Writing into a String cannot fail.
-        let _ = writeln!(text, "{}", path.display());
+        text += &format!("{}\n", path.display());
     }
     let verb = if dry_run { "would be removed" } else { "removed" };
     let megabytes = removed.bytes as f64 / 1e6;
-    let _ = write!(text, "{} entries {verb}, {megabytes:.1} MB", removed.removed.len());
+    text += &format!("{} entries {verb}, {megabytes:.1} MB", removed.removed.len());
     Ok(CommandOutput::new(&removed, text))
 }

@@ -1,7 +1,6 @@
 //! `check-device`: comparison of a device's results with the CPU's.
 
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::run::device;
 use crate::run::failure::Failure;
 use crate::run::tools::device_check::{self, Comparison, NetworkSize};
@@ -23,7 +22,7 @@ pub(super) struct CheckDevice {
 }
 
 impl CheckDevice {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         let choice = self.device.parse().map_err(Failure::Usage)?;
         let size = if self.tiny { NetworkSize::Tiny } else { NetworkSize::Narrow };
         let chosen = device::choose_device(choice)?;

@@ -4,10 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::run::config;
-use crate::run::failure::Failure;
 
 /// Show what a configuration resolves to
 #[derive(Debug, clap::Args)]
@@ -36,7 +34,7 @@ enum ConfigAction {
 }
 
 impl Config {
-    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, _: &Console) -> VerbResult {
         match self.what {
             ConfigAction::Show { config: file, set } => {
                 let checked = config::load(file.as_deref(), &set)?;

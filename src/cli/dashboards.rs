@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::fs;
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::run::failure::Failure;
 
 /// Files of `dashboards/` by their place in it.
@@ -46,7 +45,7 @@ pub(super) struct Dashboards {
 }
 
 impl Dashboards {
-    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, _: &Console) -> VerbResult {
         if !self.force {
             refuse_to_overwrite(&self.out)?;
         }

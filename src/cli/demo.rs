@@ -3,13 +3,11 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::train;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::whole_case;
 use crate::run::demo as recipe;
-use crate::run::failure::Failure;
 use crate::run::phantoms;
 use crate::volume::case::Split;
 use crate::volume::region::Region;
@@ -36,7 +34,7 @@ pub(super) struct Demo {
 }
 
 impl Demo {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         let started = Instant::now();
         let training = train::TOPOLOGIES.concat();
         let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole_case::FILE_ACTORS];

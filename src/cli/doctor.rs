@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
-use crate::run::failure::Failure;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::run::tools::doctor::{Finding, FindingGrade, examine_machine};
 use crate::telemetry::exporter::MetricsAddress;
 
@@ -26,7 +24,7 @@ pub(super) struct Doctor {
 }
 
 impl Doctor {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         let findings = examine_machine(&self.cache, self.metrics_addr, |finding| {
             console.print_status(&finding_line(finding))
         });

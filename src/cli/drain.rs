@@ -1,15 +1,11 @@
 //! `drain`: the loader's throughput, cost and bottleneck.
 
-use std::fmt::Write;
-
 use crate::base::text::format_percent;
-use crate::cli::console::Console;
 use crate::cli::loader::{LoaderOptions, parse_workers};
-use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::workers::WorkerPlan;
 use crate::pipeline::{ingest, loader};
-use crate::run::failure::Failure;
 use crate::run::tools::drain::{self, DrainReport};
 use crate::volume::case::Split;
 
@@ -44,7 +40,7 @@ pub(super) struct Drain {
 }
 
 impl Drain {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         let workers = self.workers.clone().unwrap_or_default();
         let config = self.loader.drain_config(self.prefetch, workers, self.step_ms)?;
         let live = ActiveSession::start(&self.long, "drain", console)?
@@ -59,7 +55,6 @@ impl Drain {
     }
 }
 
-/// The report for people.
 fn report_text(what: &str, report: &DrainReport) -> String {
     let mut text = format!(
         "{what}: {} samples in {:.1} s, {:.2} samples/s\n",
@@ -69,17 +64,14 @@ fn report_text(what: &str, report: &DrainReport) -> String {
     let memory = report
         .peak_anonymous_bytes
         .map_or("unknown".into(), |bytes| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20)));
-    // Writing into a String cannot fail.
-    let _ = writeln!(text, "CPU per sample {cpu}, peak anonymous memory {memory}");
-    let _ = writeln!(
-        text,
-        "\n{:<10} {:>7} {:>7} {:>8} {:>9} {:>9}",
+    text += &format!("CPU per sample {cpu}, peak anonymous memory {memory}\n");
+    text += &format!(
+        "\n{:<10} {:>7} {:>7} {:>8} {:>9} {:>9}\n",
         "stage", "workers", "items", "busy s", "starved s", "blocked s"
     );
     for stage in &report.stages {
-        let _ = writeln!(
-            text,
-            "{:<10} {:>7} {:>7} {:>8.2} {:>9.2} {:>9.2}",
+        text += &format!(
+            "{:<10} {:>7} {:>7} {:>8.2} {:>9.2} {:>9.2}\n",
             stage.name,
             stage.workers,
             stage.items,
@@ -88,13 +80,13 @@ fn report_text(what: &str, report: &DrainReport) -> String {
             stage.blocked_seconds
         );
     }
-    let _ = write!(text, "\ntrainer starved {} of the time", format_percent(report.starved_ratio));
+    text += &format!("\ntrainer starved {} of the time", format_percent(report.starved_ratio));
     if let Some(utilization) = report.accelerator_utilization {
-        let _ = write!(text, ", utilisation {utilization:.3}");
+        text += &format!(", utilisation {utilization:.3}");
     }
-    let _ = write!(text, "\n{}", report.verdict);
+    text += &format!("\n{}", report.verdict);
     for excluded in &report.excluded {
-        let _ = write!(text, "\n  problem: {}", excluded.error);
+        text += &format!("\n  problem: {}", excluded.error);
     }
     text
 }

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::console::Console;
 use crate::cli::predictors::{PredictorOptions, ThresholdSource};
-use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::tables;
 use crate::cli::thresholds::{ThresholdOptions, as_options};
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::eval::assess::ScoringConfig;
 use crate::eval::hausdorff::Hd95;
 use crate::eval::postprocess::PostProcess;
@@ -91,7 +90,7 @@ impl HeldOutSplit {
 }
 
 impl Evaluate {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         let resolved = self.runs.resolve_runs()?;
         let is_tuned = self.postprocess == ThresholdSource::Tuned;
         if is_tuned && self.data.is_none() && self.split == HeldOutSplit::Validation {

@@ -1,14 +1,12 @@
 //! `experiment`: the paper's experiment, or one like it, as one command.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use crate::base::fs;
 use crate::base::text::{format_bytes, format_duration};
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::train;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::eval::table::{in_markdown, with_numbers_right};
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::plan::{self, ExperimentPlan};
@@ -63,7 +61,7 @@ pub(super) struct Experiment {
 }
 
 impl Experiment {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         let mut assignments = self.set;
         assignments.extend(self.seeds.map(|seeds| format!("seeds={seeds}")));
         let experiment = ExperimentConfig::load(&self.config, &assignments)?;
@@ -100,7 +98,6 @@ fn read_times(files: &[PathBuf]) -> Result<Vec<StepCost>, Failure> {
     Ok(measured)
 }
 
-/// The plan as text.
 fn plan_text(plan: &ExperimentPlan) -> String {
     let parts = &plan.parts;
     let mut text = format!(
@@ -151,9 +148,7 @@ fn plan_text(plan: &ExperimentPlan) -> String {
     let disk: u64 = plan.steps.iter().map(|step| step.disk_bytes).sum();
     let known = plan.steps.iter().filter_map(|step| Some(step.seconds? * step.times as f64));
     let known: f64 = known.fold(0.0, |sum, seconds| sum + seconds);
-    // Writing into a string cannot fail.
-    let _ = write!(
-        text,
+    text += &format!(
         "{}\n\nin all: at most {} on the disk, {} where it was measured; samples to time are \
          each time, disk is of all times together, a case counts as its whole grid",
         with_numbers_right(steps, 1),
@@ -161,14 +156,13 @@ fn plan_text(plan: &ExperimentPlan) -> String {
         format_duration(known)
     );
     for cost in &plan.measured {
-        let _ = write!(
-            text,
+        text += &format!(
             "\nmeasured: {} {:.4} s a step of {} on {}, {:.4} s a pass of inference",
             cost.model, cost.seconds_per_step, cost.batch, cost.device, cost.inference_seconds
         );
     }
     for network in &plan.unmeasured {
-        let _ = write!(text, "\nnot measured: {network}");
+        text += &format!("\nnot measured: {network}");
     }
     text
 }

@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::run::ensemble::CheckpointChoice;
-use crate::run::failure::Failure;
 use crate::run::weights_file;
 
 /// Write a run's weights as safetensors, with PyTorch's shapes
@@ -20,7 +18,7 @@ pub(super) struct Export {
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
 
-    /// Weights to use: latest, or best for those of the best validation
+    /// Weights to use: latest, best for those of the best validation, or those after so many steps
     #[arg(long, value_name = "WHICH", default_value = "latest")]
     checkpoint: CheckpointChoice,
 
@@ -30,7 +28,7 @@ pub(super) struct Export {
 }
 
 impl Export {
-    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, _: &Console) -> VerbResult {
         let exported = weights_file::export_weights(&self.run, self.checkpoint, &self.out)?;
         let text = format!(
             "{}: {} parameters of {} in {} tensors, after {} steps",

@@ -1,13 +1,11 @@
 //! `ingest`: a dataset's files to case files in the cache.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::brats::dataset::discover_cases;
 use crate::cache::preprocess::PreprocessConfig;
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::ingest::{ACTORS, IngestWorkers};
 use crate::run::failure::Failure;
 use crate::run::prepare;
@@ -44,7 +42,7 @@ pub(super) struct Ingest {
 }
 
 impl Ingest {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         let preprocess = PreprocessConfig::default();
         let mut workers = IngestWorkers::default();
         if let Some(decode) = self.workers {
@@ -86,8 +84,7 @@ impl Ingest {
             let _ = writeln!(text, "  built again: {error}");
         }
         for problem in &problems {
-            // Writing into a String cannot fail.
-            let _ = writeln!(text, "  problem: {problem}");
+            text += &format!("  problem: {problem}\n");
         }
         let result = serde_json::json!({
             "cache": self.cache,

@@ -1,12 +1,11 @@
 //! `inspect`: contents and problems of a file or a dataset.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
+use crate::base::text::format_percent;
 use crate::brats::inspect::{Depth, FileReport, FolderReport, inspect_file, inspect_folder};
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
-use crate::run::failure::Failure;
+use crate::cli::{CommandOutput, Console, VerbResult};
+use crate::quality::policy::{Consequence, QualityPolicy};
 
 /// Show what a NIfTI file or a dataset folder holds, and what is wrong with it
 #[derive(Debug, clap::Args)]
@@ -15,18 +14,20 @@ Examples:
   gliaflow inspect case_t1.nii.gz --json
   gliaflow inspect data/BraTS2020 --deep
 
-A folder with problems is listed in full, and the exit code is 3.")]
+A folder with problems is listed in full, and the exit code is 3. --deep also prints findings that \
+no case is refused for (docs/data-quality.md); they leave the exit code alone.")]
 pub(super) struct Inspect {
     /// A NIfTI file, a case's folder, or a dataset's folder
     path: PathBuf,
 
-    /// Read every file of a folder: headers, checksums, agreement, labels
+    /// Read every file of a folder: headers, checksums, agreement, labels, and how tissue and
+    /// background of each image are distributed
     #[arg(long)]
     deep: bool,
 }
 
 impl Inspect {
-    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, _: &Console) -> VerbResult {
         if self.path.is_dir() {
             let depth = if self.deep { Depth::Voxels } else { Depth::Names };
             let found = inspect_folder(&self.path, depth)?;
@@ -56,8 +57,7 @@ fn file_text(found: &FileReport) -> String {
     );
     if found.non_finite > 0 {
         let voxels = found.non_finite;
-        // Writing into a String cannot fail.
-        let _ = writeln!(text, "  not finite   {voxels} voxels; they count as background");
+        text += &format!("  not finite   {voxels} voxels; they count as background\n");
     }
     text
 }
@@ -70,11 +70,72 @@ fn folder_text(found: &FolderReport) -> String {
         json_name(&found.layout),
         json_name(&found.scheme)
     );
+    text.push_str(&quality_table(found));
     for problem in &found.problems {
-        // Writing into a String cannot fail.
-        let _ = writeln!(text, "  problem: {problem}");
+        text += &format!("  problem: {problem}\n");
     }
     text
+}
+
+/// Table of the images' tissue, and the findings that no case is refused for; empty where no voxel
+/// was read.
+fn quality_table(found: &FolderReport) -> String {
+    let mut text = String::new();
+    let mut findings = String::new();
+    for case in &found.cases {
+        let Some(examination) = &case.examination else { continue };
+        if text.is_empty() {
+            text = format!(
+                "{:<24} {:<5} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8} {:>10}\n",
+                "case",
+                "image",
+                "tissue",
+                "mean",
+                "sd",
+                "min",
+                "0.5 %",
+                "50 %",
+                "99.5 %",
+                "max",
+                "covers",
+                "background"
+            );
+        }
+        for image in &examination.images {
+            let tissue = &image.quality.tissue;
+            let [low, _, _, median, _, _, high] = tissue.percentiles;
+            let figures = [tissue.mean, tissue.sd, tissue.min, low, median, high, tissue.max]
+                .map(intensity_text);
+            text += &format!(
+                "{:<24} {:<5} {:>8} {} {:>8} {:>10}\n",
+                case.id,
+                image.modality,
+                format_percent(tissue.share),
+                figures.join(" "),
+                format_percent(image.coverage),
+                intensity_text(image.quality.background.range.value).trim_start()
+            );
+        }
+        for located in &examination.findings {
+            let severity = located.finding.severity;
+            if QualityPolicy::default().decide_on(severity) != Consequence::Refuse {
+                let weight = json_name(&severity);
+                findings += &format!("  {weight}: case {}: {located}\n", case.id);
+            }
+        }
+    }
+    text + &findings
+}
+
+/// Intensity in nine characters, four significant digits.
+fn intensity_text(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-3..1e6).contains(&size) {
+        return format!("{value:>9.2e}");
+    }
+    let digits =
+        if size >= 1000.0 || size == 0.0 { 0 } else { (3.0 - size.log10().floor()) as usize };
+    format!("{value:>9.digits$}")
 }
 
 /// Name of a value in JSON, so that text and document have the same.

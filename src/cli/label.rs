@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use crate::brats::dataset::{CaseFiles, discover_cases};
-use crate::cli::console::Console;
 use crate::cli::predictors::PredictorOptions;
-use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::tables;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::eval::table::{DiceRow, render_dice};
 use crate::pipeline::{ingest, whole_case};
 use crate::run::case_selection;
@@ -28,7 +27,8 @@ Examples:
 
 Without --data it labels the cases whose labels the runs hid (data.shares). Labels lie in the cache, \
 beside the case files; `train --set data.pseudo={teacher=\"…\"}` takes them up by the teacher's \
-fingerprint, which is printed. A case that is labelled already is not done again.")]
+fingerprint, which is printed. A case that is labelled already is not done again. Nothing is labelled \
+where all images are background, unless --set evaluation.within_tissue=false.")]
 pub(super) struct Label {
     #[command(flatten)]
     runs: PredictorOptions,
@@ -54,8 +54,8 @@ pub(super) struct Label {
 }
 
 impl Label {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
-        let resolved = self.runs.resolve_runs()?;
+    pub(super) fn run(self, console: &Console) -> VerbResult {
+        let resolved = self.runs.resolve_runs_within_tissue()?;
         let live = ActiveSession::start(&self.long, &self.runs.metrics_label(), console)?
             .register_metrics(&[&ingest::ACTORS, &whole_case::CACHE_ACTORS], &[Split::Unlabelled]);
         let targets = if self.soft { Targets::Soft } else { Targets::Hard };
@@ -90,7 +90,7 @@ impl Label {
 }
 
 fn report_text(resolved: &ResolvedEnsemble, done: &LabelReport) -> String {
-    let LabelReport { teacher, targets, labelled, reused, quality } = done;
+    let LabelReport { teacher, targets, labelled, reused, quality, .. } = done;
     let targets = targets.name();
     let quality = match quality {
         None => "no case has true labels to measure them by".to_string(),

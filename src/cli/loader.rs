@@ -38,7 +38,6 @@ impl AugmentProfile {
     }
 }
 
-/// A loader to be measured.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct LoaderOptions {
     /// A dataset in one of the BraTS layouts

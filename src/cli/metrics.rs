@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::Fault;
 use crate::base::fs::{self, AtPath};
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::report::openmetrics::{MetricHistory, OpenMetricsSummary};
 use crate::run::failure::Failure;
 
@@ -38,7 +37,7 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         if !(self.interval.is_finite() && self.interval >= 0.001) {
             return Err(Failure::Usage(format!(
                 "--interval {}: is no time between samples; write at least 0.001",
@@ -70,7 +69,7 @@ fn to_file(
 }
 
 /// Writes the text to stdout, in place of a report.
-fn to_stdout(history: &MetricHistory, interval: f64) -> Result<CommandOutput, Failure> {
+fn to_stdout(history: &MetricHistory, interval: f64) -> VerbResult {
     match history.write_text(interval, BufWriter::new(std::io::stdout().lock())) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Fault::from_io(Path::new("stdout"), &error).into())

@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use clap::value_parser;
 
 use crate::brats::phantom::PhantomConfig;
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::run::failure::Failure;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::run::phantoms::{ACTORS, write_phantoms};
 use crate::volume::grid::Dims;
 
@@ -41,7 +39,7 @@ pub(super) struct PhantomCommand {
 }
 
 impl PhantomCommand {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         let config = PhantomConfig { dims: self.shape, seed: self.seed };
         let live =
             ActiveSession::start(&self.long, "phantom", console)?.register_metrics(&[&ACTORS], &[]);

@@ -1,17 +1,14 @@
 //! `predict`: label files for cases, with labels or without.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::brats::dataset::discover_cases;
-use crate::cli::console::Console;
 use crate::cli::evaluate::chosen_thresholds_text;
 use crate::cli::predictors::{PredictorOptions, ThresholdSource};
-use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::thresholds::ThresholdOptions;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::{ingest, whole_case};
-use crate::run::failure::Failure;
 use crate::run::predict::{self, PredictOptions};
 use crate::run::spacing::warn_of_other_spacing;
 
@@ -22,8 +19,9 @@ Examples:
   gliaflow predict --run runs/unet-001 --data data/BraTS2020 --out predictions
   gliaflow predict --run runs/a --run runs/b --mirror --data data --out predictions
 
-Each file has its source's grid, affine and label values. A case that cannot be read is listed, the \
-others go on, and the exit code is 3.")]
+Each file has its source's grid, affine and label values. A case's own labels are not read. Nothing is \
+predicted where all images are background, unless --set evaluation.within_tissue=false. A case whose \
+images cannot be read is listed, the others go on, and the exit code is 3.")]
 pub(super) struct Predict {
     #[command(flatten)]
     runs: PredictorOptions,
@@ -48,8 +46,8 @@ pub(super) struct Predict {
 }
 
 impl Predict {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
-        let resolved = self.runs.resolve_runs()?;
+    pub(super) fn run(self, console: &Console) -> VerbResult {
+        let resolved = self.runs.resolve_runs_within_tissue()?;
         let dataset = discover_cases(&self.data)?;
         let tuning = [ingest::ACTORS.as_slice(), &whole_case::CACHE_ACTORS].concat();
         let actors: [&[&str]; 2] = match self.postprocess {
@@ -58,7 +56,7 @@ impl Predict {
         };
         let live = ActiveSession::start(&self.long, &self.runs.metrics_label(), console)?
             .register_metrics(&actors, &[]);
-        let ((written, failed), tuned) = live.run_network_verb(|session| {
+        let ((written, failed), tuned, within_tissue) = live.run_network_verb(|session| {
             let mut predictor = resolved.build_predictor()?;
             let given = self.thresholds.to_postprocess();
             let (postprocess, tuned) = self.postprocess.choose_thresholds(
@@ -73,20 +71,23 @@ impl Predict {
             warn_of_other_spacing(&resolved, &cases);
             let done =
                 predict::predict_cases(predictor.as_mut(), &options, cases, &self.out, session)?;
-            Ok((done, tuned))
+            Ok((done, tuned, predictor.is_within_tissue()))
         })?;
         let problems: Vec<String> =
             dataset.problems.iter().chain(&failed).map(ToString::to_string).collect();
         let mut text = format!("{} cases segmented into {}\n", written.len(), self.out.display());
-        // Writing into a String cannot fail.
         if let Some(tuned) = &tuned {
-            let _ = writeln!(text, "{}", chosen_thresholds_text(tuned));
+            text += &format!("{}\n", chosen_thresholds_text(tuned));
         }
         for problem in &problems {
-            let _ = writeln!(text, "  problem: {problem}");
+            text += &format!("  problem: {problem}\n");
         }
-        let result =
-            serde_json::json!({ "predictions": written, "problems": problems, "tuned": tuned });
+        let result = serde_json::json!({
+            "predictions": written,
+            "problems": problems,
+            "tuned": tuned,
+            "within_tissue": within_tissue,
+        });
         Ok(CommandOutput::new(&result, text).with_bad_data(!problems.is_empty()))
     }
 }

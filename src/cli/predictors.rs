@@ -20,7 +20,7 @@ pub(super) struct PredictorOptions {
     #[arg(long)]
     mirror: bool,
 
-    /// Weights to use: latest, or best for those of the best validation
+    /// Weights to use: latest, best for those of the best validation, or those after so many steps
     #[arg(long, value_name = "WHICH", default_value = "latest")]
     checkpoint: CheckpointChoice,
 
@@ -32,6 +32,16 @@ pub(super) struct PredictorOptions {
 impl PredictorOptions {
     /// Reads the runs' configurations and checkpoints.
     pub(super) fn resolve_runs(&self) -> Result<ResolvedEnsemble, Failure> {
+        self.resolve_with(&self.set)
+    }
+
+    /// The same for predictions that others work with: within tissue, unless --set says otherwise.
+    pub(super) fn resolve_runs_within_tissue(&self) -> Result<ResolvedEnsemble, Failure> {
+        let masked = ["evaluation.within_tissue=true".to_string()];
+        self.resolve_with(&[&masked, self.set.as_slice()].concat())
+    }
+
+    fn resolve_with(&self, assignments: &[String]) -> Result<ResolvedEnsemble, Failure> {
         let runs = self.run.len();
         let weights = self.weight.len();
         if weights != 0 && weights != runs {
@@ -44,7 +54,7 @@ impl PredictorOptions {
         let members =
             self.run.iter().zip(weights).map(|(run, weight)| Member { run: run.clone(), weight });
         let members = members.collect();
-        Ensemble { members, which: self.checkpoint, mirrored: self.mirror }.resolve(&self.set)
+        Ensemble { members, which: self.checkpoint, mirrored: self.mirror }.resolve(assignments)
     }
 
     /// Value of the metrics' `run` label.
@@ -63,7 +73,6 @@ impl PredictorOptions {
     }
 }
 
-/// Source of the thresholds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum ThresholdSource {
     /// Values of --drop-below and --smallest-et

@@ -13,7 +13,6 @@ const TEMPLATE: &str = "{prefix:>10} {bar:32} {pos}/{len} {unit}  {per_sec}  {et
 /// Least time between two lines of a log.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Progress bars on a terminal.
 #[derive(Clone, Default)]
 pub(super) struct ProgressBars(MultiProgress);
 
@@ -33,6 +32,11 @@ impl Progress for ProgressBars {
         bar.set_prefix(task.to_string());
         bar.enable_steady_tick(Duration::from_millis(250));
         Box::new(BarTask(bar))
+    }
+
+    fn print_line(&self, line: &str) {
+        // A closed stderr must not end a training run.
+        let _ = writeln!(self.line_writer(), "{line}");
     }
 }
 
@@ -89,6 +93,11 @@ impl Progress for ProgressLog {
             started: now,
             last_line: Mutex::new(now),
         })
+    }
+
+    fn print_line(&self, line: &str) {
+        // As above.
+        let _ = writeln!(std::io::stderr(), "{line}");
     }
 }
 

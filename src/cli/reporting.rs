@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::report;
-use crate::run::failure::Failure;
 
 /// Draw the curves and write the page of a run, as its end does
 #[derive(Debug, clap::Args)]
@@ -22,7 +20,7 @@ pub(super) struct Reporting {
 }
 
 impl Reporting {
-    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, _: &Console) -> VerbResult {
         let written = report::write_report(&self.run)?;
         let text =
             format!("curves: {}\npage: {}", written.progress.display(), written.page.display());

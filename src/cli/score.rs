@@ -9,9 +9,8 @@ use crate::base::error::{CaseError, Reason};
 use crate::base::fs::{self, AtPath};
 use crate::brats::case::{LabelVolume, read_labels_only};
 use crate::brats::dataset::discover_cases;
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
 use crate::cli::thresholds::{ThresholdOptions, as_options};
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::eval::cohort::CohortScore;
 use crate::eval::hausdorff::Hd95;
 use crate::eval::lesionwise::{CohortLesions, LesionRules, score_lesions};
@@ -105,7 +104,7 @@ impl ScoreDocument {
 }
 
 impl Score {
-    pub(super) fn run(self, _: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, _: &Console) -> VerbResult {
         for path in [&self.truth, &self.prediction] {
             path.metadata().at_path(path).map_err(CaseError::from)?;
         }

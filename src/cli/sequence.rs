@@ -16,9 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::error::Fault;
 use crate::base::fs;
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
 use crate::cli::{CommandLine, Verb, fail_on_kernel_fault};
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::run::failure::Failure;
 use crate::telemetry::backend_log;
 
@@ -50,7 +49,7 @@ struct Answer {
 }
 
 impl SequenceCommand {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         for line in io::stdin().lock().lines() {
             let line = line.map_err(|error| Fault::Environment {
                 subject: "standard input".into(),

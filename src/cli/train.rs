@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use crate::base::text::{format_duration, format_percent};
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::tables;
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::{ingest, loader, whole_case};
 use crate::run::config::{self, CheckedConfig};
 use crate::run::failure::Failure;
+use crate::run::resume;
 use crate::run::train::{self, RunDestination};
 use crate::run_folder::DATASET_LOCK;
 use crate::run_folder::summary::RunSummary;
@@ -27,6 +27,7 @@ Examples:
   gliaflow train --config configs/unet.toml --set data.folder=data/BraTS2020
   gliaflow train --set data.folder=data --set crop.patch='[64, 64, 64]' --run runs/small
   gliaflow train --resume runs/unet-001
+  gliaflow train --resume runs/unet-001 --set train.epochs=400
 
 Ctrl-C, SIGTERM or SIGUSR1 once finishes the step, writes a checkpoint and exits with 75.")]
 pub(super) struct Train {
@@ -47,12 +48,14 @@ pub(super) struct Train {
     run: Option<PathBuf>,
 
     /// Go on with this run where its last checkpoint stands; --set may change what does not decide
-    /// the result, such as device, loader.workers or train.non_finite
+    /// the result, such as device, loader.workers or train.non_finite, and train.epochs, which
+    /// trains a run for longer, also one that has ended
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "run", "dry_run"])]
     resume: Option<PathBuf>,
 
-    /// Weights to start from, as safetensors; the same as --set model.init=FILE
-    #[arg(long, value_name = "FILE")]
+    /// Weights to start from: a safetensors file, or a run's folder for its latest; the same as
+    /// --set model.init=…
+    #[arg(long, value_name = "FILE|RUN")]
     init: Option<PathBuf>,
 
     /// auto, cpu, cuda or wgpu; the same as --set device=…
@@ -77,7 +80,7 @@ pub(super) struct Train {
 }
 
 impl Train {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         let mut assignments = self.set.clone();
         let quoted = |path: &PathBuf| toml::Value::from(path.display().to_string()).to_string();
         assignments.extend(self.data.as_ref().map(|path| format!("data.folder={}", quoted(path))));
@@ -88,7 +91,7 @@ impl Train {
         if let Some(folder) = &self.resume {
             let live = self.start_session(&folder.display().to_string(), console)?;
             let summary =
-                live.run_network_verb(|session| train::resume(folder, &assignments, session))?;
+                live.run_network_verb(|session| resume::resume_run(folder, &assignments, session))?;
             return Ok(CommandOutput::new(&summary, report_text(&summary)));
         }
         let config = config::load(self.config.as_deref(), &assignments)?;
@@ -111,7 +114,7 @@ impl Train {
     }
 }
 
-fn dry_run(config: &CheckedConfig) -> Result<CommandOutput, Failure> {
+fn dry_run(config: &CheckedConfig) -> VerbResult {
     let memory = config.loader_memory()?;
     let text = format!(
         "{}\n# parameters          {}\n# loader memory       {:.0} MiB: {} samples under way, {} \
@@ -130,7 +133,6 @@ fn dry_run(config: &CheckedConfig) -> Result<CommandOutput, Failure> {
     Ok(CommandOutput::new(&result, text))
 }
 
-/// Summary of a run as text.
 pub(super) fn report_text(summary: &RunSummary) -> String {
     let scored = summary.evaluation.as_ref().map_or_else(
         || "no case was held out, so nothing was scored".to_string(),

@@ -1,15 +1,13 @@
 //! `tune`: search for the smallest loader that keeps a trainer busy.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::base::fs;
 #[cfg(feature = "train")]
 use crate::cli::bench_step::BenchStep;
-use crate::cli::console::Console;
 use crate::cli::loader::LoaderOptions;
-use crate::cli::report::CommandOutput;
 use crate::cli::session::{ActiveSession, SessionOptions};
+use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::workers::WorkerPlan;
 use crate::pipeline::{ingest, loader};
 use crate::run::failure::Failure;
@@ -61,7 +59,7 @@ pub(super) struct Tune {
 }
 
 impl Tune {
-    pub(super) fn run(self, console: &Console) -> Result<CommandOutput, Failure> {
+    pub(super) fn run(self, console: &Console) -> VerbResult {
         let config = self.loader.drain_config(2, WorkerPlan::default(), self.step_ms()?)?;
         let live = ActiveSession::start(&self.long, "tune", console)?
             .register_metrics(&[&ingest::ACTORS, &loader::ACTORS], &[Split::Train]);
@@ -78,9 +76,9 @@ impl Tune {
         Ok(CommandOutput::new(&json, report_text(&self.loader.describe(), &tuned, &section)))
     }
 
-    /// Milliseconds that the trainer takes for a batch, given or measured.
-    #[cfg(feature = "train")]
+    /// Milliseconds that the trainer takes for a batch: given, or measured if there is a network.
     fn step_ms(&self) -> Result<f64, Failure> {
+        #[cfg(feature = "train")]
         if let (None, Some(model)) = (self.step_ms, &self.model) {
             let step = BenchStep::with_few_steps(
                 model,
@@ -92,15 +90,8 @@ impl Tune {
         }
         Ok(self.step_ms.unwrap_or_default())
     }
-
-    /// Milliseconds that the trainer takes for a batch, as given: this build has no network.
-    #[cfg(not(feature = "train"))]
-    fn step_ms(&self) -> Result<f64, Failure> {
-        Ok(self.step_ms.unwrap_or_default())
-    }
 }
 
-/// The loader as a `[loader]` section of a configuration.
 fn loader_section(tuned: &TunedLoader) -> Result<String, Failure> {
     let mut table = toml::Table::new();
     let loader = toml::Value::try_from(&tuned.loader);
@@ -110,10 +101,8 @@ fn loader_section(tuned: &TunedLoader) -> Result<String, Failure> {
 
 fn report_text(what: &str, tuned: &TunedLoader, section: &str) -> String {
     let mut text = format!("{what}, a batch every {:.1} ms\n\n", tuned.step_ms);
-    // Writing into a String cannot fail.
-    let _ = writeln!(
-        text,
-        "{:<42} {:>8} {:>10} {:>9}  held back by",
+    text += &format!(
+        "{:<42} {:>8} {:>10} {:>9}  held back by\n",
         "workers", "prefetch", "memory MiB", "starved %"
     );
     for trial in &tuned.trials {
@@ -124,12 +113,10 @@ fn report_text(what: &str, tuned: &TunedLoader, section: &str) -> String {
             workers.fetch, workers.decode, workers.normalize, workers.crop, workers.augment
         );
         let starved = 100.0 * starved_ratio;
-        let _ = writeln!(
-            text,
-            "{named:<42} {prefetch:>8} {memory_mib:>10} {starved:>9.1}  {bottleneck}"
-        );
+        text +=
+            &format!("{named:<42} {prefetch:>8} {memory_mib:>10} {starved:>9.1}  {bottleneck}\n");
     }
     let verdict = if tuned.enough { "enough" } else { "not enough" };
-    let _ = write!(text, "\n{verdict}: {}\n\n{section}", tuned.sentence);
+    text += &format!("\n{verdict}: {}\n\n{section}", tuned.sentence);
     text
 }

@@ -121,7 +121,6 @@ impl Components {
     }
 }
 
-/// Appends the runs of one row.
 fn cut_row(mask: &[bool], row: std::ops::Range<usize>, runs: &mut Vec<VoxelRun>) {
     let mut at = row.start;
     while let Some(skipped) = mask[at..row.end].iter().position(|&set| set) {

@@ -23,6 +23,9 @@ pub trait Predictor {
         case: &WholeCase,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<f32>, Fault>;
+
+    /// True if the probabilities are 0 where all images are background.
+    fn is_within_tissue(&self) -> bool;
 }
 
 /// Sliding windows of a network.
@@ -47,7 +50,23 @@ impl WindowConfig {
         progress: impl FnMut(usize, usize),
     ) -> Vec<f32> {
         let window = self.extent;
-        predict_case(network, &case.images, case.brain.dims, window, &self.sliding, progress)
+        let mut probabilities =
+            predict_case(network, &case.images, case.brain.dims, window, &self.sliding, progress);
+        if self.sliding.within_tissue {
+            mask_background(&mut probabilities, &case.tissue);
+        }
+        probabilities
+    }
+}
+
+/// Sets probabilities `[3, d, h, w]` to 0 outside `tissue`, `[d, h, w]`.
+fn mask_background(probabilities: &mut [f32], tissue: &[bool]) {
+    for region in probabilities.chunks_exact_mut(tissue.len()) {
+        for (probability, is_tissue) in region.iter_mut().zip(tissue) {
+            if !is_tissue {
+                *probability = 0.0;
+            }
+        }
     }
 }
 
@@ -66,6 +85,10 @@ impl Predictor for OneNetwork {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<f32>, Fault> {
         Ok(self.windows.run_network(self.network.as_ref(), case, progress))
+    }
+
+    fn is_within_tissue(&self) -> bool {
+        self.windows.sliding.within_tissue
     }
 }
 
@@ -128,6 +151,10 @@ impl Predictor for MeanPredictor {
             add_weighted(&mut sum, &probabilities, (part.weight / weights) as f32);
         }
         Ok(sum)
+    }
+
+    fn is_within_tissue(&self) -> bool {
+        self.parts.iter().all(|part| part.windows.sliding.within_tissue)
     }
 }
 
@@ -204,6 +231,7 @@ mod tests {
         WholeCase {
             id: CaseId::new("case"),
             images: values.collect(),
+            tissue: (0..dims.voxel_count()).map(|place| place % 3 != 0).collect(),
             labels: None,
             outside: Vec::new(),
             brain: Box3 { start: [0; 3], dims },
@@ -232,6 +260,31 @@ mod tests {
         let other = of(vec![part(1.0, 0.1, 2, &count)]);
         let expected = alone.iter().zip(&other).map(|(a, b)| 0.25 * a + 0.75 * b);
         assert!(both.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6));
+    }
+
+    #[test]
+    fn within_tissue_nothing_is_predicted_in_the_air_and_the_rest_stays() {
+        let count = Arc::new(Count::default());
+        let masked = |weight, factor| {
+            let mut part = part(weight, factor, 4, &count);
+            part.windows.sliding.within_tissue = true;
+            part
+        };
+        let (tissue, voxels) = (case().tissue, case().brain.dims.voxel_count());
+        for (free, inside) in [
+            (of(vec![part(1.0, 0.5, 4, &count)]), of(vec![masked(1.0, 0.5)])),
+            (
+                of(vec![part(1.0, 0.5, 4, &count), part(2.0, 0.7, 4, &count)]),
+                of(vec![masked(1.0, 0.5), masked(2.0, 0.7)]),
+            ),
+        ] {
+            let expected = free
+                .iter()
+                .enumerate()
+                .map(|(place, value)| if tissue[place % voxels] { *value } else { 0.0 });
+            assert_eq!(inside, expected.collect::<Vec<f32>>());
+            assert_ne!(inside, free);
+        }
     }
 
     #[test]

@@ -39,11 +39,22 @@ pub struct SlidingConfig {
     /// Windows predicted at once.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "windows"))]
     pub batch: usize,
+    /// True if probabilities are 0 where all images are background: no tumour in the air. `predict`
+    /// and `label` do so unless they are told otherwise.
+    #[serde(skip_serializing_if = "is_false")]
+    pub within_tissue: bool,
+}
+
+/// Left out where it is off, so that the fingerprints of runs without it stay what they were.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Default for SlidingConfig {
     fn default() -> Self {
-        Self { overlap: 0.5, weighting: Weighting::Gaussian, batch: 1 }
+        let (overlap, weighting) = (0.5, Weighting::Gaussian);
+        Self { overlap, weighting, batch: 1, within_tissue: false }
     }
 }
 
@@ -242,7 +253,7 @@ mod tests {
     fn what_goes_in_comes_out_at_its_place() {
         for case in [Dims([4, 9, 6]), Dims([2, 3, 11]), Dims([1, 1, 1]), WINDOW] {
             for weighting in [Weighting::Gaussian, Weighting::Constant] {
-                let config = SlidingConfig { overlap: 0.5, weighting, batch: 3 };
+                let config = SlidingConfig { weighting, batch: 3, ..SlidingConfig::default() };
                 let images = ramp(case, 2);
                 let sliding = Sliding::new(case, WINDOW, &config);
                 let Ok(blended) = sliding.blend_windows(&images, 2, echo, |_, _| ());
@@ -273,7 +284,8 @@ mod tests {
 
     #[test]
     fn every_window_is_predicted_in_batches_and_counted() {
-        let config = SlidingConfig { overlap: 0.5, weighting: Weighting::Constant, batch: 4 };
+        let weighting = Weighting::Constant;
+        let config = SlidingConfig { weighting, batch: 4, ..SlidingConfig::default() };
         let case = Dims([8, 8, 7]);
         let sliding = Sliding::new(case, WINDOW, &config);
         assert_eq!(sliding.window_starts().len(), 27);

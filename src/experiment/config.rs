@@ -146,10 +146,15 @@ impl ExperimentConfig {
         self.resolve_config(tables, place, assignments)
     }
 
+    /// Path of the network's own settings file, if it has one.
+    pub fn settings_file(&self, network: &NetworkSection) -> Option<PathBuf> {
+        let folder = self.file.parent().unwrap_or(Path::new(""));
+        network.file.as_ref().map(|name| folder.join(name))
+    }
+
     fn layers_of(&self, network: &NetworkSection) -> Result<Vec<Table>, Failure> {
         let mut tables = Vec::new();
-        if let Some(name) = &network.file {
-            let path = self.file.parent().unwrap_or(Path::new("")).join(name);
+        if let Some(path) = self.settings_file(network) {
             let mut layers = ConfigLayers::of_defaults(Table::new());
             layers.merge_file(&path)?;
             tables.push(layers.table);
@@ -177,10 +182,11 @@ impl ExperimentConfig {
         }
         all.extend_from_slice(assignments);
         let checked = config::of_tables(tables, &self.file, &all)?;
-        if checked.run.data.shares.is_none() {
+        if checked.run.data.shares.is_none() && checked.run.data.split.is_none() {
             return Err(Failure::Usage(format!(
                 "{}: base.data.shares is not there; it says which cases are for validation, for \
-                 test, and unlabelled: [base.data.shares] with nothing in it has the paper's",
+                 test, and unlabelled: [base.data.shares] with nothing in it has the paper's; or name \
+                 a file that divides them with base.data.split",
                 self.file.display()
             )));
         }

@@ -17,7 +17,7 @@ const MEANING: u32 = 1;
 /// The journal's file.
 const JOURNAL: &str = "steps.jsonl";
 
-/// ExperimentStep of an experiment, identified by everything that decides its outcome.
+/// Step of an experiment, identified by everything that decides its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExperimentStep {
     /// `train`, `score`, `label`.
@@ -49,7 +49,6 @@ pub struct ExperimentFolder {
     journal: File,
 }
 
-/// A line of the journal.
 #[derive(Serialize)]
 struct StepJournalEntry<'a> {
     #[serde(flatten)]

@@ -13,5 +13,6 @@ pub mod outcome;
 pub mod paper;
 pub mod plan;
 pub mod protocol;
+pub mod split_sizes;
 pub mod steps;
 pub mod table;

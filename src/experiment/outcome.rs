@@ -7,11 +7,10 @@ use serde::Serialize;
 use crate::base::error::CaseError;
 use crate::eval::cohort::{CohortScore, Summary};
 use crate::eval::statistics::paired::{MeasureByCase, average_seeds};
-use crate::experiment::claims::{self, Claim};
 use crate::experiment::paper::PaperRow;
 use crate::volume::region::Region;
 
-/// TableRow of the table: one method and its scores.
+/// Row of the table: one method and its scores.
 #[derive(Debug, Clone)]
 pub struct TableRow {
     /// Name of the method.
@@ -75,7 +74,7 @@ pub struct CaseCounts {
     pub validation: usize,
     /// Test cases.
     pub test: usize,
-    /// CaseCounts with hidden labels, annotated by the ensemble.
+    /// Cases with hidden labels, annotated by the ensemble.
     pub unlabelled: usize,
 }
 
@@ -90,7 +89,7 @@ pub struct CurvePoint {
     pub sd: BTreeMap<&'static str, Option<f64>>,
 }
 
-/// ExperimentOutcome of an experiment.
+/// Outcome of an experiment.
 #[derive(Debug, Clone)]
 pub struct ExperimentOutcome {
     /// The experiment's name.
@@ -111,14 +110,4 @@ pub struct ExperimentOutcome {
     pub pseudo_labels: Vec<BTreeMap<&'static str, f64>>,
     /// Dice by the amount of labelled data, the whole of it last.
     pub curve: Vec<CurvePoint>,
-}
-
-impl ExperimentOutcome {
-    /// Tests the paper's claim.
-    ///
-    /// # Errors
-    /// If rows were not scored on the same cases.
-    pub fn test_claims(&self) -> Result<Vec<Claim>, CaseError> {
-        claims::test_claims(&self.rows)
-    }
 }

@@ -4,14 +4,13 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::brats::dataset::{TumourGrade, discover_cases};
 use crate::eval::sliding::Sliding;
 use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::experiment::config_file::{BEST, NetworkSection};
+use crate::experiment::split_sizes::{SplitSizes, split_sizes};
 use crate::run::config::CheckedConfig;
 use crate::run::failure::Failure;
 use crate::run::tools::bench_step::{self, Repeats, StepCost};
-use crate::volume::case::{CaseId, Split};
 use crate::volume::grid::Dims;
 
 /// Bytes of a voxel in a case file: four modalities of i16, and a label.
@@ -19,27 +18,6 @@ const BYTES_PER_VOXEL: u64 = 9;
 
 /// Passes over a case when it is predicted with all mirrorings.
 const MIRRORINGS: u64 = 8;
-
-/// Number of cases in each split.
-#[derive(Debug, Clone, Serialize)]
-pub struct SplitSizes {
-    /// All labelled cases.
-    pub cases: usize,
-    /// True if the cases were found, and not only expected.
-    pub found: bool,
-    /// Trained on.
-    pub train: usize,
-    /// Validation cases, those with hidden labels among them.
-    pub validation: usize,
-    /// Validation cases whose labels are not hidden.
-    pub validation_scored: usize,
-    /// Test cases, those with hidden labels among them.
-    pub test: usize,
-    /// Test cases whose labels are not hidden.
-    pub test_scored: usize,
-    /// The others of both: their labels are hidden.
-    pub unlabelled: usize,
-}
 
 /// Step of the experiment, and its cost.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -106,7 +84,8 @@ pub fn plan_experiment(
                 Repeats { warmup: 1, steps: 3, kernel_steps: 0 },
             )?);
         } else {
-            unmeasured.push(how_to_measure(network, &config));
+            let file = experiment.settings_file(network);
+            unmeasured.push(how_to_measure(network, file.as_deref(), &config));
         }
     }
     let parts = split_sizes(experiment, place)?;
@@ -127,67 +106,19 @@ fn cost_of<'a>(config: &CheckedConfig, measured: &'a [StepCost]) -> Option<&'a S
     })
 }
 
-fn how_to_measure(network: &NetworkSection, config: &CheckedConfig) -> String {
-    let Some(file) = network.file.as_ref().and_then(|file| file.file_name()) else {
+fn how_to_measure(network: &NetworkSection, file: Option<&Path>, config: &CheckedConfig) -> String {
+    let Some(file) = file else {
         return format!("{}: say --measure", network.name);
     };
     let [d, h, w] = config.run.crop.patch.0;
     format!(
         "{}: say --measure, or give --times what this writes where it will run: gliaflow bench-step \
-         --model {} --patch {d}x{h}x{w} --batch {} --config configs/{} --json",
+         --model {} --patch {d}x{h}x{w} --batch {} --config {} --json",
         network.name,
         config.blueprint.name(),
         config.run.loader.batch,
-        file.to_string_lossy()
+        file.display()
     )
-}
-
-/// Splits the cases that are there, or as many as are expected.
-fn split_sizes(
-    experiment: &ExperimentConfig,
-    place: Repetition<'_>,
-) -> Result<SplitSizes, Failure> {
-    let run = experiment.shared_config(place)?.run;
-    let cohort = &experiment.text.cohort;
-    let phantoms = cohort.phantoms.as_ref().map(|phantoms| phantoms.cases as usize);
-    let there = discover_cases(&run.data.folder).ok().filter(|_| phantoms.is_none());
-    let found: Option<Vec<(CaseId, Option<TumourGrade>)>> = there.map(|dataset| {
-        let labelled = dataset.cases.into_iter().filter(|files| files.labels.is_some());
-        labelled.map(|files| (files.id, files.grade)).collect()
-    });
-    let is_found = found.is_some();
-    let cases = match (found, phantoms.or(cohort.expected_cases)) {
-        (Some(found), _) => found,
-        (None, Some(count)) => {
-            (0..count).map(|number| (CaseId::new(format!("case{number}")), None)).collect()
-        }
-        (None, None) => {
-            return Err(Failure::Usage(format!(
-                "{}: the dataset is not there, and cohort.expected_cases does not say how many \
-                 cases to plan with; set one of them",
-                run.data.folder.display()
-            )));
-        }
-    };
-    let mut open = run.data.clone();
-    if let Some(shares) = &mut open.shares {
-        // Hiding labels takes cases out of the parts and moves none between them.
-        shares.unlabelled_of_validation = 0.0;
-        shares.unlabelled_of_test = 0.0;
-    }
-    let all = open.split_cases(&cases, run.seed)?;
-    let kept = run.data.split_cases(&cases, run.seed)?;
-    let count = |splits: &[Split], part| splits.iter().filter(|own| **own == part).count();
-    Ok(SplitSizes {
-        cases: cases.len(),
-        found: is_found,
-        train: count(&kept, Split::Train),
-        validation: count(&all, Split::Validation),
-        validation_scored: count(&kept, Split::Validation),
-        test: count(&all, Split::Test),
-        test_scored: count(&kept, Split::Test),
-        unlabelled: count(&kept, Split::Unlabelled),
-    })
 }
 
 struct ExperimentPlanner<'a> {

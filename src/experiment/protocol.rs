@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::base::files::write_atomically;
+use crate::base::files::{write_atomically, write_json};
 use crate::eval::cohort::CohortScore;
 use crate::experiment::cohort::ExperimentCohort;
 use crate::experiment::config::{ExperimentConfig, Repetition};
@@ -45,7 +45,6 @@ pub fn run_experiment(
     Ok(outcome)
 }
 
-/// Number of steps of an experiment.
 fn step_count(experiment: &ExperimentConfig) -> u64 {
     let networks = experiment.text.networks.len() as u64;
     let fractions = experiment.text.labelled_fractions.len() as u64;
@@ -56,18 +55,9 @@ fn step_count(experiment: &ExperimentConfig) -> u64 {
 
 /// Writes `table.md`, `table.csv` and `table.json`.
 fn write_tables(out: &Path, outcome: &ExperimentOutcome) -> Result<(), Failure> {
-    let mut document = serde_json::to_string_pretty(&table::to_json(outcome)?)
-        .expect("an outcome serialises to JSON");
-    document.push('\n');
-    let files = [
-        ("table.md", table::to_markdown(outcome)?),
-        ("table.csv", table::to_csv(outcome)?),
-        ("table.json", document),
-    ];
-    for (name, text) in files {
-        write_atomically(&out.join(name), text.as_bytes())?;
-    }
-    Ok(())
+    write_atomically(&out.join("table.md"), table::to_markdown(outcome)?.as_bytes())?;
+    write_atomically(&out.join("table.csv"), table::to_csv(outcome)?.as_bytes())?;
+    Ok(write_json(&out.join("table.json"), &table::to_json(outcome)?)?)
 }
 
 struct Protocol<'a> {
@@ -182,7 +172,6 @@ impl<'a> Protocol<'a> {
         })
     }
 
-    /// The runs of one seed that are averaged.
     fn ensemble_of_seed(&self, alone: &[StandAloneRuns<'_>], seed: usize) -> Ensemble {
         let text = &self.experiment.text.ensemble;
         let members = self.experiment.ensemble_members();

@@ -22,6 +22,7 @@ use crate::run::evaluate::{WholeCases, score_each_case};
 use crate::run::failure::Failure;
 use crate::run::label::{self, LabelReport, LabelRequest};
 use crate::run::prepare::Session;
+use crate::run::resume;
 use crate::run::train::{self, RunDestination};
 use crate::run_folder::scores::write_cases_csv;
 use crate::run_folder::summary::RunSummary;
@@ -95,7 +96,7 @@ impl StepRunner<'_> {
                 if is_begun {
                     // It may go on elsewhere; what decides its result is in its folder.
                     let device = json!(config.run.device);
-                    train::resume(&folder, &[format!("device={device}")], self.session)?;
+                    resume::resume_run(&folder, &[format!("device={device}")], self.session)?;
                 } else {
                     let destination = RunDestination::Exactly(folder.clone());
                     train::train(config, &destination, self.session)?;

@@ -1,13 +1,11 @@
 //! Outcome of an experiment as Markdown, CSV and JSON, with the paper's figures beside.
 
-use std::fmt::Write;
-
 use serde_json::{Map, Value, json};
 
 use crate::base::error::CaseError;
 use crate::base::text::capitalize_first;
 use crate::eval::table::{in_markdown, with_numbers_right};
-use crate::experiment::claims::{Claim, conclusion_sentence};
+use crate::experiment::claims::{Claim, conclusion_sentence, test_claims};
 use crate::experiment::outcome::{ExperimentOutcome, TableRow};
 use crate::volume::region::Region;
 
@@ -19,7 +17,7 @@ const NOT_RUN: &str = "not run";
 /// # Errors
 /// If rows were not scored on the same cases.
 pub fn to_markdown(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
-    let claims = outcome.test_claims()?;
+    let claims = test_claims(&outcome.rows)?;
     let cases = outcome.cases;
     let kind = if outcome.phantom { " phantom" } else { "" };
     let mut text = format!(
@@ -49,34 +47,23 @@ pub fn to_markdown(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
     text.push_str("\n\n");
     let validated: Vec<String> =
         outcome.validation.iter().map(|(network, dice)| format!("{network} {dice:.4}")).collect();
-    push_fmt(
-        &mut text,
-        format_args!(
-            "Student: {}. Mean Dice on the validation cases: {}.\n",
-            outcome.student,
-            validated.join(", ")
-        ),
+    text += &format!(
+        "Student: {}. Mean Dice on the validation cases: {}.\n",
+        outcome.student,
+        validated.join(", ")
     );
     if let Some(quality) = pseudo_labels(outcome) {
-        push_fmt(&mut text, format_args!("Pseudo-labels against the hidden truth: {quality}.\n"));
+        text += &format!("Pseudo-labels against the hidden truth: {quality}.\n");
     }
     if !outcome.curve.is_empty() {
-        push_fmt(&mut text, format_args!("\n{}\n", curve_table(outcome)));
+        text += &format!("\n{}\n", curve_table(outcome));
     }
-    push_fmt(
-        &mut text,
-        format_args!(
-            "\n{}\n\n{}.\n",
-            test_table(&claims),
-            capitalize_first(&conclusion_sentence(&claims))
-        ),
+    text += &format!(
+        "\n{}\n\n{}.\n",
+        test_table(&claims),
+        capitalize_first(&conclusion_sentence(&claims))
     );
     Ok(text)
-}
-
-/// Appends text; writing into a string cannot fail.
-fn push_fmt(text: &mut String, what: std::fmt::Arguments<'_>) {
-    let _ = text.write_fmt(what);
 }
 
 /// Rows of methods by columns of regions, each with the paper's figure and the difference.
@@ -106,10 +93,10 @@ fn cells_of(row: &TableRow, region: Region) -> Result<[String; 3], CaseError> {
     };
     let mut own = format!("{:.4}", found.mean);
     if let Some(sd) = found.sd {
-        push_fmt(&mut own, format_args!(" ± {sd:.4}"));
+        own += &format!(" ± {sd:.4}");
     }
     if let Some(sd) = row.seed_sd(region) {
-        push_fmt(&mut own, format_args!(" [{sd:.4}]"));
+        own += &format!(" [{sd:.4}]");
     }
     let gap = paper.map_or_else(|| "-".to_string(), |paper| format!("{:+.4}", found.mean - paper));
     Ok([own, printed, gap])
@@ -188,18 +175,15 @@ pub fn to_csv(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
             let cases = row.runs.first().map_or(0, |run| run.cases().len());
             let interval = found.and_then(|found| found.ci95);
             let own = found.map_or_else(|| NOT_RUN.to_string(), |found| found.mean.to_string());
-            push_fmt(
-                &mut text,
-                format_args!(
-                    "\"{}\",{region},{cases},{},{own},{},{},{},{},{}\n",
-                    row.name.replace('"', "\"\""),
-                    row.runs.len(),
-                    number(found.and_then(|found| found.sd)),
-                    number(found.map(|found| found.median)),
-                    number(interval.map(|[low, _]| low)),
-                    number(interval.map(|[_, high]| high)),
-                    number(paper),
-                ),
+            text += &format!(
+                "\"{}\",{region},{cases},{},{own},{},{},{},{},{}\n",
+                row.name.replace('"', "\"\""),
+                row.runs.len(),
+                number(found.and_then(|found| found.sd)),
+                number(found.map(|found| found.median)),
+                number(interval.map(|[low, _]| low)),
+                number(interval.map(|[_, high]| high)),
+                number(paper),
             );
         }
     }
@@ -211,7 +195,7 @@ pub fn to_csv(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
 /// # Errors
 /// If rows were not scored on the same cases.
 pub fn to_json(outcome: &ExperimentOutcome) -> Result<Value, CaseError> {
-    let claims = outcome.test_claims()?;
+    let claims = test_claims(&outcome.rows)?;
     let mut rows = Vec::new();
     for row in &outcome.rows {
         let mut dice = Map::new();

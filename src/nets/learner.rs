@@ -83,7 +83,6 @@ pub struct Update {
     pub gradient_norm: Tensor<1>,
 }
 
-/// [`Learner`] of one architecture.
 pub(crate) struct TrainableModel<A: Architecture> {
     module: A,
     optimiser: Optimiser<A>,
@@ -105,7 +104,7 @@ impl<A: Architecture> TrainableModel<A> {
         let recording = device.clone().autodiff();
         let module = weights::number_parameters(A::init(config, &recording).draw_weights(seed));
         Self {
-            optimiser: optimiser.rule.init_optimiser(&module, device),
+            optimiser: optimiser.init_optimiser(&module, device),
             accumulated: AccumulatedGradients::default(),
             average: optimiser.average.map(|_| WeightAverage::starting_from(&module, device)),
             module,
@@ -197,7 +196,6 @@ impl<A: Architecture> Learner for TrainableModel<A> {
     }
 }
 
-/// Module for inference.
 struct InferenceModel<A: Architecture> {
     module: A,
     patch_divisor: usize,

@@ -1,5 +1,5 @@
 //! Update rules of the optimisers, by PyTorch's conventions: momentum without dampening, a weight
-//! decay that is added to the gradient, Adam's epsilon outside of the corrected root.
+//! decay that is added to the gradient but AdamW's, Adam's epsilon outside of the corrected root.
 //!
 //! Every step takes a flag `is_finite`, `[1]`, on the device: where it is false, weights and
 //! optimiser state stay as they are, and no loss is waited for. Burn's own optimisers
@@ -11,12 +11,12 @@ use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Device, Tensor};
 
-use crate::nets::optimiser::UpdateRule;
+use crate::nets::optimiser::{OptimiserConfig, UpdateRule};
 use crate::nets::weights;
 
 /// Optimiser of one module.
 pub struct Optimiser<M: Module> {
-    rule: UpdateRule,
+    settings: OptimiserConfig,
     memory: OptimiserState<M>,
 }
 
@@ -56,18 +56,20 @@ impl BiasCorrection {
     }
 }
 
-impl UpdateRule {
+impl OptimiserConfig {
     /// Creates the optimiser of `module` with empty state.
     pub fn init_optimiser<M: Module>(&self, module: &M, device: &Device) -> Optimiser<M> {
-        let (moments, means) = match *self {
-            Self::Adam { amsgrad, .. } => (if amsgrad { 3 } else { 2 }, 2),
-            Self::Sgd { momentum, .. } => (usize::from(momentum > 0.0), 0),
+        let (moments, means) = match self.rule {
+            UpdateRule::Adam { amsgrad, .. } | UpdateRule::AdamW { amsgrad, .. } => {
+                (if amsgrad { 3 } else { 2 }, 2)
+            }
+            UpdateRule::Sgd { momentum, .. } => (usize::from(momentum > 0.0), 0),
         };
         let memory = OptimiserState {
             moments: (0..moments).map(|_| weights::zero_parameters(module.valid())).collect(),
             seen: (0..means).map(|number| BiasCorrection::without_data(number, device)).collect(),
         };
-        Optimiser { rule: self.clone(), memory }
+        Optimiser { settings: self.clone(), memory }
     }
 }
 
@@ -79,7 +81,7 @@ impl<M: Module> Optimiser<M> {
 
     /// Same optimiser with another state.
     pub(crate) fn with_state(&self, memory: OptimiserState<M>) -> Self {
-        Self { rule: self.rule.clone(), memory }
+        Self { settings: self.settings.clone(), memory }
     }
 
     /// Updates `module` by one step of `rate` down `gradients`, if `is_finite`, `[1]`. A parameter
@@ -92,13 +94,15 @@ impl<M: Module> Optimiser<M> {
         is_finite: &Tensor<1, Bool>,
     ) -> M {
         let memory = &mut self.memory;
-        if let UpdateRule::Adam { beta1, beta2, .. } = self.rule {
+        if let UpdateRule::Adam { beta1, beta2, .. } | UpdateRule::AdamW { beta1, beta2, .. } =
+            self.settings.rule
+        {
             for (seen, decay) in memory.seen.iter_mut().zip([beta1, beta2]) {
                 seen.count_value(decay, is_finite);
             }
         }
         let mut update = ParamUpdate {
-            rule: &self.rule,
+            settings: &self.settings,
             rate,
             is_finite,
             gradients,
@@ -115,7 +119,7 @@ impl<M: Module> Optimiser<M> {
 
 /// Visitor that updates each parameter and its moments.
 struct ParamUpdate<'a> {
-    rule: &'a UpdateRule,
+    settings: &'a OptimiserConfig,
     rate: f64,
     is_finite: &'a Tensor<1, Bool>,
     gradients: GradientsParams,
@@ -129,27 +133,52 @@ impl ModuleMapper for ParamUpdate<'_> {
         let Some(gradient) = self.gradients.remove::<D>(id) else { return param };
         param.map(|tensor| {
             let weights = tensor.clone().without_autodiff();
-            let delta = match *self.rule {
-                UpdateRule::Adam { .. } => self.adam_direction(id, &weights, gradient),
-                UpdateRule::Sgd { .. } => self.sgd_direction(id, &weights, gradient),
-            };
-            let stepped = weights.clone() - delta * self.rate;
+            let direction = self.descent_direction(id, &weights, gradient);
+            let stepped = weights.clone() - direction * self.rate;
             weights::with_gradients_of(&tensor, self.select_if_finite(weights, stepped))
         })
     }
 }
 
 impl ParamUpdate<'_> {
-    fn adam_direction<const D: usize>(
+    /// Computes the direction that a step of rate 1 would go against.
+    fn descent_direction<const D: usize>(
         &mut self,
         id: ParamId,
         weights: &Tensor<D>,
         gradient: Tensor<D>,
     ) -> Tensor<D> {
-        let UpdateRule::Adam { beta1, beta2, epsilon, weight_decay, .. } = *self.rule else {
-            return gradient;
+        let decays = D > 1 || !self.settings.decay_kernels_only;
+        let decayed = |tensor: Tensor<D>, decay: f64| {
+            if decays && decay > 0.0 { tensor + weights.clone() * decay } else { tensor }
         };
-        let gradient = add_weight_decay(gradient, weights, weight_decay);
+        match self.settings.rule {
+            UpdateRule::Adam { beta1, beta2, epsilon, weight_decay, .. } => {
+                let gradient = decayed(gradient, weight_decay);
+                self.adam_direction(id, gradient, [beta1, beta2], epsilon)
+            }
+            UpdateRule::AdamW { beta1, beta2, epsilon, weight_decay, .. } => {
+                let direction = self.adam_direction(id, gradient, [beta1, beta2], epsilon);
+                decayed(direction, weight_decay)
+            }
+            UpdateRule::Sgd { momentum, nesterov, weight_decay } => {
+                let gradient = decayed(gradient, weight_decay);
+                if self.moments.is_empty() {
+                    return gradient;
+                }
+                let velocity = self.update_moment(0, id, |old| old * momentum + gradient.clone());
+                if nesterov { gradient + velocity * momentum } else { velocity }
+            }
+        }
+    }
+
+    fn adam_direction<const D: usize>(
+        &mut self,
+        id: ParamId,
+        gradient: Tensor<D>,
+        [beta1, beta2]: [f64; 2],
+        epsilon: f64,
+    ) -> Tensor<D> {
         let square = gradient.clone().square();
         let mean = self.update_moment(0, id, |old| old * beta1 + gradient * (1.0 - beta1));
         let mut square = self.update_moment(1, id, |old| old * beta2 + square * (1.0 - beta2));
@@ -158,20 +187,6 @@ impl ParamUpdate<'_> {
         }
         let [mean_seen, square_seen] = [0, 1].map(|n: usize| self.seen[n].clone().reshape([1; D]));
         mean / mean_seen / ((square / square_seen).sqrt() + epsilon)
-    }
-
-    fn sgd_direction<const D: usize>(
-        &mut self,
-        id: ParamId,
-        weights: &Tensor<D>,
-        gradient: Tensor<D>,
-    ) -> Tensor<D> {
-        let UpdateRule::Sgd { momentum, weight_decay } = *self.rule else { return gradient };
-        let gradient = add_weight_decay(gradient, weights, weight_decay);
-        if self.moments.is_empty() {
-            return gradient;
-        }
-        self.update_moment(0, id, |old| old * momentum + gradient)
     }
 
     /// Replaces a moment of a parameter by `next` of it, if the step is finite; returns the new
@@ -193,13 +208,4 @@ impl ParamUpdate<'_> {
     fn select_if_finite<const D: usize>(&self, old: Tensor<D>, new: Tensor<D>) -> Tensor<D> {
         weights::select_if(self.is_finite, new, old)
     }
-}
-
-/// Adds the L2 term's gradient.
-fn add_weight_decay<const D: usize>(
-    gradient: Tensor<D>,
-    weights: &Tensor<D>,
-    decay: f64,
-) -> Tensor<D> {
-    if decay == 0.0 { gradient } else { gradient + weights.clone() * decay }
 }

@@ -30,7 +30,6 @@ impl<M: Module> WeightAverage<M> {
         self.weights = weights::blend_towards(self.weights.clone(), module, &share, is_finite);
     }
 
-    /// Returns the averaged weights.
     pub(crate) const fn averaged_weights(&self) -> &M {
         &self.weights
     }

@@ -50,6 +50,16 @@ pub fn he_normal<M: Module>(module: M, seed: u64) -> M {
     draw_kernels(module, seed, |rng, [fan_in, _]| (2.0 / fan_in).sqrt() * rng.standard_normal())
 }
 
+/// Replaces every kernel by a draw from `U(-a, a)`, `a^2 = 1 / fan_in`, as PyTorch initialises its
+/// convolutions and dense layers (biases stay 0, PyTorch draws them as well).
+#[must_use]
+pub fn torch_uniform<M: Module>(module: M, seed: u64) -> M {
+    draw_kernels(module, seed, |rng, [fan_in, _]| {
+        let bound = fan_in.recip().sqrt();
+        rng.uniform(-bound, bound)
+    })
+}
+
 /// Replaces every kernel by a draw from `U(-a, a)`, `a^2 = 6 / (fan_in + fan_out)` (Glorot and
 /// Bengio 2010).
 #[must_use]
@@ -82,7 +92,8 @@ pub type NewValues<'a> = dyn FnMut(usize, &str, &[usize]) -> Option<Vec<f32>> + 
 
 /// Replaces the parameters for which `values` returns some.
 pub fn replace_parameters<M: Module>(module: M, values: &mut NewValues<'_>) -> M {
-    module.map(&mut ValueReplacer { path: Vec::new(), place: 0, values })
+    let parameters = parameter_shapes(&module).into_iter().enumerate();
+    module.map(&mut ValueReplacer { parameters, values })
 }
 
 /// Collects every parameter's value, without gradients, by id.
@@ -192,25 +203,15 @@ impl ModuleVisitor for ShapeCollector {
 }
 
 struct ValueReplacer<'a> {
-    path: Vec<String>,
-    place: usize,
+    parameters: std::iter::Enumerate<std::vec::IntoIter<ParameterShape>>,
     values: &'a mut NewValues<'a>,
 }
 
 impl ModuleMapper for ValueReplacer<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let shape: Vec<usize> = param.lazy_shape().iter().copied().collect();
-        let place = self.place;
-        self.place += 1;
-        let Some(values) = (self.values)(place, &self.path.join("."), &shape) else { return param };
+        let parameter = self.parameters.next();
+        let (place, ParameterShape { name, shape }) = parameter.expect("the module was visited");
+        let Some(values) = (self.values)(place, &name, &shape) else { return param };
         let device = param.lazy_device();
         let tensor = Tensor::from_data(TensorData::new(values, shape), &device);
         let value = if device.is_autodiff() { tensor.require_grad() } else { tensor };

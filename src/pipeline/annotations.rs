@@ -14,7 +14,6 @@ use crate::pipeline::case_handle::CaseHandle;
 use crate::volume::case::CaseId;
 use crate::volume::targets::Targets;
 
-/// Annotations by case.
 type AnnotationsByCase = HashMap<CaseId, Arc<MappedAnnotation>>;
 
 /// The annotated cases of a run, each mapped once. Clones share the mappings.

@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::actor::observe::Observation;
+use crate::actor::observe::{Observation, TopologySnapshot};
 use crate::base::text::format_percent;
 
 /// Share of its time that loader or trainer may wait for the other and still keep pace; the limit
@@ -77,25 +77,6 @@ pub struct BottleneckVerdict {
     pub bottleneck: Bottleneck,
     /// Reason and remedy in one sentence, lower case, without a full stop.
     pub sentence: String,
-}
-
-/// Observations of all actors of a topology at one time.
-#[derive(Debug, Clone)]
-pub struct TopologySnapshot {
-    /// Actors, source first and sink last.
-    pub actors: Vec<Observation>,
-    /// Consumer of the topology's output.
-    pub feed: Observation,
-}
-
-impl TopologySnapshot {
-    /// Difference to an earlier snapshot.
-    #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
-        let pairs = self.actors.iter().zip(&earlier.actors);
-        let actors = pairs.map(|(now, then)| now.since(then)).collect();
-        Self { actors, feed: self.feed.since(&earlier.feed) }
-    }
 }
 
 /// Finds the bottleneck of a run, or of a span of one ([`Observation::since`]). `actors` begin with

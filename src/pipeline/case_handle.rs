@@ -108,7 +108,7 @@ impl CaseHandle {
         }
     }
 
-    /// CaseView of the voxels for the augmentation.
+    /// View of the voxels for the augmentation.
     pub fn case_view(&self) -> CaseView<'_> {
         match self {
             Self::Mapped(case) => CaseView::of_mapped(case),

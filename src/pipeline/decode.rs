@@ -11,7 +11,7 @@ use crate::cache::source::SourceFile;
 use crate::pipeline::observe;
 use crate::volume::case::Case;
 
-/// DecodedCase case, and its files as they were before they were read.
+/// Decoded case, and its files as they were before they were read.
 pub struct DecodedCase {
     /// The case.
     pub case: Case,

@@ -9,11 +9,10 @@ use serde_json::{Value, json};
 
 use crate::actor::feed::RunningTopology;
 use crate::actor::hooks::Hooks;
-use crate::actor::observe::{Observation, Observer};
+use crate::actor::observe::{Observation, Observer, TopologySnapshot};
 use crate::base::machine::core_count;
 use crate::pipeline::bottleneck::{
-    BottleneckVerdict, CpuUsage, TopologySnapshot, blame_ingest, diagnose_beside_ingest,
-    diagnose_run, diagnose_span,
+    BottleneckVerdict, CpuUsage, blame_ingest, diagnose_beside_ingest, diagnose_run, diagnose_span,
 };
 use crate::pipeline::progress_watch::{HealthLimits, ProgressWatch};
 use crate::telemetry::catalog;
@@ -75,7 +74,6 @@ impl RegistryState {
     }
 }
 
-/// Registered topology.
 #[derive(Clone)]
 struct WatchedTopology {
     observer: Observer,
@@ -87,16 +85,15 @@ struct WatchedTopology {
 impl WatchedTopology {
     fn from_observer(observer: Observer, limits: HealthLimits) -> Self {
         let now = Instant::now();
-        let looks = VecDeque::from([(now, take_snapshot(&observer))]);
+        let looks = VecDeque::from([(now, observer.take_snapshot())]);
         Self { observer, looks, progress: ProgressWatch::within_limits(limits, now) }
     }
 
-    /// Takes a snapshot if one is due.
     fn take_due_snapshot(&mut self) {
         if self.looks.back().is_some_and(|(at, _)| at.elapsed() < LOOK_EVERY) {
             return;
         }
-        self.looks.push_back((Instant::now(), take_snapshot(&self.observer)));
+        self.looks.push_back((Instant::now(), self.observer.take_snapshot()));
         // The oldest goes once the second oldest covers the span.
         while self.looks.get(1).is_some_and(|(at, _)| at.elapsed() >= SPAN) {
             self.looks.pop_front();
@@ -109,13 +106,12 @@ impl WatchedTopology {
 
     /// Difference between now and the oldest snapshot.
     fn recent_span(&self) -> TopologySnapshot {
-        let now = take_snapshot(&self.observer);
+        let now = self.observer.take_snapshot();
         self.oldest_snapshot().map_or(now.clone(), |then| now.since(then))
     }
 
-    /// Verdict on the recent span.
     fn recent_verdict(&self, beside: Option<&Self>) -> BottleneckVerdict {
-        let now = take_snapshot(&self.observer);
+        let now = self.observer.take_snapshot();
         let Some(then) = self.oldest_snapshot() else {
             return diagnose_run(&now.actors, &now.feed, &available_cpu());
         };
@@ -136,10 +132,6 @@ impl WatchedTopology {
             "verdict": self.recent_verdict(beside),
         })
     }
-}
-
-fn take_snapshot(observer: &Observer) -> TopologySnapshot {
-    TopologySnapshot { actors: observer.observations(), feed: observer.feed() }
 }
 
 /// Seconds of a stage's workers together, and their restarts.
@@ -300,7 +292,6 @@ pub fn publish_regularly(runtime: &tokio::runtime::Handle, board: TopologyRegist
     });
 }
 
-/// Hooks of every topology here.
 pub(super) fn topology_hooks() -> Hooks {
     let on_item = Arc::new(|stage: &'static str, service: Duration| {
         catalog::LOADER_STAGE_SERVICE.with_labels([stage]).record(service.as_secs_f64());

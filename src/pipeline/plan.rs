@@ -159,12 +159,14 @@ impl Source for SamplePlanner {
 pub(crate) mod tests {
     use super::*;
     use crate::volume::case::CaseId;
+    use crate::volume::patient::PatientId;
     use crate::volume::region::LabelScheme;
 
     pub(crate) fn cohort(cases: usize) -> Arc<[CaseFiles]> {
         (0..cases)
             .map(|number| CaseFiles {
                 id: CaseId::new(format!("case{number}")),
+                patient: PatientId::new(format!("case{number}")),
                 images: Default::default(),
                 labels: None,
                 scheme: LabelScheme::Brats2018,

@@ -79,7 +79,6 @@ impl PrefetchIngest {
         &self.running
     }
 
-    /// Aborts the ingest.
     fn end_ingest(&mut self) {
         if let Some(thread) = self.thread.take() {
             self.stop.abort(None);

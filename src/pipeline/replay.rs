@@ -1,5 +1,5 @@
-//! Writes one sample again as NIfTI files: what the network saw, where it lies in the patient, and
-//! what was drawn for it.
+//! Writes one sample again: as NIfTI files, what the network saw, where it lies in the patient, and
+//! what was drawn for it; or as NumPy arrays, for another program to train on.
 
 use std::path::{Path, PathBuf};
 
@@ -62,12 +62,10 @@ pub fn replay_sample(
     out: &Path,
 ) -> Result<ReplayedSample, CaseError> {
     fs::create_dir_all(out)?;
-    let mut patch = PatchBuffer::default();
-    let augment = Augment::new(background, PatchBufferPool::default()).with_targets(targets);
-    augment.render_sample(sample, &mut patch);
-    let DrawnSample { key, case, window, drawn } = sample;
+    let mut patch = render_patch(sample, background, targets);
+    let DrawnSample { case, window, .. } = sample;
     let grid = SourceGrid::canonical(window.dims, world_from_patch(sample, background));
-    let stem = format!("{}-epoch{}-index{}", case.id(), key.epoch, key.index);
+    let stem = file_stem(sample);
     let mut files = Vec::new();
     let mut file = |what: &str| {
         files.push(out.join(format!("{stem}-{what}")));
@@ -93,7 +91,73 @@ pub fn replay_sample(
         patch.labels.iter().map(|label| case.label_scheme().to_file(*label)).collect();
     write_labels(&file("seg.nii.gz"), &labels, &grid)?;
     let record = file("sample.json");
-    let replayed = ReplayedSample {
+    let replayed = record_of(sample, files);
+    let text = serde_json::to_vec_pretty(&replayed).expect("records serialise to JSON");
+    fs::write(&record, text)?;
+    Ok(replayed)
+}
+
+/// Renders `sample` and writes it into `out` as two NumPy arrays, exactly what the network is given:
+/// images `[4, d, h, w]`, z-scores as float16 in the order of [`Modality::ALL`], and targets `[3, d,
+/// h, w]`, the probabilities of [`Region::ALL`] in 255ths.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_sample_arrays(
+    sample: &DrawnSample,
+    background: Background,
+    targets: Targets,
+    out: &Path,
+) -> Result<ReplayedSample, CaseError> {
+    fs::create_dir_all(out)?;
+    let patch = render_patch(sample, background, targets);
+    let Dims([d, h, w]) = sample.window.dims;
+    let images: Vec<u8> = patch.images.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let shares: Vec<RegionProbabilities> = match targets {
+        Targets::Soft => patch.labels.as_chunks().0.to_vec(),
+        Targets::Hard => {
+            let member = |label: u8, region: Region| u8::from(region.contains(label)) * CERTAIN;
+            patch.labels.iter().map(|label| Region::ALL.map(|one| member(*label, one))).collect()
+        }
+    };
+    let by_region = Region::ALL.map(|region| shares.iter().map(move |voxel| voxel[region.index()]));
+    let targets: Vec<u8> = by_region.into_iter().flatten().collect();
+    let stem = file_stem(sample);
+    let files = ["images", "targets"].map(|what| out.join(format!("{stem}-{what}.npy")));
+    fs::write(&files[0], to_npy("<f2", [Modality::COUNT, d, h, w], &images))?;
+    fs::write(&files[1], to_npy("|u1", [Region::COUNT, d, h, w], &targets))?;
+    Ok(record_of(sample, files.to_vec()))
+}
+
+/// Bytes of a `.npy` file, version 1.0: NumPy's type name, row-major shape, little-endian values.
+fn to_npy(type_name: &str, shape: [usize; 4], values: &[u8]) -> Vec<u8> {
+    const PREAMBLE: usize = 10;
+    let [a, b, c, d] = shape;
+    let mut header = format!(
+        "{{'descr': '{type_name}', 'fortran_order': False, 'shape': ({a}, {b}, {c}, {d}), }}"
+    );
+    // The format aligns the values to 64 bytes, and the header ends with a line break.
+    let length = (PREAMBLE + header.len() + 1).next_multiple_of(64) - PREAMBLE;
+    header = format!("{header:<width$}\n", width = length - 1);
+    let length = (length as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\x00", length.as_slice(), header.as_bytes(), values].concat()
+}
+
+fn render_patch(sample: &DrawnSample, background: Background, targets: Targets) -> PatchBuffer {
+    let mut patch = PatchBuffer::default();
+    let augment = Augment::new(background, PatchBufferPool::default()).with_targets(targets);
+    augment.render_sample(sample, &mut patch);
+    patch
+}
+
+fn file_stem(sample: &DrawnSample) -> String {
+    let DrawnSample { key, case, .. } = sample;
+    format!("{}-epoch{}-index{}", case.id(), key.epoch, key.index)
+}
+
+fn record_of(sample: &DrawnSample, files: Vec<PathBuf>) -> ReplayedSample {
+    let DrawnSample { key, case, window, drawn } = sample;
+    ReplayedSample {
         key: *key,
         case: case.id().clone(),
         corner: window.corner,
@@ -101,10 +165,7 @@ pub fn replay_sample(
         drawn: drawn.clone(),
         kernel: Kernel::fastest_available().name(),
         files,
-    };
-    let text = serde_json::to_vec_pretty(&replayed).expect("records serialise to JSON");
-    fs::write(&record, text)?;
-    Ok(replayed)
+    }
 }
 
 /// Affine from patch voxels, fastest axis first, to the world of the case's files in mm.

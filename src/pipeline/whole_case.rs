@@ -32,6 +32,8 @@ pub struct WholeCase {
     pub id: CaseId,
     /// z-scores `[c, d, h, w]` over the brain box, background 0.
     pub images: Vec<f32>,
+    /// Tissue `[d, h, w]` over the brain box: true where one image at least is not background.
+    pub tissue: Vec<bool>,
     /// Canonical labels `[d, h, w]` over the brain box.
     pub labels: Option<Vec<u8>>,
     /// Labels of the voxels outside the brain box.
@@ -52,9 +54,11 @@ impl WholeCase {
     }
 
     fn of_mapped(case: &MappedCase) -> Self {
+        let view = CaseView::of_mapped(case);
         Self {
             id: case.id().clone(),
-            images: normalise_images(&CaseView::of_mapped(case)),
+            images: normalise_images(&view),
+            tissue: find_tissue(&view),
             labels: case.labels().map(<[u8]>::to_vec),
             outside: case.outside_labels().to_vec(),
             brain: case.brain_box(),
@@ -64,8 +68,10 @@ impl WholeCase {
     }
 
     fn of_contents(contents: CaseContents) -> Self {
+        let view = CaseView::of_contents(&contents);
         Self {
-            images: normalise_images(&CaseView::of_contents(&contents)),
+            images: normalise_images(&view),
+            tissue: find_tissue(&view),
             id: contents.id,
             labels: contents.labels,
             outside: contents.outside,
@@ -90,6 +96,11 @@ fn normalise_images(view: &CaseView<'_>) -> Vec<f32> {
         }
     }
     planes
+}
+
+/// Tissue `[d, h, w]`: voxels that are background, 0, in no more than all images but one.
+fn find_tissue(view: &CaseView<'_>) -> Vec<bool> {
+    view.images().iter().map(|voxel| voxel.iter().any(|code| *code != 0)).collect()
 }
 
 /// Outcome of one case on its way to the network.
@@ -213,5 +224,14 @@ mod tests {
             by.map(|(factor, offset)| IntensityNormalisation { factor, offset, range });
         let view = CaseView::new(&raw, None, Dims([1, 1, 2]), [1.0; 3], intensities);
         assert_eq!(normalise_images(&view), [0.0, 7.0, 4.0, 0.0, 0.0, 2.0, -3.0, 0.0]);
+    }
+
+    #[test]
+    fn a_voxel_of_one_image_is_tissue_even_at_its_mean() {
+        let raw = [[0, 0, 0, 0], [0, 0, 3, 0], [-1, 2, 3, 4]];
+        let intensities = [IntensityNormalisation { factor: 0.0, offset: 0.0, range: [0.0; 2] }; 4];
+        let view = CaseView::new(&raw, None, Dims([1, 1, 3]), [1.0; 3], intensities);
+        assert_eq!(normalise_images(&view), [0.0; 12]);
+        assert_eq!(find_tissue(&view), [false, true, true]);
     }
 }

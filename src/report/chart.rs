@@ -1,8 +1,6 @@
 //! A line chart as SVG. Colours are CSS classes: the page has a light and a dark theme, the picture
 //! one.
 
-use std::fmt::Write;
-
 use crate::report::axis::ChartAxis;
 
 /// Margins of the plot: for labels on the left and below, for title and legend above.
@@ -15,7 +13,6 @@ const LETTER: f64 = 6.4;
 /// Most points of a line that is drawn with dots.
 const DOTS: usize = 60;
 
-/// A chart.
 pub(super) struct Chart {
     pub(super) title: &'static str,
     /// Unit, shown after the title.
@@ -29,7 +26,6 @@ pub(super) struct Chart {
     pub(super) without: &'static str,
 }
 
-/// A line of a chart.
 pub(super) struct ChartLine {
     /// CSS class, which decides the colour.
     pub(super) class: &'static str,
@@ -39,7 +35,6 @@ pub(super) struct ChartLine {
 }
 
 impl ChartLine {
-    /// The last value.
     pub(super) fn last_value(&self) -> Option<f64> {
         self.points.last().map(|point| point[1])
     }
@@ -54,8 +49,7 @@ impl Chart {
              aria-label=\"{}\">",
             self.title
         );
-        let _ = write!(
-            svg,
+        svg += &format!(
             "<text class=\"title\" x=\"{LEFT}\" y=\"16\">{}<tspan class=\"unit\" dx=\"6\">{}</tspan>\
              </text>",
             self.title, self.unit
@@ -64,8 +58,7 @@ impl Chart {
         if self.lines.iter().all(|line| line.points.is_empty()) {
             let x = (LEFT + plot.right) / 2.0;
             let y = (TOP + plot.bottom) / 2.0;
-            let _ = write!(
-                svg,
+            svg += &format!(
                 "<text class=\"without\" text-anchor=\"middle\" x=\"{x}\" y=\"{y}\">{}</text></svg>",
                 self.without
             );
@@ -101,8 +94,7 @@ impl Plot<'_> {
         for tick in chart.y.ticks() {
             let y = self.y(tick);
             let label = chart.y.tick_label(tick);
-            let _ = write!(
-                svg,
+            svg += &format!(
                 "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
                  <text class=\"tick\" text-anchor=\"end\" x=\"{}\" y=\"{:.1}\">{label}</text>",
                 LEFT - 6.0,
@@ -112,8 +104,7 @@ impl Plot<'_> {
         for tick in chart.x.ticks() {
             let x = self.x(tick);
             let label = chart.x.tick_label(tick);
-            let _ = write!(
-                svg,
+            svg += &format!(
                 "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{bottom}\" y2=\"{}\"/>\
                  <text class=\"tick\" text-anchor=\"middle\" x=\"{x:.1}\" y=\"{}\">{label}</text>",
                 bottom + 4.0,
@@ -122,8 +113,7 @@ impl Plot<'_> {
         }
         for mark in &chart.marks {
             let x = self.x(*mark);
-            let _ = write!(
-                svg,
+            svg += &format!(
                 "<line class=\"mark\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{bottom}\"/>"
             );
         }
@@ -136,8 +126,7 @@ impl Plot<'_> {
         let mut left = LEFT;
         for line in self.chart.lines.iter().filter(|line| !line.name.is_empty()) {
             let ChartLine { class, name, .. } = line;
-            let _ = write!(
-                svg,
+            svg += &format!(
                 "<line class=\"line {class}\" x1=\"{left:.1}\" x2=\"{:.1}\" y1=\"31\" y2=\"31\"/>\
                  <text class=\"key\" x=\"{:.1}\" y=\"35\">{name}</text>",
                 left + 14.0,
@@ -152,14 +141,13 @@ impl Plot<'_> {
         let mut path = String::new();
         for [x, y] in &line.points {
             let pen = if path.is_empty() { 'M' } else { 'L' };
-            let _ = write!(path, "{pen}{:.1} {:.1}", self.x(*x), self.y(*y));
+            path += &format!("{pen}{:.1} {:.1}", self.x(*x), self.y(*y));
         }
         let class = line.class;
         let mut svg = format!("<path class=\"line {class}\" d=\"{path}\"/>");
         if line.points.len() <= DOTS && class != FAINT {
             for [x, y] in &line.points {
-                let _ = write!(
-                    svg,
+                svg += &format!(
                     "<circle class=\"dot {class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.2\">\
                      <title>{}: {y:.4}</title></circle>",
                     self.x(*x),

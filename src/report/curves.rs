@@ -1,7 +1,6 @@
 //! The charts of a run: loss, Dice, HD95, learning rate, starvation and epoch time, also as one
 //! picture, `progress.png`, as nnU-Net has it.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use resvg::{tiny_skia, usvg};
@@ -305,7 +304,7 @@ pub(super) fn progress_png(record: &RunRecord) -> Result<Vec<u8>, Fault> {
     for (number, chart) in charts.iter().enumerate() {
         let left = MARGIN + (number % COLUMNS) as f64 * (width + MARGIN);
         let top = HEADING + MARGIN + (number / COLUMNS) as f64 * (height + MARGIN);
-        let _ = write!(svg, "{}", chart.to_svg([left, top], CHART));
+        svg += &chart.to_svg([left, top], CHART);
     }
     svg += "</svg>";
     svg_to_png(&svg).map_err(|problem| Fault::Environment {
@@ -318,8 +317,8 @@ pub(super) fn progress_png(record: &RunRecord) -> Result<Vec<u8>, Fault> {
 /// Steps done, of those planned.
 pub(super) fn progress_text(record: &RunRecord) -> String {
     let done = text::format_thousands(record.event_log.last_step());
-    match &record.event_log.started {
-        Some(at) => format!("{done} of {} steps", text::format_thousands(at.event.steps)),
+    match record.event_log.planned_steps() {
+        Some(steps) => format!("{done} of {} steps", text::format_thousands(steps)),
         None => format!("{done} steps"),
     }
 }

@@ -27,7 +27,6 @@ pub struct MetricHistory {
     last: f64,
 }
 
-/// A series of a family.
 struct MetricSeries {
     /// Suffix of the family's name on the sample lines.
     suffix: &'static str,

@@ -34,13 +34,11 @@ pub(super) enum Rank {
     Best,
 }
 
-/// An overlay picture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Overlay {
     pub(super) region: Region,
     pub(super) rank: Rank,
     pub(super) case: CaseId,
-    /// Dice of the region.
     pub(super) dice: f64,
     /// File name in the folder.
     pub(super) file: String,

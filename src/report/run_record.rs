@@ -9,12 +9,11 @@ use crate::base::error::Fault;
 use crate::base::fs;
 use crate::report::overlay::{self, Overlay};
 use crate::run_folder::dataset_lock::DatasetLock;
-use crate::run_folder::environment::read_environment;
 use crate::run_folder::event_log::EventLog;
 use crate::run_folder::scores::EvaluationScores;
 use crate::run_folder::summary::RunSummary;
 use crate::run_folder::{
-    CONFIG, DATASET_LOCK, EVENTS, SUMMARY, VALIDATION, damaged_file, read_json,
+    CONFIG, DATASET_LOCK, ENVIRONMENT, EVENTS, SUMMARY, VALIDATION, damaged_file, read_json,
 };
 
 /// The contents of a run's folder.
@@ -28,6 +27,7 @@ pub(super) struct RunRecord {
     pub(super) model: Option<String>,
     /// Epochs planned, as the configuration says.
     pub(super) epochs: Option<u64>,
+    /// Names and values of `environment.json`, those of other versions included.
     pub(super) environment: Map<String, Value>,
     pub(super) lock: Option<DatasetLock>,
     pub(super) summary: Option<RunSummary>,
@@ -71,7 +71,7 @@ impl RunRecord {
             model: model.and_then(toml::Value::as_str).map(str::to_owned),
             epochs: epochs.and_then(toml::Value::as_integer).and_then(|n| u64::try_from(n).ok()),
             config,
-            environment: read_environment(folder)?,
+            environment: read_json(&folder.join(ENVIRONMENT))?.unwrap_or_default(),
             lock: read_json(&folder.join(DATASET_LOCK))?,
             summary: read_json(&folder.join(SUMMARY))?,
             scores: read_json(&validation.join(SUMMARY))?,
@@ -81,11 +81,8 @@ impl RunRecord {
 
     /// Steps in an epoch, if both totals are known.
     pub(super) fn steps_per_epoch(&self) -> Option<f64> {
-        let planned = self.event_log.started.as_ref().map(|at| at.event.steps);
-        match (planned, self.epochs) {
-            (Some(steps), Some(epochs)) if epochs > 0 && steps > 0 => {
-                Some(steps as f64 / epochs as f64)
-            }
+        match (self.event_log.planned_steps(), self.epochs) {
+            (Some(steps), Some(epochs)) if epochs > 0 => Some(steps as f64 / epochs as f64),
             _ => None,
         }
     }

@@ -220,6 +220,7 @@ pub(super) mod tests {
         WholeCase {
             id: CaseId::new(name),
             images: (0..Modality::COUNT * voxels).map(|place| gradient(place % voxels)).collect(),
+            tissue: vec![true; voxels],
             labels: Some(labels),
             outside: Vec::new(),
             brain: BRAIN,

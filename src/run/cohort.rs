@@ -1,28 +1,30 @@
 //! The cohort of a run: every usable case, split, and locked by fingerprint.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::fs;
-use crate::brats::dataset::{CaseFiles, TumourGrade, discover_cases};
+use crate::brats::dataset::{CaseFiles, discover_cases};
 use crate::cache::description::CaseMeaning;
 use crate::cache::store::CaseStore;
 use crate::pipeline::annotations::Annotations;
 use crate::pipeline::fetch::Fetch;
 use crate::run::config::RunConfig;
-use crate::run::dataset_scan::{KNOWN, ScannedCase, scan_cases};
+use crate::run::dataset_scan::{KNOWN, ScannedCase, scan_cases, trained_spacing};
+use crate::run::division::Division;
 use crate::run::failure::Failure;
 use crate::run::held_out::{self, HeldOutCheck};
 use crate::run::prepare::{self, Session};
 use crate::run::pseudo_labels;
 use crate::run_folder::DATASET_LOCK;
-use crate::run_folder::dataset_lock::{DatasetLock, LockedCase, SpacingRange};
+use crate::run_folder::dataset_lock::{DatasetLock, LockedCase};
 use crate::run_folder::summary::ExcludedCase;
 use crate::volume::case::{CaseId, Split};
 use crate::volume::grid::Dims;
+use crate::volume::patient::PatientId;
 
 /// The cases of a run.
 pub struct Cohort {
@@ -56,12 +58,10 @@ pub fn build_cohort(
     session: &Session,
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
-    let dataset = discover_cases(&data.folder)?;
-    // A teacher may have labelled those without labels.
-    let (mut candidates, useless): (Vec<_>, Vec<_>) = dataset
-        .cases
-        .into_iter()
-        .partition(|files| files.labels.is_some() || data.pseudo.is_some());
+    let mut dataset = discover_cases(&data.folder)?;
+    let division = Division::prepare(run, &mut dataset)?;
+    let (mut candidates, useless): (Vec<_>, Vec<_>) =
+        dataset.cases.into_iter().partition(|files| division.has_part_for(files));
     let mut excluded = Vec::new();
     if let (true, Some(store)) = (data.ingest_first, store) {
         let done =
@@ -84,10 +84,14 @@ pub fn build_cohort(
         &mut usable,
         &mut excluded,
         HeldOutCheck { run, store, session },
-        |usable, excluded| lock_cases(run, usable, excluded, &problems),
+        |usable, excluded| lock_cohort(run, &division, (usable, excluded), &problems),
     )?;
     lock.trained_spacing = trained_spacing(&lock, &usable, run);
-    let joining = lock.files_in_split(&files_of(&usable), Split::Unlabelled);
+    let files = files_of(&usable);
+    for line in division.notices(&files, &division.divide_cases(&files)?)? {
+        session.progress.print_line(&line);
+    }
+    let joining = lock.files_in_split(&files, Split::Unlabelled);
     let cohort = assemble_cohort(lock, &usable, excluded, problems);
     with_pseudo_labels(cohort, run, joining, store, session)
 }
@@ -179,51 +183,47 @@ fn missing_labels(case: CaseId) -> ExcludedCase {
 }
 
 /// Splits the usable cases, and locks them. Without any, all causes are the error.
-fn lock_cases(
+fn lock_cohort(
     run: &RunConfig,
-    usable: &[ScannedCase],
-    excluded: &[ExcludedCase],
+    division: &Division,
+    (usable, excluded): (&[ScannedCase], &[ExcludedCase]),
     problems: &[CaseError],
 ) -> Result<DatasetLock, Failure> {
     if usable.is_empty() {
         let causes = excluded.iter().map(|one| &one.error).chain(problems);
         return Err(Failure::Cases(causes.cloned().collect()));
     }
-    let (labelled, unlabelled): (Vec<&ScannedCase>, Vec<&ScannedCase>) =
-        usable.iter().partition(|case| case.files.labels.is_some());
-    let graded: Vec<(CaseId, Option<TumourGrade>)> =
-        labelled.iter().map(|case| (case.files.id.clone(), case.files.grade)).collect();
-    let splits = run.data.split_cases(&graded, run.seed)?;
-    let hidden = unlabelled.into_iter().map(|case| (case, Split::Unlabelled));
-    let cases = labelled.into_iter().zip(splits).chain(hidden).map(|(case, split)| LockedCase {
-        id: case.files.id.clone(),
-        fingerprint: case.fingerprint,
-        meaning: Some(CaseMeaning::of_scheme(case.files.scheme).fingerprint()),
-        split,
-    });
+    let files = files_of(usable);
+    let parts = division.divide_cases(&files)?;
     let causes = excluded.iter().map(|one| (one.case.clone(), one.error.to_string()));
     Ok(DatasetLock {
         folder: run.data.folder.clone(),
-        cases: cases.collect(),
+        cases: lock_cases(usable, &parts),
         trained_spacing: None,
+        patients: named_patients(&files),
+        split_file: division.locked_file(),
         excluded: causes.collect(),
         problems: problems.iter().map(ToString::to_string).collect(),
     })
 }
 
-/// Range of the voxel sizes that a run is trained on.
-fn trained_spacing(
-    lock: &DatasetLock,
-    usable: &[ScannedCase],
-    run: &RunConfig,
-) -> Option<SpacingRange> {
-    let is_trained = |split: Split| {
-        split == Split::Train || (split == Split::Unlabelled && run.data.pseudo.is_some())
+/// Locks the usable cases, the labelled ones first.
+fn lock_cases(usable: &[ScannedCase], parts: &[Split]) -> Vec<LockedCase> {
+    let (labelled, unlabelled): (Vec<_>, Vec<_>) =
+        usable.iter().zip(parts).partition(|(case, _)| case.files.labels.is_some());
+    let locked = |(case, split): (&ScannedCase, &Split)| LockedCase {
+        id: case.files.id.clone(),
+        fingerprint: case.fingerprint,
+        meaning: Some(CaseMeaning::of_scheme(case.files.scheme).fingerprint()),
+        split: *split,
     };
-    let trained = lock.cases.iter().filter(|case| is_trained(case.split));
-    let trained: BTreeSet<&CaseId> = trained.map(|case| &case.id).collect();
-    let cases = usable.iter().filter(|case| trained.contains(&case.files.id));
-    SpacingRange::of_spacings(cases.map(|case| case.spacing_mm))
+    labelled.into_iter().chain(unlabelled).map(locked).collect()
+}
+
+/// Patients of the cases that are not named as their patient is.
+fn named_patients(files: &[CaseFiles]) -> BTreeMap<CaseId, PatientId> {
+    let named = files.iter().filter(|case| case.patient != PatientId::of_only_case(&case.id));
+    named.map(|case| (case.id.clone(), case.patient.clone())).collect()
 }
 
 /// Restores the cohort of a resumed run: the cases that it was locked to, and no others.

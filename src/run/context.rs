@@ -80,7 +80,6 @@ impl<'a> RunContext<'a> {
         }
     }
 
-    /// Scores the held-out cases.
     pub(super) fn score_held_out(&self, learner: &dyn Learner) -> Result<Evaluation, Failure> {
         let run = &self.config.run;
         let session = self.session;

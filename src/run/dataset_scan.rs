@@ -1,6 +1,7 @@
 //! Scan of a dataset before a run's first step: the files of each case are there and agree, they
 //! have a fingerprint, and the cache has them or not. Nothing is inflated.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::error::{CaseError, Reason};
@@ -9,9 +10,12 @@ use crate::brats::case::{CaseHeaders, CaseReader};
 use crate::brats::dataset::CaseFiles;
 use crate::cache::quarantine::{Quarantine, Quarantined};
 use crate::cache::store::CaseStore;
+use crate::run::config::RunConfig;
 use crate::run::failure::Failure;
 use crate::run::prepare::{Session, fail_if_stopped, lookup_current, quarantine_case};
+use crate::run_folder::dataset_lock::{DatasetLock, SpacingRange};
 use crate::run_folder::summary::ExcludedCase;
+use crate::volume::case::{CaseId, Split};
 use crate::volume::grid::Dims;
 
 /// First words of the problem of a case that was found bad by an earlier run.
@@ -74,6 +78,21 @@ pub(super) fn scan_cases(
         task.advance_to(done, id.as_str());
     }
     Ok((usable, excluded))
+}
+
+/// Range of the voxel sizes that a run is trained on.
+pub(super) fn trained_spacing(
+    lock: &DatasetLock,
+    usable: &[ScannedCase],
+    run: &RunConfig,
+) -> Option<SpacingRange> {
+    let is_trained = |split: Split| {
+        split == Split::Train || (split == Split::Unlabelled && run.data.pseudo.is_some())
+    };
+    let trained = lock.cases.iter().filter(|case| is_trained(case.split));
+    let trained: BTreeSet<&CaseId> = trained.map(|case| &case.id).collect();
+    let cases = usable.iter().filter(|case| trained.contains(&case.files.id));
+    SpacingRange::of_spacings(cases.map(|case| case.spacing_mm))
 }
 
 /// Quarantined cases of the cache, if there is one.

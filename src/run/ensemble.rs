@@ -4,6 +4,7 @@
 //! settings and a fingerprint. [`ResolvedEnsemble::build_predictor`] makes the predictor.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -24,9 +25,7 @@ use crate::run::failure::Failure;
 use crate::train::checkpoint;
 use crate::volume::grid::Dims;
 
-/// CheckpointChoice of a run.
-#[derive(strum::EnumString)]
-#[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = unknown_checkpoint)]
+/// Checkpoint of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckpointChoice {
@@ -35,6 +34,8 @@ pub enum CheckpointChoice {
     Latest,
     /// The one with the best validation.
     Best,
+    /// The one after so many steps.
+    Step(u64),
 }
 
 impl CheckpointChoice {
@@ -46,13 +47,24 @@ impl CheckpointChoice {
         let found = match self {
             Self::Latest => checkpoint::find_latest(run),
             Self::Best => checkpoint::find_best(run),
+            Self::Step(step) => checkpoint::find_step(run, step),
         };
         found.map(|(folder, state)| (folder, state.progress.step))
     }
 }
 
-fn unknown_checkpoint(text: &str) -> String {
-    format!("`{text}` is no checkpoint; write latest or best")
+impl FromStr for CheckpointChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "latest" => Ok(Self::Latest),
+            "best" => Ok(Self::Best),
+            step => step.parse().map(Self::Step).map_err(|_| {
+                format!("`{text}` is no checkpoint; write latest, best or a number of steps")
+            }),
+        }
+    }
 }
 
 /// A run of an ensemble.
@@ -71,7 +83,7 @@ pub struct Member {
 pub struct Ensemble {
     /// Members, at least one.
     pub members: Vec<Member>,
-    /// CheckpointChoice of each member.
+    /// Checkpoint of each member.
     #[serde(default)]
     pub which: CheckpointChoice,
     /// True if each window is predicted in all eight mirrorings.
@@ -145,7 +157,7 @@ pub struct ResolvedMember {
     pub weight: f64,
     /// Steps that its weights were trained for.
     pub step: u64,
-    /// CheckpointChoice folder.
+    /// Folder of the checkpoint.
     folder: PathBuf,
     /// Configuration of the run.
     pub config: Arc<CheckedConfig>,

@@ -127,7 +127,9 @@ pub fn evaluate_cases(
     };
     let lesionwise = CohortLesions::of_cases(lesions);
     let postprocess = rules.postprocess;
-    let scores = EvaluationScores { network, flair_threshold, lesionwise, postprocess };
+    let within_tissue = predictor.is_within_tissue();
+    let scores =
+        EvaluationScores { network, flair_threshold, lesionwise, postprocess, within_tissue };
     Ok(Evaluation { scores, sketches })
 }
 

@@ -52,6 +52,8 @@ pub struct LabelReport {
     pub teacher: Fingerprint,
     /// Kind of targets.
     pub targets: Targets,
+    /// True if the teacher labels nothing where all images are background.
+    pub within_tissue: bool,
     /// Cases annotated now.
     pub labelled: usize,
     /// Cases that were annotated already.
@@ -96,11 +98,13 @@ pub fn annotate_cases(
         labeller.label_case(&case)?;
         Ok(case.id)
     })?;
-    let PseudoLabeller { teacher, labelled, scores, .. } = labeller;
+    let PseudoLabeller { teacher, labelled, scores, predictor, .. } = labeller;
+    let within_tissue = predictor.is_within_tissue();
     let ids: Vec<CaseId> = scores.iter().map(|score| score.case.clone()).collect();
     let quality = if ids.is_empty() { None } else { Some(CohortScore::new(&ids, scores)?) };
     let reused = cases.len() - labelled;
-    Ok(LabelReport { teacher, targets: order.targets, labelled, reused, quality })
+    let targets = order.targets;
+    Ok(LabelReport { teacher, targets, within_tissue, labelled, reused, quality })
 }
 
 /// Teacher, its store and its results so far.

@@ -17,6 +17,8 @@ pub mod demo;
 #[cfg(feature = "train")]
 pub mod device;
 #[cfg(feature = "train")]
+pub mod division;
+#[cfg(feature = "train")]
 pub mod ensemble;
 #[cfg(feature = "train")]
 pub mod evaluate;
@@ -34,7 +36,11 @@ pub mod pseudo_labels;
 #[cfg(feature = "train")]
 mod quarantine_writer;
 #[cfg(feature = "train")]
+pub mod resume;
+#[cfg(feature = "train")]
 pub mod spacing;
+#[cfg(feature = "train")]
+pub mod split_file;
 pub mod tools;
 #[cfg(feature = "train")]
 pub mod train;

@@ -19,7 +19,7 @@ use crate::volume::grid::Dims;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PhantomCohort {
-    /// PhantomIndex of cases.
+    /// Number of cases.
     pub cases: u64,
     /// Seed, which decides every voxel.
     pub seed: u64,

@@ -39,7 +39,8 @@ pub struct PredictOptions {
 }
 
 /// Segments `cases` straight from their files into `out/<case>.nii.gz`, in the source's grid and
-/// label values. A case that cannot be read is listed; the others go on.
+/// label values. A case's own labels are not read, so they change nothing, whatever they are. A case
+/// whose images cannot be read is listed; the others go on.
 ///
 /// # Errors
 /// If the run itself fails, is stopped, or a file cannot be written.
@@ -54,6 +55,7 @@ pub fn predict_cases(
     let mut written = Vec::new();
     let mut failed = Vec::new();
     let names: Vec<CaseId> = cases.iter().map(|files| files.id.clone()).collect();
+    let cases = cases.into_iter().map(|files| CaseFiles { labels: None, ..files }).collect();
     let source = WholeCaseSource::Files(options.preprocess.clone());
     let feed = source.start_topology(cases, &session.stop, &session.runtime)?;
     let mut place = 0;

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::base::files::write_atomically;
+use crate::base::files::{write_atomically, write_json};
 use crate::cache::store::CaseStore;
 use crate::report;
 use crate::run::cohort;
-use crate::run::config::{self, CheckedConfig, RunConfig};
+use crate::run::config::{CheckedConfig, RunConfig};
 use crate::run::context::RunContext;
 use crate::run::device::{self, ChosenDevice};
 use crate::run::evaluate::Evaluation;
@@ -23,7 +23,6 @@ use crate::run_folder::journal::Journal;
 use crate::run_folder::summary::{BestValidation, RunSummary};
 use crate::run_folder::{CONFIG, DATASET_LOCK, ENDPOINT, ENVIRONMENT, SUMMARY, VALIDATION};
 use crate::telemetry::catalog::{self, RunState};
-use crate::train::checkpoint;
 use crate::train::training_progress::BestEpoch;
 
 /// Trains and evaluates. `place` is the run's folder, or a root and a stem for the next free one.
@@ -46,79 +45,26 @@ pub fn train(
         RunDestination::Next { root, stem } => RunDirectory::create_numbered(root, stem)?,
         RunDestination::Exactly(path) => RunDirectory::create_at(path)?,
     };
-    directory.write_json(ENDPOINT, &session.endpoint)?;
+    write_json(&directory.path().join(ENDPOINT), &session.endpoint)?;
     write_run_record(&directory, config, &chosen, &cohort.lock)?;
     let journal = Journal::start(directory.path())?;
     let context = RunContext::new(config, session, chosen, store, cohort, directory, journal)?;
     train_and_record_end(&context, started)
 }
 
-/// Resumes the run in `folder` from its last whole checkpoint, with the cases and the settings that
-/// it was begun with. `assignments` may change settings that do not decide the result.
-///
-/// # Errors
-/// As [`Failure`] tells: if it has ended, if another process has it, if its cases are not what they
-/// were.
-pub fn resume(
-    folder: &Path,
-    assignments: &[String],
-    session: &Session,
-) -> Result<RunSummary, Failure> {
-    let started = Instant::now();
-    let config = load_resumed_config(folder, assignments)?;
-    let directory = RunDirectory::lock_existing(folder)?;
-    if folder.join(SUMMARY).exists() {
-        return Err(Failure::Usage(format!(
-            "{}: has ended; begin another run, with more train.epochs for a longer one",
-            folder.display()
-        )));
-    }
-    let start =
-        if checkpoint::exists_in(folder)? { Some(checkpoint::find_latest(folder)?) } else { None };
-    if start.as_ref().is_some_and(|(_, state)| state.config != config.fingerprint()) {
-        return Err(other_settings_error(folder));
-    }
-    let chosen = device::choose_device(config.run.device)?;
-    chosen.check_precision(config.run.precision)?;
-    directory.write_json(ENDPOINT, &session.endpoint)?;
-    publish_info(&config, &chosen);
-    let store = open_store(&config.run)?;
-    let lock = cohort::read_lock(folder)?;
-    let cohort = cohort::restore_cohort(&config.run, lock, store.as_ref(), session)?;
-    let journal = match &start {
-        Some((_, state)) => Journal::resume(folder, state.journal, state.progress.step)?,
-        None => Journal::start(folder)?,
-    };
-    let context = RunContext::new(&config, session, chosen, store, cohort, directory, journal)?;
-    let context = RunContext { resumed: true, start, ..context };
-    train_and_record_end(&context, started)
-}
-
 /// The run's cache, if it has one.
-fn open_store(run: &RunConfig) -> Result<Option<Arc<CaseStore>>, Failure> {
+pub(super) fn open_store(run: &RunConfig) -> Result<Option<Arc<CaseStore>>, Failure> {
     if !run.loader.cached {
         return Ok(None);
     }
     Ok(Some(prepare::open_store(&run.data.cache, &run.data.preprocess)?))
 }
 
-/// Loads the configuration of a run, with assignments that leave its result alone.
-fn load_resumed_config(folder: &Path, assignments: &[String]) -> Result<CheckedConfig, Failure> {
-    let begun = config::load_run_config(folder, &[])?.fingerprint();
-    let config = config::load_run_config(folder, assignments)?;
-    if config.fingerprint() == begun { Ok(config) } else { Err(other_settings_error(folder)) }
-}
-
-fn other_settings_error(folder: &Path) -> Failure {
-    Failure::Usage(format!(
-        "{}: was begun with other settings, and these would decide the result; leave them as they \
-         were, or begin another run",
-        folder.display()
-    ))
-}
-
 /// Trains and evaluates, and records in the journal how the run ended.
-fn train_and_record_end(context: &RunContext<'_>, started: Instant) -> Result<RunSummary, Failure> {
+pub(super) fn train_and_record_end(
+    context: &RunContext<'_>,
+    started: Instant,
+) -> Result<RunSummary, Failure> {
     let run = context.directory.path().display();
     tracing::info!(%run, device = %context.chosen.name, resumed = context.resumed, "training");
     let outcome = train_and_evaluate(context, started);
@@ -178,7 +124,7 @@ fn train_and_evaluate(context: &RunContext<'_>, started: Instant) -> Result<RunS
         }),
         evaluation: evaluation.map(|scored| scored.scores),
     };
-    directory.write_json(SUMMARY, &summary)?;
+    write_json(&directory.path().join(SUMMARY), &summary)?;
     Ok(summary)
 }
 
@@ -250,16 +196,16 @@ fn write_run_record(
     chosen: &ChosenDevice,
     lock: &DatasetLock,
 ) -> Result<(), Failure> {
-    directory.write_json(DATASET_LOCK, lock)?;
+    write_json(&directory.path().join(DATASET_LOCK), lock)?;
     let products = chosen.products(config.run.precision);
     let environment = Environment::of_process(&chosen.name, products, chosen.deterministic);
-    directory.write_json(ENVIRONMENT, &environment)?;
+    write_json(&directory.path().join(ENVIRONMENT), &environment)?;
     write_atomically(&directory.path().join(CONFIG), config.to_toml()?.as_bytes())?;
     publish_info(config, chosen);
     Ok(())
 }
 
-fn publish_info(config: &CheckedConfig, chosen: &ChosenDevice) {
+pub(super) fn publish_info(config: &CheckedConfig, chosen: &ChosenDevice) {
     let fingerprint = config.fingerprint().short_hex(12);
     let labels = [env!("CARGO_PKG_VERSION"), &chosen.name, config.blueprint.name(), &fingerprint];
     catalog::show_run_info(labels);

@@ -33,15 +33,12 @@ use crate::volume::region::Region;
 pub(super) struct TrainingOutcome {
     /// The network as it is now.
     pub(super) learner: Box<dyn Learner>,
-    /// Progress of the run.
     pub(super) standing: TrainingProgress,
-    /// Steps planned in all.
     pub(super) steps: u64,
     /// Wall seconds of this process's steps.
     pub(super) seconds: f64,
     /// Seconds of these without a batch.
     pub(super) starved_seconds: f64,
-    /// Bottleneck of the steps.
     pub(super) loader: BottleneckVerdict,
     /// The scores of the network as it is now, if it has been validated.
     pub(super) scores: Option<Evaluation>,
@@ -153,9 +150,10 @@ fn prepare_learner(
     let device = chosen.name.clone();
     context.journal.write_event(&match context.resumed {
         true => {
-            let checkpoint = context.start.as_ref().and_then(|(folder, _)| folder.file_name());
-            let checkpoint = checkpoint.map(|name| name.to_string_lossy().into_owned());
-            Event::Resumed(event::ResumedEvent { step: standing.step, checkpoint, device })
+            let folder = context.start.as_ref().and_then(|(folder, _)| folder.file_name());
+            let checkpoint = folder.map(|name| name.to_string_lossy().into_owned());
+            let step = standing.step;
+            Event::Resumed(event::ResumedEvent { step, steps, checkpoint, device })
         }
         false => {
             let parameters = learner.parameter_count();
@@ -300,8 +298,7 @@ impl TrainingRun<'_> {
 
     /// Publishes a checkpoint, if there is none of this step.
     fn save_checkpoint(&mut self, learner: &dyn Learner, is_best: bool) -> Result<(), Failure> {
-        let step = self.standing.step;
-        let context = self.context;
+        let (step, context) = (self.standing.step, self.context);
         if self.saved == Some(step) && !is_best {
             return Ok(());
         }
@@ -309,11 +306,11 @@ impl TrainingRun<'_> {
         let state = TrainingState {
             model: context.config.blueprint.name().to_string(),
             config: context.config.fingerprint(),
+            planned_epochs: context.config.run.train.epochs,
             journal: context.journal.sync_position()?,
             progress: self.standing.clone(),
         };
-        let run = context.directory.path();
-        let keep = self.trainer_config().checkpoint.keep;
+        let (run, keep) = (context.directory.path(), self.trainer_config().checkpoint.keep);
         let folder = checkpoint::publish(run, &state, is_best, keep, |to| learner.save(to))?;
         self.saved = Some(step);
         let seconds = since.elapsed().as_secs_f64();

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::base::files::write_atomically;
 use crate::nets::Learner;
-use crate::nets::exchange::{self, ImportedWeights};
+use crate::nets::exchange::{self, ImportedWeights, Weight};
 use crate::run::config::{self, CheckedConfig};
 use crate::run::ensemble::CheckpointChoice;
 use crate::run::failure::Failure;
@@ -35,11 +35,7 @@ pub fn export_weights(
     which: CheckpointChoice,
     file: &Path,
 ) -> Result<ExportReport, Failure> {
-    let config = config::load_run_config(run, &[])?;
-    let (folder, step) = which.find_in_run(run)?;
-    let weights = config.blueprint.load_weights(&folder)?;
-    let name = config.blueprint.name();
-    let bytes = exchange::to_bytes(&weights, name, &config.blueprint.settings())?;
+    let RunWeights { name, step, weights, bytes } = read_run_weights(run, which)?;
     write_atomically(file, &bytes)?;
     Ok(ExportReport {
         model: name.to_string(),
@@ -50,19 +46,46 @@ pub fn export_weights(
     })
 }
 
-/// Puts the weights of the file that `model.init` names into a new learner, if it names one.
+/// Weights of a run's checkpoint.
+struct RunWeights {
+    /// The network.
+    name: &'static str,
+    /// Steps that it was trained for.
+    step: u64,
+    weights: Vec<Weight>,
+    /// The same as a safetensors file.
+    bytes: Vec<u8>,
+}
+
+fn read_run_weights(run: &Path, which: CheckpointChoice) -> Result<RunWeights, Failure> {
+    let config = config::load_run_config(run, &[])?;
+    let (folder, step) = which.find_in_run(run)?;
+    let weights = config.blueprint.load_weights(&folder)?;
+    let name = config.blueprint.name();
+    let bytes = exchange::to_bytes(&weights, name, &config.blueprint.settings())?;
+    Ok(RunWeights { name, step, weights, bytes })
+}
+
+/// Puts the weights that `model.init` names into a new learner, if it names any: those of a
+/// safetensors file, or of a run's latest checkpoint.
 ///
 /// # Errors
-/// If the file does not fit the network.
+/// If the weights do not fit the network; the error names those that do not.
 pub fn load_initial_weights(
     config: &CheckedConfig,
     learner: &mut dyn Learner,
 ) -> Result<(), Failure> {
-    let Some(file) = &config.run.model.init else { return Ok(()) };
-    let ImportedWeights { mut values, kept, unused, program } =
-        config.blueprint.import_weights(file)?;
+    let Some(source) = &config.run.model.init else { return Ok(()) };
+    let ImportedWeights { mut values, kept, unused, program } = if source.is_dir() {
+        let weights = read_run_weights(source, CheckpointChoice::Latest)?;
+        let subject = format!("{} ({})", source.display(), weights.name);
+        let parameters = config.blueprint.parameter_shapes();
+        exchange::parse_safetensors(&weights.bytes, &subject, &parameters, None)?
+    } else {
+        config.blueprint.import_weights(source)?
+    };
     tracing::info!(
-        file = %file.display(),
+        source = %source.display(),
         program,
         loaded = values.len(),
         kept = %kept.join(", "),

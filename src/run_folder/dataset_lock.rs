@@ -1,5 +1,6 @@
 //! Cases of a run: `dataset.lock.json`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::fingerprint::Fingerprint;
 use crate::brats::dataset::CaseFiles;
 use crate::volume::case::{CaseId, Split};
+use crate::volume::fold::Fold;
+use crate::volume::patient::PatientId;
 
 /// Case in `dataset.lock.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +60,18 @@ impl SpacingRange {
     }
 }
 
+/// File that divided a run's cases, in `dataset.lock.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockedSplitFile {
+    /// Path as the settings name it.
+    pub path: PathBuf,
+    /// Fingerprint of its text.
+    pub fingerprint: Fingerprint,
+    /// Fold of it that was taken, if it has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
+}
+
 /// Cases of a run by fingerprint, and those left out with their cause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatasetLock {
@@ -67,6 +82,12 @@ pub struct DatasetLock {
     /// Voxel sizes of the cases that are trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_spacing: Option<SpacingRange>,
+    /// Patients of the cases that have another name than their patient.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub patients: BTreeMap<CaseId, PatientId>,
+    /// File that divided them, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split_file: Option<LockedSplitFile>,
     /// Cases left out: name and cause.
     #[serde(default)]
     pub excluded: Vec<(CaseId, String)>,

@@ -4,10 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use crate::base::error::Fault;
-use crate::base::files::write_atomically;
 use crate::base::fs;
 use crate::base::lock::{LockOutcome, try_lock_exclusive};
 use crate::run_folder::{CHECKPOINTS, CONFIG, VALIDATION};
@@ -86,16 +83,6 @@ impl RunDirectory {
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Replaces a JSON file of the run, as [`write_atomically`] does.
-    ///
-    /// # Errors
-    /// If the disk does not take it.
-    pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Fault> {
-        let mut text = serde_json::to_string_pretty(value).expect("run records serialise to JSON");
-        text.push('\n');
-        write_atomically(&self.path.join(name), text.as_bytes())
     }
 }
 

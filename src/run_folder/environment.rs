@@ -1,15 +1,10 @@
 //! Environment of a run: `environment.json`.
 
-use std::path::Path;
-
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use crate::augment::kernel::Kernel;
-use crate::base::error::Fault;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::fs;
-use crate::run_folder::{ENVIRONMENT, read_json};
 
 /// Environment of a run: `environment.json`.
 #[derive(Debug, Clone, Serialize)]
@@ -62,13 +57,4 @@ impl Environment {
             },
         }
     }
-}
-
-/// Reads the environment of the run in `folder` as names and values, those of other versions
-/// included; empty if there is none.
-///
-/// # Errors
-/// If the file is damaged.
-pub fn read_environment(folder: &Path) -> Result<Map<String, Value>, Fault> {
-    Ok(read_json(&folder.join(ENVIRONMENT))?.unwrap_or_default())
 }

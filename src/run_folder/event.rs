@@ -82,6 +82,8 @@ pub struct StartedEvent {
 pub struct ResumedEvent {
     /// Steps done.
     pub step: u64,
+    /// Steps planned in all, which may have changed; 0 in journals of early versions.
+    pub steps: u64,
     /// The checkpoint, relative to the run; absent if there was none yet.
     pub checkpoint: Option<String>,
     /// The device.

@@ -57,6 +57,13 @@ impl EventLog {
         Ok(log)
     }
 
+    /// Steps planned in all, by the last process that told; absent if none did.
+    pub fn planned_steps(&self) -> Option<u64> {
+        let resumed = self.resumed.iter().rev().map(|at| at.event.steps);
+        let started = self.started.iter().map(|at| at.event.steps);
+        resumed.chain(started).find(|steps| *steps > 0)
+    }
+
     fn add_line(&mut self, line: &str) -> serde_json::Result<()> {
         let Timestamped { time, event } = serde_json::from_str(line)?;
         self.last_time = time;
@@ -162,7 +169,7 @@ mod tests {
         let (step, seconds) = (9, 1.5);
         let started = StartedEvent { step: 1, steps: 9, parameters: 5, device: device.clone() };
         let checkpoint = Some("step-0000001".to_owned());
-        let resumed = ResumedEvent { step: 1, checkpoint, device };
+        let resumed = ResumedEvent { step: 1, steps: 18, checkpoint, device };
         let epoch = EpochEvent { epoch: 1, loss: Some(1.5), seconds, starved_seconds: 0.25 };
         let by_region = |value: f64| [("ET".to_owned(), value), ("WT".to_owned(), 0.75)].into();
         let validation = ValidationEvent {

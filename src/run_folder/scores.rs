@@ -27,6 +27,10 @@ pub struct EvaluationScores {
     /// Post-processing of the predicted labels before scoring.
     #[serde(default, skip_serializing_if = "PostProcess::is_nothing")]
     pub postprocess: PostProcess,
+    /// True if probabilities were 0 where all images are background; absent in files of early
+    /// versions, which never did that.
+    #[serde(default)]
+    pub within_tissue: bool,
 }
 
 impl EvaluationScores {

@@ -9,6 +9,7 @@
 //! `cli` installs the logger; the trainer checks the kernels after each step, `cli` at the end of a
 //! verb.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -30,9 +31,10 @@ const WINNER: &str = "Fastest result";
 const CAUGHT_PANIC: &str = "panicked on device runner thread";
 
 /// Counts of the whole process: the `log` crate has one logger, and the process one device.
-static COUNTS: Mutex<RecordCounts> = Mutex::new(RecordCounts::none_yet());
+static COUNTS: LazyLock<Mutex<RecordCounts>> = LazyLock::new(Mutex::default);
 
 /// Counts of tuned operations, compiled kernels and caught panics.
+#[derive(Default)]
 struct RecordCounts {
     tuned: u64,
     compiled: u64,
@@ -43,17 +45,6 @@ struct RecordCounts {
 }
 
 impl RecordCounts {
-    const fn none_yet() -> Self {
-        Self {
-            tuned: 0,
-            compiled: 0,
-            first_record: None,
-            last_line: None,
-            panics: 0,
-            first_panic: String::new(),
-        }
-    }
-
     /// Counts a record; returns a line of progress if the last one is old enough.
     fn count_record(&mut self, target: &str, message: &str, now: Instant) -> Option<String> {
         if target.starts_with("cubecl") && message.contains(CAUGHT_PANIC) {
@@ -150,7 +141,7 @@ mod tests {
 
     #[test]
     fn minutes_of_tuning_give_a_line_every_few_seconds() {
-        let mut counts = RecordCounts::none_yet();
+        let mut counts = RecordCounts::default();
         let start = Instant::now();
         let mut at = |target, seconds| {
             counts.count_record(target, "Fastest result …", start + Duration::from_secs(seconds))
@@ -172,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_panic_that_the_backend_caught_is_a_fault_that_names_the_first() {
-        let mut counts = RecordCounts::none_yet();
+        let mut counts = RecordCounts::default();
         let now = Instant::now();
         let target = "cubecl_common::device::handle::channel";
         counts.count_record("cubecl_server::command::base", "device allocation of 9 B failed", now);

@@ -87,29 +87,20 @@ pub trait MetricHandle: Sized {
     fn register_series(name: &'static str, labels: Vec<Label>) -> Self;
 }
 
-impl MetricHandle for Counter {
-    const KIND: MetricKind = MetricKind::Counter;
+/// Implements [`MetricHandle`] for the handles of the `metrics` crate.
+macro_rules! metric_handles {
+    ($($handle:ident by $register:ident),*) => { $(
+        impl MetricHandle for $handle {
+            const KIND: MetricKind = MetricKind::$handle;
 
-    fn register_series(name: &'static str, labels: Vec<Label>) -> Self {
-        metrics::counter!(name, labels)
-    }
+            fn register_series(name: &'static str, labels: Vec<Label>) -> Self {
+                metrics::$register!(name, labels)
+            }
+        }
+    )* };
 }
 
-impl MetricHandle for Gauge {
-    const KIND: MetricKind = MetricKind::Gauge;
-
-    fn register_series(name: &'static str, labels: Vec<Label>) -> Self {
-        metrics::gauge!(name, labels)
-    }
-}
-
-impl MetricHandle for Histogram {
-    const KIND: MetricKind = MetricKind::Histogram;
-
-    fn register_series(name: &'static str, labels: Vec<Label>) -> Self {
-        metrics::histogram!(name, labels)
-    }
-}
+metric_handles!(Counter by counter, Gauge by gauge, Histogram by histogram);
 
 /// Counter of seconds.
 ///

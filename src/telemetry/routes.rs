@@ -57,14 +57,12 @@ impl EndpointState {
         Self { instance: HeaderValue::from_str(instance).ok(), ..self }
     }
 
-    /// Sets the topology that `/topology` shows.
     pub(super) fn show_topology(&self, topology: DescribeTopology) {
         let mut shown = self.topology.write();
         *shown = Some(topology);
     }
 }
 
-/// Routes of all paths.
 pub(super) fn router(state: EndpointState) -> Router {
     let not_found = async || {
         let text = format!("nothing here\n\n{INDEX}");

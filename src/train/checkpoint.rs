@@ -41,7 +41,9 @@ pub fn publish(
     save(&temporary)?;
     write_json(&temporary.join(STATE), state)?;
     let manifest = CheckpointManifest::of_folder(&temporary)?;
-    write_json(&temporary.join(MANIFEST), &manifest)?;
+    // Without a line's end, so that one cut at any byte is refused.
+    let text = serde_json::to_vec_pretty(&manifest).expect("records serialise to JSON");
+    write_atomically(&temporary.join(MANIFEST), &text)?;
     let published = root.join(&name);
     remove_if_there(&published)?;
     rename_synced(&temporary, &published)?;
@@ -100,6 +102,29 @@ pub fn find_best(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
         }
         other => other.map(|state| (folder, state)),
     }
+}
+
+/// Finds the checkpoint of a run after `step` steps: its folder and state.
+///
+/// # Errors
+/// If the run has none after that step, with the steps that it has; or it is damaged.
+pub fn find_step(run: &Path, step: u64) -> Result<(PathBuf, TrainingState), Fault> {
+    let root = run.join(CHECKPOINTS);
+    let names = published_names(&root)?;
+    if names.is_empty() {
+        return find_latest(run);
+    }
+    if let Some(name) = names.iter().find(|name| parse_step(name) == Some(step)) {
+        let folder = root.join(name);
+        return read_verified(&folder).map(|state| (folder, state));
+    }
+    let steps = names.iter().rev().filter_map(|name| parse_step(name));
+    let there: Vec<String> = steps.map(|step| step.to_string()).collect();
+    Err(Fault::Environment {
+        subject: root.display().to_string(),
+        problem: format!("holds no checkpoint after step {step}, but after {}", there.join(", ")),
+        remedy: "name one of these; train.checkpoint.keep says how many a run keeps".into(),
+    })
 }
 
 /// Returns true if a run has a checkpoint, intact or not.
@@ -174,6 +199,7 @@ mod tests {
         TrainingState {
             model: "unet".into(),
             config: Fingerprint::of_bytes(b"config"),
+            planned_epochs: 7,
             journal: Default::default(),
             progress: TrainingProgress {
                 step,
@@ -253,6 +279,19 @@ mod tests {
         let damaged = find_best(run.path()).unwrap_err().to_string();
         assert!(damaged.contains("step-0000002/weights.bpk: does not match"), "{damaged}");
         assert!(damaged.ends_with("use the latest checkpoint"), "{damaged}");
+    }
+
+    #[test]
+    fn one_is_found_by_its_step_or_those_that_are_there_are_named() {
+        let run = tempfile::tempdir().unwrap();
+        publish_bytes(run.path(), 4, false, b"one");
+        let folder = publish_bytes(run.path(), 8, false, b"two");
+        assert_eq!(find_step(run.path(), 8).unwrap(), (folder.clone(), state(8)));
+        let none = find_step(run.path(), 5).unwrap_err().to_string();
+        assert!(none.contains("no checkpoint after step 5, but after 4, 8"), "{none}");
+        fs::write(folder.join("weights.bpk"), b"xxx").unwrap();
+        let damaged = find_step(run.path(), 8).unwrap_err().to_string();
+        assert!(damaged.contains("step-0000008/weights.bpk: does not match"), "{damaged}");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! Nalwade and Kisa give a "decay rate" (0.60 for the U-Nets, 0.85 for the cascade) and no period.
 //! All readings known to us are here; [`Schedule::Step`] is the one in use.
 
+use std::f64::consts::PI;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,11 +43,19 @@ pub enum Schedule {
         #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
         factor: f64,
     },
-    /// `(1 - progress) ^ power` (Myronenko 2018 with 0.9).
+    /// `(1 - progress) ^ power` (Myronenko 2018 and nnU-Net with 0.9, both by epoch; here by step).
     Poly {
         /// Exponent.
         #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
         power: f64,
+    },
+    /// Half a cosine from 1 at the end of the warm-up to `minimum` at the end of the run (Loshchilov
+    /// and Hutter 2017, without restarts).
+    Cosine {
+        /// Multiplier of the learning rate at the end.
+        #[serde(default)]
+        #[schemars(range(min = 0, max = 1))]
+        minimum: f64,
     },
     /// Times `factor` when the smoothed training loss has not improved for `patience` epochs
     /// (Isensee et al. 2018 with 0.2 and 30).
@@ -93,6 +103,16 @@ pub struct SchedulePosition {
     pub steps_per_epoch: u64,
 }
 
+impl SchedulePosition {
+    /// Position in the run without its first `steps` steps.
+    #[must_use]
+    pub fn without_first(self, steps: u64) -> Self {
+        let step = self.step.saturating_sub(steps);
+        let total = self.total.saturating_sub(steps).max(1);
+        Self { step, total, ..self }
+    }
+}
+
 impl Schedule {
     /// Multiplier of the initial rate for the step after `moment`.
     pub fn rate_multiplier(self, moment: SchedulePosition, plateau: &Plateau) -> f64 {
@@ -106,6 +126,10 @@ impl Schedule {
             }
             Self::PerEpoch { factor } => factor.powf(epoch),
             Self::Poly { power } => (1.0 - step as f64 / total as f64).powf(power),
+            Self::Cosine { minimum } => {
+                let progress = (step as f64 / total as f64).min(1.0);
+                minimum + (1.0 - minimum) * (1.0 + (PI * progress).cos()) / 2.0
+            }
             Self::Plateau { factor, .. } => factor.powf(plateau.drop_count() as f64),
         }
     }

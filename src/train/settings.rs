@@ -23,7 +23,8 @@ pub struct TrainerConfig {
     /// Initial learning rate; 2e-4 as Nalwade and Kisa for the U-Net.
     #[schemars(range(max = 1e30), extend("exclusiveMinimum" = 0))]
     pub learning_rate: f64,
-    /// Epochs of linear warm-up from 0 to the scheduled rate.
+    /// Epochs of linear warm-up from 0 to the scheduled rate. A cosine begins where they end; the
+    /// other schedules run on from the start.
     #[schemars(range(min = 0, max = 1e9), extend("x-unit" = "epochs"))]
     pub warm_up_epochs: f64,
     /// Gradient checkpointing: activations that are cheap to compute are computed again instead of
@@ -139,7 +140,11 @@ impl TrainerConfig {
     pub fn learning_rate_at(&self, moment: SchedulePosition, plateau: &Plateau) -> f64 {
         let warm_up = self.warm_up_epochs * moment.steps_per_epoch as f64;
         let warmth = ((moment.step + 1) as f64 / warm_up.max(1.0)).min(1.0);
-        self.learning_rate * warmth * self.schedule.rate_multiplier(moment, plateau)
+        let scheduled = match self.schedule {
+            Schedule::Cosine { .. } => moment.without_first(warm_up.ceil() as u64),
+            _ => moment,
+        };
+        self.learning_rate * warmth * self.schedule.rate_multiplier(scheduled, plateau)
     }
 }
 

@@ -39,7 +39,6 @@ impl StepMetrics {
         }
     }
 
-    /// Closes an epoch and returns its event.
     pub(super) fn close_epoch(&mut self, epoch: u64, sums: EpochSums) -> Event {
         let clock = std::mem::take(&mut self.epoch);
         if let Some(measured) = self.measured.replace(UtilizationWindow::start_now()) {
@@ -55,7 +54,6 @@ impl StepMetrics {
     }
 }
 
-/// Publishes the metrics of a step.
 fn publish_step(record: &StepRecord) {
     catalog::TRAIN_STEP.with_labels([]).set(record.step as f64);
     catalog::TRAIN_LEARNING_RATE.with_labels([]).set(record.learning_rate);

@@ -59,6 +59,9 @@ pub struct TrainingState {
     pub model: String,
     /// Fingerprint of the resolved configuration.
     pub config: Fingerprint,
+    /// Epochs planned, which a resumed run may change; 0 in checkpoints of early versions.
+    #[serde(default)]
+    pub planned_epochs: u64,
     /// Length of the journal.
     pub journal: JournalPosition,
     /// Progress of the run.

@@ -6,6 +6,7 @@ pub mod fraction;
 pub mod grid;
 pub mod modality;
 pub mod partition;
+pub mod patient;
 pub mod region;
 pub mod targets;
 pub mod voxels;

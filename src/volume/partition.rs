@@ -3,7 +3,8 @@
 //! Sizes come first, as whole numbers, then every stratum's share of them, then the cases: each
 //! stratum is ranked by a draw from the case's name, and a part is a stretch of that ranking. So a
 //! case's part depends on its name and not on where it stands in a list, and a cohort that grows by
-//! a case moves only those that stand at an edge of a stretch.
+//! a case moves only those that stand at an edge of a stretch. Callers give one case of each patient
+//! ([`crate::volume::patient`]).
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

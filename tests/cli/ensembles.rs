@@ -34,6 +34,7 @@ fn case() -> WholeCase {
     WholeCase {
         id: CaseId::new("case"),
         images: values.collect(),
+        tissue: vec![true; dims.voxel_count()],
         labels: None,
         outside: Vec::new(),
         brain: Box3 { start: [0; 3], dims },
@@ -109,7 +110,9 @@ fn a_fingerprint_is_of_what_decides_the_probabilities() {
 fn an_ensemble_is_evaluated_and_predicts_like_a_run() {
     let desk = two_runs();
     let both = "--run a --run b --weight 2 --weight 1 --mirror";
-    let line = format!("evaluate {both} --split test --lesion-wise --out scores --json");
+    // As `predict` does unless it is told otherwise.
+    let masked = "--set evaluation.within_tissue=true";
+    let line = format!("evaluate {both} {masked} --split test --lesion-wise --out scores --json");
     let scored = desk.run(&line).ok().json();
     let lock = desk.json("a/dataset.lock.json");
     let tested = lock["cases"].as_array().unwrap().iter();
@@ -195,6 +198,14 @@ fn the_best_checkpoint_is_used_where_asked_for() {
     assert_eq!(CheckpointChoice::Best.find_in_run(&run).unwrap().1, step);
     let scored = desk.run("evaluate --run run --checkpoint best --json").ok().json();
     assert_eq!(scored["step"], step);
+    for other in [2, 4] {
+        let line = format!("evaluate --run run --checkpoint {other} --json --out scores-{other}");
+        assert_eq!(desk.run(&line).ok().json()["step"], other);
+        let exported = format!("export --run run --checkpoint {other} --out {other} --json");
+        assert_eq!(desk.run(&exported).ok().json()["step"], other);
+    }
+    let none = desk.run("evaluate --run run --checkpoint 3").exits(1);
+    none.complains_of(&["no checkpoint after step 3, but after 2, 4", "name one of these"]);
     let exported = "export --run run --checkpoint best --out w.safetensors --json";
     assert_eq!(desk.run(exported).ok().json()["step"], step);
     std::fs::remove_file(desk.path("run/checkpoints/best")).unwrap();

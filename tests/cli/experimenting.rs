@@ -164,7 +164,9 @@ fn the_papers_own_protocol_can_be_planned_without_its_data() {
     let text = desk.run(&line).ok().stdout;
     let told = "592 labelled cases expected: 335 training, 66 validation and 191 test cases";
     assert!(text.contains(told), "{text}");
-    assert!(text.contains("gliaflow bench-step --model unet --patch 128x128x128 --batch 2 --config configs/unet.toml"), "{text}");
+    let measure = "gliaflow bench-step --model unet --patch 128x128x128 --batch 2 --config ";
+    let unet = configs.replace("table1", "unet");
+    assert!(text.contains(&format!("{measure}{unet} --json")), "{text}");
     let plan = desk.run(&format!("{line} --json")).ok().json();
     let parts = &plan["parts"];
     assert_eq!((&parts["validation_scored"], &parts["test_scored"]), (&33.into(), &153.into()));
@@ -173,6 +175,19 @@ fn the_papers_own_protocol_can_be_planned_without_its_data() {
     assert_eq!(train["steps"], 280 * 168);
     assert_eq!(train["seconds"], Value::Null);
     assert!(desk.names(".").is_empty(), "a plan writes nothing");
+}
+
+#[test]
+fn the_papers_protocol_can_be_planned_within_one_year() {
+    let desk = Desk::new();
+    for (year, told) in [
+        (2018, "285 labelled cases expected: 161 training, 32 validation and 92 test cases"),
+        (2019, "335 labelled cases expected: 190 training, 37 validation and 108 test cases"),
+    ] {
+        let configs = format!("{}/configs/paper/{year}/table1.toml", env!("CARGO_MANIFEST_DIR"));
+        let text = desk.run(&format!("experiment --plan {configs}")).ok().stdout;
+        assert!(text.contains(told), "{text}");
+    }
 }
 
 #[test]

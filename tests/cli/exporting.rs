@@ -21,6 +21,11 @@ fn exported_weights_start_another_run_where_the_first_one_ended() {
     desk.run("export --run second --out second.safetensors").ok();
     assert!(bytes == std::fs::read(desk.path("second.safetensors")).unwrap());
     assert!(desk.text("second/config.toml").contains("init = \"w.safetensors\""));
+
+    // A run's folder stands for its latest weights.
+    desk.run(&format!("train {TINY} {still} --data data --init first --run third")).ok();
+    desk.run("export --run third --out third.safetensors").ok();
+    assert!(bytes == std::fs::read(desk.path("third.safetensors")).unwrap());
 }
 
 #[test]
@@ -44,6 +49,15 @@ fn weights_that_do_not_fit_and_runs_that_are_none_are_refused() {
     desk.run(&line)
         .exits(1)
         .complains_of(&["w.safetensors", "enc.0.0.conv.weight is [2, 4, 3, 3, 3]"]);
+    let line = format!("train {TINY} {wider} --data data --init run --run another");
+    desk.run(&line)
+        .exits(1)
+        .complains_of(&["run (unet)", "enc.0.0.conv.weight is [2, 4, 3, 3, 3]"]);
+    let cascaded = "--set model.name=cascaded --set model.settings={base_width=1,levels=2}";
+    let line = format!("train {TINY} {cascaded} --data data --init run --run foreign");
+    desk.run(&line).exits(1).complains_of(&["run (unet)", "has no stages.", "has besides"]);
+    let line = format!("train {TINY} --data data --init data --run none");
+    desk.run(&line).exits(2).complains_of(&["data: holds no run"]);
     assert!(!desk.path("other/checkpoints/latest").exists());
     desk.run("export --run data --out x.safetensors").exits(2).complains_of(&["holds no run"]);
 }

@@ -79,6 +79,13 @@ fn several_batches_make_a_step() {
     let expected: Vec<(Value, Value)> =
         (0..4 * 3 * 2).map(|place| ((place / 3).into(), (place % 3).into())).collect();
     assert_eq!(samples, expected, "all batches of two, in the order of the plan");
+
+    // Several samples are made again in that order, from epoch to epoch.
+    let again = "replay --run run --epoch 1 --index 1 --count 4 --arrays --out arrays --json";
+    let again = desk.run(again).ok().json()["samples"].clone();
+    let keys: Vec<_> = again.as_array().unwrap().iter().map(|sample| key(&sample["key"])).collect();
+    assert_eq!(keys, expected[4..8]);
+    assert_eq!(desk.names("arrays").len(), 8);
 }
 
 #[test]

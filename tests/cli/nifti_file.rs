@@ -75,6 +75,11 @@ impl NiftiFile {
         [280, 296, 312].map(|row| [0, 1, 2, 3].map(|column| self.f32(row + 4 * column)))
     }
 
+    /// The bytes before the voxels.
+    pub(crate) fn header(&self) -> &[u8] {
+        &self.0[..self.f32(108) as usize]
+    }
+
     /// The stored values of a file of uint8 or int16.
     pub(crate) fn values(&self) -> Vec<i64> {
         let start = self.f32(108) as usize;

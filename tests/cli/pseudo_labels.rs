@@ -58,7 +58,8 @@ fn a_teacher_labels_hidden_cases_once_and_is_measured_by_their_truth() {
     assert_eq!(desk.names("out"), names);
     // What predict and score say of the same cases.
     desk.run("predict --run teacher --data data --out predicted").ok();
-    let scored = desk.run("evaluate --run teacher --split unlabelled --json").ok().json();
+    let line = "evaluate --run teacher --set evaluation.within_tissue=true --split unlabelled";
+    let scored = desk.run(&format!("{line} --json")).ok().json();
     assert_eq!(first["quality"], scored["network"]);
     for case in &hidden {
         let labels =

@@ -230,7 +230,17 @@ fn what_cannot_go_on_is_refused() {
         .complains_of(&["data: holds no run", "gliaflow train"]);
     kill_after_a_checkpoint(&desk, &format!("{} --run run", line(NETWORKS[0])), "run");
     let other = desk.run("train --resume run --set train.learning_rate=0.5").exits(2);
-    other.complains_of(&["run: was begun with other settings"]);
+    other.complains_of(&[
+        "run: was begun with other settings",
+        "train.learning_rate is 0.001 in the run, asked is 0.5;",
+    ]);
+    let several = "--set optimiser={kind=\"sgd\"} --set data.fold=0/3 --set train.epochs=7";
+    let several = desk.run(&format!("train --resume run {several}")).exits(2);
+    several.complains_of(&[
+        "data.fold is not set in the run, asked is \"0/3\"",
+        "optimiser.kind is \"adam\" in the run, asked is \"sgd\"",
+    ]);
+    assert!(!several.stderr.contains("train.epochs"), "{}", several.stderr);
     // What does not decide the result may change.
     let kept =
         "--set loader.workers.crop=1 --set train.non_finite=skip --set train.checkpoint.keep=1";
@@ -247,4 +257,80 @@ fn a_run_killed_ahead_of_its_first_checkpoint_begins_again() {
     std::fs::remove_dir_all(desk.path("begun/checkpoints")).unwrap();
     desk.run("train --resume begun").ok();
     assert_same(&desk, "straight", "begun");
+}
+
+#[test]
+fn a_run_that_ended_goes_on_for_more_epochs_and_is_the_run_of_all_of_them() {
+    let desk = Desk::with_cohort(5);
+    let line = line(NETWORKS[0]);
+    desk.run(&format!("{line} --run straight")).ok();
+    for (run, first) in [("ended", 3), ("killed", 3), ("early", 4)] {
+        desk.run(&format!("{line} --set train.epochs={first} --run {run}")).ok();
+        let more = format!("train --resume {run} --set train.epochs=6");
+        if run == "killed" {
+            let mut process = desk.start(&more);
+            process.wait_for("its new length", || {
+                desk.text("killed/config.toml").contains("epochs = 6").then_some(())
+            });
+            process.signal("KILL");
+            process.wait().was_killed();
+            desk.run("train --resume killed").ok();
+        } else {
+            let said = desk.run(&more).ok().stderr;
+            let words = format!("train.epochs is 6 instead of {first}; the learning rate goes on");
+            assert!(said.contains(&words) && said.contains("schedule plateau"), "{said}");
+        }
+        assert!(desk.text(&format!("{run}/config.toml")).contains("epochs = 6"));
+        assert_eq!(desk.json(&format!("{run}/summary.json"))["planned_steps"], 48);
+        if first == 3 {
+            // Four epochs end with a validation of their own, which the others do not have.
+            assert_same(&desk, "straight", run);
+        }
+        assert_eq!(timeless_table(&desk, "straight"), timeless_table(&desk, run));
+    }
+    desk.run("train --resume ended")
+        .exits(2)
+        .complains_of(&["ended: has ended after the 6 epochs"]);
+    let fewer = desk.run("train --resume ended --set train.epochs=5").exits(2);
+    fewer.complains_of(&["has done 48 steps, more than train.epochs = 5 comes to"]);
+    let page = desk.run("report ended").ok();
+    assert!(desk.text("ended/report.html").contains("48 of 48 steps"), "{}", page.stdout);
+}
+
+#[test]
+fn a_schedule_that_spans_the_run_says_what_more_epochs_do_to_the_rate() {
+    let desk = Desk::with_cohort(3);
+    let poly = "--set train.schedule={kind=\"poly\",power=1.0} --set train.epochs=2";
+    desk.run(&format!("{} {poly} --run run", line(NETWORKS[0]))).ok();
+    let said = desk.run("train --resume run --set train.epochs=4").ok().stderr;
+    assert!(said.contains("the next learning rate is 5e-4, where 2 epochs had 0e0"), "{said}");
+    assert!(said.contains("schedule poly spans all epochs"), "{said}");
+    let rates: Vec<f64> = desk
+        .json_lines("run/events.jsonl")
+        .iter()
+        .filter(|line| line["event"] == "step")
+        .map(|line| line["learning_rate"].as_f64().unwrap())
+        .collect();
+    assert_eq!((rates.len(), rates[16]), (32, 5e-4));
+
+    // A run that is out of patience stays so, however many epochs it is given.
+    let patience = "--set train.validation.every_epochs=1 --set train.validation.patience=1 \
+         --set train.learning_rate=1e-30";
+    desk.run(&format!("{} {patience} --run waited", line(NETWORKS[0]))).ok();
+    assert!(desk.json("waited/summary.json")["steps"].as_u64() < Some(48));
+    let refused = desk.run("train --resume waited --set train.epochs=9").exits(2);
+    refused.complains_of(&["no validation was better for 1 epochs", "--init waited"]);
+    assert!(desk.path("waited/summary.json").exists());
+}
+
+#[test]
+fn a_configuration_file_changed_by_hand_is_refused() {
+    let desk = Desk::with_cohort(3);
+    kill_after_a_checkpoint(&desk, &format!("{} --run run", line(NETWORKS[0])), "run");
+    let config = desk.text("run/config.toml");
+    let changed = config.replace("learning_rate = 0.001", "learning_rate = 0.002");
+    assert_ne!(changed, config);
+    std::fs::write(desk.path("run/config.toml"), changed).unwrap();
+    let refused = desk.run("train --resume run").exits(2);
+    refused.complains_of(&["run/config.toml: has other settings", "when step-00000"]);
 }

@@ -64,7 +64,7 @@ fn goes_bad_in_the_middle(spoil: Spoil) {
         let stop = StopLatch::new();
         let (mut feed, running) = setting.start(watch, "cache", 0, &stop);
         until(&running.observer(), |seen| parked(seen, tickets, batch, prefetch, 0));
-        assert_eq!(running.ticket_counts().issued, issued);
+        assert_eq!(running.observer().ticket_counts().issued, issued);
         let files = victim.case_files();
         let reason = spoil(files, &setting.store("cache").case_path(&files.id).unwrap());
         let mut taken = Vec::new();

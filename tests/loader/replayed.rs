@@ -4,10 +4,10 @@ use gliaflow::actor::stop::StopLatch;
 use gliaflow::brats::read::read_volume;
 use gliaflow::pipeline::case_handle::CaseHandle;
 use gliaflow::pipeline::crop::Crop;
-use gliaflow::pipeline::replay::{ReplayedSample, replay_sample};
+use gliaflow::pipeline::replay::{ReplayedSample, replay_sample, write_sample_arrays};
 use gliaflow::pipeline::sample::{Batch, DrawnSample};
 use gliaflow::volume::grid::Dims;
-use gliaflow::volume::region::LabelScheme;
+use gliaflow::volume::region::{LabelScheme, Region};
 use gliaflow::volume::targets::Targets;
 use half::f16;
 
@@ -55,6 +55,26 @@ fn the_files_hold_what_the_batch_held_and_the_record_what_was_drawn() {
             let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
             assert_eq!(record["key"]["index"], batch.keys[place].index);
             assert!(record["drawn"]["rotation"].is_array(), "{record}");
+
+            let background = setting.augment.background;
+            let done = write_sample_arrays(&sample, background, Targets::Hard, out.path()).unwrap();
+            let [images, targets] = [0, 1].map(|file| std::fs::read(&done.files[file]).unwrap());
+            for (bytes, header) in [
+                (&images, "{'descr': '<f2', 'fortran_order': False, 'shape': (4, 10, 12, 14), }"),
+                (&targets, "{'descr': '|u1', 'fortran_order': False, 'shape': (3, 10, 12, 14), }"),
+            ] {
+                assert_eq!(&bytes[..10], b"\x93NUMPY\x01\x00\x76\x00");
+                assert_eq!(std::str::from_utf8(&bytes[10..128]).unwrap().trim_end(), header);
+                assert_eq!(bytes[127], b'\n');
+            }
+            let from = 4 * place * voxels;
+            let held = batch.images[from..from + 4 * voxels].iter();
+            assert!(held.flat_map(|value| value.to_le_bytes()).eq(images[128..].iter().copied()));
+            let held = &batch.labels[place * voxels..(place + 1) * voxels];
+            let inside = Region::ALL.iter().flat_map(|region| {
+                held.iter().map(|label| u8::from(region.contains(*label)) * 255)
+            });
+            assert!(inside.eq(targets[128..].iter().copied()));
         }
     });
 }

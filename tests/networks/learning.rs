@@ -15,11 +15,12 @@ use super::{images, labels, probabilities, small_ones, step};
 const SIDE: usize = 8;
 
 /// Everything that has something to remember.
-fn optimisers() -> [OptimiserConfig; 3] {
+fn optimisers() -> [OptimiserConfig; 4] {
     [
         json!({"kind": "adam"}),
         json!({"kind": "adam", "amsgrad": true, "average": 0.9, "clip_norm": 0.1}),
-        json!({"kind": "sgd", "average": 0.9}),
+        json!({"kind": "adamw", "decay_kernels_only": true}),
+        json!({"kind": "sgd", "nesterov": true, "average": 0.9}),
     ]
     .map(|settings| serde_json::from_value(settings).unwrap())
 }

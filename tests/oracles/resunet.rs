@@ -1,8 +1,10 @@
-//! The residual U-Net of base 8 at 32^3, without and with its autoencoder.
+//! The residual U-Net of base 8 at 32^3, without and with its autoencoder, and its first losses.
+
+use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use gliaflow::nets::resunet_vae::{ResUNetVae, ResUNetVaeConfig};
-use gliaflow::nets::{Architecture, ModelRng};
+use gliaflow::nets::{Architecture, ModelRng, Output};
 use gliaflow::train::loss::{LossConfig, region_targets};
 use gliaflow::volume::grid::Dims;
 
@@ -48,17 +50,21 @@ fn the_residual_unet_is_monais_segresnet() {
     check_gradients(&figures, &net, &paper.total, |_| false);
 }
 
+/// Training pass of the oracle: its images, its latent noise.
+fn training_pass(net: &ResUNetVae, device: &Device) -> Output {
+    let noise = |shape: [usize; 2]| {
+        let values = uniform(shape.iter().product(), 99, -1.5, 1.5);
+        Tensor::from_data(TensorData::new(values, shape), device)
+    };
+    net.forward_with(images(2, 32, device), ModelRng { seed: 1, step: 1 }, noise)
+}
+
 #[test]
 fn the_autoencoder_has_torchs_penalties_and_gradients() {
     let figures: Figures = fixture("resunet_vae");
     let device = Device::flex().autodiff();
     let net = filled(ResUNetVae::init(&config(true), &device), 3, &figures);
-    let noise = |shape: [usize; 2]| {
-        let values = uniform(shape.iter().product(), 99, -1.5, 1.5);
-        Tensor::from_data(TensorData::new(values, shape), &device)
-    };
-    let draws = ModelRng { seed: 1, step: 1 };
-    let output = net.forward_with(images(2, 32, &device), draws, noise);
+    let output = training_pass(&net, &device);
     check_logits(&figures, "resunet_vae", "logits", &output.logits);
 
     let targets = region_targets(labels(2, 32, &device));
@@ -81,4 +87,30 @@ fn the_autoencoder_has_torchs_penalties_and_gradients() {
     ];
     check_losses(&figures, &ours);
     check_gradients(&figures, &net, &parts.total, |_| false);
+}
+
+/// He's initial weights began at a total of 9 to 17, nearly all of it the reconstruction's error.
+#[test]
+fn training_begins_where_torchs_initial_weights_do() {
+    let oracle: BTreeMap<String, Vec<f32>> = fixture("initial_losses");
+    let device = Device::flex();
+    let targets = region_targets(labels(2, 32, &device));
+    for seed in 1..=3 {
+        let net = ResUNetVae::init(&config(true), &device).draw_weights(seed);
+        let parts = LossConfig::default().total_loss(training_pass(&net, &device), targets.clone());
+        let l2 = parts.aux_losses.iter().find(|(name, _)| *name == "reconstruction").unwrap();
+        let ours = [
+            ("total", read(&parts.total)),
+            ("seed_bce", read(&parts.bce)),
+            ("l2", read(&l2.1) / 0.1),
+        ];
+        for (name, value) in ours {
+            let theirs = &oracle[name];
+            assert_eq!(theirs.len(), 32);
+            let mean = theirs.iter().sum::<f32>() / 32.0;
+            let squares = theirs.iter().map(|other| (other - mean).powi(2)).sum::<f32>();
+            let deviation = (squares / 31.0).sqrt();
+            assert!((value - mean).abs() < 4.0 * deviation, "{name}, seed {seed}: {value}");
+        }
+    }
 }

@@ -67,7 +67,7 @@ impl Predictor {
 }
 
 fn config(overlap: f64, weighting: Weighting) -> SlidingConfig {
-    SlidingConfig { overlap, weighting, batch: 5 }
+    SlidingConfig { overlap, weighting, batch: 5, within_tissue: false }
 }
 
 #[test]

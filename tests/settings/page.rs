@@ -12,7 +12,8 @@ const INTRODUCTION: &str = "\
 
 All settings of a training run, by section of its TOML file; `--set section.key=value` goes over it, \
 `gliaflow config show` prints what holds, and `gliaflow config schema` prints what is here as JSON \
-Schema. A run is resumed only with the same values of the settings that decide its result.
+Schema. A run is resumed only with the same values of the settings that decide its result, \
+`train.epochs` apart.
 
 Generated from the structs of the settings; `BLESS=1 cargo test settings` writes it anew.
 ";

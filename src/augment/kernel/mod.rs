@@ -18,7 +18,6 @@ use half::f16;
 use crate::augment::kernel::row::PatchRow;
 use crate::augment::recipe::RenderPlan;
 use crate::augment::view::{CaseView, TargetVoxels};
-use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
 use crate::volume::targets::{RegionProbabilities, probabilities_of_label};
 
@@ -201,19 +200,18 @@ struct PatchJob<'a, S> {
 /// Renders the patch row by row.
 ///
 /// `gather(z, y, row, targets)` fills a row's raw values, masses and targets and returns the range
-/// of voxels, in whole groups, that it filled; `tone(channel, raw, mass, first)` turns raw values
-/// into intensities; `store(from, images, at)` writes a part of a row.
+/// of voxels, in whole groups, that it filled; `store(from, images, at)` writes a part of a row.
 #[inline(always)]
 fn render_rows<S, T: Target>(
     job: &PatchJob<'_, S>,
     mut images: PatchImages<'_>,
     targets: &mut [T],
     mut gather: impl FnMut(usize, usize, &mut PatchRow, &mut [T]) -> Range<usize>,
-    tone: impl Fn(usize, &mut [f32], &[f32], u32),
     store: impl Fn(&[f32], &mut PatchImages<'_>, usize),
 ) {
     let dims = job.render_plan.patch_dims();
     let [_, height, width] = dims.0;
+    let tones = job.render_plan.intensity_maps();
     let mut row = PatchRow::new(width);
     if dims.voxel_count() == 0 {
         return;
@@ -226,20 +224,15 @@ fn render_rows<S, T: Target>(
         } else {
             found.clone()
         };
-        for channel in 0..Modality::COUNT {
+        for (channel, tone) in tones.iter().enumerate() {
             let at = channel * dims.voxel_count() + first;
             let (raw, mass) = row.modality_plane(channel, &coloured);
             // Counters wrap in a patch of more than 4 billion voxels; noise repeats there.
-            tone(channel, raw, mass, (first + coloured.start) as u32);
+            tone.apply_to_row(raw, mass, (first + coloured.start) as u32);
             let end = coloured.end.min(width);
             store(&raw[..end - coloured.start], &mut images, at + coloured.start);
             store::fill_background(&mut images, at..at + coloured.start);
             store::fill_background(&mut images, at + end..at + width);
         }
     }
-}
-
-/// Blank patch to render into.
-pub fn blank_patch(dims: Dims) -> (Vec<f16>, Vec<u8>) {
-    (vec![f16::ZERO; Modality::COUNT * dims.voxel_count()], vec![0; dims.voxel_count()])
 }

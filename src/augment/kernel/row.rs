@@ -52,7 +52,6 @@ impl PatchRow {
         }
     }
 
-    /// Sets one voxel.
     pub(super) fn set_voxel(&mut self, x: usize, raw: [f32; 4], mass: [f32; 4]) {
         for channel in 0..Modality::COUNT {
             self.raw[channel][x] = raw[channel];

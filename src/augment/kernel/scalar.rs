@@ -16,7 +16,6 @@ pub(super) const WEIGHT_BITS: u32 = 24;
 /// Weight of the lowest such bit.
 pub(super) const WEIGHT_STEP: f32 = 1.0 / (1u32 << WEIGHT_BITS) as f32;
 
-/// Renders a patch.
 pub(super) fn render_patch<S: IntoTarget<T>, T: Target>(
     job: &PatchJob<'_, S>,
     images: PatchImages<'_>,
@@ -30,11 +29,7 @@ pub(super) fn render_patch<S: IntoTarget<T>, T: Target>(
         }
         gather_interpolated(job, &placement.row_ray(z, y), row, targets)
     };
-    let tones = job.render_plan.intensity_maps();
-    let tone = |channel: usize, raw: &mut [f32], mass: &[f32], first| {
-        tones[channel].apply_to_row(raw, mass, first)
-    };
-    render_rows(job, images, targets, gather, tone, store::write_row);
+    render_rows(job, images, targets, gather, store::write_row);
 }
 
 /// Fills an interpolated row.
@@ -69,7 +64,6 @@ fn gather_aligned<S: IntoTarget<T>, T: Target>(
     row.clear_group_edges(&touched)
 }
 
-/// Copies one voxel.
 pub(super) fn copy_voxel(voxel: &RawVoxel, x: usize, row: &mut PatchRow) {
     let mass = voxel.map(|raw| if raw == 0 { 0.0 } else { 1.0 });
     row.set_voxel(x, voxel.map(f32::from), mass);

@@ -16,7 +16,6 @@ pub(super) fn write_row(from: &[f32], images: &mut PatchImages<'_>, at: usize) {
     }
 }
 
-/// Writes background.
 pub(super) fn fill_background(images: &mut PatchImages<'_>, places: Range<usize>) {
     match images {
         PatchImages::F16(values) => values[places].fill(f16::ZERO),

@@ -44,7 +44,6 @@ pub(super) struct Tissue {
     pub(super) ventricle: f32,
 }
 
-/// Anatomy of one case.
 pub(super) struct Anatomy {
     semi_axes: [f32; 3],
     taper: f32,

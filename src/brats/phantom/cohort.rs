@@ -28,32 +28,12 @@ struct Manifest {
     config: PhantomConfig,
 }
 
-/// Writes cases `0..cases` into `folder`, skipping those that are there; calls `progress` with the
-/// number of cases done after each.
-///
-/// # Errors
-/// If the grid is out of range, the folder holds another cohort, or the disk refuses.
-pub fn write_cohort(
-    folder: &Path,
-    config: &PhantomConfig,
-    cases: u64,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Vec<CaseId>, CaseError> {
-    claim_folder(folder, config)?;
-    let mut ids = Vec::new();
-    for index in 0..cases {
-        ids.push(write_case(folder, config, index)?);
-        progress(index + 1);
-    }
-    Ok(ids)
-}
-
 /// Writes case `index` into `folder` unless it is there: four images and the segmentation, labels
 /// 1, 2 and 4, as `BraTS20_Training_001/BraTS20_Training_001_flair.nii.gz` and so on. Claims the
 /// folder for `config`.
 ///
 /// # Errors
-/// Those of [`write_cohort`].
+/// If the grid is out of range, the folder holds another cohort, or the disk refuses.
 pub fn write_case(folder: &Path, config: &PhantomConfig, index: u64) -> Result<CaseId, CaseError> {
     claim_folder(folder, config)?;
     let id = case_id(index);

@@ -36,7 +36,6 @@ struct Lobe {
 /// Shares of tumour tissue at a point.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TumourShares {
-    /// Canonical label.
     pub(super) label: u8,
     /// Share of oedema and everything within it.
     pub(super) whole: f32,
@@ -50,7 +49,6 @@ impl TumourShares {
     const NONE: Self = Self { label: label::BACKGROUND, whole: 0.0, core: 0.0, rim: 0.0 };
 }
 
-/// Tumour of one case.
 pub(super) struct Tumour {
     site: Point,
     axes: [Point; 3],

@@ -52,7 +52,6 @@ impl TrainingHistory {
         self.add_dice(by_region.into_iter().map(|(name, dice)| (name.to_owned(), dice)).collect());
     }
 
-    /// All losses.
     pub(super) fn losses(&self) -> Vec<f64> {
         self.losses.iter().map(|(_, loss)| *loss).collect()
     }

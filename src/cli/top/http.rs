@@ -10,10 +10,8 @@ use crate::telemetry::endpoint::INSTANCE_HEADER;
 /// Most bytes of a response: more than any endpoint sends.
 const MOST: u64 = 16 << 20;
 
-/// An HTTP response.
 #[derive(Debug)]
 pub(super) struct HttpResponse {
-    /// Status code.
     pub(super) status: u16,
     /// Instance that responded, if it names itself.
     pub(super) instance: Option<String>,

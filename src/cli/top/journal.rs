@@ -54,6 +54,9 @@ impl RunJournal {
         self.progress.step = Event::steps_done(&event).or(self.progress.step);
         match event {
             Event::Started(event) => self.progress.steps_planned = Some(event.steps),
+            Event::Resumed(event) if event.steps > 0 => {
+                self.progress.steps_planned = Some(event.steps);
+            }
             Event::Step(record) => {
                 self.history.add_loss(record.step, record.loss);
                 self.progress.learning_rate = Some(record.learning_rate);
@@ -85,7 +88,6 @@ impl RunJournal {
         }
     }
 
-    /// Notice for a journal without an end.
     fn missing_end_notice(&self, why: &str) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let ago = format_duration(now.as_secs_f64() - self.last_time);

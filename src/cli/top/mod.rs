@@ -22,8 +22,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::base::error::Fault;
-use crate::cli::console::Console;
-use crate::cli::report::CommandOutput;
+use crate::cli::{CommandOutput, Console};
 use crate::run::failure::Failure;
 use crate::telemetry::exporter::MetricsAddress;
 

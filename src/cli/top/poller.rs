@@ -16,7 +16,6 @@ use crate::cli::top::snapshot::EndpointSnapshot;
 use crate::cli::top::view::RunView;
 use crate::run_folder::event::FinishedEvent;
 
-/// Snapshot of a poll, or its error.
 type PollResult = Result<EndpointSnapshot, String>;
 
 /// Periodic polls of a run, and all that is known of it.

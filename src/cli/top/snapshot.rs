@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::actor::observe::Observation;
 use crate::cli::top::http;
 use crate::pipeline::bottleneck::BottleneckVerdict;
 use crate::telemetry::exposition::Scrape;
@@ -22,7 +23,6 @@ pub(super) struct EndpointSnapshot {
     pub(super) topologies: Vec<EndpointTopology>,
     /// Complaint of `/healthz`, if it has one.
     pub(super) complaint: Option<String>,
-    /// Instance that responded.
     pub(super) instance: Option<String>,
 }
 
@@ -37,22 +37,8 @@ pub(super) struct EndpointTopology {
     pub(super) verdict: BottleneckVerdict,
 }
 
-/// An actor, or the consumer, with its clocks since it began, in seconds of all its workers.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct EndpointActor {
-    pub(super) name: String,
-    pub(super) workers: usize,
-    pub(super) items: u64,
-    pub(super) busy_seconds: f64,
-    pub(super) starved_seconds: f64,
-    pub(super) blocked_seconds: f64,
-    pub(super) worker_seconds: f64,
-    pub(super) queue_depth: usize,
-    pub(super) queue_capacity: usize,
-    pub(super) busy_now: usize,
-    pub(super) starved_now: usize,
-    pub(super) blocked_now: usize,
-}
+/// An actor, or the consumer, since it began.
+pub(super) type EndpointActor = Observation<String>;
 
 impl EndpointTopology {
     /// Returns true if any worker is busy or waits: an ended topology stays listed as long as the

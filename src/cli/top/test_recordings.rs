@@ -46,6 +46,7 @@ pub(super) fn test_actor(name: &str, workers: usize, clocks: [f64; 3]) -> Endpoi
         worker_seconds: clocks.iter().sum(),
         queue_depth: 0,
         queue_capacity: 4,
+        restarts: 0,
         busy_now: 0,
         starved_now: workers,
         blocked_now: 0,

@@ -16,7 +16,6 @@ pub(super) struct RunView {
     pub(super) state: String,
     /// Network, device and version.
     pub(super) what: Option<String>,
-    /// Source of the figures.
     pub(super) source: String,
     /// Bottleneck and sentence of each topology under way.
     pub(super) verdicts: Vec<(String, String)>,
@@ -66,7 +65,6 @@ pub(super) struct StageRow {
     pub(super) queue_capacity: usize,
 }
 
-/// A GPU.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct GpuRow {
     pub(super) gpu: String,

@@ -35,7 +35,6 @@ pub(super) struct PackedKernel {
 /// Channels of source and target per group.
 #[derive(Clone, Copy)]
 pub(super) struct Channels {
-    /// Number of groups.
     pub(super) groups: usize,
     /// Source channels of a group.
     pub(super) from: usize,

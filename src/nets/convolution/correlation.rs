@@ -18,7 +18,6 @@ pub(super) struct Correlation<'a> {
     pub(super) values: &'a [f32],
     /// Distance between channels.
     pub(super) channel_pitch: usize,
-    /// Distances of the taps.
     pub(super) distances: &'a [usize],
     /// `[channel][tap][BLOCK]`.
     pub(super) weights: &'a [[f32; BLOCK]],

@@ -8,11 +8,9 @@ use std::ops::Range;
 /// `output_offset + output_stride * o` of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AxisGeometry {
-    /// Extent of the source.
     pub(super) source: usize,
     /// Source position of the first output under the first tap: minus the padding.
     pub(super) input_offset: isize,
-    /// Stride in the source.
     pub(super) input_stride: usize,
     /// Kernel taps in use.
     pub(super) taps: usize,
@@ -20,7 +18,6 @@ pub(super) struct AxisGeometry {
     pub(super) outputs: usize,
     /// Target position of the first output.
     pub(super) output_offset: usize,
-    /// Stride in the target.
     pub(super) output_stride: usize,
     /// Kernel index of the first tap, and the step to the next.
     kernel: (usize, isize),
@@ -70,7 +67,6 @@ impl AxisGeometry {
         })
     }
 
-    /// Kernel index of tap `tap`.
     pub(super) fn kernel_tap(&self, tap: usize) -> usize {
         self.kernel.0.strict_add_signed(self.kernel.1 * tap as isize)
     }

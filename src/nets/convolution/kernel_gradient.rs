@@ -31,9 +31,7 @@ thread_local! {
     static MEMORY: RefCell<GradientScratch> = RefCell::default();
 }
 
-/// Inputs of a kernel gradient.
 pub(super) struct KernelGradientInput<'a> {
-    /// Geometry of the convolution.
     pub(super) lattice: ConvGeometry,
     /// Channels of volume and output.
     pub(super) channels: Channels,
@@ -41,7 +39,6 @@ pub(super) struct KernelGradientInput<'a> {
     pub(super) volume: &'a [f32],
     /// Output gradient, `[samples, groups * to, d', h', w']`.
     pub(super) slopes: &'a [f32],
-    /// Number of samples.
     pub(super) samples: usize,
 }
 

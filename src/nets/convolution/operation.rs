@@ -31,10 +31,8 @@ pub(super) fn convolve(
     Tensor::from_dispatch(<Dispatch as Convolve>::convolve(volume, kernel, stride, groups))
 }
 
-/// See [`convolve`].
 #[backend_extension(Flex, Autodiff)]
 pub(super) trait Convolve: Backend {
-    /// See [`convolve`].
     fn convolve(
         volume: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
@@ -80,7 +78,6 @@ impl<C: CheckpointStrategy> Convolve for Autodiff<Flex, C> {
     }
 }
 
-/// Backward pass of a convolution.
 #[derive(Debug)]
 struct ConvolveBackward;
 
@@ -107,7 +104,6 @@ impl Backward<Flex, 2> for ConvolveBackward {
     }
 }
 
-/// Sizes of a convolution.
 #[derive(Debug, Clone, Copy)]
 struct ConvShape {
     samples: usize,

@@ -16,7 +16,6 @@ pub(super) struct Products<'a> {
     /// Values of one channel of an [`InputWindow`](super::window::InputWindow), and the slack
     /// behind it.
     pub(super) values: &'a [f32],
-    /// Distances of the taps.
     pub(super) distances: &'a [usize],
     /// Output gradient `[BLOCK][row]`, where `row` is the length rounded up to [`LONGEST`], zero
     /// where nothing is to be added.

@@ -116,7 +116,6 @@ struct WeightPermutation {
 }
 
 impl WeightPermutation {
-    /// Identity.
     fn identity(shape: &[usize]) -> Self {
         let extent = |axis: usize| shape.get(axis).copied().unwrap_or(1);
         Self {

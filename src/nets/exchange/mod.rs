@@ -103,16 +103,29 @@ pub fn read_safetensors(
     parameters: &[ParameterShape],
     dialect: Option<&Dialect>,
 ) -> Result<ImportedWeights, Fault> {
-    let bytes = fs::read(file)?;
+    parse_safetensors(&fs::read(file)?, &file.display().to_string(), parameters, dialect)
+}
+
+/// Reads the weights of the network with these `parameters` from the bytes of a safetensors file;
+/// errors name `subject`.
+///
+/// # Errors
+/// As [`read_safetensors`].
+pub fn parse_safetensors(
+    bytes: &[u8],
+    subject: &str,
+    parameters: &[ParameterShape],
+    dialect: Option<&Dialect>,
+) -> Result<ImportedWeights, Fault> {
     let misfit = |problem: String| Fault::Environment {
-        subject: file.display().to_string(),
+        subject: subject.to_string(),
         problem,
         remedy: "see docs/weights.md for the names, and use the settings that it was trained with"
             .into(),
     };
     let damaged = |error: &dyn std::fmt::Display| misfit(format!("is no safetensors: {error}"));
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&error))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(&error))?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(&error))?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged(&error))?;
     let foreign = dialect.filter(|dialect| tensors.tensor(dialect.marker_tensor).is_ok());
     let layout = match foreign {
         Some(dialect) => {

@@ -1,8 +1,12 @@
 //! The configuration of a training run: every module's own settings in one file, one section each.
 
+pub mod case_table;
 pub mod data;
+mod deciding;
 pub mod layers;
 pub mod model;
+pub mod patients;
+pub mod splitting;
 
 use std::path::Path;
 
@@ -12,7 +16,6 @@ use serde_json::Value;
 use toml::Table;
 
 use crate::augment::config::AugmentConfig;
-use crate::base::fingerprint::Fingerprint;
 use crate::base::schema::{self, ConfigError};
 use crate::eval::sliding::SlidingConfig;
 use crate::nets::optimiser::OptimiserConfig;
@@ -124,7 +127,7 @@ pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<CheckedConfig
     if let Some(path) = file {
         layers.merge_file(path)?;
     }
-    check_layers(layers, assignments)
+    check_new_settings(layers, assignments)
 }
 
 /// Loads the configuration of the run in `folder`, with assignments over it.
@@ -139,7 +142,10 @@ pub fn load_run_config(folder: &Path, assignments: &[String]) -> Result<CheckedC
             folder.display()
         )));
     }
-    load(Some(&file), assignments)
+    let mut layers = default_layers()?;
+    layers.merge_file(&file)?;
+    // Runs of earlier versions have a share to hold out beside what divided their cases.
+    check_layers(layers, assignments)
 }
 
 /// Loads a configuration text that is part of the binary.
@@ -164,7 +170,7 @@ pub fn of_tables(
     for table in tables {
         layers.merge_table(table, &SettingOrigin::File(origin.to_path_buf()));
     }
-    check_layers(layers, assignments)
+    check_new_settings(layers, assignments)
 }
 
 /// Assignment of a path to a setting, for [`load`].
@@ -178,6 +184,22 @@ fn default_layers() -> Result<ConfigLayers, Failure> {
     Ok(ConfigLayers::of_defaults(table))
 }
 
+/// Checks the settings of a run that is not yet begun.
+fn check_new_settings(
+    layers: ConfigLayers,
+    assignments: &[String],
+) -> Result<CheckedConfig, Failure> {
+    let checked = check_layers(layers, assignments)?;
+    checked.run.data.check_held_out().map_err(|error| settings_error(&error.in_section("data")))?;
+    Ok(checked)
+}
+
+fn settings_error(error: &dyn std::fmt::Display) -> Failure {
+    // The parser breaks its text into lines; an error here is one.
+    let problem = error.to_string().trim_end().replace('\n', " ");
+    Failure::Usage(format!("configuration: {problem}; see `gliaflow config show`"))
+}
+
 /// Merges the assignments over `layers`, and checks the result.
 fn check_layers(
     mut layers: ConfigLayers,
@@ -186,19 +208,19 @@ fn check_layers(
     for assignment in assignments {
         layers.merge_assignment(assignment)?;
     }
-    let usage = |error: &dyn std::fmt::Display| {
-        // The parser breaks its text into lines; an error here is one.
-        let problem = error.to_string().trim_end().replace('\n', " ");
-        Failure::Usage(format!("configuration: {problem}; see `gliaflow config show`"))
-    };
     let table = toml::Value::Table(layers.table.clone());
-    schema::check_value(&run_schema(), &table, "").map_err(|error| usage(&error))?;
-    let mut run: RunConfig = table.try_into().map_err(|error: toml::de::Error| usage(&error))?;
-    let settings = serde_json::to_value(&run.model.settings).map_err(|error| usage(&error))?;
-    let entry = ArchitectureEntry::find_by_name(&run.model.name).map_err(|error| usage(&error))?;
-    let blueprint = entry.parse_settings(&settings).map_err(|error| usage(&error))?;
-    run.model.settings = Table::try_from(blueprint.settings()).map_err(|error| usage(&error))?;
-    run.check_combinations(blueprint.as_ref()).map_err(|error| usage(&error))?;
+    schema::check_value(&run_schema(), &table, "").map_err(|error| settings_error(&error))?;
+    let mut run: RunConfig =
+        table.try_into().map_err(|error: toml::de::Error| settings_error(&error))?;
+    let settings =
+        serde_json::to_value(&run.model.settings).map_err(|error| settings_error(&error))?;
+    let entry =
+        ArchitectureEntry::find_by_name(&run.model.name).map_err(|error| settings_error(&error))?;
+    let blueprint = entry.parse_settings(&settings).map_err(|error| settings_error(&error))?;
+    run.model.settings =
+        Table::try_from(blueprint.settings()).map_err(|error| settings_error(&error))?;
+    run.check_combinations(blueprint.as_ref()).map_err(|error| settings_error(&error))?;
+    run.data.fill_in_held_out();
     Ok(CheckedConfig { run, blueprint, layers })
 }
 
@@ -207,6 +229,7 @@ impl RunConfig {
     fn check_combinations(&self, blueprint: &dyn Blueprint) -> Result<(), ConfigError> {
         self.drill.check_stage(&loader::ACTORS).map_err(|error| error.in_section("drill"))?;
         self.data.check_division().map_err(|error| error.in_section("data"))?;
+        self.optimiser.check_momentum().map_err(|error| error.in_section("optimiser"))?;
         self.train.check_patience().map_err(|error| error.in_section("train"))?;
         blueprint.fits_patch(self.crop.patch)?;
         if self.data.pseudo.is_some() && !self.loader.cached {
@@ -235,18 +258,6 @@ impl RunConfig {
 }
 
 impl CheckedConfig {
-    /// Fingerprint of all settings that decide the result; a resumed run must have the same.
-    ///
-    /// # Panics
-    /// If the settings do not survive JSON, which the schema's ranges exclude.
-    pub fn fingerprint(&self) -> Fingerprint {
-        let mut settings = serde_json::to_value(&self.run).expect("settings are plain data");
-        schema::replace_neutral_settings(&run_schema(), &mut settings);
-        // Fields are hashed in the order of their declaration, which the map does not keep.
-        let deciding: RunConfig = serde_json::from_value(settings).expect("settings are their own");
-        Fingerprint::of_config(&deciding)
-    }
-
     /// Memory of the loader, for cases in the grid of BraTS.
     ///
     /// # Errors

@@ -16,7 +16,8 @@ use crate::nets::ARCHITECTURES;
 pub struct ModelConfig {
     /// A name of the registry.
     pub name: String,
-    /// A safetensors file of weights to start from; without one they are drawn.
+    /// Weights to start from, which must fit the network exactly: a safetensors file, or a run's folder
+    /// for those of its latest checkpoint. Without, they are drawn.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "PathBuf")]
     pub init: Option<PathBuf>,

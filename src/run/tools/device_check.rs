@@ -92,7 +92,7 @@ fn convolve(x: &[Tensor<5>], stride: usize, padding: usize, groups: usize) -> Te
     conv3d(x[0].clone(), x[1].clone(), None, options)
 }
 
-/// NetworkSize of a compared network.
+/// Size of a compared network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkSize {
     /// All of its depth, with few channels.

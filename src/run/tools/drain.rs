@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::actor::feed::{Feed, RunningTopology};
-use crate::actor::observe::{Observation, Observer};
+use crate::actor::observe::{Observation, TopologySnapshot};
 use crate::augment::config::AugmentConfig;
 use crate::augment::kernel::Kernel;
 use crate::base::machine::core_count;
@@ -215,10 +215,9 @@ pub fn drain_loader(
     };
     let samples = span.samples;
     let seconds = span.seconds;
-    let feed = &span.feed;
+    let TopologySnapshot { actors, feed } = &span.topology;
     let cores = core_count();
-    let verdict =
-        diagnose_run(&span.actors, feed, &CpuUsage { cores, cpu_seconds: span.cpu_seconds });
+    let verdict = diagnose_run(actors, feed, &CpuUsage { cores, cpu_seconds: span.cpu_seconds });
     let steps = config.step.as_secs_f64() * config.batches as f64;
     Ok(DrainReport {
         samples,
@@ -250,8 +249,7 @@ struct MeasuredInterval {
     samples: u64,
     seconds: f64,
     cpu_seconds: Option<f64>,
-    actors: Vec<Observation>,
-    feed: Observation,
+    topology: TopologySnapshot,
 }
 
 impl MeasuredInterval {
@@ -264,30 +262,11 @@ impl MeasuredInterval {
             starved_seconds: seen.starved_seconds,
             blocked_seconds: seen.blocked_seconds,
         };
-        self.actors.iter().map(report).collect()
+        self.topology.actors.iter().map(report).collect()
     }
 }
 
-/// Observations of all actors at one instant.
-struct DrainSnapshot {
-    at: Instant,
-    cpu_seconds: Option<f64>,
-    actors: Vec<Observation>,
-    feed: Observation,
-}
-
-impl DrainSnapshot {
-    fn now(observer: &Observer) -> Self {
-        Self {
-            at: Instant::now(),
-            cpu_seconds: process::cpu_seconds(),
-            actors: observer.observations(),
-            feed: observer.feed(),
-        }
-    }
-}
-
-/// EmulatedTrainer trainer, which waits without using a core, as one whose GPU works does.
+/// Emulated trainer, which waits without using a core, as one whose GPU works does.
 struct EmulatedTrainer {
     step: Duration,
     /// Lateness of the system's timer so far: the next step is that much shorter.
@@ -313,7 +292,8 @@ fn measure_batches(
     let observer = running.observer();
     let total = config.warm_up + config.batches;
     let task = session.progress.begin_task("drain", "batches", total);
-    let mut from = DrainSnapshot::now(&observer);
+    let look = || (Instant::now(), process::cpu_seconds(), observer.take_snapshot());
+    let mut from = look();
     let mut samples = 0;
     let mut trainer = EmulatedTrainer { step: config.step, late: Duration::ZERO };
     for number in 0..total {
@@ -325,16 +305,15 @@ fn measure_batches(
         trainer.wait_one_step();
         task.advance_to(number + 1, "");
         if number + 1 == config.warm_up {
-            from = DrainSnapshot::now(&observer);
+            from = look();
         }
     }
-    let to = DrainSnapshot::now(&observer);
-    let actors = to.actors.iter().zip(&from.actors);
+    let (began, cpu_before, before) = from;
+    let (ended, cpu_after, after) = look();
     Some(MeasuredInterval {
         samples,
-        seconds: (to.at - from.at).as_secs_f64(),
-        cpu_seconds: to.cpu_seconds.zip(from.cpu_seconds).map(|(to, from)| to - from),
-        actors: actors.map(|(now, then)| now.since(then)).collect(),
-        feed: to.feed.since(&from.feed),
+        seconds: (ended - began).as_secs_f64(),
+        cpu_seconds: cpu_after.zip(cpu_before).map(|(after, before)| after - before),
+        topology: after.since(&before),
     })
 }

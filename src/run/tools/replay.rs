@@ -1,4 +1,4 @@
-//! Replay of a training sample: it is made again from the run's record.
+//! Replay of training samples: they are made again from the run's record.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::pipeline::cold::{DecodeSample, NormalizeSample};
 use crate::pipeline::crop::Crop;
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::plan::PlannedSample;
-use crate::pipeline::replay::{ReplayedSample, replay_sample};
+use crate::pipeline::replay::{ReplayedSample, replay_sample, write_sample_arrays};
 use crate::run::cohort::read_lock;
 use crate::run::config;
 use crate::run::config::data::DataConfig;
@@ -23,17 +23,31 @@ use crate::run::prepare;
 use crate::run::pseudo_labels;
 use crate::volume::case::Split;
 
-/// Makes the sample at `index` of `epoch` of the run in `folder` again and writes it into `out`.
+/// Samples of a run that are made again.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplayRequest<'a> {
+    /// Epoch of the first sample, from 0.
+    pub epoch: u64,
+    /// Place of the first sample in its epoch, from 0.
+    pub index: u64,
+    /// Number of samples, in the order of training, from epoch to epoch.
+    pub count: u64,
+    /// True for NumPy arrays, false for NIfTI files.
+    pub arrays: bool,
+    /// Folder for the files.
+    pub out: &'a Path,
+}
+
+/// Makes samples of the run in `folder` again and writes them as files.
 ///
 /// # Errors
-/// If the folder holds no run, the epoch has no such sample, its case is gone or is another one, or a
+/// If the folder holds no run, the epoch has no such sample, a case is gone or is another one, or a
 /// file cannot be written.
 pub fn replay_of_run(
     folder: &Path,
-    epoch: u64,
-    index: u64,
-    out: &Path,
-) -> Result<ReplayedSample, Failure> {
+    request: ReplayRequest<'_>,
+) -> Result<Vec<ReplayedSample>, Failure> {
+    let ReplayRequest { epoch, index, count, arrays, out } = request;
     let run = config::load_run_config(folder, &[])?.run;
     let lock = read_lock(folder)?;
     let found = discover_cases(&lock.folder)?.cases;
@@ -65,26 +79,28 @@ pub fn replay_of_run(
             samples - 1
         )));
     }
-    let planned = plan.sample_at(epoch * samples + index);
-    let key = planned.key;
-    let locked = lock.cases.iter().find(|locked| locked.id == planned.case_files().id);
-    let Some(locked) = locked.map(|case| case.fingerprint) else {
-        let name = folder.display();
-        return Err(Failure::Usage(format!(
-            "{name}: its lock lacks a case; name a whole run folder"
-        )));
-    };
-    let case = load_case(planned, locked, &run.data, annotations.as_ref())?;
-    if locked != case.fingerprint() {
-        let problem = format!("its files are not those of the run (now {})", case.fingerprint());
-        let subject = format!("case {}", case.id());
-        let remedy = "bring them back: other files give another sample";
-        return Err(CaseError::new(Reason::Checksum, subject, problem, remedy).into());
+    let crop = Crop::new(run.crop.clone(), run.augment.clone());
+    let write = if arrays { write_sample_arrays } else { replay_sample };
+    let first = epoch * samples + index;
+    let mut replayed = Vec::new();
+    for position in first..first + count {
+        let planned = plan.sample_at(position);
+        let key = planned.key;
+        let id = &planned.case_files().id;
+        let locked = lock.cases.iter().find(|case| case.id == *id);
+        let locked = locked.expect("the plan is made of the lock's cases").fingerprint;
+        let case = load_case(planned, locked, &run.data, annotations.as_ref())?;
+        if locked != case.fingerprint() {
+            let problem =
+                format!("its files are not those of the run (now {})", case.fingerprint());
+            let subject = format!("case {}", case.id());
+            let remedy = "bring them back: other files give another sample";
+            return Err(CaseError::new(Reason::Checksum, subject, problem, remedy).into());
+        }
+        let sample = crop.draw_sample(key, case);
+        replayed.push(write(&sample, run.augment.background, run.targets(), out)?);
     }
-    let background = run.augment.background;
-    let targets = run.targets();
-    let sample = Crop::new(run.crop, run.augment).draw_sample(key, case);
-    Ok(replay_sample(&sample, background, targets, out)?)
+    Ok(replayed)
 }
 
 /// Loads the case from the cache, or from its files; pseudo-labels are in the cache only.

@@ -57,7 +57,6 @@ fn load_neighbours(images: &[RawVoxel], places: [u32; 4]) -> [__m128i; 4] {
     pairs
 }
 
-/// Bits set in any pair.
 #[target_feature(enable = "avx2")]
 fn any_bits(pairs: [__m128i; 4]) -> __m128i {
     _mm_or_si128(_mm_or_si128(pairs[0], pairs[1]), _mm_or_si128(pairs[2], pairs[3]))

@@ -25,7 +25,6 @@ use crate::augment::kernel::row::PatchRow;
 use crate::augment::kernel::{IntoTarget, PatchImages, PatchJob, Target, render_rows, store};
 use crate::augment::tone::LANES;
 
-/// Renders a patch.
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn render_patch<S: IntoTarget<T>, T: Target>(
     job: &PatchJob<'_, S>,
@@ -43,14 +42,9 @@ pub(super) fn render_patch<S: IntoTarget<T>, T: Target>(
         }
         gather_interpolated(job, &placement.row_ray(z, y), plane_ahead, &mut groups, row, targets)
     };
-    let tones = job.render_plan.intensity_maps();
-    let tone = |channel: usize, raw: &mut [f32], mass: &[f32], first| {
-        tones[channel].apply_to_row(raw, mass, first)
-    };
-    render_rows(job, images, targets, gather, tone, |from, images, at| store_row(from, images, at));
+    render_rows(job, images, targets, gather, |from, images, at| store_row(from, images, at));
 }
 
-/// Lanes of a register.
 #[target_feature(enable = "avx2")]
 fn register_lanes(register: __m256) -> [f32; LANES] {
     transmute!(register)

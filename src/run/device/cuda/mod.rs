@@ -4,8 +4,7 @@
 //! tried out when it is chosen, and this is what the trial can find. The trial itself is `trial.rs`,
 //! which exists only in builds with the feature `cuda`; the texts exist in all.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
@@ -30,14 +29,31 @@ pub struct Gpu {
     pub name: String,
 }
 
+/// Source of headers and NVRTC, as advice.
+const TOOLKIT: &str = "install the CUDA toolkit, or the Python wheels nvidia-cuda-nvrtc, \
+                       nvidia-cuda-runtime, nvidia-cuda-cccl and nvidia-cuda-crt, and point \
+                       CUDA_PATH to the folder that holds `include` (the wheels' is \
+                       site-packages/nvidia/cu13)";
+
 /// The first part of CUDA that is not there. Its text is the problem and the way out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
     /// CUDA is not compiled in.
+    #[error(
+        "this program was built without it; build one with `cargo build --release --features cuda`"
+    )]
     Feature,
     /// No `libcuda`.
+    #[error(
+        "no NVIDIA driver, the loader finds no libcuda.so.1; install the driver, or give a \
+         container the host's GPUs (docker run --gpus all)"
+    )]
     Driver,
     /// Call that the driver refuses.
+    #[error(
+        "the NVIDIA driver was asked for {asked} and answers {reason}; see whether `nvidia-smi` \
+         works and who else uses the GPU, or update the driver"
+    )]
     Refusal {
         /// Request, in words.
         asked: &'static str,
@@ -45,13 +61,29 @@ pub enum Missing {
         reason: String,
     },
     /// A driver that lists no GPU.
+    #[error(
+        "the NVIDIA driver lists no GPU; see what `nvidia-smi` lists, and whether \
+         CUDA_VISIBLE_DEVICES hides it"
+    )]
     Gpu,
     /// A driver of a CUDA before [`OLDEST_DRIVER`].
+    #[error(
+        "the NVIDIA driver is of CUDA {}, and CUDA {} is needed; update the driver (Linux: 525 or \
+         newer)",
+        version(*found),
+        version(OLDEST_DRIVER)
+    )]
     Version {
         /// The CUDA that the driver is of, as it counts.
         found: i32,
     },
     /// A driver without a function that CubeCL calls.
+    #[error(
+        "the NVIDIA driver says that it is of CUDA {} and has no {name}, and a whole one of CUDA \
+         {} or newer is needed; update the driver, and see which libcuda.so.1 the loader finds",
+        version(*found),
+        version(OLDEST_DRIVER)
+    )]
     Function {
         /// The CUDA that the driver is of, as it counts.
         found: i32,
@@ -59,8 +91,10 @@ pub enum Missing {
         name: &'static str,
     },
     /// No CUDA headers: where they were looked for, if there was a place to look.
+    #[error("no CUDA headers: {}; {TOOLKIT}", absent_headers(.0.as_deref()))]
     Headers(Option<PathBuf>),
     /// Missing header.
+    #[error("the CUDA headers in {} lack {name}; {TOOLKIT}", include.display())]
     Header {
         /// Name in the `#include`.
         name: String,
@@ -68,84 +102,32 @@ pub enum Missing {
         include: PathBuf,
     },
     /// No `libnvrtc`.
+    #[error(
+        "no CUDA compiler, the loader finds neither libnvrtc.so nor libnvrtc.so.12; {TOOLKIT} and \
+         LD_LIBRARY_PATH to the `lib` beside it; the wheels of CUDA 13 name the library \
+         libnvrtc.so.13 alone, so put a link libnvrtc.so to it there"
+    )]
     Nvrtc,
     /// NVRTC is there and does not compile for this GPU: the first line of its log.
+    #[error(
+        "NVRTC does not compile for this GPU ({0}); use a CUDA toolkit that supports it, whole and \
+         of one version"
+    )]
     Compiler(String),
     /// The driver does not load what NVRTC compiles; its own name for the reason.
+    #[error(
+        "the NVIDIA driver does not load what NVRTC compiles ({0}); update the driver, or use a \
+         CUDA toolkit no newer than the version that `nvidia-smi` shows"
+    )]
     Pairing(String),
 }
 
-/// Source of headers and NVRTC, as advice.
-const TOOLKIT: &str = "install the CUDA toolkit, or the Python wheels nvidia-cuda-nvrtc, \
-                       nvidia-cuda-runtime, nvidia-cuda-cccl and nvidia-cuda-crt, and point \
-                       CUDA_PATH to the folder that holds `include` (the wheels' is \
-                       site-packages/nvidia/cu13)";
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Feature => f.write_str(
-                "this program was built without it; build one with `cargo build --release \
-                 --features cuda`",
-            ),
-            Self::Driver => f.write_str(
-                "no NVIDIA driver, the loader finds no libcuda.so.1; install the driver, or give a \
-                 container the host's GPUs (docker run --gpus all)",
-            ),
-            Self::Refusal { asked, reason } => write!(
-                f,
-                "the NVIDIA driver was asked for {asked} and answers {reason}; see whether \
-                 `nvidia-smi` works and who else uses the GPU, or update the driver"
-            ),
-            Self::Gpu => f.write_str(
-                "the NVIDIA driver lists no GPU; see what `nvidia-smi` lists, and whether \
-                 CUDA_VISIBLE_DEVICES hides it",
-            ),
-            Self::Version { found } => write!(
-                f,
-                "the NVIDIA driver is of CUDA {}, and CUDA {} is needed; update the driver (Linux: \
-                 525 or newer)",
-                version(*found),
-                version(OLDEST_DRIVER)
-            ),
-            Self::Function { found, name } => write!(
-                f,
-                "the NVIDIA driver says that it is of CUDA {} and has no {name}, and a whole one of \
-                 CUDA {} or newer is needed; update the driver, and see which libcuda.so.1 the \
-                 loader finds",
-                version(*found),
-                version(OLDEST_DRIVER)
-            ),
-            Self::Headers(None) => write!(
-                f,
-                "no CUDA headers: CUDA_PATH is not set, and there is no /usr/local/cuda, no \
-                 /opt/cuda and no /usr/bin/nvcc; {TOOLKIT}"
-            ),
-            Self::Headers(Some(path)) => write!(
-                f,
-                "no CUDA headers: there is no {}; {TOOLKIT}",
-                path.join("include/cuda_fp16.h").display()
-            ),
-            Self::Header { name, include } => {
-                write!(f, "the CUDA headers in {} lack {name}; {TOOLKIT}", include.display())
-            }
-            Self::Nvrtc => write!(
-                f,
-                "no CUDA compiler, the loader finds neither libnvrtc.so nor libnvrtc.so.12; \
-                 {TOOLKIT} and LD_LIBRARY_PATH to the `lib` beside it; the wheels of CUDA 13 name \
-                 the library libnvrtc.so.13 alone, so put a link libnvrtc.so to it there"
-            ),
-            Self::Compiler(line) => write!(
-                f,
-                "NVRTC does not compile for this GPU ({line}); use a CUDA toolkit that supports \
-                 it, whole and of one version"
-            ),
-            Self::Pairing(reason) => write!(
-                f,
-                "the NVIDIA driver does not load what NVRTC compiles ({reason}); update the \
-                 driver, or use a CUDA toolkit no newer than the version that `nvidia-smi` shows"
-            ),
-        }
+fn absent_headers(root: Option<&Path>) -> String {
+    match root {
+        Some(path) => format!("there is no {}", path.join("include/cuda_fp16.h").display()),
+        None => "CUDA_PATH is not set, and there is no /usr/local/cuda, no /opt/cuda and no \
+                 /usr/bin/nvcc"
+            .into(),
     }
 }
 

@@ -1,0 +1,110 @@
+//! Numbers of cases in each part of an experiment, before it is run.
+
+use serde::Serialize;
+
+use crate::base::schema::ConfigError;
+use crate::brats::dataset::discover_cases;
+use crate::experiment::config::{ExperimentConfig, Repetition};
+use crate::run::config::RunConfig;
+use crate::run::config::splitting::GradedCase;
+use crate::run::division::{labelled_cases, name_patients, read_split_file};
+use crate::run::failure::Failure;
+use crate::run::split_file::SplitFile;
+use crate::volume::case::{CaseId, Split};
+use crate::volume::patient::{CohortCase, PatientId};
+
+/// Number of cases in each split.
+#[derive(Debug, Clone, Serialize)]
+pub struct SplitSizes {
+    /// All labelled cases.
+    pub cases: usize,
+    /// True if the cases were found, and not only expected.
+    pub found: bool,
+    /// Trained on.
+    pub train: usize,
+    /// Validation cases, those with hidden labels among them.
+    pub validation: usize,
+    /// Validation cases whose labels are not hidden.
+    pub validation_scored: usize,
+    /// Test cases, those with hidden labels among them.
+    pub test: usize,
+    /// Test cases whose labels are not hidden.
+    pub test_scored: usize,
+    /// The others of both: their labels are hidden.
+    pub unlabelled: usize,
+}
+
+/// Splits the cases that are there, or as many as are expected.
+///
+/// # Errors
+/// If the settings do not fit, or nothing says how many cases there are.
+pub fn split_sizes(
+    experiment: &ExperimentConfig,
+    place: Repetition<'_>,
+) -> Result<SplitSizes, Failure> {
+    let run = experiment.shared_config(place)?.run;
+    let cohort = &experiment.text.cohort;
+    let phantoms = cohort.phantoms.as_ref().map(|phantoms| phantoms.cases as usize);
+    let there = discover_cases(&run.data.folder).ok().filter(|_| phantoms.is_none());
+    if let Some(file) = read_split_file(&run.data)? {
+        return Ok(sizes_of_file(&file, there.is_some()));
+    }
+    let cases = match (there, phantoms.or(cohort.expected_cases)) {
+        (Some(mut dataset), _) => {
+            name_patients(&run.data, &mut dataset.cases)?;
+            return Ok(sizes_of_cases(&run, &labelled_cases(&dataset.cases), true)?);
+        }
+        (None, Some(count)) => expected_cases(count),
+        (None, None) => {
+            return Err(Failure::Usage(format!(
+                "{}: the dataset is not there, and cohort.expected_cases does not say how many \
+                 cases to plan with; set one of them",
+                run.data.folder.display()
+            )));
+        }
+    };
+    Ok(sizes_of_cases(&run, &cases, false)?)
+}
+
+/// Cases that are not there yet, one a patient.
+fn expected_cases(count: usize) -> Vec<GradedCase> {
+    let id = |number| CaseId::new(format!("case{number}"));
+    let case = |id| CohortCase { patient: PatientId::of_only_case(&id), id, stratum: None };
+    (0..count).map(id).map(case).collect()
+}
+
+fn sizes_of_cases(
+    run: &RunConfig,
+    cases: &[GradedCase],
+    found: bool,
+) -> Result<SplitSizes, ConfigError> {
+    let all = run.data.with_open_labels().split_cases(cases, run.seed)?;
+    let kept = run.data.split_cases(cases, run.seed)?;
+    let count = |splits: &[Split], part| splits.iter().filter(|own| **own == part).count();
+    Ok(SplitSizes {
+        cases: cases.len(),
+        found,
+        train: count(&kept, Split::Train),
+        validation: count(&all, Split::Validation),
+        validation_scored: count(&kept, Split::Validation),
+        test: count(&all, Split::Test),
+        test_scored: count(&kept, Split::Test),
+        unlabelled: count(&kept, Split::Unlabelled),
+    })
+}
+
+fn sizes_of_file(file: &SplitFile, found: bool) -> SplitSizes {
+    let [train, validation, test, unlabelled] =
+        [Split::Train, Split::Validation, Split::Test, Split::Unlabelled]
+            .map(|part| file.case_count(part));
+    SplitSizes {
+        cases: train + validation + test + unlabelled,
+        found,
+        train,
+        validation,
+        validation_scored: validation,
+        test,
+        test_scored: test,
+        unlabelled,
+    }
+}

@@ -1,0 +1,146 @@
+//! Background of an image: the constant around the head, and ringing about it.
+//!
+//! Stripped and padded images hold one constant around the head. It is looked for where tissue does
+//! not reach: on the six faces of the grid. A constant that holds most of the faces, all corners and
+//! a good part of the volume is background beyond doubt, whatever its value: an image in which all
+//! this is tissue does not exist, and where it is air with little noise it is background all the same.
+
+use serde::Serialize;
+
+use crate::quality::policy::ForegroundRule;
+use crate::quality::sorted::SortedValues;
+use crate::quality::surround::{FACE_SHARE, RINGING, find_surround, measure_spread};
+use crate::volume::grid::Dims;
+use crate::volume::voxels::Voxels;
+
+/// Share of the volume that it holds: BraTS has 83 %, a box drawn tightly around a brain 45 %.
+const VOLUME_SHARE: f64 = 0.1;
+/// Largest share of the other voxels that are 0 where the constant is not: above, 0 is a second
+/// background, and which of the two surrounds the brain is the user's to say.
+const ZERO_SHARE: f64 = 0.1;
+/// Share of the faces from which on a constant is worth naming.
+const NAMED_SHARE: f64 = 0.1;
+/// Distance from the background, as a share of the amplitude, from which on voxels are tissue under
+/// the rule `threshold`: twice the ringing.
+const THRESHOLD: f64 = 1e-2;
+
+/// Certainty about the value around the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Certainty {
+    /// Background beyond doubt.
+    Certain,
+    /// A constant that is there, but not enough of it.
+    Doubtful,
+    /// No constant.
+    Absent,
+}
+
+/// Values that count as background: those up to `margin` from `value`, and those not finite.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct BackgroundRange {
+    /// Value of the background.
+    pub value: f64,
+    /// Largest distance from it.
+    pub margin: f64,
+}
+
+impl BackgroundRange {
+    /// The field's convention: exactly 0.
+    pub const ZERO: Self = Self { value: 0.0, margin: 0.0 };
+
+    /// Returns true if `intensity` is background.
+    pub fn contains(&self, intensity: f64) -> bool {
+        // Negated: the distance of NaN is not above any margin.
+        !((intensity - self.value).abs() > self.margin && intensity.is_finite())
+    }
+}
+
+/// Background of one image.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ImageBackground {
+    /// Values that count as background under the rule that was asked for. Under a mask they play no
+    /// part.
+    #[serde(flatten)]
+    pub range: BackgroundRange,
+    /// Value around the head; it is `range.value` where it is certain or a threshold was asked for.
+    pub surround: f64,
+    /// Certainty about it; 0 is always certain.
+    pub certainty: Certainty,
+    /// Corners of the grid that hold it, of eight.
+    pub corners: u8,
+    /// Share of the voxels on the grid's faces that hold it.
+    pub face_share: f64,
+    /// Share of all voxels that hold it.
+    pub share: f64,
+    /// Voxels that are exactly 0.
+    pub zeros: u64,
+    /// Voxels off the surround by less than 0.5 % of the image's amplitude, if they are so many that
+    /// they must be ringing; else 0. They are background where the image is not of whole numbers.
+    pub ringing: u64,
+}
+
+/// Finds the background of `voxels` (`[d, h, w]`), and what counts as background under `rule`.
+///
+/// # Panics
+/// If there are not as many voxels as `dims` says.
+pub fn find_background(voxels: &Voxels, dims: Dims, rule: &ForegroundRule) -> ImageBackground {
+    assert_eq!(voxels.len(), dims.voxel_count(), "one value per voxel");
+    let surround = find_surround(voxels, dims);
+    let BackgroundRange { value, margin } = surround.range;
+    let off_value = SortedValues::collect(voxels, |_, intensity| intensity != value);
+    let spread = measure_spread(&off_value, value);
+    let non_finite = count_non_finite(voxels);
+    let total = voxels.len() as f64;
+    let exact = voxels.len() as u64 - spread.voxels - non_finite;
+    let held = exact
+        + off_value
+            .value_runs()
+            .filter(|run| surround.range.contains(run.0))
+            .map(|run| run.1)
+            .sum::<u64>();
+    let share = held as f64 / total.max(1.0);
+    let zeros = if value == 0.0 { exact } else { spread.zeros };
+    let others = spread.voxels as f64;
+    let certain = surround.corners == 8
+        && surround.face_share >= FACE_SHARE
+        && share >= VOLUME_SHARE
+        && spread.zeros as f64 <= ZERO_SHARE * others;
+    let certainty = if value == 0.0 || certain {
+        Certainty::Certain
+    } else if surround.face_share >= NAMED_SHARE && margin == 0.0 {
+        Certainty::Doubtful
+    } else {
+        Certainty::Absent
+    };
+    let rings = margin > 0.0 || spread.is_ringing();
+    let ringing = if rings && certainty == Certainty::Certain { spread.near } else { 0 };
+    let whole = matches!(voxels, Voxels::I16(_));
+    let range = match rule {
+        ForegroundRule::Threshold => {
+            BackgroundRange { value, margin: THRESHOLD * spread.amplitude }
+        }
+        _ if certainty != Certainty::Certain => BackgroundRange::ZERO,
+        _ if ringing > 0 && !whole => BackgroundRange { value, margin: RINGING * spread.amplitude },
+        _ => BackgroundRange { value, margin: 0.0 },
+    };
+    ImageBackground {
+        range,
+        surround: value,
+        certainty,
+        corners: surround.corners,
+        face_share: surround.face_share,
+        share,
+        zeros,
+        ringing,
+    }
+}
+
+/// Number of voxels that are NaN or infinite.
+pub(super) fn count_non_finite(voxels: &Voxels) -> u64 {
+    match voxels {
+        Voxels::I16(_) => 0,
+        Voxels::F32(values) => values.iter().filter(|value| !value.is_finite()).count() as u64,
+        Voxels::F64(values) => values.iter().filter(|value| !value.is_finite()).count() as u64,
+    }
+}

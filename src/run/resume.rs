@@ -1,0 +1,215 @@
+//! Resumption of a run from its last checkpoint: with the cases and the settings that it was begun
+//! with, or for more epochs.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::base::files::{write_atomically, write_json};
+use crate::base::fs;
+use crate::base::schema::join_path;
+use crate::run::cohort::{self, Cohort};
+use crate::run::config::{self, CheckedConfig, RunConfig};
+use crate::run::context::RunContext;
+use crate::run::device;
+use crate::run::failure::Failure;
+use crate::run::prepare::Session;
+use crate::run::pseudo_labels;
+use crate::run::train::{open_store, publish_info, train_and_record_end};
+use crate::run_folder::directory::RunDirectory;
+use crate::run_folder::journal::Journal;
+use crate::run_folder::summary::RunSummary;
+use crate::run_folder::{CONFIG, ENDPOINT, SUMMARY};
+use crate::train::checkpoint;
+use crate::train::schedule::SchedulePosition;
+use crate::train::training_progress::{TrainingProgress, TrainingState};
+
+/// The setting that a resumed run may have another value of, although it decides the result.
+const EPOCHS: &str = "train.epochs";
+
+/// Resumes the run in `folder` from its last whole checkpoint. `assignments` may change settings
+/// that do not decide the result, and the number of epochs, also of a run that has ended.
+///
+/// # Errors
+/// As [`Failure`] tells: if it has ended and is given no more epochs, if another process has it, if
+/// its settings or its cases are not what they were.
+pub fn resume_run(
+    folder: &Path,
+    assignments: &[String],
+    session: &Session,
+) -> Result<RunSummary, Failure> {
+    let started = Instant::now();
+    let begun = config::load_run_config(folder, &[])?;
+    let config = config::load_run_config(folder, assignments)?;
+    check_same_settings(folder, &begun, &config)?;
+    let directory = RunDirectory::lock_existing(folder)?;
+    let is_extended = config.run.train.epochs != begun.run.train.epochs;
+    if folder.join(SUMMARY).exists() && !is_extended {
+        return Err(Failure::Usage(format!(
+            "{}: has ended after the {} epochs that were asked for; train it for more with --set \
+             {EPOCHS}=N",
+            folder.display(),
+            begun.run.train.epochs
+        )));
+    }
+    let start =
+        if checkpoint::exists_in(folder)? { Some(checkpoint::find_latest(folder)?) } else { None };
+    if let Some((checkpoint, state)) = &start {
+        check_checkpoint_settings(checkpoint, state, &begun)?;
+    }
+    let chosen = device::choose_device(config.run.device)?;
+    chosen.check_precision(config.run.precision)?;
+    write_json(&directory.path().join(ENDPOINT), &session.endpoint)?;
+    publish_info(&config, &chosen);
+    let store = open_store(&config.run)?;
+    let lock = cohort::read_lock(folder)?;
+    let cohort = cohort::restore_cohort(&config.run, lock, store.as_ref(), session)?;
+    if is_extended {
+        let standing = start.as_ref().map(|(_, state)| state.progress.clone()).unwrap_or_default();
+        let rate = change_epochs(folder, [&begun.run, &config.run], &standing, &cohort)?;
+        tracing::warn!("{}: {rate}", folder.display());
+    }
+    let journal = match &start {
+        Some((_, state)) => Journal::resume(folder, state.journal, state.progress.step)?,
+        None => Journal::start(folder)?,
+    };
+    let context = RunContext::new(&config, session, chosen, store, cohort, directory, journal)?;
+    let context = RunContext { resumed: true, start, ..context };
+    train_and_record_end(&context, started)
+}
+
+/// Refuses settings that decide the result and differ from the run's, and names them.
+fn check_same_settings(
+    folder: &Path,
+    begun: &CheckedConfig,
+    asked: &CheckedConfig,
+) -> Result<(), Failure> {
+    let mut differences = Vec::new();
+    list_differences(&begun.deciding_settings(), &asked.deciding_settings(), "", &mut differences);
+    differences.retain(|difference| difference.path != EPOCHS);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<String> = differences.iter().map(SettingDifference::describe).collect();
+    Err(Failure::Usage(format!(
+        "{}: was begun with other settings, and these would decide the result: {}; leave them as \
+         they were, or begin another run",
+        folder.display(),
+        named.join(", ")
+    )))
+}
+
+/// Refuses a configuration file that was changed since `checkpoint` was saved. Checkpoints know the
+/// epochs that were planned: extending a run must not make its earlier ones useless.
+fn check_checkpoint_settings(
+    checkpoint: &Path,
+    state: &TrainingState,
+    begun: &CheckedConfig,
+) -> Result<(), Failure> {
+    if state.config == begun.fingerprint_for_epochs(state.planned_epochs) {
+        return Ok(());
+    }
+    let name = checkpoint.file_name().unwrap_or_default().to_string_lossy();
+    let run = checkpoint.ancestors().nth(2).unwrap_or(checkpoint);
+    Err(Failure::Usage(format!(
+        "{}: has other settings than the run had when {name} was saved, and they decide the \
+         result; put back what was changed there by hand, or begin another run",
+        run.join(CONFIG).display()
+    )))
+}
+
+/// A setting of which two configurations have different values.
+struct SettingDifference {
+    path: String,
+    in_run: Value,
+    asked: Value,
+}
+
+impl SettingDifference {
+    fn describe(&self) -> String {
+        let text = |value: &Value| match value {
+            Value::Null => "not set".to_string(),
+            other => other.to_string(),
+        };
+        format!(
+            "{} is {} in the run, asked is {}",
+            self.path,
+            text(&self.in_run),
+            text(&self.asked)
+        )
+    }
+}
+
+/// Collects the settings below `path` in which `in_run` and `asked` differ.
+fn list_differences(in_run: &Value, asked: &Value, path: &str, into: &mut Vec<SettingDifference>) {
+    let (Value::Object(old), Value::Object(new)) = (in_run, asked) else {
+        if in_run != asked {
+            let (in_run, asked) = (in_run.clone(), asked.clone());
+            into.push(SettingDifference { path: path.to_string(), in_run, asked });
+        }
+        return;
+    };
+    let added = new.keys().filter(|key| !old.contains_key(*key));
+    for key in old.keys().chain(added) {
+        let value = |table: &serde_json::Map<String, Value>| table.get(key).cloned();
+        let (one, other) = (value(old).unwrap_or_default(), value(new).unwrap_or_default());
+        list_differences(&one, &other, &join_path(path, key), into);
+    }
+}
+
+/// Gives the run in `folder` the number of epochs that was asked for, and returns a sentence about
+/// the learning rate. The summary of the run as it was goes first: a process killed in between
+/// leaves an unfinished run.
+fn change_epochs(
+    folder: &Path,
+    [begun, asked]: [&RunConfig; 2],
+    standing: &TrainingProgress,
+    cohort: &Cohort,
+) -> Result<String, Failure> {
+    let plan = pseudo_labels::sample_plan(asked, Arc::clone(&cohort.train), cohort.annotated);
+    let steps_per_epoch = asked.train.epoch_steps(plan.epoch_len(), asked.loader.batch);
+    let epochs = [begun.train.epochs, asked.train.epochs];
+    let refuse = |problem: String| Err(Failure::Usage(format!("{}: {problem}", folder.display())));
+    if standing.step > epochs[1] * steps_per_epoch {
+        return refuse(format!(
+            "has done {} steps, more than {EPOCHS} = {} comes to; ask for more epochs",
+            standing.step, epochs[1]
+        ));
+    }
+    let patience = begun.train.validation.patience;
+    if standing.out_of_patience(patience) {
+        return refuse(format!(
+            "ended because no validation was better for {patience} epochs \
+             (train.validation.patience), and more epochs do not change that; begin another run \
+             from its weights with --init {}",
+            folder.display()
+        ));
+    }
+    fs::if_present(fs::remove_file(folder.join(SUMMARY)))?;
+    let kept = config::load_run_config(folder, &[format!("{EPOCHS}={}", epochs[1])])?;
+    write_atomically(&folder.join(CONFIG), kept.to_toml()?.as_bytes())?;
+
+    let rates = epochs.map(|count| {
+        let (step, total) = (standing.step, count * steps_per_epoch);
+        let moment = SchedulePosition { step, total, steps_per_epoch };
+        asked.train.learning_rate_at(moment, &standing.plateau)
+    });
+    let schedule = serde_json::to_value(asked.train.schedule).unwrap_or_default();
+    let kind = schedule["kind"].as_str().unwrap_or_default();
+    let counts = format!("{EPOCHS} is {} instead of {}", epochs[1], epochs[0]);
+    Ok(if rates[0] == rates[1] {
+        format!(
+            "{counts}; the learning rate goes on at {:e}: schedule {kind} does not depend on the \
+             number of epochs",
+            rates[1]
+        )
+    } else {
+        format!(
+            "{counts}; the next learning rate is {:e}, where {} epochs had {:e}: schedule {kind} \
+             spans all epochs, and the {} steps so far were taken at the rates of the old number",
+            rates[1], epochs[0], rates[0], standing.step
+        )
+    })
+}

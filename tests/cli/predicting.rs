@@ -1,0 +1,132 @@
+//! Prediction of label files: images decide, and nothing else.
+
+use std::path::Path;
+
+use gliaflow::brats::case::{read_case, read_labels_only};
+use gliaflow::brats::dataset::discover_cases;
+use gliaflow::brats::write::write_labels;
+use gliaflow::experiment::config::{ExperimentConfig, Repetition};
+use gliaflow::run::config;
+use gliaflow::volume::region::LabelScheme;
+
+use crate::cli::harness::{Desk, TINY};
+
+/// Weights as they were drawn: about half of the voxels are tumour to them, in the air as well.
+const UNTRAINED: &str = "--set train.learning_rate=1e-30";
+
+/// Makes something else of the label file of a case, given its path and the path of an image.
+type Spoil = fn(&Path, &Path);
+
+fn write(path: &Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// Labels every voxel of the grid, its corners included.
+fn label_everything(labels: &Path, _: &Path) {
+    let volume = read_labels_only(labels, LabelScheme::Brats2018).unwrap();
+    write_labels(labels, &vec![2; volume.labels.len()], &volume.source).unwrap();
+}
+
+const MISFORTUNES: [(&str, Spoil); 8] = [
+    ("missing", |labels, _| std::fs::remove_file(labels).unwrap()),
+    ("empty", |labels, _| write(labels, b"")),
+    ("no gzip", |labels, _| write(labels, b"\x1f\x8bgone")),
+    ("an image", |labels, image| write(labels, &std::fs::read(image).unwrap())),
+    ("everywhere", label_everything),
+    ("named as in 2023", |labels, _| {
+        let name = labels.to_string_lossy().replace("_seg.", "-seg.");
+        std::fs::rename(labels, name).unwrap();
+    }),
+    ("a folder", |labels, _| {
+        std::fs::remove_file(labels).unwrap();
+        std::fs::create_dir(labels).unwrap();
+    }),
+    ("another grid", |labels, _| {
+        let desk = Desk::new();
+        desk.run("phantom --out other --cases 1 --seed 5 --shape 26x24x28").ok();
+        let case = &discover_cases(&desk.path("other")).unwrap().cases[0];
+        std::fs::copy(case.labels.as_ref().unwrap(), labels).unwrap();
+    }),
+];
+
+#[test]
+fn a_prediction_is_the_same_whatever_the_label_files_are() {
+    let desk = Desk::with_cohort(3);
+    desk.run(&format!("train {TINY} {UNTRAINED} --data data --run run")).ok();
+    desk.run("predict --run run --data data --out expected").ok();
+    for (kind, spoil) in MISFORTUNES {
+        desk.run("phantom --out data --cases 3 --seed 3 --shape 24x28x26").ok();
+        for case in discover_cases(&desk.path("data")).unwrap().cases {
+            spoil(&case.labels.unwrap(), &case.images[0]);
+        }
+        let done = desk.run("predict --run run --data data --out found --json").ok().json();
+        assert_eq!(done["problems"], serde_json::json!([]), "{kind}");
+        let files = desk.names("expected");
+        assert_eq!((files.len(), desk.names("found")), (3, files.clone()), "{kind}");
+        for file in files {
+            let bytes = |out: &str| std::fs::read(desk.path(&format!("{out}/{file}"))).unwrap();
+            assert!(bytes("expected") == bytes("found"), "{kind}: {file}");
+        }
+        std::fs::remove_dir_all(desk.path("found")).unwrap();
+        std::fs::remove_dir_all(desk.path("data")).unwrap();
+    }
+}
+
+/// Labelled voxels of the written files, and those of them where all images are 0.
+fn count_labelled(desk: &Desk, out: &str) -> (usize, usize) {
+    let (mut labelled, mut in_the_air) = (0, 0);
+    for files in discover_cases(&desk.path("data")).unwrap().cases {
+        let file = desk.path(&format!("{out}/{}.nii.gz", files.id));
+        let found = read_labels_only(&file, files.scheme).unwrap().labels;
+        let images = read_case(&files).unwrap().images;
+        for (place, _) in found.iter().enumerate().filter(|(_, label)| **label != 0) {
+            labelled += 1;
+            in_the_air += usize::from(images.iter().all(|image| image.get(place) == 0.0));
+        }
+    }
+    (labelled, in_the_air)
+}
+
+#[test]
+fn nothing_is_predicted_in_the_air_unless_it_is_asked_for_and_scores_say_which() {
+    let desk = Desk::with_cohort(3);
+    desk.run(&format!("train {TINY} {UNTRAINED} --data data --run run")).ok();
+    let free = "--set evaluation.within_tissue=false";
+    for (line, within_tissue) in [
+        ("predict --run run --data data --out default".to_owned(), true),
+        (format!("predict --run run --data data --out free {free}"), false),
+        ("label --run run --data data --all --nifti labelled".to_owned(), true),
+        (format!("label --run run --data data --all --nifti labelled-free {free}"), false),
+    ] {
+        let done = desk.run(&format!("{line} --json")).ok().json();
+        assert_eq!(done["within_tissue"], within_tissue, "{line}");
+    }
+    let [default, free, labelled, labelled_free] =
+        ["default", "free", "labelled", "labelled-free"].map(|out| count_labelled(&desk, out));
+    assert!(free.1 > 100, "{free:?}: the network that was drawn says nothing of the air");
+    assert_eq!(default, (free.0 - free.1, 0));
+    assert_eq!((labelled, labelled_free), (default, free));
+
+    assert_eq!(desk.json("run/summary.json")["evaluation"]["within_tissue"], false);
+    let masked = "--set evaluation.within_tissue=true";
+    desk.run(&format!("train {TINY} {UNTRAINED} {masked} --data data --run masked")).ok();
+    assert_eq!(desk.json("masked/validation/summary.json")["within_tissue"], true);
+    assert_eq!(desk.run("evaluate --run masked --json").ok().json()["within_tissue"], true);
+    assert_ne!(desk.text("run/validation/cases.csv"), desk.text("masked/validation/cases.csv"));
+}
+
+#[test]
+fn our_configurations_stay_within_tissue_and_the_papers_do_not() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let loaded = |name: &str| config::load(Some(&root.join(name)), &[]).unwrap();
+    for name in ["unet.toml", "resunet_vae.toml", "cascaded.toml", "demo.toml"] {
+        assert!(loaded(name).run.evaluation.within_tissue, "{name}");
+    }
+    for (name, expected) in [("table1-demo.toml", true), ("paper/table1.toml", false)] {
+        let experiment = ExperimentConfig::load(&root.join(name), &[]).unwrap();
+        for network in &experiment.text.networks {
+            let checked = experiment.stand_alone_config(network, Repetition::default()).unwrap();
+            assert_eq!(checked.run.evaluation.within_tissue, expected, "{name} {}", network.name);
+        }
+    }
+}
