@@ -185,7 +185,7 @@ fn missing_labels(case: CaseId) -> ExcludedCase {
 /// Splits the usable cases, and locks them. Without any, all causes are the error.
 fn lock_cohort(
     run: &RunConfig,
-    division: &Division,
+    division: &Division<'_>,
     (usable, excluded): (&[ScannedCase], &[ExcludedCase]),
     problems: &[CaseError],
 ) -> Result<DatasetLock, Failure> {
