@@ -49,9 +49,20 @@ fn case(name: &str, content: u8) -> Case {
     }
 }
 
+/// Contents of a case, one of whose files changes with `content` while the other stays.
 fn contents(name: &str, content: u8) -> CaseContents {
-    let file = SourceFile { name: "t1".into(), bytes: content.into(), modified_ns: 3 };
-    prepare_case(&case(name, content), &PreprocessConfig::default()).unwrap().with_files(vec![file])
+    contents_of(name, content, 0)
+}
+
+/// Contents of a case of one of several datasets, which have no file in common.
+fn contents_of(name: &str, content: u8, dataset: u8) -> CaseContents {
+    let file = |name: &str, bytes: u8| SourceFile {
+        name: name.into(),
+        bytes: bytes.into(),
+        modified_ns: 3 + i64::from(dataset),
+    };
+    let files = vec![file("t1", content), file("t2", 0)];
+    prepare_case(&case(name, content), &PreprocessConfig::default()).unwrap().with_files(files)
 }
 
 fn store(root: &Path) -> CaseStore {
@@ -232,7 +243,7 @@ fn a_damaged_file_is_reported_by_name_and_repaired_by_building() {
         store(root.path()).verify_all(|done, of| assert_eq!((done, of), (1, 1))).unwrap();
     let text = verdicts[0].damage.as_ref().unwrap().to_string();
     assert!(text.contains("a.case: section IMAGE: crc32c is"), "{text}");
-    assert!(text.contains("`gliaflow ingest`"), "{text}");
+    assert!(text.contains("`gliaflow ingest --verify`"), "{text}");
     assert!(MappedCase::open(&path, Verify::Full).is_err());
     let store = store(root.path());
     let lazy = store.find_case(&CaseId::new("a"), ExpectedSource::Anything).unwrap().unwrap();
@@ -243,6 +254,40 @@ fn a_damaged_file_is_reported_by_name_and_repaired_by_building() {
     assert!(matches!(origin, CaseOrigin::Repaired(error) if error.reason == Reason::Checksum));
     case.verify_voxels().unwrap();
     MappedCase::open(&path, Verify::Full).unwrap();
+}
+
+#[test]
+fn cases_of_one_name_from_several_datasets_are_kept_apart_even_when_one_is_damaged() {
+    let root = tempfile::tempdir().unwrap();
+    let id = CaseId::new("a");
+    let one = contents_of("a", 1, 0);
+    let other = contents_of("a", 2, 1);
+    let first = store(root.path()).publish(&one).unwrap().path;
+    let second = store(root.path()).publish(&other).unwrap().path;
+    assert_ne!(first, second);
+    let find = |store: &CaseStore, wanted: &CaseContents| {
+        store.find_case(&id, ExpectedSource::Files(&wanted.files)).unwrap().unwrap()
+    };
+    assert_holds(&find(&store(root.path()), &one), &one);
+    assert_holds(&find(&store(root.path()), &other), &other);
+
+    let store = store(root.path());
+    flip_a_voxel(&second);
+    assert!(find(&store, &other).verify_voxels().is_err());
+    let build = || Ok(contents_of("a", 2, 1));
+    let (case, origin) = store.get_or_build(&id, ExpectedSource::Anything, build).unwrap();
+    assert!(matches!(origin, CaseOrigin::Repaired(_)), "{origin:?}");
+    assert_holds(&case, &other);
+    assert_eq!(case.path(), second);
+
+    // What was built from changed files of one dataset takes the place of that.
+    let newer = contents_of("a", 3, 0);
+    assert_eq!(store.publish(&newer).unwrap().path, first);
+    assert_eq!(store.read_inventory().unwrap().entries.len(), 2);
+    let far = (2..9).map(|dataset| store.publish(&contents_of("a", 10 + dataset, dataset)));
+    assert!(far.into_iter().all(|published| published.is_ok()));
+    let refused = store.publish(&contents_of("a", 30, 30)).unwrap_err().to_string();
+    assert!(refused.contains("use another cache: --cache DIR"), "{refused}");
 }
 
 #[test]

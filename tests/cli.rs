@@ -3,9 +3,11 @@
 mod cases;
 mod dashboards;
 mod draining;
+mod file_systems;
 mod harness;
 mod ingesting;
 mod label_schemes;
+mod names;
 mod nifti_file;
 mod quality;
 mod scoring;
@@ -14,6 +16,8 @@ mod signals;
 mod surface;
 mod watching;
 
+#[cfg(feature = "train")]
+mod advice;
 #[cfg(feature = "train")]
 mod arriving;
 #[cfg(feature = "train")]
@@ -48,6 +52,8 @@ mod resuming;
 mod scraping;
 #[cfg(feature = "train")]
 mod settings;
+#[cfg(feature = "train")]
+mod spacing;
 #[cfg(feature = "train")]
 mod splitting;
 #[cfg(feature = "train")]

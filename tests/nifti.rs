@@ -217,6 +217,40 @@ fn a_case_in_another_orientation_is_the_same_case() {
 }
 
 #[test]
+fn files_that_store_one_grid_in_different_orders_are_one_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = folder.path().join("c");
+    fs::create_dir(&case).unwrap();
+    let canonical: Vec<i16> = (0..60).map(|place| place * 11 - 100).collect();
+    let labels: Vec<u8> = (0..60).map(|place| u8::from(place == 7) * 4).collect();
+    let lps = grid([3, 4, 5], LPS);
+    // The same voxels, stored from left to right, and from head to foot along the fastest axis.
+    let mut ras = lps;
+    let mut turned = lps;
+    let last = lps.world_from_voxel.0;
+    for (row, [x, y, z, origin]) in last.into_iter().enumerate().take(3) {
+        ras.world_from_voxel.0[row] = [-x, -y, z, origin + 2.0 * x + 3.0 * y];
+        turned.world_from_voxel.0[row] = [-z, x, y, origin + 4.0 * z];
+    }
+    let ras = source_grid(Dims::from_nifti([3, 4, 5]), ras.world_from_voxel);
+    let turned = source_grid(Dims::from_nifti([5, 3, 4]), turned.world_from_voxel);
+    let path = |ending: &str| case.join(format!("c_{ending}.nii"));
+    let orders = [("t1", lps), ("t1ce", ras), ("t2", turned), ("flair", lps)];
+    for (ending, source) in orders {
+        write_intensities(&path(ending), &source.to_file_order(&canonical), &source).unwrap();
+    }
+    write_labels(&path("seg"), &ras.to_file_order(&labels), &ras).unwrap();
+    let read = read_case(&discover_cases(&case, None).unwrap().cases[0]).unwrap();
+    assert_eq!(read.source, lps);
+    for image in &read.images {
+        assert_eq!(image, &Voxels::I16(canonical.clone()));
+    }
+    // Label 4 of the file is 3 in the canonical scheme.
+    let wanted: Vec<u8> = (0..60).map(|place| u8::from(place == 7) * 3).collect();
+    assert_eq!(read.labels, Some(wanted));
+}
+
+#[test]
 fn files_of_a_case_must_agree_in_place() {
     let folder = tempfile::tempdir().unwrap();
     let case = folder.path().join("c");
@@ -234,11 +268,14 @@ fn files_of_a_case_must_agree_in_place() {
     assert!(read_case(files).is_ok());
     write("t2", 0.0009);
     assert!(read_case(files).is_ok(), "within a thousandth of a millimetre");
-    write("t2", 0.0011);
+    write("t2", 0.09);
+    assert!(read_case(files).is_ok(), "within a tenth of a voxel");
+    write("t2", 0.11);
     let error = read_case(files).unwrap_err();
     assert_eq!(error.reason, Reason::Geometry);
     let text = error.to_string();
     assert!(text.contains("c_t2.nii") && text.contains("c_t1.nii"), "{text}");
+    assert!(text.contains("copy the other's affine and resample nothing"), "{text}");
     fs::remove_file(case.join("c_t2.nii")).unwrap();
     assert_eq!(read_case(files).unwrap_err().reason, Reason::Missing);
 }

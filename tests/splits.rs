@@ -66,6 +66,7 @@ fn folds_share_the_grades_out_evenly() {
 mod by_patient {
     use gliaflow::brats::dataset::{CaseFiles, Dataset};
     use gliaflow::brats::layout::Layout;
+    use gliaflow::brats::scheme::{ChosenScheme, NameSchemes, SchemeReason};
     use gliaflow::run::config::RunConfig;
     use gliaflow::run::config::data::PseudoConfig;
     use gliaflow::run::division::Division;
@@ -90,7 +91,8 @@ mod by_patient {
     fn dataset(cases: Vec<CaseFiles>) -> Dataset {
         Dataset {
             layout: Layout::Brats2023,
-            scheme: LabelScheme::Brats2023,
+            labels: ChosenScheme { scheme: LabelScheme::Brats2023, reason: SchemeReason::Names },
+            name_schemes: NameSchemes::default(),
             cases,
             problems: Vec::new(),
         }

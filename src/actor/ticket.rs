@@ -29,6 +29,9 @@ impl SkipBudget {
     /// Allows every skip: ingest and prediction list the bad items.
     pub const UNLIMITED: Self = Self { share: 1.0, at_least: u64::MAX };
 
+    /// Allows a few skips in training, and a share of all items that its configuration adds.
+    pub const OF_TRAINING: Self = Self { share: 0.0, at_least: 3 };
+
     /// Skips allowed among the first `seen` items.
     pub fn allowed_skips(&self, seen: u64) -> u64 {
         self.at_least.max((self.share * seen as f64) as u64)

@@ -148,7 +148,11 @@ impl Fault {
         Self::Environment {
             subject: path.display().to_string(),
             problem: error.to_string().to_lowercase(),
-            remedy: "check free space and permissions".into(),
+            remedy: match error.kind() {
+                std::io::ErrorKind::NotFound => "check the path",
+                _ => "check free space and permissions",
+            }
+            .into(),
         }
     }
 }

@@ -4,12 +4,14 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
 use crate::base::error::Fault;
 use crate::base::fs::{self, AtPath, FileError};
+use crate::base::lock::is_unsupported;
 
 /// Replaces a file: `write` gets a draft beside it, which is renamed when it is complete. Readers
 /// see the old file or the new one; a failure leaves the old one and no draft. The draft is not
@@ -25,6 +27,11 @@ pub fn replace_file_with(
     static DRAFTS: AtomicU64 = AtomicU64::new(0);
     let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if !folder_of(path).is_dir() {
+        let missing = "its folder is not there (`mkdir -p` makes it)";
+        let cause = io::Error::new(io::ErrorKind::NotFound, missing);
+        return Err(FileError { path: path.to_owned(), cause });
+    }
     let draft = path.with_file_name(format!(".{name}.{}-{number}.draft", process::id()));
     let written = fs::create(&draft)
         .and_then(|mut file| write(&mut file).at_path(path))
@@ -42,7 +49,7 @@ pub fn replace_file_with(
 /// If the disk does not take it.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     replace_file_with(path, |file| file.write_all(bytes).and_then(|()| file.sync_all()))?;
-    Ok(sync_to_disk(folder_of(path))?)
+    Ok(sync_folder(folder_of(path))?)
 }
 
 /// Replaces a file by indented JSON and a line's end, as [`write_atomically`] does.
@@ -62,15 +69,45 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Fault> {
 /// # Errors
 /// If the disk does not take it.
 pub fn rename_synced(from: &Path, to: &Path) -> Result<(), FileError> {
-    fs::rename(from, to).and_then(|()| sync_to_disk(folder_of(to)))
+    fs::rename(from, to).and_then(|()| sync_folder(folder_of(to)))
 }
 
-/// Flushes a file, or a folder's entries, to the disk.
+/// Flushes a file to the disk.
 ///
 /// # Errors
 /// If the disk does not take it.
 pub fn sync_to_disk(path: &Path) -> Result<(), FileError> {
     fs::open(path)?.sync_all().at_path(path)
+}
+
+/// Flushes a folder's entries to the disk. Some CIFS, FUSE and 9p mounts cannot: one warning in a
+/// process says so, and work goes on.
+///
+/// # Errors
+/// If the disk does not take them.
+pub fn sync_folder(folder: &Path) -> Result<(), FileError> {
+    static WARNED: Once = Once::new();
+    if !can_sync_folder(folder)? {
+        WARNED.call_once(|| {
+            tracing::warn!(
+                "{}: this file system cannot sync a folder; after a power failure the last files \
+                 written here may be missing",
+                folder.display()
+            );
+        });
+    }
+    Ok(())
+}
+
+/// Flushes a folder's entries to the disk; false where the file system does not have that.
+///
+/// # Errors
+/// If the disk does not take them.
+pub fn can_sync_folder(folder: &Path) -> Result<bool, FileError> {
+    match fs::open(folder)?.sync_all() {
+        Err(error) if is_unsupported(&error) => Ok(false),
+        synced => synced.map(|()| true).at_path(folder),
+    }
 }
 
 /// Folder of a file; for a bare name the working folder.
@@ -86,6 +123,14 @@ mod tests {
     fn a_file_without_a_folder_is_in_the_one_at_hand() {
         let folders = ["a", "a/b", "/a"].map(|path| folder_of(Path::new(path)));
         assert_eq!(folders, [".", "a", "/"].map(Path::new));
+    }
+
+    #[test]
+    fn a_folder_that_is_missing_is_named_and_how_to_make_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("no/such/a.txt");
+        let error = write_atomically(&path, b"text").unwrap_err().to_string();
+        assert!(error.contains("no/such/a.txt: its folder is not there (`mkdir -p`"), "{error}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod error;
 pub mod files;
 pub mod fingerprint;
 pub mod fs;
+pub mod lock;
 pub mod machine;
 pub mod progress;
 pub mod schema;

@@ -155,6 +155,11 @@ fn recognise_foreign_file(head: &[u8]) -> Option<(&'static str, &'static str)> {
     if starts("version https://git-lfs") {
         return Some(("is a git LFS pointer, not the file itself", "run `git lfs pull`"));
     }
+    if gzip::is_gzip(head) {
+        let remedy =
+            "take one layer off: `gunzip -c FILE > ONCE.nii.gz`, and put that in its place";
+        return Some(("is compressed twice", remedy));
+    }
     if starts("PK\u{3}\u{4}") {
         return Some(("is a zip archive, not NIfTI", "unpack it"));
     }

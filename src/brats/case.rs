@@ -1,25 +1,26 @@
 //! Reads a case: four modalities and their labels on one grid, in canonical orientation, with
 //! canonical labels. Files that disagree are an error, never resampled.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::base::error::{CaseError, Reason};
+use parking_lot::Mutex;
+
+use crate::base::error::CaseError;
 use crate::base::fingerprint::{Fingerprint, Fingerprinter};
 use crate::brats::dataset::CaseFiles;
+use crate::brats::file_grid::{FileGrid, GridMatch};
 use crate::brats::labels;
 use crate::brats::narrow;
 use crate::brats::orient::source_grid;
 use crate::brats::read::RawVolume;
 use crate::buffers::case::CaseBuffers;
 use crate::buffers::pool::BufferPool;
-use crate::volume::case::{Case, SourceGrid};
-use crate::volume::grid::{Affine, Dims};
+use crate::volume::case::{Case, CaseId, SourceGrid};
+use crate::volume::grid::Dims;
 use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;
 use crate::volume::voxels::Voxels;
-
-/// Largest difference between any two entries of the affines of one case.
-const TOLERANCE_MM: f64 = 1e-3;
 
 /// A segmentation without its images.
 #[derive(Debug, Clone)]
@@ -67,6 +68,8 @@ pub struct CaseHeaders {
     pub fingerprint: Fingerprint,
     /// Extent in canonical orientation.
     pub grid: Dims,
+    /// Voxel edges in canonical orientation in mm, fastest axis first.
+    pub spacing_mm: [f64; 3],
 }
 
 /// Reads a whole case into new memory.
@@ -94,27 +97,28 @@ fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseErro
     let [first_path, other_paths @ ..] = &files.images;
     let first = RawVolume::read(first_path, buffers)?;
     let placed = FileGrid::from_file(first_path, &first)?;
-    let source = source_grid(placed.dims, placed.world_from_voxel);
     let mut images = Vec::with_capacity(Modality::COUNT);
-    images.push(canonical_image(&first, &source, buffers)?);
+    images.push(canonical_image(&first, &placed.source, buffers)?);
     sum.add_file(first, buffers);
     for path in other_paths {
         let packed = RawVolume::read(path, buffers)?;
-        placed.check_agreement(&FileGrid::from_file(path, &packed)?)?;
-        images.push(canonical_image(&packed, &source, buffers)?);
+        let matched = placed.match_file(&FileGrid::from_file(path, &packed)?)?;
+        warn_of_difference(&files.id, path, &matched);
+        images.push(canonical_image(&packed, &matched.source, buffers)?);
         sum.add_file(packed, buffers);
     }
     let mut canonical_labels = None;
     if let Some(path) = &files.labels {
         let packed = RawVolume::read(path, buffers)?;
-        placed.check_agreement(&FileGrid::from_file(path, &packed)?)?;
+        let matched = placed.match_file(&FileGrid::from_file(path, &packed)?)?;
+        warn_of_difference(&files.id, path, &matched);
         let file_labels = labels::read_labels(&packed, files.scheme, buffers)?;
-        canonical_labels = Some(to_canonical_order(file_labels, &source, &buffers.bytes));
+        canonical_labels = Some(to_canonical_order(file_labels, &matched.source, &buffers.bytes));
         sum.add_file(packed, buffers);
     }
     Ok(Case {
         id: files.id.clone(),
-        source,
+        source: placed.source,
         images: images.try_into().expect("one image was pushed per path, four paths"),
         labels: canonical_labels,
         scheme: files.scheme,
@@ -123,18 +127,34 @@ fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseErro
     })
 }
 
+/// Warns, once for each case in a process, of a file that is a little beside the first one's grid.
+fn warn_of_difference(case: &CaseId, path: &Path, matched: &GridMatch) {
+    static WARNED: Mutex<BTreeSet<CaseId>> = Mutex::new(BTreeSet::new());
+    let Some(shift) = matched.tolerated_voxels else { return };
+    if WARNED.lock().insert(case.clone()) {
+        tracing::warn!(
+            "case {case}: {}: its affine is up to {shift:.1e} voxels from the first image's; taken as \
+             the same grid",
+            path.display()
+        );
+    }
+}
+
 fn read_case_headers(files: &CaseFiles, buffers: &CaseBuffers) -> Result<CaseHeaders, CaseError> {
     let mut sum = SourceTotals::default();
-    let mut first = None;
+    let mut first: Option<FileGrid<'_>> = None;
     for path in files.images.iter().chain(&files.labels) {
         let packed = RawVolume::read(path, buffers)?;
         let placed = FileGrid::from_file(path, &packed)?;
         sum.add_file(packed, buffers);
-        first.get_or_insert(placed).check_agreement(&placed)?;
+        first.get_or_insert(placed).match_file(&placed)?;
     }
-    let placed = first.expect("a case has four images");
-    let grid = source_grid(placed.dims, placed.world_from_voxel).canonical_dims();
-    Ok(CaseHeaders { fingerprint: sum.fingerprint.finish(), grid })
+    let source = first.expect("a case has four images").source;
+    Ok(CaseHeaders {
+        fingerprint: sum.fingerprint.finish(),
+        grid: source.canonical_dims(),
+        spacing_mm: source.canonical_spacing_mm(),
+    })
 }
 
 /// Totals over the files of a case.
@@ -152,42 +172,6 @@ impl SourceTotals {
         self.fingerprint.update(&bytes);
         self.bytes_read += packed.bytes_read;
         buffers.bytes.give_back(packed.raw);
-    }
-}
-
-#[derive(Clone, Copy)]
-struct FileGrid<'a> {
-    path: &'a Path,
-    dims: Dims,
-    world_from_voxel: Affine,
-}
-
-impl<'a> FileGrid<'a> {
-    fn from_file(path: &'a Path, packed: &RawVolume) -> Result<Self, CaseError> {
-        let dims = packed.header.volume_dims(path)?;
-        Ok(Self { path, dims, world_from_voxel: packed.header.world_from_voxel })
-    }
-
-    /// Refuses another file of the case on a different grid.
-    fn check_agreement(&self, other: &Self) -> Result<(), CaseError> {
-        let geometry = |problem: String| {
-            let remedy = "resample it onto the other's grid, or download the case again";
-            CaseError::new(Reason::Geometry, other.path.display(), problem, remedy)
-        };
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        if self.dims != other.dims {
-            return Err(geometry(format!("is {}, but {name} is {}", other.dims, self.dims)));
-        }
-        let distance = self.world_from_voxel.distance_mm(&other.world_from_voxel);
-        if distance <= TOLERANCE_MM {
-            return Ok(());
-        }
-        let rows = |affine: &Affine| format!("{:?}", &affine.0[..3]);
-        Err(geometry(format!(
-            "its affine {} is up to {distance} mm from {} of {name}",
-            rows(&other.world_from_voxel),
-            rows(&self.world_from_voxel)
-        )))
     }
 }
 

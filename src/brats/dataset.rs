@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::error::{CaseError, Reason};
-use crate::base::fs;
+use crate::brats::discovery_errors::{DoubledFiles, and_more_text, duplicate_error};
+use crate::brats::folder_listing::FolderListing;
 use crate::brats::layout::{self, Layout, NamedFiles};
 use crate::brats::scheme::{ChosenScheme, NameSchemes, SchemeRequest, choose_for_case};
-use crate::volume::case::CaseId;
+use crate::volume::case::{CaseId, case_id_problem};
 use crate::volume::modality::Modality;
 use crate::volume::patient::PatientId;
 use crate::volume::region::LabelScheme;
@@ -95,11 +96,15 @@ pub fn discover_cases(
     for case in walk.cases {
         match cases.last() {
             Some(last) if last.id == case.id => {
-                walk.problems.push((case.id.to_string(), duplicate_error(last, &case)));
+                walk.problems.push((
+                    case.id.to_string(),
+                    duplicate_error(&case.id, &last.images[0], &case.images[0]),
+                ));
             }
             _ => cases.push(case),
         }
     }
+    walk.problems.extend(walk.doubled.take().map(|doubled| (String::new(), doubled.into_error())));
     walk.problems.sort_by(|(a, one), (b, other)| a.cmp(b).then(one.subject.cmp(&other.subject)));
     let problems = walk.problems.into_iter().map(|(_, problem)| problem).collect();
     Ok(Dataset { layout, labels, name_schemes: walk.name_schemes, cases, problems })
@@ -115,16 +120,6 @@ fn last_name(path: &Path) -> Option<String> {
     path.file_name().map(|name| name.to_string_lossy().into_owned())
 }
 
-fn duplicate_error(first: &CaseFiles, second: &CaseFiles) -> CaseError {
-    let [kept, dropped] = [first, second].map(|case| case.images[0].display().to_string());
-    CaseError::new(
-        Reason::Format,
-        format!("case {}", first.id),
-        format!("is there twice: {kept} is taken, {dropped} is not"),
-        "move or rename one of the two folders",
-    )
-}
-
 /// Recursive search of a folder for cases.
 #[derive(Default)]
 struct FolderScan {
@@ -137,6 +132,10 @@ struct FolderScan {
     problems: Vec<(String, CaseError)>,
     /// First NIfTI file that fits no layout, and their number.
     stray: Option<(PathBuf, usize)>,
+    /// Files that are there compressed and not.
+    doubled: Option<DoubledFiles>,
+    /// Resolved folders from the root to the one that is visited.
+    above: Vec<PathBuf>,
 }
 
 impl FolderScan {
@@ -147,7 +146,24 @@ impl FolderScan {
         grade: Option<TumourGrade>,
         depth: usize,
     ) -> Result<(), CaseError> {
-        let (files, folders) = list_folder(folder)?;
+        let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        self.above.push(resolved);
+        let visited = self.visit_listed(folder, name, grade, depth);
+        self.above.pop();
+        visited
+    }
+
+    /// Visits the folder that `above` ends with.
+    fn visit_listed(
+        &mut self,
+        folder: &Path,
+        name: &str,
+        grade: Option<TumourGrade>,
+        depth: usize,
+    ) -> Result<(), CaseError> {
+        let FolderListing { files, folders, problems } =
+            FolderListing::of_folder(folder, &self.above)?;
+        self.problems.extend(problems.into_iter().map(|problem| (name.to_owned(), problem)));
         if let Some(named) = layout::identify_files(name, &files) {
             self.add_case(folder, name, grade, named);
             return Ok(());
@@ -177,6 +193,18 @@ impl FolderScan {
         self.name_schemes.add_case(name, schemes);
         let labels = choose_for_case(name, schemes, self.request);
         self.layouts.push((named.naming.layout, labels));
+        if let Some(problem) = case_id_problem(name) {
+            let subject = format!("case {name:?} in {}", folder.display());
+            let remedy = "rename the folder and its files";
+            let error = CaseError::new(Reason::Format, subject, problem, remedy);
+            self.problems.push((name.to_owned(), error));
+            return;
+        }
+        if let Some(first) = named.doubled.first() {
+            let first = folder.join(first);
+            let doubled = self.doubled.get_or_insert(DoubledFiles { first, count: 0 });
+            doubled.count += named.doubled.len();
+        }
         let missing: Vec<&str> = named
             .images
             .iter()
@@ -223,128 +251,13 @@ impl FolderScan {
         if let Some((file, count)) = &self.stray {
             problem = format!("{problem}, found {}{}", file.display(), and_more_text(count - 1));
         }
+        if let (None, Some((_, first))) = (&self.stray, self.problems.first()) {
+            problem = format!("{problem}; {}: {}", first.subject, first.problem);
+        }
         let remedy = "name the folder that holds the case folders, or one case folder";
         CaseError::new(Reason::Missing, folder.display(), problem, remedy)
     }
 }
-
-fn and_more_text(others: usize) -> String {
-    if others == 0 { String::new() } else { format!(" (and {others} more)") }
-}
-
-/// Names of a folder's files and folders, sorted, without the hidden ones (`._*` is what macOS
-/// leaves beside a file).
-fn list_folder(folder: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>), CaseError> {
-    let mut files = BTreeSet::new();
-    let mut folders = BTreeSet::new();
-    for path in fs::list_dir(folder)? {
-        let Some(name) = last_name(&path).filter(|name| !name.starts_with('.')) else { continue };
-        // Links are followed: datasets are often linked together from several disks.
-        if path.is_dir() {
-            folders.insert(name);
-        } else if path.is_file() {
-            files.insert(name);
-        }
-    }
-    Ok((files, folders))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const IMAGES: [&str; 4] = ["_t1", "_t1ce", "_t2", "_flair"];
-
-    fn put(root: &Path, files: &[&str]) {
-        for file in files {
-            let path = root.join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, []).unwrap();
-        }
-    }
-
-    fn put_case(folder: &Path, endings: &[&str]) {
-        let name = name_of(folder);
-        for ending in endings {
-            put(folder, &[&format!("{name}{ending}.nii.gz")]);
-        }
-    }
-
-    #[test]
-    fn grades_come_from_the_folders_and_cases_are_sorted() {
-        let root = tempfile::tempdir().unwrap();
-        put_case(&root.path().join("data/LGG/a"), &IMAGES);
-        put_case(&root.path().join("data/HGG/b"), &[&IMAGES[..], &["_seg"]].concat());
-        put_case(&root.path().join("data/c"), &IMAGES);
-        let found = discover_cases(root.path(), None).unwrap();
-        let cases: Vec<_> =
-            found.cases.iter().map(|c| (c.id.as_str(), c.grade, c.labels.is_some())).collect();
-        assert_eq!(
-            cases,
-            [
-                ("a", Some(TumourGrade::Lgg), false),
-                ("b", Some(TumourGrade::Hgg), true),
-                ("c", None, false)
-            ]
-        );
-        assert_eq!((found.layout, found.problems.len()), (Layout::Brats2018, 0));
-        assert!(found.cases[1].images[3].ends_with("data/HGG/b/b_flair.nii.gz"));
-    }
-
-    #[test]
-    fn a_single_case_folder_is_a_dataset() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("BraTS20_Training_001");
-        put_case(&folder, &IMAGES);
-        for path in [folder.clone(), folder.join(".")] {
-            let found = discover_cases(&path, None).unwrap();
-            assert_eq!((found.layout, found.cases.len()), (Layout::Brats2020, 1));
-        }
-    }
-
-    #[test]
-    fn what_is_missing_is_listed_and_nothing_vanishes() {
-        let root = tempfile::tempdir().unwrap();
-        put_case(&root.path().join("b"), &IMAGES[..3]);
-        put_case(&root.path().join("a"), &["_seg"]);
-        put_case(&root.path().join("HGG/twice"), &IMAGES);
-        put_case(&root.path().join("LGG/twice"), &IMAGES);
-        put(root.path(), &["other/stray_t1.nii", "other/._stray_t2.nii", "notes/read.me"]);
-        let found = discover_cases(root.path(), None).unwrap();
-        assert_eq!(found.cases.len(), 1);
-        let problems: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
-        assert_eq!(problems.len(), 4, "{problems:#?}");
-        assert!(problems[0].contains("case a: a_t1.nii.gz and a_t1ce.nii.gz and a_t2"));
-        assert!(problems[1].contains("case b: b_flair.nii.gz is not in"));
-        assert!(problems[2].contains("other: stray_t1.nii fits no layout; name"));
-        assert!(problems[3].contains("case twice: is there twice"));
-    }
-
-    #[test]
-    fn a_folder_without_cases_is_an_error_that_says_what_was_looked_for() {
-        let root = tempfile::tempdir().unwrap();
-        put(root.path(), &["imagesTr/BRATS_001.nii.gz", "imagesTr/._BRATS_001.nii.gz"]);
-        let error = discover_cases(root.path(), None).unwrap_err().to_string();
-        assert!(error.contains("CASE{-t1n,-t1c,-t2w,-t2f}"), "{error}");
-        assert!(error.contains("found ") && error.contains("BRATS_001.nii.gz"), "{error}");
-        assert_eq!(
-            discover_cases(&root.path().join("no"), None).unwrap_err().reason,
-            Reason::Missing
-        );
-    }
-
-    #[test]
-    fn the_layout_of_most_cases_names_the_dataset() {
-        let root = tempfile::tempdir().unwrap();
-        put_case(&root.path().join("x"), &IMAGES);
-        for case in ["BraTS-GLI-00000-000", "BraTS-GLI-00002-000"] {
-            put_case(&root.path().join(case), &["-t1n", "-t1c", "-t2w", "-t2f", "-seg"]);
-        }
-        let found = discover_cases(root.path(), None).unwrap();
-        assert_eq!(
-            (found.layout, found.labels.scheme),
-            (Layout::Brats2023, LabelScheme::Brats2023)
-        );
-        assert_eq!(found.cases.iter().filter(|c| c.scheme == LabelScheme::Brats2018).count(), 1);
-    }
-}
+#[path = "dataset_tests.rs"]
+mod tests;

@@ -130,6 +130,8 @@ pub(super) struct NamedFiles {
     /// for.
     pub(super) images: [Result<String, String>; Modality::COUNT],
     pub(super) labels: Option<String>,
+    /// Files that are not taken because they are there compressed as well.
+    pub(super) doubled: Vec<String>,
 }
 
 impl FileNaming {
@@ -154,7 +156,10 @@ impl FileNaming {
         let labels = find(&format!("{case}{}", self.labels))
             .or_else(|| self.misnamed_labels.iter().find_map(|stem| find(stem)));
         let fits = labels.is_some() || images.iter().any(Result::is_ok);
-        fits.then_some(NamedFiles { naming: self, images, labels })
+        let taken = images.iter().flatten().chain(&labels);
+        let plain = taken.filter_map(|name| Some(format!("{}.nii", name.strip_suffix(".nii.gz")?)));
+        let doubled = plain.filter(|name| files.contains(name)).collect();
+        fits.then_some(NamedFiles { naming: self, images, labels, doubled })
     }
 }
 
@@ -258,6 +263,7 @@ mod tests {
     fn the_compressed_file_is_preferred_and_the_misnamed_labels_are_found_in_2020_only() {
         let both = named("a", &["a_t1.nii", "a_t1.nii.gz"]).unwrap();
         assert_eq!(both.images[0], Ok("a_t1.nii.gz".to_owned()));
+        assert_eq!(both.doubled, ["a_t1.nii"]);
         assert_eq!(both.images[1], Err("a_t1ce.nii.gz".to_owned()));
         let hidden = "W39_1998.09.19_Segm.nii";
         let case = "BraTS20_Training_355";

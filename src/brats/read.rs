@@ -9,8 +9,9 @@ use crate::brats::bytes;
 use crate::brats::fields::NIFTI_2_BYTES;
 use crate::brats::header::Header;
 use crate::brats::narrow;
+use crate::brats::orient::source_grid;
 use crate::buffers::case::CaseBuffers;
-use crate::volume::grid::Dims;
+use crate::volume::case::SourceGrid;
 use crate::volume::voxels::Voxels;
 
 /// Bytes that surely hold the header of a compressed file, with the name and comment of gzip.
@@ -89,11 +90,12 @@ pub fn read_volume(path: &Path) -> Result<NiftiImage, CaseError> {
 ///
 /// # Errors
 /// Those of [`read_volume`] that the header shows.
-pub fn read_grid(path: &Path) -> Result<Dims, CaseError> {
+pub fn read_grid(path: &Path) -> Result<SourceGrid, CaseError> {
     let path = header_path(path);
     let raw = bytes::read_start(&path, START_BYTES)?;
     let head = bytes::content_start(&path, &raw, NIFTI_2_BYTES)?;
-    Header::parse(&path, &head)?.volume_dims(&path)
+    let header = Header::parse(&path, &head)?;
+    Ok(source_grid(header.volume_dims(&path)?, header.world_from_voxel))
 }
 
 fn count_non_finite(voxels: &Voxels) -> usize {

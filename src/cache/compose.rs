@@ -13,8 +13,9 @@ use crate::cache::foreground::Foreground;
 use crate::cache::format::{
     FirstPage, ForegroundHead, ForegroundRecord, HistogramHead, LABELLED, MAGIC, OutsideRecord,
     PAGE, SectionKind, SectionRecord, SourceHead, SourceRecord, StatsRecord, StatsSection, VERSION,
-    case_id_problem, round_up_to_page,
+    round_up_to_page,
 };
+use crate::volume::case::case_id_problem;
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 

@@ -9,6 +9,7 @@ use zerocopy::little_endian::{F64, I64, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::cache::statistics::PERCENTILES;
+use crate::volume::case::MAX_CASE_ID_BYTES;
 use crate::volume::modality::Modality;
 use crate::volume::region::Region;
 
@@ -24,8 +25,17 @@ pub(super) const READABLE: RangeInclusive<u32> = 1..=VERSION;
 /// Extension of a case file.
 pub const EXTENSION: &str = "case";
 
-/// Longest case id in bytes: with extension, process id and nonce it still fits a file name.
-pub const MAX_ID_BYTES: usize = 200;
+/// Most datasets of one cache that may have a case of the same name.
+const MAX_SAME_NAME: usize = 9;
+
+/// Extensions of the files of cases of one name: `case`, then `case2` and so on for other datasets.
+pub(super) fn same_name_extensions() -> impl Iterator<Item = String> {
+    let others = (2..=MAX_SAME_NAME).map(|number| format!("{EXTENSION}{number}"));
+    std::iter::once(EXTENSION.to_owned()).chain(others)
+}
+
+/// Longest case id in bytes.
+pub const MAX_ID_BYTES: usize = MAX_CASE_ID_BYTES;
 
 pub(super) const MAGIC: [u8; 8] = *b"GLIACASE";
 
@@ -181,18 +191,6 @@ pub(super) const fn round_up_to_page(length: usize) -> usize {
     length.next_multiple_of(PAGE)
 }
 
-/// Reason why `id` cannot name a file, if there is one.
-pub(super) fn case_id_problem(id: &str) -> Option<String> {
-    let bytes = id.len();
-    if bytes == 0 || bytes > MAX_ID_BYTES {
-        return Some(format!("has {bytes} bytes, a file holds 1 to {MAX_ID_BYTES}"));
-    }
-    if id.starts_with('.') || id.contains(|c: char| c.is_control() || c == '/' || c == '\\') {
-        return Some(format!("{id:?} cannot be a file name"));
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,15 +214,5 @@ mod tests {
         assert_eq!(size_of::<SourceRecord>(), 24);
         assert_eq!(size_of::<OutsideRecord>(), 8);
         assert_eq!(size_of::<HistogramBin>(), 8);
-    }
-
-    #[test]
-    fn ids_that_would_leave_the_folder_are_refused() {
-        for id in ["", ".", "..", ".hidden", "a/b", "a\\b", "a\0b", "a\nb", &"x".repeat(201)] {
-            assert!(case_id_problem(id).is_some(), "{id:?}");
-        }
-        for id in ["BraTS-GLI-00000-000", "Fall 7 ä", &"x".repeat(200)] {
-            assert_eq!(case_id_problem(id), None, "{id:?}");
-        }
     }
 }

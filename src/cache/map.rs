@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use memmap2::Mmap;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use zerocopy::FromBytes;
 
-use crate::base::error::CaseError;
+use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::fs::{self, AtPath, FileError};
 use crate::cache::contents::{OutsideLabel, RawVoxel};
@@ -192,7 +193,11 @@ pub(super) struct MappedFile(Mmap);
 
 impl MappedFile {
     pub(super) fn open(path: &Path) -> Result<Self, CaseError> {
-        Ok(Self(map_file(path)?))
+        let unmapped = |error: FileError| match error.cause.raw_os_error() {
+            Some(code) if code == Errno::NODEV.raw_os_error() => unmappable_error(path),
+            _ => error.into(),
+        };
+        Ok(Self(map_file(path).map_err(unmapped)?))
     }
 
     /// Voxels of a region from a foreground index that has been checked.
@@ -214,6 +219,25 @@ impl Deref for MappedFile {
     fn deref(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Maps a file and lets it go: an error where a cache cannot work.
+///
+/// # Errors
+/// If the file is missing or unreadable, or its file system has no shared file maps.
+pub fn check_mapping(path: &Path) -> Result<(), CaseError> {
+    MappedFile::open(path).map(drop)
+}
+
+/// Error of a file system without shared file maps, such as FUSE with direct input and output.
+fn unmappable_error(path: &Path) -> CaseError {
+    CaseError::new(
+        Reason::Io,
+        path.display(),
+        "this file system has no shared file maps, which a cache needs",
+        "put the cache on another one with --cache DIR or --set data.cache=DIR, or train without a \
+         cache: `gliaflow train --no-cache`",
+    )
 }
 
 #[allow(unsafe_code)]

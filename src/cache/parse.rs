@@ -11,8 +11,7 @@ use crate::cache::description::CaseDescription;
 use crate::cache::encode::IntensityScale;
 pub(super) use crate::cache::flaw::{FileFlaw, parse_first_page};
 use crate::cache::format::{
-    FirstPage, LABELLED, MAGIC, PAGE, READABLE, SectionKind, SectionRecord, case_id_problem,
-    round_up_to_page,
+    FirstPage, LABELLED, MAGIC, PAGE, READABLE, SectionKind, SectionRecord, round_up_to_page,
 };
 use crate::cache::small_sections::{
     ForegroundRanges, HistogramRanges, parse_description, parse_foreground, parse_histograms,
@@ -20,7 +19,7 @@ use crate::cache::small_sections::{
 };
 use crate::cache::source::SourceFile;
 use crate::cache::statistics::IntensityStats;
-use crate::volume::case::{CaseId, SourceGrid};
+use crate::volume::case::{CaseId, SourceGrid, case_id_problem};
 use crate::volume::grid::{Affine, Box3, Dims};
 use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;

@@ -1,7 +1,7 @@
 //! `quarantine.jsonl`: append-only log of bad cases and their errors.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::{CaseError, Fault, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::fs;
+use crate::base::lock::lock_exclusive;
 use crate::volume::case::CaseId;
 
 /// The file's name in the cache's root.
@@ -84,10 +85,7 @@ impl Quarantine {
     fn try_append(&self, entry: &Quarantined) -> std::io::Result<()> {
         let mut options = OpenOptions::new();
         let mut file = fs::open_with(&self.path, options.create(true).read(true).append(true))?;
-        match file.lock() {
-            Err(error) if error.kind() != ErrorKind::Unsupported => return Err(error),
-            _ => {}
-        }
+        lock_exclusive(&file, &self.path)?;
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         if ends_mid_line(&mut file)? {

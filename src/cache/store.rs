@@ -15,11 +15,11 @@ use crate::base::fingerprint::Fingerprint;
 use crate::base::fs;
 use crate::cache::contents::CaseContents;
 use crate::cache::error::CacheError;
-use crate::cache::format::{EXTENSION, VERSION, case_id_problem};
+use crate::cache::format::{EXTENSION, VERSION, same_name_extensions};
 use crate::cache::map::{MappedCase, Verify};
 use crate::cache::source::ExpectedSource;
 use crate::cache::writer::{TMP, stage_case};
-use crate::volume::case::CaseId;
+use crate::volume::case::{CaseId, case_id_problem};
 
 /// Hex digits of the preprocess fingerprint in the folder's name.
 const FOLDER_DIGITS: usize = 16;
@@ -100,6 +100,20 @@ impl CaseStore {
         }
     }
 
+    /// Paths of all files that may hold a case of this name: a second dataset with the same names
+    /// finds the first path taken.
+    fn case_paths(&self, id: &CaseId) -> Result<impl Iterator<Item = PathBuf> + use<>, CaseError> {
+        let first = self.case_path(id)?;
+        let id = id.clone();
+        let extensions = same_name_extensions();
+        Ok(extensions.map(move |extension| first.with_file_name(format!("{id}.{extension}"))))
+    }
+
+    /// True if this process has found or built a case of this name.
+    pub fn is_held(&self, id: &CaseId) -> bool {
+        self.case_slot(id).lock().is_some()
+    }
+
     /// Finds a case that is cached and built from the expected source.
     ///
     /// Waits while another thread builds the same case.
@@ -124,6 +138,16 @@ impl CaseStore {
         let slot = self.case_slot(&contents.id);
         let case = self.write_and_map(contents, &mut slot.lock())?;
         Ok(PublishReport { path: case.path().to_owned(), bytes: case.file_bytes() })
+    }
+
+    /// Removes the file of a case that must not be served any more. Readers keep their mapping.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn withdraw(&self, case: &MappedCase) -> Result<(), Fault> {
+        let slot = self.case_slot(case.id());
+        *slot.lock() = None;
+        Ok(fs::remove_file(case.path())?)
     }
 
     /// The case, built and published when there is none that can be used. Among the threads of
@@ -188,17 +212,50 @@ impl CaseStore {
         if let Some(case) = held.as_ref().filter(serves) {
             return Ok(Some(Arc::clone(case)));
         }
-        // What is held may have been replaced by another process.
-        let path = self.case_path(id)?;
-        let case = match MappedCase::open(&path, Verify::default()) {
-            Err(error) if error.reason == Reason::Missing => return Ok(None),
-            opened => opened?,
+        // What is held may have been replaced by another process, but not by another dataset.
+        let expected = match (expected, held.as_ref()) {
+            (ExpectedSource::Anything, Some(case)) => {
+                ExpectedSource::Fingerprint(case.fingerprint())
+            }
+            _ => expected,
         };
-        check_identity(&case, id, self.preprocess)?;
-        if !case.matches_source(expected) {
-            return Ok(None);
+        let mut damage = None;
+        for path in self.case_paths(id)? {
+            match self.open_case(&path, id) {
+                Ok(case) if case.matches_source(expected) => {
+                    return Ok(Some(Arc::clone(held.insert(Arc::new(case)))));
+                }
+                Ok(_) => {}
+                Err(error) if error.reason == Reason::Missing => {}
+                Err(error) => _ = damage.get_or_insert(error),
+            }
         }
-        Ok(Some(Arc::clone(held.insert(Arc::new(case)))))
+        damage.map_or(Ok(None), Err)
+    }
+
+    fn open_case(&self, path: &Path, id: &CaseId) -> Result<MappedCase, CaseError> {
+        let case = MappedCase::open(path, Verify::default())?;
+        check_identity(&case, id, self.preprocess)?;
+        Ok(case)
+    }
+
+    /// Chooses the file for contents: that of the same case as it was before, else the first that is
+    /// damaged or not there. A file of another dataset's case stays.
+    fn choose_path(&self, contents: &CaseContents) -> Result<PathBuf, CaseError> {
+        let mut free = None;
+        for path in self.case_paths(&contents.id)? {
+            match self.open_case(&path, &contents.id) {
+                Ok(case) if is_same_case(&case, contents) => return Ok(path),
+                Ok(_) => {}
+                Err(_) => _ = free.get_or_insert(path),
+            }
+        }
+        free.ok_or_else(|| {
+            let problem = "the cache holds cases of this name of too many other datasets";
+            let remedy = "use another cache: --cache DIR or --set data.cache=DIR";
+            CaseError::new(Reason::Format, self.folder.display(), problem, remedy)
+                .of_case(&contents.id)
+        })
     }
 
     fn write_and_map(
@@ -206,7 +263,7 @@ impl CaseStore {
         contents: &CaseContents,
         held: &mut Option<Arc<MappedCase>>,
     ) -> Result<Arc<MappedCase>, CacheError> {
-        let path = self.case_path(&contents.id)?;
+        let path = self.choose_path(contents)?;
         if contents.preprocess != self.preprocess {
             let problem =
                 format!("prepared as {}, the folder is {}", contents.preprocess, self.preprocess);
@@ -217,6 +274,16 @@ impl CaseStore {
         let case = MappedCase::open(&path, Verify::default())?;
         Ok(Arc::clone(held.insert(Arc::new(case))))
     }
+}
+
+/// True if a cached case and new contents are one case: built from the same bytes, or with a file
+/// that has stayed as it was. Contents without a record of their files count as the same.
+fn is_same_case(cached: &MappedCase, contents: &CaseContents) -> bool {
+    let known = cached.source_files();
+    cached.fingerprint() == contents.fingerprint
+        || known.is_empty()
+        || contents.files.is_empty()
+        || contents.files.iter().any(|file| known.contains(file))
 }
 
 /// Refuses a file that lies under another name, or in another folder, than its header says.

@@ -9,7 +9,7 @@ use crate::base::error::{CaseError, Fault, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::fs::{self, AtPath};
 use crate::cache::annotation::{self, MappedAnnotation};
-use crate::cache::format::EXTENSION;
+use crate::cache::format::same_name_extensions;
 use crate::cache::map::{MappedCase, Verify};
 use crate::cache::store::{CaseStore, check_identity};
 use crate::cache::writer::{LOCK, TMP, lock_out_writers};
@@ -96,7 +96,7 @@ impl CaseStore {
     pub fn read_inventory(&self) -> Result<CacheInventory, Fault> {
         let mut inventory =
             CacheInventory { entries: Vec::new(), annotations: Vec::new(), damaged: Vec::new() };
-        for path in self.files_with_extension(EXTENSION)? {
+        for path in self.case_files()? {
             match open_in_place(&path, Verify::Header) {
                 Ok(case) => inventory.entries.push(CachedCase {
                     id: case.id().clone(),
@@ -132,7 +132,7 @@ impl CaseStore {
     /// # Errors
     /// When a folder cannot be read.
     pub fn cached_bytes(&self) -> Result<u64, Fault> {
-        let files = self.files_with_extension(EXTENSION)?;
+        let files = self.case_files()?;
         files.iter().map(|path| bytes_below(path)).sum()
     }
 
@@ -145,7 +145,7 @@ impl CaseStore {
         &self,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Vec<VerifiedFile>, Fault> {
-        let cases = self.files_with_extension(EXTENSION)?;
+        let cases = self.case_files()?;
         let annotations = self.files_with_extension(annotation::EXTENSION)?;
         let of_cases = cases.len();
         let total = of_cases + annotations.len();
@@ -163,21 +163,32 @@ impl CaseStore {
 
     /// Removes what no run of this configuration will read: temporary files of killed writers,
     /// folders of other formats and preprocessing, and annotations whose case is gone or was built
-    /// again from other files. Everything else below the root stays.
+    /// again from other files. Everything else below the root stays, and temporary files as well where
+    /// the file system has no locks to tell whose they are.
     ///
     /// # Errors
     /// When another process is writing to the cache, or something cannot be removed.
     pub fn collect_garbage(&self, dry_run: bool) -> Result<GcReport, Fault> {
-        let _no_writers = lock_out_writers(self.root())?;
+        let no_writers = lock_out_writers(self.root())?;
         let tmp = self.root().join(TMP);
-        let leftover = sorted_entries(&tmp)?.into_iter().filter(|path| *path != tmp.join(LOCK));
+        let mut leftover = sorted_entries(&tmp)?;
+        leftover.retain(|path| *path != tmp.join(LOCK));
+        if no_writers.is_none() && !leftover.is_empty() {
+            tracing::warn!(
+                "{}: {} files stay, because another gliaflow may be writing them; delete them by hand \
+                 when none is running",
+                tmp.display(),
+                leftover.len()
+            );
+            leftover.clear();
+        }
         let others = version_folders(self.root())?.into_iter().filter(|path| path != self.folder());
         let own = self.files_with_extension(annotation::EXTENSION)?.into_iter();
         let own = own.filter(|path| path.parent() == Some(self.folder()));
         // One that cannot be read is named by `verify`, and made again when it is needed.
         let stale = own.filter(|path| open_annotation(path).is_ok_and(|found| !is_current(&found)));
         let mut report = GcReport { removed: Vec::new(), bytes: 0, dry_run };
-        for path in leftover.chain(others).chain(stale) {
+        for path in leftover.into_iter().chain(others).chain(stale) {
             report.bytes += bytes_below(&path)?;
             if !dry_run {
                 let remove = if path.is_dir() { fs::remove_dir_all } else { fs::remove_file };
@@ -186,6 +197,16 @@ impl CaseStore {
             report.removed.push(path);
         }
         Ok(report)
+    }
+
+    /// Case files in all folders.
+    fn case_files(&self) -> Result<Vec<PathBuf>, Fault> {
+        let mut files = Vec::new();
+        for extension in same_name_extensions() {
+            files.extend(self.files_with_extension(&extension)?);
+        }
+        files.sort();
+        Ok(files)
     }
 
     /// Files of this extension in all folders.
@@ -211,10 +232,12 @@ fn open_annotation(path: &Path) -> Result<MappedAnnotation, CaseError> {
     Err(CaseError::new(Reason::Format, subject, problem, "delete the file"))
 }
 
-/// True if the case file beside an annotation is the one that it was made for.
+/// True if a case file beside an annotation is the one that it was made for.
 fn is_current(found: &MappedAnnotation) -> bool {
-    let beside = found.path.with_file_name(format!("{}.{EXTENSION}", found.id));
-    MappedCase::open(&beside, Verify::Header).is_ok_and(|case| found.matches_case(&case))
+    same_name_extensions().any(|extension| {
+        let beside = found.path.with_file_name(format!("{}.{extension}", found.id));
+        MappedCase::open(&beside, Verify::Header).is_ok_and(|case| found.matches_case(&case))
+    })
 }
 
 /// Opens a case file and checks it against its name and its folder's name.

@@ -5,7 +5,7 @@
 //! long as it owns a temporary file; an exclusive lock proves that all files there are left over,
 //! whatever machine or container they came from.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::base::error::{CaseError, Fault, Reason};
 use crate::base::files::rename_synced;
 use crate::base::fs::{self, AtPath};
+use crate::base::lock::{LockOutcome, lock_shared, try_lock_exclusive};
 use crate::cache::compose::compose_case_file;
 use crate::cache::contents::CaseContents;
 use crate::cache::error::CacheError;
@@ -58,6 +59,9 @@ pub(super) fn stage_file(
         Ok(()) => Ok(staged),
         // Whole but refused: the contents were never a case. Not whole: the disk is to blame.
         Err(error) if error.reason == Reason::Format => Err(error.of_case(id).into()),
+        Err(CaseError { reason: Reason::Io, subject, problem, remedy }) => {
+            Err(Fault::Environment { subject, problem, remedy }.into())
+        }
         Err(error) => Err(Fault::Environment {
             subject: error.subject,
             problem: format!("does not read back as written: {}", error.problem),
@@ -111,25 +115,22 @@ fn open_lock(root: &Path) -> Result<(PathBuf, File), Fault> {
 
 fn lock_as_writer(root: &Path) -> Result<File, Fault> {
     let (path, file) = open_lock(root)?;
-    match file.lock_shared() {
-        Ok(()) => Ok(file),
-        // A file system without locks (Lustre by default) can be written, and refuses `gc` below.
-        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(file),
-        Err(error) => Err(Fault::from_io(&path, &error)),
-    }
+    lock_shared(&file, &path)?;
+    Ok(file)
 }
 
-/// Locks all writers out until the file is dropped; a fault while one is writing.
-pub(super) fn lock_out_writers(root: &Path) -> Result<File, Fault> {
+/// Locks all writers out until the file is dropped; `None` where the file system has no locks, and
+/// whether one is writing cannot be known. A fault while one is writing.
+pub(super) fn lock_out_writers(root: &Path) -> Result<Option<File>, Fault> {
     let (path, file) = open_lock(root)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Fault::Environment {
+    match try_lock_exclusive(&file, &path)? {
+        LockOutcome::Held => Ok(Some(file)),
+        LockOutcome::Unsupported => Ok(None),
+        LockOutcome::HeldByAnother => Err(Fault::Environment {
             subject: path.display().to_string(),
             problem: "another gliaflow is writing to this cache".into(),
             remedy: "wait for its ingest to end".into(),
         }),
-        Err(TryLockError::Error(error)) => Err(Fault::from_io(&path, &error)),
     }
 }
 

@@ -15,11 +15,12 @@ use crate::volume::region::LabelScheme;
 /// Decode, check and cache every case of a dataset
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
+Examples:
   gliaflow ingest --data data/BraTS2020 --cache cache
+  gliaflow ingest --data data/BraTS2020 --cache cache --verify
 
-Cases that are in the cache, unchanged, are not read again. A bad case is listed and the others go \
-on; the exit code is then 3.")]
+Cases that are in the cache are not read again while size and time of their files stay. A bad case \
+is listed and the others go on; the exit code is then 3.")]
 pub(super) struct Ingest {
     /// A dataset in one of the BraTS layouts
     #[arg(long, value_name = "DIR")]
@@ -32,6 +33,10 @@ pub(super) struct Ingest {
     /// Meaning of label values, as docs/labels.md lists them [default: from file names]
     #[arg(long, value_name = "SCHEME")]
     labels: Option<LabelScheme>,
+    /// Read cached cases as well: files that changed although size and time did not, and damaged case
+    /// files, are built again
+    #[arg(long)]
+    verify: bool,
 
     /// Threads that decode; the other stages follow
     #[arg(long, value_name = "N")]
@@ -75,8 +80,15 @@ impl Ingest {
         let live =
             ActiveSession::start(&self.long, "ingest", console)?.register_metrics(&[&ACTORS], &[]);
         let done = live.run_verb(|session| {
-            prepare::ingest_cases(&dataset.cases, &store, &preprocess, &workers, session)
-        })?;
+            let outdated = match self.verify {
+                true => prepare::withdraw_outdated(&dataset.cases, &store, session)?,
+                false => Vec::new(),
+            };
+            let done =
+                prepare::ingest_cases(&dataset.cases, &store, &preprocess, &workers, session)?;
+            Ok((outdated, done))
+        });
+        let (outdated, done) = done?;
         let problems: Vec<String> = dataset
             .problems
             .iter()
@@ -92,6 +104,9 @@ impl Ingest {
             self.cache.display(),
             dataset.labels
         );
+        for error in &outdated {
+            text += &format!("  built again: {error}\n");
+        }
         for problem in &problems {
             text += &format!("  problem: {problem}\n");
         }
@@ -101,6 +116,7 @@ impl Ingest {
             "current": done.current,
             "bytes": done.bytes,
             "labels": dataset.labels,
+            "outdated": outdated.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "problems": problems,
         });
         Ok(CommandOutput::new(&result, text).with_bad_data(!problems.is_empty()))

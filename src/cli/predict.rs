@@ -9,6 +9,7 @@ use crate::cli::thresholds::ThresholdOptions;
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::{ingest, whole_case};
 use crate::run::predict::{self, PredictOptions};
+use crate::run::spacing::warn_of_other_spacing;
 use crate::volume::region::LabelScheme;
 
 /// Segment cases with a run's network, or the mean of several, into NIfTI label files
@@ -72,6 +73,7 @@ impl Predict {
             let preprocess = resolved.first_run_config().data.preprocess.clone();
             let options = PredictOptions { preprocess, postprocess };
             let cases = dataset.cases;
+            warn_of_other_spacing(&resolved, &cases);
             let done =
                 predict::predict_cases(predictor.as_mut(), &options, cases, &self.out, session)?;
             Ok((done, tuned, predictor.is_within_tissue()))

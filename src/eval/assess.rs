@@ -120,6 +120,7 @@ mod tests {
         let mut case = WholeCase {
             id: CaseId::new("case"),
             images: vec![1.0; 4],
+            tissue: vec![true],
             labels: Some(vec![label::ET]),
             outside: Vec::new(),
             brain: Box3 { start: [1; 3], dims: Dims::cube(1) },

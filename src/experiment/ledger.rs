@@ -1,6 +1,6 @@
 //! Folder of an experiment: one folder for each step, and a journal of the steps.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::base::error::Fault;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::fs;
+use crate::base::lock::{LockOutcome, try_lock_exclusive};
 
 /// Version of the steps, raised when one does something else for the same settings.
 const MEANING: u32 = 1;
@@ -65,15 +66,14 @@ impl ExperimentFolder {
         fs::create_dir_all(root)?;
         let path = root.join(JOURNAL);
         let journal = fs::open_with(&path, OpenOptions::new().create(true).append(true))?;
-        match journal.try_lock() {
-            Ok(()) => Ok(Self { root: root.to_path_buf(), journal }),
-            Err(TryLockError::WouldBlock) => Err(Fault::Environment {
+        if try_lock_exclusive(&journal, &path)? == LockOutcome::HeldByAnother {
+            return Err(Fault::Environment {
                 subject: root.display().to_string(),
                 problem: "another process works on this study".into(),
                 remedy: "wait for it or stop it, or choose another folder with --out".into(),
-            }),
-            Err(TryLockError::Error(error)) => Err(Fault::from_io(&path, &error)),
+            });
         }
+        Ok(Self { root: root.to_path_buf(), journal })
     }
 
     /// Returns a step's own folder, whose parent is made.

@@ -16,7 +16,7 @@ use crate::cache::store::{CaseOrigin, CaseStore};
 use crate::pipeline::annotations::Annotations;
 use crate::pipeline::arrivals::Arrivals;
 use crate::pipeline::case_handle::CaseHandle;
-use crate::pipeline::decode::decode_case;
+use crate::pipeline::decode::{decode_case, stat_files};
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::plan::PlannedSample;
 use crate::pipeline::publish::as_case_error;
@@ -51,6 +51,11 @@ impl Fetch {
         Self { store, reader, normalize, stop, arrivals: Arrivals::default(), annotations: None }
     }
 
+    /// Store of the cases.
+    pub const fn store(&self) -> &Arc<CaseStore> {
+        &self.store
+    }
+
     /// Waits for cases that are being ingested.
     #[must_use]
     pub fn waiting_for(self, arrivals: Arrivals) -> Self {
@@ -77,15 +82,24 @@ impl Fetch {
 
     /// The mapped case of `files`.
     ///
-    /// Ingest has decided whether a cached case is current. It is not checked again here: a file
-    /// that changes during a run must not change the run's samples.
+    /// A case that this process has found or built is not checked again: a file that changes during
+    /// a run must not change the run's samples. Another one must be built from these very files:
+    /// the cache may hold cases of the same name of other datasets.
     ///
     /// # Errors
     /// Failures of decoding, preparing or publishing, here or in the background ingest, under the
     /// case's id.
     pub fn mapped_case(&self, files: &CaseFiles) -> Result<Arc<MappedCase>, CaseError> {
         self.arrivals.wait_for(&files.id)?;
-        let found = self.store.get_or_build(&files.id, ExpectedSource::Anything, || {
+        let seen;
+        let expected = match self.store.is_held(&files.id) {
+            true => ExpectedSource::Anything,
+            false => {
+                seen = stat_files(files).map_err(|error| error.of_case(&files.id))?;
+                ExpectedSource::Files(&seen)
+            }
+        };
+        let found = self.store.get_or_build(&files.id, expected, || {
             self.normalize.prepare_contents(decode_case(&self.reader, files)?)
         });
         let (case, origin) = found.map_err(|error| as_case_error(error, &files.id, &self.stop))?;

@@ -133,7 +133,7 @@ pub fn start_with_buffers(
         }
     })?;
     let limits = Limits {
-        skip_budget: SkipBudget { share: loader.skip_share, at_least: 3 },
+        skip_budget: SkipBudget { share: loader.skip_share, ..SkipBudget::OF_TRAINING },
         ..Limits::new(memory.tickets)
     };
     let planner = SamplePlanner::starting_at(plan.clone(), parts.first_sample);

@@ -70,7 +70,7 @@ impl BackgroundIngest {
 }
 
 /// Returns the callback that records an ingested case. A bad training case is skipped wherever it
-/// comes up. A bad held-out case ends the run: a validation would find it only hours later.
+/// comes up. A fresh run has read its held-out cases before; of a resumed one a bad one ends the run.
 fn on_arrival(
     context: &RunContext<'_>,
     cases: usize,
@@ -93,9 +93,11 @@ fn on_arrival(
         if held_out.contains(case) {
             stop.abort(Some(Fault::Environment {
                 subject: error.subject.clone(),
-                problem: format!("{}, and the case was to be held out", error.problem),
-                remedy: "begin the run again: it is known to be bad now, and will be left out"
-                    .into(),
+                problem: format!("{}, and the run holds this case out", error.problem),
+                remedy:
+                    "bring back the files that the run was begun with, or begin another run: it \
+                         leaves the case out"
+                        .into(),
             }));
         }
     })

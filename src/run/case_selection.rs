@@ -13,6 +13,7 @@ use crate::run::ensemble::ResolvedEnsemble;
 use crate::run::evaluate::WholeCases;
 use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
+use crate::run::spacing;
 use crate::run_folder::dataset_lock::DatasetLock;
 use crate::volume::case::{CaseId, Split};
 use crate::volume::region::LabelScheme;
@@ -78,7 +79,7 @@ pub fn of_folder(
 ///
 /// # Errors
 /// If its folder cannot be made or read.
-pub fn open_case_store(resolved: &ResolvedEnsemble) -> Result<Arc<CaseStore>, Failure> {
+fn open_case_store(resolved: &ResolvedEnsemble) -> Result<Arc<CaseStore>, Failure> {
     let data = &resolved.first_run_config().data;
     Ok(prepare::open_store(&data.cache, &data.preprocess)?)
 }
@@ -98,6 +99,7 @@ pub(super) fn fetch_through_cache(
         let errors = ingested.excluded.into_iter().map(|excluded| excluded.error);
         return Err(Failure::Cases(errors.collect()));
     }
+    spacing::warn_of_other_spacing(resolved, cases);
     Ok(Fetch::new(store, preprocess.clone(), session.stop.clone()))
 }
 

@@ -13,9 +13,10 @@ use crate::cache::store::CaseStore;
 use crate::pipeline::annotations::Annotations;
 use crate::pipeline::fetch::Fetch;
 use crate::run::config::RunConfig;
-use crate::run::dataset_scan::{KNOWN, ScannedCase, scan_cases};
+use crate::run::dataset_scan::{KNOWN, ScannedCase, scan_cases, trained_spacing};
 use crate::run::division::Division;
 use crate::run::failure::Failure;
+use crate::run::held_out::{self, HeldOutCheck};
 use crate::run::prepare::{self, Session};
 use crate::run::pseudo_labels;
 use crate::run_folder::DATASET_LOCK;
@@ -69,7 +70,7 @@ pub fn build_cohort(
         excluded.extend(done.excluded);
         excluded.extend(exclude_damaged_cases(&mut candidates, run, store, session)?);
     }
-    let (usable, unusable) = scan_cases(candidates, store, session)?;
+    let (mut usable, unusable) = scan_cases(candidates, store, session)?;
     excluded.extend(unusable);
     excluded.extend(useless.into_iter().map(|files| missing_labels(files.id)));
     let problems = dataset.problems;
@@ -80,26 +81,17 @@ pub fn build_cohort(
     for left_out in &excluded {
         tracing::warn!("left out: {}", left_out.error);
     }
-    if usable.is_empty() {
-        let mut errors: Vec<CaseError> = excluded.into_iter().map(|one| one.error).collect();
-        errors.extend(problems);
-        return Err(Failure::Cases(errors));
-    }
+    let mut lock = held_out::lock_good_cases(
+        &mut usable,
+        &mut excluded,
+        HeldOutCheck { run, store, session },
+        |usable, excluded| lock_cohort(run, &division, (usable, excluded), &problems),
+    )?;
+    lock.trained_spacing = trained_spacing(&lock, &usable, run);
     let files = files_of(&usable);
-    let parts = division.divide_cases(&files)?;
-    for line in division.notices(&files, &parts)? {
+    for line in division.notices(&files, &division.divide_cases(&files)?)? {
         session.progress.print_line(&line);
     }
-    let cases = lock_cases(&usable, &parts);
-    let causes = excluded.iter().map(|one| (one.case.clone(), one.error.to_string()));
-    let lock = DatasetLock {
-        folder: data.folder.clone(),
-        cases,
-        patients: named_patients(&files),
-        split_file: division.locked_file(),
-        excluded: causes.collect(),
-        problems: problems.iter().map(ToString::to_string).collect(),
-    };
     let joining = lock.files_in_split(&files, Split::Unlabelled);
     let cohort = assemble_cohort(lock, &usable, excluded, problems);
     with_pseudo_labels(cohort, run, joining, store, session)
@@ -189,6 +181,31 @@ fn missing_labels(case: CaseId) -> ExcludedCase {
         "training leaves it out; `predict` takes it",
     );
     ExcludedCase { case, error }
+}
+
+/// Splits the usable cases, and locks them. Without any, all causes are the error.
+fn lock_cohort(
+    run: &RunConfig,
+    division: &Division<'_>,
+    (usable, excluded): (&[ScannedCase], &[ExcludedCase]),
+    problems: &[CaseError],
+) -> Result<DatasetLock, Failure> {
+    if usable.is_empty() {
+        let causes = excluded.iter().map(|one| &one.error).chain(problems);
+        return Err(Failure::Cases(causes.cloned().collect()));
+    }
+    let files = files_of(usable);
+    let parts = division.divide_cases(&files)?;
+    let causes = excluded.iter().map(|one| (one.case.clone(), one.error.to_string()));
+    Ok(DatasetLock {
+        folder: run.data.folder.clone(),
+        cases: lock_cases(usable, &parts),
+        trained_spacing: None,
+        patients: named_patients(&files),
+        split_file: division.locked_file(),
+        excluded: causes.collect(),
+        problems: problems.iter().map(ToString::to_string).collect(),
+    })
 }
 
 /// Locks the usable cases, the labelled ones first.

@@ -1,18 +1,22 @@
 //! Scan of a dataset before a run's first step: the files of each case are there and agree, they
 //! have a fingerprint, and the cache has them or not. Nothing is inflated.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
-use crate::brats::case::CaseReader;
+use crate::brats::case::{CaseHeaders, CaseReader};
 use crate::brats::dataset::CaseFiles;
 use crate::brats::scheme::is_of_other_scheme;
 use crate::cache::quarantine::{Quarantine, Quarantined};
 use crate::cache::store::CaseStore;
+use crate::run::config::RunConfig;
 use crate::run::failure::Failure;
 use crate::run::prepare::{Session, fail_if_stopped, lookup_current, quarantine_case};
+use crate::run_folder::dataset_lock::{DatasetLock, SpacingRange};
 use crate::run_folder::summary::ExcludedCase;
+use crate::volume::case::{CaseId, Split};
 use crate::volume::grid::Dims;
 
 /// First words of the problem of a case that was found bad by an earlier run.
@@ -25,6 +29,8 @@ pub(super) struct ScannedCase {
     pub(super) fingerprint: Fingerprint,
     /// Extent in canonical orientation.
     pub(super) grid: Dims,
+    /// Voxel edges in canonical orientation in mm.
+    pub(super) spacing_mm: [f64; 3],
     /// True if its case file is there and current.
     pub(super) is_cached: bool,
 }
@@ -48,15 +54,20 @@ pub(super) fn scan_cases(
         let id = files.id.clone();
         let cached = store.and_then(|store| lookup_current(store, &files));
         let looked = match &cached {
-            Some(case) => Ok((case.fingerprint(), case.source_grid().canonical_dims())),
+            Some(case) => Ok(CaseHeaders {
+                fingerprint: case.fingerprint(),
+                grid: case.source_grid().canonical_dims(),
+                spacing_mm: case.source_grid().canonical_spacing_mm(),
+            }),
             None => reader.read_headers(&files).and_then(|seen| {
                 known_error(&known, &files, seen.fingerprint).map_or(Ok(()), Err)?;
-                Ok((seen.fingerprint, seen.grid))
+                Ok(seen)
             }),
         };
         match looked {
-            Ok((fingerprint, grid)) => {
-                usable.push(ScannedCase { files, fingerprint, grid, is_cached: cached.is_some() });
+            Ok(CaseHeaders { fingerprint, grid, spacing_mm }) => {
+                let is_cached = cached.is_some();
+                usable.push(ScannedCase { files, fingerprint, grid, spacing_mm, is_cached });
             }
             Err(error) => {
                 if let Some(store) = store {
@@ -68,6 +79,21 @@ pub(super) fn scan_cases(
         task.advance_to(done, id.as_str());
     }
     Ok((usable, excluded))
+}
+
+/// Range of the voxel sizes that a run is trained on.
+pub(super) fn trained_spacing(
+    lock: &DatasetLock,
+    usable: &[ScannedCase],
+    run: &RunConfig,
+) -> Option<SpacingRange> {
+    let is_trained = |split: Split| {
+        split == Split::Train || (split == Split::Unlabelled && run.data.pseudo.is_some())
+    };
+    let trained = lock.cases.iter().filter(|case| is_trained(case.split));
+    let trained: BTreeSet<&CaseId> = trained.map(|case| &case.id).collect();
+    let cases = usable.iter().filter(|case| trained.contains(&case.files.id));
+    SpacingRange::of_spacings(cases.map(|case| case.spacing_mm))
 }
 
 /// Cases that were quarantined under the store's preprocessing, if there is a store.
@@ -94,7 +120,9 @@ fn known_error(
     })?;
     let subject = format!("case {}", files.id);
     let problem = format!("{KNOWN}: {}", met.error);
-    Some(CaseError::new(met.reason, subject, problem, "its files have not changed since"))
+    let remedy = "its files have not changed since: mend them, or, if they are good, take the case's \
+                  line out of quarantine.jsonl in the cache";
+    Some(CaseError::new(met.reason, subject, problem, remedy))
 }
 
 /// Quarantines a case, unless its error is recorded already.

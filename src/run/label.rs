@@ -78,7 +78,7 @@ pub fn annotate_cases(
         fs::create_dir_all(folder)?;
     }
     let mut labeller = PseudoLabeller {
-        store: case_selection::open_case_store(teacher)?,
+        store: Arc::clone(fetch.store()),
         predictor: teacher.build_predictor()?,
         teacher: teacher.fingerprint()?,
         cap: teacher.first_run_config().data.preprocess.foreground_cap,

@@ -24,6 +24,8 @@ pub mod ensemble;
 pub mod evaluate;
 pub mod failure;
 #[cfg(feature = "train")]
+mod held_out;
+#[cfg(feature = "train")]
 pub mod label;
 pub mod phantoms;
 #[cfg(feature = "train")]
@@ -35,6 +37,8 @@ pub mod pseudo_labels;
 mod quarantine_writer;
 #[cfg(feature = "train")]
 pub mod resume;
+#[cfg(feature = "train")]
+pub mod spacing;
 #[cfg(feature = "train")]
 pub mod split_file;
 pub mod tools;

@@ -7,9 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use crate::actor::stop::StopLatch;
-use crate::base::error::{CaseError, Fault};
+use crate::base::error::{CaseError, Fault, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::progress::Progress;
+use crate::brats::case::CaseReader;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::description::CaseMeaning;
 use crate::cache::map::MappedCase;
@@ -67,6 +68,25 @@ pub fn ingest_cases(
     workers: &IngestWorkers,
     session: &Session,
 ) -> Result<IngestReport, Failure> {
+    let report = ingest_unrecorded(cases, store, preprocess, workers, session)?;
+    for excluded in &report.excluded {
+        quarantine_case(store, &excluded.case, None, &excluded.error)?;
+    }
+    fail_if_stopped(&session.stop, "the cases ingested so far are in the cache")?;
+    Ok(report)
+}
+
+/// Does what [`ingest_cases`] does, and leaves the quarantine to the caller.
+///
+/// # Errors
+/// If the run itself fails, or is stopped.
+pub(super) fn ingest_unrecorded(
+    cases: &[CaseFiles],
+    store: &Arc<CaseStore>,
+    preprocess: &PreprocessConfig,
+    workers: &IngestWorkers,
+    session: &Session,
+) -> Result<IngestReport, Failure> {
     let mut report = IngestReport::default();
     let missing: Vec<CaseFiles> =
         cases.iter().filter(|files| lookup_current(store, files).is_none()).cloned().collect();
@@ -104,11 +124,52 @@ pub fn ingest_cases(
     drop(watched);
     running.join_blocking()?;
     catalog::LOADER_CACHE_BYTES.with_labels([]).set(store.cached_bytes()? as f64);
-    for excluded in &report.excluded {
-        quarantine_case(store, &excluded.case, None, &excluded.error)?;
-    }
-    fail_if_stopped(&session.stop, "the cases ingested so far are in the cache")?;
     Ok(report)
+}
+
+/// Reads the files of all cached cases of `cases`, and the case files, and removes each case file
+/// that is damaged or was built from other contents. Ingest then builds them again.
+///
+/// # Errors
+/// If a case file cannot be removed, or the session is stopped.
+pub fn withdraw_outdated(
+    cases: &[CaseFiles],
+    store: &Arc<CaseStore>,
+    session: &Session,
+) -> Result<Vec<CaseError>, Failure> {
+    let task = session.progress.begin_task("verify", "cases", cases.len() as u64);
+    let reader = CaseReader::default();
+    let mut outdated = Vec::new();
+    for (done, files) in (1..).zip(cases) {
+        fail_if_stopped(&session.stop, "the cases found so far are withdrawn")?;
+        if let Some(case) = lookup_current(store, files)
+            && let Err(error) = check_contents(&reader, files, &case)
+        {
+            store.withdraw(&case)?;
+            outdated.push(error);
+        }
+        task.advance_to(done, files.id.as_str());
+    }
+    Ok(outdated)
+}
+
+/// Checks a case file's own bytes, and that it was built from what its source files hold now.
+fn check_contents(
+    reader: &CaseReader,
+    files: &CaseFiles,
+    case: &MappedCase,
+) -> Result<(), CaseError> {
+    case.verify_voxels()?;
+    let now = reader.read_headers(files)?.fingerprint;
+    if now == case.fingerprint() {
+        return Ok(());
+    }
+    Err(CaseError::new(
+        Reason::Checksum,
+        format!("case {}", files.id),
+        "its files have other contents than those it was built from, under the same size and time",
+        "nothing is left to do if the new ones are right",
+    ))
 }
 
 /// Writes a bad case into the cache's quarantine, with the fingerprint of its files if it is known:

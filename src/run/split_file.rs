@@ -236,6 +236,7 @@ mod tests {
     use crate::base::error::{CaseError, Reason};
     use crate::base::fs;
     use crate::brats::layout::Layout;
+    use crate::brats::scheme::{ChosenScheme, NameSchemes, SchemeReason};
     use crate::volume::patient::PatientId;
     use crate::volume::region::LabelScheme;
 
@@ -262,7 +263,8 @@ mod tests {
         };
         Dataset {
             layout: Layout::Brats2018,
-            scheme: LabelScheme::Brats2018,
+            labels: ChosenScheme { scheme: LabelScheme::Brats2018, reason: SchemeReason::Names },
+            name_schemes: NameSchemes::default(),
             cases: cases.iter().map(files).collect(),
             problems: vec![CaseError::new(Reason::Missing, "case broken", "lacks t1", "load it")],
         }

@@ -25,6 +25,41 @@ pub struct LockedCase {
     pub split: Split,
 }
 
+/// Least and greatest voxel edges of several cases in canonical orientation, in mm, fastest axis
+/// first.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SpacingRange {
+    /// Least edges.
+    pub least_mm: [f64; 3],
+    /// Greatest edges.
+    pub greatest_mm: [f64; 3],
+}
+
+impl SpacingRange {
+    /// Share by which an edge may leave the range: files keep single precision, and some round.
+    const TOLERANCE: f64 = 0.01;
+
+    /// Range of some cases; `None` without any.
+    pub fn of_spacings(spacings: impl IntoIterator<Item = [f64; 3]>) -> Option<Self> {
+        let one = |edges: [f64; 3]| Self { least_mm: edges, greatest_mm: edges };
+        spacings.into_iter().map(one).reduce(|all, own| Self {
+            least_mm: std::array::from_fn(|axis| all.least_mm[axis].min(own.least_mm[axis])),
+            greatest_mm: std::array::from_fn(|axis| {
+                all.greatest_mm[axis].max(own.greatest_mm[axis])
+            }),
+        })
+    }
+
+    /// True if each edge lies in the range, or beside it by rounding.
+    pub fn covers(&self, spacing_mm: [f64; 3]) -> bool {
+        (0..3).all(|axis| {
+            let least = self.least_mm[axis] * (1.0 - Self::TOLERANCE);
+            let greatest = self.greatest_mm[axis] * (1.0 + Self::TOLERANCE);
+            (least..=greatest).contains(&spacing_mm[axis])
+        })
+    }
+}
+
 /// File that divided a run's cases, in `dataset.lock.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockedSplitFile {
@@ -38,12 +73,15 @@ pub struct LockedSplitFile {
 }
 
 /// Cases of a run by fingerprint, and those left out with their cause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatasetLock {
     /// Folder of the files.
     pub folder: PathBuf,
     /// Cases in use.
     pub cases: Vec<LockedCase>,
+    /// Voxel sizes of the cases that are trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_spacing: Option<SpacingRange>,
     /// Patients of the cases that have another name than their patient.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub patients: BTreeMap<CaseId, PatientId>,
@@ -75,5 +113,23 @@ impl DatasetLock {
     /// Number of cases in one split.
     pub fn case_count(&self, part: Split) -> usize {
         self.cases.iter().filter(|case| case.split == part).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_covers_its_cases_and_what_rounding_makes_of_them() {
+        assert_eq!(SpacingRange::of_spacings([]), None);
+        let range = SpacingRange::of_spacings([[1.0, 1.0, 2.0], [1.0, 1.2, 1.0]]).unwrap();
+        assert_eq!((range.least_mm, range.greatest_mm), ([1.0; 3], [1.0, 1.2, 2.0]));
+        for own in [[1.0; 3], [1.0, 1.2, 2.0], [1.000_001, 1.1, 1.5]] {
+            assert!(range.covers(own), "{own:?}");
+        }
+        for other in [[1.2, 1.0, 1.0], [1.0, 1.0, 3.0], [0.5; 3]] {
+            assert!(!range.covers(other), "{other:?}");
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! A run's folder under a lock that keeps a second process out.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::base::error::Fault;
 use crate::base::fs;
+use crate::base::lock::{LockOutcome, try_lock_exclusive};
 use crate::run_folder::{CHECKPOINTS, CONFIG, VALIDATION};
 
 /// Run folder, locked against other processes for as long as this lives.
@@ -32,7 +33,7 @@ impl RunDirectory {
         Err(Fault::Environment {
             subject: root.display().to_string(),
             problem: format!("holds {stem}-001 to {stem}-999999"),
-            remedy: "delete old runs or choose another folder with --out".into(),
+            remedy: "delete old runs or choose a folder with --run".into(),
         })
     }
 
@@ -63,16 +64,12 @@ impl RunDirectory {
         let mut options = OpenOptions::new();
         options.create(true).read(true).write(true).truncate(false);
         let mut lock = fs::open_with(&lock_path, &options)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Fault::Environment {
-                    subject: path.display().to_string(),
-                    problem: format!("process {} is writing to this run", lock_holder(&mut lock)),
-                    remedy: "wait for it or stop it, or choose another folder with --run".into(),
-                });
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        if try_lock_exclusive(&lock, &lock_path)? == LockOutcome::HeldByAnother {
+            return Err(Fault::Environment {
+                subject: path.display().to_string(),
+                problem: format!("process {} is writing to this run", lock_holder(&mut lock)),
+                remedy: "wait for it or stop it, or choose another folder with --run".into(),
+            });
         }
         let named = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
         named.map_err(failed)?;

@@ -11,6 +11,21 @@ use crate::volume::modality::Modality;
 use crate::volume::region::LabelScheme;
 use crate::volume::voxels::Voxels;
 
+/// Longest case id in bytes: with an extension, a process id and a number it still fits a file name.
+pub const MAX_CASE_ID_BYTES: usize = 200;
+
+/// Reason why `id` cannot name a file, if there is one.
+pub fn case_id_problem(id: &str) -> Option<String> {
+    let bytes = id.len();
+    if bytes == 0 || bytes > MAX_CASE_ID_BYTES {
+        return Some(format!("has {bytes} bytes, a file holds 1 to {MAX_CASE_ID_BYTES}"));
+    }
+    if id.starts_with('.') || id.contains(|c: char| c.is_control() || c == '/' || c == '\\') {
+        return Some(format!("{id:?} cannot be a file name"));
+    }
+    None
+}
+
 /// Name of a case: that of its folder, unique within a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CaseId(String);
@@ -279,5 +294,15 @@ mod tests {
         turned_splits.reverse();
         assert_eq!(splits, turned_splits);
         assert_ne!(splits, hold_out_cases(&ids, 5, 4));
+    }
+
+    #[test]
+    fn ids_that_would_leave_the_folder_are_refused() {
+        for id in ["", ".", "..", ".hidden", "a/b", "a\\b", "a\0b", "a\nb", &"x".repeat(201)] {
+            assert!(case_id_problem(id).is_some(), "{id:?}");
+        }
+        for id in ["BraTS-GLI-00000-000", "Fall 7 ä", &"x".repeat(200)] {
+            assert_eq!(case_id_problem(id), None, "{id:?}");
+        }
     }
 }

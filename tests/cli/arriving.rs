@@ -67,14 +67,75 @@ fn a_case_that_turns_out_to_be_bad_is_skipped_and_left_out_of_the_next_run() {
 }
 
 #[test]
-fn a_bad_case_that_was_to_be_held_out_ends_the_run_at_once_and_not_the_next_one() {
+fn a_bad_case_that_was_to_be_held_out_is_left_out_before_the_first_step_and_another_held_out() {
     let desk = Desk::with_cohort(5);
     let bad = a_case(&desk, "validation");
     spoil(&desk, &bad);
-    let line = format!("train {TINY} --set train.epochs=1000000 --data data");
-    let failed = desk.run(&format!("{line} --run first")).exits(1);
-    failed.complains_of(&[&bad, "was to be held out", "begin the run again"]);
-    let next = desk.run(&format!("train {TINY} --data data --run second --json")).ok().json();
-    assert_eq!(next["excluded"][0]["case"], *bad);
-    assert_eq!(next["evaluation"]["network"]["cases"].as_array().unwrap().len(), 1);
+    let run = |options: &str, name: &str| {
+        let done =
+            desk.run(&format!("train {TINY} --data data {options} --run {name} --json")).ok();
+        let summary = done.json();
+        assert_eq!(summary["excluded"][0]["case"], *bad, "{summary}");
+        assert_eq!((&summary["train_cases"], &summary["steps"]), (&3.into(), &4.into()));
+        let scored = summary["evaluation"]["network"]["cases"].as_array().unwrap().clone();
+        assert_eq!(scored.len(), 1);
+        let lock = desk.json(&format!("{name}/dataset.lock.json"));
+        let locked = lock["cases"].as_array().unwrap();
+        assert!(locked.iter().all(|case| case["id"] != *bad), "{lock}");
+        (done.stderr.contains("left out, and not held out"), scored[0]["case"].clone())
+    };
+    // Without a cache nothing is remembered, and every run finds it.
+    let (found, other) = run("--no-cache", "cold");
+    assert!(found);
+    assert_eq!(run("", "first"), (true, other.clone()));
+    assert_eq!(desk.json_lines("cache/quarantine.jsonl").len(), 1);
+    assert_eq!(run("", "second"), (false, other), "it is known by now, and the split is the same");
+}
+
+#[test]
+fn a_case_that_is_taken_out_of_the_quarantine_is_used_again() {
+    let desk = Desk::with_cohort(5);
+    let line = format!("train {TINY} --data data --json");
+    desk.run(&format!("{line} --run probe")).ok();
+    let lock = desk.json("probe/dataset.lock.json");
+    let entry = serde_json::json!({
+        "case": lock["cases"][0]["id"], "fingerprint": lock["cases"][0]["fingerprint"],
+        "reason": "io", "error": "the disk hiccuped", "unix_seconds": 1,
+    });
+    std::fs::remove_dir_all(desk.path("cache")).unwrap();
+    std::fs::create_dir(desk.path("cache")).unwrap();
+    std::fs::write(desk.path("cache/quarantine.jsonl"), format!("{entry}\n")).unwrap();
+    let without = desk.run(&format!("{line} --run without")).ok().json();
+    assert_eq!(without["excluded"][0]["case"], lock["cases"][0]["id"]);
+    let remedy = without["excluded"][0]["error"]["remedy"].as_str().unwrap();
+    assert!(remedy.contains("take the case's line out of quarantine.jsonl"), "{remedy}");
+    std::fs::write(desk.path("cache/quarantine.jsonl"), "").unwrap();
+    let with = desk.run(&format!("{line} --run with")).ok().json();
+    assert_eq!(with["excluded"], serde_json::json!([]));
+}
+
+#[test]
+fn another_dataset_of_the_same_names_in_the_cache_changes_no_sample() {
+    let desk = Desk::with_cohort(5);
+    desk.run("phantom --out other --cases 5 --seed 4 --shape 24x28x26").ok();
+    let line = format!("train {TINY} --data data");
+    desk.run(&format!("{line} --no-cache --run cold")).ok();
+    desk.run("ingest --data other --cache cache").ok();
+    desk.run(&format!("{line} --run beside")).ok();
+    desk.run("ingest --data other --cache cache").ok();
+    desk.run(&format!("{line} --run again")).ok();
+    let reference = losses(&desk, "cold");
+    assert_eq!((losses(&desk, "beside"), losses(&desk, "again")), (reference.clone(), reference));
+}
+
+#[test]
+fn more_bad_held_out_cases_than_the_budget_of_skips_end_the_run_before_it_begins() {
+    let desk = Desk::with_cohort(6);
+    for number in 1..=6 {
+        spoil(&desk, &format!("BraTS20_Training_{number:03}"));
+    }
+    let line = format!("train {TINY} --data data --set data.held_out=0.7 --run run");
+    let refused = desk.run(&line).exits(3);
+    assert!(refused.stderr.contains("items were skipped, the budget is 3"), "{}", refused.stderr);
+    assert!(!desk.path("run").exists());
 }

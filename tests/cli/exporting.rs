@@ -29,6 +29,17 @@ fn exported_weights_start_another_run_where_the_first_one_ended() {
 }
 
 #[test]
+fn a_folder_that_is_missing_is_named_and_the_advice_makes_it() {
+    let desk = Desk::with_cohort(4);
+    desk.run(&format!("train {TINY} --data data --run run")).ok();
+    let line = "export --run run --out no/such/w.safetensors";
+    let words = ["no/such/w.safetensors", "its folder is not there", "`mkdir -p`"];
+    desk.run(line).exits(1).complains_of(&words);
+    std::fs::create_dir_all(desk.path("no/such")).unwrap();
+    desk.run(line).ok();
+}
+
+#[test]
 fn weights_that_do_not_fit_and_runs_that_are_none_are_refused() {
     let desk = Desk::with_cohort(4);
     desk.run(&format!("train {TINY} --data data --run run")).ok();

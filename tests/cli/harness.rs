@@ -99,6 +99,11 @@ impl Desk {
 
     /// Starts a line. It serves metrics only if it says so: tests run side by side.
     pub(crate) fn start(&self, line: &str) -> Process {
+        self.start_with(line, &[])
+    }
+
+    /// Starts a line with these variables in its environment.
+    pub(crate) fn start_with(&self, line: &str, variables: &[(&str, &str)]) -> Process {
         let mut words: Vec<&str> = line.split_whitespace().collect();
         let is_long = words.first().is_some_and(|verb| LONG_VERBS.contains(verb));
         if is_long && !line.contains("--metrics-addr") && !line.contains("--help") {
@@ -108,6 +113,7 @@ impl Desk {
             .args(&words)
             .current_dir(self.0.path())
             .env("RUST_BACKTRACE", "0")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

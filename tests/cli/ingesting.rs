@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cli::harness::{Desk, bytes_below};
+use crate::cli::nifti_file::{NiftiFile, edit_floats};
 use crate::metrics::{series, value};
 
 const BAD: &str = "BraTS20_Training_002";
@@ -132,6 +133,117 @@ fn verify_finds_a_flipped_byte() {
     );
     let text = desk.run("cache verify --cache cache").exits(3).stdout;
     assert!(text.contains(victim), "{text}");
+}
+
+/// Changes a file and gives it its time back: the gzip header's time, which no content depends on.
+fn change_in_secret(desk: &Desk, name: &str) {
+    let path = desk.path(name);
+    let time = path.metadata().unwrap().modified().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[4] = !bytes[4];
+    std::fs::write(&path, bytes).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+}
+
+#[test]
+fn verify_builds_a_case_again_whose_files_changed_under_the_same_size_and_time() {
+    let desk = Desk::with_cohort(2);
+    desk.run("ingest --data data --cache cache").ok();
+    change_in_secret(&desk, "data/BraTS20_Training_001/BraTS20_Training_001_t1.nii.gz");
+    let unseen = desk.run("ingest --data data --cache cache --json").ok().json();
+    assert_eq!(unseen["current"], 2, "size and time say nothing");
+    let seen = desk.run("ingest --data data --cache cache --verify --json").ok().json();
+    assert_eq!((&seen["published"], &seen["current"]), (&1.into(), &1.into()));
+    let outdated = seen["outdated"][0].as_str().unwrap();
+    assert!(outdated.contains("BraTS20_Training_001: its files have other contents"), "{outdated}");
+    let again = desk.run("ingest --data data --cache cache --verify --json").ok().json();
+    assert_eq!((&again["published"], &again["current"]), (&0.into(), &2.into()));
+}
+
+#[test]
+fn verify_builds_damaged_case_files_again_as_their_error_says_and_drops_those_of_broken_files() {
+    let desk = Desk::with_cohort(2);
+    desk.run("ingest --data data --cache cache").ok();
+    let victim = case_files(&desk)[0].clone();
+    desk.flip(&victim, desk.path(&victim).metadata().unwrap().len() as usize / 2);
+    let damaged = desk.run("cache verify --cache cache").exits(3).stdout;
+    assert!(damaged.contains("`gliaflow ingest --verify` builds them again"), "{damaged}");
+    desk.run("ingest --data data --cache cache --verify").ok();
+    desk.run("cache verify --cache cache").ok();
+
+    let file = format!("data/{BAD}/{BAD}_t2.nii.gz");
+    let time = desk.path(&file).metadata().unwrap().modified().unwrap();
+    desk.flip(&file, 6);
+    let opened = std::fs::File::options().write(true).open(desk.path(&file)).unwrap();
+    opened.set_modified(time).unwrap();
+    desk.run("ingest --data data --cache cache").ok();
+    desk.run("ingest --data data --cache cache --verify").exits(3);
+    assert_eq!(case_files(&desk).len(), 1, "nobody reads what the broken files held before");
+}
+
+#[test]
+fn datasets_with_the_same_names_keep_their_case_files_in_one_cache() {
+    let desk = Desk::with_cohort(2);
+    desk.run("phantom --out other --cases 2 --seed 4 --shape 24x28x26").ok();
+    let ingest = |data: &str| {
+        let done = desk.run(&format!("ingest --data {data} --cache cache --json")).ok().json();
+        (done["published"].as_u64().unwrap(), done["current"].as_u64().unwrap())
+    };
+    assert_eq!((ingest("data"), ingest("other")), ((2, 0), (2, 0)));
+    let files = case_files(&desk);
+    assert_eq!(files.len(), 4, "{files:?}");
+    assert_eq!((ingest("data"), ingest("other")), ((0, 2), (0, 2)), "neither is built again");
+    let listed = desk.run("cache list --cache cache --json").ok().json();
+    assert_eq!(listed["entries"].as_array().unwrap().len(), 4);
+    assert_eq!(desk.run("cache verify --cache cache --json").ok().json()["checked"], 4);
+    let removed = desk.run("cache gc --cache cache --json").ok().json();
+    assert_eq!(removed["removed"], serde_json::json!([]));
+
+    // A changed file of one case is still that case, and takes its old place.
+    let file = desk.path("other/BraTS20_Training_001/BraTS20_Training_001_t1.nii.gz");
+    std::fs::copy(file.with_file_name("BraTS20_Training_001_t2.nii.gz"), &file).unwrap();
+    assert_eq!((ingest("other"), ingest("data")), ((1, 1), (0, 2)));
+    assert_eq!(case_files(&desk), files);
+}
+
+#[test]
+fn an_affine_a_little_beside_the_first_images_is_taken_with_one_warning_and_more_is_refused() {
+    let desk = Desk::with_cohort(1);
+    let case = "data/BraTS20_Training_001/BraTS20_Training_001";
+    // `srow_x[3]`, the first coordinate of the origin.
+    let shift = |ending: &str, by: f32| {
+        edit_floats(&desk.path(&format!("{case}_{ending}.nii.gz")), [292], |value| value + by);
+    };
+    let edge = NiftiFile::open(&desk.path(&format!("{case}_t2.nii.gz"))).spacing()[0] as f32;
+    shift("t2", 0.04 * edge);
+    shift("flair", 0.04 * edge);
+    let warned = desk.run("ingest --data data --cache cache").ok();
+    let words = "taken as the same grid";
+    let warnings: Vec<&str> = warned.stderr.lines().filter(|line| line.contains(words)).collect();
+    assert_eq!(warnings.len(), 1, "{}", warned.stderr);
+    assert!(warnings[0].contains("_t2.nii.gz: its affine is up to 4.0e-2 voxels"), "{warnings:?}");
+    shift("t2", 0.5 * edge);
+    let refused = desk.run("ingest --data data --cache cache --json").exits(3).json();
+    let problem = refused["problems"][0].as_str().unwrap();
+    assert!(
+        problem.contains("mm from") && problem.contains("copy the other's affine"),
+        "{problem}"
+    );
+    assert!(problem.contains("`fslcpgeom "), "{problem}");
+}
+
+#[test]
+fn a_file_compressed_twice_is_named_with_a_way_out_that_works() {
+    let desk = Desk::with_cohort(1);
+    let file = desk.path("data/BraTS20_Training_001/BraTS20_Training_001_t1.nii.gz");
+    let twice = std::process::Command::new("gzip").arg("-c").arg(&file).output().unwrap().stdout;
+    std::fs::write(&file, twice).unwrap();
+    let done = desk.run("ingest --data data --cache cache --json").exits(3).json();
+    let problem = done["problems"][0].as_str().unwrap();
+    assert!(problem.contains("is compressed twice") && problem.contains("gunzip -c"), "{problem}");
+    let command = format!("gunzip -c {0} > {0}.once && mv {0}.once {0}", file.display());
+    assert!(std::process::Command::new("sh").args(["-c", &command]).status().unwrap().success());
+    desk.run("ingest --data data --cache cache").ok();
 }
 
 #[test]

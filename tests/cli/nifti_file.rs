@@ -1,10 +1,12 @@
 //! A NIfTI-1 file read the plain way, so that the binary's own reader is not its witness.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 
+use flate2::Compression;
 use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
 
 /// NIfTI's code of uint8.
 pub(crate) const UINT8: i16 = 2;
@@ -13,6 +15,22 @@ pub(crate) const INT16: i16 = 4;
 
 /// The little-endian bytes of a `.nii.gz`, inflated.
 pub(crate) struct NiftiFile(Vec<u8>);
+
+/// Changes single precision fields of a `.nii.gz`, named by their places in the header.
+pub(crate) fn edit_floats(
+    path: &Path,
+    places: impl IntoIterator<Item = usize>,
+    edit: impl Fn(f32) -> f32,
+) {
+    let NiftiFile(mut content) = NiftiFile::open(path);
+    for at in places {
+        let field: [u8; 4] = content[at..at + 4].try_into().unwrap();
+        content[at..at + 4].copy_from_slice(&edit(f32::from_le_bytes(field)).to_le_bytes());
+    }
+    let mut encoder = GzEncoder::new(File::create(path).unwrap(), Compression::fast());
+    encoder.write_all(&content).unwrap();
+    encoder.finish().unwrap();
+}
 
 impl NiftiFile {
     pub(crate) fn open(path: &Path) -> Self {

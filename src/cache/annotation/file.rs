@@ -13,11 +13,11 @@ use crate::cache::annotation::{Annotation, AnnotationVoxels, AnnotationVoxelsVie
 use crate::cache::compose::{ComposedFile, extent_to_u32, fill_table, foreground_section};
 use crate::cache::flaw::page_checksum;
 use crate::cache::foreground::ForegroundView;
-use crate::cache::format::{MAX_ID_BYTES, PAGE, SectionKind, SectionRecord, case_id_problem};
+use crate::cache::format::{MAX_ID_BYTES, PAGE, SectionKind, SectionRecord};
 use crate::cache::map::{MappedCase, MappedFile, check_all};
 use crate::cache::parse::{self, FileFlaw};
 use crate::cache::small_sections::{ForegroundRanges, parse_foreground};
-use crate::volume::case::CaseId;
+use crate::volume::case::{CaseId, case_id_problem};
 use crate::volume::grid::Box3;
 use crate::volume::region::Region;
 use crate::volume::targets::Targets;

@@ -160,7 +160,7 @@ fn read_extents(cases: Vec<CaseFiles>) -> (Dims, Vec<CaseFiles>, Vec<ExcludedCas
     let mut usable = Vec::new();
     let mut excluded = Vec::new();
     for files in cases {
-        match read_grid(&files.images[0]) {
+        match read_grid(&files.images[0]).map(|grid| grid.canonical_dims()) {
             Ok(grid) => {
                 if grid.voxel_count() > largest.voxel_count() {
                     largest = grid;

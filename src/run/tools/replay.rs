@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::actor::stage::Stage;
 use crate::base::error::{CaseError, Reason};
+use crate::base::fingerprint::Fingerprint;
 use crate::buffers::case::CaseBuffers;
 use crate::cache::source::ExpectedSource;
 use crate::pipeline::annotations::Annotations;
@@ -84,9 +85,11 @@ pub fn replay_of_run(
     for position in first..first + count {
         let planned = plan.sample_at(position);
         let key = planned.key;
-        let case = load_case(planned, &run.data, annotations.as_ref())?;
-        let locked = lock.cases.iter().find(|locked| locked.id == *case.id());
-        if locked.is_none_or(|locked| locked.fingerprint != case.fingerprint()) {
+        let id = &planned.case_files().id;
+        let locked = lock.cases.iter().find(|case| case.id == *id);
+        let locked = locked.expect("the plan is made of the lock's cases").fingerprint;
+        let case = load_case(planned, locked, &run.data, annotations.as_ref())?;
+        if locked != case.fingerprint() {
             let problem =
                 format!("its files are not those of the run (now {})", case.fingerprint());
             let subject = format!("case {}", case.id());
@@ -102,12 +105,13 @@ pub fn replay_of_run(
 /// Loads the case from the cache, or from its files; pseudo-labels are in the cache only.
 fn load_case(
     planned: PlannedSample,
+    locked: Fingerprint,
     data: &DataConfig,
     annotations: Option<&Annotations>,
 ) -> Result<CaseHandle, Failure> {
     let store = prepare::open_store(&data.cache, &data.preprocess)?;
     let id = &planned.case_files().id;
-    if let Ok(Some(case)) = store.find_case(id, ExpectedSource::Anything)
+    if let Ok(Some(case)) = store.find_case(id, ExpectedSource::Fingerprint(locked))
         && case.verify_voxels().is_ok()
     {
         return match annotations {
@@ -118,7 +122,7 @@ fn load_case(
     if annotations.is_some_and(|annotations| annotations.is_annotated(id)) {
         let problem = "its case file is gone, and with it what its teacher's labels lie on";
         let subject = format!("case {id}");
-        let remedy = "`gliaflow ingest` builds it again";
+        let remedy = "`gliaflow ingest --verify` builds it again";
         return Err(CaseError::new(Reason::Missing, subject, problem, remedy).into());
     }
     let case_buffers = CaseBuffers::default();

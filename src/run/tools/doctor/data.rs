@@ -1,15 +1,20 @@
 //! Checks of the disk, the cache, and the speed of reading a case.
 
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::base::fs;
+use crate::base::error::CaseError;
+use crate::base::files::can_sync_folder;
+use crate::base::fs::{self, AtPath};
+use crate::base::lock::has_locks;
 use crate::brats::case::CaseReader;
 use crate::brats::dataset::discover_cases;
 use crate::brats::phantom::{PhantomConfig, cohort};
 use crate::buffers::case::CaseBuffers;
 use crate::cache::contents::prepare_in_buffers;
+use crate::cache::map::check_mapping;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
 use crate::run::tools::doctor::{Finding, FindingGrade};
@@ -70,6 +75,40 @@ pub(super) fn disk_speed(cache: &Path) -> Finding {
                 .with_grade(FindingGrade::Bad, "choose a folder that can be written to with --set data.cache=DIR")
         }
     }
+}
+
+/// Asks the file system for what a cache and a run need besides files: shared file maps, locks, and
+/// folders that can be synced.
+pub(super) fn file_system(cache: &Path) -> Finding {
+    let folder = nearest_existing_folder(cache);
+    let path = folder.join(format!(".gliaflow-doctor-map-{}", std::process::id()));
+    let probed = probe_file_system(&folder, &path);
+    // It may not have come to be.
+    let _ = fs::remove_file(&path);
+    let finding = |found: &str| Finding::good("file system", found);
+    match probed {
+        Err(error) => finding(&format!("{}: {}", error.subject, error.problem))
+            .with_grade(FindingGrade::Bad, error.remedy),
+        Ok((true, true)) => finding("locks, synced folders and shared file maps work"),
+        Ok((false, _)) => finding("has no locks: two writers are not kept apart").with_grade(
+            FindingGrade::Limited,
+            "let one process at a time write to a run or a cache here, or put both on a local disk; \
+             Lustre has locks if it is mounted with -o flock",
+        ),
+        Ok((true, false)) => finding("cannot sync a folder").with_grade(
+            FindingGrade::Limited,
+            "after a power failure the last files written may be missing: put runs on a local disk",
+        ),
+    }
+}
+
+/// Probes locks and the syncing of folders; an error if files cannot be mapped or written.
+fn probe_file_system(folder: &Path, path: &Path) -> Result<(bool, bool), CaseError> {
+    let mut options = OpenOptions::new();
+    let mut file = fs::open_with(path, options.read(true).write(true).create(true).truncate(true))?;
+    file.write_all(&[0; 4096]).at_path(path)?;
+    check_mapping(path)?;
+    Ok((has_locks(&file, path)?, can_sync_folder(folder)?))
 }
 
 pub(super) fn cache_contents(cache: &Path) -> Finding {
@@ -167,6 +206,7 @@ mod tests {
     fn a_folder_that_cannot_be_written_to_is_bad_and_the_probe_leaves_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         assert_ne!(disk_speed(folder.path()).grade, FindingGrade::Bad);
+        assert_eq!(file_system(folder.path()).grade, FindingGrade::Good);
         assert_eq!(std::fs::read_dir(folder.path()).expect("there").count(), 0);
         assert_eq!(disk_speed(Path::new("/proc/self")).grade, FindingGrade::Bad);
     }

@@ -74,6 +74,7 @@ pub fn examine_machine(
     add(machine::metrics_port(metrics));
     add(data::free_space(cache));
     add(data::disk_speed(cache));
+    add(data::file_system(cache));
     add(data::cache_contents(cache));
     add(data::decode_speed());
     #[cfg(feature = "train")]
