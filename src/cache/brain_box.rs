@@ -79,7 +79,7 @@ pub(super) fn collect_outside(labels: &[u8], dims: Dims, brain: &Box3) -> Vec<Ou
     let box_columns = brain.start[2]..brain.start[2] + brain.dims.0[2];
     let mut outside = Vec::new();
     for (row, labels) in labels.chunks_exact(width).enumerate() {
-        let crosses_box = brain.contains([row / height, row % height, brain.start[2]]);
+        let crosses_box = brain.contains_voxel([row / height, row % height, brain.start[2]]);
         let pieces = if crosses_box {
             [0..box_columns.start, box_columns.end..width]
         } else {

@@ -7,13 +7,14 @@ use crate::base::error::{CaseError, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::buffers::case::CaseBuffers;
 use crate::cache::brain_box::{collect_outside, crop_labels, interleave_modalities, tissue_box};
-use crate::cache::description::CaseDescription;
+use crate::cache::description::{CaseDescription, CaseMeaning};
 use crate::cache::encode::{IntensityScale, encode_volume};
 use crate::cache::foreground::{self, Foreground};
 use crate::cache::histogram::TissueHistogram;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::source::SourceFile;
 use crate::cache::statistics::{IntensityStats, measure_tissue};
+use crate::cache::treatment::{ImageTreatment, check_information, choose_treatment};
 use crate::volume::case::{Case, CaseId, SourceGrid};
 use crate::volume::grid::{Box3, Dims};
 use crate::volume::modality::Modality;
@@ -62,6 +63,8 @@ pub struct CaseContents {
     pub fingerprint: Fingerprint,
     /// Fingerprint of the preprocessing.
     pub preprocess: Fingerprint,
+    /// Findings about the images that the user is told; not stored.
+    pub findings: Vec<String>,
     /// State of the source files before they were read; empty when not known.
     pub files: Vec<SourceFile>,
 }
@@ -102,10 +105,13 @@ pub fn prepare_in_buffers(
 ) -> Result<CaseContents, CaseError> {
     let dims = case.dims();
     check_lengths(case, dims)?;
+    let treatment = choose_treatment(case, config)?;
     let mut planes: [Cow<'_, [i16]>; 4] = Default::default();
     let mut scales = [IntensityScale::LOSSLESS; 4];
     for modality in Modality::ALL {
-        let (plane, scale) = encode_volume(&case.images[modality.index()]).map_err(|problem| {
+        let voxels = &case.images[modality.index()];
+        let treated = &treatment.images[modality.index()];
+        let (plane, scale) = encode_volume(voxels, treated).map_err(|problem| {
             let remedy = "check the file's scl_slope and scl_inter, or rescale it";
             CaseError::new(Reason::Format, modality, problem, remedy).of_case(&case.id)
         })?;
@@ -124,6 +130,7 @@ pub fn prepare_in_buffers(
     let outside = all_labels.map(|labels| collect_outside(labels, dims, &brain));
     let measured = measure_tissue(&images, &scales);
     let stats = measured.each_ref().map(|(stats, _)| *stats);
+    check_information(case, &stats, config)?;
     let histograms = measured.map(|(_, histogram)| histogram);
     Ok(CaseContents {
         id: case.id.clone(),
@@ -140,7 +147,12 @@ pub fn prepare_in_buffers(
         ),
         labels,
         outside: outside.unwrap_or_default(),
-        description: CaseDescription::of_scheme(case.scheme),
+        description: CaseDescription {
+            foreground: config.foreground.to_string(),
+            meaning: CaseMeaning::of_scheme(case.scheme),
+            records: treatment.images.iter().map(ImageTreatment::to_record).collect(),
+        },
+        findings: treatment.findings,
         scheme: case.scheme,
         fingerprint: case.fingerprint,
         preprocess: config.fingerprint(),
@@ -172,6 +184,7 @@ fn check_lengths(case: &Case, dims: Dims) -> Result<(), CaseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quality::policy::QualityPolicy;
     use crate::volume::grid::Affine;
     use crate::volume::voxels::Voxels;
 
@@ -185,6 +198,11 @@ mod tests {
             fingerprint: Fingerprint([1; 16]),
             bytes_read: 0,
         }
+    }
+
+    /// Settings that take the images of these tests, most of which hold nothing.
+    fn as_it_is() -> PreprocessConfig {
+        PreprocessConfig { quality: QualityPolicy::Warn, ..PreprocessConfig::default() }
     }
 
     fn quiet(dims: Dims) -> Voxels {
@@ -201,7 +219,7 @@ mod tests {
         let prepare = |labels: &[u8]| {
             let images = [Voxels::I16(t1.clone()), quiet(dims), quiet(dims), quiet(dims)];
             let case = case_of(dims, images, Some(labels.to_vec()));
-            prepare_case(&case, &Default::default()).unwrap()
+            prepare_case(&case, &as_it_is()).unwrap()
         };
         let wanted = prepare(&labels);
         assert_eq!(wanted.brain, Box3 { start: [0, 1, 1], dims: Dims([2, 1, 2]) });
@@ -226,11 +244,11 @@ mod tests {
         let dims = Dims([1, 1, 2]);
         let images = [
             Voxels::I16(vec![1, 2]),
-            Voxels::F32(vec![0.5, f32::NAN]),
+            Voxels::F32(vec![0.5, 0.0]),
             Voxels::F64(vec![300.0, 0.0]),
             quiet(dims),
         ];
-        let contents = prepare_case(&case_of(dims, images, None), &Default::default()).unwrap();
+        let contents = prepare_case(&case_of(dims, images, None), &as_it_is()).unwrap();
         assert_eq!(contents.images, [[1, 1, 300, 0], [2, 0, 0, 0]]);
         assert_eq!(contents.scales[1].decode(1), 0.5);
         assert_eq!(contents.labels, None);
@@ -240,12 +258,12 @@ mod tests {
     fn an_empty_case_and_a_short_volume_are_refused() {
         let dims = Dims([1, 2, 2]);
         let empty = case_of(dims, std::array::from_fn(|_| quiet(dims)), None);
-        let error = prepare_case(&empty, &Default::default()).unwrap_err();
+        let error = prepare_case(&empty, &as_it_is()).unwrap_err();
         assert_eq!(error.reason, Reason::Format);
         assert!(error.to_string().starts_with("case c: all modalities"), "{error}");
         let mut short = empty;
         short.images[3] = Voxels::I16(vec![1; 3]);
-        let error = prepare_case(&short, &Default::default()).unwrap_err();
+        let error = prepare_case(&short, &as_it_is()).unwrap_err();
         assert_eq!(error.reason, Reason::Geometry);
         assert!(error.to_string().contains("flair: has 3 voxels"), "{error}");
     }

@@ -1,12 +1,13 @@
 //! Encoding of intensities as i16, decoded by one multiply-add.
 //!
-//! Raw 0 is exactly the background: the value 0, NaN or infinite. Every other raw value is tissue
-//! and decodes to `slope * raw + inter`, as in NIfTI.
+//! Raw 0 is exactly the background: 0, or what takes its place in this image, and NaN and infinities.
+//! Every other raw value is tissue and decodes to `slope * raw + inter`, as in NIfTI.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache::treatment::ImageTreatment;
 use crate::volume::voxels::Voxels;
 
 /// Linear map from raw values of one modality to intensities.
@@ -35,44 +36,56 @@ impl IntensityScale {
     }
 }
 
-/// Encodes one volume. Integers in the range of i16 are kept; other values are spread over all of
-/// i16 between the lowest and the highest tissue value.
+/// Encodes one volume as its treatment says. Whole numbers whose distance from the background is in
+/// the range of i16 are kept; other values are spread over all of i16 between the lowest and the
+/// highest tissue value.
 ///
 /// # Errors
 /// When the values span more than f64 can hold; the text says which span.
-pub fn encode_volume(voxels: &Voxels) -> Result<(Cow<'_, [i16]>, IntensityScale), String> {
+pub fn encode_volume<'a>(
+    voxels: &'a Voxels,
+    treatment: &ImageTreatment,
+) -> Result<(Cow<'a, [i16]>, IntensityScale), String> {
     match voxels {
-        Voxels::I16(values) => Ok((Cow::Borrowed(values), IntensityScale::LOSSLESS)),
-        Voxels::F32(values) => encode_reals(values),
-        Voxels::F64(values) => encode_reals(values),
+        Voxels::I16(values) if *treatment == ImageTreatment::KEEP => {
+            Ok((Cow::Borrowed(values), IntensityScale::LOSSLESS))
+        }
+        Voxels::I16(values) => encode_reals(values, treatment),
+        Voxels::F32(values) => encode_reals(values, treatment),
+        Voxels::F64(values) => encode_reals(values, treatment),
     }
-}
-
-fn is_tissue(value: f64) -> bool {
-    value != 0.0 && value.is_finite()
 }
 
 fn encode_reals<'a, T: Copy + Into<f64>>(
     values: &[T],
+    treatment: &ImageTreatment,
 ) -> Result<(Cow<'a, [i16]>, IntensityScale), String> {
+    let background = treatment.background;
+    let limits = treatment.clip.map_or((f64::MIN, f64::MAX), |clip| (clip.low, clip.high));
+    let tissue = |value: &T| {
+        let value = (*value).into();
+        (!background.contains(value)).then(|| value.clamp(limits.0, limits.1))
+    };
     let mut low = f64::INFINITY;
     let mut high = f64::NEG_INFINITY;
-    let mut keepable = true;
-    for value in values.iter().map(|&value| value.into()).filter(|&value| is_tissue(value)) {
+    let mut keepable = background.value.fract() == 0.0;
+    for value in values.iter().filter_map(tissue) {
         low = low.min(value);
         high = high.max(value);
-        keepable &= f64::from(value as i16) == value;
+        let away = value - background.value;
+        keepable &= f64::from(away as i16) == away && value.fract() == 0.0;
     }
     if keepable {
-        let keep = |value: f64| if is_tissue(value) { value as i16 } else { 0 };
-        let raw = values.iter().map(|&value| keep(value.into())).collect();
-        return Ok((Cow::Owned(raw), IntensityScale::LOSSLESS));
+        let code = |value| tissue(value).map_or(0, |value| (value - background.value) as i16);
+        let raw = values.iter().map(code).collect();
+        let scale = IntensityScale { inter: background.value, ..IntensityScale::LOSSLESS };
+        return Ok((Cow::Owned(raw), scale));
     }
     let mut scale = full_range_scale(low, high);
     let mut raw = Vec::with_capacity(values.len());
-    for value in values.iter().map(|&value| value.into()) {
-        let code = if is_tissue(value) { quantise_tissue(value, &scale) } else { 0 };
-        if code != 0 {
+    for value in values.iter().map(tissue) {
+        let code = value.map_or(0, |value| quantise_tissue(value, &scale));
+        if let Some(value) = value {
             scale.max_error = scale.max_error.max((scale.decode(code) - value).abs());
         }
         raw.push(code);
@@ -113,9 +126,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::quality::background::BackgroundRange;
+    use crate::quality::extremes::ClipLimits;
+
+    fn encoded_as(voxels: Voxels, treatment: &ImageTreatment) -> (Vec<i16>, IntensityScale) {
+        let (raw, scale) = encode_volume(&voxels, treatment).unwrap();
+        (raw.into_owned(), scale)
+    }
 
     fn encoded(voxels: &Voxels) -> (Vec<i16>, IntensityScale) {
-        let (raw, scale) = encode_volume(voxels).unwrap();
+        let (raw, scale) = encode_volume(voxels, &ImageTreatment::KEEP).unwrap();
         (raw.into_owned(), scale)
     }
 
@@ -165,8 +185,44 @@ mod tests {
 
     #[test]
     fn a_span_beyond_f64_is_refused() {
-        let error = encode_volume(&Voxels::F64(vec![f64::MAX, f64::MIN])).unwrap_err();
+        let error = encode_volume(&Voxels::F64(vec![f64::MAX, f64::MIN]), &ImageTreatment::KEEP)
+            .unwrap_err();
         assert!(error.contains("span"), "{error}");
+    }
+
+    fn treated(value: f64, margin: f64, clip: Option<[f64; 2]>) -> ImageTreatment {
+        let clip = clip.map(|[low, high]| ClipLimits { low, high, below: 0, above: 0 });
+        ImageTreatment {
+            background: BackgroundRange { value, margin },
+            clip,
+            ..ImageTreatment::KEEP
+        }
+    }
+
+    #[test]
+    fn whole_numbers_around_another_background_are_kept_as_distances_from_it() {
+        let values = vec![-1024, -1024, 0, 30_000, -1025];
+        let (raw, scale) = encoded_as(Voxels::I16(values.clone()), &treated(-1024.0, 0.0, None));
+        assert_eq!(raw, [0, 0, 1024, 31_024, -1]);
+        assert_eq!(scale, IntensityScale { slope: 1.0, inter: -1024.0, max_error: 0.0 });
+        assert!((2..5).all(|place| scale.decode(raw[place]) == f64::from(values[place])));
+        // Beyond i16 they are spread, and 0 is still tissue.
+        let far = Voxels::I16(vec![-1024, 0, 32_767]);
+        let (raw, scale) = encoded_as(far, &treated(-1024.0, 0.0, None));
+        assert_eq!((raw[0], raw[1], raw[2]), (0, i16::MIN, i16::MAX));
+        assert!((scale.decode(raw[2]) - 32_767.0).abs() <= scale.max_error);
+    }
+
+    #[test]
+    fn ringing_is_background_and_a_spike_leaves_the_others_their_codes() {
+        let tissue = (0..1000).map(|place| 1.0 + f64::from(place) / 700.0);
+        let values: Vec<f64> = [-1e-3, 2e-3, 1e7].into_iter().chain(tissue).collect();
+        let treatment = treated(0.0, 5e-3, Some([1.0, 2.5]));
+        let (raw, scale) = encoded_as(Voxels::F64(values), &treatment);
+        assert_eq!((raw[0], raw[1], raw[2]), (0, 0, i16::MAX));
+        assert!((scale.decode(raw[2]) - 2.5).abs() <= scale.max_error);
+        let codes: std::collections::HashSet<i16> = raw[3..].iter().copied().collect();
+        assert_eq!(codes.len(), 1000, "each value has a code of its own");
     }
 
     proptest! {

@@ -37,7 +37,7 @@ impl HistogramBin {
     }
 
     /// Tissue voxels in the bin.
-    pub fn count(&self) -> u64 {
+    pub fn voxel_count(&self) -> u64 {
         u64::from(self.count.get())
     }
 }
@@ -109,7 +109,7 @@ impl<'a> TissueHistogramView<'a> {
         // West 1979: updated means lose no digits to a large offset.
         for bin in self.bins {
             let value = curve(bin.mean_code());
-            let count = bin.count() as f64;
+            let count = bin.voxel_count() as f64;
             weight += count;
             let away = value - mean;
             mean += away * count / weight;
@@ -145,7 +145,7 @@ mod tests {
     fn assert_keeps_gamma(raw: &[i16]) {
         let histogram = histogram_of(raw);
         assert!(histogram.bins.len() <= MAX_BINS, "{}", histogram.bins.len());
-        let total: u64 = histogram.bins.iter().map(HistogramBin::count).sum();
+        let total: u64 = histogram.bins.iter().map(HistogramBin::voxel_count).sum();
         assert_eq!(total, raw.len() as u64);
         let low = f64::from(*raw.iter().min().unwrap());
         let range = f64::from(*raw.iter().max().unwrap()) - low;

@@ -23,5 +23,6 @@ mod small_sections;
 pub mod source;
 pub mod statistics;
 pub mod store;
+pub mod treatment;
 pub mod upkeep;
 mod writer;

@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::fingerprint::Fingerprint;
+use crate::base::schema::ConfigError;
 use crate::cache::format;
+use crate::quality::policy::{ForegroundRule, QualityPolicy};
 
 /// Raised when encoding, crop or statistics change what they compute.
 const RECIPE_REVISION: u32 = 2;
@@ -29,15 +31,37 @@ pub struct PreprocessConfig {
     /// them would, in 16 kB.
     #[schemars(range(max = 4_294_967_295_u32), extend("x-unit" = "voxels"))]
     pub foreground_cap: u32,
+    /// Rule that tells tissue from background: the setting `data.foreground`.
+    #[serde(skip)]
+    pub foreground: ForegroundRule,
+    /// Policy on findings: the setting `data.quality`.
+    #[serde(skip)]
+    pub quality: QualityPolicy,
 }
 
 impl Default for PreprocessConfig {
     fn default() -> Self {
-        Self { orientation: Orientation::Lps, foreground_cap: 4096 }
+        Self {
+            orientation: Orientation::Lps,
+            foreground_cap: 4096,
+            foreground: ForegroundRule::default(),
+            quality: QualityPolicy::default(),
+        }
     }
 }
 
 impl PreprocessConfig {
+    /// Checks that the rule of foreground needs no file beside a case's images and labels.
+    ///
+    /// # Errors
+    /// If it names a mask file.
+    pub fn check_foreground(&self) -> Result<(), ConfigError> {
+        let ForegroundRule::Mask(name) = &self.foreground else { return Ok(()) };
+        let problem = "neither nonzero nor threshold, and mask files are not read";
+        let way_out = "set the images to 0 outside the mask, or write one of the two";
+        Err(ConfigError::new("foreground", name, problem, way_out))
+    }
+
     /// Fingerprint of all that decides the bytes: format version, revision and settings.
     pub fn fingerprint(&self) -> Fingerprint {
         #[derive(Serialize)]
@@ -45,11 +69,15 @@ impl PreprocessConfig {
             format: u32,
             revision: u32,
             config: &'a PreprocessConfig,
+            foreground: &'a ForegroundRule,
+            quality: QualityPolicy,
         }
         Fingerprint::of_config(&PreprocessKey {
             format: format::VERSION,
             revision: RECIPE_REVISION,
             config: self,
+            foreground: &self.foreground,
+            quality: self.quality,
         })
     }
 }
@@ -62,12 +90,17 @@ mod tests {
     fn the_default_fingerprint_stays_what_it_is() {
         // A change here orphans every cache in the field: only together with the format or recipe.
         let text = PreprocessConfig::default().fingerprint().short_hex(16);
-        assert_eq!(text, "1707110c62aae3e4");
+        assert_eq!(text, "6688b33962a7005b");
     }
 
     #[test]
-    fn another_cap_is_another_folder() {
+    fn another_setting_is_another_folder() {
         let other = PreprocessConfig { foreground_cap: 64, ..PreprocessConfig::default() };
+        assert_ne!(other.fingerprint(), PreprocessConfig::default().fingerprint());
+        let other = PreprocessConfig { quality: QualityPolicy::Warn, ..Default::default() };
+        assert_ne!(other.fingerprint(), PreprocessConfig::default().fingerprint());
+        let other =
+            PreprocessConfig { foreground: ForegroundRule::Threshold, ..Default::default() };
         assert_ne!(other.fingerprint(), PreprocessConfig::default().fingerprint());
     }
 }

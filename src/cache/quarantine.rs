@@ -22,6 +22,9 @@ pub struct Quarantined {
     /// Fingerprint of its compressed bytes, where they could be read: a repaired case has another
     /// one.
     pub fingerprint: Option<Fingerprint>,
+    /// Fingerprint of the preprocessing under which it was bad: other settings may take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocess: Option<Fingerprint>,
     /// Reason of the error.
     pub reason: Reason,
     /// The error in full.
@@ -38,7 +41,9 @@ impl Quarantined {
         error: &CaseError,
         unix_seconds: u64,
     ) -> Self {
-        Self { case, fingerprint, reason: error.reason, error: error.to_string(), unix_seconds }
+        let reason = error.reason;
+        let error = error.to_string();
+        Self { case, fingerprint, preprocess: None, reason, error, unix_seconds }
     }
 }
 

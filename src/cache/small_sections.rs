@@ -121,8 +121,9 @@ pub(super) fn parse_histograms(
         };
         let ascending = own.windows(2).all(|pair| pair[0].mean_code() < pair[1].mean_code());
         let codes = f64::from(i16::MIN)..=f64::from(i16::MAX);
-        let inside = own.iter().all(|bin| codes.contains(&bin.mean_code()) && bin.count() > 0);
-        let total: u64 = own.iter().map(HistogramBin::count).sum();
+        let inside =
+            own.iter().all(|bin| codes.contains(&bin.mean_code()) && bin.voxel_count() > 0);
+        let total: u64 = own.iter().map(HistogramBin::voxel_count).sum();
         if !ascending || !inside || length > MAX_BINS || total != stats.count {
             return Err(flaw("bins do not ascend, are too many, or do not add up to the tissue"));
         }
@@ -170,7 +171,7 @@ pub(super) fn parse_outside(
     let misplaced = records.iter().any(|record| {
         let voxel = record.voxel.get() as usize;
         voxel >= grid.voxel_count()
-            || brain.contains(grid.zyx_from_offset(voxel))
+            || brain.contains_voxel(grid.zyx_from_offset(voxel))
             || record.label == label::BACKGROUND
     });
     if !ascending || misplaced {

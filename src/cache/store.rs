@@ -81,6 +81,11 @@ impl CaseStore {
         &self.folder
     }
 
+    /// Fingerprint of the preprocessing.
+    pub const fn preprocess(&self) -> Fingerprint {
+        self.preprocess
+    }
+
     /// Path of a case's file, present or not.
     ///
     /// # Errors

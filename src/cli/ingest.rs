@@ -7,6 +7,7 @@ use crate::cache::preprocess::PreprocessConfig;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::ingest::{ACTORS, IngestWorkers};
+use crate::quality::policy::{ForegroundRule, QualityPolicy};
 use crate::run::failure::Failure;
 use crate::run::prepare;
 
@@ -31,13 +32,32 @@ pub(super) struct Ingest {
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
 
+    /// Rule that tells tissue from background, as data.foreground of the runs to come: nonzero or
+    /// threshold
+    #[arg(long, value_name = "RULE", default_value = "nonzero")]
+    foreground: ForegroundRule,
+
+    /// Policy on images without information and on spikes, as data.quality of the runs to come: clip,
+    /// warn or strict
+    #[arg(long, value_name = "POLICY", default_value = "clip", value_parser = parse_policy)]
+    quality: QualityPolicy,
+
     #[command(flatten)]
     long: SessionOptions,
 }
 
+fn parse_policy(text: &str) -> Result<QualityPolicy, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
+}
+
 impl Ingest {
     pub(super) fn run(self, console: &Console) -> VerbResult {
-        let preprocess = PreprocessConfig::default();
+        let preprocess = PreprocessConfig {
+            foreground: self.foreground,
+            quality: self.quality,
+            ..PreprocessConfig::default()
+        };
+        preprocess.check_foreground().map_err(|error| Failure::Usage(format!("--{error}")))?;
         let mut workers = IngestWorkers::default();
         if let Some(decode) = self.workers {
             if decode == 0 {

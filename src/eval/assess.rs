@@ -106,10 +106,42 @@ pub fn score_segmentation(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::contents::OutsideLabel;
     use crate::eval::lesionwise::LesionRules;
     use crate::eval::score::score_case;
     use crate::volume::case::CaseId;
-    use crate::volume::grid::Dims;
+    use crate::volume::case::SourceGrid;
+    use crate::volume::grid::{Affine, Box3, Dims};
+    use crate::volume::region::{LabelScheme, label};
+
+    #[test]
+    fn labels_outside_the_brain_box_count_in_the_truth_and_in_scores() {
+        let dims = Dims::cube(4);
+        let mut case = WholeCase {
+            id: CaseId::new("case"),
+            images: vec![1.0; 4],
+            tissue: vec![true],
+            labels: Some(vec![label::ET]),
+            outside: Vec::new(),
+            brain: Box3 { start: [1; 3], dims: Dims::cube(1) },
+            source: SourceGrid::canonical(dims, Affine([[1.0; 4]; 4])),
+            scheme: LabelScheme::Brats2023,
+        };
+        let found = true_labels(&case).unwrap();
+        let dice = |case: &WholeCase| {
+            let assessed = score_segmentation(case, found.clone(), &ScoringConfig::default());
+            assessed.unwrap().score.regions.map(|region| region.measures.dice)
+        };
+        assert_eq!(dice(&case), [1.0; 3]);
+        case.outside = [(0, label::ED), (63, label::NCR)]
+            .map(|(voxel, label)| OutsideLabel { voxel, label })
+            .to_vec();
+        let truth = true_labels(&case).unwrap();
+        assert_eq!((truth[0], truth[63]), (label::ED, label::NCR));
+        assert_eq!(truth.iter().filter(|label| **label != 0).count(), 3);
+        // One voxel found of one, of two and of three.
+        assert_eq!(dice(&case), [1.0, 2.0 / 3.0, 0.5]);
+    }
 
     #[test]
     fn scores_come_back_from_text_to_the_last_bit() {

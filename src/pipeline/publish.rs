@@ -45,12 +45,20 @@ impl Stage for Publish {
     type Out = PublishedCase;
 
     fn process(&mut self, contents: CaseContents) -> Result<PublishedCase, CaseError> {
+        warn_of_findings(&contents);
         let published = self.store.publish(&contents);
         let report = published.map_err(|error| as_case_error(error, &contents.id, &self.stop))?;
         let id = contents.id.clone();
         let published = PublishedCase { id, brain: contents.brain.dims, bytes: report.bytes };
         contents.give_back(&self.case_buffers);
         Ok(published)
+    }
+}
+
+/// Logs what the user is to be told about a case's images.
+pub(super) fn warn_of_findings(contents: &CaseContents) {
+    for finding in &contents.findings {
+        tracing::warn!("case {}: {finding}", contents.id);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::pipeline::fetch::Fetch;
 use crate::pipeline::files::CaseFilesSource;
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::observe;
+use crate::pipeline::publish::warn_of_findings;
 use crate::volume::case::{CaseId, SourceGrid};
 use crate::volume::grid::Box3;
 use crate::volume::modality::Modality;
@@ -129,6 +130,7 @@ impl Stage for BuildWholeCase {
     type Out = WholeCase;
 
     fn process(&mut self, contents: CaseContents) -> Result<WholeCase, CaseError> {
+        warn_of_findings(&contents);
         Ok(WholeCase::of_contents(contents))
     }
 }

@@ -177,10 +177,10 @@ fn background_finding(image: &ImageQuality) -> Option<QualityFinding> {
             Severity::Note,
             "background",
             format!("is {where_found}; {} voxels are 0", background.zeros),
-            "taken as background; write 0 there, or name a mask with data.foreground, if it is not",
+            "taken as background; write 0 there if it is not, and something else where it is tissue",
         ));
     }
-    let remedy = "set data.foreground = \"threshold\", or to a brain mask's file name";
+    let remedy = "set data.foreground = \"threshold\", or set the images to 0 outside the brain";
     if background.certainty == Certainty::Doubtful {
         let problem = format!("is in doubt: {where_found}; {} voxels are 0", background.zeros);
         let kind = FindingKind::DoubtfulBackground;
@@ -250,21 +250,21 @@ fn content_finding(image: &ImageQuality) -> Option<QualityFinding> {
 fn spike_finding(image: &ImageQuality) -> Option<QualityFinding> {
     let clip = image.clip?;
     let [low, .., high] = image.tissue.percentiles;
-    Some(image_finding(
-        FindingKind::Spike,
-        Severity::Clip,
-        "range",
-        format!(
-            "{} to {}, but percentiles 0.5 and 99.5 are {low} and {high}: {} voxels are spikes",
-            image.tissue.min,
-            image.tissue.max,
-            clip.below + clip.above
-        ),
-        &format!(
-            "data.quality = \"clip\" clips them to {} and {}, \"warn\" keeps them",
-            clip.low, clip.high
-        ),
-    ))
+    let problem = format!(
+        "{} to {}, but percentiles 0.5 and 99.5 are {low} and {high}: {} voxels are spikes",
+        image.tissue.min,
+        image.tissue.max,
+        clip.below + clip.above
+    );
+    if image.is_kept_exactly() {
+        let remedy = "whole numbers are stored as they are: clip the image yourself";
+        return Some(image_finding(FindingKind::Spike, Severity::Doubt, "range", problem, remedy));
+    }
+    let remedy = format!(
+        "data.quality = \"clip\" clips them to {} and {}, \"warn\" keeps them",
+        clip.low, clip.high
+    );
+    Some(image_finding(FindingKind::Spike, Severity::Clip, "range", problem, &remedy))
 }
 
 fn coarse_finding(image: &ImageQuality) -> Option<QualityFinding> {

@@ -98,6 +98,13 @@ impl ImageQuality {
         self.background.range
     }
 
+    /// True for whole numbers around a background of 0: they are stored without loss, spikes and all.
+    pub fn is_kept_exactly(&self) -> bool {
+        self.code_step.is_none()
+            && !self.is_empty()
+            && self.background.range == BackgroundRange::ZERO
+    }
+
     /// True if there is no tissue.
     pub const fn is_empty(&self) -> bool {
         self.tissue.voxels == 0

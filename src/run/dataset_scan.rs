@@ -69,14 +69,14 @@ pub(super) fn scan_cases(
     Ok((usable, excluded))
 }
 
-/// Quarantined cases of the cache, if there is one.
+/// Cases that were quarantined under the store's preprocessing, if there is a store.
 pub(super) fn quarantined_cases(
     store: Option<&Arc<CaseStore>>,
 ) -> Result<Vec<Quarantined>, Failure> {
-    match store {
-        Some(store) => Ok(Quarantine::of_cache(store.root()).read_all()?.entries),
-        None => Ok(Vec::new()),
-    }
+    let Some(store) = store else { return Ok(Vec::new()) };
+    let mut known = Quarantine::of_cache(store.root()).read_all()?.entries;
+    known.retain(|entry| entry.preprocess.is_none_or(|own| own == store.preprocess()));
+    Ok(known)
 }
 
 /// Returns the error that an earlier run met in these very files.

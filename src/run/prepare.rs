@@ -123,7 +123,10 @@ pub fn quarantine_case(
     error: &CaseError,
 ) -> Result<(), Fault> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let entry = Quarantined::new(case.clone(), fingerprint, error, now.as_secs());
+    let entry = Quarantined {
+        preprocess: Some(store.preprocess()),
+        ..Quarantined::new(case.clone(), fingerprint, error, now.as_secs())
+    };
     Quarantine::of_cache(store.root()).append(&entry)
 }
 

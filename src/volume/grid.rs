@@ -110,7 +110,7 @@ impl Box3 {
     }
 
     /// True if the voxel at `[z, y, x]` lies in the box.
-    pub fn contains(&self, at: [usize; 3]) -> bool {
+    pub fn contains_voxel(&self, at: [usize; 3]) -> bool {
         (0..3).all(|axis| {
             (self.start[axis]..self.start[axis] + self.dims.0[axis]).contains(&at[axis])
         })

@@ -95,6 +95,7 @@ pub(super) fn golden() -> CaseContents {
         scheme: LabelScheme::Brats2023,
         fingerprint: Fingerprint([0xA5; 16]),
         preprocess: Fingerprint([0x5A; 16]),
+        findings: Vec::new(),
         files: vec![
             SourceFile { name: "a-t1n.nii.gz".into(), bytes: 123, modified_ns: 1_700_000_000 },
             SourceFile { name: "ä-seg.nii.gz".into(), bytes: 1 << 40, modified_ns: -1 },

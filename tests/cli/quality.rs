@@ -84,6 +84,33 @@ fn background_and_spike_are_named_and_the_exit_code_stays() {
 }
 
 #[test]
+fn ingest_names_and_treats_what_inspect_finds() {
+    let desk = Desk::with_cohort(2);
+    rewrite(&desk, "t1", |_, value| if value == 0.0 { -1024.0 } else { value });
+    rewrite(&desk, "t2", |place, value| if place == 9000 { 1e7 } else { value });
+    let done = desk.run("ingest --data data --cache cache --json").ok();
+    for words in ["t1: background: is -1024 at 8 of 8", "t2: range: "] {
+        let words = format!("case {CASE}: {words}");
+        assert!(done.stderr.contains(&words), "{words} is not in\n{}", done.stderr);
+    }
+    assert_eq!(done.json()["published"], 2);
+    let strict = "ingest --data data --cache cache --quality strict --json";
+    let problems = desk.run(strict).exits(3).json()["problems"].clone();
+    assert!(problems[0].as_str().unwrap().starts_with(&format!("case {CASE}: t2: range: ")));
+    assert_eq!(problems.as_array().unwrap().len(), 1, "{problems}");
+
+    rewrite(&desk, "flair", |_, _| 0.0);
+    let refused = desk.run("ingest --data data --cache cache --json").exits(3).json();
+    let problem = refused["problems"][0].as_str().unwrap();
+    assert!(problem.starts_with(&format!("case {CASE}: flair: voxels: all")), "{problem}");
+    assert!(problem.contains("data.quality = \"warn\" takes it as it is"), "{problem}");
+    desk.run("ingest --data data --cache cache --quality warn --json").ok();
+    desk.run("ingest --data data --cache cache --foreground brain_mask")
+        .exits(2)
+        .complains_of(&["--foreground = brain_mask", "mask files are not read"]);
+}
+
+#[test]
 fn an_image_without_information_is_a_problem() {
     let desk = Desk::with_cohort(1);
     rewrite(&desk, "flair", |_, _| 0.0);

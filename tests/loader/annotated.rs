@@ -52,7 +52,7 @@ fn build(
         let mut case = CaseReader::default().read(files).unwrap();
         let dims = case.dims();
         if let (Some(label), true) = (true_label, number >= LABELLED) {
-            // The box is around tissue and labels; labels within tissue leave it where it was.
+            // Labels beside tissue would be outside the box, and not among its voxels.
             let whole = prepare_case(&case, &preprocess).unwrap();
             let tissue = whole.images.iter().map(|voxel| u8::from(voxel[0] != 0) * label);
             case.labels = Some(whole.brain.paste_into(&tissue.collect::<Vec<_>>(), dims, 0));

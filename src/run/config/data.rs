@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::fingerprint::Fingerprint;
 use crate::cache::preprocess::PreprocessConfig;
+use crate::quality::policy::{ForegroundRule, QualityPolicy};
 use crate::run::config::patients::PatientRule;
 use crate::volume::fold::Fold;
 use crate::volume::partition::SplitShares;
@@ -66,6 +67,13 @@ pub struct DataConfig {
     /// epoch trains during ingest, and a case that turns out to be bad is skipped, not left out.
     #[schemars(extend("x-decides" = false))]
     pub ingest_first: bool,
+    /// Tissue: `nonzero` (what is not 0, nor the constant around the head where that is another value
+    /// beyond doubt) or `threshold` (what is far from the value around the head).
+    #[schemars(with = "String")]
+    pub foreground: ForegroundRule,
+    /// Policy on images without information and on spikes: `clip` (refused; clipped), `warn` (taken
+    /// as they are), `strict` (refused, as is whatever is in doubt).
+    pub quality: QualityPolicy,
     /// Preprocessing, which decides the bytes of a case file.
     pub preprocess: PreprocessConfig,
 }
@@ -101,7 +109,18 @@ impl Default for DataConfig {
             pseudo: None,
             split_seed: None,
             ingest_first: false,
+            foreground: ForegroundRule::default(),
+            quality: QualityPolicy::default(),
             preprocess: PreprocessConfig::default(),
         }
+    }
+}
+
+impl DataConfig {
+    /// Carries the settings of foreground and quality into those of preprocessing, which decide the
+    /// cache's folder.
+    pub fn complete_preprocess(&mut self) {
+        self.preprocess.foreground = self.foreground.clone();
+        self.preprocess.quality = self.quality;
     }
 }

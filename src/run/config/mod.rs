@@ -212,6 +212,7 @@ fn check_layers(
     schema::check_value(&run_schema(), &table, "").map_err(|error| settings_error(&error))?;
     let mut run: RunConfig =
         table.try_into().map_err(|error: toml::de::Error| settings_error(&error))?;
+    run.data.complete_preprocess();
     let settings =
         serde_json::to_value(&run.model.settings).map_err(|error| settings_error(&error))?;
     let entry =
@@ -230,6 +231,7 @@ impl RunConfig {
         self.drill.check_stage(&loader::ACTORS).map_err(|error| error.in_section("drill"))?;
         self.data.check_division().map_err(|error| error.in_section("data"))?;
         self.optimiser.check_momentum().map_err(|error| error.in_section("optimiser"))?;
+        self.data.preprocess.check_foreground().map_err(|error| error.in_section("data"))?;
         self.train.check_patience().map_err(|error| error.in_section("train"))?;
         blueprint.fits_patch(self.crop.patch)?;
         if self.data.pseudo.is_some() && !self.loader.cached {
