@@ -20,6 +20,7 @@ use gliaflow::pipeline::augment::Augment;
 use gliaflow::pipeline::case_handle::CaseHandle;
 use gliaflow::pipeline::crop::{Crop, CropConfig};
 use gliaflow::pipeline::sample::{DrawnSample, Sample};
+use gliaflow::quality::policy::QualityPolicy;
 use gliaflow::volume::case::{Case, CaseId, SourceGrid};
 use gliaflow::volume::grid::{Affine, Dims};
 use gliaflow::volume::region::LabelScheme;
@@ -30,10 +31,15 @@ use super::reference::{Cut, Reference, tolerance};
 use super::setting::{PHANTOMS, Setting, mirroring, phantom};
 use crate::deadline::{LIMIT, within};
 
+/// Settings that take images without information.
+fn as_it_is() -> PreprocessConfig {
+    PreprocessConfig { quality: QualityPolicy::Warn, ..PreprocessConfig::default() }
+}
+
 /// A case in a case file of its own, mapped.
 pub(super) fn mapped(case: &Case) -> (tempfile::TempDir, Arc<MappedCase>) {
     let folder = tempfile::tempdir().unwrap();
-    let preprocess = PreprocessConfig::default();
+    let preprocess = as_it_is();
     let store = CaseStore::open(folder.path(), preprocess.fingerprint()).unwrap();
     store.publish(&prepare_case(case, &preprocess).unwrap()).unwrap();
     let found = store.find_case(&case.id, ExpectedSource::Anything).unwrap().unwrap();
@@ -211,7 +217,7 @@ fn scaled_negative_constant_and_empty_modalities_are_scored_like_any_other() {
         bytes_read: 0,
     };
     // The file keeps 16 bits of a float; the scores are those of what it keeps.
-    let contents = prepare_case(&case, &PreprocessConfig::default()).unwrap();
+    let contents = prepare_case(&case, &as_it_is()).unwrap();
     let decoded = std::array::from_fn(|channel| {
         let codes: Vec<i16> = contents.images.iter().map(|voxel| voxel[channel]).collect();
         let codes = contents.brain.paste_into(&codes, dims, 0);

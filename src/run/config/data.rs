@@ -78,8 +78,8 @@ pub struct DataConfig {
     /// beyond doubt) or `threshold` (what is far from the value around the head).
     #[schemars(with = "String")]
     pub foreground: ForegroundRule,
-    /// What becomes of images without information and of spikes: `clip` (refused; clipped), `warn`
-    /// (taken as they are), `strict` (refused, as is whatever is in doubt).
+    /// Policy on images without information and on spikes: `clip` (refused; clipped), `warn` (taken
+    /// as they are), `strict` (refused, as is whatever is in doubt).
     pub quality: QualityPolicy,
     /// Preprocessing, which decides the bytes of a case file.
     pub preprocess: PreprocessConfig,
