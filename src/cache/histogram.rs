@@ -50,17 +50,18 @@ pub struct TissueHistogram {
 
 impl TissueHistogram {
     /// Collects raw values with their counts, ascending, into bins.
-    pub fn from_code_counts(codes: impl Iterator<Item = (i16, u32)> + Clone) -> Self {
-        let total: u64 = codes.clone().map(|(_, times)| u64::from(times)).sum();
-        let range = codes.clone().next().zip(codes.clone().last());
-        let Some(((lowest, _), (highest, _))) = range else { return Self::default() };
+    pub fn from_code_counts(codes: &[(i16, u32)]) -> Self {
+        let (Some(&(lowest, _)), Some(&(highest, _))) = (codes.first(), codes.last()) else {
+            return Self::default();
+        };
+        let total: u64 = codes.iter().map(|(_, times)| u64::from(*times)).sum();
         let largest_count = total / PARTS;
         let widest = (u64::from(highest.abs_diff(lowest)) + 1).div_ceil(PARTS) as i64;
         let mut bins = Vec::new();
         let mut first = i64::from(lowest);
         let mut sum = 0;
         let mut count = 0;
-        for (code, times) in codes {
+        for &(code, times) in codes {
             let code = i64::from(code);
             let times = u64::from(times);
             if count > 0 && (count + times > largest_count || code - first >= widest) {
@@ -131,7 +132,7 @@ mod tests {
             counts[usize::from(code.wrapping_sub(i16::MIN) as u16)] += 1;
         }
         let codes = (i16::MIN..=i16::MAX).zip(counts).filter(|(_, times)| *times > 0);
-        TissueHistogram::from_code_counts(codes)
+        TissueHistogram::from_code_counts(&codes.collect::<Vec<_>>())
     }
 
     /// Mean and standard deviation of gamma's curve over the voxels themselves.

@@ -50,9 +50,8 @@ pub fn measure_tissue(
         }
     }
     std::array::from_fn(|modality| {
-        let codes = &counts[modality];
-        let histogram = TissueHistogram::from_code_counts(codes.tissue_counts());
-        (codes.intensity_stats(&scales[modality]), histogram)
+        let codes = counts[modality].collect_tissue();
+        (intensity_stats(&codes, &scales[modality]), TissueHistogram::from_code_counts(&codes))
     })
 }
 
@@ -83,61 +82,62 @@ impl Default for CodeCounts {
 }
 
 impl CodeCounts {
-    /// Occurring tissue values with their counts, ascending.
-    fn tissue_counts(&self) -> impl DoubleEndedIterator<Item = (i16, u32)> + Clone + '_ {
+    /// Occurring tissue values with their counts, ascending: one walk over all that there may be.
+    fn collect_tissue(&self) -> Vec<(i16, u32)> {
         let all = i16::MIN..=i16::MAX;
         all.map(|raw| (raw, self.counts[usize::from(raw as u16)]))
             .filter(|&(raw, count)| raw != 0 && count > 0)
+            .collect()
     }
+}
 
-    fn intensity_stats(&self, scale: &IntensityScale) -> IntensityStats {
-        let mut count = 0u64;
-        let mut sum = 0i64;
-        let mut squares = 0u128;
-        for (raw, times) in self.tissue_counts() {
-            count += u64::from(times);
-            sum += i64::from(raw) * i64::from(times);
-            squares += u128::from(raw.unsigned_abs()).pow(2) * u128::from(times);
-        }
-        let (Some((min, _)), Some((max, _))) =
-            (self.tissue_counts().next(), self.tissue_counts().next_back())
-        else {
-            return IntensityStats::default();
-        };
-        let n = count as f64;
-        // n Σx² - (Σx)², which is n² times the variance, without a rounding before the division.
-        let spread = u128::from(count) * squares - u128::from(sum.unsigned_abs()).pow(2);
-        IntensityStats {
-            count,
-            mean: scale.decode_tissue(sum as f64 / n),
-            sd: scale.slope * (spread as f64).sqrt() / n,
-            min: scale.decode(min),
-            max: scale.decode(max),
-            percentiles: self.raw_percentiles(count).map(|raw| scale.decode_tissue(raw)),
-        }
+/// Computes the statistics of raw values with their counts, ascending.
+fn intensity_stats(codes: &[(i16, u32)], scale: &IntensityScale) -> IntensityStats {
+    let mut count = 0u64;
+    let mut sum = 0i64;
+    let mut squares = 0u128;
+    for &(raw, times) in codes {
+        count += u64::from(times);
+        sum += i64::from(raw) * i64::from(times);
+        squares += u128::from(raw.unsigned_abs()).pow(2) * u128::from(times);
     }
+    let (Some(&(min, _)), Some(&(max, _))) = (codes.first(), codes.last()) else {
+        return IntensityStats::default();
+    };
+    let n = count as f64;
+    // n Σx² - (Σx)², which is n² times the variance, without a rounding before the division.
+    let spread = u128::from(count) * squares - u128::from(sum.unsigned_abs()).pow(2);
+    IntensityStats {
+        count,
+        mean: scale.decode_tissue(sum as f64 / n),
+        sd: scale.slope * (spread as f64).sqrt() / n,
+        min: scale.decode(min),
+        max: scale.decode(max),
+        percentiles: raw_percentiles(codes, count).map(|raw| scale.decode_tissue(raw)),
+    }
+}
 
-    fn raw_percentiles(&self, count: u64) -> [f64; PERCENTILES.len()] {
-        let ranks = PERCENTILES.map(|percent| percent / 100.0 * (count - 1) as f64);
-        // Ascending, since the percentiles are: one walk over the histogram finds them all.
-        let mut walk = self.tissue_counts();
-        let mut raw = 0;
-        let mut seen = 0;
-        let mut at_rank = |rank: u64| {
-            while seen <= rank
-                && let Some((next, times)) = walk.next()
-            {
-                raw = next;
-                seen += u64::from(times);
-            }
-            f64::from(raw)
-        };
-        ranks.map(|rank| {
-            let below = at_rank(rank.floor() as u64);
-            let above = at_rank(rank.ceil() as u64);
-            below + (above - below) * rank.fract()
-        })
-    }
+/// Computes raw values at [`PERCENTILES`], which may lie between two.
+fn raw_percentiles(codes: &[(i16, u32)], count: u64) -> [f64; PERCENTILES.len()] {
+    let ranks = PERCENTILES.map(|percent| percent / 100.0 * (count - 1) as f64);
+    // Ascending, since the percentiles are: one walk over the histogram finds them all.
+    let mut walk = codes.iter();
+    let mut raw = 0;
+    let mut seen = 0;
+    let mut at_rank = |rank: u64| {
+        while seen <= rank
+            && let Some(&(next, times)) = walk.next()
+        {
+            raw = next;
+            seen += u64::from(times);
+        }
+        f64::from(raw)
+    };
+    ranks.map(|rank| {
+        let below = at_rank(rank.floor() as u64);
+        let above = at_rank(rank.ceil() as u64);
+        below + (above - below) * rank.fract()
+    })
 }
 
 #[cfg(test)]

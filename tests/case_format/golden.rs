@@ -79,11 +79,8 @@ pub(super) fn golden() -> CaseContents {
             IntensityScale { slope: 1e-3, inter: -7.5, max_error: 1e-3 },
         ],
         stats: [100.0, 200.0, 300.0, 400.0].map(stats),
-        histograms: [[-3, 5], [-32768, 32767], [1, 2], [1000, 2000]].map(
-            |[low, high]: [i16; 2]| {
-                TissueHistogram::from_code_counts([(low, 5), (high, 7)].into_iter())
-            },
-        ),
+        histograms: [[-3, 5], [-32768, 32767], [1, 2], [1000, 2000]]
+            .map(|[low, high]: [i16; 2]| TissueHistogram::from_code_counts(&[(low, 5), (high, 7)])),
         labels: Some(vec![0, 1, 2, 3, 4, 0, 3, 2, 2, 0, 0, 0]),
         outside: vec![OutsideLabel { voxel: 0, label: 3 }, OutsideLabel { voxel: 59, label: 4 }],
         description: description(),
