@@ -38,6 +38,22 @@ fn a_second_ingest_reads_nothing_and_one_of_a_changed_case_reads_that() {
 }
 
 #[test]
+fn the_same_files_under_another_meaning_of_their_labels_are_built_again() {
+    let desk = Desk::with_cohort(2);
+    let ingest = |labels: &str| {
+        let line = format!("ingest --data data --cache cache --json {labels}");
+        let done = desk.run(&line).ok().json();
+        ["published", "current"].map(|key| done[key].as_u64().unwrap())
+    };
+    assert_eq!(ingest(""), [2, 0]);
+    assert_eq!(ingest(""), [0, 2]);
+    // 4 is enhancing tumour to the one and the resection cavity to the other.
+    assert_eq!(ingest("--labels brats2024"), [2, 0]);
+    assert_eq!(ingest("--labels brats2024"), [0, 2]);
+    assert_eq!(ingest(""), [2, 0]);
+}
+
+#[test]
 fn a_damaged_case_is_listed_and_quarantined_while_the_others_are_cached() {
     let desk = Desk::with_cohort(3);
     let file = format!("data/{BAD}/{BAD}_t1ce.nii.gz");
