@@ -4,6 +4,7 @@ use gliaflow::augment::config::Background;
 use gliaflow::augment::kernel::PatchImages;
 use gliaflow::augment::recipe::RenderPlan;
 use gliaflow::augment::view::{CaseView, TargetVoxels};
+use gliaflow::volume::modality::Modality;
 use gliaflow::volume::targets::{RegionProbabilities, probabilities_of_label};
 use proptest::prelude::*;
 
@@ -19,8 +20,11 @@ proptest! {
         let shares: Vec<RegionProbabilities> = toy.labels.iter().map(|label| told(*label)).collect();
         let (dims, spacing) = (toy.dims, toy.spacing_mm);
         let intensities = *view.intensities();
-        let soft = CaseView::with_targets(TargetVoxels::Shares(&shares), view.images(), dims, spacing, intensities);
-        let bare = CaseView::new(view.images(), None, dims, spacing, intensities);
+        let histograms = Modality::ALL.map(|modality| view.tissue_histogram(modality));
+        let soft = CaseView::with_targets(TargetVoxels::Shares(&shares), view.images(), dims, spacing, intensities)
+            .with_histograms(histograms);
+        let bare = CaseView::new(view.images(), None, dims, spacing, intensities)
+            .with_histograms(histograms);
         for kernel in kernels() {
             let (images, labels) = render(kernel, &view, window, &drawn, Background::Zero);
             let expected = |of: &dyn Fn(u8) -> RegionProbabilities| -> Vec<RegionProbabilities> {
