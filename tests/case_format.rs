@@ -67,7 +67,7 @@ impl Scratch {
             let text = error.to_string();
             assert!(text.contains("scratch.case"), "{text}");
             assert!(text.contains("`gliaflow cache verify`"), "{text}");
-            assert!(text.contains("`gliaflow ingest`"), "{text}");
+            assert!(text.contains("`gliaflow ingest --verify`"), "{text}");
             Box::new((error.reason, text))
         })
     }

@@ -149,7 +149,8 @@ fn lists_are_as_long_as_they_may_be_and_intervals_ascend() {
 
 /// Fingerprints of the release before the schema, on two cores, and what they were made from:
 /// `CORES` and `HALF` stand for the number of cores and half of it, which defaults depend on.
-/// Gamma's `retain_stats` has come since: it makes other samples, so other runs.
+/// Gamma's `retain_stats`, `data.foreground` and `data.quality` have come since: they make other
+/// samples, so other runs.
 const RECORDED: &str = include_str!("fixtures/settings/fingerprints.json");
 
 #[test]

@@ -230,7 +230,8 @@ fn an_affine_a_little_beside_the_first_images_is_taken_with_one_warning_and_more
     let shift = |ending: &str, by: f32| {
         edit_floats(&desk.path(&format!("{case}_{ending}.nii.gz")), [292], |value| value + by);
     };
-    let edge = NiftiFile::open(&desk.path(&format!("{case}_t2.nii.gz"))).spacing()[0] as f32;
+    let spacing = NiftiFile::open(&desk.path(&format!("{case}_t2.nii.gz"))).spacing();
+    let edge = spacing.into_iter().fold(f32::INFINITY, |least, edge| least.min(edge as f32));
     shift("t2", 0.04 * edge);
     shift("flair", 0.04 * edge);
     let warned = desk.run("ingest --data data --cache cache").ok();

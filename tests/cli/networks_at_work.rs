@@ -7,7 +7,9 @@ use crate::cli::nifti_file::{NiftiFile, UINT8};
 
 fn trained(cases: usize) -> Desk {
     let desk = Desk::with_cohort(cases);
-    desk.run(&format!("train {TINY} --data data --run run")).ok();
+    // As `predict` does.
+    let within_tissue = "--set evaluation.within_tissue=true";
+    desk.run(&format!("train {TINY} {within_tissue} --data data --run run")).ok();
     desk
 }
 

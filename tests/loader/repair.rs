@@ -51,7 +51,7 @@ fn a_damaged_case_file_whose_sources_are_bad_too_is_skipped_and_both_are_named()
         let cohort = setting.cohort();
         let victim = &cohort[2];
         let path = setting.store("cache").case_path(&victim.id).unwrap();
-        replace(&path, |bytes| bytes[4096] ^= 1);
+        replace(&path, |bytes| bytes[100] ^= 1);
         truncate(&victim.images[0]);
         // As many samples as an epoch has, so that its turn has come whatever the order.
         let batches = setting.take(watch, "cache", 0, 4);
