@@ -5,7 +5,7 @@ use std::fs;
 use gliaflow::base::error::Reason;
 use gliaflow::cache::map::{MappedCase, Verify};
 
-use super::setting::{Setting, hash, replace, truncate};
+use super::setting::{Setting, hash, replace, replace_in_secret};
 use crate::deadline::{LIMIT, within};
 
 /// What is lost of a file, and how.
@@ -51,8 +51,9 @@ fn a_damaged_case_file_whose_sources_are_bad_too_is_skipped_and_both_are_named()
         let cohort = setting.cohort();
         let victim = &cohort[2];
         let path = setting.store("cache").case_path(&victim.id).unwrap();
-        replace(&path, |bytes| bytes[100] ^= 1);
-        truncate(&victim.images[0]);
+        replace(&path, |bytes| bytes[4096] ^= 1);
+        // Its sources are the ones that it was built from, by all that can be seen from outside.
+        replace_in_secret(&victim.images[0], |bytes| bytes[12..].fill(0xff));
         // As many samples as an epoch has, so that its turn has come whatever the order.
         let batches = setting.take(watch, "cache", 0, 4);
         let mut cases = batches.iter().flat_map(|batch| &batch.provenance).map(|from| &from.case);
