@@ -207,6 +207,13 @@ pub(super) fn replace(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     fs::write(path, bytes).unwrap();
 }
 
+/// Changes a file in place of its content, under the same length and time.
+pub(super) fn replace_in_secret(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let time = path.metadata().unwrap().modified().unwrap();
+    replace(path, change);
+    fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
 /// Cuts a file in half.
 pub(super) fn truncate(path: &Path) {
     replace(path, |bytes| bytes.truncate(bytes.len() / 2));
