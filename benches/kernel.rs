@@ -78,6 +78,7 @@ fn case() -> &'static CaseContents {
             source: phantom.source,
             images: phantom.images.map(Voxels::I16),
             labels: Some(phantom.labels),
+            mask: None,
             scheme: LabelScheme::Brats2018,
             fingerprint: Fingerprint([0; 16]),
             bytes_read: 0,

@@ -36,6 +36,7 @@ fn published(store: &CaseStore, name: &str, source: u8) -> Arc<MappedCase> {
         source: SourceGrid::canonical(DIMS, Affine([[1.0; 4]; 4])),
         images: std::array::from_fn(|_| Voxels::I16((1..=DIMS.voxel_count() as i16).collect())),
         labels: Some(vec![0; DIMS.voxel_count()]),
+        mask: None,
         scheme: LabelScheme::Brats2018,
         fingerprint: Fingerprint([source; 16]),
         bytes_read: 0,

@@ -43,6 +43,7 @@ fn case(name: &str, content: u8) -> Case {
         source: SourceGrid::canonical(dims, Affine([[1.0; 4]; 4])),
         images: [t1, t1ce, t2, flair],
         labels: Some((0..dims.voxel_count()).map(|_| rng.uniform_below(5) as u8).collect()),
+        mask: None,
         scheme: LabelScheme::Brats2018,
         fingerprint: Fingerprint([content; 16]),
         bytes_read: 0,

@@ -37,6 +37,8 @@ mod exporting;
 #[cfg(feature = "train")]
 mod health;
 #[cfg(feature = "train")]
+mod masks;
+#[cfg(feature = "train")]
 mod milestones;
 #[cfg(feature = "train")]
 mod networks_at_work;

@@ -83,6 +83,7 @@ mod by_patient {
             patient: PatientId::new(format!("BraTS-GLI-{patient:05}")),
             images: Default::default(),
             labels: labelled.then(Default::default),
+            mask: None,
             scheme: LabelScheme::Brats2023,
             grade: None,
         }

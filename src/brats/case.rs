@@ -116,11 +116,22 @@ fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseErro
         canonical_labels = Some(to_canonical_order(file_labels, &matched.source, &buffers.bytes));
         sum.add_file(packed, buffers);
     }
+    let mut mask = None;
+    if let Some(path) = &files.mask {
+        let packed = RawVolume::read(path, buffers)?;
+        let matched = placed.match_file(&FileGrid::from_file(path, &packed)?)?;
+        warn_of_difference(&files.id, path, &matched);
+        let values = canonical_image(&packed, &matched.source, buffers)?;
+        let inside = |value: f64| u8::from(value != 0.0 && value.is_finite());
+        mask = Some(values.iter().map(inside).collect());
+        sum.add_file(packed, buffers);
+    }
     Ok(Case {
         id: files.id.clone(),
         source: placed.source,
         images: images.try_into().expect("one image was pushed per path, four paths"),
         labels: canonical_labels,
+        mask,
         scheme: files.scheme,
         fingerprint: sum.fingerprint.finish(),
         bytes_read: sum.bytes_read,
@@ -143,7 +154,7 @@ fn warn_of_difference(case: &CaseId, path: &Path, matched: &GridMatch) {
 fn read_case_headers(files: &CaseFiles, buffers: &CaseBuffers) -> Result<CaseHeaders, CaseError> {
     let mut sum = SourceTotals::default();
     let mut first: Option<FileGrid<'_>> = None;
-    for path in files.images.iter().chain(&files.labels) {
+    for path in files.paths() {
         let packed = RawVolume::read(path, buffers)?;
         let placed = FileGrid::from_file(path, &packed)?;
         sum.add_file(packed, buffers);

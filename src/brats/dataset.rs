@@ -50,10 +50,19 @@ pub struct CaseFiles {
     pub images: [PathBuf; Modality::COUNT],
     /// Absent for unlabelled cases.
     pub labels: Option<PathBuf>,
+    /// File that is not 0 where tissue is, if the run's settings name one.
+    pub mask: Option<PathBuf>,
     /// Meaning of the label values.
     pub scheme: LabelScheme,
     /// Tumour grade, from the name of a folder above.
     pub grade: Option<TumourGrade>,
+}
+
+impl CaseFiles {
+    /// Returns the paths of all files that decide the case, in the order of reading.
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.images.iter().chain(&self.labels).chain(&self.mask)
+    }
 }
 
 /// Cases of a folder.
@@ -226,6 +235,7 @@ impl FolderScan {
             patient: named.naming.patient_of(name),
             images: named.images.map(path),
             labels: named.labels.map(|file| folder.join(file)),
+            mask: None,
             scheme: labels.scheme,
             grade,
         });

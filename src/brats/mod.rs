@@ -14,6 +14,7 @@ pub mod header;
 pub mod inspect;
 mod labels;
 pub mod layout;
+mod masks;
 mod narrow;
 pub mod orient;
 pub mod phantom;

@@ -43,8 +43,8 @@ impl CaseBuffers {
                 self.intensities.give_back(values);
             }
         }
-        if let Some(labels) = case.labels {
-            self.bytes.give_back(labels);
+        for bytes in [case.labels, case.mask].into_iter().flatten() {
+            self.bytes.give_back(bytes);
         }
     }
 }

@@ -111,10 +111,11 @@ pub fn prepare_in_buffers(
     for modality in Modality::ALL {
         let voxels = &case.images[modality.index()];
         let treated = &treatment.images[modality.index()];
-        let (plane, scale) = encode_volume(voxels, treated).map_err(|problem| {
-            let remedy = "check the file's scl_slope and scl_inter, or rescale it";
-            CaseError::new(Reason::Format, modality, problem, remedy).of_case(&case.id)
-        })?;
+        let (plane, scale) =
+            encode_volume(voxels, treated, case.mask.as_deref()).map_err(|problem| {
+                let remedy = "check the file's scl_slope and scl_inter, or rescale it";
+                CaseError::new(Reason::Format, modality, problem, remedy).of_case(&case.id)
+            })?;
         planes[modality.index()] = plane;
         scales[modality.index()] = scale;
     }
@@ -194,6 +195,7 @@ mod tests {
             source: SourceGrid::canonical(dims, Affine([[0.0; 4]; 4])),
             images,
             labels,
+            mask: None,
             scheme: LabelScheme::Brats2018,
             fingerprint: Fingerprint([1; 16]),
             bytes_read: 0,

@@ -36,7 +36,7 @@ impl IntensityScale {
     }
 }
 
-/// Encodes one volume as its treatment says. Whole numbers whose distance from the background is in
+/// Encodes one volume as its treatment says; under a mask the mask says where tissue is. Whole numbers whose distance from the background is in
 /// the range of i16 are kept; other values are spread over all of i16 between the lowest and the
 /// highest tissue value.
 ///
@@ -45,45 +45,52 @@ impl IntensityScale {
 pub fn encode_volume<'a>(
     voxels: &'a Voxels,
     treatment: &ImageTreatment,
+    mask: Option<&[u8]>,
 ) -> Result<(Cow<'a, [i16]>, IntensityScale), String> {
     match voxels {
-        Voxels::I16(values) if *treatment == ImageTreatment::KEEP => {
+        Voxels::I16(values) if *treatment == ImageTreatment::KEEP && mask.is_none() => {
             Ok((Cow::Borrowed(values), IntensityScale::LOSSLESS))
         }
-        Voxels::I16(values) => encode_reals(values, treatment),
-        Voxels::F32(values) => encode_reals(values, treatment),
-        Voxels::F64(values) => encode_reals(values, treatment),
+        Voxels::I16(values) => encode_reals(values, treatment, mask),
+        Voxels::F32(values) => encode_reals(values, treatment, mask),
+        Voxels::F64(values) => encode_reals(values, treatment, mask),
     }
 }
 
 fn encode_reals<'a, T: Copy + Into<f64>>(
     values: &[T],
     treatment: &ImageTreatment,
+    mask: Option<&[u8]>,
 ) -> Result<(Cow<'a, [i16]>, IntensityScale), String> {
     let background = treatment.background;
     let limits = treatment.clip.map_or((f64::MIN, f64::MAX), |clip| (clip.low, clip.high));
-    let tissue = |value: &T| {
+    let tissue = |(place, value): (usize, &T)| {
         let value = (*value).into();
-        (!background.contains(value)).then(|| value.clamp(limits.0, limits.1))
+        let is_tissue = match mask {
+            Some(mask) => mask[place] != 0 && value.is_finite(),
+            None => !background.contains(value),
+        };
+        is_tissue.then(|| value.clamp(limits.0, limits.1))
     };
     let mut low = f64::INFINITY;
     let mut high = f64::NEG_INFINITY;
     let mut keepable = background.value.fract() == 0.0;
-    for value in values.iter().filter_map(tissue) {
+    for value in values.iter().enumerate().filter_map(tissue) {
         low = low.min(value);
         high = high.max(value);
         let away = value - background.value;
-        keepable &= f64::from(away as i16) == away && value.fract() == 0.0;
+        // Code 0 is not free for tissue, which a mask may say of any value.
+        keepable &= away != 0.0 && f64::from(away as i16) == away && value.fract() == 0.0;
     }
     if keepable {
         let code = |value| tissue(value).map_or(0, |value| (value - background.value) as i16);
-        let raw = values.iter().map(code).collect();
+        let raw = values.iter().enumerate().map(code).collect();
         let scale = IntensityScale { inter: background.value, ..IntensityScale::LOSSLESS };
         return Ok((Cow::Owned(raw), scale));
     }
     let mut scale = full_range_scale(low, high);
     let mut raw = Vec::with_capacity(values.len());
-    for value in values.iter().map(tissue) {
+    for value in values.iter().enumerate().map(tissue) {
         let code = value.map_or(0, |value| quantise_tissue(value, &scale));
         if let Some(value) = value {
             scale.max_error = scale.max_error.max((scale.decode(code) - value).abs());
@@ -130,12 +137,12 @@ mod tests {
     use crate::quality::extremes::ClipLimits;
 
     fn encoded_as(voxels: Voxels, treatment: &ImageTreatment) -> (Vec<i16>, IntensityScale) {
-        let (raw, scale) = encode_volume(&voxels, treatment).unwrap();
+        let (raw, scale) = encode_volume(&voxels, treatment, None).unwrap();
         (raw.into_owned(), scale)
     }
 
     fn encoded(voxels: &Voxels) -> (Vec<i16>, IntensityScale) {
-        let (raw, scale) = encode_volume(voxels, &ImageTreatment::KEEP).unwrap();
+        let (raw, scale) = encode_volume(voxels, &ImageTreatment::KEEP, None).unwrap();
         (raw.into_owned(), scale)
     }
 
@@ -149,6 +156,16 @@ mod tests {
         ] {
             assert_eq!(encoded(&voxels), (whole.to_vec(), IntensityScale::LOSSLESS));
         }
+    }
+
+    #[test]
+    fn under_a_mask_tissue_may_have_the_value_0_and_the_rest_is_background() {
+        let voxels = Voxels::I16(vec![7, 0, 5, 9]);
+        let mask = [0, 1, 1, 0];
+        let (raw, scale) = encode_volume(&voxels, &ImageTreatment::KEEP, Some(&mask)).unwrap();
+        assert_eq!((raw[0], raw[3]), (0, 0));
+        assert!(raw[1] != 0 && scale.decode(raw[1]).abs() <= scale.max_error);
+        assert!((scale.decode(raw[2]) - 5.0).abs() <= scale.max_error);
     }
 
     #[test]
@@ -185,8 +202,9 @@ mod tests {
 
     #[test]
     fn a_span_beyond_f64_is_refused() {
-        let error = encode_volume(&Voxels::F64(vec![f64::MAX, f64::MIN]), &ImageTreatment::KEEP)
-            .unwrap_err();
+        let error =
+            encode_volume(&Voxels::F64(vec![f64::MAX, f64::MIN]), &ImageTreatment::KEEP, None)
+                .unwrap_err();
         assert!(error.contains("span"), "{error}");
     }
 

@@ -51,14 +51,18 @@ impl Default for PreprocessConfig {
 }
 
 impl PreprocessConfig {
-    /// Checks that the rule of foreground needs no file beside a case's images and labels.
+    /// Checks that the rule of foreground can be followed.
     ///
     /// # Errors
-    /// If it names a mask file.
+    /// If it is a text that ends no mask file's name.
     pub fn check_foreground(&self) -> Result<(), ConfigError> {
         let ForegroundRule::Mask(name) = &self.foreground else { return Ok(()) };
-        let problem = "neither nonzero nor threshold, and mask files are not read";
-        let way_out = "set the images to 0 outside the mask, or write one of the two";
+        // A separator tells an ending from a rule that is misspelt.
+        if name.starts_with(['_', '-', '.']) && !name.contains(['/', '\\']) {
+            return Ok(());
+        }
+        let problem = "neither nonzero nor threshold, nor the ending of mask files";
+        let way_out = "write one of the two, or an ending such as _mask for CASE_mask.nii.gz";
         Err(ConfigError::new("foreground", name, problem, way_out))
     }
 

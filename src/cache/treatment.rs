@@ -38,6 +38,7 @@ impl ImageTreatment {
         let background = image.background_range();
         let basis = match rule {
             ForegroundRule::Threshold => BackgroundBasis::Threshold,
+            ForegroundRule::Mask(_) => BackgroundBasis::Mask,
             _ if background == BackgroundRange::ZERO => BackgroundBasis::Zero,
             _ => BackgroundBasis::Found,
         };
@@ -118,8 +119,9 @@ fn measure_quality(
     config: &PreprocessConfig,
 ) -> Result<(CaseQuality, Vec<String>), CaseError> {
     let labels = case.labels.as_deref();
+    let mask = case.mask.as_deref();
     let rule = &config.foreground;
-    let quality = CaseQuality::measure_case(&case.images, labels, case.dims(), rule, None);
+    let quality = CaseQuality::measure_case(&case.images, labels, case.dims(), rule, mask);
     let mut told = Vec::new();
     for finding in quality.list_findings() {
         let subject = finding.modality.map_or("seg", Modality::name);
@@ -179,6 +181,7 @@ mod tests {
             source: SourceGrid::canonical(DIMS, Affine([[1.0; 4]; 4])),
             images: [0, 1, 2, 3].map(image),
             labels: None,
+            mask: None,
             scheme: LabelScheme::Brats2018,
             fingerprint: Fingerprint([1; 16]),
             bytes_read: 0,

@@ -159,6 +159,7 @@ mod tests {
             source: SourceGrid::canonical(dims, Affine([[1.0; 4]; 4])),
             images: std::array::from_fn(|_| Voxels::I16((0..27).collect())),
             labels: Some(vec![1; 27]),
+            mask: None,
             scheme: LabelScheme::Brats2023,
             fingerprint: Fingerprint([5; 16]),
             bytes_read: 0,

@@ -42,8 +42,8 @@ pub(super) struct Ingest {
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
 
-    /// Rule that tells tissue from background, as data.foreground of the runs to come: nonzero or
-    /// threshold
+    /// Rule that tells tissue from background, as data.foreground of the runs to come: nonzero,
+    /// threshold, or the ending of mask files, such as _mask for CASE_mask.nii.gz
     #[arg(long, value_name = "RULE", default_value = "nonzero")]
     foreground: ForegroundRule,
 
@@ -75,7 +75,7 @@ impl Ingest {
             }
             workers = IngestWorkers { decode, normalize: decode.div_ceil(2), publish: 1 };
         }
-        let dataset = discover_cases(&self.data, self.labels)?;
+        let dataset = discover_cases(&self.data, self.labels)?.with_masks(&preprocess.foreground);
         let store = prepare::open_store(&self.cache, &preprocess)?;
         let live =
             ActiveSession::start(&self.long, "ingest", console)?.register_metrics(&[&ACTORS], &[]);

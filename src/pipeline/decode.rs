@@ -1,7 +1,5 @@
 //! Stage `decode`: reads a case's files into whole volumes in memory.
 
-use std::path::Path;
-
 use crate::actor::stage::Stage;
 use crate::base::error::CaseError;
 use crate::brats::case::CaseReader;
@@ -24,8 +22,7 @@ pub struct DecodedCase {
 /// # Errors
 /// If one is missing or unreadable.
 pub fn stat_files(files: &CaseFiles) -> Result<Vec<SourceFile>, CaseError> {
-    let paths = files.images.iter().chain(&files.labels);
-    paths.map(|path| SourceFile::read_metadata(Path::new(path))).collect()
+    files.paths().map(|path| SourceFile::read_metadata(path)).collect()
 }
 
 /// Decompresses, checks and reorients the files of one case.

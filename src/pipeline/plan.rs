@@ -169,6 +169,7 @@ pub(crate) mod tests {
                 patient: PatientId::new(format!("case{number}")),
                 images: Default::default(),
                 labels: None,
+                mask: None,
                 scheme: LabelScheme::Brats2018,
                 grade: None,
             })

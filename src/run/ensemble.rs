@@ -198,8 +198,9 @@ impl ResolvedEnsemble {
         folder: &Path,
         asked: Option<LabelScheme>,
     ) -> Result<Dataset, CaseError> {
-        let run = self.first_run_config().data.labels;
-        discover_cases(folder, SchemeRequest::of_user_or_run(asked, run))
+        let data = &self.first_run_config().data;
+        let labels = SchemeRequest::of_user_or_run(asked, data.labels);
+        Ok(discover_cases(folder, labels)?.with_masks(&data.foreground))
     }
 
     /// The settings of the first run: its cases, its cache, its device.

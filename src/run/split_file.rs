@@ -258,6 +258,7 @@ mod tests {
             patient: PatientId::new(id.trim_end_matches(char::is_numeric)),
             images: Default::default(),
             labels: labelled.then(PathBuf::new),
+            mask: None,
             scheme: LabelScheme::Brats2018,
             grade: None,
         };

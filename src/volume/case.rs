@@ -148,6 +148,8 @@ pub struct Case {
     pub images: [Voxels; Modality::COUNT],
     /// Canonical labels, `[d, h, w]`; absent for unlabelled cohorts.
     pub labels: Option<Vec<u8>>,
+    /// Not 0 where tissue is, `[d, h, w]`, if a mask file says it.
+    pub mask: Option<Vec<u8>>,
     /// Meaning of the label values in the source file.
     pub scheme: LabelScheme,
     /// Fingerprint of the compressed bytes of all files, modalities first.

@@ -112,7 +112,7 @@ fn ingest_names_and_treats_what_inspect_finds() {
     desk.run("ingest --data data --cache cache --quality warn --json").ok();
     desk.run("ingest --data data --cache cache --foreground brain_mask")
         .exits(2)
-        .complains_of(&["--foreground = brain_mask", "mask files are not read"]);
+        .complains_of(&["--foreground = brain_mask", "such as _mask for CASE_mask.nii.gz"]);
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn z_scores_over_nonzero_voxels_are_the_oracles() {
         source: SourceGrid::canonical(dims, Affine([[1.0; 4]; 4])),
         images: Modality::ALL.map(|modality| Voxels::F32(channel(input, modality))),
         labels: None,
+        mask: None,
         scheme: LabelScheme::Brats2018,
         fingerprint: Fingerprint([0; 16]),
         bytes_read: 0,

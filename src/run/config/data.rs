@@ -75,7 +75,8 @@ pub struct DataConfig {
     #[schemars(extend("x-decides" = false))]
     pub ingest_first: bool,
     /// Tissue: `nonzero` (what is not 0, nor the constant around the head where that is another value
-    /// beyond doubt) or `threshold` (what is far from the value around the head).
+    /// beyond doubt), `threshold` (what is far from the value around the head), or the ending of mask
+    /// files, such as `_mask` for `CASE_mask.nii.gz` (where they are not 0).
     #[schemars(with = "String")]
     pub foreground: ForegroundRule,
     /// Policy on images without information and on spikes: `clip` (refused; clipped), `warn` (taken
@@ -133,11 +134,11 @@ impl DataConfig {
     }
 
     /// Finds the cases of `folder`, the run's own or where it lies now, with the run's meaning of
-    /// labels.
+    /// labels and its mask files.
     ///
     /// # Errors
     /// As [`discover_cases`].
     pub fn discover_in(&self, folder: &Path) -> Result<Dataset, CaseError> {
-        discover_cases(folder, self.labels)
+        Ok(discover_cases(folder, self.labels)?.with_masks(&self.foreground))
     }
 }

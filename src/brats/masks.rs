@@ -1,0 +1,39 @@
+//! Mask files of a dataset's cases, which say where tissue is.
+
+use std::path::PathBuf;
+
+use crate::base::error::{CaseError, Reason};
+use crate::brats::dataset::{CaseFiles, Dataset};
+use crate::quality::policy::ForegroundRule;
+
+impl Dataset {
+    /// Adds the mask file of each case beside its images, if `rule` names one. Cases that lack it
+    /// are problems.
+    #[must_use]
+    pub fn with_masks(self, rule: &ForegroundRule) -> Self {
+        let ForegroundRule::Mask(ending) = rule else { return self };
+        let mut problems = self.problems;
+        let mut cases = Vec::with_capacity(self.cases.len());
+        for files in self.cases {
+            match find_mask(&files, ending) {
+                Some(mask) => cases.push(CaseFiles { mask: Some(mask), ..files }),
+                None => problems.push(missing_mask(&files, ending)),
+            }
+        }
+        Self { cases, problems, ..self }
+    }
+}
+
+fn find_mask(files: &CaseFiles, ending: &str) -> Option<PathBuf> {
+    let paths = [".nii.gz", ".nii"].map(|extension| {
+        files.images[0].with_file_name(format!("{}{ending}{extension}", files.id))
+    });
+    paths.into_iter().find(|path| path.is_file())
+}
+
+fn missing_mask(files: &CaseFiles, ending: &str) -> CaseError {
+    let folder = files.images[0].parent().unwrap_or(&files.images[0]);
+    let problem = format!("{}{ending}.nii.gz is not in {}", files.id, folder.display());
+    let remedy = "add the mask, or set data.foreground to nonzero or threshold";
+    CaseError::new(Reason::Missing, "mask", problem, remedy).of_case(&files.id)
+}
