@@ -60,3 +60,5 @@ mod spacing;
 mod splitting;
 #[cfg(feature = "train")]
 mod training;
+#[cfg(feature = "train")]
+mod unchanged_samples;

@@ -80,6 +80,12 @@ impl NiftiFile {
         &self.0[..self.f32(108) as usize]
     }
 
+    /// The bytes of the voxels.
+    #[cfg(feature = "train")]
+    pub(crate) fn voxel_bytes(&self) -> &[u8] {
+        &self.0[self.header().len()..]
+    }
+
     /// The stored values of a file of uint8 or int16.
     pub(crate) fn values(&self) -> Vec<i64> {
         let start = self.f32(108) as usize;
