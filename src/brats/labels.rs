@@ -175,7 +175,7 @@ fn unknown_label_error(
         Reason::Label,
         path.display(),
         format!("has {}; {}", first_few_text(&strange), scheme::definition_text(scheme)),
-        scheme::other_schemes_text(counts.into_keys()),
+        scheme::other_schemes_text(scheme, counts.into_keys()),
     )
 }
 
@@ -259,6 +259,11 @@ mod tests {
                 assert!(text.contains("data.labels") && !text.contains("correct"), "{text}");
             }
         }
+        // A 4 of BraTS 2024 without a 3 in the same case, in a folder named as both years are.
+        let cavity = Voxels::I16(vec![0, 1, 2, 4]);
+        let path = Path::new("BraTS-GLI-00001-000-seg.nii.gz");
+        let error = canonical_labels(path, &cavity, LabelScheme::Brats2023, vec![]).unwrap_err();
+        assert!(error.to_string().contains("as with --labels brats2024 "), "{error}");
         let error = of(Voxels::I16(vec![0, 7])).unwrap_err();
         assert!(error.contains("no scheme defines all of its values"), "{error}");
     }

@@ -1,6 +1,6 @@
 //! Mask files of a dataset's cases, which say where tissue is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::base::error::{CaseError, Reason};
 use crate::brats::dataset::{CaseFiles, Dataset};
@@ -16,6 +16,10 @@ impl Dataset {
         let mut cases = Vec::with_capacity(self.cases.len());
         for files in self.cases {
             match find_mask(&files, ending) {
+                // The truth, above all, must not decide what is tissue.
+                Some(mask) if files.paths().any(|own| *own == mask) => {
+                    problems.push(own_file(&files, &mask));
+                }
                 Some(mask) => cases.push(CaseFiles { mask: Some(mask), ..files }),
                 None => problems.push(missing_mask(&files, ending)),
             }
@@ -29,6 +33,12 @@ fn find_mask(files: &CaseFiles, ending: &str) -> Option<PathBuf> {
         files.images[0].with_file_name(format!("{}{ending}{extension}", files.id))
     });
     paths.into_iter().find(|path| path.is_file())
+}
+
+fn own_file(files: &CaseFiles, mask: &Path) -> CaseError {
+    let problem = "is an image or the labels of the case, and no mask";
+    let remedy = "set data.foreground to the ending of mask files, to nonzero or to threshold";
+    CaseError::new(Reason::Format, mask.display(), problem, remedy).of_case(&files.id)
 }
 
 fn missing_mask(files: &CaseFiles, ending: &str) -> CaseError {

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::base::error::{CaseError, Reason};
 use crate::brats::labels::read_label_values;
+use crate::brats::layout::NAMINGS;
 use crate::brats::layout::schemes_of_case_name;
 use crate::volume::region::LabelScheme;
 
@@ -24,7 +25,7 @@ pub enum SchemeRequest {
     Asked(LabelScheme),
     /// The scheme that a run was trained with where names allow it, else that of the names.
     TrainedWith(LabelScheme),
-    /// The first that names allow; the caller chooses among [`NameSchemes::common`].
+    /// The first that names allow; the caller chooses among [`NameSchemes::common_schemes`].
     LeftOpen,
 }
 
@@ -319,9 +320,18 @@ pub fn is_of_other_scheme(error: &str, scheme: LabelScheme) -> bool {
     error.contains(DEFINES) && !error.contains(&definition_text(scheme))
 }
 
-/// Way out of the error of a file with these values: the schemes that define them all.
-pub(super) fn other_schemes_text(values: impl IntoIterator<Item = i64>) -> String {
-    let fitting = schemes_defining(&LabelScheme::ALL, &values.into_iter().collect());
+/// Way out of the error of a file with these values, read as `scheme`: the schemes that define them
+/// all, those of releases with the same file names first.
+pub(super) fn other_schemes_text(
+    scheme: LabelScheme,
+    values: impl IntoIterator<Item = i64>,
+) -> String {
+    let mut fitting = schemes_defining(&LabelScheme::ALL, &values.into_iter().collect());
+    let is_of_same_names = |other: &LabelScheme| {
+        let schemes = NAMINGS.iter().map(|naming| naming.schemes);
+        schemes.into_iter().any(|names| names.contains(&scheme) && names.contains(other))
+    };
+    fitting.sort_by_key(|other| !is_of_same_names(other));
     let Some(example) = fitting.first() else {
         return "no scheme defines all of its values; docs/labels.md lists them, map the file's to \
                 one of them"

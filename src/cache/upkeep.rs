@@ -9,7 +9,7 @@ use crate::base::error::{CaseError, Fault, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::fs::{self, AtPath};
 use crate::cache::annotation::{self, MappedAnnotation};
-use crate::cache::format::same_name_extensions;
+use crate::cache::format::{VERSION, same_name_extensions};
 use crate::cache::map::{MappedCase, Verify};
 use crate::cache::store::{CaseStore, check_identity};
 use crate::cache::writer::{LOCK, TMP, lock_out_writers};
@@ -78,8 +78,8 @@ pub struct VerifiedFile {
 /// Files that [`CaseStore::collect_garbage`] removed, or would remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GcReport {
-    /// Files of killed writers, folders of other formats or preprocessing, and annotations of cases
-    /// that are gone or were built again.
+    /// Files of killed writers, folders of other formats, and annotations of cases that are gone or
+    /// were built again.
     pub removed: Vec<PathBuf>,
     /// Bytes in them.
     pub bytes: u64,
@@ -161,10 +161,10 @@ impl CaseStore {
         Ok(verdicts)
     }
 
-    /// Removes what no run of this configuration will read: temporary files of killed writers,
-    /// folders of other formats and preprocessing, and annotations whose case is gone or was built
-    /// again from other files. Everything else below the root stays, and temporary files as well where
-    /// the file system has no locks to tell whose they are.
+    /// Removes what no run of this version will read: temporary files of killed writers, folders of
+    /// other formats, and annotations whose case is gone or was built again from other files.
+    /// Everything else below the root stays, cases of other settings too, and temporary files where the
+    /// file system has no locks to tell whose they are.
     ///
     /// # Errors
     /// When another process is writing to the cache, or something cannot be removed.
@@ -182,9 +182,9 @@ impl CaseStore {
             );
             leftover.clear();
         }
-        let others = version_folders(self.root())?.into_iter().filter(|path| path != self.folder());
+        let others = version_folders(self.root())?.into_iter().filter(|path| !is_readable(path));
         let own = self.files_with_extension(annotation::EXTENSION)?.into_iter();
-        let own = own.filter(|path| path.parent() == Some(self.folder()));
+        let own = own.filter(|path| path.parent().is_some_and(is_readable));
         // One that cannot be read is named by `verify`, and made again when it is needed.
         let stale = own.filter(|path| open_annotation(path).is_ok_and(|found| !is_current(&found)));
         let mut report = GcReport { removed: Vec::new(), bytes: 0, dry_run };
@@ -266,6 +266,12 @@ fn is_version_folder(name: &str) -> bool {
         && version.chars().all(|c| c.is_ascii_digit())
         && (8..=16).contains(&digits.len())
         && digits.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+/// True for a folder of this format, under whatever settings its cases were built.
+fn is_readable(folder: &Path) -> bool {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with(&format!("v{VERSION}-"))
 }
 
 fn version_folders(root: &Path) -> Result<Vec<PathBuf>, Fault> {

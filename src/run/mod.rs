@@ -27,6 +27,8 @@ pub mod failure;
 mod held_out;
 #[cfg(feature = "train")]
 pub mod label;
+#[cfg(feature = "train")]
+mod named_parts;
 pub mod phantoms;
 #[cfg(feature = "train")]
 pub mod predict;

@@ -7,15 +7,13 @@ use crate::base::fingerprint::Fingerprint;
 use crate::base::schema::ConfigError;
 use crate::brats::dataset::{CaseFiles, Dataset};
 use crate::run::config::case_table::{list_names, read_columns, read_text};
+use crate::run::named_parts::NamedParts;
 use crate::run_folder::dataset_lock::LockedSplitFile;
 use crate::volume::case::{CaseId, Split};
 use crate::volume::fold::Fold;
 use crate::volume::patient::patients_in_two_parts;
 
 const FIELD: &str = "data.split";
-
-/// Case names by part, as JSON has them.
-type NamedParts = BTreeMap<String, Vec<String>>;
 
 /// Division read from a file.
 #[derive(Debug)]
@@ -150,9 +148,9 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<
 }
 
 fn read_table(path: &Path) -> Result<NamedParts, ConfigError> {
-    let mut named = NamedParts::new();
+    let mut named = NamedParts::default();
     for [case, part] in read_columns(FIELD, path, ["case", "part"])? {
-        named.entry(part).or_default().push(case);
+        named.0.entry(part).or_default().push(case);
     }
     Ok(named)
 }
@@ -174,7 +172,10 @@ fn choose_fold(
         Some(fold) if fold.fold_count() == count => Ok(folds.swap_remove(fold.index())),
         Some(fold) => {
             let problem = format!("none of the {count} folds of {}", path.display());
-            let way_out = format!("write 0/{count} for its first");
+            let way_out = match count {
+                1 => "leave --fold out: there is nothing to choose".to_owned(),
+                _ => format!("write 0/{count} for its first"),
+            };
             Err(ConfigError::new("data.fold", fold, problem, way_out))
         }
     }
@@ -204,7 +205,7 @@ fn collect_parts(path: &Path, named: NamedParts) -> Result<BTreeMap<CaseId, Spli
     let mut parts = BTreeMap::new();
     let mut twice = Vec::new();
     let mut has_validation = false;
-    for (name, cases) in named {
+    for (name, cases) in named.0 {
         let Some(part) = part_named(&name) else {
             let way_out = "the parts are train, validation, test, unlabelled and unused";
             return Err(refusal(path, format!("has a part `{name}`"), way_out));

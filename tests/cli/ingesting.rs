@@ -267,6 +267,7 @@ fn a_file_compressed_twice_is_named_with_a_way_out_that_works() {
 fn gc_removes_what_nobody_reads_and_a_dry_run_only_says_so() {
     let desk = Desk::with_cohort(1);
     desk.run("ingest --data data --cache cache").ok();
+    desk.run("ingest --data data --cache cache --foreground threshold").ok();
     let old = "cache/v1-0123456789abcdef";
     std::fs::create_dir(desk.path(old)).unwrap();
     std::fs::write(desk.path(old).join("x.case"), [0; 100]).unwrap();
@@ -282,6 +283,7 @@ fn gc_removes_what_nobody_reads_and_a_dry_run_only_says_so() {
     let removed = desk.run("cache gc --cache cache --json").ok().json();
     assert_eq!(removed["removed"], serde_json::json!([old]));
     assert!(!desk.path(old).exists());
+    assert_eq!(kept.len(), 2, "those of other settings as well");
     assert_eq!(case_files(&desk), kept);
     assert_eq!(desk.text("cache/notes.txt"), "mine");
 }

@@ -62,6 +62,14 @@ fn a_case_without_its_mask_is_listed_and_a_misspelt_rule_is_no_mask() {
     assert_eq!(done["published"], 1);
     let problem = done["problems"][0].as_str().unwrap();
     assert!(problem.contains(&format!("{lost}_mask.nii.gz is not in")), "{problem}");
+    for own in ["_seg", "_t1"] {
+        let refused = desk.run(&format!("{ingest} {own}")).exits(3).json();
+        let problem = refused["problems"][0].as_str().unwrap();
+        assert!(
+            problem.contains("is an image or the labels of the case, and no mask"),
+            "{problem}"
+        );
+    }
     let refused = desk.run(&format!("{ingest} nonzer")).exits(2);
     assert!(refused.stderr.contains("such as _mask for CASE_mask.nii.gz"), "{}", refused.stderr);
     let refused = desk.run("config show --set data.foreground=nonzer").exits(2);
