@@ -322,13 +322,17 @@ fn a_file_under_another_name_or_in_another_folder_is_refused() {
 }
 
 #[test]
-fn gc_removes_other_ways_of_preparing_and_nothing_else() {
+fn gc_removes_other_formats_and_nothing_else() {
     let root = tempfile::tempdir().unwrap();
     let store = store(root.path());
     store.publish(&contents("a", 1)).unwrap();
     let other = CaseStore::open(root.path(), Fingerprint([9; 16])).unwrap();
     let foreign = CaseContents { preprocess: Fingerprint([9; 16]), ..contents("a", 1) };
     let bytes = other.publish(&foreign).unwrap().bytes;
+    let name = other.folder().file_name().unwrap().to_str().unwrap();
+    let old = root.path().join(name.replacen("v2-", "v1-", 1));
+    fs::rename(other.folder(), &old).unwrap();
+    other.publish(&foreign).unwrap();
     for kept in ["README.md", "quarantine.jsonl", "v1-notes"] {
         fs::write(root.path().join(kept), "mine").unwrap();
     }
@@ -336,16 +340,12 @@ fn gc_removes_other_ways_of_preparing_and_nothing_else() {
         store.read_inventory().unwrap().entries.iter().map(|e| e.current).collect();
     assert_eq!(listed.iter().filter(|current| **current).count(), 1);
     let planned = store.collect_garbage(true).unwrap();
-    assert_eq!(
-        (planned.removed.as_slice(), planned.bytes),
-        ([other.folder().to_owned()].as_slice(), bytes)
-    );
-    assert!(other.folder().exists());
+    assert_eq!((planned.removed.as_slice(), planned.bytes), ([old.clone()].as_slice(), bytes));
+    assert!(old.exists());
     assert_eq!(store.collect_garbage(false).unwrap().removed, planned.removed);
-    assert!(!other.folder().exists());
-    assert_eq!(store.read_inventory().unwrap().entries.len(), 1);
+    assert!(!old.exists());
+    assert_eq!(store.read_inventory().unwrap().entries.len(), 2, "those of other settings too");
     for kept in ["README.md", "quarantine.jsonl", "v1-notes"] {
         assert!(root.path().join(kept).exists(), "{kept}");
     }
-    other.publish(&foreign).unwrap();
 }
