@@ -100,28 +100,28 @@ fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseErro
     let mut images = Vec::with_capacity(Modality::COUNT);
     images.push(canonical_image(&first, &placed.source, buffers)?);
     sum.add_file(first, buffers);
-    for path in other_paths {
+    let read_beside = |path: &Path| -> Result<(RawVolume, SourceGrid), CaseError> {
         let packed = RawVolume::read(path, buffers)?;
         let matched = placed.match_file(&FileGrid::from_file(path, &packed)?)?;
         warn_of_difference(&files.id, path, &matched);
-        images.push(canonical_image(&packed, &matched.source, buffers)?);
+        Ok((packed, matched.source))
+    };
+    for path in other_paths {
+        let (packed, source) = read_beside(path)?;
+        images.push(canonical_image(&packed, &source, buffers)?);
         sum.add_file(packed, buffers);
     }
     let mut canonical_labels = None;
     if let Some(path) = &files.labels {
-        let packed = RawVolume::read(path, buffers)?;
-        let matched = placed.match_file(&FileGrid::from_file(path, &packed)?)?;
-        warn_of_difference(&files.id, path, &matched);
+        let (packed, source) = read_beside(path)?;
         let file_labels = labels::read_labels(&packed, files.scheme, buffers)?;
-        canonical_labels = Some(to_canonical_order(file_labels, &matched.source, &buffers.bytes));
+        canonical_labels = Some(to_canonical_order(file_labels, &source, &buffers.bytes));
         sum.add_file(packed, buffers);
     }
     let mut mask = None;
     if let Some(path) = &files.mask {
-        let packed = RawVolume::read(path, buffers)?;
-        let matched = placed.match_file(&FileGrid::from_file(path, &packed)?)?;
-        warn_of_difference(&files.id, path, &matched);
-        let values = canonical_image(&packed, &matched.source, buffers)?;
+        let (packed, source) = read_beside(path)?;
+        let values = canonical_image(&packed, &source, buffers)?;
         let inside = |value: f64| u8::from(value != 0.0 && value.is_finite());
         mask = Some(values.iter().map(inside).collect());
         sum.add_file(packed, buffers);

@@ -268,6 +268,7 @@ impl FolderScan {
         CaseError::new(Reason::Missing, folder.display(), problem, remedy)
     }
 }
+
 #[cfg(test)]
 #[path = "dataset_tests.rs"]
 mod tests;

@@ -19,6 +19,11 @@ compile_error!("case files are little-endian and read in place");
 /// Version of the format that is written.
 pub const VERSION: u32 = 2;
 
+/// Returns the beginning of the names of the folders of this format.
+pub(super) fn folder_prefix() -> String {
+    format!("v{VERSION}-")
+}
+
 /// Versions that can be read: v1 has no histograms, description or labels outside the brain box.
 pub(super) const READABLE: RangeInclusive<u32> = 1..=VERSION;
 

@@ -15,7 +15,7 @@ use crate::base::fingerprint::Fingerprint;
 use crate::base::fs;
 use crate::cache::contents::CaseContents;
 use crate::cache::error::CacheError;
-use crate::cache::format::{EXTENSION, VERSION, same_name_extensions};
+use crate::cache::format::{EXTENSION, folder_prefix, same_name_extensions};
 use crate::cache::map::{MappedCase, Verify};
 use crate::cache::source::ExpectedSource;
 use crate::cache::writer::{TMP, stage_case};
@@ -63,7 +63,7 @@ impl CaseStore {
     /// # Errors
     /// When the folders cannot be created.
     pub fn open(root: &Path, preprocess: Fingerprint) -> Result<Self, Fault> {
-        let folder = root.join(format!("v{VERSION}-{}", preprocess.short_hex(FOLDER_DIGITS)));
+        let folder = root.join(folder_prefix() + &preprocess.short_hex(FOLDER_DIGITS));
         for needed in [&folder, &root.join(TMP)] {
             fs::create_dir_all(needed)?;
         }

@@ -9,7 +9,7 @@ use crate::base::error::{CaseError, Fault, Reason};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::fs::{self, AtPath};
 use crate::cache::annotation::{self, MappedAnnotation};
-use crate::cache::format::{VERSION, same_name_extensions};
+use crate::cache::format::{folder_prefix, same_name_extensions};
 use crate::cache::map::{MappedCase, Verify};
 use crate::cache::store::{CaseStore, check_identity};
 use crate::cache::writer::{LOCK, TMP, lock_out_writers};
@@ -182,9 +182,10 @@ impl CaseStore {
             );
             leftover.clear();
         }
-        let others = version_folders(self.root())?.into_iter().filter(|path| !is_readable(path));
+        let others =
+            version_folders(self.root())?.into_iter().filter(|path| !is_of_this_format(path));
         let own = self.files_with_extension(annotation::EXTENSION)?.into_iter();
-        let own = own.filter(|path| path.parent().is_some_and(is_readable));
+        let own = own.filter(|path| path.parent().is_some_and(is_of_this_format));
         // One that cannot be read is named by `verify`, and made again when it is needed.
         let stale = own.filter(|path| open_annotation(path).is_ok_and(|found| !is_current(&found)));
         let mut report = GcReport { removed: Vec::new(), bytes: 0, dry_run };
@@ -269,9 +270,9 @@ fn is_version_folder(name: &str) -> bool {
 }
 
 /// True for a folder of this format, under whatever settings its cases were built.
-fn is_readable(folder: &Path) -> bool {
+fn is_of_this_format(folder: &Path) -> bool {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with(&format!("v{VERSION}-"))
+    name.starts_with(&folder_prefix())
 }
 
 fn version_folders(root: &Path) -> Result<Vec<PathBuf>, Fault> {

@@ -9,7 +9,7 @@ use crate::cli::quality::rewrite_image;
 const MODALITIES: [&str; 4] = ["t1", "t1ce", "t2", "flair"];
 
 /// A copy of the cohort in `data` with each voxel of each image changed.
-fn copy_changed(desk: &Desk, copy: &str, change: impl Fn(usize, f32) -> f32) {
+pub(crate) fn copy_changed(desk: &Desk, copy: &str, change: impl Fn(usize, f32) -> f32) {
     for case in desk.names("data").iter().filter(|name| name.starts_with("BraTS20")) {
         std::fs::create_dir_all(desk.path(&format!("{copy}/{case}"))).unwrap();
         let name =

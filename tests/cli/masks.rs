@@ -1,23 +1,18 @@
 //! Mask files that say where tissue is: `data.foreground = "_mask"`.
 
+use crate::cli::backgrounds::copy_changed;
 use crate::cli::harness::{Desk, TINY};
+use crate::cli::nifti_file::NiftiFile;
 use crate::cli::quality::rewrite_image;
-
-const MODALITIES: [&str; 4] = ["t1", "t1ce", "t2", "flair"];
 
 /// A copy of `data` whose images are not 0 anywhere around the brain, each case with a mask of it.
 fn copy_unstripped(desk: &Desk, copy: &str) {
-    for case in desk.names("data").iter().filter(|name| name.starts_with("BraTS20")) {
-        std::fs::create_dir_all(desk.path(&format!("{copy}/{case}"))).unwrap();
-        let name =
-            |folder: &str, kind: &str| desk.path(&format!("{folder}/{case}/{case}_{kind}.nii.gz"));
-        std::fs::copy(name("data", "seg"), name(copy, "seg")).unwrap();
-        let skull = |place: usize, own: f32| if own == 0.0 { (place % 97 + 3) as f32 } else { own };
-        for modality in MODALITIES {
-            rewrite_image(&name("data", modality), &name(copy, modality), skull);
-        }
-        let inside = |_: usize, own: f32| f32::from(own != 0.0);
-        rewrite_image(&name("data", "t1"), &name(copy, "mask"), inside);
+    let skull = |place: usize, own: f32| if own == 0.0 { (place % 97 + 3) as f32 } else { own };
+    copy_changed(desk, copy, skull);
+    let inside = |_: usize, own: f32| f32::from(own != 0.0);
+    for case in desk.names(copy) {
+        let stripped = desk.path(&format!("data/{case}/{case}_t1.nii.gz"));
+        rewrite_image(&stripped, &desk.path(&format!("{copy}/{case}/{case}_mask.nii.gz")), inside);
     }
 }
 
@@ -45,7 +40,7 @@ fn under_masks_training_and_prediction_are_those_of_stripped_images() {
     for name in desk.names("stripped-out") {
         let voxels = |folder: &str| {
             let path = desk.path(&format!("{folder}/{name}"));
-            crate::cli::nifti_file::NiftiFile::open(&path).values()
+            NiftiFile::open(&path).values()
         };
         assert_eq!(voxels("masked-out"), voxels("stripped-out"), "{name}");
     }
