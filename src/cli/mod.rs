@@ -56,6 +56,7 @@ use clap::{Parser, Subcommand};
 use self::console::Console;
 use self::report::CommandOutput;
 use crate::base::error::Fault;
+use crate::base::machine::raise_open_file_limit;
 use crate::run::failure::Failure;
 use crate::telemetry::backend_log;
 
@@ -130,6 +131,7 @@ verbs! {
 /// Parses the command line, runs the verb, maps its outcome to an exit code.
 pub fn main() -> ExitCode {
     let line = CommandLine::parse();
+    raise_open_file_limit();
     let console = Console::new(line.json);
     console.log_to_stderr(&line.log);
     match line.verb.run(&console) {

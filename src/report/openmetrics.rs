@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::base::error::Fault;
+use crate::base::text::without_control_characters;
 use crate::report::run_record::run_name;
 use crate::run_folder::event_log::EventLog;
 use crate::telemetry::catalog::*;
@@ -268,6 +269,7 @@ impl MetricHistory {
 
 /// Escapes a label value or help text for OpenMetrics.
 fn escape_label(text: &str) -> String {
+    let text = without_control_characters(text);
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 

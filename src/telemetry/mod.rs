@@ -3,11 +3,13 @@
 
 pub mod backend_log;
 pub mod catalog;
+pub mod connections;
 pub mod endpoint;
 pub mod exporter;
 pub mod exposition;
 pub mod gpu;
 pub mod health;
+mod host_names;
 pub mod memory;
 pub mod meter;
 pub mod metric;
