@@ -8,6 +8,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::base::error::{CaseError, Reason};
 use crate::base::fs::{self, AtPath};
+use crate::base::memory::{FREE_MEMORY, OutOfMemory, zeroed_values};
 use crate::brats::gzip::{self, MemberReader};
 
 /// Bytes after the last voxel that need no word: some writers pad.
@@ -16,14 +17,42 @@ const TRAILING: u64 = 64 << 10;
 /// Deflate spends at least two bits on a match, and a match is at most 258 bytes (RFC 1951, 3.2.5).
 const DEFLATE_MAX_RATIO: u64 = 1032;
 
+/// Bytes that are inflated at once where the content is not kept; whole numbers of every type fill it.
+const PIECE: usize = 64 << 10;
+
+/// Bytes that a file may have beside its voxels: header, extensions, padding.
+const MAX_SURPLUS: u64 = 64 << 20;
+
+/// Widest voxel that is read, in bytes.
+const MAX_VOXEL_BYTES: u64 = 8;
+
 /// Longest start that [`decompress_into`] inflates only to drop it again: the longest header, and
 /// extensions of the usual size.
 const MAX_LEAD: usize = 64 << 10;
 
-/// Reads the whole file as it is on the disk, in place of the content of `into`.
-pub(super) fn read_whole(path: &Path, into: Vec<u8>) -> Result<Vec<u8>, CaseError> {
+/// Reads the whole file as it is on the disk, in place of the content of `into`; a file that is longer
+/// than `max_voxels` can be is refused before anything is read.
+pub(super) fn read_whole(
+    path: &Path,
+    max_voxels: usize,
+    into: Vec<u8>,
+) -> Result<Vec<u8>, CaseError> {
+    let found = path.metadata().at_path(path)?.len();
+    let most = (max_voxels as u64).saturating_mul(MAX_VOXEL_BYTES).saturating_add(MAX_SURPLUS);
+    if found > most {
+        return Err(CaseError::new(
+            Reason::Format,
+            path.display(),
+            format!("is a file of {found} bytes, more than {max_voxels} voxels take"),
+            MORE_VOXELS,
+        ));
+    }
     read_up_to(path, u64::MAX, into)
 }
+
+/// Way out for a volume of more voxels than are read.
+pub(super) const MORE_VOXELS: &str =
+    "if it is what you mean, allow more: data.max_voxels of a run, or --max-voxels";
 
 /// Reads the file's first bytes, at most `limit`.
 pub(super) fn read_start(path: &Path, limit: u64) -> Result<Vec<u8>, CaseError> {
@@ -88,42 +117,105 @@ pub(super) fn decompress_into<T: FromBytes + IntoBytes + Clone>(
     into: &mut Vec<T>,
 ) -> Result<(), CaseError> {
     let lead = skip.div_ceil(size_of::<T>());
+    let out_of_memory = |error: OutOfMemory| {
+        CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY)
+    };
     if lead * size_of::<T>() <= MAX_LEAD && gzip::claims_length(raw, skip + count * size_of::<T>())
     {
-        resize_for_overwrite(into, lead + count);
+        resize_for_overwrite(into, lead + count).map_err(out_of_memory)?;
         let before = lead * size_of::<T>() - skip;
         if gzip::inflate(raw, &mut into.as_mut_bytes()[before..]) {
             into.drain(..lead);
             return Ok(());
         }
     }
-    resize_for_overwrite(into, count);
+    resize_for_overwrite(into, count).map_err(out_of_memory)?;
     stream_into(path, raw, skip, into.as_mut_bytes())
 }
 
 /// Resizes `into`; its content is undefined.
-fn resize_for_overwrite<T: FromBytes + Clone>(into: &mut Vec<T>, length: usize) {
+fn resize_for_overwrite<T: FromBytes + Clone>(
+    into: &mut Vec<T>,
+    length: usize,
+) -> Result<(), OutOfMemory> {
     if into.capacity() < length {
         // Zeroed pages come free from the system, while zeros in an old buffer are written.
-        *into = vec![T::new_zeroed(); length];
+        *into = Vec::new();
+        *into = zeroed_values(T::new_zeroed(), length)?;
     } else {
         into.resize(length, T::new_zeroed());
     }
+    Ok(())
 }
 
 fn stream_into(path: &Path, raw: &[u8], skip: usize, into: &mut [u8]) -> Result<(), CaseError> {
-    let mut content = content_reader(raw);
-    let skipped = io::copy(&mut content.by_ref().take(skip as u64), &mut io::sink())
-        .map_err(|error| corrupt_error(path, &error))?;
-    let mut filled = 0;
-    while filled < into.len() {
-        match content.read(&mut into[filled..]).map_err(|error| corrupt_error(path, &error))? {
-            0 => return Err(cut_off_error(path, skipped + filled as u64, skip + into.len())),
-            count => filled += count,
-        }
+    let mut content = ContentStream::new(path, raw, skip, into.len())?;
+    content.fill_next(into)?;
+    content.finish()
+}
+
+/// Hands the `length` bytes that follow the content's first `skip` to `visit`, in pieces of whole
+/// numbers of any type. All of the content is read, as by [`decompress_into`].
+pub(super) fn visit_pieces(
+    path: &Path,
+    raw: &[u8],
+    skip: usize,
+    length: usize,
+    mut visit: impl FnMut(&[u8]),
+) -> Result<(), CaseError> {
+    let mut content = ContentStream::new(path, raw, skip, length)?;
+    let mut piece = vec![0; PIECE.min(length)];
+    let mut left = length;
+    while left > 0 {
+        let part = &mut piece[..PIECE.min(left)];
+        content.fill_next(part)?;
+        visit(part);
+        left -= part.len();
     }
+    content.finish()
+}
+
+/// Content of a file behind its first `skip` bytes, read in order.
+struct ContentStream<'a> {
+    path: &'a Path,
+    content: Box<dyn Read + 'a>,
+    /// Bytes so far, those that were skipped included.
+    found: u64,
+    expected: usize,
+}
+
+impl<'a> ContentStream<'a> {
+    fn new(path: &'a Path, raw: &'a [u8], skip: usize, length: usize) -> Result<Self, CaseError> {
+        let mut content = content_reader(raw);
+        let found = io::copy(&mut content.by_ref().take(skip as u64), &mut io::sink())
+            .map_err(|error| corrupt_error(path, &error))?;
+        Ok(Self { path, content, found, expected: skip + length })
+    }
+
+    fn fill_next(&mut self, into: &mut [u8]) -> Result<(), CaseError> {
+        let mut filled = 0;
+        while filled < into.len() {
+            let read = self.content.read(&mut into[filled..]);
+            let count = read.map_err(|error| corrupt_error(self.path, &error))?;
+            if count == 0 {
+                return Err(cut_off_error(self.path, self.found, self.expected));
+            }
+            filled += count;
+            self.found += count as u64;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), CaseError> {
+        let Self { path, mut content, .. } = self;
+        skip_rest(path, &mut content)
+    }
+}
+
+/// Reads the content behind the last voxel, so that every checksum is compared.
+fn skip_rest(path: &Path, content: &mut impl Read) -> Result<(), CaseError> {
     let trailing =
-        io::copy(&mut content, &mut io::sink()).map_err(|error| corrupt_error(path, &error))?;
+        io::copy(content, &mut io::sink()).map_err(|error| corrupt_error(path, &error))?;
     if trailing > TRAILING {
         tracing::warn!(
             "{}: {trailing} bytes follow the last voxel of its header, and are not read",

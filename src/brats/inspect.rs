@@ -8,9 +8,11 @@ use crate::base::error::CaseError;
 use crate::brats::dataset::{TumourGrade, discover_cases};
 use crate::brats::examine::{CaseExamination, examine_cases};
 use crate::brats::layout::Layout;
+use crate::brats::narrow;
 use crate::brats::orient::axis_codes;
-use crate::brats::read::read_volume;
+use crate::brats::read::RawVolume;
 use crate::brats::scheme::SchemeReason;
+use crate::buffers::case::CaseBuffers;
 use crate::quality::policy::{Consequence, QualityPolicy};
 use crate::volume::case::CaseId;
 use crate::volume::region::LabelScheme;
@@ -81,22 +83,28 @@ pub enum Depth {
     Voxels,
 }
 
-/// Reads a file and describes it.
+/// Reads a file of up to `max_voxels` and describes it. No voxel is kept: the memory is that of the
+/// file as it is on the disk.
 ///
 /// # Errors
-/// Those of [`read_volume`].
-pub fn inspect_file(path: &Path) -> Result<FileReport, CaseError> {
-    let volume = read_volume(path)?;
-    let header = volume.header;
+/// Those of [`read_volume`](crate::brats::read::read_volume).
+pub fn inspect_file(path: &Path, max_voxels: usize) -> Result<FileReport, CaseError> {
+    let packed = RawVolume::read(path, max_voxels, &CaseBuffers::default())?;
     let mut min = f64::INFINITY;
     let mut max = f64::NEG_INFINITY;
     let mut sum = 0.0;
-    for value in volume.voxels.iter().filter(|value| value.is_finite()) {
-        min = min.min(value);
-        max = max.max(value);
-        sum += value;
-    }
-    let some_finite = volume.non_finite < volume.voxels.len();
+    let mut non_finite = 0;
+    narrow::visit_values(&packed, |value| {
+        if value.is_finite() {
+            min = min.min(value);
+            max = max.max(value);
+            sum += value;
+        } else {
+            non_finite += 1;
+        }
+    })?;
+    let header = packed.header;
+    let some_finite = non_finite < header.voxel_count();
     Ok(FileReport {
         path: path.display().to_string(),
         spacing_mm: header.spacing_mm,
@@ -106,13 +114,13 @@ pub fn inspect_file(path: &Path) -> Result<FileReport, CaseError> {
         min: some_finite.then_some(min),
         max: some_finite.then_some(max),
         sum,
-        non_finite: volume.non_finite,
+        non_finite,
         shape: header.shape,
     })
 }
 
 /// Lists the cases of a folder, the meaning of their labels (`asked`, or from their names) and what
-/// is wrong with which. A case that cannot be read, or has no information, is a problem and listed
+/// is wrong with which; volumes may have up to `max_voxels`. A case that cannot be read, or has no information, is a problem and listed
 /// among the cases as well: it is there.
 ///
 /// # Errors
@@ -121,8 +129,9 @@ pub fn inspect_folder(
     folder: &Path,
     depth: Depth,
     asked: Option<LabelScheme>,
+    max_voxels: usize,
 ) -> Result<FolderReport, CaseError> {
-    let dataset = discover_cases(folder, asked)?;
+    let dataset = discover_cases(folder, asked)?.with_max_voxels(max_voxels);
     let mut problems: Vec<String> = dataset.problems.iter().map(ToString::to_string).collect();
     let examined = match depth {
         Depth::Names => Vec::new(),

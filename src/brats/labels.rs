@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::base::error::{CaseError, Reason};
+use crate::base::memory::{FREE_MEMORY, reserve_values};
 use crate::brats::bytes;
 use crate::brats::datatype::Datatype;
 use crate::brats::narrow;
-use crate::brats::read::RawVolume;
+use crate::brats::read::{DEFAULT_MAX_VOXELS, RawVolume};
 use crate::brats::scheme;
 use crate::buffers::case::CaseBuffers;
 use crate::volume::region::LabelScheme;
@@ -45,7 +46,7 @@ pub(super) fn read_labels(
 /// reading of labels refuses them.
 pub(super) fn read_label_values(path: &Path) -> Result<BTreeSet<i64>, CaseError> {
     let buffers = CaseBuffers::default();
-    let packed = RawVolume::read(path, &buffers)?;
+    let packed = RawVolume::read(path, DEFAULT_MAX_VOXELS, &buffers)?;
     let mut values = BTreeSet::new();
     let mut last = None;
     for value in narrow::decode_voxels(&packed, &buffers)?.iter() {
@@ -93,9 +94,12 @@ fn canonical_labels(
     path: &Path,
     voxels: &Voxels,
     scheme: LabelScheme,
-    into: Vec<u8>,
+    mut into: Vec<u8>,
 ) -> Result<Vec<u8>, CaseError> {
     let known = canonical_label_table(scheme);
+    reserve_values(&mut into, voxels.len()).map_err(|error| {
+        CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY)
+    })?;
     let whole = match voxels {
         Voxels::I16(values) => map_labels(values, into, |value| {
             usize::try_from(value).ok().and_then(|place| known.get(place).copied().flatten())
@@ -108,14 +112,12 @@ fn canonical_labels(
     whole.ok_or_else(|| unknown_label_error(path, voxels.iter(), scheme))
 }
 
-/// Maps every value; `None` if one has no label.
+/// Maps every value into `labels`, which are empty; `None` if one has no label.
 fn map_labels<T: Copy + Default + PartialEq>(
     values: &[T],
     mut labels: Vec<u8>,
     label: impl Fn(T) -> Option<u8>,
 ) -> Option<Vec<u8>> {
-    labels.clear();
-    labels.reserve(values.len());
     for run in values.chunks(RUN) {
         if run.iter().all(|value| *value == T::default()) {
             labels.resize(labels.len() + run.len(), 0);

@@ -13,14 +13,17 @@ use crate::actor::topology::{Limits, Topology};
 use crate::base::error::Fault;
 use crate::base::machine::core_count;
 use crate::brats::dataset::CaseFiles;
+use crate::brats::read::read_grid;
 use crate::buffers::case::CaseBuffers;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
+use crate::pipeline::cold::ingest_bytes;
 use crate::pipeline::decode::Decode;
 use crate::pipeline::files::CaseFilesSource;
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::observe;
 use crate::pipeline::publish::{Publish, PublishedCase};
+use crate::volume::grid::Dims;
 
 /// Threads per stage of ingest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +52,30 @@ impl IngestWorkers {
     pub const fn ticket_count(&self) -> usize {
         self.decode + self.normalize + self.publish + 2
     }
+}
+
+/// Threads and memory of an ingest.
+#[derive(Debug, Clone)]
+pub struct IngestResources {
+    /// Threads per stage.
+    pub workers: IngestWorkers,
+    /// Memory for the cases under way; one is always let in.
+    pub memory_bytes: usize,
+}
+
+impl IngestResources {
+    /// Number of cases under way at once: what the threads can use, and of cases as large as the
+    /// largest of `cases` what the memory holds. Headers that cannot be read are passed over.
+    fn ticket_count(&self, cases: &[CaseFiles]) -> usize {
+        let grids = cases.iter().filter_map(|files| read_grid(&files.images[0]).ok());
+        let largest = grids.map(|grid| ingest_bytes(grid.dims)).max().unwrap_or(1).max(1);
+        (self.memory_bytes / largest).clamp(1, self.workers.ticket_count())
+    }
+}
+
+/// Voxels of the largest case that these bytes of memory hold on its way into the cache.
+pub const fn max_voxels(memory_bytes: usize) -> usize {
+    memory_bytes / ingest_bytes(Dims([1, 1, 1]))
 }
 
 /// Outcome of one case: in the cache, or skipped.
@@ -81,13 +108,14 @@ pub fn start_ingest(
     cases: Vec<CaseFiles>,
     store: Arc<CaseStore>,
     preprocess: &PreprocessConfig,
-    workers: &IngestWorkers,
+    resources: &IngestResources,
     stop: &StopLatch,
     runtime: &tokio::runtime::Handle,
 ) -> Result<(Feed<IngestOutcome>, RunningTopology), Fault> {
-    let limits =
-        Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(workers.ticket_count()) };
-    let case_buffers = CaseBuffers::for_cases(workers.decode + workers.normalize);
+    let workers = &resources.workers;
+    let tickets = resources.ticket_count(&cases);
+    let limits = Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(tickets) };
+    let case_buffers = CaseBuffers::for_cases(tickets.min(workers.decode + workers.normalize));
     let decode = Decode::new(case_buffers.clone());
     let normalize = Normalize::new(preprocess.clone(), case_buffers.clone());
     let publish = Publish::new(store, case_buffers, stop.clone());

@@ -19,7 +19,7 @@ use crate::cache::quarantine::{Quarantine, Quarantined};
 use crate::cache::source::ExpectedSource;
 use crate::cache::store::CaseStore;
 use crate::pipeline::decode::stat_files as look_at;
-use crate::pipeline::ingest::{self, IngestOutcome, IngestWorkers};
+use crate::pipeline::ingest::{self, IngestOutcome, IngestResources};
 use crate::pipeline::observe::TopologyRegistry;
 use crate::run::failure::Failure;
 use crate::run_folder::summary::ExcludedCase;
@@ -65,10 +65,10 @@ pub fn ingest_cases(
     cases: &[CaseFiles],
     store: &Arc<CaseStore>,
     preprocess: &PreprocessConfig,
-    workers: &IngestWorkers,
+    resources: &IngestResources,
     session: &Session,
 ) -> Result<IngestReport, Failure> {
-    let report = ingest_unrecorded(cases, store, preprocess, workers, session)?;
+    let report = ingest_unrecorded(cases, store, preprocess, resources, session)?;
     for excluded in &report.excluded {
         quarantine_case(store, &excluded.case, None, &excluded.error)?;
     }
@@ -84,7 +84,7 @@ pub(super) fn ingest_unrecorded(
     cases: &[CaseFiles],
     store: &Arc<CaseStore>,
     preprocess: &PreprocessConfig,
-    workers: &IngestWorkers,
+    resources: &IngestResources,
     session: &Session,
 ) -> Result<IngestReport, Failure> {
     let mut report = IngestReport::default();
@@ -101,7 +101,7 @@ pub(super) fn ingest_unrecorded(
         missing,
         Arc::clone(store),
         preprocess,
-        workers,
+        resources,
         &session.stop,
         &session.runtime,
     )?;

@@ -16,7 +16,9 @@ use serde_json::Value;
 use toml::Table;
 
 use crate::augment::config::AugmentConfig;
+use crate::base::error::CaseError;
 use crate::base::schema::{self, ConfigError};
+use crate::brats::dataset::{Dataset, discover_cases};
 use crate::eval::sliding::SlidingConfig;
 use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::precision::Precision;
@@ -24,7 +26,7 @@ use crate::nets::{ArchitectureEntry, Blueprint};
 use crate::pipeline::budget::{Footprint, LoaderConfig, LoaderMemory};
 use crate::pipeline::crop::CropConfig;
 use crate::pipeline::drill::DrillConfig;
-use crate::pipeline::ingest::IngestWorkers;
+use crate::pipeline::ingest::{self, IngestResources, IngestWorkers};
 use crate::pipeline::loader;
 use crate::run::config::data::DataConfig;
 use crate::run::config::layers::{ConfigLayers, SettingOrigin};
@@ -251,6 +253,35 @@ impl RunConfig {
         let footprint =
             if self.loader.cached { Footprint::Mapped } else { Footprint::InMemory(largest) };
         Ok(self.loader.plan_memory_for(self.targets(), self.crop.patch, footprint)?)
+    }
+
+    /// Finds the cases of `folder`, the run's own or where it lies now, with the run's meaning of
+    /// labels, its mask files and its limit of voxels.
+    ///
+    /// # Errors
+    /// As [`discover_cases`].
+    pub fn discover_in(&self, folder: &Path) -> Result<Dataset, CaseError> {
+        let data = &self.data;
+        let most =
+            data.max_voxels.unwrap_or_else(|| ingest::max_voxels(self.loader.memory_bytes()));
+        Ok(discover_cases(folder, data.labels)?.with_masks(&data.foreground).with_max_voxels(most))
+    }
+
+    /// Threads and memory of an ingest that runs alone.
+    pub fn ingest_resources(&self) -> IngestResources {
+        let memory_bytes = self.loader.memory_bytes();
+        IngestResources { workers: self.ingest.clone(), memory_bytes }
+    }
+
+    /// Threads and memory of an ingest beside the loader, whose share of the budget is not free, for
+    /// cases of at most this grid.
+    pub fn ingest_resources_beside_loader(
+        &self,
+        largest: Dims,
+    ) -> Result<IngestResources, Failure> {
+        let own = self.ingest_resources();
+        let memory_bytes = own.memory_bytes.saturating_sub(self.loader_memory(largest)?.bytes);
+        Ok(IngestResources { memory_bytes, ..own })
     }
 
     /// Targets of training: hard labels or probabilities.

@@ -20,7 +20,7 @@ use crate::pipeline::bottleneck::{Bottleneck, CpuUsage, diagnose_run};
 use crate::pipeline::budget::{Footprint, LoaderConfig};
 use crate::pipeline::crop::CropConfig;
 use crate::pipeline::drill::DrillConfig;
-use crate::pipeline::ingest::IngestWorkers;
+use crate::pipeline::ingest::{IngestResources, IngestWorkers};
 use crate::pipeline::loader::{self, CaseSource, LoaderParts};
 use crate::pipeline::plan::Plan;
 use crate::pipeline::sample::Batch;
@@ -137,9 +137,12 @@ pub fn prepare_dataset(config: &DrainConfig, session: &Session) -> Result<DrainD
     let found = discover_cases(&config.data, config.labels)?;
     let (cases, usable, excluded) = if config.loader.cached {
         let store = prepare::open_store(&config.cache, &config.preprocess)?;
-        let workers = IngestWorkers::default();
+        let resources = IngestResources {
+            workers: IngestWorkers::default(),
+            memory_bytes: config.loader.memory_bytes(),
+        };
         let done =
-            prepare::ingest_cases(&found.cases, &store, &config.preprocess, &workers, session)?;
+            prepare::ingest_cases(&found.cases, &store, &config.preprocess, &resources, session)?;
         let mut usable = found.cases;
         usable.retain(|files| done.excluded.iter().all(|left| left.case != files.id));
         (CaseSource::from_store(store), usable, done.excluded)

@@ -49,7 +49,7 @@ pub fn replay_of_run(
     let ReplayRequest { epoch, index, count, arrays, out } = request;
     let run = config::load_run_config(folder, &[])?.run;
     let lock = read_lock(folder)?;
-    let found = run.data.discover_in(&lock.folder)?.cases;
+    let found = run.discover_in(&lock.folder)?.cases;
     let mut cohort = lock.files_in_split(&found, Split::Train);
     let mut parts = vec![Split::Train];
     let mut annotations = None;
