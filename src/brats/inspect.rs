@@ -180,3 +180,65 @@ fn list_refusals<'a>(
         located.finding.clone().into_error(&located.file).of_case(id).to_string()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::brats::read::{DEFAULT_MAX_VOXELS, read_volume};
+
+    /// File of so many voxels in a row, after a header with this type and scaling.
+    fn file(code: i16, bits: i16, count: i16, slope: f32, voxels: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0u8; 352];
+        let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+        put(0, &348i32.to_le_bytes());
+        put(40, [3, count, 1, 1, 1, 1, 1, 1i16].map(i16::to_le_bytes).as_flattened());
+        put(70, &code.to_le_bytes());
+        put(72, &bits.to_le_bytes());
+        put(76, [1f32; 8].map(f32::to_le_bytes).as_flattened());
+        put(108, &352f32.to_le_bytes());
+        put(112, &slope.to_le_bytes());
+        put(116, &(-3f32).to_le_bytes());
+        put(344, b"n+1\0");
+        bytes.extend_from_slice(voxels);
+        bytes
+    }
+
+    #[test]
+    fn the_figures_of_a_stream_are_those_of_the_whole_volume() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.nii");
+        // More than a piece of the stream, and bytes that are numbers of any type.
+        let noise: Vec<u8> = (0..20_000u64 * 8).map(|i| (i * i * 7 + i / 3) as u8).collect();
+        let types = [(2, 8), (256, 8), (4, 16), (512, 16), (8, 32), (768, 32), (16, 32), (64, 64)];
+        for (code, bits) in types.into_iter().chain([(1024, 64), (1280, 64)]) {
+            for slope in [0.0, 0.37] {
+                let voxels = &noise[..20_000 * bits as usize / 8];
+                fs::write(&path, file(code, bits, 20_000, slope, voxels)).unwrap();
+                let whole = read_volume(&path).unwrap();
+                let found = inspect_file(&path, DEFAULT_MAX_VOXELS).unwrap();
+                let finite = || whole.voxels.iter().filter(|value| value.is_finite());
+                let sum = finite().fold(0.0, |sum, value| sum + value);
+                assert_eq!(found.sum.to_bits(), sum.to_bits(), "type {code}, slope {slope}");
+                assert_eq!(found.min, finite().reduce(f64::min), "type {code}, slope {slope}");
+                assert_eq!(found.max, finite().reduce(f64::max), "type {code}, slope {slope}");
+                assert_eq!(found.non_finite, whole.non_finite, "type {code}, slope {slope}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_giant_is_refused_by_its_header_and_a_long_file_by_its_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.nii");
+        fs::write(&path, file(4, 16, 3000, 0.0, &[0; 6000])).unwrap();
+        assert!(inspect_file(&path, 3000).is_ok());
+        let refused = inspect_file(&path, 2999).unwrap_err().to_string();
+        assert!(refused.contains("a.nii: dim: is 3000x1x1: 3000 voxels, the limit is 2999"));
+        // A file of holes: nothing of it may be read, or this takes minutes.
+        fs::File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        let refused = inspect_file(&path, 3000).unwrap_err().to_string();
+        assert!(refused.contains("1099511627776 bytes, more than 3000 voxels take"), "{refused}");
+    }
+}

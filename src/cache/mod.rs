@@ -16,6 +16,7 @@ pub mod foreground;
 pub mod format;
 pub mod histogram;
 pub mod map;
+mod mapping_faults;
 mod parse;
 pub mod preprocess;
 pub mod quarantine;

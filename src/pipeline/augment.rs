@@ -7,6 +7,8 @@ use crate::augment::recipe::RenderPlan;
 use crate::base::error::CaseError;
 use crate::buffers::patch::PatchBuffer;
 use crate::buffers::patch::PatchBufferPool;
+use crate::pipeline::plan::PlannedSample;
+use crate::pipeline::recovery::CaseRecovery;
 use crate::pipeline::sample::{DrawnSample, Provenance, Sample};
 use crate::volume::targets::Targets;
 
@@ -17,12 +19,25 @@ pub struct Augment {
     background: Background,
     targets: Targets,
     recycler: PatchBufferPool,
+    recovery: CaseRecovery,
 }
 
 impl Augment {
     /// Stage with the fastest kernel of this machine, rendering into buffers of `recycler`.
     pub fn new(background: Background, recycler: PatchBufferPool) -> Self {
-        Self { kernel: Kernel::fastest_available(), background, targets: Targets::Hard, recycler }
+        Self {
+            kernel: Kernel::fastest_available(),
+            background,
+            targets: Targets::Hard,
+            recycler,
+            recovery: CaseRecovery::default(),
+        }
+    }
+
+    /// Recovers cases that are lost while a sample is rendered.
+    #[must_use]
+    pub fn with_recovery(self, recovery: CaseRecovery) -> Self {
+        Self { recovery, ..self }
     }
 
     /// Replaces the targets. Labelled cases can give soft targets; cases with probabilities cannot
@@ -58,10 +73,19 @@ impl Stage for Augment {
     type In = DrawnSample;
     type Out = Sample;
 
-    fn process(&mut self, sample: DrawnSample) -> Result<Sample, CaseError> {
+    fn process(&mut self, mut sample: DrawnSample) -> Result<Sample, CaseError> {
         let mut patch = self.recycler.take(sample.window.dims, self.targets);
-        self.render_sample(&sample, &mut patch);
-        let DrawnSample { key, case, window, drawn } = sample;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            self.render_sample(&sample, &mut patch);
+            let files = sample.planned.as_ref().map(PlannedSample::case_files);
+            match self.recovery.replace_lost_case(&sample.case, files, attempt)? {
+                None => break,
+                Some(again) => sample.case = again,
+            }
+        }
+        let DrawnSample { key, case, window, drawn, .. } = sample;
         let provenance = Provenance { case: case.id().clone(), corner: window.corner, drawn };
         Ok(Sample { key, patch, provenance })
     }

@@ -128,3 +128,28 @@ pub fn start_ingest(
         .sink(IngestSink, 1)
         .start(runtime)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::brats::dataset::discover_cases;
+    use crate::brats::phantom::{PhantomConfig, cohort};
+
+    #[test]
+    fn as_many_cases_are_under_way_as_the_memory_holds_of_the_largest_and_one_always() {
+        let folder = tempfile::tempdir().unwrap();
+        for (index, side) in [(0, 16), (1, 24)] {
+            let config = PhantomConfig { dims: Dims::cube(side), seed: 1 };
+            cohort::write_case(folder.path(), &config, index).unwrap();
+        }
+        let cases = discover_cases(folder.path(), None).unwrap().cases;
+        let workers = IngestWorkers { decode: 3, normalize: 2, publish: 1 };
+        let tickets = |memory_bytes| {
+            IngestResources { workers: workers.clone(), memory_bytes }.ticket_count(&cases)
+        };
+        let largest = ingest_bytes(Dims::cube(24));
+        assert_eq!([tickets(0), tickets(largest), tickets(3 * largest - 1)], [1, 1, 2]);
+        assert_eq!(tickets(usize::MAX), workers.ticket_count());
+        assert_eq!(max_voxels(largest), 24 * 24 * 24);
+    }
+}

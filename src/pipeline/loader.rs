@@ -28,6 +28,7 @@ use crate::pipeline::fetch::{Fetch, FetchedSample};
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::observe;
 use crate::pipeline::plan::{Plan, SamplePlanner};
+use crate::pipeline::recovery::CaseRecovery;
 use crate::pipeline::sample::{Batch, Sample};
 use crate::volume::grid::Dims;
 use crate::volume::targets::Targets;
@@ -141,11 +142,13 @@ pub fn start_with_buffers(
         Topology::new(observe::TRAINING, limits, stop).with_hooks(observe::topology_hooks());
     let chain = topology.source(drill.delay_source(planner));
     let workers = loader.workers.at_start();
+    let mut recovery = CaseRecovery::default();
     let fetched = match cases {
         CaseSource::Cache { store, arrivals } => {
             let fetch = Fetch::new(store, preprocess, stop.clone())
                 .waiting_for(arrivals)
                 .with_annotations(parts.annotations);
+            recovery = CaseRecovery::through(fetch.clone());
             let drill = drill.clone();
             chain.stage(move || drill.delay_stage(fetch.clone()), workers.fetch)
         }
@@ -160,8 +163,10 @@ pub fn start_with_buffers(
             decoded.stage(move || slow.delay_stage(normalize.clone()), workers.normalize)
         }
     };
-    let crop = Crop::new(crop, augment.clone());
-    let augment = Augment::new(augment.background, recycler.clone()).with_targets(targets);
+    let crop = Crop::new(crop, augment.clone()).with_recovery(recovery.clone());
+    let augment = Augment::new(augment.background, recycler.clone())
+        .with_targets(targets)
+        .with_recovery(recovery);
     let made = add_patch_stages(fetched, crop, augment, &loader, &drill);
     let first_batch = parts.first_batch;
     let collate = Collate::new(loader.batch, patch, plan, first_batch, recycler, parts.on_skip);

@@ -23,6 +23,7 @@ pub mod plan;
 pub mod prefetch_ingest;
 pub mod progress_watch;
 pub mod publish;
+pub mod recovery;
 pub mod replay;
 pub mod sample;
 pub mod whole_case;

@@ -9,6 +9,7 @@ use crate::base::seed::SampleKey;
 use crate::buffers::patch::PatchBuffer;
 use crate::buffers::pooled::PooledBuffer;
 use crate::pipeline::case_handle::CaseHandle;
+use crate::pipeline::plan::PlannedSample;
 use crate::volume::case::CaseId;
 use crate::volume::grid::Dims;
 use crate::volume::targets::Targets;
@@ -35,6 +36,8 @@ pub struct DrawnSample {
     pub window: Window,
     /// Drawn parameters of each transform.
     pub drawn: DrawnParams,
+    /// Sample as it was planned, by which a lost case is fetched again.
+    pub planned: Option<PlannedSample>,
 }
 
 /// Rendered sample: one patch of a batch.

@@ -22,6 +22,7 @@ use crate::pipeline::files::CaseFilesSource;
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::observe;
 use crate::pipeline::publish::warn_of_findings;
+use crate::pipeline::recovery::ATTEMPTS;
 use crate::volume::case::{CaseId, SourceGrid};
 use crate::volume::grid::Box3;
 use crate::volume::modality::Modality;
@@ -128,7 +129,17 @@ impl Stage for OpenWholeCase {
     type Out = WholeCase;
 
     fn process(&mut self, files: CaseFiles) -> Result<WholeCase, CaseError> {
-        WholeCase::of_mapped(&*self.0.mapped_case(&files)?)
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let case = self.0.mapped_case(&files)?;
+            let whole = WholeCase::of_mapped(&case)?;
+            match case.check_pages() {
+                Ok(()) => return Ok(whole),
+                Err(lost) if attempt >= ATTEMPTS => return Err(lost.of_case(case.id())),
+                Err(lost) => tracing::warn!("case {}: {lost}; it is opened again", case.id()),
+            }
+        }
     }
 }
 

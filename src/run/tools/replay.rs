@@ -97,7 +97,9 @@ pub fn replay_of_run(
             return Err(CaseError::new(Reason::Checksum, subject, problem, remedy).into());
         }
         let sample = crop.draw_sample(key, case);
-        replayed.push(write(&sample, run.augment.background, run.targets(), out)?);
+        let made = write(&sample, run.augment.background, run.targets(), out)?;
+        sample.case.check_pages()?;
+        replayed.push(made);
     }
     Ok(replayed)
 }
