@@ -20,7 +20,7 @@ use gliaflow::brats::phantom::{PhantomConfig, cohort};
 use gliaflow::buffers::case::CaseBuffers;
 use gliaflow::cache::contents::prepare_in_buffers;
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::volume::case::Case;
+use gliaflow::volume::Case;
 
 /// Cases per figure of CPU time.
 const CASES: u64 = 10;

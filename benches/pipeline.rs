@@ -8,9 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gliaflow::actor::stop::StopLatch;
+use gliaflow::actor::StopLatch;
 use gliaflow::augment::config::AugmentConfig;
-use gliaflow::base::progress::{Progress, ProgressTask};
+use gliaflow::base::{Progress, ProgressTask};
 use gliaflow::brats::phantom::{PhantomConfig, cohort};
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::pipeline::budget::{LoaderConfig, LoaderWorkers};

@@ -5,8 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use gliaflow::base::error::Reason;
-use gliaflow::base::fingerprint::Fingerprint;
+use gliaflow::base::{Fingerprint, Reason};
 use gliaflow::cache::annotation::{
     Annotation, AnnotationVoxels, AnnotationVoxelsView, MappedAnnotation,
 };
@@ -16,11 +15,10 @@ use gliaflow::cache::map::MappedCase;
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::cache::source::ExpectedSource;
 use gliaflow::cache::store::CaseStore;
-use gliaflow::volume::case::{Case, CaseId, SourceGrid};
-use gliaflow::volume::grid::{Affine, Dims};
-use gliaflow::volume::region::{LabelScheme, Region};
-use gliaflow::volume::targets::{RegionProbabilities, Targets};
-use gliaflow::volume::voxels::Voxels;
+use gliaflow::volume::{
+    Affine, Case, CaseId, Dims, LabelScheme, Region, RegionProbabilities, SourceGrid, Targets,
+    Voxels,
+};
 
 const TEACHER: Fingerprint = Fingerprint([0xab; 16]);
 const DIMS: Dims = Dims([5, 6, 7]);

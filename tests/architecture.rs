@@ -123,6 +123,6 @@ fn the_check_itself_can_fail() {
     let fenced = "use kanal::Sender;\n";
     assert_eq!(violations("src/pipeline/plan.rs", fenced).len(), 1);
     assert_eq!(violations("src/base/error.rs", &"\n".repeat(MAX_LINES + 1)).len(), 1);
-    let fine = "use crate::base::seed::SampleKey; // not crate::cli::main\n";
+    let fine = "use crate::base::SampleKey; // not crate::cli::main\n";
     assert!(violations("src/pipeline/plan.rs", fine).is_empty());
 }

@@ -8,9 +8,8 @@ use gliaflow::augment::noise::DrawnNoise;
 use gliaflow::augment::placement::Window;
 use gliaflow::augment::recipe::RenderPlan;
 use gliaflow::augment::view::{CaseView, IntensityNormalisation};
-use gliaflow::base::seed::SampleKey;
-use gliaflow::volume::grid::Dims;
-use gliaflow::volume::modality::Modality;
+use gliaflow::base::SampleKey;
+use gliaflow::volume::{Dims, Modality};
 use half::f16;
 use proptest::prelude::*;
 

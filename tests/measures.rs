@@ -20,10 +20,9 @@ use gliaflow::eval::lesionwise::{LesionRules, PENALTY_MM, score_lesions};
 use gliaflow::eval::postprocess::PostProcess;
 use gliaflow::eval::regions_to_labels;
 use gliaflow::eval::score::{CaseScore, score_case};
-use gliaflow::volume::case::CaseId;
-use gliaflow::volume::grid::Dims;
-use gliaflow::volume::region::{LabelScheme, Region};
-use gliaflow::volume::targets::{most_likely_label, quantise_probability};
+use gliaflow::volume::{
+    CaseId, Dims, LabelScheme, Region, most_likely_label, quantise_probability,
+};
 use serde_json::Value;
 
 fn fixture(name: &str) -> PathBuf {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gliaflow::base::error::Reason;
+use gliaflow::base::Reason;
 use gliaflow::telemetry::catalog::{self, CATALOGUE, RunState};
 use gliaflow::telemetry::exporter::{Exporter, MetricsAddress};
 use gliaflow::telemetry::metric::MetricKind;

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use gliaflow::augment::config::AugmentConfig;
-use gliaflow::base::error::Fault;
-use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
+use gliaflow::base::{Domain, Fault, KeyedRng, SampleKey};
 use gliaflow::eval::predict::predict_case;
 use gliaflow::eval::sliding::SlidingConfig;
 use gliaflow::nets::learner::{OPTIMISER_FILE, WEIGHTS_FILE};
@@ -17,9 +16,7 @@ use gliaflow::pipeline::crop::CropConfig;
 use gliaflow::run::config;
 use gliaflow::train::loss::{LossConfig, region_targets};
 use gliaflow::train::schedule::Schedule;
-use gliaflow::volume::grid::Dims;
-use gliaflow::volume::modality::Modality;
-use gliaflow::volume::region::Region;
+use gliaflow::volume::{Dims, Modality, Region};
 use serde_json::{Value, json};
 
 mod learning;

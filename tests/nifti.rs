@@ -8,16 +8,13 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use gliaflow::base::error::Reason;
+use gliaflow::base::Reason;
 use gliaflow::brats::case::{read_case, read_labels_only};
 use gliaflow::brats::dataset::discover_cases;
 use gliaflow::brats::orient::source_grid;
 use gliaflow::brats::read::read_volume;
 use gliaflow::brats::write::{write_intensities, write_labels, write_scalars};
-use gliaflow::volume::case::SourceGrid;
-use gliaflow::volume::grid::{Affine, Dims};
-use gliaflow::volume::region::LabelScheme;
-use gliaflow::volume::voxels::Voxels;
+use gliaflow::volume::{Affine, Dims, LabelScheme, SourceGrid, Voxels};
 use proptest::prelude::*;
 
 const LPS: [[f64; 3]; 3] = [[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.5]];

@@ -5,8 +5,7 @@ use gliaflow::quality::background::Certainty;
 use gliaflow::quality::case::CaseQuality;
 use gliaflow::quality::finding::{FindingKind, QualityFinding};
 use gliaflow::quality::policy::ForegroundRule;
-use gliaflow::volume::grid::Dims;
-use gliaflow::volume::voxels::Voxels;
+use gliaflow::volume::{Dims, Voxels};
 
 /// A clean phantom and its quality after `change` of every voxel of every image.
 fn examined(dims: Dims, index: u64, change: impl Fn(usize, i16) -> f64) -> CaseQuality {

@@ -12,7 +12,7 @@ use gliaflow::brats::write::{write_intensities, write_labels, write_scalars};
 use gliaflow::buffers::case::CaseBuffers;
 use gliaflow::cache::contents::{prepare_case, prepare_in_buffers};
 use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::volume::grid::{Affine, Dims};
+use gliaflow::volume::{Affine, Dims};
 
 const LPS: [[f64; 4]; 3] = [[-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
 const PIR: [[f64; 4]; 3] = [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0]];

@@ -4,9 +4,7 @@
 use std::fs;
 
 use gliaflow::brats::dataset::{TumourGrade, discover_cases};
-use gliaflow::volume::case::{CaseId, Split};
-use gliaflow::volume::fold::Fold;
-use gliaflow::volume::partition::{SplitShares, cross_validation, partition_cohort};
+use gliaflow::volume::{CaseId, Fold, Split, SplitShares, cross_validation, partition_cohort};
 
 type Graded = (CaseId, Option<TumourGrade>);
 
@@ -70,8 +68,7 @@ mod by_patient {
     use gliaflow::run::config::RunConfig;
     use gliaflow::run::config::data::PseudoConfig;
     use gliaflow::run::division::Division;
-    use gliaflow::volume::patient::{PatientId, patients_in_two_parts};
-    use gliaflow::volume::region::LabelScheme;
+    use gliaflow::volume::{LabelScheme, PatientId, patients_in_two_parts};
     use proptest::prelude::*;
 
     use super::*;

@@ -1,7 +1,7 @@
 //! Clocks in, one word and one sentence out: a test for each verdict.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use gliaflow::actor::observe::{Observation, TopologySnapshot};
+use gliaflow::actor::{Observation, TopologySnapshot};
 use gliaflow::pipeline::bottleneck::{
     BottleneckVerdict, CpuUsage, diagnose_beside_ingest, diagnose_run, diagnose_span,
 };

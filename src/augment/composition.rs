@@ -2,7 +2,7 @@
 //! modality, a noise field.
 
 use crate::augment::noise::DrawnNoise;
-use crate::volume::modality::Modality;
+use crate::volume::Modality;
 
 /// 3x3 matrix over axes `[z, y, x]`.
 pub type Matrix3 = [[f64; 3]; 3];

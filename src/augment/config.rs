@@ -12,7 +12,7 @@ use crate::augment::rotation::Rotation;
 use crate::augment::scaling::Scaling;
 use crate::augment::shift::Shift;
 use crate::augment::transform::Transform;
-use crate::base::seed::{Domain, KeyedRng, SampleKey};
+use crate::base::{Domain, KeyedRng, SampleKey};
 
 /// Treatment of voxels without tissue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -113,7 +113,7 @@ impl AugmentConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::schema::check_ranges;
+    use crate::base::check_ranges;
 
     fn key(index: u64) -> SampleKey {
         SampleKey { seed: 20181, epoch: 3, index }

@@ -5,8 +5,7 @@ use crate::augment::config::{Background, DrawnParams};
 use crate::augment::placement::{Placement, Window};
 use crate::augment::tone::IntensityMap;
 use crate::augment::view::CaseView;
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
+use crate::volume::{Dims, Modality};
 
 /// Placement of a patch and intensity map of each modality.
 #[derive(Debug, Clone, PartialEq)]

@@ -14,7 +14,7 @@ use crate::augment::normal::counter_normal;
 use crate::augment::power::power;
 use crate::augment::view::IntensityNormalisation;
 use crate::cache::histogram::TissueHistogramView;
-use crate::volume::modality::Modality;
+use crate::volume::Modality;
 
 /// Number of voxels processed together: a vector register of `f32`.
 pub(super) const LANES: usize = 8;

@@ -5,14 +5,14 @@
 //! Anything else (an elastic deformation, a blur) is a stage of its own.
 
 use crate::augment::composition::ComposedTransform;
-use crate::base::seed::KeyedRng;
+use crate::base::KeyedRng;
 
 /// Augmentation transform, whose settings are the implementing type.
 ///
 /// To add one: a file with the settings and this trait, and one line in the list in
 /// [`super::config`].
 pub trait Transform {
-    /// Stream of random numbers within [`Domain::Augment`](crate::base::seed::Domain::Augment).
+    /// Stream of random numbers within [`Domain::Augment`](crate::base::Domain::Augment).
     /// Never changed and never reused: an inserted transform must not shift the others' draws.
     const STREAM: u64;
 

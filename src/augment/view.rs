@@ -6,9 +6,7 @@ use crate::cache::encode::IntensityScale;
 use crate::cache::histogram::{TissueHistogram, TissueHistogramView};
 use crate::cache::map::MappedCase;
 use crate::cache::statistics::IntensityStats;
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
-use crate::volume::targets::RegionProbabilities;
+use crate::volume::{Dims, Modality, RegionProbabilities};
 
 /// Normalisation of one modality: the z-score of tissue is `factor * raw + offset`.
 #[derive(Debug, Clone, Copy, PartialEq)]

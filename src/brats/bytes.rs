@@ -7,8 +7,8 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::base::error::{CaseError, Reason};
 use crate::base::fs::{self, AtPath};
+use crate::base::{CaseError, Reason};
 use crate::brats::gzip;
 
 /// Bytes allowed after the last voxel. Some writers pad; more than that is another grid than the

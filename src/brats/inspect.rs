@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::base::error::CaseError;
+use crate::base::CaseError;
 use crate::brats::dataset::{TumourGrade, discover_cases};
 use crate::brats::examine::{CaseExamination, examine_cases};
 use crate::brats::layout::Layout;
@@ -12,8 +12,7 @@ use crate::brats::orient::axis_codes;
 use crate::brats::read::read_volume;
 use crate::brats::scheme::SchemeReason;
 use crate::quality::policy::{Consequence, QualityPolicy};
-use crate::volume::case::CaseId;
-use crate::volume::region::LabelScheme;
+use crate::volume::{CaseId, LabelScheme};
 
 /// Report on a NIfTI file.
 #[derive(Debug, Clone, PartialEq, Serialize)]

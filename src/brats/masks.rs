@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{CaseError, Reason};
+use crate::base::{CaseError, Reason};
 use crate::brats::dataset::{CaseFiles, Dataset};
 use crate::quality::policy::ForegroundRule;
 

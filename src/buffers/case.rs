@@ -2,9 +2,7 @@
 //! inflating the files does.
 
 use crate::buffers::pool::BufferPool;
-use crate::volume::case::Case;
-use crate::volume::modality::Modality;
-use crate::volume::voxels::Voxels;
+use crate::volume::{Case, Modality, Voxels};
 
 /// Buffer pools for the decoding and preprocessing of cases. Clones share the pools, so that one
 /// stage gives back what another has taken.

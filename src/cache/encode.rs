@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::treatment::ImageTreatment;
-use crate::volume::voxels::Voxels;
+use crate::volume::Voxels;
 
 /// Linear map from raw values of one modality to intensities.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

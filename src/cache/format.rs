@@ -9,9 +9,7 @@ use zerocopy::little_endian::{F64, I64, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::cache::statistics::PERCENTILES;
-use crate::volume::case::MAX_CASE_ID_BYTES;
-use crate::volume::modality::Modality;
-use crate::volume::region::Region;
+use crate::volume::{MAX_CASE_ID_BYTES, Modality, Region};
 
 #[cfg(target_endian = "big")]
 compile_error!("case files are little-endian and read in place");

@@ -10,9 +10,8 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use zerocopy::FromBytes;
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::Fingerprint;
 use crate::base::fs::{self, AtPath, FileError};
+use crate::base::{CaseError, Fingerprint, Reason};
 use crate::cache::contents::{OutsideLabel, RawVoxel};
 use crate::cache::description::CaseDescription;
 use crate::cache::encode::IntensityScale;
@@ -23,10 +22,7 @@ use crate::cache::parse::{CaseIndex, FileFlaw, Section, parse_case_file};
 use crate::cache::small_sections::ForegroundRanges;
 use crate::cache::source::{ExpectedSource, SourceFile};
 use crate::cache::statistics::IntensityStats;
-use crate::volume::case::{CaseId, SourceGrid};
-use crate::volume::grid::Box3;
-use crate::volume::modality::Modality;
-use crate::volume::region::{LabelScheme, Region};
+use crate::volume::{Box3, CaseId, LabelScheme, Modality, Region, SourceGrid};
 
 /// Extent and time of the checks of a file. The first page, the statistics, the histograms, the
 /// foreground index and the source files (up to 100 kB) are always checked on opening; voxels and labels differ.

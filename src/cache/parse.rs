@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use zerocopy::little_endian::{U32, U64};
 
-use crate::base::fingerprint::Fingerprint;
+use crate::base::Fingerprint;
 use crate::cache::contents::OutsideLabel;
 use crate::cache::description::CaseDescription;
 use crate::cache::encode::IntensityScale;
@@ -19,10 +19,9 @@ use crate::cache::small_sections::{
 };
 use crate::cache::source::SourceFile;
 use crate::cache::statistics::IntensityStats;
-use crate::volume::case::{CaseId, SourceGrid, case_id_problem};
-use crate::volume::grid::{Affine, Box3, Dims};
-use crate::volume::modality::Modality;
-use crate::volume::region::LabelScheme;
+use crate::volume::{
+    Affine, Box3, CaseId, Dims, LabelScheme, Modality, SourceGrid, case_id_problem,
+};
 
 /// Entry of the section table, checked against the file's length.
 #[derive(Debug, Clone)]

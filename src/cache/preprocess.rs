@@ -4,8 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::fingerprint::Fingerprint;
-use crate::base::schema::ConfigError;
+use crate::base::{ConfigError, Fingerprint};
 use crate::cache::format;
 use crate::quality::policy::{ForegroundRule, QualityPolicy};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::base::progress::Progress;
+use crate::base::Progress;
 use crate::cli::progress::{ProgressBars, ProgressLog};
 use crate::cli::report::CommandOutput;
 use crate::run::failure::Failure;

@@ -9,8 +9,7 @@ use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::whole_case;
 use crate::run::demo as recipe;
 use crate::run::phantoms;
-use crate::volume::case::Split;
-use crate::volume::region::Region;
+use crate::volume::{Region, Split};
 
 /// Make a phantom cohort, ingest it, train a small U-Net, score it, segment with it
 #[derive(Debug, clap::Args)]

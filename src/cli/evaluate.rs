@@ -20,8 +20,7 @@ use crate::run::evaluate::{self, Evaluation};
 use crate::run::failure::Failure;
 use crate::run::prepare::Session;
 use crate::run_folder::scores::EvaluationScores;
-use crate::volume::case::Split;
-use crate::volume::region::LabelScheme;
+use crate::volume::{LabelScheme, Split};
 
 /// Score a run's network, or the mean of several, on whole cases
 #[derive(Debug, clap::Args)]

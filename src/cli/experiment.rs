@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::fs;
-use crate::base::text::{format_bytes, format_duration};
+use crate::base::{format_bytes, format_duration, fs};
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::train;
 use crate::cli::{CommandOutput, Console, VerbResult};
@@ -16,7 +15,7 @@ use crate::pipeline::whole_case;
 use crate::run::failure::Failure;
 use crate::run::phantoms;
 use crate::run::tools::bench_step::StepCost;
-use crate::volume::case::Split;
+use crate::volume::Split;
 
 /// Train networks, average them, distil their ensemble into a student, and print the table
 #[derive(Debug, clap::Args)]

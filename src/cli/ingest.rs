@@ -10,7 +10,7 @@ use crate::pipeline::ingest::{ACTORS, IngestWorkers};
 use crate::quality::policy::{ForegroundRule, QualityPolicy};
 use crate::run::failure::Failure;
 use crate::run::prepare;
-use crate::volume::region::LabelScheme;
+use crate::volume::LabelScheme;
 
 /// Decode, check and cache every case of a dataset
 #[derive(Debug, clap::Args)]

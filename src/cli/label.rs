@@ -14,9 +14,7 @@ use crate::run::ensemble::ResolvedEnsemble;
 use crate::run::failure::Failure;
 use crate::run::label::{self, LabelReport, LabelRequest};
 use crate::run::prepare::Session;
-use crate::volume::case::Split;
-use crate::volume::region::LabelScheme;
-use crate::volume::targets::Targets;
+use crate::volume::{LabelScheme, Split, Targets};
 
 /// Let a run's network, or the mean of several, label cases for others to train on
 #[derive(Debug, clap::Args)]

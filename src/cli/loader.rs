@@ -12,8 +12,7 @@ use crate::pipeline::crop::CropConfig;
 use crate::pipeline::workers::WorkerPlan;
 use crate::run::failure::Failure;
 use crate::run::tools::drain::DrainConfig;
-use crate::volume::grid::Dims;
-use crate::volume::region::LabelScheme;
+use crate::volume::{Dims, LabelScheme};
 
 /// Augmentation of the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -3,7 +3,7 @@
 use std::io::{BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::base::error::Fault;
+use crate::base::Fault;
 use crate::base::fs::{self, AtPath};
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::report::openmetrics::{MetricHistory, OpenMetricsSummary};

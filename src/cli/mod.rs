@@ -55,7 +55,7 @@ use clap::{Parser, Subcommand};
 
 use self::console::Console;
 use self::report::CommandOutput;
-use crate::base::error::Fault;
+use crate::base::Fault;
 use crate::run::failure::Failure;
 use crate::telemetry::backend_log;
 

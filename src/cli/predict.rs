@@ -10,7 +10,7 @@ use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::{ingest, whole_case};
 use crate::run::predict::{self, PredictOptions};
 use crate::run::spacing::warn_of_other_spacing;
-use crate::volume::region::LabelScheme;
+use crate::volume::LabelScheme;
 
 /// Segment cases with a run's network, or the mean of several, into NIfTI label files
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
-use crate::base::progress::{Progress, ProgressTask};
+use crate::base::{Progress, ProgressTask};
 
 const TEMPLATE: &str = "{prefix:>10} {bar:32} {pos}/{len} {unit}  {per_sec}  {eta} left  {msg}";
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::base::error::CaseError;
+use crate::base::CaseError;
 use crate::base::fs::{self, AtPath};
 use crate::brats::dataset::discover_cases;
 use crate::brats::layout::schemes_of_case_name;
@@ -21,8 +21,7 @@ use crate::eval::score::score_case;
 use crate::eval::table::{render_lesions, render_measures};
 use crate::eval::tune::{PostProcessSearch, TunedThresholds};
 use crate::run::failure::Failure;
-use crate::volume::case::CaseId;
-use crate::volume::region::LabelScheme;
+use crate::volume::{CaseId, LabelScheme};
 
 /// Score predicted label files against true ones
 #[derive(Debug, clap::Args)]

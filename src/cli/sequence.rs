@@ -14,8 +14,7 @@ use std::time::Instant;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::Fault;
-use crate::base::fs;
+use crate::base::{Fault, fs};
 use crate::cli::{CommandLine, Verb, fail_on_kernel_fault};
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::run::failure::Failure;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::text::{format_duration, format_percent};
+use crate::base::{format_duration, format_percent};
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::tables;
 use crate::cli::{CommandOutput, Console, VerbResult};
@@ -13,8 +13,7 @@ use crate::run::resume;
 use crate::run::train::{self, RunDestination};
 use crate::run_folder::DATASET_LOCK;
 use crate::run_folder::summary::RunSummary;
-use crate::volume::case::Split;
-use crate::volume::fold::Fold;
+use crate::volume::{Fold, Split};
 
 /// The topologies of a training run, by their actors.
 pub(super) const TOPOLOGIES: [&[&str]; 3] =

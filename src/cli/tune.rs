@@ -13,7 +13,7 @@ use crate::pipeline::{ingest, loader};
 use crate::run::failure::Failure;
 use crate::run::tools::drain;
 use crate::run::tools::tune::{self, TunedLoader};
-use crate::volume::case::Split;
+use crate::volume::Split;
 
 /// Find the smallest loader that keeps a trainer waiting less than 2 % of the time
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::{CaseError, Fault, Reason};
+use crate::base::{CaseError, Fault, Reason};
 use crate::eval::hausdorff::Hd95;
 use crate::eval::lesionwise::{CaseLesions, LesionRules, score_lesions};
 use crate::eval::postprocess::PostProcess;
@@ -109,10 +109,7 @@ mod tests {
     use crate::cache::contents::OutsideLabel;
     use crate::eval::lesionwise::LesionRules;
     use crate::eval::score::score_case;
-    use crate::volume::case::CaseId;
-    use crate::volume::case::SourceGrid;
-    use crate::volume::grid::{Affine, Box3, Dims};
-    use crate::volume::region::{LabelScheme, label};
+    use crate::volume::{Affine, Box3, CaseId, Dims, LabelScheme, SourceGrid, label};
 
     #[test]
     fn labels_outside_the_brain_box_count_in_the_truth_and_in_scores() {

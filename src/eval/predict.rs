@@ -6,8 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::eval::sliding::{Sliding, SlidingConfig};
 use crate::nets::Network;
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
+use crate::volume::{Dims, Modality};
 
 /// Region probabilities `[3, d, h, w]` of normalised images `[4, d, h, w]` of extent `case`, by
 /// windows of extent `window`; `progress` is called with (windows done, windows).

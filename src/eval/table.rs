@@ -7,7 +7,7 @@ use crate::eval::cohort::{CohortScore, Summary};
 use crate::eval::lesionwise::CohortLesions;
 use crate::eval::score::Measures;
 use crate::eval::threshold::ThresholdBaseline;
-use crate::volume::region::Region;
+use crate::volume::Region;
 
 /// Cell text of a value that was not computed.
 const ABSENT: &str = "not run";
@@ -129,9 +129,7 @@ mod tests {
     use crate::eval::lesionwise::{LesionRules, score_lesions};
     use crate::eval::score::score_case;
     use crate::eval::threshold::ThresholdCase;
-    use crate::volume::case::CaseId;
-    use crate::volume::grid::Dims;
-    use crate::volume::region::label;
+    use crate::volume::{CaseId, Dims, label};
 
     #[test]
     fn values_have_four_decimals_and_what_is_absent_says_so() {

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::files::write_json;
-use crate::base::fingerprint::Fingerprint;
+use crate::base::{Fingerprint, write_json};
 use crate::brats::dataset::CaseFiles;
 use crate::cache::preprocess::PreprocessConfig;
 use crate::cache::store::CaseStore;
@@ -17,7 +16,7 @@ use crate::run::phantoms::write_phantoms;
 use crate::run::prepare::{self, Session};
 use crate::run_folder::DATASET_LOCK;
 use crate::run_folder::dataset_lock::DatasetLock;
-use crate::volume::case::Split;
+use crate::volume::Split;
 
 /// The cases of an experiment, all of them in the cache.
 pub struct ExperimentCohort {

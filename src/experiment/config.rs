@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-use crate::base::schema::ConfigError;
+use crate::base::ConfigError;
 use crate::experiment::config_file::{BEST, ExperimentFile, NetworkSection};
 use crate::run::config::layers::ConfigLayers;
 use crate::run::config::{self, CheckedConfig};

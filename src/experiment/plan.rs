@@ -11,7 +11,7 @@ use crate::experiment::split_sizes::{SplitSizes, split_sizes};
 use crate::run::config::CheckedConfig;
 use crate::run::failure::Failure;
 use crate::run::tools::bench_step::{self, Repeats, StepCost};
-use crate::volume::grid::Dims;
+use crate::volume::Dims;
 
 /// Bytes of a voxel in a case file: four modalities of i16, and a label.
 const BYTES_PER_VOXEL: u64 = 9;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::base::files::{write_atomically, write_json};
+use crate::base::{write_atomically, write_json};
 use crate::eval::cohort::CohortScore;
 use crate::experiment::cohort::ExperimentCohort;
 use crate::experiment::config::{ExperimentConfig, Repetition};
@@ -17,8 +17,7 @@ use crate::experiment::table;
 use crate::run::ensemble::{Ensemble, Member};
 use crate::run::failure::Failure;
 use crate::run::prepare::Session;
-use crate::volume::case::Split;
-use crate::volume::region::Region;
+use crate::volume::{Region, Split};
 
 /// Runs an experiment, or the rest of one, and writes its table into `out`.
 ///

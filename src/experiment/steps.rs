@@ -6,10 +6,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::base::error::Fault;
-use crate::base::files::write_atomically;
-use crate::base::fs;
-use crate::base::progress::ProgressTask;
+use crate::base::{Fault, ProgressTask, fs, write_atomically};
 use crate::eval::assess::{CaseAssessment, ScoringConfig};
 use crate::eval::cohort::CohortScore;
 use crate::eval::score::CaseScore;
@@ -27,8 +24,7 @@ use crate::run::train::{self, RunDestination};
 use crate::run_folder::scores::write_cases_csv;
 use crate::run_folder::summary::RunSummary;
 use crate::run_folder::{self, CONFIG, SUMMARY};
-use crate::volume::case::{CaseId, Split};
-use crate::volume::targets::Targets;
+use crate::volume::{CaseId, Split, Targets};
 
 /// The folder of scores, a file for each case.
 const SCORES: &str = "cases";
@@ -253,7 +249,7 @@ mod tests {
     use super::*;
     use crate::eval::hausdorff::Hd95;
     use crate::eval::score::score_case;
-    use crate::volume::grid::Dims;
+    use crate::volume::Dims;
 
     #[test]
     fn scores_come_back_to_the_bit_and_half_a_file_is_no_score() {

@@ -7,7 +7,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
-use crate::base::error::Fault;
+use crate::base::Fault;
 use crate::nets::files;
 use crate::nets::gradients::AccumulatedGradients;
 use crate::nets::optimiser::OptimiserConfig;

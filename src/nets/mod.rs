@@ -1,7 +1,7 @@
 //! Floor 6: networks as pure functions of tensors.
 //!
 //! A network knows neither files nor loaders nor losses: it maps images `[b, 4, d, h, w]` to region
-//! logits `[b, 3, d, h, w]` in the order of [`Region::ALL`](crate::volume::region::Region::ALL),
+//! logits `[b, 3, d, h, w]` in the order of [`Region::ALL`](crate::volume::Region::ALL),
 //! and adds the outputs that only training needs. A new one is a file of its own that implements
 //! [`Architecture`], and one line in [`ARCHITECTURES`]; no code above this floor matches on names.
 
@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::base::schema::ConfigError;
-use crate::volume::grid::Dims;
+use crate::base::ConfigError;
+use crate::volume::Dims;
 
 pub mod blocks;
 pub mod cascaded;

@@ -6,7 +6,7 @@
 
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
-use crate::base::seed::{Domain, KeyedRng, SampleKey};
+use crate::base::{Domain, KeyedRng, SampleKey};
 use crate::nets::precision::cast;
 
 /// Resolution of dropout: 16 random bits decide on a value, so shares are kept to 1/65536.

@@ -93,7 +93,7 @@ mod tests {
     use burn::tensor::ops::ConvTransposeOptions;
 
     use super::*;
-    use crate::base::seed::{Domain, KeyedRng, SampleKey};
+    use crate::base::{Domain, KeyedRng, SampleKey};
 
     fn read(volume: Tensor<5>) -> Vec<f32> {
         volume.into_data().try_to_vec().unwrap()

@@ -1,8 +1,8 @@
 //! Stages without a cache: each sample's case is decoded from its files for that sample alone.
 //! Samples are the same as with a cache.
 
-use crate::actor::stage::Stage;
-use crate::base::error::CaseError;
+use crate::actor::Stage;
+use crate::base::CaseError;
 use crate::brats::case::CaseReader;
 use crate::buffers::case::CaseBuffers;
 use crate::pipeline::case_handle::{CaseHandle, OwnedCase};
@@ -10,8 +10,7 @@ use crate::pipeline::decode::{Decode, DecodedCase, decode_case};
 use crate::pipeline::fetch::FetchedSample;
 use crate::pipeline::normalize::Normalize;
 use crate::pipeline::plan::PlannedSample;
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
+use crate::volume::{Dims, Modality};
 
 /// Upper bound of the bytes that a sample holds of a case of `grid`: raw volumes, or a brain box as
 /// large as the head.

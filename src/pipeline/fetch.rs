@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::actor::stage::Stage;
-use crate::actor::stop::StopLatch;
-use crate::base::error::CaseError;
+use crate::actor::{Stage, StopLatch};
+use crate::base::CaseError;
 use crate::brats::case::CaseReader;
 use crate::brats::dataset::CaseFiles;
 use crate::buffers::case::CaseBuffers;

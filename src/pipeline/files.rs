@@ -1,6 +1,6 @@
 //! Source `files`: the cases of a list in order.
 
-use crate::actor::stage::{Describe, Source};
+use crate::actor::{Describe, Source};
 use crate::brats::dataset::CaseFiles;
 
 impl Describe for CaseFiles {

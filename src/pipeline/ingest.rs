@@ -5,13 +5,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::actor::feed::{Feed, RunningTopology};
-use crate::actor::stage::{Outcome, Sink, Source, Stage};
-use crate::actor::stop::StopLatch;
-use crate::actor::ticket::SkipBudget;
-use crate::actor::topology::{Limits, Topology};
-use crate::base::error::Fault;
-use crate::base::machine::core_count;
+use crate::actor::{
+    Feed, Limits, Outcome, RunningTopology, Sink, SkipBudget, Source, Stage, StopLatch, Topology,
+};
+use crate::base::{Fault, core_count};
 use crate::brats::dataset::CaseFiles;
 use crate::buffers::case::CaseBuffers;
 use crate::cache::preprocess::PreprocessConfig;

@@ -4,14 +4,12 @@
 
 use std::sync::Arc;
 
-use crate::actor::autoscale::{TICK, keep_balanced, threads_for};
-use crate::actor::feed::{Feed, RunningTopology};
-use crate::actor::stage::{Sink, Source, Stage};
-use crate::actor::stop::StopLatch;
-use crate::actor::ticket::SkipBudget;
-use crate::actor::topology::{Chain, Limits, Topology};
+use crate::actor::{
+    Chain, Feed, Limits, RunningTopology, Sink, SkipBudget, Source, Stage, StopLatch, TICK,
+    Topology, keep_balanced, threads_for,
+};
 use crate::augment::config::AugmentConfig;
-use crate::base::error::Fault;
+use crate::base::Fault;
 use crate::buffers::case::CaseBuffers;
 use crate::buffers::patch::PatchBufferPool;
 use crate::cache::preprocess::PreprocessConfig;
@@ -29,8 +27,7 @@ use crate::pipeline::normalize::Normalize;
 use crate::pipeline::observe;
 use crate::pipeline::plan::{Plan, SamplePlanner};
 use crate::pipeline::sample::{Batch, Sample};
-use crate::volume::grid::Dims;
-use crate::volume::targets::Targets;
+use crate::volume::{Dims, Targets};
 
 /// Settings and inputs of a loader.
 pub struct LoaderParts {

@@ -3,8 +3,8 @@
 //! No voxel is normalised here: the file keeps the scanner's integers and the two numbers per
 //! modality from which the z-score is made when a patch is cut.
 
-use crate::actor::stage::Stage;
-use crate::base::error::CaseError;
+use crate::actor::Stage;
+use crate::base::CaseError;
 use crate::buffers::case::CaseBuffers;
 use crate::cache::contents::{CaseContents, prepare_in_buffers};
 use crate::cache::preprocess::PreprocessConfig;

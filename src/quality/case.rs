@@ -4,9 +4,7 @@ use serde::Serialize;
 
 use crate::quality::image::ImageQuality;
 use crate::quality::policy::ForegroundRule;
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
-use crate::volume::voxels::Voxels;
+use crate::volume::{Dims, Modality, Voxels};
 
 /// Images whose tissue makes a voxel part of the brain, as seen beside one image: two of the three
 /// others, so that one image that is not stripped does not make the others look cut off.

@@ -8,8 +8,7 @@ use crate::quality::background::{
 use crate::quality::extremes::{ClipLimits, Saturation, find_clip_limits, find_saturation};
 use crate::quality::policy::ForegroundRule;
 use crate::quality::sorted::{SortedValues, values_at_ranks};
-use crate::volume::grid::Dims;
-use crate::volume::voxels::Voxels;
+use crate::volume::{Dims, Voxels};
 
 /// Percentiles that are reported, in percent.
 pub const REPORTED_PERCENTILES: [f64; 7] = [0.5, 1.0, 5.0, 50.0, 95.0, 99.0, 99.5];

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::base::text::{
+use crate::base::{
     capitalize_first, format_date, format_duration, format_percent, format_thousands,
 };
 use crate::report::curves::{self, CHART};

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::base::error::Fault;
-use crate::base::fs;
+use crate::base::{Fault, fs};
 use crate::report::overlay::{self, Overlay};
 use crate::run_folder::dataset_lock::DatasetLock;
 use crate::run_folder::event_log::EventLog;

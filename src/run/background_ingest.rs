@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::actor::observe::Observer;
-use crate::base::error::Fault;
+use crate::actor::Observer;
+use crate::base::Fault;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::source::ExpectedSource;
 use crate::cache::store::CaseStore;
@@ -16,7 +16,7 @@ use crate::run::context::RunContext;
 use crate::run::failure::Failure;
 use crate::run_folder::summary::ExcludedCase;
 use crate::telemetry::catalog;
-use crate::volume::case::CaseId;
+use crate::volume::CaseId;
 
 /// Background ingest of the cases that a run still needs; dropping it ends it.
 pub(super) struct BackgroundIngest {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::fingerprint::Fingerprint;
+use crate::base::Fingerprint;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::store::CaseStore;
 use crate::pipeline::fetch::Fetch;
@@ -15,8 +15,7 @@ use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
 use crate::run::spacing;
 use crate::run_folder::dataset_lock::DatasetLock;
-use crate::volume::case::{CaseId, Split};
-use crate::volume::region::LabelScheme;
+use crate::volume::{CaseId, LabelScheme, Split};
 
 /// Selects the cases of one split of the cohort that all members were locked to, unchanged since.
 ///

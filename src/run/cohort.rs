@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::Fingerprint;
-use crate::base::fs;
+use crate::base::{CaseError, Fingerprint, Reason, fs};
 use crate::brats::dataset::CaseFiles;
 use crate::cache::description::CaseMeaning;
 use crate::cache::store::CaseStore;
@@ -22,9 +20,7 @@ use crate::run::pseudo_labels;
 use crate::run_folder::DATASET_LOCK;
 use crate::run_folder::dataset_lock::{DatasetLock, LockedCase};
 use crate::run_folder::summary::ExcludedCase;
-use crate::volume::case::{CaseId, Split};
-use crate::volume::grid::Dims;
-use crate::volume::patient::PatientId;
+use crate::volume::{CaseId, Dims, PatientId, Split};
 
 /// The cases of a run.
 pub struct Cohort {

@@ -21,7 +21,7 @@ use crate::run::quarantine_writer::QuarantineWriter;
 use crate::run_folder::directory::RunDirectory;
 use crate::run_folder::journal::Journal;
 use crate::train::training_progress::{TrainingProgress, TrainingState};
-use crate::volume::case::Split;
+use crate::volume::Split;
 
 /// Context of one run in one process.
 pub(super) struct RunContext<'a> {

@@ -12,8 +12,7 @@ use crate::run::predict::{self, PredictOptions};
 use crate::run::prepare::Session;
 use crate::run::train::{self, RunDestination};
 use crate::run_folder::summary::RunSummary;
-use crate::volume::case::Split;
-use crate::volume::region::Region;
+use crate::volume::{Region, Split};
 
 /// Configuration of the run.
 const CONFIG: &str = include_str!("../../configs/demo.toml");

@@ -10,9 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::base::error::{CaseError, Fault};
-use crate::base::fingerprint::Fingerprint;
-use crate::base::fs;
+use crate::base::{CaseError, Fault, Fingerprint, fs};
 use crate::brats::dataset::{Dataset, discover_cases};
 use crate::brats::scheme::SchemeRequest;
 use crate::eval::predictor::{
@@ -25,8 +23,7 @@ use crate::run::config::{self, CheckedConfig, RunConfig};
 use crate::run::device;
 use crate::run::failure::Failure;
 use crate::train::checkpoint;
-use crate::volume::grid::Dims;
-use crate::volume::region::LabelScheme;
+use crate::volume::{Dims, LabelScheme};
 
 /// Checkpoint of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::actor::feed::{Feed, RunningTopology};
-use crate::base::error::Fault;
+use crate::actor::{Feed, RunningTopology};
+use crate::base::Fault;
 use crate::brats::dataset::CaseFiles;
 use crate::eval::assess::{self, CaseAssessment, ScoringConfig};
 use crate::eval::cohort::CohortScore;
@@ -18,9 +18,7 @@ use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
 use crate::run_folder::scores::EvaluationScores;
 use crate::telemetry::catalog;
-use crate::volume::case::{CaseId, Split};
-use crate::volume::modality::Modality;
-use crate::volume::region::Region;
+use crate::volume::{CaseId, Modality, Region, Split};
 
 /// Scores of a predictor on a cohort, and slices of the cases.
 #[derive(Debug)]

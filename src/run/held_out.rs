@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::actor::ticket::SkipBudget;
-use crate::base::error::Fault;
+use crate::actor::SkipBudget;
+use crate::base::Fault;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::store::CaseStore;
 use crate::pipeline::fetch::Fetch;
@@ -17,7 +17,7 @@ use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
 use crate::run_folder::dataset_lock::DatasetLock;
 use crate::run_folder::summary::ExcludedCase;
-use crate::volume::case::{CaseId, Split};
+use crate::volume::{CaseId, Split};
 
 /// Access to the cases of a run that has not begun.
 #[derive(Clone, Copy)]

@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::Fingerprint;
-use crate::base::fs;
+use crate::base::{CaseError, Fingerprint, Reason, fs};
 use crate::brats::dataset::CaseFiles;
 use crate::cache::annotation::{Annotation, AnnotationVoxels, MappedAnnotation};
 use crate::cache::error::CacheError;
@@ -32,9 +30,7 @@ use crate::run::failure::Failure;
 use crate::run::predict::write_segmentation;
 use crate::run::prepare::Session;
 use crate::telemetry::catalog;
-use crate::volume::case::{CaseId, Split};
-use crate::volume::region::Region;
-use crate::volume::targets::{RegionProbabilities, Targets, quantise_probability};
+use crate::volume::{CaseId, Region, RegionProbabilities, Split, Targets, quantise_probability};
 
 /// Request for pseudo-labels.
 #[derive(Debug, Clone, Copy)]
@@ -193,7 +189,7 @@ fn region_shares(probabilities: &[f32]) -> Vec<RegionProbabilities> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::targets::most_likely_label;
+    use crate::volume::most_likely_label;
 
     #[test]
     fn shares_of_a_voxel_are_its_regions_and_paint_the_labels_that_probabilities_do() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::error::CaseError;
+use crate::base::CaseError;
 use crate::brats::dataset::CaseFiles;
 use crate::cache::source::ExpectedSource;
 use crate::cache::store::CaseStore;
@@ -66,7 +66,7 @@ pub(super) fn sample_plan(run: &RunConfig, cohort: Arc<[CaseFiles]>, annotated: 
 mod tests {
     use super::*;
     use crate::run::config::load;
-    use crate::volume::targets::Targets;
+    use crate::volume::Targets;
 
     const TEACHER: &str = "teacher=\"0123456789abcdef0123456789abcdef\"";
 

@@ -7,9 +7,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::base::files::{write_atomically, write_json};
-use crate::base::fs;
-use crate::base::schema::join_path;
+use crate::base::{fs, join_path, write_atomically, write_json};
 use crate::run::cohort::{self, Cohort};
 use crate::run::config::{self, CheckedConfig, RunConfig};
 use crate::run::context::RunContext;

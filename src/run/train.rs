@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::base::files::{write_atomically, write_json};
+use crate::base::{write_atomically, write_json};
 use crate::cache::store::CaseStore;
 use crate::report;
 use crate::run::cohort;

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::actor::stage::SkippedItem;
-use crate::actor::stop::StopState;
+use crate::actor::{SkippedItem, StopState};
 use crate::nets::Learner;
 use crate::pipeline::bottleneck::BottleneckVerdict;
 use crate::pipeline::loader::{self, LoaderParts};
@@ -26,8 +25,7 @@ use crate::train::settings::TrainerConfig;
 use crate::train::skips::SkipQueue;
 use crate::train::trainer::{Trainer, TrainerContext};
 use crate::train::training_progress::{TrainingProgress, TrainingState};
-use crate::volume::case::Split;
-use crate::volume::region::Region;
+use crate::volume::{Region, Split};
 
 /// Result of the training loop.
 pub(super) struct TrainingOutcome {

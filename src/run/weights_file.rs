@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::base::files::write_atomically;
+use crate::base::write_atomically;
 use crate::nets::Learner;
 use crate::nets::exchange::{self, ImportedWeights, Weight};
 use crate::run::config::{self, CheckedConfig};

@@ -3,8 +3,7 @@
 
 use std::path::Path;
 
-use crate::base::error::Fault;
-use crate::base::fs;
+use crate::base::{Fault, fs};
 use crate::run_folder::EVENTS;
 use crate::run_folder::event::{
     CheckpointEvent, EpochEvent, Event, FinishedEvent, ResumedEvent, SkippedEvent, StartedEvent,
@@ -99,9 +98,9 @@ impl EventLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::seed::SampleKey;
+    use crate::base::SampleKey;
     use crate::run_folder::journal::Journal;
-    use crate::volume::case::CaseId;
+    use crate::volume::CaseId;
 
     fn read(text: &str) -> Result<EventLog, Fault> {
         let folder = tempfile::tempdir().unwrap();

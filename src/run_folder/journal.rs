@@ -13,8 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::Fault;
-use crate::base::fs;
+use crate::base::{Fault, fs};
 use crate::run_folder::event::{Event, StepRecord, Timestamped};
 use crate::run_folder::{EVENTS, METRICS};
 
@@ -176,7 +175,7 @@ impl AppendFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::seed::SampleKey;
+    use crate::base::SampleKey;
     use crate::run_folder::event::CheckpointEvent;
 
     fn step(step: u64) -> Event {

@@ -32,8 +32,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use crate::base::error::Fault;
-use crate::base::fs;
+use crate::base::{Fault, fs};
 
 /// Resolved configuration.
 pub const CONFIG: &str = "config.toml";

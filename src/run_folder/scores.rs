@@ -5,9 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::Fault;
-use crate::base::files::{write_atomically, write_json};
-use crate::base::fs;
+use crate::base::{Fault, fs, write_atomically, write_json};
 use crate::eval::cohort::CohortScore;
 use crate::eval::lesionwise::CohortLesions;
 use crate::eval::postprocess::PostProcess;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::nets::Output;
 use crate::nets::volumetric::mean_pool;
-use crate::volume::region::{Region, label};
+use crate::volume::{Region, label};
 
 /// Variant of the paper's loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

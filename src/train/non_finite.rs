@@ -7,8 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::base::error::Fault;
-use crate::base::files::write_json;
+use crate::base::{Fault, write_json};
 use crate::run_folder::NOT_FINITE;
 use crate::run_folder::event::StepRecord;
 use crate::train::settings::{NonFinitePolicy, TrainerConfig};
@@ -92,8 +91,8 @@ fn describe_samples(record: &StepRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::seed::SampleKey;
-    use crate::volume::case::CaseId;
+    use crate::base::SampleKey;
+    use crate::volume::CaseId;
 
     fn record() -> StepRecord {
         StepRecord {

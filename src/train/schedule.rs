@@ -138,7 +138,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::schema::check_ranges;
+    use crate::base::check_ranges;
 
     fn at(schedule: Schedule, epoch: f64) -> f64 {
         let moment =

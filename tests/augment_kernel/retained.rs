@@ -3,7 +3,7 @@
 use gliaflow::augment::config::{Background, DrawnParams};
 use gliaflow::augment::gamma::DrawnGamma;
 use gliaflow::augment::placement::Window;
-use gliaflow::volume::grid::Dims;
+use gliaflow::volume::Dims;
 
 use super::toy::Toy;
 use super::{kernels, render};

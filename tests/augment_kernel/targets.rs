@@ -4,8 +4,7 @@ use gliaflow::augment::config::Background;
 use gliaflow::augment::kernel::PatchImages;
 use gliaflow::augment::recipe::RenderPlan;
 use gliaflow::augment::view::{CaseView, TargetVoxels};
-use gliaflow::volume::modality::Modality;
-use gliaflow::volume::targets::{RegionProbabilities, probabilities_of_label};
+use gliaflow::volume::{Modality, RegionProbabilities, probabilities_of_label};
 use proptest::prelude::*;
 
 use super::{bits, drawn, kernels, render, toy, window};

@@ -1,6 +1,6 @@
 //! The content of the golden case files.
 
-use gliaflow::base::fingerprint::Fingerprint;
+use gliaflow::base::Fingerprint;
 use gliaflow::cache::contents::{CaseContents, OutsideLabel};
 use gliaflow::cache::description::{
     BackgroundBasis, CaseDescription, CaseMeaning, Clipping, ModalityRecord,
@@ -11,10 +11,7 @@ use gliaflow::cache::histogram::TissueHistogram;
 use gliaflow::cache::map::MappedCase;
 use gliaflow::cache::source::SourceFile;
 use gliaflow::cache::statistics::IntensityStats;
-use gliaflow::volume::case::{CaseId, SourceGrid};
-use gliaflow::volume::grid::{Affine, Box3, Dims};
-use gliaflow::volume::modality::Modality;
-use gliaflow::volume::region::{LabelScheme, Region};
+use gliaflow::volume::{Affine, Box3, CaseId, Dims, LabelScheme, Modality, Region, SourceGrid};
 
 /// What the golden file of v1 holds.
 pub(super) fn golden_v1() -> CaseContents {

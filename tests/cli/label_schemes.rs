@@ -7,9 +7,7 @@ use gliaflow::brats::write::write_labels;
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::cache::source::ExpectedSource;
 use gliaflow::cache::store::CaseStore;
-use gliaflow::volume::case::{CaseId, SourceGrid};
-use gliaflow::volume::grid::{Affine, Dims};
-use gliaflow::volume::region::{LabelScheme, Region};
+use gliaflow::volume::{Affine, CaseId, Dims, LabelScheme, Region, SourceGrid};
 use serde_json::Value;
 
 use crate::cli::harness::Desk;

@@ -7,7 +7,7 @@ use gliaflow::brats::dataset::discover_cases;
 use gliaflow::brats::write::write_labels;
 use gliaflow::experiment::config::{ExperimentConfig, Repetition};
 use gliaflow::run::config;
-use gliaflow::volume::region::LabelScheme;
+use gliaflow::volume::LabelScheme;
 
 use crate::cli::harness::{Desk, TINY};
 

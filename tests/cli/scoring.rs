@@ -3,8 +3,7 @@
 use gliaflow::brats::case::read_labels_only;
 use gliaflow::brats::orient::source_grid;
 use gliaflow::brats::write::write_labels;
-use gliaflow::volume::grid::{Affine, Dims};
-use gliaflow::volume::region::LabelScheme;
+use gliaflow::volume::{Affine, Dims, LabelScheme};
 use serde_json::Value;
 
 use crate::cli::harness::Desk;

@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::base::error::Reason;
+use gliaflow::actor::StopLatch;
+use gliaflow::base::Reason;
 use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::pipeline::arrivals::Arrivals;
 use gliaflow::pipeline::ingest::IngestWorkers;

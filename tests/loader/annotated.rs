@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::base::fingerprint::Fingerprint;
+use gliaflow::actor::StopLatch;
+use gliaflow::base::Fingerprint;
 use gliaflow::brats::case::CaseReader;
 use gliaflow::brats::dataset::CaseFiles;
 use gliaflow::cache::annotation::{Annotation, AnnotationVoxels};
@@ -15,8 +15,7 @@ use gliaflow::cache::store::CaseStore;
 use gliaflow::pipeline::annotations::Annotations;
 use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start_loader};
 use gliaflow::pipeline::sample::Batch;
-use gliaflow::volume::region::label;
-use gliaflow::volume::targets::{RegionProbabilities, Targets, probabilities_of_label};
+use gliaflow::volume::{RegionProbabilities, Targets, label, probabilities_of_label};
 
 use super::setting::{Setting, every_transform, fixed};
 use crate::deadline::{LIMIT, Watch, within};

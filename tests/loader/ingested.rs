@@ -4,9 +4,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use gliaflow::actor::feed::{Feed, RunningTopology};
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::base::error::Reason;
+use gliaflow::actor::{Feed, RunningTopology, StopLatch};
+use gliaflow::base::Reason;
 use gliaflow::brats::dataset::CaseFiles;
 use gliaflow::brats::write::{write_intensities, write_labels};
 use gliaflow::cache::map::{MappedCase, Verify};
@@ -14,8 +13,7 @@ use gliaflow::cache::preprocess::PreprocessConfig;
 use gliaflow::cache::source::ExpectedSource;
 use gliaflow::pipeline::decode::stat_files;
 use gliaflow::pipeline::ingest::{IngestOutcome, IngestWorkers, start_ingest};
-use gliaflow::volume::case::SourceGrid;
-use gliaflow::volume::grid::Dims;
+use gliaflow::volume::{Dims, SourceGrid};
 
 use super::setting::{Setting, flair, phantom, truncate};
 use crate::backpressure::parked;

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use gliaflow::actor::stage::Source;
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::base::error::{Fault, Reason};
+use gliaflow::actor::{Source, StopLatch};
+use gliaflow::base::{Fault, Reason};
 use gliaflow::brats::case::CaseReader;
 use gliaflow::brats::dataset::CaseFiles;
 use gliaflow::buffers::case::CaseBuffers;

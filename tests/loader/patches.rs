@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use gliaflow::actor::stage::Stage;
+use gliaflow::actor::Stage;
 use gliaflow::augment::config::{AugmentConfig, Background, DrawnParams};
 use gliaflow::augment::placement::Window;
-use gliaflow::base::fingerprint::Fingerprint;
-use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
+use gliaflow::base::{Domain, Fingerprint, KeyedRng, SampleKey};
 use gliaflow::brats::phantom::{PhantomCase, generate_phantom};
 use gliaflow::buffers::patch::PatchBuffer;
 use gliaflow::buffers::patch::PatchBufferPool;
@@ -21,10 +20,7 @@ use gliaflow::pipeline::case_handle::CaseHandle;
 use gliaflow::pipeline::crop::{Crop, CropConfig};
 use gliaflow::pipeline::sample::{DrawnSample, Sample};
 use gliaflow::quality::policy::QualityPolicy;
-use gliaflow::volume::case::{Case, CaseId, SourceGrid};
-use gliaflow::volume::grid::{Affine, Dims};
-use gliaflow::volume::region::LabelScheme;
-use gliaflow::volume::voxels::Voxels;
+use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, SourceGrid, Voxels};
 use half::f16;
 
 use super::reference::{Cut, Reference, tolerance};

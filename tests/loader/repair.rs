@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use gliaflow::base::error::Reason;
+use gliaflow::base::Reason;
 use gliaflow::cache::map::{MappedCase, Verify};
 
 use super::setting::{Setting, hash, replace, replace_in_secret};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use gliaflow::actor::stop::StopLatch;
+use gliaflow::actor::StopLatch;
 use gliaflow::pipeline::workers::WorkerPlan;
 
 use super::setting::{Setting, every_transform, fixed, hash, samples};

@@ -4,11 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use gliaflow::actor::feed::{Feed, RunningTopology};
-use gliaflow::actor::stage::SkippedItem;
-use gliaflow::actor::stop::StopLatch;
+use gliaflow::actor::{Feed, RunningTopology, SkippedItem, StopLatch};
 use gliaflow::augment::config::AugmentConfig;
-use gliaflow::base::fingerprint::{Fingerprint, Fingerprinter};
+use gliaflow::base::{Fingerprint, Fingerprinter};
 use gliaflow::brats::dataset::{CaseFiles, discover_cases};
 use gliaflow::brats::phantom::{PhantomCase, PhantomConfig, cohort, generate_phantom};
 use gliaflow::cache::preprocess::PreprocessConfig;
@@ -21,8 +19,7 @@ use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start_loader};
 use gliaflow::pipeline::plan::Plan;
 use gliaflow::pipeline::sample::Batch;
 use gliaflow::pipeline::workers::WorkerPlan;
-use gliaflow::volume::case::CaseId;
-use gliaflow::volume::grid::Dims;
+use gliaflow::volume::{CaseId, Dims};
 
 use crate::deadline::Watch;
 use crate::numbers::runtime;

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use gliaflow::nets::resunet_vae::{ResUNetVae, ResUNetVaeConfig};
 use gliaflow::nets::{Architecture, ModelRng, Output};
 use gliaflow::train::loss::{LossConfig, region_targets};
-use gliaflow::volume::grid::Dims;
+use gliaflow::volume::Dims;
 
 use super::counters::uniform;
 use super::figures::fixture;

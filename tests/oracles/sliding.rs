@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use gliaflow::eval::sliding::{Sliding, SlidingConfig, Weighting};
-use gliaflow::volume::grid::Dims;
+use gliaflow::volume::Dims;
 use serde::Deserialize;
 
 use super::counters::{off_projections, uniform};

@@ -8,7 +8,7 @@ use crate::augment::kernel::{IntoTarget, PatchImages, PatchJob, Target, render_r
 use crate::augment::placement::{AlignedRow, FRACTION_BITS, RowRay};
 use crate::augment::view::CaseView;
 use crate::cache::contents::RawVoxel;
-use crate::volume::modality::Modality;
+use crate::volume::Modality;
 
 /// Fraction bits of a position that count: as many as single precision holds exactly.
 pub(super) const WEIGHT_BITS: u32 = 24;

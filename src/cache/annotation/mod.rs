@@ -8,13 +8,10 @@
 mod file;
 mod store;
 
-use crate::base::fingerprint::Fingerprint;
+use crate::base::Fingerprint;
 use crate::cache::foreground::{self, Foreground};
 use crate::cache::map::MappedCase;
-use crate::volume::case::CaseId;
-use crate::volume::grid::Box3;
-use crate::volume::region::Region;
-use crate::volume::targets::{RegionProbabilities, Targets, most_likely_label};
+use crate::volume::{Box3, CaseId, Region, RegionProbabilities, Targets, most_likely_label};
 
 pub use self::file::MappedAnnotation;
 pub(super) use self::store::file_name;

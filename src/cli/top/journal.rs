@@ -4,8 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::base::fs;
-use crate::base::text::format_duration;
+use crate::base::{format_duration, fs};
 use crate::cli::top::history::TrainingHistory;
 use crate::cli::top::view::{RunProgress, RunView};
 use crate::run_folder::event::{Event, FinishedEvent, Timestamped};

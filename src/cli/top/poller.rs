@@ -6,9 +6,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::base::error::Fault;
-use crate::base::text::format_duration;
-use crate::base::thread::spawn_named;
+use crate::base::{Fault, format_duration, spawn_named};
 use crate::cli::top::history::TrainingHistory;
 use crate::cli::top::journal::RunJournal;
 use crate::cli::top::rates::SnapshotWindow;

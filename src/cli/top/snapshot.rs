@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::actor::observe::Observation;
+use crate::actor::Observation;
 use crate::cli::top::http;
 use crate::pipeline::bottleneck::BottleneckVerdict;
 use crate::telemetry::exposition::Scrape;

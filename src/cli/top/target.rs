@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::error::Fault;
-use crate::base::fs;
+use crate::base::{Fault, fs};
 use crate::cli::top::journal::RunJournal;
 use crate::cli::top::snapshot::EndpointSnapshot;
 use crate::run::failure::Failure;

@@ -12,7 +12,7 @@ use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::norm::Norm;
 use crate::nets::precision::cast;
 use crate::nets::volumetric::upsample_trilinear;
-use crate::volume::modality::Modality;
+use crate::volume::Modality;
 
 /// Autoencoder from the bottom's features to latent variables and on to the images.
 #[derive(Module, Debug)]

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use crate::base::fs;
-use crate::base::schema::join_path;
+use crate::base::{fs, join_path};
 use crate::run::failure::Failure;
 
 /// Layer that a setting's value is from.

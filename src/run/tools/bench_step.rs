@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 use half::f16;
 use serde::{Deserialize, Serialize};
 
-use crate::base::seed::{Domain, KeyedRng, SampleKey};
+use crate::base::{Domain, KeyedRng, SampleKey};
 use crate::nets::Learner;
 use crate::nets::precision::Precision;
 use crate::pipeline::sample::Batch;
@@ -21,10 +21,7 @@ use crate::run::tools::kernel_times::{self, KernelTime};
 use crate::telemetry::process;
 use crate::train::feed::{self, DeviceBatch};
 use crate::train::loss::LossConfig;
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
-use crate::volume::region::label;
-use crate::volume::targets::Targets;
+use crate::volume::{Dims, Modality, Targets, label};
 
 /// Number of steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,7 +244,7 @@ fn read_loss(figure: Tensor<1>) -> Result<f64, Failure> {
     if loss.is_finite() {
         return Ok(loss);
     }
-    Err(Failure::Run(crate::base::error::Fault::Environment {
+    Err(Failure::Run(crate::base::Fault::Environment {
         subject: "bench-step".into(),
         problem: format!("the loss is {loss}"),
         remedy: "lower train.learning_rate with --set, or try --precision f32".into(),

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::actor::feed::{Feed, RunningTopology};
-use crate::actor::observe::{Observation, TopologySnapshot};
+use crate::actor::{Feed, Observation, RunningTopology, TopologySnapshot};
 use crate::augment::config::AugmentConfig;
 use crate::augment::kernel::Kernel;
-use crate::base::machine::core_count;
+use crate::base::core_count;
 use crate::brats::dataset::{CaseFiles, discover_cases};
 use crate::brats::read::read_grid;
 use crate::cache::preprocess::PreprocessConfig;
@@ -29,8 +28,7 @@ use crate::run::prepare::{self, Session};
 use crate::run_folder::summary::ExcludedCase;
 use crate::telemetry::memory::PeakMemoryMonitor;
 use crate::telemetry::process;
-use crate::volume::grid::Dims;
-use crate::volume::region::LabelScheme;
+use crate::volume::{Dims, LabelScheme};
 
 /// Dataset, loader and length of a drain.
 #[derive(Debug, Clone)]

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use crate::actor::stage::Stage;
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::Fingerprint;
+use crate::actor::Stage;
+use crate::base::{CaseError, Fingerprint, Reason};
 use crate::buffers::case::CaseBuffers;
 use crate::cache::source::ExpectedSource;
 use crate::pipeline::annotations::Annotations;
@@ -20,7 +19,7 @@ use crate::run::config::data::DataConfig;
 use crate::run::failure::Failure;
 use crate::run::prepare;
 use crate::run::pseudo_labels;
-use crate::volume::case::Split;
+use crate::volume::Split;
 
 /// Samples of a run that are made again.
 #[derive(Debug, Clone, Copy)]

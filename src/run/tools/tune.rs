@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::base::machine::core_count;
-use crate::base::text::format_percent;
+use crate::base::{core_count, format_percent};
 use crate::pipeline::bottleneck::Bottleneck;
 use crate::pipeline::budget::{LoaderConfig, LoaderWorkers};
 use crate::pipeline::workers::WorkerPlan;
