@@ -12,15 +12,12 @@ use std::hint::black_box;
 use std::sync::OnceLock;
 
 use divan::Bencher;
-use gliaflow::augment::config::{AugmentConfig, Background};
-use gliaflow::augment::kernel::{Kernel, PatchImages};
-use gliaflow::augment::placement::Window;
-use gliaflow::augment::recipe::RenderPlan;
-use gliaflow::augment::view::CaseView;
+use gliaflow::augment::{
+    AugmentConfig, Background, CaseView, Kernel, PatchImages, RenderPlan, Window,
+};
 use gliaflow::base::{Domain, Fingerprint, KeyedRng, SampleKey};
 use gliaflow::brats::phantom::{PhantomConfig, generate_phantom};
-use gliaflow::cache::contents::{CaseContents, prepare_case};
-use gliaflow::cache::preprocess::PreprocessConfig;
+use gliaflow::cache::{CaseContents, PreprocessConfig, prepare_case};
 use gliaflow::volume::{Case, Dims, LabelScheme, Modality, Voxels};
 use half::f16;
 

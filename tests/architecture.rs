@@ -114,7 +114,7 @@ fn no_import_points_up_a_floor() {
 
 #[test]
 fn the_check_itself_can_fail() {
-    let upward = "use crate::pipeline::crop::Crop;\n";
+    let upward = "use crate::pipeline::Crop;\n";
     assert_eq!(violations("src/actor/worker.rs", upward).len(), 1);
     let sibling = "fn f() { crate::cache::map::open(); }\n";
     assert_eq!(violations("src/brats/read.rs", sibling).len(), 1);

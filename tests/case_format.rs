@@ -5,11 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gliaflow::base::Reason;
-use gliaflow::cache::contents::CaseContents;
-use gliaflow::cache::map::{MappedCase, Verify};
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::source::ExpectedSource;
-use gliaflow::cache::store::{CaseOrigin, CaseStore};
+use gliaflow::cache::{
+    CaseContents, CaseOrigin, CaseStore, ExpectedSource, MappedCase, PreprocessConfig, Verify,
+};
 use gliaflow::volume::{Modality, Region};
 use proptest::prelude::*;
 

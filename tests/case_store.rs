@@ -8,11 +8,10 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
 use gliaflow::base::{CaseError, Domain, Fingerprint, KeyedRng, Reason, SampleKey};
-use gliaflow::cache::contents::{CaseContents, prepare_case};
-use gliaflow::cache::map::{MappedCase, Verify};
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::source::{ExpectedSource, SourceFile};
-use gliaflow::cache::store::{CaseOrigin, CaseStore};
+use gliaflow::cache::{
+    CaseContents, CaseOrigin, CaseStore, ExpectedSource, MappedCase, PreprocessConfig, SourceFile,
+    Verify, prepare_case,
+};
 use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
 
 use crate::case_format::golden::assert_holds;

@@ -5,14 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use gliaflow::augment::config::AugmentConfig;
+use gliaflow::augment::AugmentConfig;
 use gliaflow::base::{Domain, Fault, KeyedRng, SampleKey};
-use gliaflow::eval::predict::predict_case;
-use gliaflow::eval::sliding::SlidingConfig;
+use gliaflow::eval::{SlidingConfig, predict_case};
 use gliaflow::nets::learner::{OPTIMISER_FILE, WEIGHTS_FILE};
 use gliaflow::nets::optimiser::OptimiserConfig;
 use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner};
-use gliaflow::pipeline::crop::CropConfig;
+use gliaflow::pipeline::CropConfig;
 use gliaflow::run::config;
 use gliaflow::train::loss::{LossConfig, region_targets};
 use gliaflow::train::schedule::Schedule;

@@ -9,11 +9,10 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use gliaflow::base::Reason;
-use gliaflow::brats::case::{read_case, read_labels_only};
-use gliaflow::brats::dataset::discover_cases;
-use gliaflow::brats::orient::source_grid;
-use gliaflow::brats::read::read_volume;
-use gliaflow::brats::write::{write_intensities, write_labels, write_scalars};
+use gliaflow::brats::{
+    discover_cases, read_case, read_labels_only, read_volume, source_grid, write_intensities,
+    write_labels, write_scalars,
+};
 use gliaflow::volume::{Affine, Dims, LabelScheme, SourceGrid, Voxels};
 use proptest::prelude::*;
 

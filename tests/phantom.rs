@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use gliaflow::brats::phantom::cohort::{MANIFEST, claim_folder, write_case};
 use gliaflow::brats::phantom::{PhantomConfig, generate_phantom};
-use gliaflow::brats::read::read_volume;
+use gliaflow::brats::read_volume;
 use gliaflow::volume::{Dims, LabelScheme, Modality, Voxels};
 
 const TINY: PhantomConfig = PhantomConfig { dims: Dims([24, 28, 32]), seed: 5 };

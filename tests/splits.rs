@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use gliaflow::brats::dataset::{TumourGrade, discover_cases};
+use gliaflow::brats::{TumourGrade, discover_cases};
 use gliaflow::volume::{CaseId, Fold, Split, SplitShares, cross_validation, partition_cohort};
 
 type Graded = (CaseId, Option<TumourGrade>);
@@ -62,9 +62,7 @@ fn folds_share_the_grades_out_evenly() {
 
 #[cfg(feature = "train")]
 mod by_patient {
-    use gliaflow::brats::dataset::{CaseFiles, Dataset};
-    use gliaflow::brats::layout::Layout;
-    use gliaflow::brats::scheme::{ChosenScheme, NameSchemes, SchemeReason};
+    use gliaflow::brats::{CaseFiles, ChosenScheme, Dataset, Layout, NameSchemes, SchemeReason};
     use gliaflow::run::config::RunConfig;
     use gliaflow::run::config::data::PseudoConfig;
     use gliaflow::run::division::Division;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use gliaflow::actor::{Observation, TopologySnapshot};
-use gliaflow::pipeline::bottleneck::{
+use gliaflow::pipeline::{
     BottleneckVerdict, CpuUsage, diagnose_beside_ingest, diagnose_run, diagnose_span,
 };
 

@@ -1,7 +1,7 @@
 //! ComposedTransform of one sample's transforms before it meets a case: a linear map in mm, a curve per
 //! modality, a noise field.
 
-use crate::augment::noise::DrawnNoise;
+use crate::augment::DrawnNoise;
 use crate::volume::Modality;
 
 /// 3x3 matrix over axes `[z, y, x]`.

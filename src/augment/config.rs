@@ -5,13 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::composition::ComposedTransform;
 use crate::augment::contrast::Contrast;
-use crate::augment::gamma::Gamma;
 use crate::augment::mirroring::Mirroring;
-use crate::augment::noise::GaussianNoise;
 use crate::augment::rotation::Rotation;
 use crate::augment::scaling::Scaling;
 use crate::augment::shift::Shift;
 use crate::augment::transform::Transform;
+use crate::augment::{Gamma, GaussianNoise};
 use crate::base::{Domain, KeyedRng, SampleKey};
 
 /// Treatment of voxels without tissue.

@@ -1,10 +1,8 @@
 //! Plan of how a patch is rendered from a case: the drawn parameters combined with the case's
 //! geometry and statistics.
 
-use crate::augment::config::{Background, DrawnParams};
-use crate::augment::placement::{Placement, Window};
 use crate::augment::tone::IntensityMap;
-use crate::augment::view::CaseView;
+use crate::augment::{Background, CaseView, DrawnParams, Placement, Window};
 use crate::volume::{Dims, Modality};
 
 /// Placement of a patch and intensity map of each modality.

@@ -1,11 +1,9 @@
 //! CaseView of a case for the kernel, mapped or in memory.
 
-use crate::cache::annotation::{AnnotationVoxelsView, MappedAnnotation};
-use crate::cache::contents::{CaseContents, RawVoxel};
-use crate::cache::encode::IntensityScale;
-use crate::cache::histogram::{TissueHistogram, TissueHistogramView};
-use crate::cache::map::MappedCase;
-use crate::cache::statistics::IntensityStats;
+use crate::cache::{
+    AnnotationVoxelsView, CaseContents, IntensityScale, IntensityStats, MappedAnnotation,
+    MappedCase, RawVoxel, TissueHistogram, TissueHistogramView,
+};
 use crate::volume::{Dims, Modality, RegionProbabilities};
 
 /// Normalisation of one modality: the z-score of tissue is `factor * raw + offset`.
@@ -187,7 +185,7 @@ impl<'a> CaseView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::statistics::measure_tissue;
+    use crate::cache::measure_tissue;
 
     #[test]
     fn the_range_is_that_of_the_z_scores() {

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use crate::base::{CaseError, Reason};
-use crate::brats::orient::source_grid;
 use crate::brats::read::RawVolume;
+use crate::brats::source_grid;
 use crate::volume::{Affine, GRID_TOLERANCE_VOXELS, SourceGrid};
 
 /// Largest difference between any two entries of two affines that is no difference.

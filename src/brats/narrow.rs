@@ -9,8 +9,7 @@ use crate::brats::bytes;
 use crate::brats::datatype::Datatype;
 use crate::brats::header::{Header, VoxelScaling};
 use crate::brats::read::RawVolume;
-use crate::buffers::case::CaseBuffers;
-use crate::buffers::pool::BufferPool;
+use crate::buffers::{BufferPool, CaseBuffers};
 use crate::volume::Voxels;
 
 /// A stored number, and whether a narrower type holds it exactly.

@@ -4,12 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::{CaseError, Fingerprint, Fingerprinter, Reason};
-use crate::brats::bytes;
 use crate::brats::fields::NIFTI_2_BYTES;
 use crate::brats::header::Header;
-use crate::brats::narrow;
-use crate::brats::orient::source_grid;
-use crate::buffers::case::CaseBuffers;
+use crate::brats::{bytes, narrow, source_grid};
+use crate::buffers::CaseBuffers;
 use crate::volume::{SourceGrid, Voxels};
 
 /// Bytes that surely hold the header of a compressed file, with the name and comment of gzip.

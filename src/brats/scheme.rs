@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::base::{CaseError, Reason};
 use crate::brats::labels::read_label_values;
 use crate::brats::layout::NAMINGS;
-use crate::brats::layout::schemes_of_case_name;
+use crate::brats::schemes_of_case_name;
 use crate::volume::LabelScheme;
 
 /// Request for a label scheme.

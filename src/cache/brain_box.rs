@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::cache::contents::{OutsideLabel, RawVoxel};
+use crate::cache::{OutsideLabel, RawVoxel};
 use crate::volume::{Box3, Dims, label};
 
 /// The smallest box around every voxel with tissue in any modality. Labels do not widen it: what is

@@ -7,14 +7,13 @@ use zerocopy::little_endian::{F64, I64, U32, U64};
 use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 use crate::base::{CaseError, Reason};
-use crate::cache::contents::{CaseContents, OutsideLabel};
 use crate::cache::flaw::page_checksum;
-use crate::cache::foreground::Foreground;
 use crate::cache::format::{
     FirstPage, ForegroundHead, ForegroundRecord, HistogramHead, LABELLED, MAGIC, OutsideRecord,
     PAGE, SectionKind, SectionRecord, SourceHead, SourceRecord, StatsRecord, StatsSection, VERSION,
     round_up_to_page,
 };
+use crate::cache::{CaseContents, Foreground, OutsideLabel};
 use crate::volume::{Modality, Region, case_id_problem};
 
 /// Sections of a file. Large ones are borrowed: a case is never copied to be written.

@@ -12,16 +12,13 @@ use zerocopy::FromBytes;
 
 use crate::base::fs::{self, AtPath, FileError};
 use crate::base::{CaseError, Fingerprint, Reason};
-use crate::cache::contents::{OutsideLabel, RawVoxel};
-use crate::cache::description::CaseDescription;
-use crate::cache::encode::IntensityScale;
-use crate::cache::foreground::ForegroundView;
 use crate::cache::format::{PAGE, round_up_to_page};
-use crate::cache::histogram::{HistogramBin, TissueHistogramView};
 use crate::cache::parse::{CaseIndex, FileFlaw, Section, parse_case_file};
 use crate::cache::small_sections::ForegroundRanges;
-use crate::cache::source::{ExpectedSource, SourceFile};
-use crate::cache::statistics::IntensityStats;
+use crate::cache::{
+    CaseDescription, ExpectedSource, ForegroundView, HistogramBin, IntensityScale, IntensityStats,
+    OutsideLabel, RawVoxel, SourceFile, TissueHistogramView,
+};
 use crate::volume::{Box3, CaseId, LabelScheme, Modality, Region, SourceGrid};
 
 /// Extent and time of the checks of a file. The first page, the statistics, the histograms, the

@@ -6,9 +6,6 @@ use std::ops::Range;
 use zerocopy::little_endian::{U32, U64};
 
 use crate::base::Fingerprint;
-use crate::cache::contents::OutsideLabel;
-use crate::cache::description::CaseDescription;
-use crate::cache::encode::IntensityScale;
 pub(super) use crate::cache::flaw::{FileFlaw, parse_first_page};
 use crate::cache::format::{
     FirstPage, LABELLED, MAGIC, PAGE, READABLE, SectionKind, SectionRecord, round_up_to_page,
@@ -17,8 +14,7 @@ use crate::cache::small_sections::{
     ForegroundRanges, HistogramRanges, parse_description, parse_foreground, parse_histograms,
     parse_outside, parse_source_files, parse_stats,
 };
-use crate::cache::source::SourceFile;
-use crate::cache::statistics::IntensityStats;
+use crate::cache::{CaseDescription, IntensityScale, IntensityStats, OutsideLabel, SourceFile};
 use crate::volume::{
     Affine, Box3, CaseId, Dims, LabelScheme, Modality, SourceGrid, case_id_problem,
 };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{ConfigError, Fingerprint};
 use crate::cache::format;
-use crate::quality::policy::{ForegroundRule, QualityPolicy};
+use crate::quality::{ForegroundRule, QualityPolicy};
 
 /// Raised when encoding, crop or statistics change what they compute.
 const RECIPE_REVISION: u32 = 2;

@@ -10,7 +10,7 @@ use crate::base::{CaseError, Fault, Fingerprint, Reason, fs, lock_exclusive};
 use crate::volume::CaseId;
 
 /// The file's name in the cache's root.
-pub const FILE: &str = "quarantine.jsonl";
+pub(super) const FILE: &str = "quarantine.jsonl";
 
 /// Bad case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

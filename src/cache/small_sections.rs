@@ -6,18 +6,16 @@ use zerocopy::FromBytes;
 use zerocopy::little_endian::{F64, U32};
 
 use crate::base::Fingerprint;
-use crate::cache::contents::OutsideLabel;
-use crate::cache::description::CaseDescription;
-use crate::cache::encode::IntensityScale;
 use crate::cache::flaw::FileFlaw;
 use crate::cache::format::{
     ForegroundHead, HistogramHead, OutsideRecord, SectionKind, SourceHead, SourceRecord,
     StatsRecord, StatsSection,
 };
-use crate::cache::histogram::{HistogramBin, MAX_BINS};
 use crate::cache::parse::{Section, find_section, require_section};
-use crate::cache::source::SourceFile;
-use crate::cache::statistics::IntensityStats;
+use crate::cache::{
+    CaseDescription, HistogramBin, IntensityScale, IntensityStats, MAX_BINS, OutsideLabel,
+    SourceFile,
+};
 use crate::volume::{Box3, Dims, LabelScheme, Modality, Region, label};
 
 /// Voxel count, and byte range of the stored `[u32]`, per region.

@@ -5,8 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::encode::IntensityScale;
-use crate::cache::histogram::TissueHistogram;
+use crate::cache::{IntensityScale, TissueHistogram};
 use crate::volume::Modality;
 
 /// The percentiles that are kept, in percent.

@@ -11,12 +11,9 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::base::{CaseError, Fault, Fingerprint, Reason, fs};
-use crate::cache::contents::CaseContents;
-use crate::cache::error::CacheError;
 use crate::cache::format::{EXTENSION, folder_prefix, same_name_extensions};
-use crate::cache::map::{MappedCase, Verify};
-use crate::cache::source::ExpectedSource;
 use crate::cache::writer::{TMP, stage_case};
+use crate::cache::{CacheError, CaseContents, ExpectedSource, MappedCase, Verify};
 use crate::volume::{CaseId, case_id_problem};
 
 /// Hex digits of the preprocess fingerprint in the folder's name.

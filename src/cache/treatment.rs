@@ -5,14 +5,11 @@
 //! image is measured first ([`crate::quality`]).
 
 use crate::base::CaseError;
-use crate::cache::description::{BackgroundBasis, Clipping, ModalityRecord};
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::statistics::IntensityStats;
-use crate::quality::background::BackgroundRange;
-use crate::quality::case::CaseQuality;
-use crate::quality::extremes::ClipLimits;
-use crate::quality::image::ImageQuality;
-use crate::quality::policy::{Consequence, ForegroundRule, QualityPolicy};
+use crate::cache::{BackgroundBasis, Clipping, IntensityStats, ModalityRecord, PreprocessConfig};
+use crate::quality::{
+    BackgroundRange, CaseQuality, ClipLimits, Consequence, ForegroundRule, ImageQuality,
+    QualityPolicy,
+};
 use crate::volume::{Case, Dims, Modality, Voxels};
 
 /// Treatment of one image.
@@ -143,7 +140,7 @@ fn is_whole_around_zero(voxels: &Voxels, dims: Dims) -> bool {
 mod tests {
     use super::*;
     use crate::base::{Fingerprint, Reason};
-    use crate::cache::contents::{CaseContents, prepare_case};
+    use crate::cache::{CaseContents, prepare_case};
     use crate::volume::{Affine, Box3, CaseId, LabelScheme, SourceGrid};
 
     const DIMS: Dims = Dims([20, 20, 20]);

@@ -9,9 +9,9 @@ use crate::base::fs::{self, AtPath};
 use crate::base::{CaseError, Fault, Fingerprint, Reason};
 use crate::cache::annotation::{self, MappedAnnotation};
 use crate::cache::format::{folder_prefix, same_name_extensions};
-use crate::cache::map::{MappedCase, Verify};
 use crate::cache::store::{CaseStore, check_identity};
 use crate::cache::writer::{LOCK, TMP, lock_out_writers};
+use crate::cache::{MappedCase, Verify};
 use crate::volume::{CaseId, Dims, Targets};
 
 /// Cached case.

@@ -15,9 +15,7 @@ use crate::base::{
     CaseError, Fault, LockOutcome, Reason, lock_shared, rename_synced, try_lock_exclusive,
 };
 use crate::cache::compose::compose_case_file;
-use crate::cache::contents::CaseContents;
-use crate::cache::error::CacheError;
-use crate::cache::map::{MappedCase, Verify};
+use crate::cache::{CacheError, CaseContents, MappedCase, Verify};
 use crate::volume::CaseId;
 
 /// Folder of temporary files below the cache's root: one file system, so that a rename is atomic.
@@ -140,10 +138,7 @@ mod tests {
 
     use super::*;
     use crate::base::Fingerprint;
-    use crate::cache::contents::prepare_case;
-    use crate::cache::preprocess::PreprocessConfig;
-    use crate::cache::source::ExpectedSource;
-    use crate::cache::store::CaseStore;
+    use crate::cache::{CaseStore, ExpectedSource, PreprocessConfig, prepare_case};
     use crate::volume::{Affine, Case, Dims, LabelScheme, SourceGrid, Voxels};
 
     /// Tells the second process of the crash test where to die.

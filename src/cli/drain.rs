@@ -4,8 +4,7 @@ use crate::base::format_percent;
 use crate::cli::loader::{LoaderOptions, parse_workers};
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::pipeline::workers::WorkerPlan;
-use crate::pipeline::{ingest, loader};
+use crate::pipeline::{WorkerPlan, ingest, loader};
 use crate::run::tools::drain::{self, DrainReport};
 use crate::volume::Split;
 

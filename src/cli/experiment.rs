@@ -6,7 +6,7 @@ use crate::base::{format_bytes, format_duration, fs};
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::train;
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::eval::table::{in_markdown, with_numbers_right};
+use crate::eval::{in_markdown, with_numbers_right};
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::plan::{self, ExperimentPlan};
 use crate::experiment::protocol::run_experiment;

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::brats::dataset::CaseFiles;
+use crate::brats::CaseFiles;
 use crate::cli::predictors::PredictorOptions;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::tables;
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::eval::table::{DiceRow, render_dice};
+use crate::eval::{DiceRow, render_dice};
 use crate::pipeline::{ingest, whole_case};
 use crate::run::case_selection;
 use crate::run::ensemble::ResolvedEnsemble;

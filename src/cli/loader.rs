@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::augment::config::AugmentConfig;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::pipeline::budget::{LoaderConfig, LoaderWorkers};
-use crate::pipeline::crop::CropConfig;
-use crate::pipeline::workers::WorkerPlan;
+use crate::augment::AugmentConfig;
+use crate::cache::PreprocessConfig;
+use crate::pipeline::{CropConfig, LoaderConfig, LoaderWorkers, WorkerPlan};
 use crate::run::failure::Failure;
 use crate::run::tools::drain::DrainConfig;
 use crate::volume::{Dims, LabelScheme};

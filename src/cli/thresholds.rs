@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::eval::postprocess::PostProcess;
+use crate::eval::PostProcess;
 use crate::volume::Region;
 
 /// Postprocessing thresholds given on the command line.

@@ -11,8 +11,7 @@ use crate::run::config::{self, CheckedConfig};
 use crate::run::failure::Failure;
 use crate::run::resume;
 use crate::run::train::{self, RunDestination};
-use crate::run_folder::DATASET_LOCK;
-use crate::run_folder::summary::RunSummary;
+use crate::run_folder::{DATASET_LOCK, RunSummary};
 use crate::volume::{Fold, Split};
 
 /// The topologies of a training run, by their actors.

@@ -3,12 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::{CaseError, Fault, Reason};
-use crate::eval::hausdorff::Hd95;
-use crate::eval::lesionwise::{CaseLesions, LesionRules, score_lesions};
-use crate::eval::postprocess::PostProcess;
-use crate::eval::predictor::Predictor;
-use crate::eval::regions_to_labels;
-use crate::eval::score::{CaseScore, score_case};
+use crate::eval::{
+    CaseLesions, CaseScore, Hd95, LesionRules, PostProcess, Predictor, regions_to_labels,
+    score_case, score_lesions,
+};
 use crate::pipeline::whole_case::WholeCase;
 
 /// Measures of an evaluation, and the postprocessing of predicted labels before it.
@@ -106,9 +104,8 @@ pub fn score_segmentation(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::contents::OutsideLabel;
-    use crate::eval::lesionwise::LesionRules;
-    use crate::eval::score::score_case;
+    use crate::cache::OutsideLabel;
+    use crate::eval::{LesionRules, score_case};
     use crate::volume::{Affine, Box3, CaseId, Dims, LabelScheme, SourceGrid, label};
 
     #[test]

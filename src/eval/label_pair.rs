@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::base::{CaseError, Reason};
-use crate::brats::case::{LabelVolume, read_labels_only};
+use crate::brats::{LabelVolume, read_labels_only};
 use crate::eval::match_files::SegmentationPair;
 use crate::volume::{Dims, GRID_TOLERANCE_VOXELS, LabelScheme};
 

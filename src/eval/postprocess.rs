@@ -7,8 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::by_region;
-use crate::eval::components::{Components, Connectivity};
+use crate::eval::{Components, Connectivity, by_region};
 use crate::volume::{Box3, Dims, Region, label};
 
 /// Thresholds in voxels; 0 leaves the labels as they are.

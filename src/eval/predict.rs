@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use burn::tensor::{Tensor, TensorData};
 
-use crate::eval::sliding::{Sliding, SlidingConfig};
+use crate::eval::{Sliding, SlidingConfig};
 use crate::nets::Network;
 use crate::volume::{Dims, Modality};
 

@@ -5,8 +5,7 @@
 //! members fit where one does. A mean of one keeps its network.
 
 use crate::base::Fault;
-use crate::eval::predict::predict_case;
-use crate::eval::sliding::{Sliding, SlidingConfig};
+use crate::eval::{Sliding, SlidingConfig, predict_case};
 use crate::nets::Network;
 use crate::pipeline::whole_case::WholeCase;
 use crate::volume::Dims;

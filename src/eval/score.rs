@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::by_region;
-use crate::eval::hausdorff::Hd95;
-use crate::eval::overlap::ConfusionCounts;
+use crate::eval::{ConfusionCounts, Hd95, by_region};
 use crate::volume::{Box3, CaseId, Dims, Region};
 
 /// Measures of one region: numbers, or summaries of numbers.
@@ -112,7 +110,7 @@ pub fn score_case(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::hausdorff::ONE_EMPTY_MM;
+    use crate::eval::ONE_EMPTY_MM;
     use crate::volume::label;
 
     const DIMS: Dims = Dims([4, 5, 6]);

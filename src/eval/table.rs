@@ -3,10 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use crate::eval::cohort::{CohortScore, Summary};
-use crate::eval::lesionwise::CohortLesions;
-use crate::eval::score::Measures;
-use crate::eval::threshold::ThresholdBaseline;
+use crate::eval::{CohortLesions, CohortScore, Measures, Summary, ThresholdBaseline};
 use crate::volume::Region;
 
 /// Cell text of a value that was not computed.
@@ -125,10 +122,7 @@ pub fn with_numbers_right(mut table: Table, names: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::hausdorff::Hd95;
-    use crate::eval::lesionwise::{LesionRules, score_lesions};
-    use crate::eval::score::score_case;
-    use crate::eval::threshold::ThresholdCase;
+    use crate::eval::{Hd95, LesionRules, ThresholdCase, score_case, score_lesions};
     use crate::volume::{CaseId, Dims, label};
 
     #[test]

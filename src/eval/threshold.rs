@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::overlap::ConfusionCounts;
+use crate::eval::ConfusionCounts;
 use crate::volume::{CaseId, Region};
 
 /// Candidate thresholds: -3 to 6 standard deviations in steps of a hundredth.

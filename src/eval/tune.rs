@@ -5,8 +5,7 @@
 
 use serde::Serialize;
 
-use crate::eval::overlap::ConfusionCounts;
-use crate::eval::postprocess::PostProcess;
+use crate::eval::{ConfusionCounts, PostProcess};
 use crate::volume::{Box3, Dims, Region, label};
 
 /// Thresholds that are tried, in voxels.

@@ -101,9 +101,7 @@ pub fn conclusion_sentence(claims: &[Claim]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::cohort::CohortScore;
-    use crate::eval::hausdorff::Hd95;
-    use crate::eval::score::{CaseScore, Measures, RegionScore};
+    use crate::eval::{CaseScore, CohortScore, Hd95, Measures, RegionScore};
     use crate::volume::CaseId;
 
     /// Sixteen cases with that Dice in every region, spread a little.

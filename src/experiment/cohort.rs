@@ -4,18 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::{Fingerprint, write_json};
-use crate::brats::dataset::CaseFiles;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::store::CaseStore;
+use crate::brats::CaseFiles;
+use crate::cache::{CaseStore, PreprocessConfig};
 use crate::experiment::config::{ExperimentConfig, Repetition};
-use crate::pipeline::fetch::Fetch;
+use crate::pipeline::Fetch;
 use crate::pipeline::whole_case::WholeCaseSource;
 use crate::run::cohort;
 use crate::run::failure::Failure;
 use crate::run::phantoms::write_phantoms;
 use crate::run::prepare::{self, Session};
-use crate::run_folder::DATASET_LOCK;
-use crate::run_folder::dataset_lock::DatasetLock;
+use crate::run_folder::{DATASET_LOCK, DatasetLock};
 use crate::volume::Split;
 
 /// The cases of an experiment, all of them in the cache.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::base::CaseError;
-use crate::eval::cohort::{CohortScore, Summary};
 use crate::eval::statistics::paired::{MeasureByCase, average_seeds};
+use crate::eval::{CohortScore, Summary};
 use crate::experiment::paper::PaperRow;
 use crate::volume::Region;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::eval::sliding::Sliding;
+use crate::eval::Sliding;
 use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::experiment::config_file::{BEST, NetworkSection};
 use crate::experiment::split_sizes::{SplitSizes, split_sizes};

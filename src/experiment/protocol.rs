@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::base::{write_atomically, write_json};
-use crate::eval::cohort::CohortScore;
+use crate::eval::CohortScore;
 use crate::experiment::cohort::ExperimentCohort;
 use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::experiment::config_file::{BEST, NetworkSection};

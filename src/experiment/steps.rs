@@ -8,8 +8,7 @@ use serde_json::json;
 
 use crate::base::{Fault, ProgressTask, fs, write_atomically};
 use crate::eval::assess::{CaseAssessment, ScoringConfig};
-use crate::eval::cohort::CohortScore;
-use crate::eval::score::CaseScore;
+use crate::eval::{CaseScore, CohortScore};
 use crate::experiment::cohort::ExperimentCohort;
 use crate::experiment::ledger::{ExperimentFolder, ExperimentStep};
 use crate::run::cohort as run_cohort;
@@ -21,9 +20,7 @@ use crate::run::label::{self, LabelReport, LabelRequest};
 use crate::run::prepare::Session;
 use crate::run::resume;
 use crate::run::train::{self, RunDestination};
-use crate::run_folder::scores::write_cases_csv;
-use crate::run_folder::summary::RunSummary;
-use crate::run_folder::{self, CONFIG, SUMMARY};
+use crate::run_folder::{self, CONFIG, RunSummary, SUMMARY, write_cases_csv};
 use crate::volume::{CaseId, Split, Targets};
 
 /// The folder of scores, a file for each case.
@@ -247,8 +244,7 @@ fn score_file(folder: &Path, id: &CaseId) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::hausdorff::Hd95;
-    use crate::eval::score::score_case;
+    use crate::eval::{Hd95, score_case};
     use crate::volume::Dims;
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::base::{CaseError, capitalize_first};
-use crate::eval::table::{in_markdown, with_numbers_right};
+use crate::eval::{in_markdown, with_numbers_right};
 use crate::experiment::claims::{Claim, conclusion_sentence, test_claims};
 use crate::experiment::outcome::{ExperimentOutcome, TableRow};
 use crate::volume::Region;

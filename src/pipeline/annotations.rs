@@ -6,10 +6,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::base::{CaseError, Fingerprint, Reason};
-use crate::cache::annotation::MappedAnnotation;
-use crate::cache::map::MappedCase;
-use crate::cache::store::CaseStore;
-use crate::pipeline::case_handle::CaseHandle;
+use crate::cache::{CaseStore, MappedAnnotation, MappedCase};
+use crate::pipeline::CaseHandle;
 use crate::volume::{CaseId, Targets};
 
 type AnnotationsByCase = HashMap<CaseId, Arc<MappedAnnotation>>;

@@ -5,10 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::actor::threads_for;
 use crate::base::{ConfigError, check_ranges, core_count};
-use crate::buffers::patch::PatchBuffer;
-use crate::pipeline::cold;
-use crate::pipeline::sample::Batch;
-use crate::pipeline::workers::WorkerPlan;
+use crate::buffers::PatchBuffer;
+use crate::pipeline::{Batch, WorkerPlan, cold};
 use crate::volume::{Dims, Targets};
 
 const MIB: usize = 1 << 20;

@@ -4,13 +4,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::augment::view::CaseView;
+use crate::augment::CaseView;
 use crate::base::Fingerprint;
-use crate::buffers::case::CaseBuffers;
-use crate::cache::annotation::MappedAnnotation;
-use crate::cache::contents::CaseContents;
-use crate::cache::foreground::ForegroundView;
-use crate::cache::map::MappedCase;
+use crate::buffers::CaseBuffers;
+use crate::cache::{CaseContents, ForegroundView, MappedAnnotation, MappedCase};
 use crate::volume::{Box3, CaseId, LabelScheme, Region, SourceGrid};
 
 /// Case that samples can be cut from. Samples are the same for all variants.

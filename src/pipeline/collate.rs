@@ -11,11 +11,8 @@
 use half::f16;
 
 use crate::actor::{Outcome, Sink, SkippedItem};
-use crate::buffers::patch::PatchBufferPool;
-use crate::buffers::pool::BufferPool;
-use crate::buffers::pooled::PooledBuffer;
-use crate::pipeline::plan::Plan;
-use crate::pipeline::sample::{Batch, Sample};
+use crate::buffers::{BufferPool, PatchBufferPool, PooledBuffer};
+use crate::pipeline::{Batch, Plan, Sample};
 use crate::volume::{Dims, Targets};
 
 /// Callback for every skipped sample, in order.
@@ -135,9 +132,9 @@ impl Sink for Collate {
 mod tests {
     use super::*;
     use crate::base::{CaseError, Reason, SampleKey};
-    use crate::buffers::patch::PatchBuffer;
+    use crate::buffers::PatchBuffer;
+    use crate::pipeline::Provenance;
     use crate::pipeline::plan::tests::cohort;
-    use crate::pipeline::sample::Provenance;
     use crate::volume::CaseId;
     use std::sync::{Arc, Mutex};
 

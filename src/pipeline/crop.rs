@@ -12,13 +12,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Stage;
-use crate::augment::config::AugmentConfig;
-use crate::augment::placement::Window;
+use crate::augment::{AugmentConfig, Window};
 use crate::base::{CaseError, Domain, KeyedRng, SampleKey};
-use crate::cache::contents::RawVoxel;
-use crate::pipeline::case_handle::CaseHandle;
-use crate::pipeline::fetch::FetchedSample;
-use crate::pipeline::sample::DrawnSample;
+use crate::cache::RawVoxel;
+use crate::pipeline::{CaseHandle, DrawnSample, FetchedSample};
 use crate::volume::{Dims, Region};
 
 /// Smallest page size of the supported machines, in bytes.

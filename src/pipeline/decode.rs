@@ -2,10 +2,9 @@
 
 use crate::actor::Stage;
 use crate::base::CaseError;
-use crate::brats::case::CaseReader;
-use crate::brats::dataset::CaseFiles;
-use crate::buffers::case::CaseBuffers;
-use crate::cache::source::SourceFile;
+use crate::brats::{CaseFiles, CaseReader};
+use crate::buffers::CaseBuffers;
+use crate::cache::SourceFile;
 use crate::pipeline::observe;
 use crate::volume::Case;
 

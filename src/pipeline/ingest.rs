@@ -9,15 +9,12 @@ use crate::actor::{
     Feed, Limits, Outcome, RunningTopology, Sink, SkipBudget, Source, Stage, StopLatch, Topology,
 };
 use crate::base::{Fault, core_count};
-use crate::brats::dataset::CaseFiles;
-use crate::buffers::case::CaseBuffers;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::store::CaseStore;
-use crate::pipeline::decode::Decode;
+use crate::brats::CaseFiles;
+use crate::buffers::CaseBuffers;
+use crate::cache::{CaseStore, PreprocessConfig};
 use crate::pipeline::files::CaseFilesSource;
-use crate::pipeline::normalize::Normalize;
-use crate::pipeline::observe;
 use crate::pipeline::publish::{Publish, PublishedCase};
+use crate::pipeline::{Decode, Normalize, observe};
 
 /// Threads per stage of ingest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -5,10 +5,9 @@
 
 use crate::actor::Stage;
 use crate::base::CaseError;
-use crate::buffers::case::CaseBuffers;
-use crate::cache::contents::{CaseContents, prepare_in_buffers};
-use crate::cache::preprocess::PreprocessConfig;
-use crate::pipeline::decode::DecodedCase;
+use crate::buffers::CaseBuffers;
+use crate::cache::{CaseContents, PreprocessConfig, prepare_in_buffers};
+use crate::pipeline::DecodedCase;
 
 /// Stage that prepares cases under one preprocessing configuration.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::actor::{Describe, Source};
 use crate::base::{Domain, KeyedRng, SampleKey};
-use crate::brats::dataset::CaseFiles;
+use crate::brats::CaseFiles;
 use crate::pipeline::label_mixture::LabelMixture;
 
 /// Sample that is named but not yet made.

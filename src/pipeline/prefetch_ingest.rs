@@ -6,10 +6,9 @@ use std::thread::JoinHandle;
 
 use crate::actor::{Feed, RunningTopology, StopLatch};
 use crate::base::{CaseError, Fault, spawn_named};
-use crate::brats::dataset::CaseFiles;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::store::CaseStore;
-use crate::pipeline::arrivals::Arrivals;
+use crate::brats::CaseFiles;
+use crate::cache::{CaseStore, PreprocessConfig};
+use crate::pipeline::Arrivals;
 use crate::pipeline::ingest::{self, IngestOutcome, IngestWorkers};
 use crate::volume::CaseId;
 

@@ -6,16 +6,12 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use serde::Serialize;
 
-use crate::augment::config::{Background, DrawnParams};
-use crate::augment::kernel::Kernel;
-use crate::augment::recipe::RenderPlan;
+use crate::augment::{Background, DrawnParams, Kernel, RenderPlan};
 use crate::base::{CaseError, SampleKey, fs};
-use crate::brats::write::{write_labels, write_scalars};
-use crate::buffers::patch::PatchBuffer;
-use crate::buffers::patch::PatchBufferPool;
+use crate::brats::{write_labels, write_scalars};
+use crate::buffers::{PatchBuffer, PatchBufferPool};
 use crate::pipeline::augment::Augment;
-use crate::pipeline::case_handle::CaseHandle;
-use crate::pipeline::sample::DrawnSample;
+use crate::pipeline::{CaseHandle, DrawnSample};
 use crate::volume::{
     Affine, CERTAIN, CaseId, Dims, Modality, Region, RegionProbabilities, SourceGrid, Targets,
     most_likely_label,

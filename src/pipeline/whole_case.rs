@@ -7,19 +7,14 @@ use crate::actor::{
     Feed, Limits, Outcome, RunningTopology, Sink, SkipBudget, SkippedItem, Source, Stage,
     StopLatch, Topology,
 };
-use crate::augment::view::CaseView;
+use crate::augment::CaseView;
 use crate::base::{CaseError, Fault};
-use crate::brats::dataset::CaseFiles;
-use crate::buffers::case::CaseBuffers;
-use crate::cache::contents::{CaseContents, OutsideLabel};
-use crate::cache::map::MappedCase;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::pipeline::decode::Decode;
-use crate::pipeline::fetch::Fetch;
+use crate::brats::CaseFiles;
+use crate::buffers::CaseBuffers;
+use crate::cache::{CaseContents, MappedCase, OutsideLabel, PreprocessConfig};
 use crate::pipeline::files::CaseFilesSource;
-use crate::pipeline::normalize::Normalize;
-use crate::pipeline::observe;
 use crate::pipeline::publish::warn_of_findings;
+use crate::pipeline::{Decode, Fetch, Normalize, observe};
 use crate::volume::{Box3, CaseId, LabelScheme, Modality, SourceGrid};
 
 /// Case at inference: the whole brain box.
@@ -210,7 +205,7 @@ impl WholeCaseSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::augment::view::IntensityNormalisation;
+    use crate::augment::IntensityNormalisation;
     use crate::volume::Dims;
 
     #[test]

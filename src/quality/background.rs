@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use crate::quality::policy::ForegroundRule;
+use crate::quality::ForegroundRule;
 use crate::quality::sorted::SortedValues;
 use crate::quality::surround::{FACE_SHARE, RINGING, find_surround, measure_spread};
 use crate::volume::{Dims, Voxels};

@@ -1,8 +1,9 @@
 //! Tests of what counts as background, on both sides of each threshold.
 
-use crate::quality::background::{BackgroundRange, Certainty, ImageBackground, find_background};
-use crate::quality::policy::ForegroundRule;
 use crate::quality::surround::{corner_places, face_places};
+use crate::quality::{
+    BackgroundRange, Certainty, ForegroundRule, ImageBackground, find_background,
+};
 use crate::volume::{Dims, Voxels};
 
 const SIDE: usize = 20;

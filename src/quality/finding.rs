@@ -5,9 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::base::{CaseError, Reason, format_percent};
-use crate::quality::background::Certainty;
-use crate::quality::case::CaseQuality;
-use crate::quality::image::ImageQuality;
+use crate::quality::{CaseQuality, Certainty, ImageQuality};
 use crate::volume::Modality;
 
 /// Share of tissue above which an image has no background worth the name: a brain cropped to its box

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
+use crate::quality::ForegroundRule;
 use crate::quality::background::{
     BackgroundRange, ImageBackground, count_non_finite, find_background,
 };
 use crate::quality::extremes::{ClipLimits, Saturation, find_clip_limits, find_saturation};
-use crate::quality::policy::ForegroundRule;
 use crate::quality::sorted::{SortedValues, values_at_ranks};
 use crate::volume::{Dims, Voxels};
 
@@ -172,7 +172,7 @@ fn code_step(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quality::extremes::SPIKE_WIDTHS;
+    use crate::quality::SPIKE_WIDTHS;
     use crate::quality::sorted::central_range;
 
     /// Column of `tissue` between as many zeros, as integers if all are.

@@ -1,7 +1,7 @@
 //! Surroundings of the head: the constant on the faces of the grid, or the values about one where
 //! an image rings up to them, and the distribution of everything else.
 
-use crate::quality::background::BackgroundRange;
+use crate::quality::BackgroundRange;
 use crate::quality::sorted::{SortedValues, central_range, most_frequent};
 use crate::volume::{Dims, Voxels};
 

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use resvg::{tiny_skia, usvg};
 
 use crate::base::{Fault, format_duration, format_percent, format_thousands};
-use crate::eval::cohort::Summary;
-use crate::eval::score::Measures;
+use crate::eval::{Measures, Summary};
 use crate::report::axis::ChartAxis;
 use crate::report::chart::{Chart, ChartLine, FAINT};
 use crate::report::picture::Picture;
 use crate::report::run_record::RunRecord;
-use crate::run_folder::event::{EpochEvent, StepRecord, Timestamped, ValidationEvent};
+use crate::run_folder::{EpochEvent, StepRecord, Timestamped, ValidationEvent};
 use crate::volume::Region;
 
 /// Most points of a line: more could not be distinguished.

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::base::Fault;
 use crate::report::run_record::run_name;
-use crate::run_folder::event_log::EventLog;
+use crate::run_folder::EventLog;
 use crate::telemetry::catalog::*;
 use crate::telemetry::metric::{Family, Metric, MetricHandle, MetricKind};
 use crate::volume::Split;

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Fault, fs, write_json};
-use crate::eval::cohort::CohortScore;
+use crate::eval::CohortScore;
 use crate::report::picture;
 use crate::report::sketch::Sketch;
 use crate::run_folder::read_json;
@@ -107,8 +107,7 @@ pub(super) fn read_overlays(validation: &Path) -> Result<Vec<Overlay>, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::hausdorff::Hd95;
-    use crate::eval::score::score_case;
+    use crate::eval::{Hd95, score_case};
     use crate::report::sketch::tests::{test_case, test_segmentation};
     use crate::volume::{Dims, label};
 

@@ -5,8 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, html};
 
 use crate::base::format_thousands;
-use crate::eval::cohort::{CohortScore, Summary};
-use crate::eval::score::{CaseScore, Measures};
+use crate::eval::{CaseScore, CohortScore, Measures, Summary};
 use crate::report::overlay::Overlay;
 use crate::report::picture::{PREDICTION_COLOUR, TRUTH_COLOUR};
 use crate::report::run_record::RunRecord;

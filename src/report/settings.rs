@@ -6,8 +6,7 @@ use serde_json::Value;
 use crate::base::{format_duration, format_percent};
 use crate::report::page::definition_pair;
 use crate::report::run_record::RunRecord;
-use crate::run_folder::event::EpochEvent;
-use crate::run_folder::{CONFIG, DATASET_LOCK};
+use crate::run_folder::{CONFIG, DATASET_LOCK, EpochEvent};
 use crate::volume::Split;
 
 /// Most items of a list that are shown.

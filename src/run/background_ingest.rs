@@ -6,15 +6,13 @@ use parking_lot::Mutex;
 
 use crate::actor::Observer;
 use crate::base::Fault;
-use crate::brats::dataset::CaseFiles;
-use crate::cache::source::ExpectedSource;
-use crate::cache::store::CaseStore;
-use crate::pipeline::bottleneck::BottleneckVerdict;
+use crate::brats::CaseFiles;
+use crate::cache::{CaseStore, ExpectedSource};
 use crate::pipeline::observe::{TopologyRegistration, verdict_beside_ingest, verdict_of};
-use crate::pipeline::prefetch_ingest::{OnArrival, PrefetchIngest, PrefetchIngestParts};
+use crate::pipeline::{BottleneckVerdict, OnArrival, PrefetchIngest, PrefetchIngestParts};
 use crate::run::context::RunContext;
 use crate::run::failure::Failure;
-use crate::run_folder::summary::ExcludedCase;
+use crate::run_folder::ExcludedCase;
 use crate::telemetry::catalog;
 use crate::volume::CaseId;
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::eval::postprocess::PostProcess;
+use crate::eval::PostProcess;
 use crate::run::cohort;
 use crate::run::config;
 use crate::run::ensemble::Ensemble;
@@ -11,7 +11,7 @@ use crate::run::phantoms::{PhantomCohort, write_phantoms};
 use crate::run::predict::{self, PredictOptions};
 use crate::run::prepare::Session;
 use crate::run::train::{self, RunDestination};
-use crate::run_folder::summary::RunSummary;
+use crate::run_folder::RunSummary;
 use crate::volume::{Region, Split};
 
 /// Configuration of the run.

@@ -11,12 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::{CaseError, Fault, Fingerprint, fs};
-use crate::brats::dataset::{Dataset, discover_cases};
-use crate::brats::scheme::SchemeRequest;
-use crate::eval::predictor::{
-    LoadNetwork, MeanPredictor, Predictor, WeightedNetwork, WindowConfig,
+use crate::brats::{Dataset, SchemeRequest, discover_cases};
+use crate::eval::{
+    LoadNetwork, MeanPredictor, Predictor, SlidingConfig, WeightedNetwork, WindowConfig,
 };
-use crate::eval::sliding::SlidingConfig;
 use crate::nets::learner::predicting_file;
 use crate::nets::mirrored::Mirrored;
 use crate::run::config::{self, CheckedConfig, RunConfig};

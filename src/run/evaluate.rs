@@ -4,19 +4,17 @@ use std::path::Path;
 
 use crate::actor::{Feed, RunningTopology};
 use crate::base::Fault;
-use crate::brats::dataset::CaseFiles;
+use crate::brats::CaseFiles;
 use crate::eval::assess::{self, CaseAssessment, ScoringConfig};
-use crate::eval::cohort::CohortScore;
-use crate::eval::lesionwise::CohortLesions;
-use crate::eval::predictor::Predictor;
-use crate::eval::threshold::ThresholdSearch;
-use crate::eval::tune::{PostProcessSearch, TunedThresholds};
+use crate::eval::{
+    CohortLesions, CohortScore, PostProcessSearch, Predictor, ThresholdSearch, TunedThresholds,
+};
 use crate::pipeline::whole_case::{WholeCase, WholeCaseOutcome, WholeCaseSource};
 use crate::report::Sketch;
 use crate::report::overlay;
 use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
-use crate::run_folder::scores::EvaluationScores;
+use crate::run_folder::EvaluationScores;
 use crate::telemetry::catalog;
 use crate::volume::{CaseId, Modality, Region, Split};
 

@@ -11,17 +11,13 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::base::{CaseError, Fingerprint, Reason, fs};
-use crate::brats::dataset::CaseFiles;
-use crate::cache::annotation::{Annotation, AnnotationVoxels, MappedAnnotation};
-use crate::cache::error::CacheError;
-use crate::cache::map::MappedCase;
-use crate::cache::source::ExpectedSource;
-use crate::cache::store::CaseStore;
+use crate::brats::CaseFiles;
+use crate::cache::{
+    Annotation, AnnotationVoxels, CacheError, CaseStore, ExpectedSource, MappedAnnotation,
+    MappedCase,
+};
 use crate::eval::assess::{self, ScoringConfig};
-use crate::eval::cohort::CohortScore;
-use crate::eval::predictor::Predictor;
-use crate::eval::regions_to_labels;
-use crate::eval::score::CaseScore;
+use crate::eval::{CaseScore, CohortScore, Predictor, regions_to_labels};
 use crate::pipeline::whole_case::{WholeCase, WholeCaseSource};
 use crate::run::case_selection;
 use crate::run::ensemble::ResolvedEnsemble;

@@ -8,19 +8,15 @@ use serde::Serialize;
 
 use crate::actor::StopLatch;
 use crate::base::{CaseError, Fault, Fingerprint, Progress, Reason};
-use crate::brats::case::CaseReader;
-use crate::brats::dataset::CaseFiles;
-use crate::cache::description::CaseMeaning;
-use crate::cache::map::MappedCase;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::quarantine::{Quarantine, Quarantined};
-use crate::cache::source::ExpectedSource;
-use crate::cache::store::CaseStore;
-use crate::pipeline::decode::stat_files as look_at;
+use crate::brats::{CaseFiles, CaseReader};
+use crate::cache::{
+    CaseMeaning, CaseStore, ExpectedSource, MappedCase, PreprocessConfig, Quarantine, Quarantined,
+};
 use crate::pipeline::ingest::{self, IngestOutcome, IngestWorkers};
 use crate::pipeline::observe::TopologyRegistry;
+use crate::pipeline::stat_files as look_at;
 use crate::run::failure::Failure;
-use crate::run_folder::summary::ExcludedCase;
+use crate::run_folder::ExcludedCase;
 use crate::telemetry::catalog;
 use crate::telemetry::endpoint::Endpoint;
 use crate::volume::CaseId;

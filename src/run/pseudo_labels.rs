@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use crate::base::CaseError;
-use crate::brats::dataset::CaseFiles;
-use crate::cache::source::ExpectedSource;
-use crate::cache::store::CaseStore;
-use crate::pipeline::annotations::Annotations;
-use crate::pipeline::plan::Plan;
+use crate::brats::CaseFiles;
+use crate::cache::{CaseStore, ExpectedSource};
+use crate::pipeline::{Annotations, Plan};
 use crate::run::config::RunConfig;
 use crate::run::config::data::PseudoConfig;
 use crate::run::failure::Failure;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::base::{CaseError, Fingerprint};
-use crate::cache::store::CaseStore;
+use crate::cache::CaseStore;
 use crate::run::dataset_scan::quarantined_cases;
 use crate::run::failure::Failure;
 use crate::run::prepare::quarantine_case;
-use crate::run_folder::dataset_lock::DatasetLock;
+use crate::run_folder::DatasetLock;
 use crate::volume::CaseId;
 
 /// Writer of bad cases into the quarantine, each once. Clones share their state.

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::base::{ConfigError, Fingerprint};
-use crate::brats::dataset::{CaseFiles, Dataset};
+use crate::brats::{CaseFiles, Dataset};
 use crate::run::config::case_table::{list_names, read_columns, read_text};
 use crate::run::named_parts::NamedParts;
-use crate::run_folder::dataset_lock::LockedSplitFile;
+use crate::run_folder::LockedSplitFile;
 use crate::volume::{CaseId, Fold, Split, patients_in_two_parts};
 
 const FIELD: &str = "data.split";
@@ -232,8 +232,7 @@ fn collect_parts(path: &Path, named: NamedParts) -> Result<BTreeMap<CaseId, Spli
 mod tests {
     use super::*;
     use crate::base::{CaseError, Reason, fs};
-    use crate::brats::layout::Layout;
-    use crate::brats::scheme::{ChosenScheme, NameSchemes, SchemeReason};
+    use crate::brats::{ChosenScheme, Layout, NameSchemes, SchemeReason};
     use crate::volume::{LabelScheme, PatientId};
 
     fn read(text: &str, fold: Option<&str>) -> Result<SplitFile, String> {

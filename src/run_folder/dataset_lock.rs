@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::base::Fingerprint;
-use crate::brats::dataset::CaseFiles;
+use crate::brats::CaseFiles;
 use crate::volume::{CaseId, Fold, PatientId, Split};
 
 /// Case in `dataset.lock.json`.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::augment::kernel::Kernel;
+use crate::augment::Kernel;
 use crate::base::{Fingerprint, fs};
 
 /// Environment of a run: `environment.json`.

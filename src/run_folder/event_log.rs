@@ -4,10 +4,9 @@
 use std::path::Path;
 
 use crate::base::{Fault, fs};
-use crate::run_folder::EVENTS;
-use crate::run_folder::event::{
-    CheckpointEvent, EpochEvent, Event, FinishedEvent, ResumedEvent, SkippedEvent, StartedEvent,
-    StepRecord, Timestamped, ValidationEvent,
+use crate::run_folder::{
+    CheckpointEvent, EVENTS, EpochEvent, Event, FinishedEvent, ResumedEvent, SkippedEvent,
+    StartedEvent, StepRecord, Timestamped, ValidationEvent,
 };
 
 /// The events of a run by kind, each in the order of the journal.
@@ -99,7 +98,7 @@ impl EventLog {
 mod tests {
     use super::*;
     use crate::base::SampleKey;
-    use crate::run_folder::journal::Journal;
+    use crate::run_folder::Journal;
     use crate::volume::CaseId;
 
     fn read(text: &str) -> Result<EventLog, Fault> {

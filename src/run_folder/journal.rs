@@ -14,8 +14,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Fault, fs};
-use crate::run_folder::event::{Event, StepRecord, Timestamped};
-use crate::run_folder::{EVENTS, METRICS};
+use crate::run_folder::{EVENTS, Event, METRICS, StepRecord, Timestamped};
 
 /// Columns of `metrics.csv`.
 const HEADER: &str =
@@ -176,7 +175,7 @@ impl AppendFile {
 mod tests {
     use super::*;
     use crate::base::SampleKey;
-    use crate::run_folder::event::CheckpointEvent;
+    use crate::run_folder::CheckpointEvent;
 
     fn step(step: u64) -> Event {
         Event::Step(StepRecord {

@@ -8,9 +8,9 @@ use metrics::Counter;
 
 use crate::actor::Feed;
 use crate::base::{Fault, SampleKey};
-use crate::buffers::pooled::PooledBuffer;
+use crate::buffers::PooledBuffer;
 use crate::nets::precision::Precision;
-use crate::pipeline::sample::Batch;
+use crate::pipeline::Batch;
 use crate::telemetry::catalog;
 use crate::train::loss::region_targets;
 use crate::volume::{CERTAIN, CaseId, Modality, Region, Split, Targets};

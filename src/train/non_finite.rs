@@ -8,8 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::base::{Fault, write_json};
-use crate::run_folder::NOT_FINITE;
-use crate::run_folder::event::StepRecord;
+use crate::run_folder::{NOT_FINITE, StepRecord};
 use crate::train::settings::{NonFinitePolicy, TrainerConfig};
 
 /// Contents of the report on the step that ended a run.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::actor::SkippedItem;
-use crate::run_folder::event::{Event, SkippedEvent};
+use crate::run_folder::{Event, SkippedEvent};
 
 /// Queue of skips that no completed step has passed yet, in the order of the plan. Clones share it.
 #[derive(Clone, Default)]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::run_folder::event::{EpochEvent, Event, StepRecord};
+use crate::run_folder::{EpochEvent, Event, StepRecord};
 use crate::telemetry::catalog;
 use crate::train::training_progress::EpochSums;
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::Fingerprint;
-use crate::run_folder::journal::JournalPosition;
+use crate::run_folder::JournalPosition;
 use crate::train::lossless_f64;
 use crate::train::plateau::Plateau;
 

@@ -1,9 +1,6 @@
 //! What a sample is trained towards, label or probabilities: one voxel's, the same in both forms.
 
-use gliaflow::augment::config::Background;
-use gliaflow::augment::kernel::PatchImages;
-use gliaflow::augment::recipe::RenderPlan;
-use gliaflow::augment::view::{CaseView, TargetVoxels};
+use gliaflow::augment::{Background, CaseView, PatchImages, RenderPlan, TargetVoxels};
 use gliaflow::volume::{Modality, RegionProbabilities, probabilities_of_label};
 use proptest::prelude::*;
 

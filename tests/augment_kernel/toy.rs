@@ -1,10 +1,8 @@
 //! Small cases for the kernels.
 
-use gliaflow::augment::view::{CaseView, IntensityNormalisation};
+use gliaflow::augment::{CaseView, IntensityNormalisation};
 use gliaflow::base::{Domain, KeyedRng, SampleKey};
-use gliaflow::cache::encode::IntensityScale;
-use gliaflow::cache::histogram::TissueHistogram;
-use gliaflow::cache::statistics::measure_tissue;
+use gliaflow::cache::{IntensityScale, TissueHistogram, measure_tissue};
 use gliaflow::volume::Dims;
 
 /// A case of a few hundred voxels.

@@ -1,16 +1,11 @@
 //! The content of the golden case files.
 
 use gliaflow::base::Fingerprint;
-use gliaflow::cache::contents::{CaseContents, OutsideLabel};
-use gliaflow::cache::description::{
-    BackgroundBasis, CaseDescription, CaseMeaning, Clipping, ModalityRecord,
+use gliaflow::cache::{
+    BackgroundBasis, CaseContents, CaseDescription, CaseMeaning, Clipping, Foreground,
+    IntensityScale, IntensityStats, MappedCase, ModalityRecord, OutsideLabel, SourceFile,
+    TissueHistogram,
 };
-use gliaflow::cache::encode::IntensityScale;
-use gliaflow::cache::foreground::Foreground;
-use gliaflow::cache::histogram::TissueHistogram;
-use gliaflow::cache::map::MappedCase;
-use gliaflow::cache::source::SourceFile;
-use gliaflow::cache::statistics::IntensityStats;
 use gliaflow::volume::{Affine, Box3, CaseId, Dims, LabelScheme, Modality, Region, SourceGrid};
 
 /// What the golden file of v1 holds.

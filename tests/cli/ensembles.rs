@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use gliaflow::eval::predictor::Predictor;
+use gliaflow::eval::Predictor;
 use gliaflow::pipeline::whole_case::WholeCase;
 use gliaflow::run::ensemble::{CheckpointChoice, Ensemble, Member};
 use gliaflow::volume::{Affine, Box3, CaseId, Dims, LabelScheme, SourceGrid};

@@ -2,11 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use gliaflow::brats::case::read_labels_only;
-use gliaflow::brats::write::write_labels;
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::source::ExpectedSource;
-use gliaflow::cache::store::CaseStore;
+use gliaflow::brats::{read_labels_only, write_labels};
+use gliaflow::cache::{CaseStore, ExpectedSource, PreprocessConfig};
 use gliaflow::volume::{Affine, CaseId, Dims, LabelScheme, Region, SourceGrid};
 use serde_json::Value;
 

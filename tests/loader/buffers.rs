@@ -1,8 +1,7 @@
 //! Patch buffers go round: a long run makes as many as it has tickets, and not one more.
 
 use gliaflow::actor::StopLatch;
-use gliaflow::buffers::patch::PatchBuffer;
-use gliaflow::buffers::patch::PatchBufferPool;
+use gliaflow::buffers::{PatchBuffer, PatchBufferPool};
 use gliaflow::pipeline::loader::start_with_buffers;
 use gliaflow::volume::Targets;
 

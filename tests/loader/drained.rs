@@ -2,8 +2,7 @@
 //! the first of the next run.
 
 use gliaflow::actor::StopLatch;
-use gliaflow::pipeline::budget::LoaderConfig;
-use gliaflow::pipeline::sample::Batch;
+use gliaflow::pipeline::{Batch, LoaderConfig};
 use gliaflow::volume::Dims;
 
 use super::setting::{Setting, fixed, samples};

@@ -6,13 +6,10 @@ use std::path::PathBuf;
 
 use gliaflow::actor::{Feed, RunningTopology, StopLatch};
 use gliaflow::base::Reason;
-use gliaflow::brats::dataset::CaseFiles;
-use gliaflow::brats::write::{write_intensities, write_labels};
-use gliaflow::cache::map::{MappedCase, Verify};
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::source::ExpectedSource;
-use gliaflow::pipeline::decode::stat_files;
+use gliaflow::brats::{CaseFiles, write_intensities, write_labels};
+use gliaflow::cache::{ExpectedSource, MappedCase, PreprocessConfig, Verify};
 use gliaflow::pipeline::ingest::{IngestOutcome, IngestWorkers, start_ingest};
+use gliaflow::pipeline::stat_files;
 use gliaflow::volume::{Dims, SourceGrid};
 
 use super::setting::{Setting, flair, phantom, truncate};

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use gliaflow::brats::phantom::{PhantomCase, generate_phantom};
-use gliaflow::cache::map::MappedCase;
-use gliaflow::pipeline::crop::CropConfig;
+use gliaflow::cache::MappedCase;
+use gliaflow::pipeline::CropConfig;
 use gliaflow::volume::{Dims, Region, label};
 
 use super::patches::{Cutter, case_of, mapped};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gliaflow::actor::StopLatch;
-use gliaflow::pipeline::budget::LoaderConfig;
+use gliaflow::pipeline::LoaderConfig;
 use gliaflow::volume::Dims;
 
 use super::setting::{Setting, fixed};

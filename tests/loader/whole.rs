@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use gliaflow::actor::{Feed, RunningTopology, StopLatch};
 use gliaflow::base::Reason;
-use gliaflow::brats::dataset::CaseFiles;
-use gliaflow::cache::preprocess::PreprocessConfig;
+use gliaflow::brats::CaseFiles;
+use gliaflow::cache::PreprocessConfig;
 use gliaflow::pipeline::whole_case::{WholeCase, WholeCaseOutcome, WholeCaseSource};
 use gliaflow::volume::Modality;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use gliaflow::eval::sliding::{Sliding, SlidingConfig, Weighting};
+use gliaflow::eval::{Sliding, SlidingConfig, Weighting};
 use gliaflow::volume::Dims;
 use serde::Deserialize;
 

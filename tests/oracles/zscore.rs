@@ -1,8 +1,7 @@
 //! The z-score of a prepared case against PyTorch's and MONAI's, voxel by voxel.
 
 use gliaflow::base::Fingerprint;
-use gliaflow::cache::contents::prepare_case;
-use gliaflow::cache::preprocess::PreprocessConfig;
+use gliaflow::cache::{PreprocessConfig, prepare_case};
 use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
 use serde::Deserialize;
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{GENERATOR, PhantomCase, PhantomConfig, case_id, generate_phantom};
 use crate::base::{CaseError, Reason, fs, replace_file_with};
-use crate::brats::write::{write_intensities, write_labels};
+use crate::brats::{write_intensities, write_labels};
 use crate::volume::{CaseId, LabelScheme, Modality};
 
 /// File in a cohort's root that holds its settings.

@@ -12,7 +12,7 @@ use crate::cli::top::journal::RunJournal;
 use crate::cli::top::rates::SnapshotWindow;
 use crate::cli::top::snapshot::EndpointSnapshot;
 use crate::cli::top::view::RunView;
-use crate::run_folder::event::FinishedEvent;
+use crate::run_folder::FinishedEvent;
 
 type PollResult = Result<EndpointSnapshot, String>;
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::actor::Observation;
 use crate::cli::top::http;
-use crate::pipeline::bottleneck::BottleneckVerdict;
+use crate::pipeline::BottleneckVerdict;
 use crate::telemetry::exposition::Scrape;
 
 /// Longest wait for a response: longer than the endpoint gives itself for `/topology`.

@@ -3,7 +3,7 @@
 use crate::cli::top::snapshot::{
     EndpointActor, EndpointSnapshot, EndpointTopology, parse_topologies,
 };
-use crate::pipeline::bottleneck::{Bottleneck, BottleneckVerdict};
+use crate::pipeline::{Bottleneck, BottleneckVerdict};
 use crate::telemetry::exposition::Scrape;
 
 /// A training run on a card, scraped twice 5 s apart.

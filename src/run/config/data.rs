@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{CaseError, Fingerprint};
-use crate::brats::dataset::{Dataset, discover_cases};
-use crate::cache::preprocess::PreprocessConfig;
-use crate::quality::policy::{ForegroundRule, QualityPolicy};
+use crate::brats::{Dataset, discover_cases};
+use crate::cache::PreprocessConfig;
+use crate::quality::{ForegroundRule, QualityPolicy};
 use crate::run::config::patients::PatientRule;
 use crate::volume::{Fold, LabelScheme, SplitShares, Targets};
 

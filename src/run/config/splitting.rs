@@ -1,7 +1,7 @@
 //! Settings that split a run's cohort: what they may be together, and the splits they give.
 
 use crate::base::ConfigError;
-use crate::brats::dataset::TumourGrade;
+use crate::brats::TumourGrade;
 use crate::run::config::data::DataConfig;
 use crate::volume::{
     CaseId, CohortCase, Split, SplitShares, cross_validation, hold_out_cases, keep_patients,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::{Domain, KeyedRng, SampleKey};
 use crate::nets::Learner;
 use crate::nets::precision::Precision;
-use crate::pipeline::sample::Batch;
+use crate::pipeline::Batch;
 use crate::run::config::CheckedConfig;
 use crate::run::device::{self, ChosenDevice};
 use crate::run::failure::Failure;

@@ -6,9 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::base::{core_count, format_percent};
-use crate::pipeline::bottleneck::Bottleneck;
-use crate::pipeline::budget::{LoaderConfig, LoaderWorkers};
-use crate::pipeline::workers::WorkerPlan;
+use crate::pipeline::{Bottleneck, LoaderConfig, LoaderWorkers, WorkerPlan};
 use crate::run::failure::Failure;
 use crate::run::prepare::Session;
 use crate::run::tools::drain::{DrainConfig, DrainDataset, DrainReport, StageReport, drain_loader};

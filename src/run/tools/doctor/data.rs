@@ -7,14 +7,10 @@ use std::time::Instant;
 
 use crate::base::fs::{self, AtPath};
 use crate::base::{CaseError, can_sync_folder, has_locks};
-use crate::brats::case::CaseReader;
-use crate::brats::dataset::discover_cases;
 use crate::brats::phantom::{PhantomConfig, cohort};
-use crate::buffers::case::CaseBuffers;
-use crate::cache::contents::prepare_in_buffers;
-use crate::cache::map::check_mapping;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::store::CaseStore;
+use crate::brats::{CaseReader, discover_cases};
+use crate::buffers::CaseBuffers;
+use crate::cache::{CaseStore, PreprocessConfig, check_mapping, prepare_in_buffers};
 use crate::run::tools::doctor::{Finding, FindingGrade};
 use crate::volume::Dims;
 
