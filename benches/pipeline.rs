@@ -17,7 +17,7 @@ use gliaflow::pipeline::observe::TopologyRegistry;
 use gliaflow::pipeline::{CropConfig, LoaderConfig, LoaderWorkers, WorkerPlan};
 use gliaflow::run::prepare::Session;
 use gliaflow::run::tools::drain::{DrainConfig, drain_loader, prepare_dataset};
-use gliaflow::telemetry::endpoint::Endpoint;
+use gliaflow::telemetry::Endpoint;
 
 const CASES: u64 = 4;
 

@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 
 use gliaflow::base::Reason;
 use gliaflow::telemetry::catalog::{self, CATALOGUE, RunState};
-use gliaflow::telemetry::exporter::{Exporter, MetricsAddress};
-use gliaflow::telemetry::metric::MetricKind;
-use gliaflow::telemetry::recorder::Recorder;
+use gliaflow::telemetry::{Exporter, MetricKind, MetricsAddress, Recorder};
 
 mod catalogue;
 

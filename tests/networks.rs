@@ -9,12 +9,10 @@ use gliaflow::augment::AugmentConfig;
 use gliaflow::base::{Domain, Fault, KeyedRng, SampleKey};
 use gliaflow::eval::{SlidingConfig, predict_case};
 use gliaflow::nets::learner::{OPTIMISER_FILE, WEIGHTS_FILE};
-use gliaflow::nets::optimiser::OptimiserConfig;
-use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner};
+use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner, OptimiserConfig};
 use gliaflow::pipeline::CropConfig;
 use gliaflow::run::config;
-use gliaflow::train::loss::{LossConfig, region_targets};
-use gliaflow::train::schedule::Schedule;
+use gliaflow::train::{LossConfig, Schedule, region_targets};
 use gliaflow::volume::{Dims, Modality, Region};
 use serde_json::{Value, json};
 

@@ -63,9 +63,9 @@ fn folds_share_the_grades_out_evenly() {
 #[cfg(feature = "train")]
 mod by_patient {
     use gliaflow::brats::{CaseFiles, ChosenScheme, Dataset, Layout, NameSchemes, SchemeReason};
+    use gliaflow::run::Division;
     use gliaflow::run::config::RunConfig;
     use gliaflow::run::config::data::PseudoConfig;
-    use gliaflow::run::division::Division;
     use gliaflow::volume::{LabelScheme, PatientId, patients_in_two_parts};
     use proptest::prelude::*;
 

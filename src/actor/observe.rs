@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::actor::TicketCounts;
 use crate::actor::actor_cell::ActorCell;
 use crate::actor::shell::TopologyContext;
-use crate::telemetry::meter::Activity;
+use crate::telemetry::Activity;
 
 /// Sums over all workers of one actor, also removed ones; the times add up to `worker_seconds`. One
 /// that another process has read from JSON owns its name.

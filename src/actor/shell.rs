@@ -9,7 +9,7 @@ use crate::actor::thread_tracker::{ThreadGuard, ThreadTracker};
 use crate::actor::ticket::TicketPool;
 use crate::actor::{Hooks, StopLatch, StopState};
 use crate::base::{Fault, spawn_named};
-use crate::telemetry::meter::Activity;
+use crate::telemetry::Activity;
 
 /// State of a running topology that its threads and observers share.
 pub(super) struct TopologyContext {

@@ -18,7 +18,7 @@ use crate::actor::watchdog::watch_for_stalls;
 use crate::actor::worker::worker_factory;
 use crate::actor::{Feed, Hooks, Observer, RunningTopology, Sink, Source, Stage, StopLatch};
 use crate::base::Fault;
-use crate::telemetry::meter::Activity;
+use crate::telemetry::Activity;
 
 /// Limits of a topology's memory, skips and waits.
 #[derive(Debug, Clone, Copy, PartialEq)]

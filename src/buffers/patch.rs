@@ -115,7 +115,7 @@ fn allocated_bytes(buffer: &PatchBuffer) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::recorder::Recorder;
+    use crate::telemetry::Recorder;
 
     const DIMS: Dims = Dims::cube(2);
     const HARD: Targets = Targets::Hard;

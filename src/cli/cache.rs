@@ -7,8 +7,7 @@ use clap::Subcommand;
 
 use crate::cache::{CaseStore, PreprocessConfig};
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::run::failure::Failure;
-use crate::run::prepare;
+use crate::run::{Failure, prepare};
 
 /// List, verify and clean up cached case files
 #[derive(Debug, clap::Args)]

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use crate::base::Progress;
 use crate::cli::progress::{ProgressBars, ProgressLog};
 use crate::cli::report::CommandOutput;
-use crate::run::failure::Failure;
+use crate::run::Failure;
 use crate::telemetry::backend_log;
 
 /// Output streams of a verb.

@@ -8,8 +8,7 @@ use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::ingest::{ACTORS, IngestWorkers};
 use crate::quality::{ForegroundRule, QualityPolicy};
-use crate::run::failure::Failure;
-use crate::run::prepare;
+use crate::run::{Failure, prepare};
 use crate::volume::LabelScheme;
 
 /// Decode, check and cache every case of a dataset

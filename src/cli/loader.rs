@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use crate::augment::AugmentConfig;
 use crate::cache::PreprocessConfig;
 use crate::pipeline::{CropConfig, LoaderConfig, LoaderWorkers, WorkerPlan};
-use crate::run::failure::Failure;
+use crate::run::Failure;
 use crate::run::tools::drain::DrainConfig;
 use crate::volume::{Dims, LabelScheme};
 

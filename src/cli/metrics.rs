@@ -7,7 +7,7 @@ use crate::base::Fault;
 use crate::base::fs::{self, AtPath};
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::report::openmetrics::{MetricHistory, OpenMetricsSummary};
-use crate::run::failure::Failure;
+use crate::run::Failure;
 
 /// Write a run's figures over time as Prometheus would have recorded them
 #[derive(Debug, clap::Args)]

@@ -56,7 +56,7 @@ use clap::{Parser, Subcommand};
 use self::console::Console;
 use self::report::CommandOutput;
 use crate::base::Fault;
-use crate::run::failure::Failure;
+use crate::run::Failure;
 use crate::telemetry::backend_log;
 
 const EXIT_CODES: &str = "\

@@ -17,7 +17,7 @@ use crate::eval::{
     PostProcessSearch, TunedThresholds, read_label_pair, render_lesions, render_measures,
     score_case, score_lesions,
 };
-use crate::run::failure::Failure;
+use crate::run::Failure;
 use crate::volume::{CaseId, LabelScheme};
 
 /// Score predicted label files against true ones

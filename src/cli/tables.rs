@@ -1,7 +1,7 @@
 //! Tables that several verbs print.
 
 use crate::eval::{DiceRow, render_dice};
-use crate::run::ensemble::{ResolvedEnsemble, ResolvedMember};
+use crate::run::{ResolvedEnsemble, ResolvedMember};
 use crate::run_folder::EvaluationScores;
 
 /// Table of a network's Dice, with the best single threshold on FLAIR as baseline.

@@ -4,13 +4,11 @@ use std::path::PathBuf;
 
 use crate::base::{format_duration, format_percent};
 use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::tables;
-use crate::cli::{CommandOutput, Console, VerbResult};
+use crate::cli::{CommandOutput, Console, VerbResult, tables};
 use crate::pipeline::{ingest, loader, whole_case};
 use crate::run::config::{self, CheckedConfig};
-use crate::run::failure::Failure;
-use crate::run::resume;
 use crate::run::train::{self, RunDestination};
+use crate::run::{Failure, resume};
 use crate::run_folder::{DATASET_LOCK, RunSummary};
 use crate::volume::{Fold, Split};
 

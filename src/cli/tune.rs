@@ -9,7 +9,7 @@ use crate::cli::loader::LoaderOptions;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::{WorkerPlan, ingest, loader};
-use crate::run::failure::Failure;
+use crate::run::Failure;
 use crate::run::tools::drain;
 use crate::run::tools::tune::{self, TunedLoader};
 use crate::volume::Split;

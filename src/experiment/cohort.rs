@@ -9,10 +9,9 @@ use crate::cache::{CaseStore, PreprocessConfig};
 use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::pipeline::Fetch;
 use crate::pipeline::whole_case::WholeCaseSource;
-use crate::run::cohort;
-use crate::run::failure::Failure;
 use crate::run::phantoms::write_phantoms;
 use crate::run::prepare::{self, Session};
+use crate::run::{Failure, cohort};
 use crate::run_folder::{DATASET_LOCK, DatasetLock};
 use crate::volume::Split;
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::experiment::paper::PaperRow;
-use crate::run::ensemble::CheckpointChoice;
+use crate::run::CheckpointChoice;
 use crate::run::phantoms::PhantomCohort;
 use crate::volume::Targets;
 

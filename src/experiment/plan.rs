@@ -8,8 +8,8 @@ use crate::eval::Sliding;
 use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::experiment::config_file::{BEST, NetworkSection};
 use crate::experiment::split_sizes::{SplitSizes, split_sizes};
+use crate::run::Failure;
 use crate::run::config::CheckedConfig;
-use crate::run::failure::Failure;
 use crate::run::tools::bench_step::{self, Repeats, StepCost};
 use crate::volume::Dims;
 

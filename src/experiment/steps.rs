@@ -13,13 +13,11 @@ use crate::experiment::cohort::ExperimentCohort;
 use crate::experiment::ledger::{ExperimentFolder, ExperimentStep};
 use crate::run::cohort as run_cohort;
 use crate::run::config::CheckedConfig;
-use crate::run::ensemble::Ensemble;
 use crate::run::evaluate::{WholeCases, score_each_case};
-use crate::run::failure::Failure;
 use crate::run::label::{self, LabelReport, LabelRequest};
 use crate::run::prepare::Session;
-use crate::run::resume;
 use crate::run::train::{self, RunDestination};
+use crate::run::{Ensemble, Failure, resume};
 use crate::run_folder::{self, CONFIG, RunSummary, SUMMARY, write_cases_csv};
 use crate::volume::{CaseId, Split, Targets};
 

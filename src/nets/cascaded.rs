@@ -15,12 +15,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ConfigError;
-use crate::nets::blocks::ResidualUnit;
 use crate::nets::convolution::{ConvConfig, Convolution};
-use crate::nets::norm::Norm;
-use crate::nets::precision::cast;
-use crate::nets::volumetric::{mean_pool, transposed_convolution};
-use crate::nets::{Architecture, ModelRng, Output, SideOutput, weights};
+use crate::nets::{
+    Architecture, ModelRng, Norm, Output, ResidualUnit, SideOutput, cast, mean_pool,
+    transposed_convolution, weights,
+};
 use crate::volume::{Modality, Region};
 
 /// Random streams reserved for a stage: more than it has levels.

@@ -7,7 +7,7 @@
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use crate::base::{Domain, KeyedRng, SampleKey};
-use crate::nets::precision::cast;
+use crate::nets::cast;
 
 /// Resolution of dropout: 16 random bits decide on a value, so shares are kept to 1/65536.
 const LEVELS: f64 = 65536.0;

@@ -13,9 +13,8 @@ use serde_json::Value;
 use crate::base::{ConfigError, Fault, check_ranges, schema_of};
 use crate::nets::exchange::{self, ImportedWeights, Weight};
 use crate::nets::learner::{Learner, TrainableModel, load_module, load_network};
-use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::weights::{self, ParameterShape};
-use crate::nets::{ARCHITECTURES, Architecture, Network};
+use crate::nets::{ARCHITECTURES, Architecture, Network, OptimiserConfig};
 use crate::volume::Dims;
 
 /// Registered architecture, its type erased.

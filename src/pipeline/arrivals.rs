@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 
 use crate::base::CaseError;
-use crate::telemetry::meter::record_starved;
+use crate::telemetry::record_starved;
 use crate::volume::CaseId;
 
 /// Announced cases of a background ingest, and the failures among them. Clones share the state.

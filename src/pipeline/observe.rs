@@ -13,9 +13,8 @@ use crate::pipeline::bottleneck::{
     BottleneckVerdict, CpuUsage, blame_ingest, diagnose_beside_ingest, diagnose_run, diagnose_span,
 };
 use crate::pipeline::progress_watch::{HealthLimits, ProgressWatch};
-use crate::telemetry::catalog;
 use crate::telemetry::health::{self, Health};
-use crate::telemetry::process;
+use crate::telemetry::{catalog, process};
 use crate::volume::{Case, Voxels};
 
 /// Interval between publications of clocks and queues: shorter than usual scrape intervals.

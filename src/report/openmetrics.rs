@@ -12,7 +12,7 @@ use crate::base::Fault;
 use crate::report::run_record::run_name;
 use crate::run_folder::EventLog;
 use crate::telemetry::catalog::*;
-use crate::telemetry::metric::{Family, Metric, MetricHandle, MetricKind};
+use crate::telemetry::{Family, Metric, MetricHandle, MetricKind};
 use crate::volume::Split;
 
 /// Suffix of a counter's family name on sample lines, absent in its `TYPE`.

@@ -7,8 +7,7 @@ use crate::base::{
 };
 use crate::report::curves::{self, CHART};
 use crate::report::run_record::RunRecord;
-use crate::report::scores;
-use crate::report::settings;
+use crate::report::{scores, settings};
 
 const CSS: &str = include_str!("page.css");
 

@@ -8,12 +8,9 @@ use crate::brats::CaseFiles;
 use crate::cache::CaseStore;
 use crate::pipeline::Fetch;
 use crate::pipeline::whole_case::WholeCaseSource;
-use crate::run::cohort;
-use crate::run::ensemble::ResolvedEnsemble;
 use crate::run::evaluate::WholeCases;
-use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
-use crate::run::spacing;
+use crate::run::{Failure, ResolvedEnsemble, cohort, spacing};
 use crate::run_folder::DatasetLock;
 use crate::volume::{CaseId, LabelScheme, Split};
 

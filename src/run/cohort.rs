@@ -10,11 +10,9 @@ use crate::cache::{CaseMeaning, CaseStore};
 use crate::pipeline::{Annotations, Fetch};
 use crate::run::config::RunConfig;
 use crate::run::dataset_scan::{KNOWN, ScannedCase, scan_cases, trained_spacing};
-use crate::run::division::Division;
-use crate::run::failure::Failure;
 use crate::run::held_out::{self, HeldOutCheck};
 use crate::run::prepare::{self, Session};
-use crate::run::pseudo_labels;
+use crate::run::{Division, Failure, pseudo_labels};
 use crate::run_folder::{DATASET_LOCK, DatasetLock, ExcludedCase, LockedCase};
 use crate::volume::{CaseId, Dims, PatientId, Split};
 

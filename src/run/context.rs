@@ -10,15 +10,15 @@ use crate::nets::Learner;
 use crate::pipeline::loader::CaseSource;
 use crate::pipeline::whole_case::WholeCaseSource;
 use crate::pipeline::{Arrivals, Fetch};
+use crate::run::Failure;
 use crate::run::cohort::Cohort;
 use crate::run::config::CheckedConfig;
 use crate::run::device::ChosenDevice;
 use crate::run::evaluate::{self, Evaluation, WholeCases};
-use crate::run::failure::Failure;
 use crate::run::prepare::Session;
 use crate::run::quarantine_writer::QuarantineWriter;
 use crate::run_folder::{Journal, RunDirectory};
-use crate::train::training_progress::{TrainingProgress, TrainingState};
+use crate::train::{TrainingProgress, TrainingState};
 use crate::volume::Split;
 
 /// Context of one run in one process.

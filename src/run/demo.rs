@@ -3,14 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::eval::PostProcess;
-use crate::run::cohort;
-use crate::run::config;
-use crate::run::ensemble::Ensemble;
-use crate::run::failure::Failure;
 use crate::run::phantoms::{PhantomCohort, write_phantoms};
 use crate::run::predict::{self, PredictOptions};
 use crate::run::prepare::Session;
 use crate::run::train::{self, RunDestination};
+use crate::run::{Ensemble, Failure, cohort, config};
 use crate::run_folder::RunSummary;
 use crate::volume::{Region, Split};
 

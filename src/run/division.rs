@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::ConfigError;
 use crate::brats::{CaseFiles, Dataset};
+use crate::run::SplitFile;
 use crate::run::config::RunConfig;
 use crate::run::config::data::DataConfig;
 use crate::run::config::splitting::GradedCase;
-use crate::run::split_file::SplitFile;
 use crate::run_folder::LockedSplitFile;
 use crate::volume::{CaseId, CohortCase, PatientId, Split, keep_patients, part_of_unlabelled};
 

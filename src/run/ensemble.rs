@@ -15,11 +15,10 @@ use crate::brats::{Dataset, SchemeRequest, discover_cases};
 use crate::eval::{
     LoadNetwork, MeanPredictor, Predictor, SlidingConfig, WeightedNetwork, WindowConfig,
 };
+use crate::nets::Mirrored;
 use crate::nets::learner::predicting_file;
-use crate::nets::mirrored::Mirrored;
 use crate::run::config::{self, CheckedConfig, RunConfig};
-use crate::run::device;
-use crate::run::failure::Failure;
+use crate::run::{Failure, device};
 use crate::train::checkpoint;
 use crate::volume::{Dims, LabelScheme};
 

@@ -10,9 +10,8 @@ use crate::eval::{
     CohortLesions, CohortScore, PostProcessSearch, Predictor, ThresholdSearch, TunedThresholds,
 };
 use crate::pipeline::whole_case::{WholeCase, WholeCaseOutcome, WholeCaseSource};
-use crate::report::Sketch;
-use crate::report::overlay;
-use crate::run::failure::Failure;
+use crate::report::{Sketch, overlay};
+use crate::run::Failure;
 use crate::run::prepare::{self, Session};
 use crate::run_folder::EvaluationScores;
 use crate::telemetry::catalog;

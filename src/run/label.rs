@@ -19,12 +19,10 @@ use crate::cache::{
 use crate::eval::assess::{self, ScoringConfig};
 use crate::eval::{CaseScore, CohortScore, Predictor, regions_to_labels};
 use crate::pipeline::whole_case::{WholeCase, WholeCaseSource};
-use crate::run::case_selection;
-use crate::run::ensemble::ResolvedEnsemble;
 use crate::run::evaluate::process_each_case;
-use crate::run::failure::Failure;
 use crate::run::predict::write_segmentation;
 use crate::run::prepare::Session;
+use crate::run::{Failure, ResolvedEnsemble, case_selection};
 use crate::telemetry::catalog;
 use crate::volume::{CaseId, Region, RegionProbabilities, Split, Targets, quantise_probability};
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::actor::{Describe, Limits, Outcome, Sink, SkipBudget, Source, Stage, Topology};
 use crate::base::{CaseError, Fault, Reason, core_count};
 use crate::brats::phantom::{PhantomConfig, cohort};
-use crate::run::failure::Failure;
+use crate::run::Failure;
 use crate::run::prepare::{Session, fail_if_stopped};
 use crate::volume::{CaseId, Dims};
 

@@ -9,8 +9,8 @@ use crate::brats::{CaseFiles, write_labels};
 use crate::cache::PreprocessConfig;
 use crate::eval::{PostProcess, Predictor, assess};
 use crate::pipeline::whole_case::{WholeCase, WholeCaseSource};
+use crate::run::Failure;
 use crate::run::evaluate::process_each_case;
-use crate::run::failure::Failure;
 use crate::run::prepare::Session;
 use crate::volume::{CaseId, Region};
 

@@ -15,10 +15,9 @@ use crate::cache::{
 use crate::pipeline::ingest::{self, IngestOutcome, IngestWorkers};
 use crate::pipeline::observe::TopologyRegistry;
 use crate::pipeline::stat_files as look_at;
-use crate::run::failure::Failure;
+use crate::run::Failure;
 use crate::run_folder::ExcludedCase;
-use crate::telemetry::catalog;
-use crate::telemetry::endpoint::Endpoint;
+use crate::telemetry::{Endpoint, catalog};
 use crate::volume::CaseId;
 
 /// Context of every long command.

@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 
 use crate::base::{CaseError, Fingerprint};
 use crate::cache::CaseStore;
+use crate::run::Failure;
 use crate::run::dataset_scan::quarantined_cases;
-use crate::run::failure::Failure;
 use crate::run::prepare::quarantine_case;
 use crate::run_folder::DatasetLock;
 use crate::volume::CaseId;

@@ -11,21 +11,16 @@ use crate::pipeline::{BottleneckVerdict, Plan};
 use crate::run::background_ingest::BackgroundIngest;
 use crate::run::context::RunContext;
 use crate::run::evaluate::Evaluation;
-use crate::run::failure::Failure;
-use crate::run::prepare;
-use crate::run::pseudo_labels;
-use crate::run::weights_file;
+use crate::run::{Failure, prepare, pseudo_labels, weights_file};
 use crate::run_folder::{
     CheckpointEvent, Event, ExcludedCase, ResumedEvent, StartedEvent, ValidationEvent,
     key_by_region,
 };
 use crate::telemetry::catalog::{self, RunState};
-use crate::train::checkpoint;
 use crate::train::feed::BatchFeed;
-use crate::train::settings::TrainerConfig;
-use crate::train::skips::SkipQueue;
-use crate::train::trainer::{Trainer, TrainerContext};
-use crate::train::training_progress::{TrainingProgress, TrainingState};
+use crate::train::{
+    SkipQueue, Trainer, TrainerConfig, TrainerContext, TrainingProgress, TrainingState, checkpoint,
+};
 use crate::volume::{Region, Split};
 
 /// Result of the training loop.

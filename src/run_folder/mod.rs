@@ -9,7 +9,7 @@
 //! | `events.jsonl` | one event a line | [`Event`] |
 //! | `metrics.csv` | one finite step a line | [`StepRecord`] |
 //! | `summary.json` | result of a finished run | [`RunSummary`] |
-//! | `endpoint.json` | address of the metrics | [`Endpoint`](crate::telemetry::endpoint::Endpoint) |
+//! | `endpoint.json` | address of the metrics | [`Endpoint`](crate::telemetry::Endpoint) |
 //! | `not-finite.json` | step that ended the run | `train::non_finite` |
 //! | `checkpoints/step-*/manifest.json` | its files by fingerprint | [`manifest::CheckpointManifest`] |
 //! | `checkpoints/step-*/state.json` | progress of the training | `train::training_progress::TrainingState` |

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::base::{Fault, fs, rename_synced, write_atomically, write_json};
 use crate::run_folder::CHECKPOINTS;
 use crate::run_folder::manifest::{CheckpointManifest, MANIFEST, STATE, damaged_checkpoint};
-use crate::train::training_progress::TrainingState;
+use crate::train::TrainingState;
 
 /// Pointer files.
 const LATEST: &str = "latest";
@@ -191,7 +191,7 @@ fn remove_if_there(folder: &Path) -> Result<(), Fault> {
 mod tests {
     use super::*;
     use crate::base::Fingerprint;
-    use crate::train::training_progress::TrainingProgress;
+    use crate::train::TrainingProgress;
 
     fn state(step: u64) -> TrainingState {
         TrainingState {

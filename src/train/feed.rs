@@ -9,10 +9,10 @@ use metrics::Counter;
 use crate::actor::Feed;
 use crate::base::{Fault, SampleKey};
 use crate::buffers::PooledBuffer;
-use crate::nets::precision::Precision;
+use crate::nets::Precision;
 use crate::pipeline::Batch;
 use crate::telemetry::catalog;
-use crate::train::loss::region_targets;
+use crate::train::region_targets;
 use crate::volume::{CERTAIN, CaseId, Modality, Region, Split, Targets};
 
 /// Batch on the device, or in transfer.

@@ -9,8 +9,7 @@ use burn::tensor::{Bool, Int, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::nets::Output;
-use crate::nets::volumetric::mean_pool;
+use crate::nets::{Output, mean_pool};
 use crate::volume::{Region, label};
 
 /// Variant of the paper's loss.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::base::{Fault, write_json};
 use crate::run_folder::{NOT_FINITE, StepRecord};
-use crate::train::settings::{NonFinitePolicy, TrainerConfig};
+use crate::train::{NonFinitePolicy, TrainerConfig};
 
 /// Contents of the report on the step that ended a run.
 #[derive(Serialize)]

@@ -4,8 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ConfigError;
-use crate::train::plateau::Plateau;
-use crate::train::schedule::{Schedule, SchedulePosition};
+use crate::train::{Plateau, Schedule, SchedulePosition};
 
 /// Trainer settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

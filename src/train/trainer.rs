@@ -12,13 +12,11 @@ use crate::run_folder::{Event, Journal, StepRecord};
 use crate::telemetry::health::{self, Health};
 use crate::telemetry::{backend_log, catalog};
 use crate::train::feed::BatchFeed;
-use crate::train::loss::{LossConfig, LossParts};
 use crate::train::non_finite::{self, RecentSteps};
-use crate::train::schedule::SchedulePosition;
-use crate::train::settings::TrainerConfig;
-use crate::train::skips::SkipQueue;
 use crate::train::step_metrics::StepMetrics;
-use crate::train::training_progress::TrainingProgress;
+use crate::train::{
+    LossConfig, LossParts, SchedulePosition, SkipQueue, TrainerConfig, TrainingProgress,
+};
 use crate::volume::Region;
 
 /// Interval at which an artificially slow step checks whether the run is to stop.

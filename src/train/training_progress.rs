@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::Fingerprint;
 use crate::run_folder::JournalPosition;
-use crate::train::lossless_f64;
-use crate::train::plateau::Plateau;
+use crate::train::{Plateau, lossless_f64};
 
 /// Progress of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

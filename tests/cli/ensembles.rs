@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use gliaflow::eval::Predictor;
 use gliaflow::pipeline::whole_case::WholeCase;
-use gliaflow::run::ensemble::{CheckpointChoice, Ensemble, Member};
+use gliaflow::run::{CheckpointChoice, Ensemble, Member};
 use gliaflow::volume::{Affine, Box3, CaseId, Dims, LabelScheme, SourceGrid};
 
 use crate::cli::harness::{Desk, TINY};

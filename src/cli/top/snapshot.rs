@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::actor::Observation;
 use crate::cli::top::http;
 use crate::pipeline::BottleneckVerdict;
-use crate::telemetry::exposition::Scrape;
+use crate::telemetry::Scrape;
 
 /// Longest wait for a response: longer than the endpoint gives itself for `/topology`.
 const PATIENCE: Duration = Duration::from_secs(4);

@@ -5,9 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ConfigError;
-use crate::nets::blocks::ResidualUnit;
 use crate::nets::convolution::ConvConfig;
-use crate::nets::norm::Norm;
+use crate::nets::{Norm, ResidualUnit};
 use crate::volume::Dims;
 
 /// Added to the variance of a group.

@@ -11,13 +11,11 @@ use burn::tensor::activation::relu;
 use burn::tensor::{DType, Device, Tensor};
 
 use crate::base::ConfigError;
-use crate::nets::blocks::ResidualUnit;
 use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::exchange::Dialect;
-use crate::nets::norm::Norm;
-use crate::nets::precision::cast;
-use crate::nets::volumetric::upsample_trilinear;
-use crate::nets::{Architecture, ModelRng, Output, weights};
+use crate::nets::{
+    Architecture, ModelRng, Norm, Output, ResidualUnit, cast, upsample_trilinear, weights,
+};
 use crate::volume::{Dims, Modality, Region};
 
 mod autoencoder;

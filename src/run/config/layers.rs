@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use crate::base::{fs, join_path};
-use crate::run::failure::Failure;
+use crate::run::Failure;
 
 /// Layer that a setting's value is from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,19 +18,16 @@ use toml::Table;
 use crate::augment::AugmentConfig;
 use crate::base::{ConfigError, check_value, schema_of};
 use crate::eval::SlidingConfig;
-use crate::nets::optimiser::OptimiserConfig;
-use crate::nets::precision::Precision;
-use crate::nets::{ArchitectureEntry, Blueprint};
+use crate::nets::{ArchitectureEntry, Blueprint, OptimiserConfig, Precision};
 use crate::pipeline::ingest::IngestWorkers;
 use crate::pipeline::{CropConfig, DrillConfig, Footprint, LoaderConfig, LoaderMemory, loader};
+use crate::run::Failure;
 use crate::run::config::data::DataConfig;
 use crate::run::config::layers::{ConfigLayers, SettingOrigin};
 use crate::run::config::model::ModelConfig;
 use crate::run::device::DeviceChoice;
-use crate::run::failure::Failure;
 use crate::run_folder::CONFIG;
-use crate::train::loss::LossConfig;
-use crate::train::settings::TrainerConfig;
+use crate::train::{LossConfig, TrainerConfig};
 use crate::volume::{Dims, Targets};
 
 /// The version of the file format.

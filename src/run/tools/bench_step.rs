@@ -11,16 +11,15 @@ use half::f16;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Domain, KeyedRng, SampleKey};
-use crate::nets::Learner;
-use crate::nets::precision::Precision;
+use crate::nets::{Learner, Precision};
 use crate::pipeline::Batch;
+use crate::run::Failure;
 use crate::run::config::CheckedConfig;
 use crate::run::device::{self, ChosenDevice};
-use crate::run::failure::Failure;
 use crate::run::tools::kernel_times::{self, KernelTime};
 use crate::telemetry::process;
+use crate::train::LossConfig;
 use crate::train::feed::{self, DeviceBatch};
-use crate::train::loss::LossConfig;
 use crate::volume::{Dims, Modality, Targets, label};
 
 /// Number of steps.

@@ -19,11 +19,10 @@ use crate::pipeline::{
     Batch, Bottleneck, CpuUsage, CropConfig, DrillConfig, Footprint, LoaderConfig, Plan,
     diagnose_run,
 };
-use crate::run::failure::Failure;
+use crate::run::Failure;
 use crate::run::prepare::{self, Session};
 use crate::run_folder::ExcludedCase;
-use crate::telemetry::memory::PeakMemoryMonitor;
-use crate::telemetry::process;
+use crate::telemetry::{PeakMemoryMonitor, process};
 use crate::volume::{Dims, LabelScheme};
 
 /// Dataset, loader and length of a drain.

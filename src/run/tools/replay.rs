@@ -12,11 +12,8 @@ use crate::pipeline::{
     write_sample_arrays,
 };
 use crate::run::cohort::read_lock;
-use crate::run::config;
 use crate::run::config::data::DataConfig;
-use crate::run::failure::Failure;
-use crate::run::prepare;
-use crate::run::pseudo_labels;
+use crate::run::{Failure, config, prepare, pseudo_labels};
 use crate::volume::Split;
 
 /// Samples of a run that are made again.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::base::{core_count, format_percent};
 use crate::pipeline::{Bottleneck, LoaderConfig, LoaderWorkers, WorkerPlan};
-use crate::run::failure::Failure;
+use crate::run::Failure;
 use crate::run::prepare::Session;
 use crate::run::tools::drain::{DrainConfig, DrainDataset, DrainReport, StageReport, drain_loader};
 

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use crate::base::{core_count, fs};
 use crate::run::tools::doctor::{Finding, FindingGrade};
-use crate::telemetry::exporter::MetricsAddress;
+use crate::telemetry::MetricsAddress;
 use crate::telemetry::process::status_bytes;
 
 const GIB: f64 = (1u64 << 30) as f64;
