@@ -6,21 +6,12 @@ use std::path::Path;
 
 use parking_lot::Mutex;
 
-use crate::base::error::CaseError;
-use crate::base::fingerprint::{Fingerprint, Fingerprinter};
-use crate::brats::dataset::CaseFiles;
+use crate::base::{CaseError, Fingerprint, Fingerprinter};
 use crate::brats::file_grid::{FileGrid, GridMatch};
-use crate::brats::labels;
-use crate::brats::narrow;
-use crate::brats::orient::source_grid;
 use crate::brats::read::RawVolume;
-use crate::buffers::case::CaseBuffers;
-use crate::buffers::pool::BufferPool;
-use crate::volume::case::{Case, CaseId, SourceGrid};
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
-use crate::volume::region::LabelScheme;
-use crate::volume::voxels::Voxels;
+use crate::brats::{CaseFiles, labels, narrow, source_grid};
+use crate::buffers::{BufferPool, CaseBuffers};
+use crate::volume::{Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
 
 /// A segmentation without its images.
 #[derive(Debug, Clone)]

@@ -4,16 +4,13 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::base::error::CaseError;
-use crate::brats::dataset::{TumourGrade, discover_cases};
-use crate::brats::examine::{CaseExamination, examine_cases};
-use crate::brats::layout::Layout;
-use crate::brats::orient::axis_codes;
-use crate::brats::read::read_volume;
-use crate::brats::scheme::SchemeReason;
-use crate::quality::policy::{Consequence, QualityPolicy};
-use crate::volume::case::CaseId;
-use crate::volume::region::LabelScheme;
+use crate::base::CaseError;
+use crate::brats::{
+    CaseExamination, Layout, SchemeReason, TumourGrade, axis_codes, discover_cases, examine_cases,
+    read_volume,
+};
+use crate::quality::{Consequence, QualityPolicy};
+use crate::volume::{CaseId, LabelScheme};
 
 /// Report on a NIfTI file.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -3,16 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::{Fingerprint, Fingerprinter};
-use crate::brats::bytes;
+use crate::base::{CaseError, Fingerprint, Fingerprinter, Reason};
 use crate::brats::fields::NIFTI_2_BYTES;
 use crate::brats::header::Header;
-use crate::brats::narrow;
-use crate::brats::orient::source_grid;
-use crate::buffers::case::CaseBuffers;
-use crate::volume::case::SourceGrid;
-use crate::volume::voxels::Voxels;
+use crate::brats::{bytes, narrow, source_grid};
+use crate::buffers::CaseBuffers;
+use crate::volume::{SourceGrid, Voxels};
 
 /// Bytes that surely hold the header of a compressed file, with the name and comment of gzip.
 const START_BYTES: u64 = 64 << 10;

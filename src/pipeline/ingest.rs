@@ -5,22 +5,16 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::actor::feed::{Feed, RunningTopology};
-use crate::actor::stage::{Outcome, Sink, Source, Stage};
-use crate::actor::stop::StopLatch;
-use crate::actor::ticket::SkipBudget;
-use crate::actor::topology::{Limits, Topology};
-use crate::base::error::Fault;
-use crate::base::machine::core_count;
-use crate::brats::dataset::CaseFiles;
-use crate::buffers::case::CaseBuffers;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::store::CaseStore;
-use crate::pipeline::decode::Decode;
+use crate::actor::{
+    Feed, Limits, Outcome, RunningTopology, Sink, SkipBudget, Source, Stage, StopLatch, Topology,
+};
+use crate::base::{Fault, core_count};
+use crate::brats::CaseFiles;
+use crate::buffers::CaseBuffers;
+use crate::cache::{CaseStore, PreprocessConfig};
 use crate::pipeline::files::CaseFilesSource;
-use crate::pipeline::normalize::Normalize;
-use crate::pipeline::observe;
 use crate::pipeline::publish::{Publish, PublishedCase};
+use crate::pipeline::{Decode, Normalize, observe};
 
 /// Threads per stage of ingest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

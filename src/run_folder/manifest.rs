@@ -6,10 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::Fault;
-use crate::base::files::sync_to_disk;
-use crate::base::fingerprint::Fingerprint;
-use crate::base::fs;
+use crate::base::{Fault, Fingerprint, fs, sync_to_disk};
 
 /// The manifest's file in a checkpoint.
 pub const MANIFEST: &str = "manifest.json";

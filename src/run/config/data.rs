@@ -5,16 +5,12 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::CaseError;
-use crate::base::fingerprint::Fingerprint;
-use crate::brats::dataset::{Dataset, discover_cases};
-use crate::cache::preprocess::PreprocessConfig;
-use crate::quality::policy::{ForegroundRule, QualityPolicy};
+use crate::base::{CaseError, Fingerprint};
+use crate::brats::{Dataset, discover_cases};
+use crate::cache::PreprocessConfig;
+use crate::quality::{ForegroundRule, QualityPolicy};
 use crate::run::config::patients::PatientRule;
-use crate::volume::fold::Fold;
-use crate::volume::partition::SplitShares;
-use crate::volume::region::LabelScheme;
-use crate::volume::targets::Targets;
+use crate::volume::{Fold, LabelScheme, SplitShares, Targets};
 
 /// Dataset, cache and split of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
