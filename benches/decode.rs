@@ -14,13 +14,11 @@ use std::hint::black_box;
 use std::path::Path;
 
 use divan::Bencher;
-use gliaflow::brats::case::{CaseReader, read_case};
-use gliaflow::brats::dataset::{CaseFiles, discover_cases};
 use gliaflow::brats::phantom::{PhantomConfig, cohort};
-use gliaflow::buffers::case::CaseBuffers;
-use gliaflow::cache::contents::prepare_in_buffers;
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::volume::case::Case;
+use gliaflow::brats::{CaseFiles, CaseReader, discover_cases, read_case};
+use gliaflow::buffers::CaseBuffers;
+use gliaflow::cache::{PreprocessConfig, prepare_in_buffers};
+use gliaflow::volume::Case;
 
 /// Cases per figure of CPU time.
 const CASES: u64 = 10;

@@ -6,10 +6,8 @@
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use gliaflow::actor::stage::{Describe, Outcome, Sink, Source, Stage};
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::actor::topology::{Limits, Topology};
-use gliaflow::base::error::CaseError;
+use gliaflow::actor::{Describe, Limits, Outcome, Sink, Source, Stage, StopLatch, Topology};
+use gliaflow::base::CaseError;
 use tokio::runtime::{Builder, Handle};
 
 const ITEMS: u64 = 1000;

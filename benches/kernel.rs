@@ -12,21 +12,13 @@ use std::hint::black_box;
 use std::sync::OnceLock;
 
 use divan::Bencher;
-use gliaflow::augment::config::{AugmentConfig, Background};
-use gliaflow::augment::kernel::{Kernel, PatchImages};
-use gliaflow::augment::placement::Window;
-use gliaflow::augment::recipe::RenderPlan;
-use gliaflow::augment::view::CaseView;
-use gliaflow::base::fingerprint::Fingerprint;
-use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
+use gliaflow::augment::{
+    AugmentConfig, Background, CaseView, Kernel, PatchImages, RenderPlan, Window,
+};
+use gliaflow::base::{Domain, Fingerprint, KeyedRng, SampleKey};
 use gliaflow::brats::phantom::{PhantomConfig, generate_phantom};
-use gliaflow::cache::contents::{CaseContents, prepare_case};
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::volume::case::Case;
-use gliaflow::volume::grid::Dims;
-use gliaflow::volume::modality::Modality;
-use gliaflow::volume::region::LabelScheme;
-use gliaflow::volume::voxels::Voxels;
+use gliaflow::cache::{CaseContents, PreprocessConfig, prepare_case};
+use gliaflow::volume::{Case, Dims, LabelScheme, Modality, Voxels};
 use half::f16;
 
 const PATCH: Dims = Dims::cube(128);

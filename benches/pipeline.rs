@@ -8,18 +8,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::augment::config::AugmentConfig;
-use gliaflow::base::progress::{Progress, ProgressTask};
+use gliaflow::actor::StopLatch;
+use gliaflow::augment::AugmentConfig;
+use gliaflow::base::{Progress, ProgressTask};
 use gliaflow::brats::phantom::{PhantomConfig, cohort};
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::pipeline::budget::{LoaderConfig, LoaderWorkers};
-use gliaflow::pipeline::crop::CropConfig;
+use gliaflow::cache::PreprocessConfig;
 use gliaflow::pipeline::observe::TopologyRegistry;
-use gliaflow::pipeline::workers::WorkerPlan;
+use gliaflow::pipeline::{CropConfig, LoaderConfig, LoaderWorkers, WorkerPlan};
 use gliaflow::run::prepare::Session;
 use gliaflow::run::tools::drain::{DrainConfig, drain_loader, prepare_dataset};
-use gliaflow::telemetry::endpoint::Endpoint;
+use gliaflow::telemetry::Endpoint;
 
 const CASES: u64 = 4;
 

@@ -5,22 +5,15 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use gliaflow::base::error::Reason;
-use gliaflow::base::fingerprint::Fingerprint;
-use gliaflow::cache::annotation::{
-    Annotation, AnnotationVoxels, AnnotationVoxelsView, MappedAnnotation,
+use gliaflow::base::{Fingerprint, Reason};
+use gliaflow::cache::{
+    Annotation, AnnotationVoxels, AnnotationVoxelsView, CaseStore, ExpectedSource,
+    MappedAnnotation, MappedCase, PreprocessConfig, index_foreground, prepare_case,
 };
-use gliaflow::cache::contents::prepare_case;
-use gliaflow::cache::foreground;
-use gliaflow::cache::map::MappedCase;
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::source::ExpectedSource;
-use gliaflow::cache::store::CaseStore;
-use gliaflow::volume::case::{Case, CaseId, SourceGrid};
-use gliaflow::volume::grid::{Affine, Dims};
-use gliaflow::volume::region::{LabelScheme, Region};
-use gliaflow::volume::targets::{RegionProbabilities, Targets};
-use gliaflow::volume::voxels::Voxels;
+use gliaflow::volume::{
+    Affine, Case, CaseId, Dims, LabelScheme, Region, RegionProbabilities, SourceGrid, Targets,
+    Voxels,
+};
 
 const TEACHER: Fingerprint = Fingerprint([0xab; 16]);
 const DIMS: Dims = Dims([5, 6, 7]);
@@ -72,8 +65,7 @@ fn an_annotation_comes_back_as_it_was_with_an_index_of_its_own() {
         assert_eq!(found.voxels(), voxels.as_view());
         assert_eq!((&found.id, found.teacher, found.targets), (case.id(), TEACHER, targets));
         assert_eq!((found.brain, found.file_bytes()), (case.brain_box(), report.bytes));
-        let expected =
-            foreground::index_foreground(&voxels.as_view().to_labels(), case.fingerprint(), 20);
+        let expected = index_foreground(&voxels.as_view().to_labels(), case.fingerprint(), 20);
         for region in Region::ALL {
             assert_eq!(found.foreground(region), expected[region.index()].as_view());
             assert!(case.foreground(region).voxels.is_empty(), "of the case itself");

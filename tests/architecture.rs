@@ -118,7 +118,7 @@ fn no_import_points_up_a_floor() {
 
 #[test]
 fn the_check_itself_can_fail() {
-    let upward = "use crate::pipeline::crop::Crop;\n";
+    let upward = "use crate::pipeline::Crop;\n";
     assert_eq!(violations("src/actor/worker.rs", upward).len(), 1);
     let sibling = "fn f() { crate::cache::map::open(); }\n";
     assert_eq!(violations("src/brats/read.rs", sibling).len(), 1);
@@ -127,6 +127,6 @@ fn the_check_itself_can_fail() {
     let fenced = "use kanal::Sender;\n";
     assert_eq!(violations("src/pipeline/plan.rs", fenced).len(), 1);
     assert_eq!(violations("src/base/error.rs", &"\n".repeat(MAX_LINES + 1)).len(), 1);
-    let fine = "use crate::base::seed::SampleKey; // not crate::cli::main\n";
+    let fine = "use crate::base::SampleKey; // not crate::cli::main\n";
     assert!(violations("src/pipeline/plan.rs", fine).is_empty());
 }

@@ -1,16 +1,12 @@
 //! The kernels against the f64 reference, against each other, and against what needs no reference.
 #![allow(clippy::unwrap_used)]
 
-use gliaflow::augment::config::{AugmentConfig, Background, DrawnParams};
-use gliaflow::augment::gamma::DrawnGamma;
-use gliaflow::augment::kernel::{Kernel, PatchImages};
-use gliaflow::augment::noise::DrawnNoise;
-use gliaflow::augment::placement::Window;
-use gliaflow::augment::recipe::RenderPlan;
-use gliaflow::augment::view::{CaseView, IntensityNormalisation};
-use gliaflow::base::seed::SampleKey;
-use gliaflow::volume::grid::Dims;
-use gliaflow::volume::modality::Modality;
+use gliaflow::augment::{
+    AugmentConfig, Background, CaseView, DrawnGamma, DrawnNoise, DrawnParams,
+    IntensityNormalisation, Kernel, PatchImages, RenderPlan, Window,
+};
+use gliaflow::base::SampleKey;
+use gliaflow::volume::{Dims, Modality};
 use half::f16;
 use proptest::prelude::*;
 

@@ -5,9 +5,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use gliaflow::actor::observe::Observer;
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::actor::topology::Topology;
+use gliaflow::actor::{Observer, StopLatch, Topology};
 
 use crate::deadline::{LIMIT, within};
 use crate::numbers::{Apply, Batches, Count, Open, limits, runtime, until};

@@ -4,12 +4,10 @@
 use std::thread;
 use std::time::Duration;
 
-use gliaflow::actor::autoscale::keep_balanced;
-use gliaflow::actor::balance::{WorkerBalancer, WorkerChange};
-use gliaflow::actor::observe::{Observation, TopologySnapshot};
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::actor::topology::Topology;
-use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
+use gliaflow::actor::{
+    Observation, StopLatch, Topology, TopologySnapshot, WorkerBalancer, WorkerChange, keep_balanced,
+};
+use gliaflow::base::{Domain, KeyedRng, SampleKey};
 use proptest::prelude::*;
 
 use crate::deadline::{LIMIT, within};

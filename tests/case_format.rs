@@ -4,14 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gliaflow::base::error::Reason;
-use gliaflow::cache::contents::CaseContents;
-use gliaflow::cache::map::{MappedCase, Verify};
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::source::ExpectedSource;
-use gliaflow::cache::store::{CaseOrigin, CaseStore};
-use gliaflow::volume::modality::Modality;
-use gliaflow::volume::region::Region;
+use gliaflow::base::Reason;
+use gliaflow::cache::{
+    CaseContents, CaseOrigin, CaseStore, ExpectedSource, MappedCase, PreprocessConfig, Verify,
+};
+use gliaflow::volume::{Modality, Region};
 use proptest::prelude::*;
 
 use self::golden::{assert_holds, golden, golden_v1};

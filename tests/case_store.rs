@@ -7,19 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
-use gliaflow::base::error::{CaseError, Reason};
-use gliaflow::base::fingerprint::Fingerprint;
-use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
-use gliaflow::cache::contents::{CaseContents, prepare_case};
-use gliaflow::cache::map::{MappedCase, Verify};
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::source::{ExpectedSource, SourceFile};
-use gliaflow::cache::store::{CaseOrigin, CaseStore};
-use gliaflow::volume::case::{Case, CaseId, SourceGrid};
-use gliaflow::volume::grid::{Affine, Dims};
-use gliaflow::volume::modality::Modality;
-use gliaflow::volume::region::LabelScheme;
-use gliaflow::volume::voxels::Voxels;
+use gliaflow::base::{CaseError, Domain, Fingerprint, KeyedRng, Reason, SampleKey};
+use gliaflow::cache::{
+    CaseContents, CaseOrigin, CaseStore, ExpectedSource, MappedCase, PreprocessConfig, SourceFile,
+    Verify, prepare_case,
+};
+use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
 
 use crate::case_format::golden::assert_holds;
 

@@ -7,13 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use gliaflow::actor::stage::{SkippedItem, Stage};
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::actor::ticket::{SkipBudget, TicketCounts};
-use gliaflow::actor::topology::{Limits, Topology};
-use gliaflow::actor::worker_scaler::WorkerScaler;
-use gliaflow::base::error::{CaseError, Reason};
-use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
+use gliaflow::actor::{
+    Limits, SkipBudget, SkippedItem, Stage, StopLatch, TicketCounts, Topology, WorkerScaler,
+};
+use gliaflow::base::{CaseError, Domain, KeyedRng, Reason, SampleKey};
 use proptest::prelude::*;
 
 use crate::deadline::{LIMIT, within};

@@ -14,16 +14,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
-use gliaflow::eval::cohort::CohortScore;
-use gliaflow::eval::hausdorff::{Hd95, ONE_EMPTY_MM};
-use gliaflow::eval::lesionwise::{LesionRules, PENALTY_MM, score_lesions};
-use gliaflow::eval::postprocess::PostProcess;
-use gliaflow::eval::regions_to_labels;
-use gliaflow::eval::score::{CaseScore, score_case};
-use gliaflow::volume::case::CaseId;
-use gliaflow::volume::grid::Dims;
-use gliaflow::volume::region::{LabelScheme, Region};
-use gliaflow::volume::targets::{most_likely_label, quantise_probability};
+use gliaflow::eval::{
+    CaseScore, CohortScore, Hd95, LesionRules, ONE_EMPTY_MM, PENALTY_MM, PostProcess,
+    regions_to_labels, score_case, score_lesions,
+};
+use gliaflow::volume::{
+    CaseId, Dims, LabelScheme, Region, most_likely_label, quantise_probability,
+};
 use serde_json::Value;
 
 fn fixture(name: &str) -> PathBuf {

@@ -9,11 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gliaflow::base::error::Reason;
+use gliaflow::base::Reason;
 use gliaflow::telemetry::catalog::{self, CATALOGUE, RunState};
-use gliaflow::telemetry::exporter::{Exporter, MetricsAddress};
-use gliaflow::telemetry::metric::MetricKind;
-use gliaflow::telemetry::recorder::Recorder;
+use gliaflow::telemetry::{Exporter, MetricKind, MetricsAddress, Recorder};
 
 mod catalogue;
 mod clients;

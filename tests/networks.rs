@@ -5,21 +5,15 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use gliaflow::augment::config::AugmentConfig;
-use gliaflow::base::error::Fault;
-use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
-use gliaflow::eval::predict::predict_case;
-use gliaflow::eval::sliding::SlidingConfig;
+use gliaflow::augment::AugmentConfig;
+use gliaflow::base::{Domain, Fault, KeyedRng, SampleKey};
+use gliaflow::eval::{SlidingConfig, predict_case};
 use gliaflow::nets::learner::{OPTIMISER_FILE, WEIGHTS_FILE};
-use gliaflow::nets::optimiser::OptimiserConfig;
-use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner};
-use gliaflow::pipeline::crop::CropConfig;
+use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner, OptimiserConfig};
+use gliaflow::pipeline::CropConfig;
 use gliaflow::run::config;
-use gliaflow::train::loss::{LossConfig, region_targets};
-use gliaflow::train::schedule::Schedule;
-use gliaflow::volume::grid::Dims;
-use gliaflow::volume::modality::Modality;
-use gliaflow::volume::region::Region;
+use gliaflow::train::{LossConfig, Schedule, region_targets};
+use gliaflow::volume::{Dims, Modality, Region};
 use serde_json::{Value, json};
 
 mod learning;

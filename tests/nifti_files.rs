@@ -5,15 +5,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gliaflow::base::error::Reason;
-use gliaflow::brats::case::{read_case, read_labels_only};
-use gliaflow::brats::dataset::{CaseFiles, discover_cases};
-use gliaflow::brats::inspect::{Depth, inspect_file, inspect_folder};
-use gliaflow::brats::orient::source_grid;
-use gliaflow::brats::read::{NiftiImage, read_volume};
-use gliaflow::volume::grid::{Affine, Dims};
-use gliaflow::volume::region::LabelScheme;
-use gliaflow::volume::voxels::Voxels;
+use gliaflow::base::Reason;
+use gliaflow::brats::{
+    CaseFiles, Depth, NiftiImage, discover_cases, inspect_file, inspect_folder, read_case,
+    read_labels_only, read_volume, source_grid,
+};
+use gliaflow::volume::{Affine, Dims, LabelScheme, Voxels};
 use serde_json::Value;
 
 const SHAPE: [usize; 3] = [11, 13, 9];

@@ -6,10 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
 
-use gliaflow::actor::observe::Observer;
-use gliaflow::actor::stage::{Describe, Outcome, Sink, SkippedItem, Source, Stage};
-use gliaflow::actor::topology::Limits;
-use gliaflow::base::error::{CaseError, Reason};
+use gliaflow::actor::{Describe, Limits, Observer, Outcome, Sink, SkippedItem, Source, Stage};
+use gliaflow::base::{CaseError, Reason};
 use tokio::runtime::{Builder, Handle};
 
 /// An item.

@@ -6,11 +6,8 @@ use std::path::{Path, PathBuf};
 
 use gliaflow::brats::phantom::cohort::{MANIFEST, claim_folder, write_case};
 use gliaflow::brats::phantom::{PhantomConfig, generate_phantom};
-use gliaflow::brats::read::read_volume;
-use gliaflow::volume::grid::Dims;
-use gliaflow::volume::modality::Modality;
-use gliaflow::volume::region::LabelScheme;
-use gliaflow::volume::voxels::Voxels;
+use gliaflow::brats::read_volume;
+use gliaflow::volume::{Dims, LabelScheme, Modality, Voxels};
 
 const TINY: PhantomConfig = PhantomConfig { dims: Dims([24, 28, 32]), seed: 5 };
 

@@ -5,13 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gliaflow::actor::hooks::Hooks;
-use gliaflow::actor::observe::Observation;
-use gliaflow::actor::stage::SkippedItem;
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::actor::ticket::{SkipBudget, TicketCounts};
-use gliaflow::actor::topology::{Limits, Topology};
-use gliaflow::base::error::{CaseError, Fault, Reason};
+use gliaflow::actor::{
+    Hooks, Limits, Observation, SkipBudget, SkippedItem, StopLatch, TicketCounts, Topology,
+};
+use gliaflow::base::{CaseError, Fault, Reason};
 
 use crate::deadline::{LIMIT, within};
 use crate::numbers::{Apply, Batches, Count, Open, quiet_panic, refuse, runtime};

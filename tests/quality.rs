@@ -1,12 +1,8 @@
 //! The promise of the look at images: a clean case has no finding, and what was done to it is found.
 
 use gliaflow::brats::phantom::{PhantomConfig, generate_phantom};
-use gliaflow::quality::background::Certainty;
-use gliaflow::quality::case::CaseQuality;
-use gliaflow::quality::finding::{FindingKind, QualityFinding};
-use gliaflow::quality::policy::ForegroundRule;
-use gliaflow::volume::grid::Dims;
-use gliaflow::volume::voxels::Voxels;
+use gliaflow::quality::{CaseQuality, Certainty, FindingKind, ForegroundRule, QualityFinding};
+use gliaflow::volume::{Dims, Voxels};
 
 /// A clean phantom and its quality after `change` of every voxel of every image.
 fn examined(dims: Dims, index: u64, change: impl Fn(usize, i16) -> f64) -> CaseQuality {

@@ -4,11 +4,8 @@
 
 use std::path::PathBuf;
 
-use gliaflow::brats::case::read_case;
-use gliaflow::brats::dataset::discover_cases;
-use gliaflow::brats::examine::examine_cases;
-use gliaflow::volume::region::label;
-use gliaflow::volume::voxels::Voxels;
+use gliaflow::brats::{discover_cases, examine_cases, read_case};
+use gliaflow::volume::{Voxels, label};
 
 /// Names the folder that holds `TCGA-DU-7294` and `TCGA-FG-6692`.
 const FOLDER: &str = "GLIAFLOW_REAL_CASES";

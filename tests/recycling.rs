@@ -5,14 +5,13 @@
 use std::fs;
 use std::path::Path;
 
-use gliaflow::brats::case::{CaseReader, read_case};
-use gliaflow::brats::dataset::{CaseFiles, discover_cases};
-use gliaflow::brats::orient::source_grid;
-use gliaflow::brats::write::{write_intensities, write_labels, write_scalars};
-use gliaflow::buffers::case::CaseBuffers;
-use gliaflow::cache::contents::{prepare_case, prepare_in_buffers};
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::volume::grid::{Affine, Dims};
+use gliaflow::brats::{
+    CaseFiles, CaseReader, discover_cases, read_case, source_grid, write_intensities, write_labels,
+    write_scalars,
+};
+use gliaflow::buffers::CaseBuffers;
+use gliaflow::cache::{PreprocessConfig, prepare_case, prepare_in_buffers};
+use gliaflow::volume::{Affine, Dims};
 
 const LPS: [[f64; 4]; 3] = [[-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
 const PIR: [[f64; 4]; 3] = [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0]];

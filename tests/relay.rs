@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use gliaflow::actor::feed::{Feed, RunningTopology};
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::actor::topology::Topology;
-use gliaflow::base::error::Fault;
+use gliaflow::actor::{Feed, RunningTopology, StopLatch, Topology};
+use gliaflow::base::Fault;
 
 use crate::deadline::{LIMIT, within};
 use crate::numbers::{Apply, Batches, Count, Gate, Open, limits, quiet_panic, runtime};

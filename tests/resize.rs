@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use gliaflow::actor::feed::{Feed, RunningTopology};
-use gliaflow::actor::observe::{Observation, Observer};
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::actor::ticket::TicketCounts;
-use gliaflow::actor::topology::Topology;
-use gliaflow::base::error::{CaseError, Fault};
+use gliaflow::actor::{
+    Feed, Observation, Observer, RunningTopology, StopLatch, TicketCounts, Topology,
+};
+use gliaflow::base::{CaseError, Fault};
 
 use crate::deadline::{LIMIT, Watch, within};
 use crate::numbers::{Apply, Batches, Count, Gate, Open, limits, quiet_panic, runtime, until};

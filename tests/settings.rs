@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread::available_parallelism;
 
-use gliaflow::base::fingerprint::Fingerprint;
-use gliaflow::base::schema::range_text;
+use gliaflow::base::{Fingerprint, range_text};
 use gliaflow::run::config::{load, run_schema};
 use serde_json::Value;
 

@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use gliaflow::actor::stage::{Outcome, Sink, Source};
-use gliaflow::actor::stop::{StopLatch, StopState};
-use gliaflow::actor::ticket::TicketCounts;
-use gliaflow::actor::topology::{Limits, Topology};
-use gliaflow::base::error::{CaseError, Fault};
+use gliaflow::actor::{
+    Limits, Outcome, Sink, Source, StopLatch, StopState, TicketCounts, Topology,
+};
+use gliaflow::base::{CaseError, Fault};
 
 use crate::deadline::{LIMIT, within};
 use crate::numbers::{

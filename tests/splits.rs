@@ -3,10 +3,8 @@
 
 use std::fs;
 
-use gliaflow::brats::dataset::{TumourGrade, discover_cases};
-use gliaflow::volume::case::{CaseId, Split};
-use gliaflow::volume::fold::Fold;
-use gliaflow::volume::partition::{SplitShares, cross_validation, partition_cohort};
+use gliaflow::brats::{TumourGrade, discover_cases};
+use gliaflow::volume::{CaseId, Fold, Split, SplitShares, cross_validation, partition_cohort};
 
 type Graded = (CaseId, Option<TumourGrade>);
 
@@ -64,14 +62,11 @@ fn folds_share_the_grades_out_evenly() {
 
 #[cfg(feature = "train")]
 mod by_patient {
-    use gliaflow::brats::dataset::{CaseFiles, Dataset};
-    use gliaflow::brats::layout::Layout;
-    use gliaflow::brats::scheme::{ChosenScheme, NameSchemes, SchemeReason};
+    use gliaflow::brats::{CaseFiles, ChosenScheme, Dataset, Layout, NameSchemes, SchemeReason};
+    use gliaflow::run::Division;
     use gliaflow::run::config::RunConfig;
     use gliaflow::run::config::data::PseudoConfig;
-    use gliaflow::run::division::Division;
-    use gliaflow::volume::patient::{PatientId, patients_in_two_parts};
-    use gliaflow::volume::region::LabelScheme;
+    use gliaflow::volume::{LabelScheme, PatientId, patients_in_two_parts};
     use proptest::prelude::*;
 
     use super::*;

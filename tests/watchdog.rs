@@ -3,9 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
-use gliaflow::actor::stop::{StopLatch, StopState};
-use gliaflow::actor::topology::{Limits, Topology};
-use gliaflow::base::error::Fault;
+use gliaflow::actor::{Limits, StopLatch, StopState, Topology};
+use gliaflow::base::Fault;
 
 use crate::deadline::{LIMIT, within};
 use crate::numbers::{Apply, Batches, Count, Gate, Open, runtime, until};

@@ -10,18 +10,11 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use gliaflow::brats::inspect::inspect_file;
-use gliaflow::brats::read::{read_grid, read_volume};
-use gliaflow::cache::annotation::MappedAnnotation;
-use gliaflow::cache::map::{MappedCase, Verify};
-use gliaflow::run_folder::event_log::EventLog;
-use gliaflow::run_folder::manifest::{CheckpointManifest, MANIFEST, STATE};
-use gliaflow::run_folder::{EVENTS, dataset_lock::DatasetLock};
-use gliaflow::telemetry::exporter::Exporter;
-use gliaflow::telemetry::exposition::Scrape;
-use gliaflow::telemetry::recorder::Recorder;
-use gliaflow::volume::modality::Modality;
-use gliaflow::volume::region::Region;
+use gliaflow::brats::{inspect_file, read_grid, read_volume};
+use gliaflow::cache::{MappedAnnotation, MappedCase, Verify};
+use gliaflow::run_folder::{CheckpointManifest, DatasetLock, EVENTS, EventLog, MANIFEST, STATE};
+use gliaflow::telemetry::{Exporter, Recorder, Scrape};
+use gliaflow::volume::{Modality, Region};
 
 /// Largest volume that is read: a fuzzer is to find faults, not large files.
 const MAX_VOXELS: usize = 1 << 16;

@@ -4,16 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gliaflow::brats::dataset::discover_cases;
+use gliaflow::base::Fingerprint;
 use gliaflow::brats::phantom::{PhantomConfig, cohort};
-use gliaflow::cache::annotation::{Annotation, AnnotationVoxels};
-use gliaflow::base::fingerprint::Fingerprint;
-use gliaflow::cache::contents::prepare_case;
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::source::ExpectedSource;
-use gliaflow::cache::store::CaseStore;
-use gliaflow::brats::case::read_case;
-use gliaflow::volume::grid::Dims;
+use gliaflow::brats::{discover_cases, read_case};
+use gliaflow::cache::{
+    Annotation, AnnotationVoxels, CaseStore, ExpectedSource, PreprocessConfig, prepare_case,
+};
+use gliaflow::volume::Dims;
 use gliaflow_fuzz as targets;
 
 /// Target, by its name and function.

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::actor::mailbox::MailboxControl;
 use crate::actor::shell::TopologyContext;
 use crate::actor::ticket::Ticket;
-use crate::telemetry::meter::{Activity, Meter, MeterReader};
+use crate::telemetry::{Activity, Meter, MeterReader};
 
 /// Body of one worker's thread.
 pub(super) type WorkerBody = Box<dyn FnOnce(WorkerHandle) + Send>;

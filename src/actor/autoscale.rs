@@ -1,16 +1,15 @@
 //! Moves the workers of a running topology to its slowest stages.
 //!
 //! [`WorkerBalancer`] decides what to change, a
-//! [`WorkerScaler`](crate::actor::worker_scaler::WorkerScaler) changes it; here is the timer
+//! [`WorkerScaler`](crate::actor::WorkerScaler) changes it; here is the timer
 //! between the two.
 
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::actor::balance::{WorkerBalancer, WorkerChange};
-use crate::actor::feed::RunningTopology;
-use crate::base::machine::core_count;
+use crate::actor::{RunningTopology, WorkerBalancer, WorkerChange};
+use crate::base::core_count;
 
 /// Time between two observations: many items of a warm loader. A cold one is judged over several,
 /// until enough items have passed.

@@ -12,7 +12,7 @@
 //!
 //! and then half of the way, so that one bad observation does half of the harm.
 
-use crate::actor::observe::{Observation, TopologySnapshot};
+use crate::actor::{Observation, TopologySnapshot};
 
 /// Share of its time that a consumer may wait before workers move; `tune` allows the same.
 const STARVING: f64 = 0.02;

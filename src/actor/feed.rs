@@ -5,14 +5,11 @@ use std::time::Duration;
 
 use crate::actor::actor_cell::WorkerHandle;
 use crate::actor::mailbox::Inbox;
-use crate::actor::observe::Observer;
 use crate::actor::relay::RelayThread;
-use crate::actor::stop::{StopLatch, StopState};
 use crate::actor::thread_tracker::WaitOutcome;
-use crate::actor::ticket::TicketCounts;
 use crate::actor::watchdog::stall_fault;
-use crate::actor::worker_scaler::WorkerScaler;
-use crate::base::error::Fault;
+use crate::actor::{Observer, StopLatch, StopState, TicketCounts, WorkerScaler};
+use crate::base::Fault;
 
 /// Receiver of the sink's outputs, in order. Dropped early, it ends its topology only.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::actor::stage::SkippedItem;
+use crate::actor::SkippedItem;
 
 /// Called on the threads of a topology, for metrics and journals; must be quick and not wait.
 #[derive(Clone, Default)]

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use crate::actor::TicketCounts;
 use crate::actor::actor_cell::ActorCell;
 use crate::actor::shell::TopologyContext;
-use crate::actor::ticket::TicketCounts;
-use crate::telemetry::meter::Activity;
+use crate::telemetry::Activity;
 
 /// Sums over all workers of one actor, also removed ones; the times add up to `worker_seconds`. One
 /// that another process has read from JSON owns its name.
@@ -109,7 +109,7 @@ impl Observer {
     }
 
     /// Observation of the consumer and the outputs ready for it: starved is its wait in
-    /// [`Feed::next_output`](crate::actor::feed::Feed::next_output), busy all its other time.
+    /// [`Feed::next_output`](crate::actor::Feed::next_output), busy all its other time.
     pub fn feed(&self) -> Observation {
         observe(&self.0.feed)
     }

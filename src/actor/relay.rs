@@ -3,12 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
-use crate::actor::feed::Feed;
 use crate::actor::mailbox::{Inbox, Outbox, mailbox};
 use crate::actor::shell::panic_message;
-use crate::actor::stop::{StopLatch, StopState};
-use crate::base::error::Fault;
-use crate::base::thread::spawn_named;
+use crate::actor::{Feed, StopLatch, StopState};
+use crate::base::{Fault, spawn_named};
 
 /// Thread of the relay; dropping it waits for the thread's end, which its mailboxes bring about.
 #[derive(Debug)]

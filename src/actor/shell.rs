@@ -5,13 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::actor::actor_cell::{ActorCell, WorkerHandle};
-use crate::actor::hooks::Hooks;
-use crate::actor::stop::{StopLatch, StopState};
 use crate::actor::thread_tracker::{ThreadGuard, ThreadTracker};
 use crate::actor::ticket::TicketPool;
-use crate::base::error::Fault;
-use crate::base::thread::spawn_named;
-use crate::telemetry::meter::Activity;
+use crate::actor::{Hooks, StopLatch, StopState};
+use crate::base::{Fault, spawn_named};
+use crate::telemetry::Activity;
 
 /// State of a running topology that its threads and observers share.
 pub(super) struct TopologyContext {

@@ -6,10 +6,9 @@ use crate::actor::actor_cell::WorkerHandle;
 use crate::actor::mailbox::{Inbox, Outbox};
 use crate::actor::sequencer::Sequencer;
 use crate::actor::shell::TopologyContext;
-use crate::actor::stage::{Describe, Outcome, Sink, SkippedItem, Source};
-use crate::actor::stop::StopState;
 use crate::actor::ticket::{Ticket, TicketedItem};
-use crate::base::error::{CaseError, Fault};
+use crate::actor::{Describe, Outcome, Sink, SkippedItem, Source, StopState};
+use crate::base::{CaseError, Fault};
 
 /// Runs the source's thread: names items for as long as there are tickets, items and receivers.
 pub(super) fn issue_items<S: Source>(

@@ -2,9 +2,9 @@
 //!
 //! Implementors see one item at a time and no thread, channel, ticket or clock. A stage or source
 //! that waits for something outside must wait on something that the topology's
-//! [`StopLatch`](crate::actor::stop::StopLatch) ends: nothing else can interrupt it.
+//! [`StopLatch`](crate::actor::StopLatch) ends: nothing else can interrupt it.
 
-use crate::base::error::CaseError;
+use crate::base::CaseError;
 
 /// A synchronous function of one item, with whatever state makes it fast.
 ///
@@ -139,7 +139,7 @@ pub trait Sink: Send + 'static {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::error::Reason;
+    use crate::base::Reason;
 
     struct Half;
     struct Less(u32);

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 
-use crate::actor::stop::{StopLatch, StopState};
-use crate::base::error::{CaseError, Fault};
+use crate::actor::{StopLatch, StopState};
+use crate::base::{CaseError, Fault};
 
 /// Number of items that a run may skip: a share of those seen, but at least a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -226,7 +226,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::base::error::Reason;
+    use crate::base::Reason;
 
     fn pool(places: usize, budget: SkipBudget) -> (TicketPool, StopLatch) {
         let latch = StopLatch::new();

@@ -9,20 +9,16 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::actor::actor_cell::ActorCell;
-use crate::actor::feed::{Feed, RunningTopology};
-use crate::actor::hooks::Hooks;
 use crate::actor::mailbox::{Inbox, mailbox};
-use crate::actor::observe::Observer;
 use crate::actor::shell::TopologyContext;
 use crate::actor::source_sink::{Resolver, issue_items};
-use crate::actor::stage::{Sink, Source, Stage};
-use crate::actor::stop::StopLatch;
 use crate::actor::thread_tracker::ThreadTracker;
 use crate::actor::ticket::{SkipBudget, TicketPool, TicketedItem};
 use crate::actor::watchdog::watch_for_stalls;
 use crate::actor::worker::worker_factory;
-use crate::base::error::Fault;
-use crate::telemetry::meter::Activity;
+use crate::actor::{Feed, Hooks, Observer, RunningTopology, Sink, Source, Stage, StopLatch};
+use crate::base::Fault;
+use crate::telemetry::Activity;
 
 /// Limits of a topology's memory, skips and waits.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -7,10 +7,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::actor::StopState;
 use crate::actor::observe::{Observer, ProgressSnapshot};
-use crate::actor::stop::StopState;
 use crate::actor::thread_tracker::WaitOutcome;
-use crate::base::error::Fault;
+use crate::base::Fault;
 
 /// Checks per stall period: a stall is noticed at most a quarter of the period late.
 const CHECKS_PER_PERIOD: u32 = 4;

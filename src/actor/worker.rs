@@ -4,12 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::actor::Stage;
 use crate::actor::actor_cell::{ActorCell, WorkerBody, WorkerFactory, WorkerHandle};
 use crate::actor::mailbox::{Inbox, Outbox};
 use crate::actor::shell::{TopologyContext, panic_message};
-use crate::actor::stage::Stage;
 use crate::actor::ticket::{Ticket, TicketedItem};
-use crate::base::error::{CaseError, Fault, Reason};
+use crate::base::{CaseError, Fault, Reason};
 
 /// Consecutive panics, on whatever items, that show the stage itself to be wrong. The skip budget
 /// catches a cohort with many bad items.

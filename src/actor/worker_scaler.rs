@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
+use crate::actor::StopState;
 use crate::actor::actor_cell::ActorCell;
 use crate::actor::shell::TopologyContext;
-use crate::actor::stop::StopState;
-use crate::base::error::Fault;
+use crate::base::Fault;
 
 /// Changes the workers of a topology's stages. It keeps no thread, queue or stage.
 #[derive(Clone)]

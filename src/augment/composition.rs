@@ -1,8 +1,8 @@
 //! ComposedTransform of one sample's transforms before it meets a case: a linear map in mm, a curve per
 //! modality, a noise field.
 
-use crate::augment::noise::DrawnNoise;
-use crate::volume::modality::Modality;
+use crate::augment::DrawnNoise;
+use crate::volume::Modality;
 
 /// 3x3 matrix over axes `[z, y, x]`.
 pub type Matrix3 = [[f64; 3]; 3];

@@ -5,14 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::composition::ComposedTransform;
 use crate::augment::contrast::Contrast;
-use crate::augment::gamma::Gamma;
 use crate::augment::mirroring::Mirroring;
-use crate::augment::noise::GaussianNoise;
 use crate::augment::rotation::Rotation;
 use crate::augment::scaling::Scaling;
 use crate::augment::shift::Shift;
 use crate::augment::transform::Transform;
-use crate::base::seed::{Domain, KeyedRng, SampleKey};
+use crate::augment::{Gamma, GaussianNoise};
+use crate::base::{Domain, KeyedRng, SampleKey};
 
 /// Treatment of voxels without tissue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -113,7 +112,7 @@ impl AugmentConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::schema::check_ranges;
+    use crate::base::check_ranges;
 
     fn key(index: u64) -> SampleKey {
         SampleKey { seed: 20181, epoch: 3, index }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::composition::ComposedTransform;
 use crate::augment::transform::{Transform, draw_uniform};
-use crate::base::seed::KeyedRng;
-use crate::volume::modality::Modality;
+use crate::base::KeyedRng;
+use crate::volume::Modality;
 
 /// Settings of gamma.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::composition::{ComposedTransform, IDENTITY};
 use crate::augment::transform::Transform;
-use crate::base::seed::KeyedRng;
+use crate::base::KeyedRng;
 
 /// Settings of mirroring.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

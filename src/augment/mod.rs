@@ -4,30 +4,38 @@
 //! | | |
 //! |---|---|
 //! | [`transform`] | trait of the transforms; one file each beside it |
-//! | [`config`] | their list: settings, drawn parameters, profiles |
-//! | [`composition`] | composition of a sample's drawn transforms |
-//! | [`view`] | a case, as the kernel sees it |
-//! | [`placement`], [`tone`] | the affine; the pointwise map of each modality |
-//! | [`recipe`] | both together |
-//! | [`kernel`] | renders a patch from a view |
+//! | [`AugmentConfig`] | their list: settings, drawn parameters, profiles |
+//! | [`ComposedTransform`](composition::ComposedTransform) | composition of a sample's drawn transforms |
+//! | [`CaseView`] | a case, as the kernel sees it |
+//! | [`Placement`], [`tone`] | the affine; the pointwise map of each modality |
+//! | [`RenderPlan`] | both together |
+//! | [`Kernel`] | renders a patch from a view |
 //!
 //! The actor that does so is [`crate::pipeline::augment`]. Reasons and measurements are in
 //! `docs/adr/008-one-fused-pass.md`.
 
 pub mod composition;
-pub mod config;
+mod config;
 pub mod contrast;
-pub mod gamma;
-pub mod kernel;
+mod gamma;
+mod kernel;
 pub mod mirroring;
-pub mod noise;
+mod noise;
 mod normal;
-pub mod placement;
+mod placement;
 mod power;
-pub mod recipe;
+mod recipe;
 pub mod rotation;
 pub mod scaling;
 pub mod shift;
 pub mod tone;
 pub mod transform;
-pub mod view;
+mod view;
+
+pub use config::{AugmentConfig, Background, DrawnParams};
+pub use gamma::{DrawnGamma, Gamma};
+pub use kernel::{Kernel, PatchImages};
+pub use noise::{DrawnNoise, GaussianNoise};
+pub use placement::{Placement, Window};
+pub use recipe::RenderPlan;
+pub use view::{CaseView, IntensityNormalisation, TargetVoxels};

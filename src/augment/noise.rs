@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::composition::ComposedTransform;
 use crate::augment::transform::{Transform, draw_uniform};
-use crate::base::seed::KeyedRng;
+use crate::base::KeyedRng;
 
 /// Settings of the noise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,7 +57,7 @@ impl Transform for GaussianNoise {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::seed::{Domain, SampleKey};
+    use crate::base::{Domain, SampleKey};
 
     #[test]
     fn the_variance_is_uniform_not_the_deviation() {

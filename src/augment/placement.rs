@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use crate::augment::composition::Matrix3;
-use crate::volume::grid::Dims;
+use crate::volume::Dims;
 
 /// Fraction bits of fixed-point positions.
 pub(super) const FRACTION_BITS: u32 = 40;

@@ -1,12 +1,9 @@
 //! Plan of how a patch is rendered from a case: the drawn parameters combined with the case's
 //! geometry and statistics.
 
-use crate::augment::config::{Background, DrawnParams};
-use crate::augment::placement::{Placement, Window};
 use crate::augment::tone::IntensityMap;
-use crate::augment::view::CaseView;
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
+use crate::augment::{Background, CaseView, DrawnParams, Placement, Window};
+use crate::volume::{Dims, Modality};
 
 /// Placement of a patch and intensity map of each modality.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::composition::{ComposedTransform, IDENTITY};
 use crate::augment::transform::{Transform, draw_uniform};
-use crate::base::seed::KeyedRng;
+use crate::base::KeyedRng;
 
 /// Axes that a positive angle about z, y or x rotates: content of the first moves towards the
 /// second (right-handed in x, y, z). Axes are numbered in memory order.

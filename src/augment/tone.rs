@@ -8,13 +8,11 @@
 //! cancels, and all of normalisation, contrast and shift is `gain * raw + offset * mass`.
 
 use crate::augment::composition::IntensityCurve;
-use crate::augment::config::Background;
-use crate::augment::noise::DrawnNoise;
 use crate::augment::normal::counter_normal;
 use crate::augment::power::power;
-use crate::augment::view::IntensityNormalisation;
-use crate::cache::histogram::TissueHistogramView;
-use crate::volume::modality::Modality;
+use crate::augment::{Background, DrawnNoise, IntensityNormalisation};
+use crate::cache::TissueHistogramView;
+use crate::volume::Modality;
 
 /// Number of voxels processed together: a vector register of `f32`.
 pub(super) const LANES: usize = 8;

@@ -1,18 +1,18 @@
 //! Trait of the transforms: draws parameters and adds them to the composition.
 //!
 //! A transform never sees a voxel. Spatial ones compose to one affine, pointwise ones to one
-//! function per modality ([`ComposedTransform`]), and [`super::kernel`] applies both at once.
+//! function per modality ([`ComposedTransform`]), and [`Kernel`](super::Kernel) applies both at once.
 //! Anything else (an elastic deformation, a blur) is a stage of its own.
 
 use crate::augment::composition::ComposedTransform;
-use crate::base::seed::KeyedRng;
+use crate::base::KeyedRng;
 
 /// Augmentation transform, whose settings are the implementing type.
 ///
 /// To add one: a file with the settings and this trait, and one line in the list in
-/// [`super::config`].
+/// [`AugmentConfig`](super::AugmentConfig).
 pub trait Transform {
-    /// Stream of random numbers within [`Domain::Augment`](crate::base::seed::Domain::Augment).
+    /// Stream of random numbers within [`Domain::Augment`](crate::base::Domain::Augment).
     /// Never changed and never reused: an inserted transform must not shift the others' draws.
     const STREAM: u64;
 

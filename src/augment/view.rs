@@ -1,14 +1,10 @@
 //! CaseView of a case for the kernel, mapped or in memory.
 
-use crate::cache::annotation::{AnnotationVoxelsView, MappedAnnotation};
-use crate::cache::contents::{CaseContents, RawVoxel};
-use crate::cache::encode::IntensityScale;
-use crate::cache::histogram::{TissueHistogram, TissueHistogramView};
-use crate::cache::map::MappedCase;
-use crate::cache::statistics::IntensityStats;
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
-use crate::volume::targets::RegionProbabilities;
+use crate::cache::{
+    AnnotationVoxelsView, CaseContents, IntensityScale, IntensityStats, MappedAnnotation,
+    MappedCase, RawVoxel, TissueHistogram, TissueHistogramView,
+};
+use crate::volume::{Dims, Modality, RegionProbabilities};
 
 /// Normalisation of one modality: the z-score of tissue is `factor * raw + offset`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -189,7 +185,7 @@ impl<'a> CaseView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::statistics::measure_tissue;
+    use crate::cache::measure_tissue;
 
     #[test]
     fn the_range_is_that_of_the_z_scores() {

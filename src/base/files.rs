@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
-use crate::base::error::Fault;
+use crate::base::Fault;
 use crate::base::fs::{self, AtPath, FileError};
 use crate::base::lock::is_unsupported;
 

@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{CaseError, Fault};
+use crate::base::{CaseError, Fault};
 
 /// Error of a file or folder, with its path. In a case it becomes a [`CaseError`], elsewhere a
 /// [`Fault`].

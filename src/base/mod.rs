@@ -1,16 +1,32 @@
 //! Floor 0: errors, files, threads, keyed randomness, fingerprints, the schema of settings and
 //! progress, for every other floor.
 
-pub mod cgroup;
-pub mod error;
-pub mod files;
-pub mod fingerprint;
+mod cgroup;
+mod error;
+mod files;
+mod fingerprint;
 pub mod fs;
-pub mod lock;
-pub mod machine;
-pub mod memory;
-pub mod progress;
-pub mod schema;
-pub mod seed;
-pub mod text;
-pub mod thread;
+mod lock;
+mod machine;
+mod memory;
+mod progress;
+mod schema;
+mod seed;
+mod text;
+mod thread;
+
+pub use cgroup::memory_limit;
+pub use error::{CaseError, Fault, Reason};
+pub use files::{can_sync_folder, rename_synced, replace_file_with, sync_folder, sync_to_disk};
+pub use files::{write_atomically, write_json};
+pub use fingerprint::{Fingerprint, Fingerprinter};
+pub use lock::{LockOutcome, has_locks, lock_exclusive, lock_shared, try_lock_exclusive};
+pub use machine::{core_count, open_file_limit, raise_open_file_limit};
+pub use memory::{FREE_MEMORY, OutOfMemory, collect_values, reserve_values, zeroed_values};
+pub use progress::{Progress, ProgressTask};
+pub use schema::{ConfigError, check_ranges, check_value, join_path, range_text};
+pub use schema::{replace_neutral_settings, schema_of};
+pub use seed::{Domain, KeyedRng, SampleKey};
+pub use text::{capitalize_first, format_bytes, format_date, format_duration, format_percent};
+pub use text::{format_thousands, without_control_characters};
+pub use thread::spawn_named;

@@ -2,7 +2,7 @@
 
 use std::thread::{Builder, JoinHandle};
 
-use crate::base::error::Fault;
+use crate::base::Fault;
 
 /// Starts a thread with a name, of which Linux shows 15 bytes.
 ///

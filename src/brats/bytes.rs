@@ -6,9 +6,8 @@ use std::path::Path;
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::base::error::{CaseError, Reason};
 use crate::base::fs::{self, AtPath};
-use crate::base::memory::{FREE_MEMORY, OutOfMemory, zeroed_values};
+use crate::base::{CaseError, FREE_MEMORY, OutOfMemory, Reason, zeroed_values};
 use crate::brats::gzip::{self, MemberReader};
 
 /// Bytes after the last voxel that need no word: some writers pad.

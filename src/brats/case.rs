@@ -6,22 +6,15 @@ use std::path::Path;
 
 use parking_lot::Mutex;
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::{Fingerprint, Fingerprinter};
-use crate::base::memory::{self, FREE_MEMORY, OutOfMemory};
-use crate::brats::dataset::CaseFiles;
+use crate::base::{
+    CaseError, FREE_MEMORY, Fingerprint, Fingerprinter, OutOfMemory, Reason, collect_values,
+    reserve_values,
+};
 use crate::brats::file_grid::{FileGrid, GridMatch};
-use crate::brats::labels;
-use crate::brats::narrow;
-use crate::brats::orient::source_grid;
 use crate::brats::read::{DEFAULT_MAX_VOXELS, RawVolume};
-use crate::buffers::case::CaseBuffers;
-use crate::buffers::pool::BufferPool;
-use crate::volume::case::{Case, CaseId, SourceGrid};
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
-use crate::volume::region::LabelScheme;
-use crate::volume::voxels::Voxels;
+use crate::brats::{CaseFiles, labels, narrow, source_grid};
+use crate::buffers::{BufferPool, CaseBuffers};
+use crate::volume::{Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
 
 /// A segmentation without its images.
 #[derive(Debug, Clone)]
@@ -126,7 +119,7 @@ fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseErro
         let (packed, source) = read_beside(path)?;
         let values = canonical_image(&packed, &source, buffers)?;
         let inside = |value: f64| u8::from(value != 0.0 && value.is_finite());
-        let inside = memory::collect_values(values.len(), values.iter().map(inside));
+        let inside = collect_values(values.len(), values.iter().map(inside));
         mask = Some(inside.map_err(out_of(path))?);
         sum.add_file(packed, buffers);
     }
@@ -224,7 +217,7 @@ fn to_canonical_order<T: Copy>(
         return Ok(in_file);
     }
     let mut canonical = pool.take();
-    memory::reserve_values(&mut canonical, in_file.len())?;
+    reserve_values(&mut canonical, in_file.len())?;
     canonical.extend(source.file_offsets().map(|place| in_file[place]));
     pool.give_back(in_file);
     Ok(canonical)

@@ -6,16 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::base::error::{CaseError, Reason};
+use crate::base::{CaseError, Reason};
 use crate::brats::discovery_errors::{DoubledFiles, and_more_text, duplicate_error};
 use crate::brats::folder_listing::FolderListing;
 use crate::brats::layout::{self, Layout, NamedFiles};
 use crate::brats::read::DEFAULT_MAX_VOXELS;
 use crate::brats::scheme::{ChosenScheme, NameSchemes, SchemeRequest, choose_for_case};
-use crate::volume::case::{CaseId, case_id_problem};
-use crate::volume::modality::Modality;
-use crate::volume::patient::PatientId;
-use crate::volume::region::LabelScheme;
+use crate::volume::{CaseId, LabelScheme, Modality, PatientId, case_id_problem};
 
 /// Folder levels below a dataset's root: `TrainingData/HGG/CASE` and one to spare.
 const MAX_DEPTH: usize = 4;

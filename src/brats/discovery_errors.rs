@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{CaseError, Reason};
-use crate::volume::case::CaseId;
+use crate::base::{CaseError, Reason};
+use crate::volume::CaseId;
 
 /// Files that are there compressed and not.
 pub(super) struct DoubledFiles {

@@ -8,16 +8,11 @@ use std::thread;
 
 use serde::Serialize;
 
-use crate::base::error::CaseError;
-use crate::base::machine::core_count;
-use crate::brats::case::CaseReader;
-use crate::brats::dataset::CaseFiles;
-use crate::buffers::case::CaseBuffers;
-use crate::quality::case::{CaseQuality, TumourPlaces};
-use crate::quality::finding::QualityFinding;
-use crate::quality::image::ImageQuality;
-use crate::quality::policy::ForegroundRule;
-use crate::volume::modality::Modality;
+use crate::base::{CaseError, core_count};
+use crate::brats::{CaseFiles, CaseReader};
+use crate::buffers::CaseBuffers;
+use crate::quality::{CaseQuality, ForegroundRule, ImageQuality, QualityFinding, TumourPlaces};
+use crate::volume::Modality;
 
 /// Cases that are in memory at once at most: 0.1 GB each where images are int16, as in BraTS, 0.5 GB
 /// where they are double precision.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::base::error::{CaseError, Reason};
+use crate::base::{CaseError, Reason};
 
 const NIFTI_1_BYTES: usize = 348;
 

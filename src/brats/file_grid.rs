@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
-use crate::base::error::{CaseError, Reason};
-use crate::brats::orient::source_grid;
+use crate::base::{CaseError, Reason};
 use crate::brats::read::RawVolume;
-use crate::volume::case::SourceGrid;
-use crate::volume::grid::{Affine, GRID_TOLERANCE_VOXELS};
+use crate::brats::source_grid;
+use crate::volume::{Affine, GRID_TOLERANCE_VOXELS, SourceGrid};
 
 /// Largest difference between any two entries of two affines that is no difference.
 const NOISE_MM: f64 = 1e-3;
@@ -101,7 +100,7 @@ impl<'a> FileGrid<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::grid::Dims;
+    use crate::volume::Dims;
 
     fn affine(rows: [[f64; 3]; 3], origin: [f64; 3]) -> Affine {
         let row = |axis: usize| [rows[axis][0], rows[axis][1], rows[axis][2], origin[axis]];

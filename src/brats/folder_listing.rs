@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fs;
+use crate::base::{CaseError, Reason, fs};
 
 /// Names in a folder, without the hidden ones (`._*` is what macOS leaves beside a file).
 #[derive(Default)]

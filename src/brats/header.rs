@@ -5,12 +5,12 @@
 
 use std::path::Path;
 
-use crate::base::error::CaseError;
+use crate::base::CaseError;
 use crate::brats::bytes::MORE_VOXELS;
 use crate::brats::datatype::Datatype;
 use crate::brats::fields::{HeaderFields, field_error};
 use crate::brats::placement;
-use crate::volume::grid::{Affine, Dims};
+use crate::volume::{Affine, Dims};
 
 /// Linear scaling of stored voxels: `value = raw * slope + inter`.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -4,18 +4,15 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::base::error::CaseError;
-use crate::brats::dataset::{TumourGrade, discover_cases};
-use crate::brats::examine::{CaseExamination, examine_cases};
-use crate::brats::layout::Layout;
-use crate::brats::narrow;
-use crate::brats::orient::axis_codes;
+use crate::base::CaseError;
 use crate::brats::read::RawVolume;
-use crate::brats::scheme::SchemeReason;
-use crate::buffers::case::CaseBuffers;
-use crate::quality::policy::{Consequence, QualityPolicy};
-use crate::volume::case::CaseId;
-use crate::volume::region::LabelScheme;
+use crate::brats::{
+    CaseExamination, Layout, SchemeReason, TumourGrade, axis_codes, discover_cases, examine_cases,
+    narrow,
+};
+use crate::buffers::CaseBuffers;
+use crate::quality::{Consequence, QualityPolicy};
+use crate::volume::{CaseId, LabelScheme};
 
 /// Report on a NIfTI file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -186,7 +183,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::brats::read::{DEFAULT_MAX_VOXELS, read_volume};
+    use crate::brats::{DEFAULT_MAX_VOXELS, read_volume};
 
     /// File of so many voxels in a row, after a header with this type and scaling.
     fn file(code: i16, bits: i16, count: i16, slope: f32, voxels: &[u8]) -> Vec<u8> {

@@ -4,16 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::memory::{FREE_MEMORY, reserve_values};
-use crate::brats::bytes;
+use crate::base::{CaseError, FREE_MEMORY, Reason, reserve_values};
 use crate::brats::datatype::Datatype;
-use crate::brats::narrow;
 use crate::brats::read::{DEFAULT_MAX_VOXELS, RawVolume};
-use crate::brats::scheme;
-use crate::buffers::case::CaseBuffers;
-use crate::volume::region::LabelScheme;
-use crate::volume::voxels::Voxels;
+use crate::brats::{bytes, narrow, scheme};
+use crate::buffers::CaseBuffers;
+use crate::volume::{LabelScheme, Voxels};
 
 /// Largest distance of a stored label from a whole number: scaled by a slope of 0.99999997, say.
 const ROUNDING: f64 = 1e-3;
@@ -198,9 +194,8 @@ fn first_few_text(strange: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::brats::write::{write_labels, write_scalars};
-    use crate::volume::case::SourceGrid;
-    use crate::volume::grid::{Affine, Dims};
+    use crate::brats::{write_labels, write_scalars};
+    use crate::volume::{Affine, Dims, SourceGrid};
 
     fn of(voxels: Voxels) -> Result<Vec<u8>, String> {
         let path = Path::new("a_seg.nii.gz");

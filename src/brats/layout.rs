@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::volume::modality::Modality;
-use crate::volume::patient::PatientId;
-use crate::volume::region::LabelScheme;
+use crate::volume::{LabelScheme, Modality, PatientId};
 
 /// A release's folder layout.
 #[derive(strum::Display, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{CaseError, Reason};
-use crate::brats::dataset::{CaseFiles, Dataset};
-use crate::quality::policy::ForegroundRule;
+use crate::base::{CaseError, Reason};
+use crate::brats::{CaseFiles, Dataset};
+use crate::quality::ForegroundRule;
 
 impl Dataset {
     /// Adds the mask file of each case beside its images, if `rule` names one. Cases that lack it

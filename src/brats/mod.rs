@@ -1,25 +1,37 @@
 //! Floor 3: BraTS datasets on disk. Reads and writes NIfTI, discovers cases in folders.
 
 mod bytes;
-pub mod case;
-pub mod dataset;
+mod case;
+mod dataset;
 pub mod datatype;
 mod discovery_errors;
-pub mod examine;
+mod examine;
 mod fields;
 mod file_grid;
 mod folder_listing;
 mod gzip;
 pub mod header;
-pub mod inspect;
+mod inspect;
 mod labels;
-pub mod layout;
+mod layout;
 mod masks;
 mod narrow;
-pub mod orient;
+mod orient;
 pub mod phantom;
 mod placement;
 mod qform;
-pub mod read;
-pub mod scheme;
-pub mod write;
+mod read;
+mod scheme;
+mod write;
+
+pub use case::{CaseHeaders, CaseReader, LabelVolume, read_case, read_labels_only};
+pub use dataset::{CaseFiles, Dataset, TumourGrade, discover_cases};
+pub use examine::{CaseExamination, ExaminedImage, LocatedFinding, examine_cases};
+pub use inspect::{CaseReport, Depth, FileReport, FolderReport, inspect_file, inspect_folder};
+pub use layout::{Layout, schemes_of_case_name};
+pub use orient::{axis_codes, source_grid};
+pub use read::{DEFAULT_MAX_VOXELS, NiftiImage, read_grid, read_volume};
+pub use scheme::{
+    ChosenScheme, FittingSchemes, NameSchemes, SchemeReason, SchemeRequest, is_of_other_scheme,
+};
+pub use write::{write_intensities, write_labels, write_scalars};

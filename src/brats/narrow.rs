@@ -4,15 +4,13 @@
 //! BraTS stores unscaled little-endian int16, which is decompressed straight into its vector.
 //! Everything else is tried as i16, then as f32, and is f64 if neither is exact.
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::memory::{FREE_MEMORY, OutOfMemory, collect_values, reserve_values};
+use crate::base::{CaseError, FREE_MEMORY, OutOfMemory, Reason, collect_values, reserve_values};
 use crate::brats::bytes;
 use crate::brats::datatype::Datatype;
 use crate::brats::header::{Header, VoxelScaling};
 use crate::brats::read::RawVolume;
-use crate::buffers::case::CaseBuffers;
-use crate::buffers::pool::BufferPool;
-use crate::volume::voxels::Voxels;
+use crate::buffers::{BufferPool, CaseBuffers};
+use crate::volume::Voxels;
 
 /// A stored number, and whether a narrower type holds it exactly.
 trait StoredNumber: Copy {

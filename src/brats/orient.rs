@@ -4,8 +4,7 @@
 //! Reorientation is exact: axes are permuted and flipped, voxels are never resampled. An oblique
 //! grid goes to the nearest orientation and stays oblique.
 
-use crate::volume::case::SourceGrid;
-use crate::volume::grid::{Affine, Dims};
+use crate::volume::{Affine, Dims, SourceGrid};
 
 /// Directions of LPS+ along the world's axes, which are RAS+.
 const CANONICAL: [f64; 3] = [-1.0, -1.0, 1.0];

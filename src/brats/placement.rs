@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use crate::base::error::CaseError;
+use crate::base::CaseError;
 use crate::brats::fields::{HeaderFields, field_error};
 use crate::brats::qform::Qform;
-use crate::volume::grid::Affine;
+use crate::volume::Affine;
 
 /// A grid whose volume is smaller than this share of its edges' product is flat.
 const FLAT: f64 = 1e-6;

@@ -1,7 +1,7 @@
 //! NIfTI's qform: voxel sizes, a unit quaternion and an offset (nifti1.h, "METHOD 2"). It holds
 //! rotations and a mirror (`qfac`), no shear.
 
-use crate::volume::grid::Affine;
+use crate::volume::Affine;
 
 /// Largest cosine between two axes of a rotation: what single precision leaves of a right angle.
 const SKEW: f64 = 1e-4;

@@ -3,16 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::{Fingerprint, Fingerprinter};
-use crate::brats::bytes;
+use crate::base::{CaseError, Fingerprint, Fingerprinter, Reason};
 use crate::brats::fields::NIFTI_2_BYTES;
 use crate::brats::header::Header;
-use crate::brats::narrow;
-use crate::brats::orient::source_grid;
-use crate::buffers::case::CaseBuffers;
-use crate::volume::case::SourceGrid;
-use crate::volume::voxels::Voxels;
+use crate::brats::{bytes, narrow, source_grid};
+use crate::buffers::CaseBuffers;
+use crate::volume::{SourceGrid, Voxels};
 
 /// Voxels of the largest volume that is read where nothing else is said: as many as the default of
 /// `loader.memory_mib` holds of a case on its way into the cache. A cube of 620 voxels.
@@ -59,7 +55,6 @@ impl RawVolume {
         let header_raw = bytes::read_whole(&header_path, max_voxels, buffers.bytes.take())?;
         let head = bytes::content_start(&header_path, &header_raw, NIFTI_2_BYTES)?;
         let header = Header::parse(&header_path, &head)?;
-        header.check_voxels(&header_path, max_voxels)?;
 
         let mut fingerprint = Fingerprinter::default();
         fingerprint.update(&header_raw);
@@ -74,6 +69,7 @@ impl RawVolume {
             (header_path, header_raw)
         };
         header.check_length(&path, bytes::max_content_bytes(&raw))?;
+        header.check_voxels(&path, max_voxels)?;
         Ok(Self { path, raw, header, fingerprint: fingerprint.finish(), bytes_read })
     }
 }

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::base::error::{CaseError, Reason};
+use crate::base::{CaseError, Reason};
 use crate::brats::labels::read_label_values;
 use crate::brats::layout::NAMINGS;
-use crate::brats::layout::schemes_of_case_name;
-use crate::volume::region::LabelScheme;
+use crate::brats::schemes_of_case_name;
+use crate::volume::LabelScheme;
 
 /// Request for a label scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -11,10 +11,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use nifti::{NiftiType, Unit, XForm};
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::files::replace_file_with;
+use crate::base::{CaseError, Reason, replace_file_with};
 use crate::brats::qform::Qform;
-use crate::volume::case::SourceGrid;
+use crate::volume::SourceGrid;
 
 /// Compression level that writes a case in a fraction of a second; level 9 saves a tenth of the
 /// size.
@@ -191,7 +190,7 @@ fn f32_le_bytes<const N: usize>(values: [f64; N]) -> [[u8; 4]; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::grid::{Affine, Dims};
+    use crate::volume::{Affine, Dims};
     use nifti::{
         InMemNiftiVolume, NiftiObject, NiftiVolume, RandomAccessNiftiVolume, ReaderOptions,
     };

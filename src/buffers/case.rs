@@ -1,10 +1,8 @@
 //! Buffers for the volumes of a case. At 72 MB a case, new memory costs as much in page faults as
 //! inflating the files does.
 
-use crate::buffers::pool::BufferPool;
-use crate::volume::case::Case;
-use crate::volume::modality::Modality;
-use crate::volume::voxels::Voxels;
+use crate::buffers::BufferPool;
+use crate::volume::{Case, Modality, Voxels};
 
 /// Buffer pools for the decoding and preprocessing of cases. Clones share the pools, so that one
 /// stage gives back what another has taken.

@@ -8,9 +8,7 @@ use metrics::Gauge;
 use parking_lot::Mutex;
 
 use crate::telemetry::catalog;
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
-use crate::volume::targets::Targets;
+use crate::volume::{Dims, Modality, Targets};
 
 /// Voxels and targets of one patch, used again from sample to sample.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -117,7 +115,7 @@ fn allocated_bytes(buffer: &PatchBuffer) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::recorder::Recorder;
+    use crate::telemetry::Recorder;
 
     const DIMS: Dims = Dims::cube(2);
     const HARD: Targets = Targets::Hard;

@@ -6,7 +6,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use zerocopy::IntoBytes;
 
-use crate::buffers::pool::BufferPool;
+use crate::buffers::BufferPool;
 
 /// Vector that returns to its pool when it is dropped.
 #[derive(Debug)]

@@ -1,11 +1,10 @@
 //! The brain box: where it lies, and what it cuts out of whole volumes.
 
-use crate::base::memory::{OutOfMemory, reserve_values};
 use std::ops::Range;
 
-use crate::cache::contents::{OutsideLabel, RawVoxel};
-use crate::volume::grid::{Box3, Dims};
-use crate::volume::region::label;
+use crate::base::{OutOfMemory, reserve_values};
+use crate::cache::{OutsideLabel, RawVoxel};
+use crate::volume::{Box3, Dims, label};
 
 /// The smallest box around every voxel with tissue in any modality. Labels do not widen it: what is
 /// predicted in a case must not depend on them.

@@ -6,18 +6,15 @@ use std::io::{self, Write};
 use zerocopy::little_endian::{F64, I64, U32, U64};
 use zerocopy::{FromZeros, Immutable, IntoBytes};
 
-use crate::base::error::{CaseError, Reason};
-use crate::cache::contents::{CaseContents, OutsideLabel};
+use crate::base::{CaseError, Reason};
 use crate::cache::flaw::page_checksum;
-use crate::cache::foreground::Foreground;
 use crate::cache::format::{
     FirstPage, ForegroundHead, ForegroundRecord, HistogramHead, LABELLED, MAGIC, OutsideRecord,
     PAGE, SectionKind, SectionRecord, SourceHead, SourceRecord, StatsRecord, StatsSection, VERSION,
     round_up_to_page,
 };
-use crate::volume::case::case_id_problem;
-use crate::volume::modality::Modality;
-use crate::volume::region::Region;
+use crate::cache::{CaseContents, Foreground, OutsideLabel};
+use crate::volume::{Modality, Region, case_id_problem};
 
 /// Sections of a file. Large ones are borrowed: a case is never copied to be written.
 pub(super) type Sections<'a> = Vec<(SectionKind, Cow<'a, [u8]>)>;

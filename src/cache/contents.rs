@@ -3,23 +3,16 @@
 
 use std::borrow::Cow;
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::Fingerprint;
-use crate::base::memory::{FREE_MEMORY, OutOfMemory};
-use crate::buffers::case::CaseBuffers;
+use crate::base::{CaseError, FREE_MEMORY, Fingerprint, OutOfMemory, Reason};
+use crate::buffers::CaseBuffers;
 use crate::cache::brain_box::{collect_outside, crop_labels, interleave_modalities, tissue_box};
-use crate::cache::description::{CaseDescription, CaseMeaning};
-use crate::cache::encode::{IntensityScale, encode_volume};
 use crate::cache::foreground::{self, Foreground};
-use crate::cache::histogram::TissueHistogram;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::source::SourceFile;
-use crate::cache::statistics::{IntensityStats, measure_tissue};
 use crate::cache::treatment::{ImageTreatment, check_information, choose_treatment};
-use crate::volume::case::{Case, CaseId, SourceGrid};
-use crate::volume::grid::{Box3, Dims};
-use crate::volume::modality::Modality;
-use crate::volume::region::{LabelScheme, Region};
+use crate::cache::{
+    CaseDescription, CaseMeaning, IntensityScale, IntensityStats, PreprocessConfig, SourceFile,
+    TissueHistogram, encode_volume, measure_tissue,
+};
+use crate::volume::{Box3, Case, CaseId, Dims, LabelScheme, Modality, Region, SourceGrid};
 
 /// Raw values of one voxel in the order of [`Modality::ALL`].
 pub type RawVoxel = [i16; Modality::COUNT];
@@ -193,9 +186,8 @@ fn check_lengths(case: &Case, dims: Dims) -> Result<(), CaseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quality::policy::QualityPolicy;
-    use crate::volume::grid::Affine;
-    use crate::volume::voxels::Voxels;
+    use crate::quality::QualityPolicy;
+    use crate::volume::{Affine, Voxels};
 
     fn case_of(dims: Dims, images: [Voxels; 4], labels: Option<Vec<u8>>) -> Case {
         Case {

@@ -3,9 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::fingerprint::Fingerprint;
-use crate::volume::modality::Modality;
-use crate::volume::region::{LabelScheme, Region};
+use crate::base::Fingerprint;
+use crate::volume::{LabelScheme, Modality, Region};
 
 /// Meaning of a case's channels and label values. The same files under another meaning are another
 /// case.

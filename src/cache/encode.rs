@@ -7,9 +7,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::memory::{collect_values, reserve_values};
+use crate::base::{collect_values, reserve_values};
 use crate::cache::treatment::ImageTreatment;
-use crate::volume::voxels::Voxels;
+use crate::volume::Voxels;
 
 /// Linear map from raw values of one modality to intensities.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -136,8 +136,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::quality::background::BackgroundRange;
-    use crate::quality::extremes::ClipLimits;
+    use crate::quality::{BackgroundRange, ClipLimits};
 
     fn encoded_as(voxels: Voxels, treatment: &ImageTreatment) -> (Vec<i16>, IntensityScale) {
         let (raw, scale) = encode_volume(&voxels, treatment, None).unwrap();

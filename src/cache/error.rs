@@ -1,6 +1,6 @@
 //! Errors of the cache: of one case, or of the machine.
 
-use crate::base::error::{CaseError, Fault};
+use crate::base::{CaseError, Fault};
 
 /// Error of a case or of the cache, kept apart so that a full disk never counts as a bad case.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

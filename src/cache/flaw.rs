@@ -5,7 +5,7 @@ use std::path::Path;
 
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-use crate::base::error::{CaseError, Reason};
+use crate::base::{CaseError, Reason};
 use crate::cache::format::PAGE;
 
 /// Defect in a file's bytes.

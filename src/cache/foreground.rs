@@ -1,8 +1,7 @@
 //! Foreground index: a bounded sample of each region's voxels, to centre patches without a scan.
 
-use crate::base::fingerprint::Fingerprint;
-use crate::base::seed::{Domain, KeyedRng, SampleKey};
-use crate::volume::region::Region;
+use crate::base::{Domain, Fingerprint, KeyedRng, SampleKey};
+use crate::volume::Region;
 
 /// Labels tested together; nearly all such runs are background.
 const RUN: usize = 64;
@@ -90,7 +89,7 @@ fn sample_voxels(mut voxels: Vec<u32>, cap: usize, mut rng: KeyedRng) -> Foregro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::region::label;
+    use crate::volume::label;
 
     const SOURCE: Fingerprint = Fingerprint([3; 16]);
 

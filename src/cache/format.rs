@@ -8,10 +8,8 @@ use std::ops::RangeInclusive;
 use zerocopy::little_endian::{F64, I64, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::cache::statistics::PERCENTILES;
-use crate::volume::case::MAX_CASE_ID_BYTES;
-use crate::volume::modality::Modality;
-use crate::volume::region::Region;
+use crate::cache::PERCENTILES;
+use crate::volume::{MAX_CASE_ID_BYTES, Modality, Region};
 
 #[cfg(target_endian = "big")]
 compile_error!("case files are little-endian and read in place");
@@ -199,7 +197,7 @@ pub(super) const fn round_up_to_page(length: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::histogram::HistogramBin;
+    use crate::cache::HistogramBin;
 
     #[test]
     fn fields_lie_where_the_specification_says() {

@@ -9,24 +9,17 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use zerocopy::FromBytes;
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::Fingerprint;
 use crate::base::fs::{self, AtPath, FileError};
-use crate::cache::contents::{OutsideLabel, RawVoxel};
-use crate::cache::description::CaseDescription;
-use crate::cache::encode::IntensityScale;
-use crate::cache::foreground::ForegroundView;
+use crate::base::{CaseError, Fingerprint, Reason};
 use crate::cache::format::{PAGE, round_up_to_page};
-use crate::cache::histogram::{HistogramBin, TissueHistogramView};
 use crate::cache::mapping_faults::MappingWatch;
 use crate::cache::parse::{CaseIndex, FileFlaw, Section, parse_case_file};
 use crate::cache::small_sections::ForegroundRanges;
-use crate::cache::source::{ExpectedSource, SourceFile};
-use crate::cache::statistics::IntensityStats;
-use crate::volume::case::{CaseId, SourceGrid};
-use crate::volume::grid::Box3;
-use crate::volume::modality::Modality;
-use crate::volume::region::{LabelScheme, Region};
+use crate::cache::{
+    CaseDescription, ExpectedSource, ForegroundView, HistogramBin, IntensityScale, IntensityStats,
+    OutsideLabel, RawVoxel, SourceFile, TissueHistogramView,
+};
+use crate::volume::{Box3, CaseId, LabelScheme, Modality, Region, SourceGrid};
 
 /// Extent and time of the checks of a file. The first page, the statistics, the histograms, the
 /// foreground index and the source files (up to 100 kB) are always checked on opening; voxels and labels differ.

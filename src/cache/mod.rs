@@ -1,29 +1,44 @@
 //! Floor 3: immutable, memory-mapped case files.
 //!
-//! [`contents::prepare_case`] preprocesses a decoded case, [`store::CaseStore`] publishes and finds
-//! files, [`map::MappedCase`] reads one. A teacher's labels are in a file beside the case file
-//! ([`annotation`]). The bytes are specified in `cache/README.md`.
+//! [`prepare_case`] preprocesses a decoded case, [`CaseStore`] publishes and finds
+//! files, [`MappedCase`] reads one. A teacher's labels are in a file beside the case file
+//! ([`Annotation`]). The bytes are specified in `cache/README.md`.
 
-pub mod annotation;
+mod annotation;
 mod brain_box;
 mod compose;
-pub mod contents;
-pub mod description;
-pub mod encode;
-pub mod error;
+mod contents;
+mod description;
+mod encode;
+mod error;
 mod flaw;
-pub mod foreground;
+mod foreground;
 pub mod format;
-pub mod histogram;
-pub mod map;
+mod histogram;
+mod map;
 mod mapping_faults;
 mod parse;
-pub mod preprocess;
-pub mod quarantine;
+mod preprocess;
+mod quarantine;
 mod small_sections;
-pub mod source;
-pub mod statistics;
-pub mod store;
+mod source;
+mod statistics;
+mod store;
 pub mod treatment;
-pub mod upkeep;
+mod upkeep;
 mod writer;
+
+pub use annotation::{Annotation, AnnotationVoxels, AnnotationVoxelsView, MappedAnnotation};
+pub use contents::{CaseContents, OutsideLabel, RawVoxel, prepare_case, prepare_in_buffers};
+pub use description::{BackgroundBasis, CaseDescription, CaseMeaning, Clipping, ModalityRecord};
+pub use encode::{IntensityScale, encode_volume};
+pub use error::CacheError;
+pub use foreground::{Foreground, ForegroundView, index_foreground};
+pub use histogram::{HistogramBin, MAX_BINS, TissueHistogram, TissueHistogramView};
+pub use map::{MappedCase, Verify, check_mapping};
+pub use preprocess::{Orientation, PreprocessConfig};
+pub use quarantine::{Quarantine, QuarantineLog, Quarantined};
+pub use source::{ExpectedSource, SourceFile};
+pub use statistics::{IntensityStats, MeasuredTissue, PERCENTILES, measure_tissue};
+pub use store::{CaseOrigin, CaseStore, PublishReport};
+pub use upkeep::{CacheInventory, CachedAnnotation, CachedCase, GcReport, VerifiedFile};

@@ -5,10 +5,7 @@ use std::ops::Range;
 
 use zerocopy::little_endian::{U32, U64};
 
-use crate::base::fingerprint::Fingerprint;
-use crate::cache::contents::OutsideLabel;
-use crate::cache::description::CaseDescription;
-use crate::cache::encode::IntensityScale;
+use crate::base::Fingerprint;
 pub(super) use crate::cache::flaw::{FileFlaw, parse_first_page};
 use crate::cache::format::{
     FirstPage, LABELLED, MAGIC, PAGE, READABLE, SectionKind, SectionRecord, round_up_to_page,
@@ -17,12 +14,10 @@ use crate::cache::small_sections::{
     ForegroundRanges, HistogramRanges, parse_description, parse_foreground, parse_histograms,
     parse_outside, parse_source_files, parse_stats,
 };
-use crate::cache::source::SourceFile;
-use crate::cache::statistics::IntensityStats;
-use crate::volume::case::{CaseId, SourceGrid, case_id_problem};
-use crate::volume::grid::{Affine, Box3, Dims};
-use crate::volume::modality::Modality;
-use crate::volume::region::LabelScheme;
+use crate::cache::{CaseDescription, IntensityScale, IntensityStats, OutsideLabel, SourceFile};
+use crate::volume::{
+    Affine, Box3, CaseId, Dims, LabelScheme, Modality, SourceGrid, case_id_problem,
+};
 
 /// Entry of the section table, checked against the file's length.
 #[derive(Debug, Clone)]

@@ -4,10 +4,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::fingerprint::Fingerprint;
-use crate::base::schema::ConfigError;
+use crate::base::{ConfigError, Fingerprint};
 use crate::cache::format;
-use crate::quality::policy::{ForegroundRule, QualityPolicy};
+use crate::quality::{ForegroundRule, QualityPolicy};
 
 /// Raised when encoding, crop or statistics change what they compute.
 const RECIPE_REVISION: u32 = 2;

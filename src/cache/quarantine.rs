@@ -6,14 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::{CaseError, Fault, Reason};
-use crate::base::fingerprint::Fingerprint;
-use crate::base::fs;
-use crate::base::lock::lock_exclusive;
-use crate::volume::case::CaseId;
+use crate::base::{CaseError, Fault, Fingerprint, Reason, fs, lock_exclusive};
+use crate::volume::CaseId;
 
 /// The file's name in the cache's root.
-pub const FILE: &str = "quarantine.jsonl";
+pub(super) const FILE: &str = "quarantine.jsonl";
 
 /// Bad case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

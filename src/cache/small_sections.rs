@@ -5,22 +5,18 @@ use std::ops::Range;
 use zerocopy::FromBytes;
 use zerocopy::little_endian::{F64, U32};
 
-use crate::base::fingerprint::Fingerprint;
-use crate::cache::contents::OutsideLabel;
-use crate::cache::description::CaseDescription;
-use crate::cache::encode::IntensityScale;
+use crate::base::Fingerprint;
 use crate::cache::flaw::FileFlaw;
 use crate::cache::format::{
     ForegroundHead, HistogramHead, OutsideRecord, SectionKind, SourceHead, SourceRecord,
     StatsRecord, StatsSection,
 };
-use crate::cache::histogram::{HistogramBin, MAX_BINS};
 use crate::cache::parse::{Section, find_section, require_section};
-use crate::cache::source::SourceFile;
-use crate::cache::statistics::IntensityStats;
-use crate::volume::grid::{Box3, Dims};
-use crate::volume::modality::Modality;
-use crate::volume::region::{LabelScheme, Region, label};
+use crate::cache::{
+    CaseDescription, HistogramBin, IntensityScale, IntensityStats, MAX_BINS, OutsideLabel,
+    SourceFile,
+};
+use crate::volume::{Box3, Dims, LabelScheme, Modality, Region, label};
 
 /// Voxel count, and byte range of the stored `[u32]`, per region.
 pub(super) type ForegroundRanges = [(u64, Range<usize>); Region::COUNT];

@@ -8,9 +8,8 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::CaseError;
-use crate::base::fingerprint::Fingerprint;
 use crate::base::fs::AtPath;
+use crate::base::{CaseError, Fingerprint};
 
 /// Source file as it was when the case was built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

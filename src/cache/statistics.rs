@@ -5,9 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::encode::IntensityScale;
-use crate::cache::histogram::TissueHistogram;
-use crate::volume::modality::Modality;
+use crate::cache::{IntensityScale, TissueHistogram};
+use crate::volume::Modality;
 
 /// The percentiles that are kept, in percent.
 pub const PERCENTILES: [f64; 7] = [0.5, 1.0, 5.0, 50.0, 95.0, 99.0, 99.5];

@@ -10,16 +10,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::base::error::{CaseError, Fault, Reason};
-use crate::base::fingerprint::Fingerprint;
-use crate::base::fs;
-use crate::cache::contents::CaseContents;
-use crate::cache::error::CacheError;
+use crate::base::{CaseError, Fault, Fingerprint, Reason, fs};
 use crate::cache::format::{EXTENSION, folder_prefix, same_name_extensions};
-use crate::cache::map::{MappedCase, Verify};
-use crate::cache::source::ExpectedSource;
 use crate::cache::writer::{TMP, stage_case};
-use crate::volume::case::{CaseId, case_id_problem};
+use crate::cache::{CacheError, CaseContents, ExpectedSource, MappedCase, Verify};
+use crate::volume::{CaseId, case_id_problem};
 
 /// Hex digits of the preprocess fingerprint in the folder's name.
 const FOLDER_DIGITS: usize = 16;

@@ -4,19 +4,13 @@
 //! corners of the grid and stored as they are, without another look at their voxels. Every other
 //! image is measured first ([`crate::quality`]).
 
-use crate::base::error::CaseError;
-use crate::cache::description::{BackgroundBasis, Clipping, ModalityRecord};
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::statistics::IntensityStats;
-use crate::quality::background::BackgroundRange;
-use crate::quality::case::CaseQuality;
-use crate::quality::extremes::ClipLimits;
-use crate::quality::image::ImageQuality;
-use crate::quality::policy::{Consequence, ForegroundRule, QualityPolicy};
-use crate::volume::case::Case;
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
-use crate::volume::voxels::Voxels;
+use crate::base::CaseError;
+use crate::cache::{BackgroundBasis, Clipping, IntensityStats, ModalityRecord, PreprocessConfig};
+use crate::quality::{
+    BackgroundRange, CaseQuality, ClipLimits, Consequence, ForegroundRule, ImageQuality,
+    QualityPolicy,
+};
+use crate::volume::{Case, Dims, Modality, Voxels};
 
 /// Treatment of one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -145,12 +139,9 @@ fn is_whole_around_zero(voxels: &Voxels, dims: Dims) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::error::Reason;
-    use crate::base::fingerprint::Fingerprint;
-    use crate::cache::contents::{CaseContents, prepare_case};
-    use crate::volume::case::{CaseId, SourceGrid};
-    use crate::volume::grid::{Affine, Box3};
-    use crate::volume::region::LabelScheme;
+    use crate::base::{Fingerprint, Reason};
+    use crate::cache::{CaseContents, prepare_case};
+    use crate::volume::{Affine, Box3, CaseId, LabelScheme, SourceGrid};
 
     const DIMS: Dims = Dims([20, 20, 20]);
     const BRAIN: Box3 = Box3 { start: [4, 5, 6], dims: Dims([12, 11, 10]) };

@@ -5,17 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::base::error::{CaseError, Fault, Reason};
-use crate::base::fingerprint::Fingerprint;
 use crate::base::fs::{self, AtPath};
+use crate::base::{CaseError, Fault, Fingerprint, Reason};
 use crate::cache::annotation::{self, MappedAnnotation};
 use crate::cache::format::{folder_prefix, same_name_extensions};
-use crate::cache::map::{MappedCase, Verify};
 use crate::cache::store::{CaseStore, check_identity};
 use crate::cache::writer::{LOCK, TMP, lock_out_writers};
-use crate::volume::case::CaseId;
-use crate::volume::grid::Dims;
-use crate::volume::targets::Targets;
+use crate::cache::{MappedCase, Verify};
+use crate::volume::{CaseId, Dims, Targets};
 
 /// Cached case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

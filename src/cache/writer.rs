@@ -10,15 +10,13 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::base::error::{CaseError, Fault, Reason};
-use crate::base::files::rename_synced;
 use crate::base::fs::{self, AtPath};
-use crate::base::lock::{LockOutcome, lock_shared, try_lock_exclusive};
+use crate::base::{
+    CaseError, Fault, LockOutcome, Reason, lock_shared, rename_synced, try_lock_exclusive,
+};
 use crate::cache::compose::compose_case_file;
-use crate::cache::contents::CaseContents;
-use crate::cache::error::CacheError;
-use crate::cache::map::{MappedCase, Verify};
-use crate::volume::case::CaseId;
+use crate::cache::{CacheError, CaseContents, MappedCase, Verify};
+use crate::volume::CaseId;
 
 /// Folder of temporary files below the cache's root: one file system, so that a rename is atomic.
 pub(super) const TMP: &str = "tmp";
@@ -139,15 +137,9 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::base::fingerprint::Fingerprint;
-    use crate::cache::contents::prepare_case;
-    use crate::cache::preprocess::PreprocessConfig;
-    use crate::cache::source::ExpectedSource;
-    use crate::cache::store::CaseStore;
-    use crate::volume::case::{Case, SourceGrid};
-    use crate::volume::grid::{Affine, Dims};
-    use crate::volume::region::LabelScheme;
-    use crate::volume::voxels::Voxels;
+    use crate::base::Fingerprint;
+    use crate::cache::{CaseStore, ExpectedSource, PreprocessConfig, prepare_case};
+    use crate::volume::{Affine, Case, Dims, LabelScheme, SourceGrid, Voxels};
 
     /// Tells the second process of the crash test where to die.
     const ROOT: &str = "GLIAFLOW_TEST_CRASH_ROOT";

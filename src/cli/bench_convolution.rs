@@ -1,10 +1,9 @@
 //! `bench-convolution`: what single convolutions cost, pass by pass.
 
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::nets::precision::Precision;
-use crate::run::device;
-use crate::run::failure::Failure;
+use crate::nets::Precision;
 use crate::run::tools::bench_convolution::{self, BenchOptions, ConvolutionCost, ConvolutionShape};
+use crate::run::{Failure, device};
 
 /// Time single 3D convolutions: forward, and each of the two gradients
 #[derive(Debug, clap::Args)]

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::nets::ArchitectureEntry;
-use crate::run::config;
-use crate::run::failure::Failure;
 use crate::run::tools::bench_step::{self, Repeats, StepCost};
-use crate::volume::grid::Dims;
+use crate::run::{Failure, config};
+use crate::volume::Dims;
 
 /// Kernels in the text, the longest; the JSON document has all.
 const KERNELS_SHOWN: usize = 12;

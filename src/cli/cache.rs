@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::store::CaseStore;
+use crate::cache::{CaseStore, PreprocessConfig};
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::run::failure::Failure;
-use crate::run::prepare;
+use crate::run::{Failure, prepare};
 
 /// List, verify and clean up cached case files
 #[derive(Debug, clap::Args)]

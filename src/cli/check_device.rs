@@ -1,9 +1,8 @@
 //! `check-device`: comparison of a device's results with the CPU's.
 
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::run::device;
-use crate::run::failure::Failure;
 use crate::run::tools::device_check::{self, Comparison, NetworkSize};
+use crate::run::{Failure, device};
 
 /// Compare a device with the CPU, operation by operation and network by network
 #[derive(Debug, clap::Args)]

@@ -10,11 +10,10 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format;
 
-use crate::base::progress::Progress;
-use crate::base::text::without_control_characters;
+use crate::base::{Progress, without_control_characters};
 use crate::cli::progress::{ProgressBars, ProgressLog};
 use crate::cli::report::CommandOutput;
-use crate::run::failure::Failure;
+use crate::run::Failure;
 use crate::telemetry::backend_log;
 
 /// Output streams of a verb.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::fs;
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::run::failure::Failure;
+use crate::run::Failure;
 
 /// Files of `dashboards/` by their place in it.
 macro_rules! embedded {

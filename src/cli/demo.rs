@@ -4,13 +4,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::train;
-use crate::cli::{CommandOutput, Console, VerbResult};
+use crate::cli::{CommandOutput, Console, VerbResult, train};
 use crate::pipeline::whole_case;
-use crate::run::demo as recipe;
-use crate::run::phantoms;
-use crate::volume::case::Split;
-use crate::volume::region::Region;
+use crate::run::{phantoms, run_demo};
+use crate::volume::{Region, Split};
 
 /// Make a phantom cohort, ingest it, train a small U-Net, score it, segment with it
 #[derive(Debug, clap::Args)]
@@ -40,8 +37,7 @@ impl Demo {
         let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole_case::FILE_ACTORS];
         let live = ActiveSession::start(&self.long, "demo", console)?
             .register_metrics(&topologies, &[Split::Train, Split::Validation]);
-        let done =
-            live.run_network_verb(|session| recipe::run_demo(&self.out, &self.set, session))?;
+        let done = live.run_network_verb(|session| run_demo(&self.out, &self.set, session))?;
         let seconds = started.elapsed().as_secs_f64();
         let dice: serde_json::Map<String, serde_json::Value> = Region::ALL
             .into_iter()

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::run::tools::doctor::{Finding, FindingGrade, examine_machine};
-use crate::telemetry::exporter::MetricsAddress;
+use crate::telemetry::MetricsAddress;
 
 /// Look at cores, memory, disk, cache, port and devices, and say what to do about each
 #[derive(Debug, clap::Args)]

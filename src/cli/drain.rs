@@ -1,13 +1,12 @@
 //! `drain`: the loader's throughput, cost and bottleneck.
 
-use crate::base::text::format_percent;
+use crate::base::format_percent;
 use crate::cli::loader::{LoaderOptions, parse_workers};
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::pipeline::workers::WorkerPlan;
-use crate::pipeline::{ingest, loader};
+use crate::pipeline::{WorkerPlan, ingest, loader};
 use crate::run::tools::drain::{self, DrainReport};
-use crate::volume::case::Split;
+use crate::volume::Split;
 
 /// Run the loader into a trainer that learns nothing, and say what holds it back
 #[derive(Debug, clap::Args)]

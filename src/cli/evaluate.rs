@@ -4,24 +4,16 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::predictors::{PredictorOptions, ThresholdSource};
 use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::tables;
 use crate::cli::thresholds::{ThresholdOptions, as_options};
-use crate::cli::{CommandOutput, Console, VerbResult};
+use crate::cli::{CommandOutput, Console, VerbResult, tables};
 use crate::eval::assess::ScoringConfig;
-use crate::eval::hausdorff::Hd95;
-use crate::eval::postprocess::PostProcess;
-use crate::eval::predictor::Predictor;
-use crate::eval::table::{render_lesions, render_measures};
-use crate::eval::tune::TunedThresholds;
+use crate::eval::{Hd95, PostProcess, Predictor, TunedThresholds, render_lesions, render_measures};
 use crate::pipeline::{ingest, whole_case};
-use crate::run::case_selection;
-use crate::run::ensemble::ResolvedEnsemble;
 use crate::run::evaluate::{self, Evaluation};
-use crate::run::failure::Failure;
 use crate::run::prepare::Session;
-use crate::run_folder::scores::EvaluationScores;
-use crate::volume::case::Split;
-use crate::volume::region::LabelScheme;
+use crate::run::{Failure, ResolvedEnsemble, case_selection};
+use crate::run_folder::EvaluationScores;
+use crate::volume::{LabelScheme, Split};
 
 /// Score a run's network, or the mean of several, on whole cases
 #[derive(Debug, clap::Args)]

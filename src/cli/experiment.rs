@@ -2,21 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::fs;
-use crate::base::text::{format_bytes, format_duration};
+use crate::base::{format_bytes, format_duration, fs};
 use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::train;
-use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::eval::table::{in_markdown, with_numbers_right};
+use crate::cli::{CommandOutput, Console, VerbResult, train};
+use crate::eval::{in_markdown, with_numbers_right};
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::plan::{self, ExperimentPlan};
 use crate::experiment::protocol::run_experiment;
 use crate::experiment::table;
 use crate::pipeline::whole_case;
-use crate::run::failure::Failure;
-use crate::run::phantoms;
 use crate::run::tools::bench_step::StepCost;
-use crate::volume::case::Split;
+use crate::run::{Failure, phantoms};
+use crate::volume::Split;
 
 /// Train networks, average them, distil their ensemble into a student, and print the table
 #[derive(Debug, clap::Args)]

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::run::ensemble::CheckpointChoice;
-use crate::run::weights_file;
+use crate::run::{CheckpointChoice, weights_file};
 
 /// Write a run's weights as safetensors, with PyTorch's shapes
 #[derive(Debug, clap::Args)]

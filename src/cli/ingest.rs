@@ -2,16 +2,15 @@
 
 use std::path::PathBuf;
 
-use crate::brats::dataset::discover_cases;
-use crate::cache::preprocess::PreprocessConfig;
+use crate::brats::discover_cases;
+use crate::cache::PreprocessConfig;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::pipeline::budget::LoaderConfig;
+use crate::pipeline::LoaderConfig;
 use crate::pipeline::ingest::{ACTORS, IngestResources, IngestWorkers, max_voxels};
-use crate::quality::policy::{ForegroundRule, QualityPolicy};
-use crate::run::failure::Failure;
-use crate::run::prepare;
-use crate::volume::region::LabelScheme;
+use crate::quality::{ForegroundRule, QualityPolicy};
+use crate::run::{Failure, prepare};
+use crate::volume::LabelScheme;
 
 /// Decode, check and cache every case of a dataset
 #[derive(Debug, clap::Args)]

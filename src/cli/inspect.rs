@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use crate::base::text::format_percent;
-use crate::brats::inspect::{Depth, FileReport, FolderReport, inspect_file, inspect_folder};
-use crate::brats::read::DEFAULT_MAX_VOXELS;
+use crate::base::format_percent;
+use crate::brats::{
+    DEFAULT_MAX_VOXELS, Depth, FileReport, FolderReport, inspect_file, inspect_folder,
+};
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::quality::policy::{Consequence, QualityPolicy};
-use crate::volume::region::LabelScheme;
+use crate::quality::{Consequence, QualityPolicy};
+use crate::volume::LabelScheme;
 
 /// Show what a NIfTI file or a dataset folder holds, and what is wrong with it
 #[derive(Debug, clap::Args)]

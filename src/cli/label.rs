@@ -2,21 +2,16 @@
 
 use std::path::PathBuf;
 
-use crate::brats::dataset::CaseFiles;
+use crate::brats::CaseFiles;
 use crate::cli::predictors::PredictorOptions;
 use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::tables;
-use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::eval::table::{DiceRow, render_dice};
+use crate::cli::{CommandOutput, Console, VerbResult, tables};
+use crate::eval::{DiceRow, render_dice};
 use crate::pipeline::{ingest, whole_case};
-use crate::run::case_selection;
-use crate::run::ensemble::ResolvedEnsemble;
-use crate::run::failure::Failure;
 use crate::run::label::{self, LabelReport, LabelRequest};
 use crate::run::prepare::Session;
-use crate::volume::case::Split;
-use crate::volume::region::LabelScheme;
-use crate::volume::targets::Targets;
+use crate::run::{Failure, ResolvedEnsemble, case_selection};
+use crate::volume::{LabelScheme, Split, Targets};
 
 /// Let a run's network, or the mean of several, label cases for others to train on
 #[derive(Debug, clap::Args)]

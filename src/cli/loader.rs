@@ -5,15 +5,12 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::augment::config::AugmentConfig;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::pipeline::budget::{LoaderConfig, LoaderWorkers};
-use crate::pipeline::crop::CropConfig;
-use crate::pipeline::workers::WorkerPlan;
-use crate::run::failure::Failure;
+use crate::augment::AugmentConfig;
+use crate::cache::PreprocessConfig;
+use crate::pipeline::{CropConfig, LoaderConfig, LoaderWorkers, WorkerPlan};
+use crate::run::Failure;
 use crate::run::tools::drain::DrainConfig;
-use crate::volume::grid::Dims;
-use crate::volume::region::LabelScheme;
+use crate::volume::{Dims, LabelScheme};
 
 /// Augmentation of the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

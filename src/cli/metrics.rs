@@ -3,11 +3,11 @@
 use std::io::{BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::base::error::Fault;
+use crate::base::Fault;
 use crate::base::fs::{self, AtPath};
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::report::openmetrics::{MetricHistory, OpenMetricsSummary};
-use crate::run::failure::Failure;
+use crate::run::Failure;
 
 /// Write a run's figures over time as Prometheus would have recorded them
 #[derive(Debug, clap::Args)]

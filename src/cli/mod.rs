@@ -55,9 +55,8 @@ use clap::{Parser, Subcommand};
 
 use self::console::Console;
 use self::report::CommandOutput;
-use crate::base::error::Fault;
-use crate::base::machine::raise_open_file_limit;
-use crate::run::failure::Failure;
+use crate::base::{Fault, raise_open_file_limit};
+use crate::run::Failure;
 use crate::telemetry::backend_log;
 
 const EXIT_CODES: &str = "\

@@ -8,7 +8,7 @@ use crate::brats::phantom::PhantomConfig;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::run::phantoms::{ACTORS, write_phantoms};
-use crate::volume::grid::Dims;
+use crate::volume::Dims;
 
 /// Write a cohort of synthetic BraTS-like cases
 #[derive(Debug, clap::Args)]

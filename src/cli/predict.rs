@@ -9,8 +9,8 @@ use crate::cli::thresholds::ThresholdOptions;
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::pipeline::{ingest, whole_case};
 use crate::run::predict::{self, PredictOptions};
-use crate::run::spacing::warn_of_other_spacing;
-use crate::volume::region::LabelScheme;
+use crate::run::warn_of_other_spacing;
+use crate::volume::LabelScheme;
 
 /// Segment cases with a run's network, or the mean of several, into NIfTI label files
 #[derive(Debug, clap::Args)]

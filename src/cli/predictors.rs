@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::run::ensemble::{CheckpointChoice, Ensemble, Member, ResolvedEnsemble};
-use crate::run::failure::Failure;
+use crate::run::{CheckpointChoice, Ensemble, Failure, Member, ResolvedEnsemble};
 
 /// A run, or several whose probabilities are averaged.
 #[derive(Debug, Clone, clap::Args)]

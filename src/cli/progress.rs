@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
-use crate::base::progress::{Progress, ProgressTask};
-use crate::base::text::without_control_characters;
+use crate::base::{Progress, ProgressTask, without_control_characters};
 
 const TEMPLATE: &str = "{prefix:>10} {bar:32} {pos}/{len} {unit}  {per_sec}  {eta} left  {msg}";
 

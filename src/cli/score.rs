@@ -4,25 +4,21 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::base::error::CaseError;
+use crate::base::CaseError;
 use crate::base::fs::{self, AtPath};
-use crate::brats::dataset::discover_cases;
-use crate::brats::layout::schemes_of_case_name;
-use crate::brats::scheme::{ChosenScheme, FittingSchemes, NameSchemes, SchemeRequest};
+use crate::brats::{
+    ChosenScheme, FittingSchemes, NameSchemes, SchemeRequest, discover_cases, schemes_of_case_name,
+};
 use crate::cli::thresholds::{ThresholdOptions, as_options};
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::eval::cohort::CohortScore;
-use crate::eval::hausdorff::Hd95;
-use crate::eval::label_pair::{LabelPair, PairOptions, read_label_pair};
-use crate::eval::lesionwise::{CohortLesions, LesionRules, score_lesions};
 use crate::eval::match_files::{self, FilesByCase, SegmentationPair};
-use crate::eval::postprocess::PostProcess;
-use crate::eval::score::score_case;
-use crate::eval::table::{render_lesions, render_measures};
-use crate::eval::tune::{PostProcessSearch, TunedThresholds};
-use crate::run::failure::Failure;
-use crate::volume::case::CaseId;
-use crate::volume::region::LabelScheme;
+use crate::eval::{
+    CohortLesions, CohortScore, Hd95, LabelPair, LesionRules, PairOptions, PostProcess,
+    PostProcessSearch, TunedThresholds, read_label_pair, render_lesions, render_measures,
+    score_case, score_lesions,
+};
+use crate::run::Failure;
+use crate::volume::{CaseId, LabelScheme};
 
 /// Score predicted label files against true ones
 #[derive(Debug, clap::Args)]

@@ -14,11 +14,9 @@ use std::time::Instant;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::Fault;
-use crate::base::fs;
-use crate::cli::{CommandLine, Verb, fail_on_kernel_fault};
-use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::run::failure::Failure;
+use crate::base::{Fault, fs};
+use crate::cli::{CommandLine, CommandOutput, Console, Verb, VerbResult, fail_on_kernel_fault};
+use crate::run::Failure;
 use crate::telemetry::backend_log;
 
 /// Run command lines from standard input, one after another, in one process

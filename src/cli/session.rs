@@ -9,20 +9,17 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::actor::stop::StopLatch;
-use crate::base::error::Fault;
-use crate::base::thread::spawn_named;
+use crate::actor::StopLatch;
+use crate::base::{Fault, spawn_named};
 use crate::cli::console::Console;
 use crate::pipeline::observe::{self, TopologyRegistry};
-use crate::run::failure::Failure;
+use crate::run::Failure;
 use crate::run::prepare::Session;
-use crate::telemetry::catalog;
 #[cfg(feature = "train")]
 use crate::telemetry::catalog::RunState;
-use crate::telemetry::exporter::{Exporter, MetricsAddress};
 use crate::telemetry::gpu::{self, Nvml};
-use crate::telemetry::health;
-use crate::volume::case::Split;
+use crate::telemetry::{Exporter, MetricsAddress, catalog, health};
+use crate::volume::Split;
 
 /// Time that a second Ctrl-C waits for threads before the process ends without them.
 const GRACE: Duration = Duration::from_secs(2);

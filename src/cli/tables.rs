@@ -1,8 +1,8 @@
 //! Tables that several verbs print.
 
-use crate::eval::table::{DiceRow, render_dice};
-use crate::run::ensemble::{ResolvedEnsemble, ResolvedMember};
-use crate::run_folder::scores::EvaluationScores;
+use crate::eval::{DiceRow, render_dice};
+use crate::run::{ResolvedEnsemble, ResolvedMember};
+use crate::run_folder::EvaluationScores;
 
 /// Table of a network's Dice, with the best single threshold on FLAIR as baseline.
 pub(super) fn dice_table(name: &str, evaluation: &EvaluationScores) -> String {

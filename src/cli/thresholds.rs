@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use crate::eval::postprocess::PostProcess;
-use crate::volume::region::Region;
+use crate::eval::PostProcess;
+use crate::volume::Region;
 
 /// Postprocessing thresholds given on the command line.
 #[derive(Debug, Clone, clap::Args)]

@@ -2,20 +2,15 @@
 
 use std::path::PathBuf;
 
-use crate::base::cgroup::memory_limit;
-use crate::base::text::{format_duration, format_percent};
+use crate::base::{format_duration, format_percent, memory_limit};
 use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::tables;
-use crate::cli::{CommandOutput, Console, VerbResult};
+use crate::cli::{CommandOutput, Console, VerbResult, tables};
 use crate::pipeline::{ingest, loader, whole_case};
 use crate::run::config::{self, CheckedConfig};
-use crate::run::failure::Failure;
-use crate::run::resume;
 use crate::run::train::{self, RunDestination};
-use crate::run_folder::DATASET_LOCK;
-use crate::run_folder::summary::RunSummary;
-use crate::volume::case::Split;
-use crate::volume::fold::Fold;
+use crate::run::{Failure, resume};
+use crate::run_folder::{DATASET_LOCK, RunSummary};
+use crate::volume::{Fold, Split};
 
 /// The topologies of a training run, by their actors.
 pub(super) const TOPOLOGIES: [&[&str]; 3] =

@@ -8,12 +8,11 @@ use crate::cli::bench_step::BenchStep;
 use crate::cli::loader::LoaderOptions;
 use crate::cli::session::{ActiveSession, SessionOptions};
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::pipeline::workers::WorkerPlan;
-use crate::pipeline::{ingest, loader};
-use crate::run::failure::Failure;
+use crate::pipeline::{WorkerPlan, ingest, loader};
+use crate::run::Failure;
 use crate::run::tools::drain;
 use crate::run::tools::tune::{self, TunedLoader};
-use crate::volume::case::Split;
+use crate::volume::Split;
 
 /// Find the smallest loader that keeps a trainer waiting less than 2 % of the time
 #[derive(Debug, clap::Args)]

@@ -2,13 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::{CaseError, Fault, Reason};
-use crate::eval::hausdorff::Hd95;
-use crate::eval::lesionwise::{CaseLesions, LesionRules, score_lesions};
-use crate::eval::postprocess::PostProcess;
-use crate::eval::predictor::Predictor;
-use crate::eval::regions_to_labels;
-use crate::eval::score::{CaseScore, score_case};
+use crate::base::{CaseError, Fault, Reason};
+use crate::eval::{
+    CaseLesions, CaseScore, Hd95, LesionRules, PostProcess, Predictor, regions_to_labels,
+    score_case, score_lesions,
+};
 use crate::pipeline::whole_case::WholeCase;
 
 /// Measures of an evaluation, and the postprocessing of predicted labels before it.
@@ -106,13 +104,9 @@ pub fn score_segmentation(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::contents::OutsideLabel;
-    use crate::eval::lesionwise::LesionRules;
-    use crate::eval::score::score_case;
-    use crate::volume::case::CaseId;
-    use crate::volume::case::SourceGrid;
-    use crate::volume::grid::{Affine, Box3, Dims};
-    use crate::volume::region::{LabelScheme, label};
+    use crate::cache::OutsideLabel;
+    use crate::eval::{LesionRules, score_case};
+    use crate::volume::{Affine, Box3, CaseId, Dims, LabelScheme, SourceGrid, label};
 
     #[test]
     fn labels_outside_the_brain_box_count_in_the_truth_and_in_scores() {

@@ -6,14 +6,12 @@ use std::io::{self, Write};
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::base::error::{CaseError, Reason};
-use crate::eval::by_region;
+use crate::base::{CaseError, Reason};
 use crate::eval::percentile::percentile;
-use crate::eval::score::{CaseScore, Measures};
 use crate::eval::statistics::bootstrap;
 use crate::eval::statistics::paired::MeasureByCase;
-use crate::volume::case::CaseId;
-use crate::volume::region::Region;
+use crate::eval::{CaseScore, Measures, by_region};
+use crate::volume::{CaseId, Region};
 
 /// Distribution of one measure over the cases.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -230,9 +228,8 @@ fn quote_csv(field: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::hausdorff::Hd95;
-    use crate::eval::score::{RegionScore, score_case};
-    use crate::volume::grid::Dims;
+    use crate::eval::{Hd95, RegionScore, score_case};
+    use crate::volume::Dims;
 
     fn ids(names: &[&str]) -> Vec<CaseId> {
         names.iter().map(|name| CaseId::new(*name)).collect()

@@ -4,7 +4,7 @@
 //! on runs instead of voxels). A tumour's mask has some thousand runs where it has a million
 //! voxels.
 
-use crate::volume::grid::Dims;
+use crate::volume::Dims;
 
 /// Neighbourhood in which voxels are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! Dilation of a mask by the 18 neighbours that share a face or an edge, as
 //! `scipy.ndimage.binary_dilation` does with `generate_binary_structure(3, 2)`.
 
-use crate::volume::grid::Dims;
+use crate::volume::Dims;
 
 /// The mask and everything that shares a face or an edge with it, `times` over. What would lie
 /// beyond the grid is lost. Memory order `[d, h, w]`.

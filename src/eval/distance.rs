@@ -9,7 +9,7 @@
 //! Precision: squared distances in f64. With whole-millimetre spacing every square is an integer
 //! and exact; else the error is a few units in the last place.
 
-use crate::volume::grid::Dims;
+use crate::volume::Dims;
 
 /// Squared distances in mm² within each plane `z`, from which distances in space follow.
 pub(super) struct DistanceMap {
@@ -22,7 +22,7 @@ pub(super) struct DistanceMap {
 
 impl DistanceMap {
     /// Distances to the features, in memory order `[d, h, w]`; `spacing_mm` is fastest axis first,
-    /// as [`crate::volume::grid::Affine::spacing_mm`] gives it.
+    /// as [`crate::volume::Affine::spacing_mm`] gives it.
     ///
     /// Cropping the grid to a box that holds all features changes no distance from inside the box:
     /// each is a minimum of straight lines to features, and all of those are still there.

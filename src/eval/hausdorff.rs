@@ -7,7 +7,7 @@ use crate::eval::distance::DistanceMap;
 use crate::eval::percentile::percentile;
 use crate::eval::surface::boundary_mask;
 use crate::eval::surfel::{SurfaceCells, SurfelAreas};
-use crate::volume::grid::{Box3, Dims};
+use crate::volume::{Box3, Dims};
 
 /// HD95 in mm where exactly one of truth and prediction is empty: the diagonal of the BraTS grid,
 /// `|(240, 240, 155)|`, the longest distance that fits it.

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use crate::base::error::{CaseError, Reason};
-use crate::brats::case::{LabelVolume, read_labels_only};
+use crate::base::{CaseError, Reason};
+use crate::brats::{LabelVolume, read_labels_only};
 use crate::eval::match_files::SegmentationPair;
-use crate::volume::grid::{Dims, GRID_TOLERANCE_VOXELS};
-use crate::volume::region::LabelScheme;
+use crate::volume::{Dims, GRID_TOLERANCE_VOXELS, LabelScheme};
 
 /// True and predicted canonical labels in memory order `[d, h, w]`.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,14 +11,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::by_region;
-use crate::eval::cohort::Summary;
-use crate::eval::components::{Components, Connectivity};
 use crate::eval::dilate::dilate;
-use crate::eval::hausdorff::Hd95;
-use crate::volume::case::CaseId;
-use crate::volume::grid::{Box3, Dims};
-use crate::volume::region::{Region, label};
+use crate::eval::{Components, Connectivity, Hd95, Summary, by_region};
+use crate::volume::{Box3, CaseId, Dims, Region, label};
 
 /// HD95 in mm of a lesion that is missed or invented.
 pub const PENALTY_MM: f64 = 374.0;

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fs;
-use crate::volume::case::CaseId;
+use crate::base::{CaseError, Reason, fs};
+use crate::volume::CaseId;
 
 /// Segmentation files by case.
 pub type FilesByCase = BTreeMap<CaseId, PathBuf>;

@@ -3,27 +3,50 @@
 #[cfg(feature = "train")]
 pub mod assess;
 mod by_region;
-pub mod cohort;
-pub mod components;
+mod cohort;
+mod components;
 mod dilate;
 mod distance;
-pub mod hausdorff;
-pub mod label_pair;
-pub mod lesionwise;
+mod hausdorff;
+mod label_pair;
+mod lesionwise;
 pub mod match_files;
-pub mod overlap;
+mod overlap;
 mod percentile;
-pub mod postprocess;
+mod postprocess;
 #[cfg(feature = "train")]
-pub mod predict;
+mod predict;
 #[cfg(feature = "train")]
-pub mod predictor;
+mod predictor;
 pub mod regions_to_labels;
-pub mod score;
-pub mod sliding;
+mod score;
+mod sliding;
 pub mod statistics;
 mod surface;
 mod surfel;
-pub mod table;
-pub mod threshold;
-pub mod tune;
+mod table;
+mod threshold;
+mod tune;
+
+pub use cohort::{CohortScore, Summary};
+pub use components::{Components, Connectivity};
+pub use hausdorff::{Hd95, ONE_EMPTY_MM};
+pub use label_pair::{LabelPair, PairOptions, read_label_pair};
+pub use lesionwise::{
+    CaseLesions, CohortLesions, LesionRules, LesionScore, LesionSummary, PENALTY_MM, score_lesions,
+};
+pub use overlap::ConfusionCounts;
+pub use postprocess::PostProcess;
+#[cfg(feature = "train")]
+pub use predict::predict_case;
+#[cfg(feature = "train")]
+pub use predictor::{
+    LoadNetwork, MeanPredictor, OneNetwork, Predictor, WeightedNetwork, WindowConfig,
+};
+pub use score::{CaseScore, Measures, RegionScore, score_case};
+pub use sliding::{Sliding, SlidingConfig, Weighting};
+pub use table::{
+    DiceRow, in_markdown, render_dice, render_lesions, render_measures, with_numbers_right,
+};
+pub use threshold::{ThresholdBaseline, ThresholdCase, ThresholdSearch};
+pub use tune::{CANDIDATES, PostProcessSearch, TunedThresholds};

@@ -1,7 +1,7 @@
 //! Overlap of a predicted and a true segmentation: Dice, sensitivity and specificity per region,
 //! with the conventions of BraTS for regions that are empty.
 
-use crate::volume::region::Region;
+use crate::volume::Region;
 
 /// Voxel counts of one region: the confusion matrix of truth and prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -127,7 +127,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::volume::region::label;
+    use crate::volume::label;
 
     fn one(
         true_positive: u64,

@@ -7,10 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::by_region;
-use crate::eval::components::{Components, Connectivity};
-use crate::volume::grid::{Box3, Dims};
-use crate::volume::region::{Region, label};
+use crate::eval::{Components, Connectivity, by_region};
+use crate::volume::{Box3, Dims, Region, label};
 
 /// Thresholds in voxels; 0 leaves the labels as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -87,7 +85,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::volume::region::label::{BACKGROUND, ED, ET, NCR, RC};
+    use crate::volume::label::{BACKGROUND, ED, ET, NCR, RC};
 
     fn processed(rules: PostProcess, labels: &[u8]) -> Vec<u8> {
         let mut found = labels.to_vec();

@@ -4,10 +4,9 @@ use std::convert::Infallible;
 
 use burn::tensor::{Tensor, TensorData};
 
-use crate::eval::sliding::{Sliding, SlidingConfig};
+use crate::eval::{Sliding, SlidingConfig};
 use crate::nets::Network;
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
+use crate::volume::{Dims, Modality};
 
 /// Region probabilities `[3, d, h, w]` of normalised images `[4, d, h, w]` of extent `case`, by
 /// windows of extent `window`; `progress` is called with (windows done, windows).

@@ -4,12 +4,11 @@
 //! one sum and drops the weights. Reading a file takes a moment, predicting a case minutes, and ten
 //! members fit where one does. A mean of one keeps its network.
 
-use crate::base::error::Fault;
-use crate::eval::predict::predict_case;
-use crate::eval::sliding::{Sliding, SlidingConfig};
+use crate::base::Fault;
+use crate::eval::{Sliding, SlidingConfig, predict_case};
 use crate::nets::Network;
 use crate::pipeline::whole_case::WholeCase;
-use crate::volume::grid::Dims;
+use crate::volume::Dims;
 
 /// Source of region probabilities for whole cases.
 pub trait Predictor {
@@ -177,10 +176,7 @@ mod tests {
     use burn::tensor::{Device, Tensor};
 
     use super::*;
-    use crate::volume::case::{CaseId, SourceGrid};
-    use crate::volume::grid::{Affine, Box3};
-    use crate::volume::modality::Modality;
-    use crate::volume::region::LabelScheme;
+    use crate::volume::{Affine, Box3, CaseId, LabelScheme, Modality, SourceGrid};
 
     /// Networks that were brought, and those that are there.
     #[derive(Default)]

@@ -1,6 +1,6 @@
 //! Conversion of region probabilities to canonical labels.
 
-use crate::volume::region::Region;
+use crate::volume::Region;
 
 /// A voxel belongs to a region whose probability is above this.
 pub const THRESHOLD: f32 = 0.5;
@@ -22,7 +22,7 @@ pub fn labels_from_probabilities(probabilities: &[f32]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::region::label;
+    use crate::volume::label;
 
     #[test]
     fn every_membership_gets_the_innermost_label() {

@@ -2,12 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::by_region;
-use crate::eval::hausdorff::Hd95;
-use crate::eval::overlap::ConfusionCounts;
-use crate::volume::case::CaseId;
-use crate::volume::grid::{Box3, Dims};
-use crate::volume::region::Region;
+use crate::eval::{ConfusionCounts, Hd95, by_region};
+use crate::volume::{Box3, CaseId, Dims, Region};
 
 /// Measures of one region: numbers, or summaries of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -68,7 +64,7 @@ pub struct CaseScore {
 }
 
 /// Scores a predicted against a true segmentation, both canonical labels in memory order
-/// `[d, h, w]`; `spacing_mm` is fastest axis first, as [`crate::volume::grid::Affine::spacing_mm`]
+/// `[d, h, w]`; `spacing_mm` is fastest axis first, as [`crate::volume::Affine::spacing_mm`]
 /// gives it.
 ///
 /// # Panics
@@ -114,8 +110,8 @@ pub fn score_case(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::hausdorff::ONE_EMPTY_MM;
-    use crate::volume::region::label;
+    use crate::eval::ONE_EMPTY_MM;
+    use crate::volume::label;
 
     const DIMS: Dims = Dims([4, 5, 6]);
 

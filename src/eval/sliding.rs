@@ -8,8 +8,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::volume::grid::Dims;
-use crate::volume::region::Region;
+use crate::volume::{Dims, Region};
 
 /// The Gaussian's deviation as a share of the window.
 const SIGMA_SHARE: f64 = 0.125;

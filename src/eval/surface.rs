@@ -1,6 +1,6 @@
 //! The surface of a mask as medpy and MONAI take it: the mask without its erosion.
 
-use crate::volume::grid::Dims;
+use crate::volume::Dims;
 
 /// Voxels of the mask with at least one of the six face neighbours outside it; what lies beyond the
 /// grid counts as outside. Memory order `[d, h, w]`.

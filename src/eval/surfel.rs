@@ -6,7 +6,7 @@
 //! through it, and the area that passes weighs the cell. Marching cubes cuts each crossed edge in
 //! the middle; the facets follow from the corners alone, so no table of 256 cases is needed.
 
-use crate::volume::grid::Dims;
+use crate::volume::Dims;
 
 /// Codes of the cells of a voxel grid, one more along each axis, since the surface of a voxel at
 /// the border lies beyond it. `codes[cell]` has bit [`corner_bit`] set where that corner is in the

@@ -3,11 +3,8 @@
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use crate::eval::cohort::{CohortScore, Summary};
-use crate::eval::lesionwise::CohortLesions;
-use crate::eval::score::Measures;
-use crate::eval::threshold::ThresholdBaseline;
-use crate::volume::region::Region;
+use crate::eval::{CohortLesions, CohortScore, Measures, Summary, ThresholdBaseline};
+use crate::volume::Region;
 
 /// Cell text of a value that was not computed.
 const ABSENT: &str = "not run";
@@ -125,13 +122,8 @@ pub fn with_numbers_right(mut table: Table, names: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::hausdorff::Hd95;
-    use crate::eval::lesionwise::{LesionRules, score_lesions};
-    use crate::eval::score::score_case;
-    use crate::eval::threshold::ThresholdCase;
-    use crate::volume::case::CaseId;
-    use crate::volume::grid::Dims;
-    use crate::volume::region::label;
+    use crate::eval::{Hd95, LesionRules, ThresholdCase, score_case, score_lesions};
+    use crate::volume::{CaseId, Dims, label};
 
     #[test]
     fn values_have_four_decimals_and_what_is_absent_says_so() {

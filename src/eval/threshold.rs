@@ -7,9 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::overlap::ConfusionCounts;
-use crate::volume::case::CaseId;
-use crate::volume::region::Region;
+use crate::eval::ConfusionCounts;
+use crate::volume::{CaseId, Region};
 
 /// Candidate thresholds: -3 to 6 standard deviations in steps of a hundredth.
 const CANDIDATES: usize = 901;
@@ -148,8 +147,8 @@ impl ThresholdSearch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::seed::{Domain, KeyedRng, SampleKey};
-    use crate::volume::region::label;
+    use crate::base::{Domain, KeyedRng, SampleKey};
+    use crate::volume::label;
 
     fn search(cases: &[(Vec<Option<f32>>, Vec<u8>)]) -> ThresholdBaseline {
         let mut search = ThresholdSearch::default();

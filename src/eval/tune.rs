@@ -5,10 +5,8 @@
 
 use serde::Serialize;
 
-use crate::eval::overlap::ConfusionCounts;
-use crate::eval::postprocess::PostProcess;
-use crate::volume::grid::{Box3, Dims};
-use crate::volume::region::{Region, label};
+use crate::eval::{ConfusionCounts, PostProcess};
+use crate::volume::{Box3, Dims, Region, label};
 
 /// Thresholds that are tried, in voxels.
 pub const CANDIDATES: [usize; 14] = [0, 5, 10, 20, 32, 50, 75, 100, 150, 200, 300, 500, 1000, 2000];
@@ -100,7 +98,7 @@ impl PostProcessSearch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::region::label::{ED, ET, NCR};
+    use crate::volume::label::{ED, ET, NCR};
 
     const DIMS: Dims = Dims([1, 4, 200]);
 

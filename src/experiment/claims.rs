@@ -4,12 +4,12 @@
 
 use serde::Serialize;
 
-use crate::base::error::CaseError;
+use crate::base::CaseError;
 use crate::eval::statistics::holm;
 use crate::eval::statistics::paired::{Gain, compare_methods};
 use crate::eval::statistics::wilcoxon::Alternative;
 use crate::experiment::outcome::{Role, TableRow};
-use crate::volume::region::Region;
+use crate::volume::Region;
 
 /// Below this chance of even one false rejection in the family, a difference counts.
 pub const ALPHA: f64 = 0.05;
@@ -101,10 +101,8 @@ pub fn conclusion_sentence(claims: &[Claim]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::cohort::CohortScore;
-    use crate::eval::hausdorff::Hd95;
-    use crate::eval::score::{CaseScore, Measures, RegionScore};
-    use crate::volume::case::CaseId;
+    use crate::eval::{CaseScore, CohortScore, Hd95, Measures, RegionScore};
+    use crate::volume::CaseId;
 
     /// Sixteen cases with that Dice in every region, spread a little.
     fn row(name: &str, role: Role, dice: f64) -> TableRow {

@@ -3,21 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::files::write_json;
-use crate::base::fingerprint::Fingerprint;
-use crate::brats::dataset::CaseFiles;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::store::CaseStore;
+use crate::base::{Fingerprint, write_json};
+use crate::brats::CaseFiles;
+use crate::cache::{CaseStore, PreprocessConfig};
 use crate::experiment::config::{ExperimentConfig, Repetition};
-use crate::pipeline::fetch::Fetch;
+use crate::pipeline::Fetch;
 use crate::pipeline::whole_case::WholeCaseSource;
-use crate::run::cohort;
-use crate::run::failure::Failure;
 use crate::run::phantoms::write_phantoms;
 use crate::run::prepare::{self, Session};
-use crate::run_folder::DATASET_LOCK;
-use crate::run_folder::dataset_lock::DatasetLock;
-use crate::volume::case::Split;
+use crate::run::{Failure, cohort};
+use crate::run_folder::{DATASET_LOCK, DatasetLock};
+use crate::volume::Split;
 
 /// The cases of an experiment, all of them in the cache.
 pub struct ExperimentCohort {

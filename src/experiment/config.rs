@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-use crate::base::schema::ConfigError;
+use crate::base::ConfigError;
 use crate::experiment::config_file::{BEST, ExperimentFile, NetworkSection};
+use crate::run::Failure;
 use crate::run::config::layers::ConfigLayers;
 use crate::run::config::{self, CheckedConfig};
-use crate::run::failure::Failure;
 
 /// The version of the file format.
 const SCHEMA: u32 = 1;

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::experiment::paper::PaperRow;
-use crate::run::ensemble::CheckpointChoice;
+use crate::run::CheckpointChoice;
 use crate::run::phantoms::PhantomCohort;
-use crate::volume::targets::Targets;
+use crate::volume::Targets;
 
 /// Contents of an experiment's file.
 #[derive(Debug, Clone, Serialize, Deserialize)]

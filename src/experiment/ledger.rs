@@ -6,10 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::base::error::Fault;
-use crate::base::fingerprint::Fingerprint;
-use crate::base::fs;
-use crate::base::lock::{LockOutcome, try_lock_exclusive};
+use crate::base::{Fault, Fingerprint, LockOutcome, fs, try_lock_exclusive};
 
 /// Version of the steps, raised when one does something else for the same settings.
 const MEANING: u32 = 1;

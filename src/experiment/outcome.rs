@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::base::error::CaseError;
-use crate::eval::cohort::{CohortScore, Summary};
+use crate::base::CaseError;
 use crate::eval::statistics::paired::{MeasureByCase, average_seeds};
+use crate::eval::{CohortScore, Summary};
 use crate::experiment::paper::PaperRow;
-use crate::volume::region::Region;
+use crate::volume::Region;
 
 /// Row of the table: one method and its scores.
 #[derive(Debug, Clone)]

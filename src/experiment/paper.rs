@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::volume::region::Region;
+use crate::volume::Region;
 
 /// `configs/paper/figures.toml`: mean Dice by row and region.
 const FIGURES: &str = include_str!("../../configs/paper/figures.toml");

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::eval::sliding::Sliding;
+use crate::eval::Sliding;
 use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::experiment::config_file::{BEST, NetworkSection};
 use crate::experiment::split_sizes::{SplitSizes, split_sizes};
+use crate::run::Failure;
 use crate::run::config::CheckedConfig;
-use crate::run::failure::Failure;
 use crate::run::tools::bench_step::{self, Repeats, StepCost};
-use crate::volume::grid::Dims;
+use crate::volume::Dims;
 
 /// Bytes of a voxel in a case file: four modalities of i16, and a label.
 const BYTES_PER_VOXEL: u64 = 9;

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::base::files::{write_atomically, write_json};
-use crate::eval::cohort::CohortScore;
+use crate::base::{write_atomically, write_json};
+use crate::eval::CohortScore;
 use crate::experiment::cohort::ExperimentCohort;
 use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::experiment::config_file::{BEST, NetworkSection};
@@ -14,11 +14,9 @@ use crate::experiment::outcome::{CaseCounts, CurvePoint, ExperimentOutcome, Role
 use crate::experiment::paper::PaperRow;
 use crate::experiment::steps::{StepProgress, StepRunner, TrainedRun};
 use crate::experiment::table;
-use crate::run::ensemble::{Ensemble, Member};
-use crate::run::failure::Failure;
 use crate::run::prepare::Session;
-use crate::volume::case::Split;
-use crate::volume::region::Region;
+use crate::run::{Ensemble, Failure, Member};
+use crate::volume::{Region, Split};
 
 /// Runs an experiment, or the rest of one, and writes its table into `out`.
 ///

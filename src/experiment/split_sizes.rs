@@ -2,15 +2,12 @@
 
 use serde::Serialize;
 
-use crate::base::schema::ConfigError;
+use crate::base::ConfigError;
 use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::run::config::RunConfig;
 use crate::run::config::splitting::GradedCase;
-use crate::run::division::{labelled_cases, name_patients, read_split_file};
-use crate::run::failure::Failure;
-use crate::run::split_file::SplitFile;
-use crate::volume::case::{CaseId, Split};
-use crate::volume::patient::{CohortCase, PatientId};
+use crate::run::{Failure, SplitFile, labelled_cases, name_patients, read_split_file};
+use crate::volume::{CaseId, CohortCase, PatientId, Split};
 
 /// Number of cases in each split.
 #[derive(Debug, Clone, Serialize)]

@@ -6,29 +6,20 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::base::error::Fault;
-use crate::base::files::write_atomically;
-use crate::base::fs;
-use crate::base::progress::ProgressTask;
+use crate::base::{Fault, ProgressTask, fs, write_atomically};
 use crate::eval::assess::{CaseAssessment, ScoringConfig};
-use crate::eval::cohort::CohortScore;
-use crate::eval::score::CaseScore;
+use crate::eval::{CaseScore, CohortScore};
 use crate::experiment::cohort::ExperimentCohort;
 use crate::experiment::ledger::{ExperimentFolder, ExperimentStep};
 use crate::run::cohort as run_cohort;
 use crate::run::config::CheckedConfig;
-use crate::run::ensemble::Ensemble;
 use crate::run::evaluate::{WholeCases, score_each_case};
-use crate::run::failure::Failure;
 use crate::run::label::{self, LabelReport, LabelRequest};
 use crate::run::prepare::Session;
-use crate::run::resume;
 use crate::run::train::{self, RunDestination};
-use crate::run_folder::scores::write_cases_csv;
-use crate::run_folder::summary::RunSummary;
-use crate::run_folder::{self, CONFIG, SUMMARY};
-use crate::volume::case::{CaseId, Split};
-use crate::volume::targets::Targets;
+use crate::run::{Ensemble, Failure, resume};
+use crate::run_folder::{self, CONFIG, RunSummary, SUMMARY, write_cases_csv};
+use crate::volume::{CaseId, Split, Targets};
 
 /// The folder of scores, a file for each case.
 const SCORES: &str = "cases";
@@ -251,9 +242,8 @@ fn score_file(folder: &Path, id: &CaseId) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::hausdorff::Hd95;
-    use crate::eval::score::score_case;
-    use crate::volume::grid::Dims;
+    use crate::eval::{Hd95, score_case};
+    use crate::volume::Dims;
 
     #[test]
     fn scores_come_back_to_the_bit_and_half_a_file_is_no_score() {

@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::base::error::CaseError;
-use crate::base::text::capitalize_first;
-use crate::eval::table::{in_markdown, with_numbers_right};
+use crate::base::{CaseError, capitalize_first};
+use crate::eval::{in_markdown, with_numbers_right};
 use crate::experiment::claims::{Claim, conclusion_sentence, test_claims};
 use crate::experiment::outcome::{ExperimentOutcome, TableRow};
-use crate::volume::region::Region;
+use crate::volume::Region;
 
 /// Text of a cell whose row has not run.
 const NOT_RUN: &str = "not run";

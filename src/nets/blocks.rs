@@ -4,8 +4,8 @@ use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
+use crate::nets::Norm;
 use crate::nets::convolution::{ConvConfig, Convolution};
-use crate::nets::norm::Norm;
 
 /// Slope of leaky ReLU below zero.
 pub const LEAKY_SLOPE: f64 = 0.01;

@@ -14,15 +14,13 @@ use burn::tensor::{DType, Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::schema::ConfigError;
-use crate::nets::blocks::ResidualUnit;
+use crate::base::ConfigError;
 use crate::nets::convolution::{ConvConfig, Convolution};
-use crate::nets::norm::Norm;
-use crate::nets::precision::cast;
-use crate::nets::volumetric::{mean_pool, transposed_convolution};
-use crate::nets::{Architecture, ModelRng, Output, SideOutput, weights};
-use crate::volume::modality::Modality;
-use crate::volume::region::Region;
+use crate::nets::{
+    Architecture, ModelRng, Norm, Output, ResidualUnit, SideOutput, cast, mean_pool,
+    transposed_convolution, weights,
+};
+use crate::volume::{Modality, Region};
 
 /// Random streams reserved for a stage: more than it has levels.
 const STAGE_PLACES: u64 = 256;
@@ -283,7 +281,7 @@ mod tests {
 
     use super::*;
     use crate::nets::{ArchitectureEntry, Blueprint};
-    use crate::volume::grid::Dims;
+    use crate::volume::Dims;
 
     fn blueprint(settings: &Value) -> Result<Box<dyn Blueprint>, ConfigError> {
         ArchitectureEntry::find_by_name(Cascaded::NAME).unwrap().parse_settings(settings)

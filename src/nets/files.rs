@@ -5,8 +5,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::store::ModuleRecord;
 
-use crate::base::error::Fault;
-use crate::base::files::can_sync_folder;
+use crate::base::{Fault, can_sync_folder};
 use crate::nets::weights;
 
 /// Writes the parameters of a module into a file that is not there yet.

@@ -7,14 +7,12 @@ use burn::optim::GradientsParams;
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
-use crate::base::error::Fault;
-use crate::nets::files;
+use crate::base::Fault;
 use crate::nets::gradients::AccumulatedGradients;
-use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::update_rules::Optimiser;
 use crate::nets::weight_average::WeightAverage;
 use crate::nets::weights::{self, GradientNorm};
-use crate::nets::{Architecture, ModelRng, Network, Output};
+use crate::nets::{Architecture, ModelRng, Network, OptimiserConfig, Output, files};
 
 /// File of the weights inside a checkpoint's folder.
 pub const WEIGHTS_FILE: &str = "weights.bpk";

@@ -1,7 +1,7 @@
 //! Floor 6: networks as pure functions of tensors.
 //!
 //! A network knows neither files nor loaders nor losses: it maps images `[b, 4, d, h, w]` to region
-//! logits `[b, 3, d, h, w]` in the order of [`Region::ALL`](crate::volume::region::Region::ALL),
+//! logits `[b, 3, d, h, w]` in the order of [`Region::ALL`](crate::volume::Region::ALL),
 //! and adds the outputs that only training needs. A new one is a file of its own that implements
 //! [`Architecture`], and one line in [`ARCHITECTURES`]; no code above this floor matches on names.
 
@@ -11,32 +11,41 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::base::schema::ConfigError;
-use crate::volume::grid::Dims;
+use crate::base::ConfigError;
+use crate::volume::Dims;
 
-pub mod blocks;
-pub mod cascaded;
+mod blocks;
+mod cascaded;
 pub mod convolution;
 pub mod exchange;
 mod files;
 mod gradients;
 pub mod learner;
-pub mod mirrored;
+mod mirrored;
 pub mod model_rng;
-pub mod norm;
-pub mod optimiser;
-pub mod precision;
+mod norm;
+mod optimiser;
+mod precision;
 pub mod registry;
-pub mod resunet_vae;
-pub mod unet;
+mod resunet_vae;
+mod unet;
 pub mod update_rules;
-pub mod volumetric;
+mod volumetric;
 mod weight_average;
 pub mod weights;
 
+pub use blocks::{ConvUnit, LEAKY_SLOPE, ResidualUnit, leaky_relu};
+pub use cascaded::{Cascaded, CascadedConfig};
 pub use learner::Learner;
+pub use mirrored::{MIRRORINGS, Mirrored};
 pub use model_rng::ModelRng;
+pub use norm::Norm;
+pub use optimiser::{OptimiserConfig, UpdateRule};
+pub use precision::{Precision, cast};
 pub use registry::{ArchitectureEntry, Blueprint};
+pub use resunet_vae::{ResUNetVae, ResUNetVaeConfig};
+pub use unet::{UNet, UNetConfig};
+pub use volumetric::{max_pool, mean_pool, transposed_convolution, upsample_trilinear};
 
 /// Every network that can be trained, in the order of the paper's table.
 pub static ARCHITECTURES: &[ArchitectureEntry] = &[
@@ -113,7 +122,7 @@ pub trait Architecture: Module + ModuleDisplay + 'static {
         weights::he_normal(self, seed)
     }
 
-    /// Training pass over images `[b, 4, d, h, w]` in the [`precision`] to compute in; the output
+    /// Training pass over images `[b, 4, d, h, w]` in the [`Precision`] to compute in; the output
     /// is f32. A pure function: all randomness comes from `draws`.
     fn forward(&self, images: Tensor<5>, draws: ModelRng) -> Output;
 

@@ -6,8 +6,8 @@
 
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
-use crate::base::seed::{Domain, KeyedRng, SampleKey};
-use crate::nets::precision::cast;
+use crate::base::{Domain, KeyedRng, SampleKey};
+use crate::nets::cast;
 
 /// Resolution of dropout: 16 random bits decide on a value, so shares are kept to 1/65536.
 const LEVELS: f64 = 65536.0;

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::nets::precision::cast;
+use crate::nets::cast;
 
 /// Group normalisation (Wu and He 2018) with a learned scale and shift per channel.
 ///

@@ -5,7 +5,7 @@ use std::ops::Not;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::schema::ConfigError;
+use crate::base::ConfigError;
 
 /// Optimiser settings. The learning rate is the schedule's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -172,7 +172,7 @@ impl OptimiserConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::schema::check_ranges;
+    use crate::base::check_ranges;
 
     #[test]
     fn nesterov_without_a_momentum_is_refused() {

@@ -10,14 +10,12 @@ use std::path::Path;
 use burn::tensor::Device;
 use serde_json::Value;
 
-use crate::base::error::Fault;
-use crate::base::schema::{ConfigError, check_ranges, schema_of};
+use crate::base::{ConfigError, Fault, check_ranges, schema_of};
 use crate::nets::exchange::{self, ImportedWeights, Weight};
 use crate::nets::learner::{Learner, TrainableModel, load_module, load_network};
-use crate::nets::optimiser::OptimiserConfig;
 use crate::nets::weights::{self, ParameterShape};
-use crate::nets::{ARCHITECTURES, Architecture, Network};
-use crate::volume::grid::Dims;
+use crate::nets::{ARCHITECTURES, Architecture, Network, OptimiserConfig};
+use crate::volume::Dims;
 
 /// Registered architecture, its type erased.
 pub struct ArchitectureEntry {

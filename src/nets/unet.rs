@@ -9,13 +9,9 @@ use burn::tensor::{DType, Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::nets::blocks::ConvUnit;
 use crate::nets::convolution::{ConvConfig, Convolution};
-use crate::nets::precision::cast;
-use crate::nets::volumetric::{max_pool, upsample_trilinear};
-use crate::nets::{Architecture, ModelRng, Output};
-use crate::volume::modality::Modality;
-use crate::volume::region::Region;
+use crate::nets::{Architecture, ConvUnit, ModelRng, Output, cast, max_pool, upsample_trilinear};
+use crate::volume::{Modality, Region};
 
 /// Width and depth of the U-Net.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

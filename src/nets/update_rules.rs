@@ -11,8 +11,7 @@ use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Device, Tensor};
 
-use crate::nets::optimiser::{OptimiserConfig, UpdateRule};
-use crate::nets::weights;
+use crate::nets::{OptimiserConfig, UpdateRule, weights};
 
 /// Optimiser of one module.
 pub struct Optimiser<M: Module> {

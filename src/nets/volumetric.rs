@@ -8,7 +8,7 @@ use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use crate::nets::precision::cast;
+use crate::nets::cast;
 
 /// Maximum pooling 2x2x2, stride 2: `[b, c, d, h, w]` to `[b, c, d/2, h/2, w/2]`. Where voxels tie,
 /// the gradient goes to the first in memory order, as PyTorch's does.
@@ -93,7 +93,7 @@ mod tests {
     use burn::tensor::ops::ConvTransposeOptions;
 
     use super::*;
-    use crate::base::seed::{Domain, KeyedRng, SampleKey};
+    use crate::base::{Domain, KeyedRng, SampleKey};
 
     fn read(volume: Tensor<5>) -> Vec<f32> {
         volume.into_data().try_to_vec().unwrap()

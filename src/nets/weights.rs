@@ -9,7 +9,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Tensor, TensorData};
 use serde::Serialize;
 
-use crate::base::seed::{Domain, KeyedRng, SampleKey};
+use crate::base::{Domain, KeyedRng, SampleKey};
 
 /// Name and shape of a parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -5,14 +5,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::Fingerprint;
-use crate::cache::annotation::MappedAnnotation;
-use crate::cache::map::MappedCase;
-use crate::cache::store::CaseStore;
-use crate::pipeline::case_handle::CaseHandle;
-use crate::volume::case::CaseId;
-use crate::volume::targets::Targets;
+use crate::base::{CaseError, Fingerprint, Reason};
+use crate::cache::{CaseStore, MappedAnnotation, MappedCase};
+use crate::pipeline::CaseHandle;
+use crate::volume::{CaseId, Targets};
 
 type AnnotationsByCase = HashMap<CaseId, Arc<MappedAnnotation>>;
 

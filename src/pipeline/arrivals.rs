@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::base::error::CaseError;
-use crate::telemetry::meter::record_starved;
-use crate::volume::case::CaseId;
+use crate::base::CaseError;
+use crate::telemetry::record_starved;
+use crate::volume::CaseId;
 
 /// Announced cases of a background ingest, and the failures among them. Clones share the state.
 ///
@@ -71,7 +71,7 @@ impl Arrivals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::error::Reason;
+    use crate::base::Reason;
 
     #[test]
     fn only_what_is_announced_is_waited_for_and_a_failure_is_told_to_everybody() {

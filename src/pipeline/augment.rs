@@ -1,16 +1,11 @@
 //! Stage `augment`: renders a sample's patch in one pass into a pooled buffer.
 
-use crate::actor::stage::Stage;
-use crate::augment::config::Background;
-use crate::augment::kernel::{Kernel, PatchImages};
-use crate::augment::recipe::RenderPlan;
-use crate::base::error::CaseError;
-use crate::buffers::patch::PatchBuffer;
-use crate::buffers::patch::PatchBufferPool;
-use crate::pipeline::plan::PlannedSample;
-use crate::pipeline::recovery::CaseRecovery;
-use crate::pipeline::sample::{DrawnSample, Provenance, Sample};
-use crate::volume::targets::Targets;
+use crate::actor::Stage;
+use crate::augment::{Background, Kernel, PatchImages, RenderPlan};
+use crate::base::CaseError;
+use crate::buffers::{PatchBuffer, PatchBufferPool};
+use crate::pipeline::{CaseRecovery, DrawnSample, PlannedSample, Provenance, Sample};
+use crate::volume::Targets;
 
 /// Renders drawn samples.
 #[derive(Debug, Clone)]

@@ -10,8 +10,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::actor::observe::{Observation, TopologySnapshot};
-use crate::base::text::format_percent;
+use crate::actor::{Observation, TopologySnapshot};
+use crate::base::format_percent;
 
 /// Share of its time that loader or trainer may wait for the other and still keep pace; the limit
 /// of `tune`, too.

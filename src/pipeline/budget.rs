@@ -3,15 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::actor::autoscale::threads_for;
-use crate::base::machine::core_count;
-use crate::base::schema::{ConfigError, check_ranges};
-use crate::buffers::patch::PatchBuffer;
-use crate::pipeline::cold;
-use crate::pipeline::sample::Batch;
-use crate::pipeline::workers::WorkerPlan;
-use crate::volume::grid::Dims;
-use crate::volume::targets::Targets;
+use crate::actor::threads_for;
+use crate::base::{ConfigError, check_ranges, core_count};
+use crate::buffers::PatchBuffer;
+use crate::pipeline::{Batch, WorkerPlan, cold};
+use crate::volume::{Dims, Targets};
 
 const MIB: usize = 1 << 20;
 

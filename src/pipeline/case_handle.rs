@@ -4,17 +4,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::augment::view::CaseView;
-use crate::base::error::CaseError;
-use crate::base::fingerprint::Fingerprint;
-use crate::buffers::case::CaseBuffers;
-use crate::cache::annotation::MappedAnnotation;
-use crate::cache::contents::CaseContents;
-use crate::cache::foreground::ForegroundView;
-use crate::cache::map::MappedCase;
-use crate::volume::case::{CaseId, SourceGrid};
-use crate::volume::grid::Box3;
-use crate::volume::region::{LabelScheme, Region};
+use crate::augment::CaseView;
+use crate::base::{CaseError, Fingerprint};
+use crate::buffers::CaseBuffers;
+use crate::cache::{CaseContents, ForegroundView, MappedAnnotation, MappedCase};
+use crate::volume::{Box3, CaseId, LabelScheme, Region, SourceGrid};
 
 /// Case that samples can be cut from. Samples are the same for all variants.
 #[derive(Debug, Clone)]

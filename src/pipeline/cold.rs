@@ -1,17 +1,15 @@
 //! Stages without a cache: each sample's case is decoded from its files for that sample alone.
 //! Samples are the same as with a cache.
 
-use crate::actor::stage::Stage;
-use crate::base::error::CaseError;
-use crate::brats::case::CaseReader;
-use crate::buffers::case::CaseBuffers;
-use crate::pipeline::case_handle::{CaseHandle, OwnedCase};
-use crate::pipeline::decode::{Decode, DecodedCase, decode_case};
-use crate::pipeline::fetch::FetchedSample;
-use crate::pipeline::normalize::Normalize;
-use crate::pipeline::plan::PlannedSample;
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
+use crate::actor::Stage;
+use crate::base::CaseError;
+use crate::brats::CaseReader;
+use crate::buffers::CaseBuffers;
+use crate::pipeline::{
+    CaseHandle, Decode, DecodedCase, FetchedSample, Normalize, OwnedCase, PlannedSample,
+    decode_case,
+};
+use crate::volume::{Dims, Modality};
 
 /// Upper bound of the bytes that a sample holds of a case of `grid`: raw volumes, or a brain box as
 /// large as the head.

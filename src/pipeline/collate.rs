@@ -10,14 +10,10 @@
 
 use half::f16;
 
-use crate::actor::stage::{Outcome, Sink, SkippedItem};
-use crate::buffers::patch::PatchBufferPool;
-use crate::buffers::pool::BufferPool;
-use crate::buffers::pooled::PooledBuffer;
-use crate::pipeline::plan::Plan;
-use crate::pipeline::sample::{Batch, Sample};
-use crate::volume::grid::Dims;
-use crate::volume::targets::Targets;
+use crate::actor::{Outcome, Sink, SkippedItem};
+use crate::buffers::{BufferPool, PatchBufferPool, PooledBuffer};
+use crate::pipeline::{Batch, Plan, Sample};
+use crate::volume::{Dims, Targets};
 
 /// Callback for every skipped sample, in order.
 pub type OnSkip = Box<dyn FnMut(&SkippedItem) + Send>;
@@ -135,12 +131,11 @@ impl Sink for Collate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::error::{CaseError, Reason};
-    use crate::base::seed::SampleKey;
-    use crate::buffers::patch::PatchBuffer;
+    use crate::base::{CaseError, Reason, SampleKey};
+    use crate::buffers::PatchBuffer;
+    use crate::pipeline::Provenance;
     use crate::pipeline::plan::tests::cohort;
-    use crate::pipeline::sample::Provenance;
-    use crate::volume::case::CaseId;
+    use crate::volume::CaseId;
     use std::sync::{Arc, Mutex};
 
     fn sample(index: u64, dims: Dims) -> Sample {

@@ -11,18 +11,12 @@ use std::hint::black_box;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::actor::stage::Stage;
-use crate::augment::config::AugmentConfig;
-use crate::augment::placement::Window;
-use crate::base::error::CaseError;
-use crate::base::seed::{Domain, KeyedRng, SampleKey};
-use crate::cache::contents::RawVoxel;
-use crate::pipeline::case_handle::CaseHandle;
-use crate::pipeline::fetch::FetchedSample;
-use crate::pipeline::recovery::CaseRecovery;
-use crate::pipeline::sample::DrawnSample;
-use crate::volume::grid::Dims;
-use crate::volume::region::Region;
+use crate::actor::Stage;
+use crate::augment::{AugmentConfig, Window};
+use crate::base::{CaseError, Domain, KeyedRng, SampleKey};
+use crate::cache::RawVoxel;
+use crate::pipeline::{CaseHandle, CaseRecovery, DrawnSample, FetchedSample};
+use crate::volume::{Dims, Region};
 
 /// Smallest page size of the supported machines, in bytes.
 const SMALLEST_PAGE: usize = 4096;
@@ -168,7 +162,7 @@ fn read_pages(images: &[RawVoxel], brain: Dims, window: Window) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::schema::check_ranges;
+    use crate::base::check_ranges;
 
     #[test]
     fn any_stretch_of_an_epoch_has_its_share_of_foreground_and_regions_take_turns() {

@@ -1,13 +1,12 @@
 //! Stage `decode`: reads a case's files into whole volumes in memory.
 
-use crate::actor::stage::Stage;
-use crate::base::error::CaseError;
-use crate::brats::case::CaseReader;
-use crate::brats::dataset::CaseFiles;
-use crate::buffers::case::CaseBuffers;
-use crate::cache::source::SourceFile;
+use crate::actor::Stage;
+use crate::base::CaseError;
+use crate::brats::{CaseFiles, CaseReader};
+use crate::buffers::CaseBuffers;
+use crate::cache::SourceFile;
 use crate::pipeline::observe;
-use crate::volume::case::Case;
+use crate::volume::Case;
 
 /// Decoded case, and its files as they were before they were read.
 pub struct DecodedCase {

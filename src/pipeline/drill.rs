@@ -7,9 +7,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::actor::stage::{Outcome, Sink, Source, Stage};
-use crate::base::error::CaseError;
-use crate::base::schema::ConfigError;
+use crate::actor::{Outcome, Sink, Source, Stage};
+use crate::base::{CaseError, ConfigError};
 use crate::pipeline::progress_watch::HealthLimits;
 
 /// Settings of a drill: the actor that is slow on purpose. Off by default.

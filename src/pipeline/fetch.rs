@@ -3,23 +3,15 @@
 
 use std::sync::Arc;
 
-use crate::actor::stage::Stage;
-use crate::actor::stop::StopLatch;
-use crate::base::error::CaseError;
-use crate::brats::case::CaseReader;
-use crate::brats::dataset::CaseFiles;
-use crate::buffers::case::CaseBuffers;
-use crate::cache::map::MappedCase;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::source::ExpectedSource;
-use crate::cache::store::{CaseOrigin, CaseStore};
-use crate::pipeline::annotations::Annotations;
-use crate::pipeline::arrivals::Arrivals;
-use crate::pipeline::case_handle::CaseHandle;
-use crate::pipeline::decode::{decode_case, stat_files};
-use crate::pipeline::normalize::Normalize;
-use crate::pipeline::plan::PlannedSample;
+use crate::actor::{Stage, StopLatch};
+use crate::base::CaseError;
+use crate::brats::{CaseFiles, CaseReader};
+use crate::buffers::CaseBuffers;
+use crate::cache::{CaseOrigin, CaseStore, ExpectedSource, MappedCase, PreprocessConfig};
 use crate::pipeline::publish::as_case_error;
+use crate::pipeline::{
+    Annotations, Arrivals, CaseHandle, Normalize, PlannedSample, decode_case, stat_files,
+};
 use crate::telemetry::catalog;
 
 /// Planned sample and its case.

@@ -1,7 +1,7 @@
 //! Source `files`: the cases of a list in order.
 
-use crate::actor::stage::{Describe, Source};
-use crate::brats::dataset::CaseFiles;
+use crate::actor::{Describe, Source};
+use crate::brats::CaseFiles;
 
 impl Describe for CaseFiles {
     fn describe(&self) -> String {

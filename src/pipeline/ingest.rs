@@ -5,25 +5,18 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::actor::feed::{Feed, RunningTopology};
-use crate::actor::stage::{Outcome, Sink, Source, Stage};
-use crate::actor::stop::StopLatch;
-use crate::actor::ticket::SkipBudget;
-use crate::actor::topology::{Limits, Topology};
-use crate::base::error::Fault;
-use crate::base::machine::core_count;
-use crate::brats::dataset::CaseFiles;
-use crate::brats::read::read_grid;
-use crate::buffers::case::CaseBuffers;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::store::CaseStore;
+use crate::actor::{
+    Feed, Limits, Outcome, RunningTopology, Sink, SkipBudget, Source, Stage, StopLatch, Topology,
+};
+use crate::base::{Fault, core_count};
+use crate::brats::{CaseFiles, read_grid};
+use crate::buffers::CaseBuffers;
+use crate::cache::{CaseStore, PreprocessConfig};
 use crate::pipeline::cold::ingest_bytes;
-use crate::pipeline::decode::Decode;
 use crate::pipeline::files::CaseFilesSource;
-use crate::pipeline::normalize::Normalize;
-use crate::pipeline::observe;
 use crate::pipeline::publish::{Publish, PublishedCase};
-use crate::volume::grid::Dims;
+use crate::pipeline::{Decode, Normalize, observe};
+use crate::volume::Dims;
 
 /// Threads per stage of ingest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -132,7 +125,7 @@ pub fn start_ingest(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::brats::dataset::discover_cases;
+    use crate::brats::discover_cases;
     use crate::brats::phantom::{PhantomConfig, cohort};
 
     #[test]

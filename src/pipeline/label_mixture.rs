@@ -5,7 +5,7 @@
 //! from each cycle by its share and shuffles. Like the rest of a plan it is a function of the seed,
 //! and the state before any epoch is computed without iterating.
 
-use crate::base::seed::{Domain, KeyedRng, SampleKey};
+use crate::base::{Domain, KeyedRng, SampleKey};
 
 /// Mixture of ordinary cases at the front of a cohort and special cases at its end.
 #[derive(Debug, Clone)]

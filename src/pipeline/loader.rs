@@ -4,34 +4,22 @@
 
 use std::sync::Arc;
 
-use crate::actor::autoscale::{TICK, keep_balanced, threads_for};
-use crate::actor::feed::{Feed, RunningTopology};
-use crate::actor::stage::{Sink, Source, Stage};
-use crate::actor::stop::StopLatch;
-use crate::actor::ticket::SkipBudget;
-use crate::actor::topology::{Chain, Limits, Topology};
-use crate::augment::config::AugmentConfig;
-use crate::base::error::Fault;
-use crate::buffers::case::CaseBuffers;
-use crate::buffers::patch::PatchBufferPool;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::store::CaseStore;
-use crate::pipeline::annotations::Annotations;
-use crate::pipeline::arrivals::Arrivals;
+use crate::actor::{
+    Chain, Feed, Limits, RunningTopology, Sink, SkipBudget, Source, Stage, StopLatch, TICK,
+    Topology, keep_balanced, threads_for,
+};
+use crate::augment::AugmentConfig;
+use crate::base::Fault;
+use crate::buffers::{CaseBuffers, PatchBufferPool};
+use crate::cache::{CaseStore, PreprocessConfig};
 use crate::pipeline::augment::Augment;
-use crate::pipeline::budget::{Footprint, LoaderConfig};
 use crate::pipeline::cold::{DecodeSample, NormalizeSample};
 use crate::pipeline::collate::{Collate, OnSkip};
-use crate::pipeline::crop::{Crop, CropConfig};
-use crate::pipeline::drill::DrillConfig;
-use crate::pipeline::fetch::{Fetch, FetchedSample};
-use crate::pipeline::normalize::Normalize;
-use crate::pipeline::observe;
-use crate::pipeline::plan::{Plan, SamplePlanner};
-use crate::pipeline::recovery::CaseRecovery;
-use crate::pipeline::sample::{Batch, Sample};
-use crate::volume::grid::Dims;
-use crate::volume::targets::Targets;
+use crate::pipeline::{
+    Annotations, Arrivals, Batch, CaseRecovery, Crop, CropConfig, DrillConfig, Fetch,
+    FetchedSample, Footprint, LoaderConfig, Normalize, Plan, Sample, SamplePlanner, observe,
+};
+use crate::volume::{Dims, Targets};
 
 /// Settings and inputs of a loader.
 pub struct LoaderParts {

@@ -1,30 +1,49 @@
 //! Floor 5: the stages and their topologies. They connect files ([`crate::brats`]), case files
 //! ([`crate::cache`]) and actors ([`crate::actor`]), which do not know one another.
 
-pub mod annotations;
-pub mod arrivals;
+mod annotations;
+mod arrivals;
 pub mod augment;
-pub mod bottleneck;
-pub mod budget;
-pub mod case_handle;
+mod bottleneck;
+mod budget;
+mod case_handle;
 pub mod cold;
 pub mod collate;
-pub mod crop;
-pub mod decode;
-pub mod drill;
-pub mod fetch;
+mod crop;
+mod decode;
+mod drill;
+mod fetch;
 pub mod files;
 pub mod ingest;
 mod label_mixture;
 pub mod loader;
-pub mod normalize;
+mod normalize;
 pub mod observe;
-pub mod plan;
-pub mod prefetch_ingest;
+mod plan;
+mod prefetch_ingest;
 pub mod progress_watch;
 pub mod publish;
-pub mod recovery;
-pub mod replay;
-pub mod sample;
+mod recovery;
+mod replay;
+mod sample;
 pub mod whole_case;
-pub mod workers;
+mod workers;
+
+pub use annotations::Annotations;
+pub use arrivals::Arrivals;
+pub use bottleneck::{
+    Bottleneck, BottleneckVerdict, CpuUsage, diagnose_beside_ingest, diagnose_run, diagnose_span,
+};
+pub use budget::{Footprint, LoaderConfig, LoaderMemory, LoaderWorkers};
+pub use case_handle::{CaseHandle, OwnedCase};
+pub use crop::{Crop, CropConfig};
+pub use decode::{Decode, DecodedCase, decode_case, stat_files};
+pub use drill::DrillConfig;
+pub use fetch::{Fetch, FetchedSample};
+pub use normalize::Normalize;
+pub use plan::{Plan, PlannedSample, SamplePlanner};
+pub use prefetch_ingest::{OnArrival, PrefetchIngest, PrefetchIngestParts};
+pub use recovery::CaseRecovery;
+pub use replay::{ReplayedSample, replay_sample, write_sample_arrays};
+pub use sample::{Batch, DrawnSample, Provenance, Sample};
+pub use workers::WorkerPlan;

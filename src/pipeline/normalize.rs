@@ -3,12 +3,11 @@
 //! No voxel is normalised here: the file keeps the scanner's integers and the two numbers per
 //! modality from which the z-score is made when a patch is cut.
 
-use crate::actor::stage::Stage;
-use crate::base::error::CaseError;
-use crate::buffers::case::CaseBuffers;
-use crate::cache::contents::{CaseContents, prepare_in_buffers};
-use crate::cache::preprocess::PreprocessConfig;
-use crate::pipeline::decode::DecodedCase;
+use crate::actor::Stage;
+use crate::base::CaseError;
+use crate::buffers::CaseBuffers;
+use crate::cache::{CaseContents, PreprocessConfig, prepare_in_buffers};
+use crate::pipeline::DecodedCase;
 
 /// Stage that prepares cases under one preprocessing configuration.
 #[derive(Debug, Clone)]

@@ -7,19 +7,15 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::actor::feed::RunningTopology;
-use crate::actor::hooks::Hooks;
-use crate::actor::observe::{Observation, Observer, TopologySnapshot};
-use crate::base::machine::core_count;
+use crate::actor::{Hooks, Observation, Observer, RunningTopology, TopologySnapshot};
+use crate::base::core_count;
 use crate::pipeline::bottleneck::{
     BottleneckVerdict, CpuUsage, blame_ingest, diagnose_beside_ingest, diagnose_run, diagnose_span,
 };
 use crate::pipeline::progress_watch::{HealthLimits, ProgressWatch};
-use crate::telemetry::catalog;
 use crate::telemetry::health::{self, Health};
-use crate::telemetry::process;
-use crate::volume::case::Case;
-use crate::volume::voxels::Voxels;
+use crate::telemetry::{catalog, process};
+use crate::volume::{Case, Voxels};
 
 /// Interval between publications of clocks and queues: shorter than usual scrape intervals.
 const TICK: Duration = Duration::from_millis(500);

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::actor::stage::{Describe, Source};
-use crate::base::seed::{Domain, KeyedRng, SampleKey};
-use crate::brats::dataset::CaseFiles;
+use crate::actor::{Describe, Source};
+use crate::base::{Domain, KeyedRng, SampleKey};
+use crate::brats::CaseFiles;
 use crate::pipeline::label_mixture::LabelMixture;
 
 /// Sample that is named but not yet made.
@@ -158,9 +158,7 @@ impl Source for SamplePlanner {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::volume::case::CaseId;
-    use crate::volume::patient::PatientId;
-    use crate::volume::region::LabelScheme;
+    use crate::volume::{CaseId, LabelScheme, PatientId};
 
     pub(crate) fn cohort(cases: usize) -> Arc<[CaseFiles]> {
         (0..cases)

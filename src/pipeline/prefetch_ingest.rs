@@ -4,16 +4,13 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crate::actor::feed::{Feed, RunningTopology};
-use crate::actor::stop::StopLatch;
-use crate::base::error::{CaseError, Fault};
-use crate::base::thread::spawn_named;
-use crate::brats::dataset::CaseFiles;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::store::CaseStore;
-use crate::pipeline::arrivals::Arrivals;
+use crate::actor::{Feed, RunningTopology, StopLatch};
+use crate::base::{CaseError, Fault, spawn_named};
+use crate::brats::CaseFiles;
+use crate::cache::{CaseStore, PreprocessConfig};
+use crate::pipeline::Arrivals;
 use crate::pipeline::ingest::{self, IngestOutcome, IngestResources};
-use crate::volume::case::CaseId;
+use crate::volume::CaseId;
 
 /// Callback for every case, in order, after the waiting samples are released.
 pub type OnArrival = Box<dyn FnMut(&CaseId, Result<(), &CaseError>) + Send>;

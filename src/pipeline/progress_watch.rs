@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::actor::observe::Observer;
-use crate::actor::watchdog::Watchdog;
+use crate::actor::{Observer, Watchdog};
 
 /// Times without progress after which a run is no longer healthy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

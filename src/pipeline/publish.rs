@@ -2,15 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::actor::stage::Stage;
-use crate::actor::stop::StopLatch;
-use crate::base::error::{CaseError, Reason};
-use crate::buffers::case::CaseBuffers;
-use crate::cache::contents::CaseContents;
-use crate::cache::error::CacheError;
-use crate::cache::store::CaseStore;
-use crate::volume::case::CaseId;
-use crate::volume::grid::Dims;
+use crate::actor::{Stage, StopLatch};
+use crate::base::{CaseError, Reason};
+use crate::buffers::CaseBuffers;
+use crate::cache::{CacheError, CaseContents, CaseStore};
+use crate::volume::{CaseId, Dims};
 
 /// Case that is now in the cache.
 #[derive(Debug, Clone)]

@@ -1,12 +1,10 @@
 //! Recovery of a sample whose mapped case lost pages while the sample was made: the case is fetched
 //! again, which builds it from its source files, and the same sample is made again.
+use crate::base::CaseError;
+use crate::brats::CaseFiles;
+use crate::pipeline::{CaseHandle, Fetch};
 
 use std::fmt;
-
-use crate::base::error::CaseError;
-use crate::brats::dataset::CaseFiles;
-use crate::pipeline::case_handle::CaseHandle;
-use crate::pipeline::fetch::Fetch;
 
 /// Times that a sample is tried. A disk that loses a case again and again is not worth more.
 pub(super) const ATTEMPTS: usize = 3;

@@ -6,23 +6,16 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use serde::Serialize;
 
-use crate::augment::config::{Background, DrawnParams};
-use crate::augment::kernel::Kernel;
-use crate::augment::recipe::RenderPlan;
-use crate::base::error::CaseError;
-use crate::base::fs;
-use crate::base::seed::SampleKey;
-use crate::brats::write::{write_labels, write_scalars};
-use crate::buffers::patch::PatchBuffer;
-use crate::buffers::patch::PatchBufferPool;
+use crate::augment::{Background, DrawnParams, Kernel, RenderPlan};
+use crate::base::{CaseError, SampleKey, fs};
+use crate::brats::{write_labels, write_scalars};
+use crate::buffers::{PatchBuffer, PatchBufferPool};
 use crate::pipeline::augment::Augment;
-use crate::pipeline::case_handle::CaseHandle;
-use crate::pipeline::sample::DrawnSample;
-use crate::volume::case::{CaseId, SourceGrid};
-use crate::volume::grid::{Affine, Dims};
-use crate::volume::modality::Modality;
-use crate::volume::region::Region;
-use crate::volume::targets::{CERTAIN, RegionProbabilities, Targets, most_likely_label};
+use crate::pipeline::{CaseHandle, DrawnSample};
+use crate::volume::{
+    Affine, CERTAIN, CaseId, Dims, Modality, Region, RegionProbabilities, SourceGrid, Targets,
+    most_likely_label,
+};
 
 /// Record of a sample that was made again.
 #[derive(Debug, Clone, Serialize)]

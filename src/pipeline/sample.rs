@@ -3,16 +3,11 @@
 use half::f16;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::config::DrawnParams;
-use crate::augment::placement::Window;
-use crate::base::seed::SampleKey;
-use crate::buffers::patch::PatchBuffer;
-use crate::buffers::pooled::PooledBuffer;
-use crate::pipeline::case_handle::CaseHandle;
-use crate::pipeline::plan::PlannedSample;
-use crate::volume::case::CaseId;
-use crate::volume::grid::Dims;
-use crate::volume::targets::Targets;
+use crate::augment::{DrawnParams, Window};
+use crate::base::SampleKey;
+use crate::buffers::{PatchBuffer, PooledBuffer};
+use crate::pipeline::{CaseHandle, PlannedSample};
+use crate::volume::{CaseId, Dims, Targets};
 
 /// Origin of a sample, enough to make it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,30 +3,22 @@
 //! From the cache for evaluation, whose cases are there already; from the source files, keeping
 //! nothing, for prediction of a dataset seen once.
 
-use crate::actor::feed::{Feed, RunningTopology};
-use crate::actor::stage::{Outcome, Sink, SkippedItem, Source, Stage};
-use crate::actor::stop::StopLatch;
-use crate::actor::ticket::SkipBudget;
-use crate::actor::topology::{Limits, Topology};
-use crate::augment::view::CaseView;
-use crate::base::error::{CaseError, Fault, Reason};
-use crate::base::memory::{FREE_MEMORY, OutOfMemory, collect_values, zeroed_values};
-use crate::brats::dataset::CaseFiles;
-use crate::buffers::case::CaseBuffers;
-use crate::cache::contents::{CaseContents, OutsideLabel};
-use crate::cache::map::MappedCase;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::pipeline::decode::Decode;
-use crate::pipeline::fetch::Fetch;
+use crate::actor::{
+    Feed, Limits, Outcome, RunningTopology, Sink, SkipBudget, SkippedItem, Source, Stage,
+    StopLatch, Topology,
+};
+use crate::augment::CaseView;
+use crate::base::{
+    CaseError, FREE_MEMORY, Fault, OutOfMemory, Reason, collect_values, zeroed_values,
+};
+use crate::brats::CaseFiles;
+use crate::buffers::CaseBuffers;
+use crate::cache::{CaseContents, MappedCase, OutsideLabel, PreprocessConfig};
 use crate::pipeline::files::CaseFilesSource;
-use crate::pipeline::normalize::Normalize;
-use crate::pipeline::observe;
 use crate::pipeline::publish::warn_of_findings;
 use crate::pipeline::recovery::ATTEMPTS;
-use crate::volume::case::{CaseId, SourceGrid};
-use crate::volume::grid::Box3;
-use crate::volume::modality::Modality;
-use crate::volume::region::LabelScheme;
+use crate::pipeline::{Decode, Fetch, Normalize, observe};
+use crate::volume::{Box3, CaseId, LabelScheme, Modality, SourceGrid};
 
 /// Case at inference: the whole brain box.
 #[derive(Debug, Clone)]
@@ -236,8 +228,8 @@ impl WholeCaseSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::augment::view::IntensityNormalisation;
-    use crate::volume::grid::Dims;
+    use crate::augment::IntensityNormalisation;
+    use crate::volume::Dims;
 
     #[test]
     fn background_stays_zero_whatever_the_shift() {

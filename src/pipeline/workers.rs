@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::pipeline::budget::LoaderWorkers;
+use crate::pipeline::LoaderWorkers;
 
 /// Name of [`WorkerPlan::Auto`] in a configuration.
 const AUTO: &str = "auto";

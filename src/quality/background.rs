@@ -7,11 +7,10 @@
 
 use serde::Serialize;
 
-use crate::quality::policy::ForegroundRule;
+use crate::quality::ForegroundRule;
 use crate::quality::sorted::SortedValues;
 use crate::quality::surround::{FACE_SHARE, RINGING, find_surround, measure_spread};
-use crate::volume::grid::Dims;
-use crate::volume::voxels::Voxels;
+use crate::volume::{Dims, Voxels};
 
 /// Share of the volume that it holds: BraTS has 83 %, a box drawn tightly around a brain 45 %.
 const VOLUME_SHARE: f64 = 0.1;

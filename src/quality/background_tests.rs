@@ -1,10 +1,10 @@
 //! Tests of what counts as background, on both sides of each threshold.
 
-use crate::quality::background::{BackgroundRange, Certainty, ImageBackground, find_background};
-use crate::quality::policy::ForegroundRule;
 use crate::quality::surround::{corner_places, face_places};
-use crate::volume::grid::Dims;
-use crate::volume::voxels::Voxels;
+use crate::quality::{
+    BackgroundRange, Certainty, ForegroundRule, ImageBackground, find_background,
+};
+use crate::volume::{Dims, Voxels};
 
 const SIDE: usize = 20;
 const DIMS: Dims = Dims::cube(SIDE);

@@ -2,11 +2,8 @@
 
 use serde::Serialize;
 
-use crate::quality::image::ImageQuality;
-use crate::quality::policy::ForegroundRule;
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
-use crate::volume::voxels::Voxels;
+use crate::quality::{ForegroundRule, ImageQuality};
+use crate::volume::{Dims, Modality, Voxels};
 
 /// Images whose tissue makes a voxel part of the brain, as seen beside one image: two of the three
 /// others, so that one image that is not stripped does not make the others look cut off.
@@ -108,7 +105,7 @@ fn locate_tumour(labels: &[u8], presence: &[u8]) -> TumourPlaces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quality::finding::{FindingKind, QualityFinding, Severity};
+    use crate::quality::{FindingKind, QualityFinding, Severity};
 
     const DIMS: Dims = Dims([100, 10, 10]);
     const FIRST: usize = 1000;

@@ -4,12 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::text::format_percent;
-use crate::quality::background::Certainty;
-use crate::quality::case::CaseQuality;
-use crate::quality::image::ImageQuality;
-use crate::volume::modality::Modality;
+use crate::base::{CaseError, Reason, format_percent};
+use crate::quality::{CaseQuality, Certainty, ImageQuality};
+use crate::volume::Modality;
 
 /// Share of tissue above which an image has no background worth the name: a brain cropped to its box
 /// leaves 45 % of the box.

@@ -2,14 +2,13 @@
 
 use serde::Serialize;
 
+use crate::quality::ForegroundRule;
 use crate::quality::background::{
     BackgroundRange, ImageBackground, count_non_finite, find_background,
 };
 use crate::quality::extremes::{ClipLimits, Saturation, find_clip_limits, find_saturation};
-use crate::quality::policy::ForegroundRule;
 use crate::quality::sorted::{SortedValues, values_at_ranks};
-use crate::volume::grid::Dims;
-use crate::volume::voxels::Voxels;
+use crate::volume::{Dims, Voxels};
 
 /// Percentiles that are reported, in percent.
 pub const REPORTED_PERCENTILES: [f64; 7] = [0.5, 1.0, 5.0, 50.0, 95.0, 99.0, 99.5];
@@ -173,7 +172,7 @@ fn code_step(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quality::extremes::SPIKE_WIDTHS;
+    use crate::quality::SPIKE_WIDTHS;
     use crate::quality::sorted::central_range;
 
     /// Column of `tissue` between as many zeros, as integers if all are.

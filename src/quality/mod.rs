@@ -2,13 +2,20 @@
 //! tissue is distributed, and what is wrong with a case, as findings. Reads no file and changes no
 //! voxel: `cache` follows it when it prepares a case, `gliaflow inspect --deep` prints it.
 
-pub mod background;
+mod background;
 #[cfg(test)]
 mod background_tests;
-pub mod case;
-pub mod extremes;
-pub mod finding;
-pub mod image;
-pub mod policy;
+mod case;
+mod extremes;
+mod finding;
+mod image;
+mod policy;
 mod sorted;
 mod surround;
+
+pub use background::{BackgroundRange, Certainty, ImageBackground, find_background};
+pub use case::{CaseQuality, TumourPlaces};
+pub use extremes::{ClipLimits, SPIKE_WIDTHS, Saturation};
+pub use finding::{FindingKind, QualityFinding, Severity};
+pub use image::{ImageQuality, REPORTED_PERCENTILES, TissueDistribution};
+pub use policy::{Consequence, ForegroundRule, QualityPolicy};

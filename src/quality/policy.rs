@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::quality::finding::Severity;
+use crate::quality::Severity;
 
 /// Rule that tells tissue from background.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

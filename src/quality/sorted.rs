@@ -1,6 +1,6 @@
 //! Values of a volume in ascending order: everything that is measured is a walk over them.
 
-use crate::volume::voxels::Voxels;
+use crate::volume::Voxels;
 
 /// Codes of i16.
 const CODES: usize = 1 << 16;

@@ -1,10 +1,9 @@
 //! Surroundings of the head: the constant on the faces of the grid, or the values about one where
 //! an image rings up to them, and the distribution of everything else.
 
-use crate::quality::background::BackgroundRange;
+use crate::quality::BackgroundRange;
 use crate::quality::sorted::{SortedValues, central_range, most_frequent};
-use crate::volume::grid::Dims;
-use crate::volume::voxels::Voxels;
+use crate::volume::{Dims, Voxels};
 
 /// Share of the faces that a constant beyond doubt holds. A brain cropped to its box touches each
 /// face in a spot (2 % of it), one cut off at a slab's end fills up to 80 % of one face in six.

@@ -5,16 +5,14 @@ use std::sync::Arc;
 
 use resvg::{tiny_skia, usvg};
 
-use crate::base::error::Fault;
-use crate::base::text;
-use crate::eval::cohort::Summary;
-use crate::eval::score::Measures;
+use crate::base::{Fault, format_duration, format_percent, format_thousands};
+use crate::eval::{Measures, Summary};
 use crate::report::axis::ChartAxis;
 use crate::report::chart::{Chart, ChartLine, FAINT};
 use crate::report::picture::Picture;
 use crate::report::run_record::RunRecord;
-use crate::run_folder::event::{EpochEvent, StepRecord, Timestamped, ValidationEvent};
-use crate::volume::region::Region;
+use crate::run_folder::{EpochEvent, StepRecord, Timestamped, ValidationEvent};
+use crate::volume::Region;
 
 /// Most points of a line: more could not be distinguished.
 const POINTS: usize = 300;
@@ -260,7 +258,7 @@ fn starvation_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
     let mut share = averaged_line("plain", "", epochs);
     share.name = share
         .last_value()
-        .map(|last| format!("last {}", text::format_percent(last / 100.0)))
+        .map(|last| format!("last {}", format_percent(last / 100.0)))
         .unwrap_or_default();
     let [_, high] = value_range(std::slice::from_ref(&share), true);
     // A loader that keeps up must not look like one that does not, for want of a scale.
@@ -273,7 +271,7 @@ fn epoch_time_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
     let epochs =
         epochs.map(|at| (clock.epoch_position(at.event.epoch + 1), Some(at.event.seconds)));
     let mut seconds = averaged_line("plain", "", epochs);
-    let last = seconds.last_value().map(|last| format!("last {}", text::format_duration(last)));
+    let last = seconds.last_value().map(|last| format!("last {}", format_duration(last)));
     seconds.name = last.unwrap_or_default();
     let [_, high] = value_range(std::slice::from_ref(&seconds), true);
     let y = ChartAxis::around(0.0, high);
@@ -316,9 +314,9 @@ pub(super) fn progress_png(record: &RunRecord) -> Result<Vec<u8>, Fault> {
 
 /// Steps done, of those planned.
 pub(super) fn progress_text(record: &RunRecord) -> String {
-    let done = text::format_thousands(record.event_log.last_step());
+    let done = format_thousands(record.event_log.last_step());
     match record.event_log.planned_steps() {
-        Some(steps) => format!("{done} of {} steps", text::format_thousands(steps)),
+        Some(steps) => format!("{done} of {} steps", format_thousands(steps)),
         None => format!("{done} steps"),
     }
 }

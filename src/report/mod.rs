@@ -17,8 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::base::error::Fault;
-use crate::base::files::write_atomically;
+use crate::base::{Fault, write_atomically};
 use crate::report::run_record::RunRecord;
 
 pub use crate::report::sketch::Sketch;

@@ -8,13 +8,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::base::error::Fault;
-use crate::base::text::without_control_characters;
+use crate::base::{Fault, without_control_characters};
 use crate::report::run_record::run_name;
-use crate::run_folder::event_log::EventLog;
+use crate::run_folder::EventLog;
 use crate::telemetry::catalog::*;
-use crate::telemetry::metric::{Family, Metric, MetricHandle, MetricKind};
-use crate::volume::case::Split;
+use crate::telemetry::{Family, Metric, MetricHandle, MetricKind};
+use crate::volume::Split;
 
 /// Suffix of a counter's family name on sample lines, absent in its `TYPE`.
 const TOTAL: &str = "_total";

@@ -5,15 +5,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::Fault;
-use crate::base::files::write_json;
-use crate::base::fs;
-use crate::eval::cohort::CohortScore;
+use crate::base::{Fault, fs, write_json};
+use crate::eval::CohortScore;
 use crate::report::picture;
 use crate::report::sketch::Sketch;
 use crate::run_folder::read_json;
-use crate::volume::case::CaseId;
-use crate::volume::region::Region;
+use crate::volume::{CaseId, Region};
 
 /// Folder of the overlays, beside the scores.
 pub const FOLDER: &str = "overlays";
@@ -110,11 +107,9 @@ pub(super) fn read_overlays(validation: &Path) -> Result<Vec<Overlay>, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::hausdorff::Hd95;
-    use crate::eval::score::score_case;
+    use crate::eval::{Hd95, score_case};
     use crate::report::sketch::tests::{test_case, test_segmentation};
-    use crate::volume::grid::Dims;
-    use crate::volume::region::label;
+    use crate::volume::{Dims, label};
 
     /// Scores in which only the Dice of WT differs: `hits` of 8 voxels are found.
     fn cohort(hits: &[usize]) -> CohortScore {

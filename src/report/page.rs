@@ -2,13 +2,12 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::base::text::{
+use crate::base::{
     capitalize_first, format_date, format_duration, format_percent, format_thousands,
 };
 use crate::report::curves::{self, CHART};
 use crate::report::run_record::RunRecord;
-use crate::report::scores;
-use crate::report::settings;
+use crate::report::{scores, settings};
 
 const CSS: &str = include_str!("page.css");
 

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
     use crate::report::sketch::Sketch;
     use crate::report::sketch::tests::{test_case, test_segmentation};
-    use crate::volume::region::Region;
+    use crate::volume::Region;
 
     fn is_near(colour: [u8; 3], wanted: [u8; 3]) -> bool {
         colour.iter().zip(wanted).all(|(a, b)| a.abs_diff(b) < 8)

@@ -5,15 +5,11 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::base::error::Fault;
-use crate::base::fs;
+use crate::base::{Fault, fs};
 use crate::report::overlay::{self, Overlay};
-use crate::run_folder::dataset_lock::DatasetLock;
-use crate::run_folder::event_log::EventLog;
-use crate::run_folder::scores::EvaluationScores;
-use crate::run_folder::summary::RunSummary;
 use crate::run_folder::{
-    CONFIG, DATASET_LOCK, ENVIRONMENT, EVENTS, SUMMARY, VALIDATION, damaged_file, read_json,
+    CONFIG, DATASET_LOCK, DatasetLock, ENVIRONMENT, EVENTS, EvaluationScores, EventLog, RunSummary,
+    SUMMARY, VALIDATION, damaged_file, read_json,
 };
 
 /// The contents of a run's folder.

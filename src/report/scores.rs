@@ -4,13 +4,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, html};
 
-use crate::base::text::format_thousands;
-use crate::eval::cohort::{CohortScore, Summary};
-use crate::eval::score::{CaseScore, Measures};
+use crate::base::format_thousands;
+use crate::eval::{CaseScore, CohortScore, Measures, Summary};
 use crate::report::overlay::Overlay;
 use crate::report::picture::{PREDICTION_COLOUR, TRUTH_COLOUR};
 use crate::report::run_record::RunRecord;
-use crate::volume::region::Region;
+use crate::volume::Region;
 
 /// Sections of scores, overlays and cases; for a run without scores, the command that makes them.
 pub(super) fn score_sections(record: &RunRecord) -> Markup {

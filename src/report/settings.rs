@@ -3,12 +3,11 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use crate::base::text::{format_duration, format_percent};
+use crate::base::{format_duration, format_percent};
 use crate::report::page::definition_pair;
 use crate::report::run_record::RunRecord;
-use crate::run_folder::event::EpochEvent;
-use crate::run_folder::{CONFIG, DATASET_LOCK};
-use crate::volume::case::Split;
+use crate::run_folder::{CONFIG, DATASET_LOCK, EpochEvent};
+use crate::volume::Split;
 
 /// Most items of a list that are shown.
 const SHOWN: usize = 50;

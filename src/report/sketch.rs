@@ -3,10 +3,7 @@
 //! not fit; a sketch of a BraTS case takes a quarter of a MiB.
 
 use crate::pipeline::whole_case::WholeCase;
-use crate::volume::case::CaseId;
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
-use crate::volume::region::{Region, label};
+use crate::volume::{CaseId, Dims, Modality, Region, label};
 
 /// Bit of a pixel that lies in the true region.
 const TRUTH: u8 = 1 << 7;
@@ -203,9 +200,7 @@ fn index_of_largest(counts: &[usize]) -> usize {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::volume::case::SourceGrid;
-    use crate::volume::grid::{Affine, Box3};
-    use crate::volume::region::LabelScheme;
+    use crate::volume::{Affine, Box3, LabelScheme, SourceGrid};
 
     const GRID: Dims = Dims([6, 7, 8]);
     const BRAIN: Box3 = Box3 { start: [1, 1, 1], dims: Dims([4, 5, 6]) };

@@ -4,19 +4,17 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::actor::observe::Observer;
-use crate::base::error::Fault;
-use crate::brats::dataset::CaseFiles;
-use crate::cache::source::ExpectedSource;
-use crate::cache::store::CaseStore;
-use crate::pipeline::bottleneck::BottleneckVerdict;
+use crate::actor::Observer;
+use crate::base::Fault;
+use crate::brats::CaseFiles;
+use crate::cache::{CaseStore, ExpectedSource};
 use crate::pipeline::observe::{TopologyRegistration, verdict_beside_ingest, verdict_of};
-use crate::pipeline::prefetch_ingest::{OnArrival, PrefetchIngest, PrefetchIngestParts};
+use crate::pipeline::{BottleneckVerdict, OnArrival, PrefetchIngest, PrefetchIngestParts};
+use crate::run::Failure;
 use crate::run::context::RunContext;
-use crate::run::failure::Failure;
-use crate::run_folder::summary::ExcludedCase;
+use crate::run_folder::ExcludedCase;
 use crate::telemetry::catalog;
-use crate::volume::case::CaseId;
+use crate::volume::CaseId;
 
 /// Background ingest of the cases that a run still needs; dropping it ends it.
 pub(super) struct BackgroundIngest {

@@ -3,20 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::fingerprint::Fingerprint;
-use crate::brats::dataset::CaseFiles;
-use crate::cache::store::CaseStore;
-use crate::pipeline::fetch::Fetch;
+use crate::base::Fingerprint;
+use crate::brats::CaseFiles;
+use crate::cache::CaseStore;
+use crate::pipeline::Fetch;
 use crate::pipeline::whole_case::WholeCaseSource;
-use crate::run::cohort;
-use crate::run::ensemble::ResolvedEnsemble;
 use crate::run::evaluate::WholeCases;
-use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
-use crate::run::spacing;
-use crate::run_folder::dataset_lock::DatasetLock;
-use crate::volume::case::{CaseId, Split};
-use crate::volume::region::LabelScheme;
+use crate::run::{Failure, ResolvedEnsemble, cohort, spacing};
+use crate::run_folder::DatasetLock;
+use crate::volume::{CaseId, LabelScheme, Split};
 
 /// Selects the cases of one split of the cohort that all members were locked to, unchanged since.
 ///

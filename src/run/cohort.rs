@@ -4,27 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::Fingerprint;
-use crate::base::fs;
-use crate::brats::dataset::CaseFiles;
-use crate::cache::description::CaseMeaning;
-use crate::cache::store::CaseStore;
-use crate::pipeline::annotations::Annotations;
-use crate::pipeline::fetch::Fetch;
+use crate::base::{CaseError, Fingerprint, Reason, fs};
+use crate::brats::CaseFiles;
+use crate::cache::{CaseMeaning, CaseStore};
+use crate::pipeline::{Annotations, Fetch};
 use crate::run::config::RunConfig;
 use crate::run::dataset_scan::{KNOWN, ScannedCase, scan_cases, trained_spacing};
-use crate::run::division::Division;
-use crate::run::failure::Failure;
 use crate::run::held_out::{self, HeldOutCheck};
 use crate::run::prepare::{self, Session};
-use crate::run::pseudo_labels;
-use crate::run_folder::DATASET_LOCK;
-use crate::run_folder::dataset_lock::{DatasetLock, LockedCase};
-use crate::run_folder::summary::ExcludedCase;
-use crate::volume::case::{CaseId, Split};
-use crate::volume::grid::Dims;
-use crate::volume::patient::PatientId;
+use crate::run::{Division, Failure, pseudo_labels};
+use crate::run_folder::{DATASET_LOCK, DatasetLock, ExcludedCase, LockedCase};
+use crate::volume::{CaseId, Dims, PatientId, Split};
 
 /// The cases of a run.
 pub struct Cohort {

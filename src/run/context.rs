@@ -3,25 +3,23 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cache::store::CaseStore;
+use crate::cache::CaseStore;
 use crate::eval::assess::ScoringConfig;
-use crate::eval::predictor::{OneNetwork, WindowConfig};
+use crate::eval::{OneNetwork, WindowConfig};
 use crate::nets::Learner;
-use crate::pipeline::arrivals::Arrivals;
-use crate::pipeline::fetch::Fetch;
 use crate::pipeline::loader::CaseSource;
 use crate::pipeline::whole_case::WholeCaseSource;
+use crate::pipeline::{Arrivals, Fetch};
+use crate::run::Failure;
 use crate::run::cohort::Cohort;
 use crate::run::config::CheckedConfig;
 use crate::run::device::ChosenDevice;
 use crate::run::evaluate::{self, Evaluation, WholeCases};
-use crate::run::failure::Failure;
 use crate::run::prepare::Session;
 use crate::run::quarantine_writer::QuarantineWriter;
-use crate::run_folder::directory::RunDirectory;
-use crate::run_folder::journal::Journal;
-use crate::train::training_progress::{TrainingProgress, TrainingState};
-use crate::volume::case::Split;
+use crate::run_folder::{Journal, RunDirectory};
+use crate::train::{TrainingProgress, TrainingState};
+use crate::volume::Split;
 
 /// Context of one run in one process.
 pub(super) struct RunContext<'a> {

@@ -4,20 +4,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::Fingerprint;
-use crate::brats::case::{CaseHeaders, CaseReader};
-use crate::brats::dataset::CaseFiles;
-use crate::brats::scheme::is_of_other_scheme;
-use crate::cache::quarantine::{Quarantine, Quarantined};
-use crate::cache::store::CaseStore;
+use crate::base::{CaseError, Fingerprint, Reason};
+use crate::brats::{CaseFiles, CaseHeaders, CaseReader, is_of_other_scheme};
+use crate::cache::{CaseStore, Quarantine, Quarantined};
+use crate::run::Failure;
 use crate::run::config::RunConfig;
-use crate::run::failure::Failure;
 use crate::run::prepare::{Session, fail_if_stopped, lookup_current, quarantine_case};
-use crate::run_folder::dataset_lock::{DatasetLock, SpacingRange};
-use crate::run_folder::summary::ExcludedCase;
-use crate::volume::case::{CaseId, Split};
-use crate::volume::grid::Dims;
+use crate::run_folder::{DatasetLock, ExcludedCase, SpacingRange};
+use crate::volume::{CaseId, Dims, Split};
 
 /// First words of the problem of a case that was found bad by an earlier run.
 pub(super) const KNOWN: &str = "was found bad before";

@@ -2,18 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::eval::postprocess::PostProcess;
-use crate::run::cohort;
-use crate::run::config;
-use crate::run::ensemble::Ensemble;
-use crate::run::failure::Failure;
+use crate::eval::PostProcess;
 use crate::run::phantoms::{PhantomCohort, write_phantoms};
 use crate::run::predict::{self, PredictOptions};
 use crate::run::prepare::Session;
 use crate::run::train::{self, RunDestination};
-use crate::run_folder::summary::RunSummary;
-use crate::volume::case::Split;
-use crate::volume::region::Region;
+use crate::run::{Ensemble, Failure, cohort, config};
+use crate::run_folder::RunSummary;
+use crate::volume::{Region, Split};
 
 /// Configuration of the run.
 const CONFIG: &str = include_str!("../../configs/demo.toml");

@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::schema::ConfigError;
-use crate::brats::dataset::{CaseFiles, Dataset};
+use crate::base::ConfigError;
+use crate::brats::{CaseFiles, Dataset};
+use crate::run::SplitFile;
 use crate::run::config::RunConfig;
 use crate::run::config::data::DataConfig;
 use crate::run::config::splitting::GradedCase;
-use crate::run::split_file::SplitFile;
-use crate::run_folder::dataset_lock::LockedSplitFile;
-use crate::volume::case::{CaseId, Split};
-use crate::volume::patient::{CohortCase, PatientId, keep_patients, part_of_unlabelled};
+use crate::run_folder::LockedSplitFile;
+use crate::volume::{CaseId, CohortCase, PatientId, Split, keep_patients, part_of_unlabelled};
 
 /// Division of the cases of a dataset as a run's settings ask for it.
 pub struct Division<'a> {

@@ -10,23 +10,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::base::error::{CaseError, Fault};
-use crate::base::fingerprint::Fingerprint;
-use crate::base::fs;
-use crate::brats::dataset::{Dataset, discover_cases};
-use crate::brats::scheme::SchemeRequest;
-use crate::eval::predictor::{
-    LoadNetwork, MeanPredictor, Predictor, WeightedNetwork, WindowConfig,
+use crate::base::{CaseError, Fault, Fingerprint, fs};
+use crate::brats::{Dataset, SchemeRequest, discover_cases};
+use crate::eval::{
+    LoadNetwork, MeanPredictor, Predictor, SlidingConfig, WeightedNetwork, WindowConfig,
 };
-use crate::eval::sliding::SlidingConfig;
+use crate::nets::Mirrored;
 use crate::nets::learner::predicting_file;
-use crate::nets::mirrored::Mirrored;
 use crate::run::config::{self, CheckedConfig, RunConfig};
-use crate::run::device;
-use crate::run::failure::Failure;
+use crate::run::{Failure, device};
 use crate::train::checkpoint;
-use crate::volume::grid::Dims;
-use crate::volume::region::LabelScheme;
+use crate::volume::{Dims, LabelScheme};
 
 /// Checkpoint of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

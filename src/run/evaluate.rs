@@ -2,25 +2,20 @@
 
 use std::path::Path;
 
-use crate::actor::feed::{Feed, RunningTopology};
-use crate::base::error::Fault;
-use crate::brats::dataset::CaseFiles;
+use crate::actor::{Feed, RunningTopology};
+use crate::base::Fault;
+use crate::brats::CaseFiles;
 use crate::eval::assess::{self, CaseAssessment, ScoringConfig};
-use crate::eval::cohort::CohortScore;
-use crate::eval::lesionwise::CohortLesions;
-use crate::eval::predictor::Predictor;
-use crate::eval::threshold::ThresholdSearch;
-use crate::eval::tune::{PostProcessSearch, TunedThresholds};
+use crate::eval::{
+    CohortLesions, CohortScore, PostProcessSearch, Predictor, ThresholdSearch, TunedThresholds,
+};
 use crate::pipeline::whole_case::{WholeCase, WholeCaseOutcome, WholeCaseSource};
-use crate::report::Sketch;
-use crate::report::overlay;
-use crate::run::failure::Failure;
+use crate::report::{Sketch, overlay};
+use crate::run::Failure;
 use crate::run::prepare::{self, Session};
-use crate::run_folder::scores::EvaluationScores;
+use crate::run_folder::EvaluationScores;
 use crate::telemetry::catalog;
-use crate::volume::case::{CaseId, Split};
-use crate::volume::modality::Modality;
-use crate::volume::region::Region;
+use crate::volume::{CaseId, Modality, Region, Split};
 
 /// Scores of a predictor on a cohort, and slices of the cases.
 #[derive(Debug)]

@@ -1,8 +1,7 @@
 //! Failures of a command, by the kinds that callers tell apart, each with its exit code.
 
-use crate::base::error::{CaseError, Fault};
 use crate::base::fs::FileError;
-use crate::base::schema::ConfigError;
+use crate::base::{CaseError, ConfigError, Fault};
 
 /// Failure of a command.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +63,7 @@ impl From<FileError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::error::Reason;
+    use crate::base::Reason;
 
     #[test]
     fn too_many_bad_cases_are_bad_data_not_a_broken_run() {

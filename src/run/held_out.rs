@@ -4,20 +4,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::actor::ticket::SkipBudget;
-use crate::base::error::Fault;
-use crate::brats::dataset::CaseFiles;
-use crate::cache::store::CaseStore;
-use crate::pipeline::fetch::Fetch;
+use crate::actor::SkipBudget;
+use crate::base::Fault;
+use crate::brats::CaseFiles;
+use crate::cache::CaseStore;
+use crate::pipeline::Fetch;
 use crate::pipeline::whole_case::WholeCaseSource;
+use crate::run::Failure;
 use crate::run::config::RunConfig;
 use crate::run::dataset_scan::ScannedCase;
 use crate::run::evaluate::process_each_case;
-use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
-use crate::run_folder::dataset_lock::DatasetLock;
-use crate::run_folder::summary::ExcludedCase;
-use crate::volume::case::{CaseId, Split};
+use crate::run_folder::{DatasetLock, ExcludedCase};
+use crate::volume::{CaseId, Split};
 
 /// Access to the cases of a run that has not begun.
 #[derive(Clone, Copy)]

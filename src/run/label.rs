@@ -10,31 +10,21 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::Fingerprint;
-use crate::base::fs;
-use crate::brats::dataset::CaseFiles;
-use crate::cache::annotation::{Annotation, AnnotationVoxels, MappedAnnotation};
-use crate::cache::error::CacheError;
-use crate::cache::map::MappedCase;
-use crate::cache::source::ExpectedSource;
-use crate::cache::store::CaseStore;
+use crate::base::{CaseError, Fingerprint, Reason, fs};
+use crate::brats::CaseFiles;
+use crate::cache::{
+    Annotation, AnnotationVoxels, CacheError, CaseStore, ExpectedSource, MappedAnnotation,
+    MappedCase,
+};
 use crate::eval::assess::{self, ScoringConfig};
-use crate::eval::cohort::CohortScore;
-use crate::eval::predictor::Predictor;
-use crate::eval::regions_to_labels;
-use crate::eval::score::CaseScore;
+use crate::eval::{CaseScore, CohortScore, Predictor, regions_to_labels};
 use crate::pipeline::whole_case::{WholeCase, WholeCaseSource};
-use crate::run::case_selection;
-use crate::run::ensemble::ResolvedEnsemble;
 use crate::run::evaluate::process_each_case;
-use crate::run::failure::Failure;
 use crate::run::predict::write_segmentation;
 use crate::run::prepare::Session;
+use crate::run::{Failure, ResolvedEnsemble, case_selection};
 use crate::telemetry::catalog;
-use crate::volume::case::{CaseId, Split};
-use crate::volume::region::Region;
-use crate::volume::targets::{RegionProbabilities, Targets, quantise_probability};
+use crate::volume::{CaseId, Region, RegionProbabilities, Split, Targets, quantise_probability};
 
 /// Request for pseudo-labels.
 #[derive(Debug, Clone, Copy)]
@@ -193,7 +183,7 @@ fn region_shares(probabilities: &[f32]) -> Vec<RegionProbabilities> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::targets::most_likely_label;
+    use crate::volume::most_likely_label;
 
     #[test]
     fn shares_of_a_voxel_are_its_regions_and_paint_the_labels_that_probabilities_do() {

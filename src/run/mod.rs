@@ -13,16 +13,16 @@ mod context;
 #[cfg(feature = "train")]
 mod dataset_scan;
 #[cfg(feature = "train")]
-pub mod demo;
+mod demo;
 #[cfg(feature = "train")]
 pub mod device;
 #[cfg(feature = "train")]
-pub mod division;
+mod division;
 #[cfg(feature = "train")]
-pub mod ensemble;
+mod ensemble;
 #[cfg(feature = "train")]
 pub mod evaluate;
-pub mod failure;
+mod failure;
 #[cfg(feature = "train")]
 mod held_out;
 #[cfg(feature = "train")]
@@ -40,9 +40,9 @@ mod quarantine_writer;
 #[cfg(feature = "train")]
 pub mod resume;
 #[cfg(feature = "train")]
-pub mod spacing;
+mod spacing;
 #[cfg(feature = "train")]
-pub mod split_file;
+mod split_file;
 pub mod tools;
 #[cfg(feature = "train")]
 pub mod train;
@@ -50,3 +50,15 @@ pub mod train;
 mod training;
 #[cfg(feature = "train")]
 pub mod weights_file;
+
+#[cfg(feature = "train")]
+pub use demo::{DemoOutcome, run_demo};
+#[cfg(feature = "train")]
+pub use division::{Division, labelled_cases, name_patients, read_split_file};
+#[cfg(feature = "train")]
+pub use ensemble::{CheckpointChoice, Ensemble, Member, ResolvedEnsemble, ResolvedMember};
+pub use failure::Failure;
+#[cfg(feature = "train")]
+pub use spacing::warn_of_other_spacing;
+#[cfg(feature = "train")]
+pub use split_file::SplitFile;

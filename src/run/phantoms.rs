@@ -4,16 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::actor::stage::{Describe, Outcome, Sink, Source, Stage};
-use crate::actor::ticket::SkipBudget;
-use crate::actor::topology::{Limits, Topology};
-use crate::base::error::{CaseError, Fault, Reason};
-use crate::base::machine::core_count;
+use crate::actor::{Describe, Limits, Outcome, Sink, SkipBudget, Source, Stage, Topology};
+use crate::base::{CaseError, Fault, Reason, core_count};
 use crate::brats::phantom::{PhantomConfig, cohort};
-use crate::run::failure::Failure;
+use crate::run::Failure;
 use crate::run::prepare::{Session, fail_if_stopped};
-use crate::volume::case::CaseId;
-use crate::volume::grid::Dims;
+use crate::volume::{CaseId, Dims};
 
 /// Phantom cohort, as a configuration file describes it.
 #[derive(Debug, Clone, Serialize, Deserialize)]

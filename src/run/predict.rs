@@ -4,20 +4,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::base::error::CaseError;
-use crate::base::fs;
-use crate::brats::dataset::CaseFiles;
-use crate::brats::write::write_labels;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::eval::assess;
-use crate::eval::postprocess::PostProcess;
-use crate::eval::predictor::Predictor;
+use crate::base::{CaseError, fs};
+use crate::brats::{CaseFiles, write_labels};
+use crate::cache::PreprocessConfig;
+use crate::eval::{PostProcess, Predictor, assess};
 use crate::pipeline::whole_case::{WholeCase, WholeCaseSource};
+use crate::run::Failure;
 use crate::run::evaluate::process_each_case;
-use crate::run::failure::Failure;
 use crate::run::prepare::Session;
-use crate::volume::case::CaseId;
-use crate::volume::region::Region;
+use crate::volume::{CaseId, Region};
 
 /// A written prediction.
 #[derive(Debug, Serialize)]

@@ -6,26 +6,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::actor::stop::StopLatch;
-use crate::base::error::{CaseError, Fault, Reason};
-use crate::base::fingerprint::Fingerprint;
-use crate::base::progress::Progress;
-use crate::brats::case::CaseReader;
-use crate::brats::dataset::CaseFiles;
-use crate::cache::description::CaseMeaning;
-use crate::cache::map::MappedCase;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::quarantine::{Quarantine, Quarantined};
-use crate::cache::source::ExpectedSource;
-use crate::cache::store::CaseStore;
-use crate::pipeline::decode::stat_files as look_at;
+use crate::actor::StopLatch;
+use crate::base::{CaseError, Fault, Fingerprint, Progress, Reason};
+use crate::brats::{CaseFiles, CaseReader};
+use crate::cache::{
+    CaseMeaning, CaseStore, ExpectedSource, MappedCase, PreprocessConfig, Quarantine, Quarantined,
+};
 use crate::pipeline::ingest::{self, IngestOutcome, IngestResources};
 use crate::pipeline::observe::TopologyRegistry;
-use crate::run::failure::Failure;
-use crate::run_folder::summary::ExcludedCase;
-use crate::telemetry::catalog;
-use crate::telemetry::endpoint::Endpoint;
-use crate::volume::case::CaseId;
+use crate::pipeline::stat_files as look_at;
+use crate::run::Failure;
+use crate::run_folder::ExcludedCase;
+use crate::telemetry::{Endpoint, catalog};
+use crate::volume::CaseId;
 
 /// Context of every long command.
 #[derive(Clone)]
@@ -205,7 +198,7 @@ pub(super) fn lookup_current(store: &CaseStore, files: &CaseFiles) -> Option<Arc
 /// # Errors
 /// [`Failure::Stopped`] after a drain, [`Failure::Aborted`] after an abort, or the fault.
 pub fn fail_if_stopped(stop: &StopLatch, kept: &str) -> Result<(), Failure> {
-    use crate::actor::stop::StopState;
+    use crate::actor::StopState;
     if let Some(fault) = stop.fault() {
         return Err(Failure::Run(fault));
     }

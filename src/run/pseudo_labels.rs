@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::base::error::CaseError;
-use crate::brats::dataset::CaseFiles;
-use crate::cache::source::ExpectedSource;
-use crate::cache::store::CaseStore;
-use crate::pipeline::annotations::Annotations;
-use crate::pipeline::plan::Plan;
+use crate::base::CaseError;
+use crate::brats::CaseFiles;
+use crate::cache::{CaseStore, ExpectedSource};
+use crate::pipeline::{Annotations, Plan};
+use crate::run::Failure;
 use crate::run::config::RunConfig;
 use crate::run::config::data::PseudoConfig;
-use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
 
 /// Ingests `cases`, and checks that each has the teacher's annotation.
@@ -67,7 +65,7 @@ pub(super) fn sample_plan(run: &RunConfig, cohort: Arc<[CaseFiles]>, annotated: 
 mod tests {
     use super::*;
     use crate::run::config::load;
-    use crate::volume::targets::Targets;
+    use crate::volume::Targets;
 
     const TEACHER: &str = "teacher=\"0123456789abcdef0123456789abcdef\"";
 

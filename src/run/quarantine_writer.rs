@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::base::error::CaseError;
-use crate::base::fingerprint::Fingerprint;
-use crate::cache::store::CaseStore;
+use crate::base::{CaseError, Fingerprint};
+use crate::cache::CaseStore;
+use crate::run::Failure;
 use crate::run::dataset_scan::quarantined_cases;
-use crate::run::failure::Failure;
 use crate::run::prepare::quarantine_case;
-use crate::run_folder::dataset_lock::DatasetLock;
-use crate::volume::case::CaseId;
+use crate::run_folder::DatasetLock;
+use crate::volume::CaseId;
 
 /// Writer of bad cases into the quarantine, each once. Clones share their state.
 #[derive(Clone)]

@@ -7,24 +7,15 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::base::files::{write_atomically, write_json};
-use crate::base::fs;
-use crate::base::schema::join_path;
+use crate::base::{fs, join_path, write_atomically, write_json};
 use crate::run::cohort::{self, Cohort};
 use crate::run::config::{self, CheckedConfig, RunConfig};
 use crate::run::context::RunContext;
-use crate::run::device;
-use crate::run::failure::Failure;
 use crate::run::prepare::Session;
-use crate::run::pseudo_labels;
 use crate::run::train::{open_store, publish_info, train_and_record_end};
-use crate::run_folder::directory::RunDirectory;
-use crate::run_folder::journal::Journal;
-use crate::run_folder::summary::RunSummary;
-use crate::run_folder::{CONFIG, ENDPOINT, SUMMARY};
-use crate::train::checkpoint;
-use crate::train::schedule::SchedulePosition;
-use crate::train::training_progress::{TrainingProgress, TrainingState};
+use crate::run::{Failure, device, pseudo_labels};
+use crate::run_folder::{CONFIG, ENDPOINT, Journal, RunDirectory, RunSummary, SUMMARY};
+use crate::train::{SchedulePosition, TrainingProgress, TrainingState, checkpoint};
 
 /// The setting that a resumed run may have another value of, although it decides the result.
 const EPOCHS: &str = "train.epochs";

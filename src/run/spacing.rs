@@ -1,10 +1,8 @@
 //! Comparison of the voxel sizes of cases with those that a run was trained on.
 
-use crate::brats::dataset::CaseFiles;
-use crate::brats::read::read_grid;
-use crate::run::cohort;
-use crate::run::ensemble::ResolvedEnsemble;
-use crate::run_folder::dataset_lock::SpacingRange;
+use crate::brats::{CaseFiles, read_grid};
+use crate::run::{ResolvedEnsemble, cohort};
+use crate::run_folder::SpacingRange;
 
 /// Warns of cases whose voxels are of another size than those that a member was trained on: a
 /// network knows sizes in voxels only. Runs of older versions did not keep them.

@@ -3,15 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::base::fingerprint::Fingerprint;
-use crate::base::schema::ConfigError;
-use crate::brats::dataset::{CaseFiles, Dataset};
+use crate::base::{ConfigError, Fingerprint};
+use crate::brats::{CaseFiles, Dataset};
 use crate::run::config::case_table::{list_names, read_columns, read_text};
 use crate::run::named_parts::NamedParts;
-use crate::run_folder::dataset_lock::LockedSplitFile;
-use crate::volume::case::{CaseId, Split};
-use crate::volume::fold::Fold;
-use crate::volume::patient::patients_in_two_parts;
+use crate::run_folder::LockedSplitFile;
+use crate::volume::{CaseId, Fold, Split, patients_in_two_parts};
 
 const FIELD: &str = "data.split";
 
@@ -234,12 +231,9 @@ fn collect_parts(path: &Path, named: NamedParts) -> Result<BTreeMap<CaseId, Spli
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::error::{CaseError, Reason};
-    use crate::base::fs;
-    use crate::brats::layout::Layout;
-    use crate::brats::scheme::{ChosenScheme, NameSchemes, SchemeReason};
-    use crate::volume::patient::PatientId;
-    use crate::volume::region::LabelScheme;
+    use crate::base::{CaseError, Reason, fs};
+    use crate::brats::{ChosenScheme, Layout, NameSchemes, SchemeReason};
+    use crate::volume::{LabelScheme, PatientId};
 
     fn read(text: &str, fold: Option<&str>) -> Result<SplitFile, String> {
         let folder = tempfile::tempdir().unwrap();

@@ -4,26 +4,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::base::files::{write_atomically, write_json};
-use crate::cache::store::CaseStore;
+use crate::base::{write_atomically, write_json};
+use crate::cache::CaseStore;
 use crate::report;
-use crate::run::cohort;
 use crate::run::config::{CheckedConfig, RunConfig};
 use crate::run::context::RunContext;
 use crate::run::device::{self, ChosenDevice};
 use crate::run::evaluate::Evaluation;
-use crate::run::failure::Failure;
 use crate::run::prepare::{self, Session};
 use crate::run::training::{TrainingOutcome, train_to_end};
-use crate::run_folder::dataset_lock::DatasetLock;
-use crate::run_folder::directory::RunDirectory;
-use crate::run_folder::environment::Environment;
-use crate::run_folder::event::{Event, FinishedEvent};
-use crate::run_folder::journal::Journal;
-use crate::run_folder::summary::{BestValidation, RunSummary};
-use crate::run_folder::{CONFIG, DATASET_LOCK, ENDPOINT, ENVIRONMENT, SUMMARY, VALIDATION};
+use crate::run::{Failure, cohort};
+use crate::run_folder::{
+    BestValidation, CONFIG, DATASET_LOCK, DatasetLock, ENDPOINT, ENVIRONMENT, Environment, Event,
+    FinishedEvent, Journal, RunDirectory, RunSummary, SUMMARY, VALIDATION,
+};
 use crate::telemetry::catalog::{self, RunState};
-use crate::train::training_progress::BestEpoch;
+use crate::train::BestEpoch;
 
 /// Trains and evaluates. `place` is the run's folder, or a root and a stem for the next free one.
 ///

@@ -4,30 +4,24 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::actor::stage::SkippedItem;
-use crate::actor::stop::StopState;
+use crate::actor::{SkippedItem, StopState};
 use crate::nets::Learner;
-use crate::pipeline::bottleneck::BottleneckVerdict;
 use crate::pipeline::loader::{self, LoaderParts};
-use crate::pipeline::plan::Plan;
+use crate::pipeline::{BottleneckVerdict, Plan};
 use crate::run::background_ingest::BackgroundIngest;
 use crate::run::context::RunContext;
 use crate::run::evaluate::Evaluation;
-use crate::run::failure::Failure;
-use crate::run::prepare;
-use crate::run::pseudo_labels;
-use crate::run::weights_file;
-use crate::run_folder::event::{self, CheckpointEvent, Event};
-use crate::run_folder::summary::ExcludedCase;
+use crate::run::{Failure, prepare, pseudo_labels, weights_file};
+use crate::run_folder::{
+    CheckpointEvent, Event, ExcludedCase, ResumedEvent, StartedEvent, ValidationEvent,
+    key_by_region,
+};
 use crate::telemetry::catalog::{self, RunState};
-use crate::train::checkpoint;
 use crate::train::feed::BatchFeed;
-use crate::train::settings::TrainerConfig;
-use crate::train::skips::SkipQueue;
-use crate::train::trainer::{Trainer, TrainerContext};
-use crate::train::training_progress::{TrainingProgress, TrainingState};
-use crate::volume::case::Split;
-use crate::volume::region::Region;
+use crate::train::{
+    SkipQueue, Trainer, TrainerConfig, TrainerContext, TrainingProgress, TrainingState, checkpoint,
+};
+use crate::volume::{Region, Split};
 
 /// Result of the training loop.
 pub(super) struct TrainingOutcome {
@@ -153,11 +147,11 @@ fn prepare_learner(
             let folder = context.start.as_ref().and_then(|(folder, _)| folder.file_name());
             let checkpoint = folder.map(|name| name.to_string_lossy().into_owned());
             let step = standing.step;
-            Event::Resumed(event::ResumedEvent { step, steps, checkpoint, device })
+            Event::Resumed(ResumedEvent { step, steps, checkpoint, device })
         }
         false => {
             let parameters = learner.parameter_count();
-            Event::Started(event::StartedEvent { step: 0, steps, parameters, device })
+            Event::Started(StartedEvent { step: 0, steps, parameters, device })
         }
     })?;
     Ok((learner, standing))
@@ -283,12 +277,12 @@ impl TrainingRun<'_> {
         let epoch = self.standing.step / self.steps_per_epoch;
         let best = self.standing.record_validation(epoch, mean_dice);
         publish_best(&self.standing);
-        self.context.journal.write_event(&Event::Validation(event::ValidationEvent {
+        self.context.journal.write_event(&Event::Validation(ValidationEvent {
             epoch,
             step: self.standing.step,
             mean_dice,
-            dice: event::key_by_region(dice),
-            hd95_mm: event::key_by_region(hd95_mm),
+            dice: key_by_region(dice),
+            hd95_mm: key_by_region(hd95_mm),
             best,
             seconds: since.elapsed().as_secs_f64(),
         }))?;

@@ -4,12 +4,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::base::files::write_atomically;
+use crate::base::write_atomically;
 use crate::nets::Learner;
 use crate::nets::exchange::{self, ImportedWeights, Weight};
 use crate::run::config::{self, CheckedConfig};
-use crate::run::ensemble::CheckpointChoice;
-use crate::run::failure::Failure;
+use crate::run::{CheckpointChoice, Failure};
 
 /// Summary of a written weights file.
 #[derive(Debug, Serialize)]

@@ -5,11 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::fingerprint::Fingerprint;
-use crate::brats::dataset::CaseFiles;
-use crate::volume::case::{CaseId, Split};
-use crate::volume::fold::Fold;
-use crate::volume::patient::PatientId;
+use crate::base::Fingerprint;
+use crate::brats::CaseFiles;
+use crate::volume::{CaseId, Fold, PatientId, Split};
 
 /// Case in `dataset.lock.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

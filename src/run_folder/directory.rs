@@ -4,9 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::base::error::Fault;
-use crate::base::fs;
-use crate::base::lock::{LockOutcome, try_lock_exclusive};
+use crate::base::{Fault, LockOutcome, fs, try_lock_exclusive};
 use crate::run_folder::{CHECKPOINTS, CONFIG, VALIDATION};
 
 /// Run folder, locked against other processes for as long as this lives.

@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 
-use crate::augment::kernel::Kernel;
-use crate::base::fingerprint::Fingerprint;
-use crate::base::fs;
+use crate::augment::Kernel;
+use crate::base::{Fingerprint, fs};
 
 /// Environment of a run: `environment.json`.
 #[derive(Debug, Clone, Serialize)]

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::base::seed::SampleKey;
-use crate::volume::case::CaseId;
-use crate::volume::region::Region;
+use crate::base::SampleKey;
+use crate::volume::{CaseId, Region};
 
 /// Event, and its time in seconds since the Unix epoch: one line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

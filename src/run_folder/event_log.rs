@@ -3,12 +3,10 @@
 
 use std::path::Path;
 
-use crate::base::error::Fault;
-use crate::base::fs;
-use crate::run_folder::EVENTS;
-use crate::run_folder::event::{
-    CheckpointEvent, EpochEvent, Event, FinishedEvent, ResumedEvent, SkippedEvent, StartedEvent,
-    StepRecord, Timestamped, ValidationEvent,
+use crate::base::{Fault, fs};
+use crate::run_folder::{
+    CheckpointEvent, EVENTS, EpochEvent, Event, FinishedEvent, ResumedEvent, SkippedEvent,
+    StartedEvent, StepRecord, Timestamped, ValidationEvent,
 };
 
 /// The events of a run by kind, each in the order of the journal.
@@ -99,9 +97,9 @@ impl EventLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::seed::SampleKey;
-    use crate::run_folder::journal::Journal;
-    use crate::volume::case::CaseId;
+    use crate::base::SampleKey;
+    use crate::run_folder::Journal;
+    use crate::volume::CaseId;
 
     fn read(text: &str) -> Result<EventLog, Fault> {
         let folder = tempfile::tempdir().unwrap();

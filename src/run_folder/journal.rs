@@ -13,10 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::Fault;
-use crate::base::fs;
-use crate::run_folder::event::{Event, StepRecord, Timestamped};
-use crate::run_folder::{EVENTS, METRICS};
+use crate::base::{Fault, fs};
+use crate::run_folder::{EVENTS, Event, METRICS, StepRecord, Timestamped};
 
 /// Columns of `metrics.csv`.
 const HEADER: &str =
@@ -176,8 +174,8 @@ impl AppendFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::seed::SampleKey;
-    use crate::run_folder::event::CheckpointEvent;
+    use crate::base::SampleKey;
+    use crate::run_folder::CheckpointEvent;
 
     fn step(step: u64) -> Event {
         Event::Step(StepRecord {

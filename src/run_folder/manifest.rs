@@ -6,10 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::Fault;
-use crate::base::files::sync_to_disk;
-use crate::base::fingerprint::Fingerprint;
-use crate::base::fs;
+use crate::base::{Fault, Fingerprint, fs, sync_to_disk};
 
 /// The manifest's file in a checkpoint.
 pub const MANIFEST: &str = "manifest.json";
@@ -53,7 +50,11 @@ impl CheckpointManifest {
         for (name, expected) in files {
             // A name such as ../../x or /dev/zero would have a checkpoint read anything.
             if Path::new(&name).file_name() != Some(name.as_ref()) {
-                return Err(damaged_checkpoint(folder, MANIFEST, &format!("names the file {name:?}")));
+                return Err(damaged_checkpoint(
+                    folder,
+                    MANIFEST,
+                    &format!("names the file {name:?}"),
+                ));
             }
             let bytes = read(&name)?;
             if Fingerprint::of_bytes(&bytes) != expected {

@@ -4,36 +4,47 @@
 //! | file | content | type |
 //! |---|---|---|
 //! | `config.toml` | resolved configuration | `run::config::RunConfig` |
-//! | `environment.json` | versions, machine, device | [`environment::Environment`] |
-//! | `dataset.lock.json` | cases by fingerprint and split | [`dataset_lock::DatasetLock`] |
-//! | `events.jsonl` | one event a line | [`event::Event`] |
-//! | `metrics.csv` | one finite step a line | [`event::StepRecord`] |
-//! | `summary.json` | result of a finished run | [`summary::RunSummary`] |
-//! | `endpoint.json` | address of the metrics | [`Endpoint`](crate::telemetry::endpoint::Endpoint) |
+//! | `environment.json` | versions, machine, device | [`Environment`] |
+//! | `dataset.lock.json` | cases by fingerprint and split | [`DatasetLock`] |
+//! | `events.jsonl` | one event a line | [`Event`] |
+//! | `metrics.csv` | one finite step a line | [`StepRecord`] |
+//! | `summary.json` | result of a finished run | [`RunSummary`] |
+//! | `endpoint.json` | address of the metrics | [`Endpoint`](crate::telemetry::Endpoint) |
 //! | `not-finite.json` | step that ended the run | `train::non_finite` |
 //! | `checkpoints/step-*/manifest.json` | its files by fingerprint | [`manifest::CheckpointManifest`] |
 //! | `checkpoints/step-*/state.json` | progress of the training | `train::training_progress::TrainingState` |
 //! | `checkpoints/{latest,best}` | names of two of them | text |
 //! | `run.lock` | id of the process that writes to the folder | text |
-//! | `validation/summary.json` | scores of the held-out cases | [`scores::EvaluationScores`] |
-//! | `validation/cases.csv` | the same by case and region | [`scores::write_cases_csv`] |
+//! | `validation/summary.json` | scores of the held-out cases | [`EvaluationScores`] |
+//! | `validation/cases.csv` | the same by case and region | [`write_cases_csv`] |
 
-pub mod dataset_lock;
-pub mod directory;
-pub mod environment;
-pub mod event;
-pub mod event_log;
-pub mod journal;
+mod dataset_lock;
+mod directory;
+mod environment;
+mod event;
+mod event_log;
+mod journal;
 pub mod manifest;
-pub mod scores;
-pub mod summary;
+mod scores;
+mod summary;
+
+pub use dataset_lock::{DatasetLock, LockedCase, LockedSplitFile, SpacingRange};
+pub use directory::RunDirectory;
+pub use environment::Environment;
+pub use event::{
+    CheckpointEvent, EpochEvent, Event, FinishedEvent, ResumedEvent, SkippedEvent, StartedEvent,
+    StepRecord, Timestamped, ValidationEvent, key_by_region,
+};
+pub use event_log::EventLog;
+pub use journal::{Journal, JournalPosition};
+pub use scores::{EvaluationScores, write_cases_csv};
+pub use summary::{BestValidation, ExcludedCase, RunSummary};
 
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use crate::base::error::Fault;
-use crate::base::fs;
+use crate::base::{Fault, fs};
 
 /// Resolved configuration.
 pub const CONFIG: &str = "config.toml";

@@ -5,13 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::Fault;
-use crate::base::files::{write_atomically, write_json};
-use crate::base::fs;
-use crate::eval::cohort::CohortScore;
-use crate::eval::lesionwise::CohortLesions;
-use crate::eval::postprocess::PostProcess;
-use crate::eval::threshold::ThresholdBaseline;
+use crate::base::{Fault, fs, write_atomically, write_json};
+use crate::eval::{CohortLesions, CohortScore, PostProcess, ThresholdBaseline};
 use crate::run_folder::{CASES, SUMMARY};
 
 /// A predictor's scores on a cohort, and what one threshold can do on the same cases.

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::CaseError;
-use crate::pipeline::bottleneck::BottleneckVerdict;
-use crate::run_folder::scores::EvaluationScores;
-use crate::volume::case::CaseId;
+use crate::base::CaseError;
+use crate::pipeline::BottleneckVerdict;
+use crate::run_folder::EvaluationScores;
+use crate::volume::CaseId;
 
 /// Result of a run. Fields that a file of another version lacks have their default.
 #[derive(Debug, Default, Serialize, Deserialize)]

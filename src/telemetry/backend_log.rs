@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::Mutex;
 
-use crate::base::error::Fault;
+use crate::base::Fault;
 
 /// Least interval between two lines of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);

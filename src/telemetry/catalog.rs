@@ -9,7 +9,7 @@ use metrics::{Counter, Gauge, Histogram};
 use parking_lot::Mutex;
 
 use super::metric::{Family, Metric, SecondsTotal, Unit};
-use crate::base::error::Reason;
+use crate::base::Reason;
 
 /// Buckets of a stage's service time: 1 ms doubled until 30 s are covered.
 pub const STAGE_BUCKETS: &[f64] = &[

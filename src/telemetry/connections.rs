@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::catalog;
 use super::recorder::Recorder;
-use crate::base::machine::open_file_limit;
+use crate::base::open_file_limit;
 
 /// Most connections at a time: a page and a few servers need a handful.
 pub const MAX_CONNECTIONS: usize = 256;

@@ -9,8 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::fingerprint::Fingerprint;
-use crate::base::fs;
+use crate::base::{Fingerprint, fs};
 
 /// Response header that says which endpoint answers.
 pub const INSTANCE_HEADER: &str = "gliaflow-instance";

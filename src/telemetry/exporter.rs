@@ -20,7 +20,7 @@ use super::host_names::HostRule;
 use super::recorder::Recorder;
 pub use super::routes::DescribeTopology;
 use super::routes::{self, EndpointState, REQUEST_TIMEOUT};
-use crate::base::thread::spawn_named;
+use crate::base::spawn_named;
 
 /// Port in Prometheus' range for exporters (9100 to 9999), where people look for metrics. The list
 /// has been full for years, so any would do.

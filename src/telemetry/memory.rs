@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::base::thread::spawn_named;
+use crate::base::spawn_named;
 use crate::telemetry::process::anonymous_bytes;
 
 /// Sampling interval: shorter than the life of any buffer that matters.

@@ -3,16 +3,25 @@
 
 pub mod backend_log;
 pub mod catalog;
-pub mod connections;
-pub mod endpoint;
-pub mod exporter;
-pub mod exposition;
+mod connections;
+mod endpoint;
+mod exporter;
+mod exposition;
 pub mod gpu;
 pub mod health;
 mod host_names;
-pub mod memory;
-pub mod meter;
-pub mod metric;
+mod memory;
+mod meter;
+mod metric;
 pub mod process;
-pub mod recorder;
+mod recorder;
 mod routes;
+
+pub use connections::MAX_CONNECTIONS;
+pub use endpoint::{Endpoint, INSTANCE_HEADER};
+pub use exporter::{DescribeTopology, Exporter, InvalidMetricsAddress, MetricsAddress};
+pub use exposition::{InvalidScrape, Scrape};
+pub use memory::PeakMemoryMonitor;
+pub use meter::{Activity, Meter, MeterReader, MeterReading, record_starved};
+pub use metric::{Family, Metric, MetricHandle, MetricKind, SecondsTotal, Unit};
+pub use recorder::Recorder;

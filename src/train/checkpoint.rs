@@ -7,12 +7,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::error::Fault;
-use crate::base::files::{rename_synced, write_atomically, write_json};
-use crate::base::fs;
+use crate::base::{Fault, fs, rename_synced, write_atomically, write_json};
 use crate::run_folder::CHECKPOINTS;
 use crate::run_folder::manifest::{CheckpointManifest, MANIFEST, STATE, damaged_checkpoint};
-use crate::train::training_progress::TrainingState;
+use crate::train::TrainingState;
 
 /// Pointer files.
 const LATEST: &str = "latest";
@@ -192,8 +190,8 @@ fn remove_if_there(folder: &Path) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::fingerprint::Fingerprint;
-    use crate::train::training_progress::TrainingProgress;
+    use crate::base::Fingerprint;
+    use crate::train::TrainingProgress;
 
     fn state(step: u64) -> TrainingState {
         TrainingState {

@@ -6,18 +6,14 @@ use std::time::{Duration, Instant};
 use burn::tensor::{AllocationProperty, Bytes, DType, Device, Int, Tensor, TensorData};
 use metrics::Counter;
 
-use crate::actor::feed::Feed;
-use crate::base::error::Fault;
-use crate::base::seed::SampleKey;
-use crate::buffers::pooled::PooledBuffer;
-use crate::nets::precision::Precision;
-use crate::pipeline::sample::Batch;
+use crate::actor::Feed;
+use crate::base::{Fault, SampleKey};
+use crate::buffers::PooledBuffer;
+use crate::nets::Precision;
+use crate::pipeline::Batch;
 use crate::telemetry::catalog;
-use crate::train::loss::region_targets;
-use crate::volume::case::{CaseId, Split};
-use crate::volume::modality::Modality;
-use crate::volume::region::Region;
-use crate::volume::targets::{CERTAIN, Targets};
+use crate::train::region_targets;
+use crate::volume::{CERTAIN, CaseId, Modality, Region, Split, Targets};
 
 /// Batch on the device, or in transfer.
 pub struct DeviceBatch {
@@ -151,8 +147,7 @@ mod tests {
     use half::f16;
 
     use super::*;
-    use crate::volume::grid::Dims;
-    use crate::volume::targets::probabilities_of_label;
+    use crate::volume::{Dims, probabilities_of_label};
 
     const DIMS: Dims = Dims([1, 2, 3]);
 

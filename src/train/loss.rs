@@ -9,9 +9,8 @@ use burn::tensor::{Bool, Int, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::nets::Output;
-use crate::nets::volumetric::mean_pool;
-use crate::volume::region::{Region, label};
+use crate::nets::{Output, mean_pool};
+use crate::volume::{Region, label};
 
 /// Variant of the paper's loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

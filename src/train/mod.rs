@@ -3,13 +3,21 @@
 
 pub mod checkpoint;
 pub mod feed;
-pub mod loss;
+mod loss;
 mod lossless_f64;
 pub mod non_finite;
-pub mod plateau;
-pub mod schedule;
-pub mod settings;
-pub mod skips;
+mod plateau;
+mod schedule;
+mod settings;
+mod skips;
 mod step_metrics;
-pub mod trainer;
-pub mod training_progress;
+mod trainer;
+mod training_progress;
+
+pub use loss::{LossConfig, LossParts, region_targets};
+pub use plateau::Plateau;
+pub use schedule::{Schedule, SchedulePosition};
+pub use settings::{CheckpointConfig, NonFinitePolicy, TrainerConfig, ValidationConfig};
+pub use skips::SkipQueue;
+pub use trainer::{Trainer, TrainerContext};
+pub use training_progress::{BestEpoch, EpochSums, TrainingProgress, TrainingState};

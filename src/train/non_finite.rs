@@ -7,11 +7,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::base::error::Fault;
-use crate::base::files::write_json;
-use crate::run_folder::NOT_FINITE;
-use crate::run_folder::event::StepRecord;
-use crate::train::settings::{NonFinitePolicy, TrainerConfig};
+use crate::base::{Fault, write_json};
+use crate::run_folder::{NOT_FINITE, StepRecord};
+use crate::train::{NonFinitePolicy, TrainerConfig};
 
 /// Contents of the report on the step that ended a run.
 #[derive(Serialize)]
@@ -92,8 +90,8 @@ fn describe_samples(record: &StepRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::seed::SampleKey;
-    use crate::volume::case::CaseId;
+    use crate::base::SampleKey;
+    use crate::volume::CaseId;
 
     fn record() -> StepRecord {
         StepRecord {

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::train::lossless_f64;
-use crate::train::schedule::Schedule;
+use crate::train::{Schedule, lossless_f64};
 
 /// State of [`Schedule::Plateau`]; part of every checkpoint.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -47,7 +46,7 @@ impl Plateau {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::schedule::SchedulePosition;
+    use crate::train::SchedulePosition;
 
     const SCHEDULE: Schedule =
         Schedule::Plateau { factor: 0.5, patience: 2, threshold: 0.01, smoothing: 0.0 };

@@ -9,7 +9,7 @@ use std::f64::consts::PI;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::train::plateau::Plateau;
+use crate::train::Plateau;
 
 /// Learning rate schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -138,7 +138,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::schema::check_ranges;
+    use crate::base::check_ranges;
 
     fn at(schedule: Schedule, epoch: f64) -> f64 {
         let moment =

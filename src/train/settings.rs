@@ -3,9 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::schema::ConfigError;
-use crate::train::plateau::Plateau;
-use crate::train::schedule::{Schedule, SchedulePosition};
+use crate::base::ConfigError;
+use crate::train::{Plateau, Schedule, SchedulePosition};
 
 /// Trainer settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -151,7 +150,7 @@ impl TrainerConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::schema::check_ranges;
+    use crate::base::check_ranges;
 
     #[test]
     fn a_warm_up_rises_in_front_of_any_schedule_and_leaves_its_clock_alone() {

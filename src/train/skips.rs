@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::actor::stage::SkippedItem;
-use crate::run_folder::event::{Event, SkippedEvent};
+use crate::actor::SkippedItem;
+use crate::run_folder::{Event, SkippedEvent};
 
 /// Queue of skips that no completed step has passed yet, in the order of the plan. Clones share it.
 #[derive(Clone, Default)]
@@ -34,7 +34,7 @@ impl SkipQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::error::{CaseError, Reason};
+    use crate::base::{CaseError, Reason};
 
     #[test]
     fn a_skip_waits_for_the_step_that_passes_it() {

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use crate::run_folder::event::{EpochEvent, Event, StepRecord};
+use crate::run_folder::{EpochEvent, Event, StepRecord};
 use crate::telemetry::catalog;
-use crate::train::training_progress::EpochSums;
+use crate::train::EpochSums;
 
 /// Step rate, epoch time and utilization of one process.
 #[derive(Default)]

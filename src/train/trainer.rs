@@ -5,23 +5,19 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Tensor, TensorData, Transaction};
 
-use crate::actor::stop::{StopLatch, StopState};
-use crate::base::error::Fault;
-use crate::base::progress::ProgressTask;
+use crate::actor::{StopLatch, StopState};
+use crate::base::{Fault, ProgressTask};
 use crate::nets::Learner;
-use crate::run_folder::event::{Event, StepRecord};
-use crate::run_folder::journal::Journal;
+use crate::run_folder::{Event, Journal, StepRecord};
 use crate::telemetry::health::{self, Health};
 use crate::telemetry::{backend_log, catalog};
 use crate::train::feed::BatchFeed;
-use crate::train::loss::{LossConfig, LossParts};
 use crate::train::non_finite::{self, RecentSteps};
-use crate::train::schedule::SchedulePosition;
-use crate::train::settings::TrainerConfig;
-use crate::train::skips::SkipQueue;
 use crate::train::step_metrics::StepMetrics;
-use crate::train::training_progress::TrainingProgress;
-use crate::volume::region::Region;
+use crate::train::{
+    LossConfig, LossParts, SchedulePosition, SkipQueue, TrainerConfig, TrainingProgress,
+};
+use crate::volume::Region;
 
 /// Interval at which an artificially slow step checks whether the run is to stop.
 const STOP_POLL_INTERVAL: Duration = Duration::from_millis(20);

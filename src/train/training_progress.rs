@@ -3,10 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::fingerprint::Fingerprint;
-use crate::run_folder::journal::JournalPosition;
-use crate::train::lossless_f64;
-use crate::train::plateau::Plateau;
+use crate::base::Fingerprint;
+use crate::run_folder::JournalPosition;
+use crate::train::{Plateau, lossless_f64};
 
 /// Progress of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -4,12 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::fingerprint::Fingerprint;
-use crate::base::seed::{Domain, KeyedRng, SampleKey};
-use crate::volume::grid::{Affine, Dims};
-use crate::volume::modality::Modality;
-use crate::volume::region::LabelScheme;
-use crate::volume::voxels::Voxels;
+use crate::base::{Domain, Fingerprint, KeyedRng, SampleKey};
+use crate::volume::{Affine, Dims, LabelScheme, Modality, Voxels};
 
 /// Longest case id in bytes: with an extension, a process id and a number it still fits a file name.
 pub const MAX_CASE_ID_BYTES: usize = 200;

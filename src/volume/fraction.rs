@@ -35,7 +35,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::volume::partition::{SplitShares, partition_cohort};
+    use crate::volume::{SplitShares, partition_cohort};
 
     fn kept(cases: &[(CaseId, usize)], fraction: f64) -> Vec<Split> {
         let mut parts = partition_cohort(cases, &SplitShares::default(), 5);

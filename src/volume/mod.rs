@@ -1,12 +1,31 @@
 //! Floor 1: vocabulary of the field. No files, no threads, no tensors.
 
-pub mod case;
-pub mod fold;
-pub mod fraction;
-pub mod grid;
-pub mod modality;
-pub mod partition;
-pub mod patient;
-pub mod region;
-pub mod targets;
-pub mod voxels;
+mod case;
+mod fold;
+mod fraction;
+mod grid;
+mod modality;
+mod partition;
+mod patient;
+mod region;
+mod targets;
+mod voxels;
+
+pub use case::{
+    Case, CaseId, MAX_CASE_ID_BYTES, SourceGrid, Split, case_id_problem, hold_out_cases,
+};
+pub use fold::Fold;
+pub use fraction::keep_fraction;
+pub use grid::{Affine, Box3, Dims, GRID_TOLERANCE_VOXELS};
+pub use modality::Modality;
+pub use partition::{SplitShares, cross_validation, partition_cohort};
+pub use patient::split_by_patient;
+pub use patient::{
+    CohortCase, PatientId, keep_patients, part_of_unlabelled, patients_in_two_parts,
+};
+pub use region::{LabelScheme, Region, label};
+pub use targets::quantise_probability;
+pub use targets::{
+    CERTAIN, RegionProbabilities, Targets, most_likely_label, probabilities_of_label,
+};
+pub use voxels::Voxels;

@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::schema::{ConfigError, check_ranges};
+use crate::base::{ConfigError, check_ranges};
+use crate::volume::Fold;
 use crate::volume::case::{CaseId, Split, split_draw};
-use crate::volume::fold::Fold;
 
 /// Split of a cohort in shares. What is neither validation nor test is trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

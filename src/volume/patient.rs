@@ -6,8 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::volume::case::{CaseId, Split};
-use crate::volume::fraction::keep_fraction;
+use crate::volume::{CaseId, Split, keep_fraction};
 
 /// Name of a patient, who may have several cases: scans at several times.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::volume::region::Region;
+use crate::volume::Region;
 
 /// Probability 1 of a region, as targets store it.
 pub const CERTAIN: u8 = u8::MAX;
@@ -59,7 +59,7 @@ pub fn most_likely_label(shares: RegionProbabilities) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::region::label;
+    use crate::volume::label;
 
     #[test]
     fn quantising_keeps_the_ends_the_middle_and_every_stored_value() {

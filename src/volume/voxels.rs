@@ -1,6 +1,5 @@
 //! Intensities of one volume in the narrowest type that holds them exactly.
-
-use crate::base::memory::{OutOfMemory, collect_values};
+use crate::base::{OutOfMemory, collect_values};
 
 /// Voxel values in memory order `[d, h, w]`.
 #[derive(Debug, Clone, PartialEq)]

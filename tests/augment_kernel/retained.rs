@@ -1,9 +1,7 @@
 //! Gamma that keeps the mean and standard deviation of the tissue.
 
-use gliaflow::augment::config::{Background, DrawnParams};
-use gliaflow::augment::gamma::DrawnGamma;
-use gliaflow::augment::placement::Window;
-use gliaflow::volume::grid::Dims;
+use gliaflow::augment::{Background, DrawnGamma, DrawnParams, Window};
+use gliaflow::volume::Dims;
 
 use super::toy::Toy;
 use super::{kernels, render};

@@ -1,11 +1,7 @@
 //! What a sample is trained towards, label or probabilities: one voxel's, the same in both forms.
 
-use gliaflow::augment::config::Background;
-use gliaflow::augment::kernel::PatchImages;
-use gliaflow::augment::recipe::RenderPlan;
-use gliaflow::augment::view::{CaseView, TargetVoxels};
-use gliaflow::volume::modality::Modality;
-use gliaflow::volume::targets::{RegionProbabilities, probabilities_of_label};
+use gliaflow::augment::{Background, CaseView, PatchImages, RenderPlan, TargetVoxels};
+use gliaflow::volume::{Modality, RegionProbabilities, probabilities_of_label};
 use proptest::prelude::*;
 
 use super::{bits, drawn, kernels, render, toy, window};

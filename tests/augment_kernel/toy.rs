@@ -1,11 +1,9 @@
 //! Small cases for the kernels.
 
-use gliaflow::augment::view::{CaseView, IntensityNormalisation};
-use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
-use gliaflow::cache::encode::IntensityScale;
-use gliaflow::cache::histogram::TissueHistogram;
-use gliaflow::cache::statistics::measure_tissue;
-use gliaflow::volume::grid::Dims;
+use gliaflow::augment::{CaseView, IntensityNormalisation};
+use gliaflow::base::{Domain, KeyedRng, SampleKey};
+use gliaflow::cache::{IntensityScale, TissueHistogram, measure_tissue};
+use gliaflow::volume::Dims;
 
 /// A case of a few hundred voxels.
 #[derive(Debug)]

@@ -1,20 +1,12 @@
 //! The content of the golden case files.
 
-use gliaflow::base::fingerprint::Fingerprint;
-use gliaflow::cache::contents::{CaseContents, OutsideLabel};
-use gliaflow::cache::description::{
-    BackgroundBasis, CaseDescription, CaseMeaning, Clipping, ModalityRecord,
+use gliaflow::base::Fingerprint;
+use gliaflow::cache::{
+    BackgroundBasis, CaseContents, CaseDescription, CaseMeaning, Clipping, Foreground,
+    IntensityScale, IntensityStats, MappedCase, ModalityRecord, OutsideLabel, SourceFile,
+    TissueHistogram,
 };
-use gliaflow::cache::encode::IntensityScale;
-use gliaflow::cache::foreground::Foreground;
-use gliaflow::cache::histogram::TissueHistogram;
-use gliaflow::cache::map::MappedCase;
-use gliaflow::cache::source::SourceFile;
-use gliaflow::cache::statistics::IntensityStats;
-use gliaflow::volume::case::{CaseId, SourceGrid};
-use gliaflow::volume::grid::{Affine, Box3, Dims};
-use gliaflow::volume::modality::Modality;
-use gliaflow::volume::region::{LabelScheme, Region};
+use gliaflow::volume::{Affine, Box3, CaseId, Dims, LabelScheme, Modality, Region, SourceGrid};
 
 /// What the golden file of v1 holds.
 pub(super) fn golden_v1() -> CaseContents {

@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use gliaflow::eval::predictor::Predictor;
+use gliaflow::eval::Predictor;
 use gliaflow::pipeline::whole_case::WholeCase;
-use gliaflow::run::ensemble::{CheckpointChoice, Ensemble, Member};
-use gliaflow::volume::case::{CaseId, SourceGrid};
-use gliaflow::volume::grid::{Affine, Box3, Dims};
-use gliaflow::volume::region::LabelScheme;
+use gliaflow::run::{CheckpointChoice, Ensemble, Member};
+use gliaflow::volume::{Affine, Box3, CaseId, Dims, LabelScheme, SourceGrid};
 
 use crate::cli::harness::{Desk, TINY};
 

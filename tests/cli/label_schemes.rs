@@ -2,14 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use gliaflow::brats::case::read_labels_only;
-use gliaflow::brats::write::write_labels;
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::source::ExpectedSource;
-use gliaflow::cache::store::CaseStore;
-use gliaflow::volume::case::{CaseId, SourceGrid};
-use gliaflow::volume::grid::{Affine, Dims};
-use gliaflow::volume::region::{LabelScheme, Region};
+use gliaflow::brats::{read_labels_only, write_labels};
+use gliaflow::cache::{CaseStore, ExpectedSource, PreprocessConfig};
+use gliaflow::volume::{Affine, CaseId, Dims, LabelScheme, Region, SourceGrid};
 use serde_json::Value;
 
 use crate::cli::harness::Desk;

@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use gliaflow::brats::case::{read_case, read_labels_only};
-use gliaflow::brats::dataset::discover_cases;
-use gliaflow::brats::write::write_labels;
+use gliaflow::brats::{discover_cases, read_case, read_labels_only, write_labels};
 use gliaflow::experiment::config::{ExperimentConfig, Repetition};
 use gliaflow::run::config;
-use gliaflow::volume::region::LabelScheme;
+use gliaflow::volume::LabelScheme;
 
 use crate::cli::harness::{Desk, TINY};
 

@@ -1,10 +1,7 @@
 //! `score`: label files against label files, without a network.
 
-use gliaflow::brats::case::read_labels_only;
-use gliaflow::brats::orient::source_grid;
-use gliaflow::brats::write::write_labels;
-use gliaflow::volume::grid::{Affine, Dims};
-use gliaflow::volume::region::LabelScheme;
+use gliaflow::brats::{read_labels_only, source_grid, write_labels};
+use gliaflow::volume::{Affine, Dims, LabelScheme};
 use serde_json::Value;
 
 use crate::cli::harness::Desk;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use gliaflow::pipeline::{ingest, loader, whole_case};
 use gliaflow::telemetry::catalog::{self, CATALOGUE, RunState};
-use gliaflow::telemetry::metric::{Metric, MetricKind};
-use gliaflow::volume::case::Split;
+use gliaflow::telemetry::{Metric, MetricKind};
+use gliaflow::volume::Split;
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::token::{T_LAND, T_LUNLESS};
 use promql_parser::parser::{self, BinaryExpr, Call, Expr, LabelModifier, VectorSelector};

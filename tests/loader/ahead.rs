@@ -3,13 +3,12 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::base::error::Reason;
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::pipeline::arrivals::Arrivals;
+use gliaflow::actor::StopLatch;
+use gliaflow::base::Reason;
+use gliaflow::cache::PreprocessConfig;
 use gliaflow::pipeline::ingest::IngestWorkers;
 use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start_loader};
-use gliaflow::pipeline::prefetch_ingest::{OnArrival, PrefetchIngest, PrefetchIngestParts};
+use gliaflow::pipeline::{Arrivals, OnArrival, PrefetchIngest, PrefetchIngestParts};
 
 use super::setting::{Setting, every_transform, flair, hash, truncate};
 use crate::deadline::{LIMIT, Watch, within};

@@ -4,19 +4,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::base::fingerprint::Fingerprint;
-use gliaflow::brats::case::CaseReader;
-use gliaflow::brats::dataset::CaseFiles;
-use gliaflow::cache::annotation::{Annotation, AnnotationVoxels};
-use gliaflow::cache::contents::prepare_case;
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::store::CaseStore;
-use gliaflow::pipeline::annotations::Annotations;
+use gliaflow::actor::StopLatch;
+use gliaflow::base::Fingerprint;
+use gliaflow::brats::{CaseFiles, CaseReader};
+use gliaflow::cache::{Annotation, AnnotationVoxels, CaseStore, PreprocessConfig, prepare_case};
 use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start_loader};
-use gliaflow::pipeline::sample::Batch;
-use gliaflow::volume::region::label;
-use gliaflow::volume::targets::{RegionProbabilities, Targets, probabilities_of_label};
+use gliaflow::pipeline::{Annotations, Batch};
+use gliaflow::volume::{RegionProbabilities, Targets, label, probabilities_of_label};
 
 use super::setting::{Setting, every_transform, fixed};
 use crate::deadline::{LIMIT, Watch, within};

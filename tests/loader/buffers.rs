@@ -1,10 +1,9 @@
 //! Patch buffers go round: a long run makes as many as it has tickets, and not one more.
 
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::buffers::patch::PatchBuffer;
-use gliaflow::buffers::patch::PatchBufferPool;
+use gliaflow::actor::StopLatch;
+use gliaflow::buffers::{PatchBuffer, PatchBufferPool};
 use gliaflow::pipeline::loader::start_with_buffers;
-use gliaflow::volume::targets::Targets;
+use gliaflow::volume::Targets;
 
 use super::setting::{Setting, fixed};
 use crate::backpressure::parked;

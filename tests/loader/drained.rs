@@ -1,10 +1,9 @@
 //! A drained loader delivers what is in flight as full batches, and the samples that fill none are
 //! the first of the next run.
 
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::pipeline::budget::LoaderConfig;
-use gliaflow::pipeline::sample::Batch;
-use gliaflow::volume::grid::Dims;
+use gliaflow::actor::StopLatch;
+use gliaflow::pipeline::{Batch, LoaderConfig};
+use gliaflow::volume::Dims;
 
 use super::setting::{Setting, fixed, samples};
 use crate::backpressure::parked;

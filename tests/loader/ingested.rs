@@ -4,18 +4,13 @@
 use std::fs;
 use std::path::PathBuf;
 
-use gliaflow::actor::feed::{Feed, RunningTopology};
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::base::error::Reason;
-use gliaflow::brats::dataset::CaseFiles;
-use gliaflow::brats::write::{write_intensities, write_labels};
-use gliaflow::cache::map::{MappedCase, Verify};
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::source::ExpectedSource;
-use gliaflow::pipeline::decode::stat_files;
+use gliaflow::actor::{Feed, RunningTopology, StopLatch};
+use gliaflow::base::Reason;
+use gliaflow::brats::{CaseFiles, write_intensities, write_labels};
+use gliaflow::cache::{ExpectedSource, MappedCase, PreprocessConfig, Verify};
 use gliaflow::pipeline::ingest::{IngestOutcome, IngestWorkers, start_ingest};
-use gliaflow::volume::case::SourceGrid;
-use gliaflow::volume::grid::Dims;
+use gliaflow::pipeline::stat_files;
+use gliaflow::volume::{Dims, SourceGrid};
 
 use super::setting::{Setting, flair, phantom, truncate};
 use crate::backpressure::parked;

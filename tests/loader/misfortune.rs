@@ -3,16 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use gliaflow::actor::stage::Source;
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::base::error::{Fault, Reason};
-use gliaflow::brats::case::CaseReader;
-use gliaflow::brats::dataset::CaseFiles;
-use gliaflow::buffers::case::CaseBuffers;
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::pipeline::decode::decode_case;
-use gliaflow::pipeline::normalize::Normalize;
-use gliaflow::pipeline::plan::SamplePlanner;
+use gliaflow::actor::{Source, StopLatch};
+use gliaflow::base::{Fault, Reason};
+use gliaflow::brats::{CaseFiles, CaseReader};
+use gliaflow::buffers::CaseBuffers;
+use gliaflow::cache::PreprocessConfig;
+use gliaflow::pipeline::{Normalize, SamplePlanner, decode_case};
 
 use super::setting::{Setting, fixed, flair, hash, replace, samples, truncate};
 use crate::backpressure::parked;
@@ -117,7 +113,7 @@ fn a_case_bad_from_the_start_is_skipped_at_every_turn_for_any_number_of_workers(
         let cohort = setting.cohort();
         let victim = &cohort[3];
         truncate(flair(victim));
-        let of_others = |batch: &gliaflow::pipeline::sample::Batch| -> Vec<_> {
+        let of_others = |batch: &gliaflow::pipeline::Batch| -> Vec<_> {
             let places = batch.provenance.iter().zip(samples(batch));
             places.filter(|(from, _)| from.case != victim.id).map(|(_, sample)| sample).collect()
         };

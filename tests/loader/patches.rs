@@ -3,28 +3,16 @@
 
 use std::sync::Arc;
 
-use gliaflow::actor::stage::Stage;
-use gliaflow::augment::config::{AugmentConfig, Background, DrawnParams};
-use gliaflow::augment::placement::Window;
-use gliaflow::base::fingerprint::Fingerprint;
-use gliaflow::base::seed::{Domain, KeyedRng, SampleKey};
+use gliaflow::actor::Stage;
+use gliaflow::augment::{AugmentConfig, Background, DrawnParams, Window};
+use gliaflow::base::{Domain, Fingerprint, KeyedRng, SampleKey};
 use gliaflow::brats::phantom::{PhantomCase, generate_phantom};
-use gliaflow::buffers::patch::PatchBuffer;
-use gliaflow::buffers::patch::PatchBufferPool;
-use gliaflow::cache::contents::prepare_case;
-use gliaflow::cache::map::MappedCase;
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::source::ExpectedSource;
-use gliaflow::cache::store::CaseStore;
+use gliaflow::buffers::{PatchBuffer, PatchBufferPool};
+use gliaflow::cache::{CaseStore, ExpectedSource, MappedCase, PreprocessConfig, prepare_case};
 use gliaflow::pipeline::augment::Augment;
-use gliaflow::pipeline::case_handle::CaseHandle;
-use gliaflow::pipeline::crop::{Crop, CropConfig};
-use gliaflow::pipeline::sample::{DrawnSample, Sample};
-use gliaflow::quality::policy::QualityPolicy;
-use gliaflow::volume::case::{Case, CaseId, SourceGrid};
-use gliaflow::volume::grid::{Affine, Dims};
-use gliaflow::volume::region::LabelScheme;
-use gliaflow::volume::voxels::Voxels;
+use gliaflow::pipeline::{CaseHandle, Crop, CropConfig, DrawnSample, Sample};
+use gliaflow::quality::QualityPolicy;
+use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, SourceGrid, Voxels};
 use half::f16;
 
 use super::reference::{Cut, Reference, tolerance};

@@ -2,7 +2,7 @@
 //! copies, no code of the loader's.
 
 use gliaflow::brats::phantom::PhantomCase;
-use gliaflow::volume::grid::{Box3, Dims};
+use gliaflow::volume::{Box3, Dims};
 
 /// Where a patch is cut.
 #[derive(Debug, Clone, Copy)]

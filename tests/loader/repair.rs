@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use gliaflow::base::error::Reason;
-use gliaflow::cache::map::{MappedCase, Verify};
+use gliaflow::base::Reason;
+use gliaflow::cache::{MappedCase, Verify};
 
 use super::setting::{Setting, hash, replace, replace_in_secret};
 use crate::deadline::{LIMIT, within};

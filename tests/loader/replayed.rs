@@ -1,14 +1,11 @@
 //! A replayed sample is the one that the network saw, and lies where it came from.
 
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::brats::read::read_volume;
-use gliaflow::pipeline::case_handle::CaseHandle;
-use gliaflow::pipeline::crop::Crop;
-use gliaflow::pipeline::replay::{ReplayedSample, replay_sample, write_sample_arrays};
-use gliaflow::pipeline::sample::{Batch, DrawnSample};
-use gliaflow::volume::grid::Dims;
-use gliaflow::volume::region::{LabelScheme, Region};
-use gliaflow::volume::targets::Targets;
+use gliaflow::actor::StopLatch;
+use gliaflow::brats::read_volume;
+use gliaflow::pipeline::{
+    Batch, CaseHandle, Crop, DrawnSample, ReplayedSample, replay_sample, write_sample_arrays,
+};
+use gliaflow::volume::{Dims, LabelScheme, Region, Targets};
 use half::f16;
 
 use super::reference::Reference;

@@ -4,25 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use gliaflow::actor::feed::{Feed, RunningTopology};
-use gliaflow::actor::stage::SkippedItem;
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::augment::config::AugmentConfig;
-use gliaflow::base::fingerprint::{Fingerprint, Fingerprinter};
-use gliaflow::brats::dataset::{CaseFiles, discover_cases};
+use gliaflow::actor::{Feed, RunningTopology, SkippedItem, StopLatch};
+use gliaflow::augment::AugmentConfig;
+use gliaflow::base::{Fingerprint, Fingerprinter};
 use gliaflow::brats::phantom::{PhantomCase, PhantomConfig, cohort, generate_phantom};
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::cache::store::CaseStore;
-use gliaflow::pipeline::budget::{Footprint, LoaderConfig, LoaderWorkers};
-use gliaflow::pipeline::crop::CropConfig;
-use gliaflow::pipeline::drill::DrillConfig;
-use gliaflow::pipeline::fetch::Fetch;
+use gliaflow::brats::{CaseFiles, discover_cases};
+use gliaflow::cache::{CaseStore, PreprocessConfig};
 use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start_loader};
-use gliaflow::pipeline::plan::Plan;
-use gliaflow::pipeline::sample::Batch;
-use gliaflow::pipeline::workers::WorkerPlan;
-use gliaflow::volume::case::CaseId;
-use gliaflow::volume::grid::Dims;
+use gliaflow::pipeline::{
+    Batch, CropConfig, DrillConfig, Fetch, Footprint, LoaderConfig, LoaderWorkers, Plan, WorkerPlan,
+};
+use gliaflow::volume::{CaseId, Dims};
 
 use crate::deadline::Watch;
 use crate::numbers::runtime;

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use gliaflow::brats::phantom::{PhantomCase, generate_phantom};
-use gliaflow::cache::map::MappedCase;
-use gliaflow::pipeline::crop::CropConfig;
-use gliaflow::volume::grid::Dims;
-use gliaflow::volume::region::{Region, label};
+use gliaflow::cache::MappedCase;
+use gliaflow::pipeline::CropConfig;
+use gliaflow::volume::{Dims, Region, label};
 
 use super::patches::{Cutter, case_of, mapped};
 use super::setting::{PHANTOMS, mirroring};

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::base::error::Reason;
+use gliaflow::actor::StopLatch;
+use gliaflow::base::Reason;
 use gliaflow::pipeline::whole_case::WholeCaseSource;
-use gliaflow::volume::case::CaseId;
+use gliaflow::volume::CaseId;
 
 use super::setting::{Setting, hash, samples};
 use crate::deadline::{LIMIT, within};
@@ -71,7 +71,9 @@ fn where_the_sources_are_gone_too_the_samples_of_the_case_are_skipped_and_no_oth
         let whole = setting.take(watch, "cache", 0, 2 * BATCHES);
         let reference: BTreeMap<_, _> = whole
             .iter()
-            .flat_map(|batch| batch.keys.iter().map(|key| (key.epoch, key.index)).zip(samples(batch)))
+            .flat_map(|batch| {
+                batch.keys.iter().map(|key| (key.epoch, key.index)).zip(samples(batch))
+            })
             .collect();
         let lost = setting.cohort()[1].clone();
         let (mut feed, running) = setting.start(watch, "cache", 0, &StopLatch::new());

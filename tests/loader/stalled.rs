@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::pipeline::budget::LoaderConfig;
-use gliaflow::volume::grid::Dims;
+use gliaflow::actor::StopLatch;
+use gliaflow::pipeline::LoaderConfig;
+use gliaflow::volume::Dims;
 
 use super::setting::{Setting, fixed};
 use crate::backpressure::parked;

@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use gliaflow::actor::feed::{Feed, RunningTopology};
-use gliaflow::actor::stop::StopLatch;
-use gliaflow::base::error::Reason;
-use gliaflow::brats::dataset::CaseFiles;
-use gliaflow::cache::preprocess::PreprocessConfig;
+use gliaflow::actor::{Feed, RunningTopology, StopLatch};
+use gliaflow::base::Reason;
+use gliaflow::brats::CaseFiles;
+use gliaflow::cache::PreprocessConfig;
 use gliaflow::pipeline::whole_case::{WholeCase, WholeCaseOutcome, WholeCaseSource};
-use gliaflow::volume::modality::Modality;
+use gliaflow::volume::Modality;
 
 use super::reference::{Reference, tolerance};
 use super::setting::{Setting, flair, phantom, truncate};

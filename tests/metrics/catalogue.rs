@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use gliaflow::telemetry::catalog::CATALOGUE;
-use gliaflow::telemetry::metric::{Metric, MetricKind, Unit};
+use gliaflow::telemetry::{Metric, MetricKind, Unit};
 
 use super::is_snake_case;
 

@@ -6,11 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gliaflow::base::machine::raise_open_file_limit;
-use gliaflow::telemetry::catalog;
-use gliaflow::telemetry::connections::MAX_CONNECTIONS;
-use gliaflow::telemetry::exporter::Exporter;
-use gliaflow::telemetry::recorder::Recorder;
+use gliaflow::base::raise_open_file_limit;
+use gliaflow::telemetry::{Exporter, MAX_CONNECTIONS, Recorder, catalog};
 
 use super::{ANY_PORT, Answer, DEADLINE, endpoint, get, get_fresh, series, value};
 

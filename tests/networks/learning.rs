@@ -5,9 +5,8 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use gliaflow::nets::learner::{AVERAGE_FILE, OPTIMISER_FILE, WEIGHTS_FILE};
-use gliaflow::nets::optimiser::OptimiserConfig;
-use gliaflow::nets::{Blueprint, Learner};
-use gliaflow::train::loss::{LossConfig, region_targets};
+use gliaflow::nets::{Blueprint, Learner, OptimiserConfig};
+use gliaflow::train::{LossConfig, region_targets};
 use serde_json::json;
 
 use super::{images, labels, probabilities, small_ones, step};

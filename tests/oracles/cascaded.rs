@@ -2,10 +2,8 @@
 //! parameter.
 
 use burn::tensor::Device;
-use gliaflow::nets::cascaded::{Cascaded, CascadedConfig};
-use gliaflow::nets::volumetric::mean_pool;
-use gliaflow::nets::{Architecture, ModelRng};
-use gliaflow::train::loss::{LossConfig, region_targets};
+use gliaflow::nets::{Architecture, Cascaded, CascadedConfig, ModelRng, mean_pool};
+use gliaflow::train::{LossConfig, region_targets};
 
 use super::figures::fixture;
 use super::network::{

@@ -6,9 +6,8 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use gliaflow::nets::exchange::{Weight, to_bytes};
-use gliaflow::nets::optimiser::OptimiserConfig;
 use gliaflow::nets::weights::ParameterShape;
-use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner};
+use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner, OptimiserConfig};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

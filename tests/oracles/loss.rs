@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use gliaflow::train::loss::LossConfig;
+use gliaflow::train::LossConfig;
 use serde::Deserialize;
 
 use super::figures::{Array, fixture, worst};

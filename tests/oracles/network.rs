@@ -6,8 +6,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use gliaflow::nets::weights;
-use gliaflow::volume::grid::Dims;
-use gliaflow::volume::region::LabelScheme;
+use gliaflow::volume::{Dims, LabelScheme};
 use serde::Deserialize;
 
 use super::counters::{off_projections, uniform, units};

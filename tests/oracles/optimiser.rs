@@ -6,10 +6,8 @@ use std::collections::BTreeMap;
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Device, Tensor};
-use gliaflow::nets::optimiser::OptimiserConfig;
-use gliaflow::train::plateau::Plateau;
-use gliaflow::train::schedule::{Schedule, SchedulePosition};
-use gliaflow::train::settings::TrainerConfig;
+use gliaflow::nets::OptimiserConfig;
+use gliaflow::train::{Plateau, Schedule, SchedulePosition, TrainerConfig};
 use serde_json::json;
 
 use super::counters::uniform;

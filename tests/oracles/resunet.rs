@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use gliaflow::nets::resunet_vae::{ResUNetVae, ResUNetVaeConfig};
-use gliaflow::nets::{Architecture, ModelRng, Output};
-use gliaflow::train::loss::{LossConfig, region_targets};
-use gliaflow::volume::grid::Dims;
+use gliaflow::nets::{Architecture, ModelRng, Output, ResUNetVae, ResUNetVaeConfig};
+use gliaflow::train::{LossConfig, region_targets};
+use gliaflow::volume::Dims;
 
 use super::counters::uniform;
 use super::figures::fixture;

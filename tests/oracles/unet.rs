@@ -2,9 +2,8 @@
 
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
-use gliaflow::nets::Architecture;
-use gliaflow::nets::unet::{UNet, UNetConfig};
-use gliaflow::train::loss::{LossConfig, region_targets};
+use gliaflow::nets::{Architecture, UNet, UNetConfig};
+use gliaflow::train::{LossConfig, region_targets};
 
 use super::figures::fixture;
 use super::network::{

@@ -1,13 +1,8 @@
 //! The z-score of a prepared case against PyTorch's and MONAI's, voxel by voxel.
 
-use gliaflow::base::fingerprint::Fingerprint;
-use gliaflow::cache::contents::prepare_case;
-use gliaflow::cache::preprocess::PreprocessConfig;
-use gliaflow::volume::case::{Case, CaseId, SourceGrid};
-use gliaflow::volume::grid::{Affine, Dims};
-use gliaflow::volume::modality::Modality;
-use gliaflow::volume::region::LabelScheme;
-use gliaflow::volume::voxels::Voxels;
+use gliaflow::base::Fingerprint;
+use gliaflow::cache::{PreprocessConfig, prepare_case};
+use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
 use serde::Deserialize;
 
 use super::figures::{fixture, tensors};

@@ -16,10 +16,8 @@ use std::ops::Range;
 use half::f16;
 
 use crate::augment::kernel::row::PatchRow;
-use crate::augment::recipe::RenderPlan;
-use crate::augment::view::{CaseView, TargetVoxels};
-use crate::volume::modality::Modality;
-use crate::volume::targets::{RegionProbabilities, probabilities_of_label};
+use crate::augment::{CaseView, RenderPlan, TargetVoxels};
+use crate::volume::{Modality, RegionProbabilities, probabilities_of_label};
 
 /// Output of a patch's intensities, `[c, d, h, w]`.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::augment::tone::LANES;
-use crate::volume::modality::Modality;
+use crate::volume::Modality;
 
 /// Raw values and masses of one row, per modality, in whole groups of [`LANES`].
 pub(super) struct PatchRow {

@@ -3,12 +3,12 @@
 
 use std::ops::Range;
 
+use crate::augment::CaseView;
 use crate::augment::kernel::row::PatchRow;
 use crate::augment::kernel::{IntoTarget, PatchImages, PatchJob, Target, render_rows, store};
 use crate::augment::placement::{AlignedRow, FRACTION_BITS, RowRay};
-use crate::augment::view::CaseView;
-use crate::cache::contents::RawVoxel;
-use crate::volume::modality::Modality;
+use crate::cache::RawVoxel;
+use crate::volume::Modality;
 
 /// Fraction bits of a position that count: as many as single precision holds exactly.
 pub(super) const WEIGHT_BITS: u32 = 24;

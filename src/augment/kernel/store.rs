@@ -5,7 +5,7 @@ use std::ops::Range;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use crate::augment::kernel::PatchImages;
+use crate::augment::PatchImages;
 
 /// Writes intensities from index `at` on.
 pub(super) fn write_row(from: &[f32], images: &mut PatchImages<'_>, at: usize) {

@@ -10,13 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{GENERATOR, PhantomCase, PhantomConfig, case_id, generate_phantom};
-use crate::base::error::{CaseError, Reason};
-use crate::base::files::replace_file_with;
-use crate::base::fs;
-use crate::brats::write::{write_intensities, write_labels};
-use crate::volume::case::CaseId;
-use crate::volume::modality::Modality;
-use crate::volume::region::LabelScheme;
+use crate::base::{CaseError, Reason, fs, replace_file_with};
+use crate::brats::{write_intensities, write_labels};
+use crate::volume::{CaseId, LabelScheme, Modality};
 
 /// File in a cohort's root that holds its settings.
 pub const MANIFEST: &str = "phantom.json";

@@ -1,8 +1,7 @@
 //! Head-from-voxel coordinates. Anatomy is in millimetres, so a phantom shows the same head on any
 //! grid: fewer voxels are larger voxels, and HD95 in mm means the same on all of them.
 
-use crate::volume::case::SourceGrid;
-use crate::volume::grid::{Affine, Dims};
+use crate::volume::{Affine, Dims, SourceGrid};
 
 /// Point in the head, in mm from the centre of the field of view: `[x, y, z]`, towards left,
 /// posterior and superior, as the voxels of BraTS run.

@@ -5,8 +5,8 @@ use super::frame::{EXTENT_MM, Frame, Point, dot};
 use super::noise::NoiseField;
 use super::streams::{PhantomRng, Stream};
 use super::tumour::random_direction;
-use crate::base::seed::KeyedRng;
-use crate::volume::modality::Modality;
+use crate::base::KeyedRng;
+use crate::volume::Modality;
 
 /// Tissue class; the order of [`TissueMixture`] and of the contrast tables.
 #[derive(Debug, Clone, Copy)]

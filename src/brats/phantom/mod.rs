@@ -18,10 +18,8 @@ mod tumour;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::{CaseError, Reason};
-use crate::volume::case::{CaseId, SourceGrid};
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
+use crate::base::{CaseError, Reason};
+use crate::volume::{CaseId, Dims, Modality, SourceGrid};
 
 use anatomy::{Anatomy, Tissue};
 use frame::Frame;
@@ -135,8 +133,8 @@ fn mix_tissue(tissue: &Tissue, lookalike: &MimicShares, growth: &TumourShares) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::fingerprint::{Fingerprint, Fingerprinter};
-    use crate::volume::region::{Region, label};
+    use crate::base::{Fingerprint, Fingerprinter};
+    use crate::volume::{Region, label};
 
     const TINY: PhantomConfig = PhantomConfig { dims: Dims::cube(24), seed: 7 };
     const SMALL: PhantomConfig = PhantomConfig { dims: Dims::from_nifti([64, 64, 48]), seed: 0 };

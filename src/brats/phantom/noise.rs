@@ -4,7 +4,7 @@
 //! those differ between platforms in the last bit, and a phantom must not.
 
 use super::frame::{EXTENT_MM, Point};
-use crate::base::seed::KeyedRng;
+use crate::base::KeyedRng;
 
 /// A continuous random field over the field of view: uniform values in `[-1, 1)` on a cubic
 /// lattice, blended by smoothstep. Structures are about as large as the lattice's spacing.
@@ -65,7 +65,7 @@ pub(super) fn soft_below(value: f32, edge: f32, softness: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::seed::{Domain, SampleKey};
+    use crate::base::{Domain, SampleKey};
 
     fn noise(scale_mm: f32) -> NoiseField {
         let key = SampleKey { seed: 1, epoch: 0, index: 0 };

@@ -1,6 +1,6 @@
 //! Random streams, one per structure and purpose, so that a change to one never shifts another.
 
-use crate::base::seed::{Domain, KeyedRng, SampleKey};
+use crate::base::{Domain, KeyedRng, SampleKey};
 
 /// Purpose of a stream of [`Domain::Phantom`]. The numbers are part of the generator.
 #[derive(Debug, Clone, Copy)]

@@ -5,8 +5,8 @@ use super::anatomy::{Anatomy, Tissue};
 use super::frame::{Frame, Point, dot, length, minus};
 use super::noise::{NoiseField, smoothstep, soft_below};
 use super::streams::{PhantomRng, Stream};
-use crate::base::seed::KeyedRng;
-use crate::volume::region::label;
+use crate::base::KeyedRng;
+use crate::volume::label;
 
 /// Share of cases without enhancing tumour, as low-grade gliomas mostly are.
 const WITHOUT_ENHANCEMENT: f64 = 1.0 / 7.0;

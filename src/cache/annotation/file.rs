@@ -7,20 +7,15 @@ use std::path::{Path, PathBuf};
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::Fingerprint;
-use crate::cache::annotation::{Annotation, AnnotationVoxels, AnnotationVoxelsView};
+use crate::base::{CaseError, Fingerprint, Reason};
 use crate::cache::compose::{ComposedFile, extent_to_u32, fill_table, foreground_section};
 use crate::cache::flaw::page_checksum;
-use crate::cache::foreground::ForegroundView;
 use crate::cache::format::{MAX_ID_BYTES, PAGE, SectionKind, SectionRecord};
 use crate::cache::map::{MappedCase, MappedFile, check_all};
 use crate::cache::parse::{self, FileFlaw};
 use crate::cache::small_sections::{ForegroundRanges, parse_foreground};
-use crate::volume::case::{CaseId, case_id_problem};
-use crate::volume::grid::Box3;
-use crate::volume::region::Region;
-use crate::volume::targets::Targets;
+use crate::cache::{Annotation, AnnotationVoxels, AnnotationVoxelsView, ForegroundView};
+use crate::volume::{Box3, CaseId, Region, Targets, case_id_problem};
 
 /// Version of the format that is written.
 const VERSION: u32 = 1;

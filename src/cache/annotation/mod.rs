@@ -8,19 +8,16 @@
 mod file;
 mod store;
 
-use crate::base::fingerprint::Fingerprint;
+use crate::base::Fingerprint;
+use crate::cache::MappedCase;
 use crate::cache::foreground::{self, Foreground};
-use crate::cache::map::MappedCase;
-use crate::volume::case::CaseId;
-use crate::volume::grid::Box3;
-use crate::volume::region::Region;
-use crate::volume::targets::{RegionProbabilities, Targets, most_likely_label};
+use crate::volume::{Box3, CaseId, Region, RegionProbabilities, Targets, most_likely_label};
 
 pub use self::file::MappedAnnotation;
 pub(super) use self::store::file_name;
 
 /// Extension of an annotation's file.
-pub const EXTENSION: &str = "annotation";
+pub(super) const EXTENSION: &str = "annotation";
 
 /// The voxels of an annotation, `[d, h, w]` over the brain box.
 #[derive(Debug, Clone, PartialEq, Eq)]

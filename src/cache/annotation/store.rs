@@ -2,16 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::Fingerprint;
+use crate::base::{CaseError, Fingerprint, Reason};
 use crate::cache::annotation::file::{self, MappedAnnotation};
 use crate::cache::annotation::{Annotation, EXTENSION};
-use crate::cache::error::CacheError;
-use crate::cache::map::MappedCase;
-use crate::cache::store::{CaseStore, PublishReport};
 use crate::cache::writer::stage_file;
-use crate::volume::case::CaseId;
-use crate::volume::targets::Targets;
+use crate::cache::{CacheError, CaseStore, MappedCase, PublishReport};
+use crate::volume::{CaseId, Targets};
 
 /// Hex digits of the teacher's fingerprint in a file's name; the file itself holds all of it.
 const TEACHER_DIGITS: usize = 16;

@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span, Text};
 
-use crate::base::text::{format_bytes, format_duration, format_percent};
+use crate::base::{format_bytes, format_duration, format_percent};
 use crate::cli::top::format::{draw_sparkline, split_bar, wrap_pieces, wrap_words};
 use crate::cli::top::view::{GpuRow, RunProgress, RunView, StageRow};
 

@@ -1,6 +1,6 @@
 //! Losses and Dice of a run, in the order of the steps and evaluations.
 
-use crate::telemetry::exposition::Scrape;
+use crate::telemetry::Scrape;
 
 /// Most losses that are kept: beyond that every second one is dropped. No terminal is that wide.
 const MOST: usize = 8192;

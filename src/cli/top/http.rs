@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use crate::telemetry::endpoint::INSTANCE_HEADER;
+use crate::telemetry::INSTANCE_HEADER;
 
 /// Most bytes of a response: more than any endpoint sends.
 const MOST: u64 = 16 << 20;
@@ -90,8 +90,7 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
     use super::*;
-    use crate::telemetry::exporter::Exporter;
-    use crate::telemetry::recorder::Recorder;
+    use crate::telemetry::{Exporter, Recorder};
 
     const PATIENCE: Duration = Duration::from_secs(20);
     const ANY_PORT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);

@@ -4,13 +4,12 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::base::fs;
-use crate::base::text::format_duration;
+use crate::base::{format_duration, fs};
 use crate::cli::top::history::TrainingHistory;
 use crate::cli::top::view::{RunProgress, RunView};
-use crate::run_folder::event::{Event, FinishedEvent, Timestamped};
-use crate::run_folder::summary::RunSummary;
-use crate::run_folder::{EVENTS, SUMMARY, read_json};
+use crate::run_folder::{
+    EVENTS, Event, FinishedEvent, RunSummary, SUMMARY, Timestamped, read_json,
+};
 
 /// Bytes read at a journal's end: some ten thousand steps.
 const TAIL: u64 = 8 << 20;

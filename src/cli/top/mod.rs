@@ -21,10 +21,10 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::base::error::Fault;
+use crate::base::Fault;
 use crate::cli::{CommandOutput, Console};
-use crate::run::failure::Failure;
-use crate::telemetry::exporter::MetricsAddress;
+use crate::run::Failure;
+use crate::telemetry::MetricsAddress;
 
 use self::poller::Poller;
 use self::target::{RunSource, WatchTarget};

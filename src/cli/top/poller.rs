@@ -6,15 +6,13 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::base::error::Fault;
-use crate::base::text::format_duration;
-use crate::base::thread::spawn_named;
+use crate::base::{Fault, format_duration, spawn_named};
 use crate::cli::top::history::TrainingHistory;
 use crate::cli::top::journal::RunJournal;
 use crate::cli::top::rates::SnapshotWindow;
 use crate::cli::top::snapshot::EndpointSnapshot;
 use crate::cli::top::view::RunView;
-use crate::run_folder::event::FinishedEvent;
+use crate::run_folder::FinishedEvent;
 
 type PollResult = Result<EndpointSnapshot, String>;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use crate::base::thread::spawn_named;
+use crate::base::spawn_named;
 use crate::cli::top::draw::draw_frame;
 use crate::cli::top::poller::Poller;
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::actor::observe::Observation;
+use crate::actor::Observation;
 use crate::cli::top::http;
-use crate::pipeline::bottleneck::BottleneckVerdict;
-use crate::telemetry::exposition::Scrape;
+use crate::pipeline::BottleneckVerdict;
+use crate::telemetry::Scrape;
 
 /// Longest wait for a response: longer than the endpoint gives itself for `/topology`.
 const PATIENCE: Duration = Duration::from_secs(4);

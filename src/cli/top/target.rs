@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::error::Fault;
-use crate::base::fs;
+use crate::base::{Fault, fs};
 use crate::cli::top::journal::RunJournal;
 use crate::cli::top::snapshot::EndpointSnapshot;
-use crate::run::failure::Failure;
+use crate::run::Failure;
 use crate::run_folder::ENDPOINT;
-use crate::telemetry::endpoint::Endpoint;
+use crate::telemetry::Endpoint;
 
 /// Run or address named on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,8 +134,7 @@ mod tests {
 
     use super::*;
     use crate::run_folder::EVENTS;
-    use crate::telemetry::exporter::Exporter;
-    use crate::telemetry::recorder::Recorder;
+    use crate::telemetry::{Exporter, Recorder};
 
     #[test]
     fn folders_and_addresses_are_told_apart() {

@@ -3,8 +3,8 @@
 use crate::cli::top::snapshot::{
     EndpointActor, EndpointSnapshot, EndpointTopology, parse_topologies,
 };
-use crate::pipeline::bottleneck::{Bottleneck, BottleneckVerdict};
-use crate::telemetry::exposition::Scrape;
+use crate::pipeline::{Bottleneck, BottleneckVerdict};
+use crate::telemetry::Scrape;
 
 /// A training run on a card, scraped twice 5 s apart.
 pub(super) const METRICS: [&str; 2] = [

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::cli::top::history::TrainingHistory;
 use crate::cli::top::rates::SnapshotWindow;
 use crate::cli::top::snapshot::{EndpointActor, EndpointTopology};
-use crate::telemetry::exposition::Scrape;
+use crate::telemetry::Scrape;
 
 /// Content of a frame; unknown figures are absent.
 #[derive(Debug, Clone, Default, Serialize)]

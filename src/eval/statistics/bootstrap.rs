@@ -1,6 +1,6 @@
 //! Bootstrap confidence intervals of a mean over cases, without an assumed distribution.
 
-use crate::base::seed::{Domain, KeyedRng, SampleKey};
+use crate::base::{Domain, KeyedRng, SampleKey};
 use crate::eval::percentile::percentile;
 
 /// Cohorts drawn. The ends of the interval scatter by about a thirtieth of its width.

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::{CaseError, Reason};
+use crate::base::{CaseError, Reason};
 use crate::eval::statistics::bootstrap;
 use crate::eval::statistics::wilcoxon::{Alternative, SignedRank, signed_rank};
-use crate::volume::case::CaseId;
+use crate::volume::CaseId;
 
 /// Values of one measure of one run, by case.
 pub type MeasureByCase = BTreeMap<CaseId, f64>;

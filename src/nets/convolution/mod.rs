@@ -6,7 +6,7 @@ use burn::tensor::module::conv3d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::nets::precision::cast;
+use crate::nets::cast;
 
 mod correlate;
 mod correlation;

@@ -3,8 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::volume::modality::Modality;
-use crate::volume::region::Region;
+use crate::volume::{Modality, Region};
 
 /// Another program's names and orders for the parameters of one network.
 pub struct Dialect {
@@ -187,7 +186,7 @@ mod tests {
         let other = dialect();
         let values: Vec<f32> = (0..27).map(|place| place as f32).collect();
         let ours = other.layout.to_ours(&other, "between", &[1, 1, 3, 3, 3], &values);
-        let dims = crate::volume::grid::Dims::cube(3);
+        let dims = crate::volume::Dims::cube(3);
         for z in 0..3 {
             for y in 0..3 {
                 for x in 0..3 {

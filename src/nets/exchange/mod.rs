@@ -15,11 +15,9 @@ use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
-use crate::base::error::Fault;
-use crate::base::fs;
+use crate::base::{Fault, fs};
 use crate::nets::weights::{self, ParameterShape};
-use crate::volume::modality::Modality;
-use crate::volume::region::Region;
+use crate::volume::{Modality, Region};
 
 mod dialect;
 

@@ -7,12 +7,9 @@ use burn::tensor::activation::relu;
 use burn::tensor::{DType, Device, Tensor};
 
 use super::{ResUNetVaeConfig, UpBlock};
-use crate::nets::AuxLoss;
 use crate::nets::convolution::{ConvConfig, Convolution};
-use crate::nets::norm::Norm;
-use crate::nets::precision::cast;
-use crate::nets::volumetric::upsample_trilinear;
-use crate::volume::modality::Modality;
+use crate::nets::{AuxLoss, Norm, cast, upsample_trilinear};
+use crate::volume::Modality;
 
 /// Autoencoder from the bottom's features to latent variables and on to the images.
 #[derive(Module, Debug)]

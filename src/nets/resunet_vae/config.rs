@@ -4,11 +4,10 @@ use burn::tensor::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::schema::ConfigError;
-use crate::nets::blocks::ResidualUnit;
+use crate::base::ConfigError;
 use crate::nets::convolution::ConvConfig;
-use crate::nets::norm::Norm;
-use crate::volume::grid::Dims;
+use crate::nets::{Norm, ResidualUnit};
+use crate::volume::Dims;
 
 /// Added to the variance of a group.
 const EPSILON: f64 = 1e-5;

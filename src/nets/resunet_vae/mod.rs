@@ -10,17 +10,13 @@ use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::base::schema::ConfigError;
-use crate::nets::blocks::ResidualUnit;
+use crate::base::ConfigError;
 use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::exchange::Dialect;
-use crate::nets::norm::Norm;
-use crate::nets::precision::cast;
-use crate::nets::volumetric::upsample_trilinear;
-use crate::nets::{Architecture, ModelRng, Output, weights};
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
-use crate::volume::region::Region;
+use crate::nets::{
+    Architecture, ModelRng, Norm, Output, ResidualUnit, cast, upsample_trilinear, weights,
+};
+use crate::volume::{Dims, Modality, Region};
 
 mod autoencoder;
 mod config;

@@ -5,8 +5,7 @@
 //! reads NIfTI by nibabel, x first, and flips no axis.
 
 use crate::nets::exchange::{Dialect, WeightLayout};
-use crate::volume::modality::Modality;
-use crate::volume::region::Region;
+use crate::volume::{Modality, Region};
 
 pub(super) const MONAI: Dialect = Dialect {
     program: "MONAI",

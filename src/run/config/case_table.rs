@@ -3,8 +3,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use crate::base::fs;
-use crate::base::schema::ConfigError;
+use crate::base::{ConfigError, fs};
 
 /// Names listed in an error before the rest is counted.
 const LISTED: usize = 5;

@@ -5,14 +5,11 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::fingerprint::Fingerprint;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::quality::policy::{ForegroundRule, QualityPolicy};
+use crate::base::Fingerprint;
+use crate::cache::PreprocessConfig;
+use crate::quality::{ForegroundRule, QualityPolicy};
 use crate::run::config::patients::PatientRule;
-use crate::volume::fold::Fold;
-use crate::volume::partition::SplitShares;
-use crate::volume::region::LabelScheme;
-use crate::volume::targets::Targets;
+use crate::volume::{Fold, LabelScheme, SplitShares, Targets};
 
 /// Dataset, cache and split of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

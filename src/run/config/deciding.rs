@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use crate::base::fingerprint::Fingerprint;
-use crate::base::schema;
+use crate::base::{Fingerprint, replace_neutral_settings};
 use crate::run::config::splitting::HELD_OUT;
 use crate::run::config::{CheckedConfig, RunConfig, run_schema};
 
@@ -32,7 +31,7 @@ impl CheckedConfig {
     /// The settings as JSON; those that do not decide the result have their neutral value.
     pub(in crate::run) fn deciding_settings(&self) -> Value {
         let mut settings = serde_json::to_value(&self.run).expect("settings are plain data");
-        schema::replace_neutral_settings(&run_schema(), &mut settings);
+        replace_neutral_settings(&run_schema(), &mut settings);
         settings
     }
 }

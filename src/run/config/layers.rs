@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use crate::base::fs;
-use crate::base::schema::join_path;
-use crate::run::failure::Failure;
+use crate::base::{fs, join_path};
+use crate::run::Failure;
 
 /// Layer that a setting's value is from.
 #[derive(Debug, Clone, PartialEq, Eq)]

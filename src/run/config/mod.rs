@@ -15,29 +15,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use toml::Table;
 
-use crate::augment::config::AugmentConfig;
-use crate::base::error::CaseError;
-use crate::base::schema::{self, ConfigError};
-use crate::brats::dataset::{Dataset, discover_cases};
-use crate::eval::sliding::SlidingConfig;
-use crate::nets::optimiser::OptimiserConfig;
-use crate::nets::precision::Precision;
-use crate::nets::{ArchitectureEntry, Blueprint};
-use crate::pipeline::budget::{Footprint, LoaderConfig, LoaderMemory};
-use crate::pipeline::crop::CropConfig;
-use crate::pipeline::drill::DrillConfig;
+use crate::augment::AugmentConfig;
+use crate::base::{CaseError, ConfigError, check_value, schema_of};
+use crate::brats::{Dataset, discover_cases};
+use crate::eval::SlidingConfig;
+use crate::nets::{ArchitectureEntry, Blueprint, OptimiserConfig, Precision};
 use crate::pipeline::ingest::{self, IngestResources, IngestWorkers};
-use crate::pipeline::loader;
+use crate::pipeline::{CropConfig, DrillConfig, Footprint, LoaderConfig, LoaderMemory, loader};
+use crate::run::Failure;
 use crate::run::config::data::DataConfig;
 use crate::run::config::layers::{ConfigLayers, SettingOrigin};
 use crate::run::config::model::ModelConfig;
 use crate::run::device::DeviceChoice;
-use crate::run::failure::Failure;
 use crate::run_folder::CONFIG;
-use crate::train::loss::LossConfig;
-use crate::train::settings::TrainerConfig;
-use crate::volume::grid::Dims;
-use crate::volume::targets::Targets;
+use crate::train::{LossConfig, TrainerConfig};
+use crate::volume::{Dims, Targets};
 
 /// The version of the file format.
 const SCHEMA: u32 = 1;
@@ -86,7 +78,7 @@ pub struct RunConfig {
 
 /// Schema of all settings of a run.
 pub fn run_schema() -> Value {
-    schema::schema_of::<RunConfig>()
+    schema_of::<RunConfig>()
 }
 
 impl Default for RunConfig {
@@ -211,7 +203,7 @@ fn check_layers(
         layers.merge_assignment(assignment)?;
     }
     let table = toml::Value::Table(layers.table.clone());
-    schema::check_value(&run_schema(), &table, "").map_err(|error| settings_error(&error))?;
+    check_value(&run_schema(), &table, "").map_err(|error| settings_error(&error))?;
     let mut run: RunConfig =
         table.try_into().map_err(|error: toml::de::Error| settings_error(&error))?;
     run.data.complete_preprocess();

@@ -6,10 +6,9 @@ use std::path::Path;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use crate::base::schema::ConfigError;
+use crate::base::ConfigError;
 use crate::run::config::case_table::{list_names, read_columns};
-use crate::volume::case::CaseId;
-use crate::volume::patient::PatientId;
+use crate::volume::{CaseId, PatientId};
 
 const FIELD: &str = "data.patients";
 

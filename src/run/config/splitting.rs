@@ -1,11 +1,12 @@
 //! Settings that split a run's cohort: what they may be together, and the splits they give.
 
-use crate::base::schema::ConfigError;
-use crate::brats::dataset::TumourGrade;
+use crate::base::ConfigError;
+use crate::brats::TumourGrade;
 use crate::run::config::data::DataConfig;
-use crate::volume::case::{CaseId, Split, hold_out_cases};
-use crate::volume::partition::{SplitShares, cross_validation, partition_cohort};
-use crate::volume::patient::{CohortCase, keep_patients, split_by_patient};
+use crate::volume::{
+    CaseId, CohortCase, Split, SplitShares, cross_validation, hold_out_cases, keep_patients,
+    partition_cohort, split_by_patient,
+};
 
 /// Share of the patients that is held out where nothing else is said.
 pub const HELD_OUT: f64 = 0.2;
@@ -122,12 +123,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::base::fs;
-    use crate::base::schema::check_ranges;
+    use crate::base::{check_ranges, fs};
     use crate::run::config::{load, load_run_config};
     use crate::run_folder::CONFIG;
-    use crate::volume::fold::Fold;
-    use crate::volume::patient::{PatientId, patients_in_two_parts};
+    use crate::volume::{Fold, PatientId, patients_in_two_parts};
 
     fn grade(number: usize) -> Option<TumourGrade> {
         Some(if number.is_multiple_of(4) { TumourGrade::Lgg } else { TumourGrade::Hgg })

@@ -7,9 +7,9 @@ use burn::tensor::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::nets::precision::Precision;
+use crate::nets::Precision;
+use crate::run::Failure;
 use crate::run::device::cuda::{Gpu, Missing};
-use crate::run::failure::Failure;
 
 /// Device asked for.
 #[derive(strum::EnumString)]

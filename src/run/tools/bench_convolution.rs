@@ -10,10 +10,10 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 use serde::Serialize;
 
+use crate::nets::Precision;
 use crate::nets::convolution::{ConvConfig, Convolution};
-use crate::nets::precision::Precision;
+use crate::run::Failure;
 use crate::run::device::ChosenDevice;
-use crate::run::failure::Failure;
 
 /// A convolution over a cube, zero-padded by half its kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -10,21 +10,17 @@ use burn::tensor::{Device, Tensor};
 use half::f16;
 use serde::{Deserialize, Serialize};
 
-use crate::base::seed::{Domain, KeyedRng, SampleKey};
-use crate::nets::Learner;
-use crate::nets::precision::Precision;
-use crate::pipeline::sample::Batch;
+use crate::base::{Domain, KeyedRng, SampleKey};
+use crate::nets::{Learner, Precision};
+use crate::pipeline::Batch;
+use crate::run::Failure;
 use crate::run::config::CheckedConfig;
 use crate::run::device::{self, ChosenDevice};
-use crate::run::failure::Failure;
 use crate::run::tools::kernel_times::{self, KernelTime};
 use crate::telemetry::process;
+use crate::train::LossConfig;
 use crate::train::feed::{self, DeviceBatch};
-use crate::train::loss::LossConfig;
-use crate::volume::grid::Dims;
-use crate::volume::modality::Modality;
-use crate::volume::region::label;
-use crate::volume::targets::Targets;
+use crate::volume::{Dims, Modality, Targets, label};
 
 /// Number of steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,7 +243,7 @@ fn read_loss(figure: Tensor<1>) -> Result<f64, Failure> {
     if loss.is_finite() {
         return Ok(loss);
     }
-    Err(Failure::Run(crate::base::error::Fault::Environment {
+    Err(Failure::Run(crate::base::Fault::Environment {
         subject: "bench-step".into(),
         problem: format!("the loss is {loss}"),
         remedy: "lower train.learning_rate with --set, or try --precision f32".into(),

@@ -10,18 +10,14 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::base::schema::ConfigError;
-use crate::base::seed::{Domain, KeyedRng, SampleKey};
-use crate::nets::blocks::leaky_relu;
-use crate::nets::norm::Norm;
-use crate::nets::optimiser::OptimiserConfig;
-use crate::nets::precision::Precision;
-use crate::nets::volumetric::{max_pool, mean_pool, transposed_convolution, upsample_trilinear};
-use crate::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint};
+use crate::base::{ConfigError, Domain, KeyedRng, SampleKey};
+use crate::nets::{
+    ARCHITECTURES, ArchitectureEntry, Blueprint, Norm, OptimiserConfig, Precision, leaky_relu,
+    max_pool, mean_pool, transposed_convolution, upsample_trilinear,
+};
 use crate::run::tools::bench_step::draw_batch;
-use crate::train::feed;
-use crate::train::loss::LossConfig;
-use crate::volume::grid::Dims;
+use crate::train::{LossConfig, feed};
+use crate::volume::Dims;
 
 /// The largest difference of an operation, relative to the largest value: room for products in
 /// TF32, which CUDA may use for convolutions in f32, and far less than any wrong kernel's.

@@ -8,29 +8,22 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::actor::feed::{Feed, RunningTopology};
-use crate::actor::observe::{Observation, TopologySnapshot};
-use crate::augment::config::AugmentConfig;
-use crate::augment::kernel::Kernel;
-use crate::base::machine::core_count;
-use crate::brats::dataset::{CaseFiles, discover_cases};
-use crate::brats::read::read_grid;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::pipeline::bottleneck::{Bottleneck, CpuUsage, diagnose_run};
-use crate::pipeline::budget::{Footprint, LoaderConfig};
-use crate::pipeline::crop::CropConfig;
-use crate::pipeline::drill::DrillConfig;
+use crate::actor::{Feed, Observation, RunningTopology, TopologySnapshot};
+use crate::augment::{AugmentConfig, Kernel};
+use crate::base::core_count;
+use crate::brats::{CaseFiles, discover_cases, read_grid};
+use crate::cache::PreprocessConfig;
 use crate::pipeline::ingest::{IngestResources, IngestWorkers};
 use crate::pipeline::loader::{self, CaseSource, LoaderParts};
-use crate::pipeline::plan::Plan;
-use crate::pipeline::sample::Batch;
-use crate::run::failure::Failure;
+use crate::pipeline::{
+    Batch, Bottleneck, CpuUsage, CropConfig, DrillConfig, Footprint, LoaderConfig, Plan,
+    diagnose_run,
+};
+use crate::run::Failure;
 use crate::run::prepare::{self, Session};
-use crate::run_folder::summary::ExcludedCase;
-use crate::telemetry::memory::PeakMemoryMonitor;
-use crate::telemetry::process;
-use crate::volume::grid::Dims;
-use crate::volume::region::LabelScheme;
+use crate::run_folder::ExcludedCase;
+use crate::telemetry::{PeakMemoryMonitor, process};
+use crate::volume::{Dims, LabelScheme};
 
 /// Dataset, loader and length of a drain.
 #[derive(Debug, Clone)]

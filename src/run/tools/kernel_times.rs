@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::run::failure::Failure;
+use crate::run::Failure;
 
 /// Launches of one kernel, and their time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

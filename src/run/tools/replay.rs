@@ -2,25 +2,19 @@
 
 use std::path::Path;
 
-use crate::actor::stage::Stage;
-use crate::base::error::{CaseError, Reason};
-use crate::base::fingerprint::Fingerprint;
-use crate::buffers::case::CaseBuffers;
-use crate::cache::source::ExpectedSource;
-use crate::pipeline::annotations::Annotations;
-use crate::pipeline::case_handle::CaseHandle;
+use crate::actor::Stage;
+use crate::base::{CaseError, Fingerprint, Reason};
+use crate::buffers::CaseBuffers;
+use crate::cache::ExpectedSource;
 use crate::pipeline::cold::{DecodeSample, NormalizeSample};
-use crate::pipeline::crop::Crop;
-use crate::pipeline::normalize::Normalize;
-use crate::pipeline::plan::PlannedSample;
-use crate::pipeline::replay::{ReplayedSample, replay_sample, write_sample_arrays};
+use crate::pipeline::{
+    Annotations, CaseHandle, Crop, Normalize, PlannedSample, ReplayedSample, replay_sample,
+    write_sample_arrays,
+};
 use crate::run::cohort::read_lock;
-use crate::run::config;
 use crate::run::config::data::DataConfig;
-use crate::run::failure::Failure;
-use crate::run::prepare;
-use crate::run::pseudo_labels;
-use crate::volume::case::Split;
+use crate::run::{Failure, config, prepare, pseudo_labels};
+use crate::volume::Split;
 
 /// Samples of a run that are made again.
 #[derive(Debug, Clone, Copy)]

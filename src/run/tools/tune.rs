@@ -5,12 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::base::machine::core_count;
-use crate::base::text::format_percent;
-use crate::pipeline::bottleneck::Bottleneck;
-use crate::pipeline::budget::{LoaderConfig, LoaderWorkers};
-use crate::pipeline::workers::WorkerPlan;
-use crate::run::failure::Failure;
+use crate::base::{core_count, format_percent};
+use crate::pipeline::{Bottleneck, LoaderConfig, LoaderWorkers, WorkerPlan};
+use crate::run::Failure;
 use crate::run::prepare::Session;
 use crate::run::tools::drain::{DrainConfig, DrainDataset, DrainReport, StageReport, drain_loader};
 

@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 use zerocopy::transmute;
 
 use crate::augment::kernel::avx2::places::VoxelGroup;
-use crate::cache::contents::RawVoxel;
+use crate::cache::RawVoxel;
 
 /// Interpolates raw values and masses of eight voxels, per modality.
 #[target_feature(enable = "avx2")]

@@ -7,7 +7,7 @@ use zerocopy::transmute;
 use crate::augment::kernel::scalar::{WEIGHT_BITS, WEIGHT_STEP};
 use crate::augment::placement::{FRACTION_BITS, RowRay};
 use crate::augment::tone::LANES;
-use crate::volume::grid::Dims;
+use crate::volume::Dims;
 
 /// Eight voxels of a row whose neighbours are all inside the box.
 #[derive(Clone, Copy, Default)]

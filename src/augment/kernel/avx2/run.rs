@@ -11,7 +11,7 @@ use crate::augment::kernel::scalar::{copy_targets, copy_voxel};
 use crate::augment::kernel::{IntoTarget, PatchJob, Target};
 use crate::augment::placement::AlignedRow;
 use crate::augment::tone::LANES;
-use crate::cache::contents::RawVoxel;
+use crate::cache::RawVoxel;
 
 /// Fills an aligned row; the next one is `line_ahead` voxels further.
 #[target_feature(enable = "avx2")]

@@ -5,20 +5,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::base::error::CaseError;
-use crate::base::files::can_sync_folder;
 use crate::base::fs::{self, AtPath};
-use crate::base::lock::has_locks;
-use crate::brats::case::CaseReader;
-use crate::brats::dataset::discover_cases;
+use crate::base::{CaseError, can_sync_folder, has_locks};
 use crate::brats::phantom::{PhantomConfig, cohort};
-use crate::buffers::case::CaseBuffers;
-use crate::cache::contents::prepare_in_buffers;
-use crate::cache::map::check_mapping;
-use crate::cache::preprocess::PreprocessConfig;
-use crate::cache::store::CaseStore;
+use crate::brats::{CaseReader, discover_cases};
+use crate::buffers::CaseBuffers;
+use crate::cache::{CaseStore, PreprocessConfig, check_mapping, prepare_in_buffers};
 use crate::run::tools::doctor::{Finding, FindingGrade};
-use crate::volume::grid::Dims;
+use crate::volume::Dims;
 
 /// Written and read back to time the disk.
 const PROBE_BYTES: usize = 64 << 20;

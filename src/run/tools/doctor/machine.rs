@@ -2,11 +2,9 @@
 
 use std::net::TcpListener;
 
-use crate::base::cgroup::memory_limit;
-use crate::base::fs;
-use crate::base::machine::core_count;
+use crate::base::{core_count, fs, memory_limit};
 use crate::run::tools::doctor::{Finding, FindingGrade};
-use crate::telemetry::exporter::MetricsAddress;
+use crate::telemetry::MetricsAddress;
 use crate::telemetry::process::status_bytes;
 
 const GIB: f64 = (1u64 << 30) as f64;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::telemetry::exporter::MetricsAddress;
+use crate::telemetry::MetricsAddress;
 
 /// FindingGrade of a finding.
 #[derive(strum::Display)]
