@@ -47,6 +47,12 @@ live-page:
 check-cuda:
     cargo check --features cuda
 
+# CUDA kernels of our own: what they compute, run by the CPU in several schedules and held against f64, and each of
+# them through NVRTC and ptxas for four architectures. Minutes; fetches NVIDIA's compiler (200 MB) the first time.
+cuda-kernels:
+    tests/cuda/toolkit
+    python3 -m unittest discover -s tests/cuda/kernels
+
 # The same build's tests, GPU or none: Burn's default device is CUDA there, and no test may need it.
 # Compiles for long.
 test-cuda *ARGS:

@@ -67,6 +67,14 @@ uint64_t random_number();     /* of the schedule */
 enum class order { ascending, descending, shuffled };
 extern order schedule_order;
 
+/* threads.cpp */
+extern unsigned living;
+void make_ready(fibre &thread);
+void wait_at(const char *what);
+/* meetings.cpp */
+void open_meetings();
+void settle_after_end(fibre &ended);
+/* copies.cpp */
 constexpr unsigned every_group = ~0u;
 void complete_copies(fibre &thread, unsigned first_kept_group);
 void mark_in_flight(const void *at, size_t bytes);

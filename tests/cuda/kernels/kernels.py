@@ -1,0 +1,106 @@
+"""The kernels of src/nets/cuda on the emulator of tests/cuda/emulator, and memory for them.
+
+Every launch goes through several schedules of its threads and blocks, with each access checked, and has to
+leave the same bits each time.
+"""
+
+import ctypes
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+SOURCES = os.path.join(ROOT, "src", "nets", "cuda", "kernels")
+sys.path.insert(0, os.path.join(HERE, "..", "emulator"))
+
+import emulator  # noqa: E402
+
+# Ascending, descending, shuffled.
+SCHEDULES = (0, 1, 7)
+ALIGNMENT = 256
+
+# What stands ahead of each kernel's file.
+AHEAD = {
+    "pack": ("elements", "lattice"),
+    "correlate": ("elements", "tensor_cores", "lattice"),
+    "kernel_gradient": ("elements", "tensor_cores", "lattice"),
+    "add_parts": ("elements", "lattice"),
+    "add_kernel_parts": ("elements", "lattice"),
+    "to_channels_last": ("elements",),
+    "norm_sums": ("elements", "norm"),
+    "norm_statistics": ("elements", "norm"),
+    "norm_apply": ("elements", "norm"),
+}
+
+
+def source_of(file, macros):
+    """The text that NVRTC gets of a kernel."""
+    text = "".join(f"#define {name} {value}\n" for name, value in macros.items())
+    for part in [f"{name}.cuh" for name in AHEAD[file]] + [f"{file}.cu"]:
+        with open(os.path.join(SOURCES, part)) as opened:
+            text += opened.read()
+    return text
+
+
+def allocate(size):
+    """`size` bytes at the alignment of a GPU's memory, all of them not a number."""
+    memory = (ctypes.c_char * (size + ALIGNMENT))()
+    start = -ctypes.addressof(memory) % ALIGNMENT
+    ctypes.memset(memory, 0xFF, size + ALIGNMENT)
+    return (ctypes.c_char * size).from_buffer(memory, start)
+
+
+class Library:
+    """The kernels, compiled as they are asked for."""
+
+    def __init__(self):
+        self.emulator = emulator.Emulator()
+        self.compiled = {}
+
+    def launch(self, file, macros, grid, arguments, answers, name=None, threads=256):
+        """Launches a kernel; `answers` are those of its arguments that it writes."""
+        key = (file, tuple(sorted(macros.items())))
+        if key not in self.compiled:
+            self.compiled[key] = self.emulator.compile(source_of(file, macros))
+        kernels = self.compiled[key]
+        before = [bytes(answer) for answer in answers]
+        first = None
+        for schedule in SCHEDULES:
+            for answer, content in zip(answers, before):
+                ctypes.memmove(answer, content, len(content))
+            kernels.launch(name or file, grid, (threads, 1, 1), arguments, seed=schedule)
+            found = [bytes(answer) for answer in answers]
+            first = first or found
+            if found != first:
+                raise AssertionError(f"{file}: schedule {schedule} leaves other bits than schedule {SCHEDULES[0]}")
+        if kernels.static_shared_bytes() > 48 * 1024:
+            raise AssertionError(f"{file}: {kernels.static_shared_bytes()} bytes of shared memory")
+
+
+def reference():
+    """reference.cpp, compiled."""
+    folder = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "cuda-kernels")
+    os.makedirs(folder, exist_ok=True)
+    library = os.path.join(folder, f"reference.{os.getpid()}.so")
+    words = [os.environ.get("CXX", "g++"), "-O2", "-std=c++20", "-shared", "-fPIC", "-o", library]
+    subprocess.run([*words, os.path.join(HERE, "reference.cpp")], check=True)
+    loaded = ctypes.CDLL(library)
+    os.remove(library)
+    loaded.worst_error.restype = ctypes.c_double
+    return loaded
+
+
+def floats(count):
+    return (ctypes.c_float * count)()
+
+
+def doubles(count):
+    return (ctypes.c_double * count)()
+
+
+def product(extents):
+    count = 1
+    for extent in extents:
+        count *= extent
+    return count

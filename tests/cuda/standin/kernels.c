@@ -1,0 +1,154 @@
+/*
+ * Modules and launches. The "PTX" of the stand-in for NVRTC says what each parameter is, so that a pointer to
+ * memory that is freed or was never allocated is found at the launch.
+ *
+ *   STANDIN_COSTS=TEXT=US;...  a launch of a kernel whose name has TEXT in it takes so long on the events'
+ *                              clock, the first that fits; 50 otherwise: so a tuner is led to a candidate
+ */
+
+#include "driver.h"
+#include <signal.h>
+#include <unistd.h>
+
+#define LAUNCH_MICROSECONDS 50.0
+
+enum { MOST_PARAMETERS = 128 };
+
+EXPORT cuModuleLoadData(char **module, const char *image)
+{
+    *module = strdup(image);
+    return *module ? SUCCESS : OUT_OF_MEMORY;
+}
+
+EXPORT cuModuleUnload(char *module) { free(module); return SUCCESS; }
+
+typedef struct {
+    char name[512];
+    char parameters[MOST_PARAMETERS]; /* p a pointer, t a tensor map, v anything else */
+    unsigned most_threads;            /* 0 if it does not say */
+    int shared_bytes;
+    int is_probe; /* of throughput: CubeCL repeats those until they have taken long enough by its clock */
+    double cost;
+    void *emulated;
+} function;
+
+static double cost_of(const char *name)
+{
+    char all[8192], *rest = all, *one;
+    snprintf(all, sizeof all, "%s", getenv("STANDIN_COSTS") ? getenv("STANDIN_COSTS") : "");
+    while ((one = strsep(&rest, ";"))) {
+        char *equals = strrchr(one, '=');
+        if (!equals)
+            continue;
+        *equals = 0;
+        if (strstr(name, one))
+            return atof(equals + 1);
+    }
+    return LAUNCH_MICROSECONDS;
+}
+
+EXPORT cuModuleGetFunction(function **found, const char *module, const char *name)
+{
+    char entry[600];
+    snprintf(entry, sizeof entry, ".entry %s(", name);
+    if (!strstr(module, entry))
+        return complain(NOT_FOUND, "there is no kernel %.200s in its module", name);
+    function *made = calloc(1, sizeof *made);
+    if (!made)
+        return OUT_OF_MEMORY;
+    snprintf(made->name, sizeof made->name, "%s", name);
+    const char *parameters = strstr(module, "// parameters: "), *threads = strstr(module, "// threads: ");
+    if (parameters)
+        sscanf(parameters, "// parameters: %127[ptv]", made->parameters);
+    if (threads)
+        sscanf(threads, "// threads: %u", &made->most_threads);
+    made->is_probe = strstr(name, "_throughput") != NULL;
+    made->cost = cost_of(name);
+    if (is_emulated() && !(made->emulated = emulated_kernel(module, name, &made->most_threads))) {
+        free(made);
+        return complain(NOT_FOUND, "the emulator has no kernel %.200s", name);
+    }
+    *found = made;
+    const char *source = strstr(module, "// source: ");
+    record("k %.32s %s", source ? source + strlen("// source: ") : "?", name);
+    return SUCCESS;
+}
+
+EXPORT cuFuncSetAttribute(function *kernel, int attribute, int value)
+{
+    enum { DYNAMIC_SHARED_BYTES = 8, ON_REQUEST = 97 };
+    if (attribute == DYNAMIC_SHARED_BYTES) {
+        if (value > attribute_of(ON_REQUEST))
+            return complain(INVALID_VALUE, "%.200s asks for %d bytes of shared memory, of %d", kernel->name, value,
+                            attribute_of(ON_REQUEST));
+        kernel->shared_bytes = value;
+    }
+    return SUCCESS;
+}
+
+/* Does what is asked for in the stage that runs. */
+static void disturb(void)
+{
+    const char *path = getenv("STANDIN_STAGE_FILE");
+    const char *hang = getenv("STANDIN_HANG_IN"), *crash = getenv("STANDIN_CRASH_IN");
+    if (!path || (!hang && !crash))
+        return;
+    FILE *file = fopen(path, "r");
+    int stage = file ? fgetc(file) : EOF;
+    if (file)
+        fclose(file);
+    if (stage == EOF)
+        return;
+    if (hang && strchr(hang, stage))
+        for (;;)
+            pause();
+    if (crash && strchr(crash, stage))
+        raise(SIGSEGV);
+}
+
+/* The rules of cuLaunchKernel. */
+static int check_launch(const function *kernel, const unsigned *grid, const unsigned *block, unsigned shared, void **arguments)
+{
+    enum { BLOCK_THREADS = 1, BLOCK_X = 2, GRID_X = 5 };
+    unsigned long threads = (unsigned long)block[0] * block[1] * block[2];
+    for (int axis = 0; axis < 3; axis++) {
+        if (!grid[axis] || grid[axis] > (unsigned)attribute_of(GRID_X + axis))
+            return complain(INVALID_VALUE, "%.200s in a grid of %u x %u x %u", kernel->name, grid[0], grid[1], grid[2]);
+        if (!block[axis] || block[axis] > (unsigned)attribute_of(BLOCK_X + axis))
+            return complain(INVALID_VALUE, "%.200s in blocks of %u x %u x %u", kernel->name, block[0], block[1], block[2]);
+    }
+    if (threads > (unsigned long)attribute_of(BLOCK_THREADS) || (kernel->most_threads && threads > kernel->most_threads))
+        return complain(INVALID_VALUE, "%.200s with %lu threads in a block, of %u", kernel->name, threads,
+                        kernel->most_threads ? kernel->most_threads : 1024);
+    if (shared > 49152 && shared > (unsigned)kernel->shared_bytes)
+        return complain(INVALID_VALUE, "%.200s with %u bytes of shared memory, for which it has not asked", kernel->name, shared);
+    for (int one = 0; kernel->parameters[one]; one++) {
+        if (!arguments || !arguments[one])
+            return complain(INVALID_VALUE, "%.200s without its argument %d", kernel->name, one);
+        address pointer;
+        memcpy(&pointer, arguments[one], sizeof pointer);
+        if (kernel->parameters[one] == 'p' && !is_allocated(pointer, 1))
+            return complain(ILLEGAL_ADDRESS, "%.200s with argument %d at %llx, which is not allocated", kernel->name, one, pointer);
+    }
+    return SUCCESS;
+}
+
+EXPORT cuLaunchKernel(function *kernel, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
+                      unsigned shared, void *stream, void **arguments, void **extra)
+{
+    const unsigned grid[3] = { gx, gy, gz }, block[3] = { bx, by, bz };
+    (void)extra;
+    if (!is_stream(stream))
+        return complain(INVALID_HANDLE, "%.200s in a stream that is none", kernel->name);
+    int error = check_launch(kernel, grid, block, shared, arguments);
+    if (error)
+        return error;
+    disturb();
+    count_time(kernel->cost);
+    record("l %s %ux%ux%u %ux%ux%u %u", kernel->name, gx, gy, gz, bx, by, bz, shared);
+    if (kernel->is_probe)
+        usleep(21000);
+    else if (kernel->emulated)
+        return emulate_launch(kernel->emulated, kernel->name, arguments, grid, block, shared, kernel->most_threads);
+    return SUCCESS;
+}
