@@ -1,4 +1,4 @@
-//! What every long command works with.
+//! Session: the context of every long command.
 
 use std::sync::Arc;
 
