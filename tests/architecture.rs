@@ -31,7 +31,10 @@ const FENCED: &[(&str, &[&str])] = &[
     ("memmap2", &["src/cache/map.rs"]),
     ("nifti", &["src/brats/"]),
     ("nvml_wrapper", &["src/telemetry/gpu/nvml.rs"]),
-    ("axum", &["src/telemetry/routes.rs", "src/telemetry/exporter.rs"]),
+    (
+        "axum",
+        &["src/telemetry/connections.rs", "src/telemetry/exporter.rs", "src/telemetry/routes.rs"],
+    ),
     ("ratatui", &["src/cli/top/draw.rs", "src/cli/top/draw_tests.rs", "src/cli/top/screen.rs"]),
     ("burn", &["src/nets/", "src/eval/", "src/train/", "src/run/", "src/cli/"]),
     ("maud", &["src/report/"]),

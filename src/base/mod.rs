@@ -18,11 +18,11 @@ pub use files::{can_sync_folder, rename_synced, replace_file_with, sync_folder, 
 pub use files::{write_atomically, write_json};
 pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use lock::{LockOutcome, has_locks, lock_exclusive, lock_shared, try_lock_exclusive};
-pub use machine::core_count;
+pub use machine::{core_count, open_file_limit, raise_open_file_limit};
 pub use progress::{Progress, ProgressTask};
 pub use schema::{ConfigError, check_ranges, check_value, join_path, range_text};
 pub use schema::{replace_neutral_settings, schema_of};
 pub use seed::{Domain, KeyedRng, SampleKey};
-pub use text::format_thousands;
 pub use text::{capitalize_first, format_bytes, format_date, format_duration, format_percent};
+pub use text::{format_thousands, without_control_characters};
 pub use thread::spawn_named;

@@ -1,5 +1,7 @@
 //! Durations, percentages, dates, sizes and counts as text: one rounding for terminal, page and
-//! report.
+//! report. And text that comes from elsewhere, made harmless for a terminal.
+
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 
@@ -48,6 +50,22 @@ pub fn format_thousands(value: u64) -> String {
 pub fn capitalize_first(sentence: &str) -> String {
     let mut letters = sentence.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Replaces control characters other than the line's end and the tab by pictures of them (U+2400), so
+/// that a name from a file or a folder gives a terminal no orders.
+pub fn without_control_characters(text: &str) -> Cow<'_, str> {
+    let is_order = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+    if !text.contains(is_order) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |letter: char| match letter as u32 {
+        _ if !is_order(letter) => letter,
+        code @ ..0x20 => char::from_u32(0x2400 + code).unwrap_or(char::REPLACEMENT_CHARACTER),
+        0x7f => '\u{2421}',
+        _ => char::REPLACEMENT_CHARACTER,
+    };
+    Cow::Owned(text.chars().map(shown).collect())
 }
 
 #[cfg(test)]
@@ -99,5 +117,19 @@ mod tests {
             [0, 999, 1000, 14_493_063].map(format_thousands),
             ["0", "999", "1,000", "14,493,063"]
         );
+    }
+
+    #[test]
+    fn no_control_character_is_left_and_nothing_else_is_changed() {
+        let text = "a\tb\n\u{1b}[2J\r\u{7}\u{7f}\u{9b}31m é 脑";
+        let shown = without_control_characters(text);
+        assert_eq!(shown, "a\tb\n\u{241b}[2J\u{240d}\u{2407}\u{2421}\u{fffd}31m é 脑");
+        assert!(matches!(without_control_characters("plain é\n"), Cow::Borrowed(_)));
+        for code in 0..0x11_0000 {
+            let Some(letter) = char::from_u32(code) else { continue };
+            let own = letter.to_string();
+            let kept = !letter.is_control() || "\n\t".contains(letter);
+            assert_eq!(without_control_characters(&own) == own, kept, "{letter:?}");
+        }
     }
 }

@@ -4,16 +4,14 @@
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::base::fs::{self, AtPath};
 use crate::base::{CaseError, Reason};
-use crate::brats::gzip;
+use crate::brats::gzip::{self, MemberReader};
 
-/// Bytes allowed after the last voxel. Some writers pad; more than that is another grid than the
-/// header's, or a bomb.
-const TRAILING: usize = 64 << 10;
+/// Bytes after the last voxel that need no word: some writers pad.
+const TRAILING: u64 = 64 << 10;
 
 /// Deflate spends at least two bits on a match, and a match is at most 258 bytes (RFC 1951, 3.2.5).
 const DEFLATE_MAX_RATIO: u64 = 1032;
@@ -124,22 +122,19 @@ fn stream_into(path: &Path, raw: &[u8], skip: usize, into: &mut [u8]) -> Result<
             count => filled += count,
         }
     }
-    let mut rest = content.take(TRAILING as u64 + 1);
     let trailing =
-        io::copy(&mut rest, &mut io::sink()).map_err(|error| corrupt_error(path, &error))?;
-    if trailing > TRAILING as u64 {
-        return Err(CaseError::new(
-            Reason::Format,
-            path.display(),
-            format!("goes on for more than {TRAILING} bytes after the last voxel of its header"),
-            "the header's dim does not belong to these voxels: convert the file again",
-        ));
+        io::copy(&mut content, &mut io::sink()).map_err(|error| corrupt_error(path, &error))?;
+    if trailing > TRAILING {
+        tracing::warn!(
+            "{}: {trailing} bytes follow the last voxel of its header, and are not read",
+            path.display()
+        );
     }
     Ok(())
 }
 
 fn content_reader(raw: &[u8]) -> Box<dyn Read + '_> {
-    if gzip::is_gzip(raw) { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) }
+    if gzip::is_gzip(raw) { Box::new(MemberReader::new(raw)) } else { Box::new(raw) }
 }
 
 /// Recognises content that is often found under a NIfTI name; returns the problem and the way out.
@@ -246,14 +241,37 @@ mod tests {
     }
 
     #[test]
-    fn content_that_is_short_or_much_too_long_is_refused() {
+    fn content_that_is_short_is_refused_and_what_follows_the_voxels_is_left() {
         let raw = gzip(&[7; 100]);
         let error = unpacked(&raw, 50, 51).unwrap_err().to_string();
         assert!(error.contains("after 100 bytes") && error.contains("101"), "{error}");
-        assert!(unpacked(&gzip(&vec![0; TRAILING + 10]), 0, 10).is_ok(), "padding is allowed");
-        let bomb = gzip(&vec![0; TRAILING + 11]);
-        assert!(unpacked(&bomb, 0, 10).unwrap_err().to_string().contains("after the last voxel"));
-        assert!(max_content_bytes(&bomb) > (TRAILING + 11) as u64);
+        for trailing in [0, 1, TRAILING, TRAILING + 1, 3 * TRAILING] {
+            let mut content = vec![0; 10 + trailing as usize];
+            content[..10].fill(7);
+            for raw in [gzip(&content), content.clone()] {
+                assert_eq!(unpacked(&raw, 0, 10).unwrap(), [7; 10], "{trailing} bytes follow");
+                assert!(max_content_bytes(&raw) >= content.len() as u64);
+            }
+        }
+        let mut torn = gzip(&vec![0; 10 + 3 * TRAILING as usize]);
+        let end = torn.len() - 8;
+        torn[end] ^= 1;
+        assert_eq!(unpacked(&torn, 0, 10).unwrap_err().reason, Reason::Checksum, "all is checked");
+    }
+
+    #[test]
+    fn zero_bytes_after_a_member_are_padding_and_others_are_not() {
+        let content: Vec<u8> = (0..=255).collect();
+        let whole = gzip(&content);
+        let halves = [gzip(&content[..100]), vec![0; 7], gzip(&content[100..])].concat();
+        for padding in [0, 1, 511, 1 << 17] {
+            for members in [&whole, &halves] {
+                let raw = [&members[..], &vec![0; padding]].concat();
+                assert_eq!(unpacked(&raw, 0, 256).unwrap(), content, "{padding} zero bytes");
+                let followed = [&raw[..], b"x"].concat();
+                assert!(unpacked(&followed, 0, 256).is_err(), "{padding} zero bytes and another");
+            }
+        }
     }
 
     #[test]
@@ -277,7 +295,7 @@ mod tests {
         fn at_once_and_in_pieces_agree(
             content in prop::collection::vec(0u8..4, 1..600),
             claimed in -2isize..3,
-            edits in prop::collection::vec((0u8..5, any::<prop::sample::Index>(), any::<u8>()), 0..3),
+            edits in prop::collection::vec((0u8..6, any::<prop::sample::Index>(), any::<u8>()), 0..3),
         ) {
             let mut raw = gzip(&content);
             for (edit, place, byte) in edits {
@@ -287,6 +305,7 @@ mod tests {
                     1 => raw.truncate(at + 1),
                     2 => raw.push(byte),
                     3 => raw.extend(raw[at..].to_vec()),
+                    4 => raw.extend(vec![0; usize::from(byte)]),
                     _ => raw.extend(gzip(&content[..place.index(content.len())])),
                 }
             }

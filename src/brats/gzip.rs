@@ -1,6 +1,10 @@
-//! Gzip files of one member, inflated at once into a buffer of the content's size by libdeflate,
-//! which is faster than any stream. Only a success counts; after a failure the stream in `bytes`
+//! Gzip files. Those of one member are inflated at once into a buffer of the content's size by
+//! libdeflate, which is faster than any stream. Only a success counts; after a failure the stream
 //! reads the file and names the error, if there is one.
+
+use std::io::{self, Read};
+
+use flate2::bufread::GzDecoder;
 
 /// Header of the shortest member, without name, comment or extra field (RFC 1952, 2.3).
 const HEADER: usize = 10;
@@ -15,6 +19,36 @@ const UNUSUAL_FLAGS: u8 = 0b1110_0010;
 /// True if a file starts like gzip.
 pub(super) fn is_gzip(raw: &[u8]) -> bool {
     raw.starts_with(&[0x1f, 0x8b])
+}
+
+/// Reader of the members of a file one after another. Zero bytes after a member are padding, as gzip
+/// and Python take them: tapes and block devices make files longer.
+pub(super) struct MemberReader<'a> {
+    member: GzDecoder<&'a [u8]>,
+}
+
+impl<'a> MemberReader<'a> {
+    pub(super) fn new(raw: &'a [u8]) -> Self {
+        Self { member: GzDecoder::new(raw) }
+    }
+}
+
+impl Read for MemberReader<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.member.read(into)?;
+            if count > 0 || into.is_empty() {
+                return Ok(count);
+            }
+            let follows = *self.member.get_ref();
+            let padding = follows.iter().take_while(|byte| **byte == 0).count();
+            let follows = &follows[padding..];
+            if follows.is_empty() {
+                return Ok(0);
+            }
+            self.member.reset(follows);
+        }
+    }
 }
 
 /// True if [`inflate`] may succeed: the file says of itself that its content is `length` bytes.

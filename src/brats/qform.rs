@@ -9,6 +9,11 @@ const SKEW: f64 = 1e-4;
 /// Largest excess over 1 of the square of a stored quaternion.
 const EXCESS: f64 = 1e-3;
 
+/// Smallest square of the first component that counts: below it the rotation is one of 180 degrees,
+/// whose stored components carry the rounding of single precision (nifti1_io.c,
+/// `nifti_quatern_to_mat44`).
+const HALF_TURN: f64 = 1e-7;
+
 /// The fields of a header's qform.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Qform {
@@ -29,9 +34,10 @@ impl Qform {
         if square.is_nan() || square > 1.0 + EXCESS {
             return None;
         }
-        let length = square.sqrt().max(1.0);
+        let is_half_turn = 1.0 - square < HALF_TURN;
+        let (a, length) =
+            if is_half_turn { (0.0, square.sqrt()) } else { ((1.0 - square).sqrt(), 1.0) };
         let [b, c, d] = self.quaternion.map(|part| part / length);
-        let a = (1.0 - square).max(0.0).sqrt();
         let rotation = [
             [a * a + b * b - c * c - d * d, 2.0 * (b * c - a * d), 2.0 * (b * d + a * c)],
             [2.0 * (b * c + a * d), a * a + c * c - b * b - d * d, 2.0 * (c * d - a * b)],
@@ -145,6 +151,32 @@ mod tests {
         assert_eq!(Qform::from_affine(&sheared), None);
         let flat = affine([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]);
         assert_eq!(Qform::from_affine(&flat), None);
+    }
+
+    #[test]
+    fn a_half_turn_in_single_precision_is_one_as_in_the_reference() {
+        // 1 - (b^2 + c^2 + d^2) is rounding, above or below 0: a turn of 180 degrees about an axis.
+        for axis in [[3.0, 0.0, 4.0], [1.0, 1.0, 1.0], [-1.0, 2.0, 5.0], [0.0, 1.0, 1e-3f64]] {
+            let length = axis.iter().map(|part| part * part).sum::<f64>().sqrt();
+            let quaternion = axis.map(|part| f64::from((part / length) as f32));
+            let spacing = [1.0, 1.0, 5.0];
+            let qform = Qform { quaternion, offset: [0.0; 3], spacing, qfac: 1.0 };
+            let mut expected = [[0.0; 4]; 3];
+            for (row, values) in expected.iter_mut().enumerate() {
+                for column in 0..3 {
+                    let along = 2.0 * axis[row] * axis[column] / (length * length);
+                    values[column] = (along - f64::from(u8::from(row == column))) * spacing[column];
+                }
+            }
+            let found = qform.world_from_voxel().unwrap();
+            assert!(found.distance_mm(&affine(expected)) < 2e-6, "{axis:?}: {found:?}");
+        }
+        // A turn that is nearly one keeps its first component.
+        let (sin, cos) = 89.9f64.to_radians().sin_cos();
+        let qform =
+            Qform { quaternion: [0.0, 0.0, sin], offset: [0.0; 3], spacing: [1.0; 3], qfac: 1.0 };
+        let found = qform.world_from_voxel().unwrap();
+        assert!((found.0[1][0] - 2.0 * sin * cos).abs() < 1e-12);
     }
 
     #[test]

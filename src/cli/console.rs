@@ -1,12 +1,16 @@
-//! The two streams: results on stdout, everything else on stderr.
+//! The two streams: results on stdout, everything else on stderr. Names come from files and folders
+//! that others made, so no control character goes out on either.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format;
 
-use crate::base::Progress;
+use crate::base::{Progress, without_control_characters};
 use crate::cli::progress::{ProgressBars, ProgressLog};
 use crate::cli::report::CommandOutput;
 use crate::run::Failure;
@@ -41,21 +45,22 @@ impl Console {
             .with_target(false)
             .with_ansi(std::io::stderr().is_terminal())
             .without_time()
+            .fmt_fields(harmless_fields())
             .with_writer(move || bars.line_writer())
             .try_init();
         // Only a second call in one process fails, and then the first logger serves both.
         drop(started);
         let bars = self.bars.clone();
         backend_log::install_logger(move |line| {
-            // As in `say`.
-            let _ = writeln!(bars.line_writer(), "{line}");
+            // As in `print_status`.
+            let _ = writeln!(bars.line_writer(), "{}", without_control_characters(line));
         });
     }
 
     /// Prints a line to stderr, above the bars.
     pub(super) fn print_status(&self, line: &str) {
         // A closed stderr must not end a training run.
-        let _ = writeln!(self.bars.line_writer(), "{line}");
+        let _ = writeln!(self.bars.line_writer(), "{}", without_control_characters(line));
     }
 
     /// Returns true if stdout is for one JSON document.
@@ -67,13 +72,11 @@ impl Console {
     pub(super) fn print_output(&self, report: &CommandOutput) -> ExitCode {
         let mut out = std::io::stdout().lock();
         let printed = if self.json {
-            serde_json::to_writer_pretty(&mut out, &report.json)
-                .map_err(std::io::Error::from)
-                .and_then(|()| writeln!(out))
+            writeln!(out, "{}", harmless_json(&report.json))
         } else if report.text.is_empty() {
             Ok(())
         } else {
-            writeln!(out, "{}", report.text.trim_end())
+            writeln!(out, "{}", without_control_characters(report.text.trim_end()))
         };
         match printed {
             // A closed pipe is no failure: `gliaflow … | head`.
@@ -92,8 +95,58 @@ impl Console {
                 "exit_code": failure.exit_code(),
             });
             // As above: nothing is left to do when stdout is closed.
-            let _ = writeln!(std::io::stdout(), "{document:#}");
+            let _ = writeln!(std::io::stdout(), "{}", harmless_json(&document));
         }
         ExitCode::from(failure.exit_code())
+    }
+}
+
+/// Formats the fields of a log line: its words, and the others as `name=value`.
+fn harmless_fields() -> impl for<'writer> format::FormatFields<'writer> + Send + Sync + 'static {
+    let written = |writer: &mut format::Writer<'_>,
+                   field: &tracing::field::Field,
+                   value: &dyn std::fmt::Debug| {
+        let text = format!("{value:?}");
+        let text = without_control_characters(&text);
+        match field.name() {
+            "message" => write!(writer, "{text}"),
+            name => write!(writer, "{name}={text}"),
+        }
+    };
+    format::debug_fn(written).delimited(" ")
+}
+
+/// Renders a document with every control character of its strings escaped. JSON escapes those below
+/// space only, and terminals take orders from others too.
+fn harmless_json(document: &serde_json::Value) -> String {
+    let text = format!("{document:#}");
+    let is_left = |letter: char| letter.is_control() && letter != '\n';
+    if !text.contains(is_left) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match is_left(letter) {
+            // Writing to a string cannot fail.
+            true => drop(write!(escaped, "\\u{:04x}", letter as u32)),
+            false => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_the_same_without_a_control_character() {
+        let name = "a\u{1b}[2J\u{7f}\u{9b}31m\u{85}\n\té";
+        let document = serde_json::json!({ name: [name, { "é": 1.5 }] });
+        let text = harmless_json(&document);
+        assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), document);
+        let plain = serde_json::json!({ "é": ["b", 2] });
+        assert_eq!(harmless_json(&plain), format!("{plain:#}"));
     }
 }

@@ -60,7 +60,7 @@ use self::predictors::{PredictorOptions, ThresholdSource};
 use self::report::CommandOutput;
 use self::session::{ActiveSession, SessionOptions};
 use self::thresholds::{ThresholdOptions, as_options};
-use crate::base::Fault;
+use crate::base::{Fault, raise_open_file_limit};
 use crate::run::Failure;
 use crate::telemetry::backend_log;
 
@@ -135,6 +135,7 @@ verbs! {
 /// Parses the command line, runs the verb, maps its outcome to an exit code.
 pub fn main() -> ExitCode {
     let line = CommandLine::parse();
+    raise_open_file_limit();
     let console = Console::new(line.json);
     console.log_to_stderr(&line.log);
     match line.verb.run(&console) {

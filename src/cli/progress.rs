@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
-use crate::base::{Progress, ProgressTask};
+use crate::base::{Progress, ProgressTask, without_control_characters};
 
 const TEMPLATE: &str = "{prefix:>10} {bar:32} {pos}/{len} {unit}  {per_sec}  {eta} left  {msg}";
 
@@ -29,14 +29,14 @@ impl Progress for ProgressBars {
             .expect("the template is a constant")
             .progress_chars("━╸─");
         let bar = self.0.add(ProgressBar::new(total).with_style(style));
-        bar.set_prefix(task.to_string());
+        bar.set_prefix(without_control_characters(task).into_owned());
         bar.enable_steady_tick(Duration::from_millis(250));
         Box::new(BarTask(bar))
     }
 
     fn print_line(&self, line: &str) {
         // A closed stderr must not end a training run.
-        let _ = writeln!(self.line_writer(), "{line}");
+        let _ = writeln!(self.line_writer(), "{}", without_control_characters(line));
     }
 }
 
@@ -45,7 +45,7 @@ struct BarTask(ProgressBar);
 impl ProgressTask for BarTask {
     fn advance_to(&self, done: u64, note: &str) {
         self.0.set_position(done);
-        self.0.set_message(note.to_string());
+        self.0.set_message(without_control_characters(note).into_owned());
     }
 }
 
@@ -97,7 +97,7 @@ impl Progress for ProgressLog {
 
     fn print_line(&self, line: &str) {
         // As above.
-        let _ = writeln!(std::io::stderr(), "{line}");
+        let _ = writeln!(std::io::stderr(), "{}", without_control_characters(line));
     }
 }
 
@@ -119,7 +119,7 @@ impl ProgressTask for LineTask {
         let line =
             progress_line(&self.task, self.unit, done, self.total, self.started.elapsed(), note);
         // A closed stderr must not end a training run.
-        let _ = writeln!(std::io::stderr(), "{line}");
+        let _ = writeln!(std::io::stderr(), "{}", without_control_characters(&line));
     }
 }
 

@@ -32,6 +32,11 @@ pub(super) struct SessionOptions {
     #[arg(long, value_name = "ADDR|off", default_value_t)]
     metrics_addr: MetricsAddress,
 
+    /// Answer to this host name too, where the address is on loopback: a name under which containers or a
+    /// proxy reach this machine. May be given several times.
+    #[arg(long, value_name = "NAME")]
+    metrics_host: Vec<String>,
+
     /// Keep /metrics up for so many seconds after the end, for a last scrape.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     metrics_linger: u64,
@@ -54,7 +59,7 @@ impl ActiveSession {
         run: &str,
         console: &Console,
     ) -> Result<Self, Fault> {
-        let exporter = Exporter::start(options.metrics_addr, run);
+        let exporter = Exporter::start(options.metrics_addr, &options.metrics_host, run);
         if let Some(address) = exporter.address() {
             console.print_status(&format!("metrics: http://{address}/metrics"));
         }

@@ -165,11 +165,14 @@ impl<A: Architecture> Learner for TrainableModel<A> {
     }
 
     fn load(&mut self, folder: &Path) -> Result<(), Fault> {
-        let module = files::read_module(self.module.clone(), &folder.join(WEIGHTS_FILE))?;
+        let module =
+            files::read_identified_module(self.module.clone(), &folder.join(WEIGHTS_FILE))?;
         let memory = self.optimiser.state().clone();
-        let memory = files::read_module(memory, &folder.join(OPTIMISER_FILE))?;
+        let memory = files::read_identified_module(memory, &folder.join(OPTIMISER_FILE))?;
         let average = match &self.average {
-            Some(average) => Some(files::read_module(average.clone(), &folder.join(AVERAGE_FILE))?),
+            Some(average) => {
+                Some(files::read_identified_module(average.clone(), &folder.join(AVERAGE_FILE))?)
+            }
             None => None,
         };
         self.optimiser = self.optimiser.with_state(memory);

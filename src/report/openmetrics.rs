@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::base::Fault;
+use crate::base::{Fault, without_control_characters};
 use crate::report::run_record::run_name;
 use crate::run_folder::EventLog;
 use crate::telemetry::catalog::*;
@@ -268,6 +268,7 @@ impl MetricHistory {
 
 /// Escapes a label value or help text for OpenMetrics.
 fn escape_label(text: &str) -> String {
+    let text = without_control_characters(text);
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 

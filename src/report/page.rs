@@ -11,6 +11,9 @@ use crate::report::{scores, settings};
 
 const CSS: &str = include_str!("page.css");
 
+/// Policy for browsers: the page runs nothing and loads nothing.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+
 /// Renders the page of a run, without the parts whose files are missing.
 pub(super) fn render_page(record: &RunRecord) -> String {
     let page = html! {
@@ -18,6 +21,7 @@ pub(super) fn render_page(record: &RunRecord) -> String {
         html lang="en" {
             head {
                 meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (record.name) " · gliaflow" }
                 style { (PreEscaped(CSS)) }

@@ -129,6 +129,10 @@ catalogue! {
          in the loader), trainer (it takes no batch), steps (too many are not finite), run (it \
          failed)";
 
+    ENDPOINT_REFUSED_CONNECTIONS: Counter = "endpoint_refused_connections_total", Plain, [],
+        "Connections to the metrics endpoint that were turned away, because as many as it serves at a \
+         time were open";
+
     GPU_UTILIZATION: Gauge = "gpu_utilization_ratio", Ratio, ["gpu"],
         "Share of the last second in which a kernel ran";
     GPU_MEMORY_USED: Gauge = "gpu_memory_used_bytes", Bytes, ["gpu"],
@@ -197,7 +201,7 @@ pub fn register_run_series(stages: &[&str], splits: &[&str]) {
     for result in CACHE_RESULTS {
         LOADER_CACHE_REQUESTS.show_series([result]);
     }
-    for counter in [&LOADER_READ_BYTES, &LOADER_DECODED_BYTES] {
+    for counter in [&LOADER_READ_BYTES, &LOADER_DECODED_BYTES, &ENDPOINT_REFUSED_CONNECTIONS] {
         counter.show_series([]);
     }
     for counter in [&TRAIN_SAMPLES, &TRAIN_NONFINITE_STEPS, &TRAIN_CHECKPOINTS] {

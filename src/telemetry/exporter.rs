@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use super::connections::LimitedListener;
 use super::endpoint::Endpoint;
 use super::health::Health;
+use super::host_names::HostRule;
 use super::recorder::Recorder;
 pub use super::routes::DescribeTopology;
 use super::routes::{self, EndpointState, REQUEST_TIMEOUT};
@@ -89,18 +91,21 @@ struct ServerThread {
 impl Exporter {
     /// Installs the recorder of the process, with `run` as a label of every series, and serves it.
     ///
-    /// With [`MetricsAddress::Off`] nothing is installed, and recording costs nothing.
-    pub fn start(address: MetricsAddress, run: &str) -> Self {
+    /// With [`MetricsAddress::Off`] nothing is installed, and recording costs nothing. On loopback it
+    /// answers to requests for this machine's loopback names and for `hosts`.
+    pub fn start(address: MetricsAddress, hosts: &[String], run: &str) -> Self {
         match address {
             MetricsAddress::Off => Self::without_server(Recorder::new(run)),
-            MetricsAddress::At(address) => Self::serve(address, Recorder::install_global(run)),
+            MetricsAddress::At(address) => {
+                Self::serve(address, hosts, Recorder::install_global(run))
+            }
         }
     }
 
-    /// Serves a recorder at `address` or the next free port.
-    pub fn serve(address: SocketAddr, recorder: Recorder) -> Self {
+    /// Serves a recorder at `address` or the next free port, as [`Self::start`] does.
+    pub fn serve(address: SocketAddr, hosts: &[String], recorder: Recorder) -> Self {
         let mut exporter = Self::without_server(recorder);
-        match exporter.start_server(address) {
+        match exporter.start_server(address, hosts) {
             Ok(()) => {}
             Err(error) => tracing::warn!(
                 "no metrics: cannot listen on {address} or the {} ports after it: {error}; choose \
@@ -119,7 +124,7 @@ impl Exporter {
         }
     }
 
-    fn start_server(&mut self, wanted: SocketAddr) -> io::Result<()> {
+    fn start_server(&mut self, wanted: SocketAddr, hosts: &[String]) -> io::Result<()> {
         let listener = bind_first_free(wanted)?;
         let bound = listener.local_addr()?;
         listener.set_nonblocking(true)?;
@@ -131,7 +136,15 @@ impl Exporter {
             .thread_name("metrics-topology")
             .build()?;
         let (open, closed) = watch::channel(());
-        let state = self.state.clone().with_instance(&self.endpoint.instance);
+        let rule = HostRule::of_address(bound, hosts);
+        if rule == HostRule::Any {
+            tracing::warn!(
+                "metrics at {bound} are open to every machine that reaches this one, and to web pages \
+                 opened there: there is no login; listen on {} where only this one is to read them",
+                Ipv4Addr::LOCALHOST
+            );
+        }
+        let state = self.state.clone().with_identity(&self.endpoint.instance, rule);
         let serve = move || run_server(runtime, listener, state, closed);
         let thread = spawn_named("metrics", serve).map_err(io::Error::other)?;
         if wanted.port() != 0 && wanted.port() != bound.port() {
@@ -212,6 +225,7 @@ fn run_server(
 ) {
     let outcome: io::Result<()> = runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
+        let listener = LimitedListener::new(listener, state.recorder.clone());
         tokio::spawn(run_upkeep_regularly(state.recorder.clone()));
         let mut closing = closed.clone();
         // The sender never sends: an end of waiting is the sender's end.
@@ -257,7 +271,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_is_off_has_no_address_and_takes_everything_else_in_silence() {
-        let exporter = Exporter::start(MetricsAddress::Off, "quiet");
+        let exporter = Exporter::start(MetricsAddress::Off, &[], "quiet");
         exporter.show_topology(Arc::new(|| serde_json::json!([])));
         exporter.health().report_problem("watchdog", "stuck");
         assert_eq!(exporter.address(), None);

@@ -3,11 +3,13 @@
 
 pub mod backend_log;
 pub mod catalog;
+mod connections;
 mod endpoint;
 mod exporter;
 mod exposition;
 pub mod gpu;
 pub mod health;
+mod host_names;
 mod memory;
 mod meter;
 mod metric;
@@ -15,6 +17,7 @@ pub mod process;
 mod recorder;
 mod routes;
 
+pub use connections::MAX_CONNECTIONS;
 pub use endpoint::{Endpoint, INSTANCE_HEADER};
 pub use exporter::{DescribeTopology, Exporter, InvalidMetricsAddress, MetricsAddress};
 pub use exposition::{InvalidScrape, Scrape};

@@ -1,31 +1,46 @@
 //! HTTP routes of the endpoint; [`exporter`](super::exporter) serves them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::map_response_with_state;
+use axum::middleware::{Next, from_fn_with_state, map_response_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::endpoint::INSTANCE_HEADER;
 use super::health::Health;
+use super::host_names::HostRule;
 use super::recorder::Recorder;
 
 /// Time limit for describing the topology, and for finishing requests at a shutdown.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Age up to which a rendered text is served again, however many ask.
+const RENDER_INTERVAL: Duration = Duration::from_secs(1);
+
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Live page, which refreshes itself from the other paths and needs no other host.
-const LIVE: &str = include_str!("live.html");
+const LIVE_PAGE: &str = include_str!("live.html");
+const LIVE_STYLE: &str = include_str!("live.css");
+const LIVE_SCRIPT: &str = include_str!("live.js");
+
+/// Policy for browsers: nothing but the endpoint's own files runs, is shown or is asked.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+    img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const INDEX: &str = concat!(
     "gliaflow ",
@@ -44,17 +59,45 @@ pub(super) struct EndpointState {
     pub(super) health: Health,
     topology: Arc<RwLock<Option<DescribeTopology>>>,
     instance: Option<HeaderValue>,
+    hosts: HostRule,
+    rendered: Arc<Mutex<Option<RenderedText>>>,
+}
+
+/// Text of the metrics, and when it was rendered.
+struct RenderedText {
+    at: Instant,
+    text: Bytes,
 }
 
 impl EndpointState {
     /// Makes the state of an endpoint that is healthy and has no topology yet.
     pub(super) fn new(recorder: Recorder) -> Self {
-        Self { recorder, health: Health::default(), topology: Arc::default(), instance: None }
+        Self {
+            recorder,
+            health: Health::default(),
+            topology: Arc::default(),
+            instance: None,
+            hosts: HostRule::Any,
+            rendered: Arc::default(),
+        }
     }
 
-    /// Sets the instance that every answer names.
-    pub(super) fn with_instance(self, instance: &str) -> Self {
-        Self { instance: HeaderValue::from_str(instance).ok(), ..self }
+    /// Sets the instance that every answer names, and the hosts that a request may name.
+    pub(super) fn with_identity(self, instance: &str, hosts: HostRule) -> Self {
+        Self { instance: HeaderValue::from_str(instance).ok(), hosts, ..self }
+    }
+
+    /// Renders the metrics, or takes the text of a moment ago.
+    fn render_at_most_once_a_second(&self) -> Bytes {
+        let mut last = self.rendered.lock();
+        if let Some(RenderedText { at, text }) = last.as_ref()
+            && at.elapsed() < RENDER_INTERVAL
+        {
+            return text.clone();
+        }
+        let text = Bytes::from(self.recorder.render());
+        *last = Some(RenderedText { at: Instant::now(), text: text.clone() });
+        text
     }
 
     pub(super) fn show_topology(&self, topology: DescribeTopology) {
@@ -73,16 +116,33 @@ pub(super) fn router(state: EndpointState) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/topology", get(topology))
+        .route("/live.css", get(([(CONTENT_TYPE, CSS)], LIVE_STYLE)))
+        .route("/live.js", get(([(CONTENT_TYPE, JAVASCRIPT)], LIVE_SCRIPT)))
         .fallback(not_found)
-        .layer(map_response_with_state(state.clone(), add_instance_header))
+        .layer(from_fn_with_state(state.clone(), check_host))
+        .layer(map_response_with_state(state.clone(), add_headers))
         .with_state(state)
 }
 
-/// Adds the header that says which endpoint answers.
-async fn add_instance_header(State(state): State<EndpointState>, mut answer: Response) -> Response {
-    if let Some(instance) = state.instance {
-        answer.headers_mut().insert(INSTANCE_HEADER, instance);
+/// Refuses a request that names a host which is not this machine's. One without any is no browser's.
+async fn check_host(State(state): State<EndpointState>, request: Request, next: Next) -> Response {
+    let mut named = request.headers().get_all(HOST).iter();
+    if named.all(|host| host.to_str().is_ok_and(|host| state.hosts.allows(host))) {
+        return next.run(request).await;
     }
+    let text = "this endpoint answers on this machine's loopback, under its names only; to ask it \
+                under another one, start the run with --metrics-host NAME\n";
+    (StatusCode::FORBIDDEN, [(CONTENT_TYPE, PLAIN_TEXT)], text).into_response()
+}
+
+/// Adds the header that says which endpoint answers, and those for browsers.
+async fn add_headers(State(state): State<EndpointState>, mut answer: Response) -> Response {
+    let headers = answer.headers_mut();
+    if let Some(instance) = state.instance {
+        headers.insert(INSTANCE_HEADER, instance);
+    }
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
 }
 
@@ -90,13 +150,13 @@ async fn add_instance_header(State(state): State<EndpointState>, mut answer: Res
 async fn index(headers: HeaderMap) -> Response {
     let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     if accepted.is_some_and(|accepted| accepted.contains("text/html")) {
-        return ([(CONTENT_TYPE, HTML)], LIVE).into_response();
+        return ([(CONTENT_TYPE, HTML)], LIVE_PAGE).into_response();
     }
     ([(CONTENT_TYPE, PLAIN_TEXT)], INDEX).into_response()
 }
 
 async fn metrics(State(state): State<EndpointState>) -> Response {
-    ([(CONTENT_TYPE, PROMETHEUS_TEXT)], state.recorder.render()).into_response()
+    ([(CONTENT_TYPE, PROMETHEUS_TEXT)], state.render_at_most_once_a_second()).into_response()
 }
 
 async fn healthz(State(state): State<EndpointState>) -> Response {

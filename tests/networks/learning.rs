@@ -91,6 +91,30 @@ fn the_same_training_leaves_the_same_files_and_a_checkpoint_continues_it() {
 }
 
 #[test]
+fn a_checkpoint_whose_parameters_have_other_ids_is_refused_and_changes_nothing() {
+    const KEY: &[u8] = b"param_id";
+    for (name, blueprint, optimiser) in learners() {
+        let mut learner = blueprint.new_learner(&optimiser, 5, &Device::flex());
+        step(learner.as_mut(), 0, SIDE);
+        let kept = files(learner.as_ref());
+        let folder = tempfile::tempdir().unwrap();
+        for (file, bytes) in &kept {
+            learner.save(folder.path()).unwrap();
+            let mut crafted = bytes.clone();
+            let place = crafted.windows(KEY.len()).position(|part| part == KEY).unwrap();
+            // Burn reads an entry without this key, and draws an id for it.
+            crafted[place + 2] = b'L';
+            fs::write(folder.path().join(file), &crafted).unwrap();
+            let refused = learner.load(folder.path()).unwrap_err().to_string();
+            assert!(refused.contains(file) && refused.contains("other ids"), "{name}: {refused}");
+            assert!(files(learner.as_ref()) == kept, "{name}: {file}");
+            fs::remove_dir_all(folder.path()).unwrap();
+            fs::create_dir(folder.path()).unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_batch_that_is_not_finite_leaves_no_trace() {
     for (name, blueprint, optimiser) in learners() {
         let learner = || blueprint.new_learner(&optimiser, 5, &Device::flex());

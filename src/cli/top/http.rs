@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_answers_each_path_and_signs() {
-        let exporter = Exporter::serve(SocketAddr::from(ANY_PORT), Recorder::new("asked"));
+        let exporter = Exporter::serve(SocketAddr::from(ANY_PORT), &[], Recorder::new("asked"));
         let address = exporter.address().unwrap().to_string();
         for (path, status, said) in [
             ("/metrics", 200, "# HELP loader_samples_total"),

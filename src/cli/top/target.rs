@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn exporter() -> Exporter {
-        Exporter::serve(SocketAddr::from(([127, 0, 0, 1], 0)), Recorder::new("found"))
+        Exporter::serve(SocketAddr::from(([127, 0, 0, 1], 0)), &[], Recorder::new("found"))
     }
 
     #[test]

@@ -88,7 +88,7 @@ def class_taps(g, parity):
     taps = 1
     for axis in range(3):
         odd = parity >> (2 - axis) & 1
-        taps *= g.side if classes_of(g) == 1 else (1 + odd if g.side == 3 else 1 - odd)
+        taps *= g.side if classes_of(g) == 1 else {3: 1 + odd, 2: 1, 1: 1 - odd}[g.side]
     return taps
 
 

@@ -42,6 +42,9 @@ CASES = [
     Case(1, (6, 6, 6), 12, 12, groups=3, splits=5),
     Case(1, (5, 5, 5), 6, 130, groups=2, bf16=False),
     Case(2, (7, 7, 7), 16, 16, groups=4, stride=2, side=1, splits=3),
+    # The transposed convolution of 2^3 is this one's input's gradient.
+    Case(2, (6, 8, 4), 30, 60, side=2, stride=2, input_pitch=32, output_pitch=64),
+    Case(1, (4, 6, 10), 5, 8, side=2, stride=2, bf16=False, splits=2),
     # Bricks that are rows, and volumes that are lines.
     Case(1, (17, 2, 1), 8, 8, brick=(5, 1, 1)),
     Case(1, (1, 1, 130), 8, 8, brick=(0, 0, 7)),
