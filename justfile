@@ -47,6 +47,18 @@ live-page:
 check-cuda:
     cargo check --features cuda
 
+# Every kernel that the three networks ask for, compiled by NVRTC and ptxas without a card; calls to the
+# driver checked and counted (tests/cuda/compile.py). `just cuda-compile --short`: small networks.
+cuda-compile *ARGS:
+    cargo build --features cuda
+    python3 tests/cuda/compile.py "${CARGO_TARGET_DIR:-target}/debug/gliaflow" {{ARGS}}
+
+# The instruments: emulator of kernels, stand-in for the driver, NVRTC without a card. A minute.
+test-cuda-instruments:
+    tests/cuda/toolkit
+    python3 -m unittest discover -s tests/cuda/emulator/tests
+    python3 -m unittest discover -s tests/cuda/tests
+
 # CUDA kernels of our own: what they compute, run by the CPU in several schedules and held against f64, and each of
 # them through NVRTC and ptxas for four architectures. Minutes; fetches NVIDIA's compiler (200 MB) the first time.
 cuda-kernels:

@@ -5,10 +5,10 @@
 //! Everything else is tried as i16, then as f32, and is f64 if neither is exact.
 
 use crate::base::{CaseError, FREE_MEMORY, OutOfMemory, Reason, collect_values, reserve_values};
-use crate::brats::bytes;
 use crate::brats::datatype::Datatype;
 use crate::brats::header::{Header, VoxelScaling};
 use crate::brats::read::RawVolume;
+use crate::brats::{bytes, content_stream};
 use crate::buffers::{BufferPool, CaseBuffers};
 use crate::volume::Voxels;
 
@@ -96,7 +96,7 @@ pub(super) fn visit_values(
 ) -> Result<(), CaseError> {
     let RawVolume { path, raw, header, .. } = packed;
     let length = header.voxel_count() * header.datatype.bytes_per_voxel();
-    bytes::visit_pieces(path, raw, header.vox_offset, length, |piece| {
+    content_stream::visit_pieces(path, raw, header.vox_offset, length, |piece| {
         visit_piece(piece, header, &mut visit);
     })
 }

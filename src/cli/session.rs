@@ -13,8 +13,7 @@ use crate::actor::StopLatch;
 use crate::base::{Fault, spawn_named};
 use crate::cli::console::Console;
 use crate::pipeline::observe::{self, TopologyRegistry};
-use crate::run::Failure;
-use crate::run::prepare::Session;
+use crate::run::{Failure, Session};
 #[cfg(feature = "train")]
 use crate::telemetry::catalog::RunState;
 use crate::telemetry::gpu::{self, Nvml};

@@ -212,7 +212,7 @@ impl LoaderConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::brats::read::DEFAULT_MAX_VOXELS;
+    use crate::brats::DEFAULT_MAX_VOXELS;
     use crate::pipeline::ingest;
 
     const HEAD: Dims = Dims::BRATS;

@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn as_many_cases_are_under_way_as_the_memory_holds_of_the_largest_and_one_always() {
         let folder = tempfile::tempdir().unwrap();
-        for (index, side) in [(0, 16), (1, 24)] {
+        for (index, side) in [(0, 24), (1, 32)] {
             let config = PhantomConfig { dims: Dims::cube(side), seed: 1 };
             cohort::write_case(folder.path(), &config, index).unwrap();
         }
@@ -140,9 +140,9 @@ mod tests {
         let tickets = |memory_bytes| {
             IngestResources { workers: workers.clone(), memory_bytes }.ticket_count(&cases)
         };
-        let largest = ingest_bytes(Dims::cube(24));
+        let largest = ingest_bytes(Dims::cube(32));
         assert_eq!([tickets(0), tickets(largest), tickets(3 * largest - 1)], [1, 1, 2]);
         assert_eq!(tickets(usize::MAX), workers.ticket_count());
-        assert_eq!(max_voxels(largest), 24 * 24 * 24);
+        assert_eq!(max_voxels(largest), 32 * 32 * 32);
     }
 }

@@ -8,7 +8,7 @@ use gliaflow::actor::{Feed, RunningTopology, StopLatch};
 use gliaflow::base::Reason;
 use gliaflow::brats::{CaseFiles, write_intensities, write_labels};
 use gliaflow::cache::{ExpectedSource, MappedCase, PreprocessConfig, Verify};
-use gliaflow::pipeline::ingest::{IngestOutcome, IngestWorkers, start_ingest};
+use gliaflow::pipeline::ingest::{IngestOutcome, IngestResources, IngestWorkers, start_ingest};
 use gliaflow::pipeline::stat_files;
 use gliaflow::volume::{Dims, SourceGrid};
 
@@ -25,8 +25,9 @@ fn ingest(
     stop: &StopLatch,
 ) -> (Feed<IngestOutcome>, RunningTopology) {
     let (store, preprocess) = (setting.store("cache"), PreprocessConfig::default());
+    let resources = IngestResources { workers: workers.clone(), memory_bytes: 1 << 30 };
     let started =
-        start_ingest(cases.to_vec(), store, &preprocess, workers, stop, &runtime()).unwrap();
+        start_ingest(cases.to_vec(), store, &preprocess, &resources, stop, &runtime()).unwrap();
     watch.on(&started.1);
     started
 }
@@ -82,7 +83,7 @@ fn every_case_has_one_outcome_in_order_and_the_good_ones_are_in_the_cache() {
         let store = setting.store("cache");
         for ((files, outcome), expected) in cases.iter().zip(&outcomes).zip(expected) {
             match (outcome, expected) {
-                (IngestOutcome::Ready(case), None) => {
+                (Ok(case), None) => {
                     assert_eq!(case.id, files.id);
                     let seen = stat_files(files).unwrap();
                     let mapped =
@@ -93,7 +94,7 @@ fn every_case_has_one_outcome_in_order_and_the_good_ones_are_in_the_cache() {
                     );
                     assert!(MappedCase::open(mapped.path(), Verify::Full).is_ok());
                 }
-                (IngestOutcome::Skipped(skip), Some((reason, file))) => {
+                (Err(skip), Some((reason, file))) => {
                     assert_eq!(
                         (skip.item.as_str(), skip.error.reason),
                         (files.id.as_str(), reason)
@@ -123,7 +124,7 @@ fn an_abort_at_any_moment_leaves_whole_files_and_the_next_ingest_completes_them(
             let stop = StopLatch::new();
             let (mut feed, running) = ingest(watch, &setting, &cases, &workers, &stop);
             for _ in 0..after {
-                assert!(matches!(feed.next_output(), Some(IngestOutcome::Ready(_))));
+                assert!(matches!(feed.next_output(), Some(Ok(_))));
             }
             stop.abort(None);
             assert!(feed.next_output().is_none(), "an abort is prompt");

@@ -82,7 +82,7 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         with = "usize",
-        range(min = 1),
+        range(min = 1, max = i64::MAX),
         extend("x-unit" = "voxels", "x-decides" = false, "x-default" = "what `loader.memory_mib` holds of a case")
     )]
     pub max_voxels: Option<usize>,

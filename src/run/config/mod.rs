@@ -6,6 +6,7 @@ mod deciding;
 pub mod layers;
 pub mod model;
 pub mod patients;
+mod resources;
 pub mod splitting;
 
 use std::path::Path;
@@ -16,11 +17,10 @@ use serde_json::Value;
 use toml::Table;
 
 use crate::augment::AugmentConfig;
-use crate::base::{CaseError, ConfigError, check_value, schema_of};
-use crate::brats::{Dataset, discover_cases};
+use crate::base::{ConfigError, check_value, schema_of};
 use crate::eval::SlidingConfig;
 use crate::nets::{ArchitectureEntry, Blueprint, OptimiserConfig, Precision};
-use crate::pipeline::ingest::{self, IngestResources, IngestWorkers};
+use crate::pipeline::ingest::IngestWorkers;
 use crate::pipeline::{CropConfig, DrillConfig, Footprint, LoaderConfig, LoaderMemory, loader};
 use crate::run::Failure;
 use crate::run::config::data::DataConfig;
@@ -245,35 +245,6 @@ impl RunConfig {
         let footprint =
             if self.loader.cached { Footprint::Mapped } else { Footprint::InMemory(largest) };
         Ok(self.loader.plan_memory_for(self.targets(), self.crop.patch, footprint)?)
-    }
-
-    /// Finds the cases of `folder`, the run's own or where it lies now, with the run's meaning of
-    /// labels, its mask files and its limit of voxels.
-    ///
-    /// # Errors
-    /// As [`discover_cases`].
-    pub fn discover_in(&self, folder: &Path) -> Result<Dataset, CaseError> {
-        let data = &self.data;
-        let most =
-            data.max_voxels.unwrap_or_else(|| ingest::max_voxels(self.loader.memory_bytes()));
-        Ok(discover_cases(folder, data.labels)?.with_masks(&data.foreground).with_max_voxels(most))
-    }
-
-    /// Threads and memory of an ingest that runs alone.
-    pub fn ingest_resources(&self) -> IngestResources {
-        let memory_bytes = self.loader.memory_bytes();
-        IngestResources { workers: self.ingest.clone(), memory_bytes }
-    }
-
-    /// Threads and memory of an ingest beside the loader, whose share of the budget is not free, for
-    /// cases of at most this grid.
-    pub fn ingest_resources_beside_loader(
-        &self,
-        largest: Dims,
-    ) -> Result<IngestResources, Failure> {
-        let own = self.ingest_resources();
-        let memory_bytes = own.memory_bytes.saturating_sub(self.loader_memory(largest)?.bytes);
-        Ok(IngestResources { memory_bytes, ..own })
     }
 
     /// Targets of training: hard labels or probabilities.

@@ -265,6 +265,7 @@ INSTRUCTIONS = [
     (r"bar(?:rier)?(?:\.cta)?\.arrive(?:\.aligned)?", lambda a, f, g:
         f"emulator::block_arrive({a.bits(g[0], 'uint32_t')}, {a.bits(g[1], 'uint32_t')});"),
     (r"bar\.warp\.sync", lambda a, f, g: f"emulator::warp_barrier({a.bits(g[0], 'uint32_t')});"),
+    (r"activemask\.b32", lambda a, f, g: a.set(g[0], "emulator::living_lanes()")),
     (r"elect\.sync", lambda a, f, g: a.set(g[0].split("|")[-1], f"emulator::elect({a.bits(g[1], 'uint32_t')})")),
     (r"ld(?:\.weak|\.volatile|\.relaxed|\.acquire)?(?:\.gpu|\.cta|\.sys)?\.(global|shared)(?:::cta)?(?:\.(?:nc|ca|cg|cs|lu))*"
      r"(?:\.L\d::\w+)*(?:\.v(\d))?\.(\w+)", load),

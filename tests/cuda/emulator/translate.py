@@ -154,10 +154,15 @@ def translate(source, name="kernel.cu"):
         raise Unknown("no kernel in it")
     entries = "\n".join(
         f'extern "C" __attribute__((visibility("default"))) void emulator_kernel_{kernel}(void **arguments) '
-        f"{{ emulator::call({kernel}, arguments); }}\n"
+        f"{{ emulator::call(emulated_source::{kernel}, arguments); }}\n"
         f'extern "C" __attribute__((visibility("default"))) const unsigned emulator_threads_{kernel} = {bounds};\n'
         f'extern "C" __attribute__((visibility("default"))) const int emulator_parameters_{kernel} = '
-        f"emulator::count_parameters({kernel});"
+        f"emulator::count_parameters(emulated_source::{kernel});"
         for kernel, bounds in kernels)
     text = replace_shared(replace_assembly(source))
-    return f'#include "emulator.h"\n#line 1 "{name}"\n{text}\n{entries}\n'
+    # In a namespace, as it may define what the host's headers have, too; with what it includes ahead of it.
+    include = re.compile(r"^[ \t]*#[ \t]*include\b[^\n]*", re.M)
+    includes = "\n".join(line.strip() for line in include.findall(text))
+    text = include.sub("", text)
+    return (f'#include "emulator.h"\n{includes}\nnamespace emulated_source {{\n#line 1 "{name}"\n{text}\n}}\n'
+            f"using namespace emulated_source;\n{entries}\n")

@@ -28,6 +28,8 @@ AHEAD = {
     "add_parts": ("elements", "lattice"),
     "add_kernel_parts": ("elements", "lattice"),
     "to_channels_last": ("elements",),
+    "max_pool": ("elements", "volume"),
+    "upsample": ("elements", "volume"),
     "norm_sums": ("elements", "norm"),
     "norm_statistics": ("elements", "norm"),
     "norm_apply": ("elements", "norm"),
@@ -89,6 +91,15 @@ def reference():
     os.remove(library)
     loaded.worst_error.restype = ctypes.c_double
     return loaded
+
+
+def drawn(library, shape, channels, pitch, bf16, seed):
+    """A volume of [*shape, channels] as a flat list, and as it lies in memory."""
+    rows, width = product(shape), 2 if bf16 else 4
+    values, memory = floats(rows * channels), allocate(rows * pitch * width)
+    library.draw(values, ctypes.c_long(len(values)), seed, int(bf16), ctypes.c_float(0))
+    library.lay_out(values, memory, ctypes.c_long(rows), channels, pitch, int(bf16))
+    return list(values), memory
 
 
 def floats(count):

@@ -36,9 +36,9 @@ template <class With> void for_each_product(const Shape &s, With with)
             for (int y = 0; y < s.target[1]; y++)
                 for (int x = 0; x < s.target[2]; x++)
                     for (int tap = 0; tap < taps; tap++) {
-                        const int at[3] = { z * s.stride + tap / s.side / s.side - s.side / 2,
-                                            y * s.stride + tap / s.side % s.side - s.side / 2,
-                                            x * s.stride + tap % s.side - s.side / 2 };
+                        const int pad = (s.side - 1) / 2;
+                        const int at[3] = { z * s.stride + tap / s.side / s.side - pad,
+                                            y * s.stride + tap / s.side % s.side - pad, x * s.stride + tap % s.side - pad };
                         if (at[0] < 0 || at[0] >= s.source[0] || at[1] < 0 || at[1] >= s.source[1] || at[2] < 0 || at[2] >= s.source[2])
                             continue;
                         const long input = ((static_cast<long>(b) * s.source[0] + at[0]) * s.source[1] + at[1]) * s.source[2] + at[2];

@@ -43,7 +43,7 @@ def variants():
             yield "kernel_gradient", {**tile, "TARGET_GRANULE": granule}
             yield "pack", tile
             yield "add_kernel_parts", tile
-        for file in ("add_parts", "to_channels_last", "norm_statistics"):
+        for file in ("add_parts", "to_channels_last", "norm_statistics", "max_pool", "upsample"):
             yield file, {"BF16": bf16, "BIAS": 1}
         for file in ("norm_sums", "norm_apply"):
             yield file, {"BF16": bf16, "BACKWARD": 0}
@@ -86,8 +86,8 @@ class Toolkit:
             raise AssertionError(f"{architecture}: {done.stderr}")
         return paths[1], done.stderr
 
-    def main_loop(self, cubin):
-        """Instructions of the shortest loop with products of matrices, and how many of them are products."""
+    def disassemble(self, cubin):
+        """Instructions, and at which of them each label stands."""
         words = [os.path.join(self.folder, "bin", "nvdisasm"), "-c", cubin]
         labels, instructions = {}, []
         for line in subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines():
@@ -96,6 +96,14 @@ class Toolkit:
                 labels[label[1]] = len(instructions)
             elif re.match(r"^\s+/\*[0-9a-f]{4,}\*/", line):
                 instructions.append(re.sub(r"^\s+/\*[0-9a-f]+\*/\s+", "", line))
+        return instructions, labels
+
+    def instructions(self, cubin):
+        return len(self.disassemble(cubin)[0])
+
+    def main_loop(self, cubin):
+        """Instructions of the shortest loop with products of matrices, and how many of them are products."""
+        instructions, labels = self.disassemble(cubin)
         loops = []
         for at, instruction in enumerate(instructions):
             back = re.search(r"\bBRA\b.*?(\.L_\w+)", instruction)

@@ -2,8 +2,9 @@
  * Modules and launches. The "PTX" of the stand-in for NVRTC says what each parameter is, so that a pointer to
  * memory that is freed or was never allocated is found at the launch.
  *
- *   STANDIN_COSTS=TEXT=US;...  a launch of a kernel whose name has TEXT in it takes so long on the events'
- *                              clock, the first that fits; 50 otherwise: so a tuner is led to a candidate
+ *   STANDIN_COSTS=TEXT=US;...  a launch of a kernel whose name or kind (compiler.c: "[wmma tma]") has TEXT in it takes
+ *                              so long on the events' clock, the first that fits; 50 otherwise: so a tuner is
+ *                              led to a candidate
  */
 
 #include "driver.h"
@@ -24,6 +25,7 @@ EXPORT cuModuleUnload(char *module) { free(module); return SUCCESS; }
 
 typedef struct {
     char name[512];
+    unsigned number; /* in the record */
     char parameters[MOST_PARAMETERS]; /* p a pointer, t a tensor map, v anything else */
     unsigned most_threads;            /* 0 if it does not say */
     int shared_bytes;
@@ -62,15 +64,22 @@ EXPORT cuModuleGetFunction(function **found, const char *module, const char *nam
         sscanf(parameters, "// parameters: %127[ptv]", made->parameters);
     if (threads)
         sscanf(threads, "// threads: %u", &made->most_threads);
-    made->is_probe = strstr(name, "_throughput") != NULL;
-    made->cost = cost_of(name);
+    made->is_probe = strstr(name, "_throughput") != NULL || !strncmp(name, "prime_buffer", 12);
+    char kind[64] = "", described[640];
+    const char *kinds = strstr(module, "// kind: ");
+    if (kinds)
+        sscanf(kinds, "// kind: %63[^\n]", kind);
+    snprintf(described, sizeof described, "%s %s", made->name, kind);
+    made->cost = cost_of(described);
     if (is_emulated() && !(made->emulated = emulated_kernel(module, name, &made->most_threads))) {
         free(made);
         return complain(NOT_FOUND, "the emulator has no kernel %.200s", name);
     }
     *found = made;
     const char *source = strstr(module, "// source: ");
-    record("k %.32s %s", source ? source + strlen("// source: ") : "?", name);
+    static unsigned functions;
+    made->number = __sync_add_and_fetch(&functions, 1);
+    record("k %u %.32s %s", made->number, source ? source + strlen("// source: ") : "?", described);
     return SUCCESS;
 }
 
@@ -126,8 +135,10 @@ static int check_launch(const function *kernel, const unsigned *grid, const unsi
         if (!arguments || !arguments[one])
             return complain(INVALID_VALUE, "%.200s without its argument %d", kernel->name, one);
         address pointer;
+        if (kernel->parameters[one] != 'p')
+            continue;
         memcpy(&pointer, arguments[one], sizeof pointer);
-        if (kernel->parameters[one] == 'p' && !is_allocated(pointer, 1))
+        if (!is_allocated(pointer, 1))
             return complain(ILLEGAL_ADDRESS, "%.200s with argument %d at %llx, which is not allocated", kernel->name, one, pointer);
     }
     return SUCCESS;
@@ -145,7 +156,7 @@ EXPORT cuLaunchKernel(function *kernel, unsigned gx, unsigned gy, unsigned gz, u
         return error;
     disturb();
     count_time(kernel->cost);
-    record("l %s %ux%ux%u %ux%ux%u %u", kernel->name, gx, gy, gz, bx, by, bz, shared);
+    record("l %u %ux%ux%u %ux%ux%u %u", kernel->number, gx, gy, gz, bx, by, bz, shared);
     if (kernel->is_probe)
         usleep(21000);
     else if (kernel->emulated)

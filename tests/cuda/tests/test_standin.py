@@ -161,7 +161,8 @@ class Rules(unittest.TestCase):
         with open(os.path.join(self.folder, "record")) as file:
             letters = [line.split() for line in file]
         self.assertEqual([line[0] for line in letters], ["k", "a", "a", "l", "d", "s"])
-        self.assertEqual(letters[3][1:], ["add", "2x1x1", "64x1x1", "0"])
+        self.assertEqual([letters[0][1], *letters[0][3:]], ["1", "add", "[no-tensor-core", "plain]"])
+        self.assertEqual(letters[3][1:], ["1", "2x1x1", "64x1x1", "0"])
 
 
 class Emulated(unittest.TestCase):

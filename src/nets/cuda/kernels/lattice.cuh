@@ -14,11 +14,12 @@ struct Convolution {
     int to;           // channels of a group in `target`
     int groups;
     int samples;
-    int side;         // 1 or 3
+    int side;         // 1, 3, or 2 with stride 2 and no padding: the transposed convolution is its transpose
     int stride;       // 1 or 2
     int transposed;   // 1: the gradient of a convolution's input, from its output's
     int brick[3];     // 128 voxels that a block works on at a time, as powers of two along d, h, w; they add up to 7
     int splits;       // pieces that sums are computed in, added up in a second pass
+    int merged;       // groups of the kernel that make one group here, whose products across them are with zeros
 };
 
 /// Voxels of one class and their taps: along axis a, voxel i of the class is voxel `step[a] * i + offset[a]` of
@@ -45,9 +46,10 @@ __device__ __forceinline__ Lattice lattice_of(const Convolution& g, int parity) 
         const int odd = classes ? parity >> (2 - axis) & 1 : 0;
         l.offset[axis] = odd;
         l.extent[axis] = classes ? (g.target[axis] - odd + 1) / 2 : g.target[axis];
-        l.first[axis] = classes ? 0 : -(g.side / 2);
-        // Of an odd voxel the middle tap falls between two voxels of the output, of an even one the outer taps.
-        l.taps[axis] = classes ? (g.side == 3 ? 1 + odd : 1 - odd) : g.side;
+        l.first[axis] = classes ? 0 : -((g.side - 1) / 2);
+        // Of an odd voxel the middle tap of 3 falls between two voxels of the output, of an even one the outer taps.
+        const int of_class = g.side == 3 ? 1 + odd : g.side == 2 ? 1 : 1 - odd;
+        l.taps[axis] = classes ? of_class : g.side;
     }
     return l;
 }
@@ -58,7 +60,8 @@ __device__ __forceinline__ int kernel_tap(const Convolution& g, const Lattice& l
 #pragma unroll
     for (int axis = 0; axis < 3; ++axis) {
         if (class_count(g) == 8) {
-            place[axis] = g.side == 1 ? 0 : l.offset[axis] ? 2 - 2 * place[axis] : 1;
+            const int outer = 2 - 2 * place[axis];
+            place[axis] = g.side == 3 ? (l.offset[axis] ? outer : 1) : l.offset[axis] * (g.side - 1);
         } else if (g.transposed) {
             place[axis] = g.side - 1 - place[axis];
         }

@@ -58,11 +58,21 @@
 
 namespace emulator {
 
+/* What a caller's pointer leads to, which need not be aligned. */
+template <class T>
+__attribute__((noinline, no_sanitize_thread)) std::remove_cv_t<std::remove_reference_t<T>> argument(const void *at)
+{
+    using value = std::remove_cv_t<std::remove_reference_t<T>>;
+    alignas(value) unsigned char bytes[sizeof(value)];
+    memcpy(bytes, at, sizeof bytes);
+    return *reinterpret_cast<value *>(bytes);
+}
+
 /* A kernel called with pointers to its arguments, as a driver has them. */
 template <class... Parameters, size_t... Index>
 __attribute__((noinline, no_sanitize_thread)) void call(void (*kernel)(Parameters...), void **arguments, std::index_sequence<Index...>)
 {
-    kernel(*static_cast<std::remove_cv_t<std::remove_reference_t<Parameters>> *>(arguments[Index])...);
+    kernel(argument<Parameters>(arguments[Index])...);
 }
 
 template <class... Parameters>

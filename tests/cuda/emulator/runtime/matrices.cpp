@@ -1,7 +1,7 @@
 /* Tensor cores: the last lane of a warp to arrive computes for all. */
 #include "emulator/matrices.h"
 #include <cstring>
-#include <cuda_fp16.h>
+#include <immintrin.h>
 
 namespace emulator {
 
@@ -33,13 +33,7 @@ float element_of(const fragment_part &of, int at, void *const *elements)
     return of.kind == number::tf32 ? cut_to_tf32(bits) : bits_to_f32(bits);
 }
 
-uint16_t f16_bits(float value)
-{
-    __half rounded = __float2half_rn(value);
-    uint16_t bits;
-    memcpy(&bits, &rounded, 2);
-    return bits;
-}
+uint16_t f16_bits(float value) { return _cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT); }
 
 void set_element(const fragment_part &of, int at, void *const *elements, float value)
 {
@@ -61,11 +55,7 @@ void all_lanes(const char *what)
 
 float to_f32(uint16_t bits, number kind)
 {
-    if (kind == number::bf16)
-        return bits_to_f32(static_cast<uint32_t>(bits) << 16);
-    __half half;
-    memcpy(static_cast<void *>(&half), &bits, 2);
-    return __half2float(half);
+    return kind == number::bf16 ? bits_to_f32(static_cast<uint32_t>(bits) << 16) : _cvtsh_ss(bits);
 }
 
 float round_to_tf32(float value)
@@ -103,14 +93,18 @@ void matrix_multiply(int k, number kind, const uint32_t *a, const uint32_t *b, f
             for (int high = 0; high < 2; high++)
                 right[2 * t + high + 8 * one][g] = to_f32(static_cast<uint16_t>(of.b[one] >> 16 * high), kind);
     }
-    for (unsigned lane = 0; lane < 32; lane++) {
-        float *to = static_cast<mma_lane *>(lanes()[lane])->sum;
-        for (int one = 0; one < 4; one++) {
-            int row = static_cast<int>(lane) / 4 + 8 * (one >> 1), column = 2 * (static_cast<int>(lane) % 4) + (one & 1);
-            for (int inner = 0; inner < k; inner++)
-                to[one] += left[row][inner] * right[inner][column];
-        }
-    }
+    float sums[16][8];
+    const auto of_lane = [&](unsigned lane, int one) -> float & { return sums[lane / 4 + 8 * (one >> 1)][2 * (lane % 4) + (one & 1)]; };
+    for (unsigned lane = 0; lane < 32; lane++)
+        for (int one = 0; one < 4; one++)
+            of_lane(lane, one) = static_cast<mma_lane *>(lanes()[lane])->sum[one];
+    for (int row = 0; row < 16; row++)
+        for (int inner = 0; inner < k; inner++)
+            for (int column = 0; column < 8; column++)
+                sums[row][column] += left[row][inner] * right[inner][column];
+    for (unsigned lane = 0; lane < 32; lane++)
+        for (int one = 0; one < 4; one++)
+            static_cast<mma_lane *>(lanes()[lane])->sum[one] = of_lane(lane, one);
     release();
 }
 

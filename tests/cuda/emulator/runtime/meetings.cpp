@@ -84,6 +84,7 @@ bool arrive(together kind, unsigned mask, void *brought)
 
 void **lanes() { return running->met->brought; }
 unsigned present() { return running->met->arrived; }
+unsigned living_lanes() { return warps[running->number / 32].living; }
 
 void release()
 {

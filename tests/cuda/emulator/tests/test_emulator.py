@@ -246,6 +246,45 @@ class Barriers(unittest.TestCase):
                     self.assertEqual(out[pixel * channels + channel], expected)
 
 
+class Interfaces(unittest.TestCase):
+    def test_pipeline_and_barrier(self):
+        for seed in SCHEDULES:
+            data, out = floats(range(256)), floats([0.0] * 64)
+            kernels("interfaces").launch("pipeline", 1, 64, [data, out], seed=seed)
+            self.assertEqual(list(out), [sum(data[4 * (63 - one):4 * (64 - one)]) for one in range(64)])
+            kernels("interfaces").launch("barrier_object", 1, 64, [data, out], seed=seed)
+            self.assertEqual(list(out), list(data[63::-1]))
+
+    def test_matrices_are_transposed(self):
+        out = array.array("I", [0] * 128)
+        kernels("interfaces").launch("matrices", 1, 32, [out])
+        stored = {}
+        for lane in range(32):
+            for matrix in range(4):
+                for high in range(2):
+                    stored[matrix, lane // 4, 2 * (lane % 4) + high] = (lane * 4 + matrix) >> 16 * high & 0xFFFF
+        for lane in range(32):
+            for matrix in range(4):
+                low, high = (stored[matrix, 2 * (lane % 4) + one, lane // 4] for one in range(2))
+                self.assertEqual(out[4 * lane + matrix], low | high << 16)
+
+    def test_registers(self):
+        data = floats([float(one * 37 % 19) for one in range(128)])
+        for seed in SCHEDULES:
+            out, counts = floats([-1.0] * 64), array.array("I", [0])
+            kernels("interfaces").launch("registers", 1, 32, [data, out, counts], seed=seed)
+            self.assertEqual(counts[0], 5)
+            for lane in range(32):
+                *three, last = data[4 * lane:4 * lane + 4]
+                most = max(three)
+                self.assertEqual(list(out[2 * lane:2 * lane + 2]), [most, -1.0] if most > last else [-1.0, last])
+
+    def test_halves_are_packed_as_by_nvidias_functions(self):
+        out = array.array("I", [0, 0])
+        kernels("interfaces").launch("halves", 1, 1, [floats([1.0, -2.5]), out])
+        self.assertEqual(list(out), [0xC0203F80] * 2)
+
+
 class Translation(unittest.TestCase):
     def test_what_is_not_known_names_its_line(self):
         source = '\n\n__global__ void k(int *p) {\n  asm volatile("wgmma.fence.sync.aligned;");\n}\n'

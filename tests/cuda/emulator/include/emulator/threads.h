@@ -26,6 +26,7 @@ enum class together : int { synchronise, exchange, vote, reduce, fragment, mma, 
 bool arrive(together kind, unsigned mask, void *brought);
 void **lanes();
 unsigned present();
+unsigned living_lanes(); /* of this warp; which of them go together is not known */
 void release();
 /* __syncwarp: the same, and memory is ordered. */
 void warp_barrier(unsigned mask);

@@ -18,7 +18,7 @@ static inline void __threadfence_block() {}
 static inline void __threadfence_system() { emulator::fence(); }
 static inline void __nanosleep(unsigned) { emulator::yield(); }
 [[noreturn]] static inline void __trap() { emulator::fail("__trap"); }
-static inline unsigned __activemask() { return 0xffffffffu; }
+static inline unsigned __activemask() { return emulator::living_lanes(); }
 
 namespace emulator {
 

@@ -1,5 +1,8 @@
 // mbarriers, bulk copies and copies by tensor maps.
-#include <cuda.h>
+
+struct alignas(64) CUtensorMap {
+  unsigned long long opaque[16];
+};
 
 __device__ __forceinline__ unsigned shared(const void *at) { return static_cast<unsigned>(__cvta_generic_to_shared(at)); }
 

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Leads the three networks along the CUDA path without a card and compiles every kernel that they ask for.
+
+  tests/cuda/compile.py BINARY [--short] [--networks unet,cascaded] [--precisions bf16] [--bless] [--seconds S] [--jobs 2]
+
+BINARY is a gliaflow built with --features cuda. Four optimiser steps and a window of inference of each network, at full
+width, 128^3, f32 and bf16, run on a stand-in for the driver as an sm_90 (tests/cuda/standin), which checks each call
+against the driver's rules and counts it. Then NVRTC and ptxas 13.0 (tests/cuda/toolkit) compile each source that
+was asked for, and the kernels' registers and shared memory are compared with what the card has. All is kept under
+target/cuda-compile by hash, so that a second run compiles only what is new.
+
+The counts are compared with tests/cuda/figures.json: none may get worse; --bless writes better ones. --short takes
+small networks, in an order of minutes, and compares with figures of their own. Ends with 1 if a rule was broken, a kernel did
+not compile, a figure got worse, or the time did not suffice (what is compiled by then is kept).
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.dont_write_bytecode = True
+sys.path.insert(0, HERE)
+
+from nvrtc import Compiler, architecture_of  # noqa: E402
+from record import Record  # noqa: E402
+
+FIGURES = os.path.join(HERE, "figures.json")
+BATCH = {"unet": 2, "resunet_vae": 2, "cascaded": 4}
+# Depth and channels that still take every path: several levels, groups, attention to more than one region.
+SHORT = {
+    "unet": ["base_width=8", "levels=2"],
+    "resunet_vae": ["base_width=8", "groups=4", "encoder_units=[1,1]"],
+    "cascaded": ["base_width=2", "levels=2"],
+}
+HELD = ["launches", "synchronisations", "layout_copies", "uploads", "downloads", "uploaded_bytes", "window_launches",
+        "window_layout_copies", "peak_bytes", "largest_allocation", "kernels", "out_of_memory"]
+REGISTERS, SHARED_BYTES = 65536, {"80": 166912, "90": 232448, "100": 232448, "120": 101376}
+
+
+def tell(text):
+    print(f"cuda-compile: {text}", flush=True)
+
+
+class Run:
+    def __init__(self, options):
+        self.options, self.wrong = options, []
+        self.begun = time.monotonic()
+        target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+        self.folder = os.path.abspath(os.path.join(target, "cuda-compile"))
+        self.sources, self.standin = os.path.join(self.folder, "sources"), os.path.join(self.folder, "standin")
+        self.toolkit = os.path.join(target, "cuda-toolkit")
+        os.makedirs(self.sources, exist_ok=True)
+
+    def left(self):
+        return self.options.seconds - (time.monotonic() - self.begun)
+
+    def problem(self, text):
+        tell(f"WRONG: {text}")
+        self.wrong.append(text)
+
+    def lead(self, network, precision):
+        """bench-step of one network on the stand-in; its record."""
+        record = os.path.join(self.folder, f"record-{network}-{precision}" + ("-short" if self.options.short else ""))
+        if self.options.kept and os.path.exists(record):
+            return Record(record)
+        environment = {**{name: value for name, value in os.environ.items() if not name.startswith("STANDIN_")},
+                       "CUDA_PATH": self.standin, "LD_LIBRARY_PATH": os.path.join(self.standin, "lib64"),
+                       "STANDIN_ARCHITECTURE": str(self.options.architecture), "STANDIN_SOURCES": self.sources,
+                       "STANDIN_RECORD": record}
+        if self.options.memory_mib:
+            environment["STANDIN_MEMORY_MIB"] = str(self.options.memory_mib)
+        patch = 32 if self.options.short else 128
+        words = [self.options.binary, "bench-step", "--model", network, "--device", "cuda", "--precision", precision,
+                 "--patch", str(patch), "--batch", str(BATCH[network]), "--warmup", "1", "--steps", "3", "--json"]
+        if self.options.short:
+            words += ["--set", "model.settings={" + ",".join(SHORT[network]) + "}"]
+        begun = time.monotonic()
+        try:
+            done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=max(1.0, self.left()))
+        except subprocess.TimeoutExpired:
+            self.problem(f"{network} in {precision}: the time did not suffice")
+            return None
+        if done.returncode:
+            self.problem(f"{network} in {precision}: exit {done.returncode}: {done.stderr[-2000:]}")
+            return None
+        tell(f"{network} in {precision}: {time.monotonic() - begun:.0f} s")
+        return Record(record)
+
+    def check_kernels(self, name, record, results):
+        """Whether a card would have taken each kernel: it compiles, and its block fits a multiprocessor."""
+        asked = record.shared_bytes()
+        for source in sorted(record.sources()):
+            path = os.path.join(self.sources, f"{source}.cu")
+            result = results.get((path, architecture_of(path)))
+            if result is None:
+                continue
+            if not result["compiled"] or not result["assembled"]:
+                self.problem(f"{name}: {path} is refused: {result['log'][:300]}")
+                continue
+            shared, threads = asked.get(source, (0, 0))
+            registers = (result["registers"] + 7) // 8 * 8 * ((threads + 31) // 32 * 32)
+            if registers > REGISTERS:
+                self.problem(f"{name}: {path} takes {registers} registers a block, of {REGISTERS}")
+            most = SHARED_BYTES[str(self.options.architecture)]
+            if shared + result["shared_bytes"] > most or result["shared_bytes"] > 49152:
+                self.problem(f"{name}: {path} takes {shared} and {result['shared_bytes']} bytes of shared memory")
+
+    def figures_of(self, name, record, results):
+        figures = record.figures()
+        known = [results.get((path, architecture_of(path))) for path in
+                 (os.path.join(self.sources, f"{source}.cu") for source in record.sources())]
+        known = [one for one in known if one]
+        whole = len(known) == len(record.sources())
+        for field in ("nvrtc_seconds", "ptxas_seconds"):
+            # Of this machine's, and only of all kernels; so never held.
+            figures[field] = round(sum(one.get(field, 0.0) for one in known)) if whole else None
+        for text in record.wrong:
+            self.problem(f"{name}: {text}")
+        return figures
+
+    def run(self):
+        subprocess.run([os.path.join(HERE, "standin", "build"), self.standin], check=True)
+        if not self.options.count_only:
+            subprocess.run([os.path.join(HERE, "toolkit"), self.toolkit], check=True)
+        records = {}
+        for network in self.options.networks.split(","):
+            for precision in self.options.precisions.split(","):
+                record = self.lead(network, precision)
+                if record:
+                    records[f"{network} {precision}"] = record
+        results = self.compile({os.path.join(self.sources, f"{source}.cu") for record in records.values()
+                                for source in record.sources()})
+        figures = {}
+        for name, record in records.items():
+            self.check_kernels(name, record, results)
+            figures[name] = self.figures_of(name, record, results)
+        self.compare(figures)
+        print(table_of(figures), flush=True)
+        return 1 if self.wrong else 0
+
+    def compile(self, paths):
+        """NVRTC's and ptxas's results: of all sources, or only those that are kept."""
+        if not os.path.exists(os.path.join(self.toolkit, "wheels.txt")):
+            return {}
+        compiler = Compiler(self.toolkit, os.path.join(self.folder, "compiled"), self.options.jobs)
+        jobs = {(path, architecture_of(path)) for path in paths}
+        if self.options.count_only:
+            return compiler.kept(jobs)
+        results = compiler.compile_all(jobs, tell, self.left)
+        if len(results) < len(jobs):
+            self.problem(f"the time sufficed for {len(results)} of {len(jobs)} kernels; run it again for the rest")
+        return results
+
+    def compare(self, figures):
+        try:
+            with open(FIGURES) as file:
+                committed = json.load(file)
+        except FileNotFoundError:
+            committed = {}
+        size = "short" if self.options.short else "full"
+        part = f"sm_{self.options.architecture} {size}" + (f" {self.options.memory_mib} MiB" if self.options.memory_mib else "")
+        held = committed.setdefault(part, {})
+        for name, measured in figures.items():
+            for field in HELD if name in held else []:
+                if measured[field] > held[name][field]:
+                    self.problem(f"{name}: {field} is {measured[field]}, it was {held[name][field]}")
+        if self.options.bless and not self.wrong:
+            held.update(figures)
+            with open(FIGURES, "w") as file:
+                json.dump(committed, file, indent=1, sort_keys=True)
+                file.write("\n")
+
+
+def table_of(figures):
+    def mebibytes(value):
+        return f"{value / 2**20:.0f}"
+    rows = ["| network | launches a step | waits | copies of layout | up MiB | launches a window | peak MiB | largest MiB | kernels "
+            "| NVRTC s | ptxas s |", "|" + "---|" * 11]
+    for name, one in figures.items():
+        cells = [name, one["launches"], one["synchronisations"], one["layout_copies"], mebibytes(one["uploaded_bytes"]),
+                 one["window_launches"], mebibytes(one["peak_bytes"]), mebibytes(one["largest_allocation"]), one["kernels"],
+                 one["nvrtc_seconds"], one["ptxas_seconds"]]
+        rows.append("| " + " | ".join("-" if cell is None else str(cell) for cell in cells) + " |")
+    return "\n".join(rows)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary")
+    parser.add_argument("--short", action="store_true", help="small networks")
+    parser.add_argument("--networks", default=",".join(BATCH))
+    parser.add_argument("--precisions", default="f32,bf16")
+    parser.add_argument("--architecture", type=int, default=90)
+    parser.add_argument("--memory-mib", type=int, help="of the card, otherwise than the architecture's")
+    parser.add_argument("--kept", action="store_true", help="take the records of the last run where they are there")
+    parser.add_argument("--count-only", action="store_true", help="compile nothing")
+    parser.add_argument("--bless", action="store_true", help="write the figures, if none got worse")
+    parser.add_argument("--seconds", type=float, default=4500)
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    options.binary = os.path.abspath(options.binary)
+    return Run(options).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""What the stand-in for a driver was asked for (standin/record.c): one optimiser step, one window of inference.
+
+bench-step uploads its batch ahead of each step, and nothing else is as large. So a step is what lies between two
+uploads of images; with one step ahead of the clock and three under it, the second of those three is one like all later ones.
+"""
+
+import collections
+import re
+
+# Kernels that move a tensor into another layout and compute nothing.
+COPY = re.compile(r"^copy_kernel|contiguous|to_channels_last")
+
+
+class Record:
+    def __init__(self, path):
+        self.kernels, self.kinds, self.events, self.wrong = {}, {}, [], []
+        with open(path, errors="replace") as file:
+            for line in file:
+                letter, _, rest = line.rstrip("\n").partition(" ")
+                if letter == "!":
+                    self.wrong.append(rest)
+                elif letter == "k":
+                    number, source, name, kind = (rest + " ").split(" ", 3)
+                    self.kernels[number] = (source, name)
+                    self.kinds[number] = kind.strip()
+                self.events.append((letter, rest))
+
+    def sources(self):
+        return {source for source, _ in self.kernels.values()}
+
+    def launched(self, text):
+        """Launches of kernels with this text in their name or kind."""
+        wanted = {number for number, (_, name) in self.kernels.items() if text in f"{name} {self.kinds[number]}"}
+        return sum(letter == "l" and rest.split(" ", 1)[0] in wanted for letter, rest in self.events)
+
+    def shared_bytes(self):
+        """The most dynamic shared memory and the most threads that each source was launched with."""
+        most = collections.defaultdict(lambda: (0, 0))
+        for letter, rest in self.events:
+            if letter == "l":
+                number, _, block, shared = rest.split()
+                x, y, z = map(int, block.split("x"))
+                source = self.kernels[number][0]
+                most[source] = (max(most[source][0], int(shared)), max(most[source][1], x * y * z))
+        return dict(most)
+
+    def uploads(self):
+        """Places of the uploads of images: the largest there are."""
+        sizes = [(at, int(rest)) for at, (letter, rest) in enumerate(self.events) if letter == "u"]
+        largest = max((size for _, size in sizes), default=0)
+        return [at for at, size in sizes if size == largest]
+
+    def count(self, begin, end):
+        """Calls by kind, and launches by kernel, between two places."""
+        calls, launches, sent = collections.Counter(), collections.Counter(), collections.Counter()
+        for letter, rest in self.events[begin:end]:
+            calls[letter] += 1
+            if letter == "l":
+                launches[self.kernels[rest.split()[0]][1]] += 1
+            elif letter in "udc":
+                sent[letter] += int(rest.split()[0])
+        return calls, launches, sent
+
+    def figures(self):
+        """What the table has of one network in one precision."""
+        uploads = self.uploads()
+        if len(uploads) != 9:
+            raise ValueError(f"{len(uploads)} uploads of images, of 9: was bench-step given --warmup 1 --steps 3?")
+        # First, one ahead of the clock, three under it, passes, inference.
+        calls, launches, sent = self.count(uploads[3], uploads[4])
+        waits = [at for at in range(uploads[-1], len(self.events)) if self.events[at][0] == "s"]
+        window, of_window, _ = self.count(waits[-2], waits[-1])
+        allocations = [tuple(map(int, rest.split()[:2])) for letter, rest in self.events if letter == "a"]
+        return {
+            "launches": calls["l"],
+            "synchronisations": calls["s"],
+            "layout_copies": sum(count for name, count in launches.items() if COPY.search(name)),
+            "uploads": calls["u"],
+            "downloads": calls["d"],
+            "uploaded_bytes": sent["u"],
+            "window_launches": window["l"],
+            "window_layout_copies": sum(count for name, count in of_window.items() if COPY.search(name)),
+            # With all that tuning ever took, as pools only grow.
+            "peak_bytes": max(now for _, now in allocations),
+            "largest_allocation": max(size for size, _ in allocations),
+            "kernels": len(self.sources()),
+            "all_launches": sum(letter == "l" for letter, _ in self.events),
+            "tensor_maps_refused": sum(letter == "m" and "refused" in rest for letter, rest in self.events),
+            "out_of_memory": sum(letter == "o" for letter, _ in self.events),
+        }

@@ -1,0 +1,52 @@
+"""Figures from a record of the stand-in for a driver, written by hand."""
+
+import os
+import sys
+import tempfile
+import unittest
+
+CUDA = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+sys.path.insert(0, CUDA)
+
+from record import Record  # noqa: E402
+
+STEP = ["u 8000000", "u 500", "l 1 8x1x1 64x1x1 0", "l 1 8x1x1 64x1x1 0", "l 2 8x1x1 32x2x1 512", "d 4", "s event"]
+WINDOW = ["l 2 8x1x1 32x2x1 512", "l 1 8x1x1 64x1x1 0", "l 1 8x1x1 64x1x1 0", "s stream"]
+
+
+def record_of(lines):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "record")
+        with open(path, "w") as file:
+            file.write("\n".join(lines) + "\n")
+        return Record(path)
+
+
+class Figures(unittest.TestCase):
+    def lines(self):
+        begin = ["a 1000 2097152", "k 1 aaaa gemm [mma tma]", "k 2 bbbb copy_kernel_t_f32", "a 5000000 8388608", "f 1000 6291456"]
+        tuning = ["l 1 1x1x1 64x1x1 2048"] * 5 + ["m tiles", "m refused tiles: its rank is not 1 to 5"]
+        return [*begin, *STEP[:2], *tuning, *STEP[2:], *STEP * 7, "u 8000000", *tuning, *WINDOW * 4]
+
+    def test_of_a_step_and_a_window(self):
+        figures = record_of(self.lines()).figures()
+        self.assertEqual(
+            figures,
+            {"launches": 3, "synchronisations": 1, "layout_copies": 1, "uploads": 2, "downloads": 1, "uploaded_bytes": 8000500,
+             "window_launches": 3, "window_layout_copies": 1, "peak_bytes": 8388608, "largest_allocation": 5000000, "kernels": 2,
+             "all_launches": 5 + 8 * 3 + 5 + 4 * 3, "tensor_maps_refused": 2, "out_of_memory": 0})
+
+    def test_what_was_wrong(self):
+        record = record_of([*self.lines(), "! memory is freed that is not allocated: 7f00"])
+        self.assertEqual(record.wrong, ["memory is freed that is not allocated: 7f00"])
+        self.assertEqual(record.shared_bytes(), {"aaaa": (2048, 64), "bbbb": (512, 64)})
+        self.assertEqual((record.launched("[mma tma]"), record.launched("copy_kernel"), record.launched("[wmma")), (34, 12, 0))
+
+    def test_too_few_steps_are_told(self):
+        with self.assertRaisesRegex(ValueError, "--warmup 1 --steps 3"):
+            record_of(STEP * 3).figures()
+
+
+if __name__ == "__main__":
+    unittest.main()
