@@ -133,7 +133,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (index, side) in [(0, 24), (1, 32)] {
             let config = PhantomConfig { dims: Dims::cube(side), seed: 1 };
-            cohort::write_case(folder.path(), &config, index).unwrap();
+            // A cohort of one shape each, in folders of their own.
+            let own = folder.path().join(side.to_string());
+            cohort::write_case(&own, &config, index).unwrap();
         }
         let cases = discover_cases(folder.path(), None).unwrap().cases;
         let workers = IngestWorkers { decode: 3, normalize: 2, publish: 1 };
