@@ -12,7 +12,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use gliaflow::brats::{inspect_file, read_grid, read_volume};
 use gliaflow::cache::{MappedAnnotation, MappedCase, Verify};
-use gliaflow::run_folder::{CheckpointManifest, DatasetLock, EVENTS, EventLog, MANIFEST, STATE};
+use gliaflow::run_folder::manifest::{CheckpointManifest, MANIFEST, STATE};
+use gliaflow::run_folder::{DatasetLock, EVENTS, EventLog};
 use gliaflow::telemetry::{Exporter, Recorder, Scrape};
 use gliaflow::volume::{Modality, Region};
 
@@ -113,7 +114,7 @@ pub fn journal(bytes: &[u8]) {
     fs::create_dir_all(&folder).expect("a folder for inputs");
     fs::write(folder.join(EVENTS), bytes).expect("the folder takes inputs");
     let Ok(log) = EventLog::read_from(&folder) else { return };
-    drop((log.planned_steps(), log.first_time(), log.last_step()));
+    let _ = (log.planned_steps(), log.first_time(), log.last_step());
 }
 
 /// The settings of a run.
@@ -130,8 +131,10 @@ pub fn configuration(bytes: &[u8]) {
 /// What describes the cases of a dataset: a split file of each kind, and the lock of a run.
 #[cfg(feature = "train")]
 pub fn dataset_description(bytes: &[u8]) {
-    use gliaflow::run::split_file::SplitFile;
-    for (name, fold) in [("split.json", None), ("split.json", "1/3".parse().ok()), ("split.csv", None)] {
+    use gliaflow::run::SplitFile;
+    for (name, fold) in
+        [("split.json", None), ("split.json", "1/3".parse().ok()), ("split.csv", None)]
+    {
         drop(SplitFile::read(&file(name, bytes), fold));
     }
     dataset_lock(bytes);
@@ -167,7 +170,9 @@ fn ask(address: SocketAddr, request: &[u8]) -> Vec<u8> {
     let _ = stream.write_all(request).and_then(|()| stream.shutdown(Shutdown::Write));
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("no end of the answer"),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            panic!("no end of the answer")
+        }
         _ => answer,
     }
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use gliaflow::base::Fingerprint;
 use gliaflow::brats::phantom::{PhantomConfig, cohort};
-use gliaflow::brats::{discover_cases, read_case};
+use gliaflow::brats::{CaseReader, discover_cases};
+use gliaflow::buffers::CaseBuffers;
 use gliaflow::cache::{
-    Annotation, AnnotationVoxels, CaseStore, ExpectedSource, PreprocessConfig, prepare_case,
+    Annotation, AnnotationVoxels, CaseStore, ExpectedSource, PreprocessConfig, prepare_in_buffers,
 };
 use gliaflow::volume::Dims;
 use gliaflow_fuzz as targets;
@@ -41,7 +42,8 @@ fn main() {
             seeds.iter().filter(|(wanted, _)| wanted == name).map(|(_, bytes)| bytes).collect();
         assert!(!own.is_empty(), "{name} has no seed");
         for (number, bytes) in own.iter().enumerate() {
-            fs::write(folder.join(format!("seed-{number}")), bytes).expect("the folder takes seeds");
+            fs::write(folder.join(format!("seed-{number}")), bytes)
+                .expect("the folder takes seeds");
             target(bytes);
             // The ends of what is cut off, and bits that flip, without a fuzzer.
             for place in (0..bytes.len()).step_by(bytes.len() / 64 + 1) {
@@ -57,7 +59,7 @@ fn main() {
 
 fn make_seeds() -> Vec<(&'static str, Vec<u8>)> {
     let scratch = std::env::temp_dir().join(format!("gliaflow-seeds-{}", std::process::id()));
-    let config = PhantomConfig { dims: Dims::from_nifti([12, 12, 10]), seed: 5 };
+    let config = PhantomConfig { dims: Dims::cube(24), seed: 5 };
     cohort::write_case(&scratch, &config, 0).expect("a phantom");
     let files = discover_cases(&scratch, None).expect("a phantom").cases.remove(0);
     let read = |path: &PathBuf| fs::read(path).expect("there");
@@ -71,17 +73,24 @@ fn make_seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("nifti_file", targets::packed(&volume)),
         ("nifti_file", image),
         ("gzip_members", targets::packed(&[3; 128])),
-        ("gzip_members", [targets::packed(&[3; 60]), vec![0; 9], targets::packed(&[4; 68])].concat()),
+        (
+            "gzip_members",
+            [targets::packed(&[3; 60]), vec![0; 9], targets::packed(&[4; 68])].concat(),
+        ),
     ];
 
     let preprocess = PreprocessConfig::default();
     let store = CaseStore::open(&scratch.join("cache"), preprocess.fingerprint()).expect("a cache");
-    let contents = prepare_case(&read_case(&files).expect("a phantom"), &preprocess).expect("sound");
+    let case = CaseReader::default().read(&files).expect("a phantom");
+    let buffers = CaseBuffers::default();
+    let contents = prepare_in_buffers(&buffers, &case, &preprocess).expect("sound");
     let report = store.publish(&contents).expect("the cache takes it");
     seeds.push(("case_file", read(&report.path)));
     let case = store.find_case(&files.id, ExpectedSource::Anything).expect("sound").expect("there");
     let count = case.brain_box().dims.voxel_count();
-    for voxels in [AnnotationVoxels::Hard(vec![1; count]), AnnotationVoxels::Soft(vec![[9; 3]; count])] {
+    for voxels in
+        [AnnotationVoxels::Hard(vec![1; count]), AnnotationVoxels::Soft(vec![[9; 3]; count])]
+    {
         let annotation = Annotation::for_case(&case, Fingerprint([3; 16]), voxels, 8);
         let report = store.publish_annotation(&annotation).expect("the cache takes it");
         seeds.push(("annotation_file", read(&report.path)));
@@ -93,9 +102,15 @@ fn make_seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("checkpoint_manifest", format!("{{\"state.json\": \"{state}\"}}").into_bytes()),
         ("checkpoint_manifest", b"{\"../run/events.jsonl\": \"00\"}".to_vec()),
         ("journal", JOURNAL.into()),
-        ("http_request", b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".to_vec()),
+        (
+            "http_request",
+            b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".to_vec(),
+        ),
         ("http_request", b"GET / HTTP/1.0\r\nAccept: text/html\r\n\r\n".to_vec()),
-        ("http_request", b"POST /topology HTTP/1.1\r\nHost: [::1]:9\r\nContent-Length: 3\r\n\r\nabc".to_vec()),
+        (
+            "http_request",
+            b"POST /topology HTTP/1.1\r\nHost: [::1]:9\r\nContent-Length: 3\r\n\r\nabc".to_vec(),
+        ),
         ("http_request", b"train_loss{split=\"train\",part=\"total\"} 0.5\n".to_vec()),
         ("configuration", include_bytes!("../../configs/unet.toml").to_vec()),
         ("dataset_description", b"case,part\na,train\nb,validation\n".to_vec()),

@@ -23,7 +23,11 @@ pub struct LoaderConfig {
     pub prefetch: usize,
     /// Memory for samples, batches, and cases on their way into the cache, in MiB: ingest takes what the
     /// loader leaves. Mapped case files are page cache and not counted.
-    #[schemars(range(min = 1, max = 1 << 30), extend("x-unit" = "MiB", "x-decides" = false))]
+    // The neutral value was the default: fingerprints of runs before it went up stay theirs.
+    #[schemars(
+        range(min = 1, max = 1 << 30),
+        extend("x-unit" = "MiB", "x-decides" = false, "x-neutral" = 1024)
+    )]
     pub memory_mib: usize,
     /// Patches drawn from each case in an epoch.
     #[schemars(range(min = 1, max = 1 << 20), extend("x-unit" = "patches"))]
