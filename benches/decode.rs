@@ -15,7 +15,7 @@ use std::path::Path;
 
 use divan::Bencher;
 use gliaflow::brats::phantom::{PhantomConfig, cohort};
-use gliaflow::brats::{CaseFiles, CaseReader, discover_cases, read_case};
+use gliaflow::brats::{CaseFiles, CaseReader, discover_cases};
 use gliaflow::buffers::CaseBuffers;
 use gliaflow::cache::{PreprocessConfig, prepare_in_buffers};
 use gliaflow::volume::Case;
@@ -58,7 +58,8 @@ impl Variant {
         let shelf = CaseBuffers::default();
         let reader = CaseReader::new(shelf.clone());
         let config = PreprocessConfig::default();
-        let whole = matches!(work, Work::Prepare).then(|| read_case(&files).unwrap());
+        let whole =
+            matches!(work, Work::Prepare).then(|| CaseReader::default().read(&files).unwrap());
         let prepared = move |shelf: &CaseBuffers, case: &Case| {
             black_box(prepare_in_buffers(shelf, case, &config).unwrap()).give_back(shelf);
         };
@@ -68,7 +69,8 @@ impl Variant {
             if let Some(case) = &whole {
                 return prepared(shelf, case);
             }
-            let read = if recycled { reader.read(&files) } else { read_case(&files) };
+            let read =
+                if recycled { reader.read(&files) } else { CaseReader::default().read(&files) };
             let case = black_box(read.unwrap());
             if matches!(work, Work::Both) {
                 prepared(shelf, &case);

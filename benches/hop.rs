@@ -55,8 +55,8 @@ impl Sink for Hand {
 
     fn accept_outcome(&mut self, outcome: Outcome<Number>) -> Option<u64> {
         match outcome {
-            Outcome::Ready(number) => Some(number.0),
-            Outcome::Skipped(_) => None,
+            Ok(number) => Some(number.0),
+            Err(_) => None,
         }
     }
 }

@@ -17,7 +17,8 @@ use gliaflow::augment::{
 };
 use gliaflow::base::{Domain, Fingerprint, KeyedRng, SampleKey};
 use gliaflow::brats::phantom::{PhantomConfig, generate_phantom};
-use gliaflow::cache::{CaseContents, PreprocessConfig, prepare_case};
+use gliaflow::buffers::CaseBuffers;
+use gliaflow::cache::{CaseContents, PreprocessConfig, prepare_in_buffers};
 use gliaflow::volume::{Case, Dims, LabelScheme, Modality, Voxels};
 use half::f16;
 
@@ -75,7 +76,7 @@ fn case() -> &'static CaseContents {
             fingerprint: Fingerprint([0; 16]),
             bytes_read: 0,
         };
-        prepare_case(&case, &PreprocessConfig::default()).unwrap()
+        prepare_in_buffers(&CaseBuffers::default(), &case, &PreprocessConfig::default()).unwrap()
     })
 }
 

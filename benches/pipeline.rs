@@ -15,7 +15,7 @@ use gliaflow::brats::phantom::{PhantomConfig, cohort};
 use gliaflow::cache::PreprocessConfig;
 use gliaflow::pipeline::observe::TopologyRegistry;
 use gliaflow::pipeline::{CropConfig, LoaderConfig, LoaderWorkers, WorkerPlan};
-use gliaflow::run::prepare::Session;
+use gliaflow::run::Session;
 use gliaflow::run::tools::drain::{DrainConfig, drain_loader, prepare_dataset};
 use gliaflow::telemetry::Endpoint;
 

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gliaflow::base::{Fingerprint, Reason};
+use gliaflow::buffers::CaseBuffers;
 use gliaflow::cache::{
     Annotation, AnnotationVoxels, AnnotationVoxelsView, CaseStore, ExpectedSource,
-    MappedAnnotation, MappedCase, PreprocessConfig, index_foreground, prepare_case,
+    MappedAnnotation, MappedCase, PreprocessConfig, index_foreground, prepare_in_buffers,
 };
 use gliaflow::volume::{
     Affine, Case, CaseId, Dims, LabelScheme, Region, RegionProbabilities, SourceGrid, Targets,
@@ -34,7 +35,12 @@ fn published(store: &CaseStore, name: &str, source: u8) -> Arc<MappedCase> {
         fingerprint: Fingerprint([source; 16]),
         bytes_read: 0,
     };
-    store.publish(&prepare_case(&case, &PreprocessConfig::default()).unwrap()).unwrap();
+    store
+        .publish(
+            &prepare_in_buffers(&CaseBuffers::default(), &case, &PreprocessConfig::default())
+                .unwrap(),
+        )
+        .unwrap();
     store.find_case(&CaseId::new(name), ExpectedSource::Anything).unwrap().unwrap()
 }
 

@@ -8,9 +8,10 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
 use gliaflow::base::{CaseError, Domain, Fingerprint, KeyedRng, Reason, SampleKey};
+use gliaflow::buffers::CaseBuffers;
 use gliaflow::cache::{
     CaseContents, CaseOrigin, CaseStore, ExpectedSource, MappedCase, PreprocessConfig, SourceFile,
-    Verify, prepare_case,
+    Verify, prepare_in_buffers,
 };
 use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
 
@@ -56,7 +57,9 @@ fn contents_of(name: &str, content: u8, dataset: u8) -> CaseContents {
         modified_ns: 3 + i64::from(dataset),
     };
     let files = vec![file("t1", content), file("t2", 0)];
-    prepare_case(&case(name, content), &PreprocessConfig::default()).unwrap().with_files(files)
+    prepare_in_buffers(&CaseBuffers::default(), &case(name, content), &PreprocessConfig::default())
+        .unwrap()
+        .with_files(files)
 }
 
 fn store(root: &Path) -> CaseStore {
@@ -104,7 +107,8 @@ fn a_published_case_holds_what_was_prepared() {
 #[test]
 fn stored_voxels_decode_to_the_source_within_the_recorded_error() {
     let source = case("a", 3);
-    let stored = prepare_case(&source, &PreprocessConfig::default()).unwrap();
+    let stored =
+        prepare_in_buffers(&CaseBuffers::default(), &source, &PreprocessConfig::default()).unwrap();
     for modality in Modality::ALL {
         let (scale, channel) = (stored.scales[modality.index()], modality.index());
         let raw: Vec<i16> = stored.images.iter().map(|voxel| voxel[channel]).collect();

@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use gliaflow::base::Reason;
 use gliaflow::brats::{
-    discover_cases, read_case, read_labels_only, read_volume, source_grid, write_intensities,
+    CaseReader, discover_cases, read_labels_only, read_volume, source_grid, write_intensities,
     write_labels, write_scalars,
 };
 use gliaflow::volume::{Affine, Dims, LabelScheme, SourceGrid, Voxels};
@@ -201,7 +201,7 @@ fn a_case_in_another_orientation_is_the_same_case() {
         }
         write_labels(&place("seg"), &source.to_file_order(&labels), &source).unwrap();
         let dataset = discover_cases(&folder.path().join(id), None).unwrap();
-        found.push(read_case(&dataset.cases[0]).unwrap());
+        found.push(CaseReader::default().read(&dataset.cases[0]).unwrap());
     }
     let [lps, pir] = &found[..] else { panic!("two cases") };
     assert_eq!(lps.dims(), pir.dims());
@@ -235,7 +235,7 @@ fn files_that_store_one_grid_in_different_orders_are_one_case() {
         write_intensities(&path(ending), &source.to_file_order(&canonical), &source).unwrap();
     }
     write_labels(&path("seg"), &ras.to_file_order(&labels), &ras).unwrap();
-    let read = read_case(&discover_cases(&case, None).unwrap().cases[0]).unwrap();
+    let read = CaseReader::default().read(&discover_cases(&case, None).unwrap().cases[0]).unwrap();
     assert_eq!(read.source, lps);
     for image in &read.images {
         assert_eq!(image, &Voxels::I16(canonical.clone()));
@@ -260,19 +260,19 @@ fn files_of_a_case_must_agree_in_place() {
         write(ending, 0.0);
     }
     let files = &discover_cases(&case, None).unwrap().cases[0];
-    assert!(read_case(files).is_ok());
+    assert!(CaseReader::default().read(files).is_ok());
     write("t2", 0.0009);
-    assert!(read_case(files).is_ok(), "within a thousandth of a millimetre");
+    assert!(CaseReader::default().read(files).is_ok(), "within a thousandth of a millimetre");
     write("t2", 0.09);
-    assert!(read_case(files).is_ok(), "within a tenth of a voxel");
+    assert!(CaseReader::default().read(files).is_ok(), "within a tenth of a voxel");
     write("t2", 0.11);
-    let error = read_case(files).unwrap_err();
+    let error = CaseReader::default().read(files).unwrap_err();
     assert_eq!(error.reason, Reason::Geometry);
     let text = error.to_string();
     assert!(text.contains("c_t2.nii") && text.contains("c_t1.nii"), "{text}");
     assert!(text.contains("copy the other's affine and resample nothing"), "{text}");
     fs::remove_file(case.join("c_t2.nii")).unwrap();
-    assert_eq!(read_case(files).unwrap_err().reason, Reason::Missing);
+    assert_eq!(CaseReader::default().read(files).unwrap_err().reason, Reason::Missing);
 }
 
 proptest! {

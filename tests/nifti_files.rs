@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use gliaflow::base::Reason;
 use gliaflow::brats::{
-    CaseFiles, Depth, NiftiImage, discover_cases, inspect_file, inspect_folder, read_case,
+    CaseFiles, CaseReader, Depth, NiftiImage, discover_cases, inspect_file, inspect_folder,
     read_labels_only, read_volume, source_grid,
 };
 use gliaflow::volume::{Affine, Dims, LabelScheme, Voxels};
@@ -202,14 +202,14 @@ fn defective_cases_are_listed_refused_or_accepted_as_they_should() {
         ("label_fraction", Reason::Label, "label 0.5 is no whole number"),
         ("seg_RAS_affine", Reason::Geometry, "seg_RAS_affine_seg.nii.gz: its affine"),
     ] {
-        let error = read_case(find(id)).expect_err(id);
+        let error = CaseReader::default().read(find(id)).expect_err(id);
         let text = error.to_string();
         assert_eq!(error.reason, reason, "{text}");
         assert!(text.starts_with(&format!("case {id}: ")) && text.contains(words), "{text}");
     }
-    let unlabelled = read_case(find("missing_seg")).unwrap();
+    let unlabelled = CaseReader::default().read(find("missing_seg")).unwrap();
     assert_eq!(unlabelled.labels, None);
-    let healthy = read_case(find("seg_all_zero")).unwrap();
+    let healthy = CaseReader::default().read(find("seg_all_zero")).unwrap();
     assert!(healthy.labels.unwrap().iter().all(|value| *value == 0));
 
     let report = inspect_folder(&folder, Depth::Voxels, None).unwrap();

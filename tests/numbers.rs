@@ -101,8 +101,8 @@ impl Sink for Batches {
 
     fn accept_outcome(&mut self, outcome: Outcome<u64>) -> Option<Vec<u64>> {
         match outcome {
-            Outcome::Ready(number) => self.batch.push(number),
-            Outcome::Skipped(skip) => self.skips.lock().unwrap().push(skip),
+            Ok(number) => self.batch.push(number),
+            Err(skip) => self.skips.lock().unwrap().push(skip),
         }
         (self.batch.len() == self.size).then(|| std::mem::take(&mut self.batch))
     }

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use gliaflow::brats::{discover_cases, examine_cases, read_case};
+use gliaflow::brats::{CaseReader, discover_cases, examine_cases};
 use gliaflow::volume::{Voxels, label};
 
 /// Names the folder that holds `TCGA-DU-7294` and `TCGA-FG-6692`.
@@ -25,7 +25,7 @@ fn two_real_patients_read_with_their_labels() {
         assert!(examination.images.iter().all(|image| image.coverage > 0.99));
     }
     for (files, enhancing) in dataset.cases.iter().zip([false, true]) {
-        let case = read_case(files).unwrap();
+        let case = CaseReader::default().read(files).unwrap();
         assert_eq!(case.dims().to_string(), "240x240x155");
         assert!(case.images.iter().all(|image| matches!(image, Voxels::I16(_))));
         let labels = case.labels.unwrap();

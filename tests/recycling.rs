@@ -6,11 +6,11 @@ use std::fs;
 use std::path::Path;
 
 use gliaflow::brats::{
-    CaseFiles, CaseReader, discover_cases, read_case, source_grid, write_intensities, write_labels,
+    CaseFiles, CaseReader, discover_cases, source_grid, write_intensities, write_labels,
     write_scalars,
 };
 use gliaflow::buffers::CaseBuffers;
-use gliaflow::cache::{PreprocessConfig, prepare_case, prepare_in_buffers};
+use gliaflow::cache::{PreprocessConfig, prepare_in_buffers};
 use gliaflow::volume::{Affine, Dims};
 
 const LPS: [[f64; 4]; 3] = [[-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
@@ -37,7 +37,9 @@ fn write_case(root: &Path, id: &str, shape: [usize; 3], rows: [[f64; 4]; 3], see
 /// int16.
 fn make_unusual(root: &Path, id: &str) {
     let path = |ending: &str| root.join(id).join(format!("{id}_{ending}.nii.gz"));
-    let case = &read_case(&discover_cases(&root.join(id), None).unwrap().cases[0]).unwrap();
+    let case = &CaseReader::default()
+        .read(&discover_cases(&root.join(id), None).unwrap().cases[0])
+        .unwrap();
     let values: Vec<f32> = case.images[2].iter().map(|value| value as f32 / 2.0).collect();
     write_scalars(&path("t2"), &case.source.to_file_order(&values), &case.source).unwrap();
     let labels: Vec<i16> =
@@ -64,14 +66,19 @@ fn what_was_in_a_buffer_before_is_seen_by_nobody() {
     let reader = CaseReader::new(shelf.clone());
     let cases = cohort(folder.path());
     for files in cases.iter().chain(cases.iter().rev()) {
-        let fresh = read_case(files).unwrap();
+        let fresh = CaseReader::default().read(files).unwrap();
         let case = reader.read(files).unwrap();
         assert_eq!(case.images, fresh.images, "{}", files.id);
         assert_eq!(case.labels, fresh.labels, "{}", files.id);
         assert_eq!(case.fingerprint, fresh.fingerprint, "{}", files.id);
         assert_eq!(case.bytes_read, fresh.bytes_read, "{}", files.id);
         let contents = prepare_in_buffers(&shelf, &case, &config).unwrap();
-        assert_eq!(contents, prepare_case(&fresh, &config).unwrap(), "{}", files.id);
+        assert_eq!(
+            contents,
+            prepare_in_buffers(&CaseBuffers::default(), &fresh, &config).unwrap(),
+            "{}",
+            files.id
+        );
         shelf.give_back_case(case);
         contents.give_back(&shelf);
     }

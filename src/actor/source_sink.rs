@@ -7,7 +7,7 @@ use crate::actor::mailbox::{Inbox, Outbox};
 use crate::actor::sequencer::Sequencer;
 use crate::actor::shell::TopologyContext;
 use crate::actor::ticket::{Ticket, TicketedItem};
-use crate::actor::{Describe, Outcome, Sink, SkippedItem, Source, StopState};
+use crate::actor::{Describe, Sink, SkippedItem, Source, StopState};
 use crate::base::{CaseError, Fault};
 
 /// Runs the source's thread: names items for as long as there are tickets, items and receivers.
@@ -82,16 +82,14 @@ impl<S: Sink> Resolver<S> {
         let context = Arc::clone(&self.context);
         let made = match body {
             Ok(item) => {
-                let made = context
-                    .run_guarded(S::NAME, || self.sink.accept_outcome(Outcome::Ready(item)))?;
+                let made = context.run_guarded(S::NAME, || self.sink.accept_outcome(Ok(item)))?;
                 ticket.mark_delivered();
                 made
             }
             Err(error) => {
                 let skip = self.report_skip(&ticket, error);
                 let error = skip.error.clone();
-                let made = context
-                    .run_guarded(S::NAME, || self.sink.accept_outcome(Outcome::Skipped(skip)))?;
+                let made = context.run_guarded(S::NAME, || self.sink.accept_outcome(Err(skip)))?;
                 if let Err(over_budget) = ticket.mark_skipped(&error) {
                     return self.abort_run(over_budget);
                 }

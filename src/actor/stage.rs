@@ -97,14 +97,8 @@ pub trait Source: Send + 'static {
     fn next(&mut self) -> Option<Self::Item>;
 }
 
-/// Result of an item.
-#[derive(Debug)]
-pub enum Outcome<T> {
-    /// Item that came through every stage.
-    Ready(T),
-    /// Item that was skipped, with the reason.
-    Skipped(SkippedItem),
-}
+/// Item that came through every stage, or was skipped.
+pub type Outcome<T> = Result<T, SkippedItem>;
 
 /// Skipped item.
 #[derive(Debug, Clone, PartialEq)]

@@ -13,9 +13,10 @@ use parking_lot::Mutex;
 use crate::base::Fault;
 
 /// Progress of a stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StopState {
     /// Normal operation: sources name items.
+    #[default]
     Running,
     /// Clean end: sources name no more; items in flight are delivered.
     Draining,
@@ -26,11 +27,13 @@ pub enum StopState {
 /// Callback for each new state. A hook may see `Aborted` without `Draining` before it.
 type StopHook = Arc<dyn Fn(StopState) + Send + Sync>;
 
+#[derive(Default)]
 struct SharedLatch {
     parent: Option<StopLatch>,
     settled: Mutex<LatchState>,
 }
 
+#[derive(Default)]
 struct LatchState {
     state: StopState,
     fault: Option<Fault>,
@@ -39,14 +42,8 @@ struct LatchState {
 }
 
 /// Handle on the latch; clones are the same latch.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct StopLatch(Arc<SharedLatch>);
-
-impl Default for StopLatch {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 impl fmt::Debug for StopLatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,19 +54,16 @@ impl fmt::Debug for StopLatch {
 impl StopLatch {
     /// Makes a running latch with no parent.
     pub fn new() -> Self {
-        Self::with_parent(None, StopState::Running, None)
-    }
-
-    fn with_parent(parent: Option<Self>, state: StopState, fault: Option<Fault>) -> Self {
-        let settled = LatchState { state, fault, hooks: Vec::new(), children: Vec::new() };
-        Self(Arc::new(SharedLatch { parent, settled: Mutex::new(settled) }))
+        Self::default()
     }
 
     /// Makes a latch that stops with this one, and can be stopped without it.
     #[must_use]
     pub fn child(&self) -> Self {
         let mut settled = self.0.settled.lock();
-        let child = Self::with_parent(Some(self.clone()), settled.state, settled.fault.clone());
+        let (state, fault) = (settled.state, settled.fault.clone());
+        let inherited = Mutex::new(LatchState { state, fault, ..LatchState::default() });
+        let child = Self(Arc::new(SharedLatch { parent: Some(self.clone()), settled: inherited }));
         settled.children.retain(|known| known.strong_count() > 0);
         settled.children.push(Arc::downgrade(&child.0));
         child

@@ -3,14 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::composition::ComposedTransform;
 use crate::augment::contrast::Contrast;
 use crate::augment::mirroring::Mirroring;
 use crate::augment::rotation::Rotation;
 use crate::augment::scaling::Scaling;
 use crate::augment::shift::Shift;
-use crate::augment::transform::Transform;
-use crate::augment::{Gamma, GaussianNoise};
+use crate::augment::{ComposedTransform, Gamma, GaussianNoise, Transform};
 use crate::base::{Domain, KeyedRng, SampleKey};
 
 /// Treatment of voxels without tissue.

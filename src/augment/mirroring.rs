@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::composition::{ComposedTransform, IDENTITY};
-use crate::augment::transform::Transform;
+use crate::augment::{ComposedTransform, IDENTITY, Transform};
 use crate::base::KeyedRng;
 
 /// Settings of mirroring.

@@ -3,9 +3,9 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`transform`] | trait of the transforms; one file each beside it |
+//! | [`Transform`] | trait of the transforms; one file each beside it |
 //! | [`AugmentConfig`] | their list: settings, drawn parameters, profiles |
-//! | [`ComposedTransform`](composition::ComposedTransform) | composition of a sample's drawn transforms |
+//! | [`ComposedTransform`] | composition of a sample's drawn transforms |
 //! | [`CaseView`] | a case, as the kernel sees it |
 //! | [`Placement`], [`tone`] | the affine; the pointwise map of each modality |
 //! | [`RenderPlan`] | both together |
@@ -14,7 +14,7 @@
 //! The actor that does so is [`crate::pipeline::augment`]. Reasons and measurements are in
 //! `docs/adr/008-one-fused-pass.md`.
 
-pub mod composition;
+mod composition;
 mod config;
 pub mod contrast;
 mod gamma;
@@ -29,13 +29,16 @@ pub mod rotation;
 pub mod scaling;
 pub mod shift;
 pub mod tone;
-pub mod transform;
+mod transform;
 mod view;
 
+pub use composition::{ComposedTransform, IDENTITY, IntensityCurve, Matrix3};
 pub use config::{AugmentConfig, Background, DrawnParams};
 pub use gamma::{DrawnGamma, Gamma};
 pub use kernel::{Kernel, PatchImages};
 pub use noise::{DrawnNoise, GaussianNoise};
 pub use placement::{Placement, Window};
 pub use recipe::RenderPlan;
+pub use transform::Transform;
+use transform::draw_uniform;
 pub use view::{CaseView, IntensityNormalisation, TargetVoxels};

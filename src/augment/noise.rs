@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::composition::ComposedTransform;
-use crate::augment::transform::{Transform, draw_uniform};
+use crate::augment::{ComposedTransform, Transform, draw_uniform};
 use crate::base::KeyedRng;
 
 /// Settings of the noise.

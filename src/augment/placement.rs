@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::augment::composition::Matrix3;
+use crate::augment::Matrix3;
 use crate::volume::Dims;
 
 /// Fraction bits of fixed-point positions.
@@ -223,7 +223,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::augment::composition::IDENTITY;
+    use crate::augment::IDENTITY;
 
     fn window(corner: [isize; 3], dims: [usize; 3]) -> Window {
         Window { corner, dims: Dims(dims) }

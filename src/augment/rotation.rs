@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::composition::{ComposedTransform, IDENTITY};
-use crate::augment::transform::{Transform, draw_uniform};
+use crate::augment::{ComposedTransform, IDENTITY, Transform, draw_uniform};
 use crate::base::KeyedRng;
 
 /// Axes that a positive angle about z, y or x rotates: content of the first moves towards the

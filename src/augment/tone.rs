@@ -7,10 +7,9 @@
 //! brain's edge it fades to 0, not to the z-score of raw 0. As long as `f` is linear the division
 //! cancels, and all of normalisation, contrast and shift is `gain * raw + offset * mass`.
 
-use crate::augment::composition::IntensityCurve;
 use crate::augment::normal::counter_normal;
 use crate::augment::power::power;
-use crate::augment::{Background, DrawnNoise, IntensityNormalisation};
+use crate::augment::{Background, DrawnNoise, IntensityCurve, IntensityNormalisation};
 use crate::cache::TissueHistogramView;
 use crate::volume::Modality;
 

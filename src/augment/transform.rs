@@ -4,7 +4,7 @@
 //! function per modality ([`ComposedTransform`]), and [`Kernel`](super::Kernel) applies both at once.
 //! Anything else (an elastic deformation, a blur) is a stage of its own.
 
-use crate::augment::composition::ComposedTransform;
+use crate::augment::ComposedTransform;
 use crate::base::KeyedRng;
 
 /// Augmentation transform, whose settings are the implementing type.

@@ -63,14 +63,6 @@ pub struct CaseHeaders {
     pub spacing_mm: [f64; 3],
 }
 
-/// Reads a whole case into new memory.
-///
-/// # Errors
-/// Those of [`CaseReader::read`].
-pub fn read_case(files: &CaseFiles) -> Result<Case, CaseError> {
-    CaseReader::default().read(files)
-}
-
 /// Reads a segmentation alone: canonical labels in canonical orientation.
 ///
 /// # Errors

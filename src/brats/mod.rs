@@ -24,7 +24,7 @@ mod read;
 mod scheme;
 mod write;
 
-pub use case::{CaseHeaders, CaseReader, LabelVolume, read_case, read_labels_only};
+pub use case::{CaseHeaders, CaseReader, LabelVolume, read_labels_only};
 pub use dataset::{CaseFiles, Dataset, TumourGrade, discover_cases};
 pub use examine::{CaseExamination, ExaminedImage, LocatedFinding, examine_cases};
 pub use inspect::{CaseReport, Depth, FileReport, FolderReport, inspect_file, inspect_folder};

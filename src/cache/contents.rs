@@ -80,14 +80,6 @@ impl CaseContents {
     }
 }
 
-/// Preprocesses a case into new memory.
-///
-/// # Errors
-/// Those of [`prepare_in_buffers`].
-pub fn prepare_case(case: &Case, config: &PreprocessConfig) -> Result<CaseContents, CaseError> {
-    prepare_in_buffers(&CaseBuffers::default(), case, config)
-}
-
 /// Preprocesses a case into `buffers`, which [`CaseContents::give_back`] refills.
 ///
 /// # Errors
@@ -214,7 +206,7 @@ mod tests {
         let prepare = |labels: &[u8]| {
             let images = [Voxels::I16(t1.clone()), quiet(dims), quiet(dims), quiet(dims)];
             let case = case_of(dims, images, Some(labels.to_vec()));
-            prepare_case(&case, &as_it_is()).unwrap()
+            prepare_in_buffers(&CaseBuffers::default(), &case, &as_it_is()).unwrap()
         };
         let wanted = prepare(&labels);
         assert_eq!(wanted.brain, Box3 { start: [0, 1, 1], dims: Dims([2, 1, 2]) });
@@ -243,7 +235,9 @@ mod tests {
             Voxels::F64(vec![300.0, 0.0]),
             quiet(dims),
         ];
-        let contents = prepare_case(&case_of(dims, images, None), &as_it_is()).unwrap();
+        let contents =
+            prepare_in_buffers(&CaseBuffers::default(), &case_of(dims, images, None), &as_it_is())
+                .unwrap();
         assert_eq!(contents.images, [[1, 1, 300, 0], [2, 0, 0, 0]]);
         assert_eq!(contents.scales[1].decode(1), 0.5);
         assert_eq!(contents.labels, None);
@@ -253,12 +247,12 @@ mod tests {
     fn an_empty_case_and_a_short_volume_are_refused() {
         let dims = Dims([1, 2, 2]);
         let empty = case_of(dims, std::array::from_fn(|_| quiet(dims)), None);
-        let error = prepare_case(&empty, &as_it_is()).unwrap_err();
+        let error = prepare_in_buffers(&CaseBuffers::default(), &empty, &as_it_is()).unwrap_err();
         assert_eq!(error.reason, Reason::Format);
         assert!(error.to_string().starts_with("case c: all modalities"), "{error}");
         let mut short = empty;
         short.images[3] = Voxels::I16(vec![1; 3]);
-        let error = prepare_case(&short, &as_it_is()).unwrap_err();
+        let error = prepare_in_buffers(&CaseBuffers::default(), &short, &as_it_is()).unwrap_err();
         assert_eq!(error.reason, Reason::Geometry);
         assert!(error.to_string().contains("flair: has 3 voxels"), "{error}");
     }

@@ -1,6 +1,6 @@
 //! Floor 3: immutable, memory-mapped case files.
 //!
-//! [`prepare_case`] preprocesses a decoded case, [`CaseStore`] publishes and finds
+//! [`prepare_in_buffers`] preprocesses a decoded case, [`CaseStore`] publishes and finds
 //! files, [`MappedCase`] reads one. A teacher's labels are in a file beside the case file
 //! ([`Annotation`]). The bytes are specified in `cache/README.md`.
 
@@ -28,7 +28,7 @@ mod upkeep;
 mod writer;
 
 pub use annotation::{Annotation, AnnotationVoxels, AnnotationVoxelsView, MappedAnnotation};
-pub use contents::{CaseContents, OutsideLabel, RawVoxel, prepare_case, prepare_in_buffers};
+pub use contents::{CaseContents, OutsideLabel, RawVoxel, prepare_in_buffers};
 pub use description::{BackgroundBasis, CaseDescription, CaseMeaning, Clipping, ModalityRecord};
 pub use encode::{IntensityScale, encode_volume};
 pub use error::CacheError;

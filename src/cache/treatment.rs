@@ -140,7 +140,8 @@ fn is_whole_around_zero(voxels: &Voxels, dims: Dims) -> bool {
 mod tests {
     use super::*;
     use crate::base::{Fingerprint, Reason};
-    use crate::cache::{CaseContents, prepare_case};
+    use crate::buffers::CaseBuffers;
+    use crate::cache::{CaseContents, prepare_in_buffers};
     use crate::volume::{Affine, Box3, CaseId, LabelScheme, SourceGrid};
 
     const DIMS: Dims = Dims([20, 20, 20]);
@@ -180,7 +181,11 @@ mod tests {
     }
 
     fn prepared(case: &Case, quality: QualityPolicy) -> Result<CaseContents, CaseError> {
-        prepare_case(case, &PreprocessConfig { quality, ..PreprocessConfig::default() })
+        prepare_in_buffers(
+            &CaseBuffers::default(),
+            case,
+            &PreprocessConfig { quality, ..PreprocessConfig::default() },
+        )
     }
 
     /// z-scores of T1ce.

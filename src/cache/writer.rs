@@ -138,7 +138,8 @@ mod tests {
 
     use super::*;
     use crate::base::Fingerprint;
-    use crate::cache::{CaseStore, ExpectedSource, PreprocessConfig, prepare_case};
+    use crate::buffers::CaseBuffers;
+    use crate::cache::{CaseStore, ExpectedSource, PreprocessConfig, prepare_in_buffers};
     use crate::volume::{Affine, Case, Dims, LabelScheme, SourceGrid, Voxels};
 
     /// Tells the second process of the crash test where to die.
@@ -156,7 +157,7 @@ mod tests {
             fingerprint: Fingerprint([5; 16]),
             bytes_read: 0,
         };
-        prepare_case(&case, &PreprocessConfig::default()).unwrap()
+        prepare_in_buffers(&CaseBuffers::default(), &case, &PreprocessConfig::default()).unwrap()
     }
 
     fn store(root: &Path) -> CaseStore {

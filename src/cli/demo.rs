@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::{CommandOutput, Console, VerbResult, train};
+use crate::cli::{ActiveSession, CommandOutput, Console, SessionOptions, VerbResult, train};
 use crate::pipeline::whole_case;
 use crate::run::{phantoms, run_demo};
 use crate::volume::{Region, Split};

@@ -1,9 +1,9 @@
 //! `drain`: the loader's throughput, cost and bottleneck.
 
 use crate::base::format_percent;
-use crate::cli::loader::{LoaderOptions, parse_workers};
-use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::{CommandOutput, Console, VerbResult};
+use crate::cli::{
+    ActiveSession, CommandOutput, Console, LoaderOptions, SessionOptions, VerbResult, parse_workers,
+};
 use crate::pipeline::{WorkerPlan, ingest, loader};
 use crate::run::tools::drain::{self, DrainReport};
 use crate::volume::Split;

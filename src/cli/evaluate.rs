@@ -2,16 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::predictors::{PredictorOptions, ThresholdSource};
-use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::thresholds::{ThresholdOptions, as_options};
-use crate::cli::{CommandOutput, Console, VerbResult, tables};
+use crate::cli::{
+    ActiveSession, CommandOutput, Console, PredictorOptions, SessionOptions, ThresholdOptions,
+    ThresholdSource, VerbResult, as_options, tables,
+};
 use crate::eval::assess::ScoringConfig;
 use crate::eval::{Hd95, PostProcess, Predictor, TunedThresholds, render_lesions, render_measures};
 use crate::pipeline::{ingest, whole_case};
 use crate::run::evaluate::{self, Evaluation};
-use crate::run::prepare::Session;
-use crate::run::{Failure, ResolvedEnsemble, case_selection};
+use crate::run::{Failure, ResolvedEnsemble, Session, case_selection};
 use crate::run_folder::EvaluationScores;
 use crate::volume::{LabelScheme, Split};
 

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::{format_bytes, format_duration, fs};
-use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::{CommandOutput, Console, VerbResult, train};
+use crate::cli::{ActiveSession, CommandOutput, Console, SessionOptions, VerbResult, train};
 use crate::eval::{in_markdown, with_numbers_right};
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::plan::{self, ExperimentPlan};

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use crate::brats::discover_cases;
 use crate::cache::PreprocessConfig;
-use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::{CommandOutput, Console, VerbResult};
+use crate::cli::{ActiveSession, CommandOutput, Console, SessionOptions, VerbResult};
 use crate::pipeline::ingest::{ACTORS, IngestWorkers};
 use crate::quality::{ForegroundRule, QualityPolicy};
 use crate::run::{Failure, prepare};

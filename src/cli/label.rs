@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use crate::brats::CaseFiles;
-use crate::cli::predictors::PredictorOptions;
-use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::{CommandOutput, Console, VerbResult, tables};
+use crate::cli::{
+    ActiveSession, CommandOutput, Console, PredictorOptions, SessionOptions, VerbResult, tables,
+};
 use crate::eval::{DiceRow, render_dice};
 use crate::pipeline::{ingest, whole_case};
 use crate::run::label::{self, LabelReport, LabelRequest};
-use crate::run::prepare::Session;
-use crate::run::{Failure, ResolvedEnsemble, case_selection};
+use crate::run::{Failure, ResolvedEnsemble, Session, case_selection};
 use crate::volume::{LabelScheme, Split, Targets};
 
 /// Let a run's network, or the mean of several, label cases for others to train on

@@ -54,7 +54,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::console::Console;
+use self::loader::{LoaderOptions, parse_workers};
+#[cfg(feature = "train")]
+use self::predictors::{PredictorOptions, ThresholdSource};
 use self::report::CommandOutput;
+use self::session::{ActiveSession, SessionOptions};
+use self::thresholds::{ThresholdOptions, as_options};
 use crate::base::{Fault, raise_open_file_limit};
 use crate::run::Failure;
 use crate::telemetry::backend_log;

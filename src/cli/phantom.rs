@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::value_parser;
 
 use crate::brats::phantom::PhantomConfig;
-use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::{CommandOutput, Console, VerbResult};
+use crate::cli::{ActiveSession, CommandOutput, Console, SessionOptions, VerbResult};
 use crate::run::phantoms::{ACTORS, write_phantoms};
 use crate::volume::Dims;
 

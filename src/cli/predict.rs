@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use crate::cli::evaluate::chosen_thresholds_text;
-use crate::cli::predictors::{PredictorOptions, ThresholdSource};
-use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::thresholds::ThresholdOptions;
-use crate::cli::{CommandOutput, Console, VerbResult};
+use crate::cli::{
+    ActiveSession, CommandOutput, Console, PredictorOptions, SessionOptions, ThresholdOptions,
+    ThresholdSource, VerbResult,
+};
 use crate::pipeline::{ingest, whole_case};
 use crate::run::predict::{self, PredictOptions};
 use crate::run::warn_of_other_spacing;

@@ -9,8 +9,7 @@ use crate::base::fs::{self, AtPath};
 use crate::brats::{
     ChosenScheme, FittingSchemes, NameSchemes, SchemeRequest, discover_cases, schemes_of_case_name,
 };
-use crate::cli::thresholds::{ThresholdOptions, as_options};
-use crate::cli::{CommandOutput, Console, VerbResult};
+use crate::cli::{CommandOutput, Console, ThresholdOptions, VerbResult, as_options};
 use crate::eval::match_files::{self, FilesByCase, SegmentationPair};
 use crate::eval::{
     CohortLesions, CohortScore, Hd95, LabelPair, LesionRules, PairOptions, PostProcess,

@@ -13,8 +13,7 @@ use crate::actor::StopLatch;
 use crate::base::{Fault, spawn_named};
 use crate::cli::console::Console;
 use crate::pipeline::observe::{self, TopologyRegistry};
-use crate::run::Failure;
-use crate::run::prepare::Session;
+use crate::run::{Failure, Session};
 use crate::telemetry::catalog;
 #[cfg(feature = "train")]
 use crate::telemetry::catalog::RunState;

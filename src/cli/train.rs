@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use crate::base::{format_duration, format_percent};
-use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::{CommandOutput, Console, VerbResult, tables};
+use crate::cli::{ActiveSession, CommandOutput, Console, SessionOptions, VerbResult, tables};
 use crate::pipeline::{ingest, loader, whole_case};
 use crate::run::config::{self, CheckedConfig};
 use crate::run::train::{self, RunDestination};

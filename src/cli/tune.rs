@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use crate::base::fs;
 #[cfg(feature = "train")]
 use crate::cli::bench_step::BenchStep;
-use crate::cli::loader::LoaderOptions;
-use crate::cli::session::{ActiveSession, SessionOptions};
-use crate::cli::{CommandOutput, Console, VerbResult};
+use crate::cli::{
+    ActiveSession, CommandOutput, Console, LoaderOptions, SessionOptions, VerbResult,
+};
 use crate::pipeline::{WorkerPlan, ingest, loader};
 use crate::run::Failure;
 use crate::run::tools::drain;

@@ -10,8 +10,7 @@ use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::pipeline::Fetch;
 use crate::pipeline::whole_case::WholeCaseSource;
 use crate::run::phantoms::write_phantoms;
-use crate::run::prepare::{self, Session};
-use crate::run::{Failure, cohort};
+use crate::run::{Failure, Session, cohort, prepare};
 use crate::run_folder::{DATASET_LOCK, DatasetLock};
 use crate::volume::Split;
 

@@ -14,8 +14,7 @@ use crate::experiment::outcome::{CaseCounts, CurvePoint, ExperimentOutcome, Role
 use crate::experiment::paper::PaperRow;
 use crate::experiment::steps::{StepProgress, StepRunner, TrainedRun};
 use crate::experiment::table;
-use crate::run::prepare::Session;
-use crate::run::{Ensemble, Failure, Member};
+use crate::run::{Ensemble, Failure, Member, Session};
 use crate::volume::{Region, Split};
 
 /// Runs an experiment, or the rest of one, and writes its table into `out`.

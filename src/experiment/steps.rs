@@ -15,9 +15,8 @@ use crate::run::cohort as run_cohort;
 use crate::run::config::CheckedConfig;
 use crate::run::evaluate::{WholeCases, score_each_case};
 use crate::run::label::{self, LabelReport, LabelRequest};
-use crate::run::prepare::Session;
 use crate::run::train::{self, RunDestination};
-use crate::run::{Ensemble, Failure, resume};
+use crate::run::{Ensemble, Failure, Session, resume};
 use crate::run_folder::{self, CONFIG, RunSummary, SUMMARY, write_cases_csv};
 use crate::volume::{CaseId, Split, Targets};
 

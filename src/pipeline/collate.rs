@@ -107,8 +107,8 @@ impl Sink for Collate {
 
     fn accept_outcome(&mut self, outcome: Outcome<Sample>) -> Option<Batch> {
         match outcome {
-            Outcome::Ready(sample) => self.add_sample(sample),
-            Outcome::Skipped(skip) => (self.on_skip)(&skip),
+            Ok(sample) => self.add_sample(sample),
+            Err(skip) => (self.on_skip)(&skip),
         }
         if self.filling.size() < self.size {
             return None;
@@ -156,9 +156,9 @@ mod tests {
             Collate::new(2, dims, plan, 0, PatchBufferPool::default(), Box::new(|_| {}));
         let bytes = |batch: &Batch| 2 * batch.images.capacity() + batch.labels.capacity();
         assert_eq!(bytes(&collate.filling), 0);
-        assert!(collate.accept_outcome(Outcome::Ready(sample(0, dims))).is_none());
+        assert!(collate.accept_outcome(Ok(sample(0, dims))).is_none());
         assert_eq!(bytes(&collate.filling), Batch::voxel_bytes(2, dims, Targets::Hard));
-        let full = collate.accept_outcome(Outcome::Ready(sample(1, dims))).expect("full");
+        let full = collate.accept_outcome(Ok(sample(1, dims))).expect("full");
         assert_eq!(bytes(&full), Batch::voxel_bytes(2, dims, Targets::Hard));
         assert_eq!(bytes(&collate.filling), 0);
     }
@@ -169,8 +169,7 @@ mod tests {
         let plan = Plan::new(cohort(4), 0, 1);
         let mut collate =
             Collate::new(2, dims, plan, 0, PatchBufferPool::default(), Box::new(|_| {}));
-        let mut made =
-            (0..3).map(|index| collate.accept_outcome(Outcome::Ready(sample(index, dims))));
+        let mut made = (0..3).map(|index| collate.accept_outcome(Ok(sample(index, dims))));
         let last = made.by_ref().flatten().last().expect("one is full");
         assert_eq!((last.size(), last.next_sample), (2, 2));
         assert!(collate.finish().is_none());
@@ -187,11 +186,11 @@ mod tests {
         let plan = Plan::new(cohort(4), 0, 1);
         let recycler = PatchBufferPool::default();
         let mut collate = Collate::new(2, dims, plan, 0, recycler.clone(), on_skip);
-        assert!(collate.accept_outcome(Outcome::Ready(sample(0, dims))).is_none());
+        assert!(collate.accept_outcome(Ok(sample(0, dims))).is_none());
         let error = CaseError::new(Reason::Io, "x", "is gone", "bring it back");
         let skip = SkippedItem { ordinal: 1, item: "epoch 0 index 1".into(), error };
-        assert!(collate.accept_outcome(Outcome::Skipped(skip)).is_none());
-        let batch = collate.accept_outcome(Outcome::Ready(sample(2, dims))).expect("full");
+        assert!(collate.accept_outcome(Err(skip)).is_none());
+        let batch = collate.accept_outcome(Ok(sample(2, dims))).expect("full");
         assert_eq!(batch.keys.iter().map(|key| key.index).collect::<Vec<_>>(), [0, 2]);
         assert_eq!(batch.images.len(), 2 * 4 * 8);
         assert_eq!(batch.images[32], f16::from_f32(2.5));

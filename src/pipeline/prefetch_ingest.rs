@@ -99,15 +99,8 @@ fn settle_all(
 ) {
     for id in ids {
         let Some(outcome) = feed.next_output() else { return };
-        match outcome {
-            IngestOutcome::Ready(_) => {
-                arrivals.record_outcome(&id, Ok(()));
-                on_arrival(&id, Ok(()));
-            }
-            IngestOutcome::Skipped(skip) => {
-                arrivals.record_outcome(&id, Err(skip.error.clone()));
-                on_arrival(&id, Err(&skip.error));
-            }
-        }
+        let arrived = outcome.map(drop).map_err(|skip| skip.error);
+        arrivals.record_outcome(&id, arrived.clone());
+        on_arrival(&id, arrived.as_ref().copied());
     }
 }

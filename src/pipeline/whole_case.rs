@@ -4,8 +4,7 @@
 //! nothing, for prediction of a dataset seen once.
 
 use crate::actor::{
-    Feed, Limits, Outcome, RunningTopology, Sink, SkipBudget, SkippedItem, Source, Stage,
-    StopLatch, Topology,
+    Feed, Limits, Outcome, RunningTopology, Sink, SkipBudget, Source, Stage, StopLatch, Topology,
 };
 use crate::augment::CaseView;
 use crate::base::{CaseError, Fault};
@@ -96,7 +95,7 @@ fn find_tissue(view: &CaseView<'_>) -> Vec<bool> {
 }
 
 /// Outcome of one case on its way to the network.
-pub type WholeCaseOutcome = Result<WholeCase, SkippedItem>;
+pub type WholeCaseOutcome = Outcome<WholeCase>;
 
 /// Stage `open`: maps a case and normalises it.
 #[derive(Clone)]
@@ -134,10 +133,7 @@ impl Sink for WholeCaseSink {
     type Out = WholeCaseOutcome;
 
     fn accept_outcome(&mut self, outcome: Outcome<WholeCase>) -> Option<WholeCaseOutcome> {
-        Some(match outcome {
-            Outcome::Ready(case) => Ok(case),
-            Outcome::Skipped(skip) => Err(skip),
-        })
+        Some(outcome)
     }
 }
 

@@ -240,14 +240,25 @@ fn hd95_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
     clock.new_chart("Validation HD95, mm", lines, ChartAxis::around(low, high), without)
 }
 
+/// A chart of one line from 0 to at least `least`; its legend is the text of its last value.
+fn one_line_chart(
+    clock: &TimeAxis,
+    title: &'static str,
+    points: impl Iterator<Item = (f64, Option<f64>)>,
+    last: fn(f64) -> String,
+    (least, without): (f64, &'static str),
+) -> Chart {
+    let mut line = averaged_line("plain", "", points);
+    line.name = line.last_value().map(last).unwrap_or_default();
+    let [_, high] = value_range(std::slice::from_ref(&line), true);
+    clock.new_chart(title, vec![line], ChartAxis::around(0.0, high.max(least)), without)
+}
+
 fn learning_rate_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
     let rates = record.event_log.steps.iter();
     let rates = rates.map(|at| (clock.step_position(at.event.step), Some(at.event.learning_rate)));
-    let mut rate = averaged_line("plain", "", rates);
-    rate.name = rate.last_value().map(|last| format!("now {last:.2e}")).unwrap_or_default();
-    let [low, high] = value_range(std::slice::from_ref(&rate), true);
-    let without = "no step has been taken yet";
-    clock.new_chart("Learning rate", vec![rate], ChartAxis::around(low, high), without)
+    let last = |rate| format!("now {rate:.2e}");
+    one_line_chart(clock, "Learning rate", rates, last, (0.0, "no step has been taken yet"))
 }
 
 fn starvation_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
@@ -255,27 +266,19 @@ fn starvation_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
         let share = 100.0 * at.event.starved_seconds / at.event.seconds.max(f64::MIN_POSITIVE);
         (clock.epoch_position(at.event.epoch + 1), Some(share))
     });
-    let mut share = averaged_line("plain", "", epochs);
-    share.name = share
-        .last_value()
-        .map(|last| format!("last {}", format_percent(last / 100.0)))
-        .unwrap_or_default();
-    let [_, high] = value_range(std::slice::from_ref(&share), true);
+    let last = |share: f64| format!("last {}", format_percent(share / 100.0));
     // A loader that keeps up must not look like one that does not, for want of a scale.
-    let y = ChartAxis::around(0.0, high.max(5.0));
-    clock.new_chart("Trainer waiting for data, %", vec![share], y, "no epoch has ended yet")
+    let least = 5.0;
+    let title = "Trainer waiting for data, %";
+    one_line_chart(clock, title, epochs, last, (least, "no epoch has ended yet"))
 }
 
 fn epoch_time_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
     let epochs = record.event_log.epochs.iter();
     let epochs =
         epochs.map(|at| (clock.epoch_position(at.event.epoch + 1), Some(at.event.seconds)));
-    let mut seconds = averaged_line("plain", "", epochs);
-    let last = seconds.last_value().map(|last| format!("last {}", format_duration(last)));
-    seconds.name = last.unwrap_or_default();
-    let [_, high] = value_range(std::slice::from_ref(&seconds), true);
-    let y = ChartAxis::around(0.0, high);
-    clock.new_chart("Time of an epoch, s", vec![seconds], y, "no epoch has ended yet")
+    let last = |seconds| format!("last {}", format_duration(seconds));
+    one_line_chart(clock, "Time of an epoch, s", epochs, last, (0.0, "no epoch has ended yet"))
 }
 
 /// All charts as one picture, with the run's name.

@@ -18,9 +18,8 @@ pub const FOLDER: &str = "overlays";
 pub(super) const INDEX: &str = "index.json";
 
 /// Rank of a case among all, by the Dice of one region.
-#[derive(strum::Display)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[strum(serialize_all = "lowercase")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Rank {
     /// Case with none below it.

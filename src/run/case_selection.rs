@@ -9,8 +9,7 @@ use crate::cache::CaseStore;
 use crate::pipeline::Fetch;
 use crate::pipeline::whole_case::WholeCaseSource;
 use crate::run::evaluate::WholeCases;
-use crate::run::prepare::{self, Session};
-use crate::run::{Failure, ResolvedEnsemble, cohort, spacing};
+use crate::run::{Failure, ResolvedEnsemble, Session, cohort, prepare, spacing};
 use crate::run_folder::DatasetLock;
 use crate::volume::{CaseId, LabelScheme, Split};
 

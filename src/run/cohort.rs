@@ -11,8 +11,7 @@ use crate::pipeline::{Annotations, Fetch};
 use crate::run::config::RunConfig;
 use crate::run::dataset_scan::{KNOWN, ScannedCase, scan_cases, trained_spacing};
 use crate::run::held_out::{self, HeldOutCheck};
-use crate::run::prepare::{self, Session};
-use crate::run::{Division, Failure, pseudo_labels};
+use crate::run::{Division, Failure, Session, prepare, pseudo_labels};
 use crate::run_folder::{DATASET_LOCK, DatasetLock, ExcludedCase, LockedCase};
 use crate::volume::{CaseId, Dims, PatientId, Split};
 
@@ -148,18 +147,16 @@ fn exclude_damaged_cases(
 ) -> Result<Vec<ExcludedCase>, Failure> {
     let preprocess = run.data.preprocess.clone();
     let fetch = Fetch::new(Arc::clone(store), preprocess, session.stop.clone());
-    let mut usable = Vec::new();
     let mut excluded = Vec::new();
-    for files in cases.drain(..) {
-        match fetch.mapped_case(&files) {
-            Ok(_) => usable.push(files),
-            Err(error) => {
-                prepare::quarantine_case(store, &files.id, None, &error)?;
-                excluded.push(ExcludedCase { case: files.id, error });
-            }
-        }
+    cases.retain(|files| {
+        let damage = fetch.mapped_case(files).err();
+        let is_usable = damage.is_none();
+        excluded.extend(damage.map(|error| ExcludedCase { case: files.id.clone(), error }));
+        is_usable
+    });
+    for ExcludedCase { case, error } in &excluded {
+        prepare::quarantine_case(store, case, None, error)?;
     }
-    *cases = usable;
     Ok(excluded)
 }
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crate::base::{CaseError, Fingerprint, Reason};
 use crate::brats::{CaseFiles, CaseHeaders, CaseReader, is_of_other_scheme};
 use crate::cache::{CaseStore, Quarantine, Quarantined};
-use crate::run::Failure;
 use crate::run::config::RunConfig;
-use crate::run::prepare::{Session, fail_if_stopped, lookup_current, quarantine_case};
+use crate::run::prepare::{fail_if_stopped, lookup_current, quarantine_case};
+use crate::run::{Failure, Session};
 use crate::run_folder::{DatasetLock, ExcludedCase, SpacingRange};
 use crate::volume::{CaseId, Dims, Split};
 

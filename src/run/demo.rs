@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::eval::PostProcess;
 use crate::run::phantoms::{PhantomCohort, write_phantoms};
 use crate::run::predict::{self, PredictOptions};
-use crate::run::prepare::Session;
 use crate::run::train::{self, RunDestination};
-use crate::run::{Ensemble, Failure, cohort, config};
+use crate::run::{Ensemble, Failure, Session, cohort, config};
 use crate::run_folder::RunSummary;
 use crate::volume::{Region, Split};
 

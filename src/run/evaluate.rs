@@ -11,8 +11,7 @@ use crate::eval::{
 };
 use crate::pipeline::whole_case::{WholeCase, WholeCaseOutcome, WholeCaseSource};
 use crate::report::{Sketch, overlay};
-use crate::run::Failure;
-use crate::run::prepare::{self, Session};
+use crate::run::{Failure, Session, prepare};
 use crate::run_folder::EvaluationScores;
 use crate::telemetry::catalog;
 use crate::volume::{CaseId, Modality, Region, Split};
@@ -173,28 +172,10 @@ fn segment_each_case(
 pub(super) fn process_each_case(
     task: &str,
     total: usize,
-    (mut feed, running): (Feed<WholeCaseOutcome>, RunningTopology),
+    feed: (Feed<WholeCaseOutcome>, RunningTopology),
     session: &Session,
-    mut work: impl FnMut(WholeCaseOutcome) -> Result<CaseId, Failure>,
+    work: impl FnMut(WholeCaseOutcome) -> Result<CaseId, Failure>,
 ) -> Result<(), Failure> {
-    let watched = session.board.watch_topology(&running);
-    let task = session.progress.begin_task(task, "cases", total as u64);
-    let mut result = Ok(());
-    let mut done = 0;
-    while let Some(outcome) = feed.next_output() {
-        match work(outcome) {
-            Ok(id) => {
-                done += 1;
-                task.advance_to(done, id.as_str());
-            }
-            Err(failure) => {
-                result = Err(failure);
-                break;
-            }
-        }
-    }
-    drop((task, feed, watched));
-    running.join_blocking()?;
-    result?;
+    prepare::process_outcomes(task, total as u64, feed, session, work)?;
     prepare::fail_if_stopped(&session.stop, "what was finished is kept")
 }

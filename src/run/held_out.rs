@@ -10,11 +10,10 @@ use crate::brats::CaseFiles;
 use crate::cache::CaseStore;
 use crate::pipeline::Fetch;
 use crate::pipeline::whole_case::WholeCaseSource;
-use crate::run::Failure;
 use crate::run::config::RunConfig;
 use crate::run::dataset_scan::ScannedCase;
 use crate::run::evaluate::process_each_case;
-use crate::run::prepare::{self, Session};
+use crate::run::{Failure, Session, prepare};
 use crate::run_folder::{DatasetLock, ExcludedCase};
 use crate::volume::{CaseId, Split};
 

@@ -21,8 +21,7 @@ use crate::eval::{CaseScore, CohortScore, Predictor, regions_to_labels};
 use crate::pipeline::whole_case::{WholeCase, WholeCaseSource};
 use crate::run::evaluate::process_each_case;
 use crate::run::predict::write_segmentation;
-use crate::run::prepare::Session;
-use crate::run::{Failure, ResolvedEnsemble, case_selection};
+use crate::run::{Failure, ResolvedEnsemble, Session, case_selection};
 use crate::telemetry::catalog;
 use crate::volume::{CaseId, Region, RegionProbabilities, Split, Targets, quantise_probability};
 

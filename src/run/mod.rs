@@ -39,6 +39,7 @@ pub mod pseudo_labels;
 mod quarantine_writer;
 #[cfg(feature = "train")]
 pub mod resume;
+mod session;
 #[cfg(feature = "train")]
 mod spacing;
 #[cfg(feature = "train")]
@@ -58,6 +59,7 @@ pub use division::{Division, labelled_cases, name_patients, read_split_file};
 #[cfg(feature = "train")]
 pub use ensemble::{CheckpointChoice, Ensemble, Member, ResolvedEnsemble, ResolvedMember};
 pub use failure::Failure;
+pub use session::Session;
 #[cfg(feature = "train")]
 pub use spacing::warn_of_other_spacing;
 #[cfg(feature = "train")]

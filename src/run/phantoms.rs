@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::actor::{Describe, Limits, Outcome, Sink, SkipBudget, Source, Stage, Topology};
 use crate::base::{CaseError, Fault, Reason, core_count};
 use crate::brats::phantom::{PhantomConfig, cohort};
-use crate::run::Failure;
-use crate::run::prepare::{Session, fail_if_stopped};
+use crate::run::prepare::{fail_if_stopped, process_outcomes};
+use crate::run::{Failure, Session};
 use crate::volume::{CaseId, Dims};
 
 /// Phantom cohort, as a configuration file describes it.
@@ -71,13 +71,10 @@ struct CollectPhantoms;
 impl Sink for CollectPhantoms {
     const NAME: &'static str = "collect";
     type In = CaseId;
-    type Out = Result<CaseId, CaseError>;
+    type Out = Outcome<CaseId>;
 
     fn accept_outcome(&mut self, outcome: Outcome<CaseId>) -> Option<Self::Out> {
-        Some(match outcome {
-            Outcome::Ready(id) => Ok(id),
-            Outcome::Skipped(skip) => Err(skip.error),
-        })
+        Some(outcome)
     }
 }
 
@@ -114,33 +111,17 @@ pub fn write_phantoms(
     let limits = Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(2 * workers) };
     let target = folder.to_path_buf();
     let drawn = config.clone();
-    let (mut feed, running) = Topology::new("phantom", limits, &session.stop)
+    let feed = Topology::new("phantom", limits, &session.stop)
         .source(PhantomIndices(0..cases))
         .stage(move || DrawPhantom { folder: target.clone(), config: drawn.clone() }, workers)
         .sink(CollectPhantoms, 1)
         .start(&session.runtime)?;
-    let watched = session.board.watch_topology(&running);
-    let task = session.progress.begin_task("phantom", "cases", cases);
     let mut written = Vec::new();
-    let mut failed = None;
-    while let Some(outcome) = feed.next_output() {
-        match outcome {
-            Ok(id) => {
-                written.push(id);
-                let last = written.last().map_or("", |id| id.as_str());
-                task.advance_to(written.len() as u64, last);
-            }
-            Err(error) => {
-                failed = Some(error);
-                break;
-            }
-        }
-    }
-    drop((task, feed, watched));
-    running.join_blocking()?;
-    if let Some(error) = failed {
-        return Err(write_failure(error));
-    }
+    process_outcomes("phantom", cases, feed, session, |outcome| {
+        let id = outcome.map_err(|skip| write_failure(skip.error))?;
+        written.push(id.clone());
+        Ok(id)
+    })?;
     fail_if_stopped(&session.stop, "run the same command again to go on")?;
     Ok(written)
 }

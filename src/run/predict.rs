@@ -9,9 +9,8 @@ use crate::brats::{CaseFiles, write_labels};
 use crate::cache::PreprocessConfig;
 use crate::eval::{PostProcess, Predictor, assess};
 use crate::pipeline::whole_case::{WholeCase, WholeCaseSource};
-use crate::run::Failure;
 use crate::run::evaluate::process_each_case;
-use crate::run::prepare::Session;
+use crate::run::{Failure, Session};
 use crate::volume::{CaseId, Region};
 
 /// A written prediction.

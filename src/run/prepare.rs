@@ -6,34 +6,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::actor::StopLatch;
-use crate::base::{CaseError, Fault, Fingerprint, Progress, Reason};
+use crate::actor::{Feed, RunningTopology, StopLatch};
+use crate::base::{CaseError, Fault, Fingerprint, Reason};
 use crate::brats::{CaseFiles, CaseReader};
 use crate::cache::{
     CaseMeaning, CaseStore, ExpectedSource, MappedCase, PreprocessConfig, Quarantine, Quarantined,
 };
-use crate::pipeline::ingest::{self, IngestOutcome, IngestWorkers};
-use crate::pipeline::observe::TopologyRegistry;
+use crate::pipeline::ingest::{self, IngestWorkers};
 use crate::pipeline::stat_files as look_at;
-use crate::run::Failure;
+use crate::run::{Failure, Session};
 use crate::run_folder::ExcludedCase;
-use crate::telemetry::{Endpoint, catalog};
+use crate::telemetry::catalog;
 use crate::volume::CaseId;
-
-/// Context of every long command.
-#[derive(Clone)]
-pub struct Session {
-    /// Runtime of the actors' life cycles.
-    pub runtime: tokio::runtime::Handle,
-    /// Latch that ends the work.
-    pub stop: StopLatch,
-    /// Display of progress.
-    pub progress: Arc<dyn Progress>,
-    /// Board of the running topologies.
-    pub board: TopologyRegistry,
-    /// Endpoint of the metrics, for a run's folder.
-    pub endpoint: Endpoint,
-}
 
 /// Result of ingest.
 #[derive(Debug, Default, Serialize)]
@@ -88,9 +72,9 @@ pub(super) fn ingest_unrecorded(
         catalog::LOADER_CACHE_BYTES.with_labels([]).set(store.cached_bytes()? as f64);
         return Ok(report);
     }
-    let task = session.progress.begin_task("ingest", "cases", missing.len() as u64);
-    let ids: Vec<CaseId> = missing.iter().map(|files| files.id.clone()).collect();
-    let (mut feed, running) = ingest::start_ingest(
+    let mut ids = missing.iter().map(|files| files.id.clone()).collect::<Vec<_>>().into_iter();
+    let total = missing.len() as u64;
+    let feed = ingest::start_ingest(
         missing,
         Arc::clone(store),
         preprocess,
@@ -98,26 +82,48 @@ pub(super) fn ingest_unrecorded(
         &session.stop,
         &session.runtime,
     )?;
-    let watched = session.board.watch_topology(&running);
-    let mut done = 0;
-    while let Some(outcome) = feed.next_output() {
-        let id = ids[done].clone();
-        done += 1;
+    process_outcomes("ingest", total, feed, session, |outcome| {
+        let id = ids.next().expect("an outcome of each case");
         match outcome {
-            IngestOutcome::Ready(case) => {
+            Ok(case) => {
                 report.published += 1;
                 report.bytes += case.bytes;
             }
-            IngestOutcome::Skipped(skip) => {
+            Err(skip) => {
                 report.excluded.push(ExcludedCase { case: id.clone(), error: skip.error });
             }
         }
-        task.advance_to(done as u64, id.as_str());
-    }
-    drop(watched);
-    running.join_blocking()?;
+        Ok(id)
+    })?;
     catalog::LOADER_CACHE_BYTES.with_labels([]).set(store.cached_bytes()? as f64);
     Ok(report)
+}
+
+/// Runs `work` on the outcomes of a feed, until one fails, and ends the feed in any case. `work`
+/// returns the name of the case, which the progress display shows.
+pub(super) fn process_outcomes<T>(
+    task: &str,
+    total: u64,
+    (mut feed, running): (Feed<T>, RunningTopology),
+    session: &Session,
+    mut work: impl FnMut(T) -> Result<CaseId, Failure>,
+) -> Result<(), Failure> {
+    let watched = session.board.watch_topology(&running);
+    let task = session.progress.begin_task(task, "cases", total);
+    let mut result = Ok(());
+    for done in 1.. {
+        let Some(outcome) = feed.next_output() else { break };
+        match work(outcome) {
+            Ok(id) => task.advance_to(done, id.as_str()),
+            Err(failure) => {
+                result = Err(failure);
+                break;
+            }
+        }
+    }
+    drop((task, feed, watched));
+    running.join_blocking()?;
+    result
 }
 
 /// Reads the files of all cached cases of `cases`, and the case files, and removes each case file

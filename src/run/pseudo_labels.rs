@@ -6,10 +6,9 @@ use crate::base::CaseError;
 use crate::brats::CaseFiles;
 use crate::cache::{CaseStore, ExpectedSource};
 use crate::pipeline::{Annotations, Plan};
-use crate::run::Failure;
 use crate::run::config::RunConfig;
 use crate::run::config::data::PseudoConfig;
-use crate::run::prepare::{self, Session};
+use crate::run::{Failure, Session, prepare};
 
 /// Ingests `cases`, and checks that each has the teacher's annotation.
 ///

@@ -11,9 +11,8 @@ use crate::base::{fs, join_path, write_atomically, write_json};
 use crate::run::cohort::{self, Cohort};
 use crate::run::config::{self, CheckedConfig, RunConfig};
 use crate::run::context::RunContext;
-use crate::run::prepare::Session;
 use crate::run::train::{open_store, publish_info, train_and_record_end};
-use crate::run::{Failure, device, pseudo_labels};
+use crate::run::{Failure, Session, device, pseudo_labels};
 use crate::run_folder::{CONFIG, ENDPOINT, Journal, RunDirectory, RunSummary, SUMMARY};
 use crate::train::{SchedulePosition, TrainingProgress, TrainingState, checkpoint};
 

@@ -11,9 +11,8 @@ use crate::run::config::{CheckedConfig, RunConfig};
 use crate::run::context::RunContext;
 use crate::run::device::{self, ChosenDevice};
 use crate::run::evaluate::Evaluation;
-use crate::run::prepare::{self, Session};
 use crate::run::training::{TrainingOutcome, train_to_end};
-use crate::run::{Failure, cohort};
+use crate::run::{Failure, Session, cohort, prepare};
 use crate::run_folder::{
     BestValidation, CONFIG, DATASET_LOCK, DatasetLock, ENDPOINT, ENVIRONMENT, Environment, Event,
     FinishedEvent, Journal, RunDirectory, RunSummary, SUMMARY, VALIDATION,

@@ -10,9 +10,8 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, Label};
 
 /// Type of a metric, in Prometheus' words.
-#[derive(strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {
     /// Value that only grows; meaningful inside `rate()` and `increase()`.
     Counter,
@@ -30,9 +29,8 @@ impl MetricKind {
 }
 
 /// Unit of a value. The name of a metric ends with it.
-#[derive(strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// A number of things, or a number without a unit.
     #[strum(serialize = "")]

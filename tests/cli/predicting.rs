@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gliaflow::brats::{discover_cases, read_case, read_labels_only, write_labels};
+use gliaflow::brats::{CaseReader, discover_cases, read_labels_only, write_labels};
 use gliaflow::experiment::config::{ExperimentConfig, Repetition};
 use gliaflow::run::config;
 use gliaflow::volume::LabelScheme;
@@ -76,7 +76,7 @@ fn count_labelled(desk: &Desk, out: &str) -> (usize, usize) {
     for files in discover_cases(&desk.path("data"), None).unwrap().cases {
         let file = desk.path(&format!("{out}/{}.nii.gz", files.id));
         let found = read_labels_only(&file, files.scheme).unwrap().labels;
-        let images = read_case(&files).unwrap().images;
+        let images = CaseReader::default().read(&files).unwrap().images;
         for (place, _) in found.iter().enumerate().filter(|(_, label)| **label != 0) {
             labelled += 1;
             in_the_air += usize::from(images.iter().all(|image| image.get(place) == 0.0));

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use gliaflow::actor::StopLatch;
 use gliaflow::base::Fingerprint;
 use gliaflow::brats::{CaseFiles, CaseReader};
-use gliaflow::cache::{Annotation, AnnotationVoxels, CaseStore, PreprocessConfig, prepare_case};
+use gliaflow::buffers::CaseBuffers;
+use gliaflow::cache::{
+    Annotation, AnnotationVoxels, CaseStore, PreprocessConfig, prepare_in_buffers,
+};
 use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start_loader};
 use gliaflow::pipeline::{Annotations, Batch};
 use gliaflow::volume::{RegionProbabilities, Targets, label, probabilities_of_label};
@@ -47,11 +50,13 @@ fn build(
         let dims = case.dims();
         if let (Some(label), true) = (true_label, number >= LABELLED) {
             // Labels beside tissue would be outside the box, and not among its voxels.
-            let whole = prepare_case(&case, &preprocess).unwrap();
+            let whole = prepare_in_buffers(&CaseBuffers::default(), &case, &preprocess).unwrap();
             let tissue = whole.images.iter().map(|voxel| u8::from(voxel[0] != 0) * label);
             case.labels = Some(whole.brain.paste_into(&tissue.collect::<Vec<_>>(), dims, 0));
         }
-        store.publish(&prepare_case(&case, &preprocess).unwrap()).unwrap();
+        store
+            .publish(&prepare_in_buffers(&CaseBuffers::default(), &case, &preprocess).unwrap())
+            .unwrap();
     }
     for files in joining(setting) {
         let case = setting.fetch(cache, &StopLatch::new()).mapped_case(&files).unwrap();

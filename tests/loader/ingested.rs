@@ -82,7 +82,7 @@ fn every_case_has_one_outcome_in_order_and_the_good_ones_are_in_the_cache() {
         let store = setting.store("cache");
         for ((files, outcome), expected) in cases.iter().zip(&outcomes).zip(expected) {
             match (outcome, expected) {
-                (IngestOutcome::Ready(case), None) => {
+                (Ok(case), None) => {
                     assert_eq!(case.id, files.id);
                     let seen = stat_files(files).unwrap();
                     let mapped =
@@ -93,7 +93,7 @@ fn every_case_has_one_outcome_in_order_and_the_good_ones_are_in_the_cache() {
                     );
                     assert!(MappedCase::open(mapped.path(), Verify::Full).is_ok());
                 }
-                (IngestOutcome::Skipped(skip), Some((reason, file))) => {
+                (Err(skip), Some((reason, file))) => {
                     assert_eq!(
                         (skip.item.as_str(), skip.error.reason),
                         (files.id.as_str(), reason)
@@ -123,7 +123,7 @@ fn an_abort_at_any_moment_leaves_whole_files_and_the_next_ingest_completes_them(
             let stop = StopLatch::new();
             let (mut feed, running) = ingest(watch, &setting, &cases, &workers, &stop);
             for _ in 0..after {
-                assert!(matches!(feed.next_output(), Some(IngestOutcome::Ready(_))));
+                assert!(matches!(feed.next_output(), Some(Ok(_))));
             }
             stop.abort(None);
             assert!(feed.next_output().is_none(), "an abort is prompt");

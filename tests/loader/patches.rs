@@ -7,8 +7,10 @@ use gliaflow::actor::Stage;
 use gliaflow::augment::{AugmentConfig, Background, DrawnParams, Window};
 use gliaflow::base::{Domain, Fingerprint, KeyedRng, SampleKey};
 use gliaflow::brats::phantom::{PhantomCase, generate_phantom};
-use gliaflow::buffers::{PatchBuffer, PatchBufferPool};
-use gliaflow::cache::{CaseStore, ExpectedSource, MappedCase, PreprocessConfig, prepare_case};
+use gliaflow::buffers::{CaseBuffers, PatchBuffer, PatchBufferPool};
+use gliaflow::cache::{
+    CaseStore, ExpectedSource, MappedCase, PreprocessConfig, prepare_in_buffers,
+};
 use gliaflow::pipeline::augment::Augment;
 use gliaflow::pipeline::{CaseHandle, Crop, CropConfig, DrawnSample, Sample};
 use gliaflow::quality::QualityPolicy;
@@ -29,7 +31,9 @@ pub(super) fn mapped(case: &Case) -> (tempfile::TempDir, Arc<MappedCase>) {
     let folder = tempfile::tempdir().unwrap();
     let preprocess = as_it_is();
     let store = CaseStore::open(folder.path(), preprocess.fingerprint()).unwrap();
-    store.publish(&prepare_case(case, &preprocess).unwrap()).unwrap();
+    store
+        .publish(&prepare_in_buffers(&CaseBuffers::default(), case, &preprocess).unwrap())
+        .unwrap();
     let found = store.find_case(&case.id, ExpectedSource::Anything).unwrap().unwrap();
     (folder, found)
 }
@@ -207,7 +211,7 @@ fn scaled_negative_constant_and_empty_modalities_are_scored_like_any_other() {
         bytes_read: 0,
     };
     // The file keeps 16 bits of a float; the scores are those of what it keeps.
-    let contents = prepare_case(&case, &as_it_is()).unwrap();
+    let contents = prepare_in_buffers(&CaseBuffers::default(), &case, &as_it_is()).unwrap();
     let decoded = std::array::from_fn(|channel| {
         let codes: Vec<i16> = contents.images.iter().map(|voxel| voxel[channel]).collect();
         let codes = contents.brain.paste_into(&codes, dims, 0);

@@ -1,7 +1,8 @@
 //! The z-score of a prepared case against PyTorch's and MONAI's, voxel by voxel.
 
 use gliaflow::base::Fingerprint;
-use gliaflow::cache::{PreprocessConfig, prepare_case};
+use gliaflow::buffers::CaseBuffers;
+use gliaflow::cache::{PreprocessConfig, prepare_in_buffers};
 use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
 use serde::Deserialize;
 
@@ -33,7 +34,8 @@ fn z_scores_over_nonzero_voxels_are_the_oracles() {
         fingerprint: Fingerprint([0; 16]),
         bytes_read: 0,
     };
-    let contents = prepare_case(&case, &PreprocessConfig::default()).unwrap();
+    let contents =
+        prepare_in_buffers(&CaseBuffers::default(), &case, &PreprocessConfig::default()).unwrap();
     for modality in Modality::ALL {
         let (scale, stats) =
             (&contents.scales[modality.index()], &contents.stats[modality.index()]);

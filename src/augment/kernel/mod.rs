@@ -38,9 +38,8 @@ impl PatchImages<'_> {
 }
 
 /// Implementation of the augmentation pass.
-#[derive(strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernel {
     /// Plain code for any machine.
     Scalar,

@@ -19,8 +19,7 @@ use crate::pipeline::{
     Batch, Bottleneck, CpuUsage, CropConfig, DrillConfig, Footprint, LoaderConfig, Plan,
     diagnose_run,
 };
-use crate::run::Failure;
-use crate::run::prepare::{self, Session};
+use crate::run::{Failure, Session, prepare};
 use crate::run_folder::ExcludedCase;
 use crate::telemetry::{PeakMemoryMonitor, process};
 use crate::volume::{Dims, LabelScheme};

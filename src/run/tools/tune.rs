@@ -7,9 +7,8 @@ use serde::Serialize;
 
 use crate::base::{core_count, format_percent};
 use crate::pipeline::{Bottleneck, LoaderConfig, LoaderWorkers, WorkerPlan};
-use crate::run::Failure;
-use crate::run::prepare::Session;
 use crate::run::tools::drain::{DrainConfig, DrainDataset, DrainReport, StageReport, drain_loader};
+use crate::run::{Failure, Session};
 
 /// Share of its time that the trainer may wait.
 pub const STARVATION: f64 = 0.02;

@@ -15,7 +15,7 @@ class Convolution(ctypes.Structure):
         ("source", ctypes.c_int * 3), ("target", ctypes.c_int * 3), ("source_pitch", ctypes.c_int),
         ("target_pitch", ctypes.c_int), ("from_", ctypes.c_int), ("to", ctypes.c_int), ("groups", ctypes.c_int),
         ("samples", ctypes.c_int), ("side", ctypes.c_int), ("stride", ctypes.c_int), ("transposed", ctypes.c_int),
-        ("brick", ctypes.c_int * 3), ("splits", ctypes.c_int),
+        ("brick", ctypes.c_int * 3), ("splits", ctypes.c_int), ("merged", ctypes.c_int),
     ]
 
 
@@ -38,6 +38,8 @@ class Case:
     splits: int = 1
     columns: int = 0
     brick: tuple = (2, 2, 3)
+    # Groups that are computed as one.
+    merged: int = 1
     target: tuple = field(init=False)
 
     def __post_init__(self):
@@ -51,9 +53,10 @@ class Case:
 
     def granule(self, channels, pitch):
         """Bytes that can be read at once of `channels` channels, all groups together."""
+        groups = self.groups // self.merged
         for size in (16, 8, 4, 2):
             aligned = pitch * self.width % size == 0
-            aligned &= self.groups == 1 or channels // self.groups * self.width % size == 0
+            aligned &= groups == 1 or channels // groups * self.width % size == 0
             if size >= self.width and aligned:
                 return size
         raise AssertionError("no granule")
@@ -63,17 +66,19 @@ class Case:
         return self.columns or next(size for size in (8, 16, 32, 64) if size >= min(channels, 64))
 
     def forward(self):
+        groups = self.groups // self.merged
         return Convolution(
             source=self.extent, target=self.target, source_pitch=self.input_pitch, target_pitch=self.output_pitch,
-            from_=self.inputs // self.groups, to=self.outputs // self.groups, groups=self.groups,
+            from_=self.inputs // groups, to=self.outputs // groups, groups=groups, merged=self.merged,
             samples=self.samples, side=self.side, stride=self.stride, transposed=0, brick=self.brick,
             splits=self.splits,
         )
 
     def volume_gradient(self):
+        groups = self.groups // self.merged
         return Convolution(
             source=self.target, target=self.extent, source_pitch=self.output_pitch, target_pitch=self.input_pitch,
-            from_=self.outputs // self.groups, to=self.inputs // self.groups, groups=self.groups,
+            from_=self.outputs // groups, to=self.inputs // groups, groups=groups, merged=self.merged,
             samples=self.samples, side=self.side, stride=self.stride, transposed=1, brick=self.brick,
             splits=self.splits,
         )

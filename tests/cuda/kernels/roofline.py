@@ -2,7 +2,7 @@
 """Seconds that the convolutions of a training step would take on an H200, by counted quantities and fixed constants:
 tests/cuda/kernels/roofline.py [--layers]
 
-Counted: blocks and steps of each pass of each layer at 128^3 as `geometry.rs` divides them, instructions of the main
+Counted: blocks and steps of each pass of each layer at 128^3, divided as written down here, instructions of the main
 loop and of all else from the machine code for sm_90a, bytes read and written once, launches. A pass takes the longest
 of twice the time that its instructions need at one a cycle and scheduler, of its bytes at 3 TB/s, and of 1.5 us for
 each step that one block makes after another. It is a model: nothing here was measured on a card.
@@ -20,8 +20,9 @@ from test_architectures import COUNTED, Toolkit
 MULTIPROCESSORS, SCHEDULERS, CLOCK = 132, 4, 1.755e9
 BYTES, STEP, LAUNCH = 3e12, 1.5e-6, 5e-6
 WARPS = 4
-# As in geometry.rs.
-BLOCKS_WANTED, STEPS_AT_LEAST = 528, 16
+# Blocks that keep every multiprocessor busy; steps that a block has at least where several share a sum; bytes of
+# channels that groups are merged up to.
+BLOCKS_WANTED, STEPS_AT_LEAST, MERGED = 528, 16, 64
 
 
 def unet(side=128, width=30, levels=5):
@@ -69,7 +70,7 @@ def cascaded(side=128, features=4, levels=4, stages=3):
         for level in reversed(range(levels - 1)):
             extent = side >> stage + level
             below = merged[level + 1] if level + 2 == levels else decoder[level + 1]
-            layers.append((f"{name}up {level}", decoder[level], below, extent, 2, 2, 1))
+            layers.append((f"{name}up {level}", decoder[level], below, extent // 2, 2, 2, 1))
             more = 3 if level > 0 and stage + level < stages else 0
             layers.append((f"{name}fuse {level}", decoder[level] + merged[level] + more, decoder[level], extent, 1, 1, 1))
             layers += [(f"{name}decoder {level}.{at}", decoder[level], decoder[level], extent, 3, 1, 1) for at in (1, 2)]
@@ -149,7 +150,10 @@ def main():
         times, launches, work = {}, 0, 0.0
         for layer, inputs, outputs, target, side, stride, groups in layers:
             unit = 8 if bf16 else 4
-            case = Case(batch, (target * stride,) * 3, inputs, outputs, side=side, stride=stride, groups=groups, bf16=bf16,
+            merged = 1
+            while groups % (2 * merged) == 0 and 2 * merged * max(inputs, outputs) // groups * (2 if bf16 else 4) <= MERGED:
+                merged *= 2
+            case = Case(batch, (target * stride,) * 3, inputs, outputs, side=side, stride=stride, groups=groups, merged=merged, bf16=bf16,
                         input_pitch=-(-inputs // unit) * unit, output_pitch=-(-outputs // unit) * unit)
             flops = 2 * batch * target**3 * inputs // groups * outputs * side**3
             work += flops

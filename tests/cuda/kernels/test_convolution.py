@@ -42,6 +42,10 @@ CASES = [
     Case(1, (6, 6, 6), 12, 12, groups=3, splits=5),
     Case(1, (5, 5, 5), 6, 130, groups=2, bf16=False),
     Case(2, (7, 7, 7), 16, 16, groups=4, stride=2, side=1, splits=3),
+    # Groups that are computed as one, all and some of them.
+    Case(2, (4, 5, 6), 4, 16, groups=4, merged=4, input_pitch=8),
+    Case(1, (5, 4, 3), 16, 16, groups=4, merged=2, stride=2, bf16=False),
+    Case(1, (4, 3, 4), 12, 20, groups=4, merged=4, side=1, splits=2),
     # The transposed convolution of 2^3 is this one's input's gradient.
     Case(2, (6, 8, 4), 30, 60, side=2, stride=2, input_pitch=32, output_pitch=64),
     Case(1, (4, 6, 10), 5, 8, side=2, stride=2, bf16=False, splits=2),
@@ -109,10 +113,10 @@ class Convolutions(unittest.TestCase):
         tiles = -(-geometry.to // columns)
         macros = {"BF16": int(case.bf16), "COLUMNS": columns, "GRANULE": granule}
         target_granule = case.granule(case.outputs, case.output_pitch)
-        parts = allocate(case.splits * case.groups * rows * tiles * columns * 4)
+        parts = allocate(case.splits * geometry.groups * rows * tiles * columns * 4)
         self.library.launch(
             "kernel_gradient", {**macros, "TARGET_GRANULE": target_granule},
-            (rows // 128, tiles * case.groups, case.splits), [volume, slopes, parts, geometry], [parts], threads=128)
+            (rows // 128, tiles * geometry.groups, case.splits), [volume, slopes, parts, geometry], [parts], threads=128)
         gradient = allocate(weights * 4)
         blocks = -(-weights // 256)
         self.library.launch("add_kernel_parts", macros, blocks, [parts, gradient, geometry], [gradient])

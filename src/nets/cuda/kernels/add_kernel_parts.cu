@@ -11,19 +11,21 @@ extern "C" __global__ void __launch_bounds__(256) add_kernel_parts(const float* 
     const int granules = granules_of(g.from, per_granule);
     const int rows = (taps * granules * per_granule + 127) / 128 * 128;
     const int columns = (g.to + COLUMNS - 1) / COLUMNS * COLUMNS;
+    const int from = g.from / g.merged, to = g.to / g.merged;
     const int place = blockIdx.x * 256 + threadIdx.x;
-    if (place >= g.groups * taps * g.from * g.to) {
+    if (place >= g.groups * taps * from * g.to) {
         return;
     }
     const int output = place % g.to;
-    const int input = place / g.to % g.from;
-    const int tap = place / g.to / g.from % taps;
-    const int group = place / g.to / g.from / taps;
-    const size_t at = ((size_t)group * rows + tap * granules * per_granule + input) * columns + output;
+    const int input = place / g.to % from;
+    const int tap = place / g.to / from % taps;
+    const int group = place / g.to / from / taps;
+    const int pair = tap * granules * per_granule + output / to * from + input;
+    const size_t at = ((size_t)group * rows + pair) * columns + output;
     const size_t distance = (size_t)g.groups * rows * columns;
     float sum = 0.0f;
     for (int split = 0; split < g.splits; ++split) {
         sum += parts[split * distance + at];
     }
-    gradient[((size_t)(group * g.to + output) * g.from + input) * taps + tap] = sum;
+    gradient[((size_t)(group * g.to + output) * from + input) * taps + tap] = sum;
 }

@@ -19,6 +19,7 @@ struct Convolution {
     int transposed;   // 1: the gradient of a convolution's input, from its output's
     int brick[3];     // 128 voxels that a block works on at a time, as powers of two along d, h, w; they add up to 7
     int splits;       // pieces that sums are computed in, added up in a second pass
+    int merged;       // groups of the kernel that make one group here, whose products across them are with zeros
 };
 
 /// Voxels of one class and their taps: along axis a, voxel i of the class is voxel `step[a] * i + offset[a]` of

@@ -38,10 +38,12 @@ extern "C" __global__ void __launch_bounds__(256) pack_kernel(const float* __res
     const int tap = granule / granules;
     const int channel = granule % granules * per_granule + element % per_granule;
     float value = 0.0f;
-    if (tap < l.tap_count() && channel < g.from && column < g.to) {
+    const int from = g.from / g.merged, to = g.to / g.merged;
+    if (tap < l.tap_count() && channel < g.from && column < g.to && channel / from == column / to) {
         const int taps = g.side * g.side * g.side;
+        const int first_in = group * g.from + channel, first_out = group * g.to + column;
         // The kernel is [out][in]: from is `in` in the convolution itself, `out` in its gradient.
-        const int pair = g.transposed ? (group * g.from + channel) * g.to + column : (group * g.to + column) * g.from + channel;
+        const int pair = g.transposed ? first_in * to + column % to : first_out * from + channel % from;
         value = kernel[pair * taps + kernel_tap(g, l, tap)];
     }
 #if BF16

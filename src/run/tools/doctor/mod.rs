@@ -12,9 +12,8 @@ use serde::Serialize;
 use crate::telemetry::MetricsAddress;
 
 /// FindingGrade of a finding.
-#[derive(strum::Display)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::Display)]
 #[strum(serialize_all = "lowercase")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FindingGrade {
     /// Enough.
