@@ -81,6 +81,15 @@ cubecl:
     cargo test --features wgpu cubecl:: -- --nocapture
     cargo test --features wgpu,fusion cubecl:: -- --nocapture
 
+# Every fuzz target for so many seconds, or those that are named (fuzz/README.md): needs a nightly
+# compiler and cargo-fuzz.
+fuzz SECONDS *TARGETS:
+    fuzz/run {{SECONDS}} {{TARGETS}}
+
+# Seeds of the fuzz targets, and some cuts and flips of each: needs neither.
+fuzz-seeds *ARGS:
+    cargo run --manifest-path fuzz/Cargo.toml --release --bin seeds {{ARGS}}
+
 gate:
     bash .ci/run
 

@@ -29,6 +29,7 @@ const FLOORS: &[(&str, u8)] = &[
 const FENCED: &[(&str, &[&str])] = &[
     ("kanal", &["src/actor/mailbox.rs"]),
     ("memmap2", &["src/cache/map.rs"]),
+    ("libc", &["src/cache/mapping_faults.rs"]),
     ("nifti", &["src/brats/"]),
     ("nvml_wrapper", &["src/telemetry/gpu/nvml.rs"]),
     (

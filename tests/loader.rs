@@ -15,5 +15,6 @@ mod replayed;
 mod same;
 mod setting;
 mod share;
+mod shrunk;
 mod stalled;
 mod whole;

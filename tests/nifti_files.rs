@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use gliaflow::base::Reason;
 use gliaflow::brats::{
-    CaseFiles, CaseReader, Depth, NiftiImage, discover_cases, inspect_file, inspect_folder,
-    read_labels_only, read_volume, source_grid,
+    CaseFiles, CaseReader, DEFAULT_MAX_VOXELS, Depth, NiftiImage, discover_cases, inspect_file,
+    inspect_folder, read_labels_only, read_volume, source_grid,
 };
 use gliaflow::volume::{Affine, Dims, LabelScheme, Voxels};
 use serde_json::Value;
@@ -47,7 +47,7 @@ fn canonical(volume: &NiftiImage) -> Voxels {
     let dims = Dims::from_nifti([shape[0], shape[1], shape[2]]);
     let source = source_grid(dims, volume.header.world_from_voxel);
     assert_eq!(source.canonical_dims().to_nifti(), SHAPE);
-    volume.voxels.gather(source.file_offsets())
+    volume.voxels.gather(source.file_offsets()).unwrap()
 }
 
 #[track_caller]
@@ -93,7 +93,7 @@ fn every_valid_variant_reads_exactly() {
             other => panic!("{name}: unknown expectation {other}"),
         }
         let Some(sum) = expected["sum"].as_f64() else { continue };
-        let report = inspect_file(&path).unwrap();
+        let report = inspect_file(&path, DEFAULT_MAX_VOXELS).unwrap();
         assert!((report.sum - sum).abs() <= tolerance * sum, "{name}: sum {}", report.sum);
         let [min, max] = ["min", "max"].map(|key| expected[key].as_f64().unwrap());
         assert!((report.min.unwrap() - min).abs() <= tolerance, "{name}: min {:?}", report.min);
@@ -104,7 +104,7 @@ fn every_valid_variant_reads_exactly() {
 #[test]
 fn variants_keep_what_their_names_say() {
     let folder = fixtures("variants");
-    let report = |name: &str| inspect_file(&folder.join(name)).unwrap();
+    let report = |name: &str| inspect_file(&folder.join(name), DEFAULT_MAX_VOXELS).unwrap();
     for codes in ["RAS", "LAS", "PIR", "ASL", "SPL"] {
         assert_eq!(report(&format!("orient_{codes}.nii.gz")).orientation, codes);
     }
@@ -212,7 +212,7 @@ fn defective_cases_are_listed_refused_or_accepted_as_they_should() {
     let healthy = CaseReader::default().read(find("seg_all_zero")).unwrap();
     assert!(healthy.labels.unwrap().iter().all(|value| *value == 0));
 
-    let report = inspect_folder(&folder, Depth::Voxels, None).unwrap();
+    let report = inspect_folder(&folder, Depth::Voxels, None, DEFAULT_MAX_VOXELS).unwrap();
     assert_eq!((report.cases.len(), report.problems.len()), (7, 6));
     assert_eq!(report.cases.iter().filter(|case| !case.labelled).count(), 1);
 }

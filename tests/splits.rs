@@ -80,6 +80,7 @@ mod by_patient {
             labels: labelled.then(Default::default),
             mask: None,
             scheme: LabelScheme::Brats2023,
+            max_voxels: 1 << 20,
             grade: None,
         }
     }

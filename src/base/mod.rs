@@ -1,24 +1,28 @@
 //! Floor 0: errors, files, threads, keyed randomness, fingerprints, the schema of settings and
 //! progress, for every other floor.
 
+mod cgroup;
 mod error;
 mod files;
 mod fingerprint;
 pub mod fs;
 mod lock;
 mod machine;
+mod memory;
 mod progress;
 mod schema;
 mod seed;
 mod text;
 mod thread;
 
+pub use cgroup::memory_limit;
 pub use error::{CaseError, Fault, Reason};
 pub use files::{can_sync_folder, rename_synced, replace_file_with, sync_folder, sync_to_disk};
 pub use files::{write_atomically, write_json};
 pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use lock::{LockOutcome, has_locks, lock_exclusive, lock_shared, try_lock_exclusive};
 pub use machine::{core_count, open_file_limit, raise_open_file_limit};
+pub use memory::{FREE_MEMORY, OutOfMemory, collect_values, reserve_values, zeroed_values};
 pub use progress::{Progress, ProgressTask};
 pub use schema::{ConfigError, check_ranges, check_value, join_path, range_text};
 pub use schema::{replace_neutral_settings, schema_of};

@@ -1,29 +1,52 @@
 //! Bytes of a file, compressed or not: recognised by content, never by name, and never larger in
 //! memory than the file can hold.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::Read;
 use std::path::Path;
 
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::base::fs::{self, AtPath};
-use crate::base::{CaseError, Reason};
-use crate::brats::gzip::{self, MemberReader};
-
-/// Bytes after the last voxel that need no word: some writers pad.
-const TRAILING: u64 = 64 << 10;
+use crate::base::{CaseError, FREE_MEMORY, OutOfMemory, Reason, zeroed_values};
+use crate::brats::content_stream::{content_reader, corrupt_error, stream_into};
+use crate::brats::gzip;
 
 /// Deflate spends at least two bits on a match, and a match is at most 258 bytes (RFC 1951, 3.2.5).
 const DEFLATE_MAX_RATIO: u64 = 1032;
+
+/// Bytes that a file may have beside its voxels: header, extensions, padding.
+const MAX_SURPLUS: u64 = 64 << 20;
+
+/// Widest voxel that is read, in bytes.
+const MAX_VOXEL_BYTES: u64 = 8;
 
 /// Longest start that [`decompress_into`] inflates only to drop it again: the longest header, and
 /// extensions of the usual size.
 const MAX_LEAD: usize = 64 << 10;
 
-/// Reads the whole file as it is on the disk, in place of the content of `into`.
-pub(super) fn read_whole(path: &Path, into: Vec<u8>) -> Result<Vec<u8>, CaseError> {
+/// Reads the whole file as it is on the disk, in place of the content of `into`; a file that is longer
+/// than `max_voxels` can be is refused before anything is read.
+pub(super) fn read_whole(
+    path: &Path,
+    max_voxels: usize,
+    into: Vec<u8>,
+) -> Result<Vec<u8>, CaseError> {
+    let found = path.metadata().at_path(path)?.len();
+    let most = (max_voxels as u64).saturating_mul(MAX_VOXEL_BYTES).saturating_add(MAX_SURPLUS);
+    if found > most {
+        return Err(CaseError::new(
+            Reason::Format,
+            path.display(),
+            format!("is a file of {found} bytes, more than {max_voxels} voxels take"),
+            MORE_VOXELS,
+        ));
+    }
     read_up_to(path, u64::MAX, into)
 }
+
+/// Way out for a volume of more voxels than are read.
+pub(super) const MORE_VOXELS: &str =
+    "if it is what you mean, allow more: data.max_voxels of a run, or --max-voxels";
 
 /// Reads the file's first bytes, at most `limit`.
 pub(super) fn read_start(path: &Path, limit: u64) -> Result<Vec<u8>, CaseError> {
@@ -88,53 +111,35 @@ pub(super) fn decompress_into<T: FromBytes + IntoBytes + Clone>(
     into: &mut Vec<T>,
 ) -> Result<(), CaseError> {
     let lead = skip.div_ceil(size_of::<T>());
+    let out_of_memory = |error: OutOfMemory| {
+        CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY)
+    };
     if lead * size_of::<T>() <= MAX_LEAD && gzip::claims_length(raw, skip + count * size_of::<T>())
     {
-        resize_for_overwrite(into, lead + count);
+        resize_for_overwrite(into, lead + count).map_err(out_of_memory)?;
         let before = lead * size_of::<T>() - skip;
         if gzip::inflate(raw, &mut into.as_mut_bytes()[before..]) {
             into.drain(..lead);
             return Ok(());
         }
     }
-    resize_for_overwrite(into, count);
+    resize_for_overwrite(into, count).map_err(out_of_memory)?;
     stream_into(path, raw, skip, into.as_mut_bytes())
 }
 
 /// Resizes `into`; its content is undefined.
-fn resize_for_overwrite<T: FromBytes + Clone>(into: &mut Vec<T>, length: usize) {
+fn resize_for_overwrite<T: FromBytes + Clone>(
+    into: &mut Vec<T>,
+    length: usize,
+) -> Result<(), OutOfMemory> {
     if into.capacity() < length {
         // Zeroed pages come free from the system, while zeros in an old buffer are written.
-        *into = vec![T::new_zeroed(); length];
+        *into = Vec::new();
+        *into = zeroed_values(T::new_zeroed(), length)?;
     } else {
         into.resize(length, T::new_zeroed());
     }
-}
-
-fn stream_into(path: &Path, raw: &[u8], skip: usize, into: &mut [u8]) -> Result<(), CaseError> {
-    let mut content = content_reader(raw);
-    let skipped = io::copy(&mut content.by_ref().take(skip as u64), &mut io::sink())
-        .map_err(|error| corrupt_error(path, &error))?;
-    let mut filled = 0;
-    while filled < into.len() {
-        match content.read(&mut into[filled..]).map_err(|error| corrupt_error(path, &error))? {
-            0 => return Err(cut_off_error(path, skipped + filled as u64, skip + into.len())),
-            count => filled += count,
-        }
-    }
-    let trailing =
-        io::copy(&mut content, &mut io::sink()).map_err(|error| corrupt_error(path, &error))?;
-    if trailing > TRAILING {
-        tracing::warn!(
-            "{}: {trailing} bytes follow the last voxel of its header, and are not read",
-            path.display()
-        );
-    }
     Ok(())
-}
-
-fn content_reader(raw: &[u8]) -> Box<dyn Read + '_> {
-    if gzip::is_gzip(raw) { Box::new(MemberReader::new(raw)) } else { Box::new(raw) }
 }
 
 /// Recognises content that is often found under a NIfTI name; returns the problem and the way out.
@@ -161,31 +166,10 @@ fn recognise_foreign_file(head: &[u8]) -> Option<(&'static str, &'static str)> {
     None
 }
 
-fn cut_off_error(path: &Path, found: u64, expected: usize) -> CaseError {
-    CaseError::new(
-        Reason::Format,
-        path.display(),
-        format!("ends after {found} bytes, its header asks for {expected}"),
-        "the file was cut off: download or convert it again",
-    )
-}
-
-/// Error of a compressed stream that cannot be read to its end.
-fn corrupt_error(path: &Path, error: &io::Error) -> CaseError {
-    let text = error.to_string();
-    let (reason, problem) = if error.kind() == ErrorKind::UnexpectedEof {
-        (Reason::Format, "the compressed data break off".to_owned())
-    } else if text.contains("checksum") {
-        (Reason::Checksum, "the content does not match its gzip checksum".to_owned())
-    } else {
-        (Reason::Format, format!("the compressed data are corrupt ({text})"))
-    };
-    CaseError::new(reason, path.display(), problem, "download or write the file again")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::brats::content_stream::TRAILING;
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use proptest::prelude::*;

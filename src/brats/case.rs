@@ -6,9 +6,12 @@ use std::path::Path;
 
 use parking_lot::Mutex;
 
-use crate::base::{CaseError, Fingerprint, Fingerprinter};
+use crate::base::{
+    CaseError, FREE_MEMORY, Fingerprint, Fingerprinter, OutOfMemory, Reason, collect_values,
+    reserve_values,
+};
 use crate::brats::file_grid::{FileGrid, GridMatch};
-use crate::brats::read::RawVolume;
+use crate::brats::read::{DEFAULT_MAX_VOXELS, RawVolume};
 use crate::brats::{CaseFiles, labels, narrow, source_grid};
 use crate::buffers::{BufferPool, CaseBuffers};
 use crate::volume::{Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
@@ -69,22 +72,23 @@ pub struct CaseHeaders {
 /// If the file cannot be read, holds more than one volume, or a label is none of the scheme's.
 pub fn read_labels_only(path: &Path, scheme: LabelScheme) -> Result<LabelVolume, CaseError> {
     let buffers = CaseBuffers::default();
-    let packed = RawVolume::read(path, &buffers)?;
+    let packed = RawVolume::read(path, DEFAULT_MAX_VOXELS, &buffers)?;
     let source = source_grid(packed.header.volume_dims(path)?, packed.header.world_from_voxel);
     let file_labels = labels::read_labels(&packed, scheme, &buffers)?;
-    Ok(LabelVolume { labels: to_canonical_order(file_labels, &source, &buffers.bytes), source })
+    let labels = to_canonical_order(file_labels, &source, &buffers.bytes).map_err(out_of(path))?;
+    Ok(LabelVolume { labels, source })
 }
 
 fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseError> {
     let mut sum = SourceTotals::default();
     let [first_path, other_paths @ ..] = &files.images;
-    let first = RawVolume::read(first_path, buffers)?;
+    let first = RawVolume::read(first_path, files.max_voxels, buffers)?;
     let placed = FileGrid::from_file(first_path, &first)?;
     let mut images = Vec::with_capacity(Modality::COUNT);
     images.push(canonical_image(&first, &placed.source, buffers)?);
     sum.add_file(first, buffers);
     let read_beside = |path: &Path| -> Result<(RawVolume, SourceGrid), CaseError> {
-        let packed = RawVolume::read(path, buffers)?;
+        let packed = RawVolume::read(path, files.max_voxels, buffers)?;
         let matched = placed.match_file(&FileGrid::from_file(path, &packed)?)?;
         warn_of_difference(&files.id, path, &matched);
         Ok((packed, matched.source))
@@ -98,7 +102,8 @@ fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseErro
     if let Some(path) = &files.labels {
         let (packed, source) = read_beside(path)?;
         let file_labels = labels::read_labels(&packed, files.scheme, buffers)?;
-        canonical_labels = Some(to_canonical_order(file_labels, &source, &buffers.bytes));
+        canonical_labels =
+            Some(to_canonical_order(file_labels, &source, &buffers.bytes).map_err(out_of(path))?);
         sum.add_file(packed, buffers);
     }
     let mut mask = None;
@@ -106,7 +111,8 @@ fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseErro
         let (packed, source) = read_beside(path)?;
         let values = canonical_image(&packed, &source, buffers)?;
         let inside = |value: f64| u8::from(value != 0.0 && value.is_finite());
-        mask = Some(values.iter().map(inside).collect());
+        let inside = collect_values(values.len(), values.iter().map(inside));
+        mask = Some(inside.map_err(out_of(path))?);
         sum.add_file(packed, buffers);
     }
     Ok(Case {
@@ -138,7 +144,7 @@ fn read_case_headers(files: &CaseFiles, buffers: &CaseBuffers) -> Result<CaseHea
     let mut sum = SourceTotals::default();
     let mut first: Option<FileGrid<'_>> = None;
     for path in files.paths() {
-        let packed = RawVolume::read(path, buffers)?;
+        let packed = RawVolume::read(path, files.max_voxels, buffers)?;
         let placed = FileGrid::from_file(path, &packed)?;
         sum.add_file(packed, buffers);
         first.get_or_insert(placed).match_file(&placed)?;
@@ -179,26 +185,32 @@ fn canonical_image(
     source: &SourceGrid,
     buffers: &CaseBuffers,
 ) -> Result<Voxels, CaseError> {
-    Ok(match narrow::decode_voxels(packed, buffers)? {
+    let canonical = match narrow::decode_voxels(packed, buffers)? {
         Voxels::I16(values) => {
-            Voxels::I16(to_canonical_order(values, source, &buffers.intensities))
+            to_canonical_order(values, source, &buffers.intensities).map(Voxels::I16)
         }
-        voxels if is_canonical(source) => voxels,
+        voxels if is_canonical(source) => Ok(voxels),
         voxels => voxels.gather(source.file_offsets()),
-    })
+    };
+    canonical.map_err(out_of(&packed.path))
+}
+
+/// Error of a file for which there is no memory.
+fn out_of(path: &Path) -> impl FnOnce(OutOfMemory) -> CaseError {
+    move |error| CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY)
 }
 
 fn to_canonical_order<T: Copy>(
     in_file: Vec<T>,
     source: &SourceGrid,
     pool: &BufferPool<T>,
-) -> Vec<T> {
+) -> Result<Vec<T>, OutOfMemory> {
     if is_canonical(source) {
-        return in_file;
+        return Ok(in_file);
     }
     let mut canonical = pool.take();
-    canonical.clear();
+    reserve_values(&mut canonical, in_file.len())?;
     canonical.extend(source.file_offsets().map(|place| in_file[place]));
     pool.give_back(in_file);
-    canonical
+    Ok(canonical)
 }

@@ -10,6 +10,7 @@ use crate::base::{CaseError, Reason};
 use crate::brats::discovery_errors::{DoubledFiles, and_more_text, duplicate_error};
 use crate::brats::folder_listing::FolderListing;
 use crate::brats::layout::{self, Layout, NamedFiles};
+use crate::brats::read::DEFAULT_MAX_VOXELS;
 use crate::brats::scheme::{ChosenScheme, NameSchemes, SchemeRequest, choose_for_case};
 use crate::volume::{CaseId, LabelScheme, Modality, PatientId, case_id_problem};
 
@@ -53,6 +54,8 @@ pub struct CaseFiles {
     pub scheme: LabelScheme,
     /// Tumour grade, from the name of a folder above.
     pub grade: Option<TumourGrade>,
+    /// Voxels of the largest volume that is read.
+    pub max_voxels: usize,
 }
 
 impl CaseFiles {
@@ -75,6 +78,15 @@ pub struct Dataset {
     pub cases: Vec<CaseFiles>,
     /// Errors of what could not become a case, sorted by name.
     pub problems: Vec<CaseError>,
+}
+
+impl Dataset {
+    /// Sets the number of voxels of the largest volume that is read.
+    #[must_use]
+    pub fn with_max_voxels(mut self, max_voxels: usize) -> Self {
+        self.cases.iter_mut().for_each(|files| files.max_voxels = max_voxels);
+        self
+    }
 }
 
 /// Finds the cases in a dataset's folder, or the one case whose folder it is.
@@ -235,6 +247,7 @@ impl FolderScan {
             mask: None,
             scheme: labels.scheme,
             grade,
+            max_voxels: DEFAULT_MAX_VOXELS,
         });
     }
 

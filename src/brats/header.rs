@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use crate::base::CaseError;
+use crate::brats::bytes::MORE_VOXELS;
 use crate::brats::datatype::Datatype;
 use crate::brats::fields::{HeaderFields, field_error};
 use crate::brats::placement;
@@ -78,6 +79,17 @@ impl Header {
     pub fn shape_text(&self) -> String {
         let lengths: Vec<String> = self.shape.iter().map(ToString::to_string).collect();
         lengths.join("x")
+    }
+
+    /// Refuses a volume of more than `most` voxels, whether its file holds them or not: a few MB may.
+    pub(super) fn check_voxels(&self, path: &Path, most: usize) -> Result<(), CaseError> {
+        let voxels = self.shape.iter().try_fold(1usize, |all, length| all.checked_mul(*length));
+        if voxels.is_some_and(|voxels| voxels <= most) {
+            return Ok(());
+        }
+        let voxels = voxels.map_or("over 2^64".to_owned(), |voxels| voxels.to_string());
+        let problem = format!("is {}: {voxels} voxels, the limit is {most}", self.shape_text());
+        Err(field_error(path, "dim", problem, MORE_VOXELS))
     }
 
     /// Refuses a header that claims more than the `ceiling` of bytes that its file can hold, before
@@ -264,6 +276,19 @@ mod tests {
         let huge = [7i16, 32767, 32767, 32767, 32767, 32767, 32767, 32767].map(i16::to_le_bytes);
         let beyond = parsed(&[(40, huge.as_flattened())]).unwrap();
         assert!(beyond.check_length(path, u64::MAX).unwrap_err().to_string().contains("2^64"));
+    }
+
+    #[test]
+    fn more_voxels_than_are_wanted_are_refused_however_many_there_are() {
+        let path = Path::new("a.nii");
+        let header = parsed(&[]).unwrap();
+        assert!(header.check_voxels(path, 24).is_ok());
+        let refused = header.check_voxels(path, 23).unwrap_err().to_string();
+        assert!(refused.contains("is 2x3x4: 24 voxels, the limit is 23"), "{refused}");
+        assert!(refused.contains("data.max_voxels"), "{refused}");
+        let huge = [7i16, 32767, 32767, 32767, 32767, 32767, 32767, 32767].map(i16::to_le_bytes);
+        let beyond = parsed(&[(40, huge.as_flattened())]).unwrap();
+        assert!(beyond.check_voxels(path, usize::MAX).unwrap_err().to_string().contains("2^64"));
     }
 
     #[test]

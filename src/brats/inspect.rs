@@ -5,10 +5,12 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::base::CaseError;
+use crate::brats::read::RawVolume;
 use crate::brats::{
     CaseExamination, Layout, SchemeReason, TumourGrade, axis_codes, discover_cases, examine_cases,
-    read_volume,
+    narrow,
 };
+use crate::buffers::CaseBuffers;
 use crate::quality::{Consequence, QualityPolicy};
 use crate::volume::{CaseId, LabelScheme};
 
@@ -78,22 +80,28 @@ pub enum Depth {
     Voxels,
 }
 
-/// Reads a file and describes it.
+/// Reads a file of up to `max_voxels` and describes it. No voxel is kept: the memory is that of the
+/// file as it is on the disk.
 ///
 /// # Errors
-/// Those of [`read_volume`].
-pub fn inspect_file(path: &Path) -> Result<FileReport, CaseError> {
-    let volume = read_volume(path)?;
-    let header = volume.header;
+/// Those of [`read_volume`](crate::brats::read::read_volume).
+pub fn inspect_file(path: &Path, max_voxels: usize) -> Result<FileReport, CaseError> {
+    let packed = RawVolume::read(path, max_voxels, &CaseBuffers::default())?;
     let mut min = f64::INFINITY;
     let mut max = f64::NEG_INFINITY;
     let mut sum = 0.0;
-    for value in volume.voxels.iter().filter(|value| value.is_finite()) {
-        min = min.min(value);
-        max = max.max(value);
-        sum += value;
-    }
-    let some_finite = volume.non_finite < volume.voxels.len();
+    let mut non_finite = 0;
+    narrow::visit_values(&packed, |value| {
+        if value.is_finite() {
+            min = min.min(value);
+            max = max.max(value);
+            sum += value;
+        } else {
+            non_finite += 1;
+        }
+    })?;
+    let header = packed.header;
+    let some_finite = non_finite < header.voxel_count();
     Ok(FileReport {
         path: path.display().to_string(),
         spacing_mm: header.spacing_mm,
@@ -103,13 +111,13 @@ pub fn inspect_file(path: &Path) -> Result<FileReport, CaseError> {
         min: some_finite.then_some(min),
         max: some_finite.then_some(max),
         sum,
-        non_finite: volume.non_finite,
+        non_finite,
         shape: header.shape,
     })
 }
 
 /// Lists the cases of a folder, the meaning of their labels (`asked`, or from their names) and what
-/// is wrong with which. A case that cannot be read, or has no information, is a problem and listed
+/// is wrong with which; volumes may have up to `max_voxels`. A case that cannot be read, or has no information, is a problem and listed
 /// among the cases as well: it is there.
 ///
 /// # Errors
@@ -118,8 +126,9 @@ pub fn inspect_folder(
     folder: &Path,
     depth: Depth,
     asked: Option<LabelScheme>,
+    max_voxels: usize,
 ) -> Result<FolderReport, CaseError> {
-    let dataset = discover_cases(folder, asked)?;
+    let dataset = discover_cases(folder, asked)?.with_max_voxels(max_voxels);
     let mut problems: Vec<String> = dataset.problems.iter().map(ToString::to_string).collect();
     let examined = match depth {
         Depth::Names => Vec::new(),
@@ -167,4 +176,66 @@ fn list_refusals<'a>(
     refused.map(move |located| {
         located.finding.clone().into_error(&located.file).of_case(id).to_string()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::brats::{DEFAULT_MAX_VOXELS, read_volume};
+
+    /// File of so many voxels in a row, after a header with this type and scaling.
+    fn file(code: i16, bits: i16, count: i16, slope: f32, voxels: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0u8; 352];
+        let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+        put(0, &348i32.to_le_bytes());
+        put(40, [3, count, 1, 1, 1, 1, 1, 1i16].map(i16::to_le_bytes).as_flattened());
+        put(70, &code.to_le_bytes());
+        put(72, &bits.to_le_bytes());
+        put(76, [1f32; 8].map(f32::to_le_bytes).as_flattened());
+        put(108, &352f32.to_le_bytes());
+        put(112, &slope.to_le_bytes());
+        put(116, &(-3f32).to_le_bytes());
+        put(344, b"n+1\0");
+        bytes.extend_from_slice(voxels);
+        bytes
+    }
+
+    #[test]
+    fn the_figures_of_a_stream_are_those_of_the_whole_volume() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.nii");
+        // More than a piece of the stream, and bytes that are numbers of any type.
+        let noise: Vec<u8> = (0..20_000u64 * 8).map(|i| (i * i * 7 + i / 3) as u8).collect();
+        let types = [(2, 8), (256, 8), (4, 16), (512, 16), (8, 32), (768, 32), (16, 32), (64, 64)];
+        for (code, bits) in types.into_iter().chain([(1024, 64), (1280, 64)]) {
+            for slope in [0.0, 0.37] {
+                let voxels = &noise[..20_000 * bits as usize / 8];
+                fs::write(&path, file(code, bits, 20_000, slope, voxels)).unwrap();
+                let whole = read_volume(&path).unwrap();
+                let found = inspect_file(&path, DEFAULT_MAX_VOXELS).unwrap();
+                let finite = || whole.voxels.iter().filter(|value| value.is_finite());
+                let sum = finite().fold(0.0, |sum, value| sum + value);
+                assert_eq!(found.sum.to_bits(), sum.to_bits(), "type {code}, slope {slope}");
+                assert_eq!(found.min, finite().reduce(f64::min), "type {code}, slope {slope}");
+                assert_eq!(found.max, finite().reduce(f64::max), "type {code}, slope {slope}");
+                assert_eq!(found.non_finite, whole.non_finite, "type {code}, slope {slope}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_giant_is_refused_by_its_header_and_a_long_file_by_its_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.nii");
+        fs::write(&path, file(4, 16, 3000, 0.0, &[0; 6000])).unwrap();
+        assert!(inspect_file(&path, 3000).is_ok());
+        let refused = inspect_file(&path, 2999).unwrap_err().to_string();
+        assert!(refused.contains("a.nii: dim: is 3000x1x1: 3000 voxels, the limit is 2999"));
+        // A file of holes: nothing of it may be read, or this takes minutes.
+        fs::File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        let refused = inspect_file(&path, 3000).unwrap_err().to_string();
+        assert!(refused.contains("1099511627776 bytes, more than 3000 voxels take"), "{refused}");
+    }
 }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::base::{CaseError, Reason};
+use crate::base::{CaseError, FREE_MEMORY, Reason, reserve_values};
 use crate::brats::datatype::Datatype;
-use crate::brats::read::RawVolume;
+use crate::brats::read::{DEFAULT_MAX_VOXELS, RawVolume};
 use crate::brats::{bytes, narrow, scheme};
 use crate::buffers::CaseBuffers;
 use crate::volume::{LabelScheme, Voxels};
@@ -42,7 +42,7 @@ pub(super) fn read_labels(
 /// reading of labels refuses them.
 pub(super) fn read_label_values(path: &Path) -> Result<BTreeSet<i64>, CaseError> {
     let buffers = CaseBuffers::default();
-    let packed = RawVolume::read(path, &buffers)?;
+    let packed = RawVolume::read(path, DEFAULT_MAX_VOXELS, &buffers)?;
     let mut values = BTreeSet::new();
     let mut last = None;
     for value in narrow::decode_voxels(&packed, &buffers)?.iter() {
@@ -90,9 +90,12 @@ fn canonical_labels(
     path: &Path,
     voxels: &Voxels,
     scheme: LabelScheme,
-    into: Vec<u8>,
+    mut into: Vec<u8>,
 ) -> Result<Vec<u8>, CaseError> {
     let known = canonical_label_table(scheme);
+    reserve_values(&mut into, voxels.len()).map_err(|error| {
+        CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY)
+    })?;
     let whole = match voxels {
         Voxels::I16(values) => map_labels(values, into, |value| {
             usize::try_from(value).ok().and_then(|place| known.get(place).copied().flatten())
@@ -105,14 +108,12 @@ fn canonical_labels(
     whole.ok_or_else(|| unknown_label_error(path, voxels.iter(), scheme))
 }
 
-/// Maps every value; `None` if one has no label.
+/// Maps every value into `labels`, which are empty; `None` if one has no label.
 fn map_labels<T: Copy + Default + PartialEq>(
     values: &[T],
     mut labels: Vec<u8>,
     label: impl Fn(T) -> Option<u8>,
 ) -> Option<Vec<u8>> {
-    labels.clear();
-    labels.reserve(values.len());
     for run in values.chunks(RUN) {
         if run.iter().all(|value| *value == T::default()) {
             labels.resize(labels.len() + run.len(), 0);

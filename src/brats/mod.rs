@@ -2,6 +2,7 @@
 
 mod bytes;
 mod case;
+mod content_stream;
 mod dataset;
 pub mod datatype;
 mod discovery_errors;
@@ -30,7 +31,7 @@ pub use examine::{CaseExamination, ExaminedImage, LocatedFinding, examine_cases}
 pub use inspect::{CaseReport, Depth, FileReport, FolderReport, inspect_file, inspect_folder};
 pub use layout::{Layout, schemes_of_case_name};
 pub use orient::{axis_codes, source_grid};
-pub use read::{NiftiImage, read_grid, read_volume};
+pub use read::{DEFAULT_MAX_VOXELS, NiftiImage, read_grid, read_volume};
 pub use scheme::{
     ChosenScheme, FittingSchemes, NameSchemes, SchemeReason, SchemeRequest, is_of_other_scheme,
 };

@@ -4,11 +4,11 @@
 //! BraTS stores unscaled little-endian int16, which is decompressed straight into its vector.
 //! Everything else is tried as i16, then as f32, and is f64 if neither is exact.
 
-use crate::base::CaseError;
-use crate::brats::bytes;
+use crate::base::{CaseError, FREE_MEMORY, OutOfMemory, Reason, collect_values, reserve_values};
 use crate::brats::datatype::Datatype;
 use crate::brats::header::{Header, VoxelScaling};
 use crate::brats::read::RawVolume;
+use crate::brats::{bytes, content_stream};
 use crate::buffers::{BufferPool, CaseBuffers};
 use crate::volume::Voxels;
 
@@ -85,10 +85,57 @@ pub(super) fn decode_voxels(
     bytes::decompress_into(path, raw, header.vox_offset, length, &mut stored)?;
     let voxels = convert_voxels(&stored, header, &buffers.intensities);
     buffers.bytes.give_back(stored);
-    Ok(voxels)
+    voxels
+        .map_err(|error| CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY))
 }
 
-fn convert_voxels(stored: &[u8], header: &Header, pool: &BufferPool<i16>) -> Voxels {
+/// Hands every value of a file to `visit`, in the file's order, without keeping one.
+pub(super) fn visit_values(
+    packed: &RawVolume,
+    mut visit: impl FnMut(f64),
+) -> Result<(), CaseError> {
+    let RawVolume { path, raw, header, .. } = packed;
+    let length = header.voxel_count() * header.datatype.bytes_per_voxel();
+    content_stream::visit_pieces(path, raw, header.vox_offset, length, |piece| {
+        visit_piece(piece, header, &mut visit);
+    })
+}
+
+fn visit_piece(stored: &[u8], header: &Header, visit: &mut impl FnMut(f64)) {
+    macro_rules! of {
+        ($number:ident) => {{
+            let (values, _) = stored.as_chunks::<{ size_of::<$number>() }>();
+            for bytes in values {
+                let value = match header.big_endian {
+                    true => $number::from_be_bytes(*bytes),
+                    false => $number::from_le_bytes(*bytes),
+                };
+                visit(match header.scaling {
+                    None => value.to_f64(),
+                    Some(VoxelScaling { slope, inter }) => value.to_f64() * slope + inter,
+                });
+            }
+        }};
+    }
+    match header.datatype {
+        Datatype::U8 => of!(u8),
+        Datatype::I8 => of!(i8),
+        Datatype::U16 => of!(u16),
+        Datatype::I16 => of!(i16),
+        Datatype::U32 => of!(u32),
+        Datatype::I32 => of!(i32),
+        Datatype::F32 => of!(f32),
+        Datatype::U64 => of!(u64),
+        Datatype::I64 => of!(i64),
+        Datatype::F64 => of!(f64),
+    }
+}
+
+fn convert_voxels(
+    stored: &[u8],
+    header: &Header,
+    pool: &BufferPool<i16>,
+) -> Result<Voxels, OutOfMemory> {
     macro_rules! of {
         ($number:ident) => {{
             let (values, _) = stored.as_chunks::<{ size_of::<$number>() }>();
@@ -118,7 +165,7 @@ fn apply_scaling<const N: usize, T: StoredNumber>(
     scaling: Option<VoxelScaling>,
     number: impl Fn([u8; N]) -> T + Copy,
     pool: &BufferPool<i16>,
-) -> Voxels {
+) -> Result<Voxels, OutOfMemory> {
     match scaling {
         None => narrowest_exact(stored, number, pool),
         Some(VoxelScaling { slope, inter }) => {
@@ -131,17 +178,19 @@ fn narrowest_exact<const N: usize, T: StoredNumber>(
     stored: &[[u8; N]],
     number: impl Fn([u8; N]) -> T + Copy,
     pool: &BufferPool<i16>,
-) -> Voxels {
+) -> Result<Voxels, OutOfMemory> {
     let mut narrow = pool.take();
-    if convert_exactly(stored, move |bytes| number(bytes).to_i16(), &mut narrow) {
-        return Voxels::I16(narrow);
+    if convert_exactly(stored, move |bytes| number(bytes).to_i16(), &mut narrow)? {
+        return Ok(Voxels::I16(narrow));
     }
     pool.give_back(narrow);
     let mut single = Vec::new();
-    if convert_exactly(stored, move |bytes| number(bytes).to_f32(), &mut single) {
-        return Voxels::F32(single);
+    if convert_exactly(stored, move |bytes| number(bytes).to_f32(), &mut single)? {
+        return Ok(Voxels::F32(single));
     }
-    Voxels::F64(stored.iter().map(|bytes| number(*bytes).to_f64()).collect())
+    drop(single);
+    let values = stored.iter().map(|bytes| number(*bytes).to_f64());
+    Ok(Voxels::F64(collect_values(stored.len(), values)?))
 }
 
 /// Converts all values, in place of what `into` holds; false at the first piece in which one is not
@@ -150,9 +199,8 @@ fn convert_exactly<const N: usize, T>(
     stored: &[[u8; N]],
     convert: impl Fn([u8; N]) -> (T, bool),
     into: &mut Vec<T>,
-) -> bool {
-    into.clear();
-    into.reserve(stored.len());
+) -> Result<bool, OutOfMemory> {
+    reserve_values(into, stored.len())?;
     for piece in stored.chunks(1 << 12) {
         let mut exact = true;
         into.extend(piece.iter().map(|bytes| {
@@ -161,10 +209,10 @@ fn convert_exactly<const N: usize, T>(
             value
         }));
         if !exact {
-            return false;
+            return Ok(false);
         }
     }
-    true
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -177,7 +225,7 @@ mod tests {
     ) -> Voxels {
         let pool = BufferPool::new(1);
         pool.give_back(vec![7; 3]);
-        super::narrowest_exact(stored, number, &pool)
+        super::narrowest_exact(stored, number, &pool).unwrap()
     }
 
     fn of<T: StoredNumber, const N: usize>(
@@ -224,7 +272,8 @@ mod tests {
             Some(VoxelScaling { slope: 0.5, inter: -10.0 }),
             i16::from_le_bytes,
             &pool,
-        );
+        )
+        .unwrap();
         assert_eq!(halved, Voxels::I16(vec![-9, -8]));
         let odd = of(&[3i16], i16::to_le_bytes);
         let half = apply_scaling(
@@ -232,7 +281,8 @@ mod tests {
             Some(VoxelScaling { slope: 0.5, inter: 0.0 }),
             i16::from_le_bytes,
             &pool,
-        );
+        )
+        .unwrap();
         assert_eq!(half, Voxels::F32(vec![1.5]));
     }
 

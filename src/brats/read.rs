@@ -10,6 +10,10 @@ use crate::brats::{bytes, narrow, source_grid};
 use crate::buffers::CaseBuffers;
 use crate::volume::{SourceGrid, Voxels};
 
+/// Voxels of the largest volume that is read where nothing else is said: as many as the default of
+/// `loader.memory_mib` holds of a case on its way into the cache. A cube of 620 voxels.
+pub const DEFAULT_MAX_VOXELS: usize = (4 << 30) / 18;
+
 /// Bytes that surely hold the header of a compressed file, with the name and comment of gzip.
 const START_BYTES: u64 = 64 << 10;
 
@@ -40,10 +44,15 @@ pub(super) struct RawVolume {
 }
 
 impl RawVolume {
-    /// Reads the bytes and the header into `buffers`.
-    pub(super) fn read(path: &Path, buffers: &CaseBuffers) -> Result<Self, CaseError> {
+    /// Reads the bytes and the header into `buffers`; refuses a volume of more than `max_voxels` before
+    /// one is inflated.
+    pub(super) fn read(
+        path: &Path,
+        max_voxels: usize,
+        buffers: &CaseBuffers,
+    ) -> Result<Self, CaseError> {
         let header_path = header_path(path);
-        let header_raw = bytes::read_whole(&header_path, buffers.bytes.take())?;
+        let header_raw = bytes::read_whole(&header_path, max_voxels, buffers.bytes.take())?;
         let head = bytes::content_start(&header_path, &header_raw, NIFTI_2_BYTES)?;
         let header = Header::parse(&header_path, &head)?;
 
@@ -52,7 +61,7 @@ impl RawVolume {
         let mut bytes_read = header_raw.len() as u64;
         let (path, raw) = if header.pair {
             let image_path = image_path(&header_path)?;
-            let image_raw = bytes::read_whole(&image_path, header_raw)?;
+            let image_raw = bytes::read_whole(&image_path, max_voxels, header_raw)?;
             fingerprint.update(&image_raw);
             bytes_read += image_raw.len() as u64;
             (image_path, image_raw)
@@ -60,18 +69,20 @@ impl RawVolume {
             (header_path, header_raw)
         };
         header.check_length(&path, bytes::max_content_bytes(&raw))?;
+        header.check_voxels(&path, max_voxels)?;
         Ok(Self { path, raw, header, fingerprint: fingerprint.finish(), bytes_read })
     }
 }
 
-/// Reads NIfTI-1 or NIfTI-2, compressed or not, in one file or as a pair (named by either half).
+/// Reads NIfTI-1 or NIfTI-2, compressed or not, in one file or as a pair (named by either half), of up
+/// to [`DEFAULT_MAX_VOXELS`].
 ///
 /// # Errors
 /// If the file cannot be read, is no NIfTI, claims what it cannot hold, or fails its checksum. The
 /// text names file, field, value and the way out.
 pub fn read_volume(path: &Path) -> Result<NiftiImage, CaseError> {
     let buffers = CaseBuffers::default();
-    let packed = RawVolume::read(path, &buffers)?;
+    let packed = RawVolume::read(path, DEFAULT_MAX_VOXELS, &buffers)?;
     let voxels = narrow::decode_voxels(&packed, &buffers)?;
     Ok(NiftiImage {
         non_finite: count_non_finite(&voxels),

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::base::{OutOfMemory, reserve_values};
 use crate::cache::{OutsideLabel, RawVoxel};
 use crate::volume::{Box3, Dims, label};
 
@@ -51,25 +52,28 @@ pub(super) fn interleave_modalities(
     dims: Dims,
     brain: &Box3,
     mut images: Vec<RawVoxel>,
-) -> Vec<RawVoxel> {
-    images.clear();
-    images.reserve_exact(brain.dims.voxel_count());
+) -> Result<Vec<RawVoxel>, OutOfMemory> {
+    reserve_values(&mut images, brain.dims.voxel_count())?;
     for row in brain.row_ranges(dims) {
         let [a, b, c, d] = planes.map(|plane| &plane[row.clone()]);
         let voxels = a.iter().zip(b).zip(c).zip(d);
         images.extend(voxels.map(|(((a, b), c), d)| [*a, *b, *c, *d]));
     }
-    images
+    Ok(images)
 }
 
 /// Crops the labels to the box into `into`.
-pub(super) fn crop_labels(labels: &[u8], dims: Dims, brain: &Box3, mut into: Vec<u8>) -> Vec<u8> {
-    into.clear();
-    into.reserve_exact(brain.dims.voxel_count());
+pub(super) fn crop_labels(
+    labels: &[u8],
+    dims: Dims,
+    brain: &Box3,
+    mut into: Vec<u8>,
+) -> Result<Vec<u8>, OutOfMemory> {
+    reserve_values(&mut into, brain.dims.voxel_count())?;
     for row in brain.row_ranges(dims) {
         into.extend_from_slice(&labels[row]);
     }
-    into
+    Ok(into)
 }
 
 /// Collects the labels outside the box, ascending.

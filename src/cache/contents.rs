@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::base::{CaseError, Fingerprint, Reason};
+use crate::base::{CaseError, FREE_MEMORY, Fingerprint, OutOfMemory, Reason};
 use crate::buffers::CaseBuffers;
 use crate::cache::brain_box::{collect_outside, crop_labels, interleave_modalities, tissue_box};
 use crate::cache::foreground::{self, Foreground};
@@ -111,9 +111,16 @@ pub fn prepare_in_buffers(
         CaseError::new(Reason::Format, "all modalities", "every voxel is 0 or not finite", remedy)
             .of_case(&case.id)
     })?;
-    let images = interleave_modalities(planes, dims, &brain, buffers.interleaved.take());
+    let no_memory = |error: OutOfMemory| {
+        CaseError::new(Reason::Io, "brain box", error.to_string(), FREE_MEMORY).of_case(&case.id)
+    };
+    let images = interleave_modalities(planes, dims, &brain, buffers.interleaved.take())
+        .map_err(no_memory)?;
     let all_labels = case.labels.as_deref();
-    let labels = all_labels.map(|labels| crop_labels(labels, dims, &brain, buffers.bytes.take()));
+    let labels = all_labels
+        .map(|labels| crop_labels(labels, dims, &brain, buffers.bytes.take()))
+        .transpose()
+        .map_err(no_memory)?;
     let outside = all_labels.map(|labels| collect_outside(labels, dims, &brain));
     let measured = measure_tissue(&images, &scales);
     let stats = measured.each_ref().map(|(stats, _)| *stats);

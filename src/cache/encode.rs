@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::{collect_values, reserve_values};
 use crate::cache::treatment::ImageTreatment;
 use crate::volume::Voxels;
 
@@ -41,7 +42,7 @@ impl IntensityScale {
 /// highest tissue value.
 ///
 /// # Errors
-/// When the values span more than f64 can hold; the text says which span.
+/// When the values span more than f64 can hold, or there is no memory for the codes; the text says it.
 pub fn encode_volume<'a>(
     voxels: &'a Voxels,
     treatment: &ImageTreatment,
@@ -84,12 +85,14 @@ fn encode_reals<'a, T: Copy + Into<f64>>(
     }
     if keepable {
         let code = |value| tissue(value).map_or(0, |value| (value - background.value) as i16);
-        let raw = values.iter().enumerate().map(code).collect();
+        let raw = collect_values(values.len(), values.iter().enumerate().map(code))
+            .map_err(|error| error.to_string())?;
         let scale = IntensityScale { inter: background.value, ..IntensityScale::LOSSLESS };
         return Ok((Cow::Owned(raw), scale));
     }
     let mut scale = full_range_scale(low, high);
-    let mut raw = Vec::with_capacity(values.len());
+    let mut raw = Vec::new();
+    reserve_values(&mut raw, values.len()).map_err(|error| error.to_string())?;
     for value in values.iter().enumerate().map(tissue) {
         let code = value.map_or(0, |value| quantise_tissue(value, &scale));
         if let Some(value) = value {

@@ -1,5 +1,4 @@
-//! Case files mapped read-only. Holds the crate's unsafe code, except for one call in the
-//! augmentation's kernel.
+//! Case files mapped read-only.
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -13,6 +12,7 @@ use zerocopy::FromBytes;
 use crate::base::fs::{self, AtPath, FileError};
 use crate::base::{CaseError, Fingerprint, Reason};
 use crate::cache::format::{PAGE, round_up_to_page};
+use crate::cache::mapping_faults::MappingWatch;
 use crate::cache::parse::{CaseIndex, FileFlaw, Section, parse_case_file};
 use crate::cache::small_sections::ForegroundRanges;
 use crate::cache::{
@@ -77,9 +77,18 @@ impl MappedCase {
         self.touched.get_or_init(check).clone()
     }
 
-    /// True if [`Self::verify_voxels`] has found damage.
+    /// True if [`Self::verify_voxels`] or [`Self::check_pages`] has found damage.
     pub(super) fn is_damaged(&self) -> bool {
-        self.touched.get().is_some_and(Result::is_err)
+        self.map.has_faulted() || self.touched.get().is_some_and(Result::is_err)
+    }
+
+    /// Checks that every page that was read so far was there. Call it behind the reading of voxels,
+    /// labels or places, whose values are worthless otherwise.
+    ///
+    /// # Errors
+    /// When the file was cut short, or its disk failed, under the mapping.
+    pub fn check_pages(&self) -> Result<(), CaseError> {
+        self.map.check_pages(&self.path)
     }
 
     /// The file.
@@ -182,7 +191,11 @@ impl MappedCase {
 
 /// A file's bytes, mapped read-only.
 #[derive(Debug)]
-pub(super) struct MappedFile(Mmap);
+pub(super) struct MappedFile {
+    /// The first field, since it must be dropped before the mapping.
+    watch: MappingWatch,
+    bytes: Mmap,
+}
 
 impl MappedFile {
     pub(super) fn open(path: &Path) -> Result<Self, CaseError> {
@@ -190,7 +203,25 @@ impl MappedFile {
             Some(code) if code == Errno::NODEV.raw_os_error() => unmappable_error(path),
             _ => error.into(),
         };
-        Ok(Self(map_file(path).map_err(unmapped)?))
+        let bytes = map_file(path).map_err(unmapped)?;
+        Ok(Self { watch: MappingWatch::over(&bytes), bytes })
+    }
+
+    fn has_faulted(&self) -> bool {
+        self.watch.has_faulted()
+    }
+
+    /// Checks that every page that was read so far was there.
+    pub(super) fn check_pages(&self, path: &Path) -> Result<(), CaseError> {
+        if !self.has_faulted() {
+            return Ok(());
+        }
+        Err(CaseError::new(
+            Reason::Checksum,
+            path.display(),
+            "pages of it went away while it was mapped: it was cut short, or its disk fails",
+            "leave the cache's files alone while a run uses them, and see the system's log",
+        ))
     }
 
     /// Voxels of a region from a foreground index that has been checked.
@@ -200,7 +231,7 @@ impl MappedFile {
         region: Region,
     ) -> ForegroundView<'_> {
         let (count, range) = &index[region.index()];
-        let voxels = <[u32]>::ref_from_bytes(&self.0[range.clone()])
+        let voxels = <[u32]>::ref_from_bytes(&self.bytes[range.clone()])
             .expect("whole places behind a head of 48 bytes on a page boundary, checked by parse");
         ForegroundView { count: *count, voxels }
     }
@@ -210,7 +241,7 @@ impl Deref for MappedFile {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 }
 
@@ -240,7 +271,8 @@ fn map_file(path: &Path) -> Result<Mmap, FileError> {
     // opened for writing again: `writer` writes under another name in `tmp/`, syncs, and renames;
     // a newer build replaces the directory entry and leaves the old file, which this mapping keeps
     // alive, as it was. `gc` unlinks and never truncates. A process outside gliaflow that writes
-    // into the cache breaks this rule, as `cache/README.md` says.
+    // into the cache breaks this rule, as `cache/README.md` says. One that cuts a file short is seen:
+    // `mapping_faults` marks the mapping, and what was read of it is thrown away.
     unsafe { Mmap::map(&file) }.at_path(path)
 }
 

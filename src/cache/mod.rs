@@ -16,6 +16,7 @@ mod foreground;
 pub mod format;
 mod histogram;
 mod map;
+mod mapping_faults;
 mod parse;
 mod preprocess;
 mod quarantine;

@@ -173,6 +173,17 @@ impl CaseStore {
             CaseOrigin::Repaired(damage) => unrepaired_error(error, damage),
             _ => error,
         })?;
+        // Samples of the case as it was may have been made already: others must not follow them.
+        if let Some(before) = held.as_ref().map(|case| case.fingerprint())
+            && before != contents.fingerprint
+            && !matches!(expected, ExpectedSource::Files(_))
+        {
+            let problem = "its files have changed since its case file was mapped, which is lost";
+            let remedy = "bring back the files that the run was begun with";
+            return Err(CaseError::new(Reason::Checksum, "source files", problem, remedy)
+                .of_case(id)
+                .into());
+        }
         if contents.id != *id {
             let problem = format!("was built as case {}", contents.id);
             let remedy = "this is a bug, please report it";

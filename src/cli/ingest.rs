@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::brats::discover_cases;
 use crate::cache::PreprocessConfig;
 use crate::cli::{ActiveSession, CommandOutput, Console, SessionOptions, VerbResult};
-use crate::pipeline::ingest::{ACTORS, IngestWorkers};
+use crate::pipeline::LoaderConfig;
+use crate::pipeline::ingest::{ACTORS, IngestResources, IngestWorkers, max_voxels};
 use crate::quality::{ForegroundRule, QualityPolicy};
 use crate::run::{Failure, prepare};
 use crate::volume::LabelScheme;
@@ -40,6 +41,11 @@ pub(super) struct Ingest {
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
 
+    /// Memory for the cases under way, in MiB, as loader.memory_mib of the runs to come. A case that it
+    /// does not hold is refused
+    #[arg(long, value_name = "MIB", default_value_t = LoaderConfig::default().memory_mib)]
+    memory_mib: usize,
+
     /// Rule that tells tissue from background, as data.foreground of the runs to come: nonzero,
     /// threshold, or the ending of mask files, such as _mask for CASE_mask.nii.gz
     #[arg(long, value_name = "RULE", default_value = "nonzero")]
@@ -73,7 +79,12 @@ impl Ingest {
             }
             workers = IngestWorkers { decode, normalize: decode.div_ceil(2), publish: 1 };
         }
-        let dataset = discover_cases(&self.data, self.labels)?.with_masks(&preprocess.foreground);
+        let memory_bytes =
+            LoaderConfig { memory_mib: self.memory_mib, ..Default::default() }.memory_bytes();
+        let resources = IngestResources { workers, memory_bytes };
+        let dataset = discover_cases(&self.data, self.labels)?
+            .with_masks(&preprocess.foreground)
+            .with_max_voxels(max_voxels(memory_bytes));
         let store = prepare::open_store(&self.cache, &preprocess)?;
         let live =
             ActiveSession::start(&self.long, "ingest", console)?.register_metrics(&[&ACTORS], &[]);
@@ -83,7 +94,7 @@ impl Ingest {
                 false => Vec::new(),
             };
             let done =
-                prepare::ingest_cases(&dataset.cases, &store, &preprocess, &workers, session)?;
+                prepare::ingest_cases(&dataset.cases, &store, &preprocess, &resources, session)?;
             Ok((outdated, done))
         });
         let (outdated, done) = done?;

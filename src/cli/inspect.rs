@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use crate::base::format_percent;
-use crate::brats::{Depth, FileReport, FolderReport, inspect_file, inspect_folder};
+use crate::brats::{
+    DEFAULT_MAX_VOXELS, Depth, FileReport, FolderReport, inspect_file, inspect_folder,
+};
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::quality::{Consequence, QualityPolicy};
 use crate::volume::LabelScheme;
@@ -30,17 +32,21 @@ pub(super) struct Inspect {
     /// Meaning of a folder's label values, as docs/labels.md lists them [default: from file names]
     #[arg(long, value_name = "SCHEME")]
     labels: Option<LabelScheme>,
+
+    /// Voxels of the largest volume that is read
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_VOXELS)]
+    max_voxels: usize,
 }
 
 impl Inspect {
     pub(super) fn run(self, _: &Console) -> VerbResult {
         if self.path.is_dir() {
             let depth = if self.deep { Depth::Voxels } else { Depth::Names };
-            let found = inspect_folder(&self.path, depth, self.labels)?;
+            let found = inspect_folder(&self.path, depth, self.labels, self.max_voxels)?;
             let bad = !found.problems.is_empty();
             return Ok(CommandOutput::new(&found, folder_text(&found)).with_bad_data(bad));
         }
-        let found = inspect_file(&self.path)?;
+        let found = inspect_file(&self.path, self.max_voxels)?;
         Ok(CommandOutput::new(&found, file_text(&found)))
     }
 }

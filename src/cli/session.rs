@@ -14,11 +14,10 @@ use crate::base::{Fault, spawn_named};
 use crate::cli::console::Console;
 use crate::pipeline::observe::{self, TopologyRegistry};
 use crate::run::{Failure, Session};
-use crate::telemetry::catalog;
 #[cfg(feature = "train")]
 use crate::telemetry::catalog::RunState;
 use crate::telemetry::gpu::{self, Nvml};
-use crate::telemetry::{Exporter, MetricsAddress, health};
+use crate::telemetry::{Exporter, MetricsAddress, catalog, health};
 use crate::volume::Split;
 
 /// Time that a second Ctrl-C waits for threads before the process ends without them.

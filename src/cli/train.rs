@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::{format_duration, format_percent};
+use crate::base::{format_duration, format_percent, memory_limit};
 use crate::cli::{ActiveSession, CommandOutput, Console, SessionOptions, VerbResult, tables};
 use crate::pipeline::{ingest, loader, whole_case};
 use crate::run::config::{self, CheckedConfig};
@@ -119,13 +119,27 @@ fn dry_run(config: &CheckedConfig) -> VerbResult {
         memory.bytes as f64 / f64::from(1 << 20),
         memory.tickets,
         memory.batches
-    );
+    ) + &memory_warning(config, memory_limit())
+        .map_or_else(String::new, |line| line + "\n");
     let result = serde_json::json!({
         "config": config.run,
         "parameters": config.blueprint.parameter_count(),
         "loader": memory,
+        "memory_limit_bytes": memory_limit(),
     });
     Ok(CommandOutput::new(&result, text))
+}
+
+/// Line about a memory budget that the container or job of this process does not hold.
+fn memory_warning(config: &CheckedConfig, limit: Option<u64>) -> Option<String> {
+    let budget = config.run.loader.memory_bytes() as u64;
+    let limit = limit.filter(|limit| *limit < budget)?;
+    Some(format!(
+        "# memory limit        {} MiB for this container or job, less than loader.memory_mib = {}: \
+         lower that, or raise the limit",
+        limit >> 20,
+        config.run.loader.memory_mib
+    ))
 }
 
 pub(super) fn report_text(summary: &RunSummary) -> String {

@@ -44,7 +44,7 @@ impl ExperimentCohort {
         run.data.ingest_first = true;
         let preprocess = run.data.preprocess.clone();
         let store = prepare::open_store(&run.data.cache, &preprocess)?;
-        let found = run.data.discover_in(&run.data.folder)?.cases;
+        let found = run.discover_in(&run.data.folder)?.cases;
         let lock = cohort::build_cohort(&run, Some(&store), session)?.lock;
         for part in [Split::Train, Split::Validation, Split::Test, Split::Unlabelled] {
             if lock.files_in_split(&found, part).is_empty() {

@@ -41,7 +41,7 @@ pub fn split_sizes(
     let run = experiment.shared_config(place)?.run;
     let cohort = &experiment.text.cohort;
     let phantoms = cohort.phantoms.as_ref().map(|phantoms| phantoms.cases as usize);
-    let there = run.data.discover_in(&run.data.folder).ok().filter(|_| phantoms.is_none());
+    let there = run.discover_in(&run.data.folder).ok().filter(|_| phantoms.is_none());
     if let Some(file) = read_split_file(&run.data)? {
         return Ok(sizes_of_file(&file, there.is_some()));
     }

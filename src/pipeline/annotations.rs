@@ -57,7 +57,9 @@ impl Annotations {
         }
         let held = self.mapped.lock().get(case.id()).cloned();
         // A case that was built again from other files is not the one that was annotated.
-        if let Some(annotation) = held.filter(|held| held.matches_case(&case)) {
+        let serves =
+            |held: &Arc<MappedAnnotation>| held.matches_case(&case) && held.check_pages().is_ok();
+        if let Some(annotation) = held.filter(serves) {
             return Ok(CaseHandle::Annotated(case, annotation));
         }
         let found = store.find_annotation(&case, self.teacher, self.targets);

@@ -4,7 +4,7 @@ use crate::actor::Stage;
 use crate::augment::{Background, Kernel, PatchImages, RenderPlan};
 use crate::base::CaseError;
 use crate::buffers::{PatchBuffer, PatchBufferPool};
-use crate::pipeline::{DrawnSample, Provenance, Sample};
+use crate::pipeline::{CaseRecovery, DrawnSample, PlannedSample, Provenance, Sample};
 use crate::volume::Targets;
 
 /// Renders drawn samples.
@@ -14,12 +14,25 @@ pub struct Augment {
     background: Background,
     targets: Targets,
     recycler: PatchBufferPool,
+    recovery: CaseRecovery,
 }
 
 impl Augment {
     /// Stage with the fastest kernel of this machine, rendering into buffers of `recycler`.
     pub fn new(background: Background, recycler: PatchBufferPool) -> Self {
-        Self { kernel: Kernel::fastest_available(), background, targets: Targets::Hard, recycler }
+        Self {
+            kernel: Kernel::fastest_available(),
+            background,
+            targets: Targets::Hard,
+            recycler,
+            recovery: CaseRecovery::default(),
+        }
+    }
+
+    /// Recovers cases that are lost while a sample is rendered.
+    #[must_use]
+    pub fn with_recovery(self, recovery: CaseRecovery) -> Self {
+        Self { recovery, ..self }
     }
 
     /// Replaces the targets. Labelled cases can give soft targets; cases with probabilities cannot
@@ -55,10 +68,19 @@ impl Stage for Augment {
     type In = DrawnSample;
     type Out = Sample;
 
-    fn process(&mut self, sample: DrawnSample) -> Result<Sample, CaseError> {
+    fn process(&mut self, mut sample: DrawnSample) -> Result<Sample, CaseError> {
         let mut patch = self.recycler.take(sample.window.dims, self.targets);
-        self.render_sample(&sample, &mut patch);
-        let DrawnSample { key, case, window, drawn } = sample;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            self.render_sample(&sample, &mut patch);
+            let files = sample.planned.as_ref().map(PlannedSample::case_files);
+            match self.recovery.replace_lost_case(&sample.case, files, attempt)? {
+                None => break,
+                Some(again) => sample.case = again,
+            }
+        }
+        let DrawnSample { key, case, window, drawn, .. } = sample;
         let provenance = Provenance { case: case.id().clone(), corner: window.corner, drawn };
         Ok(Sample { key, patch, provenance })
     }

@@ -21,7 +21,8 @@ pub struct LoaderConfig {
     /// Finished batches that may wait for the trainer.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "batches", "x-decides" = false))]
     pub prefetch: usize,
-    /// Memory for samples and batches, in MiB. Mapped case files are page cache and not counted.
+    /// Memory for samples, batches, and cases on their way into the cache, in MiB: ingest takes what the
+    /// loader leaves. Mapped case files are page cache and not counted.
     #[schemars(range(min = 1, max = 1 << 30), extend("x-unit" = "MiB", "x-decides" = false))]
     pub memory_mib: usize,
     /// Patches drawn from each case in an epoch.
@@ -47,7 +48,7 @@ impl Default for LoaderConfig {
         Self {
             batch: 2,
             prefetch: 2,
-            memory_mib: 1024,
+            memory_mib: 4096,
             patches_per_case: 1,
             skip_share: 0.01,
             cached: true,
@@ -134,6 +135,11 @@ impl LoaderConfig {
         2 + !self.fused as usize + !self.cached as usize
     }
 
+    /// Memory budget in bytes.
+    pub const fn memory_bytes(&self) -> usize {
+        self.memory_mib.saturating_mul(MIB)
+    }
+
     /// Plans the number of samples in flight within the memory budget.
     ///
     /// Counted are a patch buffer per ticket, and its case where that is not mapped; `prefetch`
@@ -186,7 +192,7 @@ impl LoaderConfig {
         let each = PatchBuffer::bytes_for(patch, targets) + case;
         let least = 2 * self.batch;
         let needed = fixed + least * each;
-        let budget = self.memory_mib * MIB;
+        let budget = self.memory_bytes();
         if needed > budget {
             let problem = format!(
                 "too little for patches of {patch} in batches of {}: {} MiB are needed",
@@ -206,6 +212,8 @@ impl LoaderConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::brats::DEFAULT_MAX_VOXELS;
+    use crate::pipeline::ingest;
 
     const HEAD: Dims = Dims::BRATS;
 
@@ -246,6 +254,13 @@ mod tests {
             let less = LoaderConfig { memory_mib: needed - 1, ..config.clone() };
             assert!(less.plan_memory(Dims::cube(128), footprint).is_err());
         }
+    }
+
+    #[test]
+    fn the_largest_volume_that_is_read_fits_the_default_budget() {
+        let most = ingest::max_voxels(LoaderConfig::default().memory_bytes());
+        assert_eq!(most, DEFAULT_MAX_VOXELS);
+        assert!(most >= Dims::cube(512).voxel_count());
     }
 
     #[test]

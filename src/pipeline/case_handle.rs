@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::augment::CaseView;
-use crate::base::Fingerprint;
+use crate::base::{CaseError, Fingerprint};
 use crate::buffers::CaseBuffers;
 use crate::cache::{CaseContents, ForegroundView, MappedAnnotation, MappedCase};
 use crate::volume::{Box3, CaseId, LabelScheme, Region, SourceGrid};
@@ -100,6 +100,21 @@ impl CaseHandle {
             Self::Mapped(case) => case.foreground(region),
             Self::Annotated(_, annotation) => annotation.foreground(region),
             Self::Owned(case) => case.contents().foreground[region.index()].as_view(),
+        }
+    }
+
+    /// Checks that every page that was read so far was there. Call it behind the making of a sample.
+    ///
+    /// # Errors
+    /// If a mapped file was cut short, or its disk failed, under the mapping: the sample is worthless.
+    pub fn check_pages(&self) -> Result<(), CaseError> {
+        match self {
+            Self::Mapped(case) => case.check_pages(),
+            Self::Annotated(case, annotation) => {
+                case.check_pages()?;
+                annotation.check_pages()
+            }
+            Self::Owned(_) => Ok(()),
         }
     }
 

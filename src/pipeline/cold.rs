@@ -13,7 +13,7 @@ use crate::volume::{Dims, Modality};
 
 /// Upper bound of the bytes that a sample holds of a case of `grid`: raw volumes, or a brain box as
 /// large as the head.
-pub fn case_bytes(grid: Dims) -> usize {
+pub const fn case_bytes(grid: Dims) -> usize {
     grid.voxel_count() * (Modality::COUNT * size_of::<i16>() + size_of::<u8>())
 }
 
@@ -21,6 +21,12 @@ pub fn case_bytes(grid: Dims) -> usize {
 /// each.
 pub fn decode_bytes(grid: Dims) -> usize {
     grid.voxel_count() * (size_of::<i16>() + size_of::<f32>())
+}
+
+/// Bytes that a case of `grid` takes on its way into the cache, where its images are whole numbers:
+/// its volumes, and the content of its case file made of them.
+pub const fn ingest_bytes(grid: Dims) -> usize {
+    2 * case_bytes(grid)
 }
 
 /// Stage `decode` without a cache.

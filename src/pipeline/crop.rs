@@ -15,7 +15,7 @@ use crate::actor::Stage;
 use crate::augment::{AugmentConfig, Window};
 use crate::base::{CaseError, Domain, KeyedRng, SampleKey};
 use crate::cache::RawVoxel;
-use crate::pipeline::{CaseHandle, DrawnSample, FetchedSample};
+use crate::pipeline::{CaseHandle, CaseRecovery, DrawnSample, FetchedSample};
 use crate::volume::{Dims, Region};
 
 /// Smallest page size of the supported machines, in bytes.
@@ -44,19 +44,26 @@ impl Default for CropConfig {
 pub struct Crop {
     crop: CropConfig,
     augment: AugmentConfig,
+    recovery: CaseRecovery,
 }
 
 impl Crop {
     /// Stage with the given settings.
-    pub const fn new(crop: CropConfig, augment: AugmentConfig) -> Self {
-        Self { crop, augment }
+    pub fn new(crop: CropConfig, augment: AugmentConfig) -> Self {
+        Self { crop, augment, recovery: CaseRecovery::default() }
+    }
+
+    /// Recovers cases that are lost while a sample is drawn.
+    #[must_use]
+    pub fn with_recovery(self, recovery: CaseRecovery) -> Self {
+        Self { recovery, ..self }
     }
 
     /// Draws window and augmentation of the sample of `key` from `case`.
     pub fn draw_sample(&self, key: SampleKey, case: CaseHandle) -> DrawnSample {
         let corner = draw_corner(&self.crop, key, &case);
         let window = Window { corner, dims: self.crop.patch };
-        DrawnSample { key, window, drawn: self.augment.draw_params(key), case }
+        DrawnSample { key, window, drawn: self.augment.draw_params(key), case, planned: None }
     }
 }
 
@@ -66,11 +73,20 @@ impl Stage for Crop {
     type Out = DrawnSample;
 
     fn process(&mut self, fetched: FetchedSample) -> Result<DrawnSample, CaseError> {
-        let sample = self.draw_sample(fetched.planned.key, fetched.case);
-        if let CaseHandle::Mapped(case) | CaseHandle::Annotated(case, _) = &sample.case {
-            read_pages(case.images(), case.brain_box().dims, sample.window);
+        let FetchedSample { planned, mut case } = fetched;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let sample = self.draw_sample(planned.key, case);
+            if let CaseHandle::Mapped(case) | CaseHandle::Annotated(case, _) = &sample.case {
+                read_pages(case.images(), case.brain_box().dims, sample.window);
+            }
+            let files = Some(planned.case_files());
+            match self.recovery.replace_lost_case(&sample.case, files, attempt)? {
+                None => return Ok(DrawnSample { planned: Some(planned), ..sample }),
+                Some(again) => case = again,
+            }
         }
-        Ok(sample)
     }
 }
 

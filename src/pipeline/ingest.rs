@@ -9,12 +9,14 @@ use crate::actor::{
     Feed, Limits, Outcome, RunningTopology, Sink, SkipBudget, Source, Stage, StopLatch, Topology,
 };
 use crate::base::{Fault, core_count};
-use crate::brats::CaseFiles;
+use crate::brats::{CaseFiles, read_grid};
 use crate::buffers::CaseBuffers;
 use crate::cache::{CaseStore, PreprocessConfig};
+use crate::pipeline::cold::ingest_bytes;
 use crate::pipeline::files::CaseFilesSource;
 use crate::pipeline::publish::{Publish, PublishedCase};
 use crate::pipeline::{Decode, Normalize, observe};
+use crate::volume::Dims;
 
 /// Threads per stage of ingest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +45,30 @@ impl IngestWorkers {
     pub const fn ticket_count(&self) -> usize {
         self.decode + self.normalize + self.publish + 2
     }
+}
+
+/// Threads and memory of an ingest.
+#[derive(Debug, Clone)]
+pub struct IngestResources {
+    /// Threads per stage.
+    pub workers: IngestWorkers,
+    /// Memory for the cases under way; one is always let in.
+    pub memory_bytes: usize,
+}
+
+impl IngestResources {
+    /// Number of cases under way at once: what the threads can use, and of cases as large as the
+    /// largest of `cases` what the memory holds. Headers that cannot be read are passed over.
+    fn ticket_count(&self, cases: &[CaseFiles]) -> usize {
+        let grids = cases.iter().filter_map(|files| read_grid(&files.images[0]).ok());
+        let largest = grids.map(|grid| ingest_bytes(grid.dims)).max().unwrap_or(1).max(1);
+        (self.memory_bytes / largest).clamp(1, self.workers.ticket_count())
+    }
+}
+
+/// Voxels of the largest case that these bytes of memory hold on its way into the cache.
+pub const fn max_voxels(memory_bytes: usize) -> usize {
+    memory_bytes / ingest_bytes(Dims([1, 1, 1]))
 }
 
 /// Outcome of one case: in the cache, or skipped.
@@ -75,13 +101,14 @@ pub fn start_ingest(
     cases: Vec<CaseFiles>,
     store: Arc<CaseStore>,
     preprocess: &PreprocessConfig,
-    workers: &IngestWorkers,
+    resources: &IngestResources,
     stop: &StopLatch,
     runtime: &tokio::runtime::Handle,
 ) -> Result<(Feed<IngestOutcome>, RunningTopology), Fault> {
-    let limits =
-        Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(workers.ticket_count()) };
-    let case_buffers = CaseBuffers::for_cases(workers.decode + workers.normalize);
+    let workers = &resources.workers;
+    let tickets = resources.ticket_count(&cases);
+    let limits = Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(tickets) };
+    let case_buffers = CaseBuffers::for_cases(tickets.min(workers.decode + workers.normalize));
     let decode = Decode::new(case_buffers.clone());
     let normalize = Normalize::new(preprocess.clone(), case_buffers.clone());
     let publish = Publish::new(store, case_buffers, stop.clone());
@@ -93,4 +120,31 @@ pub fn start_ingest(
         .stage(move || publish.clone(), workers.publish)
         .sink(IngestSink, 1)
         .start(runtime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::brats::discover_cases;
+    use crate::brats::phantom::{PhantomConfig, cohort};
+
+    #[test]
+    fn as_many_cases_are_under_way_as_the_memory_holds_of_the_largest_and_one_always() {
+        let folder = tempfile::tempdir().unwrap();
+        for (index, side) in [(0, 24), (1, 32)] {
+            let config = PhantomConfig { dims: Dims::cube(side), seed: 1 };
+            // A cohort of one shape each, in folders of their own.
+            let own = folder.path().join(side.to_string());
+            cohort::write_case(&own, &config, index).unwrap();
+        }
+        let cases = discover_cases(folder.path(), None).unwrap().cases;
+        let workers = IngestWorkers { decode: 3, normalize: 2, publish: 1 };
+        let tickets = |memory_bytes| {
+            IngestResources { workers: workers.clone(), memory_bytes }.ticket_count(&cases)
+        };
+        let largest = ingest_bytes(Dims::cube(32));
+        assert_eq!([tickets(0), tickets(largest), tickets(3 * largest - 1)], [1, 1, 2]);
+        assert_eq!(tickets(usize::MAX), workers.ticket_count());
+        assert_eq!(max_voxels(largest), 32 * 32 * 32);
+    }
 }

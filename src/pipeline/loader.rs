@@ -16,8 +16,8 @@ use crate::pipeline::augment::Augment;
 use crate::pipeline::cold::{DecodeSample, NormalizeSample};
 use crate::pipeline::collate::{Collate, OnSkip};
 use crate::pipeline::{
-    Annotations, Arrivals, Batch, Crop, CropConfig, DrillConfig, Fetch, FetchedSample, Footprint,
-    LoaderConfig, Normalize, Plan, Sample, SamplePlanner, observe,
+    Annotations, Arrivals, Batch, CaseRecovery, Crop, CropConfig, DrillConfig, Fetch,
+    FetchedSample, Footprint, LoaderConfig, Normalize, Plan, Sample, SamplePlanner, observe,
 };
 use crate::volume::{Dims, Targets};
 
@@ -130,11 +130,13 @@ pub fn start_with_buffers(
         Topology::new(observe::TRAINING, limits, stop).with_hooks(observe::topology_hooks());
     let chain = topology.source(drill.delay_source(planner));
     let workers = loader.workers.at_start();
+    let mut recovery = CaseRecovery::default();
     let fetched = match cases {
         CaseSource::Cache { store, arrivals } => {
             let fetch = Fetch::new(store, preprocess, stop.clone())
                 .waiting_for(arrivals)
                 .with_annotations(parts.annotations);
+            recovery = CaseRecovery::through(fetch.clone());
             let drill = drill.clone();
             chain.stage(move || drill.delay_stage(fetch.clone()), workers.fetch)
         }
@@ -149,8 +151,10 @@ pub fn start_with_buffers(
             decoded.stage(move || slow.delay_stage(normalize.clone()), workers.normalize)
         }
     };
-    let crop = Crop::new(crop, augment.clone());
-    let augment = Augment::new(augment.background, recycler.clone()).with_targets(targets);
+    let crop = Crop::new(crop, augment.clone()).with_recovery(recovery.clone());
+    let augment = Augment::new(augment.background, recycler.clone())
+        .with_targets(targets)
+        .with_recovery(recovery);
     let made = add_patch_stages(fetched, crop, augment, &loader, &drill);
     let first_batch = parts.first_batch;
     let collate = Collate::new(loader.batch, patch, plan, first_batch, recycler, parts.on_skip);

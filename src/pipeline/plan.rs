@@ -169,6 +169,7 @@ pub(crate) mod tests {
                 labels: None,
                 mask: None,
                 scheme: LabelScheme::Brats2018,
+                max_voxels: 1 << 20,
                 grade: None,
             })
             .collect()

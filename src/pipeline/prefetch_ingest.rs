@@ -9,7 +9,7 @@ use crate::base::{CaseError, Fault, spawn_named};
 use crate::brats::CaseFiles;
 use crate::cache::{CaseStore, PreprocessConfig};
 use crate::pipeline::Arrivals;
-use crate::pipeline::ingest::{self, IngestOutcome, IngestWorkers};
+use crate::pipeline::ingest::{self, IngestOutcome, IngestResources};
 use crate::volume::CaseId;
 
 /// Callback for every case, in order, after the waiting samples are released.
@@ -25,8 +25,8 @@ pub struct PrefetchIngestParts {
     pub store: Arc<CaseStore>,
     /// Preprocessing of the cases.
     pub preprocess: PreprocessConfig,
-    /// Threads per stage.
-    pub workers: IngestWorkers,
+    /// Threads and memory.
+    pub resources: IngestResources,
     /// Callback for every case.
     pub on_arrival: OnArrival,
 }
@@ -59,12 +59,13 @@ impl PrefetchIngest {
         stop: &StopLatch,
         runtime: &tokio::runtime::Handle,
     ) -> Result<Self, Fault> {
-        let PrefetchIngestParts { cases, arrivals, store, preprocess, workers, on_arrival } = parts;
+        let PrefetchIngestParts { cases, arrivals, store, preprocess, resources, on_arrival } =
+            parts;
         let ids: Vec<CaseId> = cases.iter().map(|files| files.id.clone()).collect();
         arrivals.announce(ids.iter().cloned());
         let stop = stop.child();
         let (feed, running) =
-            ingest::start_ingest(cases, store, &preprocess, &workers, &stop, runtime)?;
+            ingest::start_ingest(cases, store, &preprocess, &resources, &stop, runtime)?;
         let closing = CloseOnDrop(arrivals);
         let settle = move || settle_all(&closing.0, ids, feed, on_arrival);
         let thread = spawn_named("ahead", settle)?;

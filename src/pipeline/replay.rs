@@ -149,7 +149,7 @@ fn file_stem(sample: &DrawnSample) -> String {
 }
 
 fn record_of(sample: &DrawnSample, files: Vec<PathBuf>) -> ReplayedSample {
-    let DrawnSample { key, case, window, drawn } = sample;
+    let DrawnSample { key, case, window, drawn, .. } = sample;
     ReplayedSample {
         key: *key,
         case: case.id().clone(),

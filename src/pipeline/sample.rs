@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::augment::{DrawnParams, Window};
 use crate::base::SampleKey;
 use crate::buffers::{PatchBuffer, PooledBuffer};
-use crate::pipeline::CaseHandle;
+use crate::pipeline::{CaseHandle, PlannedSample};
 use crate::volume::{CaseId, Dims, Targets};
 
 /// Origin of a sample, enough to make it again.
@@ -31,6 +31,8 @@ pub struct DrawnSample {
     pub window: Window,
     /// Drawn parameters of each transform.
     pub drawn: DrawnParams,
+    /// Sample as it was planned, by which a lost case is fetched again.
+    pub planned: Option<PlannedSample>,
 }
 
 /// Rendered sample: one patch of a batch.

@@ -7,12 +7,15 @@ use crate::actor::{
     Feed, Limits, Outcome, RunningTopology, Sink, SkipBudget, Source, Stage, StopLatch, Topology,
 };
 use crate::augment::CaseView;
-use crate::base::{CaseError, Fault};
+use crate::base::{
+    CaseError, FREE_MEMORY, Fault, OutOfMemory, Reason, collect_values, zeroed_values,
+};
 use crate::brats::CaseFiles;
 use crate::buffers::CaseBuffers;
 use crate::cache::{CaseContents, MappedCase, OutsideLabel, PreprocessConfig};
 use crate::pipeline::files::CaseFilesSource;
 use crate::pipeline::publish::warn_of_findings;
+use crate::pipeline::recovery::ATTEMPTS;
 use crate::pipeline::{Decode, Fetch, Normalize, observe};
 use crate::volume::{Box3, CaseId, LabelScheme, Modality, SourceGrid};
 
@@ -44,39 +47,48 @@ impl WholeCase {
         &self.images[modality.index() * voxels..][..voxels]
     }
 
-    fn of_mapped(case: &MappedCase) -> Self {
+    fn of_mapped(case: &MappedCase) -> Result<Self, CaseError> {
         let view = CaseView::of_mapped(case);
-        Self {
+        let no_memory = |error| no_memory_error(case.id(), &error);
+        let labels =
+            case.labels().map(|labels| collect_values(labels.len(), labels.iter().copied()));
+        Ok(Self {
             id: case.id().clone(),
-            images: normalise_images(&view),
-            tissue: find_tissue(&view),
-            labels: case.labels().map(<[u8]>::to_vec),
+            images: normalise_images(&view).map_err(no_memory)?,
+            tissue: find_tissue(&view).map_err(no_memory)?,
+            labels: labels.transpose().map_err(no_memory)?,
             outside: case.outside_labels().to_vec(),
             brain: case.brain_box(),
             source: *case.source_grid(),
             scheme: case.label_scheme(),
-        }
+        })
     }
 
-    fn of_contents(contents: CaseContents) -> Self {
+    fn of_contents(contents: CaseContents) -> Result<Self, CaseError> {
         let view = CaseView::of_contents(&contents);
-        Self {
-            images: normalise_images(&view),
-            tissue: find_tissue(&view),
+        let no_memory = |error| no_memory_error(&contents.id, &error);
+        Ok(Self {
+            images: normalise_images(&view).map_err(no_memory)?,
+            tissue: find_tissue(&view).map_err(no_memory)?,
             id: contents.id,
             labels: contents.labels,
             outside: contents.outside,
             brain: contents.brain,
             source: contents.source,
             scheme: contents.scheme,
-        }
+        })
     }
 }
 
+fn no_memory_error(id: &CaseId, error: &OutOfMemory) -> CaseError {
+    CaseError::new(Reason::Io, "brain box", error.to_string(), FREE_MEMORY).of_case(id)
+}
+
 /// z-scores `[c, d, h, w]`: `factor * raw + offset`, 0 where raw is 0.
-fn normalise_images(view: &CaseView<'_>) -> Vec<f32> {
+fn normalise_images(view: &CaseView<'_>) -> Result<Vec<f32>, OutOfMemory> {
     let raw = view.images();
-    let mut planes = vec![0.0; Modality::COUNT * raw.len()];
+    let count = Modality::COUNT * raw.len();
+    let mut planes = zeroed_values(0.0, count)?;
     let channels = planes.chunks_exact_mut(raw.len()).zip(view.intensities()).enumerate();
     for (channel, (plane, intensity)) in channels {
         let factor = intensity.factor as f32;
@@ -86,12 +98,13 @@ fn normalise_images(view: &CaseView<'_>) -> Vec<f32> {
             *value = if code == 0 { 0.0 } else { factor * f32::from(code) + offset };
         }
     }
-    planes
+    Ok(planes)
 }
 
 /// Tissue `[d, h, w]`: voxels that are background, 0, in no more than all images but one.
-fn find_tissue(view: &CaseView<'_>) -> Vec<bool> {
-    view.images().iter().map(|voxel| voxel.iter().any(|code| *code != 0)).collect()
+fn find_tissue(view: &CaseView<'_>) -> Result<Vec<bool>, OutOfMemory> {
+    let raw = view.images();
+    collect_values(raw.len(), raw.iter().map(|voxel| voxel.iter().any(|code| *code != 0)))
 }
 
 /// Outcome of one case on its way to the network.
@@ -107,7 +120,17 @@ impl Stage for OpenWholeCase {
     type Out = WholeCase;
 
     fn process(&mut self, files: CaseFiles) -> Result<WholeCase, CaseError> {
-        self.0.mapped_case(&files).map(|case| WholeCase::of_mapped(&case))
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let case = self.0.mapped_case(&files)?;
+            let whole = WholeCase::of_mapped(&case)?;
+            match case.check_pages() {
+                Ok(()) => return Ok(whole),
+                Err(lost) if attempt >= ATTEMPTS => return Err(lost.of_case(case.id())),
+                Err(lost) => tracing::warn!("case {}: {lost}; it is opened again", case.id()),
+            }
+        }
     }
 }
 
@@ -121,7 +144,7 @@ impl Stage for BuildWholeCase {
 
     fn process(&mut self, contents: CaseContents) -> Result<WholeCase, CaseError> {
         warn_of_findings(&contents);
-        Ok(WholeCase::of_contents(contents))
+        WholeCase::of_contents(contents)
     }
 }
 
@@ -212,7 +235,7 @@ mod tests {
         let intensities =
             by.map(|(factor, offset)| IntensityNormalisation { factor, offset, range });
         let view = CaseView::new(&raw, None, Dims([1, 1, 2]), [1.0; 3], intensities);
-        assert_eq!(normalise_images(&view), [0.0, 7.0, 4.0, 0.0, 0.0, 2.0, -3.0, 0.0]);
+        assert_eq!(normalise_images(&view).unwrap(), [0.0, 7.0, 4.0, 0.0, 0.0, 2.0, -3.0, 0.0]);
     }
 
     #[test]
@@ -220,7 +243,7 @@ mod tests {
         let raw = [[0, 0, 0, 0], [0, 0, 3, 0], [-1, 2, 3, 4]];
         let intensities = [IntensityNormalisation { factor: 0.0, offset: 0.0, range: [0.0; 2] }; 4];
         let view = CaseView::new(&raw, None, Dims([1, 1, 3]), [1.0; 3], intensities);
-        assert_eq!(normalise_images(&view), [0.0; 12]);
-        assert_eq!(find_tissue(&view), [false, true, true]);
+        assert_eq!(normalise_images(&view).unwrap(), [0.0; 12]);
+        assert_eq!(find_tissue(&view).unwrap(), [false, true, true]);
     }
 }

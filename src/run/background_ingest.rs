@@ -45,7 +45,7 @@ impl BackgroundIngest {
             arrivals: context.arrivals.clone(),
             store: Arc::clone(store),
             preprocess: data.preprocess.clone(),
-            workers: context.config.run.ingest.clone(),
+            resources: context.config.run.ingest_resources_beside_loader(cohort.largest)?,
         };
         let ahead = PrefetchIngest::start(parts, &session.stop, &session.runtime)?;
         let watched = session.board.watch_topology(ahead.running());

@@ -24,7 +24,7 @@ pub fn of_split(
 ) -> Result<WholeCases, Failure> {
     let lock = agreed_lock(resolved, part)?;
     let folder = lock.folder.display();
-    let found = resolved.first_run_config().data.discover_in(&lock.folder)?.cases;
+    let found = resolved.first_run_config().discover_in(&lock.folder)?.cases;
     let gone = lock.missing_cases(&found, &[part]);
     if !gone.is_empty() {
         return Err(Failure::Usage(format!(
@@ -89,7 +89,8 @@ pub(super) fn fetch_through_cache(
     let store = open_case_store(resolved)?;
     let settings = resolved.first_run_config();
     let preprocess = &settings.data.preprocess;
-    let ingested = prepare::ingest_cases(cases, &store, preprocess, &settings.ingest, session)?;
+    let ingested =
+        prepare::ingest_cases(cases, &store, preprocess, &settings.ingest_resources(), session)?;
     if !ingested.excluded.is_empty() {
         let errors = ingested.excluded.into_iter().map(|excluded| excluded.error);
         return Err(Failure::Cases(errors.collect()));

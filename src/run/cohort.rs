@@ -47,14 +47,19 @@ pub fn build_cohort(
     session: &Session,
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
-    let mut dataset = data.discover_in(&data.folder)?;
+    let mut dataset = run.discover_in(&data.folder)?;
     let division = Division::prepare(run, &mut dataset)?;
     let (mut candidates, useless): (Vec<_>, Vec<_>) =
         dataset.cases.into_iter().partition(|files| division.has_part_for(files));
     let mut excluded = Vec::new();
     if let (true, Some(store)) = (data.ingest_first, store) {
-        let done =
-            prepare::ingest_cases(&candidates, store, &data.preprocess, &run.ingest, session)?;
+        let done = prepare::ingest_cases(
+            &candidates,
+            store,
+            &data.preprocess,
+            &run.ingest_resources(),
+            session,
+        )?;
         candidates.retain(|files| done.excluded.iter().all(|left| left.case != files.id));
         excluded.extend(done.excluded);
         excluded.extend(exclude_damaged_cases(&mut candidates, run, store, session)?);
@@ -226,7 +231,7 @@ pub fn restore_cohort(
     session: &Session,
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
-    let found = data.discover_in(&data.folder)?.cases;
+    let found = run.discover_in(&data.folder)?.cases;
     // What is neither trained on nor held out, a run does not need.
     let needed: &[Split] = match data.pseudo {
         Some(_) => &[Split::Train, Split::Validation, Split::Unlabelled],

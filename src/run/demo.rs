@@ -63,7 +63,7 @@ pub fn run_demo(
     let predictions = out.join("predictions");
     let trained = Ensemble::of_run(&summary.run).resolve(&[])?;
     let lock = cohort::read_lock(&summary.run)?;
-    let found = checked.run.data.discover_in(&data)?.cases;
+    let found = checked.run.discover_in(&data)?.cases;
     let held_out = lock.files_in_split(&found, Split::Validation);
     let options = PredictOptions {
         preprocess: checked.run.data.preprocess.clone(),

@@ -69,7 +69,13 @@ impl HeldOutCheck<'_> {
         let Self { run, store, session } = self;
         let preprocess = &run.data.preprocess;
         let Some(store) = store else { return self.find_bad_files(cases) };
-        let ingested = prepare::ingest_unrecorded(&cases, store, preprocess, &run.ingest, session)?;
+        let ingested = prepare::ingest_unrecorded(
+            &cases,
+            store,
+            preprocess,
+            &run.ingest_resources(),
+            session,
+        )?;
         prepare::fail_if_stopped(&session.stop, "nothing was begun")?;
         let mut bad = ingested.excluded;
         let known: BTreeSet<CaseId> = bad.iter().map(|one| one.case.clone()).collect();

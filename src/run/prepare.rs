@@ -12,7 +12,7 @@ use crate::brats::{CaseFiles, CaseReader};
 use crate::cache::{
     CaseMeaning, CaseStore, ExpectedSource, MappedCase, PreprocessConfig, Quarantine, Quarantined,
 };
-use crate::pipeline::ingest::{self, IngestWorkers};
+use crate::pipeline::ingest::{self, IngestResources};
 use crate::pipeline::stat_files as look_at;
 use crate::run::{Failure, Session};
 use crate::run_folder::ExcludedCase;
@@ -42,10 +42,10 @@ pub fn ingest_cases(
     cases: &[CaseFiles],
     store: &Arc<CaseStore>,
     preprocess: &PreprocessConfig,
-    workers: &IngestWorkers,
+    resources: &IngestResources,
     session: &Session,
 ) -> Result<IngestReport, Failure> {
-    let report = ingest_unrecorded(cases, store, preprocess, workers, session)?;
+    let report = ingest_unrecorded(cases, store, preprocess, resources, session)?;
     for excluded in &report.excluded {
         quarantine_case(store, &excluded.case, None, &excluded.error)?;
     }
@@ -61,7 +61,7 @@ pub(super) fn ingest_unrecorded(
     cases: &[CaseFiles],
     store: &Arc<CaseStore>,
     preprocess: &PreprocessConfig,
-    workers: &IngestWorkers,
+    resources: &IngestResources,
     session: &Session,
 ) -> Result<IngestReport, Failure> {
     let mut report = IngestReport::default();
@@ -78,7 +78,7 @@ pub(super) fn ingest_unrecorded(
         missing,
         Arc::clone(store),
         preprocess,
-        workers,
+        resources,
         &session.stop,
         &session.runtime,
     )?;

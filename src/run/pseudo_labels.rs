@@ -29,7 +29,8 @@ pub(super) fn checked_annotations(
         )));
     }
     let preprocess = &run.data.preprocess;
-    let ingested = prepare::ingest_cases(cases, store, preprocess, &run.ingest, session)?;
+    let ingested =
+        prepare::ingest_cases(cases, store, preprocess, &run.ingest_resources(), session)?;
     let mut errors: Vec<CaseError> =
         ingested.excluded.into_iter().map(|excluded| excluded.error).collect();
     let found = annotations_of_cases(pseudo, cases);

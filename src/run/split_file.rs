@@ -255,6 +255,7 @@ mod tests {
             labels: labelled.then(PathBuf::new),
             mask: None,
             scheme: LabelScheme::Brats2018,
+            max_voxels: 1 << 20,
             grade: None,
         };
         Dataset {

@@ -48,6 +48,14 @@ impl CheckpointManifest {
             .map_err(|error| damaged_checkpoint(folder, MANIFEST, &error))?;
         let mut wanted = None;
         for (name, expected) in files {
+            // A name such as ../../x or /dev/zero would have a checkpoint read anything.
+            if Path::new(&name).file_name() != Some(name.as_ref()) {
+                return Err(damaged_checkpoint(
+                    folder,
+                    MANIFEST,
+                    &format!("names the file {name:?}"),
+                ));
+            }
             let bytes = read(&name)?;
             if Fingerprint::of_bytes(&bytes) != expected {
                 return Err(damaged_checkpoint(folder, &name, &"does not match its fingerprint"));

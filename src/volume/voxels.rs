@@ -1,4 +1,5 @@
 //! Intensities of one volume in the narrowest type that holds them exactly.
+use crate::base::{OutOfMemory, collect_values};
 
 /// Voxel values in memory order `[d, h, w]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,15 +55,18 @@ impl Voxels {
 
     /// The same values in another memory order: `order[to] = from`.
     ///
+    /// # Errors
+    /// If there is no memory for them.
+    ///
     /// # Panics
     /// If `order` names a place out of range.
-    #[must_use]
-    pub fn gather(&self, order: impl Iterator<Item = usize>) -> Self {
-        match self {
-            Self::I16(values) => Self::I16(order.map(|from| values[from]).collect()),
-            Self::F32(values) => Self::F32(order.map(|from| values[from]).collect()),
-            Self::F64(values) => Self::F64(order.map(|from| values[from]).collect()),
-        }
+    pub fn gather(&self, order: impl Iterator<Item = usize>) -> Result<Self, OutOfMemory> {
+        let count = self.len();
+        Ok(match self {
+            Self::I16(values) => Self::I16(collect_values(count, order.map(|from| values[from]))?),
+            Self::F32(values) => Self::F32(collect_values(count, order.map(|from| values[from]))?),
+            Self::F64(values) => Self::F64(collect_values(count, order.map(|from| values[from]))?),
+        })
     }
 }
 
@@ -80,6 +84,6 @@ mod tests {
     #[test]
     fn gathering_permutes() {
         let values = Voxels::I16(vec![5, 6, 7]);
-        assert_eq!(values.gather([2, 0, 1].into_iter()), Voxels::I16(vec![7, 5, 6]));
+        assert_eq!(values.gather([2, 0, 1].into_iter()), Ok(Voxels::I16(vec![7, 5, 6])));
     }
 }

@@ -38,6 +38,26 @@ fn a_second_ingest_reads_nothing_and_one_of_a_changed_case_reads_that() {
 }
 
 #[test]
+fn a_case_that_the_memory_does_not_hold_is_refused_by_name_before_it_is_inflated() {
+    let desk = Desk::new();
+    desk.run("phantom --out data --cases 2 --seed 3 --shape 48").ok();
+    let line = "ingest --data data --cache cache --memory-mib 1 --json";
+    let refused = desk.run(line).exits(3).json();
+    assert_eq!(refused["published"], 0);
+    let problems = refused["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 2);
+    for problem in problems {
+        let text = problem.as_str().unwrap();
+        assert!(text.contains("voxels, the limit is 58254; "), "{text}");
+        assert!(text.contains("case BraTS20_Training_00"), "{text}");
+    }
+    desk.run("ingest --data data --cache cache --memory-mib 2").ok();
+    let one = "data/BraTS20_Training_001/BraTS20_Training_001_t1.nii.gz";
+    desk.run(&format!("inspect {one} --max-voxels 1000")).exits(3);
+    desk.run(&format!("inspect {one}")).ok();
+}
+
+#[test]
 fn the_same_files_under_another_meaning_of_their_labels_are_built_again() {
     let desk = Desk::with_cohort(2);
     let ingest = |labels: &str| {

@@ -91,3 +91,23 @@ fn links_between_disks_are_still_followed() {
     let found = desk.run("inspect data --json").ok().json();
     assert_eq!(found["cases"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn no_name_gives_a_terminal_orders() {
+    let desk = Desk::with_cohort(1);
+    let file = desk.path("data").join("evil\u{1b}[2J\u{9b}31m\r.nii.gz");
+    std::fs::write(file, b"nothing").unwrap();
+    for line in [
+        "inspect data",
+        "inspect data --json",
+        "ingest --data data --cache cache --log debug",
+        "inspect da\u{1b}[2Jta",
+        "inspect da\u{1b}[2Jta --json",
+    ] {
+        let outcome = desk.run(line);
+        let text = format!("{}{}", outcome.stdout, outcome.stderr);
+        assert!(text.contains("[2J"), "{line:?} names it: {text:?}");
+        let orders = |letter: char| letter.is_control() && !"\n\t".contains(letter);
+        assert!(!text.contains(orders), "{line:?}: {text:?}");
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use gliaflow::actor::StopLatch;
 use gliaflow::base::Reason;
 use gliaflow::cache::PreprocessConfig;
-use gliaflow::pipeline::ingest::IngestWorkers;
+use gliaflow::pipeline::ingest::{IngestResources, IngestWorkers};
 use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start_loader};
 use gliaflow::pipeline::{Arrivals, OnArrival, PrefetchIngest, PrefetchIngestParts};
 
@@ -38,7 +38,7 @@ fn ahead(
         arrivals: arrivals.clone(),
         store: store.clone(),
         preprocess: PreprocessConfig::default(),
-        workers: FEW,
+        resources: IngestResources { workers: FEW, memory_bytes: 1 << 30 },
         on_arrival,
     };
     let ahead = PrefetchIngest::start(parts, stop, &runtime()).unwrap();

@@ -8,7 +8,7 @@ use gliaflow::actor::{Feed, RunningTopology, StopLatch};
 use gliaflow::base::Reason;
 use gliaflow::brats::{CaseFiles, write_intensities, write_labels};
 use gliaflow::cache::{ExpectedSource, MappedCase, PreprocessConfig, Verify};
-use gliaflow::pipeline::ingest::{IngestOutcome, IngestWorkers, start_ingest};
+use gliaflow::pipeline::ingest::{IngestOutcome, IngestResources, IngestWorkers, start_ingest};
 use gliaflow::pipeline::stat_files;
 use gliaflow::volume::{Dims, SourceGrid};
 
@@ -25,8 +25,9 @@ fn ingest(
     stop: &StopLatch,
 ) -> (Feed<IngestOutcome>, RunningTopology) {
     let (store, preprocess) = (setting.store("cache"), PreprocessConfig::default());
+    let resources = IngestResources { workers: workers.clone(), memory_bytes: 1 << 30 };
     let started =
-        start_ingest(cases.to_vec(), store, &preprocess, workers, stop, &runtime()).unwrap();
+        start_ingest(cases.to_vec(), store, &preprocess, &resources, stop, &runtime()).unwrap();
     watch.on(&started.1);
     started
 }

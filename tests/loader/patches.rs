@@ -85,7 +85,13 @@ fn cut_out(case: &Arc<MappedCase>, cut: &Cut, patch: &mut PatchBuffer) {
     let window = Window { corner: cut.corner, dims: cut.dims };
     let drawn = DrawnParams { mirroring: cut.mirrored, ..DrawnParams::default() };
     let key = SampleKey { seed: 0, epoch: 0, index: 0 };
-    let sample = DrawnSample { key, case: CaseHandle::Mapped(Arc::clone(case)), window, drawn };
+    let sample = DrawnSample {
+        key,
+        case: CaseHandle::Mapped(Arc::clone(case)),
+        window,
+        drawn,
+        planned: None,
+    };
     Augment::new(Background::Zero, PatchBufferPool::default()).render_sample(&sample, patch);
 }
 

@@ -133,6 +133,15 @@ impl MappedAnnotation {
         own == (case.id(), case.fingerprint(), case.preprocess_fingerprint(), case.brain_box())
     }
 
+    /// Checks that every page that was read so far was there, as
+    /// [`MappedCase::check_pages`] does.
+    ///
+    /// # Errors
+    /// When the file was cut short, or its disk failed, under the mapping.
+    pub fn check_pages(&self) -> Result<(), CaseError> {
+        self.map.check_pages(&self.path)
+    }
+
     /// Length of the file.
     pub fn file_bytes(&self) -> u64 {
         self.map.len() as u64

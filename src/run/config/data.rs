@@ -1,12 +1,11 @@
 //! Dataset, cache and split of a run.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{CaseError, Fingerprint};
-use crate::brats::{Dataset, discover_cases};
+use crate::base::Fingerprint;
 use crate::cache::PreprocessConfig;
 use crate::quality::{ForegroundRule, QualityPolicy};
 use crate::run::config::patients::PatientRule;
@@ -78,6 +77,15 @@ pub struct DataConfig {
     /// Policy on images without information and on spikes: `clip` (refused; clipped), `warn` (taken
     /// as they are), `strict` (refused, as is whatever is in doubt).
     pub quality: QualityPolicy,
+    /// Voxels of the largest volume that is read; a larger one is refused by name before it is
+    /// inflated, since a few MB may hold thousands of millions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "usize",
+        range(min = 1, max = i64::MAX),
+        extend("x-unit" = "voxels", "x-decides" = false, "x-default" = "what `loader.memory_mib` holds of a case")
+    )]
+    pub max_voxels: Option<usize>,
     /// Preprocessing, which decides the bytes of a case file.
     pub preprocess: PreprocessConfig,
 }
@@ -116,6 +124,7 @@ impl Default for DataConfig {
             ingest_first: false,
             foreground: ForegroundRule::default(),
             quality: QualityPolicy::default(),
+            max_voxels: None,
             preprocess: PreprocessConfig::default(),
         }
     }
@@ -127,14 +136,5 @@ impl DataConfig {
     pub fn complete_preprocess(&mut self) {
         self.preprocess.foreground = self.foreground.clone();
         self.preprocess.quality = self.quality;
-    }
-
-    /// Finds the cases of `folder`, the run's own or where it lies now, with the run's meaning of
-    /// labels and its mask files.
-    ///
-    /// # Errors
-    /// As [`discover_cases`].
-    pub fn discover_in(&self, folder: &Path) -> Result<Dataset, CaseError> {
-        Ok(discover_cases(folder, self.labels)?.with_masks(&self.foreground))
     }
 }

@@ -6,6 +6,7 @@ mod deciding;
 pub mod layers;
 pub mod model;
 pub mod patients;
+mod resources;
 pub mod splitting;
 
 use std::path::Path;

@@ -13,7 +13,7 @@ use crate::augment::{AugmentConfig, Kernel};
 use crate::base::core_count;
 use crate::brats::{CaseFiles, discover_cases, read_grid};
 use crate::cache::PreprocessConfig;
-use crate::pipeline::ingest::IngestWorkers;
+use crate::pipeline::ingest::{IngestResources, IngestWorkers};
 use crate::pipeline::loader::{self, CaseSource, LoaderParts};
 use crate::pipeline::{
     Batch, Bottleneck, CpuUsage, CropConfig, DrillConfig, Footprint, LoaderConfig, Plan,
@@ -129,9 +129,12 @@ pub fn prepare_dataset(config: &DrainConfig, session: &Session) -> Result<DrainD
     let found = discover_cases(&config.data, config.labels)?;
     let (cases, usable, excluded) = if config.loader.cached {
         let store = prepare::open_store(&config.cache, &config.preprocess)?;
-        let workers = IngestWorkers::default();
+        let resources = IngestResources {
+            workers: IngestWorkers::default(),
+            memory_bytes: config.loader.memory_bytes(),
+        };
         let done =
-            prepare::ingest_cases(&found.cases, &store, &config.preprocess, &workers, session)?;
+            prepare::ingest_cases(&found.cases, &store, &config.preprocess, &resources, session)?;
         let mut usable = found.cases;
         usable.retain(|files| done.excluded.iter().all(|left| left.case != files.id));
         (CaseSource::from_store(store), usable, done.excluded)

@@ -43,7 +43,7 @@ pub fn replay_of_run(
     let ReplayRequest { epoch, index, count, arrays, out } = request;
     let run = config::load_run_config(folder, &[])?.run;
     let lock = read_lock(folder)?;
-    let found = run.data.discover_in(&lock.folder)?.cases;
+    let found = run.discover_in(&lock.folder)?.cases;
     let mut cohort = lock.files_in_split(&found, Split::Train);
     let mut parts = vec![Split::Train];
     let mut annotations = None;
@@ -91,7 +91,9 @@ pub fn replay_of_run(
             return Err(CaseError::new(Reason::Checksum, subject, problem, remedy).into());
         }
         let sample = crop.draw_sample(key, case);
-        replayed.push(write(&sample, run.augment.background, run.targets(), out)?);
+        let made = write(&sample, run.augment.background, run.targets(), out)?;
+        sample.case.check_pages()?;
+        replayed.push(made);
     }
     Ok(replayed)
 }

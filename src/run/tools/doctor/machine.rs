@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::base::{core_count, fs};
+use crate::base::{core_count, fs, memory_limit};
 use crate::run::tools::doctor::{Finding, FindingGrade};
 use crate::telemetry::MetricsAddress;
 use crate::telemetry::process::status_bytes;
@@ -26,12 +26,22 @@ pub(super) fn free_memory() -> Finding {
         return Finding::good("memory", "unknown on this system");
     };
     let total = meminfo_bytes("MemTotal").unwrap_or(available);
-    let found = format!("{:.1} GiB free of {:.1} GiB", available / GIB, total / GIB);
+    let limit = memory_limit().map(|limit| limit as f64).filter(|limit| *limit < total);
+    let available = limit.map_or(available, |limit| available.min(limit));
+    let found = match limit {
+        None => format!("{:.1} GiB free of {:.1} GiB", available / GIB, total / GIB),
+        Some(limit) => format!(
+            "{:.1} GiB of the machine's {:.1} GiB, by the limit of this container or job",
+            limit / GIB,
+            total / GIB
+        ),
+    };
     Finding::good("memory", found).graded_by(
         available / GIB,
         [2.0, 6.0],
-        "the loader takes loader.memory_mib (1 GiB), training on the CPU several GiB at 128^3, and what \
-         is left caches case files: lower crop.patch or loader.batch, or free memory",
+        "the loader takes up to loader.memory_mib (4 GiB), training on the CPU several GiB at 128^3, and \
+         what is left caches case files: lower loader.memory_mib, crop.patch or loader.batch, or free \
+         memory",
     )
 }
 

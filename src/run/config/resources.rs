@@ -1,0 +1,41 @@
+//! What a run's settings let its ingest take: threads, memory, and the largest volume.
+
+use std::path::Path;
+
+use crate::base::CaseError;
+use crate::brats::{Dataset, discover_cases};
+use crate::pipeline::ingest::{self, IngestResources};
+use crate::run::Failure;
+use crate::run::config::RunConfig;
+use crate::volume::Dims;
+
+impl RunConfig {
+    /// Finds the cases of `folder`, the run's own or where it lies now, with the run's meaning of
+    /// labels, its mask files and its limit of voxels.
+    ///
+    /// # Errors
+    /// As [`discover_cases`].
+    pub fn discover_in(&self, folder: &Path) -> Result<Dataset, CaseError> {
+        let data = &self.data;
+        let most =
+            data.max_voxels.unwrap_or_else(|| ingest::max_voxels(self.loader.memory_bytes()));
+        Ok(discover_cases(folder, data.labels)?.with_masks(&data.foreground).with_max_voxels(most))
+    }
+
+    /// Threads and memory of an ingest that runs alone.
+    pub fn ingest_resources(&self) -> IngestResources {
+        let memory_bytes = self.loader.memory_bytes();
+        IngestResources { workers: self.ingest.clone(), memory_bytes }
+    }
+
+    /// Threads and memory of an ingest beside the loader, whose share of the budget is not free, for
+    /// cases of at most this grid.
+    pub fn ingest_resources_beside_loader(
+        &self,
+        largest: Dims,
+    ) -> Result<IngestResources, Failure> {
+        let own = self.ingest_resources();
+        let memory_bytes = own.memory_bytes.saturating_sub(self.loader_memory(largest)?.bytes);
+        Ok(IngestResources { memory_bytes, ..own })
+    }
+}
