@@ -53,6 +53,11 @@ cuda-compile *ARGS:
     cargo build --features cuda
     python3 tests/cuda/compile.py "${CARGO_TARGET_DIR:-target}/debug/gliaflow" {{ARGS}}
 
+# Operations and training on the CUDA path, kernels run by the CPU (tests/cuda/run.py).
+cuda-run *ARGS:
+    cargo build --features cuda
+    python3 tests/cuda/run.py "${CARGO_TARGET_DIR:-target}/debug/gliaflow" {{ARGS}}
+
 # The instruments: emulator of kernels, stand-in for the driver, NVRTC without a card. A minute.
 test-cuda-instruments:
     tests/cuda/toolkit

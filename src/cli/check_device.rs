@@ -1,7 +1,7 @@
 //! `check-device`: comparison of a device's results with the CPU's.
 
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::run::tools::device_check::{self, Comparison, NetworkSize};
+use crate::run::tools::device_check::{self, Comparison, NetworkSize, OperationSize};
 use crate::run::{Failure, device};
 
 /// Compare a device with the CPU, operation by operation and network by network
@@ -18,6 +18,10 @@ pub(super) struct CheckDevice {
     /// Shallow networks of two channels, for software that plays a GPU
     #[arg(long)]
     tiny: bool,
+
+    /// The operations alone, on operands of more than one tile of a matrix product
+    #[arg(long, conflicts_with = "tiny")]
+    tiles: bool,
 }
 
 impl CheckDevice {
@@ -25,9 +29,12 @@ impl CheckDevice {
         let choice = self.device.parse().map_err(Failure::Usage)?;
         let size = if self.tiny { NetworkSize::Tiny } else { NetworkSize::Narrow };
         let chosen = device::choose_device(choice)?;
-        let all = device_check::compare_with_cpu(&chosen.device, size, |compared| {
-            console.print_status(&comparison_line(compared));
-        });
+        let tell = |compared: &Comparison| console.print_status(&comparison_line(compared));
+        let all = if self.tiles {
+            device_check::compare_operations(&chosen.device, OperationSize::Tiles, tell)
+        } else {
+            device_check::compare_with_cpu(&chosen.device, size, tell)
+        };
         let wrong: Vec<&str> = all
             .iter()
             .filter(|one| !one.is_within_tolerance())

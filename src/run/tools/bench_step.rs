@@ -73,6 +73,9 @@ pub struct StepCost {
     pub first_loss: f64,
     /// The loss at the last: lower, on the same batch.
     pub last_loss: f64,
+    /// The loss of each step, from the very first to the last under the clock.
+    #[serde(default)]
+    pub losses: Vec<f64>,
     /// The most memory that the process ever had resident; absent where the system does not tell.
     pub peak_rss_bytes: Option<u64>,
     /// Bytes of the device's memory pool at the end, which only grows; absent on the CPU, whose
@@ -106,10 +109,12 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
         learner,
         precision: run.precision,
         step: 0,
+        losses: Vec::new(),
     };
     let clock = Instant::now();
     let first = bench.train_step();
     let first_loss = read_loss(first)?;
+    bench.losses.push(first_loss);
     let first_step_seconds = clock.elapsed().as_secs_f64();
     // Said at once: on a GPU the rest may be cut off, and this figure is minutes.
     tracing::info!("the first step took {first_step_seconds:.2} s, its loss is {first_loss:.4}");
@@ -119,6 +124,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     let clock = Instant::now();
     last_loss = bench.train_steps(repeats.steps)?.unwrap_or(last_loss);
     let seconds_per_step = clock.elapsed().as_secs_f64() / repeats.steps as f64;
+    let losses = bench.losses.clone();
     let used = process::cpu_seconds().zip(processor).map(|(after, before)| after - before);
     tracing::info!("a step takes {seconds_per_step:.4} s");
     let [forward_seconds, backward_seconds] = bench.time_passes(repeats.steps.min(3))?;
@@ -147,6 +153,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
         inference_seconds,
         first_loss,
         last_loss,
+        losses,
         peak_rss_bytes: process::peak_rss_bytes(),
         peak_device_bytes: pool.map(|pool| pool.bytes_reserved),
         kernels,
@@ -162,6 +169,7 @@ struct Bench<'a> {
     device: Device,
     precision: Precision,
     step: u64,
+    losses: Vec<f64>,
 }
 
 impl Bench<'_> {
@@ -190,10 +198,11 @@ impl Bench<'_> {
         for _ in 0..count {
             let figure = self.train_step();
             if let Some(earlier) = pending.replace(figure) {
-                read_loss(earlier)?;
+                self.losses.push(read_loss(earlier)?);
             }
         }
         let last = pending.map(read_loss).transpose()?;
+        self.losses.extend(last);
         self.wait_for_device()?;
         Ok(last)
     }

@@ -49,38 +49,51 @@ impl Comparison {
     }
 }
 
-/// An operation on volumes and kernels: its name, their shapes, and what it does.
-type Operation = (&'static str, &'static [[usize; 5]], fn(&[Tensor<5>]) -> Tensor<5>);
+/// An operation on volumes and kernels: its name, their shapes in either size, and what it does.
+type Operation = (&'static str, [&'static [[usize; 5]]; 2], fn(&[Tensor<5>]) -> Tensor<5>);
 
-const DENSE: &[[usize; 5]] = &[[2, 4, 6, 8, 10], [6, 4, 3, 3, 3]];
-const GROUPED: &[[usize; 5]] = &[[1, 8, 6, 8, 10], [16, 2, 3, 3, 3]];
+const DENSE: [&[[usize; 5]]; 2] =
+    [&[[2, 4, 6, 8, 10], [6, 4, 3, 3, 3]], &[[2, 30, 6, 10, 12], [34, 30, 3, 3, 3]]];
+const GROUPED: [&[[usize; 5]]; 2] =
+    [&[[1, 8, 6, 8, 10], [16, 2, 3, 3, 3]], &[[1, 32, 6, 10, 12], [64, 8, 3, 3, 3]]];
+const POINTWISE: [&[[usize; 5]]; 2] =
+    [&[[2, 6, 6, 4, 8], [3, 6, 1, 1, 1]], &[[2, 60, 6, 10, 12], [34, 60, 1, 1, 1]]];
+const TRANSPOSED: [&[[usize; 5]]; 2] =
+    [&[[2, 3, 4, 6, 5], [3, 5, 2, 2, 2]], &[[2, 40, 4, 6, 5], [40, 36, 2, 2, 2]]];
+const POOLED: [&[[usize; 5]]; 2] = [&[[2, 3, 4, 6, 8]], &[[2, 30, 8, 10, 12]]];
+const UPSAMPLED: [&[[usize; 5]]; 2] = [&[[2, 3, 4, 6, 5]], &[[2, 30, 4, 6, 10]]];
+const NORMED: [&[[usize; 5]]; 2] = [&[[2, 6, 4, 6, 8]], &[[2, 30, 8, 10, 12]]];
+const ACTIVATED: [&[[usize; 5]]; 2] = [&[[1, 2, 4, 6, 8]], &[[1, 30, 8, 10, 12]]];
+const ENCODED: [&[[usize; 5]]; 2] = [&[[1, 8, 2, 4, 6]], &[[1, 32, 8, 10, 12]]];
+const JOINED: [&[[usize; 5]]; 2] =
+    [&[[2, 3, 4, 2, 6], [2, 1, 4, 2, 6]], &[[2, 30, 8, 10, 12], [2, 34, 8, 10, 12]]];
 
 static OPERATIONS: &[Operation] = &[
     ("convolution 3x3x3", DENSE, |x| convolve(x, 1, 1, 1)),
     ("convolution 3x3x3, stride 2", DENSE, |x| convolve(x, 2, 1, 1)),
     ("convolution 3x3x3, 4 groups", GROUPED, |x| convolve(x, 1, 1, 4)),
     ("convolution 3x3x3, stride 2, 4 groups", GROUPED, |x| convolve(x, 2, 1, 4)),
-    ("convolution 1x1x1", &[[2, 6, 6, 4, 8], [3, 6, 1, 1, 1]], |x| convolve(x, 1, 0, 1)),
-    ("transposed convolution 2x2x2", &[[2, 3, 4, 6, 5], [3, 5, 2, 2, 2]], |x| {
+    ("convolution 1x1x1", POINTWISE, |x| convolve(x, 1, 0, 1)),
+    ("transposed convolution 2x2x2", TRANSPOSED, |x| {
         transposed_convolution(x[0].clone(), x[1].clone())
     }),
-    ("maximum pooling", &[[2, 3, 4, 6, 8]], |x| max_pool(x[0].clone())),
-    ("mean pooling", &[[2, 3, 4, 6, 8]], |x| mean_pool(x[0].clone())),
-    ("trilinear up-sampling", &[[2, 3, 4, 6, 5]], |x| upsample_trilinear(x[0].clone())),
-    ("instance norm", &[[2, 6, 4, 6, 8]], |x| {
-        Norm::instance(6, 1e-5, &x[0].device()).forward(x[0].clone())
+    ("maximum pooling", POOLED, |x| max_pool(x[0].clone())),
+    ("mean pooling", POOLED, |x| mean_pool(x[0].clone())),
+    ("trilinear up-sampling", UPSAMPLED, |x| upsample_trilinear(x[0].clone())),
+    ("instance norm", NORMED, |x| {
+        Norm::instance(x[0].dims()[1], 1e-5, &x[0].device()).forward(x[0].clone())
     }),
-    ("group norm", &[[2, 6, 4, 6, 8]], |x| {
-        Norm::group(6, 2, 1e-5, &x[0].device()).forward(x[0].clone())
+    ("group norm", NORMED, |x| {
+        Norm::group(x[0].dims()[1], 2, 1e-5, &x[0].device()).forward(x[0].clone())
     }),
-    ("ReLU", &[[1, 2, 4, 6, 8]], |x| relu(x[0].clone())),
-    ("leaky ReLU", &[[1, 2, 4, 6, 8]], |x| leaky_relu(x[0].clone())),
-    ("sigmoid", &[[1, 2, 4, 6, 8]], |x| sigmoid(x[0].clone())),
-    ("maximum over encoders", &[[1, 8, 2, 4, 6]], |x| {
+    ("ReLU", ACTIVATED, |x| relu(x[0].clone())),
+    ("leaky ReLU", ACTIVATED, |x| leaky_relu(x[0].clone())),
+    ("sigmoid", ACTIVATED, |x| sigmoid(x[0].clone())),
+    ("maximum over encoders", ENCODED, |x| {
         let parts = x[0].clone().chunk(4, 1).into_iter();
         parts.reduce(Tensor::max_pair).expect("there are four")
     }),
-    ("concatenation", &[[2, 3, 4, 2, 6], [2, 1, 4, 2, 6]], |x| Tensor::cat(x.to_vec(), 1)),
+    ("concatenation", JOINED, |x| Tensor::cat(x.to_vec(), 1)),
 ];
 
 fn convolve(x: &[Tensor<5>], stride: usize, padding: usize, groups: usize) -> Tensor<5> {
@@ -98,7 +111,35 @@ pub enum NetworkSize {
     Tiny,
 }
 
-/// Compares `device` with the CPU, and calls `tell` with each comparison as it is made.
+/// Size of the operands that operations are compared on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperationSize {
+    /// A few channels.
+    Small = 0,
+    /// Voxels and channels for more than one tile of a matrix product, and no multiple of one.
+    Tiles = 1,
+}
+
+/// Compares the operations alone on `device` with the CPU, and calls `tell` with each comparison as it
+/// is made.
+///
+/// # Panics
+/// If the device fails.
+pub fn compare_operations(
+    device: &Device,
+    size: OperationSize,
+    mut tell: impl FnMut(&Comparison),
+) -> Vec<Comparison> {
+    let compare = |operation| {
+        let compared = compare_operation(operation, size, device);
+        tell(&compared);
+        compared
+    };
+    OPERATIONS.iter().map(compare).collect()
+}
+
+/// Compares `device` with the CPU, operations and networks, and calls `tell` with each comparison as it
+/// is made.
 ///
 /// # Panics
 /// If the device fails.
@@ -107,14 +148,11 @@ pub fn compare_with_cpu(
     size: NetworkSize,
     mut tell: impl FnMut(&Comparison),
 ) -> Vec<Comparison> {
-    let mut all = Vec::new();
+    let mut all = compare_operations(device, OperationSize::Small, &mut tell);
     let mut keep = |compared: Comparison| {
         tell(&compared);
         all.push(compared);
     };
-    for operation in OPERATIONS {
-        keep(compare_operation(operation, device));
-    }
     let precisions = [Precision::F32, Precision::Bf16].into_iter();
     for precision in precisions.filter(|precision| device.supports_dtype(precision.dtype())) {
         for entry in ARCHITECTURES {
@@ -126,7 +164,12 @@ pub fn compare_with_cpu(
     all
 }
 
-fn compare_operation((name, inputs, apply): &Operation, device: &Device) -> Comparison {
+fn compare_operation(
+    (name, shapes, apply): &Operation,
+    size: OperationSize,
+    device: &Device,
+) -> Comparison {
+    let inputs = shapes[size as usize];
     let run = |device: &Device| {
         let device = device.clone().autodiff();
         let place = |(stream, shape): (usize, &[usize; 5])| {
@@ -256,6 +299,19 @@ mod tests {
             assert_eq!(compared.forward > 0.0, is_rounded, "{compared:?}");
             assert_eq!(compared.backward > 0.0, is_rounded, "{compared:?}");
             assert!(compared.is_within_tolerance(), "{compared:?}");
+        }
+    }
+
+    #[test]
+    fn operands_of_tiles_fill_more_than_one_and_agree_on_the_cpu() {
+        for shapes in [DENSE, GROUPED, POINTWISE, TRANSPOSED] {
+            let [input, kernel] = shapes[OperationSize::Tiles as usize] else { panic!("two each") };
+            let voxels: usize = input[0] * input[2..].iter().product::<usize>();
+            assert!(voxels > 128 && !voxels.is_multiple_of(128), "{input:?}");
+            assert!(kernel[0] > 32 && input[1] >= 30, "{input:?} {kernel:?}");
+        }
+        for compared in compare_operations(&Device::flex(), OperationSize::Tiles, |_| {}) {
+            assert_eq!((compared.forward, compared.backward), (0.0, 0.0), "{compared:?}");
         }
     }
 

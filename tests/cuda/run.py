@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Runs the CUDA path on the CPU: kernels by the emulator, behind the stand-in for a driver.
+
+  tests/cuda/run.py BINARY [--short] [--seeds 0,1,2] [--check] [--seconds S]
+
+BINARY is a gliaflow built with --features cuda. First `check-device --tiles`: each operation at sizes of more than one
+tile, compared with the CPU, once for each kernel that the tuner can be led to (FORCED below) and each schedule. Then small
+networks are trained for some steps on the same batch on both devices, and their losses compared, step by step.
+--check looks at each access of each kernel as well (bounds and races), and is slower. Libraries of kernels are kept under
+target/cuda-emulator by hash, so that a second run compiles only what is new. Ends with 1 if anything differs.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.dont_write_bytecode = True
+sys.path[:0] = [HERE, os.path.join(HERE, "emulator")]
+
+from emulator import Emulator  # noqa: E402
+from record import Record  # noqa: E402
+
+# Kernels, by a text in their name or kind (standin/compiler.c), that a tuner is made to believe to take no time.
+FORCED = ["", "[wmma plain]", "[wmma cp.async]", "[wmma tma]", "[mma plain]", "[mma cp.async]", "[mma tma]", "direct_conv", "im2col"]
+# One sample of each candidate: the stand-in's clock is always right, and each costs a run on the CPU. And all candidates: a
+# tuner is content with the first that is as fast as it has measured the card to be.
+TUNING = "[autotune]\ndisable_short_circuit = true\n[autotune.bench]\nmin_samples = 1\nmax_samples = 1\nshort_circuit_samples = 1\n"
+NETWORKS = {
+    "unet": (16, 10, ["base_width=4", "levels=2"]),
+    "resunet_vae": (16, 10, ["base_width=4", "groups=2", "encoder_units=[1,1]"]),
+    "cascaded": (16, 1, ["base_width=2", "levels=2"]),
+}
+# Relative differences of a step's loss from the CPU's in f32: TF32 has 10 bits, bf16 has 8.
+TOLERANCE = {"f32": 2e-3, "bf16": 3e-2}
+
+
+def tell(text):
+    print(f"cuda-run: {text}", flush=True)
+
+
+class Run:
+    def __init__(self, options):
+        self.options, self.wrong = options, []
+        self.begun = time.monotonic()
+        target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+        self.folder = os.path.abspath(os.path.join(target, "cuda-run"))
+        self.sources, self.standin = os.path.join(self.folder, "sources"), os.path.join(self.folder, "standin")
+        os.makedirs(self.sources, exist_ok=True)
+        with open(os.path.join(self.folder, "cubecl.toml"), "w") as file:
+            file.write(TUNING)
+        subprocess.run([os.path.join(HERE, "standin", "build"), self.standin], check=True)
+        subprocess.run([os.path.join(HERE, "toolkit"), "--headers"], check=True)
+        self.emulator = Emulator()
+        self.translated = os.path.join(self.emulator.folder, "checked" if options.check else "fast")
+        os.makedirs(self.translated, exist_ok=True)
+
+    def problem(self, text):
+        tell(f"WRONG: {text}")
+        self.wrong.append(text)
+
+    def left(self):
+        return self.options.seconds - (time.monotonic() - self.begun)
+
+    def environment(self, costs, seed):
+        # The stand-in's own headers are empty.
+        translate = f"CUDA_PATH={os.path.dirname(self.emulator.headers)} {sys.executable} {os.path.join(HERE, 'emulator', 'compile')}" + ("" if self.options.check else " --fast")
+        return {**{name: value for name, value in os.environ.items() if not name.startswith("STANDIN_")},
+                "CUDA_PATH": self.standin, "LD_LIBRARY_PATH": os.path.join(self.standin, "lib64"),
+                "STANDIN_ARCHITECTURE": str(self.options.architecture), "STANDIN_SOURCES": self.sources,
+                "STANDIN_TRANSLATE": translate, "STANDIN_TRANSLATED": self.translated, "STANDIN_EMULATOR": self.emulator.library, "STANDIN_COSTS": costs,
+                "STANDIN_SEED": str(seed), "STANDIN_CHECK": "1" if self.options.check else "0",
+                "STANDIN_RECORD": os.path.join(self.folder, "record")}
+
+    def call(self, words, environment, name):
+        try:
+            return subprocess.run([self.options.binary, *words, "--json"], env=environment, cwd=self.folder, capture_output=True,
+                                  text=True, timeout=max(1.0, self.left()))
+        except subprocess.TimeoutExpired:
+            self.problem(f"{name}: the time did not suffice")
+            return None
+
+    def operations(self, forced, seed):
+        begun = time.monotonic()
+        name = f"{forced or 'as tuned'}, schedule {seed}"
+        costs = f"{forced}=1;=1000" if forced else ""
+        size = "--tiny" if self.options.small_operations else "--tiles"
+        done = self.call(["check-device", "--device", "cuda", size], self.environment(costs, seed), name)
+        if done is None:
+            return
+        record = Record(os.path.join(self.folder, "record"))
+        for text in record.wrong:
+            self.problem(f"{name}: {text}")
+        differing = re.findall(r"^.*DIFFERS$", done.stderr, re.M)
+        for line in differing:
+            self.problem(f"{name}: {line}")
+        if done.returncode and not differing:
+            self.problem(f"{name}: exit {done.returncode}: {done.stderr[-1500:]}")
+        agreeing = len(re.findall(r"agrees", done.stderr))
+        launched = sum(letter == "l" for letter, _ in record.events)
+        of_it = record.launched(forced)
+        if not of_it:
+            self.problem(f"{name}: no such kernel was launched")
+        tell(f"{name}: {agreeing} operations agree, {len(record.sources())} kernels, {launched} launches, {of_it} of it, "
+             f"{time.monotonic() - begun:.0f} s")
+        if self.options.show:
+            print(done.stderr, flush=True)
+
+    def training(self, network, precision):
+        side, steps, settings = NETWORKS[network]
+        steps = min(steps, 3) if self.options.short else steps
+        words = ["bench-step", "--model", network, "--precision", precision, "--patch", str(side), "--batch", "1", "--warmup", "0",
+                 "--steps", str(max(1, steps - 1)), "--set", "model.settings={" + ",".join(settings) + "}"]
+        name, begun = f"{network} in {precision}", time.monotonic()
+        exact = self.call([part if part != precision else "f32" for part in words] + ["--device", "cpu"], dict(os.environ), name)
+        done = self.call([*words, "--device", "cuda"], self.environment("", self.options.seeds[0]), name)
+        if done is None or exact is None:
+            return
+        for text in Record(os.path.join(self.folder, "record")).wrong:
+            self.problem(f"{name}: {text}")
+        for one in (done, exact):
+            if one.returncode:
+                self.problem(f"{name}: exit {one.returncode}: {one.stderr[-1500:]}")
+                return
+        losses, expected = json.loads(done.stdout)["losses"], json.loads(exact.stdout)["losses"]
+        if len(losses) != len(expected):
+            self.problem(f"{name}: {len(losses)} losses, {len(expected)} on the CPU")
+            return
+        differences = [abs(one - other) / abs(other) for one, other in zip(losses, expected)]
+        tell(f"{name}: {len(losses)} steps, loss {losses[0]:.4f} to {losses[-1]:.4f} (CPU: {expected[-1]:.4f}), differences at most "
+             f"{max(differences):.1e}, {time.monotonic() - begun:.0f} s")
+        if not max(differences) <= TOLERANCE[precision]:
+            self.problem(f"{name}: losses differ by {max(differences):.1e}, more than {TOLERANCE[precision]:.0e}: {losses} {expected}")
+
+    def run(self):
+        for forced in self.options.forced:
+            for seed in self.options.seeds:
+                self.operations(forced, seed)
+        for network in self.options.networks:
+            for precision in ("f32", "bf16"):
+                self.training(network, precision)
+        tell(f"{time.monotonic() - self.begun:.0f} s in all")
+        for text in self.wrong:
+            print(f"cuda-run: WRONG: {text}", file=sys.stderr)
+        return 1 if self.wrong else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary")
+    parser.add_argument("--short", action="store_true", help="one schedule, kernels as tuned, three steps")
+    parser.add_argument("--seeds", default="0,1,2", help="schedules of the emulator")
+    parser.add_argument("--forced", default=",".join(FORCED), help="kernels, by a text in their name or kind; empty for as tuned")
+    parser.add_argument("--no-operations", action="store_true", help="training alone")
+    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--small-operations", action="store_true", help="check-device --tiny in place of --tiles")
+    parser.add_argument("--architecture", type=int, default=90)
+    parser.add_argument("--check", action="store_true", help="bounds and races")
+    parser.add_argument("--show", action="store_true", help="all that check-device says")
+    parser.add_argument("--seconds", type=float, default=4500)
+    options = parser.parse_args()
+    options.binary = os.path.abspath(options.binary)
+    options.seeds = [int(seed) for seed in options.seeds.split(",")][: 1 if options.short else None]
+    options.networks = [one for one in options.networks.split(",") if one]
+    options.forced = [] if options.no_operations else [""] if options.short else options.forced.split(",")
+    return Run(options).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
