@@ -35,13 +35,22 @@ fn published(store: &CaseStore, name: &str, source: u8) -> Arc<MappedCase> {
         fingerprint: Fingerprint([source; 16]),
         bytes_read: 0,
     };
-    store
-        .publish(
-            &prepare_in_buffers(&CaseBuffers::default(), &case, &PreprocessConfig::default())
-                .unwrap(),
-        )
-        .unwrap();
+    let config = PreprocessConfig::default();
+    let contents = prepare_in_buffers(&CaseBuffers::default(), &case, &config).unwrap();
+    store.publish(&contents).unwrap();
     store.find_case(&CaseId::new(name), ExpectedSource::Anything).unwrap().unwrap()
+}
+
+/// The same of one of several datasets with cases of one name.
+fn published_of(store: &CaseStore, name: &str, dataset: u8) -> Arc<MappedCase> {
+    let alone = tempfile::tempdir().unwrap();
+    let own = self::store(alone.path());
+    let path = published(&own, name, dataset).path().to_owned();
+    let beside = store.case_path(&CaseId::new(name)).unwrap();
+    let number = if dataset == 1 { String::new() } else { dataset.to_string() };
+    fs::copy(path, beside.with_extension(format!("case{number}"))).unwrap();
+    let expected = ExpectedSource::Fingerprint(Fingerprint([dataset; 16]));
+    store.find_case(&CaseId::new(name), expected).unwrap().unwrap()
 }
 
 fn hard() -> AnnotationVoxels {
@@ -132,6 +141,35 @@ fn one_of_other_files_or_under_a_wrong_name_is_refused() {
     assert!(strange.to_string().contains("not what its name says"), "{strange}");
     fs::copy(&path, store.annotation_path(case.id(), TEACHER, Targets::Soft).unwrap()).unwrap();
     assert!(store.find_annotation(&case, TEACHER, Targets::Soft).is_err());
+}
+
+#[test]
+fn one_teachers_annotations_of_cases_of_one_name_are_kept_apart() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    let cases = [1, 2].map(|dataset| published_of(&store, "c", dataset));
+    let first = store.publish_annotation(&Annotation::for_case(&cases[0], TEACHER, hard(), 64));
+    let first = first.unwrap().path;
+    assert!(store.find_annotation(&cases[1], TEACHER, Targets::Hard).unwrap().is_none());
+    let other = AnnotationVoxels::Hard(vec![2; DIMS.voxel_count()]);
+    let second = Annotation::for_case(&cases[1], TEACHER, other.clone(), 64);
+    let paths = [0, 1].map(|_| store.publish_annotation(&second).unwrap().path);
+    assert!(paths[0] != first && paths[0] == paths[1], "{paths:?}");
+    for (case, voxels) in cases.iter().zip([hard(), other]) {
+        let found = store.find_annotation(case, TEACHER, Targets::Hard).unwrap().unwrap();
+        assert_eq!(found.voxels(), voxels.as_view());
+    }
+    let inventory = store.read_inventory().unwrap();
+    assert_eq!((inventory.annotations.len(), inventory.damaged), (2, Vec::new()));
+    assert!(inventory.annotations.iter().all(|entry| entry.current));
+    assert!(store.collect_garbage(false).unwrap().removed.is_empty());
+    assert!(store.verify_all(|_, _| ()).unwrap().iter().all(|verdict| verdict.damage.is_none()));
+
+    // What no case needs any more makes room.
+    fs::remove_file(cases[0].path()).unwrap();
+    let third = published_of(&store, "c", 3);
+    let published = store.publish_annotation(&Annotation::for_case(&third, TEACHER, hard(), 64));
+    assert_eq!(published.unwrap().path, first);
 }
 
 #[test]

@@ -63,8 +63,7 @@ impl Scratch {
         MappedCase::open(&path, verify).map_err(|error| {
             let text = error.to_string();
             assert!(text.contains("scratch.case"), "{text}");
-            assert!(text.contains("`gliaflow cache verify`"), "{text}");
-            assert!(text.contains("`gliaflow ingest --verify`"), "{text}");
+            assert!(text.contains("`gliaflow cache verify` names the command"), "{text}");
             Box::new((error.reason, text))
         })
     }

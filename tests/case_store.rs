@@ -11,7 +11,7 @@ use gliaflow::base::{CaseError, Domain, Fingerprint, KeyedRng, Reason, SampleKey
 use gliaflow::buffers::CaseBuffers;
 use gliaflow::cache::{
     CaseContents, CaseOrigin, CaseStore, ExpectedSource, MappedCase, PreprocessConfig, SourceFile,
-    Verify, prepare_in_buffers,
+    SourceFiles, SourceState, Verify, prepare_in_buffers,
 };
 use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
 
@@ -49,7 +49,7 @@ fn contents(name: &str, content: u8) -> CaseContents {
     contents_of(name, content, 0)
 }
 
-/// Contents of a case of one of several datasets, which have no file in common.
+/// Contents of a case of one of several datasets, each in a folder of its own.
 fn contents_of(name: &str, content: u8, dataset: u8) -> CaseContents {
     let file = |name: &str, bytes: u8| SourceFile {
         name: name.into(),
@@ -57,9 +57,18 @@ fn contents_of(name: &str, content: u8, dataset: u8) -> CaseContents {
         modified_ns: 3 + i64::from(dataset),
     };
     let files = vec![file("t1", content), file("t2", 0)];
+    let state = SourceState {
+        folder: format!("dataset{dataset}"),
+        place: Fingerprint([dataset; 16]),
+        state: Fingerprint([[content; 8], [dataset; 8]].concat().try_into().unwrap()),
+    };
     prepare_in_buffers(&CaseBuffers::default(), &case(name, content), &PreprocessConfig::default())
         .unwrap()
-        .with_files(files)
+        .with_sources(SourceFiles { files, state })
+}
+
+fn state_of(contents: &CaseContents) -> &SourceState {
+    contents.description.source.as_ref().unwrap()
 }
 
 fn store(root: &Path) -> CaseStore {
@@ -146,15 +155,14 @@ fn a_case_from_other_files_is_not_found_until_it_is_built_again() {
     let (old, new) = (contents("a", 1), contents("a", 2));
     for (expected, there) in [
         (ExpectedSource::Fingerprint(old.fingerprint), true),
-        (ExpectedSource::Files(&old.files), true),
+        (ExpectedSource::State(state_of(&old)), true),
         (ExpectedSource::Fingerprint(new.fingerprint), false),
-        (ExpectedSource::Files(&new.files), false),
-        (ExpectedSource::Files(&[]), false),
+        (ExpectedSource::State(state_of(&new)), false),
     ] {
         assert_eq!(mine.find_case(&id, expected).unwrap().is_some(), there, "{expected:?}");
     }
     theirs.publish(&new).unwrap();
-    let found = mine.find_case(&id, ExpectedSource::Files(&new.files)).unwrap();
+    let found = mine.find_case(&id, ExpectedSource::State(state_of(&new))).unwrap();
     assert_holds(&found.unwrap(), &new);
 }
 
@@ -241,7 +249,8 @@ fn a_damaged_file_is_reported_by_name_and_repaired_by_building() {
         store(root.path()).verify_all(|done, of| assert_eq!((done, of), (1, 1))).unwrap();
     let text = verdicts[0].damage.as_ref().unwrap().to_string();
     assert!(text.contains("a.case: section IMAGE: crc32c is"), "{text}");
-    assert!(text.contains("`gliaflow ingest --verify`"), "{text}");
+    // The folder that it was built from is none of this machine.
+    assert!(text.contains(&format!("`rm {}` removes it", path.display())), "{text}");
     assert!(MappedCase::open(&path, Verify::Full).is_err());
     let store = store(root.path());
     let lazy = store.find_case(&CaseId::new("a"), ExpectedSource::Anything).unwrap().unwrap();
@@ -264,7 +273,7 @@ fn cases_of_one_name_from_several_datasets_are_kept_apart_even_when_one_is_damag
     let second = store(root.path()).publish(&other).unwrap().path;
     assert_ne!(first, second);
     let find = |store: &CaseStore, wanted: &CaseContents| {
-        store.find_case(&id, ExpectedSource::Files(&wanted.files)).unwrap().unwrap()
+        store.find_case(&id, ExpectedSource::State(state_of(wanted))).unwrap().unwrap()
     };
     assert_holds(&find(&store(root.path()), &one), &one);
     assert_holds(&find(&store(root.path()), &other), &other);
@@ -344,4 +353,32 @@ fn gc_removes_other_formats_and_nothing_else() {
     for kept in ["README.md", "quarantine.jsonl", "v1-notes"] {
         assert!(root.path().join(kept).exists(), "{kept}");
     }
+}
+
+#[test]
+fn a_moved_case_is_found_where_it_is_and_gives_way_only_to_itself() {
+    let root = tempfile::tempdir().unwrap();
+    let (old, id) = (contents_of("a", 1, 0), CaseId::new("a"));
+    let first = store(root.path()).publish(&old).unwrap().path;
+    let here = |dataset: u8, content: u8| SourceState {
+        folder: root.path().display().to_string(),
+        ..state_of(&contents_of("a", content, dataset)).clone()
+    };
+    // Its files are found at two other places, and read once at each.
+    for place in [1, 2] {
+        let moved = here(place, 1);
+        let expected = ExpectedSource::State(&moved);
+        assert!(store(root.path()).find_case(&id, expected).unwrap().is_none());
+        store(root.path()).remember_place(&id, old.fingerprint, &moved);
+        let found = store(root.path()).find_case(&id, expected).unwrap().unwrap();
+        assert_eq!(found.path(), first, "in a later process as well");
+    }
+    // Changed at one of them, it does not replace what the other one still has.
+    let newer = contents_of("a", 2, 2);
+    let second = store(root.path()).publish(&newer).unwrap().path;
+    assert_ne!(second, first);
+    let found = store(root.path()).find_case(&id, ExpectedSource::State(&here(1, 1)));
+    assert_holds(&found.unwrap().unwrap(), &old);
+    let again = contents_of("a", 3, 2);
+    assert_eq!(store(root.path()).publish(&again).unwrap().path, second);
 }

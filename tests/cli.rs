@@ -1,5 +1,6 @@
 //! The binary as its users meet it: real processes, real files, real HTTP.
 
+mod alike;
 mod cases;
 mod dashboards;
 mod draining;
@@ -7,6 +8,7 @@ mod file_systems;
 mod harness;
 mod ingesting;
 mod label_schemes;
+mod mask_files;
 mod names;
 mod nifti_file;
 mod quality;

@@ -185,13 +185,13 @@ impl<'a> CaseView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::measure_tissue;
+    use crate::cache::TissueCounts;
 
     #[test]
     fn the_range_is_that_of_the_z_scores() {
         let images = [[-4, 0, 0, 0], [2, 0, 0, 0], [8, 0, 0, 0], [0; 4]];
         let scales = [IntensityScale { slope: 0.5, inter: 1.0, max_error: 0.0 }; 4];
-        let stats = measure_tissue(&images, &scales).map(|(stats, _)| stats);
+        let stats = TissueCounts::of_images(&images).measure(&scales).map(|(stats, _)| stats);
         let tissue = IntensityNormalisation::from_statistics(&stats[0], &scales[0]);
         for (raw, z) in [(-4.0, tissue.range[0]), (8.0, tissue.range[1])] {
             assert!((tissue.factor * raw + tissue.offset - z).abs() < 1e-12);

@@ -38,6 +38,9 @@ impl Reason {
     }
 }
 
+/// Beginning of the subject of an error about a case.
+pub const OF_CASE: &str = "case ";
+
 /// Error of one case or file: its subject, the problem, and the remedy.
 ///
 /// The text is `subject: problem; remedy`, lower case, without a full stop.
@@ -81,10 +84,15 @@ impl CaseError {
         )
     }
 
+    /// True if the error is about a case, and not about a file or folder that is none.
+    pub fn names_a_case(&self) -> bool {
+        self.subject.starts_with(OF_CASE)
+    }
+
     /// Puts the case's name in front of the subject.
     #[must_use]
     pub fn of_case(mut self, case: &impl fmt::Display) -> Self {
-        self.subject = format!("case {case}: {}", self.subject);
+        self.subject = format!("{OF_CASE}{case}: {}", self.subject);
         self
     }
 }

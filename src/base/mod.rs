@@ -16,7 +16,7 @@ mod text;
 mod thread;
 
 pub use cgroup::memory_limit;
-pub use error::{CaseError, Fault, Reason};
+pub use error::{CaseError, Fault, OF_CASE, Reason};
 pub use files::{can_sync_folder, rename_synced, replace_file_with, sync_folder, sync_to_disk};
 pub use files::{write_atomically, write_json};
 pub use fingerprint::{Fingerprint, Fingerprinter};

@@ -108,11 +108,13 @@ fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseErro
     }
     let mut mask = None;
     if let Some(path) = &files.mask {
-        let (packed, source) = read_beside(path)?;
-        let values = canonical_image(&packed, &source, buffers)?;
-        let inside = |value: f64| u8::from(value != 0.0 && value.is_finite());
-        let inside = collect_values(values.len(), values.iter().map(inside));
-        mask = Some(inside.map_err(out_of(path))?);
+        let read = || -> Result<(RawVolume, Vec<u8>), CaseError> {
+            let (packed, source) = read_beside(path)?;
+            let values = canonical_image(&packed, &source, buffers)?;
+            Ok((packed, mask_of_values(path, &values)?))
+        };
+        let (packed, inside) = read().map_err(of_mask)?;
+        mask = Some(inside);
         sum.add_file(packed, buffers);
     }
     Ok(Case {
@@ -125,6 +127,30 @@ fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseErro
         fingerprint: sum.fingerprint.finish(),
         bytes_read: sum.bytes_read,
     })
+}
+
+/// Tissue as a mask file says it.
+fn mask_of_values(path: &Path, values: &Voxels) -> Result<Vec<u8>, CaseError> {
+    let flaw = |problem: String| {
+        let subject = format!("{}: voxels", path.display());
+        Err(CaseError::new(Reason::Format, subject, problem, "write 1 for tissue and 0 elsewhere"))
+    };
+    let non_finite = values.iter().filter(|value| !value.is_finite()).count();
+    if non_finite > 0 {
+        return flaw(format!("{non_finite} of {} are NaN or infinite", values.len()));
+    }
+    let inside = values.iter().map(|value| u8::from(value != 0.0));
+    let inside = collect_values(values.len(), inside).map_err(out_of(path))?;
+    match inside.contains(&1) {
+        true => Ok(inside),
+        false => flaw(format!("all {} are 0, so that the mask leaves no tissue", inside.len())),
+    }
+}
+
+/// Names the way out that every fault of a mask file has.
+fn of_mask(error: CaseError) -> CaseError {
+    let remedy = format!("{}, or set data.foreground to nonzero or threshold", error.remedy);
+    CaseError { remedy, ..error }
 }
 
 /// Warns, once for each case in a process, of a file that is a little beside the first one's grid.

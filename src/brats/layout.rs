@@ -2,6 +2,7 @@
 //! knows a file name.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -182,6 +183,19 @@ pub fn schemes_of_case_name(case: &str) -> Option<&'static [LabelScheme]> {
     ];
     let name = case.to_ascii_lowercase();
     releases.into_iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, schemes)| schemes)
+}
+
+/// True if a path is that of the labels of the case that its folder is named after.
+pub fn names_labels(path: &Path) -> bool {
+    let name_of = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
+    let (Some(case), Some(file)) = (path.parent().and_then(name_of), name_of(path)) else {
+        return false;
+    };
+    let stem = EXTENSIONS.iter().find_map(|extension| file.strip_suffix(extension));
+    NAMINGS.iter().any(|naming| {
+        let usual = format!("{case}{}", naming.labels);
+        stem.is_some_and(|stem| stem == usual || naming.misnamed_labels.contains(&stem))
+    })
 }
 
 /// True if a file is NIfTI by its name.

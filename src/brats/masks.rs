@@ -3,19 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::{CaseError, Reason};
+use crate::brats::discovery_errors::DoubledFiles;
 use crate::brats::{CaseFiles, Dataset};
 use crate::quality::ForegroundRule;
 
 impl Dataset {
     /// Adds the mask file of each case beside its images, if `rule` names one. Cases that lack it
-    /// are problems.
+    /// are problems, and so are masks that are there compressed and not.
     #[must_use]
     pub fn with_masks(self, rule: &ForegroundRule) -> Self {
         let ForegroundRule::Mask(ending) = rule else { return self };
         let mut problems = self.problems;
         let mut cases = Vec::with_capacity(self.cases.len());
+        let mut doubled: Option<DoubledFiles> = None;
         for files in self.cases {
-            match find_mask(&files, ending) {
+            let [mask, other] = find_masks(&files, ending);
+            if let (Some(_), Some(other)) = (&mask, other) {
+                doubled.get_or_insert(DoubledFiles { first: other, count: 0 }).count += 1;
+            }
+            match mask {
                 // The truth, above all, must not decide what is tissue.
                 Some(mask) if files.paths().any(|own| *own == mask) => {
                     problems.push(own_file(&files, &mask));
@@ -24,15 +30,18 @@ impl Dataset {
                 None => problems.push(missing_mask(&files, ending)),
             }
         }
+        problems.extend(doubled.map(DoubledFiles::into_error));
         Self { cases, problems, ..self }
     }
 }
 
-fn find_mask(files: &CaseFiles, ending: &str) -> Option<PathBuf> {
+/// The case's mask, and another that is there uncompressed as well.
+fn find_masks(files: &CaseFiles, ending: &str) -> [Option<PathBuf>; 2] {
     let paths = [".nii.gz", ".nii"].map(|extension| {
         files.images[0].with_file_name(format!("{}{ending}{extension}", files.id))
     });
-    paths.into_iter().find(|path| path.is_file())
+    let mut there = paths.into_iter().filter(|path| path.is_file());
+    [there.next(), there.next()]
 }
 
 fn own_file(files: &CaseFiles, mask: &Path) -> CaseError {

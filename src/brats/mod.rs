@@ -29,7 +29,7 @@ pub use case::{CaseHeaders, CaseReader, LabelVolume, read_labels_only};
 pub use dataset::{CaseFiles, Dataset, TumourGrade, discover_cases};
 pub use examine::{CaseExamination, ExaminedImage, LocatedFinding, examine_cases};
 pub use inspect::{CaseReport, Depth, FileReport, FolderReport, inspect_file, inspect_folder};
-pub use layout::{Layout, schemes_of_case_name};
+pub use layout::{Layout, names_labels, schemes_of_case_name};
 pub use orient::{axis_codes, source_grid};
 pub use read::{DEFAULT_MAX_VOXELS, NiftiImage, read_grid, read_volume};
 pub use scheme::{

@@ -1,10 +1,12 @@
 //! The brain box: where it lies, and what it cuts out of whole volumes.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::base::{OutOfMemory, reserve_values};
+use crate::base::{OutOfMemory, collect_values, reserve_values};
+use crate::cache::treatment::CertainImages;
 use crate::cache::{OutsideLabel, RawVoxel};
-use crate::volume::{Box3, Dims, label};
+use crate::volume::{Box3, Case, Dims, label};
 
 /// The smallest box around every voxel with tissue in any modality. Labels do not widen it: what is
 /// predicted in a case must not depend on them.
@@ -44,6 +46,25 @@ pub(super) fn tissue_box(dims: Dims, planes: [&[i16]; 4]) -> Option<Box3> {
         start: low,
         dims: Dims(std::array::from_fn(|axis| high[axis] - low[axis])),
     })
+}
+
+/// The smallest box around every voxel that is tissue beyond doubt in any modality: a spike in the air
+/// and ringing about the brain do not widen it.
+pub(super) fn certain_box(
+    case: &Case,
+    planes: [&[i16]; 4],
+    certain: &CertainImages,
+) -> Result<Option<Box3>, OutOfMemory> {
+    let mut drawn = planes.map(Cow::Borrowed);
+    for (modality, plane) in drawn.iter_mut().enumerate() {
+        let Some(certain) = certain[modality] else { continue };
+        let values = planes[modality].iter().zip(case.images[modality].iter());
+        let kept = values.map(|(code, value)| if certain.contains(value) { *code } else { 0 });
+        *plane = Cow::Owned(collect_values(planes[modality].len(), kept)?);
+    }
+    // Where nothing is beyond doubt, whatever is tissue counts.
+    let box_of = |planes| tissue_box(case.dims(), planes);
+    Ok(box_of(drawn.each_ref().map(|plane| &**plane)).or_else(|| box_of(planes)))
 }
 
 /// Crops all modalities to the box and interleaves them into `images`.

@@ -5,12 +5,14 @@ use std::borrow::Cow;
 
 use crate::base::{CaseError, FREE_MEMORY, Fingerprint, OutOfMemory, Reason};
 use crate::buffers::CaseBuffers;
-use crate::cache::brain_box::{collect_outside, crop_labels, interleave_modalities, tissue_box};
+use crate::cache::brain_box::{certain_box, collect_outside, crop_labels, interleave_modalities};
 use crate::cache::foreground::{self, Foreground};
-use crate::cache::treatment::{ImageTreatment, check_information, choose_treatment};
+use crate::cache::treatment::{
+    ImageTreatment, check_information, choose_treatment, locate_tumour, measure_counted,
+};
 use crate::cache::{
     CaseDescription, CaseMeaning, IntensityScale, IntensityStats, PreprocessConfig, SourceFile,
-    TissueHistogram, encode_volume, measure_tissue,
+    SourceFiles, TissueCounts, TissueHistogram, encode_volume,
 };
 use crate::volume::{Box3, Case, CaseId, Dims, LabelScheme, Modality, Region, SourceGrid};
 
@@ -33,7 +35,7 @@ pub struct CaseContents {
     pub id: CaseId,
     /// Grid of the source files.
     pub source: SourceGrid,
-    /// The smallest box around tissue, in the canonical grid.
+    /// The smallest box around tissue beyond doubt, in the canonical grid.
     pub brain: Box3,
     /// Raw voxels `[d, h, w]` of the box, modalities interleaved.
     pub images: Vec<RawVoxel>,
@@ -64,10 +66,11 @@ pub struct CaseContents {
 }
 
 impl CaseContents {
-    /// Adds the source files, so that a later run sees without decoding if they changed.
+    /// Adds the source files as they were, so that a later run sees without reading if they changed.
     #[must_use]
-    pub fn with_files(mut self, files: Vec<SourceFile>) -> Self {
-        self.files = files;
+    pub fn with_sources(mut self, sources: SourceFiles) -> Self {
+        self.files = sources.files;
+        self.description.source = Some(sources.state);
         self
     }
 
@@ -106,23 +109,42 @@ pub fn prepare_in_buffers(
         scales[modality.index()] = scale;
     }
     let planes: [&[i16]; 4] = std::array::from_fn(|modality| &*planes[modality]);
-    let brain = tissue_box(dims, planes).ok_or_else(|| {
+    let no_memory = |error: OutOfMemory| {
+        CaseError::new(Reason::Io, "brain box", error.to_string(), FREE_MEMORY).of_case(&case.id)
+    };
+    let brain = certain_box(case, planes, &treatment.certain).map_err(no_memory)?;
+    let mut brain = brain.ok_or_else(|| {
         let remedy = "check that the files are images of this case, or take the case out";
         CaseError::new(Reason::Format, "all modalities", "every voxel is 0 or not finite", remedy)
             .of_case(&case.id)
     })?;
-    let no_memory = |error: OutOfMemory| {
-        CaseError::new(Reason::Io, "brain box", error.to_string(), FREE_MEMORY).of_case(&case.id)
-    };
-    let images = interleave_modalities(planes, dims, &brain, buffers.interleaved.take())
+    let mut images = interleave_modalities(planes, dims, &brain, buffers.interleaved.take())
         .map_err(no_memory)?;
+    let mut counts = TissueCounts::of_images(&images);
     let all_labels = case.labels.as_deref();
+    let mut outside = all_labels.map(|labels| collect_outside(labels, dims, &brain));
+    let mut findings = treatment.findings;
+    if treatment.is_plain {
+        let tumour = all_labels.zip(outside.as_ref());
+        let tumour = tumour.map(|(labels, outside)| {
+            locate_tumour(labels, planes, (dims, &brain), outside.len() as u64)
+        });
+        let (certain, told) = measure_counted(dims, &counts, tumour);
+        findings = told;
+        if certain.iter().any(Option::is_some)
+            && let Some(smaller) = certain_box(case, planes, &certain).map_err(no_memory)?
+        {
+            brain = smaller;
+            images = interleave_modalities(planes, dims, &brain, images).map_err(no_memory)?;
+            counts = TissueCounts::of_images(&images);
+            outside = all_labels.map(|labels| collect_outside(labels, dims, &brain));
+        }
+    }
     let labels = all_labels
         .map(|labels| crop_labels(labels, dims, &brain, buffers.bytes.take()))
         .transpose()
         .map_err(no_memory)?;
-    let outside = all_labels.map(|labels| collect_outside(labels, dims, &brain));
-    let measured = measure_tissue(&images, &scales);
+    let measured = counts.measure(&scales);
     let stats = measured.each_ref().map(|(stats, _)| *stats);
     check_information(case, &stats, config)?;
     let histograms = measured.map(|(_, histogram)| histogram);
@@ -144,9 +166,10 @@ pub fn prepare_in_buffers(
         description: CaseDescription {
             foreground: config.foreground.to_string(),
             meaning: CaseMeaning::of_scheme(case.scheme),
+            source: None,
             records: treatment.images.iter().map(ImageTreatment::to_record).collect(),
         },
-        findings: treatment.findings,
+        findings,
         scheme: case.scheme,
         fingerprint: case.fingerprint,
         preprocess: config.fingerprint(),
@@ -225,7 +248,8 @@ mod tests {
         let outside =
             stray.map(|(at, label)| OutsideLabel { voxel: dims.offset_from_zyx(at) as u32, label });
         assert_eq!(found.outside, outside);
-        assert_eq!(CaseContents { outside: Vec::new(), ..found }, wanted);
+        let findings = wanted.findings.clone();
+        assert_eq!(CaseContents { outside: Vec::new(), findings, ..found }, wanted);
         assert_eq!(
             (wanted.images[0], wanted.foreground[2].voxels.as_slice()),
             ([-7, 0, 0, 0], [2].as_slice())

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::Fingerprint;
+use crate::cache::SourceState;
 use crate::volume::{LabelScheme, Modality, Region};
 
 /// Meaning of a case's channels and label values. The same files under another meaning are another
@@ -86,6 +87,9 @@ pub struct CaseDescription {
     pub foreground: String,
     /// Meaning of channels and label values.
     pub meaning: CaseMeaning,
+    /// Place and state of the source files; absent where they were not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceState>,
     /// Preprocessing of each modality, in the order of the channels.
     pub records: Vec<ModalityRecord>,
 }
@@ -96,6 +100,7 @@ impl CaseDescription {
         Self {
             foreground: "nonzero".to_owned(),
             meaning: CaseMeaning::of_scheme(scheme),
+            source: None,
             records: vec![ModalityRecord::default(); Modality::COUNT],
         }
     }
@@ -133,6 +138,11 @@ mod tests {
     fn a_description_comes_back_to_the_last_bit_and_a_later_field_is_passed_over() {
         let mut wanted = CaseDescription::of_scheme(LabelScheme::Brats2024);
         wanted.foreground = "brain_mask".into();
+        wanted.source = Some(SourceState {
+            folder: "/data/\"a\" b".into(),
+            place: Fingerprint([7; 16]),
+            state: Fingerprint([8; 16]),
+        });
         wanted.records[2] = ModalityRecord {
             background: -0.1 - 0.2,
             background_margin: 1e-3,

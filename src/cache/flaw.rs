@@ -28,7 +28,7 @@ impl FileFlaw {
 
     /// Converts to the error of a case file.
     pub(super) fn into_case_error(self, path: &Path) -> CaseError {
-        let remedy = "`gliaflow cache verify` lists such files, `gliaflow ingest --verify` builds them again";
+        let remedy = "`gliaflow cache verify` names the command that builds it again";
         self.into_error_with_remedy(path, remedy)
     }
 

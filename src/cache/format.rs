@@ -31,10 +31,10 @@ pub const EXTENSION: &str = "case";
 /// Most datasets of one cache that may have a case of the same name.
 const MAX_SAME_NAME: usize = 9;
 
-/// Extensions of the files of cases of one name: `case`, then `case2` and so on for other datasets.
-pub(super) fn same_name_extensions() -> impl Iterator<Item = String> {
-    let others = (2..=MAX_SAME_NAME).map(|number| format!("{EXTENSION}{number}"));
-    std::iter::once(EXTENSION.to_owned()).chain(others)
+/// Extensions of the files of one name: `case`, then `case2` and so on for other datasets.
+pub(super) fn same_name_extensions(first: &'static str) -> impl Iterator<Item = String> {
+    let others = (2..=MAX_SAME_NAME).map(move |number| format!("{first}{number}"));
+    std::iter::once(first.to_owned()).chain(others)
 }
 
 /// Longest case id in bytes.

@@ -17,7 +17,7 @@ use crate::cache::parse::{CaseIndex, FileFlaw, Section, parse_case_file};
 use crate::cache::small_sections::ForegroundRanges;
 use crate::cache::{
     CaseDescription, ExpectedSource, ForegroundView, HistogramBin, IntensityScale, IntensityStats,
-    OutsideLabel, RawVoxel, SourceFile, TissueHistogramView,
+    OutsideLabel, RawVoxel, SourceFile, SourceState, TissueHistogramView,
 };
 use crate::volume::{Box3, CaseId, LabelScheme, Modality, Region, SourceGrid};
 
@@ -136,12 +136,19 @@ impl MappedCase {
         &self.index.files
     }
 
-    /// True if the case was built from the expected source.
+    /// Place and state of the source files when the case was built, if they were known.
+    pub const fn source_state(&self) -> Option<&SourceState> {
+        self.index.description.source.as_ref()
+    }
+
+    /// True if the case was built from the expected source, as far as its file says.
     pub fn matches_source(&self, expected: ExpectedSource<'_>) -> bool {
         match expected {
             ExpectedSource::Anything => true,
             ExpectedSource::Fingerprint(fingerprint) => self.fingerprint() == fingerprint,
-            ExpectedSource::Files(files) => self.source_files() == files,
+            ExpectedSource::State(expected) => {
+                self.source_state().is_some_and(|own| own.state == expected.state)
+            }
         }
     }
 

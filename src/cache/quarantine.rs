@@ -1,12 +1,11 @@
 //! `quarantine.jsonl`: append-only log of bad cases and their errors.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{CaseError, Fault, Fingerprint, Reason, fs, lock_exclusive};
+use crate::base::{CaseError, Fault, Fingerprint, Reason};
+use crate::cache::json_lines::{append_line, read_lines};
 use crate::volume::CaseId;
 
 /// The file's name in the cache's root.
@@ -76,20 +75,7 @@ impl Quarantine {
     /// # Errors
     /// When the file cannot be written.
     pub fn append(&self, entry: &Quarantined) -> Result<(), Fault> {
-        self.try_append(entry).map_err(|error| Fault::from_io(&self.path, &error))
-    }
-
-    fn try_append(&self, entry: &Quarantined) -> std::io::Result<()> {
-        let mut options = OpenOptions::new();
-        let mut file = fs::open_with(&self.path, options.create(true).read(true).append(true))?;
-        lock_exclusive(&file, &self.path)?;
-        let mut line = serde_json::to_vec(entry)?;
-        line.push(b'\n');
-        if ends_mid_line(&mut file)? {
-            line.insert(0, b'\n');
-        }
-        file.write_all(&line)?;
-        file.sync_data()
+        append_line(&self.path, entry)
     }
 
     /// All lines; none where there is no file.
@@ -97,32 +83,15 @@ impl Quarantine {
     /// # Errors
     /// When the file is there and cannot be read.
     pub fn read_all(&self) -> Result<QuarantineLog, Fault> {
-        let bytes = fs::if_present(fs::read(&self.path))?.unwrap_or_default();
-        let mut record = QuarantineLog::default();
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            match serde_json::from_slice(line) {
-                Ok(entry) => record.entries.push(entry),
-                Err(_) => record.torn += 1,
-            }
-        }
-        Ok(record)
+        let (entries, torn) = read_lines(&self.path)?;
+        Ok(QuarantineLog { entries, torn })
     }
-}
-
-/// True if the last line lacks its end.
-fn ends_mid_line(file: &mut File) -> std::io::Result<bool> {
-    if file.metadata()?.len() == 0 {
-        return Ok(false);
-    }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last != *b"\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::fs;
 
     fn entry(case: &str) -> Quarantined {
         let error = CaseError::new(Reason::Checksum, "t1.nii.gz", "crc is wrong", "download again");

@@ -1,20 +1,24 @@
-//! State of a case's source files, to tell without decoding if a cached case is current.
+//! State of a case's source files, to tell without reading them if a cached case is current.
 //!
-//! Length and modification time are the cheap test, and err towards rebuilding: a copied dataset
-//! has new times. The fingerprint of the compressed bytes is the exact one.
+//! It errs towards reading: files that were moved, copied or touched have another state, and their
+//! fingerprint, which is the truth, says if they hold what a case file was built from.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::fs::AtPath;
-use crate::base::{CaseError, Fingerprint};
+use crate::base::{CaseError, Fingerprint, Fingerprinter};
 
 /// Source file as it was when the case was built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFile {
-    /// File name without the folder, so that a dataset may move.
+    /// File name without the folder.
     pub name: String,
     /// Length of the file in bytes.
     pub bytes: u64,
@@ -23,20 +27,87 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    /// Reads a file's name, length and modification time.
-    ///
-    /// # Errors
-    /// When the file is missing or unreadable.
-    pub fn read_metadata(path: &Path) -> Result<Self, CaseError> {
-        let metadata = path.metadata().at_path(path)?;
+    fn of_metadata(path: &Path, metadata: &Metadata) -> Self {
         let since_epoch =
             metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        Ok(Self {
+        Self {
             name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             bytes: metadata.len(),
             modified_ns: since_epoch.map_or(0, |age| i64::try_from(age.as_nanos()).unwrap_or(0)),
-        })
+        }
     }
+}
+
+/// Place and state of a case's files. Another dataset's files have another state even if their names,
+/// lengths and times of modification are the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceState {
+    /// Folder of the case, resolved.
+    pub folder: String,
+    /// Fingerprint of the folder's path and of its number in the file system: two disks may be
+    /// mounted at one path in turn.
+    pub place: Fingerprint,
+    /// Fingerprint of the place, and of each file's name, length, number in the file system, time of
+    /// modification and time of change, which no program can set back.
+    pub state: Fingerprint,
+}
+
+impl SourceState {
+    /// True if something is at the folder's path, be it another folder.
+    pub(super) fn is_there(&self) -> bool {
+        Path::new(&self.folder).exists()
+    }
+}
+
+/// Files of a case as they are on the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFiles {
+    /// Files in the order of reading.
+    pub files: Vec<SourceFile>,
+    /// State of all of them.
+    pub state: SourceState,
+}
+
+impl SourceFiles {
+    /// Reads the state of the files at `paths`, the first of which is in the case's folder.
+    ///
+    /// # Errors
+    /// When one is missing or unreadable.
+    pub fn read_metadata<'a>(
+        paths: impl IntoIterator<Item = &'a PathBuf>,
+    ) -> Result<Self, CaseError> {
+        let mut paths = paths.into_iter().peekable();
+        let folder = paths.peek().and_then(|first| first.parent()).unwrap_or(Path::new("."));
+        let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+        let resolved = folder.canonicalize().at_path(folder)?;
+        let mut place = Fingerprinter::default();
+        add_text(&mut place, resolved.as_os_str());
+        add_numbers(&mut place, [resolved.metadata().at_path(&resolved)?.ino()]);
+        let place = place.finish();
+        let mut state = Fingerprinter::default();
+        state.update(&place.0);
+        let mut files = Vec::new();
+        for path in paths {
+            let metadata = path.metadata().at_path(path)?;
+            let file = SourceFile::of_metadata(path, &metadata);
+            add_text(&mut state, path.file_name().unwrap_or_default());
+            add_numbers(&mut state, [file.bytes, metadata.ino()]);
+            let changed = [metadata.ctime(), metadata.ctime_nsec(), file.modified_ns];
+            add_numbers(&mut state, changed.map(i64::cast_unsigned));
+            files.push(file);
+        }
+        let folder = resolved.to_string_lossy().into_owned();
+        Ok(Self { files, state: SourceState { folder, place, state: state.finish() } })
+    }
+}
+
+fn add_text(to: &mut Fingerprinter, text: &OsStr) {
+    add_numbers(to, [text.len() as u64]);
+    to.update(text.as_bytes());
+}
+
+fn add_numbers<const N: usize>(to: &mut Fingerprinter, numbers: [u64; N]) {
+    numbers.iter().for_each(|number| to.update(&number.to_le_bytes()));
 }
 
 /// Source that a cached case must have been built from.
@@ -46,6 +117,65 @@ pub enum ExpectedSource<'a> {
     Anything,
     /// Files with this fingerprint of their compressed bytes.
     Fingerprint(Fingerprint),
-    /// Files unchanged in number, name, length and modification time.
-    Files(&'a [SourceFile]),
+    /// Files in this state, as far as it is known what they hold.
+    State(&'a SourceState),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::base::fs;
+
+    fn write_case(folder: &Path, content: u8) -> SourceFiles {
+        fs::create_dir_all(folder).unwrap();
+        let paths = ["t1.nii", "seg.nii"].map(|name| folder.join(name));
+        for path in &paths {
+            fs::write(path, [content]).unwrap();
+            set_time(path);
+        }
+        read(folder)
+    }
+
+    fn set_time(path: &Path) {
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(9)).unwrap();
+    }
+
+    fn read(folder: &Path) -> SourceFiles {
+        let paths = ["t1.nii", "seg.nii"].map(|name| folder.join(name));
+        SourceFiles::read_metadata(&paths).unwrap()
+    }
+
+    #[test]
+    fn files_alike_in_name_length_and_time_differ_by_place_and_by_what_replaced_them() {
+        let root = tempfile::tempdir().unwrap();
+        let [one, other, away] = ["one", "other", "away"].map(|name| root.path().join(name));
+        let first = write_case(&one, 1);
+        let second = write_case(&other, 2);
+        assert_eq!(first.files, second.files);
+        assert_ne!(first.state.place, second.state.place);
+        assert_ne!(first.state.state, second.state.state);
+        assert_eq!(read(&one), first, "nothing changed");
+        std::os::unix::fs::symlink(&one, root.path().join("link")).unwrap();
+        assert_eq!(read(&root.path().join("link")), first, "by another name for the place");
+
+        // The other dataset under the first one's path.
+        fs::rename(&one, &away).unwrap();
+        fs::rename(&other, &one).unwrap();
+        assert_ne!(read(&one).state.place, first.state.place);
+        assert_ne!(read(&one).state.state, first.state.state);
+        fs::rename(&one, &other).unwrap();
+        fs::rename(&away, &one).unwrap();
+        assert_eq!(read(&one), first);
+
+        // Another file in the place of one, as `rsync` leaves it.
+        fs::write(one.join("new"), [3]).unwrap();
+        set_time(&one.join("new"));
+        fs::rename(one.join("new"), one.join("seg.nii")).unwrap();
+        let replaced = read(&one);
+        assert_eq!((&replaced.files, replaced.state.place), (&first.files, first.state.place));
+        assert_ne!(replaced.state.state, first.state.state);
+    }
 }

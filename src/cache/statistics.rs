@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{IntensityScale, TissueHistogram};
+use crate::quality::MARKS;
 use crate::volume::Modality;
 
 /// The percentiles that are kept, in percent.
@@ -34,24 +35,51 @@ pub struct IntensityStats {
 /// Statistics and histogram of one modality's tissue.
 pub type MeasuredTissue = (IntensityStats, TissueHistogram);
 
-/// Measures the tissue of all modalities in one pass over interleaved raw voxels.
-pub fn measure_tissue(
-    images: &[[i16; Modality::COUNT]],
-    scales: &[IntensityScale; Modality::COUNT],
-) -> [MeasuredTissue; Modality::COUNT] {
-    let mut counts: [CodeCounts; Modality::COUNT] = std::array::from_fn(|_| CodeCounts::default());
-    for voxel in images {
-        if *voxel == [0; 4] {
-            continue;
+/// Tissue of all modalities, counted.
+pub struct TissueCounts {
+    /// Occurring raw values with their counts, ascending, per modality.
+    pub codes: [Vec<(i16, u32)>; Modality::COUNT],
+    /// Voxels with tissue in each set of modalities: bit m of an index stands for modality m.
+    pub presence: [u64; MARKS],
+}
+
+impl TissueCounts {
+    /// Counts in one pass over interleaved raw voxels.
+    pub fn of_images(images: &[[i16; Modality::COUNT]]) -> Self {
+        let mut counts: [CodeCounts; Modality::COUNT] =
+            std::array::from_fn(|_| CodeCounts::default());
+        let mut presence = [0; MARKS];
+        let mut everywhere = 0;
+        for voxel in images {
+            if *voxel == [0; 4] {
+                continue;
+            }
+            for (of_modality, raw) in counts.iter_mut().zip(voxel) {
+                of_modality.counts[usize::from(*raw as u16)] += 1;
+            }
+            // Images that were stripped together agree nearly everywhere.
+            if voxel.iter().all(|raw| *raw != 0) {
+                everywhere += 1;
+                continue;
+            }
+            let marks = voxel.iter().enumerate();
+            let marks = marks.fold(0, |marks, (bit, raw)| marks | usize::from(*raw != 0) << bit);
+            presence[marks] += 1;
         }
-        for (of_modality, raw) in counts.iter_mut().zip(voxel) {
-            of_modality.counts[usize::from(*raw as u16)] += 1;
-        }
+        presence[MARKS - 1] = everywhere;
+        Self { codes: counts.map(|own| own.collect_tissue()), presence }
     }
-    std::array::from_fn(|modality| {
-        let codes = counts[modality].collect_tissue();
-        (intensity_stats(&codes, &scales[modality]), TissueHistogram::from_code_counts(&codes))
-    })
+
+    /// Statistics and histograms of the counted tissue.
+    pub fn measure(
+        &self,
+        scales: &[IntensityScale; Modality::COUNT],
+    ) -> [MeasuredTissue; Modality::COUNT] {
+        std::array::from_fn(|modality| {
+            let codes = &self.codes[modality];
+            (intensity_stats(codes, &scales[modality]), TissueHistogram::from_code_counts(codes))
+        })
+    }
 }
 
 impl IntensityStats {
@@ -147,7 +175,7 @@ mod tests {
 
     fn of_first(raw: &[i16], scale: IntensityScale) -> IntensityStats {
         let images: Vec<[i16; 4]> = raw.iter().map(|&value| [value, 7, 0, 0]).collect();
-        measure_tissue(&images, &[scale; 4])[0].0
+        TissueCounts::of_images(&images).measure(&[scale; 4])[0].0
     }
 
     fn close(found: f64, wanted: f64) -> bool {

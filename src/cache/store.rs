@@ -11,9 +11,10 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::base::{CaseError, Fault, Fingerprint, Reason, fs};
-use crate::cache::format::{EXTENSION, folder_prefix, same_name_extensions};
+use crate::cache::format::{EXTENSION, folder_prefix};
+use crate::cache::known_places::KnownPlaces;
 use crate::cache::writer::{TMP, stage_case};
-use crate::cache::{CacheError, CaseContents, ExpectedSource, MappedCase, Verify};
+use crate::cache::{CacheError, CaseContents, ExpectedSource, MappedCase, SourceState, Verify};
 use crate::volume::{CaseId, case_id_problem};
 
 /// Hex digits of the preprocess fingerprint in the folder's name.
@@ -30,6 +31,7 @@ pub struct CaseStore {
     folder: PathBuf,
     preprocess: Fingerprint,
     slots: Mutex<HashMap<CaseId, Arc<CaseSlot>>>,
+    pub(super) places: KnownPlaces,
 }
 
 /// Published file.
@@ -56,14 +58,15 @@ impl CaseStore {
     /// Opens the cache at `root`, which is created where it is absent.
     ///
     /// # Errors
-    /// When the folders cannot be created.
+    /// When the folders cannot be created, or the cache's record of places cannot be read.
     pub fn open(root: &Path, preprocess: Fingerprint) -> Result<Self, Fault> {
         let folder = root.join(folder_prefix() + &preprocess.short_hex(FOLDER_DIGITS));
         for needed in [&folder, &root.join(TMP)] {
             fs::create_dir_all(needed)?;
         }
+        let places = KnownPlaces::read(root)?;
         let root = root.to_owned();
-        Ok(Self { root, folder, preprocess, slots: Mutex::default() })
+        Ok(Self { root, folder, preprocess, slots: Mutex::default(), places })
     }
 
     /// Root folder of the cache.
@@ -95,15 +98,6 @@ impl CaseStore {
         }
     }
 
-    /// Paths of all files that may hold a case of this name: a second dataset with the same names
-    /// finds the first path taken.
-    fn case_paths(&self, id: &CaseId) -> Result<impl Iterator<Item = PathBuf> + use<>, CaseError> {
-        let first = self.case_path(id)?;
-        let id = id.clone();
-        let extensions = same_name_extensions();
-        Ok(extensions.map(move |extension| first.with_file_name(format!("{id}.{extension}"))))
-    }
-
     /// True if this process has found or built a case of this name.
     pub fn is_held(&self, id: &CaseId) -> bool {
         self.case_slot(id).lock().is_some()
@@ -122,6 +116,11 @@ impl CaseStore {
     ) -> Result<Option<Arc<MappedCase>>, CaseError> {
         let slot = self.case_slot(id);
         self.find_in_slot(id, expected, &mut slot.lock())
+    }
+
+    /// Remembers that the files in this state hold what a case of this fingerprint was built from.
+    pub fn remember_place(&self, id: &CaseId, content: Fingerprint, source: &SourceState) {
+        self.places.remember(id, content, source);
     }
 
     /// Writes a case's file and maps it, replacing an older one; readers of that keep what they
@@ -176,7 +175,7 @@ impl CaseStore {
         // Samples of the case as it was may have been made already: others must not follow them.
         if let Some(before) = held.as_ref().map(|case| case.fingerprint())
             && before != contents.fingerprint
-            && !matches!(expected, ExpectedSource::Files(_))
+            && !matches!(expected, ExpectedSource::State(_))
         {
             let problem = "its files have changed since its case file was mapped, which is lost";
             let remedy = "bring back the files that the run was begun with";
@@ -214,6 +213,13 @@ impl CaseStore {
         expected: ExpectedSource<'_>,
         held: &mut Option<Arc<MappedCase>>,
     ) -> Result<Option<Arc<MappedCase>>, CaseError> {
+        let expected = match expected {
+            ExpectedSource::State(source) => {
+                let known = self.places.content_of(source);
+                known.map_or(expected, ExpectedSource::Fingerprint)
+            }
+            other => other,
+        };
         let serves = |case: &&Arc<MappedCase>| case.matches_source(expected) && !case.is_damaged();
         if let Some(case) = held.as_ref().filter(serves) {
             return Ok(Some(Arc::clone(case)));
@@ -239,29 +245,10 @@ impl CaseStore {
         damage.map_or(Ok(None), Err)
     }
 
-    fn open_case(&self, path: &Path, id: &CaseId) -> Result<MappedCase, CaseError> {
+    pub(super) fn open_case(&self, path: &Path, id: &CaseId) -> Result<MappedCase, CaseError> {
         let case = MappedCase::open(path, Verify::default())?;
         check_identity(&case, id, self.preprocess)?;
         Ok(case)
-    }
-
-    /// Chooses the file for contents: that of the same case as it was before, else the first that is
-    /// damaged or not there. A file of another dataset's case stays.
-    fn choose_path(&self, contents: &CaseContents) -> Result<PathBuf, CaseError> {
-        let mut free = None;
-        for path in self.case_paths(&contents.id)? {
-            match self.open_case(&path, &contents.id) {
-                Ok(case) if is_same_case(&case, contents) => return Ok(path),
-                Ok(_) => {}
-                Err(_) => _ = free.get_or_insert(path),
-            }
-        }
-        free.ok_or_else(|| {
-            let problem = "the cache holds cases of this name of too many other datasets";
-            let remedy = "use another cache: --cache DIR or --set data.cache=DIR";
-            CaseError::new(Reason::Format, self.folder.display(), problem, remedy)
-                .of_case(&contents.id)
-        })
     }
 
     fn write_and_map(
@@ -280,16 +267,6 @@ impl CaseStore {
         let case = MappedCase::open(&path, Verify::default())?;
         Ok(Arc::clone(held.insert(Arc::new(case))))
     }
-}
-
-/// True if a cached case and new contents are one case: built from the same bytes, or with a file
-/// that has stayed as it was. Contents without a record of their files count as the same.
-fn is_same_case(cached: &MappedCase, contents: &CaseContents) -> bool {
-    let known = cached.source_files();
-    cached.fingerprint() == contents.fingerprint
-        || known.is_empty()
-        || contents.files.is_empty()
-        || contents.files.iter().any(|file| known.contains(file))
 }
 
 /// Refuses a file that lies under another name, or in another folder, than its header says.

@@ -1,16 +1,18 @@
 //! Treatment of a case's intensities before they are encoded: what is background, and what is clipped.
 //!
 //! Whole numbers of 16 bits around a background of 0, which is nearly all MRI, are recognised by the
-//! corners of the grid and stored as they are, without another look at their voxels. Every other
-//! image is measured first ([`crate::quality`]).
+//! faces of the grid and stored as they are; what is to be told about them follows from the counts
+//! that their statistics are made of. Every other image is measured first ([`crate::quality`]).
 
-use crate::base::CaseError;
-use crate::cache::{BackgroundBasis, Clipping, IntensityStats, ModalityRecord, PreprocessConfig};
-use crate::quality::{
-    BackgroundRange, CaseQuality, ClipLimits, Consequence, ForegroundRule, ImageQuality,
-    QualityPolicy,
+use crate::base::{CaseError, Reason};
+use crate::cache::{
+    BackgroundBasis, Clipping, IntensityStats, ModalityRecord, PreprocessConfig, TissueCounts,
 };
-use crate::volume::{Case, Dims, Modality, Voxels};
+use crate::quality::{
+    BackgroundRange, CaseQuality, CertainTissue, ClipLimits, Consequence, ForegroundRule,
+    ImageQuality, QualityFinding, QualityPolicy, Severity, TumourPlaces,
+};
+use crate::volume::{Box3, Case, Dims, Modality, Voxels, label};
 
 /// Treatment of one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,9 +63,16 @@ impl ImageTreatment {
 pub struct CaseTreatment {
     /// Treatment of each image.
     pub images: [ImageTreatment; Modality::COUNT],
-    /// Findings, a sentence each; empty where no image had to be measured.
+    /// Tissue beyond doubt of each image, where not all is.
+    pub certain: CertainImages,
+    /// Findings, a sentence each.
     pub findings: Vec<String>,
+    /// True if no image had to be measured: [`measure_counted`] tells what there is to tell.
+    pub is_plain: bool,
 }
+
+/// Tissue beyond doubt of each image, where not all is.
+pub type CertainImages = [Option<CertainTissue>; Modality::COUNT];
 
 /// Decides the treatment of `case` under the settings of foreground and quality.
 ///
@@ -78,10 +87,19 @@ pub fn choose_treatment(
         && config.quality != QualityPolicy::Strict
         && case.images.iter().all(|voxels| is_whole_around_zero(voxels, dims));
     if is_plain {
-        let images = [ImageTreatment::KEEP; Modality::COUNT];
-        return Ok(CaseTreatment { images, findings: Vec::new() });
+        return Ok(CaseTreatment {
+            images: [ImageTreatment::KEEP; Modality::COUNT],
+            certain: [None; Modality::COUNT],
+            findings: Vec::new(),
+            is_plain,
+        });
     }
     let (quality, findings) = measure_quality(case, config)?;
+    // A mask says itself where tissue is.
+    let certain = match &config.foreground {
+        ForegroundRule::Mask(_) => [None; Modality::COUNT],
+        _ => quality.images.each_ref().map(ImageQuality::certain_tissue),
+    };
     let images = Modality::ALL.map(|modality| {
         ImageTreatment::from_quality(
             &quality.images[modality.index()],
@@ -89,7 +107,48 @@ pub fn choose_treatment(
             config.quality,
         )
     });
-    Ok(CaseTreatment { images, findings })
+    Ok(CaseTreatment { images, certain, findings, is_plain })
+}
+
+/// Tissue beyond doubt, and what is to be told about a case whose images, of a grid of `dims`, were stored
+/// as they are. Notes are left to `inspect --deep`, as nothing was done to the images.
+pub fn measure_counted(
+    dims: Dims,
+    counts: &TissueCounts,
+    tumour: Option<TumourPlaces>,
+) -> (CertainImages, Vec<String>) {
+    let TissueCounts { codes, presence } = counts;
+    let quality = CaseQuality::measure_counts(codes, presence, tumour, dims.voxel_count() as u64);
+    let findings = quality.list_findings().into_iter();
+    let told = findings.filter(|finding| finding.severity > Severity::Note);
+    let told = told.map(|finding| format!("{}: {finding}", finding_subject(&finding))).collect();
+    (quality.images.each_ref().map(ImageQuality::certain_tissue), told)
+}
+
+/// Places of the tumour in a case with `outside` labelled voxels outside its brain box, where no image
+/// has tissue.
+pub fn locate_tumour(
+    labels: &[u8],
+    planes: [&[i16]; Modality::COUNT],
+    (dims, brain): (Dims, &Box3),
+    outside: u64,
+) -> TumourPlaces {
+    let mut places = TumourPlaces { voxels: outside, in_background: outside };
+    for row in brain.row_ranges(dims) {
+        // Most rows have none, and are dismissed at once.
+        if labels[row.clone()].iter().fold(0, |seen, label| seen | label) == label::BACKGROUND {
+            continue;
+        }
+        for place in row.filter(|place| labels[*place] != label::BACKGROUND) {
+            places.voxels += 1;
+            places.in_background += u64::from(planes.iter().all(|plane| plane[place] == 0));
+        }
+    }
+    places
+}
+
+fn finding_subject(finding: &QualityFinding) -> &'static str {
+    finding.modality.map_or("seg", Modality::name)
 }
 
 /// Refuses a case with an image without information, by the statistics of what was stored.
@@ -117,8 +176,14 @@ fn measure_quality(
     let rule = &config.foreground;
     let quality = CaseQuality::measure_case(&case.images, labels, case.dims(), rule, mask);
     let mut told = Vec::new();
+    if let ForegroundRule::Mask(ending) = rule
+        && config.quality != QualityPolicy::Warn
+        && quality.images.iter().all(|image| image.is_empty() || image.is_constant())
+    {
+        return Err(misplaced_mask(ending, &quality).of_case(&case.id));
+    }
     for finding in quality.list_findings() {
-        let subject = finding.modality.map_or("seg", Modality::name);
+        let subject = finding_subject(&finding);
         if config.quality.decide_on(finding.severity) == Consequence::Refuse {
             return Err(finding.into_error(subject).of_case(&case.id));
         }
@@ -127,145 +192,43 @@ fn measure_quality(
     Ok((quality, told))
 }
 
-/// True for whole numbers of 16 bits with 0 at all corners of the grid.
+/// Error of a mask under which no image shows anything: not the images' fault.
+fn misplaced_mask(ending: &str, quality: &CaseQuality) -> CaseError {
+    let voxels = quality.images.iter().map(|image| image.tissue.voxels).max().unwrap_or(0);
+    CaseError::new(
+        Reason::Format,
+        format!("mask {ending}: voxels"),
+        format!("every image has one value in all {voxels} that the mask calls tissue"),
+        "check that the mask is this case's and lies on its brain, or set data.foreground to nonzero \
+         or threshold",
+    )
+}
+
+/// True for whole numbers of 16 bits with 0 at all corners of the grid and on most of the faces whose
+/// rows lie together in memory.
 fn is_whole_around_zero(voxels: &Voxels, dims: Dims) -> bool {
     let Voxels::I16(values) = voxels else { return false };
-    (0..8).all(|corner: usize| {
+    let corners_are_zero = (0..8).all(|corner: usize| {
         let at = std::array::from_fn(|axis| (corner >> axis & 1) * (dims.0[axis] - 1));
         values[dims.offset_from_zyx(at)] == 0
-    })
+    });
+    if !corners_are_zero {
+        return false;
+    }
+    let [depth, height, width] = dims.0;
+    let is_face = |row: usize| {
+        let (z, y) = (row / height, row % height);
+        z == 0 || z + 1 == depth || y == 0 || y + 1 == height
+    };
+    let mut on_faces = 0;
+    let mut zeros = 0;
+    for row in (0..depth * height).filter(|row| is_face(*row)) {
+        on_faces += width;
+        zeros += values[row * width..][..width].iter().filter(|value| **value == 0).count();
+    }
+    2 * zeros >= on_faces
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::{Fingerprint, Reason};
-    use crate::buffers::CaseBuffers;
-    use crate::cache::{CaseContents, prepare_in_buffers};
-    use crate::volume::{Affine, Box3, CaseId, LabelScheme, SourceGrid};
-
-    const DIMS: Dims = Dims([20, 20, 20]);
-    const BRAIN: Box3 = Box3 { start: [4, 5, 6], dims: Dims([12, 11, 10]) };
-
-    /// Intensity of a voxel: 0 around a brain of 100 to 500.
-    fn intensity(place: usize, modality: usize) -> f64 {
-        let inside = BRAIN.contains_voxel(DIMS.zyx_from_offset(place));
-        if inside { (100 + (place * (3 + 2 * modality)) % 401) as f64 } else { 0.0 }
-    }
-
-    /// The clean case with T1ce changed.
-    fn case_with(change: impl Fn(usize, f64) -> f64) -> Case {
-        let image = |modality: usize| {
-            let values = (0..DIMS.voxel_count()).map(|place| intensity(place, modality));
-            if modality != Modality::T1ce.index() {
-                return Voxels::I16(values.map(|value| value as i16).collect());
-            }
-            let values: Vec<f64> =
-                values.enumerate().map(|(place, value)| change(place, value)).collect();
-            let whole = values.iter().all(|value| f64::from(*value as i16) == *value);
-            match whole {
-                true => Voxels::I16(values.into_iter().map(|value| value as i16).collect()),
-                false => Voxels::F64(values),
-            }
-        };
-        Case {
-            id: CaseId::new("c"),
-            source: SourceGrid::canonical(DIMS, Affine([[1.0; 4]; 4])),
-            images: [0, 1, 2, 3].map(image),
-            labels: None,
-            mask: None,
-            scheme: LabelScheme::Brats2018,
-            fingerprint: Fingerprint([1; 16]),
-            bytes_read: 0,
-        }
-    }
-
-    fn prepared(case: &Case, quality: QualityPolicy) -> Result<CaseContents, CaseError> {
-        prepare_in_buffers(
-            &CaseBuffers::default(),
-            case,
-            &PreprocessConfig { quality, ..PreprocessConfig::default() },
-        )
-    }
-
-    /// z-scores of T1ce.
-    fn z_scores(contents: &CaseContents) -> Vec<f64> {
-        let t1ce = Modality::T1ce.index();
-        let (factor, offset) = contents.stats[t1ce].z_score_coefficients(&contents.scales[t1ce]);
-        let raw = contents.images.iter().map(|voxel| voxel[t1ce]);
-        raw.map(|raw| if raw == 0 { 0.0 } else { factor * f64::from(raw) + offset }).collect()
-    }
-
-    fn largest_difference(a: &CaseContents, b: &CaseContents) -> f64 {
-        assert_eq!(a.brain, b.brain);
-        let pairs = z_scores(a).into_iter().zip(z_scores(b));
-        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
-    }
-
-    #[test]
-    fn a_clean_case_is_kept_as_it_is_without_a_look_at_its_voxels() {
-        let case = case_with(|_, value| value);
-        let treatment = choose_treatment(&case, &PreprocessConfig::default()).unwrap();
-        assert_eq!(treatment.images, [ImageTreatment::KEEP; 4]);
-        let contents = prepared(&case, QualityPolicy::Clip).unwrap();
-        assert!(contents.findings.is_empty());
-        assert_eq!(contents.brain, BRAIN);
-        assert_eq!(contents.description.records, vec![ModalityRecord::default(); 4]);
-    }
-
-    #[test]
-    fn what_surrounds_the_brain_and_a_spike_change_no_z_score_and_are_recorded() {
-        let clean = prepared(&case_with(|_, value| value), QualityPolicy::Clip).unwrap();
-        let of = |change: &dyn Fn(usize, f64) -> f64| {
-            let contents = prepared(&case_with(change), QualityPolicy::Clip).unwrap();
-            let record = contents.description.records[Modality::T1ce.index()];
-            assert!(!contents.findings.is_empty());
-            (largest_difference(&contents, &clean), record)
-        };
-        for shift in [-1024.0, 7.0] {
-            let (off, record) =
-                of(&|_, value| if value == 0.0 { shift } else { value + shift.min(0.0) });
-            assert!(off < 1e-9, "{shift}: {off}");
-            assert_eq!(
-                (record.background, record.background_basis),
-                (shift, BackgroundBasis::Found)
-            );
-        }
-        // The lowest value of an image that was z-scored: 0 is tissue.
-        let (off, record) = of(&|_, value| (value - 300.0) / 115.0);
-        assert!(off < 1e-4, "{off}");
-        assert_eq!(record.background, -300.0 / 115.0);
-        let ringing = |place: usize, value: f64| {
-            let near = (4..=17).contains(&DIMS.zyx_from_offset(place)[0]);
-            if value == 0.0 && near { 0.4 * (place as f64).sin() } else { value }
-        };
-        let (off, record) = of(&ringing);
-        assert!(off < 1e-4, "{off}");
-        assert!(record.background_margin > 0.4 && record.background_margin < 5.0);
-        let brightest = DIMS.offset_from_zyx([9, 9, 9]);
-        let spiked = case_with(|place, value| if place == brightest { 1e7 + 0.5 } else { value });
-        let contents = prepared(&spiked, QualityPolicy::Clip).unwrap();
-        let clipping = contents.description.records[1].clipping.unwrap();
-        assert_eq!((clipping.below, clipping.above), (0, 1));
-        assert!((480.0..=500.0).contains(&clipping.high), "{clipping:?}");
-        let [scale, stats] = [contents.scales[1].slope, contents.stats[1].sd];
-        assert!(scale < 0.01 * stats, "a step of {scale} at a deviation of {stats}");
-        let warned = prepared(&spiked, QualityPolicy::Warn).unwrap();
-        assert_eq!(warned.description.records[1].clipping, None);
-        assert!(warned.scales[1].slope > 100.0);
-        assert!(warned.findings.iter().any(|told| told.starts_with("t1ce: range")));
-    }
-
-    #[test]
-    fn an_image_without_information_is_refused_unless_it_is_asked_for() {
-        for value in [0.0, 5.0] {
-            let case = case_with(|_, own| if own == 0.0 { 0.0 } else { value });
-            for quality in [QualityPolicy::Clip, QualityPolicy::Strict] {
-                let error = prepared(&case, quality).unwrap_err();
-                assert_eq!(error.reason, Reason::Format);
-                assert!(error.to_string().starts_with("case c: t1ce: voxels: all"), "{error}");
-            }
-            prepared(&case, QualityPolicy::Warn).unwrap();
-        }
-    }
-}
+#[path = "treatment_tests.rs"]
+mod tests;

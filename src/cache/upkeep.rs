@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::base::fs::{self, AtPath};
 use crate::base::{CaseError, Fault, Fingerprint, Reason};
 use crate::cache::annotation::{self, MappedAnnotation};
-use crate::cache::format::{folder_prefix, same_name_extensions};
+use crate::cache::format::{EXTENSION, folder_prefix, same_name_extensions};
+use crate::cache::rebuild::rebuild_remedy;
 use crate::cache::store::{CaseStore, check_identity};
 use crate::cache::writer::{LOCK, TMP, lock_out_writers};
 use crate::cache::{MappedCase, Verify};
@@ -108,14 +109,14 @@ impl CaseStore {
                 Err(error) => inventory.damaged.push(error),
             }
         }
-        for path in self.files_with_extension(annotation::EXTENSION)? {
+        for path in self.annotation_files()? {
             match open_annotation(&path) {
                 Ok(found) => inventory.annotations.push(CachedAnnotation {
                     id: found.id.clone(),
                     bytes: found.file_bytes(),
                     teacher: found.teacher,
                     targets: found.targets,
-                    current: is_current(&found),
+                    current: annotation::has_its_case(&found),
                     path,
                 }),
                 Err(error) => inventory.damaged.push(error),
@@ -143,19 +144,26 @@ impl CaseStore {
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Vec<VerifiedFile>, Fault> {
         let cases = self.case_files()?;
-        let annotations = self.files_with_extension(annotation::EXTENSION)?;
+        let annotations = self.annotation_files()?;
         let of_cases = cases.len();
         let total = of_cases + annotations.len();
         let mut verdicts = Vec::with_capacity(total);
         for (place, path) in cases.into_iter().chain(annotations).enumerate() {
             let damage = match place < of_cases {
-                true => open_in_place(&path, Verify::Full).err(),
+                true => self.verify_case_file(&path).err(),
                 false => open_annotation(&path).err(),
             };
             verdicts.push(VerifiedFile { path, damage });
             progress(verdicts.len(), total);
         }
         Ok(verdicts)
+    }
+
+    fn verify_case_file(&self, path: &Path) -> Result<(), CaseError> {
+        let checked = MappedCase::open(path, Verify::Full);
+        checked
+            .map_err(|damage| CaseError { remedy: rebuild_remedy(path, self.root()), ..damage })?;
+        open_in_place(path, Verify::Header).map(drop)
     }
 
     /// Removes what no run of this version will read: temporary files of killed writers, folders of
@@ -181,10 +189,12 @@ impl CaseStore {
         }
         let others =
             version_folders(self.root())?.into_iter().filter(|path| !is_of_this_format(path));
-        let own = self.files_with_extension(annotation::EXTENSION)?.into_iter();
+        let own = self.annotation_files()?.into_iter();
         let own = own.filter(|path| path.parent().is_some_and(is_of_this_format));
         // One that cannot be read is named by `verify`, and made again when it is needed.
-        let stale = own.filter(|path| open_annotation(path).is_ok_and(|found| !is_current(&found)));
+        let stale = own.filter(|path| {
+            open_annotation(path).is_ok_and(|found| !annotation::has_its_case(&found))
+        });
         let mut report = GcReport { removed: Vec::new(), bytes: 0, dry_run };
         for path in leftover.into_iter().chain(others).chain(stale) {
             report.bytes += bytes_below(&path)?;
@@ -199,20 +209,23 @@ impl CaseStore {
 
     /// Case files in all folders.
     fn case_files(&self) -> Result<Vec<PathBuf>, Fault> {
-        let mut files = Vec::new();
-        for extension in same_name_extensions() {
-            files.extend(self.files_with_extension(&extension)?);
-        }
-        files.sort();
-        Ok(files)
+        self.files_with_extensions(&same_name_extensions(EXTENSION).collect::<Vec<_>>())
     }
 
-    /// Files of this extension in all folders.
-    fn files_with_extension(&self, extension: &str) -> Result<Vec<PathBuf>, Fault> {
+    /// Annotations in all folders.
+    fn annotation_files(&self) -> Result<Vec<PathBuf>, Fault> {
+        let extensions = same_name_extensions(annotation::EXTENSION);
+        self.files_with_extensions(&extensions.collect::<Vec<_>>())
+    }
+
+    /// Files of these extensions in all folders, sorted.
+    fn files_with_extensions(&self, extensions: &[String]) -> Result<Vec<PathBuf>, Fault> {
         let mut files = Vec::new();
         for folder in version_folders(self.root())? {
-            let all = sorted_entries(&folder)?.into_iter();
-            files.extend(all.filter(|path| path.extension() == Some(OsStr::new(extension))));
+            files.extend(sorted_entries(&folder)?.into_iter().filter(|path| {
+                let own = path.extension().and_then(OsStr::to_str);
+                own.is_some_and(|own| extensions.iter().any(|extension| extension == own))
+            }));
         }
         Ok(files)
     }
@@ -222,20 +235,13 @@ impl CaseStore {
 fn open_annotation(path: &Path) -> Result<MappedAnnotation, CaseError> {
     let found = MappedAnnotation::open(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if annotation::file_name(&found.id, found.teacher, found.targets) == name {
+    let mut names = annotation::file_names(&found.id, found.teacher, found.targets);
+    if names.any(|own| own == name) {
         return Ok(found);
     }
     let problem = format!("is about case {}, by {}", found.id, found.teacher);
     let subject = format!("{}: header", path.display());
     Err(CaseError::new(Reason::Format, subject, problem, "delete the file"))
-}
-
-/// True if a case file beside an annotation is the one that it was made for.
-fn is_current(found: &MappedAnnotation) -> bool {
-    same_name_extensions().any(|extension| {
-        let beside = found.path.with_file_name(format!("{}.{extension}", found.id));
-        MappedCase::open(&beside, Verify::Header).is_ok_and(|case| found.matches_case(&case))
-    })
 }
 
 /// Opens a case file and checks it against its name and its folder's name.

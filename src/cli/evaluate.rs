@@ -98,8 +98,12 @@ impl Evaluate {
             ));
         }
         let part = self.split.as_split();
+        let topologies: &[&[&str]] = match resolved.first_run_config().loader.cached {
+            true => &[&ingest::ACTORS, &whole_case::CACHE_ACTORS],
+            false => &[&whole_case::FILE_ACTORS],
+        };
         let live = ActiveSession::start(&self.long, &self.runs.metrics_label(), console)?
-            .register_metrics(&[&ingest::ACTORS, &whole_case::CACHE_ACTORS], &[part]);
+            .register_metrics(topologies, &[part]);
         let (scored, tuned) =
             live.run_network_verb(|session| self.score_cases(&resolved, session))?;
         let out = self.out.clone().or_else(|| self.default_folder());

@@ -9,7 +9,7 @@ use crate::cli::{
 use crate::eval::{DiceRow, render_dice};
 use crate::pipeline::{ingest, whole_case};
 use crate::run::label::{self, LabelReport, LabelRequest};
-use crate::run::{Failure, ResolvedEnsemble, Session, case_selection};
+use crate::run::{Failure, ResolvedEnsemble, case_selection};
 use crate::volume::{LabelScheme, Split, Targets};
 
 /// Let a run's network, or the mean of several, label cases for others to train on
@@ -60,7 +60,7 @@ impl Label {
             .register_metrics(&[&ingest::ACTORS, &whole_case::CACHE_ACTORS], &[Split::Unlabelled]);
         let targets = if self.soft { Targets::Soft } else { Targets::Hard };
         let done = live.run_network_verb(|session| {
-            let cases = self.select_cases(&resolved, session)?;
+            let cases = self.select_cases(&resolved)?;
             let order = LabelRequest { targets, nifti: self.nifti.as_deref() };
             label::annotate_cases(&resolved, &cases, order, session)
         })?;
@@ -69,13 +69,9 @@ impl Label {
         Ok(CommandOutput::new(&result, report_text(&resolved, &done)))
     }
 
-    fn select_cases(
-        &self,
-        resolved: &ResolvedEnsemble,
-        session: &Session,
-    ) -> Result<Vec<CaseFiles>, Failure> {
+    fn select_cases(&self, resolved: &ResolvedEnsemble) -> Result<Vec<CaseFiles>, Failure> {
         let Some(folder) = &self.data else {
-            return Ok(case_selection::of_split(resolved, Split::Unlabelled, session)?.files);
+            return Ok(case_selection::files_of_split(resolved, Split::Unlabelled)?.1);
         };
         let mut cases = resolved.discover_cases(folder, self.labels)?.cases;
         cases.retain(|files| self.all || files.labels.is_none());

@@ -1,7 +1,9 @@
 //! `predict`: label files for cases, with labels or without.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::base::{CaseError, Reason};
+use crate::brats::names_labels;
 use crate::cli::evaluate::chosen_thresholds_text;
 use crate::cli::{
     ActiveSession, CommandOutput, Console, PredictorOptions, SessionOptions, ThresholdOptions,
@@ -78,8 +80,12 @@ impl Predict {
                 predict::predict_cases(predictor.as_mut(), &options, cases, &self.out, session)?;
             Ok((done, tuned, predictor.is_within_tissue()))
         })?;
-        let problems: Vec<String> =
-            dataset.problems.iter().chain(&failed).map(ToString::to_string).collect();
+        // A label file that is a dead or looping link is of no concern here.
+        let of_labels = |problem: &&CaseError| {
+            problem.reason == Reason::Io && names_labels(Path::new(&problem.subject))
+        };
+        let others = dataset.problems.iter().filter(|problem| !of_labels(problem));
+        let problems: Vec<String> = others.chain(&failed).map(ToString::to_string).collect();
         let labels = dataset.labels;
         let out = self.out.display();
         let mut text = format!("{} cases segmented into {out}, labels {labels}\n", written.len());

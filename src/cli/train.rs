@@ -147,10 +147,15 @@ pub(super) fn report_text(summary: &RunSummary) -> String {
         || "no case was held out, so nothing was scored".to_string(),
         |evaluation| tables::dice_table(&summary.model, evaluation),
     );
-    let left_out = match summary.excluded.len() + summary.problems.len() {
+    let incomplete = summary.problems.iter().filter(|problem| problem.names_a_case()).count();
+    let mut left_out = match summary.excluded.len() + incomplete {
         0 => String::new(),
         count => format!("\ncases left out: {count}, see {DATASET_LOCK}"),
     };
+    if summary.problems.len() > incomplete {
+        let count = summary.problems.len() - incomplete;
+        left_out += &format!("\nfiles and folders that are no cases: {count}, see {DATASET_LOCK}");
+    }
     let early = match summary.steps < summary.planned_steps {
         true => format!(" of {} planned, out of patience", summary.planned_steps),
         false => String::new(),

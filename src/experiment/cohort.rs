@@ -37,6 +37,13 @@ impl ExperimentCohort {
         session: &Session,
     ) -> Result<Self, Failure> {
         let mut run = experiment.shared_config(place)?.run;
+        if !run.loader.cached {
+            return Err(Failure::Usage(format!(
+                "{}: loader.cached = false is impossible with a study, whose cases and labels lie in \
+                 the cache; leave it out",
+                experiment.file.display()
+            )));
+        }
         if let Some(phantoms) = &experiment.text.cohort.phantoms {
             write_phantoms(&run.data.folder, &phantoms.phantom_config(), phantoms.cases, session)?;
         }

@@ -4,7 +4,7 @@ use crate::actor::Stage;
 use crate::base::CaseError;
 use crate::brats::{CaseFiles, CaseReader};
 use crate::buffers::CaseBuffers;
-use crate::cache::SourceFile;
+use crate::cache::SourceFiles;
 use crate::pipeline::observe;
 use crate::volume::Case;
 
@@ -13,15 +13,15 @@ pub struct DecodedCase {
     /// The case.
     pub case: Case,
     /// Files of the case.
-    pub files: Vec<SourceFile>,
+    pub sources: SourceFiles,
 }
 
-/// Sizes and times of a case's files, by which a cached case is recognised as current.
+/// State of a case's files, by which a cached case is recognised as current.
 ///
 /// # Errors
 /// If one is missing or unreadable.
-pub fn stat_files(files: &CaseFiles) -> Result<Vec<SourceFile>, CaseError> {
-    files.paths().map(|path| SourceFile::read_metadata(path)).collect()
+pub fn stat_files(files: &CaseFiles) -> Result<SourceFiles, CaseError> {
+    SourceFiles::read_metadata(files.paths()).map_err(|error| error.of_case(&files.id))
 }
 
 /// Decompresses, checks and reorients the files of one case.
@@ -30,10 +30,10 @@ pub fn stat_files(files: &CaseFiles) -> Result<Vec<SourceFile>, CaseError> {
 /// The first file that is invalid, with the reason.
 pub fn decode_case(reader: &CaseReader, files: &CaseFiles) -> Result<DecodedCase, CaseError> {
     // Taken before reading: if a file changes meanwhile, its case is built again.
-    let seen = stat_files(files).map_err(|error| error.of_case(&files.id))?;
+    let sources = stat_files(files)?;
     let case = reader.read(files)?;
     observe::count_decoded(&case);
-    Ok(DecodedCase { case, files: seen })
+    Ok(DecodedCase { case, sources })
 }
 
 /// Stage that decodes cases; most of ingest's time.

@@ -10,7 +10,8 @@ use crate::buffers::CaseBuffers;
 use crate::cache::{CaseOrigin, CaseStore, ExpectedSource, MappedCase, PreprocessConfig};
 use crate::pipeline::publish::as_case_error;
 use crate::pipeline::{
-    Annotations, Arrivals, CaseHandle, Normalize, PlannedSample, decode_case, stat_files,
+    Annotations, Arrivals, CaseHandle, Normalize, PlannedSample, decode_case, find_current_case,
+    stat_files,
 };
 use crate::telemetry::catalog;
 
@@ -83,12 +84,14 @@ impl Fetch {
     /// case's id.
     pub fn mapped_case(&self, files: &CaseFiles) -> Result<Arc<MappedCase>, CaseError> {
         self.arrivals.wait_for(&files.id)?;
-        let seen;
+        let sources;
         let expected = match self.store.is_held(&files.id) {
             true => ExpectedSource::Anything,
             false => {
-                seen = stat_files(files).map_err(|error| error.of_case(&files.id))?;
-                ExpectedSource::Files(&seen)
+                sources = stat_files(files)?;
+                // What fails here fails again below, where a damaged case file is mended.
+                let _ = find_current_case(&self.store, &self.reader, files, &sources);
+                ExpectedSource::State(&sources.state)
             }
         };
         let found = self.store.get_or_build(&files.id, expected, || {

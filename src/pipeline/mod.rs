@@ -10,6 +10,7 @@ mod case_handle;
 pub mod cold;
 pub mod collate;
 mod crop;
+mod current_case;
 mod decode;
 mod drill;
 mod fetch;
@@ -37,6 +38,7 @@ pub use bottleneck::{
 pub use budget::{Footprint, LoaderConfig, LoaderMemory, LoaderWorkers};
 pub use case_handle::{CaseHandle, OwnedCase};
 pub use crop::{Crop, CropConfig};
+pub use current_case::find_current_case;
 pub use decode::{Decode, DecodedCase, decode_case, stat_files};
 pub use drill::DrillConfig;
 pub use fetch::{Fetch, FetchedSample};

@@ -27,10 +27,10 @@ impl Normalize {
     /// # Errors
     /// If the case is empty or cannot be encoded.
     pub fn prepare_contents(&self, decoded: DecodedCase) -> Result<CaseContents, CaseError> {
-        let DecodedCase { case, files } = decoded;
+        let DecodedCase { case, sources } = decoded;
         let contents = prepare_in_buffers(&self.case_buffers, &case, &self.preprocess);
         self.case_buffers.give_back_case(case);
-        Ok(contents?.with_files(files))
+        Ok(contents?.with_sources(sources))
     }
 }
 

@@ -77,6 +77,29 @@ pub struct ImageBackground {
     /// Voxels off the surround by less than 0.5 % of the image's amplitude, if they are so many that
     /// they must be ringing; else 0. They are background where the image is not of whole numbers.
     pub ringing: u64,
+    /// Distance from the surround up to which values ring; 0 where none do.
+    #[serde(skip)]
+    pub ringing_reach: f64,
+}
+
+impl ImageBackground {
+    /// Background of an image with 0 around the head, in which `tissue` is what is not 0.
+    pub(super) fn of_zeros(tissue: &SortedValues, voxels: u64) -> Self {
+        let spread = measure_spread(tissue, 0.0);
+        let rings = spread.is_ringing();
+        let zeros = voxels - spread.voxels;
+        Self {
+            range: BackgroundRange::ZERO,
+            surround: 0.0,
+            certainty: Certainty::Certain,
+            corners: 8,
+            face_share: 1.0,
+            share: zeros as f64 / (voxels as f64).max(1.0),
+            zeros,
+            ringing: if rings { spread.near } else { 0 },
+            ringing_reach: if rings { RINGING * spread.amplitude } else { 0.0 },
+        }
+    }
 }
 
 /// Finds the background of `voxels` (`[d, h, w]`), and what counts as background under `rule`.
@@ -132,6 +155,7 @@ pub fn find_background(voxels: &Voxels, dims: Dims, rule: &ForegroundRule) -> Im
         share,
         zeros,
         ringing,
+        ringing_reach: if ringing > 0 { RINGING * spread.amplitude } else { 0.0 },
     }
 }
 

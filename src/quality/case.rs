@@ -9,6 +9,9 @@ use crate::volume::{Dims, Modality, Voxels};
 /// others, so that one image that is not stripped does not make the others look cut off.
 const WITNESSES: u32 = 2;
 
+/// Sets of images.
+pub const MARKS: usize = 1 << Modality::COUNT;
+
 /// Labelled voxels where no image has tissue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct TumourPlaces {
@@ -48,10 +51,28 @@ impl CaseQuality {
             ImageQuality::measure_image(&images[modality.index()], dims, rule, mask)
         });
         let presence = mark_tissue(images, &measured, mask);
+        let mut tally = [0; MARKS];
+        presence.iter().for_each(|marks| tally[usize::from(*marks)] += 1);
         Self {
-            coverage: Modality::ALL.map(|modality| brain_coverage(&presence, modality)),
+            coverage: Modality::ALL.map(|modality| brain_coverage(&tally, modality)),
             tumour: labels.map(|labels| locate_tumour(labels, &presence)),
             images: measured,
+        }
+    }
+
+    /// Measures a case of `voxels` whole numbers an image with 0 around the head, by the ascending
+    /// values of each image that are not 0 with their counts, and by the number of voxels with tissue
+    /// in each set of images: bit m of an index stands for modality m.
+    pub fn measure_counts(
+        counts: &[Vec<(i16, u32)>; Modality::COUNT],
+        presence: &[u64; MARKS],
+        tumour: Option<TumourPlaces>,
+        voxels: u64,
+    ) -> Self {
+        Self {
+            images: counts.each_ref().map(|own| ImageQuality::measure_counts(own, voxels)),
+            coverage: Modality::ALL.map(|modality| brain_coverage(presence, modality)),
+            tumour,
         }
     }
 }
@@ -79,14 +100,14 @@ fn mark_tissue(
     presence
 }
 
-fn brain_coverage(presence: &[u8], modality: Modality) -> f64 {
-    let own = 1u8 << modality.index();
+fn brain_coverage(presence: &[u64; MARKS], modality: Modality) -> f64 {
+    let own = 1usize << modality.index();
     let mut brain = 0u64;
     let mut covered = 0u64;
-    for marks in presence {
+    for (marks, voxels) in presence.iter().enumerate() {
         if (marks & !own).count_ones() >= WITNESSES {
-            brain += 1;
-            covered += u64::from(marks & own != 0);
+            brain += voxels;
+            covered += if marks & own != 0 { *voxels } else { 0 };
         }
     }
     if brain == 0 { 1.0 } else { covered as f64 / brain as f64 }

@@ -38,6 +38,21 @@ pub struct TissueDistribution {
     pub percentiles: [f64; REPORTED_PERCENTILES.len()],
 }
 
+/// Values that are tissue beyond doubt: the brain box is drawn around them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CertainTissue {
+    background: BackgroundRange,
+    low: f64,
+    high: f64,
+}
+
+impl CertainTissue {
+    /// True if `intensity` is neither background nor ringing nor a spike.
+    pub fn contains(&self, intensity: f64) -> bool {
+        !self.background.contains(intensity) && (self.low..=self.high).contains(&intensity)
+    }
+}
+
 /// Quality of one image.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ImageQuality {
@@ -77,19 +92,51 @@ impl ImageQuality {
             }
             None => SortedValues::collect(voxels, |_, value| !background.range.contains(value)),
         };
-        let total = voxels.len() as u64;
-        let distribution = TissueDistribution::measure_tissue(&tissue, total);
-        let clip = find_clip_limits(&tissue, distribution.voxels);
+        let measured = Self::of_tissue(&tissue, background, voxels.len() as u64);
         let whole = matches!(voxels, Voxels::I16(_));
         Self {
-            voxels: total,
             non_finite: count_non_finite(voxels),
+            code_step: if whole {
+                None
+            } else {
+                code_step(&tissue, &measured.tissue, measured.clip)
+            },
+            ..measured
+        }
+    }
+
+    /// Measures an image of `voxels` whole numbers with 0 around the head, by the ascending values
+    /// that are not 0 and their counts.
+    pub fn measure_counts(counts: &[(i16, u32)], voxels: u64) -> Self {
+        let runs = counts.iter().map(|&(value, times)| (f64::from(value), u64::from(times)));
+        let tissue = SortedValues::Runs(runs.collect());
+        Self::of_tissue(&tissue, ImageBackground::of_zeros(&tissue, voxels), voxels)
+    }
+
+    /// Quality of an image of whole numbers, by its tissue.
+    fn of_tissue(tissue: &SortedValues, background: ImageBackground, voxels: u64) -> Self {
+        let distribution = TissueDistribution::measure_tissue(tissue, voxels);
+        Self {
+            voxels,
+            non_finite: 0,
             background,
-            saturation: find_saturation(&tissue, distribution.voxels),
-            code_step: if whole { None } else { code_step(&tissue, &distribution, clip) },
-            clip,
+            saturation: find_saturation(tissue, distribution.voxels),
+            code_step: None,
+            clip: find_clip_limits(tissue, distribution.voxels),
             tissue: distribution,
         }
+    }
+
+    /// Values that are tissue beyond doubt, where some are not: ringing and spikes.
+    pub fn certain_tissue(&self) -> Option<CertainTissue> {
+        if self.background.ringing == 0 && self.clip.is_none() {
+            return None;
+        }
+        let BackgroundRange { value, margin } = self.background.range;
+        let background =
+            BackgroundRange { value, margin: margin.max(self.background.ringing_reach) };
+        let limits = self.clip.map_or((f64::MIN, f64::MAX), |clip| (clip.low, clip.high));
+        Some(CertainTissue { background, low: limits.0, high: limits.1 })
     }
 
     /// Values that count as background where no mask says it.
@@ -170,126 +217,5 @@ fn code_step(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::quality::SPIKE_WIDTHS;
-    use crate::quality::sorted::central_range;
-
-    /// Column of `tissue` between as many zeros, as integers if all are.
-    fn measured(tissue: &[f64]) -> ImageQuality {
-        let mut values = vec![0.0; 3 * tissue.len()];
-        values[tissue.len()..2 * tissue.len()].copy_from_slice(tissue);
-        let whole = tissue.iter().all(|value| f64::from(*value as i16) == *value);
-        let dims = Dims([values.len(), 1, 1]);
-        let voxels = if whole {
-            Voxels::I16(values.iter().map(|value| *value as i16).collect())
-        } else {
-            Voxels::F64(values)
-        };
-        ImageQuality::measure_image(&voxels, dims, &ForegroundRule::Nonzero, None)
-    }
-
-    /// Tissue from 100 to 201 whose central width is 100.
-    fn ramp() -> Vec<f64> {
-        (0..2002).map(|number| 100.0 + f64::from(number % 1001) * 0.101).collect()
-    }
-
-    #[test]
-    fn the_distribution_is_that_of_numpy() {
-        // numpy.percentile(numpy.arange(1, 102), [0.5, 1, 5, 50, 95, 99, 99.5])
-        let seen = measured(&(1..=101).rev().map(f64::from).collect::<Vec<_>>()).tissue;
-        assert_eq!(seen.percentiles, [1.5, 2.0, 6.0, 51.0, 96.0, 100.0, 100.5]);
-        assert_eq!((seen.voxels, seen.mean, seen.min, seen.max), (101, 51.0, 1.0, 101.0));
-        assert!((seen.sd - 850f64.sqrt()).abs() < 1e-12);
-        assert!((seen.share - 1.0 / 3.0).abs() < 1e-12);
-    }
-
-    #[test]
-    fn one_spike_is_clipped_to_the_highest_value_that_is_none() {
-        let mut tissue = ramp();
-        let width = {
-            let sorted = SortedValues::Reals({
-                let mut sorted = tissue.clone();
-                sorted.sort_unstable_by(f64::total_cmp);
-                sorted
-            });
-            let (low, high) = central_range(sorted.value_runs(), tissue.len() as u64);
-            assert!((high - low - 100.0).abs() < 1.0);
-            high - low
-        };
-        assert_eq!(measured(&tissue).clip, None);
-        for (value, above, below) in [(1e7, 1, 0), (-1e7, 0, 1)] {
-            tissue[1000] = value;
-            let clip = measured(&tissue).clip.unwrap();
-            assert_eq!((clip.above, clip.below, clip.low), (above, below, 100.0));
-            assert_eq!(clip.high, 201.0);
-        }
-        let top = 201.0 + (SPIKE_WIDTHS - 0.1) * width;
-        tissue[1000] = top;
-        assert_eq!(measured(&tissue).clip, None, "just within");
-        tissue[1000] = 201.0 + (SPIKE_WIDTHS + 0.1) * width;
-        assert!(measured(&tissue).clip.is_some(), "just beyond");
-    }
-
-    #[test]
-    fn after_clipping_codes_keep_one_percent_of_the_sd_and_without_spikes_too() {
-        let mut tissue = ramp();
-        for height in [1e5, 1e7, 1e30] {
-            tissue[77] = height;
-            let seen = measured(&tissue);
-            assert!(seen.clip.is_some() && seen.code_step.unwrap() < 1e-3, "{seen:?}");
-        }
-        // 2 % of the voxels are far out: no spike.
-        tissue[77] = 150.5;
-        for (number, value) in tissue.iter_mut().take(40).enumerate() {
-            *value = 1e6 + number as f64;
-        }
-        let seen = measured(&tissue);
-        assert_eq!(seen.clip, None);
-        assert!(seen.code_step.unwrap() > 0.2, "{seen:?}");
-    }
-
-    #[test]
-    fn whole_numbers_are_stored_as_they_are_in_any_type() {
-        let whole: Vec<f64> = (1..=500).map(f64::from).collect();
-        assert_eq!(measured(&whole).code_step, None);
-        let mut values = vec![0.0; 1500];
-        values[500..1000].copy_from_slice(&whole);
-        let seen = ImageQuality::measure_image(
-            &Voxels::F64(values),
-            Dims([1500, 1, 1]),
-            &ForegroundRule::Nonzero,
-            None,
-        );
-        assert_eq!(seen.code_step, None);
-    }
-
-    #[test]
-    fn a_peak_at_the_top_is_saturation_and_a_tail_is_none() {
-        let with_top = |count: usize, next: usize| {
-            let mut tissue: Vec<f64> = (1..=3000).map(f64::from).collect();
-            tissue[..count].fill(32_767.0);
-            tissue[count..count + next].fill(32_766.0);
-            measured(&tissue).saturation
-        };
-        assert_eq!(with_top(15, 1), None);
-        assert_eq!(with_top(16, 1), Some(Saturation { value: 32_767.0, voxels: 16 }));
-        assert_eq!(with_top(40, 10), Some(Saturation { value: 32_767.0, voxels: 40 }));
-        assert_eq!(with_top(40, 11), None);
-        let few = [[5.0; 20], [6.0; 20]].concat();
-        assert_eq!(measured(&few).saturation, None, "few values are no peak");
-    }
-
-    #[test]
-    fn nothing_one_value_and_a_mask_are_seen() {
-        assert!(measured(&[0.0; 9]).is_empty());
-        let constant = measured(&[5.0; 9]);
-        assert!(constant.is_constant() && constant.clip.is_none() && !constant.is_empty());
-        let voxels = Voxels::F32(vec![0.0, 0.0, 3.5, 4.0, f32::NAN, 0.0]);
-        let rule = ForegroundRule::Mask("mask".into());
-        let mask = [0, 1, 1, 0, 1, 0];
-        let seen = ImageQuality::measure_image(&voxels, Dims([6, 1, 1]), &rule, Some(&mask));
-        assert_eq!((seen.tissue.voxels, seen.tissue.min, seen.tissue.max), (2, 0.0, 3.5));
-        assert_eq!(seen.non_finite, 1);
-    }
-}
+#[path = "image_tests.rs"]
+mod tests;

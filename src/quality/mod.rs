@@ -14,8 +14,8 @@ mod sorted;
 mod surround;
 
 pub use background::{BackgroundRange, Certainty, ImageBackground, find_background};
-pub use case::{CaseQuality, TumourPlaces};
+pub use case::{CaseQuality, MARKS, TumourPlaces};
 pub use extremes::{ClipLimits, SPIKE_WIDTHS, Saturation};
 pub use finding::{FindingKind, QualityFinding, Severity};
-pub use image::{ImageQuality, REPORTED_PERCENTILES, TissueDistribution};
+pub use image::{CertainTissue, ImageQuality, REPORTED_PERCENTILES, TissueDistribution};
 pub use policy::{Consequence, ForegroundRule, QualityPolicy};

@@ -48,8 +48,20 @@ impl From<ForegroundRule> for String {
 }
 
 /// Policy on findings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum QualityPolicy {
     /// Cases with any finding above a note are refused.
     Strict,
@@ -72,6 +84,14 @@ pub enum Consequence {
 }
 
 impl QualityPolicy {
+    /// All policies.
+    pub const ALL: [Self; 3] = [Self::Strict, Self::Warn, Self::Clip];
+
+    /// Name as settings and options have it.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
     /// Returns what becomes of a case with a finding of this severity.
     pub const fn decide_on(self, severity: Severity) -> Consequence {
         match (self, severity) {

@@ -11,6 +11,8 @@ pub(super) enum SortedValues {
     Counts(Box<[u32]>),
     /// Values in ascending order.
     Reals(Vec<f64>),
+    /// Distinct values with how often they occur, ascending.
+    Runs(Vec<(f64, u64)>),
 }
 
 impl SortedValues {
@@ -41,6 +43,7 @@ impl SortedValues {
                 let occurring = codes.filter(|(_, times)| **times > 0);
                 Box::new(occurring.map(|(code, times)| (f64::from(code), u64::from(*times))))
             }
+            Self::Runs(runs) => Box::new(runs.iter().copied()),
             Self::Reals(values) => {
                 let runs = values.chunk_by(|a, b| a == b);
                 Box::new(runs.map(|run| (run[0], run.len() as u64)))

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use crate::base::{format_duration, format_percent};
+use crate::base::{OF_CASE, format_duration, format_percent};
 use crate::report::page::definition_pair;
 use crate::report::run_record::RunRecord;
 use crate::run_folder::{CONFIG, DATASET_LOCK, EpochEvent};
@@ -79,7 +79,11 @@ fn data_section(record: &RunRecord) -> Markup {
                     }
                 }
                 @let left_out = lock.excluded.iter().map(|(case, cause)| format!("{case}: {cause}"));
-                (truncated_list("Cases left out", left_out.chain(lock.problems.iter().cloned()).collect()))
+                @let of_case = |problem: &&String| problem.starts_with(OF_CASE);
+                @let incomplete = lock.problems.iter().filter(of_case).cloned();
+                @let others = lock.problems.iter().filter(|problem| !of_case(problem)).cloned();
+                (truncated_list("Cases left out", left_out.chain(incomplete).collect()))
+                (truncated_list("Files and folders that are no cases", others.collect()))
             } @else {
                 p { "There is no " code { (DATASET_LOCK) } " in the run's folder." }
             }

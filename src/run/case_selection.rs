@@ -9,7 +9,7 @@ use crate::cache::CaseStore;
 use crate::pipeline::Fetch;
 use crate::pipeline::whole_case::WholeCaseSource;
 use crate::run::evaluate::WholeCases;
-use crate::run::{Failure, ResolvedEnsemble, Session, cohort, prepare, spacing};
+use crate::run::{Failure, ResolvedEnsemble, Session, cohort, prepare, pseudo_labels, spacing};
 use crate::run_folder::DatasetLock;
 use crate::volume::{CaseId, LabelScheme, Split};
 
@@ -22,6 +22,21 @@ pub fn of_split(
     part: Split,
     session: &Session,
 ) -> Result<WholeCases, Failure> {
+    let (lock, files) = files_of_split(resolved, part)?;
+    let source = open_source(resolved, &files, session)?;
+    let way_out = (verb_phrase(part), "bring them back, or score what is there with --data");
+    cohort::check_unchanged(&lock, &files, &source, way_out)?;
+    Ok(WholeCases { files, source, part })
+}
+
+/// Finds the cases of one split of the cohort that all members were locked to, as they are now.
+///
+/// # Errors
+/// If the members do not agree on the part, or a case of it is gone.
+pub fn files_of_split(
+    resolved: &ResolvedEnsemble,
+    part: Split,
+) -> Result<(DatasetLock, Vec<CaseFiles>), Failure> {
     let lock = agreed_lock(resolved, part)?;
     let folder = lock.folder.display();
     let found = resolved.first_run_config().discover_in(&lock.folder)?.cases;
@@ -41,10 +56,7 @@ pub fn of_split(
             in_words(part)
         )));
     }
-    let fetch = fetch_through_cache(resolved, &files, session)?;
-    let way_out = (verb_phrase(part), "bring them back, or score what is there with --data");
-    cohort::check_unchanged(&lock, &files, &fetch, way_out)?;
-    Ok(WholeCases { files, source: WholeCaseSource::Cache(fetch), part })
+    Ok((lock, files))
 }
 
 /// Selects the labelled cases of a folder, with this meaning of their labels or as
@@ -66,7 +78,7 @@ pub fn of_folder(
             "{folder}: has no labelled case to score; name another dataset with --data"
         )));
     }
-    let source = WholeCaseSource::Cache(fetch_through_cache(resolved, &files, session)?);
+    let source = open_source(resolved, &files, session)?;
     Ok(WholeCases { files, source, part: Split::Validation })
 }
 
@@ -79,9 +91,50 @@ fn open_case_store(resolved: &ResolvedEnsemble) -> Result<Arc<CaseStore>, Failur
     Ok(prepare::open_store(&data.cache, &data.preprocess)?)
 }
 
+/// Opens the source of `cases`: the cache, or their files where the settings have no cache.
+fn open_source(
+    resolved: &ResolvedEnsemble,
+    cases: &[CaseFiles],
+    session: &Session,
+) -> Result<WholeCaseSource, Failure> {
+    let settings = resolved.first_run_config();
+    if settings.loader.cached {
+        return Ok(WholeCaseSource::Cache(fetch_through_cache(resolved, cases, session)?));
+    }
+    spacing::warn_of_other_spacing(resolved, cases);
+    Ok(WholeCaseSource::Files(settings.data.preprocess.clone()))
+}
+
+/// Brings `cases` into the cache for the runs to label, and returns a reader of them, and the cases as
+/// they were taken: without labels that cannot be used.
+///
+/// # Errors
+/// If an image of one cannot be used.
+pub(super) fn fetch_for_labelling(
+    resolved: &ResolvedEnsemble,
+    cases: &[CaseFiles],
+    session: &Session,
+) -> Result<(Fetch, Vec<CaseFiles>), Failure> {
+    let store = open_case_store(resolved)?;
+    let settings = resolved.first_run_config();
+    let preprocess = &settings.data.preprocess;
+    let (taken, excluded) = pseudo_labels::ingest_whatever_labels(
+        cases,
+        &store,
+        preprocess,
+        &settings.ingest_resources(),
+        session,
+    )?;
+    if !excluded.is_empty() {
+        return Err(Failure::Cases(excluded.into_iter().map(|left_out| left_out.error).collect()));
+    }
+    spacing::warn_of_other_spacing(resolved, cases);
+    Ok((Fetch::new(store, preprocess.clone(), session.stop.clone()), taken))
+}
+
 /// Brings `cases` into the cache as they are now, and returns a reader of them: a cached case of
 /// the same name may be another dataset's, or that of files since replaced.
-pub(super) fn fetch_through_cache(
+fn fetch_through_cache(
     resolved: &ResolvedEnsemble,
     cases: &[CaseFiles],
     session: &Session,

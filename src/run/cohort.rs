@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::{CaseError, Fingerprint, Reason, fs};
-use crate::brats::CaseFiles;
+use crate::brats::{CaseFiles, CaseReader};
 use crate::cache::{CaseMeaning, CaseStore};
+use crate::pipeline::whole_case::WholeCaseSource;
 use crate::pipeline::{Annotations, Fetch};
 use crate::run::config::RunConfig;
 use crate::run::dataset_scan::{KNOWN, ScannedCase, scan_cases, trained_spacing};
@@ -128,7 +129,8 @@ fn with_pseudo_labels(
 ) -> Result<Cohort, Failure> {
     let Some(pseudo) = &run.data.pseudo else { return Ok(cohort) };
     let store = store.expect("a configuration with data.pseudo has a cache");
-    let annotations = pseudo_labels::checked_annotations(run, pseudo, &joining, store, session)?;
+    let (annotations, joining) =
+        pseudo_labels::checked_annotations(run, pseudo, &joining, store, session)?;
     if cohort.train.is_empty() {
         let folder = run.data.folder.display();
         return Err(Failure::Usage(format!(
@@ -302,12 +304,16 @@ fn changed_files_error(files: &CaseFiles, now: Fingerprint, verb: &str, remedy: 
 pub(super) fn check_unchanged(
     lock: &DatasetLock,
     cases: &[CaseFiles],
-    fetch: &Fetch,
+    source: &WholeCaseSource,
     (verb, remedy): (&str, &str),
 ) -> Result<(), Failure> {
+    let reader = CaseReader::default();
     let mut changed = Vec::new();
     for files in cases {
-        let fingerprint = fetch.mapped_case(files)?.fingerprint();
+        let fingerprint = match source {
+            WholeCaseSource::Cache(fetch) => fetch.mapped_case(files)?.fingerprint(),
+            WholeCaseSource::Files(_) => reader.read_headers(files)?.fingerprint,
+        };
         let locked = lock.cases.iter().find(|case| case.id == files.id);
         if locked.is_some_and(|case| !is_as_locked(case, files, fingerprint)) {
             changed.push(changed_files_error(files, fingerprint, verb, remedy));

@@ -53,6 +53,8 @@ pub struct LabelReport {
 
 /// Annotates `cases` with `teacher`, each of which is brought into the cache first. A case that it
 /// has annotated already, as it is now, is not done again: labelling that was interrupted goes on.
+/// A case's own labels measure the teacher's and are of no other use: where they cannot be read, the
+/// case is labelled all the same.
 ///
 /// # Errors
 /// If a case cannot be read, or the session is stopped; what was annotated is kept.
@@ -62,7 +64,14 @@ pub fn annotate_cases(
     order: LabelRequest<'_>,
     session: &Session,
 ) -> Result<LabelReport, Failure> {
-    let fetch = case_selection::fetch_through_cache(teacher, cases, session)?;
+    if !teacher.first_run_config().loader.cached {
+        return Err(Failure::Usage(
+            "loader.cached = false is impossible with label, whose labels lie in the cache; say --set \
+             loader.cached=true"
+                .into(),
+        ));
+    }
+    let (fetch, cases) = case_selection::fetch_for_labelling(teacher, cases, session)?;
     if let Some(folder) = order.nifti {
         fs::create_dir_all(folder)?;
     }
@@ -76,9 +85,10 @@ pub fn annotate_cases(
         scores: Vec::new(),
     };
     let source = WholeCaseSource::Cache(fetch);
-    let feed = source.start_topology(cases.to_vec(), &session.stop, &session.runtime)?;
+    let total = cases.len();
+    let feed = source.start_topology(cases, &session.stop, &session.runtime)?;
     let part = Split::Unlabelled.name();
-    process_each_case("label", cases.len(), feed, session, |outcome| {
+    process_each_case("label", total, feed, session, |outcome| {
         let case = outcome.map_err(|skip| {
             catalog::skipped_samples(part, skip.error.reason).increment(1);
             skip.error
@@ -91,7 +101,7 @@ pub fn annotate_cases(
     let within_tissue = predictor.is_within_tissue();
     let ids: Vec<CaseId> = scores.iter().map(|score| score.case.clone()).collect();
     let quality = if ids.is_empty() { None } else { Some(CohortScore::new(&ids, scores)?) };
-    let reused = cases.len() - labelled;
+    let reused = total - labelled;
     let targets = order.targets;
     Ok(LabelReport { teacher, targets, within_tissue, labelled, reused, quality })
 }

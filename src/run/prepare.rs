@@ -13,7 +13,7 @@ use crate::cache::{
     CaseMeaning, CaseStore, ExpectedSource, MappedCase, PreprocessConfig, Quarantine, Quarantined,
 };
 use crate::pipeline::ingest::{self, IngestResources};
-use crate::pipeline::stat_files as look_at;
+use crate::pipeline::{find_current_case, stat_files};
 use crate::run::{Failure, Session};
 use crate::run_folder::ExcludedCase;
 use crate::telemetry::catalog;
@@ -126,8 +126,8 @@ pub(super) fn process_outcomes<T>(
     result
 }
 
-/// Reads the files of all cached cases of `cases`, and the case files, and removes each case file
-/// that is damaged or was built from other contents. Ingest then builds them again.
+/// Reads the files of `cases`, and their case files, and removes each case file that is damaged or was
+/// built from other contents. Ingest then builds them again. Cases of other datasets stay.
 ///
 /// # Errors
 /// If a case file cannot be removed, or the session is stopped.
@@ -141,9 +141,7 @@ pub fn withdraw_outdated(
     let mut outdated = Vec::new();
     for (done, files) in (1..).zip(cases) {
         fail_if_stopped(&session.stop, "the cases found so far are withdrawn")?;
-        if let Some(case) = lookup_current(store, files)
-            && let Err(error) = check_contents(&reader, files, &case)
-        {
+        if let Some((case, error)) = find_bad_case_file(store, &reader, files) {
             store.withdraw(&case)?;
             outdated.push(error);
         }
@@ -152,23 +150,34 @@ pub fn withdraw_outdated(
     Ok(outdated)
 }
 
-/// Checks a case file's own bytes, and that it was built from what its source files hold now.
-fn check_contents(
+/// Returns the case file of `files` that is damaged, or was not built from what they hold now.
+fn find_bad_case_file(
+    store: &CaseStore,
     reader: &CaseReader,
     files: &CaseFiles,
-    case: &MappedCase,
-) -> Result<(), CaseError> {
-    case.verify_voxels()?;
-    let now = reader.read_headers(files)?.fingerprint;
-    if now == case.fingerprint() {
-        return Ok(());
+) -> Option<(Arc<MappedCase>, CaseError)> {
+    let sources = stat_files(files).ok()?;
+    let as_recorded = store.find_case(&files.id, ExpectedSource::State(&sources.state));
+    let as_recorded = as_recorded.ok().flatten();
+    let now = match reader.read_headers(files) {
+        Ok(headers) => headers.fingerprint,
+        Err(unreadable) => return as_recorded.map(|case| (case, unreadable)),
+    };
+    if as_recorded.is_some_and(|case| case.fingerprint() != now) {
+        store.remember_place(&files.id, now, &sources.state);
     }
-    Err(CaseError::new(
+    if let Ok(Some(case)) = store.find_case(&files.id, ExpectedSource::Fingerprint(now)) {
+        let damage = case.verify_voxels().err()?;
+        return Some((case, damage));
+    }
+    let case = store.find_outdated(&files.id, &sources, now).ok()??;
+    let error = CaseError::new(
         Reason::Checksum,
         format!("case {}", files.id),
         "its files have other contents than those it was built from, under the same size and time",
         "nothing is left to do if the new ones are right",
-    ))
+    );
+    Some((case, error))
 }
 
 /// Writes a bad case into the cache's quarantine, with the fingerprint of its files if it is known:
@@ -193,8 +202,8 @@ pub fn quarantine_case(
 /// Returns the current case file of `files`. A damaged one counts as none, and so does one of the same
 /// files under another meaning of their label values.
 pub(super) fn lookup_current(store: &CaseStore, files: &CaseFiles) -> Option<Arc<MappedCase>> {
-    let seen = look_at(files).ok()?;
-    let case = store.find_case(&files.id, ExpectedSource::Files(&seen)).ok()??;
+    let sources = stat_files(files).ok()?;
+    let case = find_current_case(store, &CaseReader::default(), files, &sources).ok()??;
     let meaning = CaseMeaning::of_scheme(files.scheme);
     (case.description().meaning == meaning).then_some(case)
 }

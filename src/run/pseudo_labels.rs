@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use crate::base::CaseError;
 use crate::brats::CaseFiles;
-use crate::cache::{CaseStore, ExpectedSource};
+use crate::cache::{CaseStore, ExpectedSource, PreprocessConfig};
+use crate::pipeline::ingest::IngestResources;
 use crate::pipeline::{Annotations, Plan};
 use crate::run::config::RunConfig;
 use crate::run::config::data::PseudoConfig;
 use crate::run::{Failure, Session, prepare};
+use crate::run_folder::ExcludedCase;
+use crate::volume::CaseId;
 
-/// Ingests `cases`, and checks that each has the teacher's annotation.
+/// Ingests `cases`, and checks that each has the teacher's annotation. Returns them as they were taken:
+/// without labels of their own that cannot be used.
 ///
 /// # Errors
 /// If there is no such case, or one cannot be used or has not been labelled; all are named.
@@ -20,7 +24,7 @@ pub(super) fn checked_annotations(
     cases: &[CaseFiles],
     store: &Arc<CaseStore>,
     session: &Session,
-) -> Result<Annotations, Failure> {
+) -> Result<(Annotations, Vec<CaseFiles>), Failure> {
     if cases.is_empty() {
         return Err(Failure::Usage(format!(
             "{}: has no unlabelled case for data.pseudo; set shares of data.shares to hide labels, \
@@ -29,20 +33,59 @@ pub(super) fn checked_annotations(
         )));
     }
     let preprocess = &run.data.preprocess;
-    let ingested =
-        prepare::ingest_cases(cases, store, preprocess, &run.ingest_resources(), session)?;
-    let mut errors: Vec<CaseError> =
-        ingested.excluded.into_iter().map(|excluded| excluded.error).collect();
-    let found = annotations_of_cases(pseudo, cases);
+    let resources = run.ingest_resources();
+    let (taken, excluded) = ingest_whatever_labels(cases, store, preprocess, &resources, session)?;
+    let mut errors: Vec<CaseError> = excluded.into_iter().map(|excluded| excluded.error).collect();
+    let found = annotations_of_cases(pseudo, &taken);
     if errors.is_empty() {
         // Headers and annotations only: the voxels are looked at when samples are cut.
         let look = |files: &CaseFiles| match store.find_case(&files.id, ExpectedSource::Anything)? {
             Some(case) => found.annotate_case(case, store).map(drop),
             None => Err(found.missing_annotation(&files.id)),
         };
-        errors.extend(cases.iter().filter_map(|files| look(files).err()));
+        errors.extend(taken.iter().filter_map(|files| look(files).err()));
     }
-    if errors.is_empty() { Ok(found) } else { Err(Failure::Cases(errors)) }
+    if errors.is_empty() { Ok((found, taken)) } else { Err(Failure::Cases(errors)) }
+}
+
+/// Brings `cases` into the cache that a teacher labels. Nothing depends on their own labels, so one
+/// whose labels cannot be used is taken without. Returns the cases as they were taken, and those whose
+/// images cannot be used.
+///
+/// # Errors
+/// Those of [`prepare::ingest_cases`].
+pub(super) fn ingest_whatever_labels(
+    cases: &[CaseFiles],
+    store: &Arc<CaseStore>,
+    preprocess: &PreprocessConfig,
+    resources: &IngestResources,
+    session: &Session,
+) -> Result<(Vec<CaseFiles>, Vec<ExcludedCase>), Failure> {
+    let first = prepare::ingest_unrecorded(cases, store, preprocess, resources, session)?;
+    let mut bad = first.excluded;
+    let mut taken = cases.to_vec();
+    let mut bare = Vec::new();
+    for files in &mut taken {
+        let is_bad = bad.iter().any(|left_out| left_out.case == files.id);
+        if is_bad && files.labels.take().is_some() {
+            bare.push(files.clone());
+        }
+    }
+    let second = prepare::ingest_unrecorded(&bare, store, preprocess, resources, session)?;
+    let is_of = |id: &CaseId, left_out: &[ExcludedCase]| left_out.iter().any(|one| one.case == *id);
+    bad.retain(|left_out| {
+        let is_mended = bare.iter().any(|files| files.id == left_out.case)
+            && !is_of(&left_out.case, &second.excluded);
+        if is_mended {
+            tracing::warn!("taken without its own labels: {}", left_out.error);
+        }
+        !is_mended
+    });
+    for left_out in &bad {
+        prepare::quarantine_case(store, &left_out.case, None, &left_out.error)?;
+    }
+    prepare::fail_if_stopped(&session.stop, "the cases ingested so far are in the cache")?;
+    Ok((taken, bad))
 }
 
 /// Annotations of `cases`, without a check that they exist.

@@ -2,7 +2,7 @@
 
 use gliaflow::augment::{CaseView, IntensityNormalisation};
 use gliaflow::base::{Domain, KeyedRng, SampleKey};
-use gliaflow::cache::{IntensityScale, TissueHistogram, measure_tissue};
+use gliaflow::cache::{IntensityScale, TissueCounts, TissueHistogram};
 use gliaflow::volume::Dims;
 
 /// A case of a few hundred voxels.
@@ -34,13 +34,14 @@ impl Toy {
     /// The case of these voxels, labels 0 to 4.
     pub(super) fn of_images(images: Vec<[i16; 4]>, dims: Dims, spacing_mm: [f64; 3]) -> Self {
         let labels = (0..dims.voxel_count()).map(|place| (place * 7 % 5) as u8).collect();
-        let measured = measure_tissue(&images, &[IntensityScale::LOSSLESS; 4]);
+        let measured = TissueCounts::of_images(&images).measure(&[IntensityScale::LOSSLESS; 4]);
         let histograms = measured.map(|(_, histogram)| histogram);
         Self { images, labels, dims, spacing_mm, histograms }
     }
 
     pub(super) fn view(&self) -> CaseView<'_> {
-        let measured = measure_tissue(&self.images, &[IntensityScale::LOSSLESS; 4]);
+        let measured =
+            TissueCounts::of_images(&self.images).measure(&[IntensityScale::LOSSLESS; 4]);
         let intensities = measured.map(|(stats, _)| {
             IntensityNormalisation::from_statistics(&stats, &IntensityScale::LOSSLESS)
         });

@@ -30,6 +30,7 @@ fn description() -> CaseDescription {
     CaseDescription {
         foreground: "brain_mask".into(),
         meaning: CaseMeaning::of_scheme(LabelScheme::Brats2023),
+        source: None,
         records: vec![
             record(0.0, BackgroundBasis::Zero),
             record(-1024.0, BackgroundBasis::Found),

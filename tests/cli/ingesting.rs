@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use gliaflow::brats::discover_cases;
+use gliaflow::cache::SourceState;
+use gliaflow::pipeline::stat_files;
+
 use crate::cli::harness::{Desk, bytes_below};
 use crate::cli::nifti_file::{NiftiFile, edit_floats};
 use crate::metrics::{series, value};
@@ -181,13 +185,31 @@ fn change_in_secret(desk: &Desk, name: &str) {
     std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
 }
 
+/// The state of the first case's files.
+fn state_of_first(desk: &Desk) -> SourceState {
+    let case = &discover_cases(&desk.path("data"), None).unwrap().cases[0];
+    stat_files(case).unwrap().state
+}
+
 #[test]
-fn verify_builds_a_case_again_whose_files_changed_under_the_same_size_and_time() {
+fn a_change_under_the_same_size_and_time_is_seen_and_verify_sees_what_the_file_system_hides() {
     let desk = Desk::with_cohort(2);
     desk.run("ingest --data data --cache cache").ok();
-    change_in_secret(&desk, "data/BraTS20_Training_001/BraTS20_Training_001_t1.nii.gz");
+    let file = "data/BraTS20_Training_001/BraTS20_Training_001_t1.nii.gz";
+    change_in_secret(&desk, file);
+    let seen = desk.run("ingest --data data --cache cache --json").ok().json();
+    assert_eq!((&seen["published"], &seen["current"]), (&1.into(), &1.into()));
+    assert_eq!(case_files(&desk).len(), 2, "it took its old place");
+
+    // A file system that keeps no time of change: what is known of the new state is the old content.
+    let listed = desk.run("cache list --cache cache --json").ok().json();
+    change_in_secret(&desk, file);
+    let mut line = serde_json::to_value(state_of_first(&desk)).unwrap();
+    line["case"] = "BraTS20_Training_001".into();
+    line["content"] = listed["entries"][0]["fingerprint"].clone();
+    std::fs::write(desk.path("cache/places.jsonl"), format!("{line}\n")).unwrap();
     let unseen = desk.run("ingest --data data --cache cache --json").ok().json();
-    assert_eq!(unseen["current"], 2, "size and time say nothing");
+    assert_eq!(unseen["current"], 2, "nothing says that the files changed");
     let seen = desk.run("ingest --data data --cache cache --verify --json").ok().json();
     assert_eq!((&seen["published"], &seen["current"]), (&1.into(), &1.into()));
     let outdated = seen["outdated"][0].as_str().unwrap();
@@ -203,7 +225,7 @@ fn verify_builds_damaged_case_files_again_as_their_error_says_and_drops_those_of
     let victim = case_files(&desk)[0].clone();
     desk.flip(&victim, desk.path(&victim).metadata().unwrap().len() as usize / 2);
     let damaged = desk.run("cache verify --cache cache").exits(3).stdout;
-    assert!(damaged.contains("`gliaflow ingest --verify` builds them again"), "{damaged}");
+    assert!(damaged.contains("`gliaflow ingest --verify --data "), "{damaged}");
     desk.run("ingest --data data --cache cache --verify").ok();
     desk.run("cache verify --cache cache").ok();
 
@@ -212,9 +234,41 @@ fn verify_builds_damaged_case_files_again_as_their_error_says_and_drops_those_of
     desk.flip(&file, 6);
     let opened = std::fs::File::options().write(true).open(desk.path(&file)).unwrap();
     opened.set_modified(time).unwrap();
-    desk.run("ingest --data data --cache cache").ok();
+    desk.run("ingest --data data --cache cache").exits(3);
     desk.run("ingest --data data --cache cache --verify").exits(3);
     assert_eq!(case_files(&desk).len(), 1, "nobody reads what the broken files held before");
+}
+
+/// Commands between quotation marks in a text, with the program's name.
+fn commands_in(text: &str) -> Vec<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn verify_names_a_command_that_builds_exactly_the_damaged_file_again() {
+    for settings in ["", "--foreground threshold --quality warn", "--labels brats2024"] {
+        let desk = Desk::with_cohort(2);
+        let ingest = format!("ingest --data data --cache cache {settings}");
+        desk.run(&ingest).ok();
+        let victim = case_files(&desk)[1].clone();
+        let whole = std::fs::read(desk.path(&victim)).unwrap();
+        let command = |from_end: usize| {
+            desk.flip(&victim, from_end);
+            let commands = commands_in(&desk.run("cache verify --cache cache").exits(3).stdout);
+            assert_eq!(commands.len(), 1, "{commands:?}");
+            commands[0].clone()
+        };
+        // Damaged voxels leave a header that says how the case was made.
+        let again = command(whole.len() / 2);
+        desk.run(again.strip_prefix("gliaflow ").unwrap()).ok();
+        assert!(std::fs::read(desk.path(&victim)).unwrap() == whole, "{settings}");
+        assert_eq!(case_files(&desk).len(), 2, "{settings}");
+
+        assert_eq!(command(whole.len() - 40), format!("rm {victim}"));
+        std::fs::remove_file(desk.path(&victim)).unwrap();
+        desk.run(&ingest).ok();
+        desk.run("cache verify --cache cache").ok();
+    }
 }
 
 #[test]

@@ -19,13 +19,18 @@ fn write(path: &Path, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap();
 }
 
+fn link_to(path: &Path, target: &str) {
+    std::fs::remove_file(path).unwrap();
+    std::os::unix::fs::symlink(target, path).unwrap();
+}
+
 /// Labels every voxel of the grid, its corners included.
 fn label_everything(labels: &Path, _: &Path) {
     let volume = read_labels_only(labels, LabelScheme::Brats2018).unwrap();
     write_labels(labels, &vec![2; volume.labels.len()], &volume.source).unwrap();
 }
 
-const MISFORTUNES: [(&str, Spoil); 8] = [
+const MISFORTUNES: [(&str, Spoil); 10] = [
     ("missing", |labels, _| std::fs::remove_file(labels).unwrap()),
     ("empty", |labels, _| write(labels, b"")),
     ("no gzip", |labels, _| write(labels, b"\x1f\x8bgone")),
@@ -39,6 +44,8 @@ const MISFORTUNES: [(&str, Spoil); 8] = [
         std::fs::remove_file(labels).unwrap();
         std::fs::create_dir(labels).unwrap();
     }),
+    ("a link to nothing", |labels, _| link_to(labels, "nowhere.nii.gz")),
+    ("a link to itself", |labels, _| link_to(labels, &labels.to_string_lossy())),
     ("another grid", |labels, _| {
         let desk = Desk::new();
         desk.run("phantom --out other --cases 1 --seed 5 --shape 26x24x28").ok();

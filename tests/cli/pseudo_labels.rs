@@ -215,6 +215,32 @@ fn cases_that_changed_are_labelled_anew() {
 }
 
 #[test]
+fn hidden_labels_that_are_broken_stop_neither_teacher_nor_student() {
+    let desk = taught();
+    let hidden = of_part(&desk, "teacher", "unlabelled");
+    desk.run("label --run teacher --nifti before").ok();
+    // The checksum of the compressed labels.
+    desk.flip(&format!("data/{0}/{0}_seg.nii.gz", hidden[0]), 6);
+    let outcome = desk.run("label --run teacher --nifti after --json").ok();
+    let report = outcome.json();
+    assert_eq!((&report["labelled"], &report["reused"]), (&1.into(), &(hidden.len() - 1).into()));
+    let told = format!("taken without its own labels: case {}", hidden[0]);
+    assert!(outcome.stderr.contains(&told), "{}", outcome.stderr);
+    for case in &hidden {
+        let voxels = |out: &str| {
+            let file = desk.path(&format!("{out}/{case}.nii.gz"));
+            NiftiFile::open(&file).values()
+        };
+        assert_eq!(voxels("after"), voxels("before"), "{case}");
+    }
+    let folder = format!("data/{}", hidden[0]);
+    let all = desk.run(&format!("label --run teacher --data {folder} --all --json")).ok().json();
+    assert_eq!((&all["reused"], &all["quality"]), (&1.into(), &Value::Null));
+    let line = format!("train {TINY} {PARTS} {} --data data --run student --json", by(&report, ""));
+    assert_eq!(desk.run(&line).ok().json()["pseudo_labelled_cases"], hidden.len());
+}
+
+#[test]
 fn cases_that_never_had_labels_join_the_cohort() {
     let desk = Desk::with_cohort(6);
     for number in [2, 5] {

@@ -210,3 +210,19 @@ fn runs_without_a_name_are_numbered() {
     }
     assert_eq!(desk.names("runs"), ["unet-001", "unet-002"]);
 }
+
+#[test]
+fn what_is_no_case_is_counted_apart_from_the_cases_left_out() {
+    let desk = Desk::with_cohort(4);
+    std::fs::create_dir(desk.path("data/notes")).unwrap();
+    std::fs::write(desk.path("data/notes/atlas.nii"), b"").unwrap();
+    let line = format!("train {TINY} --data data --run");
+    let text = desk.run(&format!("{line} whole")).ok().stdout;
+    assert!(!text.contains("cases left out"), "{text}");
+    assert!(text.contains("files and folders that are no cases: 1, see"), "{text}");
+    let lost = "BraTS20_Training_004";
+    std::fs::remove_file(desk.path(&format!("data/{lost}/{lost}_t1.nii.gz"))).unwrap();
+    let text = desk.run(&format!("{line} less")).ok().stdout;
+    assert!(text.contains("cases left out: 1, see"), "{text}");
+    assert!(text.contains("files and folders that are no cases: 1, see"), "{text}");
+}

@@ -86,8 +86,10 @@ fn every_case_has_one_outcome_in_order_and_the_good_ones_are_in_the_cache() {
                 (Ok(case), None) => {
                     assert_eq!(case.id, files.id);
                     let seen = stat_files(files).unwrap();
-                    let mapped =
-                        store.find_case(&files.id, ExpectedSource::Files(&seen)).unwrap().unwrap();
+                    let mapped = store
+                        .find_case(&files.id, ExpectedSource::State(&seen.state))
+                        .unwrap()
+                        .unwrap();
                     assert_eq!(
                         (mapped.brain_box().dims, mapped.file_bytes()),
                         (case.brain, case.bytes)

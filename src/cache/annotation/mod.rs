@@ -1,7 +1,7 @@
 //! Annotations: a teacher's labels or region probabilities over a case's brain box, in a file
 //! beside the case file.
 //!
-//! One file per case, teacher and kind of target; the bytes are specified in `cache/README.md`. It
+//! One file per case, teacher and kind of target, numbered where datasets have cases of one name; the bytes are specified in `cache/README.md`. It
 //! names its case file by the fingerprint of the source, and has a foreground index of its own:
 //! training on it needs nothing of the case's true labels.
 
@@ -14,7 +14,7 @@ use crate::cache::foreground::{self, Foreground};
 use crate::volume::{Box3, CaseId, Region, RegionProbabilities, Targets, most_likely_label};
 
 pub use self::file::MappedAnnotation;
-pub(super) use self::store::file_name;
+pub(super) use self::store::{file_names, has_its_case};
 
 /// Extension of an annotation's file.
 pub(super) const EXTENSION: &str = "annotation";

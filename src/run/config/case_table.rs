@@ -44,7 +44,12 @@ pub(super) fn parse_columns<const N: usize>(
     let head = lines.next().map(|(_, line)| split_line(line)).unwrap_or_default();
     let mut places = [0; N];
     for (place, column) in places.iter_mut().zip(columns) {
-        let found = head.iter().position(|name| name.eq_ignore_ascii_case(column));
+        let mut named = (0..head.len()).filter(|&at| head[at].eq_ignore_ascii_case(column));
+        let found = named.next();
+        if named.next().is_some() {
+            let problem = format!("its first line names two columns `{column}`");
+            return Err((problem, "rename or delete all but one".to_owned()));
+        }
         *place = found.ok_or_else(|| {
             let example = columns.join(",");
             let problem = format!("its first line names no column `{column}`");
@@ -111,6 +116,9 @@ mod tests {
             assert!(refused(text).1.contains("case,patient"), "{text}");
         }
         assert_eq!(refused("case,patient\na,b\nc\n").0, "line 3 has no patient");
+        let (problem, way_out) = refused("case,patient, Case\na,b,c\n");
+        assert_eq!(problem, "its first line names two columns `case`");
+        assert!(way_out.contains("all but one"), "{way_out}");
     }
 
     #[test]

@@ -82,7 +82,10 @@ pub fn replay_of_run(
         let id = &planned.case_files().id;
         let locked = lock.cases.iter().find(|case| case.id == *id);
         let locked = locked.expect("the plan is made of the lock's cases").fingerprint;
-        let case = load_case(planned, locked, &run.data, annotations.as_ref())?;
+        let case = match run.loader.cached {
+            true => load_case(planned, locked, &run.data, annotations.as_ref())?,
+            false => read_case_files(planned, &run.data)?,
+        };
         if locked != case.fingerprint() {
             let problem =
                 format!("its files are not those of the run (now {})", case.fingerprint());
@@ -121,6 +124,10 @@ fn load_case(
         let remedy = "`gliaflow ingest --verify` builds it again";
         return Err(CaseError::new(Reason::Missing, subject, problem, remedy).into());
     }
+    read_case_files(planned, data)
+}
+
+fn read_case_files(planned: PlannedSample, data: &DataConfig) -> Result<CaseHandle, Failure> {
     let case_buffers = CaseBuffers::default();
     let normalize = Normalize::new(data.preprocess.clone(), case_buffers.clone());
     let mut cold = DecodeSample::new(case_buffers.clone())
