@@ -17,6 +17,10 @@ test-data *ARGS:
 test *ARGS:
     cargo test {{ARGS}}
 
+# Every fault at every call of every publish sequence; `cargo test` has one fault a call.
+faults:
+    GLIAFLOW_TEST_EVERY_FAULT=1 cargo test publishing::
+
 # The whole line, from nothing to a table of Dice.
 demo:
     cargo run --release -- demo

@@ -11,6 +11,7 @@ mod label_schemes;
 mod mask_files;
 mod names;
 mod nifti_file;
+mod publishing;
 mod quality;
 mod scoring;
 mod sequences;
@@ -36,6 +37,8 @@ mod ensembles;
 mod experimenting;
 #[cfg(feature = "train")]
 mod exporting;
+#[cfg(feature = "train")]
+mod full_disks;
 #[cfg(feature = "train")]
 mod health;
 #[cfg(feature = "train")]
@@ -64,3 +67,5 @@ mod splitting;
 mod training;
 #[cfg(feature = "train")]
 mod unchanged_samples;
+#[cfg(feature = "train")]
+mod validating;

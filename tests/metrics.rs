@@ -38,10 +38,16 @@ impl Answer {
 
 /// One request on one connection, in plain HTTP/1.1.
 fn ask(address: SocketAddr, method: &str, path: &str) -> Answer {
+    ask_with(address, method, path, "")
+}
+
+/// The same with more header lines, each with its end.
+fn ask_with(address: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
     let mut stream = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n"
+    );
     stream.write_all(request.as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
@@ -52,6 +58,12 @@ fn ask(address: SocketAddr, method: &str, path: &str) -> Answer {
 
 pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     ask(address, "GET", path)
+}
+
+/// One scrape as Prometheus does it.
+#[cfg(feature = "train")]
+pub(crate) fn scrape_as_prometheus(address: SocketAddr) -> Answer {
+    ask_with(address, "GET", "/metrics", "X-Prometheus-Scrape-Timeout-Seconds: 10\r\n")
 }
 
 /// The metrics as they are now: a text is served again for a second.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
@@ -222,8 +223,12 @@ fn a_whole_case_is_predicted_as_its_windows_are() {
     let predict = |case: Dims, images: &[f32]| {
         let config = SlidingConfig { batch: 2, ..SlidingConfig::default() };
         let mut windows = 0;
-        let progress = |done, _| windows = done;
-        (predict_case(network.as_ref(), images, case, window, &config, progress), windows)
+        let progress = |done, _| {
+            windows = done;
+            ControlFlow::Continue(())
+        };
+        let blended = predict_case(network.as_ref(), images, case, window, &config, progress);
+        (blended.unwrap(), windows)
     };
     let (alone, windows) = predict(window, &patch);
     assert_eq!(windows, 1);

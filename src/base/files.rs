@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process;
 use std::sync::Once;
@@ -12,6 +12,9 @@ use serde::Serialize;
 use crate::base::Fault;
 use crate::base::fs::{self, AtPath, FileError};
 use crate::base::lock::is_unsupported;
+
+/// End of the name of a draft, which begins with a point.
+pub const DRAFT_END: &str = ".draft";
 
 /// Replaces a file: `write` gets a draft beside it, which is renamed when it is complete. Readers
 /// see the old file or the new one; a failure leaves the old one and no draft. The draft is not
@@ -32,7 +35,7 @@ pub fn replace_file_with(
         let cause = io::Error::new(io::ErrorKind::NotFound, missing);
         return Err(FileError { path: path.to_owned(), cause });
     }
-    let draft = path.with_file_name(format!(".{name}.{}-{number}.draft", process::id()));
+    let draft = path.with_file_name(format!(".{name}.{}-{number}{DRAFT_END}", process::id()));
     let written = fs::create(&draft)
         .and_then(|mut file| write(&mut file).at_path(path))
         .and_then(|()| fs::rename(&draft, path));
@@ -108,6 +111,28 @@ pub fn can_sync_folder(folder: &Path) -> Result<bool, FileError> {
         Err(error) if is_unsupported(&error) => Ok(false),
         synced => synced.map(|()| true).at_path(folder),
     }
+}
+
+/// Finds the end of the last whole line in the first `length` bytes of a file: a killed process may
+/// have left half of one behind it.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn end_of_last_line(file: &mut File, length: u64) -> io::Result<u64> {
+    /// Bytes that are looked at in one piece.
+    const PIECE: u64 = 4096;
+    let mut end = length;
+    while end > 0 {
+        let start = end.saturating_sub(PIECE);
+        let mut piece = vec![0; (end - start) as usize];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(&mut piece)?;
+        if let Some(place) = piece.iter().rposition(|&byte| byte == b'\n') {
+            return Ok(start + place as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 /// Folder of a file; for a bare name the working folder.

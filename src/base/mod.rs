@@ -17,8 +17,10 @@ mod thread;
 
 pub use cgroup::memory_limit;
 pub use error::{CaseError, Fault, OF_CASE, Reason};
-pub use files::{can_sync_folder, rename_synced, replace_file_with, sync_folder, sync_to_disk};
-pub use files::{write_atomically, write_json};
+pub use files::{
+    DRAFT_END, can_sync_folder, rename_synced, replace_file_with, sync_folder, sync_to_disk,
+};
+pub use files::{end_of_last_line, write_atomically, write_json};
 pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use lock::{LockOutcome, has_locks, lock_exclusive, lock_shared, try_lock_exclusive};
 pub use machine::{core_count, open_file_limit, raise_open_file_limit};

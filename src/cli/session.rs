@@ -4,13 +4,13 @@
 //! waits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::actor::StopLatch;
-use crate::base::{Fault, spawn_named};
+use crate::base::{Fault, fs, spawn_named};
 use crate::cli::console::Console;
 use crate::pipeline::observe::{self, TopologyRegistry};
 use crate::run::{Failure, Session};
@@ -88,7 +88,8 @@ impl ActiveSession {
         self
     }
 
-    /// Runs the verb's work, then keeps the endpoint up for `--metrics-linger`, after an error too.
+    /// Runs the verb's work, then keeps the endpoint up for `--metrics-linger`, after an error too;
+    /// after a stop until the last state has been scraped. A further signal ends it at once.
     pub(super) fn run_verb<T>(
         self,
         work: impl FnOnce(&Session) -> Result<T, Failure>,
@@ -100,14 +101,18 @@ impl ActiveSession {
         {
             exporter.health().report_problem(health::RUN, failure.to_string());
         }
-        if !linger.is_zero() {
-            exporter.linger(linger, || signals.any_received());
+        let received = signals.end_work();
+        let interrupted = || signals.received() > received;
+        match &outcome {
+            Err(Failure::Stopped(_)) => exporter.linger_for_scrape(interrupted),
+            Err(Failure::Aborted) => {}
+            _ if linger.is_zero() || received > 0 => {}
+            _ => exporter.linger(linger, interrupted),
         }
         outcome
     }
 
-    /// Runs work with a network, and publishes its state. A run that is stopped has neither
-    /// finished nor failed: its state stays as it was.
+    /// Runs work with a network, and publishes its state.
     #[cfg(feature = "train")]
     pub(super) fn run_network_verb<T>(
         self,
@@ -118,7 +123,7 @@ impl ActiveSession {
             let outcome = work(session);
             match &outcome {
                 Ok(_) => RunState::Finished.publish_state(),
-                Err(Failure::Stopped(_) | Failure::Aborted) => {}
+                Err(Failure::Stopped(_) | Failure::Aborted) => RunState::Stopped.publish_state(),
                 Err(_) => RunState::Failed.publish_state(),
             }
             outcome
@@ -131,17 +136,26 @@ impl ActiveSession {
 struct SignalCounter {
     all: AtomicU32,
     interrupts: AtomicU32,
+    work_has_ended: AtomicBool,
 }
 
 impl SignalCounter {
-    fn any_received(&self) -> bool {
-        self.all.load(Ordering::Relaxed) > 0
+    fn received(&self) -> u32 {
+        self.all.load(Ordering::Relaxed)
     }
 
-    /// Counts a signal; true for a second interrupt.
+    /// Notes that there is no work left to abort, and returns the number of signals so far.
+    fn end_work(&self) -> u32 {
+        self.work_has_ended.store(true, Ordering::Relaxed);
+        self.received()
+    }
+
+    /// Counts a signal; true for a second interrupt of the work.
     fn record_signal(&self, kind: SignalKind) -> bool {
         self.all.fetch_add(1, Ordering::Relaxed);
-        kind == SignalKind::interrupt() && self.interrupts.fetch_add(1, Ordering::Relaxed) > 0
+        kind == SignalKind::interrupt()
+            && self.interrupts.fetch_add(1, Ordering::Relaxed) > 0
+            && !self.work_has_ended.load(Ordering::Relaxed)
     }
 }
 
@@ -164,7 +178,16 @@ fn start_runtime(
     Ok(handle)
 }
 
-/// Installs signal handlers: a Ctrl-C (or SIGTERM, SIGUSR1) drains, a second Ctrl-C aborts.
+/// True if whoever started this process had it ignore SIGHUP, as `nohup` does.
+fn ignores_hangup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // The lowest bit is signal 1.
+    ignored.is_some_and(|mask| mask & 1 == 1)
+}
+
+/// Installs signal handlers: a Ctrl-C (or SIGTERM, SIGUSR1, SIGHUP) drains, a second Ctrl-C aborts.
 fn catch_signals(
     runtime: &tokio::runtime::Handle,
     stop: &StopLatch,
@@ -172,7 +195,8 @@ fn catch_signals(
     let _inside = runtime.enter();
     let signals = Arc::new(SignalCounter::default());
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::user_defined1()];
-    for kind in kinds {
+    let hangup = (!ignores_hangup()).then(SignalKind::hangup);
+    for kind in kinds.into_iter().chain(hangup) {
         let mut arrivals = signal(kind).map_err(|error| Fault::Environment {
             subject: "signals".into(),
             problem: error.to_string(),
@@ -187,7 +211,9 @@ fn catch_signals(
                     tokio::time::sleep(GRACE).await;
                     std::process::exit(ABORTED);
                 }
-                tracing::warn!("stopping after the step under way; Ctrl-C again stops at once");
+                if !signals.work_has_ended.load(Ordering::Relaxed) {
+                    tracing::warn!("stopping after the step under way; Ctrl-C again stops at once");
+                }
                 stop.drain();
             }
         });

@@ -24,7 +24,7 @@ Examples:
   gliaflow train --resume runs/unet-001
   gliaflow train --resume runs/unet-001 --set train.epochs=400
 
-Ctrl-C, SIGTERM or SIGUSR1 once finishes the step, writes a checkpoint and exits with 75.")]
+Ctrl-C, SIGTERM, SIGUSR1 or SIGHUP once finishes the step, writes a checkpoint and exits with 75.")]
 pub(super) struct Train {
     /// Settings that differ from the defaults
     #[arg(long, value_name = "FILE")]

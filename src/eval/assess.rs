@@ -1,7 +1,10 @@
 //! Segmentation and scores of whole cases: the one path of validation, `evaluate` and `predict`.
 
+use std::ops::ControlFlow;
+
 use serde::{Deserialize, Serialize};
 
+use crate::actor::{StopLatch, StopState};
 use crate::base::{CaseError, Fault, Reason};
 use crate::eval::{
     CaseLesions, CaseScore, Hd95, LesionRules, PostProcess, Predictor, regions_to_labels,
@@ -50,14 +53,37 @@ impl CaseAssessment {
     }
 }
 
-/// Canonical labels `[d, h, w]` of the whole canonical grid, as `predictor` sees the case.
+/// Region probabilities of a case, as [`Predictor::probabilities`] gives them; `None` if `stop` ended
+/// the work after the window under way.
 ///
 /// # Errors
 /// As [`Predictor::probabilities`].
-pub fn segment_case(predictor: &mut dyn Predictor, case: &WholeCase) -> Result<Vec<u8>, Fault> {
-    let probabilities = predictor.probabilities(case, &mut |_, _| ())?;
+pub fn predict_until_stopped(
+    predictor: &mut dyn Predictor,
+    case: &WholeCase,
+    stop: &StopLatch,
+) -> Result<Option<Vec<f32>>, Fault> {
+    predictor.probabilities(case, &mut |_, _| match stop.state() {
+        StopState::Running => ControlFlow::Continue(()),
+        StopState::Draining | StopState::Aborted => ControlFlow::Break(()),
+    })
+}
+
+/// Canonical labels `[d, h, w]` of the whole canonical grid, as `predictor` sees the case; `None` if
+/// `stop` ended the work after the window under way.
+///
+/// # Errors
+/// As [`Predictor::probabilities`].
+pub fn segment_case(
+    predictor: &mut dyn Predictor,
+    case: &WholeCase,
+    stop: &StopLatch,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let Some(probabilities) = predict_until_stopped(predictor, case, stop)? else {
+        return Ok(None);
+    };
     let labels = regions_to_labels::labels_from_probabilities(&probabilities);
-    Ok(case.brain.paste_into(&labels, case.source.canonical_dims(), 0))
+    Ok(Some(case.brain.paste_into(&labels, case.source.canonical_dims(), 0)))
 }
 
 /// The true labels of the whole canonical grid, `[d, h, w]`.

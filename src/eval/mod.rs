@@ -41,12 +41,12 @@ pub use postprocess::PostProcess;
 pub use predict::predict_case;
 #[cfg(feature = "train")]
 pub use predictor::{
-    LoadNetwork, MeanPredictor, OneNetwork, Predictor, WeightedNetwork, WindowConfig,
+    LoadNetwork, MeanPredictor, OnWindows, OneNetwork, Predictor, WeightedNetwork, WindowConfig,
 };
 pub use score::{CaseScore, Measures, RegionScore, score_case};
 pub use sliding::{Sliding, SlidingConfig, Weighting};
 pub use table::{
     DiceRow, in_markdown, render_dice, render_lesions, render_measures, with_numbers_right,
 };
-pub use threshold::{ThresholdBaseline, ThresholdCase, ThresholdSearch};
+pub use threshold::{CandidateHistogram, ThresholdBaseline, ThresholdCase, ThresholdSearch};
 pub use tune::{CANDIDATES, PostProcessSearch, TunedThresholds};

@@ -1,6 +1,7 @@
 //! A network's prediction of one whole case.
 
-use std::convert::Infallible;
+use std::cell::Cell;
+use std::ops::ControlFlow;
 
 use burn::tensor::{Tensor, TensorData};
 
@@ -9,7 +10,8 @@ use crate::nets::Network;
 use crate::volume::{Dims, Modality};
 
 /// Region probabilities `[3, d, h, w]` of normalised images `[4, d, h, w]` of extent `case`, by
-/// windows of extent `window`; `progress` is called with (windows done, windows).
+/// windows of extent `window`; `progress` is called with (windows done, windows), and a break of it
+/// ends the work ahead of the next window, with `None`.
 ///
 /// Memory: weighted sums of the case's extent (`[4, d, h, w]`), and one batch of windows.
 ///
@@ -21,19 +23,22 @@ pub fn predict_case(
     case: Dims,
     window: Dims,
     config: &SlidingConfig,
-    progress: impl FnMut(usize, usize),
-) -> Vec<f32> {
+    mut progress: impl FnMut(usize, usize) -> ControlFlow<()>,
+) -> Option<Vec<f32>> {
     let divisor = network.patch_divisor();
     assert!(window.0.iter().all(|extent| extent % divisor == 0), "{window} is checked by config");
     let [d, h, w] = window.0;
+    let flow = Cell::new(ControlFlow::Continue(()));
     let probabilities = |windows: Vec<f32>, count: usize| {
+        if flow.get().is_break() {
+            return Err(());
+        }
         let data = TensorData::new(windows, [count, Modality::COUNT, d, h, w]);
         let answer = network.predict_probabilities(Tensor::from_data(data, network.device()));
         let values: Vec<f32> = answer.into_data().try_to_vec().expect("networks compute in f32");
-        Ok::<_, Infallible>(values)
+        Ok(values)
     };
     let sliding = Sliding::new(case, window, config);
-    match sliding.blend_windows(images, Modality::COUNT, probabilities, progress) {
-        Ok(blended) => blended,
-    }
+    let told = |done, windows| flow.set(progress(done, windows));
+    sliding.blend_windows(images, Modality::COUNT, probabilities, told).ok()
 }

@@ -4,24 +4,29 @@
 //! one sum and drops the weights. Reading a file takes a moment, predicting a case minutes, and ten
 //! members fit where one does. A mean of one keeps its network.
 
+use std::ops::ControlFlow;
+
 use crate::base::Fault;
 use crate::eval::{Sliding, SlidingConfig, predict_case};
 use crate::nets::Network;
 use crate::pipeline::whole_case::WholeCase;
 use crate::volume::Dims;
 
+/// Callback of a prediction: takes (windows done, windows), over all networks, and breaks to end it.
+pub type OnWindows<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
+
 /// Source of region probabilities for whole cases.
 pub trait Predictor {
-    /// Region probabilities `[3, d, h, w]` over the brain box of `case`. `progress` is called with
-    /// (windows done, windows), over all networks.
+    /// Region probabilities `[3, d, h, w]` over the brain box of `case`; `None` if `progress` ended
+    /// the prediction ahead of its last window.
     ///
     /// # Errors
     /// If weights that were there when the predictor was made cannot be read any more.
     fn probabilities(
         &mut self,
         case: &WholeCase,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Vec<f32>, Fault>;
+        progress: &mut OnWindows<'_>,
+    ) -> Result<Option<Vec<f32>>, Fault>;
 
     /// True if the probabilities are 0 where all images are background.
     fn is_within_tissue(&self) -> bool;
@@ -46,15 +51,15 @@ impl WindowConfig {
         &self,
         network: &dyn Network,
         case: &WholeCase,
-        progress: impl FnMut(usize, usize),
-    ) -> Vec<f32> {
+        progress: impl FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Option<Vec<f32>> {
         let window = self.extent;
         let mut probabilities =
-            predict_case(network, &case.images, case.brain.dims, window, &self.sliding, progress);
+            predict_case(network, &case.images, case.brain.dims, window, &self.sliding, progress)?;
         if self.sliding.within_tissue {
             mask_background(&mut probabilities, &case.tissue);
         }
-        probabilities
+        Some(probabilities)
     }
 }
 
@@ -81,8 +86,8 @@ impl Predictor for OneNetwork {
     fn probabilities(
         &mut self,
         case: &WholeCase,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Vec<f32>, Fault> {
+        progress: &mut OnWindows<'_>,
+    ) -> Result<Option<Vec<f32>>, Fault> {
         Ok(self.windows.run_network(self.network.as_ref(), case, progress))
     }
 
@@ -126,8 +131,8 @@ impl Predictor for MeanPredictor {
     fn probabilities(
         &mut self,
         case: &WholeCase,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Vec<f32>, Fault> {
+        progress: &mut OnWindows<'_>,
+    ) -> Result<Option<Vec<f32>>, Fault> {
         if let [only] = self.parts.as_slice() {
             let network = match self.kept.take() {
                 Some(network) => network,
@@ -146,10 +151,11 @@ impl Predictor for MeanPredictor {
                 progress(done + of_part, windows)
             });
             drop(network);
+            let Some(probabilities) = probabilities else { return Ok(None) };
             done += part.windows.window_count(case);
             add_weighted(&mut sum, &probabilities, (part.weight / weights) as f32);
         }
-        Ok(sum)
+        Ok(Some(sum))
     }
 
     fn is_within_tissue(&self) -> bool {
@@ -236,8 +242,12 @@ mod tests {
         }
     }
 
+    fn go_on(_: usize, _: usize) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
     fn of(parts: Vec<WeightedNetwork>) -> Vec<f32> {
-        MeanPredictor::of_networks(parts).probabilities(&case(), &mut |_, _| ()).unwrap()
+        MeanPredictor::of_networks(parts).probabilities(&case(), &mut go_on).unwrap().unwrap()
     }
 
     #[test]
@@ -247,7 +257,7 @@ mod tests {
         let windows = WindowConfig { extent: Dims::cube(4), sliding: SlidingConfig::default() };
         let (network, counted) = (part(1.0, 0.5, 4, &count).load, Arc::clone(&count));
         let mut one = OneNetwork { network: network().unwrap(), windows };
-        assert_eq!(one.probabilities(&case(), &mut |_, _| ()).unwrap(), alone);
+        assert_eq!(one.probabilities(&case(), &mut go_on).unwrap().unwrap(), alone);
         drop(one);
         assert_eq!(counted.alive.load(Ordering::Relaxed), 0);
 
@@ -290,7 +300,11 @@ mod tests {
         let mut mean = MeanPredictor::of_networks(parts);
         let mut told = Vec::new();
         for _ in 0..2 {
-            mean.probabilities(&case(), &mut |done, of| told.push((done, of))).unwrap();
+            let mut tell = |done, of| {
+                told.push((done, of));
+                go_on(done, of)
+            };
+            mean.probabilities(&case(), &mut tell).unwrap();
         }
         let loaded = |count: &Count| {
             (count.loads.load(Ordering::Relaxed), count.most.load(Ordering::Relaxed))
@@ -303,9 +317,24 @@ mod tests {
         let count = Arc::new(Count::default());
         let mut mean = MeanPredictor::of_networks(vec![part(1.0, 1.0, 4, &count)]);
         for _ in 0..3 {
-            mean.probabilities(&case(), &mut |_, _| ()).unwrap();
+            mean.probabilities(&case(), &mut go_on).unwrap();
         }
         assert_eq!(loaded(&count), (1, 1));
+    }
+
+    #[test]
+    fn a_break_ends_a_prediction_ahead_of_the_next_window() {
+        let count = Arc::new(Count::default());
+        for networks in [1, 3] {
+            let parts = (0..networks).map(|_| part(1.0, 1.0, 4, &count)).collect();
+            let mut windows = 0;
+            let mut stop = |done, _| {
+                windows = done;
+                if done == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            let ended = MeanPredictor::of_networks(parts).probabilities(&case(), &mut stop);
+            assert_eq!((ended.unwrap(), windows), (None, 2));
+        }
     }
 
     #[test]
@@ -315,7 +344,7 @@ mod tests {
         let mut parts = vec![part(1.0, 1.0, 4, &Arc::new(Count::default()))];
         parts[0].load = Box::new(lost);
         let fault =
-            MeanPredictor::of_networks(parts).probabilities(&case(), &mut |_, _| ()).unwrap_err();
+            MeanPredictor::of_networks(parts).probabilities(&case(), &mut go_on).unwrap_err();
         assert!(fault.to_string().contains("gone"), "{fault}");
     }
 }

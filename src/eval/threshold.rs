@@ -34,13 +34,39 @@ fn candidates_below(z: f64) -> usize {
 
 /// Voxels of one case by the number of candidate thresholds that they exceed: some kilobytes,
 /// whatever the grid, and enough for the Dice at every candidate.
-struct CandidateHistogram {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CandidateHistogram {
     case: CaseId,
     tumour: Vec<u32>,
     other: Vec<u32>,
 }
 
 impl CandidateHistogram {
+    /// Counts the voxels of a case: for each the FLAIR z-score over the tissue, `None` where there
+    /// is no tissue, and the canonical label. Voxels without tissue are never predicted; a tumour
+    /// there counts as missed.
+    ///
+    /// # Panics
+    /// If there are not as many z-scores as labels.
+    pub fn of_case(
+        case: CaseId,
+        flair: impl IntoIterator<Item = Option<f32>>,
+        labels: &[u8],
+    ) -> Self {
+        let mut tumour = vec![0; CANDIDATES + 1];
+        let mut other = vec![0; CANDIDATES + 1];
+        let mut scores = flair.into_iter();
+        for &label in labels {
+            let score = scores.next().expect("one z-score per label");
+            let exceeded =
+                score.filter(|z| !z.is_nan()).map_or(0, |z| candidates_below(f64::from(z)));
+            let histogram = if Region::Wt.contains(label) { &mut tumour } else { &mut other };
+            histogram[exceeded] += 1;
+        }
+        assert!(scores.next().is_none(), "one label per z-score");
+        Self { case, tumour, other }
+    }
+
     /// Whole-tumour Dice at every candidate, from the lowest.
     fn dice_at_candidates(&self) -> Vec<f64> {
         let total = |voxels: &[u32]| voxels.iter().map(|&count| u64::from(count)).sum::<u64>();
@@ -89,30 +115,9 @@ pub struct ThresholdSearch {
 }
 
 impl ThresholdSearch {
-    /// Adds a case: for each voxel the FLAIR z-score over the tissue, `None` where there is no
-    /// tissue, and the canonical label. Voxels without tissue are never predicted; a tumour there
-    /// counts as missed.
-    ///
-    /// # Panics
-    /// If there are not as many z-scores as labels.
-    pub fn add_case(
-        &mut self,
-        case: CaseId,
-        flair: impl IntoIterator<Item = Option<f32>>,
-        labels: &[u8],
-    ) {
-        let mut tumour = vec![0; CANDIDATES + 1];
-        let mut other = vec![0; CANDIDATES + 1];
-        let mut scores = flair.into_iter();
-        for &label in labels {
-            let score = scores.next().expect("one z-score per label");
-            let exceeded =
-                score.filter(|z| !z.is_nan()).map_or(0, |z| candidates_below(f64::from(z)));
-            let histogram = if Region::Wt.contains(label) { &mut tumour } else { &mut other };
-            histogram[exceeded] += 1;
-        }
-        assert!(scores.next().is_none(), "one label per z-score");
-        self.histograms.push(CandidateHistogram { case, tumour, other });
+    /// Adds a case.
+    pub fn add_case(&mut self, histogram: CandidateHistogram) {
+        self.histograms.push(histogram);
     }
 
     /// The threshold with the highest mean whole-tumour Dice over the cases added, the lowest if
@@ -153,7 +158,8 @@ mod tests {
     fn search(cases: &[(Vec<Option<f32>>, Vec<u8>)]) -> ThresholdBaseline {
         let mut search = ThresholdSearch::default();
         for (number, (flair, labels)) in cases.iter().enumerate() {
-            search.add_case(CaseId::new(format!("case{number}")), flair.iter().copied(), labels);
+            let case = CaseId::new(format!("case{number}"));
+            search.add_case(CandidateHistogram::of_case(case, flair.iter().copied(), labels));
         }
         search.best_threshold().unwrap()
     }

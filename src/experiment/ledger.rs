@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::base::{Fault, Fingerprint, LockOutcome, fs, try_lock_exclusive};
+use crate::base::{Fault, Fingerprint, LockOutcome, end_of_last_line, fs, try_lock_exclusive};
 
 /// Version of the steps, raised when one does something else for the same settings.
 const MEANING: u32 = 1;
@@ -62,7 +62,8 @@ impl ExperimentFolder {
     pub fn open(root: &Path) -> Result<Self, Fault> {
         fs::create_dir_all(root)?;
         let path = root.join(JOURNAL);
-        let journal = fs::open_with(&path, OpenOptions::new().create(true).append(true))?;
+        let mut options = OpenOptions::new();
+        let mut journal = fs::open_with(&path, options.create(true).read(true).append(true))?;
         if try_lock_exclusive(&journal, &path)? == LockOutcome::HeldByAnother {
             return Err(Fault::Environment {
                 subject: root.display().to_string(),
@@ -70,6 +71,10 @@ impl ExperimentFolder {
                 remedy: "wait for it or stop it, or choose another folder with --out".into(),
             });
         }
+        // A killed process may have left half a line.
+        let whole = journal.metadata().and_then(|file| end_of_last_line(&mut journal, file.len()));
+        let cut = whole.and_then(|end| journal.set_len(end));
+        cut.map_err(|error| Fault::from_io(&path, &error))?;
         Ok(Self { root: root.to_path_buf(), journal })
     }
 
@@ -128,5 +133,23 @@ mod tests {
         ExperimentFolder::open(root.path()).unwrap();
         let text = fs::read_to_string(root.path().join(JOURNAL)).unwrap();
         assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn half_a_line_is_cut_away() {
+        let root = tempfile::tempdir().unwrap();
+        let record = |inputs: u32| {
+            let study = ExperimentFolder::open(root.path()).unwrap();
+            study.record_event(&ExperimentStep::new("train", "a", &inputs), "begun", None).unwrap();
+        };
+        let journal = root.path().join(JOURNAL);
+        record(1);
+        let one = fs::read_to_string(&journal).unwrap();
+        record(2);
+        let both = fs::read_to_string(&journal).unwrap();
+        fs::write(&journal, &both[..both.len() - 5]).unwrap();
+        record(2);
+        assert_eq!(fs::read_to_string(&journal).unwrap(), both);
+        assert!(both.starts_with(&one));
     }
 }

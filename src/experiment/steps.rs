@@ -16,8 +16,8 @@ use crate::run::config::CheckedConfig;
 use crate::run::evaluate::{WholeCases, score_each_case};
 use crate::run::label::{self, LabelReport, LabelRequest};
 use crate::run::train::{self, RunDestination};
-use crate::run::{Ensemble, Failure, Session, resume};
-use crate::run_folder::{self, CONFIG, RunSummary, SUMMARY, write_cases_csv};
+use crate::run::{Ensemble, Failure, Session, ending, resume};
+use crate::run_folder::{self, CONFIG, RunDirectory, RunSummary, SUMMARY, write_cases_csv};
 use crate::volume::{CaseId, Split, Targets};
 
 /// The folder of scores, a file for each case.
@@ -79,6 +79,7 @@ impl StepRunner<'_> {
         let step = ExperimentStep::new("train", subject, &(config.fingerprint(), seen));
         let folder = self.ledger.step_folder(&step)?;
         if folder.join(SUMMARY).is_file() {
+            ending::complete_ended_run(&RunDirectory::lock_existing(&folder)?)?;
             self.skip_done_step(&step)?;
         } else {
             let is_begun = folder.join(CONFIG).is_file();

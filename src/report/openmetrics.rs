@@ -204,8 +204,7 @@ impl MetricHistory {
             let is_first = state == RunState::ALL[1].1;
             let value = |holds: bool| Some(f64::from(u8::from(holds)));
             self.record_value(&TRAIN_RUN_STATE, [state], self.first, value(is_first));
-            // One that was stopped has neither finished nor failed.
-            if let Some((time, end @ ("finished" | "failed"))) = end {
+            if let Some((time, end)) = end {
                 self.record_value(&TRAIN_RUN_STATE, [state], time, value(state == end));
             }
         }

@@ -2,6 +2,8 @@
 //! worst and the best cases are known only when all are scored, and a whole volume of each would
 //! not fit; a sketch of a BraTS case takes a quarter of a MiB.
 
+use serde::{Deserialize, Serialize};
+
 use crate::pipeline::whole_case::WholeCase;
 use crate::volume::{CaseId, Dims, Modality, Region, label};
 
@@ -47,7 +49,7 @@ impl Plane {
 }
 
 /// A slice. Up is the patient's front in axial ones, the head's top in the others.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Slice {
     pub(super) rows: usize,
     pub(super) columns: usize,
@@ -72,7 +74,7 @@ impl Slice {
 }
 
 /// Slices of one scored case.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sketch {
     pub(super) case: CaseId,
     slices: [[Slice; Plane::ALL.len()]; Region::COUNT],

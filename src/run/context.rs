@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cache::CaseStore;
-use crate::eval::assess::ScoringConfig;
 use crate::eval::{OneNetwork, WindowConfig};
 use crate::nets::Learner;
 use crate::pipeline::loader::CaseSource;
@@ -15,9 +14,10 @@ use crate::run::config::CheckedConfig;
 use crate::run::device::ChosenDevice;
 use crate::run::evaluate::{self, Evaluation, WholeCases};
 use crate::run::quarantine_writer::QuarantineWriter;
+use crate::run::scored_cases::ScoredCaseFolder;
 use crate::run::{Failure, Session};
 use crate::run_folder::{Journal, RunDirectory};
-use crate::train::{TrainingProgress, TrainingState};
+use crate::train::{TrainingProgress, TrainingState, checkpoint};
 use crate::volume::Split;
 
 /// Context of one run in one process.
@@ -77,7 +77,13 @@ impl<'a> RunContext<'a> {
         }
     }
 
-    pub(super) fn score_held_out(&self, learner: &dyn Learner) -> Result<Evaluation, Failure> {
+    /// Scores the held-out cases with the network as the checkpoint of `step` steps has it. Cases
+    /// that an earlier process scored with it are not scored again.
+    pub(super) fn score_held_out(
+        &self,
+        learner: &dyn Learner,
+        step: u64,
+    ) -> Result<Evaluation, Failure> {
         let run = &self.config.run;
         let session = self.session;
         let preprocess = run.data.preprocess.clone();
@@ -92,7 +98,9 @@ impl<'a> RunContext<'a> {
         let mut predictor = OneNetwork { network: learner.inference_network(), windows };
         let files = self.cohort.held_out.clone();
         let cases = WholeCases { files, source, part: Split::Validation };
-        evaluate::evaluate_cases(&mut predictor, cases, &ScoringConfig::default(), session)
+        let scored = checkpoint::scored_cases_folder(self.directory.path(), step);
+        let folder = ScoredCaseFolder(scored);
+        evaluate::evaluate_remaining_cases(&mut predictor, cases, &folder, session)
     }
 
     /// Text that says which steps a stopped run keeps and how to resume it.

@@ -11,10 +11,14 @@ use crate::eval::{
 };
 use crate::pipeline::whole_case::{WholeCase, WholeCaseOutcome, WholeCaseSource};
 use crate::report::{Sketch, overlay};
+use crate::run::scored_cases::{ScoredCase, ScoredCaseFolder};
 use crate::run::{Failure, Session, prepare};
 use crate::run_folder::EvaluationScores;
 use crate::telemetry::catalog;
-use crate::volume::{CaseId, Modality, Region, Split};
+use crate::volume::{CaseId, Region, Split};
+
+/// Way on after a stop.
+const KEPT: &str = "what was finished is kept";
 
 /// Scores of a predictor on a cohort, and slices of the cases.
 #[derive(Debug)]
@@ -87,29 +91,61 @@ pub fn evaluate_cases(
     rules: &ScoringConfig,
     session: &Session,
 ) -> Result<Evaluation, Failure> {
-    let ids = cases.case_ids();
-    let part = cases.part;
+    let (ids, part) = (cases.case_ids(), cases.part);
+    let mut scored = Vec::with_capacity(ids.len());
+    segment_each_case("evaluate", predictor, cases, session, |case, labels| {
+        scored.push(ScoredCase::of_segmentation(case, labels, rules)?);
+        Ok(())
+    })?;
+    evaluation_of_cases(&ids, part, scored, rules, predictor.is_within_tissue())
+}
+
+/// Scores `predictor` on all of `cases`, and keeps each in `folder` at once. Those that an earlier
+/// process kept there, with the same weights, are not predicted again.
+///
+/// # Errors
+/// As [`evaluate_cases`].
+pub(super) fn evaluate_remaining_cases(
+    predictor: &mut dyn Predictor,
+    cases: WholeCases,
+    folder: &ScoredCaseFolder,
+    session: &Session,
+) -> Result<Evaluation, Failure> {
+    let rules = ScoringConfig::default();
+    let (ids, part) = (cases.case_ids(), cases.part);
+    let mut scored = folder.read_cases(&ids)?;
+    let left = cases.filter_by_id(|id| scored.iter().all(|one| one.case() != id));
+    if !left.files.is_empty() {
+        segment_each_case("evaluate", predictor, left, session, |case, labels| {
+            let one = ScoredCase::of_segmentation(case, labels, &rules)?;
+            folder.keep_case(&one);
+            scored.push(one);
+            Ok(())
+        })?;
+    }
+    scored.sort_by_key(|one| ids.iter().position(|id| id == one.case()));
+    evaluation_of_cases(&ids, part, scored, &rules, predictor.is_within_tissue())
+}
+
+/// Evaluation of a whole cohort from its scored cases, which are in its order.
+fn evaluation_of_cases(
+    ids: &[CaseId],
+    part: Split,
+    scored: Vec<ScoredCase>,
+    rules: &ScoringConfig,
+    within_tissue: bool,
+) -> Result<Evaluation, Failure> {
     let mut scores = Vec::with_capacity(ids.len());
     let mut lesions = Vec::new();
     let mut search = ThresholdSearch::default();
     let mut sketches = Vec::with_capacity(ids.len());
-    segment_each_case("evaluate", predictor, cases, session, |case, labels| {
-        sketches.extend(Sketch::from_case(case, &labels));
-        let assessed = assess::score_segmentation(case, labels, rules)?;
-        scores.push(assessed.score);
-        lesions.extend(assessed.lesions);
-        if let Some(truth) = &case.labels {
-            // A tissue voxel at exactly the mean passes for background: below any sane threshold.
-            let flair = case.modality_image(Modality::Flair).iter();
-            let flair = flair.map(|&z| (z != 0.0).then_some(z));
-            let outside = case.outside.iter().map(|outside| outside.label);
-            let truth: Vec<u8> = truth.iter().copied().chain(outside).collect();
-            let air = case.outside.iter().map(|_| None);
-            search.add_case(case.id.clone(), flair.chain(air), &truth);
-        }
-        Ok(())
-    })?;
-    let network = CohortScore::new(&ids, scores)?;
+    for ScoredCase { assessment, histogram, sketch } in scored {
+        scores.push(assessment.score);
+        lesions.extend(assessment.lesions);
+        search.add_case(histogram);
+        sketches.extend(sketch);
+    }
+    let network = CohortScore::new(ids, scores)?;
     for region in Region::ALL {
         let measures = network.region_summary(region);
         let labels = [part.name(), region.name()];
@@ -121,7 +157,6 @@ pub fn evaluate_cases(
     };
     let lesionwise = CohortLesions::of_cases(lesions);
     let postprocess = rules.postprocess;
-    let within_tissue = predictor.is_within_tissue();
     let scores =
         EvaluationScores { network, flair_threshold, lesionwise, postprocess, within_tissue };
     Ok(Evaluation { scores, sketches })
@@ -162,10 +197,16 @@ fn segment_each_case(
             skip.error
         })?;
         catalog::delivered_samples(part.name()).increment(1);
-        let labels = assess::segment_case(predictor, &case)?;
-        work(&case, labels)?;
+        let labels = assess::segment_case(predictor, &case, &session.stop)?;
+        work(&case, labels.ok_or_else(|| stop_failure(session))?)?;
         Ok(case.id)
     })
+}
+
+/// Failure of a case that the session's stop cut off.
+pub(super) fn stop_failure(session: &Session) -> Failure {
+    let asked = prepare::fail_if_stopped(&session.stop, KEPT);
+    asked.err().unwrap_or_else(|| Failure::Stopped(KEPT.into()))
 }
 
 /// Runs `work` on every outcome of a feed under a progress display, and ends the feed in any case.
@@ -177,5 +218,5 @@ pub(super) fn process_each_case(
     work: impl FnMut(WholeCaseOutcome) -> Result<CaseId, Failure>,
 ) -> Result<(), Failure> {
     prepare::process_outcomes(task, total as u64, feed, session, work)?;
-    prepare::fail_if_stopped(&session.stop, "what was finished is kept")
+    prepare::fail_if_stopped(&session.stop, KEPT)
 }

@@ -1,7 +1,7 @@
 //! Failures of a command, by the kinds that callers tell apart, each with its exit code.
 
 use crate::base::fs::FileError;
-use crate::base::{CaseError, ConfigError, Fault};
+use crate::base::{CaseError, ConfigError, Fault, Reason};
 
 /// Failure of a command.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,20 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// Makes the failure of a file that was to be written for a case: where the disk refused it, the
+    /// case is not to blame.
+    pub fn of_output_file(error: CaseError) -> Self {
+        let CaseError { reason, subject, problem, remedy } = error;
+        match reason {
+            Reason::Io | Reason::Missing => {
+                Self::Run(Fault::Environment { subject, problem, remedy })
+            }
+            _ => Self::Data(CaseError { reason, subject, problem, remedy }),
+        }
+    }
+}
+
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
         Self::Run(error.into())
@@ -63,7 +77,6 @@ impl From<FileError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Reason;
 
     #[test]
     fn too_many_bad_cases_are_bad_data_not_a_broken_run() {

@@ -19,7 +19,7 @@ use crate::cache::{
 use crate::eval::assess::{self, ScoringConfig};
 use crate::eval::{CaseScore, CohortScore, Predictor, regions_to_labels};
 use crate::pipeline::whole_case::{WholeCase, WholeCaseSource};
-use crate::run::evaluate::process_each_case;
+use crate::run::evaluate::{process_each_case, stop_failure};
 use crate::run::predict::write_segmentation;
 use crate::run::{Failure, ResolvedEnsemble, Session, case_selection};
 use crate::telemetry::catalog;
@@ -94,7 +94,7 @@ pub fn annotate_cases(
             skip.error
         })?;
         catalog::delivered_samples(part).increment(1);
-        labeller.label_case(&case)?;
+        labeller.label_case(&case, session)?;
         Ok(case.id)
     })?;
     let PseudoLabeller { teacher, labelled, scores, predictor, .. } = labeller;
@@ -118,11 +118,11 @@ struct PseudoLabeller<'a> {
 }
 
 impl PseudoLabeller<'_> {
-    fn label_case(&mut self, case: &WholeCase) -> Result<(), Failure> {
+    fn label_case(&mut self, case: &WholeCase, session: &Session) -> Result<(), Failure> {
         let mapped = mapped_case(&self.store, &case.id)?;
         let annotation = match self.existing_annotation(&mapped) {
             Some(annotation) => annotation,
-            None => self.annotate_anew(case, &mapped)?,
+            None => self.annotate_anew(case, &mapped, session)?,
         };
         let dims = case.source.canonical_dims();
         let labels = case.brain.paste_into(&annotation.voxels().to_labels(), dims, 0);
@@ -151,8 +151,11 @@ impl PseudoLabeller<'_> {
         &mut self,
         case: &WholeCase,
         mapped: &MappedCase,
+        session: &Session,
     ) -> Result<MappedAnnotation, Failure> {
-        let probabilities = self.predictor.probabilities(case, &mut |_, _| ())?;
+        let predictor = self.predictor.as_mut();
+        let probabilities = assess::predict_until_stopped(predictor, case, &session.stop)?;
+        let probabilities = probabilities.ok_or_else(|| stop_failure(session))?;
         let voxels = match self.order.targets {
             Targets::Hard => {
                 AnnotationVoxels::Hard(regions_to_labels::labels_from_probabilities(&probabilities))

@@ -5,6 +5,8 @@ mod background_ingest;
 #[cfg(feature = "train")]
 pub mod case_selection;
 #[cfg(feature = "train")]
+mod checkpoint_writer;
+#[cfg(feature = "train")]
 pub mod cohort;
 #[cfg(feature = "train")]
 pub mod config;
@@ -19,6 +21,8 @@ pub mod device;
 #[cfg(feature = "train")]
 mod division;
 #[cfg(feature = "train")]
+pub mod ending;
+#[cfg(feature = "train")]
 mod ensemble;
 #[cfg(feature = "train")]
 pub mod evaluate;
@@ -27,6 +31,8 @@ mod failure;
 mod held_out;
 #[cfg(feature = "train")]
 pub mod label;
+#[cfg(feature = "train")]
+mod milestones;
 #[cfg(feature = "train")]
 mod named_parts;
 pub mod phantoms;
@@ -39,6 +45,8 @@ pub mod pseudo_labels;
 mod quarantine_writer;
 #[cfg(feature = "train")]
 pub mod resume;
+#[cfg(feature = "train")]
+mod scored_cases;
 mod session;
 #[cfg(feature = "train")]
 mod spacing;

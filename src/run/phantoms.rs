@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::actor::{Describe, Limits, Outcome, Sink, SkipBudget, Source, Stage, Topology};
-use crate::base::{CaseError, Fault, Reason, core_count};
+use crate::base::{CaseError, Reason, core_count};
 use crate::brats::phantom::{PhantomConfig, cohort};
 use crate::run::prepare::{fail_if_stopped, process_outcomes};
 use crate::run::{Failure, Session};
@@ -86,11 +86,7 @@ pub const ACTORS: [&str; 3] = [PhantomIndices::NAME, DrawPhantom::NAME, CollectP
 fn write_failure(error: CaseError) -> Failure {
     match error.reason {
         Reason::Geometry => Failure::Usage(error.to_string()),
-        Reason::Io | Reason::Missing => {
-            let CaseError { subject, problem, remedy, .. } = error;
-            Failure::Run(Fault::Environment { subject, problem, remedy })
-        }
-        _ => Failure::Data(error),
+        _ => Failure::of_output_file(error),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::brats::{CaseFiles, write_labels};
 use crate::cache::PreprocessConfig;
 use crate::eval::{PostProcess, Predictor, assess};
 use crate::pipeline::whole_case::{WholeCase, WholeCaseSource};
-use crate::run::evaluate::process_each_case;
+use crate::run::evaluate::{process_each_case, stop_failure};
 use crate::run::{Failure, Session};
 use crate::volume::{CaseId, Region};
 
@@ -63,7 +63,8 @@ pub fn predict_cases(
                 return Ok(id);
             }
         };
-        let mut segmentation = assess::segment_case(predictor, &case)?;
+        let segmentation = assess::segment_case(predictor, &case, &session.stop)?;
+        let mut segmentation = segmentation.ok_or_else(|| stop_failure(session))?;
         options.postprocess.apply_to(&mut segmentation, case.source.canonical_dims());
         let voxels = Region::ALL
             .map(|region| segmentation.iter().filter(|label| region.contains(**label)).count());
@@ -80,7 +81,8 @@ pub(super) fn write_segmentation(
     file: &Path,
     case: &WholeCase,
     segmentation: &[u8],
-) -> Result<(), CaseError> {
+) -> Result<(), Failure> {
     let values: Vec<u8> = segmentation.iter().map(|label| case.scheme.to_file(*label)).collect();
-    write_labels(file, &case.source.to_file_order(&values), &case.source)
+    let written = write_labels(file, &case.source.to_file_order(&values), &case.source);
+    written.map_err(Failure::of_output_file)
 }

@@ -12,8 +12,10 @@ use crate::run::cohort::{self, Cohort};
 use crate::run::config::{self, CheckedConfig, RunConfig};
 use crate::run::context::RunContext;
 use crate::run::train::{open_store, publish_info, train_and_record_end};
-use crate::run::{Failure, Session, device, pseudo_labels};
-use crate::run_folder::{CONFIG, ENDPOINT, Journal, RunDirectory, RunSummary, SUMMARY};
+use crate::run::{Failure, Session, device, ending, pseudo_labels};
+use crate::run_folder::{
+    CONFIG, CheckpointEvent, ENDPOINT, Journal, RunDirectory, RunSummary, SUMMARY,
+};
 use crate::train::{SchedulePosition, TrainingProgress, TrainingState, checkpoint};
 
 /// The setting that a resumed run may have another value of, although it decides the result.
@@ -37,6 +39,9 @@ pub fn resume_run(
     let directory = RunDirectory::lock_existing(folder)?;
     let is_extended = config.run.train.epochs != begun.run.train.epochs;
     if folder.join(SUMMARY).exists() && !is_extended {
+        if let Some(summary) = ending::complete_ended_run(&directory)? {
+            return Ok(summary);
+        }
         return Err(Failure::Usage(format!(
             "{}: has ended after the {} epochs that were asked for; train it for more with --set \
              {EPOCHS}=N",
@@ -44,7 +49,7 @@ pub fn resume_run(
             begun.run.train.epochs
         )));
     }
-    let start =
+    let mut start =
         if checkpoint::exists_in(folder)? { Some(checkpoint::find_latest(folder)?) } else { None };
     if let Some((checkpoint, state)) = &start {
         check_checkpoint_settings(checkpoint, state, &begun)?;
@@ -61,8 +66,13 @@ pub fn resume_run(
         let rate = change_epochs(folder, [&begun.run, &config.run], &standing, &cohort)?;
         tracing::warn!("{}: {rate}", folder.display());
     }
-    let journal = match &start {
-        Some((_, state)) => Journal::resume(folder, state.journal, state.progress.step)?,
+    let journal = match &mut start {
+        Some((checkpoint, state)) => {
+            checkpoint::restore_pointers(folder, state, config.run.train.checkpoint.keep)?;
+            let name = checkpoint.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let told = CheckpointEvent { step: state.progress.step, folder: name, seconds: 0.0 };
+            Journal::resume(folder, state.journal, told)?
+        }
         None => Journal::start(folder)?,
     };
     let context = RunContext::new(&config, session, chosen, store, cohort, directory, journal)?;

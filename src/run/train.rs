@@ -1,24 +1,24 @@
 //! One training run, from a checked configuration to a scored checkpoint.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::base::{write_atomically, write_json};
 use crate::cache::CaseStore;
-use crate::report;
 use crate::run::config::{CheckedConfig, RunConfig};
 use crate::run::context::RunContext;
 use crate::run::device::{self, ChosenDevice};
+use crate::run::ending;
 use crate::run::evaluate::Evaluation;
 use crate::run::training::{TrainingOutcome, train_to_end};
 use crate::run::{Failure, Session, cohort, prepare};
 use crate::run_folder::{
-    BestValidation, CONFIG, DATASET_LOCK, DatasetLock, ENDPOINT, ENVIRONMENT, Environment, Event,
-    FinishedEvent, Journal, RunDirectory, RunSummary, SUMMARY, VALIDATION,
+    BestValidation, CONFIG, DATASET_LOCK, DatasetLock, ENDPOINT, ENVIRONMENT, Environment, Journal,
+    RunDirectory, RunSummary, SUMMARY, VALIDATION,
 };
 use crate::telemetry::catalog::{self, RunState};
-use crate::train::BestEpoch;
+use crate::train::{BestEpoch, checkpoint};
 
 /// Trains and evaluates. `place` is the run's folder, or a root and a stem for the next free one.
 ///
@@ -63,28 +63,11 @@ pub(super) fn train_and_record_end(
     let run = context.directory.path().display();
     tracing::info!(%run, device = %context.chosen.name, resumed = context.resumed, "training");
     let outcome = train_and_evaluate(context, started);
-    let (state, cause) = match &outcome {
-        Ok(_) => ("finished".to_owned(), None),
-        Err(Failure::Stopped(_) | Failure::Aborted) => ("stopped".to_owned(), None),
-        Err(failure) => ("failed".to_owned(), Some(failure.to_string())),
-    };
-    let step = outcome.as_ref().map_or_else(|_| context.journal.last_step(), |done| done.steps);
-    let end = Event::Finished(FinishedEvent { step, state, cause });
-    let written = context.journal.write_event(&end);
-    if !matches!(outcome, Err(Failure::Aborted)) {
-        write_report(context.directory.path());
-    }
+    let written = ending::record_end(context, &outcome);
     // Of two failures the first is the cause.
     let summary = outcome?;
     written?;
     Ok(summary)
-}
-
-/// Writes the report; a failure of it fails no run.
-fn write_report(run: &Path) {
-    if let Err(fault) = report::write_report(run) {
-        tracing::warn!("no report: {fault}; try `gliaflow report {}`", run.display());
-    }
 }
 
 /// Trains, scores the held-out cases, and writes the summary.
@@ -119,7 +102,12 @@ fn train_and_evaluate(context: &RunContext<'_>, started: Instant) -> Result<RunS
         }),
         evaluation: evaluation.map(|scored| scored.scores),
     };
+    ending::remove_earlier_report(directory.path());
     write_json(&directory.path().join(SUMMARY), &summary)?;
+    // The run has ended: what is left over fails it no more.
+    if let Err(fault) = checkpoint::remove_scored_cases(directory.path()) {
+        tracing::warn!("scored cases are left over: {fault}");
+    }
     Ok(summary)
 }
 
@@ -137,7 +125,8 @@ fn final_scores(
     let scored = match trained.scores.take() {
         Some(scored) => scored,
         None => {
-            context.score_held_out(trained.learner.as_ref()).map_err(|failure| match failure {
+            let scored = context.score_held_out(trained.learner.as_ref(), trained.standing.step);
+            scored.map_err(|failure| match failure {
                 Failure::Stopped(_) => {
                     Failure::Stopped(context.resume_hint(&trained.standing, trained.steps))
                 }

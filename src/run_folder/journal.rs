@@ -4,8 +4,6 @@
 //! A checkpoint stores the length of both. A resumed run cuts them back to it, so that no event is
 //! written twice.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,7 +12,8 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Fault, fs};
-use crate::run_folder::{EVENTS, Event, METRICS, StepRecord, Timestamped};
+use crate::run_folder::append_file::AppendFile;
+use crate::run_folder::{CheckpointEvent, EVENTS, Event, METRICS, StepRecord, Timestamped};
 
 /// Columns of `metrics.csv`.
 const HEADER: &str =
@@ -47,22 +46,50 @@ impl Journal {
         Self::open_files(folder, JournalPosition::default())
     }
 
-    /// Continues the journal in `folder` where a checkpoint of `step` steps left it.
+    /// Continues the journal in `folder` at the `position` of a checkpoint, or of the validation of
+    /// it. The event of the checkpoint is kept; if an earlier process was killed ahead of it, it is
+    /// written now.
     ///
     /// # Errors
     /// If a file cannot be opened or written.
-    pub fn resume(folder: &Path, position: JournalPosition, step: u64) -> Result<Self, Fault> {
-        let JournalPosition { events, table } = position;
-        let told = checkpoint_line_length(&folder.join(EVENTS), events, step);
-        let journal = Self::open_files(folder, JournalPosition { events: events + told, table })?;
+    pub fn resume(
+        folder: &Path,
+        position: JournalPosition,
+        checkpoint: CheckpointEvent,
+    ) -> Result<Self, Fault> {
+        let bytes = fs::if_present(fs::read(folder.join(EVENTS)))?.unwrap_or_default();
+        let (before, after) = bytes.split_at(bytes.len().min(position.events as usize));
+        let step = checkpoint.step;
+        let own = after.iter().position(|&byte| byte == b'\n').filter(|&end| {
+            let event = serde_json::from_slice(&after[..end]);
+            matches!(event, Ok(Event::Checkpoint(event)) if event.step == step)
+        });
+        let validated = before.trim_ascii_end().rsplit(|&byte| byte == b'\n').next();
+        let is_validated = validated.is_some_and(|line| {
+            let event = serde_json::from_slice(line);
+            matches!(event, Ok(Event::Validation(event)) if event.step == step)
+        });
+        let events = position.events + own.map_or(0, |end| end as u64 + 1);
+        let journal = Self::open_files(folder, JournalPosition { events, ..position })?;
         journal.0.lock().last_step = step;
+        if own.is_none() && !is_validated {
+            journal.write_event(&Event::Checkpoint(checkpoint))?;
+        }
         Ok(journal)
+    }
+
+    /// Continues the journal in `folder` where it ends; a torn last line is cut away.
+    ///
+    /// # Errors
+    /// If a file cannot be opened or written.
+    pub fn reopen(folder: &Path) -> Result<Self, Fault> {
+        Self::open_files(folder, JournalPosition { events: u64::MAX, table: u64::MAX })
     }
 
     fn open_files(folder: &Path, position: JournalPosition) -> Result<Self, Fault> {
         let events = AppendFile::open_truncated(folder.join(EVENTS), position.events)?;
         let mut table = AppendFile::open_truncated(folder.join(METRICS), position.table)?;
-        if table.length == 0 {
+        if table.len() == 0 {
             table.append_line(HEADER)?;
         }
         let files = JournalFiles { events, table, folder: folder.to_path_buf(), last_step: 0 };
@@ -70,10 +97,11 @@ impl Journal {
     }
 
     /// Writes one event, and a table row where it is a step. It has been given to the operating
-    /// system when this returns, so a killed process loses no reported event.
+    /// system when this returns, so a killed process loses no reported event; unless the disk is
+    /// full: then it waits in memory for the next event or checkpoint.
     ///
     /// # Errors
-    /// If the disk does not take it.
+    /// If the disk fails.
     pub fn write_event(&self, event: &Event) -> Result<(), Fault> {
         let mut files = self.0.lock();
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -100,12 +128,12 @@ impl Journal {
     /// Flushes the journal to the disk and returns its length.
     ///
     /// # Errors
-    /// If the disk does not take it.
+    /// If the disk does not take it, or not all of it.
     pub fn sync_position(&self) -> Result<JournalPosition, Fault> {
-        let files = self.0.lock();
+        let mut files = self.0.lock();
         files.events.sync_to_disk()?;
         files.table.sync_to_disk()?;
-        Ok(JournalPosition { events: files.events.length, table: files.table.length })
+        Ok(JournalPosition { events: files.events.len(), table: files.table.len() })
     }
 }
 
@@ -124,58 +152,14 @@ fn csv_row(step: &StepRecord) -> String {
     )
 }
 
-/// Length of the line at `position`, if it is the event of the checkpoint of `step`: it is written
-/// after the checkpoint, which therefore does not count it.
-fn checkpoint_line_length(events: &Path, position: u64, step: u64) -> u64 {
-    let Ok(bytes) = fs::read(events) else { return 0 };
-    let rest = bytes.get(position as usize..).unwrap_or_default();
-    let Some(length) = rest.iter().position(|&byte| byte == b'\n') else { return 0 };
-    match serde_json::from_slice(&rest[..length]) {
-        Ok(Event::Checkpoint(event)) if event.step == step => length as u64 + 1,
-        _ => 0,
-    }
-}
-
-/// Append-only file of lines.
-struct AppendFile {
-    path: PathBuf,
-    file: BufWriter<File>,
-    length: u64,
-}
-
-impl AppendFile {
-    /// Opens the file and truncates it to `length`; a shorter one stays as it is.
-    fn open_truncated(path: PathBuf, length: u64) -> Result<Self, Fault> {
-        let opened = || {
-            let mut options = OpenOptions::new();
-            let options = options.create(true).write(true).truncate(false);
-            let mut file = fs::open_with(&path, options)?;
-            let there = file.metadata()?.len();
-            file.set_len(length.min(there))?;
-            let length = file.seek(SeekFrom::End(0))?;
-            Ok((file, length))
-        };
-        let (file, length) =
-            opened().map_err(|error: std::io::Error| Fault::from_io(&path, &error))?;
-        Ok(Self { path, file: BufWriter::new(file), length })
-    }
-
-    fn append_line(&mut self, text: &str) -> Result<(), Fault> {
-        let written = writeln!(self.file, "{text}").and_then(|()| self.file.flush());
-        self.length += text.len() as u64 + 1;
-        written.map_err(|error| Fault::from_io(&self.path, &error))
-    }
-
-    fn sync_to_disk(&self) -> Result<(), Fault> {
-        self.file.get_ref().sync_data().map_err(|error| Fault::from_io(&self.path, &error))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+    use std::io::Write;
+
     use super::*;
     use crate::base::SampleKey;
-    use crate::run_folder::CheckpointEvent;
+    use crate::run_folder::ValidationEvent;
 
     fn step(step: u64) -> Event {
         Event::Step(StepRecord {
@@ -195,8 +179,12 @@ mod tests {
         })
     }
 
+    fn of_checkpoint(step: u64) -> CheckpointEvent {
+        CheckpointEvent { step, folder: String::new(), seconds: 0.1 }
+    }
+
     fn checkpoint(step: u64) -> Event {
-        Event::Checkpoint(CheckpointEvent { step, folder: String::new(), seconds: 0.1 })
+        Event::Checkpoint(of_checkpoint(step))
     }
 
     fn told(folder: &Path) -> Vec<(String, u64)> {
@@ -220,7 +208,7 @@ mod tests {
         let mut torn = OpenOptions::new().append(true).open(folder.path().join(EVENTS)).unwrap();
         torn.write_all(b"{\"event\":\"st").unwrap();
 
-        let journal = Journal::resume(folder.path(), position, 1).unwrap();
+        let journal = Journal::resume(folder.path(), position, of_checkpoint(1)).unwrap();
         assert_eq!(journal.last_step(), 1);
         journal.write_event(&step(2)).unwrap();
         let name = String::from;
@@ -232,17 +220,49 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_that_was_not_told_of_in_time_is_none_the_worse() {
+    fn a_checkpoint_that_was_not_told_of_in_time_is_told_of_by_the_next_process() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::start(folder.path()).unwrap();
         journal.write_event(&step(1)).unwrap();
         let position = journal.sync_position().unwrap();
         for after in [None, Some(checkpoint(7)), Some(step(2))] {
             after.iter().for_each(|event| journal.write_event(event).unwrap());
-            let journal = Journal::resume(folder.path(), position, 1).unwrap();
-            assert_eq!(told(folder.path()), [("step".into(), 1)]);
-            assert_eq!(journal.sync_position().unwrap(), position);
+            drop(Journal::resume(folder.path(), position, of_checkpoint(1)).unwrap());
+            assert_eq!(told(folder.path()), [("step".into(), 1), ("checkpoint".into(), 1)]);
+            let events = OpenOptions::new().write(true).open(folder.path().join(EVENTS)).unwrap();
+            events.set_len(position.events).unwrap();
         }
+    }
+
+    #[test]
+    fn a_journal_at_the_validation_of_its_checkpoint_tells_of_neither_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::start(folder.path()).unwrap();
+        let validation = ValidationEvent { step: 1, ..ValidationEvent::default() };
+        for event in [step(1), checkpoint(1), Event::Validation(validation)] {
+            journal.write_event(&event).unwrap();
+        }
+        let position = journal.sync_position().unwrap();
+        journal.write_event(&step(2)).unwrap();
+        let journal = Journal::resume(folder.path(), position, of_checkpoint(1)).unwrap();
+        assert_eq!(journal.sync_position().unwrap(), position);
+        let kinds = ["step", "checkpoint", "validation"].map(|kind| (kind.to_owned(), 1));
+        assert_eq!(told(folder.path()), kinds);
+    }
+
+    #[test]
+    fn a_journal_is_opened_at_its_end_without_a_torn_line() {
+        let folder = tempfile::tempdir().unwrap();
+        Journal::start(folder.path()).unwrap().write_event(&step(1)).unwrap();
+        for file in [EVENTS, METRICS] {
+            let path = folder.path().join(file);
+            let mut torn = OpenOptions::new().append(true).open(path).unwrap();
+            torn.write_all(b"{\"event\":\"st").unwrap();
+        }
+        Journal::reopen(folder.path()).unwrap().write_event(&step(2)).unwrap();
+        assert_eq!(told(folder.path()), [("step".into(), 1), ("step".into(), 2)]);
+        let table = fs::read_to_string(folder.path().join(METRICS)).unwrap();
+        assert_eq!(table.lines().count(), 3, "{table}");
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::base::{Fault, Fingerprint, fs, sync_to_disk};
 pub const MANIFEST: &str = "manifest.json";
 /// File of the training state in a checkpoint.
 pub const STATE: &str = "state.json";
+/// File of the training state after the validation of a checkpoint, which the manifest does not list.
+pub const VALIDATED: &str = "validation.json";
 
 /// Fingerprints of a checkpoint's files by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

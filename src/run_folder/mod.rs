@@ -13,11 +13,14 @@
 //! | `not-finite.json` | step that ended the run | `train::non_finite` |
 //! | `checkpoints/step-*/manifest.json` | its files by fingerprint | [`manifest::CheckpointManifest`] |
 //! | `checkpoints/step-*/state.json` | progress of the training | `train::training_progress::TrainingState` |
+//! | `checkpoints/step-*/validation.json` | the same after its validation | `train::checkpoint` |
+//! | `checkpoints/step-*/cases/*.toml` | scored cases of a validation under way | `run::scored_cases` |
 //! | `checkpoints/{latest,best}` | names of two of them | text |
 //! | `run.lock` | id of the process that writes to the folder | text |
 //! | `validation/summary.json` | scores of the held-out cases | [`EvaluationScores`] |
 //! | `validation/cases.csv` | the same by case and region | [`write_cases_csv`] |
 
+mod append_file;
 mod dataset_lock;
 mod directory;
 mod environment;

@@ -43,7 +43,7 @@ pub struct RunSummary {
     pub excluded: Vec<ExcludedCase>,
     /// Contents of the dataset's folder that could not become a case.
     pub problems: Vec<CaseError>,
-    /// The best validation, which the pointer `checkpoints/best` names.
+    /// The best validation; the pointer `checkpoints/best` names its checkpoint.
     pub best: Option<BestValidation>,
     /// The last weights on the held-out cases; absent when there are none.
     pub evaluation: Option<EvaluationScores>,

@@ -127,7 +127,7 @@ catalogue! {
     HEALTH_PROBLEM: Gauge = "health_problem", Plain, ["watcher"],
         "1 while /healthz answers 503 for what this watcher reports, else 0: watchdog (nothing moves \
          in the loader), trainer (it takes no batch), steps (too many are not finite), run (it \
-         failed)";
+         failed), checkpoint (the disk does not take it)";
 
     ENDPOINT_REFUSED_CONNECTIONS: Counter = "endpoint_refused_connections_total", Plain, [],
         "Connections to the metrics endpoint that were turned away, because as many as it serves at a \
@@ -166,7 +166,7 @@ catalogue! {
 pub const CACHE_RESULTS: [&str; 3] = ["hit", "build", "corrupt"];
 
 /// Values of the label in `health_problem{watcher}`.
-pub const WATCHERS: [&str; 4] = ["watchdog", "trainer", "steps", "run"];
+pub const WATCHERS: [&str; 5] = ["watchdog", "trainer", "steps", "run", "checkpoint"];
 
 /// Counter of the samples of `split` that reached the consumer.
 pub fn delivered_samples(split: &str) -> Counter {
@@ -226,16 +226,19 @@ pub enum RunState {
     Finished,
     /// Ended by a fault.
     Failed,
+    /// Ended on request; it may go on.
+    Stopped,
 }
 
 impl RunState {
     /// Every state, with its label value.
-    pub const ALL: [(Self, &str); 5] = [
+    pub const ALL: [(Self, &str); 6] = [
         (Self::Starting, "starting"),
         (Self::Training, "training"),
         (Self::Evaluating, "evaluating"),
         (Self::Finished, "finished"),
         (Self::Failed, "failed"),
+        (Self::Stopped, "stopped"),
     ];
 
     /// Shows this state as 1 and the others as 0.

@@ -192,6 +192,18 @@ impl Exporter {
             thread::sleep(left.min(LINGER_STEP));
         }
     }
+
+    /// Keeps serving until a Prometheus that scrapes this endpoint has had the last values, for at
+    /// most two of its intervals and half a minute, or until `interrupted`; not at all if there is
+    /// none.
+    pub fn linger_for_scrape(self, interrupted: impl Fn() -> bool) {
+        let scrapes = self.state.scrapes.clone();
+        let Some(stay) = scrapes.plan_stay(Instant::now()) else { return };
+        tracing::info!("metrics stay until the next scrape");
+        while !interrupted() && !scrapes.is_over(stay, Instant::now()) {
+            thread::sleep(LINGER_STEP);
+        }
+    }
 }
 
 impl Drop for Exporter {

@@ -16,6 +16,8 @@ pub const TRAINER: &str = catalog::WATCHERS[1];
 pub const STEPS: &str = catalog::WATCHERS[2];
 /// Watcher of the run: it failed.
 pub const RUN: &str = catalog::WATCHERS[3];
+/// Watcher of the checkpoints: the disk does not take them.
+pub const CHECKPOINT: &str = catalog::WATCHERS[4];
 
 /// Problems by the watcher that reported them. Clones share them.
 #[derive(Debug, Clone, Default)]

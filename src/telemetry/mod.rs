@@ -16,6 +16,7 @@ mod metric;
 pub mod process;
 mod recorder;
 mod routes;
+mod scrapes;
 
 pub use connections::MAX_CONNECTIONS;
 pub use endpoint::{Endpoint, INSTANCE_HEADER};

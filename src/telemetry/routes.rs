@@ -19,6 +19,7 @@ use super::endpoint::INSTANCE_HEADER;
 use super::health::Health;
 use super::host_names::HostRule;
 use super::recorder::Recorder;
+use super::scrapes::{SCRAPE_HEADER, ScrapeClock};
 
 /// Time limit for describing the topology, and for finishing requests at a shutdown.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -57,6 +58,7 @@ pub type DescribeTopology = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 pub(super) struct EndpointState {
     pub(super) recorder: Recorder,
     pub(super) health: Health,
+    pub(super) scrapes: ScrapeClock,
     topology: Arc<RwLock<Option<DescribeTopology>>>,
     instance: Option<HeaderValue>,
     hosts: HostRule,
@@ -75,6 +77,7 @@ impl EndpointState {
         Self {
             recorder,
             health: Health::default(),
+            scrapes: ScrapeClock::default(),
             topology: Arc::default(),
             instance: None,
             hosts: HostRule::Any,
@@ -155,7 +158,10 @@ async fn index(headers: HeaderMap) -> Response {
     ([(CONTENT_TYPE, PLAIN_TEXT)], INDEX).into_response()
 }
 
-async fn metrics(State(state): State<EndpointState>) -> Response {
+async fn metrics(State(state): State<EndpointState>, headers: HeaderMap) -> Response {
+    if headers.contains_key(SCRAPE_HEADER) {
+        state.scrapes.record_scrape(Instant::now());
+    }
     ([(CONTENT_TYPE, PROMETHEUS_TEXT)], state.render_at_most_once_a_second()).into_response()
 }
 

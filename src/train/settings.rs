@@ -54,7 +54,7 @@ pub enum NonFinitePolicy {
     Skip,
 }
 
-/// Checkpoint intervals; checkpoints are also written at the end, at the best validation and on a
+/// Checkpoint intervals; checkpoints are also written at the end, ahead of each validation and on a
 /// signal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -68,6 +68,20 @@ pub struct CheckpointConfig {
     /// Number of last checkpoints that are kept besides the best.
     #[schemars(range(min = 1, max = 1 << 20), extend("x-unit" = "checkpoints"))]
     pub keep: usize,
+    /// Time for which a full or failing disk is put up with: training goes on, or waits ahead of a
+    /// validation and at the end, and the checkpoint is tried again; then the run ends.
+    // Left out where it is the default: fingerprints of runs before it was there stay theirs.
+    #[serde(skip_serializing_if = "is_default_patience")]
+    #[schemars(range(max = 1 << 30), extend("x-unit" = "s", "x-decides" = false))]
+    pub patience: u64,
+}
+
+/// Seconds for which a disk is put up with where nothing is said.
+const CHECKPOINT_PATIENCE: u64 = 600;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_default_patience(seconds: &u64) -> bool {
+    *seconds == CHECKPOINT_PATIENCE
 }
 
 /// Validation intervals; the held-out cases are also scored at the end.
@@ -102,7 +116,7 @@ impl Default for TrainerConfig {
 
 impl Default for CheckpointConfig {
     fn default() -> Self {
-        Self { every_epochs: 1, every_steps: 0, keep: 3 }
+        Self { every_epochs: 1, every_steps: 0, keep: 3, patience: CHECKPOINT_PATIENCE }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Several runs that predict together: the mean of their probabilities, whatever asks for it.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use gliaflow::eval::Predictor;
@@ -48,7 +49,8 @@ fn member(desk: &Desk, run: &str, weight: f64) -> Member {
 fn probabilities(ensemble: &Ensemble) -> Vec<f32> {
     let mut predictor: Box<dyn Predictor> =
         ensemble.resolve(&[]).unwrap().build_predictor().unwrap();
-    predictor.probabilities(&case(), &mut |_, _| ()).unwrap()
+    let go_on = &mut |_, _| ControlFlow::Continue(());
+    predictor.probabilities(&case(), go_on).unwrap().unwrap()
 }
 
 #[test]
@@ -207,7 +209,12 @@ fn the_best_checkpoint_is_used_where_asked_for() {
     none.complains_of(&["no checkpoint after step 3, but after 2, 4", "name one of these"]);
     let exported = "export --run run --checkpoint best --out w.safetensors --json";
     assert_eq!(desk.run(exported).ok().json()["step"], step);
+    // The file is a copy of what the checkpoints say.
     std::fs::remove_file(desk.path("run/checkpoints/best")).unwrap();
-    let none = desk.run("evaluate --run run --checkpoint best").exits(1);
+    let scored = desk.run("evaluate --run run --checkpoint best --json").ok().json();
+    assert_eq!(scored["step"], step);
+    let never = "--set train.validation.every_epochs=0";
+    desk.run(&format!("train {TINY} {never} --data data --run unvalidated")).ok();
+    let none = desk.run("evaluate --run unvalidated --checkpoint best").exits(1);
     none.complains_of(&["no validation has named", "latest"]);
 }

@@ -5,10 +5,10 @@ use std::process::Command;
 
 use crate::cli::harness::{Desk, Outcome};
 
-/// Builds the library on the desk. Whoever links Rust has a C compiler.
-fn build_library(desk: &Desk) -> String {
-    let library = desk.path("file_system.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/file_system.c");
+/// Builds a library of this folder on the desk. Whoever links Rust has a C compiler.
+pub(crate) fn build_library(desk: &Desk, name: &str) -> String {
+    let library = desk.path(&format!("{name}.so"));
+    let source = format!("{}/tests/cli/{name}.c", env!("CARGO_MANIFEST_DIR"));
     let mut compiler = Command::new("cc");
     compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]);
     let built = compiler.arg(&library).arg(source).arg("-ldl").output();
@@ -19,7 +19,7 @@ fn build_library(desk: &Desk) -> String {
 
 /// Runs a line on a file system that lacks these calls.
 fn run_without(desk: &Desk, calls: &str, line: &str) -> Outcome {
-    let library = build_library(desk);
+    let library = build_library(desk, "file_system");
     let variables = [("LD_PRELOAD", library.as_str()), ("GLIAFLOW_TEST_LACKS", calls)];
     desk.start_with(line, &variables).wait()
 }

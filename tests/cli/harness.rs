@@ -104,12 +104,27 @@ impl Desk {
 
     /// Starts a line with these variables in its environment.
     pub(crate) fn start_with(&self, line: &str, variables: &[(&str, &str)]) -> Process {
+        // Tests may have been started to outlive a terminal themselves.
+        let mut program = Command::new("env");
+        program.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_gliaflow")]);
+        self.start_as(program, line, variables)
+    }
+
+    /// Starts a line as `nohup` does.
+    #[cfg(feature = "train")]
+    pub(crate) fn start_deaf_to_hangups(&self, line: &str) -> Process {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"trap "" HUP; exec "$0" "$@""#, env!("CARGO_BIN_EXE_gliaflow")]);
+        self.start_as(shell, line, &[])
+    }
+
+    fn start_as(&self, mut program: Command, line: &str, variables: &[(&str, &str)]) -> Process {
         let mut words: Vec<&str> = line.split_whitespace().collect();
         let is_long = words.first().is_some_and(|verb| LONG_VERBS.contains(verb));
         if is_long && !line.contains("--metrics-addr") && !line.contains("--help") {
             words.extend(["--metrics-addr", "off"]);
         }
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gliaflow"))
+        let mut child = program
             .args(&words)
             .current_dir(self.0.path())
             .env("RUST_BACKTRACE", "0")
@@ -271,6 +286,11 @@ impl Outcome {
     #[cfg(feature = "train")]
     pub(crate) fn was_killed(self) {
         assert_eq!(self.code, None, "{}\n{}\n{}", self.line, self.stdout, self.stderr);
+    }
+
+    /// Its exit code; absent if a signal ended it.
+    pub(crate) const fn code(&self) -> Option<i32> {
+        self.code
     }
 
     #[track_caller]

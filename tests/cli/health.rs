@@ -34,7 +34,7 @@ fn wait_for_health(process: &mut Process) {
 fn watchers(address: SocketAddr) -> Vec<String> {
     let scrape = get(address, "/metrics").body;
     let all = series(&scrape, "health_problem");
-    assert_eq!(all.len(), 4, "every watcher is there from the start: {all:?}");
+    assert_eq!(all.len(), 5, "every watcher is there from the start: {all:?}");
     let found = all.into_iter().filter(|line| value(line) == 1.0);
     let name =
         |line: &str| line.split("watcher=\"").nth(1).unwrap().split('"').next().unwrap().into();

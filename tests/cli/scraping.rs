@@ -75,7 +75,7 @@ fn a_run_under_way_is_seen_from_outside() {
             && is_there(scrape, "loader_tickets_free")
     });
     assert_eq!(state(&scrape), Some("training"));
-    assert_eq!(series(&scrape, "train_run_state").len(), 5);
+    assert_eq!(series(&scrape, "train_run_state").len(), 6);
     for part in ["total", "dice", "bce"] {
         let part = format!("part=\"{part}\"");
         assert!(of(&scrape, "train_loss", &["split=\"train\"", &part]).is_finite());

@@ -4,7 +4,7 @@ use crate::cli::harness::Desk;
 #[cfg(feature = "train")]
 use crate::cli::harness::TINY;
 #[cfg(feature = "train")]
-use crate::metrics::{series, value};
+use crate::metrics::{scrape_as_prometheus, series, value};
 
 /// Longer than anybody waits.
 #[cfg(feature = "train")]
@@ -14,7 +14,7 @@ const ENDLESS: &str = "--set train.epochs=1000000";
 #[cfg(feature = "train")]
 fn one_signal_ends_a_run_after_its_step_with_a_checkpoint_that_loads() {
     let desk = Desk::with_cohort(4);
-    for name in ["INT", "TERM", "USR1"] {
+    for name in ["INT", "TERM", "USR1", "HUP"] {
         let line = format!("train {TINY} {ENDLESS} --data data --run {name} --json");
         let mut process = desk.start(&line);
         let journal = desk.path(name).join("events.jsonl");
@@ -39,6 +39,44 @@ fn one_signal_ends_a_run_after_its_step_with_a_checkpoint_that_loads() {
         let scored = desk.run(&format!("evaluate --run {name} --json")).ok().json();
         assert_eq!(scored["step"], steps);
     }
+}
+
+#[test]
+#[cfg(feature = "train")]
+fn a_hangup_does_not_end_a_run_that_was_started_to_outlive_its_terminal() {
+    let desk = Desk::with_cohort(4);
+    let line = format!("train {TINY} {ENDLESS} --data data --run run");
+    let mut process = desk.start_deaf_to_hangups(&line);
+    let steps = || {
+        let text = std::fs::read_to_string(desk.path("run/events.jsonl")).unwrap_or_default();
+        text.matches(r#""event":"step""#).count()
+    };
+    process.wait_for("a step", || (steps() > 0).then_some(()));
+    process.signal("HUP");
+    let then = steps();
+    process.wait_for("further steps", || (steps() > then + 20).then_some(()));
+    process.signal("TERM");
+    process.wait().exits(75);
+}
+
+#[test]
+#[cfg(feature = "train")]
+fn a_stopped_run_waits_for_its_last_scrape_and_another_signal_ends_that() {
+    let desk = Desk::with_cohort(4);
+    let served = "--metrics-addr 127.0.0.1:0";
+    let mut process = desk.start(&format!("train {TINY} {ENDLESS} --data data --run run {served}"));
+    let address = process.address();
+    // Two scrapes far apart: the run would wait for half a minute.
+    scrape_as_prometheus(address);
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    scrape_as_prometheus(address);
+    process.signal("INT");
+    process.scrape_until("the stop", |scrape| {
+        let states = series(scrape, "train_run_state");
+        states.iter().any(|line| line.contains("state=\"stopped\"") && value(line) == 1.0)
+    });
+    process.signal("INT");
+    process.wait().exits(75);
 }
 
 #[test]

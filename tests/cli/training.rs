@@ -43,7 +43,7 @@ fn a_run_leaves_a_complete_folder() {
     assert_eq!(desk.text("run/checkpoints/latest"), "step-0000004");
     assert_eq!(
         desk.names("run/checkpoints/step-0000004"),
-        ["manifest.json", "optimiser.bpk", "state.json", "weights.bpk"]
+        ["manifest.json", "optimiser.bpk", "state.json", "validation.json", "weights.bpk"]
     );
     let scores = desk.text("run/validation/cases.csv");
     assert_eq!(scores.lines().count(), 1 + 3, "a header, and a held-out case in three regions");
@@ -57,7 +57,7 @@ fn a_journal_tells_the_run_from_start_to_end() {
     let journal = desk.json_lines("run/events.jsonl");
     let kinds: Vec<&str> = journal.iter().map(|line| line["event"].as_str().unwrap()).collect();
     let first = ["started", "step", "step", "epoch", "checkpoint"];
-    let last = ["step", "step", "epoch", "validation", "checkpoint", "finished"];
+    let last = ["step", "step", "epoch", "checkpoint", "validation", "finished"];
     assert_eq!(kinds, [&first[..], &last].concat());
     for (place, step) in events(&journal, "step").into_iter().enumerate() {
         assert_eq!(step["step"], place + 1);

@@ -42,7 +42,7 @@ fn a_damaged_case_file_is_repaired_and_the_batches_are_the_same() {
 }
 
 #[test]
-fn a_damaged_case_file_whose_sources_are_bad_too_is_skipped_and_both_are_named() {
+fn a_damaged_case_file_whose_sources_are_bad_too_is_skipped_and_stays() {
     within(LIMIT, |watch| {
         let mut setting = Setting::of_cases(4);
         // A quarter of all samples is the victim's.
@@ -52,7 +52,7 @@ fn a_damaged_case_file_whose_sources_are_bad_too_is_skipped_and_both_are_named()
         let victim = &cohort[2];
         let path = setting.store("cache").case_path(&victim.id).unwrap();
         replace(&path, |bytes| bytes[4096] ^= 1);
-        // Its sources are the ones that it was built from, by all that can be seen from outside.
+        // By size and time its sources are the ones that it was built from.
         replace_in_secret(&victim.images[0], |bytes| bytes[12..].fill(0xff));
         // As many samples as an epoch has, so that its turn has come whatever the order.
         let batches = setting.take(watch, "cache", 0, 4);
@@ -63,8 +63,7 @@ fn a_damaged_case_file_whose_sources_are_bad_too_is_skipped_and_both_are_named()
         for skip in skips {
             let text = skip.error.to_string();
             assert_eq!(skip.error.reason, Reason::Format, "{text}");
-            let names = [victim.images[0].to_str().unwrap(), path.to_str().unwrap()];
-            assert!(names.iter().all(|name| text.contains(name)), "{text}");
+            assert!(text.contains(victim.images[0].to_str().unwrap()), "{text}");
         }
         assert!(path.is_file(), "what cannot be built again is not deleted");
     });

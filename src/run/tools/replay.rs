@@ -94,7 +94,8 @@ pub fn replay_of_run(
             return Err(CaseError::new(Reason::Checksum, subject, problem, remedy).into());
         }
         let sample = crop.draw_sample(key, case);
-        let made = write(&sample, run.augment.background, run.targets(), out)?;
+        let written = write(&sample, run.augment.background, run.targets(), out);
+        let made = written.map_err(Failure::of_output_file)?;
         sample.case.check_pages()?;
         replayed.push(made);
     }
