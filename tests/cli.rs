@@ -26,6 +26,8 @@ mod arriving;
 #[cfg(feature = "train")]
 mod backgrounds;
 #[cfg(feature = "train")]
+mod bad_cases;
+#[cfg(feature = "train")]
 mod benchmarks;
 #[cfg(feature = "train")]
 mod demonstration;

@@ -9,6 +9,7 @@ use std::thread::available_parallelism;
 
 use gliaflow::base::{Fingerprint, range_text};
 use gliaflow::run::config::{load, run_schema};
+use proptest::prelude::*;
 use serde_json::Value;
 
 use list::{Setting, list_settings};
@@ -130,6 +131,104 @@ fn a_number_out_of_its_range_is_refused_with_exit_code_2_by_its_path() {
         }
     }
     assert!(refused > 400, "only {refused} values were tried");
+}
+
+/// True of a number in the setting's range that is in it in single precision, too.
+fn is_usable(number: &Value, value: f64) -> bool {
+    let holds = |key: &str, fits: fn(f64, f64) -> bool| {
+        number[key].as_f64().is_none_or(|end| {
+            fits(value, end) && fits(f64::from(value as f32), f64::from(end as f32))
+        })
+    };
+    number["type"] == "number"
+        && ((value as f32).is_normal() || value == 0.0)
+        && holds("minimum", |value, end| value >= end)
+        && holds("maximum", |value, end| value <= end)
+        && holds("exclusiveMinimum", |value, end| value > end)
+        && holds("exclusiveMaximum", |value, end| value < end)
+}
+
+/// Checks that `value` of a setting is refused by field, value and way out, if it is not usable.
+fn judge(setting: &Setting<'_>, value: f64) -> Result<(), String> {
+    let text = toml::Value::Float(value).to_string();
+    let given = match setting.schema["minItems"].as_u64() {
+        Some(count) => format!("[{}]", vec![text.as_str(); count as usize].join(", ")),
+        None => text,
+    };
+    if is_usable(setting.number().unwrap(), value) {
+        return Ok(());
+    }
+    let told = match load(None, &assignments(setting, &given)) {
+        Err(failure) if failure.exit_code() == 2 => failure.to_string(),
+        Err(failure) => return Err(format!("{given}: exit code {}", failure.exit_code())),
+        Ok(_) => return Err(format!("{} = {given} passes", setting.path)),
+    };
+    let words = told.split([' ', ',', ';', '[', ']']);
+    let mut numbers = words.filter_map(|word| word.parse::<f64>().ok());
+    let names_value = numbers.any(|own| own == value || (own.is_nan() && value.is_nan()));
+    let is_clear = told.contains(&setting.path) && names_value && told.contains("; write ");
+    is_clear.then_some(()).ok_or(format!("{} = {given}: {told}", setting.path))
+}
+
+#[test]
+fn absurd_numbers_are_refused_by_field_value_and_way_out() {
+    let schema = run_schema();
+    let absurd = [
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        -1e300,
+        -1e-300,
+        1e300,
+        1e39,
+        1e-46,
+        1e-39,
+        1.0 - 1e-12,
+    ];
+    for setting in list_settings(&schema).iter().filter(|own| own.number().is_some()) {
+        for value in absurd {
+            judge(setting, value).unwrap_or_else(|problem| panic!("{problem}"));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_number_of_any_setting_is_refused_or_usable(
+        place in any::<prop::sample::Index>(), value in prop::num::f64::ANY,
+    ) {
+        let schema = run_schema();
+        let settings = list_settings(&schema);
+        let numbers: Vec<_> = settings.iter().filter(|own| own.number().is_some()).collect();
+        let judged = judge(numbers[place.index(numbers.len())], value);
+        prop_assert!(judged.is_ok(), "{judged:?}");
+    }
+}
+
+#[test]
+fn what_divides_is_not_zero() {
+    for setting in [
+        "optimiser={ kind = \"adam\", epsilon = 0.0 }",
+        "optimiser={ kind = \"adamw\", epsilon = 0.0 }",
+        "optimiser={ kind = \"adam\", epsilon = 1e-60 }",
+        "loss.denominator_epsilon=0.0",
+        "model={ name = \"cascaded\", settings = { norm_epsilon = 0.0 } }",
+        "train.schedule={ kind = \"step\", factor = 0.5, every_epochs = 0.0 }",
+        "train.schedule={ kind = \"smooth\", factor = 0.5, every_epochs = 0.0 }",
+        "augment.scaling.factor=[0.0, 1.0]",
+        "augment.contrast.factor=[0.0, 1.0]",
+        "optimiser={ kind = \"sgd\", clip_norm = 0.0 }",
+        "optimiser={ kind = \"sgd\", clip_norm = 1e-60 }",
+        "loader.batch=0",
+        "train.accumulate=0",
+    ] {
+        let refused = load(None, &[setting.to_string()]).err();
+        let refused = refused.unwrap_or_else(|| panic!("{setting} passes"));
+        assert_eq!(refused.exit_code(), 2);
+        assert!(refused.to_string().contains("write "), "{refused}");
+    }
 }
 
 #[test]

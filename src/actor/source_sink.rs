@@ -24,12 +24,12 @@ pub(super) fn issue_items<S: Source>(
         handle.enter_busy(None);
         let named = context.run_guarded(S::NAME, || {
             source.next().map(|item| {
-                let described = item.describe();
-                (item, described)
+                let names = (item.describe(), item.subject());
+                (item, names)
             })
         });
-        let Some(Some((item, described))) = named else { return };
-        let ticket = permit.issue_ticket(described, S::NAME);
+        let Some(Some((item, (described, subject)))) = named else { return };
+        let ticket = permit.issue_ticket(described, subject, S::NAME);
         handle.count_item();
         if outbox.try_send(TicketedItem { ticket, body: Ok(item) }).is_err() {
             return;

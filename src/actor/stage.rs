@@ -84,6 +84,11 @@ impl<A: Stage, B: Stage<In = A::Out>> Stage for FusedStage<A, B> {
 pub trait Describe {
     /// Description in a few words.
     fn describe(&self) -> String;
+
+    /// Name of what the item is about, where several items are about the same.
+    fn subject(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Names the items of a topology, in order, on one thread; asked only when there is a ticket.

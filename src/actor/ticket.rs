@@ -10,6 +10,7 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 
+use crate::actor::skip_account::SkipAccount;
 use crate::actor::{StopLatch, StopState};
 use crate::base::{CaseError, Fault};
 
@@ -63,9 +64,9 @@ impl TicketCounts {
 #[derive(Debug)]
 struct SharedPool {
     places: usize,
-    budget: SkipBudget,
     latch: StopLatch,
     accounts: Mutex<Accounts>,
+    skips: Mutex<SkipAccount>,
     returned: Condvar,
 }
 
@@ -93,10 +94,10 @@ impl SharedPool {
 pub(super) struct TicketPool(Arc<SharedPool>);
 
 impl TicketPool {
-    pub(super) fn new(places: usize, budget: SkipBudget, latch: StopLatch) -> Self {
+    pub(super) fn new(places: usize, skips: SkipAccount, latch: StopLatch) -> Self {
         let accounts = Accounts { free: places, closed: false, counts: TicketCounts::default() };
-        let accounts = Mutex::new(accounts);
-        Self(Arc::new(SharedPool { places, budget, latch, accounts, returned: Condvar::new() }))
+        let (accounts, skips) = (Mutex::new(accounts), Mutex::new(skips));
+        Self(Arc::new(SharedPool { places, latch, accounts, skips, returned: Condvar::new() }))
     }
 
     /// Waits for a free place and takes it for one item; `None` once the pool is closed.
@@ -134,14 +135,20 @@ pub(super) struct Permit(Option<Arc<SharedPool>>);
 
 impl Permit {
     /// Makes the ticket of the item that the source has named.
-    pub(super) fn issue_ticket(mut self, item: String, stage: &'static str) -> Ticket {
+    pub(super) fn issue_ticket(
+        mut self,
+        item: String,
+        subject: Option<String>,
+        stage: &'static str,
+    ) -> Ticket {
         let pool = self.0.take().expect("only issue and drop take it, and both end the permit");
         let mut accounts = pool.accounts.lock();
         let ordinal = accounts.counts.issued;
         accounts.counts.issued += 1;
         accounts.counts.in_flight += 1;
         drop(accounts);
-        Ticket { ordinal, item: item.into(), stage, pool: Some(pool) }
+        let subject = subject.map(Into::into);
+        Ticket { ordinal, item: item.into(), subject, stage, pool: Some(pool) }
     }
 }
 
@@ -160,6 +167,7 @@ pub(super) struct Ticket {
     pub(super) ordinal: u64,
     /// Description of the item by its source.
     pub(super) item: Arc<str>,
+    subject: Option<Arc<str>>,
     pub(super) stage: &'static str,
     pool: Option<Arc<SharedPool>>,
 }
@@ -172,13 +180,13 @@ pub(super) struct TicketedItem<T> {
 }
 
 impl Ticket {
-    fn into_pool(mut self) -> Arc<SharedPool> {
+    fn take_pool(&mut self) -> Arc<SharedPool> {
         self.pool.take().expect("only resolving and dropping take it, and both end the ticket")
     }
 
     /// Resolves the ticket of an item that the sink has accepted.
-    pub(super) fn mark_delivered(self) {
-        self.into_pool().return_place(|counts| {
+    pub(super) fn mark_delivered(mut self) {
+        self.take_pool().return_place(|counts| {
             counts.in_flight -= 1;
             counts.delivered += 1;
         });
@@ -189,20 +197,17 @@ impl Ticket {
     /// # Errors
     /// More were skipped than the budget allows. Counted against the items up to this one, not
     /// against those issued, so that it does not depend on how far ahead the source has got.
-    pub(super) fn mark_skipped(self, error: &CaseError) -> Result<(), Fault> {
+    pub(super) fn mark_skipped(mut self, error: &CaseError) -> Result<(), Fault> {
         let seen = self.ordinal + 1;
-        let pool = self.into_pool();
+        let pool = self.take_pool();
         let skipped = pool
             .return_place(|counts| {
                 counts.in_flight -= 1;
                 counts.skipped += 1;
             })
             .skipped;
-        let budget = pool.budget.allowed_skips(seen);
-        if skipped <= budget {
-            return Ok(());
-        }
-        Err(Fault::TooManySkipped { skipped, issued: seen, budget, last: error.clone() })
+        let subject = self.subject.take();
+        pool.skips.lock().add_skip((seen, skipped), subject, error)
     }
 }
 
@@ -230,11 +235,11 @@ mod tests {
 
     fn pool(places: usize, budget: SkipBudget) -> (TicketPool, StopLatch) {
         let latch = StopLatch::new();
-        (TicketPool::new(places, budget, latch.clone()), latch)
+        (TicketPool::new(places, SkipAccount::within(budget), latch.clone()), latch)
     }
 
     fn ticket(pool: &TicketPool) -> Ticket {
-        pool.acquire_permit().unwrap().issue_ticket("item".to_owned(), "plan")
+        pool.acquire_permit().unwrap().issue_ticket("item".to_owned(), None, "plan")
     }
 
     fn error() -> CaseError {

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use crate::actor::actor_cell::ActorCell;
 use crate::actor::mailbox::{Inbox, mailbox};
 use crate::actor::shell::TopologyContext;
+use crate::actor::skip_account::{EarlierSkips, SkipAccount};
 use crate::actor::source_sink::{Resolver, issue_items};
 use crate::actor::thread_tracker::ThreadTracker;
 use crate::actor::ticket::{SkipBudget, TicketPool, TicketedItem};
@@ -53,6 +54,7 @@ struct TopologyPlan {
     limits: Limits,
     latch: StopLatch,
     hooks: Hooks,
+    skips: SkipAccount,
     actors: Vec<Arc<ActorCell>>,
     /// Starters of the actors, in the same order.
     starters: Vec<ActorStarter>,
@@ -96,6 +98,7 @@ impl Topology {
             limits,
             latch: stop.child(),
             hooks: Hooks::default(),
+            skips: SkipAccount::within(limits.skip_budget),
             actors: Vec::new(),
             starters: Vec::new(),
             refused: None,
@@ -108,6 +111,14 @@ impl Topology {
     #[must_use]
     pub fn with_hooks(mut self, hooks: Hooks) -> Self {
         self.0.hooks = hooks;
+        self
+    }
+
+    /// Counts skips on from `earlier` ones, and those of one subject, of which there are `subjects`,
+    /// once: the run fails when both the items and the subjects are over the budget.
+    #[must_use]
+    pub fn with_subjects(mut self, subjects: u64, earlier: EarlierSkips) -> Self {
+        self.0.skips = self.0.skips.about_subjects(subjects, earlier);
         self
     }
 
@@ -178,10 +189,10 @@ impl<T: Send + 'static> Assembly<T> {
         if let Some(refused) = plan.refused {
             return Err(refused);
         }
-        let Limits { tickets, skip_budget, stall_after, grace } = plan.limits;
+        let Limits { tickets, stall_after, grace, .. } = plan.limits;
         let context = Arc::new(TopologyContext {
             topology: plan.name,
-            pool: TicketPool::new(tickets, skip_budget, plan.latch.clone()),
+            pool: TicketPool::new(tickets, plan.skips, plan.latch.clone()),
             latch: plan.latch,
             threads: Arc::new(ThreadTracker::default()),
             hooks: plan.hooks,

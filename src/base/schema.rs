@@ -180,7 +180,27 @@ fn check_number(schema: &Value, value: &Toml) -> Result<(), (String, String)> {
         && holds("maximum", f64::le)
         && holds("exclusiveMinimum", f64::gt)
         && holds("exclusiveMaximum", f64::lt);
-    if fits { Ok(()) } else { refused("out of range") }
+    if !fits {
+        return refused("out of range");
+    }
+    // Networks and optimisers compute in single precision: there a decay just below 1 is 1, and
+    // never decays, and a tiny denominator is 0.
+    let single = in_single_precision(number);
+    let stays_within = |key: &str, fits: fn(&f64, &f64) -> bool| {
+        schema[key].as_f64().is_none_or(|bound| fits(&single, &in_single_precision(bound)))
+    };
+    let is_same = schema["type"] != json!("number")
+        || (stays_within("exclusiveMinimum", f64::gt)
+            && stays_within("exclusiveMaximum", f64::lt)
+            && single.is_finite()
+            && (single == 0.0) == (number == 0.0));
+    if is_same { Ok(()) } else { refused("out of range in single precision") }
+}
+
+/// Value of a number in single precision, without the subnormal numbers that devices take for 0.
+fn in_single_precision(number: f64) -> f64 {
+    let single = number as f32;
+    if single.is_subnormal() { 0.0 } else { f64::from(single) }
 }
 
 fn as_number(value: &Toml) -> Option<f64> {
@@ -188,16 +208,23 @@ fn as_number(value: &Toml) -> Option<f64> {
 }
 
 fn plain_text(value: &Toml) -> String {
-    // Floats without their `.0`, as the ranges have them.
-    value.as_float().map_or_else(|| value.to_string(), |number| number.to_string())
+    value.as_float().map_or_else(|| value.to_string(), float_text)
+}
+
+/// A float without its `.0`, as the ranges have them, and not in hundreds of digits.
+fn float_text(number: f64) -> String {
+    let size = number.abs();
+    if number.is_finite() && (size >= 1e15 || (size > 0.0 && size < 1e-15)) {
+        return format!("{number:e}");
+    }
+    number.to_string()
 }
 
 /// Range of a number, such as `0 to below 1`; empty if it has none.
 pub fn range_text(schema: &Value) -> String {
     let bound = |value: &Value| match (value.as_i64(), value.as_f64()) {
         (Some(whole), _) => whole.to_string(),
-        (None, Some(huge)) if huge.abs() >= 1e15 => format!("{huge:e}"),
-        (None, number) => number.map_or_else(String::new, |number| number.to_string()),
+        (None, number) => number.map_or_else(String::new, float_text),
     };
     let end = |inclusive: &str, exclusive: &str, word: &str| match &schema[exclusive] {
         Value::Null => bound(&schema[inclusive]),

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use crate::base::{format_duration, format_percent, memory_limit};
 use crate::cli::{ActiveSession, CommandOutput, Console, SessionOptions, VerbResult, tables};
 use crate::pipeline::{ingest, loader, whole_case};
+use crate::run::Failure;
 use crate::run::config::{self, CheckedConfig};
+use crate::run::resume::{self, ResumeOptions};
 use crate::run::train::{self, RunDestination};
-use crate::run::{Failure, resume};
 use crate::run_folder::{DATASET_LOCK, RunSummary};
 use crate::volume::{Fold, Split};
 
@@ -48,9 +49,14 @@ pub(super) struct Train {
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "run", "dry_run"])]
     resume: Option<PathBuf>,
 
-    /// Weights to start from: a safetensors file, or a run's folder for its latest; the same as
-    /// --set model.init=…
-    #[arg(long, value_name = "FILE|RUN")]
+    /// With --resume: go on although files of cases are not those that the run was begun with. Files
+    /// of a case that was bad, mended since, need no such leave
+    #[arg(long, requires = "resume")]
+    accept_changed: bool,
+
+    /// Weights to start from: a safetensors file, a run's folder for its latest, or the folder of one
+    /// of its checkpoints; the same as --set model.init=…
+    #[arg(long, value_name = "FILE|FOLDER")]
     init: Option<PathBuf>,
 
     /// auto, cpu, cuda or wgpu; the same as --set device=…
@@ -85,8 +91,10 @@ impl Train {
         assignments.extend(self.no_cache.then(|| "loader.cached=false".to_string()));
         if let Some(folder) = &self.resume {
             let live = self.start_session(&folder.display().to_string(), console)?;
+            let options =
+                ResumeOptions { assignments: &assignments, accepts_changed: self.accept_changed };
             let summary =
-                live.run_network_verb(|session| resume::resume_run(folder, &assignments, session))?;
+                live.run_network_verb(|session| resume::resume_run(folder, options, session))?;
             return Ok(CommandOutput::new(&summary, report_text(&summary)));
         }
         let config = config::load(self.config.as_deref(), &assignments)?;

@@ -13,6 +13,9 @@ use crate::run::config::{self, CheckedConfig};
 /// The version of the file format.
 const SCHEMA: u32 = 1;
 
+/// Most repetitions of an experiment: each trains every network.
+const MOST_SEEDS: u64 = 1000;
+
 /// Configuration of an experiment. The settings of its runs are checked, not only parsed.
 pub struct ExperimentConfig {
     /// Contents of the file.
@@ -53,8 +56,9 @@ impl ExperimentConfig {
             let way_out = format!("write {SCHEMA}, which this program reads");
             return Err(ConfigError::new("schema", schema, "another format", way_out));
         }
-        if *seeds == 0 {
-            return Err(ConfigError::new("seeds", seeds, "nothing to train", "write at least 1"));
+        if !(1..=MOST_SEEDS).contains(seeds) {
+            let way_out = format!("write 1 to {MOST_SEEDS}");
+            return Err(ConfigError::new("seeds", seeds, "no number of repetitions", way_out));
         }
         if networks.is_empty() {
             let way_out = "write at least one [[network]]";
@@ -83,7 +87,16 @@ impl ExperimentConfig {
             let way_out = format!("they are {known}, or say best");
             return stranger("student.network", &student.network, way_out);
         }
+        if let Some(weight) = ensemble.weights.iter().find(|one| !(one.is_finite() && **one > 0.0))
+        {
+            let (problem, way_out) = ("no weight", "write numbers above 0; only ratios matter");
+            return Err(ConfigError::new("ensemble.weights", weight, problem, way_out));
+        }
         let is_share = |share: &f64| *share > 0.0 && *share < 1.0;
+        if let Some(share) = student.share.filter(|share| !is_share(share)) {
+            let way_out = "write a share between 0 and 1, or leave it out";
+            return Err(ConfigError::new("student.share", share, "no share", way_out));
+        }
         match self.text.labelled_fractions.iter().find(|share| !is_share(share)) {
             Some(share) => {
                 let way_out = "write shares between 0 and 1";

@@ -15,8 +15,9 @@ use crate::run::cohort as run_cohort;
 use crate::run::config::CheckedConfig;
 use crate::run::evaluate::{WholeCases, score_each_case};
 use crate::run::label::{self, LabelReport, LabelRequest};
+use crate::run::resume::{self, ResumeOptions};
 use crate::run::train::{self, RunDestination};
-use crate::run::{Ensemble, Failure, Session, ending, resume};
+use crate::run::{Ensemble, Failure, Session, ending};
 use crate::run_folder::{self, CONFIG, RunDirectory, RunSummary, SUMMARY, write_cases_csv};
 use crate::volume::{CaseId, Split, Targets};
 
@@ -87,7 +88,12 @@ impl StepRunner<'_> {
                 if is_begun {
                     // It may go on elsewhere; what decides its result is in its folder.
                     let device = json!(config.run.device);
-                    resume::resume_run(&folder, &[format!("device={device}")], self.session)?;
+                    let skip_share = json!(config.run.loader.skip_share);
+                    let assignments =
+                        [format!("device={device}"), format!("loader.skip_share={skip_share}")];
+                    let options =
+                        ResumeOptions { assignments: &assignments, accepts_changed: false };
+                    resume::resume_run(&folder, options, self.session)?;
                 } else {
                     let destination = RunDestination::Exactly(folder.clone());
                     train::train(config, &destination, self.session)?;

@@ -42,9 +42,9 @@ pub enum UpdateRule {
         #[serde(default = "adam_beta2")]
         #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
         beta2: f64,
-        /// Added to the root of the second moment.
+        /// Added to the root of the second moment, which is 0 where a weight has had no gradient.
         #[serde(default = "adam_epsilon")]
-        #[schemars(range(min = 0, max = 1e9))]
+        #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0))]
         epsilon: f64,
         /// AMSGrad: the second moment never falls (Reddi et al. 2018).
         #[serde(default)]
@@ -65,9 +65,9 @@ pub enum UpdateRule {
         #[serde(default = "adam_beta2")]
         #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
         beta2: f64,
-        /// Added to the root of the second moment.
+        /// Added to the root of the second moment, which is 0 where a weight has had no gradient.
         #[serde(default = "adam_epsilon")]
-        #[schemars(range(min = 0, max = 1e9))]
+        #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0))]
         epsilon: f64,
         /// AMSGrad: the second moment never falls (Reddi et al. 2018).
         #[serde(default)]

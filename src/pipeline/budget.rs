@@ -32,8 +32,9 @@ pub struct LoaderConfig {
     /// Patches drawn from each case in an epoch.
     #[schemars(range(min = 1, max = 1 << 20), extend("x-unit" = "patches"))]
     pub patches_per_case: u64,
-    /// Share of samples that may be skipped before the run fails.
-    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    /// Share of the cases whose samples may be skipped before the run fails, at least three; also a
+    /// share of all samples, below which it does not matter of how many cases they are.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1, "x-decides" = false))]
     pub skip_share: f64,
     /// Keeps case files in the cache; if false, each sample decodes its case anew.
     #[schemars(extend("x-decides" = false))]

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use crate::actor::{
-    Chain, Feed, Limits, RunningTopology, Sink, SkipBudget, Source, Stage, StopLatch, TICK,
-    Topology, keep_balanced, threads_for,
+    Chain, EarlierSkips, Feed, Limits, RunningTopology, Sink, SkipBudget, Source, Stage, StopLatch,
+    TICK, Topology, keep_balanced, threads_for,
 };
 use crate::augment::AugmentConfig;
 use crate::base::Fault;
@@ -43,6 +43,8 @@ pub struct LoaderParts {
     pub annotations: Option<Annotations>,
     /// Callback for every skipped sample.
     pub on_skip: OnSkip,
+    /// Skips before `first_sample`.
+    pub earlier_skips: EarlierSkips,
     /// Delays of a drill.
     pub drill: DrillConfig,
 }
@@ -128,6 +130,7 @@ pub fn start_with_buffers(
     let planner = SamplePlanner::starting_at(plan.clone(), parts.first_sample);
     let topology =
         Topology::new(observe::TRAINING, limits, stop).with_hooks(observe::topology_hooks());
+    let topology = topology.with_subjects(plan.case_count(), parts.earlier_skips);
     let chain = topology.source(drill.delay_source(planner));
     let workers = loader.workers.at_start();
     let mut recovery = CaseRecovery::default();

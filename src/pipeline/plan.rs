@@ -31,6 +31,10 @@ impl Describe for PlannedSample {
         let SampleKey { epoch, index, .. } = self.key;
         format!("epoch {epoch} index {index} ({})", self.case_files().id)
     }
+
+    fn subject(&self) -> Option<String> {
+        Some(self.case_files().id.to_string())
+    }
 }
 
 /// Order of samples: each epoch visits every case `patches_per_case` times, shuffled by `(seed,
@@ -69,6 +73,11 @@ impl Plan {
     /// Number of samples in an epoch.
     pub fn epoch_len(&self) -> u64 {
         self.cohort.len() as u64 * self.patches_per_case
+    }
+
+    /// Number of cases that samples are drawn from.
+    pub fn case_count(&self) -> u64 {
+        self.cohort.len() as u64
     }
 
     /// Position of a key in the sequence, from 0.

@@ -10,7 +10,7 @@ use crate::cache::{CaseMeaning, CaseStore};
 use crate::pipeline::whole_case::WholeCaseSource;
 use crate::pipeline::{Annotations, Fetch};
 use crate::run::config::RunConfig;
-use crate::run::dataset_scan::{KNOWN, ScannedCase, scan_cases, trained_spacing};
+use crate::run::dataset_scan::{ScannedCase, scan_cases, trained_spacing};
 use crate::run::held_out::{self, HeldOutCheck};
 use crate::run::{Division, Failure, Session, prepare, pseudo_labels};
 use crate::run_folder::{DATASET_LOCK, DatasetLock, ExcludedCase, LockedCase};
@@ -36,6 +36,27 @@ pub struct Cohort {
     pub excluded: Vec<ExcludedCase>,
     /// Contents of the folder that could not become a case.
     pub problems: Vec<CaseError>,
+}
+
+impl Cohort {
+    /// Checks that there is something to train on.
+    ///
+    /// # Errors
+    /// If all cases to train on were left out; the causes are listed.
+    pub(super) fn check_has_training_cases(&self) -> Result<(), Failure> {
+        if !self.train.is_empty() {
+            return Ok(());
+        }
+        let mut causes: Vec<CaseError> =
+            self.excluded.iter().map(|one| one.error.clone()).collect();
+        causes.push(CaseError::new(
+            Reason::Missing,
+            self.lock.folder.display(),
+            "has no usable case to train on",
+            "mend the files of those that were left out, or divide the cases in another way",
+        ));
+        Err(Failure::Cases(causes))
+    }
 }
 
 /// Finds and splits the cases of a configuration; those not in the cache are `missing`.
@@ -92,7 +113,7 @@ pub fn build_cohort(
     with_pseudo_labels(cohort, run, joining, store, session)
 }
 
-fn assemble_cohort(
+pub(super) fn assemble_cohort(
     lock: DatasetLock,
     surveyed: &[ScannedCase],
     excluded: Vec<ExcludedCase>,
@@ -120,7 +141,7 @@ fn files_of(surveyed: &[ScannedCase]) -> Vec<CaseFiles> {
 
 /// Adds the unlabelled cases `joining` to the training cases, if there is a teacher. They are in
 /// the cache after this: only there can it be seen that they are labelled.
-fn with_pseudo_labels(
+pub(super) fn with_pseudo_labels(
     cohort: Cohort,
     run: &RunConfig,
     joining: Vec<CaseFiles>,
@@ -197,6 +218,7 @@ fn lock_cohort(
         trained_spacing: None,
         patients: named_patients(&files),
         split_file: division.locked_file(),
+        replaced: Vec::new(),
         excluded: causes.collect(),
         problems: problems.iter().map(ToString::to_string).collect(),
     })
@@ -221,73 +243,22 @@ fn named_patients(files: &[CaseFiles]) -> BTreeMap<CaseId, PatientId> {
     named.map(|case| (case.id.clone(), case.patient.clone())).collect()
 }
 
-/// Restores the cohort of a resumed run: the cases that it was locked to, and no others.
-///
-/// # Errors
-/// If one of them is gone, cannot be used, or is not what it was: the order of samples would be
-/// another.
-pub fn restore_cohort(
-    run: &RunConfig,
-    lock: DatasetLock,
-    store: Option<&Arc<CaseStore>>,
-    session: &Session,
-) -> Result<Cohort, Failure> {
-    let data = &run.data;
-    let found = run.discover_in(&data.folder)?.cases;
-    // What is neither trained on nor held out, a run does not need.
-    let needed: &[Split] = match data.pseudo {
-        Some(_) => &[Split::Train, Split::Validation, Split::Unlabelled],
-        None => &[Split::Train, Split::Validation],
-    };
-    let gone = lock.missing_cases(&found, needed);
-    if !gone.is_empty() {
-        return Err(Failure::Usage(format!(
-            "{}: the run's cases {} are gone; bring them back, or say where they are with --data",
-            data.folder.display(),
-            gone.join(", ")
-        )));
-    }
-    let train = lock.files_in_split(&found, Split::Train);
-    let held_out = lock.files_in_split(&found, Split::Validation);
-    let cases = needed.iter().flat_map(|part| lock.files_in_split(&found, *part)).collect();
-    let (surveyed, gone_bad) = scan_cases(cases, store, session)?;
-    // A case that the run skipped has been quarantined since; it is skipped again at the same
-    // places.
-    let is_skipped = |error: &CaseError| error.problem.starts_with(KNOWN);
-    if let Some(bad) = gone_bad.iter().find(|left| !is_skipped(&left.error)) {
-        return Err(Failure::Data(bad.error.clone()));
-    }
-    let changed = surveyed.iter().filter(|case| {
-        let locked = lock.cases.iter().find(|locked| locked.id == case.files.id);
-        locked.is_some_and(|locked| !is_as_locked(locked, &case.files, case.fingerprint))
-    });
-    let changed: Vec<CaseError> = changed
-        .map(|case| {
-            let now = case.fingerprint;
-            changed_files_error(
-                &case.files,
-                now,
-                "was begun with",
-                "bring them back, or begin another run",
-            )
-        })
-        .collect();
-    if !changed.is_empty() {
-        return Err(Failure::Cases(changed));
-    }
-    let joining = lock.files_in_split(&found, Split::Unlabelled);
-    let whole = assemble_cohort(lock, &surveyed, Vec::new(), Vec::new());
-    let whole = Cohort { train: train.into(), held_out, ..whole };
-    with_pseudo_labels(whole, run, joining, store, session)
-}
-
 /// True if the files of a locked case, and what their label values mean, are those of the lock.
-fn is_as_locked(locked: &LockedCase, files: &CaseFiles, fingerprint: Fingerprint) -> bool {
+pub(super) fn is_as_locked(
+    locked: &LockedCase,
+    files: &CaseFiles,
+    fingerprint: Fingerprint,
+) -> bool {
     let meaning = CaseMeaning::of_scheme(files.scheme).fingerprint();
     locked.fingerprint == fingerprint && locked.meaning.is_none_or(|known| known == meaning)
 }
 
-fn changed_files_error(files: &CaseFiles, now: Fingerprint, verb: &str, remedy: &str) -> CaseError {
+pub(super) fn changed_files_error(
+    files: &CaseFiles,
+    now: Fingerprint,
+    verb: &str,
+    remedy: &str,
+) -> CaseError {
     CaseError::new(
         Reason::Checksum,
         format!("case {}", files.id),

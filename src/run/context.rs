@@ -1,8 +1,9 @@
 //! Context that the parts of one run share: its configuration, its cases, and its folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::actor::EarlierSkips;
 use crate::cache::CaseStore;
 use crate::eval::{OneNetwork, WindowConfig};
 use crate::nets::Learner;
@@ -38,6 +39,8 @@ pub(super) struct RunContext<'a> {
     pub(super) resumed: bool,
     /// The checkpoint to go on from.
     pub(super) start: Option<(PathBuf, TrainingState)>,
+    /// Skips of earlier processes before it.
+    pub(super) earlier_skips: EarlierSkips,
 }
 
 impl<'a> RunContext<'a> {
@@ -64,7 +67,13 @@ impl<'a> RunContext<'a> {
             journal,
             resumed: false,
             start: None,
+            earlier_skips: EarlierSkips::default(),
         })
+    }
+
+    /// Folder of the run.
+    pub(super) fn run_path(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Source of the loader's cases.

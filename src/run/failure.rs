@@ -12,6 +12,14 @@ pub enum Failure {
     /// The command line or the configuration is invalid.
     #[error("{0}")]
     Usage(String),
+    /// More cases are bad than a run allows.
+    #[error("{fault}; {advice}")]
+    TooManySkipped {
+        /// The fault, with the last error.
+        fault: Box<Fault>,
+        /// Bad cases, and the commands that go on.
+        advice: String,
+    },
     /// A case or its data is invalid.
     #[error(transparent)]
     Data(#[from] CaseError),
@@ -44,7 +52,10 @@ impl Failure {
     /// The process's exit code.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Run(Fault::TooManySkipped { .. }) | Self::Data(_) | Self::Cases(_) => 3,
+            Self::Run(Fault::TooManySkipped { .. })
+            | Self::TooManySkipped { .. }
+            | Self::Data(_)
+            | Self::Cases(_) => 3,
             Self::Run(_) => 1,
             Self::Usage(_) => 2,
             Self::Device(_) => 4,

@@ -13,6 +13,7 @@ use crate::pipeline::whole_case::WholeCaseSource;
 use crate::run::config::RunConfig;
 use crate::run::dataset_scan::ScannedCase;
 use crate::run::evaluate::process_each_case;
+use crate::run::skipped_cases::advice_before_run;
 use crate::run::{Failure, Session, prepare};
 use crate::run_folder::{DatasetLock, ExcludedCase};
 use crate::volume::{CaseId, Split};
@@ -129,14 +130,17 @@ impl HeldOutCheck<'_> {
     }
 
     /// Refuses to leave out more cases than the run's budget of skips allows.
-    fn check_budget(self, bad: &[ExcludedCase], good: usize) -> Result<(), Fault> {
+    fn check_budget(self, bad: &[ExcludedCase], good: usize) -> Result<(), Failure> {
         let skipped = bad.len() as u64;
         let issued = skipped + good as u64;
         let share = self.run.loader.skip_share;
         let budget = SkipBudget { share, ..SkipBudget::OF_TRAINING }.allowed_skips(issued);
         match bad.last() {
             Some(ExcludedCase { error, .. }) if skipped > budget => {
-                Err(Fault::TooManySkipped { skipped, issued, budget, last: error.clone() })
+                let last = error.clone();
+                let fault = Box::new(Fault::TooManySkipped { skipped, issued, budget, last });
+                let advice = advice_before_run(skipped, issued, &self.run.data.folder);
+                Err(Failure::TooManySkipped { fault, advice })
             }
             _ => Ok(()),
         }

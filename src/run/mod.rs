@@ -44,10 +44,14 @@ pub mod pseudo_labels;
 #[cfg(feature = "train")]
 mod quarantine_writer;
 #[cfg(feature = "train")]
+mod restored_cohort;
+#[cfg(feature = "train")]
 pub mod resume;
 #[cfg(feature = "train")]
 mod scored_cases;
 mod session;
+#[cfg(feature = "train")]
+mod skipped_cases;
 #[cfg(feature = "train")]
 mod spacing;
 #[cfg(feature = "train")]

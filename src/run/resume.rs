@@ -11,48 +11,64 @@ use crate::base::{fs, join_path, write_atomically, write_json};
 use crate::run::cohort::{self, Cohort};
 use crate::run::config::{self, CheckedConfig, RunConfig};
 use crate::run::context::RunContext;
+use crate::run::restored_cohort::{ReplaceableCases, restore_cohort};
+use crate::run::skipped_cases::earlier_skips;
 use crate::run::train::{open_store, publish_info, train_and_record_end};
 use crate::run::{Failure, Session, device, ending, pseudo_labels};
 use crate::run_folder::{
-    CONFIG, CheckpointEvent, ENDPOINT, Journal, RunDirectory, RunSummary, SUMMARY,
+    CONFIG, CheckpointEvent, DATASET_LOCK, ENDPOINT, Journal, RunDirectory, RunSummary, SUMMARY,
+    read_skipped_samples,
 };
 use crate::train::{SchedulePosition, TrainingProgress, TrainingState, checkpoint};
 
 /// The setting that a resumed run may have another value of, although it decides the result.
 const EPOCHS: &str = "train.epochs";
 
-/// Resumes the run in `folder` from its last whole checkpoint. `assignments` may change settings
-/// that do not decide the result, and the number of epochs, also of a run that has ended.
+/// Changes that a resumed run may have.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ResumeOptions<'a> {
+    /// Settings that do not decide the result, and the number of epochs, also of a run that has
+    /// ended.
+    pub assignments: &'a [String],
+    /// True if cases may have other files than the run was begun with. Those of a case that was bad
+    /// always may.
+    pub accepts_changed: bool,
+}
+
+/// Resumes the run in `folder` from its last whole checkpoint.
 ///
 /// # Errors
 /// As [`Failure`] tells: if it has ended and is given no more epochs, if another process has it, if
 /// its settings or its cases are not what they were.
 pub fn resume_run(
     folder: &Path,
-    assignments: &[String],
+    options: ResumeOptions<'_>,
     session: &Session,
 ) -> Result<RunSummary, Failure> {
     let started = Instant::now();
     let begun = config::load_run_config(folder, &[])?;
-    let config = config::load_run_config(folder, assignments)?;
+    let config = config::load_run_config(folder, options.assignments)?;
     check_same_settings(folder, &begun, &config)?;
     let directory = RunDirectory::lock_existing(folder)?;
-    let is_extended = config.run.train.epochs != begun.run.train.epochs;
+    let mut start =
+        if checkpoint::exists_in(folder)? { Some(checkpoint::find_latest(folder)?) } else { None };
+    if let Some((checkpoint, state)) = &start {
+        check_checkpoint_settings(checkpoint, state, &begun)?;
+    }
+    let standing = start.as_ref().map(|(_, state)| state.progress.clone()).unwrap_or_default();
+    // What was trained for stands in the checkpoint: the file may have been given more by hand.
+    let planned = start.as_ref().map_or(0, |(_, state)| state.planned_epochs);
+    let planned = if planned > 0 { planned } else { begun.run.train.epochs };
+    let is_extended = config.run.train.epochs != planned;
     if folder.join(SUMMARY).exists() && !is_extended {
         if let Some(summary) = ending::complete_ended_run(&directory)? {
             return Ok(summary);
         }
         return Err(Failure::Usage(format!(
-            "{}: has ended after the {} epochs that were asked for; train it for more with --set \
-             {EPOCHS}=N",
+            "{}: has ended after the {planned} epochs that were asked for; train it for more with \
+             --set {EPOCHS}=N",
             folder.display(),
-            begun.run.train.epochs
         )));
-    }
-    let mut start =
-        if checkpoint::exists_in(folder)? { Some(checkpoint::find_latest(folder)?) } else { None };
-    if let Some((checkpoint, state)) = &start {
-        check_checkpoint_settings(checkpoint, state, &begun)?;
     }
     let chosen = device::choose_device(config.run.device)?;
     chosen.check_precision(config.run.precision)?;
@@ -60,12 +76,19 @@ pub fn resume_run(
     publish_info(&config, &chosen);
     let store = open_store(&config.run)?;
     let lock = cohort::read_lock(folder)?;
-    let cohort = cohort::restore_cohort(&config.run, lock, store.as_ref(), session)?;
+    let told = read_skipped_samples(folder)?;
+    let next_sample = standing.next_sample;
+    let replaceable = ReplaceableCases { told: &told, all: options.accepts_changed, next_sample };
+    let replaced = lock.replaced.len();
+    let cohort = restore_cohort(&config.run, lock, &replaceable, store.as_ref(), session)?;
     if is_extended {
-        let standing = start.as_ref().map(|(_, state)| state.progress.clone()).unwrap_or_default();
-        let rate = change_epochs(folder, [&begun.run, &config.run], &standing, &cohort)?;
+        let rate = change_epochs(folder, planned, &config.run, &standing, &cohort)?;
         tracing::warn!("{}: {rate}", folder.display());
     }
+    if cohort.lock.replaced.len() > replaced {
+        write_json(&folder.join(DATASET_LOCK), &cohort.lock)?;
+    }
+    let earlier_skips = earlier_skips(&told, &cohort.lock, next_sample);
     let journal = match &mut start {
         Some((checkpoint, state)) => {
             checkpoint::restore_pointers(folder, state, config.run.train.checkpoint.keep)?;
@@ -76,7 +99,7 @@ pub fn resume_run(
         None => Journal::start(folder)?,
     };
     let context = RunContext::new(&config, session, chosen, store, cohort, directory, journal)?;
-    let context = RunContext { resumed: true, start, ..context };
+    let context = RunContext { resumed: true, start, earlier_skips, ..context };
     train_and_record_end(&context, started)
 }
 
@@ -164,13 +187,14 @@ fn list_differences(in_run: &Value, asked: &Value, path: &str, into: &mut Vec<Se
 /// leaves an unfinished run.
 fn change_epochs(
     folder: &Path,
-    [begun, asked]: [&RunConfig; 2],
+    planned: u64,
+    asked: &RunConfig,
     standing: &TrainingProgress,
     cohort: &Cohort,
 ) -> Result<String, Failure> {
     let plan = pseudo_labels::sample_plan(asked, Arc::clone(&cohort.train), cohort.annotated);
     let steps_per_epoch = asked.train.epoch_steps(plan.epoch_len(), asked.loader.batch);
-    let epochs = [begun.train.epochs, asked.train.epochs];
+    let epochs = [planned, asked.train.epochs];
     let refuse = |problem: String| Err(Failure::Usage(format!("{}: {problem}", folder.display())));
     if standing.step > epochs[1] * steps_per_epoch {
         return refuse(format!(
@@ -178,7 +202,7 @@ fn change_epochs(
             standing.step, epochs[1]
         ));
     }
-    let patience = begun.train.validation.patience;
+    let patience = asked.train.validation.patience;
     if standing.out_of_patience(patience) {
         return refuse(format!(
             "ended because no validation was better for {patience} epochs \

@@ -12,7 +12,7 @@ use crate::run::device::{self, ChosenDevice};
 use crate::run::ending;
 use crate::run::evaluate::Evaluation;
 use crate::run::training::{TrainingOutcome, train_to_end};
-use crate::run::{Failure, Session, cohort, prepare};
+use crate::run::{Failure, Session, cohort, prepare, weights_file};
 use crate::run_folder::{
     BestValidation, CONFIG, DATASET_LOCK, DatasetLock, ENDPOINT, ENVIRONMENT, Environment, Journal,
     RunDirectory, RunSummary, SUMMARY, VALIDATION,
@@ -34,7 +34,9 @@ pub fn train(
     let chosen = device::choose_device(config.run.device)?;
     chosen.check_precision(config.run.precision)?;
     let store = open_store(&config.run)?;
+    weights_file::read_initial_weights(config)?;
     let cohort = cohort::build_cohort(&config.run, store.as_ref(), session)?;
+    cohort.check_has_training_cases()?;
     config.run.loader_memory(cohort.largest)?;
     let directory = match place {
         RunDestination::Next { root, stem } => RunDirectory::create_numbered(root, stem)?,

@@ -4,21 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::actor::SkippedItem;
 use crate::nets::Learner;
+use crate::pipeline::BottleneckVerdict;
 use crate::pipeline::loader::{self, LoaderParts};
-use crate::pipeline::{BottleneckVerdict, Plan};
 use crate::run::background_ingest::BackgroundIngest;
 use crate::run::checkpoint_writer::CheckpointWriter;
 use crate::run::context::RunContext;
 use crate::run::evaluate::Evaluation;
 use crate::run::milestones::{TrainingRun, publish_best};
+use crate::run::skipped_cases::SkippedCases;
 use crate::run::{Failure, pseudo_labels, weights_file};
 use crate::run_folder::{Event, ExcludedCase, ResumedEvent, StartedEvent};
 use crate::telemetry::catalog;
 use crate::train::feed::BatchFeed;
 use crate::train::{SkipQueue, Trainer, TrainerContext, TrainingProgress};
-use crate::volume::Split;
 
 /// Result of the training loop.
 pub(super) struct TrainingOutcome {
@@ -47,6 +46,7 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
     let steps = run.train.epochs * steps_per_epoch;
     let (mut learner, standing) = prepare_learner(context, steps)?;
     let skips = SkipQueue::default();
+    let skipped = SkippedCases::of_context(context);
     let background_ingest =
         BackgroundIngest::start(context, plan.cases_from(standing.next_sample))?;
     let parts = LoaderParts {
@@ -59,7 +59,8 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
         cases: context.case_source(),
         preprocess: run.data.preprocess.clone(),
         annotations: cohort.annotations.clone(),
-        on_skip: skip_recorder(context, skips.clone(), plan, standing.next_sample),
+        on_skip: skipped.recorder(context, skips.clone(), plan, standing.next_sample),
+        earlier_skips: context.earlier_skips.clone(),
         drill: run.drill.clone(),
     };
     let (batches, running) = loader::start_loader(parts, &session.stop, &session.runtime)?;
@@ -97,11 +98,11 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
     let ended = running.join_blocking().map_err(Failure::from).and(outcome);
     if ended.is_err() {
         // They are met again by a run that goes on from a checkpoint; by this one they are known.
-        for skipped in skips.take_before(u64::MAX) {
-            context.journal.write_event(&skipped)?;
+        for skip in skips.take_before(u64::MAX) {
+            context.journal.write_event(&skip)?;
         }
     }
-    ended?;
+    ended.map_err(|failure| skipped.explain(failure, context))?;
     let seconds = training.as_secs_f64();
     Ok(TrainingOutcome {
         learner,
@@ -153,20 +154,4 @@ fn prepare_learner(
         }
     })?;
     Ok((learner, standing))
-}
-
-/// Returns the callback that counts and journals a skipped sample, and quarantines its case.
-fn skip_recorder(
-    context: &RunContext<'_>,
-    skips: SkipQueue,
-    plan: Plan,
-    first_sample: u64,
-) -> Box<dyn FnMut(&SkippedItem) + Send> {
-    let memory = context.bad_cases.clone();
-    Box::new(move |skip| {
-        catalog::skipped_samples(Split::Train.name(), skip.error.reason).increment(1);
-        skips.add_skip(first_sample, skip);
-        let planned = plan.sample_at(first_sample + skip.ordinal);
-        memory.record_bad_case(&planned.case_files().id, &skip.error);
-    })
 }

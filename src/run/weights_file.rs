@@ -1,14 +1,16 @@
 //! Export of a run's weights, and import of initial weights, as safetensors.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::base::write_atomically;
 use crate::nets::Learner;
 use crate::nets::exchange::{self, ImportedWeights, Weight};
+use crate::nets::learner::predicting_file;
 use crate::run::config::{self, CheckedConfig};
 use crate::run::{CheckpointChoice, Failure};
+use crate::run_folder::CONFIG;
 
 /// Summary of a written weights file.
 #[derive(Debug, Serialize)]
@@ -65,24 +67,69 @@ fn read_run_weights(run: &Path, which: CheckpointChoice) -> Result<RunWeights, F
     Ok(RunWeights { name, step, weights, bytes })
 }
 
-/// Puts the weights that `model.init` names into a new learner, if it names any: those of a
-/// safetensors file, or of a run's latest checkpoint.
+/// Reads the weights that `model.init` names, if it names any: those of a safetensors file, of a
+/// run's latest checkpoint, or of one of its checkpoints.
 ///
 /// # Errors
 /// If the weights do not fit the network; the error names those that do not.
+pub fn read_initial_weights(config: &CheckedConfig) -> Result<Option<ImportedWeights>, Failure> {
+    let Some(source) = &config.run.model.init else { return Ok(None) };
+    let Some((run, which)) = find_run_of(source)? else {
+        return Ok(Some(config.blueprint.import_weights(source)?));
+    };
+    let weights = read_run_weights(&run, which)?;
+    let subject = format!("{} ({})", source.display(), weights.name);
+    let parameters = config.blueprint.parameter_shapes();
+    Ok(Some(exchange::parse_safetensors(&weights.bytes, &subject, &parameters, None)?))
+}
+
+/// Finds the run and the checkpoint that `source` is of: a run's folder, the folder of a checkpoint,
+/// or the file in it that its network predicts with. Absent for other files.
+fn find_run_of(source: &Path) -> Result<Option<(PathBuf, CheckpointChoice)>, Failure> {
+    let refuse = |problem: String| Err(Failure::Usage(format!("{}: {problem}", source.display())));
+    let is_module = source.extension().is_some_and(|ending| ending == "bpk");
+    if !source.is_dir() && !is_module {
+        return Ok(None);
+    }
+    if source.join(CONFIG).is_file() {
+        return Ok(Some((source.to_path_buf(), CheckpointChoice::Latest)));
+    }
+    let folder = if is_module { source.parent().unwrap_or(Path::new("")) } else { source };
+    let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
+    let step = whole.file_name().and_then(|name| step_of_name(&name.to_string_lossy()));
+    let run = whole.ancestors().nth(2).filter(|run| run.join(CONFIG).is_file());
+    let (Some(step), Some(run)) = (step, run) else {
+        return refuse(
+            "holds no run; name a run's folder, one of its checkpoints, or a safetensors file, \
+             which `gliaflow export` writes"
+                .into(),
+        );
+    };
+    let used = predicting_file(&whole);
+    if is_module && !source.ends_with(used) {
+        return refuse(format!(
+            "is not what this checkpoint's network predicts with; name {used} beside it"
+        ));
+    }
+    Ok(Some((run.to_path_buf(), CheckpointChoice::Step(step))))
+}
+
+/// Steps that the checkpoint in a folder of this name was trained for.
+fn step_of_name(name: &str) -> Option<u64> {
+    name.strip_prefix("step-")?.parse().ok()
+}
+
+/// Puts the weights of [`read_initial_weights`] into a new learner.
+///
+/// # Errors
+/// As [`read_initial_weights`].
 pub fn load_initial_weights(
     config: &CheckedConfig,
     learner: &mut dyn Learner,
 ) -> Result<(), Failure> {
-    let Some(source) = &config.run.model.init else { return Ok(()) };
-    let ImportedWeights { mut values, kept, unused, program } = if source.is_dir() {
-        let weights = read_run_weights(source, CheckpointChoice::Latest)?;
-        let subject = format!("{} ({})", source.display(), weights.name);
-        let parameters = config.blueprint.parameter_shapes();
-        exchange::parse_safetensors(&weights.bytes, &subject, &parameters, None)?
-    } else {
-        config.blueprint.import_weights(source)?
-    };
+    let Some(weights) = read_initial_weights(config)? else { return Ok(()) };
+    let ImportedWeights { mut values, kept, unused, program } = weights;
+    let source = config.run.model.init.as_deref().unwrap_or(Path::new(""));
     tracing::info!(
         source = %source.display(),
         program,

@@ -58,6 +58,17 @@ impl SpacingRange {
     }
 }
 
+/// Case whose files were replaced while its run was interrupted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplacedCase {
+    /// The case.
+    pub id: CaseId,
+    /// Fingerprint of the files before.
+    pub before: Fingerprint,
+    /// Position in the plan of the first sample of the new ones.
+    pub next_sample: u64,
+}
+
 /// File that divided a run's cases, in `dataset.lock.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockedSplitFile {
@@ -86,6 +97,9 @@ pub struct DatasetLock {
     /// File that divided them, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split_file: Option<LockedSplitFile>,
+    /// Cases whose files were replaced since the run was begun, in the order of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<ReplacedCase>,
     /// Cases left out: name and cause.
     #[serde(default)]
     pub excluded: Vec<(CaseId, String)>,
@@ -108,6 +122,13 @@ impl DatasetLock {
         let gone = wanted.filter(|case| found.iter().all(|files| files.id != case.id));
         gone.map(|case| case.id.as_str()).collect()
     }
+
+    /// True if the sample at `position` of the plan was made before the files of `case` were
+    /// replaced.
+    pub fn was_replaced_after(&self, case: &CaseId, position: u64) -> bool {
+        self.replaced.iter().any(|own| own.id == *case && position < own.next_sample)
+    }
+
     /// Number of cases in one split.
     pub fn case_count(&self, part: Split) -> usize {
         self.cases.iter().filter(|case| case.split == part).count()

@@ -205,6 +205,9 @@ pub struct ValidationEvent {
 pub struct SkippedEvent {
     /// Name given by the planner.
     pub item: String,
+    /// Case of the sample; absent in journals of early versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case: Option<CaseId>,
     /// Position in the plan.
     pub position: u64,
     /// The error, in full.

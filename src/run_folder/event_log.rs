@@ -94,6 +94,21 @@ impl EventLog {
     }
 }
 
+/// Reads the skipped samples that the journal of the run in `folder` tells of. Lines that are none
+/// are passed over, whatever they are: a run goes on without them.
+///
+/// # Errors
+/// If the file is there and cannot be read.
+pub fn read_skipped_samples(folder: &Path) -> Result<Vec<SkippedEvent>, Fault> {
+    let bytes = fs::if_present(fs::read(folder.join(EVENTS)))?.unwrap_or_default();
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let skips = lines.filter_map(|line| match serde_json::from_slice(line) {
+        Ok(Event::Skipped(skip)) => Some(skip),
+        _ => None,
+    });
+    Ok(skips.collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,7 +195,7 @@ mod tests {
             seconds,
         };
         let (item, error) = ("epoch 1 index 3".to_owned(), "x: is gone; bring it back".to_owned());
-        let skipped = SkippedEvent { item, position: 12, error };
+        let skipped = SkippedEvent { item, position: 12, error, case: None };
         let published = CheckpointEvent { step, folder: "step-0000009".into(), seconds };
         let cause = Some("disk full".to_owned());
         let finished = FinishedEvent { step, state: "failed".into(), cause };

@@ -31,14 +31,14 @@ pub mod manifest;
 mod scores;
 mod summary;
 
-pub use dataset_lock::{DatasetLock, LockedCase, LockedSplitFile, SpacingRange};
+pub use dataset_lock::{DatasetLock, LockedCase, LockedSplitFile, ReplacedCase, SpacingRange};
 pub use directory::RunDirectory;
 pub use environment::Environment;
 pub use event::{
     CheckpointEvent, EpochEvent, Event, FinishedEvent, ResumedEvent, SkippedEvent, StartedEvent,
     StepRecord, Timestamped, ValidationEvent, key_by_region,
 };
-pub use event_log::EventLog;
+pub use event_log::{EventLog, read_skipped_samples};
 pub use journal::{Journal, JournalPosition};
 pub use scores::{EvaluationScores, write_cases_csv};
 pub use summary::{BestValidation, ExcludedCase, RunSummary};

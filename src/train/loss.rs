@@ -22,8 +22,8 @@ pub struct LossConfig {
     /// with the same 1e-5 as below it costs 0.
     #[schemars(range(min = 0, max = 1e9))]
     pub numerator_epsilon: f64,
-    /// Added to Dice's denominator.
-    #[schemars(range(min = 0, max = 1e9))]
+    /// Added to Dice's denominator, which is 0 where a region is absent and surely not predicted.
+    #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0))]
     pub denominator_epsilon: f64,
     /// Cross-entropy summed over regions, as the paper prints it, instead of averaged.
     pub region_sum: bool,

@@ -10,17 +10,18 @@ use parking_lot::Mutex;
 
 use crate::actor::SkippedItem;
 use crate::run_folder::{Event, SkippedEvent};
+use crate::volume::CaseId;
 
 /// Queue of skips that no completed step has passed yet, in the order of the plan. Clones share it.
 #[derive(Clone, Default)]
 pub struct SkipQueue(Arc<Mutex<VecDeque<SkippedEvent>>>);
 
 impl SkipQueue {
-    /// Adds a skip of a loader that started at position `first_sample`.
-    pub fn add_skip(&self, first_sample: u64, skip: &SkippedItem) {
+    /// Adds a skip of a sample of `case` by a loader that started at position `first_sample`.
+    pub fn add_skip(&self, first_sample: u64, case: &CaseId, skip: &SkippedItem) {
         let position = first_sample + skip.ordinal;
-        let error = skip.error.to_string();
-        self.0.lock().push_back(SkippedEvent { item: skip.item.clone(), position, error });
+        let (item, error) = (skip.item.clone(), skip.error.to_string());
+        self.0.lock().push_back(SkippedEvent { item, case: Some(case.clone()), position, error });
     }
 
     /// Takes the skips before a position in the plan.
@@ -41,9 +42,8 @@ mod tests {
         let skips = SkipQueue::default();
         for ordinal in [1, 4, 5] {
             let error = CaseError::new(Reason::Io, "x", "is gone", "bring it back");
-            skips
-                .clone()
-                .add_skip(100, &SkippedItem { ordinal, item: "epoch 0 index 1".into(), error });
+            let skip = SkippedItem { ordinal, item: "epoch 0 index 1".into(), error };
+            skips.clone().add_skip(100, &CaseId::new("x"), &skip);
         }
         let positions = |position| -> Vec<u64> {
             let position_of = |event| match event {

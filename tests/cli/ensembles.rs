@@ -207,6 +207,17 @@ fn the_best_checkpoint_is_used_where_asked_for() {
     }
     let none = desk.run("evaluate --run run --checkpoint 3").exits(1);
     none.complains_of(&["no checkpoint after step 3, but after 2, 4", "name one of these"]);
+    // A damaged one is named, and no other one takes its place.
+    let weights = desk.path("run/checkpoints/step-0000002/weights.bpk");
+    let whole = std::fs::read(&weights).unwrap();
+    std::fs::write(&weights, &whole[1..]).unwrap();
+    let damaged = desk.run("evaluate --run run --checkpoint 2").exits(1);
+    damaged.complains_of(&[
+        "step-0000002/weights.bpk: does not match its fingerprint",
+        "the checkpoint after step 2 is damaged; name another one, after 4, or the latest",
+    ]);
+    assert!(!damaged.stderr.contains("older"), "{}", damaged.stderr);
+    std::fs::write(&weights, whole).unwrap();
     let exported = "export --run run --checkpoint best --out w.safetensors --json";
     assert_eq!(desk.run(exported).ok().json()["step"], step);
     // The file is a copy of what the checkpoints say.

@@ -220,6 +220,11 @@ fn a_study_that_cannot_be_is_refused_before_anything_is_done() {
     refused("base.train.epochs=0", &["train.epochs"]);
     refused("base.crop.patch=[15,16,16]", &["multiple"]);
     refused("seeds=0", &["seeds"]);
+    refused("seeds=9000000000000000000", &["seeds", "write 1 to 1000"]);
+    for weight in ["nan", "inf", "0.0", "-1.0"] {
+        refused(&format!("ensemble.weights=[{weight},1.0]"), &["ensemble.weights"]);
+        refused(&format!("student.share={weight}"), &["student.share", "between 0 and 1"]);
+    }
     refused("labelled_fractions=[1.5]", &["labelled_fractions", "1.5"]);
     refused("student.targets=medium", &["student.targets", "medium"]);
     refused("nonsense=1", &["nonsense"]);

@@ -26,6 +26,25 @@ fn exported_weights_start_another_run_where_the_first_one_ended() {
     desk.run(&format!("train {TINY} {still} --data data --init first --run third")).ok();
     desk.run("export --run third --out third.safetensors").ok();
     assert!(bytes == std::fs::read(desk.path("third.safetensors")).unwrap());
+
+    // So do the folder of a checkpoint, and the file in it, for theirs.
+    let last = desk.text("first/checkpoints/latest");
+    for (run, file) in [("fourth", ""), ("fifth", "/weights.bpk")] {
+        let init = format!("first/checkpoints/{last}{file}");
+        desk.run(&format!("train {TINY} {still} --data data --init {init} --run {run}")).ok();
+        desk.run(&format!("export --run {run} --out {run}.safetensors")).ok();
+        let own = std::fs::read(desk.path(&format!("{run}.safetensors"))).unwrap();
+        assert!(bytes == own, "{init}");
+    }
+    for (name, words) in [
+        ("optimiser.bpk", "is not what this checkpoint's network predicts with; name weights.bpk"),
+        ("../../../data/x.bpk", "holds no run; name a run's folder, one of its checkpoints"),
+    ] {
+        let init = format!("first/checkpoints/{last}/{name}");
+        let refused = desk.run(&format!("train {TINY} --data data --init {init} --run other"));
+        refused.exits(2).complains_of(&[words]);
+        assert!(!desk.path("other").exists());
+    }
 }
 
 #[test]

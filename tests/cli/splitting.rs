@@ -112,3 +112,20 @@ fn a_given_division_is_taken_and_locked_for_the_run() {
     assert_eq!(cases_of(&desk.json("other/dataset.lock.json"), "unlabelled"), [bare.as_str()]);
     assert_eq!(desk.run("label --run other --json").ok().json()["labelled"], 1);
 }
+
+#[test]
+fn of_one_fold_there_is_nothing_to_choose() {
+    let desk = Desk::with_cohort(3);
+    let cases: Vec<String> =
+        desk.names("data").into_iter().filter(|name| name.starts_with("BraTS20")).collect();
+    let folds = serde_json::json!([{ "train": cases[..2], "val": cases[2..] }]);
+    fs::write(desk.path("splits_final.json"), folds.to_string()).unwrap();
+    let line = format!("train {TINY} --data data --set data.split=splits_final.json --run run");
+    let refused = desk.run(&format!("{line} --fold 0/5")).exits(2);
+    refused.complains_of(&["data.fold = 0/5", "none of the 1 folds", "leave --fold out"]);
+    assert!(!desk.path("run").exists());
+    desk.run(&line).ok();
+    let lock = desk.json("run/dataset.lock.json");
+    assert_eq!(cases_of(&lock, "validation"), cases[2..]);
+    assert!(lock["split_file"]["fold"].is_null(), "{lock}");
+}

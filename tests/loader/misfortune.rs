@@ -3,17 +3,18 @@
 use std::fs;
 use std::path::Path;
 
-use gliaflow::actor::{Source, StopLatch};
+use gliaflow::actor::{EarlierSkips, Source, StopLatch};
 use gliaflow::base::{Fault, Reason};
 use gliaflow::brats::{CaseFiles, CaseReader};
 use gliaflow::buffers::CaseBuffers;
 use gliaflow::cache::PreprocessConfig;
+use gliaflow::pipeline::loader::{LoaderParts, start_loader};
 use gliaflow::pipeline::{Normalize, SamplePlanner, decode_case};
 
 use super::setting::{Setting, fixed, flair, hash, replace, samples, truncate};
 use crate::backpressure::parked;
 use crate::deadline::{LIMIT, within};
-use crate::numbers::until;
+use crate::numbers::{runtime, until};
 
 /// Puts every case into the cache, so that a run starts warm.
 fn ingest(setting: &Setting, cache: &str) {
@@ -165,22 +166,44 @@ fn more_bad_samples_than_the_budget_end_the_run_and_name_the_last() {
 }
 
 #[test]
-fn the_budget_is_a_share_of_the_samples_seen() {
+fn the_budget_is_a_share_of_the_cases_and_a_bad_one_counts_once() {
     within(LIMIT, |watch| {
-        let mut setting = Setting::of_cases(4);
-        truncate(flair(&setting.cohort()[1]));
-        // A quarter of the samples is bad: half may be, for ever; a tenth may not.
-        setting.loader.skip_share = 0.5;
+        let mut setting = Setting::of_cases(8);
+        let cohort = setting.cohort();
+        // Three of eight cases may always be bad, however often they come up.
+        for files in &cohort[..3] {
+            truncate(flair(files));
+        }
+        setting.loader.skip_share = 0.0;
         let batches = setting.take(watch, "cache", 0, 24);
-        assert_eq!(batches.len(), 24);
-        setting.loader.skip_share = 0.1;
-        let (mut feed, running) = setting.start(watch, "cache", 0, &StopLatch::new());
-        while feed.next_output().is_some() {}
-        let Err(Fault::TooManySkipped { skipped, issued, budget, .. }) = running.join_blocking()
-        else {
-            panic!("a quarter is more than a tenth");
+        assert_eq!((batches.len(), setting.skips().len() > 12), (24, true));
+        // Of four, half may be, for ever; a third may not.
+        truncate(flair(&cohort[3]));
+        setting.loader.skip_share = 0.5;
+        assert_eq!(setting.take(watch, "other", 0, 24).len(), 24);
+        setting.loader.skip_share = 0.3;
+        let mut ends = [(1, 1), (2, 3)].map(|(fetch, crop)| {
+            setting.loader.workers = fixed(fetch, crop);
+            let (mut feed, running) = setting.start(watch, "other", 0, &StopLatch::new());
+            while feed.next_output().is_some() {}
+            running.join_blocking().unwrap_err()
+        });
+        assert_eq!(ends[0], ends[1], "at the same sample for any number of workers");
+        let Fault::TooManySkipped { skipped, issued, budget, .. } = &mut ends[0] else {
+            panic!("{}", ends[0]);
         };
-        assert_eq!((skipped, budget), (4, 3));
-        assert!((10..=16).contains(&issued), "every fourth of them was bad, not of {issued}");
+        assert!(*skipped >= 4 && *budget < *skipped && *issued < 48, "{skipped} {issued} {budget}");
+        // A loader that goes on counts what was skipped before it.
+        let earlier = EarlierSkips {
+            seen: 16,
+            skipped: 8,
+            subjects: cohort[..4].iter().map(|files| files.id.as_str().into()).collect(),
+        };
+        let parts = LoaderParts { earlier_skips: earlier, ..setting.parts("other", 16) };
+        let (mut feed, running) = start_loader(parts, &StopLatch::new(), &runtime()).unwrap();
+        watch.on(&running);
+        while feed.next_output().is_some() {}
+        let fault = running.join_blocking().unwrap_err();
+        assert!(matches!(fault, Fault::TooManySkipped { skipped: 9, .. }), "{fault}");
     });
 }

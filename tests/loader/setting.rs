@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use gliaflow::actor::{Feed, RunningTopology, SkippedItem, StopLatch};
+use gliaflow::actor::{EarlierSkips, Feed, RunningTopology, SkippedItem, StopLatch};
 use gliaflow::augment::AugmentConfig;
 use gliaflow::base::{Fingerprint, Fingerprinter};
 use gliaflow::brats::phantom::{PhantomCase, PhantomConfig, cohort, generate_phantom};
@@ -102,6 +102,7 @@ impl Setting {
             preprocess: PreprocessConfig::default(),
             annotations: None,
             on_skip: Box::new(move |skip| skips.lock().unwrap().push(skip.clone())),
+            earlier_skips: EarlierSkips::default(),
             drill: DrillConfig::default(),
         }
     }

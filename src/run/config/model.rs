@@ -16,8 +16,8 @@ use crate::nets::ARCHITECTURES;
 pub struct ModelConfig {
     /// A name of the registry.
     pub name: String,
-    /// Weights to start from, which must fit the network exactly: a safetensors file, or a run's folder
-    /// for those of its latest checkpoint. Without, they are drawn.
+    /// Weights to start from, which must fit the network exactly: a safetensors file, a run's folder for
+    /// those of its latest checkpoint, or a checkpoint's. Without, they are drawn.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "PathBuf")]
     pub init: Option<PathBuf>,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::actor::{Feed, Observation, RunningTopology, TopologySnapshot};
+use crate::actor::{EarlierSkips, Feed, Observation, RunningTopology, TopologySnapshot};
 use crate::augment::{AugmentConfig, Kernel};
 use crate::base::core_count;
 use crate::brats::{CaseFiles, discover_cases, read_grid};
@@ -194,6 +194,7 @@ pub fn drain_loader(
         preprocess: config.preprocess.clone(),
         annotations: None,
         on_skip: Box::new(|skip| tracing::warn!(item = %skip.item, error = %skip.error, "skipped")),
+        earlier_skips: EarlierSkips::default(),
         drill: DrillConfig::default(),
     };
     let watch = PeakMemoryMonitor::start();

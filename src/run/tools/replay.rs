@@ -80,6 +80,13 @@ pub fn replay_of_run(
         let planned = plan.sample_at(position);
         let key = planned.key;
         let id = &planned.case_files().id;
+        if lock.was_replaced_after(id, position) {
+            let problem =
+                format!("its files were replaced after the sample at {position} was made");
+            let subject = format!("case {id}");
+            let remedy = "replay samples of other cases, or later ones of this case";
+            return Err(CaseError::new(Reason::Checksum, subject, problem, remedy).into());
+        }
         let locked = lock.cases.iter().find(|case| case.id == *id);
         let locked = locked.expect("the plan is made of the lock's cases").fingerprint;
         let case = match run.loader.cached {

@@ -114,15 +114,33 @@ pub fn find_step(run: &Path, step: u64) -> Result<(PathBuf, TrainingState), Faul
     }
     if let Some(name) = names.iter().find(|name| parse_step(name) == Some(step)) {
         let folder = root.join(name);
-        return read_verified(&folder).map(|state| (folder, state));
+        let others = list_steps(names.iter().filter(|other| *other != name));
+        return match read_verified(&folder) {
+            // The one before is no answer to the question for this one.
+            Err(Fault::Environment { subject, problem, .. }) => Err(Fault::Environment {
+                subject,
+                problem: format!("{problem}: the checkpoint after step {step} is damaged"),
+                remedy: match others.is_empty() {
+                    true => "the run has no other one; train it again".into(),
+                    false => format!("name another one, after {others}, or the latest"),
+                },
+            }),
+            other => other.map(|state| (folder, state)),
+        };
     }
-    let steps = names.iter().rev().filter_map(|name| parse_step(name));
-    let there: Vec<String> = steps.map(|step| step.to_string()).collect();
+    let there = list_steps(names.iter());
     Err(Fault::Environment {
         subject: root.display().to_string(),
-        problem: format!("holds no checkpoint after step {step}, but after {}", there.join(", ")),
+        problem: format!("holds no checkpoint after step {step}, but after {there}"),
         remedy: "name one of these; train.checkpoint.keep says how many a run keeps".into(),
     })
+}
+
+/// Steps of some of [`published_names`], from the first to the last.
+fn list_steps<'a>(names: impl DoubleEndedIterator<Item = &'a String>) -> String {
+    let steps: Vec<String> =
+        names.rev().filter_map(|name| parse_step(name)).map(|step| step.to_string()).collect();
+    steps.join(", ")
 }
 
 /// Returns true if a run has a checkpoint, intact or not.
