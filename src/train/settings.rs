@@ -72,7 +72,7 @@ pub struct CheckpointConfig {
     /// validation and at the end, and the checkpoint is tried again; then the run ends.
     // Left out where it is the default: fingerprints of runs before it was there stay theirs.
     #[serde(skip_serializing_if = "is_default_patience")]
-    #[schemars(range(max = 1 << 30), extend("x-unit" = "s", "x-decides" = false))]
+    #[schemars(range(max = 1 << 30), extend("x-unit" = "s", "default" = 600, "x-decides" = false))]
     pub patience: u64,
 }
 

@@ -52,8 +52,8 @@ fn case_files_that_are_cut_short_again_and_again_change_no_sample() {
             }
             drop(feed);
             assert!(running.join_blocking().unwrap().is_balanced());
-            assert_eq!(found, reference, "fused: {fused}");
             assert_eq!(setting.skips(), []);
+            assert_eq!(found, reference, "fused: {fused}");
             let store = setting.store("cache");
             let whole_again = setting.cohort().iter().any(|files| {
                 fs::metadata(store.case_path(&files.id).unwrap()).unwrap().len() > 20_000
