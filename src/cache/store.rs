@@ -20,6 +20,9 @@ use crate::volume::{CaseId, case_id_problem};
 /// Hex digits of the preprocess fingerprint in the folder's name.
 const FOLDER_DIGITS: usize = 16;
 
+/// Times that a case's file is published before one that does not open is an error.
+const PUBLISH_ATTEMPTS: usize = 3;
+
 /// Mapping of a case, once it has one. Locked while the case is searched or built, so that one
 /// thread of this process builds it.
 type CaseSlot = Mutex<Option<Arc<MappedCase>>>;
@@ -263,9 +266,19 @@ impl CaseStore {
             let remedy = "open the store with the same preprocess config";
             return Err(CaseError::new(Reason::Format, path.display(), problem, remedy).into());
         }
-        stage_case(&self.root, contents)?.commit(&path)?;
-        let case = MappedCase::open(&path, Verify::default())?;
-        Ok(Arc::clone(held.insert(Arc::new(case))))
+        let mut attempt = 1;
+        loop {
+            stage_case(&self.root, contents)?.commit(&path)?;
+            match MappedCase::open(&path, Verify::default()) {
+                Ok(case) => return Ok(Arc::clone(held.insert(Arc::new(case)))),
+                // It was whole in `tmp/`: another process cut or replaced it under its name.
+                Err(error) if error.reason != Reason::Io && attempt < PUBLISH_ATTEMPTS => {
+                    tracing::warn!("{error}; it is written again");
+                    attempt += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
 

@@ -125,7 +125,7 @@ fn an_image_without_information_is_refused_unless_it_is_asked_for() {
     }
 }
 
-/// What a user is told about the clean case with T1ce changed, which stays in whole numbers.
+/// Prepares the clean case with T1ce changed in whole numbers, and returns what a user is told.
 fn told_of_whole_numbers(change: impl Fn(usize, f64) -> f64) -> Vec<String> {
     let case = case_with(change);
     assert!(matches!(case.images[Modality::T1ce.index()], Voxels::I16(_)));

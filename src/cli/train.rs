@@ -49,7 +49,7 @@ pub(super) struct Train {
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "run", "dry_run"])]
     resume: Option<PathBuf>,
 
-    /// With --resume: go on although files of cases are not those that the run was begun with. Files
+    /// Go on with --resume although files of cases are not those that the run was begun with. Files
     /// of a case that was bad, mended since, need no such leave
     #[arg(long, requires = "resume")]
     accept_changed: bool,

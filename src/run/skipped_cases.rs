@@ -24,7 +24,7 @@ use crate::volume::Split;
 pub(super) struct SkippedCases(Arc<Mutex<BTreeSet<Arc<str>>>>);
 
 impl SkippedCases {
-    /// Those of an earlier process of the run.
+    /// Takes over the cases of an earlier process of the run.
     pub(super) fn of_context(context: &RunContext<'_>) -> Self {
         Self(Arc::new(Mutex::new(context.earlier_skips.subjects.clone())))
     }
