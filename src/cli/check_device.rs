@@ -1,6 +1,7 @@
 //! `check-device`: comparison of a device's results with the CPU's.
 
 use crate::cli::{CommandOutput, Console, VerbResult};
+use crate::nets;
 use crate::run::tools::device_check::{self, Comparison, NetworkSize, OperationSize};
 use crate::run::{Failure, device};
 
@@ -15,6 +16,10 @@ pub(super) struct CheckDevice {
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
 
+    /// cubecl or own: kernels of convolutions, norms, pooling and up-sampling on a CUDA GPU
+    #[arg(long, value_name = "KERNELS", default_value = "cubecl")]
+    kernels: String,
+
     /// Shallow networks of two channels, for software that plays a GPU
     #[arg(long)]
     tiny: bool,
@@ -28,6 +33,7 @@ impl CheckDevice {
     pub(super) fn run(self, console: &Console) -> VerbResult {
         let choice = self.device.parse().map_err(Failure::Usage)?;
         let size = if self.tiny { NetworkSize::Tiny } else { NetworkSize::Narrow };
+        nets::choose_kernels(self.kernels.parse().map_err(Failure::Usage)?);
         let chosen = device::choose_device(choice)?;
         let tell = |compared: &Comparison| console.print_status(&comparison_line(compared));
         let all = if self.tiles {

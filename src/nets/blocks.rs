@@ -31,7 +31,7 @@ impl ConvUnit {
 
     /// `[b, c0, d, h, w]` to `[b, c1, d, h, w]`.
     pub fn forward(&self, volume: Tensor<5>) -> Tensor<5> {
-        leaky_relu(self.norm.forward(self.conv.forward(volume)))
+        self.norm.forward_leaky_relu(self.conv.forward(volume))
     }
 }
 
@@ -66,8 +66,8 @@ impl ResidualUnit {
 
     /// `[b, c, d, h, w]` to the same shape.
     pub fn forward(&self, volume: Tensor<5>) -> Tensor<5> {
-        let between = self.conv1.forward(relu(self.norm1.forward(volume.clone())));
-        volume + self.conv2.forward(relu(self.norm2.forward(between)))
+        let between = self.conv1.forward(self.norm1.forward_relu(volume.clone()));
+        volume + self.conv2.forward(self.norm2.forward_relu(between))
     }
 }
 

@@ -17,9 +17,12 @@ use crate::volume::Dims;
 mod blocks;
 mod cascaded;
 pub mod convolution;
+#[cfg(feature = "cuda")]
+mod cuda;
 pub mod exchange;
 mod files;
 mod gradients;
+mod kernel_choice;
 pub mod learner;
 mod mirrored;
 pub mod model_rng;
@@ -36,6 +39,8 @@ pub mod weights;
 
 pub use blocks::{ConvUnit, LEAKY_SLOPE, ResidualUnit, leaky_relu};
 pub use cascaded::{Cascaded, CascadedConfig};
+pub use convolution::convolve;
+pub use kernel_choice::{KernelChoice, choose_kernels};
 pub use learner::Learner;
 pub use mirrored::{MIRRORINGS, Mirrored};
 pub use model_rng::ModelRng;

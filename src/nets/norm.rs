@@ -2,9 +2,12 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
+use burn::tensor::activation::relu;
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::nets::cast;
+#[cfg(feature = "cuda")]
+use crate::nets::cuda;
+use crate::nets::{LEAKY_SLOPE, cast, leaky_relu};
 
 /// Group normalisation (Wu and He 2018) with a learned scale and shift per channel.
 ///
@@ -42,6 +45,37 @@ impl Norm {
 
     /// Normalises each group of each sample, `[b, c, d, h, w]`; in f32, and back to the input's type.
     pub fn forward(&self, volume: Tensor<5>) -> Tensor<5> {
+        self.forward_activated(volume, 1.0, |normalised| normalised)
+    }
+
+    /// [`Self::forward`] and ReLU.
+    pub fn forward_relu(&self, volume: Tensor<5>) -> Tensor<5> {
+        self.forward_activated(volume, 0.0, relu)
+    }
+
+    /// [`Self::forward`] and leaky ReLU.
+    pub fn forward_leaky_relu(&self, volume: Tensor<5>) -> Tensor<5> {
+        self.forward_activated(volume, LEAKY_SLOPE, leaky_relu)
+    }
+
+    /// Normalises, and applies an activation that is linear on either side of zero, with `slope` below.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables))]
+    fn forward_activated(
+        &self,
+        volume: Tensor<5>,
+        slope: f64,
+        activation: impl Fn(Tensor<5>) -> Tensor<5>,
+    ) -> Tensor<5> {
+        #[cfg(feature = "cuda")]
+        if cuda::normalises(&volume) {
+            let (epsilon, slope) = (self.epsilon as f32, slope as f32);
+            let settings = cuda::NormSettings { groups: self.groups, epsilon, slope };
+            return cuda::normalise(volume, self.weight.val(), self.bias.val(), settings);
+        }
+        activation(self.normalise(volume))
+    }
+
+    fn normalise(&self, volume: Tensor<5>) -> Tensor<5> {
         let shape @ [b, c, d, h, w] = volume.dims();
         let dtype = volume.dtype();
         let g = self.groups;

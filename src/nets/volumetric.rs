@@ -9,6 +9,8 @@ use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::nets::cast;
+#[cfg(feature = "cuda")]
+use crate::nets::cuda;
 
 /// Maximum pooling 2x2x2, stride 2: `[b, c, d, h, w]` to `[b, c, d/2, h/2, w/2]`. Where voxels tie,
 /// the gradient goes to the first in memory order, as PyTorch's does.
@@ -16,6 +18,11 @@ use crate::nets::cast;
 /// # Panics
 /// If an axis is odd.
 pub fn max_pool(volume: Tensor<5>) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if cuda::computes(&volume) {
+        assert_even(volume.dims());
+        return cuda::max_pool(volume);
+    }
     pool_with(volume, |planes, kernel| max_pool2d(planes, MaxPoolOptions::new(kernel)))
 }
 
@@ -32,10 +39,14 @@ pub fn mean_pool(volume: Tensor<5>) -> Tensor<5> {
 /// for a chain of `max_dim` and 8.7 + 16.8 ms for pairwise maxima.
 fn pool_with(volume: Tensor<5>, pool: impl Fn(Tensor<4>, [usize; 2]) -> Tensor<4>) -> Tensor<5> {
     let [b, c, d, h, w] = volume.dims();
-    assert!([d, h, w].iter().all(|extent| extent % 2 == 0), "odd extent in {d} x {h} x {w}");
+    assert_even(volume.dims());
     let in_plane = pool(volume.reshape([b * c, d, h, w]), [2, 2]);
     let across = pool(in_plane.reshape([b, c, d, h * w / 4]), [2, 1]);
     across.reshape([b, c, d / 2, h / 2, w / 2])
+}
+
+fn assert_even([_, _, d, h, w]: [usize; 5]) {
+    assert!([d, h, w].iter().all(|extent| extent % 2 == 0), "odd extent in {d} x {h} x {w}");
 }
 
 /// Trilinear up-sampling by two with half-pixel centres (`align_corners = false`): voxel `i` of the
@@ -46,6 +57,10 @@ fn pool_with(volume: Tensor<5>, pool: impl Fn(Tensor<4>, [usize; 2]) -> Tensor<4
 /// give the same figures, but on the CPU (8 channels, 32^3 to 64^3, forward and backward) they take
 /// 8.9 + 15.9 ms against 7.5 + 8.2 ms, and 2.3 + 2.5 ms against 0.6 + 0.6 ms at 32 channels of 16^3.
 pub fn upsample_trilinear(volume: Tensor<5>) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if cuda::computes(&volume) {
+        return cuda::upsample(volume);
+    }
     let [b, c, d, h, w] = volume.dims();
     let device = volume.device();
     let dtype = volume.dtype();

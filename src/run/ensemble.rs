@@ -255,7 +255,7 @@ impl ResolvedEnsemble {
     /// # Errors
     /// If the device is not there.
     pub fn build_predictor(&self) -> Result<Box<dyn Predictor>, Failure> {
-        let chosen = device::choose_device(self.first_run_config().device)?;
+        let chosen = device::choose_for_run(self.first_run_config())?;
         let mirrored = self.mirrored;
         let parts = self.members.iter().map(|member| {
             let config = Arc::clone(&member.config);

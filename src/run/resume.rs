@@ -70,7 +70,7 @@ pub fn resume_run(
             folder.display(),
         )));
     }
-    let chosen = device::choose_device(config.run.device)?;
+    let chosen = device::choose_for_run(&config.run)?;
     chosen.check_precision(config.run.precision)?;
     write_json(&directory.path().join(ENDPOINT), &session.endpoint)?;
     publish_info(&config, &chosen);

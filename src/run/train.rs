@@ -31,7 +31,7 @@ pub fn train(
 ) -> Result<RunSummary, Failure> {
     let started = Instant::now();
     place.check_is_free()?;
-    let chosen = device::choose_device(config.run.device)?;
+    let chosen = device::choose_for_run(&config.run)?;
     chosen.check_precision(config.run.precision)?;
     let store = open_store(&config.run)?;
     weights_file::read_initial_weights(config)?;

@@ -65,7 +65,7 @@ class Run:
 
     def lead(self, network, precision):
         """bench-step of one network on the stand-in; its record."""
-        record = os.path.join(self.folder, f"record-{network}-{precision}" + ("-short" if self.options.short else ""))
+        record = os.path.join(self.folder, f"record-{self.options.kernels}-{network}-{precision}" + ("-short" if self.options.short else ""))
         if self.options.kept and os.path.exists(record):
             return Record(record)
         environment = {**{name: value for name, value in os.environ.items() if not name.startswith("STANDIN_")},
@@ -76,7 +76,7 @@ class Run:
             environment["STANDIN_MEMORY_MIB"] = str(self.options.memory_mib)
         patch = 32 if self.options.short else 128
         words = [self.options.binary, "bench-step", "--model", network, "--device", "cuda", "--precision", precision,
-                 "--patch", str(patch), "--batch", str(BATCH[network]), "--warmup", "1", "--steps", "3", "--json"]
+                 "--patch", str(patch), "--batch", str(BATCH[network]), "--warmup", "1", "--steps", "3", "--json", "--set", f"kernels={self.options.kernels}"]
         if self.options.short:
             words += ["--set", "model.settings={" + ",".join(SHORT[network]) + "}"]
         begun = time.monotonic()
@@ -164,6 +164,7 @@ class Run:
             committed = {}
         size = "short" if self.options.short else "full"
         part = f"sm_{self.options.architecture} {size}" + (f" {self.options.memory_mib} MiB" if self.options.memory_mib else "")
+        part += " own" if self.options.kernels == "own" else ""
         held = committed.setdefault(part, {})
         for name, measured in figures.items():
             for field in HELD if name in held else []:
@@ -195,6 +196,7 @@ def main():
     parser.add_argument("--short", action="store_true", help="small networks")
     parser.add_argument("--networks", default=",".join(BATCH))
     parser.add_argument("--precisions", default="f32,bf16")
+    parser.add_argument("--kernels", choices=("cubecl", "own"), default="cubecl", help="of convolutions, norms, pooling and up-sampling")
     parser.add_argument("--architecture", type=int, default=90)
     parser.add_argument("--memory-mib", type=int, help="of the card, otherwise than the architecture's")
     parser.add_argument("--kept", action="store_true", help="take the records of the last run where they are there")

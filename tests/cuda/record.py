@@ -33,6 +33,16 @@ class Record:
         wanted = {number for number, (_, name) in self.kernels.items() if text in f"{name} {self.kinds[number]}"}
         return sum(letter == "l" and rest.split(" ", 1)[0] in wanted for letter, rest in self.events)
 
+    def launches_of_step(self, image_bytes, steps):
+        """Launches by kernel of the last step under the clock, of `steps`, and how often the tuner measured in it."""
+        uploads = [at for at, (letter, rest) in enumerate(self.events) if letter == "u" and int(rest) == image_bytes]
+        # At the end: so many steps under the clock, up to three passes, inference.
+        behind = min(steps, 3) + 1
+        if len(uploads) < steps + behind + 1:
+            raise ValueError(f"{len(uploads)} uploads of {image_bytes} bytes, of {steps + behind + 1} at least")
+        calls, launches, _ = self.count(uploads[-behind - 1], uploads[-behind])
+        return launches, calls["t"]
+
     def shared_bytes(self):
         """The most dynamic shared memory and the most threads that each source was launched with."""
         most = collections.defaultdict(lambda: (0, 0))

@@ -31,10 +31,18 @@ FORCED = ["", "[wmma plain]", "[wmma cp.async]", "[wmma tma]", "[mma plain]", "[
 # One sample of each candidate: the stand-in's clock is always right, and each costs a run on the CPU. And all candidates: a
 # tuner is content with the first that is as fast as it has measured the card to be.
 TUNING = "[autotune]\ndisable_short_circuit = true\n[autotune.bench]\nmin_samples = 1\nmax_samples = 1\nshort_circuit_samples = 1\n"
+# Extent of a patch, steps, and settings.
 NETWORKS = {
     "unet": (16, 10, ["base_width=4", "levels=2"]),
     "resunet_vae": (16, 10, ["base_width=4", "groups=2", "encoder_units=[1,1]"]),
     "cascaded": (16, 1, ["base_width=2", "levels=2"]),
+}
+# Launches a step of own kernels: each convolution once forward, once for its input's gradient (not of images) and once for its
+# kernel's, each norm once each way.
+OWN_PASSES = {
+    "unet": {"correlate": 13, "kernel_gradient": 7, "norm_apply": 12},
+    "resunet_vae": {"correlate": 31, "kernel_gradient": 16, "norm_apply": 20},
+    "cascaded": {"correlate": 57, "kernel_gradient": 30, "norm_apply": 36},
 }
 # Relative differences of a step's loss from the CPU's in f32: TF32 has 10 bits, bf16 has 8.
 TOLERANCE = {"f32": 2e-3, "bf16": 3e-2}
@@ -90,7 +98,7 @@ class Run:
         name = f"{forced or 'as tuned'}, schedule {seed}"
         costs = f"{forced}=1;=1000" if forced else ""
         size = "--tiny" if self.options.small_operations else "--tiles"
-        done = self.call(["check-device", "--device", "cuda", size], self.environment(costs, seed), name)
+        done = self.call(["check-device", "--device", "cuda", "--kernels", self.options.kernels, size], self.environment(costs, seed), name)
         if done is None:
             return
         record = Record(os.path.join(self.folder, "record"))
@@ -115,13 +123,14 @@ class Run:
         side, steps, settings = NETWORKS[network]
         steps = min(steps, 3) if self.options.short else steps
         words = ["bench-step", "--model", network, "--precision", precision, "--patch", str(side), "--batch", "1", "--warmup", "0",
-                 "--steps", str(max(1, steps - 1)), "--set", "model.settings={" + ",".join(settings) + "}"]
+                 "--steps", str(max(1, steps - 1)), "--set", "model.settings={" + ",".join(settings) + "}", "--set", f"kernels={self.options.kernels}"]
         name, begun = f"{network} in {precision}", time.monotonic()
         exact = self.call([part if part != precision else "f32" for part in words] + ["--device", "cpu"], dict(os.environ), name)
         done = self.call([*words, "--device", "cuda"], self.environment("", self.options.seeds[0]), name)
         if done is None or exact is None:
             return
-        for text in Record(os.path.join(self.folder, "record")).wrong:
+        record = Record(os.path.join(self.folder, "record"))
+        for text in record.wrong:
             self.problem(f"{name}: {text}")
         for one in (done, exact):
             if one.returncode:
@@ -131,11 +140,25 @@ class Run:
         if len(losses) != len(expected):
             self.problem(f"{name}: {len(losses)} losses, {len(expected)} on the CPU")
             return
+        # Images go over in f16, four modalities; the first step is not under the clock.
+        self.check_step(network, name, *record.launches_of_step(4 * 2 * side**3, len(losses) - 1))
         differences = [abs(one - other) / abs(other) for one, other in zip(losses, expected)]
         tell(f"{name}: {len(losses)} steps, loss {losses[0]:.4f} to {losses[-1]:.4f} (CPU: {expected[-1]:.4f}), differences at most "
              f"{max(differences):.1e}, {time.monotonic() - begun:.0f} s")
         if not max(differences) <= TOLERANCE[precision]:
             self.problem(f"{name}: losses differ by {max(differences):.1e}, more than {TOLERANCE[precision]:.0e}: {losses} {expected}")
+
+    def check_step(self, network, name, launches, measurements):
+        """A step behind all tuning: with own kernels, each of their passes and none of CubeCL's convolutions."""
+        passes = {kernel: launches[kernel] for kernel in OWN_PASSES[network]}
+        tell(f"{name}: {sum(launches.values())} launches a step, of them {passes}")
+        if measurements:
+            self.problem(f"{name}: kernels were timed in the step whose launches are counted")
+        if self.options.kernels == "own" and passes != OWN_PASSES[network]:
+            self.problem(f"{name}: it takes {OWN_PASSES[network]}")
+        strange = [kernel for kernel in launches if "conv" in kernel and (self.options.kernels == "own")]
+        if strange:
+            self.problem(f"{name}: CubeCL's {strange} were launched")
 
     def run(self):
         for forced in self.options.forced:
@@ -159,6 +182,7 @@ def main():
     parser.add_argument("--no-operations", action="store_true", help="training alone")
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--small-operations", action="store_true", help="check-device --tiny in place of --tiles")
+    parser.add_argument("--kernels", choices=("cubecl", "own"), default="cubecl", help="of convolutions, norms, pooling and up-sampling")
     parser.add_argument("--architecture", type=int, default=90)
     parser.add_argument("--check", action="store_true", help="bounds and races")
     parser.add_argument("--show", action="store_true", help="all that check-device says")

@@ -10,6 +10,7 @@ use crate::nets::cast;
 
 mod correlate;
 mod correlation;
+mod flex;
 mod geometry;
 mod kernel_gradient;
 mod lanes;
@@ -73,22 +74,39 @@ pub struct Convolution {
 impl Convolution {
     /// `[b, in, d, h, w]` to `[b, out, d / stride, h / stride, w / stride]`.
     pub fn forward(&self, volume: Tensor<5>) -> Tensor<5> {
-        let dtype = volume.dtype();
-        let weight = cast(self.weight.val(), dtype);
-        let bias = self.bias.as_ref().map(|bias| cast(bias.val(), dtype));
-        if dtype == DType::F32 && is_cpu(&volume.device()) {
-            let answer = operation::convolve(volume, weight, self.stride, self.groups);
-            let Some(bias) = bias else { return answer };
-            return answer + bias.reshape([1, -1, 1, 1, 1]);
-        }
-        let pad = weight.dims()[2] / 2;
-        let options = ConvOptions::new([self.stride; 3], [pad; 3], [1; 3], self.groups);
-        conv3d(volume, weight, bias, options)
+        let bias = self.bias.as_ref().map(Param::val);
+        convolve(volume, self.weight.val(), bias, self.stride, self.groups)
     }
 }
 
-fn is_cpu(device: &Device) -> bool {
-    device.clone().without_autodiff() == Device::flex()
+/// Convolves `[b, c, d, h, w]` with a zero-padded kernel `[k, c/groups, s, s, s]` of odd size and adds a bias
+/// `[k]`, both f32, to `[b, k, d', h', w']`, `d' = ceil(d / stride)`: by passes of our own on the CPU in f32 and
+/// on CUDA GPUs, by Burn's elsewhere.
+pub fn convolve(
+    volume: Tensor<5>,
+    kernel: Tensor<5>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    groups: usize,
+) -> Tensor<5> {
+    let dtype = volume.dtype();
+    let bias = bias.map(|bias| cast(bias, dtype));
+    if has_own_passes(&volume) {
+        let answer = operation::convolve(volume, kernel, stride, groups);
+        let Some(bias) = bias else { return answer };
+        return answer + bias.reshape([1, -1, 1, 1, 1]);
+    }
+    let pad = kernel.dims()[2] / 2;
+    let options = ConvOptions::new([stride; 3], [pad; 3], [1; 3], groups);
+    conv3d(volume, cast(kernel, dtype), bias, options)
+}
+
+fn has_own_passes(volume: &Tensor<5>) -> bool {
+    #[cfg(feature = "cuda")]
+    if crate::nets::cuda::computes(volume) {
+        return true;
+    }
+    volume.dtype() == DType::F32 && volume.device().without_autodiff() == Device::flex()
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! CPU convolution as an operation of its own, with gradients of its own.
+//! Convolution as an operation of its own, with gradients of its own, on the CPU and on CUDA GPUs.
 //!
-//! Burn's own (flex 0.22.1) lays out columns one value at a time, and computes the gradient of a
+//! Burn's own on the CPU (flex 0.22.1) lays out columns one value at a time, and computes the gradient of a
 //! kernel by a convolution whose kernel is the whole output gradient. Here values are read where
 //! they lie in a window of a few planes, into sums that stay in vector registers. The record is
-//! `benches/runs/2026-11-24-step.md`.
+//! `benches/runs/2026-11-24-step.md`. On CUDA GPUs, the passes are those of `nets/cuda`.
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -11,16 +11,21 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{Tensor, TensorData};
-use burn_flex::FlexTensor;
+use burn::backend::{
+    Autodiff, AutodiffBackend, Backend, Dispatch, TensorMetadata, backend_extension,
+};
+use burn::tensor::Tensor;
+#[cfg(feature = "cuda")]
+use burn::tensor::{DType, Shape};
+#[cfg(feature = "cuda")]
+use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 
-use crate::nets::convolution::correlate::{Channels, PackedKernel, correlate_volume};
-use crate::nets::convolution::geometry;
-use crate::nets::convolution::kernel_gradient::KernelGradientInput;
+#[cfg(feature = "cuda")]
+use crate::nets::cuda::convolution as cuda;
 
 /// Convolves `[b, c, d, h, w]` with a zero-padded kernel `[k, c/groups, s, s, s]` of odd size to
-/// `[b, k, d', h', w']`, `d' = ceil(d / stride)`. Both are f32 and on the CPU.
+/// `[b, k, d', h', w']`, `d' = ceil(d / stride)`. On the CPU both are f32; on a CUDA GPU the volume is f32
+/// or bf16 and the kernel f32, 1 or 3 voxels wide.
 pub(super) fn convolve(
     volume: Tensor<5>,
     kernel: Tensor<5>,
@@ -31,28 +36,88 @@ pub(super) fn convolve(
     Tensor::from_dispatch(<Dispatch as Convolve>::convolve(volume, kernel, stride, groups))
 }
 
-#[backend_extension(Flex, Autodiff)]
+/// Passes of a convolution.
+#[backend_extension(Flex, Cube: cfg(feature = "cuda"), Autodiff, Fusion: cfg(feature = "cuda"))]
 pub(super) trait Convolve: Backend {
+    #[fusion(dtype = volume, shape = output_shape(volume, kernel, *stride))]
     fn convolve(
         volume: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
         stride: usize,
         groups: usize,
     ) -> FloatTensor<Self>;
-}
 
-impl Convolve for Flex {
-    fn convolve(
-        volume: FlexTensor,
-        kernel: FlexTensor,
+    /// Gradient of a volume of extent `[d, h, w]`, from its output's.
+    #[fusion(dtype = slopes, shape = volume_shape(slopes, kernel, *extent, *groups))]
+    fn volume_gradient(
+        slopes: FloatTensor<Self>,
+        kernel: FloatTensor<Self>,
+        extent: [usize; 3],
         stride: usize,
         groups: usize,
-    ) -> FlexTensor {
-        ConvShape::of_tensors(&volume, &kernel, stride, groups).compute_output(&volume, &kernel)
+    ) -> FloatTensor<Self>;
+
+    /// Gradient of a kernel of `side` voxels along each axis.
+    #[fusion(dtype = DType::F32, shape = kernel_shape(volume, slopes, *side, *groups))]
+    fn kernel_gradient(
+        volume: FloatTensor<Self>,
+        slopes: FloatTensor<Self>,
+        side: usize,
+        stride: usize,
+        groups: usize,
+    ) -> FloatTensor<Self>;
+}
+
+#[cfg(feature = "cuda")]
+fn output_shape(volume: &Shape, kernel: &Shape, stride: usize) -> Shape {
+    let along = |axis: usize| volume[axis].div_ceil(stride);
+    Shape::from([volume[0], kernel[0], along(2), along(3), along(4)])
+}
+
+#[cfg(feature = "cuda")]
+fn volume_shape(slopes: &Shape, kernel: &Shape, extent: [usize; 3], groups: usize) -> Shape {
+    let [d, h, w] = extent;
+    Shape::from([slopes[0], kernel[1] * groups, d, h, w])
+}
+
+#[cfg(feature = "cuda")]
+fn kernel_shape(volume: &Shape, slopes: &Shape, side: usize, groups: usize) -> Shape {
+    Shape::from([slopes[1], volume[1] / groups, side, side, side])
+}
+
+#[cfg(feature = "cuda")]
+impl Convolve for CubeBackend {
+    fn convolve(
+        volume: CubeTensor,
+        kernel: CubeTensor,
+        stride: usize,
+        groups: usize,
+    ) -> CubeTensor {
+        cuda::convolve(volume, kernel, stride, groups)
+    }
+
+    fn volume_gradient(
+        slopes: CubeTensor,
+        kernel: CubeTensor,
+        extent: [usize; 3],
+        stride: usize,
+        groups: usize,
+    ) -> CubeTensor {
+        cuda::volume_gradient(slopes, kernel, extent, stride, groups)
+    }
+
+    fn kernel_gradient(
+        volume: CubeTensor,
+        slopes: CubeTensor,
+        side: usize,
+        stride: usize,
+        groups: usize,
+    ) -> CubeTensor {
+        cuda::kernel_gradient(volume, slopes, side, stride, groups)
     }
 }
 
-impl<C: CheckpointStrategy> Convolve for Autodiff<Flex, C> {
+impl<B: Convolve, C: CheckpointStrategy> Convolve for Autodiff<B, C> {
     fn convolve(
         volume: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
@@ -65,10 +130,13 @@ impl<C: CheckpointStrategy> Convolve for Autodiff<Flex, C> {
                 let inputs = [tracked.checkpoint(&volume), tracked.checkpoint(&kernel)];
                 let volume = volume.into_primitive();
                 let kernel = kernel.into_primitive();
-                let form = ConvShape::of_tensors(&volume, &kernel, stride, groups);
-                tracked.finish((inputs, form), form.compute_output(&volume, &kernel))
+                let shape = volume.shape();
+                let extent = [shape[2], shape[3], shape[4]];
+                let state =
+                    SavedConvolution { inputs, extent, side: kernel.shape()[2], stride, groups };
+                tracked.finish(state, B::convolve(volume, kernel, stride, groups))
             }
-            OpsKind::UnTracked(untracked) => untracked.finish(Flex::convolve(
+            OpsKind::UnTracked(untracked) => untracked.finish(B::convolve(
                 volume.into_primitive(),
                 kernel.into_primitive(),
                 stride,
@@ -76,13 +144,46 @@ impl<C: CheckpointStrategy> Convolve for Autodiff<Flex, C> {
             )),
         }
     }
+
+    fn volume_gradient(
+        slopes: FloatTensor<Self>,
+        kernel: FloatTensor<Self>,
+        extent: [usize; 3],
+        stride: usize,
+        groups: usize,
+    ) -> FloatTensor<Self> {
+        let (slopes, kernel) = (slopes.into_primitive(), kernel.into_primitive());
+        Self::from_inner(B::volume_gradient(slopes, kernel, extent, stride, groups))
+    }
+
+    fn kernel_gradient(
+        volume: FloatTensor<Self>,
+        slopes: FloatTensor<Self>,
+        side: usize,
+        stride: usize,
+        groups: usize,
+    ) -> FloatTensor<Self> {
+        let (volume, slopes) = (volume.into_primitive(), slopes.into_primitive());
+        Self::from_inner(B::kernel_gradient(volume, slopes, side, stride, groups))
+    }
 }
 
 #[derive(Debug)]
 struct ConvolveBackward;
 
-impl Backward<Flex, 2> for ConvolveBackward {
-    type State = ([NodeId; 2], ConvShape);
+/// State that a convolution's gradients need of it.
+#[derive(Debug, Clone)]
+struct SavedConvolution {
+    /// Volume and kernel.
+    inputs: [NodeId; 2],
+    extent: [usize; 3],
+    side: usize,
+    stride: usize,
+    groups: usize,
+}
+
+impl<B: Convolve> Backward<B, 2> for ConvolveBackward {
+    type State = SavedConvolution;
 
     fn backward(
         self,
@@ -91,111 +192,17 @@ impl Backward<Flex, 2> for ConvolveBackward {
         checkpointer: &mut Checkpointer,
     ) {
         let [of_volume, of_kernel] = ops.parents;
-        let slopes = gradients.consume::<Flex>(&ops.node);
-        let ([volume, kernel], form) = ops.state;
-        let volume = checkpointer.retrieve_node_output::<FlexTensor>(volume);
-        let kernel = checkpointer.retrieve_node_output::<FlexTensor>(kernel);
+        let slopes = gradients.consume::<B>(&ops.node);
+        let SavedConvolution { inputs: [volume, kernel], extent, side, stride, groups } = ops.state;
+        let volume = checkpointer.retrieve_node_output::<FloatTensor<B>>(volume);
+        let kernel = checkpointer.retrieve_node_output::<FloatTensor<B>>(kernel);
         if let Some(node) = of_kernel {
-            gradients.register::<Flex>(node.id, form.kernel_gradient(&volume, &slopes));
+            let gradient = B::kernel_gradient(volume, slopes.clone(), side, stride, groups);
+            gradients.register::<B>(node.id, gradient);
         }
         if let Some(node) = of_volume {
-            gradients.register::<Flex>(node.id, form.volume_gradient(&slopes, &kernel));
+            let gradient = B::volume_gradient(slopes, kernel, extent, stride, groups);
+            gradients.register::<B>(node.id, gradient);
         }
     }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct ConvShape {
-    samples: usize,
-    groups: usize,
-    /// Input channels of a group.
-    inputs: usize,
-    /// Output channels of a group.
-    outputs: usize,
-    extent: [usize; 3],
-    side: usize,
-    stride: usize,
-}
-
-impl ConvShape {
-    fn of_tensors(volume: &FlexTensor, kernel: &FlexTensor, stride: usize, groups: usize) -> Self {
-        let volume = volume.shape();
-        let kernel = kernel.shape();
-        Self {
-            samples: volume[0],
-            groups,
-            inputs: kernel[1],
-            outputs: kernel[0] / groups,
-            extent: [volume[2], volume[3], volume[4]],
-            side: kernel[2],
-            stride,
-        }
-    }
-
-    fn compute_output(self, volume: &FlexTensor, kernel: &FlexTensor) -> FlexTensor {
-        let Self { samples, groups, inputs, outputs, side, .. } = self;
-        let volume = volume.to_contiguous();
-        let kernel = kernel.to_contiguous();
-        let kernel = as_values(&kernel);
-        let channels = Channels { groups, from: inputs, to: outputs };
-        let weight = |to: usize, from: usize, [z, y, x]: [usize; 3]| {
-            kernel[(((to * inputs + from) * side + z) * side + y) * side + x]
-        };
-        let lattice = geometry::of_convolution(self.extent, side, self.stride);
-        let target = lattice.map(|axis| axis.outputs);
-        let pass = PackedKernel::new(lattice, channels, weight);
-        let answer = correlate_volume(as_values(&volume), samples, channels, &[pass], target);
-        volumes_to_tensor(answer, samples * groups * outputs, samples, target)
-    }
-
-    /// Computes [`Self::compute_output`] of the output gradient, with the kernel flipped and its
-    /// channels exchanged.
-    fn volume_gradient(self, slopes: &FlexTensor, kernel: &FlexTensor) -> FlexTensor {
-        let Self { samples, groups, inputs, outputs, side, .. } = self;
-        let slopes = slopes.to_contiguous();
-        let kernel = kernel.to_contiguous();
-        let kernel = as_values(&kernel);
-        let channels = Channels { groups, from: outputs, to: inputs };
-        let weight = |to: usize, from: usize, [z, y, x]: [usize; 3]| {
-            let output = to / inputs * outputs + from;
-            kernel[(((output * inputs + to % inputs) * side + z) * side + y) * side + x]
-        };
-        let lattices = geometry::of_transpose(self.extent, side, self.stride).into_iter();
-        let passes: Vec<PackedKernel> =
-            lattices.map(|lattice| PackedKernel::new(lattice, channels, weight)).collect();
-        let gradient =
-            correlate_volume(as_values(&slopes), samples, channels, &passes, self.extent);
-        volumes_to_tensor(gradient, samples * groups * inputs, samples, self.extent)
-    }
-
-    fn kernel_gradient(self, volume: &FlexTensor, slopes: &FlexTensor) -> FlexTensor {
-        let Self { samples, groups, inputs, outputs, side, .. } = self;
-        let volume = volume.to_contiguous();
-        let slopes = slopes.to_contiguous();
-        let input = KernelGradientInput {
-            lattice: geometry::of_convolution(self.extent, side, self.stride),
-            channels: Channels { groups, from: inputs, to: outputs },
-            volume: as_values(&volume),
-            slopes: as_values(&slopes),
-            samples,
-        };
-        let outputs = groups * outputs;
-        volumes_to_tensor(input.kernel_gradient(), outputs * inputs, outputs, [side; 3])
-    }
-}
-
-fn as_values(contiguous: &FlexTensor) -> &[f32] {
-    contiguous.as_slice().expect("it was made contiguous, and convolve takes f32")
-}
-
-/// Makes a tensor `[first, volumes / first, d, h, w]`.
-fn volumes_to_tensor(
-    values: Vec<f32>,
-    volumes: usize,
-    first: usize,
-    extent: [usize; 3],
-) -> FlexTensor {
-    let [depth, height, width] = extent;
-    let shape = [first, volumes / first, depth, height, width];
-    FlexTensor::from_data(TensorData::new(values, shape))
 }

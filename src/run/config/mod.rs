@@ -19,7 +19,7 @@ use toml::Table;
 use crate::augment::AugmentConfig;
 use crate::base::{ConfigError, check_value, schema_of};
 use crate::eval::SlidingConfig;
-use crate::nets::{ArchitectureEntry, Blueprint, OptimiserConfig, Precision};
+use crate::nets::{ArchitectureEntry, Blueprint, KernelChoice, OptimiserConfig, Precision};
 use crate::pipeline::ingest::IngestWorkers;
 use crate::pipeline::{CropConfig, DrillConfig, Footprint, LoaderConfig, LoaderMemory, loader};
 use crate::run::Failure;
@@ -47,6 +47,9 @@ pub struct RunConfig {
     /// Training device: `auto`, `cpu`, `cuda` or `wgpu`.
     #[schemars(extend("x-decides" = false))]
     pub device: DeviceChoice,
+    /// Kernels of convolutions, norms, pooling and up-sampling on a CUDA GPU, `cubecl` or `own`.
+    #[schemars(extend("x-decides" = false))]
+    pub kernels: KernelChoice,
     /// Precision of the network's arithmetic in training, `f32` or `bf16`; weights are always f32.
     pub precision: Precision,
     /// Cases and cache.
@@ -87,6 +90,7 @@ impl Default for RunConfig {
             schema: SCHEMA,
             seed: 20181,
             device: DeviceChoice::Auto,
+            kernels: KernelChoice::Cubecl,
             precision: Precision::F32,
             data: DataConfig::default(),
             model: ModelConfig::default(),

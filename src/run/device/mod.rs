@@ -7,8 +7,9 @@ use burn::tensor::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::nets::Precision;
+use crate::nets::{Precision, choose_kernels};
 use crate::run::Failure;
+use crate::run::config::RunConfig;
 use crate::run::device::cuda::{Gpu, Missing};
 
 /// Device asked for.
@@ -73,6 +74,15 @@ impl ChosenDevice {
             precision.name()
         )))
     }
+}
+
+/// Finds the device of a run, and chooses its kernels.
+///
+/// # Errors
+/// Those of [`choose_device`].
+pub fn choose_for_run(run: &RunConfig) -> Result<ChosenDevice, Failure> {
+    choose_kernels(run.kernels);
+    choose_device(run.device)
 }
 
 /// Finds the device.

@@ -95,7 +95,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     let run = &config.run;
     let patch = run.crop.patch;
     config.blueprint.fits_patch(patch)?;
-    let chosen = device::choose_device(run.device)?;
+    let chosen = device::choose_for_run(run)?;
     chosen.check_precision(run.precision)?;
     let products = chosen.products(run.precision).to_string();
     let ChosenDevice { device, name, .. } = chosen;

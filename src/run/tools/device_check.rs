@@ -4,16 +4,14 @@
 //! What a GPU lacks or gets wrong shows here, at sizes that take seconds, before it shows in a run.
 
 use burn::tensor::activation::{relu, sigmoid};
-use burn::tensor::module::conv3d;
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::base::{ConfigError, Domain, KeyedRng, SampleKey};
 use crate::nets::{
-    ARCHITECTURES, ArchitectureEntry, Blueprint, Norm, OptimiserConfig, Precision, leaky_relu,
-    max_pool, mean_pool, transposed_convolution, upsample_trilinear,
+    ARCHITECTURES, ArchitectureEntry, Blueprint, Norm, OptimiserConfig, Precision, convolve,
+    leaky_relu, max_pool, mean_pool, transposed_convolution, upsample_trilinear,
 };
 use crate::run::tools::bench_step::draw_batch;
 use crate::train::{LossConfig, feed};
@@ -69,11 +67,11 @@ const JOINED: [&[[usize; 5]]; 2] =
     [&[[2, 3, 4, 2, 6], [2, 1, 4, 2, 6]], &[[2, 30, 8, 10, 12], [2, 34, 8, 10, 12]]];
 
 static OPERATIONS: &[Operation] = &[
-    ("convolution 3x3x3", DENSE, |x| convolve(x, 1, 1, 1)),
-    ("convolution 3x3x3, stride 2", DENSE, |x| convolve(x, 2, 1, 1)),
-    ("convolution 3x3x3, 4 groups", GROUPED, |x| convolve(x, 1, 1, 4)),
-    ("convolution 3x3x3, stride 2, 4 groups", GROUPED, |x| convolve(x, 2, 1, 4)),
-    ("convolution 1x1x1", POINTWISE, |x| convolve(x, 1, 0, 1)),
+    ("convolution 3x3x3", DENSE, |x| convolve_operands(x, 1, 1)),
+    ("convolution 3x3x3, stride 2", DENSE, |x| convolve_operands(x, 2, 1)),
+    ("convolution 3x3x3, 4 groups", GROUPED, |x| convolve_operands(x, 1, 4)),
+    ("convolution 3x3x3, stride 2, 4 groups", GROUPED, |x| convolve_operands(x, 2, 4)),
+    ("convolution 1x1x1", POINTWISE, |x| convolve_operands(x, 1, 1)),
     ("transposed convolution 2x2x2", TRANSPOSED, |x| {
         transposed_convolution(x[0].clone(), x[1].clone())
     }),
@@ -86,6 +84,12 @@ static OPERATIONS: &[Operation] = &[
     ("group norm", NORMED, |x| {
         Norm::group(x[0].dims()[1], 2, 1e-5, &x[0].device()).forward(x[0].clone())
     }),
+    ("instance norm and leaky ReLU", NORMED, |x| {
+        Norm::instance(x[0].dims()[1], 1e-5, &x[0].device()).forward_leaky_relu(x[0].clone())
+    }),
+    ("group norm and ReLU", NORMED, |x| {
+        Norm::group(x[0].dims()[1], 2, 1e-5, &x[0].device()).forward_relu(x[0].clone())
+    }),
     ("ReLU", ACTIVATED, |x| relu(x[0].clone())),
     ("leaky ReLU", ACTIVATED, |x| leaky_relu(x[0].clone())),
     ("sigmoid", ACTIVATED, |x| sigmoid(x[0].clone())),
@@ -96,9 +100,8 @@ static OPERATIONS: &[Operation] = &[
     ("concatenation", JOINED, |x| Tensor::cat(x.to_vec(), 1)),
 ];
 
-fn convolve(x: &[Tensor<5>], stride: usize, padding: usize, groups: usize) -> Tensor<5> {
-    let options = ConvOptions::new([stride; 3], [padding; 3], [1; 3], groups);
-    conv3d(x[0].clone(), x[1].clone(), None, options)
+fn convolve_operands(x: &[Tensor<5>], stride: usize, groups: usize) -> Tensor<5> {
+    convolve(x[0].clone(), x[1].clone(), None, stride, groups)
 }
 
 /// Size of a compared network.

@@ -29,9 +29,12 @@ AHEAD = {
     "add_kernel_parts": ("elements", "lattice"),
     "to_channels_last": ("elements",),
     "max_pool": ("elements", "volume"),
+    "max_pool_gradient": ("elements", "volume"),
     "upsample": ("elements", "volume"),
+    "upsample_gradient": ("elements", "volume"),
     "norm_sums": ("elements", "norm"),
     "norm_statistics": ("elements", "norm"),
+    "norm_gradient_statistics": ("elements", "norm"),
     "norm_apply": ("elements", "norm"),
 }
 

@@ -43,7 +43,8 @@ def variants():
             yield "kernel_gradient", {**tile, "TARGET_GRANULE": granule}
             yield "pack", tile
             yield "add_kernel_parts", tile
-        for file in ("add_parts", "to_channels_last", "norm_statistics", "max_pool", "upsample"):
+        for file in ("add_parts", "to_channels_last", "norm_statistics", "norm_gradient_statistics", "max_pool",
+                     "max_pool_gradient", "upsample", "upsample_gradient"):
             yield file, {"BF16": bf16, "BIAS": 1}
         for file in ("norm_sums", "norm_apply"):
             yield file, {"BF16": bf16, "BACKWARD": 0}

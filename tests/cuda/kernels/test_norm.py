@@ -106,8 +106,8 @@ class Norms(unittest.TestCase):
         launch("norm_sums", backward, grid, [memory[0], memory[1], statistics, weight, bias, sums, norm], [sums])
         gradients = [allocate(case.channels * 4) for _ in range(2)]
         launch(
-            "norm_statistics", {"BF16": int(case.bf16)}, case.groups, [sums, weight, means, *gradients, norm],
-            [means, *gradients], "norm_gradient_statistics", threads=128)
+            "norm_gradient_statistics", {"BF16": int(case.bf16)}, case.groups, [sums, weight, means, *gradients, norm],
+            [means, *gradients], threads=128)
         launch(
             "norm_apply", backward, grid, [memory[0], memory[1], statistics, means, weight, bias, found, norm], [found])
         self.assert_close(found, gradient, case, case.channels, rows, case.pitch, case.bf16, "its input's gradient")

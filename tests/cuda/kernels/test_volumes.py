@@ -33,14 +33,14 @@ class Volumes(unittest.TestCase):
     def setUpClass(cls):
         cls.library, cls.reference = Library(), reference()
 
-    def check(self, file, name, inputs, expected, scale, case):
+    def check(self, name, inputs, expected, scale, case):
         """Launches over a grid `scale` times as fine, and compares with `expected`, [samples, fine, channels]."""
         samples, extent, channels, pitch, bf16 = case
         written = len(expected) // channels
         threads = samples * product(extent) * scale**3 * (pitch * (2 if bf16 else 4) // 16)
         found = allocate(written * pitch * (2 if bf16 else 4))
         geometry = Volume(samples, extent, channels, pitch)
-        self.library.launch(file, {"BF16": int(bf16)}, -(-threads // 256), [*inputs, found, geometry], [found], name)
+        self.library.launch(name, {"BF16": int(bf16)}, -(-threads // 256), [*inputs, found, geometry], [found])
         answer, sizes = doubles(len(expected)), doubles(len(expected))
         for at, value in enumerate(expected):
             answer[at], sizes[at] = value, 1.0
@@ -71,8 +71,8 @@ class Volumes(unittest.TestCase):
                     best = max(block, key=lambda at: (values[at], -at))
                     largest[place] = values[best]
                     gradient[best] = slopes[place]
-                self.check("max_pool", "max_pool", [memory], largest, 1, case)
-                self.check("max_pool", "max_pool_gradient", [memory, slopes_in_memory], gradient, 1, case)
+                self.check("max_pool", [memory], largest, 1, case)
+                self.check("max_pool_gradient", [memory, slopes_in_memory], gradient, 1, case)
 
     def test_up_sampling_is_linear_between_half_pixel_centres_and_its_gradient_is_the_transpose(self):
         for case in CASES:
@@ -100,8 +100,8 @@ class Volumes(unittest.TestCase):
                         for c in range(channels):
                             answer[to * channels + c] += a * b * e * values[of * channels + c]
                             gradient[of * channels + c] += a * b * e * slopes[to * channels + c]
-                self.check("upsample", "upsample", [memory], answer, 2, case)
-                self.check("upsample", "upsample_gradient", [slopes_in_memory], gradient, 1, case)
+                self.check("upsample", [memory], answer, 2, case)
+                self.check("upsample_gradient", [slopes_in_memory], gradient, 1, case)
 
 
 if __name__ == "__main__":

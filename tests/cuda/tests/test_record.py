@@ -43,6 +43,15 @@ class Figures(unittest.TestCase):
         self.assertEqual(record.shared_bytes(), {"aaaa": (2048, 64), "bbbb": (512, 64)})
         self.assertEqual((record.launched("[mma tma]"), record.launched("copy_kernel"), record.launched("[wmma")), (34, 12, 0))
 
+    def test_launches_of_the_last_step_under_the_clock_and_what_was_timed_in_it(self):
+        tuned = [*STEP[:3], "t", *STEP[3:]]
+        weights = ["u 9000000", "u 8000000"]
+        for step, measurements in ((STEP, 0), (tuned, 1)):
+            record = record_of([*self.lines()[:3], *weights, *tuned * 2, *step, *tuned * 2, *STEP[:2], *WINDOW])
+            self.assertEqual(record.launches_of_step(8000000, 2), ({"gemm": 2, "copy_kernel_t_f32": 1}, measurements))
+        with self.assertRaisesRegex(ValueError, "3 uploads of 8000000 bytes, of 6"):
+            record_of(STEP * 3).launches_of_step(8000000, 2)
+
     def test_too_few_steps_are_told(self):
         with self.assertRaisesRegex(ValueError, "--warmup 1 --steps 3"):
             record_of(STEP * 3).figures()

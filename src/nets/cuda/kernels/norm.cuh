@@ -60,3 +60,22 @@ __device__ __forceinline__ float activated(float value, float slope) {
     const float below = slope == 0.0f && value < 0.0f ? 0.0f : value * slope;
     return value > 0.0f ? value : below;
 }
+
+/// Channels of a group at most.
+#define MOST_CHANNELS 1024
+
+/// Sums of one channel over all stretches of a sample, in all lanes of a warp.
+__device__ __forceinline__ double2 channel_sums(const Norm& g, const float* sums, int sample, int channel, int stretches) {
+    double first = 0.0, second = 0.0;
+    for (int stretch = threadIdx.x & 31; stretch < stretches; stretch += 32) {
+        const float* place = sums + (size_t)(sample * stretches + stretch) * 2 * g.pitch + channel;
+        first += place[0];
+        second += place[g.pitch];
+    }
+#pragma unroll
+    for (int distance = 16; distance > 0; distance /= 2) {
+        first += __shfl_xor_sync(0xffffffffu, first, distance);
+        second += __shfl_xor_sync(0xffffffffu, second, distance);
+    }
+    return make_double2(first, second);
+}

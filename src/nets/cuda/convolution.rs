@@ -1,0 +1,187 @@
+//! Launches of a convolution's three passes.
+
+use burn::backend::DType;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::zspace::Shape;
+
+use crate::nets::cuda::geometry::PassGeometry;
+use crate::nets::cuda::kernel::{CudaKernel, KernelFile};
+use crate::nets::cuda::layout::{ChannelsLast, bf16_macro, volume_shape};
+
+/// Convolves `[b, c, d, h, w]`, f32 or bf16, with a zero-padded kernel `[k, c/groups, s, s, s]`, f32, `s` 1
+/// or 3, to `[b, k, d', h', w']`, `d' = ceil(d / stride)`. Products are in TF32 or bf16, sums in f32.
+pub(in crate::nets) fn convolve(
+    volume: CubeTensor,
+    kernel: CubeTensor,
+    stride: usize,
+    groups: usize,
+) -> CubeTensor {
+    let [samples, _, d, h, w] = volume_shape(&volume);
+    let [outputs, inputs, side, ..] = volume_shape(&kernel);
+    let extent = [d, h, w];
+    let [td, th, tw] = extent.map(|axis| axis.div_ceil(stride));
+    let source = ChannelsLast::from_tensor(volume);
+    let target = ChannelsLast::allocate(&source.tensor, [samples, outputs, td, th, tw]);
+    let geometry = PassGeometry {
+        source: extent,
+        target: [td, th, tw],
+        source_pitch: source.pitch,
+        target_pitch: target.pitch,
+        from: inputs,
+        to: outputs / groups,
+        groups,
+        samples,
+        side,
+        stride,
+        is_transposed: false,
+        width: source.tensor.dtype.size(),
+        merged: 1,
+    };
+    let geometry = geometry.merge_groups();
+    correlate(&geometry, &source, kernel, target)
+}
+
+/// Computes the gradient of a convolution's input `[b, c, d, h, w]`, `extent` its `[d, h, w]`, from its
+/// output's.
+pub(in crate::nets) fn volume_gradient(
+    slopes: CubeTensor,
+    kernel: CubeTensor,
+    extent: [usize; 3],
+    stride: usize,
+    groups: usize,
+) -> CubeTensor {
+    let [samples, _, d, h, w] = volume_shape(&slopes);
+    let [outputs, inputs, side, ..] = volume_shape(&kernel);
+    let source = ChannelsLast::from_tensor(slopes);
+    let [td, th, tw] = extent;
+    let target = ChannelsLast::allocate(&source.tensor, [samples, inputs * groups, td, th, tw]);
+    let geometry = PassGeometry {
+        source: [d, h, w],
+        target: extent,
+        source_pitch: source.pitch,
+        target_pitch: target.pitch,
+        from: outputs / groups,
+        to: inputs,
+        groups,
+        samples,
+        side,
+        stride,
+        is_transposed: true,
+        width: source.tensor.dtype.size(),
+        merged: 1,
+    };
+    let geometry = geometry.merge_groups();
+    correlate(&geometry, &source, kernel, target)
+}
+
+/// Computes the gradient of a convolution's kernel, f32 `[k, c/groups, s, s, s]`, from the convolution's
+/// input and its output's gradient.
+pub(in crate::nets) fn kernel_gradient(
+    volume: CubeTensor,
+    slopes: CubeTensor,
+    side: usize,
+    stride: usize,
+    groups: usize,
+) -> CubeTensor {
+    let [samples, inputs, d, h, w] = volume_shape(&volume);
+    let [_, outputs, td, th, tw] = volume_shape(&slopes);
+    let source = ChannelsLast::from_tensor(volume);
+    let slopes = ChannelsLast::from_tensor(slopes);
+    let geometry = PassGeometry {
+        source: [d, h, w],
+        target: [td, th, tw],
+        source_pitch: source.pitch,
+        target_pitch: slopes.pitch,
+        from: inputs / groups,
+        to: outputs / groups,
+        groups,
+        samples,
+        side,
+        stride,
+        is_transposed: false,
+        width: source.tensor.dtype.size(),
+        merged: 1,
+    };
+    let geometry = geometry.merge_groups();
+    let client = &source.tensor.client;
+    let splits = geometry.gradient_splits();
+    let fields = geometry.kernel_fields(splits);
+    let macros = tile_macros(&geometry, source.tensor.dtype);
+    let parts = client.empty(geometry.gradient_parts(splits) * size_of::<f32>());
+    let with_target = [&macros[..], &[target_granule(&geometry)]].concat();
+    CudaKernel::new(KernelFile::KernelGradient, &with_target).launch_blocks(
+        client,
+        geometry.gradient_blocks(splits),
+        &[&source.tensor.handle, &slopes.tensor.handle, &parts],
+        &fields,
+    );
+    let shape = [outputs, inputs / groups, side, side, side];
+    let elements: usize = shape.iter().product();
+    let gradient = client.empty(elements * size_of::<f32>());
+    CudaKernel::new(KernelFile::AddKernelParts, &macros).launch_blocks(
+        client,
+        [elements.div_ceil(256), 1, 1],
+        &[&parts, &gradient],
+        &fields,
+    );
+    let device = source.tensor.device.clone();
+    CubeTensor::new_contiguous(client.clone(), device, Shape::from(shape), gradient, DType::F32)
+}
+
+/// Packs the kernel, multiplies, and adds up the parts where blocks share sums.
+fn correlate(
+    geometry: &PassGeometry,
+    source: &ChannelsLast,
+    kernel: CubeTensor,
+    target: ChannelsLast,
+) -> CubeTensor {
+    let client = &source.tensor.client;
+    let dtype = source.tensor.dtype;
+    let splits = geometry.correlate_splits();
+    let fields = geometry.kernel_fields(splits);
+    let macros = tile_macros(geometry, dtype);
+    let kernel = into_contiguous(kernel);
+    let packed = client.empty(geometry.packed_elements() * geometry.width);
+    CudaKernel::new(KernelFile::Pack, &macros).launch_blocks(
+        client,
+        [geometry.packed_elements().div_ceil(256), 1, 1],
+        &[&kernel.handle, &packed],
+        &fields,
+    );
+    let [d, h, w] = geometry.target;
+    let elements = geometry.samples * d * h * w * geometry.target_pitch;
+    // Without splits there are no parts, and without a bias no bias: any buffer stands for them.
+    let parts = (splits > 1).then(|| client.empty(splits * elements * size_of::<f32>()));
+    let parts = parts.as_ref().unwrap_or(&packed);
+    let no_bias = ("BIAS", 0);
+    let all = [&macros[..], &[target_granule(geometry), no_bias]].concat();
+    CudaKernel::new(KernelFile::Correlate, &all).launch_blocks(
+        client,
+        geometry.correlate_blocks(splits),
+        &[&source.tensor.handle, &packed, &packed, &target.tensor.handle, parts],
+        &fields,
+    );
+    if splits > 1 {
+        CudaKernel::new(KernelFile::AddParts, &[bf16_macro(dtype), no_bias]).launch_blocks(
+            client,
+            [elements.div_ceil(256), 1, 1],
+            &[parts, &packed, &target.tensor.handle],
+            &fields,
+        );
+    }
+    target.tensor
+}
+
+fn tile_macros(geometry: &PassGeometry, dtype: DType) -> [(&'static str, u32); 3] {
+    let size = |bytes: usize| u32::try_from(bytes).expect("a few bytes");
+    [
+        bf16_macro(dtype),
+        ("COLUMNS", size(geometry.block_columns())),
+        ("GRANULE", size(geometry.source_granule())),
+    ]
+}
+
+fn target_granule(geometry: &PassGeometry) -> (&'static str, u32) {
+    ("TARGET_GRANULE", u32::try_from(geometry.target_granule()).expect("a few bytes"))
+}

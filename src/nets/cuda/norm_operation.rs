@@ -1,0 +1,162 @@
+//! A norm and the activation behind it as one operation of CUDA GPUs, with gradients of its own.
+
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::fusion::custom::TensorSpec;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
+use burn::tensor::{DType, Shape, Tensor};
+use burn_cubecl::CubeBackend;
+use burn_cubecl::tensor::CubeTensor;
+
+use crate::nets::cuda::norm::{self, NormSettings};
+
+/// Normalises each group of each sample of `[b, c, d, h, w]`, scales and shifts by `weight` and `bias`, `[c]`,
+/// and applies the activation: ReLU where `slope` is 0, leaky ReLU up to 1, none at 1.
+pub(in crate::nets) fn normalise(
+    volume: Tensor<5>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    settings: NormSettings,
+) -> Tensor<5> {
+    let [volume, weight, bias] =
+        [volume.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    let (answer, _) = <Dispatch as Normalise>::normalise(volume, weight, bias, settings);
+    Tensor::from_dispatch(answer)
+}
+
+/// Passes of a norm.
+#[backend_extension(Cube, Autodiff, Fusion)]
+pub(in crate::nets) trait Normalise: Backend {
+    /// The normalised volume, and mean and inverse deviation of each group, `[b, groups, 2]`.
+    #[fusion(meta = |volume, _weight, _bias, settings| (volume.clone(), of_groups(volume, settings)))]
+    fn normalise(
+        volume: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        settings: NormSettings,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradients of volume, weight and bias.
+    #[fusion(meta = |volume, _slopes, weight, bias, _statistics, _settings| {
+        (volume.clone(), weight.clone(), bias.clone())
+    })]
+    fn norm_gradients(
+        volume: FloatTensor<Self>,
+        slopes: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        settings: NormSettings,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+}
+
+fn of_groups(volume: &TensorSpec, settings: &NormSettings) -> TensorSpec {
+    TensorSpec::new(Shape::from([volume.shape[0], settings.groups, 2]), DType::F32)
+}
+
+impl Normalise for CubeBackend {
+    fn normalise(
+        volume: CubeTensor,
+        weight: CubeTensor,
+        bias: CubeTensor,
+        settings: NormSettings,
+    ) -> (CubeTensor, CubeTensor) {
+        norm::normalise(volume, weight, bias, settings)
+    }
+
+    fn norm_gradients(
+        volume: CubeTensor,
+        slopes: CubeTensor,
+        weight: CubeTensor,
+        bias: CubeTensor,
+        statistics: CubeTensor,
+        settings: NormSettings,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        norm::norm_gradients(volume, slopes, weight, bias, statistics, settings)
+    }
+}
+
+impl<B: Normalise, C: CheckpointStrategy> Normalise for Autodiff<B, C> {
+    fn normalise(
+        volume: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        settings: NormSettings,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let nodes = [volume.node(), weight.node(), bias.node()];
+        match NormaliseBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(mut tracked) => {
+                let inputs = [
+                    tracked.checkpoint(&volume),
+                    tracked.checkpoint(&weight),
+                    tracked.checkpoint(&bias),
+                ];
+                let [volume, weight, bias] =
+                    [volume, weight, bias].map(|tensor| tensor.into_primitive());
+                let (answer, statistics) = B::normalise(volume, weight, bias, settings);
+                let saved = SavedNorm { inputs, statistics: statistics.clone(), settings };
+                (tracked.finish(saved, answer), Self::from_inner(statistics))
+            }
+            OpsKind::UnTracked(untracked) => {
+                let [volume, weight, bias] =
+                    [volume, weight, bias].map(|tensor| tensor.into_primitive());
+                let (answer, statistics) = B::normalise(volume, weight, bias, settings);
+                (untracked.finish(answer), Self::from_inner(statistics))
+            }
+        }
+    }
+
+    fn norm_gradients(
+        volume: FloatTensor<Self>,
+        slopes: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        settings: NormSettings,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [volume, slopes, weight, bias, statistics] =
+            [volume, slopes, weight, bias, statistics].map(|tensor| tensor.into_primitive());
+        let (volume, weight, bias) =
+            B::norm_gradients(volume, slopes, weight, bias, statistics, settings);
+        (Self::from_inner(volume), Self::from_inner(weight), Self::from_inner(bias))
+    }
+}
+
+#[derive(Debug)]
+struct NormaliseBackward;
+
+/// State that a norm's gradients need of it.
+#[derive(Debug, Clone)]
+struct SavedNorm<B: Backend> {
+    /// Volume, weight and bias.
+    inputs: [NodeId; 3],
+    statistics: FloatTensor<B>,
+    settings: NormSettings,
+}
+
+impl<B: Normalise> Backward<B, 3> for NormaliseBackward {
+    type State = SavedNorm<B>;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        gradients: &mut Gradients,
+        checkpointer: &mut Checkpointer,
+    ) {
+        let slopes = gradients.consume::<B>(&ops.node);
+        let SavedNorm { inputs, statistics, settings } = ops.state;
+        let [volume, weight, bias] =
+            inputs.map(|input| checkpointer.retrieve_node_output::<FloatTensor<B>>(input));
+        let (volume, weight, bias) =
+            B::norm_gradients(volume, slopes, weight, bias, statistics, settings);
+        for (node, gradient) in ops.parents.into_iter().zip([volume, weight, bias]) {
+            if let Some(node) = node {
+                gradients.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}

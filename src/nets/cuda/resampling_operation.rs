@@ -1,0 +1,142 @@
+//! Maximum pooling, trilinear up-sampling and transposed convolution by two as operations of CUDA GPUs,
+//! with gradients of their own.
+
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
+use burn::tensor::{Shape, Tensor};
+use burn_cubecl::CubeBackend;
+use burn_cubecl::tensor::CubeTensor;
+
+use crate::nets::cuda::resampling;
+
+/// Takes the largest of each 2x2x2 voxels of `[b, c, d, h, w]`, all extents even; the gradient goes to the
+/// first of equal voxels in memory order.
+pub(in crate::nets) fn max_pool(volume: Tensor<5>) -> Tensor<5> {
+    Tensor::from_dispatch(<Dispatch as Resample>::max_pool(volume.into_dispatch()))
+}
+
+/// Doubles the extents of `[b, c, d, h, w]` by trilinear up-sampling with half-pixel centres.
+pub(in crate::nets) fn upsample(volume: Tensor<5>) -> Tensor<5> {
+    Tensor::from_dispatch(<Dispatch as Resample>::upsample(volume.into_dispatch()))
+}
+
+/// Passes of pooling and up-sampling.
+#[backend_extension(Cube, Autodiff, Fusion)]
+pub(in crate::nets) trait Resample: Backend {
+    #[fusion(dtype = volume, shape = halved_shape(volume))]
+    fn max_pool(volume: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    #[fusion(dtype = volume, shape = volume.clone())]
+    fn max_pool_gradient(volume: FloatTensor<Self>, slopes: FloatTensor<Self>)
+    -> FloatTensor<Self>;
+
+    #[fusion(dtype = volume, shape = doubled_shape(volume))]
+    fn upsample(volume: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    #[fusion(dtype = slopes, shape = halved_shape(slopes))]
+    fn upsample_gradient(slopes: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+fn halved_shape(volume: &Shape) -> Shape {
+    Shape::from([volume[0], volume[1], volume[2] / 2, volume[3] / 2, volume[4] / 2])
+}
+
+fn doubled_shape(volume: &Shape) -> Shape {
+    Shape::from([volume[0], volume[1], volume[2] * 2, volume[3] * 2, volume[4] * 2])
+}
+
+impl Resample for CubeBackend {
+    fn max_pool(volume: CubeTensor) -> CubeTensor {
+        resampling::max_pool(volume)
+    }
+
+    fn max_pool_gradient(volume: CubeTensor, slopes: CubeTensor) -> CubeTensor {
+        resampling::max_pool_gradient(volume, slopes)
+    }
+
+    fn upsample(volume: CubeTensor) -> CubeTensor {
+        resampling::upsample(volume)
+    }
+
+    fn upsample_gradient(slopes: CubeTensor) -> CubeTensor {
+        resampling::upsample_gradient(slopes)
+    }
+}
+
+impl<B: Resample, C: CheckpointStrategy> Resample for Autodiff<B, C> {
+    fn max_pool(volume: FloatTensor<Self>) -> FloatTensor<Self> {
+        match MaxPoolBackward.prepare::<C>([volume.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut tracked) => {
+                let input = tracked.checkpoint(&volume);
+                tracked.finish(input, B::max_pool(volume.into_primitive()))
+            }
+            OpsKind::UnTracked(untracked) => untracked.finish(B::max_pool(volume.into_primitive())),
+        }
+    }
+
+    fn max_pool_gradient(
+        volume: FloatTensor<Self>,
+        slopes: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let (volume, slopes) = (volume.into_primitive(), slopes.into_primitive());
+        Self::from_inner(B::max_pool_gradient(volume, slopes))
+    }
+
+    fn upsample(volume: FloatTensor<Self>) -> FloatTensor<Self> {
+        match UpsampleBackward.prepare::<C>([volume.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(tracked) => tracked.finish((), B::upsample(volume.into_primitive())),
+            OpsKind::UnTracked(untracked) => untracked.finish(B::upsample(volume.into_primitive())),
+        }
+    }
+
+    fn upsample_gradient(slopes: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::from_inner(B::upsample_gradient(slopes.into_primitive()))
+    }
+}
+
+#[derive(Debug)]
+struct MaxPoolBackward;
+
+impl<B: Resample> Backward<B, 1> for MaxPoolBackward {
+    /// The volume that was pooled.
+    type State = NodeId;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        gradients: &mut Gradients,
+        checkpointer: &mut Checkpointer,
+    ) {
+        let [parent] = ops.parents;
+        let slopes = gradients.consume::<B>(&ops.node);
+        let volume = checkpointer.retrieve_node_output::<FloatTensor<B>>(ops.state);
+        if let Some(node) = parent {
+            gradients.register::<B>(node.id, B::max_pool_gradient(volume, slopes));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct UpsampleBackward;
+
+impl<B: Resample> Backward<B, 1> for UpsampleBackward {
+    type State = ();
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let [parent] = ops.parents;
+        let slopes = gradients.consume::<B>(&ops.node);
+        if let Some(node) = parent {
+            gradients.register::<B>(node.id, B::upsample_gradient(slopes));
+        }
+    }
+}
