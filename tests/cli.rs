@@ -56,6 +56,8 @@ mod pseudo_labels;
 #[cfg(feature = "train")]
 mod reporting;
 #[cfg(feature = "train")]
+mod resettled;
+#[cfg(feature = "train")]
 mod resuming;
 #[cfg(feature = "train")]
 mod scraping;
@@ -71,3 +73,5 @@ mod training;
 mod unchanged_samples;
 #[cfg(feature = "train")]
 mod validating;
+#[cfg(feature = "train")]
+mod week;

@@ -92,6 +92,17 @@ impl Desk {
         std::fs::write(&path, bytes).unwrap();
     }
 
+    /// Removes a file or folder, if it is there.
+    #[cfg(feature = "train")]
+    pub(crate) fn remove(&self, name: &str) {
+        let path = self.path(name);
+        if path.is_dir() {
+            std::fs::remove_dir_all(path).unwrap();
+        } else if path.exists() {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+
     /// Runs a line, split at blanks, to its end.
     pub(crate) fn run(&self, line: &str) -> Outcome {
         self.start(line).wait()
@@ -210,6 +221,15 @@ impl Process {
             let ended = found.is_none() && process.ended().is_some();
             assert!(!ended, "over before {what}: {}\n{}", process.line, process.stderr.so_far());
             found
+        })
+    }
+
+    /// Waits for something to happen while it runs; `None` if it ends before.
+    #[cfg(feature = "train")]
+    pub(crate) fn wait_for_or_end<T>(&mut self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        self.until("something or its end", |process| {
+            let found = look();
+            (found.is_some() || process.ended().is_some()).then_some(found)
         })
     }
 

@@ -28,7 +28,23 @@ pub fn find_latest(run: &Path) -> Result<(PathBuf, TrainingState), Fault> {
             }
         }
     }
-    Err(first_problem.unwrap_or_else(|| no_checkpoint(&root)))
+    Err(first_problem
+        .map_or_else(|| no_checkpoint(&root), |problem| none_is_intact(&root, problem)))
+}
+
+/// Fault of a run all of whose checkpoints are damaged, the latest as `latest` says.
+fn none_is_intact(root: &Path, latest: Fault) -> Fault {
+    match latest {
+        Fault::Environment { subject, problem, .. } => Fault::Environment {
+            subject,
+            problem: format!("{problem}: of the checkpoints of the run none is intact"),
+            remedy: format!(
+                "bring back a copy, or remove {}: `gliaflow train --resume` then begins at the first step",
+                root.display()
+            ),
+        },
+        other => other,
+    }
 }
 
 /// Makes the pointers and the folder of a run agree with the checkpoint that it goes on from: an

@@ -85,6 +85,7 @@ fn one_cut_at_any_byte_of_any_file_is_refused_and_the_one_before_is_used() {
     }
     let all = find_latest(run.path()).unwrap_err().to_string();
     assert!(all.contains("step-0000002/weights.bpk: does not match"), "{all}");
+    assert!(all.contains("none is intact; bring back a copy, or remove "), "{all}");
 }
 
 #[test]
