@@ -280,7 +280,7 @@ fn map_file(path: &Path) -> Result<Mmap, FileError> {
     // alive, as it was. `gc` unlinks and never truncates. A process outside gliaflow that writes
     // into the cache breaks this rule, as `cache/README.md` says. One that cuts a file short is seen:
     // `mapping_faults` marks the mapping, and what was read of it is thrown away.
-    unsafe { Mmap::map(&file) }.at_path(path)
+    fs::try_again(|| unsafe { Mmap::map(&file) }).at_path(path)
 }
 
 fn check_sections(file: &[u8], sections: &[Section]) -> Result<(), FileFlaw> {

@@ -92,17 +92,6 @@ impl Desk {
         std::fs::write(&path, bytes).unwrap();
     }
 
-    /// Removes a file or folder, if it is there.
-    #[cfg(feature = "train")]
-    pub(crate) fn remove(&self, name: &str) {
-        let path = self.path(name);
-        if path.is_dir() {
-            std::fs::remove_dir_all(path).unwrap();
-        } else if path.exists() {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
-
     /// Runs a line, split at blanks, to its end.
     pub(crate) fn run(&self, line: &str) -> Outcome {
         self.start(line).wait()
@@ -269,6 +258,14 @@ impl Process {
     pub(crate) fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
+    }
+
+    /// Sends a signal, unless it has ended already.
+    #[cfg(feature = "train")]
+    pub(crate) fn signal_if_alive(&mut self, name: &str) {
+        if self.ended().is_none() {
+            self.signal(name);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! GLIAFLOW_TEST_EVERY_FAULT set, by every fault that there is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -24,8 +25,11 @@ struct Sequence {
     line: &'static str,
     /// Exit codes of the line if nothing fails.
     codes: &'static [i32],
-    /// Part of the paths whose calls are counted.
+    /// Parts of the paths whose calls are counted.
     disk: &'static str,
+    /// Counts the calls that open a file for reading or map it as well, and has faults at no other
+    /// ones, unless every fault is asked for.
+    reads: bool,
     /// Does what a user would do after the fault.
     recover: fn(&Desk),
     remains: fn(&Desk) -> Remains,
@@ -42,13 +46,14 @@ fn faults_of(kind: &str) -> &'static [&'static str] {
     match kind {
         "write" => &["kill", "enospc", "tear", "short", "eio"],
         "create" | "mkdir" | "rename" => &["kill", "enospc", "eio"],
+        "open" | "map" => &["eio", "enospc"],
         _ => &["kill", "eio"],
     }
 }
 
 /// The faults to try, from the calls of a run without any. Of many writes to one file, the first and
 /// the last are tried.
-fn plan(log: &str) -> Vec<FaultyCall> {
+fn plan(log: &str, reads: bool) -> Vec<FaultyCall> {
     let every = std::env::var_os("GLIAFLOW_TEST_EVERY_FAULT").is_some();
     let calls: Vec<&str> = log.lines().collect();
     let mut planned = Vec::new();
@@ -61,6 +66,9 @@ fn plan(log: &str) -> Vec<FaultyCall> {
             && place > 0
             && is_same(calls.get(place - 1))
         {
+            continue;
+        }
+        if reads && !every && !["open", "map"].contains(&kind) {
             continue;
         }
         let faults = faults_of(kind);
@@ -78,8 +86,9 @@ fn plan(log: &str) -> Vec<FaultyCall> {
 
 impl Sequence {
     fn run_with(&self, desk: &Desk, library: &str, variables: &[(&str, &str)]) -> Outcome {
-        let own = [("LD_PRELOAD", library), ("GLIAFLOW_TEST_DISK", self.disk)];
-        desk.start_with(self.line, &[&own, variables].concat()).wait()
+        let mut all = vec![("LD_PRELOAD", library), ("GLIAFLOW_TEST_DISK", self.disk)];
+        all.extend(self.reads.then_some(("GLIAFLOW_TEST_READS", "yes")));
+        desk.start_with(self.line, &[&all, variables].concat()).wait()
     }
 
     fn prepared_desk(&self) -> (Desk, String) {
@@ -95,9 +104,10 @@ impl Sequence {
         let planned = {
             let (desk, library) = self.prepared_desk();
             self.undisturbed(&desk, &library);
-            plan(&desk.text("calls.log"))
+            plan(&desk.text("calls.log"), self.reads)
         };
         let next = AtomicUsize::new(0);
+        let failed = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
@@ -105,11 +115,14 @@ impl Sequence {
                     let (desk, library) = self.prepared_desk();
                     let expected = self.undisturbed(&desk, &library);
                     while let Some(faulty) = planned.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        self.try_fault(&desk, &library, faulty, &expected);
+                        let tried = || self.try_fault(&desk, &library, faulty, &expected);
+                        let outcome = catch_unwind(AssertUnwindSafe(tried));
+                        failed.fetch_add(outcome.is_err().into(), Ordering::Relaxed);
                     }
                 });
             }
         });
+        assert_eq!(failed.into_inner(), 0, "of {} faults", planned.len());
         planned.len()
     }
 
@@ -177,7 +190,7 @@ fn files_below(desk: &Desk, folders: &[&str]) -> Remains {
     found.into_iter().map(|(name, bytes)| (named(name), bytes)).collect()
 }
 
-fn remove(desk: &Desk, names: &[&str]) {
+pub(super) fn remove(desk: &Desk, names: &[&str]) {
     for path in names.iter().map(|name| desk.path(name)).filter(|path| path.exists()) {
         let removed =
             if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
@@ -195,6 +208,7 @@ const INGEST: Sequence = Sequence {
     line: "ingest --data data --cache cache --workers 1",
     codes: &[3],
     disk: "cache/",
+    reads: false,
     recover: |desk| drop(desk.run("ingest --data data --cache cache --workers 1").exits(3)),
     remains: |desk| {
         let mut found = files_below(desk, &["cache"]);
@@ -215,3 +229,4 @@ fn a_case_and_a_quarantine_survive_every_fault() {
 
 #[cfg(feature = "train")]
 mod training;
+mod walking;

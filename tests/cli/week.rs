@@ -21,6 +21,7 @@ use self::disturbances::{Loss, Peace, draw_setting, press};
 use self::kept::{Kept, assert_same, collect_kept};
 use crate::cli::file_systems::build_library;
 use crate::cli::harness::Desk;
+use crate::cli::publishing::remove;
 
 /// Twelve steps with a checkpoint after every third, and three validations, of which the first is
 /// the best.
@@ -36,7 +37,7 @@ const RUN: &str = "train --set device=cpu --set data.cache=cache --set data.held
 const SHORT: u64 = 16;
 
 /// Processes of a run that are disturbed, at most.
-const DISTURBED: u64 = 4;
+const DISTURBED: u64 = 6;
 
 fn number_in(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {
@@ -73,7 +74,7 @@ impl Place {
         if !self.without.contains_key(&key) {
             let desk = &self.desk;
             // A later run leaves out what an earlier one has found bad.
-            ["without", "cache/quarantine.jsonl"].into_iter().for_each(|name| desk.remove(name));
+            remove(desk, &["without", "cache/quarantine.jsonl"]);
             let line = loss.begin_again(desk, "straight", "without", RUN);
             let variables = loss.variables(desk);
             let mut variables: Vec<(&str, &str)> =
@@ -93,11 +94,9 @@ impl Place {
         let key = SampleKey { seed, epoch: 0, index: 0 };
         let mut rng = KeyedRng::new(key, Domain::Split);
         let desk = &self.desk;
-        ["run", "full", "clock", "cache/quarantine.jsonl"]
-            .into_iter()
-            .for_each(|name| desk.remove(name));
+        remove(desk, &["run", "full", "clock", "cache/quarantine.jsonl"]);
         if rng.draw_bool(0.3) {
-            desk.remove("cache");
+            remove(desk, &["cache"]);
         }
         let mut told = Vec::new();
         let mut loss: Option<Loss> = None;
@@ -109,14 +108,14 @@ impl Place {
             let can_lose = loses && loss.is_none() && peace.latest_step() <= 8;
             if can_lose && process < DISTURBED && rng.draw_bool(0.5) {
                 loss = Some(Loss::draw(&peace, &mut rng));
-                told.push(format!("{loss:?}"));
+                told.push(format!("case-lost {loss:?}"));
             } else if process > 0 {
                 told.extend(peace.spoil(&mut rng, loses));
             }
             let begun = desk.path("run/config.toml").exists();
             let line = if begun { "train --resume run" } else { &format!("{RUN} --run run") };
             let line = format!("{line} {}", draw_setting(&mut rng));
-            let is_last = process == DISTURBED || rng.draw_bool(0.2);
+            let is_last = process == DISTURBED || rng.draw_bool(0.1);
             let ended = press(&peace, &line, loss.as_ref(), is_last, &mut rng, &mut told);
             if let Some(loss) = &loss {
                 loss.bring_back(desk);

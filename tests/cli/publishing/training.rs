@@ -9,7 +9,7 @@ use crate::cli::harness::Desk;
 use crate::cli::resuming::told_events;
 
 /// Two steps, each with a checkpoint and a validation, of a network that is next to nothing.
-const RUN: &str = "train --set device=cpu --set data.cache=cache --set crop.patch=[8,8,8] \
+pub(super) const RUN: &str = "train --set device=cpu --set data.cache=cache --set crop.patch=[8,8,8] \
      --set model.settings={base_width=1,levels=2} --set loader.memory_mib=64 --set loader.batch=1 \
      --set train.epochs=2 --set train.steps_per_epoch=1 --set train.validation.every_epochs=1 \
      --set train.checkpoint.keep=1 --set train.checkpoint.patience=5 --set train.learning_rate=0.1 \
@@ -23,7 +23,7 @@ fn timeless(desk: &Desk, file: &str, keys: &[&str]) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
-fn remains_of_run(desk: &Desk) -> Remains {
+pub(super) fn remains_of_run(desk: &Desk) -> Remains {
     let mut found = files_below(desk, &["run/checkpoints", "run/validation"]);
     for (name, bytes) in &mut found {
         let key = match name.rsplit('/').next().unwrap() {
@@ -66,6 +66,7 @@ const TRAIN: Sequence = Sequence {
     line: RUN,
     codes: &[0],
     disk: "run/",
+    reads: false,
     recover: |desk| {
         let begun = desk.path("run/config.toml").exists();
         let again = desk.run(if begun { "train --resume run" } else { RUN });
@@ -101,6 +102,7 @@ const LABEL: Sequence = Sequence {
     line: "label --run teacher",
     codes: &[0],
     disk: "cache/",
+    reads: false,
     recover: |desk| drop(desk.run("label --run teacher").ok()),
     remains: |desk| {
         let mut found = files_below(desk, &["cache"]);
@@ -160,6 +162,7 @@ const SCORE: Sequence = Sequence {
     line: "experiment study.toml --out out",
     codes: &[0],
     disk: "out/",
+    reads: false,
     recover: |desk| drop(desk.run("experiment study.toml --out out").ok()),
     remains: |desk| {
         let mut found = files_below(desk, &["out"]);

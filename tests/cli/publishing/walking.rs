@@ -1,0 +1,38 @@
+//! Every call of a short ingest and of a short training from an empty cache, among them those that
+//! only read: each fails once with EIO or ENOSPC.
+
+#[cfg(feature = "train")]
+use super::training::{RUN, remains_of_run};
+use super::{INGEST, Sequence, remove};
+
+const ALL: &str = "data/:cache/:run/";
+
+#[cfg(feature = "train")]
+const TRAIN: Sequence = Sequence {
+    prepare: |desk| drop(desk.run("phantom --out data --cases 3 --seed 3 --shape 24x26x25").ok()),
+    reset: |desk| remove(desk, &["run", "cache"]),
+    line: RUN,
+    codes: &[0],
+    disk: ALL,
+    reads: true,
+    recover: |desk| {
+        let begun = desk.path("run/config.toml").exists();
+        let again = desk.run(if begun { "train --resume run" } else { RUN });
+        let ended = again.code() == Some(2) && again.stderr.contains("run: has ended");
+        assert!(again.code() == Some(0) || ended, "{again:?}");
+    },
+    remains: remains_of_run,
+};
+
+#[test]
+fn an_ingest_survives_every_file_that_does_not_open_once() {
+    let tried = Sequence { disk: ALL, reads: true, ..INGEST }.try_every_fault();
+    assert!(tried >= 40, "{tried}");
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn a_training_from_an_empty_cache_survives_every_file_that_does_not_open_once() {
+    let tried = TRAIN.try_every_fault();
+    assert!(tried >= 80, "{tried}");
+}
