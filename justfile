@@ -21,6 +21,10 @@ test *ARGS:
 faults:
     GLIAFLOW_TEST_EVERY_FAULT=1 cargo test publishing::
 
+# So many disturbed trainings against the undisturbed one, from a seed on (a failure prints its own).
+week RUNS="200" SEED="1":
+    GLIAFLOW_TEST_WEEK={{RUNS}} GLIAFLOW_TEST_SEED={{SEED}} cargo test --test suite week:: -- --nocapture
+
 # The whole line, from nothing to a table of Dice.
 demo:
     cargo run --release -- demo

@@ -9,6 +9,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::base::fs::{self, AtPath};
 use crate::base::{
@@ -23,6 +25,12 @@ pub(super) const TMP: &str = "tmp";
 
 /// The lock file in [`TMP`].
 pub(super) const LOCK: &str = "lock";
+
+/// Time for which other writers are waited for before they are a fault.
+const WRITERS_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Time between two attempts at the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Tells apart the files that one process writes.
 static NONCE: AtomicU64 = AtomicU64::new(0);
@@ -121,7 +129,15 @@ fn lock_as_writer(root: &Path) -> Result<File, Fault> {
 /// whether one is writing cannot be known. A fault while one is writing.
 pub(super) fn lock_out_writers(root: &Path) -> Result<Option<File>, Fault> {
     let (path, file) = open_lock(root)?;
-    match try_lock_exclusive(&file, &path)? {
+    // A writer holds the lock for one file, and a process that was started meanwhile for a moment more.
+    let end = Instant::now() + WRITERS_PATIENCE;
+    let outcome = loop {
+        match try_lock_exclusive(&file, &path)? {
+            LockOutcome::HeldByAnother if Instant::now() < end => thread::sleep(LOCK_PAUSE),
+            outcome => break outcome,
+        }
+    };
+    match outcome {
         LockOutcome::Held => Ok(Some(file)),
         LockOutcome::Unsupported => Ok(None),
         LockOutcome::HeldByAnother => Err(Fault::Environment {

@@ -68,7 +68,8 @@ fn plan(log: &str, reads: bool) -> Vec<FaultyCall> {
         {
             continue;
         }
-        if reads && !every && !["open", "map"].contains(&kind) {
+        let is_again = calls[..place].contains(call);
+        if reads && !every && (is_again || !["open", "map"].contains(&kind)) {
             continue;
         }
         let faults = faults_of(kind);

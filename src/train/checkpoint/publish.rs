@@ -114,8 +114,18 @@ pub fn remove_unfinished(run: &Path) -> Result<(), Fault> {
     for name in list_entries(&root)? {
         if name.starts_with(&unfinished) {
             fs::if_present(fs::remove_dir_all(root.join(name)))?;
-        } else if name.starts_with('.') && name.ends_with(DRAFT_END) {
-            fs::if_present(fs::remove_file(root.join(name)))?;
+        } else if parse_step(&name).is_some() {
+            remove_drafts(&root.join(name))?;
+        }
+    }
+    remove_drafts(&root)
+}
+
+/// Removes files that a killed process has not renamed yet.
+fn remove_drafts(folder: &Path) -> Result<(), Fault> {
+    for name in list_entries(folder)? {
+        if name.starts_with('.') && name.ends_with(DRAFT_END) {
+            fs::if_present(fs::remove_file(folder.join(name)))?;
         }
     }
     Ok(())

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use super::publish::BEST;
 use super::*;
-use crate::base::Fingerprint;
+use crate::base::{DRAFT_END, Fingerprint};
 use crate::run_folder::manifest::{MANIFEST, STATE, VALIDATED};
 use crate::train::{TrainingProgress, TrainingState};
 
@@ -233,4 +233,19 @@ fn a_failed_save_leaves_the_one_before_and_goes_with_the_next() {
     assert!(root.join(".step-0000002").is_dir(), "as a killed process would leave it");
     publish_bytes(run.path(), 3, None, b"three");
     assert!(!root.join(".step-0000002").exists());
+}
+
+#[test]
+fn drafts_of_a_killed_process_go_wherever_they_lie_below_the_checkpoints() {
+    let run = tempfile::tempdir().unwrap();
+    let folder = publish_bytes(run.path(), 3, Some(0.5), b"one");
+    let kept = list_entries(&folder).unwrap().len();
+    let draft = format!("validation.json.7-1{DRAFT_END}");
+    for place in [&folder, &run.path().join(CHECKPOINTS)] {
+        fs::write(place.join(format!(".{draft}")), b"half").unwrap();
+    }
+    remove_unfinished(run.path()).unwrap();
+    assert_eq!(list_entries(&folder).unwrap().len(), kept);
+    let beside = list_entries(&run.path().join(CHECKPOINTS)).unwrap();
+    assert!(beside.iter().all(|name| !name.starts_with('.')), "{beside:?}");
 }

@@ -222,7 +222,7 @@ fn crowd(address: SocketAddr) -> Vec<TcpStream> {
     let connect = |number: usize| {
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
         let whole = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        let sent = if number % 2 == 0 { &whole[..20] } else { whole };
+        let sent = if number.is_multiple_of(2) { &whole[..20] } else { whole };
         stream.write_all(sent.as_bytes()).ok()?;
         Some(stream)
     };
