@@ -30,6 +30,7 @@ mod poison;
 mod quality;
 mod recycling;
 mod relay;
+mod reliability;
 mod resize;
 #[cfg(feature = "train")]
 mod settings;
