@@ -192,24 +192,6 @@ fn two_publishers_of_one_case_end_with_one_valid_file() {
     });
 }
 
-/// A child that another thread starts has this process's locks until it is another program.
-#[test]
-fn gc_waits_for_a_lock_that_is_held_for_a_moment() {
-    within_deadline(|| {
-        let root = tempfile::tempdir().unwrap();
-        let store = store(root.path());
-        store.publish(&contents("a", 1)).unwrap();
-        let lock = fs::File::open(root.path().join("tmp/lock")).unwrap();
-        lock.lock_shared().unwrap();
-        let writer = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(200));
-            drop(lock);
-        });
-        assert!(store.collect_garbage(true).unwrap().removed.is_empty());
-        writer.join().unwrap();
-    });
-}
-
 #[test]
 fn of_many_threads_that_need_a_case_one_builds_it() {
     within_deadline(|| {

@@ -231,6 +231,22 @@ mod tests {
         assert!(store.collect_garbage(false).unwrap().removed.is_empty());
     }
 
+    /// A child that another thread starts has this process's locks until it is another program.
+    #[test]
+    fn gc_waits_for_a_lock_that_is_held_for_a_moment() {
+        let root = tempfile::tempdir().unwrap();
+        let store =
+            CaseStore::open(root.path(), PreprocessConfig::default().fingerprint()).unwrap();
+        store.publish(&contents()).unwrap();
+        let lock = lock_as_writer(root.path()).unwrap();
+        let writer = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(200));
+            drop(lock);
+        });
+        assert!(store.collect_garbage(true).unwrap().removed.is_empty());
+        writer.join().unwrap();
+    }
+
     #[test]
     fn contents_that_no_reader_would_accept_are_the_cases_fault_and_not_published() {
         let folder = tempfile::tempdir().unwrap();
