@@ -202,7 +202,7 @@ impl Peace<'_> {
             }
             told.push(format!("checkpoint-rot {step} {name}"));
         }
-        if rng.draw_bool(0.1) {
+        if rng.draw_bool(0.1) && !is_over {
             let text = format!("{}/events.jsonl", self.run);
             let journal = File::options().append(true).open(self.desk.path(&text));
             journal.into_iter().for_each(|mut file| file.write_all(b"{\"event\":").unwrap());
