@@ -58,7 +58,7 @@ fn contents_of(name: &str, content: u8, dataset: u8) -> CaseContents {
     };
     let files = vec![file("t1", content), file("t2", 0)];
     let state = SourceState {
-        folder: format!("dataset{dataset}"),
+        folder: env!("CARGO_MANIFEST_DIR").to_owned(),
         place: Fingerprint([dataset; 16]),
         state: Fingerprint([[content; 8], [dataset; 8]].concat().try_into().unwrap()),
     };
@@ -295,6 +295,23 @@ fn cases_of_one_name_from_several_datasets_are_kept_apart_even_when_one_is_damag
     assert!(far.into_iter().all(|published| published.is_ok()));
     let refused = store.publish(&contents_of("a", 30, 30)).unwrap_err().to_string();
     assert!(refused.contains("use another cache: --cache DIR"), "{refused}");
+}
+
+#[test]
+fn a_dataset_that_is_gone_gives_way_to_one_more_of_the_same_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = contents_of("a", 200, 0);
+    store(folder.path()).publish(&kept).unwrap();
+    for dataset in 1..30 {
+        let mut contents = contents_of("a", dataset, dataset);
+        contents.description.source.as_mut().unwrap().folder = "/gone".into();
+        store(folder.path()).publish(&contents).unwrap();
+        let found = |contents: &CaseContents| {
+            let expected = ExpectedSource::Fingerprint(contents.fingerprint);
+            store(folder.path()).find_case(&contents.id, expected).unwrap().is_some()
+        };
+        assert!(found(&contents) && found(&kept), "dataset {dataset}");
+    }
 }
 
 #[test]

@@ -81,7 +81,8 @@ impl<'a> FileGrid<'a> {
             let remedy = "resample it onto the other's grid, or download the case again";
             return CaseError::new(Reason::Geometry, subject, problem, remedy);
         }
-        let distance = own.world_from_voxel.distance_mm(&theirs.world_from_voxel);
+        let places = [own, theirs].map(SourceGrid::canonical_world_from_voxel);
+        let distance = places[0].largest_shift_mm(&places[1], own.canonical_dims());
         let rows = |affine: &Affine| format!("{:?}", &affine.0[..3]);
         let problem = format!(
             "its affine {} is up to {distance} mm from {} of {name}",

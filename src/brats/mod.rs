@@ -35,4 +35,4 @@ pub use read::{DEFAULT_MAX_VOXELS, NiftiImage, read_grid, read_volume};
 pub use scheme::{
     ChosenScheme, FittingSchemes, NameSchemes, SchemeReason, SchemeRequest, is_of_other_scheme,
 };
-pub use write::{write_intensities, write_labels, write_scalars};
+pub use write::{is_prediction, write_intensities, write_labels, write_prediction, write_scalars};

@@ -4,13 +4,15 @@
 //! own values. The header holds the grid, and nothing of the source's extensions or description.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::Path;
 
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use nifti::{NiftiType, Unit, XForm};
 
+use crate::base::fs::{self, AtPath, FileError};
 use crate::base::{CaseError, Reason, replace_file_with};
 use crate::brats::qform::Qform;
 use crate::volume::SourceGrid;
@@ -23,6 +25,12 @@ const HEADER_BYTES: usize = 348;
 
 /// The header, and four bytes that say that no extension follows.
 const VOX_OFFSET: usize = HEADER_BYTES + 4;
+
+/// Offset of the field `descrip` of 80 bytes.
+const DESCRIP: usize = 148;
+
+/// Description of labels that a network predicted.
+const PREDICTION: &str = "predicted by gliaflow";
 
 /// Transform code that BraTS writes.
 const XFORM: XForm = XForm::ScannerAnat;
@@ -57,7 +65,38 @@ voxel_types!(u8 => Uint8, i16 => Int16, f32 => Float32);
 /// # Panics
 /// If there are not as many labels as voxels.
 pub fn write_labels(path: &Path, labels: &[u8], source: &SourceGrid) -> Result<(), CaseError> {
-    write_volume(path, labels, source)
+    write_volume(path, labels, source, "")
+}
+
+/// Writes labels that a network predicted as [`write_labels`], with a description that says so.
+///
+/// # Errors
+/// Those of [`write_labels`].
+///
+/// # Panics
+/// If there are not as many labels as voxels.
+pub fn write_prediction(path: &Path, labels: &[u8], source: &SourceGrid) -> Result<(), CaseError> {
+    write_volume(path, labels, source, PREDICTION)
+}
+
+/// True if the file is one that [`write_prediction`] wrote: another's is not ours to replace.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn is_prediction(path: &Path) -> Result<bool, FileError> {
+    let file = fs::open(path)?;
+    let mut header = Vec::new();
+    let compressed = path.extension().is_some_and(|extension| extension == "gz");
+    let mut content: Box<dyn Read> =
+        if compressed { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
+    match content.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut header) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(error).at_path(path),
+        // What is no gzip stream is no prediction.
+        Err(_) => Ok(false),
+        Ok(_) => {
+            Ok(header.get(DESCRIP..).is_some_and(|text| text.starts_with(PREDICTION.as_bytes())))
+        }
+    }
 }
 
 /// Writes intensities (the file's memory order) as int16; otherwise as [`write_labels`].
@@ -72,7 +111,7 @@ pub fn write_intensities(
     voxels: &[i16],
     source: &SourceGrid,
 ) -> Result<(), CaseError> {
-    write_volume(path, voxels, source)
+    write_volume(path, voxels, source, "")
 }
 
 /// Writes scalars (probabilities, normalised intensities) as float32; otherwise as
@@ -84,13 +123,14 @@ pub fn write_intensities(
 /// # Panics
 /// If there are not as many values as voxels.
 pub fn write_scalars(path: &Path, voxels: &[f32], source: &SourceGrid) -> Result<(), CaseError> {
-    write_volume(path, voxels, source)
+    write_volume(path, voxels, source, "")
 }
 
 fn write_volume<T: VoxelType>(
     path: &Path,
     voxels: &[T],
     source: &SourceGrid,
+    description: &str,
 ) -> Result<(), CaseError> {
     assert_eq!(voxels.len(), source.dims.voxel_count(), "one value per voxel");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -103,7 +143,8 @@ fn write_volume<T: VoxelType>(
             "end it in .nii.gz, or in .nii for an uncompressed file",
         ));
     }
-    let header = encode_header::<T>(path, source)?;
+    let mut header = encode_header::<T>(path, source)?;
+    header[DESCRIP..DESCRIP + description.len()].copy_from_slice(description.as_bytes());
     Ok(replace_file_with(path, |file| write_voxels(file, compressed, &header, voxels))?)
 }
 

@@ -73,6 +73,9 @@ pub struct ModalityRecord {
     pub background: f64,
     /// Intensities up to this far from `background` were background as well.
     pub background_margin: f64,
+    /// True if exactly 0 was background as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub background_zeros: bool,
     /// Reason why it is the background.
     pub background_basis: BackgroundBasis,
     /// Clipping, if there was one.
@@ -146,6 +149,7 @@ mod tests {
         wanted.records[2] = ModalityRecord {
             background: -0.1 - 0.2,
             background_margin: 1e-3,
+            background_zeros: true,
             background_basis: BackgroundBasis::Found,
             clipping: Some(Clipping { low: -1e300, high: 1.0 / 3.0, below: 1, above: 7 }),
         };

@@ -213,7 +213,7 @@ mod tests {
     fn treated(value: f64, margin: f64, clip: Option<[f64; 2]>) -> ImageTreatment {
         let clip = clip.map(|[low, high]| ClipLimits { low, high, below: 0, above: 0 });
         ImageTreatment {
-            background: BackgroundRange { value, margin },
+            background: BackgroundRange::around(value, margin),
             clip,
             ..ImageTreatment::KEEP
         }

@@ -47,19 +47,25 @@ impl CaseStore {
     }
 
     /// Chooses the file for contents: that of the same case as it was before, else the first that is
-    /// damaged or not there. A file of another dataset's case stays.
+    /// damaged or not there, else the first whose source files are gone. A file of another dataset's case
+    /// that is there stays.
     pub(super) fn choose_path(&self, contents: &CaseContents) -> Result<PathBuf, CaseError> {
         let mut free = None;
+        let mut orphaned = None;
         for path in self.case_paths(&contents.id)? {
             match self.open_case(&path, &contents.id) {
                 Ok(case) if self.is_same_case(&case, contents) => return Ok(path),
+                Ok(case) if case.source_state().is_some_and(|source| !source.is_there()) => {
+                    orphaned.get_or_insert(path);
+                }
                 Ok(_) => {}
                 Err(_) => _ = free.get_or_insert(path),
             }
         }
-        free.ok_or_else(|| {
+        free.or(orphaned).ok_or_else(|| {
             let problem = "the cache holds cases of this name of too many other datasets";
-            let remedy = "use another cache: --cache DIR or --set data.cache=DIR";
+            let remedy = "use another cache (--cache DIR or --set data.cache=DIR), or delete the files \
+                          of this name in the folder; what is needed is built again";
             CaseError::new(Reason::Format, self.folder().display(), problem, remedy)
                 .of_case(&contents.id)
         })

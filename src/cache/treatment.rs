@@ -48,6 +48,7 @@ impl ImageTreatment {
         ModalityRecord {
             background: self.background.value,
             background_margin: self.background.margin,
+            background_zeros: self.background.with_zeros,
             background_basis: self.basis,
             clipping: self.clip.map(|clip| Clipping {
                 low: clip.low,

@@ -8,8 +8,8 @@
 use serde::Serialize;
 
 use crate::quality::ForegroundRule;
-use crate::quality::sorted::SortedValues;
-use crate::quality::surround::{FACE_SHARE, RINGING, find_surround, measure_spread};
+use crate::quality::sorted::{SortedValues, most_frequent};
+use crate::quality::surround::{FACE_SHARE, RINGING, Spread, find_surround, measure_spread};
 use crate::volume::{Dims, Voxels};
 
 /// Share of the volume that it holds: BraTS has 83 %, a box drawn tightly around a brain 45 %.
@@ -17,6 +17,11 @@ const VOLUME_SHARE: f64 = 0.1;
 /// Largest share of the other voxels that are 0 where the constant is not: above, 0 is a second
 /// background, and which of the two surrounds the brain is the user's to say.
 const ZERO_SHARE: f64 = 0.1;
+/// Share of the voxels off the surround that a second constant holds at least. No intensity of tissue
+/// holds 5 % of it; padding around an image that has a background of its own leaves 70 %.
+const SECOND_SHARE: f64 = 0.25;
+/// Share of the voxels off the surround that hold neither: below, the second constant is the image.
+const OTHERS_SHARE: f64 = 0.05;
 /// Share of the faces from which on a constant is worth naming.
 const NAMED_SHARE: f64 = 0.1;
 /// Distance from the background, as a share of the amplitude, from which on voxels are tissue under
@@ -42,16 +47,44 @@ pub struct BackgroundRange {
     pub value: f64,
     /// Largest distance from it.
     pub margin: f64,
+    /// True if exactly 0 is background as well: padding of an image whose background is another.
+    pub with_zeros: bool,
 }
 
 impl BackgroundRange {
     /// The field's convention: exactly 0.
-    pub const ZERO: Self = Self { value: 0.0, margin: 0.0 };
+    pub const ZERO: Self = Self::around(0.0, 0.0);
+
+    /// Values up to `margin` from `value`.
+    pub const fn around(value: f64, margin: f64) -> Self {
+        Self { value, margin, with_zeros: false }
+    }
 
     /// Returns true if `intensity` is background.
     pub fn contains(&self, intensity: f64) -> bool {
         // Negated: the distance of NaN is not above any margin.
         !((intensity - self.value).abs() > self.margin && intensity.is_finite())
+            || (self.with_zeros && intensity == 0.0)
+    }
+}
+
+/// Constant that holds much of what the surround does not.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SecondConstant {
+    /// Value of the constant.
+    pub value: f64,
+    /// Share of the voxels off the surround that hold it.
+    pub share: f64,
+}
+
+impl SecondConstant {
+    /// Finds the constant among the values off `surround`, whose distribution is `spread`.
+    fn find_among(off_surround: &SortedValues, surround: f64, spread: &Spread) -> Option<Self> {
+        let (value, times) = most_frequent(off_surround)?;
+        let share = times as f64 / spread.voxels as f64;
+        let is_ringing = (value - surround).abs() <= RINGING * spread.amplitude;
+        let is_second = !is_ringing && (SECOND_SHARE..=1.0 - OTHERS_SHARE).contains(&share);
+        is_second.then_some(Self { value, share })
     }
 }
 
@@ -72,6 +105,8 @@ pub struct ImageBackground {
     pub face_share: f64,
     /// Share of all voxels that hold it.
     pub share: f64,
+    /// Second constant, where the surround leaves one: a background that was padded with another.
+    pub second: Option<SecondConstant>,
     /// Voxels that are exactly 0.
     pub zeros: u64,
     /// Voxels off the surround by less than 0.5 % of the image's amplitude, if they are so many that
@@ -86,12 +121,15 @@ impl ImageBackground {
     /// Background of an image with 0 around the head, in which `tissue` is what is not 0.
     pub(super) fn of_zeros(tissue: &SortedValues, voxels: u64) -> Self {
         let spread = measure_spread(tissue, 0.0);
-        let rings = spread.is_ringing();
         let zeros = voxels - spread.voxels;
+        let second = SecondConstant::find_among(tissue, 0.0, &spread);
+        let certain = second.is_none();
+        let rings = certain && spread.is_ringing();
         Self {
             range: BackgroundRange::ZERO,
             surround: 0.0,
-            certainty: Certainty::Certain,
+            certainty: if certain { Certainty::Certain } else { Certainty::Doubtful },
+            second,
             corners: 8,
             face_share: 1.0,
             share: zeros as f64 / (voxels as f64).max(1.0),
@@ -109,7 +147,7 @@ impl ImageBackground {
 pub fn find_background(voxels: &Voxels, dims: Dims, rule: &ForegroundRule) -> ImageBackground {
     assert_eq!(voxels.len(), dims.voxel_count(), "one value per voxel");
     let surround = find_surround(voxels, dims);
-    let BackgroundRange { value, margin } = surround.range;
+    let BackgroundRange { value, margin, .. } = surround.range;
     let off_value = SortedValues::collect(voxels, |_, intensity| intensity != value);
     let spread = measure_spread(&off_value, value);
     let non_finite = count_non_finite(voxels);
@@ -128,7 +166,10 @@ pub fn find_background(voxels: &Voxels, dims: Dims, rule: &ForegroundRule) -> Im
         && surround.face_share >= FACE_SHARE
         && share >= VOLUME_SHARE
         && spread.zeros as f64 <= ZERO_SHARE * others;
-    let certainty = if value == 0.0 || certain {
+    let second = SecondConstant::find_among(&off_value, value, &spread);
+    let certainty = if second.is_some() {
+        Certainty::Doubtful
+    } else if value == 0.0 || certain {
         Certainty::Certain
     } else if surround.face_share >= NAMED_SHARE && margin == 0.0 {
         Certainty::Doubtful
@@ -139,12 +180,10 @@ pub fn find_background(voxels: &Voxels, dims: Dims, rule: &ForegroundRule) -> Im
     let ringing = if rings && certainty == Certainty::Certain { spread.near } else { 0 };
     let whole = matches!(voxels, Voxels::I16(_));
     let range = match rule {
-        ForegroundRule::Threshold => {
-            BackgroundRange { value, margin: THRESHOLD * spread.amplitude }
-        }
+        ForegroundRule::Threshold => find_threshold(&off_value, value, second),
         _ if certainty != Certainty::Certain => BackgroundRange::ZERO,
-        _ if ringing > 0 && !whole => BackgroundRange { value, margin: RINGING * spread.amplitude },
-        _ => BackgroundRange { value, margin: 0.0 },
+        _ if ringing > 0 && !whole => BackgroundRange::around(value, RINGING * spread.amplitude),
+        _ => BackgroundRange::around(value, 0.0),
     };
     ImageBackground {
         range,
@@ -153,10 +192,27 @@ pub fn find_background(voxels: &Voxels, dims: Dims, rule: &ForegroundRule) -> Im
         corners: surround.corners,
         face_share: surround.face_share,
         share,
+        second,
         zeros,
         ringing,
         ringing_reach: if ringing > 0 { RINGING * spread.amplitude } else { 0.0 },
     }
+}
+
+/// Range under the rule `threshold`: about the surround. Where the image has a second constant and one of
+/// the two is 0, both are background, and the range is about the other.
+fn find_threshold(
+    off_surround: &SortedValues,
+    surround: f64,
+    second: Option<SecondConstant>,
+) -> BackgroundRange {
+    let padded = second.filter(|own| surround == 0.0 || own.value == 0.0);
+    let value = padded.map_or(surround, |own| surround + own.value);
+    let off_both =
+        off_surround.value_runs().filter(|run| padded.is_none_or(|own| own.value != run.0));
+    let spread = measure_spread(&SortedValues::Runs(off_both.collect()), value);
+    let about = BackgroundRange::around(value, THRESHOLD * spread.amplitude);
+    BackgroundRange { with_zeros: padded.is_some(), ..about }
 }
 
 /// Number of voxels that are NaN or infinite.

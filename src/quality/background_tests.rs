@@ -44,7 +44,7 @@ fn a_constant_around_the_head_is_background_whatever_its_value() {
         for voxels in [whole_numbers(&values), Voxels::F64(values.clone())] {
             let seen = found_in(&voxels);
             assert_eq!((seen.certainty, seen.corners), (Certainty::Certain, 8));
-            assert_eq!(seen.range, BackgroundRange { value: around, margin: 0.0 });
+            assert_eq!(seen.range, BackgroundRange::around(around, 0.0));
             assert_eq!((seen.face_share, seen.ringing), (1.0, 0));
         }
     }
@@ -104,6 +104,34 @@ fn a_second_background_of_zeros_leaves_a_doubt() {
     };
     assert_eq!(with_zeros(0.09).certainty, Certainty::Certain);
     assert_eq!(with_zeros(0.11).certainty, Certainty::Doubtful);
+}
+
+#[test]
+fn a_background_that_was_padded_with_zeros_is_told_and_a_threshold_takes_both() {
+    for around in [-1024.0, 7.0, -0.65] {
+        for faces in [2, 4, 6] {
+            let mut values = draw_ball(around, grey_value);
+            let [depth, height, width] = DIMS.0;
+            for (place, value) in values.iter_mut().enumerate() {
+                let at = [place / (height * width), place / width % height, place % width];
+                let ends = [depth, height, width].map(|extent| extent - 1);
+                if (0..faces / 2).any(|axis| at[axis] == 0 || at[axis] == ends[axis]) {
+                    *value = 0.0;
+                }
+            }
+            let voxels = if around.fract() == 0.0 {
+                whole_numbers(&values)
+            } else {
+                Voxels::F64(values.clone())
+            };
+            let seen = found_in(&voxels);
+            assert_eq!(seen.certainty, Certainty::Doubtful, "{around}, {faces} faces");
+            assert_eq!(seen.range, BackgroundRange::ZERO);
+            let asked = find_background(&voxels, DIMS, &ForegroundRule::Threshold).range;
+            let tissue = values.iter().filter(|value| !asked.contains(**value)).count();
+            assert_eq!(tissue, BALL, "{around}, {faces} faces: {asked:?}");
+        }
+    }
 }
 
 #[test]
@@ -188,7 +216,7 @@ fn padding_with_nan_leaves_zero_and_noise_leaves_nothing() {
 fn a_threshold_is_one_percent_of_the_amplitude_from_whatever_surrounds() {
     let values = draw_ball(-1024.0, |n| if n <= 700 { -1020.0 } else { 200.0 });
     let seen = find_background(&whole_numbers(&values), DIMS, &ForegroundRule::Threshold);
-    assert_eq!(seen.range, BackgroundRange { value: -1024.0, margin: 12.24 });
+    assert_eq!(seen.range, BackgroundRange::around(-1024.0, 12.24));
     assert!(seen.range.contains(-1020.0) && !seen.range.contains(-1011.0));
 }
 

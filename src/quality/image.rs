@@ -66,6 +66,8 @@ pub struct ImageQuality {
     pub tissue: TissueDistribution,
     /// Saturation, if there is one.
     pub saturation: Option<Saturation>,
+    /// Standard deviation of the tissue as a multiple of that which its quartiles tell; 0 where they are one.
+    pub sd_of_quartiles: f64,
     /// Limits to clip at, if values are owned by so few voxels that they are spikes.
     pub clip: Option<ClipLimits>,
     /// Step of 16-bit codes as a share of the tissue's standard deviation (estimated from its
@@ -116,12 +118,14 @@ impl ImageQuality {
     /// Quality of an image of whole numbers, by its tissue.
     fn of_tissue(tissue: &SortedValues, background: ImageBackground, voxels: u64) -> Self {
         let distribution = TissueDistribution::measure_tissue(tissue, voxels);
+        let robust_sd = quartile_sd(tissue, distribution.voxels);
         Self {
             voxels,
             non_finite: 0,
             background,
             saturation: find_saturation(tissue, distribution.voxels),
             code_step: None,
+            sd_of_quartiles: if robust_sd > 0.0 { distribution.sd / robust_sd } else { 0.0 },
             clip: find_clip_limits(tissue, distribution.voxels),
             tissue: distribution,
         }
@@ -132,9 +136,9 @@ impl ImageQuality {
         if self.background.ringing == 0 && self.clip.is_none() {
             return None;
         }
-        let BackgroundRange { value, margin } = self.background.range;
-        let background =
-            BackgroundRange { value, margin: margin.max(self.background.ringing_reach) };
+        let range = self.background.range;
+        let margin = range.margin.max(self.background.ringing_reach);
+        let background = BackgroundRange { margin, ..range };
         let limits = self.clip.map_or((f64::MIN, f64::MAX), |clip| (clip.low, clip.high));
         Some(CertainTissue { background, low: limits.0, high: limits.1 })
     }
@@ -200,6 +204,15 @@ fn interpolated_percentiles<const N: usize>(
     std::array::from_fn(|place| below[place] + (above[place] - below[place]) * ranks[place].fract())
 }
 
+/// Standard deviation that the quartiles of the tissue tell: outliers do not move it.
+fn quartile_sd(tissue: &SortedValues, voxels: u64) -> f64 {
+    if voxels == 0 {
+        return 0.0;
+    }
+    let [lower, upper] = interpolated_percentiles(tissue, voxels, [25.0, 75.0]);
+    (upper - lower) / QUARTILES_IN_SD
+}
+
 fn code_step(
     tissue: &SortedValues,
     distribution: &TissueDistribution,
@@ -210,8 +223,7 @@ fn code_step(
     }
     let low = clip.map_or(distribution.min, |limits| limits.low);
     let high = clip.map_or(distribution.max, |limits| limits.high);
-    let [lower, upper] = interpolated_percentiles(tissue, distribution.voxels, [25.0, 75.0]);
-    let sd = (upper - lower) / QUARTILES_IN_SD;
+    let sd = quartile_sd(tissue, distribution.voxels);
     let integral = tissue.value_runs().all(|(value, _)| f64::from(value as i16) == value);
     (sd > 0.0 && !integral).then_some((high - low) / CODES / sd)
 }

@@ -141,3 +141,20 @@ fn nothing_one_value_and_a_mask_are_seen() {
     assert_eq!((seen.tissue.voxels, seen.tissue.min, seen.tissue.max), (2, 0.0, 3.5));
     assert_eq!(seen.non_finite, 1);
 }
+
+#[test]
+fn outliers_that_are_too_many_to_be_spikes_show_in_the_standard_deviation() {
+    let with_outliers = |count: usize, value: f64| {
+        let mut tissue = ramp();
+        tissue[..count].fill(value);
+        measured(&tissue)
+    };
+    let clean = with_outliers(0, 0.0);
+    assert!((0.7..0.9).contains(&clean.sd_of_quartiles), "uniform: {}", clean.sd_of_quartiles);
+    for value in [9000.0, 9000.5] {
+        let seen = with_outliers(20, value);
+        assert_eq!(seen.clip, None, "they are percentile 99.5");
+        assert!(seen.sd_of_quartiles > 10.0, "{}", seen.sd_of_quartiles);
+    }
+    assert_eq!(measured(&[5.0; 100]).sd_of_quartiles, 0.0);
+}

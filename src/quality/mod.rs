@@ -13,7 +13,9 @@ mod policy;
 mod sorted;
 mod surround;
 
-pub use background::{BackgroundRange, Certainty, ImageBackground, find_background};
+pub use background::{
+    BackgroundRange, Certainty, ImageBackground, SecondConstant, find_background,
+};
 pub use case::{CaseQuality, MARKS, TumourPlaces};
 pub use extremes::{ClipLimits, SPIKE_WIDTHS, Saturation};
 pub use finding::{FindingKind, QualityFinding, Severity};

@@ -83,14 +83,14 @@ pub(super) fn find_surround(voxels: &Voxels, dims: Dims) -> Surround {
     let (Some((constant, times)), Some(median)) = (most_frequent(&sorted), median) else {
         return Surround { range: BackgroundRange::ZERO, face_share: 0.0, corners: 0 };
     };
-    let mut range = BackgroundRange { value: constant, margin: 0.0 };
+    let mut range = BackgroundRange::around(constant, 0.0);
     if (times as f64) < FACE_SHARE * faces as f64 {
         // No constant: values about one are looked for, as where an image rings up to its faces.
         let all = SortedValues::collect(voxels, |_, _| true);
         let spread = measure_spread(&all, median);
         let margin = RINGING * spread.amplitude;
         let value = if median.abs() <= margin { 0.0 } else { median };
-        let about = BackgroundRange { value, margin };
+        let about = BackgroundRange::around(value, margin);
         if spread.is_ringing() && share_within(&sorted, about, faces) >= FACE_SHARE {
             range = about;
         }

@@ -20,7 +20,7 @@ use crate::eval::assess::{self, ScoringConfig};
 use crate::eval::{CaseScore, CohortScore, Predictor, regions_to_labels};
 use crate::pipeline::whole_case::{WholeCase, WholeCaseSource};
 use crate::run::evaluate::{process_each_case, stop_failure};
-use crate::run::predict::write_segmentation;
+use crate::run::predict::{check_segmentation_files, segmentation_file, write_segmentation};
 use crate::run::{Failure, ResolvedEnsemble, Session, case_selection};
 use crate::telemetry::catalog;
 use crate::volume::{CaseId, Region, RegionProbabilities, Split, Targets, quantise_probability};
@@ -74,6 +74,8 @@ pub fn annotate_cases(
     let (fetch, cases) = case_selection::fetch_for_labelling(teacher, cases, session)?;
     if let Some(folder) = order.nifti {
         fs::create_dir_all(folder)?;
+        let ids: Vec<CaseId> = cases.iter().map(|files| files.id.clone()).collect();
+        check_segmentation_files(folder, &ids)?;
     }
     let mut labeller = PseudoLabeller {
         store: Arc::clone(fetch.store()),
@@ -127,7 +129,7 @@ impl PseudoLabeller<'_> {
         let dims = case.source.canonical_dims();
         let labels = case.brain.paste_into(&annotation.voxels().to_labels(), dims, 0);
         if let Some(folder) = self.order.nifti {
-            write_segmentation(&folder.join(format!("{}.nii.gz", case.id)), case, &labels)?;
+            write_segmentation(&segmentation_file(folder, &case.id), case, &labels)?;
         }
         if case.labels.is_some() {
             self.scores

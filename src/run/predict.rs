@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::{CaseError, fs};
-use crate::brats::{CaseFiles, write_labels};
+use crate::brats::{CaseFiles, is_prediction, write_prediction};
 use crate::cache::PreprocessConfig;
 use crate::eval::{PostProcess, Predictor, assess};
 use crate::pipeline::whole_case::{WholeCase, WholeCaseSource};
@@ -49,6 +49,7 @@ pub fn predict_cases(
     let mut written = Vec::new();
     let mut failed = Vec::new();
     let names: Vec<CaseId> = cases.iter().map(|files| files.id.clone()).collect();
+    check_segmentation_files(out, &names)?;
     let cases = cases.into_iter().map(|files| CaseFiles { labels: None, ..files }).collect();
     let source = WholeCaseSource::Files(options.preprocess.clone());
     let feed = source.start_topology(cases, &session.stop, &session.runtime)?;
@@ -68,12 +69,30 @@ pub fn predict_cases(
         options.postprocess.apply_to(&mut segmentation, case.source.canonical_dims());
         let voxels = Region::ALL
             .map(|region| segmentation.iter().filter(|label| region.contains(**label)).count());
-        let file = out.join(format!("{id}.nii.gz"));
+        let file = segmentation_file(out, &id);
         write_segmentation(&file, &case, &segmentation)?;
         written.push(Prediction { case: id.clone(), file, voxels });
         Ok(id)
     })?;
     Ok((written, failed))
+}
+
+/// The file of a case's segmentation.
+pub(super) fn segmentation_file(folder: &Path, id: &CaseId) -> PathBuf {
+    folder.join(format!("{id}.nii.gz"))
+}
+
+/// Checks that no file of another origin lies where segmentations of `cases` are to be written.
+pub(super) fn check_segmentation_files(folder: &Path, cases: &[CaseId]) -> Result<(), Failure> {
+    for file in cases.iter().map(|id| segmentation_file(folder, id)) {
+        if file.exists() && !is_prediction(&file)? {
+            return Err(Failure::Usage(format!(
+                "{}: is there, and is no prediction of gliaflow's; name another folder, or move it away",
+                file.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Writes canonical labels of the whole grid as the case's files have theirs.
@@ -83,6 +102,6 @@ pub(super) fn write_segmentation(
     segmentation: &[u8],
 ) -> Result<(), Failure> {
     let values: Vec<u8> = segmentation.iter().map(|label| case.scheme.to_file(*label)).collect();
-    let written = write_labels(file, &case.source.to_file_order(&values), &case.source);
+    let written = write_prediction(file, &case.source.to_file_order(&values), &case.source);
     written.map_err(Failure::of_output_file)
 }

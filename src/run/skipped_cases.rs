@@ -62,7 +62,7 @@ impl SkippedCases {
             list_names(&names)
         );
         if let Some(share) = share_that_allows(bad, total) {
-            advice.push_str(&format!(", or add --set loader.skip_share={share} to it"));
+            advice.push_str(&format!(", or add --set loader.skip_share={share} to it, or more: what comes may be bad as well"));
         }
         Failure::TooManySkipped { fault: Box::new(fault), advice }
     }

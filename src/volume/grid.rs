@@ -178,12 +178,17 @@ impl Affine {
     }
 
     /// Largest distance between the places that two affines give one voxel of a grid of `dims`, in
-    /// edges of the smaller voxel. Affines are linear, so a corner of the grid has it.
-    ///
-    /// Infinite where an affine is flat or not finite.
+    /// edges of the smaller voxel. Infinite where an affine is flat or not finite.
     pub fn largest_shift_voxels(&self, other: &Self, dims: Dims) -> f64 {
         let edges = self.spacing_mm().into_iter().chain(other.spacing_mm());
         let smallest = edges.fold(f64::INFINITY, f64::min);
+        let shift = self.largest_shift_mm(other, dims) / smallest;
+        if shift.is_finite() { shift } else { f64::INFINITY }
+    }
+
+    /// Largest distance between the places that two affines give one voxel of a grid of `dims`, in mm.
+    /// Affines are linear, so a corner of the grid has it. Infinite where an affine is not finite.
+    pub fn largest_shift_mm(&self, other: &Self, dims: Dims) -> f64 {
         let last = dims.to_nifti().map(|extent| extent.saturating_sub(1) as f64);
         let mut largest = 0.0f64;
         for corner in 0..8u8 {
@@ -192,7 +197,7 @@ impl Affine {
                 let column = |axis: usize| self.0[row][axis] - other.0[row][axis];
                 (column(0) * at[0] + column(1) * at[1] + column(2) * at[2] + column(3)).powi(2)
             });
-            let shift = squares.sum::<f64>().sqrt() / smallest;
+            let shift = squares.sum::<f64>().sqrt();
             if !shift.is_finite() {
                 return f64::INFINITY;
             }

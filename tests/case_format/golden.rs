@@ -23,6 +23,7 @@ fn description() -> CaseDescription {
     let record = |background: f64, background_basis| ModalityRecord {
         background,
         background_margin: background.abs() / 8.0,
+        background_zeros: false,
         background_basis,
         clipping: None,
     };

@@ -77,6 +77,30 @@ fn a_prediction_is_the_same_whatever_the_label_files_are() {
     }
 }
 
+#[test]
+fn a_file_that_is_no_prediction_is_not_replaced_by_one() {
+    let desk = Desk::with_cohort(2);
+    desk.run(&format!("train {TINY} {UNTRAINED} --data data --run run")).ok();
+    let cases = discover_cases(&desk.path("data"), None).unwrap().cases;
+    let truth = cases[1].labels.as_ref().unwrap();
+    let lines =
+        ["predict --run run --data data --out out", "label --run run --data data --nifti out"];
+    for line in lines {
+        for content in [std::fs::read(truth).unwrap(), b"notes".to_vec(), Vec::new()] {
+            std::fs::create_dir(desk.path("out")).unwrap();
+            let name = format!("out/{}.nii.gz", cases[1].id);
+            write(&desk.path(&name), &content);
+            desk.run(line).exits(2).complains_of(&[&name, "name another folder"]);
+            assert_eq!(desk.names("out").len(), 1, "{line}: nothing is written before");
+            assert!(std::fs::read(desk.path(&name)).unwrap() == content, "{line}");
+            std::fs::remove_dir_all(desk.path("out")).unwrap();
+        }
+        desk.run(line).ok();
+        desk.run(line).ok();
+        std::fs::remove_dir_all(desk.path("out")).unwrap();
+    }
+}
+
 /// Labelled voxels of the written files, and those of them where all images are 0.
 fn count_labelled(desk: &Desk, out: &str) -> (usize, usize) {
     let (mut labelled, mut in_the_air) = (0, 0);
