@@ -2,27 +2,24 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::augment::{ComposedTransform, Transform, draw_uniform};
 use crate::base::KeyedRng;
 use crate::volume::Modality;
 
 /// Settings of the contrast factor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct Contrast {
     /// Share of samples, 0 to 1; all of them in Myronenko 2018.
     #[schemars(range(min = 0, max = 1))]
+    #[default(1.0)]
     pub probability: f64,
     /// Factors, lowest first; each modality draws its own (Myronenko 2018).
     #[schemars(inner(range(min = 0.01, max = 100)), extend("x-ascending" = true))]
+    #[default([0.9, 1.1])]
     pub factor: [f64; 2],
-}
-
-impl Default for Contrast {
-    fn default() -> Self {
-        Self { probability: 1.0, factor: [0.9, 1.1] }
-    }
 }
 
 impl Transform for Contrast {

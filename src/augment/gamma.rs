@@ -6,30 +6,28 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::augment::{ComposedTransform, Transform, draw_uniform};
 use crate::base::KeyedRng;
 use crate::volume::Modality;
 
 /// Settings of gamma.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gamma {
     /// Share of samples, 0 to 1; as nnU-Net.
     #[schemars(range(min = 0, max = 1))]
+    #[default(0.3)]
     pub probability: f64,
     /// Exponents, lowest first; each modality draws its own; as nnU-Net.
     #[schemars(inner(range(min = 0.5, max = 2)), extend("x-ascending" = true))]
+    #[default([0.7, 1.5])]
     pub exponent: [f64; 2],
     /// Keeps the mean and standard deviation of each modality's tissue; as nnU-Net. Otherwise gamma
     /// keeps the extremes, and moves all tissue where one voxel is far above the rest.
+    #[default(true)]
     pub retain_stats: bool,
-}
-
-impl Default for Gamma {
-    fn default() -> Self {
-        Self { probability: 0.3, exponent: [0.7, 1.5], retain_stats: true }
-    }
 }
 
 /// Drawn gamma curves of one sample.

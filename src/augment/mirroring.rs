@@ -2,23 +2,19 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::augment::{ComposedTransform, IDENTITY, Transform};
 use crate::base::KeyedRng;
 
 /// Settings of mirroring.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mirroring {
     /// Probability of mirroring each axis, 0 to 1; half of the samples, as usual.
     #[schemars(range(min = 0, max = 1))]
+    #[default(0.5)]
     pub probability: f64,
-}
-
-impl Default for Mirroring {
-    fn default() -> Self {
-        Self { probability: 0.5 }
-    }
 }
 
 impl Transform for Mirroring {

@@ -2,26 +2,23 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::augment::{ComposedTransform, Transform, draw_uniform};
 use crate::base::KeyedRng;
 
 /// Settings of the noise.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct GaussianNoise {
     /// Share of samples, 0 to 1; as nnU-Net.
     #[schemars(range(min = 0, max = 1))]
+    #[default(0.1)]
     pub probability: f64,
     /// Variances, lowest first; one for all modalities; as nnU-Net.
     #[schemars(inner(range(min = 0, max = 100)), extend("x-ascending" = true))]
+    #[default([0.0, 0.1])]
     pub variance: [f64; 2],
-}
-
-impl Default for GaussianNoise {
-    fn default() -> Self {
-        Self { probability: 0.1, variance: [0.0, 0.1] }
-    }
 }
 
 /// Drawn noise field of one sample.

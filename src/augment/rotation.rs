@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::augment::{ComposedTransform, IDENTITY, Transform, draw_uniform};
 use crate::base::KeyedRng;
@@ -11,22 +12,18 @@ use crate::base::KeyedRng;
 const TURNS: [(usize, usize); 3] = [(2, 1), (0, 2), (1, 0)];
 
 /// Settings of rotation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rotation {
     /// Share of samples that are rotated, 0 to 1; as nnU-Net for BraTS.
     #[schemars(range(min = 0, max = 1))]
+    #[default(0.2)]
     pub probability: f64,
     /// Angles about each axis, in degrees, lowest first; each axis draws its own;
     /// as nnU-Net for BraTS.
     #[schemars(inner(range(min = -180, max = 180)), extend("x-unit" = "degrees", "x-ascending" = true))]
+    #[default([-15.0, 15.0])]
     pub degrees: [f64; 2],
-}
-
-impl Default for Rotation {
-    fn default() -> Self {
-        Self { probability: 0.2, degrees: [-15.0, 15.0] }
-    }
 }
 
 impl Transform for Rotation {

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::augment::{ComposedTransform, Transform, draw_uniform};
 use crate::base::KeyedRng;
@@ -9,21 +10,17 @@ use crate::base::KeyedRng;
 /// Settings of isotropic scaling. A factor of 1.25 makes 100 voxels 125 long.
 ///
 /// nnU-Net's factor is the reciprocal: it multiplies coordinates.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scaling {
     /// Share of samples that are scaled, 0 to 1; as nnU-Net for BraTS.
     #[schemars(range(min = 0, max = 1))]
+    #[default(0.2)]
     pub probability: f64,
     /// Factors on lengths, lowest first; as nnU-Net for BraTS.
     #[schemars(inner(range(min = 0.1, max = 10)), extend("x-ascending" = true))]
+    #[default([0.85, 1.25])]
     pub factor: [f64; 2],
-}
-
-impl Default for Scaling {
-    fn default() -> Self {
-        Self { probability: 0.2, factor: [0.85, 1.25] }
-    }
 }
 
 impl Transform for Scaling {

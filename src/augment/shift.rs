@@ -2,28 +2,25 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::augment::{ComposedTransform, Transform, draw_uniform};
 use crate::base::KeyedRng;
 use crate::volume::Modality;
 
 /// Settings of the intensity shift.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shift {
     /// Share of samples, 0 to 1; all of them in Myronenko 2018.
     #[schemars(range(min = 0, max = 1))]
+    #[default(1.0)]
     pub probability: f64,
     /// Amounts in standard deviations, lowest first; each modality draws its own
     /// (Myronenko 2018).
     #[schemars(inner(range(min = -100, max = 100)), extend("x-unit" = "standard deviations", "x-ascending" = true))]
+    #[default([-0.1, 0.1])]
     pub amount: [f64; 2],
-}
-
-impl Default for Shift {
-    fn default() -> Self {
-        Self { probability: 1.0, amount: [-0.1, 0.1] }
-    }
 }
 
 impl Transform for Shift {

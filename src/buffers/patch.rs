@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use half::f16;
 use metrics::Gauge;
 use parking_lot::Mutex;
+use smart_default::SmartDefault;
 
 use crate::telemetry::catalog;
 use crate::volume::{Dims, Modality, Targets};
@@ -42,23 +43,13 @@ impl PatchBuffer {
 #[derive(Debug, Clone, Default)]
 pub struct PatchBufferPool(Arc<PatchPoolState>);
 
-#[derive(Debug)]
+#[derive(Debug, SmartDefault)]
 struct PatchPoolState {
     buffers: Mutex<Vec<PatchBuffer>>,
     made: AtomicUsize,
     bytes: AtomicUsize,
+    #[default(catalog::LOADER_BUFFER_BYTES.with_labels([]))]
     gauge: Gauge,
-}
-
-impl Default for PatchPoolState {
-    fn default() -> Self {
-        Self {
-            buffers: Mutex::default(),
-            made: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-            gauge: catalog::LOADER_BUFFER_BYTES.with_labels([]),
-        }
-    }
 }
 
 impl Drop for PatchPoolState {

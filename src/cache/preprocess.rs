@@ -3,6 +3,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::base::{ConfigError, Fingerprint};
 use crate::cache::format;
@@ -21,7 +22,7 @@ pub enum Orientation {
 }
 
 /// Preprocessing settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct PreprocessConfig {
     /// Orientation of the stored grid.
@@ -29,6 +30,7 @@ pub struct PreprocessConfig {
     /// Voxels kept per region in the foreground index; 4096 place a patch as evenly as all of
     /// them would, in 16 kB.
     #[schemars(range(max = 4_294_967_295_u32), extend("x-unit" = "voxels"))]
+    #[default(4096)]
     pub foreground_cap: u32,
     /// Rule that tells tissue from background: the setting `data.foreground`.
     #[serde(skip)]
@@ -36,17 +38,6 @@ pub struct PreprocessConfig {
     /// Policy on findings: the setting `data.quality`.
     #[serde(skip)]
     pub quality: QualityPolicy,
-}
-
-impl Default for PreprocessConfig {
-    fn default() -> Self {
-        Self {
-            orientation: Orientation::Lps,
-            foreground_cap: 4096,
-            foreground: ForegroundRule::default(),
-            quality: QualityPolicy::default(),
-        }
-    }
 }
 
 impl PreprocessConfig {

@@ -5,8 +5,11 @@
 //! prediction weighted by a Gaussian around the window's centre. The network is a closure here. No
 //! window is left out, not even an empty one.
 
+use std::ops::Not;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::volume::{Dims, Region};
 
@@ -17,44 +20,35 @@ const SIGMA_SHARE: f64 = 0.125;
 const SMALLEST_WEIGHT: f64 = 1e-3;
 
 /// Weight of a window's voxels where windows overlap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Weighting {
     /// Largest in the middle, where the network saw context on all sides.
+    #[default]
     Gaussian,
     /// All the same.
     Constant,
 }
 
 /// Sliding-window settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct SlidingConfig {
     /// Share of a window that its neighbour covers as well, from 0 to below 1.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    #[default(0.5)]
     pub overlap: f64,
     /// Weight of a window's voxels.
     pub weighting: Weighting,
     /// Windows predicted at once.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "windows"))]
+    #[default(1)]
     pub batch: usize,
     /// True if probabilities are 0 where all images are background: no tumour in the air. `predict`
     /// and `label` do so unless they are told otherwise.
-    #[serde(skip_serializing_if = "is_false")]
+    // Left out where it is off, so that the fingerprints of runs without it stay what they were.
+    #[serde(skip_serializing_if = "Not::not")]
     pub within_tissue: bool,
-}
-
-/// Left out where it is off, so that the fingerprints of runs without it stay what they were.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_false(value: &bool) -> bool {
-    !*value
-}
-
-impl Default for SlidingConfig {
-    fn default() -> Self {
-        let (overlap, weighting) = (0.5, Weighting::Gaussian);
-        Self { overlap, weighting, batch: 1, within_tissue: false }
-    }
 }
 
 /// The windows of one case, and how they are blended.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 use toml::Table;
 
 use crate::experiment::paper::PaperRow;
@@ -91,10 +92,11 @@ pub struct EnsembleSection {
 }
 
 /// Network that learns from the ensemble.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct StudentSection {
     /// A network's name, or `best`: the one with the best mean Dice on the validation cases.
+    #[default(BEST.into())]
     pub network: String,
     /// The ensemble's labels, or its probabilities.
     pub targets: Targets,
@@ -107,10 +109,3 @@ pub struct StudentSection {
 
 /// The value of `student.network` that leaves the choice to the validation cases.
 pub const BEST: &str = "best";
-
-impl Default for StudentSection {
-    fn default() -> Self {
-        let settings = Table::new();
-        Self { network: BEST.into(), targets: Targets::Hard, share: None, settings }
-    }
-}

@@ -13,6 +13,7 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::base::ConfigError;
 use crate::nets::convolution::{ConvConfig, Convolution};
@@ -26,40 +27,33 @@ use crate::volume::{Modality, Region};
 const STAGE_PLACES: u64 = 256;
 
 /// Widths and depth of the cascade, and the weight of each stage's loss.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct CascadedConfig {
     /// Half the decoder channels at full resolution; doubled at each level and coarser stage.
     #[schemars(range(min = 1, max = 256), extend("x-unit" = "channels"))]
+    #[default(4)]
     pub base_width: usize,
     /// Channels of the four encoders together, as a multiple of the decoder's.
     #[schemars(range(min = 1, max = 16))]
+    #[default(2)]
     pub encoder_multiplier: usize,
     /// Resolution levels of a stage, its own included.
     #[schemars(range(min = 2, max = 6))]
+    #[default(4)]
     pub levels: usize,
     /// Share of values that are dropped after each strided convolution.
     #[schemars(range(min = 0, max = 0.9))]
+    #[default(0.1)]
     pub dropout: f64,
     /// Added to the variance of a channel; the authors' MXNet has 1e-3.
     #[schemars(range(min = 1e-12, max = 0.1))]
+    #[default(1e-5)]
     pub norm_epsilon: f64,
     /// Weight of each stage's loss, the full resolution first: as many stages as weights.
     #[schemars(length(min = 1, max = 4), inner(range(min = 0, max = 1000)))]
+    #[default(vec![0.4, 0.3, 0.2])]
     pub loss_weights: Vec<f64>,
-}
-
-impl Default for CascadedConfig {
-    fn default() -> Self {
-        Self {
-            base_width: 4,
-            encoder_multiplier: 2,
-            levels: 4,
-            dropout: 0.1,
-            norm_epsilon: 1e-5,
-            loss_weights: vec![0.4, 0.3, 0.2],
-        }
-    }
 }
 
 impl CascadedConfig {

@@ -8,30 +8,28 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::{Architecture, ConvUnit, ModelRng, Output, cast, max_pool, upsample_trilinear};
 use crate::volume::{Modality, Region};
 
 /// Width and depth of the U-Net.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct UNetConfig {
     /// Channels at full resolution; doubled at each level below.
     #[schemars(range(min = 1, max = 512), extend("x-unit" = "channels"))]
+    #[default(30)]
     pub base_width: usize,
     /// Resolution levels, the full one included; a patch axis is a multiple of `2^(levels - 1)`.
     #[schemars(range(min = 2, max = 7))]
+    #[default(5)]
     pub levels: usize,
     /// Bias in convolutions. Ahead of a norm it has no effect, so only weights of other programs
     /// need it.
+    #[default(true)]
     pub conv_bias: bool,
-}
-
-impl Default for UNetConfig {
-    fn default() -> Self {
-        Self { base_width: 30, levels: 5, conv_bias: true }
-    }
 }
 
 /// The network; field names are the parameters' names.

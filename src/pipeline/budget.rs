@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::actor::threads_for;
 use crate::base::{ConfigError, check_ranges, core_count};
@@ -12,14 +13,16 @@ use crate::volume::{Dims, Targets};
 const MIB: usize = 1 << 20;
 
 /// Settings of the loader: batches, memory, threads.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoaderConfig {
     /// Samples in a batch.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "samples"))]
+    #[default(2)]
     pub batch: usize,
     /// Finished batches that may wait for the trainer.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "batches", "x-decides" = false))]
+    #[default(2)]
     pub prefetch: usize,
     /// Memory for samples, batches, and cases on their way into the cache, in MiB: ingest takes what the
     /// loader leaves. Mapped case files are page cache and not counted.
@@ -28,16 +31,20 @@ pub struct LoaderConfig {
         range(min = 1, max = 1 << 30),
         extend("x-unit" = "MiB", "x-decides" = false, "x-neutral" = 1024)
     )]
+    #[default(4096)]
     pub memory_mib: usize,
     /// Patches drawn from each case in an epoch.
     #[schemars(range(min = 1, max = 1 << 20), extend("x-unit" = "patches"))]
+    #[default(1)]
     pub patches_per_case: u64,
     /// Share of the cases whose samples may be skipped before the run fails, at least three; also a
     /// share of all samples, below which it does not matter of how many cases they are.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1, "x-decides" = false))]
+    #[default(0.01)]
     pub skip_share: f64,
     /// Keeps case files in the cache; if false, each sample decodes its case anew.
     #[schemars(extend("x-decides" = false))]
+    #[default(true)]
     pub cached: bool,
     /// Runs `crop` and `augment` as one actor: no queue between them, and no disk reads ahead of
     /// the arithmetic.
@@ -48,47 +55,30 @@ pub struct LoaderConfig {
     pub workers: WorkerPlan,
 }
 
-impl Default for LoaderConfig {
-    fn default() -> Self {
-        Self {
-            batch: 2,
-            prefetch: 2,
-            memory_mib: 4096,
-            patches_per_case: 1,
-            skip_share: 0.01,
-            cached: true,
-            fused: false,
-            workers: WorkerPlan::default(),
-        }
-    }
-}
-
 /// Threads per stage of the loader; stages that a path does not have are not started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoaderWorkers {
     /// Looking cases up, building those that are not in the cache.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads"))]
+    #[default(1)]
     pub fetch: usize,
     /// Inflating and checking, without a cache.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads", "x-default" = "cores"))]
+    #[default(core_count())]
     pub decode: usize,
     /// Encoding and statistics, without a cache.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads", "x-default" = "cores / 2"))]
+    #[default(core_count().div_ceil(2))]
     pub normalize: usize,
     /// Choosing windows and waiting for their pages.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads"))]
+    #[default(1)]
     pub crop: usize,
     /// Making voxels: where the time goes.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads", "x-default" = "cores"))]
+    #[default(core_count())]
     pub augment: usize,
-}
-
-impl Default for LoaderWorkers {
-    fn default() -> Self {
-        let cores = core_count();
-        Self { fetch: 1, decode: cores, normalize: cores.div_ceil(2), crop: 1, augment: cores }
-    }
 }
 
 /// Memory that a sample holds of its case.

@@ -10,6 +10,7 @@ use std::hint::black_box;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::actor::Stage;
 use crate::augment::{AugmentConfig, Window};
@@ -22,21 +23,17 @@ use crate::volume::{Dims, Region};
 const SMALLEST_PAGE: usize = 4096;
 
 /// Settings of the patches.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct CropConfig {
     /// Patch extent in voxels, `[d, h, w]`.
     #[schemars(inner(range(min = 1, max = 4096)), extend("x-unit" = "voxels"))]
+    #[default(Dims::cube(128))]
     pub patch: Dims,
     /// Share of patches centred on a tumour voxel, 0 to 1.
     #[schemars(range(min = 0, max = 1))]
+    #[default(0.5)]
     pub foreground_share: f64,
-}
-
-impl Default for CropConfig {
-    fn default() -> Self {
-        Self { patch: Dims::cube(128), foreground_share: 0.5 }
-    }
 }
 
 /// Stage that draws windows and augmentations.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::actor::{
     Feed, Limits, Outcome, RunningTopology, Sink, SkipBudget, Source, Stage, StopLatch, Topology,
@@ -19,25 +20,21 @@ use crate::pipeline::{Decode, Normalize, observe};
 use crate::volume::Dims;
 
 /// Threads per stage of ingest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct IngestWorkers {
     /// Decompressing and checking: most of the time.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads", "x-default" = "cores"))]
+    #[default(core_count())]
     pub decode: usize,
     /// Encoding and statistics.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads", "x-default" = "cores / 2"))]
+    #[default(core_count().div_ceil(2))]
     pub normalize: usize,
     /// Writing: mostly waits for the disk.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads"))]
+    #[default(1)]
     pub publish: usize,
-}
-
-impl Default for IngestWorkers {
-    fn default() -> Self {
-        let cores = core_count();
-        Self { decode: cores, normalize: cores.div_ceil(2), publish: 1 }
-    }
 }
 
 impl IngestWorkers {

@@ -2,21 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use smart_default::SmartDefault;
+
 use crate::actor::{Observer, Watchdog};
 
 /// Times without progress after which a run is no longer healthy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault)]
 pub struct HealthLimits {
     /// For a loader that has work: half of the time after which its watchdog ends the run.
+    #[default(Duration::from_secs(60))]
     pub loader: Duration,
     /// For a trainer between two batches: a step that takes longer is a stall for the alerts, too.
+    #[default(Duration::from_secs(300))]
     pub trainer: Duration,
-}
-
-impl Default for HealthLimits {
-    fn default() -> Self {
-        Self { loader: Duration::from_secs(60), trainer: Duration::from_secs(300) }
-    }
 }
 
 /// Progress of one topology and of its consumer.

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smart_default::SmartDefault;
 
 use crate::pipeline::LoaderWorkers;
 
@@ -14,11 +15,12 @@ use crate::pipeline::LoaderWorkers;
 const AUTO: &str = "auto";
 
 /// Number of workers per stage, fixed or automatic. Batches do not depend on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, SmartDefault)]
 pub enum WorkerPlan {
     /// Workers follow the stages' clocks while the loader runs.
     Auto,
     /// Workers are given; stages left out take the default.
+    #[default]
     Fixed(LoaderWorkers),
 }
 
@@ -34,12 +36,6 @@ impl WorkerPlan {
     /// Returns true if workers are scaled while the loader runs.
     pub const fn is_auto(&self) -> bool {
         matches!(self, Self::Auto)
-    }
-}
-
-impl Default for WorkerPlan {
-    fn default() -> Self {
-        Self::Fixed(LoaderWorkers::default())
     }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use smart_default::SmartDefault;
 
 use crate::base::SampleKey;
 use crate::volume::{CaseId, Region};
@@ -91,7 +92,7 @@ pub struct ResumedEvent {
 
 /// Metrics of one step; means over its batches. JSON has `null` for one that is not finite; it
 /// comes back as NaN.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, SmartDefault)]
 #[serde(default)]
 pub struct StepRecord {
     /// Steps done, this one included.
@@ -100,12 +101,15 @@ pub struct StepRecord {
     pub epoch: u64,
     /// Total loss.
     #[serde(deserialize_with = "nan_if_null")]
+    #[default(f64::NAN)]
     pub loss: f64,
     /// Soft Dice part.
     #[serde(deserialize_with = "nan_if_null")]
+    #[default(f64::NAN)]
     pub dice_loss: f64,
     /// Cross-entropy part.
     #[serde(deserialize_with = "nan_if_null")]
+    #[default(f64::NAN)]
     pub bce: f64,
     /// Soft Dice by region, as the loss computes it; empty in journals of early versions.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "nan_values_if_null")]
@@ -119,6 +123,7 @@ pub struct StepRecord {
     pub aux_losses: BTreeMap<String, f64>,
     /// L2 norm of the whole gradient, before clipping.
     #[serde(deserialize_with = "nan_if_null")]
+    #[default(f64::NAN)]
     pub gradient_norm: f64,
     /// Learning rate used.
     pub learning_rate: f64,
@@ -130,26 +135,6 @@ pub struct StepRecord {
     pub samples: Vec<SampleKey>,
     /// The case of each sample.
     pub cases: Vec<CaseId>,
-}
-
-impl Default for StepRecord {
-    fn default() -> Self {
-        Self {
-            step: 0,
-            epoch: 0,
-            loss: f64::NAN,
-            dice_loss: f64::NAN,
-            bce: f64::NAN,
-            soft_dice: BTreeMap::new(),
-            aux_losses: BTreeMap::new(),
-            gradient_norm: f64::NAN,
-            learning_rate: 0.0,
-            seconds: 0.0,
-            starved_seconds: 0.0,
-            samples: Vec::new(),
-            cases: Vec::new(),
-        }
-    }
 }
 
 impl StepRecord {

@@ -8,12 +8,13 @@ use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Bool, Int, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::nets::{Output, mean_pool};
 use crate::volume::{Region, label};
 
 /// Variant of the paper's loss.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct LossConfig {
     /// Dice per sample, averaged, instead of sums over the whole batch.
@@ -24,20 +25,10 @@ pub struct LossConfig {
     pub numerator_epsilon: f64,
     /// Added to Dice's denominator, which is 0 where a region is absent and surely not predicted.
     #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0))]
+    #[default(1e-8)]
     pub denominator_epsilon: f64,
     /// Cross-entropy summed over regions, as the paper prints it, instead of averaged.
     pub region_sum: bool,
-}
-
-impl Default for LossConfig {
-    fn default() -> Self {
-        Self {
-            per_sample: false,
-            numerator_epsilon: 0.0,
-            denominator_epsilon: 1e-8,
-            region_sum: false,
-        }
-    }
 }
 
 /// Loss and its parts: one value each unless said otherwise, still on the device. Only `total` has

@@ -8,23 +8,27 @@ use std::f64::consts::PI;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::train::Plateau;
 
 /// Learning rate schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
     /// Constant rate.
     Constant,
     /// Times `factor` every `every_epochs` epochs: our reading of "decay rate", since 0.60 ten times
     /// in 280 epochs comes to what Lachinov's 0.99 an epoch would in his 500.
+    #[default]
     Step {
         /// Multiplier of the learning rate, usually below 1.
         #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
+        #[default(0.6)]
         factor: f64,
         /// Epochs between drops.
         #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0, "x-unit" = "epochs"))]
+        #[default(28.0)]
         every_epochs: f64,
     },
     /// Exponential decay at every step: `factor ^ (epochs / every_epochs)`.
@@ -84,12 +88,6 @@ const fn plateau_threshold() -> f64 {
 
 const fn plateau_smoothing() -> f64 {
     0.9
-}
-
-impl Default for Schedule {
-    fn default() -> Self {
-        Self::Step { factor: 0.6, every_epochs: 28.0 }
-    }
 }
 
 /// Position in a run.

@@ -2,25 +2,29 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::base::ConfigError;
 use crate::train::{Plateau, Schedule, SchedulePosition};
 
 /// Trainer settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainerConfig {
     /// Number of epochs; 280 as Nalwade and Kisa for the U-Net.
     #[schemars(range(min = 1, max = 1 << 30), extend("x-unit" = "epochs"))]
+    #[default(280)]
     pub epochs: u64,
     /// Steps in an epoch; 0 for as many as visit every case's patches once.
     #[schemars(range(max = 1 << 30), extend("x-unit" = "steps"))]
     pub steps_per_epoch: u64,
     /// Gradient accumulation: batches in a step. Gradients are averaged, so memory is that of one.
     #[schemars(range(min = 1, max = 1 << 20), extend("x-unit" = "batches"))]
+    #[default(1)]
     pub accumulate: u64,
     /// Initial learning rate; 2e-4 as Nalwade and Kisa for the U-Net.
     #[schemars(range(max = 1e30), extend("exclusiveMinimum" = 0))]
+    #[default(2e-4)]
     pub learning_rate: f64,
     /// Epochs of linear warm-up from 0 to the scheduled rate. A cosine begins where they end; the
     /// other schedules run on from the start.
@@ -34,6 +38,7 @@ pub struct TrainerConfig {
     pub non_finite: NonFinitePolicy,
     /// Most steps of a run that may be skipped because they were not finite.
     #[schemars(range(max = 1 << 30), extend("x-unit" = "steps", "x-decides" = false))]
+    #[default(10)]
     pub non_finite_budget: u64,
     /// Learning rate schedule.
     pub schedule: Schedule,
@@ -45,10 +50,11 @@ pub struct TrainerConfig {
 }
 
 /// Policy for a step that is not finite; such a step never changes the weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NonFinitePolicy {
     /// Ends the run, with a report of the samples.
+    #[default]
     Stop,
     /// Counts and journals the step; the run goes on within its budget.
     Skip,
@@ -56,23 +62,26 @@ pub enum NonFinitePolicy {
 
 /// Checkpoint intervals; checkpoints are also written at the end, ahead of each validation and on a
 /// signal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointConfig {
     /// Epochs between checkpoints; 0 for never.
     #[schemars(range(max = 1 << 30), extend("x-unit" = "epochs"))]
+    #[default(1)]
     pub every_epochs: u64,
     /// Steps between checkpoints; 0 for never.
     #[schemars(range(max = 1_i64 << 52), extend("x-unit" = "steps"))]
     pub every_steps: u64,
     /// Number of last checkpoints that are kept besides the best.
     #[schemars(range(min = 1, max = 1 << 20), extend("x-unit" = "checkpoints"))]
+    #[default(3)]
     pub keep: usize,
     /// Time for which a full or failing disk is put up with: training goes on, or waits ahead of a
     /// validation and at the end, and the checkpoint is tried again; then the run ends.
     // Left out where it is the default: fingerprints of runs before it was there stay theirs.
     #[serde(skip_serializing_if = "is_default_patience")]
     #[schemars(range(max = 1 << 30), extend("x-unit" = "s", "default" = 600, "x-decides" = false))]
+    #[default(CHECKPOINT_PATIENCE)]
     pub patience: u64,
 }
 
@@ -85,45 +94,16 @@ const fn is_default_patience(seconds: &u64) -> bool {
 }
 
 /// Validation intervals; the held-out cases are also scored at the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct ValidationConfig {
     /// Epochs between validations; 0 for never.
     #[schemars(range(max = 1 << 30), extend("x-unit" = "epochs"))]
+    #[default(10)]
     pub every_epochs: u64,
     /// Early stopping: epochs without a better validation after which the run ends; 0 for never.
     #[schemars(range(max = 1 << 30), extend("x-unit" = "epochs"))]
     pub patience: u64,
-}
-
-impl Default for TrainerConfig {
-    fn default() -> Self {
-        Self {
-            epochs: 280,
-            steps_per_epoch: 0,
-            accumulate: 1,
-            learning_rate: 2e-4,
-            warm_up_epochs: 0.0,
-            gradient_checkpointing: false,
-            non_finite: NonFinitePolicy::Stop,
-            non_finite_budget: 10,
-            schedule: Schedule::default(),
-            checkpoint: CheckpointConfig::default(),
-            validation: ValidationConfig::default(),
-        }
-    }
-}
-
-impl Default for CheckpointConfig {
-    fn default() -> Self {
-        Self { every_epochs: 1, every_steps: 0, keep: 3, patience: CHECKPOINT_PATIENCE }
-    }
-}
-
-impl Default for ValidationConfig {
-    fn default() -> Self {
-        Self { every_epochs: 10, patience: 0 }
-    }
 }
 
 impl TrainerConfig {

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use smart_default::SmartDefault;
+
 use crate::run_folder::{EpochEvent, Event, StepRecord};
 use crate::telemetry::catalog;
 use crate::train::EpochSums;
@@ -83,15 +85,11 @@ impl StepRate {
 }
 
 /// Times of the current epoch.
+#[derive(SmartDefault)]
 struct EpochClock {
+    #[default(Instant::now())]
     resumed: Instant,
     starved_seconds: f64,
-}
-
-impl Default for EpochClock {
-    fn default() -> Self {
-        Self { resumed: Instant::now(), starved_seconds: 0.0 }
-    }
 }
 
 /// Part of an epoch that utilization is measured over: without the first step of the process.

@@ -11,42 +11,36 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::base::{ConfigError, check_ranges};
 use crate::volume::Fold;
 use crate::volume::case::{CaseId, Split, split_draw};
 
 /// Split of a cohort in shares. What is neither validation nor test is trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct SplitShares {
     /// Share of the cohort to validate on; the paper's 66 of 592.
     #[schemars(range(min = 0, max = 1))]
+    #[default(0.111)]
     pub validation: f64,
     /// Share of the cohort to test on; the paper's 191 of 592.
     #[schemars(range(min = 0, max = 1))]
+    #[default(0.323)]
     pub test: f64,
     /// Share of the validation cases whose labels are then hidden.
     #[schemars(range(min = 0, max = 1))]
+    #[default(0.5)]
     pub unlabelled_of_validation: f64,
     /// Share of the test cases whose labels are then hidden.
     #[schemars(range(min = 0, max = 1))]
+    #[default(0.2)]
     pub unlabelled_of_test: f64,
 }
 
 /// The paper's: 335 to train, 66 to validate, 191 to test, of 592; half of the validation cases and
 /// a fifth of the test cases are the unlabelled ones.
-impl Default for SplitShares {
-    fn default() -> Self {
-        Self {
-            validation: 0.111,
-            test: 0.323,
-            unlabelled_of_validation: 0.5,
-            unlabelled_of_test: 0.2,
-        }
-    }
-}
-
 impl SplitShares {
     /// Checks the shares.
     ///

@@ -25,6 +25,7 @@ use anatomy::{Anatomy, Tissue};
 use frame::Frame;
 use intensity::{Scanner, TissueClass, TissueMixture};
 use lookalikes::{MimicShares, TumourMimics};
+use smart_default::SmartDefault;
 use streams::PhantomRng;
 use tumour::{Tumour, TumourShares};
 
@@ -35,20 +36,15 @@ pub const GENERATOR: u32 = 1;
 const SIDES: std::ops::RangeInclusive<usize> = 24..=512;
 
 /// Settings of a phantom cohort.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct PhantomConfig {
     /// Grid, 24 to 512 a side. The head fills the same share of any; voxels of a small grid are
     /// larger. Default: 240 x 240 x 155, that of BraTS, at 1 mm.
+    #[default(Dims::BRATS)]
     pub dims: Dims,
     /// Seed of the cohort. Default: 0.
     pub seed: u64,
-}
-
-impl Default for PhantomConfig {
-    fn default() -> Self {
-        Self { dims: Dims::BRATS, seed: 0 }
-    }
 }
 
 impl PhantomConfig {

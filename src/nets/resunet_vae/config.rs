@@ -3,6 +3,7 @@
 use burn::tensor::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::base::ConfigError;
 use crate::nets::convolution::ConvConfig;
@@ -13,59 +14,52 @@ use crate::volume::Dims;
 const EPSILON: f64 = 1e-5;
 
 /// Width and depth of the residual U-Net, and its regularisers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+// The defaults are the paper's table, at the patch of Nalwade and Kisa.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResUNetVaeConfig {
     /// Channels at full resolution; doubled at each level below.
     #[schemars(range(min = 1, max = 512), extend("x-unit" = "channels"))]
+    #[default(32)]
     pub base_width: usize,
     /// Residual units of each level of the encoder, the full resolution first.
     #[schemars(length(min = 2, max = 7), inner(range(min = 1, max = 16)))]
+    #[default(vec![1, 2, 2, 4])]
     pub encoder_units: Vec<usize>,
     /// Number of groups of a norm.
     #[schemars(range(min = 1, max = 512))]
+    #[default(8)]
     pub groups: usize,
     /// Share of channels that are dropped after the first convolution.
     #[schemars(range(min = 0, max = 0.9))]
+    #[default(0.2)]
     pub dropout: f64,
     /// Norm and ReLU ahead of the head: as in MONAI, not in the paper's table.
+    #[default(true)]
     pub head_norm: bool,
     /// Training of the autoencoder along with the network.
+    #[default(true)]
     pub vae: bool,
     /// Patch that the autoencoder's dense layers are made for, `[d, h, w]`; `crop.patch`.
     #[schemars(inner(range(min = 1, max = 4096)), extend("x-unit" = "voxels"))]
+    #[default(Dims::cube(128))]
     pub patch: Dims,
     /// Channels ahead of the autoencoder's dense layers.
     #[schemars(range(min = 1, max = 512), extend("x-unit" = "channels"))]
+    #[default(16)]
     pub bottleneck: usize,
     /// Number of latent variables: as many means and as many variances.
     #[schemars(range(min = 1, max = 4096))]
+    #[default(128)]
     pub latent: usize,
     /// Weight of the squared error of the reconstruction.
     #[schemars(range(min = 0, max = 1000))]
+    #[default(0.1)]
     pub reconstruction_weight: f64,
     /// Weight of the Kullback-Leibler divergence of the latent distribution.
     #[schemars(range(min = 0, max = 1000))]
+    #[default(0.1)]
     pub kl_weight: f64,
-}
-
-impl Default for ResUNetVaeConfig {
-    /// The paper's table, at the patch of Nalwade and Kisa.
-    fn default() -> Self {
-        Self {
-            base_width: 32,
-            encoder_units: vec![1, 2, 2, 4],
-            groups: 8,
-            dropout: 0.2,
-            head_norm: true,
-            vae: true,
-            patch: Dims::cube(128),
-            bottleneck: 16,
-            latent: 128,
-            reconstruction_weight: 0.1,
-            kl_weight: 0.1,
-        }
-    }
 }
 
 impl ResUNetVaeConfig {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::base::Fingerprint;
 use crate::cache::PreprocessConfig;
@@ -12,11 +13,12 @@ use crate::run::config::patients::PatientRule;
 use crate::volume::{Fold, LabelScheme, SplitShares, Targets};
 
 /// Dataset, cache and split of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
     /// A folder in one of the BraTS layouts.
     #[schemars(extend("x-decides" = false, "x-neutral" = ""))]
+    #[default(PathBuf::from("data"))]
     pub folder: PathBuf,
     /// Meaning of the label values, where it is not to be told from the file names (docs/labels.md).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,6 +26,7 @@ pub struct DataConfig {
     pub labels: Option<LabelScheme>,
     /// The cache root.
     #[schemars(extend("x-decides" = false, "x-neutral" = ""))]
+    #[default(PathBuf::from("cache"))]
     pub cache: PathBuf,
     /// Share of the patients held out for validation, 0 to 1; at least one of two or more.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,6 +59,7 @@ pub struct DataConfig {
     pub patients: Option<PatientRule>,
     /// Share of the patients to train on that is trained on, above 0; the others are not used at all.
     #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
+    #[default(1.0)]
     pub labelled_fraction: f64,
     /// A teacher, with whose labels the unlabelled cases are trained on, too.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,29 +109,6 @@ pub struct PseudoConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "f64", extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub share: Option<f64>,
-}
-
-impl Default for DataConfig {
-    fn default() -> Self {
-        Self {
-            folder: PathBuf::from("data"),
-            labels: None,
-            cache: PathBuf::from("cache"),
-            held_out: None,
-            fold: None,
-            shares: None,
-            split: None,
-            patients: None,
-            labelled_fraction: 1.0,
-            pseudo: None,
-            split_seed: None,
-            ingest_first: false,
-            foreground: ForegroundRule::default(),
-            quality: QualityPolicy::default(),
-            max_voxels: None,
-            preprocess: PreprocessConfig::default(),
-        }
-    }
 }
 
 impl DataConfig {

@@ -14,6 +14,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use smart_default::SmartDefault;
 use toml::Table;
 
 use crate::augment::AugmentConfig;
@@ -35,14 +36,16 @@ use crate::volume::{Dims, Targets};
 const SCHEMA: u32 = 1;
 
 /// All settings of one training run.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
     /// Version of this format.
     #[schemars(range(min = SCHEMA, max = SCHEMA))]
+    #[default(SCHEMA)]
     pub schema: u32,
     /// Seed of order, crops, augmentation, split and weights.
     #[schemars(range(max = i64::MAX))]
+    #[default(20181)]
     pub seed: u64,
     /// Training device: `auto`, `cpu`, `cuda` or `wgpu`.
     #[schemars(extend("x-decides" = false))]
@@ -82,29 +85,6 @@ pub struct RunConfig {
 /// Schema of all settings of a run.
 pub fn run_schema() -> Value {
     schema_of::<RunConfig>()
-}
-
-impl Default for RunConfig {
-    fn default() -> Self {
-        Self {
-            schema: SCHEMA,
-            seed: 20181,
-            device: DeviceChoice::Auto,
-            kernels: KernelChoice::Cubecl,
-            precision: Precision::F32,
-            data: DataConfig::default(),
-            model: ModelConfig::default(),
-            crop: CropConfig::default(),
-            augment: AugmentConfig::default(),
-            loader: LoaderConfig::default(),
-            ingest: IngestWorkers::default(),
-            optimiser: OptimiserConfig::default(),
-            train: TrainerConfig::default(),
-            loss: LossConfig::default(),
-            evaluation: SlidingConfig::default(),
-            drill: DrillConfig::default(),
-        }
-    }
 }
 
 /// A configuration that has been checked as far as it can be without data and device.

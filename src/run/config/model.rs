@@ -5,16 +5,18 @@ use std::path::PathBuf;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use smart_default::SmartDefault;
 use toml::Table;
 
 use crate::nets::ARCHITECTURES;
 
 /// Name and settings of the network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(transform = insert_networks)]
 pub struct ModelConfig {
     /// A name of the registry.
+    #[default("unet".into())]
     pub name: String,
     /// Weights to start from, which must fit the network exactly: a safetensors file, a run's folder for
     /// those of its latest checkpoint, or a checkpoint's. Without, they are drawn.
@@ -24,12 +26,6 @@ pub struct ModelConfig {
     /// The architecture's settings; what is left out takes its default.
     #[schemars(with = "serde_json::Map<String, Value>")]
     pub settings: Table,
-}
-
-impl Default for ModelConfig {
-    fn default() -> Self {
-        Self { name: "unet".into(), init: None, settings: Table::new() }
-    }
 }
 
 /// Adds each network's name and settings to the schema of [`ModelConfig`].
