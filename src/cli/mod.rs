@@ -1,68 +1,61 @@
 //! Floor 12: the verbs of the command line. Each is a file: its arguments, and a function from them
 //! to its output.
 
-#[cfg(feature = "train")]
-mod bench_convolution;
-#[cfg(feature = "train")]
-mod bench_step;
 mod cache;
-#[cfg(feature = "train")]
-mod check_device;
-#[cfg(feature = "train")]
-mod config;
 mod console;
 mod dashboards;
-#[cfg(feature = "train")]
-mod demo;
 mod doctor;
 mod drain;
-#[cfg(feature = "train")]
-mod evaluate;
-#[cfg(feature = "train")]
-mod experiment;
-#[cfg(feature = "train")]
-mod export;
 mod ingest;
 mod inspect;
-#[cfg(feature = "train")]
-mod label;
 mod loader;
 mod metrics;
 mod phantom;
-#[cfg(feature = "train")]
-mod predict;
-#[cfg(feature = "train")]
-mod predictors;
 mod progress;
-#[cfg(feature = "train")]
-mod replay;
 mod report;
 mod reporting;
 mod score;
 mod sequence;
 mod session;
-#[cfg(feature = "train")]
-mod tables;
 mod thresholds;
 mod top;
-#[cfg(feature = "train")]
-mod train;
 mod tune;
 
 use std::process::ExitCode;
 
+use cfg_if::cfg_if;
 use clap::{Parser, Subcommand};
 
 use self::console::Console;
 use self::loader::{LoaderOptions, parse_workers};
-#[cfg(feature = "train")]
-use self::predictors::{PredictorOptions, ThresholdSource};
 use self::report::CommandOutput;
 use self::session::{ActiveSession, SessionOptions};
 use self::thresholds::{ThresholdOptions, as_options};
 use crate::base::{Fault, raise_open_file_limit};
 use crate::run::Failure;
 use crate::telemetry::backend_log;
+
+// What needs networks.
+cfg_if! {
+    if #[cfg(feature = "train")] {
+        mod bench_convolution;
+        mod bench_step;
+        mod check_device;
+        mod config;
+        mod demo;
+        mod evaluate;
+        mod experiment;
+        mod export;
+        mod label;
+        mod predict;
+        mod predictors;
+        mod replay;
+        mod tables;
+        mod train;
+
+        use self::predictors::{PredictorOptions, ThresholdSource};
+    }
+}
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 the run failed, 2 usage or configuration, 3 bad data, 4 the device asked for \
