@@ -83,10 +83,6 @@ impl SectionKind {
     pub(super) fn name(self) -> &'static str {
         self.into()
     }
-
-    pub(super) fn from_code(code: u32) -> Option<Self> {
-        Self::from_repr(code)
-    }
 }
 
 /// The first page: header, section table, and a checksum over both and all bytes between.

@@ -143,7 +143,7 @@ pub(super) fn parse_section_table(
         if start < end || !start.is_multiple_of(PAGE) || stop > file_bytes {
             return Err(misplaced());
         }
-        let kind = SectionKind::from_code(record.kind.get());
+        let kind = SectionKind::from_repr(record.kind.get());
         if kind.is_some() && sections.iter().any(|section| section.kind == kind) {
             return Err(FileFlaw::bad_format("section table", "two sections of one kind"));
         }

@@ -6,7 +6,6 @@
 //! tickets.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -24,6 +23,8 @@ const ALIKE: f64 = 0.05;
 const SATURATED: f64 = 0.9;
 
 /// Slowest part of a run.
+#[derive(strum::Display)]
+#[strum(serialize_all = "lowercase")]
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub enum Bottleneck {
@@ -32,17 +33,8 @@ pub enum Bottleneck {
     /// The trainer: the loader keeps up.
     Trainer,
     /// The slowest actor of the loader.
+    #[strum(default)]
     Stage(Cow<'static, str>),
-}
-
-impl fmt::Display for Bottleneck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Trainer => "trainer",
-            Self::Stage(name) => name,
-        })
-    }
 }
 
 impl From<String> for Bottleneck {

@@ -1,13 +1,13 @@
 //! Settings: which voxels are tissue, and what becomes of a case with findings.
 
-use std::fmt;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::quality::Severity;
 
 /// Rule that tells tissue from background.
+#[derive(strum::Display)]
+#[strum(serialize_all = "lowercase")]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum ForegroundRule {
@@ -18,17 +18,8 @@ pub enum ForegroundRule {
     /// Tissue is what is far from the value around the head.
     Threshold,
     /// Tissue is where a mask file is not 0. The text is the file's ending, as in `CASE_mask.nii.gz`.
+    #[strum(default)]
     Mask(String),
-}
-
-impl fmt::Display for ForegroundRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nonzero => "nonzero",
-            Self::Threshold => "threshold",
-            Self::Mask(name) => name,
-        })
-    }
 }
 
 impl From<String> for ForegroundRule {
@@ -48,20 +39,10 @@ impl From<ForegroundRule> for String {
 }
 
 /// Policy on findings.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Default,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-    strum::IntoStaticStr,
-)]
-#[serde(rename_all = "lowercase")]
+#[derive(strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum QualityPolicy {
     /// Cases with any finding above a note are refused.
     Strict,

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
 /// Activity of a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::FromRepr, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 #[repr(u64)]
 pub enum Activity {
@@ -26,15 +26,6 @@ pub enum Activity {
 }
 
 impl Activity {
-    const fn from_code(code: u64) -> Self {
-        match code {
-            0 => Self::Starved,
-            1 => Self::Busy,
-            2 => Self::Blocked,
-            _ => Self::Ended,
-        }
-    }
-
     /// Lower-case name, as printed in reports.
     pub fn label(self) -> &'static str {
         self.into()
@@ -182,7 +173,7 @@ impl MeterReader {
                 *current += age;
             }
             let [starved, busy, blocked] = spent.map(Duration::from_nanos);
-            let activity = Activity::from_code(code);
+            let activity = Activity::from_repr(code).unwrap_or(Activity::Ended);
             // A clock that has ended stood still at its last change.
             let end = if activity == Activity::Ended { since } else { now };
             let age = Duration::from_nanos(age);
