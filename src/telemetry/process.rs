@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::catalog;
 
-use crate::base::fs;
+use crate::base::{fs, open_file_limit};
 
 /// `USER_HZ`, the clock of `/proc/self/stat`: 100 by Linux' ABI on every architecture but Alpha,
 /// whatever the kernel's own tick is.
@@ -98,9 +98,8 @@ pub fn publish_process_metrics() {
     if let Some(open) = open_files() {
         catalog::PROCESS_OPEN_FDS.with_labels([]).set(open as f64);
     }
-    if let Some(most) = max_open_files() {
-        catalog::PROCESS_MAX_FDS.with_labels([]).set(most);
-    }
+    let most_open = open_file_limit().map_or(f64::INFINITY, |most| most as f64);
+    catalog::PROCESS_MAX_FDS.with_labels([]).set(most_open);
 }
 
 /// Start of the machine, in seconds since the Unix epoch.
@@ -112,16 +111,6 @@ fn boot_time() -> Option<f64> {
 /// Open file descriptors, without the one that counts them.
 fn open_files() -> Option<usize> {
     fs::list_dir("/proc/self/fd").ok()?.len().checked_sub(1)
-}
-
-/// Soft limit of open files; infinity where there is none.
-fn max_open_files() -> Option<f64> {
-    let limits = fs::read_to_string("/proc/self/limits").ok()?;
-    let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    match limit.split_ascii_whitespace().next()? {
-        "unlimited" => Some(f64::INFINITY),
-        number => number.parse().ok(),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::base::{core_count, fs, memory_limit};
+use crate::base::{core_count, fs, memory_limit, open_file_limit};
 use crate::run::tools::doctor::{Finding, FindingGrade};
 use crate::telemetry::MetricsAddress;
 use crate::telemetry::process::status_bytes;
@@ -53,13 +53,10 @@ fn meminfo_bytes(key: &str) -> Option<f64> {
 
 /// A mapped case needs no open file; a run has some twenty.
 pub(super) fn open_files() -> Finding {
-    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let soft = line.and_then(|rest| rest.split_ascii_whitespace().next());
-    let Some(soft) = soft else { return Finding::good("open files", "unknown on this system") };
-    let most = soft.parse().unwrap_or(f64::INFINITY);
-    Finding::good("open files", format!("up to {soft}")).graded_by(
-        most,
+    let limit = open_file_limit();
+    let told = limit.map_or_else(|| "unlimited".to_owned(), |most| most.to_string());
+    Finding::good("open files", format!("up to {told}")).graded_by(
+        limit.map_or(f64::INFINITY, |most| most as f64),
         [64.0, 256.0],
         "raise it: ulimit -n 1024",
     )
