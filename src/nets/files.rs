@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use burn::module::Module;
+use burn::module::{Module, list_param_ids};
 use burn::store::ModuleRecord;
 
 use crate::base::{Fault, can_sync_folder};
-use crate::nets::weights;
 
 /// Writes the parameters of a module into a file that is not there yet.
 pub(super) fn write_module<M: Module>(module: M, file: &Path) -> Result<(), Fault> {
@@ -32,10 +31,10 @@ pub(super) fn read_module<M: Module>(module: M, file: &Path) -> Result<M, Fault>
 /// Reads the parameters in `file` into a module that is known by its parameters' ids: gradients and
 /// moments of a parameter are found by them.
 pub(super) fn read_identified_module<M: Module>(module: M, file: &Path) -> Result<M, Fault> {
-    let expected = weights::parameter_ids(&module);
+    let expected = list_param_ids(&module);
     let read = read_module(module, file)?;
     // Burn draws an id where the file has none.
-    if weights::parameter_ids(&read) != expected {
+    if list_param_ids(&read) != expected {
         return Err(invalid_checkpoint(file, &"its parameters have other ids"));
     }
     Ok(read)

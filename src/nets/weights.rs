@@ -43,13 +43,6 @@ pub fn parameter_shapes<M: Module>(module: &M) -> Vec<ParameterShape> {
     visitor.found
 }
 
-/// Lists the id of every parameter.
-pub(crate) fn parameter_ids<M: Module>(module: &M) -> Vec<ParamId> {
-    let mut visitor = IdCollector::default();
-    module.visit(&mut visitor);
-    visitor.0
-}
-
 /// Replaces every kernel (rank 2 and up) by a draw from `N(0, 2 / fan_in)` (He et al. 2015), each
 /// from a stream of its own; biases and norms keep the values of their layers.
 #[must_use]
@@ -206,15 +199,6 @@ impl ModuleVisitor for ShapeCollector {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let shape = param.lazy_shape().iter().copied().collect();
         self.found.push(ParameterShape { name: self.path.join("."), shape });
-    }
-}
-
-#[derive(Default)]
-struct IdCollector(Vec<ParamId>);
-
-impl ModuleVisitor for IdCollector {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.0.push(param.id);
     }
 }
 

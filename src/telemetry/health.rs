@@ -38,23 +38,19 @@ impl Health {
     pub fn set_problem(&self, watcher: &'static str, found: Option<String>) {
         let value = f64::from(u8::from(found.is_some()));
         catalog::HEALTH_PROBLEM.with_labels([watcher]).set(value);
-        self.with_problems(|all| match found {
-            Some(reason) => all.insert(watcher, reason),
-            None => all.remove(watcher),
-        });
+        let mut problems = self.0.lock();
+        match found {
+            Some(reason) => problems.insert(watcher, reason),
+            None => problems.remove(watcher),
+        };
     }
 
     /// Lists every problem, one a line as `watcher: reason`; `None` when all is well.
     pub fn unhealthy_reason(&self) -> Option<String> {
-        self.with_problems(|all| {
-            let lines: Vec<String> =
-                all.iter().map(|(watcher, reason)| format!("{watcher}: {reason}")).collect();
-            (!lines.is_empty()).then(|| lines.join("\n"))
-        })
-    }
-
-    fn with_problems<T>(&self, f: impl FnOnce(&mut BTreeMap<&'static str, String>) -> T) -> T {
-        f(&mut self.0.lock())
+        let problems = self.0.lock();
+        let lines: Vec<String> =
+            problems.iter().map(|(watcher, reason)| format!("{watcher}: {reason}")).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
     }
 }
 
