@@ -43,10 +43,6 @@ pub(super) struct FileNaming {
     patient: fn(&str) -> &str,
 }
 
-const SINCE_2018: [&str; Modality::COUNT] = ["_t1", "_t1ce", "_t2", "_flair"];
-
-const SINCE_2023_IMAGES: [&str; Modality::COUNT] = ["-t1n", "-t1c", "-t2w", "-t2f"];
-
 const TO_2021: &[LabelScheme] = &[LabelScheme::Brats2018];
 
 const SINCE_2023: &[LabelScheme] = &[LabelScheme::Brats2023, LabelScheme::Brats2024];
@@ -54,54 +50,40 @@ const SINCE_2023: &[LabelScheme] = &[LabelScheme::Brats2023, LabelScheme::Brats2
 /// Names of PED did not change when its labels did.
 const PED: &[LabelScheme] = &[LabelScheme::Brats2023, LabelScheme::Brats2024Ped];
 
+/// Naming since BraTS 2023.
+const OF_2023: FileNaming = FileNaming {
+    layout: Layout::Brats2023,
+    prefix: "",
+    images: ["-t1n", "-t1c", "-t2w", "-t2f"],
+    labels: "-seg",
+    misnamed_labels: &[],
+    schemes: SINCE_2023,
+    patient: without_time_point,
+};
+
+/// Naming of BraTS 2018 and 2019.
+const OF_2018: FileNaming = FileNaming {
+    layout: Layout::Brats2018,
+    images: ["_t1", "_t1ce", "_t2", "_flair"],
+    labels: "_seg",
+    schemes: TO_2021,
+    ..OF_2023
+};
+
 /// All namings, the stricter first: a folder belongs to the first one that fits.
 pub(super) const NAMINGS: &[FileNaming] = &[
     FileNaming {
         layout: Layout::Brats2020,
         prefix: "brats20_",
-        images: SINCE_2018,
-        labels: "_seg",
         // Case 355 of the training data.
         misnamed_labels: &["W39_1998.09.19_Segm"],
-        schemes: TO_2021,
         patient: whole_name,
+        ..OF_2018
     },
-    FileNaming {
-        layout: Layout::Brats2021,
-        prefix: "brats2021_",
-        images: SINCE_2018,
-        labels: "_seg",
-        misnamed_labels: &[],
-        schemes: TO_2021,
-        patient: whole_name,
-    },
-    FileNaming {
-        layout: Layout::Brats2023,
-        prefix: "brats-ped-",
-        images: SINCE_2023_IMAGES,
-        labels: "-seg",
-        misnamed_labels: &[],
-        schemes: PED,
-        patient: without_time_point,
-    },
-    FileNaming {
-        layout: Layout::Brats2023,
-        prefix: "",
-        images: SINCE_2023_IMAGES,
-        labels: "-seg",
-        misnamed_labels: &[],
-        schemes: SINCE_2023,
-        patient: without_time_point,
-    },
-    FileNaming {
-        layout: Layout::Brats2018,
-        prefix: "",
-        images: SINCE_2018,
-        labels: "_seg",
-        misnamed_labels: &[],
-        schemes: TO_2021,
-        patient: without_time_point,
-    },
+    FileNaming { layout: Layout::Brats2021, prefix: "brats2021_", patient: whole_name, ..OF_2018 },
+    FileNaming { prefix: "brats-ped-", schemes: PED, ..OF_2023 },
+    OF_2023,
+    OF_2018,
 ];
 
 /// Name of a case that is its patient's only one: BraTS 2018 to 2021.
@@ -166,8 +148,7 @@ impl FileNaming {
 /// do: a label file named in another release's way must not hide the images beside it.
 pub(super) fn identify_files(case: &str, files: &BTreeSet<String>) -> Option<NamedFiles> {
     let fitting = || NAMINGS.iter().filter_map(|naming| naming.match_files(case, files));
-    let has_image = |named: &NamedFiles| named.images.iter().any(Result::is_ok);
-    fitting().find(has_image).or_else(|| fitting().next())
+    fitting().find(|named| named.images.iter().any(Result::is_ok)).or_else(|| fitting().next())
 }
 
 /// Label schemes that a case's name alone allows, as that of a label file outside its folder; `None`

@@ -101,6 +101,24 @@ pub(super) fn visit_values(
     })
 }
 
+/// Expands `$then!` for the Rust type of a datatype.
+macro_rules! for_number_of {
+    ($datatype:expr, $then:ident) => {
+        match $datatype {
+            Datatype::U8 => $then!(u8),
+            Datatype::I8 => $then!(i8),
+            Datatype::U16 => $then!(u16),
+            Datatype::I16 => $then!(i16),
+            Datatype::U32 => $then!(u32),
+            Datatype::I32 => $then!(i32),
+            Datatype::F32 => $then!(f32),
+            Datatype::U64 => $then!(u64),
+            Datatype::I64 => $then!(i64),
+            Datatype::F64 => $then!(f64),
+        }
+    };
+}
+
 fn visit_piece(stored: &[u8], header: &Header, visit: &mut impl FnMut(f64)) {
     macro_rules! of {
         ($number:ident) => {{
@@ -117,18 +135,7 @@ fn visit_piece(stored: &[u8], header: &Header, visit: &mut impl FnMut(f64)) {
             }
         }};
     }
-    match header.datatype {
-        Datatype::U8 => of!(u8),
-        Datatype::I8 => of!(i8),
-        Datatype::U16 => of!(u16),
-        Datatype::I16 => of!(i16),
-        Datatype::U32 => of!(u32),
-        Datatype::I32 => of!(i32),
-        Datatype::F32 => of!(f32),
-        Datatype::U64 => of!(u64),
-        Datatype::I64 => of!(i64),
-        Datatype::F64 => of!(f64),
-    }
+    for_number_of!(header.datatype, of)
 }
 
 fn convert_voxels(
@@ -146,18 +153,7 @@ fn convert_voxels(
             }
         }};
     }
-    match header.datatype {
-        Datatype::U8 => of!(u8),
-        Datatype::I8 => of!(i8),
-        Datatype::U16 => of!(u16),
-        Datatype::I16 => of!(i16),
-        Datatype::U32 => of!(u32),
-        Datatype::I32 => of!(i32),
-        Datatype::F32 => of!(f32),
-        Datatype::U64 => of!(u64),
-        Datatype::I64 => of!(i64),
-        Datatype::F64 => of!(f64),
-    }
+    for_number_of!(header.datatype, of)
 }
 
 fn apply_scaling<const N: usize, T: StoredNumber>(

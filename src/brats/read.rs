@@ -85,7 +85,7 @@ pub fn read_volume(path: &Path) -> Result<NiftiImage, CaseError> {
     let packed = RawVolume::read(path, DEFAULT_MAX_VOXELS, &buffers)?;
     let voxels = narrow::decode_voxels(&packed, &buffers)?;
     Ok(NiftiImage {
-        non_finite: count_non_finite(&voxels),
+        non_finite: voxels.iter().filter(|value| !value.is_finite()).count(),
         fingerprint: packed.fingerprint,
         header: packed.header,
         voxels,
@@ -103,14 +103,6 @@ pub fn read_grid(path: &Path) -> Result<SourceGrid, CaseError> {
     let head = bytes::content_start(&path, &raw, NIFTI_2_BYTES)?;
     let header = Header::parse(&path, &head)?;
     Ok(source_grid(header.volume_dims(&path)?, header.world_from_voxel))
-}
-
-fn count_non_finite(voxels: &Voxels) -> usize {
-    match voxels {
-        Voxels::I16(_) => 0,
-        Voxels::F32(values) => values.iter().filter(|value| !value.is_finite()).count(),
-        Voxels::F64(values) => values.iter().filter(|value| !value.is_finite()).count(),
-    }
 }
 
 /// The half of a pair that holds the header; any other name is its own header.

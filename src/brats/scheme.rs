@@ -269,8 +269,7 @@ impl FittingSchemes {
 }
 
 fn schemes_defining(schemes: &[LabelScheme], values: &BTreeSet<i64>) -> Vec<LabelScheme> {
-    let fits = |scheme: &LabelScheme| scheme.defines_all(values.iter().copied());
-    schemes.iter().copied().filter(fits).collect()
+    schemes.iter().copied().filter(|scheme| scheme.defines_all(values.iter().copied())).collect()
 }
 
 fn read_values(files: &[PathBuf]) -> Result<BTreeSet<i64>, CaseError> {
