@@ -1,10 +1,9 @@
 //! Thread that prepares the consumer's next output while it works on the one before.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
 use crate::actor::mailbox::{Inbox, Outbox, mailbox};
-use crate::actor::shell::panic_message;
+use crate::actor::shell::abort_on_panic;
 use crate::actor::{Feed, StopLatch, StopState};
 use crate::base::{Fault, spawn_named};
 
@@ -41,12 +40,11 @@ impl<T: Send + 'static> Feed<T> {
             }
         });
         let latch = consumer.latch.clone();
-        let body = move || {
+        let thread = spawn_named(name, move || {
             // Ends with this thread: the relay before it, if there is one, has lost its consumer.
             let _before = before;
             relay_outputs(&source, &outbox, work, name, &latch);
-        };
-        let thread = spawn_named(name, body)?;
+        })?;
         Ok(Feed { guard: consumer, inbox, worker: handle, relay: Some(RelayThread(Some(thread))) })
     }
 }
@@ -61,17 +59,9 @@ fn relay_outputs<T, U>(
 ) {
     while let Some(item) = source.receive() {
         // Nothing the work may have left half-done is used again: the run is over.
-        match catch_unwind(AssertUnwindSafe(|| work(item))) {
-            Ok(output) => {
-                if outbox.send(output).is_err() {
-                    return;
-                }
-            }
-            Err(payload) => {
-                let message = panic_message(payload.as_ref());
-                latch.abort(Some(Fault::StageBroken { stage: name, times: 1, message }));
-                return;
-            }
+        let Some(output) = abort_on_panic(latch, name, || work(item)) else { return };
+        if outbox.send(output).is_err() {
+            return;
         }
     }
 }

@@ -99,15 +99,21 @@ impl TopologyContext {
         code: impl FnOnce() -> R,
     ) -> Option<R> {
         // Nothing the code may have left half-done is used again: the run is over.
-        match catch_unwind(AssertUnwindSafe(code)) {
-            Ok(result) => Some(result),
-            Err(payload) => {
-                let message = panic_message(payload.as_ref());
-                self.latch.abort(Some(Fault::StageBroken { stage, times: 1, message }));
-                None
-            }
-        }
+        abort_on_panic(&self.latch, stage, code)
     }
+}
+
+/// Runs `code`; a panic aborts the run as a fault of `stage`.
+pub(super) fn abort_on_panic<R>(
+    latch: &StopLatch,
+    stage: &'static str,
+    code: impl FnOnce() -> R,
+) -> Option<R> {
+    let outcome = catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
+        let message = panic_message(payload.as_ref());
+        latch.abort(Some(Fault::StageBroken { stage, times: 1, message }));
+    });
+    outcome.ok()
 }
 
 /// Message passed to `panic!`. The default hook has printed it, with its place, already.
