@@ -57,7 +57,8 @@ impl SkipAccount {
     ) -> Result<(), Fault> {
         let earlier = &mut self.earlier;
         earlier.subjects.extend(subject);
-        let (issued, skipped) = (earlier.seen + seen, earlier.skipped + skipped);
+        let issued = earlier.seen + seen;
+        let skipped = earlier.skipped + skipped;
         let budget = self.budget.allowed_skips(issued);
         let bad = earlier.subjects.len() as u64;
         let has_few = |total| bad <= allowed_subjects(self.budget, total);

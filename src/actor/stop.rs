@@ -61,9 +61,11 @@ impl StopLatch {
     #[must_use]
     pub fn child(&self) -> Self {
         let mut settled = self.0.settled.lock();
-        let (state, fault) = (settled.state, settled.fault.clone());
-        let inherited = Mutex::new(LatchState { state, fault, ..LatchState::default() });
-        let child = Self(Arc::new(SharedLatch { parent: Some(self.clone()), settled: inherited }));
+        let fault = settled.fault.clone();
+        let inherited = LatchState { state: settled.state, fault, ..LatchState::default() };
+        let settled_as_here = Mutex::new(inherited);
+        let child =
+            Self(Arc::new(SharedLatch { parent: Some(self.clone()), settled: settled_as_here }));
         settled.children.retain(|known| known.strong_count() > 0);
         settled.children.push(Arc::downgrade(&child.0));
         child

@@ -96,7 +96,8 @@ pub(super) struct TicketPool(Arc<SharedPool>);
 impl TicketPool {
     pub(super) fn new(places: usize, skips: SkipAccount, latch: StopLatch) -> Self {
         let accounts = Accounts { free: places, closed: false, counts: TicketCounts::default() };
-        let (accounts, skips) = (Mutex::new(accounts), Mutex::new(skips));
+        let skips = Mutex::new(skips);
+        let accounts = Mutex::new(accounts);
         Self(Arc::new(SharedPool { places, latch, accounts, skips, returned: Condvar::new() }))
     }
 

@@ -37,8 +37,13 @@ impl ConfigError {
         problem: impl Into<String>,
         way_out: impl Into<String>,
     ) -> Self {
-        let (field, value) = (field.into(), value.to_string());
-        Self { network: None, field, value, problem: problem.into(), way_out: way_out.into() }
+        Self {
+            network: None,
+            field: field.into(),
+            value: value.to_string(),
+            problem: problem.into(),
+            way_out: way_out.into(),
+        }
     }
 
     /// Puts the name of a section in front of the field.

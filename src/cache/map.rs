@@ -206,11 +206,10 @@ pub(super) struct MappedFile {
 
 impl MappedFile {
     pub(super) fn open(path: &Path) -> Result<Self, CaseError> {
-        let unmapped = |error: FileError| match error.cause.raw_os_error() {
+        let bytes = map_file(path).map_err(|error| match error.cause.raw_os_error() {
             Some(code) if code == Errno::NODEV.raw_os_error() => unmappable_error(path),
             _ => error.into(),
-        };
-        let bytes = map_file(path).map_err(unmapped)?;
+        })?;
         Ok(Self { watch: MappingWatch::over(&bytes), bytes })
     }
 

@@ -11,15 +11,14 @@ pub(super) fn rebuild_remedy(path: &Path, root: &Path) -> String {
     let command = MappedCase::open(path, Verify::Header).ok().and_then(|case| {
         let folder = case.source_state().filter(|source| source.is_there())?.folder.clone();
         let foreground = ForegroundRule::from(case.description().foreground.clone());
-        let made_with = |quality: &QualityPolicy| {
+        let quality = QualityPolicy::ALL.into_iter().find(|quality| {
             let config = PreprocessConfig {
                 foreground: foreground.clone(),
                 quality: *quality,
                 ..PreprocessConfig::default()
             };
             config.fingerprint() == case.preprocess_fingerprint()
-        };
-        let quality = QualityPolicy::ALL.into_iter().find(made_with)?;
+        })?;
         Some(format!(
             "`gliaflow ingest --verify --data {} --cache {} --foreground {} --quality {} --labels {}` \
              builds it again",

@@ -191,8 +191,7 @@ impl Sliding {
                 let [before_z, before_y, before_x] = self.before;
                 let from = self.padded.offset_from_zyx([before_z + z, before_y + y, before_x]);
                 let places = from..from + self.case.0[2];
-                let ratio = |place: usize| region[place] / weight[place];
-                out.extend(places.map(ratio));
+                out.extend(places.map(|place| region[place] / weight[place]));
             }
         }
         out

@@ -77,8 +77,8 @@ impl ExperimentConfig {
         if let Some(name) = ensemble.members.iter().find(|name| named(name) == 0) {
             return stranger("ensemble.members", name, format!("they are {known}"));
         }
-        let (weights, members) = (ensemble.weights.len(), self.ensemble_members().len());
-        if weights != 0 && weights != members {
+        let members = self.ensemble_members().len();
+        if ![0, members].contains(&ensemble.weights.len()) {
             let problem = format!("no list of a weight for each of {members} members");
             let value = format!("{:?}", ensemble.weights);
             return Err(ConfigError::new("ensemble.weights", value, problem, "write one for each"));
@@ -89,8 +89,8 @@ impl ExperimentConfig {
         }
         if let Some(weight) = ensemble.weights.iter().find(|one| !(one.is_finite() && **one > 0.0))
         {
-            let (problem, way_out) = ("no weight", "write numbers above 0; only ratios matter");
-            return Err(ConfigError::new("ensemble.weights", weight, problem, way_out));
+            let way_out = "write numbers above 0; only ratios matter";
+            return Err(ConfigError::new("ensemble.weights", weight, "no weight", way_out));
         }
         let is_share = |share: &f64| *share > 0.0 && *share < 1.0;
         if let Some(share) = student.share.filter(|share| !is_share(share)) {

@@ -151,11 +151,10 @@ fn curve_table(outcome: &ExperimentOutcome) -> String {
     table.set_header(std::iter::once(title).chain(Region::ALL.map(|one| one.name().to_string())));
     for point in &outcome.curve {
         let share = format!("{:.0} %", 100.0 * point.fraction);
-        let cell = |region: Region| {
+        table.add_row(std::iter::once(share).chain(Region::ALL.map(|region| {
             let sd = point.sd[region.name()].map_or_else(String::new, |sd| format!(" ± {sd:.4}"));
             format!("{:.4}{sd}", point.dice[region.name()])
-        };
-        table.add_row(std::iter::once(share).chain(Region::ALL.map(cell)));
+        })));
     }
     with_numbers_right(table, 1)
 }

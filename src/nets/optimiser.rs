@@ -151,8 +151,8 @@ impl OptimiserConfig {
     pub fn check_momentum(&self) -> Result<(), ConfigError> {
         match self.rule {
             UpdateRule::Sgd { nesterov: true, momentum: 0.0, .. } => {
-                let (problem, way_out) = ("without a momentum", "set momentum, as to 0.99");
-                Err(ConfigError::new("nesterov", true, problem, way_out))
+                let way_out = "set momentum, as to 0.99";
+                Err(ConfigError::new("nesterov", true, "without a momentum", way_out))
             }
             _ => Ok(()),
         }

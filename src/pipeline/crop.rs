@@ -137,13 +137,12 @@ fn draw_tumour_voxel(rng: &mut KeyedRng, turn: u64, case: &CaseHandle) -> Option
 /// behind it.
 fn read_pages(images: &[RawVoxel], brain: Dims, window: Window) {
     const VOXELS: usize = SMALLEST_PAGE / size_of::<RawVoxel>();
-    let covered = |axis: usize| {
+    let [slices, rows, columns] = [0, 1, 2].map(|axis: usize| {
         let last = brain.0[axis] as isize;
         let from = window.corner[axis].clamp(0, last);
         let to = (window.corner[axis] + window.dims.0[axis] as isize).clamp(0, last);
         from as usize..to as usize
-    };
-    let [slices, rows, columns] = [0, 1, 2].map(covered);
+    });
     if rows.is_empty() || columns.is_empty() {
         return;
     }

@@ -67,8 +67,7 @@ impl PrefetchIngest {
         let (feed, running) =
             ingest::start_ingest(cases, store, &preprocess, &resources, &stop, runtime)?;
         let closing = CloseOnDrop(arrivals);
-        let settle = move || settle_all(&closing.0, ids, feed, on_arrival);
-        let thread = spawn_named("ahead", settle)?;
+        let thread = spawn_named("ahead", move || settle_all(&closing.0, ids, feed, on_arrival))?;
         Ok(Self { running, stop, thread: Some(thread) })
     }
 

@@ -146,10 +146,13 @@ fn loss_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
     let total = if log.epochs.is_empty() {
         averaged_line("total", "total", steps(|step| step.loss))
     } else {
-        let epoch = |at: &Timestamped<EpochEvent>| {
-            (clock.epoch_position(at.event.epoch + 1), at.event.loss)
-        };
-        averaged_line("total", "total", log.epochs.iter().map(epoch))
+        averaged_line(
+            "total",
+            "total",
+            log.epochs.iter().map(|at: &Timestamped<EpochEvent>| {
+                (clock.epoch_position(at.event.epoch + 1), at.event.loss)
+            }),
+        )
     };
     let mut lines = vec![
         averaged_line(FAINT, "", steps(|step| step.loss)),

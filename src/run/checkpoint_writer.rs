@@ -136,7 +136,8 @@ impl<'a> CheckpointWriter<'a> {
     }
 
     fn save(&mut self, learner: &dyn Learner, progress: &TrainingProgress) -> Result<(), Fault> {
-        let (step, context) = (progress.step, self.context);
+        let step = progress.step;
+        let context = self.context;
         if self.saved == Some(step) {
             return Ok(());
         }

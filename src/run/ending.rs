@@ -60,9 +60,10 @@ pub fn complete_ended_run(directory: &RunDirectory) -> Result<Option<RunSummary>
         return Ok(None);
     }
     if !is_told {
-        let (step, state) = (summary.steps, FINISHED.to_owned());
+        let state = FINISHED.to_owned();
         let journal = Journal::reopen(run)?;
-        journal.write_event(&Event::Finished(FinishedEvent { step, state, cause: None }))?;
+        let end = FinishedEvent { step: summary.steps, state, cause: None };
+        journal.write_event(&Event::Finished(end))?;
         journal.sync_position()?;
     }
     write_report(run);

@@ -91,7 +91,8 @@ pub fn evaluate_cases(
     rules: &ScoringConfig,
     session: &Session,
 ) -> Result<Evaluation, Failure> {
-    let (ids, part) = (cases.case_ids(), cases.part);
+    let ids = cases.case_ids();
+    let part = cases.part;
     let mut scored = Vec::with_capacity(ids.len());
     segment_each_case("evaluate", predictor, cases, session, |case, labels| {
         scored.push(ScoredCase::of_segmentation(case, labels, rules)?);
@@ -112,7 +113,8 @@ pub(super) fn evaluate_remaining_cases(
     session: &Session,
 ) -> Result<Evaluation, Failure> {
     let rules = ScoringConfig::default();
-    let (ids, part) = (cases.case_ids(), cases.part);
+    let ids = cases.case_ids();
+    let part = cases.part;
     let mut scored = folder.read_cases(&ids)?;
     let left = cases.filter_by_id(|id| scored.iter().all(|one| one.case() != id));
     if !left.files.is_empty() {

@@ -169,16 +169,15 @@ impl SettingDifference {
 fn list_differences(in_run: &Value, asked: &Value, path: &str, into: &mut Vec<SettingDifference>) {
     let (Value::Object(old), Value::Object(new)) = (in_run, asked) else {
         if in_run != asked {
-            let (in_run, asked) = (in_run.clone(), asked.clone());
-            into.push(SettingDifference { path: path.to_string(), in_run, asked });
+            let path = path.to_string();
+            into.push(SettingDifference { path, in_run: in_run.clone(), asked: asked.clone() });
         }
         return;
     };
     let added = new.keys().filter(|key| !old.contains_key(*key));
     for key in old.keys().chain(added) {
-        let value = |table: &serde_json::Map<String, Value>| table.get(key).cloned();
-        let (one, other) = (value(old).unwrap_or_default(), value(new).unwrap_or_default());
-        list_differences(&one, &other, &join_path(path, key), into);
+        let [one, other] = [old, new].map(|table| table.get(key).unwrap_or(&Value::Null));
+        list_differences(one, other, &join_path(path, key), into);
     }
 }
 

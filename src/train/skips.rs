@@ -20,7 +20,8 @@ impl SkipQueue {
     /// Adds a skip of a sample of `case` by a loader that started at position `first_sample`.
     pub fn add_skip(&self, first_sample: u64, case: &CaseId, skip: &SkippedItem) {
         let position = first_sample + skip.ordinal;
-        let (item, error) = (skip.item.clone(), skip.error.to_string());
+        let item = skip.item.clone();
+        let error = skip.error.to_string();
         self.0.lock().push_back(SkippedEvent { item, case: Some(case.clone()), position, error });
     }
 

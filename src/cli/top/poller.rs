@@ -45,7 +45,7 @@ impl Poller {
         let (bring, news) = sync_channel(1);
         let asked = address.clone();
         let began = Instant::now();
-        let watch = move || {
+        spawn_named("watcher", move || {
             loop {
                 thread::sleep(interval);
                 let snapshot = EndpointSnapshot::fetch_from(&asked, began.elapsed().as_secs_f64());
@@ -53,8 +53,7 @@ impl Poller {
                     return;
                 }
             }
-        };
-        spawn_named("watcher", watch)?;
+        })?;
         Ok(Self::with_receiver(address, folder, first, news))
     }
 

@@ -32,7 +32,8 @@ pub(super) fn convolve(
     stride: usize,
     groups: usize,
 ) -> Tensor<5> {
-    let (volume, kernel) = (volume.into_dispatch(), kernel.into_dispatch());
+    let volume = volume.into_dispatch();
+    let kernel = kernel.into_dispatch();
     Tensor::from_dispatch(<Dispatch as Convolve>::convolve(volume, kernel, stride, groups))
 }
 
