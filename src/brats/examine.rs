@@ -1,7 +1,6 @@
 //! Examination of cases: every file is read and every image measured. Several cases at a time, each
 //! in memory only while it is measured, so that a whole dataset needs no more than a few cases do.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -33,6 +32,8 @@ pub struct ExaminedImage {
 }
 
 /// Finding with the file that it is about.
+#[derive(derive_more::Display)]
+#[display("{file}: {finding}")]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LocatedFinding {
     /// File, as a path.
@@ -40,12 +41,6 @@ pub struct LocatedFinding {
     /// Finding.
     #[serde(flatten)]
     pub finding: QualityFinding,
-}
-
-impl fmt::Display for LocatedFinding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.file, self.finding)
-    }
 }
 
 /// Measurements of a case that could be read.

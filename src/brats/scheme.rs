@@ -4,7 +4,6 @@
 //! write. [`crate::brats::dataset`] chooses by names, `score` by names and values.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -64,18 +63,14 @@ pub enum SchemeReason {
 }
 
 /// Label scheme of a folder, and its source.
+#[derive(derive_more::Display)]
+#[display("{scheme} ({reason})")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ChosenScheme {
     /// The scheme.
     pub scheme: LabelScheme,
     /// Source of the choice.
     pub reason: SchemeReason,
-}
-
-impl fmt::Display for ChosenScheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.scheme, self.reason)
-    }
 }
 
 /// Label schemes that the names of a folder's cases allow.

@@ -1,7 +1,6 @@
 //! Vectors that return to their pool when they are dropped, whatever thread drops them.
 
-use std::ops::{Deref, DerefMut};
-
+use derive_more::{Deref, DerefMut};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use zerocopy::IntoBytes;
@@ -9,8 +8,10 @@ use zerocopy::IntoBytes;
 use crate::buffers::BufferPool;
 
 /// Vector that returns to its pool when it is dropped.
-#[derive(Debug)]
+#[derive(Debug, Deref, DerefMut)]
 pub struct PooledBuffer<T> {
+    #[deref]
+    #[deref_mut]
     values: Vec<T>,
     pool: BufferPool<T>,
 }
@@ -43,20 +44,6 @@ impl<T: Clone> Clone for PooledBuffer<T> {
         let mut copy = Self::with_room(self.pool.clone(), self.values.len());
         copy.values.extend_from_slice(&self.values);
         copy
-    }
-}
-
-impl<T> Deref for PooledBuffer<T> {
-    type Target = Vec<T>;
-
-    fn deref(&self) -> &Vec<T> {
-        &self.values
-    }
-}
-
-impl<T> DerefMut for PooledBuffer<T> {
-    fn deref_mut(&mut self) -> &mut Vec<T> {
-        &mut self.values
     }
 }
 

@@ -1,9 +1,9 @@
 //! Case files mapped read-only.
 
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use derive_more::Deref;
 use memmap2::Mmap;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -197,10 +197,11 @@ impl MappedCase {
 }
 
 /// A file's bytes, mapped read-only.
-#[derive(Debug)]
+#[derive(Debug, Deref)]
 pub(super) struct MappedFile {
     /// The first field, since it must be dropped before the mapping.
     watch: MappingWatch,
+    #[deref(forward)]
     bytes: Mmap,
 }
 
@@ -240,14 +241,6 @@ impl MappedFile {
         let voxels = <[u32]>::ref_from_bytes(&self.bytes[range.clone()])
             .expect("whole places behind a head of 48 bytes on a page boundary, checked by parse");
         ForegroundView { count: *count, voxels }
-    }
-}
-
-impl Deref for MappedFile {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes
     }
 }
 

@@ -36,9 +36,10 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 const LINGER_STEP: Duration = Duration::from_millis(50);
 
 /// Address of the endpoint: `off`, or one such as `127.0.0.1:9184`. Port 0 takes any.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(derive_more::Display, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricsAddress {
     /// No endpoint.
+    #[display("off")]
     Off,
     /// Address to listen on, or the next free port after it.
     At(SocketAddr),
@@ -63,15 +64,6 @@ impl std::str::FromStr for MetricsAddress {
             return Ok(Self::Off);
         }
         text.parse().map(Self::At).map_err(|_| InvalidMetricsAddress(text.to_owned()))
-    }
-}
-
-impl std::fmt::Display for MetricsAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Off => f.write_str("off"),
-            Self::At(address) => address.fmt(f),
-        }
     }
 }
 

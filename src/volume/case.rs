@@ -1,7 +1,5 @@
 //! A case (one subject, one time point), decoded; and how a cohort is split.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Domain, Fingerprint, KeyedRng, SampleKey};
@@ -23,7 +21,9 @@ pub fn case_id_problem(id: &str) -> Option<String> {
 }
 
 /// Name of a case: that of its folder, unique within a dataset.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    derive_more::Display, Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct CaseId(String);
 
 impl CaseId {
@@ -35,12 +35,6 @@ impl CaseId {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Display for CaseId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -1,11 +1,12 @@
 //! Folds of a cross-validation, as configurations and command lines write them.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 /// Fold of a cross-validation, written `0/5`: the fifth that is validated on, counted from 0.
+#[derive(derive_more::Display)]
+#[display("{index}/{of}")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Fold {
@@ -37,12 +38,6 @@ impl Fold {
     /// Number of folds.
     pub const fn fold_count(self) -> usize {
         self.of
-    }
-}
-
-impl fmt::Display for Fold {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.index, self.of)
     }
 }
 

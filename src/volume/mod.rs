@@ -19,13 +19,13 @@ pub use fraction::keep_fraction;
 pub use grid::{Affine, Box3, Dims, GRID_TOLERANCE_VOXELS};
 pub use modality::Modality;
 pub use partition::{SplitShares, cross_validation, partition_cohort};
-pub use patient::split_by_patient;
 pub use patient::{
     CohortCase, PatientId, keep_patients, part_of_unlabelled, patients_in_two_parts,
+    split_by_patient,
 };
 pub use region::{LabelScheme, Region, label};
-pub use targets::quantise_probability;
 pub use targets::{
     CERTAIN, RegionProbabilities, Targets, most_likely_label, probabilities_of_label,
+    quantise_probability,
 };
 pub use voxels::Voxels;

@@ -2,14 +2,15 @@
 //! well a network remembers; here a cohort is split by patient.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::volume::{CaseId, Split, keep_fraction};
 
 /// Name of a patient, who may have several cases: scans at several times.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    derive_more::Display, Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct PatientId(String);
 
 impl PatientId {
@@ -21,12 +22,6 @@ impl PatientId {
     /// Patient of a case whose dataset has one case a patient.
     pub fn of_only_case(case: &CaseId) -> Self {
         Self::new(case.as_str())
-    }
-}
-
-impl fmt::Display for PatientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -10,24 +10,17 @@ use crate::base::{fs, join_path};
 use crate::run::Failure;
 
 /// Layer that a setting's value is from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(derive_more::Display, Debug, Clone, PartialEq, Eq)]
 pub enum SettingOrigin {
     /// The code.
+    #[display("default")]
     Default,
     /// A configuration file.
+    #[display("{}", _0.display())]
     File(PathBuf),
     /// The command line.
+    #[display("command line")]
     Set,
-}
-
-impl std::fmt::Display for SettingOrigin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Set => f.write_str("command line"),
-        }
-    }
 }
 
 /// A table of settings and the origin of each that is not a default, by dotted key.
