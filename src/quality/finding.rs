@@ -74,6 +74,8 @@ pub enum FindingKind {
 }
 
 /// Finding about a case or one of its images.
+#[derive(derive_more::Display)]
+#[display("{field}: {problem}; {remedy}")]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct QualityFinding {
     /// Kind.
@@ -100,12 +102,6 @@ impl QualityFinding {
 }
 
 /// The text of [`QualityFinding::into_error`], without a file.
-impl fmt::Display for QualityFinding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.field, self.problem, self.remedy)
-    }
-}
-
 impl CaseQuality {
     /// Lists what is wrong, images first, each in a fixed order.
     pub fn list_findings(&self) -> Vec<QualityFinding> {

@@ -37,7 +37,8 @@ impl SkippedCases {
         plan: Plan,
         first_sample: u64,
     ) -> OnSkip {
-        let (memory, names) = (context.bad_cases.clone(), Arc::clone(&self.0));
+        let memory = context.bad_cases.clone();
+        let names = Arc::clone(&self.0);
         Box::new(move |skip: &SkippedItem| {
             catalog::skipped_samples(Split::Train.name(), skip.error.reason).increment(1);
             let planned = plan.sample_at(first_sample + skip.ordinal);
@@ -52,7 +53,8 @@ impl SkippedCases {
     pub(super) fn explain(&self, failure: Failure, context: &RunContext<'_>) -> Failure {
         let Failure::Run(fault @ Fault::TooManySkipped { .. }) = failure else { return failure };
         let names: Vec<Arc<str>> = self.0.lock().iter().cloned().collect();
-        let (bad, total) = (names.len() as u64, context.cohort.train.len() as u64);
+        let bad = names.len() as u64;
+        let total = context.cohort.train.len() as u64;
         let share = context.config.run.loader.skip_share;
         let allowed = allowed_subjects(SkipBudget { share, ..SkipBudget::OF_TRAINING }, total);
         let resume = format!("`gliaflow train --resume {}`", context.run_path().display());

@@ -1,7 +1,6 @@
 //! Voxel grids. One memory order everywhere: the last axis, `w`, is NIfTI's first and fastest, so a
 //! file's voxels and a tensor `[d, h, w]` are the same bytes.
 
-use std::fmt;
 use std::ops::Range;
 
 use schemars::JsonSchema;
@@ -11,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub const GRID_TOLERANCE_VOXELS: f64 = 0.1;
 
 /// Extent of a grid, slowest axis first: `[d, h, w]`.
+#[derive(derive_more::Display)]
+#[display("{}x{}x{}", _0[2], _0[1], _0[0])]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Dims(pub [usize; 3]);
 
@@ -51,13 +52,6 @@ impl Dims {
 }
 
 /// Written as users know it from the file: `240x240x155`, fastest axis first.
-impl fmt::Display for Dims {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [w, h, d] = self.to_nifti();
-        write!(f, "{w}x{h}x{d}")
-    }
-}
-
 impl std::str::FromStr for Dims {
     type Err = String;
 
