@@ -16,8 +16,9 @@ use list::{Setting, list_settings};
 use page::settings_markdown;
 
 /// Assignments that between them show every setting.
-const SHOWN: [&str; 14] = [
+const SHOWN: [&str; 15] = [
     "seed=1",
+    "kernels=own",
     "train.checkpoint.patience=1",
     "evaluation.within_tissue=true",
     "model.name=resunet_vae",

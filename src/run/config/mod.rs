@@ -51,7 +51,9 @@ pub struct RunConfig {
     #[schemars(extend("x-decides" = false))]
     pub device: DeviceChoice,
     /// Kernels of convolutions, norms, pooling and up-sampling on a CUDA GPU, `cubecl` or `own`.
-    #[schemars(extend("x-decides" = false))]
+    // Left out where it is the default: fingerprints of runs before it was there stay theirs.
+    #[serde(skip_serializing_if = "is_default_kernels")]
+    #[schemars(extend("default" = "cubecl", "x-decides" = false))]
     pub kernels: KernelChoice,
     /// Precision of the network's arithmetic in training, `f32` or `bf16`; weights are always f32.
     pub precision: Precision,
@@ -80,6 +82,11 @@ pub struct RunConfig {
     #[serde(skip_serializing_if = "DrillConfig::is_off")]
     #[schemars(extend("x-decides" = false))]
     pub drill: DrillConfig,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_default_kernels(kernels: &KernelChoice) -> bool {
+    *kernels == KernelChoice::default()
 }
 
 /// Schema of all settings of a run.
