@@ -45,11 +45,14 @@ fn case(name: &str, content: u8) -> Case {
 }
 
 /// Contents of a case, one of whose files changes with `content` while the other stays.
+/// Contents of a case of a dataset that is not there.
 fn contents(name: &str, content: u8) -> CaseContents {
-    contents_of(name, content, 0)
+    let mut contents = contents_of(name, content, 0);
+    contents.description.source.as_mut().unwrap().folder = "/gone".into();
+    contents
 }
 
-/// Contents of a case of one of several datasets, each in a folder of its own.
+/// Contents of a case of one of several datasets, which are there.
 fn contents_of(name: &str, content: u8, dataset: u8) -> CaseContents {
     let file = |name: &str, bytes: u8| SourceFile {
         name: name.into(),
@@ -303,8 +306,8 @@ fn a_dataset_that_is_gone_gives_way_to_one_more_of_the_same_names() {
     let kept = contents_of("a", 200, 0);
     store(folder.path()).publish(&kept).unwrap();
     for dataset in 1..30 {
-        let mut contents = contents_of("a", dataset, dataset);
-        contents.description.source.as_mut().unwrap().folder = "/gone".into();
+        let mut contents = contents("a", dataset);
+        contents.description.source.as_mut().unwrap().place = Fingerprint([dataset; 16]);
         store(folder.path()).publish(&contents).unwrap();
         let found = |contents: &CaseContents| {
             let expected = ExpectedSource::Fingerprint(contents.fingerprint);

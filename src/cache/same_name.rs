@@ -64,8 +64,8 @@ impl CaseStore {
         }
         free.or(orphaned).ok_or_else(|| {
             let problem = "the cache holds cases of this name of too many other datasets";
-            let remedy = "use another cache (--cache DIR or --set data.cache=DIR), or delete the files \
-                          of this name in the folder; what is needed is built again";
+            let remedy = "use another cache: --cache DIR or --set data.cache=DIR; or delete the files of \
+                          this name there: what is needed is built again";
             CaseError::new(Reason::Format, self.folder().display(), problem, remedy)
                 .of_case(&contents.id)
         })

@@ -108,9 +108,12 @@ fn a_second_background_of_zeros_leaves_a_doubt() {
 
 #[test]
 fn a_background_that_was_padded_with_zeros_is_told_and_a_threshold_takes_both() {
-    for around in [-1024.0, 7.0, -0.65] {
+    let scored = |number| (grey_value(number) - 250.3) / 50.0;
+    for (around, tissue) in
+        [(-1024.0, &grey_value as &dyn Fn(usize) -> f64), (7.0, &grey_value), (-3.25, &scored)]
+    {
         for faces in [2, 4, 6] {
-            let mut values = draw_ball(around, grey_value);
+            let mut values = draw_ball(around, tissue);
             let [depth, height, width] = DIMS.0;
             for (place, value) in values.iter_mut().enumerate() {
                 let at = [place / (height * width), place / width % height, place % width];

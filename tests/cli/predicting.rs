@@ -83,8 +83,10 @@ fn a_file_that_is_no_prediction_is_not_replaced_by_one() {
     desk.run(&format!("train {TINY} {UNTRAINED} --data data --run run")).ok();
     let cases = discover_cases(&desk.path("data"), None).unwrap().cases;
     let truth = cases[1].labels.as_ref().unwrap();
-    let lines =
-        ["predict --run run --data data --out out", "label --run run --data data --nifti out"];
+    let lines = [
+        "predict --run run --data data --out out",
+        "label --run run --data data --all --nifti out",
+    ];
     for line in lines {
         for content in [std::fs::read(truth).unwrap(), b"notes".to_vec(), Vec::new()] {
             std::fs::create_dir(desk.path("out")).unwrap();
