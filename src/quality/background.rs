@@ -162,10 +162,11 @@ pub fn find_background(voxels: &Voxels, dims: Dims, rule: &ForegroundRule) -> Im
     let share = held as f64 / total.max(1.0);
     let zeros = if value == 0.0 { exact } else { spread.zeros };
     let others = spread.voxels as f64;
+    let has_many_zeros = spread.zeros as f64 > ZERO_SHARE * others;
     let certain = surround.corners == 8
         && surround.face_share >= FACE_SHARE
         && share >= VOLUME_SHARE
-        && spread.zeros as f64 <= ZERO_SHARE * others;
+        && !has_many_zeros;
     let second = SecondConstant::find_among(&off_value, value, &spread);
     let certainty = if second.is_some() {
         Certainty::Doubtful
@@ -180,7 +181,7 @@ pub fn find_background(voxels: &Voxels, dims: Dims, rule: &ForegroundRule) -> Im
     let ringing = if rings && certainty == Certainty::Certain { spread.near } else { 0 };
     let whole = matches!(voxels, Voxels::I16(_));
     let range = match rule {
-        ForegroundRule::Threshold => find_threshold(&off_value, value, second),
+        ForegroundRule::Threshold => find_threshold(&off_value, value, second, has_many_zeros),
         _ if certainty != Certainty::Certain => BackgroundRange::ZERO,
         _ if ringing > 0 && !whole => BackgroundRange::around(value, RINGING * spread.amplitude),
         _ => BackgroundRange::around(value, 0.0),
@@ -199,20 +200,20 @@ pub fn find_background(voxels: &Voxels, dims: Dims, rule: &ForegroundRule) -> Im
     }
 }
 
-/// Range under the rule `threshold`: about the surround. Where the image has a second constant and one of
-/// the two is 0, both are background, and the range is about the other.
+/// Range under the rule `threshold`: about the surround. Where the image has a second background and one
+/// of the two is 0, both are background, and the range is about the other.
 fn find_threshold(
     off_surround: &SortedValues,
     surround: f64,
     second: Option<SecondConstant>,
+    has_many_zeros: bool,
 ) -> BackgroundRange {
-    let padded = second.filter(|own| surround == 0.0 || own.value == 0.0);
-    let value = padded.map_or(surround, |own| surround + own.value);
-    let off_both =
-        off_surround.value_runs().filter(|run| padded.is_none_or(|own| own.value != run.0));
-    let spread = measure_spread(&SortedValues::Runs(off_both.collect()), value);
-    let about = BackgroundRange::around(value, THRESHOLD * spread.amplitude);
-    BackgroundRange { with_zeros: padded.is_some(), ..about }
+    let inner = second.filter(|_| surround == 0.0).map_or(surround, |own| own.value);
+    let with_zeros = inner != surround || (surround != 0.0 && has_many_zeros);
+    let is_tissue = |intensity: f64| intensity != inner && !(with_zeros && intensity == 0.0);
+    let tissue = off_surround.value_runs().filter(|run| is_tissue(run.0));
+    let spread = measure_spread(&SortedValues::Runs(tissue.collect()), inner);
+    BackgroundRange { with_zeros, ..BackgroundRange::around(inner, THRESHOLD * spread.amplitude) }
 }
 
 /// Number of voxels that are NaN or infinite.

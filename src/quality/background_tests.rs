@@ -112,13 +112,14 @@ fn a_background_that_was_padded_with_zeros_is_told_and_a_threshold_takes_both() 
     for (around, tissue) in
         [(-1024.0, &grey_value as &dyn Fn(usize) -> f64), (7.0, &grey_value), (-3.25, &scored)]
     {
-        for faces in [2, 4, 6] {
+        for faces in [1, 2, 4, 6] {
             let mut values = draw_ball(around, tissue);
             let [depth, height, width] = DIMS.0;
             for (place, value) in values.iter_mut().enumerate() {
                 let at = [place / (height * width), place / width % height, place % width];
                 let ends = [depth, height, width].map(|extent| extent - 1);
-                if (0..faces / 2).any(|axis| at[axis] == 0 || at[axis] == ends[axis]) {
+                let on_face = |face: usize| at[face / 2] == [0, ends[face / 2]][face % 2];
+                if (0..faces).any(on_face) {
                     *value = 0.0;
                 }
             }
