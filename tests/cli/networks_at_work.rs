@@ -155,5 +155,5 @@ fn a_folder_that_holds_no_run_is_usage_and_a_damaged_checkpoint_a_failure() {
     assert!(older.stderr.contains("step-0000004/weights.bpk: does not"), "{}", older.stderr);
     desk.flip("run/checkpoints/step-0000002/weights.bpk", 1);
     let outcome = desk.run("evaluate --run run").exits(1);
-    outcome.complains_of(&["step-0000004/weights.bpk", "fingerprint", "older one"]);
+    outcome.complains_of(&["step-0000004/weights.bpk", "fingerprint", "none is intact"]);
 }
