@@ -15,7 +15,7 @@ use crate::volume::{SourceGrid, Voxels};
 pub const DEFAULT_MAX_VOXELS: usize = (4 << 30) / 18;
 
 /// Bytes that surely hold the header of a compressed file, with the name and comment of gzip.
-const START_BYTES: u64 = 64 << 10;
+pub(super) const START_BYTES: u64 = 64 << 10;
 
 /// NIfTI file: header and voxels in the file's order.
 #[derive(Debug, Clone)]

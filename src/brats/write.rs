@@ -4,17 +4,17 @@
 //! own values. The header holds the grid, and nothing of the source's extensions or description.
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use flate2::Compression;
-use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use nifti::{NiftiType, Unit, XForm};
 
-use crate::base::fs::{self, AtPath, FileError};
 use crate::base::{CaseError, Reason, replace_file_with};
+use crate::brats::bytes;
 use crate::brats::qform::Qform;
+use crate::brats::read::START_BYTES;
 use crate::volume::SourceGrid;
 
 /// Compression level that writes a case in a fraction of a second; level 9 saves a tenth of the
@@ -83,19 +83,15 @@ pub fn write_prediction(path: &Path, labels: &[u8], source: &SourceGrid) -> Resu
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn is_prediction(path: &Path) -> Result<bool, FileError> {
-    let file = fs::open(path)?;
-    let mut header = Vec::new();
-    let compressed = path.extension().is_some_and(|extension| extension == "gz");
-    let mut content: Box<dyn Read> =
-        if compressed { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
-    match content.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut header) {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(error).at_path(path),
-        // What is no gzip stream is no prediction.
-        Err(_) => Ok(false),
-        Ok(_) => {
-            Ok(header.get(DESCRIP..).is_some_and(|text| text.starts_with(PREDICTION.as_bytes())))
+pub fn is_prediction(path: &Path) -> Result<bool, CaseError> {
+    let head = bytes::read_start(path, START_BYTES)
+        .and_then(|raw| bytes::content_start(path, &raw, HEADER_BYTES));
+    match head {
+        Ok(head) => {
+            Ok(head.get(DESCRIP..).is_some_and(|text| text.starts_with(PREDICTION.as_bytes())))
         }
+        Err(error) if error.reason == Reason::Format => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -30,6 +30,8 @@ pub struct TissueDistribution {
     pub mean: f64,
     /// Population standard deviation.
     pub sd: f64,
+    /// Standard deviation that the quartiles tell: outliers do not move it.
+    pub quartile_sd: f64,
     /// Lowest value.
     pub min: f64,
     /// Highest value.
@@ -118,14 +120,17 @@ impl ImageQuality {
     /// Quality of an image of whole numbers, by its tissue.
     fn of_tissue(tissue: &SortedValues, background: ImageBackground, voxels: u64) -> Self {
         let distribution = TissueDistribution::measure_tissue(tissue, voxels);
-        let robust_sd = quartile_sd(tissue, distribution.voxels);
         Self {
             voxels,
             non_finite: 0,
             background,
             saturation: find_saturation(tissue, distribution.voxels),
             code_step: None,
-            sd_of_quartiles: if robust_sd > 0.0 { distribution.sd / robust_sd } else { 0.0 },
+            sd_of_quartiles: if distribution.quartile_sd > 0.0 {
+                distribution.sd / distribution.quartile_sd
+            } else {
+                0.0
+            },
             clip: find_clip_limits(tissue, distribution.voxels),
             tissue: distribution,
         }
@@ -181,10 +186,12 @@ impl TissueDistribution {
             range = Some((range.map_or(value, |(min, _)| min), value));
         }
         let Some((min, max)) = range else { return Self::default() };
+        let [lower, upper] = interpolated_percentiles(tissue, voxels, [25.0, 75.0]);
         Self {
             voxels,
             share: voxels as f64 / total as f64,
             mean,
+            quartile_sd: (upper - lower) / QUARTILES_IN_SD,
             sd: (squares / voxels as f64).sqrt(),
             min,
             max,
@@ -204,15 +211,6 @@ fn interpolated_percentiles<const N: usize>(
     std::array::from_fn(|place| below[place] + (above[place] - below[place]) * ranks[place].fract())
 }
 
-/// Standard deviation that the quartiles of the tissue tell: outliers do not move it.
-fn quartile_sd(tissue: &SortedValues, voxels: u64) -> f64 {
-    if voxels == 0 {
-        return 0.0;
-    }
-    let [lower, upper] = interpolated_percentiles(tissue, voxels, [25.0, 75.0]);
-    (upper - lower) / QUARTILES_IN_SD
-}
-
 fn code_step(
     tissue: &SortedValues,
     distribution: &TissueDistribution,
@@ -223,7 +221,7 @@ fn code_step(
     }
     let low = clip.map_or(distribution.min, |limits| limits.low);
     let high = clip.map_or(distribution.max, |limits| limits.high);
-    let sd = quartile_sd(tissue, distribution.voxels);
+    let sd = distribution.quartile_sd;
     let integral = tissue.value_runs().all(|(value, _)| f64::from(value as i16) == value);
     (sd > 0.0 && !integral).then_some((high - low) / CODES / sd)
 }

@@ -9,7 +9,7 @@ use crate::cli::harness::Desk;
 use crate::cli::resuming::told_events;
 
 /// Two steps, each with a checkpoint and a validation, of a network that is next to nothing.
-pub(super) const RUN: &str = "train --set device=cpu --set data.cache=cache --set crop.patch=[8,8,8] \
+const RUN: &str = "train --set device=cpu --set data.cache=cache --set crop.patch=[8,8,8] \
      --set model.settings={base_width=1,levels=2} --set loader.memory_mib=64 --set loader.batch=1 \
      --set train.epochs=2 --set train.steps_per_epoch=1 --set train.validation.every_epochs=1 \
      --set train.checkpoint.keep=1 --set train.checkpoint.patience=5 --set train.learning_rate=0.1 \
@@ -23,7 +23,7 @@ fn timeless(desk: &Desk, file: &str, keys: &[&str]) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
-pub(super) fn remains_of_run(desk: &Desk) -> Remains {
+fn remains_of_run(desk: &Desk) -> Remains {
     let mut found = files_below(desk, &["run/checkpoints", "run/validation"]);
     for (name, bytes) in &mut found {
         let key = match name.rsplit('/').next().unwrap() {
@@ -57,7 +57,7 @@ pub(super) fn remains_of_run(desk: &Desk) -> Remains {
     found
 }
 
-const TRAIN: Sequence = Sequence {
+pub(super) const TRAIN: Sequence = Sequence {
     prepare: |desk| {
         desk.run("phantom --out data --cases 3 --seed 3 --shape 24x26x25").ok();
         desk.run("ingest --data data --cache cache").ok();

@@ -4,27 +4,10 @@
 #[cfg(feature = "train")]
 use super::remove;
 #[cfg(feature = "train")]
-use super::training::{RUN, remains_of_run};
+use super::training::TRAIN;
 use super::{INGEST, Sequence};
 
 const ALL: &str = "data/:cache/:run/";
-
-#[cfg(feature = "train")]
-const TRAIN: Sequence = Sequence {
-    prepare: |desk| drop(desk.run("phantom --out data --cases 3 --seed 3 --shape 24x26x25").ok()),
-    reset: |desk| remove(desk, &["run", "cache"]),
-    line: RUN,
-    codes: &[0],
-    disk: ALL,
-    reads: true,
-    recover: |desk| {
-        let begun = desk.path("run/config.toml").exists();
-        let again = desk.run(if begun { "train --resume run" } else { RUN });
-        let ended = again.code() == Some(2) && again.stderr.contains("run: has ended");
-        assert!(again.code() == Some(0) || ended, "{again:?}");
-    },
-    remains: remains_of_run,
-};
 
 #[test]
 fn an_ingest_survives_every_file_that_does_not_open_once() {
@@ -35,6 +18,15 @@ fn an_ingest_survives_every_file_that_does_not_open_once() {
 #[cfg(feature = "train")]
 #[test]
 fn a_training_from_an_empty_cache_survives_every_file_that_does_not_open_once() {
-    let tried = TRAIN.try_every_fault();
+    let walk = Sequence {
+        prepare: |desk| {
+            drop(desk.run("phantom --out data --cases 3 --seed 3 --shape 24x26x25").ok())
+        },
+        reset: |desk| remove(desk, &["run", "cache"]),
+        disk: ALL,
+        reads: true,
+        ..TRAIN
+    };
+    let tried = walk.try_every_fault();
     assert!(tried >= 60, "{tried}");
 }
