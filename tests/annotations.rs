@@ -12,8 +12,8 @@ use gliaflow::cache::{
     MappedAnnotation, MappedCase, PreprocessConfig, index_foreground, prepare_in_buffers,
 };
 use gliaflow::volume::{
-    Affine, Case, CaseId, Dims, LabelScheme, Region, RegionProbabilities, SourceGrid, Targets,
-    Voxels,
+    Affine, Case, CaseId, Dims, LabelScheme, Region, RegionProbabilities, RegionSet, SourceGrid,
+    Targets, Voxels,
 };
 
 const TEACHER: Fingerprint = Fingerprint([0xab; 16]);
@@ -81,7 +81,7 @@ fn an_annotation_comes_back_as_it_was_with_an_index_of_its_own() {
         assert_eq!((&found.id, found.teacher, found.targets), (case.id(), TEACHER, targets));
         assert_eq!((found.brain, found.file_bytes()), (case.brain_box(), report.bytes));
         let expected = index_foreground(&voxels.as_view().to_labels(), case.fingerprint(), 20);
-        for region in Region::ALL {
+        for region in Region::BRATS {
             assert_eq!(found.foreground(region), expected[region.index()].as_view());
             assert!(case.foreground(region).voxels.is_empty(), "of the case itself");
         }
@@ -239,7 +239,8 @@ fn what_an_annotation_says_is_what_it_would_say_as_labels() {
     assert_eq!(AnnotationVoxelsView::Hard(&labels).to_labels(), labels);
     let painted = AnnotationVoxelsView::Soft(&shares).to_labels();
     for (label, shares) in painted.iter().zip(&shares) {
-        let inside = Region::ALL.map(|region| shares[region.index()] > 127);
-        assert_eq!(*label, Region::label_from_regions(inside));
+        let inside = Region::BRATS.map(|region| u8::from(shares[region.index()] > 127));
+        let membership = inside[0] | inside[1] << 1 | inside[2] << 2;
+        assert_eq!(*label, RegionSet::BRATS.label_of_membership(membership));
     }
 }

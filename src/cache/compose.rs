@@ -150,7 +150,7 @@ fn stats_section(contents: &CaseContents) -> Vec<u8> {
 }
 
 /// Encodes a foreground index.
-pub(super) fn foreground_section(index: &[Foreground; Region::COUNT]) -> Vec<u8> {
+pub(super) fn foreground_section(index: &[Foreground; Region::BRATS.len()]) -> Vec<u8> {
     let head: ForegroundHead = std::array::from_fn(|region| {
         let region = &index[region];
         ForegroundRecord {

@@ -50,7 +50,7 @@ pub struct CaseContents {
     /// Labels of the voxels outside the box, ascending.
     pub outside: Vec<OutsideLabel>,
     /// Foreground index per region; empty for unlabelled cases.
-    pub foreground: [Foreground; Region::COUNT],
+    pub foreground: [Foreground; Region::BRATS.len()],
     /// Meaning of the source's label values.
     pub scheme: LabelScheme,
     /// Meaning of the content, and what preprocessing did to it.

@@ -28,7 +28,7 @@ impl CaseMeaning {
             modalities: Modality::ALL.map(|modality| modality.name().to_owned()).to_vec(),
             label_scheme: scheme.name().to_owned(),
             label_values: scheme.label_pairs().to_vec(),
-            regions: Region::ALL.map(|region| region.name().to_owned()).to_vec(),
+            regions: Region::BRATS.map(|region| region.name().to_owned()).to_vec(),
         }
     }
 

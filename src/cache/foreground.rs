@@ -42,15 +42,15 @@ pub fn index_foreground(
     labels: &[u8],
     source: Fingerprint,
     cap: u32,
-) -> [Foreground; Region::COUNT] {
+) -> [Foreground; Region::BRATS.len()] {
     assert!(u32::try_from(labels.len()).is_ok(), "places are stored as u32");
-    let mut members: [Vec<u32>; Region::COUNT] = Default::default();
+    let mut members: [Vec<u32>; Region::BRATS.len()] = Default::default();
     for (run, labels) in labels.chunks(RUN).enumerate() {
         if labels.iter().fold(0, |seen, label| seen | label) == 0 {
             continue;
         }
         for (place, &label) in labels.iter().enumerate().filter(|(_, label)| **label != 0) {
-            for region in Region::ALL.into_iter().filter(|region| region.contains(label)) {
+            for region in Region::BRATS.into_iter().filter(|region| region.contains(label)) {
                 members[region.index()].push((run * RUN + place) as u32);
             }
         }

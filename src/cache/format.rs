@@ -156,7 +156,7 @@ pub(super) struct ForegroundRecord {
 /// `HISTOGRAM` begins with the number of bins per modality; the bins of all of them follow.
 pub(super) type HistogramHead = [U32; Modality::COUNT];
 
-pub(super) type ForegroundHead = [ForegroundRecord; Region::COUNT];
+pub(super) type ForegroundHead = [ForegroundRecord; Region::BRATS.len()];
 
 /// `OUTSIDE`, one per labelled voxel outside the brain box.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]

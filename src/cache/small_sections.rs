@@ -19,7 +19,7 @@ use crate::cache::{
 use crate::volume::{Box3, Dims, LabelScheme, Modality, Region, label};
 
 /// Voxel count, and byte range of the stored `[u32]`, per region.
-pub(super) type ForegroundRanges = [(u64, Range<usize>); Region::COUNT];
+pub(super) type ForegroundRanges = [(u64, Range<usize>); Region::BRATS.len()];
 
 /// Byte range of the bins, per modality.
 pub(super) type HistogramRanges = [Range<usize>; Modality::COUNT];
@@ -76,7 +76,7 @@ pub(super) fn parse_foreground(
     };
     let mut rest = places;
     let mut start = section.range.start + size_of::<ForegroundHead>();
-    let mut regions = [(); Region::COUNT].map(|()| (0, 0..0));
+    let mut regions = [(); Region::BRATS.len()].map(|()| (0, 0..0));
     for (region, record) in regions.iter_mut().zip(head) {
         let Some((own, others)) = rest.split_at_checked(record.stored.get() as usize) else {
             return Err(flaw("is shorter than its regions"));

@@ -17,7 +17,7 @@ use crate::eval::{
     score_case, score_lesions,
 };
 use crate::run::Failure;
-use crate::volume::{CaseId, LabelScheme};
+use crate::volume::{CaseId, LabelScheme, RegionSet};
 
 /// Score predicted label files against true ones
 #[derive(Debug, clap::Args)]
@@ -217,8 +217,9 @@ impl Score {
         let ids: Vec<CaseId> = pairs.iter().map(|pair| pair.case.clone()).collect();
         let mut scores = Vec::with_capacity(pairs.len());
         let mut lesions = Vec::new();
-        let mut search = PostProcessSearch::default();
-        let postprocess = self.thresholds.to_postprocess();
+        let regions = RegionSet::BRATS;
+        let mut search = PostProcessSearch::of_regions(regions);
+        let postprocess = self.thresholds.to_postprocess(regions)?;
         for pair in pairs {
             let labels = read_label_pair(pair, options);
             let LabelPair { truth, mut prediction, dims, spacing_mm } =
@@ -226,13 +227,16 @@ impl Score {
             if self.tune {
                 search.add_case(&truth, &prediction, dims);
             }
-            postprocess.apply_to(&mut prediction, dims);
+            postprocess.apply_to(regions, &mut prediction, dims);
             let id = pair.case.clone();
-            scores.push(score_case(self.hd95, id, &truth, &prediction, dims, spacing_mm));
+            let hd95 = self.hd95;
+            scores.push(score_case(regions, hd95, id, &truth, &prediction, dims, spacing_mm));
             if self.lesionwise {
                 let id = pair.case.clone();
                 let rules = LesionRules::default();
-                lesions.push(score_lesions(id, &truth, &prediction, dims, spacing_mm, rules));
+                let found =
+                    score_lesions(regions, id, &truth, &prediction, dims, spacing_mm, rules);
+                lesions.push(found);
             }
         }
         Ok(ScoreDocument {

@@ -10,14 +10,14 @@ use crate::base::Fault;
 use crate::eval::{Sliding, SlidingConfig, predict_case};
 use crate::nets::Network;
 use crate::pipeline::whole_case::WholeCase;
-use crate::volume::Dims;
+use crate::volume::{Channels, Dims, RegionSet};
 
 /// Callback of a prediction: takes (windows done, windows), over all networks, and breaks to end it.
 pub type OnWindows<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
 
 /// Source of region probabilities for whole cases.
 pub trait Predictor {
-    /// Region probabilities `[3, d, h, w]` over the brain box of `case`; `None` if `progress` ended
+    /// Region probabilities `[k, d, h, w]` of its regions over the brain box of `case`; `None` if `progress` ended
     /// the prediction ahead of its last window.
     ///
     /// # Errors
@@ -28,13 +28,18 @@ pub trait Predictor {
         progress: &mut OnWindows<'_>,
     ) -> Result<Option<Vec<f32>>, Fault>;
 
+    /// Regions of the probabilities.
+    fn regions(&self) -> RegionSet;
+
     /// True if the probabilities are 0 where all images are background.
     fn is_within_tissue(&self) -> bool;
 }
 
-/// Sliding windows of a network.
+/// Sliding windows of a network, and its channels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowConfig {
+    /// Channels at both ends of the network.
+    pub channels: Channels,
     /// Extent of a window, a multiple of the network's divisor: checking a configuration sees to
     /// it.
     pub extent: Dims,
@@ -54,8 +59,15 @@ impl WindowConfig {
         progress: impl FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Option<Vec<f32>> {
         let window = self.extent;
-        let mut probabilities =
-            predict_case(network, &case.images, case.brain.dims, window, &self.sliding, progress)?;
+        let mut probabilities = predict_case(
+            network,
+            &case.images,
+            case.brain.dims,
+            window,
+            self.channels,
+            &self.sliding,
+            progress,
+        )?;
         if self.sliding.within_tissue {
             mask_background(&mut probabilities, &case.tissue);
         }
@@ -63,7 +75,7 @@ impl WindowConfig {
     }
 }
 
-/// Sets probabilities `[3, d, h, w]` to 0 outside `tissue`, `[d, h, w]`.
+/// Sets probabilities `[k, d, h, w]` to 0 outside `tissue`, `[d, h, w]`.
 fn mask_background(probabilities: &mut [f32], tissue: &[bool]) {
     for region in probabilities.chunks_exact_mut(tissue.len()) {
         for (probability, is_tissue) in region.iter_mut().zip(tissue) {
@@ -89,6 +101,10 @@ impl Predictor for OneNetwork {
         progress: &mut OnWindows<'_>,
     ) -> Result<Option<Vec<f32>>, Fault> {
         Ok(self.windows.run_network(self.network.as_ref(), case, progress))
+    }
+
+    fn regions(&self) -> RegionSet {
+        self.windows.channels.regions
     }
 
     fn is_within_tissue(&self) -> bool {
@@ -117,7 +133,7 @@ pub struct MeanPredictor {
 }
 
 impl MeanPredictor {
-    /// Averages `parts`.
+    /// Averages `parts`, which are of the same regions.
     ///
     /// # Panics
     /// If there is no part: the command line names at least one run.
@@ -156,6 +172,10 @@ impl Predictor for MeanPredictor {
             add_weighted(&mut sum, &probabilities, (part.weight / weights) as f32);
         }
         Ok(Some(sum))
+    }
+
+    fn regions(&self) -> RegionSet {
+        self.parts[0].windows.channels.regions
     }
 
     fn is_within_tissue(&self) -> bool {
@@ -223,7 +243,11 @@ mod tests {
             count.most.fetch_max(alive, Ordering::Relaxed);
             Ok(Box::new(Times(factor, Device::flex(), Arc::clone(&count))) as Box<dyn Network>)
         };
-        let windows = WindowConfig { extent: Dims::cube(side), sliding: SlidingConfig::default() };
+        let windows = WindowConfig {
+            channels: Channels::default(),
+            extent: Dims::cube(side),
+            sliding: SlidingConfig::default(),
+        };
         WeightedNetwork { weight, windows, load: Box::new(load) }
     }
 
@@ -254,8 +278,8 @@ mod tests {
     fn a_mean_weighs_its_parts_and_one_part_is_itself() {
         let count = Arc::new(Count::default());
         let alone = of(vec![part(0.3, 0.5, 4, &count)]);
-        let windows = WindowConfig { extent: Dims::cube(4), sliding: SlidingConfig::default() };
-        let (network, counted) = (part(1.0, 0.5, 4, &count).load, Arc::clone(&count));
+        let WeightedNetwork { windows, load: network, .. } = part(1.0, 0.5, 4, &count);
+        let counted = Arc::clone(&count);
         let mut one = OneNetwork { network: network().unwrap(), windows };
         assert_eq!(one.probabilities(&case(), &mut go_on).unwrap().unwrap(), alone);
         drop(one);

@@ -12,7 +12,7 @@ use smart_default::SmartDefault;
 
 use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::{Architecture, ConvUnit, ModelRng, Output, cast, max_pool, upsample_trilinear};
-use crate::volume::{Modality, Region};
+use crate::volume::Channels;
 
 /// Width and depth of the U-Net.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, SmartDefault)]
@@ -45,7 +45,7 @@ impl Architecture for UNet {
     const NAME: &'static str = "unet";
     type Config = UNetConfig;
 
-    fn init(config: &UNetConfig, device: &Device) -> Self {
+    fn init(config: &UNetConfig, channels: Channels, device: &Device) -> Self {
         let width = |level: usize| config.base_width << level;
         let pair = |channels: [usize; 3]| {
             let [from, between, to] = channels;
@@ -55,7 +55,10 @@ impl Architecture for UNet {
             ]
         };
         let bottom = config.levels - 1;
-        let above = |level: usize| if level == 0 { Modality::COUNT } else { width(level - 1) };
+        let above = |level: usize| match level {
+            0 => channels.modalities.len(),
+            _ => width(level - 1),
+        };
         let enc = (0..bottom).map(|level| pair([above(level), width(level), width(level)]));
         let dec = (0..bottom).rev().map(|level| {
             let out = if level == 0 { width(0) } else { width(level - 1) };
@@ -66,7 +69,7 @@ impl Architecture for UNet {
             bottom: pair([width(bottom - 1), width(bottom), width(bottom - 1)]),
             dec: dec.collect(),
             head: ConvConfig { bias: true, ..ConvConfig::POINT }
-                .init([width(0), Region::COUNT], device),
+                .init([width(0), channels.regions.len()], device),
         }
     }
 
@@ -122,7 +125,8 @@ mod tests {
     #[test]
     fn shapes_count_what_a_module_really_holds() {
         let config = UNetConfig { base_width: 3, levels: 3, conv_bias: true };
-        let module = weights::he_normal(UNet::init(&config, &Device::flex()), 1);
+        let module =
+            weights::he_normal(UNet::init(&config, Channels::default(), &Device::flex()), 1);
         assert_eq!(count(&config), module.num_params());
     }
 

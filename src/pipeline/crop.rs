@@ -120,7 +120,7 @@ fn foreground_turn(share: f64, key: SampleKey) -> Option<u64> {
 /// Draws a voxel of the region whose turn it is among those that the case has; `None` without
 /// tumour.
 fn draw_tumour_voxel(rng: &mut KeyedRng, turn: u64, case: &CaseHandle) -> Option<[usize; 3]> {
-    let present: Vec<&[u32]> = Region::ALL
+    let present: Vec<&[u32]> = Region::BRATS
         .iter()
         .map(|region| case.foreground(*region).voxels)
         .filter(|voxels| !voxels.is_empty())

@@ -72,7 +72,7 @@ pub fn replay_sample(
     }
     if targets == Targets::Soft {
         let shares: &[RegionProbabilities] = patch.labels.as_chunks().0;
-        for region in Region::ALL {
+        for region in Region::BRATS {
             let parts = shares.iter().map(|voxel| voxel[region.index()]);
             let values: Vec<f32> = parts.map(|part| f32::from(part) / f32::from(CERTAIN)).collect();
             write_scalars(&file(&format!("{region}.nii.gz")), &values, &grid)?;
@@ -92,7 +92,7 @@ pub fn replay_sample(
 
 /// Renders `sample` and writes it into `out` as two NumPy arrays, exactly what the network is given:
 /// images `[4, d, h, w]`, z-scores as float16 in the order of [`Modality::ALL`], and targets `[3, d,
-/// h, w]`, the probabilities of [`Region::ALL`] in 255ths.
+/// h, w]`, the probabilities of [`Region::BRATS`] in 255ths.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -110,15 +110,16 @@ pub fn write_sample_arrays(
         Targets::Soft => patch.labels.as_chunks().0.to_vec(),
         Targets::Hard => {
             let member = |label: u8, region: Region| u8::from(region.contains(label)) * CERTAIN;
-            patch.labels.iter().map(|label| Region::ALL.map(|one| member(*label, one))).collect()
+            patch.labels.iter().map(|label| Region::BRATS.map(|one| member(*label, one))).collect()
         }
     };
-    let by_region = Region::ALL.map(|region| shares.iter().map(move |voxel| voxel[region.index()]));
+    let by_region =
+        Region::BRATS.map(|region| shares.iter().map(move |voxel| voxel[region.index()]));
     let targets: Vec<u8> = by_region.into_iter().flatten().collect();
     let stem = file_stem(sample);
     let files = ["images", "targets"].map(|what| out.join(format!("{stem}-{what}.npy")));
     fs::write(&files[0], to_npy("<f2", [Modality::COUNT, d, h, w], &images))?;
-    fs::write(&files[1], to_npy("|u1", [Region::COUNT, d, h, w], &targets))?;
+    fs::write(&files[1], to_npy("|u1", [Region::BRATS.len(), d, h, w], &targets))?;
     Ok(record_of(sample, files.to_vec()))
 }
 

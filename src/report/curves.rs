@@ -12,7 +12,6 @@ use crate::report::chart::{Chart, ChartLine, FAINT};
 use crate::report::picture::Picture;
 use crate::report::run_record::RunRecord;
 use crate::run_folder::{EpochEvent, StepRecord, Timestamped, ValidationEvent};
-use crate::volume::Region;
 
 /// Most points of a line: more could not be distinguished.
 const POINTS: usize = 300;
@@ -36,7 +35,15 @@ const STYLE: &str = "text{font-family:Roboto;font-size:12px;fill:#1b1d21}\
     .faint{stroke:#b9bdc6;stroke-width:1}\
     .et{stroke:#d55e00}.dot.et{fill:#d55e00}.tc{stroke:#0072b2}.dot.tc{fill:#0072b2}\
     .train{stroke-width:1.3;stroke-dasharray:5 3}\
-    .wt{stroke:#009e73}.dot.wt{fill:#009e73}.other{stroke:#aa4499}.dot.other{fill:#aa4499}";
+    .wt{stroke:#009e73}.dot.wt{fill:#009e73}.other{stroke:#aa4499}.dot.other{fill:#aa4499}\
+    .r1{stroke:#cc5599}.dot.r1{fill:#cc5599}\
+    .r2{stroke:#7a5c00}.dot.r2{fill:#7a5c00}\
+    .r3{stroke:#3d8fbf}.dot.r3{fill:#3d8fbf}\
+    .r4{stroke:#6a3d9a}.dot.r4{fill:#6a3d9a}\
+    .r5{stroke:#b8860b}.dot.r5{fill:#b8860b}\
+    .r6{stroke:#525e75}.dot.r6{fill:#525e75}\
+    .r7{stroke:#c0392b}.dot.r7{fill:#c0392b}\
+    .r8{stroke:#00838f}.dot.r8{fill:#00838f}";
 
 /// Roboto, reduced to the letters of the charts: the machine may have no fonts.
 const FONT: &[u8] = include_bytes!("fonts/Roboto-subset.ttf");
@@ -183,18 +190,17 @@ fn lines_by_region(
 ) -> Vec<ChartLine> {
     let validations = &record.event_log.validations;
     let last = clock.step_position(record.event_log.last_step());
-    let region_line = |region: Region| {
-        let class = ["et", "tc", "wt"][region.index()];
+    let region_line = |region: &String| {
+        let [class, _] = record.classes_of(region);
         let along = validations
             .iter()
-            .map(|at| (clock.epoch_position(at.event.epoch), validated(&at.event, region.name())));
+            .map(|at| (clock.epoch_position(at.event.epoch), validated(&at.event, region)));
         let scores = record.scores.as_ref();
-        let only = validations
-            .is_empty()
-            .then(|| (last, scores.map(|scores| scored(scores.network.region_summary(region)))));
-        with_last(averaged_line(class, region.name(), along.chain(only)), decimals)
+        let summary = scores.and_then(|scores| scores.network.summary().get(region));
+        let only = validations.is_empty().then(|| (last, summary.map(scored)));
+        with_last(averaged_line(class, region, along.chain(only)), decimals)
     };
-    Region::ALL.map(region_line).into()
+    record.regions.iter().map(region_line).collect()
 }
 
 /// Lines of training's soft Dice, one per region: the mean of each epoch, or of each step where the
@@ -202,17 +208,17 @@ fn lines_by_region(
 fn soft_dice_lines(record: &RunRecord, clock: &TimeAxis) -> Vec<ChartLine> {
     let epoch =
         |at: &Timestamped<StepRecord>| clock.step_position(at.event.step.saturating_sub(1)).floor();
-    let region_line = |region: Region| {
+    let region_line = |region: &String| {
         let epochs = record.event_log.steps.chunk_by(|one, next| epoch(one) == epoch(next));
         let points = epochs.map(|steps| {
-            let dice = steps.iter().filter_map(|at| at.event.soft_dice.get(region.name()).copied());
+            let dice = steps.iter().filter_map(|at| at.event.soft_dice.get(region).copied());
             let dice: Vec<f64> = dice.filter(|value| value.is_finite()).collect();
             let end = steps.last().map_or(f64::NAN, |at| clock.step_position(at.event.step));
             (end, Some(dice.iter().sum::<f64>() / dice.len() as f64))
         });
-        averaged_line(["et train", "tc train", "wt train"][region.index()], "", points)
+        averaged_line(record.classes_of(region)[1], "", points)
     };
-    Region::ALL.map(region_line).into()
+    record.regions.iter().map(region_line).collect()
 }
 
 fn dice_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {

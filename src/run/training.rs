@@ -39,6 +39,7 @@ pub(super) struct TrainingOutcome {
 /// Trains from the run's progress to its end; a stop on request leaves a checkpoint first.
 pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, Failure> {
     let run = &context.config.run;
+    let channels = context.config.blueprint.channels();
     let session = context.session;
     let cohort = &context.cohort;
     let plan = pseudo_labels::sample_plan(run, Arc::clone(&cohort.train), cohort.annotated);
@@ -65,9 +66,11 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
     };
     let (batches, running) = loader::start_loader(parts, &session.stop, &session.runtime)?;
     let watched = session.board.watch_within(&running, run.drill.health_limits());
-    let mut feed = BatchFeed::new(batches, learner.device().clone(), run.precision)?;
+    let mut feed =
+        BatchFeed::new(batches, learner.device().clone(), channels.modalities, run.precision)?;
     let task = session.progress.begin_task("train", "steps", steps);
     let trainer = Trainer::new(TrainerContext {
+        regions: channels.regions,
         loss: &run.loss,
         config: &run.train,
         steps_per_epoch,

@@ -13,7 +13,7 @@ use crate::nets::Precision;
 use crate::pipeline::Batch;
 use crate::telemetry::catalog;
 use crate::train::region_targets;
-use crate::volume::{CERTAIN, CaseId, Modality, Region, Split, Targets};
+use crate::volume::{CERTAIN, CaseId, Modality, ModalitySet, Region, RegionSet, Split, Targets};
 
 /// Batch on the device, or in transfer.
 pub struct DeviceBatch {
@@ -42,10 +42,10 @@ pub enum BatchTargets {
 }
 
 impl BatchTargets {
-    /// Converts to region targets `[b, 3, d, h, w]`, 0 to 1.
-    pub fn into_regions(self) -> Tensor<5> {
+    /// Converts to targets `[b, k, d, h, w]` of the run's regions, 0 to 1.
+    pub fn into_regions(self, regions: RegionSet) -> Tensor<5> {
         match self {
-            Self::Labels(labels) => region_targets(labels),
+            Self::Labels(labels) => region_targets(regions, labels),
             Self::Shares(shares) => shares.float() / f32::from(CERTAIN),
         }
     }
@@ -68,14 +68,20 @@ pub struct BatchFeed {
 }
 
 impl BatchFeed {
-    /// Starts the transfer of `batches` to `device`, widened to `precision` there.
+    /// Starts the transfer of `batches` to `device`: the run's modalities, widened to `precision` there.
     ///
     /// # Errors
     /// If the system refuses the thread.
-    pub fn new(batches: Feed<Batch>, device: Device, precision: Precision) -> Result<Self, Fault> {
+    pub fn new(
+        batches: Feed<Batch>,
+        device: Device,
+        modalities: ModalitySet,
+        precision: Precision,
+    ) -> Result<Self, Fault> {
         let split = Split::Train.name();
-        let batches = batches
-            .map_on_thread("upload", move |batch| upload_batch(batch, &device, precision))?;
+        let batches = batches.map_on_thread("upload", move |batch| {
+            upload_batch(batch, &device, modalities, precision)
+        })?;
         Ok(Self {
             batches,
             starved: Duration::ZERO,
@@ -101,8 +107,13 @@ impl BatchFeed {
     }
 }
 
-/// Sends a batch to the device without waiting.
-pub fn upload_batch(batch: Batch, device: &Device, precision: Precision) -> DeviceBatch {
+/// Sends a batch to the device without waiting; of the lanes of its voxels the modalities are kept.
+pub fn upload_batch(
+    batch: Batch,
+    device: &Device,
+    modalities: ModalitySet,
+    precision: Precision,
+) -> DeviceBatch {
     let size = batch.keys.len();
     let [depth, height, width] = batch.dims.0;
     let known = |narrow, wide| if device.supports_dtype(narrow) { narrow } else { wide };
@@ -116,7 +127,7 @@ pub fn upload_batch(batch: Batch, device: &Device, precision: Precision) -> Devi
             BatchTargets::Labels(Tensor::<4, Int>::from_data(labels, whole).cast(DType::I32))
         }
         Targets::Soft => {
-            let shape = [size, depth, height, width, Region::COUNT];
+            let shape = [size, depth, height, width, Region::BRATS.len()];
             let shares = TensorData::from_bytes(share_memory(batch.labels), shape, DType::U8);
             let by_voxel = Tensor::<5, Int>::from_data(shares, whole);
             BatchTargets::Shares(by_voxel.permute([0, 4, 1, 2, 3]).cast(DType::I32))
@@ -125,13 +136,25 @@ pub fn upload_batch(batch: Batch, device: &Device, precision: Precision) -> Devi
     DeviceBatch {
         number: batch.number,
         next_sample: batch.next_sample,
-        images: Tensor::<5>::from_data(images, (device, known(DType::F16, DType::F32)))
-            .cast(precision.dtype()),
+        images: select_modalities(
+            Tensor::<5>::from_data(images, (device, known(DType::F16, DType::F32))),
+            modalities,
+        )
+        .cast(precision.dtype()),
         truth,
         keys: batch.keys,
         cases: batch.provenance.into_iter().map(|one| one.case).collect(),
         starved: Duration::ZERO,
     }
+}
+
+/// Channels `[b, c, d, h, w]` of some modalities out of those of all.
+fn select_modalities(images: Tensor<5>, modalities: ModalitySet) -> Tensor<5> {
+    if modalities.is_all() {
+        return images;
+    }
+    let channels = modalities.iter().map(|modality| images.clone().narrow(1, modality.index(), 1));
+    Tensor::cat(channels.collect(), 1)
 }
 
 /// Wraps the batch's buffer without a copy; it goes back to the loader when the backend drops it.
@@ -166,8 +189,9 @@ mod tests {
     }
 
     fn regions(labels: Vec<u8>, targets: Targets) -> Vec<f32> {
-        let batch = upload_batch(batch(labels, targets), &Device::flex(), Precision::F32);
-        let regions = batch.truth.into_regions();
+        let batch =
+            upload_batch(batch(labels, targets), &Device::flex(), ModalitySet::ALL, Precision::F32);
+        let regions = batch.truth.into_regions(RegionSet::BRATS);
         assert_eq!(regions.dims(), [2, 3, 1, 2, 3]);
         regions.into_data().try_to_vec().unwrap()
     }

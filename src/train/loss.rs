@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 use crate::nets::{Output, mean_pool};
-use crate::volume::{Region, label};
+use crate::volume::RegionSet;
 
 /// Variant of the paper's loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
@@ -41,27 +41,26 @@ pub struct LossParts {
     pub dice: Tensor<1>,
     /// Cross-entropy at full resolution.
     pub bce: Tensor<1>,
-    /// Soft Dice per region at full resolution, in the order of [`Region::ALL`], `[3]`.
+    /// Soft Dice per region at full resolution, in the order of the run's regions, `[k]`.
     pub regions: Tensor<1>,
     /// Weighted auxiliary losses by name.
     pub aux_losses: Vec<(&'static str, Tensor<1>)>,
 }
 
-/// Region membership `[b, 3, d, h, w]` (0 or 1) of canonical labels `[b, d, h, w]`, on their device.
-pub fn region_targets(labels: Tensor<4, Int>) -> Tensor<5> {
-    let channels = Region::ALL.map(|region| {
-        let members = [label::NCR, label::ED, label::ET, label::RC].into_iter();
-        let masks = members.filter(|&canonical| region.contains(canonical));
-        let mask: Option<Tensor<4, Bool>> = masks
-            .map(|canonical| labels.clone().equal_elem(canonical))
+/// Region membership `[b, k, d, h, w]` (0 or 1) of canonical labels `[b, d, h, w]`, on their device.
+pub fn region_targets(regions: RegionSet, labels: Tensor<4, Int>) -> Tensor<5> {
+    let channels = regions.iter().map(|region| {
+        let members = region.labels().iter();
+        let mask: Option<Tensor<4, Bool>> = members
+            .map(|canonical| labels.clone().equal_elem(*canonical))
             .reduce(|mask, other| mask.bool_or(other));
         mask.expect("every region has a label").float().unsqueeze_dim::<5>(1)
     });
-    Tensor::cat(channels.into(), 1)
+    Tensor::cat(channels.collect(), 1)
 }
 
 impl LossConfig {
-    /// Computes the loss of a training pass against targets `[b, 3, d, h, w]`, which may be soft.
+    /// Computes the loss of a training pass against targets `[b, k, d, h, w]`, which may be soft.
     pub fn total_loss(&self, output: Output, targets: Tensor<5>) -> LossParts {
         let full = self.region_loss(output.logits, targets.clone());
         let mut total = full.total * output.weight;
@@ -79,10 +78,11 @@ impl LossConfig {
 
     /// Computes Dice and cross-entropy of region logits against targets of the same shape.
     pub fn region_loss(&self, logits: Tensor<5>, targets: Tensor<5>) -> LossParts {
-        let scores = self.soft_dice(sigmoid(logits.clone()), targets.clone()); // [b or 1, 3]
+        let scores = self.soft_dice(sigmoid(logits.clone()), targets.clone()); // [b or 1, k]
         let dice = scores.clone().mean().neg() + 1.0;
         let bce = self.cross_entropy(logits, targets);
-        let regions = scores.detach().mean_dim(0).reshape([Region::COUNT]);
+        let [_, k] = scores.dims();
+        let regions = scores.detach().mean_dim(0).reshape([k]);
         LossParts {
             total: dice.clone() + bce.clone(),
             dice: dice.detach(),
@@ -92,8 +92,8 @@ impl LossConfig {
         }
     }
 
-    /// Soft Dice `2 sum(p g) / (sum(p^2) + sum(g^2))` of each region, `[1, 3]` or per sample `[b,
-    /// 3]`.
+    /// Soft Dice `2 sum(p g) / (sum(p^2) + sum(g^2))` of each region, `[1, k]` or per sample `[b,
+    /// k]`.
     fn soft_dice(&self, probabilities: Tensor<5>, targets: Tensor<5>) -> Tensor<2> {
         let [b, k, d, h, w] = probabilities.dims();
         let sum = |volume: Tensor<5>| {
@@ -109,9 +109,10 @@ impl LossConfig {
     /// Binary cross-entropy of logits, in the form that neither overflows nor cancels at either
     /// end: `max(x, 0) - x g + ln(1 + e^-|x|)`.
     fn cross_entropy(&self, logits: Tensor<5>, targets: Tensor<5>) -> Tensor<1> {
+        let regions = logits.dims()[1];
         let tail = logits.clone().abs().neg().exp().log1p();
         let mean = (relu(logits.clone()) - logits * targets + tail).mean();
-        if self.region_sum { mean * Region::COUNT as f64 } else { mean }
+        if self.region_sum { mean * regions as f64 } else { mean }
     }
 }
 
@@ -130,6 +131,7 @@ mod tests {
 
     use super::*;
     use crate::nets::{AuxLoss, SideOutput};
+    use crate::volume::Region;
 
     fn constant(value: f32, shape: [usize; 5]) -> Tensor<5> {
         Tensor::full(shape, value, &Device::flex())
@@ -145,8 +147,9 @@ mod tests {
         let device = Device::flex();
         let data = TensorData::new(labels.clone(), [1, 2, 2, 2]);
         let on_device = Tensor::<4, Int>::from_data(data, (&device, DType::U8));
-        let targets: Vec<f32> = region_targets(on_device).into_data().try_to_vec().unwrap();
-        for region in Region::ALL {
+        let targets: Vec<f32> =
+            region_targets(RegionSet::BRATS, on_device).into_data().try_to_vec().unwrap();
+        for region in Region::BRATS {
             for (place, &canonical) in labels.iter().enumerate() {
                 let expected = f32::from(u8::from(region.contains(canonical)));
                 assert_eq!(targets[region.index() * 8 + place], expected, "{region} {canonical}");

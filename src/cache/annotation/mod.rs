@@ -81,7 +81,7 @@ pub struct Annotation {
     /// The voxels.
     pub voxels: AnnotationVoxels,
     /// Foreground index of the annotated regions.
-    pub foreground: [Foreground; Region::COUNT],
+    pub foreground: [Foreground; Region::BRATS.len()],
 }
 
 impl Annotation {

@@ -29,7 +29,7 @@ pub struct WeightLayout {
     /// Order of the input channels.
     pub modalities: [Modality; Modality::COUNT],
     /// Order of the output channels.
-    pub regions: [Region; Region::COUNT],
+    pub regions: [Region; Region::BRATS.len()],
     /// Volume axes x, y, z as in nibabel, instead of z, y, x as they lie in the file.
     pub x_first: bool,
 }
@@ -46,7 +46,7 @@ impl Dialect {
             layout.modalities = parse_order("modalities", names, Modality::ALL, Modality::name)?;
         }
         if let Some(names) = text.get("regions") {
-            layout.regions = parse_order("regions", names, Region::ALL, Region::name)?;
+            layout.regions = parse_order("regions", names, Region::BRATS, Region::name)?;
         }
         if let Some(axes) = text.get("axes") {
             layout.x_first = match axes.as_str() {
@@ -93,7 +93,7 @@ impl WeightLayout {
         let mut source = WeightPermutation::identity(shape);
         if dialect.regions.contains(&name) {
             let place = |region: Region| self.regions.iter().position(|other| *other == region);
-            source.outputs = Region::ALL.map(|region| place(region).unwrap_or_default()).to_vec();
+            source.outputs = Region::BRATS.map(|region| place(region).unwrap_or_default()).to_vec();
         }
         if dialect.modalities.contains(&name) {
             let place =
@@ -163,7 +163,7 @@ mod tests {
             regions: &["last"],
             layout: WeightLayout {
                 modalities: [Modality::T1ce, Modality::T1, Modality::T2, Modality::Flair],
-                regions: [Region::Tc, Region::Wt, Region::Et],
+                regions: [Region::TC, Region::WT, Region::ET],
                 x_first: true,
             },
         }

@@ -71,7 +71,7 @@ pub fn to_bytes(weights: &[Weight], network: &str, settings: &Value) -> Result<V
         "network": network,
         "settings": settings,
         "modalities": Modality::ALL.map(Modality::name),
-        "regions": Region::ALL.map(Region::name),
+        "regions": Region::BRATS.map(Region::name),
         "axes": "zyx",
     });
     let metadata = HashMap::from([(ABOUT.to_string(), about.to_string())]);
