@@ -12,8 +12,8 @@ use gliaflow::cache::{
     MappedAnnotation, MappedCase, PreprocessConfig, index_foreground, prepare_in_buffers,
 };
 use gliaflow::volume::{
-    Affine, Case, CaseId, Dims, LabelScheme, Region, RegionProbabilities, RegionSet, SourceGrid,
-    Targets, Voxels,
+    Affine, Case, CaseId, Channels, Dims, LabelScheme, Region, RegionProbabilities, RegionSet,
+    SourceGrid, Targets, Voxels,
 };
 
 const TEACHER: Fingerprint = Fingerprint([0xab; 16]);
@@ -32,6 +32,7 @@ fn published(store: &CaseStore, name: &str, source: u8) -> Arc<MappedCase> {
         labels: Some(vec![0; DIMS.voxel_count()]),
         mask: None,
         scheme: LabelScheme::Brats2018,
+        channels: Channels::default(),
         fingerprint: Fingerprint([source; 16]),
         bytes_read: 0,
     };
@@ -80,9 +81,14 @@ fn an_annotation_comes_back_as_it_was_with_an_index_of_its_own() {
         assert_eq!(found.voxels(), voxels.as_view());
         assert_eq!((&found.id, found.teacher, found.targets), (case.id(), TEACHER, targets));
         assert_eq!((found.brain, found.file_bytes()), (case.brain_box(), report.bytes));
-        let expected = index_foreground(&voxels.as_view().to_labels(), case.fingerprint(), 20);
+        let expected = index_foreground(
+            RegionSet::BRATS,
+            &voxels.as_view().to_labels(),
+            case.fingerprint(),
+            20,
+        );
         for region in Region::BRATS {
-            assert_eq!(found.foreground(region), expected[region.index()].as_view());
+            assert_eq!(found.foreground_at(region.index()), expected[region.index()].as_view());
             assert!(case.foreground(region).voxels.is_empty(), "of the case itself");
         }
     }

@@ -13,7 +13,9 @@ use gliaflow::cache::{
     CaseContents, CaseOrigin, CaseStore, ExpectedSource, MappedCase, PreprocessConfig, SourceFile,
     SourceFiles, SourceState, Verify, prepare_in_buffers,
 };
-use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
+use gliaflow::volume::{
+    Affine, Case, CaseId, Channels, Dims, LabelScheme, Modality, SourceGrid, Voxels,
+};
 
 use crate::case_format::golden::assert_holds;
 
@@ -39,6 +41,7 @@ fn case(name: &str, content: u8) -> Case {
         labels: Some((0..dims.voxel_count()).map(|_| rng.uniform_below(5) as u8).collect()),
         mask: None,
         scheme: LabelScheme::Brats2018,
+        channels: Channels::default(),
         fingerprint: Fingerprint([content; 16]),
         bytes_read: 0,
     }

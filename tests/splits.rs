@@ -66,7 +66,7 @@ mod by_patient {
     use gliaflow::run::Division;
     use gliaflow::run::config::RunConfig;
     use gliaflow::run::config::data::PseudoConfig;
-    use gliaflow::volume::{LabelScheme, PatientId, patients_in_two_parts};
+    use gliaflow::volume::{Channels, LabelScheme, PatientId, patients_in_two_parts};
     use proptest::prelude::*;
 
     use super::*;
@@ -80,6 +80,7 @@ mod by_patient {
             labels: labelled.then(Default::default),
             mask: None,
             scheme: LabelScheme::Brats2023,
+            channels: Channels::default(),
             max_voxels: 1 << 20,
             grade: None,
         }

@@ -94,7 +94,7 @@ pub fn annotation_file(bytes: &[u8]) {
     let voxels = annotation.brain.dims.voxel_count();
     assert_eq!(annotation.voxels().to_labels().len(), voxels);
     for region in Region::BRATS {
-        let places = annotation.foreground(region).voxels;
+        let places = annotation.foreground_at(region.index()).voxels;
         assert!(places.iter().all(|place| (*place as usize) < voxels));
     }
 }

@@ -124,6 +124,7 @@ fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseErro
         labels: canonical_labels,
         mask,
         scheme: files.scheme,
+        channels: files.channels,
         fingerprint: sum.fingerprint.finish(),
         bytes_read: sum.bytes_read,
     })

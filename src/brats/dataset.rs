@@ -12,7 +12,7 @@ use crate::brats::folder_listing::FolderListing;
 use crate::brats::layout::{self, Layout, NamedFiles};
 use crate::brats::read::DEFAULT_MAX_VOXELS;
 use crate::brats::scheme::{ChosenScheme, NameSchemes, SchemeRequest, choose_for_case};
-use crate::volume::{CaseId, LabelScheme, Modality, PatientId, case_id_problem};
+use crate::volume::{CaseId, Channels, LabelScheme, Modality, PatientId, case_id_problem};
 
 /// Folder levels below a dataset's root: `TrainingData/HGG/CASE` and one to spare.
 const MAX_DEPTH: usize = 4;
@@ -52,6 +52,8 @@ pub struct CaseFiles {
     pub mask: Option<PathBuf>,
     /// Meaning of the label values.
     pub scheme: LabelScheme,
+    /// Modalities that are read, and regions that the case is indexed by.
+    pub channels: Channels,
     /// Tumour grade, from the name of a folder above.
     pub grade: Option<TumourGrade>,
     /// Voxels of the largest volume that is read.
@@ -81,6 +83,13 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// Sets the modalities that are read of each case, and the regions that it is indexed by.
+    #[must_use]
+    pub fn with_channels(mut self, channels: Channels) -> Self {
+        self.cases.iter_mut().for_each(|files| files.channels = channels);
+        self
+    }
+
     /// Sets the number of voxels of the largest volume that is read.
     #[must_use]
     pub fn with_max_voxels(mut self, max_voxels: usize) -> Self {
@@ -246,6 +255,7 @@ impl FolderScan {
             labels: named.labels.map(|file| folder.join(file)),
             mask: None,
             scheme: labels.scheme,
+            channels: Channels { regions: labels.scheme.default_regions(), ..Channels::default() },
             grade,
             max_voxels: DEFAULT_MAX_VOXELS,
         });

@@ -8,13 +8,13 @@ use crate::buffers::CaseBuffers;
 use crate::cache::brain_box::{certain_box, collect_outside, crop_labels, interleave_modalities};
 use crate::cache::foreground::{self, Foreground};
 use crate::cache::treatment::{
-    ImageTreatment, check_information, choose_treatment, locate_tumour, measure_counted,
+    check_information, choose_treatment, locate_tumour, measure_counted,
 };
 use crate::cache::{
     CaseDescription, CaseMeaning, IntensityScale, IntensityStats, PreprocessConfig, SourceFile,
     SourceFiles, TissueCounts, TissueHistogram, encode_volume,
 };
-use crate::volume::{Box3, Case, CaseId, Dims, LabelScheme, Modality, Region, SourceGrid};
+use crate::volume::{Box3, Case, CaseId, Dims, LabelScheme, Modality, SourceGrid};
 
 /// Raw values of one voxel in the order of [`Modality::ALL`].
 pub type RawVoxel = [i16; Modality::COUNT];
@@ -50,7 +50,7 @@ pub struct CaseContents {
     /// Labels of the voxels outside the box, ascending.
     pub outside: Vec<OutsideLabel>,
     /// Foreground index per region; empty for unlabelled cases.
-    pub foreground: [Foreground; Region::BRATS.len()],
+    pub foreground: Vec<Foreground>,
     /// Meaning of the source's label values.
     pub scheme: LabelScheme,
     /// Meaning of the content, and what preprocessing did to it.
@@ -129,7 +129,7 @@ pub fn prepare_in_buffers(
         let tumour = tumour.map(|(labels, outside)| {
             locate_tumour(labels, planes, (dims, &brain), outside.len() as u64)
         });
-        let (certain, told) = measure_counted(dims, &counts, tumour);
+        let (certain, told) = measure_counted(case, &counts, tumour);
         findings = told;
         if certain.iter().any(Option::is_some)
             && let Some(smaller) = certain_box(case, planes, &certain).map_err(no_memory)?
@@ -157,6 +157,7 @@ pub fn prepare_in_buffers(
         scales,
         histograms,
         foreground: foreground::index_foreground(
+            case.channels.regions,
             labels.as_deref().unwrap_or_default(),
             case.fingerprint,
             config.foreground_cap,
@@ -165,9 +166,14 @@ pub fn prepare_in_buffers(
         outside: outside.unwrap_or_default(),
         description: CaseDescription {
             foreground: config.foreground.to_string(),
-            meaning: CaseMeaning::of_scheme(case.scheme),
+            meaning: CaseMeaning::new(case.scheme, case.channels),
             source: None,
-            records: treatment.images.iter().map(ImageTreatment::to_record).collect(),
+            records: case
+                .channels
+                .modalities
+                .iter()
+                .map(|modality| treatment.images[modality.index()].to_record())
+                .collect(),
         },
         findings,
         scheme: case.scheme,
@@ -202,7 +208,7 @@ fn check_lengths(case: &Case, dims: Dims) -> Result<(), CaseError> {
 mod tests {
     use super::*;
     use crate::quality::QualityPolicy;
-    use crate::volume::{Affine, Voxels};
+    use crate::volume::{Affine, Channels, Voxels};
 
     fn case_of(dims: Dims, images: [Voxels; 4], labels: Option<Vec<u8>>) -> Case {
         Case {
@@ -212,6 +218,7 @@ mod tests {
             labels,
             mask: None,
             scheme: LabelScheme::Brats2018,
+            channels: Channels::default(),
             fingerprint: Fingerprint([1; 16]),
             bytes_read: 0,
         }

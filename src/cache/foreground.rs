@@ -1,7 +1,7 @@
 //! Foreground index: a bounded sample of each region's voxels, to centre patches without a scan.
 
 use crate::base::{Domain, Fingerprint, KeyedRng, SampleKey};
-use crate::volume::Region;
+use crate::volume::RegionSet;
 
 /// Labels tested together; nearly all such runs are background.
 const RUN: usize = 64;
@@ -31,7 +31,7 @@ impl Foreground {
     }
 }
 
-/// Indexes canonical `labels`, at most `cap` voxels a region.
+/// Indexes canonical `labels`, at most `cap` voxels a region, in the order of the regions.
 ///
 /// The sample is keyed by the source's fingerprint: the same files give the same index in every
 /// run.
@@ -39,31 +39,33 @@ impl Foreground {
 /// # Panics
 /// If there are more labels than u32 can number.
 pub fn index_foreground(
+    regions: RegionSet,
     labels: &[u8],
     source: Fingerprint,
     cap: u32,
-) -> [Foreground; Region::BRATS.len()] {
+) -> Vec<Foreground> {
     assert!(u32::try_from(labels.len()).is_ok(), "places are stored as u32");
-    let mut members: [Vec<u32>; Region::BRATS.len()] = Default::default();
+    let mut members: Vec<Vec<u32>> = vec![Vec::new(); regions.len()];
     for (run, labels) in labels.chunks(RUN).enumerate() {
         if labels.iter().fold(0, |seen, label| seen | label) == 0 {
             continue;
         }
         for (place, &label) in labels.iter().enumerate().filter(|(_, label)| **label != 0) {
-            for region in Region::BRATS.into_iter().filter(|region| region.contains(label)) {
+            for region in regions.iter().filter(|region| region.contains(label)) {
                 members[region.index()].push((run * RUN + place) as u32);
             }
         }
     }
     let mut stream = 0;
-    members.map(|voxels| {
+    let sample = |voxels| {
         stream += 1;
         sample_voxels(
             voxels,
             cap as usize,
             KeyedRng::new(sampling_key(source), Domain::Foreground).with_stream(stream),
         )
-    })
+    };
+    members.into_iter().map(sample).collect()
 }
 
 fn sampling_key(source: Fingerprint) -> SampleKey {
@@ -93,10 +95,14 @@ mod tests {
 
     const SOURCE: Fingerprint = Fingerprint([3; 16]);
 
+    fn indexed(labels: &[u8], source: Fingerprint, cap: u32) -> [Foreground; 3] {
+        index_foreground(RegionSet::BRATS, labels, source, cap).try_into().unwrap()
+    }
+
     #[test]
     fn regions_nest_and_small_ones_are_kept_whole() {
         let labels = [label::ED, 0, label::ET, label::NCR, label::RC, label::ET];
-        let [et, tc, wt] = index_foreground(&labels, SOURCE, 10);
+        let [et, tc, wt] = indexed(&labels, SOURCE, 10);
         assert_eq!((et.count, et.voxels), (2, vec![2, 5]));
         assert_eq!((tc.count, tc.voxels), (3, vec![2, 3, 5]));
         assert_eq!((wt.count, wt.voxels), (4, vec![0, 2, 3, 5]));
@@ -105,11 +111,11 @@ mod tests {
     #[test]
     fn a_large_region_is_capped_ascending_distinct_and_keyed_by_the_source() {
         let labels = vec![label::ET; 1000];
-        let [et, tc, _] = index_foreground(&labels, SOURCE, 50);
+        let [et, tc, _] = indexed(&labels, SOURCE, 50);
         assert_eq!((et.count, et.voxels.len()), (1000, 50));
         assert!(et.voxels.windows(2).all(|pair| pair[0] < pair[1]));
-        assert_eq!(index_foreground(&labels, SOURCE, 50)[0], et);
-        assert_ne!(index_foreground(&labels, Fingerprint([4; 16]), 50)[0], et);
+        assert_eq!(indexed(&labels, SOURCE, 50)[0], et);
+        assert_ne!(indexed(&labels, Fingerprint([4; 16]), 50)[0], et);
         assert_ne!(tc.voxels, et.voxels, "regions draw from streams of their own");
     }
 
@@ -118,8 +124,7 @@ mod tests {
         let labels = vec![label::ET; 20];
         let mut times = [0u32; 20];
         for source in 0..2000u128 {
-            for &place in &index_foreground(&labels, Fingerprint(source.to_le_bytes()), 5)[0].voxels
-            {
+            for &place in &indexed(&labels, Fingerprint(source.to_le_bytes()), 5)[0].voxels {
                 times[place as usize] += 1;
             }
         }

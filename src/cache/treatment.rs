@@ -111,16 +111,16 @@ pub fn choose_treatment(
     Ok(CaseTreatment { images, certain, findings, is_plain })
 }
 
-/// Tissue beyond doubt, and what is to be told about a case whose images, of a grid of `dims`, were stored
-/// as they are. Notes are left to `inspect --deep`, as nothing was done to the images.
+/// Tissue beyond doubt, and what is to be told about a case whose images were stored as they are. Notes are left to `inspect --deep`, as nothing was done to the images.
 pub fn measure_counted(
-    dims: Dims,
+    case: &Case,
     counts: &TissueCounts,
     tumour: Option<TumourPlaces>,
 ) -> (CertainImages, Vec<String>) {
     let TissueCounts { codes, presence } = counts;
-    let quality = CaseQuality::measure_counts(codes, presence, tumour, dims.voxel_count() as u64);
-    let findings = quality.list_findings().into_iter();
+    let voxels = case.dims().voxel_count() as u64;
+    let quality = CaseQuality::measure_counts(codes, presence, tumour, voxels);
+    let findings = quality.list_findings_of(case.channels.modalities).into_iter();
     let told = findings.filter(|finding| finding.severity > Severity::Note);
     let told = told.map(|finding| format!("{}: {finding}", finding_subject(&finding))).collect();
     (quality.images.each_ref().map(ImageQuality::certain_tissue), told)
@@ -140,7 +140,9 @@ pub fn locate_tumour(
         if labels[row.clone()].iter().fold(0, |seen, label| seen | label) == label::BACKGROUND {
             continue;
         }
-        for place in row.filter(|place| labels[*place] != label::BACKGROUND) {
+        let is_tumour =
+            |place: &usize| labels[*place] != label::BACKGROUND && labels[*place] != label::IGNORE;
+        for place in row.filter(is_tumour) {
             places.voxels += 1;
             places.in_background += u64::from(planes.iter().all(|plane| plane[place] == 0));
         }
@@ -161,7 +163,8 @@ pub fn check_information(
     stats: &[IntensityStats; Modality::COUNT],
     config: &PreprocessConfig,
 ) -> Result<(), CaseError> {
-    if config.quality == QualityPolicy::Warn || stats.iter().all(|stats| stats.sd > 0.0) {
+    let mut own = case.channels.modalities.iter().map(|modality| &stats[modality.index()]);
+    if config.quality == QualityPolicy::Warn || own.all(|stats| stats.sd > 0.0) {
         return Ok(());
     }
     measure_quality(case, config).map(drop)
@@ -183,7 +186,7 @@ fn measure_quality(
     {
         return Err(misplaced_mask(ending, &quality).of_case(&case.id));
     }
-    for finding in quality.list_findings() {
+    for finding in quality.list_findings_of(case.channels.modalities) {
         let subject = finding_subject(&finding);
         if config.quality.decide_on(finding.severity) == Consequence::Refuse {
             return Err(finding.into_error(subject).of_case(&case.id));

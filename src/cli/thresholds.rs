@@ -46,6 +46,7 @@ impl ThresholdOptions {
     }
 
     /// Returns true if the options leave every label as it is.
+    #[cfg(feature = "train")]
     pub(super) fn is_nothing(&self) -> bool {
         self.smallest_et == 0 && self.drop_below.iter().all(|one| one.voxels == 0)
     }

@@ -167,7 +167,7 @@ impl Source for SamplePlanner {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::volume::{CaseId, LabelScheme, PatientId};
+    use crate::volume::{CaseId, Channels, LabelScheme, PatientId};
 
     pub(crate) fn cohort(cases: usize) -> Arc<[CaseFiles]> {
         (0..cases)
@@ -178,6 +178,7 @@ pub(crate) mod tests {
                 labels: None,
                 mask: None,
                 scheme: LabelScheme::Brats2018,
+                channels: Channels::default(),
                 max_voxels: 1 << 20,
                 grade: None,
             })

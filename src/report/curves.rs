@@ -10,6 +10,7 @@ use crate::eval::{Measures, Summary};
 use crate::report::axis::ChartAxis;
 use crate::report::chart::{Chart, ChartLine, FAINT};
 use crate::report::picture::Picture;
+use crate::report::region_style::REGION_STYLE;
 use crate::report::run_record::RunRecord;
 use crate::run_folder::{EpochEvent, StepRecord, Timestamped, ValidationEvent};
 
@@ -35,15 +36,7 @@ const STYLE: &str = "text{font-family:Roboto;font-size:12px;fill:#1b1d21}\
     .faint{stroke:#b9bdc6;stroke-width:1}\
     .et{stroke:#d55e00}.dot.et{fill:#d55e00}.tc{stroke:#0072b2}.dot.tc{fill:#0072b2}\
     .train{stroke-width:1.3;stroke-dasharray:5 3}\
-    .wt{stroke:#009e73}.dot.wt{fill:#009e73}.other{stroke:#aa4499}.dot.other{fill:#aa4499}\
-    .r1{stroke:#cc5599}.dot.r1{fill:#cc5599}\
-    .r2{stroke:#7a5c00}.dot.r2{fill:#7a5c00}\
-    .r3{stroke:#3d8fbf}.dot.r3{fill:#3d8fbf}\
-    .r4{stroke:#6a3d9a}.dot.r4{fill:#6a3d9a}\
-    .r5{stroke:#b8860b}.dot.r5{fill:#b8860b}\
-    .r6{stroke:#525e75}.dot.r6{fill:#525e75}\
-    .r7{stroke:#c0392b}.dot.r7{fill:#c0392b}\
-    .r8{stroke:#00838f}.dot.r8{fill:#00838f}";
+    .wt{stroke:#009e73}.dot.wt{fill:#009e73}.other{stroke:#aa4499}.dot.other{fill:#aa4499}";
 
 /// Roboto, reduced to the letters of the charts: the machine may have no fonts.
 const FONT: &[u8] = include_bytes!("fonts/Roboto-subset.ttf");
@@ -304,7 +297,7 @@ pub(super) fn progress_png(record: &RunRecord) -> Result<Vec<u8>, Fault> {
     ];
     let heading = escape_xml(&format!("{}  {}", record.name, progress_text(record)));
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\"><style>{STYLE}</style>\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\"><style>{STYLE}{REGION_STYLE}</style>\
          <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\
          <text class=\"heading\" x=\"{}\" y=\"28\">{heading}</text>",
         all[0],

@@ -17,6 +17,16 @@ const OF_OTHERS: [[&str; 2]; 8] = [
     ["r8", "r8 train"],
 ];
 
+/// Colours of the classes of other regions in the picture; the page has its own.
+pub(super) const REGION_STYLE: &str = ".r1{stroke:#cc5599}.dot.r1{fill:#cc5599}\
+    .r2{stroke:#7a5c00}.dot.r2{fill:#7a5c00}\
+    .r3{stroke:#3d8fbf}.dot.r3{fill:#3d8fbf}\
+    .r4{stroke:#6a3d9a}.dot.r4{fill:#6a3d9a}\
+    .r5{stroke:#b8860b}.dot.r5{fill:#b8860b}\
+    .r6{stroke:#525e75}.dot.r6{fill:#525e75}\
+    .r7{stroke:#c0392b}.dot.r7{fill:#c0392b}\
+    .r8{stroke:#00838f}.dot.r8{fill:#00838f}";
+
 /// CSS classes of a region among those of its run: of its line in validation, and in training.
 pub(super) fn region_classes<'a>(
     regions: impl IntoIterator<Item = &'a str>,

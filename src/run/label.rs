@@ -71,6 +71,12 @@ pub fn annotate_cases(
                 .into(),
         ));
     }
+    let regions = teacher.first_run_config().data.channels.regions;
+    if order.targets == Targets::Soft && !regions.is_brats() {
+        return Err(Failure::Usage(format!(
+            "--soft: probabilities are kept of ET, TC and WT, not of {regions}; label without --soft"
+        )));
+    }
     let (fetch, cases) = case_selection::fetch_for_labelling(teacher, cases, session)?;
     if let Some(folder) = order.nifti {
         fs::create_dir_all(folder)?;

@@ -233,7 +233,7 @@ mod tests {
     use super::*;
     use crate::base::{CaseError, Reason, fs};
     use crate::brats::{ChosenScheme, Layout, NameSchemes, SchemeReason};
-    use crate::volume::{LabelScheme, PatientId};
+    use crate::volume::{Channels, LabelScheme, PatientId};
 
     fn read(text: &str, fold: Option<&str>) -> Result<SplitFile, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -255,6 +255,7 @@ mod tests {
             labels: labelled.then(PathBuf::new),
             mask: None,
             scheme: LabelScheme::Brats2018,
+            channels: Channels::default(),
             max_voxels: 1 << 20,
             grade: None,
         };

@@ -4,8 +4,12 @@
 //! file's values to canonical labels when it is read and back when a prediction is written. Between
 //! the two there are canonical labels only.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+use crate::volume::{DescribedLabels, Region, RegionSet};
 
 /// Canonical label values, those of BraTS 2023 and later.
 pub mod label {
@@ -21,16 +25,18 @@ pub mod label {
     pub const RC: u8 = 4;
     /// No tissue: a voxel that counts in no loss and no score.
     pub const IGNORE: u8 = u8::MAX;
+
+    /// Names of BraTS's tissues and their canonical labels.
+    pub const BRATS_TISSUES: [(&str, u8); 4] = [("NCR", NCR), ("ED", ED), ("ET", ET), ("RC", RC)];
+
+    /// Canonical label of one of BraTS's tissues by its name.
+    pub fn of_brats_tissue(tissue: &str) -> Option<u8> {
+        BRATS_TISSUES.into_iter().find(|(name, _)| *name == tissue).map(|(_, own)| own)
+    }
 }
 
 /// Meaning of a dataset's label values; `docs/labels.md` has the table.
-#[derive(strum::EnumString, strum::Display, strum::IntoStaticStr)]
-#[strum(serialize_all = "lowercase",
-    parse_err_ty = String, parse_err_fn = unknown_scheme)]
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LabelScheme {
     /// BraTS 2018 to 2021: 1 NCR/NET, 2 ED, 4 ET (Baid et al. 2021, arXiv:2107.02314).
     Brats2018,
@@ -45,17 +51,20 @@ pub enum LabelScheme {
     Msd,
     /// BraTS 2024 PED: 1 ET, 2 non-enhancing tumour, 3 cystic component, 4 ED (Kazerooni et al.
     /// 2024, arXiv:2404.15009).
-    #[strum(serialize = "brats2024-ped")]
-    #[serde(rename = "brats2024-ped")]
     Brats2024Ped,
+    /// Tissues by value, as a configuration or a dataset's description defines them.
+    Described(&'static DescribedLabels),
 }
 
 impl LabelScheme {
-    /// All schemes; the index is the code in a case file's header.
+    /// All schemes with a name; the index is the code in a case file's header.
     pub const ALL: [Self; 5] =
         [Self::Brats2018, Self::Brats2023, Self::Brats2024, Self::Msd, Self::Brats2024Ped];
 
-    /// `(value in the file, canonical label)`, without the background, which is 0 in all.
+    /// Code of a [`Self::Described`] scheme in a case file's header.
+    pub const DESCRIBED: u8 = u8::MAX;
+
+    /// `(value in the file, canonical label)`, without the background's 0.
     pub const fn label_pairs(self) -> &'static [(u8, u8)] {
         match self {
             Self::Brats2018 => &[(1, label::NCR), (2, label::ED), (4, label::ET)],
@@ -66,6 +75,7 @@ impl LabelScheme {
             Self::Brats2024Ped => {
                 &[(2, label::NCR), (1, label::ET), (3, label::NCR), (4, label::ED)]
             }
+            Self::Described(labels) => labels.label_pairs(),
         }
     }
 
@@ -84,14 +94,22 @@ impl LabelScheme {
             .all(|value| u8::try_from(value).is_ok_and(|value| self.to_canonical(value).is_some()))
     }
 
-    /// The name in configurations and on the command line.
-    pub fn name(self) -> &'static str {
-        self.into()
+    /// The name in configurations and on the command line; `described` for one without.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Brats2018 => "brats2018",
+            Self::Brats2023 => "brats2023",
+            Self::Brats2024 => "brats2024",
+            Self::Msd => "msd",
+            Self::Brats2024Ped => "brats2024-ped",
+            Self::Described(_) => "described",
+        }
     }
 
     /// Code in a case file.
-    pub const fn code(self) -> u8 {
-        self as u8
+    pub fn code(self) -> u8 {
+        let place = Self::ALL.iter().position(|own| *own == self);
+        place.map_or(Self::DESCRIBED, |place| place as u8)
     }
 
     /// The scheme of a code.
@@ -109,20 +127,92 @@ impl LabelScheme {
 
     /// The file's value of a canonical label; the background where the scheme has none.
     pub fn to_file(self, canonical: u8) -> u8 {
+        if canonical == label::BACKGROUND {
+            return 0;
+        }
         let pair = self.label_pairs().iter().find(|(_, own)| *own == canonical);
         pair.map_or(0, |(file, _)| *file)
     }
+
+    /// Canonical label of a tissue by its name.
+    pub fn tissue_label(self, tissue: &str) -> Option<u8> {
+        match self {
+            Self::Described(labels) => labels.tissues().get(tissue).copied(),
+            _ => {
+                let canonical = label::of_brats_tissue(tissue)?;
+                self.label_pairs().iter().any(|(_, own)| *own == canonical).then_some(canonical)
+            }
+        }
+    }
+
+    /// Names of its tissues, in the order of the canonical labels.
+    pub fn tissue_names(self) -> Vec<&'static str> {
+        let mut named: Vec<(u8, &'static str)> = match self {
+            Self::Described(labels) => {
+                labels.tissues().iter().map(|(name, own)| (*own, name.as_str())).collect()
+            }
+            _ => label::BRATS_TISSUES
+                .into_iter()
+                .filter(|(_, own)| self.label_pairs().iter().any(|pair| pair.1 == *own))
+                .map(|(name, own)| (own, name))
+                .collect(),
+        };
+        named.sort_unstable();
+        named.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// Tissues of a [`Self::Described`] scheme with their canonical labels.
+    pub const fn described_tissues(self) -> Option<&'static BTreeMap<String, u8>> {
+        match self {
+            Self::Described(labels) => Some(labels.tissues()),
+            _ => None,
+        }
+    }
+
+    /// True if a value of the scheme counts in no loss and no score.
+    pub fn has_ignored(self) -> bool {
+        self.label_pairs().iter().any(|(_, canonical)| *canonical == label::IGNORE)
+    }
+
+    /// Regions of the scheme's tissues where nothing else is said: ET, TC and WT, and RC where it has a
+    /// resection cavity; a region for each tissue where it has others than BraTS.
+    pub fn default_regions(self) -> RegionSet {
+        let has = |canonical: &u8| self.label_pairs().iter().any(|(_, own)| own == canonical);
+        match self {
+            Self::Described(labels) => labels.default_regions(),
+            _ if has(&label::RC) => *DEFAULT_WITH_CAVITY,
+            _ => RegionSet::BRATS,
+        }
+    }
 }
 
-fn unknown_scheme(text: &str) -> String {
-    let known = LabelScheme::ALL.map(LabelScheme::name).join(", ");
-    format!("`{text}` is no label scheme; write one of {known}")
+/// ET, RC, TC and WT.
+static DEFAULT_WITH_CAVITY: LazyLock<RegionSet> = LazyLock::new(|| {
+    let brats = Region::BRATS.map(|region| (region.name().to_owned(), region.labels().to_vec()));
+    let cavity = ("RC".to_owned(), vec![label::RC]);
+    RegionSet::new(brats.into_iter().chain([cavity]), None).unwrap_or_default()
+});
+
+impl fmt::Display for LabelScheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for LabelScheme {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|scheme| scheme.name() == text).ok_or_else(|| {
+            let known = Self::ALL.map(Self::name).join(", ");
+            format!("`{text}` is no label scheme; write one of {known}")
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::Region;
 
     #[test]
     fn every_scheme_round_trips_its_own_values_and_refuses_others() {

@@ -2,6 +2,7 @@
 
 mod case;
 mod channels;
+mod described_labels;
 mod fold;
 mod fraction;
 mod grid;
@@ -18,6 +19,7 @@ pub use case::{
     Case, CaseId, MAX_CASE_ID_BYTES, SourceGrid, Split, case_id_problem, hold_out_cases,
 };
 pub use channels::Channels;
+pub use described_labels::DescribedLabels;
 pub use fold::Fold;
 pub use fraction::keep_fraction;
 pub use grid::{Affine, Box3, Dims, GRID_TOLERANCE_VOXELS};

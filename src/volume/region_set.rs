@@ -136,9 +136,15 @@ impl RegionSet {
         self.0.painted[membership as usize]
     }
 
-    /// True for the regions of BraTS.
+    /// True for ET, TC and WT of BraTS in their order of painting.
     pub fn is_brats(self) -> bool {
         self == Self::BRATS
+    }
+
+    /// True for ET, TC and WT of BraTS, however they are painted.
+    pub fn has_regions_of_brats(self) -> bool {
+        let own = self.iter().map(|region| (region.name(), region.labels()));
+        own.eq(Region::BRATS.into_iter().map(|region| (region.name(), region.labels())))
     }
 }
 
@@ -153,6 +159,12 @@ impl Eq for RegionSet {}
 impl Default for RegionSet {
     fn default() -> Self {
         Self::BRATS
+    }
+}
+
+impl fmt::Display for RegionSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.names().collect::<Vec<_>>().join(", "))
     }
 }
 

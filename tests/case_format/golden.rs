@@ -78,7 +78,7 @@ pub(super) fn golden() -> CaseContents {
         labels: Some(vec![0, 1, 2, 3, 4, 0, 3, 2, 2, 0, 0, 0]),
         outside: vec![OutsideLabel { voxel: 0, label: 3 }, OutsideLabel { voxel: 59, label: 4 }],
         description: description(),
-        foreground: [
+        foreground: vec![
             Foreground { count: 2, voxels: vec![3, 6] },
             Foreground { count: 3, voxels: vec![1, 3, 6] },
             Foreground { count: 7000, voxels: vec![1, 2, 3, 6, 7, 8] },

@@ -11,7 +11,7 @@ mod store;
 use crate::base::Fingerprint;
 use crate::cache::MappedCase;
 use crate::cache::foreground::{self, Foreground};
-use crate::volume::{Box3, CaseId, Region, RegionProbabilities, Targets, most_likely_label};
+use crate::volume::{Box3, CaseId, RegionProbabilities, Targets, most_likely_label};
 
 pub use self::file::MappedAnnotation;
 pub(super) use self::store::{file_names, has_its_case};
@@ -81,11 +81,12 @@ pub struct Annotation {
     /// The voxels.
     pub voxels: AnnotationVoxels,
     /// Foreground index of the annotated regions.
-    pub foreground: [Foreground; Region::BRATS.len()],
+    pub foreground: Vec<Foreground>,
 }
 
 impl Annotation {
-    /// Annotates `case` with `teacher`'s targets; of each region at most `cap` voxels are indexed.
+    /// Annotates `case` with `teacher`'s targets; of each region of the case's index at most `cap` voxels
+    /// are indexed.
     ///
     /// # Panics
     /// If there are not as many voxels as the brain box has.
@@ -103,7 +104,12 @@ impl Annotation {
             preprocess: case.preprocess_fingerprint(),
             teacher,
             brain: case.brain_box(),
-            foreground: foreground::index_foreground(&labels, case.fingerprint(), cap),
+            foreground: foreground::index_foreground(
+                case.regions(),
+                &labels,
+                case.fingerprint(),
+                cap,
+            ),
             voxels,
         }
     }

@@ -9,8 +9,9 @@ use smart_default::SmartDefault;
 use crate::base::Fingerprint;
 use crate::cache::PreprocessConfig;
 use crate::quality::{ForegroundRule, QualityPolicy};
+use crate::run::config::channels::RegionNames;
 use crate::run::config::patients::PatientRule;
-use crate::volume::{Fold, LabelScheme, SplitShares, Targets};
+use crate::volume::{Channels, Fold, LabelScheme, ModalitySet, SplitShares, Targets};
 
 /// Dataset, cache and split of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
@@ -20,10 +21,28 @@ pub struct DataConfig {
     #[schemars(extend("x-decides" = false, "x-neutral" = ""))]
     #[default(PathBuf::from("data"))]
     pub folder: PathBuf,
-    /// Meaning of the label values, where it is not to be told from the file names (docs/labels.md).
+    /// Meaning of the label values, where it is not to be told from the file names (docs/labels.md): a
+    /// name, or tissues with their values, as `{ NCR = 1, ED = 2, ET = [3, 5], ignore = 255 }`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "LabelScheme")]
     pub labels: Option<LabelScheme>,
+    /// Regions that the network is trained and scored on, up to eight: names, as `["ET", "TC", "WT",
+    /// "RC"]`, or tissues or label values of each, as `{ core = ["ET", "NCR"] }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "RegionNames",
+        extend("x-default" = "ET, TC and WT, and RC where `labels` has a cavity; a region for each tissue of labels that are not BraTS's")
+    )]
+    pub regions: Option<RegionNames>,
+    /// Order in which regions become labels, a later one over an earlier one. Needed where two overlap
+    /// and neither lies in the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>", extend("x-default" = "a region before those inside it"))]
+    pub painting: Option<Vec<String>>,
+    /// Modalities that the network sees, one to four of `t1`, `t1ce`, `t2` and `flair`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ModalitySet", extend("x-default" = "all four"))]
+    pub modalities: Option<ModalitySet>,
     /// The cache root.
     #[schemars(extend("x-decides" = false, "x-neutral" = ""))]
     #[default(PathBuf::from("cache"))]
@@ -92,6 +111,9 @@ pub struct DataConfig {
     pub max_voxels: Option<usize>,
     /// Preprocessing, which decides the bytes of a case file.
     pub preprocess: PreprocessConfig,
+    /// Channels that these settings name.
+    #[serde(skip)]
+    pub channels: Channels,
 }
 
 /// Pseudo-labels of the unlabelled cases in training.

@@ -19,7 +19,8 @@ impl RunConfig {
         let data = &self.data;
         let most =
             data.max_voxels.unwrap_or_else(|| ingest::max_voxels(self.loader.memory_bytes()));
-        Ok(discover_cases(folder, data.labels)?.with_masks(&data.foreground).with_max_voxels(most))
+        let found = discover_cases(folder, data.labels)?.with_channels(data.channels);
+        Ok(found.with_masks(&data.foreground).with_max_voxels(most))
     }
 
     /// Threads and memory of an ingest that runs alone.
