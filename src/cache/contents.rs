@@ -2,11 +2,12 @@
 //! index. The hot path of ingest, also for a case that is used once and never stored.
 
 use std::borrow::Cow;
+use std::mem;
 
 use crate::base::{CaseError, FREE_MEMORY, Fingerprint, OutOfMemory, Reason};
 use crate::buffers::CaseBuffers;
-use crate::cache::brain_box::{certain_box, collect_outside, crop_labels, interleave_modalities};
-use crate::cache::foreground::{self, Foreground};
+use crate::cache::brain_box::{SplitLabels, certain_box, interleave_modalities};
+use crate::cache::foreground::{Foreground, index_foreground};
 use crate::cache::treatment::{
     check_information, choose_treatment, locate_tumour, measure_counted,
 };
@@ -14,7 +15,7 @@ use crate::cache::{
     CaseDescription, CaseMeaning, IntensityScale, IntensityStats, PreprocessConfig, SourceFile,
     SourceFiles, TissueCounts, TissueHistogram, encode_volume,
 };
-use crate::volume::{Box3, Case, CaseId, Dims, LabelScheme, Modality, SourceGrid};
+use crate::volume::{Box3, Case, CaseId, Channels, Dims, LabelScheme, Modality, SourceGrid};
 
 /// Raw values of one voxel in the order of [`Modality::ALL`].
 pub type RawVoxel = [i16; Modality::COUNT];
@@ -121,14 +122,14 @@ pub fn prepare_in_buffers(
     let mut images = interleave_modalities(planes, dims, &brain, buffers.interleaved.take())
         .map_err(no_memory)?;
     let mut counts = TissueCounts::of_images(&images);
-    let all_labels = case.labels.as_deref();
-    let mut outside = all_labels.map(|labels| collect_outside(labels, dims, &brain));
+    let split = |brain: &Box3| {
+        let all = case.labels.as_deref();
+        all.map(|all| SplitLabels::at_box(all, dims, brain, buffers.bytes.take())).transpose()
+    };
+    let mut labels = split(&brain).map_err(no_memory)?;
     let mut findings = treatment.findings;
     if treatment.is_plain {
-        let tumour = all_labels.zip(outside.as_ref());
-        let tumour = tumour.map(|(labels, outside)| {
-            locate_tumour(labels, planes, (dims, &brain), outside.len() as u64)
-        });
+        let tumour = labels.as_ref().map(|labels| locate_tumour(labels, &images));
         let (certain, told) = measure_counted(case, &counts, tumour);
         findings = told;
         if certain.iter().any(Option::is_some)
@@ -137,17 +138,15 @@ pub fn prepare_in_buffers(
             brain = smaller;
             images = interleave_modalities(planes, dims, &brain, images).map_err(no_memory)?;
             counts = TissueCounts::of_images(&images);
-            outside = all_labels.map(|labels| collect_outside(labels, dims, &brain));
+            labels.into_iter().for_each(|labels| buffers.bytes.give_back(labels.inside));
+            labels = split(&brain).map_err(no_memory)?;
         }
     }
-    let labels = all_labels
-        .map(|labels| crop_labels(labels, dims, &brain, buffers.bytes.take()))
-        .transpose()
-        .map_err(no_memory)?;
     let measured = counts.measure(&scales);
     let stats = measured.each_ref().map(|(stats, _)| *stats);
     check_information(case, &stats, config)?;
     let histograms = measured.map(|(_, histogram)| histogram);
+    let Channels { modalities, regions } = case.channels;
     Ok(CaseContents {
         id: case.id.clone(),
         source: case.source,
@@ -156,21 +155,19 @@ pub fn prepare_in_buffers(
         images,
         scales,
         histograms,
-        foreground: foreground::index_foreground(
-            case.channels.regions,
-            labels.as_deref().unwrap_or_default(),
-            case.fingerprint,
-            config.foreground_cap,
-        ),
-        labels,
-        outside: outside.unwrap_or_default(),
+        foreground: match &labels {
+            Some(labels) => {
+                index_foreground(regions, labels, case.fingerprint, config.foreground_cap)
+            }
+            None => vec![Foreground::default(); regions.len()],
+        },
+        outside: labels.as_mut().map(|labels| mem::take(&mut labels.outside)).unwrap_or_default(),
+        labels: labels.map(|labels| labels.inside),
         description: CaseDescription {
             foreground: config.foreground.to_string(),
             meaning: CaseMeaning::new(case.scheme, case.channels),
             source: None,
-            records: case
-                .channels
-                .modalities
+            records: modalities
                 .iter()
                 .map(|modality| treatment.images[modality.index()].to_record())
                 .collect(),
@@ -208,7 +205,7 @@ fn check_lengths(case: &Case, dims: Dims) -> Result<(), CaseError> {
 mod tests {
     use super::*;
     use crate::quality::QualityPolicy;
-    use crate::volume::{Affine, Channels, Voxels};
+    use crate::volume::{Affine, Voxels};
 
     fn case_of(dims: Dims, images: [Voxels; 4], labels: Option<Vec<u8>>) -> Case {
         Case {

@@ -1,10 +1,8 @@
 //! Foreground index: a bounded sample of each region's voxels, to centre patches without a scan.
 
 use crate::base::{Domain, Fingerprint, KeyedRng, SampleKey};
+use crate::cache::brain_box::SplitLabels;
 use crate::volume::RegionSet;
-
-/// Labels tested together; nearly all such runs are background.
-const RUN: usize = 64;
 
 /// Voxels of one region, in memory before a file is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,7 +29,7 @@ impl Foreground {
     }
 }
 
-/// Indexes canonical `labels`, at most `cap` voxels a region, in the order of the regions.
+/// Indexes the labels of a brain box, at most `cap` voxels a region, in the order of the regions.
 ///
 /// The sample is keyed by the source's fingerprint: the same files give the same index in every
 /// run.
@@ -40,20 +38,15 @@ impl Foreground {
 /// If there are more labels than u32 can number.
 pub fn index_foreground(
     regions: RegionSet,
-    labels: &[u8],
+    labels: &SplitLabels,
     source: Fingerprint,
     cap: u32,
 ) -> Vec<Foreground> {
-    assert!(u32::try_from(labels.len()).is_ok(), "places are stored as u32");
+    assert!(u32::try_from(labels.inside.len()).is_ok(), "places are stored as u32");
     let mut members: Vec<Vec<u32>> = vec![Vec::new(); regions.len()];
-    for (run, labels) in labels.chunks(RUN).enumerate() {
-        if labels.iter().fold(0, |seen, label| seen | label) == 0 {
-            continue;
-        }
-        for (place, &label) in labels.iter().enumerate().filter(|(_, label)| **label != 0) {
-            for region in regions.iter().filter(|region| region.contains(label)) {
-                members[region.index()].push((run * RUN + place) as u32);
-            }
+    for (place, label) in labels.labelled_inside() {
+        for region in regions.iter().filter(|region| region.contains(label)) {
+            members[region.index()].push(place as u32);
         }
     }
     let mut stream = 0;
@@ -95,14 +88,15 @@ mod tests {
 
     const SOURCE: Fingerprint = Fingerprint([3; 16]);
 
-    fn indexed(labels: &[u8], source: Fingerprint, cap: u32) -> [Foreground; 3] {
-        index_foreground(RegionSet::BRATS, labels, source, cap).try_into().unwrap()
+    fn index_of(labels: &[u8], source: Fingerprint, cap: u32) -> [Foreground; 3] {
+        let labels = SplitLabels::inside_box(labels.to_vec());
+        index_foreground(RegionSet::BRATS, &labels, source, cap).try_into().unwrap()
     }
 
     #[test]
     fn regions_nest_and_small_ones_are_kept_whole() {
         let labels = [label::ED, 0, label::ET, label::NCR, label::RC, label::ET];
-        let [et, tc, wt] = indexed(&labels, SOURCE, 10);
+        let [et, tc, wt] = index_of(&labels, SOURCE, 10);
         assert_eq!((et.count, et.voxels), (2, vec![2, 5]));
         assert_eq!((tc.count, tc.voxels), (3, vec![2, 3, 5]));
         assert_eq!((wt.count, wt.voxels), (4, vec![0, 2, 3, 5]));
@@ -111,11 +105,11 @@ mod tests {
     #[test]
     fn a_large_region_is_capped_ascending_distinct_and_keyed_by_the_source() {
         let labels = vec![label::ET; 1000];
-        let [et, tc, _] = indexed(&labels, SOURCE, 50);
+        let [et, tc, _] = index_of(&labels, SOURCE, 50);
         assert_eq!((et.count, et.voxels.len()), (1000, 50));
         assert!(et.voxels.windows(2).all(|pair| pair[0] < pair[1]));
-        assert_eq!(indexed(&labels, SOURCE, 50)[0], et);
-        assert_ne!(indexed(&labels, Fingerprint([4; 16]), 50)[0], et);
+        assert_eq!(index_of(&labels, SOURCE, 50)[0], et);
+        assert_ne!(index_of(&labels, Fingerprint([4; 16]), 50)[0], et);
         assert_ne!(tc.voxels, et.voxels, "regions draw from streams of their own");
     }
 
@@ -124,7 +118,7 @@ mod tests {
         let labels = vec![label::ET; 20];
         let mut times = [0u32; 20];
         for source in 0..2000u128 {
-            for &place in &indexed(&labels, Fingerprint(source.to_le_bytes()), 5)[0].voxels {
+            for &place in &index_of(&labels, Fingerprint(source.to_le_bytes()), 5)[0].voxels {
                 times[place as usize] += 1;
             }
         }

@@ -18,6 +18,7 @@ use crate::run_folder::{Event, ExcludedCase, ResumedEvent, StartedEvent};
 use crate::telemetry::catalog;
 use crate::train::feed::BatchFeed;
 use crate::train::{SkipQueue, Trainer, TrainerContext, TrainingProgress};
+use crate::volume::LabelScheme;
 
 /// Result of the training loop.
 pub(super) struct TrainingOutcome {
@@ -71,6 +72,7 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
     let task = session.progress.begin_task("train", "steps", steps);
     let trainer = Trainer::new(TrainerContext {
         regions: channels.regions,
+        has_ignored: run.data.labels.is_some_and(LabelScheme::has_ignored),
         loss: &run.loss,
         config: &run.train,
         steps_per_epoch,

@@ -12,7 +12,7 @@ use crate::buffers::PooledBuffer;
 use crate::nets::Precision;
 use crate::pipeline::Batch;
 use crate::telemetry::catalog;
-use crate::train::region_targets;
+use crate::train::{RegionTargets, counted_voxels, region_targets};
 use crate::volume::{CERTAIN, CaseId, Modality, ModalitySet, Region, RegionSet, Split, Targets};
 
 /// Batch on the device, or in transfer.
@@ -42,11 +42,15 @@ pub enum BatchTargets {
 }
 
 impl BatchTargets {
-    /// Converts to targets `[b, k, d, h, w]` of the run's regions, 0 to 1.
-    pub fn into_regions(self, regions: RegionSet) -> Tensor<5> {
+    /// Converts to targets of the run's regions; with `has_ignored` the labels may say which voxels do
+    /// not count.
+    pub fn into_regions(self, regions: RegionSet, has_ignored: bool) -> RegionTargets {
         match self {
-            Self::Labels(labels) => region_targets(regions, labels),
-            Self::Shares(shares) => shares.float() / f32::from(CERTAIN),
+            Self::Labels(labels) => RegionTargets {
+                counted: has_ignored.then(|| counted_voxels(labels.clone())),
+                members: region_targets(regions, labels),
+            },
+            Self::Shares(shares) => (shares.float() / f32::from(CERTAIN)).into(),
         }
     }
 }
@@ -191,7 +195,7 @@ mod tests {
     fn regions(labels: Vec<u8>, targets: Targets) -> Vec<f32> {
         let batch =
             upload_batch(batch(labels, targets), &Device::flex(), ModalitySet::ALL, Precision::F32);
-        let regions = batch.truth.into_regions(RegionSet::BRATS);
+        let regions = batch.truth.into_regions(RegionSet::BRATS, false).members;
         assert_eq!(regions.dims(), [2, 3, 1, 2, 3]);
         regions.into_data().try_to_vec().unwrap()
     }

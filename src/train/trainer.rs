@@ -26,6 +26,8 @@ const STOP_POLL_INTERVAL: Duration = Duration::from_millis(20);
 pub struct TrainerContext<'a> {
     /// Regions of the network's output.
     pub regions: RegionSet,
+    /// True if some voxels of the labels may count in no loss.
+    pub has_ignored: bool,
     /// Loss settings.
     pub loss: &'a LossConfig,
     /// Trainer settings.
@@ -140,7 +142,7 @@ impl<'a> Trainer<'a> {
             }
             (next_batch, next_sample) = (batch.number + 1, batch.next_sample);
             let output = learner.forward(batch.images, batch.number);
-            let targets = batch.truth.into_regions(regions);
+            let targets = batch.truth.into_regions(regions, self.context.has_ignored);
             let parts = self.context.loss.total_loss(output, targets);
             sums = Some(BatchSums::add_batch(sums, &parts));
             learner.accumulate_gradients(parts.total);

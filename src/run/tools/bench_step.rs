@@ -180,7 +180,8 @@ impl Bench<'_> {
     /// The loss of the batch, recorded for the backward pass.
     fn forward(&self, batch: DeviceBatch) -> Tensor<1> {
         let output = self.learner.forward(batch.images, self.step);
-        self.loss.total_loss(output, batch.truth.into_regions(RegionSet::BRATS)).total
+        let targets = batch.truth.into_regions(RegionSet::BRATS, false);
+        self.loss.total_loss(output, targets).total
     }
 
     /// Enqueues a step; its loss is still on the device.

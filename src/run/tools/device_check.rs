@@ -242,7 +242,7 @@ fn compare_network(blueprint: &dyn Blueprint, device: &Device, precision: Precis
             precision,
         );
         let images = uploaded.images;
-        let targets = uploaded.truth.into_regions(RegionSet::BRATS);
+        let targets = uploaded.truth.into_regions(RegionSet::BRATS, false);
         let loss = |learner: &dyn crate::nets::Learner, step| {
             let output = learner.forward(images.clone(), step);
             let logits = output.logits.clone();
