@@ -5,6 +5,7 @@ mod case;
 mod content_stream;
 mod dataset;
 pub mod datatype;
+mod description;
 mod discovery_errors;
 mod examine;
 mod fields;
@@ -27,6 +28,10 @@ mod write;
 
 pub use case::{CaseHeaders, CaseReader, LabelVolume, read_labels_only};
 pub use dataset::{CaseFiles, Dataset, TumourGrade, discover_cases};
+pub use description::{
+    BUILT_IN_LAYOUTS, DESCRIPTION_FILE, DatasetDescription, ModalityNames, NamePattern, OneOrMany,
+    find_built_in,
+};
 pub use examine::{CaseExamination, ExaminedImage, LocatedFinding, examine_cases};
 pub use inspect::{CaseReport, Depth, FileReport, FolderReport, inspect_file, inspect_folder};
 pub use layout::{Layout, names_labels, schemes_of_case_name};
