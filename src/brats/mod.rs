@@ -2,6 +2,7 @@
 
 mod bytes;
 mod case;
+mod case_assembly;
 mod content_stream;
 mod dataset;
 pub mod datatype;
@@ -11,6 +12,7 @@ mod examine;
 mod fields;
 mod file_grid;
 mod folder_listing;
+mod folder_scan;
 mod gzip;
 pub mod header;
 mod inspect;
@@ -27,7 +29,9 @@ mod scheme;
 mod write;
 
 pub use case::{CaseHeaders, CaseReader, LabelVolume, read_labels_only};
-pub use dataset::{CaseFiles, Dataset, TumourGrade, discover_cases};
+pub use dataset::{
+    CaseFiles, Dataset, StackPlaces, TumourGrade, discover_cases, discover_described_cases,
+};
 pub use description::{
     BUILT_IN_LAYOUTS, DESCRIPTION_FILE, DatasetDescription, ModalityNames, NamePattern, OneOrMany,
     find_built_in,

@@ -14,7 +14,8 @@ impl DatasetDescription {
     /// The first that cannot be, with the line that can.
     pub(super) fn check_fields(&self) -> Result<(), ConfigError> {
         if self.images.is_empty() && self.datalist.is_none() {
-            let way_out = r#"write images = "{case}/{case}_{modality}.nii[.gz]", or layout = "NAME""#;
+            let way_out =
+                r#"write images = "{case}/{case}_{modality}.nii[.gz]", or layout = "NAME""#;
             return Err(ConfigError::new("images", "none", "no way to find a file", way_out));
         }
         for pattern in self.images.iter() {
@@ -34,6 +35,11 @@ impl DatasetDescription {
                 return Err(ConfigError::new("label_files", pattern, "of a modality", way_out));
             }
             self.check_case_parts("label_files", pattern)?;
+        }
+        if !self.label_files.is_empty() && self.label_scheme.is_empty() {
+            let way_out = r#"write what they mean, as label_scheme = "brats2018" (docs/labels.md)"#;
+            let problem = "a way to labels whose values have no meaning";
+            return Err(ConfigError::new("label_files", &self.label_files[0], problem, way_out));
         }
         for pattern in self.patient.iter() {
             if pattern.part_names().all(|name| name != "patient") {

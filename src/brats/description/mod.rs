@@ -18,8 +18,10 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 use crate::base::Fingerprint;
+use crate::brats::StackPlaces;
 use crate::volume::{LabelScheme, Modality};
 
+pub(super) use built_in::all_built_in;
 pub use built_in::{BUILT_IN_LAYOUTS, find_built_in};
 pub use file::DESCRIPTION_FILE;
 pub use one_or_many::OneOrMany;
@@ -148,10 +150,17 @@ impl DatasetDescription {
         !self.order.is_empty()
     }
 
-    /// Place of each modality in a stack, in the order of [`Modality::ALL`], and the number of volumes.
-    pub(super) fn stack_places(&self) -> Option<([usize; Modality::COUNT], usize)> {
+    /// Places of the modalities in a stack; `None` where files hold one each.
+    pub(super) fn stack_places(&self) -> Option<StackPlaces> {
         let place = |modality: Modality| self.order.iter().position(|own| own == modality.name());
         let [t1, t1ce, t2, flair] = Modality::ALL.map(place);
-        Some(([t1?, t1ce?, t2?, flair?], self.order.len()))
+        Some(StackPlaces { places: [t1?, t1ce?, t2?, flair?], volumes: self.order.len() })
+    }
+
+    /// Label schemes that the names allow, the usual one first; where there are no labels, that of
+    /// predictions.
+    pub(super) fn schemes(&self) -> &[LabelScheme] {
+        const UNLABELLED: &[LabelScheme] = &[LabelScheme::Brats2018];
+        if self.label_scheme.is_empty() { UNLABELLED } else { &self.label_scheme }
     }
 }

@@ -3,8 +3,8 @@
 //! A pattern is matched against as many last components of a path as it has itself. `{name}` stands
 //! for one or more characters without `/`, the same wherever the name comes again, and as many as
 //! can be; `{name:form}` only for a text of that form, in which `*` is any text, `#` a number and
-//! letters of either case are alike. `*` stands for any text without `/`, and `[text]` for a text
-//! that may be left out.
+//! letters of either case are alike. `*` stands for any text without `/`, `#` for a number, and
+//! `[text]` for a text that may be left out.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +21,7 @@ enum Token {
     Text(String),
     Part { name: String, form: Option<String> },
     AnyText,
+    Number,
     OptionalText(String),
 }
 
@@ -59,7 +60,7 @@ fn parse_tokens(text: &str) -> Result<Vec<Token>, String> {
         return Err("it is empty, or begins or ends with /".to_owned());
     }
     while let Some(letter) = rest.chars().next() {
-        let end = rest.find(['{', '[', '*', '}', ']']).unwrap_or(rest.len());
+        let end = rest.find(['{', '[', '*', '#', '}', ']']).unwrap_or(rest.len());
         if end > 0 {
             tokens.push(Token::Text(rest[..end].to_owned()));
             rest = &rest[end..];
@@ -68,6 +69,7 @@ fn parse_tokens(text: &str) -> Result<Vec<Token>, String> {
         rest = &rest[1..];
         match letter {
             '*' => tokens.push(Token::AnyText),
+            '#' => tokens.push(Token::Number),
             '{' | '[' => {
                 let close = if letter == '{' { '}' } else { ']' };
                 let Some((inner, after)) = rest.split_once(close) else {
@@ -124,6 +126,7 @@ impl NamePattern {
         let text_of = |token: &Token| match token {
             Token::Text(text) | Token::OptionalText(text) => text.clone(),
             Token::AnyText => "*".to_owned(),
+            Token::Number => "#".to_owned(),
             Token::Part { name, .. } => {
                 parts.get(name).cloned().unwrap_or_else(|| format!("{{{name}}}"))
             }
@@ -137,6 +140,7 @@ impl NamePattern {
             Token::Text(text) => text.clone(),
             Token::OptionalText(text) => format!("[{text}]"),
             Token::AnyText => "*".to_owned(),
+            Token::Number => "N".to_owned(),
             Token::Part { name, .. } if name == MODALITY => format!("{{{}}}", modalities.join(",")),
             Token::Part { name, form: None } => name.to_uppercase(),
             Token::Part { form: Some(form), .. } => form.replace('#', "N"),
@@ -152,6 +156,12 @@ fn start_lengths(text: &str) -> impl Iterator<Item = usize> {
     places.chain([component.len()]).collect::<Vec<_>>().into_iter().rev()
 }
 
+/// Lengths of the starts of `text` that are numbers, the longest first.
+fn number_lengths(text: &str) -> impl Iterator<Item = usize> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    (1..=digits).rev()
+}
+
 fn match_tokens(tokens: &[Token], text: &str, modalities: &[&str], parts: &mut Parts) -> bool {
     let Some((token, others)) = tokens.split_first() else { return text.is_empty() };
     match token {
@@ -164,6 +174,8 @@ fn match_tokens(tokens: &[Token], text: &str, modalities: &[&str], parts: &mut P
                 || match_tokens(others, text, modalities, parts)
         }
         Token::AnyText => start_lengths(text)
+            .any(|length| match_tokens(others, &text[length..], modalities, parts)),
+        Token::Number => number_lengths(text)
             .any(|length| match_tokens(others, &text[length..], modalities, parts)),
         Token::Part { name, form } => {
             if let Some(known) = parts.get(name) {
@@ -195,10 +207,7 @@ fn has_form(form: &str, text: &str) -> bool {
     let rest = &form[first.len_utf8()..];
     match first {
         '*' => start_lengths(text).any(|length| has_form(rest, &text[length..])),
-        '#' => {
-            let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-            (1..=digits).rev().any(|length| has_form(rest, &text[length..]))
-        }
+        '#' => number_lengths(text).any(|length| has_form(rest, &text[length..])),
         letter => text.chars().next().is_some_and(|own| {
             own.eq_ignore_ascii_case(&letter) && has_form(rest, &text[own.len_utf8()..])
         }),
@@ -223,11 +232,15 @@ mod tests {
         let usual = "{case}/{case}_{modality}.nii[.gz]";
         assert_eq!(found(usual, "a_1/a_1_t1ce.nii").unwrap(), "case=a_1 modality=t1ce ");
         assert_eq!(found(usual, "a/a_t1.nii.gz").unwrap(), "case=a modality=t1 ");
-        for other in ["a/b_t1.nii", "a/a_t2.nii", "a/a_t1.nii.gz.part", "b/a/a_t1.nii", "/_t1.nii"] {
+        for other in ["a/b_t1.nii", "a/a_t2.nii", "a/a_t1.nii.gz.part", "b/a/a_t1.nii", "/_t1.nii"]
+        {
             assert_eq!(found(usual, other), None, "{other}");
         }
         assert_eq!(found("{patient}_{scan}", "a_b_c").unwrap(), "patient=a_b scan=c ");
-        assert_eq!(found("{case}/*_{modality}.nii", "ä/x_y_t1.nii").unwrap(), "case=ä modality=t1 ");
+        assert_eq!(
+            found("{case}/*_{modality}.nii", "ä/x_y_t1.nii").unwrap(),
+            "case=ä modality=t1 "
+        );
         assert_eq!((pattern(usual).depth(), pattern("{case}").depth()), (2, 1));
     }
 
