@@ -11,6 +11,7 @@
 //! | 2 | [`actor`] | concurrency: stages, mailboxes, tickets, topologies |
 //! | 2 | [`buffers`] | buffer pools for cases, patches and batches |
 //! | 2 | [`quality`] | which voxels are background, and what is wrong with an image |
+//! | 2 | [`resampling`] | other voxel sizes: images, labels and probabilities on them |
 //! | 3 | [`brats`] | BraTS on disk: NIfTI, layouts, phantoms |
 //! | 3 | [`cache`] | immutable memory-mapped case files |
 //! | 4 | [`augment`] | augmentation: transforms, and one pass that applies them |
@@ -44,6 +45,7 @@ pub mod nets;
 pub mod pipeline;
 pub mod quality;
 pub mod report;
+pub mod resampling;
 pub mod run;
 pub mod run_folder;
 pub mod telemetry;

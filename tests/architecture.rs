@@ -11,6 +11,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("actor", 2),
     ("buffers", 2),
     ("quality", 2),
+    ("resampling", 2),
     ("brats", 3),
     ("cache", 3),
     ("augment", 4),

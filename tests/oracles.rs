@@ -23,6 +23,8 @@ mod network;
 #[cfg(feature = "train")]
 #[path = "oracles/optimiser.rs"]
 mod optimiser;
+#[path = "oracles/resampling.rs"]
+mod resampling;
 #[cfg(feature = "train")]
 #[path = "oracles/resunet.rs"]
 mod resunet;

@@ -26,6 +26,7 @@ FOLDERS = {
     "upsampling": "oracles",
     "sliding": "oracles",
     "zscore": "oracles",
+    "resampling": "oracles",
     "segresnet": "oracles",
     "measures": "oracles",
     "signed_rank": "statistics",
