@@ -26,8 +26,8 @@ pub(super) struct CaseAssembly {
 struct FoundImages {
     files: [Option<RankedFile>; Modality::COUNT],
     grade: Option<TumourGrade>,
-    /// Files that are not taken because they are there compressed as well.
-    doubled: Vec<PathBuf>,
+    /// Files that are not taken because they are there compressed as well, by their place.
+    doubled: Vec<(usize, PathBuf)>,
     /// Two files for one place.
     rivals: Option<(PathBuf, PathBuf)>,
 }
@@ -118,22 +118,22 @@ impl FoundImages {
     fn add_file(&mut self, slot: usize, file: RankedFile) {
         let kept = match self.files[slot].take() {
             None => file,
-            Some(known) => self.choose_file(known, file),
+            Some(known) => self.choose_file(slot, known, file),
         };
         self.files[slot] = Some(kept);
     }
 
-    fn choose_file(&mut self, known: RankedFile, other: RankedFile) -> RankedFile {
+    fn choose_file(&mut self, slot: usize, known: RankedFile, other: RankedFile) -> RankedFile {
         if known.rank != other.rank {
             return if known.rank < other.rank { known } else { other };
         }
         match prefer_compressed(&known.path, &other.path) {
             Some(true) => {
-                self.doubled.push(other.path);
+                self.doubled.push((slot, other.path));
                 known
             }
             Some(false) => {
-                self.doubled.push(known.path);
+                self.doubled.push((slot, known.path));
                 other
             }
             None => {
@@ -160,7 +160,9 @@ impl FoundImages {
             Some((one, other)) => Err(rivals_error(&name, one, other)),
             None => self.complete_images(&name, &parts, &folder, description),
         };
-        let (grade, doubled) = (self.grade, self.doubled);
+        self.doubled.sort();
+        let doubled = self.doubled.into_iter().map(|(_, path)| path).collect();
+        let grade = self.grade;
         AssembledCase { name, layout, parts, grade, images, stack, labels, folder, doubled }
     }
 
@@ -170,7 +172,7 @@ impl FoundImages {
         for FoundLabels { file, .. } in labels {
             chosen = Some(match chosen {
                 None => file,
-                Some(known) => self.choose_file(known, file),
+                Some(known) => self.choose_file(Modality::COUNT, known, file),
             });
         }
         chosen.map(|file| file.path)

@@ -142,8 +142,7 @@ impl NamePattern {
             Token::AnyText => "*".to_owned(),
             Token::Number => "N".to_owned(),
             Token::Part { name, .. } if name == MODALITY => format!("{{{}}}", modalities.join(",")),
-            Token::Part { name, form: None } => name.to_uppercase(),
-            Token::Part { form: Some(form), .. } => form.replace('#', "N"),
+            Token::Part { name, .. } => name.to_uppercase(),
         };
         self.tokens.iter().map(text_of).collect()
     }
