@@ -33,6 +33,7 @@ mod upkeep;
 mod writer;
 
 pub use annotation::{Annotation, AnnotationVoxels, AnnotationVoxelsView, MappedAnnotation};
+pub use brain_box::SplitLabels;
 pub use contents::{CaseContents, OutsideLabel, RawVoxel, prepare_in_buffers};
 pub use description::{BackgroundBasis, CaseDescription, CaseMeaning, Clipping, ModalityRecord};
 pub use encode::{IntensityScale, encode_volume};
