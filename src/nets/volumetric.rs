@@ -2,7 +2,8 @@
 //! transposed convolution by two.
 //!
 //! They are compositions of differentiable operations of every backend, so they need no kernel of
-//! their own; each is checked forward and backward. Drop one when Burn gains it.
+//! their own; each is checked forward and backward. Drop one when Burn gains it. On CUDA GPUs, `nets/cuda`
+//! has kernels for them, where a setting asks for those.
 
 use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
@@ -77,6 +78,10 @@ pub fn upsample_trilinear(volume: Tensor<5>) -> Tensor<5> {
 /// `[c, k, 2, 2, 2]` to `[b, k, 2d, 2h, 2w]`. No two blocks overlap, so it is one product, and a
 /// permutation that lays the eight children of a voxel side by side.
 pub fn transposed_convolution(volume: Tensor<5>, kernel: Tensor<5>) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if cuda::computes(&volume) {
+        return cuda::transposed_convolve(volume, kernel);
+    }
     let [b, c, d, h, w] = volume.dims();
     let [_, k, ..] = kernel.dims();
     let kernel: Tensor<3> = cast(kernel, volume.dtype()).reshape([1, c, 8 * k]).transpose();

@@ -23,10 +23,12 @@ mod norm;
 mod norm_operation;
 mod resampling;
 mod resampling_operation;
+mod transposed_operation;
 
 pub(super) use norm::NormSettings;
 pub(super) use norm_operation::normalise;
 pub(super) use resampling_operation::{max_pool, upsample};
+pub(super) use transposed_operation::transposed_convolve;
 
 /// True where these kernels compute: on a CUDA GPU, in f32 and bf16, where they are chosen.
 pub(super) fn computes(volume: &Tensor<5>) -> bool {
