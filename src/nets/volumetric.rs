@@ -90,6 +90,19 @@ pub fn transposed_convolution(volume: Tensor<5>, kernel: Tensor<5>) -> Tensor<5>
     apart.permute([0, 1, 5, 2, 6, 3, 7, 4]).reshape([b, k, 2 * d, 2 * h, 2 * w])
 }
 
+/// Concatenates the channels of volumes `[b, c, d, h, w]`.
+///
+/// # Panics
+/// If there are none.
+pub fn concatenate_channels(volumes: Vec<Tensor<5>>) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if volumes.iter().all(cuda::computes) {
+        let joined = volumes.into_iter().reduce(cuda::concatenate);
+        return joined.expect("there is a volume");
+    }
+    Tensor::cat(volumes, 1)
+}
+
 /// Up-sampling matrix `[2n, n]`: each voxel's two children lie a quarter of a voxel to either side
 /// of it, so they take a quarter of the neighbour there, or of the voxel itself at the border.
 /// Exact in every type.
