@@ -80,6 +80,13 @@ impl CaseMeaning {
         RegionSet::new(defined, Some(&self.regions))
     }
 
+    /// True if both have the same modalities and regions.
+    pub(super) fn has_channels_of(&self, other: &Self) -> bool {
+        let channels =
+            |own: &Self| (own.modalities.clone(), own.regions.clone(), own.region_labels.clone());
+        channels(self) == channels(other)
+    }
+
     /// Fingerprint of the meaning, kept in the case file and in a run's `dataset.lock.json`.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of_config(self)

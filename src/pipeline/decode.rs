@@ -21,7 +21,10 @@ pub struct DecodedCase {
 /// # Errors
 /// If one is missing or unreadable.
 pub fn stat_files(files: &CaseFiles) -> Result<SourceFiles, CaseError> {
-    SourceFiles::read_metadata(files.paths()).map_err(|error| error.of_case(&files.id))
+    let sources = SourceFiles::read_metadata(files.paths());
+    let sources = sources.map_err(|error| error.of_case(&files.id))?;
+    let order = files.order_bytes();
+    Ok(if order.is_empty() { sources } else { sources.with_order(&order) })
 }
 
 /// Decompresses, checks and reorients the files of one case.

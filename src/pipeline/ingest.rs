@@ -10,7 +10,7 @@ use crate::actor::{
     Feed, Limits, Outcome, RunningTopology, Sink, SkipBudget, Source, Stage, StopLatch, Topology,
 };
 use crate::base::{Fault, core_count};
-use crate::brats::{CaseFiles, read_grid};
+use crate::brats::CaseFiles;
 use crate::buffers::CaseBuffers;
 use crate::cache::{CaseStore, PreprocessConfig};
 use crate::pipeline::cold::ingest_bytes;
@@ -57,8 +57,12 @@ impl IngestResources {
     /// Number of cases under way at once: what the threads can use, and of cases as large as the
     /// largest of `cases` what the memory holds. Headers that cannot be read are passed over.
     fn ticket_count(&self, cases: &[CaseFiles]) -> usize {
-        let grids = cases.iter().filter_map(|files| read_grid(&files.images[0]).ok());
-        let largest = grids.map(|grid| ingest_bytes(grid.dims)).max().unwrap_or(1).max(1);
+        let bytes_of = |files: &CaseFiles| {
+            // A stack is inflated whole before it is taken apart.
+            let times = if files.stack.is_some() { 2 } else { 1 };
+            Some(times * ingest_bytes(files.read_grid().ok()?.dims))
+        };
+        let largest = cases.iter().filter_map(bytes_of).max().unwrap_or(1).max(1);
         (self.memory_bytes / largest).clamp(1, self.workers.ticket_count())
     }
 }

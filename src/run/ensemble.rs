@@ -206,7 +206,7 @@ impl ResolvedEnsemble {
     ) -> Result<Dataset, CaseError> {
         let data = &self.first_run_config().data;
         let labels = SchemeRequest::of_user_or_run(asked, data.labels);
-        let found = discover_cases(folder, labels)?.with_channels(data.channels);
+        let found = discover_cases(folder, labels)?.with_channels(data.channels, data.missing);
         Ok(found.with_masks(&data.foreground))
     }
 

@@ -1,6 +1,6 @@
 //! Comparison of the voxel sizes of cases with those that a run was trained on.
 
-use crate::brats::{CaseFiles, read_grid};
+use crate::brats::CaseFiles;
 use crate::run::{ResolvedEnsemble, cohort};
 use crate::run_folder::SpacingRange;
 
@@ -16,8 +16,7 @@ pub fn warn_of_other_spacing(resolved: &ResolvedEnsemble, cases: &[CaseFiles]) {
         return;
     }
     // A file that cannot be read is named by whoever needs its voxels.
-    let spacing =
-        |files: &CaseFiles| Some(read_grid(&files.images[0]).ok()?.canonical_spacing_mm());
+    let spacing = |files: &CaseFiles| Some(files.read_grid().ok()?.canonical_spacing_mm());
     let spacings: Vec<_> =
         cases.iter().filter_map(|files| Some((files, spacing(files)?))).collect();
     for (run, trained) in members {

@@ -10,6 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
+#[cfg(feature = "cuda")]
+use crate::nets::cuda;
 use crate::nets::{Output, mean_pool};
 use crate::volume::{RegionSet, label};
 
@@ -127,6 +129,10 @@ impl LossConfig {
     /// Computes Dice and cross-entropy of region logits against targets of the same shape.
     pub fn region_loss(&self, logits: Tensor<5>, targets: impl Into<RegionTargets>) -> LossParts {
         let targets = targets.into();
+        #[cfg(feature = "cuda")]
+        if targets.counted.is_none() && cuda::scores_regions(&logits) {
+            return self.region_loss_on_cuda(logits, targets.members);
+        }
         let scores = self.soft_dice(sigmoid(logits.clone()), &targets); // [b or 1, k]
         let dice = scores.clone().mean().neg() + 1.0;
         let bce = self.cross_entropy(logits, targets);
@@ -139,6 +145,20 @@ impl LossConfig {
             regions,
             aux_losses: Vec::new(),
         }
+    }
+
+    /// Computes the same by the kernels of `nets/cuda`.
+    #[cfg(feature = "cuda")]
+    fn region_loss_on_cuda(&self, logits: Tensor<5>, targets: Tensor<5>) -> LossParts {
+        let Self { per_sample, region_sum, numerator_epsilon, denominator_epsilon } = *self;
+        let settings = cuda::RegionLossSettings {
+            per_sample,
+            region_sum,
+            numerator_epsilon,
+            denominator_epsilon,
+        };
+        let [total, dice, bce, regions] = cuda::region_loss(logits, targets, settings);
+        LossParts { total, dice, bce, regions, aux_losses: Vec::new() }
     }
 
     /// Soft Dice `2 sum(p g) / (sum(p^2) + sum(g^2))` of each region, `[1, k]` or per sample `[b,

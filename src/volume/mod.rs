@@ -11,6 +11,7 @@ mod modality;
 mod partition;
 mod patient;
 mod region;
+mod region_names;
 mod region_set;
 mod targets;
 mod voxels;
@@ -24,13 +25,14 @@ pub use fold::Fold;
 pub use fraction::keep_fraction;
 pub use grid::{Affine, Box3, Dims, GRID_TOLERANCE_VOXELS};
 pub use label_scheme::{LabelScheme, label};
-pub use modality::{Modality, ModalitySet};
+pub use modality::{MissingModality, Modality, ModalitySet};
 pub use partition::{SplitShares, cross_validation, partition_cohort};
 pub use patient::{
     CohortCase, PatientId, keep_patients, part_of_unlabelled, patients_in_two_parts,
     split_by_patient,
 };
 pub use region::Region;
+pub use region_names::{RegionNames, Tissue};
 pub use region_set::{MAX_REGIONS, RegionDefinition, RegionSet};
 pub use targets::{
     CERTAIN, RegionProbabilities, Targets, most_likely_label, probabilities_of_label,

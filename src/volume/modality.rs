@@ -82,6 +82,12 @@ impl ModalitySet {
         }
     }
 
+    /// Makes a set of modalities; `None` without any.
+    pub fn of_modalities(modalities: impl IntoIterator<Item = Modality>) -> Option<Self> {
+        let bits = modalities.into_iter().fold(0, |bits, modality| bits | 1 << modality.index());
+        (bits != 0).then_some(Self(bits))
+    }
+
     /// Iterates over the modalities in the order of channels.
     pub fn iter(self) -> impl Iterator<Item = Modality> + Clone {
         Modality::ALL.into_iter().filter(move |modality| self.contains(*modality))
@@ -98,6 +104,14 @@ impl ModalitySet {
         self.0 >> modality.index() & 1 == 1
     }
 
+    /// The modalities of both; `None` if there is none.
+    pub const fn intersection(self, others: Self) -> Option<Self> {
+        match self.0 & others.0 {
+            0 => None,
+            both => Some(Self(both)),
+        }
+    }
+
     /// True for all four.
     pub const fn is_all(self) -> bool {
         self.0 == Self::ALL.0
@@ -106,6 +120,25 @@ impl ModalitySet {
     /// True if all of these are among `others`.
     pub const fn is_subset_of(self, others: Self) -> bool {
         self.0 & !others.0 == 0
+    }
+}
+
+/// Policy on a case that lacks a modality of its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MissingModality {
+    /// The case cannot be used.
+    #[default]
+    Error,
+    /// Its image is 0, which is background.
+    Zero,
+}
+
+impl MissingModality {
+    /// True for the policy where none is set.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+    pub fn is_error(&self) -> bool {
+        *self == Self::Error
     }
 }
 

@@ -1,122 +1,8 @@
 //! Channels of a run as its settings name them: modalities, and regions as sets of tissues.
 
-use std::collections::BTreeMap;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Serialize};
-
 use crate::base::ConfigError;
 use crate::run::config::data::DataConfig;
-use crate::volume::{
-    Channels, LabelScheme, MAX_REGIONS, Region, RegionDefinition, RegionSet, label,
-};
-
-/// Name of the resection cavity's region and tissue.
-const CAVITY: &str = "RC";
-
-/// Regions as settings name them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum RegionNames {
-    /// Regions of BraTS and of single tissues, by name.
-    Known(Vec<String>),
-    /// Tissues of each region.
-    Defined(BTreeMap<String, Vec<Tissue>>),
-}
-
-/// Tissue of a region.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Tissue {
-    /// Name in the label scheme.
-    Named(String),
-    /// Value in the label files.
-    Value(i64),
-}
-
-impl JsonSchema for RegionNames {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "RegionNames".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        schemars::json_schema!({"type": ["array", "object"]})
-    }
-}
-
-impl RegionNames {
-    /// Regions of tissues that `scheme` has; where it is open, of those that BraTS has.
-    fn definitions(&self, scheme: Option<LabelScheme>) -> Result<Vec<RegionDefinition>, String> {
-        match self {
-            Self::Known(names) => {
-                names.iter().map(|name| Ok((name.clone(), known_region(name, scheme)?))).collect()
-            }
-            Self::Defined(regions) => {
-                let labels = |tissues: &[Tissue]| -> Result<Vec<u8>, String> {
-                    tissues.iter().map(|tissue| tissue_label(tissue, scheme)).collect()
-                };
-                regions
-                    .iter()
-                    .map(|(name, tissues)| {
-                        let labels = labels(tissues);
-                        Ok((name.clone(), labels.map_err(|error| format!("{name}: {error}"))?))
-                    })
-                    .collect()
-            }
-        }
-    }
-}
-
-/// Canonical labels of a region that needs no definition.
-fn known_region(name: &str, scheme: Option<LabelScheme>) -> Result<Vec<u8>, String> {
-    if let Some(region) = RegionSet::BRATS.find(name) {
-        let has_all = scheme.is_none_or(|scheme| {
-            region.labels().iter().all(|own| scheme.label_pairs().iter().any(|pair| pair.1 == *own))
-        });
-        if has_all {
-            return Ok(region.labels().to_vec());
-        }
-    }
-    let own = tissue_label(&Tissue::Named(name.to_owned()), scheme);
-    own.map(|own| vec![own]).map_err(|_| {
-        let known: Vec<&str> =
-            Region::BRATS.map(Region::name).into_iter().chain(tissue_names(scheme)).collect();
-        format!(
-            "no region {name} is known, but {}; or define it, as regions.{name} = [\"…\"]",
-            known.join(", ")
-        )
-    })
-}
-
-fn tissue_names(scheme: Option<LabelScheme>) -> Vec<&'static str> {
-    scheme.map_or_else(|| vec!["NCR", "ED", "ET", CAVITY], LabelScheme::tissue_names)
-}
-
-fn tissue_label(tissue: &Tissue, scheme: Option<LabelScheme>) -> Result<u8, String> {
-    match tissue {
-        Tissue::Named(name) => {
-            let found = match scheme {
-                Some(scheme) => scheme.tissue_label(name),
-                None => label::of_brats_tissue(name),
-            };
-            found.ok_or_else(|| {
-                format!("no tissue {name} is labelled, but {}", tissue_names(scheme).join(", "))
-            })
-        }
-        Tissue::Value(value) => {
-            let Some(scheme) = scheme else {
-                return Err(format!("value {value} has no meaning yet; set data.labels"));
-            };
-            let own = u8::try_from(*value).ok().and_then(|value| scheme.to_canonical(value));
-            own.filter(|own| ![label::BACKGROUND, label::IGNORE].contains(own)).ok_or_else(|| {
-                format!(
-                    "value {value} is no tissue of {scheme}, whose values are {:?}",
-                    scheme.file_values()
-                )
-            })
-        }
-    }
-}
+use crate::volume::{Channels, MAX_REGIONS, RegionNames, RegionSet};
 
 impl DataConfig {
     /// Channels that the settings name.
@@ -126,9 +12,7 @@ impl DataConfig {
     fn named_channels(&self) -> Result<Channels, ConfigError> {
         let regions = match &self.regions {
             Some(named) => {
-                let set = named
-                    .definitions(self.labels)
-                    .and_then(|defined| RegionSet::new(defined, self.painting.as_deref()));
+                let set = named.to_set(self.labels, self.painting.as_deref());
                 set.map_err(|problem| regions_error(named, problem))?
             }
             // A run of before regions were data has those of BraTS whatever its labels.

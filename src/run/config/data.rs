@@ -9,9 +9,10 @@ use smart_default::SmartDefault;
 use crate::base::Fingerprint;
 use crate::cache::PreprocessConfig;
 use crate::quality::{ForegroundRule, QualityPolicy};
-use crate::run::config::channels::RegionNames;
 use crate::run::config::patients::PatientRule;
-use crate::volume::{Channels, Fold, LabelScheme, ModalitySet, SplitShares, Targets};
+use crate::volume::{
+    Channels, Fold, LabelScheme, MissingModality, ModalitySet, RegionNames, SplitShares, Targets,
+};
 
 /// Dataset, cache and split of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
@@ -37,12 +38,25 @@ pub struct DataConfig {
     /// Order in which regions become labels, a later one over an earlier one. Needed where two overlap
     /// and neither lies in the other.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Vec<String>", extend("x-default" = "a region before those inside it"))]
+    #[schemars(
+        with = "Vec<String>",
+        length(min = 1, max = 8),
+        extend("x-default" = "a region before those inside it")
+    )]
     pub painting: Option<Vec<String>>,
     /// Modalities that the network sees, one to four of `t1`, `t1ce`, `t2` and `flair`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "ModalitySet", extend("x-default" = "all four"))]
+    #[schemars(
+        with = "ModalitySet",
+        length(min = 1, max = 4),
+        extend("x-default" = "those of `dataset.toml`, or all four")
+    )]
     pub modalities: Option<ModalitySet>,
+    /// Policy on a case that lacks a modality: `error` (it cannot be used), `zero` (its image is 0, which
+    /// is background).
+    // Left out where it is the default: fingerprints of runs before it was there stay theirs.
+    #[serde(skip_serializing_if = "MissingModality::is_error")]
+    pub missing: MissingModality,
     /// The cache root.
     #[schemars(extend("x-decides" = false, "x-neutral" = ""))]
     #[default(PathBuf::from("cache"))]

@@ -1,7 +1,7 @@
 //! The configuration of a training run: every module's own settings in one file, one section each.
 
 pub mod case_table;
-pub mod channels;
+mod channels;
 pub mod data;
 mod deciding;
 pub mod layers;

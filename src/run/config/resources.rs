@@ -19,7 +19,7 @@ impl RunConfig {
         let data = &self.data;
         let most =
             data.max_voxels.unwrap_or_else(|| ingest::max_voxels(self.loader.memory_bytes()));
-        let found = discover_cases(folder, data.labels)?.with_channels(data.channels);
+        let found = discover_cases(folder, data.labels)?.with_channels(data.channels, data.missing);
         Ok(found.with_masks(&data.foreground).with_max_voxels(most))
     }
 

@@ -235,12 +235,8 @@ fn compare_network(blueprint: &dyn Blueprint, device: &Device, precision: Precis
     let run = |device: &Device, precision: Precision| {
         let mut learner = blueprint.new_learner(&OptimiserConfig::default(), 3, device);
         let recording = learner.device().clone();
-        let uploaded = feed::upload_batch(
-            draw_batch(4, 1, Dims::cube(side)),
-            &recording,
-            ModalitySet::ALL,
-            precision,
-        );
+        let batch = draw_batch(4, 1, Dims::cube(side));
+        let uploaded = feed::upload_batch(batch, &recording, ModalitySet::ALL, precision);
         let images = uploaded.images;
         let targets = uploaded.truth.into_regions(RegionSet::BRATS, false);
         let loss = |learner: &dyn crate::nets::Learner, step| {
