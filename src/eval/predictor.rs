@@ -28,8 +28,13 @@ pub trait Predictor {
         progress: &mut OnWindows<'_>,
     ) -> Result<Option<Vec<f32>>, Fault>;
 
+    /// Modalities that it sees, and regions of the probabilities.
+    fn channels(&self) -> Channels;
+
     /// Regions of the probabilities.
-    fn regions(&self) -> RegionSet;
+    fn regions(&self) -> RegionSet {
+        self.channels().regions
+    }
 
     /// True if the probabilities are 0 where all images are background.
     fn is_within_tissue(&self) -> bool;
@@ -103,8 +108,8 @@ impl Predictor for OneNetwork {
         Ok(self.windows.run_network(self.network.as_ref(), case, progress))
     }
 
-    fn regions(&self) -> RegionSet {
-        self.windows.channels.regions
+    fn channels(&self) -> Channels {
+        self.windows.channels
     }
 
     fn is_within_tissue(&self) -> bool {
@@ -174,8 +179,8 @@ impl Predictor for MeanPredictor {
         Ok(Some(sum))
     }
 
-    fn regions(&self) -> RegionSet {
-        self.parts[0].windows.channels.regions
+    fn channels(&self) -> Channels {
+        self.parts[0].windows.channels
     }
 
     fn is_within_tissue(&self) -> bool {

@@ -9,11 +9,12 @@ use serde_json::{Map, Value};
 use crate::base::{Fault, fs};
 use crate::report::overlay::{self, Overlay};
 use crate::report::region_style::region_classes;
+use crate::report::sketch::shown_modality;
 use crate::run_folder::{
     CONFIG, DATASET_LOCK, DatasetLock, ENVIRONMENT, EVENTS, EvaluationScores, EventLog, RunSummary,
     SUMMARY, VALIDATION, damaged_file, read_json,
 };
-use crate::volume::RegionSet;
+use crate::volume::{Modality, ModalitySet, RegionSet};
 
 /// The contents of a run's folder.
 pub(super) struct RunRecord {
@@ -31,6 +32,8 @@ pub(super) struct RunRecord {
     pub(super) lock: Option<DatasetLock>,
     pub(super) summary: Option<RunSummary>,
     pub(super) scores: Option<EvaluationScores>,
+    /// Modality that the overlays show.
+    pub(super) shown_modality: Modality,
     /// Names of the regions, in their order.
     pub(super) regions: Vec<String>,
     /// Overlays, each with its PNG bytes.
@@ -58,6 +61,8 @@ impl RunRecord {
             .map_err(|error| damaged_file(&folder.join(CONFIG), toml::de::Error::message(&error)))?
             .unwrap_or_default();
         let model = settings.get("model").and_then(|model| model.get("name"));
+        let seen = settings.get("data").and_then(|data| data.get("modalities")).cloned();
+        let seen = seen.and_then(|names| names.try_into::<ModalitySet>().ok());
         let epochs = settings.get("train").and_then(|train| train.get("epochs"));
         let validation = folder.join(VALIDATION);
         let mut overlays = Vec::new();
@@ -70,6 +75,7 @@ impl RunRecord {
         let scores: Option<EvaluationScores> = read_json(&validation.join(SUMMARY))?;
         Ok(Self {
             name: run_name(folder),
+            shown_modality: shown_modality(seen.unwrap_or_default()),
             regions: region_names(&event_log, scores.as_ref()),
             event_log,
             model: model.and_then(toml::Value::as_str).map(str::to_owned),

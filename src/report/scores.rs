@@ -112,7 +112,7 @@ fn overlays_section(record: &RunRecord) -> Markup {
                 p.soft {
                     span.swatch style={ "background:" (colour(TRUTH_COLOUR)) } {} "truth "
                     span.swatch style={ "border:2px solid " (colour(PREDICTION_COLOUR)) } {}
-                    "prediction, on FLAIR; axial, coronal and sagittal through most of the region, the \
+                    "prediction, on " (record.shown_modality.name().to_uppercase()) "; axial, coronal and sagittal through most of the region, the \
                      patient's left on the right of the first two."
                 }
                 div.overlays {

@@ -94,10 +94,10 @@ pub fn evaluate_cases(
 ) -> Result<Evaluation, Failure> {
     let ids = cases.case_ids();
     let part = cases.part;
-    let regions = predictor.regions();
+    let channels = predictor.channels();
     let mut scored = Vec::with_capacity(ids.len());
     segment_each_case("evaluate", predictor, cases, session, |case, labels| {
-        scored.push(ScoredCase::of_segmentation(regions, case, labels, rules)?);
+        scored.push(ScoredCase::of_segmentation(channels, case, labels, rules)?);
         Ok(())
     })?;
     evaluation_of_cases(&ids, part, scored, rules, predictor.is_within_tissue())
@@ -117,12 +117,12 @@ pub(super) fn evaluate_remaining_cases(
     let rules = ScoringConfig::default();
     let ids = cases.case_ids();
     let part = cases.part;
-    let regions = predictor.regions();
+    let channels = predictor.channels();
     let mut scored = folder.read_cases(&ids)?;
     let left = cases.filter_by_id(|id| scored.iter().all(|one| one.case() != id));
     if !left.files.is_empty() {
         segment_each_case("evaluate", predictor, left, session, |case, labels| {
-            let one = ScoredCase::of_segmentation(regions, case, labels, &rules)?;
+            let one = ScoredCase::of_segmentation(channels, case, labels, &rules)?;
             folder.keep_case(&one);
             scored.push(one);
             Ok(())

@@ -11,7 +11,7 @@ use crate::eval::assess::{self, CaseAssessment, ScoringConfig};
 use crate::pipeline::whole_case::WholeCase;
 use crate::report::Sketch;
 use crate::run::Failure;
-use crate::volume::{CaseId, Modality, Region, RegionSet};
+use crate::volume::{CaseId, Channels, Modality, Region};
 
 /// Scores of one case, and what its cohort's evaluation needs besides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,12 +32,13 @@ impl ScoredCase {
     /// # Errors
     /// If the case has no labels.
     pub(super) fn of_segmentation(
-        regions: RegionSet,
+        channels: Channels,
         case: &WholeCase,
         labels: Vec<u8>,
         rules: &ScoringConfig,
     ) -> Result<Self, Failure> {
-        let sketch = Sketch::from_case(regions, case, &labels);
+        let Channels { modalities, regions } = channels;
+        let sketch = Sketch::from_case(channels, case, &labels);
         let assessment = assess::score_segmentation(regions, case, labels, rules)?;
         // A tissue voxel at exactly the mean passes for background: below any sane threshold.
         let flair = case.modality_image(Modality::Flair).iter();
@@ -45,7 +46,9 @@ impl ScoredCase {
         let outside = case.outside.iter().map(|outside| outside.label);
         let truth: Vec<u8> = case.labels.iter().flatten().copied().chain(outside).collect();
         let air = case.outside.iter().map(|_| None);
-        let histogram = regions.find(Region::WT.name()).map(|whole| {
+        let whole = regions.find(Region::WT.name());
+        let whole = whole.filter(|_| modalities.contains(Modality::Flair));
+        let histogram = whole.map(|whole| {
             CandidateHistogram::of_case(case.id.clone(), whole, flair.chain(air), &truth)
         });
         Ok(Self { assessment, histogram, sketch })
@@ -129,8 +132,8 @@ mod tests {
             source: SourceGrid::canonical(dims, Affine([[0.3, 0.0, 0.0, 0.0]; 4])),
             scheme: LabelScheme::Brats2018,
         };
-        let brats = RegionSet::BRATS;
-        ScoredCase::of_segmentation(brats, &case, labels(5), &ScoringConfig::default()).unwrap()
+        let channels = Channels::default();
+        ScoredCase::of_segmentation(channels, &case, labels(5), &ScoringConfig::default()).unwrap()
     }
 
     #[test]

@@ -91,11 +91,13 @@ impl WeightLayout {
         values: &[f32],
     ) -> Vec<f32> {
         let mut source = WeightPermutation::identity(shape);
-        if dialect.regions.contains(&name) {
+        // Other channels than BraTS's are taken in the order of the file.
+        let extent = |axis: usize| shape.get(axis).copied();
+        if dialect.regions.contains(&name) && extent(0) == Some(self.regions.len()) {
             let place = |region: Region| self.regions.iter().position(|other| *other == region);
             source.outputs = Region::BRATS.map(|region| place(region).unwrap_or_default()).to_vec();
         }
-        if dialect.modalities.contains(&name) {
+        if dialect.modalities.contains(&name) && extent(1) == Some(self.modalities.len()) {
             let place =
                 |modality: Modality| self.modalities.iter().position(|other| *other == modality);
             source.inputs =

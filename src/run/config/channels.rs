@@ -1,6 +1,7 @@
 //! Channels of a run as its settings name them: modalities, and regions as sets of tissues.
 
-use crate::base::ConfigError;
+use crate::base::{CaseError, ConfigError};
+use crate::brats::find_description;
 use crate::run::config::data::DataConfig;
 use crate::volume::{Channels, MAX_REGIONS, RegionNames, RegionSet};
 
@@ -31,6 +32,33 @@ impl DataConfig {
     /// As [`RegionSet::new`].
     pub(super) fn complete_channels(&mut self) -> Result<(), ConfigError> {
         self.channels = self.named_channels()?;
+        Ok(())
+    }
+
+    /// Takes up what the description beside the data says of labels, regions and modalities, where the
+    /// settings say nothing: a run keeps it, wherever its data lies later.
+    ///
+    /// # Errors
+    /// If there is a description that cannot be used.
+    pub(super) fn adopt_description(&mut self) -> Result<(), CaseError> {
+        if !self.folder.is_dir() {
+            return Ok(());
+        }
+        let Some(found) = find_description(&self.folder, None)? else { return Ok(()) };
+        if self.labels.is_none() {
+            let named = match found.label_scheme.as_slice() {
+                [only] if !only.default_regions().is_brats() => Some(*only),
+                _ => None,
+            };
+            self.labels = found.labels.or(named);
+        }
+        if self.regions.is_none() {
+            self.regions = found.regions.clone();
+            self.painting = self.painting.take().or_else(|| found.painting.clone());
+        }
+        if self.modalities.is_none() && !found.modality_set().is_all() {
+            self.modalities = Some(found.modality_set());
+        }
         Ok(())
     }
 

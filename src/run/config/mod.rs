@@ -203,9 +203,11 @@ fn check_layers(
     run.data.complete_preprocess();
     let of_data = |error: ConfigError| settings_error(&error.in_section("data"));
     if is_new {
+        run.data.adopt_description()?;
         run.data.name_default_regions().map_err(of_data)?;
     }
     run.data.complete_channels().map_err(of_data)?;
+    run.augment.modality_dropout.modalities = run.data.channels.modalities;
     let settings =
         serde_json::to_value(&run.model.settings).map_err(|error| settings_error(&error))?;
     let entry =
