@@ -43,10 +43,13 @@ pub fn index_foreground(
     cap: u32,
 ) -> Vec<Foreground> {
     assert!(u32::try_from(labels.inside.len()).is_ok(), "places are stored as u32");
+    let membership = regions.membership();
     let mut members: Vec<Vec<u32>> = vec![Vec::new(); regions.len()];
     for (place, label) in labels.labelled_inside() {
-        for region in regions.iter().filter(|region| region.contains(label)) {
-            members[region.index()].push(place as u32);
+        let mut inside = membership[usize::from(label)];
+        while inside != 0 {
+            members[inside.trailing_zeros() as usize].push(place as u32);
+            inside &= inside - 1;
         }
     }
     let mut stream = 0;
