@@ -159,6 +159,12 @@ fn labels_with_a_cavity_give_a_new_run_its_region_and_painting_is_asked_for_wher
     assert!(desk.text("cavity/config.toml").contains("regions = [\"ET\", \"RC\", \"TC\", \"WT\"]"));
     let scores = desk.json("cavity/validation/summary.json");
     assert!(scores["network"]["regions"]["RC"]["dice"].is_number());
+    desk.run(&format!("{line} --run three")).ok();
+    let caches = desk.names("cache");
+    let folder = caches.iter().find(|name| name.starts_with("v2-")).unwrap();
+    let files = desk.names(&format!("cache/{folder}"));
+    let kept = |ending: &str| files.iter().filter(|name| name.ends_with(ending)).count();
+    assert_eq!((kept(".case"), kept(".case2")), (4, 4), "{files:?}");
     let overlapping = "--set data.regions={a=[\"ET\",\"NCR\"],b=[\"NCR\",\"ED\"]}";
     let refused = desk.run(&format!("{line} {overlapping} --run refused")).exits(2);
     refused.complains_of(&["data.regions", "a and b", "painting"]);
