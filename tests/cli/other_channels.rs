@@ -31,10 +31,6 @@ fn case_names(desk: &Desk) -> Vec<String> {
     names
 }
 
-fn bytes(desk: &Desk, name: &str) -> Vec<u8> {
-    std::fs::read(desk.path(name)).unwrap()
-}
-
 #[test]
 fn a_run_of_two_modalities_and_four_regions_is_resumed_scored_and_shown_as_its_own() {
     let desk = two_modalities(7);
