@@ -13,7 +13,7 @@ use gliaflow::cache::{
     prepare_in_buffers,
 };
 use gliaflow::volume::{
-    Affine, Case, CaseId, Channels, Dims, LabelScheme, Region, RegionProbabilities, RegionSet,
+    Affine, Case, CaseId, Dims, LabelScheme, Region, RegionProbabilities, RegionSet, RunChannels,
     SourceGrid, Targets, Voxels,
 };
 
@@ -33,7 +33,7 @@ fn published(store: &CaseStore, name: &str, source: u8) -> Arc<MappedCase> {
         labels: Some(vec![0; DIMS.voxel_count()]),
         mask: None,
         scheme: LabelScheme::Brats2018,
-        channels: Channels::default(),
+        channels: RunChannels::default(),
         fingerprint: Fingerprint([source; 16]),
         bytes_read: 0,
     };

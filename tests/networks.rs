@@ -14,7 +14,7 @@ use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner, Optim
 use gliaflow::pipeline::CropConfig;
 use gliaflow::run::config;
 use gliaflow::train::{LossConfig, Schedule, region_targets};
-use gliaflow::volume::{Channels, Dims, Modality, Region, RegionSet};
+use gliaflow::volume::{Dims, Modality, Region, RegionSet, RunChannels};
 use serde_json::{Value, json};
 
 mod learning;
@@ -238,7 +238,7 @@ fn a_whole_case_is_predicted_as_its_windows_are() {
             images,
             case,
             window,
-            Channels::default(),
+            RunChannels::default(),
             &config,
             progress,
         );

@@ -68,7 +68,7 @@ mod by_patient {
     use gliaflow::run::Division;
     use gliaflow::run::config::RunConfig;
     use gliaflow::run::config::data::PseudoConfig;
-    use gliaflow::volume::{Channels, LabelScheme, PatientId, patients_in_two_parts};
+    use gliaflow::volume::{LabelScheme, PatientId, RunChannels, patients_in_two_parts};
     use proptest::prelude::*;
 
     use super::*;
@@ -83,7 +83,7 @@ mod by_patient {
             mask: None,
             stack: None,
             scheme: LabelScheme::Brats2023,
-            channels: Channels::default(),
+            channels: RunChannels::default(),
             max_voxels: 1 << 20,
             grade: None,
         }

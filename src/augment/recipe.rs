@@ -28,7 +28,7 @@ impl RenderPlan {
             Placement::new(window, view.brain_dims(), view.spacing_mm(), &composition.linear);
         let tones = Modality::ALL.map(|modality| {
             if composition.is_dropped[modality.index()] {
-                return IntensityMap::zero(modality);
+                return IntensityMap::zero_map(modality);
             }
             let intensity = &view.intensities()[modality.index()];
             let curve = &composition.curves[modality.index()];

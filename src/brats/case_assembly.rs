@@ -70,7 +70,7 @@ pub(super) struct AssembledImages {
 
 impl AssembledImages {
     /// True if there is no file of the modality.
-    pub(super) fn lacks(&self, modality: Modality) -> bool {
+    pub(super) fn lacks_modality(&self, modality: Modality) -> bool {
         self.files[modality.index()].as_os_str().is_empty()
     }
 }

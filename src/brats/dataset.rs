@@ -15,8 +15,7 @@ use crate::brats::layout::{Layout, LayoutChoice};
 use crate::brats::read::{DEFAULT_MAX_VOXELS, read_volume_grid};
 use crate::brats::scheme::{ChosenScheme, NameSchemes, SchemeRequest, choose_for_case};
 use crate::volume::{
-    CaseId, Channels, LabelScheme, MissingModality, Modality, ModalitySet, PatientId, SourceGrid,
-    case_id_problem,
+    CaseId, LabelScheme, Modality, ModalitySet, PatientId, RunChannels, SourceGrid, case_id_problem,
 };
 
 /// Tumour grade, if the folders name it (BraTS 2018 and 2019).
@@ -76,7 +75,7 @@ pub struct CaseFiles {
     /// Meaning of the label values.
     pub scheme: LabelScheme,
     /// Modalities that are read, and regions that the case is indexed by.
-    pub channels: Channels,
+    pub channels: RunChannels,
     /// Tumour grade, from the name of a folder above.
     pub grade: Option<TumourGrade>,
     /// Voxels of the largest volume that is read.
@@ -140,35 +139,6 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Sets the modalities that are read of each case, and the regions that it is indexed by. Cases that
-    /// lack one of the modalities are problems, unless they may.
-    #[must_use]
-    pub fn with_channels(mut self, channels: Channels, missing: MissingModality) -> Self {
-        let wanted = channels.modalities;
-        let mut cases = Vec::with_capacity(self.cases.len());
-        let mut incomplete = Vec::new();
-        let found = self.cases.into_iter().map(|files| (files, None));
-        let lacking = self.incomplete.into_iter().map(|(files, error)| (files, Some(error)));
-        for (files, known) in found.chain(lacking) {
-            let there = files.channels.modalities;
-            let read = there
-                .intersection(wanted)
-                .filter(|read| *read == wanted || missing == MissingModality::Zero);
-            let Some(modalities) = read else {
-                let error = known.unwrap_or_else(|| lacking_error(&files, wanted));
-                if !self.problems.contains(&error) {
-                    self.problems.push(error.clone());
-                }
-                incomplete.push((files, error));
-                continue;
-            };
-            self.problems.retain(|problem| Some(problem) != known.as_ref());
-            cases.push(CaseFiles { channels: Channels { modalities, ..channels }, ..files });
-        }
-        cases.sort_by(|one, other| one.id.cmp(&other.id));
-        Self { cases, incomplete, ..self }
-    }
-
     /// Sets the number of voxels of the largest volume that is read.
     #[must_use]
     pub fn with_max_voxels(mut self, max_voxels: usize) -> Self {
@@ -300,7 +270,7 @@ impl FoundCases {
         };
         let regions = layout.regions_of(chosen.scheme);
         let all = layout.modality_set();
-        let there = all.iter().filter(|modality| !found.lacks(*modality));
+        let there = all.iter().filter(|modality| !found.lacks_modality(*modality));
         // A case of labels alone lacks every image.
         let modalities = ModalitySet::of_modalities(there);
         let files = CaseFiles {
@@ -311,7 +281,7 @@ impl FoundCases {
             labels,
             mask: None,
             scheme: chosen.scheme,
-            channels: Channels { modalities: modalities.unwrap_or_default(), regions },
+            channels: RunChannels { modalities: modalities.unwrap_or_default(), regions },
             grade: case.grade,
             max_voxels: DEFAULT_MAX_VOXELS,
         };
@@ -347,24 +317,6 @@ impl FoundCases {
             .sort_by(|(a, one), (b, other)| a.cmp(b).then(one.subject.cmp(&other.subject)));
         (cases, self.problems.into_iter().map(|(_, problem)| problem).collect())
     }
-}
-
-/// Error of a case of a dataset that does not have all modalities that are wanted.
-fn lacking_error(files: &CaseFiles, wanted: ModalitySet) -> CaseError {
-    let there = files.channels.modalities;
-    let lacking = wanted.iter().filter(|modality| !there.contains(*modality));
-    let lacking: Vec<&str> = lacking.map(Modality::name).collect();
-    let named: Vec<String> =
-        there.iter().map(|modality| format!("{:?}", modality.name())).collect();
-    CaseError::new(
-        Reason::Missing,
-        format!("case {}", files.id),
-        format!("has {there}, and no {}", lacking.join(" and no ")),
-        format!(
-            "set data.modalities = [{}] for a network of these, or data.missing = \"zero\"",
-            named.join(", ")
-        ),
-    )
 }
 
 fn no_patient_error(case: &str, layout: &DatasetDescription) -> CaseError {

@@ -3,6 +3,7 @@
 mod bytes;
 mod case;
 mod case_assembly;
+mod chosen_channels;
 mod content_stream;
 mod dataset;
 pub mod datatype;

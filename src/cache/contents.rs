@@ -15,7 +15,7 @@ use crate::cache::{
     CaseDescription, CaseMeaning, IntensityScale, IntensityStats, PreprocessConfig, SourceFile,
     SourceFiles, TissueCounts, TissueHistogram, encode_volume,
 };
-use crate::volume::{Box3, Case, CaseId, Channels, Dims, LabelScheme, Modality, SourceGrid};
+use crate::volume::{Box3, Case, CaseId, Dims, LabelScheme, Modality, RunChannels, SourceGrid};
 
 /// Raw values of one voxel in the order of [`Modality::ALL`].
 pub type RawVoxel = [i16; Modality::COUNT];
@@ -146,7 +146,7 @@ pub fn prepare_in_buffers(
     let stats = measured.each_ref().map(|(stats, _)| *stats);
     check_information(case, &stats, config)?;
     let histograms = measured.map(|(_, histogram)| histogram);
-    let Channels { modalities, regions } = case.channels;
+    let RunChannels { modalities, regions } = case.channels;
     Ok(CaseContents {
         id: case.id.clone(),
         source: case.source,
@@ -215,7 +215,7 @@ mod tests {
             labels,
             mask: None,
             scheme: LabelScheme::Brats2018,
-            channels: Channels::default(),
+            channels: RunChannels::default(),
             fingerprint: Fingerprint([1; 16]),
             bytes_read: 0,
         }

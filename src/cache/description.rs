@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::Fingerprint;
 use crate::cache::SourceState;
-use crate::volume::{Channels, LabelScheme, Modality, ModalitySet, RegionSet};
+use crate::volume::{LabelScheme, Modality, ModalitySet, RegionSet, RunChannels};
 
 /// Meaning of a case's channels and label values. The same files under another meaning are another
 /// case.
@@ -31,14 +31,14 @@ pub struct CaseMeaning {
 
 impl CaseMeaning {
     /// Meaning of a case with these channels whose labels follow `scheme`.
-    pub fn new(scheme: LabelScheme, channels: Channels) -> Self {
+    pub fn new(scheme: LabelScheme, channels: RunChannels) -> Self {
         let regions = channels.regions;
         let labels = regions.iter().map(|region| region.labels().to_vec());
         Self {
             modalities: channels.modalities.iter().map(|own| own.name().to_owned()).collect(),
             label_scheme: scheme.name().to_owned(),
             label_values: scheme.label_pairs().to_vec(),
-            regions: regions.names().map(str::to_owned).collect(),
+            regions: regions.region_names().map(str::to_owned).collect(),
             region_labels: if regions.has_regions_of_brats() {
                 Vec::new()
             } else {
@@ -50,7 +50,7 @@ impl CaseMeaning {
 
     /// Meaning of a case with all modalities and the regions of BraTS whose labels follow `scheme`.
     pub fn of_scheme(scheme: LabelScheme) -> Self {
-        Self::new(scheme, Channels::default())
+        Self::new(scheme, RunChannels::default())
     }
 
     /// The scheme that a description defined.
@@ -58,7 +58,7 @@ impl CaseMeaning {
     /// # Errors
     /// If it cannot be one.
     pub(super) fn described_scheme(&self) -> Result<LabelScheme, String> {
-        LabelScheme::described(self.label_values.clone(), self.tissues.clone())
+        LabelScheme::of_pairs(self.label_values.clone(), self.tissues.clone())
     }
 
     /// The regions of the foreground index; how they are painted is not kept.
@@ -67,7 +67,8 @@ impl CaseMeaning {
     /// If they cannot be a set.
     pub(super) fn region_set(&self) -> Result<RegionSet, String> {
         if self.region_labels.is_empty() {
-            let is_brats = self.regions.iter().map(String::as_str).eq(RegionSet::BRATS.names());
+            let is_brats =
+                self.regions.iter().map(String::as_str).eq(RegionSet::BRATS.region_names());
             return match is_brats {
                 true => Ok(RegionSet::BRATS),
                 false => Err("names regions without their labels".into()),

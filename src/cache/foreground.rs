@@ -43,7 +43,7 @@ pub fn index_foreground(
     cap: u32,
 ) -> Vec<Foreground> {
     assert!(u32::try_from(labels.inside.len()).is_ok(), "places are stored as u32");
-    let membership = regions.membership();
+    let membership = regions.membership_table();
     let mut members: Vec<Vec<u32>> = vec![Vec::new(); regions.len()];
     for (place, label) in labels.labelled_inside() {
         let mut inside = membership[usize::from(label)];

@@ -191,11 +191,11 @@ impl MappedCase {
     }
 
     /// Regions of the foreground index.
-    pub const fn regions(&self) -> RegionSet {
+    pub const fn indexed_regions(&self) -> RegionSet {
         self.index.regions
     }
 
-    /// Voxels of a region of [`Self::regions`]; empty for unlabelled cases.
+    /// Voxels of a region of [`Self::indexed_regions`]; empty for unlabelled cases.
     pub fn foreground(&self, region: Region) -> ForegroundView<'_> {
         self.map.region_voxels(&self.index.foreground, region.index())
     }

@@ -119,7 +119,7 @@ impl Evaluate {
         session: &Session,
     ) -> Result<(Evaluation, Option<TunedThresholds>), Failure> {
         let mut predictor = resolved.build_predictor()?;
-        let given = self.thresholds.to_postprocess(predictor.regions())?;
+        let given = self.thresholds.to_postprocess(predictor.run_channels().regions)?;
         let (postprocess, tuned) =
             self.postprocess.choose_thresholds(given, resolved, predictor.as_mut(), session)?;
         let cases = match &self.data {

@@ -25,17 +25,18 @@ impl ThresholdOptions {
     /// If an option names another region.
     pub(super) fn to_postprocess(&self, regions: RegionSet) -> Result<PostProcess, Failure> {
         let mut smallest_component = ByRegion::of_regions(regions, |_| 0);
-        let known = || regions.names().collect::<Vec<_>>().join(", ");
+        let known = || regions.region_names().collect::<Vec<_>>().join(", ");
         for DropBelow { region, voxels } in &self.drop_below {
-            if regions.find(region).is_none() {
+            if regions.find_region(region).is_none() {
                 return Err(Failure::Usage(format!(
-                    "--drop-below {region}={voxels}: there is no region {region} here; name one of {}",
-                    known()
+                    "--drop-below: `{region}={voxels}` is of no region here; write one of {}, such as {}=100",
+                    known(),
+                    regions.region_names().last().unwrap_or_default()
                 )));
             }
-            smallest_component.set(region, *voxels);
+            smallest_component.set_region(region, *voxels);
         }
-        if self.smallest_et > 0 && regions.find("ET").is_none() {
+        if self.smallest_et > 0 && regions.find_region("ET").is_none() {
             return Err(Failure::Usage(format!(
                 "--smallest-et {}: there is no region ET here, but {}; leave it out",
                 self.smallest_et,

@@ -83,7 +83,10 @@ pub fn segment_case(
     let Some(probabilities) = predict_until_stopped(predictor, case, stop)? else {
         return Ok(None);
     };
-    let labels = regions_to_labels::labels_from_probabilities(predictor.regions(), &probabilities);
+    let labels = regions_to_labels::labels_from_probabilities(
+        predictor.run_channels().regions,
+        &probabilities,
+    );
     Ok(Some(case.brain.paste_into(&labels, case.source.canonical_dims(), 0)))
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::volume::{Region, RegionSet};
 
-/// One value per region, in the order of the names, as [`RegionSet`] has it.
+/// Values by region, in the order of the names, as [`RegionSet`] has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ByRegion<T>(Vec<(String, T)>);
 
@@ -24,7 +24,7 @@ impl<T> ByRegion<T> {
     }
 
     /// Iterates over the names.
-    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+    pub fn region_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.iter().map(|(name, _)| name)
     }
 
@@ -49,7 +49,7 @@ impl<T> ByRegion<T> {
     }
 
     /// Sets the value of a region, which need not be there.
-    pub fn set(&mut self, name: &str, value: T) {
+    pub fn set_region(&mut self, name: &str, value: T) {
         match self.0.binary_search_by(|(own, _)| own.as_str().cmp(name)) {
             Ok(place) => self.0[place].1 = value,
             Err(place) => self.0.insert(place, (name.to_owned(), value)),
@@ -57,7 +57,7 @@ impl<T> ByRegion<T> {
     }
 
     /// Applies a function to each value.
-    pub fn map<U>(&self, mut value: impl FnMut(&T) -> U) -> ByRegion<U> {
+    pub fn map_values<U>(&self, mut value: impl FnMut(&T) -> U) -> ByRegion<U> {
         ByRegion(self.0.iter().map(|(name, own)| (name.clone(), value(own))).collect())
     }
 
@@ -69,7 +69,7 @@ impl<T> ByRegion<T> {
 
     /// True if both have values of the same regions.
     pub fn has_regions_of<U>(&self, other: &ByRegion<U>) -> bool {
-        self.names().eq(other.names())
+        self.region_names().eq(other.region_names())
     }
 }
 
@@ -128,8 +128,8 @@ mod tests {
         let fewer: ByRegion<usize> = serde_json::from_str(r#"{"ET":0,"TC":1}"#).unwrap();
         assert!(fewer.get("WT").is_none() && !fewer.has_regions_of(&values));
         let mut more = fewer;
-        more.set("RC", 7);
-        more.set("TC", 8);
+        more.set_region("RC", 7);
+        more.set_region("TC", 8);
         assert_eq!(more.iter().collect::<Vec<_>>(), [("ET", &0), ("RC", &7), ("TC", &8)]);
     }
 }

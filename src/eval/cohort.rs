@@ -131,7 +131,7 @@ impl CohortScore {
     }
 
     /// Distribution of each measure over the cases, by region.
-    pub const fn summary(&self) -> &ByRegion<Measures<Summary>> {
+    pub const fn summary_by_region(&self) -> &ByRegion<Measures<Summary>> {
         &self.summary
     }
 
@@ -181,7 +181,7 @@ impl CohortScore {
 
 impl Serialize for CohortScore {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let means = self.summary.map(|measures| measures.map(|summary| summary.mean));
+        let means = self.summary.map_values(|measures| measures.map(|summary| summary.mean));
         let mut json = serializer.serialize_struct("CohortScore", 4)?;
         json.serialize_field("hd95", &self.cases[0].hd95)?;
         json.serialize_field("regions", &means)?;

@@ -25,7 +25,7 @@ impl ConfusionCounts {
     pub fn per_region(regions: RegionSet, truth: &[u8], prediction: &[u8]) -> Vec<Self> {
         assert_eq!(truth.len(), prediction.len(), "truth and prediction share a grid");
         let count = regions.len();
-        let membership = regions.membership();
+        let membership = regions.membership_table();
         let mut joint = vec![0u64; 1 << (2 * count)];
         for (true_run, predicted_run) in truth.chunks(RUN).zip(prediction.chunks(RUN)) {
             let pairs = true_run.iter().zip(predicted_run);

@@ -37,11 +37,11 @@ impl PostProcess {
     /// If there are not as many labels as voxels.
     pub fn apply_to(&self, regions: RegionSet, labels: &mut [u8], dims: Dims) {
         assert_eq!(labels.len(), dims.voxel_count(), "one label per voxel");
-        for &region in regions.painting() {
+        for &region in regions.painting_order() {
             let smallest = self.smallest_component.get(region.name()).copied();
             drop_small_components(labels, dims, region, smallest.unwrap_or_default());
         }
-        let Some(et) = regions.find(ENHANCING) else { return };
+        let Some(et) = regions.find_region(ENHANCING) else { return };
         let enhancing = labels.iter().filter(|found| et.contains(**found)).count();
         if enhancing < self.smallest_et {
             let traces = labels.iter_mut().filter(|found| et.contains(**found));
@@ -91,7 +91,7 @@ mod tests {
 
     fn smallest(region: Region, voxels: usize) -> PostProcess {
         let mut rules = PostProcess::default();
-        rules.smallest_component.set(region.name(), voxels);
+        rules.smallest_component.set_region(region.name(), voxels);
         rules
     }
 

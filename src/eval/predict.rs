@@ -8,7 +8,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::eval::{Sliding, SlidingConfig};
 use crate::nets::Network;
-use crate::volume::{Channels, Dims, Modality, ModalitySet};
+use crate::volume::{Dims, Modality, ModalitySet, RunChannels};
 
 /// Region probabilities `[k, d, h, w]` of normalised images `[4, d, h, w]` of extent `case`, of which
 /// the network sees the modalities of `channels`, by windows of extent `window`; `progress` is called with (windows done, windows), and a break of it
@@ -23,7 +23,7 @@ pub fn predict_case(
     images: &[f32],
     case: Dims,
     window: Dims,
-    channels: Channels,
+    channels: RunChannels,
     config: &SlidingConfig,
     mut progress: impl FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Option<Vec<f32>> {

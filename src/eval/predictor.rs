@@ -10,7 +10,7 @@ use crate::base::Fault;
 use crate::eval::{Sliding, SlidingConfig, predict_case};
 use crate::nets::Network;
 use crate::pipeline::whole_case::WholeCase;
-use crate::volume::{Channels, Dims, RegionSet};
+use crate::volume::{Dims, RunChannels};
 
 /// Callback of a prediction: takes (windows done, windows), over all networks, and breaks to end it.
 pub type OnWindows<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
@@ -29,12 +29,7 @@ pub trait Predictor {
     ) -> Result<Option<Vec<f32>>, Fault>;
 
     /// Modalities that it sees, and regions of the probabilities.
-    fn channels(&self) -> Channels;
-
-    /// Regions of the probabilities.
-    fn regions(&self) -> RegionSet {
-        self.channels().regions
-    }
+    fn run_channels(&self) -> RunChannels;
 
     /// True if the probabilities are 0 where all images are background.
     fn is_within_tissue(&self) -> bool;
@@ -43,8 +38,8 @@ pub trait Predictor {
 /// Sliding windows of a network, and its channels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowConfig {
-    /// Channels at both ends of the network.
-    pub channels: Channels,
+    /// RunChannels at both ends of the network.
+    pub channels: RunChannels,
     /// Extent of a window, a multiple of the network's divisor: checking a configuration sees to
     /// it.
     pub extent: Dims,
@@ -108,7 +103,7 @@ impl Predictor for OneNetwork {
         Ok(self.windows.run_network(self.network.as_ref(), case, progress))
     }
 
-    fn channels(&self) -> Channels {
+    fn run_channels(&self) -> RunChannels {
         self.windows.channels
     }
 
@@ -179,7 +174,7 @@ impl Predictor for MeanPredictor {
         Ok(Some(sum))
     }
 
-    fn channels(&self) -> Channels {
+    fn run_channels(&self) -> RunChannels {
         self.parts[0].windows.channels
     }
 

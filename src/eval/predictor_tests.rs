@@ -39,7 +39,7 @@ impl Drop for Times {
     }
 }
 
-fn part(weight: f64, factor: f32, side: usize, count: &Arc<Count>) -> WeightedNetwork {
+fn weighted_part(weight: f64, factor: f32, side: usize, count: &Arc<Count>) -> WeightedNetwork {
     let count = Arc::clone(count);
     let load = move || {
         count.loads.fetch_add(1, Ordering::Relaxed);
@@ -48,14 +48,14 @@ fn part(weight: f64, factor: f32, side: usize, count: &Arc<Count>) -> WeightedNe
         Ok(Box::new(Times(factor, Device::flex(), Arc::clone(&count))) as Box<dyn Network>)
     };
     let windows = WindowConfig {
-        channels: Channels::default(),
+        channels: RunChannels::default(),
         extent: Dims::cube(side),
         sliding: SlidingConfig::default(),
     };
     WeightedNetwork { weight, windows, load: Box::new(load) }
 }
 
-fn case() -> WholeCase {
+fn plain_case() -> WholeCase {
     let dims = Dims([6, 5, 4]);
     let values = (0..Modality::COUNT * dims.voxel_count()).map(|place| place as f32 / 480.0);
     WholeCase {
@@ -74,24 +74,25 @@ fn go_on(_: usize, _: usize) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn of(parts: Vec<WeightedNetwork>) -> Vec<f32> {
-    MeanPredictor::of_networks(parts).probabilities(&case(), &mut go_on).unwrap().unwrap()
+fn mean_of(parts: Vec<WeightedNetwork>) -> Vec<f32> {
+    MeanPredictor::of_networks(parts).probabilities(&plain_case(), &mut go_on).unwrap().unwrap()
 }
 
 #[test]
 fn a_mean_weighs_its_parts_and_one_part_is_itself() {
     let count = Arc::new(Count::default());
-    let alone = of(vec![part(0.3, 0.5, 4, &count)]);
-    let WeightedNetwork { windows, load: network, .. } = part(1.0, 0.5, 4, &count);
+    let alone = mean_of(vec![weighted_part(0.3, 0.5, 4, &count)]);
+    let WeightedNetwork { windows, load: network, .. } = weighted_part(1.0, 0.5, 4, &count);
     let counted = Arc::clone(&count);
     let mut one = OneNetwork { network: network().unwrap(), windows };
-    assert_eq!(one.probabilities(&case(), &mut go_on).unwrap().unwrap(), alone);
+    assert_eq!(one.probabilities(&plain_case(), &mut go_on).unwrap().unwrap(), alone);
     drop(one);
     assert_eq!(counted.alive.load(Ordering::Relaxed), 0);
 
     // Led through windows of their own extent, and counted 1 to 3.
-    let both = of(vec![part(0.5, 0.5, 4, &count), part(1.5, 0.1, 2, &count)]);
-    let other = of(vec![part(1.0, 0.1, 2, &count)]);
+    let both =
+        mean_of(vec![weighted_part(0.5, 0.5, 4, &count), weighted_part(1.5, 0.1, 2, &count)]);
+    let other = mean_of(vec![weighted_part(1.0, 0.1, 2, &count)]);
     let expected = alone.iter().zip(&other).map(|(a, b)| 0.25 * a + 0.75 * b);
     assert!(both.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6));
 }
@@ -100,16 +101,16 @@ fn a_mean_weighs_its_parts_and_one_part_is_itself() {
 fn within_tissue_nothing_is_predicted_in_the_air_and_the_rest_stays() {
     let count = Arc::new(Count::default());
     let masked = |weight, factor| {
-        let mut part = part(weight, factor, 4, &count);
+        let mut part = weighted_part(weight, factor, 4, &count);
         part.windows.sliding.within_tissue = true;
         part
     };
-    let (tissue, voxels) = (case().tissue, case().brain.dims.voxel_count());
+    let (tissue, voxels) = (plain_case().tissue, plain_case().brain.dims.voxel_count());
     for (free, inside) in [
-        (of(vec![part(1.0, 0.5, 4, &count)]), of(vec![masked(1.0, 0.5)])),
+        (mean_of(vec![weighted_part(1.0, 0.5, 4, &count)]), mean_of(vec![masked(1.0, 0.5)])),
         (
-            of(vec![part(1.0, 0.5, 4, &count), part(2.0, 0.7, 4, &count)]),
-            of(vec![masked(1.0, 0.5), masked(2.0, 0.7)]),
+            mean_of(vec![weighted_part(1.0, 0.5, 4, &count), weighted_part(2.0, 0.7, 4, &count)]),
+            mean_of(vec![masked(1.0, 0.5), masked(2.0, 0.7)]),
         ),
     ] {
         let expected = free
@@ -124,7 +125,7 @@ fn within_tissue_nothing_is_predicted_in_the_air_and_the_rest_stays() {
 #[test]
 fn a_mean_of_many_holds_one_network_at_a_time_and_a_mean_of_one_keeps_it() {
     let count = Arc::new(Count::default());
-    let parts = (1..=5).map(|number| part(1.0, number as f32, 4, &count)).collect();
+    let parts = (1..=5).map(|number| weighted_part(1.0, number as f32, 4, &count)).collect();
     let mut mean = MeanPredictor::of_networks(parts);
     let mut told = Vec::new();
     for _ in 0..2 {
@@ -132,7 +133,7 @@ fn a_mean_of_many_holds_one_network_at_a_time_and_a_mean_of_one_keeps_it() {
             told.push((done, of));
             go_on(done, of)
         };
-        mean.probabilities(&case(), &mut tell).unwrap();
+        mean.probabilities(&plain_case(), &mut tell).unwrap();
     }
     let loaded =
         |count: &Count| (count.loads.load(Ordering::Relaxed), count.most.load(Ordering::Relaxed));
@@ -142,9 +143,9 @@ fn a_mean_of_many_holds_one_network_at_a_time_and_a_mean_of_one_keeps_it() {
     assert_eq!(told, [expected.clone(), expected].concat());
 
     let count = Arc::new(Count::default());
-    let mut mean = MeanPredictor::of_networks(vec![part(1.0, 1.0, 4, &count)]);
+    let mut mean = MeanPredictor::of_networks(vec![weighted_part(1.0, 1.0, 4, &count)]);
     for _ in 0..3 {
-        mean.probabilities(&case(), &mut go_on).unwrap();
+        mean.probabilities(&plain_case(), &mut go_on).unwrap();
     }
     assert_eq!(loaded(&count), (1, 1));
 }
@@ -153,13 +154,13 @@ fn a_mean_of_many_holds_one_network_at_a_time_and_a_mean_of_one_keeps_it() {
 fn a_break_ends_a_prediction_ahead_of_the_next_window() {
     let count = Arc::new(Count::default());
     for networks in [1, 3] {
-        let parts = (0..networks).map(|_| part(1.0, 1.0, 4, &count)).collect();
+        let parts = (0..networks).map(|_| weighted_part(1.0, 1.0, 4, &count)).collect();
         let mut windows = 0;
         let mut stop = |done, _| {
             windows = done;
             if done == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let ended = MeanPredictor::of_networks(parts).probabilities(&case(), &mut stop);
+        let ended = MeanPredictor::of_networks(parts).probabilities(&plain_case(), &mut stop);
         assert_eq!((ended.unwrap(), windows), (None, 2));
     }
 }
@@ -167,8 +168,9 @@ fn a_break_ends_a_prediction_ahead_of_the_next_window() {
 #[test]
 fn weights_that_cannot_be_read_are_said() {
     let lost = || Err(Fault::from_io(std::path::Path::new("w"), &std::io::Error::other("gone")));
-    let mut parts = vec![part(1.0, 1.0, 4, &Arc::new(Count::default()))];
+    let mut parts = vec![weighted_part(1.0, 1.0, 4, &Arc::new(Count::default()))];
     parts[0].load = Box::new(lost);
-    let fault = MeanPredictor::of_networks(parts).probabilities(&case(), &mut go_on).unwrap_err();
+    let fault =
+        MeanPredictor::of_networks(parts).probabilities(&plain_case(), &mut go_on).unwrap_err();
     assert!(fault.to_string().contains("gone"), "{fault}");
 }

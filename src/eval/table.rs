@@ -23,7 +23,8 @@ pub struct DiceRow {
 impl DiceRow {
     /// A cohort's scores; all absent for a method that has not run.
     pub fn of_cohort(name: impl Into<String>, score: Option<&CohortScore>) -> Self {
-        let dice = score.map(|cohort| cohort.summary().map(|measures| measures.dice));
+        let dice =
+            score.map(|cohort| cohort.summary_by_region().map_values(|measures| measures.dice));
         Self { name: name.into(), dice: dice.unwrap_or_default() }
     }
 
@@ -49,7 +50,7 @@ fn dice_text(dice: Option<&Summary>) -> String {
 /// column for each region of any row.
 pub fn render_dice(rows: &[DiceRow]) -> String {
     let mut table = in_markdown();
-    let regions: BTreeSet<&str> = rows.iter().flat_map(|row| row.dice.names()).collect();
+    let regions: BTreeSet<&str> = rows.iter().flat_map(|row| row.dice.region_names()).collect();
     table.set_header(std::iter::once("Dice").chain(regions.iter().copied()));
     for row in rows {
         let values = regions.iter().map(|region| dice_text(row.dice.get(region)));
@@ -62,7 +63,7 @@ pub fn render_dice(rows: &[DiceRow]) -> String {
 pub fn render_measures(cohort: &CohortScore) -> String {
     let mut table = in_markdown();
     table.set_header(["region", "measure", "mean", "sd", "median", "95 % CI of the mean"]);
-    for (region, summaries) in cohort.summary().iter() {
+    for (region, summaries) in cohort.summary_by_region().iter() {
         for (measure, summary) in Measures::<f64>::NAMES.into_iter().zip(&summaries.into_array()) {
             let names: [String; 2] = [region.into(), measure.into()];
             table.add_row([&names[..], &summary_cells(summary)].concat());

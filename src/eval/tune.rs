@@ -76,13 +76,13 @@ impl PostProcessSearch {
         let mut chosen = PostProcess { smallest_component, smallest_et: 0 };
         let before = self.mean_dice(&chosen);
         let mut after = before;
-        let components = self.regions.painting().iter().map(|region| Some(*region));
+        let components = self.regions.painting_order().iter().map(|region| Some(*region));
         for of_region in components.chain([None]) {
             // The first candidate is what `chosen` has already.
             for &candidate in &CANDIDATES[1..] {
                 let mut rules = chosen.clone();
                 match of_region {
-                    Some(region) => rules.smallest_component.set(region.name(), candidate),
+                    Some(region) => rules.smallest_component.set_region(region.name(), candidate),
                     None => rules.smallest_et = candidate,
                 }
                 let dice = self.mean_dice(&rules);

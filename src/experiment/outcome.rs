@@ -59,8 +59,11 @@ impl TableRow {
 
     /// Standard deviation of the mean Dice over seeds; `None` of fewer than two.
     pub fn seed_sd(&self, region: &str) -> Option<f64> {
-        let means: Vec<f64> =
-            self.runs.iter().filter_map(|run| Some(run.summary().get(region)?.dice.mean)).collect();
+        let means: Vec<f64> = self
+            .runs
+            .iter()
+            .filter_map(|run| Some(run.summary_by_region().get(region)?.dice.mean))
+            .collect();
         Summary::of_values(&means)?.sd
     }
 }
@@ -68,8 +71,8 @@ impl TableRow {
 /// Names of the regions that rows were scored in; those of BraTS where none has run.
 pub fn region_names(rows: &[TableRow]) -> Vec<String> {
     match rows.iter().find_map(|row| row.runs.first()) {
-        Some(run) => run.summary().names().map(str::to_owned).collect(),
-        None => RegionSet::BRATS.names().map(str::to_owned).collect(),
+        Some(run) => run.summary_by_region().region_names().map(str::to_owned).collect(),
+        None => RegionSet::BRATS.region_names().map(str::to_owned).collect(),
     }
 }
 

@@ -38,7 +38,7 @@ impl PaperRow {
 
     /// Mean Dice of a region on the paper's test set; `None` of a region that the paper does not have.
     pub fn region_dice(self, region: &str) -> Option<f64> {
-        RegionSet::BRATS.find(region).map(|known| self.printed_dice()[known.index()])
+        RegionSet::BRATS.find_region(region).map(|known| self.printed_dice()[known.index()])
     }
 }
 

@@ -293,13 +293,14 @@ fn table_rows(
 
 /// Mean over regions, cases and seeds.
 fn mean_dice(runs: &[CohortScore]) -> f64 {
-    let all =
-        runs.iter().flat_map(|run| run.summary().values().map(|of_region| of_region.dice.mean));
+    let all = runs
+        .iter()
+        .flat_map(|run| run.summary_by_region().values().map(|of_region| of_region.dice.mean));
     let all: Vec<f64> = all.collect();
     all.iter().sum::<f64>() / all.len() as f64
 }
 
 fn dice_by_region(scores: &CohortScore) -> BTreeMap<String, f64> {
-    let summary = scores.summary().iter();
+    let summary = scores.summary_by_region().iter();
     summary.map(|(region, measures)| (region.to_owned(), measures.dice.mean)).collect()
 }

@@ -21,7 +21,7 @@ use crate::nets::{
     Architecture, ModelRng, Norm, Output, ResidualUnit, SideOutput, cast, concatenate_channels,
     mean_pool, transposed_convolution, weights,
 };
-use crate::volume::{Channels, Modality};
+use crate::volume::{Modality, RunChannels};
 
 /// Random streams reserved for a stage: more than it has levels.
 const STAGE_PLACES: u64 = 256;
@@ -34,7 +34,7 @@ pub struct CascadedConfig {
     #[schemars(range(min = 1, max = 256), extend("x-unit" = "channels"))]
     #[default(4)]
     pub base_width: usize,
-    /// Channels of four encoders together, as a multiple of the decoder's; one of fewer modalities has
+    /// RunChannels of four encoders together, as a multiple of the decoder's; one of fewer modalities has
     /// encoders of the same width, one a modality.
     #[schemars(range(min = 1, max = 16))]
     #[default(2)]
@@ -62,12 +62,12 @@ impl CascadedConfig {
         self.loss_weights.len()
     }
 
-    /// Channels of the decoder at a level of the stage that works at `1 / 2^scale`.
+    /// RunChannels of the decoder at a level of the stage that works at `1 / 2^scale`.
     const fn decoder_width(&self, scale: usize, level: usize) -> usize {
         (2 * self.base_width) << (scale + level)
     }
 
-    /// Channels of one encoder, and after the maximum over the encoders.
+    /// RunChannels of one encoder, and after the maximum over the encoders.
     const fn merged_width(&self, scale: usize, level: usize) -> usize {
         self.encoder_multiplier * self.decoder_width(scale, level) / Modality::COUNT
     }
@@ -117,7 +117,7 @@ impl UpConv {
 }
 
 impl CascadeStage {
-    fn new(config: &CascadedConfig, channels: Channels, scale: usize, device: &Device) -> Self {
+    fn new(config: &CascadedConfig, channels: RunChannels, scale: usize, device: &Device) -> Self {
         let encoders = channels.modalities.len();
         let regions = channels.regions.len();
         let apart = ConvConfig { groups: encoders, bias: true, ..ConvConfig::CUBE };
@@ -231,7 +231,7 @@ impl Architecture for Cascaded {
         Err(ConfigError::new("encoder_multiplier", multiplier, problem, way_out))
     }
 
-    fn init(config: &CascadedConfig, channels: Channels, device: &Device) -> Self {
+    fn init(config: &CascadedConfig, channels: RunChannels, device: &Device) -> Self {
         let scales = (0..config.stage_count()).rev();
         Self {
             stages: scales
@@ -286,7 +286,7 @@ mod tests {
     fn small() -> Cascaded {
         let settings = json!({"base_width": 1, "levels": 2, "loss_weights": [0.5, 0.25]});
         let config = serde_json::from_value(settings).unwrap();
-        Cascaded::init(&config, Channels::default(), &Device::flex()).draw_weights(1)
+        Cascaded::init(&config, RunChannels::default(), &Device::flex()).draw_weights(1)
     }
 
     #[test]

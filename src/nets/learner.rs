@@ -13,7 +13,7 @@ use crate::nets::update_rules::Optimiser;
 use crate::nets::weight_average::WeightAverage;
 use crate::nets::weights::{self, GradientNorm};
 use crate::nets::{Architecture, ModelRng, Network, OptimiserConfig, Output, files};
-use crate::volume::Channels;
+use crate::volume::RunChannels;
 
 /// File of the weights inside a checkpoint's folder.
 pub const WEIGHTS_FILE: &str = "weights.bpk";
@@ -95,7 +95,7 @@ pub(crate) struct TrainableModel<A: Architecture> {
 impl<A: Architecture> TrainableModel<A> {
     /// Creates a model whose weights, dropout and noise are drawn from `seed`.
     pub(crate) fn new(
-        (config, channels): (&A::Config, Channels),
+        (config, channels): (&A::Config, RunChannels),
         optimiser: &OptimiserConfig,
         seed: u64,
         device: &Device,
@@ -224,7 +224,7 @@ impl<A: Architecture> Network for InferenceModel<A> {
 /// Loads the module that [`Learner::save`] left in `folder` for inference: averaged weights, where
 /// there are some.
 pub(crate) fn load_module<A: Architecture>(
-    (config, channels): (&A::Config, Channels),
+    (config, channels): (&A::Config, RunChannels),
     folder: &Path,
     device: &Device,
 ) -> Result<A, Fault> {
@@ -246,7 +246,7 @@ pub fn predicting_file(folder: &Path) -> &'static str {
 
 /// Loads the module of [`load_module`] as a [`Network`].
 pub(crate) fn load_network<A: Architecture>(
-    (config, channels): (&A::Config, Channels),
+    (config, channels): (&A::Config, RunChannels),
     folder: &Path,
     device: &Device,
 ) -> Result<Box<dyn Network>, Fault> {

@@ -1,7 +1,7 @@
 //! Floor 6: networks as pure functions of tensors.
 //!
 //! A network knows neither files nor loaders nor losses: it maps images `[b, c, d, h, w]` to region
-//! logits `[b, k, d, h, w]`, a channel for each modality and region of its [`Channels`],
+//! logits `[b, k, d, h, w]`, a channel for each modality and region of its [`RunChannels`],
 //! and adds the outputs that only training needs. A new one is a file of its own that implements
 //! [`Architecture`], and one line in [`ARCHITECTURES`]; no code above this floor matches on names.
 
@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::ConfigError;
-use crate::volume::{Channels, Dims};
+use crate::volume::{Dims, RunChannels};
 
 mod blocks;
 mod cascaded;
@@ -121,7 +121,7 @@ pub trait Architecture: Module + ModuleDisplay + 'static {
 
     /// Builds the module on `device`; [`draw_weights`](Self::draw_weights) sets its initial
     /// weights.
-    fn init(config: &Self::Config, channels: Channels, device: &Device) -> Self;
+    fn init(config: &Self::Config, channels: RunChannels, device: &Device) -> Self;
 
     /// Draws the initial weights; a pure function of the seed.
     #[must_use]

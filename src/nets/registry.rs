@@ -15,7 +15,7 @@ use crate::nets::exchange::{self, ImportedWeights, Weight};
 use crate::nets::learner::{Learner, TrainableModel, load_module, load_network};
 use crate::nets::weights::{self, ParameterShape};
 use crate::nets::{ARCHITECTURES, Architecture, Network, OptimiserConfig};
-use crate::volume::{Channels, Dims};
+use crate::volume::{Dims, RunChannels};
 
 /// Registered architecture, its type erased.
 pub struct ArchitectureEntry {
@@ -63,10 +63,10 @@ pub trait Blueprint: Send + Sync {
     fn settings(&self) -> Value;
 
     /// Same network with other channels at both ends.
-    fn with_channels(self: Box<Self>, channels: Channels) -> Box<dyn Blueprint>;
+    fn with_channels(self: Box<Self>, channels: RunChannels) -> Box<dyn Blueprint>;
 
-    /// Channels at both ends of the network.
-    fn channels(&self) -> Channels;
+    /// RunChannels at both ends of the network.
+    fn run_channels(&self) -> RunChannels;
 
     /// Divisor of every patch axis.
     fn patch_divisor(&self) -> usize;
@@ -127,12 +127,12 @@ fn parse_config<A: Architecture>(settings: &Value) -> Result<Box<dyn Blueprint>,
     })?;
     let checked = check_ranges(&config).and_then(|()| A::check_config(&config));
     checked.map_err(|error| error.of_network(A::NAME))?;
-    Ok(Box::new(ConfiguredArchitecture::<A> { config, channels: Channels::default() }))
+    Ok(Box::new(ConfiguredArchitecture::<A> { config, channels: RunChannels::default() }))
 }
 
 struct ConfiguredArchitecture<A: Architecture> {
     config: A::Config,
-    channels: Channels,
+    channels: RunChannels,
 }
 
 impl<A: Architecture> Blueprint for ConfiguredArchitecture<A> {
@@ -144,11 +144,11 @@ impl<A: Architecture> Blueprint for ConfiguredArchitecture<A> {
         serde_json::to_value(&self.config).expect("settings are plain data")
     }
 
-    fn with_channels(self: Box<Self>, channels: Channels) -> Box<dyn Blueprint> {
+    fn with_channels(self: Box<Self>, channels: RunChannels) -> Box<dyn Blueprint> {
         Box::new(Self { channels, ..*self })
     }
 
-    fn channels(&self) -> Channels {
+    fn run_channels(&self) -> RunChannels {
         self.channels
     }
 

@@ -15,13 +15,13 @@ use crate::nets::{
     Architecture, ConvUnit, ModelRng, Output, cast, concatenate_channels, max_pool,
     upsample_trilinear,
 };
-use crate::volume::Channels;
+use crate::volume::RunChannels;
 
 /// Width and depth of the U-Net.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct UNetConfig {
-    /// Channels at full resolution; doubled at each level below.
+    /// RunChannels at full resolution; doubled at each level below.
     #[schemars(range(min = 1, max = 512), extend("x-unit" = "channels"))]
     #[default(30)]
     pub base_width: usize,
@@ -48,7 +48,7 @@ impl Architecture for UNet {
     const NAME: &'static str = "unet";
     type Config = UNetConfig;
 
-    fn init(config: &UNetConfig, channels: Channels, device: &Device) -> Self {
+    fn init(config: &UNetConfig, channels: RunChannels, device: &Device) -> Self {
         let width = |level: usize| config.base_width << level;
         let pair = |channels: [usize; 3]| {
             let [from, between, to] = channels;
@@ -130,7 +130,7 @@ mod tests {
     fn shapes_count_what_a_module_really_holds() {
         let config = UNetConfig { base_width: 3, levels: 3, conv_bias: true };
         let module =
-            weights::he_normal(UNet::init(&config, Channels::default(), &Device::flex()), 1);
+            weights::he_normal(UNet::init(&config, RunChannels::default(), &Device::flex()), 1);
         assert_eq!(count(&config), module.num_params());
     }
 

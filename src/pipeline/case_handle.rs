@@ -97,7 +97,7 @@ impl CaseHandle {
     /// Foreground of each region by the labels that are trained on; empty for unlabelled cases.
     pub fn foregrounds(&self) -> impl Iterator<Item = ForegroundView<'_>> {
         let count = match self {
-            Self::Mapped(case) => case.regions().len(),
+            Self::Mapped(case) => case.indexed_regions().len(),
             Self::Annotated(_, annotation) => annotation.region_count(),
             Self::Owned(case) => case.contents().foreground.len(),
         };

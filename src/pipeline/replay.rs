@@ -13,7 +13,7 @@ use crate::buffers::{PatchBuffer, PatchBufferPool};
 use crate::pipeline::augment::Augment;
 use crate::pipeline::{CaseHandle, DrawnSample};
 use crate::volume::{
-    Affine, CERTAIN, CaseId, Channels, Dims, Region, RegionProbabilities, SourceGrid, Targets,
+    Affine, CERTAIN, CaseId, Dims, Region, RegionProbabilities, RunChannels, SourceGrid, Targets,
     most_likely_label,
 };
 
@@ -50,7 +50,7 @@ pub struct ReplayedSample {
 /// Never: a patch has one value per voxel.
 pub fn replay_sample(
     sample: &DrawnSample,
-    channels: Channels,
+    channels: RunChannels,
     background: Background,
     targets: Targets,
     out: &Path,
@@ -99,7 +99,7 @@ pub fn replay_sample(
 /// If a file cannot be written.
 pub fn write_sample_arrays(
     sample: &DrawnSample,
-    channels: Channels,
+    channels: RunChannels,
     background: Background,
     targets: Targets,
     out: &Path,
@@ -107,7 +107,7 @@ pub fn write_sample_arrays(
     fs::create_dir_all(out)?;
     let patch = render_patch(sample, background, targets);
     let Dims([d, h, w]) = sample.window.dims;
-    let Channels { modalities, regions } = channels;
+    let RunChannels { modalities, regions } = channels;
     let voxels = sample.window.dims.voxel_count();
     let planes =
         modalities.iter().map(|modality| &patch.images[modality.index() * voxels..][..voxels]);

@@ -189,7 +189,7 @@ fn lines_by_region(
             .iter()
             .map(|at| (clock.epoch_position(at.event.epoch), validated(&at.event, region)));
         let scores = record.scores.as_ref();
-        let summary = scores.and_then(|scores| scores.network.summary().get(region));
+        let summary = scores.and_then(|scores| scores.network.summary_by_region().get(region));
         let only = validations.is_empty().then(|| (last, summary.map(scored)));
         with_last(averaged_line(class, region, along.chain(only)), decimals)
     };

@@ -57,7 +57,7 @@ pub fn write_overlays(
     }
     fs::create_dir_all(&folder)?;
     let mut drawn = Vec::new();
-    for region in cohort.summary().names() {
+    for region in cohort.summary_by_region().region_names() {
         for overlay in select_overlays(cohort, region) {
             let Some(sketch) = sketches.iter().find(|sketch| sketch.case == overlay.case) else {
                 continue;
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use crate::eval::{Hd95, score_case};
     use crate::report::sketch::tests::{test_case, test_segmentation};
-    use crate::volume::{Channels, Dims, Region, RegionSet, label};
+    use crate::volume::{Dims, Region, RegionSet, RunChannels, label};
 
     /// Scores in which only the Dice of WT differs: `hits` of 8 voxels are found.
     fn cohort(hits: &[usize]) -> CohortScore {
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(read_overlays(folder.path()).unwrap(), []);
         let sketch = |name: &str| {
             let case = test_case(name, [1; 3]);
-            Sketch::from_case(Channels::default(), &case, &test_segmentation([1; 3])).unwrap()
+            Sketch::from_case(RunChannels::default(), &case, &test_segmentation([1; 3])).unwrap()
         };
         let all = [sketch("case0"), sketch("case1"), sketch("case2")];
         write_overlays(folder.path(), &cohort(&[3, 2, 1]), &all).unwrap();

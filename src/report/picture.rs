@@ -131,7 +131,7 @@ mod tests {
     use super::*;
     use crate::report::sketch::Sketch;
     use crate::report::sketch::tests::{test_case, test_segmentation};
-    use crate::volume::Channels;
+    use crate::volume::RunChannels;
 
     fn is_near(colour: [u8; 3], wanted: [u8; 3]) -> bool {
         colour.iter().zip(wanted).all(|(a, b)| a.abs_diff(b) < 8)
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn the_truth_is_an_area_and_the_prediction_an_outline_in_true_proportions() {
         let sketch = Sketch::from_case(
-            Channels::default(),
+            RunChannels::default(),
             &test_case("a", [2, 2, 2]),
             &test_segmentation([2, 2, 4]),
         )
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_png_comes_back_as_it_was() {
         let sketch = Sketch::from_case(
-            Channels::default(),
+            RunChannels::default(),
             &test_case("a", [2, 2, 2]),
             &test_segmentation([2, 2, 4]),
         )

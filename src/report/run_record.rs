@@ -110,10 +110,13 @@ fn region_names(log: &EventLog, scores: Option<&EvaluationScores>) -> Vec<String
     let validated = log.validations.first().map(|at| &at.event.dice);
     names.extend(trained.into_iter().chain(validated).flat_map(|dice| dice.keys().cloned()));
     names.extend(
-        scores.iter().flat_map(|scores| scores.network.summary().names()).map(str::to_owned),
+        scores
+            .iter()
+            .flat_map(|scores| scores.network.summary_by_region().region_names())
+            .map(str::to_owned),
     );
     if names.is_empty() {
-        names.extend(RegionSet::BRATS.names().map(str::to_owned));
+        names.extend(RegionSet::BRATS.region_names().map(str::to_owned));
     }
     names.into_iter().collect()
 }

@@ -65,7 +65,7 @@ fn measures_table(record: &RunRecord, cohort: &CohortScore) -> Markup {
                     }
                 }
                 tbody {
-                    @for (region, measures) in cohort.summary().iter() {
+                    @for (region, measures) in cohort.summary_by_region().iter() {
                         @let summaries = measures.into_array();
                         @for (place, (name, summary)) in names.iter().zip(&summaries).enumerate() {
                             tr class=[(place == 0).then_some("first")] {
@@ -151,12 +151,12 @@ fn cases_section(record: &RunRecord, cohort: &CohortScore) -> Markup {
                         tr {
                             th scope="col" rowspan="2" { "case" }
                             th scope="col" rowspan="2" { "mean Dice" }
-                            @for region in cohort.summary().names() {
+                            @for region in cohort.summary_by_region().region_names() {
                                 th scope="colgroup" colspan="4" { (region_label(record, region)) }
                             }
                         }
                         tr {
-                            @for _ in cohort.summary().names() {
+                            @for _ in cohort.summary_by_region().region_names() {
                                 th scope="col" { "Dice" } th scope="col" { "HD95" }
                                 th scope="col" { "voxels" } th scope="col" { "found" }
                             }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::eval::ByRegion;
 use crate::pipeline::whole_case::WholeCase;
-use crate::volume::{CaseId, Channels, Dims, Modality, ModalitySet, Region, RegionSet, label};
+use crate::volume::{CaseId, Dims, Modality, ModalitySet, Region, RegionSet, RunChannels, label};
 
 /// Bit of a pixel that lies in the true region.
 const TRUTH: u8 = 1 << 7;
@@ -87,10 +87,10 @@ impl Sketch {
     ///
     /// # Panics
     /// If there are not as many labels as voxels.
-    pub fn from_case(channels: Channels, case: &WholeCase, segmentation: &[u8]) -> Option<Self> {
+    pub fn from_case(channels: RunChannels, case: &WholeCase, segmentation: &[u8]) -> Option<Self> {
         let truth = case.labels.as_deref()?;
         let prediction = case.brain.crop_from(segmentation, case.source.canonical_dims());
-        let Channels { modalities, regions } = channels;
+        let RunChannels { modalities, regions } = channels;
         let flair = case.modality_image(shown_modality(modalities));
         let [along_x, along_y, along_z] = case.source.canonical_spacing_mm();
         let volume = SketchVolume {
@@ -243,7 +243,7 @@ pub(super) mod tests {
     #[test]
     fn slices_go_through_the_region_and_lie_as_radiologists_read_them() {
         let sketch = Sketch::from_case(
-            Channels::default(),
+            RunChannels::default(),
             &test_case("a", [3, 1, 2]),
             &test_segmentation([3, 1, 4]),
         )
@@ -266,7 +266,7 @@ pub(super) mod tests {
     fn there_is_nothing_to_draw_without_a_truth() {
         let unlabelled = WholeCase { labels: None, ..test_case("a", [0; 3]) };
         assert_eq!(
-            Sketch::from_case(Channels::default(), &unlabelled, &test_segmentation([0; 3])),
+            Sketch::from_case(RunChannels::default(), &unlabelled, &test_segmentation([0; 3])),
             None
         );
     }

@@ -104,7 +104,7 @@ impl<'a> RunContext<'a> {
             None => WholeCaseSource::Files(preprocess),
         };
         let windows = WindowConfig {
-            channels: self.config.blueprint.channels(),
+            channels: self.config.blueprint.run_channels(),
             extent: run.crop.patch,
             sliding: run.evaluation.clone(),
         };

@@ -275,7 +275,7 @@ impl ResolvedEnsemble {
             let folder = member.folder.clone();
             let device = chosen.device.clone();
             let windows = WindowConfig {
-                channels: config.blueprint.channels(),
+                channels: config.blueprint.run_channels(),
                 extent: config.run.crop.patch,
                 sliding: config.run.evaluation.clone(),
             };

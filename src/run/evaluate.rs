@@ -76,7 +76,7 @@ pub fn score_each_case(
     session: &Session,
     on_score: &mut dyn FnMut(CaseAssessment) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let regions = predictor.regions();
+    let regions = predictor.run_channels().regions;
     segment_each_case("evaluate", predictor, cases, session, |case, labels| {
         on_score(assess::score_segmentation(regions, case, labels, rules)?)
     })
@@ -94,7 +94,7 @@ pub fn evaluate_cases(
 ) -> Result<Evaluation, Failure> {
     let ids = cases.case_ids();
     let part = cases.part;
-    let channels = predictor.channels();
+    let channels = predictor.run_channels();
     let mut scored = Vec::with_capacity(ids.len());
     segment_each_case("evaluate", predictor, cases, session, |case, labels| {
         scored.push(ScoredCase::of_segmentation(channels, case, labels, rules)?);
@@ -117,7 +117,7 @@ pub(super) fn evaluate_remaining_cases(
     let rules = ScoringConfig::default();
     let ids = cases.case_ids();
     let part = cases.part;
-    let channels = predictor.channels();
+    let channels = predictor.run_channels();
     let mut scored = folder.read_cases(&ids)?;
     let left = cases.filter_by_id(|id| scored.iter().all(|one| one.case() != id));
     if !left.files.is_empty() {
@@ -151,7 +151,7 @@ fn evaluation_of_cases(
         sketches.extend(sketch);
     }
     let network = CohortScore::new(ids, scores)?;
-    for (region, measures) in network.summary().iter() {
+    for (region, measures) in network.summary_by_region().iter() {
         let labels = [part.name(), region];
         catalog::TRAIN_DICE.with_labels(labels).set(measures.dice.mean);
         catalog::TRAIN_HD95.with_labels(labels).set(measures.hd95_mm.mean);
@@ -173,7 +173,7 @@ pub fn tune_postprocess(
     cases: WholeCases,
     session: &Session,
 ) -> Result<TunedThresholds, Failure> {
-    let mut search = PostProcessSearch::of_regions(predictor.regions());
+    let mut search = PostProcessSearch::of_regions(predictor.run_channels().regions);
     segment_each_case("tune", predictor, cases, session, |case, labels| {
         search.add_case(&assess::true_labels(case)?, &labels, case.source.canonical_dims());
         Ok(())

@@ -138,7 +138,8 @@ impl PseudoLabeller<'_> {
             write_segmentation(&segmentation_file(folder, &case.id), case, &labels)?;
         }
         if case.labels.is_some() {
-            let (regions, rules) = (self.predictor.regions(), ScoringConfig::default());
+            let (regions, rules) =
+                (self.predictor.run_channels().regions, ScoringConfig::default());
             self.scores.push(assess::score_segmentation(regions, case, labels, &rules)?.score);
         }
         Ok(())
@@ -166,7 +167,7 @@ impl PseudoLabeller<'_> {
         let probabilities = probabilities.ok_or_else(|| stop_failure(session))?;
         let voxels = match self.order.targets {
             Targets::Hard => {
-                let regions = self.predictor.regions();
+                let regions = self.predictor.run_channels().regions;
                 AnnotationVoxels::Hard(regions_to_labels::labels_from_probabilities(
                     regions,
                     &probabilities,

@@ -134,7 +134,7 @@ impl TrainingRun<'_> {
         RunState::Training.publish_state();
         let network = &evaluation.scores.network;
         let by_region = |mean: fn(&Measures<Summary>) -> f64| -> BTreeMap<String, f64> {
-            let summary = network.summary().iter();
+            let summary = network.summary_by_region().iter();
             summary.map(|(region, measures)| (region.to_owned(), mean(measures))).collect()
         };
         let dice = by_region(|measures| measures.dice.mean);

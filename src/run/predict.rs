@@ -57,9 +57,9 @@ pub fn predict_cases(
     let source = WholeCaseSource::Files(options.preprocess.clone());
     let feed = source.start_topology(cases, &session.stop, &session.runtime)?;
     let mut place = 0;
-    let regions = predictor.regions();
+    let regions = predictor.run_channels().regions;
     let region_names: Vec<&str> =
-        if regions.is_brats() { Vec::new() } else { regions.names().collect() };
+        if regions.is_brats() { Vec::new() } else { regions.region_names().collect() };
     process_each_case("predict", names.len(), feed, session, |outcome| {
         let id = names[place].clone();
         place += 1;

@@ -11,7 +11,7 @@ use crate::eval::assess::{self, CaseAssessment, ScoringConfig};
 use crate::pipeline::whole_case::WholeCase;
 use crate::report::Sketch;
 use crate::run::Failure;
-use crate::volume::{CaseId, Channels, Modality, Region};
+use crate::volume::{CaseId, Modality, Region, RunChannels};
 
 /// Scores of one case, and what its cohort's evaluation needs besides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,12 +32,12 @@ impl ScoredCase {
     /// # Errors
     /// If the case has no labels.
     pub(super) fn of_segmentation(
-        channels: Channels,
+        channels: RunChannels,
         case: &WholeCase,
         labels: Vec<u8>,
         rules: &ScoringConfig,
     ) -> Result<Self, Failure> {
-        let Channels { modalities, regions } = channels;
+        let RunChannels { modalities, regions } = channels;
         let sketch = Sketch::from_case(channels, case, &labels);
         let assessment = assess::score_segmentation(regions, case, labels, rules)?;
         // A tissue voxel at exactly the mean passes for background: below any sane threshold.
@@ -46,7 +46,7 @@ impl ScoredCase {
         let outside = case.outside.iter().map(|outside| outside.label);
         let truth: Vec<u8> = case.labels.iter().flatten().copied().chain(outside).collect();
         let air = case.outside.iter().map(|_| None);
-        let whole = regions.find(Region::WT.name());
+        let whole = regions.find_region(Region::WT.name());
         let whole = whole.filter(|_| modalities.contains(Modality::Flair));
         let histogram = whole.map(|whole| {
             CandidateHistogram::of_case(case.id.clone(), whole, flair.chain(air), &truth)
@@ -132,7 +132,7 @@ mod tests {
             source: SourceGrid::canonical(dims, Affine([[0.3, 0.0, 0.0, 0.0]; 4])),
             scheme: LabelScheme::Brats2018,
         };
-        let channels = Channels::default();
+        let channels = RunChannels::default();
         ScoredCase::of_segmentation(channels, &case, labels(5), &ScoringConfig::default()).unwrap()
     }
 

@@ -233,7 +233,7 @@ mod tests {
     use super::*;
     use crate::base::{CaseError, Reason, fs};
     use crate::brats::{ChosenScheme, DatasetDescription, Layout, NameSchemes, SchemeReason};
-    use crate::volume::{Channels, LabelScheme, PatientId};
+    use crate::volume::{LabelScheme, PatientId, RunChannels};
 
     fn read(text: &str, fold: Option<&str>) -> Result<SplitFile, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -256,7 +256,7 @@ mod tests {
             mask: None,
             stack: None,
             scheme: LabelScheme::Brats2018,
-            channels: Channels::default(),
+            channels: RunChannels::default(),
             max_voxels: 1 << 20,
             grade: None,
         };

@@ -40,7 +40,7 @@ pub(super) struct TrainingOutcome {
 /// Trains from the run's progress to its end; a stop on request leaves a checkpoint first.
 pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, Failure> {
     let run = &context.config.run;
-    let channels = context.config.blueprint.channels();
+    let channels = context.config.blueprint.run_channels();
     let session = context.session;
     let cohort = &context.cohort;
     let plan = pseudo_labels::sample_plan(run, Arc::clone(&cohort.train), cohort.annotated);

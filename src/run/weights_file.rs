@@ -66,7 +66,7 @@ fn read_run_weights(run: &Path, which: CheckpointChoice) -> Result<RunWeights, F
     let bytes = exchange::to_bytes(
         &weights,
         name,
-        config.blueprint.channels(),
+        config.blueprint.run_channels(),
         &config.blueprint.settings(),
     )?;
     Ok(RunWeights { name, step, weights, bytes })

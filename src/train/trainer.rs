@@ -265,7 +265,7 @@ impl StepReadback {
         let mut next = || values.next().unwrap_or(f64::NAN);
         [record.gradient_norm, record.loss, record.dice_loss, record.bce] =
             [next(), next(), next(), next()];
-        let soft_dice = self.regions.names().map(|region| (region.to_owned(), next()));
+        let soft_dice = self.regions.region_names().map(|region| (region.to_owned(), next()));
         record.soft_dice = soft_dice.collect();
         record.aux_losses = self.aux_names.into_iter().map(str::to_owned).zip(values).collect();
         Ok(())

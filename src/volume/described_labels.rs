@@ -33,7 +33,7 @@ impl DescribedLabels {
     }
 
     /// Tissues and their canonical labels: NCR, ED, ET and RC have those of BraTS.
-    pub(super) const fn tissues(&self) -> &BTreeMap<String, u8> {
+    pub(super) const fn tissue_labels(&self) -> &BTreeMap<String, u8> {
         &self.tissues
     }
 
@@ -106,14 +106,14 @@ impl LabelScheme {
                 }
             }
         }
-        Self::described(pairs, tissues)
+        Self::of_pairs(pairs, tissues)
     }
 
     /// Scheme of pairs of a value in the file and a canonical label, and of the tissues' labels.
     ///
     /// # Errors
     /// If a value or a label is there twice, or a pair has a label that is no tissue's.
-    pub fn described(pairs: Vec<(u8, u8)>, tissues: BTreeMap<String, u8>) -> Result<Self, String> {
+    pub fn of_pairs(pairs: Vec<(u8, u8)>, tissues: BTreeMap<String, u8>) -> Result<Self, String> {
         if tissues.is_empty() {
             return Err("no tissue; name at least one with its value, such as ET = 3".into());
         }
@@ -218,13 +218,14 @@ mod tests {
         let again =
             toml::to_string(&std::collections::BTreeMap::from([("labels", scheme)])).unwrap();
         assert_eq!(read(&again), Ok(scheme));
-        let each: Vec<&str> = scheme.default_regions().names().collect();
+        let each: Vec<&str> = scheme.default_regions().region_names().collect();
         assert_eq!(each, ["CC", "ED", "ET", "NCR"]);
     }
 
     #[test]
     fn tissues_of_brats_give_the_regions_of_brats_and_a_cavity_its_own() {
-        let names = |text: &str| read(text).unwrap().default_regions().names().collect::<Vec<_>>();
+        let names =
+            |text: &str| read(text).unwrap().default_regions().region_names().collect::<Vec<_>>();
         assert_eq!(names("labels = { NCR = 1, ED = 2, ET = 4 }"), ["ET", "TC", "WT"]);
         assert_eq!(names("labels = { NCR = 1, ED = 2, ET = 3, RC = 4 }"), ["ET", "RC", "TC", "WT"]);
         assert_eq!(names("labels = { tumour = 1 }"), ["tumour"]);

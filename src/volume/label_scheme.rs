@@ -137,7 +137,7 @@ impl LabelScheme {
     /// Canonical label of a tissue by its name.
     pub fn tissue_label(self, tissue: &str) -> Option<u8> {
         match self {
-            Self::Described(labels) => labels.tissues().get(tissue).copied(),
+            Self::Described(labels) => labels.tissue_labels().get(tissue).copied(),
             _ => {
                 let canonical = label::of_brats_tissue(tissue)?;
                 self.label_pairs().iter().any(|(_, own)| *own == canonical).then_some(canonical)
@@ -149,7 +149,7 @@ impl LabelScheme {
     pub fn tissue_names(self) -> Vec<&'static str> {
         let mut named: Vec<(u8, &'static str)> = match self {
             Self::Described(labels) => {
-                labels.tissues().iter().map(|(name, own)| (*own, name.as_str())).collect()
+                labels.tissue_labels().iter().map(|(name, own)| (*own, name.as_str())).collect()
             }
             _ => label::BRATS_TISSUES
                 .into_iter()
@@ -164,7 +164,7 @@ impl LabelScheme {
     /// Tissues of a [`Self::Described`] scheme with their canonical labels.
     pub const fn described_tissues(self) -> Option<&'static BTreeMap<String, u8>> {
         match self {
-            Self::Described(labels) => Some(labels.tissues()),
+            Self::Described(labels) => Some(labels.tissue_labels()),
             _ => None,
         }
     }

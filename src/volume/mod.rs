@@ -19,7 +19,7 @@ mod voxels;
 pub use case::{
     Case, CaseId, MAX_CASE_ID_BYTES, SourceGrid, Split, case_id_problem, hold_out_cases,
 };
-pub use channels::Channels;
+pub use channels::RunChannels;
 pub use described_labels::DescribedLabels;
 pub use fold::Fold;
 pub use fraction::keep_fraction;
@@ -32,7 +32,7 @@ pub use patient::{
     split_by_patient,
 };
 pub use region::Region;
-pub use region_names::{RegionNames, Tissue};
+pub use region_names::{NamedTissue, RegionNames};
 pub use region_set::{MAX_REGIONS, RegionDefinition, RegionSet};
 pub use targets::{
     CERTAIN, RegionProbabilities, Targets, most_likely_label, probabilities_of_label,

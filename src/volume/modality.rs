@@ -55,7 +55,7 @@ impl FromStr for Modality {
     }
 }
 
-/// One to four modalities of a dataset or a run, in the order of [`Modality::ALL`].
+/// Set of one to four modalities of a dataset or a run, in the order of [`Modality::ALL`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ModalitySet(u8);
 
@@ -105,7 +105,7 @@ impl ModalitySet {
     }
 
     /// The modalities of both; `None` if there is none.
-    pub const fn intersection(self, others: Self) -> Option<Self> {
+    pub const fn common_with(self, others: Self) -> Option<Self> {
         match self.0 & others.0 {
             0 => None,
             both => Some(Self(both)),
@@ -130,7 +130,7 @@ pub enum MissingModality {
     /// The case cannot be used.
     #[default]
     Error,
-    /// Its image is 0, which is background.
+    /// Image of zeros, which are background.
     Zero,
 }
 

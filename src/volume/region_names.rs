@@ -17,13 +17,13 @@ pub enum RegionNames {
     /// Regions of BraTS and of single tissues, by name.
     Known(Vec<String>),
     /// Tissues of each region.
-    Defined(BTreeMap<String, Vec<Tissue>>),
+    Defined(BTreeMap<String, Vec<NamedTissue>>),
 }
 
-/// Tissue of a region.
+/// NamedTissue of a region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Tissue {
+pub enum NamedTissue {
     /// Name in the label scheme.
     Named(String),
     /// Value in the label files.
@@ -60,7 +60,7 @@ impl RegionNames {
                 names.iter().map(|name| Ok((name.clone(), known_region(name, scheme)?))).collect()
             }
             Self::Defined(regions) => {
-                let labels = |tissues: &[Tissue]| -> Result<Vec<u8>, String> {
+                let labels = |tissues: &[NamedTissue]| -> Result<Vec<u8>, String> {
                     tissues.iter().map(|tissue| tissue_label(tissue, scheme)).collect()
                 };
                 regions
@@ -77,7 +77,7 @@ impl RegionNames {
 
 /// Canonical labels of a region that needs no definition.
 fn known_region(name: &str, scheme: Option<LabelScheme>) -> Result<Vec<u8>, String> {
-    if let Some(region) = RegionSet::BRATS.find(name) {
+    if let Some(region) = RegionSet::BRATS.find_region(name) {
         let has_all = scheme.is_none_or(|scheme| {
             region.labels().iter().all(|own| scheme.label_pairs().iter().any(|pair| pair.1 == *own))
         });
@@ -85,7 +85,7 @@ fn known_region(name: &str, scheme: Option<LabelScheme>) -> Result<Vec<u8>, Stri
             return Ok(region.labels().to_vec());
         }
     }
-    let own = tissue_label(&Tissue::Named(name.to_owned()), scheme);
+    let own = tissue_label(&NamedTissue::Named(name.to_owned()), scheme);
     own.map(|own| vec![own]).map_err(|_| {
         let known: Vec<&str> =
             Region::BRATS.map(Region::name).into_iter().chain(tissue_names(scheme)).collect();
@@ -100,9 +100,9 @@ fn tissue_names(scheme: Option<LabelScheme>) -> Vec<&'static str> {
     scheme.map_or_else(|| vec!["NCR", "ED", "ET", CAVITY], LabelScheme::tissue_names)
 }
 
-fn tissue_label(tissue: &Tissue, scheme: Option<LabelScheme>) -> Result<u8, String> {
+fn tissue_label(tissue: &NamedTissue, scheme: Option<LabelScheme>) -> Result<u8, String> {
     match tissue {
-        Tissue::Named(name) => {
+        NamedTissue::Named(name) => {
             let found = match scheme {
                 Some(scheme) => scheme.tissue_label(name),
                 None => label::of_brats_tissue(name),
@@ -111,7 +111,7 @@ fn tissue_label(tissue: &Tissue, scheme: Option<LabelScheme>) -> Result<u8, Stri
                 format!("no tissue {name} is labelled, but {}", tissue_names(scheme).join(", "))
             })
         }
-        Tissue::Value(value) => {
+        NamedTissue::Value(value) => {
             let Some(scheme) = scheme else {
                 return Err(format!("value {value} has no meaning yet; set data.labels"));
             };

@@ -16,7 +16,7 @@ const MAX_NAME: usize = 24;
 static BRATS_TABLE: RegionTable = RegionTable {
     regions: &Region::BRATS,
     painting: &[Region::WT, Region::TC, Region::ET],
-    membership: membership_table(&Region::BRATS),
+    membership: table_of_memberships(&Region::BRATS),
     painted: painted_table(&[Region::WT, Region::TC, Region::ET]),
 };
 
@@ -30,13 +30,13 @@ struct RegionTable {
     regions: &'static [Region],
     /// Order of painting: a later one overrides an earlier one.
     painting: &'static [Region],
-    /// By canonical label: bit `i` is set where it lies in region `i`.
+    /// Membership by canonical label: bit `i` is set where it lies in region `i`.
     membership: [u8; 256],
     /// Canonical label by membership.
     painted: [u8; 1 << MAX_REGIONS],
 }
 
-const fn membership_table(regions: &[Region]) -> [u8; 256] {
+const fn table_of_memberships(regions: &[Region]) -> [u8; 256] {
     let mut table = [0; 256];
     let mut canonical = 0;
     while canonical < table.len() {
@@ -90,7 +90,7 @@ impl RegionSet {
             labels.dedup();
         }
         check_definitions(&definitions)?;
-        let order = painting_order(&definitions, painting)?;
+        let order = order_of_painting(&definitions, painting)?;
         Ok(Self(intern_table(&definitions, &order)))
     }
 
@@ -111,22 +111,22 @@ impl RegionSet {
     }
 
     /// Names in the order of channels.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
+    pub fn region_names(self) -> impl Iterator<Item = &'static str> {
         self.iter().map(Region::name)
     }
 
     /// Finds a region by its name.
-    pub fn find(self, name: &str) -> Option<Region> {
+    pub fn find_region(self, name: &str) -> Option<Region> {
         self.iter().find(|region| region.name() == name)
     }
 
     /// The regions in the order of painting: a later one overrides an earlier one.
-    pub const fn painting(self) -> &'static [Region] {
+    pub const fn painting_order(self) -> &'static [Region] {
         self.0.painting
     }
 
     /// Table of memberships by canonical label: bit `i` is set where it lies in region `i`.
-    pub const fn membership(self) -> &'static [u8; 256] {
+    pub const fn membership_table(self) -> &'static [u8; 256] {
         &self.0.membership
     }
 
@@ -164,7 +164,7 @@ impl Default for RegionSet {
 
 impl fmt::Display for RegionSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.names().collect::<Vec<_>>().join(", "))
+        f.write_str(&self.region_names().collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -206,7 +206,7 @@ fn is_inside(inner: &[u8], outer: &[u8]) -> bool {
 }
 
 /// Places of the definitions in the order of painting.
-fn painting_order(
+fn order_of_painting(
     definitions: &[RegionDefinition],
     painting: Option<&[String]>,
 ) -> Result<Vec<usize>, String> {
@@ -280,7 +280,7 @@ fn intern_table(definitions: &[RegionDefinition], order: &[usize]) -> &'static R
         .collect();
     let painting: Vec<Region> = order.iter().map(|place| regions[*place]).collect();
     let table: &'static RegionTable = Box::leak(Box::new(RegionTable {
-        membership: membership_table(&regions),
+        membership: table_of_memberships(&regions),
         painted: painted_table(&painting),
         regions: regions.leak(),
         painting: painting.leak(),

@@ -15,7 +15,7 @@ fn painting_the_regions_of_a_label_gives_the_label() {
     let brats = RegionSet::BRATS;
     for canonical in [BACKGROUND, NCR, ED, ET] {
         assert_eq!(
-            brats.label_of_membership(brats.membership()[usize::from(canonical)]),
+            brats.label_of_membership(brats.membership_table()[usize::from(canonical)]),
             canonical
         );
     }
@@ -32,7 +32,7 @@ fn the_regions_of_brats_are_the_same_however_they_are_defined() {
         assert_eq!((region, region.index()), (Region::BRATS[place], place));
     }
     assert_eq!([et, tc, wt].map(Region::label_beyond), [NCR, ED, BACKGROUND]);
-    assert_eq!(defined.painting(), [wt, tc, et]);
+    assert_eq!(defined.painting_order(), [wt, tc, et]);
 }
 
 #[test]
@@ -40,11 +40,14 @@ fn regions_beside_each_other_are_painted_and_one_without_tissue_of_its_own_takes
     let four: [(&str, &[u8]); 4] =
         [("ET", &[3]), ("RC", &[4]), ("TC", &[1, 3]), ("WT", &[1, 2, 3])];
     let set = define(&four, None).unwrap();
-    assert_eq!(set.names().collect::<Vec<_>>(), ["ET", "RC", "TC", "WT"]);
+    assert_eq!(set.region_names().collect::<Vec<_>>(), ["ET", "RC", "TC", "WT"]);
     for canonical in [BACKGROUND, NCR, ED, ET, RC] {
-        assert_eq!(set.label_of_membership(set.membership()[usize::from(canonical)]), canonical);
+        assert_eq!(
+            set.label_of_membership(set.membership_table()[usize::from(canonical)]),
+            canonical
+        );
     }
-    assert_eq!(set.find("RC").unwrap().label_beyond(), BACKGROUND);
+    assert_eq!(set.find_region("RC").unwrap().label_beyond(), BACKGROUND);
     assert!(std::ptr::eq(set.0, define(&four, None).unwrap().0), "made once");
     let split = define(&[("a", &[5]), ("b", &[6]), ("both", &[5, 6])], None).unwrap();
     assert_eq!(split.label_of_membership(0b100), 5);

@@ -64,8 +64,7 @@ fn a_run_of_two_modalities_and_four_regions_is_resumed_scored_and_shown_as_its_o
     assert_eq!(overlays.as_array().unwrap().len(), 3 * REGIONS.len());
     let csv = desk.text(&format!("{run}/validation/cases.csv"));
     assert_eq!(csv.lines().count(), 1 + 3 * REGIONS.len());
-    desk.run(&format!("metrics --run {run} --out metrics.txt")).ok();
-    let metrics = desk.text("metrics.txt");
+    let metrics = desk.run(&format!("metrics {run} --openmetrics")).ok().stdout;
     for metric in ["train_soft_dice_ratio", "train_dice_ratio", "train_hd95_mm"] {
         let lines: Vec<&str> = metrics.lines().filter(|line| line.starts_with(metric)).collect();
         assert!(lines.iter().any(|line| line.contains("region=\"NCR\"")), "{metric}");
@@ -137,8 +136,9 @@ fn a_run_learns_and_scores_the_same_whatever_lies_under_ignored_voxels() {
     let voxels = case["regions"]["WT"]["truth_voxels"].as_u64().unwrap();
     let out = desk.run("evaluate --run ignoring --json").ok().json();
     assert_eq!(out["network"]["cases"][0], *case);
-    let again = desk.run("score --truth data --prediction data --labels brats2018");
-    again.complains_of(&["label 9"]);
+    let refused = format!("{} --set train.epochs=1 --run refused", line(NETWORKS[0]));
+    let refused = desk.run(&refused).exits(3).stderr;
+    assert!(refused.contains("label 9"), "{refused}");
     assert!(voxels > 0);
 }
 

@@ -5,7 +5,7 @@ use gliaflow::brats::read_volume;
 use gliaflow::pipeline::{
     Batch, CaseHandle, Crop, DrawnSample, ReplayedSample, replay_sample, write_sample_arrays,
 };
-use gliaflow::volume::{Channels, Dims, LabelScheme, Region, Targets};
+use gliaflow::volume::{Dims, LabelScheme, Region, RunChannels, Targets};
 use half::f16;
 
 use super::reference::Reference;
@@ -34,7 +34,7 @@ fn the_files_hold_what_the_batch_held_and_the_record_what_was_drawn() {
             let sample = drawn(&setting, batch, place);
             let done = replay_sample(
                 &sample,
-                Channels::default(),
+                RunChannels::default(),
                 setting.augment.background,
                 Targets::Hard,
                 out.path(),
@@ -61,7 +61,7 @@ fn the_files_hold_what_the_batch_held_and_the_record_what_was_drawn() {
             let background = setting.augment.background;
             let done = write_sample_arrays(
                 &sample,
-                Channels::default(),
+                RunChannels::default(),
                 background,
                 Targets::Hard,
                 out.path(),
@@ -113,7 +113,7 @@ fn a_mirrored_patch_lies_over_the_voxels_that_it_was_cut_from() {
             let out = tempfile::tempdir().unwrap();
             let done = replay_sample(
                 &sample,
-                Channels::default(),
+                RunChannels::default(),
                 setting.augment.background,
                 Targets::Hard,
                 out.path(),

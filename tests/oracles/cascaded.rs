@@ -4,7 +4,7 @@
 use burn::tensor::Device;
 use gliaflow::nets::{Architecture, Cascaded, CascadedConfig, ModelRng, mean_pool};
 use gliaflow::train::{LossConfig, region_targets};
-use gliaflow::volume::{Channels, RegionSet};
+use gliaflow::volume::{RegionSet, RunChannels};
 
 use super::figures::fixture;
 use super::network::{
@@ -16,7 +16,7 @@ fn the_cascade_has_torchs_maps_losses_and_gradients() {
     let figures: Figures = fixture("cascaded");
     let device = Device::flex().autodiff();
     let config = CascadedConfig { base_width: 2, dropout: 0.0, ..CascadedConfig::default() };
-    let net = filled(Cascaded::init(&config, Channels::default(), &device), 4, &figures);
+    let net = filled(Cascaded::init(&config, RunChannels::default(), &device), 4, &figures);
     let output = net.forward(images(1, 64, &device), ModelRng { seed: 1, step: 1 });
     let [half, quarter] = output.deep_supervision.as_slice() else {
         panic!("{} maps", output.deep_supervision.len())

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use gliaflow::nets::exchange::{Weight, to_bytes};
 use gliaflow::nets::weights::ParameterShape;
 use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner, OptimiserConfig};
-use gliaflow::volume::Channels;
+use gliaflow::volume::RunChannels;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ fn learner(blueprint: &dyn Blueprint, seed: u64) -> Box<dyn Learner> {
 
 fn write(folder: &Path, weights: &[Weight]) -> std::path::PathBuf {
     let file = folder.join("weights.safetensors");
-    fs::write(&file, to_bytes(weights, "a test's", Channels::default(), &json!({})).unwrap())
+    fs::write(&file, to_bytes(weights, "a test's", RunChannels::default(), &json!({})).unwrap())
         .unwrap();
     file
 }
@@ -135,7 +135,7 @@ fn every_networks_weights_survive_the_way_out_and_in() {
         let file = write(folder.path(), &written);
         assert_eq!(
             fs::read(&file).unwrap(),
-            to_bytes(&written, "a test's", Channels::default(), &json!({})).unwrap()
+            to_bytes(&written, "a test's", RunChannels::default(), &json!({})).unwrap()
         );
         let mut incoming = blueprint.import_weights(&file).unwrap();
         assert_eq!(incoming.program, "gliaflow");

@@ -109,7 +109,7 @@ impl Annotation {
             preprocess: case.preprocess_fingerprint(),
             teacher,
             brain: case.brain_box(),
-            foreground: index_foreground(case.regions(), &labels, case.fingerprint(), cap),
+            foreground: index_foreground(case.indexed_regions(), &labels, case.fingerprint(), cap),
             voxels,
         }
     }

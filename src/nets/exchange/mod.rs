@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::base::{Fault, fs};
 use crate::nets::weights::{self, ParameterShape};
-use crate::volume::Channels;
+use crate::volume::RunChannels;
 
 mod dialect;
 
@@ -53,7 +53,7 @@ pub fn weights_of<M: Module>(module: &M) -> Vec<Weight> {
 pub fn to_bytes(
     weights: &[Weight],
     network: &str,
-    channels: Channels,
+    channels: RunChannels,
     settings: &Value,
 ) -> Result<Vec<u8>, Fault> {
     let bytes: Vec<Vec<u8>> = weights
@@ -76,7 +76,7 @@ pub fn to_bytes(
         "network": network,
         "settings": settings,
         "modalities": channels.modalities,
-        "regions": channels.regions.names().collect::<Vec<_>>(),
+        "regions": channels.regions.region_names().collect::<Vec<_>>(),
         "axes": "zyx",
     });
     let metadata = HashMap::from([(ABOUT.to_string(), about.to_string())]);

@@ -16,7 +16,7 @@ use crate::nets::exchange::Dialect;
 use crate::nets::{
     Architecture, ModelRng, Norm, Output, ResidualUnit, cast, upsample_trilinear, weights,
 };
-use crate::volume::{Channels, Dims};
+use crate::volume::{Dims, RunChannels};
 
 mod autoencoder;
 mod config;
@@ -143,7 +143,7 @@ impl Architecture for ResUNetVae {
         config.check_divisors()
     }
 
-    fn init(config: &ResUNetVaeConfig, channels: Channels, device: &Device) -> Self {
+    fn init(config: &ResUNetVaeConfig, channels: RunChannels, device: &Device) -> Self {
         let levels = 0..config.encoder_units.len();
         let width = config.level_width(0);
         let modalities = channels.modalities.len();
@@ -210,7 +210,7 @@ mod tests {
             latent: 3,
             ..Default::default()
         };
-        ResUNetVae::init(&config, Channels::default(), &Device::flex()).draw_weights(1)
+        ResUNetVae::init(&config, RunChannels::default(), &Device::flex()).draw_weights(1)
     }
 
     #[test]

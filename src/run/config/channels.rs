@@ -1,16 +1,16 @@
-//! Channels of a run as its settings name them: modalities, and regions as sets of tissues.
+//! RunChannels of a run as its settings name them: modalities, and regions as sets of tissues.
 
 use crate::base::{CaseError, ConfigError};
 use crate::brats::find_description;
 use crate::run::config::data::DataConfig;
-use crate::volume::{Channels, MAX_REGIONS, RegionNames, RegionSet};
+use crate::volume::{MAX_REGIONS, RegionNames, RegionSet, RunChannels};
 
 impl DataConfig {
-    /// Channels that the settings name.
+    /// RunChannels that the settings name.
     ///
     /// # Errors
     /// If the regions cannot be a set of tissues of the label scheme.
-    fn named_channels(&self) -> Result<Channels, ConfigError> {
+    fn named_channels(&self) -> Result<RunChannels, ConfigError> {
         let regions = match &self.regions {
             Some(named) => {
                 let set = named.to_set(self.labels, self.painting.as_deref());
@@ -23,7 +23,7 @@ impl DataConfig {
             let way_out = "set data.regions, too";
             return Err(ConfigError::new("painting", "set", "an order of no regions", way_out));
         }
-        Ok(Channels { modalities: self.modalities.unwrap_or_default(), regions })
+        Ok(RunChannels { modalities: self.modalities.unwrap_or_default(), regions })
     }
 
     /// Fills in the channels of the settings.
@@ -76,7 +76,8 @@ impl DataConfig {
             return Err(ConfigError::new("regions", "none", problem, way_out));
         }
         if !regions.is_brats() {
-            self.regions = Some(RegionNames::Known(regions.names().map(str::to_owned).collect()));
+            self.regions =
+                Some(RegionNames::Known(regions.region_names().map(str::to_owned).collect()));
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::cache::PreprocessConfig;
 use crate::quality::{ForegroundRule, QualityPolicy};
 use crate::run::config::patients::PatientRule;
 use crate::volume::{
-    Channels, Fold, LabelScheme, MissingModality, ModalitySet, RegionNames, SplitShares, Targets,
+    Fold, LabelScheme, MissingModality, ModalitySet, RegionNames, RunChannels, SplitShares, Targets,
 };
 
 /// Dataset, cache and split of a run.
@@ -125,9 +125,9 @@ pub struct DataConfig {
     pub max_voxels: Option<usize>,
     /// Preprocessing, which decides the bytes of a case file.
     pub preprocess: PreprocessConfig,
-    /// Channels that these settings name.
+    /// RunChannels that these settings name.
     #[serde(skip)]
-    pub channels: Channels,
+    pub channels: RunChannels,
 }
 
 /// Pseudo-labels of the unlabelled cases in training.

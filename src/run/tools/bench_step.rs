@@ -20,7 +20,7 @@ use crate::run::tools::kernel_times::{self, KernelTime};
 use crate::telemetry::process;
 use crate::train::LossConfig;
 use crate::train::feed::{self, DeviceBatch};
-use crate::volume::{Channels, Dims, Modality, Targets, label};
+use crate::volume::{Dims, Modality, RunChannels, Targets, label};
 
 /// Number of steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     let mut bench = Bench {
         batch: draw_batch(run.seed, run.loader.batch, patch),
         loss: &run.loss,
-        channels: config.blueprint.channels(),
+        channels: config.blueprint.run_channels(),
         learning_rate: run.train.learning_rate,
         device: learner.device().clone(),
         learner,
@@ -165,7 +165,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
 struct Bench<'a> {
     learner: Box<dyn Learner>,
     loss: &'a LossConfig,
-    channels: Channels,
+    channels: RunChannels,
     learning_rate: f64,
     batch: Batch,
     device: Device,
