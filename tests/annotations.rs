@@ -9,7 +9,8 @@ use gliaflow::base::{Fingerprint, Reason};
 use gliaflow::buffers::CaseBuffers;
 use gliaflow::cache::{
     Annotation, AnnotationVoxels, AnnotationVoxelsView, CaseStore, ExpectedSource,
-    MappedAnnotation, MappedCase, PreprocessConfig, index_foreground, prepare_in_buffers,
+    MappedAnnotation, MappedCase, PreprocessConfig, SplitLabels, index_foreground,
+    prepare_in_buffers,
 };
 use gliaflow::volume::{
     Affine, Case, CaseId, Dims, LabelScheme, Region, RegionProbabilities, SourceGrid, Targets,
@@ -80,7 +81,8 @@ fn an_annotation_comes_back_as_it_was_with_an_index_of_its_own() {
         assert_eq!(found.voxels(), voxels.as_view());
         assert_eq!((&found.id, found.teacher, found.targets), (case.id(), TEACHER, targets));
         assert_eq!((found.brain, found.file_bytes()), (case.brain_box(), report.bytes));
-        let expected = index_foreground(&voxels.as_view().to_labels(), case.fingerprint(), 20);
+        let labels = SplitLabels::inside_box(voxels.as_view().to_labels());
+        let expected = index_foreground(&labels, case.fingerprint(), 20);
         for region in Region::ALL {
             assert_eq!(found.foreground(region), expected[region.index()].as_view());
             assert!(case.foreground(region).voxels.is_empty(), "of the case itself");

@@ -62,7 +62,9 @@ fn folds_share_the_grades_out_evenly() {
 
 #[cfg(feature = "train")]
 mod by_patient {
-    use gliaflow::brats::{CaseFiles, ChosenScheme, Dataset, Layout, NameSchemes, SchemeReason};
+    use gliaflow::brats::{
+        CaseFiles, ChosenScheme, Dataset, DatasetDescription, Layout, NameSchemes, SchemeReason,
+    };
     use gliaflow::run::Division;
     use gliaflow::run::config::RunConfig;
     use gliaflow::run::config::data::PseudoConfig;
@@ -79,6 +81,7 @@ mod by_patient {
             images: Default::default(),
             labels: labelled.then(Default::default),
             mask: None,
+            stack: None,
             scheme: LabelScheme::Brats2023,
             max_voxels: 1 << 20,
             grade: None,
@@ -87,7 +90,9 @@ mod by_patient {
 
     fn dataset(cases: Vec<CaseFiles>) -> Dataset {
         Dataset {
-            layout: Layout::Brats2023,
+            layout: Layout::new("brats2023"),
+            layout_reason: String::new(),
+            description: DatasetDescription::default(),
             labels: ChosenScheme { scheme: LabelScheme::Brats2023, reason: SchemeReason::Names },
             name_schemes: NameSchemes::default(),
             cases,

@@ -12,7 +12,7 @@ use crate::base::{
 };
 use crate::brats::file_grid::{FileGrid, GridMatch};
 use crate::brats::read::{DEFAULT_MAX_VOXELS, RawVolume};
-use crate::brats::{CaseFiles, labels, narrow, source_grid};
+use crate::brats::{CaseFiles, StackPlaces, labels, narrow, source_grid};
 use crate::buffers::{BufferPool, CaseBuffers};
 use crate::volume::{Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
 
@@ -73,26 +73,36 @@ pub struct CaseHeaders {
 pub fn read_labels_only(path: &Path, scheme: LabelScheme) -> Result<LabelVolume, CaseError> {
     let buffers = CaseBuffers::default();
     let packed = RawVolume::read(path, DEFAULT_MAX_VOXELS, &buffers)?;
-    let source = source_grid(packed.header.volume_dims(path)?, packed.header.world_from_voxel);
+    let source = source_grid(packed.header.volume_dims(path, 1)?, packed.header.world_from_voxel);
     let file_labels = labels::read_labels(&packed, scheme, &buffers)?;
     let labels = to_canonical_order(file_labels, &source, &buffers.bytes).map_err(out_of(path))?;
     Ok(LabelVolume { labels, source })
 }
 
 fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseError> {
-    let mut sum = SourceTotals::default();
+    let mut sum = SourceTotals::of_files(files);
     let [first_path, other_paths @ ..] = &files.images;
-    let first = RawVolume::read(first_path, files.max_voxels, buffers)?;
-    let placed = FileGrid::from_file(first_path, &first)?;
+    let volumes = files.stack.map_or(1, |stack| stack.volumes);
+    let first = RawVolume::read(first_path, files.max_voxels.saturating_mul(volumes), buffers)?;
+    let placed = FileGrid::from_file(first_path, &first, volumes)?;
     let mut images = Vec::with_capacity(Modality::COUNT);
-    images.push(canonical_image(&first, &placed.source, buffers)?);
+    match files.stack {
+        Some(StackPlaces { places, .. }) => {
+            for voxels in narrow::decode_volumes(&first, volumes, &places, buffers)? {
+                let image = to_canonical_image(voxels, &placed.source, buffers);
+                images.push(image.map_err(out_of(first_path))?);
+            }
+        }
+        None => images.push(canonical_image(&first, &placed.source, buffers)?),
+    }
     sum.add_file(first, buffers);
     let read_beside = |path: &Path| -> Result<(RawVolume, SourceGrid), CaseError> {
         let packed = RawVolume::read(path, files.max_voxels, buffers)?;
-        let matched = placed.match_file(&FileGrid::from_file(path, &packed)?)?;
+        let matched = placed.match_file(&FileGrid::from_file(path, &packed, 1)?)?;
         warn_of_difference(&files.id, path, &matched);
         Ok((packed, matched.source))
     };
+    let other_paths = if files.stack.is_some() { &[] } else { &other_paths[..] };
     for path in other_paths {
         let (packed, source) = read_beside(path)?;
         images.push(canonical_image(&packed, &source, buffers)?);
@@ -167,11 +177,15 @@ fn warn_of_difference(case: &CaseId, path: &Path, matched: &GridMatch) {
 }
 
 fn read_case_headers(files: &CaseFiles, buffers: &CaseBuffers) -> Result<CaseHeaders, CaseError> {
-    let mut sum = SourceTotals::default();
+    let mut sum = SourceTotals::of_files(files);
     let mut first: Option<FileGrid<'_>> = None;
     for path in files.paths() {
-        let packed = RawVolume::read(path, files.max_voxels, buffers)?;
-        let placed = FileGrid::from_file(path, &packed)?;
+        let volumes = match files.stack {
+            Some(stack) if first.is_none() => stack.volumes,
+            _ => 1,
+        };
+        let packed = RawVolume::read(path, files.max_voxels.saturating_mul(volumes), buffers)?;
+        let placed = FileGrid::from_file(path, &packed, volumes)?;
         sum.add_file(packed, buffers);
         first.get_or_insert(placed).match_file(&placed)?;
     }
@@ -192,6 +206,15 @@ struct SourceTotals {
 }
 
 impl SourceTotals {
+    /// Totals before the first file; the order of a stack is part of what its bytes mean.
+    fn of_files(files: &CaseFiles) -> Self {
+        let mut totals = Self::default();
+        if let Some(stack) = files.stack {
+            totals.fingerprint.update(&stack.to_bytes());
+        }
+        totals
+    }
+
     /// Adds a file and gives its bytes back.
     fn add_file(&mut self, packed: RawVolume, buffers: &CaseBuffers) {
         let Fingerprint(bytes) = packed.fingerprint;
@@ -211,14 +234,22 @@ fn canonical_image(
     source: &SourceGrid,
     buffers: &CaseBuffers,
 ) -> Result<Voxels, CaseError> {
-    let canonical = match narrow::decode_voxels(packed, buffers)? {
+    let voxels = narrow::decode_voxels(packed, buffers)?;
+    to_canonical_image(voxels, source, buffers).map_err(out_of(&packed.path))
+}
+
+fn to_canonical_image(
+    voxels: Voxels,
+    source: &SourceGrid,
+    buffers: &CaseBuffers,
+) -> Result<Voxels, OutOfMemory> {
+    match voxels {
         Voxels::I16(values) => {
             to_canonical_order(values, source, &buffers.intensities).map(Voxels::I16)
         }
         voxels if is_canonical(source) => Ok(voxels),
         voxels => voxels.gather(source.file_offsets()),
-    };
-    canonical.map_err(out_of(&packed.path))
+    }
 }
 
 /// Error of a file for which there is no memory.

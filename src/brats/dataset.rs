@@ -1,21 +1,20 @@
 //! Discovery of the cases of a folder by file names alone: no file is opened. Missing files are
 //! listed, never guessed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::base::{CaseError, Reason};
-use crate::brats::discovery_errors::{DoubledFiles, and_more_text, duplicate_error};
-use crate::brats::folder_listing::FolderListing;
-use crate::brats::layout::{self, Layout, NamedFiles};
-use crate::brats::read::DEFAULT_MAX_VOXELS;
+use crate::brats::case_assembly::AssembledCase;
+use crate::brats::description::DatasetDescription;
+use crate::brats::discovery_errors::{DoubledFiles, duplicate_error};
+use crate::brats::folder_scan::FolderScan;
+use crate::brats::layout::{Layout, LayoutChoice};
+use crate::brats::read::{DEFAULT_MAX_VOXELS, read_volume_grid};
 use crate::brats::scheme::{ChosenScheme, NameSchemes, SchemeRequest, choose_for_case};
-use crate::volume::{CaseId, LabelScheme, Modality, PatientId, case_id_problem};
-
-/// Folder levels below a dataset's root: `TrainingData/HGG/CASE` and one to spare.
-const MAX_DEPTH: usize = 4;
+use crate::volume::{CaseId, LabelScheme, Modality, PatientId, SourceGrid, case_id_problem};
 
 /// Tumour grade, if the folders name it (BraTS 2018 and 2019).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -28,12 +27,29 @@ pub enum TumourGrade {
 }
 
 impl TumourGrade {
-    fn of_folder(name: &str) -> Option<Self> {
+    pub(super) fn of_folder(name: &str) -> Option<Self> {
         match name.to_ascii_uppercase().as_str() {
             "HGG" => Some(Self::Hgg),
             "LGG" => Some(Self::Lgg),
             _ => None,
         }
+    }
+}
+
+/// Places of the modalities in a file that holds them all, one volume each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StackPlaces {
+    /// Place of each modality on the fourth axis, in the order of [`Modality::ALL`].
+    pub places: [usize; Modality::COUNT],
+    /// Number of volumes.
+    pub volumes: usize,
+}
+
+impl StackPlaces {
+    /// Bytes that tell one order of volumes from another.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let numbers = self.places.iter().chain([&self.volumes]);
+        numbers.flat_map(|number| (*number as u64).to_le_bytes()).collect()
     }
 }
 
@@ -44,8 +60,10 @@ pub struct CaseFiles {
     pub id: CaseId,
     /// Patient, as the layout names cases.
     pub patient: PatientId,
-    /// Image per modality, in the order of [`Modality::ALL`].
+    /// Image per modality, in the order of [`Modality::ALL`]; the same for all where it is a stack.
     pub images: [PathBuf; Modality::COUNT],
+    /// Places of the modalities in the file of all of them, if there is one.
+    pub stack: Option<StackPlaces>,
     /// Absent for unlabelled cases.
     pub labels: Option<PathBuf>,
     /// File that is not 0 where tissue is, if the run's settings name one.
@@ -61,15 +79,28 @@ pub struct CaseFiles {
 impl CaseFiles {
     /// Returns the paths of all files that decide the case, in the order of reading.
     pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        self.images.iter().chain(&self.labels).chain(&self.mask)
+        let images = if self.stack.is_some() { &self.images[..1] } else { &self.images[..] };
+        images.iter().chain(&self.labels).chain(&self.mask)
+    }
+
+    /// Reads the grid of the case from the start of its first file.
+    ///
+    /// # Errors
+    /// Those of [`crate::brats::read_grid`].
+    pub fn read_grid(&self) -> Result<SourceGrid, CaseError> {
+        read_volume_grid(&self.images[0], self.stack.map_or(1, |stack| stack.volumes))
     }
 }
 
 /// Cases of a folder.
 #[derive(Debug)]
 pub struct Dataset {
-    /// The naming of most cases; the older one where two are equal.
+    /// Layout of most cases; the older one where two are equal.
     pub layout: Layout,
+    /// Reason why it is that layout, as a sentence without its end.
+    pub layout_reason: String,
+    /// Description of that layout.
+    pub description: DatasetDescription,
     /// The label scheme of that layout, and its source; each case carries its own scheme.
     pub labels: ChosenScheme,
     /// Schemes that the names of the cases allow.
@@ -89,7 +120,8 @@ impl Dataset {
     }
 }
 
-/// Finds the cases in a dataset's folder, or the one case whose folder it is.
+/// Finds the cases in a dataset's folder, or the one case whose folder it is, in the layout that a
+/// description beside the data says or that its names fit.
 ///
 /// # Errors
 /// If the folder cannot be listed, holds nothing that any layout names, or names leave open what a
@@ -98,185 +130,146 @@ pub fn discover_cases(
     folder: &Path,
     labels: impl Into<SchemeRequest>,
 ) -> Result<Dataset, CaseError> {
-    let mut walk = FolderScan { request: labels.into(), ..FolderScan::default() };
-    walk.visit_folder(folder, &name_of(folder), None, 0)?;
-    walk.name_schemes.check_request(folder, walk.request)?;
-    let mut layouts = BTreeMap::<Layout, (usize, ChosenScheme)>::new();
-    for (layout, labels) in &walk.layouts {
-        layouts.entry(*layout).or_insert((0, *labels)).0 += 1;
+    discover_described_cases(folder, None, labels)
+}
+
+/// Finds the cases in a dataset's folder as [`discover_cases`] does, in the layout that the file
+/// `description` says, if one is given.
+///
+/// # Errors
+/// As [`discover_cases`], and if the description cannot be used.
+pub fn discover_described_cases(
+    folder: &Path,
+    description: Option<&Path>,
+    labels: impl Into<SchemeRequest>,
+) -> Result<Dataset, CaseError> {
+    let choice = LayoutChoice::of_folder(folder, description)?;
+    let mut scan = FolderScan::of_folder(folder, &choice)?;
+    let mut found = FoundCases { request: labels.into(), ..FoundCases::default() };
+    found.problems.append(&mut scan.problems);
+    for case in std::mem::take(&mut scan.found).into_cases(&choice.layouts) {
+        let layout = &choice.layouts[case.layout];
+        found.add_case(case, layout);
+    }
+    found.name_schemes.check_request(folder, found.request)?;
+    let total = found.layouts.len();
+    let mut layouts = BTreeMap::<(Layout, usize), (usize, ChosenScheme)>::new();
+    for (place, labels) in &found.layouts {
+        let name = choice.layouts[*place].layout_name();
+        layouts.entry((name, *place)).or_insert((0, *labels)).0 += 1;
     }
     // Of equal counts the last is taken, so the order is turned.
     let most = layouts.into_iter().rev().max_by_key(|(_, (count, _))| *count);
-    let Some((layout, (_, labels))) = most else { return Err(walk.no_case_error(folder)) };
-
-    walk.cases.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.images.cmp(&b.images)));
-    let mut cases: Vec<CaseFiles> = Vec::with_capacity(walk.cases.len());
-    for case in walk.cases {
-        match cases.last() {
-            Some(last) if last.id == case.id => {
-                walk.problems.push((
-                    case.id.to_string(),
-                    duplicate_error(&case.id, &last.images[0], &case.images[0]),
-                ));
-            }
-            _ => cases.push(case),
+    let Some(((layout, place), (count, labels))) = most else {
+        scan.problems = found.problems;
+        return Err(scan.no_case_error(folder));
+    };
+    let description = choice.layouts[place].clone();
+    let layout_reason = match &choice.file {
+        Some(file) => format!("as {} says", file.display()),
+        None => {
+            let names = description.shown_patterns().join(" or ");
+            format!("{count} of {total} cases have the names {names}")
         }
-    }
-    walk.problems.extend(walk.doubled.take().map(|doubled| (String::new(), doubled.into_error())));
-    walk.problems.sort_by(|(a, one), (b, other)| a.cmp(b).then(one.subject.cmp(&other.subject)));
-    let problems = walk.problems.into_iter().map(|(_, problem)| problem).collect();
-    Ok(Dataset { layout, labels, name_schemes: walk.name_schemes, cases, problems })
+    };
+    let FoundCases { name_schemes, .. } = &mut found;
+    let name_schemes = std::mem::take(name_schemes);
+    let (cases, problems) = found.into_sorted();
+    Ok(Dataset { layout, layout_reason, description, labels, name_schemes, cases, problems })
 }
 
-/// The folder's own name, also where the path ends in `.` or `..`.
-fn name_of(folder: &Path) -> String {
-    let resolved = || folder.canonicalize().ok().and_then(|path| last_name(&path));
-    last_name(folder).or_else(resolved).unwrap_or_default()
-}
-
-fn last_name(path: &Path) -> Option<String> {
-    path.file_name().map(|name| name.to_string_lossy().into_owned())
-}
-
-/// Recursive search of a folder for cases.
+/// Cases of a folder, and what is wrong with which.
 #[derive(Default)]
-struct FolderScan {
+struct FoundCases {
     cases: Vec<CaseFiles>,
-    /// Layout and label scheme of each case folder, complete or not.
-    layouts: Vec<(Layout, ChosenScheme)>,
+    /// Place of the layout and label scheme of each case, complete or not.
+    layouts: Vec<(usize, ChosenScheme)>,
     request: SchemeRequest,
     name_schemes: NameSchemes,
     /// Errors with the name that they are sorted by.
     problems: Vec<(String, CaseError)>,
-    /// First NIfTI file that fits no layout, and their number.
-    stray: Option<(PathBuf, usize)>,
     /// Files that are there compressed and not.
     doubled: Option<DoubledFiles>,
-    /// Resolved folders from the root to the one that is visited.
-    above: Vec<PathBuf>,
 }
 
-impl FolderScan {
-    fn visit_folder(
-        &mut self,
-        folder: &Path,
-        name: &str,
-        grade: Option<TumourGrade>,
-        depth: usize,
-    ) -> Result<(), CaseError> {
-        let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        self.above.push(resolved);
-        let visited = self.visit_listed(folder, name, grade, depth);
-        self.above.pop();
-        visited
-    }
-
-    /// Visits the folder that `above` ends with.
-    fn visit_listed(
-        &mut self,
-        folder: &Path,
-        name: &str,
-        grade: Option<TumourGrade>,
-        depth: usize,
-    ) -> Result<(), CaseError> {
-        let FolderListing { files, folders, problems } =
-            FolderListing::of_folder(folder, &self.above)?;
-        self.problems.extend(problems.into_iter().map(|problem| (name.to_owned(), problem)));
-        if let Some(named) = layout::identify_files(name, &files) {
-            self.add_case(folder, name, grade, named);
-            return Ok(());
-        }
-        self.report_strays(folder, name, &files);
-        if depth == MAX_DEPTH {
-            return Ok(());
-        }
-        let grade_below = TumourGrade::of_folder(name).or(grade);
-        for child in folders {
-            let visited = self.visit_folder(&folder.join(&child), &child, grade_below, depth + 1);
-            if let Err(unreadable) = visited {
-                self.problems.push((child, unreadable));
+impl FoundCases {
+    fn add_case(&mut self, case: AssembledCase, layout: &DatasetDescription) {
+        let AssembledCase { name, images, labels, folder, doubled, .. } = case;
+        let schemes = layout.schemes();
+        self.name_schemes.add_case(&name, schemes);
+        let request = match self.request {
+            SchemeRequest::TrainedWith(run)
+                if !layout.is_much_used() && !schemes.contains(&run) =>
+            {
+                SchemeRequest::FromNames
             }
-        }
-        Ok(())
-    }
-
-    fn add_case(
-        &mut self,
-        folder: &Path,
-        name: &str,
-        grade: Option<TumourGrade>,
-        named: NamedFiles,
-    ) {
-        let schemes = named.naming.schemes;
-        self.name_schemes.add_case(name, schemes);
-        let labels = choose_for_case(name, schemes, self.request);
-        self.layouts.push((named.naming.layout, labels));
-        if let Some(problem) = case_id_problem(name) {
+            request => request,
+        };
+        let chosen = choose_for_case(&name, schemes, request);
+        self.layouts.push((case.layout, chosen));
+        if let Some(problem) = case_id_problem(&name) {
             let subject = format!("case {name:?} in {}", folder.display());
             let remedy = "rename the folder and its files";
             let error = CaseError::new(Reason::Format, subject, problem, remedy);
-            self.problems.push((name.to_owned(), error));
+            self.problems.push((name, error));
             return;
         }
-        if let Some(first) = named.doubled.first() {
-            let first = folder.join(first);
-            let doubled = self.doubled.get_or_insert(DoubledFiles { first, count: 0 });
-            doubled.count += named.doubled.len();
+        if let Some(first) = doubled.first() {
+            let doubled_files = DoubledFiles { first: first.clone(), count: 0 };
+            self.doubled.get_or_insert(doubled_files).count += doubled.len();
         }
-        let missing: Vec<&str> = named
-            .images
-            .iter()
-            .filter_map(|image| image.as_ref().err().map(String::as_str))
-            .collect();
-        if !missing.is_empty() {
-            let error = CaseError::new(
-                Reason::Missing,
-                format!("case {name}"),
-                format!("{} is not in {}", missing.join(" and "), folder.display()),
-                "download the case again, or move its folder away",
-            );
-            self.problems.push((name.to_owned(), error));
+        let Some(patient) = layout.patient_of(&name, &case.parts) else {
+            self.problems.push((name.clone(), no_patient_error(&name, layout)));
             return;
+        };
+        match images {
+            Err(error) => self.problems.push((name, error)),
+            Ok(images) => self.cases.push(CaseFiles {
+                id: CaseId::new(name),
+                patient,
+                images,
+                stack: case.stack,
+                labels,
+                mask: None,
+                scheme: chosen.scheme,
+                grade: case.grade,
+                max_voxels: DEFAULT_MAX_VOXELS,
+            }),
         }
-        let path = |image: Result<String, String>| folder.join(image.unwrap_or_default());
-        self.cases.push(CaseFiles {
-            id: CaseId::new(name),
-            patient: named.naming.patient_of(name),
-            images: named.images.map(path),
-            labels: named.labels.map(|file| folder.join(file)),
-            mask: None,
-            scheme: labels.scheme,
-            grade,
-            max_voxels: DEFAULT_MAX_VOXELS,
-        });
     }
 
-    /// Reports NIfTI files outside case folders: else a case of another naming would vanish unseen.
-    fn report_strays(&mut self, folder: &Path, name: &str, files: &BTreeSet<String>) {
-        let strays: Vec<&String> = files.iter().filter(|file| layout::is_nifti(file)).collect();
-        let Some(first) = strays.first() else { return };
-        let (_, count) = self.stray.get_or_insert((folder.join(first), 0));
-        *count += strays.len();
-        let error = CaseError::new(
-            Reason::Missing,
-            folder.display(),
-            format!("{first} fits no layout{}", and_more_text(strays.len() - 1)),
-            "name folder and files after the case, or move them away",
-        );
-        self.problems.push((name.to_owned(), error));
+    /// Cases sorted by id, each once, and problems sorted by name.
+    fn into_sorted(mut self) -> (Vec<CaseFiles>, Vec<CaseError>) {
+        self.cases.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.images.cmp(&b.images)));
+        let mut cases: Vec<CaseFiles> = Vec::with_capacity(self.cases.len());
+        for case in self.cases {
+            match cases.last() {
+                Some(last) if last.id == case.id => {
+                    self.problems.push((
+                        case.id.to_string(),
+                        duplicate_error(&case.id, &last.images[0], &case.images[0]),
+                    ));
+                }
+                _ => cases.push(case),
+            }
+        }
+        let doubled = self.doubled.map(|doubled| (String::new(), doubled.into_error()));
+        self.problems.extend(doubled);
+        self.problems
+            .sort_by(|(a, one), (b, other)| a.cmp(b).then(one.subject.cmp(&other.subject)));
+        (cases, self.problems.into_iter().map(|(_, problem)| problem).collect())
     }
+}
 
-    fn no_case_error(&self, folder: &Path) -> CaseError {
-        let mut problem = format!("holds no case; looked for {}", layout::naming_patterns());
-        if let Some((file, count)) = &self.stray {
-            problem = format!("{problem}, found {}{}", file.display(), and_more_text(count - 1));
-        }
-        if let (None, Some((_, first))) = (&self.stray, self.problems.first()) {
-            problem = format!("{problem}; {}: {}", first.subject, first.problem);
-        }
-        let remedy = "name the folder that holds the case folders, or one case folder";
-        CaseError::new(Reason::Missing, folder.display(), problem, remedy)
-    }
+fn no_patient_error(case: &str, layout: &DatasetDescription) -> CaseError {
+    let patterns: Vec<String> =
+        layout.patient.iter().map(|own| format!("{:?}", own.to_string())).collect();
+    CaseError::new(
+        Reason::Format,
+        format!("case {case}"),
+        format!("has no patient by patient = [{}]", patterns.join(", ")),
+        "add a pattern that fits it, such as \"{patient}\" where a case is a patient's only one",
+    )
 }
 
 #[cfg(test)]

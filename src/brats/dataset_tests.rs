@@ -14,7 +14,7 @@ fn put(root: &Path, files: &[&str]) {
 }
 
 fn put_case(folder: &Path, endings: &[&str]) {
-    let name = name_of(folder);
+    let name = folder.file_name().unwrap().to_string_lossy();
     for ending in endings {
         put(folder, &[&format!("{name}{ending}.nii.gz")]);
     }
@@ -37,7 +37,7 @@ fn grades_come_from_the_folders_and_cases_are_sorted() {
             ("c", None, false)
         ]
     );
-    assert_eq!((found.layout, found.problems.len()), (Layout::Brats2018, 0));
+    assert_eq!((found.layout.name(), found.problems.len()), ("brats2018", 0));
     assert!(found.cases[1].images[3].ends_with("data/HGG/b/b_flair.nii.gz"));
 }
 
@@ -48,7 +48,7 @@ fn a_single_case_folder_is_a_dataset() {
     put_case(&folder, &IMAGES);
     for path in [folder.clone(), folder.join(".")] {
         let found = discover_cases(&path, None).unwrap();
-        assert_eq!((found.layout, found.cases.len()), (Layout::Brats2020, 1));
+        assert_eq!((found.layout.name(), found.cases.len()), ("brats2020", 1));
     }
 }
 
@@ -75,7 +75,7 @@ fn a_folder_without_cases_is_an_error_that_says_what_was_looked_for() {
     let root = tempfile::tempdir().unwrap();
     put(root.path(), &["imagesTr/BRATS_001.nii.gz", "imagesTr/._BRATS_001.nii.gz"]);
     let error = discover_cases(root.path(), None).unwrap_err().to_string();
-    assert!(error.contains("CASE{-t1n,-t1c,-t2w,-t2f}"), "{error}");
+    assert!(error.contains("CASE/CASE-{t1n,t1c,t2w,t2f}"), "{error}");
     assert!(error.contains("found ") && error.contains("BRATS_001.nii.gz"), "{error}");
     assert_eq!(discover_cases(&root.path().join("no"), None).unwrap_err().reason, Reason::Missing);
 }
@@ -88,6 +88,116 @@ fn the_layout_of_most_cases_names_the_dataset() {
         put_case(&root.path().join(case), &["-t1n", "-t1c", "-t2w", "-t2f", "-seg"]);
     }
     let found = discover_cases(root.path(), None).unwrap();
-    assert_eq!((found.layout, found.labels.scheme), (Layout::Brats2023, LabelScheme::Brats2023));
+    assert_eq!((found.layout.name(), found.labels.scheme), ("brats2023", LabelScheme::Brats2023));
     assert_eq!(found.cases.iter().filter(|c| c.scheme == LabelScheme::Brats2018).count(), 1);
+}
+
+#[test]
+fn labels_named_in_another_releases_way_do_not_hide_the_images() {
+    let root = tempfile::tempdir().unwrap();
+    put_case(&root.path().join("a"), &[&IMAGES[..], &["-seg"]].concat());
+    put_case(&root.path().join("b"), &["-seg"]);
+    let found = discover_cases(root.path(), None).unwrap();
+    assert_eq!((found.layout.name(), &found.cases[0].labels), ("brats2018", &None));
+    assert!(found.problems[0].to_string().contains("b-t1n.nii.gz and b-t1c.nii.gz"));
+}
+
+#[test]
+fn the_compressed_file_is_preferred_and_the_misnamed_labels_are_found_in_2020_only() {
+    let root = tempfile::tempdir().unwrap();
+    let hidden = "W39_1998.09.19_Segm.nii";
+    for case in ["a", "BraTS20_Training_355"] {
+        put_case(&root.path().join(case), &IMAGES);
+        put(&root.path().join(case), &[hidden, &format!("{case}_t1.nii")]);
+    }
+    let found = discover_cases(root.path(), None).unwrap();
+    let [misnamed, other] = &found.cases[..] else { panic!("two cases") };
+    assert!(misnamed.labels.as_ref().is_some_and(|path| path.ends_with(hidden)));
+    assert!(other.labels.is_none() && other.images[0].ends_with("a/a_t1.nii.gz"));
+    let problem = found.problems[0].to_string();
+    assert!(problem.contains("_t1.nii: is there compressed as well (and 1 more)"), "{problem}");
+}
+
+#[test]
+fn a_description_beside_the_data_says_how_cases_are_found() {
+    let root = tempfile::tempdir().unwrap();
+    let text = r#"
+        label_scheme = "brats2023"
+        images = "sub-{subject}/{scan}/anat_{modality}.nii[.gz]"
+        label_files = "truth/{subject}_{scan}.nii.gz"
+        case = "{subject}-{scan}"
+        patient = "{patient}-*"
+
+        [modalities]
+        t1 = "T1w"
+        t1ce = ["ce-T1w", "T1post"]
+        t2 = "T2w"
+        flair = "FLAIR"
+    "#;
+    fs::write(root.path().join("dataset.toml"), text).unwrap();
+    for (scan, post) in [("sub-7/1", "ce-T1w"), ("sub-7/2", "T1post"), ("sub-8/1", "ce-T1w")] {
+        for name in ["T1w", post, "T2w", "FLAIR"] {
+            put(root.path(), &[&format!("{scan}/anat_{name}.nii")]);
+        }
+    }
+    put(root.path(), &["truth/7_2.nii.gz", "sub-9/1/anat_T2w.nii", "other/x.nii"]);
+    let found = discover_cases(root.path(), None).unwrap();
+    let cases: Vec<_> = found
+        .cases
+        .iter()
+        .map(|case| (case.id.as_str(), case.patient.to_string(), case.labels.is_some()))
+        .collect();
+    let expected = [("7-1", "7", false), ("7-2", "7", true), ("8-1", "8", false)];
+    assert_eq!(cases, expected.map(|(id, patient, has)| (id, patient.to_owned(), has)));
+    assert!(found.cases[1].images[1].ends_with("sub-7/2/anat_T1post.nii"));
+    assert_eq!(found.layout.name(), "described");
+    assert!(found.layout_reason.ends_with("dataset.toml says"), "{}", found.layout_reason);
+    let problems: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+    let missing = "anat_T1w.nii.gz and anat_ce-T1w.nii.gz and anat_FLAIR.nii.gz is not in";
+    assert!(problems[0].contains("case 9-1: ") && problems[0].contains(missing), "{problems:#?}");
+    assert!(problems[1].contains("x.nii fits no layout"), "{problems:#?}");
+}
+
+#[test]
+fn two_dates_of_one_case_are_never_mixed() {
+    let root = tempfile::tempdir().unwrap();
+    let files = ["t1", "t1Gd", "t2", "flair"].map(|name| format!("TCGA-1/TCGA-1_2001_{name}.nii"));
+    put(root.path(), &files.each_ref().map(String::as_str));
+    put(root.path(), &["TCGA-1/TCGA-1_2002_t1.nii", "TCGA-1/TCGA-1_2001_GlistrBoost.nii"]);
+    let found = discover_cases(root.path(), None).unwrap();
+    assert_eq!((found.layout.name(), found.cases.len()), ("tcga", 1));
+    assert!(found.cases[0].labels.is_none(), "made by a program, corrected by nobody");
+    let problem = found.problems[0].to_string();
+    assert!(problem.contains("TCGA-1_2002_t1Gd.nii.gz and"), "{problem}");
+}
+
+#[test]
+fn folders_named_as_files_are_the_file_in_them() {
+    let root = tempfile::tempdir().unwrap();
+    let case = "BraTS2021_00714";
+    for (at, name) in ["t1", "t1ce", "t2", "flair", "seg"].into_iter().enumerate() {
+        let inner = format!("{case}/{case}_{name}.nii/0000{at}_brain_{name}.nii");
+        let whole = format!("{case}/{case}_{name}.nii");
+        put(root.path(), &[if at == 4 { &whole } else { &inner }]);
+    }
+    let found = discover_cases(root.path(), None).unwrap();
+    assert_eq!((found.layout.name(), found.problems.len()), ("brats2021", 0));
+    assert!(found.cases[0].images[3].ends_with("BraTS2021_00714_flair.nii/00003_brain_flair.nii"));
+    assert!(found.cases[0].labels.is_some());
+}
+
+#[test]
+fn files_of_all_cases_may_lie_in_one_folder() {
+    let root = tempfile::tempdir().unwrap();
+    for case in ["a", "b"] {
+        for ending in ["-t1n", "-t1c", "-t2w", "-t2f", "-seg"] {
+            put(root.path(), &[&format!("{case}{ending}.nii.gz")]);
+        }
+    }
+    put(root.path(), &["c-t1n.nii.gz"]);
+    let found = discover_cases(root.path(), None).unwrap();
+    assert_eq!((found.layout.name(), found.cases.len()), ("flat2023", 2));
+    assert!(found.cases.iter().all(|case| case.labels.is_some()));
+    assert!(found.problems[0].to_string().contains("case c: c-t1c.nii.gz and"));
 }

@@ -27,8 +27,12 @@ pub(super) struct GridMatch {
 }
 
 impl<'a> FileGrid<'a> {
-    pub(super) fn from_file(path: &'a Path, packed: &RawVolume) -> Result<Self, CaseError> {
-        let dims = packed.header.volume_dims(path)?;
+    pub(super) fn from_file(
+        path: &'a Path,
+        packed: &RawVolume,
+        volumes: usize,
+    ) -> Result<Self, CaseError> {
+        let dims = packed.header.volume_dims(path, volumes)?;
         Ok(Self { path, source: source_grid(dims, packed.header.world_from_voxel) })
     }
 

@@ -1,15 +1,18 @@
 //! Listing of one folder of a dataset: names that can be used, and what is wrong with the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::base::{CaseError, Reason, fs};
+use crate::brats::layout::is_nifti;
 
 /// Names in a folder, without the hidden ones (`._*` is what macOS leaves beside a file).
 #[derive(Default)]
 pub(super) struct FolderListing {
-    pub(super) files: BTreeSet<String>,
+    /// Files by name. A folder that is named as a NIfTI file and holds one, as copies of BraTS on
+    /// Kaggle do, is that file.
+    pub(super) files: BTreeMap<String, PathBuf>,
     pub(super) folders: BTreeSet<String>,
     /// Errors of entries whose name or link cannot be used.
     pub(super) problems: Vec<CaseError>,
@@ -52,16 +55,33 @@ impl FolderListing {
         let name = name.to_string_lossy().into_owned();
         // Links are followed: datasets are often linked together from several disks.
         if path.is_dir() {
-            match path.is_symlink() && leads_above(path, above) {
-                true => self.problems.push(link_error(path, "links to a folder that it is in")),
-                false => _ = self.folders.insert(name),
+            if path.is_symlink() && leads_above(path, above) {
+                self.problems.push(link_error(path, "links to a folder that it is in"));
+            } else if let Some(inner) = only_file_of(path, &name) {
+                self.files.insert(name, inner);
+            } else {
+                self.folders.insert(name);
             }
         } else if path.is_file() {
-            self.files.insert(name);
+            self.files.insert(name, path.to_owned());
         } else if path.is_symlink() {
             self.problems.push(link_error(path, "is a link to nothing, or to itself"));
         }
     }
+}
+
+/// The one NIfTI file of a folder that is named as one.
+fn only_file_of(folder: &Path, name: &str) -> Option<PathBuf> {
+    if !is_nifti(name) {
+        return None;
+    }
+    let named = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        is_nifti(&name) && !name.starts_with('.') && path.is_file()
+    };
+    let mut inner = fs::list_dir(folder).ok()?.into_iter().filter(named);
+    let only = inner.next();
+    if inner.next().is_some() { None } else { only }
 }
 
 fn leads_above(link: &Path, above: &[PathBuf]) -> bool {
@@ -94,7 +114,7 @@ mod tests {
         symlink("nowhere", here.join("gone")).unwrap();
         symlink("a", here.join("fine")).unwrap();
         let listing = FolderListing::of_folder(&here, std::slice::from_ref(&here)).unwrap();
-        assert_eq!(listing.files.into_iter().collect::<Vec<_>>(), ["file"]);
+        assert_eq!(listing.files.into_keys().collect::<Vec<_>>(), ["file"]);
         assert_eq!(listing.folders.into_iter().collect::<Vec<_>>(), ["a", "fine"]);
         let problems: Vec<String> = listing.problems.iter().map(ToString::to_string).collect();
         let wanted = [

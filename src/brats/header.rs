@@ -60,19 +60,27 @@ impl Header {
         self.shape.iter().product()
     }
 
-    /// The extent of one volume: axes after the third must be of length 1, and absent ones are.
-    pub(super) fn volume_dims(&self, path: &Path) -> Result<Dims, CaseError> {
+    /// The extent of one of `volumes` volumes along the fourth axis: other axes after the third must be
+    /// of length 1, and absent ones are.
+    pub(super) fn volume_dims(&self, path: &Path, volumes: usize) -> Result<Dims, CaseError> {
         let axis = |i: usize| self.shape.get(i).copied().unwrap_or(1);
         let dims = Dims::from_nifti([axis(0), axis(1), axis(2)]);
-        if self.voxel_count() == dims.voxel_count() {
+        if axis(3) == volumes && self.voxel_count() == dims.voxel_count() * volumes {
             return Ok(dims);
         }
-        Err(field_error(
-            path,
-            "dim",
-            format!("is {}: more than one volume", self.shape_text()),
-            "split it into one file per modality",
-        ))
+        let (problem, remedy) = match volumes {
+            1 => (
+                "more than one volume".to_owned(),
+                "split it into one file per modality, or, for images, write order = [\"flair\", \"t1\", \
+                 \"t1ce\", \"t2\"] in dataset.toml, as its volumes are (docs/datasets.md)",
+            ),
+            _ => (
+                format!("not the {volumes} volumes that the dataset's order names"),
+                "write an order with a name for each volume in dataset.toml, \"-\" for one that is not \
+                 used (docs/datasets.md)",
+            ),
+        };
+        Err(field_error(path, "dim", format!("is {}: {problem}", self.shape_text()), remedy))
     }
 
     /// The shape as users know it: `240x240x155`.
@@ -238,7 +246,7 @@ mod tests {
         let header = parsed(&[]).unwrap();
         assert_eq!(header.shape_text(), "2x3x4");
         assert_eq!((header.voxel_count(), header.vox_offset, header.scaling), (24, 352, None));
-        assert_eq!(header.volume_dims(Path::new("a")).unwrap(), Dims([4, 3, 2]));
+        assert_eq!(header.volume_dims(Path::new("a"), 1).unwrap(), Dims([4, 3, 2]));
     }
 
     #[test]
@@ -296,9 +304,9 @@ mod tests {
         let path = Path::new("a.nii");
         let one = parsed(&[(40, &4i16.to_le_bytes())]).unwrap();
         assert_eq!(one.shape, [2, 3, 4, 1]);
-        assert_eq!(one.volume_dims(path).unwrap(), Dims([4, 3, 2]));
+        assert_eq!(one.volume_dims(path, 1).unwrap(), Dims([4, 3, 2]));
         let four = parsed(&[(40, &4i16.to_le_bytes()), (48, &4i16.to_le_bytes())]).unwrap();
-        assert!(four.volume_dims(path).unwrap_err().to_string().contains("2x3x4x4"));
+        assert!(four.volume_dims(path, 1).unwrap_err().to_string().contains("2x3x4x4"));
     }
 
     proptest! {

@@ -2,14 +2,17 @@
 
 mod bytes;
 mod case;
+mod case_assembly;
 mod content_stream;
 mod dataset;
 pub mod datatype;
+mod description;
 mod discovery_errors;
 mod examine;
 mod fields;
 mod file_grid;
 mod folder_listing;
+mod folder_scan;
 mod gzip;
 pub mod header;
 mod inspect;
@@ -26,7 +29,13 @@ mod scheme;
 mod write;
 
 pub use case::{CaseHeaders, CaseReader, LabelVolume, read_labels_only};
-pub use dataset::{CaseFiles, Dataset, TumourGrade, discover_cases};
+pub use dataset::{
+    CaseFiles, Dataset, StackPlaces, TumourGrade, discover_cases, discover_described_cases,
+};
+pub use description::{
+    BUILT_IN_LAYOUTS, DESCRIPTION_FILE, DatasetDescription, ModalityNames, NamePattern, OneOrMany,
+    find_built_in,
+};
 pub use examine::{CaseExamination, ExaminedImage, LocatedFinding, examine_cases};
 pub use inspect::{CaseReport, Depth, FileReport, FolderReport, inspect_file, inspect_folder};
 pub use layout::{Layout, names_labels, schemes_of_case_name};

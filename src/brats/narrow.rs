@@ -89,6 +89,27 @@ pub(super) fn decode_voxels(
         .map_err(|error| CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY))
 }
 
+/// Decompresses a file of several volumes and converts those at `places`, each for itself: a stack's
+/// volumes are what they would be in files of their own.
+pub(super) fn decode_volumes(
+    packed: &RawVolume,
+    volumes: usize,
+    places: &[usize],
+    buffers: &CaseBuffers,
+) -> Result<Vec<Voxels>, CaseError> {
+    let RawVolume { path, raw, header, .. } = packed;
+    let mut stored = buffers.bytes.take();
+    let length = header.voxel_count() * header.datatype.bytes_per_voxel();
+    bytes::decompress_into(path, raw, header.vox_offset, length, &mut stored)?;
+    let one = length / volumes;
+    let convert =
+        |place: &usize| convert_voxels(&stored[place * one..][..one], header, &buffers.intensities);
+    let converted: Result<Vec<Voxels>, OutOfMemory> = places.iter().map(convert).collect();
+    buffers.bytes.give_back(stored);
+    converted
+        .map_err(|error| CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY))
+}
+
 /// Hands every value of a file to `visit`, in the file's order, without keeping one.
 pub(super) fn visit_values(
     packed: &RawVolume,

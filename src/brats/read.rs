@@ -98,11 +98,16 @@ pub fn read_volume(path: &Path) -> Result<NiftiImage, CaseError> {
 /// # Errors
 /// Those of [`read_volume`] that the header shows.
 pub fn read_grid(path: &Path) -> Result<SourceGrid, CaseError> {
+    read_volume_grid(path, 1)
+}
+
+/// Reads the grid of each of the volumes of a file from its start.
+pub(super) fn read_volume_grid(path: &Path, volumes: usize) -> Result<SourceGrid, CaseError> {
     let path = header_path(path);
     let raw = bytes::read_start(&path, START_BYTES)?;
     let head = bytes::content_start(&path, &raw, NIFTI_2_BYTES)?;
     let header = Header::parse(&path, &head)?;
-    Ok(source_grid(header.volume_dims(&path)?, header.world_from_voxel))
+    Ok(source_grid(header.volume_dims(&path, volumes)?, header.world_from_voxel))
 }
 
 /// The half of a pair that holds the header; any other name is its own header.

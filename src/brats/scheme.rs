@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::{CaseError, Reason};
+use crate::brats::description::{DatasetDescription, all_built_in};
 use crate::brats::labels::read_label_values;
-use crate::brats::layout::NAMINGS;
 use crate::brats::schemes_of_case_name;
 use crate::volume::LabelScheme;
 
@@ -77,13 +77,13 @@ pub struct ChosenScheme {
 #[derive(Debug, Default)]
 pub struct NameSchemes {
     /// First case and number of cases by the schemes that their names allow, the usual one first.
-    cases: BTreeMap<&'static [LabelScheme], (String, usize)>,
+    cases: BTreeMap<Vec<LabelScheme>, (String, usize)>,
 }
 
 impl NameSchemes {
     /// Adds a case.
-    pub fn add_case(&mut self, case: &str, schemes: &'static [LabelScheme]) {
-        self.cases.entry(schemes).or_insert_with(|| (case.to_owned(), 0)).1 += 1;
+    pub fn add_case(&mut self, case: &str, schemes: &[LabelScheme]) {
+        self.cases.entry(schemes.to_vec()).or_insert_with(|| (case.to_owned(), 0)).1 += 1;
     }
 
     /// Schemes that all names allow; empty where names tell nothing.
@@ -93,7 +93,7 @@ impl NameSchemes {
     pub fn common_schemes(&self, folder: &Path) -> Result<Vec<LabelScheme>, CaseError> {
         let mut lists = self.cases.keys();
         let Some(first) = lists.next() else { return Ok(Vec::new()) };
-        let mut common = first.to_vec();
+        let mut common = first.clone();
         lists.for_each(|list| common.retain(|scheme| list.contains(scheme)));
         if common.is_empty() { Err(self.mixture_error(folder)) } else { Ok(common) }
     }
@@ -322,7 +322,7 @@ pub(super) fn other_schemes_text(
 ) -> String {
     let mut fitting = schemes_defining(&LabelScheme::ALL, &values.into_iter().collect());
     let is_of_same_names = |other: &LabelScheme| {
-        let schemes = NAMINGS.iter().map(|naming| naming.schemes);
+        let schemes = all_built_in().iter().map(DatasetDescription::schemes);
         schemes.into_iter().any(|names| names.contains(&scheme) && names.contains(other))
     };
     fitting.sort_by_key(|other| !is_of_same_names(other));

@@ -85,44 +85,68 @@ pub(super) fn interleave_modalities(
     Ok(images)
 }
 
-/// Crops the labels to the box into `into`.
-pub(super) fn crop_labels(
-    labels: &[u8],
-    dims: Dims,
-    brain: &Box3,
-    mut into: Vec<u8>,
-) -> Result<Vec<u8>, OutOfMemory> {
-    reserve_values(&mut into, brain.dims.voxel_count())?;
-    for row in brain.row_ranges(dims) {
-        into.extend_from_slice(&labels[row]);
-    }
-    Ok(into)
+/// Labels tested together; nearly all such runs are background.
+const LABEL_RUN: usize = 64;
+
+/// Canonical labels of a case, inside and outside of its brain box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitLabels {
+    /// Labels `[d, h, w]` of the box.
+    pub inside: Vec<u8>,
+    /// Labels of the voxels outside the box, ascending.
+    pub outside: Vec<OutsideLabel>,
+    /// Ranges of `inside` that are not all background.
+    labelled: Vec<Range<usize>>,
 }
 
-/// Collects the labels outside the box, ascending.
-pub(super) fn collect_outside(labels: &[u8], dims: Dims, brain: &Box3) -> Vec<OutsideLabel> {
-    let [_, height, width] = dims.0;
-    let box_columns = brain.start[2]..brain.start[2] + brain.dims.0[2];
-    let mut outside = Vec::new();
-    for (row, labels) in labels.chunks_exact(width).enumerate() {
-        let crosses_box = brain.contains_voxel([row / height, row % height, brain.start[2]]);
-        let pieces = if crosses_box {
-            [0..box_columns.start, box_columns.end..width]
-        } else {
-            [0..width, width..width]
-        };
-        for columns in pieces {
-            if labels[columns.clone()].iter().fold(0, |seen, v| seen | v) == label::BACKGROUND {
-                continue;
-            }
-            let labelled = columns.filter(|column| labels[*column] != label::BACKGROUND);
-            outside.extend(labelled.map(|column| OutsideLabel {
-                voxel: (row * width + column) as u32,
-                label: labels[column],
-            }));
+impl SplitLabels {
+    /// Splits the labels of a grid of `dims` at the box; those inside go into `into`, which is empty.
+    pub(super) fn at_box(
+        all: &[u8],
+        dims: Dims,
+        brain: &Box3,
+        mut into: Vec<u8>,
+    ) -> Result<Self, OutOfMemory> {
+        reserve_values(&mut into, brain.dims.voxel_count())?;
+        let mut outside = Vec::new();
+        let mut done = 0;
+        for row in brain.row_ranges(dims) {
+            // Between two rows of the box, memory is outside.
+            collect_outside(all, done..row.start, &mut outside);
+            done = row.end;
+            into.extend_from_slice(&all[row]);
         }
+        collect_outside(all, done..all.len(), &mut outside);
+        Ok(Self { outside, ..Self::inside_box(into) })
     }
-    outside
+
+    /// Takes the labels of a box outside which there are none.
+    pub fn inside_box(inside: Vec<u8>) -> Self {
+        let runs = inside.chunks(LABEL_RUN).enumerate().filter(|(_, run)| !is_background(run));
+        let labelled = runs.map(|(at, run)| at * LABEL_RUN..at * LABEL_RUN + run.len()).collect();
+        Self { inside, outside: Vec::new(), labelled }
+    }
+
+    /// Iterates over the labelled voxels of the box: their offset and label.
+    pub fn labelled_inside(&self) -> impl Iterator<Item = (usize, u8)> {
+        let places = self.labelled.iter().cloned().flatten();
+        places
+            .map(|place| (place, self.inside[place]))
+            .filter(|(_, label)| *label != label::BACKGROUND)
+    }
+}
+
+fn collect_outside(all: &[u8], gap: Range<usize>, outside: &mut Vec<OutsideLabel>) {
+    if is_background(&all[gap.clone()]) {
+        return;
+    }
+    let labelled = gap.filter(|place| all[*place] != label::BACKGROUND);
+    outside.extend(labelled.map(|place| OutsideLabel { voxel: place as u32, label: all[place] }));
+}
+
+/// True for labels that are all background, by one vectorised OR.
+fn is_background(labels: &[u8]) -> bool {
+    labels.iter().fold(0, |seen, label| seen | label) == label::BACKGROUND
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Preprocessing of a decoded case: brain box, encoding, crop, interleaving, statistics, foreground
 //! index. The hot path of ingest, also for a case that is used once and never stored.
 
+use std::mem;
+
 use crate::base::{CaseError, FREE_MEMORY, Fingerprint, OutOfMemory, Reason};
 use crate::buffers::CaseBuffers;
-use crate::cache::brain_box::{collect_outside, crop_labels, interleave_modalities};
-use crate::cache::foreground::{self, Foreground};
+use crate::cache::brain_box::{SplitLabels, interleave_modalities};
+use crate::cache::foreground::{Foreground, index_foreground};
 use crate::cache::treatment::{
     ImageTreatment, check_information, choose_treatment, locate_tumour, measure_counted,
 };
@@ -118,14 +120,14 @@ pub fn prepare_in_buffers(
     let mut images = interleave_modalities(planes, dims, &brain, buffers.interleaved.take())
         .map_err(no_memory)?;
     let mut counts = TissueCounts::of_images(&images);
-    let all_labels = volumes.labels.as_deref();
-    let mut outside = all_labels.map(|labels| collect_outside(labels, dims, &brain));
+    let split = |brain: &Box3| {
+        let all = volumes.labels.as_deref();
+        all.map(|all| SplitLabels::at_box(all, dims, brain, buffers.bytes.take())).transpose()
+    };
+    let mut labels = split(&brain).map_err(no_memory)?;
     let mut findings = treatment.findings;
     if treatment.is_plain {
-        let tumour = all_labels.zip(outside.as_ref());
-        let tumour = tumour.map(|(labels, outside)| {
-            locate_tumour(labels, planes, (dims, &brain), outside.len() as u64)
-        });
+        let tumour = labels.as_ref().map(|labels| locate_tumour(labels, &images));
         let (certain, told) = measure_counted(dims, &counts, tumour);
         findings = told;
         if certain.iter().any(Option::is_some)
@@ -134,13 +136,10 @@ pub fn prepare_in_buffers(
             brain = smaller;
             images = interleave_modalities(planes, dims, &brain, images).map_err(no_memory)?;
             counts = TissueCounts::of_images(&images);
-            outside = all_labels.map(|labels| collect_outside(labels, dims, &brain));
+            labels.into_iter().for_each(|labels| buffers.bytes.give_back(labels.inside));
+            labels = split(&brain).map_err(no_memory)?;
         }
     }
-    let labels = all_labels
-        .map(|labels| crop_labels(labels, dims, &brain, buffers.bytes.take()))
-        .transpose()
-        .map_err(no_memory)?;
     let measured = counts.measure(&scales);
     let stats = measured.each_ref().map(|(stats, _)| *stats);
     check_information(case, &stats, config)?;
@@ -156,13 +155,11 @@ pub fn prepare_in_buffers(
         images,
         scales,
         histograms,
-        foreground: foreground::index_foreground(
-            labels.as_deref().unwrap_or_default(),
-            case.fingerprint,
-            config.foreground_cap,
-        ),
-        labels,
-        outside: outside.unwrap_or_default(),
+        foreground: labels.as_ref().map_or_else(Default::default, |labels| {
+            index_foreground(labels, case.fingerprint, config.foreground_cap)
+        }),
+        outside: labels.as_mut().map(|labels| mem::take(&mut labels.outside)).unwrap_or_default(),
+        labels: labels.map(|labels| labels.inside),
         description: CaseDescription {
             foreground: config.foreground.to_string(),
             meaning: CaseMeaning::of_scheme(case.scheme),

@@ -1,10 +1,8 @@
 //! Foreground index: a bounded sample of each region's voxels, to centre patches without a scan.
 
 use crate::base::{Domain, Fingerprint, KeyedRng, SampleKey};
+use crate::cache::brain_box::SplitLabels;
 use crate::volume::Region;
-
-/// Labels tested together; nearly all such runs are background.
-const RUN: usize = 64;
 
 /// Voxels of one region, in memory before a file is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,7 +29,7 @@ impl Foreground {
     }
 }
 
-/// Indexes canonical `labels`, at most `cap` voxels a region.
+/// Indexes the labels of a brain box, at most `cap` voxels a region.
 ///
 /// The sample is keyed by the source's fingerprint: the same files give the same index in every
 /// run.
@@ -39,20 +37,15 @@ impl Foreground {
 /// # Panics
 /// If there are more labels than u32 can number.
 pub fn index_foreground(
-    labels: &[u8],
+    labels: &SplitLabels,
     source: Fingerprint,
     cap: u32,
 ) -> [Foreground; Region::COUNT] {
-    assert!(u32::try_from(labels.len()).is_ok(), "places are stored as u32");
+    assert!(u32::try_from(labels.inside.len()).is_ok(), "places are stored as u32");
     let mut members: [Vec<u32>; Region::COUNT] = Default::default();
-    for (run, labels) in labels.chunks(RUN).enumerate() {
-        if labels.iter().fold(0, |seen, label| seen | label) == 0 {
-            continue;
-        }
-        for (place, &label) in labels.iter().enumerate().filter(|(_, label)| **label != 0) {
-            for region in Region::ALL.into_iter().filter(|region| region.contains(label)) {
-                members[region.index()].push((run * RUN + place) as u32);
-            }
+    for (place, label) in labels.labelled_inside() {
+        for region in Region::ALL.into_iter().filter(|region| region.contains(label)) {
+            members[region.index()].push(place as u32);
         }
     }
     let mut stream = 0;
@@ -93,10 +86,14 @@ mod tests {
 
     const SOURCE: Fingerprint = Fingerprint([3; 16]);
 
+    fn index_of(labels: &[u8], source: Fingerprint, cap: u32) -> [Foreground; Region::COUNT] {
+        index_foreground(&SplitLabels::inside_box(labels.to_vec()), source, cap)
+    }
+
     #[test]
     fn regions_nest_and_small_ones_are_kept_whole() {
         let labels = [label::ED, 0, label::ET, label::NCR, label::RC, label::ET];
-        let [et, tc, wt] = index_foreground(&labels, SOURCE, 10);
+        let [et, tc, wt] = index_of(&labels, SOURCE, 10);
         assert_eq!((et.count, et.voxels), (2, vec![2, 5]));
         assert_eq!((tc.count, tc.voxels), (3, vec![2, 3, 5]));
         assert_eq!((wt.count, wt.voxels), (4, vec![0, 2, 3, 5]));
@@ -105,11 +102,11 @@ mod tests {
     #[test]
     fn a_large_region_is_capped_ascending_distinct_and_keyed_by_the_source() {
         let labels = vec![label::ET; 1000];
-        let [et, tc, _] = index_foreground(&labels, SOURCE, 50);
+        let [et, tc, _] = index_of(&labels, SOURCE, 50);
         assert_eq!((et.count, et.voxels.len()), (1000, 50));
         assert!(et.voxels.windows(2).all(|pair| pair[0] < pair[1]));
-        assert_eq!(index_foreground(&labels, SOURCE, 50)[0], et);
-        assert_ne!(index_foreground(&labels, Fingerprint([4; 16]), 50)[0], et);
+        assert_eq!(index_of(&labels, SOURCE, 50)[0], et);
+        assert_ne!(index_of(&labels, Fingerprint([4; 16]), 50)[0], et);
         assert_ne!(tc.voxels, et.voxels, "regions draw from streams of their own");
     }
 
@@ -118,8 +115,7 @@ mod tests {
         let labels = vec![label::ET; 20];
         let mut times = [0u32; 20];
         for source in 0..2000u128 {
-            for &place in &index_foreground(&labels, Fingerprint(source.to_le_bytes()), 5)[0].voxels
-            {
+            for &place in &index_of(&labels, Fingerprint(source.to_le_bytes()), 5)[0].voxels {
                 times[place as usize] += 1;
             }
         }

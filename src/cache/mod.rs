@@ -35,6 +35,7 @@ mod volumes;
 mod writer;
 
 pub use annotation::{Annotation, AnnotationVoxels, AnnotationVoxelsView, MappedAnnotation};
+pub use brain_box::SplitLabels;
 pub use contents::{CaseContents, OutsideLabel, RawVoxel, prepare_in_buffers};
 pub use description::{
     BackgroundBasis, CaseDescription, CaseMeaning, Clipping, ModalityRecord, ResamplingRecord,

@@ -99,6 +99,16 @@ impl SourceFiles {
         let folder = resolved.to_string_lossy().into_owned();
         Ok(Self { files, state: SourceState { folder, place, state: state.finish() } })
     }
+
+    /// Takes up how the content of the files is ordered, where that is not the files' own.
+    #[must_use]
+    pub fn with_order(mut self, order: &[u8]) -> Self {
+        let mut state = Fingerprinter::default();
+        state.update(&self.state.state.0);
+        state.update(order);
+        self.state.state = state.finish();
+        self
+    }
 }
 
 fn add_text(to: &mut Fingerprinter, text: &OsStr) {

@@ -5,14 +5,16 @@
 //! that their statistics are made of. Every other image is measured first ([`crate::quality`]).
 
 use crate::base::{CaseError, Reason};
+use crate::cache::brain_box::SplitLabels;
 use crate::cache::{
-    BackgroundBasis, Clipping, IntensityStats, ModalityRecord, PreprocessConfig, TissueCounts,
+    BackgroundBasis, Clipping, IntensityStats, ModalityRecord, PreprocessConfig, RawVoxel,
+    TissueCounts,
 };
 use crate::quality::{
     BackgroundRange, CaseQuality, CertainTissue, ClipLimits, Consequence, ForegroundRule,
     ImageQuality, QualityFinding, QualityPolicy, Severity, TumourPlaces,
 };
-use crate::volume::{Box3, Case, Dims, Modality, Voxels, label};
+use crate::volume::{Case, Dims, Modality, Voxels};
 
 /// Treatment of one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -141,24 +143,14 @@ pub fn measure_counted(
     (quality.images.each_ref().map(ImageQuality::certain_tissue), told)
 }
 
-/// Places of the tumour in a case with `outside` labelled voxels outside its brain box, where no image
-/// has tissue.
-pub fn locate_tumour(
-    labels: &[u8],
-    planes: [&[i16]; Modality::COUNT],
-    (dims, brain): (Dims, &Box3),
-    outside: u64,
-) -> TumourPlaces {
+/// Places of the tumour in a case with interleaved `images` in its brain box, outside which no image has
+/// tissue.
+pub fn locate_tumour(labels: &SplitLabels, images: &[RawVoxel]) -> TumourPlaces {
+    let outside = labels.outside.len() as u64;
     let mut places = TumourPlaces { voxels: outside, in_background: outside };
-    for row in brain.row_ranges(dims) {
-        // Most rows have none, and are dismissed at once.
-        if labels[row.clone()].iter().fold(0, |seen, label| seen | label) == label::BACKGROUND {
-            continue;
-        }
-        for place in row.filter(|place| labels[*place] != label::BACKGROUND) {
-            places.voxels += 1;
-            places.in_background += u64::from(planes.iter().all(|plane| plane[place] == 0));
-        }
+    for (place, _) in labels.labelled_inside() {
+        places.voxels += 1;
+        places.in_background += u64::from(images[place] == [0; Modality::COUNT]);
     }
     places
 }
@@ -235,17 +227,24 @@ fn is_whole_around_zero(voxels: &Voxels, dims: Dims) -> bool {
         return false;
     }
     let [depth, height, width] = dims.0;
-    let is_face = |row: usize| {
-        let (z, y) = (row / height, row % height);
-        z == 0 || z + 1 == depth || y == 0 || y + 1 == height
-    };
-    let mut on_faces = 0;
+    let slice = height * width;
+    let row = |z: usize, y: usize| z * slice + y * width..z * slice + (y + 1) * width;
+    let ends = [0..slice, (depth - 1) * slice..depth * slice].into_iter().take(depth);
+    let sides = (1..depth.saturating_sub(1))
+        .flat_map(|z| [row(z, 0), row(z, height - 1)].into_iter().take(height));
+    let on_faces: usize = ends.clone().chain(sides.clone()).map(|face| face.len()).sum();
     let mut zeros = 0;
-    for row in (0..depth * height).filter(|row| is_face(*row)) {
-        on_faces += width;
-        zeros += values[row * width..][..width].iter().filter(|value| **value == 0).count();
-    }
-    2 * zeros >= on_faces
+    // The whole slices come first, and as a rule they decide.
+    ends.chain(sides).any(|face| {
+        zeros += count_zeros(&values[face]);
+        2 * zeros >= on_faces
+    })
+}
+
+/// Counts zeros, in sums narrow enough for vector registers.
+fn count_zeros(values: &[i16]) -> usize {
+    let count_run = |run: &[i16]| run.iter().map(|value| u16::from(*value == 0)).sum::<u16>();
+    values.chunks(usize::from(u16::MAX)).map(|run| usize::from(count_run(run))).sum()
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ use smart_default::SmartDefault;
 use crate::base::ConfigError;
 use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::{
-    Architecture, ModelRng, Norm, Output, ResidualUnit, SideOutput, cast, mean_pool,
-    transposed_convolution, weights,
+    Architecture, ModelRng, Norm, Output, ResidualUnit, SideOutput, cast, concatenate_channels,
+    mean_pool, transposed_convolution, weights,
 };
 use crate::volume::{Modality, Region};
 
@@ -184,7 +184,7 @@ impl CascadeStage {
             if level > 0 {
                 parts.extend(maps.get(self.scale + level).cloned().flatten());
             }
-            volume = unit.forward(fuse.forward(Tensor::cat(parts, 1)));
+            volume = unit.forward(fuse.forward(concatenate_channels(parts)));
         }
         cast(self.head.forward(volume), DType::F32)
     }

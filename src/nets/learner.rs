@@ -131,13 +131,15 @@ impl<A: Architecture> Learner for TrainableModel<A> {
         let settings = &self.settings.1;
         let gradient = self.accumulated.take_mean(&self.module, settings.clip_norm);
         let gradient = gradient.expect("a step follows at least one batch");
-        let is_finite = &gradient.is_finite;
-        let module = self.module.clone();
-        self.module = self.optimiser.step(learning_rate, module, gradient.values, is_finite);
-        if let (Some(average), Some(decay)) = (&mut self.average, settings.average) {
+        let is_finite = self.average.as_ref().map(|_| gradient.is_finite());
+        let gradient_norm = gradient.norm.clone();
+        self.module = self.optimiser.step_along(learning_rate, self.module.clone(), gradient);
+        if let (Some(average), Some(decay), Some(is_finite)) =
+            (&mut self.average, settings.average, &is_finite)
+        {
             average.add_weights(&self.module, decay, is_finite);
         }
-        Update { gradient_norm: gradient.norm }
+        Update { gradient_norm }
     }
 
     fn gradient_norms(&self, loss: Tensor<1>) -> Vec<GradientNorm> {

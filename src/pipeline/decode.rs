@@ -21,7 +21,12 @@ pub struct DecodedCase {
 /// # Errors
 /// If one is missing or unreadable.
 pub fn stat_files(files: &CaseFiles) -> Result<SourceFiles, CaseError> {
-    SourceFiles::read_metadata(files.paths()).map_err(|error| error.of_case(&files.id))
+    let sources = SourceFiles::read_metadata(files.paths());
+    let sources = sources.map_err(|error| error.of_case(&files.id))?;
+    Ok(match files.stack {
+        Some(stack) => sources.with_order(&stack.to_bytes()),
+        None => sources,
+    })
 }
 
 /// Decompresses, checks and reorients the files of one case.

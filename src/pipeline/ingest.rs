@@ -10,14 +10,14 @@ use crate::actor::{
     Feed, Limits, Outcome, RunningTopology, Sink, SkipBudget, Source, Stage, StopLatch, Topology,
 };
 use crate::base::{Fault, core_count};
-use crate::brats::{CaseFiles, read_grid};
+use crate::brats::CaseFiles;
 use crate::buffers::CaseBuffers;
 use crate::cache::{CaseStore, PreprocessConfig};
 use crate::pipeline::cold::{case_bytes, ingest_bytes, resampling_bytes};
 use crate::pipeline::files::CaseFilesSource;
 use crate::pipeline::publish::{Publish, PublishedCase};
 use crate::pipeline::{Decode, Normalize, observe};
-use crate::volume::{Dims, SourceGrid};
+use crate::volume::Dims;
 
 /// Threads per stage of ingest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, SmartDefault)]
@@ -57,15 +57,20 @@ impl IngestResources {
     /// Number of cases under way at once: what the threads can use, and of cases as large as the
     /// largest of `cases` what the memory holds. Headers that cannot be read are passed over.
     fn ticket_count(&self, cases: &[CaseFiles], preprocess: &PreprocessConfig) -> usize {
-        let grids = cases.iter().filter_map(|files| read_grid(&files.images[0]).ok());
-        let bytes = |grid: SourceGrid| {
+        let bytes_of = |files: &CaseFiles| {
+            let grid = files.read_grid().ok()?;
             let dims = grid.canonical_dims();
-            match preprocess.stored_grid(dims, grid.canonical_spacing_mm()).0 {
-                stored if stored == dims => ingest_bytes(dims),
-                stored => case_bytes(dims) + resampling_bytes(dims, stored) + case_bytes(stored),
-            }
+            // A stack is inflated whole before it is taken apart.
+            let times = if files.stack.is_some() { 2 } else { 1 };
+            Some(match preprocess.stored_grid(dims, grid.canonical_spacing_mm()).0 {
+                stored if stored == dims => times * ingest_bytes(dims),
+                stored => {
+                    let source = times * case_bytes(dims);
+                    source + resampling_bytes(dims, stored) + case_bytes(stored)
+                }
+            })
         };
-        let largest = grids.map(bytes).max().unwrap_or(1).max(1);
+        let largest = cases.iter().filter_map(bytes_of).max().unwrap_or(1).max(1);
         (self.memory_bytes / largest).clamp(1, self.workers.ticket_count())
     }
 }

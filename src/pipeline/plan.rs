@@ -177,6 +177,7 @@ pub(crate) mod tests {
                 images: Default::default(),
                 labels: None,
                 mask: None,
+                stack: None,
                 scheme: LabelScheme::Brats2018,
                 max_voxels: 1 << 20,
                 grade: None,

@@ -1,6 +1,6 @@
 //! Comparison of the voxel sizes of cases with those that a run was trained on.
 
-use crate::brats::{CaseFiles, read_grid};
+use crate::brats::CaseFiles;
 use crate::run::{ResolvedEnsemble, cohort};
 use crate::run_folder::SpacingRange;
 
@@ -16,7 +16,7 @@ pub fn warn_of_other_spacing(resolved: &ResolvedEnsemble, cases: &[CaseFiles]) {
         return;
     }
     // A file that cannot be read is named by whoever needs its voxels.
-    let grids = cases.iter().filter_map(|files| Some((files, read_grid(&files.images[0]).ok()?)));
+    let grids = cases.iter().filter_map(|files| Some((files, files.read_grid().ok()?)));
     let grids: Vec<_> = grids.collect();
     for (member, trained) in members {
         let preprocess = &member.config.run.data.preprocess;

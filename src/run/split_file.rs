@@ -232,7 +232,7 @@ fn collect_parts(path: &Path, named: NamedParts) -> Result<BTreeMap<CaseId, Spli
 mod tests {
     use super::*;
     use crate::base::{CaseError, Reason, fs};
-    use crate::brats::{ChosenScheme, Layout, NameSchemes, SchemeReason};
+    use crate::brats::{ChosenScheme, DatasetDescription, Layout, NameSchemes, SchemeReason};
     use crate::volume::{LabelScheme, PatientId};
 
     fn read(text: &str, fold: Option<&str>) -> Result<SplitFile, String> {
@@ -254,12 +254,15 @@ mod tests {
             images: Default::default(),
             labels: labelled.then(PathBuf::new),
             mask: None,
+            stack: None,
             scheme: LabelScheme::Brats2018,
             max_voxels: 1 << 20,
             grade: None,
         };
         Dataset {
-            layout: Layout::Brats2018,
+            layout: Layout::new("brats2018"),
+            layout_reason: String::new(),
+            description: DatasetDescription::default(),
             labels: ChosenScheme { scheme: LabelScheme::Brats2018, reason: SchemeReason::Names },
             name_schemes: NameSchemes::default(),
             cases: cases.iter().map(files).collect(),

@@ -153,7 +153,7 @@ fn a_folder_without_cases_is_bad_data_and_says_what_was_looked_for() {
     let desk = Desk::new();
     std::fs::create_dir(desk.path("empty")).unwrap();
     for line in ["inspect empty", "ingest --data empty"] {
-        let words = ["empty: holds no case", "_flair", "name the folder that holds"];
+        let words = ["empty: holds no case", "_{t1,t1ce,t2,flair}", "name the folder that holds"];
         desk.run(line).exits(3).complains_of(&words);
     }
 }

@@ -10,7 +10,8 @@ mod store;
 
 use crate::base::Fingerprint;
 use crate::cache::MappedCase;
-use crate::cache::foreground::{self, Foreground};
+use crate::cache::brain_box::SplitLabels;
+use crate::cache::foreground::{Foreground, index_foreground};
 use crate::volume::{Box3, CaseId, Region, RegionProbabilities, Targets, most_likely_label};
 
 pub use self::file::MappedAnnotation;
@@ -95,15 +96,19 @@ impl Annotation {
         voxels: AnnotationVoxels,
         cap: u32,
     ) -> Self {
-        let labels = voxels.as_view().to_labels();
-        assert_eq!(labels.len(), case.brain_box().dims.voxel_count(), "one target per voxel");
+        let labels = SplitLabels::inside_box(voxels.as_view().to_labels());
+        assert_eq!(
+            labels.inside.len(),
+            case.brain_box().dims.voxel_count(),
+            "one target per voxel"
+        );
         Self {
             id: case.id().clone(),
             fingerprint: case.fingerprint(),
             preprocess: case.preprocess_fingerprint(),
             teacher,
             brain: case.brain_box(),
-            foreground: foreground::index_foreground(&labels, case.fingerprint(), cap),
+            foreground: index_foreground(&labels, case.fingerprint(), cap),
             voxels,
         }
     }

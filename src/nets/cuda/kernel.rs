@@ -17,6 +17,7 @@ const ELEMENTS: &str = include_str!("kernels/elements.cuh");
 const TENSOR_CORES: &str = include_str!("kernels/tensor_cores.cuh");
 const LATTICE: &str = include_str!("kernels/lattice.cuh");
 const VOLUME: &str = include_str!("kernels/volume.cuh");
+const REGION_LOSS: &str = include_str!("kernels/region_loss.cuh");
 const NORM: &str = include_str!("kernels/norm.cuh");
 
 /// File in `kernels/`.
@@ -24,7 +25,10 @@ const NORM: &str = include_str!("kernels/norm.cuh");
 pub(super) enum KernelFile {
     AddKernelParts,
     AddParts,
+    Concatenate,
     Correlate,
+    GradientNorm,
+    GradientSquares,
     KernelGradient,
     MaxPool,
     MaxPoolGradient,
@@ -33,7 +37,12 @@ pub(super) enum KernelFile {
     NormStatistics,
     NormSums,
     Pack,
+    RegionGradient,
+    RegionScores,
+    RegionSums,
+    TakeChannels,
     ToChannelsLast,
+    UpdateParameters,
     Upsample,
     UpsampleGradient,
 }
@@ -50,11 +59,18 @@ impl KernelFile {
             Self::AddParts => {
                 ("add_parts", &[ELEMENTS, LATTICE], include_str!("kernels/add_parts.cu"))
             }
+            Self::Concatenate => {
+                ("concatenate", &[ELEMENTS], include_str!("kernels/concatenate.cu"))
+            }
             Self::Correlate => (
                 "correlate",
                 &[ELEMENTS, TENSOR_CORES, LATTICE],
                 include_str!("kernels/correlate.cu"),
             ),
+            Self::GradientNorm => ("gradient_norm", &[], include_str!("kernels/gradient_norm.cu")),
+            Self::GradientSquares => {
+                ("gradient_squares", &[], include_str!("kernels/gradient_squares.cu"))
+            }
             Self::KernelGradient => (
                 "kernel_gradient",
                 &[ELEMENTS, TENSOR_CORES, LATTICE],
@@ -81,8 +97,23 @@ impl KernelFile {
                 ("norm_sums", &[ELEMENTS, NORM], include_str!("kernels/norm_sums.cu"))
             }
             Self::Pack => ("pack_kernel", &[ELEMENTS, LATTICE], include_str!("kernels/pack.cu")),
+            Self::RegionGradient => {
+                ("region_gradient", &[REGION_LOSS], include_str!("kernels/region_gradient.cu"))
+            }
+            Self::RegionScores => {
+                ("region_scores", &[REGION_LOSS], include_str!("kernels/region_scores.cu"))
+            }
+            Self::RegionSums => {
+                ("region_sums", &[REGION_LOSS], include_str!("kernels/region_sums.cu"))
+            }
+            Self::TakeChannels => {
+                ("take_channels", &[ELEMENTS], include_str!("kernels/take_channels.cu"))
+            }
             Self::ToChannelsLast => {
                 ("to_channels_last", &[ELEMENTS], include_str!("kernels/to_channels_last.cu"))
+            }
+            Self::UpdateParameters => {
+                ("update_parameters", &[], include_str!("kernels/update_parameters.cu"))
             }
             Self::Upsample => {
                 ("upsample", &[ELEMENTS, VOLUME], include_str!("kernels/upsample.cu"))
@@ -104,12 +135,20 @@ impl KernelFile {
             | Self::NormStatistics => 128,
             Self::AddKernelParts
             | Self::AddParts
+            | Self::Concatenate
+            | Self::GradientNorm
+            | Self::GradientSquares
             | Self::MaxPool
             | Self::MaxPoolGradient
             | Self::NormApply
             | Self::NormSums
             | Self::Pack
+            | Self::RegionGradient
+            | Self::RegionScores
+            | Self::RegionSums
+            | Self::TakeChannels
             | Self::ToChannelsLast
+            | Self::UpdateParameters
             | Self::Upsample
             | Self::UpsampleGradient => 256,
         }
@@ -135,7 +174,31 @@ impl CudaKernel {
             writeln!(text, "#define {name} {value}").expect("a string takes all");
         }
         ahead.iter().for_each(|part| text.push_str(part));
-        text + body
+        text + &self.repeat_lines(body)
+    }
+
+    /// Repeats each line with an `@` for each of `SLOTS` tensors, and one with a `%` beside it for each of
+    /// `MOMENTS`: a kernel takes pointers, not lists of them.
+    fn repeat_lines(&self, body: &str) -> String {
+        let count_of = |wanted: &str| {
+            self.macros.iter().find(|(name, _)| *name == wanted).map_or(0, |(_, value)| *value)
+        };
+        let (slots, moments) = (count_of("SLOTS"), count_of("MOMENTS"));
+        let mut text = String::new();
+        for line in body.lines() {
+            let of_slot = if line.contains('@') { slots } else { 1 };
+            let of_moment = if of_slot > 1 && line.contains('%') { moments } else { 1 };
+            for (slot, moment) in (0..of_slot).flat_map(|s| (0..of_moment).map(move |m| (s, m))) {
+                if of_slot > 1 {
+                    let numbered = line.replace('@', &slot.to_string());
+                    text.push_str(&numbered.replace('%', &moment.to_string()));
+                } else {
+                    text.push_str(line);
+                }
+                text.push('\n');
+            }
+        }
+        text
     }
 
     /// Launches as many blocks as `blocks` says; the kernel's parameters are `buffers` and the 4-byte

@@ -15,27 +15,40 @@ use burn_cubecl::CubeDevice;
 
 use crate::nets::kernel_choice::{KernelChoice, chosen_kernels};
 
+mod concatenation;
 pub(super) mod convolution;
 mod geometry;
 mod kernel;
 mod layout;
 mod norm;
 mod norm_operation;
+mod region_loss;
+mod region_loss_operation;
 mod resampling;
 mod resampling_operation;
+mod tensor_list;
+mod transposed_operation;
+mod update;
+mod update_operation;
 
+pub(super) use concatenation::concatenate;
 pub(super) use norm::NormSettings;
 pub(super) use norm_operation::normalise;
+pub(crate) use region_loss::RegionLossSettings;
+pub(crate) use region_loss_operation::{region_loss, scores_regions};
 pub(super) use resampling_operation::{max_pool, upsample};
+pub(super) use transposed_operation::transposed_convolve;
+pub(super) use update::{RuleKind, UpdateSettings};
+pub(super) use update_operation::{measure_gradients, update_parameters};
 
 /// True where these kernels compute: on a CUDA GPU, in f32 and bf16, where they are chosen.
-pub(super) fn computes(volume: &Tensor<5>) -> bool {
+pub(super) fn computes<const D: usize>(tensor: &Tensor<D>) -> bool {
     if chosen_kernels() != KernelChoice::Own {
         return false;
     }
-    let device = volume.device().without_autodiff();
+    let device = tensor.device().without_autodiff();
     let is_gpu = matches!(device.as_dispatch(), DispatchDevice::Cube(CubeDevice::Cuda(_)));
-    is_gpu && matches!(volume.dtype(), DType::F32 | DType::BF16)
+    is_gpu && matches!(tensor.dtype(), DType::F32 | DType::BF16)
 }
 
 /// True where the norm's kernels compute, too: of no more channels than a block has places and threads for.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::actor::{EarlierSkips, Feed, Observation, RunningTopology, TopologySnapshot};
 use crate::augment::{AugmentConfig, Kernel};
 use crate::base::core_count;
-use crate::brats::{CaseFiles, discover_cases, read_grid};
+use crate::brats::{CaseFiles, discover_cases};
 use crate::cache::PreprocessConfig;
 use crate::pipeline::ingest::{IngestResources, IngestWorkers};
 use crate::pipeline::loader::{self, CaseSource, LoaderParts};
@@ -155,7 +155,7 @@ fn read_extents(cases: Vec<CaseFiles>) -> (Dims, Vec<CaseFiles>, Vec<ExcludedCas
     let mut usable = Vec::new();
     let mut excluded = Vec::new();
     for files in cases {
-        match read_grid(&files.images[0]).map(|grid| grid.canonical_dims()) {
+        match files.read_grid().map(|grid| grid.canonical_dims()) {
             Ok(grid) => {
                 if grid.voxel_count() > largest.voxel_count() {
                     largest = grid;
