@@ -10,19 +10,32 @@ const ONE_MM: &str = "--set data.spacing=[1,1,1]";
 
 const SHAPE: [usize; 3] = [26, 24, 24];
 
-/// Phantoms in slices of 5 mm, with pixels of 0.9 mm.
-fn thick_phantoms(desk: &Desk, folder: &str, cases: usize) {
-    let [x, y, z] = SHAPE;
-    desk.run(&format!("phantom --out {folder} --cases {cases} --seed 9 --shape {x}x{y}x{z}")).ok();
-    for case in desk.names(folder) {
+/// Cases of a folder, which has other files, too.
+fn case_names(desk: &Desk, folder: &str) -> Vec<String> {
+    let names = desk.names(folder).into_iter();
+    names.filter(|name| desk.path(&format!("{folder}/{name}")).is_dir()).collect()
+}
+
+/// Gives all files of a folder voxels of another size, by their headers.
+fn set_spacing(desk: &Desk, folder: &str, spacing: [f64; 3]) {
+    for case in case_names(desk, folder) {
         for file in desk.names(&format!("{folder}/{case}")) {
             let path = desk.path(&format!("{folder}/{case}/{file}"));
-            for (axis, factor) in [(0, 0.9), (1, 0.9), (2, 5.0)] {
+            let own = NiftiFile::open(&path).spacing();
+            for axis in 0..3 {
+                let factor = (spacing[axis] / own[axis]) as f32;
                 let column = (0..3).map(|row| 280 + 16 * row + 4 * axis);
                 edit_floats(&path, column.chain([80 + 4 * axis]), |value| value * factor);
             }
         }
     }
+}
+
+/// Phantoms in slices of 5 mm, with pixels of 0.9 mm.
+fn thick_phantoms(desk: &Desk, folder: &str, cases: usize) {
+    let [x, y, z] = SHAPE;
+    desk.run(&format!("phantom --out {folder} --cases {cases} --seed 9 --shape {x}x{y}x{z}")).ok();
+    set_spacing(desk, folder, [0.9, 0.9, 5.0]);
 }
 
 fn losses(desk: &Desk, run: &str) -> Vec<String> {
@@ -34,11 +47,12 @@ fn losses(desk: &Desk, run: &str) -> Vec<String> {
 #[test]
 fn thick_slices_go_through_a_run_of_one_millimetre_and_come_back_on_their_own_grid() {
     let desk = Desk::with_cohort(4);
+    set_spacing(&desk, "data", [1.0; 3]);
     desk.run(&format!("train {TINY} {UNTRAINED} {ONE_MM} --data data --run run")).ok();
     thick_phantoms(&desk, "thick", 2);
     let done = desk.run("predict --run run --data thick --out predictions").ok();
     assert!(!done.stderr.contains("its voxels are"), "{}", done.stderr);
-    for case in desk.names("thick") {
+    for case in case_names(&desk, "thick") {
         let predicted = NiftiFile::open(&desk.path(&format!("predictions/{case}.nii.gz")));
         let image = NiftiFile::open(&desk.path(&format!("thick/{case}/{case}_t1.nii.gz")));
         assert_eq!(predicted.shape(), SHAPE);
@@ -68,7 +82,7 @@ fn training_on_thick_slices_is_the_same_from_the_cache_and_from_the_files() {
     let line = format!("train {TINY} {ONE_MM} --data thick");
     desk.run(&format!("{line} --run cached")).ok();
     desk.run(&format!("{line} --no-cache --run uncached --set loader.memory_mib=256")).ok();
-    assert_eq!(losses(&desk, "cached").len(), 4);
+    assert!(losses(&desk, "cached").len() >= 4);
     assert_eq!(losses(&desk, "cached"), losses(&desk, "uncached"));
     for run in ["cached", "uncached"] {
         let trained = desk.json(&format!("{run}/dataset.lock.json"))["trained_spacing"].clone();
