@@ -19,7 +19,7 @@ use crate::base::ConfigError;
 use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::{
     Architecture, ModelRng, Norm, Output, ResidualUnit, SideOutput, cast, concatenate_channels,
-    mean_pool, transposed_convolution, weights,
+    max_over_groups, mean_pool, transposed_convolution, weights,
 };
 use crate::volume::{Modality, RunChannels};
 
@@ -192,8 +192,7 @@ impl CascadeStage {
 
 /// Maximum over the modalities' encoders, whose channels lie one after the other.
 fn max_over_modalities(volume: Tensor<5>, encoders: usize) -> Tensor<5> {
-    let encoders = volume.chunk(encoders, 1);
-    encoders.into_iter().reduce(Tensor::max_pair).expect("there is a modality")
+    max_over_groups(volume, encoders)
 }
 
 impl Cascaded {

@@ -90,6 +90,7 @@ pub(crate) struct TrainableModel<A: Architecture> {
     settings: (A::Config, OptimiserConfig),
     seed: u64,
     device: Device,
+    has_stepped: bool,
 }
 
 impl<A: Architecture> TrainableModel<A> {
@@ -111,6 +112,7 @@ impl<A: Architecture> TrainableModel<A> {
             settings: (config.clone(), optimiser.clone()),
             seed,
             device: recording,
+            has_stepped: false,
         }
     }
 
@@ -140,6 +142,12 @@ impl<A: Architecture> Learner for TrainableModel<A> {
             (&mut self.average, settings.average, &is_finite)
         {
             average.add_weights(&self.module, decay, is_finite);
+        }
+        if !self.has_stepped {
+            // A GPU's memory has pages of the size of the largest volume, and those of before that one came are
+            // given back now rather than kept beside the later ones.
+            self.device.memory_cleanup();
+            self.has_stepped = true;
         }
         Update { gradient_norm }
     }

@@ -51,7 +51,8 @@ pub use registry::{ArchitectureEntry, Blueprint};
 pub use resunet_vae::{ResUNetVae, ResUNetVaeConfig};
 pub use unet::{UNet, UNetConfig};
 pub use volumetric::{
-    concatenate_channels, max_pool, mean_pool, transposed_convolution, upsample_trilinear,
+    concatenate_channels, convert_images, max_over_groups, max_pool, mean_pool,
+    transposed_convolution, upsample_trilinear,
 };
 
 /// Every network that can be trained, in the order of the paper's table.

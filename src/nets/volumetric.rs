@@ -103,6 +103,29 @@ pub fn concatenate_channels(volumes: Vec<Tensor<5>>) -> Tensor<5> {
     Tensor::cat(volumes, 1)
 }
 
+/// Takes the largest of the channels at the same place of each of `groups` groups that lie one after the other:
+/// `[b, groups * c, d, h, w]` to `[b, c, d, h, w]`.
+///
+/// # Panics
+/// If there are no channels.
+pub fn max_over_groups(volume: Tensor<5>, groups: usize) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if cuda::computes(&volume) {
+        return cuda::group_max(volume, groups);
+    }
+    let parts = volume.chunk(groups, 1).into_iter();
+    parts.reduce(Tensor::max_pair).expect("there is a group")
+}
+
+/// Converts images `[b, c, d, h, w]`, in the type of their transfer, to the type to compute in.
+pub fn convert_images(images: Tensor<5>, dtype: DType) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if images.dtype() == DType::F16 && cuda::are_chosen(&images.device()) {
+        return cuda::lay_out_images(images, dtype);
+    }
+    images.cast(dtype)
+}
+
 /// Up-sampling matrix `[2n, n]`: each voxel's two children lie a quarter of a voxel to either side
 /// of it, so they take a quarter of the neighbour there, or of the voxel itself at the border.
 /// Exact in every type.

@@ -130,6 +130,7 @@ mod tests {
             outside: Vec::new(),
             brain: Box3 { start: [0; 3], dims },
             source: SourceGrid::canonical(dims, Affine([[0.3, 0.0, 0.0, 0.0]; 4])),
+            resampled_from: None,
             scheme: LabelScheme::Brats2018,
         };
         let channels = RunChannels::default();

@@ -9,7 +9,7 @@ use metrics::Counter;
 use crate::actor::Feed;
 use crate::base::{Fault, SampleKey};
 use crate::buffers::PooledBuffer;
-use crate::nets::Precision;
+use crate::nets::{Precision, convert_images};
 use crate::pipeline::Batch;
 use crate::telemetry::catalog;
 use crate::train::{RegionTargets, counted_voxels, region_targets};
@@ -140,11 +140,13 @@ pub fn upload_batch(
     DeviceBatch {
         number: batch.number,
         next_sample: batch.next_sample,
-        images: select_modalities(
-            Tensor::<5>::from_data(images, (device, known(DType::F16, DType::F32))),
-            modalities,
-        )
-        .cast(precision.dtype()),
+        images: convert_images(
+            select_modalities(
+                Tensor::<5>::from_data(images, (device, known(DType::F16, DType::F32))),
+                modalities,
+            ),
+            precision.dtype(),
+        ),
         truth,
         keys: batch.keys,
         cases: batch.provenance.into_iter().map(|one| one.case).collect(),

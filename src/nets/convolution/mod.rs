@@ -102,6 +102,10 @@ pub fn convolve(
     stride: usize,
     groups: usize,
 ) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if let (Some(bias), true) = (&bias, cuda::convolves_biased(&volume, &kernel)) {
+        return cuda::convolve_biased(volume, kernel, bias.clone(), stride, groups);
+    }
     let dtype = volume.dtype();
     let bias = bias.map(|bias| cast(bias, dtype));
     if has_own_passes(&volume) {

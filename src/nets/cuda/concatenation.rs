@@ -13,12 +13,8 @@ use burn::tensor::{Shape, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::nets::cuda::kernel::{CudaKernel, KernelFile};
-use crate::nets::cuda::layout::{ChannelsLast, bf16_macro, to_field, volume_shape};
-
-/// Bytes of channels that a thread writes, and threads of a block.
-const GRANULE: usize = 16;
-const THREADS: usize = 256;
+use crate::nets::cuda::kernel::KernelFile;
+use crate::nets::cuda::layout::{ChannelsLast, launch_over_granules, volume_shape};
 
 /// Concatenates the channels of `[b, c0, d, h, w]` and `[b, c1, d, h, w]`, of one type.
 pub(in crate::nets) fn concatenate(first: Tensor<5>, second: Tensor<5>) -> Tensor<5> {
@@ -62,26 +58,6 @@ impl Concatenate for CubeBackend {
         launch_over_granules(KernelFile::TakeChannels, &[&source.tensor], &target, &fields);
         target.tensor
     }
-}
-
-/// Launches a thread for each 16 bytes of `target`; the kernel's structure is its voxels, `fields` and its pitch.
-fn launch_over_granules(
-    file: KernelFile,
-    sources: &[&CubeTensor],
-    target: &ChannelsLast,
-    fields: &[usize],
-) {
-    let [b, _, d, h, w] = volume_shape(&target.tensor);
-    let dtype = target.tensor.dtype;
-    let voxels = b * d * h * w;
-    let granules = voxels * (target.pitch * dtype.size() / GRANULE);
-    let fields = [&[voxels], fields, &[target.pitch]].concat();
-    let fields: Vec<i32> = fields.into_iter().map(to_field).collect();
-    let buffers: Vec<_> =
-        sources.iter().map(|source| &source.handle).chain([&target.tensor.handle]).collect();
-    let blocks = [granules.div_ceil(THREADS), 1, 1];
-    let kernel = CudaKernel::new(file, &[bf16_macro(dtype)]);
-    kernel.launch_blocks(&target.tensor.client, blocks, &buffers, &fields);
 }
 
 impl<B: Concatenate, C: CheckpointStrategy> Concatenate for Autodiff<B, C> {

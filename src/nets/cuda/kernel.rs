@@ -20,139 +20,69 @@ const VOLUME: &str = include_str!("kernels/volume.cuh");
 const REGION_LOSS: &str = include_str!("kernels/region_loss.cuh");
 const NORM: &str = include_str!("kernels/norm.cuh");
 
-/// File in `kernels/`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum KernelFile {
-    AddKernelParts,
-    AddParts,
-    Concatenate,
-    Correlate,
-    GradientNorm,
-    GradientSquares,
-    KernelGradient,
-    MaxPool,
-    MaxPoolGradient,
-    NormApply,
-    NormGradientStatistics,
-    NormStatistics,
-    NormSums,
-    Pack,
-    RegionGradient,
-    RegionScores,
-    RegionSums,
-    TakeChannels,
-    ToChannelsLast,
-    UpdateParameters,
-    Upsample,
-    UpsampleGradient,
+/// Declares the files in `kernels/`: name, which is the kernel's, too, threads of a block, as the kernel's bounds
+/// say, and what comes ahead of the file.
+macro_rules! kernel_files {
+    ($($variant:ident, $name:literal, $threads:literal, [$($ahead:ident),*];)*) => {
+        /// File in `kernels/`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub(super) enum KernelFile {
+            $($variant,)*
+        }
+
+        impl KernelFile {
+            const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// Texts ahead of the file, and the file.
+            const fn source_parts(self) -> (&'static [&'static str], &'static str) {
+                match self {
+                    $(Self::$variant => {
+                        (&[$($ahead),*], include_str!(concat!("kernels/", $name, ".cu")))
+                    })*
+                }
+            }
+
+            const fn block_threads(self) -> u32 {
+                match self {
+                    $(Self::$variant => $threads,)*
+                }
+            }
+        }
+    };
 }
 
-impl KernelFile {
-    /// The kernel's name in the file, what comes ahead of the file, and the file.
-    fn source_parts(self) -> (&'static str, &'static [&'static str], &'static str) {
-        match self {
-            Self::AddKernelParts => (
-                "add_kernel_parts",
-                &[ELEMENTS, LATTICE],
-                include_str!("kernels/add_kernel_parts.cu"),
-            ),
-            Self::AddParts => {
-                ("add_parts", &[ELEMENTS, LATTICE], include_str!("kernels/add_parts.cu"))
-            }
-            Self::Concatenate => {
-                ("concatenate", &[ELEMENTS], include_str!("kernels/concatenate.cu"))
-            }
-            Self::Correlate => (
-                "correlate",
-                &[ELEMENTS, TENSOR_CORES, LATTICE],
-                include_str!("kernels/correlate.cu"),
-            ),
-            Self::GradientNorm => ("gradient_norm", &[], include_str!("kernels/gradient_norm.cu")),
-            Self::GradientSquares => {
-                ("gradient_squares", &[], include_str!("kernels/gradient_squares.cu"))
-            }
-            Self::KernelGradient => (
-                "kernel_gradient",
-                &[ELEMENTS, TENSOR_CORES, LATTICE],
-                include_str!("kernels/kernel_gradient.cu"),
-            ),
-            Self::MaxPool => ("max_pool", &[ELEMENTS, VOLUME], include_str!("kernels/max_pool.cu")),
-            Self::MaxPoolGradient => (
-                "max_pool_gradient",
-                &[ELEMENTS, VOLUME],
-                include_str!("kernels/max_pool_gradient.cu"),
-            ),
-            Self::NormApply => {
-                ("norm_apply", &[ELEMENTS, NORM], include_str!("kernels/norm_apply.cu"))
-            }
-            Self::NormGradientStatistics => (
-                "norm_gradient_statistics",
-                &[ELEMENTS, NORM],
-                include_str!("kernels/norm_gradient_statistics.cu"),
-            ),
-            Self::NormStatistics => {
-                ("norm_statistics", &[ELEMENTS, NORM], include_str!("kernels/norm_statistics.cu"))
-            }
-            Self::NormSums => {
-                ("norm_sums", &[ELEMENTS, NORM], include_str!("kernels/norm_sums.cu"))
-            }
-            Self::Pack => ("pack_kernel", &[ELEMENTS, LATTICE], include_str!("kernels/pack.cu")),
-            Self::RegionGradient => {
-                ("region_gradient", &[REGION_LOSS], include_str!("kernels/region_gradient.cu"))
-            }
-            Self::RegionScores => {
-                ("region_scores", &[REGION_LOSS], include_str!("kernels/region_scores.cu"))
-            }
-            Self::RegionSums => {
-                ("region_sums", &[REGION_LOSS], include_str!("kernels/region_sums.cu"))
-            }
-            Self::TakeChannels => {
-                ("take_channels", &[ELEMENTS], include_str!("kernels/take_channels.cu"))
-            }
-            Self::ToChannelsLast => {
-                ("to_channels_last", &[ELEMENTS], include_str!("kernels/to_channels_last.cu"))
-            }
-            Self::UpdateParameters => {
-                ("update_parameters", &[], include_str!("kernels/update_parameters.cu"))
-            }
-            Self::Upsample => {
-                ("upsample", &[ELEMENTS, VOLUME], include_str!("kernels/upsample.cu"))
-            }
-            Self::UpsampleGradient => (
-                "upsample_gradient",
-                &[ELEMENTS, VOLUME],
-                include_str!("kernels/upsample_gradient.cu"),
-            ),
-        }
-    }
-
-    /// Threads of a block, as the kernel's bounds say.
-    fn block_threads(self) -> u32 {
-        match self {
-            Self::Correlate
-            | Self::KernelGradient
-            | Self::NormGradientStatistics
-            | Self::NormStatistics => 128,
-            Self::AddKernelParts
-            | Self::AddParts
-            | Self::Concatenate
-            | Self::GradientNorm
-            | Self::GradientSquares
-            | Self::MaxPool
-            | Self::MaxPoolGradient
-            | Self::NormApply
-            | Self::NormSums
-            | Self::Pack
-            | Self::RegionGradient
-            | Self::RegionScores
-            | Self::RegionSums
-            | Self::TakeChannels
-            | Self::ToChannelsLast
-            | Self::UpdateParameters
-            | Self::Upsample
-            | Self::UpsampleGradient => 256,
-        }
-    }
+kernel_files! {
+    AddChannelSums, "add_channel_sums", 128, [ELEMENTS, NORM];
+    AddKernelParts, "add_kernel_parts", 256, [ELEMENTS, LATTICE];
+    AddParts, "add_parts", 256, [ELEMENTS, LATTICE];
+    ChannelSums, "channel_sums", 256, [ELEMENTS, NORM];
+    Concatenate, "concatenate", 256, [ELEMENTS];
+    Correlate, "correlate", 128, [ELEMENTS, TENSOR_CORES, LATTICE];
+    GradientNorm, "gradient_norm", 256, [];
+    GradientSquares, "gradient_squares", 256, [];
+    GroupMax, "group_max", 256, [ELEMENTS];
+    GroupMaxGradient, "group_max_gradient", 256, [ELEMENTS];
+    KernelGradient, "kernel_gradient", 128, [ELEMENTS, TENSOR_CORES, LATTICE];
+    LayOutImages, "lay_out_images", 256, [ELEMENTS];
+    MaxPool, "max_pool", 256, [ELEMENTS, VOLUME];
+    MaxPoolGradient, "max_pool_gradient", 256, [ELEMENTS, VOLUME];
+    NormApply, "norm_apply", 256, [ELEMENTS, NORM];
+    NormGradientStatistics, "norm_gradient_statistics", 128, [ELEMENTS, NORM];
+    NormStatistics, "norm_statistics", 128, [ELEMENTS, NORM];
+    NormSums, "norm_sums", 256, [ELEMENTS, NORM];
+    PackKernel, "pack_kernel", 256, [ELEMENTS, LATTICE];
+    RegionGradient, "region_gradient", 256, [REGION_LOSS];
+    RegionScores, "region_scores", 256, [REGION_LOSS];
+    RegionSums, "region_sums", 256, [REGION_LOSS];
+    TakeChannels, "take_channels", 256, [ELEMENTS];
+    ToChannelsLast, "to_channels_last", 256, [ELEMENTS];
+    UpdateParameters, "update_parameters", 256, [];
+    Upsample, "upsample", 256, [ELEMENTS, VOLUME];
+    UpsampleGradient, "upsample_gradient", 256, [ELEMENTS, VOLUME];
 }
 
 /// A kernel and the values of its macros.
@@ -168,7 +98,7 @@ impl CudaKernel {
     }
 
     fn source_text(&self) -> String {
-        let (_, ahead, body) = self.file.source_parts();
+        let (ahead, body) = self.file.source_parts();
         let mut text = String::new();
         for (name, value) in &self.macros {
             writeln!(text, "#define {name} {value}").expect("a string takes all");
@@ -227,7 +157,7 @@ impl CudaKernel {
 
 impl KernelMetadata for CudaKernel {
     fn name(&self) -> &'static str {
-        self.file.source_parts().0
+        self.file.name()
     }
 
     fn id(&self) -> KernelId {
@@ -251,7 +181,7 @@ impl CubeKernel for CudaKernel {
     fn source(&self) -> Option<PrecompiledSource> {
         Some(PrecompiledSource {
             source: self.source_text(),
-            entrypoint_name: self.file.source_parts().0.to_owned(),
+            entrypoint_name: self.file.name().to_owned(),
             lang: "cuda",
         })
     }

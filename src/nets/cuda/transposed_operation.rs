@@ -69,7 +69,7 @@ impl TransposedConvolve for CubeBackend {
     }
 
     fn transposed_volume_gradient(slopes: CubeTensor, kernel: CubeTensor) -> CubeTensor {
-        convolution::convolve(slopes, kernel, SIDE, 1)
+        convolution::convolve(slopes, kernel, None, SIDE, 1)
     }
 
     fn transposed_kernel_gradient(volume: CubeTensor, slopes: CubeTensor) -> CubeTensor {

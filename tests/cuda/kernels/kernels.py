@@ -22,7 +22,12 @@ ALIGNMENT = 256
 
 # What stands ahead of each kernel's file.
 AHEAD = {
-    "pack": ("elements", "lattice"),
+    "pack_kernel": ("elements", "lattice"),
+    "group_max": ("elements",),
+    "group_max_gradient": ("elements",),
+    "lay_out_images": ("elements",),
+    "channel_sums": ("elements", "norm"),
+    "add_channel_sums": ("elements", "norm"),
     "correlate": ("elements", "tensor_cores", "lattice"),
     "kernel_gradient": ("elements", "tensor_cores", "lattice"),
     "add_parts": ("elements", "lattice"),

@@ -42,10 +42,11 @@ def variants():
             tile = {"BF16": bf16, "COLUMNS": columns, "GRANULE": granule}
             yield "correlate", {**tile, "TARGET_GRANULE": granule, "BIAS": 1}
             yield "kernel_gradient", {**tile, "TARGET_GRANULE": granule}
-            yield "pack", tile
+            yield "pack_kernel", tile
             yield "add_kernel_parts", tile
         for file in ("add_parts", "to_channels_last", "norm_statistics", "norm_gradient_statistics", "max_pool",
-                     "max_pool_gradient", "upsample", "upsample_gradient", "concatenate", "take_channels"):
+                     "max_pool_gradient", "upsample", "upsample_gradient", "concatenate", "take_channels", "group_max",
+                     "group_max_gradient", "lay_out_images", "channel_sums", "add_channel_sums"):
             yield file, {"BF16": bf16, "BIAS": 1}
         for file in ("norm_sums", "norm_apply"):
             yield file, {"BF16": bf16, "BACKWARD": 0}
