@@ -136,7 +136,6 @@ pub enum MissingModality {
 
 impl MissingModality {
     /// True for the policy where none is set.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
     pub fn is_error(&self) -> bool {
         *self == Self::Error
     }
