@@ -57,6 +57,7 @@ pub struct DataConfig {
     /// is background).
     // Left out where it is the default: fingerprints of runs before it was there stay theirs.
     #[serde(skip_serializing_if = "MissingModality::is_error")]
+    #[schemars(extend("default" = "error"))]
     pub missing: MissingModality,
     /// The cache root.
     #[schemars(extend("x-decides" = false, "x-neutral" = ""))]
