@@ -259,7 +259,8 @@ fn the_documentation_has_every_value_of_every_scheme_with_its_regions() {
     let mut expected = BTreeSet::new();
     for scheme in LabelScheme::ALL {
         for &(value, canonical) in scheme.label_pairs() {
-            let inside = Region::BRATS.into_iter().filter(|region| region.contains(canonical));
+            let regions = scheme.default_regions().iter();
+            let inside = regions.filter(|region| region.contains(canonical));
             let mut regions = inside.map(Region::name).collect::<Vec<_>>().join(" ");
             if regions.is_empty() {
                 regions = "none".to_owned();
