@@ -196,7 +196,7 @@ def main():
     parser.add_argument("--short", action="store_true", help="small networks")
     parser.add_argument("--networks", default=",".join(BATCH))
     parser.add_argument("--precisions", default="f32,bf16")
-    parser.add_argument("--kernels", choices=("cubecl", "own"), default="cubecl", help="of convolutions, norms, pooling and up-sampling")
+    parser.add_argument("--kernels", choices=("own", "cubecl"), default="own")
     parser.add_argument("--architecture", type=int, default=90)
     parser.add_argument("--memory-mib", type=int, help="of the card, otherwise than the architecture's")
     parser.add_argument("--kept", action="store_true", help="take the records of the last run where they are there")

@@ -42,7 +42,7 @@ pub(super) use norm::NormSettings;
 pub(super) use norm_operation::normalise;
 pub(crate) use region_loss::RegionLossSettings;
 pub(crate) use region_loss_operation::{region_loss, scores_regions};
-pub(super) use resampling_operation::{max_pool, upsample};
+pub(super) use resampling_operation::{max_pool, mean_pool, upsample};
 pub(super) use transposed_operation::transposed_convolve;
 pub(super) use update::{RuleKind, UpdateSettings};
 pub(super) use update_operation::{measure_gradients, update_parameters};
