@@ -16,10 +16,11 @@ use list::{Setting, list_settings};
 use page::settings_markdown;
 
 /// Assignments that between them show every setting.
-const SHOWN: [&str; 15] = [
+const SHOWN: [&str; 16] = [
     "seed=1",
     "kernels=own",
     "train.checkpoint.patience=1",
+    "train.freeze=[\"enc\"]",
     "evaluation.within_tissue=true",
     "model.name=resunet_vae",
     "model.name=cascaded",
