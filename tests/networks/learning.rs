@@ -196,7 +196,7 @@ fn frozen_parts_stay_to_the_bit_and_count_in_no_norm() {
         let mut partly = blueprint.new_learner(&optimiser, 5, &Device::flex());
         let first = blueprint.parameter_shapes()[0].name.clone();
         let part = first.split('.').take(2).collect::<Vec<_>>().join(".");
-        partly.freeze_parts(&[part.clone()]);
+        partly.freeze_parts(std::slice::from_ref(&part));
         let before = weights(blueprint.as_ref(), partly.as_ref());
         let norm = |learner: &mut dyn Learner| {
             let device = learner.device().clone();
