@@ -141,6 +141,18 @@ impl Ensemble {
                 prepared.short_hex(16)
             )));
         }
+        let channels = first.config.run.data.channels;
+        let others = |member: &&ResolvedMember| member.config.run.data.channels != channels;
+        if let Some(other) = members.iter().find(others) {
+            return Err(Failure::Usage(format!(
+                "{}: its modalities and regions ({}) are not those of {} ({}); average runs of the \
+                 same data.modalities and data.regions",
+                other.run.display(),
+                other.config.run.data.channels,
+                first.run.display(),
+                channels
+            )));
+        }
         Ok(ResolvedEnsemble { members, mirrored: self.mirrored })
     }
 }
@@ -194,7 +206,8 @@ impl ResolvedEnsemble {
     ) -> Result<Dataset, CaseError> {
         let data = &self.first_run_config().data;
         let labels = SchemeRequest::of_user_or_run(asked, data.labels);
-        Ok(discover_cases(folder, labels)?.with_masks(&data.foreground))
+        let found = discover_cases(folder, labels)?.with_channels(data.channels, data.missing);
+        Ok(found.with_masks(&data.foreground))
     }
 
     /// The settings of the first run: its cases, its cache, its device.
@@ -262,6 +275,7 @@ impl ResolvedEnsemble {
             let folder = member.folder.clone();
             let device = chosen.device.clone();
             let windows = WindowConfig {
+                channels: config.blueprint.run_channels(),
                 extent: config.run.crop.patch,
                 sliding: config.run.evaluation.clone(),
             };

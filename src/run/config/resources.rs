@@ -20,7 +20,8 @@ impl RunConfig {
         let data = &self.data;
         let most =
             data.max_voxels.unwrap_or_else(|| ingest::max_voxels(self.loader.memory_bytes()));
-        Ok(discover_cases(folder, data.labels)?.with_masks(&data.foreground).with_max_voxels(most))
+        let found = discover_cases(folder, data.labels)?.with_channels(data.channels, data.missing);
+        Ok(found.with_masks(&data.foreground).with_max_voxels(most))
     }
 
     /// Carries the settings of foreground, quality and voxel size into those of preprocessing, which
