@@ -53,10 +53,10 @@ pub struct RunConfig {
     /// Training device: `auto`, `cpu`, `cuda` or `wgpu`.
     #[schemars(extend("x-decides" = false))]
     pub device: DeviceChoice,
-    /// Kernels of convolutions, norms, pooling and up-sampling on a CUDA GPU, `cubecl` or `own`.
+    /// Kernels of network, loss and optimiser on a CUDA GPU, `own` or `cubecl`.
     // Left out where it is the default: fingerprints of runs before it was there stay theirs.
     #[serde(skip_serializing_if = "is_default_kernels")]
-    #[schemars(extend("default" = "cubecl", "x-decides" = false))]
+    #[schemars(extend("default" = "own", "x-decides" = false))]
     pub kernels: KernelChoice,
     /// Precision of the network's arithmetic in training, `f32` or `bf16`; weights are always f32.
     pub precision: Precision,
