@@ -16,7 +16,7 @@ use list::{Setting, list_settings};
 use page::settings_markdown;
 
 /// Assignments that between them show every setting.
-const SHOWN: [&str; 19] = [
+const SHOWN: [&str; 20] = [
     "augment.modality_dropout.probability=0.1",
     "data.modalities=[\"t1ce\", \"flair\"]",
     "data.regions=[\"ET\", \"RC\"]",
@@ -24,6 +24,7 @@ const SHOWN: [&str; 19] = [
     "seed=1",
     "kernels=cubecl",
     "train.checkpoint.patience=1",
+    "train.freeze=[\"enc\"]",
     "evaluation.within_tissue=true",
     "model.name=resunet_vae",
     "model.name=cascaded",

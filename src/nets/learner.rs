@@ -8,6 +8,7 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
 use crate::base::Fault;
+use crate::nets::freezing::FrozenParameters;
 use crate::nets::gradients::AccumulatedGradients;
 use crate::nets::update_rules::Optimiser;
 use crate::nets::weight_average::WeightAverage;
@@ -67,6 +68,10 @@ pub trait Learner: Send {
     /// Replaces initial weights by those of `values`; the others stay.
     fn initialise_weights(&mut self, values: &mut weights::NewValues<'_>);
 
+    /// Leaves the parameters of these parts of the network as they are from now on
+    /// ([`check_frozen_parts`](crate::nets::check_frozen_parts) knows the parts).
+    fn freeze_parts(&mut self, parts: &[String]);
+
     /// Number of trainable parameters.
     fn parameter_count(&self) -> usize;
 
@@ -87,6 +92,7 @@ pub(crate) struct TrainableModel<A: Architecture> {
     optimiser: Optimiser<A>,
     accumulated: AccumulatedGradients,
     average: Option<WeightAverage<A>>,
+    frozen: FrozenParameters,
     settings: (A::Config, OptimiserConfig),
     seed: u64,
     device: Device,
@@ -109,6 +115,7 @@ impl<A: Architecture> TrainableModel<A> {
             accumulated: AccumulatedGradients::default(),
             average: optimiser.average.map(|_| WeightAverage::starting_from(&module, device)),
             module,
+            frozen: FrozenParameters::default(),
             settings: (config.clone(), optimiser.clone()),
             seed,
             device: recording,
@@ -117,7 +124,9 @@ impl<A: Architecture> TrainableModel<A> {
     }
 
     fn backward(&self, loss: &Tensor<1>) -> GradientsParams {
-        GradientsParams::from_grads(loss.backward(), &self.module)
+        let mut gradients = GradientsParams::from_grads(loss.backward(), &self.module);
+        self.frozen.drop_gradients(&self.module, &mut gradients);
+        gradients
     }
 }
 
@@ -198,6 +207,10 @@ impl<A: Architecture> Learner for TrainableModel<A> {
         if let Some(average) = &mut self.average {
             *average = WeightAverage::starting_from(&self.module, &self.device);
         }
+    }
+
+    fn freeze_parts(&mut self, parts: &[String]) {
+        self.frozen = FrozenParameters::of_parts(&self.module, parts);
     }
 
     fn parameter_count(&self) -> usize {

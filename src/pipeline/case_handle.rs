@@ -70,7 +70,7 @@ impl CaseHandle {
         }
     }
 
-    /// Grid of the source files.
+    /// Grid of the voxels: that of the source files, or the one that they were resampled to.
     pub fn source_grid(&self) -> &SourceGrid {
         match self {
             Self::Mapped(case) | Self::Annotated(case, _) => case.source_grid(),

@@ -133,13 +133,15 @@ fn prepare_learner(
         false => chosen.device.clone(),
     };
     let mut learner = context.config.blueprint.new_learner(&run.optimiser, run.seed, &device);
+    learner.freeze_parts(&run.train.freeze);
+    let mut initial_weights = None;
     let standing = match &context.start {
         Some((folder, state)) => {
             learner.load(folder)?;
             state.progress.clone()
         }
         None => {
-            weights_file::load_initial_weights(context.config, learner.as_mut())?;
+            initial_weights = weights_file::load_initial_weights(context.config, learner.as_mut())?;
             TrainingProgress::default()
         }
     };
@@ -155,7 +157,15 @@ fn prepare_learner(
         }
         false => {
             let parameters = learner.parameter_count();
-            Event::Started(StartedEvent { step: 0, steps, parameters, device })
+            let frozen = run.train.freeze.clone();
+            Event::Started(StartedEvent {
+                step: 0,
+                steps,
+                parameters,
+                device,
+                initial_weights,
+                frozen,
+            })
         }
     })?;
     Ok((learner, standing))

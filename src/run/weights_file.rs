@@ -10,7 +10,7 @@ use crate::nets::exchange::{self, ImportedWeights, Weight};
 use crate::nets::learner::predicting_file;
 use crate::run::config::{self, CheckedConfig};
 use crate::run::{CheckpointChoice, Failure};
-use crate::run_folder::CONFIG;
+use crate::run_folder::{CONFIG, InitialWeights};
 
 /// Summary of a written weights file.
 #[derive(Debug, Serialize)]
@@ -76,7 +76,7 @@ fn read_run_weights(run: &Path, which: CheckpointChoice) -> Result<RunWeights, F
 /// run's latest checkpoint, or of one of its checkpoints.
 ///
 /// # Errors
-/// If the weights do not fit the network; the error names those that do not.
+/// If the weights fill less than half of the network, or have unusable values; the error names them.
 pub fn read_initial_weights(config: &CheckedConfig) -> Result<Option<ImportedWeights>, Failure> {
     let Some(source) = &config.run.model.init else { return Ok(None) };
     let Some((run, which)) = find_run_of(source)? else {
@@ -124,16 +124,16 @@ fn step_of_name(name: &str) -> Option<u64> {
     name.strip_prefix("step-")?.parse().ok()
 }
 
-/// Puts the weights of [`read_initial_weights`] into a new learner.
+/// Puts the weights of [`read_initial_weights`] into a new learner, and says which do not fit.
 ///
 /// # Errors
 /// As [`read_initial_weights`].
 pub fn load_initial_weights(
     config: &CheckedConfig,
     learner: &mut dyn Learner,
-) -> Result<(), Failure> {
-    let Some(weights) = read_initial_weights(config)? else { return Ok(()) };
-    let ImportedWeights { mut values, kept, unused, program } = weights;
+) -> Result<Option<InitialWeights>, Failure> {
+    let Some(weights) = read_initial_weights(config)? else { return Ok(None) };
+    let ImportedWeights { mut values, kept, unused, misfits, program } = weights;
     let source = config.run.model.init.as_deref().unwrap_or(Path::new(""));
     tracing::info!(
         source = %source.display(),
@@ -143,6 +143,15 @@ pub fn load_initial_weights(
         unused = %unused.join(", "),
         "weights to start from"
     );
+    if !misfits.is_empty() {
+        tracing::warn!(
+            "{}: {} tensors are loaded, and what does not fit is left as it was drawn: {}",
+            source.display(),
+            values.len(),
+            misfits.join("; ")
+        );
+    }
+    let loaded = values.len();
     learner.initialise_weights(&mut |_, name, _| values.remove(name));
-    Ok(())
+    Ok(Some(InitialWeights { source: source.to_path_buf(), loaded, misfits }))
 }

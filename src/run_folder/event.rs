@@ -3,6 +3,7 @@
 //! Every field has a default, so lines of versions without it can be read.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use smart_default::SmartDefault;
@@ -62,6 +63,19 @@ impl Event {
     }
 }
 
+/// Weights that a run starts from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InitialWeights {
+    /// Run or file that they are from.
+    pub source: PathBuf,
+    /// Tensors that were loaded.
+    pub loaded: usize,
+    /// Tensors and parameters that do not fit, each with its reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub misfits: Vec<String>,
+}
+
 /// Start of the trainer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -74,6 +88,12 @@ pub struct StartedEvent {
     pub parameters: usize,
     /// The device.
     pub device: String,
+    /// Weights that the run starts from, if they are not drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<InitialWeights>,
+    /// Parts of the network that are not trained.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub frozen: Vec<String>,
 }
 
 /// Resumption from a checkpoint.

@@ -180,7 +180,14 @@ mod tests {
         };
         let device = "cpu".to_owned();
         let (step, seconds) = (9, 1.5);
-        let started = StartedEvent { step: 1, steps: 9, parameters: 5, device: device.clone() };
+        let started = StartedEvent {
+            step: 1,
+            steps: 9,
+            parameters: 5,
+            device: device.clone(),
+            initial_weights: None,
+            frozen: vec!["enc".into()],
+        };
         let checkpoint = Some("step-0000001".to_owned());
         let resumed = ResumedEvent { step: 1, steps: 18, checkpoint, device };
         let epoch = EpochEvent { epoch: 1, loss: Some(1.5), seconds, starved_seconds: 0.25 };

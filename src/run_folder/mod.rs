@@ -35,8 +35,8 @@ pub use dataset_lock::{DatasetLock, LockedCase, LockedSplitFile, ReplacedCase, S
 pub use directory::RunDirectory;
 pub use environment::Environment;
 pub use event::{
-    CheckpointEvent, EpochEvent, Event, FinishedEvent, ResumedEvent, SkippedEvent, StartedEvent,
-    StepRecord, Timestamped, ValidationEvent,
+    CheckpointEvent, EpochEvent, Event, FinishedEvent, InitialWeights, ResumedEvent, SkippedEvent,
+    StartedEvent, StepRecord, Timestamped, ValidationEvent,
 };
 pub use event_log::{EventLog, read_skipped_samples};
 pub use journal::{Journal, JournalPosition};

@@ -30,6 +30,11 @@ pub struct TrainerConfig {
     /// other schedules run on from the start.
     #[schemars(range(min = 0, max = 1e9), extend("x-unit" = "epochs"))]
     pub warm_up_epochs: f64,
+    /// Parts of the network that stay as they are, such as `["enc"]`: beginnings of the names of its
+    /// parameters (docs/weights.md).
+    // Left out where it is empty, so that the fingerprints of runs without it stay what they were.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
     /// Gradient checkpointing: activations that are cheap to compute are computed again instead of
     /// kept.
     pub gradient_checkpointing: bool,

@@ -1,5 +1,9 @@
 //! `export` and `train --init`: a run's weights as a file, and a run from a file of weights.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
 use crate::cli::harness::{Desk, TINY};
 
 #[test]
@@ -45,6 +49,57 @@ fn exported_weights_start_another_run_where_the_first_one_ended() {
         refused.exits(2).complains_of(&[words]);
         assert!(!desk.path("other").exists());
     }
+}
+
+#[test]
+fn a_network_that_differs_in_part_starts_from_what_fits_and_trains_what_is_not_frozen() {
+    let desk = Desk::with_cohort(4);
+    desk.run(&format!("train {TINY} --data data --run first")).ok();
+    let changed = "--set model.settings={base_width=2,levels=2,conv_bias=false}";
+    let frozen = "--set train.freeze=[\"enc\",\"bottom.0\"]";
+    let line = format!("train {TINY} {changed} {frozen} --data data --init first --run second");
+    let done = desk.run(&line).ok();
+    for words in ["what does not fit", "enc.0.0.conv.bias is not in the network"] {
+        assert!(done.stderr.contains(words), "{}", done.stderr);
+    }
+    let started = &desk.json_lines("second/events.jsonl")[0];
+    assert_eq!(started["initial_weights"]["source"], "first");
+    let misfits = started["initial_weights"]["misfits"].as_array().unwrap();
+    assert!(misfits.contains(&"dec.0.1.conv.bias is not in the network".into()), "{misfits:?}");
+    assert_eq!(started["frozen"], serde_json::json!(["enc", "bottom.0"]));
+
+    // What was frozen is what it was in the first run, and nothing else is.
+    desk.run("export --run first --out first.safetensors").ok();
+    desk.run("export --run second --out second.safetensors").ok();
+    let [first, second] = ["first", "second"].map(|name| tensors(&desk, name));
+    for (name, values) in &second {
+        let is_frozen = name.starts_with("enc.") || name.starts_with("bottom.0.");
+        assert_eq!(*values == first[name], is_frozen, "{name}");
+    }
+    // A run that is resumed keeps them frozen, and a run like the first has nothing to name.
+    desk.run("train --resume second --set train.epochs=3").ok();
+    desk.run("export --run second --out second.safetensors").ok();
+    let later = tensors(&desk, "second");
+    assert_eq!(later["enc.0.0.conv.weight"], first["enc.0.0.conv.weight"]);
+    assert_ne!(later["head.weight"], second["head.weight"]);
+    let same = desk.run(&format!("train {TINY} --data data --init first --run third")).ok();
+    assert!(!same.stderr.contains("what does not fit"), "{}", same.stderr);
+    assert_eq!(desk.json_lines("third/events.jsonl")[0]["initial_weights"]["misfits"], Value::Null);
+
+    let line = format!("train {TINY} --data data --run other --set train.freeze=[\"encoder\"]");
+    let words = ["train.freeze = \"encoder\"", "enc, enc.0, bottom", "head"];
+    desk.run(&line).exits(2).complains_of(&words);
+}
+
+/// Values of an exported run's tensors by name.
+fn tensors(desk: &Desk, run: &str) -> BTreeMap<String, Vec<u8>> {
+    let bytes = std::fs::read(desk.path(&format!("{run}.safetensors"))).unwrap();
+    let (length, rest) = bytes.split_first_chunk().unwrap();
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let header: BTreeMap<String, Value> = serde_json::from_slice(header).unwrap();
+    let tensors = header.into_iter().filter(|(name, _)| name != "__metadata__");
+    let at = |field: &Value, end: usize| field["data_offsets"][end].as_u64().unwrap() as usize;
+    tensors.map(|(name, field)| (name, data[at(&field, 0)..at(&field, 1)].to_vec())).collect()
 }
 
 #[test]

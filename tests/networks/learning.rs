@@ -188,6 +188,42 @@ fn a_step_of_two_batches_is_a_step_down_their_mean() {
 }
 
 #[test]
+fn frozen_parts_stay_to_the_bit_and_count_in_no_norm() {
+    let weights = |blueprint: &dyn Blueprint, learner: &dyn Learner| {
+        let folder = tempfile::tempdir().unwrap();
+        learner.save(folder.path()).unwrap();
+        blueprint.load_weights(folder.path()).unwrap()
+    };
+    for (name, blueprint, optimiser) in learners() {
+        let optimiser = OptimiserConfig { average: None, ..optimiser };
+        let mut free = blueprint.new_learner(&optimiser, 5, &Device::flex());
+        let mut partly = blueprint.new_learner(&optimiser, 5, &Device::flex());
+        let first = blueprint.parameter_shapes()[0].name.clone();
+        let part = first.split('.').take(2).collect::<Vec<_>>().join(".");
+        partly.freeze_parts(std::slice::from_ref(&part));
+        let before = weights(blueprint.as_ref(), partly.as_ref());
+        let norm = |learner: &mut dyn Learner| {
+            let device = learner.device().clone();
+            let output = learner.forward(images(0, SIDE, &device), 0);
+            let loss = LossConfig::default()
+                .total_loss(output, region_targets(RegionSet::BRATS, labels(SIDE, &device)));
+            learner.backward_and_step(loss.total, 1e-2).gradient_norm.into_scalar::<f32>()
+        };
+        let (whole, rest) = (norm(free.as_mut()), norm(partly.as_mut()));
+        assert!(rest > 0.0 && rest < whole, "{name}: {rest} {whole}");
+        let after = weights(blueprint.as_ref(), partly.as_ref());
+        let mut moved = 0;
+        for (old, new) in before.iter().zip(&after) {
+            let is_frozen = new.parameter.name.starts_with(&format!("{part}."));
+            assert!(!is_frozen || old == new, "{name}: {}", new.parameter.name);
+            moved += usize::from(old != new);
+        }
+        let frozen = before.iter().filter(|one| one.parameter.name.starts_with(&part)).count();
+        assert!(frozen > 0 && moved > (before.len() - frozen) / 2, "{name}: {moved} {frozen}");
+    }
+}
+
+#[test]
 fn activations_computed_again_give_the_same_steps() {
     for blueprint in small_ones() {
         let checkpointing = Device::flex().autodiff().gradient_checkpointing();

@@ -69,6 +69,7 @@ fn type_text(schema: &Value) -> String {
     let items = schema["items"]["type"].as_str();
     match (constants.is_empty(), items, schema["type"].as_str()) {
         (false, ..) if schema["properties"].is_null() => constants.join(", "),
+        (_, Some(kind), _) if least.is_null() && most.is_null() => format!("{kind}s"),
         (_, Some(kind), _) if least == most => format!("{least} {kind}s"),
         (_, Some(kind), _) => format!("{least} to {most} {kind}s"),
         (.., Some("object")) => "table".into(),

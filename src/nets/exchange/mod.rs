@@ -1,9 +1,9 @@
 //! Weight exchange with other programs: safetensors files of tensors in PyTorch's shapes.
 //!
 //! A file of this program has this program's names and orders (docs/weights.md). A network may also
-//! know another program's names, as a [`Dialect`]. Files are read in full: every tensor must be
-//! used or known to be unused, and every parameter filled or known to have no counterpart;
-//! otherwise the file is refused with the names that do not fit.
+//! know another program's names, as a [`Dialect`]. A network with another head or other channels takes
+//! what fits and names what does not; a file that fills less than half of a network is refused with the
+//! names, and so is one with unusable values.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -92,6 +92,9 @@ pub struct ImportedWeights {
     pub kept: Vec<String>,
     /// Names of tensors that this program has no use for.
     pub unused: Vec<String>,
+    /// Tensors and parameters that do not fit, each with its reason. Such parameters keep the values they
+    /// have.
+    pub misfits: Vec<String>,
     /// Program whose names the file uses.
     pub program: &'static str,
 }
@@ -99,8 +102,8 @@ pub struct ImportedWeights {
 /// Reads the weights of the network with these `parameters` from a safetensors file.
 ///
 /// # Errors
-/// If the file cannot be read, or does not fit: names what is missing, left over, of another shape,
-/// or not finite.
+/// If the file cannot be read, has values that are not finite, or fills less than half of the network:
+/// names what is missing, left over, or of another shape.
 pub fn read_safetensors(
     file: &Path,
     parameters: &[ParameterShape],
@@ -142,6 +145,7 @@ pub fn parse_safetensors(
         values: BTreeMap::new(),
         kept: Vec::new(),
         unused: Vec::new(),
+        misfits: Vec::new(),
         program: foreign.map_or("gliaflow", |dialect| dialect.program),
     };
     let (mut missing, mut misshaped, mut broken) = (Vec::new(), Vec::new(), Vec::new());
@@ -175,7 +179,7 @@ pub fn parse_safetensors(
         }
     }
     let known = |name: &str| foreign.is_some_and(|dialect| (dialect.is_unused)(name));
-    let (unused, left_over) = there.into_keys().partition(|name| known(name));
+    let (unused, left_over): (_, Vec<String>) = there.into_keys().partition(|name| known(name));
     incoming.unused = unused;
     let complaints = [
         describe_misfits("has no", &missing),
@@ -184,7 +188,16 @@ pub fn parse_safetensors(
         describe_misfits("has besides", &left_over),
     ];
     let complaints: Vec<String> = complaints.into_iter().flatten().collect();
-    if complaints.is_empty() { Ok(incoming) } else { Err(misfit(complaints.join(", and "))) }
+    let filled: usize = incoming.values.values().map(Vec::len).sum();
+    let fillable = parameters.iter().filter(|own| !incoming.kept.contains(&own.name));
+    let fillable: usize = fillable.map(ParameterShape::value_count).sum();
+    if !broken.is_empty() || 2 * filled < fillable {
+        return Err(misfit(complaints.join(", and ")));
+    }
+    let absent = missing.into_iter().map(|name| format!("{name} is not in the file"));
+    let surplus = left_over.into_iter().map(|name| format!("{name} is not in the network"));
+    incoming.misfits = absent.chain(misshaped).chain(surplus).collect();
+    Ok(incoming)
 }
 
 fn describe_misfits(what: &str, names: &[String]) -> Option<String> {

@@ -21,7 +21,9 @@ use toml::Table;
 use crate::augment::AugmentConfig;
 use crate::base::{ConfigError, check_value, schema_of};
 use crate::eval::SlidingConfig;
-use crate::nets::{ArchitectureEntry, Blueprint, KernelChoice, OptimiserConfig, Precision};
+use crate::nets::{
+    ArchitectureEntry, Blueprint, KernelChoice, OptimiserConfig, Precision, check_frozen_parts,
+};
 use crate::pipeline::ingest::IngestWorkers;
 use crate::pipeline::{CropConfig, DrillConfig, Footprint, LoaderConfig, LoaderMemory, loader};
 use crate::run::Failure;
@@ -230,6 +232,9 @@ impl RunConfig {
         self.data.preprocess.check_foreground().map_err(|error| error.in_section("data"))?;
         self.data.check_spacing().map_err(|error| error.in_section("data"))?;
         self.train.check_patience().map_err(|error| error.in_section("train"))?;
+        if !self.train.freeze.is_empty() {
+            check_frozen_parts(&self.train.freeze, &blueprint.parameter_shapes())?;
+        }
         blueprint.fits_patch(self.crop.patch)?;
         if self.data.pseudo.is_some() && !self.loader.cached {
             let problem = "impossible with data.pseudo, which lies in the cache";

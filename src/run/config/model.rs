@@ -18,8 +18,9 @@ pub struct ModelConfig {
     /// A name of the registry.
     #[default("unet".into())]
     pub name: String,
-    /// Weights to start from, which must fit the network exactly: a safetensors file, a run's folder for
-    /// those of its latest checkpoint, or a checkpoint's. Without, they are drawn.
+    /// Weights to start from: a safetensors file, a run's folder for those of its latest checkpoint, or a
+    /// checkpoint's. What fits is loaded, at least half of the network, and what does not is named and
+    /// drawn (docs/weights.md).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "PathBuf")]
     pub init: Option<PathBuf>,
