@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::base::{CaseError, Reason};
+use crate::base::{CaseError, Fingerprint, Reason};
 use crate::brats::case_assembly::AssembledCase;
+use crate::brats::datalist::read_datalist;
 use crate::brats::description::DatasetDescription;
-use crate::brats::discovery_errors::{DoubledFiles, duplicate_error};
+use crate::brats::discovery_errors::{DoubledFiles, and_more_text, duplicate_error};
 use crate::brats::folder_scan::FolderScan;
-use crate::brats::layout::{Layout, LayoutChoice};
+use crate::brats::layout::{Layout, LayoutChoice, schemes_of_case_name};
 use crate::brats::read::{DEFAULT_MAX_VOXELS, read_volume_grid};
 use crate::brats::scheme::{ChosenScheme, NameSchemes, SchemeRequest, choose_for_case};
 use crate::volume::{CaseId, LabelScheme, Modality, PatientId, SourceGrid, case_id_problem};
@@ -112,6 +113,11 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// Fingerprint of the description, if a file says another than a built-in layout.
+    pub fn description_fingerprint(&self) -> Option<Fingerprint> {
+        self.description.own_fingerprint()
+    }
+
     /// Sets the number of voxels of the largest volume that is read.
     #[must_use]
     pub fn with_max_voxels(mut self, max_voxels: usize) -> Self {
@@ -143,13 +149,28 @@ pub fn discover_described_cases(
     description: Option<&Path>,
     labels: impl Into<SchemeRequest>,
 ) -> Result<Dataset, CaseError> {
-    let choice = LayoutChoice::of_folder(folder, description)?;
-    let mut scan = FolderScan::of_folder(folder, &choice)?;
-    let mut found = FoundCases { request: labels.into(), ..FoundCases::default() };
-    found.problems.append(&mut scan.problems);
-    for case in std::mem::take(&mut scan.found).into_cases(&choice.layouts) {
-        let layout = &choice.layouts[case.layout];
-        found.add_case(case, layout);
+    let mut choice = LayoutChoice::of_folder(folder, description)?;
+    let request = labels.into();
+    let mut found = FoundCases { request, ..FoundCases::default() };
+    let nothing_found = if choice.datalist().is_some() {
+        None
+    } else {
+        let mut scan = FolderScan::of_folder(folder, &choice)?;
+        let nothing_found = scan.no_case_error(folder);
+        found.problems.append(&mut scan.problems);
+        found.add_cases(scan.found.into_cases(&choice.layouts), &choice.layouts);
+        Some(nothing_found)
+    };
+    if found.layouts.is_empty() && choice.use_datalist_of(folder) {
+        found = FoundCases { request, ..FoundCases::default() };
+    }
+    if let Some(list) = choice.datalist() {
+        let listed = read_datalist(folder, list, &choice.layouts[0])?;
+        found.problems.extend(listed.problems);
+        found.add_cases(listed.cases, &choice.layouts);
+    }
+    if let Some((case, count)) = found.without_meaning.take() {
+        return Err(no_meaning_error(folder, &case, count));
     }
     found.name_schemes.check_request(folder, found.request)?;
     let total = found.layouts.len();
@@ -161,8 +182,8 @@ pub fn discover_described_cases(
     // Of equal counts the last is taken, so the order is turned.
     let most = layouts.into_iter().rev().max_by_key(|(_, (count, _))| *count);
     let Some(((layout, place), (count, labels))) = most else {
-        scan.problems = found.problems;
-        return Err(scan.no_case_error(folder));
+        let of_list = || found.problems.first().map(|(_, problem)| problem.clone());
+        return Err(nothing_found.or_else(of_list).unwrap_or_else(|| no_entry_error(folder)));
     };
     let description = choice.layouts[place].clone();
     let layout_reason = match &choice.file {
@@ -190,12 +211,30 @@ struct FoundCases {
     problems: Vec<(String, CaseError)>,
     /// Files that are there compressed and not.
     doubled: Option<DoubledFiles>,
+    /// First case whose label values nothing tells the meaning of, and their number.
+    without_meaning: Option<(String, usize)>,
 }
 
 impl FoundCases {
+    fn add_cases(&mut self, cases: Vec<AssembledCase>, layouts: &[DatasetDescription]) {
+        for case in cases {
+            let layout = &layouts[case.layout];
+            self.add_case(case, layout);
+        }
+    }
+
     fn add_case(&mut self, case: AssembledCase, layout: &DatasetDescription) {
         let AssembledCase { name, images, labels, folder, doubled, .. } = case;
-        let schemes = layout.schemes();
+        let mut schemes = layout.schemes();
+        if layout.label_scheme.is_empty() {
+            match schemes_of_case_name(&name) {
+                Some(by_name) => schemes = by_name,
+                None if labels.is_some() && !matches!(self.request, SchemeRequest::Asked(_)) => {
+                    self.without_meaning.get_or_insert((name.clone(), 0)).1 += 1;
+                }
+                None => {}
+            }
+        }
         self.name_schemes.add_case(&name, schemes);
         let request = match self.request {
             SchemeRequest::TrainedWith(run)
@@ -259,6 +298,19 @@ impl FoundCases {
             .sort_by(|(a, one), (b, other)| a.cmp(b).then(one.subject.cmp(&other.subject)));
         (cases, self.problems.into_iter().map(|(_, problem)| problem).collect())
     }
+}
+
+fn no_entry_error(folder: &Path) -> CaseError {
+    let remedy = "name another datalist, or describe the files in dataset.toml (docs/datasets.md)";
+    CaseError::new(Reason::Missing, folder.display(), "holds no case", remedy)
+}
+
+fn no_meaning_error(folder: &Path, case: &str, count: usize) -> CaseError {
+    let problem =
+        format!("nothing tells what the labels of {case}{} mean", and_more_text(count - 1));
+    let remedy = "write label_scheme = \"brats2018\", or another, in dataset.toml, or ask for one \
+                  with --labels or data.labels (docs/labels.md)";
+    CaseError::new(Reason::Label, folder.display(), problem, remedy)
 }
 
 fn no_patient_error(case: &str, layout: &DatasetDescription) -> CaseError {

@@ -201,3 +201,158 @@ fn files_of_all_cases_may_lie_in_one_folder() {
     assert!(found.cases.iter().all(|case| case.labels.is_some()));
     assert!(found.problems[0].to_string().contains("case c: c-t1c.nii.gz and"));
 }
+
+fn put_text(root: &Path, name: &str, text: &str) {
+    fs::write(root.join(name), text).unwrap();
+}
+
+#[test]
+fn a_decathlon_task_has_the_order_and_the_labels_of_its_json() {
+    let root = tempfile::tempdir().unwrap();
+    let json = r#"{"modality": {"0": "T2w", "1": "FLAIR", "2": "T1w", "3": "t1gd"},
+        "labels": {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}}"#;
+    put_text(root.path(), "dataset.json", json);
+    put(root.path(), &["imagesTr/B_1.nii.gz", "labelsTr/B_1.nii.gz", "imagesTs/B_2.nii.gz"]);
+    put(root.path(), &["imagesTr/._B_1.nii.gz", "labelsTs/B_2.nii.gz"]);
+    let found = discover_cases(root.path(), None).unwrap();
+    assert_eq!((found.layout.name(), found.labels.scheme), ("decathlon", LabelScheme::Msd));
+    assert!(found.layout_reason.ends_with("dataset.json says"));
+    let [first, test] = &found.cases[..] else { panic!("two cases") };
+    assert_eq!(first.stack, Some(StackPlaces { places: [2, 3, 0, 1], volumes: 4 }));
+    assert_eq!((first.paths().count(), first.labels.is_some()), (2, true));
+    assert!(test.labels.is_none(), "labels of a test set are not learnt from");
+    // A file beside it overrides one field, and keeps the others.
+    put_text(root.path(), "dataset.toml", "layout = \"decathlon\"\nlabel_scheme = \"brats2023\"\n");
+    let found = discover_cases(root.path(), None).unwrap();
+    assert_eq!(found.labels.scheme, LabelScheme::Brats2023);
+    assert_eq!(found.cases[0].stack.unwrap().places, [2, 3, 0, 1]);
+}
+
+#[test]
+fn nnunet_raw_data_has_the_channels_and_the_labels_of_its_json() {
+    let root = tempfile::tempdir().unwrap();
+    let json = r#"{"channel_names": {"0": "T1", "1": "T1ce", "2": "T2", "3": "Flair"},
+        "labels": {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "enhancing tumor": [3]},
+        "regions_class_order": [1, 2, 3], "numTraining": 1, "file_ending": ".nii.gz"}"#;
+    put_text(root.path(), "dataset.json", json);
+    for channel in 0..4 {
+        put(root.path(), &[&format!("imagesTr/BraTS2021_00000_{channel:04}.nii.gz")]);
+    }
+    put(root.path(), &["labelsTr/BraTS2021_00000.nii.gz"]);
+    for folder in [root.path().to_owned(), root.path().join("imagesTr")] {
+        let found = discover_cases(&folder, None).unwrap();
+        assert_eq!((found.layout.name(), found.labels.scheme), ("nnunet", LabelScheme::Msd));
+        let case = &found.cases[0];
+        assert_eq!((case.id.as_str(), case.stack), ("BraTS2021_00000", None));
+        assert!(case.images[3].ends_with("imagesTr/BraTS2021_00000_0003.nii.gz"));
+        assert_eq!(case.labels.is_some(), folder == root.path());
+    }
+}
+
+#[test]
+fn what_a_json_does_not_tell_is_refused_with_what_to_write() {
+    let root = tempfile::tempdir().unwrap();
+    put(root.path(), &["imagesTr/B_1.nii.gz"]);
+    let labels = r#""labels": {"background": 0, "edema": 1, "non-enhancing tumor": 2, "enhancing tumor": 3}"#;
+    for (json, words) in [
+        (
+            format!(r#"{{"modality": {{"0": "CT", "1": "T1w"}}, {labels}}}"#),
+            r#"modality: is ["CT", "T1w"], of which not one alone is t1ce; write in dataset.toml"#,
+        ),
+        (
+            format!(r#"{{"channel_names": {{"0": "T1", "1": "T1"}}, {labels}}}"#),
+            r#"channel_names: has t1 twice, as "0000" and "0001"; write in dataset.toml"#,
+        ),
+        ("{".to_owned(), "dataset.json: is no JSON"),
+    ] {
+        put_text(root.path(), "dataset.json", &json);
+        let refused = discover_cases(root.path(), None).unwrap_err().to_string();
+        assert!(refused.contains(words), "{refused}");
+    }
+}
+
+#[test]
+fn what_a_description_cannot_say_is_refused_by_file_field_and_line_that_would_do() {
+    let root = tempfile::tempdir().unwrap();
+    put(root.path(), &["a.nii"]);
+    let four = "[modalities]\nt1 = \"a\"\nt1ce = \"b\"\nt2 = \"c\"\nflair = \"d\"\n";
+    for (text, words) in [
+        ("imges = \"x\"", "unknown field `imges`, expected one of"),
+        ("layout = \"upen\"", "layout = \"upen\" is no built-in layout; write one of brats2020"),
+        ("schema = 2", "schema = 2 is out of range; write 1"),
+        ("label_scheme = \"brats\"", "`brats` is no label scheme"),
+        ("images = \"{case\"", "`{case` is no pattern: a `{` is not closed"),
+        ("sources = []", "images = none is no way to find a file; write images = "),
+        ("images = \"{case}.nii\"", "images = {case}.nii is without the part {modality}"),
+        ("images = \"{case}.nii\"\norder = [\"t1\"]", "t1ce is in it 0 times; write each of"),
+        ("images = \"{case}.nii\"\norder = [\"adc\"]", "adc is no modality"),
+        ("images = \"{case}_{modality}.nii\"", "modalities.t1 = none is without a name"),
+        ("images = \"{modality}.nii\"", "is without {case}, which names the case"),
+        (
+            "layout = \"upenn-gbm\"\npatient = \"{case}_*\"",
+            "patient = {case}_* is without {patient}; write one such as",
+        ),
+        (
+            &format!(
+                "images = \"{{case}}_{{modality}}.nii\"\nlabel_files = \"{{case}}.nii\"\n{four}"
+            ),
+            "values have no meaning; write what they mean, as label_scheme = \"brats2018\"",
+        ),
+    ] {
+        put_text(root.path(), "dataset.toml", text);
+        let refused = discover_cases(root.path(), None).unwrap_err().to_string();
+        assert!(refused.contains("dataset.toml: ") && refused.contains(words), "{refused}");
+        assert!(!refused.contains('\n'), "{refused}");
+    }
+}
+
+#[test]
+fn a_datalist_of_monai_names_the_files_of_each_case() {
+    let root = tempfile::tempdir().unwrap();
+    let entry = |case: &str| {
+        let image = |end: &str| format!("\"data/{case}/{case}_{end}.nii.gz\"");
+        let images = ["flair", "t1ce", "t1", "t2"].map(image).join(", ");
+        format!(r#"{{"fold": 0, "image": [{images}], "label": "data/{case}/{case}_seg.nii.gz"}}"#)
+    };
+    let put_images = |case: &str| {
+        for end in ["flair", "t1ce", "t1", "t2", "seg"] {
+            put(root.path(), &[&format!("data/{case}/{case}_{end}.nii.gz")]);
+        }
+    };
+    let write = |names: &[&str]| {
+        let entries: Vec<String> = names.iter().map(|name| entry(name)).collect();
+        put_text(root.path(), "folds.json", &format!("{{\"training\": [{}]}}", entries.join(", ")));
+    };
+    put_text(root.path(), "dataset.toml", "layout = \"monai\"\ndatalist = \"folds.json\"\n");
+    ["BraTS2021_1", "BraTS2021_2", "A"].map(put_images);
+    write(&["BraTS2021_1", "BraTS2021_9"]);
+    let found = discover_cases(root.path(), None).unwrap();
+    assert_eq!((found.layout.name(), found.labels.scheme), ("monai", LabelScheme::Brats2018));
+    let case = &found.cases[0];
+    assert_eq!((found.cases.len(), case.id.as_str()), (1, "BraTS2021_1"), "not the others");
+    assert!(case.images[1].ends_with("BraTS2021_1_t1ce.nii.gz") && case.labels.is_some());
+    let problem = found.problems[0].to_string();
+    assert!(problem.contains("case BraTS2021_9") && problem.contains("not there"), "{problem}");
+    // A name that tells no meaning is asked about, and an order overrides the names.
+    write(&["A"]);
+    let refused = discover_cases(root.path(), None).unwrap_err().to_string();
+    assert!(refused.contains("labels of A mean; write label_scheme ="), "{refused}");
+    let order = "layout = \"monai\"\ndatalist = \"folds.json\"\nlabel_scheme = \"msd\"\n\
+                 order = [\"t1\", \"flair\", \"t2\", \"t1ce\"]\n";
+    put_text(root.path(), "dataset.toml", order);
+    let found = discover_cases(root.path(), None).unwrap();
+    assert!(found.cases[0].images[0].ends_with("A_flair.nii.gz"), "as it was written");
+    assert_eq!(found.labels.scheme, LabelScheme::Msd);
+}
+
+#[test]
+fn a_datalist_is_found_where_names_find_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let images = ["x_t1.nii", "x_t1gd.nii", "x_t2.nii", "x_flair.nii"];
+    put(&root.path().join("deep/a/b"), &images);
+    let list = images.map(|name| format!("\"deep/a/b/{name}\"")).join(", ");
+    put_text(root.path(), "list.json", &format!("{{\"training\": [{{\"image\": [{list}]}}]}}"));
+    let found = discover_cases(root.path(), None).unwrap();
+    assert_eq!((found.layout.name(), found.cases[0].id.as_str()), ("monai", "x"));
+    assert!(found.layout_reason.ends_with("list.json says"), "{}", found.layout_reason);
+}

@@ -3,23 +3,25 @@
 use std::path::Path;
 
 use crate::base::CaseError;
-use crate::brats::{Dataset, discover_cases};
+use crate::brats::{Dataset, discover_described_cases};
 use crate::pipeline::ingest::{self, IngestResources};
 use crate::run::Failure;
 use crate::run::config::RunConfig;
 use crate::volume::Dims;
 
 impl RunConfig {
-    /// Finds the cases of `folder`, the run's own or where it lies now, with the run's meaning of
-    /// labels, its mask files and its limit of voxels.
+    /// Finds the cases of `folder`, the run's own or where it lies now, with the run's description,
+    /// meaning of labels, mask files and limit of voxels.
     ///
     /// # Errors
-    /// As [`discover_cases`].
+    /// As [`discover_described_cases`], and if the description is not that of the run.
     pub fn discover_in(&self, folder: &Path) -> Result<Dataset, CaseError> {
         let data = &self.data;
         let most =
             data.max_voxels.unwrap_or_else(|| ingest::max_voxels(self.loader.memory_bytes()));
-        Ok(discover_cases(folder, data.labels)?.with_masks(&data.foreground).with_max_voxels(most))
+        let found = discover_described_cases(folder, data.description.as_deref(), data.labels)?;
+        data.check_described(&found)?;
+        Ok(found.with_masks(&data.foreground).with_max_voxels(most))
     }
 
     /// Threads and memory of an ingest that runs alone.
