@@ -327,3 +327,7 @@ fn no_patient_error(case: &str, layout: &DatasetDescription) -> CaseError {
 #[cfg(test)]
 #[path = "dataset_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "described_tests.rs"]
+mod described_tests;

@@ -147,8 +147,10 @@ impl DatasetDescription {
     /// Fingerprint of everything that the description says, however it is written; `None` for a built-in
     /// layout as it is.
     pub(super) fn own_fingerprint(&self) -> Option<Fingerprint> {
-        let is_built_in = all_built_in().contains(self);
-        (!is_built_in).then(|| Fingerprint::of_config(self))
+        let plain = |own: &Self| Self { layout: None, sources: Vec::new(), ..own.clone() };
+        let own = plain(self);
+        let is_built_in = all_built_in().iter().any(|layout| plain(layout) == own);
+        (!is_built_in).then(|| Fingerprint::of_config(&own))
     }
 
     /// True if a file of it holds all modalities, one volume each.
