@@ -1,4 +1,4 @@
-//! Floor 3: BraTS datasets on disk. Reads and writes NIfTI, discovers cases in folders.
+//! Floor 3: datasets on disk, of BraTS and others. Reads and writes NIfTI, discovers cases in folders.
 
 mod bytes;
 mod case;

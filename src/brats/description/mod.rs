@@ -147,7 +147,9 @@ impl DatasetDescription {
     /// Fingerprint of everything that the description says, however it is written; `None` for a built-in
     /// layout as it is.
     pub(super) fn own_fingerprint(&self) -> Option<Fingerprint> {
-        let plain = |own: &Self| Self { layout: None, sources: Vec::new(), ..own.clone() };
+        // Neither does the name of a list say what is in it; a run keeps its cases by fingerprint.
+        let plain =
+            |own: &Self| Self { layout: None, sources: Vec::new(), datalist: None, ..own.clone() };
         let own = plain(self);
         let is_built_in = all_built_in().iter().any(|layout| plain(layout) == own);
         (!is_built_in).then(|| Fingerprint::of_config(&own))
