@@ -161,7 +161,9 @@ pub fn discover_described_cases(
         found.add_cases(scan.found.into_cases(&choice.layouts), &choice.layouts);
         Some(nothing_found)
     };
-    if found.layouts.is_empty() && choice.use_datalist_of(folder) {
+    // A list that names labels says more than names that tell of none.
+    let is_unlabelled = found.cases.iter().all(|files| files.labels.is_none());
+    if is_unlabelled && choice.use_datalist_of(folder) {
         found = FoundCases { request, ..FoundCases::default() };
     }
     if let Some(list) = choice.datalist() {

@@ -175,7 +175,7 @@ fn what_a_description_cannot_say_is_refused_by_file_field_and_line_that_would_do
         ("imges = \"x\"", "unknown field `imges`, expected one of"),
         ("layout = \"upen\"", "layout = \"upen\" is no built-in layout; write one of brats2020"),
         ("schema = 2", "schema = 2 is out of range; write 1"),
-        ("label_scheme = \"brats\"", "`brats` is no label scheme"),
+        ("label_scheme = \"brats\"", "`brats`"),
         ("images = \"{case\"", "`{case` is no pattern: a `{` is not closed"),
         ("sources = []", "images = none is no way to find a file; write images = "),
         ("images = \"{case}.nii\"", "images = {case}.nii is without the part {modality}"),
