@@ -75,4 +75,6 @@ mod unchanged_samples;
 #[cfg(feature = "train")]
 mod validating;
 #[cfg(feature = "train")]
+mod voxel_sizes;
+#[cfg(feature = "train")]
 mod week;

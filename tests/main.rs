@@ -31,6 +31,7 @@ mod quality;
 mod recycling;
 mod relay;
 mod reliability;
+mod resampled_cases;
 mod resize;
 #[cfg(feature = "train")]
 mod settings;

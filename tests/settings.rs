@@ -30,7 +30,7 @@ const SHOWN: [&str; 15] = [
     "optimiser={ kind = \"sgd\", nesterov = true, clip_norm = 1, average = 0.9 }",
     "optimiser={ kind = \"adamw\" }",
     "optimiser={ kind = \"adam\", decay_kernels_only = true }",
-    "data={ labels = \"msd\", shares = {}, split_seed = 3, max_voxels = 9, pseudo = { share = 0.5, teacher = \"0123456789abcdef0123456789abcdef\" } }",
+    "data={ labels = \"msd\", shares = {}, split_seed = 3, max_voxels = 9, spacing = [1, 1, 1], interpolation = \"cubic\", pseudo = { share = 0.5, teacher = \"0123456789abcdef0123456789abcdef\" } }",
     "drill={ slow_stage = \"crop\", slow_stage_ms = 1, slow_step_ms = 1, unhealthy_after_ms = 9 }",
 ];
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::base::{OutOfMemory, collect_values, reserve_values};
 use crate::cache::treatment::CertainImages;
 use crate::cache::{OutsideLabel, RawVoxel};
-use crate::volume::{Box3, Case, Dims, label};
+use crate::volume::{Box3, Dims, label};
 
 /// The smallest box around every voxel with tissue in any modality. Labels do not widen it: what is
 /// predicted in a case must not depend on them.
@@ -49,21 +49,23 @@ pub(super) fn tissue_box(dims: Dims, planes: [&[i16]; 4]) -> Option<Box3> {
 }
 
 /// The smallest box around every voxel that is tissue beyond doubt in any modality: a spike in the air
-/// and ringing about the brain do not widen it.
+/// and ringing about the brain do not widen it. `intensity` gives that of a modality at a memory offset.
 pub(super) fn certain_box(
-    case: &Case,
+    dims: Dims,
     planes: [&[i16]; 4],
     certain: &CertainImages,
+    intensity: impl Fn(usize, usize) -> f64,
 ) -> Result<Option<Box3>, OutOfMemory> {
     let mut drawn = planes.map(Cow::Borrowed);
     for (modality, plane) in drawn.iter_mut().enumerate() {
         let Some(certain) = certain[modality] else { continue };
-        let values = planes[modality].iter().zip(case.images[modality].iter());
-        let kept = values.map(|(code, value)| if certain.contains(value) { *code } else { 0 });
+        let codes = planes[modality].iter().enumerate();
+        let is_certain = |place: usize| certain.contains(intensity(modality, place));
+        let kept = codes.map(|(place, code)| if is_certain(place) { *code } else { 0 });
         *plane = Cow::Owned(collect_values(planes[modality].len(), kept)?);
     }
     // Where nothing is beyond doubt, whatever is tissue counts.
-    let box_of = |planes| tissue_box(case.dims(), planes);
+    let box_of = |planes| tissue_box(dims, planes);
     Ok(box_of(drawn.each_ref().map(|plane| &**plane)).or_else(|| box_of(planes)))
 }
 

@@ -10,10 +10,10 @@ use crate::base::{CaseError, Reason};
 use crate::cache::flaw::page_checksum;
 use crate::cache::format::{
     FirstPage, ForegroundHead, ForegroundRecord, HistogramHead, LABELLED, MAGIC, OutsideRecord,
-    PAGE, SectionKind, SectionRecord, SourceHead, SourceRecord, StatsRecord, StatsSection, VERSION,
-    round_up_to_page,
+    PAGE, SectionKind, SectionRecord, SourceHead, SourceLabelHead, SourceRecord, StatsRecord,
+    StatsSection, VERSION, round_up_to_page,
 };
-use crate::cache::{CaseContents, Foreground, OutsideLabel};
+use crate::cache::{CaseContents, Foreground, OutsideLabel, SourceLabels};
 use crate::volume::{Modality, Region, case_id_problem};
 
 /// Sections of a file. Large ones are borrowed: a case is never copied to be written.
@@ -89,6 +89,10 @@ fn case_sections(contents: &CaseContents) -> Result<Sections<'_>, String> {
     sections.push((SectionKind::Description, Cow::Owned(description)));
     if !contents.outside.is_empty() {
         sections.push((SectionKind::Outside, Cow::Owned(outside_section(&contents.outside))));
+    }
+    if let Some(labels) = &contents.source_labels {
+        let section = source_label_section(labels)?;
+        sections.push((SectionKind::SourceLabel, Cow::Owned(section)));
     }
     if !contents.files.is_empty() {
         sections.push((SectionKind::Source, Cow::Owned(source_section(contents)?)));
@@ -183,6 +187,12 @@ fn outside_section(outside: &[OutsideLabel]) -> Vec<u8> {
         reserved: [0; 3],
     };
     outside.iter().map(record).collect::<Vec<_>>().as_bytes().to_vec()
+}
+
+fn source_label_section(own: &SourceLabels) -> Result<Vec<u8>, String> {
+    let start = extent_to_u32(own.labelled.start)?;
+    let head = SourceLabelHead { start, dims: extent_to_u32(own.labelled.dims.0)? };
+    Ok([head.as_bytes(), &own.labels].concat())
 }
 
 fn source_section(contents: &CaseContents) -> Result<Vec<u8>, String> {

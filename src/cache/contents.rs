@@ -1,19 +1,19 @@
 //! Preprocessing of a decoded case: brain box, encoding, crop, interleaving, statistics, foreground
 //! index. The hot path of ingest, also for a case that is used once and never stored.
 
-use std::borrow::Cow;
 use std::mem;
 
 use crate::base::{CaseError, FREE_MEMORY, Fingerprint, OutOfMemory, Reason};
 use crate::buffers::CaseBuffers;
-use crate::cache::brain_box::{SplitLabels, certain_box, interleave_modalities};
+use crate::cache::brain_box::{SplitLabels, interleave_modalities};
 use crate::cache::foreground::{Foreground, index_foreground};
 use crate::cache::treatment::{
     ImageTreatment, check_information, choose_treatment, locate_tumour, measure_counted,
 };
+use crate::cache::volumes::{EncodedVolumes, wanted_map};
 use crate::cache::{
-    CaseDescription, CaseMeaning, IntensityScale, IntensityStats, PreprocessConfig, SourceFile,
-    SourceFiles, TissueCounts, TissueHistogram, encode_volume,
+    CaseDescription, CaseMeaning, IntensityScale, IntensityStats, PreprocessConfig,
+    ResamplingRecord, SourceFile, SourceFiles, SourceLabels, TissueCounts, TissueHistogram,
 };
 use crate::volume::{Box3, Case, CaseId, Dims, LabelScheme, Modality, Region, SourceGrid};
 
@@ -34,7 +34,7 @@ pub struct OutsideLabel {
 pub struct CaseContents {
     /// Case id; names the file.
     pub id: CaseId,
-    /// Grid of the source files.
+    /// Grid of the voxels: that of the source files, or the one that they were resampled to.
     pub source: SourceGrid,
     /// The smallest box around tissue beyond doubt, in the canonical grid.
     pub brain: Box3,
@@ -50,6 +50,8 @@ pub struct CaseContents {
     pub labels: Option<Vec<u8>>,
     /// Labels of the voxels outside the box, ascending.
     pub outside: Vec<OutsideLabel>,
+    /// Labels on the source's own grid, where the case was resampled.
+    pub source_labels: Option<SourceLabels>,
     /// Foreground index per region; empty for unlabelled cases.
     pub foreground: [Foreground; Region::COUNT],
     /// Meaning of the source's label values.
@@ -87,33 +89,29 @@ impl CaseContents {
 /// Preprocesses a case into `buffers`, which [`CaseContents::give_back`] refills.
 ///
 /// # Errors
-/// When the case is empty, its volumes do not fill its grid, or intensities cannot be encoded.
+/// When the case is empty, its volumes do not fill its grid, intensities cannot be encoded, or there is
+/// no room for it in the voxel size that was asked for.
 pub fn prepare_in_buffers(
     buffers: &CaseBuffers,
     case: &Case,
     config: &PreprocessConfig,
 ) -> Result<CaseContents, CaseError> {
-    let dims = case.dims();
-    check_lengths(case, dims)?;
-    let treatment = choose_treatment(case, config)?;
-    let mut planes: [Cow<'_, [i16]>; 4] = Default::default();
-    let mut scales = [IntensityScale::LOSSLESS; 4];
-    for modality in Modality::ALL {
-        let voxels = &case.images[modality.index()];
-        let treated = &treatment.images[modality.index()];
-        let (plane, scale) =
-            encode_volume(voxels, treated, case.mask.as_deref()).map_err(|problem| {
-                let remedy = "check the file's scl_slope and scl_inter, or rescale it";
-                CaseError::new(Reason::Format, modality, problem, remedy).of_case(&case.id)
-            })?;
-        planes[modality.index()] = plane;
-        scales[modality.index()] = scale;
-    }
-    let planes: [&[i16]; 4] = std::array::from_fn(|modality| &*planes[modality]);
+    check_lengths(case, case.dims())?;
+    let map = wanted_map(case, config)?;
+    let treatment = choose_treatment(case, config, map.is_some())?;
+    let volumes = match (&map, &config.resampling) {
+        (Some(map), Some(wanted)) => {
+            EncodedVolumes::of_resampled(case, &treatment, map, wanted.interpolation)?
+        }
+        _ => EncodedVolumes::of_case(case, &treatment)?,
+    };
+    let dims = volumes.grid.canonical_dims();
+    let planes = volumes.planes();
+    let scales = volumes.scales;
     let no_memory = |error: OutOfMemory| {
         CaseError::new(Reason::Io, "brain box", error.to_string(), FREE_MEMORY).of_case(&case.id)
     };
-    let brain = certain_box(case, planes, &treatment.certain).map_err(no_memory)?;
+    let brain = volumes.tissue_box(&treatment.certain).map_err(no_memory)?;
     let mut brain = brain.ok_or_else(|| {
         let remedy = "check that the files are images of this case, or take the case out";
         CaseError::new(Reason::Format, "all modalities", "every voxel is 0 or not finite", remedy)
@@ -123,7 +121,7 @@ pub fn prepare_in_buffers(
         .map_err(no_memory)?;
     let mut counts = TissueCounts::of_images(&images);
     let split = |brain: &Box3| {
-        let all = case.labels.as_deref();
+        let all = volumes.labels.as_deref();
         all.map(|all| SplitLabels::at_box(all, dims, brain, buffers.bytes.take())).transpose()
     };
     let mut labels = split(&brain).map_err(no_memory)?;
@@ -133,7 +131,7 @@ pub fn prepare_in_buffers(
         let (certain, told) = measure_counted(dims, &counts, tumour);
         findings = told;
         if certain.iter().any(Option::is_some)
-            && let Some(smaller) = certain_box(case, planes, &certain).map_err(no_memory)?
+            && let Some(smaller) = volumes.tissue_box(&certain).map_err(no_memory)?
         {
             brain = smaller;
             images = interleave_modalities(planes, dims, &brain, images).map_err(no_memory)?;
@@ -146,9 +144,12 @@ pub fn prepare_in_buffers(
     let stats = measured.each_ref().map(|(stats, _)| *stats);
     check_information(case, &stats, config)?;
     let histograms = measured.map(|(_, histogram)| histogram);
+    let source_labels = map.and(case.labels.as_deref());
+    let source_labels = source_labels.map(|labels| SourceLabels::of_grid(labels, &case.source));
     Ok(CaseContents {
         id: case.id.clone(),
-        source: case.source,
+        source: volumes.grid,
+        source_labels: source_labels.transpose().map_err(no_memory)?,
         brain,
         stats,
         images,
@@ -163,6 +164,11 @@ pub fn prepare_in_buffers(
             foreground: config.foreground.to_string(),
             meaning: CaseMeaning::of_scheme(case.scheme),
             source: None,
+            resampling: config.resampling.map(|wanted| ResamplingRecord {
+                spacing_mm: wanted.spacing_mm,
+                interpolation: wanted.interpolation,
+                source: map.map(|_| case.source),
+            }),
             records: treatment.images.iter().map(ImageTreatment::to_record).collect(),
         },
         findings,

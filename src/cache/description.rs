@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::Fingerprint;
 use crate::cache::SourceState;
-use crate::volume::{LabelScheme, Modality, Region};
+use crate::resampling::Interpolation;
+use crate::volume::{LabelScheme, Modality, Region, SourceGrid};
 
 /// Meaning of a case's channels and label values. The same files under another meaning are another
 /// case.
@@ -83,6 +84,18 @@ pub struct ModalityRecord {
     pub clipping: Option<Clipping>,
 }
 
+/// Record of the voxel size that was asked for, and of what became of the source's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ResamplingRecord {
+    /// The setting `spacing`: voxel edges in mm along canonical x, y and z.
+    pub spacing_mm: [f64; 3],
+    /// The setting `interpolation`.
+    pub interpolation: Interpolation,
+    /// Grid of the source files; absent where it has that voxel size and was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceGrid>,
+}
+
 /// Description of a case file's content.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseDescription {
@@ -93,6 +106,9 @@ pub struct CaseDescription {
     /// Place and state of the source files; absent where they were not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceState>,
+    /// Resampling, if a voxel size was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resampling: Option<ResamplingRecord>,
     /// Preprocessing of each modality, in the order of the channels.
     pub records: Vec<ModalityRecord>,
 }
@@ -104,8 +120,14 @@ impl CaseDescription {
             foreground: "nonzero".to_owned(),
             meaning: CaseMeaning::of_scheme(scheme),
             source: None,
+            resampling: None,
             records: vec![ModalityRecord::default(); Modality::COUNT],
         }
+    }
+
+    /// Grid of the source files, if the case was resampled to another.
+    pub fn resampled_from(&self) -> Option<&SourceGrid> {
+        self.resampling.as_ref()?.source.as_ref()
     }
 
     /// Writes the description as TOML, whose numbers come back to the last bit.
@@ -136,6 +158,7 @@ impl CaseDescription {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::volume::{Affine, Dims};
 
     #[test]
     fn a_description_comes_back_to_the_last_bit_and_a_later_field_is_passed_over() {
@@ -145,6 +168,16 @@ mod tests {
             folder: "/data/\"a\" b".into(),
             place: Fingerprint([7; 16]),
             state: Fingerprint([8; 16]),
+        });
+        wanted.resampling = Some(ResamplingRecord {
+            spacing_mm: [1.0, 0.1 + 0.2, 3.0],
+            interpolation: Interpolation::Cubic,
+            source: Some(SourceGrid {
+                dims: Dims([3, 4, 5]),
+                world_from_voxel: Affine([[0.1 + 0.7; 4]; 4]),
+                axes: [1, 2, 0],
+                flipped: [true, false, true],
+            }),
         });
         wanted.records[2] = ModalityRecord {
             background: -0.1 - 0.2,

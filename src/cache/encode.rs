@@ -64,14 +64,8 @@ fn encode_reals<'a, T: Copy + Into<f64>>(
     mask: Option<&[u8]>,
 ) -> Result<(Cow<'a, [i16]>, IntensityScale), String> {
     let background = treatment.background;
-    let limits = treatment.clip.map_or((f64::MIN, f64::MAX), |clip| (clip.low, clip.high));
     let tissue = |(place, value): (usize, &T)| {
-        let value = (*value).into();
-        let is_tissue = match mask {
-            Some(mask) => mask[place] != 0 && value.is_finite(),
-            None => !background.contains(value),
-        };
-        is_tissue.then(|| value.clamp(limits.0, limits.1))
+        treatment.tissue_intensity((*value).into(), mask.map(|mask| mask[place] != 0))
     };
     let mut low = f64::INFINITY;
     let mut high = f64::NEG_INFINITY;

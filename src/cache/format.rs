@@ -73,6 +73,9 @@ pub(super) enum SectionKind {
     Description = 8,
     #[strum(serialize = "section OUTSIDE")]
     Outside = 9,
+    /// Resampled cases only.
+    #[strum(serialize = "section SOURCE LABEL")]
+    SourceLabel = 10,
 }
 
 impl SectionKind {
@@ -155,6 +158,14 @@ pub(super) struct ForegroundRecord {
 
 /// `HISTOGRAM` begins with the number of bins per modality; the bins of all of them follow.
 pub(super) type HistogramHead = [U32; Modality::COUNT];
+
+/// `SOURCE LABEL` begins with the box; its labels follow.
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct SourceLabelHead {
+    pub start: [U32; 3],
+    pub dims: [U32; 3],
+}
 
 pub(super) type ForegroundHead = [ForegroundRecord; Region::COUNT];
 

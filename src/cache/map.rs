@@ -17,7 +17,7 @@ use crate::cache::parse::{CaseIndex, FileFlaw, Section, parse_case_file};
 use crate::cache::small_sections::ForegroundRanges;
 use crate::cache::{
     CaseDescription, ExpectedSource, ForegroundView, HistogramBin, IntensityScale, IntensityStats,
-    OutsideLabel, RawVoxel, SourceFile, SourceState, TissueHistogramView,
+    OutsideLabel, RawVoxel, SourceFile, SourceLabelsView, SourceState, TissueHistogramView,
 };
 use crate::volume::{Box3, CaseId, LabelScheme, Modality, Region, SourceGrid};
 
@@ -101,7 +101,7 @@ impl MappedCase {
         &self.index.id
     }
 
-    /// Grid of the source files.
+    /// Grid of the voxels: that of the source files, or the one that they were resampled to.
     pub const fn source_grid(&self) -> &SourceGrid {
         &self.index.source
     }
@@ -161,6 +161,22 @@ impl MappedCase {
     /// Canonical labels `[d, h, w]` of the box.
     pub fn labels(&self) -> Option<&[u8]> {
         self.index.labels.clone().map(|range| &self.map[range])
+    }
+
+    /// Grid of the source files, if the case was resampled to another.
+    pub fn resampled_from(&self) -> Option<&SourceGrid> {
+        self.description().resampled_from()
+    }
+
+    /// Grid of the source files.
+    pub fn file_grid(&self) -> &SourceGrid {
+        self.resampled_from().unwrap_or(&self.index.source)
+    }
+
+    /// Labels on the grid that the case was resampled from.
+    pub fn source_labels(&self) -> Option<SourceLabelsView<'_>> {
+        let own = self.index.source_labels.as_ref()?;
+        Some(SourceLabelsView { labelled: own.labelled, labels: &self.map[own.range.clone()] })
     }
 
     /// Intensity scale of a modality.

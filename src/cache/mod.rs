@@ -26,16 +26,20 @@ mod rebuild;
 mod same_name;
 mod small_sections;
 mod source;
+mod source_labels;
 mod statistics;
 mod store;
 pub mod treatment;
 mod upkeep;
+mod volumes;
 mod writer;
 
 pub use annotation::{Annotation, AnnotationVoxels, AnnotationVoxelsView, MappedAnnotation};
 pub use brain_box::SplitLabels;
 pub use contents::{CaseContents, OutsideLabel, RawVoxel, prepare_in_buffers};
-pub use description::{BackgroundBasis, CaseDescription, CaseMeaning, Clipping, ModalityRecord};
+pub use description::{
+    BackgroundBasis, CaseDescription, CaseMeaning, Clipping, ModalityRecord, ResamplingRecord,
+};
 pub use encode::{IntensityScale, encode_volume};
 pub use error::CacheError;
 pub use foreground::{Foreground, ForegroundView, index_foreground};
@@ -44,6 +48,7 @@ pub use map::{MappedCase, Verify, check_mapping};
 pub use preprocess::{Orientation, PreprocessConfig};
 pub use quarantine::{Quarantine, QuarantineLog, Quarantined};
 pub use source::{ExpectedSource, SourceFile, SourceFiles, SourceState};
+pub use source_labels::{SourceLabels, SourceLabelsView};
 pub use statistics::{IntensityStats, MeasuredTissue, PERCENTILES, TissueCounts};
 pub use store::{CaseOrigin, CaseStore, PublishReport};
 pub use upkeep::{CacheInventory, CachedAnnotation, CachedCase, GcReport, VerifiedFile};

@@ -11,8 +11,8 @@ use crate::cache::format::{
     FirstPage, LABELLED, MAGIC, PAGE, READABLE, SectionKind, SectionRecord, round_up_to_page,
 };
 use crate::cache::small_sections::{
-    ForegroundRanges, HistogramRanges, parse_description, parse_foreground, parse_histograms,
-    parse_outside, parse_source_files, parse_stats,
+    ForegroundRanges, HistogramRanges, SourceLabelRange, parse_description, parse_foreground,
+    parse_histograms, parse_outside, parse_source_files, parse_source_labels, parse_stats,
 };
 use crate::cache::{CaseDescription, IntensityScale, IntensityStats, OutsideLabel, SourceFile};
 use crate::volume::{
@@ -63,6 +63,7 @@ pub(super) struct CaseIndex {
     pub histograms: HistogramRanges,
     pub description: CaseDescription,
     pub outside: Vec<OutsideLabel>,
+    pub source_labels: Option<SourceLabelRange>,
     pub files: Vec<SourceFile>,
     pub sections: Vec<Section>,
 }
@@ -101,6 +102,11 @@ pub(super) fn parse_case_file(file: &[u8]) -> Result<CaseIndex, FileFlaw> {
     if !outside.is_empty() && !labelled {
         return Err(FileFlaw::bad_format(SectionKind::Outside.name(), "labels a case without any"));
     }
+    let source_labels = parse_source_labels(file, &sections, description.resampled_from())?;
+    if description.resampled_from().is_some() && labelled != source_labels.is_some() {
+        let problem = "says the opposite of the flags about labels";
+        return Err(FileFlaw::bad_format(SectionKind::SourceLabel.name(), problem));
+    }
     Ok(CaseIndex {
         id: parse_case_id(&first.id, first.id_bytes)?,
         source,
@@ -116,6 +122,7 @@ pub(super) fn parse_case_file(file: &[u8]) -> Result<CaseIndex, FileFlaw> {
         histograms,
         description,
         outside,
+        source_labels,
         files: parse_source_files(file, &sections)?,
         sections,
     })
@@ -205,25 +212,33 @@ pub(super) fn parse_extent(field: &'static str, record: [U32; 3]) -> Result<Dims
     }
 }
 
-fn parse_grids(first: &FirstPage) -> Result<(SourceGrid, Box3), FileFlaw> {
-    let mut sorted = first.axes;
+/// Checks that the axes of a grid are a permutation, and that its affine is finite.
+pub(super) fn check_orientation(grid: &SourceGrid) -> Result<(), FileFlaw> {
+    let mut sorted = grid.axes;
     sorted.sort_unstable();
-    if sorted != [0, 1, 2] || first.flipped.iter().any(|flag| *flag > 1) {
-        let problem = format!("axes {:?}, flipped {:?}", first.axes, first.flipped);
-        return Err(FileFlaw::bad_format("orientation", problem));
+    if sorted != [0, 1, 2] {
+        return Err(FileFlaw::bad_format("orientation", format!("axes {:?}", grid.axes)));
+    }
+    if !grid.world_from_voxel.0.as_flattened().iter().all(|entry| entry.is_finite()) {
+        return Err(FileFlaw::bad_format("affine", "is not finite"));
+    }
+    Ok(())
+}
+
+fn parse_grids(first: &FirstPage) -> Result<(SourceGrid, Box3), FileFlaw> {
+    if first.flipped.iter().any(|flag| *flag > 1) {
+        return Err(FileFlaw::bad_format("orientation", format!("flipped {:?}", first.flipped)));
     }
     let affine: [[f64; 4]; 4] = std::array::from_fn(|row| {
         std::array::from_fn(|column| first.affine[row * 4 + column].get())
     });
-    if !affine.as_flattened().iter().all(|entry| entry.is_finite()) {
-        return Err(FileFlaw::bad_format("affine", "is not finite"));
-    }
     let source = SourceGrid {
         dims: parse_extent("source dims", first.source_dims)?,
         world_from_voxel: Affine(affine),
         axes: first.axes,
         flipped: first.flipped.map(|flag| flag == 1),
     };
+    check_orientation(&source)?;
     let dims = parse_extent("brain dims", first.brain_dims)?;
     let start = first.brain_start.map(|corner| corner.get() as usize);
     let grid = source.canonical_dims().0;

@@ -8,6 +8,8 @@ use smart_default::SmartDefault;
 use crate::base::{ConfigError, Fingerprint};
 use crate::cache::format;
 use crate::quality::{ForegroundRule, QualityPolicy};
+use crate::resampling::Resampling;
+use crate::volume::Dims;
 
 /// Raised when encoding, crop or statistics change what they compute.
 const RECIPE_REVISION: u32 = 2;
@@ -22,7 +24,7 @@ pub enum Orientation {
 }
 
 /// Preprocessing settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, SmartDefault)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct PreprocessConfig {
     /// Orientation of the stored grid.
@@ -38,6 +40,10 @@ pub struct PreprocessConfig {
     /// Policy on findings: the setting `data.quality`.
     #[serde(skip)]
     pub quality: QualityPolicy,
+    /// Voxel size that cases are resampled to, if they are: the settings `data.spacing` and
+    /// `data.interpolation`.
+    #[serde(skip)]
+    pub resampling: Option<Resampling>,
 }
 
 impl PreprocessConfig {
@@ -56,6 +62,12 @@ impl PreprocessConfig {
         Err(ConfigError::new("foreground", name, problem, way_out))
     }
 
+    /// Extent and voxel edges in mm (x, y, z) in which a case is stored whose canonical grid has these.
+    pub fn stored_grid(&self, dims: Dims, spacing_mm: [f64; 3]) -> (Dims, [f64; 3]) {
+        let map = self.resampling.and_then(|wanted| wanted.map_grid(dims, spacing_mm));
+        map.map_or((dims, spacing_mm), |map| (map.target_dims(), map.target_spacing_mm()))
+    }
+
     /// Fingerprint of all that decides the bytes: format version, revision and settings.
     pub fn fingerprint(&self) -> Fingerprint {
         #[derive(Serialize)]
@@ -65,6 +77,9 @@ impl PreprocessConfig {
             config: &'a PreprocessConfig,
             foreground: &'a ForegroundRule,
             quality: QualityPolicy,
+            // Left out where it is not set: cases that keep their voxels stay in the folder they are in.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            resampling: Option<Resampling>,
         }
         Fingerprint::of_config(&PreprocessKey {
             format: format::VERSION,
@@ -72,6 +87,7 @@ impl PreprocessConfig {
             config: self,
             foreground: &self.foreground,
             quality: self.quality,
+            resampling: self.resampling,
         })
     }
 }
@@ -79,6 +95,7 @@ impl PreprocessConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resampling::Interpolation;
 
     #[test]
     fn the_default_fingerprint_stays_what_it_is() {
@@ -96,5 +113,14 @@ mod tests {
         let other =
             PreprocessConfig { foreground: ForegroundRule::Threshold, ..Default::default() };
         assert_ne!(other.fingerprint(), PreprocessConfig::default().fingerprint());
+        let resampled = |edge: f64, interpolation, max_voxels| {
+            let resampling = Resampling { spacing_mm: [1.0, 1.0, edge], interpolation, max_voxels };
+            PreprocessConfig { resampling: Some(resampling), ..Default::default() }.fingerprint()
+        };
+        let linear = resampled(1.0, Interpolation::Linear, 1);
+        assert_ne!(linear, PreprocessConfig::default().fingerprint());
+        assert_ne!(linear, resampled(1.0, Interpolation::Cubic, 1));
+        assert_ne!(linear, resampled(2.0, Interpolation::Linear, 1));
+        assert_eq!(linear, resampled(1.0, Interpolation::Linear, 2), "a limit decides no voxel");
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::cache::{MappedCase, PreprocessConfig, Verify};
 use crate::quality::{ForegroundRule, QualityPolicy};
+use crate::resampling::Resampling;
 
 /// Way out for a damaged case file of the cache at `root`: the command that builds exactly this file
 /// again, or its removal where it does not say how and from what it was built.
@@ -11,17 +12,27 @@ pub(super) fn rebuild_remedy(path: &Path, root: &Path) -> String {
     let command = MappedCase::open(path, Verify::Header).ok().and_then(|case| {
         let folder = case.source_state().filter(|source| source.is_there())?.folder.clone();
         let foreground = ForegroundRule::from(case.description().foreground.clone());
+        let resampling = case.description().resampling.map(|own| Resampling {
+            spacing_mm: own.spacing_mm,
+            interpolation: own.interpolation,
+            max_voxels: usize::MAX,
+        });
         let quality = QualityPolicy::ALL.into_iter().find(|quality| {
             let config = PreprocessConfig {
                 foreground: foreground.clone(),
                 quality: *quality,
+                resampling,
                 ..PreprocessConfig::default()
             };
             config.fingerprint() == case.preprocess_fingerprint()
         })?;
+        let voxel_size = resampling.map_or_else(String::new, |own| {
+            let [x, y, z] = own.spacing_mm;
+            format!(" --spacing {x},{y},{z} --interpolation {}", own.interpolation.name())
+        });
         Some(format!(
-            "`gliaflow ingest --verify --data {} --cache {} --foreground {} --quality {} --labels {}` \
-             builds it again",
+            "`gliaflow ingest --verify --data {} --cache {} --foreground {} --quality {} --labels \
+             {}{voxel_size}` builds it again",
             quote_word(&folder),
             quote_word(&root.display().to_string()),
             quote_word(&foreground.to_string()),

@@ -8,21 +8,30 @@ use zerocopy::little_endian::{F64, U32};
 use crate::base::Fingerprint;
 use crate::cache::flaw::FileFlaw;
 use crate::cache::format::{
-    ForegroundHead, HistogramHead, OutsideRecord, SectionKind, SourceHead, SourceRecord,
-    StatsRecord, StatsSection,
+    ForegroundHead, HistogramHead, OutsideRecord, SectionKind, SourceHead, SourceLabelHead,
+    SourceRecord, StatsRecord, StatsSection,
 };
-use crate::cache::parse::{Section, find_section, require_section};
+use crate::cache::parse::{
+    Section, check_orientation, find_section, parse_extent, require_section,
+};
 use crate::cache::{
     CaseDescription, HistogramBin, IntensityScale, IntensityStats, MAX_BINS, OutsideLabel,
     SourceFile,
 };
-use crate::volume::{Box3, Dims, LabelScheme, Modality, Region, label};
+use crate::volume::{Box3, Dims, LabelScheme, Modality, Region, SourceGrid, label};
 
 /// Voxel count, and byte range of the stored `[u32]`, per region.
 pub(super) type ForegroundRanges = [(u64, Range<usize>); Region::COUNT];
 
 /// Byte range of the bins, per modality.
 pub(super) type HistogramRanges = [Range<usize>; Modality::COUNT];
+
+/// Labels of a resampled case on its source's grid: their box, and the range of its bytes.
+#[derive(Debug)]
+pub(super) struct SourceLabelRange {
+    pub(super) labelled: Box3,
+    pub(super) range: Range<usize>,
+}
 
 type ScalesAndStats = ([IntensityScale; Modality::COUNT], [IntensityStats; Modality::COUNT]);
 
@@ -145,6 +154,14 @@ pub(super) fn parse_description(
     if description.meaning.label_scheme != scheme.name() {
         return Err(flaw("names another label scheme than the header"));
     }
+    if let Some(source) = description.resampled_from() {
+        check_orientation(source)?;
+        if source.dims.0.map(u32::try_from).iter().any(Result::is_err)
+            || parse_extent("resampled dims", source.dims.0.map(|n| U32::new(n as u32))).is_err()
+        {
+            return Err(flaw("has a source grid of no extent"));
+        }
+    }
     if description.meaning.fingerprint() != meaning {
         return Err(flaw("has another meaning than the header's fingerprint"));
     }
@@ -176,6 +193,32 @@ pub(super) fn parse_outside(
     let label =
         |record: &OutsideRecord| OutsideLabel { voxel: record.voxel.get(), label: record.label };
     Ok(records.iter().map(label).collect())
+}
+
+/// Finds the labels on the grid that a case was resampled from.
+pub(super) fn parse_source_labels(
+    file: &[u8],
+    sections: &[Section],
+    source: Option<&SourceGrid>,
+) -> Result<Option<SourceLabelRange>, FileFlaw> {
+    let flaw = |problem: &str| FileFlaw::bad_format(SectionKind::SourceLabel.name(), problem);
+    let Some(section) = find_section(sections, SectionKind::SourceLabel) else { return Ok(None) };
+    section.verify_checksum(file)?;
+    let source = source.ok_or_else(|| flaw("is there, but the case was not resampled"))?;
+    let Ok((head, labels)) = SourceLabelHead::ref_from_prefix(&file[section.range.clone()]) else {
+        return Err(flaw("is shorter than its head"));
+    };
+    let dims = parse_extent("source label dims", head.dims)?;
+    let start = head.start.map(|corner| corner.get() as usize);
+    let grid = source.canonical_dims().0;
+    if (0..3).any(|axis| start[axis] + dims.0[axis] > grid[axis]) {
+        return Err(flaw("has a box that is not inside the source's grid"));
+    }
+    if labels.len() != dims.voxel_count() {
+        return Err(flaw("has not one label for each voxel of its box"));
+    }
+    let range = section.range.end - labels.len()..section.range.end;
+    Ok(Some(SourceLabelRange { labelled: Box3 { start, dims }, range }))
 }
 
 pub(super) fn parse_source_files(

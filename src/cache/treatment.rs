@@ -45,6 +45,16 @@ impl ImageTreatment {
         Self { background, clip: image.clip.filter(|_| clips), basis }
     }
 
+    /// Intensity that a value is stored as, if it is tissue; a mask, if there is one, says where that is.
+    pub(super) fn tissue_intensity(&self, value: f64, in_mask: Option<bool>) -> Option<f64> {
+        let is_tissue = match in_mask {
+            Some(in_mask) => in_mask && value.is_finite(),
+            None => !self.background.contains(value),
+        };
+        let limits = self.clip.map_or((f64::MIN, f64::MAX), |clip| (clip.low, clip.high));
+        is_tissue.then(|| value.clamp(limits.0, limits.1))
+    }
+
     /// Returns the record of the treatment for the case file.
     pub fn to_record(&self) -> ModalityRecord {
         ModalityRecord {
@@ -70,25 +80,28 @@ pub struct CaseTreatment {
     pub certain: CertainImages,
     /// Findings, a sentence each.
     pub findings: Vec<String>,
-    /// True if no image had to be measured: [`measure_counted`] tells what there is to tell.
+    /// True if no image had to be measured: [`measure_counted`] tells what there is to tell. Never so
+    /// for a case that is resampled, whose codes are not the intensities.
     pub is_plain: bool,
 }
 
 /// Tissue beyond doubt of each image, where not all is.
 pub type CertainImages = [Option<CertainTissue>; Modality::COUNT];
 
-/// Decides the treatment of `case` under the settings of foreground and quality.
+/// Decides the treatment of `case`, on its own grid, under the settings of foreground and quality.
 ///
 /// # Errors
 /// If an image has no information, or the settings refuse the case for another finding.
 pub fn choose_treatment(
     case: &Case,
     config: &PreprocessConfig,
+    is_resampled: bool,
 ) -> Result<CaseTreatment, CaseError> {
     let dims = case.dims();
-    let is_plain = config.foreground == ForegroundRule::Nonzero
+    let is_kept = config.foreground == ForegroundRule::Nonzero
         && config.quality != QualityPolicy::Strict
         && case.images.iter().all(|voxels| is_whole_around_zero(voxels, dims));
+    let is_plain = is_kept && !is_resampled;
     if is_plain {
         return Ok(CaseTreatment {
             images: [ImageTreatment::KEEP; Modality::COUNT],
@@ -97,7 +110,9 @@ pub fn choose_treatment(
             is_plain,
         });
     }
-    let (quality, findings) = measure_quality(case, config)?;
+    // Notes are about what is done to an image, and nothing is done to one that is kept.
+    let least_told = if is_kept { Severity::Doubt } else { Severity::Note };
+    let (quality, findings) = measure_quality(case, config, least_told)?;
     // A mask says itself where tissue is.
     let certain = match &config.foreground {
         ForegroundRule::Mask(_) => [None; Modality::COUNT],
@@ -156,13 +171,14 @@ pub fn check_information(
     if config.quality == QualityPolicy::Warn || stats.iter().all(|stats| stats.sd > 0.0) {
         return Ok(());
     }
-    measure_quality(case, config).map(drop)
+    measure_quality(case, config, Severity::Note).map(drop)
 }
 
-/// Measures a case; returns what is to be told about it.
+/// Measures a case; returns what is to be told about it, from a severity on.
 fn measure_quality(
     case: &Case,
     config: &PreprocessConfig,
+    least_told: Severity,
 ) -> Result<(CaseQuality, Vec<String>), CaseError> {
     let labels = case.labels.as_deref();
     let mask = case.mask.as_deref();
@@ -180,7 +196,9 @@ fn measure_quality(
         if config.quality.decide_on(finding.severity) == Consequence::Refuse {
             return Err(finding.into_error(subject).of_case(&case.id));
         }
-        told.push(format!("{subject}: {finding}"));
+        if finding.severity >= least_told {
+            told.push(format!("{subject}: {finding}"));
+        }
     }
     Ok((quality, told))
 }

@@ -64,7 +64,7 @@ fn largest_difference(a: &CaseContents, b: &CaseContents) -> f64 {
 #[test]
 fn a_clean_case_is_kept_as_it_is_without_a_look_at_its_voxels() {
     let case = case_with(|_, value| value);
-    let treatment = choose_treatment(&case, &PreprocessConfig::default()).unwrap();
+    let treatment = choose_treatment(&case, &PreprocessConfig::default(), false).unwrap();
     assert_eq!(treatment.images, [ImageTreatment::KEEP; 4]);
     let contents = prepared(&case, QualityPolicy::Clip).unwrap();
     assert!(contents.findings.is_empty());

@@ -6,8 +6,11 @@ use crate::brats::discover_described_cases;
 use crate::cache::PreprocessConfig;
 use crate::cli::{ActiveSession, CommandOutput, Console, SessionOptions, VerbResult};
 use crate::pipeline::LoaderConfig;
-use crate::pipeline::ingest::{ACTORS, IngestResources, IngestWorkers, max_voxels};
+use crate::pipeline::ingest::{
+    ACTORS, IngestResources, IngestWorkers, max_resampled_voxels, max_voxels,
+};
 use crate::quality::{ForegroundRule, QualityPolicy};
+use crate::resampling::{Interpolation, MAX_SPACING_MM, MIN_SPACING_MM, Resampling};
 use crate::run::{Failure, prepare};
 use crate::volume::LabelScheme;
 
@@ -60,8 +63,27 @@ pub(super) struct Ingest {
     #[arg(long, value_name = "POLICY", default_value = "clip", value_parser = parse_policy)]
     quality: QualityPolicy,
 
+    /// Voxel edges in mm that cases are resampled to, as data.spacing of the runs to come, such as 1,1,1
+    #[arg(long, value_name = "X,Y,Z", value_parser = parse_spacing)]
+    spacing: Option<[f64; 3]>,
+
+    /// Interpolation of resampled images, as data.interpolation of the runs to come: linear or cubic
+    #[arg(long, value_name = "HOW", default_value = "linear", requires = "spacing")]
+    interpolation: Interpolation,
+
     #[command(flatten)]
     long: SessionOptions,
+}
+
+fn parse_spacing(text: &str) -> Result<[f64; 3], String> {
+    let allowed = MIN_SPACING_MM..=MAX_SPACING_MM;
+    let edges: Option<Vec<f64>> = text
+        .split(',')
+        .map(|edge| edge.trim().parse().ok().filter(|edge| allowed.contains(edge)))
+        .collect();
+    edges.and_then(|edges| edges.try_into().ok()).ok_or_else(|| {
+        format!("write three edges of {MIN_SPACING_MM} to {MAX_SPACING_MM} mm, such as 1,1,1")
+    })
 }
 
 fn parse_policy(text: &str) -> Result<QualityPolicy, String> {
@@ -70,9 +92,16 @@ fn parse_policy(text: &str) -> Result<QualityPolicy, String> {
 
 impl Ingest {
     pub(super) fn run(self, console: &Console) -> VerbResult {
+        let memory_bytes =
+            LoaderConfig { memory_mib: self.memory_mib, ..Default::default() }.memory_bytes();
         let preprocess = PreprocessConfig {
             foreground: self.foreground,
             quality: self.quality,
+            resampling: self.spacing.map(|spacing_mm| Resampling {
+                spacing_mm,
+                interpolation: self.interpolation,
+                max_voxels: max_resampled_voxels(memory_bytes),
+            }),
             ..PreprocessConfig::default()
         };
         preprocess.check_foreground().map_err(|error| Failure::Usage(format!("--{error}")))?;
@@ -83,8 +112,6 @@ impl Ingest {
             }
             workers = IngestWorkers { decode, normalize: decode.div_ceil(2), publish: 1 };
         }
-        let memory_bytes =
-            LoaderConfig { memory_mib: self.memory_mib, ..Default::default() }.memory_bytes();
         let resources = IngestResources { workers, memory_bytes };
         let described = self.description.as_deref();
         let dataset = discover_described_cases(&self.data, described, self.labels)?

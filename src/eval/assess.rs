@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::{StopLatch, StopState};
-use crate::base::{CaseError, Fault, Reason};
+use crate::base::{CaseError, FREE_MEMORY, Fault, OutOfMemory, Reason};
 use crate::eval::{
     CaseLesions, CaseScore, Hd95, LesionRules, PostProcess, Predictor, regions_to_labels,
     score_case, score_lesions,
 };
-use crate::pipeline::whole_case::WholeCase;
+use crate::pipeline::whole_case::{ResampledSource, WholeCase};
+use crate::resampling::{GridMap, resample_labels, resample_probabilities};
 
 /// Measures of an evaluation, and the postprocessing of predicted labels before it.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -69,8 +70,9 @@ pub fn predict_until_stopped(
     })
 }
 
-/// Canonical labels `[d, h, w]` of the whole canonical grid, as `predictor` sees the case; `None` if
-/// `stop` ended the work after the window under way.
+/// Canonical labels `[d, h, w]` of the whole canonical grid of the source files, as `predictor` sees the
+/// case; `None` if `stop` ended the work after the window under way. Probabilities of a resampled case
+/// are brought back first, and then decided on (as nnU-Net does, Isensee et al. 2021).
 ///
 /// # Errors
 /// As [`Predictor::probabilities`].
@@ -82,11 +84,40 @@ pub fn segment_case(
     let Some(probabilities) = predict_until_stopped(predictor, case, stop)? else {
         return Ok(None);
     };
-    let labels = regions_to_labels::labels_from_probabilities(&probabilities);
-    Ok(Some(case.brain.paste_into(&labels, case.source.canonical_dims(), 0)))
+    let Some(source) = &case.resampled_from else {
+        let labels = regions_to_labels::labels_from_probabilities(&probabilities);
+        return Ok(Some(case.brain.paste_into(&labels, case.source.canonical_dims(), 0)));
+    };
+    let map = GridMap::between(&case.source, &source.grid);
+    let mut labels = Vec::with_capacity(source.grid.dims.voxel_count());
+    let resampled = resample_probabilities(&probabilities, &case.brain, &map, |planes| {
+        labels.extend(regions_to_labels::labels_from_probabilities(planes));
+    });
+    resampled.map_err(|error| no_memory_fault(case, &error))?;
+    Ok(Some(labels))
 }
 
-/// The true labels of the whole canonical grid, `[d, h, w]`.
+/// Canonical labels `[d, h, w]` of the whole canonical grid of the source files, from labels of the brain
+/// box.
+///
+/// # Errors
+/// If there is no memory to resample them.
+pub fn labels_on_file_grid(case: &WholeCase, labels: &[u8]) -> Result<Vec<u8>, Fault> {
+    let stored = case.brain.paste_into(labels, case.source.canonical_dims(), 0);
+    let Some(source) = &case.resampled_from else { return Ok(stored) };
+    let resampled = resample_labels(&stored, &GridMap::between(&case.source, &source.grid));
+    resampled.map_err(|error| no_memory_fault(case, &error))
+}
+
+fn no_memory_fault(case: &WholeCase, error: &OutOfMemory) -> Fault {
+    Fault::Environment {
+        subject: format!("case {}", case.id),
+        problem: error.to_string(),
+        remedy: FREE_MEMORY.into(),
+    }
+}
+
+/// The true labels of the whole canonical grid of the source files, `[d, h, w]`.
 ///
 /// # Errors
 /// If the case has none.
@@ -99,6 +130,9 @@ pub fn true_labels(case: &WholeCase) -> Result<Vec<u8>, CaseError> {
             "use `predict` for unlabelled cases",
         ));
     };
+    if let Some(ResampledSource { grid, labels: Some(own) }) = &case.resampled_from {
+        return Ok(own.labelled.paste_into(&own.labels, grid.canonical_dims(), 0));
+    }
     let mut truth = case.brain.paste_into(labels, case.source.canonical_dims(), 0);
     for outside in &case.outside {
         truth[outside.voxel as usize] = outside.label;
@@ -106,7 +140,7 @@ pub fn true_labels(case: &WholeCase) -> Result<Vec<u8>, CaseError> {
     Ok(truth)
 }
 
-/// The scores of a segmentation of the whole canonical grid against the case's own labels.
+/// The scores of a segmentation of the whole canonical grid of the source files against the case's own labels.
 ///
 /// # Errors
 /// If the case has no labels.
@@ -116,8 +150,8 @@ pub fn score_segmentation(
     rules: &ScoringConfig,
 ) -> Result<CaseAssessment, CaseError> {
     let truth = true_labels(case)?;
-    let dims = case.source.canonical_dims();
-    let spacing = case.source.canonical_spacing_mm();
+    let dims = case.file_grid().canonical_dims();
+    let spacing = case.file_grid().canonical_spacing_mm();
     rules.postprocess.apply_to(&mut segmentation, dims);
     let lesions = rules.lesionwise.then(|| {
         let lesion_rules = LesionRules::default();
@@ -145,6 +179,7 @@ mod tests {
             outside: Vec::new(),
             brain: Box3 { start: [1; 3], dims: Dims::cube(1) },
             source: SourceGrid::canonical(dims, Affine([[1.0; 4]; 4])),
+            resampled_from: None,
             scheme: LabelScheme::Brats2023,
         };
         let found = true_labels(&case).unwrap();

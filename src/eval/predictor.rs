@@ -238,6 +238,7 @@ mod tests {
             outside: Vec::new(),
             brain: Box3 { start: [0; 3], dims },
             source: SourceGrid::canonical(dims, Affine([[0.0; 4]; 4])),
+            resampled_from: None,
             scheme: LabelScheme::Brats2018,
         }
     }
@@ -260,7 +261,6 @@ mod tests {
         assert_eq!(one.probabilities(&case(), &mut go_on).unwrap().unwrap(), alone);
         drop(one);
         assert_eq!(counted.alive.load(Ordering::Relaxed), 0);
-
         // Led through windows of their own extent, and counted 1 to 3.
         let both = of(vec![part(0.5, 0.5, 4, &count), part(1.5, 0.1, 2, &count)]);
         let other = of(vec![part(1.0, 0.1, 2, &count)]);

@@ -31,7 +31,7 @@ impl ConvUnit {
 
     /// `[b, c0, d, h, w]` to `[b, c1, d, h, w]`.
     pub fn forward(&self, volume: Tensor<5>) -> Tensor<5> {
-        self.norm.forward_leaky_relu(self.conv.forward(volume))
+        self.norm.forward_leaky_relu(self.conv.forward_ahead_of(&self.norm, volume))
     }
 }
 
@@ -66,7 +66,8 @@ impl ResidualUnit {
 
     /// `[b, c, d, h, w]` to the same shape.
     pub fn forward(&self, volume: Tensor<5>) -> Tensor<5> {
-        let between = self.conv1.forward(self.norm1.forward_relu(volume.clone()));
+        let activated = self.norm1.forward_relu(volume.clone());
+        let between = self.conv1.forward_ahead_of(&self.norm2, activated);
         volume + self.conv2.forward(self.norm2.forward_relu(between))
     }
 }

@@ -18,8 +18,8 @@ use smart_default::SmartDefault;
 use crate::base::ConfigError;
 use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::{
-    Architecture, ModelRng, Norm, Output, ResidualUnit, SideOutput, cast, mean_pool,
-    transposed_convolution, weights,
+    Architecture, ModelRng, Norm, Output, ResidualUnit, SideOutput, cast, concatenate_channels,
+    max_over_groups, mean_pool, transposed_convolution, weights,
 };
 use crate::volume::{Modality, Region};
 
@@ -184,7 +184,7 @@ impl CascadeStage {
             if level > 0 {
                 parts.extend(maps.get(self.scale + level).cloned().flatten());
             }
-            volume = unit.forward(fuse.forward(Tensor::cat(parts, 1)));
+            volume = unit.forward(fuse.forward(concatenate_channels(parts)));
         }
         cast(self.head.forward(volume), DType::F32)
     }
@@ -192,8 +192,7 @@ impl CascadeStage {
 
 /// Maximum over the modalities' encoders, whose channels lie one after the other.
 fn max_over_modalities(volume: Tensor<5>) -> Tensor<5> {
-    let encoders = volume.chunk(Modality::COUNT, 1);
-    encoders.into_iter().reduce(Tensor::max_pair).expect("there are four modalities")
+    max_over_groups(volume, Modality::COUNT)
 }
 
 impl Cascaded {

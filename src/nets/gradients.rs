@@ -4,6 +4,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Bool, Tensor};
 
+#[cfg(feature = "cuda")]
+use crate::nets::cuda;
 use crate::nets::weights;
 
 /// Gradients accumulated over the batches of one step.
@@ -16,12 +18,30 @@ pub(crate) struct AccumulatedGradients {
 
 /// Mean gradient of a step.
 pub(crate) struct StepGradient {
-    /// Mean over the batches by parameter, clipped.
-    pub(crate) values: GradientsParams,
-    /// L2 norm before clipping, `[1]`.
+    /// Sum over the batches by parameter.
+    pub(crate) sums: GradientsParams,
+    /// Factor that makes the clipped mean of the sums, `[1]`; absent where it is 1.
+    pub(crate) factor: Option<Tensor<1>>,
+    /// L2 norm of the mean before clipping, `[1]`.
     pub(crate) norm: Tensor<1>,
-    /// True if all losses and gradients are finite, `[1]`.
-    pub(crate) is_finite: Tensor<1, Bool>,
+    /// The norm, or a number that is not finite if a loss is not, `[1]`.
+    pub(crate) checked_norm: Tensor<1>,
+}
+
+impl StepGradient {
+    /// Tells if all losses and gradients are finite, `[1]`.
+    pub(crate) fn is_finite(&self) -> Tensor<1, Bool> {
+        self.checked_norm.clone().is_finite()
+    }
+
+    /// Computes the clipped mean over the batches by parameter.
+    pub(crate) fn clipped_mean<M: Module>(self, module: &M) -> GradientsParams {
+        let mut gradients = self.sums;
+        if let Some(factor) = self.factor {
+            module.visit(&mut GradientRescaler { gradients: &mut gradients, factor });
+        }
+        gradients
+    }
 }
 
 impl AccumulatedGradients {
@@ -51,23 +71,26 @@ impl AccumulatedGradients {
         module: &M,
         longest: Option<f64>,
     ) -> Option<StepGradient> {
-        let Self { sum: mut values, losses, batches } = std::mem::take(self);
+        let Self { sum: sums, losses, batches } = std::mem::take(self);
         let losses = losses?;
-        let norm = weights::global_norm(module, &values)
-            .expect("every architecture has parameters, and the loss depends on them");
         let mean = 1.0 / batches as f64;
+        #[cfg(feature = "cuda")]
+        if cuda::computes(&losses) {
+            let [norm, checked_norm, factor] =
+                cuda::measure_gradients(module, &sums, losses, mean, longest);
+            return Some(StepGradient { sums, factor: Some(factor), norm, checked_norm });
+        }
+        let norm = weights::global_norm(module, &sums)
+            .expect("every architecture has parameters, and the loss depends on them");
         let norm = if batches == 1 { norm } else { norm * mean };
         // A loss that is not finite makes a NaN of its 0.
-        let is_finite = (norm.clone() + losses * 0.0).is_finite();
+        let checked_norm = norm.clone() + losses * 0.0;
         let factor = match longest {
-            Some(longest) => ((norm.clone() + 1e-6).recip() * longest).clamp_max(1.0) * mean,
-            None if batches == 1 => {
-                return Some(StepGradient { values, norm, is_finite });
-            }
-            None => Tensor::from_data([mean as f32], &norm.device()),
+            Some(longest) => Some(((norm.clone() + 1e-6).recip() * longest).clamp_max(1.0) * mean),
+            None if batches == 1 => None,
+            None => Some(Tensor::from_data([mean as f32], &norm.device())),
         };
-        module.visit(&mut GradientRescaler { gradients: &mut values, factor });
-        Some(StepGradient { values, norm, is_finite })
+        Some(StepGradient { sums, factor, norm, checked_norm })
     }
 }
 
@@ -118,11 +141,12 @@ mod tests {
     ) -> (f32, Vec<f32>) {
         let gradient = accumulated.take_mean(module, longest).unwrap();
         assert!(accumulated.take_mean(module, longest).is_none(), "nothing is left");
-        assert!(gradient.is_finite.into_scalar::<bool>());
-        let a: Vec<f32> =
-            gradient.values.get::<1>(module.a.id).unwrap().into_data().try_to_vec().unwrap();
-        let b: f32 = gradient.values.get::<2>(module.b.id).unwrap().into_scalar();
-        (gradient.norm.into_scalar(), vec![a[0], a[1], b])
+        assert!(gradient.is_finite().into_scalar::<bool>());
+        let norm = gradient.norm.clone().into_scalar();
+        let values = gradient.clipped_mean(module);
+        let a: Vec<f32> = values.get::<1>(module.a.id).unwrap().into_data().try_to_vec().unwrap();
+        let b: f32 = values.get::<2>(module.b.id).unwrap().into_scalar();
+        (norm, vec![a[0], a[1], b])
     }
 
     fn loss(value: f32) -> Tensor<1> {
@@ -168,7 +192,7 @@ mod tests {
             for (scale, value) in batches {
                 accumulated.add_batch(&module, gradients(&module, scale), loss(value));
             }
-            accumulated.take_mean(&module, Some(1.0)).unwrap().is_finite.into_scalar::<bool>()
+            accumulated.take_mean(&module, Some(1.0)).unwrap().is_finite().into_scalar::<bool>()
         };
         assert!(sound([(1.0, 2.0), (3.0, -1.0)]));
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {

@@ -89,6 +89,7 @@ pub(crate) struct TrainableModel<A: Architecture> {
     settings: (A::Config, OptimiserConfig),
     seed: u64,
     device: Device,
+    has_stepped: bool,
 }
 
 impl<A: Architecture> TrainableModel<A> {
@@ -109,6 +110,7 @@ impl<A: Architecture> TrainableModel<A> {
             settings: (config.clone(), optimiser.clone()),
             seed,
             device: recording,
+            has_stepped: false,
         }
     }
 
@@ -131,13 +133,21 @@ impl<A: Architecture> Learner for TrainableModel<A> {
         let settings = &self.settings.1;
         let gradient = self.accumulated.take_mean(&self.module, settings.clip_norm);
         let gradient = gradient.expect("a step follows at least one batch");
-        let is_finite = &gradient.is_finite;
-        let module = self.module.clone();
-        self.module = self.optimiser.step(learning_rate, module, gradient.values, is_finite);
-        if let (Some(average), Some(decay)) = (&mut self.average, settings.average) {
+        let is_finite = self.average.as_ref().map(|_| gradient.is_finite());
+        let gradient_norm = gradient.norm.clone();
+        self.module = self.optimiser.step_along(learning_rate, self.module.clone(), gradient);
+        if let (Some(average), Some(decay), Some(is_finite)) =
+            (&mut self.average, settings.average, &is_finite)
+        {
             average.add_weights(&self.module, decay, is_finite);
         }
-        Update { gradient_norm: gradient.norm }
+        if !self.has_stepped {
+            // A GPU's memory has pages of the size of the largest volume, and those of before that one came are
+            // given back now rather than kept beside the later ones.
+            self.device.memory_cleanup();
+            self.has_stepped = true;
+        }
+        Update { gradient_norm }
     }
 
     fn gradient_norms(&self, loss: Tensor<1>) -> Vec<GradientNorm> {

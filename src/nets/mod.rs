@@ -18,7 +18,7 @@ mod blocks;
 mod cascaded;
 pub mod convolution;
 #[cfg(feature = "cuda")]
-mod cuda;
+pub(crate) mod cuda;
 pub mod exchange;
 mod files;
 mod gradients;
@@ -50,7 +50,10 @@ pub use precision::{Precision, cast};
 pub use registry::{ArchitectureEntry, Blueprint};
 pub use resunet_vae::{ResUNetVae, ResUNetVaeConfig};
 pub use unet::{UNet, UNetConfig};
-pub use volumetric::{max_pool, mean_pool, transposed_convolution, upsample_trilinear};
+pub use volumetric::{
+    concatenate_channels, convert_images, max_over_groups, max_pool, mean_pool,
+    transposed_convolution, upsample_trilinear,
+};
 
 /// Every network that can be trained, in the order of the paper's table.
 pub static ARCHITECTURES: &[ArchitectureEntry] = &[

@@ -43,6 +43,11 @@ impl Norm {
         Self::group(channels, channels, epsilon, device)
     }
 
+    /// Tells if each channel is a group of its own, so that a constant in a channel has no effect.
+    pub fn is_instance(&self) -> bool {
+        self.weight.lazy_shape()[0] == self.groups
+    }
+
     /// Normalises each group of each sample, `[b, c, d, h, w]`; in f32, and back to the input's type.
     pub fn forward(&self, volume: Tensor<5>) -> Tensor<5> {
         self.forward_activated(volume, 1.0, |normalised| normalised)

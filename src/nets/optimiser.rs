@@ -117,6 +117,18 @@ const fn decoupled_weight_decay() -> f64 {
     1e-2
 }
 
+#[cfg(feature = "cuda")]
+impl UpdateRule {
+    /// Weight decay: an L2 term, or AdamW's decoupled one.
+    pub(super) const fn weight_decay(&self) -> f64 {
+        match *self {
+            Self::Adam { weight_decay, .. }
+            | Self::AdamW { weight_decay, .. }
+            | Self::Sgd { weight_decay, .. } => weight_decay,
+        }
+    }
+}
+
 impl Default for UpdateRule {
     /// The U-Net's (Isensee et al. 2018): Adam with an L2 term of 1e-5.
     fn default() -> Self {

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 use crate::nets::convolution::{ConvConfig, Convolution};
-use crate::nets::{Architecture, ConvUnit, ModelRng, Output, cast, max_pool, upsample_trilinear};
+use crate::nets::{
+    Architecture, ConvUnit, ModelRng, Output, cast, concatenate_channels, max_pool,
+    upsample_trilinear,
+};
 use crate::volume::{Modality, Region};
 
 /// Width and depth of the U-Net.
@@ -85,7 +88,8 @@ impl Architecture for UNet {
         volume = apply_units(&self.bottom, volume);
         for level in &self.dec {
             let skip = skips.pop().expect("the decoder has as many levels as the encoder");
-            volume = apply_units(level, Tensor::cat(vec![skip, upsample_trilinear(volume)], 1));
+            let joined = concatenate_channels(vec![skip, upsample_trilinear(volume)]);
+            volume = apply_units(level, joined);
         }
         cast(self.head.forward(volume), DType::F32)
     }

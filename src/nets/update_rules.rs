@@ -11,6 +11,9 @@ use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Device, Tensor};
 
+#[cfg(feature = "cuda")]
+use crate::nets::cuda;
+use crate::nets::gradients::StepGradient;
 use crate::nets::{OptimiserConfig, UpdateRule, weights};
 
 /// Optimiser of one module.
@@ -72,6 +75,32 @@ impl OptimiserConfig {
     }
 }
 
+#[cfg(feature = "cuda")]
+impl OptimiserConfig {
+    fn cuda_settings(&self, rate: f64, moments: usize) -> cuda::UpdateSettings {
+        let (rule, betas, epsilon, is_nesterov) = match self.rule {
+            UpdateRule::Adam { beta1, beta2, epsilon, .. } => {
+                (cuda::RuleKind::Adam, [beta1, beta2], epsilon, false)
+            }
+            UpdateRule::AdamW { beta1, beta2, epsilon, .. } => {
+                (cuda::RuleKind::AdamW, [beta1, beta2], epsilon, false)
+            }
+            UpdateRule::Sgd { momentum, nesterov, .. } => {
+                (cuda::RuleKind::Sgd, [momentum, 0.0], 0.0, nesterov)
+            }
+        };
+        cuda::UpdateSettings {
+            rule,
+            moments,
+            rate,
+            betas,
+            epsilon,
+            is_nesterov,
+            decays: Vec::new(),
+        }
+    }
+}
+
 impl<M: Module> Optimiser<M> {
     /// Returns the state that checkpoints hold.
     pub(crate) const fn state(&self) -> &OptimiserState<M> {
@@ -81,6 +110,55 @@ impl<M: Module> Optimiser<M> {
     /// Same optimiser with another state.
     pub(crate) fn with_state(&self, memory: OptimiserState<M>) -> Self {
         Self { settings: self.settings.clone(), memory }
+    }
+
+    /// Updates `module` by one step of `rate` down the clipped mean of a step's gradients, if that is finite.
+    pub(crate) fn step_along(&mut self, rate: f64, module: M, gradient: StepGradient) -> M {
+        #[cfg(feature = "cuda")]
+        if let (true, Some(factor)) = (cuda::computes(&gradient.norm), &gradient.factor) {
+            let figures = [gradient.checked_norm, factor.clone()];
+            return self.step_on_cuda(rate, module, gradient.sums, figures);
+        }
+        let is_finite = gradient.is_finite();
+        let gradients = gradient.clipped_mean(&module);
+        self.step(rate, module, gradients, &is_finite)
+    }
+
+    /// Updates by the kernels of `nets/cuda`, with their figures of the gradients: the norm that tells if the step
+    /// is finite, and the factor to the clipped mean.
+    #[cfg(feature = "cuda")]
+    fn step_on_cuda(
+        &mut self,
+        rate: f64,
+        module: M,
+        sums: GradientsParams,
+        figures: [Tensor<1>; 2],
+    ) -> M {
+        let memory = &mut self.memory;
+        let mut moments: Vec<GradientsParams> =
+            memory.moments.iter().map(weights::parameter_values).collect();
+        let mut seen: Vec<Tensor<1>> = memory.seen.iter().map(BiasCorrection::value).collect();
+        let settings = self.settings.cuda_settings(rate, moments.len());
+        let weight_decay = self.settings.rule.weight_decay();
+        let decays_kernels_only = self.settings.decay_kernels_only;
+        let decay_of =
+            |rank: usize| if rank > 1 || !decays_kernels_only { weight_decay } else { 0.0 };
+        let stepped = cuda::update_parameters(
+            module,
+            sums,
+            &mut moments,
+            &mut seen,
+            figures,
+            decay_of,
+            settings,
+        );
+        for (correction, value) in memory.seen.iter_mut().zip(seen) {
+            correction.value = Param::initialized(correction.value.id, value);
+        }
+        for (moment, values) in memory.moments.iter_mut().zip(&moments) {
+            *moment = weights::with_values(moment.clone(), values);
+        }
+        stepped
     }
 
     /// Updates `module` by one step of `rate` down `gradients`, if `is_finite`, `[1]`. A parameter

@@ -2,7 +2,8 @@
 //! transposed convolution by two.
 //!
 //! They are compositions of differentiable operations of every backend, so they need no kernel of
-//! their own; each is checked forward and backward. Drop one when Burn gains it.
+//! their own; each is checked forward and backward. Drop one when Burn gains it. On CUDA GPUs, `nets/cuda`
+//! has kernels for them, where a setting asks for those.
 
 use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
@@ -77,12 +78,52 @@ pub fn upsample_trilinear(volume: Tensor<5>) -> Tensor<5> {
 /// `[c, k, 2, 2, 2]` to `[b, k, 2d, 2h, 2w]`. No two blocks overlap, so it is one product, and a
 /// permutation that lays the eight children of a voxel side by side.
 pub fn transposed_convolution(volume: Tensor<5>, kernel: Tensor<5>) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if cuda::computes(&volume) {
+        return cuda::transposed_convolve(volume, kernel);
+    }
     let [b, c, d, h, w] = volume.dims();
     let [_, k, ..] = kernel.dims();
     let kernel: Tensor<3> = cast(kernel, volume.dtype()).reshape([1, c, 8 * k]).transpose();
     let children = kernel.matmul(volume.reshape([b, c, d * h * w])); // [b, 8k, dhw]
     let apart: Tensor<8> = children.reshape([b, k, 2, 2, 2, d, h, w]);
     apart.permute([0, 1, 5, 2, 6, 3, 7, 4]).reshape([b, k, 2 * d, 2 * h, 2 * w])
+}
+
+/// Concatenates the channels of volumes `[b, c, d, h, w]`.
+///
+/// # Panics
+/// If there are none.
+pub fn concatenate_channels(volumes: Vec<Tensor<5>>) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if volumes.iter().all(cuda::computes) {
+        let joined = volumes.into_iter().reduce(cuda::concatenate);
+        return joined.expect("there is a volume");
+    }
+    Tensor::cat(volumes, 1)
+}
+
+/// Takes the largest of the channels at the same place of each of `groups` groups that lie one after the other:
+/// `[b, groups * c, d, h, w]` to `[b, c, d, h, w]`.
+///
+/// # Panics
+/// If there are no channels.
+pub fn max_over_groups(volume: Tensor<5>, groups: usize) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if cuda::computes(&volume) {
+        return cuda::group_max(volume, groups);
+    }
+    let parts = volume.chunk(groups, 1).into_iter();
+    parts.reduce(Tensor::max_pair).expect("there is a group")
+}
+
+/// Converts images `[b, c, d, h, w]`, in the type of their transfer, to the type to compute in.
+pub fn convert_images(images: Tensor<5>, dtype: DType) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if images.dtype() == DType::F16 && cuda::are_chosen(&images.device()) {
+        return cuda::lay_out_images(images, dtype);
+    }
+    images.cast(dtype)
 }
 
 /// Up-sampling matrix `[2n, n]`: each voxel's two children lie a quarter of a voxel to either side

@@ -7,6 +7,7 @@ use smart_default::SmartDefault;
 use crate::actor::threads_for;
 use crate::base::{ConfigError, check_ranges, core_count};
 use crate::buffers::PatchBuffer;
+use crate::cache::PreprocessConfig;
 use crate::pipeline::{Batch, WorkerPlan, cold};
 use crate::volume::{Dims, Targets};
 
@@ -88,6 +89,18 @@ pub enum Footprint {
     Mapped,
     /// The whole case, at most of this grid, until the patch is rendered.
     InMemory(Dims),
+    /// The same, of a case that is resampled from and to at most this grid.
+    Resampled(Dims),
+}
+
+impl Footprint {
+    /// Memory of a case in memory, of at most `largest` before and after `preprocess`.
+    pub const fn of_case(largest: Dims, preprocess: &PreprocessConfig) -> Self {
+        match preprocess.resampling {
+            Some(_) => Self::Resampled(largest),
+            None => Self::InMemory(largest),
+        }
+    }
 }
 
 /// Upper bound of the loader's memory.
@@ -118,7 +131,7 @@ impl LoaderWorkers {
     fn thread_count(&self, footprint: Footprint) -> usize {
         let before = match footprint {
             Footprint::Mapped => self.fetch,
-            Footprint::InMemory(_) => self.decode + self.normalize,
+            Footprint::InMemory(_) | Footprint::Resampled(_) => self.decode + self.normalize,
         };
         before + self.crop + self.augment
     }
@@ -171,13 +184,17 @@ impl LoaderConfig {
         };
         let (case, in_workers) = match footprint {
             Footprint::Mapped => (0, 0),
-            Footprint::InMemory(grid) => {
+            Footprint::InMemory(grid) | Footprint::Resampled(grid) => {
                 let case = cold::case_bytes(grid);
                 let file = cold::decode_bytes(grid);
+                let preparing = match footprint {
+                    Footprint::Resampled(_) => case + cold::resampling_bytes(grid, grid),
+                    _ => case,
+                };
                 let in_workers = match self.workers {
                     // Each worker holds one of the two; which one depends on its stage.
-                    WorkerPlan::Auto => threads * case.max(file),
-                    WorkerPlan::Fixed(_) => decode * file + normalize * case,
+                    WorkerPlan::Auto => threads * preparing.max(file),
+                    WorkerPlan::Fixed(_) => decode * file + normalize * preparing,
                 };
                 (case, in_workers)
             }

@@ -29,6 +29,13 @@ pub const fn ingest_bytes(grid: Dims) -> usize {
     2 * case_bytes(grid)
 }
 
+/// Bytes that preparing a case takes in addition where it is resampled: one image and its tissue on the
+/// `source` grid, and on the `stored` one the same, the codes of all images, and the labels.
+pub const fn resampling_bytes(source: Dims, stored: Dims) -> usize {
+    let image = size_of::<f32>() + size_of::<u8>();
+    source.voxel_count() * image + stored.voxel_count().saturating_mul(image) + case_bytes(stored)
+}
+
 /// Stage `decode` without a cache.
 #[derive(Debug, Clone)]
 pub struct DecodeSample(CaseReader);

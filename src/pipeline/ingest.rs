@@ -13,7 +13,7 @@ use crate::base::{Fault, core_count};
 use crate::brats::CaseFiles;
 use crate::buffers::CaseBuffers;
 use crate::cache::{CaseStore, PreprocessConfig};
-use crate::pipeline::cold::ingest_bytes;
+use crate::pipeline::cold::{case_bytes, ingest_bytes, resampling_bytes};
 use crate::pipeline::files::CaseFilesSource;
 use crate::pipeline::publish::{Publish, PublishedCase};
 use crate::pipeline::{Decode, Normalize, observe};
@@ -56,11 +56,19 @@ pub struct IngestResources {
 impl IngestResources {
     /// Number of cases under way at once: what the threads can use, and of cases as large as the
     /// largest of `cases` what the memory holds. Headers that cannot be read are passed over.
-    fn ticket_count(&self, cases: &[CaseFiles]) -> usize {
+    fn ticket_count(&self, cases: &[CaseFiles], preprocess: &PreprocessConfig) -> usize {
         let bytes_of = |files: &CaseFiles| {
+            let grid = files.read_grid().ok()?;
+            let dims = grid.canonical_dims();
             // A stack is inflated whole before it is taken apart.
             let times = if files.stack.is_some() { 2 } else { 1 };
-            Some(times * ingest_bytes(files.read_grid().ok()?.dims))
+            Some(match preprocess.stored_grid(dims, grid.canonical_spacing_mm()).0 {
+                stored if stored == dims => times * ingest_bytes(dims),
+                stored => {
+                    let source = times * case_bytes(dims);
+                    source + resampling_bytes(dims, stored) + case_bytes(stored)
+                }
+            })
         };
         let largest = cases.iter().filter_map(bytes_of).max().unwrap_or(1).max(1);
         (self.memory_bytes / largest).clamp(1, self.workers.ticket_count())
@@ -70,6 +78,13 @@ impl IngestResources {
 /// Voxels of the largest case that these bytes of memory hold on its way into the cache.
 pub const fn max_voxels(memory_bytes: usize) -> usize {
     memory_bytes / ingest_bytes(Dims([1, 1, 1]))
+}
+
+/// Voxels of the largest grid that these bytes of memory hold a case on that is resampled from one as
+/// large.
+pub const fn max_resampled_voxels(memory_bytes: usize) -> usize {
+    let voxel = Dims([1, 1, 1]);
+    memory_bytes / (ingest_bytes(voxel) + resampling_bytes(voxel, voxel))
 }
 
 /// Outcome of one case: in the cache, or skipped.
@@ -107,7 +122,7 @@ pub fn start_ingest(
     runtime: &tokio::runtime::Handle,
 ) -> Result<(Feed<IngestOutcome>, RunningTopology), Fault> {
     let workers = &resources.workers;
-    let tickets = resources.ticket_count(&cases);
+    let tickets = resources.ticket_count(&cases, preprocess);
     let limits = Limits { skip_budget: SkipBudget::UNLIMITED, ..Limits::new(tickets) };
     let case_buffers = CaseBuffers::for_cases(tickets.min(workers.decode + workers.normalize));
     let decode = Decode::new(case_buffers.clone());
@@ -128,6 +143,7 @@ mod tests {
     use super::*;
     use crate::brats::discover_cases;
     use crate::brats::phantom::{PhantomConfig, cohort};
+    use crate::resampling::{Interpolation, Resampling};
 
     #[test]
     fn as_many_cases_are_under_way_as_the_memory_holds_of_the_largest_and_one_always() {
@@ -140,12 +156,24 @@ mod tests {
         }
         let cases = discover_cases(folder.path(), None).unwrap().cases;
         let workers = IngestWorkers { decode: 3, normalize: 2, publish: 1 };
-        let tickets = |memory_bytes| {
-            IngestResources { workers: workers.clone(), memory_bytes }.ticket_count(&cases)
+        let mut preprocess = PreprocessConfig::default();
+        let tickets_of = |memory_bytes, preprocess: &PreprocessConfig| {
+            IngestResources { workers: workers.clone(), memory_bytes }
+                .ticket_count(&cases, preprocess)
         };
+        let tickets = |memory_bytes| tickets_of(memory_bytes, &PreprocessConfig::default());
         let largest = ingest_bytes(Dims::cube(32));
         assert_eq!([tickets(0), tickets(largest), tickets(3 * largest - 1)], [1, 1, 2]);
         assert_eq!(tickets(usize::MAX), workers.ticket_count());
         assert_eq!(max_voxels(largest), 32 * 32 * 32);
+        // Twice as fine along each axis: its source, both of one image, and the finer case twice.
+        let spacing_mm = [0.5; 3];
+        let interpolation = Interpolation::Linear;
+        let resampling = Resampling { spacing_mm, interpolation, max_voxels: usize::MAX };
+        preprocess.resampling = Some(resampling);
+        let resampled = 32 * 32 * 32 * (9 + 5) + 64 * 64 * 64 * (5 + 9 + 9);
+        let found = [2 * resampled - 1, 2 * resampled].map(|most| tickets_of(most, &preprocess));
+        assert_eq!(found, [1, 2]);
+        assert_eq!(max_resampled_voxels(37 * 7), 7);
     }
 }

@@ -60,7 +60,7 @@ pub enum CaseSource {
     },
     /// Source files, decoded again for each sample.
     Files {
-        /// Extent of the largest case.
+        /// Extent of the largest case, in its files or as it is stored.
         largest: Dims,
     },
 }
@@ -71,11 +71,11 @@ impl CaseSource {
         Self::Cache { store, arrivals: Arrivals::default() }
     }
 
-    /// Memory that a sample holds of its case.
-    pub const fn footprint(&self) -> Footprint {
+    /// Memory that a sample holds of its case under `preprocess`.
+    pub const fn footprint(&self, preprocess: &PreprocessConfig) -> Footprint {
         match self {
             Self::Cache { .. } => Footprint::Mapped,
-            Self::Files { largest } => Footprint::InMemory(*largest),
+            Self::Files { largest } => Footprint::of_case(*largest, preprocess),
         }
     }
 }
@@ -116,7 +116,8 @@ pub fn start_with_buffers(
     let LoaderParts { loader, crop, augment, plan, cases, preprocess, drill, .. } = parts;
     let patch = crop.patch;
     let targets = parts.annotations.as_ref().map_or(Targets::Hard, Annotations::targets);
-    let memory = loader.plan_memory_for(targets, patch, cases.footprint()).map_err(|problem| {
+    let footprint = cases.footprint(&preprocess);
+    let memory = loader.plan_memory_for(targets, patch, footprint).map_err(|problem| {
         Fault::Environment {
             subject: "loader".into(),
             problem: problem.to_string(),

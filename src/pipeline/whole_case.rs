@@ -12,11 +12,12 @@ use crate::base::{
 };
 use crate::brats::CaseFiles;
 use crate::buffers::CaseBuffers;
-use crate::cache::{CaseContents, MappedCase, OutsideLabel, PreprocessConfig};
+use crate::cache::{CaseContents, MappedCase, OutsideLabel, PreprocessConfig, SourceLabels};
 use crate::pipeline::files::CaseFilesSource;
 use crate::pipeline::publish::warn_of_findings;
 use crate::pipeline::recovery::ATTEMPTS;
 use crate::pipeline::{Decode, Fetch, Normalize, observe};
+use crate::resampling::{GridMap, resample_labels};
 use crate::volume::{Box3, CaseId, LabelScheme, Modality, SourceGrid};
 
 /// Case at inference: the whole brain box.
@@ -34,10 +35,21 @@ pub struct WholeCase {
     pub outside: Vec<OutsideLabel>,
     /// Brain box in the canonical grid.
     pub brain: Box3,
-    /// Grid of the source files.
+    /// Grid of the voxels: that of the source files, or the one that they were resampled to.
     pub source: SourceGrid,
+    /// Source of a case that was resampled.
+    pub resampled_from: Option<ResampledSource>,
     /// Meaning of the label values in the source files.
     pub scheme: LabelScheme,
+}
+
+/// Grid and labels of the source files of a resampled case: predictions go back there.
+#[derive(Debug, Clone)]
+pub struct ResampledSource {
+    /// Grid of the source files.
+    pub grid: SourceGrid,
+    /// Labels on it.
+    pub labels: Option<SourceLabels>,
 }
 
 impl WholeCase {
@@ -45,6 +57,27 @@ impl WholeCase {
     pub fn modality_image(&self, modality: Modality) -> &[f32] {
         let voxels = self.brain.dims.voxel_count();
         &self.images[modality.index() * voxels..][..voxels]
+    }
+
+    /// Grid of the source files, on which predictions are written and scored.
+    pub fn file_grid(&self) -> &SourceGrid {
+        self.resampled_from.as_ref().map_or(&self.source, |source| &source.grid)
+    }
+
+    /// Labels `[d, h, w]` of the brain box, of labels of the whole canonical grid of the source files.
+    ///
+    /// # Errors
+    /// If there is no memory to resample them.
+    ///
+    /// # Panics
+    /// If there are not as many labels as voxels.
+    pub fn crop_labels(&self, labels: &[u8]) -> Result<Vec<u8>, OutOfMemory> {
+        let dims = self.source.canonical_dims();
+        let Some(source) = &self.resampled_from else {
+            return Ok(self.brain.crop_from(labels, dims));
+        };
+        let resampled = resample_labels(labels, &GridMap::between(&source.grid, &self.source))?;
+        Ok(self.brain.crop_from(&resampled, dims))
     }
 
     fn of_mapped(case: &MappedCase) -> Result<Self, CaseError> {
@@ -60,6 +93,10 @@ impl WholeCase {
             outside: case.outside_labels().to_vec(),
             brain: case.brain_box(),
             source: *case.source_grid(),
+            resampled_from: case.resampled_from().map(|grid| ResampledSource {
+                grid: *grid,
+                labels: case.source_labels().map(|labels| labels.to_owned()),
+            }),
             scheme: case.label_scheme(),
         })
     }
@@ -70,6 +107,10 @@ impl WholeCase {
         Ok(Self {
             images: normalise_images(&view).map_err(no_memory)?,
             tissue: find_tissue(&view).map_err(no_memory)?,
+            resampled_from: contents
+                .description
+                .resampled_from()
+                .map(|grid| ResampledSource { grid: *grid, labels: contents.source_labels }),
             id: contents.id,
             labels: contents.labels,
             outside: contents.outside,

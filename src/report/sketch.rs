@@ -82,13 +82,14 @@ pub struct Sketch {
 
 impl Sketch {
     /// Cuts the slices of a case and its segmentation, canonical labels `[d, h, w]` of the whole
-    /// canonical grid; `None` for a case without labels of its own.
+    /// canonical grid of its files; `None` for a case without labels of its own.
     ///
     /// # Panics
     /// If there are not as many labels as voxels.
     pub fn from_case(case: &WholeCase, segmentation: &[u8]) -> Option<Self> {
         let truth = case.labels.as_deref()?;
-        let prediction = case.brain.crop_from(segmentation, case.source.canonical_dims());
+        // A picture is not worth the end of an evaluation.
+        let prediction = case.crop_labels(segmentation).ok()?;
         let flair = case.modality_image(Modality::Flair);
         let [along_x, along_y, along_z] = case.source.canonical_spacing_mm();
         let volume = SketchVolume {
@@ -222,6 +223,7 @@ pub(super) mod tests {
             outside: Vec::new(),
             brain: BRAIN,
             source: SourceGrid::canonical(GRID, Affine(affine)),
+            resampled_from: None,
             scheme: LabelScheme::Brats2018,
         }
     }

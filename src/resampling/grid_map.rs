@@ -17,14 +17,39 @@ pub const MAX_SPACING_MM: f64 = 20.0;
 const THICK: f64 = 3.0;
 
 /// Interpolation of images between voxels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase",
+    parse_err_ty = String, parse_err_fn = unknown_interpolation)]
 pub enum Interpolation {
     /// Between the two nearest voxels along each axis.
     #[default]
     Linear,
     /// A cubic B-spline through the voxels; linear along thick slices.
     Cubic,
+}
+
+impl Interpolation {
+    /// The name in configurations and on the command line.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+fn unknown_interpolation(text: &str) -> String {
+    format!("`{text}` is no interpolation; write linear or cubic")
 }
 
 /// Voxel size that cases are resampled to.

@@ -86,7 +86,7 @@ pub fn build_cohort(
         excluded.extend(done.excluded);
         excluded.extend(exclude_damaged_cases(&mut candidates, run, store, session)?);
     }
-    let (mut usable, unusable) = scan_cases(candidates, store, session)?;
+    let (mut usable, unusable) = scan_cases(candidates, store, &data.preprocess, session)?;
     excluded.extend(unusable);
     excluded.extend(useless.into_iter().map(|files| missing_labels(files.id)));
     let problems = dataset.problems;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::{CaseError, Fingerprint, Reason};
 use crate::brats::{CaseFiles, CaseHeaders, CaseReader, is_of_other_scheme};
-use crate::cache::{CaseStore, Quarantine, Quarantined};
+use crate::cache::{CaseStore, PreprocessConfig, Quarantine, Quarantined};
 use crate::run::config::RunConfig;
 use crate::run::prepare::{fail_if_stopped, lookup_current, quarantine_case};
 use crate::run::{Failure, Session};
@@ -21,21 +21,23 @@ pub(super) struct ScannedCase {
     pub(super) files: CaseFiles,
     /// Fingerprint of its compressed bytes.
     pub(super) fingerprint: Fingerprint,
-    /// Extent in canonical orientation.
+    /// Extent in canonical orientation, of the files or as the case is stored, whichever is larger.
     pub(super) grid: Dims,
-    /// Voxel edges in canonical orientation in mm.
+    /// Voxel edges in canonical orientation in mm, as the case is stored.
     pub(super) spacing_mm: [f64; 3],
     /// True if its case file is there and current.
     pub(super) is_cached: bool,
 }
 
-/// Scans `cases`. Those that cannot be used, or are known to be bad, are returned apart.
+/// Scans `cases`, which `preprocess` prepares. Those that cannot be used, or are known to be bad, are
+/// returned apart.
 ///
 /// # Errors
 /// If the session is stopped, or the quarantine cannot be read or written.
 pub(super) fn scan_cases(
     cases: Vec<CaseFiles>,
     store: Option<&Arc<CaseStore>>,
+    preprocess: &PreprocessConfig,
     session: &Session,
 ) -> Result<(Vec<ScannedCase>, Vec<ExcludedCase>), Failure> {
     let known = quarantined_cases(store)?;
@@ -50,8 +52,8 @@ pub(super) fn scan_cases(
         let looked = match &cached {
             Some(case) => Ok(CaseHeaders {
                 fingerprint: case.fingerprint(),
-                grid: case.source_grid().canonical_dims(),
-                spacing_mm: case.source_grid().canonical_spacing_mm(),
+                grid: case.file_grid().canonical_dims(),
+                spacing_mm: case.file_grid().canonical_spacing_mm(),
             }),
             None => reader.read_headers(&files).and_then(|seen| {
                 known_error(&known, &files, seen.fingerprint).map_or(Ok(()), Err)?;
@@ -61,6 +63,9 @@ pub(super) fn scan_cases(
         match looked {
             Ok(CaseHeaders { fingerprint, grid, spacing_mm }) => {
                 let is_cached = cached.is_some();
+                let (stored, spacing_mm) = preprocess.stored_grid(grid, spacing_mm);
+                let count = |dims: Dims| dims.0.iter().map(|n| *n as f64).product::<f64>();
+                let grid = if count(stored) > count(grid) { stored } else { grid };
                 usable.push(ScannedCase { files, fingerprint, grid, spacing_mm, is_cached });
             }
             Err(error) => {

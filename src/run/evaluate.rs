@@ -175,7 +175,8 @@ pub fn tune_postprocess(
 ) -> Result<TunedThresholds, Failure> {
     let mut search = PostProcessSearch::default();
     segment_each_case("tune", predictor, cases, session, |case, labels| {
-        search.add_case(&assess::true_labels(case)?, &labels, case.source.canonical_dims());
+        let truth = assess::true_labels(case)?;
+        search.add_case(&truth, &labels, case.file_grid().canonical_dims());
         Ok(())
     })?;
     let none = "there is no validation case to choose thresholds on; give them by hand";

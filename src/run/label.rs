@@ -126,8 +126,7 @@ impl PseudoLabeller<'_> {
             Some(annotation) => annotation,
             None => self.annotate_anew(case, &mapped, session)?,
         };
-        let dims = case.source.canonical_dims();
-        let labels = case.brain.paste_into(&annotation.voxels().to_labels(), dims, 0);
+        let labels = assess::labels_on_file_grid(case, &annotation.voxels().to_labels())?;
         if let Some(folder) = self.order.nifti {
             write_segmentation(&segmentation_file(folder, &case.id), case, &labels)?;
         }

@@ -66,7 +66,7 @@ pub fn predict_cases(
         };
         let segmentation = assess::segment_case(predictor, &case, &session.stop)?;
         let mut segmentation = segmentation.ok_or_else(|| stop_failure(session))?;
-        options.postprocess.apply_to(&mut segmentation, case.source.canonical_dims());
+        options.postprocess.apply_to(&mut segmentation, case.file_grid().canonical_dims());
         let voxels = Region::ALL
             .map(|region| segmentation.iter().filter(|label| region.contains(**label)).count());
         let file = segmentation_file(out, &id);
@@ -102,6 +102,7 @@ pub(super) fn write_segmentation(
     segmentation: &[u8],
 ) -> Result<(), Failure> {
     let values: Vec<u8> = segmentation.iter().map(|label| case.scheme.to_file(*label)).collect();
-    let written = write_prediction(file, &case.source.to_file_order(&values), &case.source);
+    let grid = case.file_grid();
+    let written = write_prediction(file, &grid.to_file_order(&values), grid);
     written.map_err(Failure::of_output_file)
 }

@@ -58,7 +58,7 @@ pub(super) fn restore_cohort(
     let train = lock.files_in_split(&found, Split::Train);
     let held_out = lock.files_in_split(&found, Split::Validation);
     let cases = needed.iter().flat_map(|part| lock.files_in_split(&found, *part)).collect();
-    let (surveyed, gone_bad) = scan_cases(cases, store, session)?;
+    let (surveyed, gone_bad) = scan_cases(cases, store, &data.preprocess, session)?;
     let bad = replaceable.cases_of(&lock, store)?;
     check_bad_cases(&gone_bad, &bad)?;
     accept_replaced(&mut lock, &surveyed, &bad, replaceable.next_sample)?;

@@ -123,6 +123,7 @@ mod tests {
             outside: Vec::new(),
             brain: Box3 { start: [0; 3], dims },
             source: SourceGrid::canonical(dims, Affine([[0.3, 0.0, 0.0, 0.0]; 4])),
+            resampled_from: None,
             scheme: LabelScheme::Brats2018,
         };
         ScoredCase::of_segmentation(&case, labels(5), &ScoringConfig::default()).unwrap()

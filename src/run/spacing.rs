@@ -9,27 +9,31 @@ use crate::run_folder::SpacingRange;
 pub fn warn_of_other_spacing(resolved: &ResolvedEnsemble, cases: &[CaseFiles]) {
     let members = resolved.members.iter().filter_map(|member| {
         let lock = cohort::read_lock(&member.run).ok()?;
-        Some((&member.run, lock.trained_spacing?))
+        Some((member, lock.trained_spacing?))
     });
     let members: Vec<_> = members.collect();
     if members.is_empty() {
         return;
     }
     // A file that cannot be read is named by whoever needs its voxels.
-    let spacing = |files: &CaseFiles| Some(files.read_grid().ok()?.canonical_spacing_mm());
-    let spacings: Vec<_> =
-        cases.iter().filter_map(|files| Some((files, spacing(files)?))).collect();
-    for (run, trained) in members {
-        let others = spacings.iter().filter(|(_, spacing)| !trained.covers(*spacing));
-        let mut others = others.peekable();
+    let grids = cases.iter().filter_map(|files| Some((files, files.read_grid().ok()?)));
+    let grids: Vec<_> = grids.collect();
+    for (member, trained) in members {
+        let preprocess = &member.config.run.data.preprocess;
+        let stored = grids.iter().map(|(files, grid)| {
+            let (dims, spacing) = (grid.canonical_dims(), grid.canonical_spacing_mm());
+            (files, preprocess.stored_grid(dims, spacing).1)
+        });
+        let mut others = stored.filter(|(_, spacing)| !trained.covers(*spacing)).peekable();
         let Some((files, spacing)) = others.peek() else { continue };
         tracing::warn!(
-            "case {}: its voxels are {} mm, and {} was trained on {}; resample it to those, or distrust \
-             the result ({} of {} cases)",
+            "case {}: its voxels are {} mm, and {} was trained on {}; resample it to those with --set \
+             data.spacing={}, or distrust the result ({} of {} cases)",
             files.id,
             edges_text(*spacing),
-            run.display(),
+            member.run.display(),
             range_text(&trained),
+            setting_text(&trained),
             others.count(),
             cases.len()
         );
@@ -38,6 +42,17 @@ pub fn warn_of_other_spacing(resolved: &ResolvedEnsemble, cases: &[CaseFiles]) {
 
 fn edges_text(edges: [f64; 3]) -> String {
     edges.map(|edge| format!("{edge:.2}")).join(" x ")
+}
+
+/// Value of `data.spacing` in the middle of a range, without blanks.
+fn setting_text(range: &SpacingRange) -> String {
+    let edges: Vec<String> = (0..3)
+        .map(|axis| {
+            let middle = f64::midpoint(range.least_mm[axis], range.greatest_mm[axis]);
+            ((1e3 * middle).round() / 1e3).to_string()
+        })
+        .collect();
+    format!("[{}]", edges.join(","))
 }
 
 fn range_text(range: &SpacingRange) -> String {

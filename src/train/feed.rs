@@ -9,7 +9,7 @@ use metrics::Counter;
 use crate::actor::Feed;
 use crate::base::{Fault, SampleKey};
 use crate::buffers::PooledBuffer;
-use crate::nets::Precision;
+use crate::nets::{Precision, convert_images};
 use crate::pipeline::Batch;
 use crate::telemetry::catalog;
 use crate::train::region_targets;
@@ -125,8 +125,10 @@ pub fn upload_batch(batch: Batch, device: &Device, precision: Precision) -> Devi
     DeviceBatch {
         number: batch.number,
         next_sample: batch.next_sample,
-        images: Tensor::<5>::from_data(images, (device, known(DType::F16, DType::F32)))
-            .cast(precision.dtype()),
+        images: convert_images(
+            Tensor::<5>::from_data(images, (device, known(DType::F16, DType::F32))),
+            precision.dtype(),
+        ),
         truth,
         keys: batch.keys,
         cases: batch.provenance.into_iter().map(|one| one.case).collect(),

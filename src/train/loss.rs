@@ -10,6 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
+#[cfg(feature = "cuda")]
+use crate::nets::cuda;
 use crate::nets::{Output, mean_pool};
 use crate::volume::{Region, label};
 
@@ -79,6 +81,10 @@ impl LossConfig {
 
     /// Computes Dice and cross-entropy of region logits against targets of the same shape.
     pub fn region_loss(&self, logits: Tensor<5>, targets: Tensor<5>) -> LossParts {
+        #[cfg(feature = "cuda")]
+        if cuda::scores_regions(&logits) {
+            return self.region_loss_on_cuda(logits, targets);
+        }
         let scores = self.soft_dice(sigmoid(logits.clone()), targets.clone()); // [b or 1, 3]
         let dice = scores.clone().mean().neg() + 1.0;
         let bce = self.cross_entropy(logits, targets);
@@ -90,6 +96,20 @@ impl LossConfig {
             regions,
             aux_losses: Vec::new(),
         }
+    }
+
+    /// Computes the same by the kernels of `nets/cuda`.
+    #[cfg(feature = "cuda")]
+    fn region_loss_on_cuda(&self, logits: Tensor<5>, targets: Tensor<5>) -> LossParts {
+        let Self { per_sample, region_sum, numerator_epsilon, denominator_epsilon } = *self;
+        let settings = cuda::RegionLossSettings {
+            per_sample,
+            region_sum,
+            numerator_epsilon,
+            denominator_epsilon,
+        };
+        let [total, dice, bce, regions] = cuda::region_loss(logits, targets, settings);
+        LossParts { total, dice, bce, regions, aux_losses: Vec::new() }
     }
 
     /// Soft Dice `2 sum(p g) / (sum(p^2) + sum(g^2))` of each region, `[1, 3]` or per sample `[b,

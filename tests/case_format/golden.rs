@@ -32,6 +32,7 @@ fn description() -> CaseDescription {
         foreground: "brain_mask".into(),
         meaning: CaseMeaning::of_scheme(LabelScheme::Brats2023),
         source: None,
+        resampling: None,
         records: vec![
             record(0.0, BackgroundBasis::Zero),
             record(-1024.0, BackgroundBasis::Found),
@@ -78,6 +79,7 @@ pub(super) fn golden() -> CaseContents {
         labels: Some(vec![0, 1, 2, 3, 4, 0, 3, 2, 2, 0, 0, 0]),
         outside: vec![OutsideLabel { voxel: 0, label: 3 }, OutsideLabel { voxel: 59, label: 4 }],
         description: description(),
+        source_labels: None,
         foreground: [
             Foreground { count: 2, voxels: vec![3, 6] },
             Foreground { count: 3, voxels: vec![1, 3, 6] },

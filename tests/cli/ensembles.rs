@@ -38,6 +38,7 @@ fn case() -> WholeCase {
         outside: Vec::new(),
         brain: Box3 { start: [0; 3], dims },
         source: SourceGrid::canonical(dims, Affine([[0.0; 4]; 4])),
+        resampled_from: None,
         scheme: LabelScheme::Brats2018,
     }
 }

@@ -41,5 +41,9 @@ fn predict_and_evaluate_warn_of_voxels_of_another_size_than_the_trained_ones() {
         for word in [case, "run was trained on", "resample it to those", "(1 of 2 cases)"] {
             assert!(warnings[0].contains(word), "`{word}` is not in: {}", warnings[0]);
         }
+        let advice = warnings[0].split_whitespace().find(|word| word.starts_with("data.spacing="));
+        let advice = advice.unwrap().trim_end_matches(',');
+        let followed = desk.run(&format!("{line} --set {advice}")).ok();
+        assert!(!followed.stderr.contains(words), "{advice}: {}", followed.stderr);
     }
 }

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use gliaflow::base::Fingerprint;
+use gliaflow::buffers::CaseBuffers;
+use gliaflow::cache::{PreprocessConfig, prepare_in_buffers};
+use gliaflow::quality::QualityPolicy;
 use gliaflow::resampling::{
     GridMap, Interpolation, Resampling, resample_image, resample_labels, resample_probabilities,
 };
-use gliaflow::volume::{Affine, Box3, Dims, SourceGrid};
+use gliaflow::volume::{Affine, Box3, Case, CaseId, Dims, LabelScheme, SourceGrid, Voxels};
 use serde::Deserialize;
 
 use super::counters::uniform;
@@ -62,6 +66,49 @@ fn images_are_simpleitks_and_scipys() {
             let apart = worst(&found, &wanted.values);
             assert!(apart < CLOSE, "{name} {interpolation:?}: {apart}");
         }
+    }
+}
+
+/// From files to codes and back: the error that stands between a network and SimpleITK's image is that of
+/// 16 bits.
+#[test]
+fn a_prepared_case_is_simpleitks_to_sixteen_bits() {
+    for (name, case) in cases() {
+        let [x, y, z] = case.spacing;
+        let edges =
+            [[x, 0.0, 0.0, 1.0], [0.0, y, 0.0, 2.0], [0.0, 0.0, z, 3.0], [0.0, 0.0, 0.0, 1.0]];
+        let count = Dims(case.shape).voxel_count();
+        let image = uniform(count, 600 + number(&name), -3.0, 5.0);
+        let spacing_mm = case.target_spacing;
+        let interpolation = Interpolation::Linear;
+        let resampling = Resampling { spacing_mm, interpolation, max_voxels: usize::MAX };
+        let config = PreprocessConfig {
+            quality: QualityPolicy::Warn,
+            resampling: Some(resampling),
+            ..PreprocessConfig::default()
+        };
+        let case_in_memory = Case {
+            id: CaseId::new(name.as_str()),
+            source: SourceGrid::canonical(Dims(case.shape), Affine(edges)),
+            images: [(); 4].map(|()| Voxels::F32(image.clone())),
+            labels: Some(case.labels.clone()),
+            mask: Some(vec![1; count]),
+            scheme: LabelScheme::Brats2024,
+            fingerprint: Fingerprint([0; 16]),
+            bytes_read: 0,
+        };
+        let contents =
+            prepare_in_buffers(&CaseBuffers::default(), &case_in_memory, &config).unwrap();
+        assert_eq!(contents.brain.dims.0, case.target, "{name}");
+        assert_eq!(contents.labels.unwrap(), case.target_labels, "{name}");
+        let scale = &contents.scales[0];
+        let decoded: Vec<f32> = contents
+            .images
+            .iter()
+            .map(|voxel| scale.slope.mul_add(f64::from(voxel[0]), scale.inter) as f32)
+            .collect();
+        let apart = worst(&decoded, &case.linear.values);
+        assert!(apart < 8.0 / 65_535.0 + CLOSE, "{name}: {apart}");
     }
 }
 

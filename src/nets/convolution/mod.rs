@@ -6,7 +6,9 @@ use burn::tensor::module::conv3d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::nets::cast;
+#[cfg(feature = "cuda")]
+use crate::nets::cuda;
+use crate::nets::{Norm, cast};
 
 mod correlate;
 mod correlation;
@@ -77,6 +79,17 @@ impl Convolution {
         let bias = self.bias.as_ref().map(Param::val);
         convolve(volume, self.weight.val(), bias, self.stride, self.groups)
     }
+
+    /// [`Self::forward`] ahead of a norm. An instance norm takes any bias away again, so the kernels of
+    /// `nets/cuda` leave it out: it gets no gradient, which is zero, and stays as it is.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables))]
+    pub fn forward_ahead_of(&self, norm: &Norm, volume: Tensor<5>) -> Tensor<5> {
+        #[cfg(feature = "cuda")]
+        if norm.is_instance() && cuda::computes(&volume) {
+            return convolve(volume, self.weight.val(), None, self.stride, self.groups);
+        }
+        self.forward(volume)
+    }
 }
 
 /// Convolves `[b, c, d, h, w]` with a zero-padded kernel `[k, c/groups, s, s, s]` of odd size and adds a bias
@@ -89,6 +102,10 @@ pub fn convolve(
     stride: usize,
     groups: usize,
 ) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if let (Some(bias), true) = (&bias, cuda::convolves_biased(&volume, &kernel)) {
+        return cuda::convolve_biased(volume, kernel, bias.clone(), stride, groups);
+    }
     let dtype = volume.dtype();
     let bias = bias.map(|bias| cast(bias, dtype));
     if has_own_passes(&volume) {
@@ -103,7 +120,7 @@ pub fn convolve(
 
 fn has_own_passes(volume: &Tensor<5>) -> bool {
     #[cfg(feature = "cuda")]
-    if crate::nets::cuda::computes(volume) {
+    if cuda::computes(volume) {
         return true;
     }
     volume.dtype() == DType::F32 && volume.device().without_autodiff() == Device::flex()

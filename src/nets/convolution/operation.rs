@@ -94,7 +94,7 @@ impl Convolve for CubeBackend {
         stride: usize,
         groups: usize,
     ) -> CubeTensor {
-        cuda::convolve(volume, kernel, stride, groups)
+        cuda::convolve(volume, kernel, None, stride, groups)
     }
 
     fn volume_gradient(

@@ -5,41 +5,28 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::zspace::Shape;
 
-use crate::nets::cuda::geometry::PassGeometry;
+use crate::nets::cuda::geometry::{PassGeometry, PassWay};
 use crate::nets::cuda::kernel::{CudaKernel, KernelFile};
 use crate::nets::cuda::layout::{ChannelsLast, bf16_macro, volume_shape};
 
 /// Convolves `[b, c, d, h, w]`, f32 or bf16, with a zero-padded kernel `[k, c/groups, s, s, s]`, f32, `s` 1
-/// or 3, to `[b, k, d', h', w']`, `d' = ceil(d / stride)`. Products are in TF32 or bf16, sums in f32.
+/// or 3, to `[b, k, d', h', w']`, `d' = ceil(d / stride)`, and adds a bias `[k]`, f32. Products are in TF32 or
+/// bf16, sums in f32.
 pub(in crate::nets) fn convolve(
     volume: CubeTensor,
     kernel: CubeTensor,
+    bias: Option<CubeTensor>,
     stride: usize,
     groups: usize,
 ) -> CubeTensor {
     let [samples, _, d, h, w] = volume_shape(&volume);
-    let [outputs, inputs, side, ..] = volume_shape(&kernel);
-    let extent = [d, h, w];
-    let [td, th, tw] = extent.map(|axis| axis.div_ceil(stride));
+    let [outputs, _, side, ..] = volume_shape(&kernel);
+    let [td, th, tw] = [d, h, w].map(|axis| axis.div_ceil(stride));
     let source = ChannelsLast::from_tensor(volume);
     let target = ChannelsLast::allocate(&source.tensor, [samples, outputs, td, th, tw]);
-    let geometry = PassGeometry {
-        source: extent,
-        target: [td, th, tw],
-        source_pitch: source.pitch,
-        target_pitch: target.pitch,
-        from: inputs,
-        to: outputs / groups,
-        groups,
-        samples,
-        side,
-        stride,
-        is_transposed: false,
-        width: source.tensor.dtype.size(),
-        merged: 1,
-    };
-    let geometry = geometry.merge_groups();
-    correlate(&geometry, &source, kernel, target)
+    let way = PassWay { side, stride, groups, is_transposed: false };
+    let geometry = PassGeometry::new(&source, &target, way);
+    correlate(&geometry, &source, kernel, bias, target)
 }
 
 /// Computes the gradient of a convolution's input `[b, c, d, h, w]`, `extent` its `[d, h, w]`, from its
@@ -51,28 +38,14 @@ pub(in crate::nets) fn volume_gradient(
     stride: usize,
     groups: usize,
 ) -> CubeTensor {
-    let [samples, _, d, h, w] = volume_shape(&slopes);
-    let [outputs, inputs, side, ..] = volume_shape(&kernel);
+    let samples = volume_shape(&slopes)[0];
+    let [_, inputs, side, ..] = volume_shape(&kernel);
     let source = ChannelsLast::from_tensor(slopes);
     let [td, th, tw] = extent;
     let target = ChannelsLast::allocate(&source.tensor, [samples, inputs * groups, td, th, tw]);
-    let geometry = PassGeometry {
-        source: [d, h, w],
-        target: extent,
-        source_pitch: source.pitch,
-        target_pitch: target.pitch,
-        from: outputs / groups,
-        to: inputs,
-        groups,
-        samples,
-        side,
-        stride,
-        is_transposed: true,
-        width: source.tensor.dtype.size(),
-        merged: 1,
-    };
-    let geometry = geometry.merge_groups();
-    correlate(&geometry, &source, kernel, target)
+    let way = PassWay { side, stride, groups, is_transposed: true };
+    let geometry = PassGeometry::new(&source, &target, way);
+    correlate(&geometry, &source, kernel, None, target)
 }
 
 /// Computes the gradient of a convolution's kernel, f32 `[k, c/groups, s, s, s]`, from the convolution's
@@ -84,26 +57,11 @@ pub(in crate::nets) fn kernel_gradient(
     stride: usize,
     groups: usize,
 ) -> CubeTensor {
-    let [samples, inputs, d, h, w] = volume_shape(&volume);
-    let [_, outputs, td, th, tw] = volume_shape(&slopes);
+    let [inputs, outputs] = [&volume, &slopes].map(|tensor| volume_shape(tensor)[1]);
     let source = ChannelsLast::from_tensor(volume);
     let slopes = ChannelsLast::from_tensor(slopes);
-    let geometry = PassGeometry {
-        source: [d, h, w],
-        target: [td, th, tw],
-        source_pitch: source.pitch,
-        target_pitch: slopes.pitch,
-        from: inputs / groups,
-        to: outputs / groups,
-        groups,
-        samples,
-        side,
-        stride,
-        is_transposed: false,
-        width: source.tensor.dtype.size(),
-        merged: 1,
-    };
-    let geometry = geometry.merge_groups();
+    let way = PassWay { side, stride, groups, is_transposed: false };
+    let geometry = PassGeometry::new(&source, &slopes, way);
     let client = &source.tensor.client;
     let splits = geometry.gradient_splits();
     let fields = geometry.kernel_fields(splits);
@@ -134,6 +92,7 @@ fn correlate(
     geometry: &PassGeometry,
     source: &ChannelsLast,
     kernel: CubeTensor,
+    bias: Option<CubeTensor>,
     target: ChannelsLast,
 ) -> CubeTensor {
     let client = &source.tensor.client;
@@ -143,7 +102,7 @@ fn correlate(
     let macros = tile_macros(geometry, dtype);
     let kernel = into_contiguous(kernel);
     let packed = client.empty(geometry.packed_elements() * geometry.width);
-    CudaKernel::new(KernelFile::Pack, &macros).launch_blocks(
+    CudaKernel::new(KernelFile::PackKernel, &macros).launch_blocks(
         client,
         [geometry.packed_elements().div_ceil(256), 1, 1],
         &[&kernel.handle, &packed],
@@ -154,19 +113,21 @@ fn correlate(
     // Without splits there are no parts, and without a bias no bias: any buffer stands for them.
     let parts = (splits > 1).then(|| client.empty(splits * elements * size_of::<f32>()));
     let parts = parts.as_ref().unwrap_or(&packed);
-    let no_bias = ("BIAS", 0);
-    let all = [&macros[..], &[target_granule(geometry), no_bias]].concat();
+    let has_bias = ("BIAS", u32::from(bias.is_some()));
+    let bias = bias.map(into_contiguous);
+    let bias = bias.as_ref().map_or(&packed, |bias| &bias.handle);
+    let all = [&macros[..], &[target_granule(geometry), has_bias]].concat();
     CudaKernel::new(KernelFile::Correlate, &all).launch_blocks(
         client,
         geometry.correlate_blocks(splits),
-        &[&source.tensor.handle, &packed, &packed, &target.tensor.handle, parts],
+        &[&source.tensor.handle, &packed, bias, &target.tensor.handle, parts],
         &fields,
     );
     if splits > 1 {
-        CudaKernel::new(KernelFile::AddParts, &[bf16_macro(dtype), no_bias]).launch_blocks(
+        CudaKernel::new(KernelFile::AddParts, &[bf16_macro(dtype), has_bias]).launch_blocks(
             client,
             [elements.div_ceil(256), 1, 1],
-            &[parts, &packed, &target.tensor.handle],
+            &[parts, bias, &target.tensor.handle],
             &fields,
         );
     }

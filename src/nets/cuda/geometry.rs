@@ -1,7 +1,7 @@
 //! Sizes of a convolution's launches: what its kernels are told, and how its work is divided among
 //! blocks. All of it follows from shapes alone, so that sums are the same on every card.
 
-use crate::nets::cuda::layout::to_field;
+use crate::nets::cuda::layout::{ChannelsLast, to_field, volume_shape};
 
 /// Voxels that a block works on at a time, as a power of two.
 const BRICK: u32 = 7;
@@ -43,7 +43,39 @@ pub(super) struct PassGeometry {
     pub(super) merged: usize,
 }
 
+/// Kernel of a convolution, and the direction in which a pass goes through it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PassWay {
+    pub(super) side: usize,
+    pub(super) stride: usize,
+    pub(super) groups: usize,
+    /// True for the gradient of a convolution's input.
+    pub(super) is_transposed: bool,
+}
+
 impl PassGeometry {
+    /// Creates the geometry of a pass that reads `source` and writes `target`, or reads it along with the other.
+    pub(super) fn new(source: &ChannelsLast, target: &ChannelsLast, way: PassWay) -> Self {
+        let [samples, from, d, h, w] = volume_shape(&source.tensor);
+        let [_, to, td, th, tw] = volume_shape(&target.tensor);
+        let geometry = Self {
+            source: [d, h, w],
+            target: [td, th, tw],
+            source_pitch: source.pitch,
+            target_pitch: target.pitch,
+            from: from / way.groups,
+            to: to / way.groups,
+            groups: way.groups,
+            samples,
+            side: way.side,
+            stride: way.stride,
+            is_transposed: way.is_transposed,
+            width: source.tensor.dtype.size(),
+            merged: 1,
+        };
+        geometry.merge_groups()
+    }
+
     /// Takes groups of few channels together, as many as are read at once: a tile that is mostly zeros
     /// costs less than tiles of one group each that are mostly empty.
     pub(super) fn merge_groups(mut self) -> Self {

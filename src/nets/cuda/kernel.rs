@@ -17,103 +17,72 @@ const ELEMENTS: &str = include_str!("kernels/elements.cuh");
 const TENSOR_CORES: &str = include_str!("kernels/tensor_cores.cuh");
 const LATTICE: &str = include_str!("kernels/lattice.cuh");
 const VOLUME: &str = include_str!("kernels/volume.cuh");
+const REGION_LOSS: &str = include_str!("kernels/region_loss.cuh");
 const NORM: &str = include_str!("kernels/norm.cuh");
 
-/// File in `kernels/`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum KernelFile {
-    AddKernelParts,
-    AddParts,
-    Correlate,
-    KernelGradient,
-    MaxPool,
-    MaxPoolGradient,
-    NormApply,
-    NormGradientStatistics,
-    NormStatistics,
-    NormSums,
-    Pack,
-    ToChannelsLast,
-    Upsample,
-    UpsampleGradient,
+/// Declares the files in `kernels/`: name, which is the kernel's, too, threads of a block, as the kernel's bounds
+/// say, and what comes ahead of the file.
+macro_rules! kernel_files {
+    ($($variant:ident, $name:literal, $threads:literal, [$($ahead:ident),*];)*) => {
+        /// File in `kernels/`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub(super) enum KernelFile {
+            $($variant,)*
+        }
+
+        impl KernelFile {
+            const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// Texts ahead of the file, and the file.
+            const fn source_parts(self) -> (&'static [&'static str], &'static str) {
+                match self {
+                    $(Self::$variant => {
+                        (&[$($ahead),*], include_str!(concat!("kernels/", $name, ".cu")))
+                    })*
+                }
+            }
+
+            const fn block_threads(self) -> u32 {
+                match self {
+                    $(Self::$variant => $threads,)*
+                }
+            }
+        }
+    };
 }
 
-impl KernelFile {
-    /// The kernel's name in the file, what comes ahead of the file, and the file.
-    fn source_parts(self) -> (&'static str, &'static [&'static str], &'static str) {
-        match self {
-            Self::AddKernelParts => (
-                "add_kernel_parts",
-                &[ELEMENTS, LATTICE],
-                include_str!("kernels/add_kernel_parts.cu"),
-            ),
-            Self::AddParts => {
-                ("add_parts", &[ELEMENTS, LATTICE], include_str!("kernels/add_parts.cu"))
-            }
-            Self::Correlate => (
-                "correlate",
-                &[ELEMENTS, TENSOR_CORES, LATTICE],
-                include_str!("kernels/correlate.cu"),
-            ),
-            Self::KernelGradient => (
-                "kernel_gradient",
-                &[ELEMENTS, TENSOR_CORES, LATTICE],
-                include_str!("kernels/kernel_gradient.cu"),
-            ),
-            Self::MaxPool => ("max_pool", &[ELEMENTS, VOLUME], include_str!("kernels/max_pool.cu")),
-            Self::MaxPoolGradient => (
-                "max_pool_gradient",
-                &[ELEMENTS, VOLUME],
-                include_str!("kernels/max_pool_gradient.cu"),
-            ),
-            Self::NormApply => {
-                ("norm_apply", &[ELEMENTS, NORM], include_str!("kernels/norm_apply.cu"))
-            }
-            Self::NormGradientStatistics => (
-                "norm_gradient_statistics",
-                &[ELEMENTS, NORM],
-                include_str!("kernels/norm_gradient_statistics.cu"),
-            ),
-            Self::NormStatistics => {
-                ("norm_statistics", &[ELEMENTS, NORM], include_str!("kernels/norm_statistics.cu"))
-            }
-            Self::NormSums => {
-                ("norm_sums", &[ELEMENTS, NORM], include_str!("kernels/norm_sums.cu"))
-            }
-            Self::Pack => ("pack_kernel", &[ELEMENTS, LATTICE], include_str!("kernels/pack.cu")),
-            Self::ToChannelsLast => {
-                ("to_channels_last", &[ELEMENTS], include_str!("kernels/to_channels_last.cu"))
-            }
-            Self::Upsample => {
-                ("upsample", &[ELEMENTS, VOLUME], include_str!("kernels/upsample.cu"))
-            }
-            Self::UpsampleGradient => (
-                "upsample_gradient",
-                &[ELEMENTS, VOLUME],
-                include_str!("kernels/upsample_gradient.cu"),
-            ),
-        }
-    }
-
-    /// Threads of a block, as the kernel's bounds say.
-    fn block_threads(self) -> u32 {
-        match self {
-            Self::Correlate
-            | Self::KernelGradient
-            | Self::NormGradientStatistics
-            | Self::NormStatistics => 128,
-            Self::AddKernelParts
-            | Self::AddParts
-            | Self::MaxPool
-            | Self::MaxPoolGradient
-            | Self::NormApply
-            | Self::NormSums
-            | Self::Pack
-            | Self::ToChannelsLast
-            | Self::Upsample
-            | Self::UpsampleGradient => 256,
-        }
-    }
+kernel_files! {
+    AddChannelSums, "add_channel_sums", 128, [ELEMENTS, NORM];
+    AddKernelParts, "add_kernel_parts", 256, [ELEMENTS, LATTICE];
+    AddParts, "add_parts", 256, [ELEMENTS, LATTICE];
+    ChannelSums, "channel_sums", 256, [ELEMENTS, NORM];
+    Concatenate, "concatenate", 256, [ELEMENTS];
+    Correlate, "correlate", 128, [ELEMENTS, TENSOR_CORES, LATTICE];
+    GradientNorm, "gradient_norm", 256, [];
+    GradientSquares, "gradient_squares", 256, [];
+    GroupMax, "group_max", 256, [ELEMENTS];
+    GroupMaxGradient, "group_max_gradient", 256, [ELEMENTS];
+    KernelGradient, "kernel_gradient", 128, [ELEMENTS, TENSOR_CORES, LATTICE];
+    LayOutImages, "lay_out_images", 256, [ELEMENTS];
+    MaxPool, "max_pool", 256, [ELEMENTS, VOLUME];
+    MaxPoolGradient, "max_pool_gradient", 256, [ELEMENTS, VOLUME];
+    NormApply, "norm_apply", 256, [ELEMENTS, NORM];
+    NormGradientStatistics, "norm_gradient_statistics", 128, [ELEMENTS, NORM];
+    NormStatistics, "norm_statistics", 128, [ELEMENTS, NORM];
+    NormSums, "norm_sums", 256, [ELEMENTS, NORM];
+    PackKernel, "pack_kernel", 256, [ELEMENTS, LATTICE];
+    RegionGradient, "region_gradient", 256, [REGION_LOSS];
+    RegionScores, "region_scores", 256, [REGION_LOSS];
+    RegionSums, "region_sums", 256, [REGION_LOSS];
+    TakeChannels, "take_channels", 256, [ELEMENTS];
+    ToChannelsLast, "to_channels_last", 256, [ELEMENTS];
+    UpdateParameters, "update_parameters", 256, [];
+    Upsample, "upsample", 256, [ELEMENTS, VOLUME];
+    UpsampleGradient, "upsample_gradient", 256, [ELEMENTS, VOLUME];
 }
 
 /// A kernel and the values of its macros.
@@ -129,13 +98,37 @@ impl CudaKernel {
     }
 
     fn source_text(&self) -> String {
-        let (_, ahead, body) = self.file.source_parts();
+        let (ahead, body) = self.file.source_parts();
         let mut text = String::new();
         for (name, value) in &self.macros {
             writeln!(text, "#define {name} {value}").expect("a string takes all");
         }
         ahead.iter().for_each(|part| text.push_str(part));
-        text + body
+        text + &self.repeat_lines(body)
+    }
+
+    /// Repeats each line with an `@` for each of `SLOTS` tensors, and one with a `%` beside it for each of
+    /// `MOMENTS`: a kernel takes pointers, not lists of them.
+    fn repeat_lines(&self, body: &str) -> String {
+        let count_of = |wanted: &str| {
+            self.macros.iter().find(|(name, _)| *name == wanted).map_or(0, |(_, value)| *value)
+        };
+        let (slots, moments) = (count_of("SLOTS"), count_of("MOMENTS"));
+        let mut text = String::new();
+        for line in body.lines() {
+            let of_slot = if line.contains('@') { slots } else { 1 };
+            let of_moment = if of_slot > 1 && line.contains('%') { moments } else { 1 };
+            for (slot, moment) in (0..of_slot).flat_map(|s| (0..of_moment).map(move |m| (s, m))) {
+                if of_slot > 1 {
+                    let numbered = line.replace('@', &slot.to_string());
+                    text.push_str(&numbered.replace('%', &moment.to_string()));
+                } else {
+                    text.push_str(line);
+                }
+                text.push('\n');
+            }
+        }
+        text
     }
 
     /// Launches as many blocks as `blocks` says; the kernel's parameters are `buffers` and the 4-byte
@@ -164,7 +157,7 @@ impl CudaKernel {
 
 impl KernelMetadata for CudaKernel {
     fn name(&self) -> &'static str {
-        self.file.source_parts().0
+        self.file.name()
     }
 
     fn id(&self) -> KernelId {
@@ -188,7 +181,7 @@ impl CubeKernel for CudaKernel {
     fn source(&self) -> Option<PrecompiledSource> {
         Some(PrecompiledSource {
             source: self.source_text(),
-            entrypoint_name: self.file.source_parts().0.to_owned(),
+            entrypoint_name: self.file.name().to_owned(),
             lang: "cuda",
         })
     }

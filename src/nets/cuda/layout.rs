@@ -11,6 +11,9 @@ use crate::nets::cuda::kernel::{CudaKernel, KernelFile};
 /// Bytes that a voxel's channels are padded to: the longest read of a thread.
 const LONGEST_READ: usize = 16;
 
+/// Threads of a block that write 16 bytes each.
+const GRANULE_THREADS: usize = 256;
+
 /// Volume whose channels lie together.
 #[derive(Clone)]
 pub(super) struct ChannelsLast {
@@ -22,14 +25,19 @@ pub(super) struct ChannelsLast {
 impl ChannelsLast {
     /// Allocates a volume `[b, c, d, h, w]`, its values whatever was there.
     pub(super) fn allocate(like: &CubeTensor, shape: [usize; 5]) -> Self {
+        Self::allocate_as(like, shape, like.dtype)
+    }
+
+    /// [`Self::allocate`] with elements of another type.
+    pub(super) fn allocate_as(like: &CubeTensor, shape: [usize; 5], dtype: DType) -> Self {
         let [b, c, d, h, w] = shape;
-        let pitch = padded_channels(c, like.dtype.size());
-        let bytes = b * d * h * w * pitch * like.dtype.size();
+        let pitch = padded_channels(c, dtype.size());
+        let bytes = b * d * h * w * pitch * dtype.size();
         let metadata =
             Metadata::new(Shape::from(shape), Strides::new(&volume_strides(shape, pitch)));
-        let handle = like.client.empty(bytes);
+        let handle = like.client.empty(paired_bytes(bytes));
         let (client, device) = (like.client.clone(), like.device.clone());
-        Self { tensor: CubeTensor::new(client, handle, metadata, device, like.dtype), pitch }
+        Self { tensor: CubeTensor::new(client, handle, metadata, device, dtype), pitch }
     }
 
     /// Takes a volume `[b, c, d, h, w]` as it is if its channels lie together and each voxel can be read
@@ -64,6 +72,33 @@ impl ChannelsLast {
         kernel.launch_blocks(&tensor.client, blocks, &buffers, &fields);
         laid_out
     }
+}
+
+/// Launches a thread for each 16 bytes of `target`; the kernel's structure is its voxels, `fields` and its pitch.
+pub(super) fn launch_over_granules(
+    file: KernelFile,
+    sources: &[&CubeTensor],
+    target: &ChannelsLast,
+    fields: &[usize],
+) {
+    let [b, _, d, h, w] = volume_shape(&target.tensor);
+    let dtype = target.tensor.dtype;
+    let voxels = b * d * h * w;
+    let granules = voxels * (target.pitch * dtype.size() / LONGEST_READ);
+    let fields = [&[voxels], fields, &[target.pitch]].concat();
+    let fields: Vec<i32> = fields.into_iter().map(to_field).collect();
+    let buffers: Vec<_> =
+        sources.iter().map(|source| &source.handle).chain([&target.tensor.handle]).collect();
+    let blocks = [granules.div_ceil(GRANULE_THREADS), 1, 1];
+    let kernel = CudaKernel::new(file, &[bf16_macro(dtype)]);
+    kernel.launch_blocks(&target.tensor.client, blocks, &buffers, &fields);
+}
+
+/// Bytes to ask for: up to an eighth more, if that makes a power of two. CubeCL's pool makes pages as large as
+/// the largest volume so far, and such a page then holds two volumes of half as many channels.
+fn paired_bytes(bytes: usize) -> usize {
+    let power = bytes.next_power_of_two();
+    if (power - bytes) * 8 <= power { power } else { bytes }
 }
 
 /// Channels with their padding, of elements of `width` bytes.

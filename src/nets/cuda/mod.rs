@@ -10,35 +10,61 @@
 //! Called by `nets/convolution` and `nets/norm.rs` where the device is a CUDA GPU.
 
 use burn::backend::DispatchDevice;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use burn_cubecl::CubeDevice;
 
 use crate::nets::kernel_choice::{KernelChoice, chosen_kernels};
 
+mod biased_operation;
+mod concatenation;
 pub(super) mod convolution;
 mod geometry;
+mod group_max;
+mod images;
 mod kernel;
 mod layout;
 mod norm;
 mod norm_operation;
+mod region_loss;
+mod region_loss_operation;
 mod resampling;
 mod resampling_operation;
+mod tensor_list;
+mod transposed_operation;
+mod update;
+mod update_operation;
 
+pub(super) use biased_operation::convolve_biased;
+pub(super) use concatenation::concatenate;
+pub(super) use group_max::group_max;
+pub(super) use images::lay_out_images;
 pub(super) use norm::NormSettings;
 pub(super) use norm_operation::normalise;
+pub(crate) use region_loss::RegionLossSettings;
+pub(crate) use region_loss_operation::{region_loss, scores_regions};
 pub(super) use resampling_operation::{max_pool, upsample};
+pub(super) use transposed_operation::transposed_convolve;
+pub(super) use update::{RuleKind, UpdateSettings};
+pub(super) use update_operation::{measure_gradients, update_parameters};
 
 /// True where these kernels compute: on a CUDA GPU, in f32 and bf16, where they are chosen.
-pub(super) fn computes(volume: &Tensor<5>) -> bool {
-    if chosen_kernels() != KernelChoice::Own {
-        return false;
-    }
-    let device = volume.device().without_autodiff();
+pub(super) fn computes<const D: usize>(tensor: &Tensor<D>) -> bool {
+    matches!(tensor.dtype(), DType::F32 | DType::BF16) && are_chosen(&tensor.device())
+}
+
+/// True on a CUDA GPU where these kernels are chosen.
+pub(super) fn are_chosen(device: &Device) -> bool {
+    let device = device.clone().without_autodiff();
     let is_gpu = matches!(device.as_dispatch(), DispatchDevice::Cube(CubeDevice::Cuda(_)));
-    is_gpu && matches!(volume.dtype(), DType::F32 | DType::BF16)
+    is_gpu && chosen_kernels() == KernelChoice::Own
 }
 
 /// True where the norm's kernels compute, too: of no more channels than a block has places and threads for.
 pub(super) fn normalises(volume: &Tensor<5>) -> bool {
     computes(volume) && volume.dims()[1] <= norm::MOST_CHANNELS
+}
+
+/// True where a bias is added by the kernels, too: its gradient is summed up as a norm's sums are.
+pub(super) fn convolves_biased(volume: &Tensor<5>, kernel: &Tensor<5>) -> bool {
+    computes(volume) && kernel.dims()[0] <= norm::MOST_CHANNELS
 }

@@ -158,3 +158,16 @@ pub(in crate::nets) fn norm_gradients(
     let of_bias = passes.tensor(of_bias, by_channel());
     (target.tensor, of_weight, of_bias)
 }
+
+/// Sums each channel of `[b, c, d, h, w]` over samples and voxels, to `[c]` in f32.
+pub(super) fn channel_sums(volume: CubeTensor) -> CubeTensor {
+    let unused = NormSettings { groups: 1, epsilon: 0.0, slope: 1.0 };
+    let passes = Passes::new(volume, unused);
+    let sums = passes.allocate_sums();
+    let gradient = passes.allocate_floats(passes.channels);
+    let x = &passes.volume.tensor.handle;
+    passes.launch_kernel(KernelFile::ChannelSums, None, passes.over_volume(), &[x, &sums]);
+    let blocks = [passes.channels.div_ceil(4), 1];
+    passes.launch_kernel(KernelFile::AddChannelSums, None, blocks, &[&sums, &gradient]);
+    passes.tensor(gradient, Shape::from([passes.channels]))
+}

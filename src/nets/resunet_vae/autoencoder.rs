@@ -61,7 +61,7 @@ impl Autoencoder {
         images: Tensor<5>,
         noise: Tensor<2>,
     ) -> [AuxLoss; 2] {
-        let narrow = self.narrow.forward(relu(self.norm.forward(bottom)));
+        let narrow = self.narrow.forward(self.norm.forward_relu(bottom));
         let coarsest = narrow.dims();
         let dtype = narrow.dtype();
         let [b, latent] = noise.dims();

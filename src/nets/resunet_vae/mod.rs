@@ -7,7 +7,6 @@
 //! its own, and not MONAI's, which shares the segmentation's.
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{DType, Device, Tensor};
 
 use crate::base::ConfigError;
@@ -110,7 +109,7 @@ impl ResUNetVae {
             volume = rise.unit.forward(rise.project_and_upsample(volume) + skip);
         }
         if let Some(norm) = &self.head_norm {
-            volume = relu(norm.forward(volume));
+            volume = norm.forward_relu(volume);
         }
         cast(self.head.forward(volume), DType::F32)
     }

@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
-use crate::base::{CaseError, Fingerprint, Reason};
+use crate::base::{CaseError, ConfigError, Fingerprint, Reason};
 use crate::brats::{Dataset, description_fingerprint};
 use crate::cache::PreprocessConfig;
 use crate::quality::{ForegroundRule, QualityPolicy};
+use crate::resampling::{Interpolation, MAX_SPACING_MM, MIN_SPACING_MM};
 use crate::run::config::patients::PatientRule;
 use crate::volume::{Fold, LabelScheme, SplitShares, Targets};
 
@@ -91,6 +92,19 @@ pub struct DataConfig {
     /// Policy on images without information and on spikes: `clip` (refused; clipped), `warn` (taken
     /// as they are), `strict` (refused, as is whatever is in doubt).
     pub quality: QualityPolicy,
+    /// Voxel edges along x (left to right), y and z that every case is resampled to, such as
+    /// `[1, 1, 1]`; predictions come back in the voxels of their case (docs/resampling.md).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "[f64; 3]",
+        inner(range(min = MIN_SPACING_MM, max = MAX_SPACING_MM)),
+        extend("x-unit" = "mm", "x-default" = "that of each case")
+    )]
+    pub spacing: Option<[f64; 3]>,
+    /// Interpolation of images under `spacing`, `linear` or `cubic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Interpolation", extend("x-default" = "`linear`"))]
+    pub interpolation: Option<Interpolation>,
     /// Voxels of the largest volume that is read; a larger one is refused by name before it is
     /// inflated, since a few MB may hold thousands of millions.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,11 +136,17 @@ pub struct PseudoConfig {
 }
 
 impl DataConfig {
-    /// Carries the settings of foreground and quality into those of preprocessing, which decide the
-    /// cache's folder.
-    pub fn complete_preprocess(&mut self) {
-        self.preprocess.foreground = self.foreground.clone();
-        self.preprocess.quality = self.quality;
+    /// Checks that an interpolation has a voxel size to interpolate to.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub fn check_spacing(&self) -> Result<(), ConfigError> {
+        let Some(interpolation) = self.interpolation.filter(|_| self.spacing.is_none()) else {
+            return Ok(());
+        };
+        let problem = "without data.spacing, so nothing is interpolated";
+        let way_out = "set data.spacing = [1, 1, 1], or leave the interpolation out";
+        Err(ConfigError::new("interpolation", interpolation.name(), problem, way_out))
     }
 
     /// Fills in the fingerprint of a new run's description. One that cannot be read is refused when the

@@ -198,7 +198,7 @@ fn check_layers(
     check_value(&run_schema(), &table, "").map_err(|error| settings_error(&error))?;
     let mut run: RunConfig =
         table.try_into().map_err(|error: toml::de::Error| settings_error(&error))?;
-    run.data.complete_preprocess();
+    run.complete_preprocess();
     let settings =
         serde_json::to_value(&run.model.settings).map_err(|error| settings_error(&error))?;
     let entry =
@@ -218,6 +218,7 @@ impl RunConfig {
         self.data.check_division().map_err(|error| error.in_section("data"))?;
         self.optimiser.check_momentum().map_err(|error| error.in_section("optimiser"))?;
         self.data.preprocess.check_foreground().map_err(|error| error.in_section("data"))?;
+        self.data.check_spacing().map_err(|error| error.in_section("data"))?;
         self.train.check_patience().map_err(|error| error.in_section("train"))?;
         blueprint.fits_patch(self.crop.patch)?;
         if self.data.pseudo.is_some() && !self.loader.cached {
@@ -234,8 +235,10 @@ impl RunConfig {
     /// # Errors
     /// If that does not fit its budget.
     pub fn loader_memory(&self, largest: Dims) -> Result<LoaderMemory, Failure> {
-        let footprint =
-            if self.loader.cached { Footprint::Mapped } else { Footprint::InMemory(largest) };
+        let footprint = match self.loader.cached {
+            true => Footprint::Mapped,
+            false => Footprint::of_case(largest, &self.data.preprocess),
+        };
         Ok(self.loader.plan_memory_for(self.targets(), self.crop.patch, footprint)?)
     }
 

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::base::CaseError;
 use crate::brats::{Dataset, discover_described_cases};
-use crate::pipeline::ingest::{self, IngestResources};
+use crate::pipeline::ingest::{self, IngestResources, max_resampled_voxels};
+use crate::resampling::Resampling;
 use crate::run::Failure;
 use crate::run::config::RunConfig;
 use crate::volume::Dims;
@@ -22,6 +23,20 @@ impl RunConfig {
         let found = discover_described_cases(folder, data.description.as_deref(), data.labels)?;
         data.check_described(&found)?;
         Ok(found.with_masks(&data.foreground).with_max_voxels(most))
+    }
+
+    /// Carries the settings of foreground, quality and voxel size into those of preprocessing, which
+    /// decide the cache's folder.
+    pub(in crate::run) fn complete_preprocess(&mut self) {
+        let memory_bytes = self.loader.memory_bytes();
+        let data = &mut self.data;
+        data.preprocess.foreground = data.foreground.clone();
+        data.preprocess.quality = data.quality;
+        data.preprocess.resampling = data.spacing.map(|spacing_mm| Resampling {
+            spacing_mm,
+            interpolation: data.interpolation.unwrap_or_default(),
+            max_voxels: data.max_voxels.unwrap_or_else(|| max_resampled_voxels(memory_bytes)),
+        });
     }
 
     /// Threads and memory of an ingest that runs alone.

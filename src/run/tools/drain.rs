@@ -115,9 +115,9 @@ pub struct DrainDataset {
 }
 
 impl DrainDataset {
-    /// Memory that a sample holds of its case.
-    pub const fn footprint(&self) -> Footprint {
-        self.cases.footprint()
+    /// Memory that a sample holds of its case under `preprocess`.
+    pub const fn footprint(&self, preprocess: &PreprocessConfig) -> Footprint {
+        self.cases.footprint(preprocess)
     }
 }
 
@@ -182,7 +182,7 @@ pub fn drain_loader(
         CaseSource::Files { largest } => CaseSource::Files { largest: *largest },
     };
     let loader = &config.loader;
-    let memory = loader.plan_memory(config.crop.patch, cases.footprint())?;
+    let memory = loader.plan_memory(config.crop.patch, cases.footprint(&config.preprocess))?;
     let parts = LoaderParts {
         loader: loader.clone(),
         crop: config.crop.clone(),

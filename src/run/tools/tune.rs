@@ -152,7 +152,8 @@ fn with_workers(
     let mut tried = config.clone();
     tried.loader.prefetch = prefetch;
     tried.loader.workers = WorkerPlan::Fixed(workers.clone());
-    let memory = tried.loader.plan_memory(config.crop.patch, prepared.footprint())?;
+    let memory =
+        tried.loader.plan_memory(config.crop.patch, prepared.footprint(&config.preprocess))?;
     tried.loader.memory_mib = memory.bytes.div_ceil(1 << 20);
     Ok(tried)
 }

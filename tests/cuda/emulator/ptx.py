@@ -297,6 +297,7 @@ INSTRUCTIONS = [
         g[0], f"emulator::pack_{f[1]}({a.bits(g[1], 'float')}, {a.bits(g[2], 'float')})")),
     (r"cvt\.rn\.(f16|bf16)\.f32", lambda a, f, g: a.set(
         g[0], f"uint16_t(emulator::pack_{f[1]}(0.0f, {a.bits(g[1], 'float')}))")),
+    (r"cvt\.f32\.f16", lambda a, f, g: a.set(g[0], f"(float)__builtin_bit_cast(_Float16, uint16_t({a.bits(g[1], 'uint16_t')}))")),
     (r"cvta\.to\.shared\.u64", lambda a, f, g:
         a.set(g[0], f"uint64_t(emulator::shared_address(emulator::global({a.bits(g[1], 'uint64_t')})))")),
     (r"cvta\.to\.global\.u64", lambda a, f, g: a.set(g[0], a.bits(g[1], "uint64_t"))),

@@ -22,7 +22,12 @@ ALIGNMENT = 256
 
 # What stands ahead of each kernel's file.
 AHEAD = {
-    "pack": ("elements", "lattice"),
+    "pack_kernel": ("elements", "lattice"),
+    "group_max": ("elements",),
+    "group_max_gradient": ("elements",),
+    "lay_out_images": ("elements",),
+    "channel_sums": ("elements", "norm"),
+    "add_channel_sums": ("elements", "norm"),
     "correlate": ("elements", "tensor_cores", "lattice"),
     "kernel_gradient": ("elements", "tensor_cores", "lattice"),
     "add_parts": ("elements", "lattice"),
@@ -36,16 +41,33 @@ AHEAD = {
     "norm_statistics": ("elements", "norm"),
     "norm_gradient_statistics": ("elements", "norm"),
     "norm_apply": ("elements", "norm"),
+    "concatenate": ("elements",),
+    "take_channels": ("elements",),
+    "region_sums": ("region_loss",),
+    "region_scores": ("region_loss",),
+    "region_gradient": ("region_loss",),
+    "gradient_squares": (),
+    "gradient_norm": (),
+    "update_parameters": (),
 }
 
 
 def source_of(file, macros):
     """The text that NVRTC gets of a kernel."""
     text = "".join(f"#define {name} {value}\n" for name, value in macros.items())
-    for part in [f"{name}.cuh" for name in AHEAD[file]] + [f"{file}.cu"]:
+    for part in [f"{name}.cuh" for name in AHEAD[file]]:
         with open(os.path.join(SOURCES, part)) as opened:
             text += opened.read()
-    return text
+    with open(os.path.join(SOURCES, f"{file}.cu")) as opened:
+        return text + "".join(repeated(line, macros) for line in opened)
+
+
+def repeated(line, macros):
+    """A line for each slot where it has an @, for each moment of each with a % beside it (kernel.rs)."""
+    if "SLOTS" not in macros or "@" not in line:
+        return line
+    moments = range(macros["MOMENTS"]) if "%" in line else (0,)
+    return "".join(line.replace("@", str(slot)).replace("%", str(moment)) for slot in range(macros["SLOTS"]) for moment in moments)
 
 
 def allocate(size):

@@ -5,6 +5,7 @@ makes a kernel spill or doubles what it issues without being seen. Needs the whe
 """
 
 import ctypes
+import itertools
 import os
 import re
 import subprocess
@@ -41,14 +42,21 @@ def variants():
             tile = {"BF16": bf16, "COLUMNS": columns, "GRANULE": granule}
             yield "correlate", {**tile, "TARGET_GRANULE": granule, "BIAS": 1}
             yield "kernel_gradient", {**tile, "TARGET_GRANULE": granule}
-            yield "pack", tile
+            yield "pack_kernel", tile
             yield "add_kernel_parts", tile
         for file in ("add_parts", "to_channels_last", "norm_statistics", "norm_gradient_statistics", "max_pool",
-                     "max_pool_gradient", "upsample", "upsample_gradient"):
+                     "max_pool_gradient", "upsample", "upsample_gradient", "concatenate", "take_channels", "group_max",
+                     "group_max_gradient", "lay_out_images", "channel_sums", "add_channel_sums"):
             yield file, {"BF16": bf16, "BIAS": 1}
         for file in ("norm_sums", "norm_apply"):
             yield file, {"BF16": bf16, "BACKWARD": 0}
             yield file, {"BF16": bf16, "BACKWARD": 1}
+    for file, regions in itertools.product(("region_sums", "region_scores", "region_gradient"), (1, 3, 8)):
+        yield file, {"REGIONS": regions}
+    yield "gradient_squares", {"SLOTS": 128}
+    yield "gradient_norm", {}
+    for rule, moments in ((0, 0), (0, 1), (1, 2), (1, 3), (2, 2), (2, 3)):
+        yield "update_parameters", {"SLOTS": 32, "MOMENTS": moments, "RULE": rule}
 
 
 class Toolkit:
@@ -129,7 +137,7 @@ class Architectures(unittest.TestCase):
                         self.assertLessEqual(max(spilled), MOST_SPILLED, told)
                         shared = [int(size) for size in re.findall(r"(\d+) bytes smem", told)]
                         self.assertLessEqual(max(shared, default=0), 48 * 1024)
-                        most = LOOPS.get((file, macros["BF16"], macros.get("COLUMNS")))
+                        most = LOOPS.get((file, macros.get("BF16"), macros.get("COLUMNS")))
                         if most and architecture == COUNTED:
                             issued, products = toolkit.main_loop(cubin)
                             self.assertEqual(products, most[1])

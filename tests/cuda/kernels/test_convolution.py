@@ -92,7 +92,7 @@ class Convolutions(unittest.TestCase):
         size = packed_bytes(geometry, granule, columns, case.width)
         packed = allocate(size)
         blocks = -(-size // case.width // 256)
-        self.library.launch("pack", macros, blocks, [kernel, packed, geometry], [packed], "pack_kernel")
+        self.library.launch("pack_kernel", macros, blocks, [kernel, packed, geometry], [packed])
         target = allocate(rows * pitch * case.width)
         parts = allocate(max(case.splits * rows * pitch * 4 if case.splits > 1 else 0, 4))
         finish = {"BF16": int(case.bf16), "BIAS": int(bias is not None)}

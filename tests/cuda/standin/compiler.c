@@ -27,7 +27,7 @@ typedef struct {
 } program;
 
 typedef struct {
-    char name[512], parameters[128];
+    char name[512], parameters[512];
     unsigned threads;
 } entry;
 

@@ -13,7 +13,7 @@
 
 #define LAUNCH_MICROSECONDS 50.0
 
-enum { MOST_PARAMETERS = 128 };
+enum { MOST_PARAMETERS = 512 };
 
 EXPORT cuModuleLoadData(char **module, const char *image)
 {
@@ -61,7 +61,7 @@ EXPORT cuModuleGetFunction(function **found, const char *module, const char *nam
     snprintf(made->name, sizeof made->name, "%s", name);
     const char *parameters = strstr(module, "// parameters: "), *threads = strstr(module, "// threads: ");
     if (parameters)
-        sscanf(parameters, "// parameters: %127[ptv]", made->parameters);
+        sscanf(parameters, "// parameters: %511[ptv]", made->parameters);
     if (threads)
         sscanf(threads, "// threads: %u", &made->most_threads);
     made->is_probe = strstr(name, "_throughput") != NULL || !strncmp(name, "prime_buffer", 12);
