@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{CaseError, Fingerprint};
+use crate::base::{CaseError, Fingerprint, fs};
 use crate::brats::datalist::find_datalist;
 use crate::brats::description::{
     DESCRIPTION_FILE, DatasetDescription, JsonDescription, MODALITY, Parts, all_built_in,
@@ -40,17 +40,13 @@ pub(super) struct LayoutChoice {
 }
 
 impl LayoutChoice {
-    /// Finds the layouts of `folder`: that of the file `described`, of a description in the folder or
-    /// the one above, or else all built-in ones.
+    /// Finds the layouts of `folder`: that of the file `described`, of a description beside the
+    /// images, of the dataset's own `dataset.json`, or else all that names tell.
     ///
     /// # Errors
     /// If a description cannot be read or used.
     pub(super) fn of_folder(folder: &Path, described: Option<&Path>) -> Result<Self, CaseError> {
-        let beside = [folder.join(DESCRIPTION_FILE), folder.join("..").join(DESCRIPTION_FILE)];
-        let found = match described {
-            Some(path) => Some(path.to_owned()),
-            None => beside.into_iter().find(|path| path.is_file()),
-        };
+        let found = described.map(Path::to_owned).or_else(|| description_beside(folder));
         let json = JsonDescription::of_folder(folder)?;
         if let Some(path) = found {
             let layouts = vec![DatasetDescription::read_file(&path, json.as_ref())?];
@@ -94,6 +90,20 @@ impl LayoutChoice {
             None => patterns,
         }
     }
+}
+
+/// Description in a folder, or, of a folder of images such as a case's, in the one above.
+fn description_beside(folder: &Path) -> Option<PathBuf> {
+    let own = folder.join(DESCRIPTION_FILE);
+    if own.is_file() {
+        return Some(own);
+    }
+    let holds_images = || {
+        let listed = fs::list_dir(folder).unwrap_or_default();
+        listed.iter().any(|path| is_nifti(&path.to_string_lossy()))
+    };
+    let above = folder.join("..").join(DESCRIPTION_FILE);
+    (above.is_file() && holds_images()).then_some(above)
 }
 
 /// Fingerprint of the description that the cases of `folder` would be found by, in the file `described`
