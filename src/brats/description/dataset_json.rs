@@ -44,7 +44,7 @@ impl JsonDescription {
             CaseError::new(Reason::Format, path.display(), format!("is no JSON: {error}"), remedy)
         })?;
         let has_numbered_files = || {
-            let listed = fs::list_dir(&root.join("imagesTr")).unwrap_or_default();
+            let listed = fs::list_dir(root.join("imagesTr")).unwrap_or_default();
             listed.iter().any(|path| path.to_string_lossy().contains("_0000."))
         };
         let channels = |key: &str| document[key].as_object().filter(|table| !table.is_empty());
