@@ -55,16 +55,18 @@ live-page:
 check-cuda:
     cargo check --features cuda
 
+# The program with CUDA, for its kernels' sake alone: what the CPU computes in it is not optimised.
+cuda-build:
+    CARGO_PROFILE_DEV_OPT_LEVEL=0 cargo build --features cuda --target-dir "${CARGO_TARGET_DIR:-target}/cuda" --config 'profile.dev.package."*".opt-level=0'
+
 # Every kernel that the three networks ask for, compiled by NVRTC and ptxas without a card; calls to the
-# driver checked and counted (tests/cuda/compile.py). `just cuda-compile --short`: small networks.
-cuda-compile *ARGS:
-    cargo build --features cuda
-    python3 tests/cuda/compile.py "${CARGO_TARGET_DIR:-target}/debug/gliaflow" {{ARGS}}
+# driver checked and counted (tests/cuda/compile.py). `--short`: small networks; `--kernels cubecl`: CubeCL's, for long.
+cuda-compile *ARGS: cuda-build
+    python3 tests/cuda/compile.py "${CARGO_TARGET_DIR:-target}/cuda/debug/gliaflow" {{ARGS}}
 
 # Operations and training on the CUDA path, kernels run by the CPU (tests/cuda/run.py).
-cuda-run *ARGS:
-    cargo build --features cuda
-    python3 tests/cuda/run.py "${CARGO_TARGET_DIR:-target}/debug/gliaflow" {{ARGS}}
+cuda-run *ARGS: cuda-build
+    python3 tests/cuda/run.py "${CARGO_TARGET_DIR:-target}/cuda/debug/gliaflow" {{ARGS}}
 
 # The instruments: emulator of kernels, stand-in for the driver, NVRTC without a card. A minute.
 test-cuda-instruments:

@@ -19,7 +19,7 @@ use gliaflow::base::{Domain, Fingerprint, KeyedRng, SampleKey};
 use gliaflow::brats::phantom::{PhantomConfig, generate_phantom};
 use gliaflow::buffers::CaseBuffers;
 use gliaflow::cache::{CaseContents, PreprocessConfig, prepare_in_buffers};
-use gliaflow::volume::{Case, Dims, LabelScheme, Modality, Voxels};
+use gliaflow::volume::{Case, Dims, LabelScheme, Modality, RunChannels, Voxels};
 use half::f16;
 
 const PATCH: Dims = Dims::cube(128);
@@ -73,6 +73,7 @@ fn case() -> &'static CaseContents {
             labels: Some(phantom.labels),
             mask: None,
             scheme: LabelScheme::Brats2018,
+            channels: RunChannels::default(),
             fingerprint: Fingerprint([0; 16]),
             bytes_read: 0,
         };

@@ -13,8 +13,8 @@ use gliaflow::cache::{
     prepare_in_buffers,
 };
 use gliaflow::volume::{
-    Affine, Case, CaseId, Dims, LabelScheme, Region, RegionProbabilities, SourceGrid, Targets,
-    Voxels,
+    Affine, Case, CaseId, Dims, LabelScheme, Region, RegionProbabilities, RegionSet, RunChannels,
+    SourceGrid, Targets, Voxels,
 };
 
 const TEACHER: Fingerprint = Fingerprint([0xab; 16]);
@@ -33,6 +33,7 @@ fn published(store: &CaseStore, name: &str, source: u8) -> Arc<MappedCase> {
         labels: Some(vec![0; DIMS.voxel_count()]),
         mask: None,
         scheme: LabelScheme::Brats2018,
+        channels: RunChannels::default(),
         fingerprint: Fingerprint([source; 16]),
         bytes_read: 0,
     };
@@ -82,9 +83,9 @@ fn an_annotation_comes_back_as_it_was_with_an_index_of_its_own() {
         assert_eq!((&found.id, found.teacher, found.targets), (case.id(), TEACHER, targets));
         assert_eq!((found.brain, found.file_bytes()), (case.brain_box(), report.bytes));
         let labels = SplitLabels::inside_box(voxels.as_view().to_labels());
-        let expected = index_foreground(&labels, case.fingerprint(), 20);
-        for region in Region::ALL {
-            assert_eq!(found.foreground(region), expected[region.index()].as_view());
+        let expected = index_foreground(RegionSet::BRATS, &labels, case.fingerprint(), 20);
+        for region in Region::BRATS {
+            assert_eq!(found.foreground_at(region.index()), expected[region.index()].as_view());
             assert!(case.foreground(region).voxels.is_empty(), "of the case itself");
         }
     }
@@ -241,7 +242,8 @@ fn what_an_annotation_says_is_what_it_would_say_as_labels() {
     assert_eq!(AnnotationVoxelsView::Hard(&labels).to_labels(), labels);
     let painted = AnnotationVoxelsView::Soft(&shares).to_labels();
     for (label, shares) in painted.iter().zip(&shares) {
-        let inside = Region::ALL.map(|region| shares[region.index()] > 127);
-        assert_eq!(*label, Region::label_from_regions(inside));
+        let inside = Region::BRATS.map(|region| u8::from(shares[region.index()] > 127));
+        let membership = inside[0] | inside[1] << 1 | inside[2] << 2;
+        assert_eq!(*label, RegionSet::BRATS.label_of_membership(membership));
     }
 }

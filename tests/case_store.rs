@@ -10,10 +10,12 @@ use std::time::Duration;
 use gliaflow::base::{CaseError, Domain, Fingerprint, KeyedRng, Reason, SampleKey};
 use gliaflow::buffers::CaseBuffers;
 use gliaflow::cache::{
-    CaseContents, CaseOrigin, CaseStore, ExpectedSource, MappedCase, PreprocessConfig, SourceFile,
-    SourceFiles, SourceState, Verify, prepare_in_buffers,
+    CaseContents, CaseOrigin, CaseStore, ExpectedSource, Foreground, MappedCase, PreprocessConfig,
+    SourceFile, SourceFiles, SourceState, Verify, prepare_in_buffers,
 };
-use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
+use gliaflow::volume::{
+    Affine, Case, CaseId, Dims, LabelScheme, Modality, RunChannels, SourceGrid, Voxels,
+};
 
 use crate::case_format::golden::assert_holds;
 
@@ -39,6 +41,7 @@ fn case(name: &str, content: u8) -> Case {
         labels: Some((0..dims.voxel_count()).map(|_| rng.uniform_below(5) as u8).collect()),
         mask: None,
         scheme: LabelScheme::Brats2018,
+        channels: RunChannels::default(),
         fingerprint: Fingerprint([content; 16]),
         bytes_read: 0,
     }
@@ -105,7 +108,7 @@ fn a_published_case_holds_what_was_prepared() {
     for mut wanted in [contents("a", 1), contents("b", 2)] {
         if wanted.id.as_str() == "b" {
             wanted.labels = None;
-            wanted.foreground = Default::default();
+            wanted.foreground.iter_mut().for_each(|region| *region = Foreground::default());
             wanted.files.clear();
         }
         let report = store(root.path()).publish(&wanted).unwrap();

@@ -51,6 +51,8 @@ mod milestones;
 #[cfg(feature = "train")]
 mod networks_at_work;
 #[cfg(feature = "train")]
+mod other_channels;
+#[cfg(feature = "train")]
 mod predicting;
 #[cfg(feature = "train")]
 mod pseudo_labels;

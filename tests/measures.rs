@@ -19,7 +19,7 @@ use gliaflow::eval::{
     regions_to_labels, score_case, score_lesions,
 };
 use gliaflow::volume::{
-    CaseId, Dims, LabelScheme, Region, most_likely_label, quantise_probability,
+    CaseId, Dims, LabelScheme, Region, RegionSet, most_likely_label, quantise_probability,
 };
 use serde_json::Value;
 
@@ -75,7 +75,7 @@ impl Tensors {
     fn score(&self, case: &str, hd95: Hd95) -> CaseScore {
         let (truth, dims) = self.labels(&format!("{case}_gt"), LabelScheme::Brats2018);
         let (prediction, _) = self.labels(&format!("{case}_pred"), LabelScheme::Brats2018);
-        score_case(hd95, CaseId::new(case), &truth, &prediction, dims, [1.0; 3])
+        score_case(RegionSet::BRATS, hd95, CaseId::new(case), &truth, &prediction, dims, [1.0; 3])
     }
 }
 
@@ -106,9 +106,10 @@ fn lesion_by_lesion_scores_are_those_of_brats_2023() {
         let (prediction, _) = tensors.labels(case, LabelScheme::Brats2023);
         let id = CaseId::new(case.as_str());
         let rules = LesionRules::default();
-        let scored = score_lesions(id, &truth, &prediction, dims, [1.0; 3], rules);
-        for region in Region::ALL {
-            let found = &scored.regions[region.index()];
+        let scored =
+            score_lesions(RegionSet::BRATS, id, &truth, &prediction, dims, [1.0; 3], rules);
+        for region in Region::BRATS {
+            let found = &scored.regions[region];
             let want = &figures[region.name()];
             let what = format!("{case} {region}");
             assert_near(found.dice, &want["dice"], 1e-12, &what);
@@ -136,7 +137,8 @@ fn the_lesions_that_count_are_those_above_50_mm3_whatever_the_voxels() {
     let score = |spacing: [f64; 3]| {
         let id = CaseId::new("case");
         let rules = LesionRules::default();
-        score_lesions(id, &lesions, &nothing, dims, spacing, rules).regions[Region::Et.index()]
+        score_lesions(RegionSet::BRATS, id, &lesions, &nothing, dims, spacing, rules).regions
+            [Region::ET]
     };
     for (voxel_mm3, counted) in
         [(0.39, 0), (0.41, 1), (1.0, 1), (1.2f64.powi(3), 1), (1.86, 2), (8.0, 2)]
@@ -165,7 +167,7 @@ fn averaged_teachers_are_painted_and_stripped_of_traces_as_the_oracle_does_it() 
         let canonical = |value| LabelScheme::Brats2018.to_canonical(value as u8).unwrap();
         values.map(canonical).collect()
     };
-    let mut labels = regions_to_labels::labels_from_probabilities(&mean);
+    let mut labels = regions_to_labels::labels_from_probabilities(RegionSet::BRATS, &mean);
     assert_eq!(labels, wanted("labels"));
     // As soft targets keep them.
     let voxels = labels.len();
@@ -175,9 +177,9 @@ fn averaged_teachers_are_painted_and_stripped_of_traces_as_the_oracle_does_it() 
     assert_eq!(of_stored, labels);
     let enhancing = oracle["et_voxels"].as_u64().unwrap() as usize;
     let rule = |smallest_et| PostProcess { smallest_et, ..PostProcess::default() };
-    rule(enhancing).apply_to(&mut labels, Dims::cube(6));
+    rule(enhancing).apply_to(RegionSet::BRATS, &mut labels, Dims::cube(6));
     assert_eq!(labels, wanted("labels"), "just enough to stay");
-    rule(enhancing + 1).apply_to(&mut labels, Dims::cube(6));
+    rule(enhancing + 1).apply_to(RegionSet::BRATS, &mut labels, Dims::cube(6));
     assert_eq!(labels, wanted("labels_et_removed"));
 }
 
@@ -191,8 +193,8 @@ fn every_figure_of_the_metrics_oracle_holds() {
     for (case, figures) in cases {
         for definition in Hd95::ALL {
             let scored = tensors.score(case, definition);
-            for region in Region::ALL {
-                let found = &scored.regions[region.index()];
+            for region in Region::BRATS {
+                let found = &scored.regions[region];
                 let want = &figures[region.name()];
                 let (name, tolerance) = oracle_of(definition);
                 let what = format!("{case} {region}");
@@ -217,7 +219,7 @@ fn means_over_the_cohort_are_the_oracles() {
         let scores = names.iter().map(|name| tensors.score(name, definition)).collect();
         let cohort = CohortScore::new(&expected, scores).unwrap();
         let (name, tolerance) = oracle_of(definition);
-        for region in Region::ALL {
+        for region in Region::BRATS {
             let found = cohort.region_summary(region);
             let want = &oracle["mean_over_cases"][region.name()];
             assert_near(found.dice.mean, &want["dice"], 1e-12, region.name());
@@ -281,9 +283,16 @@ fn corner_to_corner_of_the_brats_grid_is_exact() {
     let mut prediction = vec![0; dims.voxel_count()];
     truth[dims.offset_from_zyx([0, 0, 0])] = 2;
     prediction[dims.offset_from_zyx([154, 239, 239])] = 2;
-    let scored =
-        score_case(Hd95::default(), CaseId::new("far"), &truth, &prediction, dims, [1.0, 1.0, 2.0]);
-    let [et, _, wt] = scored.regions.map(|region| region.measures);
+    let scored = score_case(
+        RegionSet::BRATS,
+        Hd95::default(),
+        CaseId::new("far"),
+        &truth,
+        &prediction,
+        dims,
+        [1.0, 1.0, 2.0],
+    );
+    let [et, wt] = [Region::ET, Region::WT].map(|region| scored.regions[region].measures);
     let squared: f64 = 239.0 * 239.0 * 2.0 + 308.0 * 308.0;
     assert_eq!(wt.hd95_mm, squared.sqrt());
     assert_eq!(wt.dice, 0.0);

@@ -14,7 +14,7 @@ use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner, Optim
 use gliaflow::pipeline::CropConfig;
 use gliaflow::run::config;
 use gliaflow::train::{LossConfig, Schedule, region_targets};
-use gliaflow::volume::{Dims, Modality, Region};
+use gliaflow::volume::{Dims, Modality, Region, RegionSet, RunChannels};
 use serde_json::{Value, json};
 
 mod learning;
@@ -55,7 +55,8 @@ fn small_learner(seed: u64) -> Box<dyn Learner> {
 fn step(learner: &mut dyn Learner, number: u64, side: usize) -> f32 {
     let device = learner.device().clone();
     let output = learner.forward(images(number, side, &device), number);
-    let parts = LossConfig::default().total_loss(output, region_targets(labels(side, &device)));
+    let parts = LossConfig::default()
+        .total_loss(output, region_targets(RegionSet::BRATS, labels(side, &device)));
     let loss = parts.total.clone().into_scalar();
     let update = learner.backward_and_step(parts.total, 1e-2);
     assert!(update.gradient_norm.into_scalar::<f32>() > 0.0);
@@ -78,8 +79,13 @@ fn every_architecture_trains_at_its_smallest_patch() {
         assert_eq!(learner.parameter_count(), blueprint.parameter_count(), "{}", entry.name);
 
         let output = learner.forward(images(0, side, learner.device()), 0);
-        assert_eq!(output.logits.dims(), [1, Region::COUNT, side, side, side], "{}", entry.name);
-        let targets = region_targets(labels(side, learner.device()));
+        assert_eq!(
+            output.logits.dims(),
+            [1, Region::BRATS.len(), side, side, side],
+            "{}",
+            entry.name
+        );
+        let targets = region_targets(RegionSet::BRATS, labels(side, learner.device()));
         let norms = learner.gradient_norms(LossConfig::default().total_loss(output, targets).total);
         assert_eq!(norms.len(), blueprint.parameter_shapes().len(), "{}", entry.name);
         for (gradient, parameter) in norms.iter().zip(blueprint.parameter_shapes()) {
@@ -227,7 +233,15 @@ fn a_whole_case_is_predicted_as_its_windows_are() {
             windows = done;
             ControlFlow::Continue(())
         };
-        let blended = predict_case(network.as_ref(), images, case, window, &config, progress);
+        let blended = predict_case(
+            network.as_ref(),
+            images,
+            case,
+            window,
+            RunChannels::default(),
+            &config,
+            progress,
+        );
         (blended.unwrap(), windows)
     };
     let (alone, windows) = predict(window, &patch);

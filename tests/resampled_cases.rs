@@ -42,6 +42,7 @@ fn thick_case(background: i16) -> Case {
         labels: Some(places.map(label).collect()),
         mask: None,
         scheme: LabelScheme::Brats2024,
+        channels: gliaflow::volume::RunChannels::default(),
         fingerprint: Fingerprint([3; 16]),
         bytes_read: 0,
     }

@@ -16,7 +16,11 @@ use list::{Setting, list_settings};
 use page::settings_markdown;
 
 /// Assignments that between them show every setting.
-const SHOWN: [&str; 15] = [
+const SHOWN: [&str; 19] = [
+    "augment.modality_dropout.probability=0.1",
+    "data.modalities=[\"t1ce\", \"flair\"]",
+    "data.regions=[\"ET\", \"RC\"]",
+    "data.missing=zero",
     "seed=1",
     "kernels=own",
     "train.checkpoint.patience=1",
@@ -81,6 +85,7 @@ fn every_setting_is_described_and_every_number_has_a_range() {
         "data.described",
         "data.description",
         "data.fold",
+        "data.painting",
         "data.patients",
         "data.split",
         "model.init",

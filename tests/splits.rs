@@ -68,7 +68,7 @@ mod by_patient {
     use gliaflow::run::Division;
     use gliaflow::run::config::RunConfig;
     use gliaflow::run::config::data::PseudoConfig;
-    use gliaflow::volume::{LabelScheme, PatientId, patients_in_two_parts};
+    use gliaflow::volume::{LabelScheme, PatientId, RunChannels, patients_in_two_parts};
     use proptest::prelude::*;
 
     use super::*;
@@ -83,6 +83,7 @@ mod by_patient {
             mask: None,
             stack: None,
             scheme: LabelScheme::Brats2023,
+            channels: RunChannels::default(),
             max_voxels: 1 << 20,
             grade: None,
         }
@@ -90,6 +91,7 @@ mod by_patient {
 
     fn dataset(cases: Vec<CaseFiles>) -> Dataset {
         Dataset {
+            incomplete: Vec::new(),
             layout: Layout::new("brats2023"),
             layout_reason: String::new(),
             description: DatasetDescription::default(),

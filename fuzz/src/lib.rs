@@ -15,7 +15,7 @@ use gliaflow::cache::{MappedAnnotation, MappedCase, Verify};
 use gliaflow::run_folder::manifest::{CheckpointManifest, MANIFEST, STATE};
 use gliaflow::run_folder::{DatasetLock, EVENTS, EventLog};
 use gliaflow::telemetry::{Exporter, Recorder, Scrape};
-use gliaflow::volume::{Modality, Region};
+use gliaflow::volume::Modality;
 
 /// Largest volume that is read: a fuzzer is to find faults, not large files.
 const MAX_VOXELS: usize = 1 << 16;
@@ -76,7 +76,7 @@ pub fn case_file(bytes: &[u8]) {
     let voxels = case.brain_box().dims.voxel_count();
     assert_eq!(case.images().len(), voxels);
     assert!(case.labels().is_none_or(|labels| labels.len() == voxels));
-    for region in Region::ALL {
+    for region in case.indexed_regions().iter() {
         let places = case.foreground(region).voxels;
         assert!(places.iter().all(|place| (*place as usize) < voxels));
     }
@@ -93,8 +93,8 @@ pub fn annotation_file(bytes: &[u8]) {
     let Ok(annotation) = MappedAnnotation::open(&path) else { return };
     let voxels = annotation.brain.dims.voxel_count();
     assert_eq!(annotation.voxels().to_labels().len(), voxels);
-    for region in Region::ALL {
-        let places = annotation.foreground(region).voxels;
+    for region in 0..annotation.region_count() {
+        let places = annotation.foreground_at(region).voxels;
         assert!(places.iter().all(|place| (*place as usize) < voxels));
     }
 }

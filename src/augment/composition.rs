@@ -38,12 +38,18 @@ pub struct ComposedTransform {
     pub curves: [IntensityCurve; Modality::COUNT],
     /// Additive noise, applied last.
     pub noise: Option<DrawnNoise>,
+    /// True for each modality that is left out: 0 everywhere.
+    pub is_dropped: [bool; Modality::COUNT],
 }
 
 impl ComposedTransform {
     /// Identity transform.
-    pub const IDENTITY: Self =
-        Self { linear: IDENTITY, curves: [IntensityCurve::IDENTITY; Modality::COUNT], noise: None };
+    pub const IDENTITY: Self = Self {
+        linear: IDENTITY,
+        curves: [IntensityCurve::IDENTITY; Modality::COUNT],
+        noise: None,
+        is_dropped: [false; Modality::COUNT],
+    };
 
     /// Appends a spatial transform; `map` takes positions in its result to positions in its input.
     ///

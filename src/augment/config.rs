@@ -8,8 +8,9 @@ use crate::augment::mirroring::Mirroring;
 use crate::augment::rotation::Rotation;
 use crate::augment::scaling::Scaling;
 use crate::augment::shift::Shift;
-use crate::augment::{ComposedTransform, Gamma, GaussianNoise, Transform};
+use crate::augment::{ComposedTransform, Gamma, GaussianNoise, ModalityDropout, Transform};
 use crate::base::{Domain, KeyedRng, SampleKey};
+use crate::volume::Modality;
 
 /// Treatment of voxels without tissue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +37,10 @@ macro_rules! transforms {
             /// Treatment of voxels without tissue: `zero` or `augmented`.
             pub background: Background,
             $($(#[$doc])+ pub $name: $settings,)+
+            /// Modalities left out at random.
+            // Left out where it is off: fingerprints of runs before it was there stay theirs.
+            #[serde(skip_serializing_if = "ModalityDropout::is_off")]
+            pub modality_dropout: ModalityDropout,
         }
 
         /// Parameters drawn for one sample. With case and window they determine what the network
@@ -44,6 +49,9 @@ macro_rules! transforms {
         #[serde(deny_unknown_fields)]
         pub struct DrawnParams {
             $($(#[$doc])+ pub $name: <$settings as Transform>::Params,)+
+            /// Modalities that are left out.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            pub dropped: Vec<Modality>,
         }
 
         impl AugmentConfig {
@@ -59,6 +67,9 @@ macro_rules! transforms {
                 let rng = KeyedRng::new(key, Domain::Augment);
                 DrawnParams {
                     $($name: self.$name.draw_params(&mut rng.clone().with_stream(<$settings>::STREAM)),)+
+                    dropped: self.modality_dropout.draw_dropped(
+                        &mut rng.clone().with_stream(ModalityDropout::STREAM),
+                    ),
                 }
             }
         }
@@ -68,6 +79,9 @@ macro_rules! transforms {
             pub fn compose_all(&self) -> ComposedTransform {
                 let mut composition = ComposedTransform::IDENTITY;
                 $(<$settings as Transform>::compose_onto(&self.$name, &mut composition);)+
+                for modality in &self.dropped {
+                    composition.is_dropped[modality.index()] = true;
+                }
                 composition
             }
         }

@@ -27,6 +27,9 @@ impl RenderPlan {
         let placement =
             Placement::new(window, view.brain_dims(), view.spacing_mm(), &composition.linear);
         let tones = Modality::ALL.map(|modality| {
+            if composition.is_dropped[modality.index()] {
+                return IntensityMap::zero_map(modality);
+            }
             let intensity = &view.intensities()[modality.index()];
             let curve = &composition.curves[modality.index()];
             let tissue = view.tissue_histogram(modality);

@@ -44,6 +44,12 @@ struct GammaCurve {
 }
 
 impl IntensityMap {
+    /// Creates the map of a modality that is left out: 0 everywhere.
+    pub const fn zero_map(modality: Modality) -> Self {
+        let channel = modality.index() as u32;
+        Self { gain: 0.0, offset: 0.0, bend: None, noise: None, air: None, channel }
+    }
+
     /// Composes normalisation, `curve` and noise for `modality`, whose tissue is counted in `tissue`.
     pub fn new(
         modality: Modality,

@@ -14,7 +14,7 @@ use crate::brats::file_grid::{FileGrid, GridMatch};
 use crate::brats::read::{DEFAULT_MAX_VOXELS, RawVolume};
 use crate::brats::{CaseFiles, StackPlaces, labels, narrow, source_grid};
 use crate::buffers::{BufferPool, CaseBuffers};
-use crate::volume::{Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
+use crate::volume::{Case, CaseId, Dims, LabelScheme, Modality, ModalitySet, SourceGrid, Voxels};
 
 /// A segmentation without its images.
 #[derive(Debug, Clone)]
@@ -81,13 +81,16 @@ pub fn read_labels_only(path: &Path, scheme: LabelScheme) -> Result<LabelVolume,
 
 fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseError> {
     let mut sum = SourceTotals::of_files(files);
-    let [first_path, other_paths @ ..] = &files.images;
+    let first_path = files.first_image();
     let volumes = files.stack.map_or(1, |stack| stack.volumes);
     let first = RawVolume::read(first_path, files.max_voxels.saturating_mul(volumes), buffers)?;
     let placed = FileGrid::from_file(first_path, &first, volumes)?;
     let mut images = Vec::with_capacity(Modality::COUNT);
     match files.stack {
         Some(StackPlaces { places, .. }) => {
+            let modalities = files.channels.modalities.iter();
+            let places = modalities.filter_map(|modality| places[modality.index()]);
+            let places: Vec<usize> = places.collect();
             for voxels in narrow::decode_volumes(&first, volumes, &places, buffers)? {
                 let image = to_canonical_image(voxels, &placed.source, buffers);
                 images.push(image.map_err(out_of(first_path))?);
@@ -102,8 +105,8 @@ fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseErro
         warn_of_difference(&files.id, path, &matched);
         Ok((packed, matched.source))
     };
-    let other_paths = if files.stack.is_some() { &[] } else { &other_paths[..] };
-    for path in other_paths {
+    let others = if files.stack.is_some() { Modality::COUNT } else { 1 };
+    for path in files.image_paths().skip(others) {
         let (packed, source) = read_beside(path)?;
         images.push(canonical_image(&packed, &source, buffers)?);
         sum.add_file(packed, buffers);
@@ -130,13 +133,36 @@ fn read_files(files: &CaseFiles, buffers: &CaseBuffers) -> Result<Case, CaseErro
     Ok(Case {
         id: files.id.clone(),
         source: placed.source,
-        images: images.try_into().expect("one image was pushed per path, four paths"),
+        images: in_lanes(images, files.channels.modalities, placed.source.dims, buffers)?,
         labels: canonical_labels,
         mask,
         scheme: files.scheme,
+        channels: files.channels,
         fingerprint: sum.fingerprint.finish(),
         bytes_read: sum.bytes_read,
     })
+}
+
+/// Images of some modalities in the lanes of all; the others are 0.
+fn in_lanes(
+    images: Vec<Voxels>,
+    modalities: ModalitySet,
+    dims: Dims,
+    buffers: &CaseBuffers,
+) -> Result<[Voxels; Modality::COUNT], CaseError> {
+    let mut lanes = [(); Modality::COUNT].map(|()| Voxels::I16(Vec::new()));
+    for (modality, image) in modalities.iter().zip(images) {
+        lanes[modality.index()] = image;
+    }
+    for modality in Modality::ALL.into_iter().filter(|modality| !modalities.contains(*modality)) {
+        let mut zeros = buffers.intensities.take();
+        reserve_values(&mut zeros, dims.voxel_count()).map_err(|error| {
+            CaseError::new(Reason::Io, modality, error.to_string(), FREE_MEMORY)
+        })?;
+        zeros.resize(dims.voxel_count(), 0);
+        lanes[modality.index()] = Voxels::I16(zeros);
+    }
+    Ok(lanes)
 }
 
 /// Tissue as a mask file says it.
@@ -209,9 +235,7 @@ impl SourceTotals {
     /// Totals before the first file; the order of a stack is part of what its bytes mean.
     fn of_files(files: &CaseFiles) -> Self {
         let mut totals = Self::default();
-        if let Some(stack) = files.stack {
-            totals.fingerprint.update(&stack.to_bytes());
-        }
+        totals.fingerprint.update(&files.order_bytes());
         totals
     }
 

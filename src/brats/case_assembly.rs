@@ -50,14 +50,29 @@ pub(super) struct AssembledCase {
     pub(super) layout: usize,
     pub(super) parts: Parts,
     pub(super) grade: Option<TumourGrade>,
-    /// Files of the modalities, those of a stack all the same; or the error of a case that has not
-    /// all of them, or two for one place.
-    pub(super) images: Result<[PathBuf; Modality::COUNT], CaseError>,
+    /// Files of the modalities, those of a stack all the same; or the error of a case that has two for
+    /// one place.
+    pub(super) images: Result<AssembledImages, CaseError>,
     pub(super) stack: Option<StackPlaces>,
     pub(super) labels: Option<PathBuf>,
     /// A folder that files of it lie in.
     pub(super) folder: PathBuf,
     pub(super) doubled: Vec<PathBuf>,
+}
+
+/// Images of a case.
+pub(super) struct AssembledImages {
+    /// File of each modality; empty where there is none.
+    pub(super) files: [PathBuf; Modality::COUNT],
+    /// Error of a case that has not all modalities of its layout.
+    pub(super) error: Option<CaseError>,
+}
+
+impl AssembledImages {
+    /// True if there is no file of the modality.
+    pub(super) fn lacks_modality(&self, modality: Modality) -> bool {
+        self.files[modality.index()].as_os_str().is_empty()
+    }
 }
 
 impl CaseAssembly {
@@ -158,7 +173,7 @@ impl FoundImages {
         let stack = description.stack_places();
         let images = match &self.rivals {
             Some((one, other)) => Err(rivals_error(&name, one, other)),
-            None => self.complete_images(&name, &parts, &folder, description),
+            None => Ok(self.complete_images(&name, &parts, &folder, description)),
         };
         self.doubled.sort();
         let doubled = self.doubled.into_iter().map(|(_, path)| path).collect();
@@ -184,11 +199,11 @@ impl FoundImages {
         parts: &Parts,
         folder: &Path,
         description: &DatasetDescription,
-    ) -> Result<[PathBuf; Modality::COUNT], CaseError> {
+    ) -> AssembledImages {
         let rank = self.files.iter().flatten().map(|file| file.rank).min().unwrap_or(0);
         let mut missing = Vec::new();
         let mut images: [PathBuf; Modality::COUNT] = Default::default();
-        for modality in Modality::ALL {
+        for modality in description.modality_set().iter() {
             let slot = if description.is_of_stacks() { 0 } else { modality.index() };
             match &self.files[slot] {
                 Some(file) => images[modality.index()].clone_from(&file.path),
@@ -197,7 +212,7 @@ impl FoundImages {
         }
         missing.dedup();
         if missing.is_empty() {
-            return Ok(images);
+            return AssembledImages { files: images, error: None };
         }
         let file_name = |path: &String| match path.rsplit_once('/') {
             // Where the modality names a folder, the file's own name tells nothing.
@@ -206,12 +221,13 @@ impl FoundImages {
             None => path.clone(),
         };
         let missing: Vec<String> = missing.iter().map(file_name).collect();
-        Err(CaseError::new(
+        let error = CaseError::new(
             Reason::Missing,
             format!("case {name}"),
             format!("{} is not in {}", missing.join(" and "), folder.display()),
             "download the case again, or move its folder away",
-        ))
+        );
+        AssembledImages { files: images, error: Some(error) }
     }
 }
 

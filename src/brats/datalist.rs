@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::base::{CaseError, Reason, fs};
 use crate::brats::StackPlaces;
-use crate::brats::case_assembly::AssembledCase;
+use crate::brats::case_assembly::{AssembledCase, AssembledImages};
 use crate::brats::description::{DatasetDescription, Parts, modality_of_file};
 use crate::volume::Modality;
 
@@ -113,15 +113,17 @@ impl EntryReader<'_> {
             _ => None,
         };
         let ordered: [PathBuf; Modality::COUNT] = match places {
-            Some(places) => places.map(|place| files[place].clone()),
+            Some(places) => {
+                places.map(|place| place.map(|place| files[place].clone()).unwrap_or_default())
+            }
             None => std::array::from_fn(|_| files[0].clone()),
         };
-        let missing = ordered.iter().chain(&labels).find(|file| !file.is_file());
-        let images = match missing {
+        let is_missing = |file: &&PathBuf| !file.as_os_str().is_empty() && !file.is_file();
+        let images = match ordered.iter().chain(&labels).find(is_missing) {
             Some(file) => Err(self
                 .error("image", format!("names {}, which is not there", file.display()), MISSING)
                 .of_case(&name)),
-            None => Ok(ordered),
+            None => Ok(AssembledImages { files: ordered, error: None }),
         };
         let stack = if is_stack { description.stack_places() } else { None::<StackPlaces> };
         let folder = files[0].parent().unwrap_or(self.folder).to_owned();
@@ -140,7 +142,7 @@ impl EntryReader<'_> {
         &self,
         images: &[String],
         description: &DatasetDescription,
-    ) -> Result<[usize; Modality::COUNT], CaseError> {
+    ) -> Result<[Option<usize>; Modality::COUNT], CaseError> {
         if let Some(stack) = description.stack_places() {
             if stack.volumes == images.len() {
                 return Ok(stack.places);
@@ -150,17 +152,13 @@ impl EntryReader<'_> {
         }
         let of_files: Vec<Option<Modality>> =
             images.iter().map(|image| modality_of_file(stem_of(image))).collect();
-        let place = |modality: Modality| {
-            let mut places = (0..images.len()).filter(|place| of_files[*place] == Some(modality));
-            places.next().filter(|_| places.next().is_none())
-        };
-        match Modality::ALL.map(place) {
-            [Some(t1), Some(t1ce), Some(t2), Some(flair)] => Ok([t1, t1ce, t2, flair]),
-            _ => {
-                let problem = format!("is {images:?}, whose names do not tell each modality once");
-                Err(self.error("image", problem, ORDER))
-            }
+        let place = |modality: Modality| of_files.iter().position(|own| *own == Some(modality));
+        let places = Modality::ALL.map(place);
+        if places.iter().flatten().count() == images.len() {
+            return Ok(places);
         }
+        let problem = format!("is {images:?}, whose names do not tell a modality each");
+        Err(self.error("image", problem, ORDER))
     }
 
     fn error(&self, field: &str, problem: String, remedy: &str) -> CaseError {

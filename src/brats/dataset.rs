@@ -15,7 +15,9 @@ use crate::brats::folder_scan::FolderScan;
 use crate::brats::layout::{Layout, LayoutChoice, schemes_of_case_name};
 use crate::brats::read::{DEFAULT_MAX_VOXELS, read_volume_grid};
 use crate::brats::scheme::{ChosenScheme, NameSchemes, SchemeRequest, choose_for_case};
-use crate::volume::{CaseId, LabelScheme, Modality, PatientId, SourceGrid, case_id_problem};
+use crate::volume::{
+    CaseId, LabelScheme, Modality, ModalitySet, PatientId, RunChannels, SourceGrid, case_id_problem,
+};
 
 /// Tumour grade, if the folders name it (BraTS 2018 and 2019).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -40,8 +42,9 @@ impl TumourGrade {
 /// Places of the modalities in a file that holds them all, one volume each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StackPlaces {
-    /// Place of each modality on the fourth axis, in the order of [`Modality::ALL`].
-    pub places: [usize; Modality::COUNT],
+    /// Place of each modality on the fourth axis, in the order of [`Modality::ALL`]; absent where it
+    /// has none.
+    pub places: [Option<usize>; Modality::COUNT],
     /// Number of volumes.
     pub volumes: usize,
 }
@@ -49,8 +52,8 @@ pub struct StackPlaces {
 impl StackPlaces {
     /// Bytes that tell one order of volumes from another.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let numbers = self.places.iter().chain([&self.volumes]);
-        numbers.flat_map(|number| (*number as u64).to_le_bytes()).collect()
+        let places = self.places.iter().map(|place| place.map_or(u64::MAX, |place| place as u64));
+        places.chain([self.volumes as u64]).flat_map(u64::to_le_bytes).collect()
     }
 }
 
@@ -61,7 +64,8 @@ pub struct CaseFiles {
     pub id: CaseId,
     /// Patient, as the layout names cases.
     pub patient: PatientId,
-    /// Image per modality, in the order of [`Modality::ALL`]; the same for all where it is a stack.
+    /// Image per modality, in the order of [`Modality::ALL`]; the same for all where it is a stack, and
+    /// empty where it is none of `channels`.
     pub images: [PathBuf; Modality::COUNT],
     /// Places of the modalities in the file of all of them, if there is one.
     pub stack: Option<StackPlaces>,
@@ -71,6 +75,8 @@ pub struct CaseFiles {
     pub mask: Option<PathBuf>,
     /// Meaning of the label values.
     pub scheme: LabelScheme,
+    /// Modalities that are read, and regions that the case is indexed by.
+    pub channels: RunChannels,
     /// Tumour grade, from the name of a folder above.
     pub grade: Option<TumourGrade>,
     /// Voxels of the largest volume that is read.
@@ -80,8 +86,27 @@ pub struct CaseFiles {
 impl CaseFiles {
     /// Returns the paths of all files that decide the case, in the order of reading.
     pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        let images = if self.stack.is_some() { &self.images[..1] } else { &self.images[..] };
-        images.iter().chain(&self.labels).chain(&self.mask)
+        let most = if self.stack.is_some() { 1 } else { Modality::COUNT };
+        self.image_paths().take(most).chain(&self.labels).chain(&self.mask)
+    }
+
+    /// Bytes that tell the case from one of the same files in another order, of other modalities or
+    /// indexed by other regions; none for a case of a file for each of four modalities in the regions
+    /// of BraTS.
+    pub fn order_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.stack.map_or_else(Vec::new, |stack| stack.to_bytes());
+        bytes.extend(self.channels.identity_bytes());
+        bytes
+    }
+
+    /// Returns the file of each modality that is read, in the order of the modalities.
+    pub fn image_paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.channels.modalities.iter().map(|modality| &self.images[modality.index()])
+    }
+
+    /// Returns the first file that is read.
+    pub fn first_image(&self) -> &Path {
+        self.image_paths().next().map_or(Path::new(""), PathBuf::as_path)
     }
 
     /// Reads the grid of the case from the start of its first file.
@@ -89,7 +114,7 @@ impl CaseFiles {
     /// # Errors
     /// Those of [`crate::brats::read_grid`].
     pub fn read_grid(&self) -> Result<SourceGrid, CaseError> {
-        read_volume_grid(&self.images[0], self.stack.map_or(1, |stack| stack.volumes))
+        read_volume_grid(self.first_image(), self.stack.map_or(1, |stack| stack.volumes))
     }
 }
 
@@ -110,6 +135,8 @@ pub struct Dataset {
     pub cases: Vec<CaseFiles>,
     /// Errors of what could not become a case, sorted by name.
     pub problems: Vec<CaseError>,
+    /// Cases that lack a modality, each with its error, which is among the problems.
+    pub incomplete: Vec<(CaseFiles, CaseError)>,
 }
 
 impl Dataset {
@@ -195,10 +222,20 @@ pub fn discover_described_cases(
             format!("{count} of {total} cases have the names {names}")
         }
     };
-    let FoundCases { name_schemes, .. } = &mut found;
+    let FoundCases { name_schemes, incomplete, .. } = &mut found;
     let name_schemes = std::mem::take(name_schemes);
+    let incomplete = std::mem::take(incomplete);
     let (cases, problems) = found.into_sorted();
-    Ok(Dataset { layout, layout_reason, description, labels, name_schemes, cases, problems })
+    Ok(Dataset {
+        layout,
+        layout_reason,
+        description,
+        labels,
+        name_schemes,
+        cases,
+        problems,
+        incomplete,
+    })
 }
 
 /// Cases of a folder, and what is wrong with which.
@@ -215,6 +252,8 @@ struct FoundCases {
     doubled: Option<DoubledFiles>,
     /// First case whose label values nothing tells the meaning of, and their number.
     without_meaning: Option<(String, usize)>,
+    /// Cases that lack a modality, and their errors.
+    incomplete: Vec<(CaseFiles, CaseError)>,
 }
 
 impl FoundCases {
@@ -228,7 +267,7 @@ impl FoundCases {
     fn add_case(&mut self, case: AssembledCase, layout: &DatasetDescription) {
         let AssembledCase { name, images, labels, folder, doubled, .. } = case;
         let mut schemes = layout.schemes();
-        if layout.label_scheme.is_empty() {
+        if layout.label_scheme.is_empty() && layout.labels.is_none() {
             match schemes_of_case_name(&name) {
                 Some(by_name) => schemes = by_name,
                 None if labels.is_some() && !matches!(self.request, SchemeRequest::Asked(_)) => {
@@ -263,19 +302,38 @@ impl FoundCases {
             self.problems.push((name.clone(), no_patient_error(&name, layout)));
             return;
         };
-        match images {
-            Err(error) => self.problems.push((name, error)),
-            Ok(images) => self.cases.push(CaseFiles {
-                id: CaseId::new(name),
-                patient,
-                images,
-                stack: case.stack,
-                labels,
-                mask: None,
-                scheme: chosen.scheme,
-                grade: case.grade,
-                max_voxels: DEFAULT_MAX_VOXELS,
-            }),
+        let found = match images {
+            Err(error) => {
+                self.problems.push((name, error));
+                return;
+            }
+            Ok(found) => found,
+        };
+        let regions = layout.regions_of(chosen.scheme);
+        let all = layout.modality_set();
+        let there = all.iter().filter(|modality| !found.lacks_modality(*modality));
+        // A case of labels alone lacks every image.
+        let modalities = ModalitySet::of_modalities(there);
+        let files = CaseFiles {
+            id: CaseId::new(name.clone()),
+            patient,
+            images: found.files,
+            stack: case.stack,
+            labels,
+            mask: None,
+            scheme: chosen.scheme,
+            channels: RunChannels { modalities: modalities.unwrap_or_default(), regions },
+            grade: case.grade,
+            max_voxels: DEFAULT_MAX_VOXELS,
+        };
+        match found.error {
+            None => self.cases.push(files),
+            Some(error) => {
+                if modalities.is_some() {
+                    self.incomplete.push((files, error.clone()));
+                }
+                self.problems.push((name, error));
+            }
         }
     }
 
@@ -288,7 +346,7 @@ impl FoundCases {
                 Some(last) if last.id == case.id => {
                     self.problems.push((
                         case.id.to_string(),
-                        duplicate_error(&case.id, &last.images[0], &case.images[0]),
+                        duplicate_error(&case.id, last.first_image(), case.first_image()),
                     ));
                 }
                 _ => cases.push(case),

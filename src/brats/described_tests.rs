@@ -113,14 +113,14 @@ fn a_decathlon_task_has_the_order_and_the_labels_of_its_json() {
     assert_eq!((found.layout.name(), found.labels.scheme), ("decathlon", LabelScheme::Msd));
     assert!(found.layout_reason.ends_with("dataset.json says"));
     let [first, test] = &found.cases[..] else { panic!("two cases") };
-    assert_eq!(first.stack, Some(StackPlaces { places: [2, 3, 0, 1], volumes: 4 }));
+    assert_eq!(first.stack, Some(StackPlaces { places: [2, 3, 0, 1].map(Some), volumes: 4 }));
     assert_eq!((first.paths().count(), first.labels.is_some()), (2, true));
     assert!(test.labels.is_none(), "labels of a test set are not learnt from");
     // A file beside it overrides one field, and keeps the others.
     put_text(root.path(), "dataset.toml", "layout = \"decathlon\"\nlabel_scheme = \"brats2023\"\n");
     let found = discover_cases(root.path(), None).unwrap();
     assert_eq!(found.labels.scheme, LabelScheme::Brats2023);
-    assert_eq!(found.cases[0].stack.unwrap().places, [2, 3, 0, 1]);
+    assert_eq!(found.cases[0].stack.unwrap().places, [2, 3, 0, 1].map(Some));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn what_a_json_does_not_tell_is_refused_with_what_to_write() {
     for (json, words) in [
         (
             format!(r#"{{"modality": {{"0": "CT", "1": "T1w"}}, {labels}}}"#),
-            r#"modality: is ["CT", "T1w"], of which not one alone is t1ce; write in dataset.toml"#,
+            r#"modality: names channel 0 "CT", which is no modality; write in dataset.toml"#,
         ),
         (
             format!(r#"{{"channel_names": {{"0": "T1", "1": "T1"}}, {labels}}}"#),
@@ -175,13 +175,13 @@ fn what_a_description_cannot_say_is_refused_by_file_field_and_line_that_would_do
         ("imges = \"x\"", "unknown field `imges`, expected one of"),
         ("layout = \"upen\"", "layout = \"upen\" is no built-in layout; write one of brats2020"),
         ("schema = 2", "schema = 2 is out of range; write 1"),
-        ("label_scheme = \"brats\"", "`brats`"),
+        ("label_scheme = \"brats\"", "`brats` is no label scheme"),
         ("images = \"{case\"", "`{case` is no pattern: a `{` is not closed"),
         ("sources = []", "images = none is no way to find a file; write images = "),
         ("images = \"{case}.nii\"", "images = {case}.nii is without the part {modality}"),
-        ("images = \"{case}.nii\"\norder = [\"t1\"]", "t1ce is in it 0 times; write each of"),
+        ("images = \"{case}.nii\"\norder = [\"t1\", \"t1\"]", "t1 is in it 2 times; write"),
         ("images = \"{case}.nii\"\norder = [\"adc\"]", "adc is no modality"),
-        ("images = \"{case}_{modality}.nii\"", "modalities.t1 = none is without a name"),
+        ("images = \"{case}_{modality}.nii\"", "modalities = none is without a name"),
         ("images = \"{modality}.nii\"", "is without {case}, which names the case"),
         (
             "layout = \"upenn-gbm\"\npatient = \"{case}_*\"",
@@ -273,4 +273,20 @@ fn only_what_is_not_built_in_has_a_fingerprint() {
     assert!(first.is_some() && print() == first);
     put_text(root.path(), "dataset.toml", "layout = \"upenn-gbm\"\npatient = \"{patient}\"\n");
     assert!(print().is_some() && print() != first);
+}
+
+#[test]
+fn what_is_written_for_editing_reads_the_same_of_two_modalities_and_tissues_of_their_own() {
+    let root = tempfile::tempdir().unwrap();
+    let json = r#"{"channel_names": {"0": "T1ce", "1": "FLAIR"}, "file_ending": ".nii.gz",
+        "labels": {"background": 0, "edema": 2, "tumor": 1, "ignore": 9}}"#;
+    put_text(root.path(), "dataset.json", json);
+    put(root.path(), &["imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz", "labelsTr/a.nii.gz"]);
+    let found = discover_cases(root.path(), None).unwrap();
+    let case = &found.cases[0];
+    assert_eq!(case.channels.modalities.to_string(), "t1ce, flair");
+    assert_eq!(case.scheme.tissue_names(), ["ED", "tumor"]);
+    put_text(root.path(), "dataset.toml", &found.description.to_file_text().unwrap());
+    let again = discover_cases(root.path(), None).unwrap();
+    assert_eq!((&again.description, &again.cases), (&found.description, &found.cases));
 }

@@ -93,14 +93,17 @@ fn examine_case(files: &CaseFiles, buffers: &CaseBuffers) -> Result<CaseExaminat
     let quality =
         CaseQuality::measure_case(&case.images, case.labels.as_deref(), case.dims(), &rule, None);
     buffers.give_back_case(case);
-    let findings = quality.list_findings().into_iter().map(|finding| {
+    let modalities = files.channels.modalities;
+    let findings = quality.list_findings_of(modalities).into_iter().map(|finding| {
         let path = finding.modality.map(|modality| &files.images[modality.index()]);
         let file = path.or(files.labels.as_ref()).map(|path| path.display().to_string());
         LocatedFinding { file: file.unwrap_or_default(), finding }
     });
     let findings = findings.collect();
     let CaseQuality { images, coverage, tumour } = quality;
-    let images = Modality::ALL.into_iter().zip(images).map(|(modality, quality)| ExaminedImage {
+    let images = Modality::ALL.into_iter().zip(images);
+    let images = images.filter(|(modality, _)| modalities.contains(*modality));
+    let images = images.map(|(modality, quality)| ExaminedImage {
         modality,
         file: file_name(&files.images[modality.index()]),
         coverage: coverage[modality.index()],

@@ -122,6 +122,18 @@ pub fn description_fingerprint(
     })
 }
 
+/// Finds the description of the data in `folder`: the file `described`, or one that lies there.
+///
+/// # Errors
+/// If it cannot be read or used.
+pub fn find_description(
+    folder: &Path,
+    described: Option<&Path>,
+) -> Result<Option<DatasetDescription>, CaseError> {
+    let LayoutChoice { layouts, file } = LayoutChoice::of_folder(folder, described)?;
+    Ok(file.and_then(|_| layouts.into_iter().next()))
+}
+
 /// File of a case, by its place in a layout.
 pub(super) struct NamedFile {
     /// Place of the pattern that it fits; the least is preferred.

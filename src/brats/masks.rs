@@ -38,7 +38,7 @@ impl Dataset {
 /// The case's mask, and another that is there uncompressed as well.
 fn find_masks(files: &CaseFiles, ending: &str) -> [Option<PathBuf>; 2] {
     let paths = [".nii.gz", ".nii"].map(|extension| {
-        files.images[0].with_file_name(format!("{}{ending}{extension}", files.id))
+        files.first_image().with_file_name(format!("{}{ending}{extension}", files.id))
     });
     let mut there = paths.into_iter().filter(|path| path.is_file());
     [there.next(), there.next()]
@@ -51,7 +51,8 @@ fn own_file(files: &CaseFiles, mask: &Path) -> CaseError {
 }
 
 fn missing_mask(files: &CaseFiles, ending: &str) -> CaseError {
-    let folder = files.images[0].parent().unwrap_or(&files.images[0]);
+    let first = files.first_image();
+    let folder = first.parent().unwrap_or(first);
     let problem = format!("{}{ending}.nii.gz is not in {}", files.id, folder.display());
     let remedy = "add the mask, or set data.foreground to nonzero or threshold";
     CaseError::new(Reason::Missing, "mask", problem, remedy).of_case(&files.id)

@@ -151,7 +151,9 @@ pub(super) fn choose_for_case(
 ) -> ChosenScheme {
     match request {
         // Only the images are named as in a release, and those names are much used elsewhere.
-        SchemeRequest::TrainedWith(run) if schemes_of_case_name(case).is_none() => {
+        SchemeRequest::TrainedWith(run)
+            if schemes_of_case_name(case).is_none() || run.described_tissues().is_some() =>
+        {
             ChosenScheme { scheme: run, reason: SchemeReason::Run }
         }
         _ => choose_by_name(schemes, request)
@@ -163,7 +165,11 @@ pub(super) fn choose_for_case(
 fn choose_by_name(schemes: &[LabelScheme], request: SchemeRequest) -> Option<ChosenScheme> {
     let (scheme, reason) = match request {
         SchemeRequest::Asked(asked) => (asked, SchemeReason::Asked),
-        SchemeRequest::TrainedWith(run) if schemes.contains(&run) => (run, SchemeReason::Run),
+        SchemeRequest::TrainedWith(run)
+            if schemes.contains(&run) || run.described_tissues().is_some() =>
+        {
+            (run, SchemeReason::Run)
+        }
         _ => {
             let first = *schemes.first()?;
             let values: Vec<i64> = first.file_values().into_iter().map(i64::from).collect();

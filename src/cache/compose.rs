@@ -9,12 +9,12 @@ use zerocopy::{FromZeros, Immutable, IntoBytes};
 use crate::base::{CaseError, Reason};
 use crate::cache::flaw::page_checksum;
 use crate::cache::format::{
-    FirstPage, ForegroundHead, ForegroundRecord, HistogramHead, LABELLED, MAGIC, OutsideRecord,
-    PAGE, SectionKind, SectionRecord, SourceHead, SourceLabelHead, SourceRecord, StatsRecord,
-    StatsSection, VERSION, round_up_to_page,
+    FirstPage, ForegroundRecord, HistogramHead, LABELLED, MAGIC, OutsideRecord, PAGE, SectionKind,
+    SectionRecord, SourceHead, SourceLabelHead, SourceRecord, StatsRecord, StatsSection, VERSION,
+    round_up_to_page,
 };
 use crate::cache::{CaseContents, Foreground, OutsideLabel, SourceLabels};
-use crate::volume::{Modality, Region, case_id_problem};
+use crate::volume::{Modality, case_id_problem};
 
 /// Sections of a file. Large ones are borrowed: a case is never copied to be written.
 pub(super) type Sections<'a> = Vec<(SectionKind, Cow<'a, [u8]>)>;
@@ -154,16 +154,13 @@ fn stats_section(contents: &CaseContents) -> Vec<u8> {
 }
 
 /// Encodes a foreground index.
-pub(super) fn foreground_section(index: &[Foreground; Region::COUNT]) -> Vec<u8> {
-    let head: ForegroundHead = std::array::from_fn(|region| {
-        let region = &index[region];
-        ForegroundRecord {
-            count: U64::new(region.count),
-            stored: U32::new(region.voxels.len() as u32),
-            reserved: [0; 4],
-        }
+pub(super) fn foreground_section(index: &[Foreground]) -> Vec<u8> {
+    let head = index.iter().map(|region| ForegroundRecord {
+        count: U64::new(region.count),
+        stored: U32::new(region.voxels.len() as u32),
+        reserved: [0; 4],
     });
-    let mut bytes = head.as_bytes().to_vec();
+    let mut bytes = head.collect::<Vec<_>>().as_bytes().to_vec();
     for region in index {
         bytes.extend_from_slice(region.voxels.as_bytes());
     }

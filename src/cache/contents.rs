@@ -8,14 +8,14 @@ use crate::buffers::CaseBuffers;
 use crate::cache::brain_box::{SplitLabels, interleave_modalities};
 use crate::cache::foreground::{Foreground, index_foreground};
 use crate::cache::treatment::{
-    ImageTreatment, check_information, choose_treatment, locate_tumour, measure_counted,
+    check_information, choose_treatment, locate_tumour, measure_counted,
 };
 use crate::cache::volumes::{EncodedVolumes, wanted_map};
 use crate::cache::{
     CaseDescription, CaseMeaning, IntensityScale, IntensityStats, PreprocessConfig,
     ResamplingRecord, SourceFile, SourceFiles, SourceLabels, TissueCounts, TissueHistogram,
 };
-use crate::volume::{Box3, Case, CaseId, Dims, LabelScheme, Modality, Region, SourceGrid};
+use crate::volume::{Box3, Case, CaseId, Dims, LabelScheme, Modality, RunChannels, SourceGrid};
 
 /// Raw values of one voxel in the order of [`Modality::ALL`].
 pub type RawVoxel = [i16; Modality::COUNT];
@@ -53,7 +53,7 @@ pub struct CaseContents {
     /// Labels on the source's own grid, where the case was resampled.
     pub source_labels: Option<SourceLabels>,
     /// Foreground index per region; empty for unlabelled cases.
-    pub foreground: [Foreground; Region::COUNT],
+    pub foreground: Vec<Foreground>,
     /// Meaning of the source's label values.
     pub scheme: LabelScheme,
     /// Meaning of the content, and what preprocessing did to it.
@@ -128,7 +128,7 @@ pub fn prepare_in_buffers(
     let mut findings = treatment.findings;
     if treatment.is_plain {
         let tumour = labels.as_ref().map(|labels| locate_tumour(labels, &images));
-        let (certain, told) = measure_counted(dims, &counts, tumour);
+        let (certain, told) = measure_counted(case, &counts, tumour);
         findings = told;
         if certain.iter().any(Option::is_some)
             && let Some(smaller) = volumes.tissue_box(&certain).map_err(no_memory)?
@@ -146,6 +146,7 @@ pub fn prepare_in_buffers(
     let histograms = measured.map(|(_, histogram)| histogram);
     let source_labels = map.and(case.labels.as_deref());
     let source_labels = source_labels.map(|labels| SourceLabels::of_grid(labels, &case.source));
+    let RunChannels { modalities, regions } = case.channels;
     Ok(CaseContents {
         id: case.id.clone(),
         source: volumes.grid,
@@ -155,21 +156,27 @@ pub fn prepare_in_buffers(
         images,
         scales,
         histograms,
-        foreground: labels.as_ref().map_or_else(Default::default, |labels| {
-            index_foreground(labels, case.fingerprint, config.foreground_cap)
-        }),
+        foreground: match &labels {
+            Some(labels) => {
+                index_foreground(regions, labels, case.fingerprint, config.foreground_cap)
+            }
+            None => vec![Foreground::default(); regions.len()],
+        },
         outside: labels.as_mut().map(|labels| mem::take(&mut labels.outside)).unwrap_or_default(),
         labels: labels.map(|labels| labels.inside),
         description: CaseDescription {
             foreground: config.foreground.to_string(),
-            meaning: CaseMeaning::of_scheme(case.scheme),
+            meaning: CaseMeaning::new(case.scheme, case.channels),
             source: None,
             resampling: config.resampling.map(|wanted| ResamplingRecord {
                 spacing_mm: wanted.spacing_mm,
                 interpolation: wanted.interpolation,
                 source: map.map(|_| case.source),
             }),
-            records: treatment.images.iter().map(ImageTreatment::to_record).collect(),
+            records: modalities
+                .iter()
+                .map(|modality| treatment.images[modality.index()].to_record())
+                .collect(),
         },
         findings,
         scheme: case.scheme,
@@ -214,6 +221,7 @@ mod tests {
             labels,
             mask: None,
             scheme: LabelScheme::Brats2018,
+            channels: RunChannels::default(),
             fingerprint: Fingerprint([1; 16]),
             bytes_read: 0,
         }

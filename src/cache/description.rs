@@ -1,18 +1,20 @@
 //! Description of a case file's content: what its channels and label values mean, and what
 //! preprocessing did to its intensities. Stored as text, so that a later field needs no new format.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::Fingerprint;
 use crate::cache::SourceState;
 use crate::resampling::Interpolation;
-use crate::volume::{LabelScheme, Modality, Region, SourceGrid};
+use crate::volume::{LabelScheme, Modality, ModalitySet, RegionSet, RunChannels, SourceGrid};
 
 /// Meaning of a case's channels and label values. The same files under another meaning are another
 /// case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseMeaning {
-    /// Names of the modalities in the order of the channels, one to four; further channels are 0.
+    /// Names of the modalities, one to four; the lanes of the others are 0.
     pub modalities: Vec<String>,
     /// Name of the label scheme.
     pub label_scheme: String,
@@ -20,17 +22,71 @@ pub struct CaseMeaning {
     pub label_values: Vec<(u8, u8)>,
     /// Names of the regions in the order of the foreground index.
     pub regions: Vec<String>,
+    /// Canonical labels in each region; left out for those of BraTS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub region_labels: Vec<Vec<u8>>,
+    /// Canonical label of each tissue of a scheme that a description defines.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tissues: BTreeMap<String, u8>,
 }
 
 impl CaseMeaning {
-    /// Meaning of a case with all modalities whose labels follow `scheme`.
-    pub fn of_scheme(scheme: LabelScheme) -> Self {
+    /// Meaning of a case with these channels whose labels follow `scheme`.
+    pub fn new(scheme: LabelScheme, channels: RunChannels) -> Self {
+        let regions = channels.regions;
+        let labels = regions.iter().map(|region| region.labels().to_vec());
         Self {
-            modalities: Modality::ALL.map(|modality| modality.name().to_owned()).to_vec(),
+            modalities: channels.modalities.iter().map(|own| own.name().to_owned()).collect(),
             label_scheme: scheme.name().to_owned(),
             label_values: scheme.label_pairs().to_vec(),
-            regions: Region::ALL.map(|region| region.name().to_owned()).to_vec(),
+            regions: regions.region_names().map(str::to_owned).collect(),
+            region_labels: if regions.has_regions_of_brats() {
+                Vec::new()
+            } else {
+                labels.collect()
+            },
+            tissues: scheme.described_tissues().cloned().unwrap_or_default(),
         }
+    }
+
+    /// Meaning of a case with all modalities and the regions of BraTS whose labels follow `scheme`.
+    pub fn of_scheme(scheme: LabelScheme) -> Self {
+        Self::new(scheme, RunChannels::default())
+    }
+
+    /// The scheme that a description defined.
+    ///
+    /// # Errors
+    /// If it cannot be one.
+    pub(super) fn described_scheme(&self) -> Result<LabelScheme, String> {
+        LabelScheme::of_pairs(self.label_values.clone(), self.tissues.clone())
+    }
+
+    /// The regions of the foreground index; how they are painted is not kept.
+    ///
+    /// # Errors
+    /// If they cannot be a set.
+    pub(super) fn region_set(&self) -> Result<RegionSet, String> {
+        if self.region_labels.is_empty() {
+            let is_brats =
+                self.regions.iter().map(String::as_str).eq(RegionSet::BRATS.region_names());
+            return match is_brats {
+                true => Ok(RegionSet::BRATS),
+                false => Err("names regions without their labels".into()),
+            };
+        }
+        if self.region_labels.len() != self.regions.len() {
+            return Err("has not one list of labels for each region".into());
+        }
+        let defined = self.regions.iter().cloned().zip(self.region_labels.iter().cloned());
+        RegionSet::new(defined, Some(&self.regions))
+    }
+
+    /// True if both have the same modalities and regions.
+    pub(super) fn has_channels_of(&self, other: &Self) -> bool {
+        let channels =
+            |own: &Self| (own.modalities.clone(), own.regions.clone(), own.region_labels.clone());
+        channels(self) == channels(other)
     }
 
     /// Fingerprint of the meaning, kept in the case file and in a run's `dataset.lock.json`.
@@ -151,6 +207,8 @@ impl CaseDescription {
                 description.records.len()
             ));
         }
+        let names = description.meaning.modalities.iter().map(String::as_str);
+        ModalitySet::of_names(names)?;
         Ok(description)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::base::{Domain, Fingerprint, KeyedRng, SampleKey};
 use crate::cache::brain_box::SplitLabels;
-use crate::volume::Region;
+use crate::volume::RegionSet;
 
 /// Voxels of one region, in memory before a file is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,7 +29,7 @@ impl Foreground {
     }
 }
 
-/// Indexes the labels of a brain box, at most `cap` voxels a region.
+/// Indexes the labels of a brain box, at most `cap` voxels a region, in the order of the regions.
 ///
 /// The sample is keyed by the source's fingerprint: the same files give the same index in every
 /// run.
@@ -37,26 +37,31 @@ impl Foreground {
 /// # Panics
 /// If there are more labels than u32 can number.
 pub fn index_foreground(
+    regions: RegionSet,
     labels: &SplitLabels,
     source: Fingerprint,
     cap: u32,
-) -> [Foreground; Region::COUNT] {
+) -> Vec<Foreground> {
     assert!(u32::try_from(labels.inside.len()).is_ok(), "places are stored as u32");
-    let mut members: [Vec<u32>; Region::COUNT] = Default::default();
+    let membership = regions.membership_table();
+    let mut members: Vec<Vec<u32>> = vec![Vec::new(); regions.len()];
     for (place, label) in labels.labelled_inside() {
-        for region in Region::ALL.into_iter().filter(|region| region.contains(label)) {
-            members[region.index()].push(place as u32);
+        let mut inside = membership[usize::from(label)];
+        while inside != 0 {
+            members[inside.trailing_zeros() as usize].push(place as u32);
+            inside &= inside - 1;
         }
     }
     let mut stream = 0;
-    members.map(|voxels| {
+    let sample = |voxels| {
         stream += 1;
         sample_voxels(
             voxels,
             cap as usize,
             KeyedRng::new(sampling_key(source), Domain::Foreground).with_stream(stream),
         )
-    })
+    };
+    members.into_iter().map(sample).collect()
 }
 
 fn sampling_key(source: Fingerprint) -> SampleKey {
@@ -86,8 +91,9 @@ mod tests {
 
     const SOURCE: Fingerprint = Fingerprint([3; 16]);
 
-    fn index_of(labels: &[u8], source: Fingerprint, cap: u32) -> [Foreground; Region::COUNT] {
-        index_foreground(&SplitLabels::inside_box(labels.to_vec()), source, cap)
+    fn index_of(labels: &[u8], source: Fingerprint, cap: u32) -> [Foreground; 3] {
+        let labels = SplitLabels::inside_box(labels.to_vec());
+        index_foreground(RegionSet::BRATS, &labels, source, cap).try_into().unwrap()
     }
 
     #[test]

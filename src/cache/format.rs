@@ -9,7 +9,7 @@ use zerocopy::little_endian::{F64, I64, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::cache::PERCENTILES;
-use crate::volume::{MAX_CASE_ID_BYTES, Modality, Region};
+use crate::volume::{MAX_CASE_ID_BYTES, Modality};
 
 #[cfg(target_endian = "big")]
 compile_error!("case files are little-endian and read in place");
@@ -147,7 +147,8 @@ pub(super) struct StatsRecord {
 
 pub(super) type StatsSection = [StatsRecord; Modality::COUNT];
 
-/// `FOREGROUND`, one per region; the voxels (u32) of all regions follow the last one.
+/// `FOREGROUND`, one per region of the case's description; the voxels (u32) of all regions follow the
+/// last one.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct ForegroundRecord {
@@ -166,8 +167,6 @@ pub(super) struct SourceLabelHead {
     pub start: [U32; 3],
     pub dims: [U32; 3],
 }
-
-pub(super) type ForegroundHead = [ForegroundRecord; Region::COUNT];
 
 /// `OUTSIDE`, one per labelled voxel outside the brain box.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]

@@ -19,7 +19,7 @@ use crate::cache::{
     CaseDescription, ExpectedSource, ForegroundView, HistogramBin, IntensityScale, IntensityStats,
     OutsideLabel, RawVoxel, SourceFile, SourceLabelsView, SourceState, TissueHistogramView,
 };
-use crate::volume::{Box3, CaseId, LabelScheme, Modality, Region, SourceGrid};
+use crate::volume::{Box3, CaseId, LabelScheme, Modality, Region, RegionSet, SourceGrid};
 
 /// Extent and time of the checks of a file. The first page, the statistics, the histograms, the
 /// foreground index and the source files (up to 100 kB) are always checked on opening; voxels and labels differ.
@@ -206,8 +206,18 @@ impl MappedCase {
         &self.index.outside
     }
 
-    /// Voxels of a region; empty for unlabelled cases.
+    /// Regions of the foreground index.
+    pub const fn indexed_regions(&self) -> RegionSet {
+        self.index.regions
+    }
+
+    /// Voxels of a region of [`Self::indexed_regions`]; empty for unlabelled cases.
     pub fn foreground(&self, region: Region) -> ForegroundView<'_> {
+        self.map.region_voxels(&self.index.foreground, region.index())
+    }
+
+    /// Voxels of the region of that index.
+    pub fn foreground_at(&self, region: usize) -> ForegroundView<'_> {
         self.map.region_voxels(&self.index.foreground, region)
     }
 }
@@ -251,11 +261,11 @@ impl MappedFile {
     pub(super) fn region_voxels(
         &self,
         index: &ForegroundRanges,
-        region: Region,
+        region: usize,
     ) -> ForegroundView<'_> {
-        let (count, range) = &index[region.index()];
+        let (count, range) = &index[region];
         let voxels = <[u32]>::ref_from_bytes(&self.bytes[range.clone()])
-            .expect("whole places behind a head of 48 bytes on a page boundary, checked by parse");
+            .expect("whole places behind records of 16 bytes on a page boundary, checked by parse");
         ForegroundView { count: *count, voxels }
     }
 }

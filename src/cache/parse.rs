@@ -16,7 +16,7 @@ use crate::cache::small_sections::{
 };
 use crate::cache::{CaseDescription, IntensityScale, IntensityStats, OutsideLabel, SourceFile};
 use crate::volume::{
-    Affine, Box3, CaseId, Dims, LabelScheme, Modality, SourceGrid, case_id_problem,
+    Affine, Box3, CaseId, Dims, LabelScheme, Modality, RegionSet, SourceGrid, case_id_problem,
 };
 
 /// Entry of the section table, checked against the file's length.
@@ -58,6 +58,7 @@ pub(super) struct CaseIndex {
     pub images: Range<usize>,
     /// Bytes of `[u8]`.
     pub labels: Option<Range<usize>>,
+    pub regions: RegionSet,
     pub foreground: ForegroundRanges,
     /// Bytes of `[HistogramBin]`, per modality; empty in v1.
     pub histograms: HistogramRanges,
@@ -87,17 +88,28 @@ pub(super) fn parse_case_file(file: &[u8]) -> Result<CaseIndex, FileFlaw> {
             "say the opposite of the section table about labels",
         ));
     }
-    let scheme = LabelScheme::from_code(first.scheme).ok_or_else(|| {
-        FileFlaw::bad_format("label scheme", format!("code {} is unknown", first.scheme))
-    })?;
+    let built_in = LabelScheme::from_code(first.scheme);
+    if built_in.is_none() && (first.scheme != LabelScheme::DESCRIBED || first.version.get() == 1) {
+        let problem = format!("code {} is unknown", first.scheme);
+        return Err(FileFlaw::bad_format("label scheme", problem));
+    }
     let (scales, stats) = parse_stats(file, &sections)?;
     let (histograms, description) = match first.version.get() {
-        1 => (Default::default(), CaseDescription::of_scheme(scheme)),
+        1 => {
+            let scheme = built_in.unwrap_or(LabelScheme::Brats2018);
+            (Default::default(), CaseDescription::of_scheme(scheme))
+        }
         _ => (
             parse_histograms(file, &sections, &stats)?,
-            parse_description(file, &sections, scheme, Fingerprint(first.meaning))?,
+            parse_description(file, &sections, built_in, Fingerprint(first.meaning))?,
         ),
     };
+    let named = |problem: String| FileFlaw::bad_format(SectionKind::Description.name(), problem);
+    let scheme = match built_in {
+        Some(scheme) => scheme,
+        None => description.meaning.described_scheme().map_err(named)?,
+    };
+    let regions = description.meaning.region_set().map_err(named)?;
     let outside = parse_outside(file, &sections, source.canonical_dims(), &brain)?;
     if !outside.is_empty() && !labelled {
         return Err(FileFlaw::bad_format(SectionKind::Outside.name(), "labels a case without any"));
@@ -118,7 +130,8 @@ pub(super) fn parse_case_file(file: &[u8]) -> Result<CaseIndex, FileFlaw> {
         stats,
         images,
         labels,
-        foreground: parse_foreground(file, &sections, voxels)?,
+        foreground: parse_foreground(file, &sections, voxels, regions.len())?,
+        regions,
         histograms,
         description,
         outside,

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use crate::cache::{MappedCase, PreprocessConfig, Verify};
+use crate::cache::{CaseMeaning, MappedCase, PreprocessConfig, Verify};
 use crate::quality::{ForegroundRule, QualityPolicy};
 use crate::resampling::Resampling;
+use crate::volume::RunChannels;
 
 /// Way out for a damaged case file of the cache at `root`: the command that builds exactly this file
 /// again, or its removal where it does not say how and from what it was built.
@@ -26,6 +27,12 @@ pub(super) fn rebuild_remedy(path: &Path, root: &Path) -> String {
             };
             config.fingerprint() == case.preprocess_fingerprint()
         })?;
+        let scheme = case.label_scheme();
+        let regions = scheme.default_regions();
+        let ingested = CaseMeaning::new(scheme, RunChannels { regions, ..RunChannels::default() });
+        // Other channels, and labels without a name, are in a run's settings or a description.
+        let is_ingested = case.description().meaning == ingested;
+        (is_ingested && scheme.described_tissues().is_none()).then_some(())?;
         let voxel_size = resampling.map_or_else(String::new, |own| {
             let [x, y, z] = own.spacing_mm;
             format!(" --spacing {x},{y},{z} --interpolation {}", own.interpolation.name())
@@ -37,7 +44,7 @@ pub(super) fn rebuild_remedy(path: &Path, root: &Path) -> String {
             quote_word(&root.display().to_string()),
             quote_word(&foreground.to_string()),
             quality.name(),
-            case.label_scheme().name()
+            scheme.name()
         ))
     });
     command.unwrap_or_else(|| {

@@ -71,9 +71,13 @@ impl CaseStore {
         })
     }
 
-    /// True if a cached case and new contents are one case: built from the same bytes, or from files
-    /// of one place that changed since. Contents without a record of their files count as the same.
+    /// True if a cached case and new contents are one case: of the same channels, and built from the same
+    /// bytes, or from files of one place that changed since. Contents without a record of their files count as the same.
     fn is_same_case(&self, cached: &MappedCase, contents: &CaseContents) -> bool {
+        let (own, other) = (&cached.description().meaning, &contents.description.meaning);
+        if !own.has_channels_of(other) {
+            return false;
+        }
         if cached.fingerprint() == contents.fingerprint {
             return true;
         }

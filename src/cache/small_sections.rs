@@ -8,7 +8,7 @@ use zerocopy::little_endian::{F64, U32};
 use crate::base::Fingerprint;
 use crate::cache::flaw::FileFlaw;
 use crate::cache::format::{
-    ForegroundHead, HistogramHead, OutsideRecord, SectionKind, SourceHead, SourceLabelHead,
+    ForegroundRecord, HistogramHead, OutsideRecord, SectionKind, SourceHead, SourceLabelHead,
     SourceRecord, StatsRecord, StatsSection,
 };
 use crate::cache::parse::{
@@ -18,10 +18,10 @@ use crate::cache::{
     CaseDescription, HistogramBin, IntensityScale, IntensityStats, MAX_BINS, OutsideLabel,
     SourceFile,
 };
-use crate::volume::{Box3, Dims, LabelScheme, Modality, Region, SourceGrid, label};
+use crate::volume::{Box3, Dims, LabelScheme, Modality, SourceGrid, label};
 
 /// Voxel count, and byte range of the stored `[u32]`, per region.
-pub(super) type ForegroundRanges = [(u64, Range<usize>); Region::COUNT];
+pub(super) type ForegroundRanges = Vec<(u64, Range<usize>)>;
 
 /// Byte range of the bins, per modality.
 pub(super) type HistogramRanges = [Range<usize>; Modality::COUNT];
@@ -72,21 +72,23 @@ pub(super) fn parse_foreground(
     file: &[u8],
     sections: &[Section],
     voxels: usize,
+    regions: usize,
 ) -> Result<ForegroundRanges, FileFlaw> {
     let flaw = |problem: &str| FileFlaw::bad_format(SectionKind::Foreground.name(), problem);
     let section = require_section(sections, SectionKind::Foreground)?;
     section.verify_checksum(file)?;
     let bytes = &file[section.range.clone()];
-    let Ok((head, places)) = ForegroundHead::ref_from_prefix(bytes) else {
+    let head = <[ForegroundRecord]>::ref_from_prefix_with_elems(bytes, regions);
+    let Ok((head, places)) = head else {
         return Err(flaw("is shorter than its head"));
     };
     let Ok(places) = <[U32]>::ref_from_bytes(places) else {
         return Err(flaw("does not end on a whole place"));
     };
     let mut rest = places;
-    let mut start = section.range.start + size_of::<ForegroundHead>();
-    let mut regions = [(); Region::COUNT].map(|()| (0, 0..0));
-    for (region, record) in regions.iter_mut().zip(head) {
+    let mut start = section.range.start + size_of_val(head);
+    let mut ranges = Vec::with_capacity(regions);
+    for record in head {
         let Some((own, others)) = rest.split_at_checked(record.stored.get() as usize) else {
             return Err(flaw("is shorter than its regions"));
         };
@@ -95,11 +97,11 @@ pub(super) fn parse_foreground(
         if !ascending || !inside || record.count.get() < own.len() as u64 {
             return Err(flaw("places are not ascending, not in the box, or more than counted"));
         }
-        *region = (record.count.get(), start..start + size_of_val(own));
+        ranges.push((record.count.get(), start..start + size_of_val(own)));
         start += size_of_val(own);
         rest = others;
     }
-    if rest.is_empty() { Ok(regions) } else { Err(flaw("is longer than its regions")) }
+    if rest.is_empty() { Ok(ranges) } else { Err(flaw("is longer than its regions")) }
 }
 
 pub(super) fn parse_histograms(
@@ -142,7 +144,7 @@ pub(super) fn parse_histograms(
 pub(super) fn parse_description(
     file: &[u8],
     sections: &[Section],
-    scheme: LabelScheme,
+    scheme: Option<LabelScheme>,
     meaning: Fingerprint,
 ) -> Result<CaseDescription, FileFlaw> {
     let flaw = |problem: &str| FileFlaw::bad_format(SectionKind::Description.name(), problem);
@@ -151,7 +153,7 @@ pub(super) fn parse_description(
     let text = std::str::from_utf8(&file[section.range.clone()]);
     let text = text.map_err(|_| flaw("is not utf-8"))?;
     let description = CaseDescription::from_text(text).map_err(|problem| flaw(&problem))?;
-    if description.meaning.label_scheme != scheme.name() {
+    if scheme.is_some_and(|scheme| description.meaning.label_scheme != scheme.name()) {
         return Err(flaw("names another label scheme than the header"));
     }
     if let Some(source) = description.resampled_from() {

@@ -14,7 +14,7 @@ use crate::quality::{
     BackgroundRange, CaseQuality, CertainTissue, ClipLimits, Consequence, ForegroundRule,
     ImageQuality, QualityFinding, QualityPolicy, Severity, TumourPlaces,
 };
-use crate::volume::{Case, Dims, Modality, Voxels};
+use crate::volume::{Case, Dims, Modality, Voxels, label};
 
 /// Treatment of one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -128,16 +128,16 @@ pub fn choose_treatment(
     Ok(CaseTreatment { images, certain, findings, is_plain })
 }
 
-/// Tissue beyond doubt, and what is to be told about a case whose images, of a grid of `dims`, were stored
-/// as they are. Notes are left to `inspect --deep`, as nothing was done to the images.
+/// Tissue beyond doubt, and what is to be told about a case whose images were stored as they are. Notes are left to `inspect --deep`, as nothing was done to the images.
 pub fn measure_counted(
-    dims: Dims,
+    case: &Case,
     counts: &TissueCounts,
     tumour: Option<TumourPlaces>,
 ) -> (CertainImages, Vec<String>) {
     let TissueCounts { codes, presence } = counts;
-    let quality = CaseQuality::measure_counts(codes, presence, tumour, dims.voxel_count() as u64);
-    let findings = quality.list_findings().into_iter();
+    let voxels = case.dims().voxel_count() as u64;
+    let quality = CaseQuality::measure_counts(codes, presence, tumour, voxels);
+    let findings = quality.list_findings_of(case.channels.modalities).into_iter();
     let told = findings.filter(|finding| finding.severity > Severity::Note);
     let told = told.map(|finding| format!("{}: {finding}", finding_subject(&finding))).collect();
     (quality.images.each_ref().map(ImageQuality::certain_tissue), told)
@@ -146,9 +146,10 @@ pub fn measure_counted(
 /// Places of the tumour in a case with interleaved `images` in its brain box, outside which no image has
 /// tissue.
 pub fn locate_tumour(labels: &SplitLabels, images: &[RawVoxel]) -> TumourPlaces {
-    let outside = labels.outside.len() as u64;
+    let is_tumour = |canonical: u8| canonical != label::IGNORE;
+    let outside = labels.outside.iter().filter(|outside| is_tumour(outside.label)).count() as u64;
     let mut places = TumourPlaces { voxels: outside, in_background: outside };
-    for (place, _) in labels.labelled_inside() {
+    for (place, _) in labels.labelled_inside().filter(|(_, own)| is_tumour(*own)) {
         places.voxels += 1;
         places.in_background += u64::from(images[place] == [0; Modality::COUNT]);
     }
@@ -168,7 +169,8 @@ pub fn check_information(
     stats: &[IntensityStats; Modality::COUNT],
     config: &PreprocessConfig,
 ) -> Result<(), CaseError> {
-    if config.quality == QualityPolicy::Warn || stats.iter().all(|stats| stats.sd > 0.0) {
+    let mut own = case.channels.modalities.iter().map(|modality| &stats[modality.index()]);
+    if config.quality == QualityPolicy::Warn || own.all(|stats| stats.sd > 0.0) {
         return Ok(());
     }
     measure_quality(case, config, Severity::Note).map(drop)
@@ -191,7 +193,7 @@ fn measure_quality(
     {
         return Err(misplaced_mask(ending, &quality).of_case(&case.id));
     }
-    for finding in quality.list_findings() {
+    for finding in quality.list_findings_of(case.channels.modalities) {
         let subject = finding_subject(&finding);
         if config.quality.decide_on(finding.severity) == Consequence::Refuse {
             return Err(finding.into_error(subject).of_case(&case.id));

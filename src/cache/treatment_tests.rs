@@ -4,7 +4,7 @@ use super::*;
 use crate::base::Fingerprint;
 use crate::buffers::CaseBuffers;
 use crate::cache::{CaseContents, prepare_in_buffers};
-use crate::volume::{Affine, Box3, CaseId, LabelScheme, SourceGrid};
+use crate::volume::{Affine, Box3, CaseId, LabelScheme, RunChannels, SourceGrid};
 
 const DIMS: Dims = Dims([20, 20, 20]);
 const BRAIN: Box3 = Box3 { start: [4, 5, 6], dims: Dims([12, 11, 10]) };
@@ -37,6 +37,7 @@ fn case_with(change: impl Fn(usize, f64) -> f64) -> Case {
         labels: None,
         mask: None,
         scheme: LabelScheme::Brats2018,
+        channels: RunChannels::default(),
         fingerprint: Fingerprint([1; 16]),
         bytes_read: 0,
     }

@@ -156,7 +156,7 @@ mod tests {
     use crate::base::Fingerprint;
     use crate::buffers::CaseBuffers;
     use crate::cache::{CaseStore, ExpectedSource, PreprocessConfig, prepare_in_buffers};
-    use crate::volume::{Affine, Case, Dims, LabelScheme, SourceGrid, Voxels};
+    use crate::volume::{Affine, Case, Dims, LabelScheme, RunChannels, SourceGrid, Voxels};
 
     /// Tells the second process of the crash test where to die.
     const ROOT: &str = "GLIAFLOW_TEST_CRASH_ROOT";
@@ -170,6 +170,7 @@ mod tests {
             labels: Some(vec![1; 27]),
             mask: None,
             scheme: LabelScheme::Brats2023,
+            channels: RunChannels::default(),
             fingerprint: Fingerprint([5; 16]),
             bytes_read: 0,
         };

@@ -1,7 +1,7 @@
 //! `bench-convolution`: what single convolutions cost, pass by pass.
 
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::nets::Precision;
+use crate::nets::{self, Precision};
 use crate::run::tools::bench_convolution::{self, BenchOptions, ConvolutionCost, ConvolutionShape};
 use crate::run::{Failure, device};
 
@@ -23,6 +23,10 @@ pub(super) struct BenchConvolution {
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
 
+    /// own or cubecl: kernels on a CUDA GPU
+    #[arg(long, value_name = "KERNELS", default_value = "own")]
+    kernels: String,
+
     /// f32 or bf16
     #[arg(long, value_name = "P", default_value = "f32", value_parser = precision)]
     precision: Precision,
@@ -38,6 +42,7 @@ pub(super) struct BenchConvolution {
 
 impl BenchConvolution {
     pub(super) fn run(self, console: &Console) -> VerbResult {
+        nets::choose_kernels(self.kernels.parse().map_err(Failure::Usage)?);
         let chosen = device::choose_device(self.device.parse().map_err(Failure::Usage)?)?;
         let options =
             BenchOptions { batch: self.batch, precision: self.precision, repeats: self.repeats };

@@ -16,8 +16,8 @@ pub(super) struct CheckDevice {
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
 
-    /// cubecl or own: kernels of convolutions, norms, pooling and up-sampling on a CUDA GPU
-    #[arg(long, value_name = "KERNELS", default_value = "cubecl")]
+    /// own or cubecl: kernels on a CUDA GPU
+    #[arg(long, value_name = "KERNELS", default_value = "own")]
     kernels: String,
 
     /// Shallow networks of two channels, for software that plays a GPU

@@ -38,7 +38,7 @@ impl Demo {
             .register_metrics(&topologies, &[Split::Train, Split::Validation]);
         let done = live.run_network_verb(|session| run_demo(&self.out, &self.set, session))?;
         let seconds = started.elapsed().as_secs_f64();
-        let dice: serde_json::Map<String, serde_json::Value> = Region::ALL
+        let dice: serde_json::Map<String, serde_json::Value> = Region::BRATS
             .into_iter()
             .map(|region| (region.name().to_string(), done.mean_dice(region).into()))
             .collect();

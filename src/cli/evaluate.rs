@@ -119,7 +119,7 @@ impl Evaluate {
         session: &Session,
     ) -> Result<(Evaluation, Option<TunedThresholds>), Failure> {
         let mut predictor = resolved.build_predictor()?;
-        let given = self.thresholds.to_postprocess();
+        let given = self.thresholds.to_postprocess(predictor.run_channels().regions)?;
         let (postprocess, tuned) =
             self.postprocess.choose_thresholds(given, resolved, predictor.as_mut(), session)?;
         let cases = match &self.data {
@@ -135,7 +135,7 @@ impl Evaluate {
         let is_plain = self.data.is_none()
             && self.hd95 == Hd95::default()
             && self.postprocess == ThresholdSource::Given
-            && self.thresholds.to_postprocess().is_nothing();
+            && self.thresholds.is_nothing();
         let run: &Path = self.runs.single_plain_run().filter(|_| is_plain)?;
         Some(run.join(self.split.as_split().name()))
     }
@@ -186,7 +186,7 @@ impl ThresholdSource {
         }
         let validation = case_selection::of_split(resolved, Split::Validation, session)?;
         let tuned = evaluate::tune_postprocess(predictor, validation, session)?;
-        Ok((tuned.chosen, Some(tuned)))
+        Ok((tuned.chosen.clone(), Some(tuned)))
     }
 }
 

@@ -65,7 +65,7 @@ impl Predict {
             .register_metrics(&actors, &[]);
         let ((written, failed), tuned, within_tissue) = live.run_network_verb(|session| {
             let mut predictor = resolved.build_predictor()?;
-            let given = self.thresholds.to_postprocess();
+            let given = self.thresholds.to_postprocess(predictor.run_channels().regions)?;
             let (postprocess, tuned) = self.postprocess.choose_thresholds(
                 given,
                 &resolved,

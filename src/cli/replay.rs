@@ -14,8 +14,8 @@ Examples:
 
 The images are the z-scores that the network saw, augmented; their affine lays them over the case's \
 own files in a viewer, turned and scaled as they were. With --arrays each sample is CASE-epochE-indexI-images.npy, float16 \
-[4, d, h, w] in T1, T1ce, T2, FLAIR, and …-targets.npy, uint8 [3, d, h, w] in ET, TC, WT, 255 for \
-inside: what the network is given, for another program to train on.")]
+[4, d, h, w] in T1, T1ce, T2, FLAIR, and …-targets.npy, uint8 [3, d, h, w] in ET, TC, WT, or in the \
+run's own modalities and regions, 255 for inside: what the network is given, for another program to train on.")]
 pub(super) struct Replay {
     /// The run's folder
     #[arg(long, value_name = "DIR")]

@@ -17,7 +17,7 @@ use crate::eval::{
     score_case, score_lesions,
 };
 use crate::run::Failure;
-use crate::volume::{CaseId, LabelScheme};
+use crate::volume::{CaseId, LabelScheme, RegionSet};
 
 /// Score predicted label files against true ones
 #[derive(Debug, clap::Args)]
@@ -144,13 +144,13 @@ impl Score {
                 truth: self.truth.clone(),
                 prediction: self.prediction.clone(),
             };
-            self.score_pairs(&[pair], &fitting)?
+            self.score_pairs(&[pair], &fitting, None)?
         } else {
-            let (truth, fitting) = self.truth_of_folder()?;
+            let (truth, fitting, regions) = self.truth_of_folder()?;
             let predictions =
                 match_files::files_in_folder(&self.prediction).map_err(Failure::Cases)?;
             let pairs = match_files::pair_files(&truth, &predictions).map_err(Failure::Cases)?;
-            self.score_pairs(&pairs, &fitting)?
+            self.score_pairs(&pairs, &fitting, regions)?
         };
         if let Some(file) = &self.csv {
             let mut rows = Vec::new();
@@ -160,13 +160,17 @@ impl Score {
         Ok(CommandOutput::new(&scored, scored.report_text()))
     }
 
-    /// True label files by case, a dataset's or those of a flat folder, and the schemes that fit.
-    fn truth_of_folder(&self) -> Result<(FilesByCase, FittingSchemes), Failure> {
+    /// True label files by case, a dataset's or those of a flat folder, the schemes that fit, and the
+    /// regions that the dataset's description names.
+    fn truth_of_folder(&self) -> Result<(FilesByCase, FittingSchemes, Option<RegionSet>), Failure> {
         let Ok(dataset) = discover_cases(&self.truth, SchemeRequest::LeftOpen) else {
             let files = match_files::files_in_folder(&self.truth).map_err(Failure::Cases)?;
             let fitting = self.fitting_schemes(&files)?;
-            return Ok((files, fitting));
+            return Ok((files, fitting, None));
         };
+        // A description beside the data names regions; a scheme that is asked for has its own.
+        let described = dataset.cases.first().map(|files| files.channels.regions);
+        let described = described.filter(|_| self.truth_scheme().is_none());
         let labelled = dataset.cases.into_iter();
         let files: FilesByCase =
             labelled.filter_map(|files| Some((files.id, files.labels?))).collect();
@@ -178,7 +182,7 @@ impl Score {
                 FittingSchemes::of_files(&self.truth, &named, &paths)?
             }
         };
-        Ok((files, fitting))
+        Ok((files, fitting, described.filter(|own| !own.is_brats())))
     }
 
     /// Scheme of the truth that was asked for.
@@ -205,6 +209,7 @@ impl Score {
         &self,
         pairs: &[SegmentationPair],
         fitting: &FittingSchemes,
+        described: Option<RegionSet>,
     ) -> Result<ScoreDocument, Failure> {
         let predictions: Vec<PathBuf> = pairs.iter().map(|pair| pair.prediction.clone()).collect();
         let asked = self.prediction_labels.or(self.labels);
@@ -217,8 +222,9 @@ impl Score {
         let ids: Vec<CaseId> = pairs.iter().map(|pair| pair.case.clone()).collect();
         let mut scores = Vec::with_capacity(pairs.len());
         let mut lesions = Vec::new();
-        let mut search = PostProcessSearch::default();
-        let postprocess = self.thresholds.to_postprocess();
+        let regions = described.unwrap_or_else(|| of_truth.scheme.default_regions());
+        let mut search = PostProcessSearch::of_regions(regions);
+        let postprocess = self.thresholds.to_postprocess(regions)?;
         for pair in pairs {
             let labels = read_label_pair(pair, options);
             let LabelPair { truth, mut prediction, dims, spacing_mm } =
@@ -226,13 +232,16 @@ impl Score {
             if self.tune {
                 search.add_case(&truth, &prediction, dims);
             }
-            postprocess.apply_to(&mut prediction, dims);
+            postprocess.apply_to(regions, &mut prediction, dims);
             let id = pair.case.clone();
-            scores.push(score_case(self.hd95, id, &truth, &prediction, dims, spacing_mm));
+            let hd95 = self.hd95;
+            scores.push(score_case(regions, hd95, id, &truth, &prediction, dims, spacing_mm));
             if self.lesionwise {
                 let id = pair.case.clone();
                 let rules = LesionRules::default();
-                lesions.push(score_lesions(id, &truth, &prediction, dims, spacing_mm, rules));
+                let found =
+                    score_lesions(regions, id, &truth, &prediction, dims, spacing_mm, rules);
+                lesions.push(found);
             }
         }
         Ok(ScoreDocument {

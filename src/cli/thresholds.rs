@@ -2,8 +2,9 @@
 
 use std::str::FromStr;
 
-use crate::eval::PostProcess;
-use crate::volume::Region;
+use crate::eval::{ByRegion, PostProcess};
+use crate::run::Failure;
+use crate::volume::RegionSet;
 
 /// Postprocessing thresholds given on the command line.
 #[derive(Debug, Clone, clap::Args)]
@@ -18,26 +19,55 @@ pub(super) struct ThresholdOptions {
 }
 
 impl ThresholdOptions {
-    /// Returns the postprocessing that the options describe.
-    pub(super) fn to_postprocess(&self) -> PostProcess {
-        let mut rules = PostProcess { smallest_et: self.smallest_et, ..PostProcess::default() };
+    /// Returns the postprocessing that the options describe for these regions.
+    ///
+    /// # Errors
+    /// If an option names another region.
+    pub(super) fn to_postprocess(&self, regions: RegionSet) -> Result<PostProcess, Failure> {
+        let mut smallest_component = ByRegion::of_regions(regions, |_| 0);
+        let known = || regions.region_names().collect::<Vec<_>>().join(", ");
         for DropBelow { region, voxels } in &self.drop_below {
-            rules.smallest_component[region.index()] = *voxels;
+            if regions.find_region(region).is_none() {
+                return Err(Failure::Usage(format!(
+                    "--drop-below: `{region}={voxels}` is of no region here; write one of {}, such as {}=100",
+                    known(),
+                    regions.region_names().last().unwrap_or_default()
+                )));
+            }
+            smallest_component.set_region(region, *voxels);
         }
-        rules
+        if self.smallest_et > 0 && regions.find_region("ET").is_none() {
+            return Err(Failure::Usage(format!(
+                "--smallest-et {}: there is no region ET here, but {}; leave it out",
+                self.smallest_et,
+                known()
+            )));
+        }
+        Ok(PostProcess { smallest_component, smallest_et: self.smallest_et })
+    }
+
+    /// Returns true if the options leave every label as it is.
+    #[cfg(feature = "train")]
+    pub(super) fn is_nothing(&self) -> bool {
+        self.smallest_et == 0 && self.drop_below.iter().all(|one| one.voxels == 0)
     }
 }
 
 /// Formats thresholds as command-line options.
 pub(super) fn as_options(rules: &PostProcess) -> String {
-    let [et, tc, wt] = rules.smallest_component;
-    format!("--drop-below ET={et},TC={tc},WT={wt} --smallest-et {}", rules.smallest_et)
+    let sizes = rules.smallest_component.iter();
+    let sizes: Vec<String> = sizes.map(|(region, voxels)| format!("{region}={voxels}")).collect();
+    let mut text = format!("--drop-below {}", sizes.join(","));
+    if rules.smallest_component.get("ET").is_some() {
+        text += &format!(" --smallest-et {}", rules.smallest_et);
+    }
+    text
 }
 
 /// `WT=100`: a region, and the smallest component that it keeps.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct DropBelow {
-    region: Region,
+    region: String,
     voxels: usize,
 }
 
@@ -46,8 +76,8 @@ impl FromStr for DropBelow {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parsed = text.split_once('=').and_then(|(name, voxels)| {
-            let region = Region::ALL.into_iter().find(|region| region.name() == name)?;
-            Some(Self { region, voxels: voxels.parse().ok()? })
+            let is_named = !name.is_empty();
+            is_named.then_some(Self { region: name.to_owned(), voxels: voxels.parse().ok()? })
         });
         parsed
             .ok_or_else(|| format!("`{text}` is no region and size; write WT=100, TC=50 or ET=20"))

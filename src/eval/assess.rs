@@ -12,9 +12,10 @@ use crate::eval::{
 };
 use crate::pipeline::whole_case::{ResampledSource, WholeCase};
 use crate::resampling::{GridMap, resample_labels, resample_probabilities};
+use crate::volume::RegionSet;
 
 /// Measures of an evaluation, and the postprocessing of predicted labels before it.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScoringConfig {
     /// Definition of HD95.
@@ -84,14 +85,15 @@ pub fn segment_case(
     let Some(probabilities) = predict_until_stopped(predictor, case, stop)? else {
         return Ok(None);
     };
+    let regions = predictor.run_channels().regions;
     let Some(source) = &case.resampled_from else {
-        let labels = regions_to_labels::labels_from_probabilities(&probabilities);
+        let labels = regions_to_labels::labels_from_probabilities(regions, &probabilities);
         return Ok(Some(case.brain.paste_into(&labels, case.source.canonical_dims(), 0)));
     };
     let map = GridMap::between(&case.source, &source.grid);
     let mut labels = Vec::with_capacity(source.grid.dims.voxel_count());
     let resampled = resample_probabilities(&probabilities, &case.brain, &map, |planes| {
-        labels.extend(regions_to_labels::labels_from_probabilities(planes));
+        labels.extend(regions_to_labels::labels_from_probabilities(regions, planes));
     });
     resampled.map_err(|error| no_memory_fault(case, &error))?;
     Ok(Some(labels))
@@ -145,6 +147,7 @@ pub fn true_labels(case: &WholeCase) -> Result<Vec<u8>, CaseError> {
 /// # Errors
 /// If the case has no labels.
 pub fn score_segmentation(
+    regions: RegionSet,
     case: &WholeCase,
     mut segmentation: Vec<u8>,
     rules: &ScoringConfig,
@@ -152,12 +155,14 @@ pub fn score_segmentation(
     let truth = true_labels(case)?;
     let dims = case.file_grid().canonical_dims();
     let spacing = case.file_grid().canonical_spacing_mm();
-    rules.postprocess.apply_to(&mut segmentation, dims);
+    rules.postprocess.apply_to(regions, &mut segmentation, dims);
     let lesions = rules.lesionwise.then(|| {
         let lesion_rules = LesionRules::default();
-        score_lesions(case.id.clone(), &truth, &segmentation, dims, spacing, lesion_rules)
+        let id = case.id.clone();
+        score_lesions(regions, id, &truth, &segmentation, dims, spacing, lesion_rules)
     });
-    let score = score_case(rules.hd95, case.id.clone(), &truth, &segmentation, dims, spacing);
+    let id = case.id.clone();
+    let score = score_case(regions, rules.hd95, id, &truth, &segmentation, dims, spacing);
     Ok(CaseAssessment { score, lesions })
 }
 
@@ -184,8 +189,10 @@ mod tests {
         };
         let found = true_labels(&case).unwrap();
         let dice = |case: &WholeCase| {
-            let assessed = score_segmentation(case, found.clone(), &ScoringConfig::default());
-            assessed.unwrap().score.regions.map(|region| region.measures.dice)
+            let (brats, rules) = (RegionSet::BRATS, ScoringConfig::default());
+            let assessed = score_segmentation(brats, case, found.clone(), &rules);
+            let scores = assessed.unwrap().score.regions;
+            scores.values().map(|region| region.measures.dice).collect::<Vec<_>>()
         };
         assert_eq!(dice(&case), [1.0; 3]);
         case.outside = [(0, label::ED), (63, label::NCR)]
@@ -206,15 +213,19 @@ mod tests {
         let (dims, spacing) = (Dims::cube(7), [0.9, 1.1, 1.3]);
         let id = CaseId::new("BraTS-GLI-\"0\"");
         let rules = LesionRules::default();
-        for lesions in [None, Some(score_lesions(id.clone(), &truth, &found, dims, spacing, rules))]
-        {
-            let score = score_case(Hd95::default(), id.clone(), &truth, &found, dims, spacing);
+        let brats = RegionSet::BRATS;
+        let lesions = score_lesions(brats, id.clone(), &truth, &found, dims, spacing, rules);
+        for lesions in [None, Some(lesions)] {
+            let hd95 = Hd95::default();
+            let score = score_case(brats, hd95, id.clone(), &truth, &found, dims, spacing);
             let assessed = CaseAssessment { score, lesions };
             let text = assessed.to_text();
             let again = CaseAssessment::from_text(&text).unwrap();
             assert_eq!(again, assessed);
             let bits = |all: &CaseAssessment| {
-                all.score.regions.map(|region| region.measures.into_array().map(f64::to_bits))
+                let regions = all.score.regions.values();
+                let bits = regions.map(|region| region.measures.into_array().map(f64::to_bits));
+                bits.collect::<Vec<_>>()
             };
             assert_eq!(bits(&again), bits(&assessed));
             assert!(CaseAssessment::from_text(&text[..text.len() / 2]).is_err());

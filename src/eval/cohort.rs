@@ -10,7 +10,7 @@ use crate::base::{CaseError, Reason};
 use crate::eval::percentile::percentile;
 use crate::eval::statistics::bootstrap;
 use crate::eval::statistics::paired::MeasureByCase;
-use crate::eval::{CaseScore, Measures, by_region};
+use crate::eval::{ByRegion, CaseScore, Measures};
 use crate::volume::{CaseId, Region};
 
 /// Distribution of one measure over the cases.
@@ -56,7 +56,7 @@ impl Summary {
 #[derive(Debug, Clone, PartialEq)]
 pub struct CohortScore {
     cases: Vec<CaseScore>,
-    summary: [Measures<Summary>; Region::COUNT],
+    summary: ByRegion<Measures<Summary>>,
 }
 
 impl CohortScore {
@@ -64,7 +64,8 @@ impl CohortScore {
     ///
     /// # Errors
     /// If there is no case, or one has no score, or more than one, or a score belongs to no
-    /// expected case, or the scores follow different definitions of HD95. The error names them.
+    /// expected case, or the scores follow different definitions of HD95 or are of different regions.
+    /// The error names them.
     pub fn new(expected: &[CaseId], scores: Vec<CaseScore>) -> Result<Self, CaseError> {
         let mut by_case: BTreeMap<CaseId, Vec<CaseScore>> = BTreeMap::new();
         for score in scores {
@@ -103,8 +104,17 @@ impl CohortScore {
             "another definition of hd95 than the first",
             "score all with the same",
         )?;
-        let summary = Region::ALL.map(|region| summarize_region(&cases, region));
-        let [Some(et), Some(tc), Some(wt)] = summary else {
+        let regions = cases.first().map(|score| score.regions.clone()).unwrap_or_default();
+        let others = cases.iter().filter(|score| !score.regions.has_regions_of(&regions));
+        let others: Vec<&CaseId> = others.map(|score| &score.case).collect();
+        refuse_cases(
+            Reason::Format,
+            &others,
+            "other regions than the first",
+            "score all with the same",
+        )?;
+        let summary = regions.try_map(|region, _| summarize_region(&cases, region));
+        let Some(summary) = summary.filter(|summary| !summary.is_empty()) else {
             return Err(CaseError::new(
                 Reason::Missing,
                 "cohort",
@@ -112,7 +122,7 @@ impl CohortScore {
                 "name at least one case",
             ));
         };
-        Ok(Self { cases, summary: [et, tc, wt] })
+        Ok(Self { cases, summary })
     }
 
     /// Scores of the expected cases, one each, in the cohort's order.
@@ -120,20 +130,30 @@ impl CohortScore {
         &self.cases
     }
 
+    /// Distribution of each measure over the cases, by region.
+    pub const fn summary_by_region(&self) -> &ByRegion<Measures<Summary>> {
+        &self.summary
+    }
+
     /// Distribution of each measure of a region over the cases.
-    pub const fn region_summary(&self, region: Region) -> &Measures<Summary> {
-        &self.summary[region.index()]
+    ///
+    /// # Panics
+    /// If the cases were scored in other regions.
+    pub fn region_summary(&self, region: Region) -> &Measures<Summary> {
+        &self.summary[region]
     }
 
     /// Values of one measure of a region by case, as comparisons of methods take them.
     pub fn measure_by_case(
         &self,
-        region: Region,
+        region: &str,
         measure: fn(&Measures<f64>) -> f64,
     ) -> MeasureByCase {
         let scores = self.cases.iter();
         scores
-            .map(|score| (score.case.clone(), measure(&score.regions[region.index()].measures)))
+            .filter_map(|score| {
+                Some((score.case.clone(), measure(&score.regions.get(region)?.measures)))
+            })
             .collect()
     }
 
@@ -147,8 +167,7 @@ impl CohortScore {
         writeln!(out, "case,region,{measures},truth_voxels,predicted_voxels")?;
         for score in &self.cases {
             let case = quote_csv(score.case.as_str());
-            for region in Region::ALL {
-                let values = &score.regions[region.index()];
+            for (region, values) in score.regions.iter() {
                 write!(out, "{case},{region}")?;
                 for value in values.measures.into_array() {
                     write!(out, ",{value}")?;
@@ -162,13 +181,11 @@ impl CohortScore {
 
 impl Serialize for CohortScore {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct PerRegion<T: Serialize>(#[serde(with = "by_region")] [Measures<T>; Region::COUNT]);
-        let means = self.summary.map(|measures| measures.map(|summary| summary.mean));
+        let means = self.summary.map_values(|measures| measures.map(|summary| summary.mean));
         let mut json = serializer.serialize_struct("CohortScore", 4)?;
         json.serialize_field("hd95", &self.cases[0].hd95)?;
-        json.serialize_field("regions", &PerRegion(means))?;
-        json.serialize_field("summary", &PerRegion(self.summary))?;
+        json.serialize_field("regions", &means)?;
+        json.serialize_field("summary", &self.summary)?;
         json.serialize_field("cases", &self.cases)?;
         json.end()
     }
@@ -188,10 +205,10 @@ impl<'de> Deserialize<'de> for CohortScore {
 }
 
 /// Summaries of all measures of a region; `None` without cases.
-fn summarize_region(cases: &[CaseScore], region: Region) -> Option<Measures<Summary>> {
+fn summarize_region(cases: &[CaseScore], region: &str) -> Option<Measures<Summary>> {
     let column = |measure: fn(&Measures<f64>) -> f64| {
-        let values: Vec<f64> =
-            cases.iter().map(|score| measure(&score.regions[region.index()].measures)).collect();
+        let scores = cases.iter().filter_map(|score| score.regions.get(region));
+        let values: Vec<f64> = scores.map(|score| measure(&score.measures)).collect();
         Summary::of_values(&values)
     };
     Some(Measures {
@@ -229,7 +246,7 @@ fn quote_csv(field: &str) -> String {
 mod tests {
     use super::*;
     use crate::eval::{Hd95, RegionScore, score_case};
-    use crate::volume::Dims;
+    use crate::volume::{Dims, RegionSet};
 
     fn ids(names: &[&str]) -> Vec<CaseId> {
         names.iter().map(|name| CaseId::new(*name)).collect()
@@ -239,7 +256,8 @@ mod tests {
     fn scored(name: &str, dice: f64) -> CaseScore {
         let measures = Measures { dice, hd95_mm: 1.5, sensitivity: 1.0, specificity: 1.0 };
         let region = RegionScore { measures, truth_voxels: 3, predicted_voxels: 4 };
-        CaseScore { case: CaseId::new(name), hd95: Hd95::Medpy, regions: [region; 3] }
+        let regions = ByRegion::of_regions(RegionSet::BRATS, |_| region);
+        CaseScore { case: CaseId::new(name), hd95: Hd95::Medpy, regions }
     }
 
     #[test]
@@ -272,6 +290,11 @@ mod tests {
         let other = CaseScore { hd95: Hd95::Monai, ..scored("b", 1.0) };
         let mixed = refused(&["a", "b"], vec![scored("a", 1.0), other]);
         assert!(mixed.contains("definition of hd95 than the first: b"), "{mixed}");
+        let mut fewer = scored("b", 1.0);
+        fewer.regions =
+            fewer.regions.iter().skip(1).map(|(name, own)| (name.into(), *own)).collect();
+        let mixed = refused(&["a", "b"], vec![scored("a", 1.0), fewer]);
+        assert!(mixed.contains("other regions than the first: b"), "{mixed}");
         assert!(refused(&[], vec![]).contains("no case"));
     }
 
@@ -286,8 +309,8 @@ mod tests {
         assert_eq!(json["cases"][0]["case"], "a");
         assert_eq!(json["cases"][1]["regions"]["TC"]["dice"], 0.5);
         assert_eq!(json["summary"]["ET"]["dice"]["ci95"], serde_json::json!([0.5, 1.0]));
-        assert_eq!(cohort.region_summary(Region::Et).dice.sd, Some(0.125_f64.sqrt()));
-        let dice = cohort.measure_by_case(Region::Tc, |measures| measures.dice);
+        assert_eq!(cohort.region_summary(Region::ET).dice.sd, Some(0.125_f64.sqrt()));
+        let dice = cohort.measure_by_case("TC", |measures| measures.dice);
         assert_eq!(
             dice.into_iter().collect::<Vec<_>>(),
             [(ids(&["a"])[0].clone(), 1.0), (ids(&["b"])[0].clone(), 0.5)]
@@ -297,15 +320,16 @@ mod tests {
     #[test]
     fn the_csv_has_one_row_per_case_and_region_and_quotes_what_it_must() {
         let awkward = CaseId::new("odd, \"case\"");
+        let (brats, hd95) = (RegionSet::BRATS, Hd95::default());
         let empty =
-            score_case(Hd95::default(), awkward.clone(), &[0; 8], &[0; 8], Dims::cube(2), [1.0; 3]);
+            score_case(brats, hd95, awkward.clone(), &[0; 8], &[0; 8], Dims::cube(2), [1.0; 3]);
         let expected = [CaseId::new("plain"), awkward];
         let cohort = CohortScore::new(&expected, vec![scored("plain", 1.0 / 3.0), empty]).unwrap();
         let mut csv = Vec::new();
         cohort.write_csv(&mut csv).unwrap();
         let text = String::from_utf8(csv).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 1 + 2 * Region::COUNT);
+        assert_eq!(lines.len(), 1 + 2 * Region::BRATS.len());
         assert_eq!(
             lines[0],
             "case,region,dice,hd95_mm,sensitivity,specificity,truth_voxels,predicted_voxels"

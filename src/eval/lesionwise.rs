@@ -12,8 +12,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::eval::dilate::dilate;
-use crate::eval::{Components, Connectivity, Hd95, Summary, by_region};
-use crate::volume::{Box3, CaseId, Dims, Region, label};
+use crate::eval::score::clear_ignored;
+use crate::eval::{ByRegion, Components, Connectivity, Hd95, Summary};
+use crate::volume::{Box3, CaseId, Dims, RegionSet, label};
 
 /// HD95 in mm of a lesion that is missed or invented.
 pub const PENALTY_MM: f64 = 374.0;
@@ -62,9 +63,8 @@ pub struct LesionScore {
 pub struct CaseLesions {
     /// The case.
     pub case: CaseId,
-    /// Scores per region, in the order of [`Region::ALL`].
-    #[serde(with = "by_region")]
-    pub regions: [LesionScore; Region::COUNT],
+    /// Scores per region.
+    pub regions: ByRegion<LesionScore>,
 }
 
 /// Distribution of one region's lesion-wise scores over the cases.
@@ -86,8 +86,7 @@ pub struct LesionSummary {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CohortLesions {
     /// Per region.
-    #[serde(with = "by_region")]
-    pub regions: [LesionSummary; Region::COUNT],
+    pub regions: ByRegion<LesionSummary>,
     /// Every case.
     pub cases: Vec<CaseLesions>,
 }
@@ -95,9 +94,9 @@ pub struct CohortLesions {
 impl CohortLesions {
     /// Summarizes all cases of a cohort; `None` without cases.
     pub fn of_cases(cases: Vec<CaseLesions>) -> Option<Self> {
-        let [et, tc, wt] = Region::ALL.map(|region| {
-            let scores: Vec<LesionScore> =
-                cases.iter().map(|case| case.regions[region.index()]).collect();
+        let regions = cases.first()?.regions.try_map(|region, _| {
+            let scores = cases.iter().filter_map(|case| case.regions.get(region).copied());
+            let scores: Vec<LesionScore> = scores.collect();
             let spread = |measure: fn(&LesionScore) -> f64| {
                 Summary::of_values(&scores.iter().map(measure).collect::<Vec<_>>())
             };
@@ -110,16 +109,18 @@ impl CohortLesions {
                 spurious: total(|score| score.spurious),
             })
         });
-        Some(Self { regions: [et?, tc?, wt?], cases })
+        Some(Self { regions: regions?, cases })
     }
 }
 
 /// Scores a predicted against a true segmentation lesion by lesion, both canonical labels in memory
-/// order `[d, h, w]`; `spacing_mm` is fastest axis first.
+/// order `[d, h, w]`; `spacing_mm` is fastest axis first. Voxels that the truth ignores are in
+/// neither.
 ///
 /// # Panics
 /// If there are not as many labels as voxels.
 pub fn score_lesions(
+    regions: RegionSet,
     case: CaseId,
     truth: &[u8],
     prediction: &[u8],
@@ -133,8 +134,9 @@ pub fn score_lesions(
     let tight = Box3::bounding_box_or_voxel(dims, tumour);
     let around = grow_box(tight, rules.dilations, dims);
     let true_labels = around.crop_from(truth, dims);
-    let predicted = around.crop_from(prediction, dims);
-    let regions = Region::ALL.map(|region| {
+    let mut predicted = around.crop_from(prediction, dims);
+    clear_ignored(&true_labels, &mut predicted);
+    let regions = ByRegion::of_regions(regions, |region| {
         let masks = [&true_labels, &predicted].map(|labels| -> Vec<bool> {
             labels.iter().map(|&label| region.contains(label)).collect()
         });
@@ -245,6 +247,7 @@ fn mask_dice(truth: &[bool], prediction: &[bool]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::volume::Region;
 
     const DIMS: Dims = Dims([12, 12, 40]);
 
@@ -262,8 +265,8 @@ mod tests {
     fn et(truth: &[u8], prediction: &[u8]) -> LesionScore {
         let rules = LesionRules::GLIOMA;
         let id = CaseId::new("case");
-        let scored = score_lesions(id, truth, prediction, DIMS, [1.0; 3], rules);
-        scored.regions[Region::Et.index()]
+        let scored = score_lesions(RegionSet::BRATS, id, truth, prediction, DIMS, [1.0; 3], rules);
+        scored.regions[Region::ET]
     }
 
     fn expect(found: LesionScore, dice: f64, hd95_mm: f64, counts: [usize; 4]) {
@@ -321,7 +324,8 @@ mod tests {
         let (truth, nothing) = (cubes(&[([1, 1, 1], 5)]), cubes(&[]));
         let score = |name: &str, prediction: &[u8]| {
             let rules = LesionRules::default();
-            score_lesions(CaseId::new(name), &truth, prediction, DIMS, [1.0; 3], rules)
+            let brats = RegionSet::BRATS;
+            score_lesions(brats, CaseId::new(name), &truth, prediction, DIMS, [1.0; 3], rules)
         };
         let cases = vec![score("a", &truth), score("b", &nothing)];
         let json = serde_json::to_value(CohortLesions::of_cases(cases).unwrap()).unwrap();

@@ -28,6 +28,7 @@ mod table;
 mod threshold;
 mod tune;
 
+pub use by_region::ByRegion;
 pub use cohort::{CohortScore, Summary};
 pub use components::{Components, Connectivity};
 pub use hausdorff::{Hd95, ONE_EMPTY_MM};

@@ -1,7 +1,7 @@
 //! Overlap of a predicted and a true segmentation: Dice, sensitivity and specificity per region,
 //! with the conventions of BraTS for regions that are empty.
 
-use crate::volume::Region;
+use crate::volume::{Region, RegionSet, label};
 
 /// Voxel counts of one region: the confusion matrix of truth and prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,14 +17,16 @@ pub struct ConfusionCounts {
 }
 
 impl ConfusionCounts {
-    /// Computes the counts of all three regions of two canonical label volumes in one pass, in the
-    /// order of [`Region::ALL`].
+    /// Computes the counts of all regions of two canonical label volumes in one pass, in the order of
+    /// the regions. Voxels that the truth ignores are in none of the counts.
     ///
     /// # Panics
     /// If the volumes differ in length.
-    pub fn per_region(truth: &[u8], prediction: &[u8]) -> [Self; Region::COUNT] {
+    pub fn per_region(regions: RegionSet, truth: &[u8], prediction: &[u8]) -> Vec<Self> {
         assert_eq!(truth.len(), prediction.len(), "truth and prediction share a grid");
-        let mut joint = [0u64; 1 << (2 * Region::COUNT)];
+        let count = regions.len();
+        let membership = regions.membership_table();
+        let mut joint = vec![0u64; 1 << (2 * count)];
         for (true_run, predicted_run) in truth.chunks(RUN).zip(prediction.chunks(RUN)) {
             let pairs = true_run.iter().zip(predicted_run);
             // Nearly all runs of a head are background in both, and this test vectorises.
@@ -33,19 +35,19 @@ impl ConfusionCounts {
                 continue;
             }
             for (&t, &p) in pairs {
-                let membership =
-                    MEMBERSHIP[usize::from(t)] << Region::COUNT | MEMBERSHIP[usize::from(p)];
-                joint[usize::from(membership)] += 1;
+                let of_truth = usize::from(membership[usize::from(t)]);
+                let of_prediction = usize::from(membership[usize::from(p)]);
+                joint[of_truth << count | of_prediction] += u64::from(t != label::IGNORE);
             }
         }
-        Region::ALL.map(|region| Self::of_region(&joint, region))
+        regions.iter().map(|region| Self::of_region(&joint, region, count)).collect()
     }
 
     /// Sums the joint histogram over the other regions.
-    fn of_region(joint: &[u64; 1 << (2 * Region::COUNT)], region: Region) -> Self {
+    fn of_region(joint: &[u64], region: Region, regions: usize) -> Self {
         let mut counts = Self::default();
         for (membership, &voxels) in joint.iter().enumerate() {
-            let in_truth = membership >> (Region::COUNT + region.index()) & 1 == 1;
+            let in_truth = membership >> (regions + region.index()) & 1 == 1;
             let in_prediction = membership >> region.index() & 1 == 1;
             *match (in_truth, in_prediction) {
                 (true, true) => &mut counts.true_positive,
@@ -107,27 +109,15 @@ impl ConfusionCounts {
 /// Voxels tested for background at once.
 const RUN: usize = 64;
 
-/// Bit `i` is set where the label lies in region `i`.
-const MEMBERSHIP: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut label = 0;
-    while label < table.len() {
-        let mut place = 0;
-        while place < Region::COUNT {
-            table[label] |= (Region::ALL[place].contains(label as u8) as u8) << place;
-            place += 1;
-        }
-        label += 1;
-    }
-    table
-};
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::volume::label;
+
+    fn brats(truth: &[u8], prediction: &[u8]) -> [ConfusionCounts; 3] {
+        ConfusionCounts::per_region(RegionSet::BRATS, truth, prediction).try_into().unwrap()
+    }
 
     fn one(
         true_positive: u64,
@@ -142,7 +132,7 @@ mod tests {
     fn a_case_counted_by_hand() {
         let truth = [label::ET, label::ET, label::NCR, label::ED, label::RC, 0, 0, 0];
         let prediction = [label::ET, label::NCR, label::ED, label::ED, 0, label::ET, 0, label::ED];
-        let [et, tc, wt] = ConfusionCounts::per_region(&truth, &prediction);
+        let [et, tc, wt] = brats(&truth, &prediction);
         assert_eq!(et, one(1, 1, 1, 5));
         assert_eq!(tc, one(2, 1, 1, 4));
         assert_eq!(wt, one(4, 2, 0, 2));
@@ -168,7 +158,7 @@ mod tests {
 
     #[test]
     fn all_background_is_a_perfect_score() {
-        for counts in ConfusionCounts::per_region(&[0; 1000], &[0; 1000]) {
+        for counts in brats(&[0; 1000], &[0; 1000]) {
             assert_eq!(counts, one(0, 0, 0, 1000));
         }
     }
@@ -183,9 +173,9 @@ mod tests {
                 labels.iter().map(|pair| pair.0).chain(std::iter::repeat_n(0, air)).collect();
             let prediction: Vec<u8> =
                 labels.iter().map(|pair| pair.1).chain(std::iter::repeat_n(0, air)).collect();
-            let forth = ConfusionCounts::per_region(&truth, &prediction);
-            let back = ConfusionCounts::per_region(&prediction, &truth);
-            for region in Region::ALL {
+            let forth = brats(&truth, &prediction);
+            let back = brats(&prediction, &truth);
+            for region in Region::BRATS {
                 let count = |in_truth: bool, in_prediction: bool| {
                     let pairs = truth.iter().zip(&prediction);
                     pairs.filter(|(t, p)| {

@@ -7,55 +7,51 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::{Components, Connectivity, by_region};
-use crate::volume::{Box3, Dims, Region, label};
+use crate::eval::{ByRegion, Components, Connectivity};
+use crate::volume::{Box3, Dims, Region, RegionSet};
+
+/// Name of the region of enhancing tumour.
+const ENHANCING: &str = "ET";
 
 /// Thresholds in voxels; 0 leaves the labels as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PostProcess {
-    /// Components of a region with fewer voxels than this leave it, in the order of
-    /// [`Region::ALL`].
-    #[serde(with = "by_region")]
-    pub smallest_component: [usize; Region::COUNT],
-    /// A case with fewer voxels of enhancing tumour than this has none: they become necrotic core.
+    /// Components of a region with fewer voxels than this leave it; 0 where it is not named.
+    pub smallest_component: ByRegion<usize>,
+    /// A case with fewer voxels of the region ET than this has none: they become what is around ET,
+    /// necrotic core.
     pub smallest_et: usize,
 }
 
 impl PostProcess {
-    /// Applies the rules to canonical labels in memory order `[d, h, w]`, outer regions first: WT,
-    /// TC, ET, and then the rule for enhancing tumour as a whole. Components are those of 26
-    /// neighbours.
+    /// Applies the rules to canonical labels in memory order `[d, h, w]`, in the order of painting,
+    /// outer regions first: WT, TC, ET, and then the rule for enhancing tumour as a whole. Components
+    /// are those of 26 neighbours.
     ///
     /// A component that leaves WT becomes background; one that leaves TC becomes oedema; one that
     /// leaves ET becomes necrotic core. So a region loses what is dropped, and no outer one gains.
+    /// Thresholds of regions that the set does not have are passed over.
     ///
     /// # Panics
     /// If there are not as many labels as voxels.
-    pub fn apply_to(&self, labels: &mut [u8], dims: Dims) {
+    pub fn apply_to(&self, regions: RegionSet, labels: &mut [u8], dims: Dims) {
         assert_eq!(labels.len(), dims.voxel_count(), "one label per voxel");
-        for region in [Region::Wt, Region::Tc, Region::Et] {
-            drop_small_components(labels, dims, region, self.smallest_component[region.index()]);
+        for &region in regions.painting_order() {
+            let smallest = self.smallest_component.get(region.name()).copied();
+            drop_small_components(labels, dims, region, smallest.unwrap_or_default());
         }
-        let enhancing = labels.iter().filter(|&&found| found == label::ET).count();
+        let Some(et) = regions.find_region(ENHANCING) else { return };
+        let enhancing = labels.iter().filter(|found| et.contains(**found)).count();
         if enhancing < self.smallest_et {
-            let traces = labels.iter_mut().filter(|found| **found == label::ET);
-            traces.for_each(|found| *found = label::NCR);
+            let traces = labels.iter_mut().filter(|found| et.contains(**found));
+            traces.for_each(|found| *found = et.label_beyond());
         }
     }
 
     /// Returns true if every label stays as it is.
     pub fn is_nothing(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// Label of a voxel that is dropped from the region.
-const fn label_outside(region: Region) -> u8 {
-    match region {
-        Region::Wt => label::BACKGROUND,
-        Region::Tc => label::ED,
-        Region::Et => label::NCR,
+        self.smallest_et == 0 && self.smallest_component.values().all(|smallest| *smallest == 0)
     }
 }
 
@@ -72,7 +68,7 @@ fn drop_small_components(labels: &mut [u8], dims: Dims, region: Region, smallest
     let components = Components::of_mask(&mask, around.dims, Connectivity::Corners);
     for (component, places) in components.voxel_runs() {
         if components.sizes()[component] < smallest {
-            inside[places].fill(label_outside(region));
+            inside[places].fill(region.label_beyond());
         }
     }
     for (row, values) in around.row_ranges(dims).zip(inside.chunks_exact(around.dims.0[2])) {
@@ -89,13 +85,13 @@ mod tests {
 
     fn processed(rules: PostProcess, labels: &[u8]) -> Vec<u8> {
         let mut found = labels.to_vec();
-        rules.apply_to(&mut found, Dims([1, 1, labels.len()]));
+        rules.apply_to(RegionSet::BRATS, &mut found, Dims([1, 1, labels.len()]));
         found
     }
 
     fn smallest(region: Region, voxels: usize) -> PostProcess {
         let mut rules = PostProcess::default();
-        rules.smallest_component[region.index()] = voxels;
+        rules.smallest_component.set_region(region.name(), voxels);
         rules
     }
 
@@ -103,11 +99,11 @@ mod tests {
     fn a_component_falls_back_to_the_region_around_it() {
         let labels = [ED, ET, NCR, ET, ED, 0, ET, 0, ED, ED];
         let without_wt = [ED, ET, NCR, ET, ED, 0, 0, 0, ED, ED];
-        assert_eq!(processed(smallest(Region::Wt, 2), &labels), without_wt);
+        assert_eq!(processed(smallest(Region::WT, 2), &labels), without_wt);
         let without_tc = [ED, ET, NCR, ET, ED, 0, ED, 0, ED, ED];
-        assert_eq!(processed(smallest(Region::Tc, 3), &labels), without_tc);
+        assert_eq!(processed(smallest(Region::TC, 3), &labels), without_tc);
         let without_et = [ED, NCR, NCR, NCR, ED, 0, NCR, 0, ED, ED];
-        assert_eq!(processed(smallest(Region::Et, 2), &labels), without_et);
+        assert_eq!(processed(smallest(Region::ET, 2), &labels), without_et);
     }
 
     #[test]
@@ -121,7 +117,7 @@ mod tests {
     fn cavities_are_left_alone_and_join_nothing() {
         let labels = [ED, RC, RC, ED, ED, BACKGROUND];
         let expected = [BACKGROUND, RC, RC, ED, ED, BACKGROUND];
-        assert_eq!(processed(smallest(Region::Wt, 2), &labels), expected);
+        assert_eq!(processed(smallest(Region::WT, 2), &labels), expected);
     }
 
     proptest! {
@@ -132,10 +128,12 @@ mod tests {
             smallest_et in 0usize..40,
         ) {
             let dims = Dims([4, 5, 6]);
-            let rules = PostProcess { smallest_component: sizes, smallest_et };
+            let brats = RegionSet::BRATS;
+            let smallest_component = ByRegion::of_regions(brats, |region| sizes[region.index()]);
+            let rules = PostProcess { smallest_component, smallest_et };
             let mut found = labels.clone();
-            rules.apply_to(&mut found, dims);
-            for region in Region::ALL {
+            rules.apply_to(brats, &mut found, dims);
+            for region in Region::BRATS {
                 let pairs = labels.iter().zip(&found);
                 let grew = pairs.filter(|(a, b)| !region.contains(**a) && region.contains(**b));
                 prop_assert_eq!(grew.count(), 0, "{}", region);
@@ -145,7 +143,7 @@ mod tests {
                 prop_assert_eq!(small.count(), 0, "{}", region);
             }
             let mut again = found.clone();
-            rules.apply_to(&mut again, dims);
+            rules.apply_to(brats, &mut again, dims);
             prop_assert_eq!(again, found, "applying twice is applying once");
             let nothing = processed(PostProcess::default(), &labels);
             prop_assert_eq!(nothing, labels);

@@ -1,22 +1,30 @@
 //! Conversion of region probabilities to canonical labels.
 
-use crate::volume::Region;
+use crate::volume::RegionSet;
 
 /// A voxel belongs to a region whose probability is above this.
 pub const THRESHOLD: f32 = 0.5;
 
-/// Paints probabilities `[3, d, h, w]` into labels `[d, h, w]`: WT, then TC, then ET
-/// ([`Region::label_from_regions`]), so regions need not be nested for a voxel to have one label.
+/// Paints probabilities `[k, d, h, w]` into labels `[d, h, w]`: WT, then TC, then ET for the regions of
+/// BraTS ([`RegionSet::label_of_membership`]), so regions need not be nested for a voxel to have one
+/// label.
 ///
 /// # Panics
-/// If the length is no multiple of three.
-pub fn labels_from_probabilities(probabilities: &[f32]) -> Vec<u8> {
-    let voxels = probabilities.len() / Region::COUNT;
-    assert_eq!(probabilities.len(), Region::COUNT * voxels, "three regions of equal size");
-    let member = |voxel: usize| {
-        Region::ALL.map(|region| probabilities[region.index() * voxels + voxel] > THRESHOLD)
-    };
-    (0..voxels).map(|voxel| Region::label_from_regions(member(voxel))).collect()
+/// If the length is no multiple of the number of regions.
+pub fn labels_from_probabilities(regions: RegionSet, probabilities: &[f32]) -> Vec<u8> {
+    let voxels = probabilities.len() / regions.len();
+    assert_eq!(probabilities.len(), regions.len() * voxels, "regions of equal size");
+    let mut labels = vec![0u8; voxels];
+    if voxels == 0 {
+        return labels;
+    }
+    for (place, region) in probabilities.chunks_exact(voxels).enumerate() {
+        for (membership, probability) in labels.iter_mut().zip(region) {
+            *membership |= u8::from(*probability > THRESHOLD) << place;
+        }
+    }
+    labels.iter_mut().for_each(|membership| *membership = regions.label_of_membership(*membership));
+    labels
 }
 
 #[cfg(test)]
@@ -34,11 +42,12 @@ mod tests {
         ];
         let expected =
             [label::BACKGROUND, label::BACKGROUND, label::ED, label::NCR, label::ET, label::ET];
-        assert_eq!(labels_from_probabilities(&probabilities.concat()), expected);
+        assert_eq!(labels_from_probabilities(RegionSet::BRATS, &probabilities.concat()), expected);
     }
 
     #[test]
     fn not_a_number_is_background() {
-        assert_eq!(labels_from_probabilities(&[f32::NAN; 3]), [label::BACKGROUND]);
+        let unknown = [f32::NAN; 3];
+        assert_eq!(labels_from_probabilities(RegionSet::BRATS, &unknown), [label::BACKGROUND]);
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::{ConfusionCounts, Hd95, by_region};
-use crate::volume::{Box3, CaseId, Dims, Region};
+use crate::eval::{ByRegion, ConfusionCounts, Hd95};
+use crate::volume::{Box3, CaseId, Dims, RegionSet, label};
 
 /// Measures of one region: numbers, or summaries of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -51,25 +51,26 @@ pub struct RegionScore {
     pub predicted_voxels: u64,
 }
 
-/// Scores of one case. In JSON `regions.{ET,TC,WT}.{dice,hd95_mm,sensitivity,specificity}`.
+/// Scores of one case. In JSON `regions.{ET,TC,WT}.{dice,hd95_mm,sensitivity,specificity}`, with the
+/// names of the run's regions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseScore {
     /// The case.
     pub case: CaseId,
     /// Definition that `hd95_mm` follows.
     pub hd95: Hd95,
-    /// Scores per region, in the order of [`Region::ALL`].
-    #[serde(with = "by_region")]
-    pub regions: [RegionScore; Region::COUNT],
+    /// Scores per region.
+    pub regions: ByRegion<RegionScore>,
 }
 
 /// Scores a predicted against a true segmentation, both canonical labels in memory order
 /// `[d, h, w]`; `spacing_mm` is fastest axis first, as [`crate::volume::Affine::spacing_mm`]
-/// gives it.
+/// gives it. Voxels that the truth ignores are in neither.
 ///
 /// # Panics
 /// If there are not as many labels as voxels: the geometry is the caller's to check.
 pub fn score_case(
+    regions: RegionSet,
     hd95: Hd95,
     case: CaseId,
     truth: &[u8],
@@ -78,12 +79,13 @@ pub fn score_case(
     spacing_mm: [f64; 3],
 ) -> CaseScore {
     assert!(truth.len() == dims.voxel_count() && prediction.len() == dims.voxel_count());
-    let counts = ConfusionCounts::per_region(truth, prediction);
+    let counts = ConfusionCounts::per_region(regions, truth, prediction);
     // Distances need the tumour only; most of a head is neither in the truth nor in the prediction.
     let around = Box3::bounding_box_or_voxel(dims, |at| truth[at] | prediction[at] != 0);
     let true_labels = around.crop_from(truth, dims);
-    let predicted = around.crop_from(prediction, dims);
-    let regions = Region::ALL.map(|region| {
+    let mut predicted = around.crop_from(prediction, dims);
+    clear_ignored(&true_labels, &mut predicted);
+    let regions = ByRegion::of_regions(regions, |region| {
         let mask = |labels: &[u8]| -> Vec<bool> {
             labels.iter().map(|&label| region.contains(label)).collect()
         };
@@ -107,11 +109,18 @@ pub fn score_case(
     CaseScore { case, hd95, regions }
 }
 
+/// Takes the prediction away where the truth is ignored.
+pub(super) fn clear_ignored(truth: &[u8], prediction: &mut [u8]) {
+    for (found, _) in prediction.iter_mut().zip(truth).filter(|(_, t)| **t == label::IGNORE) {
+        *found = label::BACKGROUND;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::eval::ONE_EMPTY_MM;
-    use crate::volume::label;
+    use crate::volume::Region;
 
     const DIMS: Dims = Dims([4, 5, 6]);
 
@@ -125,14 +134,16 @@ mod tests {
     }
 
     fn score(truth: &[u8], prediction: &[u8]) -> CaseScore {
-        score_case(Hd95::default(), CaseId::new("case"), truth, prediction, DIMS, [1.0, 2.0, 3.0])
+        let id = CaseId::new("case");
+        score_case(RegionSet::BRATS, Hd95::default(), id, truth, prediction, DIMS, [1.0, 2.0, 3.0])
     }
 
     #[test]
     fn a_case_worked_out_by_hand() {
         let truth = labels(&[([1, 1, 1], label::ET), ([1, 1, 2], label::ED)]);
         let prediction = labels(&[([1, 1, 1], label::NCR), ([1, 3, 2], label::ED)]);
-        let [et, tc, wt] = score(&truth, &prediction).regions;
+        let scored = score(&truth, &prediction).regions;
+        let [et, tc, wt] = Region::BRATS.map(|region| scored[region]);
         assert_eq!((et.truth_voxels, et.predicted_voxels), (1, 0));
         assert_eq!((et.measures.dice, et.measures.hd95_mm), (0.0, ONE_EMPTY_MM));
         assert_eq!((tc.measures.dice, tc.measures.hd95_mm), (1.0, 0.0));
@@ -145,7 +156,7 @@ mod tests {
 
     #[test]
     fn background_against_background_is_perfect() {
-        for region in score(&labels(&[]), &labels(&[])).regions {
+        for region in score(&labels(&[]), &labels(&[])).regions.values() {
             assert_eq!(region.measures.into_array(), [1.0, 0.0, 1.0, 1.0]);
         }
     }
@@ -154,7 +165,7 @@ mod tests {
     fn a_cavity_is_in_no_region_and_changes_nothing() {
         let cavity = labels(&[([0, 0, 0], label::RC), ([3, 4, 5], label::RC)]);
         assert_eq!(score(&cavity, &labels(&[])).regions, score(&labels(&[]), &cavity).regions);
-        assert_eq!(score(&cavity, &labels(&[])).regions[2].truth_voxels, 0);
+        assert_eq!(score(&cavity, &labels(&[])).regions[Region::WT].truth_voxels, 0);
     }
 
     #[test]
@@ -164,7 +175,7 @@ mod tests {
         let json = serde_json::to_value(&scored).unwrap();
         assert_eq!(json["case"], "case");
         assert_eq!(json["hd95"], "medpy");
-        for region in Region::ALL {
+        for region in Region::BRATS {
             for (name, value) in Measures::<f64>::NAMES.iter().zip([1.0, 0.0, 1.0, 1.0]) {
                 assert_eq!(json["regions"][region.name()][name], value, "{region} {name}");
             }

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
-use crate::volume::{Dims, Region};
+use crate::volume::Dims;
 
 /// The Gaussian's deviation as a share of the window.
 const SIGMA_SHARE: f64 = 0.125;
@@ -94,10 +94,11 @@ impl Sliding {
         &self.importance
     }
 
-    /// Probabilities `[3, d, h, w]` of a case with `channels` channels `[c, d, h, w]`.
+    /// Probabilities `[k, d, h, w]` of `regions` regions of a case with `channels` channels
+    /// `[c, d, h, w]`.
     ///
     /// `predict` gets windows `[n, c, wd, wh, ww]` with `n`, at most the configured batch, and
-    /// answers with `[n, 3, wd, wh, ww]`. `progress` is called with (windows done, windows).
+    /// answers with `[n, k, wd, wh, ww]`. `progress` is called with (windows done, windows).
     ///
     /// # Errors
     /// Those of `predict`; the first ends the work.
@@ -107,7 +108,7 @@ impl Sliding {
     pub fn blend_windows<E>(
         &self,
         images: &[f32],
-        channels: usize,
+        [channels, regions]: [usize; 2],
         mut predict: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Vec<f32>, E> {
@@ -116,9 +117,9 @@ impl Sliding {
             channels * self.case.voxel_count(),
             "channels of the case's extent"
         );
-        let mut sum = vec![0.0; Region::COUNT * self.padded.voxel_count()];
+        let mut sum = vec![0.0; regions * self.padded.voxel_count()];
         let mut weight = vec![0.0; self.padded.voxel_count()];
-        let answer_length = Region::COUNT * self.window.voxel_count();
+        let answer_length = regions * self.window.voxel_count();
         let mut done = 0;
         for starts in self.starts.chunks(self.batch) {
             let mut windows =
@@ -127,7 +128,7 @@ impl Sliding {
                 self.cut_window(images, channels, start, &mut windows);
             }
             let answers = predict(windows, starts.len())?;
-            assert_eq!(answers.len(), starts.len() * answer_length, "three regions a window");
+            assert_eq!(answers.len(), starts.len() * answer_length, "all regions of each window");
             for (&start, answer) in starts.iter().zip(answers.chunks_exact(answer_length)) {
                 self.add_weighted(answer, start, &mut sum, &mut weight);
             }
@@ -168,7 +169,7 @@ impl Sliding {
             let to =
                 self.padded.offset_from_zyx([start[0] + row / wh, start[1] + row % wh, start[2]]);
             let importance = &self.importance[row * ww..(row + 1) * ww];
-            for region in 0..Region::COUNT {
+            for region in 0..sum.len() / plane {
                 let values = &answer[(region * wd * wh + row) * ww..][..ww];
                 let target = &mut sum[region * plane + to..][..ww];
                 for ((total, value), count) in target.iter_mut().zip(values).zip(importance) {
@@ -183,7 +184,7 @@ impl Sliding {
 
     /// Divides by the weights and cuts the padding off.
     fn crop_padding(&self, sum: &[f32], weight: &[f32]) -> Vec<f32> {
-        let mut out = Vec::with_capacity(Region::COUNT * self.case.voxel_count());
+        let mut out = Vec::with_capacity(sum.len() / weight.len() * self.case.voxel_count());
         for region in sum.chunks_exact(self.padded.voxel_count()) {
             for row in 0..self.case.0[0] * self.case.0[1] {
                 let z = row / self.case.0[1];
@@ -234,7 +235,7 @@ mod tests {
     fn echo(windows: Vec<f32>, count: usize) -> Result<Vec<f32>, Infallible> {
         let channels = windows.len() / (count * WINDOW.voxel_count());
         let each = windows.chunks_exact(channels * WINDOW.voxel_count());
-        Ok(each.flat_map(|window| window[..WINDOW.voxel_count()].repeat(Region::COUNT)).collect())
+        Ok(each.flat_map(|window| window[..WINDOW.voxel_count()].repeat(3)).collect())
     }
 
     fn ramp(dims: Dims, channels: usize) -> Vec<f32> {
@@ -248,8 +249,8 @@ mod tests {
                 let config = SlidingConfig { weighting, batch: 3, ..SlidingConfig::default() };
                 let images = ramp(case, 2);
                 let sliding = Sliding::new(case, WINDOW, &config);
-                let Ok(blended) = sliding.blend_windows(&images, 2, echo, |_, _| ());
-                let expected = images[..case.voxel_count()].repeat(Region::COUNT);
+                let Ok(blended) = sliding.blend_windows(&images, [2, 3], echo, |_, _| ());
+                let expected = images[..case.voxel_count()].repeat(3);
                 let differences = blended.iter().zip(&expected).map(|(a, b)| (a - b).abs());
                 assert!(differences.fold(0.0, f32::max) < 1e-3, "{case} {weighting:?}");
             }
@@ -266,9 +267,9 @@ mod tests {
         let mut answer = 0.0;
         let predict = |_: Vec<f32>, _: usize| {
             answer += 1.0;
-            Ok::<_, Infallible>(vec![answer; Region::COUNT * WINDOW.voxel_count()])
+            Ok::<_, Infallible>(vec![answer; 3 * WINDOW.voxel_count()])
         };
-        let Ok(blended) = sliding.blend_windows(&ramp(case, 1), 1, predict, |_, _| ());
+        let Ok(blended) = sliding.blend_windows(&ramp(case, 1), [1, 3], predict, |_, _| ());
         let row = &blended[case.offset_from_zyx([1, 1, 0])..][..6];
         assert!(row[2] < 1.1 && row[3] > 1.9, "{row:?}");
         assert!((row[0] - 1.0).abs() < 1e-6 && (row[5] - 2.0).abs() < 1e-6);
@@ -287,7 +288,8 @@ mod tests {
             echo(windows, count)
         };
         let progress = |done, all| reports.push((done, all));
-        let Ok(_) = sliding.blend_windows(&vec![0.0; case.voxel_count()], 1, predict, progress);
+        let Ok(_) =
+            sliding.blend_windows(&vec![0.0; case.voxel_count()], [1, 3], predict, progress);
         assert_eq!(batches, [4, 4, 4, 4, 4, 4, 3]);
         assert_eq!(reports.last(), Some(&(27, 27)));
     }
@@ -300,7 +302,7 @@ mod tests {
             Err("out of memory")
         };
         let sliding = Sliding::new(Dims::cube(8), WINDOW, &SlidingConfig::default());
-        let blended = sliding.blend_windows(&[0.0; 512], 1, predict, |_, _| ());
+        let blended = sliding.blend_windows(&[0.0; 512], [1, 3], predict, |_, _| ());
         assert_eq!((blended, calls), (Err("out of memory"), 1));
     }
 }

@@ -1,36 +1,39 @@
 //! Tables as text: Dice, rows of methods by columns of regions; and all measures of one cohort.
 
+use std::collections::BTreeSet;
+
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use crate::eval::{CohortLesions, CohortScore, Measures, Summary, ThresholdBaseline};
+use crate::eval::{ByRegion, CohortLesions, CohortScore, Measures, Summary, ThresholdBaseline};
 use crate::volume::Region;
 
 /// Cell text of a value that was not computed.
 const ABSENT: &str = "not run";
 
-/// Dice per region of one method, in the order of [`Region::ALL`].
+/// Dice per region of one method.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DiceRow {
     /// The method.
     pub name: String,
     /// Absent where it was not computed.
-    pub dice: [Option<Summary>; Region::COUNT],
+    pub dice: ByRegion<Summary>,
 }
 
 impl DiceRow {
     /// A cohort's scores; all absent for a method that has not run.
     pub fn of_cohort(name: impl Into<String>, score: Option<&CohortScore>) -> Self {
-        let dice = Region::ALL.map(|region| score.map(|cohort| cohort.region_summary(region).dice));
-        Self { name: name.into(), dice }
+        let dice =
+            score.map(|cohort| cohort.summary_by_region().map_values(|measures| measures.dice));
+        Self { name: name.into(), dice: dice.unwrap_or_default() }
     }
 
     /// The threshold baseline, which has the whole tumour only.
     pub fn of_threshold(name: impl Into<String>, baseline: &ThresholdBaseline) -> Self {
         let values: Vec<f64> = baseline.cases.iter().map(|case| case.dice).collect();
-        let mut dice = [None; Region::COUNT];
-        dice[Region::Wt.index()] = Summary::of_values(&values);
-        Self { name: name.into(), dice }
+        let whole = Region::WT.name().to_owned();
+        let dice = Summary::of_values(&values).map(|dice| (whole, dice));
+        Self { name: name.into(), dice: dice.into_iter().collect() }
     }
 }
 
@@ -43,13 +46,14 @@ fn dice_text(dice: Option<&Summary>) -> String {
     }
 }
 
-/// The rows as a Markdown table: it reads well on a terminal and can be pasted into a report.
+/// The rows as a Markdown table: it reads well on a terminal and can be pasted into a report. It has a
+/// column for each region of any row.
 pub fn render_dice(rows: &[DiceRow]) -> String {
     let mut table = in_markdown();
-    let regions = Region::ALL.map(|region| region.name().to_owned());
-    table.set_header(std::iter::once("Dice".to_owned()).chain(regions));
+    let regions: BTreeSet<&str> = rows.iter().flat_map(|row| row.dice.region_names()).collect();
+    table.set_header(std::iter::once("Dice").chain(regions.iter().copied()));
     for row in rows {
-        let values = row.dice.iter().map(|dice| dice_text(dice.as_ref()));
+        let values = regions.iter().map(|region| dice_text(row.dice.get(region)));
         table.add_row(std::iter::once(row.name.clone()).chain(values));
     }
     with_numbers_right(table, 1)
@@ -59,12 +63,10 @@ pub fn render_dice(rows: &[DiceRow]) -> String {
 pub fn render_measures(cohort: &CohortScore) -> String {
     let mut table = in_markdown();
     table.set_header(["region", "measure", "mean", "sd", "median", "95 % CI of the mean"]);
-    for region in Region::ALL {
-        let summaries = cohort.region_summary(region).into_array();
-        for (measure, summary) in Measures::<f64>::NAMES.into_iter().zip(&summaries) {
-            table.add_row(
-                [&[region.name().into(), measure.into()], &summary_cells(summary)[..]].concat(),
-            );
+    for (region, summaries) in cohort.summary_by_region().iter() {
+        for (measure, summary) in Measures::<f64>::NAMES.into_iter().zip(&summaries.into_array()) {
+            let names: [String; 2] = [region.into(), measure.into()];
+            table.add_row([&names[..], &summary_cells(summary)].concat());
         }
     }
     with_numbers_right(table, 2)
@@ -84,11 +86,10 @@ pub fn render_lesions(cohort: &CohortLesions) -> String {
         "missed",
         "spurious",
     ]);
-    for region in Region::ALL {
-        let found = &cohort.regions[region.index()];
+    for (region, found) in cohort.regions.iter() {
         let counts = [found.counted, found.missed, found.spurious].map(|count| count.to_string());
         for (measure, summary) in [("dice", &found.dice), ("hd95_mm", &found.hd95_mm)] {
-            let names: [String; 2] = [region.name().into(), measure.into()];
+            let names: [String; 2] = [region.into(), measure.into()];
             table.add_row([&names[..], &summary_cells(summary), &counts].concat());
         }
     }
@@ -123,7 +124,7 @@ pub fn with_numbers_right(mut table: Table, names: usize) -> String {
 mod tests {
     use super::*;
     use crate::eval::{Hd95, LesionRules, ThresholdCase, score_case, score_lesions};
-    use crate::volume::{CaseId, Dims, label};
+    use crate::volume::{CaseId, Dims, RegionSet, label};
 
     #[test]
     fn values_have_four_decimals_and_what_is_absent_says_so() {
@@ -131,7 +132,15 @@ mod tests {
         let truth = [label::ED, label::ED, 0, 0, 0, 0, 0, 0];
         let prediction = [0, label::ED, label::ED, label::ED, 0, 0, 0, 0];
         let score = |id: &CaseId, predicted: &[u8]| {
-            score_case(Hd95::default(), id.clone(), &truth, predicted, Dims::cube(2), [1.0; 3])
+            score_case(
+                RegionSet::BRATS,
+                Hd95::default(),
+                id.clone(),
+                &truth,
+                predicted,
+                Dims::cube(2),
+                [1.0; 3],
+            )
         };
         let scores = vec![score(&ids[0], &truth), score(&ids[1], &prediction)];
         let cohort = CohortScore::new(&ids, scores).unwrap();
@@ -156,7 +165,7 @@ mod tests {
         let lines = render_measures(&cohort);
         let wanted = "| WT     | dice        | 0.7000 | 0.4243 | 0.7000 |    0.4000 to 1.0000 |";
         assert!(lines.contains(wanted), "{lines}");
-        assert_eq!(lines.lines().count(), 2 + 4 * Region::COUNT);
+        assert_eq!(lines.lines().count(), 2 + 4 * Region::BRATS.len());
     }
 
     #[test]
@@ -164,7 +173,8 @@ mod tests {
         let truth = [label::ED; 64];
         let rules = LesionRules { dilations: 1, ignored_mm3: 2.0 };
         let id = CaseId::new("a");
-        let case = score_lesions(id, &truth, &[0; 64], Dims::cube(4), [1.0; 3], rules);
+        let case =
+            score_lesions(RegionSet::BRATS, id, &truth, &[0; 64], Dims::cube(4), [1.0; 3], rules);
         let lines = render_lesions(&CohortLesions::of_cases(vec![case]).unwrap());
         let row = lines.lines().last().unwrap();
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();

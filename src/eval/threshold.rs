@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::eval::ConfusionCounts;
-use crate::volume::{CaseId, Region};
+use crate::volume::{CaseId, Region, label};
 
 /// Candidate thresholds: -3 to 6 standard deviations in steps of a hundredth.
 const CANDIDATES: usize = 901;
@@ -44,23 +44,27 @@ pub struct CandidateHistogram {
 impl CandidateHistogram {
     /// Counts the voxels of a case: for each the FLAIR z-score over the tissue, `None` where there
     /// is no tissue, and the canonical label. Voxels without tissue are never predicted; a tumour
-    /// there counts as missed.
+    /// there counts as missed. Ignored voxels do not count.
     ///
     /// # Panics
     /// If there are not as many z-scores as labels.
     pub fn of_case(
         case: CaseId,
+        whole_tumour: Region,
         flair: impl IntoIterator<Item = Option<f32>>,
         labels: &[u8],
     ) -> Self {
         let mut tumour = vec![0; CANDIDATES + 1];
         let mut other = vec![0; CANDIDATES + 1];
         let mut scores = flair.into_iter();
-        for &label in labels {
+        for &canonical in labels {
             let score = scores.next().expect("one z-score per label");
+            if canonical == label::IGNORE {
+                continue;
+            }
             let exceeded =
                 score.filter(|z| !z.is_nan()).map_or(0, |z| candidates_below(f64::from(z)));
-            let histogram = if Region::Wt.contains(label) { &mut tumour } else { &mut other };
+            let histogram = if whole_tumour.contains(canonical) { &mut tumour } else { &mut other };
             histogram[exceeded] += 1;
         }
         assert!(scores.next().is_none(), "one label per z-score");
@@ -153,13 +157,18 @@ impl ThresholdSearch {
 mod tests {
     use super::*;
     use crate::base::{Domain, KeyedRng, SampleKey};
-    use crate::volume::label;
+    use crate::volume::RegionSet;
 
     fn search(cases: &[(Vec<Option<f32>>, Vec<u8>)]) -> ThresholdBaseline {
         let mut search = ThresholdSearch::default();
         for (number, (flair, labels)) in cases.iter().enumerate() {
             let case = CaseId::new(format!("case{number}"));
-            search.add_case(CandidateHistogram::of_case(case, flair.iter().copied(), labels));
+            search.add_case(CandidateHistogram::of_case(
+                case,
+                Region::WT,
+                flair.iter().copied(),
+                labels,
+            ));
         }
         search.best_threshold().unwrap()
     }
@@ -216,7 +225,8 @@ mod tests {
         let dice_at = |threshold: f64, (flair, labels): &(Vec<Option<f32>>, Vec<u8>)| {
             let prediction: Vec<u8> =
                 flair.iter().map(|z| u8::from(f64::from(z.unwrap()) > threshold) * 2).collect();
-            ConfusionCounts::per_region(labels, &prediction)[Region::Wt.index()].dice()
+            ConfusionCounts::per_region(RegionSet::BRATS, labels, &prediction)[Region::WT.index()]
+                .dice()
         };
         let mean_at = |threshold| {
             cases.iter().map(|case| dice_at(threshold, case)).sum::<f64>() / cases.len() as f64

@@ -5,14 +5,14 @@
 
 use serde::Serialize;
 
-use crate::eval::{ConfusionCounts, PostProcess};
-use crate::volume::{Box3, Dims, Region, label};
+use crate::eval::{ByRegion, ConfusionCounts, PostProcess};
+use crate::volume::{Box3, Dims, RegionSet, label};
 
 /// Thresholds that are tried, in voxels.
 pub const CANDIDATES: [usize; 14] = [0, 5, 10, 20, 32, 50, 75, 100, 150, 200, 300, 500, 1000, 2000];
 
 /// The thresholds chosen, and their mean Dice.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TunedThresholds {
     /// The thresholds.
     pub chosen: PostProcess,
@@ -24,8 +24,8 @@ pub struct TunedThresholds {
 
 /// Validation cases, collected one by one. Of each only the box around the tumour is kept, in truth
 /// and prediction: two bytes a voxel of it.
-#[derive(Default)]
 pub struct PostProcessSearch {
+    regions: RegionSet,
     cases: Vec<ValidationCase>,
 }
 
@@ -37,15 +37,20 @@ struct ValidationCase {
 
 impl ValidationCase {
     /// Mean Dice over the regions with `rules` applied to the prediction.
-    fn dice_with(&self, rules: &PostProcess) -> f64 {
+    fn dice_with(&self, regions: RegionSet, rules: &PostProcess) -> f64 {
         let mut labels = self.prediction.clone();
-        rules.apply_to(&mut labels, self.dims);
-        let counts = ConfusionCounts::per_region(&self.truth, &labels);
-        counts.iter().map(ConfusionCounts::dice).sum::<f64>() / Region::COUNT as f64
+        rules.apply_to(regions, &mut labels, self.dims);
+        let counts = ConfusionCounts::per_region(regions, &self.truth, &labels);
+        counts.iter().map(ConfusionCounts::dice).sum::<f64>() / regions.len() as f64
     }
 }
 
 impl PostProcessSearch {
+    /// Search for the thresholds of these regions.
+    pub const fn of_regions(regions: RegionSet) -> Self {
+        Self { regions, cases: Vec::new() }
+    }
+
     /// Adds a case: canonical labels in memory order `[d, h, w]`.
     ///
     /// # Panics
@@ -67,20 +72,19 @@ impl PostProcessSearch {
         if self.cases.is_empty() {
             return None;
         }
-        let mut chosen = PostProcess::default();
+        let smallest_component = ByRegion::of_regions(self.regions, |_| 0);
+        let mut chosen = PostProcess { smallest_component, smallest_et: 0 };
         let before = self.mean_dice(&chosen);
         let mut after = before;
-        let knobs: [fn(&mut PostProcess) -> &mut usize; 4] = [
-            |rules| &mut rules.smallest_component[Region::Wt.index()],
-            |rules| &mut rules.smallest_component[Region::Tc.index()],
-            |rules| &mut rules.smallest_component[Region::Et.index()],
-            |rules| &mut rules.smallest_et,
-        ];
-        for knob in knobs {
+        let components = self.regions.painting_order().iter().map(|region| Some(*region));
+        for of_region in components.chain([None]) {
             // The first candidate is what `chosen` has already.
             for &candidate in &CANDIDATES[1..] {
-                let mut rules = chosen;
-                *knob(&mut rules) = candidate;
+                let mut rules = chosen.clone();
+                match of_region {
+                    Some(region) => rules.smallest_component.set_region(region.name(), candidate),
+                    None => rules.smallest_et = candidate,
+                }
                 let dice = self.mean_dice(&rules);
                 if dice > after {
                     (chosen, after) = (rules, dice);
@@ -91,13 +95,15 @@ impl PostProcessSearch {
     }
 
     fn mean_dice(&self, rules: &PostProcess) -> f64 {
-        self.cases.iter().map(|case| case.dice_with(rules)).sum::<f64>() / self.cases.len() as f64
+        self.cases.iter().map(|case| case.dice_with(self.regions, rules)).sum::<f64>()
+            / self.cases.len() as f64
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::volume::Region;
     use crate::volume::label::{ED, ET, NCR};
 
     const DIMS: Dims = Dims([1, 4, 200]);
@@ -112,7 +118,7 @@ mod tests {
     }
 
     fn tuned(cases: &[(Vec<u8>, Vec<u8>)]) -> TunedThresholds {
-        let mut search = PostProcessSearch::default();
+        let mut search = PostProcessSearch::of_regions(RegionSet::BRATS);
         cases.iter().for_each(|(truth, prediction)| search.add_case(truth, prediction, DIMS));
         search.best_thresholds().unwrap()
     }
@@ -130,7 +136,8 @@ mod tests {
         let truth = rows(&[(0, 0, 60, ED)]);
         let specked = rows(&[(0, 0, 60, ED), (2, 100, 7, ED), (2, 150, 12, ED)]);
         let found = tuned(&[(truth, specked)]);
-        assert_eq!(found.chosen.smallest_component, [0, 0, 20]);
+        let smallest: Vec<usize> = found.chosen.smallest_component.values().copied().collect();
+        assert_eq!(smallest, [0, 0, 20]);
         assert_eq!(found.after, 1.0);
         assert!(found.before < 1.0);
     }
@@ -145,13 +152,13 @@ mod tests {
         let found =
             tuned(&[(without.clone(), traced.clone()), (without, traced), (small.clone(), small)]);
         // Components of eight are dropped; the true one of eighteen stays.
-        assert_eq!(found.chosen.smallest_component[Region::Et.index()], 10);
+        assert_eq!(found.chosen.smallest_component[Region::ET], 10);
         assert_eq!((found.chosen.smallest_et, found.after), (0, 1.0));
     }
 
     #[test]
     fn without_cases_nothing_is_chosen_and_an_empty_case_is_perfect() {
-        assert_eq!(PostProcessSearch::default().best_thresholds(), None);
+        assert_eq!(PostProcessSearch::of_regions(RegionSet::BRATS).best_thresholds(), None);
         let empty = vec![0; DIMS.voxel_count()];
         assert_eq!(tuned(&[(empty.clone(), empty)]).before, 1.0);
     }

@@ -8,8 +8,7 @@ use crate::base::CaseError;
 use crate::eval::statistics::holm;
 use crate::eval::statistics::paired::{Gain, compare_methods};
 use crate::eval::statistics::wilcoxon::Alternative;
-use crate::experiment::outcome::{Role, TableRow};
-use crate::volume::Region;
+use crate::experiment::outcome::{Role, TableRow, region_names};
 
 /// Below this chance of even one false rejection in the family, a difference counts.
 pub const ALPHA: f64 = 0.05;
@@ -24,7 +23,7 @@ pub struct Claim {
     /// Role of the other method.
     pub role: Role,
     /// Region.
-    pub region: &'static str,
+    pub region: String,
     /// Mean difference of Dice, its interval, and the test.
     #[serde(flatten)]
     pub gain: Gain,
@@ -45,17 +44,17 @@ pub fn test_claims(rows: &[TableRow]) -> Result<Vec<Claim>, CaseError> {
     let others = rows.iter().filter(ran).filter(|row| row.role != Role::Distilled);
     let mut claims = Vec::new();
     for other in others {
-        for region in Region::ALL {
+        for region in region_names(rows) {
             claims.push(Claim {
                 better: distilled.name.clone(),
                 than: other.name.clone(),
                 role: other.role,
-                region: region.name(),
                 gain: compare_methods(
-                    &distilled.dice_by_case(region),
-                    &other.dice_by_case(region),
+                    &distilled.dice_by_case(&region),
+                    &other.dice_by_case(&region),
                     Alternative::Greater,
                 )?,
+                region,
                 adjusted_p: 1.0,
                 holds: false,
             });
@@ -101,8 +100,8 @@ pub fn conclusion_sentence(claims: &[Claim]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::{CaseScore, CohortScore, Hd95, Measures, RegionScore};
-    use crate::volume::CaseId;
+    use crate::eval::{ByRegion, CaseScore, CohortScore, Hd95, Measures, RegionScore};
+    use crate::volume::{CaseId, RegionSet};
 
     /// Sixteen cases with that Dice in every region, spread a little.
     fn row(name: &str, role: Role, dice: f64) -> TableRow {
@@ -111,7 +110,11 @@ mod tests {
             let measures = Measures { dice, hd95_mm: 1.0, sensitivity: 1.0, specificity: 1.0 };
             let region = RegionScore { measures, truth_voxels: 1, predicted_voxels: 1 };
             let case = CaseId::new(format!("case{number:02}"));
-            CaseScore { case, hd95: Hd95::Medpy, regions: [region; Region::COUNT] }
+            CaseScore {
+                case,
+                hd95: Hd95::Medpy,
+                regions: ByRegion::of_regions(RegionSet::BRATS, |_| region),
+            }
         };
         let scores: Vec<CaseScore> = (0..16).map(score).collect();
         let ids: Vec<CaseId> = scores.iter().map(|score| score.case.clone()).collect();

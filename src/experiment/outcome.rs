@@ -8,7 +8,7 @@ use crate::base::CaseError;
 use crate::eval::statistics::paired::{MeasureByCase, average_seeds};
 use crate::eval::{CohortScore, Summary};
 use crate::experiment::paper::PaperRow;
-use crate::volume::Region;
+use crate::volume::RegionSet;
 
 /// Row of the table: one method and its scores.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ pub enum Role {
 
 impl TableRow {
     /// Dice of a region by test case, one map a seed.
-    pub fn dice_by_case(&self, region: Region) -> Vec<MeasureByCase> {
+    pub fn dice_by_case(&self, region: &str) -> Vec<MeasureByCase> {
         self.runs.iter().map(|run| run.measure_by_case(region, |measures| measures.dice)).collect()
     }
 
@@ -49,7 +49,7 @@ impl TableRow {
     ///
     /// # Errors
     /// If its seeds did not score the same cases.
-    pub fn dice_summary(&self, region: Region) -> Result<Option<Summary>, CaseError> {
+    pub fn dice_summary(&self, region: &str) -> Result<Option<Summary>, CaseError> {
         if self.runs.is_empty() {
             return Ok(None);
         }
@@ -58,10 +58,21 @@ impl TableRow {
     }
 
     /// Standard deviation of the mean Dice over seeds; `None` of fewer than two.
-    pub fn seed_sd(&self, region: Region) -> Option<f64> {
-        let means: Vec<f64> =
-            self.runs.iter().map(|run| run.region_summary(region).dice.mean).collect();
+    pub fn seed_sd(&self, region: &str) -> Option<f64> {
+        let means: Vec<f64> = self
+            .runs
+            .iter()
+            .filter_map(|run| Some(run.summary_by_region().get(region)?.dice.mean))
+            .collect();
         Summary::of_values(&means)?.sd
+    }
+}
+
+/// Names of the regions that rows were scored in; those of BraTS where none has run.
+pub fn region_names(rows: &[TableRow]) -> Vec<String> {
+    match rows.iter().find_map(|row| row.runs.first()) {
+        Some(run) => run.summary_by_region().region_names().map(str::to_owned).collect(),
+        None => RegionSet::BRATS.region_names().map(str::to_owned).collect(),
     }
 }
 
@@ -84,9 +95,9 @@ pub struct CurvePoint {
     /// Share of the labelled training cases.
     pub fraction: f64,
     /// Mean Dice over the test cases and seeds, by region.
-    pub dice: BTreeMap<&'static str, f64>,
+    pub dice: BTreeMap<String, f64>,
     /// Standard deviation over the cases, each the mean of its seeds.
-    pub sd: BTreeMap<&'static str, Option<f64>>,
+    pub sd: BTreeMap<String, Option<f64>>,
 }
 
 /// Outcome of an experiment.
@@ -107,7 +118,7 @@ pub struct ExperimentOutcome {
     /// Rows, in the order of the table.
     pub rows: Vec<TableRow>,
     /// Mean Dice of the pseudo-labels, one a seed, by region: measured, and used for nothing.
-    pub pseudo_labels: Vec<BTreeMap<&'static str, f64>>,
+    pub pseudo_labels: Vec<BTreeMap<String, f64>>,
     /// Dice by the amount of labelled data, the whole of it last.
     pub curve: Vec<CurvePoint>,
 }

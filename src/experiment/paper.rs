@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::volume::Region;
+use crate::volume::{Region, RegionSet};
 
 /// `configs/paper/figures.toml`: mean Dice by row and region.
 const FIGURES: &str = include_str!("../../configs/paper/figures.toml");
@@ -26,14 +26,19 @@ pub enum PaperRow {
 }
 
 impl PaperRow {
-    /// Mean Dice on the paper's test set, in the order of [`Region::ALL`].
+    /// Mean Dice on the paper's test set, in the order of [`Region::BRATS`].
     ///
     /// # Panics
     /// Never: the figures are part of the program and tested.
-    pub fn printed_dice(self) -> [f64; Region::COUNT] {
+    pub fn printed_dice(self) -> [f64; Region::BRATS.len()] {
         let rows: BTreeMap<Self, BTreeMap<String, f64>> =
             toml::from_str(FIGURES).expect("the figures are part of the program");
-        Region::ALL.map(|region| rows[&self][region.name()])
+        Region::BRATS.map(|region| rows[&self][region.name()])
+    }
+
+    /// Mean Dice of a region on the paper's test set; `None` of a region that the paper does not have.
+    pub fn region_dice(self, region: &str) -> Option<f64> {
+        RegionSet::BRATS.find_region(region).map(|known| self.printed_dice()[known.index()])
     }
 }
 

@@ -10,12 +10,14 @@ use crate::experiment::cohort::ExperimentCohort;
 use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::experiment::config_file::{BEST, NetworkSection};
 use crate::experiment::ledger::ExperimentFolder;
-use crate::experiment::outcome::{CaseCounts, CurvePoint, ExperimentOutcome, Role, TableRow};
+use crate::experiment::outcome::{
+    CaseCounts, CurvePoint, ExperimentOutcome, Role, TableRow, region_names,
+};
 use crate::experiment::paper::PaperRow;
 use crate::experiment::steps::{StepProgress, StepRunner, TrainedRun};
 use crate::experiment::table;
 use crate::run::{Ensemble, Failure, Member, Session};
-use crate::volume::{Region, Split};
+use crate::volume::Split;
 
 /// Runs an experiment, or the rest of one, and writes its table into `out`.
 ///
@@ -246,10 +248,10 @@ impl<'a> Protocol<'a> {
             let row = plain_row(String::new(), Role::Control, None, runs.clone());
             let mut dice = BTreeMap::new();
             let mut sd = BTreeMap::new();
-            for region in Region::ALL {
-                let found = row.dice_summary(region)?.expect("a point has been scored");
-                dice.insert(region.name(), found.mean);
-                sd.insert(region.name(), found.sd);
+            for region in region_names(std::slice::from_ref(&row)) {
+                let found = row.dice_summary(&region)?.expect("a point has been scored");
+                dice.insert(region.clone(), found.mean);
+                sd.insert(region, found.sd);
             }
             curve.push(CurvePoint { fraction, dice, sd });
         }
@@ -291,11 +293,14 @@ fn table_rows(
 
 /// Mean over regions, cases and seeds.
 fn mean_dice(runs: &[CohortScore]) -> f64 {
-    let all =
-        runs.iter().flat_map(|run| Region::ALL.map(|region| run.region_summary(region).dice.mean));
-    all.sum::<f64>() / (runs.len() * Region::COUNT) as f64
+    let all = runs
+        .iter()
+        .flat_map(|run| run.summary_by_region().values().map(|of_region| of_region.dice.mean));
+    let all: Vec<f64> = all.collect();
+    all.iter().sum::<f64>() / all.len() as f64
 }
 
-fn dice_by_region(scores: &CohortScore) -> BTreeMap<&'static str, f64> {
-    Region::ALL.map(|region| (region.name(), scores.region_summary(region).dice.mean)).into()
+fn dice_by_region(scores: &CohortScore) -> BTreeMap<String, f64> {
+    let summary = scores.summary_by_region().iter();
+    summary.map(|(region, measures)| (region.to_owned(), measures.dice.mean)).collect()
 }

@@ -249,7 +249,7 @@ fn score_file(folder: &Path, id: &CaseId) -> PathBuf {
 mod tests {
     use super::*;
     use crate::eval::{Hd95, score_case};
-    use crate::volume::Dims;
+    use crate::volume::{Dims, RegionSet};
 
     #[test]
     fn scores_come_back_to_the_bit_and_half_a_file_is_no_score() {
@@ -258,7 +258,15 @@ mod tests {
         assert!(read_scores(folder.path(), &ids).unwrap().is_empty());
         let truth = [2, 2, 1, 4, 0, 0, 0, 0];
         let score = |id: &CaseId, labels: &[u8]| {
-            score_case(Hd95::default(), id.clone(), &truth, labels, Dims::cube(2), [1.0, 1.0, 3.0])
+            score_case(
+                RegionSet::BRATS,
+                Hd95::default(),
+                id.clone(),
+                &truth,
+                labels,
+                Dims::cube(2),
+                [1.0, 1.0, 3.0],
+            )
         };
         let all =
             [score(&ids[0], &[2, 0, 1, 4, 4, 0, 0, 0]), score(&ids[2], &[0, 2, 2, 2, 4, 1, 1, 0])];

@@ -5,8 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::base::{CaseError, capitalize_first};
 use crate::eval::{in_markdown, with_numbers_right};
 use crate::experiment::claims::{Claim, conclusion_sentence, test_claims};
-use crate::experiment::outcome::{ExperimentOutcome, TableRow};
-use crate::volume::Region;
+use crate::experiment::outcome::{ExperimentOutcome, TableRow, region_names};
 
 /// Text of a cell whose row has not run.
 const NOT_RUN: &str = "not run";
@@ -69,14 +68,15 @@ pub fn to_markdown(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
 fn dice_table(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
     let mut table = in_markdown();
     let mut header = vec!["Dice".to_string(), "steps".to_string()];
-    for region in Region::ALL {
-        header.extend([region.name().to_string(), "paper".into(), "difference".into()]);
+    let regions = region_names(&outcome.rows);
+    for region in &regions {
+        header.extend([region.clone(), "paper".into(), "difference".into()]);
     }
     table.set_header(header);
     for row in &outcome.rows {
         let steps = row.steps.map_or_else(|| "-".to_string(), |steps| steps.to_string());
         let mut cells = vec![row.name.clone(), steps];
-        for region in Region::ALL {
+        for region in &regions {
             cells.extend(cells_of(row, region)?);
         }
         table.add_row(cells);
@@ -84,8 +84,8 @@ fn dice_table(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
     Ok(with_numbers_right(table, 1))
 }
 
-fn cells_of(row: &TableRow, region: Region) -> Result<[String; 3], CaseError> {
-    let paper = row.paper.map(|paper| paper.printed_dice()[region.index()]);
+fn cells_of(row: &TableRow, region: &str) -> Result<[String; 3], CaseError> {
+    let paper = row.paper.and_then(|paper| paper.region_dice(region));
     let printed = paper.map_or_else(|| "-".to_string(), |paper| format!("{paper:.4}"));
     let Some(found) = row.dice_summary(region)? else {
         return Ok([NOT_RUN.into(), printed, "-".into()]);
@@ -119,7 +119,7 @@ fn test_table(claims: &[Claim]) -> String {
         let exact = if test.exact { "" } else { "~" };
         table.add_row([
             claim.than.clone(),
-            claim.region.to_string(),
+            claim.region.clone(),
             format!("{:+.4}", claim.gain.mean),
             interval.unwrap_or_else(|| "-".into()),
             format!("{exact}{:.4}", test.p),
@@ -138,9 +138,8 @@ fn pseudo_labels(outcome: &ExperimentOutcome) -> Option<String> {
             outcome.pseudo_labels.iter().filter_map(|seed| seed.get(region).copied()).collect();
         values.iter().sum::<f64>() / values.len() as f64
     };
-    let named = Region::ALL.iter().filter(|region| first.contains_key(region.name()));
     let words: Vec<String> =
-        named.map(|region| format!("{region} {:.4}", mean(region.name()))).collect();
+        first.keys().map(|region| format!("{region} {:.4}", mean(region))).collect();
     Some(words.join(", "))
 }
 
@@ -148,12 +147,13 @@ fn pseudo_labels(outcome: &ExperimentOutcome) -> Option<String> {
 fn curve_table(outcome: &ExperimentOutcome) -> String {
     let mut table = in_markdown();
     let title = format!("{} on labelled cases", outcome.student);
-    table.set_header(std::iter::once(title).chain(Region::ALL.map(|one| one.name().to_string())));
+    let regions: Vec<&String> = outcome.curve.iter().take(1).flat_map(|p| p.dice.keys()).collect();
+    table.set_header(std::iter::once(&title).chain(regions.iter().copied()));
     for point in &outcome.curve {
         let share = format!("{:.0} %", 100.0 * point.fraction);
-        table.add_row(std::iter::once(share).chain(Region::ALL.map(|region| {
-            let sd = point.sd[region.name()].map_or_else(String::new, |sd| format!(" ± {sd:.4}"));
-            format!("{:.4}{sd}", point.dice[region.name()])
+        table.add_row(std::iter::once(share).chain(regions.iter().map(|region| {
+            let sd = point.sd[*region].map_or_else(String::new, |sd| format!(" ± {sd:.4}"));
+            format!("{:.4}{sd}", point.dice[*region])
         })));
     }
     with_numbers_right(table, 1)
@@ -165,11 +165,12 @@ fn curve_table(outcome: &ExperimentOutcome) -> String {
 /// If a row's seeds did not score the same cases.
 pub fn to_csv(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
     let mut text = String::from("row,region,cases,seeds,dice,sd,median,ci95_low,ci95_high,paper\n");
+    let regions = region_names(&outcome.rows);
     let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     for row in &outcome.rows {
-        for region in Region::ALL {
+        for region in &regions {
             let found = row.dice_summary(region)?;
-            let paper = row.paper.map(|paper| paper.printed_dice()[region.index()]);
+            let paper = row.paper.and_then(|paper| paper.region_dice(region));
             let cases = row.runs.first().map_or(0, |run| run.cases().len());
             let interval = found.and_then(|found| found.ci95);
             let own = found.map_or_else(|| NOT_RUN.to_string(), |found| found.mean.to_string());
@@ -194,18 +195,19 @@ pub fn to_csv(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
 /// If rows were not scored on the same cases.
 pub fn to_json(outcome: &ExperimentOutcome) -> Result<Value, CaseError> {
     let claims = test_claims(&outcome.rows)?;
+    let regions = region_names(&outcome.rows);
     let mut rows = Vec::new();
     for row in &outcome.rows {
         let mut dice = Map::new();
         let mut spread = Map::new();
         let mut paper = Map::new();
         let mut over_seeds = Map::new();
-        for region in Region::ALL {
+        for region in &regions {
             let found = row.dice_summary(region)?;
-            let name = region.name().to_string();
+            let name = region.clone();
             dice.insert(name.clone(), json!(found.map(|found| found.mean)));
             spread.insert(name.clone(), json!(found));
-            let printed = row.paper.map(|paper| paper.printed_dice()[region.index()]);
+            let printed = row.paper.and_then(|paper| paper.region_dice(region));
             paper.insert(name.clone(), json!(printed));
             over_seeds.insert(name, json!(row.seed_sd(region)));
         }

@@ -21,7 +21,7 @@ use crate::nets::{
     Architecture, ModelRng, Norm, Output, ResidualUnit, SideOutput, cast, concatenate_channels,
     max_over_groups, mean_pool, transposed_convolution, weights,
 };
-use crate::volume::{Modality, Region};
+use crate::volume::{Modality, RunChannels};
 
 /// Random streams reserved for a stage: more than it has levels.
 const STAGE_PLACES: u64 = 256;
@@ -34,7 +34,8 @@ pub struct CascadedConfig {
     #[schemars(range(min = 1, max = 256), extend("x-unit" = "channels"))]
     #[default(4)]
     pub base_width: usize,
-    /// Channels of the four encoders together, as a multiple of the decoder's.
+    /// RunChannels of four encoders together, as a multiple of the decoder's; one of fewer modalities has
+    /// encoders of the same width, one a modality.
     #[schemars(range(min = 1, max = 16))]
     #[default(2)]
     pub encoder_multiplier: usize,
@@ -61,24 +62,19 @@ impl CascadedConfig {
         self.loss_weights.len()
     }
 
-    /// Channels of the decoder at a level of the stage that works at `1 / 2^scale`.
+    /// RunChannels of the decoder at a level of the stage that works at `1 / 2^scale`.
     const fn decoder_width(&self, scale: usize, level: usize) -> usize {
         (2 * self.base_width) << (scale + level)
     }
 
-    /// Channels of the four encoders together.
-    const fn encoder_width(&self, scale: usize, level: usize) -> usize {
-        self.encoder_multiplier * self.decoder_width(scale, level)
-    }
-
-    /// Channels after the maximum over the encoders.
+    /// RunChannels of one encoder, and after the maximum over the encoders.
     const fn merged_width(&self, scale: usize, level: usize) -> usize {
-        self.encoder_width(scale, level) / Modality::COUNT
+        self.encoder_multiplier * self.decoder_width(scale, level) / Modality::COUNT
     }
 
-    /// Channels of the coarser stage's probabilities that a decoder sees at a level; 0 for none.
-    const fn map_width(&self, scale: usize, level: usize) -> usize {
-        if level > 0 && scale + level < self.stage_count() { Region::COUNT } else { 0 }
+    /// True if a decoder sees the coarser stage's probabilities at a level.
+    const fn has_map(&self, scale: usize, level: usize) -> bool {
+        level > 0 && scale + level < self.stage_count()
     }
 }
 
@@ -121,8 +117,10 @@ impl UpConv {
 }
 
 impl CascadeStage {
-    fn new(config: &CascadedConfig, scale: usize, device: &Device) -> Self {
-        let apart = ConvConfig { groups: Modality::COUNT, bias: true, ..ConvConfig::CUBE };
+    fn new(config: &CascadedConfig, channels: RunChannels, scale: usize, device: &Device) -> Self {
+        let encoders = channels.modalities.len();
+        let regions = channels.regions.len();
+        let apart = ConvConfig { groups: encoders, bias: true, ..ConvConfig::CUBE };
         let strided = ConvConfig { stride: 2, ..apart };
         let together = ConvConfig { groups: 1, ..apart };
         let point = ConvConfig { bias: true, ..ConvConfig::POINT };
@@ -131,27 +129,28 @@ impl CascadeStage {
             ResidualUnit::new(channels, norm, kernel, device)
         };
         let bottom = config.levels - 1;
-        let encoder = |level| config.encoder_width(scale, level);
         let decoder = |level| config.decoder_width(scale, level);
         let merged = |level| config.merged_width(scale, level);
+        let encoder = |level| encoders * merged(level);
         let down = |level| strided.init([encoder(level), encoder(level + 1)], device);
         let up = |level| {
             let below = if level + 1 == bottom { merged(bottom) } else { decoder(level + 1) };
             UpConv::new([below, decoder(level)], device)
         };
         let fuse = |level| {
-            let parts = decoder(level) + merged(level) + config.map_width(scale, level);
+            let map = if config.has_map(scale, level) { regions } else { 0 };
+            let parts = decoder(level) + merged(level) + map;
             point.init([parts, decoder(level)], device)
         };
         let rising = || (0..bottom).rev();
         Self {
-            input: apart.init([Modality::COUNT, encoder(0)], device),
+            input: apart.init([encoders, encoder(0)], device),
             enc: (0..=bottom).map(|level| unit(encoder(level), apart)).collect(),
             down: (0..bottom).map(down).collect(),
             up: rising().map(up).collect(),
             fuse: rising().map(fuse).collect(),
             dec: rising().map(|level| unit(decoder(level), together)).collect(),
-            head: point.init([decoder(0), Region::COUNT], device),
+            head: point.init([decoder(0), regions], device),
             scale,
             dropout: config.dropout,
         }
@@ -165,8 +164,9 @@ impl CascadeStage {
         maps: &[Option<Tensor<5>>],
         draws: Option<ModelRng>,
     ) -> Tensor<5> {
+        let encoders = images.dims()[1];
         let mut volume = self.enc[0].forward(self.input.forward(images));
-        let mut merged = vec![max_over_modalities(volume.clone())];
+        let mut merged = vec![max_over_modalities(volume.clone(), encoders)];
         for (level, (down, unit)) in self.down.iter().zip(&self.enc[1..]).enumerate() {
             volume = down.forward(volume);
             if let Some(draws) = draws {
@@ -174,7 +174,7 @@ impl CascadeStage {
                 volume = draws.drop_values(place, self.dropout, volume);
             }
             volume = unit.forward(volume);
-            merged.push(max_over_modalities(volume.clone()));
+            merged.push(max_over_modalities(volume.clone(), encoders));
         }
         let mut volume = merged.pop().expect("every level left one");
         for ((up, fuse), unit) in self.up.iter().zip(&self.fuse).zip(&self.dec) {
@@ -191,8 +191,8 @@ impl CascadeStage {
 }
 
 /// Maximum over the modalities' encoders, whose channels lie one after the other.
-fn max_over_modalities(volume: Tensor<5>) -> Tensor<5> {
-    max_over_groups(volume, Modality::COUNT)
+fn max_over_modalities(volume: Tensor<5>, encoders: usize) -> Tensor<5> {
+    max_over_groups(volume, encoders)
 }
 
 impl Cascaded {
@@ -230,10 +230,12 @@ impl Architecture for Cascaded {
         Err(ConfigError::new("encoder_multiplier", multiplier, problem, way_out))
     }
 
-    fn init(config: &CascadedConfig, device: &Device) -> Self {
+    fn init(config: &CascadedConfig, channels: RunChannels, device: &Device) -> Self {
         let scales = (0..config.stage_count()).rev();
         Self {
-            stages: scales.map(|scale| CascadeStage::new(config, scale, device)).collect(),
+            stages: scales
+                .map(|scale| CascadeStage::new(config, channels, scale, device))
+                .collect(),
             loss_weights: config.loss_weights.clone(),
         }
     }
@@ -283,7 +285,7 @@ mod tests {
     fn small() -> Cascaded {
         let settings = json!({"base_width": 1, "levels": 2, "loss_weights": [0.5, 0.25]});
         let config = serde_json::from_value(settings).unwrap();
-        Cascaded::init(&config, &Device::flex()).draw_weights(1)
+        Cascaded::init(&config, RunChannels::default(), &Device::flex()).draw_weights(1)
     }
 
     #[test]

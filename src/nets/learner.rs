@@ -13,6 +13,7 @@ use crate::nets::update_rules::Optimiser;
 use crate::nets::weight_average::WeightAverage;
 use crate::nets::weights::{self, GradientNorm};
 use crate::nets::{Architecture, ModelRng, Network, OptimiserConfig, Output, files};
+use crate::volume::RunChannels;
 
 /// File of the weights inside a checkpoint's folder.
 pub const WEIGHTS_FILE: &str = "weights.bpk";
@@ -25,7 +26,7 @@ pub const AVERAGE_FILE: &str = "average.bpk";
 
 /// Network in training, as the trainer sees it.
 pub trait Learner: Send {
-    /// Training pass over images `[b, 4, d, h, w]`, recorded for
+    /// Training pass over images `[b, c, d, h, w]`, recorded for
     /// [`accumulate_gradients`](Self::accumulate_gradients). Its random draws depend on the run's
     /// seed and `pass` alone.
     fn forward(&self, images: Tensor<5>, pass: u64) -> Output;
@@ -95,13 +96,14 @@ pub(crate) struct TrainableModel<A: Architecture> {
 impl<A: Architecture> TrainableModel<A> {
     /// Creates a model whose weights, dropout and noise are drawn from `seed`.
     pub(crate) fn new(
-        config: &A::Config,
+        (config, channels): (&A::Config, RunChannels),
         optimiser: &OptimiserConfig,
         seed: u64,
         device: &Device,
     ) -> Self {
         let recording = device.clone().autodiff();
-        let module = weights::number_parameters(A::init(config, &recording).draw_weights(seed));
+        let module =
+            weights::number_parameters(A::init(config, channels, &recording).draw_weights(seed));
         Self {
             optimiser: optimiser.init_optimiser(&module, device),
             accumulated: AccumulatedGradients::default(),
@@ -230,11 +232,11 @@ impl<A: Architecture> Network for InferenceModel<A> {
 /// Loads the module that [`Learner::save`] left in `folder` for inference: averaged weights, where
 /// there are some.
 pub(crate) fn load_module<A: Architecture>(
-    config: &A::Config,
+    (config, channels): (&A::Config, RunChannels),
     folder: &Path,
     device: &Device,
 ) -> Result<A, Fault> {
-    let fresh = A::init(config, device);
+    let fresh = A::init(config, channels, device);
     let file = folder.join(predicting_file(folder));
     if file.ends_with(AVERAGE_FILE) {
         return Ok(files::read_module(WeightAverage::starting_from(&fresh, device), &file)?
@@ -252,11 +254,11 @@ pub fn predicting_file(folder: &Path) -> &'static str {
 
 /// Loads the module of [`load_module`] as a [`Network`].
 pub(crate) fn load_network<A: Architecture>(
-    config: &A::Config,
+    (config, channels): (&A::Config, RunChannels),
     folder: &Path,
     device: &Device,
 ) -> Result<Box<dyn Network>, Fault> {
-    let module = load_module::<A>(config, folder, device)?;
+    let module = load_module::<A>((config, channels), folder, device)?;
     let patch_divisor = A::patch_divisor(config);
     Ok(Box::new(InferenceModel { module: module.valid(), patch_divisor, device: device.clone() }))
 }

@@ -1,7 +1,7 @@
 //! Floor 6: networks as pure functions of tensors.
 //!
-//! A network knows neither files nor loaders nor losses: it maps images `[b, 4, d, h, w]` to region
-//! logits `[b, 3, d, h, w]` in the order of [`Region::ALL`](crate::volume::Region::ALL),
+//! A network knows neither files nor loaders nor losses: it maps images `[b, c, d, h, w]` to region
+//! logits `[b, k, d, h, w]`, a channel for each modality and region of its [`RunChannels`],
 //! and adds the outputs that only training needs. A new one is a file of its own that implements
 //! [`Architecture`], and one line in [`ARCHITECTURES`]; no code above this floor matches on names.
 
@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::ConfigError;
-use crate::volume::Dims;
+use crate::volume::{Dims, RunChannels};
 
 mod blocks;
 mod cascaded;
@@ -65,7 +65,7 @@ pub static ARCHITECTURES: &[ArchitectureEntry] = &[
 /// Outputs of a training pass.
 #[derive(Debug)]
 pub struct Output {
-    /// Region logits at full resolution, `[b, 3, d, h, w]`.
+    /// Region logits at full resolution, `[b, k, d, h, w]`.
     pub logits: Tensor<5>,
     /// Weight of the region loss of `logits` in the total loss.
     pub weight: f32,
@@ -85,7 +85,7 @@ impl Output {
 /// Deep supervision output on a grid coarser by a power of two.
 #[derive(Debug)]
 pub struct SideOutput {
-    /// Region logits, `[b, 3, d/2^n, h/2^n, w/2^n]`.
+    /// Region logits, `[b, k, d/2^n, h/2^n, w/2^n]`.
     pub logits: Tensor<5>,
     /// Weight of its region loss in the total loss.
     pub weight: f32,
@@ -122,7 +122,7 @@ pub trait Architecture: Module + ModuleDisplay + 'static {
 
     /// Builds the module on `device`; [`draw_weights`](Self::draw_weights) sets its initial
     /// weights.
-    fn init(config: &Self::Config, device: &Device) -> Self;
+    fn init(config: &Self::Config, channels: RunChannels, device: &Device) -> Self;
 
     /// Draws the initial weights; a pure function of the seed.
     #[must_use]
@@ -130,11 +130,11 @@ pub trait Architecture: Module + ModuleDisplay + 'static {
         weights::he_normal(self, seed)
     }
 
-    /// Training pass over images `[b, 4, d, h, w]` in the [`Precision`] to compute in; the output
+    /// Training pass over images `[b, c, d, h, w]` in the [`Precision`] to compute in; the output
     /// is f32. A pure function: all randomness comes from `draws`.
     fn forward(&self, images: Tensor<5>, draws: ModelRng) -> Output;
 
-    /// Inference pass: region logits `[b, 3, d, h, w]`, f32.
+    /// Inference pass: region logits `[b, k, d, h, w]`, f32.
     fn predict_logits(&self, images: Tensor<5>) -> Tensor<5>;
 
     /// Divisor of every patch axis.
@@ -151,7 +151,7 @@ pub trait Architecture: Module + ModuleDisplay + 'static {
 
 /// Trained network of any architecture; sliding windows, ensembles and mirroring build on it.
 pub trait Network: Send {
-    /// Region probabilities `[b, 3, d, h, w]` of images `[b, 4, d, h, w]`.
+    /// Region probabilities `[b, k, d, h, w]` of images `[b, c, d, h, w]`.
     fn predict_probabilities(&self, images: Tensor<5>) -> Tensor<5>;
 
     /// Divisor of every patch axis.

@@ -15,7 +15,7 @@ use crate::nets::exchange::{self, ImportedWeights, Weight};
 use crate::nets::learner::{Learner, TrainableModel, load_module, load_network};
 use crate::nets::weights::{self, ParameterShape};
 use crate::nets::{ARCHITECTURES, Architecture, Network, OptimiserConfig};
-use crate::volume::Dims;
+use crate::volume::{Dims, RunChannels};
 
 /// Registered architecture, its type erased.
 pub struct ArchitectureEntry {
@@ -61,6 +61,12 @@ pub trait Blueprint: Send + Sync {
 
     /// The settings in full, defaults filled in.
     fn settings(&self) -> Value;
+
+    /// Same network with other channels at both ends.
+    fn with_channels(self: Box<Self>, channels: RunChannels) -> Box<dyn Blueprint>;
+
+    /// RunChannels at both ends of the network.
+    fn run_channels(&self) -> RunChannels;
 
     /// Divisor of every patch axis.
     fn patch_divisor(&self) -> usize;
@@ -121,11 +127,12 @@ fn parse_config<A: Architecture>(settings: &Value) -> Result<Box<dyn Blueprint>,
     })?;
     let checked = check_ranges(&config).and_then(|()| A::check_config(&config));
     checked.map_err(|error| error.of_network(A::NAME))?;
-    Ok(Box::new(ConfiguredArchitecture::<A> { config }))
+    Ok(Box::new(ConfiguredArchitecture::<A> { config, channels: RunChannels::default() }))
 }
 
 struct ConfiguredArchitecture<A: Architecture> {
     config: A::Config,
+    channels: RunChannels,
 }
 
 impl<A: Architecture> Blueprint for ConfiguredArchitecture<A> {
@@ -135,6 +142,14 @@ impl<A: Architecture> Blueprint for ConfiguredArchitecture<A> {
 
     fn settings(&self) -> Value {
         serde_json::to_value(&self.config).expect("settings are plain data")
+    }
+
+    fn with_channels(self: Box<Self>, channels: RunChannels) -> Box<dyn Blueprint> {
+        Box::new(Self { channels, ..*self })
+    }
+
+    fn run_channels(&self) -> RunChannels {
+        self.channels
     }
 
     fn patch_divisor(&self) -> usize {
@@ -166,7 +181,7 @@ impl<A: Architecture> Blueprint for ConfiguredArchitecture<A> {
     }
 
     fn parameter_shapes(&self) -> Vec<ParameterShape> {
-        weights::parameter_shapes(&A::init(&self.config, &Device::flex()))
+        weights::parameter_shapes(&A::init(&self.config, self.channels, &Device::flex()))
     }
 
     fn new_learner(
@@ -175,15 +190,19 @@ impl<A: Architecture> Blueprint for ConfiguredArchitecture<A> {
         seed: u64,
         device: &Device,
     ) -> Box<dyn Learner> {
-        Box::new(TrainableModel::<A>::new(&self.config, optimiser, seed, device))
+        Box::new(TrainableModel::<A>::new((&self.config, self.channels), optimiser, seed, device))
     }
 
     fn load_network(&self, folder: &Path, device: &Device) -> Result<Box<dyn Network>, Fault> {
-        load_network::<A>(&self.config, folder, device)
+        load_network::<A>((&self.config, self.channels), folder, device)
     }
 
     fn load_weights(&self, folder: &Path) -> Result<Vec<Weight>, Fault> {
-        Ok(exchange::weights_of(&load_module::<A>(&self.config, folder, &Device::flex())?))
+        Ok(exchange::weights_of(&load_module::<A>(
+            (&self.config, self.channels),
+            folder,
+            &Device::flex(),
+        )?))
     }
 
     fn import_weights(&self, file: &Path) -> Result<ImportedWeights, Fault> {

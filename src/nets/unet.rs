@@ -15,13 +15,13 @@ use crate::nets::{
     Architecture, ConvUnit, ModelRng, Output, cast, concatenate_channels, max_pool,
     upsample_trilinear,
 };
-use crate::volume::{Modality, Region};
+use crate::volume::RunChannels;
 
 /// Width and depth of the U-Net.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct UNetConfig {
-    /// Channels at full resolution; doubled at each level below.
+    /// RunChannels at full resolution; doubled at each level below.
     #[schemars(range(min = 1, max = 512), extend("x-unit" = "channels"))]
     #[default(30)]
     pub base_width: usize,
@@ -48,7 +48,7 @@ impl Architecture for UNet {
     const NAME: &'static str = "unet";
     type Config = UNetConfig;
 
-    fn init(config: &UNetConfig, device: &Device) -> Self {
+    fn init(config: &UNetConfig, channels: RunChannels, device: &Device) -> Self {
         let width = |level: usize| config.base_width << level;
         let pair = |channels: [usize; 3]| {
             let [from, between, to] = channels;
@@ -58,7 +58,10 @@ impl Architecture for UNet {
             ]
         };
         let bottom = config.levels - 1;
-        let above = |level: usize| if level == 0 { Modality::COUNT } else { width(level - 1) };
+        let above = |level: usize| match level {
+            0 => channels.modalities.len(),
+            _ => width(level - 1),
+        };
         let enc = (0..bottom).map(|level| pair([above(level), width(level), width(level)]));
         let dec = (0..bottom).rev().map(|level| {
             let out = if level == 0 { width(0) } else { width(level - 1) };
@@ -69,7 +72,7 @@ impl Architecture for UNet {
             bottom: pair([width(bottom - 1), width(bottom), width(bottom - 1)]),
             dec: dec.collect(),
             head: ConvConfig { bias: true, ..ConvConfig::POINT }
-                .init([width(0), Region::COUNT], device),
+                .init([width(0), channels.regions.len()], device),
         }
     }
 
@@ -126,7 +129,8 @@ mod tests {
     #[test]
     fn shapes_count_what_a_module_really_holds() {
         let config = UNetConfig { base_width: 3, levels: 3, conv_bias: true };
-        let module = weights::he_normal(UNet::init(&config, &Device::flex()), 1);
+        let module =
+            weights::he_normal(UNet::init(&config, RunChannels::default(), &Device::flex()), 1);
         assert_eq!(count(&config), module.num_params());
     }
 

@@ -32,6 +32,11 @@ pub fn max_pool(volume: Tensor<5>) -> Tensor<5> {
 /// # Panics
 /// If an axis is odd.
 pub fn mean_pool(volume: Tensor<5>) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if cuda::computes(&volume) {
+        assert_even(volume.dims());
+        return cuda::mean_pool(volume);
+    }
     pool_with(volume, |planes, kernel| avg_pool2d(planes, AvgPoolOptions::new(kernel)))
 }
 

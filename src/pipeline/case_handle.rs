@@ -8,7 +8,7 @@ use crate::augment::CaseView;
 use crate::base::{CaseError, Fingerprint};
 use crate::buffers::CaseBuffers;
 use crate::cache::{CaseContents, ForegroundView, MappedAnnotation, MappedCase};
-use crate::volume::{Box3, CaseId, LabelScheme, Region, SourceGrid};
+use crate::volume::{Box3, CaseId, LabelScheme, SourceGrid};
 
 /// Case that samples can be cut from. Samples are the same for all variants.
 #[derive(Debug, Clone)]
@@ -94,13 +94,18 @@ impl CaseHandle {
         }
     }
 
-    /// Foreground of a region by the labels that are trained on; empty for unlabelled cases.
-    pub fn foreground(&self, region: Region) -> ForegroundView<'_> {
-        match self {
-            Self::Mapped(case) => case.foreground(region),
-            Self::Annotated(_, annotation) => annotation.foreground(region),
-            Self::Owned(case) => case.contents().foreground[region.index()].as_view(),
-        }
+    /// Foreground of each region by the labels that are trained on; empty for unlabelled cases.
+    pub fn foregrounds(&self) -> impl Iterator<Item = ForegroundView<'_>> {
+        let count = match self {
+            Self::Mapped(case) => case.indexed_regions().len(),
+            Self::Annotated(_, annotation) => annotation.region_count(),
+            Self::Owned(case) => case.contents().foreground.len(),
+        };
+        (0..count).map(|region| match self {
+            Self::Mapped(case) => case.foreground_at(region),
+            Self::Annotated(_, annotation) => annotation.foreground_at(region),
+            Self::Owned(case) => case.contents().foreground[region].as_view(),
+        })
     }
 
     /// Checks that every page that was read so far was there. Call it behind the making of a sample.

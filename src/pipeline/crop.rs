@@ -17,7 +17,7 @@ use crate::augment::{AugmentConfig, Window};
 use crate::base::{CaseError, Domain, KeyedRng, SampleKey};
 use crate::cache::RawVoxel;
 use crate::pipeline::{CaseHandle, CaseRecovery, DrawnSample, FetchedSample};
-use crate::volume::{Dims, Region};
+use crate::volume::{Dims, MAX_REGIONS};
 
 /// Smallest page size of the supported machines, in bytes.
 const SMALLEST_PAGE: usize = 4096;
@@ -120,11 +120,9 @@ fn foreground_turn(share: f64, key: SampleKey) -> Option<u64> {
 /// Draws a voxel of the region whose turn it is among those that the case has; `None` without
 /// tumour.
 fn draw_tumour_voxel(rng: &mut KeyedRng, turn: u64, case: &CaseHandle) -> Option<[usize; 3]> {
-    let present: Vec<&[u32]> = Region::ALL
-        .iter()
-        .map(|region| case.foreground(*region).voxels)
-        .filter(|voxels| !voxels.is_empty())
-        .collect();
+    let mut present: Vec<&[u32]> = Vec::with_capacity(MAX_REGIONS);
+    present.extend(case.foregrounds().map(|region| region.voxels));
+    present.retain(|voxels| !voxels.is_empty());
     if present.is_empty() {
         return None;
     }

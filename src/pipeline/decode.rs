@@ -23,10 +23,8 @@ pub struct DecodedCase {
 pub fn stat_files(files: &CaseFiles) -> Result<SourceFiles, CaseError> {
     let sources = SourceFiles::read_metadata(files.paths());
     let sources = sources.map_err(|error| error.of_case(&files.id))?;
-    Ok(match files.stack {
-        Some(stack) => sources.with_order(&stack.to_bytes()),
-        None => sources,
-    })
+    let order = files.order_bytes();
+    Ok(if order.is_empty() { sources } else { sources.with_order(&order) })
 }
 
 /// Decompresses, checks and reorients the files of one case.

@@ -167,7 +167,7 @@ impl Source for SamplePlanner {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::volume::{CaseId, LabelScheme, PatientId};
+    use crate::volume::{CaseId, LabelScheme, PatientId, RunChannels};
 
     pub(crate) fn cohort(cases: usize) -> Arc<[CaseFiles]> {
         (0..cases)
@@ -179,6 +179,7 @@ pub(crate) mod tests {
                 mask: None,
                 stack: None,
                 scheme: LabelScheme::Brats2018,
+                channels: RunChannels::default(),
                 max_voxels: 1 << 20,
                 grade: None,
             })

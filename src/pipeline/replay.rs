@@ -13,7 +13,7 @@ use crate::buffers::{PatchBuffer, PatchBufferPool};
 use crate::pipeline::augment::Augment;
 use crate::pipeline::{CaseHandle, DrawnSample};
 use crate::volume::{
-    Affine, CERTAIN, CaseId, Dims, Modality, Region, RegionProbabilities, SourceGrid, Targets,
+    Affine, CERTAIN, CaseId, Dims, Region, RegionProbabilities, RunChannels, SourceGrid, Targets,
     most_likely_label,
 };
 
@@ -50,6 +50,7 @@ pub struct ReplayedSample {
 /// Never: a patch has one value per voxel.
 pub fn replay_sample(
     sample: &DrawnSample,
+    channels: RunChannels,
     background: Background,
     targets: Targets,
     out: &Path,
@@ -64,7 +65,7 @@ pub fn replay_sample(
         files.push(out.join(format!("{stem}-{what}")));
         files[files.len() - 1].clone()
     };
-    for modality in Modality::ALL {
+    for modality in channels.modalities.iter() {
         let channel = &patch.images[modality.index() * window.dims.voxel_count()..];
         let values: Vec<f32> =
             channel[..window.dims.voxel_count()].iter().copied().map(f16::to_f32).collect();
@@ -72,7 +73,7 @@ pub fn replay_sample(
     }
     if targets == Targets::Soft {
         let shares: &[RegionProbabilities] = patch.labels.as_chunks().0;
-        for region in Region::ALL {
+        for region in channels.regions.iter() {
             let parts = shares.iter().map(|voxel| voxel[region.index()]);
             let values: Vec<f32> = parts.map(|part| f32::from(part) / f32::from(CERTAIN)).collect();
             write_scalars(&file(&format!("{region}.nii.gz")), &values, &grid)?;
@@ -91,13 +92,14 @@ pub fn replay_sample(
 }
 
 /// Renders `sample` and writes it into `out` as two NumPy arrays, exactly what the network is given:
-/// images `[4, d, h, w]`, z-scores as float16 in the order of [`Modality::ALL`], and targets `[3, d,
-/// h, w]`, the probabilities of [`Region::ALL`] in 255ths.
+/// images `[c, d, h, w]` of the run's modalities, z-scores as float16, and targets `[k, d, h, w]`, the
+/// probabilities of its regions in 255ths.
 ///
 /// # Errors
 /// If a file cannot be written.
 pub fn write_sample_arrays(
     sample: &DrawnSample,
+    channels: RunChannels,
     background: Background,
     targets: Targets,
     out: &Path,
@@ -105,20 +107,32 @@ pub fn write_sample_arrays(
     fs::create_dir_all(out)?;
     let patch = render_patch(sample, background, targets);
     let Dims([d, h, w]) = sample.window.dims;
-    let images: Vec<u8> = patch.images.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let shares: Vec<RegionProbabilities> = match targets {
-        Targets::Soft => patch.labels.as_chunks().0.to_vec(),
+    let RunChannels { modalities, regions } = channels;
+    let voxels = sample.window.dims.voxel_count();
+    let planes =
+        modalities.iter().map(|modality| &patch.images[modality.index() * voxels..][..voxels]);
+    let images: Vec<u8> = planes.flatten().flat_map(|value| value.to_le_bytes()).collect();
+    let labels: &[u8] = &patch.labels;
+    let targets: Vec<u8> = match targets {
+        Targets::Soft => {
+            let shares: &[RegionProbabilities] = labels.as_chunks().0;
+            regions
+                .iter()
+                .flat_map(|region| shares.iter().map(move |own| own[region.index()]))
+                .collect()
+        }
         Targets::Hard => {
-            let member = |label: u8, region: Region| u8::from(region.contains(label)) * CERTAIN;
-            patch.labels.iter().map(|label| Region::ALL.map(|one| member(*label, one))).collect()
+            let member = |own: u8, region: Region| u8::from(region.contains(own)) * CERTAIN;
+            regions
+                .iter()
+                .flat_map(|region| labels.iter().map(move |own| member(*own, region)))
+                .collect()
         }
     };
-    let by_region = Region::ALL.map(|region| shares.iter().map(move |voxel| voxel[region.index()]));
-    let targets: Vec<u8> = by_region.into_iter().flatten().collect();
     let stem = file_stem(sample);
     let files = ["images", "targets"].map(|what| out.join(format!("{stem}-{what}.npy")));
-    fs::write(&files[0], to_npy("<f2", [Modality::COUNT, d, h, w], &images))?;
-    fs::write(&files[1], to_npy("|u1", [Region::COUNT, d, h, w], &targets))?;
+    fs::write(&files[0], to_npy("<f2", [modalities.len(), d, h, w], &images))?;
+    fs::write(&files[1], to_npy("|u1", [regions.len(), d, h, w], &targets))?;
     Ok(record_of(sample, files.to_vec()))
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::quality::{ForegroundRule, ImageQuality};
-use crate::volume::{Dims, Modality, Voxels};
+use crate::volume::{Dims, Modality, Voxels, label};
 
 /// Images whose tissue makes a voxel part of the brain, as seen beside one image: two of the three
 /// others, so that one image that is not stripped does not make the others look cut off.
@@ -116,7 +116,8 @@ fn brain_coverage(presence: &[u64; MARKS], modality: Modality) -> f64 {
 fn locate_tumour(labels: &[u8], presence: &[u8]) -> TumourPlaces {
     assert_eq!(labels.len(), presence.len(), "one label per voxel");
     let mut places = TumourPlaces::default();
-    for (_, marks) in labels.iter().zip(presence).filter(|(label, _)| **label != 0) {
+    let is_tumour = |canonical: u8| canonical != label::BACKGROUND && canonical != label::IGNORE;
+    for (_, marks) in labels.iter().zip(presence).filter(|(own, _)| is_tumour(**own)) {
         places.voxels += 1;
         places.in_background += u64::from(*marks == 0);
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::base::{CaseError, Reason, format_percent};
 use crate::quality::{CaseQuality, Certainty, ImageQuality};
-use crate::volume::Modality;
+use crate::volume::{Modality, ModalitySet};
 
 /// Share of tissue above which an image has no background worth the name: a brain cropped to its box
 /// leaves 45 % of the box.
@@ -105,8 +105,14 @@ impl QualityFinding {
 impl CaseQuality {
     /// Lists what is wrong, images first, each in a fixed order.
     pub fn list_findings(&self) -> Vec<QualityFinding> {
+        self.list_findings_of(ModalitySet::ALL)
+    }
+
+    /// Lists what is wrong with the images of these modalities, the ones that the case has, and with
+    /// its labels.
+    pub fn list_findings_of(&self, modalities: ModalitySet) -> Vec<QualityFinding> {
         let mut found = Vec::new();
-        for modality in Modality::ALL {
+        for modality in modalities.iter() {
             let image = &self.images[modality.index()];
             for mut finding in image_findings(image, self.coverage[modality.index()]) {
                 finding.modality = Some(modality);

@@ -10,9 +10,9 @@ use crate::eval::{Measures, Summary};
 use crate::report::axis::ChartAxis;
 use crate::report::chart::{Chart, ChartLine, FAINT};
 use crate::report::picture::Picture;
+use crate::report::region_style::REGION_STYLE;
 use crate::report::run_record::RunRecord;
 use crate::run_folder::{EpochEvent, StepRecord, Timestamped, ValidationEvent};
-use crate::volume::Region;
 
 /// Most points of a line: more could not be distinguished.
 const POINTS: usize = 300;
@@ -183,18 +183,17 @@ fn lines_by_region(
 ) -> Vec<ChartLine> {
     let validations = &record.event_log.validations;
     let last = clock.step_position(record.event_log.last_step());
-    let region_line = |region: Region| {
-        let class = ["et", "tc", "wt"][region.index()];
+    let region_line = |region: &String| {
+        let [class, _] = record.classes_of(region);
         let along = validations
             .iter()
-            .map(|at| (clock.epoch_position(at.event.epoch), validated(&at.event, region.name())));
+            .map(|at| (clock.epoch_position(at.event.epoch), validated(&at.event, region)));
         let scores = record.scores.as_ref();
-        let only = validations
-            .is_empty()
-            .then(|| (last, scores.map(|scores| scored(scores.network.region_summary(region)))));
-        with_last(averaged_line(class, region.name(), along.chain(only)), decimals)
+        let summary = scores.and_then(|scores| scores.network.summary_by_region().get(region));
+        let only = validations.is_empty().then(|| (last, summary.map(scored)));
+        with_last(averaged_line(class, region, along.chain(only)), decimals)
     };
-    Region::ALL.map(region_line).into()
+    record.regions.iter().map(region_line).collect()
 }
 
 /// Lines of training's soft Dice, one per region: the mean of each epoch, or of each step where the
@@ -202,17 +201,17 @@ fn lines_by_region(
 fn soft_dice_lines(record: &RunRecord, clock: &TimeAxis) -> Vec<ChartLine> {
     let epoch =
         |at: &Timestamped<StepRecord>| clock.step_position(at.event.step.saturating_sub(1)).floor();
-    let region_line = |region: Region| {
+    let region_line = |region: &String| {
         let epochs = record.event_log.steps.chunk_by(|one, next| epoch(one) == epoch(next));
         let points = epochs.map(|steps| {
-            let dice = steps.iter().filter_map(|at| at.event.soft_dice.get(region.name()).copied());
+            let dice = steps.iter().filter_map(|at| at.event.soft_dice.get(region).copied());
             let dice: Vec<f64> = dice.filter(|value| value.is_finite()).collect();
             let end = steps.last().map_or(f64::NAN, |at| clock.step_position(at.event.step));
             (end, Some(dice.iter().sum::<f64>() / dice.len() as f64))
         });
-        averaged_line(["et train", "tc train", "wt train"][region.index()], "", points)
+        averaged_line(record.classes_of(region)[1], "", points)
     };
-    Region::ALL.map(region_line).into()
+    record.regions.iter().map(region_line).collect()
 }
 
 fn dice_chart(record: &RunRecord, clock: &TimeAxis) -> Chart {
@@ -298,7 +297,7 @@ pub(super) fn progress_png(record: &RunRecord) -> Result<Vec<u8>, Fault> {
     ];
     let heading = escape_xml(&format!("{}  {}", record.name, progress_text(record)));
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\"><style>{STYLE}</style>\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\"><style>{STYLE}{REGION_STYLE}</style>\
          <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\
          <text class=\"heading\" x=\"{}\" y=\"28\">{heading}</text>",
         all[0],

@@ -8,6 +8,7 @@ pub mod openmetrics;
 pub mod overlay;
 mod page;
 mod picture;
+mod region_style;
 mod run_record;
 mod scores;
 mod settings;

@@ -10,7 +10,7 @@ use crate::eval::CohortScore;
 use crate::report::picture;
 use crate::report::sketch::Sketch;
 use crate::run_folder::read_json;
-use crate::volume::{CaseId, Region};
+use crate::volume::CaseId;
 
 /// Folder of the overlays, beside the scores.
 pub const FOLDER: &str = "overlays";
@@ -32,7 +32,7 @@ pub(super) enum Rank {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Overlay {
-    pub(super) region: Region,
+    pub(super) region: String,
     pub(super) rank: Rank,
     pub(super) case: CaseId,
     pub(super) dice: f64,
@@ -57,13 +57,14 @@ pub fn write_overlays(
     }
     fs::create_dir_all(&folder)?;
     let mut drawn = Vec::new();
-    for region in Region::ALL {
+    for region in cohort.summary_by_region().region_names() {
         for overlay in select_overlays(cohort, region) {
             let Some(sketch) = sketches.iter().find(|sketch| sketch.case == overlay.case) else {
                 continue;
             };
             let path = folder.join(&overlay.file);
-            let png = picture::draw_overlay(sketch.of_region(region)).to_png();
+            let Some(slices) = sketch.of_region(region) else { continue };
+            let png = picture::draw_overlay(slices).to_png();
             let png = png.map_err(|error| Fault::from_io(&path, &error.into()))?;
             fs::write(&path, png)?;
             drawn.push(overlay);
@@ -73,8 +74,9 @@ pub fn write_overlays(
 }
 
 /// The worst, median and best case of a region; of two the worst and the best, of one itself.
-fn select_overlays(cohort: &CohortScore, region: Region) -> Vec<Overlay> {
-    let dice = |case: usize| cohort.cases()[case].regions[region.index()].measures.dice;
+fn select_overlays(cohort: &CohortScore, region: &str) -> Vec<Overlay> {
+    let scored = |case: usize| cohort.cases()[case].regions.get(region);
+    let dice = |case: usize| scored(case).map_or(f64::NAN, |score| score.measures.dice);
     let mut order: Vec<usize> = (0..cohort.cases().len()).collect();
     // Stable: of equals the first in the cohort's order comes first.
     order.sort_by(|&a, &b| dice(a).total_cmp(&dice(b)));
@@ -85,7 +87,7 @@ fn select_overlays(cohort: &CohortScore, region: Region) -> Vec<Overlay> {
         _ => vec![(Rank::Worst, 0), (Rank::Median, last / 2), (Rank::Best, last)],
     };
     let overlay = |(rank, place): (Rank, usize)| Overlay {
-        region,
+        region: region.to_owned(),
         rank,
         case: cohort.cases()[order[place]].case.clone(),
         dice: dice(order[place]),
@@ -108,7 +110,7 @@ mod tests {
     use super::*;
     use crate::eval::{Hd95, score_case};
     use crate::report::sketch::tests::{test_case, test_segmentation};
-    use crate::volume::{Dims, label};
+    use crate::volume::{Dims, Region, RegionSet, RunChannels, label};
 
     /// Scores in which only the Dice of WT differs: `hits` of 8 voxels are found.
     fn cohort(hits: &[usize]) -> CohortScore {
@@ -117,7 +119,8 @@ mod tests {
             let mut prediction = [label::BACKGROUND; 8];
             prediction[..hits].fill(label::ED);
             let id = CaseId::new(format!("case{place}"));
-            score_case(Hd95::default(), id, &truth, &prediction, Dims::cube(2), [1.0; 3])
+            let (brats, dims) = (RegionSet::BRATS, Dims::cube(2));
+            score_case(brats, Hd95::default(), id, &truth, &prediction, dims, [1.0; 3])
         };
         let ids: Vec<CaseId> =
             (0..hits.len()).map(|place| CaseId::new(format!("case{place}"))).collect();
@@ -126,7 +129,7 @@ mod tests {
     }
 
     fn names(hits: &[usize]) -> Vec<(Rank, String)> {
-        let chosen = select_overlays(&cohort(hits), Region::Wt);
+        let chosen = select_overlays(&cohort(hits), "WT");
         chosen.into_iter().map(|one| (one.rank, one.case.as_str().to_owned())).collect()
     }
 
@@ -144,23 +147,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(read_overlays(folder.path()).unwrap(), []);
         let sketch = |name: &str| {
-            Sketch::from_case(&test_case(name, [1; 3]), &test_segmentation([1; 3])).unwrap()
+            let case = test_case(name, [1; 3]);
+            Sketch::from_case(RunChannels::default(), &case, &test_segmentation([1; 3])).unwrap()
         };
         let all = [sketch("case0"), sketch("case1"), sketch("case2")];
         write_overlays(folder.path(), &cohort(&[3, 2, 1]), &all).unwrap();
         let overlays = read_overlays(folder.path()).unwrap();
-        assert_eq!(overlays.len(), 3 * Region::COUNT);
+        assert_eq!(overlays.len(), 3 * Region::BRATS.len());
         for overlay in &overlays {
             let bytes = fs::read(folder.path().join(FOLDER).join(&overlay.file)).unwrap();
             assert!(bytes.starts_with(b"\x89PNG"));
         }
-        let wt: Vec<_> = overlays.iter().filter(|one| one.region == Region::Wt).collect();
+        let wt: Vec<_> = overlays.iter().filter(|one| one.region == "WT").collect();
         assert_eq!((wt[0].case.as_str(), wt[0].dice), ("case2", 2.0 / 9.0));
         write_overlays(folder.path(), &cohort(&[3]), &all[..1]).unwrap();
-        assert_eq!(read_overlays(folder.path()).unwrap().len(), Region::COUNT);
+        assert_eq!(read_overlays(folder.path()).unwrap().len(), Region::BRATS.len());
         assert_eq!(
             std::fs::read_dir(folder.path().join(FOLDER)).unwrap().count(),
-            1 + Region::COUNT
+            1 + Region::BRATS.len()
         );
         write_overlays(folder.path(), &cohort(&[3]), &[]).unwrap();
         assert_eq!(

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
     use crate::report::sketch::Sketch;
     use crate::report::sketch::tests::{test_case, test_segmentation};
-    use crate::volume::Region;
+    use crate::volume::RunChannels;
 
     fn is_near(colour: [u8; 3], wanted: [u8; 3]) -> bool {
         colour.iter().zip(wanted).all(|(a, b)| a.abs_diff(b) < 8)
@@ -139,9 +139,13 @@ mod tests {
 
     #[test]
     fn the_truth_is_an_area_and_the_prediction_an_outline_in_true_proportions() {
-        let sketch =
-            Sketch::from_case(&test_case("a", [2, 2, 2]), &test_segmentation([2, 2, 4])).unwrap();
-        let picture = draw_overlay(&sketch.of_region(Region::Wt)[..1]);
+        let sketch = Sketch::from_case(
+            RunChannels::default(),
+            &test_case("a", [2, 2, 2]),
+            &test_segmentation([2, 2, 4]),
+        )
+        .unwrap();
+        let picture = draw_overlay(&sketch.of_region("WT").unwrap()[..1]);
         // 5 rows of 2 mm and 6 columns of 1 mm.
         assert_eq!((picture.width, picture.height), (180, 300));
         let at = |y: usize, x: usize| -> [u8; 3] {
@@ -153,15 +157,19 @@ mod tests {
         assert!(is_near(at(150, 121), PREDICTION_COLOUR), "the predicted one has an edge");
         let [red, green, blue] = at(150, 135);
         assert!(red == green && green == blue, "and FLAIR inside");
-        let three = draw_overlay(sketch.of_region(Region::Wt));
+        let three = draw_overlay(sketch.of_region("WT").unwrap());
         assert!(three.width > 2 * GAP + picture.width && three.height == 300);
     }
 
     #[test]
     fn a_png_comes_back_as_it_was() {
-        let sketch =
-            Sketch::from_case(&test_case("a", [2, 2, 2]), &test_segmentation([2, 2, 4])).unwrap();
-        let picture = draw_overlay(sketch.of_region(Region::Wt));
+        let sketch = Sketch::from_case(
+            RunChannels::default(),
+            &test_case("a", [2, 2, 2]),
+            &test_segmentation([2, 2, 4]),
+        )
+        .unwrap();
+        let picture = draw_overlay(sketch.of_region("WT").unwrap());
         let bytes = picture.to_png().unwrap();
         let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
         let mut rgb = vec![0; reader.output_buffer_size().unwrap()];

@@ -1,16 +1,20 @@
 //! The files of a run's folder, read back. Any of them may be missing: a run may not have ended, or
 //! never have been scored.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use crate::base::{Fault, fs};
 use crate::report::overlay::{self, Overlay};
+use crate::report::region_style::region_classes;
+use crate::report::sketch::shown_modality;
 use crate::run_folder::{
     CONFIG, DATASET_LOCK, DatasetLock, ENVIRONMENT, EVENTS, EvaluationScores, EventLog, RunSummary,
     SUMMARY, VALIDATION, damaged_file, read_json,
 };
+use crate::volume::{Modality, ModalitySet, RegionSet};
 
 /// The contents of a run's folder.
 pub(super) struct RunRecord {
@@ -28,6 +32,10 @@ pub(super) struct RunRecord {
     pub(super) lock: Option<DatasetLock>,
     pub(super) summary: Option<RunSummary>,
     pub(super) scores: Option<EvaluationScores>,
+    /// Modality that the overlays show.
+    pub(super) shown_modality: Modality,
+    /// Names of the regions, in their order.
+    pub(super) regions: Vec<String>,
     /// Overlays, each with its PNG bytes.
     pub(super) overlays: Vec<(Overlay, Vec<u8>)>,
 }
@@ -53,6 +61,8 @@ impl RunRecord {
             .map_err(|error| damaged_file(&folder.join(CONFIG), toml::de::Error::message(&error)))?
             .unwrap_or_default();
         let model = settings.get("model").and_then(|model| model.get("name"));
+        let seen = settings.get("data").and_then(|data| data.get("modalities")).cloned();
+        let seen = seen.and_then(|names| names.try_into::<ModalitySet>().ok());
         let epochs = settings.get("train").and_then(|train| train.get("epochs"));
         let validation = folder.join(VALIDATION);
         let mut overlays = Vec::new();
@@ -61,18 +71,27 @@ impl RunRecord {
             let bytes = fs::read(&path)?;
             overlays.push((overlay, bytes));
         }
+        let event_log = EventLog::read_from(folder)?;
+        let scores: Option<EvaluationScores> = read_json(&validation.join(SUMMARY))?;
         Ok(Self {
             name: run_name(folder),
-            event_log: EventLog::read_from(folder)?,
+            shown_modality: shown_modality(seen.unwrap_or_default()),
+            regions: region_names(&event_log, scores.as_ref()),
+            event_log,
             model: model.and_then(toml::Value::as_str).map(str::to_owned),
             epochs: epochs.and_then(toml::Value::as_integer).and_then(|n| u64::try_from(n).ok()),
             config,
             environment: read_json(&folder.join(ENVIRONMENT))?.unwrap_or_default(),
             lock: read_json(&folder.join(DATASET_LOCK))?,
             summary: read_json(&folder.join(SUMMARY))?,
-            scores: read_json(&validation.join(SUMMARY))?,
+            scores,
             overlays,
         })
+    }
+
+    /// CSS classes of a region: of its line in validation, and in training.
+    pub(super) fn classes_of(&self, region: &str) -> [&'static str; 2] {
+        region_classes(self.regions.iter().map(String::as_str), region)
     }
 
     /// Steps in an epoch, if both totals are known.
@@ -82,6 +101,24 @@ impl RunRecord {
             _ => None,
         }
     }
+}
+
+/// Names of the regions that the run was trained or scored in; those of BraTS where it tells none.
+fn region_names(log: &EventLog, scores: Option<&EvaluationScores>) -> Vec<String> {
+    let mut names = BTreeSet::new();
+    let trained = log.steps.first().map(|at| &at.event.soft_dice);
+    let validated = log.validations.first().map(|at| &at.event.dice);
+    names.extend(trained.into_iter().chain(validated).flat_map(|dice| dice.keys().cloned()));
+    names.extend(
+        scores
+            .iter()
+            .flat_map(|scores| scores.network.summary_by_region().region_names())
+            .map(str::to_owned),
+    );
+    if names.is_empty() {
+        names.extend(RegionSet::BRATS.region_names().map(str::to_owned));
+    }
+    names.into_iter().collect()
 }
 
 /// Name of a run: the last part of its folder's canonical path.

@@ -6,10 +6,8 @@ use maud::{Markup, html};
 
 use crate::base::format_thousands;
 use crate::eval::{CaseScore, CohortScore, Measures, Summary};
-use crate::report::overlay::Overlay;
 use crate::report::picture::{PREDICTION_COLOUR, TRUTH_COLOUR};
 use crate::report::run_record::RunRecord;
-use crate::volume::Region;
 
 /// Sections of scores, overlays and cases; for a run without scores, the command that makes them.
 pub(super) fn score_sections(record: &RunRecord) -> Markup {
@@ -30,29 +28,26 @@ pub(super) fn score_sections(record: &RunRecord) -> Markup {
                 (scores.network.cases()[0].hd95.name())
                 "'s; intervals are of the mean, 95 %, by bootstrap."
             }
-            (measures_table(&scores.network))
-            @let baseline = &scores.flair_threshold;
+            (measures_table(record, &scores.network))
+            @if let Some(baseline) = &scores.flair_threshold {
             p.soft {
                 "For comparison, Dice of WT by one threshold on FLAIR for all cases, z > "
                 (format!("{:.2}", baseline.threshold)) ", chosen on these very cases: "
                 (format!("{:.4}", baseline.mean_dice)) "."
             }
+            }
         }
-        (overlays_section(&record.overlays))
-        (cases_section(&scores.network))
+        (overlays_section(record))
+        (cases_section(record, &scores.network))
     }
 }
 
-fn region_class(region: Region) -> &'static str {
-    ["et", "tc", "wt"][region.index()]
-}
-
-fn region_label(region: Region) -> Markup {
-    html! { b class=(region_class(region)) { (region.name()) } }
+fn region_label(record: &RunRecord, region: &str) -> Markup {
+    html! { b class=(record.classes_of(region)[0]) { (region) } }
 }
 
 /// Table of every measure of every region, with its distribution.
-fn measures_table(cohort: &CohortScore) -> Markup {
+fn measures_table(record: &RunRecord, cohort: &CohortScore) -> Markup {
     let names = Measures::<f64>::NAMES.map(|name| match name {
         "dice" => "Dice",
         "hd95_mm" => "HD95, mm",
@@ -70,11 +65,11 @@ fn measures_table(cohort: &CohortScore) -> Markup {
                     }
                 }
                 tbody {
-                    @for region in Region::ALL {
-                        @let summaries = cohort.region_summary(region).into_array();
+                    @for (region, measures) in cohort.summary_by_region().iter() {
+                        @let summaries = measures.into_array();
                         @for (place, (name, summary)) in names.iter().zip(&summaries).enumerate() {
                             tr class=[(place == 0).then_some("first")] {
-                                th scope="row" { @if place == 0 { (region_label(region)) } }
+                                th scope="row" { @if place == 0 { (region_label(record, region)) } }
                                 td.words { (name) }
                                 (summary_cells(summary, name.starts_with("HD95")))
                             }
@@ -102,7 +97,8 @@ fn summary_cells(summary: &Summary, is_distance: bool) -> Markup {
     }
 }
 
-fn overlays_section(overlays: &[(Overlay, Vec<u8>)]) -> Markup {
+fn overlays_section(record: &RunRecord) -> Markup {
+    let overlays = &record.overlays;
     let colour = |[red, green, blue]: [u8; 3]| format!("#{red:02x}{green:02x}{blue:02x}");
     html! {
         section id="overlays" {
@@ -116,7 +112,7 @@ fn overlays_section(overlays: &[(Overlay, Vec<u8>)]) -> Markup {
                 p.soft {
                     span.swatch style={ "background:" (colour(TRUTH_COLOUR)) } {} "truth "
                     span.swatch style={ "border:2px solid " (colour(PREDICTION_COLOUR)) } {}
-                    "prediction, on FLAIR; axial, coronal and sagittal through most of the region, the \
+                    "prediction, on " (record.shown_modality.name().to_uppercase()) "; axial, coronal and sagittal through most of the region, the \
                      patient's left on the right of the first two."
                 }
                 div.overlays {
@@ -126,7 +122,7 @@ fn overlays_section(overlays: &[(Overlay, Vec<u8>)]) -> Markup {
                             img alt={ (overlay.region) ", " (rank) ": " (overlay.case) } loading="lazy"
                                 src={ "data:image/png;base64," (STANDARD.encode(png)) };
                             figcaption {
-                                (region_label(overlay.region)) " " (rank) ", Dice "
+                                (region_label(record, &overlay.region)) " " (rank) ", Dice "
                                 (format!("{:.4}", overlay.dice)) " " span.soft { (overlay.case) }
                             }
                         }
@@ -138,12 +134,12 @@ fn overlays_section(overlays: &[(Overlay, Vec<u8>)]) -> Markup {
 }
 
 fn mean_dice(case: &CaseScore) -> f64 {
-    let sum: f64 = case.regions.iter().map(|region| region.measures.dice).sum();
-    sum / Region::COUNT as f64
+    let sum: f64 = case.regions.values().map(|region| region.measures.dice).sum();
+    sum / case.regions.len() as f64
 }
 
 /// Table of the cases, the worst first.
-fn cases_section(cohort: &CohortScore) -> Markup {
+fn cases_section(record: &RunRecord, cohort: &CohortScore) -> Markup {
     let mut sorted: Vec<&CaseScore> = cohort.cases().iter().collect();
     sorted.sort_by(|a, b| mean_dice(a).total_cmp(&mean_dice(b)));
     html! {
@@ -155,12 +151,12 @@ fn cases_section(cohort: &CohortScore) -> Markup {
                         tr {
                             th scope="col" rowspan="2" { "case" }
                             th scope="col" rowspan="2" { "mean Dice" }
-                            @for region in Region::ALL {
-                                th scope="colgroup" colspan="4" { (region_label(region)) }
+                            @for region in cohort.summary_by_region().region_names() {
+                                th scope="colgroup" colspan="4" { (region_label(record, region)) }
                             }
                         }
                         tr {
-                            @for _ in Region::ALL {
+                            @for _ in cohort.summary_by_region().region_names() {
                                 th scope="col" { "Dice" } th scope="col" { "HD95" }
                                 th scope="col" { "voxels" } th scope="col" { "found" }
                             }
@@ -171,7 +167,7 @@ fn cases_section(cohort: &CohortScore) -> Markup {
                             tr {
                                 th scope="row" { (case.case) }
                                 td { (format!("{:.4}", mean_dice(case))) }
-                                @for region in &case.regions {
+                                @for region in case.regions.values() {
                                     td { (format!("{:.4}", region.measures.dice)) }
                                     td { (format!("{:.1}", region.measures.hd95_mm)) }
                                     td { (format_thousands(region.truth_voxels)) }

@@ -4,8 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::eval::ByRegion;
 use crate::pipeline::whole_case::WholeCase;
-use crate::volume::{CaseId, Dims, Modality, Region, label};
+use crate::volume::{CaseId, Dims, Modality, ModalitySet, Region, RegionSet, RunChannels, label};
 
 /// Bit of a pixel that lies in the true region.
 const TRUTH: u8 = 1 << 7;
@@ -77,7 +78,7 @@ impl Slice {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sketch {
     pub(super) case: CaseId,
-    slices: [[Slice; Plane::ALL.len()]; Region::COUNT],
+    slices: ByRegion<[Slice; Plane::ALL.len()]>,
 }
 
 impl Sketch {
@@ -86,11 +87,12 @@ impl Sketch {
     ///
     /// # Panics
     /// If there are not as many labels as voxels.
-    pub fn from_case(case: &WholeCase, segmentation: &[u8]) -> Option<Self> {
+    pub fn from_case(channels: RunChannels, case: &WholeCase, segmentation: &[u8]) -> Option<Self> {
         let truth = case.labels.as_deref()?;
         // A picture is not worth the end of an evaluation.
         let prediction = case.crop_labels(segmentation).ok()?;
-        let flair = case.modality_image(Modality::Flair);
+        let RunChannels { modalities, regions } = channels;
+        let flair = case.modality_image(shown_modality(modalities));
         let [along_x, along_y, along_z] = case.source.canonical_spacing_mm();
         let volume = SketchVolume {
             dims: case.brain.dims,
@@ -100,17 +102,22 @@ impl Sketch {
             truth,
             prediction: &prediction,
         };
-        let fullest = volume.fullest_slices();
-        let slices = Region::ALL.map(|region| {
+        let fullest = volume.fullest_slices(regions);
+        let slices = ByRegion::of_regions(regions, |region| {
             let at = fullest[region.index()];
             Plane::ALL.map(|plane| volume.cut_slice(region, plane, at[plane.normal_axis()]))
         });
         Some(Self { case: case.id.clone(), slices })
     }
 
-    pub(super) const fn of_region(&self, region: Region) -> &[Slice; Plane::ALL.len()] {
-        &self.slices[region.index()]
+    pub(super) fn of_region(&self, region: &str) -> Option<&[Slice; Plane::ALL.len()]> {
+        self.slices.get(region)
     }
+}
+
+/// Modality that slices show: FLAIR, or the last one where there is no FLAIR.
+pub(super) fn shown_modality(modalities: ModalitySet) -> Modality {
+    modalities.iter().last().unwrap_or(Modality::Flair)
 }
 
 /// Computes the z-scores that are black and white; background is 0 and left out.
@@ -174,23 +181,23 @@ impl SketchVolume<'_> {
 
     /// Index of the slice with most voxels, true or predicted, per region and memory axis; the
     /// middle where there are none.
-    fn fullest_slices(&self) -> [[usize; Plane::ALL.len()]; Region::COUNT] {
+    fn fullest_slices(&self, regions: RegionSet) -> Vec<[usize; Plane::ALL.len()]> {
         let axes = self.dims.0.map(|extent| vec![0usize; extent]);
-        let mut counts: [[Vec<usize>; 3]; Region::COUNT] = std::array::from_fn(|_| axes.clone());
+        let mut counts: Vec<[Vec<usize>; 3]> = vec![axes; regions.len()];
         for (offset, labels) in self.truth.iter().zip(self.prediction).enumerate() {
             let (&truth, &prediction) = labels;
             if truth | prediction == label::BACKGROUND {
                 continue;
             }
             let place = self.dims.zyx_from_offset(offset);
-            for region in Region::ALL {
+            for region in regions.iter() {
                 if region.contains(truth) || region.contains(prediction) {
                     let of_region = counts[region.index()].iter_mut().zip(place);
                     of_region.for_each(|(axis, at)| axis[at] += 1);
                 }
             }
         }
-        counts.map(|of_region| of_region.map(|along| index_of_largest(&along)))
+        counts.iter().map(|axes| axes.each_ref().map(|along| index_of_largest(along))).collect()
     }
 }
 
@@ -237,9 +244,13 @@ pub(super) mod tests {
 
     #[test]
     fn slices_go_through_the_region_and_lie_as_radiologists_read_them() {
-        let sketch =
-            Sketch::from_case(&test_case("a", [3, 1, 2]), &test_segmentation([3, 1, 4])).unwrap();
-        let [axial, coronal, sagittal] = sketch.of_region(Region::Wt);
+        let sketch = Sketch::from_case(
+            RunChannels::default(),
+            &test_case("a", [3, 1, 2]),
+            &test_segmentation([3, 1, 4]),
+        )
+        .unwrap();
+        let [axial, coronal, sagittal] = sketch.of_region("WT").unwrap();
         assert_eq!((axial.rows, axial.columns, axial.spacing_mm), (5, 6, [2.0, 1.0]));
         assert!(axial.is_true(1, 2) && !axial.is_true(1, 4));
         assert!(axial.is_predicted(1, 4) && !axial.is_predicted(1, 2));
@@ -249,13 +260,16 @@ pub(super) mod tests {
         assert_eq!((sagittal.rows, sagittal.columns, sagittal.spacing_mm), (4, 5, [3.0, 2.0]));
         assert!(sagittal.is_true(0, 1), "the fuller of two equals is the first");
         assert!(axial.flair_grey(0, 0) < 0.05 && axial.flair_grey(4, 5) > 0.95);
-        let [empty, ..] = sketch.of_region(Region::Et);
+        let [empty, ..] = sketch.of_region("ET").unwrap();
         assert!((0..5).all(|row| (0..6).all(|column| !empty.is_true(row, column))));
     }
 
     #[test]
     fn there_is_nothing_to_draw_without_a_truth() {
         let unlabelled = WholeCase { labels: None, ..test_case("a", [0; 3]) };
-        assert_eq!(Sketch::from_case(&unlabelled, &test_segmentation([0; 3])), None);
+        assert_eq!(
+            Sketch::from_case(RunChannels::default(), &unlabelled, &test_segmentation([0; 3])),
+            None
+        );
     }
 }

@@ -232,7 +232,7 @@ fn lock_cases(usable: &[ScannedCase], parts: &[Split]) -> Vec<LockedCase> {
     let locked = |(case, split): (&ScannedCase, &Split)| LockedCase {
         id: case.files.id.clone(),
         fingerprint: case.fingerprint,
-        meaning: Some(CaseMeaning::of_scheme(case.files.scheme).fingerprint()),
+        meaning: Some(CaseMeaning::new(case.files.scheme, case.files.channels).fingerprint()),
         split: *split,
     };
     labelled.into_iter().chain(unlabelled).map(locked).collect()
@@ -250,7 +250,7 @@ pub(super) fn is_as_locked(
     files: &CaseFiles,
     fingerprint: Fingerprint,
 ) -> bool {
-    let meaning = CaseMeaning::of_scheme(files.scheme).fingerprint();
+    let meaning = CaseMeaning::new(files.scheme, files.channels).fingerprint();
     locked.fingerprint == fingerprint && locked.meaning.is_none_or(|known| known == meaning)
 }
 

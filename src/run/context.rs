@@ -103,7 +103,11 @@ impl<'a> RunContext<'a> {
             }
             None => WholeCaseSource::Files(preprocess),
         };
-        let windows = WindowConfig { extent: run.crop.patch, sliding: run.evaluation.clone() };
+        let windows = WindowConfig {
+            channels: self.config.blueprint.run_channels(),
+            extent: run.crop.patch,
+            sliding: run.evaluation.clone(),
+        };
         let mut predictor = OneNetwork { network: learner.inference_network(), windows };
         let files = self.cohort.held_out.clone();
         let cases = WholeCases { files, source, part: Split::Validation };

@@ -141,6 +141,18 @@ impl Ensemble {
                 prepared.short_hex(16)
             )));
         }
+        let channels = first.config.run.data.channels;
+        let others = |member: &&ResolvedMember| member.config.run.data.channels != channels;
+        if let Some(other) = members.iter().find(others) {
+            return Err(Failure::Usage(format!(
+                "{}: its modalities and regions ({}) are not those of {} ({}); average runs of the \
+                 same data.modalities and data.regions",
+                other.run.display(),
+                other.config.run.data.channels,
+                first.run.display(),
+                channels
+            )));
+        }
         Ok(ResolvedEnsemble { members, mirrored: self.mirrored })
     }
 }
@@ -197,7 +209,8 @@ impl ResolvedEnsemble {
         // Another folder may be described otherwise, as the file beside it says.
         let is_described = folder.join(DESCRIPTION_FILE).is_file();
         let described = data.description.as_deref().filter(|_| !is_described);
-        Ok(discover_described_cases(folder, described, labels)?.with_masks(&data.foreground))
+        let found = discover_described_cases(folder, described, labels)?;
+        Ok(found.with_channels(data.channels, data.missing).with_masks(&data.foreground))
     }
 
     /// The settings of the first run: its cases, its cache, its device.
@@ -265,6 +278,7 @@ impl ResolvedEnsemble {
             let folder = member.folder.clone();
             let device = chosen.device.clone();
             let windows = WindowConfig {
+                channels: config.blueprint.run_channels(),
                 extent: config.run.crop.patch,
                 sliding: config.run.evaluation.clone(),
             };

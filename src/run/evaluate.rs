@@ -15,7 +15,7 @@ use crate::run::scored_cases::{ScoredCase, ScoredCaseFolder};
 use crate::run::{Failure, Session, prepare};
 use crate::run_folder::EvaluationScores;
 use crate::telemetry::catalog;
-use crate::volume::{CaseId, Region, Split};
+use crate::volume::{CaseId, Split};
 
 /// Way on after a stop.
 const KEPT: &str = "what was finished is kept";
@@ -76,8 +76,9 @@ pub fn score_each_case(
     session: &Session,
     on_score: &mut dyn FnMut(CaseAssessment) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    let regions = predictor.run_channels().regions;
     segment_each_case("evaluate", predictor, cases, session, |case, labels| {
-        on_score(assess::score_segmentation(case, labels, rules)?)
+        on_score(assess::score_segmentation(regions, case, labels, rules)?)
     })
 }
 
@@ -93,9 +94,10 @@ pub fn evaluate_cases(
 ) -> Result<Evaluation, Failure> {
     let ids = cases.case_ids();
     let part = cases.part;
+    let channels = predictor.run_channels();
     let mut scored = Vec::with_capacity(ids.len());
     segment_each_case("evaluate", predictor, cases, session, |case, labels| {
-        scored.push(ScoredCase::of_segmentation(case, labels, rules)?);
+        scored.push(ScoredCase::of_segmentation(channels, case, labels, rules)?);
         Ok(())
     })?;
     evaluation_of_cases(&ids, part, scored, rules, predictor.is_within_tissue())
@@ -115,11 +117,12 @@ pub(super) fn evaluate_remaining_cases(
     let rules = ScoringConfig::default();
     let ids = cases.case_ids();
     let part = cases.part;
+    let channels = predictor.run_channels();
     let mut scored = folder.read_cases(&ids)?;
     let left = cases.filter_by_id(|id| scored.iter().all(|one| one.case() != id));
     if !left.files.is_empty() {
         segment_each_case("evaluate", predictor, left, session, |case, labels| {
-            let one = ScoredCase::of_segmentation(case, labels, &rules)?;
+            let one = ScoredCase::of_segmentation(channels, case, labels, &rules)?;
             folder.keep_case(&one);
             scored.push(one);
             Ok(())
@@ -144,21 +147,18 @@ fn evaluation_of_cases(
     for ScoredCase { assessment, histogram, sketch } in scored {
         scores.push(assessment.score);
         lesions.extend(assessment.lesions);
-        search.add_case(histogram);
+        histogram.into_iter().for_each(|histogram| search.add_case(histogram));
         sketches.extend(sketch);
     }
     let network = CohortScore::new(ids, scores)?;
-    for region in Region::ALL {
-        let measures = network.region_summary(region);
-        let labels = [part.name(), region.name()];
+    for (region, measures) in network.summary_by_region().iter() {
+        let labels = [part.name(), region];
         catalog::TRAIN_DICE.with_labels(labels).set(measures.dice.mean);
         catalog::TRAIN_HD95.with_labels(labels).set(measures.hd95_mm.mean);
     }
-    let Some(flair_threshold) = search.best_threshold() else {
-        return Err(Failure::Usage("there is no case to evaluate; name at least one".into()));
-    };
+    let flair_threshold = search.best_threshold();
     let lesionwise = CohortLesions::of_cases(lesions);
-    let postprocess = rules.postprocess;
+    let postprocess = rules.postprocess.clone();
     let scores =
         EvaluationScores { network, flair_threshold, lesionwise, postprocess, within_tissue };
     Ok(Evaluation { scores, sketches })
@@ -173,7 +173,7 @@ pub fn tune_postprocess(
     cases: WholeCases,
     session: &Session,
 ) -> Result<TunedThresholds, Failure> {
-    let mut search = PostProcessSearch::default();
+    let mut search = PostProcessSearch::of_regions(predictor.run_channels().regions);
     segment_each_case("tune", predictor, cases, session, |case, labels| {
         let truth = assess::true_labels(case)?;
         search.add_case(&truth, &labels, case.file_grid().canonical_dims());

@@ -71,6 +71,12 @@ pub fn annotate_cases(
                 .into(),
         ));
     }
+    let regions = teacher.first_run_config().data.channels.regions;
+    if order.targets == Targets::Soft && !regions.is_brats() {
+        return Err(Failure::Usage(format!(
+            "--soft: probabilities are kept of ET, TC and WT, not of {regions}; label without --soft"
+        )));
+    }
     let (fetch, cases) = case_selection::fetch_for_labelling(teacher, cases, session)?;
     if let Some(folder) = order.nifti {
         fs::create_dir_all(folder)?;
@@ -131,8 +137,9 @@ impl PseudoLabeller<'_> {
             write_segmentation(&segmentation_file(folder, &case.id), case, &labels)?;
         }
         if case.labels.is_some() {
-            self.scores
-                .push(assess::score_segmentation(case, labels, &ScoringConfig::default())?.score);
+            let (regions, rules) =
+                (self.predictor.run_channels().regions, ScoringConfig::default());
+            self.scores.push(assess::score_segmentation(regions, case, labels, &rules)?.score);
         }
         Ok(())
     }
@@ -159,7 +166,11 @@ impl PseudoLabeller<'_> {
         let probabilities = probabilities.ok_or_else(|| stop_failure(session))?;
         let voxels = match self.order.targets {
             Targets::Hard => {
-                AnnotationVoxels::Hard(regions_to_labels::labels_from_probabilities(&probabilities))
+                let regions = self.predictor.run_channels().regions;
+                AnnotationVoxels::Hard(regions_to_labels::labels_from_probabilities(
+                    regions,
+                    &probabilities,
+                ))
             }
             Targets::Soft => AnnotationVoxels::Soft(region_shares(&probabilities)),
         };
@@ -184,10 +195,10 @@ fn mapped_case(store: &CaseStore, id: &CaseId) -> Result<Arc<MappedCase>, CaseEr
 
 /// Probabilities `[3, d, h, w]` as each voxel's, `[d, h, w]`, in 255ths.
 fn region_shares(probabilities: &[f32]) -> Vec<RegionProbabilities> {
-    let voxels = probabilities.len() / Region::COUNT;
+    let voxels = probabilities.len() / Region::BRATS.len();
     (0..voxels)
         .map(|voxel| {
-            Region::ALL
+            Region::BRATS
                 .map(|region| quantise_probability(probabilities[region.index() * voxels + voxel]))
         })
         .collect()
@@ -196,7 +207,7 @@ fn region_shares(probabilities: &[f32]) -> Vec<RegionProbabilities> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::most_likely_label;
+    use crate::volume::{RegionSet, most_likely_label};
 
     #[test]
     fn shares_of_a_voxel_are_its_regions_and_paint_the_labels_that_probabilities_do() {
@@ -206,6 +217,9 @@ mod tests {
         let found = region_shares(&probabilities);
         assert_eq!(found[0], [0, 10, 20].map(|place| quantise_probability(probabilities[place])));
         let painted: Vec<u8> = found.into_iter().map(most_likely_label).collect();
-        assert_eq!(painted, regions_to_labels::labels_from_probabilities(&probabilities));
+        assert_eq!(
+            painted,
+            regions_to_labels::labels_from_probabilities(RegionSet::BRATS, &probabilities)
+        );
     }
 }

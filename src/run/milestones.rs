@@ -1,19 +1,20 @@
 //! Way of a run from milestone to milestone: the ends of epochs, checkpoints, validations, and the
 //! end. Between two of them the trainer is alone.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::actor::StopState;
+use crate::eval::{Measures, Summary};
 use crate::nets::Learner;
 use crate::run::checkpoint_writer::CheckpointWriter;
 use crate::run::context::RunContext;
 use crate::run::evaluate::Evaluation;
 use crate::run::{Failure, prepare};
-use crate::run_folder::{Event, ValidationEvent, key_by_region};
+use crate::run_folder::{Event, ValidationEvent};
 use crate::telemetry::catalog::{self, RunState};
 use crate::train::feed::BatchFeed;
 use crate::train::{Trainer, TrainerConfig, TrainingProgress, checkpoint};
-use crate::volume::Region;
 
 /// Run between its first and its last step.
 pub(super) struct TrainingRun<'a> {
@@ -132,9 +133,13 @@ impl TrainingRun<'_> {
         };
         RunState::Training.publish_state();
         let network = &evaluation.scores.network;
-        let dice = Region::ALL.map(|region| network.region_summary(region).dice.mean);
-        let hd95_mm = Region::ALL.map(|region| network.region_summary(region).hd95_mm.mean);
-        let mean_dice = dice.iter().sum::<f64>() / dice.len() as f64;
+        let by_region = |mean: fn(&Measures<Summary>) -> f64| -> BTreeMap<String, f64> {
+            let summary = network.summary_by_region().iter();
+            summary.map(|(region, measures)| (region.to_owned(), mean(measures))).collect()
+        };
+        let dice = by_region(|measures| measures.dice.mean);
+        let hd95_mm = by_region(|measures| measures.hd95_mm.mean);
+        let mean_dice = dice.values().sum::<f64>() / dice.len() as f64;
         let epoch = step / self.steps_per_epoch;
         let run = self.context.directory.path();
         // Against a checkpoint that is lost nothing else would ever be the best.
@@ -146,8 +151,8 @@ impl TrainingRun<'_> {
             epoch,
             step,
             mean_dice,
-            dice: key_by_region(dice),
-            hd95_mm: key_by_region(hd95_mm),
+            dice,
+            hd95_mm,
             best,
             seconds: since.elapsed().as_secs_f64(),
         }))?;

@@ -11,7 +11,7 @@ use crate::eval::{PostProcess, Predictor, assess};
 use crate::pipeline::whole_case::{WholeCase, WholeCaseSource};
 use crate::run::evaluate::{process_each_case, stop_failure};
 use crate::run::{Failure, Session};
-use crate::volume::{CaseId, Region};
+use crate::volume::CaseId;
 
 /// A written prediction.
 #[derive(Debug, Serialize)]
@@ -20,8 +20,11 @@ pub struct Prediction {
     pub case: CaseId,
     /// The label file.
     pub file: PathBuf,
-    /// Voxels per region, ET, TC, WT.
-    pub voxels: [usize; Region::COUNT],
+    /// Voxels per region, in the order of [`Self::regions`].
+    pub voxels: Vec<usize>,
+    /// Names of the regions; left out where they are ET, TC and WT.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<&'static str>,
 }
 
 /// Preparation and post-processing of a prediction.
@@ -54,6 +57,9 @@ pub fn predict_cases(
     let source = WholeCaseSource::Files(options.preprocess.clone());
     let feed = source.start_topology(cases, &session.stop, &session.runtime)?;
     let mut place = 0;
+    let regions = predictor.run_channels().regions;
+    let region_names: Vec<&str> =
+        if regions.is_brats() { Vec::new() } else { regions.region_names().collect() };
     process_each_case("predict", names.len(), feed, session, |outcome| {
         let id = names[place].clone();
         place += 1;
@@ -66,12 +72,14 @@ pub fn predict_cases(
         };
         let segmentation = assess::segment_case(predictor, &case, &session.stop)?;
         let mut segmentation = segmentation.ok_or_else(|| stop_failure(session))?;
-        options.postprocess.apply_to(&mut segmentation, case.file_grid().canonical_dims());
-        let voxels = Region::ALL
+        options.postprocess.apply_to(regions, &mut segmentation, case.file_grid().canonical_dims());
+        let voxels = regions
+            .iter()
             .map(|region| segmentation.iter().filter(|label| region.contains(**label)).count());
         let file = segmentation_file(out, &id);
         write_segmentation(&file, &case, &segmentation)?;
-        written.push(Prediction { case: id.clone(), file, voxels });
+        let voxels = voxels.collect();
+        written.push(Prediction { case: id.clone(), file, voxels, regions: region_names.clone() });
         Ok(id)
     })?;
     Ok((written, failed))

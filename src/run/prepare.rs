@@ -204,7 +204,7 @@ pub fn quarantine_case(
 pub(super) fn lookup_current(store: &CaseStore, files: &CaseFiles) -> Option<Arc<MappedCase>> {
     let sources = stat_files(files).ok()?;
     let case = find_current_case(store, &CaseReader::default(), files, &sources).ok()??;
-    let meaning = CaseMeaning::of_scheme(files.scheme);
+    let meaning = CaseMeaning::new(files.scheme, files.channels);
     (case.description().meaning == meaning).then_some(case)
 }
 

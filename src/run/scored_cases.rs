@@ -11,15 +11,16 @@ use crate::eval::assess::{self, CaseAssessment, ScoringConfig};
 use crate::pipeline::whole_case::WholeCase;
 use crate::report::Sketch;
 use crate::run::Failure;
-use crate::volume::{CaseId, Modality};
+use crate::volume::{CaseId, Modality, Region, RunChannels};
 
 /// Scores of one case, and what its cohort's evaluation needs besides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ScoredCase {
     /// Scores region by region.
     pub(super) assessment: CaseAssessment,
-    /// Voxels for the search of the FLAIR threshold.
-    pub(super) histogram: CandidateHistogram,
+    /// Voxels for the search of the FLAIR threshold; absent of a run without FLAIR or WT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) histogram: Option<CandidateHistogram>,
     /// Slices for the overlays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sketch: Option<Sketch>,
@@ -31,19 +32,25 @@ impl ScoredCase {
     /// # Errors
     /// If the case has no labels.
     pub(super) fn of_segmentation(
+        channels: RunChannels,
         case: &WholeCase,
         labels: Vec<u8>,
         rules: &ScoringConfig,
     ) -> Result<Self, Failure> {
-        let sketch = Sketch::from_case(case, &labels);
-        let assessment = assess::score_segmentation(case, labels, rules)?;
+        let RunChannels { modalities, regions } = channels;
+        let sketch = Sketch::from_case(channels, case, &labels);
+        let assessment = assess::score_segmentation(regions, case, labels, rules)?;
         // A tissue voxel at exactly the mean passes for background: below any sane threshold.
         let flair = case.modality_image(Modality::Flair).iter();
         let flair = flair.map(|&z| (z != 0.0).then_some(z));
         let outside = case.outside.iter().map(|outside| outside.label);
         let truth: Vec<u8> = case.labels.iter().flatten().copied().chain(outside).collect();
         let air = case.outside.iter().map(|_| None);
-        let histogram = CandidateHistogram::of_case(case.id.clone(), flair.chain(air), &truth);
+        let whole = regions.find_region(Region::WT.name());
+        let whole = whole.filter(|_| modalities.contains(Modality::Flair));
+        let histogram = whole.map(|whole| {
+            CandidateHistogram::of_case(case.id.clone(), whole, flair.chain(air), &truth)
+        });
         Ok(Self { assessment, histogram, sketch })
     }
 
@@ -126,7 +133,8 @@ mod tests {
             resampled_from: None,
             scheme: LabelScheme::Brats2018,
         };
-        ScoredCase::of_segmentation(&case, labels(5), &ScoringConfig::default()).unwrap()
+        let channels = RunChannels::default();
+        ScoredCase::of_segmentation(channels, &case, labels(5), &ScoringConfig::default()).unwrap()
     }
 
     #[test]

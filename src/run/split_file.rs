@@ -233,7 +233,7 @@ mod tests {
     use super::*;
     use crate::base::{CaseError, Reason, fs};
     use crate::brats::{ChosenScheme, DatasetDescription, Layout, NameSchemes, SchemeReason};
-    use crate::volume::{LabelScheme, PatientId};
+    use crate::volume::{LabelScheme, PatientId, RunChannels};
 
     fn read(text: &str, fold: Option<&str>) -> Result<SplitFile, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -256,10 +256,12 @@ mod tests {
             mask: None,
             stack: None,
             scheme: LabelScheme::Brats2018,
+            channels: RunChannels::default(),
             max_voxels: 1 << 20,
             grade: None,
         };
         Dataset {
+            incomplete: Vec::new(),
             layout: Layout::new("brats2018"),
             layout_reason: String::new(),
             description: DatasetDescription::default(),

@@ -18,6 +18,7 @@ use crate::run_folder::{Event, ExcludedCase, ResumedEvent, StartedEvent};
 use crate::telemetry::catalog;
 use crate::train::feed::BatchFeed;
 use crate::train::{SkipQueue, Trainer, TrainerContext, TrainingProgress};
+use crate::volume::LabelScheme;
 
 /// Result of the training loop.
 pub(super) struct TrainingOutcome {
@@ -39,6 +40,7 @@ pub(super) struct TrainingOutcome {
 /// Trains from the run's progress to its end; a stop on request leaves a checkpoint first.
 pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, Failure> {
     let run = &context.config.run;
+    let channels = context.config.blueprint.run_channels();
     let session = context.session;
     let cohort = &context.cohort;
     let plan = pseudo_labels::sample_plan(run, Arc::clone(&cohort.train), cohort.annotated);
@@ -65,9 +67,12 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
     };
     let (batches, running) = loader::start_loader(parts, &session.stop, &session.runtime)?;
     let watched = session.board.watch_within(&running, run.drill.health_limits());
-    let mut feed = BatchFeed::new(batches, learner.device().clone(), run.precision)?;
+    let mut feed =
+        BatchFeed::new(batches, learner.device().clone(), channels.modalities, run.precision)?;
     let task = session.progress.begin_task("train", "steps", steps);
     let trainer = Trainer::new(TrainerContext {
+        regions: channels.regions,
+        has_ignored: run.data.labels.is_some_and(LabelScheme::has_ignored),
         loss: &run.loss,
         config: &run.train,
         steps_per_epoch,

@@ -63,7 +63,12 @@ fn read_run_weights(run: &Path, which: CheckpointChoice) -> Result<RunWeights, F
     let (folder, step) = which.find_in_run(run)?;
     let weights = config.blueprint.load_weights(&folder)?;
     let name = config.blueprint.name();
-    let bytes = exchange::to_bytes(&weights, name, &config.blueprint.settings())?;
+    let bytes = exchange::to_bytes(
+        &weights,
+        name,
+        config.blueprint.run_channels(),
+        &config.blueprint.settings(),
+    )?;
     Ok(RunWeights { name, step, weights, bytes })
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use smart_default::SmartDefault;
 
 use crate::base::SampleKey;
-use crate::volume::{CaseId, Region};
+use crate::volume::CaseId;
 
 /// Event, and its time in seconds since the Unix epoch: one line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -221,11 +221,6 @@ pub struct FinishedEvent {
     pub state: String,
     /// The cause, if it failed.
     pub cause: Option<String>,
-}
-
-/// Keys one value per region by the region's name.
-pub fn key_by_region(values: [f64; Region::COUNT]) -> BTreeMap<String, f64> {
-    Region::ALL.map(|region| region.name().to_owned()).into_iter().zip(values).collect()
 }
 
 fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {

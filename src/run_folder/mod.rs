@@ -36,7 +36,7 @@ pub use directory::RunDirectory;
 pub use environment::Environment;
 pub use event::{
     CheckpointEvent, EpochEvent, Event, FinishedEvent, ResumedEvent, SkippedEvent, StartedEvent,
-    StepRecord, Timestamped, ValidationEvent, key_by_region,
+    StepRecord, Timestamped, ValidationEvent,
 };
 pub use event_log::{EventLog, read_skipped_samples};
 pub use journal::{Journal, JournalPosition};

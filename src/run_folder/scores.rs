@@ -14,8 +14,10 @@ use crate::run_folder::{CASES, SUMMARY};
 pub struct EvaluationScores {
     /// Per region and case.
     pub network: CohortScore,
-    /// The best single threshold on FLAIR for WT, chosen on these very cases.
-    pub flair_threshold: ThresholdBaseline,
+    /// The best single threshold on FLAIR for WT, chosen on these very cases; absent of a run without
+    /// either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flair_threshold: Option<ThresholdBaseline>,
     /// The same lesion by lesion, where asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lesionwise: Option<CohortLesions>,

@@ -1,7 +1,7 @@
 "use strict";
-const PERIOD = 2000, KEPT = 600, REGIONS = ["ET", "TC", "WT"];
+const PERIOD = 2000, KEPT = 600, OF_BRATS = ["ET", "TC", "WT"];
 const $ = (id) => document.getElementById(id);
-let before = null, paused = false, losses = [];
+let before = null, paused = false, losses = [], regions = [];
 
 /** Prometheus' text as a list of {name, labels, value}. */
 function parse(text) {
@@ -63,11 +63,12 @@ function show(now, topology, at) {
   const verdicts = alive.map((one) => one.verdict && one.verdict.sentence).filter(Boolean);
   $("verdict").textContent = verdicts.join(" · ");
 
+  showRegions(regionsOf(now));
   const loss = one(now, "train_loss", { split: "train", part: "total" });
   const step = one(now, "train_step");
   const last = losses[losses.length - 1];
   if (loss !== undefined && Number.isFinite(loss) && (!last || last.step !== step)) {
-    const dice = Object.fromEntries(REGIONS.map((region) => [region, one(now, "train_soft_dice_ratio", { region })]));
+    const dice = Object.fromEntries(regions.map((region) => [region, one(now, "train_soft_dice_ratio", { region })]));
     losses.push({ step, loss, dice });
   }
   losses = losses.slice(-KEPT);
@@ -76,7 +77,7 @@ function show(now, topology, at) {
     tile("Step", figure(step, 0), `epoch ${figure(one(now, "train_epoch"), 0)} of ${figure(one(now, "train_epochs_planned"), 0)}`),
     tile("Time left", duration(one(now, "train_eta_seconds")), ""),
     tile("Loss", figure(loss, 4), `learning rate ${(one(now, "train_learning_rate") ?? NaN).toExponential(2)}`),
-    ...REGIONS.map((region) => {
+    ...regions.map((region) => {
       const dice = now.find((s) => s.name === "train_dice_ratio" && s.labels.region === region);
       return tile(`Dice ${region}`, figure(dice && dice.value, 4), dice ? "last evaluation" : "not evaluated yet");
     }),
@@ -103,11 +104,41 @@ function draw() {
   const values = losses.map((point) => point.loss);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   $("loss").querySelector("path").setAttribute("d", path(values, low, high));
-  for (const region of REGIONS) {
+  for (const region of regions) {
     const dice = losses.map((point) => point.dice[region]).filter(Number.isFinite);
-    $("soft-dice").querySelector(`.${region.toLowerCase()}`).setAttribute("d", path(dice, 0, 1));
+    $("soft-dice").querySelector(`.${colourOf(region)}`).setAttribute("d", path(dice, 0, 1));
   }
   $("loss-range").textContent = `${low.toFixed(4)} to ${high.toFixed(4)}, steps ${losses[0].step} to ${losses[losses.length - 1].step}`;
+}
+
+/** Names of the run's regions, as its metrics have them; those of BraTS before there are any. */
+function regionsOf(series) {
+  const named = series.filter((s) => ["train_soft_dice_ratio", "train_dice_ratio"].includes(s.name));
+  const names = [...new Set(named.map((s) => s.labels.region))].sort();
+  return names.length ? names : OF_BRATS;
+}
+
+/** Class of a region's colour: ET, TC and WT have their own, the others follow by name. */
+function colourOf(region) {
+  if (OF_BRATS.includes(region)) return region.toLowerCase();
+  return `r${regions.filter((name) => !OF_BRATS.includes(name)).indexOf(region) + 1}`;
+}
+
+/** Makes the legend and a line of each region, where they are not the ones that are there. */
+function showRegions(names) {
+  if (names.join() === regions.join()) return;
+  regions = names;
+  $("soft-dice-key").replaceChildren(...regions.map((region) => {
+    const key = Object.assign(document.createElement("span"), { className: "soft key" });
+    key.append(Object.assign(document.createElement("i"), { className: colourOf(region) }), region);
+    return key;
+  }));
+  $("soft-dice").replaceChildren(...regions.map((region) => {
+    const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+    line.setAttribute("class", colourOf(region));
+    line.setAttribute("d", "");
+    return line;
+  }));
 }
 
 /** The actors of a topology, and its consumer by the name that people have for it. */

@@ -12,8 +12,8 @@ use crate::buffers::PooledBuffer;
 use crate::nets::{Precision, convert_images};
 use crate::pipeline::Batch;
 use crate::telemetry::catalog;
-use crate::train::region_targets;
-use crate::volume::{CERTAIN, CaseId, Modality, Region, Split, Targets};
+use crate::train::{RegionTargets, counted_voxels, region_targets};
+use crate::volume::{CERTAIN, CaseId, Modality, ModalitySet, Region, RegionSet, Split, Targets};
 
 /// Batch on the device, or in transfer.
 pub struct DeviceBatch {
@@ -42,11 +42,15 @@ pub enum BatchTargets {
 }
 
 impl BatchTargets {
-    /// Converts to region targets `[b, 3, d, h, w]`, 0 to 1.
-    pub fn into_regions(self) -> Tensor<5> {
+    /// Converts to targets of the run's regions; with `has_ignored` the labels may say which voxels do
+    /// not count.
+    pub fn into_regions(self, regions: RegionSet, has_ignored: bool) -> RegionTargets {
         match self {
-            Self::Labels(labels) => region_targets(labels),
-            Self::Shares(shares) => shares.float() / f32::from(CERTAIN),
+            Self::Labels(labels) => RegionTargets {
+                counted: has_ignored.then(|| counted_voxels(labels.clone())),
+                members: region_targets(regions, labels),
+            },
+            Self::Shares(shares) => (shares.float() / f32::from(CERTAIN)).into(),
         }
     }
 }
@@ -68,14 +72,20 @@ pub struct BatchFeed {
 }
 
 impl BatchFeed {
-    /// Starts the transfer of `batches` to `device`, widened to `precision` there.
+    /// Starts the transfer of `batches` to `device`: the run's modalities, widened to `precision` there.
     ///
     /// # Errors
     /// If the system refuses the thread.
-    pub fn new(batches: Feed<Batch>, device: Device, precision: Precision) -> Result<Self, Fault> {
+    pub fn new(
+        batches: Feed<Batch>,
+        device: Device,
+        modalities: ModalitySet,
+        precision: Precision,
+    ) -> Result<Self, Fault> {
         let split = Split::Train.name();
-        let batches = batches
-            .map_on_thread("upload", move |batch| upload_batch(batch, &device, precision))?;
+        let batches = batches.map_on_thread("upload", move |batch| {
+            upload_batch(batch, &device, modalities, precision)
+        })?;
         Ok(Self {
             batches,
             starved: Duration::ZERO,
@@ -101,8 +111,13 @@ impl BatchFeed {
     }
 }
 
-/// Sends a batch to the device without waiting.
-pub fn upload_batch(batch: Batch, device: &Device, precision: Precision) -> DeviceBatch {
+/// Sends a batch to the device without waiting; of the lanes of its voxels the modalities are kept.
+pub fn upload_batch(
+    batch: Batch,
+    device: &Device,
+    modalities: ModalitySet,
+    precision: Precision,
+) -> DeviceBatch {
     let size = batch.keys.len();
     let [depth, height, width] = batch.dims.0;
     let known = |narrow, wide| if device.supports_dtype(narrow) { narrow } else { wide };
@@ -116,7 +131,7 @@ pub fn upload_batch(batch: Batch, device: &Device, precision: Precision) -> Devi
             BatchTargets::Labels(Tensor::<4, Int>::from_data(labels, whole).cast(DType::I32))
         }
         Targets::Soft => {
-            let shape = [size, depth, height, width, Region::COUNT];
+            let shape = [size, depth, height, width, Region::BRATS.len()];
             let shares = TensorData::from_bytes(share_memory(batch.labels), shape, DType::U8);
             let by_voxel = Tensor::<5, Int>::from_data(shares, whole);
             BatchTargets::Shares(by_voxel.permute([0, 4, 1, 2, 3]).cast(DType::I32))
@@ -126,7 +141,10 @@ pub fn upload_batch(batch: Batch, device: &Device, precision: Precision) -> Devi
         number: batch.number,
         next_sample: batch.next_sample,
         images: convert_images(
-            Tensor::<5>::from_data(images, (device, known(DType::F16, DType::F32))),
+            select_modalities(
+                Tensor::<5>::from_data(images, (device, known(DType::F16, DType::F32))),
+                modalities,
+            ),
             precision.dtype(),
         ),
         truth,
@@ -134,6 +152,15 @@ pub fn upload_batch(batch: Batch, device: &Device, precision: Precision) -> Devi
         cases: batch.provenance.into_iter().map(|one| one.case).collect(),
         starved: Duration::ZERO,
     }
+}
+
+/// RunChannels `[b, c, d, h, w]` of some modalities out of those of all.
+fn select_modalities(images: Tensor<5>, modalities: ModalitySet) -> Tensor<5> {
+    if modalities.is_all() {
+        return images;
+    }
+    let channels = modalities.iter().map(|modality| images.clone().narrow(1, modality.index(), 1));
+    Tensor::cat(channels.collect(), 1)
 }
 
 /// Wraps the batch's buffer without a copy; it goes back to the loader when the backend drops it.
@@ -168,8 +195,9 @@ mod tests {
     }
 
     fn regions(labels: Vec<u8>, targets: Targets) -> Vec<f32> {
-        let batch = upload_batch(batch(labels, targets), &Device::flex(), Precision::F32);
-        let regions = batch.truth.into_regions();
+        let batch =
+            upload_batch(batch(labels, targets), &Device::flex(), ModalitySet::ALL, Precision::F32);
+        let regions = batch.truth.into_regions(RegionSet::BRATS, false).members;
         assert_eq!(regions.dims(), [2, 3, 1, 2, 3]);
         regions.into_data().try_to_vec().unwrap()
     }

@@ -13,7 +13,7 @@ use smart_default::SmartDefault;
 #[cfg(feature = "cuda")]
 use crate::nets::cuda;
 use crate::nets::{Output, mean_pool};
-use crate::volume::{Region, label};
+use crate::volume::{RegionSet, label};
 
 /// Variant of the paper's loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
@@ -33,6 +33,53 @@ pub struct LossConfig {
     pub region_sum: bool,
 }
 
+/// Targets of a batch: region membership `[b, k, d, h, w]`, 0 to 1, and the voxels that count.
+#[derive(Debug, Clone)]
+pub struct RegionTargets {
+    /// Membership of the regions.
+    pub members: Tensor<5>,
+    /// Weight of each voxel, `[b, 1, d, h, w]`: 0 where the truth is ignored; absent where all count.
+    pub counted: Option<Tensor<5>>,
+}
+
+impl From<Tensor<5>> for RegionTargets {
+    /// Targets that count in every voxel.
+    fn from(members: Tensor<5>) -> Self {
+        Self { members, counted: None }
+    }
+}
+
+impl RegionTargets {
+    /// Averages down to the grid of a coarser output; of voxels that do not count none is averaged.
+    fn downsample_to(&self, map: &Tensor<5>) -> Self {
+        let Self { mut members, counted } = self.clone();
+        let side = map.dims()[2];
+        let Some(mut counted) = counted else {
+            while members.dims()[2] > side {
+                members = mean_pool(members);
+            }
+            return members.into();
+        };
+        let shape = members.dims();
+        members = members * counted.clone().expand(shape);
+        while members.dims()[2] > side {
+            members = mean_pool(members);
+            counted = mean_pool(counted);
+        }
+        let shape = members.dims();
+        members = members / counted.clone().clamp_min(SMALLEST_WEIGHT).expand(shape);
+        Self { members, counted: Some(counted) }
+    }
+}
+
+/// Voxels of a batch that count, `[b, 1, d, h, w]`: 0 where canonical labels `[b, d, h, w]` are ignored.
+pub fn counted_voxels(labels: Tensor<4, Int>) -> Tensor<5> {
+    labels.equal_elem(label::IGNORE).bool_not().float().unsqueeze_dim::<5>(1)
+}
+
+/// Divisor where no voxel counts.
+const SMALLEST_WEIGHT: f64 = 1e-6;
+
 /// Loss and its parts: one value each unless said otherwise, still on the device. Only `total` has
 /// a gradient; the parts may be kept and read later without keeping the graph.
 #[derive(Debug)]
@@ -43,32 +90,32 @@ pub struct LossParts {
     pub dice: Tensor<1>,
     /// Cross-entropy at full resolution.
     pub bce: Tensor<1>,
-    /// Soft Dice per region at full resolution, in the order of [`Region::ALL`], `[3]`.
+    /// Soft Dice per region at full resolution, in the order of the run's regions, `[k]`.
     pub regions: Tensor<1>,
     /// Weighted auxiliary losses by name.
     pub aux_losses: Vec<(&'static str, Tensor<1>)>,
 }
 
-/// Region membership `[b, 3, d, h, w]` (0 or 1) of canonical labels `[b, d, h, w]`, on their device.
-pub fn region_targets(labels: Tensor<4, Int>) -> Tensor<5> {
-    let channels = Region::ALL.map(|region| {
-        let members = [label::NCR, label::ED, label::ET, label::RC].into_iter();
-        let masks = members.filter(|&canonical| region.contains(canonical));
-        let mask: Option<Tensor<4, Bool>> = masks
-            .map(|canonical| labels.clone().equal_elem(canonical))
+/// Region membership `[b, k, d, h, w]` (0 or 1) of canonical labels `[b, d, h, w]`, on their device.
+pub fn region_targets(regions: RegionSet, labels: Tensor<4, Int>) -> Tensor<5> {
+    let channels = regions.iter().map(|region| {
+        let members = region.labels().iter();
+        let mask: Option<Tensor<4, Bool>> = members
+            .map(|canonical| labels.clone().equal_elem(*canonical))
             .reduce(|mask, other| mask.bool_or(other));
         mask.expect("every region has a label").float().unsqueeze_dim::<5>(1)
     });
-    Tensor::cat(channels.into(), 1)
+    Tensor::cat(channels.collect(), 1)
 }
 
 impl LossConfig {
-    /// Computes the loss of a training pass against targets `[b, 3, d, h, w]`, which may be soft.
-    pub fn total_loss(&self, output: Output, targets: Tensor<5>) -> LossParts {
+    /// Computes the loss of a training pass against targets, which may be soft.
+    pub fn total_loss(&self, output: Output, targets: impl Into<RegionTargets>) -> LossParts {
+        let targets = targets.into();
         let full = self.region_loss(output.logits, targets.clone());
         let mut total = full.total * output.weight;
         for coarser in output.deep_supervision {
-            let coarse = downsample_to(&coarser.logits, targets.clone());
+            let coarse = targets.downsample_to(&coarser.logits);
             total = total + self.region_loss(coarser.logits, coarse).total * coarser.weight;
         }
         let mut aux_losses = Vec::with_capacity(output.aux_losses.len());
@@ -80,15 +127,17 @@ impl LossConfig {
     }
 
     /// Computes Dice and cross-entropy of region logits against targets of the same shape.
-    pub fn region_loss(&self, logits: Tensor<5>, targets: Tensor<5>) -> LossParts {
+    pub fn region_loss(&self, logits: Tensor<5>, targets: impl Into<RegionTargets>) -> LossParts {
+        let targets = targets.into();
         #[cfg(feature = "cuda")]
-        if cuda::scores_regions(&logits) {
-            return self.region_loss_on_cuda(logits, targets);
+        if targets.counted.is_none() && cuda::scores_regions(&logits) {
+            return self.region_loss_on_cuda(logits, targets.members);
         }
-        let scores = self.soft_dice(sigmoid(logits.clone()), targets.clone()); // [b or 1, 3]
+        let scores = self.soft_dice(sigmoid(logits.clone()), &targets); // [b or 1, k]
         let dice = scores.clone().mean().neg() + 1.0;
         let bce = self.cross_entropy(logits, targets);
-        let regions = scores.detach().mean_dim(0).reshape([Region::COUNT]);
+        let [_, k] = scores.dims();
+        let regions = scores.detach().mean_dim(0).reshape([k]);
         LossParts {
             total: dice.clone() + bce.clone(),
             dice: dice.detach(),
@@ -112,36 +161,42 @@ impl LossConfig {
         LossParts { total, dice, bce, regions, aux_losses: Vec::new() }
     }
 
-    /// Soft Dice `2 sum(p g) / (sum(p^2) + sum(g^2))` of each region, `[1, 3]` or per sample `[b,
-    /// 3]`.
-    fn soft_dice(&self, probabilities: Tensor<5>, targets: Tensor<5>) -> Tensor<2> {
+    /// Soft Dice `2 sum(p g) / (sum(p^2) + sum(g^2))` of each region, `[1, k]` or per sample `[b,
+    /// k]`.
+    fn soft_dice(&self, probabilities: Tensor<5>, targets: &RegionTargets) -> Tensor<2> {
         let [b, k, d, h, w] = probabilities.dims();
+        let counted = targets.counted.as_ref().map(|own| own.clone().expand([b, k, d, h, w]));
         let sum = |volume: Tensor<5>| {
+            let volume = match &counted {
+                Some(counted) => volume * counted.clone(),
+                None => volume,
+            };
             let per_sample: Tensor<2> =
                 volume.reshape([b, k, d * h * w]).sum_dim(2).reshape([b, k]);
             if self.per_sample { per_sample } else { per_sample.sum_dim(0) }
         };
-        let overlap = sum(probabilities.clone() * targets.clone());
-        let sizes = sum(probabilities.square()) + sum(targets.square());
+        let members = targets.members.clone();
+        let overlap = sum(probabilities.clone() * members.clone());
+        let sizes = sum(probabilities.square()) + sum(members.square());
         (overlap * 2.0 + self.numerator_epsilon) / (sizes + self.denominator_epsilon)
     }
 
     /// Binary cross-entropy of logits, in the form that neither overflows nor cancels at either
     /// end: `max(x, 0) - x g + ln(1 + e^-|x|)`.
-    fn cross_entropy(&self, logits: Tensor<5>, targets: Tensor<5>) -> Tensor<1> {
+    fn cross_entropy(&self, logits: Tensor<5>, targets: RegionTargets) -> Tensor<1> {
+        let shape = logits.dims();
+        let regions = shape[1];
         let tail = logits.clone().abs().neg().exp().log1p();
-        let mean = (relu(logits.clone()) - logits * targets + tail).mean();
-        if self.region_sum { mean * Region::COUNT as f64 } else { mean }
+        let entropy = relu(logits.clone()) - logits * targets.members + tail;
+        let mean = match targets.counted {
+            None => entropy.mean(),
+            Some(counted) => {
+                let weights = counted.expand(shape);
+                (entropy * weights.clone()).sum() / weights.sum().clamp_min(SMALLEST_WEIGHT)
+            }
+        };
+        if self.region_sum { mean * regions as f64 } else { mean }
     }
-}
-
-/// Averages targets down to the grid of a coarser output.
-fn downsample_to(map: &Tensor<5>, targets: Tensor<5>) -> Tensor<5> {
-    let mut coarse = targets;
-    while coarse.dims()[2] > map.dims()[2] {
-        coarse = mean_pool(coarse);
-    }
-    coarse
 }
 
 #[cfg(test)]
@@ -150,6 +205,7 @@ mod tests {
 
     use super::*;
     use crate::nets::{AuxLoss, SideOutput};
+    use crate::volume::Region;
 
     fn constant(value: f32, shape: [usize; 5]) -> Tensor<5> {
         Tensor::full(shape, value, &Device::flex())
@@ -165,8 +221,9 @@ mod tests {
         let device = Device::flex();
         let data = TensorData::new(labels.clone(), [1, 2, 2, 2]);
         let on_device = Tensor::<4, Int>::from_data(data, (&device, DType::U8));
-        let targets: Vec<f32> = region_targets(on_device).into_data().try_to_vec().unwrap();
-        for region in Region::ALL {
+        let targets: Vec<f32> =
+            region_targets(RegionSet::BRATS, on_device).into_data().try_to_vec().unwrap();
+        for region in Region::BRATS {
             for (place, &canonical) in labels.iter().enumerate() {
                 let expected = f32::from(u8::from(region.contains(canonical)));
                 assert_eq!(targets[region.index() * 8 + place], expected, "{region} {canonical}");
@@ -191,7 +248,8 @@ mod tests {
     #[test]
     fn cross_entropy_keeps_its_small_values() {
         let shape = [1, 3, 1, 1, 1];
-        let parts = LossConfig::default().region_loss(constant(-16.0, shape), constant(0.0, shape));
+        let none = constant(0.0, shape);
+        let parts = LossConfig::default().region_loss(constant(-16.0, shape), none);
         let exact = (-16.0f64).exp().ln_1p();
         assert!((f64::from(read(&parts.bce)) / exact - 1.0).abs() < 1e-5);
     }
@@ -218,5 +276,60 @@ mod tests {
         let parts = config.total_loss(output, targets);
         assert!((read(&parts.total) - (0.4 * alone + 0.2 * side + 0.5)).abs() < 1e-6);
         assert_eq!(parts.aux_losses[0].0, "kl");
+    }
+
+    /// What lies under ignored voxels changes neither the loss nor a gradient, and the rest costs what it
+    /// costs alone.
+    #[test]
+    fn ignored_voxels_cost_nothing_at_any_resolution() {
+        let config = LossConfig::default();
+        let device = Device::flex();
+        let labels: Vec<u8> = (0..64u32).map(|place| (place * 7 % 4) as u8).collect();
+        let ignored = |place: usize| place / 16 >= 2;
+        let total = |under: u8, logit: f32, is_masked: bool| {
+            let own = |(place, label): (usize, &u8)| if ignored(place) { under } else { *label };
+            let labels: Vec<u8> = labels.iter().enumerate().map(own).collect();
+            let labels = TensorData::new(labels, [1, 4, 4, 4]);
+            let labels = Tensor::<4, Int>::from_data(labels, (&device, DType::U8)).cast(DType::I32);
+            let counted = is_masked.then(|| counted_voxels(labels.clone()));
+            let members = region_targets(RegionSet::BRATS, labels);
+            let value =
+                |place: usize| if ignored(place % 64) { logit } else { place as f32 / 99.0 };
+            let logits =
+                TensorData::new((0..192).map(value).collect::<Vec<f32>>(), [1, 3, 4, 4, 4]);
+            let logits = Tensor::<5>::from_data(logits, &device);
+            let coarse = mean_pool(logits.clone());
+            let output = Output {
+                deep_supervision: vec![SideOutput { logits: coarse, weight: 0.5 }],
+                ..Output::of_logits(logits)
+            };
+            read(&config.total_loss(output, RegionTargets { members, counted }).total)
+        };
+        let masked = total(label::IGNORE, 0.3, true);
+        assert_eq!(masked, total(label::IGNORE, -9.0, true));
+        assert_ne!(masked, total(label::IGNORE, 0.3, false));
+        let half = {
+            let labels = TensorData::new(labels[..32].to_vec(), [1, 2, 4, 4]);
+            let labels = Tensor::<4, Int>::from_data(labels, (&device, DType::U8)).cast(DType::I32);
+            let value = |place: usize| (place / 32 * 64 + place % 32) as f32 / 99.0;
+            let logits = TensorData::new((0..96).map(value).collect::<Vec<f32>>(), [1, 3, 2, 4, 4]);
+            let logits = Tensor::<5>::from_data(logits, &device);
+            let output = Output {
+                deep_supervision: vec![SideOutput {
+                    logits: mean_pool(logits.clone()),
+                    weight: 0.5,
+                }],
+                ..Output::of_logits(logits)
+            };
+            let members = region_targets(RegionSet::BRATS, labels);
+            read(&config.total_loss(output, members).total)
+        };
+        assert!((masked - half).abs() < 1e-5, "{masked} {half}");
+        let everything = RegionTargets {
+            members: constant(0.0, [1, 3, 2, 2, 2]),
+            counted: Some(constant(0.0, [1, 1, 2, 2, 2])),
+        };
+        let parts = config.region_loss(constant(0.5, [1, 3, 2, 2, 2]), everything);
+        assert!(read(&parts.total).is_finite() && read(&parts.bce) == 0.0);
     }
 }

@@ -14,7 +14,7 @@ mod step_metrics;
 mod trainer;
 mod training_progress;
 
-pub use loss::{LossConfig, LossParts, region_targets};
+pub use loss::{LossConfig, LossParts, RegionTargets, counted_voxels, region_targets};
 pub use plateau::Plateau;
 pub use schedule::{Schedule, SchedulePosition};
 pub use settings::{CheckpointConfig, NonFinitePolicy, TrainerConfig, ValidationConfig};

@@ -17,13 +17,17 @@ use crate::train::step_metrics::StepMetrics;
 use crate::train::{
     LossConfig, LossParts, SchedulePosition, SkipQueue, TrainerConfig, TrainingProgress,
 };
-use crate::volume::Region;
+use crate::volume::RegionSet;
 
 /// Interval at which an artificially slow step checks whether the run is to stop.
 const STOP_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Context of the training loop: settings, journal, progress and stop.
 pub struct TrainerContext<'a> {
+    /// Regions of the network's output.
+    pub regions: RegionSet,
+    /// True if some voxels of the labels may count in no loss.
+    pub has_ignored: bool,
     /// Loss settings.
     pub loss: &'a LossConfig,
     /// Trainer settings.
@@ -120,6 +124,7 @@ impl<'a> Trainer<'a> {
         done: u64,
     ) -> Option<PendingStep> {
         let config = self.context.config;
+        let regions = self.context.regions;
         let steps_per_epoch = self.context.steps_per_epoch;
         let moment = SchedulePosition { step: done, total: self.total_steps(), steps_per_epoch };
         let learning_rate = config.learning_rate_at(moment, &progress.plateau);
@@ -137,7 +142,8 @@ impl<'a> Trainer<'a> {
             }
             (next_batch, next_sample) = (batch.number + 1, batch.next_sample);
             let output = learner.forward(batch.images, batch.number);
-            let parts = self.context.loss.total_loss(output, batch.truth.into_regions());
+            let targets = batch.truth.into_regions(regions, self.context.has_ignored);
+            let parts = self.context.loss.total_loss(output, targets);
             sums = Some(BatchSums::add_batch(sums, &parts));
             learner.accumulate_gradients(parts.total);
             record.starved_seconds += batch.starved.as_secs_f64();
@@ -145,7 +151,7 @@ impl<'a> Trainer<'a> {
             record.cases.extend(batch.cases);
         }
         let update = learner.optimiser_step(learning_rate);
-        let figures = sums?.into_mean(config.accumulate, update.gradient_norm);
+        let figures = sums?.into_mean(config.accumulate, update.gradient_norm, regions);
         Some(PendingStep { figures, record, next_batch, next_sample, started })
     }
 
@@ -212,7 +218,7 @@ impl<'a> Trainer<'a> {
 }
 
 /// Metrics summed over the batches of a step, on the device: total loss, Dice loss, cross-entropy
-/// (`[1]` each), soft Dice by region (`[3]`), auxiliary losses (`[1]` each).
+/// (`[1]` each), soft Dice by region (`[k]`), auxiliary losses (`[1]` each).
 struct BatchSums {
     sums: Vec<Tensor<1>>,
     aux_names: Vec<&'static str>,
@@ -232,16 +238,17 @@ impl BatchSums {
     }
 
     /// Starts the read-back of the means over `batches`.
-    fn into_mean(self, batches: u64, gradient_norm: Tensor<1>) -> StepReadback {
+    fn into_mean(self, batches: u64, gradient_norm: Tensor<1>, regions: RegionSet) -> StepReadback {
         let mean = |sum: Tensor<1>| if batches == 1 { sum } else { sum / batches as f64 };
         let values = [gradient_norm].into_iter().chain(self.sums.into_iter().map(mean));
         let transaction = values.fold(Transaction::default(), Transaction::register);
-        StepReadback { transaction, aux_names: self.aux_names }
+        StepReadback { regions, transaction, aux_names: self.aux_names }
     }
 }
 
 /// Metrics of a step in read-back: gradient norm, then the means in the order of [`BatchSums`].
 struct StepReadback {
+    regions: RegionSet,
     transaction: Transaction,
     aux_names: Vec<&'static str>,
 }
@@ -258,7 +265,8 @@ impl StepReadback {
         let mut next = || values.next().unwrap_or(f64::NAN);
         [record.gradient_norm, record.loss, record.dice_loss, record.bce] =
             [next(), next(), next(), next()];
-        record.soft_dice = Region::ALL.map(|region| (region.name().to_owned(), next())).into();
+        let soft_dice = self.regions.region_names().map(|region| (region.to_owned(), next()));
+        record.soft_dice = soft_dice.collect();
         record.aux_losses = self.aux_names.into_iter().map(str::to_owned).zip(values).collect();
         Ok(())
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Domain, Fingerprint, KeyedRng, SampleKey};
-use crate::volume::{Affine, Dims, LabelScheme, Modality, Voxels};
+use crate::volume::{Affine, Dims, LabelScheme, Modality, RunChannels, Voxels};
 
 /// Longest case id in bytes: with an extension, a process id and a number it still fits a file name.
 pub const MAX_CASE_ID_BYTES: usize = 200;
@@ -142,6 +142,8 @@ pub struct Case {
     pub mask: Option<Vec<u8>>,
     /// Meaning of the label values in the source file.
     pub scheme: LabelScheme,
+    /// Modalities that the case has, and regions that it is indexed by; other images are 0.
+    pub channels: RunChannels,
     /// Fingerprint of the compressed bytes of all files, modalities first.
     pub fingerprint: Fingerprint,
     /// Compressed bytes read.

@@ -1,232 +1,105 @@
-//! Labels and regions: the only place that knows what a label value means.
-//!
-//! Files disagree (4 or 3 for enhancing tumour, MSD numbers oedema 1), so a [`LabelScheme`] maps a
-//! file's values to canonical labels when it is read and back when a prediction is written. Between
-//! the two there are canonical labels only.
+//! Evaluated regions: named sets of tissues, which may overlap.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
-/// Canonical label values, those of BraTS 2023 and later.
-pub mod label {
-    /// Healthy tissue and air.
-    pub const BACKGROUND: u8 = 0;
-    /// Necrotic, cystic and non-enhancing tumour core.
-    pub const NCR: u8 = 1;
-    /// Peritumoural oedema.
-    pub const ED: u8 = 2;
-    /// Enhancing tumour.
-    pub const ET: u8 = 3;
-    /// Resection cavity (BraTS 2024); in no region.
-    pub const RC: u8 = 4;
-}
+use crate::volume::label;
 
-/// An evaluated tumour region. They overlap: ET ⊆ TC ⊆ WT.
-#[derive(strum::Display, strum::IntoStaticStr)]
-#[strum(serialize_all = "UPPERCASE")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Region {
-    /// Enhancing tumour.
-    Et,
-    /// Tumour core: enhancing, necrotic and non-enhancing.
-    Tc,
-    /// Whole tumour: core and oedema.
-    Wt,
+/// An evaluated region: a handle, cheap to copy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Region(&'static RegionEntry);
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RegionEntry {
+    pub(super) name: &'static str,
+    pub(super) index: usize,
+    /// Canonical labels in the region, ascending.
+    pub(super) labels: &'static [u8],
+    /// Canonical label that a voxel of the region has where no region inside it is.
+    pub(super) painted: u8,
+    /// Canonical label of a voxel that leaves the region.
+    pub(super) beyond: u8,
 }
 
 impl Region {
-    /// Number of regions: the channels of every network's output.
-    pub const COUNT: usize = 3;
+    /// Enhancing tumour.
+    pub const ET: Self = Self(&BRATS_ENTRIES[0]);
+    /// Tumour core: enhancing, necrotic and non-enhancing.
+    pub const TC: Self = Self(&BRATS_ENTRIES[1]);
+    /// Whole tumour: core and oedema.
+    pub const WT: Self = Self(&BRATS_ENTRIES[2]);
+    /// Regions of [`RegionSet::BRATS`], ET ⊆ TC ⊆ WT.
+    pub const BRATS: [Self; 3] = [Self::ET, Self::TC, Self::WT];
 
-    /// Channel order of networks, tables and files.
-    pub const ALL: [Self; Self::COUNT] = [Self::Et, Self::Tc, Self::Wt];
-
-    /// Channel of this region.
-    pub const fn index(self) -> usize {
-        self as usize
+    pub(super) fn leak(entry: RegionEntry) -> Self {
+        Self(Box::leak(Box::new(entry)))
     }
 
-    /// The field's abbreviation.
-    pub fn name(self) -> &'static str {
-        self.into()
+    /// Channel of this region in its set.
+    pub const fn index(self) -> usize {
+        self.0.index
+    }
+
+    /// The name in tables, files and metrics.
+    pub const fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// Canonical labels in the region, ascending.
+    pub const fn labels(self) -> &'static [u8] {
+        self.0.labels
     }
 
     /// True if a canonical label lies in the region.
     pub const fn contains(self, canonical: u8) -> bool {
-        match self {
-            Self::Et => canonical == label::ET,
-            Self::Tc => canonical == label::ET || canonical == label::NCR,
-            Self::Wt => canonical == label::ET || canonical == label::NCR || canonical == label::ED,
-        }
+        contains_label(self.0.labels, canonical)
     }
 
-    /// Canonical label of a voxel from its membership `[ET, TC, WT]`: an inner region overrides an
-    /// outer one, and survives outside it.
-    pub const fn label_from_regions(member: [bool; Self::COUNT]) -> u8 {
-        match member {
-            [true, _, _] => label::ET,
-            [false, true, _] => label::NCR,
-            [false, false, true] => label::ED,
-            [false, false, false] => label::BACKGROUND,
-        }
+    /// Canonical label of a voxel of the region where no region inside it is.
+    pub const fn label_painted(self) -> u8 {
+        self.0.painted
+    }
+
+    /// Canonical label of a voxel that is dropped from the region: that of the smallest region around
+    /// it, or the background's.
+    pub const fn label_beyond(self) -> u8 {
+        self.0.beyond
     }
 }
 
-/// Meaning of a dataset's label values; `docs/labels.md` has the table.
-#[derive(strum::EnumString, strum::Display, strum::IntoStaticStr)]
-#[strum(serialize_all = "lowercase",
-    parse_err_ty = String, parse_err_fn = unknown_scheme)]
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum LabelScheme {
-    /// BraTS 2018 to 2021: 1 NCR/NET, 2 ED, 4 ET (Baid et al. 2021, arXiv:2107.02314).
-    Brats2018,
-    /// BraTS 2023, PED among them: 1 NCR, 2 ED, 3 ET (synapse.org/brats2023; for PED Kazerooni et
-    /// al. 2023, arXiv:2305.17033).
-    Brats2023,
-    /// BraTS 2024 GLI, after treatment: as 2023, and 4 is the resection cavity (de Verdier et al.
-    /// 2024, arXiv:2405.18368).
-    Brats2024,
-    /// Medical Segmentation Decathlon, Task01: 1 ED, 2 NCR, 3 ET (Antonelli et al. 2022,
-    /// arXiv:2106.05735; the values are in the task's `dataset.json`).
-    Msd,
-    /// BraTS 2024 PED: 1 ET, 2 non-enhancing tumour, 3 cystic component, 4 ED (Kazerooni et al.
-    /// 2024, arXiv:2404.15009).
-    #[strum(serialize = "brats2024-ped")]
-    #[serde(rename = "brats2024-ped")]
-    Brats2024Ped,
-}
-
-impl LabelScheme {
-    /// All schemes; the index is the code in a case file's header.
-    pub const ALL: [Self; 5] =
-        [Self::Brats2018, Self::Brats2023, Self::Brats2024, Self::Msd, Self::Brats2024Ped];
-
-    /// `(value in the file, canonical label)`, without the background, which is 0 in all.
-    pub const fn label_pairs(self) -> &'static [(u8, u8)] {
-        match self {
-            Self::Brats2018 => &[(1, label::NCR), (2, label::ED), (4, label::ET)],
-            Self::Brats2023 => &[(1, label::NCR), (2, label::ED), (3, label::ET)],
-            Self::Brats2024 => &[(1, label::NCR), (2, label::ED), (3, label::ET), (4, label::RC)],
-            Self::Msd => &[(1, label::ED), (2, label::NCR), (3, label::ET)],
-            // Regions know one tissue of the core beside ET; the first value is what is written.
-            Self::Brats2024Ped => {
-                &[(2, label::NCR), (1, label::ET), (3, label::NCR), (4, label::ED)]
-            }
-        }
-    }
-
-    /// The file's values in rising order, the background's 0 first.
-    pub fn file_values(self) -> Vec<u8> {
-        let mut values: Vec<u8> = self.label_pairs().iter().map(|(file, _)| *file).collect();
-        values.push(0);
-        values.sort_unstable();
-        values
-    }
-
-    /// True if the scheme defines every one of a file's values.
-    pub fn defines_all(self, values: impl IntoIterator<Item = i64>) -> bool {
-        values
-            .into_iter()
-            .all(|value| u8::try_from(value).is_ok_and(|value| self.to_canonical(value).is_some()))
-    }
-
-    /// The name in configurations and on the command line.
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
-
-    /// Code in a case file.
-    pub const fn code(self) -> u8 {
-        self as u8
-    }
-
-    /// The scheme of a code.
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(code)).copied()
-    }
-
-    /// The canonical label of a file's value; `None` where the scheme does not define it.
-    pub fn to_canonical(self, value: u8) -> Option<u8> {
-        if value == 0 {
-            return Some(label::BACKGROUND);
-        }
-        self.label_pairs().iter().find(|(file, _)| *file == value).map(|(_, canonical)| *canonical)
-    }
-
-    /// The file's value of a canonical label; the background where the scheme has none.
-    pub fn to_file(self, canonical: u8) -> u8 {
-        let pair = self.label_pairs().iter().find(|(_, own)| *own == canonical);
-        pair.map_or(0, |(file, _)| *file)
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.0.name)
     }
 }
 
-fn unknown_scheme(text: &str) -> String {
-    let known = LabelScheme::ALL.map(LabelScheme::name).join(", ");
-    format!("`{text}` is no label scheme; write one of {known}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_scheme_round_trips_its_own_values_and_refuses_others() {
-        for scheme in LabelScheme::ALL {
-            assert_eq!(LabelScheme::from_code(scheme.code()), Some(scheme));
-            assert_eq!(scheme.name().parse(), Ok(scheme));
-            assert_eq!(serde_json::to_value(scheme).unwrap(), scheme.name());
-            assert_eq!(scheme.to_string(), scheme.name());
-            for &(file, canonical) in scheme.label_pairs() {
-                assert_eq!(scheme.to_canonical(file), Some(canonical));
-                // The cystic component of PED 2024 is written as its non-enhancing tumour.
-                let is_cyst = scheme == LabelScheme::Brats2024Ped && file == 3;
-                assert_eq!(scheme.to_file(canonical), if is_cyst { 2 } else { file });
-                assert_eq!(scheme.to_canonical(scheme.to_file(canonical)), Some(canonical));
-            }
-            assert_eq!(scheme.to_canonical(5), None);
-            assert!(scheme.defines_all(scheme.file_values().into_iter().map(i64::from)));
-            assert!(!scheme.defines_all([0, 5]) && !scheme.defines_all([-1]));
-        }
-        assert_eq!(LabelScheme::Brats2018.to_canonical(3), None);
-    }
-
-    /// File values in each region, as the releases' papers have them.
-    #[test]
-    fn every_scheme_puts_its_values_into_the_regions_of_its_release() {
-        let expected: [(LabelScheme, [&[u8]; Region::COUNT]); 5] = [
-            (LabelScheme::Brats2018, [&[4], &[1, 4], &[1, 2, 4]]),
-            (LabelScheme::Brats2023, [&[3], &[1, 3], &[1, 2, 3]]),
-            (LabelScheme::Brats2024, [&[3], &[1, 3], &[1, 2, 3]]),
-            (LabelScheme::Msd, [&[3], &[2, 3], &[1, 2, 3]]),
-            (LabelScheme::Brats2024Ped, [&[1], &[1, 2, 3], &[1, 2, 3, 4]]),
-        ];
-        assert_eq!(expected.map(|(scheme, _)| scheme), LabelScheme::ALL);
-        for (scheme, regions) in expected {
-            for (region, wanted) in Region::ALL.into_iter().zip(regions) {
-                let inside = |value: &u8| {
-                    scheme.to_canonical(*value).is_some_and(|label| region.contains(label))
-                };
-                let found: Vec<u8> = scheme.file_values().into_iter().filter(inside).collect();
-                assert_eq!(found, wanted, "{scheme} {region}");
-            }
-        }
-    }
-
-    #[test]
-    fn painting_the_regions_of_a_label_gives_the_label() {
-        for canonical in [label::BACKGROUND, label::NCR, label::ED, label::ET] {
-            let member = Region::ALL.map(|region| region.contains(canonical));
-            assert_eq!(Region::label_from_regions(member), canonical);
-        }
-        assert_eq!(
-            Region::label_from_regions([true, false, false]),
-            label::ET,
-            "ET outside TC survives"
-        );
-        assert!(Region::ALL.iter().all(|region| !region.contains(label::RC)));
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:?}", self.0.name, self.0.labels)
     }
 }
+
+const fn contains_label(labels: &[u8], canonical: u8) -> bool {
+    let mut place = 0;
+    while place < labels.len() {
+        if labels[place] == canonical {
+            return true;
+        }
+        place += 1;
+    }
+    false
+}
+
+const fn brats_entry(
+    name: &'static str,
+    index: usize,
+    labels: &'static [u8],
+    [painted, beyond]: [u8; 2],
+) -> RegionEntry {
+    RegionEntry { name, index, labels, painted, beyond }
+}
+
+static BRATS_ENTRIES: [RegionEntry; 3] = [
+    brats_entry("ET", 0, &[label::ET], [label::ET, label::NCR]),
+    brats_entry("TC", 1, &[label::NCR, label::ET], [label::NCR, label::ED]),
+    brats_entry("WT", 2, &[label::NCR, label::ED, label::ET], [label::ED, label::BACKGROUND]),
+];

@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::volume::Region;
+use crate::volume::{Region, RegionSet};
 
 /// Probability 1 of a region, as targets store it.
 pub const CERTAIN: u8 = u8::MAX;
 
-/// Region probabilities of one voxel in 255ths, in the order of [`Region::ALL`].
-pub type RegionProbabilities = [u8; Region::COUNT];
+/// Region probabilities of one voxel in 255ths, in the order of [`Region::BRATS`].
+pub type RegionProbabilities = [u8; Region::BRATS.len()];
 
 /// Storage of a voxel's target.
 #[derive(strum::IntoStaticStr)]
@@ -48,12 +48,14 @@ pub fn quantise_probability(probability: f32) -> u8 {
 
 /// Probabilities 0 or 1 of the regions of a label.
 pub fn probabilities_of_label(canonical: u8) -> RegionProbabilities {
-    Region::ALL.map(|region| if region.contains(canonical) { CERTAIN } else { 0 })
+    Region::BRATS.map(|region| if region.contains(canonical) { CERTAIN } else { 0 })
 }
 
 /// Label of a voxel from the regions whose probability exceeds 0.5.
 pub fn most_likely_label(shares: RegionProbabilities) -> u8 {
-    Region::label_from_regions(shares.map(|share| share > CERTAIN / 2))
+    let inside = Region::BRATS
+        .map(|region| u8::from(shares[region.index()] > CERTAIN / 2) << region.index());
+    RegionSet::BRATS.label_of_membership(inside.into_iter().fold(0, |all, bit| all | bit))
 }
 
 #[cfg(test)]

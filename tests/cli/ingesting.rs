@@ -71,10 +71,14 @@ fn the_same_files_under_another_meaning_of_their_labels_are_built_again() {
     };
     assert_eq!(ingest(""), [2, 0]);
     assert_eq!(ingest(""), [0, 2]);
-    // 4 is enhancing tumour to the one and the resection cavity to the other.
+    // 4 is enhancing tumour to the one and oedema to the other.
+    assert_eq!(ingest("--labels brats2024-ped"), [2, 0]);
+    assert_eq!(ingest("--labels brats2024-ped"), [0, 2]);
+    assert_eq!(ingest(""), [2, 0]);
+    // Cases with a region more, the resection cavity, lie beside the others.
     assert_eq!(ingest("--labels brats2024"), [2, 0]);
     assert_eq!(ingest("--labels brats2024"), [0, 2]);
-    assert_eq!(ingest(""), [2, 0]);
+    assert_eq!(ingest(""), [0, 2]);
 }
 
 #[test]

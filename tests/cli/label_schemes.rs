@@ -44,8 +44,8 @@ fn cycling(most: usize) -> impl Fn(usize) -> u8 {
 }
 
 /// Voxels of each region among stored values, as a scheme has them.
-fn region_sizes(values: &[u8], scheme: LabelScheme) -> [usize; Region::COUNT] {
-    Region::ALL.map(|region| {
+fn region_sizes(values: &[u8], scheme: LabelScheme) -> [usize; Region::BRATS.len()] {
+    Region::BRATS.map(|region| {
         let inside =
             |value: &&u8| scheme.to_canonical(**value).is_some_and(|label| region.contains(label));
         values.iter().filter(inside).count()
@@ -111,7 +111,7 @@ fn names_with_two_meanings_are_refused_until_one_is_asked_for() {
             let stored = read_labels_only(&file, LabelScheme::Brats2023).unwrap().labels;
             let wanted = region_sizes(&stored, scheme.parse().unwrap());
             let held = case.labels().unwrap();
-            let found = Region::ALL
+            let found = Region::BRATS
                 .map(|region| held.iter().filter(|label| region.contains(**label)).count());
             assert_eq!(found, wanted, "{scheme} {name}");
             assert_eq!(case.label_scheme().name(), scheme);
@@ -141,7 +141,7 @@ fn a_resection_cavity_is_named_and_in_no_region_when_asked_for() {
     assert_eq!(schemes(&score), [("brats2024", "values"), ("brats2024", "truth")]);
     let stored = read_labels_only(&file, LabelScheme::Brats2024).unwrap().labels;
     let wanted = region_sizes(&stored, LabelScheme::Brats2024);
-    for (region, voxels) in Region::ALL.into_iter().zip(wanted) {
+    for (region, voxels) in Region::BRATS.into_iter().zip(wanted) {
         let truth = &score["cases"][0]["regions"][region.name()]["truth_voxels"];
         assert_eq!(truth, voxels, "{region}");
     }
@@ -259,7 +259,8 @@ fn the_documentation_has_every_value_of_every_scheme_with_its_regions() {
     let mut expected = BTreeSet::new();
     for scheme in LabelScheme::ALL {
         for &(value, canonical) in scheme.label_pairs() {
-            let inside = Region::ALL.into_iter().filter(|region| region.contains(canonical));
+            let regions = scheme.default_regions().iter();
+            let inside = regions.filter(|region| region.contains(canonical));
             let mut regions = inside.map(Region::name).collect::<Vec<_>>().join(" ");
             if regions.is_empty() {
                 regions = "none".to_owned();
@@ -302,7 +303,7 @@ fn a_run_scores_and_writes_labels_as_it_was_trained() {
         let first = &done["predictions"][0];
         let file = desk.path(first["file"].as_str().unwrap());
         let labels = read_labels_only(&file, scheme).unwrap().labels;
-        let sizes = Region::ALL
+        let sizes = Region::BRATS
             .map(|region| labels.iter().filter(|label| region.contains(**label)).count());
         assert_eq!(first["voxels"], serde_json::json!(sizes), "{options}");
         written.insert(std::fs::read(&file).unwrap());

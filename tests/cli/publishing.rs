@@ -45,7 +45,7 @@ struct FaultyCall {
 fn faults_of(kind: &str) -> &'static [&'static str] {
     match kind {
         "write" => &["kill", "enospc", "tear", "short", "eio"],
-        "create" | "mkdir" | "rename" => &["kill", "enospc", "eio"],
+        "create" | "mkdir" | "rename" | "fsync" => &["kill", "enospc", "eio"],
         "open" | "map" => &["eio", "enospc"],
         _ => &["kill", "eio"],
     }

@@ -39,6 +39,8 @@ SHORT = {
 }
 HELD = ["launches", "synchronisations", "layout_copies", "uploads", "downloads", "uploaded_bytes", "window_launches",
         "window_layout_copies", "peak_bytes", "largest_allocation", "kernels", "out_of_memory"]
+# Candidates of the few kernels that are CubeCL's depend on how long the tuner has waited for them.
+SLACK = {"kernels": 4}
 REGISTERS, SHARED_BYTES = 65536, {"80": 166912, "90": 232448, "100": 232448, "120": 101376}
 
 
@@ -63,6 +65,9 @@ class Run:
         tell(f"WRONG: {text}")
         self.wrong.append(text)
 
+    def patch(self):
+        return 32 if self.options.short else 128
+
     def lead(self, network, precision):
         """bench-step of one network on the stand-in; its record."""
         record = os.path.join(self.folder, f"record-{self.options.kernels}-{network}-{precision}" + ("-short" if self.options.short else ""))
@@ -74,7 +79,7 @@ class Run:
                        "STANDIN_RECORD": record}
         if self.options.memory_mib:
             environment["STANDIN_MEMORY_MIB"] = str(self.options.memory_mib)
-        patch = 32 if self.options.short else 128
+        patch = self.patch()
         words = [self.options.binary, "bench-step", "--model", network, "--device", "cuda", "--precision", precision,
                  "--patch", str(patch), "--batch", str(BATCH[network]), "--warmup", "1", "--steps", "3", "--json", "--set", f"kernels={self.options.kernels}"]
         if self.options.short:
@@ -111,7 +116,8 @@ class Run:
                 self.problem(f"{name}: {path} takes {shared} and {result['shared_bytes']} bytes of shared memory")
 
     def figures_of(self, name, record, results):
-        figures = record.figures()
+        # Images go over in f16, four modalities.
+        figures = record.figures(BATCH[name.split()[0]] * 4 * self.patch() ** 3 * 2)
         known = [results.get((path, architecture_of(path))) for path in
                  (os.path.join(self.sources, f"{source}.cu") for source in record.sources())]
         known = [one for one in known if one]
@@ -168,7 +174,7 @@ class Run:
         held = committed.setdefault(part, {})
         for name, measured in figures.items():
             for field in HELD if name in held else []:
-                if measured[field] > held[name][field]:
+                if measured[field] > held[name][field] + SLACK.get(field, 0):
                     self.problem(f"{name}: {field} is {measured[field]}, it was {held[name][field]}")
         if self.options.bless and not self.wrong:
             held.update(figures)
@@ -196,7 +202,7 @@ def main():
     parser.add_argument("--short", action="store_true", help="small networks")
     parser.add_argument("--networks", default=",".join(BATCH))
     parser.add_argument("--precisions", default="f32,bf16")
-    parser.add_argument("--kernels", choices=("cubecl", "own"), default="cubecl", help="of convolutions, norms, pooling and up-sampling")
+    parser.add_argument("--kernels", choices=("own", "cubecl"), default="own")
     parser.add_argument("--architecture", type=int, default=90)
     parser.add_argument("--memory-mib", type=int, help="of the card, otherwise than the architecture's")
     parser.add_argument("--kept", action="store_true", help="take the records of the last run where they are there")

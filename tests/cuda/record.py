@@ -54,11 +54,11 @@ class Record:
                 most[source] = (max(most[source][0], int(shared)), max(most[source][1], x * y * z))
         return dict(most)
 
-    def uploads(self):
-        """Places of the uploads of images: the largest there are."""
+    def uploads(self, image_bytes=None):
+        """Places of the uploads of images: of so many bytes, or the largest there are."""
         sizes = [(at, int(rest)) for at, (letter, rest) in enumerate(self.events) if letter == "u"]
-        largest = max((size for _, size in sizes), default=0)
-        return [at for at, size in sizes if size == largest]
+        wanted = image_bytes or max((size for _, size in sizes), default=0)
+        return [at for at, size in sizes if size == wanted]
 
     def count(self, begin, end):
         """Calls by kind, and launches by kernel, between two places."""
@@ -71,9 +71,9 @@ class Record:
                 sent[letter] += int(rest.split()[0])
         return calls, launches, sent
 
-    def figures(self):
+    def figures(self, image_bytes=None):
         """What the table has of one network in one precision."""
-        uploads = self.uploads()
+        uploads = self.uploads(image_bytes)
         if len(uploads) != 9:
             raise ValueError(f"{len(uploads)} uploads of images, of 9: was bench-step given --warmup 1 --steps 3?")
         # First, one ahead of the clock, three under it, passes, inference.

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Runs the CUDA path on the CPU: kernels by the emulator, behind the stand-in for a driver.
 
-  tests/cuda/run.py BINARY [--short] [--seeds 0,1,2] [--check] [--seconds S]
+  tests/cuda/run.py BINARY [--kernels own|cubecl] [--short] [--seeds 0,1,2] [--check] [--seconds S]
 
 BINARY is a gliaflow built with --features cuda. First `check-device --tiles`: each operation at sizes of more than one
-tile, compared with the CPU, once for each kernel that the tuner can be led to (FORCED below) and each schedule. Then small
+tile, compared with the CPU, in each schedule, and of CubeCL's kernels once for each that the tuner can be led to (FORCED
+below). Then small
 networks are trained for some steps on the same batch on both devices, and their losses compared, step by step.
 --check looks at each access of each kernel as well (bounds and races), and is slower. Libraries of kernels are kept under
 target/cuda-emulator by hash, so that a second run compiles only what is new. Ends with 1 if anything differs.
@@ -121,7 +122,7 @@ class Run:
 
     def training(self, network, precision):
         side, steps, settings = NETWORKS[network]
-        steps = min(steps, 3) if self.options.short else steps
+        steps = min(steps, 5) if self.options.short else steps
         words = ["bench-step", "--model", network, "--precision", precision, "--patch", str(side), "--batch", "1", "--warmup", "0",
                  "--steps", str(max(1, steps - 1)), "--set", "model.settings={" + ",".join(settings) + "}", "--set", f"kernels={self.options.kernels}"]
         name, begun = f"{network} in {precision}", time.monotonic()
@@ -154,7 +155,8 @@ class Run:
         tell(f"{name}: {sum(launches.values())} launches a step, of them {passes}")
         if measurements:
             self.problem(f"{name}: kernels were timed in the step whose launches are counted")
-        if self.options.kernels == "own" and passes != OWN_PASSES[network]:
+        # In few steps, uploads do not yet lie between the same launches.
+        if self.options.kernels == "own" and not self.options.short and passes != OWN_PASSES[network]:
             self.problem(f"{name}: it takes {OWN_PASSES[network]}")
         strange = [kernel for kernel in launches if "conv" in kernel and (self.options.kernels == "own")]
         if strange:
@@ -176,13 +178,13 @@ class Run:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binary")
-    parser.add_argument("--short", action="store_true", help="one schedule, kernels as tuned, three steps")
+    parser.add_argument("--short", action="store_true", help="one schedule, kernels as tuned, five steps")
     parser.add_argument("--seeds", default="0,1,2", help="schedules of the emulator")
     parser.add_argument("--forced", default=",".join(FORCED), help="kernels, by a text in their name or kind; empty for as tuned")
     parser.add_argument("--no-operations", action="store_true", help="training alone")
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--small-operations", action="store_true", help="check-device --tiny in place of --tiles")
-    parser.add_argument("--kernels", choices=("cubecl", "own"), default="cubecl", help="of convolutions, norms, pooling and up-sampling")
+    parser.add_argument("--kernels", choices=("own", "cubecl"), default="own")
     parser.add_argument("--architecture", type=int, default=90)
     parser.add_argument("--check", action="store_true", help="bounds and races")
     parser.add_argument("--show", action="store_true", help="all that check-device says")
@@ -191,7 +193,9 @@ def main():
     options.binary = os.path.abspath(options.binary)
     options.seeds = [int(seed) for seed in options.seeds.split(",")][: 1 if options.short else None]
     options.networks = [one for one in options.networks.split(",") if one]
-    options.forced = [] if options.no_operations else [""] if options.short else options.forced.split(",")
+    # With own kernels there is nothing that a tuner could be led to.
+    as_tuned = options.short or options.kernels == "own"
+    options.forced = [] if options.no_operations else [""] if as_tuned else options.forced.split(",")
     return Run(options).run()
 
 

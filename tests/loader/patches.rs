@@ -14,7 +14,7 @@ use gliaflow::cache::{
 use gliaflow::pipeline::augment::Augment;
 use gliaflow::pipeline::{CaseHandle, Crop, CropConfig, DrawnSample, Sample};
 use gliaflow::quality::QualityPolicy;
-use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, SourceGrid, Voxels};
+use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, RunChannels, SourceGrid, Voxels};
 use half::f16;
 
 use super::reference::{Cut, Reference, tolerance};
@@ -46,6 +46,7 @@ pub(super) fn case_of(phantom: &PhantomCase) -> Case {
         labels: Some(phantom.labels.clone()),
         mask: None,
         scheme: LabelScheme::Brats2018,
+        channels: RunChannels::default(),
         fingerprint: Fingerprint([1; 16]),
         bytes_read: 0,
     }
@@ -213,6 +214,7 @@ fn scaled_negative_constant_and_empty_modalities_are_scored_like_any_other() {
         labels: Some(labels.clone()),
         mask: None,
         scheme: LabelScheme::Brats2023,
+        channels: RunChannels::default(),
         fingerprint: Fingerprint([2; 16]),
         bytes_read: 0,
     };

@@ -5,7 +5,7 @@ use gliaflow::brats::read_volume;
 use gliaflow::pipeline::{
     Batch, CaseHandle, Crop, DrawnSample, ReplayedSample, replay_sample, write_sample_arrays,
 };
-use gliaflow::volume::{Dims, LabelScheme, Region, Targets};
+use gliaflow::volume::{Dims, LabelScheme, Region, RunChannels, Targets};
 use half::f16;
 
 use super::reference::Reference;
@@ -32,9 +32,14 @@ fn the_files_hold_what_the_batch_held_and_the_record_what_was_drawn() {
         let out = tempfile::tempdir().unwrap();
         for (batch, place) in batches.iter().zip([1, 0]) {
             let sample = drawn(&setting, batch, place);
-            let done =
-                replay_sample(&sample, setting.augment.background, Targets::Hard, out.path())
-                    .unwrap();
+            let done = replay_sample(
+                &sample,
+                RunChannels::default(),
+                setting.augment.background,
+                Targets::Hard,
+                out.path(),
+            )
+            .unwrap();
             assert_eq!((done.key, done.dims), (batch.keys[place], setting.crop.patch));
             assert_eq!(done.drawn, batch.provenance[place].drawn);
             let voxels = batch.dims.voxel_count();
@@ -54,7 +59,14 @@ fn the_files_hold_what_the_batch_held_and_the_record_what_was_drawn() {
             assert!(record["drawn"]["rotation"].is_array(), "{record}");
 
             let background = setting.augment.background;
-            let done = write_sample_arrays(&sample, background, Targets::Hard, out.path()).unwrap();
+            let done = write_sample_arrays(
+                &sample,
+                RunChannels::default(),
+                background,
+                Targets::Hard,
+                out.path(),
+            )
+            .unwrap();
             let [images, targets] = [0, 1].map(|file| std::fs::read(&done.files[file]).unwrap());
             for (bytes, header) in [
                 (&images, "{'descr': '<f2', 'fortran_order': False, 'shape': (4, 10, 12, 14), }"),
@@ -68,7 +80,7 @@ fn the_files_hold_what_the_batch_held_and_the_record_what_was_drawn() {
             let held = batch.images[from..from + 4 * voxels].iter();
             assert!(held.flat_map(|value| value.to_le_bytes()).eq(images[128..].iter().copied()));
             let held = &batch.labels[place * voxels..(place + 1) * voxels];
-            let inside = Region::ALL.iter().flat_map(|region| {
+            let inside = Region::BRATS.iter().flat_map(|region| {
                 held.iter().map(|label| u8::from(region.contains(*label)) * 255)
             });
             assert!(inside.eq(targets[128..].iter().copied()));
@@ -99,9 +111,14 @@ fn a_mirrored_patch_lies_over_the_voxels_that_it_was_cut_from() {
         for batch in setting.take(watch, "cache", 0, 4) {
             let sample = drawn(&setting, &batch, 0);
             let out = tempfile::tempdir().unwrap();
-            let done =
-                replay_sample(&sample, setting.augment.background, Targets::Hard, out.path())
-                    .unwrap();
+            let done = replay_sample(
+                &sample,
+                RunChannels::default(),
+                setting.augment.background,
+                Targets::Hard,
+                out.path(),
+            )
+            .unwrap();
             turned += usize::from(done.drawn.mirroring.contains(&true));
             let made = phantom(&done.case);
             let reference = Reference::of_phantom(&made);

@@ -39,7 +39,7 @@ fn drawn_labels(case: &Arc<MappedCase>, share: f64) -> Vec<u8> {
 /// With which probability a draw of a region, then of one of its voxels, has this label.
 fn probability(case: &MappedCase, label: u8) -> f64 {
     let labels = case.labels().unwrap();
-    let present = Region::ALL.map(|region| case.foreground(region).voxels);
+    let present = Region::BRATS.map(|region| case.foreground(region).voxels);
     let present: Vec<&[u32]> = present.into_iter().filter(|voxels| !voxels.is_empty()).collect();
     let share = |voxels: &[u32]| {
         let hits = voxels.iter().filter(|place| labels[**place as usize] == label).count();
@@ -72,7 +72,7 @@ fn a_patch_cut_around_a_tumour_voxel_holds_it_in_the_middle_unless_the_border_is
         for index in 0..500 {
             cutter.cut(index, |sample| {
                 let labels = &sample.patch.labels;
-                let tumour = |place: usize| Region::Wt.contains(labels[place]);
+                let tumour = |place: usize| Region::WT.contains(labels[place]);
                 assert!((0..labels.len()).any(tumour), "patch {index} missed the tumour");
                 let at_border = (0..3).any(|axis| {
                     let corner = sample.provenance.corner[axis];
@@ -95,11 +95,11 @@ fn a_patch_cut_around_a_tumour_voxel_holds_it_in_the_middle_unless_the_border_is
 fn half_of_the_patches_are_on_tumour_and_the_rest_are_even() {
     let (_folder, case) = mapped(&case_of(&phantom(true)));
     let labels = case.labels().unwrap();
-    let tumour = labels.iter().filter(|label| Region::Wt.contains(**label)).count();
+    let tumour = labels.iter().filter(|label| Region::WT.contains(**label)).count();
     let by_chance = tumour as f64 / labels.len() as f64;
     for share in [0.0, 0.25, 0.5] {
         let drawn = drawn_labels(&case, share);
-        let found = drawn.iter().filter(|label| Region::Wt.contains(**label)).count();
+        let found = drawn.iter().filter(|label| Region::WT.contains(**label)).count();
         let expected = share + (1.0 - share) * by_chance;
         assert_binomial(found, KEYS, expected, &format!("tumour at share {share}"));
     }

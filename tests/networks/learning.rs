@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use gliaflow::nets::learner::{AVERAGE_FILE, OPTIMISER_FILE, WEIGHTS_FILE};
 use gliaflow::nets::{Blueprint, Learner, OptimiserConfig};
 use gliaflow::train::{LossConfig, region_targets};
+use gliaflow::volume::RegionSet;
 use serde_json::json;
 
 use super::{images, labels, probabilities, small_ones, step};
@@ -54,7 +55,8 @@ fn files(learner: &dyn Learner) -> Vec<(String, Vec<u8>)> {
 fn unsound_step(learner: &mut dyn Learner, number: u64) {
     let device = learner.device().clone();
     let output = learner.forward(images(number, SIDE, &device) * f32::NAN, number);
-    let parts = LossConfig::default().total_loss(output, region_targets(labels(SIDE, &device)));
+    let parts = LossConfig::default()
+        .total_loss(output, region_targets(RegionSet::BRATS, labels(SIDE, &device)));
     let update = learner.backward_and_step(parts.total.clone(), 1e-2);
     assert!(parts.total.into_scalar::<f32>().is_nan());
     assert!(update.gradient_norm.into_scalar::<f32>().is_nan());
@@ -167,7 +169,9 @@ fn a_step_of_two_batches_is_a_step_down_their_mean() {
     let loss = |learner: &dyn Learner, number| {
         let device = learner.device().clone();
         let output = learner.forward(images(number, SIDE, &device), number);
-        LossConfig::default().total_loss(output, region_targets(labels(SIDE, &device))).total
+        LossConfig::default()
+            .total_loss(output, region_targets(RegionSet::BRATS, labels(SIDE, &device)))
+            .total
     };
     let mut gathered = blueprint.new_learner(&optimiser, 5, &Device::flex());
     let mut summed = blueprint.new_learner(&optimiser, 5, &Device::flex());

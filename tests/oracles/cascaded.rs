@@ -4,6 +4,7 @@
 use burn::tensor::Device;
 use gliaflow::nets::{Architecture, Cascaded, CascadedConfig, ModelRng, mean_pool};
 use gliaflow::train::{LossConfig, region_targets};
+use gliaflow::volume::{RegionSet, RunChannels};
 
 use super::figures::fixture;
 use super::network::{
@@ -15,13 +16,13 @@ fn the_cascade_has_torchs_maps_losses_and_gradients() {
     let figures: Figures = fixture("cascaded");
     let device = Device::flex().autodiff();
     let config = CascadedConfig { base_width: 2, dropout: 0.0, ..CascadedConfig::default() };
-    let net = filled(Cascaded::init(&config, &device), 4, &figures);
+    let net = filled(Cascaded::init(&config, RunChannels::default(), &device), 4, &figures);
     let output = net.forward(images(1, 64, &device), ModelRng { seed: 1, step: 1 });
     let [half, quarter] = output.deep_supervision.as_slice() else {
         panic!("{} maps", output.deep_supervision.len())
     };
 
-    let mut targets = region_targets(labels(1, 64, &device));
+    let mut targets = region_targets(RegionSet::BRATS, labels(1, 64, &device));
     let mut losses = Vec::new();
     for (name, logits) in
         [("full", &output.logits), ("half", &half.logits), ("quarter", &quarter.logits)]
@@ -33,7 +34,8 @@ fn the_cascade_has_torchs_maps_losses_and_gradients() {
             targets = mean_pool(targets);
         }
     }
-    let parts = LossConfig::default().total_loss(output, region_targets(labels(1, 64, &device)));
+    let parts = LossConfig::default()
+        .total_loss(output, region_targets(RegionSet::BRATS, labels(1, 64, &device)));
     losses.push(("total", read(&parts.total)));
     check_losses(&figures, &losses);
     check_gradients(&figures, &net, &parts.total, |name| name.ends_with("conv1.bias"));

@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use gliaflow::nets::exchange::{Weight, to_bytes};
 use gliaflow::nets::weights::ParameterShape;
 use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner, OptimiserConfig};
+use gliaflow::volume::RunChannels;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -57,7 +58,8 @@ fn learner(blueprint: &dyn Blueprint, seed: u64) -> Box<dyn Learner> {
 
 fn write(folder: &Path, weights: &[Weight]) -> std::path::PathBuf {
     let file = folder.join("weights.safetensors");
-    fs::write(&file, to_bytes(weights, "a test's", &json!({})).unwrap()).unwrap();
+    fs::write(&file, to_bytes(weights, "a test's", RunChannels::default(), &json!({})).unwrap())
+        .unwrap();
     file
 }
 
@@ -131,7 +133,10 @@ fn every_networks_weights_survive_the_way_out_and_in() {
         let blueprint = entry.parse_settings(&settings).unwrap();
         let written = weights(blueprint.as_ref(), learner(blueprint.as_ref(), 5).as_ref());
         let file = write(folder.path(), &written);
-        assert_eq!(fs::read(&file).unwrap(), to_bytes(&written, "a test's", &json!({})).unwrap());
+        assert_eq!(
+            fs::read(&file).unwrap(),
+            to_bytes(&written, "a test's", RunChannels::default(), &json!({})).unwrap()
+        );
         let mut incoming = blueprint.import_weights(&file).unwrap();
         assert_eq!(incoming.program, "gliaflow");
         assert!(incoming.kept.is_empty() && incoming.unused.is_empty());

@@ -94,6 +94,7 @@ fn a_prepared_case_is_simpleitks_to_sixteen_bits() {
             labels: Some(case.labels.clone()),
             mask: Some(vec![1; count]),
             scheme: LabelScheme::Brats2024,
+            channels: gliaflow::volume::RunChannels::default(),
             fingerprint: Fingerprint([0; 16]),
             bytes_read: 0,
         };

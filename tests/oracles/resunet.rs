@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor, TensorData};
 use gliaflow::nets::{Architecture, ModelRng, Output, ResUNetVae, ResUNetVaeConfig};
 use gliaflow::train::{LossConfig, region_targets};
-use gliaflow::volume::Dims;
+use gliaflow::volume::{Dims, RegionSet, RunChannels};
 
 use super::counters::uniform;
 use super::figures::fixture;
@@ -29,11 +29,12 @@ fn config(vae: bool) -> ResUNetVaeConfig {
 fn the_residual_unet_is_monais_segresnet() {
     let figures: Figures = fixture("resunet");
     let device = Device::flex().autodiff();
-    let net = filled(ResUNetVae::init(&config(false), &device), 2, &figures);
+    let net =
+        filled(ResUNetVae::init(&config(false), RunChannels::default(), &device), 2, &figures);
     let logits = net.predict_logits(images(2, 32, &device));
     check_logits(&figures, "resunet", "logits", &logits);
 
-    let targets = region_targets(labels(2, 32, &device));
+    let targets = region_targets(RegionSet::BRATS, labels(2, 32, &device));
     let loss = |config: LossConfig| config.region_loss(logits.clone(), targets.clone());
     let paper = loss(LossConfig::default());
     let summed = loss(LossConfig { region_sum: true, ..Default::default() });
@@ -62,11 +63,11 @@ fn training_pass(net: &ResUNetVae, device: &Device) -> Output {
 fn the_autoencoder_has_torchs_penalties_and_gradients() {
     let figures: Figures = fixture("resunet_vae");
     let device = Device::flex().autodiff();
-    let net = filled(ResUNetVae::init(&config(true), &device), 3, &figures);
+    let net = filled(ResUNetVae::init(&config(true), RunChannels::default(), &device), 3, &figures);
     let output = training_pass(&net, &device);
     check_logits(&figures, "resunet_vae", "logits", &output.logits);
 
-    let targets = region_targets(labels(2, 32, &device));
+    let targets = region_targets(RegionSet::BRATS, labels(2, 32, &device));
     let parts = LossConfig::default().total_loss(output, targets);
     let weight = 0.1;
     let penalty = |name| {
@@ -93,9 +94,10 @@ fn the_autoencoder_has_torchs_penalties_and_gradients() {
 fn training_begins_where_torchs_initial_weights_do() {
     let oracle: BTreeMap<String, Vec<f32>> = fixture("initial_losses");
     let device = Device::flex();
-    let targets = region_targets(labels(2, 32, &device));
+    let targets = region_targets(RegionSet::BRATS, labels(2, 32, &device));
     for seed in 1..=3 {
-        let net = ResUNetVae::init(&config(true), &device).draw_weights(seed);
+        let net =
+            ResUNetVae::init(&config(true), RunChannels::default(), &device).draw_weights(seed);
         let parts = LossConfig::default().total_loss(training_pass(&net, &device), targets.clone());
         let l2 = parts.aux_losses.iter().find(|(name, _)| *name == "reconstruction").unwrap();
         let ours = [

@@ -110,7 +110,7 @@ fn blended_predictions_are_monais() {
             };
             let sliding = Sliding::new(case, WINDOW, &config(overlap, weighting));
             let input = uniform(CHANNELS * case.voxel_count(), 53, -1.0, 1.0);
-            let Ok(blended) = sliding.blend_windows(&input, CHANNELS, predict, |_, _| ());
+            let Ok(blended) = sliding.blend_windows(&input, [CHANNELS, 3], predict, |_, _| ());
             assert_eq!(blended.len(), 3 * case.voxel_count());
             let key = format!("{name}_{key}");
             let sampled: Vec<f32> = blended.iter().copied().step_by(figures.stride).collect();

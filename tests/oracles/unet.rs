@@ -4,6 +4,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use gliaflow::nets::{Architecture, UNet, UNetConfig};
 use gliaflow::train::{LossConfig, region_targets};
+use gliaflow::volume::{RegionSet, RunChannels};
 
 use super::figures::fixture;
 use super::network::{
@@ -16,12 +17,12 @@ fn the_unet_has_torchs_logits_losses_and_gradients() {
     let figures: Figures = fixture("unet");
     let device = Device::flex().autodiff();
     let config = UNetConfig { base_width: 4, ..UNetConfig::default() };
-    let net = filled(UNet::init(&config, &device), 1, &figures);
+    let net = filled(UNet::init(&config, RunChannels::default(), &device), 1, &figures);
 
     let logits = net.predict_logits(images(2, 32, &device));
     check_logits(&figures, "unet", "logits", &logits);
 
-    let targets = region_targets(labels(2, 32, &device));
+    let targets = region_targets(RegionSet::BRATS, labels(2, 32, &device));
     let loss = |config: LossConfig| config.region_loss(logits.clone(), targets.clone());
     let paper = loss(LossConfig::default());
     let summed = loss(LossConfig { region_sum: true, ..Default::default() });
@@ -60,8 +61,8 @@ fn a_gradient_in_another_order_or_of_another_sign_is_refused_though_its_norm_is_
     let figures: Figures = fixture("unet");
     let device = Device::flex().autodiff();
     let config = UNetConfig { base_width: 4, ..UNetConfig::default() };
-    let net = filled(UNet::init(&config, &device), 1, &figures);
-    let targets = region_targets(labels(2, 32, &device));
+    let net = filled(UNet::init(&config, RunChannels::default(), &device), 1, &figures);
+    let targets = region_targets(RegionSet::BRATS, labels(2, 32, &device));
     let loss = LossConfig::default()
         .region_loss(net.predict_logits(images(2, 32, &device)), targets)
         .total;

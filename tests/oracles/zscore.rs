@@ -3,7 +3,9 @@
 use gliaflow::base::Fingerprint;
 use gliaflow::buffers::CaseBuffers;
 use gliaflow::cache::{PreprocessConfig, prepare_in_buffers};
-use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
+use gliaflow::volume::{
+    Affine, Case, CaseId, Dims, LabelScheme, Modality, RunChannels, SourceGrid, Voxels,
+};
 use serde::Deserialize;
 
 use super::figures::{fixture, tensors};
@@ -31,6 +33,7 @@ fn z_scores_over_nonzero_voxels_are_the_oracles() {
         labels: None,
         mask: None,
         scheme: LabelScheme::Brats2018,
+        channels: RunChannels::default(),
         fingerprint: Fingerprint([0; 16]),
         bytes_read: 0,
     };

@@ -36,8 +36,8 @@ impl DatasetDescription {
             }
             self.check_case_parts("label_files", pattern)?;
         }
-        if !self.label_files.is_empty() && self.label_scheme.is_empty() {
-            let way_out = r#"write what they mean, as label_scheme = "brats2018" (docs/labels.md)"#;
+        if !self.label_files.is_empty() && self.label_scheme.is_empty() && self.labels.is_none() {
+            let way_out = r#"write what they mean, as label_scheme = "brats2018" (docs/labels.md), or a section [labels]"#;
             let problem = "a way to labels whose values have no meaning";
             return Err(ConfigError::new("label_files", &self.label_files[0], problem, way_out));
         }
@@ -47,7 +47,26 @@ impl DatasetDescription {
                 return Err(ConfigError::new("patient", pattern, "without {patient}", way_out));
             }
         }
+        self.check_regions()?;
         if self.is_of_stacks() { self.check_order() } else { self.check_modalities() }
+    }
+
+    fn check_regions(&self) -> Result<(), ConfigError> {
+        let Some(named) = &self.regions else {
+            if let Some(painting) = &self.painting {
+                let way_out = "write the regions in a section [regions], too";
+                let shown = format!("{painting:?}");
+                return Err(ConfigError::new("painting", shown, "an order of no regions", way_out));
+            }
+            return Ok(());
+        };
+        for scheme in self.schemes() {
+            named.to_set(Some(*scheme), self.painting.as_deref()).map_err(|problem| {
+                let shown = serde_json::to_string(named).unwrap_or_default();
+                ConfigError::new("regions", shown, "no set of regions", problem)
+            })?;
+        }
+        Ok(())
     }
 
     /// Names of the parts that a case's name is made of.
@@ -69,7 +88,7 @@ impl DatasetDescription {
 
     fn check_order(&self) -> Result<(), ConfigError> {
         let whole = || format!("{:?}", self.order);
-        let way_out = r#"write each of t1, t1ce, t2 and flair once, and "-" for other volumes"#;
+        let way_out = r#"write t1, t1ce, t2 and flair, those that there are, once, and "-" for other volumes"#;
         let known = |name: &str| Modality::ALL.iter().any(|modality| modality.name() == name);
         if let Some(other) = self.order.iter().find(|name| !known(name) && *name != UNUSED_VOLUME) {
             let problem = format!("no order: {other} is no modality");
@@ -77,10 +96,13 @@ impl DatasetDescription {
         }
         for modality in Modality::ALL {
             let count = self.order.iter().filter(|name| *name == modality.name()).count();
-            if count != 1 {
+            if count > 1 {
                 let problem = format!("no order: {modality} is in it {count} times");
                 return Err(ConfigError::new("order", whole(), problem, way_out));
             }
+        }
+        if self.order.iter().all(|name| name == UNUSED_VOLUME) {
+            return Err(ConfigError::new("order", whole(), "no order of any modality", way_out));
         }
         Ok(())
     }
@@ -89,13 +111,13 @@ impl DatasetDescription {
         if self.datalist.is_some() {
             return Ok(());
         }
+        if Modality::ALL.iter().all(|own| self.modalities.names_of(*own).is_empty()) {
+            let way_out = "write the names in file names of those that there are, as t1ce = \"…\"";
+            return Err(ConfigError::new("modalities", "none", "without a name", way_out));
+        }
         for modality in Modality::ALL {
             let field = format!("modalities.{modality}");
             let names: &OneOrMany<String> = self.modalities.names_of(modality);
-            if names.is_empty() {
-                let way_out = format!("write its name in file names: {modality} = \"…\"");
-                return Err(ConfigError::new(field, "none", "without a name", way_out));
-            }
             for name in names.iter() {
                 let count = self.modalities.all_names().filter(|(_, own)| own == name).count();
                 if name.is_empty() || name.contains('/') || count > 1 {

@@ -7,14 +7,16 @@ use serde_json::{Map, Value};
 use toml::Table;
 
 use crate::base::{CaseError, Reason, fs};
-use crate::brats::description::UNUSED_VOLUME;
 use crate::brats::description::field_names::{
     modality_of_name, region_rank, scheme_of_pairs, tissue_of_name,
 };
-use crate::volume::label;
+use crate::volume::{Modality, label};
 
 /// Name of the file.
 pub(in crate::brats) const DATASET_JSON: &str = "dataset.json";
+
+/// Field of the meaning of labels.
+const LABELS: &str = "label_scheme";
 
 /// Part of a description that a `dataset.json` tells: its layout, and the fields that it knows or why
 /// not.
@@ -65,20 +67,29 @@ impl JsonDescription {
                 ("label_files", Ok(label_patterns(&document))),
             ],
         };
-        fields.push(("label_scheme", read_labels(&path, &document["labels"])));
+        fields.push((LABELS, read_labels(&path, &document["labels"])));
         Ok(Some(Self { path, layout, fields }))
     }
 
-    /// The fields that `own`, which is to be put over them, does not have.
+    /// The fields that the file tells, under `own`, which is put over them.
     ///
     /// # Errors
-    /// The first of them that the file does not tell.
+    /// The first that the file does not tell and `own` does not have.
     pub(in crate::brats) fn to_table(&self, own: &Table) -> Result<Table, CaseError> {
         let mut table = Table::new();
         table.insert("layout".to_owned(), self.layout.into());
+        let has_labels = own.contains_key("label_scheme") || own.contains_key("labels");
         for (name, value) in &self.fields {
-            if !own.contains_key(*name) {
-                table.insert((*name).to_owned(), value.clone()?);
+            match value {
+                _ if *name == LABELS && has_labels => {}
+                // Tissues by value are not a scheme's name.
+                Ok(tissues) if *name == LABELS && tissues.is_table() => {
+                    table.insert("labels".to_owned(), tissues.clone());
+                    table.insert(LABELS.to_owned(), toml::Value::Array(Vec::new()));
+                }
+                Ok(value) => _ = table.insert((*name).to_owned(), value.clone()),
+                Err(_) if own.contains_key(*name) => {}
+                Err(unknown) => return Err(unknown.clone()),
             }
         }
         Ok(table)
@@ -107,17 +118,15 @@ fn read_order(path: &Path, channels: &Map<String, Value>) -> Result<toml::Value,
             let remedy = order_remedy("decathlon");
             return Err(field_error(path, "modality", problem, remedy));
         }
-        order.push(match modality_of_name(name) {
-            Some(modality) => modality.name(),
-            None => UNUSED_VOLUME,
-        });
-    }
-    for modality in crate::volume::Modality::ALL {
-        if order.iter().filter(|own| **own == modality.name()).count() != 1 {
-            let names: Vec<&str> = numbered.iter().map(|(_, name)| name.as_str()).collect();
-            let problem = format!("is {names:?}, of which not one alone is {modality}");
+        let Some(modality) = modality_of_name(name).map(Modality::name) else {
+            let problem = format!("names channel {number} {name:?}, which is no modality");
+            return Err(field_error(path, "modality", problem, order_remedy("decathlon")));
+        };
+        if order.contains(&modality) {
+            let problem = format!("names {modality} twice");
             return Err(field_error(path, "modality", problem, order_remedy("decathlon")));
         }
+        order.push(modality);
     }
     Ok(order.into_iter().map(toml::Value::from).collect::<Vec<_>>().into())
 }
@@ -132,20 +141,19 @@ fn order_remedy(layout: &str) -> String {
 fn read_channels(path: &Path, channels: &Map<String, Value>) -> Result<toml::Value, CaseError> {
     let mut table = Table::new();
     for (number, name) in numbered_channels(channels) {
-        let Some(modality) = modality_of_name(&name) else { continue };
+        let Some(modality) = modality_of_name(&name) else {
+            let problem = format!("names channel {number} {name:?}, which is no modality");
+            return Err(field_error(path, "channel_names", problem, channels_remedy()));
+        };
         let file_name = format!("{number:04}");
         if let Some(other) = table.insert(modality.name().to_owned(), file_name.clone().into()) {
             let problem = format!("has {modality} twice, as {other} and \"{file_name}\"");
             return Err(field_error(path, "channel_names", problem, channels_remedy()));
         }
     }
-    for modality in crate::volume::Modality::ALL {
-        if !table.contains_key(modality.name()) {
-            let names: Vec<String> =
-                numbered_channels(channels).into_iter().map(|(_, name)| name).collect();
-            let problem = format!("is {names:?}, of which none is {modality}");
-            return Err(field_error(path, "channel_names", problem, channels_remedy()));
-        }
+    // Those of the built-in layout that are not there.
+    for modality in Modality::ALL.into_iter().map(Modality::name) {
+        table.entry(modality).or_insert_with(|| toml::Value::Array(Vec::new()));
     }
     Ok(table.into())
 }
@@ -174,52 +182,86 @@ fn label_patterns(document: &Value) -> toml::Value {
     format!("labelsTr/{{case}}{}", file_ending(document)).into()
 }
 
-/// Scheme of the labels, which are `value: name` or `name: value`, or regions as lists of values.
+/// Scheme of the labels, by name or as tissues with their values. The labels are `value: name` or
+/// `name: value`, or the regions of BraTS as lists of values.
 fn read_labels(path: &Path, labels: &Value) -> Result<toml::Value, CaseError> {
     let refused = |problem: String| {
         let remedy = "write in dataset.toml beside it what they mean, as label_scheme = \"msd\" \
                       (docs/labels.md)";
         Err(field_error(path, "labels", problem, remedy.to_owned()))
     };
-    let mut pairs: Vec<(u8, u8)> = Vec::new();
+    let mut tissues: Vec<(u8, String)> = Vec::new();
     let mut regions: Vec<(usize, u8, Vec<u8>)> = Vec::new();
     for (key, own) in labels.as_object().cloned().unwrap_or_default() {
-        if own.as_str().is_some_and(|name| name == "ignore") || key == "ignore" {
-            continue;
-        }
         let whole = |value: &Value| value.as_u64().and_then(|value| u8::try_from(value).ok());
         let (name, values) = match (&own, own.as_array()) {
             (Value::String(name), _) => (name.clone(), key.parse().ok().map(|value| vec![value])),
             (_, Some(list)) => (key.clone(), list.iter().map(whole).collect()),
             (own, None) => (key.clone(), whole(own).map(|value| vec![value])),
         };
-        let Some(values) = values else {
-            return refused(format!("has {key} = {own}, which is no value from 0 to 255"));
-        };
-        match (own.is_array(), region_rank(&name), tissue_of_name(&name), &values[..]) {
-            (true, Some((rank, tissue)), ..) => regions.push((rank, tissue, values)),
-            (_, _, Some(tissue), [value]) => pairs.push((*value, tissue)),
-            (false, Some((rank, tissue)), None, _) => regions.push((rank, tissue, values)),
-            _ => return refused(format!("has {name:?}, which is no tissue that is known")),
-        }
-    }
-    // An inner region's tissue is what is left of an outer one without it.
-    regions.sort_by_key(|(rank, ..)| std::cmp::Reverse(*rank));
-    for (_, tissue, values) in regions {
-        for value in values {
-            if pairs.iter().all(|(known, _)| *known != value) {
-                pairs.push((value, tissue));
+        match (own.is_array(), region_rank(&name), values.as_deref()) {
+            (_, _, None | Some([])) => {
+                return refused(format!("has {key} = {own}, which is no value from 0 to 255"));
+            }
+            (true, Some((rank, tissue)), Some(values)) => {
+                regions.push((rank, tissue, values.to_vec()));
+            }
+            (_, _, Some([value])) => tissues.push((*value, name)),
+            (_, _, Some(_)) => {
+                return refused(format!("has {name:?}, which is no region of BraTS"));
             }
         }
     }
-    let is_background =
-        |(value, tissue): &(u8, u8)| (*value == 0) != (*tissue == label::BACKGROUND);
-    match scheme_of_pairs(&pairs) {
-        Some(scheme) if !pairs.iter().any(is_background) && pairs.len() > 1 => {
-            Ok(scheme.name().into())
-        }
-        _ => refused(format!("is {labels}, which is no label scheme")),
+    let named: Vec<(u8, Option<u8>)> =
+        tissues.iter().map(|(value, name)| (*value, tissue_of_name(name))).collect();
+    let mut pairs: Vec<(u8, u8)> =
+        named.iter().filter_map(|(value, tissue)| Some((*value, (*tissue)?))).collect();
+    let is_misplaced = |(value, tissue): &(u8, u8)| (*value == 0) != (*tissue == label::BACKGROUND);
+    let is_known = pairs.len() == tissues.len();
+    if pairs.iter().any(is_misplaced) || pairs.len() + regions.len() == 0 {
+        return refused(format!("is {labels}, of which 0 alone must be the background"));
     }
+    if regions.is_empty() {
+        // A tissue that no scheme has keeps its name.
+        let scheme = scheme_of_pairs(&pairs).filter(|_| is_known && pairs.len() > 1);
+        return Ok(scheme.map_or_else(|| tissue_table(&tissues).into(), |own| own.name().into()));
+    }
+    // An inner region's tissue is what is left of an outer one without it.
+    regions.sort_by_key(|(rank, ..)| std::cmp::Reverse(*rank));
+    for (_, tissue, values) in &regions {
+        for value in values {
+            if pairs.iter().all(|(known, _)| known != value) {
+                pairs.push((*value, *tissue));
+            }
+        }
+    }
+    let has_all = [label::ED, label::NCR, label::ET]
+        .iter()
+        .all(|tissue| pairs.iter().any(|(_, own)| own == tissue));
+    match scheme_of_pairs(&pairs).filter(|_| is_known && has_all) {
+        Some(scheme) => Ok(scheme.name().into()),
+        None => refused(format!("is {labels}, which is no label scheme")),
+    }
+}
+
+/// Tissues with their values, those of BraTS by their short names.
+fn tissue_table(tissues: &[(u8, String)]) -> Table {
+    let mut table = Table::new();
+    for (value, name) in tissues {
+        let of_brats = |own: u8| {
+            let mut known =
+                label::BRATS_TISSUES.into_iter().chain([("background", label::BACKGROUND)]);
+            known.find(|(_, tissue)| *tissue == own).map(|(short, _)| short)
+        };
+        let known = tissue_of_name(name).and_then(of_brats);
+        let is_ignored = name.eq_ignore_ascii_case("ignore");
+        let short = known.unwrap_or(if is_ignored { "ignore" } else { name });
+        let values = table.entry(short).or_insert_with(|| toml::Value::Array(Vec::new()));
+        if let toml::Value::Array(values) = values {
+            values.push(i64::from(*value).into());
+        }
+    }
+    table
 }
 
 #[cfg(test)]
@@ -253,11 +295,25 @@ mod tests {
         ] {
             assert_eq!(scheme(&labels).as_deref(), Ok(wanted), "{labels}");
         }
+        // Tissues that no scheme has keep their names.
+        for (labels, wanted) in [
+            (
+                json!({"background": 0, "whole tumor": 1}),
+                "{ background = [0], \"whole tumor\" = [1] }",
+            ),
+            (
+                json!({"background": 0, "edema": 2, "ET": 1, "cyst": 3, "ignore": 9}),
+                "{ ED = [2], ET = [1], background = [0], cyst = [3], ignore = [9] }",
+            ),
+        ] {
+            let read = read_labels(Path::new("dataset.json"), &labels).unwrap();
+            assert_eq!(read.to_string(), wanted);
+        }
         for labels in [
-            json!({"background": 0, "lesion": 1}),
             json!({"background": 0, "edema": 300}),
             json!({"background": 1, "edema": 2}),
-            json!({"background": 0, "enhancing tumor": 1, "edema": 2}),
+            json!({"background": 0, "whole tumor": [1, 2], "tumor core": [2]}),
+            json!({"background": 0, "left": [1, 2]}),
             json!({}),
         ] {
             let refused = scheme(&labels).unwrap_err();

@@ -6,6 +6,7 @@ use toml::{Table, Value};
 
 use crate::base::{CaseError, ConfigError, Reason, check_value, fs, schema_of};
 use crate::brats::description::{BUILT_IN_LAYOUTS, DatasetDescription, JsonDescription};
+use crate::volume::Modality;
 
 /// Name of the file that describes the data beside it.
 pub const DESCRIPTION_FILE: &str = "dataset.toml";
@@ -68,7 +69,18 @@ impl DatasetDescription {
     /// # Errors
     /// If a value has no form in TOML.
     pub fn to_file_text(&self) -> Result<String, String> {
-        let fields = toml::to_string(self).map_err(|error| error.to_string())?;
+        let mut fields = Table::try_from(self).map_err(|error| error.to_string())?;
+        // What the layout has and the data have not is said, or it would be the layout's again.
+        let none = || Value::Array(Vec::new());
+        if self.layout.is_some() && self.labels.is_some() {
+            fields.insert("label_scheme".to_owned(), none());
+        }
+        if let (Some(_), Some(Value::Table(names))) = (&self.layout, fields.get_mut("modalities")) {
+            for modality in Modality::ALL {
+                names.entry(modality.name()).or_insert_with(none);
+            }
+        }
+        let fields = toml::to_string(&fields).map_err(|error| error.to_string())?;
         let head = "# How the cases of this folder are found and what they mean: docs/datasets.md of gliaflow.\n\
                     # Lines that are left out are those of the layout that is named.\n";
         Ok(format!("{head}{fields}"))

@@ -21,7 +21,7 @@ use smart_default::SmartDefault;
 
 use crate::base::Fingerprint;
 use crate::brats::StackPlaces;
-use crate::volume::{LabelScheme, Modality};
+use crate::volume::{LabelScheme, Modality, ModalitySet, RegionNames, RegionSet};
 
 pub(super) use built_in::all_built_in;
 pub use built_in::{BUILT_IN_LAYOUTS, find_built_in};
@@ -58,6 +58,20 @@ pub struct DatasetDescription {
     #[serde(skip_serializing_if = "is_empty")]
     #[schemars(with = "Vec<LabelScheme>")]
     pub label_scheme: OneOrMany<LabelScheme>,
+    /// Tissues and the values that mean them, in place of `label_scheme`; `ignore` names values that
+    /// count in no loss and no score, `background` such as are no tissue beside 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "std::collections::BTreeMap<String, Vec<u8>>")]
+    pub labels: Option<LabelScheme>,
+    /// Regions, and the tissues or values in each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RegionNames")]
+    pub regions: Option<RegionNames>,
+    /// Order in which regions become labels, a later one over an earlier one; needed where two overlap
+    /// and neither lies in the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>")]
+    pub painting: Option<Vec<String>>,
     /// Paths of image files, from the end; a file counts for the first that it fits. `{modality}` is a
     /// name under `[modalities]`; without it a file is a stack of all modalities in `order`.
     #[serde(skip_serializing_if = "is_empty")]
@@ -163,15 +177,15 @@ impl DatasetDescription {
     /// Places of the modalities in a stack; `None` where files hold one each.
     pub(super) fn stack_places(&self) -> Option<StackPlaces> {
         let place = |modality: Modality| self.order.iter().position(|own| own == modality.name());
-        let [t1, t1ce, t2, flair] = Modality::ALL.map(place);
-        Some(StackPlaces { places: [t1?, t1ce?, t2?, flair?], volumes: self.order.len() })
+        let volumes = self.order.len();
+        self.is_of_stacks().then(|| StackPlaces { places: Modality::ALL.map(place), volumes })
     }
 
     /// The same description with the label scheme that was asked for.
     #[must_use]
     pub(super) fn with_scheme(self, asked: Option<LabelScheme>) -> Self {
         match asked {
-            Some(scheme) => Self { label_scheme: vec![scheme].into(), ..self },
+            Some(scheme) => Self { label_scheme: vec![scheme].into(), labels: None, ..self },
             None => self,
         }
     }
@@ -180,6 +194,28 @@ impl DatasetDescription {
     /// predictions.
     pub(super) fn schemes(&self) -> &[LabelScheme] {
         const UNLABELLED: &[LabelScheme] = &[LabelScheme::Brats2018];
-        if self.label_scheme.is_empty() { UNLABELLED } else { &self.label_scheme }
+        match &self.labels {
+            Some(labels) => std::slice::from_ref(labels),
+            None if self.label_scheme.is_empty() => UNLABELLED,
+            None => &self.label_scheme,
+        }
+    }
+
+    /// Modalities of the cases.
+    pub fn modality_set(&self) -> ModalitySet {
+        let is_there = |modality: &Modality| match self.is_of_stacks() {
+            true => self.order.iter().any(|own| own == modality.name()),
+            false => !self.modalities.names_of(*modality).is_empty(),
+        };
+        // A datalist names its images otherwise.
+        let named = ModalitySet::of_modalities(Modality::ALL.into_iter().filter(is_there));
+        named.unwrap_or_default()
+    }
+
+    /// Regions of labels of this scheme: those that the description names, or the scheme's own.
+    pub(super) fn regions_of(&self, scheme: LabelScheme) -> RegionSet {
+        let named = self.regions.as_ref();
+        let own = named.and_then(|named| named.to_set(Some(scheme), self.painting.as_deref()).ok());
+        own.unwrap_or_else(|| scheme.default_regions())
     }
 }

@@ -224,8 +224,8 @@ mod tests {
         for index in 0..60 {
             let phantom = generate_phantom(&TINY, index);
             let holds = |region: Region| phantom.labels.iter().any(|own| region.contains(*own));
-            assert!(holds(Region::Wt) && holds(Region::Tc), "case {index}");
-            without += u32::from(!holds(Region::Et));
+            assert!(holds(Region::WT) && holds(Region::TC), "case {index}");
+            without += u32::from(!holds(Region::ET));
         }
         assert!((4..=15).contains(&without), "{without} of 60");
     }

@@ -15,7 +15,7 @@ use crate::cache::map::{MappedCase, MappedFile, check_all};
 use crate::cache::parse::{self, FileFlaw};
 use crate::cache::small_sections::{ForegroundRanges, parse_foreground};
 use crate::cache::{Annotation, AnnotationVoxels, AnnotationVoxelsView, ForegroundView};
-use crate::volume::{Box3, CaseId, Region, Targets, case_id_problem};
+use crate::volume::{Box3, CaseId, MAX_REGIONS, Targets, case_id_problem};
 
 /// Version of the format that is written.
 const VERSION: u32 = 1;
@@ -23,6 +23,9 @@ const VERSION: u32 = 1;
 const MAGIC: [u8; 8] = *b"GLIAANNO";
 
 const MAX_SECTIONS: usize = 8;
+
+/// Regions of a file that does not name their number.
+const EARLIER_REGIONS: usize = 3;
 
 /// Remedy for every damaged annotation.
 const REMEDY: &str = "`gliaflow label` with the same teacher makes it again";
@@ -44,7 +47,9 @@ struct AnnotationHeader {
     preprocess: [u8; 16],
     teacher: [u8; 16],
     id: [u8; MAX_ID_BYTES],
-    reserved_b: [u8; 208],
+    /// Regions of the foreground index; 0 in files of before, which have three.
+    regions: u8,
+    reserved_b: [u8; 207],
     sections: [SectionRecord; MAX_SECTIONS],
     reserved_c: [u8; 3324],
     checksum: U32,
@@ -84,6 +89,10 @@ pub(super) fn compose_annotation(
     first.fingerprint = annotation.fingerprint.0;
     first.preprocess = annotation.preprocess.0;
     first.teacher = annotation.teacher.0;
+    first.regions = match annotation.foreground.len() {
+        EARLIER_REGIONS => 0,
+        regions => regions as u8,
+    };
     let name = annotation.id.as_str().as_bytes();
     first.id_bytes = name.len() as u8;
     first.id[..name.len()].copy_from_slice(name);
@@ -156,8 +165,13 @@ impl MappedAnnotation {
         }
     }
 
-    /// Voxels of an annotated region.
-    pub fn foreground(&self, region: Region) -> ForegroundView<'_> {
+    /// Number of annotated regions, those of the case's index.
+    pub const fn region_count(&self) -> usize {
+        self.foreground.len()
+    }
+
+    /// Voxels of the annotated region of that index.
+    pub fn foreground_at(&self, region: usize) -> ForegroundView<'_> {
         self.map.region_voxels(&self.foreground, region)
     }
 }
@@ -169,6 +183,16 @@ fn parse_annotation(path: &Path, map: MappedFile) -> Result<MappedAnnotation, Fi
         parse::parse_section_table(first.section_count.get(), &first.sections, map.len())?;
     check_all(&map, &sections)?;
     let dims = parse::parse_extent("brain dims", first.brain_dims)?;
+    let regions = match usize::from(first.regions) {
+        0 => EARLIER_REGIONS,
+        regions if regions <= MAX_REGIONS => regions,
+        regions => {
+            return Err(FileFlaw::bad_format(
+                "regions",
+                format!("{regions}, at most {MAX_REGIONS}"),
+            ));
+        }
+    };
     let labels = parse::find_section(&sections, SectionKind::Label);
     let probabilities = parse::find_section(&sections, SectionKind::Probability);
     let (targets, kind) = match (labels, probabilities) {
@@ -194,7 +218,7 @@ fn parse_annotation(path: &Path, map: MappedFile) -> Result<MappedAnnotation, Fi
             kind,
             dims.voxel_count() * targets.bytes_per_voxel(),
         )?,
-        foreground: parse_foreground(&map, &sections, dims.voxel_count())?,
+        foreground: parse_foreground(&map, &sections, dims.voxel_count(), regions)?,
         map,
     })
 }

@@ -12,7 +12,7 @@ use crate::base::Fingerprint;
 use crate::cache::MappedCase;
 use crate::cache::brain_box::SplitLabels;
 use crate::cache::foreground::{Foreground, index_foreground};
-use crate::volume::{Box3, CaseId, Region, RegionProbabilities, Targets, most_likely_label};
+use crate::volume::{Box3, CaseId, RegionProbabilities, Targets, most_likely_label};
 
 pub use self::file::MappedAnnotation;
 pub(super) use self::store::{file_names, has_its_case};
@@ -82,11 +82,12 @@ pub struct Annotation {
     /// The voxels.
     pub voxels: AnnotationVoxels,
     /// Foreground index of the annotated regions.
-    pub foreground: [Foreground; Region::COUNT],
+    pub foreground: Vec<Foreground>,
 }
 
 impl Annotation {
-    /// Annotates `case` with `teacher`'s targets; of each region at most `cap` voxels are indexed.
+    /// Annotates `case` with `teacher`'s targets; of each region of the case's index at most `cap` voxels
+    /// are indexed.
     ///
     /// # Panics
     /// If there are not as many voxels as the brain box has.
@@ -108,7 +109,7 @@ impl Annotation {
             preprocess: case.preprocess_fingerprint(),
             teacher,
             brain: case.brain_box(),
-            foreground: index_foreground(&labels, case.fingerprint(), cap),
+            foreground: index_foreground(case.indexed_regions(), &labels, case.fingerprint(), cap),
             voxels,
         }
     }

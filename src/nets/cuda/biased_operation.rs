@@ -13,6 +13,7 @@ use burn::tensor::{DType, Shape, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
+use crate::nets::cuda::layout::ChannelsLast;
 use crate::nets::cuda::{convolution, norm};
 
 /// Convolves like `nets/convolution`, and adds a bias `[k]`, f32.
@@ -65,6 +66,10 @@ pub(in crate::nets) trait ConvolveBiased: Backend {
         shape: ConvolutionShape,
     ) -> FloatTensor<Self>;
 
+    /// The same volume, laid out as the gradients' passes read it, so that it is laid out once for all three.
+    #[fusion(dtype = volume, shape = volume)]
+    fn lay_out_channels_last(volume: FloatTensor<Self>) -> FloatTensor<Self>;
+
     /// Gradient of the bias: sums over samples and voxels.
     #[fusion(dtype = DType::F32, shape = Shape::from([slopes[1]]))]
     fn bias_gradient(slopes: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -108,6 +113,10 @@ impl ConvolveBiased for CubeBackend {
         shape: ConvolutionShape,
     ) -> CubeTensor {
         convolution::kernel_gradient(volume, slopes, shape.side, shape.stride, shape.groups)
+    }
+
+    fn lay_out_channels_last(volume: CubeTensor) -> CubeTensor {
+        ChannelsLast::with_own_pitch(volume).tensor
     }
 
     fn bias_gradient(slopes: CubeTensor) -> CubeTensor {
@@ -159,6 +168,10 @@ impl<B: ConvolveBiased, C: CheckpointStrategy> ConvolveBiased for Autodiff<B, C>
         Self::from_inner(B::biased_kernel_gradient(volume, slopes, shape))
     }
 
+    fn lay_out_channels_last(volume: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::from_inner(B::lay_out_channels_last(volume.into_primitive()))
+    }
+
     fn bias_gradient(slopes: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::from_inner(B::bias_gradient(slopes.into_primitive()))
     }
@@ -178,7 +191,7 @@ impl<B: ConvolveBiased> Backward<B, 3> for BiasedBackward {
         checkpointer: &mut Checkpointer,
     ) {
         let [of_volume, of_kernel, of_bias] = ops.parents;
-        let slopes = gradients.consume::<B>(&ops.node);
+        let slopes = B::lay_out_channels_last(gradients.consume::<B>(&ops.node));
         let (inputs, shape) = ops.state;
         let [volume, kernel] =
             inputs.map(|input| checkpointer.retrieve_node_output::<FloatTensor<B>>(input));

@@ -70,6 +70,8 @@ kernel_files! {
     LayOutImages, "lay_out_images", 256, [ELEMENTS];
     MaxPool, "max_pool", 256, [ELEMENTS, VOLUME];
     MaxPoolGradient, "max_pool_gradient", 256, [ELEMENTS, VOLUME];
+    MeanPool, "mean_pool", 256, [ELEMENTS, VOLUME];
+    MeanPoolGradient, "mean_pool_gradient", 256, [ELEMENTS, VOLUME];
     NormApply, "norm_apply", 256, [ELEMENTS, NORM];
     NormGradientStatistics, "norm_gradient_statistics", 128, [ELEMENTS, NORM];
     NormStatistics, "norm_statistics", 128, [ELEMENTS, NORM];

@@ -1,5 +1,5 @@
-//! CUDA kernels of our own for what decides the speed of a step: convolutions, in all three passes, and norms
-//! with the activation behind them.
+//! CUDA kernels of our own for what decides the speed of a step: convolutions, norms with the activation behind
+//! them, pooling, up-sampling, losses of regions and the optimisers' updates.
 //!
 //! The kernels are CUDA C++ in `kernels/`, compiled by NVRTC when they are first launched, as CubeCL's
 //! are, and launched on CubeCL's stream with its memory. Volumes are kept `[b, d, h, w, c]` in memory
@@ -7,7 +7,7 @@
 //! depends on the order in which blocks run. `tests/cuda/kernels` holds each against f64, run by a
 //! CPU; `docs/cuda.md` says what is proved and what is not.
 //!
-//! Called by `nets/convolution` and `nets/norm.rs` where the device is a CUDA GPU.
+//! Called by the rest of `nets` and by `train/loss.rs` where the device is a CUDA GPU.
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Tensor};
@@ -42,7 +42,7 @@ pub(super) use norm::NormSettings;
 pub(super) use norm_operation::normalise;
 pub(crate) use region_loss::RegionLossSettings;
 pub(crate) use region_loss_operation::{region_loss, scores_regions};
-pub(super) use resampling_operation::{max_pool, upsample};
+pub(super) use resampling_operation::{max_pool, mean_pool, upsample};
 pub(super) use transposed_operation::transposed_convolve;
 pub(super) use update::{RuleKind, UpdateSettings};
 pub(super) use update_operation::{measure_gradients, update_parameters};

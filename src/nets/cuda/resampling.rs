@@ -1,4 +1,4 @@
-//! Launches of maximum pooling and trilinear up-sampling by two, forward and backward.
+//! Launches of pooling and trilinear up-sampling by two, forward and backward.
 
 use burn_cubecl::tensor::CubeTensor;
 
@@ -26,6 +26,25 @@ pub(in crate::nets) fn max_pool_gradient(volume: CubeTensor, slopes: CubeTensor)
     let [volume, slopes] = [volume, slopes].map(ChannelsLast::with_own_pitch);
     let target = ChannelsLast::allocate(&volume.tensor, shape);
     launch_resampling(KernelFile::MaxPoolGradient, coarse, 1, &[&volume, &slopes], &target);
+    target.tensor
+}
+
+/// Averages each 2x2x2 voxels of `[b, c, d, h, w]`, f32 or bf16, all extents even.
+pub(in crate::nets) fn mean_pool(volume: CubeTensor) -> CubeTensor {
+    let volume = ChannelsLast::with_own_pitch(volume);
+    let [b, c, d, h, w] = volume_shape(&volume.tensor);
+    let coarse = [b, c, d / 2, h / 2, w / 2];
+    let target = ChannelsLast::allocate(&volume.tensor, coarse);
+    launch_resampling(KernelFile::MeanPool, coarse, 1, &[&volume], &target);
+    target.tensor
+}
+
+/// Spreads the gradient of each mean over its voxels.
+pub(in crate::nets) fn mean_pool_gradient(slopes: CubeTensor) -> CubeTensor {
+    let slopes = ChannelsLast::with_own_pitch(slopes);
+    let coarse @ [b, c, d, h, w] = volume_shape(&slopes.tensor);
+    let target = ChannelsLast::allocate(&slopes.tensor, [b, c, 2 * d, 2 * h, 2 * w]);
+    launch_resampling(KernelFile::MeanPoolGradient, coarse, 2, &[&slopes], &target);
     target.tensor
 }
 

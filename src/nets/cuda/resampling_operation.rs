@@ -1,5 +1,4 @@
-//! Maximum pooling, trilinear up-sampling and transposed convolution by two as operations of CUDA GPUs,
-//! with gradients of their own.
+//! Pooling and trilinear up-sampling by two as operations of CUDA GPUs, with gradients of their own.
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -20,6 +19,11 @@ pub(in crate::nets) fn max_pool(volume: Tensor<5>) -> Tensor<5> {
     Tensor::from_dispatch(<Dispatch as Resample>::max_pool(volume.into_dispatch()))
 }
 
+/// Averages each 2x2x2 voxels of `[b, c, d, h, w]`, all extents even.
+pub(in crate::nets) fn mean_pool(volume: Tensor<5>) -> Tensor<5> {
+    Tensor::from_dispatch(<Dispatch as Resample>::mean_pool(volume.into_dispatch()))
+}
+
 /// Doubles the extents of `[b, c, d, h, w]` by trilinear up-sampling with half-pixel centres.
 pub(in crate::nets) fn upsample(volume: Tensor<5>) -> Tensor<5> {
     Tensor::from_dispatch(<Dispatch as Resample>::upsample(volume.into_dispatch()))
@@ -34,6 +38,12 @@ pub(in crate::nets) trait Resample: Backend {
     #[fusion(dtype = volume, shape = volume.clone())]
     fn max_pool_gradient(volume: FloatTensor<Self>, slopes: FloatTensor<Self>)
     -> FloatTensor<Self>;
+
+    #[fusion(dtype = volume, shape = halved_shape(volume))]
+    fn mean_pool(volume: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    #[fusion(dtype = slopes, shape = doubled_shape(slopes))]
+    fn mean_pool_gradient(slopes: FloatTensor<Self>) -> FloatTensor<Self>;
 
     #[fusion(dtype = volume, shape = doubled_shape(volume))]
     fn upsample(volume: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -57,6 +67,14 @@ impl Resample for CubeBackend {
 
     fn max_pool_gradient(volume: CubeTensor, slopes: CubeTensor) -> CubeTensor {
         resampling::max_pool_gradient(volume, slopes)
+    }
+
+    fn mean_pool(volume: CubeTensor) -> CubeTensor {
+        resampling::mean_pool(volume)
+    }
+
+    fn mean_pool_gradient(slopes: CubeTensor) -> CubeTensor {
+        resampling::mean_pool_gradient(slopes)
     }
 
     fn upsample(volume: CubeTensor) -> CubeTensor {
@@ -85,6 +103,19 @@ impl<B: Resample, C: CheckpointStrategy> Resample for Autodiff<B, C> {
     ) -> FloatTensor<Self> {
         let (volume, slopes) = (volume.into_primitive(), slopes.into_primitive());
         Self::from_inner(B::max_pool_gradient(volume, slopes))
+    }
+
+    fn mean_pool(volume: FloatTensor<Self>) -> FloatTensor<Self> {
+        match MeanPoolBackward.prepare::<C>([volume.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(tracked) => tracked.finish((), B::mean_pool(volume.into_primitive())),
+            OpsKind::UnTracked(untracked) => {
+                untracked.finish(B::mean_pool(volume.into_primitive()))
+            }
+        }
+    }
+
+    fn mean_pool_gradient(slopes: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::from_inner(B::mean_pool_gradient(slopes.into_primitive()))
     }
 
     fn upsample(volume: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -137,6 +168,26 @@ impl<B: Resample> Backward<B, 1> for UpsampleBackward {
         let slopes = gradients.consume::<B>(&ops.node);
         if let Some(node) = parent {
             gradients.register::<B>(node.id, B::upsample_gradient(slopes));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct MeanPoolBackward;
+
+impl<B: Resample> Backward<B, 1> for MeanPoolBackward {
+    type State = ();
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let [parent] = ops.parents;
+        let slopes = gradients.consume::<B>(&ops.node);
+        if let Some(node) = parent {
+            gradients.register::<B>(node.id, B::mean_pool_gradient(slopes));
         }
     }
 }

@@ -29,7 +29,7 @@ pub struct WeightLayout {
     /// Order of the input channels.
     pub modalities: [Modality; Modality::COUNT],
     /// Order of the output channels.
-    pub regions: [Region; Region::COUNT],
+    pub regions: [Region; Region::BRATS.len()],
     /// Volume axes x, y, z as in nibabel, instead of z, y, x as they lie in the file.
     pub x_first: bool,
 }
@@ -46,7 +46,7 @@ impl Dialect {
             layout.modalities = parse_order("modalities", names, Modality::ALL, Modality::name)?;
         }
         if let Some(names) = text.get("regions") {
-            layout.regions = parse_order("regions", names, Region::ALL, Region::name)?;
+            layout.regions = parse_order("regions", names, Region::BRATS, Region::name)?;
         }
         if let Some(axes) = text.get("axes") {
             layout.x_first = match axes.as_str() {
@@ -91,11 +91,13 @@ impl WeightLayout {
         values: &[f32],
     ) -> Vec<f32> {
         let mut source = WeightPermutation::identity(shape);
-        if dialect.regions.contains(&name) {
+        // Other channels than BraTS's are taken in the order of the file.
+        let extent = |axis: usize| shape.get(axis).copied();
+        if dialect.regions.contains(&name) && extent(0) == Some(self.regions.len()) {
             let place = |region: Region| self.regions.iter().position(|other| *other == region);
-            source.outputs = Region::ALL.map(|region| place(region).unwrap_or_default()).to_vec();
+            source.outputs = Region::BRATS.map(|region| place(region).unwrap_or_default()).to_vec();
         }
-        if dialect.modalities.contains(&name) {
+        if dialect.modalities.contains(&name) && extent(1) == Some(self.modalities.len()) {
             let place =
                 |modality: Modality| self.modalities.iter().position(|other| *other == modality);
             source.inputs =
@@ -163,7 +165,7 @@ mod tests {
             regions: &["last"],
             layout: WeightLayout {
                 modalities: [Modality::T1ce, Modality::T1, Modality::T2, Modality::Flair],
-                regions: [Region::Tc, Region::Wt, Region::Et],
+                regions: [Region::TC, Region::WT, Region::ET],
                 x_first: true,
             },
         }

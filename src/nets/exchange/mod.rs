@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::base::{Fault, fs};
 use crate::nets::weights::{self, ParameterShape};
-use crate::volume::{Modality, Region};
+use crate::volume::RunChannels;
 
 mod dialect;
 
@@ -50,7 +50,12 @@ pub fn weights_of<M: Module>(module: &M) -> Vec<Weight> {
 ///
 /// # Errors
 /// If the names take more than the format's header holds.
-pub fn to_bytes(weights: &[Weight], network: &str, settings: &Value) -> Result<Vec<u8>, Fault> {
+pub fn to_bytes(
+    weights: &[Weight],
+    network: &str,
+    channels: RunChannels,
+    settings: &Value,
+) -> Result<Vec<u8>, Fault> {
     let bytes: Vec<Vec<u8>> = weights
         .iter()
         .map(|weight| weight.values.iter().flat_map(|value| value.to_le_bytes()).collect())
@@ -70,8 +75,8 @@ pub fn to_bytes(weights: &[Weight], network: &str, settings: &Value) -> Result<V
         "version": env!("CARGO_PKG_VERSION"),
         "network": network,
         "settings": settings,
-        "modalities": Modality::ALL.map(Modality::name),
-        "regions": Region::ALL.map(Region::name),
+        "modalities": channels.modalities,
+        "regions": channels.regions.region_names().collect::<Vec<_>>(),
         "axes": "zyx",
     });
     let metadata = HashMap::from([(ABOUT.to_string(), about.to_string())]);

@@ -9,7 +9,6 @@ use burn::tensor::{DType, Device, Tensor};
 use super::{ResUNetVaeConfig, UpBlock};
 use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::{AuxLoss, Norm, cast, upsample_trilinear};
-use crate::volume::Modality;
 
 /// Autoencoder from the bottom's features to latent variables and on to the images.
 #[derive(Module, Debug)]
@@ -26,7 +25,7 @@ pub(super) struct Autoencoder {
 }
 
 impl Autoencoder {
-    pub(super) fn new(config: &ResUNetVaeConfig, device: &Device) -> Self {
+    pub(super) fn new(config: &ResUNetVaeConfig, modalities: usize, device: &Device) -> Self {
         let bottom = config.level_width(config.bottom_level());
         let coarsest = config.patch.0.map(|side| side >> (config.bottom_level() + 1));
         let flat = config.bottleneck * coarsest.iter().product::<usize>();
@@ -39,7 +38,7 @@ impl Autoencoder {
             from_latent: Dense::new([config.latent, flat], device),
             widen: ConvConfig::POINT.init([config.bottleneck, bottom], device),
             dec: UpBlock::all_levels(config, device),
-            end: biased(ConvConfig::POINT).init([config.level_width(0), Modality::COUNT], device),
+            end: biased(ConvConfig::POINT).init([config.level_width(0), modalities], device),
             reconstruction_weight: config.reconstruction_weight,
             kl_weight: config.kl_weight,
         }

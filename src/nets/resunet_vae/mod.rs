@@ -15,7 +15,7 @@ use crate::nets::exchange::Dialect;
 use crate::nets::{
     Architecture, ModelRng, Norm, Output, ResidualUnit, cast, upsample_trilinear, weights,
 };
-use crate::volume::{Dims, Modality, Region};
+use crate::volume::{Dims, RunChannels};
 
 mod autoencoder;
 mod config;
@@ -47,10 +47,10 @@ struct EncoderLevel {
 }
 
 impl EncoderLevel {
-    fn new(config: &ResUNetVaeConfig, level: usize, device: &Device) -> Self {
+    fn new(config: &ResUNetVaeConfig, modalities: usize, level: usize, device: &Device) -> Self {
         let width = config.level_width(level);
         let (from, stride) =
-            if level == 0 { (Modality::COUNT, 1) } else { (config.level_width(level - 1), 2) };
+            if level == 0 { (modalities, 1) } else { (config.level_width(level - 1), 2) };
         let units = (0..config.encoder_units[level]).map(|_| config.new_unit(width, device));
         Self {
             conv: ConvConfig { stride, ..ConvConfig::CUBE }.init([from, width], device),
@@ -142,16 +142,17 @@ impl Architecture for ResUNetVae {
         config.check_divisors()
     }
 
-    fn init(config: &ResUNetVaeConfig, device: &Device) -> Self {
+    fn init(config: &ResUNetVaeConfig, channels: RunChannels, device: &Device) -> Self {
         let levels = 0..config.encoder_units.len();
         let width = config.level_width(0);
+        let modalities = channels.modalities.len();
         Self {
-            enc: levels.map(|level| EncoderLevel::new(config, level, device)).collect(),
+            enc: levels.map(|level| EncoderLevel::new(config, modalities, level, device)).collect(),
             dec: UpBlock::all_levels(config, device),
             head_norm: config.head_norm.then(|| config.new_norm(width, device)),
             head: ConvConfig { bias: true, ..ConvConfig::POINT }
-                .init([width, Region::COUNT], device),
-            vae: config.vae.then(|| Autoencoder::new(config, device)),
+                .init([width, channels.regions.len()], device),
+            vae: config.vae.then(|| Autoencoder::new(config, modalities, device)),
             dropout: config.dropout,
         }
     }
@@ -208,7 +209,7 @@ mod tests {
             latent: 3,
             ..Default::default()
         };
-        ResUNetVae::init(&config, &Device::flex()).draw_weights(1)
+        ResUNetVae::init(&config, RunChannels::default(), &Device::flex()).draw_weights(1)
     }
 
     #[test]

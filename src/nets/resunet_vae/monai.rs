@@ -16,7 +16,7 @@ pub(super) const MONAI: Dialect = Dialect {
     regions: &["head.weight", "head.bias"],
     layout: WeightLayout {
         modalities: [Modality::T1ce, Modality::T1, Modality::T2, Modality::Flair],
-        regions: [Region::Tc, Region::Wt, Region::Et],
+        regions: [Region::TC, Region::WT, Region::ET],
         x_first: true,
     },
 };

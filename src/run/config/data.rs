@@ -12,7 +12,9 @@ use crate::cache::PreprocessConfig;
 use crate::quality::{ForegroundRule, QualityPolicy};
 use crate::resampling::{Interpolation, MAX_SPACING_MM, MIN_SPACING_MM};
 use crate::run::config::patients::PatientRule;
-use crate::volume::{Fold, LabelScheme, SplitShares, Targets};
+use crate::volume::{
+    Fold, LabelScheme, MissingModality, ModalitySet, RegionNames, RunChannels, SplitShares, Targets,
+};
 
 /// Dataset, cache and split of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
@@ -22,7 +24,8 @@ pub struct DataConfig {
     #[schemars(extend("x-decides" = false, "x-neutral" = ""))]
     #[default(PathBuf::from("data"))]
     pub folder: PathBuf,
-    /// Meaning of the label values, where it is not to be told from the file names (docs/labels.md).
+    /// Meaning of the label values, where it is not to be told from the file names (docs/labels.md): a
+    /// name, or tissues with their values, as `{ NCR = 1, ED = 2, ET = [3, 5], ignore = 255 }`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "LabelScheme")]
     pub labels: Option<LabelScheme>,
@@ -35,6 +38,37 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub described: Option<Fingerprint>,
+    /// Regions that the network is trained and scored on, up to eight: names, as `["ET", "TC", "WT",
+    /// "RC"]`, or tissues or label values of each, as `{ core = ["ET", "NCR"] }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "RegionNames",
+        extend("x-default" = "ET, TC and WT, and RC where `labels` has a cavity; a region for each tissue of labels that are not BraTS's")
+    )]
+    pub regions: Option<RegionNames>,
+    /// Order in which regions become labels, a later one over an earlier one. Needed where two overlap
+    /// and neither lies in the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "Vec<String>",
+        length(min = 1, max = 8),
+        extend("x-default" = "a region before those inside it")
+    )]
+    pub painting: Option<Vec<String>>,
+    /// Modalities that the network sees, one to four of `t1`, `t1ce`, `t2` and `flair`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "ModalitySet",
+        length(min = 1, max = 4),
+        extend("x-default" = "those of `dataset.toml`, or all four")
+    )]
+    pub modalities: Option<ModalitySet>,
+    /// Policy on a case that lacks a modality: `error` (it cannot be used), `zero` (its image is 0, which
+    /// is background).
+    // Left out where it is the default: fingerprints of runs before it was there stay theirs.
+    #[serde(skip_serializing_if = "MissingModality::is_error")]
+    #[schemars(extend("default" = "error"))]
+    pub missing: MissingModality,
     /// The cache root.
     #[schemars(extend("x-decides" = false, "x-neutral" = ""))]
     #[default(PathBuf::from("cache"))]
@@ -116,6 +150,9 @@ pub struct DataConfig {
     pub max_voxels: Option<usize>,
     /// Preprocessing, which decides the bytes of a case file.
     pub preprocess: PreprocessConfig,
+    /// RunChannels that these settings name.
+    #[serde(skip)]
+    pub channels: RunChannels,
 }
 
 /// Pseudo-labels of the unlabelled cases in training.

@@ -108,6 +108,9 @@ impl ConfigLayers {
     }
 }
 
+/// Tables of names that the user chooses, which are replaced whole.
+const WHOLE: [&str; 2] = ["data.labels", "data.regions"];
+
 fn merge_tables(
     under: &mut Table,
     over: Table,
@@ -120,7 +123,9 @@ fn merge_tables(
         match (under.get_mut(&key), value) {
             // A tagged choice (`kind = …`) is replaced whole: the old kind's fields are not the new
             // one's.
-            (Some(Value::Table(old)), Value::Table(new)) if !new.contains_key("kind") => {
+            (Some(Value::Table(old)), Value::Table(new))
+                if !new.contains_key("kind") && !WHOLE.contains(&path.as_str()) =>
+            {
                 merge_tables(old, new, &path, origin, origins);
             }
             (_, value) => {

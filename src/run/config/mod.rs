@@ -1,6 +1,7 @@
 //! The configuration of a training run: every module's own settings in one file, one section each.
 
 pub mod case_table;
+mod channels;
 pub mod data;
 mod deciding;
 pub mod layers;
@@ -50,10 +51,10 @@ pub struct RunConfig {
     /// Training device: `auto`, `cpu`, `cuda` or `wgpu`.
     #[schemars(extend("x-decides" = false))]
     pub device: DeviceChoice,
-    /// Kernels of convolutions, norms, pooling and up-sampling on a CUDA GPU, `cubecl` or `own`.
+    /// Kernels of network, loss and optimiser on a CUDA GPU, `own` or `cubecl`.
     // Left out where it is the default: fingerprints of runs before it was there stay theirs.
     #[serde(skip_serializing_if = "is_default_kernels")]
-    #[schemars(extend("default" = "cubecl", "x-decides" = false))]
+    #[schemars(extend("default" = "own", "x-decides" = false))]
     pub kernels: KernelChoice,
     /// Precision of the network's arithmetic in training, `f32` or `bf16`; weights are always f32.
     pub precision: Precision,
@@ -129,8 +130,9 @@ pub fn load_run_config(folder: &Path, assignments: &[String]) -> Result<CheckedC
     }
     let mut layers = default_layers()?;
     layers.merge_file(&file)?;
-    // Runs of earlier versions have a share to hold out beside what divided their cases.
-    check_layers(layers, assignments)
+    // Runs of earlier versions have a share to hold out beside what divided their cases, and the regions
+    // of BraTS whatever their labels.
+    check_layers(layers, assignments, false)
 }
 
 /// Loads a configuration text that is part of the binary.
@@ -174,7 +176,7 @@ fn check_new_settings(
     layers: ConfigLayers,
     assignments: &[String],
 ) -> Result<CheckedConfig, Failure> {
-    let mut checked = check_layers(layers, assignments)?;
+    let mut checked = check_layers(layers, assignments, true)?;
     checked.run.data.fill_in_described();
     checked.run.data.check_held_out().map_err(|error| settings_error(&error.in_section("data")))?;
     Ok(checked)
@@ -186,10 +188,11 @@ fn settings_error(error: &dyn std::fmt::Display) -> Failure {
     Failure::Usage(format!("configuration: {problem}; see `gliaflow config show`"))
 }
 
-/// Merges the assignments over `layers`, and checks the result.
+/// Merges the assignments over `layers`, and checks the result, of a run that is yet to begin if `is_new`.
 fn check_layers(
     mut layers: ConfigLayers,
     assignments: &[String],
+    is_new: bool,
 ) -> Result<CheckedConfig, Failure> {
     for assignment in assignments {
         layers.merge_assignment(assignment)?;
@@ -199,11 +202,19 @@ fn check_layers(
     let mut run: RunConfig =
         table.try_into().map_err(|error: toml::de::Error| settings_error(&error))?;
     run.complete_preprocess();
+    let of_data = |error: ConfigError| settings_error(&error.in_section("data"));
+    if is_new {
+        run.data.adopt_description()?;
+        run.data.name_default_regions().map_err(of_data)?;
+    }
+    run.data.complete_channels().map_err(of_data)?;
+    run.augment.modality_dropout.modalities = run.data.channels.modalities;
     let settings =
         serde_json::to_value(&run.model.settings).map_err(|error| settings_error(&error))?;
     let entry =
         ArchitectureEntry::find_by_name(&run.model.name).map_err(|error| settings_error(&error))?;
     let blueprint = entry.parse_settings(&settings).map_err(|error| settings_error(&error))?;
+    let blueprint = blueprint.with_channels(run.data.channels);
     run.model.settings =
         Table::try_from(blueprint.settings()).map_err(|error| settings_error(&error))?;
     run.check_combinations(blueprint.as_ref()).map_err(|error| settings_error(&error))?;
@@ -225,6 +236,11 @@ impl RunConfig {
             let problem = "impossible with data.pseudo, which lies in the cache";
             let way_out = "set loader.cached = true";
             return Err(ConfigError::new("loader.cached", false, problem, way_out));
+        }
+        if self.targets() == Targets::Soft && !self.data.channels.regions.is_brats() {
+            let way_out = "label with hard targets, or train on ET, TC and WT";
+            let problem = "probabilities of regions other than ET, TC and WT, which are not kept";
+            return Err(ConfigError::new("data.pseudo.targets", "soft", problem, way_out));
         }
         // What a case in memory takes is known when the cases are.
         self.loader.plan_memory_for(self.targets(), self.crop.patch, Footprint::Mapped).map(drop)

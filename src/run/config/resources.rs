@@ -22,6 +22,7 @@ impl RunConfig {
             data.max_voxels.unwrap_or_else(|| ingest::max_voxels(self.loader.memory_bytes()));
         let found = discover_described_cases(folder, data.description.as_deref(), data.labels)?;
         data.check_described(&found)?;
+        let found = found.with_channels(data.channels, data.missing);
         Ok(found.with_masks(&data.foreground).with_max_voxels(most))
     }
 

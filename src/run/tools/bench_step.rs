@@ -20,7 +20,7 @@ use crate::run::tools::kernel_times::{self, KernelTime};
 use crate::telemetry::process;
 use crate::train::LossConfig;
 use crate::train::feed::{self, DeviceBatch};
-use crate::volume::{Dims, Modality, Targets, label};
+use crate::volume::{Dims, Modality, RunChannels, Targets, label};
 
 /// Number of steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     let mut bench = Bench {
         batch: draw_batch(run.seed, run.loader.batch, patch),
         loss: &run.loss,
+        channels: config.blueprint.run_channels(),
         learning_rate: run.train.learning_rate,
         device: learner.device().clone(),
         learner,
@@ -164,6 +165,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
 struct Bench<'a> {
     learner: Box<dyn Learner>,
     loss: &'a LossConfig,
+    channels: RunChannels,
     learning_rate: f64,
     batch: Batch,
     device: Device,
@@ -174,13 +176,19 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn upload_batch(&self) -> DeviceBatch {
-        feed::upload_batch(self.batch.clone(), &self.device, self.precision)
+        feed::upload_batch(
+            self.batch.clone(),
+            &self.device,
+            self.channels.modalities,
+            self.precision,
+        )
     }
 
     /// The loss of the batch, recorded for the backward pass.
     fn forward(&self, batch: DeviceBatch) -> Tensor<1> {
         let output = self.learner.forward(batch.images, self.step);
-        self.loss.total_loss(output, batch.truth.into_regions()).total
+        let targets = batch.truth.into_regions(self.channels.regions, false);
+        self.loss.total_loss(output, targets).total
     }
 
     /// Enqueues a step; its loss is still on the device.
@@ -229,8 +237,13 @@ impl Bench<'_> {
     /// Mean wall seconds of a pass of inference.
     fn time_inference(&self, count: u64) -> Result<f64, Failure> {
         let network = self.learner.inference_network();
-        let images =
-            feed::upload_batch(self.batch.clone(), network.device(), self.precision).images;
+        let images = feed::upload_batch(
+            self.batch.clone(),
+            network.device(),
+            self.channels.modalities,
+            self.precision,
+        )
+        .images;
         drop(network.predict_probabilities(images.clone()));
         self.wait_for_device()?;
         let clock = Instant::now();

@@ -15,7 +15,7 @@ use crate::nets::{
 };
 use crate::run::tools::bench_step::draw_batch;
 use crate::train::{LossConfig, feed};
-use crate::volume::Dims;
+use crate::volume::{Dims, ModalitySet, RegionSet};
 
 /// The largest difference of an operation, relative to the largest value: room for products in
 /// TF32, which CUDA may use for convolutions in f32, and far less than any wrong kernel's.
@@ -235,10 +235,10 @@ fn compare_network(blueprint: &dyn Blueprint, device: &Device, precision: Precis
     let run = |device: &Device, precision: Precision| {
         let mut learner = blueprint.new_learner(&OptimiserConfig::default(), 3, device);
         let recording = learner.device().clone();
-        let uploaded =
-            feed::upload_batch(draw_batch(4, 1, Dims::cube(side)), &recording, precision);
+        let batch = draw_batch(4, 1, Dims::cube(side));
+        let uploaded = feed::upload_batch(batch, &recording, ModalitySet::ALL, precision);
         let images = uploaded.images;
-        let targets = uploaded.truth.into_regions();
+        let targets = uploaded.truth.into_regions(RegionSet::BRATS, false);
         let loss = |learner: &dyn crate::nets::Learner, step| {
             let output = learner.forward(images.clone(), step);
             let logits = output.logits.clone();

@@ -101,7 +101,7 @@ pub fn replay_of_run(
             return Err(CaseError::new(Reason::Checksum, subject, problem, remedy).into());
         }
         let sample = crop.draw_sample(key, case);
-        let written = write(&sample, run.augment.background, run.targets(), out);
+        let written = write(&sample, run.data.channels, run.augment.background, run.targets(), out);
         let made = written.map_err(Failure::of_output_file)?;
         sample.case.check_pages()?;
         replayed.push(made);

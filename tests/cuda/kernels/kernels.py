@@ -35,6 +35,8 @@ AHEAD = {
     "to_channels_last": ("elements",),
     "max_pool": ("elements", "volume"),
     "max_pool_gradient": ("elements", "volume"),
+    "mean_pool": ("elements", "volume"),
+    "mean_pool_gradient": ("elements", "volume"),
     "upsample": ("elements", "volume"),
     "upsample_gradient": ("elements", "volume"),
     "norm_sums": ("elements", "norm"),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Seconds that the convolutions of a training step would take on an H200, by counted quantities and fixed constants:
+"""Seconds that a training step would take on an H200, by counted quantities and fixed constants:
 tests/cuda/kernels/roofline.py [--layers]
 
 Counted: blocks and steps of each pass of each layer at 128^3, divided as written down here, instructions of the main
@@ -11,6 +11,8 @@ each step that one block makes after another. It is a model: nothing here was me
 import argparse
 import functools
 import itertools
+import json
+import os
 import tempfile
 
 from kernels import product, source_of
@@ -79,6 +81,41 @@ def cascaded(side=128, features=4, levels=4, stages=3):
 
 
 NETWORKS = {"U-Net": unet, "Residual U-Net with VAE": resunet_vae, "Cascaded U-Net": cascaded}
+NAMES = {"U-Net": "unet", "Residual U-Net with VAE": "resunet_vae", "Cascaded U-Net": "cascaded"}
+# How often a norm goes over its volume: twice read and written once forward, four times read and written once backward.
+NORM_PASSES = 8
+# Bytes of a parameter in Adam's step: weights, two moments and gradient read, all but that written, and the gradient read
+# for its norm; of a voxel in the loss: logits and targets of three regions read twice, the gradient written.
+OPTIMISER_BYTES, LOSS_BYTES = 8 * 4, 2 * (4 + 3) * 4 + 4 * 4
+
+
+def rest_bytes(name, batch, layers, width):
+    """Bytes that the passes beside convolutions read and write, of a step."""
+    def volume(channels, side):
+        return batch * side**3 * -(-channels * width // 16) * 16
+    moved = sum(outputs * (inputs // groups) * side**3 for _, inputs, outputs, _, side, _, groups in layers) * OPTIMISER_BYTES
+    moved += batch * layers[-1][3] ** 3 * LOSS_BYTES
+    for layer, inputs, outputs, target, side, stride, groups in layers:
+        normed = side == 3 if name == "U-Net" else side == 3 and inputs == outputs and stride == 1
+        moved += NORM_PASSES * volume(outputs, target) if normed else 0
+        if name == "U-Net" and layer.startswith("encoder") and layer.endswith(".1"):
+            # The pooled volume both ways, and its gradient added to that of the skip.
+            moved += volume(outputs, target) * (3 + 2 / 8) + 3 * volume(outputs, target)
+        if (name == "U-Net" and layer.startswith("decoder") and layer.endswith(".0")) or " fuse" in layer:
+            # Concatenated and taken apart; half of it is up-sampled.
+            moved += 4 * volume(inputs, target) + 2 * volume(inputs // 2, target)
+        if name != "U-Net" and normed and layer.endswith(".2"):
+            # The sum at a residual unit's end, and that of its gradients.
+            moved += 6 * volume(outputs, target)
+        if name == "Cascaded U-Net" and " encoder" in layer and layer.endswith(".2"):
+            # The largest of four encoders, both ways.
+            moved += volume(outputs, target) * (1 + 1 / 4 + 2 + 1 / 4)
+    return moved
+
+
+def launches_of(name, precision):
+    with open(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "figures.json")) as file:
+        return json.load(file)["sm_90 full own"][f"{NAMES[name]} {precision}"]["launches"]
 
 
 def brick_of(extent):
@@ -105,7 +142,7 @@ def seconds(file, macros, blocks, steps, moved):
 
 
 def passes(case):
-    """Name, seconds, launches and blocks of the forward pass and both gradients."""
+    """Name, seconds and blocks of the forward pass and both gradients."""
     width, sizes = case.width, [case.samples * product(case.extent) * case.input_pitch, case.samples * product(case.target) * case.output_pitch]
     moved = sum(sizes) * width
     granule, target_granule = case.granule(case.inputs, case.input_pitch), case.granule(case.outputs, case.output_pitch)
@@ -124,7 +161,7 @@ def passes(case):
         parts = 2 * 4 * size * splits if splits > 1 else 0
         total = product(correlate_grid(geometry, columns))
         time = seconds("correlate", macros, total, -(-each // splits), moved + parts + packed_bytes(geometry, read, columns, width))
-        yield name, time, 3 if splits > 1 else 2, total
+        yield name, time, total
     geometry = case.forward()
     geometry.brick = brick_of(geometry.target)
     columns, rows = case.columns_of(geometry.to), gradient_rows(geometry, granule, width)
@@ -135,19 +172,19 @@ def passes(case):
     macros = {"BF16": int(case.bf16), "COLUMNS": columns, "GRANULE": granule, "TARGET_GRANULE": target_granule}
     parts = 2 * 4 * splits * geometry.groups * rows * tiles * columns
     steps = -(-bricks // splits) * (4 if case.bf16 else 8)
-    yield "kernel's gradient", seconds("kernel_gradient", macros, blocks * splits, steps, moved + parts), 2, blocks * splits
+    yield "kernel's gradient", seconds("kernel_gradient", macros, blocks * splits, steps, moved + parts), blocks * splits
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", action="store_true", help="a row for each layer and pass")
     options = parser.parse_args()
-    print("| network, batch | precision | GFLOP forward | forward, ms | input's gradient | kernel's gradient | all | launches |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| network, batch | precision | GFLOP forward | forward, ms | input's gradient | kernel's gradient | convolutions | all else | launches | step |")
+    print("|" + "---|" * 10)
     rows = []
     for (name, network), bf16 in itertools.product(NETWORKS.items(), (True, False)):
         batch, layers = network()
-        times, launches, work = {}, 0, 0.0
+        times, work = {}, 0.0
         for layer, inputs, outputs, target, side, stride, groups in layers:
             unit = 8 if bf16 else 4
             merged = 1
@@ -157,12 +194,15 @@ def main():
                         input_pitch=-(-inputs // unit) * unit, output_pitch=-(-outputs // unit) * unit)
             flops = 2 * batch * target**3 * inputs // groups * outputs * side**3
             work += flops
-            for way, time, count, blocks in passes(case):
+            for way, time, blocks in passes(case):
                 times[way] = times.get(way, 0.0) + time
-                launches += count
                 rows.append((name, "bf16" if bf16 else "f32", layer, way, flops, blocks, time))
+        precision = "bf16" if bf16 else "f32"
         columns = " | ".join(f"{1e3 * time:.1f}" for time in times.values())
-        print(f"| {name}, {batch} | {'bf16' if bf16 else 'f32'} | {work / 1e9:.0f} | {columns} | {1e3 * sum(times.values()):.1f} | {launches} |", flush=True)
+        whole, rest = sum(times.values()), rest_bytes(name, batch, layers, 2 if bf16 else 4) / BYTES
+        launches = launches_of(name, precision)
+        print(f"| {name}, {batch} | {precision} | {work / 1e9:.0f} | {columns} | {1e3 * whole:.1f} | {1e3 * rest:.1f} | {launches} "
+              f"| {1e3 * (whole + rest + launches * LAUNCH):.0f} |", flush=True)
     if options.layers:
         print("\n| network | precision | layer | pass | GFLOP | blocks | ms | TFLOP/s |\n|---|---|---|---|---|---|---|---|")
         for name, precision, layer, way, flops, blocks, time in rows:

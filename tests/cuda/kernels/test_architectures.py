@@ -45,7 +45,7 @@ def variants():
             yield "pack_kernel", tile
             yield "add_kernel_parts", tile
         for file in ("add_parts", "to_channels_last", "norm_statistics", "norm_gradient_statistics", "max_pool",
-                     "max_pool_gradient", "upsample", "upsample_gradient", "concatenate", "take_channels", "group_max",
+                     "max_pool_gradient", "upsample", "upsample_gradient", "concatenate", "take_channels", "group_max", "mean_pool", "mean_pool_gradient",
                      "group_max_gradient", "lay_out_images", "channel_sums", "add_channel_sums"):
             yield file, {"BF16": bf16, "BIAS": 1}
         for file in ("norm_sums", "norm_apply"):

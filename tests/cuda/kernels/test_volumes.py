@@ -1,4 +1,4 @@
-"""Maximum pooling and trilinear up-sampling, forward and backward, against the same in f64."""
+"""Pooling and trilinear up-sampling, forward and backward, against the same in f64."""
 
 import ctypes
 import itertools
@@ -73,6 +73,22 @@ class Volumes(unittest.TestCase):
                     gradient[best] = slopes[place]
                 self.check("max_pool", [memory], largest, 1, case)
                 self.check("max_pool_gradient", [memory, slopes_in_memory], gradient, 1, case)
+
+    def test_a_mean_is_over_each_block_and_its_gradient_is_spread_evenly(self):
+        for case in CASES:
+            with self.subTest(case=case):
+                samples, extent, channels, pitch, bf16 = case
+                fine = tuple(2 * size for size in extent)
+                values, memory = drawn(self.reference, (samples, *fine), channels, pitch, bf16, 1)
+                slopes, slopes_in_memory = drawn(self.reference, (samples, *extent), channels, pitch, bf16, 2)
+                means, gradient = [0.0] * len(slopes), [0.0] * len(values)
+                for sample, (z, y, x), c in itertools.product(range(samples), list(voxels(fine)), range(channels)):
+                    of = (((sample * fine[0] + z) * fine[1] + y) * fine[2] + x) * channels + c
+                    place = (((sample * extent[0] + z // 2) * extent[1] + y // 2) * extent[2] + x // 2) * channels + c
+                    means[place] += values[of] / 8
+                    gradient[of] = slopes[place] / 8
+                self.check("mean_pool", [memory], means, 1, case)
+                self.check("mean_pool_gradient", [slopes_in_memory], gradient, 2, case)
 
     def test_up_sampling_is_linear_between_half_pixel_centres_and_its_gradient_is_the_transpose(self):
         for case in CASES:

@@ -27,10 +27,5 @@ extern "C" __global__ void __launch_bounds__(256) upsample(const Element* __rest
             sums[i] += share * f32_from(values.values[i]);
         }
     }
-    Elements<GRANULE> answer;
-#pragma unroll
-    for (int i = 0; i < PER_GRANULE; ++i) {
-        answer.values[i] = element_from(p.channel + i < g.channels ? sums[i] : 0.0f);
-    }
-    answer.write(target + element_of(g, 2, p.sample, p.z, p.y, p.x, p.channel));
+    write_channels(g, p, sums, target + element_of(g, 2, p.sample, p.z, p.y, p.x, p.channel));
 }

@@ -38,10 +38,5 @@ extern "C" __global__ void __launch_bounds__(256) upsample_gradient(const Elemen
             }
         }
     }
-    Elements<GRANULE> answer;
-#pragma unroll
-    for (int i = 0; i < PER_GRANULE; ++i) {
-        answer.values[i] = element_from(p.channel + i < g.channels ? sums[i] : 0.0f);
-    }
-    answer.write(target + element_of(g, 1, p.sample, p.z, p.y, p.x, p.channel));
+    write_channels(g, p, sums, target + element_of(g, 1, p.sample, p.z, p.y, p.x, p.channel));
 }

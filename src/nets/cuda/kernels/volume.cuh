@@ -36,3 +36,13 @@ __device__ __forceinline__ size_t element_of(const Volume& g, int scale, int sam
     const int voxel = ((sample * g.extent[0] * scale + z) * g.extent[1] * scale + y) * g.extent[2] * scale + x;
     return (size_t)voxel * g.pitch + channel;
 }
+
+/// Writes sums in f32 as channels of a voxel, zero beyond the last of them.
+__device__ __forceinline__ void write_channels(const Volume& g, const Place& p, const float* sums, Element* target) {
+    Elements<GRANULE> answer;
+#pragma unroll
+    for (int i = 0; i < PER_GRANULE; ++i) {
+        answer.values[i] = element_from(p.channel + i < g.channels ? sums[i] : 0.0f);
+    }
+    answer.write(target);
+}
