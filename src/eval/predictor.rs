@@ -38,7 +38,7 @@ pub trait Predictor {
 /// Sliding windows of a network, and its channels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowConfig {
-    /// RunChannels at both ends of the network.
+    /// Channels at both ends of the network.
     pub channels: RunChannels,
     /// Extent of a window, a multiple of the network's divisor: checking a configuration sees to
     /// it.

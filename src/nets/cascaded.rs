@@ -34,7 +34,7 @@ pub struct CascadedConfig {
     #[schemars(range(min = 1, max = 256), extend("x-unit" = "channels"))]
     #[default(4)]
     pub base_width: usize,
-    /// RunChannels of four encoders together, as a multiple of the decoder's; one of fewer modalities has
+    /// Channels of four encoders together, as a multiple of the decoder's; one of fewer modalities has
     /// encoders of the same width, one a modality.
     #[schemars(range(min = 1, max = 16))]
     #[default(2)]
@@ -62,12 +62,12 @@ impl CascadedConfig {
         self.loss_weights.len()
     }
 
-    /// RunChannels of the decoder at a level of the stage that works at `1 / 2^scale`.
+    /// Channels of the decoder at a level of the stage that works at `1 / 2^scale`.
     const fn decoder_width(&self, scale: usize, level: usize) -> usize {
         (2 * self.base_width) << (scale + level)
     }
 
-    /// RunChannels of one encoder, and after the maximum over the encoders.
+    /// Channels of one encoder, and after the maximum over the encoders.
     const fn merged_width(&self, scale: usize, level: usize) -> usize {
         self.encoder_multiplier * self.decoder_width(scale, level) / Modality::COUNT
     }

@@ -65,7 +65,7 @@ pub trait Blueprint: Send + Sync {
     /// Same network with other channels at both ends.
     fn with_channels(self: Box<Self>, channels: RunChannels) -> Box<dyn Blueprint>;
 
-    /// RunChannels at both ends of the network.
+    /// Channels at both ends of the network.
     fn run_channels(&self) -> RunChannels;
 
     /// Divisor of every patch axis.

@@ -21,7 +21,7 @@ use crate::volume::RunChannels;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct UNetConfig {
-    /// RunChannels at full resolution; doubled at each level below.
+    /// Channels at full resolution; doubled at each level below.
     #[schemars(range(min = 1, max = 512), extend("x-unit" = "channels"))]
     #[default(30)]
     pub base_width: usize,

@@ -154,7 +154,7 @@ pub fn upload_batch(
     }
 }
 
-/// RunChannels `[b, c, d, h, w]` of some modalities out of those of all.
+/// Channels `[b, c, d, h, w]` of some modalities out of those of all.
 fn select_modalities(images: Tensor<5>, modalities: ModalitySet) -> Tensor<5> {
     if modalities.is_all() {
         return images;

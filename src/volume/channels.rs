@@ -1,8 +1,8 @@
-//! RunChannels of a run.
+//! Channels of a run.
 
 use crate::volume::{ModalitySet, RegionSet};
 
-/// RunChannels of a run: modalities at the input of its network, regions at the output. Immutable, and
+/// Channels of a run: modalities at the input of its network, regions at the output. Immutable, and
 /// cheap to copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, derive_more::Display)]
 #[display("{modalities}; {regions}")]

@@ -18,7 +18,7 @@ const EPSILON: f64 = 1e-5;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResUNetVaeConfig {
-    /// RunChannels at full resolution; doubled at each level below.
+    /// Channels at full resolution; doubled at each level below.
     #[schemars(range(min = 1, max = 512), extend("x-unit" = "channels"))]
     #[default(32)]
     pub base_width: usize,
@@ -44,7 +44,7 @@ pub struct ResUNetVaeConfig {
     #[schemars(inner(range(min = 1, max = 4096)), extend("x-unit" = "voxels"))]
     #[default(Dims::cube(128))]
     pub patch: Dims,
-    /// RunChannels ahead of the autoencoder's dense layers.
+    /// Channels ahead of the autoencoder's dense layers.
     #[schemars(range(min = 1, max = 512), extend("x-unit" = "channels"))]
     #[default(16)]
     pub bottleneck: usize,

@@ -1,4 +1,4 @@
-//! RunChannels of a run as its settings name them: modalities, and regions as sets of tissues.
+//! Channels of a run as its settings name them: modalities, and regions as sets of tissues.
 
 use crate::base::{CaseError, ConfigError};
 use crate::brats::find_description;
@@ -6,7 +6,7 @@ use crate::run::config::data::DataConfig;
 use crate::volume::{MAX_REGIONS, RegionNames, RegionSet, RunChannels};
 
 impl DataConfig {
-    /// RunChannels that the settings name.
+    /// Channels that the settings name.
     ///
     /// # Errors
     /// If the regions cannot be a set of tissues of the label scheme.

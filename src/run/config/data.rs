@@ -150,7 +150,7 @@ pub struct DataConfig {
     pub max_voxels: Option<usize>,
     /// Preprocessing, which decides the bytes of a case file.
     pub preprocess: PreprocessConfig,
-    /// RunChannels that these settings name.
+    /// Channels that these settings name.
     #[serde(skip)]
     pub channels: RunChannels,
 }
