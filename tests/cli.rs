@@ -3,6 +3,7 @@
 mod alike;
 mod cases;
 mod dashboards;
+mod datasets;
 mod draining;
 mod file_systems;
 mod harness;

@@ -212,7 +212,7 @@ fn defective_cases_are_listed_refused_or_accepted_as_they_should() {
     let healthy = CaseReader::default().read(find("seg_all_zero")).unwrap();
     assert!(healthy.labels.unwrap().iter().all(|value| *value == 0));
 
-    let report = inspect_folder(&folder, Depth::Voxels, None, DEFAULT_MAX_VOXELS).unwrap();
+    let report = inspect_folder(&folder, None, Depth::Voxels, None, DEFAULT_MAX_VOXELS).unwrap();
     assert_eq!((report.cases.len(), report.problems.len()), (7, 6));
     assert_eq!(report.cases.iter().filter(|case| !case.labelled).count(), 1);
 }

@@ -82,7 +82,15 @@ fn every_setting_is_described_and_every_number_has_a_range() {
     }
     let missing: Vec<_> = settings.iter().filter(|own| !shown.contains_key(&own.path)).collect();
     let sections = ["loader.workers", "model.settings"];
-    let optional = ["data.fold", "data.painting", "data.patients", "data.split", "model.init"];
+    let optional = [
+        "data.described",
+        "data.description",
+        "data.fold",
+        "data.painting",
+        "data.patients",
+        "data.split",
+        "model.init",
+    ];
     for setting in missing {
         let path = setting.path.as_str();
         assert!(sections.contains(&path) || optional.contains(&path), "{path} is never shown");

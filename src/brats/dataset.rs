@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::base::{CaseError, Reason};
+use crate::base::{CaseError, Fingerprint, Reason};
 use crate::brats::case_assembly::AssembledCase;
+use crate::brats::datalist::read_datalist;
 use crate::brats::description::DatasetDescription;
-use crate::brats::discovery_errors::{DoubledFiles, duplicate_error};
+use crate::brats::discovery_errors::{DoubledFiles, and_more_text, duplicate_error};
 use crate::brats::folder_scan::FolderScan;
-use crate::brats::layout::{Layout, LayoutChoice};
+use crate::brats::layout::{Layout, LayoutChoice, schemes_of_case_name};
 use crate::brats::read::{DEFAULT_MAX_VOXELS, read_volume_grid};
 use crate::brats::scheme::{ChosenScheme, NameSchemes, SchemeRequest, choose_for_case};
 use crate::volume::{
@@ -139,6 +140,11 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// Fingerprint of the description, if a file says another than a built-in layout.
+    pub fn description_fingerprint(&self) -> Option<Fingerprint> {
+        self.description.own_fingerprint()
+    }
+
     /// Sets the number of voxels of the largest volume that is read.
     #[must_use]
     pub fn with_max_voxels(mut self, max_voxels: usize) -> Self {
@@ -170,13 +176,30 @@ pub fn discover_described_cases(
     description: Option<&Path>,
     labels: impl Into<SchemeRequest>,
 ) -> Result<Dataset, CaseError> {
-    let choice = LayoutChoice::of_folder(folder, description)?;
-    let mut scan = FolderScan::of_folder(folder, &choice)?;
-    let mut found = FoundCases { request: labels.into(), ..FoundCases::default() };
-    found.problems.append(&mut scan.problems);
-    for case in std::mem::take(&mut scan.found).into_cases(&choice.layouts) {
-        let layout = &choice.layouts[case.layout];
-        found.add_case(case, layout);
+    let mut choice = LayoutChoice::of_folder(folder, description)?;
+    let request = labels.into();
+    let mut found = FoundCases { request, ..FoundCases::default() };
+    let nothing_found = if choice.datalist().is_some() {
+        None
+    } else {
+        let mut scan = FolderScan::of_folder(folder, &choice)?;
+        let nothing_found = scan.no_case_error(folder);
+        found.problems.append(&mut scan.problems);
+        found.add_cases(scan.found.into_cases(&choice.layouts), &choice.layouts);
+        Some(nothing_found)
+    };
+    // A list that names labels says more than names that tell of none.
+    let is_unlabelled = found.cases.iter().all(|files| files.labels.is_none());
+    if is_unlabelled && choice.use_datalist_of(folder) {
+        found = FoundCases { request, ..FoundCases::default() };
+    }
+    if let Some(list) = choice.datalist() {
+        let listed = read_datalist(folder, list, &choice.layouts[0])?;
+        found.problems.extend(listed.problems);
+        found.add_cases(listed.cases, &choice.layouts);
+    }
+    if let Some((case, count)) = found.without_meaning.take() {
+        return Err(no_meaning_error(folder, &case, count));
     }
     found.name_schemes.check_request(folder, found.request)?;
     let total = found.layouts.len();
@@ -188,8 +211,8 @@ pub fn discover_described_cases(
     // Of equal counts the last is taken, so the order is turned.
     let most = layouts.into_iter().rev().max_by_key(|(_, (count, _))| *count);
     let Some(((layout, place), (count, labels))) = most else {
-        scan.problems = found.problems;
-        return Err(scan.no_case_error(folder));
+        let of_list = || found.problems.first().map(|(_, problem)| problem.clone());
+        return Err(nothing_found.or_else(of_list).unwrap_or_else(|| no_entry_error(folder)));
     };
     let description = choice.layouts[place].clone();
     let layout_reason = match &choice.file {
@@ -227,14 +250,32 @@ struct FoundCases {
     problems: Vec<(String, CaseError)>,
     /// Files that are there compressed and not.
     doubled: Option<DoubledFiles>,
+    /// First case whose label values nothing tells the meaning of, and their number.
+    without_meaning: Option<(String, usize)>,
     /// Cases that lack a modality, and their errors.
     incomplete: Vec<(CaseFiles, CaseError)>,
 }
 
 impl FoundCases {
+    fn add_cases(&mut self, cases: Vec<AssembledCase>, layouts: &[DatasetDescription]) {
+        for case in cases {
+            let layout = &layouts[case.layout];
+            self.add_case(case, layout);
+        }
+    }
+
     fn add_case(&mut self, case: AssembledCase, layout: &DatasetDescription) {
         let AssembledCase { name, images, labels, folder, doubled, .. } = case;
-        let schemes = layout.schemes();
+        let mut schemes = layout.schemes();
+        if layout.label_scheme.is_empty() && layout.labels.is_none() {
+            match schemes_of_case_name(&name) {
+                Some(by_name) => schemes = by_name,
+                None if labels.is_some() && !matches!(self.request, SchemeRequest::Asked(_)) => {
+                    self.without_meaning.get_or_insert((name.clone(), 0)).1 += 1;
+                }
+                None => {}
+            }
+        }
         self.name_schemes.add_case(&name, schemes);
         let request = match self.request {
             SchemeRequest::TrainedWith(run)
@@ -319,6 +360,19 @@ impl FoundCases {
     }
 }
 
+fn no_entry_error(folder: &Path) -> CaseError {
+    let remedy = "name another datalist, or describe the files in dataset.toml (docs/datasets.md)";
+    CaseError::new(Reason::Missing, folder.display(), "holds no case", remedy)
+}
+
+fn no_meaning_error(folder: &Path, case: &str, count: usize) -> CaseError {
+    let problem =
+        format!("nothing tells what the labels of {case}{} mean", and_more_text(count - 1));
+    let remedy = "write label_scheme = \"brats2018\", or another, in dataset.toml, or ask for one \
+                  with --labels or data.labels (docs/labels.md)";
+    CaseError::new(Reason::Label, folder.display(), problem, remedy)
+}
+
 fn no_patient_error(case: &str, layout: &DatasetDescription) -> CaseError {
     let patterns: Vec<String> =
         layout.patient.iter().map(|own| format!("{:?}", own.to_string())).collect();
@@ -333,3 +387,7 @@ fn no_patient_error(case: &str, layout: &DatasetDescription) -> CaseError {
 #[cfg(test)]
 #[path = "dataset_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "described_tests.rs"]
+mod described_tests;

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::base::CaseError;
 use crate::brats::read::RawVolume;
 use crate::brats::{
-    CaseExamination, Layout, SchemeReason, TumourGrade, axis_codes, discover_cases, examine_cases,
-    narrow,
+    CaseExamination, DatasetDescription, Layout, SchemeReason, TumourGrade, axis_codes,
+    discover_described_cases, examine_cases, narrow,
 };
 use crate::buffers::CaseBuffers;
 use crate::quality::{Consequence, QualityPolicy};
@@ -59,8 +59,12 @@ pub struct CaseReport {
 /// Report on a dataset's folder.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FolderReport {
-    /// The naming of most cases.
+    /// Layout of most cases.
     pub layout: Layout,
+    /// Reason why it is that layout.
+    pub layout_reason: String,
+    /// Public pages and code that state the layout's names and labels; empty for one that is unproved.
+    pub sources: Vec<String>,
     /// Meaning of its label values.
     pub scheme: LabelScheme,
     /// Source of that meaning.
@@ -69,6 +73,9 @@ pub struct FolderReport {
     pub cases: Vec<CaseReport>,
     /// Problems, a sentence each.
     pub problems: Vec<String>,
+    /// Description of the layout, to be written as a file.
+    #[serde(skip)]
+    pub description: DatasetDescription,
 }
 
 /// Depth of an inspection.
@@ -116,19 +123,21 @@ pub fn inspect_file(path: &Path, max_voxels: usize) -> Result<FileReport, CaseEr
     })
 }
 
-/// Lists the cases of a folder, the meaning of their labels (`asked`, or from their names) and what
-/// is wrong with which; volumes may have up to `max_voxels`. A case that cannot be read, or has no information, is a problem and listed
+/// Lists the cases of a folder in the layout of the file `described` or the one that is found, the meaning
+/// of their labels (`asked`, or as the layout tells) and what is wrong with which; volumes may have up to
+/// `max_voxels`. A case that cannot be read, or has no information, is a problem and listed
 /// among the cases as well: it is there.
 ///
 /// # Errors
-/// Those of [`discover_cases`].
+/// Those of [`discover_described_cases`].
 pub fn inspect_folder(
     folder: &Path,
+    described: Option<&Path>,
     depth: Depth,
     asked: Option<LabelScheme>,
     max_voxels: usize,
 ) -> Result<FolderReport, CaseError> {
-    let dataset = discover_cases(folder, asked)?.with_max_voxels(max_voxels);
+    let dataset = discover_described_cases(folder, described, asked)?.with_max_voxels(max_voxels);
     let mut problems: Vec<String> = dataset.problems.iter().map(ToString::to_string).collect();
     let examined = match depth {
         Depth::Names => Vec::new(),
@@ -158,10 +167,13 @@ pub fn inspect_folder(
     }
     Ok(FolderReport {
         layout: dataset.layout,
+        layout_reason: dataset.layout_reason,
+        sources: dataset.description.sources.clone(),
         scheme: dataset.labels.scheme,
         scheme_reason: dataset.labels.reason,
         cases,
         problems,
+        description: dataset.description.with_scheme(asked),
     })
 }
 

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::CaseError;
+use crate::base::{CaseError, Fingerprint, fs};
+use crate::brats::datalist::find_datalist;
 use crate::brats::description::{
-    DESCRIPTION_FILE, DatasetDescription, MODALITY, Parts, all_built_in,
+    DESCRIPTION_FILE, DatasetDescription, JsonDescription, MODALITY, Parts, all_built_in,
+    find_built_in,
 };
 use crate::volume::{LabelScheme, Modality, PatientId};
 
@@ -38,23 +40,42 @@ pub(super) struct LayoutChoice {
 }
 
 impl LayoutChoice {
-    /// Finds the layouts of `folder`: that of the file `described`, of a description in the folder or
-    /// the one above, or else all built-in ones.
+    /// Finds the layouts of `folder`: that of the file `described`, of a description beside the
+    /// images, of the dataset's own `dataset.json`, or else all that names tell.
     ///
     /// # Errors
     /// If a description cannot be read or used.
     pub(super) fn of_folder(folder: &Path, described: Option<&Path>) -> Result<Self, CaseError> {
-        let beside = [folder.join(DESCRIPTION_FILE), folder.join("..").join(DESCRIPTION_FILE)];
-        let found = match described {
-            Some(path) => Some(path.to_owned()),
-            None => beside.into_iter().find(|path| path.is_file()),
-        };
+        let found = described.map(Path::to_owned).or_else(|| description_beside(folder));
+        let json = JsonDescription::of_folder(folder)?;
         if let Some(path) = found {
-            let layouts = vec![DatasetDescription::read_file(&path)?];
+            let layouts = vec![DatasetDescription::read_file(&path, json.as_ref())?];
             return Ok(Self { layouts, file: Some(path) });
+        }
+        if let Some(json) = json {
+            let layouts = vec![DatasetDescription::of_json(&json)?];
+            return Ok(Self { layouts, file: Some(json.path) });
         }
         let by_names = all_built_in().iter().filter(|layout| layout.is_told_by_names());
         Ok(Self { layouts: by_names.cloned().collect(), file: None })
+    }
+
+    /// Datalist of the one layout, if it has one.
+    pub(super) fn datalist(&self) -> Option<&Path> {
+        match self.layouts.as_slice() {
+            [only] => only.datalist.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Takes a datalist of the folder in place of names that no file has; true if there is one.
+    pub(super) fn use_datalist_of(&mut self, folder: &Path) -> bool {
+        let built_in = find_built_in("monai").filter(|_| self.file.is_none());
+        let Some((layout, list)) = built_in.zip(find_datalist(folder)) else { return false };
+        let name = list.file_name().map(PathBuf::from);
+        self.layouts = vec![DatasetDescription { datalist: name, ..layout.clone() }];
+        self.file = Some(list);
+        true
     }
 
     /// Text of the names that are looked for.
@@ -69,6 +90,36 @@ impl LayoutChoice {
             None => patterns,
         }
     }
+}
+
+/// Description in a folder, or, of a folder of images such as a case's, in the one above.
+fn description_beside(folder: &Path) -> Option<PathBuf> {
+    let own = folder.join(DESCRIPTION_FILE);
+    if own.is_file() {
+        return Some(own);
+    }
+    let holds_images = || {
+        let listed = fs::list_dir(folder).unwrap_or_default();
+        listed.iter().any(|path| is_nifti(&path.to_string_lossy()))
+    };
+    let above = folder.join("..").join(DESCRIPTION_FILE);
+    (above.is_file() && holds_images()).then_some(above)
+}
+
+/// Fingerprint of the description that the cases of `folder` would be found by, in the file `described`
+/// or beside the data; `None` where it is a built-in layout, or names decide.
+///
+/// # Errors
+/// If the description cannot be read or used.
+pub fn description_fingerprint(
+    folder: &Path,
+    described: Option<&Path>,
+) -> Result<Option<Fingerprint>, CaseError> {
+    let choice = LayoutChoice::of_folder(folder, described)?;
+    Ok(match (choice.file, choice.layouts.as_slice()) {
+        (Some(_), [only]) => only.own_fingerprint(),
+        _ => None,
+    })
 }
 
 /// Finds the description of the data in `folder`: the file `described`, or one that lies there.
@@ -102,7 +153,7 @@ impl DatasetDescription {
 
     /// True if names alone tell the layout; the others have a `dataset.json`.
     fn is_told_by_names(&self) -> bool {
-        !matches!(self.layout.as_deref(), Some("decathlon" | "nnunet"))
+        !matches!(self.layout.as_deref(), Some("decathlon" | "nnunet" | "monai"))
     }
 
     /// True if other datasets use these file names, so that they do not tell what a label means.

@@ -1,7 +1,6 @@
 //! Tests of how names tell a layout.
 
 use super::*;
-use crate::brats::description::find_built_in;
 
 const TO_2021: &[LabelScheme] = &[LabelScheme::Brats2018];
 const SINCE_2023: &[LabelScheme] = &[LabelScheme::Brats2023, LabelScheme::Brats2024];

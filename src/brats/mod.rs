@@ -1,10 +1,11 @@
-//! Floor 3: BraTS datasets on disk. Reads and writes NIfTI, discovers cases in folders.
+//! Floor 3: datasets on disk, of BraTS and others. Reads and writes NIfTI, discovers cases in folders.
 
 mod bytes;
 mod case;
 mod case_assembly;
 mod chosen_channels;
 mod content_stream;
+mod datalist;
 mod dataset;
 pub mod datatype;
 mod description;
@@ -39,7 +40,9 @@ pub use description::{
 };
 pub use examine::{CaseExamination, ExaminedImage, LocatedFinding, examine_cases};
 pub use inspect::{CaseReport, Depth, FileReport, FolderReport, inspect_file, inspect_folder};
-pub use layout::{Layout, find_description, names_labels, schemes_of_case_name};
+pub use layout::{
+    Layout, description_fingerprint, find_description, names_labels, schemes_of_case_name,
+};
 pub use orient::{axis_codes, source_grid};
 pub use read::{DEFAULT_MAX_VOXELS, NiftiImage, read_grid, read_volume};
 pub use scheme::{

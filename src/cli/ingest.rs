@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::brats::discover_cases;
+use crate::brats::discover_described_cases;
 use crate::cache::PreprocessConfig;
 use crate::cli::{ActiveSession, CommandOutput, Console, SessionOptions, VerbResult};
 use crate::pipeline::LoaderConfig;
@@ -24,9 +24,13 @@ Examples:
 Cases that are in the cache are not read again while size and time of their files stay. A bad case \
 is listed and the others go on; the exit code is then 3.")]
 pub(super) struct Ingest {
-    /// A dataset in one of the BraTS layouts
+    /// A dataset's folder, in a layout that docs/datasets.md names
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+
+    /// File that describes the dataset, in place of the dataset.toml beside it
+    #[arg(long, value_name = "FILE")]
+    description: Option<PathBuf>,
 
     /// The cache's root
     #[arg(long, value_name = "DIR", default_value = "cache")]
@@ -109,7 +113,8 @@ impl Ingest {
             workers = IngestWorkers { decode, normalize: decode.div_ceil(2), publish: 1 };
         }
         let resources = IngestResources { workers, memory_bytes };
-        let dataset = discover_cases(&self.data, self.labels)?
+        let described = self.description.as_deref();
+        let dataset = discover_described_cases(&self.data, described, self.labels)?
             .with_masks(&preprocess.foreground)
             .with_max_voxels(max_voxels(memory_bytes));
         let store = prepare::open_store(&self.cache, &preprocess)?;

@@ -1,13 +1,14 @@
 //! `inspect`: contents and problems of a file or a dataset.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::base::format_percent;
+use crate::base::{CaseError, format_percent, fs};
 use crate::brats::{
     DEFAULT_MAX_VOXELS, Depth, FileReport, FolderReport, inspect_file, inspect_folder,
 };
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::quality::{Consequence, QualityPolicy};
+use crate::run::Failure;
 use crate::volume::LabelScheme;
 
 /// Show what a NIfTI file or a dataset folder holds, and what is wrong with it
@@ -17,8 +18,10 @@ Examples:
   gliaflow inspect case_t1.nii.gz --json
   gliaflow inspect data/BraTS2020 --deep
   gliaflow inspect data/BraTS-PEDs2024 --labels brats2024-ped
+  gliaflow inspect data/hospital --write data/hospital/dataset.toml
 
-A folder with problems is listed in full, and the exit code is 3. --deep also prints findings that \
+A folder's layout is that of its dataset.toml, or else of its own dataset.json, or else the built-in one \
+that its names fit (docs/datasets.md). A folder with problems is listed in full, and the exit code is 3. --deep also prints findings that \
 no case is refused for (docs/data-quality.md); they leave the exit code alone.")]
 pub(super) struct Inspect {
     /// A NIfTI file, a case's folder, or a dataset's folder
@@ -33,6 +36,14 @@ pub(super) struct Inspect {
     #[arg(long, value_name = "SCHEME")]
     labels: Option<LabelScheme>,
 
+    /// File that describes a folder, in place of the dataset.toml beside it
+    #[arg(long, value_name = "FILE")]
+    description: Option<PathBuf>,
+
+    /// File to write the description to that is used for a folder, for editing
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+
     /// Voxels of the largest volume that is read
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_VOXELS)]
     max_voxels: usize,
@@ -42,13 +53,34 @@ impl Inspect {
     pub(super) fn run(self, _: &Console) -> VerbResult {
         if self.path.is_dir() {
             let depth = if self.deep { Depth::Voxels } else { Depth::Names };
-            let found = inspect_folder(&self.path, depth, self.labels, self.max_voxels)?;
+            let described = self.description.as_deref();
+            let found = inspect_folder(&self.path, described, depth, self.labels, self.max_voxels)?;
             let bad = !found.problems.is_empty();
-            return Ok(CommandOutput::new(&found, folder_text(&found)).with_bad_data(bad));
+            let mut text = folder_text(&found);
+            if let Some(file) = &self.write {
+                write_description(file, &found)?;
+                text += &format!("  description written to {}\n", file.display());
+            }
+            return Ok(CommandOutput::new(&found, text).with_bad_data(bad));
+        }
+        if self.description.is_some() || self.write.is_some() {
+            let file = self.path.display();
+            let problem =
+                format!("{file}: is a file, and descriptions are of folders; name a folder");
+            return Err(Failure::Usage(problem));
         }
         let found = inspect_file(&self.path, self.max_voxels)?;
         Ok(CommandOutput::new(&found, file_text(&found)))
     }
+}
+
+fn write_description(file: &Path, found: &FolderReport) -> Result<(), Failure> {
+    if file.exists() {
+        let problem = format!("{}: is there already; name another file", file.display());
+        return Err(Failure::Usage(problem));
+    }
+    let text = found.description.to_file_text().map_err(Failure::Usage)?;
+    Ok(fs::write(file, text).map_err(CaseError::from)?)
 }
 
 fn file_text(found: &FileReport) -> String {
@@ -83,6 +115,11 @@ fn folder_text(found: &FolderReport) -> String {
         found.scheme,
         found.scheme_reason
     );
+    text += &format!("  layout {}: {}", found.layout, found.layout_reason);
+    text += &match found.sources.as_slice() {
+        [] => "; unproved, no public page states it\n".to_owned(),
+        sources => format!("; stated by {}\n", sources.join(", ")),
+    };
     for case in found.cases.iter().filter(|case| case.scheme != found.scheme) {
         text += &format!("  labels of {}: {}\n", case.id, case.scheme);
     }

@@ -90,6 +90,7 @@ pub fn build_cohort(
     excluded.extend(unusable);
     excluded.extend(useless.into_iter().map(|files| missing_labels(files.id)));
     let problems = dataset.problems;
+    tracing::info!("layout {}: {}", dataset.layout, dataset.layout_reason);
     tracing::info!("labels {}", dataset.labels);
     for problem in &problems {
         tracing::warn!("{problem}");

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::{CaseError, Fault, Fingerprint, fs};
-use crate::brats::{Dataset, SchemeRequest, discover_cases};
+use crate::brats::{DESCRIPTION_FILE, Dataset, SchemeRequest, discover_described_cases};
 use crate::eval::{
     LoadNetwork, MeanPredictor, Predictor, SlidingConfig, WeightedNetwork, WindowConfig,
 };
@@ -198,7 +198,7 @@ impl ResolvedEnsemble {
     /// `asked`, or that of the first run where file names allow it.
     ///
     /// # Errors
-    /// As [`discover_cases`].
+    /// As [`discover_described_cases`].
     pub fn discover_cases(
         &self,
         folder: &Path,
@@ -206,8 +206,11 @@ impl ResolvedEnsemble {
     ) -> Result<Dataset, CaseError> {
         let data = &self.first_run_config().data;
         let labels = SchemeRequest::of_user_or_run(asked, data.labels);
-        let found = discover_cases(folder, labels)?.with_channels(data.channels, data.missing);
-        Ok(found.with_masks(&data.foreground))
+        // Another folder may be described otherwise, as the file beside it says.
+        let is_described = folder.join(DESCRIPTION_FILE).is_file();
+        let described = data.description.as_deref().filter(|_| !is_described);
+        let found = discover_described_cases(folder, described, labels)?;
+        Ok(found.with_channels(data.channels, data.missing).with_masks(&data.foreground))
     }
 
     /// The settings of the first run: its cases, its cache, its device.

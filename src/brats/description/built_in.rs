@@ -6,7 +6,7 @@ use crate::brats::description::DatasetDescription;
 
 /// Names and texts of the built-in layouts, the stricter first: of those that fit a folder's names
 /// the first is taken.
-pub const BUILT_IN_LAYOUTS: [(&str, &str); 12] = [
+pub const BUILT_IN_LAYOUTS: [(&str, &str); 13] = [
     ("brats2020", include_str!("layouts/brats2020.toml")),
     ("brats2021", include_str!("layouts/brats2021.toml")),
     ("brats-ped", include_str!("layouts/brats-ped.toml")),
@@ -19,6 +19,7 @@ pub const BUILT_IN_LAYOUTS: [(&str, &str); 12] = [
     ("flat2018", include_str!("layouts/flat2018.toml")),
     ("decathlon", include_str!("layouts/decathlon.toml")),
     ("nnunet", include_str!("layouts/nnunet.toml")),
+    ("monai", include_str!("layouts/monai.toml")),
 ];
 
 static PARSED: LazyLock<Vec<DatasetDescription>> = LazyLock::new(|| {

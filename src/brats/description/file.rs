@@ -5,50 +5,85 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use crate::base::{CaseError, ConfigError, Reason, check_value, fs, schema_of};
-use crate::brats::description::{BUILT_IN_LAYOUTS, DatasetDescription};
+use crate::brats::description::{BUILT_IN_LAYOUTS, DatasetDescription, JsonDescription};
+use crate::volume::Modality;
 
 /// Name of the file that describes the data beside it.
 pub const DESCRIPTION_FILE: &str = "dataset.toml";
 
 impl DatasetDescription {
-    /// Reads a description.
+    /// Reads a description; what it leaves open is taken from its built-in layout, and from the
+    /// dataset's own `json`.
     ///
     /// # Errors
     /// If the file cannot be read, names an unknown field or layout, or a value cannot be: with the
     /// file, the field and what to write.
-    pub fn read_file(path: &Path) -> Result<Self, CaseError> {
+    pub(in crate::brats) fn read_file(
+        path: &Path,
+        json: Option<&JsonDescription>,
+    ) -> Result<Self, CaseError> {
         let text = fs::read_to_string(path)?;
-        Self::parse_text(text.trim_start_matches('\u{feff}')).map_err(|(problem, remedy)| {
+        let refused = |(problem, remedy): (String, String)| {
             CaseError::new(Reason::Format, path.display(), problem, remedy)
-        })
+        };
+        let text = text.trim_start_matches('\u{feff}');
+        let own: Table = toml::from_str(text).map_err(|error| refused(syntax_error(&error)))?;
+        // Alone first: only so an error tells the line.
+        toml::from_str::<Self>(text).map_err(|error| refused(syntax_error(&error)))?;
+        let layout = own.get("layout").and_then(Value::as_str);
+        let mut under = match layout {
+            None => Table::new(),
+            Some(name) => layout_table(name).map_err(refused)?,
+        };
+        if let Some(json) = json.filter(|json| Some(json.layout) == layout) {
+            overlay_table(&mut under, json.to_table(&own)?);
+        }
+        overlay_table(&mut under, own);
+        Self::of_table(under).map_err(refused)
     }
 
-    /// Reads the text of a description; the error is the problem and the way out.
-    pub(in crate::brats) fn parse_text(text: &str) -> Result<Self, (String, String)> {
-        let own: Table = toml::from_str(text).map_err(|error| syntax_error(&error))?;
-        // Alone first: only so an error tells the line.
-        toml::from_str::<Self>(text).map_err(|error| syntax_error(&error))?;
-        let whole = match own.get("layout").and_then(Value::as_str) {
-            None => own,
-            Some(name) => {
-                let mut under = layout_table(name)?;
-                overlay_table(&mut under, own);
-                under
-            }
+    /// Description that a dataset's own `json` tells alone.
+    ///
+    /// # Errors
+    /// If it does not tell a field, or a value cannot be.
+    pub(in crate::brats) fn of_json(json: &JsonDescription) -> Result<Self, CaseError> {
+        let refused = |(problem, remedy): (String, String)| {
+            CaseError::new(Reason::Format, json.path.display(), problem, remedy)
         };
+        let mut table = layout_table(json.layout).map_err(refused)?;
+        overlay_table(&mut table, json.to_table(&Table::new())?);
+        Self::of_table(table).map_err(refused)
+    }
+
+    /// Checks a whole table; the error is the problem and the way out.
+    fn of_table(table: Table) -> Result<Self, (String, String)> {
         let schema = schema_of::<Self>();
-        check_value(&schema, &Value::Table(whole.clone()), "").map_err(|e| field_error(&e))?;
-        let read: Self = whole.try_into().map_err(|error| syntax_error(&error))?;
+        check_value(&schema, &Value::Table(table.clone()), "").map_err(|e| field_error(&e))?;
+        let read: Self = table.try_into().map_err(|error| syntax_error(&error))?;
         read.check_fields().map_err(|error| field_error(&error))?;
         Ok(read)
     }
 
-    /// Writes the description as TOML, to be read again.
+    /// Writes the description as a file to be edited and read again.
     ///
     /// # Errors
     /// If a value has no form in TOML.
-    pub fn to_toml(&self) -> Result<String, String> {
-        toml::to_string(self).map_err(|error| error.to_string())
+    pub fn to_file_text(&self) -> Result<String, String> {
+        let mut fields = Table::try_from(self).map_err(|error| error.to_string())?;
+        // What the layout has and the data have not is said, or it would be the layout's again.
+        let none = || Value::Array(Vec::new());
+        if self.layout.is_some() && self.labels.is_some() {
+            fields.insert("label_scheme".to_owned(), none());
+        }
+        if let (Some(_), Some(Value::Table(names))) = (&self.layout, fields.get_mut("modalities")) {
+            for modality in Modality::ALL {
+                names.entry(modality.name()).or_insert_with(none);
+            }
+        }
+        let fields = toml::to_string(&fields).map_err(|error| error.to_string())?;
+        let head = "# How the cases of this folder are found and what they mean: docs/datasets.md of gliaflow.\n\
+                    # Lines that are left out are those of the layout that is named.\n";
+        Ok(format!("{head}{fields}"))
     }
 }
 

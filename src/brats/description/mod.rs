@@ -7,6 +7,8 @@
 
 mod built_in;
 mod check;
+mod dataset_json;
+mod field_names;
 mod file;
 mod one_or_many;
 mod pattern;
@@ -23,6 +25,8 @@ use crate::volume::{LabelScheme, Modality, ModalitySet, RegionNames, RegionSet};
 
 pub(super) use built_in::all_built_in;
 pub use built_in::{BUILT_IN_LAYOUTS, find_built_in};
+pub(super) use dataset_json::JsonDescription;
+pub(super) use field_names::modality_of_file;
 pub use file::DESCRIPTION_FILE;
 pub use one_or_many::OneOrMany;
 pub use pattern::NamePattern;
@@ -154,9 +158,15 @@ impl ModalityNames {
 }
 
 impl DatasetDescription {
-    /// Fingerprint of everything that the description says, however it is written.
-    pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of_config(self)
+    /// Fingerprint of everything that the description says, however it is written; `None` for a built-in
+    /// layout as it is.
+    pub(super) fn own_fingerprint(&self) -> Option<Fingerprint> {
+        // Neither does the name of a list say what is in it; a run keeps its cases by fingerprint.
+        let plain =
+            |own: &Self| Self { layout: None, sources: Vec::new(), datalist: None, ..own.clone() };
+        let own = plain(self);
+        let is_built_in = all_built_in().iter().any(|layout| plain(layout) == own);
+        (!is_built_in).then(|| Fingerprint::of_config(&own))
     }
 
     /// True if a file of it holds all modalities, one volume each.
@@ -169,6 +179,15 @@ impl DatasetDescription {
         let place = |modality: Modality| self.order.iter().position(|own| own == modality.name());
         let volumes = self.order.len();
         self.is_of_stacks().then(|| StackPlaces { places: Modality::ALL.map(place), volumes })
+    }
+
+    /// The same description with the label scheme that was asked for.
+    #[must_use]
+    pub(super) fn with_scheme(self, asked: Option<LabelScheme>) -> Self {
+        match asked {
+            Some(scheme) => Self { label_scheme: vec![scheme].into(), labels: None, ..self },
+            None => self,
+        }
     }
 
     /// Label schemes that the names allow, the usual one first; where there are no labels, that of

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::value::{SeqAccessDeserializer, StrDeserializer};
-use serde::de::{Error, SeqAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// List of values that are written as texts; `"a"` is short for `["a"]`.
+/// List of values that are written as texts or tables; `"a"` is short for `["a"]`.
 #[derive(derive_more::Deref, Debug, Clone, PartialEq, Eq)]
 pub struct OneOrMany<T>(Vec<T>);
 
@@ -50,6 +50,10 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
         Ok(OneOrMany(vec![T::deserialize(StrDeserializer::new(text))?]))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
+        Ok(OneOrMany(vec![T::deserialize(MapAccessDeserializer::new(table))?]))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {

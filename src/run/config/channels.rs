@@ -44,7 +44,9 @@ impl DataConfig {
         if !self.folder.is_dir() {
             return Ok(());
         }
-        let Some(found) = find_description(&self.folder, None)? else { return Ok(()) };
+        let Some(found) = find_description(&self.folder, self.description.as_deref())? else {
+            return Ok(());
+        };
         if self.labels.is_none() {
             let named = match found.label_scheme.as_slice() {
                 [only] if !only.default_regions().is_brats() => Some(*only),

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
-use crate::base::{ConfigError, Fingerprint};
+use crate::base::{CaseError, ConfigError, Fingerprint, Reason};
+use crate::brats::{Dataset, description_fingerprint};
 use crate::cache::PreprocessConfig;
 use crate::quality::{ForegroundRule, QualityPolicy};
 use crate::resampling::{Interpolation, MAX_SPACING_MM, MIN_SPACING_MM};
@@ -19,7 +20,7 @@ use crate::volume::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// A folder in one of the BraTS layouts.
+    /// A dataset's folder, in a layout that docs/datasets.md names.
     #[schemars(extend("x-decides" = false, "x-neutral" = ""))]
     #[default(PathBuf::from("data"))]
     pub folder: PathBuf,
@@ -28,6 +29,15 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "LabelScheme")]
     pub labels: Option<LabelScheme>,
+    /// File that says how cases are found and what they mean, in place of the `dataset.toml` beside the
+    /// data (docs/datasets.md).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("x-decides" = false))]
+    pub description: Option<PathBuf>,
+    /// Fingerprint of that description, where it is not a built-in layout's; `train` fills it in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub described: Option<Fingerprint>,
     /// Regions that the network is trained and scored on, up to eight: names, as `["ET", "TC", "WT",
     /// "RC"]`, or tissues or label values of each, as `{ core = ["ET", "NCR"] }`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,5 +184,37 @@ impl DataConfig {
         let problem = "without data.spacing, so nothing is interpolated";
         let way_out = "set data.spacing = [1, 1, 1], or leave the interpolation out";
         Err(ConfigError::new("interpolation", interpolation.name(), problem, way_out))
+    }
+
+    /// Fills in the fingerprint of a new run's description. One that cannot be read is refused when the
+    /// cases are looked for.
+    pub fn fill_in_described(&mut self) {
+        let found = description_fingerprint(&self.folder, self.description.as_deref());
+        if self.described.is_none() {
+            self.described = found.ok().flatten();
+        }
+    }
+
+    /// Checks that a dataset is described as when the run was begun.
+    ///
+    /// # Errors
+    /// If it is described otherwise.
+    pub fn check_described(&self, dataset: &Dataset) -> Result<(), CaseError> {
+        let now = dataset.description_fingerprint();
+        if now == self.described {
+            return Ok(());
+        }
+        let text = |print: Option<Fingerprint>| {
+            print.map_or("a built-in layout".to_owned(), |print| print.short_hex(16))
+        };
+        let problem = format!(
+            "is described by {} ({}), and data.described is {}",
+            text(now),
+            dataset.layout_reason,
+            text(self.described)
+        );
+        let remedy = "bring the description back that the run was begun with, or begin another run; in \
+                      a configuration of your own delete data.described";
+        Err(CaseError::new(Reason::Format, self.folder.display(), problem, remedy))
     }
 }

@@ -178,7 +178,8 @@ fn check_new_settings(
     layers: ConfigLayers,
     assignments: &[String],
 ) -> Result<CheckedConfig, Failure> {
-    let checked = check_layers(layers, assignments, true)?;
+    let mut checked = check_layers(layers, assignments, true)?;
+    checked.run.data.fill_in_described();
     checked.run.data.check_held_out().map_err(|error| settings_error(&error.in_section("data")))?;
     Ok(checked)
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::base::CaseError;
-use crate::brats::{Dataset, discover_cases};
+use crate::brats::{Dataset, discover_described_cases};
 use crate::pipeline::ingest::{self, IngestResources, max_resampled_voxels};
 use crate::resampling::Resampling;
 use crate::run::Failure;
@@ -11,16 +11,18 @@ use crate::run::config::RunConfig;
 use crate::volume::Dims;
 
 impl RunConfig {
-    /// Finds the cases of `folder`, the run's own or where it lies now, with the run's meaning of
-    /// labels, its mask files and its limit of voxels.
+    /// Finds the cases of `folder`, the run's own or where it lies now, with the run's description,
+    /// meaning of labels, mask files and limit of voxels.
     ///
     /// # Errors
-    /// As [`discover_cases`].
+    /// As [`discover_described_cases`], and if the description is not that of the run.
     pub fn discover_in(&self, folder: &Path) -> Result<Dataset, CaseError> {
         let data = &self.data;
         let most =
             data.max_voxels.unwrap_or_else(|| ingest::max_voxels(self.loader.memory_bytes()));
-        let found = discover_cases(folder, data.labels)?.with_channels(data.channels, data.missing);
+        let found = discover_described_cases(folder, data.description.as_deref(), data.labels)?;
+        data.check_described(&found)?;
+        let found = found.with_channels(data.channels, data.missing);
         Ok(found.with_masks(&data.foreground).with_max_voxels(most))
     }
 
