@@ -15,6 +15,7 @@ mod fields;
 mod file_grid;
 mod folder_listing;
 mod folder_scan;
+mod found_cases;
 mod gzip;
 pub mod header;
 mod inspect;
