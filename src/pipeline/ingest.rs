@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(tickets(usize::MAX), workers.ticket_count());
         assert_eq!(max_voxels(largest), 32 * 32 * 32);
         // Twice as fine along each axis: its source, both of one image, and the finer case twice.
-        let spacing_mm = [155.0 / 64.0, 240.0 / 64.0, 240.0 / 64.0];
+        let spacing_mm = [240.0 / 64.0, 240.0 / 64.0, 155.0 / 64.0];
         let interpolation = Interpolation::Linear;
         let resampling = Resampling { spacing_mm, interpolation, max_voxels: usize::MAX };
         preprocess.resampling = Some(resampling);
