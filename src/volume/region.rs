@@ -27,7 +27,7 @@ impl Region {
     pub const TC: Self = Self(&BRATS_ENTRIES[1]);
     /// Whole tumour: core and oedema.
     pub const WT: Self = Self(&BRATS_ENTRIES[2]);
-    /// Regions of [`RegionSet::BRATS`], ET ⊆ TC ⊆ WT.
+    /// Regions of [`RegionSet::BRATS`](crate::volume::RegionSet::BRATS), ET ⊆ TC ⊆ WT.
     pub const BRATS: [Self; 3] = [Self::ET, Self::TC, Self::WT];
 
     pub(super) fn leak(entry: RegionEntry) -> Self {
