@@ -18,6 +18,7 @@ const TENSOR_CORES: &str = include_str!("kernels/tensor_cores.cuh");
 const LATTICE: &str = include_str!("kernels/lattice.cuh");
 const VOLUME: &str = include_str!("kernels/volume.cuh");
 const REGION_LOSS: &str = include_str!("kernels/region_loss.cuh");
+const CHANNELS: &str = include_str!("kernels/channels.cuh");
 const NORM: &str = include_str!("kernels/norm.cuh");
 
 /// Declares the files in `kernels/`: name, which is the kernel's, too, threads of a block, as the kernel's bounds
@@ -60,14 +61,14 @@ kernel_files! {
     AddKernelParts, "add_kernel_parts", 256, [ELEMENTS, LATTICE];
     AddParts, "add_parts", 256, [ELEMENTS, LATTICE];
     ChannelSums, "channel_sums", 256, [ELEMENTS, NORM];
-    Concatenate, "concatenate", 256, [ELEMENTS];
+    Concatenate, "concatenate", 256, [ELEMENTS, CHANNELS];
     Correlate, "correlate", 128, [ELEMENTS, TENSOR_CORES, LATTICE];
     GradientNorm, "gradient_norm", 256, [];
     GradientSquares, "gradient_squares", 256, [];
-    GroupMax, "group_max", 256, [ELEMENTS];
-    GroupMaxGradient, "group_max_gradient", 256, [ELEMENTS];
+    GroupMax, "group_max", 256, [ELEMENTS, CHANNELS];
+    GroupMaxGradient, "group_max_gradient", 256, [ELEMENTS, CHANNELS];
     KernelGradient, "kernel_gradient", 128, [ELEMENTS, TENSOR_CORES, LATTICE];
-    LayOutImages, "lay_out_images", 256, [ELEMENTS];
+    LayOutImages, "lay_out_images", 256, [ELEMENTS, CHANNELS];
     MaxPool, "max_pool", 256, [ELEMENTS, VOLUME];
     MaxPoolGradient, "max_pool_gradient", 256, [ELEMENTS, VOLUME];
     MeanPool, "mean_pool", 256, [ELEMENTS, VOLUME];
@@ -80,7 +81,7 @@ kernel_files! {
     RegionGradient, "region_gradient", 256, [REGION_LOSS];
     RegionScores, "region_scores", 256, [REGION_LOSS];
     RegionSums, "region_sums", 256, [REGION_LOSS];
-    TakeChannels, "take_channels", 256, [ELEMENTS];
+    TakeChannels, "take_channels", 256, [ELEMENTS, CHANNELS];
     ToChannelsLast, "to_channels_last", 256, [ELEMENTS];
     UpdateParameters, "update_parameters", 256, [];
     Upsample, "upsample", 256, [ELEMENTS, VOLUME];

@@ -6,6 +6,7 @@ leave the same bits each time.
 
 import ctypes
 import os
+import re
 import subprocess
 import sys
 
@@ -20,38 +21,15 @@ import emulator  # noqa: E402
 SCHEDULES = (0, 1, 7)
 ALIGNMENT = 256
 
-# What stands ahead of each kernel's file.
-AHEAD = {
-    "pack_kernel": ("elements", "lattice"),
-    "group_max": ("elements",),
-    "group_max_gradient": ("elements",),
-    "lay_out_images": ("elements",),
-    "channel_sums": ("elements", "norm"),
-    "add_channel_sums": ("elements", "norm"),
-    "correlate": ("elements", "tensor_cores", "lattice"),
-    "kernel_gradient": ("elements", "tensor_cores", "lattice"),
-    "add_parts": ("elements", "lattice"),
-    "add_kernel_parts": ("elements", "lattice"),
-    "to_channels_last": ("elements",),
-    "max_pool": ("elements", "volume"),
-    "max_pool_gradient": ("elements", "volume"),
-    "mean_pool": ("elements", "volume"),
-    "mean_pool_gradient": ("elements", "volume"),
-    "upsample": ("elements", "volume"),
-    "upsample_gradient": ("elements", "volume"),
-    "norm_sums": ("elements", "norm"),
-    "norm_statistics": ("elements", "norm"),
-    "norm_gradient_statistics": ("elements", "norm"),
-    "norm_apply": ("elements", "norm"),
-    "concatenate": ("elements",),
-    "take_channels": ("elements",),
-    "region_sums": ("region_loss",),
-    "region_scores": ("region_loss",),
-    "region_gradient": ("region_loss",),
-    "gradient_squares": (),
-    "gradient_norm": (),
-    "update_parameters": (),
-}
+
+def read_kernel_files():
+    """The table of kernel.rs: what stands ahead of each kernel's file."""
+    with open(os.path.join(SOURCES, os.pardir, "kernel.rs")) as opened:
+        rows = re.findall(r'^    \w+, "(\w+)", \d+, \[([\w, ]*)\];$', opened.read(), re.MULTILINE)
+    return {file: [name.lower() for name in re.findall(r"\w+", ahead)] for file, ahead in rows}
+
+
+AHEAD = read_kernel_files()
 
 
 def source_of(file, macros):

@@ -2,9 +2,6 @@
 //
 // Defined outside: BF16.
 
-#define GRANULE 16
-#define PER_GRANULE (GRANULE / WIDTH)
-
 /// All fields are 4 bytes.
 struct Groups {
     int voxels;       // of all samples
@@ -14,23 +11,20 @@ struct Groups {
 };
 
 extern "C" __global__ void __launch_bounds__(256) group_max(const Element* __restrict__ source, Element* __restrict__ target, const Groups g) {
-    const int across = g.pitch / PER_GRANULE;
-    const size_t at = (size_t)blockIdx.x * 256 + threadIdx.x;
-    if (at >= (size_t)g.voxels * across) {
+    const ChannelPlace p(g.voxels, g.pitch);
+    if (!p.inside) {
         return;
     }
-    const size_t voxel = at / across;
-    const int start = (int)(at % across) * PER_GRANULE;
-    const Element* from = source + voxel * g.source_pitch;
+    const Element* from = source + p.voxel * g.source_pitch;
     Elements<GRANULE> answer;
 #pragma unroll
     for (int i = 0; i < PER_GRANULE; ++i) {
-        const int member = start + i;
+        const int member = p.channel + i;
         answer.values[i] = member < g.members ? from[member] : (Element)0;
         for (int group = 1; group < g.groups && member < g.members; ++group) {
             const Element other = from[group * g.members + member];
             answer.values[i] = f32_from(answer.values[i]) < f32_from(other) ? other : answer.values[i];
         }
     }
-    answer.write(target + voxel * g.pitch + start);
+    answer.write(target + p.voxel * g.pitch + p.channel);
 }

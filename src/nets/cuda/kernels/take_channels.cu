@@ -2,9 +2,6 @@
 //
 // Defined outside: BF16.
 
-#define GRANULE 16
-#define PER_GRANULE (GRANULE / WIDTH)
-
 /// All fields are 4 bytes.
 struct ChannelRange {
     int voxels; // of all samples
@@ -13,17 +10,14 @@ struct ChannelRange {
 };
 
 extern "C" __global__ void __launch_bounds__(256) take_channels(const Element* __restrict__ source, Element* __restrict__ target, const ChannelRange g) {
-    const int across = g.pitch / PER_GRANULE;
-    const size_t at = (size_t)blockIdx.x * 256 + threadIdx.x;
-    if (at >= (size_t)g.voxels * across) {
+    const ChannelPlace p(g.voxels, g.pitch);
+    if (!p.inside) {
         return;
     }
-    const size_t voxel = at / across;
-    const int start = (int)(at % across) * PER_GRANULE;
     Elements<GRANULE> answer;
 #pragma unroll
     for (int i = 0; i < PER_GRANULE; ++i) {
-        answer.values[i] = start + i < g.channels ? source[voxel * g.source_pitch + g.first + start + i] : (Element)0;
+        answer.values[i] = p.channel + i < g.channels ? source[p.voxel * g.source_pitch + g.first + p.channel + i] : (Element)0;
     }
-    answer.write(target + voxel * g.pitch + start);
+    answer.write(target + p.voxel * g.pitch + p.channel);
 }
