@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use gliaflow::brats::{inspect_file, read_grid, read_volume};
+use gliaflow::brats::{
+    Dataset, discover_cases, discover_described_cases, inspect_file, read_grid, read_volume,
+};
 use gliaflow::cache::{MappedAnnotation, MappedCase, Verify};
 use gliaflow::run_folder::manifest::{CheckpointManifest, MANIFEST, STATE};
 use gliaflow::run_folder::{DatasetLock, EVENTS, EventLog};
@@ -129,9 +131,56 @@ pub fn configuration(bytes: &[u8]) {
     assert_eq!(again.expect("as before"), text);
 }
 
-/// What describes the cases of a dataset: a split file of each kind, and the lock of a run.
-#[cfg(feature = "train")]
+/// Files beside which a description is found, in the names of several layouts.
+const FILES: [&str; 10] = [
+    "imagesTr/a_0000.nii.gz",
+    "imagesTr/a_0001.nii.gz",
+    "imagesTr/a_0002.nii.gz",
+    "imagesTr/a_0003.nii.gz",
+    "imagesTr/b.nii.gz",
+    "labelsTr/a.nii.gz",
+    "labelsTr/b.nii.gz",
+    "c/c_t1.nii",
+    "c/c_flair.nii",
+    "c/c_seg.nii",
+];
+
+/// Names of the files that describe a dataset; the first byte of an input picks one.
+const DESCRIPTIONS: [&str; 3] = ["dataset.toml", "dataset.json", "datalist.json"];
+
+/// A description of a dataset beside its files: what is found by it can be written as a
+/// `dataset.toml`, by which the same cases are found.
 pub fn dataset_description(bytes: &[u8]) {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = scratch().join("dataset");
+        for name in FILES {
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder for inputs");
+            fs::write(path, b"").expect("the folder takes inputs");
+        }
+        folder
+    });
+    let Some((kind, text)) = bytes.split_first() else { return };
+    let path = folder.join(DESCRIPTIONS[*kind as usize % DESCRIPTIONS.len()]);
+    fs::write(&path, text).expect("the folder takes inputs");
+    let found = discover_cases(folder, None);
+    if let Ok(found) = &found {
+        let text = found.description.to_file_text().expect("what was read can be written");
+        let again = file("described.toml", text.as_bytes());
+        let again = discover_described_cases(folder, Some(&again), None);
+        let again = again.unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let names = |dataset: &Dataset| -> Vec<String> {
+            dataset.cases.iter().map(|case| format!("{case:?}")).collect()
+        };
+        assert_eq!(names(&again), names(found), "{text}");
+    }
+    fs::remove_file(path).expect("it is ours");
+}
+
+/// A split file of each kind, and the lock of a run.
+#[cfg(feature = "train")]
+pub fn split_file(bytes: &[u8]) {
     use gliaflow::run::SplitFile;
     for (name, fold) in
         [("split.json", None), ("split.json", "1/3".parse().ok()), ("split.csv", None)]

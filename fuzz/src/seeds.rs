@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use gliaflow::base::Fingerprint;
 use gliaflow::brats::phantom::{PhantomConfig, cohort};
-use gliaflow::brats::{CaseReader, discover_cases};
+use gliaflow::brats::{BUILT_IN_LAYOUTS, CaseReader, discover_cases};
 use gliaflow::buffers::CaseBuffers;
 use gliaflow::cache::{
     Annotation, AnnotationVoxels, CaseStore, ExpectedSource, PreprocessConfig, prepare_in_buffers,
@@ -26,10 +26,11 @@ const TARGETS: &[Target] = &[
     ("checkpoint_manifest", targets::checkpoint_manifest),
     ("journal", targets::journal),
     ("http_request", targets::http_request),
+    ("dataset_description", targets::dataset_description),
     #[cfg(feature = "train")]
     ("configuration", targets::configuration),
     #[cfg(feature = "train")]
-    ("dataset_description", targets::dataset_description),
+    ("split_file", targets::split_file),
 ];
 
 fn main() {
@@ -113,12 +114,37 @@ fn make_seeds() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("http_request", b"train_loss{split=\"train\",part=\"total\"} 0.5\n".to_vec()),
         ("configuration", include_bytes!("../../configs/unet.toml").to_vec()),
-        ("dataset_description", b"case,part\na,train\nb,validation\n".to_vec()),
-        ("dataset_description", b"{\"train\": [\"a\"], \"validation\": [\"b\"]}".to_vec()),
-        ("dataset_description", b"[{\"train\": [\"a\"], \"val\": [\"b\"]}]".to_vec()),
+        ("split_file", b"case,part\na,train\nb,validation\n".to_vec()),
+        ("split_file", b"{\"train\": [\"a\"], \"validation\": [\"b\"]}".to_vec()),
+        ("split_file", b"[{\"train\": [\"a\"], \"val\": [\"b\"]}]".to_vec()),
     ]);
+    let layouts = BUILT_IN_LAYOUTS.iter().map(|(_, text)| format!("\0{text}"));
+    let descriptions = DESCRIPTIONS.iter().map(|text| (*text).to_owned());
+    seeds.extend(
+        layouts.chain(descriptions).map(|text| ("dataset_description", text.into_bytes())),
+    );
     seeds
 }
+
+/// Descriptions beside data, each behind the number of its file's name.
+const DESCRIPTIONS: [&str; 5] = [
+    "\0layout = \"nnunet\"\nlabel_scheme = \"brats2023\"\n",
+    concat!(
+        "\0images = \"imagesTr/{case}_{modality}.nii[.gz]\"\nlabel_files = \"labelsTr/{case}.nii.gz\"\n",
+        "label_scheme = []\n[modalities]\nt1 = \"0000\"\nflair = \"0001\"\nt2 = []\nt1ce = []\n",
+        "[labels]\ntumour = 1\nignore = 9\n[regions]\nWT = [\"tumour\"]\n",
+    ),
+    concat!(
+        "\u{1}{\"channel_names\":{\"0\":\"T1\",\"1\":\"T1ce\",\"2\":\"T2\",\"3\":\"FLAIR\"},",
+        "\"labels\":{\"background\":0,\"whole tumor\":[1,2,3],\"tumor core\":[2,3],",
+        "\"enhancing tumor\":3},\"file_ending\":\".nii.gz\"}",
+    ),
+    concat!(
+        "\u{1}{\"modality\":{\"0\":\"FLAIR\",\"1\":\"T1w\",\"2\":\"t1gd\",\"3\":\"T2w\"},\"labels\":",
+        "{\"0\":\"background\",\"1\":\"edema\",\"2\":\"non-enhancing tumor\",\"3\":\"enhancing tumour\"}}",
+    ),
+    "\u{2}{\"training\":[{\"image\":[\"c/c_t1.nii\",\"c/c_flair.nii\"],\"label\":\"c/c_seg.nii\"}]}",
+];
 
 /// Two lines of a journal, and the beginning of a third.
 const JOURNAL: &str = concat!(
