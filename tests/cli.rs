@@ -41,6 +41,8 @@ mod experimenting;
 #[cfg(feature = "train")]
 mod exporting;
 #[cfg(feature = "train")]
+mod first_run;
+#[cfg(feature = "train")]
 mod full_disks;
 #[cfg(feature = "train")]
 mod health;
