@@ -5,19 +5,14 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use gliaflow::actor::StopLatch;
 use gliaflow::augment::AugmentConfig;
-use gliaflow::base::{Progress, ProgressTask};
 use gliaflow::brats::phantom::{PhantomConfig, cohort};
 use gliaflow::cache::PreprocessConfig;
-use gliaflow::pipeline::observe::TopologyRegistry;
 use gliaflow::pipeline::{CropConfig, LoaderConfig, LoaderWorkers, WorkerPlan};
-use gliaflow::run::Session;
 use gliaflow::run::tools::drain::{DrainConfig, drain_loader, prepare_dataset};
-use gliaflow::telemetry::Endpoint;
+use gliaflow::run::{LifecycleRuntime, Session};
 
 const CASES: u64 = 4;
 
@@ -28,17 +23,8 @@ fn main() {
     for index in 0..CASES {
         cohort::write_case(&data, &PhantomConfig::default(), index).unwrap();
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let handle = runtime.handle().clone();
-    // It only ever waits, on a thread of its own.
-    std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
-    let session = Session {
-        runtime: handle,
-        stop: StopLatch::new(),
-        progress: Arc::new(NoProgress),
-        board: TopologyRegistry::default(),
-        endpoint: Endpoint::of_this_process(),
-    };
+    let runtime = LifecycleRuntime::start().unwrap();
+    let session = Session::new_unattended(runtime.tokio_handle().clone());
     println!(
         "{:<8} {:<8} {:<7} {:>7} {:>10} {:>12} {:>9}",
         "path", "profile", "actors", "workers", "samples/s", "CPU s/sample", "peak MiB"
@@ -82,19 +68,4 @@ fn main() {
             }
         }
     }
-}
-
-/// Progress that is shown nowhere.
-struct NoProgress;
-
-impl Progress for NoProgress {
-    fn begin_task(&self, _task: &str, _unit: &'static str, _total: u64) -> Box<dyn ProgressTask> {
-        Box::new(Self)
-    }
-
-    fn print_line(&self, _line: &str) {}
-}
-
-impl ProgressTask for NoProgress {
-    fn advance_to(&self, _done: u64, _note: &str) {}
 }

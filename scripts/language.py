@@ -33,6 +33,7 @@ SHARED_TYPE_NAMES = frozenset(
 VISIBILITY = r"\s*(?:pub(?:\([^)]*\))? )?"
 TYPE = re.compile(VISIBILITY + r"(?:struct|enum|trait|type) (\w+)")
 FUNCTION = re.compile(VISIBILITY + r"(?:const )?(?:async )?(?:unsafe )?fn (\w+)")
+SETTER = re.compile(r"\((mut )?self, .*\) -> Self")
 TUPLE_LET = re.compile(r"\s*let (?:mut )?\(.*\) = \(")
 CLOSURE = re.compile(r"\s*let (?:mut )?\w+ = (?:move )?\|")
 TEST_ATTRIBUTE = re.compile(r"#\[cfg\((?:all\()?test")
@@ -99,7 +100,8 @@ def count_file(path, name, figures):
                 figures.types[found[1]].append(name)
         if found := FUNCTION.match(line):
             figures.functions += 1
-            if "_" not in found[1]:
+            # A builder's setter has the name of its field, as the Rust API guidelines have it (C-BUILDER).
+            if "_" not in found[1] and not SETTER.search(line):
                 figures.one_word.append(f"{place}: {found[1]}")
         if TUPLE_LET.match(line):
             figures.tuples.append(f"{place}: {stripped}")

@@ -1,5 +1,50 @@
 //! gliaflow feeds and trains 3D brain tumour segmentation networks.
 //!
+//! The command `gliaflow` is a thin layer over this library. A program of your own streams batches in a
+//! few lines:
+//!
+//! ```
+//! use gliaflow::prelude::*;
+//!
+//! # fn main() -> Result<(), Failure> {
+//! # let folder = tempfile::tempdir().expect("a folder");
+//! # std::env::set_current_dir(&folder).expect("it is there");
+//! write_phantom_cases("data", 3, [32, 32, 32])?; // or a dataset of yours
+//! let loader = Loader::builder("data").patch([16, 16, 16]).batch(2).seed(7).start()?;
+//! for batch in loader.take(5) {
+//!     let batch = batch?; // images [b, c, d, h, w] as f16, labels [b, d, h, w] as u8
+//!     println!("{} {} {}", batch.number, batch.images.len(), batch.labels.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! and trains a network, with the checkpoints, the journal and the summary of `gliaflow train`:
+//!
+#![cfg_attr(feature = "train", doc = "```")]
+#![cfg_attr(not(feature = "train"), doc = "```ignore")]
+//! use gliaflow::prelude::*;
+//!
+//! # fn main() -> Result<(), Failure> {
+//! # let folder = tempfile::tempdir().expect("a folder");
+//! # std::env::set_current_dir(&folder).expect("it is there");
+//! write_phantom_cases("data", 3, [32, 32, 32])?; // or a dataset of yours
+//! let summary = Training::builder("data")
+//!     .network("unet")
+//!     .network_settings(serde_json::json!({"base_width": 4, "levels": 2}))
+//!     .patch([16, 16, 16])
+//!     .epochs(1)
+//!     .set("data.held_out", 0.34) // any setting of docs/settings.md, by its name
+//!     .on_step(|step| println!("step {}: loss {:.4}", step.step, step.loss))
+//!     .run()?;
+//! println!("{} steps, {}", summary.steps, summary.run.display());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/` has whole programs, with a network of one's own among them. [`embed`] says what a
+//! builder takes.
+//!
 //! The crate is a house of floors; a module imports only from lower ones, and
 //! `tests/architecture.rs` keeps it so.
 //!
@@ -22,6 +67,7 @@
 //! | 9 | [`report`] | figures and pages of a run, from the files in its folder |
 //! | 9 | `train` | losses, the training loop, checkpoints (feature `train`) |
 //! | 10 | [`run`] | configuration, devices, one run, and the tools around it |
+//! | 11 | [`embed`] | builders for other programs: a loader, a training run |
 //! | 11 | `experiment` | several runs and their table, as in the paper (feature `train`) |
 //! | 12 | [`cli`] | subcommands |
 
@@ -37,12 +83,14 @@ pub mod brats;
 pub mod buffers;
 pub mod cache;
 pub mod cli;
+pub mod embed;
 pub mod eval;
 #[cfg(feature = "train")]
 pub mod experiment;
 #[cfg(feature = "train")]
 pub mod nets;
 pub mod pipeline;
+pub mod prelude;
 pub mod quality;
 pub mod report;
 pub mod resampling;

@@ -22,6 +22,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("report", 9),
     ("train", 9),
     ("run", 10),
+    ("embed", 11),
     ("experiment", 11),
     ("cli", 12),
 ];

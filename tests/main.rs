@@ -16,6 +16,7 @@ mod conservation;
 mod cubecl;
 mod dashboards;
 mod deadline;
+mod embedding;
 mod loader;
 mod measures;
 mod metrics;

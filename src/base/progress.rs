@@ -14,3 +14,19 @@ pub trait ProgressTask: Send + Sync {
     /// Reports `done` finished units; `note` is the latest figure worth seeing, or empty.
     fn advance_to(&self, done: u64, note: &str);
 }
+
+/// Progress that is not shown.
+#[derive(Debug, Clone, Copy)]
+pub struct SilentProgress;
+
+impl Progress for SilentProgress {
+    fn begin_task(&self, _: &str, _: &'static str, _: u64) -> Box<dyn ProgressTask> {
+        Box::new(Self)
+    }
+
+    fn print_line(&self, _: &str) {}
+}
+
+impl ProgressTask for SilentProgress {
+    fn advance_to(&self, _: u64, _: &str) {}
+}

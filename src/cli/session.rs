@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::actor::StopLatch;
-use crate::base::{Fault, fs, spawn_named};
+use crate::base::{Fault, fs};
 use crate::cli::console::Console;
 use crate::pipeline::observe::{self, TopologyRegistry};
-use crate::run::{Failure, Session};
+use crate::run::{Failure, LifecycleRuntime, Session};
 #[cfg(feature = "train")]
 use crate::telemetry::catalog::RunState;
 use crate::telemetry::gpu::{self, Nvml};
@@ -47,8 +47,7 @@ pub(super) struct ActiveSession {
     exporter: Exporter,
     linger: Duration,
     signals: Arc<SignalCounter>,
-    /// Dropping it ends the runtime's thread.
-    _alive: tokio::sync::oneshot::Sender<()>,
+    _runtime: LifecycleRuntime,
 }
 
 impl ActiveSession {
@@ -65,8 +64,8 @@ impl ActiveSession {
         catalog::WATCHERS.iter().for_each(|watcher| exporter.health().clear_problem(watcher));
         let stop = StopLatch::new();
         let board = TopologyRegistry::reporting_to(exporter.health());
-        let (alive, ended) = tokio::sync::oneshot::channel::<()>();
-        let runtime = start_runtime(ended)?;
+        let lifecycle = LifecycleRuntime::start()?;
+        let runtime = lifecycle.tokio_handle().clone();
         let signals = catch_signals(&runtime, &stop)?;
         observe::publish_regularly(&runtime, board.clone());
         if exporter.address().is_some() {
@@ -75,10 +74,10 @@ impl ActiveSession {
         let shown = board.clone();
         exporter.show_topology(Arc::new(move || shown.to_json()));
         let endpoint = exporter.endpoint().clone();
-        let session =
-            Session { runtime, stop, progress: console.progress_display(), board, endpoint };
+        let progress = console.progress_display();
+        let session = Session { runtime, stop, progress, board, endpoint, event_observer: None };
         let linger = Duration::from_secs(options.metrics_linger);
-        Ok(Self { session, exporter, linger, signals, _alive: alive })
+        Ok(Self { session, exporter, linger, signals, _runtime: lifecycle })
     }
 
     /// Registers the metrics of these topologies and splits at 0, before they run.
@@ -157,25 +156,6 @@ impl SignalCounter {
             && self.interrupts.fetch_add(1, Ordering::Relaxed) > 0
             && !self.work_has_ended.load(Ordering::Relaxed)
     }
-}
-
-/// Starts a current-thread runtime on a thread of its own.
-fn start_runtime(
-    ended: tokio::sync::oneshot::Receiver<()>,
-) -> Result<tokio::runtime::Handle, Fault> {
-    let failed = |error: std::io::Error| Fault::Environment {
-        subject: "life-cycle runtime".into(),
-        problem: error.to_string(),
-        remedy: "check the limits on threads and open files".into(),
-    };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let handle = runtime.handle().clone();
-    spawn_named("lifecycle", move || {
-        // An error means that the session was dropped, which is what ends it.
-        let _ = runtime.block_on(ended);
-    })?;
-    Ok(handle)
 }
 
 /// True if whoever started this process had it ignore SIGHUP, as `nohup` does.

@@ -49,7 +49,7 @@ pub use model_rng::ModelRng;
 pub use norm::Norm;
 pub use optimiser::{OptimiserConfig, UpdateRule};
 pub use precision::{Precision, cast};
-pub use registry::{ArchitectureEntry, Blueprint};
+pub use registry::{ArchitectureEntry, Blueprint, list_architectures, register_architecture};
 pub use resunet_vae::{ResUNetVae, ResUNetVaeConfig};
 pub use unet::{UNet, UNetConfig};
 pub use volumetric::{

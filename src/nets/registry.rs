@@ -5,9 +5,11 @@
 //! [`ArchitectureEntry::parse_settings`] parses settings once, into an object that can only make
 //! legal networks.
 
+use std::any::TypeId;
 use std::path::Path;
 
 use burn::tensor::Device;
+use parking_lot::RwLock;
 use serde_json::Value;
 
 use crate::base::{ConfigError, Fault, check_ranges, schema_of};
@@ -24,6 +26,37 @@ pub struct ArchitectureEntry {
     /// Makes the schema of its settings.
     pub schema: fn() -> Value,
     parse: fn(&Value) -> Result<Box<dyn Blueprint>, ConfigError>,
+    module: TypeId,
+}
+
+/// Networks of programs that embed the crate.
+static REGISTERED: RwLock<Vec<&'static ArchitectureEntry>> = RwLock::new(Vec::new());
+
+/// Lists every network: [`ARCHITECTURES`], then those of [`register_architecture`].
+pub fn list_architectures() -> Vec<&'static ArchitectureEntry> {
+    ARCHITECTURES.iter().chain(REGISTERED.read().iter().copied()).collect()
+}
+
+/// Adds a network of an embedding program, for the rest of the process: configurations name it, runs
+/// train it, and checkpoints of it are read like those of any other. Adding it again changes nothing.
+///
+/// # Errors
+/// If another network has its name.
+pub fn register_architecture<A: Architecture>() -> Result<(), ConfigError> {
+    let mut registered = REGISTERED.write();
+    let mut known = ARCHITECTURES.iter().chain(registered.iter().copied());
+    match known.find(|entry| entry.name == A::NAME) {
+        Some(entry) if entry.module == TypeId::of::<A>() => Ok(()),
+        Some(_) => {
+            let problem = "the name of another network";
+            Err(ConfigError::new("NAME", A::NAME, problem, "give it a name of its own"))
+        }
+        None => {
+            // It lives as long as the process, as the built-in ones do.
+            registered.push(Box::leak(Box::new(registry_entry::<A>())));
+            Ok(())
+        }
+    }
 }
 
 impl ArchitectureEntry {
@@ -32,8 +65,9 @@ impl ArchitectureEntry {
     /// # Errors
     /// If there is none; lists those that there are.
     pub fn find_by_name(name: &str) -> Result<&'static Self, ConfigError> {
-        ARCHITECTURES.iter().find(|entry| entry.name == name).ok_or_else(|| {
-            let known: Vec<&str> = ARCHITECTURES.iter().map(|entry| entry.name).collect();
+        let all = list_architectures();
+        all.iter().find(|entry| entry.name == name).copied().ok_or_else(|| {
+            let known: Vec<&str> = all.iter().map(|entry| entry.name).collect();
             let way_out = format!("choose one of {}", known.join(", "));
             ConfigError::new("model.name", format!("{name:?}"), "no network", way_out)
         })
@@ -117,7 +151,12 @@ pub trait Blueprint: Send + Sync {
 
 /// Makes the registry entry of an architecture.
 pub const fn registry_entry<A: Architecture>() -> ArchitectureEntry {
-    ArchitectureEntry { name: A::NAME, schema: schema_of::<A::Config>, parse: parse_config::<A> }
+    ArchitectureEntry {
+        name: A::NAME,
+        schema: schema_of::<A::Config>,
+        parse: parse_config::<A>,
+        module: TypeId::of::<A>(),
+    }
 }
 
 fn parse_config<A: Architecture>(settings: &Value) -> Result<Box<dyn Blueprint>, ConfigError> {

@@ -54,6 +54,9 @@ impl<'a> RunContext<'a> {
         directory: RunDirectory,
         journal: Journal,
     ) -> Result<Self, Failure> {
+        if let Some(observer) = &session.event_observer {
+            journal.observe_events(observer);
+        }
         let bad_cases = QuarantineWriter::for_lock(&cohort.lock, store.as_ref())?;
         Ok(Self {
             config,

@@ -3,12 +3,16 @@
 use cfg_if::cfg_if;
 
 mod failure;
+mod lifecycle;
+mod loader_cases;
 pub mod phantoms;
 pub mod prepare;
 mod session;
 pub mod tools;
 
 pub use failure::Failure;
+pub use lifecycle::LifecycleRuntime;
+pub use loader_cases::{LoaderCases, prepare_loader_cases};
 pub use session::Session;
 
 // What needs networks.

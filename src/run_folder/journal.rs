@@ -31,7 +31,11 @@ struct JournalFiles {
     table: AppendFile,
     folder: PathBuf,
     last_step: u64,
+    observer: Option<EventObserver>,
 }
+
+/// Callback for every event of a journal, on the thread that writes it.
+pub type EventObserver = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// Journal of one run. Cheap to clone; lines of all clones interleave whole.
 #[derive(Clone)]
@@ -92,8 +96,19 @@ impl Journal {
         if table.len() == 0 {
             table.append_line(HEADER)?;
         }
-        let files = JournalFiles { events, table, folder: folder.to_path_buf(), last_step: 0 };
+        let files = JournalFiles {
+            events,
+            table,
+            folder: folder.to_path_buf(),
+            last_step: 0,
+            observer: None,
+        };
         Ok(Self(Arc::new(Mutex::new(files))))
+    }
+
+    /// Calls `observer` after each event that is written from now on.
+    pub fn observe_events(&self, observer: &EventObserver) {
+        self.0.lock().observer = Some(Arc::clone(observer));
     }
 
     /// Writes one event, and a table row where it is a step. It has been given to the operating
@@ -111,6 +126,11 @@ impl Journal {
         if let Event::Step(step) = event {
             files.last_step = step.step;
             files.table.append_line(&csv_row(step))?;
+        }
+        let observer = files.observer.clone();
+        drop(files);
+        if let Some(observer) = observer {
+            observer(event);
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ pub use event::{
     StartedEvent, StepRecord, Timestamped, ValidationEvent,
 };
 pub use event_log::{EventLog, read_skipped_samples};
-pub use journal::{Journal, JournalPosition};
+pub use journal::{EventObserver, Journal, JournalPosition};
 pub use scores::{EvaluationScores, write_cases_csv};
 pub use summary::{BestValidation, ExcludedCase, RunSummary};
 

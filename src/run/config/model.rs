@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use smart_default::SmartDefault;
 use toml::Table;
 
-use crate::nets::ARCHITECTURES;
+use crate::nets::list_architectures;
 
 /// Name and settings of the network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
@@ -31,7 +31,7 @@ pub struct ModelConfig {
 
 /// Adds each network's name and settings to the schema of [`ModelConfig`].
 fn insert_networks(model: &mut Schema) {
-    let variants = ARCHITECTURES.iter().map(|entry| {
+    let variants = list_architectures().into_iter().map(|entry| {
         let mut settings = (entry.schema)();
         let description = settings["description"].take();
         let settings = json!({"properties": settings["properties"]});

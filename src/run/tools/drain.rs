@@ -2,7 +2,6 @@
 //! bottleneck. Nothing is trained, so it runs on any machine.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,18 +10,16 @@ use serde::Serialize;
 use crate::actor::{EarlierSkips, Feed, Observation, RunningTopology, TopologySnapshot};
 use crate::augment::{AugmentConfig, Kernel};
 use crate::base::core_count;
-use crate::brats::{CaseFiles, discover_cases};
+use crate::brats::discover_cases;
 use crate::cache::PreprocessConfig;
-use crate::pipeline::ingest::{IngestResources, IngestWorkers};
-use crate::pipeline::loader::{self, CaseSource, LoaderParts};
+use crate::pipeline::loader::{self, LoaderParts};
 use crate::pipeline::{
-    Batch, Bottleneck, CpuUsage, CropConfig, DrillConfig, Footprint, LoaderConfig, Plan,
-    diagnose_run,
+    Batch, Bottleneck, CpuUsage, CropConfig, DrillConfig, LoaderConfig, Plan, diagnose_run,
 };
-use crate::run::{Failure, Session, prepare};
+use crate::run::{Failure, LoaderCases, Session, prepare, prepare_loader_cases};
 use crate::run_folder::ExcludedCase;
 use crate::telemetry::{PeakMemoryMonitor, process};
-use crate::volume::{Dims, LabelScheme};
+use crate::volume::LabelScheme;
 
 /// Dataset, loader and length of a drain.
 #[derive(Debug, Clone)]
@@ -107,65 +104,15 @@ pub struct DrainReport {
     pub excluded: Vec<ExcludedCase>,
 }
 
-/// Dataset whose cases are ready to be drained, any number of times.
-pub struct DrainDataset {
-    cohort: Arc<[CaseFiles]>,
-    cases: CaseSource,
-    excluded: Vec<ExcludedCase>,
-}
-
-impl DrainDataset {
-    /// Memory that a sample holds of its case under `preprocess`.
-    pub const fn footprint(&self, preprocess: &PreprocessConfig) -> Footprint {
-        self.cases.footprint(preprocess)
-    }
-}
-
 /// Finds the cases, and ingests them if the loader has a cache.
 ///
 /// # Errors
 /// If no case is usable, or ingest is stopped or fails.
-pub fn prepare_dataset(config: &DrainConfig, session: &Session) -> Result<DrainDataset, Failure> {
+pub fn prepare_dataset(config: &DrainConfig, session: &Session) -> Result<LoaderCases, Failure> {
     let found = discover_cases(&config.data, config.labels)?;
-    let (cases, usable, excluded) = if config.loader.cached {
-        let store = prepare::open_store(&config.cache, &config.preprocess)?;
-        let resources = IngestResources {
-            workers: IngestWorkers::default(),
-            memory_bytes: config.loader.memory_bytes(),
-        };
-        let done =
-            prepare::ingest_cases(&found.cases, &store, &config.preprocess, &resources, session)?;
-        let mut usable = found.cases;
-        usable.retain(|files| done.excluded.iter().all(|left| left.case != files.id));
-        (CaseSource::from_store(store), usable, done.excluded)
-    } else {
-        let (largest, usable, excluded) = read_extents(found.cases);
-        (CaseSource::Files { largest }, usable, excluded)
-    };
-    if usable.is_empty() {
-        let errors = excluded.into_iter().map(|left| left.error);
-        return Err(Failure::Cases(errors.chain(found.problems).collect()));
-    }
-    Ok(DrainDataset { cohort: usable.into(), cases, excluded })
-}
-
-/// The extent of the largest case, and the cases whose header can be read.
-fn read_extents(cases: Vec<CaseFiles>) -> (Dims, Vec<CaseFiles>, Vec<ExcludedCase>) {
-    let mut largest = Dims([0; 3]);
-    let mut usable = Vec::new();
-    let mut excluded = Vec::new();
-    for files in cases {
-        match files.read_grid().map(|grid| grid.canonical_dims()) {
-            Ok(grid) => {
-                if grid.voxel_count() > largest.voxel_count() {
-                    largest = grid;
-                }
-                usable.push(files);
-            }
-            Err(error) => excluded.push(ExcludedCase { case: files.id, error }),
-        }
-    }
-    (largest, usable, excluded)
+    let cache = config.loader.cached.then_some(config.cache.as_path());
+    let memory_bytes = config.loader.memory_bytes();
+    prepare_loader_cases(found, cache, &config.preprocess, memory_bytes, session)
 }
 
 /// Drains `config.warm_up + config.batches` batches.
@@ -174,13 +121,10 @@ fn read_extents(cases: Vec<CaseFiles>) -> (Dims, Vec<CaseFiles>, Vec<ExcludedCas
 /// If the loader cannot be started or fails, or the session is stopped.
 pub fn drain_loader(
     config: &DrainConfig,
-    prepared: &DrainDataset,
+    prepared: &LoaderCases,
     session: &Session,
 ) -> Result<DrainReport, Failure> {
-    let cases = match &prepared.cases {
-        CaseSource::Cache { store, .. } => CaseSource::from_store(Arc::clone(store)),
-        CaseSource::Files { largest } => CaseSource::Files { largest: *largest },
-    };
+    let cases = prepared.case_source();
     let loader = &config.loader;
     let memory = loader.plan_memory(config.crop.patch, cases.footprint(&config.preprocess))?;
     let parts = LoaderParts {
@@ -224,10 +168,7 @@ pub fn drain_loader(
         samples_per_second: samples as f64 / seconds,
         cpu_seconds_per_sample: span.cpu_seconds.map(|cpu| cpu / samples as f64),
         peak_anonymous_bytes,
-        mapped_bytes: match &prepared.cases {
-            CaseSource::Cache { store, .. } => store.mapped_size().1,
-            CaseSource::Files { .. } => 0,
-        },
+        mapped_bytes: prepared.mapped_bytes(),
         starved_ratio: feed.starved_seconds / seconds,
         // The first step may be short by as much as the last one ahead of it was late.
         accelerator_utilization: (!config.step.is_zero()).then(|| (steps / seconds).min(1.0)),

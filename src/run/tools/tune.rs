@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::base::{core_count, format_percent};
 use crate::pipeline::{Bottleneck, LoaderConfig, LoaderWorkers, WorkerPlan};
-use crate::run::tools::drain::{DrainConfig, DrainDataset, DrainReport, StageReport, drain_loader};
-use crate::run::{Failure, Session};
+use crate::run::tools::drain::{DrainConfig, DrainReport, StageReport, drain_loader};
+use crate::run::{Failure, LoaderCases, Session};
 
 /// Share of its time that the trainer may wait.
 pub const STARVATION: f64 = 0.02;
@@ -64,7 +64,7 @@ pub struct TunedLoader {
 /// As [`drain_loader`]; a step of no time is a usage error.
 pub fn tune_loader(
     config: &DrainConfig,
-    prepared: &DrainDataset,
+    prepared: &LoaderCases,
     session: &Session,
 ) -> Result<TunedLoader, Failure> {
     if config.step.is_zero() {
@@ -145,7 +145,7 @@ const fn uniform_workers(count: usize) -> LoaderWorkers {
 /// Returns `config` with these threads, this prefetch, and no more memory than they can use.
 fn with_workers(
     config: &DrainConfig,
-    prepared: &DrainDataset,
+    prepared: &LoaderCases,
     workers: &LoaderWorkers,
     prefetch: usize,
 ) -> Result<DrainConfig, Failure> {

@@ -1,0 +1,18 @@
+//! Floor 11: builders for programs that embed the crate: a [`Loader`] of batches, and a training run.
+
+mod loader;
+mod loader_builder;
+mod phantoms;
+pub use loader::{Loader, LoaderPosition};
+pub use loader_builder::LoaderBuilder;
+pub use phantoms::write_phantom_cases;
+
+cfg_if::cfg_if! {
+    if #[cfg(feature = "train")] {
+        mod training;
+        mod training_builder;
+
+        pub use training::{StopHandle, Training};
+        pub use training_builder::TrainingBuilder;
+    }
+}
