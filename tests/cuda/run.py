@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -84,9 +85,11 @@ class Run:
                 "STANDIN_ARCHITECTURE": str(self.options.architecture), "STANDIN_SOURCES": self.sources,
                 "STANDIN_TRANSLATE": translate, "STANDIN_TRANSLATED": self.translated, "STANDIN_EMULATOR": self.emulator.library, "STANDIN_COSTS": costs,
                 "STANDIN_SEED": str(seed), "STANDIN_CHECK": "1" if self.options.check else "0",
-                "STANDIN_RECORD": os.path.join(self.folder, "record")}
+                "STANDIN_RECORD": os.path.join(self.folder, "record"), "XDG_CACHE_HOME": os.path.join(self.folder, "cache")}
 
     def call(self, words, environment, name):
+        # Each run asks for all of its kernels: what a record says of them is the stand-in's.
+        shutil.rmtree(os.path.join(self.folder, "cache"), ignore_errors=True)
         try:
             return subprocess.run([self.options.binary, *words, "--json"], env=environment, cwd=self.folder, capture_output=True,
                                   text=True, timeout=max(1.0, self.left()))

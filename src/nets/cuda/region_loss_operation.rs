@@ -3,8 +3,7 @@
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, OpsKind};
 use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
@@ -16,6 +15,7 @@ use crate::nets::cuda::computes;
 use crate::nets::cuda::region_loss::{
     self, MOST_REGIONS, MOST_SAMPLES, RegionLossSettings, RegionLossTensors,
 };
+use crate::nets::cuda::single_input::{InputGradient, SingleInput};
 
 /// Tells if the kernels compute the loss of these logits, `[b, k, d, h, w]`.
 pub(crate) fn scores_regions(logits: &Tensor<5>) -> bool {
@@ -103,23 +103,25 @@ impl<B: ScoreRegions, C: CheckpointStrategy> ScoreRegions for Autodiff<B, C> {
         settings: RegionLossSettings,
     ) -> LossTensors<Self> {
         let targets = targets.into_primitive();
-        let (total, [dice, entropy, scores, slopes]) =
-            match RegionLossBackward.prepare::<C>([logits.node()]).compute_bound().stateful() {
-                OpsKind::Tracked(mut tracked) => {
-                    let input = tracked.checkpoint(&logits);
-                    let logits = logits.into_primitive();
-                    let (total, dice, entropy, scores, slopes) =
-                        B::region_loss(logits, targets.clone(), settings);
-                    let saved =
-                        SavedLoss { logits: input, targets, slopes: slopes.clone(), settings };
-                    (tracked.finish(saved, total), [dice, entropy, scores, slopes])
-                }
-                OpsKind::UnTracked(untracked) => {
-                    let (total, dice, entropy, scores, slopes) =
-                        B::region_loss(logits.into_primitive(), targets, settings);
-                    (untracked.finish(total), [dice, entropy, scores, slopes])
-                }
-            };
+        let (total, [dice, entropy, scores, slopes]) = match SingleInput::<SavedLoss<B>>::new()
+            .prepare::<C>([logits.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut tracked) => {
+                let input = tracked.checkpoint(&logits);
+                let logits = logits.into_primitive();
+                let (total, dice, entropy, scores, slopes) =
+                    B::region_loss(logits, targets.clone(), settings);
+                let saved = SavedLoss { logits: input, targets, slopes: slopes.clone(), settings };
+                (tracked.finish(saved, total), [dice, entropy, scores, slopes])
+            }
+            OpsKind::UnTracked(untracked) => {
+                let (total, dice, entropy, scores, slopes) =
+                    B::region_loss(logits.into_primitive(), targets, settings);
+                (untracked.finish(total), [dice, entropy, scores, slopes])
+            }
+        };
         let constant = Self::from_inner;
         (total, constant(dice), constant(entropy), constant(scores), constant(slopes))
     }
@@ -137,9 +139,6 @@ impl<B: ScoreRegions, C: CheckpointStrategy> ScoreRegions for Autodiff<B, C> {
     }
 }
 
-#[derive(Debug)]
-struct RegionLossBackward;
-
 /// State that a loss's gradient needs of it.
 #[derive(Debug, Clone)]
 struct SavedLoss<B: Backend> {
@@ -149,22 +148,14 @@ struct SavedLoss<B: Backend> {
     settings: RegionLossSettings,
 }
 
-impl<B: ScoreRegions> Backward<B, 1> for RegionLossBackward {
-    type State = SavedLoss<B>;
-
-    fn backward(
+impl<B: ScoreRegions> InputGradient<B> for SavedLoss<B> {
+    fn compute_gradient(
         self,
-        ops: Ops<Self::State, 1>,
-        gradients: &mut Gradients,
+        slope: FloatTensor<B>,
         checkpointer: &mut Checkpointer,
-    ) {
-        let [parent] = ops.parents;
-        let slope = gradients.consume::<B>(&ops.node);
-        let SavedLoss { logits, targets, slopes, settings } = ops.state;
-        let logits = checkpointer.retrieve_node_output::<FloatTensor<B>>(logits);
-        if let Some(node) = parent {
-            let gradient = B::region_gradient(logits, targets, slopes, slope, settings);
-            gradients.register::<B>(node.id, gradient);
-        }
+    ) -> FloatTensor<B> {
+        let Self { logits, targets, slopes, settings } = self;
+        let logits = checkpointer.retrieve_node_output(logits);
+        B::region_gradient(logits, targets, slopes, slope, settings)
     }
 }
