@@ -15,7 +15,7 @@ use crate::base::{Fingerprint, fs, write_json};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum PassKernels {
-    /// Those of `nets/cuda`.
+    /// Kernels of `nets/cuda`.
     Own,
     /// The fastest that CubeCL's tuner finds.
     Cubecl,

@@ -70,9 +70,9 @@ impl Drop for ReadbackReader {
 
 /// Tensors on their way from the device.
 pub enum PendingReadback {
-    /// Not yet asked for: the CPU's are there.
+    /// Tensors of the CPU, which are there.
     NotAsked(Transaction),
-    /// In the hands of the reader's thread.
+    /// Asked for by the thread of the reader.
     Asked(Receiver<Answer>),
 }
 

@@ -274,10 +274,9 @@ struct StepReadback {
 impl StepReadback {
     /// Waits for the metrics and writes them into `record`.
     fn wait_into(self, record: &mut StepRecord) -> Result<(), Fault> {
-        let read = self.pending.wait_for_tensors().map_err(|error| Fault::Environment {
-            subject: format!("step {}", record.step),
-            problem: format!("the device failed: {error}"),
-            remedy: "see the log; less memory is used with a smaller loader.batch".into(),
+        let read = self.pending.wait_for_tensors().map_err(|error| {
+            let [problem, remedy] = backend_log::explain_failure(&error);
+            Fault::Environment { subject: format!("step {}", record.step), problem, remedy }
         })?;
         let mut values = read.iter().flat_map(TensorData::iter::<f64>);
         let mut next = || values.next().unwrap_or(f64::NAN);

@@ -16,15 +16,15 @@ use cubecl::zspace::Shape;
 
 use crate::nets::cuda::layout::volume_shape;
 
-/// Why none of these fails: they take any sizes.
+/// Text of a panic that cannot be: these take any sizes.
 const TAKES_ALL: &str = "CubeCL convolves volumes of all sizes";
 
 /// Kernels of CubeCL's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CubeclKernels {
-    /// One thread a value, products in f32.
+    /// Kernels with a thread for each value, products in f32.
     Direct,
-    /// Whatever its tuner finds to be the fastest, in TF32 or bf16 on tensor cores.
+    /// The kernels that its tuner finds to be the fastest, in TF32 or bf16 on tensor cores.
     Tuned,
 }
 

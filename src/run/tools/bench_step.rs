@@ -17,7 +17,7 @@ use crate::run::Failure;
 use crate::run::config::CheckedConfig;
 use crate::run::device::{self, ChosenDevice};
 use crate::run::tools::kernel_times::{self, KernelTime};
-use crate::telemetry::process;
+use crate::telemetry::{backend_log, process};
 use crate::train::LossConfig;
 use crate::train::feed::{self, DeviceBatch};
 use crate::train::readback::{PendingReadback, ReadbackReader};
@@ -276,9 +276,8 @@ fn wait_for_loss(figure: PendingReadback) -> Result<f64, Failure> {
 }
 
 fn device_failure(error: &impl std::fmt::Display) -> Failure {
-    Failure::Device(format!(
-        "the device failed: {error}; less memory is used with a smaller --patch or --batch"
-    ))
+    let [problem, remedy] = backend_log::explain_failure(error);
+    Failure::Device(format!("{problem}; {remedy}"))
 }
 
 /// Standard normal images, and labels nested as a tumour's are.

@@ -52,7 +52,8 @@ def variants():
             yield file, {"BF16": bf16, "BACKWARD": 0}
             yield file, {"BF16": bf16, "BACKWARD": 1}
     for file, regions in itertools.product(("region_sums", "region_scores", "region_gradient"), (1, 3, 8)):
-        yield file, {"REGIONS": regions}
+        yield file, {"REGIONS": regions, "COUNTED": regions % 2}
+        yield file, {"REGIONS": regions, "COUNTED": 0}
     for bf16, other in itertools.product((0, 1), repeat=2):
         for logistic in (0, 1, 2):
             yield "convert_channels", {"BF16": bf16, "SOURCE_BF16": other, "LOGISTIC": logistic}
