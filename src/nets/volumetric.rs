@@ -136,10 +136,7 @@ pub fn convert_images(images: Tensor<5>, dtype: DType) -> Tensor<5> {
 /// `nets/cuda`; without a gradient, Burn's own conversion goes into one kernel with what follows.
 pub fn convert_volume(volume: Tensor<5>, dtype: DType) -> Tensor<5> {
     #[cfg(feature = "cuda")]
-    if volume.dtype() != dtype
-        && volume.device() != volume.device().without_autodiff()
-        && cuda::computes(&volume)
-    {
+    if volume.dtype() != dtype && volume.device().is_autodiff() && cuda::computes(&volume) {
         return cuda::convert_volume(volume, dtype);
     }
     cast(volume, dtype)

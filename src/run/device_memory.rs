@@ -2,9 +2,9 @@
 //!
 //! The figures are counted: a stand-in for a CUDA driver adds up what own kernels allocate in steps and a window of
 //! inference (`tests/cuda/compile.py`, kept in `tests/cuda/figures.json`). Other patches and batches are scaled by one
-//! rule: what volumes take goes with the voxels of a batch, what weights, their gradients and the optimiser's memory
-//! take stays. The rule was held against counts of other sizes (docs/cuda.md). A network of other settings
-//! has not been counted.
+//! rule: what volumes take goes with the voxels of a batch; what weights, their gradients and the optimiser's memory
+//! take stays, and so do 256 MiB of pages that pools hold and do not fill. Counts of other sizes are within 8 % of it
+//! (the tests below). A network of other settings has not been counted.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -16,7 +16,7 @@ use crate::volume::Dims;
 /// Peak bytes at 128^3 in f32 and bf16, by network and batch.
 const COUNTED: &[(&str, u64, [u64; 2])] = &[
     ("unet", 2, [9_684_647_936, 5_121_245_184]),
-    ("resunet_vae", 2, [14_996_733_952, 9_189_720_064]),
+    ("resunet_vae", 2, [14_818_476_032, 8_889_827_328]),
     ("cascaded", 4, [9_816_768_512, 5_372_903_424]),
 ];
 
@@ -25,6 +25,9 @@ const COUNTED_PATCH: Dims = Dims::cube(128);
 
 /// Bytes a weight: itself, its gradient, and two of the optimiser's.
 const BYTES_PER_WEIGHT: u64 = 16;
+
+/// Bytes of pages that pools hold whatever the sizes are: what makes the rule fit counts of small patches.
+const POOL_BYTES: u64 = 256 << 20;
 
 /// Bytes that a context and compiled kernels take beside, by NVIDIA's own figures for recent cards: at most this.
 const CONTEXT_BYTES: u64 = 1 << 30;
@@ -64,7 +67,7 @@ impl DeviceMemory {
 fn scale_bytes(network: &str, precision: Precision, weights: u64, voxels: u64) -> Option<u64> {
     let (_, batch, peaks) = COUNTED.iter().find(|(name, ..)| *name == network)?;
     let peak = peaks[usize::from(precision == Precision::Bf16)];
-    let fixed = (BYTES_PER_WEIGHT * weights).min(peak);
+    let fixed = (BYTES_PER_WEIGHT * weights + POOL_BYTES).min(peak);
     let counted_voxels = batch * COUNTED_PATCH.voxel_count() as u64;
     let of_volumes = u128::from(peak - fixed) * u128::from(voxels) / u128::from(counted_voxels);
     Some(fixed + u64::try_from(of_volumes).ok()?)
@@ -92,12 +95,20 @@ mod tests {
     }
 
     #[test]
-    fn volumes_go_with_the_voxels_of_a_batch_and_weights_do_not() {
-        let weights = 20_000_000;
-        let bytes = |voxels| scale_bytes("unet", Precision::Bf16, weights, voxels).unwrap();
-        let whole = 2 * 128u64.pow(3);
-        assert_eq!(bytes(whole), 5_121_245_184);
-        assert_eq!(2 * (bytes(whole / 2) - 16 * weights), bytes(whole) - 16 * weights);
+    fn other_patches_and_batches_are_near_what_was_counted_of_them() {
+        // Network, precision, side, batch, and the stand-in's peak of two steps.
+        for (network, precision, side, batch, counted) in [
+            ("unet", Precision::Bf16, 96, 2, 2_434_793_472_u64),
+            ("unet", Precision::Bf16, 128, 1, 2_753_560_576),
+            ("unet", Precision::F32, 64, 4, 2_736_783_360),
+            ("cascaded", Precision::Bf16, 64, 4, 1_115_684_864),
+        ] {
+            let entry = ArchitectureEntry::find_by_name(network).unwrap();
+            let weights = entry.default_blueprint().parameter_count() as u64;
+            let bytes = scale_bytes(network, precision, weights, batch * u64::pow(side, 3));
+            let ratio = bytes.unwrap() as f64 / counted as f64;
+            assert!((ratio - 1.0).abs() < 0.08, "{network} {side}^3, {batch}: {ratio}");
+        }
         assert!(scale_bytes("another", Precision::F32, 1, 1).is_none());
     }
 
