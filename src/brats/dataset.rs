@@ -208,6 +208,8 @@ pub fn discover_described_cases(
         let name = choice.layouts[*place].layout_name();
         layouts.entry((name, *place)).or_insert((0, *labels)).0 += 1;
     }
+    let counts: Vec<(usize, String, usize)> =
+        layouts.iter().map(|((name, place), own)| (*place, name.to_string(), own.0)).collect();
     // Of equal counts the last is taken, so the order is turned.
     let most = layouts.into_iter().rev().max_by_key(|(_, (count, _))| *count);
     let Some(((layout, place), (count, labels))) = most else {
@@ -219,7 +221,10 @@ pub fn discover_described_cases(
         Some(file) => format!("as {} says", file.display()),
         None => {
             let names = description.shown_patterns().join(" or ");
-            format!("{count} of {total} cases have the names {names}")
+            let others = counts.iter().filter(|(other, ..)| *other != place);
+            let others: String =
+                others.map(|(_, name, count)| format!(", {count} those of {name}")).collect();
+            format!("{count} of {total} cases have the names {names}{others}")
         }
     };
     let FoundCases { name_schemes, incomplete, .. } = &mut found;

@@ -295,7 +295,16 @@ pub(super) fn other_schemes_text(
     scheme: LabelScheme,
     values: impl IntoIterator<Item = i64>,
 ) -> String {
-    let mut fitting = schemes_defining(&LabelScheme::ALL, &values.into_iter().collect());
+    let values: BTreeSet<i64> = values.into_iter().collect();
+    if scheme.described_tissues().is_some() {
+        let unknown = values.iter().find(|value| !scheme.defines_all([**value]));
+        let unknown = unknown.copied().unwrap_or_default();
+        return format!(
+            "say what it is under [labels] in dataset.toml or in data.labels, with the name of a tissue, as \
+             background = {unknown}, or as ignore = {unknown}"
+        );
+    }
+    let mut fitting = schemes_defining(&LabelScheme::ALL, &values);
     let is_of_same_names = |other: &LabelScheme| {
         let schemes = all_built_in().iter().map(DatasetDescription::schemes);
         schemes.into_iter().any(|names| names.contains(&scheme) && names.contains(other))

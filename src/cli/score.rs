@@ -200,7 +200,10 @@ impl Score {
                 let named = dataset.name_schemes.common_schemes(&self.truth)?;
                 let paths: Vec<PathBuf> = files.values().cloned().collect();
                 match named.as_slice() {
-                    [_] => FittingSchemes::of_choice(dataset.labels),
+                    [scheme] => FittingSchemes::of_choice(ChosenScheme {
+                        scheme: *scheme,
+                        reason: dataset.labels.reason,
+                    }),
                     _ => FittingSchemes::of_files(&self.truth, &named, &paths)?,
                 }
             }

@@ -90,4 +90,18 @@ fn described_cases_that_lack_a_file_or_have_two_are_named() {
         let named = problems.iter().any(|own| words.iter().all(|word| own.contains(word)));
         assert!(named, "{words:?} in {problems:#?}");
     }
+
+    // A value that no tissue of the description has.
+    let own = "layout = \"brats2018\"\n[labels]\nET = 4\nED = 2\n";
+    put_file(&desk.path("own.toml"), own.as_bytes());
+    let told = desk.run("inspect data --deep --json --description own.toml").exits(3).json();
+    let problem = told["problems"].to_string();
+    for word in [
+        "_seg.nii.gz: has label 1",
+        "under [labels] in dataset.toml",
+        "background = 1",
+        "ignore = 1",
+    ] {
+        assert!(problem.contains(word), "{word}: {problem}");
+    }
 }
