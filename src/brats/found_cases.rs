@@ -53,8 +53,10 @@ impl FoundCases {
         }
         self.name_schemes.add_case(&name, schemes);
         let request = match self.request {
+            // Only names that others use leave the meaning to the run; what a description says holds.
             SchemeRequest::TrainedWith(run)
-                if !layout.is_much_used() && !schemes.contains(&run) =>
+                if !(layout.is_much_used() && layout.scheme_reason == SchemeReason::Names)
+                    && !schemes.contains(&run) =>
             {
                 SchemeRequest::FromNames
             }

@@ -117,7 +117,8 @@ fn tissues_regions_and_modalities_of_a_description_hold_from_inspect_to_score() 
     desk.run("score --truth set --description own.toml --prediction out --csv described.csv").ok();
     // Beside the data it needs no setting, and the scores of the files are those of the run.
     std::fs::copy(desk.path("own.toml"), desk.path("set/dataset.toml")).unwrap();
-    desk.run("evaluate --run run --data set --out scores --set device=cpu").ok();
+    let within = "--set evaluation.within_tissue=true --set device=cpu";
+    desk.run(&format!("evaluate --run run --data set --out scores {within}")).ok();
     desk.run("score --truth set --prediction out --csv of-files.csv").ok();
     for name in ["of-files.csv", "described.csv"] {
         assert_eq!(desk.text("scores/cases.csv"), desk.text(name), "{name}");

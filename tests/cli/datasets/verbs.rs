@@ -30,7 +30,7 @@ fn train_and_score(datasets: &[Made]) {
         let scored = scored["regions"].as_object().unwrap();
         assert_eq!(scored.keys().collect::<Vec<_>>(), regions, "{}", made.layout);
         let described = desk.text(&format!("{run}/config.toml")).contains("described = ");
-        assert_eq!(described, made.layout == "described", "{run}");
+        assert_eq!(described, made.reason == "description", "{run}");
     }
 }
 
