@@ -52,12 +52,10 @@ impl FoundCases {
             }
         }
         self.name_schemes.add_case(&name, schemes);
+        // Only names that others use, too, leave the meaning to the run; what a description says holds.
+        let leaves_open = layout.is_much_used() && layout.scheme_reason == SchemeReason::Names;
         let request = match self.request {
-            // Only names that others use leave the meaning to the run; what a description says holds.
-            SchemeRequest::TrainedWith(run)
-                if !(layout.is_much_used() && layout.scheme_reason == SchemeReason::Names)
-                    && !schemes.contains(&run) =>
-            {
+            SchemeRequest::TrainedWith(run) if !leaves_open && !schemes.contains(&run) => {
                 SchemeRequest::FromNames
             }
             request => request,

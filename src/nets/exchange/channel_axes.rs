@@ -71,24 +71,26 @@ impl WeightTarget {
         layout: &FileLayout,
         name_in_file: impl Fn(&str) -> Option<String>,
     ) -> Vec<String> {
-        let named = |runs: fn(&AxisChannels) -> bool| {
-            let touched = self.parameters.iter().filter(|one| one.axes.iter().any(runs));
+        let named = |size: fn(&AxisChannels) -> usize| {
+            let is_touched = |one: &&TargetParameter| one.axes.iter().any(|axis| size(axis) > 0);
+            let touched = self.parameters.iter().filter(is_touched);
             let names: Vec<String> =
                 touched.filter_map(|one| name_in_file(&one.own.name)).collect();
             names.join(", ")
         };
-        let mut sentences = Vec::new();
-        let ends: [(_, _, _, fn(&AxisChannels) -> bool); 2] = [
-            ("modality", &self.modalities, &layout.modalities, |axis| axis.per_modality > 0),
-            ("region", &self.regions, &layout.regions, |axis| axis.per_region > 0),
+        let parameters = [named(|axis| axis.per_modality), named(|axis| axis.per_region)];
+        let ends = [
+            ("modality", &self.modalities, &layout.modalities),
+            ("region", &self.regions, &layout.regions),
         ];
-        for (kind, own, of_file, runs) in ends {
+        let mut sentences = Vec::new();
+        for ((kind, own, of_file), named) in ends.into_iter().zip(parameters) {
             for name in own.iter().filter(|name| place_of(name, of_file).is_none()) {
-                sentences.push(format!("{kind} {name} is not in the file ({})", named(runs)));
+                sentences.push(format!("{kind} {name} is not in the file ({named})"));
             }
             let is_own = |name: &&String| own.iter().any(|own| own.eq_ignore_ascii_case(name));
             for name in of_file.iter().filter(|name| !is_own(name)) {
-                sentences.push(format!("{kind} {name} is not in the network ({})", named(runs)));
+                sentences.push(format!("{kind} {name} is not in the network ({named})"));
             }
         }
         sentences
