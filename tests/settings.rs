@@ -16,7 +16,9 @@ use list::{Setting, list_settings};
 use page::settings_markdown;
 
 /// Assignments that between them show every setting.
-const SHOWN: [&str; 20] = [
+const SHOWN: [&str; 22] = [
+    "train.tensorboard=true",
+    "train.validation.loss_patches=1",
     "augment.modality_dropout.probability=0.1",
     "data.modalities=[\"t1ce\", \"flair\"]",
     "data.regions=[\"ET\", \"RC\"]",
@@ -48,6 +50,34 @@ fn leaves(table: &toml::Table, section: &str, found: &mut BTreeMap<String, toml:
             value => _ = found.insert(path, value.clone()),
         }
     }
+}
+
+#[test]
+fn config_show_all_lists_every_setting_of_the_schema_set_or_not() {
+    let text = load(None, &[]).unwrap().to_complete_toml().unwrap();
+    let (set, unset) = text.split_once("# Not set:").unwrap();
+    let mut shown = BTreeMap::new();
+    leaves(&toml::from_str(set).unwrap(), "", &mut shown);
+    let mut absent = 0;
+    for setting in list_settings(&run_schema()).iter().filter(|setting| !setting.is_tag) {
+        let line = unset.lines().find(|line| {
+            let rest = line.strip_prefix("# ").and_then(|line| line.strip_prefix(&setting.path));
+            rest.is_some_and(|rest| rest.starts_with([':', ' ']))
+        });
+        // An empty table is set, and has no leaf.
+        let is_table = set.contains(&format!("[{}]", setting.path));
+        assert!(
+            shown.contains_key(&setting.path) || is_table || line.is_some(),
+            "{} is not listed",
+            setting.path
+        );
+        if let Some(line) = line {
+            absent += 1;
+            let description = setting.schema["description"].as_str().unwrap();
+            assert!(line.contains(&description.replace('\n', " ")), "{line}");
+        }
+    }
+    assert!(absent > 5, "{absent} unset");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::eval::{
 use crate::nets::Mirrored;
 use crate::nets::learner::predicting_file;
 use crate::run::config::{self, CheckedConfig, RunConfig};
-use crate::run::{Failure, device};
+use crate::run::{Failure, Session, device};
 use crate::train::checkpoint;
 use crate::volume::{Dims, LabelScheme};
 
@@ -270,8 +270,9 @@ impl ResolvedEnsemble {
     ///
     /// # Errors
     /// If the device is not there.
-    pub fn build_predictor(&self) -> Result<Box<dyn Predictor>, Failure> {
+    pub fn build_predictor(&self, session: &Session) -> Result<Box<dyn Predictor>, Failure> {
         let chosen = device::choose_for_run(self.first_run_config())?;
+        session.tell_fallback(&chosen);
         let mirrored = self.mirrored;
         let parts = self.members.iter().map(|member| {
             let config = Arc::clone(&member.config);

@@ -2,6 +2,7 @@
 //! a tensor.
 
 pub mod checkpoint;
+mod epoch_figures;
 pub mod feed;
 mod loss;
 mod lossless_f64;

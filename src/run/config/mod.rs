@@ -4,6 +4,7 @@ pub mod case_table;
 mod channels;
 pub mod data;
 mod deciding;
+mod known_settings;
 pub mod layers;
 pub mod model;
 pub mod patients;
@@ -28,6 +29,7 @@ use crate::pipeline::ingest::IngestWorkers;
 use crate::pipeline::{CropConfig, DrillConfig, Footprint, LoaderConfig, LoaderMemory, loader};
 use crate::run::Failure;
 use crate::run::config::data::DataConfig;
+use crate::run::config::known_settings::suggest_setting;
 use crate::run::config::layers::{ConfigLayers, SettingOrigin};
 use crate::run::config::model::ModelConfig;
 use crate::run::device::DeviceChoice;
@@ -187,6 +189,7 @@ fn check_new_settings(
 fn settings_error(error: &dyn std::fmt::Display) -> Failure {
     // The parser breaks its text into lines; an error here is one.
     let problem = error.to_string().trim_end().replace('\n', " ");
+    let problem = problem.clone() + &suggest_setting(&problem);
     Failure::Usage(format!("configuration: {problem}; see `gliaflow config show`"))
 }
 

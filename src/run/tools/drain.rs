@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::actor::{EarlierSkips, Feed, Observation, RunningTopology, TopologySnapshot};
+use crate::actor::{EarlierSkips, Feed, Observation, RunningTopology, StopState, TopologySnapshot};
 use crate::augment::{AugmentConfig, Kernel};
 use crate::base::core_count;
 use crate::brats::{CaseFiles, discover_cases};
@@ -71,6 +71,8 @@ pub struct StageReport {
 /// Result of a drain. Times and samples are those after the warm-up; sample counts are of all.
 #[derive(Debug, Clone, Serialize)]
 pub struct DrainReport {
+    /// True if a stop was requested before all batches were measured.
+    pub interrupted: bool,
     /// Samples delivered.
     pub samples: u64,
     /// Wall time.
@@ -208,8 +210,8 @@ pub fn drain_loader(
     drop((feed, shown));
     let ledger = running.join_blocking()?;
     let peak_anonymous_bytes = watch.finish_peak_bytes();
-    prepare::fail_if_stopped(&session.stop, "nothing was measured")?;
     let Some(span) = span else {
+        prepare::fail_if_stopped(&session.stop, "nothing was measured")?;
         return Err(Failure::Usage("the loader ended before all was measured; `gliaflow inspect` says what is wrong with the cases".into()));
     };
     let samples = span.samples;
@@ -217,8 +219,9 @@ pub fn drain_loader(
     let TopologySnapshot { actors, feed } = &span.topology;
     let cores = core_count();
     let verdict = diagnose_run(actors, feed, &CpuUsage { cores, cpu_seconds: span.cpu_seconds });
-    let steps = config.step.as_secs_f64() * config.batches as f64;
+    let steps = config.step.as_secs_f64() * span.batches as f64;
     Ok(DrainReport {
+        interrupted: span.batches < config.batches,
         samples,
         seconds,
         samples_per_second: samples as f64 / seconds,
@@ -245,6 +248,7 @@ pub fn drain_loader(
 
 /// Difference of two snapshots.
 struct MeasuredInterval {
+    batches: u64,
     samples: u64,
     seconds: f64,
     cpu_seconds: Option<f64>,
@@ -281,7 +285,8 @@ impl EmulatedTrainer {
     }
 }
 
-/// Takes and measures batches as a trainer does; `None` if the loader ended before the last.
+/// Takes and measures batches as a trainer does; `None` if the loader ended before the last, or a stop was
+/// requested before the first that is measured.
 fn measure_batches(
     config: &DrainConfig,
     feed: &mut Feed<Batch>,
@@ -293,12 +298,17 @@ fn measure_batches(
     let task = session.progress.begin_task("drain", "batches", total);
     let look = || (Instant::now(), process::cpu_seconds(), observer.take_snapshot());
     let mut from = look();
-    let mut samples = 0;
+    let [mut batches, mut samples] = [0; 2];
     let mut trainer = EmulatedTrainer { step: config.step, late: Duration::ZERO };
     for number in 0..total {
-        let batch = feed.next_output()?;
+        let batch = match feed.next_output() {
+            Some(batch) => batch,
+            // What was measured until a stop on request is worth its figures.
+            None if batches > 0 && session.stop.state() == StopState::Draining => break,
+            None => return None,
+        };
         if number >= config.warm_up {
-            samples += batch.size() as u64;
+            (batches, samples) = (batches + 1, samples + batch.size() as u64);
         }
         drop(batch);
         trainer.wait_one_step();
@@ -310,6 +320,7 @@ fn measure_batches(
     let (began, cpu_before, before) = from;
     let (ended, cpu_after, after) = look();
     Some(MeasuredInterval {
+        batches,
         samples,
         seconds: (ended - began).as_secs_f64(),
         cpu_seconds: cpu_after.zip(cpu_before).map(|(after, before)| after - before),
