@@ -47,7 +47,7 @@ impl Man {
         let program = CommandLine::command();
         let verbs = program.get_subcommands().cloned().map(|verb| {
             let name = format!("gliaflow-{}", verb.get_name());
-            (name.clone(), verb.name(name))
+            (name.clone(), verb.display_name(name))
         });
         let mut files = Vec::new();
         for (name, command) in [("gliaflow".to_owned(), program.clone())].into_iter().chain(verbs) {

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use comfy_table::Table;
-use comfy_table::presets::UTF8_BORDERS_ONLY;
+use comfy_table::{Table, presets};
 
 use crate::base::format_duration;
 use crate::cli::{CommandOutput, Console, VerbResult};
@@ -148,7 +147,7 @@ fn comparison_text(comparison: &RunComparison) -> String {
 
 fn new_table<T: Into<comfy_table::Cell>>(header: impl IntoIterator<Item = T>) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_BORDERS_ONLY);
+    table.load_style(presets::UTF8_BORDERS_ONLY);
     table.set_header(header.into_iter().map(Into::into).collect::<Vec<comfy_table::Cell>>());
     table
 }

@@ -39,7 +39,7 @@ pub fn compare_runs(folders: &[PathBuf]) -> Result<RunComparison, Fault> {
         let table: toml::Table =
             toml::from_str(&record.config.unwrap_or_default()).unwrap_or_default();
         let mut values = Vec::new();
-        flatten("", &toml::Value::Table(table), &mut values);
+        flatten_settings("", &toml::Value::Table(table), &mut values);
         for (path, value) in values {
             settings.entry(path).or_insert_with(|| vec![None; folders.len()])[number] = Some(value);
         }
@@ -51,10 +51,12 @@ pub fn compare_runs(folders: &[PathBuf]) -> Result<RunComparison, Fault> {
     })
 }
 
-fn flatten(path: &str, value: &toml::Value, into: &mut Vec<(String, String)>) {
+fn flatten_settings(path: &str, value: &toml::Value, into: &mut Vec<(String, String)>) {
     match value {
         toml::Value::Table(table) => {
-            table.iter().for_each(|(key, value)| flatten(&join_path(path, key), value, into));
+            table
+                .iter()
+                .for_each(|(key, value)| flatten_settings(&join_path(path, key), value, into));
         }
         other => into.push((path.to_owned(), other.to_string())),
     }

@@ -20,7 +20,7 @@ const POINTS: usize = 2048;
 pub fn live_history(folder: &Path) -> DescribeHistory {
     let history = Mutex::new(JournalFollower::of_folder(folder));
     // Two at once would read the same lines: the second asker comes again.
-    Arc::new(move || history.try_lock().map(|mut history| history.describe()))
+    Arc::new(move || history.try_lock().map(|mut follower| follower.describe()))
 }
 
 /// Reader of a journal that grows.
@@ -154,8 +154,8 @@ impl RunCurves {
         let validations: Vec<Value> = shown
             .map(|event| {
                 json!({
-                    "step": event.step, "epoch": event.epoch, "mean_dice": round(event.mean_dice),
-                    "loss": event.loss.and_then(round),
+                    "step": event.step, "epoch": event.epoch, "mean_dice": round_digits(event.mean_dice),
+                    "loss": event.loss.and_then(round_digits),
                     "dice": round_all(event.dice.iter().map(|(region, dice)| (region, *dice))),
                 })
             })
@@ -214,13 +214,13 @@ impl ThinnedSteps {
     /// The points by column: loss and soft Dice as means of their spans, waiting as a share of the time.
     fn to_json(&self) -> Value {
         let column = |value: fn(&StepSums) -> f64| -> Vec<Option<f64>> {
-            self.points.iter().map(|point| round(value(point))).collect()
+            self.points.iter().map(|point| round_digits(value(point))).collect()
         };
         let regions: Vec<&String> =
             self.points.first().map_or(Vec::new(), |point| point.soft_dice.keys().collect());
         let dice = regions.into_iter().map(|region| {
             let mean = |point: &StepSums| {
-                point.soft_dice.get(region).and_then(|sum| round(sum / point.count as f64))
+                point.soft_dice.get(region).and_then(|sum| round_digits(sum / point.count as f64))
             };
             (region.clone(), self.points.iter().map(mean).collect::<Value>())
         });
@@ -250,12 +250,12 @@ impl StepSums {
 }
 
 /// Five significant digits, as JSON; none of a value that is not finite.
-fn round(value: f64) -> Option<f64> {
+fn round_digits(value: f64) -> Option<f64> {
     format!("{value:.4e}").parse().ok().filter(|rounded: &f64| rounded.is_finite())
 }
 
 fn round_all<'a>(values: impl Iterator<Item = (&'a String, f64)>) -> Value {
-    values.map(|(name, value)| (name.clone(), json!(round(value)))).collect()
+    values.map(|(name, value)| (name.clone(), json!(round_digits(value)))).collect()
 }
 
 #[cfg(test)]

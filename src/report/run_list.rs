@@ -112,7 +112,7 @@ impl ListedRun {
         let mut since = None;
         while lines.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
             let head = &line[..line.len().min(TAG)];
-            if contains(head, b"\"event\":\"step\"") {
+            if contains_bytes(head, b"\"event\":\"step\"") {
                 std::mem::swap(&mut line, &mut last_step);
                 before.clone_from(&last_step);
                 line.clear();
@@ -189,7 +189,7 @@ fn time_of(line: &[u8]) -> Option<f64> {
     serde_json::from_slice::<Timestamped<Event>>(line).ok().map(|at| at.time)
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
+fn contains_bytes(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 

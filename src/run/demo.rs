@@ -63,7 +63,7 @@ pub fn run_demo(
         preprocess: checked.run.data.preprocess.clone(),
         postprocess: PostProcess::default(),
     };
-    let mut predictor = trained.build_predictor(session)?;
+    let mut predictor = trained.build_predictor_in(session)?;
     predict::predict_cases(predictor.as_mut(), &options, held_out, &predictions, session)?;
     Ok(DemoOutcome { cases: phantoms.cases, data, cache, predictions, summary })
 }

@@ -1,11 +1,13 @@
 //! Session: the context of every long command.
 
+#[cfg(feature = "train")]
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::actor::StopLatch;
 use crate::base::Progress;
 use crate::pipeline::observe::TopologyRegistry;
+#[cfg(feature = "train")]
 use crate::report::live_history;
 #[cfg(feature = "train")]
 use crate::run::device::ChosenDevice;
@@ -28,9 +30,9 @@ pub struct Session {
     pub shown_run: ShownRun,
 }
 
+#[cfg(feature = "train")]
 impl Session {
     /// Says, at any log level, that a run is on the CPU because there is no GPU; once in a process.
-    #[cfg(feature = "train")]
     pub(super) fn tell_fallback(&self, chosen: &ChosenDevice) {
         static TOLD: std::sync::Once = std::sync::Once::new();
         if let Some(notice) = chosen.fallback_notice() {

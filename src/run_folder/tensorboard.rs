@@ -26,7 +26,7 @@ impl ScalarWriter {
     pub(super) fn from_journal(folder: &Path) -> io::Result<Self> {
         let path = event_file(folder)?;
         let mut file = io::BufWriter::new(fs::create(&path)?);
-        file.write_all(&record(&[double(1, 0.0), bytes(3, VERSION)].concat()))?;
+        file.write_all(&frame_record(&[double_field(1, 0.0), bytes_field(3, VERSION)].concat()))?;
         let mut journal = BufReader::new(fs::open(folder.join(EVENTS))?);
         let mut line = Vec::new();
         while journal.read_until(b'\n', &mut line)? > 0 {
@@ -87,15 +87,20 @@ fn scalar_record(time: f64, event: &Event) -> Option<Vec<u8>> {
         .iter()
         .flat_map(|(tag, value)| {
             // Summary.Value: tag, simple_value.
-            bytes(1, &[bytes(1, tag.as_bytes()), float(2, *value as f32)].concat())
+            bytes_field(
+                1,
+                &[bytes_field(1, tag.as_bytes()), float_field(2, *value as f32)].concat(),
+            )
         })
         .collect();
     // Event: wall_time, step, summary.
-    Some(record(&[double(1, time), integer(2, step), bytes(5, &values)].concat()))
+    Some(frame_record(
+        &[double_field(1, time), integer_field(2, step), bytes_field(5, &values)].concat(),
+    ))
 }
 
 /// Frame of a record: length, its checksum, the data, its checksum.
-fn record(data: &[u8]) -> Vec<u8> {
+fn frame_record(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
     let checksums = [masked_crc(&length), masked_crc(data)].map(u32::to_le_bytes);
     [&length[..], &checksums[0], data, &checksums[1]].concat()
@@ -106,7 +111,7 @@ fn masked_crc(data: &[u8]) -> u32 {
     crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-fn varint(mut value: u64) -> Vec<u8> {
+fn encode_varint(mut value: u64) -> Vec<u8> {
     let mut encoded = Vec::new();
     while value >= 0x80 {
         encoded.push(value as u8 | 0x80);
@@ -117,24 +122,24 @@ fn varint(mut value: u64) -> Vec<u8> {
 }
 
 /// Field number with the type of its encoding, as protocol buffers write it.
-fn field(number: u64, kind: u64) -> Vec<u8> {
-    varint(number << 3 | kind)
+fn field_key(number: u64, kind: u64) -> Vec<u8> {
+    encode_varint(number << 3 | kind)
 }
 
-fn integer(number: u64, value: u64) -> Vec<u8> {
-    [field(number, 0), varint(value)].concat()
+fn integer_field(number: u64, value: u64) -> Vec<u8> {
+    [field_key(number, 0), encode_varint(value)].concat()
 }
 
-fn double(number: u64, value: f64) -> Vec<u8> {
-    [&field(number, 1)[..], &value.to_le_bytes()].concat()
+fn double_field(number: u64, value: f64) -> Vec<u8> {
+    [&field_key(number, 1)[..], &value.to_le_bytes()].concat()
 }
 
-fn bytes(number: u64, value: &[u8]) -> Vec<u8> {
-    [&field(number, 2)[..], &varint(value.len() as u64), value].concat()
+fn bytes_field(number: u64, value: &[u8]) -> Vec<u8> {
+    [&field_key(number, 2)[..], &encode_varint(value.len() as u64), value].concat()
 }
 
-fn float(number: u64, value: f32) -> Vec<u8> {
-    [&field(number, 5)[..], &value.to_le_bytes()].concat()
+fn float_field(number: u64, value: f32) -> Vec<u8> {
+    [&field_key(number, 5)[..], &value.to_le_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -145,14 +150,14 @@ mod tests {
     #[test]
     fn a_record_is_framed_as_tensorflow_frames_it() {
         // Made with `tensorboard.compat.tensorflow_stub` for the version record of wall time 0.
-        let version = record(&[double(1, 0.0), bytes(3, VERSION)].concat());
+        let version = frame_record(&[double_field(1, 0.0), bytes_field(3, VERSION)].concat());
         assert_eq!(&version[..8], &24_u64.to_le_bytes());
         assert_eq!(
             masked_crc(b"123456789"),
             0xe306_9283_u32.rotate_right(15).wrapping_add(0xa282_ead8)
         );
         assert_eq!(version.len(), 8 + 4 + 24 + 4);
-        assert_eq!(varint(300), [0xac, 0x02]);
+        assert_eq!(encode_varint(300), [0xac, 0x02]);
     }
 
     /// Lengths of the records, each checked against its checksums.

@@ -1,7 +1,7 @@
 "use strict";
 /** Line charts as SVG: axes with ticks, a legend of the page, and a cursor that tells the values. */
 const SVG = "http://www.w3.org/2000/svg";
-const SPACE = { left: 56, right: 12, top: 8, bottom: 34 };
+const SPACE = { left: 56, right: 22, top: 8, bottom: 34 };
 
 function shape(kind, attributes, text) {
   const made = document.createElementNS(SVG, kind);
@@ -95,8 +95,11 @@ function tellValues(svg, x) {
   svg.place.cursor.setAttribute("x1", place);
   svg.place.cursor.setAttribute("x2", place);
   svg.place.cursor.setAttribute("visibility", "visible");
-  const told = svg.chart.lines.filter((line) => line.points.length && line.name).map((line) => {
-    const [, value] = nearest(line.points);
+  const [first, last] = svg.chart.x, near = 0.03 * (last - first);
+  const told = svg.chart.lines.filter((line) => line.points.length && line.name).flatMap((line) => {
+    const [at, value] = nearest(line.points);
+    // A line of few points, such as that of the validations, is told where it has one.
+    if (Math.abs(at - svg.at) > near) return [];
     return `${line.name} ${svg.chart.format ? svg.chart.format(value) : +value.toPrecision(4)}`;
   });
   svg.nextElementSibling.textContent = `${svg.chart.across} ${svg.at}: ${told.join(", ")}`;

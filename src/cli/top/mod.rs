@@ -24,7 +24,7 @@ use std::time::Duration;
 use crate::base::Fault;
 use crate::cli::{CommandOutput, Console};
 use crate::run::Failure;
-use crate::telemetry::{MetricsAddress, Scrape};
+use crate::telemetry::MetricsAddress;
 
 use self::poller::Poller;
 use self::target::{RunSource, WatchTarget};
@@ -102,7 +102,7 @@ pub(super) fn announced_run(address: &str, patience: Duration) -> Option<String>
     let answer =
         http::get(address, "/metrics", patience).ok().filter(|answer| answer.status == 200)?;
     answer.instance.as_ref()?;
-    Scrape::parse(&answer.body).ok()?.any_label("run").map(str::to_owned)
+    crate::telemetry::Scrape::parse(&answer.body).ok()?.any_label("run").map(str::to_owned)
 }
 
 /// A frame, for people and for programs.
