@@ -30,7 +30,8 @@ pub use schema::{ConfigError, check_ranges, check_value, join_path, range_text};
 pub use schema::{replace_neutral_settings, schema_of};
 pub use seed::{Domain, KeyedRng, SampleKey};
 pub use text::{
-    capitalize_first, format_bytes, format_date, format_digits, format_duration, format_percent, format_rate,
+    capitalize_first, format_bytes, format_date, format_digits, format_duration, format_percent,
+    format_rate,
 };
 pub use text::{format_thousands, without_control_characters};
 pub use thread::spawn_named;

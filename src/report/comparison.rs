@@ -18,6 +18,9 @@ use crate::report::run_record::RunRecord;
 /// Colours of the runs, by their order.
 const CLASSES: [&str; 8] = ["tc", "et", "wt", "r4", "r5", "r8", "r7", "r6"];
 
+/// Points of a line: step, and value where there is one.
+type Points = Vec<(f64, Option<f64>)>;
+
 /// Differences between runs.
 #[derive(Debug, Serialize)]
 pub struct RunComparison {
@@ -79,7 +82,7 @@ fn comparison_charts(records: &[RunRecord], runs: &[ListedRun]) -> Vec<Chart> {
     let last = records.iter().map(|record| record.event_log.last_step()).max().unwrap_or_default();
     let x = ChartAxis::exactly(0.0, last.max(1) as f64);
     let x = if last > 1 { x.of_counts() } else { x };
-    let lines = |points: &dyn Fn(&RunRecord) -> Vec<(f64, Option<f64>)>| -> Vec<ChartLine> {
+    let lines = |points: &dyn Fn(&RunRecord) -> Points| -> Vec<ChartLine> {
         let numbered = records.iter().zip(runs).enumerate();
         numbered
             .map(|(number, (record, run))| {

@@ -50,7 +50,7 @@ pub struct ReportFiles {
 /// As [`write_report`].
 pub fn write_progress_picture(run: &Path) -> Result<(), Fault> {
     let record = RunRecord::read(run)?;
-    Ok(write_atomically(&run.join(PROGRESS), &progress_png::progress_png(&record)?)?)
+    write_atomically(&run.join(PROGRESS), &progress_png::progress_png(&record)?)
 }
 
 /// Writes [`PROGRESS`] and [`PAGE`] into a run's folder, from what the folder holds.

@@ -29,9 +29,7 @@ impl CheckedConfig {
         let table = toml::Value::Table(table.map_err(|error| Failure::Usage(error.to_string()))?);
         text += "\n# Not set:\n";
         for KnownSetting { path, choice, summary } in list_known_settings() {
-            let parts = path.split('.');
-            let is_set =
-                parts.fold(Some(&table), |inner, key| inner.and_then(|table| table.get(key)));
+            let is_set = path.split('.').try_fold(&table, |inner, key| inner.get(key));
             if is_set.is_none() {
                 let only = if choice.is_empty() { choice } else { format!(" (for {choice})") };
                 text += &format!("# {path}{only}: {summary}\n");
