@@ -137,7 +137,7 @@ fn steps_that_are_not_finite_are_skipped_within_the_budget_and_change_nothing() 
 
 #[test]
 fn a_sample_is_replayed_by_the_runs_own_epoch_and_one_that_was_not_reached_is_refused() {
-    let desk = Desk::with_cohort(3);
+    let desk = Desk::with_cohort(4);
     // Epochs of two steps of two samples, over passes of three cases.
     let line =
         format!("train {TINY} --data data --run run --set train.steps_per_epoch=2 --epochs 2");

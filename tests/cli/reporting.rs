@@ -142,7 +142,7 @@ fn a_run_that_was_killed_or_never_scored_has_a_report_too() {
     assert!(page.contains("Not ended when this was written"));
     assert!(page.contains("nothing has been validated yet"));
     assert!(page.contains("The held-out cases have not been scored"));
-    desk.run("report data").exits(1).complains_of(&["data", "holds no run"]);
+    desk.run("report data").exits(2).complains_of(&["data", "holds no run"]);
 }
 
 #[test]
