@@ -24,7 +24,7 @@ pub fn format_percent(share: f64) -> String {
     format!("{percent:.decimals$} %")
 }
 
-/// Formats a rate in three digits, a slow one by the time for one: `12.3/s`, `98.0 s each`.
+/// Formats a rate in three digits, a slow one by the time for one: `12.3/s`, `9.8 s each`.
 pub fn format_rate(per_second: f64) -> String {
     match per_second {
         rate if !rate.is_finite() || rate <= 0.0 => "–".to_owned(),

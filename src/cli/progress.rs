@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_slow_task_is_told_by_its_time_for_one() {
         let text = progress_line("train", "steps", 2, 1000, Duration::from_secs(196), "");
-        assert_eq!(text, "train: 2/1000 steps, 98.0 s each, 1 d 3 h left");
+        assert_eq!(text, "train: 2/1000 steps, 1 min 38 s each, 1 d 3 h left");
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub struct RunConfig {
     #[schemars(range(max = i64::MAX))]
     #[default(20181)]
     pub seed: u64,
-    /// Training device: `auto`, `cpu`, `cuda` or `wgpu`.
+    /// Training device: `auto`, `gpu`, `cpu`, `cuda` or `wgpu`.
     #[schemars(extend("x-decides" = false))]
     pub device: DeviceChoice,
     /// Kernels of network, loss and optimiser on a CUDA GPU, `own` or `cubecl`.
