@@ -60,3 +60,26 @@ fn every_metric_is_on_a_panel_or_has_a_reason_not_to_be() {
     let expected: Vec<&&str> = hidden.iter().collect();
     assert_eq!(missing, expected, "on the left, what no panel shows; on the right, what may be so");
 }
+
+/// Regions are those that a run reports: no query, rule or colour names one.
+#[test]
+fn panels_of_regions_have_a_line_for_whatever_regions_a_run_has() {
+    let boards = DASHBOARDS.map(dashboard);
+    let of_regions = ["train_dice_ratio", "train_soft_dice_ratio", "train_hd95_mm"];
+    for metric in of_regions {
+        let shows = |target: &panels::Target| target.expression.contains(metric);
+        let targets = boards.iter().flat_map(panels::targets).filter(shows);
+        let legends: Vec<String> = targets.map(|target| target.legend).collect();
+        assert!(
+            legends.iter().any(|legend| legend.contains("{{region}}")),
+            "{metric}: {legends:?}"
+        );
+    }
+    let files = ["grafana/training.json", "grafana/loader.json", "prometheus/alerts.yml"];
+    for file in files {
+        let text = text(file).replace("\\\"", "\"");
+        for name in ["region=", "region!=", "\"ET\"", "\"TC\"", "\"WT\""] {
+            assert!(!text.contains(name), "{file} names {name}");
+        }
+    }
+}

@@ -14,6 +14,7 @@ mod schema;
 mod seed;
 mod text;
 mod thread;
+mod user_cache;
 
 pub use cgroup::memory_limit;
 pub use error::{CaseError, Fault, OF_CASE, Reason};
@@ -35,3 +36,4 @@ pub use text::{
 };
 pub use text::{format_thousands, without_control_characters};
 pub use thread::spawn_named;
+pub use user_cache::user_cache_folder;

@@ -225,7 +225,8 @@ impl FoundImages {
             Reason::Missing,
             format!("case {name}"),
             format!("{} is not in {}", missing.join(" and "), folder.display()),
-            "download the case again, or move its folder away",
+            "download the case again, move its folder away, or use what is there with data.missing = \
+             \"zero\" or fewer data.modalities",
         );
         AssembledImages { files: images, error: Some(error) }
     }

@@ -2,7 +2,9 @@
 
 use crate::base::{CaseError, Reason};
 use crate::brats::{CaseFiles, Dataset};
-use crate::volume::{MissingModality, Modality, ModalitySet, RunChannels};
+use crate::volume::{
+    LabelScheme, MissingModality, Modality, ModalitySet, Region, RegionSet, RunChannels,
+};
 
 impl Dataset {
     /// Sets the modalities that are read of each case, and the regions that it is indexed by. Cases that
@@ -32,6 +34,49 @@ impl Dataset {
         }
         cases.sort_by(|one, other| one.id.cmp(&other.id));
         Self { cases, incomplete, ..self }
+    }
+}
+
+impl Dataset {
+    /// Gives the tissues of described labels the canonical labels that a run's scheme `own` has for them,
+    /// whose regions are `regions`.
+    ///
+    /// # Errors
+    /// If a tissue of one has no name in the other, or a region could not be written.
+    pub fn with_tissues_of(
+        mut self,
+        own: LabelScheme,
+        regions: RegionSet,
+    ) -> Result<Self, CaseError> {
+        let refused = |files: &CaseFiles, problem: String| {
+            let labels = serde_json::to_string(&own).unwrap_or_default();
+            CaseError::new(
+                Reason::Label,
+                format!("case {}", files.id),
+                format!("by its labels, {problem}"),
+                format!(
+                    "name tissues as the run does, whose labels are {labels}, under [labels] in dataset.toml"
+                ),
+            )
+        };
+        let incomplete = self.incomplete.iter_mut().map(|(files, _)| files);
+        for files in self.cases.iter_mut().chain(incomplete) {
+            files.scheme = match files.scheme.align_with(own) {
+                // Where there are no labels to read, predictions are written as the run's are.
+                Err(_) if files.labels.is_none() && own.described_tissues().is_some() => own,
+                aligned => aligned.map_err(|problem| refused(files, problem))?,
+            };
+            let Some(tissues) = files.scheme.described_tissues() else { continue };
+            let painted =
+                |region: &Region| tissues.values().any(|one| *one == region.label_painted());
+            if let Some(region) = regions.iter().find(|region| !painted(region)) {
+                let known = files.scheme.tissue_names().join(", ");
+                let problem =
+                    format!("no value can be written for region {region}, but for {known}");
+                return Err(refused(files, problem));
+            }
+        }
+        Ok(self)
     }
 }
 

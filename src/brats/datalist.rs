@@ -54,6 +54,12 @@ pub(super) fn read_datalist(
     description: &DatasetDescription,
 ) -> Result<ListedCases, CaseError> {
     let path = if path.is_absolute() { path.to_owned() } else { folder.join(path) };
+    if !path.is_file() {
+        let problem = "is the datalist, and is not there";
+        let remedy = "write the name of one in dataset.toml, from the dataset's folder on, as datalist = \
+                      \"folds.json\"";
+        return Err(CaseError::new(Reason::Missing, path.display(), problem, remedy));
+    }
     let document = read_document(&path)?;
     if !has_entries(&document) {
         let problem = "has no list `training` whose entries have an `image`";

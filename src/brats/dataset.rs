@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::{CaseError, Fingerprint, Reason};
+use crate::brats::ChosenScheme;
 use crate::brats::datalist::read_datalist;
 use crate::brats::description::DatasetDescription;
 use crate::brats::discovery_errors::and_more_text;
@@ -14,7 +15,7 @@ use crate::brats::folder_scan::FolderScan;
 use crate::brats::found_cases::FoundCases;
 use crate::brats::layout::{Layout, LayoutChoice};
 use crate::brats::read::read_volume_grid;
-use crate::brats::scheme::{ChosenScheme, NameSchemes, SchemeRequest};
+use crate::brats::scheme::{NameSchemes, SchemeRequest};
 use crate::volume::{CaseId, LabelScheme, Modality, PatientId, RunChannels, SourceGrid};
 
 /// Tumour grade, if the folders name it (BraTS 2018 and 2019).
@@ -175,6 +176,7 @@ pub fn discover_described_cases(
     labels: impl Into<SchemeRequest>,
 ) -> Result<Dataset, CaseError> {
     let mut choice = LayoutChoice::of_folder(folder, description)?;
+    choice.check_images()?;
     let request = labels.into();
     let mut found = FoundCases { request, ..FoundCases::default() };
     let nothing_found = if choice.datalist().is_some() {
@@ -206,6 +208,8 @@ pub fn discover_described_cases(
         let name = choice.layouts[*place].layout_name();
         layouts.entry((name, *place)).or_insert((0, *labels)).0 += 1;
     }
+    let counts: Vec<(usize, String, usize)> =
+        layouts.iter().map(|((name, place), own)| (*place, name.to_string(), own.0)).collect();
     // Of equal counts the last is taken, so the order is turned.
     let most = layouts.into_iter().rev().max_by_key(|(_, (count, _))| *count);
     let Some(((layout, place), (count, labels))) = most else {
@@ -217,7 +221,10 @@ pub fn discover_described_cases(
         Some(file) => format!("as {} says", file.display()),
         None => {
             let names = description.shown_patterns().join(" or ");
-            format!("{count} of {total} cases have the names {names}")
+            let others = counts.iter().filter(|(other, ..)| *other != place);
+            let others: String =
+                others.map(|(_, name, count)| format!(", {count} those of {name}")).collect();
+            format!("{count} of {total} cases have the names {names}{others}")
         }
     };
     let FoundCases { name_schemes, incomplete, .. } = &mut found;
@@ -234,6 +241,24 @@ pub fn discover_described_cases(
         problems,
         incomplete,
     })
+}
+
+/// Finds the description of the data in `folder`: the file `described`, one that lies there, or the
+/// built-in layout that most of its cases have; `None` where it holds no case.
+///
+/// # Errors
+/// If a file that describes it cannot be read or used.
+pub fn find_description(
+    folder: &Path,
+    described: Option<&Path>,
+) -> Result<Option<DatasetDescription>, CaseError> {
+    let LayoutChoice { layouts, file } = LayoutChoice::of_folder(folder, described)?;
+    if file.is_some() {
+        return Ok(layouts.into_iter().next());
+    }
+    // What is wrong with the cases is said when they are looked for.
+    let found = discover_described_cases(folder, None, SchemeRequest::LeftOpen);
+    Ok(found.ok().map(|dataset| dataset.description))
 }
 
 fn no_entry_error(folder: &Path) -> CaseError {

@@ -290,3 +290,18 @@ fn what_is_written_for_editing_reads_the_same_of_two_modalities_and_tissues_of_t
     let again = discover_cases(root.path(), None).unwrap();
     assert_eq!((&again.description, &again.cases), (&found.description, &found.cases));
 }
+
+/// Examples of the manual are descriptions that are accepted as they stand.
+#[test]
+fn every_example_of_the_manual_can_be_used() {
+    let manual = include_str!("../../docs/datasets.md");
+    let blocks: Vec<&str> = manual.split("```toml\n").skip(1).collect();
+    assert!(blocks.len() >= 9, "{}", blocks.len());
+    for block in blocks {
+        let text = block.split("```").next().unwrap();
+        let root = tempfile::tempdir().unwrap();
+        put_text(root.path(), "dataset.toml", text);
+        let found = DatasetDescription::read_file(&root.path().join("dataset.toml"), None);
+        assert!(found.is_ok(), "{text}{}", found.unwrap_err());
+    }
+}

@@ -1,6 +1,7 @@
 //! Examination of cases: every file is read and every image measured. Several cases at a time, each
 //! in memory only while it is measured, so that a whole dataset needs no more than a few cases do.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -11,7 +12,7 @@ use crate::base::{CaseError, core_count};
 use crate::brats::{CaseFiles, CaseReader};
 use crate::buffers::CaseBuffers;
 use crate::quality::{CaseQuality, ForegroundRule, ImageQuality, QualityFinding, TumourPlaces};
-use crate::volume::Modality;
+use crate::volume::{Modality, Region, RegionSet};
 
 /// Cases that are in memory at once at most: 0.1 GB each where images are int16, as in BraTS, 0.5 GB
 /// where they are double precision.
@@ -51,6 +52,9 @@ pub struct CaseExamination {
     /// Places of the tumour; absent for unlabelled cases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tumour: Option<TumourPlaces>,
+    /// Voxels of each region, by its name; absent for unlabelled cases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region_voxels: Option<BTreeMap<&'static str, u64>>,
     /// Findings, images first.
     pub findings: Vec<LocatedFinding>,
 }
@@ -92,6 +96,8 @@ fn examine_case(files: &CaseFiles, buffers: &CaseBuffers) -> Result<CaseExaminat
     let rule = ForegroundRule::default();
     let quality =
         CaseQuality::measure_case(&case.images, case.labels.as_deref(), case.dims(), &rule, None);
+    let regions = files.channels.regions;
+    let region_voxels = case.labels.as_deref().map(|labels| count_region_voxels(labels, regions));
     buffers.give_back_case(case);
     let modalities = files.channels.modalities;
     let findings = quality.list_findings_of(modalities).into_iter().map(|finding| {
@@ -109,7 +115,14 @@ fn examine_case(files: &CaseFiles, buffers: &CaseBuffers) -> Result<CaseExaminat
         coverage: coverage[modality.index()],
         quality,
     });
-    Ok(CaseExamination { images: images.collect(), tumour, findings })
+    Ok(CaseExamination { images: images.collect(), tumour, region_voxels, findings })
+}
+
+fn count_region_voxels(labels: &[u8], regions: RegionSet) -> BTreeMap<&'static str, u64> {
+    let mut counts = [0u64; 256];
+    labels.iter().for_each(|own| counts[usize::from(*own)] += 1);
+    let voxels = |region: Region| region.labels().iter().map(|own| counts[usize::from(*own)]).sum();
+    regions.iter().map(|region| (region.name(), voxels(region))).collect()
 }
 
 fn file_name(path: &Path) -> String {

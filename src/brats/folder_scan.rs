@@ -156,8 +156,8 @@ impl<'a> FolderScan<'a> {
             Reason::Missing,
             folder.display(),
             format!("{first} fits no layout{}", and_more_text(strays.len() - 1)),
-            "name folder and files after the case, say in dataset.toml how they are named \
-             (docs/datasets.md), or move them away",
+            "name folder and files after the case, say in dataset.toml how they are named, as images = \
+             \"{case}/{case}_{modality}.nii[.gz]\" (docs/datasets.md), or move them away",
         );
         self.problems.push((name.to_owned(), error));
     }

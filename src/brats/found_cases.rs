@@ -8,7 +8,8 @@ use crate::brats::description::DatasetDescription;
 use crate::brats::discovery_errors::{DoubledFiles, duplicate_error};
 use crate::brats::layout::schemes_of_case_name;
 use crate::brats::read::DEFAULT_MAX_VOXELS;
-use crate::brats::scheme::{ChosenScheme, NameSchemes, SchemeRequest, choose_for_case};
+use crate::brats::scheme::{NameSchemes, SchemeRequest, choose_for_case};
+use crate::brats::{ChosenScheme, SchemeReason};
 use crate::volume::{CaseId, ModalitySet, RunChannels, case_id_problem};
 
 /// Cases of a folder, and what is wrong with which.
@@ -41,7 +42,7 @@ impl FoundCases {
     fn add_case(&mut self, case: AssembledCase, layout: &DatasetDescription) {
         let AssembledCase { name, images, labels, folder, doubled, .. } = case;
         let mut schemes = layout.schemes();
-        if layout.label_scheme.is_empty() && layout.labels.is_none() {
+        if !layout.tells_scheme() {
             match schemes_of_case_name(&name) {
                 Some(by_name) => schemes = by_name,
                 None if labels.is_some() && !matches!(self.request, SchemeRequest::Asked(_)) => {
@@ -51,15 +52,18 @@ impl FoundCases {
             }
         }
         self.name_schemes.add_case(&name, schemes);
+        // Only names that others use, too, leave the meaning to the run; what a description says holds.
+        let leaves_open = layout.is_much_used() && layout.scheme_reason == SchemeReason::Names;
         let request = match self.request {
-            SchemeRequest::TrainedWith(run)
-                if !layout.is_much_used() && !schemes.contains(&run) =>
-            {
+            SchemeRequest::TrainedWith(run) if !leaves_open && !schemes.contains(&run) => {
                 SchemeRequest::FromNames
             }
             request => request,
         };
-        let chosen = choose_for_case(&name, schemes, request);
+        let mut chosen = choose_for_case(&name, schemes, request);
+        if chosen.reason == SchemeReason::Names && layout.tells_scheme() {
+            chosen.reason = layout.scheme_reason;
+        }
         self.layouts.push((case.layout, chosen));
         if let Some(problem) = case_id_problem(&name) {
             let subject = format!("case {name:?} in {}", folder.display());

@@ -1,18 +1,20 @@
 //! Reports on a NIfTI file or a dataset's folder, as data: the command line prints them.
 
+use std::ops::Add;
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::base::CaseError;
 use crate::brats::read::RawVolume;
+use crate::brats::region_table::ignored_values;
 use crate::brats::{
-    CaseExamination, DatasetDescription, Layout, SchemeReason, TumourGrade, axis_codes,
-    discover_described_cases, examine_cases, narrow,
+    CaseExamination, DatasetDescription, Layout, RegionReport, SchemeReason, TumourGrade,
+    axis_codes, discover_described_cases, examine_cases, narrow,
 };
 use crate::buffers::CaseBuffers;
 use crate::quality::{Consequence, QualityPolicy};
-use crate::volume::{CaseId, LabelScheme};
+use crate::volume::{CaseId, LabelScheme, ModalitySet};
 
 /// Report on a NIfTI file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -69,6 +71,13 @@ pub struct FolderReport {
     pub scheme: LabelScheme,
     /// Source of that meaning.
     pub scheme_reason: SchemeReason,
+    /// Modalities that the layout names.
+    pub modalities: ModalitySet,
+    /// Regions of the labels, in the order in which they become labels.
+    pub regions: Vec<RegionReport>,
+    /// Label values that count in no loss and no score.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored_values: Vec<u8>,
     /// Complete cases.
     pub cases: Vec<CaseReport>,
     /// Problems, a sentence each.
@@ -165,11 +174,21 @@ pub fn inspect_folder(
             scheme: files.scheme,
         });
     }
+    let scheme = dataset.labels.scheme;
+    let mut regions = RegionReport::list_regions(scheme, dataset.description.regions_of(scheme));
+    for report in &mut regions {
+        let counted =
+            cases.iter().filter_map(|case| case.examination.as_ref()?.region_voxels.as_ref());
+        report.voxels = counted.filter_map(|own| own.get(report.region).copied()).reduce(u64::add);
+    }
     Ok(FolderReport {
+        modalities: dataset.description.modality_set(),
+        regions,
+        ignored_values: ignored_values(scheme),
         layout: dataset.layout,
         layout_reason: dataset.layout_reason,
         sources: dataset.description.sources.clone(),
-        scheme: dataset.labels.scheme,
+        scheme,
         scheme_reason: dataset.labels.reason,
         cases,
         problems,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{CaseError, Fingerprint, fs};
+use crate::base::{CaseError, ConfigError, Fingerprint, Reason, fs};
 use crate::brats::datalist::find_datalist;
 use crate::brats::description::{
     DESCRIPTION_FILE, DatasetDescription, JsonDescription, MODALITY, Parts, all_built_in,
@@ -58,6 +58,20 @@ impl LayoutChoice {
         }
         let by_names = all_built_in().iter().filter(|layout| layout.is_told_by_names());
         Ok(Self { layouts: by_names.cloned().collect(), file: None })
+    }
+
+    /// Checks that a description names images, not labels alone as one of predictions does.
+    ///
+    /// # Errors
+    /// If it names none.
+    pub(super) fn check_images(&self) -> Result<(), CaseError> {
+        let (Some(file), [layout]) = (&self.file, self.layouts.as_slice()) else { return Ok(()) };
+        if !layout.images.is_empty() || layout.datalist.is_some() {
+            return Ok(());
+        }
+        let ConfigError { field, value, problem, way_out, .. } = layout.no_images_error();
+        let problem = format!("{field} = {value} is {problem}");
+        Err(CaseError::new(Reason::Format, file.display(), problem, way_out))
     }
 
     /// Datalist of the one layout, if it has one.
@@ -120,18 +134,6 @@ pub fn description_fingerprint(
         (Some(_), [only]) => only.own_fingerprint(),
         _ => None,
     })
-}
-
-/// Finds the description of the data in `folder`: the file `described`, or one that lies there.
-///
-/// # Errors
-/// If it cannot be read or used.
-pub fn find_description(
-    folder: &Path,
-    described: Option<&Path>,
-) -> Result<Option<DatasetDescription>, CaseError> {
-    let LayoutChoice { layouts, file } = LayoutChoice::of_folder(folder, described)?;
-    Ok(file.and_then(|_| layouts.into_iter().next()))
 }
 
 /// File of a case, by its place in a layout.
@@ -239,6 +241,8 @@ fn path_end(folder: &[String], name: &str, depth: usize) -> Option<String> {
 /// Label schemes that a case's name alone allows, as that of a label file outside its folder; `None`
 /// where it tells nothing.
 pub fn schemes_of_case_name(case: &str) -> Option<&'static [LabelScheme]> {
+    // One tissue, which its own layout names.
+    const RADIOTHERAPY: &str = "brats-men-rt";
     const TO_2021: &[LabelScheme] = &[LabelScheme::Brats2018];
     const SINCE_2023: &[LabelScheme] = &[LabelScheme::Brats2023, LabelScheme::Brats2024];
     // Names of PED did not change when its labels did.
@@ -252,6 +256,9 @@ pub fn schemes_of_case_name(case: &str) -> Option<&'static [LabelScheme]> {
         ("brats-", SINCE_2023),
     ];
     let name = case.to_ascii_lowercase();
+    if name.strip_prefix(RADIOTHERAPY).is_some_and(|rest| rest.starts_with('-')) {
+        return find_built_in(RADIOTHERAPY).map(DatasetDescription::schemes);
+    }
     releases.into_iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, schemes)| schemes)
 }
 

@@ -36,6 +36,23 @@ fn each_release_is_told_by_its_names() {
 }
 
 #[test]
+fn radiotherapy_scans_are_of_one_modality_and_one_tissue() {
+    for name in ["BraTS-MEN-RT-0004-1_t1c.nii.gz", "BraTS-MEN-RT-0004-1-t1c.nii"] {
+        let (found, named) = layout_of("BraTS-MEN-RT-0004-1", name).unwrap();
+        assert_eq!(
+            (found.layout_name().name(), named.modality),
+            ("brats-men-rt", Some(Modality::T1ce))
+        );
+        assert_eq!(found.modality_set().to_string(), "t1ce");
+        assert_eq!(schemes_of_case_name("BraTS-MEN-RT-0004-1"), Some(found.schemes()));
+        assert_eq!(found.schemes()[0].default_regions().to_string(), "GTV");
+        let patient = found.patient_of("BraTS-MEN-RT-0004-1", &named.parts);
+        assert_eq!(patient, Some(PatientId::new("BraTS-MEN-RT-0004")));
+    }
+    assert!(names_labels(Path::new("BraTS-MEN-RT-0004-1/BraTS-MEN-RT-0004-1_gtv.nii.gz")));
+}
+
+#[test]
 fn each_release_knows_its_patients() {
     for (case, ending, patient) in [
         ("Brats18_TCIA01_131_1", "_t1.nii.gz", "Brats18_TCIA01_131_1"),

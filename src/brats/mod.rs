@@ -4,6 +4,7 @@ mod bytes;
 mod case;
 mod case_assembly;
 mod chosen_channels;
+mod chosen_scheme;
 mod content_stream;
 mod datalist;
 mod dataset;
@@ -19,6 +20,7 @@ mod found_cases;
 mod gzip;
 pub mod header;
 mod inspect;
+mod label_files;
 mod labels;
 mod layout;
 mod masks;
@@ -28,12 +30,15 @@ pub mod phantom;
 mod placement;
 mod qform;
 mod read;
+mod region_table;
 mod scheme;
 mod write;
 
 pub use case::{CaseHeaders, CaseReader, LabelVolume, read_labels_only};
+pub use chosen_scheme::{ChosenScheme, SchemeReason};
 pub use dataset::{
     CaseFiles, Dataset, StackPlaces, TumourGrade, discover_cases, discover_described_cases,
+    find_description,
 };
 pub use description::{
     BUILT_IN_LAYOUTS, DESCRIPTION_FILE, DatasetDescription, ModalityNames, NamePattern, OneOrMany,
@@ -41,12 +46,10 @@ pub use description::{
 };
 pub use examine::{CaseExamination, ExaminedImage, LocatedFinding, examine_cases};
 pub use inspect::{CaseReport, Depth, FileReport, FolderReport, inspect_file, inspect_folder};
-pub use layout::{
-    Layout, description_fingerprint, find_description, names_labels, schemes_of_case_name,
-};
+pub use label_files::{DescribedLabelFiles, align_prediction, find_described_labels};
+pub use layout::{Layout, description_fingerprint, names_labels, schemes_of_case_name};
 pub use orient::{axis_codes, source_grid};
 pub use read::{DEFAULT_MAX_VOXELS, NiftiImage, read_grid, read_volume};
-pub use scheme::{
-    ChosenScheme, FittingSchemes, NameSchemes, SchemeReason, SchemeRequest, is_of_other_scheme,
-};
+pub use region_table::RegionReport;
+pub use scheme::{FittingSchemes, NameSchemes, SchemeRequest, is_of_other_scheme};
 pub use write::{is_prediction, write_intensities, write_labels, write_prediction, write_scalars};

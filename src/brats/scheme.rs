@@ -6,12 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use crate::base::{CaseError, Reason};
 use crate::brats::description::{DatasetDescription, all_built_in};
 use crate::brats::labels::read_label_values;
-use crate::brats::schemes_of_case_name;
+use crate::brats::{ChosenScheme, SchemeReason, schemes_of_case_name};
 use crate::volume::LabelScheme;
 
 /// Request for a label scheme.
@@ -39,38 +37,6 @@ impl From<Option<LabelScheme>> for SchemeRequest {
     fn from(asked: Option<LabelScheme>) -> Self {
         Self::of_user_or_run(asked, None)
     }
-}
-
-/// Source of a label scheme.
-#[derive(strum::Display, Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SchemeReason {
-    /// The user.
-    #[strum(serialize = "as asked")]
-    Asked,
-    /// Names of the files.
-    #[strum(serialize = "from the file names")]
-    Names,
-    /// Values of the files, among the schemes that their names allow.
-    #[strum(serialize = "from the values")]
-    Values,
-    /// Settings of the run.
-    #[strum(serialize = "as the run was trained")]
-    Run,
-    /// Scheme of the truth, for a prediction.
-    #[strum(serialize = "as the truth")]
-    Truth,
-}
-
-/// Label scheme of a folder, and its source.
-#[derive(derive_more::Display)]
-#[display("{scheme} ({reason})")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct ChosenScheme {
-    /// The scheme.
-    pub scheme: LabelScheme,
-    /// Source of the choice.
-    pub reason: SchemeReason,
 }
 
 /// Label schemes that the names of a folder's cases allow.
@@ -206,7 +172,12 @@ pub struct FittingSchemes {
 impl FittingSchemes {
     /// The one scheme that was asked for.
     pub fn of_request(scheme: LabelScheme) -> Self {
-        Self { schemes: vec![scheme], reason: SchemeReason::Asked }
+        Self::of_choice(ChosenScheme { scheme, reason: SchemeReason::Asked })
+    }
+
+    /// The one scheme that is chosen already.
+    pub fn of_choice(chosen: ChosenScheme) -> Self {
+        Self { schemes: vec![chosen.scheme], reason: chosen.reason }
     }
 
     /// Finds the schemes of the files of `folder`, whose names allow those of `named`. Names that
@@ -247,14 +218,13 @@ impl FittingSchemes {
         Ok(Self { schemes: vec![first], reason })
     }
 
-    /// Chooses the truth's scheme and that of its predictions, which is the same unless it was
-    /// asked for. Where the truth leaves a choice, it is the first that fits the predictions, too.
+    /// Chooses the truth's scheme and that of its predictions, which is the same unless it is known. Where the truth leaves a choice, it is the first that fits the predictions, too.
     ///
     /// # Errors
     /// If a prediction has to be read and cannot be.
     pub fn choose_pair(
         &self,
-        prediction: Option<LabelScheme>,
+        prediction: Option<ChosenScheme>,
         predictions: &[PathBuf],
     ) -> Result<[ChosenScheme; 2], CaseError> {
         let mut scheme = self.schemes[0];
@@ -264,8 +234,7 @@ impl FittingSchemes {
         }
         let truth = ChosenScheme { scheme, reason: self.reason };
         let as_truth = ChosenScheme { scheme, reason: SchemeReason::Truth };
-        let asked = |scheme| ChosenScheme { scheme, reason: SchemeReason::Asked };
-        Ok([truth, prediction.map_or(as_truth, asked)])
+        Ok([truth, prediction.unwrap_or(as_truth)])
     }
 }
 
@@ -326,7 +295,16 @@ pub(super) fn other_schemes_text(
     scheme: LabelScheme,
     values: impl IntoIterator<Item = i64>,
 ) -> String {
-    let mut fitting = schemes_defining(&LabelScheme::ALL, &values.into_iter().collect());
+    let values: BTreeSet<i64> = values.into_iter().collect();
+    if scheme.described_tissues().is_some() {
+        let unknown = values.iter().find(|value| !scheme.defines_all([**value]));
+        let unknown = unknown.copied().unwrap_or_default();
+        return format!(
+            "say what it is under [labels] in dataset.toml or in data.labels, with the name of a tissue, as \
+             background = {unknown}, or as ignore = {unknown}"
+        );
+    }
+    let mut fitting = schemes_defining(&LabelScheme::ALL, &values);
     let is_of_same_names = |other: &LabelScheme| {
         let schemes = all_built_in().iter().map(DatasetDescription::schemes);
         schemes.into_iter().any(|names| names.contains(&scheme) && names.contains(other))

@@ -16,9 +16,13 @@ pub(super) struct CheckDevice {
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
 
-    /// own or cubecl: kernels on a CUDA GPU
+    /// own, cubecl or auto: kernels on a CUDA GPU
     #[arg(long, value_name = "KERNELS", default_value = "own")]
     kernels: String,
+
+    /// Convolutions that multiply in f32 on a CUDA GPU, as with precision f32-strict
+    #[arg(long)]
+    strict: bool,
 
     /// Shallow networks of two channels, for software that plays a GPU
     #[arg(long)]
@@ -33,7 +37,7 @@ impl CheckDevice {
     pub(super) fn run(self, console: &Console) -> VerbResult {
         let choice = self.device.parse().map_err(Failure::Usage)?;
         let size = if self.tiny { NetworkSize::Tiny } else { NetworkSize::Narrow };
-        nets::choose_kernels(self.kernels.parse().map_err(Failure::Usage)?);
+        nets::choose_kernels(self.kernels.parse().map_err(Failure::Usage)?, self.strict);
         let chosen = device::choose_device(choice)?;
         let tell = |compared: &Comparison| console.print_finding(&comparison_line(compared));
         let all = if self.tiles {

@@ -120,12 +120,55 @@ fn folder_text(found: &FolderReport) -> String {
         [] => "; unproved, no public page states it\n".to_owned(),
         sources => format!("; stated by {}\n", sources.join(", ")),
     };
+    text += &format!("  modalities {}\n", found.modalities);
+    text.push_str(&region_table(found));
     for case in found.cases.iter().filter(|case| case.scheme != found.scheme) {
         text += &format!("  labels of {}: {}\n", case.id, case.scheme);
     }
     text.push_str(&quality_table(found));
     for problem in &found.problems {
         text += &format!("  problem: {problem}\n");
+    }
+    text
+}
+
+/// Table of the regions: what makes each, and the value that it is written as.
+fn region_table(found: &FolderReport) -> String {
+    let list = |names: Vec<String>| names.join(", ");
+    let rows: Vec<[String; 5]> = found
+        .regions
+        .iter()
+        .map(|own| {
+            [
+                own.region.to_owned(),
+                list(own.tissues.iter().map(ToString::to_string).collect()),
+                list(own.values.iter().map(ToString::to_string).collect()),
+                own.written.to_string(),
+                own.voxels.map_or_else(String::new, |voxels| voxels.to_string()),
+            ]
+        })
+        .collect();
+    let counted = found.regions.iter().any(|own| own.voxels.is_some());
+    let last = if counted { "voxels" } else { "" };
+    let head = ["region", "tissues", "values", "written", last].map(str::to_owned);
+    let width = |column: usize| {
+        let cells = rows.iter().chain([&head]).map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
+    };
+    let widths: [usize; 5] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in std::iter::once(&head).chain(&rows) {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        text += &format!("  {}\n", line.trim_end());
+    }
+    if found.regions.len() > 1 {
+        let names: Vec<&str> = found.regions.iter().map(|own| own.region).collect();
+        text += &format!("  painted in the order {}; the last one overrides\n", names.join(", "));
+    }
+    if !found.ignored_values.is_empty() {
+        let values = list(found.ignored_values.iter().map(ToString::to_string).collect());
+        text += &format!("  ignored: {values}, in every loss and score\n");
     }
     text
 }

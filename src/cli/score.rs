@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::base::CaseError;
 use crate::base::fs::{self, AtPath};
 use crate::brats::{
-    ChosenScheme, FittingSchemes, NameSchemes, SchemeRequest, discover_cases, schemes_of_case_name,
+    ChosenScheme, FittingSchemes, NameSchemes, SchemeReason, SchemeRequest, align_prediction,
+    discover_described_cases, find_described_labels, schemes_of_case_name,
 };
 use crate::cli::{CommandOutput, Console, ThresholdOptions, VerbResult, as_options};
 use crate::eval::match_files::{self, FilesByCase, SegmentationPair};
@@ -29,7 +30,7 @@ Examples:
   gliaflow score --truth data/BraTS2020 --prediction validation --tune
   gliaflow score --truth data/BraTS2020 --prediction test --drop-below WT=100 --smallest-et 50
 
-Two folders are paired by case; a case without its partner is an error, never left out. The meaning \
+Two folders are paired by case, each by its own dataset.toml or dataset.json, if it has one; a case without its partner is an error, never left out. The meaning \
 of label values is chosen once for each folder and printed (docs/labels.md). Grids must agree to a \
 tenth of a voxel.")]
 pub(super) struct Score {
@@ -54,6 +55,10 @@ pub(super) struct Score {
     /// Meaning of the prediction's label values [default: --labels, else as the truth]
     #[arg(long, value_name = "SCHEME")]
     prediction_labels: Option<LabelScheme>,
+
+    /// File that describes the truth's folder, in place of the dataset.toml in it
+    #[arg(long, value_name = "FILE")]
+    description: Option<PathBuf>,
 
     /// Compare voxels by their order in the files: affines may differ, shapes may not
     #[arg(long)]
@@ -101,6 +106,15 @@ struct SideSchemes {
     prediction: ChosenScheme,
 }
 
+/// Meaning of the label values, as far as folders and options tell it.
+struct Meaning {
+    fitting: FittingSchemes,
+    /// Scheme of the predictions; absent where it is that of the truth.
+    prediction: Option<ChosenScheme>,
+    /// Regions that the truth's description names.
+    regions: Option<RegionSet>,
+}
+
 impl ScoreDocument {
     fn report_text(&self) -> String {
         let cases = self.cohort.cases();
@@ -133,6 +147,10 @@ impl Score {
                 "--truth and --prediction must both be files or both be folders".into(),
             ));
         }
+        if self.truth.is_file() && self.description.is_some() {
+            let problem = "--description is of a folder, and --truth is a file; name a folder";
+            return Err(Failure::Usage(problem.into()));
+        }
         let scored = if self.truth.is_file() {
             let file = self.truth.file_name().unwrap_or_default().to_string_lossy();
             let name = match_files::case_of_file(&file);
@@ -144,13 +162,13 @@ impl Score {
                 truth: self.truth.clone(),
                 prediction: self.prediction.clone(),
             };
-            self.score_pairs(&[pair], &fitting, None)?
+            let prediction = self.asked_prediction();
+            self.score_pairs(&[pair], Meaning { fitting, prediction, regions: None })?
         } else {
             let (truth, fitting, regions) = self.truth_of_folder()?;
-            let predictions =
-                match_files::files_in_folder(&self.prediction).map_err(Failure::Cases)?;
+            let (predictions, prediction) = self.predictions_of_folder()?;
             let pairs = match_files::pair_files(&truth, &predictions).map_err(Failure::Cases)?;
-            self.score_pairs(&pairs, &fitting, regions)?
+            self.score_pairs(&pairs, Meaning { fitting, prediction, regions })?
         };
         if let Some(file) = &self.csv {
             let mut rows = Vec::new();
@@ -163,26 +181,77 @@ impl Score {
     /// True label files by case, a dataset's or those of a flat folder, the schemes that fit, and the
     /// regions that the dataset's description names.
     fn truth_of_folder(&self) -> Result<(FilesByCase, FittingSchemes, Option<RegionSet>), Failure> {
-        let Ok(dataset) = discover_cases(&self.truth, SchemeRequest::LeftOpen) else {
-            let files = match_files::files_in_folder(&self.truth).map_err(Failure::Cases)?;
-            let fitting = self.fitting_schemes(&files)?;
-            return Ok((files, fitting, None));
+        // A scheme that is asked for has regions of its own.
+        let asked = self.truth_scheme();
+        let described = self.description.as_deref();
+        let found = discover_described_cases(&self.truth, described, SchemeRequest::LeftOpen);
+        let dataset = match found {
+            Ok(dataset) if dataset.cases.iter().any(|files| files.labels.is_some()) => dataset,
+            _ => return self.truth_of_labels(),
         };
-        // A description beside the data names regions; a scheme that is asked for has its own.
-        let described = dataset.cases.first().map(|files| files.channels.regions);
-        let described = described.filter(|_| self.truth_scheme().is_none());
+        let is_named = dataset.description.regions.is_some() && asked.is_none();
+        let regions = dataset.cases.first().filter(|_| is_named).map(|own| own.channels.regions);
         let labelled = dataset.cases.into_iter();
         let files: FilesByCase =
             labelled.filter_map(|files| Some((files.id, files.labels?))).collect();
-        let fitting = match self.truth_scheme() {
+        let fitting = match asked {
             Some(asked) => FittingSchemes::of_request(asked),
             None => {
                 let named = dataset.name_schemes.common_schemes(&self.truth)?;
                 let paths: Vec<PathBuf> = files.values().cloned().collect();
-                FittingSchemes::of_files(&self.truth, &named, &paths)?
+                match named.as_slice() {
+                    [scheme] => FittingSchemes::of_choice(ChosenScheme {
+                        scheme: *scheme,
+                        reason: dataset.labels.reason,
+                    }),
+                    _ => FittingSchemes::of_files(&self.truth, &named, &paths)?,
+                }
             }
         };
-        Ok((files, fitting, described.filter(|own| !own.is_brats())))
+        Ok((files, fitting, regions))
+    }
+
+    /// True label files of a folder without images, as its description names them, or in a flat folder.
+    fn truth_of_labels(&self) -> Result<(FilesByCase, FittingSchemes, Option<RegionSet>), Failure> {
+        let asked = self.truth_scheme();
+        let described = match find_described_labels(&self.truth, self.description.as_deref()) {
+            Err(_) if asked.is_some() => None,
+            described => described?,
+        };
+        let (named, labels, regions) =
+            described.map_or_else(Default::default, |own| (own.files, own.labels, own.regions));
+        let files = match named.is_empty() {
+            true => match_files::files_in_folder(&self.truth).map_err(Failure::Cases)?,
+            false => named,
+        };
+        let fitting = match labels.filter(|_| asked.is_none()) {
+            Some(told) => FittingSchemes::of_choice(told),
+            None => self.fitting_schemes(&files)?,
+        };
+        Ok((files, fitting, regions.filter(|_| asked.is_none())))
+    }
+
+    /// Predicted label files by case, and the meaning of their values, where it was asked for or the
+    /// folder's own description tells it.
+    fn predictions_of_folder(&self) -> Result<(FilesByCase, Option<ChosenScheme>), Failure> {
+        let asked = self.asked_prediction();
+        let described = match find_described_labels(&self.prediction, None) {
+            Err(_) if asked.is_some() => None,
+            described => described?,
+        };
+        let (named, labels) =
+            described.map_or_else(Default::default, |own| (own.files, own.labels));
+        let files = match named.is_empty() {
+            true => match_files::files_in_folder(&self.prediction).map_err(Failure::Cases)?,
+            false => named,
+        };
+        Ok((files, asked.or(labels)))
+    }
+
+    /// Scheme of the predictions that was asked for.
+    fn asked_prediction(&self) -> Option<ChosenScheme> {
+        let asked = self.prediction_labels.or(self.labels);
+        asked.map(|scheme| ChosenScheme { scheme, reason: SchemeReason::Asked })
     }
 
     /// Scheme of the truth that was asked for.
@@ -208,12 +277,12 @@ impl Score {
     fn score_pairs(
         &self,
         pairs: &[SegmentationPair],
-        fitting: &FittingSchemes,
-        described: Option<RegionSet>,
+        meaning: Meaning,
     ) -> Result<ScoreDocument, Failure> {
         let predictions: Vec<PathBuf> = pairs.iter().map(|pair| pair.prediction.clone()).collect();
-        let asked = self.prediction_labels.or(self.labels);
-        let [of_truth, of_prediction] = fitting.choose_pair(asked, &predictions)?;
+        let Meaning { fitting, prediction, regions } = meaning;
+        let [of_truth, of_prediction] = fitting.choose_pair(prediction, &predictions)?;
+        let of_prediction = align_prediction(of_prediction, of_truth.scheme, &self.prediction)?;
         let options = PairOptions {
             truth: of_truth.scheme,
             prediction: of_prediction.scheme,
@@ -222,7 +291,7 @@ impl Score {
         let ids: Vec<CaseId> = pairs.iter().map(|pair| pair.case.clone()).collect();
         let mut scores = Vec::with_capacity(pairs.len());
         let mut lesions = Vec::new();
-        let regions = described.unwrap_or_else(|| of_truth.scheme.default_regions());
+        let regions = regions.unwrap_or_else(|| of_truth.scheme.default_regions());
         let mut search = PostProcessSearch::of_regions(regions);
         let postprocess = self.thresholds.to_postprocess(regions)?;
         for pair in pairs {

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::{format_duration, format_percent, memory_limit};
+use crate::base::{format_bytes, format_duration, format_percent, memory_limit};
 use crate::cli::{ActiveSession, CommandOutput, Console, SessionOptions, VerbResult, tables};
 use crate::pipeline::{ingest, loader, whole_case};
-use crate::run::Failure;
 use crate::run::config::{self, CheckedConfig};
 use crate::run::resume::{self, ResumeOptions};
 use crate::run::train::{self, RunDestination};
+use crate::run::{DeviceMemory, Failure};
 use crate::run_folder::{DATASET_LOCK, RunSummary};
 use crate::volume::{Fold, Split};
 
@@ -139,23 +139,38 @@ impl Train {
 
 fn dry_run(config: &CheckedConfig) -> VerbResult {
     let memory = config.loader_memory()?;
+    let device = DeviceMemory::estimate(&config.run, config.blueprint.as_ref());
     let text = format!(
         "{}\n# parameters          {}\n# loader memory       {:.0} MiB: {} samples under way, {} \
-         batches\n",
+         batches\n# device memory       {}\n",
         config.to_annotated_toml()?,
         config.blueprint.parameter_count(),
         memory.bytes as f64 / f64::from(1 << 20),
         memory.tickets,
-        memory.batches
+        memory.batches,
+        device_memory_text(device)
     ) + &memory_warning(config, memory_limit())
         .map_or_else(String::new, |line| line + "\n");
     let result = serde_json::json!({
         "config": config.run,
         "parameters": config.blueprint.parameter_count(),
         "loader": memory,
+        "device_memory": device,
         "memory_limit_bytes": memory_limit(),
     });
     Ok(CommandOutput::new(&result, text))
+}
+
+/// Device memory of a run on a CUDA GPU with own kernels, and the cards that hold it.
+pub(super) fn device_memory_text(device: Option<DeviceMemory>) -> String {
+    let Some(DeviceMemory { bytes, smallest_card }) = device else {
+        return "not counted for a network of these settings".into();
+    };
+    let cards = smallest_card.map_or_else(
+        || "no card holds that: lower loader.batch or crop.patch".to_owned(),
+        |gigabytes| format!("cards of {gigabytes} GB and more"),
+    );
+    format!("{} on a CUDA GPU with own kernels: {cards}", format_bytes(bytes as f64))
 }
 
 /// Line about a memory budget that the container or job of this process does not hold.

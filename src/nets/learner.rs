@@ -8,6 +8,7 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
 use crate::base::Fault;
+use crate::nets::exchange::{self, Weight};
 use crate::nets::freezing::FrozenParameters;
 use crate::nets::gradients::AccumulatedGradients;
 use crate::nets::update_rules::Optimiser;
@@ -64,6 +65,9 @@ pub trait Learner: Send {
     /// # Errors
     /// If a file is missing, damaged, or that of another network.
     fn load(&mut self, folder: &Path) -> Result<(), Fault>;
+
+    /// Parameters with their values. Waits for the device.
+    fn weights(&self) -> Vec<Weight>;
 
     /// Replaces initial weights by those of `values`; the others stay.
     fn initialise_weights(&mut self, values: &mut weights::NewValues<'_>);
@@ -200,6 +204,10 @@ impl<A: Architecture> Learner for TrainableModel<A> {
         (self.module, self.average) = (module, average);
         self.accumulated = AccumulatedGradients::default();
         Ok(())
+    }
+
+    fn weights(&self) -> Vec<Weight> {
+        exchange::weights_of(&self.module)
     }
 
     fn initialise_weights(&mut self, values: &mut weights::NewValues<'_>) {

@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use serde_json::Value;
 
 use crate::base::{ConfigError, Fault, check_ranges, schema_of};
-use crate::nets::exchange::{self, ImportedWeights, Weight};
+use crate::nets::exchange::{self, ImportedWeights, Weight, WeightTarget};
 use crate::nets::learner::{Learner, TrainableModel, load_module, load_network};
 use crate::nets::weights::{self, ParameterShape};
 use crate::nets::{ARCHITECTURES, Architecture, Network, OptimiserConfig};
@@ -88,6 +88,9 @@ pub trait Blueprint: Send + Sync {
         self.parameter_shapes().iter().map(ParameterShape::value_count).sum()
     }
 
+    /// The network as files of weights are read for it.
+    fn weight_target(&self) -> WeightTarget;
+
     /// Creates a network with weights drawn from `seed`, and its optimiser, on `device`.
     fn new_learner(
         &self,
@@ -128,6 +131,13 @@ fn parse_config<A: Architecture>(settings: &Value) -> Result<Box<dyn Blueprint>,
     let checked = check_ranges(&config).and_then(|()| A::check_config(&config));
     checked.map_err(|error| error.of_network(A::NAME))?;
     Ok(Box::new(ConfiguredArchitecture::<A> { config, channels: RunChannels::default() }))
+}
+
+fn parameter_shapes_of<A: Architecture>(
+    config: &A::Config,
+    channels: RunChannels,
+) -> Vec<ParameterShape> {
+    weights::parameter_shapes(&A::init(config, channels, &Device::flex()))
 }
 
 struct ConfiguredArchitecture<A: Architecture> {
@@ -181,7 +191,12 @@ impl<A: Architecture> Blueprint for ConfiguredArchitecture<A> {
     }
 
     fn parameter_shapes(&self) -> Vec<ParameterShape> {
-        weights::parameter_shapes(&A::init(&self.config, self.channels, &Device::flex()))
+        parameter_shapes_of::<A>(&self.config, self.channels)
+    }
+
+    fn weight_target(&self) -> WeightTarget {
+        let shapes = |channels| parameter_shapes_of::<A>(&self.config, channels);
+        WeightTarget::new(self.channels, shapes)
     }
 
     fn new_learner(
@@ -206,7 +221,7 @@ impl<A: Architecture> Blueprint for ConfiguredArchitecture<A> {
     }
 
     fn import_weights(&self, file: &Path) -> Result<ImportedWeights, Fault> {
-        exchange::read_safetensors(file, &self.parameter_shapes(), A::DIALECT)
+        exchange::read_safetensors(file, &self.weight_target(), A::DIALECT)
     }
 }
 

@@ -211,6 +211,8 @@ impl ResolvedEnsemble {
         let is_described = folder.join(DESCRIPTION_FILE).is_file();
         let described = data.description.as_deref().filter(|_| !is_described);
         let found = discover_described_cases(folder, described, labels)?;
+        let own = data.labels.unwrap_or_default();
+        let found = found.with_tissues_of(own, data.channels.regions)?;
         Ok(found.with_channels(data.channels, data.missing).with_masks(&data.foreground))
     }
 

@@ -21,6 +21,7 @@ cfg_if! {
         pub mod config;
         mod context;
         mod dataset_scan;
+        mod device_memory;
         mod demo;
         pub mod device;
         mod division;
@@ -47,6 +48,7 @@ cfg_if! {
         pub mod weights_file;
 
         pub use demo::{DemoOutcome, demo_destination, run_demo};
+        pub use device_memory::DeviceMemory;
         pub use division::{Division, labelled_cases, name_patients, read_split_file};
         pub use ensemble::{CheckpointChoice, Ensemble, Member, ResolvedEnsemble, ResolvedMember};
         pub use spacing::warn_of_other_spacing;

@@ -84,8 +84,8 @@ pub fn read_initial_weights(config: &CheckedConfig) -> Result<Option<ImportedWei
     };
     let weights = read_run_weights(&run, which)?;
     let subject = format!("{} ({})", source.display(), weights.name);
-    let parameters = config.blueprint.parameter_shapes();
-    Ok(Some(exchange::parse_safetensors(&weights.bytes, &subject, &parameters, None)?))
+    let target = config.blueprint.weight_target();
+    Ok(Some(exchange::parse_safetensors(&weights.bytes, &subject, &target, None)?))
 }
 
 /// Finds the run and the checkpoint that `source` is of: a run's folder, the folder of a checkpoint,
@@ -132,8 +132,11 @@ pub fn load_initial_weights(
     config: &CheckedConfig,
     learner: &mut dyn Learner,
 ) -> Result<Option<InitialWeights>, Failure> {
-    let Some(weights) = read_initial_weights(config)? else { return Ok(None) };
-    let ImportedWeights { mut values, kept, unused, misfits, program } = weights;
+    let Some(mut weights) = read_initial_weights(config)? else { return Ok(None) };
+    if !weights.in_part.is_empty() {
+        weights.complete_from(&learner.weights());
+    }
+    let ImportedWeights { mut values, kept, unused, misfits, program, .. } = weights;
     let source = config.run.model.init.as_deref().unwrap_or(Path::new(""));
     tracing::info!(
         source = %source.display(),

@@ -13,6 +13,7 @@ use crate::telemetry::health::{self, Health};
 use crate::telemetry::{backend_log, catalog};
 use crate::train::feed::BatchFeed;
 use crate::train::non_finite::{self, RecentSteps};
+use crate::train::readback::{PendingReadback, ReadbackReader};
 use crate::train::step_metrics::StepMetrics;
 use crate::train::{
     LossConfig, LossParts, SchedulePosition, SkipQueue, TrainerConfig, TrainingProgress,
@@ -57,6 +58,8 @@ pub struct Trainer<'a> {
     context: TrainerContext<'a>,
     metrics: StepMetrics,
     recent: RecentSteps,
+    /// Made with the first step, which names the device.
+    reader: Option<ReadbackReader>,
 }
 
 /// Step whose metrics are still on the device.
@@ -76,6 +79,7 @@ impl<'a> Trainer<'a> {
             context: trainer_context,
             metrics: StepMetrics::default(),
             recent: RecentSteps::default(),
+            reader: None,
         }
     }
 
@@ -102,6 +106,9 @@ impl<'a> Trainer<'a> {
         until: u64,
     ) -> Result<(), Fault> {
         self.metrics.resume_clocks();
+        if self.reader.is_none() {
+            self.reader = Some(ReadbackReader::for_device(learner.device())?);
+        }
         let mut enqueued = progress.step;
         let mut unsettled: Option<PendingStep> = None;
         while enqueued < until && self.context.stop.state() == StopState::Running {
@@ -155,7 +162,8 @@ impl<'a> Trainer<'a> {
             record.cases.extend(batch.cases);
         }
         let update = learner.optimiser_step(learning_rate);
-        let figures = sums?.into_mean(config.accumulate, update.gradient_norm, regions);
+        let reader = self.reader.as_ref()?;
+        let figures = sums?.into_mean(config.accumulate, update.gradient_norm, regions, reader);
         Some(PendingStep { figures, record, next_batch, next_sample, started })
     }
 
@@ -252,28 +260,37 @@ impl BatchSums {
     }
 
     /// Starts the read-back of the means over `batches`.
-    fn into_mean(self, batches: u64, gradient_norm: Tensor<1>, regions: RegionSet) -> StepReadback {
+    fn into_mean(
+        self,
+        batches: u64,
+        gradient_norm: Tensor<1>,
+        regions: RegionSet,
+        reader: &ReadbackReader,
+    ) -> StepReadback {
         let mean = |sum: Tensor<1>| if batches == 1 { sum } else { sum / batches as f64 };
         let values = [gradient_norm].into_iter().chain(self.sums.into_iter().map(mean));
         let transaction = values.fold(Transaction::default(), Transaction::register);
-        StepReadback { regions, transaction, aux_names: self.aux_names }
+        StepReadback {
+            regions,
+            pending: reader.request_tensors(transaction),
+            aux_names: self.aux_names,
+        }
     }
 }
 
 /// Metrics of a step in read-back: gradient norm, then the means in the order of [`BatchSums`].
 struct StepReadback {
     regions: RegionSet,
-    transaction: Transaction,
+    pending: PendingReadback,
     aux_names: Vec<&'static str>,
 }
 
 impl StepReadback {
     /// Waits for the metrics and writes them into `record`.
     fn wait_into(self, record: &mut StepRecord) -> Result<(), Fault> {
-        let read = self.transaction.try_execute().map_err(|error| Fault::Environment {
-            subject: format!("step {}", record.step),
-            problem: format!("the device failed: {error}"),
-            remedy: "see the log; less memory is used with a smaller loader.batch".into(),
+        let read = self.pending.wait_for_tensors().map_err(|error| {
+            let [problem, remedy] = backend_log::explain_failure(&error);
+            Fault::Environment { subject: format!("step {}", record.step), problem, remedy }
         })?;
         let mut values = read.iter().flat_map(TensorData::iter::<f64>);
         let mut next = || values.next().unwrap_or(f64::NAN);

@@ -52,7 +52,7 @@ impl DescribedLabels {
 
 /// Values of a tissue: one, or several of which the first is what is written.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a tissue's value is a whole number or a list of them, as ET = 3")]
 enum TissueValues {
     One(i64),
     Several(Vec<i64>),
@@ -109,6 +109,39 @@ impl LabelScheme {
         Self::of_pairs(pairs, tissues)
     }
 
+    /// Scheme of the same values, whose tissues have the canonical labels that `other` has for those of
+    /// their names.
+    ///
+    /// # Errors
+    /// If one has a tissue, beside those of BraTS, that the other has not.
+    pub fn align_with(self, other: Self) -> Result<Self, String> {
+        let own_tissues = |scheme: Self| -> BTreeMap<String, u8> {
+            let tissues = scheme.described_tissues().cloned().unwrap_or_default();
+            tissues.into_iter().filter(|(_, own)| *own >= FIRST_OTHER).collect()
+        };
+        let (own, others) = (own_tissues(self), own_tissues(other));
+        if let Some(name) = others.keys().find(|name| !own.contains_key(*name)) {
+            let known = self.tissue_names().join(", ");
+            return Err(format!("no label value is the tissue {name}, but {known}"));
+        }
+        let mut renumbered = BTreeMap::new();
+        for (name, canonical) in &own {
+            let Some(label) = others.get(name) else {
+                let value = self.to_file(*canonical);
+                let known = other.tissue_names().join(", ");
+                return Err(format!(
+                    "label value {value} is the tissue {name}, which is none of {known}"
+                ));
+            };
+            renumbered.insert(*canonical, *label);
+        }
+        let Self::Described(labels) = self else { return Ok(self) };
+        let place = |canonical: &u8| renumbered.get(canonical).copied().unwrap_or(*canonical);
+        let pairs = labels.pairs.iter().map(|(value, own)| (*value, place(own)));
+        let tissues = labels.tissues.iter().map(|(name, own)| (name.clone(), place(own)));
+        Self::of_pairs(pairs.collect(), tissues.collect())
+    }
+
     /// Scheme of pairs of a value in the file and a canonical label, and of the tissues' labels.
     ///
     /// # Errors
@@ -161,7 +194,11 @@ impl Serialize for LabelScheme {
 impl<'de> Deserialize<'de> for LabelScheme {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged)]
+        #[serde(
+            untagged,
+            expecting = "labels are the name of a scheme, or tissues with whole numbers as their \
+                         values, as ET = 3"
+        )]
         enum Written {
             Name(String),
             Tissues(BTreeMap<String, TissueValues>),
@@ -231,6 +268,26 @@ mod tests {
         assert_eq!(names("labels = { tumour = 1 }"), ["tumour"]);
         assert_eq!(names("labels = \"brats2024\""), ["ET", "RC", "TC", "WT"]);
         assert_eq!(names("labels = \"msd\""), ["ET", "TC", "WT"]);
+    }
+
+    #[test]
+    fn tissues_go_by_name_from_one_scheme_to_another() {
+        let truth = read("labels = { NCR = 1, tumour = 2, cyst = 3 }").unwrap();
+        let other = read("labels = { cyst = 1, tumour = [2, 7], ED = 5, ignore = 9 }").unwrap();
+        assert_ne!(other.tissue_label("cyst"), truth.tissue_label("cyst"));
+        let aligned = other.align_with(truth).unwrap();
+        for tissue in ["cyst", "tumour"] {
+            assert_eq!(aligned.tissue_label(tissue), truth.tissue_label(tissue));
+        }
+        let labels = [1, 2, 7, 5, 9].map(|value| aligned.to_canonical(value).unwrap());
+        assert_eq!(labels, [6, 5, 5, ED, IGNORE]);
+        assert_eq!(truth.align_with(truth), Ok(truth));
+        let brats = LabelScheme::Brats2018;
+        assert_eq!(brats.align_with(LabelScheme::Msd), Ok(brats));
+        let refused = truth.align_with(brats).unwrap_err();
+        assert_eq!(refused, "label value 3 is the tissue cyst, which is none of NCR, ED, ET");
+        let refused = brats.align_with(truth).unwrap_err();
+        assert_eq!(refused, "no label value is the tissue cyst, but NCR, ED, ET");
     }
 
     #[test]

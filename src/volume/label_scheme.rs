@@ -36,9 +36,10 @@ pub mod label {
 }
 
 /// Meaning of a dataset's label values; `docs/labels.md` has the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum LabelScheme {
     /// BraTS 2018 to 2021: 1 NCR/NET, 2 ED, 4 ET (Baid et al. 2021, arXiv:2107.02314).
+    #[default]
     Brats2018,
     /// BraTS 2023, PED among them: 1 NCR, 2 ED, 3 ET (synapse.org/brats2023; for PED Kazerooni et
     /// al. 2023, arXiv:2305.17033).

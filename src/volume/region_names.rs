@@ -12,7 +12,10 @@ const CAVITY: &str = "RC";
 
 /// Regions as settings name them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "regions are names, as [\"ET\", \"TC\"], or lists of tissues, as core = [\"ET\", \"NCR\"]"
+)]
 pub enum RegionNames {
     /// Regions of BraTS and of single tissues, by name.
     Known(Vec<String>),
@@ -20,7 +23,7 @@ pub enum RegionNames {
     Defined(BTreeMap<String, Vec<NamedTissue>>),
 }
 
-/// NamedTissue of a region.
+/// Tissue of a region, by name or by value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum NamedTissue {
@@ -108,7 +111,12 @@ fn tissue_label(tissue: &NamedTissue, scheme: Option<LabelScheme>) -> Result<u8,
                 None => label::of_brats_tissue(name),
             };
             found.ok_or_else(|| {
-                format!("no tissue {name} is labelled, but {}", tissue_names(scheme).join(", "))
+                let known = tissue_names(scheme);
+                let example = known.first().copied().unwrap_or_default();
+                format!(
+                    "no tissue {name} is labelled, but {}; write one of those, as [\"{example}\"]",
+                    known.join(", ")
+                )
             })
         }
         NamedTissue::Value(value) => {
@@ -117,10 +125,11 @@ fn tissue_label(tissue: &NamedTissue, scheme: Option<LabelScheme>) -> Result<u8,
             };
             let own = u8::try_from(*value).ok().and_then(|value| scheme.to_canonical(value));
             own.filter(|own| ![label::BACKGROUND, label::IGNORE].contains(own)).ok_or_else(|| {
-                format!(
-                    "value {value} is no tissue of {scheme}, whose values are {:?}",
-                    scheme.file_values()
-                )
+                let is_tissue = |own: &u8| ![label::BACKGROUND, label::IGNORE].contains(own);
+                let pairs = scheme.label_pairs().iter().filter(|(_, own)| is_tissue(own));
+                let mut values: Vec<u8> = pairs.map(|(value, _)| *value).collect();
+                values.sort_unstable();
+                format!("value {value} is no tissue of {scheme}; write some of {values:?}")
             })
         }
     }

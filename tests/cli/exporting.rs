@@ -102,6 +102,61 @@ fn tensors(desk: &Desk, run: &str) -> BTreeMap<String, Vec<u8>> {
     tensors.map(|(name, field)| (name, data[at(&field, 0)..at(&field, 1)].to_vec())).collect()
 }
 
+/// Two modalities of the same number are not the same modalities, nor are regions.
+#[test]
+fn weights_of_other_modalities_and_regions_are_left_aside_by_name() {
+    let desk = Desk::with_cohort(4);
+    let of = |modalities: &str, regions: &str| {
+        format!(
+            "--set data.modalities=[{modalities}] --set data.regions=[{regions}] --data data \
+             --set train.learning_rate=1e-30 --set train.epochs=1 --set train.steps_per_epoch=1"
+        )
+    };
+    let first = of(r#""t1ce","flair""#, r#""ET","TC""#);
+    desk.run(&format!("train {TINY} {first} --run first")).ok();
+    // Another seed: what is drawn is not what was drawn for the first run.
+    let second = of(r#""t2","flair""#, r#""ET","WT""#) + " --set seed=5";
+    let names = [
+        "modality t2 is not in the file (enc.0.0.conv.weight)",
+        "modality t1ce is not in the network (enc.0.0.conv.weight)",
+        "region WT is not in the file (head.weight, head.bias)",
+        "region TC is not in the network (head.weight, head.bias)",
+    ];
+    desk.run("export --run first --out first.safetensors").ok();
+    let first = tensors(&desk, "first");
+    for (run, init) in [("second", "first"), ("third", "first.safetensors")] {
+        let done = desk.run(&format!("train {TINY} {second} --init {init} --run {run}")).ok();
+        let started = &desk.json_lines(&format!("{run}/events.jsonl"))[0];
+        assert_eq!(started["initial_weights"]["misfits"], serde_json::json!(names));
+        assert!(names.iter().all(|name| done.stderr.contains(name)), "{}", done.stderr);
+        desk.run(&format!("export --run {run} --out {run}.safetensors")).ok();
+        for (name, values) in tensors(&desk, run) {
+            let [own, loaded] = [&values, &first[&name]].map(|bytes| floats(bytes));
+            let same: Vec<bool> =
+                own.iter().zip(&loaded).map(|(a, b)| (a - b).abs() < 1e-20).collect();
+            match name.as_str() {
+                // Taps of each output's modalities: FLAIR is the second of both.
+                "enc.0.0.conv.weight" => {
+                    for own in same.chunks(54) {
+                        assert!(
+                            !own[..27].contains(&true) && !own[27..].contains(&false),
+                            "{name}"
+                        );
+                    }
+                }
+                "head.weight" => assert_eq!(same, [true, true, false, false]),
+                "head.bias" => assert!(same[0]),
+                _ => assert!(!same.contains(&false), "{name}"),
+            }
+        }
+    }
+}
+
+/// Values of a tensor in single precision.
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect()
+}
+
 #[test]
 fn a_folder_that_is_missing_is_named_and_the_advice_makes_it() {
     let desk = Desk::with_cohort(4);

@@ -53,7 +53,7 @@ fn region_sizes(values: &[u8], scheme: LabelScheme) -> [usize; Region::BRATS.len
 }
 
 /// Writes a label file of a grid of 4x3x2 voxels whose first ones are `values`.
-fn write_values(desk: &Desk, name: &str, values: &[u8]) {
+pub(crate) fn write_values(desk: &Desk, name: &str, values: &[u8]) {
     let path = desk.path(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut affine = [[0.0; 4]; 4];

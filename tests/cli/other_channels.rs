@@ -60,6 +60,12 @@ fn a_run_of_two_modalities_and_four_regions_is_resumed_scored_and_shown_as_its_o
         assert!(scores["lesionwise"]["regions"][region]["counted"].is_number(), "{region}");
     }
     assert!(page.contains("class=\"line r1\""), "NCR has a line of its own colour");
+    let told = desk.run(&format!("top {run} --once")).ok().stdout;
+    let told_json = desk.run(&format!("top {run} --once --json")).ok().json().to_string();
+    for region in REGIONS {
+        assert!(told.contains(region), "{region} in `top`: {told}");
+        assert!(told_json.contains(&format!("\"{region}\"")), "{region} in `top`: {told_json}");
+    }
     let overlays = desk.json(&format!("{run}/validation/overlays/index.json"));
     assert_eq!(overlays.as_array().unwrap().len(), 3 * REGIONS.len());
     let csv = desk.text(&format!("{run}/validation/cases.csv"));

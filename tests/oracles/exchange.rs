@@ -1,6 +1,7 @@
 //! Weights cross to other programs and back: MONAI's are understood, ours survive, and what does not
 //! fit is named.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use gliaflow::nets::exchange::{Weight, to_bytes};
 use gliaflow::nets::weights::ParameterShape;
 use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner, OptimiserConfig};
-use gliaflow::volume::RunChannels;
+use gliaflow::volume::{ModalitySet, Region, RegionSet, RunChannels, label};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -208,4 +209,184 @@ fn what_fits_is_taken_what_does_not_is_named_and_less_than_half_is_refused() {
     }
     let text = blueprint.import_weights(Path::new("nowhere.safetensors")).unwrap_err().to_string();
     assert!(text.contains("nowhere.safetensors"), "{text}");
+}
+
+/// T1ce and FLAIR; ET, NCR and WT.
+fn other_channels() -> RunChannels {
+    let regions = [
+        ("ET", Region::ET.labels().to_vec()),
+        ("NCR", vec![label::NCR]),
+        ("WT", Region::WT.labels().to_vec()),
+    ];
+    let named = regions.map(|(name, labels)| (name.to_owned(), labels));
+    RunChannels {
+        modalities: ModalitySet::of_names(["t1ce", "flair"]).unwrap(),
+        regions: RegionSet::new(named, None).unwrap(),
+    }
+}
+
+const NAMED: [&str; 4] = [
+    "modality t1 is not in the network",
+    "modality t2 is not in the network",
+    "region NCR is not in the file",
+    "region TC is not in the network",
+];
+
+/// Logits `[1, 1, 8, 8, 8]` of a region by its channel, of images with these modalities in these channels.
+fn region_logits(
+    learner: &dyn Learner,
+    modalities: usize,
+    channels: [usize; 2],
+    region: usize,
+) -> Vec<f32> {
+    let images = uniform(2 * 512, 17, -2.0, 2.0);
+    let mut all = vec![0.0; modalities * 512];
+    for (image, channel) in images.chunks(512).zip(channels) {
+        all[channel * 512..][..512].copy_from_slice(image);
+    }
+    let images = TensorData::new(all, [1, modalities, 8, 8, 8]);
+    let images = Tensor::<5>::from_data(images, learner.device());
+    let logits = learner.forward(images, 0).logits;
+    logits.narrow(1, region, 1).into_data().try_to_vec().unwrap()
+}
+
+/// What a network makes of T1ce and FLAIR alone stays what it was where its weights go to a network of
+/// these two, region by region; nothing goes to a channel of another name.
+#[test]
+fn weights_of_a_channel_go_to_the_one_of_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let unet = ArchitectureEntry::find_by_name("unet").unwrap();
+    let unet = |_: ()| unet.parse_settings(&json!({"base_width": 2, "levels": 2})).unwrap();
+    let resunet = |_: ()| resunet(&json!({}));
+    let makers: [&dyn Fn(()) -> Box<dyn Blueprint>; 2] = [&unet, &resunet];
+    for make in makers {
+        let whole = make(());
+        let source = learner(whole.as_ref(), 5);
+        let file = write(folder.path(), &weights(whole.as_ref(), source.as_ref()));
+        let blueprint = make(()).with_channels(other_channels());
+        let mut target = learner(blueprint.as_ref(), 6);
+        let drawn = region_logits(target.as_ref(), 2, [0, 1], 1);
+        let mut incoming = blueprint.import_weights(&file).unwrap();
+        for sentence in NAMED {
+            let is_named = incoming.misfits.iter().any(|own| own.starts_with(sentence));
+            assert!(is_named, "{sentence}: {:?}", incoming.misfits);
+        }
+        assert_eq!(incoming.misfits.len(), NAMED.len());
+        incoming.complete_from(&target.weights());
+        target.initialise_weights(&mut |_, name, _| incoming.values.remove(name));
+        for (own, of_file) in [(0, 0), (2, 2)] {
+            let found = region_logits(target.as_ref(), 2, [0, 1], own);
+            let wanted = region_logits(source.as_ref(), 4, [1, 3], of_file);
+            assert!(worst(&found, &wanted) < 1e-5, "{} {own}", whole.name());
+        }
+        let core = region_logits(source.as_ref(), 4, [1, 3], 1);
+        let necrosis = region_logits(target.as_ref(), 2, [0, 1], 1);
+        assert!(worst(&necrosis, &core) > 1e-3, "NCR is not TC");
+        assert!(worst(&necrosis, &drawn) > 1e-3, "what is below its head is loaded");
+    }
+}
+
+/// Encoders lie one after the other, and regions' maps behind the channels of a decoder.
+#[test]
+fn a_cascades_encoders_and_maps_go_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let cascade = |_: ()| {
+        let entry = ArchitectureEntry::find_by_name("cascaded").unwrap();
+        entry.parse_settings(&json!({"base_width": 2, "levels": 3})).unwrap()
+    };
+    let whole = cascade(());
+    let source = weights(whole.as_ref(), learner(whole.as_ref(), 5).as_ref());
+    let blueprint = cascade(()).with_channels(other_channels());
+    let target = learner(blueprint.as_ref(), 6);
+    let mut incoming = blueprint.import_weights(&write(folder.path(), &source)).unwrap();
+    assert_eq!(incoming.misfits.len(), NAMED.len(), "{:?}", incoming.misfits);
+    let drawn = target.weights();
+    incoming.complete_from(&drawn);
+    let of_file = |name: &str| source.iter().find(|own| own.parameter.name == name).unwrap();
+    let mut maps = 0;
+    for own in &drawn {
+        let ParameterShape { name, shape } = &own.parameter;
+        let [found, file] = [&incoming.values[name], &of_file(name).values];
+        if name.ends_with("input.weight") || name.ends_with("input.bias") {
+            let block = found.len() / 2;
+            assert_eq!(found[..block], file[block..2 * block], "{name}: T1ce");
+            assert_eq!(found[block..], file[3 * block..], "{name}: FLAIR");
+        }
+        if name.ends_with("head.bias") {
+            assert_eq!(*found, [file[0], own.values[1], file[2]], "{name}");
+        }
+        if name.contains(".fuse.") && name.ends_with("weight") && incoming_has_maps(shape, file) {
+            maps += 1;
+            let [inputs, last] = [shape[1], shape[1] - 3];
+            for row in 0..shape[0] {
+                let [found, file, drawn] =
+                    [found, file, &own.values].map(|all| &all[row * inputs..][..inputs]);
+                assert_eq!(found[..last], file[..last], "{name}");
+                let wanted = [file[last], drawn[last + 1], file[last + 2]];
+                assert_eq!(found[last..], wanted, "{name}: ET, NCR, WT");
+            }
+        }
+    }
+    assert!(maps > 0, "a stage takes the maps of a coarser one");
+}
+
+/// True for a fusion that was loaded in part: its regions' maps are named ET, TC and WT in the file.
+fn incoming_has_maps(shape: &[usize], file: &[f32]) -> bool {
+    let [outputs, inputs] = [shape[0], shape[1]];
+    // Two parts of as many channels, and three maps where there are any.
+    inputs * outputs == file.len() && inputs % 2 == 1
+}
+
+/// MONAI's weights of other channels, which the file names.
+#[test]
+fn monais_weights_of_other_channels_go_by_the_names_in_the_file() {
+    let figures: Figures = fixture("segresnet");
+    let mut theirs = monais(&figures);
+    // The first convolution of T1ce and FLAIR alone.
+    let first = theirs.iter_mut().find(|own| own.parameter.name == "convInit.conv.weight").unwrap();
+    let shape = first.parameter.shape.clone();
+    let block = first.values.len() / shape[0] / 4;
+    let kept = first.values.chunks(4 * block).flat_map(|row| [&row[..block], &row[3 * block..]]);
+    first.values = kept.flatten().copied().collect();
+    first.parameter.shape[1] = 2;
+    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = theirs
+        .iter()
+        .map(|own| {
+            let values = own.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            (own.parameter.name.clone(), own.parameter.shape.clone(), values)
+        })
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weights.safetensors");
+    let save = |metadata: &[(&str, &str)]| {
+        let views = bytes.iter().map(|(name, shape, values)| {
+            let view = safetensors::tensor::TensorView::new(
+                safetensors::Dtype::F32,
+                shape.clone(),
+                values,
+            );
+            (name.as_str(), view.unwrap())
+        });
+        let text: HashMap<String, String> =
+            metadata.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        fs::write(&file, safetensors::serialize(views, Some(text)).unwrap()).unwrap();
+    };
+    save(&[("modalities", "t1c, flair")]);
+    let blueprint = resunet(&json!({})).with_channels(other_channels());
+    let incoming = blueprint.import_weights(&file).unwrap();
+    assert!(incoming.values.contains_key("enc.0.conv.weight"), "both modalities are there");
+    let named: Vec<&str> = incoming.misfits.iter().map(String::as_str).collect();
+    let head = "(conv_final.2.conv.weight, conv_final.2.conv.bias)";
+    let wanted = ["NCR is not in the file", "TC is not in the network"];
+    assert_eq!(named, wanted.map(|text| format!("region {text} {head}")));
+    // Without names the channels would be a guess.
+    save(&[]);
+    let named = blueprint.import_weights(&file).unwrap().misfits.join("; ");
+    assert!(
+        named.contains("of t1ce,t1,t2,flair and TC,WT,ET, unless its metadata names others"),
+        "{named}"
+    );
+    save(&[("modalities", "t1c, adc")]);
+    let refused = blueprint.import_weights(&file).unwrap_err().to_string();
+    assert!(refused.contains("`adc` is none") && refused.contains("\"modalities\""), "{refused}");
 }

@@ -6,10 +6,11 @@ use crate::brats::description::DatasetDescription;
 
 /// Names and texts of the built-in layouts, the stricter first: of those that fit a folder's names
 /// the first is taken.
-pub const BUILT_IN_LAYOUTS: [(&str, &str); 13] = [
+pub const BUILT_IN_LAYOUTS: [(&str, &str); 14] = [
     ("brats2020", include_str!("layouts/brats2020.toml")),
     ("brats2021", include_str!("layouts/brats2021.toml")),
     ("brats-ped", include_str!("layouts/brats-ped.toml")),
+    ("brats-men-rt", include_str!("layouts/brats-men-rt.toml")),
     ("brats2023", include_str!("layouts/brats2023.toml")),
     ("brats2018", include_str!("layouts/brats2018.toml")),
     ("upenn-gbm", include_str!("layouts/upenn-gbm.toml")),

@@ -13,10 +13,8 @@ impl DatasetDescription {
     /// # Errors
     /// The first that cannot be, with the line that can.
     pub(super) fn check_fields(&self) -> Result<(), ConfigError> {
-        if self.images.is_empty() && self.datalist.is_none() {
-            let way_out =
-                r#"write images = "{case}/{case}_{modality}.nii[.gz]", or layout = "NAME""#;
-            return Err(ConfigError::new("images", "none", "no way to find a file", way_out));
+        if self.images.is_empty() && self.label_files.is_empty() && self.datalist.is_none() {
+            return Err(self.no_images_error());
         }
         for pattern in self.images.iter() {
             let is_of_files = pattern.part_names().any(|name| name == MODALITY);
@@ -49,6 +47,12 @@ impl DatasetDescription {
         }
         self.check_regions()?;
         if self.is_of_stacks() { self.check_order() } else { self.check_modalities() }
+    }
+
+    /// Error of a description that finds no image.
+    pub(in crate::brats) fn no_images_error(&self) -> ConfigError {
+        let way_out = r#"write images = "{case}/{case}_{modality}.nii[.gz]", or layout = "NAME""#;
+        ConfigError::new("images", "none", "no way to find a file", way_out)
     }
 
     fn check_regions(&self) -> Result<(), ConfigError> {
@@ -108,7 +112,7 @@ impl DatasetDescription {
     }
 
     fn check_modalities(&self) -> Result<(), ConfigError> {
-        if self.datalist.is_some() {
+        if self.datalist.is_some() || self.images.is_empty() {
             return Ok(());
         }
         if Modality::ALL.iter().all(|own| self.modalities.names_of(*own).is_empty()) {
@@ -122,12 +126,14 @@ impl DatasetDescription {
                 let count = self.modalities.all_names().filter(|(_, own)| own == name).count();
                 if name.is_empty() || name.contains('/') || count > 1 {
                     let problem = "empty, a path, or the name of two modalities";
-                    return Err(ConfigError::new(field, name, problem, "name each by its own"));
+                    return Err(ConfigError::new(field, name, problem, NAME_WAY_OUT));
                 }
             }
         }
         Ok(())
     }
 }
+
+const NAME_WAY_OUT: &str = r#"name each by its own part of the file names, as t1 = "t1n""#;
 
 const STACK_WAY_OUT: &str = r#"put it where the modality's name is, or, if a file holds all modalities, write order = ["flair", "t1", "t1ce", "t2"]"#;

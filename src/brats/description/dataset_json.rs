@@ -186,8 +186,8 @@ fn label_patterns(document: &Value) -> toml::Value {
 /// `name: value`, or the regions of BraTS as lists of values.
 fn read_labels(path: &Path, labels: &Value) -> Result<toml::Value, CaseError> {
     let refused = |problem: String| {
-        let remedy = "write in dataset.toml beside it what they mean, as label_scheme = \"msd\" \
-                      (docs/labels.md)";
+        let remedy = "write in dataset.toml beside it layout = \"nnunet\" or \"decathlon\", and what they \
+                      mean, as label_scheme = \"msd\" or under [labels] and [regions] (docs/labels.md)";
         Err(field_error(path, "labels", problem, remedy.to_owned()))
     };
     let mut tissues: Vec<(u8, String)> = Vec::new();

@@ -5,6 +5,8 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use crate::base::{CaseError, ConfigError, Reason, check_value, fs, schema_of};
+use crate::brats::SchemeReason;
+use crate::brats::description::example_lines::example_at;
 use crate::brats::description::{BUILT_IN_LAYOUTS, DatasetDescription, JsonDescription};
 use crate::volume::Modality;
 
@@ -27,19 +29,25 @@ impl DatasetDescription {
             CaseError::new(Reason::Format, path.display(), problem, remedy)
         };
         let text = text.trim_start_matches('\u{feff}');
-        let own: Table = toml::from_str(text).map_err(|error| refused(syntax_error(&error)))?;
+        let own: Table = toml::from_str(text).map_err(|error| refused(text_error(text, &error)))?;
         // Alone first: only so an error tells the line.
-        toml::from_str::<Self>(text).map_err(|error| refused(syntax_error(&error)))?;
+        toml::from_str::<Self>(text).map_err(|error| refused(text_error(text, &error)))?;
         let layout = own.get("layout").and_then(Value::as_str);
         let mut under = match layout {
             None => Table::new(),
             Some(name) => layout_table(name).map_err(refused)?,
         };
-        if let Some(json) = json.filter(|json| Some(json.layout) == layout) {
+        let json = json.filter(|json| Some(json.layout) == layout);
+        if let Some(json) = json {
             overlay_table(&mut under, json.to_table(&own)?);
         }
+        let is_told_here = own.contains_key("label_scheme") || own.contains_key("labels");
         overlay_table(&mut under, own);
-        Self::of_table(under).map_err(refused)
+        let scheme_reason = match json {
+            Some(_) if !is_told_here => SchemeReason::DatasetJson,
+            _ => SchemeReason::Description,
+        };
+        Ok(Self { scheme_reason, ..Self::of_table(under).map_err(refused)? })
     }
 
     /// Description that a dataset's own `json` tells alone.
@@ -52,7 +60,8 @@ impl DatasetDescription {
         };
         let mut table = layout_table(json.layout).map_err(refused)?;
         overlay_table(&mut table, json.to_table(&Table::new())?);
-        Self::of_table(table).map_err(refused)
+        let scheme_reason = SchemeReason::DatasetJson;
+        Ok(Self { scheme_reason, ..Self::of_table(table).map_err(refused)? })
     }
 
     /// Checks a whole table; the error is the problem and the way out.
@@ -106,10 +115,17 @@ fn overlay_table(under: &mut Table, over: Table) {
     }
 }
 
+/// Error in the text of a file: the line, and one that would do.
+fn text_error(text: &str, error: &toml::de::Error) -> (String, String) {
+    let example = example_at(text, error.span().map_or(0, |span| span.start));
+    (syntax_error(error).0, format!("write such as {example} (docs/datasets.md)"))
+}
+
 fn syntax_error(error: &toml::de::Error) -> (String, String) {
     // The parser draws its place over several lines; an error here is one.
     let text = error.to_string();
-    let problem: Vec<&str> = text.lines().map(str::trim).filter(|line| *line != "|").collect();
+    let is_drawn = |line: &&str| line.chars().all(|letter| "|^ ".contains(letter));
+    let problem: Vec<&str> = text.lines().map(str::trim).filter(|line| !is_drawn(line)).collect();
     (problem.join(" "), "write it as docs/datasets.md does".to_owned())
 }
 

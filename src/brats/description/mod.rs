@@ -8,6 +8,7 @@
 mod built_in;
 mod check;
 mod dataset_json;
+mod example_lines;
 mod field_names;
 mod file;
 mod one_or_many;
@@ -20,12 +21,12 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 use crate::base::Fingerprint;
-use crate::brats::StackPlaces;
+use crate::brats::{SchemeReason, StackPlaces};
 use crate::volume::{LabelScheme, Modality, ModalitySet, RegionNames, RegionSet};
 
 pub(super) use built_in::all_built_in;
 pub use built_in::{BUILT_IN_LAYOUTS, find_built_in};
-pub(super) use dataset_json::JsonDescription;
+pub(super) use dataset_json::{DATASET_JSON, JsonDescription};
 pub(super) use field_names::modality_of_file;
 pub use file::DESCRIPTION_FILE;
 pub use one_or_many::OneOrMany;
@@ -101,6 +102,9 @@ pub struct DatasetDescription {
     /// Names of the modalities in file names.
     #[serde(skip_serializing_if = "ModalityNames::is_empty")]
     pub modalities: ModalityNames,
+    /// Source of the meaning of the label values.
+    #[serde(skip)]
+    pub(super) scheme_reason: SchemeReason,
 }
 
 /// Names of each modality in file names: one, or several for files of different makers.
@@ -162,8 +166,13 @@ impl DatasetDescription {
     /// layout as it is.
     pub(super) fn own_fingerprint(&self) -> Option<Fingerprint> {
         // Neither does the name of a list say what is in it; a run keeps its cases by fingerprint.
-        let plain =
-            |own: &Self| Self { layout: None, sources: Vec::new(), datalist: None, ..own.clone() };
+        let plain = |own: &Self| Self {
+            layout: None,
+            sources: Vec::new(),
+            datalist: None,
+            scheme_reason: SchemeReason::default(),
+            ..own.clone()
+        };
         let own = plain(self);
         let is_built_in = all_built_in().iter().any(|layout| plain(layout) == own);
         (!is_built_in).then(|| Fingerprint::of_config(&own))
@@ -188,6 +197,11 @@ impl DatasetDescription {
             Some(scheme) => Self { label_scheme: vec![scheme].into(), labels: None, ..self },
             None => self,
         }
+    }
+
+    /// True if the description says what its label values mean.
+    pub(super) fn tells_scheme(&self) -> bool {
+        !self.label_scheme.is_empty() || self.labels.is_some()
     }
 
     /// Label schemes that the names allow, the usual one first; where there are no labels, that of

@@ -2,8 +2,9 @@
 //!
 //! A file of this program has this program's names and orders (docs/weights.md). A network may also
 //! know another program's names, as a [`Dialect`]. A network with another head or other channels takes
-//! what fits and names what does not; a file that fills less than half of a network is refused with the
-//! names, and so is one with unusable values.
+//! what fits and names what does not: weights of a modality or region go to the one of that name alone. A
+//! file that fills less than half of a network is refused with the names, and so is one with unusable
+//! values.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::path::Path;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use half::{bf16, f16};
-use safetensors::tensor::{Metadata, TensorView};
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
@@ -19,9 +20,14 @@ use crate::base::{Fault, fs};
 use crate::nets::weights::{self, ParameterShape};
 use crate::volume::RunChannels;
 
+mod channel_axes;
 mod dialect;
+mod file_layout;
 
-pub use dialect::{Dialect, WeightLayout};
+pub use channel_axes::WeightTarget;
+pub use dialect::Dialect;
+use file_layout::FileLayout;
+pub use file_layout::WeightLayout;
 
 /// Key of the file's metadata: what the weights are of, as JSON.
 const ABOUT: &str = "gliaflow";
@@ -88,6 +94,8 @@ pub fn to_bytes(
 pub struct ImportedWeights {
     /// Values by the network's own names, in its own orders.
     pub values: BTreeMap<String, Vec<f32>>,
+    /// Values of parameters of which the file has some channels and not others.
+    pub in_part: BTreeMap<String, Vec<Option<f32>>>,
     /// Parameters that the file's program does not have; they keep the values they have.
     pub kept: Vec<String>,
     /// Names of tensors that this program has no use for.
@@ -99,28 +107,45 @@ pub struct ImportedWeights {
     pub program: &'static str,
 }
 
-/// Reads the weights of the network with these `parameters` from a safetensors file.
+impl ImportedWeights {
+    /// Fills the parameters of which the file has some channels up with the values that were `drawn`.
+    pub fn complete_from(&mut self, drawn: &[Weight]) {
+        for Weight { parameter, values } in drawn {
+            if let Some(own) = self.in_part.remove(&parameter.name) {
+                let whole = own.into_iter().zip(values).map(|(own, drawn)| own.unwrap_or(*drawn));
+                self.values.insert(parameter.name.clone(), whole.collect());
+            }
+        }
+    }
+
+    /// Number of values that the file gives.
+    fn value_count(&self) -> usize {
+        let whole: usize = self.values.values().map(Vec::len).sum();
+        whole + self.in_part.values().flatten().flatten().count()
+    }
+}
+
+/// Reads the weights of the network `target` from a safetensors file.
 ///
 /// # Errors
 /// If the file cannot be read, has values that are not finite, or fills less than half of the network:
 /// names what is missing, left over, or of another shape.
 pub fn read_safetensors(
     file: &Path,
-    parameters: &[ParameterShape],
+    target: &WeightTarget,
     dialect: Option<&Dialect>,
 ) -> Result<ImportedWeights, Fault> {
-    parse_safetensors(&fs::read(file)?, &file.display().to_string(), parameters, dialect)
+    parse_safetensors(&fs::read(file)?, &file.display().to_string(), target, dialect)
 }
 
-/// Reads the weights of the network with these `parameters` from the bytes of a safetensors file;
-/// errors name `subject`.
+/// Reads the weights of the network `target` from the bytes of a safetensors file; errors name `subject`.
 ///
 /// # Errors
 /// As [`read_safetensors`].
 pub fn parse_safetensors(
     bytes: &[u8],
     subject: &str,
-    parameters: &[ParameterShape],
+    target: &WeightTarget,
     dialect: Option<&Dialect>,
 ) -> Result<ImportedWeights, Fault> {
     let misfit = |problem: String| Fault::Environment {
@@ -133,28 +158,31 @@ pub fn parse_safetensors(
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(&error))?;
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged(&error))?;
     let foreign = dialect.filter(|dialect| tensors.tensor(dialect.marker_tensor).is_ok());
-    let layout = match foreign {
-        Some(dialect) => {
-            Some((dialect, dialect.parse_layout(&free_text(&header)).map_err(&misfit)?))
-        }
-        None => None,
+    let defaults = foreign.map_or(WeightLayout::BRATS, |dialect| dialect.layout);
+    let mut text = header.metadata().clone().unwrap_or_default();
+    if foreign.is_some() {
+        // Not of these tensors: another program wrote them, in its orders.
+        text.remove(ABOUT);
+    }
+    let layout = FileLayout::of_text(&text, defaults).map_err(&misfit)?;
+    let name_in_file = |name: &str| match foreign {
+        Some(dialect) => (dialect.name)(name),
+        None => Some(name.to_owned()),
     };
 
     let mut there: BTreeMap<String, TensorView<'_>> = tensors.tensors().into_iter().collect();
     let mut incoming = ImportedWeights {
         values: BTreeMap::new(),
+        in_part: BTreeMap::new(),
         kept: Vec::new(),
         unused: Vec::new(),
         misfits: Vec::new(),
         program: foreign.map_or("gliaflow", |dialect| dialect.program),
     };
     let (mut missing, mut misshaped, mut broken) = (Vec::new(), Vec::new(), Vec::new());
-    for ParameterShape { name, shape } in parameters {
-        let in_file = match foreign {
-            Some(dialect) => (dialect.name)(name),
-            None => Some(name.clone()),
-        };
-        let Some(in_file) = in_file else {
+    for parameter in &target.parameters {
+        let name = &parameter.own.name;
+        let Some(in_file) = name_in_file(name) else {
             incoming.kept.push(name.clone());
             continue;
         };
@@ -162,17 +190,26 @@ pub fn parse_safetensors(
             missing.push(in_file);
             continue;
         };
-        if tensor.shape() != shape {
-            misshaped.push(format!("{in_file} is {:?} for {shape:?}", tensor.shape()));
+        let expected = parameter.shape_in_file(&layout);
+        if tensor.shape() != expected {
+            let mut problem = format!("{in_file} is {:?} for {expected:?}", tensor.shape());
+            if parameter.has_channels() && !layout.is_stated {
+                let (inputs, outputs) = (layout.modalities.join(","), layout.regions.join(","));
+                problem += &format!(
+                    " of {inputs} and {outputs}, unless its metadata names others \
+                     (\"modalities\", \"regions\")"
+                );
+            }
+            misshaped.push(problem);
             continue;
         }
         match to_f32_values(&tensor) {
             Some(values) if values.iter().all(|value| value.is_finite()) => {
-                let values = match &layout {
-                    Some((dialect, layout)) => layout.to_ours(dialect, name, shape, &values),
-                    None => values,
-                };
-                incoming.values.insert(name.clone(), values);
+                let placed = parameter.place_values(target, &layout, &values);
+                match placed.iter().copied().collect::<Option<Vec<f32>>>() {
+                    Some(whole) => _ = incoming.values.insert(name.clone(), whole),
+                    None => _ = incoming.in_part.insert(name.clone(), placed),
+                }
             }
             Some(_) => broken.push(format!("{in_file} is not finite")),
             None => broken.push(format!("{in_file} is of type {:?}", tensor.dtype())),
@@ -181,22 +218,24 @@ pub fn parse_safetensors(
     let known = |name: &str| foreign.is_some_and(|dialect| (dialect.is_unused)(name));
     let (unused, left_over): (_, Vec<String>) = there.into_keys().partition(|name| known(name));
     incoming.unused = unused;
+    let other_channels = target.describe_other_channels(&layout, name_in_file);
     let complaints = [
         describe_misfits("has no", &missing),
         describe_misfits("has of another shape", &misshaped),
         describe_misfits("has unusable values", &broken),
         describe_misfits("has besides", &left_over),
+        describe_misfits("has other channels:", &other_channels),
     ];
     let complaints: Vec<String> = complaints.into_iter().flatten().collect();
-    let filled: usize = incoming.values.values().map(Vec::len).sum();
-    let fillable = parameters.iter().filter(|own| !incoming.kept.contains(&own.name));
-    let fillable: usize = fillable.map(ParameterShape::value_count).sum();
-    if !broken.is_empty() || 2 * filled < fillable {
+    let fillable = target.parameters.iter().filter(|one| !incoming.kept.contains(&one.own.name));
+    let fillable: usize = fillable.map(|one| one.own.value_count()).sum();
+    if !broken.is_empty() || 2 * incoming.value_count() < fillable {
         return Err(misfit(complaints.join(", and ")));
     }
     let absent = missing.into_iter().map(|name| format!("{name} is not in the file"));
     let surplus = left_over.into_iter().map(|name| format!("{name} is not in the network"));
-    incoming.misfits = absent.chain(misshaped).chain(surplus).collect();
+    let unfit = absent.chain(misshaped).chain(surplus);
+    incoming.misfits = other_channels.into_iter().chain(unfit).collect();
     Ok(incoming)
 }
 
@@ -208,10 +247,6 @@ fn describe_misfits(what: &str, names: &[String]) -> Option<String> {
         (_, 0) => Some(format!("{what} {listed}")),
         _ => Some(format!("{what} {listed} and {more} more")),
     }
-}
-
-fn free_text(header: &Metadata) -> HashMap<String, String> {
-    header.metadata().clone().unwrap_or_default()
 }
 
 /// Converts little-endian floats to f32; `None` for integers.

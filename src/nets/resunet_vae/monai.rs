@@ -12,8 +12,6 @@ pub(super) const MONAI: Dialect = Dialect {
     marker_tensor: "convInit.conv.weight",
     name: monai_name,
     is_unused: |name| name.starts_with("vae_"),
-    modalities: &["enc.0.conv.weight"],
-    regions: &["head.weight", "head.bias"],
     layout: WeightLayout {
         modalities: [Modality::T1ce, Modality::T1, Modality::T2, Modality::Flair],
         regions: [Region::TC, Region::WT, Region::ET],

@@ -55,12 +55,14 @@ pub struct RunConfig {
     /// Training device: `auto`, `gpu`, `cpu`, `cuda` or `wgpu`.
     #[schemars(extend("x-decides" = false))]
     pub device: DeviceChoice,
-    /// Kernels of network, loss and optimiser on a CUDA GPU, `own` or `cubecl`.
+    /// Kernels of network, loss and optimiser on a CUDA GPU: `own`, `cubecl`, or `auto`, which times both for each
+    /// pass of a convolution and keeps the faster in the user's cache folder.
     // Left out where it is the default: fingerprints of runs before it was there stay theirs.
     #[serde(skip_serializing_if = "is_default_kernels")]
     #[schemars(extend("default" = "own", "x-decides" = false))]
     pub kernels: KernelChoice,
-    /// Precision of the network's arithmetic in training, `f32` or `bf16`; weights are always f32.
+    /// Precision of the network's arithmetic in training, `f32` or `bf16`; weights are always f32. `f32-strict` is
+    /// slow: products on a CUDA GPU in f32 and not TF32, for checks.
     pub precision: Precision,
     /// Cases and cache.
     pub data: DataConfig,

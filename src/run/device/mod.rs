@@ -3,11 +3,14 @@
 pub mod cuda;
 mod wgpu;
 
+use std::path::{Path, PathBuf};
+
 use burn::tensor::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::nets::{Precision, choose_kernels};
+use crate::base::user_cache_folder;
+use crate::nets::{KernelChoice, Precision, choose_kernels, keep_kernel_winners};
 use crate::run::Failure;
 use crate::run::config::RunConfig;
 use crate::run::device::cuda::{Gpu, Missing};
@@ -73,7 +76,7 @@ impl ChosenDevice {
             Precision::F32 if self.name.starts_with(CUDA_NAME) => {
                 "TF32 (10 bits of mantissa) where the GPU has tensor cores for it, else f32"
             }
-            Precision::F32 => "f32",
+            Precision::F32 | Precision::F32Strict => "f32",
         }
     }
 
@@ -98,8 +101,29 @@ impl ChosenDevice {
 /// # Errors
 /// Those of [`choose_device`].
 pub fn choose_for_run(run: &RunConfig) -> Result<ChosenDevice, Failure> {
-    choose_kernels(run.kernels);
-    choose_device(run.device)
+    let is_strict = run.precision == Precision::F32Strict;
+    choose_kernels(run.kernels, is_strict);
+    let chosen = choose_device(run.device)?;
+    if is_strict && chosen.name.starts_with(CUDA_NAME) {
+        check_strict_kernels(run.kernels)?;
+        tracing::warn!(
+            "precision f32-strict: convolutions by CubeCL's direct kernels, which take many times as long as those \
+             in TF32; for checks only, train with --set precision=f32"
+        );
+    }
+    Ok(chosen)
+}
+
+/// Refuses exact products by kernels that a tuner chooses: those may be in TF32.
+fn check_strict_kernels(kernels: KernelChoice) -> Result<(), Failure> {
+    if kernels == KernelChoice::Own {
+        return Ok(());
+    }
+    let kernels = serde_json::to_string(&kernels).unwrap_or_default();
+    Err(Failure::Usage(format!(
+        "precision: is f32-strict, and kernels = {kernels} may multiply in TF32; use --set kernels=own, with which \
+         convolutions are CubeCL's direct ones"
+    )))
 }
 
 /// Finds the device.
@@ -139,6 +163,7 @@ fn choose_with(
     let missing = match first_gpu() {
         Ok(gpu) => {
             let name = format!("{CUDA_NAME}0 ({})", gpu.name);
+            keep_kernel_winners(user_cache_folder().map(|folder| winner_folder(&folder, &gpu)));
             tracing::info!("device: {name}");
             let device = gpu.device;
             return Ok(ChosenDevice { device, name, deterministic: false, without_gpu: None });
@@ -176,6 +201,13 @@ fn fallback_reason(missing: &Missing) -> String {
     }
 }
 
+/// Folder of what was found to be faster on a GPU with its driver.
+fn winner_folder(cache: &Path, gpu: &Gpu) -> PathBuf {
+    let known = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
+    let card: String = gpu.name.chars().map(known).collect();
+    cache.join("cuda").join("winners").join(format!("{card}-driver-{}", gpu.driver))
+}
+
 fn cpu_device() -> ChosenDevice {
     ChosenDevice {
         device: Device::flex(),
@@ -190,7 +222,7 @@ mod tests {
     use super::*;
 
     fn a_gpu() -> Result<Gpu, Missing> {
-        Ok(Gpu { device: Device::flex(), name: "A Card".into() })
+        Ok(Gpu { device: Device::flex(), name: "A Card".into(), driver: 13_000 })
     }
 
     fn no_adapter() -> Result<(Device, String), &'static str> {
@@ -255,10 +287,32 @@ mod tests {
     }
 
     #[test]
+    fn winners_are_kept_by_card_and_driver() {
+        let of = |name: &str, driver| {
+            let gpu = Gpu { device: Device::flex(), name: name.into(), driver };
+            winner_folder(Path::new("/cache"), &gpu)
+        };
+        let folder = of("NVIDIA A/100", 13_000);
+        assert_eq!(folder, Path::new("/cache/cuda/winners/NVIDIA-A-100-driver-13000"));
+        assert_ne!(folder, of("NVIDIA A/100", 12_080));
+        assert_ne!(folder, of("NVIDIA H200", 13_000));
+    }
+
+    #[test]
+    fn strict_products_take_own_kernels_alone() {
+        assert!(check_strict_kernels(KernelChoice::Own).is_ok());
+        for kernels in [KernelChoice::Auto, KernelChoice::Cubecl] {
+            let text = check_strict_kernels(kernels).err().unwrap().to_string();
+            assert!(text.contains("use --set kernels=own"), "{text}");
+        }
+    }
+
+    #[test]
     fn f32_on_cuda_says_that_it_multiplies_in_tf32() {
         let gpu = choose_with(DeviceChoice::Cuda, a_gpu, no_adapter).unwrap();
         assert!(gpu.products(Precision::F32).starts_with("TF32 (10 bits"));
         assert_eq!(gpu.products(Precision::Bf16), "bf16");
+        assert_eq!(gpu.products(Precision::F32Strict), "f32");
         assert_eq!(cpu_device().products(Precision::F32), "f32");
     }
 
