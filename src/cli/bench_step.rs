@@ -22,7 +22,7 @@ pub(super) struct BenchStep {
     #[arg(long, value_name = "NAME")]
     model: String,
 
-    /// auto, cpu, cuda or wgpu
+    /// auto, gpu, cpu, cuda or wgpu
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
 

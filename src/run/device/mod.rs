@@ -1,6 +1,7 @@
 //! Choice of the training device, once, by name, with the reason said when it is not there.
 
 pub mod cuda;
+mod fallback;
 mod wgpu;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::nets::{KernelChoice, Precision, choose_kernels, keep_kernel_winners};
 use crate::run::Failure;
 use crate::run::config::RunConfig;
 use crate::run::device::cuda::{Gpu, Missing};
-use crate::telemetry::gpu::{GpuDevices, Nvml};
+use crate::run::device::fallback::fallback_reason;
 
 /// Device asked for.
 #[derive(strum::EnumString)]
@@ -55,18 +56,6 @@ pub struct ChosenDevice {
 }
 
 impl ChosenDevice {
-    /// Sentence for people who did not choose the CPU and got it; `None` for everybody else.
-    pub fn fallback_notice(&self) -> Option<String> {
-        let reason = self.without_gpu.as_ref()?;
-        Some(format!(
-            "device: {}, because device = \"auto\" found no GPU to use: {reason}. Networks of the \
-             usual size train a hundred times slower here than on a GPU; the time of a step is said \
-             once it is known. To leave it at the CPU without this notice: --set device=cpu; to fail \
-             instead: --set device=gpu",
-            self.name
-        ))
-    }
-
     /// Number format of the factors in convolutions and matrix products when a network computes in
     /// `precision`, for records and people. CubeCL takes f32 to TF32 for the tensor cores without being asked
     /// (cubek-matmul 0.3.1, `adjust_dtypes`); sums are f32 in every case.
@@ -186,26 +175,6 @@ fn choose_with(
         ),
         _ => Ok(ChosenDevice { without_gpu: Some(fallback_reason(&missing)), ..cpu_device() }),
     }
-}
-
-/// Reason why there is no GPU, with the GPUs that the machine has in spite of it.
-fn fallback_reason(missing: &Missing) -> String {
-    let visible = match missing {
-        Missing::Feature => Nvml::open().map_or(0, |cards| cards.read_gpus().len()),
-        _ => usize::from(missing.leaves_a_gpu_idle()),
-    };
-    match visible {
-        0 => missing.to_string(),
-        1 => format!("there is an NVIDIA GPU, but {missing}"),
-        _ => format!("there are {visible} NVIDIA GPUs, but {missing}"),
-    }
-}
-
-/// Folder of what was found to be faster on a GPU with its driver.
-fn winner_folder(cache: &Path, gpu: &Gpu) -> PathBuf {
-    let known = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
-    let card: String = gpu.name.chars().map(known).collect();
-    cache.join("cuda").join("winners").join(format!("{card}-driver-{}", gpu.driver))
 }
 
 fn cpu_device() -> ChosenDevice {
