@@ -30,10 +30,3 @@ pub(super) fn fallback_reason(missing: &Missing) -> String {
         _ => format!("there are {visible} NVIDIA GPUs, but {missing}"),
     }
 }
-
-/// Folder of what was found to be faster on a GPU with its driver.
-fn winner_folder(cache: &Path, gpu: &Gpu) -> PathBuf {
-    let known = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
-    let card: String = gpu.name.chars().map(known).collect();
-    cache.join("cuda").join("winners").join(format!("{card}-driver-{}", gpu.driver))
-}
