@@ -15,6 +15,7 @@ Examples:
   gliaflow drain --data data/BraTS2020 --profile full
   gliaflow drain --data data/BraTS2020 --cold --batches 20 --json
   gliaflow drain --data data/BraTS2020 --step-ms 250 --workers auto
+  gliaflow drain --config run.toml --step-ms 250
 
 With --step-ms the trainer takes that long for a batch without using a core, as a GPU does. Cases \
 that are not in the cache are ingested before anything is measured.")]
@@ -49,7 +50,7 @@ impl Drain {
             drain::drain_loader(&config, &prepared, session)
         })?;
         let bad = !report.excluded.is_empty();
-        Ok(CommandOutput::new(&report, report_text(&self.loader.describe(), &report))
+        Ok(CommandOutput::new(&report, report_text(&self.loader.describe(&config), &report))
             .with_bad_data(bad)
             .with_stop(report.interrupted))
     }

@@ -1,5 +1,6 @@
 //! The configuration of a training run: every module's own settings in one file, one section each.
 
+mod augmentation;
 pub mod case_table;
 mod channels;
 pub mod data;
@@ -203,6 +204,9 @@ fn check_layers(
 ) -> Result<CheckedConfig, Failure> {
     for assignment in assignments {
         layers.merge_assignment(assignment)?;
+    }
+    if is_new {
+        layers = augmentation::adopt_profile(layers)?;
     }
     let table = toml::Value::Table(layers.table.clone());
     check_value(&run_schema(), &table, "").map_err(|error| settings_error(&error))?;

@@ -218,7 +218,8 @@ pub fn drain_loader(
     let seconds = span.seconds;
     let TopologySnapshot { actors, feed } = &span.topology;
     let cores = core_count();
-    let verdict = diagnose_run(actors, feed, &CpuUsage { cores, cpu_seconds: span.cpu_seconds });
+    let MeasuredInterval { cpu_seconds, waiting_seconds, .. } = span;
+    let verdict = diagnose_run(actors, feed, &CpuUsage { cores, cpu_seconds, waiting_seconds });
     let steps = config.step.as_secs_f64() * span.batches as f64;
     Ok(DrainReport {
         interrupted: span.batches < config.batches,
@@ -252,6 +253,8 @@ struct MeasuredInterval {
     samples: u64,
     seconds: f64,
     cpu_seconds: Option<f64>,
+    /// Time in which threads waited for a core.
+    waiting_seconds: Option<f64>,
     topology: TopologySnapshot,
 }
 
@@ -296,7 +299,10 @@ fn measure_batches(
     let observer = running.observer();
     let total = config.warm_up + config.batches;
     let task = session.progress.begin_task("drain", "batches", total);
-    let look = || (Instant::now(), process::cpu_seconds(), observer.take_snapshot());
+    let look = || {
+        let usage = [process::cpu_seconds(), process::waiting_seconds()];
+        (Instant::now(), usage, observer.take_snapshot())
+    };
     let mut from = look();
     let [mut batches, mut samples] = [0; 2];
     let mut trainer = EmulatedTrainer { step: config.step, late: Duration::ZERO };
@@ -317,13 +323,15 @@ fn measure_batches(
             from = look();
         }
     }
-    let (began, cpu_before, before) = from;
-    let (ended, cpu_after, after) = look();
+    let (began, [cpu_before, waiting_before], before) = from;
+    let (ended, [cpu_after, waiting_after], after) = look();
+    let since = |after: Option<f64>, before: Option<f64>| Some(after? - before?);
     Some(MeasuredInterval {
         batches,
         samples,
         seconds: (ended - began).as_secs_f64(),
-        cpu_seconds: cpu_after.zip(cpu_before).map(|(after, before)| after - before),
+        cpu_seconds: since(cpu_after, cpu_before),
+        waiting_seconds: since(waiting_after, waiting_before),
         topology: after.since(&before),
     })
 }
