@@ -30,7 +30,6 @@ use crate::pipeline::ingest::IngestWorkers;
 use crate::pipeline::{CropConfig, DrillConfig, Footprint, LoaderConfig, LoaderMemory, loader};
 use crate::run::Failure;
 use crate::run::config::data::DataConfig;
-use crate::run::config::known_settings::suggest_setting;
 use crate::run::config::layers::{ConfigLayers, SettingOrigin};
 use crate::run::config::model::ModelConfig;
 use crate::run::device::DeviceChoice;
@@ -192,8 +191,8 @@ fn check_new_settings(
 fn settings_error(error: &dyn std::fmt::Display) -> Failure {
     // The parser breaks its text into lines; an error here is one.
     let problem = error.to_string().trim_end().replace('\n', " ");
-    let problem = problem.clone() + &suggest_setting(&problem);
-    Failure::Usage(format!("configuration: {problem}; see `gliaflow config show`"))
+    let advice = known_settings::suggest_setting(&problem);
+    Failure::Usage(format!("configuration: {problem}{advice}; see `gliaflow config show`"))
 }
 
 /// Merges the assignments over `layers`, and checks the result, of a run that is yet to begin if `is_new`.
