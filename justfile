@@ -110,6 +110,12 @@ fuzz-seeds *ARGS:
 gate:
     bash .ci/run
 
+# Instructions of the kernel, of decoding, of a training step and of a sliding window against the committed
+# counts (benches/README.md); `--bless` makes them the baseline. Compiles for long.
+count-instructions *ARGS="--check":
+    cargo build --release --locked --features instructions --bin instructions
+    scripts/count_instructions.py {{ARGS}} "${CARGO_TARGET_DIR:-target}/release/instructions"
+
 # Two real patients, which are not in the repository: scripts/oracles/README.md says where they are.
 real-cases FOLDER:
     GLIAFLOW_REAL_CASES="{{absolute_path(FOLDER)}}" cargo test --test real_cases

@@ -19,7 +19,7 @@ pub(super) struct BenchConvolution {
     #[arg(value_name = "IN:OUT:SIDE", required = true)]
     shapes: Vec<ConvolutionShape>,
 
-    /// auto, cpu, cuda or wgpu
+    /// auto, gpu, cpu, cuda or wgpu
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
 

@@ -12,7 +12,7 @@ Examples:
   gliaflow check-device --device cuda
   gliaflow check-device --device wgpu --tiny --json")]
 pub(super) struct CheckDevice {
-    /// auto, cpu, cuda or wgpu
+    /// auto, gpu, cpu, cuda or wgpu
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
 
@@ -39,7 +39,7 @@ impl CheckDevice {
         let size = if self.tiny { NetworkSize::Tiny } else { NetworkSize::Narrow };
         nets::choose_kernels(self.kernels.parse().map_err(Failure::Usage)?, self.strict);
         let chosen = device::choose_device(choice)?;
-        let tell = |compared: &Comparison| console.print_status(&comparison_line(compared));
+        let tell = |compared: &Comparison| console.print_finding(&comparison_line(compared));
         let all = if self.tiles {
             device_check::compare_operations(&chosen.device, OperationSize::Tiles, tell)
         } else {
@@ -58,12 +58,10 @@ impl CheckDevice {
                 wrong.join(", ")
             )));
         }
-        let lines: Vec<String> = all.iter().map(comparison_line).collect();
         let text = format!(
-            "{} computes what the CPU does\n{}\n(the largest difference, relative to the largest \
+            "{} computes what the CPU does (above: the largest difference, relative to the largest \
              value)",
-            chosen.name,
-            lines.join("\n")
+            chosen.name
         );
         let result =
             serde_json::json!({ "device": chosen.name, "tiny": self.tiny, "compared": all });

@@ -1,6 +1,6 @@
 //! `train`: training of a network from a configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::base::{format_bytes, format_duration, format_percent, memory_limit};
 use crate::cli::{ActiveSession, CommandOutput, Console, SessionOptions, VerbResult, tables};
@@ -59,7 +59,23 @@ pub(super) struct Train {
     #[arg(long, value_name = "FILE|FOLDER")]
     init: Option<PathBuf>,
 
-    /// auto, cpu, cuda or wgpu; the same as --set device=…
+    /// Number of epochs; the same as --set train.epochs=N
+    #[arg(long, value_name = "N")]
+    epochs: Option<u64>,
+
+    /// Initial learning rate; the same as --set train.learning_rate=RATE
+    #[arg(long, value_name = "RATE")]
+    lr: Option<f64>,
+
+    /// Samples in a batch; the same as --set loader.batch=N
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+
+    /// Folder of the case files; the same as --set data.cache=DIR
+    #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
+    cache: Option<PathBuf>,
+
+    /// auto, gpu, cpu, cuda or wgpu; the same as --set device=…
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
 
@@ -86,11 +102,15 @@ impl Train {
         let quoted = |path: &PathBuf| toml::Value::from(path.display().to_string()).to_string();
         assignments.extend(self.data.as_ref().map(|path| format!("data.folder={}", quoted(path))));
         assignments.extend(self.init.as_ref().map(|path| format!("model.init={}", quoted(path))));
+        assignments.extend(self.cache.as_ref().map(|path| format!("data.cache={}", quoted(path))));
+        assignments.extend(self.epochs.map(|epochs| format!("train.epochs={epochs}")));
+        assignments.extend(self.lr.map(|rate| format!("train.learning_rate={rate:?}")));
+        assignments.extend(self.batch.map(|batch| format!("loader.batch={batch}")));
         assignments.extend(self.device.as_ref().map(|device| format!("device=\"{device}\"")));
         assignments.extend(self.fold.map(|fold| format!("data.fold=\"{fold}\"")));
         assignments.extend(self.no_cache.then(|| "loader.cached=false".to_string()));
         if let Some(folder) = &self.resume {
-            let live = self.start_session(&folder.display().to_string(), console)?;
+            let live = self.start_session(folder, console)?;
             let options =
                 ResumeOptions { assignments: &assignments, accepts_changed: self.accept_changed };
             let summary =
@@ -106,13 +126,13 @@ impl Train {
             Some(path) => RunDestination::Exactly(path.clone()),
             None => RunDestination::Next { root: PathBuf::from("runs"), stem },
         };
-        let live = self.start_session(&place.run_label(), console)?;
+        let live = self.start_session(&place.next_folder(), console)?;
         let summary = live.run_network_verb(|session| train::train(&config, &place, session))?;
         Ok(CommandOutput::new(&summary, report_text(&summary)))
     }
 
-    fn start_session(&self, label: &str, console: &Console) -> Result<ActiveSession, Failure> {
-        let live = ActiveSession::start(&self.long, label, console)?;
+    fn start_session(&self, folder: &Path, console: &Console) -> Result<ActiveSession, Failure> {
+        let live = ActiveSession::start_for_run(&self.long, folder, console)?;
         Ok(live.register_metrics(&TOPOLOGIES, &[Split::Train, Split::Validation]))
     }
 }
@@ -192,13 +212,15 @@ pub(super) fn report_text(summary: &RunSummary) -> String {
     });
     format!(
         "{scored}{best}\n{} steps{early} of {} ({} parameters) on {} in {}, waiting for the \
-         loader {}{unsound}{left_out}\nloader: {}\nrun: {}",
+         loader {}, blocked by checkpoints {} and by validations {}{unsound}{left_out}\nloader: {}\nrun: {}",
         summary.steps,
         summary.model,
         summary.parameters,
         summary.device,
         format_duration(summary.train_seconds),
         format_percent(summary.starved_ratio),
+        format_duration(summary.checkpoint_seconds),
+        format_duration(summary.validation_seconds),
         summary.loader.as_ref().map_or("", |loader| &loader.sentence),
         summary.run.display()
     )

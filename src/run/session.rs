@@ -1,12 +1,18 @@
 //! Session: the context of every long command.
 
+#[cfg(feature = "train")]
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::actor::StopLatch;
 use crate::base::{Progress, SilentProgress};
 use crate::pipeline::observe::TopologyRegistry;
+#[cfg(feature = "train")]
+use crate::report::live_history;
+#[cfg(feature = "train")]
+use crate::run::device::ChosenDevice;
 use crate::run_folder::EventObserver;
-use crate::telemetry::Endpoint;
+use crate::telemetry::{Endpoint, Recorder, ShownRun};
 
 /// Context of every long command.
 #[derive(Clone)]
@@ -21,6 +27,8 @@ pub struct Session {
     pub board: TopologyRegistry,
     /// Endpoint of the metrics, for a run's folder.
     pub endpoint: Endpoint,
+    /// Run that the endpoint shows.
+    pub shown_run: ShownRun,
     /// Callback for every event that a run writes to its journal.
     pub event_observer: Option<EventObserver>,
 }
@@ -34,7 +42,24 @@ impl Session {
             progress: Arc::new(SilentProgress),
             board: TopologyRegistry::default(),
             endpoint: Endpoint::of_this_process(),
+            shown_run: ShownRun::new(Recorder::new("")),
             event_observer: None,
         }
+    }
+}
+
+#[cfg(feature = "train")]
+impl Session {
+    /// Says, at any log level, that a run is on the CPU because there is no GPU; once in a process.
+    pub(super) fn tell_fallback(&self, chosen: &ChosenDevice) {
+        static TOLD: std::sync::Once = std::sync::Once::new();
+        if let Some(notice) = chosen.fallback_notice() {
+            TOLD.call_once(|| self.progress.print_line(&notice));
+        }
+    }
+
+    /// Has the endpoint show the history of the run in `folder`, whose journal is open.
+    pub(super) fn show_run(&self, folder: &Path) {
+        self.shown_run.show_history(live_history(folder));
     }
 }

@@ -2,6 +2,7 @@
 //! a tensor, but for uploads ([`feed`]) and the reading of figures ([`readback`]).
 
 pub mod checkpoint;
+mod epoch_figures;
 pub mod feed;
 mod loss;
 mod lossless_f64;

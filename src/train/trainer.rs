@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::{Tensor, TensorData, Transaction};
 
 use crate::actor::{StopLatch, StopState};
-use crate::base::{Fault, ProgressTask};
+use crate::base::{Fault, Progress, ProgressTask};
 use crate::nets::Learner;
 use crate::run_folder::{Event, Journal, StepRecord};
 use crate::telemetry::health::{self, Health};
@@ -41,6 +41,10 @@ pub struct TrainerContext<'a> {
     pub skips: SkipQueue,
     /// Progress display, updated at every completed step.
     pub progress: &'a dyn ProgressTask,
+    /// Display of the lines that stay.
+    pub lines: &'a dyn Progress,
+    /// True if the time of a step is to be said once it is known.
+    pub tells_pace: bool,
     /// Latch that ends the loop after the current step.
     pub stop: &'a StopLatch,
     /// Health of the run, for steps that are not finite.
@@ -182,6 +186,7 @@ impl<'a> Trainer<'a> {
         progress: &mut TrainingProgress,
     ) -> Result<(), Fault> {
         let PendingStep { figures, mut record, next_batch, next_sample, started } = pending;
+        let total = self.total_steps();
         figures.wait_into(&mut record)?;
         backend_log::check_kernels()?;
         record.seconds = started.elapsed().as_secs_f64();
@@ -207,7 +212,13 @@ impl<'a> Trainer<'a> {
                 &folder,
             )?;
         }
-        self.metrics.record_step(&record, self.total_steps());
+        self.metrics.record_step(&record, total, &mut progress.epoch);
+        if self.context.tells_pace
+            && let Some(line) = self.metrics.pace_line(record.step, total)
+        {
+            self.context.tells_pace = false;
+            self.context.lines.print_line(&line);
+        }
         self.context.progress.advance_to(record.step, &format!("loss {:.4}", record.loss));
         if record.step.is_multiple_of(self.context.steps_per_epoch) {
             self.close_epoch(record.epoch, progress)?;
@@ -221,6 +232,9 @@ impl<'a> Trainer<'a> {
             let loss = sums.loss / sums.steps as f64;
             progress.plateau.add_epoch_loss(self.context.config.schedule, loss);
         }
+        let [epochs, total] = [self.context.config.epochs, self.total_steps()];
+        let line = self.metrics.epoch_line(epoch, [epochs, progress.step, total], progress.best);
+        self.context.lines.print_line(&line);
         self.context.journal.write_event(&self.metrics.close_epoch(epoch, sums))
     }
 }
