@@ -59,10 +59,16 @@ check-cuda:
 cuda-build:
     CARGO_PROFILE_DEV_OPT_LEVEL=0 cargo build --features cuda --target-dir "${CARGO_TARGET_DIR:-target}/cuda" --config 'profile.dev.package."*".opt-level=0'
 
-# Every kernel that the three networks ask for, compiled by NVRTC and ptxas without a card; calls to the
-# driver checked and counted (tests/cuda/compile.py). `--short`: small networks; `--kernels cubecl`: CubeCL's, for long.
+# Every kernel that the three networks ask for, compiled by NVRTC and ptxas without a card: own ones for four
+# architectures, then CubeCL's candidates for sm_90, the first time for long; calls to the driver checked and counted
+# (tests/cuda/compile.py). `--short`: small networks.
 cuda-compile *ARGS: cuda-build
     python3 tests/cuda/compile.py "${CARGO_TARGET_DIR:-target}/cuda/debug/gliaflow" {{ARGS}}
+    python3 tests/cuda/compile.py "${CARGO_TARGET_DIR:-target}/cuda/debug/gliaflow" --kernels cubecl {{ARGS}}
+
+# Seconds to the first step with the real NVRTC on a driver that computes nothing: without kept kernels and with.
+cuda-start-up *ARGS: cuda-build
+    python3 tests/cuda/compile.py "${CARGO_TARGET_DIR:-target}/cuda/debug/gliaflow" --start-up {{ARGS}}
 
 # Operations and training on the CUDA path, kernels run by the CPU (tests/cuda/run.py).
 cuda-run *ARGS: cuda-build
@@ -79,6 +85,7 @@ test-cuda-instruments:
 cuda-kernels:
     tests/cuda/toolkit
     python3 -m unittest discover -s tests/cuda/kernels
+    cd tests/cuda/kernels && python3 roofline.py --check
 
 # The same build's tests, GPU or none: Burn's default device is CUDA there, and no test may need it.
 # Compiles for long.
@@ -102,6 +109,12 @@ fuzz-seeds *ARGS:
 
 gate:
     bash .ci/run
+
+# Instructions of the kernel, of decoding, of a training step and of a sliding window against the committed
+# counts (benches/README.md); `--bless` makes them the baseline. Compiles for long.
+count-instructions *ARGS="--check":
+    cargo build --release --locked --features instructions --bin instructions
+    scripts/count_instructions.py {{ARGS}} "${CARGO_TARGET_DIR:-target}/release/instructions"
 
 # Two real patients, which are not in the repository: scripts/oracles/README.md says where they are.
 real-cases FOLDER:

@@ -17,7 +17,7 @@ use gliaflow::pipeline::observe::TopologyRegistry;
 use gliaflow::pipeline::{CropConfig, LoaderConfig, LoaderWorkers, WorkerPlan};
 use gliaflow::run::Session;
 use gliaflow::run::tools::drain::{DrainConfig, drain_loader, prepare_dataset};
-use gliaflow::telemetry::Endpoint;
+use gliaflow::telemetry::{Endpoint, Recorder, ShownRun};
 
 const CASES: u64 = 4;
 
@@ -38,6 +38,7 @@ fn main() {
         progress: Arc::new(NoProgress),
         board: TopologyRegistry::default(),
         endpoint: Endpoint::of_this_process(),
+        shown_run: ShownRun::new(Recorder::new("bench")),
     };
     println!(
         "{:<8} {:<8} {:<7} {:>7} {:>10} {:>12} {:>9}",

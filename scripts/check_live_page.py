@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""The live page in a real browser: it loads, shows the run's own numbers, updates by itself, and works in a
-light and a dark theme, at the width of a desk and of a phone, and by keyboard.
+"""The live page in a real browser, opened in the middle of a run: it loads, shows the whole run from its first
+step as the journal has it, updates by itself, and works in a light and a dark theme, at the width of a desk
+and of a phone, and by keyboard.
 
-    python3 scripts/check_live_page.py http://127.0.0.1:9184 [--screenshots DIR]
+    python3 scripts/check_live_page.py http://127.0.0.1:9184 --run runs/unet-001 [--screenshots DIR]
 
 Needs chromium and chromedriver (Debian: chromium, chromium-driver) and a run that is training at that
 address; scripts/live-page brings both. Speaks WebDriver (W3C) itself, so no other package is needed. Exits
@@ -22,7 +23,7 @@ import time
 import urllib.request
 
 DESK, PHONE = (1200, 1000), (390, 844)
-TAB, ENTER = "\ue004", "\ue007"
+TAB, ENTER, HOME, RIGHT = "\ue004", "\ue007", "\ue011", "\ue014"
 
 
 class Browser:
@@ -125,8 +126,11 @@ def scraped(address, name):
 
 TILE = """const tiles = [...document.querySelectorAll('.tile')];
 const tile = tiles.find((tile) => tile.firstChild.textContent === '%s');
-const number = tile && parseFloat(tile.querySelector('b').textContent);
+const number = tile && parseFloat(tile.querySelector('b').textContent.replace(/,/g, ''));
 return Number.isFinite(number) ? number : null;"""
+TEXT = """const tiles = [...document.querySelectorAll('.tile')];
+const tile = tiles.find((tile) => tile.firstChild.textContent === '%s');
+return tile ? tile.querySelector('b').textContent : '';"""
 STEP = TILE % "Step"
 AGE = "return document.getElementById('age').textContent"
 PRESSED = "return document.getElementById('pause').getAttribute('aria-pressed')"
@@ -144,10 +148,6 @@ def check_figures(browser, address):
     for name in ("Loss", "Dice WT", "Throughput", "Memory"):
         number = until(f"a number in {name}", lambda: browser.run(TILE % name) is not None and browser.run(TILE % name))
         must(f"{name} is positive", number > 0, number)
-    until("a curve of the loss", lambda: browser.run("return document.querySelector('#loss path').getAttribute('d')"))
-    for region in ("et", "tc", "wt"):
-        look = f"return document.querySelector('#soft-dice path.{region}').getAttribute('d')"
-        until(f"a curve of the soft Dice of {region}", lambda: browser.run(look))
     must("a healthy run has no complaint", browser.run("return document.getElementById('health').hidden"), "one")
     stages = browser.run(
         "return [...document.querySelectorAll('#stages tr')].map((row) => row.querySelector('th').textContent)")
@@ -156,6 +156,51 @@ def check_figures(browser, address):
     verdict = browser.run("return document.querySelector('#verdict').textContent")
     must("it says what holds the run back", "trainer" in verdict, verdict)
     return first, later
+
+
+def journal_of(run):
+    """Events of a run by kind; a last line that is not whole is left out."""
+    events = {}
+    for line in (run / "events.jsonl").read_text().splitlines(keepends=True):
+        if line.endswith("\n"):
+            event = json.loads(line)
+            events.setdefault(event["event"], []).append(event)
+    return events
+
+
+def check_history(browser, run):
+    """What was before the page was opened is there: first loss, axes, Dice, totals, the best, the end."""
+    events = journal_of(run)
+    steps = events["step"]
+    must("the run has taken some thousand steps", len(steps) >= 1000, len(steps))
+    says = until("a curve of the loss", lambda: (
+        (text := browser.run("return document.getElementById('loss').getAttribute('aria-label')")) and "first" in text and text))
+    first, at, last = re.search(r"first (\S+) at step (\d+), last \S+ at step (\d+)", says).groups()
+    span = int(at)
+    mean = sum(step["loss"] for step in steps[:span]) / span
+    must("its first loss is the journal's", abs(float(first) - mean) <= 2e-3 * abs(mean), (first, mean, span))
+    must("its last step is one of now", int(last) >= 1000, last)
+    must("it draws few points", browser.run("return document.getElementById('loss').chart.lines[0].points.length") <= 2048, "more")
+    for chart in ("loss", "dice", "rate", "waiting"):
+        ticks = browser.run(
+            f"return ['x', 'y'].map((axis) => [...document.querySelectorAll('#{chart} .tick.' + axis)].map((t) => t.textContent))")
+        must(f"the chart {chart} has ticks on both axes", all(len(set(axis)) >= 2 for axis in ticks), ticks)
+    regions = sorted(events["validation"][0]["dice"])
+    for region in regions:
+        for kind in ("", ".train"):
+            look = f"return document.querySelector('#dice path.{region.lower()}{kind}')?.getAttribute('d') || null"
+            until(f"a curve of the Dice of {region}{kind}", lambda: browser.run(look))
+        shown = browser.run(f"return document.getElementById('dice').chart.lines.find((l) => l.name === '{region}').points")
+        told = [[event["step"], event["dice"][region]] for event in events["validation"]]
+        must(f"the Dice of {region} is the journal's", all(
+            a[0] == b[0] and abs(a[1] - b[1]) < 1e-4 for a, b in zip(shown, told)), (shown[:3], told[:3]))
+    planned = events["started"][0]["steps"]
+    total = browser.run(TEXT % "Step")
+    must("it says how many steps there are to be", f"of {planned:,}" in total, total)
+    best = max(event["mean_dice"] for event in events["validation"])
+    must("its best Dice is the journal's", abs(browser.run(TILE % "Best Dice") - best) < 1e-4, best)
+    must("it says when the run ends", re.search(r"\d+:\d\d", browser.run(TEXT % "Ends")), browser.run(TEXT % "Ends"))
+    must("it names the run", browser.run("return document.getElementById('run').textContent") == run.name, run.name)
 
 
 def check_look(browser, theme, size):
@@ -186,16 +231,26 @@ def check_keyboard(browser):
     must("it stands still while it is paused", browser.run(AGE) == stopped, browser.run(AGE))
     browser.press(ENTER)
     until("going on", lambda: browser.run(AGE) != stopped)
+    browser.press(TAB)
+    focused = browser.run("return document.activeElement.id")
+    must("Tab goes on to the first chart", focused == "loss", focused)
+    for key, wanted in ((HOME, "step 1:"), (RIGHT, "step ")):
+        browser.press(key)
+        told = browser.run("return document.getElementById('loss').nextElementSibling.textContent")
+        must("the arrow keys read the chart", told.startswith(wanted[:5]) and "raw" in told, told)
 
 
-def check(browser, address, screenshots):
+def check(browser, address, run, screenshots):
     browser.dress("light", DESK)
     browser.open(address + "/")
     first, later = check_figures(browser, address)
+    check_history(browser, run)
     check_keyboard(browser)
     for theme in ("light", "dark"):
         for name, size in (("desk", DESK), ("phone", PHONE)):
             browser.dress(theme, size)
+            # The charts are drawn anew at this width.
+            time.sleep(0.5)
             check_look(browser, theme, size)
             if screenshots:
                 browser.picture(screenshots / f"live-{theme}-{name}.png")
@@ -209,13 +264,14 @@ def check(browser, address, screenshots):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("address")
+    parser.add_argument("--run", type=pathlib.Path, required=True, help="the run's folder, to compare with")
     parser.add_argument("--screenshots", type=pathlib.Path, metavar="DIR")
     options = parser.parse_args()
     if options.screenshots:
         options.screenshots.mkdir(parents=True, exist_ok=True)
     browser = Browser()
     try:
-        first, later = check(browser, options.address.rstrip("/"), options.screenshots)
+        first, later = check(browser, options.address.rstrip("/"), options.run, options.screenshots)
     finally:
         browser.close()
     print(f"the live page showed step {first:.0f}, then {later:.0f}, light and dark, at a desk and on a phone, by keyboard")

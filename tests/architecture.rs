@@ -49,6 +49,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ("clap", &["src/cli/"]),
     ("indicatif", &["src/cli/"]),
     ("jiff", &["src/base/text.rs"]),
+    ("toml_edit", &["src/run/tools/loader_settings.rs"]),
 ];
 
 const MAX_LINES: usize = 350;

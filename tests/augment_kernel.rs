@@ -61,8 +61,8 @@ fn drawn() -> impl Strategy<Value = DrawnParams> {
             let (exponents, retain_stats) = gamma;
             let gamma = exponents.map(|exponents| DrawnGamma { exponents, retain_stats });
             let noise = noise.map(|(deviation, key)| DrawnNoise { deviation, key });
-            let dropped = Vec::new();
-            DrawnParams { rotation, scaling, mirroring, contrast, shift, gamma, noise, dropped }
+            let spatial = DrawnParams { rotation, scaling, mirroring, ..DrawnParams::default() };
+            DrawnParams { contrast, shift, gamma, noise, ..spatial }
         })
 }
 

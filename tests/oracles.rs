@@ -4,6 +4,8 @@
 //! counters.
 #![allow(clippy::unwrap_used)] // a helper of a test may fail like the test itself
 
+#[path = "oracles/augmentation.rs"]
+mod augmentation;
 #[cfg(feature = "train")]
 #[path = "oracles/cascaded.rs"]
 mod cascaded;

@@ -1,5 +1,6 @@
 //! Schema of settings: complete, enforced, and what its page and the fingerprints are made from.
 
+mod complete;
 mod list;
 mod page;
 
@@ -16,7 +17,9 @@ use list::{Setting, list_settings};
 use page::settings_markdown;
 
 /// Assignments that between them show every setting.
-const SHOWN: [&str; 20] = [
+const SHOWN: [&str; 22] = [
+    "train.tensorboard=true",
+    "train.validation.loss_patches=1",
     "augment.modality_dropout.probability=0.1",
     "data.modalities=[\"t1ce\", \"flair\"]",
     "data.regions=[\"ET\", \"RC\"]",

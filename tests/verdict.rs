@@ -7,7 +7,7 @@ use gliaflow::pipeline::{
 };
 
 const WALL: f64 = 100.0;
-const IDLE: CpuUsage = CpuUsage { cores: 8, cpu_seconds: None };
+const IDLE: CpuUsage = CpuUsage { cores: 8, cpu_seconds: None, waiting_seconds: None };
 
 /// An actor after 100 s, busy and blocked by these shares of its time and starved otherwise.
 fn actor(name: &'static str, workers: usize, busy: f64, blocked: f64) -> Observation {
@@ -48,6 +48,11 @@ fn line(crop: f64, blocked: f64) -> [Observation; 4] {
         queued(3, actor("crop", 2, crop, 0.0)),
         actor("collate", 1, 0.05, blocked),
     ]
+}
+
+/// A line whose workers could use more tickets.
+fn with_few_tickets(actors: [Observation; 4]) -> [Observation; 4] {
+    actors.map(|actor| Observation { queue_capacity: 6, ..actor })
 }
 
 #[test]
@@ -104,7 +109,7 @@ fn an_end_cannot_be_given_a_worker() {
 
 #[test]
 fn a_machine_that_has_no_core_left_is_told_from_a_stage_that_has_no_worker() {
-    let two = CpuUsage { cores: 2, cpu_seconds: Some(196.0) };
+    let two = CpuUsage { cores: 2, cpu_seconds: Some(196.0), waiting_seconds: None };
     let (word, sentence) = verdict(&line(0.97, 0.0), 1.0, two);
     assert_eq!(word, "crop");
     assert!(sentence.starts_with("all 2 cores are busy, 88 % of the loader's time"), "{sentence}");
@@ -112,17 +117,38 @@ fn a_machine_that_has_no_core_left_is_told_from_a_stage_that_has_no_worker() {
     for (cores, cpu_seconds, saturated) in
         [(2, None, true), (2, Some(150.0), false), (4, None, false)]
     {
-        let (_, sentence) = verdict(&line(0.97, 0.0), 1.0, CpuUsage { cores, cpu_seconds });
+        let (_, sentence) = verdict(&line(0.97, 0.0), 1.0, CpuUsage { cores, cpu_seconds, ..IDLE });
         assert_eq!(sentence.contains("more cores"), saturated, "{sentence}");
     }
 }
 
 #[test]
 fn a_loader_in_which_nobody_is_busy_lacks_tickets() {
-    let (word, sentence) = verdict(&line(0.6, 0.0), 0.3, IDLE);
+    let (word, sentence) = verdict(&with_few_tickets(line(0.6, 0.0)), 0.3, IDLE);
     assert_eq!(word, "crop");
     assert!(sentence.contains("plan waits 90 % of it for a free place"), "{sentence}");
     assert!(sentence.ends_with("raise loader.memory_mib"), "{sentence}");
+}
+
+#[test]
+fn more_memory_is_not_advised_where_it_gives_no_more_tickets() {
+    let (word, sentence) = verdict(&line(0.6, 0.0), 0.3, IDLE);
+    assert_eq!(word, "crop");
+    assert!(sentence.contains("the 12 samples under way"), "{sentence}");
+    assert!(!sentence.contains("loader.memory_mib"), "{sentence}");
+    assert!(sentence.contains("loader.workers.crop = 3"), "{sentence}");
+}
+
+#[test]
+fn cores_that_others_have_are_told_from_workers_that_lack() {
+    let crowded = CpuUsage { cores: 2, cpu_seconds: Some(110.0), waiting_seconds: Some(60.0) };
+    let (word, sentence) = verdict(&line(0.97, 0.0), 0.3, crowded);
+    assert_eq!(word, "crop");
+    assert!(sentence.starts_with("the process got 1.1 of 2 cores"), "{sentence}");
+    assert!(sentence.contains("waited for one 35 % of the time"), "{sentence}");
+    assert!(!sentence.contains("loader.workers"), "{sentence}");
+    let quiet = CpuUsage { waiting_seconds: Some(10.0), ..crowded };
+    assert!(verdict(&line(0.97, 0.0), 0.3, quiet).1.contains("loader.workers.crop = 3"));
 }
 
 #[test]
@@ -156,7 +182,8 @@ fn a_loader_that_waits_for_cases_on_their_way_blames_who_brings_them() {
     assert_eq!(beside(&line(0.9, 0.0)).bottleneck.to_string(), "crop");
     // Ingest that has nothing to do any more is no reason.
     let idle = [actor("decode", 2, 0.1, 0.0)];
-    let verdict = diagnose_beside_ingest(&idle, &line(0.2, 0.0), &feed, &IDLE);
+    let few = with_few_tickets(line(0.2, 0.0));
+    let verdict = diagnose_beside_ingest(&idle, &few, &feed, &IDLE);
     assert!(verdict.sentence.contains("loader.memory_mib"), "{}", verdict.sentence);
 }
 

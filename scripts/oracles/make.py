@@ -27,6 +27,7 @@ FOLDERS = {
     "sliding": "oracles",
     "zscore": "oracles",
     "resampling": "oracles",
+    "augmentation": "oracles",
     "segresnet": "oracles",
     "measures": "oracles",
     "signed_rank": "statistics",

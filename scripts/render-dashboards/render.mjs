@@ -12,7 +12,7 @@ const { values: options } = parseArgs({
   options: {
     dashboards: { type: "string" },
     prometheus: { type: "string", default: "http://127.0.0.1:9090" },
-    run: { type: "string", default: "demo" },
+    run: { type: "string", default: "unet-demo-001" },
     seconds: { type: "string", default: "300" },
     chromium: { type: "string", default: "chromium" },
     theme: { type: "string", default: "dark" },

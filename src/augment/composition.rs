@@ -2,6 +2,7 @@
 //! modality, a noise field.
 
 use crate::augment::DrawnNoise;
+use crate::augment::filters::ChannelFilters;
 use crate::volume::Modality;
 
 /// 3x3 matrix over axes `[z, y, x]`.
@@ -21,11 +22,14 @@ pub struct IntensityCurve {
     pub gamma: Option<f64>,
     /// True if the tissue's mean and standard deviation after gamma are those before it.
     pub retain_stats: bool,
+    /// Factor behind everything else, the noise too.
+    pub brightness: f64,
 }
 
 impl IntensityCurve {
     /// Identity transform.
-    pub const IDENTITY: Self = Self { contrast: 1.0, shift: 0.0, gamma: None, retain_stats: false };
+    pub const IDENTITY: Self =
+        Self { contrast: 1.0, shift: 0.0, gamma: None, retain_stats: false, brightness: 1.0 };
 }
 
 /// Composition of all transforms drawn for one sample.
@@ -36,8 +40,10 @@ pub struct ComposedTransform {
     pub linear: Matrix3,
     /// Pointwise transform of each modality.
     pub curves: [IntensityCurve; Modality::COUNT],
-    /// Additive noise, applied last.
+    /// Additive noise, applied behind the curves.
     pub noise: Option<DrawnNoise>,
+    /// Filters of each modality, on the rendered patch.
+    pub filters: [ChannelFilters; Modality::COUNT],
     /// True for each modality that is left out: 0 everywhere.
     pub is_dropped: [bool; Modality::COUNT],
 }
@@ -48,6 +54,13 @@ impl ComposedTransform {
         linear: IDENTITY,
         curves: [IntensityCurve::IDENTITY; Modality::COUNT],
         noise: None,
+        filters: [ChannelFilters {
+            blur: None,
+            contrast: None,
+            resolution: None,
+            inverted_gamma: None,
+            gamma: None,
+        }; Modality::COUNT],
         is_dropped: [false; Modality::COUNT],
     };
 

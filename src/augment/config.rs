@@ -8,7 +8,10 @@ use crate::augment::mirroring::Mirroring;
 use crate::augment::rotation::Rotation;
 use crate::augment::scaling::Scaling;
 use crate::augment::shift::Shift;
-use crate::augment::{ComposedTransform, Gamma, GaussianNoise, ModalityDropout, Transform};
+use crate::augment::{
+    AugmentProfile, ComposedTransform, DrawnFilters, FilterConfig, Gamma, GaussianNoise,
+    ModalityDropout, Transform,
+};
 use crate::base::{Domain, KeyedRng, SampleKey};
 use crate::volume::Modality;
 
@@ -34,9 +37,17 @@ macro_rules! transforms {
         #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, default)]
         pub struct AugmentConfig {
+            /// Recipe that the settings below begin from: `paper`, `nnunet` or `none`.
+            // Left out where it is the paper's, as below.
+            #[serde(skip_serializing_if = "AugmentProfile::is_paper")]
+            pub profile: AugmentProfile,
             /// Treatment of voxels without tissue: `zero` or `augmented`.
             pub background: Background,
             $($(#[$doc])+ pub $name: $settings,)+
+            /// Filters of the rendered patch.
+            // Left out where they are off, as below.
+            #[serde(skip_serializing_if = "FilterConfig::is_off")]
+            pub filters: FilterConfig,
             /// Modalities left out at random.
             // Left out where it is off: fingerprints of runs before it was there stay theirs.
             #[serde(skip_serializing_if = "ModalityDropout::is_off")]
@@ -49,6 +60,9 @@ macro_rules! transforms {
         #[serde(deny_unknown_fields)]
         pub struct DrawnParams {
             $($(#[$doc])+ pub $name: <$settings as Transform>::Params,)+
+            /// Filters of the rendered patch.
+            #[serde(default, skip_serializing_if = "DrawnFilters::is_empty")]
+            pub filters: DrawnFilters,
             /// Modalities that are left out.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub dropped: Vec<Modality>,
@@ -67,6 +81,7 @@ macro_rules! transforms {
                 let rng = KeyedRng::new(key, Domain::Augment);
                 DrawnParams {
                     $($name: self.$name.draw_params(&mut rng.clone().with_stream(<$settings>::STREAM)),)+
+                    filters: self.filters.draw_filters(&rng),
                     dropped: self.modality_dropout.draw_dropped(
                         &mut rng.clone().with_stream(ModalityDropout::STREAM),
                     ),
@@ -79,6 +94,7 @@ macro_rules! transforms {
             pub fn compose_all(&self) -> ComposedTransform {
                 let mut composition = ComposedTransform::IDENTITY;
                 $(<$settings as Transform>::compose_onto(&self.$name, &mut composition);)+
+                self.filters.compose_onto(&mut composition);
                 for modality in &self.dropped {
                     composition.is_dropped[modality.index()] = true;
                 }

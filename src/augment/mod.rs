@@ -10,6 +10,7 @@
 //! | [`Placement`], [`tone`] | the affine; the pointwise map of each modality |
 //! | [`RenderPlan`] | both together |
 //! | [`Kernel`] | renders a patch from a view |
+//! | [`FilterBuffers`] | applies what a voxel alone does not determine to the rendered patch |
 //!
 //! The actor that does so is [`crate::pipeline::augment`]. Reasons and measurements are in
 //! `docs/adr/008-one-fused-pass.md`.
@@ -17,6 +18,7 @@
 mod composition;
 mod config;
 pub mod contrast;
+mod filters;
 mod gamma;
 mod kernel;
 pub mod mirroring;
@@ -25,6 +27,7 @@ mod noise;
 mod normal;
 mod placement;
 mod power;
+mod profile;
 mod recipe;
 pub mod rotation;
 pub mod scaling;
@@ -35,11 +38,16 @@ mod view;
 
 pub use composition::{ComposedTransform, IDENTITY, IntensityCurve, Matrix3};
 pub use config::{AugmentConfig, Background, DrawnParams};
+pub use filters::{
+    ChannelFilters, ContrastInRange, DrawnFilters, FilterBuffers, FilterConfig, GammaOfPatch,
+    GaussianBlur, LowResolution, MultiplicativeBrightness,
+};
 pub use gamma::{DrawnGamma, Gamma};
 pub use kernel::{Kernel, PatchImages};
 pub use modality_dropout::ModalityDropout;
 pub use noise::{DrawnNoise, GaussianNoise};
 pub use placement::{Placement, Window};
+pub use profile::AugmentProfile;
 pub use recipe::RenderPlan;
 pub use transform::Transform;
 use transform::draw_uniform;

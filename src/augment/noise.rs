@@ -19,6 +19,19 @@ pub struct GaussianNoise {
     #[schemars(inner(range(min = 0, max = 100)), extend("x-ascending" = true))]
     #[default([0.0, 0.1])]
     pub variance: [f64; 2],
+    /// Draws the deviation evenly between the roots of `variance`, as batchgeneratorsv2 does; otherwise the
+    /// variance.
+    // Left out where it is off: fingerprints of runs before it was there stay theirs.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub even_in_deviation: bool,
+}
+
+impl GaussianNoise {
+    /// Noise with standard deviations of a range.
+    pub fn of_deviations(probability: f64, range: [f64; 2]) -> Self {
+        let variance = range.map(|deviation| deviation * deviation);
+        Self { probability, variance, even_in_deviation: true }
+    }
 }
 
 /// Drawn noise field of one sample.
@@ -39,7 +52,11 @@ impl Transform for GaussianNoise {
     fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params {
         let noisy = rng.draw_bool(self.probability);
         noisy.then(|| {
-            let deviation = draw_uniform(rng, self.variance).sqrt();
+            let deviation = if self.even_in_deviation {
+                draw_uniform(rng, self.variance.map(f64::sqrt))
+            } else {
+                draw_uniform(rng, self.variance).sqrt()
+            };
             let bits = rng.next_bits();
             DrawnNoise { deviation, key: [bits as u32, (bits >> 32) as u32] }
         })

@@ -21,6 +21,17 @@ pub struct Scaling {
     #[schemars(inner(range(min = 0.1, max = 10)), extend("x-ascending" = true))]
     #[default([0.85, 1.25])]
     pub factor: [f64; 2],
+    /// Draws the reciprocal of the factor evenly, as nnU-Net's factor on coordinates is; otherwise the factor.
+    // Left out where it is off: fingerprints of runs before it was there stay theirs.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub even_in_coordinates: bool,
+}
+
+impl Scaling {
+    /// Scaling that multiplies coordinates by factors of a range.
+    pub fn of_coordinates(probability: f64, [low, high]: [f64; 2]) -> Self {
+        Self { probability, factor: [1.0 / high, 1.0 / low], even_in_coordinates: true }
+    }
 }
 
 impl Transform for Scaling {
@@ -31,7 +42,13 @@ impl Transform for Scaling {
 
     fn draw_params(&self, rng: &mut KeyedRng) -> Self::Params {
         let scaled = rng.draw_bool(self.probability);
-        scaled.then(|| draw_uniform(rng, self.factor))
+        scaled.then(|| {
+            if self.even_in_coordinates {
+                let [low, high] = self.factor;
+                return 1.0 / draw_uniform(rng, [1.0 / high, 1.0 / low]);
+            }
+            draw_uniform(rng, self.factor)
+        })
     }
 
     fn compose_onto(params: &Self::Params, onto: &mut ComposedTransform) {

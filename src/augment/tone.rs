@@ -77,7 +77,8 @@ impl IntensityMap {
                 let retaining = straight.ends_that_retain(tissue, curve.shift, curve.contrast);
                 ends = retaining.unwrap_or(ends);
             }
-            GammaCurve { low: ends[0] as f32, span: (ends[1] - ends[0]) as f32, ..straight }
+            let [low, high] = ends.map(|end| end * curve.brightness);
+            GammaCurve { low: low as f32, span: (high - low) as f32, ..straight }
         });
         let air = match exponent {
             Some(exponent) => {
@@ -86,12 +87,17 @@ impl IntensityMap {
             }
             None => linear(0.0),
         };
+        let brightness = curve.brightness;
+        let noise = noise.map(|noise| DrawnNoise {
+            deviation: (f64::from(noise.deviation) * brightness) as f32,
+            ..noise
+        });
         Self {
-            gain: (curve.contrast * intensity.factor) as f32,
-            offset: linear(intensity.offset) as f32,
+            gain: (curve.contrast * intensity.factor * brightness) as f32,
+            offset: (linear(intensity.offset) * brightness) as f32,
             bend,
             noise,
-            air: (background == Background::Augmented).then_some(air as f32),
+            air: (background == Background::Augmented).then_some((air * brightness) as f32),
             channel: modality.index() as u32,
         }
     }
@@ -99,6 +105,15 @@ impl IntensityMap {
     /// Returns true if voxels without tissue may differ from 0.
     pub(super) const fn changes_background(&self) -> bool {
         self.air.is_some()
+    }
+
+    /// Factors of raw value and mass whose sum is the intensity, where that is all of the map.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) const fn linear_coefficients(&self) -> Option<[f32; 2]> {
+        match (&self.bend, &self.noise, self.air) {
+            (None, None, None) => Some([self.gain, self.offset]),
+            _ => None,
+        }
     }
 
     /// Turns the `raw` values of a row into intensities; `first` is its first voxel's index in the

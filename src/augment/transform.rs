@@ -2,7 +2,8 @@
 //!
 //! A transform never sees a voxel. Spatial ones compose to one affine, pointwise ones to one
 //! function per modality ([`ComposedTransform`]), and [`Kernel`](super::Kernel) applies both at once.
-//! Anything else (an elastic deformation, a blur) is a stage of its own.
+//! What needs neighbours in the patch, or its mean or range, is a filter behind the pass
+//! ([`FilterConfig`](super::FilterConfig)).
 
 use crate::augment::ComposedTransform;
 use crate::base::KeyedRng;

@@ -14,6 +14,7 @@ mod schema;
 mod seed;
 mod text;
 mod thread;
+mod user_cache;
 
 pub use cgroup::memory_limit;
 pub use error::{CaseError, Fault, OF_CASE, Reason};
@@ -29,6 +30,10 @@ pub use progress::{Progress, ProgressTask};
 pub use schema::{ConfigError, check_ranges, check_value, join_path, range_text};
 pub use schema::{replace_neutral_settings, schema_of};
 pub use seed::{Domain, KeyedRng, SampleKey};
-pub use text::{capitalize_first, format_bytes, format_date, format_duration, format_percent};
+pub use text::{
+    capitalize_first, format_bytes, format_date, format_digits, format_duration, format_percent,
+    format_rate,
+};
 pub use text::{format_thousands, without_control_characters};
 pub use thread::spawn_named;
+pub use user_cache::user_cache_folder;

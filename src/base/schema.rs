@@ -169,8 +169,10 @@ fn check_list(schema: &Value, items: &[Toml], path: &str) -> Result<(), ConfigEr
 
 /// Checks one number; the error is the problem and the way out.
 fn check_number(schema: &Value, value: &Toml) -> Result<(), (String, String)> {
-    let refused =
-        |problem: &str| Err((problem.to_string(), format!("write {}", range_text(schema))));
+    let refused = |problem: &str| {
+        let range = range_in_words(schema, as_number(value));
+        Err((problem.to_string(), format!("write {range}")))
+    };
     let number = match (schema["type"].as_str(), as_number(value)) {
         (Some("integer"), Some(_)) if value.is_float() => return refused("no whole number"),
         (Some("integer" | "number"), None) => return refused("no number"),
@@ -241,6 +243,23 @@ pub fn range_text(schema: &Value) -> String {
         return low;
     }
     format!("{low} to {high}")
+}
+
+/// Formats a range for somebody who wrote `number`: a bound that only keeps out overflow is left out where
+/// it was not the one in the way.
+fn range_in_words(schema: &Value, number: Option<f64>) -> String {
+    const FAR: f64 = (1_u64 << 20) as f64;
+    let (least, most) = (schema["minimum"].as_i64(), schema["maximum"].as_f64());
+    match (least, most) {
+        (Some(least), Some(most))
+            if schema["type"] == json!("integer")
+                && most >= FAR
+                && number.is_none_or(|number| number <= most) =>
+        {
+            format!("a whole number, {least} or more")
+        }
+        _ => range_text(schema),
+    }
 }
 
 /// Replaces the settings that leave a run's result alone by their defaults.

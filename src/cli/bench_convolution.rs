@@ -19,11 +19,11 @@ pub(super) struct BenchConvolution {
     #[arg(value_name = "IN:OUT:SIDE", required = true)]
     shapes: Vec<ConvolutionShape>,
 
-    /// auto, cpu, cuda or wgpu
+    /// auto, gpu, cpu, cuda or wgpu
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
 
-    /// own or cubecl: kernels on a CUDA GPU
+    /// own, cubecl or auto: kernels on a CUDA GPU
     #[arg(long, value_name = "KERNELS", default_value = "own")]
     kernels: String,
 
@@ -42,7 +42,7 @@ pub(super) struct BenchConvolution {
 
 impl BenchConvolution {
     pub(super) fn run(self, console: &Console) -> VerbResult {
-        nets::choose_kernels(self.kernels.parse().map_err(Failure::Usage)?);
+        nets::choose_kernels(self.kernels.parse().map_err(Failure::Usage)?, false);
         let chosen = device::choose_device(self.device.parse().map_err(Failure::Usage)?)?;
         let options =
             BenchOptions { batch: self.batch, precision: self.precision, repeats: self.repeats };

@@ -1,6 +1,6 @@
 //! `bench-step`: time and memory of an optimiser step.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::nets::ArchitectureEntry;
@@ -22,7 +22,7 @@ pub(super) struct BenchStep {
     #[arg(long, value_name = "NAME")]
     model: String,
 
-    /// auto, cpu, cuda or wgpu
+    /// auto, gpu, cpu, cuda or wgpu
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
 
@@ -60,18 +60,18 @@ pub(super) struct BenchStep {
 }
 
 impl BenchStep {
-    /// Configures a few steps of a network on a device, in cubic patches of `side` voxels.
+    /// Configures a few steps of a network on a device, in patches and batches of this size.
     pub(super) fn with_few_steps(
         model: &str,
         device: &str,
-        [side, batch]: [usize; 2],
+        (patch, batch): (Dims, usize),
         set: &[String],
     ) -> Self {
         Self {
             model: model.into(),
             device: device.into(),
             precision: "f32".into(),
-            patch: Dims::cube(side),
+            patch,
             batch,
             steps: 3,
             warmup: 1,
@@ -79,6 +79,11 @@ impl BenchStep {
             config: None,
             set: set.to_vec(),
         }
+    }
+
+    /// Takes the network's settings, optimiser and loss from a configuration, if there is one.
+    pub(super) fn of_config(self, file: Option<&Path>) -> Self {
+        Self { config: file.map(Path::to_path_buf), ..self }
     }
 
     pub(super) fn run(self, _: &Console) -> VerbResult {

@@ -12,13 +12,17 @@ Examples:
   gliaflow check-device --device cuda
   gliaflow check-device --device wgpu --tiny --json")]
 pub(super) struct CheckDevice {
-    /// auto, cpu, cuda or wgpu
+    /// auto, gpu, cpu, cuda or wgpu
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
 
-    /// own or cubecl: kernels on a CUDA GPU
+    /// own, cubecl or auto: kernels on a CUDA GPU
     #[arg(long, value_name = "KERNELS", default_value = "own")]
     kernels: String,
+
+    /// Convolutions that multiply in f32 on a CUDA GPU, as with precision f32-strict
+    #[arg(long)]
+    strict: bool,
 
     /// Shallow networks of two channels, for software that plays a GPU
     #[arg(long)]
@@ -33,9 +37,9 @@ impl CheckDevice {
     pub(super) fn run(self, console: &Console) -> VerbResult {
         let choice = self.device.parse().map_err(Failure::Usage)?;
         let size = if self.tiny { NetworkSize::Tiny } else { NetworkSize::Narrow };
-        nets::choose_kernels(self.kernels.parse().map_err(Failure::Usage)?);
+        nets::choose_kernels(self.kernels.parse().map_err(Failure::Usage)?, self.strict);
         let chosen = device::choose_device(choice)?;
-        let tell = |compared: &Comparison| console.print_status(&comparison_line(compared));
+        let tell = |compared: &Comparison| console.print_finding(&comparison_line(compared));
         let all = if self.tiles {
             device_check::compare_operations(&chosen.device, OperationSize::Tiles, tell)
         } else {
@@ -54,12 +58,10 @@ impl CheckDevice {
                 wrong.join(", ")
             )));
         }
-        let lines: Vec<String> = all.iter().map(comparison_line).collect();
         let text = format!(
-            "{} computes what the CPU does\n{}\n(the largest difference, relative to the largest \
+            "{} computes what the CPU does (above: the largest difference, relative to the largest \
              value)",
-            chosen.name,
-            lines.join("\n")
+            chosen.name
         );
         let result =
             serde_json::json!({ "device": chosen.name, "tiny": self.tiny, "compared": all });

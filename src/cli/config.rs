@@ -10,8 +10,9 @@ use crate::run::config;
 /// Show what a configuration resolves to
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  gliaflow config show --config configs/unet.toml --set loader.batch=4")]
+Examples:
+  gliaflow config show --config configs/unet.toml --set loader.batch=4
+  gliaflow config show --all")]
 pub(super) struct Config {
     #[command(subcommand)]
     what: ConfigAction,
@@ -28,6 +29,10 @@ enum ConfigAction {
         /// A setting to override, after the file's: section.key=value
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
+
+        /// List the settings that are not set as well, with default, range and description
+        #[arg(long)]
+        all: bool,
     },
     /// JSON Schema of all settings: types, units, defaults, ranges and descriptions
     Schema,
@@ -36,9 +41,11 @@ enum ConfigAction {
 impl Config {
     pub(super) fn run(self, _: &Console) -> VerbResult {
         match self.what {
-            ConfigAction::Show { config: file, set } => {
+            ConfigAction::Show { config: file, set, all } => {
                 let checked = config::load(file.as_deref(), &set)?;
-                Ok(CommandOutput::new(&checked.run, checked.to_annotated_toml()?))
+                let text =
+                    if all { checked.to_complete_toml()? } else { checked.to_annotated_toml()? };
+                Ok(CommandOutput::new(&checked.run, text))
             }
             ConfigAction::Schema => {
                 let schema = config::run_schema();

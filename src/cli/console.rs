@@ -63,6 +63,16 @@ impl Console {
         let _ = writeln!(self.bars.line_writer(), "{}", without_control_characters(line));
     }
 
+    /// Prints a finding as soon as it is known: a result, on stdout; with `--json`, which has stdout for
+    /// one document, on stderr.
+    pub(super) fn print_finding(&self, line: &str) {
+        if self.json {
+            return self.print_status(line);
+        }
+        // A closed pipe must not end what is being examined.
+        let _ = writeln!(std::io::stdout(), "{}", without_control_characters(line));
+    }
+
     /// Returns true if stdout is for one JSON document.
     pub(super) const fn is_json(&self) -> bool {
         self.json

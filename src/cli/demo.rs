@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::cli::{ActiveSession, CommandOutput, Console, SessionOptions, VerbResult, train};
 use crate::pipeline::whole_case;
-use crate::run::{phantoms, run_demo};
+use crate::run::{demo_destination, phantoms, run_demo};
 use crate::volume::{Region, Split};
 
 /// Make a phantom cohort, ingest it, train a small U-Net, score it, segment with it
@@ -34,7 +34,8 @@ impl Demo {
         let started = Instant::now();
         let training = train::TOPOLOGIES.concat();
         let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole_case::FILE_ACTORS];
-        let live = ActiveSession::start(&self.long, "demo", console)?
+        let folder = demo_destination(&self.out, &self.set)?.next_folder();
+        let live = ActiveSession::start_for_run(&self.long, &folder, console)?
             .register_metrics(&topologies, &[Split::Train, Split::Validation]);
         let done = live.run_network_verb(|session| run_demo(&self.out, &self.set, session))?;
         let seconds = started.elapsed().as_secs_f64();

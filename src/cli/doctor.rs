@@ -26,7 +26,7 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) fn run(self, console: &Console) -> VerbResult {
         let findings = examine_machine(&self.cache, self.metrics_addr, |finding| {
-            console.print_status(&finding_line(finding))
+            console.print_finding(&finding_line(finding))
         });
         let worst =
             findings.iter().map(|finding| finding.grade).max().unwrap_or(FindingGrade::Good);

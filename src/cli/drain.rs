@@ -1,6 +1,6 @@
 //! `drain`: the loader's throughput, cost and bottleneck.
 
-use crate::base::format_percent;
+use crate::base::{format_digits, format_percent};
 use crate::cli::{
     ActiveSession, CommandOutput, Console, LoaderOptions, SessionOptions, VerbResult, parse_workers,
 };
@@ -15,6 +15,7 @@ Examples:
   gliaflow drain --data data/BraTS2020 --profile full
   gliaflow drain --data data/BraTS2020 --cold --batches 20 --json
   gliaflow drain --data data/BraTS2020 --step-ms 250 --workers auto
+  gliaflow drain --config run.toml --step-ms 250
 
 With --step-ms the trainer takes that long for a batch without using a core, as a GPU does. Cases \
 that are not in the cache are ingested before anything is measured.")]
@@ -49,15 +50,19 @@ impl Drain {
             drain::drain_loader(&config, &prepared, session)
         })?;
         let bad = !report.excluded.is_empty();
-        Ok(CommandOutput::new(&report, report_text(&self.loader.describe(), &report))
-            .with_bad_data(bad))
+        Ok(CommandOutput::new(&report, report_text(&self.loader.describe(&config), &report))
+            .with_bad_data(bad)
+            .with_stop(report.interrupted))
     }
 }
 
 fn report_text(what: &str, report: &DrainReport) -> String {
     let mut text = format!(
-        "{what}: {} samples in {:.1} s, {:.2} samples/s\n",
-        report.samples, report.seconds, report.samples_per_second
+        "{what}: {} samples in {:.1} s, {} samples/s{}\n",
+        report.samples,
+        report.seconds,
+        format_digits(report.samples_per_second),
+        if report.interrupted { ", until it was stopped" } else { "" }
     );
     let cpu = report.cpu_seconds_per_sample.map_or("unknown".into(), |cpu| format!("{cpu:.4} s"));
     let memory = report

@@ -118,7 +118,7 @@ impl Evaluate {
         resolved: &ResolvedEnsemble,
         session: &Session,
     ) -> Result<(Evaluation, Option<TunedThresholds>), Failure> {
-        let mut predictor = resolved.build_predictor()?;
+        let mut predictor = resolved.build_predictor_in(session)?;
         let given = self.thresholds.to_postprocess(predictor.run_channels().regions)?;
         let (postprocess, tuned) =
             self.postprocess.choose_thresholds(given, resolved, predictor.as_mut(), session)?;

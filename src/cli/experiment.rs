@@ -11,7 +11,7 @@ use crate::experiment::protocol::run_experiment;
 use crate::experiment::table;
 use crate::pipeline::whole_case;
 use crate::run::tools::bench_step::StepCost;
-use crate::run::{Failure, phantoms};
+use crate::run::{DeviceMemory, Failure, phantoms};
 use crate::volume::Split;
 
 /// Train networks, average them, distil their ensemble into a student, and print the table
@@ -94,6 +94,13 @@ fn read_times(files: &[PathBuf]) -> Result<Vec<StepCost>, Failure> {
     Ok(measured)
 }
 
+fn device_memory_cell(device: Option<DeviceMemory>) -> String {
+    let Some(DeviceMemory { bytes, smallest_card }) = device else { return "not counted".into() };
+    let card = smallest_card
+        .map_or_else(|| "no card".to_owned(), |gigabytes| format!("{gigabytes} GB card"));
+    format!("{}, {card}", format_bytes(bytes as f64))
+}
+
 fn plan_text(plan: &ExperimentPlan) -> String {
     let parts = &plan.parts;
     let mut text = format!(
@@ -118,6 +125,7 @@ fn plan_text(plan: &ExperimentPlan) -> String {
         "checkpoints",
         "disk",
         "memory",
+        "device memory",
         "time",
     ];
     let mut steps = in_markdown();
@@ -138,6 +146,7 @@ fn plan_text(plan: &ExperimentPlan) -> String {
             } else {
                 format_bytes(step.memory_bytes as f64)
             },
+            if step.steps > 0 { device_memory_cell(step.device_memory) } else { String::new() },
             step.seconds.map_or_else(|| "not measured".into(), format_duration),
         ]);
     }

@@ -1,5 +1,7 @@
 //! Options of the verbs that run a loader without a run's configuration: `drain` and `tune`.
 
+#[cfg(feature = "train")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,29 +11,35 @@ use crate::augment::AugmentConfig;
 use crate::cache::PreprocessConfig;
 use crate::pipeline::{CropConfig, LoaderConfig, LoaderWorkers, WorkerPlan};
 use crate::run::Failure;
+#[cfg(feature = "train")]
+use crate::run::config;
 use crate::run::tools::drain::DrainConfig;
 use crate::volume::{Dims, LabelScheme};
 
 /// Augmentation of the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum AugmentProfile {
+pub(super) enum DrainProfile {
     /// No augmentation
     None,
     /// Mirroring, contrast and shift
     Light,
     /// Light, and every sample rotated and scaled
     Full,
-    /// Default of training: each transform with its own probability
+    /// Default of training, the paper's: each transform with its own probability
+    #[value(alias = "paper")]
     Default,
+    /// Recipe of nnU-Net 2.6, with all its filters
+    Nnunet,
 }
 
-impl AugmentProfile {
+impl DrainProfile {
     pub(super) fn augment_config(self) -> AugmentConfig {
         match self {
             Self::None => AugmentConfig::none(),
             Self::Light => AugmentConfig::light_profile(),
             Self::Full => AugmentConfig::full_profile(),
             Self::Default => AugmentConfig::default(),
+            Self::Nnunet => AugmentConfig::nnunet_profile(),
         }
     }
 }
@@ -40,19 +48,30 @@ impl AugmentProfile {
 pub(super) struct LoaderOptions {
     /// A dataset in one of the BraTS layouts
     #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[cfg_attr(feature = "train", arg(required_unless_present = "config"))]
+    #[cfg_attr(not(feature = "train"), arg(required = true))]
+    data: Option<PathBuf>,
+
+    /// Data, cache, patches, batches, augmentation, memory and seed of this run's configuration
+    #[cfg(feature = "train")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["labels", "profile", "patch", "batch", "seed", "memory_mib", "fused"]
+    )]
+    config: Option<PathBuf>,
 
     /// Meaning of label values, as docs/labels.md lists them [default: from file names]
     #[arg(long, value_name = "SCHEME")]
     labels: Option<LabelScheme>,
 
     /// The cache's root
-    #[arg(long, value_name = "DIR", default_value = "cache")]
-    cache: PathBuf,
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
 
     /// Augmentation of the samples
-    #[arg(long, value_enum, default_value_t = AugmentProfile::Full)]
-    profile: AugmentProfile,
+    #[arg(long, value_enum, default_value_t = DrainProfile::Full)]
+    profile: DrainProfile,
 
     /// Decode each sample's case from its files; read no cache and write none
     #[arg(long, visible_alias = "no-cache")]
@@ -100,6 +119,10 @@ impl LoaderOptions {
     ) -> Result<DrainConfig, Failure> {
         let step = Duration::try_from_secs_f64(step_ms / 1e3)
             .map_err(|_| Failure::Usage(format!("--step-ms {step_ms}: write 0 or more")))?;
+        #[cfg(feature = "train")]
+        if let Some(run) = self.run_config()? {
+            return Ok(self.drain_config_of(run, prefetch, workers, step));
+        }
         if !(1..=4096).contains(&self.patch) || !(1..=1024).contains(&self.batch) {
             return Err(Failure::Usage(format!(
                 "--patch {} --batch {}: write 1 to 4096 and 1 to 1024",
@@ -116,9 +139,9 @@ impl LoaderOptions {
             ..LoaderConfig::default()
         };
         Ok(DrainConfig {
-            data: self.data.clone(),
+            data: self.data.clone().unwrap_or_default(),
             labels: self.labels,
-            cache: self.cache.clone(),
+            cache: self.cache.clone().unwrap_or_else(|| PathBuf::from("cache")),
             loader,
             crop: CropConfig { patch: Dims::cube(self.patch), ..CropConfig::default() },
             augment: self.profile.augment_config(),
@@ -130,17 +153,65 @@ impl LoaderOptions {
         })
     }
 
-    /// Side of the patch, and samples in a batch.
+    /// Patch, and samples in a batch, without a configuration.
     #[cfg(feature = "train")]
-    pub(super) const fn patch_and_batch(&self) -> [usize; 2] {
-        [self.patch, self.batch]
+    pub(super) const fn patch_and_batch(&self) -> (Dims, usize) {
+        (Dims::cube(self.patch), self.batch)
     }
 
-    /// Description of the loader in reports.
-    pub(super) fn describe(&self) -> String {
-        let path = if self.cold { "cold" } else { "warm" };
+    /// File of that configuration.
+    #[cfg(feature = "train")]
+    pub(super) fn config_file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// Configuration of the run that the loader is for, if one is named.
+    #[cfg(feature = "train")]
+    pub(super) fn run_config(&self) -> Result<Option<config::RunConfig>, Failure> {
+        let checked =
+            self.config.as_deref().map(|file| config::load(Some(file), &[])).transpose()?;
+        Ok(checked.map(|checked| checked.run))
+    }
+
+    /// Returns the drain of a run's samples: whatever decides them is the run's.
+    #[cfg(feature = "train")]
+    fn drain_config_of(
+        &self,
+        run: config::RunConfig,
+        prefetch: usize,
+        workers: WorkerPlan,
+        step: Duration,
+    ) -> DrainConfig {
+        let cached = run.loader.cached && !self.cold;
+        DrainConfig {
+            data: self.data.clone().unwrap_or(run.data.folder),
+            labels: run.data.labels,
+            cache: self.cache.clone().unwrap_or(run.data.cache),
+            loader: LoaderConfig { prefetch, workers, cached, ..run.loader },
+            crop: run.crop,
+            augment: run.augment,
+            preprocess: run.data.preprocess,
+            seed: run.seed,
+            batches: self.batches.max(1),
+            warm_up: self.warm_up,
+            step,
+        }
+    }
+
+    /// Description of the loader of `config` in reports.
+    pub(super) fn describe(&self, config: &DrainConfig) -> String {
+        let path = if config.loader.cached { "warm" } else { "cold" };
         let profile = self.profile.to_possible_value().expect("no profile is hidden");
-        format!("{path}, {}, patch {}^3, batch {}", profile.get_name(), self.patch, self.batch)
+        let augmentation = profile.get_name().to_owned();
+        #[cfg(feature = "train")]
+        let augmentation =
+            self.config_file().map_or(augmentation, |file| format!("as {}", file.display()));
+        let [depth, height, width] = config.crop.patch.0;
+        let patch = match depth == height && height == width {
+            true => format!("{depth}^3"),
+            false => config.crop.patch.to_string(),
+        };
+        format!("{path}, {augmentation}, patch {patch}, batch {}", config.loader.batch)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::run::Failure;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  gliaflow metrics runs/unet-001 --openmetrics --out run.om
+  gliaflow metrics runs/unet-001 --out run.om
   promtool tsdb create-blocks-from openmetrics run.om data
 
 For a run that no server scraped. It has what the journal tells: losses, Dice, learning rate, waits, but \
@@ -23,8 +23,8 @@ pub(super) struct Metrics {
     #[arg(value_name = "RUN")]
     run: PathBuf,
 
-    /// Write OpenMetrics text, the one format there is
-    #[arg(long, required = true)]
+    /// Write OpenMetrics text: the one format there is, and what is written without this too
+    #[arg(long, hide = true)]
     openmetrics: bool,
 
     /// Seconds between two samples of a series
@@ -44,6 +44,8 @@ impl Metrics {
                 self.interval
             )));
         }
+        // The one format: the option says what holds without it.
+        let Self { openmetrics: _, .. } = self;
         let history = MetricHistory::read(&self.run)?;
         let Some(out) = &self.out else {
             if console.is_json() {

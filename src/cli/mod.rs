@@ -2,6 +2,7 @@
 //! to its output.
 
 mod cache;
+mod completions;
 mod console;
 mod dashboards;
 mod doctor;
@@ -14,6 +15,7 @@ mod phantom;
 mod progress;
 mod report;
 mod reporting;
+mod runs;
 mod score;
 mod sequence;
 mod session;
@@ -50,6 +52,7 @@ cfg_if! {
         mod predict;
         mod predictors;
         mod replay;
+        mod run_label;
         mod tables;
         mod train;
 
@@ -112,6 +115,7 @@ verbs! {
     #[cfg(feature = "train")] Predict(predict::Predict),
     #[cfg(feature = "train")] Label(label::Label),
     Top(top::Top),
+    Runs(runs::Runs),
     Score(score::Score),
     Report(reporting::Reporting),
     Metrics(metrics::Metrics),
@@ -123,6 +127,8 @@ verbs! {
     #[cfg(feature = "train")] BenchStep(bench_step::BenchStep),
     #[cfg(feature = "train")] BenchConvolution(bench_convolution::BenchConvolution),
     Sequence(sequence::SequenceCommand),
+    Completions(completions::Completions),
+    Man(completions::Man),
 }
 
 /// Parses the command line, runs the verb, maps its outcome to an exit code.

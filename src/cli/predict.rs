@@ -64,7 +64,7 @@ impl Predict {
         let live = ActiveSession::start(&self.long, &self.runs.metrics_label(), console)?
             .register_metrics(&actors, &[]);
         let ((written, failed), tuned, within_tissue) = live.run_network_verb(|session| {
-            let mut predictor = resolved.build_predictor()?;
+            let mut predictor = resolved.build_predictor_in(session)?;
             let given = self.thresholds.to_postprocess(predictor.run_channels().regions)?;
             let (postprocess, tuned) = self.postprocess.choose_thresholds(
                 given,

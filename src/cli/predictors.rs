@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::run::{CheckpointChoice, Ensemble, Failure, Member, ResolvedEnsemble};
+use crate::run_folder::run_name;
 
 /// A run, or several whose probabilities are averaged.
 #[derive(Debug, Clone, clap::Args)]
@@ -58,7 +59,7 @@ impl PredictorOptions {
 
     /// Value of the metrics' `run` label.
     pub(super) fn metrics_label(&self) -> String {
-        let names: Vec<String> = self.run.iter().map(|run| run.display().to_string()).collect();
+        let names: Vec<String> = self.run.iter().map(|run| run_name(run)).collect();
         names.join("+")
     }
 

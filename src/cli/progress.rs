@@ -3,12 +3,14 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use parking_lot::Mutex;
 
-use crate::base::{Progress, ProgressTask, without_control_characters};
+use crate::base::{
+    Progress, ProgressTask, format_duration, format_rate, without_control_characters,
+};
 
-const TEMPLATE: &str = "{prefix:>10} {bar:32} {pos}/{len} {unit}  {per_sec}  {eta} left  {msg}";
+const TEMPLATE: &str = "{prefix:>10} {bar:32} {pos}/{len} {unit}  {rate}  {eta} left  {msg}";
 
 /// Least time between two lines of a log.
 const QUIET: Duration = Duration::from_secs(5);
@@ -27,6 +29,10 @@ impl Progress for ProgressBars {
     fn begin_task(&self, task: &str, unit: &'static str, total: u64) -> Box<dyn ProgressTask> {
         let style = ProgressStyle::with_template(&TEMPLATE.replace("{unit}", unit))
             .expect("the template is a constant")
+            .with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                // What cannot be written is not shown.
+                let _ = out.write_str(&format_rate(state.per_sec()));
+            })
             .progress_chars("━╸─");
         let bar = self.0.add(ProgressBar::new(total).with_style(style));
         bar.set_prefix(without_control_characters(task).into_owned());
@@ -133,7 +139,9 @@ fn progress_line(
 ) -> String {
     let rate = done as f64 / elapsed.as_secs_f64().max(1e-9);
     let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
-    format!("{task}: {done}/{total} {unit}, {rate:.2}/s, {left:.0} s left, {note}")
+    let note = if note.is_empty() { String::new() } else { format!(", {note}") };
+    let (rate, left) = (format_rate(rate), format_duration(left));
+    format!("{task}: {done}/{total} {unit}, {rate}, {left} left{note}")
 }
 
 #[cfg(test)]
@@ -143,7 +151,13 @@ mod tests {
     #[test]
     fn a_line_tells_rate_and_time_left() {
         let text = progress_line("train", "steps", 20, 100, Duration::from_secs(10), "loss 0.5");
-        assert_eq!(text, "train: 20/100 steps, 2.00/s, 40 s left, loss 0.5");
+        assert_eq!(text, "train: 20/100 steps, 2.00/s, 40.0 s left, loss 0.5");
+    }
+
+    #[test]
+    fn a_slow_task_is_told_by_its_time_for_one() {
+        let text = progress_line("train", "steps", 2, 1000, Duration::from_secs(196), "");
+        assert_eq!(text, "train: 2/1000 steps, 1 min 38 s each, 1 d 3 h left");
     }
 
     #[test]

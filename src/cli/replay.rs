@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use crate::cli::{CommandOutput, Console, VerbResult};
-use crate::run::tools::replay::{self, ReplayRequest};
+use crate::run::tools::replay::{self, FirstSample, ReplayRequest};
 
 /// Write the exact samples that a run saw, as NIfTI with what was drawn for them, or as arrays
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   gliaflow replay --run runs/unet-001 --epoch 3 --index 17 --out replay
+  gliaflow replay --run runs/unet-001 --key 3/17
   gliaflow replay --run runs/unet-001 --epoch 0 --index 0 --count 64 --arrays --out batches
 
 The images are the z-scores that the network saw, augmented; their affine lays them over the case's \
@@ -21,13 +22,17 @@ pub(super) struct Replay {
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
 
-    /// The epoch, from 0
-    #[arg(long, value_name = "N")]
-    epoch: u64,
+    /// The run's epoch, from 0, as its journal counts them; one that was not reached is refused
+    #[arg(long, value_name = "N", required_unless_present = "key", requires = "index")]
+    epoch: Option<u64>,
 
-    /// The sample's place in the epoch, from 0; the journal names it
-    #[arg(long, value_name = "N")]
-    index: u64,
+    /// The sample's place in the epoch, from 0, in the order of training
+    #[arg(long, value_name = "N", requires = "epoch")]
+    index: Option<u64>,
+
+    /// The sample by its key, as the journal has it: `"epoch"` and `"index"` of one of a step's samples
+    #[arg(long, value_name = "EPOCH/INDEX", value_parser = parse_key, conflicts_with = "epoch")]
+    key: Option<FirstSample>,
 
     /// Number of samples, in the order of training
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
@@ -44,14 +49,19 @@ pub(super) struct Replay {
 
 impl Replay {
     pub(super) fn run(self, _: &Console) -> VerbResult {
-        let Self { epoch, index, count, arrays, out, run } = self;
-        let request = ReplayRequest { epoch, index, count, arrays, out: &out };
+        let Self { epoch, index, key, count, arrays, out, run } = self;
+        let place = || FirstSample::OfEpoch {
+            epoch: epoch.unwrap_or_default(),
+            place: index.unwrap_or_default(),
+        };
+        let first = key.unwrap_or_else(place);
+        let request = ReplayRequest { first, count, arrays, out: &out };
         let replayed = replay::replay_of_run(&run, request)?;
         let mut text = String::new();
         for one in &replayed {
             let drawn = serde_json::to_string(&one.drawn).expect("draws serialise to JSON");
             text += &format!(
-                "epoch {} index {}: case {}, corner {:?} of the brain box, {}\ndrawn: {drawn}\n",
+                "key {}/{}: case {}, corner {:?} of the brain box, {}\ndrawn: {drawn}\n",
                 one.key.epoch, one.key.index, one.case, one.corner, one.dims
             );
             for file in &one.files {
@@ -63,4 +73,11 @@ impl Replay {
             several => CommandOutput::new(&serde_json::json!({ "samples": several }), text),
         })
     }
+}
+
+fn parse_key(text: &str) -> Result<FirstSample, String> {
+    let parts = text.split_once('/').and_then(|(epoch, index)| {
+        Some(FirstSample::WithKey { epoch: epoch.parse().ok()?, index: index.parse().ok()? })
+    });
+    parts.ok_or_else(|| format!("`{text}` is no key; write one such as 3/17"))
 }

@@ -6,6 +6,9 @@ use serde_json::Value;
 /// Exit code: the data, or some of it, cannot be used.
 const BAD_DATA: u8 = 3;
 
+/// Exit code: stopped on request.
+const STOPPED: u8 = 75;
+
 /// Output of a verb that came to its end.
 pub(super) struct CommandOutput {
     /// JSON document for programs.
@@ -26,6 +29,14 @@ impl CommandOutput {
     /// Sets exit code 3 if some of the data was `bad`: everything else was done.
     pub(super) const fn with_bad_data(mut self, bad: bool) -> Self {
         self.exit_code = if bad { BAD_DATA } else { 0 };
+        self
+    }
+
+    /// Sets exit code 75 if the verb was stopped on request, and has results all the same.
+    pub(super) const fn with_stop(mut self, stopped: bool) -> Self {
+        if stopped {
+            self.exit_code = STOPPED;
+        }
         self
     }
 

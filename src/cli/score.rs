@@ -26,7 +26,7 @@ use crate::volume::{CaseId, LabelScheme, RegionSet};
 Examples:
   gliaflow score --truth case_seg.nii.gz --prediction case.nii.gz --json
   gliaflow score --truth data/BraTS2020 --prediction predictions --prediction-labels brats2023
-  gliaflow score --truth data/BraTS2023 --prediction predictions --lesionwise --hd95 brats
+  gliaflow score --truth data/BraTS2023 --prediction predictions --lesion-wise --hd95 brats
   gliaflow score --truth data/BraTS2020 --prediction validation --tune
   gliaflow score --truth data/BraTS2020 --prediction test --drop-below WT=100 --smallest-et 50
 
@@ -73,8 +73,8 @@ pub(super) struct Score {
     hd95: Hd95,
 
     /// Score lesion by lesion as well, as BraTS does since 2023
-    #[arg(long)]
-    lesionwise: bool,
+    #[arg(long, alias = "lesionwise")]
+    lesion_wise: bool,
 
     #[command(flatten)]
     thresholds: ThresholdOptions,
@@ -305,7 +305,7 @@ impl Score {
             let id = pair.case.clone();
             let hd95 = self.hd95;
             scores.push(score_case(regions, hd95, id, &truth, &prediction, dims, spacing_mm));
-            if self.lesionwise {
+            if self.lesion_wise {
                 let id = pair.case.clone();
                 let rules = LesionRules::default();
                 let found =

@@ -1,7 +1,7 @@
 //! `sequence`: several command lines in one process.
 //!
-//! A GPU's kernels are compiled and tuned in every process anew, which takes minutes and is not kept on
-//! disk (docs/adr/006). So whoever measures several things hands them to one process, one line of
+//! A GPU's kernels are loaded in every process anew, and compiled and tuned where none are kept (docs/adr/006), which
+//! may take minutes. So whoever measures several things hands them to one process, one line of
 //! standard input at a time, and reads one line of standard output for each; `scripts/gpu-check` does. A
 //! line that fails leaves the process as it is. What ends a process (an abort in a driver, a hang) ends
 //! this one too: the caller's limits and a new process are the answer to that.

@@ -3,6 +3,8 @@
 //! The main thread is the trainer's, never tokio's; the runtime has a thread of its own and only
 //! waits.
 
+#[cfg(feature = "train")]
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -12,6 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::actor::StopLatch;
 use crate::base::{Fault, fs, spawn_named};
 use crate::cli::console::Console;
+#[cfg(feature = "train")]
+use crate::cli::run_label::choose_run_label;
 use crate::pipeline::observe::{self, TopologyRegistry};
 use crate::run::{Failure, Session};
 #[cfg(feature = "train")]
@@ -52,6 +56,16 @@ pub(super) struct ActiveSession {
 }
 
 impl ActiveSession {
+    /// Starts a session for the run in `folder`, which may not be there yet, under the run's name.
+    #[cfg(feature = "train")]
+    pub(super) fn start_for_run(
+        options: &SessionOptions,
+        folder: &Path,
+        console: &Console,
+    ) -> Result<Self, Fault> {
+        Self::start(options, &choose_run_label(folder, options.metrics_addr), console)
+    }
+
     /// Starts the runtime, the signal handlers and the endpoint; `run` labels the metrics.
     pub(super) fn start(
         options: &SessionOptions,
@@ -70,13 +84,14 @@ impl ActiveSession {
         let signals = catch_signals(&runtime, &stop)?;
         observe::publish_regularly(&runtime, board.clone());
         if exporter.address().is_some() {
-            gpu::publish_regularly(&runtime, Nvml::open);
+            gpu::publish_regularly(&runtime, exporter.shown_run().gpus().clone(), Nvml::open);
         }
         let shown = board.clone();
         exporter.show_topology(Arc::new(move || shown.to_json()));
         let endpoint = exporter.endpoint().clone();
-        let session =
-            Session { runtime, stop, progress: console.progress_display(), board, endpoint };
+        let shown_run = exporter.shown_run();
+        let progress = console.progress_display();
+        let session = Session { runtime, stop, progress, board, endpoint, shown_run };
         let linger = Duration::from_secs(options.metrics_linger);
         Ok(Self { session, exporter, linger, signals, _alive: alive })
     }

@@ -1,14 +1,14 @@
 //! `train`: training of a network from a configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::base::{format_duration, format_percent, memory_limit};
+use crate::base::{format_bytes, format_duration, format_percent, memory_limit};
 use crate::cli::{ActiveSession, CommandOutput, Console, SessionOptions, VerbResult, tables};
 use crate::pipeline::{ingest, loader, whole_case};
-use crate::run::Failure;
 use crate::run::config::{self, CheckedConfig};
 use crate::run::resume::{self, ResumeOptions};
 use crate::run::train::{self, RunDestination};
+use crate::run::{DeviceMemory, Failure};
 use crate::run_folder::{DATASET_LOCK, RunSummary};
 use crate::volume::{Fold, Split};
 
@@ -59,7 +59,23 @@ pub(super) struct Train {
     #[arg(long, value_name = "FILE|FOLDER")]
     init: Option<PathBuf>,
 
-    /// auto, cpu, cuda or wgpu; the same as --set device=…
+    /// Number of epochs; the same as --set train.epochs=N
+    #[arg(long, value_name = "N")]
+    epochs: Option<u64>,
+
+    /// Initial learning rate; the same as --set train.learning_rate=RATE
+    #[arg(long, value_name = "RATE")]
+    lr: Option<f64>,
+
+    /// Samples in a batch; the same as --set loader.batch=N
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+
+    /// Folder of the case files; the same as --set data.cache=DIR
+    #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
+    cache: Option<PathBuf>,
+
+    /// auto, gpu, cpu, cuda or wgpu; the same as --set device=…
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
 
@@ -86,11 +102,15 @@ impl Train {
         let quoted = |path: &PathBuf| toml::Value::from(path.display().to_string()).to_string();
         assignments.extend(self.data.as_ref().map(|path| format!("data.folder={}", quoted(path))));
         assignments.extend(self.init.as_ref().map(|path| format!("model.init={}", quoted(path))));
+        assignments.extend(self.cache.as_ref().map(|path| format!("data.cache={}", quoted(path))));
+        assignments.extend(self.epochs.map(|epochs| format!("train.epochs={epochs}")));
+        assignments.extend(self.lr.map(|rate| format!("train.learning_rate={rate:?}")));
+        assignments.extend(self.batch.map(|batch| format!("loader.batch={batch}")));
         assignments.extend(self.device.as_ref().map(|device| format!("device=\"{device}\"")));
         assignments.extend(self.fold.map(|fold| format!("data.fold=\"{fold}\"")));
         assignments.extend(self.no_cache.then(|| "loader.cached=false".to_string()));
         if let Some(folder) = &self.resume {
-            let live = self.start_session(&folder.display().to_string(), console)?;
+            let live = self.start_session(folder, console)?;
             let options =
                 ResumeOptions { assignments: &assignments, accepts_changed: self.accept_changed };
             let summary =
@@ -106,36 +126,51 @@ impl Train {
             Some(path) => RunDestination::Exactly(path.clone()),
             None => RunDestination::Next { root: PathBuf::from("runs"), stem },
         };
-        let live = self.start_session(&place.run_label(), console)?;
+        let live = self.start_session(&place.next_folder(), console)?;
         let summary = live.run_network_verb(|session| train::train(&config, &place, session))?;
         Ok(CommandOutput::new(&summary, report_text(&summary)))
     }
 
-    fn start_session(&self, label: &str, console: &Console) -> Result<ActiveSession, Failure> {
-        let live = ActiveSession::start(&self.long, label, console)?;
+    fn start_session(&self, folder: &Path, console: &Console) -> Result<ActiveSession, Failure> {
+        let live = ActiveSession::start_for_run(&self.long, folder, console)?;
         Ok(live.register_metrics(&TOPOLOGIES, &[Split::Train, Split::Validation]))
     }
 }
 
 fn dry_run(config: &CheckedConfig) -> VerbResult {
     let memory = config.loader_memory()?;
+    let device = DeviceMemory::estimate(&config.run, config.blueprint.as_ref());
     let text = format!(
         "{}\n# parameters          {}\n# loader memory       {:.0} MiB: {} samples under way, {} \
-         batches\n",
+         batches\n# device memory       {}\n",
         config.to_annotated_toml()?,
         config.blueprint.parameter_count(),
         memory.bytes as f64 / f64::from(1 << 20),
         memory.tickets,
-        memory.batches
+        memory.batches,
+        device_memory_text(device)
     ) + &memory_warning(config, memory_limit())
         .map_or_else(String::new, |line| line + "\n");
     let result = serde_json::json!({
         "config": config.run,
         "parameters": config.blueprint.parameter_count(),
         "loader": memory,
+        "device_memory": device,
         "memory_limit_bytes": memory_limit(),
     });
     Ok(CommandOutput::new(&result, text))
+}
+
+/// Device memory of a run on a CUDA GPU with own kernels, and the cards that hold it.
+pub(super) fn device_memory_text(device: Option<DeviceMemory>) -> String {
+    let Some(DeviceMemory { bytes, smallest_card }) = device else {
+        return "not counted for a network of these settings".into();
+    };
+    let cards = smallest_card.map_or_else(
+        || "no card holds that: lower loader.batch or crop.patch".to_owned(),
+        |gigabytes| format!("cards of {gigabytes} GB and more"),
+    );
+    format!("{} on a CUDA GPU with own kernels: {cards}", format_bytes(bytes as f64))
 }
 
 /// Line about a memory budget that the container or job of this process does not hold.
@@ -177,13 +212,15 @@ pub(super) fn report_text(summary: &RunSummary) -> String {
     });
     format!(
         "{scored}{best}\n{} steps{early} of {} ({} parameters) on {} in {}, waiting for the \
-         loader {}{unsound}{left_out}\nloader: {}\nrun: {}",
+         loader {}, blocked by checkpoints {} and by validations {}{unsound}{left_out}\nloader: {}\nrun: {}",
         summary.steps,
         summary.model,
         summary.parameters,
         summary.device,
         format_duration(summary.train_seconds),
         format_percent(summary.starved_ratio),
+        format_duration(summary.checkpoint_seconds),
+        format_duration(summary.validation_seconds),
         summary.loader.as_ref().map_or("", |loader| &loader.sentence),
         summary.run.display()
     )

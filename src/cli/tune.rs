@@ -20,8 +20,10 @@ use crate::volume::Split;
 Examples:
   gliaflow tune --data data/BraTS2020 --step-ms 250
   gliaflow tune --data data/BraTS2020 --model unet --device cuda --out loader.toml
+  gliaflow tune --config run.toml --step-ms 250 --write run.toml
 
-The [loader] section that it prints goes into a run's configuration. --model measures what the network \
+The [loader] section that it prints goes into a run's configuration, and --write puts it there; it decides no \
+sample. --config takes data, cache, patches, batches and augmentation from the run that it is for. --model measures what the network \
 takes for a batch on its device, as `gliaflow bench-step` does; --step-ms says it. Either way the trainer \
 is then emulated without using a core, as one on a GPU is.")]
 pub(super) struct Tune {
@@ -30,11 +32,11 @@ pub(super) struct Tune {
 
     /// Milliseconds that the trainer takes for a batch
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
-    #[cfg_attr(feature = "train", arg(required_unless_present = "model"))]
+    #[cfg_attr(feature = "train", arg(required_unless_present_any = ["model", "config"]))]
     #[cfg_attr(not(feature = "train"), arg(required = true))]
     step_ms: Option<f64>,
 
-    /// Measure that for a network: unet, resunet_vae or cascaded
+    /// Measure that for a network: unet, resunet_vae or cascaded [default: that of --config]
     #[cfg(feature = "train")]
     #[arg(long, value_name = "NAME", conflicts_with = "step_ms")]
     model: Option<String>,
@@ -53,6 +55,10 @@ pub(super) struct Tune {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
+    /// Write those settings into a run's configuration, whose comments and other settings stay
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+
     #[command(flatten)]
     long: SessionOptions,
 }
@@ -66,36 +72,35 @@ impl Tune {
             let prepared = drain::prepare_dataset(&config, session)?;
             tune::tune_loader(&config, &prepared, session)
         })?;
-        let section = loader_section(&tuned)?;
+        let section = tuned.loader.to_section();
         if let Some(path) = &self.out {
             fs::write(path, &section)?;
         }
+        if let Some(path) = &self.write {
+            tuned.loader.write_into(path)?;
+        }
         let mut json = serde_json::to_value(&tuned).expect("reports serialise to JSON");
         json["section"] = section.clone().into();
-        Ok(CommandOutput::new(&json, report_text(&self.loader.describe(), &tuned, &section)))
+        Ok(CommandOutput::new(&json, report_text(&self.loader.describe(&config), &tuned, &section)))
     }
 
     /// Milliseconds that the trainer takes for a batch: given, or measured if there is a network.
     fn step_ms(&self) -> Result<f64, Failure> {
         #[cfg(feature = "train")]
-        if let (None, Some(model)) = (self.step_ms, &self.model) {
-            let step = BenchStep::with_few_steps(
-                model,
-                &self.device,
-                self.loader.patch_and_batch(),
-                &self.set,
-            );
+        if self.step_ms.is_none() {
+            let run = self.loader.run_config()?;
+            let of_run = run.as_ref().map(|run| run.model.name.clone());
+            let model = self.model.clone().or(of_run).unwrap_or_default();
+            let (patch, batch) = match &run {
+                Some(run) => (run.crop.patch, run.loader.batch),
+                None => self.loader.patch_and_batch(),
+            };
+            let step = BenchStep::with_few_steps(&model, &self.device, (patch, batch), &self.set);
+            let step = step.of_config(self.loader.config_file());
             return Ok(1e3 * step.measure_step()?.seconds_per_step);
         }
         Ok(self.step_ms.unwrap_or_default())
     }
-}
-
-fn loader_section(tuned: &TunedLoader) -> Result<String, Failure> {
-    let mut table = toml::Table::new();
-    let loader = toml::Value::try_from(&tuned.loader);
-    table.insert("loader".into(), loader.map_err(|error| Failure::Usage(error.to_string()))?);
-    toml::to_string(&table).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 fn report_text(what: &str, tuned: &TunedLoader, section: &str) -> String {

@@ -8,9 +8,9 @@ use crate::eval::Sliding;
 use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::experiment::config_file::{BEST, NetworkSection};
 use crate::experiment::split_sizes::{SplitSizes, split_sizes};
-use crate::run::Failure;
 use crate::run::config::CheckedConfig;
 use crate::run::tools::bench_step::{self, Repeats, StepCost};
+use crate::run::{DeviceMemory, Failure};
 use crate::volume::Dims;
 
 /// Bytes of a voxel in a case file: four modalities of i16, and a label.
@@ -40,6 +40,8 @@ pub struct PlannedStep {
     pub disk_bytes: u64,
     /// Bytes of memory: the loader's budget or the case in hand, and the measured memory of a step.
     pub memory_bytes: u64,
+    /// Memory of a CUDA GPU in training with own kernels; absent where nothing is trained or it was not counted.
+    pub device_memory: Option<DeviceMemory>,
     /// Wall seconds, each time; absent where a step time was not measured.
     pub seconds: Option<f64>,
 }
@@ -236,6 +238,7 @@ impl ExperimentPlanner<'_> {
             // The last ones and the best.
             disk_bytes: times * checkpoint * (run.train.checkpoint.keep as u64 + 1),
             memory_bytes: loader + measured_memory,
+            device_memory: DeviceMemory::estimate(run, config.blueprint.as_ref()),
             seconds: cost.map(|cost| {
                 let passes = steps * run.train.accumulate;
                 passes as f64 * cost.seconds_per_step + windows as f64 * seconds_per_window(cost)

@@ -136,7 +136,7 @@ impl StepRunner<'_> {
                 let source = self.cohort.whole_case_source(self.session);
                 let left = WholeCases { files, source, part }
                     .filter_by_id(|id| scores.iter().all(|one| one.case != *id));
-                let mut predictor = resolved.build_predictor()?;
+                let mut predictor = resolved.build_predictor_in(self.session)?;
                 let mut fresh = Vec::new();
                 let mut keep = |assessed: CaseAssessment| {
                     write_score(&scored, &assessed)?;

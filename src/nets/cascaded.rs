@@ -9,7 +9,6 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,8 +17,9 @@ use smart_default::SmartDefault;
 use crate::base::ConfigError;
 use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::{
-    Architecture, ModelRng, Norm, Output, ResidualUnit, SideOutput, cast, concatenate_channels,
-    max_over_groups, mean_pool, transposed_convolution, weights,
+    Architecture, ModelRng, Norm, Output, ResidualUnit, SideOutput, compute_probabilities,
+    concatenate_channels, convert_volume, max_over_groups, mean_pool, transposed_convolution,
+    weights,
 };
 use crate::volume::{Modality, RunChannels};
 
@@ -186,7 +186,7 @@ impl CascadeStage {
             }
             volume = unit.forward(fuse.forward(concatenate_channels(parts)));
         }
-        cast(self.head.forward(volume), DType::F32)
+        convert_volume(self.head.forward(volume), DType::F32)
     }
 }
 
@@ -208,7 +208,7 @@ impl Cascaded {
         for stage in &self.stages {
             let images = scaled.pop().expect("one for each stage");
             let answer = stage.forward(images, &maps, draws);
-            maps[stage.scale] = Some(cast(sigmoid(answer.clone()), dtype));
+            maps[stage.scale] = Some(compute_probabilities(answer.clone(), dtype));
             logits.push(answer);
         }
         logits.reverse();

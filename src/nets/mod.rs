@@ -24,6 +24,7 @@ mod files;
 mod freezing;
 mod gradients;
 mod kernel_choice;
+mod kernel_winners;
 pub mod learner;
 mod mirrored;
 pub mod model_rng;
@@ -43,6 +44,7 @@ pub use cascaded::{Cascaded, CascadedConfig};
 pub use convolution::convolve;
 pub use freezing::check_frozen_parts;
 pub use kernel_choice::{KernelChoice, choose_kernels};
+pub use kernel_winners::keep_kernel_winners;
 pub use learner::Learner;
 pub use mirrored::{MIRRORINGS, Mirrored};
 pub use model_rng::ModelRng;
@@ -53,8 +55,8 @@ pub use registry::{ArchitectureEntry, Blueprint};
 pub use resunet_vae::{ResUNetVae, ResUNetVaeConfig};
 pub use unet::{UNet, UNetConfig};
 pub use volumetric::{
-    concatenate_channels, convert_images, max_over_groups, max_pool, mean_pool,
-    transposed_convolution, upsample_trilinear,
+    compute_probabilities, concatenate_channels, convert_images, convert_volume, max_over_groups,
+    max_pool, mean_pool, squared_error, transposed_convolution, upsample_trilinear,
 };
 
 /// Every network that can be trained, in the order of the paper's table.

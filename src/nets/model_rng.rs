@@ -8,6 +8,8 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use crate::base::{Domain, KeyedRng, SampleKey};
 use crate::nets::cast;
+#[cfg(feature = "cuda")]
+use crate::nets::cuda;
 
 /// Resolution of dropout: 16 random bits decide on a value, so shares are kept to 1/65536.
 const LEVELS: f64 = 65536.0;
@@ -47,6 +49,10 @@ impl ModelRng {
         let Some(chance) = DropProbability::from_share(share) else { return volume };
         let shape = volume.dims();
         let dropped = chance.drop_mask(&mut self.layer_rng(place), shape.iter().product());
+        #[cfg(feature = "cuda")]
+        if cuda::computes(&volume) {
+            return cuda::drop_values(volume, &pack_bits(&dropped), chance.kept_scale() as f32);
+        }
         let mask = TensorData::new(dropped, shape);
         let mask = Tensor::<5, Bool>::from_data(mask, &volume.device());
         volume.mask_fill(mask, 0.0) * chance.kept_scale()
@@ -92,6 +98,15 @@ impl DropProbability {
         dropped.truncate(count);
         dropped
     }
+}
+
+/// Packs 32 values a word, the first one lowest.
+#[cfg(any(feature = "cuda", test))]
+fn pack_bits(values: &[bool]) -> Vec<u32> {
+    let pack = |values: &[bool]| {
+        values.iter().enumerate().fold(0, |word, (at, value)| word | u32::from(*value) << at)
+    };
+    values.chunks(32).map(pack).collect()
 }
 
 #[cfg(test)]
@@ -145,6 +160,15 @@ mod tests {
         assert!(channels.iter().all(|channel| channel.iter().all(|v| *v == channel[0])));
         let gone = channels.iter().filter(|channel| channel[0] == 0.0).count();
         assert!((20..=60).contains(&gone), "{gone} of 200");
+    }
+
+    #[test]
+    fn the_first_of_32_values_is_the_lowest_bit() {
+        let mut values = [false; 40];
+        for place in [0, 31, 33] {
+            values[place] = true;
+        }
+        assert_eq!(pack_bits(&values), [1 | 1 << 31, 1 << 1]);
     }
 
     #[test]

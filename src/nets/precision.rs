@@ -19,13 +19,18 @@ pub enum Precision {
     F32,
     /// Brain floats: f32's range in half the memory, with 8 bits of mantissa, so no loss scaling.
     Bf16,
+    /// Single precision, the factors of products on a GPU, too, which are TF32 otherwise: many times slower there,
+    /// for checks.
+    #[strum(serialize = "f32-strict")]
+    #[serde(rename = "f32-strict")]
+    F32Strict,
 }
 
 impl Precision {
     /// Data type of the network's input.
     pub const fn dtype(self) -> DType {
         match self {
-            Self::F32 => DType::F32,
+            Self::F32 | Self::F32Strict => DType::F32,
             Self::Bf16 => DType::BF16,
         }
     }

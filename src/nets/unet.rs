@@ -12,7 +12,7 @@ use smart_default::SmartDefault;
 
 use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::{
-    Architecture, ConvUnit, ModelRng, Output, cast, concatenate_channels, max_pool,
+    Architecture, ConvUnit, ModelRng, Output, concatenate_channels, convert_volume, max_pool,
     upsample_trilinear,
 };
 use crate::volume::RunChannels;
@@ -94,7 +94,7 @@ impl Architecture for UNet {
             let joined = concatenate_channels(vec![skip, upsample_trilinear(volume)]);
             volume = apply_units(level, joined);
         }
-        cast(self.head.forward(volume), DType::F32)
+        convert_volume(self.head.forward(volume), DType::F32)
     }
 
     fn patch_divisor(config: &UNetConfig) -> usize {

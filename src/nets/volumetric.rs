@@ -5,6 +5,7 @@
 //! their own; each is checked forward and backward. Drop one when Burn gains it. On CUDA GPUs, `nets/cuda`
 //! has kernels for them, where a setting asks for those.
 
+use burn::tensor::activation::sigmoid;
 use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -129,6 +130,35 @@ pub fn convert_images(images: Tensor<5>, dtype: DType) -> Tensor<5> {
         return cuda::lay_out_images(images, dtype);
     }
     images.cast(dtype)
+}
+
+/// Converts a volume `[b, c, d, h, w]` to another type, f32 or bf16. On CUDA GPUs its gradient keeps the layout of
+/// `nets/cuda`; without a gradient, Burn's own conversion goes into one kernel with what follows.
+pub fn convert_volume(volume: Tensor<5>, dtype: DType) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if volume.dtype() != dtype && volume.device().is_autodiff() && cuda::computes(&volume) {
+        return cuda::convert_volume(volume, dtype);
+    }
+    cast(volume, dtype)
+}
+
+/// Computes the probabilities of logits `[b, c, d, h, w]`, f32, in the type `dtype`.
+pub fn compute_probabilities(logits: Tensor<5>, dtype: DType) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if cuda::computes(&logits) {
+        return cuda::compute_probabilities(logits, dtype);
+    }
+    cast(sigmoid(logits), dtype)
+}
+
+/// Averages the squared differences of volumes `[b, c, d, h, w]` over all values, in f32; `wanted` gets no gradient.
+pub fn squared_error(volume: Tensor<5>, wanted: Tensor<5>) -> Tensor<1> {
+    #[cfg(feature = "cuda")]
+    if cuda::computes(&volume) && volume.dtype() == wanted.dtype() {
+        return cuda::squared_error(volume, wanted);
+    }
+    let [volume, wanted] = [volume, wanted].map(|one| cast(one, DType::F32));
+    (volume - wanted).square().mean()
 }
 
 /// Up-sampling matrix `[2n, n]`: each voxel's two children lie a quarter of a voxel to either side

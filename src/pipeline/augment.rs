@@ -1,20 +1,45 @@
 //! Stage `augment`: renders a sample's patch in one pass into a pooled buffer.
 
 use crate::actor::Stage;
-use crate::augment::{Background, Kernel, PatchImages, RenderPlan};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+use crate::augment::{Background, FilterBuffers, Kernel, PatchImages, RenderPlan};
 use crate::base::CaseError;
 use crate::buffers::{PatchBuffer, PatchBufferPool};
 use crate::pipeline::{CaseRecovery, DrawnSample, PlannedSample, Provenance, Sample};
 use crate::volume::Targets;
 
 /// Renders drawn samples.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Augment {
     kernel: Kernel,
     background: Background,
     targets: Targets,
     recycler: PatchBufferPool,
     recovery: CaseRecovery,
+    filtering: FilterMemory,
+}
+
+/// Memory of the samples that are filtered: a patch in single precision, and the filters' own.
+#[derive(Debug, Default)]
+struct FilterMemory {
+    images: Vec<f32>,
+    buffers: FilterBuffers,
+}
+
+impl Clone for Augment {
+    /// Clones the stage for another worker, which gets memory of its own.
+    fn clone(&self) -> Self {
+        Self {
+            kernel: self.kernel,
+            background: self.background,
+            targets: self.targets,
+            recycler: self.recycler.clone(),
+            recovery: self.recovery.clone(),
+            filtering: FilterMemory::default(),
+        }
+    }
 }
 
 impl Augment {
@@ -26,6 +51,7 @@ impl Augment {
             targets: Targets::Hard,
             recycler,
             recovery: CaseRecovery::default(),
+            filtering: FilterMemory::default(),
         }
     }
 
@@ -46,11 +72,17 @@ impl Augment {
     ///
     /// # Panics
     /// If the case has probabilities and labels are asked for.
-    pub fn render_sample(&self, sample: &DrawnSample, patch: &mut PatchBuffer) {
+    pub fn render_sample(&mut self, sample: &DrawnSample, patch: &mut PatchBuffer) {
         let view = sample.case.case_view();
         let render_plan = RenderPlan::new(&view, sample.window, &sample.drawn, self.background);
         patch.shape_for(sample.window.dims, self.targets);
-        let images = PatchImages::F16(&mut patch.images);
+        let is_filtered = render_plan.channel_filters().iter().any(|filters| !filters.is_empty());
+        let images = if is_filtered {
+            self.filtering.images.resize(patch.images.len(), 0.0);
+            PatchImages::F32(&mut self.filtering.images)
+        } else {
+            PatchImages::F16(&mut patch.images)
+        };
         match self.targets {
             Targets::Hard => {
                 self.kernel.render_labels(&view, &render_plan, images, &mut patch.labels)
@@ -59,6 +91,23 @@ impl Augment {
                 let shares = patch.labels.as_chunks_mut().0;
                 self.kernel.render_shares(&view, &render_plan, images, shares);
             }
+        }
+        if is_filtered {
+            self.filtering.filter_into(&mut patch.images, &render_plan);
+        }
+    }
+}
+
+impl FilterMemory {
+    /// Filters the rendered patch and rounds it into `images`, both `[c, d, h, w]`.
+    fn filter_into(&mut self, images: &mut [f16], plan: &RenderPlan) {
+        let dims = plan.patch_dims();
+        let voxels = dims.voxel_count();
+        let keeps_background = !plan.changes_background();
+        let channels = self.images.chunks_exact_mut(voxels).zip(images.chunks_exact_mut(voxels));
+        for ((values, rounded), filters) in channels.zip(plan.channel_filters()) {
+            self.buffers.apply_filters(filters, values, dims, keeps_background);
+            rounded.convert_from_f32_slice(values);
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A sink that waits for its consumer means that the trainer is slower, which is the goal. A
 //! trainer that waits means that the loader is slower, and the bottleneck is the busy actor with
-//! items queued before it; unless all cores are in use, or no actor is busy, which is a lack of
-//! tickets.
+//! items queued before it; unless all cores are in use, or others have them, or no actor is busy,
+//! which is a lack of tickets as long as there are fewer than its workers can use.
 
 use std::borrow::Cow;
 
@@ -21,6 +21,8 @@ const BUSY: f64 = 0.75;
 const ALIKE: f64 = 0.05;
 /// Share of all cores' time from which another worker would find no free core.
 const SATURATED: f64 = 0.9;
+/// Share of the time in which threads could run, but waited for a core, from which others hold cores.
+const CROWDED: f64 = 0.2;
 
 /// Slowest part of a run.
 #[derive(strum::Display)]
@@ -60,6 +62,16 @@ pub struct CpuUsage {
     pub cores: usize,
     /// CPU seconds of the process over the observed span; the workers' busy seconds if `None`.
     pub cpu_seconds: Option<f64>,
+    /// Seconds in which threads of the process could run and waited for a core; `None` where unknown.
+    pub waiting_seconds: Option<f64>,
+}
+
+impl CpuUsage {
+    /// Share of the time in which threads could run that they waited for a core.
+    fn waiting_share(&self) -> f64 {
+        let (cpu, waiting) = (self.cpu_seconds.unwrap_or(0.0), self.waiting_seconds.unwrap_or(0.0));
+        share_of(waiting, cpu + waiting)
+    }
 }
 
 /// Bottleneck of a run, with the reason and the remedy.
@@ -127,8 +139,10 @@ fn diagnose_with(
     let bottleneck = Bottleneck::Stage(guilty.name.into());
     let sentence = if cpu_utilisation(actors, feed, machine) >= SATURATED {
         blame.suggest_cores(actors, machine)
+    } else if machine.waiting_share() >= CROWDED {
+        describe_crowd(starved, feed, machine)
     } else if busy_share(guilty) < BUSY {
-        blame.suggest_memory()
+        if has_tickets_enough(actors) { blame.suggest_tickets() } else { blame.suggest_memory() }
     } else {
         blame.suggest_worker()
     };
@@ -185,6 +199,25 @@ fn describe_trainer_wait(starved: f64, blocked: f64) -> String {
          come unevenly, raise loader.prefetch",
         format_percent(starved)
     )
+}
+
+/// Describes cores that others have: what stages take is then no measure of what they cost.
+fn describe_crowd(starved: f64, feed: &Observation, machine: &CpuUsage) -> String {
+    let used = machine.cpu_seconds.unwrap_or(0.0) / feed.worker_seconds;
+    format!(
+        "the process got {used:.1} of {} cores, and its threads waited for one {} of the time in which they          could run, while the trainer waits {} of the time: other programs or a limit have the rest, so more          workers would not help; free cores, or measure again when the machine is quiet",
+        machine.cores,
+        format_percent(machine.waiting_share()),
+        format_percent(starved)
+    )
+}
+
+/// Returns true if there are tickets for twice the workers, of which more memory gives no more.
+fn has_tickets_enough(actors: &[Observation]) -> bool {
+    let [_, stages @ .., sink] = actors else { return false };
+    let workers: usize = stages.iter().map(|stage| stage.workers).sum();
+    // Every mailbox has a place for each ticket.
+    sink.queue_capacity > 2 * workers
 }
 
 /// Busiest actor; among equally busy ones the one with the deepest queue.
@@ -253,6 +286,22 @@ impl LoaderDiagnosis<'_> {
             format_percent(dear),
             format_percent(self.starved),
             cost_remedy(name).map_or_else(String::new, |remedy| format!(", or {remedy}"))
+        )
+    }
+
+    /// Suggests workers, with which tickets come: no actor is busy, and memory would give no more tickets.
+    fn suggest_tickets(&self) -> String {
+        let Self { guilty, sink, starved, .. } = self;
+        let name = guilty.name;
+        format!(
+            "the trainer waits {} of the time, though no stage is busy more than {} of it ({name}): the {} \
+             samples under way are as many as the workers can use, whatever the memory; give {name} another \
+             worker (loader.workers.{} = {}), or raise loader.prefetch if batches come unevenly",
+            format_percent(*starved),
+            format_percent(busy_share(guilty)),
+            sink.queue_capacity,
+            workers_key(name),
+            guilty.workers + 1
         )
     }
 

@@ -254,7 +254,7 @@ fn trainer_starved(observer: &Observer) -> f64 {
 fn available_cpu() -> CpuUsage {
     let cores = core_count();
     // The process's CPU time began before the topology, so the workers' clocks are used.
-    CpuUsage { cores, cpu_seconds: None }
+    CpuUsage { cores, cpu_seconds: None, waiting_seconds: None }
 }
 
 fn publish_queue(seen: &Observation) {

@@ -152,7 +152,7 @@ fn to_npy(type_name: &str, shape: [usize; 4], values: &[u8]) -> Vec<u8> {
 
 fn render_patch(sample: &DrawnSample, background: Background, targets: Targets) -> PatchBuffer {
     let mut patch = PatchBuffer::default();
-    let augment = Augment::new(background, PatchBufferPool::default()).with_targets(targets);
+    let mut augment = Augment::new(background, PatchBufferPool::default()).with_targets(targets);
     augment.render_sample(sample, &mut patch);
     patch
 }

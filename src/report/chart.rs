@@ -14,7 +14,7 @@ const LETTER: f64 = 6.4;
 const DOTS: usize = 60;
 
 pub(super) struct Chart {
-    pub(super) title: &'static str,
+    pub(super) title: String,
     /// Unit, shown after the title.
     pub(super) unit: &'static str,
     pub(super) lines: Vec<ChartLine>,
@@ -170,7 +170,15 @@ mod tests {
     fn chart(points: Vec<[f64; 2]>) -> Chart {
         let lines = vec![ChartLine { class: "wt", name: "WT 0.5".into(), points }];
         let (x, y) = (ChartAxis::exactly(0.0, 2.0), ChartAxis::around(0.0, 1.0));
-        Chart { title: "Dice", unit: "", lines, x, y, marks: vec![1.0], without: "no score yet" }
+        Chart {
+            title: "Dice".to_owned(),
+            unit: "",
+            lines,
+            x,
+            y,
+            marks: vec![1.0],
+            without: "no score yet",
+        }
     }
 
     #[test]

@@ -9,8 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::base::{Fault, without_control_characters};
-use crate::report::run_record::run_name;
-use crate::run_folder::EventLog;
+use crate::run_folder::{EventLog, run_name};
 use crate::telemetry::catalog::*;
 use crate::telemetry::{Family, Metric, MetricHandle, MetricKind};
 use crate::volume::Split;
@@ -105,17 +104,17 @@ impl MetricHistory {
         }
     }
 
-    /// Records a counter of one series from times and increments. It is 0 from the beginning.
-    fn record_counter<H: MetricHandle>(
+    /// Records a counter from times and increments. It is 0 from the beginning.
+    fn record_counter<H: MetricHandle, const N: usize>(
         &mut self,
-        metric: &'static Family<H, 0>,
+        metric: &'static Family<H, N>,
+        labels: [&str; N],
         growth: impl Iterator<Item = (f64, f64)>,
     ) {
-        self.record_value(metric, [], self.first, Some(0.0));
         let mut sum = 0.0;
-        for (time, by) in growth {
+        for (time, by) in [(self.first, 0.0)].into_iter().chain(growth) {
             sum += by;
-            self.record_value(metric, [], time, Some(sum));
+            self.record_value(metric, labels, time, Some(sum));
         }
     }
 
@@ -156,13 +155,13 @@ impl MetricHistory {
         }
         let steps = log.steps.iter();
         let starved = steps.clone().map(|at| (at.time, at.event.starved_seconds));
-        self.record_counter(&TRAIN_STARVED, starved);
+        self.record_counter(&TRAIN_STARVED, [], starved);
         let samples = steps.clone().map(|at| (at.time, at.event.samples.len() as f64));
-        self.record_counter(&TRAIN_SAMPLES, samples);
+        self.record_counter(&TRAIN_SAMPLES, [], samples);
         let taken: Vec<(f64, f64)> = steps.map(|at| (at.time, at.event.seconds)).collect();
         self.record_histogram(TRAIN_STEP_TIME.metric(), &taken);
         let non_finite = log.non_finite.iter().map(|at| (at.time, 1.0));
-        self.record_counter(&TRAIN_NONFINITE_STEPS, non_finite);
+        self.record_counter(&TRAIN_NONFINITE_STEPS, [], non_finite);
     }
 
     fn add_epochs(&mut self, log: &EventLog) {
@@ -177,6 +176,7 @@ impl MetricHistory {
         for at in &log.validations {
             let time = at.time;
             let event = &at.event;
+            self.record_value(&TRAIN_LOSS, [split, "total"], time, event.loss);
             for (metric, by_region) in [(&TRAIN_DICE, &event.dice), (&TRAIN_HD95, &event.hd95_mm)] {
                 for (region, value) in by_region {
                     self.record_value(metric, [split, region], time, Some(*value));
@@ -192,10 +192,14 @@ impl MetricHistory {
     /// Adds the checkpoints, and the state of the run.
     fn add_checkpoints_and_state(&mut self, log: &EventLog) {
         let checkpoints = log.checkpoints.iter();
-        self.record_counter(&TRAIN_CHECKPOINTS, checkpoints.clone().map(|at| (at.time, 1.0)));
+        self.record_counter(&TRAIN_CHECKPOINTS, [], checkpoints.clone().map(|at| (at.time, 1.0)));
         let taken: Vec<(f64, f64)> =
             checkpoints.clone().map(|at| (at.time, at.event.seconds)).collect();
         self.record_histogram(TRAIN_CHECKPOINT_TIME.metric(), &taken);
+        let [checkpoint, validation] = BLOCK_CAUSES;
+        let validated = log.validations.iter().map(|at| (at.time, at.event.seconds));
+        self.record_counter(&TRAIN_BLOCKED, [checkpoint], taken.into_iter());
+        self.record_counter(&TRAIN_BLOCKED, [validation], validated);
         for at in checkpoints {
             self.record_value(&TRAIN_CHECKPOINT_TIMESTAMP, [], at.time, Some(at.time));
         }

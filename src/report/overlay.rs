@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::{Fault, fs, write_json};
 use crate::eval::CohortScore;
 use crate::report::picture;
-use crate::report::sketch::Sketch;
+use crate::report::sketch::{ErrorCounts, Sketch};
 use crate::run_folder::read_json;
 use crate::volume::CaseId;
 
@@ -36,6 +36,9 @@ pub(super) struct Overlay {
     pub(super) rank: Rank,
     pub(super) case: CaseId,
     pub(super) dice: f64,
+    /// Errors of the region in the case; absent in the list of an early version.
+    #[serde(default)]
+    pub(super) errors: Option<ErrorCounts>,
     /// File name in the folder.
     pub(super) file: String,
 }
@@ -67,7 +70,7 @@ pub fn write_overlays(
             let png = picture::draw_overlay(slices).to_png();
             let png = png.map_err(|error| Fault::from_io(&path, &error.into()))?;
             fs::write(&path, png)?;
-            drawn.push(overlay);
+            drawn.push(Overlay { errors: sketch.errors_in(region), ..overlay });
         }
     }
     write_json(&folder.join(INDEX), &drawn)
@@ -91,6 +94,7 @@ fn select_overlays(cohort: &CohortScore, region: &str) -> Vec<Overlay> {
         rank,
         case: cohort.cases()[order[place]].case.clone(),
         dice: dice(order[place]),
+        errors: None,
         file: format!("{region}-{rank}.png"),
     };
     places.into_iter().map(overlay).collect()

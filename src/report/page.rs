@@ -9,10 +9,10 @@ use crate::report::curves::{self, CHART};
 use crate::report::run_record::RunRecord;
 use crate::report::{scores, settings};
 
-const CSS: &str = include_str!("page.css");
+pub(super) const CSS: &str = include_str!("page.css");
 
 /// Policy for browsers: the page runs nothing and loads nothing.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 /// Renders the page of a run, without the parts whose files are missing.
 pub(super) fn render_page(record: &RunRecord) -> String {

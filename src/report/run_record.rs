@@ -12,7 +12,7 @@ use crate::report::region_style::region_classes;
 use crate::report::sketch::shown_modality;
 use crate::run_folder::{
     CONFIG, DATASET_LOCK, DatasetLock, ENVIRONMENT, EVENTS, EvaluationScores, EventLog, RunSummary,
-    SUMMARY, VALIDATION, damaged_file, read_json,
+    SUMMARY, VALIDATION, damaged_file, read_json, run_name,
 };
 use crate::volume::{Modality, ModalitySet, RegionSet};
 
@@ -119,12 +119,6 @@ fn region_names(log: &EventLog, scores: Option<&EvaluationScores>) -> Vec<String
         names.extend(RegionSet::BRATS.region_names().map(str::to_owned));
     }
     names.into_iter().collect()
-}
-
-/// Name of a run: the last part of its folder's canonical path.
-pub(super) fn run_name(folder: &Path) -> String {
-    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    whole.file_name().map_or_else(|| "run".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

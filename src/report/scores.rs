@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use crate::base::format_thousands;
 use crate::eval::{CaseScore, CohortScore, Measures, Summary};
+use crate::report::overlay::Overlay;
 use crate::report::picture::{PREDICTION_COLOUR, TRUTH_COLOUR};
 use crate::report::run_record::RunRecord;
 
@@ -112,18 +113,18 @@ fn overlays_section(record: &RunRecord) -> Markup {
                 p.soft {
                     span.swatch style={ "background:" (colour(TRUTH_COLOUR)) } {} "truth "
                     span.swatch style={ "border:2px solid " (colour(PREDICTION_COLOUR)) } {}
-                    "prediction, on " (record.shown_modality.name().to_uppercase()) "; axial, coronal and sagittal through most of the region, the \
+                    "prediction, on " (record.shown_modality.name().to_uppercase()) "; axial, coronal and sagittal through most of the true region, the \
                      patient's left on the right of the first two."
                 }
                 div.overlays {
                     @for (overlay, png) in overlays {
                         @let rank = overlay.rank.to_string();
-                        figure {
+                        figure id=(overlay.file) {
                             img alt={ (overlay.region) ", " (rank) ": " (overlay.case) } loading="lazy"
                                 src={ "data:image/png;base64," (STANDARD.encode(png)) };
                             figcaption {
                                 (region_label(record, &overlay.region)) " " (rank) ", Dice "
-                                (format!("{:.4}", overlay.dice)) " " span.soft { (overlay.case) }
+                                (format!("{:.4}", overlay.dice)) " " span.soft { (overlay.case) (error_text(overlay)) }
                             }
                         }
                     }
@@ -133,9 +134,35 @@ fn overlays_section(record: &RunRecord) -> Markup {
     }
 }
 
+/// Words on where the largest errors of an overlay's region lie.
+fn error_text(overlay: &Overlay) -> String {
+    let Some(errors) = overlay.errors.filter(|errors| errors.in_slice > 0) else {
+        return String::new();
+    };
+    format!(
+        "; {} voxels missed, {} found too many, most of them in axial slice {}",
+        format_thousands(errors.missed),
+        format_thousands(errors.excess),
+        errors.slice
+    )
+}
+
 fn mean_dice(case: &CaseScore) -> f64 {
     let sum: f64 = case.regions.values().map(|region| region.measures.dice).sum();
     sum / case.regions.len() as f64
+}
+
+/// Dice of a case in a region, as a link to the overlay where there is one.
+fn linked_dice(record: &RunRecord, case: &CaseScore, region: &str, dice: f64) -> Markup {
+    let mut overlays = record.overlays.iter().map(|(overlay, _)| overlay);
+    let own = overlays.find(|own| own.case == case.case && own.region == region);
+    let text = format!("{dice:.4}");
+    html! {
+        @match own {
+            Some(own) => a href={ "#" (own.file) } { (text) },
+            None => (text),
+        }
+    }
 }
 
 /// Table of the cases, the worst first.
@@ -167,8 +194,8 @@ fn cases_section(record: &RunRecord, cohort: &CohortScore) -> Markup {
                             tr {
                                 th scope="row" { (case.case) }
                                 td { (format!("{:.4}", mean_dice(case))) }
-                                @for region in case.regions.values() {
-                                    td { (format!("{:.4}", region.measures.dice)) }
+                                @for (name, region) in case.regions.iter() {
+                                    td { (linked_dice(record, case, name, region.measures.dice)) }
                                     td { (format!("{:.1}", region.measures.hd95_mm)) }
                                     td { (format_thousands(region.truth_voxels)) }
                                     td { (format_thousands(region.predicted_voxels)) }

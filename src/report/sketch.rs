@@ -1,4 +1,4 @@
-//! Slices of a scored case, kept for the overlays: per region, the three through most of it. The
+//! Slices of a scored case, kept for the overlays: per region, the three through most of its truth. The
 //! worst and the best cases are known only when all are scored, and a whole volume of each would
 //! not fit; a sketch of a BraTS case takes a quarter of a MiB.
 
@@ -79,6 +79,23 @@ impl Slice {
 pub struct Sketch {
     pub(super) case: CaseId,
     slices: ByRegion<[Slice; Plane::ALL.len()]>,
+    /// Errors by region; absent in sketches of early versions.
+    #[serde(default)]
+    errors: Option<ByRegion<ErrorCounts>>,
+}
+
+/// Voxels of one region that are wrong, and the axial slice with most of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct ErrorCounts {
+    /// Voxels of the truth that were not found.
+    pub(super) missed: u64,
+    /// Voxels that were found and are none of the truth.
+    pub(super) excess: u64,
+    /// Slice with most of both, counted from the feet in the case's grid, from 0.
+    pub(super) slice: u64,
+    /// Voxels of both in that slice.
+    pub(super) in_slice: u64,
 }
 
 impl Sketch {
@@ -107,7 +124,15 @@ impl Sketch {
             let at = fullest[region.index()];
             Plane::ALL.map(|plane| volume.cut_slice(region, plane, at[plane.normal_axis()]))
         });
-        Some(Self { case: case.id.clone(), slices })
+        let errors = ByRegion::of_regions(regions, |region| {
+            volume.count_errors(region, case.brain.start[0])
+        });
+        Some(Self { case: case.id.clone(), slices, errors: Some(errors) })
+    }
+
+    /// Errors in a region, where they were counted.
+    pub(super) fn errors_in(&self, region: &str) -> Option<ErrorCounts> {
+        self.errors.as_ref().and_then(|errors| errors.get(region).copied())
     }
 
     pub(super) fn of_region(&self, region: &str) -> Option<&[Slice; Plane::ALL.len()]> {
@@ -179,11 +204,13 @@ impl SketchVolume<'_> {
         pixel
     }
 
-    /// Index of the slice with most voxels, true or predicted, per region and memory axis; the
-    /// middle where there are none.
+    /// Index of the slice with most voxels of the truth, per region and memory axis; of the prediction
+    /// where the truth has none, and the middle where neither has. Of a bad case, slices through what was
+    /// predicted would show where the tumour is not.
     fn fullest_slices(&self, regions: RegionSet) -> Vec<[usize; Plane::ALL.len()]> {
         let axes = self.dims.0.map(|extent| vec![0usize; extent]);
-        let mut counts: Vec<[Vec<usize>; 3]> = vec![axes; regions.len()];
+        let mut counts: [Vec<[Vec<usize>; 3]>; 2] = [const { Vec::new() }; 2];
+        counts.iter_mut().for_each(|of_labels| of_labels.resize(regions.len(), axes.clone()));
         for (offset, labels) in self.truth.iter().zip(self.prediction).enumerate() {
             let (&truth, &prediction) = labels;
             if truth | prediction == label::BACKGROUND {
@@ -191,13 +218,42 @@ impl SketchVolume<'_> {
             }
             let place = self.dims.zyx_from_offset(offset);
             for region in regions.iter() {
-                if region.contains(truth) || region.contains(prediction) {
-                    let of_region = counts[region.index()].iter_mut().zip(place);
-                    of_region.for_each(|(axis, at)| axis[at] += 1);
+                for (of_labels, label) in counts.iter_mut().zip([truth, prediction]) {
+                    if region.contains(label) {
+                        let of_region = of_labels[region.index()].iter_mut().zip(place);
+                        of_region.for_each(|(axis, at)| axis[at] += 1);
+                    }
                 }
             }
         }
-        counts.iter().map(|axes| axes.each_ref().map(|along| index_of_largest(along))).collect()
+        let [true_counts, predicted_counts] = &counts;
+        let pairs = true_counts.iter().zip(predicted_counts);
+        let chosen =
+            pairs.map(
+                |(truth, prediction)| {
+                    if truth[0].iter().any(|&count| count > 0) { truth } else { prediction }
+                },
+            );
+        chosen.map(|axes| axes.each_ref().map(|along| index_of_largest(along))).collect()
+    }
+
+    /// Counts the errors in a region, in axial slices that begin at `first` in the case's grid.
+    fn count_errors(&self, region: Region, first: usize) -> ErrorCounts {
+        let mut errors = ErrorCounts::default();
+        let mut by_slice = vec![0usize; self.dims.0[0]];
+        for (offset, (truth, prediction)) in self.truth.iter().zip(self.prediction).enumerate() {
+            let [is_true, is_predicted] = [truth, prediction].map(|label| region.contains(*label));
+            if is_true != is_predicted {
+                by_slice[self.dims.zyx_from_offset(offset)[0]] += 1;
+                *if is_true { &mut errors.missed } else { &mut errors.excess } += 1;
+            }
+        }
+        let fullest = index_of_largest(&by_slice);
+        ErrorCounts {
+            slice: (first + fullest) as u64,
+            in_slice: by_slice.get(fullest).map_or(0, |count| *count as u64),
+            ..errors
+        }
     }
 }
 
@@ -258,10 +314,27 @@ pub(super) mod tests {
         assert_eq!((coronal.rows, coronal.columns, coronal.spacing_mm), (4, 6, [3.0, 1.0]));
         assert!(coronal.is_true(0, 2) && coronal.is_predicted(0, 4));
         assert_eq!((sagittal.rows, sagittal.columns, sagittal.spacing_mm), (4, 5, [3.0, 2.0]));
-        assert!(sagittal.is_true(0, 1), "the fuller of two equals is the first");
+        assert!(sagittal.is_true(0, 1), "through the truth");
         assert!(axial.flair_grey(0, 0) < 0.05 && axial.flair_grey(4, 5) > 0.95);
         let [empty, ..] = sketch.of_region("ET").unwrap();
         assert!((0..5).all(|row| (0..6).all(|column| !empty.is_true(row, column))));
+    }
+
+    #[test]
+    fn a_case_that_was_missed_is_shown_where_its_tumour_is() {
+        let sketch = |truth: [usize; 3], channels| {
+            // More is found elsewhere than there is to be found.
+            let mut found = test_segmentation([0, 4, 5]);
+            found[GRID.offset_from_zyx([1, 5, 5])] = label::ED;
+            Sketch::from_case(channels, &test_case("a", truth), &found).unwrap()
+        };
+        let missed = sketch([3, 1, 2], RunChannels::default());
+        let [axial, coronal, sagittal] = missed.of_region("WT").unwrap();
+        assert!(axial.is_true(1, 2) && coronal.is_true(0, 2) && sagittal.is_true(0, 1));
+        let errors = missed.errors_in("WT").unwrap();
+        assert_eq!(errors, ErrorCounts { missed: 1, excess: 2, slice: 1, in_slice: 2 });
+        let [.., sagittal] = missed.of_region("ET").unwrap();
+        assert_eq!((sagittal.rows, missed.errors_in("ET").unwrap().missed), (4, 0));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::eval::PostProcess;
+use crate::run::config::CheckedConfig;
 use crate::run::phantoms::{PhantomCohort, write_phantoms};
 use crate::run::predict::{self, PredictOptions};
 use crate::run::train::{self, RunDestination};
@@ -50,16 +51,9 @@ pub fn run_demo(
         toml::from_str(COHORT).map_err(|error| Failure::Usage(error.to_string()))?;
     let data = out.join("data");
     let cache = out.join("cache");
-    let mut settings = vec![
-        config::path_assignment("data.folder", &data),
-        config::path_assignment("data.cache", &cache),
-    ];
-    settings.extend_from_slice(assignments);
-    let checked = config::load_embedded(CONFIG, &settings)?;
+    let checked = load_config(out, assignments)?;
     write_phantoms(&data, &phantoms.phantom_config(), phantoms.cases, session)?;
-    let stem = format!("{}-demo", checked.blueprint.name());
-    let summary =
-        train::train(&checked, &RunDestination::Next { root: out.join("runs"), stem }, session)?;
+    let summary = train::train(&checked, &destination_of(out, &checked), session)?;
     let predictions = out.join("predictions");
     let trained = Ensemble::of_run(&summary.run).resolve(&[])?;
     let lock = cohort::read_lock(&summary.run)?;
@@ -69,7 +63,29 @@ pub fn run_demo(
         preprocess: checked.run.data.preprocess.clone(),
         postprocess: PostProcess::default(),
     };
-    let mut predictor = trained.build_predictor()?;
+    let mut predictor = trained.build_predictor_in(session)?;
     predict::predict_cases(predictor.as_mut(), &options, held_out, &predictions, session)?;
     Ok(DemoOutcome { cases: phantoms.cases, data, cache, predictions, summary })
+}
+
+/// Destination of the run that [`run_demo`] trains with the same arguments.
+///
+/// # Errors
+/// If a setting is none.
+pub fn demo_destination(out: &Path, assignments: &[String]) -> Result<RunDestination, Failure> {
+    Ok(destination_of(out, &load_config(out, assignments)?))
+}
+
+fn load_config(out: &Path, assignments: &[String]) -> Result<CheckedConfig, Failure> {
+    let mut settings = vec![
+        config::path_assignment("data.folder", &out.join("data")),
+        config::path_assignment("data.cache", &out.join("cache")),
+    ];
+    settings.extend_from_slice(assignments);
+    config::load_embedded(CONFIG, &settings)
+}
+
+fn destination_of(out: &Path, config: &CheckedConfig) -> RunDestination {
+    let stem = format!("{}-demo", config.blueprint.name());
+    RunDestination::Next { root: out.join("runs"), stem }
 }

@@ -18,7 +18,8 @@ use crate::eval::{
 use crate::nets::Mirrored;
 use crate::nets::learner::predicting_file;
 use crate::run::config::{self, CheckedConfig, RunConfig};
-use crate::run::{Failure, device};
+use crate::run::device::ChosenDevice;
+use crate::run::{Failure, Session, device};
 use crate::train::checkpoint;
 use crate::volume::{Dims, LabelScheme};
 
@@ -273,7 +274,20 @@ impl ResolvedEnsemble {
     /// # Errors
     /// If the device is not there.
     pub fn build_predictor(&self) -> Result<Box<dyn Predictor>, Failure> {
+        Ok(self.build_on(&device::choose_for_run(self.first_run_config())?))
+    }
+
+    /// Builds the predictor, and says in the session if it is on the CPU for want of a GPU.
+    ///
+    /// # Errors
+    /// As [`Self::build_predictor`].
+    pub fn build_predictor_in(&self, session: &Session) -> Result<Box<dyn Predictor>, Failure> {
         let chosen = device::choose_for_run(self.first_run_config())?;
+        session.tell_fallback(&chosen);
+        Ok(self.build_on(&chosen))
+    }
+
+    fn build_on(&self, chosen: &ChosenDevice) -> Box<dyn Predictor> {
         let mirrored = self.mirrored;
         let parts = self.members.iter().map(|member| {
             let config = Arc::clone(&member.config);
@@ -290,6 +304,6 @@ impl ResolvedEnsemble {
             });
             WeightedNetwork { weight: member.weight, windows, load }
         });
-        Ok(Box::new(MeanPredictor::of_networks(parts.collect())))
+        Box::new(MeanPredictor::of_networks(parts.collect()))
     }
 }

@@ -85,7 +85,7 @@ pub fn annotate_cases(
     }
     let mut labeller = PseudoLabeller {
         store: Arc::clone(fetch.store()),
-        predictor: teacher.build_predictor()?,
+        predictor: teacher.build_predictor_in(session)?,
         teacher: teacher.fingerprint()?,
         cap: teacher.first_run_config().data.preprocess.foreground_cap,
         order,

@@ -5,16 +5,20 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::actor::StopState;
+use crate::base::format_duration;
 use crate::eval::{Measures, Summary};
 use crate::nets::Learner;
 use crate::run::checkpoint_writer::CheckpointWriter;
 use crate::run::context::RunContext;
 use crate::run::evaluate::Evaluation;
+use crate::run::progress_picture::ProgressPicture;
+use crate::run::validation_loss::validation_loss;
 use crate::run::{Failure, prepare};
 use crate::run_folder::{Event, ValidationEvent};
 use crate::telemetry::catalog::{self, RunState};
 use crate::train::feed::BatchFeed;
-use crate::train::{Trainer, TrainerConfig, TrainingProgress, checkpoint};
+use crate::train::{BestEpoch, Trainer, TrainerConfig, TrainingProgress, checkpoint};
+use crate::volume::Split;
 
 /// Run between its first and its last step.
 pub(super) struct TrainingRun<'a> {
@@ -27,6 +31,23 @@ pub(super) struct TrainingRun<'a> {
     pub(super) scores: Option<Evaluation>,
     /// Time spent between milestones.
     pub(super) training: Duration,
+    pub(super) blocked: BlockedTime,
+    pub(super) picture: ProgressPicture,
+}
+
+/// Time that the trainer of this process stood still.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct BlockedTime {
+    pub(super) checkpoints: Duration,
+    pub(super) validations: Duration,
+}
+
+impl BlockedTime {
+    fn publish(self) {
+        let [checkpoint, validation] = catalog::BLOCK_CAUSES;
+        catalog::TRAIN_BLOCKED.with_labels([checkpoint]).set_total(self.checkpoints);
+        catalog::TRAIN_BLOCKED.with_labels([validation]).set_total(self.validations);
+    }
 }
 
 impl TrainingRun<'_> {
@@ -38,14 +59,22 @@ impl TrainingRun<'_> {
     ) -> Result<(), Failure> {
         let stop = &self.context.session.stop;
         loop {
+            let since = Instant::now();
             if self.validation_is_due() {
                 // These weights may be the best: training does not go on without them on the disk.
                 self.checkpoints.save_or_wait(learner, &self.standing)?;
             } else if self.checkpoint_is_due() {
                 self.checkpoints.save_or_go_on(learner, &self.standing)?;
             }
+            self.blocked.checkpoints += since.elapsed();
             if self.validation_is_due() && stop.state() == StopState::Running {
+                let since = Instant::now();
                 self.validate_held_out(learner)?;
+                self.blocked.validations += since.elapsed();
+            }
+            self.blocked.publish();
+            if self.epochs_done().is_some() {
+                self.picture.renew();
             }
             if self.is_over() || stop.state() != StopState::Running {
                 break;
@@ -62,7 +91,10 @@ impl TrainingRun<'_> {
         if stop.state() == StopState::Aborted {
             return Err(Failure::Aborted);
         }
+        let since = Instant::now();
         self.checkpoints.save_or_wait(learner, &self.standing)?;
+        self.blocked.checkpoints += since.elapsed();
+        self.blocked.publish();
         prepare::fail_if_stopped(
             stop,
             &self.context.resume_hint(&self.standing, self.trainer.total_steps()),
@@ -147,18 +179,33 @@ impl TrainingRun<'_> {
             self.standing.best.filter(|best| checkpoint::has_folder(run, best.step));
         let best = self.standing.record_validation(epoch, mean_dice);
         publish_best(&self.standing);
-        self.context.journal.write_event(&Event::Validation(ValidationEvent {
-            epoch,
-            step,
-            mean_dice,
-            dice,
-            hd95_mm,
-            best,
-            seconds: since.elapsed().as_secs_f64(),
-        }))?;
+        let loss = validation_loss(self.context, learner).filter(|loss| loss.is_finite());
+        if let Some(loss) = loss {
+            catalog::TRAIN_LOSS.with_labels([Split::Validation.name(), "total"]).set(loss);
+        }
+        let seconds = since.elapsed().as_secs_f64();
+        let event = ValidationEvent { epoch, step, mean_dice, dice, hd95_mm, loss, best, seconds };
+        self.context.session.progress.print_line(&validation_line(&event, self.standing.best));
+        self.context.journal.write_event(&Event::Validation(event))?;
         self.scores = Some(evaluation);
         self.checkpoints.record_validation(&self.standing)
     }
+}
+
+/// Line of a log about a validation.
+fn validation_line(event: &ValidationEvent, best: Option<BestEpoch>) -> String {
+    let mut line = format!("validation after epoch {}: Dice", event.epoch);
+    for (region, dice) in &event.dice {
+        line += &format!(" {region} {dice:.4}");
+    }
+    line += &format!(", mean {:.4}", event.mean_dice);
+    line += &match best {
+        _ if event.best => ", the best so far".to_owned(),
+        Some(best) => format!(", best {:.4} (epoch {})", best.dice, best.epoch),
+        None => String::new(),
+    };
+    line += &event.loss.map_or_else(String::new, |loss| format!(", loss {loss:.4}"));
+    line + &format!(", took {}", format_duration(event.seconds))
 }
 
 /// Shows the best validation in the metrics.

@@ -21,6 +21,7 @@ cfg_if! {
         pub mod config;
         mod context;
         mod dataset_scan;
+        mod device_memory;
         mod demo;
         pub mod device;
         mod division;
@@ -32,6 +33,7 @@ cfg_if! {
         mod milestones;
         mod named_parts;
         pub mod predict;
+        mod progress_picture;
         pub mod pseudo_labels;
         mod quarantine_writer;
         mod restored_cohort;
@@ -42,9 +44,11 @@ cfg_if! {
         mod split_file;
         pub mod train;
         mod training;
+        mod validation_loss;
         pub mod weights_file;
 
-        pub use demo::{DemoOutcome, run_demo};
+        pub use demo::{DemoOutcome, demo_destination, run_demo};
+        pub use device_memory::DeviceMemory;
         pub use division::{Division, labelled_cases, name_patients, read_split_file};
         pub use ensemble::{CheckpointChoice, Ensemble, Member, ResolvedEnsemble, ResolvedMember};
         pub use spacing::warn_of_other_spacing;

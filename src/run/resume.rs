@@ -72,6 +72,7 @@ pub fn resume_run(
     }
     let chosen = device::choose_for_run(&config.run)?;
     chosen.check_precision(config.run.precision)?;
+    session.tell_fallback(&chosen);
     write_json(&directory.path().join(ENDPOINT), &session.endpoint)?;
     publish_info(&config, &chosen);
     let store = open_store(&config.run)?;
@@ -98,6 +99,7 @@ pub fn resume_run(
         }
         None => Journal::start(folder)?,
     };
+    session.show_run(folder);
     let context = RunContext::new(&config, session, chosen, store, cohort, directory, journal)?;
     let context = RunContext { resumed: true, start, earlier_skips, ..context };
     train_and_record_end(&context, started)

@@ -1,6 +1,6 @@
 //! One training run, from a checked configuration to a scored checkpoint.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::run::training::{TrainingOutcome, train_to_end};
 use crate::run::{Failure, Session, cohort, prepare, weights_file};
 use crate::run_folder::{
     BestValidation, CONFIG, DATASET_LOCK, DatasetLock, ENDPOINT, ENVIRONMENT, Environment, Journal,
-    RunDirectory, RunSummary, SUMMARY, VALIDATION,
+    RunDirectory, RunSummary, SUMMARY, VALIDATION, distinct_run_name, run_name,
 };
 use crate::telemetry::catalog::{self, RunState};
 use crate::train::{BestEpoch, checkpoint};
@@ -33,20 +33,34 @@ pub fn train(
     place.check_is_free()?;
     let chosen = device::choose_for_run(&config.run)?;
     chosen.check_precision(config.run.precision)?;
+    session.tell_fallback(&chosen);
     let store = open_store(&config.run)?;
     weights_file::read_initial_weights(config)?;
     let cohort = cohort::build_cohort(&config.run, store.as_ref(), session)?;
     cohort.check_has_training_cases()?;
     config.run.loader_memory(cohort.largest)?;
+    let expected = place.next_folder();
     let directory = match place {
         RunDestination::Next { root, stem } => RunDirectory::create_numbered(root, stem)?,
         RunDestination::Exactly(path) => RunDirectory::create_at(path)?,
     };
+    name_run(session, &expected, directory.path());
     write_json(&directory.path().join(ENDPOINT), &session.endpoint)?;
     write_run_record(&directory, config, &chosen, &cohort.lock)?;
     let journal = Journal::start(directory.path())?;
+    session.show_run(directory.path());
     let context = RunContext::new(config, session, chosen, store, cohort, directory, journal)?;
     train_and_record_end(&context, started)
+}
+
+/// Has the metrics carry the name of the run in `folder`, where another run took the one `expected` since
+/// the endpoint was opened.
+fn name_run(session: &Session, expected: &Path, folder: &Path) {
+    for name_of in [run_name, distinct_run_name] {
+        if folder != expected && session.shown_run.label() == name_of(expected) {
+            session.shown_run.rename(&name_of(folder));
+        }
+    }
 }
 
 /// The run's cache, if it has one.
@@ -62,6 +76,9 @@ pub(super) fn train_and_record_end(
     context: &RunContext<'_>,
     started: Instant,
 ) -> Result<RunSummary, Failure> {
+    if context.config.run.train.tensorboard {
+        context.journal.export_scalars();
+    }
     let run = context.directory.path().display();
     tracing::info!(%run, device = %context.chosen.name, resumed = context.resumed, "training");
     let outcome = train_and_evaluate(context, started);
@@ -91,6 +108,8 @@ fn train_and_evaluate(context: &RunContext<'_>, started: Instant) -> Result<RunS
         device: context.chosen.name.clone(),
         train_seconds: trained.seconds,
         starved_ratio: time_share(trained.starved_seconds, trained.seconds),
+        checkpoint_seconds: trained.blocked.checkpoints.as_secs_f64(),
+        validation_seconds: trained.blocked.validations.as_secs_f64(),
         loader: Some(trained.loader),
         seconds: started.elapsed().as_secs_f64(),
         train_cases: cohort.train.len(),
@@ -154,11 +173,11 @@ pub enum RunDestination {
 }
 
 impl RunDestination {
-    /// The value of the metrics' `run` label.
-    pub fn run_label(&self) -> String {
+    /// Folder that the run would have if it were made now.
+    pub fn next_folder(&self) -> PathBuf {
         match self {
-            Self::Next { stem, .. } => stem.clone(),
-            Self::Exactly(path) => path.display().to_string(),
+            Self::Next { root, stem } => RunDirectory::next_numbered(root, stem),
+            Self::Exactly(path) => path.clone(),
         }
     }
 

@@ -11,7 +11,8 @@ use crate::run::background_ingest::BackgroundIngest;
 use crate::run::checkpoint_writer::CheckpointWriter;
 use crate::run::context::RunContext;
 use crate::run::evaluate::Evaluation;
-use crate::run::milestones::{TrainingRun, publish_best};
+use crate::run::milestones::{BlockedTime, TrainingRun, publish_best};
+use crate::run::progress_picture::ProgressPicture;
 use crate::run::skipped_cases::SkippedCases;
 use crate::run::{Failure, pseudo_labels, weights_file};
 use crate::run_folder::{Event, ExcludedCase, ResumedEvent, StartedEvent};
@@ -30,6 +31,7 @@ pub(super) struct TrainingOutcome {
     pub(super) seconds: f64,
     /// Seconds of these without a batch.
     pub(super) starved_seconds: f64,
+    pub(super) blocked: BlockedTime,
     pub(super) loader: BottleneckVerdict,
     /// The scores of the network as it is now, if it has been validated.
     pub(super) scores: Option<Evaluation>,
@@ -79,6 +81,8 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
         journal: &context.journal,
         skips: skips.clone(),
         progress: task.as_ref(),
+        lines: session.progress.as_ref(),
+        tells_pace: context.chosen.without_gpu.is_some(),
         stop: &session.stop,
         health: session.board.health(),
         slow_step: run.drill.slow_step(),
@@ -93,9 +97,12 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
         checkpoints,
         scores: None,
         training: Duration::ZERO,
+        blocked: BlockedTime::default(),
+        picture: ProgressPicture::of_run(context.run_path()),
     };
     let outcome = training_run.train_epochs(learner.as_mut(), &mut feed);
-    let TrainingRun { standing, scores, training, .. } = training_run;
+    let TrainingRun { standing, scores, training, blocked, picture, .. } = training_run;
+    drop(picture);
     let starved_seconds = feed.starved_time().as_secs_f64();
     let loader = background_ingest.loader_verdict(&running.observer());
     drop((task, feed, watched));
@@ -115,6 +122,7 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
         steps,
         seconds,
         starved_seconds,
+        blocked,
         loader,
         scores,
         excluded,

@@ -35,6 +35,12 @@ impl RunDirectory {
         })
     }
 
+    /// Folder that [`Self::create_numbered`] would create now.
+    pub fn next_numbered(root: &Path, stem: &str) -> PathBuf {
+        let numbered = (1..=999_999).map(|number| root.join(format!("{stem}-{number:03}")));
+        { numbered }.find(|path| !path.exists()).unwrap_or_else(|| root.join(stem))
+    }
+
     /// Creates and locks exactly this folder, which must not hold a run yet.
     ///
     /// # Errors
@@ -99,7 +105,9 @@ mod tests {
     fn runs_are_numbered_and_never_shared() {
         let root = tempfile::tempdir().unwrap();
         let first = RunDirectory::create_numbered(root.path(), "unet").unwrap();
+        let next = RunDirectory::next_numbered(root.path(), "unet");
         let second = RunDirectory::create_numbered(root.path(), "unet").unwrap();
+        assert_eq!(next, second.path());
         assert!(first.path().ends_with("unet-001") && second.path().ends_with("unet-002"));
         fs::write(first.path().join(CONFIG), "seed = 1\n").unwrap();
         let refused = RunDirectory::create_at(first.path()).err().unwrap().to_string();

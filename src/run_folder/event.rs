@@ -178,7 +178,7 @@ pub struct EpochEvent {
     pub epoch: u64,
     /// Mean total loss over its finite steps; absent if there was none.
     pub loss: Option<f64>,
-    /// Seconds it took this process.
+    /// Wall seconds of its steps, over all processes; of the last one in journals of early versions.
     pub seconds: f64,
     /// Seconds of them without a batch.
     pub starved_seconds: f64,
@@ -198,6 +198,9 @@ pub struct ValidationEvent {
     pub dice: BTreeMap<String, f64>,
     /// Mean 95 % Hausdorff distance over the cases in mm, by region.
     pub hd95_mm: BTreeMap<String, f64>,
+    /// Loss on patches of the held-out cases, the same at every validation; absent where none is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
     /// Best validation so far.
     pub best: bool,
     /// Seconds it took.

@@ -198,6 +198,7 @@ mod tests {
             mean_dice: 0.625,
             dice: by_region(0.5),
             hd95_mm: by_region(3.5),
+            loss: Some(0.75),
             best: true,
             seconds,
         };

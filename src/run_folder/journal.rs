@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Fault, fs};
 use crate::run_folder::append_file::AppendFile;
+use crate::run_folder::tensorboard::ScalarWriter;
 use crate::run_folder::{CheckpointEvent, EVENTS, Event, METRICS, StepRecord, Timestamped};
 
 /// Columns of `metrics.csv`.
@@ -31,6 +32,7 @@ struct JournalFiles {
     table: AppendFile,
     folder: PathBuf,
     last_step: u64,
+    scalars: Option<ScalarWriter>,
 }
 
 /// Journal of one run. Cheap to clone; lines of all clones interleave whole.
@@ -92,7 +94,13 @@ impl Journal {
         if table.len() == 0 {
             table.append_line(HEADER)?;
         }
-        let files = JournalFiles { events, table, folder: folder.to_path_buf(), last_step: 0 };
+        let files = JournalFiles {
+            events,
+            table,
+            folder: folder.to_path_buf(),
+            last_step: 0,
+            scalars: None,
+        };
         Ok(Self(Arc::new(Mutex::new(files))))
     }
 
@@ -112,7 +120,25 @@ impl Journal {
             files.last_step = step.step;
             files.table.append_line(&csv_row(step))?;
         }
+        if let Some(scalars) = &mut files.scalars
+            && let Err(error) = scalars.add_event(line.time, event)
+        {
+            tracing::warn!(
+                "no more event file for TensorBoard: {error}; `train --resume` writes it anew"
+            );
+            files.scalars = None;
+        }
         Ok(())
+    }
+
+    /// Writes the scalars of all events so far, and of those to come, to an event file for TensorBoard in
+    /// the run's folder. A disk that does not take it costs the file, not the run.
+    pub fn export_scalars(&self) {
+        let mut files = self.0.lock();
+        match ScalarWriter::from_journal(&files.folder) {
+            Ok(writer) => files.scalars = Some(writer),
+            Err(error) => tracing::warn!("no event file for TensorBoard: {error}"),
+        }
     }
 
     /// Last finite step that was written, or the one that this process started from.

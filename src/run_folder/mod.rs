@@ -17,6 +17,7 @@
 //! | `checkpoints/step-*/cases/*.toml` | scored cases of a validation under way | `run::scored_cases` |
 //! | `checkpoints/{latest,best}` | names of two of them | text |
 //! | `run.lock` | id of the process that writes to the folder | text |
+//! | `tensorboard/events.out.tfevents.*` | scalars of the journal, with `train.tensorboard` | [`Journal::export_scalars`] |
 //! | `validation/summary.json` | scores of the held-out cases | [`EvaluationScores`] |
 //! | `validation/cases.csv` | the same by case and region | [`write_cases_csv`] |
 
@@ -28,8 +29,10 @@ mod event;
 mod event_log;
 mod journal;
 pub mod manifest;
+mod run_name;
 mod scores;
 mod summary;
+mod tensorboard;
 
 pub use dataset_lock::{DatasetLock, LockedCase, LockedSplitFile, ReplacedCase, SpacingRange};
 pub use directory::RunDirectory;
@@ -40,6 +43,7 @@ pub use event::{
 };
 pub use event_log::{EventLog, read_skipped_samples};
 pub use journal::{Journal, JournalPosition};
+pub use run_name::{distinct_run_name, run_name};
 pub use scores::{EvaluationScores, write_cases_csv};
 pub use summary::{BestValidation, ExcludedCase, RunSummary};
 
@@ -67,6 +71,8 @@ pub const ENDPOINT: &str = "endpoint.json";
 pub const NOT_FINITE: &str = "not-finite.json";
 /// Folder of the checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
+/// Folder of the event file for TensorBoard.
+pub const TENSORBOARD: &str = "tensorboard";
 /// Folder of the scores of the held-out cases.
 pub const VALIDATION: &str = "validation";
 /// Scores by case and region.

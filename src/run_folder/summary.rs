@@ -31,6 +31,10 @@ pub struct RunSummary {
     pub train_seconds: f64,
     /// Share of the training loop's time without a batch.
     pub starved_ratio: f64,
+    /// Wall seconds that checkpoints kept the trainer from training, in the last process.
+    pub checkpoint_seconds: f64,
+    /// Wall seconds that validations did.
+    pub validation_seconds: f64,
     /// Bottleneck of the training loop.
     pub loader: Option<BottleneckVerdict>,
     /// Wall seconds of everything, of the last process.

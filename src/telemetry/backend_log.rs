@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::Mutex;
 
-use crate::base::Fault;
+use crate::base::{Fault, format_bytes};
 
 /// Least interval between two lines of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -30,10 +30,17 @@ const WINNER: &str = "Fastest result";
 /// Wording of CubeCL for a panic that it caught (`cubecl-common`, `CallError`).
 const CAUGHT_PANIC: &str = "panicked on device runner thread";
 
+/// Wording of CubeCL for memory that the driver refuses (`cubecl-server`, `command/base.rs`), ahead of its bytes. It gives
+/// back what it does not need and asks again, so it is a failure only where one follows.
+const REFUSED_MEMORY: &str = "out of device memory allocating ";
+
+/// Wording of the failures that follow, one for each operation of a step.
+const FOLLOWING_FAILURE: &str = "couldn't find resource for that handle";
+
 /// Counts of the whole process: the `log` crate has one logger, and the process one device.
 static COUNTS: LazyLock<Mutex<RecordCounts>> = LazyLock::new(Mutex::default);
 
-/// Counts of tuned operations, compiled kernels and caught panics.
+/// Counts of tuned operations, compiled kernels and caught panics, and memory that was refused.
 #[derive(Default)]
 struct RecordCounts {
     tuned: u64,
@@ -42,6 +49,8 @@ struct RecordCounts {
     last_line: Option<Instant>,
     panics: u64,
     first_panic: String,
+    /// Bytes of the last request for memory that the driver refused.
+    refused_bytes: Option<u64>,
 }
 
 impl RecordCounts {
@@ -52,6 +61,9 @@ impl RecordCounts {
             if self.first_panic.is_empty() {
                 self.first_panic = message.lines().next().unwrap_or_default().to_string();
             }
+        }
+        if let Some((_, bytes)) = message.split_once(REFUSED_MEMORY) {
+            self.refused_bytes = bytes.split(' ').next().and_then(|bytes| bytes.parse().ok());
         }
         match target {
             TUNED => self.tuned += u64::from(message.starts_with(WINNER)),
@@ -87,6 +99,22 @@ impl RecordCounts {
                 .into(),
         })
     }
+}
+
+/// Explains a device's failure by a problem and a way out: its memory was full, or what it says itself.
+pub fn explain_failure(error: &dyn std::fmt::Display) -> [String; 2] {
+    explain(COUNTS.lock().refused_bytes, error)
+}
+
+fn explain(refused_bytes: Option<u64>, error: &dyn std::fmt::Display) -> [String; 2] {
+    let Some(bytes) = refused_bytes else {
+        let remedy = "see the log; less memory is used with a smaller loader.batch";
+        return [format!("the device failed: {error}"), remedy.into()];
+    };
+    [
+        format!("the device's memory is full: {} more were refused", format_bytes(bytes as f64)),
+        "lower loader.batch or crop.patch, or take precision = \"bf16\"; `train --dry-run` tells what a run needs".into(),
+    ]
 }
 
 /// Checks that every launched kernel ran.
@@ -125,6 +153,10 @@ impl Log for BackendLog {
         }
         match record.level() {
             _ if [TUNED, COMPILED].contains(&target) => tracing::debug!("{target}: {message}"),
+            // Told once, where it ends the run.
+            _ if [REFUSED_MEMORY, FOLLOWING_FAILURE].iter().any(|text| message.contains(text)) => {
+                tracing::debug!("{target}: {message}");
+            }
             Level::Error => tracing::error!("{target}: {message}"),
             Level::Warn => tracing::warn!("{target}: {message}"),
             Level::Info => tracing::info!("{target}: {message}"),
@@ -138,6 +170,18 @@ impl Log for BackendLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_that_was_refused_is_one_sentence_with_what_to_lower() {
+        let mut counts = RecordCounts::default();
+        assert!(explain(counts.refused_bytes, &"broken")[0].ends_with("failed: broken"));
+        let refusal = "device allocation of 536870912 B failed (out of device memory allocating 537919488 \
+                       bytes\nNo backtrace available); reclaiming and retrying";
+        counts.count_record("cubecl_server::command::base", refusal, Instant::now());
+        let [problem, remedy] = explain(counts.refused_bytes, &"couldn't find resource");
+        assert_eq!(problem, "the device's memory is full: 513 MiB more were refused");
+        assert!(remedy.starts_with("lower loader.batch or crop.patch"), "{remedy}");
+    }
 
     #[test]
     fn minutes_of_tuning_give_a_line_every_few_seconds() {

@@ -87,6 +87,8 @@ catalogue! {
     TRAIN_CHECKPOINT_TIME: Histogram (CHECKPOINT_BUCKETS) = "train_checkpoint_seconds", Seconds,
         [],
         "Writing and verifying one checkpoint";
+    TRAIN_BLOCKED: SecondsTotal = "train_blocked_seconds_total", Seconds, ["cause"],
+        "Time that the trainer stood still for what is no step: checkpoint or validation";
     TRAIN_LOSS: Gauge = "train_loss", Plain, ["split", "part"],
         "Loss: its total, and its parts such as dice, bce, reconstruction and kl";
     TRAIN_SOFT_DICE: Gauge = "train_soft_dice_ratio", Ratio, ["region"],
@@ -165,6 +167,9 @@ catalogue! {
 /// Values of the label in `loader_cache_requests_total{result}`.
 pub const CACHE_RESULTS: [&str; 3] = ["hit", "build", "corrupt"];
 
+/// Values of the label in `train_blocked_seconds_total{cause}`.
+pub const BLOCK_CAUSES: [&str; 2] = ["checkpoint", "validation"];
+
 /// Values of the label in `health_problem{watcher}`.
 pub const WATCHERS: [&str; 5] = ["watchdog", "trainer", "steps", "run", "checkpoint"];
 
@@ -211,6 +216,9 @@ pub fn register_run_series(stages: &[&str], splits: &[&str]) {
         histogram.show_series([]);
     }
     TRAIN_STARVED.show_series([]);
+    for cause in BLOCK_CAUSES {
+        TRAIN_BLOCKED.show_series([cause]);
+    }
 }
 
 /// State of a run: the label of `train_run_state`.

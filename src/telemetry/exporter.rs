@@ -1,4 +1,4 @@
-//! The endpoint: `/metrics`, `/healthz`, `/topology` and a live page over HTTP, on a thread and a
+//! The endpoint: `/metrics`, `/healthz`, `/topology`, `/history` and a live page over HTTP, on a thread and a
 //! runtime of its own, so that it answers when the trainer does not. Started by the command line
 //! only.
 //!
@@ -20,6 +20,7 @@ use super::host_names::HostRule;
 use super::recorder::Recorder;
 pub use super::routes::DescribeTopology;
 use super::routes::{self, EndpointState, REQUEST_TIMEOUT};
+use super::shown_run::ShownRun;
 use crate::base::spawn_named;
 
 /// Port in Prometheus' range for exporters (9100 to 9999), where people look for metrics. The list
@@ -48,6 +49,17 @@ pub enum MetricsAddress {
 impl Default for MetricsAddress {
     fn default() -> Self {
         Self::At(SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)))
+    }
+}
+
+impl MetricsAddress {
+    /// Ports at which an endpoint that is asked for here may be; none where any will do.
+    pub fn candidate_ports(self) -> impl Iterator<Item = u16> {
+        let first = match self {
+            Self::At(address) if address.port() != 0 => Some(address.port()),
+            _ => None,
+        };
+        first.into_iter().flat_map(|port| port..port.saturating_add(PORTS_TO_TRY))
     }
 }
 
@@ -123,8 +135,8 @@ impl Exporter {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
-            // One for /topology, and one more while a stuck one is given up.
-            .max_blocking_threads(2)
+            // One each for /topology and /history, and one more while a stuck one is given up.
+            .max_blocking_threads(3)
             .thread_name("metrics-topology")
             .build()?;
         let (open, closed) = watch::channel(());
@@ -164,6 +176,11 @@ impl Exporter {
     /// Health that `/healthz` answers from; clones share it.
     pub fn health(&self) -> Health {
         self.state.health.clone()
+    }
+
+    /// Run that the endpoint shows; clones share it.
+    pub fn shown_run(&self) -> ShownRun {
+        self.state.run.clone()
     }
 
     /// Sets the topology that `/topology` shows. Before the first call it is `null`.

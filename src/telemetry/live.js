@@ -1,7 +1,7 @@
 "use strict";
-const PERIOD = 2000, KEPT = 600, OF_BRATS = ["ET", "TC", "WT"];
+const PERIOD = 2000, HISTORY_PERIOD = 5000, OF_BRATS = ["ET", "TC", "WT"];
 const $ = (id) => document.getElementById(id);
-let before = null, paused = false, losses = [], regions = [];
+let before = null, paused = false, regions = [], past = null, askedAt = -Infinity;
 
 /** Prometheus' text as a list of {name, labels, value}. */
 function parse(text) {
@@ -65,17 +65,17 @@ function show(now, topology, at) {
 
   showRegions(regionsOf(now));
   const loss = one(now, "train_loss", { split: "train", part: "total" });
-  const step = one(now, "train_step");
-  const last = losses[losses.length - 1];
-  if (loss !== undefined && Number.isFinite(loss) && (!last || last.step !== step)) {
-    const dice = Object.fromEntries(regions.map((region) => [region, one(now, "train_soft_dice_ratio", { region })]));
-    losses.push({ step, loss, dice });
-  }
-  losses = losses.slice(-KEPT);
+  const step = one(now, "train_step"), left = one(now, "train_eta_seconds");
+  const begun = past && past.run, planned = begun && begun.planned_steps, best = begun && begun.best;
+  const blocked = begun ? begun.checkpoint_seconds + begun.validation_seconds : 0;
   const tiles = $("tiles");
   tiles.replaceChildren(
-    tile("Step", figure(step, 0), `epoch ${figure(one(now, "train_epoch"), 0)} of ${figure(one(now, "train_epochs_planned"), 0)}`),
-    tile("Time left", duration(one(now, "train_eta_seconds")), ""),
+    tile("Step", planned ? `${count(step)} of ${count(planned)}` : count(step),
+      `epoch ${figure(one(now, "train_epoch"), 0)} of ${figure(one(now, "train_epochs_planned"), 0)}`),
+    tile("Ends", Number.isFinite(left) && left > 0 ? clock(Date.now() / 1000 + left) : "–",
+      Number.isFinite(left) && left > 0 ? `in ${duration(left)}` : ""),
+    tile("Best Dice", best ? best.mean_dice.toFixed(4) : "–",
+      best ? `epoch ${best.epoch}, ${clock(best.time)}` : "not evaluated yet"),
     tile("Loss", figure(loss, 4), `learning rate ${(one(now, "train_learning_rate") ?? NaN).toExponential(2)}`),
     ...regions.map((region) => {
       const dice = now.find((s) => s.name === "train_dice_ratio" && s.labels.region === region);
@@ -83,38 +83,105 @@ function show(now, topology, at) {
     }),
     tile("Trainer starved", percent(rate("train_starved_seconds_total")), "of the last interval"),
     tile("Throughput", figure(rate("loader_samples_total", { outcome: "delivered" }), 2), "samples/s"),
+    tile("Blocked", begun ? duration(blocked) : "–",
+      begun ? `checkpoints ${duration(begun.checkpoint_seconds)}, validations ${duration(begun.validation_seconds)}` : ""),
     tile("Skipped", figure(sum(now, "loader_samples_total", { outcome: "skipped" }), 0), "samples"),
     tile("Memory", figure((one(now, "process_anonymous_memory_bytes") ?? NaN) / 2 ** 20, 0), "MiB, files apart"),
   );
-  draw();
   stages(alive);
 }
 
-/** A line through the values from left to right, between `low` and `high`. */
-function path(values, low, high) {
-  const points = values.map((value, i) => {
-    const x = (600 * i) / (values.length - 1), y = 130 - (120 * (value - low)) / (high - low || 1);
-    return `${x.toFixed(1)} ${y.toFixed(1)}`;
-  });
-  return points.length > 1 ? `M${points.join("L")}` : "";
+function count(value) {
+  return Number.isFinite(value) ? value.toLocaleString("en") : "–";
 }
 
-function draw() {
-  if (losses.length < 2) return;
-  const values = losses.map((point) => point.loss);
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  $("loss").querySelector("path").setAttribute("d", path(values, low, high));
-  for (const region of regions) {
-    const dice = losses.map((point) => point.dice[region]).filter(Number.isFinite);
-    $("soft-dice").querySelector(`.${colourOf(region)}`).setAttribute("d", path(dice, 0, 1));
+/** A time of day, with its date where that is not today. */
+function clock(seconds) {
+  const at = new Date(seconds * 1000), time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  if (at.toDateString() === new Date().toDateString()) return time;
+  return `${at.toLocaleDateString([], { weekday: "short", day: "numeric", month: "short" })} ${time}`;
+}
+
+/** The curves of the run since its first step. */
+function drawHistory() {
+  const run = past && past.run, steps = run && run.steps;
+  const any = Boolean(steps && steps.step.length);
+  for (const id of ["loss", "dice", "rate", "waiting"]) if (!any) $(id).parentElement.hidden = true;
+  if (!any) return;
+  const column = (values) => steps.step.map((step, i) => [step, values[i] ?? NaN]);
+  const last = steps.step[steps.step.length - 1];
+  const x = [0, last], across = "step", marks = run.resumed_at;
+  const raw = column(steps.loss), means = smoothed(raw);
+  const told = (value) => +value.toPrecision(4);
+  const ofSpan = steps.span > 1 ? `, each point the mean of ${steps.span} steps` : "";
+  drawChart($("loss"), {
+    x, across, marks,
+    lines: [
+      { name: "raw", kind: "raw", points: raw }, { name: "smoothed", kind: "smooth", points: means },
+      { name: "validation", kind: "held", points: run.validations.map((at) => [at.step, at.loss ?? NaN]) },
+    ],
+    says: `training loss: first ${told(raw[0][1])} at step ${raw[0][0]}, last ${told(raw[raw.length - 1][1])} at step ${last}${ofSpan}`,
+  });
+  const validated = (region) => run.validations.map((at) => [at.step, at.dice[region] ?? NaN]);
+  const soft = regions.map((region) => ({
+    name: "", kind: `${colourOf(region)} train`, points: smoothed(column(steps.soft_dice[region] || [])),
+  }));
+  const held = regions.map((region) => ({ name: region, kind: colourOf(region), points: validated(region) }));
+  const shown = held.some((line) => line.points.length) ? held : soft.map((line, i) => ({ ...line, name: regions[i] }));
+  drawChart($("dice"), {
+    x, across, marks, low: 0, high: 1, lines: shown === held ? [...soft, ...held] : shown,
+    says: `Dice by region: ${run.validations.length} validations` + shown.filter((line) => line.points.length)
+      .map((line) => `, ${line.name} last ${told(line.points[line.points.length - 1][1])}`).join(""),
+  });
+  drawChart($("rate"), {
+    x, across, marks, log: true, format: (value) => value.toExponential(1).replace(".0e", "e").replace("e-", "e−"),
+    lines: [{ name: "learning rate", kind: "smooth", points: column(steps.learning_rate) }],
+    says: `learning rate: last ${steps.learning_rate[steps.step.length - 1]} at step ${last}`,
+  });
+  // GPUs are read by the clock, and since this process began: their points take the step of their time.
+  const gpus = past.gpus.map((gpu, index) => ({
+    name: `GPU ${gpu.gpu}`, kind: `r${index % 8 + 1}`, points: gpu.time.map((time, i) => [stepAt(steps, time), gpu.utilization[i]]),
+  }));
+  $("gpu-key").replaceChildren(...gpus.map((gpu) => {
+    const key = Object.assign(document.createElement("span"), { className: "soft key" });
+    key.append(Object.assign(document.createElement("i"), { className: gpu.kind }), `${gpu.name} in use`);
+    return key;
+  }));
+  const waits = smoothed(column(steps.waiting));
+  drawChart($("waiting"), {
+    x, across, marks, low: 0, high: 1, format: (value) => `${+(100 * value).toFixed(1)} %`,
+    lines: [...gpus, { name: "trainer waits", kind: "waits", points: waits }],
+    says: `share of the time that the trainer waits: last ${(100 * (waits.length ? waits[waits.length - 1][1] : 0)).toFixed(1)} %`,
+  });
+}
+
+/** Step that the run was at, at a time; none ahead of its first. */
+function stepAt(steps, time) {
+  let [low, high] = [0, steps.time.length - 1];
+  if (time < steps.time[0]) return NaN;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (steps.time[middle] <= time) low = middle; else high = middle - 1;
   }
-  $("loss-range").textContent = `${low.toFixed(4)} to ${high.toFixed(4)}, steps ${losses[0].step} to ${losses[losses.length - 1].step}`;
+  return steps.step[low];
+}
+
+/** Asks for the history now and then: it is larger than the rest, and changes less. */
+async function askHistory() {
+  if (performance.now() - askedAt < HISTORY_PERIOD) return;
+  const answer = await fetch("/history");
+  if (!answer.ok) return;
+  past = await answer.json();
+  // A run of few points is drawn as often as it changes.
+  const points = past.run && past.run.steps ? past.run.steps.step.length : 0;
+  if (points > 200) askedAt = performance.now();
 }
 
 /** Names of the run's regions, as its metrics have them; those of BraTS before there are any. */
 function regionsOf(series) {
   const named = series.filter((s) => ["train_soft_dice_ratio", "train_dice_ratio"].includes(s.name));
-  const names = [...new Set(named.map((s) => s.labels.region))].sort();
+  const steps = past && past.run ? past.run.steps.soft_dice : {};
+  const names = [...new Set([...named.map((s) => s.labels.region), ...Object.keys(steps)])].sort();
   return names.length ? names : OF_BRATS;
 }
 
@@ -124,20 +191,14 @@ function colourOf(region) {
   return `r${regions.filter((name) => !OF_BRATS.includes(name)).indexOf(region) + 1}`;
 }
 
-/** Makes the legend and a line of each region, where they are not the ones that are there. */
+/** Makes the legend of the regions, where it is not the one that is there. */
 function showRegions(names) {
   if (names.join() === regions.join()) return;
   regions = names;
-  $("soft-dice-key").replaceChildren(...regions.map((region) => {
+  $("dice-key").replaceChildren(...regions.map((region) => {
     const key = Object.assign(document.createElement("span"), { className: "soft key" });
     key.append(Object.assign(document.createElement("i"), { className: colourOf(region) }), region);
     return key;
-  }));
-  $("soft-dice").replaceChildren(...regions.map((region) => {
-    const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-    line.setAttribute("class", colourOf(region));
-    line.setAttribute("d", "");
-    return line;
   }));
 }
 
@@ -179,8 +240,10 @@ async function look() {
     const [metrics, topology, health] = await Promise.all(["/metrics", "/topology", "/healthz"].map((path) => fetch(path)));
     const series = parse(await metrics.text());
     const shown = topology.ok ? await topology.json() : [];
+    await askHistory();
     const at = performance.now();
     show(series, shown, at);
+    drawHistory();
     $("health").textContent = health.status === 503 ? (await health.text()).trim() : "";
     $("health").hidden = health.status !== 503;
     const actors = {};
@@ -199,5 +262,8 @@ $("pause").addEventListener("click", () => {
   $("pause").setAttribute("aria-pressed", String(paused));
   $("pause").textContent = paused ? "Go on" : "Pause";
 });
+for (const id of ["loss", "dice", "rate", "waiting"]) makeReadable($(id));
+addEventListener("resize", drawHistory);
+document.addEventListener("visibilitychange", () => { if (!document.hidden && !paused) look(); });
 look();
-setInterval(() => { if (!paused) look(); }, PERIOD);
+setInterval(() => { if (!paused && !document.hidden) look(); }, PERIOD);

@@ -17,6 +17,7 @@ pub mod process;
 mod recorder;
 mod routes;
 mod scrapes;
+mod shown_run;
 
 pub use connections::MAX_CONNECTIONS;
 pub use endpoint::{Endpoint, INSTANCE_HEADER};
@@ -26,3 +27,4 @@ pub use memory::PeakMemoryMonitor;
 pub use meter::{Activity, Meter, MeterReader, MeterReading, record_starved};
 pub use metric::{Family, Metric, MetricHandle, MetricKind, SecondsTotal, Unit};
 pub use recorder::Recorder;
+pub use shown_run::{DescribeHistory, ShownRun};

@@ -75,6 +75,17 @@ pub fn cpu_seconds() -> Option<f64> {
     ProcessUsage::now().map(|usage| usage.cpu.as_secs_f64())
 }
 
+/// Seconds in which living threads of this process could run and waited for a core; `None` where unknown.
+pub fn waiting_seconds() -> Option<f64> {
+    let mut nanoseconds = 0.0;
+    for thread in fs::list_dir("/proc/self/task").ok()? {
+        // A thread may end in between.
+        let Ok(text) = fs::read_to_string(thread.join("schedstat")) else { continue };
+        nanoseconds += text.split_ascii_whitespace().nth(1)?.parse::<f64>().ok()?;
+    }
+    Some(nanoseconds / 1e9)
+}
+
 /// Resident bytes that belong to no file; `None` where unknown.
 pub fn anonymous_bytes() -> Option<u64> {
     status_bytes(&fs::read_to_string("/proc/self/status").ok()?, "RssAnon")

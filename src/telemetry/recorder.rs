@@ -11,6 +11,8 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
+use parking_lot::RwLock;
+
 use super::catalog::CATALOGUE;
 use super::metric::{Metric, MetricKind};
 use super::process;
@@ -20,12 +22,13 @@ use super::process;
 pub struct Recorder {
     inner: Arc<PrometheusRecorder>,
     handle: PrometheusHandle,
+    run: Arc<RwLock<String>>,
 }
 
 impl Recorder {
     /// Makes a separate recorder, whose series carry the label `run`.
     pub fn new(run: &str) -> Self {
-        let mut builder = PrometheusBuilder::new().add_global_label("run", run);
+        let mut builder = PrometheusBuilder::new();
         for metric in CATALOGUE.iter().filter(|metric| metric.kind == MetricKind::Histogram) {
             // Without a match a histogram turns into a summary, which cannot be aggregated.
             builder = builder
@@ -34,7 +37,18 @@ impl Recorder {
         }
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
-        Self { inner: Arc::new(recorder), handle }
+        let run = Arc::new(RwLock::new(run.to_owned()));
+        Self { inner: Arc::new(recorder), handle, run }
+    }
+
+    /// Changes the label `run` of every series, for a run that was named after the recorder was made.
+    pub fn rename_run(&self, run: &str) {
+        run.clone_into(&mut self.run.write());
+    }
+
+    /// Value of the label `run`.
+    pub fn run_label(&self) -> String {
+        self.run.read().clone()
     }
 
     /// Recorder of the process: installed by the first call, whose `run` stays.
@@ -66,14 +80,17 @@ impl Recorder {
     /// Renders the Prometheus text format, version 0.0.4, with the process's present figures.
     pub fn render(&self) -> String {
         self.within(process::publish_process_metrics);
-        in_catalogue_order(&self.handle.render())
+        in_catalogue_order(&self.handle.render(), &self.run.read())
     }
 }
 
 /// Puts the exported families in the catalogue's order under the catalogue's `HELP` and `TYPE`: the
 /// exporter knows no counter with a fraction ([`SecondsTotal`](super::metric::SecondsTotal)) and
-/// leaves out metrics without a series. Other families follow as they came.
-fn in_catalogue_order(exported: &str) -> String {
+/// leaves out metrics without a series. Other families follow as they came. Every series gets the
+/// label `run` first: the exporter's own labels of all series are fixed before a run has its name.
+fn in_catalogue_order(exported: &str, run: &str) -> String {
+    let run = run.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let label = format!("run=\"{run}\"");
     let mut families = split_families(exported);
     let mut text = String::with_capacity(2 * exported.len());
     for metric in CATALOGUE {
@@ -87,9 +104,9 @@ fn in_catalogue_order(exported: &str) -> String {
             // As exported they come in a new order every time; buckets are in order already.
             lines.sort_unstable();
         }
-        lines.iter().for_each(|line| push_line(&mut text, line));
+        lines.iter().for_each(|line| push_line(&mut text, line, &label));
     }
-    families.values().flatten().for_each(|line| push_line(&mut text, line));
+    families.values().flatten().for_each(|line| push_line(&mut text, line, &label));
     text
 }
 
@@ -106,8 +123,17 @@ fn split_families(exported: &str) -> BTreeMap<&str, Vec<&str>> {
     families
 }
 
-fn push_line(text: &mut String, line: &str) {
-    text.push_str(line);
+/// Appends a line; one of a sample with `label` ahead of its own labels.
+fn push_line(text: &mut String, line: &str, label: &str) {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == ':';
+    let end = line.find(|letter| !is_part(letter)).unwrap_or(line.len());
+    let (name, rest) = line.split_at(end);
+    text.push_str(name);
+    match rest.strip_prefix('{') {
+        _ if name.is_empty() => text.push_str(rest),
+        Some(own) => text.extend(["{", label, ",", own]),
+        None => text.extend(["{", label, "}", rest]),
+    }
     text.push('\n');
 }
 
@@ -163,6 +189,19 @@ mod tests {
             text.ends_with("# TYPE stray_gauge gauge\nstray_gauge{run=\"stray\"} 4\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_run_that_gets_another_name_has_it_on_every_series() {
+        let recorder = Recorder::new("unet-001");
+        recorder.within(|| catalog::TRAIN_LOSS.with_labels(["train", "total"]).set(1.5));
+        recorder.rename_run("unet-002");
+        let text = recorder.render();
+        assert_eq!(
+            line(&text, "train_loss{"),
+            r#"train_loss{run="unet-002",split="train",part="total"} 1.5"#
+        );
+        assert!(!text.contains("unet-001"), "{text}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use super::health::Health;
 use super::host_names::HostRule;
 use super::recorder::Recorder;
 use super::scrapes::{SCRAPE_HEADER, ScrapeClock};
+use super::shown_run::ShownRun;
 
 /// Time limit for describing the topology, and for finishing requests at a shutdown.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -38,6 +39,7 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const LIVE_PAGE: &str = include_str!("live.html");
 const LIVE_STYLE: &str = include_str!("live.css");
 const LIVE_SCRIPT: &str = include_str!("live.js");
+const CHART_SCRIPT: &str = include_str!("chart.js");
 
 /// Policy for browsers: nothing but the endpoint's own files runs, is shown or is asked.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -47,7 +49,7 @@ const INDEX: &str = concat!(
     "gliaflow ",
     env!("CARGO_PKG_VERSION"),
     "\n\n/          in a browser: the run, live\n/metrics   for Prometheus\n/healthz   200 when all is well, 503 with the reason\n\
-     /topology  actors, queues and clocks as JSON\n"
+     /topology  actors, queues and clocks as JSON\n/history   curves of the run from its start as JSON\n"
 );
 
 /// Describes the running actors. Called on a thread of its own for every `/topology`.
@@ -57,6 +59,7 @@ pub type DescribeTopology = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 #[derive(Clone)]
 pub(super) struct EndpointState {
     pub(super) recorder: Recorder,
+    pub(super) run: ShownRun,
     pub(super) health: Health,
     pub(super) scrapes: ScrapeClock,
     topology: Arc<RwLock<Option<DescribeTopology>>>,
@@ -75,6 +78,7 @@ impl EndpointState {
     /// Makes the state of an endpoint that is healthy and has no topology yet.
     pub(super) fn new(recorder: Recorder) -> Self {
         Self {
+            run: ShownRun::new(recorder.clone()),
             recorder,
             health: Health::default(),
             scrapes: ScrapeClock::default(),
@@ -119,8 +123,10 @@ pub(super) fn router(state: EndpointState) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/topology", get(topology))
+        .route("/history", get(history))
         .route("/live.css", get(([(CONTENT_TYPE, CSS)], LIVE_STYLE)))
         .route("/live.js", get(([(CONTENT_TYPE, JAVASCRIPT)], LIVE_SCRIPT)))
+        .route("/chart.js", get(([(CONTENT_TYPE, JAVASCRIPT)], CHART_SCRIPT)))
         .fallback(not_found)
         .layer(from_fn_with_state(state.clone(), check_host))
         .layer(map_response_with_state(state.clone(), add_headers))
@@ -179,14 +185,31 @@ async fn topology(State(state): State<EndpointState>) -> Response {
         return ([(CONTENT_TYPE, JSON)], "null").into_response();
     };
     // It may wait for a lock that a stuck actor holds, and this thread serves everyone.
-    let mut answer = tokio::task::spawn_blocking(move || describe().to_string());
+    answer_in_time(move || Some(describe().to_string()), "topology", "an actor may be stuck").await
+}
+
+async fn history(State(state): State<EndpointState>) -> Response {
+    // A journal of weeks takes its time the first time.
+    let describe = move || state.run.describe().map(|described| described.to_string());
+    answer_in_time(describe, "history", "it is being read; ask again").await
+}
+
+/// Answers with the JSON that `describe` makes on a thread of its own, if it does within the limit.
+async fn answer_in_time(
+    describe: impl FnOnce() -> Option<String> + Send + 'static,
+    subject: &str,
+    reason: &str,
+) -> Response {
+    let mut answer = tokio::task::spawn_blocking(describe);
     let (status, text) = match tokio::time::timeout(REQUEST_TIMEOUT, &mut answer).await {
-        Ok(Ok(json)) => return ([(CONTENT_TYPE, JSON)], json).into_response(),
-        Ok(Err(_panic)) => (StatusCode::INTERNAL_SERVER_ERROR, "panicked; see the log"),
-        Err(_elapsed) => {
-            answer.abort();
-            (StatusCode::SERVICE_UNAVAILABLE, "did not answer in time; an actor may be stuck")
+        Ok(Ok(Some(json))) => return ([(CONTENT_TYPE, JSON)], json).into_response(),
+        Ok(Err(_panic)) => (StatusCode::INTERNAL_SERVER_ERROR, "panicked; see the log".to_owned()),
+        late_or_busy => {
+            if late_or_busy.is_err() {
+                answer.abort();
+            }
+            (StatusCode::SERVICE_UNAVAILABLE, format!("did not answer in time; {reason}"))
         }
     };
-    (status, [(CONTENT_TYPE, PLAIN_TEXT)], format!("the topology {text}\n")).into_response()
+    (status, [(CONTENT_TYPE, PLAIN_TEXT)], format!("the {subject} {text}\n")).into_response()
 }

@@ -122,18 +122,21 @@ pub fn upload_batch(
     let [depth, height, width] = batch.dims.0;
     let known = |narrow, wide| if device.supports_dtype(narrow) { narrow } else { wide };
     let images_shape = [size, Modality::COUNT, depth, height, width];
-    let images = TensorData::from_bytes(share_memory(batch.images), images_shape, DType::F16);
+    let mut images = TensorData::from_bytes(share_memory(batch.images), images_shape, DType::F16);
+    let shape = match batch.targets {
+        Targets::Hard => vec![size, depth, height, width],
+        Targets::Soft => vec![size, depth, height, width, Region::BRATS.len()],
+    };
+    let mut labels = TensorData::from_bytes(share_memory(batch.labels), shape, DType::U8);
+    // Into pinned memory by this thread: a GPU's own thread, which launches the kernels, would copy them otherwise.
+    device.staging([&mut images, &mut labels].into_iter());
     let whole = (device, known(DType::U8, DType::I32));
     let truth = match batch.targets {
         Targets::Hard => {
-            let shape = [size, depth, height, width];
-            let labels = TensorData::from_bytes(share_memory(batch.labels), shape, DType::U8);
             BatchTargets::Labels(Tensor::<4, Int>::from_data(labels, whole).cast(DType::I32))
         }
         Targets::Soft => {
-            let shape = [size, depth, height, width, Region::BRATS.len()];
-            let shares = TensorData::from_bytes(share_memory(batch.labels), shape, DType::U8);
-            let by_voxel = Tensor::<5, Int>::from_data(shares, whole);
+            let by_voxel = Tensor::<5, Int>::from_data(labels, whole);
             BatchTargets::Shares(by_voxel.permute([0, 4, 1, 2, 3]).cast(DType::I32))
         }
     };

@@ -130,8 +130,8 @@ impl LossConfig {
     pub fn region_loss(&self, logits: Tensor<5>, targets: impl Into<RegionTargets>) -> LossParts {
         let targets = targets.into();
         #[cfg(feature = "cuda")]
-        if targets.counted.is_none() && cuda::scores_regions(&logits) {
-            return self.region_loss_on_cuda(logits, targets.members);
+        if cuda::scores_regions(&logits) {
+            return self.region_loss_on_cuda(logits, targets);
         }
         let scores = self.soft_dice(sigmoid(logits.clone()), &targets); // [b or 1, k]
         let dice = scores.clone().mean().neg() + 1.0;
@@ -149,15 +149,17 @@ impl LossConfig {
 
     /// Computes the same by the kernels of `nets/cuda`.
     #[cfg(feature = "cuda")]
-    fn region_loss_on_cuda(&self, logits: Tensor<5>, targets: Tensor<5>) -> LossParts {
+    fn region_loss_on_cuda(&self, logits: Tensor<5>, targets: RegionTargets) -> LossParts {
         let Self { per_sample, region_sum, numerator_epsilon, denominator_epsilon } = *self;
         let settings = cuda::RegionLossSettings {
             per_sample,
             region_sum,
             numerator_epsilon,
             denominator_epsilon,
+            has_weights: targets.counted.is_some(),
         };
-        let [total, dice, bce, regions] = cuda::region_loss(logits, targets, settings);
+        let RegionTargets { members, counted } = targets;
+        let [total, dice, bce, regions] = cuda::region_loss(logits, members, counted, settings);
         LossParts { total, dice, bce, regions, aux_losses: Vec::new() }
     }
 

@@ -1,12 +1,14 @@
 //! Floor 9: the trainer. One permanent thread owns the device and runs everything here that touches
-//! a tensor.
+//! a tensor, but for uploads ([`feed`]) and the reading of figures ([`readback`]).
 
 pub mod checkpoint;
+mod epoch_figures;
 pub mod feed;
 mod loss;
 mod lossless_f64;
 pub mod non_finite;
 mod plateau;
+pub mod readback;
 mod schedule;
 mod settings;
 mod skips;

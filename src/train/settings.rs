@@ -45,6 +45,11 @@ pub struct TrainerConfig {
     #[schemars(range(max = 1 << 30), extend("x-unit" = "steps", "x-decides" = false))]
     #[default(10)]
     pub non_finite_budget: u64,
+    /// Event file for TensorBoard in the run's folder: losses, Dice, learning rate.
+    // Left out where it is off: fingerprints of runs before it was there stay theirs.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false, "x-decides" = false))]
+    pub tensorboard: bool,
     /// Learning rate schedule.
     pub schedule: Schedule,
     /// Checkpoint intervals.
@@ -109,6 +114,21 @@ pub struct ValidationConfig {
     /// Early stopping: epochs without a better validation after which the run ends; 0 for never.
     #[schemars(range(max = 1 << 30), extend("x-unit" = "epochs"))]
     pub patience: u64,
+    /// Patches of the held-out cases, the same every time, whose loss stands beside that of training; 0
+    /// for none.
+    // Left out where it is the default: fingerprints of runs before it was there stay theirs.
+    #[serde(skip_serializing_if = "is_default_patches")]
+    #[schemars(range(max = 1 << 20), extend("x-unit" = "patches", "default" = 16, "x-decides" = false))]
+    #[default(LOSS_PATCHES)]
+    pub loss_patches: u64,
+}
+
+/// Patches of the validation loss where nothing is said: a few seconds on a GPU.
+const LOSS_PATCHES: u64 = 16;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_default_patches(patches: &u64) -> bool {
+    *patches == LOSS_PATCHES
 }
 
 impl TrainerConfig {
@@ -117,7 +137,7 @@ impl TrainerConfig {
     /// # Errors
     /// Early stopping without validations.
     pub fn check_patience(&self) -> Result<(), ConfigError> {
-        let ValidationConfig { every_epochs, patience } = self.validation;
+        let ValidationConfig { every_epochs, patience, .. } = self.validation;
         if patience == 0 || every_epochs > 0 {
             return Ok(());
         }
@@ -187,7 +207,7 @@ mod tests {
         assert!(problem(|c| c.warm_up_epochs = -1.0).contains("warm_up_epochs"));
         assert!(problem(|c| c.checkpoint.keep = 0).contains("checkpoint.keep"));
         let impatient = |c: &mut TrainerConfig| {
-            c.validation = ValidationConfig { every_epochs: 0, patience: 3 };
+            c.validation = ValidationConfig { every_epochs: 0, patience: 3, ..c.validation };
         };
         assert!(problem(impatient).contains("validation.patience = 3"));
         assert_eq!(check_ranges(&TrainerConfig::default()), Ok(()));

@@ -4,15 +4,18 @@ use std::time::Instant;
 
 use smart_default::SmartDefault;
 
+use crate::base::format_duration;
 use crate::run_folder::{EpochEvent, Event, StepRecord};
 use crate::telemetry::catalog;
-use crate::train::EpochSums;
+use crate::train::epoch_figures::EpochFigures;
+use crate::train::{BestEpoch, EpochSums};
 
 /// Step rate, epoch time and utilization of one process.
 #[derive(Default)]
 pub(super) struct StepMetrics {
     pace: StepRate,
-    epoch: EpochClock,
+    epoch: EpochFigures,
+    clock: StepClock,
     measured: Option<UtilizationWindow>,
 }
 
@@ -22,16 +25,19 @@ impl StepMetrics {
         if self.measured.is_some() {
             self.measured = Some(UtilizationWindow::start_now());
         }
-        self.epoch.resumed = Instant::now();
+        self.clock = StepClock::default();
     }
 
-    /// Records a completed step of `total`.
-    pub(super) fn record_step(&mut self, record: &StepRecord, total: u64) {
+    /// Records a completed step of `total`, and its time in the sums of its epoch.
+    pub(super) fn record_step(&mut self, record: &StepRecord, total: u64, sums: &mut EpochSums) {
         publish_step(record);
         if let Some(seconds) = self.pace.time_left(record.step, total) {
             catalog::TRAIN_ETA.with_labels([]).set(seconds);
         }
-        self.epoch.starved_seconds += record.starved_seconds;
+        let seconds = self.clock.take_seconds();
+        sums.seconds += seconds;
+        sums.starved_seconds += record.starved_seconds;
+        self.epoch.add_step(record, seconds);
         match &mut self.measured {
             None => self.measured = Some(UtilizationWindow::start_now()),
             Some(measured) => {
@@ -41,8 +47,30 @@ impl StepMetrics {
         }
     }
 
+    /// Describes the pace for people, once there is one.
+    pub(super) fn pace_line(&mut self, step: u64, total: u64) -> Option<String> {
+        let seconds = self.pace.time_left(step, total)?;
+        let each = format_duration(seconds / total.saturating_sub(step).max(1) as f64);
+        Some(format!(
+            "a step takes {each} here; the {} to go take {}",
+            total - step,
+            format_duration(seconds)
+        ))
+    }
+
+    /// Describes the epoch that has just ended for people: of a resumed one the part of this process.
+    pub(super) fn epoch_line(
+        &mut self,
+        epoch: u64,
+        [epochs, step, total]: [u64; 3],
+        best: Option<BestEpoch>,
+    ) -> String {
+        let left = self.pace.time_left(step, total);
+        self.epoch.describe([epoch + 1, epochs], best, left)
+    }
+
     pub(super) fn close_epoch(&mut self, epoch: u64, sums: EpochSums) -> Event {
-        let clock = std::mem::take(&mut self.epoch);
+        self.epoch = EpochFigures::default();
         if let Some(measured) = self.measured.replace(UtilizationWindow::start_now()) {
             measured.publish();
         }
@@ -50,8 +78,8 @@ impl StepMetrics {
         Event::Epoch(EpochEvent {
             epoch,
             loss: (sums.steps > 0).then(|| sums.loss / sums.steps as f64),
-            seconds: clock.resumed.elapsed().as_secs_f64(),
-            starved_seconds: clock.starved_seconds,
+            seconds: sums.seconds,
+            starved_seconds: sums.starved_seconds,
         })
     }
 }
@@ -84,12 +112,15 @@ impl StepRate {
     }
 }
 
-/// Times of the current epoch.
+/// Clock of the steps: each has the time since the one before it, or since training went on.
 #[derive(SmartDefault)]
-struct EpochClock {
-    #[default(Instant::now())]
-    resumed: Instant,
-    starved_seconds: f64,
+struct StepClock(#[default(Instant::now())] Instant);
+
+impl StepClock {
+    fn take_seconds(&mut self) -> f64 {
+        let now = Instant::now();
+        (now - std::mem::replace(&mut self.0, now)).as_secs_f64()
+    }
 }
 
 /// Part of an epoch that utilization is measured over: without the first step of the process.
@@ -132,7 +163,13 @@ mod tests {
             Event::Epoch(EpochEvent { loss, .. }) => loss,
             other => panic!("{other:?}"),
         };
-        assert_eq!(loss(step_metrics.close_epoch(0, EpochSums { loss: 3.0, steps: 2 })), Some(1.5));
+        assert_eq!(
+            loss(
+                step_metrics
+                    .close_epoch(0, EpochSums { loss: 3.0, steps: 2, ..EpochSums::default() })
+            ),
+            Some(1.5)
+        );
         assert_eq!(loss(step_metrics.close_epoch(1, EpochSums::default())), None);
     }
 }

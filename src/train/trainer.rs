@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use burn::tensor::{Tensor, TensorData, Transaction};
 
 use crate::actor::{StopLatch, StopState};
-use crate::base::{Fault, ProgressTask};
+use crate::base::{Fault, Progress, ProgressTask};
 use crate::nets::Learner;
 use crate::run_folder::{Event, Journal, StepRecord};
 use crate::telemetry::health::{self, Health};
 use crate::telemetry::{backend_log, catalog};
 use crate::train::feed::BatchFeed;
 use crate::train::non_finite::{self, RecentSteps};
+use crate::train::readback::{PendingReadback, ReadbackReader};
 use crate::train::step_metrics::StepMetrics;
 use crate::train::{
     LossConfig, LossParts, SchedulePosition, SkipQueue, TrainerConfig, TrainingProgress,
@@ -40,6 +41,10 @@ pub struct TrainerContext<'a> {
     pub skips: SkipQueue,
     /// Progress display, updated at every completed step.
     pub progress: &'a dyn ProgressTask,
+    /// Display of the lines that stay.
+    pub lines: &'a dyn Progress,
+    /// True if the time of a step is to be said once it is known.
+    pub tells_pace: bool,
     /// Latch that ends the loop after the current step.
     pub stop: &'a StopLatch,
     /// Health of the run, for steps that are not finite.
@@ -53,6 +58,8 @@ pub struct Trainer<'a> {
     context: TrainerContext<'a>,
     metrics: StepMetrics,
     recent: RecentSteps,
+    /// Made with the first step, which names the device.
+    reader: Option<ReadbackReader>,
 }
 
 /// Step whose metrics are still on the device.
@@ -72,6 +79,7 @@ impl<'a> Trainer<'a> {
             context: trainer_context,
             metrics: StepMetrics::default(),
             recent: RecentSteps::default(),
+            reader: None,
         }
     }
 
@@ -98,6 +106,9 @@ impl<'a> Trainer<'a> {
         until: u64,
     ) -> Result<(), Fault> {
         self.metrics.resume_clocks();
+        if self.reader.is_none() {
+            self.reader = Some(ReadbackReader::for_device(learner.device())?);
+        }
         let mut enqueued = progress.step;
         let mut unsettled: Option<PendingStep> = None;
         while enqueued < until && self.context.stop.state() == StopState::Running {
@@ -151,7 +162,8 @@ impl<'a> Trainer<'a> {
             record.cases.extend(batch.cases);
         }
         let update = learner.optimiser_step(learning_rate);
-        let figures = sums?.into_mean(config.accumulate, update.gradient_norm, regions);
+        let reader = self.reader.as_ref()?;
+        let figures = sums?.into_mean(config.accumulate, update.gradient_norm, regions, reader);
         Some(PendingStep { figures, record, next_batch, next_sample, started })
     }
 
@@ -174,6 +186,7 @@ impl<'a> Trainer<'a> {
         progress: &mut TrainingProgress,
     ) -> Result<(), Fault> {
         let PendingStep { figures, mut record, next_batch, next_sample, started } = pending;
+        let total = self.total_steps();
         figures.wait_into(&mut record)?;
         backend_log::check_kernels()?;
         record.seconds = started.elapsed().as_secs_f64();
@@ -199,7 +212,13 @@ impl<'a> Trainer<'a> {
                 &folder,
             )?;
         }
-        self.metrics.record_step(&record, self.total_steps());
+        self.metrics.record_step(&record, total, &mut progress.epoch);
+        if self.context.tells_pace
+            && let Some(line) = self.metrics.pace_line(record.step, total)
+        {
+            self.context.tells_pace = false;
+            self.context.lines.print_line(&line);
+        }
         self.context.progress.advance_to(record.step, &format!("loss {:.4}", record.loss));
         if record.step.is_multiple_of(self.context.steps_per_epoch) {
             self.close_epoch(record.epoch, progress)?;
@@ -213,6 +232,9 @@ impl<'a> Trainer<'a> {
             let loss = sums.loss / sums.steps as f64;
             progress.plateau.add_epoch_loss(self.context.config.schedule, loss);
         }
+        let [epochs, total] = [self.context.config.epochs, self.total_steps()];
+        let line = self.metrics.epoch_line(epoch, [epochs, progress.step, total], progress.best);
+        self.context.lines.print_line(&line);
         self.context.journal.write_event(&self.metrics.close_epoch(epoch, sums))
     }
 }
@@ -238,28 +260,37 @@ impl BatchSums {
     }
 
     /// Starts the read-back of the means over `batches`.
-    fn into_mean(self, batches: u64, gradient_norm: Tensor<1>, regions: RegionSet) -> StepReadback {
+    fn into_mean(
+        self,
+        batches: u64,
+        gradient_norm: Tensor<1>,
+        regions: RegionSet,
+        reader: &ReadbackReader,
+    ) -> StepReadback {
         let mean = |sum: Tensor<1>| if batches == 1 { sum } else { sum / batches as f64 };
         let values = [gradient_norm].into_iter().chain(self.sums.into_iter().map(mean));
         let transaction = values.fold(Transaction::default(), Transaction::register);
-        StepReadback { regions, transaction, aux_names: self.aux_names }
+        StepReadback {
+            regions,
+            pending: reader.request_tensors(transaction),
+            aux_names: self.aux_names,
+        }
     }
 }
 
 /// Metrics of a step in read-back: gradient norm, then the means in the order of [`BatchSums`].
 struct StepReadback {
     regions: RegionSet,
-    transaction: Transaction,
+    pending: PendingReadback,
     aux_names: Vec<&'static str>,
 }
 
 impl StepReadback {
     /// Waits for the metrics and writes them into `record`.
     fn wait_into(self, record: &mut StepRecord) -> Result<(), Fault> {
-        let read = self.transaction.try_execute().map_err(|error| Fault::Environment {
-            subject: format!("step {}", record.step),
-            problem: format!("the device failed: {error}"),
-            remedy: "see the log; less memory is used with a smaller loader.batch".into(),
+        let read = self.pending.wait_for_tensors().map_err(|error| {
+            let [problem, remedy] = backend_log::explain_failure(&error);
+            Fault::Environment { subject: format!("step {}", record.step), problem, remedy }
         })?;
         let mut values = read.iter().flat_map(TensorData::iter::<f64>);
         let mut next = || values.next().unwrap_or(f64::NAN);

@@ -29,7 +29,7 @@ pub struct TrainingProgress {
     pub best: Option<BestEpoch>,
 }
 
-/// Sums over the finite steps of the current epoch.
+/// Sums over the finite steps of the current epoch, and its time over all processes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochSums {
     /// Sum of total losses.
@@ -37,6 +37,12 @@ pub struct EpochSums {
     pub loss: f64,
     /// Number of steps.
     pub steps: u64,
+    /// Wall seconds of its steps; 0 so far in checkpoints of early versions.
+    #[serde(default)]
+    pub seconds: f64,
+    /// Seconds of these without a batch.
+    #[serde(default)]
+    pub starved_seconds: f64,
 }
 
 /// Validation of a run with the best Dice.
@@ -108,7 +114,7 @@ mod tests {
     #[test]
     fn a_standing_comes_back_bit_for_bit() {
         let mut at = TrainingProgress { step: 3, next_sample: 8, ..TrainingProgress::default() };
-        at.epoch = EpochSums { loss: 0.1 + 0.2, steps: 3 };
+        at.epoch = EpochSums { loss: 0.1 + 0.2, steps: 3, seconds: 1.5, starved_seconds: 0.25 };
         at.record_validation(1, 1.0 / 3.0);
         let text = serde_json::to_string(&at).unwrap();
         assert_eq!(serde_json::from_str::<TrainingProgress>(&text).unwrap(), at);

@@ -107,8 +107,39 @@ fn tune_writes_a_loader_that_keeps_the_trainer_busy() {
     let section: toml::Table = desk.text("loader.toml").parse().unwrap();
     let loader = section["loader"].as_table().unwrap();
     assert!(loader["memory_mib"].as_integer().unwrap() <= 64);
+    let mut keys: Vec<&str> = loader.keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["memory_mib", "prefetch", "workers"], "nothing that decides samples");
     assert_eq!(found["section"], desk.text("loader.toml"));
     desk.run(&format!("{line} --step-ms 0")).exits(2);
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn tune_takes_a_runs_samples_and_writes_into_its_configuration_in_place() {
+    let desk = Desk::with_cohort(3);
+    let own = "# Ours.\nseed = 3\n[data]\nfolder = \"data\" # here\n[crop]\npatch = [16, 16, 32]\n\
+               [loader]\nbatch = 3 # of 3\npatches_per_case = 2\n[augment]\nprofile = \"nnunet\"\n\
+               [model.settings]\nbase_width = 2\nlevels = 2\n";
+    std::fs::write(desk.path("run.toml"), own).unwrap();
+    let line = "--config run.toml --batches 6 --warm-up 2 --step-ms 50";
+    let found = desk.run(&format!("tune {line} --write run.toml --json")).ok().json();
+    let text = desk.text("run.toml");
+    for kept in ["# Ours.", "folder = \"data\" # here", "batch = 3 # of 3", "patches_per_case = 2"]
+    {
+        assert!(text.contains(kept), "{kept} in {text}");
+    }
+    let loader = text.parse::<toml::Table>().unwrap()["loader"].clone();
+    let prefetch = found["loader"]["prefetch"].as_i64();
+    assert_eq!(loader["prefetch"].as_integer(), prefetch);
+    let drained = desk.run(&format!("drain {line} --json")).ok().json();
+    assert_eq!(drained["samples"], 18, "batches of three");
+    let told = desk.run(&format!("drain {line}")).ok().stdout;
+    assert!(told.starts_with("warm, as run.toml, patch"), "{told}");
+    for option in ["--patch 32", "--profile full", "--batch 2", "--seed 1"] {
+        desk.run(&format!("drain {line} {option}")).exits(2).complains_of(&["--config"]);
+    }
+    desk.run("drain --step-ms 5").exits(2).complains_of(&["--data"]);
 }
 
 #[cfg(feature = "train")]

@@ -81,7 +81,7 @@ fn several_batches_make_a_step() {
     assert_eq!(samples, expected, "all batches of two, in the order of the plan");
 
     // Several samples are made again in that order, from epoch to epoch.
-    let again = "replay --run run --epoch 1 --index 1 --count 4 --arrays --out arrays --json";
+    let again = "replay --run run --key 1/1 --count 4 --arrays --out arrays --json";
     let again = desk.run(again).ok().json()["samples"].clone();
     let keys: Vec<_> = again.as_array().unwrap().iter().map(|sample| key(&sample["key"])).collect();
     assert_eq!(keys, expected[4..8]);
@@ -106,7 +106,7 @@ fn a_step_that_is_not_finite_ends_the_run_with_a_report_of_its_samples() {
     let samples = report["step"]["samples"].as_array().unwrap();
     assert_eq!(samples.len(), 2);
     let [epoch, index] = ["epoch", "index"].map(|key| samples[0][key].as_u64().unwrap());
-    desk.run(&format!("replay --run run --epoch {epoch} --index {index} --out sample")).ok();
+    desk.run(&format!("replay --run run --key {epoch}/{index} --out sample")).ok();
     assert!(!desk.names("sample").is_empty(), "the first of them, to be looked at");
     assert!(!desk.path("run/summary.json").exists());
 }
@@ -133,4 +133,25 @@ fn steps_that_are_not_finite_are_skipped_within_the_budget_and_change_nothing() 
     let tight = line.replace("--run run", "--run tight --set train.non_finite_budget=1");
     let outcome = desk.run(&tight).exits(1);
     outcome.complains_of(&["2 steps were skipped and train.non_finite_budget is 1"]);
+}
+
+#[test]
+fn a_sample_is_replayed_by_the_runs_own_epoch_and_one_that_was_not_reached_is_refused() {
+    let desk = Desk::with_cohort(4);
+    // Epochs of two steps of two samples, over passes of three cases.
+    let line =
+        format!("train {TINY} --data data --run run --set train.steps_per_epoch=2 --epochs 2");
+    desk.run(&line).ok();
+    let steps = events(&desk, "step");
+    let epochs: Vec<u64> = steps.iter().map(|step| step["epoch"].as_u64().unwrap()).collect();
+    assert_eq!(epochs, [0, 0, 1, 1]);
+    let first = &steps[2]["samples"][0];
+    assert_eq!((&first["epoch"], &first["index"]), (&1.into(), &1.into()), "of the second pass");
+    let key = |line: &str| desk.run(&format!("{line} --json")).ok().json()["key"].clone();
+    assert_eq!(&key("replay --run run --epoch 1 --index 0 --out sample"), first);
+    assert_eq!(&key("replay --run run --key 1/1 --out sample"), first);
+    let refused = desk.run("replay --run run --epoch 2 --index 0 --out sample").exits(2);
+    refused.complains_of(&["--epoch 2", "has not got there", "write 0 to 1"]);
+    let refused = desk.run("replay --run run --epoch 1 --index 4 --out sample").exits(2);
+    refused.complains_of(&["--index 4", "write 0 to 3"]);
 }

@@ -124,8 +124,7 @@ fn a_student_trains_on_labelled_and_pseudo_labelled_cases() {
         .position(|case| hidden.iter().any(|hidden| case == hidden.as_str()));
     if let Some(place) = place {
         let [epoch, index] = ["epoch", "index"].map(|key| samples[place][key].as_u64().unwrap());
-        let line =
-            format!("replay --run shared --epoch {epoch} --index {index} --out sample --json");
+        let line = format!("replay --run shared --key {epoch}/{index} --out sample --json");
         assert_eq!(desk.run(&line).ok().json()["case"], cases[place]);
     }
 }

@@ -142,7 +142,7 @@ fn a_run_that_was_killed_or_never_scored_has_a_report_too() {
     assert!(page.contains("Not ended when this was written"));
     assert!(page.contains("nothing has been validated yet"));
     assert!(page.contains("The held-out cases have not been scored"));
-    desk.run("report data").exits(1).complains_of(&["data", "holds no run"]);
+    desk.run("report data").exits(2).complains_of(&["data", "holds no run"]);
 }
 
 #[test]
@@ -177,4 +177,63 @@ fn a_runs_figures_come_out_as_prometheus_takes_them() {
     desk.run("metrics run --openmetrics --json").exits(2).complains_of(&["--out"]);
     desk.run("metrics run --openmetrics --interval 0").exits(2).complains_of(&["--interval 0"]);
     desk.run("metrics data --openmetrics").exits(1).complains_of(&["holds no journal"]);
+}
+
+#[test]
+fn runs_are_listed_compared_and_laid_over_each_other_and_a_log_has_a_line_an_epoch() {
+    let desk = Desk::with_cohort(4);
+    let often = "--set train.validation.every_epochs=1 --set train.tensorboard=true";
+    let first = desk.run(&format!("train {TINY} {often} --data data")).ok();
+    for line in [
+        "epoch 1/2: loss ",
+        "epoch 2/2: loss ",
+        "validation after epoch 1: Dice ET ",
+        ", learning rate ",
+        " samples/s, waited ",
+    ] {
+        assert!(first.stderr.contains(line), "{line}: {}", first.stderr);
+    }
+    assert!(!first.stderr.contains("found no GPU"), "the CPU was asked for: {}", first.stderr);
+    desk.run(&format!("train {TINY} --data data --epochs 1 --lr 0.001 --batch 1")).ok();
+    let listed = desk.run("runs --json").ok().json();
+    let names: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|run| run["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["unet-001", "unet-002"]);
+    assert_eq!((&listed[0]["state"], &listed[0]["steps"]), (&"finished".into(), &4.into()));
+    assert_eq!((&listed[1]["steps"], &listed[1]["planned_steps"]), (&2.into(), &2.into()));
+    let text = desk.run("runs").ok().stdout;
+    assert!(text.contains("unet-001") && text.contains("4 of 4"), "{text}");
+    let compared = desk.run("runs --compare unet-001 unet-002 --json").ok().json();
+    let rates = &compared["settings"]["train.learning_rate"];
+    assert_eq!(rates, &serde_json::json!(["0.0002", "0.001"]));
+    assert!(compared["settings"]["seed"].is_null(), "the same in both");
+    desk.run("report runs/unet-001 runs/unet-002 --out both.html").ok();
+    let page = desk.text("both.html");
+    assert!(page.contains("unet-001") && page.contains("train.learning_rate"), "{page}");
+    for line in ["report runs/nowhere", "runs --compare unet-001 nowhere", "runs --in nowhere"] {
+        desk.run(line).exits(2).complains_of(&["nowhere"]);
+    }
+    // The loss on the same patches at every validation, and the event file beside the journal.
+    let journal = desk.json_lines("runs/unet-001/events.jsonl");
+    let validations = journal.iter().filter(|event| event["event"] == "validation");
+    let losses: Vec<f64> = validations.map(|event| event["loss"].as_f64().unwrap()).collect();
+    assert!(losses.len() == 2 && losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
+    assert_eq!(desk.names("runs/unet-001/tensorboard").len(), 1);
+    assert!(!desk.path("runs/unet-002/tensorboard").exists());
+    let summary = desk.json("runs/unet-001/summary.json");
+    assert!(summary["checkpoint_seconds"].as_f64().unwrap() > 0.0, "{summary}");
+}
+
+#[test]
+fn the_cpu_in_place_of_a_gpu_is_said_once_at_any_log_level() {
+    let desk = Desk::with_cohort(3);
+    let line = format!("train {TINY} --data data --run run --set device=auto --log error");
+    let said = desk.run(&line).ok().stderr;
+    assert_eq!(said.matches("because device = \"auto\" found no GPU").count(), 1, "{said}");
+    assert!(said.contains("--set device=cpu") && said.contains("a step takes "), "{said}");
+    let refused = desk.run(&format!("train {TINY} --data data --set device=gpu")).exits(4);
+    refused.complains_of(&["device gpu: through CUDA", "--set device=cpu"]);
+    for line in ["train --dry-run", "config show"] {
+        desk.run(&format!("{line} --set data.folder=data --set device=gpu")).ok();
+    }
 }

@@ -22,7 +22,7 @@ const RECORDED: [(u64, u64, &str); 4] = [
 fn replayed(desk: &Desk, run: &str) -> Vec<String> {
     let print = |(epoch, index, _): (u64, u64, &str)| {
         let out = format!("{run}-{epoch}-{index}");
-        desk.run(&format!("replay --run {run} --epoch {epoch} --index {index} --out {out}")).ok();
+        desk.run(&format!("replay --run {run} --key {epoch}/{index} --out {out}")).ok();
         let mut all = Fingerprinter::default();
         for ending in ["-t1.", "-t1ce.", "-t2.", "-flair.", "-seg."] {
             let names = desk.names(&out);

@@ -71,6 +71,15 @@ class Record:
                 sent[letter] += int(rest.split()[0])
         return calls, launches, sent
 
+    def waits(self, begin, end, launches):
+        """Waits between two places, by kind: for what has a step's launches behind it, and others by their thread."""
+        waits = collections.Counter()
+        for letter, rest in self.events[begin:end]:
+            if letter == "s":
+                _, behind, thread = rest.split()
+                waits["settled" if int(behind) >= launches else thread] += 1
+        return waits
+
     def figures(self, image_bytes=None):
         """What the table has of one network in one precision."""
         uploads = self.uploads(image_bytes)
@@ -78,12 +87,17 @@ class Record:
             raise ValueError(f"{len(uploads)} uploads of images, of 9: was bench-step given --warmup 1 --steps 3?")
         # First, one ahead of the clock, three under it, passes, inference.
         calls, launches, sent = self.count(uploads[3], uploads[4])
-        waits = [at for at in range(uploads[-1], len(self.events)) if self.events[at][0] == "s"]
-        window, of_window, _ = self.count(waits[-2], waits[-1])
+        waits = self.waits(uploads[3], uploads[4], calls["l"])
+        ends = [at for at in range(uploads[-1], len(self.events)) if self.events[at][0] == "s"]
+        window, of_window, _ = self.count(ends[-2], ends[-1])
         allocations = [tuple(map(int, rest.split()[:2])) for letter, rest in self.events if letter == "a"]
         return {
             "launches": calls["l"],
-            "synchronisations": calls["s"],
+            "synchronisations": waits["beside"] + waits["held"],
+            # In the thread that launches: the device is idle until it goes on.
+            "holding_waits": waits["held"],
+            # Over when they are asked for: a whole step was launched behind what they are for.
+            "settled_waits": waits["settled"],
             "layout_copies": sum(count for name, count in launches.items() if COPY.search(name)),
             "uploads": calls["u"],
             "downloads": calls["d"],

@@ -46,7 +46,7 @@ class Rehearsal:
     def environment(self, library="lib64", **more):
         libraries = f"{os.path.join(self.standin, library)}:{os.path.join(self.standin, 'lib64')}"
         clean = {name: value for name, value in os.environ.items() if not name.startswith("STANDIN_")}
-        return {**clean, "CUDA_PATH": self.standin, "LD_LIBRARY_PATH": libraries, **more}
+        return {**clean, "CUDA_PATH": self.standin, "LD_LIBRARY_PATH": libraries, "XDG_CACHE_HOME": os.path.join(self.folder, "cache"), **more}
 
     def expect(self, is_so, problem):
         print(f"rehearse: {'as it should be' if is_so else 'WRONG'}: {problem}", flush=True)

@@ -34,6 +34,9 @@ const RUN: &str = "demo --out demo --set device=cpu --set train.epochs=3 \
      --set train.steps_per_epoch=40 --set drill.slow_step_ms=300 --metrics-addr 127.0.0.1:0 \
      --metrics-linger 25";
 
+/// Name of that run, the first in its folder.
+const DEMO: &str = "unet-demo-001";
+
 /// One question to Prometheus.
 struct Question {
     name: String,
@@ -87,24 +90,24 @@ fn questions(name: &str, board: &Value) -> Vec<Question> {
         let panels::Variable { selector, label, .. } = variable;
         let expected = match label.as_str() {
             "job" => "gliaflow",
-            "run" => "demo",
+            "run" => DEMO,
             _ => "",
         };
-        let kind = Kind::Variable { selector: choose(&selector, "demo"), label, expected };
+        let kind = Kind::Variable { selector: choose(&selector, DEMO), label, expected };
         all.push(Question::new(format!("{name}: ${}", variable.name), kind));
     }
     for target in panels::targets(board) {
-        let run = if target.row == GPU_ROW { "recorded" } else { "demo" };
+        let run = if target.row == GPU_ROW { "recorded" } else { DEMO };
         let text = choose(&target.expression, run);
         let kind = if target.instant { Kind::Instant(text) } else { Kind::Range(text) };
         let name = format!("{name}: {} / {}, {}", target.row, target.panel, target.reference);
         all.push(Question::new(name, kind));
     }
     for (title, expression) in panels::annotations(board) {
-        let mut kind = Kind::Range(choose(&expression, "demo"));
+        let mut kind = Kind::Range(choose(&expression, DEMO));
         if title == ONLY_DEFECTS {
             // Not in error is all that can be asked of it: count what may be nothing.
-            kind = Kind::Range(format!("count({}) or vector(0)", choose(&expression, "demo")));
+            kind = Kind::Range(format!("count({}) or vector(0)", choose(&expression, DEMO)));
         }
         all.push(Question::new(format!("{name}: annotation {title}"), kind));
     }
@@ -223,6 +226,58 @@ fn every_query_has_an_answer_while_the_demo_runs() {
         boards.len(),
         started.elapsed().as_secs()
     );
+}
+
+/// A small training run at a port of its own.
+const TRAIN: &str = "train --device cpu --data data --set data.cache=cache --set crop.patch=[16,16,16] \
+     --set model.settings={base_width=2,levels=2} --set loader.memory_mib=64 --set loader.batch=1 \
+     --set train.steps_per_epoch=20 --set drill.slow_step_ms=200 --epochs 9";
+
+#[test]
+#[ignore = "takes minutes and needs prometheus: scripts/live-dashboards"]
+fn a_run_that_is_resumed_has_one_label_and_the_next_run_at_its_port_another() {
+    let folder = tempfile::tempdir().unwrap();
+    Run::to_end(
+        folder.path(),
+        "phantom --out data --cases 4 --seed 3 --shape 32 --metrics-addr off",
+    );
+    let mut first = Run::start(folder.path(), &format!("{TRAIN} --metrics-addr 127.0.0.1:0"));
+    let address = first.address;
+    let server = Prometheus::start(folder.path(), [address, serve(GPU_SCRAPE)]);
+    let stop = |run: &mut Run| {
+        let process = run.process.0.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &process]).status().unwrap().success());
+        let ended = run.process.0.wait().unwrap();
+        assert_eq!(ended.code(), Some(75), "{}", run.said());
+    };
+    let seen = || {
+        let asked = "count by (run) (count_over_time(train_step{job=\"gliaflow\", run!=\"recorded\"}[15m]))";
+        server.values_of("run", asked).unwrap()
+    };
+    let await_scrapes = |run: &Run, from: usize| {
+        let started = Instant::now();
+        let asked = "sum(count_over_time(train_step{job=\"gliaflow\", run!=\"recorded\"}[15m]))";
+        while server.value(asked).unwrap_or(0.0) < (from + 3) as f64 {
+            assert!(started.elapsed() < DEADLINE, "{}", run.said());
+            std::thread::sleep(LOOK);
+        }
+        server.value(asked).unwrap() as usize
+    };
+    let scraped = await_scrapes(&first, 0);
+    stop(&mut first);
+    assert_eq!(seen(), ["unet-001"]);
+    let resume = format!("train --resume runs/unet-001 --metrics-addr {address}");
+    let mut resumed = Run::start(folder.path(), &resume);
+    assert_eq!(resumed.address, address);
+    let scraped = await_scrapes(&resumed, scraped);
+    stop(&mut resumed);
+    let mut second = Run::start(folder.path(), &format!("{TRAIN} --metrics-addr {address}"));
+    assert_eq!(second.address, address);
+    await_scrapes(&second, scraped);
+    stop(&mut second);
+    assert_eq!(seen(), ["unet-001", "unet-002"], "three processes");
+    let told = std::fs::read_to_string(folder.path().join("runs/unet-001/events.jsonl")).unwrap();
+    assert!(told.contains("\"event\":\"resumed\""), "the second process went on");
 }
 
 /// As shipped, in seconds.

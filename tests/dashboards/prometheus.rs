@@ -101,6 +101,12 @@ impl Prometheus {
         Ok(series(&data, |one| is_number(&one["value"][1])))
     }
 
+    /// The value of the one series that an expression has now; `None` if it has none.
+    pub(crate) fn value(&self, expression: &str) -> Option<f64> {
+        let data = self.data("/api/v1/query", &[("query", expression)]).ok()?;
+        data["result"][0]["value"][1].as_str()?.parse().ok()
+    }
+
     /// The values of a label of the series that an expression has now, sorted.
     pub(crate) fn values_of(&self, label: &str, expression: &str) -> Result<Vec<String>, String> {
         let data = self.data("/api/v1/query", &[("query", expression)])?;

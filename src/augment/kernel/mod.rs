@@ -7,6 +7,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod neighbours;
 mod row;
 mod scalar;
 mod store;
@@ -16,6 +18,7 @@ use std::ops::Range;
 use half::f16;
 
 use crate::augment::kernel::row::PatchRow;
+use crate::augment::tone::IntensityMap;
 use crate::augment::{CaseView, RenderPlan, TargetVoxels};
 use crate::volume::{Modality, RegionProbabilities, probabilities_of_label};
 
@@ -194,17 +197,30 @@ struct PatchJob<'a, S> {
     truth: Option<&'a [S]>,
 }
 
+/// Part of a row of one modality, ahead of its map to intensities.
+struct FinishedRow<'a> {
+    /// Raw values and masses, in whole groups.
+    raw: &'a mut [f32],
+    mass: &'a [f32],
+    map: &'a IntensityMap,
+    /// Index of the first voxel in the patch.
+    first: u32,
+    /// Number of voxels to write.
+    length: usize,
+}
+
 /// Renders the patch row by row.
 ///
 /// `gather(z, y, row, targets)` fills a row's raw values, masses and targets and returns the range
-/// of voxels, in whole groups, that it filled; `store(from, images, at)` writes a part of a row.
+/// of voxels, in whole groups, that it filled; `finish(row, images, at)` maps a part of a row of one modality
+/// to intensities and writes them.
 #[inline(always)]
 fn render_rows<S, T: Target>(
     job: &PatchJob<'_, S>,
     mut images: PatchImages<'_>,
     targets: &mut [T],
     mut gather: impl FnMut(usize, usize, &mut PatchRow, &mut [T]) -> Range<usize>,
-    store: impl Fn(&[f32], &mut PatchImages<'_>, usize),
+    finish: impl Fn(FinishedRow<'_>, &mut PatchImages<'_>, usize),
 ) {
     let dims = job.render_plan.patch_dims();
     let [_, height, width] = dims.0;
@@ -224,10 +240,16 @@ fn render_rows<S, T: Target>(
         for (channel, tone) in tones.iter().enumerate() {
             let at = channel * dims.voxel_count() + first;
             let (raw, mass) = row.modality_plane(channel, &coloured);
-            // Counters wrap in a patch of more than 4 billion voxels; noise repeats there.
-            tone.apply_to_row(raw, mass, (first + coloured.start) as u32);
             let end = coloured.end.min(width);
-            store(&raw[..end - coloured.start], &mut images, at + coloured.start);
+            let row = FinishedRow {
+                raw,
+                mass,
+                map: tone,
+                // Counters wrap in a patch of more than 4 billion voxels; noise repeats there.
+                first: (first + coloured.start) as u32,
+                length: end - coloured.start,
+            };
+            finish(row, &mut images, at + coloured.start);
             store::fill_background(&mut images, at..at + coloured.start);
             store::fill_background(&mut images, at + end..at + width);
         }

@@ -68,6 +68,32 @@ impl PatchRow {
         })
     }
 
+    /// Stores the raw values and masses of `N` voxels from voxel `x` on.
+    ///
+    /// # Panics
+    /// If they reach beyond the row.
+    #[cfg(target_arch = "x86_64")]
+    #[allow(unsafe_code)]
+    #[inline(always)]
+    pub(super) fn store_group<const N: usize>(
+        &mut self,
+        x: usize,
+        raw: &[[f32; N]; 4],
+        mass: &[[f32; N]; 4],
+    ) {
+        assert!(x < self.width && N <= self.width - x, "a group lies within its row");
+        for channel in 0..Modality::COUNT {
+            for (plane, values) in
+                [(&mut self.raw[channel], &raw[channel]), (&mut self.mass[channel], &mass[channel])]
+            {
+                // SAFETY: every plane has `width` values at least, from `new` on and for good, and those from
+                // `x` to `x + N` have been asserted to be among them. Values and plane do not overlap: the
+                // plane is borrowed mutably.
+                unsafe { plane.as_mut_ptr().add(x).cast::<[f32; N]>().write_unaligned(*values) };
+            }
+        }
+    }
+
     /// Mutable raw values, and masses, of a range of voxels of one modality.
     pub(super) fn modality_plane(
         &mut self,

@@ -29,7 +29,7 @@ pub(super) fn render_patch<S: IntoTarget<T>, T: Target>(
         }
         gather_interpolated(job, &placement.row_ray(z, y), row, targets)
     };
-    render_rows(job, images, targets, gather, store::write_row);
+    render_rows(job, images, targets, gather, store::finish_row);
 }
 
 /// Fills an interpolated row.

@@ -6,6 +6,15 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use crate::augment::PatchImages;
+use crate::augment::kernel::FinishedRow;
+
+/// Maps a part of a row to intensities and writes them from index `at` on.
+#[inline(always)]
+pub(super) fn finish_row(row: FinishedRow<'_>, images: &mut PatchImages<'_>, at: usize) {
+    let FinishedRow { raw, mass, map, first, length } = row;
+    map.apply_to_row(raw, mass, first);
+    write_row(&raw[..length], images, at);
+}
 
 /// Writes intensities from index `at` on.
 pub(super) fn write_row(from: &[f32], images: &mut PatchImages<'_>, at: usize) {

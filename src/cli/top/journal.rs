@@ -8,7 +8,7 @@ use crate::base::{format_duration, fs};
 use crate::cli::top::history::TrainingHistory;
 use crate::cli::top::view::{RunProgress, RunView};
 use crate::run_folder::{
-    EVENTS, Event, FinishedEvent, RunSummary, SUMMARY, Timestamped, read_json,
+    EVENTS, Event, FinishedEvent, RunSummary, SUMMARY, Timestamped, read_json, run_name,
 };
 
 /// Bytes read at a journal's end: some ten thousand steps.
@@ -75,7 +75,7 @@ impl RunJournal {
             None => ("no end written".to_owned(), Some(self.missing_end_notice(why))),
         };
         RunView {
-            run: folder.display().to_string(),
+            run: run_name(folder),
             state,
             source: format!("from {EVENTS}"),
             verdicts: read_verdict(folder).into_iter().collect(),

@@ -96,6 +96,15 @@ impl Top {
     }
 }
 
+/// Label of the run that an endpoint announces in its metrics; `None` if none answers in time.
+#[cfg(feature = "train")]
+pub(super) fn announced_run(address: &str, patience: Duration) -> Option<String> {
+    let answer =
+        http::get(address, "/metrics", patience).ok().filter(|answer| answer.status == 200)?;
+    answer.instance.as_ref()?;
+    crate::telemetry::Scrape::parse(&answer.body).ok()?.any_label("run").map(str::to_owned)
+}
+
 /// A frame, for people and for programs.
 fn frame_output(view: &RunView) -> CommandOutput {
     let width = screen::terminal_width().unwrap_or(WIDTH);

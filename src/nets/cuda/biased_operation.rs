@@ -26,7 +26,7 @@ pub(in crate::nets) fn convolve_biased(
 ) -> Tensor<5> {
     let [volume, kernel, bias] =
         [volume.into_dispatch(), kernel.into_dispatch(), bias.into_dispatch()];
-    let shape = ConvolutionShape { extent: [0; 3], side: 0, stride, groups };
+    let shape = BiasedPass { extent: [0; 3], side: 0, stride, groups };
     Tensor::from_dispatch(<Dispatch as ConvolveBiased>::convolve_biased(
         volume, kernel, bias, shape,
     ))
@@ -34,7 +34,7 @@ pub(in crate::nets) fn convolve_biased(
 
 /// Stride and groups of a convolution, and for the way back the extent of its input and the side of its kernel.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::nets) struct ConvolutionShape {
+pub(in crate::nets) struct BiasedPass {
     extent: [usize; 3],
     side: usize,
     stride: usize,
@@ -49,21 +49,21 @@ pub(in crate::nets) trait ConvolveBiased: Backend {
         volume: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        shape: ConvolutionShape,
+        shape: BiasedPass,
     ) -> FloatTensor<Self>;
 
     #[fusion(dtype = slopes, shape = volume_shape(slopes, kernel, *shape))]
     fn biased_volume_gradient(
         slopes: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
-        shape: ConvolutionShape,
+        shape: BiasedPass,
     ) -> FloatTensor<Self>;
 
     #[fusion(dtype = DType::F32, shape = kernel_shape(volume, slopes, *shape))]
     fn biased_kernel_gradient(
         volume: FloatTensor<Self>,
         slopes: FloatTensor<Self>,
-        shape: ConvolutionShape,
+        shape: BiasedPass,
     ) -> FloatTensor<Self>;
 
     /// The same volume, laid out as the gradients' passes read it, so that it is laid out once for all three.
@@ -75,17 +75,17 @@ pub(in crate::nets) trait ConvolveBiased: Backend {
     fn bias_gradient(slopes: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-fn output_shape(volume: &Shape, kernel: &Shape, shape: ConvolutionShape) -> Shape {
+fn output_shape(volume: &Shape, kernel: &Shape, shape: BiasedPass) -> Shape {
     let along = |axis: usize| volume[axis].div_ceil(shape.stride);
     Shape::from([volume[0], kernel[0], along(2), along(3), along(4)])
 }
 
-fn volume_shape(slopes: &Shape, kernel: &Shape, shape: ConvolutionShape) -> Shape {
+fn volume_shape(slopes: &Shape, kernel: &Shape, shape: BiasedPass) -> Shape {
     let [d, h, w] = shape.extent;
     Shape::from([slopes[0], kernel[1] * shape.groups, d, h, w])
 }
 
-fn kernel_shape(volume: &Shape, slopes: &Shape, shape: ConvolutionShape) -> Shape {
+fn kernel_shape(volume: &Shape, slopes: &Shape, shape: BiasedPass) -> Shape {
     Shape::from([slopes[1], volume[1] / shape.groups, shape.side, shape.side, shape.side])
 }
 
@@ -94,7 +94,7 @@ impl ConvolveBiased for CubeBackend {
         volume: CubeTensor,
         kernel: CubeTensor,
         bias: CubeTensor,
-        shape: ConvolutionShape,
+        shape: BiasedPass,
     ) -> CubeTensor {
         convolution::convolve(volume, kernel, Some(bias), shape.stride, shape.groups)
     }
@@ -102,7 +102,7 @@ impl ConvolveBiased for CubeBackend {
     fn biased_volume_gradient(
         slopes: CubeTensor,
         kernel: CubeTensor,
-        shape: ConvolutionShape,
+        shape: BiasedPass,
     ) -> CubeTensor {
         convolution::volume_gradient(slopes, kernel, shape.extent, shape.stride, shape.groups)
     }
@@ -110,7 +110,7 @@ impl ConvolveBiased for CubeBackend {
     fn biased_kernel_gradient(
         volume: CubeTensor,
         slopes: CubeTensor,
-        shape: ConvolutionShape,
+        shape: BiasedPass,
     ) -> CubeTensor {
         convolution::kernel_gradient(volume, slopes, shape.side, shape.stride, shape.groups)
     }
@@ -129,7 +129,7 @@ impl<B: ConvolveBiased, C: CheckpointStrategy> ConvolveBiased for Autodiff<B, C>
         volume: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        shape: ConvolutionShape,
+        shape: BiasedPass,
     ) -> FloatTensor<Self> {
         let nodes = [volume.node(), kernel.node(), bias.node()];
         match BiasedBackward.prepare::<C>(nodes).compute_bound().stateful() {
@@ -139,7 +139,7 @@ impl<B: ConvolveBiased, C: CheckpointStrategy> ConvolveBiased for Autodiff<B, C>
                     [volume, kernel, bias].map(|tensor| tensor.into_primitive());
                 let of_volume = volume.shape();
                 let extent = [of_volume[2], of_volume[3], of_volume[4]];
-                let shape = ConvolutionShape { extent, side: kernel.shape()[2], ..shape };
+                let shape = BiasedPass { extent, side: kernel.shape()[2], ..shape };
                 tracked.finish((inputs, shape), B::convolve_biased(volume, kernel, bias, shape))
             }
             OpsKind::UnTracked(untracked) => {
@@ -153,7 +153,7 @@ impl<B: ConvolveBiased, C: CheckpointStrategy> ConvolveBiased for Autodiff<B, C>
     fn biased_volume_gradient(
         slopes: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
-        shape: ConvolutionShape,
+        shape: BiasedPass,
     ) -> FloatTensor<Self> {
         let (slopes, kernel) = (slopes.into_primitive(), kernel.into_primitive());
         Self::from_inner(B::biased_volume_gradient(slopes, kernel, shape))
@@ -162,7 +162,7 @@ impl<B: ConvolveBiased, C: CheckpointStrategy> ConvolveBiased for Autodiff<B, C>
     fn biased_kernel_gradient(
         volume: FloatTensor<Self>,
         slopes: FloatTensor<Self>,
-        shape: ConvolutionShape,
+        shape: BiasedPass,
     ) -> FloatTensor<Self> {
         let (volume, slopes) = (volume.into_primitive(), slopes.into_primitive());
         Self::from_inner(B::biased_kernel_gradient(volume, slopes, shape))
@@ -182,7 +182,7 @@ struct BiasedBackward;
 
 impl<B: ConvolveBiased> Backward<B, 3> for BiasedBackward {
     /// Volume and kernel, and what else is known of the convolution.
-    type State = ([NodeId; 2], ConvolutionShape);
+    type State = ([NodeId; 2], BiasedPass);
 
     fn backward(
         self,

@@ -5,6 +5,8 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::zspace::Shape;
 
+use crate::nets::cuda::convolution_choice::compute_pass;
+use crate::nets::cuda::cubecl_convolution::{self, ConvolutionSizes};
 use crate::nets::cuda::geometry::{PassGeometry, PassWay};
 use crate::nets::cuda::kernel::{CudaKernel, KernelFile};
 use crate::nets::cuda::layout::{ChannelsLast, bf16_macro, volume_shape};
@@ -19,6 +21,26 @@ pub(in crate::nets) fn convolve(
     stride: usize,
     groups: usize,
 ) -> CubeTensor {
+    let sizes = ConvolutionSizes { side: volume_shape(&kernel)[2], stride, groups };
+    let pass = || name_pass("convolution", &volume, volume_shape(&kernel)[0], sizes);
+    let operands = || (volume.clone(), kernel.clone(), bias.clone());
+    let own = || {
+        let (volume, kernel, bias) = operands();
+        own_convolve(volume, kernel, bias, sizes)
+    };
+    compute_pass(&volume.client, pass, own, |kernels| {
+        let (volume, kernel, bias) = operands();
+        cubecl_convolution::convolve(volume, kernel, bias, sizes, kernels)
+    })
+}
+
+fn own_convolve(
+    volume: CubeTensor,
+    kernel: CubeTensor,
+    bias: Option<CubeTensor>,
+    sizes: ConvolutionSizes,
+) -> CubeTensor {
+    let ConvolutionSizes { stride, groups, .. } = sizes;
     let [samples, _, d, h, w] = volume_shape(&volume);
     let [outputs, _, side, ..] = volume_shape(&kernel);
     let [td, th, tw] = [d, h, w].map(|axis| axis.div_ceil(stride));
@@ -38,6 +60,22 @@ pub(in crate::nets) fn volume_gradient(
     stride: usize,
     groups: usize,
 ) -> CubeTensor {
+    let sizes = ConvolutionSizes { side: volume_shape(&kernel)[2], stride, groups };
+    let pass = || name_pass("gradient of input", &slopes, volume_shape(&kernel)[1], sizes);
+    let own = || own_volume_gradient(slopes.clone(), kernel.clone(), extent, sizes);
+    compute_pass(&slopes.client, pass, own, |kernels| {
+        let (slopes, kernel) = (slopes.clone(), kernel.clone());
+        cubecl_convolution::volume_gradient(slopes, kernel, extent, sizes, kernels)
+    })
+}
+
+fn own_volume_gradient(
+    slopes: CubeTensor,
+    kernel: CubeTensor,
+    extent: [usize; 3],
+    sizes: ConvolutionSizes,
+) -> CubeTensor {
+    let ConvolutionSizes { stride, groups, .. } = sizes;
     let samples = volume_shape(&slopes)[0];
     let [_, inputs, side, ..] = volume_shape(&kernel);
     let source = ChannelsLast::from_tensor(slopes);
@@ -57,6 +95,20 @@ pub(in crate::nets) fn kernel_gradient(
     stride: usize,
     groups: usize,
 ) -> CubeTensor {
+    let sizes = ConvolutionSizes { side, stride, groups };
+    let pass = || name_pass("gradient of kernel", &volume, volume_shape(&slopes)[1], sizes);
+    let own = || own_kernel_gradient(volume.clone(), slopes.clone(), sizes);
+    compute_pass(&volume.client, pass, own, |kernels| {
+        cubecl_convolution::kernel_gradient(volume.clone(), slopes.clone(), sizes, kernels)
+    })
+}
+
+fn own_kernel_gradient(
+    volume: CubeTensor,
+    slopes: CubeTensor,
+    sizes: ConvolutionSizes,
+) -> CubeTensor {
+    let ConvolutionSizes { side, stride, groups } = sizes;
     let [inputs, outputs] = [&volume, &slopes].map(|tensor| volume_shape(tensor)[1]);
     let source = ChannelsLast::from_tensor(volume);
     let slopes = ChannelsLast::from_tensor(slopes);
@@ -85,6 +137,13 @@ pub(in crate::nets) fn kernel_gradient(
     );
     let device = source.tensor.device.clone();
     CubeTensor::new_contiguous(client.clone(), device, Shape::from(shape), gradient, DType::F32)
+}
+
+/// Names a pass by all that its time depends on.
+fn name_pass(kind: &str, read: &CubeTensor, channels: usize, sizes: ConvolutionSizes) -> String {
+    let ConvolutionSizes { side, stride, groups } = sizes;
+    let (shape, dtype) = (volume_shape(read), read.dtype);
+    format!("{kind} {shape:?} {dtype:?} to {channels}, {side}^3, stride {stride}, groups {groups}")
 }
 
 /// Packs the kernel, multiplies, and adds up the parts where blocks share sums.

@@ -3,8 +3,7 @@
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
 use burn::tensor::{Shape, Tensor};
@@ -13,6 +12,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use crate::nets::cuda::kernel::KernelFile;
 use crate::nets::cuda::layout::{ChannelsLast, launch_over_granules, volume_shape};
+use crate::nets::cuda::single_input::{InputGradient, SingleInput};
 
 /// Takes the largest of the channels at the same place of each of `groups` groups that lie one after the other,
 /// `[b, groups * c, d, h, w]` to `[b, c, d, h, w]`; the gradient goes to the first of equal ones.
@@ -62,10 +62,17 @@ impl GroupMax for CubeBackend {
 
 impl<B: GroupMax, C: CheckpointStrategy> GroupMax for Autodiff<B, C> {
     fn group_max(volume: FloatTensor<Self>, groups: usize) -> FloatTensor<Self> {
-        match GroupMaxBackward.prepare::<C>([volume.node()]).compute_bound().stateful() {
+        match SingleInput::<ComparedGroups>::new()
+            .prepare::<C>([volume.node()])
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(mut tracked) => {
                 let input = tracked.checkpoint(&volume);
-                tracked.finish((input, groups), B::group_max(volume.into_primitive(), groups))
+                tracked.finish(
+                    ComparedGroups(input, groups),
+                    B::group_max(volume.into_primitive(), groups),
+                )
             }
             OpsKind::UnTracked(untracked) => {
                 untracked.finish(B::group_max(volume.into_primitive(), groups))
@@ -83,25 +90,17 @@ impl<B: GroupMax, C: CheckpointStrategy> GroupMax for Autodiff<B, C> {
     }
 }
 
-#[derive(Debug)]
-struct GroupMaxBackward;
+/// Volume whose groups were compared, and how many they are.
+#[derive(Debug, Clone)]
+struct ComparedGroups(NodeId, usize);
 
-impl<B: GroupMax> Backward<B, 1> for GroupMaxBackward {
-    /// The volume, and its groups.
-    type State = (NodeId, usize);
-
-    fn backward(
+impl<B: GroupMax> InputGradient<B> for ComparedGroups {
+    fn compute_gradient(
         self,
-        ops: Ops<Self::State, 1>,
-        gradients: &mut Gradients,
+        slopes: FloatTensor<B>,
         checkpointer: &mut Checkpointer,
-    ) {
-        let [parent] = ops.parents;
-        let slopes = gradients.consume::<B>(&ops.node);
-        let (volume, groups) = ops.state;
-        let volume = checkpointer.retrieve_node_output::<FloatTensor<B>>(volume);
-        if let Some(node) = parent {
-            gradients.register::<B>(node.id, B::group_max_gradient(volume, slopes, groups));
-        }
+    ) -> FloatTensor<B> {
+        let Self(volume, groups) = self;
+        B::group_max_gradient(checkpointer.retrieve_node_output(volume), slopes, groups)
     }
 }

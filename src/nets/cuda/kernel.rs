@@ -20,6 +20,8 @@ const VOLUME: &str = include_str!("kernels/volume.cuh");
 const REGION_LOSS: &str = include_str!("kernels/region_loss.cuh");
 const CHANNELS: &str = include_str!("kernels/channels.cuh");
 const NORM: &str = include_str!("kernels/norm.cuh");
+const DENSE: &str = include_str!("kernels/dense.cuh");
+const SQUARED_ERROR: &str = include_str!("kernels/squared_error.cuh");
 
 /// Declares the files in `kernels/`: name, which is the kernel's, too, threads of a block, as the kernel's bounds
 /// say, and what comes ahead of the file.
@@ -62,7 +64,12 @@ kernel_files! {
     AddParts, "add_parts", 256, [ELEMENTS, LATTICE];
     ChannelSums, "channel_sums", 256, [ELEMENTS, NORM];
     Concatenate, "concatenate", 256, [ELEMENTS, CHANNELS];
+    ConvertChannels, "convert_channels", 256, [ELEMENTS, CHANNELS];
     Correlate, "correlate", 128, [ELEMENTS, TENSOR_CORES, LATTICE];
+    Dense, "dense", 256, [ELEMENTS, DENSE];
+    DenseInputGradient, "dense_input_gradient", 256, [ELEMENTS, DENSE];
+    DenseWeightGradient, "dense_weight_gradient", 256, [ELEMENTS, DENSE];
+    DropValues, "drop_values", 256, [ELEMENTS, CHANNELS];
     GradientNorm, "gradient_norm", 256, [];
     GradientSquares, "gradient_squares", 256, [];
     GroupMax, "group_max", 256, [ELEMENTS, CHANNELS];
@@ -81,6 +88,9 @@ kernel_files! {
     RegionGradient, "region_gradient", 256, [REGION_LOSS];
     RegionScores, "region_scores", 256, [REGION_LOSS];
     RegionSums, "region_sums", 256, [REGION_LOSS];
+    SquaredError, "squared_error", 32, [ELEMENTS, SQUARED_ERROR];
+    SquaredErrorGradient, "squared_error_gradient", 256, [ELEMENTS, SQUARED_ERROR];
+    SquaredErrorSums, "squared_error_sums", 256, [ELEMENTS, SQUARED_ERROR];
     TakeChannels, "take_channels", 256, [ELEMENTS, CHANNELS];
     ToChannelsLast, "to_channels_last", 256, [ELEMENTS];
     UpdateParameters, "update_parameters", 256, [];

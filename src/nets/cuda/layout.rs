@@ -55,7 +55,7 @@ impl ChannelsLast {
 
     fn with_pitch(tensor: CubeTensor, is_wanted: impl Fn(usize, usize) -> bool) -> Self {
         let shape = volume_shape(&tensor);
-        let given: Vec<usize> = tensor.meta.strides().iter().copied().collect();
+        let given = strides_of(&tensor);
         let pitch = given[4];
         let bytes = (pitch * tensor.dtype.size()) as u64 | tensor.handle.offset_start.unwrap_or(0);
         let is_aligned = bytes.is_multiple_of(LONGEST_READ as u64);
@@ -114,6 +114,12 @@ fn volume_strides([_, _, d, h, w]: [usize; 5], pitch: usize) -> [usize; 5] {
 pub(super) fn volume_shape(tensor: &CubeTensor) -> [usize; 5] {
     let shape = tensor.shape();
     std::array::from_fn(|axis| shape[axis])
+}
+
+/// Elements along the axes of `[b, c, d, h, w]`.
+pub(super) fn strides_of(tensor: &CubeTensor) -> [usize; 5] {
+    let strides = tensor.meta.strides();
+    std::array::from_fn(|axis| strides[axis])
 }
 
 /// The macro that says which elements volumes have.

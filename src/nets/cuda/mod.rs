@@ -17,7 +17,12 @@ use crate::nets::kernel_choice::{KernelChoice, chosen_kernels};
 
 mod biased_operation;
 mod concatenation;
+mod conversion;
 pub(super) mod convolution;
+mod convolution_choice;
+mod cubecl_convolution;
+mod dense;
+mod dropout;
 mod geometry;
 mod group_max;
 mod images;
@@ -29,6 +34,8 @@ mod region_loss;
 mod region_loss_operation;
 mod resampling;
 mod resampling_operation;
+mod single_input;
+mod squared_error;
 mod tensor_list;
 mod transposed_operation;
 mod update;
@@ -36,6 +43,9 @@ mod update_operation;
 
 pub(super) use biased_operation::convolve_biased;
 pub(super) use concatenation::concatenate;
+pub(super) use conversion::{compute_probabilities, convert_volume};
+pub(super) use dense::{dense_of_volume, dense_to_volume};
+pub(super) use dropout::drop_values;
 pub(super) use group_max::group_max;
 pub(super) use images::lay_out_images;
 pub(super) use norm::NormSettings;
@@ -43,6 +53,7 @@ pub(super) use norm_operation::normalise;
 pub(crate) use region_loss::RegionLossSettings;
 pub(crate) use region_loss_operation::{region_loss, scores_regions};
 pub(super) use resampling_operation::{max_pool, mean_pool, upsample};
+pub(super) use squared_error::squared_error;
 pub(super) use transposed_operation::transposed_convolve;
 pub(super) use update::{RuleKind, UpdateSettings};
 pub(super) use update_operation::{measure_gradients, update_parameters};
@@ -56,7 +67,7 @@ pub(super) fn computes<const D: usize>(tensor: &Tensor<D>) -> bool {
 pub(super) fn are_chosen(device: &Device) -> bool {
     let device = device.clone().without_autodiff();
     let is_gpu = matches!(device.as_dispatch(), DispatchDevice::Cube(CubeDevice::Cuda(_)));
-    is_gpu && chosen_kernels() == KernelChoice::Own
+    is_gpu && chosen_kernels() != KernelChoice::Cubecl
 }
 
 /// True where the norm's kernels compute, too: of no more channels than a block has places and threads for.

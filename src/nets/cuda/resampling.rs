@@ -3,7 +3,7 @@
 use burn_cubecl::tensor::CubeTensor;
 
 use crate::nets::cuda::kernel::{CudaKernel, KernelFile};
-use crate::nets::cuda::layout::{ChannelsLast, bf16_macro, to_field, volume_shape};
+use crate::nets::cuda::layout::{ChannelsLast, bf16_macro, strides_of, to_field, volume_shape};
 
 /// Bytes of channels that a thread has, and threads of a block.
 const GRANULE: usize = 16;
@@ -29,14 +29,27 @@ pub(in crate::nets) fn max_pool_gradient(volume: CubeTensor, slopes: CubeTensor)
     target.tensor
 }
 
-/// Averages each 2x2x2 voxels of `[b, c, d, h, w]`, f32 or bf16, all extents even.
+/// Averages each 2x2x2 voxels of `[b, c, d, h, w]`, f32 or bf16, all extents even, whatever its strides.
 pub(in crate::nets) fn mean_pool(volume: CubeTensor) -> CubeTensor {
-    let volume = ChannelsLast::with_own_pitch(volume);
-    let [b, c, d, h, w] = volume_shape(&volume.tensor);
+    let [b, c, d, h, w] = volume_shape(&volume);
     let coarse = [b, c, d / 2, h / 2, w / 2];
-    let target = ChannelsLast::allocate(&volume.tensor, coarse);
-    launch_resampling(KernelFile::MeanPool, coarse, 1, &[&volume], &target);
+    let target = ChannelsLast::allocate(&volume, coarse);
+    let [_, _, td, th, tw] = coarse;
+    let threads = b * td * th * tw * granules_of(&target);
+    let sizes = [b, td, th, tw, c, target.pitch].into_iter();
+    let fields: Vec<i32> = sizes.chain(strides_of(&volume)).map(to_field).collect();
+    CudaKernel::new(KernelFile::MeanPool, &[bf16_macro(volume.dtype)]).launch_blocks(
+        &volume.client,
+        [threads.div_ceil(THREADS), 1, 1],
+        &[&volume.handle, &target.tensor.handle],
+        &fields,
+    );
     target.tensor
+}
+
+/// Reads or writes of 16 bytes in a voxel.
+fn granules_of(volume: &ChannelsLast) -> usize {
+    volume.pitch * volume.tensor.dtype.size() / GRANULE
 }
 
 /// Spreads the gradient of each mean over its voxels.
@@ -77,8 +90,7 @@ fn launch_resampling(
 ) {
     let [b, c, d, h, w] = coarse;
     let dtype = target.tensor.dtype;
-    let across = target.pitch * dtype.size() / GRANULE;
-    let threads = b * d * h * w * scale.pow(3) * across;
+    let threads = b * d * h * w * scale.pow(3) * granules_of(target);
     let fields = [b, d, h, w, c, target.pitch].map(to_field);
     let buffers: Vec<_> =
         sources.iter().map(|source| &source.tensor.handle).chain([&target.tensor.handle]).collect();

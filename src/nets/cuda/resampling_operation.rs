@@ -3,8 +3,7 @@
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
 use burn::tensor::{Shape, Tensor};
@@ -12,6 +11,7 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
 use crate::nets::cuda::resampling;
+use crate::nets::cuda::single_input::{InputGradient, SingleInput};
 
 /// Takes the largest of each 2x2x2 voxels of `[b, c, d, h, w]`, all extents even; the gradient goes to the
 /// first of equal voxels in memory order.
@@ -88,10 +88,14 @@ impl Resample for CubeBackend {
 
 impl<B: Resample, C: CheckpointStrategy> Resample for Autodiff<B, C> {
     fn max_pool(volume: FloatTensor<Self>) -> FloatTensor<Self> {
-        match MaxPoolBackward.prepare::<C>([volume.node()]).compute_bound().stateful() {
+        match SingleInput::<MaxPooled>::new()
+            .prepare::<C>([volume.node()])
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(mut tracked) => {
                 let input = tracked.checkpoint(&volume);
-                tracked.finish(input, B::max_pool(volume.into_primitive()))
+                tracked.finish(MaxPooled(input), B::max_pool(volume.into_primitive()))
             }
             OpsKind::UnTracked(untracked) => untracked.finish(B::max_pool(volume.into_primitive())),
         }
@@ -106,8 +110,14 @@ impl<B: Resample, C: CheckpointStrategy> Resample for Autodiff<B, C> {
     }
 
     fn mean_pool(volume: FloatTensor<Self>) -> FloatTensor<Self> {
-        match MeanPoolBackward.prepare::<C>([volume.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(tracked) => tracked.finish((), B::mean_pool(volume.into_primitive())),
+        match SingleInput::<MeanPooled>::new()
+            .prepare::<C>([volume.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(tracked) => {
+                tracked.finish(MeanPooled, B::mean_pool(volume.into_primitive()))
+            }
             OpsKind::UnTracked(untracked) => {
                 untracked.finish(B::mean_pool(volume.into_primitive()))
             }
@@ -119,8 +129,14 @@ impl<B: Resample, C: CheckpointStrategy> Resample for Autodiff<B, C> {
     }
 
     fn upsample(volume: FloatTensor<Self>) -> FloatTensor<Self> {
-        match UpsampleBackward.prepare::<C>([volume.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(tracked) => tracked.finish((), B::upsample(volume.into_primitive())),
+        match SingleInput::<Upsampled>::new()
+            .prepare::<C>([volume.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(tracked) => {
+                tracked.finish(Upsampled, B::upsample(volume.into_primitive()))
+            }
             OpsKind::UnTracked(untracked) => untracked.finish(B::upsample(volume.into_primitive())),
         }
     }
@@ -130,64 +146,34 @@ impl<B: Resample, C: CheckpointStrategy> Resample for Autodiff<B, C> {
     }
 }
 
-#[derive(Debug)]
-struct MaxPoolBackward;
+/// Volume that was pooled.
+#[derive(Debug, Clone)]
+struct MaxPooled(NodeId);
 
-impl<B: Resample> Backward<B, 1> for MaxPoolBackward {
-    /// The volume that was pooled.
-    type State = NodeId;
-
-    fn backward(
+impl<B: Resample> InputGradient<B> for MaxPooled {
+    fn compute_gradient(
         self,
-        ops: Ops<Self::State, 1>,
-        gradients: &mut Gradients,
+        slopes: FloatTensor<B>,
         checkpointer: &mut Checkpointer,
-    ) {
-        let [parent] = ops.parents;
-        let slopes = gradients.consume::<B>(&ops.node);
-        let volume = checkpointer.retrieve_node_output::<FloatTensor<B>>(ops.state);
-        if let Some(node) = parent {
-            gradients.register::<B>(node.id, B::max_pool_gradient(volume, slopes));
-        }
+    ) -> FloatTensor<B> {
+        B::max_pool_gradient(checkpointer.retrieve_node_output(self.0), slopes)
     }
 }
 
-#[derive(Debug)]
-struct UpsampleBackward;
+#[derive(Debug, Clone)]
+struct MeanPooled;
 
-impl<B: Resample> Backward<B, 1> for UpsampleBackward {
-    type State = ();
-
-    fn backward(
-        self,
-        ops: Ops<Self::State, 1>,
-        gradients: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
-        let [parent] = ops.parents;
-        let slopes = gradients.consume::<B>(&ops.node);
-        if let Some(node) = parent {
-            gradients.register::<B>(node.id, B::upsample_gradient(slopes));
-        }
+impl<B: Resample> InputGradient<B> for MeanPooled {
+    fn compute_gradient(self, slopes: FloatTensor<B>, _: &mut Checkpointer) -> FloatTensor<B> {
+        B::mean_pool_gradient(slopes)
     }
 }
 
-#[derive(Debug)]
-struct MeanPoolBackward;
+#[derive(Debug, Clone)]
+struct Upsampled;
 
-impl<B: Resample> Backward<B, 1> for MeanPoolBackward {
-    type State = ();
-
-    fn backward(
-        self,
-        ops: Ops<Self::State, 1>,
-        gradients: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
-        let [parent] = ops.parents;
-        let slopes = gradients.consume::<B>(&ops.node);
-        if let Some(node) = parent {
-            gradients.register::<B>(node.id, B::mean_pool_gradient(slopes));
-        }
+impl<B: Resample> InputGradient<B> for Upsampled {
+    fn compute_gradient(self, slopes: FloatTensor<B>, _: &mut Checkpointer) -> FloatTensor<B> {
+        B::upsample_gradient(slopes)
     }
 }

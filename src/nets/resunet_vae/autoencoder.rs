@@ -8,7 +8,9 @@ use burn::tensor::{DType, Device, Tensor};
 
 use super::{ResUNetVaeConfig, UpBlock};
 use crate::nets::convolution::{ConvConfig, Convolution};
-use crate::nets::{AuxLoss, Norm, cast, upsample_trilinear};
+#[cfg(feature = "cuda")]
+use crate::nets::cuda;
+use crate::nets::{AuxLoss, Norm, cast, squared_error, upsample_trilinear};
 
 /// Autoencoder from the bottom's features to latent variables and on to the images.
 #[derive(Module, Debug)]
@@ -64,21 +66,19 @@ impl Autoencoder {
         let coarsest = narrow.dims();
         let dtype = narrow.dtype();
         let [b, latent] = noise.dims();
-        let variables = self.to_latent.forward(cast(narrow.flatten(1, 4), DType::F32)); // [b, 2 latent]
+        let variables = self.to_latent.apply_to_volume(narrow); // [b, 2 latent]
         let mean = variables.clone().narrow(1, 0, latent);
         let log_variance = variables.narrow(1, latent, latent);
         let deviation = (log_variance.clone() * 0.5).exp();
         let sample = mean.clone() + deviation * noise;
 
-        let flat = cast(relu(self.from_latent.forward(sample)), dtype);
-        let mut volume = upsample_trilinear(self.widen.forward(flat.reshape(coarsest)));
+        let spread = self.from_latent.spread_over_volume(sample, coarsest, dtype);
+        let mut volume = upsample_trilinear(self.widen.forward(spread));
         for rise in &self.dec {
             volume = rise.unit.forward(rise.project_and_upsample(volume));
         }
         let values = images.dims()[1..].iter().product::<usize>();
-        let [rebuilt, images] =
-            [self.end.forward(volume), images].map(|volume| cast(volume, DType::F32));
-        let reconstruction = (rebuilt - images).square().mean();
+        let reconstruction = squared_error(self.end.forward(volume), images);
         let divergence = (mean.square() + log_variance.clone().exp() - log_variance - 1.0).sum();
         let kl = divergence / (b * values) as f64;
         [
@@ -102,6 +102,24 @@ impl Dense {
             weight: Initializer::Zeros.init([to, from], device),
             bias: Initializer::Zeros.init([to], device),
         }
+    }
+
+    /// `[b, c, d, h, w]`, its values in that order, to `[b, out]` in f32.
+    fn apply_to_volume(&self, volume: Tensor<5>) -> Tensor<2> {
+        #[cfg(feature = "cuda")]
+        if cuda::computes(&volume) {
+            return cuda::dense_of_volume(volume, self.weight.val(), self.bias.val());
+        }
+        self.forward(cast(volume.flatten(1, 4), DType::F32))
+    }
+
+    /// `[b, in]` to a volume `[b, c, d, h, w]` of `dtype`, with ReLU.
+    fn spread_over_volume(&self, rows: Tensor<2>, shape: [usize; 5], dtype: DType) -> Tensor<5> {
+        #[cfg(feature = "cuda")]
+        if cuda::computes(&rows) {
+            return cuda::dense_to_volume(rows, self.weight.val(), self.bias.val(), shape, dtype);
+        }
+        cast(relu(self.forward(rows)), dtype).reshape(shape)
     }
 
     fn forward(&self, rows: Tensor<2>) -> Tensor<2> {

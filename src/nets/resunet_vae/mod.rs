@@ -13,7 +13,7 @@ use crate::base::ConfigError;
 use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::exchange::Dialect;
 use crate::nets::{
-    Architecture, ModelRng, Norm, Output, ResidualUnit, cast, upsample_trilinear, weights,
+    Architecture, ModelRng, Norm, Output, ResidualUnit, convert_volume, upsample_trilinear, weights,
 };
 use crate::volume::{Dims, RunChannels};
 
@@ -111,7 +111,7 @@ impl ResUNetVae {
         if let Some(norm) = &self.head_norm {
             volume = norm.forward_relu(volume);
         }
-        cast(self.head.forward(volume), DType::F32)
+        convert_volume(self.head.forward(volume), DType::F32)
     }
 
     /// Training pass with the latent noise given, `[b, latent]`; without an autoencoder it is not

@@ -29,12 +29,27 @@ pub struct ConfigLayers {
     /// The merged settings.
     pub table: Table,
     origins: BTreeMap<String, SettingOrigin>,
+    defaults: Table,
+    /// Layers over the defaults, in order.
+    merged: Vec<(Table, SettingOrigin)>,
 }
 
 impl ConfigLayers {
     /// Starts from the defaults.
-    pub const fn of_defaults(defaults: Table) -> Self {
-        Self { table: defaults, origins: BTreeMap::new() }
+    pub fn of_defaults(defaults: Table) -> Self {
+        let table = defaults.clone();
+        Self { table, origins: BTreeMap::new(), defaults, merged: Vec::new() }
+    }
+
+    /// Same layers over other defaults of a section.
+    pub fn with_section_defaults(self, section: &str, settings: Table) -> Self {
+        let mut defaults = self.defaults;
+        defaults.insert(section.to_owned(), Value::Table(settings));
+        let mut layers = Self::of_defaults(defaults);
+        for (table, origin) in self.merged {
+            layers.merge_table(table, &origin);
+        }
+        layers
     }
 
     /// Merges a file over the settings.
@@ -78,6 +93,7 @@ impl ConfigLayers {
 
     /// Merges a table over the settings.
     pub fn merge_table(&mut self, over: Table, origin: &SettingOrigin) {
+        self.merged.push((over.clone(), origin.clone()));
         merge_tables(&mut self.table, over, "", origin, &mut self.origins);
     }
 

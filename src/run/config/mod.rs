@@ -1,9 +1,11 @@
 //! The configuration of a training run: every module's own settings in one file, one section each.
 
+mod augmentation;
 pub mod case_table;
 mod channels;
 pub mod data;
 mod deciding;
+mod known_settings;
 pub mod layers;
 pub mod model;
 pub mod patients;
@@ -50,15 +52,17 @@ pub struct RunConfig {
     #[schemars(range(max = i64::MAX))]
     #[default(20181)]
     pub seed: u64,
-    /// Training device: `auto`, `cpu`, `cuda` or `wgpu`.
+    /// Training device: `auto`, `gpu`, `cpu`, `cuda` or `wgpu`.
     #[schemars(extend("x-decides" = false))]
     pub device: DeviceChoice,
-    /// Kernels of network, loss and optimiser on a CUDA GPU, `own` or `cubecl`.
+    /// Kernels of network, loss and optimiser on a CUDA GPU: `own`, `cubecl`, or `auto`, which times both for each
+    /// pass of a convolution and keeps the faster in the user's cache folder.
     // Left out where it is the default: fingerprints of runs before it was there stay theirs.
     #[serde(skip_serializing_if = "is_default_kernels")]
     #[schemars(extend("default" = "own", "x-decides" = false))]
     pub kernels: KernelChoice,
-    /// Precision of the network's arithmetic in training, `f32` or `bf16`; weights are always f32.
+    /// Precision of the network's arithmetic in training, `f32` or `bf16`; weights are always f32. `f32-strict` is
+    /// slow: products on a CUDA GPU in f32 and not TF32, for checks.
     pub precision: Precision,
     /// Cases and cache.
     pub data: DataConfig,
@@ -187,7 +191,8 @@ fn check_new_settings(
 fn settings_error(error: &dyn std::fmt::Display) -> Failure {
     // The parser breaks its text into lines; an error here is one.
     let problem = error.to_string().trim_end().replace('\n', " ");
-    Failure::Usage(format!("configuration: {problem}; see `gliaflow config show`"))
+    let advice = known_settings::suggest_setting(&problem);
+    Failure::Usage(format!("configuration: {problem}{advice}; see `gliaflow config show`"))
 }
 
 /// Merges the assignments over `layers`, and checks the result, of a run that is yet to begin if `is_new`.
@@ -198,6 +203,9 @@ fn check_layers(
 ) -> Result<CheckedConfig, Failure> {
     for assignment in assignments {
         layers.merge_assignment(assignment)?;
+    }
+    if is_new {
+        layers = augmentation::adopt_profile(layers)?;
     }
     let table = toml::Value::Table(layers.table.clone());
     check_value(&run_schema(), &table, "").map_err(|error| settings_error(&error))?;

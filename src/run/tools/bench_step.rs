@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData, Transaction};
 use half::f16;
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +17,10 @@ use crate::run::Failure;
 use crate::run::config::CheckedConfig;
 use crate::run::device::{self, ChosenDevice};
 use crate::run::tools::kernel_times::{self, KernelTime};
-use crate::telemetry::process;
+use crate::telemetry::{backend_log, process};
 use crate::train::LossConfig;
 use crate::train::feed::{self, DeviceBatch};
+use crate::train::readback::{PendingReadback, ReadbackReader};
 use crate::volume::{Dims, Modality, RunChannels, Targets, label};
 
 /// Number of steps.
@@ -111,10 +112,11 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
         precision: run.precision,
         step: 0,
         losses: Vec::new(),
+        reader: ReadbackReader::for_device(&device)?,
     };
     let clock = Instant::now();
     let first = bench.train_step();
-    let first_loss = read_loss(first)?;
+    let first_loss = wait_for_loss(first)?;
     bench.losses.push(first_loss);
     let first_step_seconds = clock.elapsed().as_secs_f64();
     // Said at once: on a GPU the rest may be cut off, and this figure is minutes.
@@ -172,6 +174,7 @@ struct Bench<'a> {
     precision: Precision,
     step: u64,
     losses: Vec<f64>,
+    reader: ReadbackReader,
 }
 
 impl Bench<'_> {
@@ -191,25 +194,25 @@ impl Bench<'_> {
         self.loss.total_loss(output, targets).total
     }
 
-    /// Enqueues a step; its loss is still on the device.
-    fn train_step(&mut self) -> Tensor<1> {
+    /// Enqueues a step; its loss is on its way from the device.
+    fn train_step(&mut self) -> PendingReadback {
         let loss = self.forward(self.upload_batch());
         let figure = loss.clone().without_autodiff();
         self.learner.backward_and_step(loss, self.learning_rate);
         self.step += 1;
-        figure
+        self.reader.request_tensors(Transaction::default().register(figure))
     }
 
     /// The loss of the last of so many steps, once it is there: `None` of none.
     fn train_steps(&mut self, count: u64) -> Result<Option<f64>, Failure> {
-        let mut pending: Option<Tensor<1>> = None;
+        let mut pending: Option<PendingReadback> = None;
         for _ in 0..count {
             let figure = self.train_step();
             if let Some(earlier) = pending.replace(figure) {
-                self.losses.push(read_loss(earlier)?);
+                self.losses.push(wait_for_loss(earlier)?);
             }
         }
-        let last = pending.map(read_loss).transpose()?;
+        let last = pending.map(wait_for_loss).transpose()?;
         self.losses.extend(last);
         self.wait_for_device()?;
         Ok(last)
@@ -259,9 +262,9 @@ impl Bench<'_> {
     }
 }
 
-fn read_loss(figure: Tensor<1>) -> Result<f64, Failure> {
-    let data = figure.try_into_data().map_err(|error| device_failure(&error))?;
-    let loss = data.iter::<f64>().next().unwrap_or(f64::NAN);
+fn wait_for_loss(figure: PendingReadback) -> Result<f64, Failure> {
+    let read = figure.wait_for_tensors().map_err(|error| device_failure(&error))?;
+    let loss = read.iter().flat_map(TensorData::iter::<f64>).next().unwrap_or(f64::NAN);
     if loss.is_finite() {
         return Ok(loss);
     }
@@ -273,9 +276,8 @@ fn read_loss(figure: Tensor<1>) -> Result<f64, Failure> {
 }
 
 fn device_failure(error: &impl std::fmt::Display) -> Failure {
-    Failure::Device(format!(
-        "the device failed: {error}; less memory is used with a smaller --patch or --batch"
-    ))
+    let [problem, remedy] = backend_log::explain_failure(error);
+    Failure::Device(format!("{problem}; {remedy}"))
 }
 
 /// Standard normal images, and labels nested as a tumour's are.

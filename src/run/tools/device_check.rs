@@ -260,7 +260,7 @@ fn compare_network(blueprint: &dyn Blueprint, device: &Device, precision: Precis
         backward: max_relative_difference(&norms, &expected_norms)
             .max(max_relative_difference(&after, &expected_after)),
         tolerance: match precision {
-            Precision::F32 => NETWORK_TOLERANCE,
+            Precision::F32 | Precision::F32Strict => NETWORK_TOLERANCE,
             Precision::Bf16 => BF16_TOLERANCE,
         },
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::actor::{EarlierSkips, Feed, Observation, RunningTopology, TopologySnapshot};
+use crate::actor::{EarlierSkips, Feed, Observation, RunningTopology, StopState, TopologySnapshot};
 use crate::augment::{AugmentConfig, Kernel};
 use crate::base::core_count;
 use crate::brats::{CaseFiles, discover_cases};
@@ -71,6 +71,8 @@ pub struct StageReport {
 /// Result of a drain. Times and samples are those after the warm-up; sample counts are of all.
 #[derive(Debug, Clone, Serialize)]
 pub struct DrainReport {
+    /// True if a stop was requested before all batches were measured.
+    pub interrupted: bool,
     /// Samples delivered.
     pub samples: u64,
     /// Wall time.
@@ -208,17 +210,19 @@ pub fn drain_loader(
     drop((feed, shown));
     let ledger = running.join_blocking()?;
     let peak_anonymous_bytes = watch.finish_peak_bytes();
-    prepare::fail_if_stopped(&session.stop, "nothing was measured")?;
     let Some(span) = span else {
+        prepare::fail_if_stopped(&session.stop, "nothing was measured")?;
         return Err(Failure::Usage("the loader ended before all was measured; `gliaflow inspect` says what is wrong with the cases".into()));
     };
     let samples = span.samples;
     let seconds = span.seconds;
     let TopologySnapshot { actors, feed } = &span.topology;
     let cores = core_count();
-    let verdict = diagnose_run(actors, feed, &CpuUsage { cores, cpu_seconds: span.cpu_seconds });
-    let steps = config.step.as_secs_f64() * config.batches as f64;
+    let MeasuredInterval { cpu_seconds, waiting_seconds, .. } = span;
+    let verdict = diagnose_run(actors, feed, &CpuUsage { cores, cpu_seconds, waiting_seconds });
+    let steps = config.step.as_secs_f64() * span.batches as f64;
     Ok(DrainReport {
+        interrupted: span.batches < config.batches,
         samples,
         seconds,
         samples_per_second: samples as f64 / seconds,
@@ -245,9 +249,12 @@ pub fn drain_loader(
 
 /// Difference of two snapshots.
 struct MeasuredInterval {
+    batches: u64,
     samples: u64,
     seconds: f64,
     cpu_seconds: Option<f64>,
+    /// Time in which threads waited for a core.
+    waiting_seconds: Option<f64>,
     topology: TopologySnapshot,
 }
 
@@ -281,7 +288,8 @@ impl EmulatedTrainer {
     }
 }
 
-/// Takes and measures batches as a trainer does; `None` if the loader ended before the last.
+/// Takes and measures batches as a trainer does; `None` if the loader ended before the last, or a stop was
+/// requested before the first that is measured.
 fn measure_batches(
     config: &DrainConfig,
     feed: &mut Feed<Batch>,
@@ -291,14 +299,22 @@ fn measure_batches(
     let observer = running.observer();
     let total = config.warm_up + config.batches;
     let task = session.progress.begin_task("drain", "batches", total);
-    let look = || (Instant::now(), process::cpu_seconds(), observer.take_snapshot());
+    let look = || {
+        let usage = [process::cpu_seconds(), process::waiting_seconds()];
+        (Instant::now(), usage, observer.take_snapshot())
+    };
     let mut from = look();
-    let mut samples = 0;
+    let [mut batches, mut samples] = [0; 2];
     let mut trainer = EmulatedTrainer { step: config.step, late: Duration::ZERO };
     for number in 0..total {
-        let batch = feed.next_output()?;
+        let batch = match feed.next_output() {
+            Some(batch) => batch,
+            // What was measured until a stop on request is worth its figures.
+            None if batches > 0 && session.stop.state() == StopState::Draining => break,
+            None => return None,
+        };
         if number >= config.warm_up {
-            samples += batch.size() as u64;
+            (batches, samples) = (batches + 1, samples + batch.size() as u64);
         }
         drop(batch);
         trainer.wait_one_step();
@@ -307,12 +323,15 @@ fn measure_batches(
             from = look();
         }
     }
-    let (began, cpu_before, before) = from;
-    let (ended, cpu_after, after) = look();
+    let (began, [cpu_before, waiting_before], before) = from;
+    let (ended, [cpu_after, waiting_after], after) = look();
+    let since = |after: Option<f64>, before: Option<f64>| Some(after? - before?);
     Some(MeasuredInterval {
+        batches,
         samples,
         seconds: (ended - began).as_secs_f64(),
-        cpu_seconds: cpu_after.zip(cpu_before).map(|(after, before)| after - before),
+        cpu_seconds: since(cpu_after, cpu_before),
+        waiting_seconds: since(waiting_after, waiting_before),
         topology: after.since(&before),
     })
 }

@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod drain;
 #[cfg(feature = "train")]
 pub mod kernel_times;
+pub mod loader_settings;
 #[cfg(feature = "train")]
 pub mod replay;
 pub mod tune;

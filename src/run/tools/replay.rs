@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::actor::Stage;
-use crate::base::{CaseError, Fingerprint, Reason};
+use crate::base::{CaseError, Fingerprint, Reason, SampleKey};
 use crate::buffers::CaseBuffers;
 use crate::cache::ExpectedSource;
 use crate::pipeline::cold::{DecodeSample, NormalizeSample};
@@ -14,15 +14,33 @@ use crate::pipeline::{
 use crate::run::cohort::read_lock;
 use crate::run::config::data::DataConfig;
 use crate::run::{Failure, config, prepare, pseudo_labels};
+use crate::run_folder::{EventLog, StepRecord};
 use crate::volume::Split;
+
+/// First sample that is made again.
+#[derive(Debug, Clone, Copy)]
+pub enum FirstSample {
+    /// Sample that an epoch of the run trained on, by its place in the order of training, both from 0.
+    OfEpoch {
+        /// Epoch of the run, as its steps are counted.
+        epoch: u64,
+        /// Place in the epoch.
+        place: u64,
+    },
+    /// Sample with a key, as the journal has it for every sample of a step.
+    WithKey {
+        /// Pass over the cases.
+        epoch: u64,
+        /// Place in the pass.
+        index: u64,
+    },
+}
 
 /// Samples of a run that are made again.
 #[derive(Debug, Clone, Copy)]
 pub struct ReplayRequest<'a> {
-    /// Epoch of the first sample, from 0.
-    pub epoch: u64,
-    /// Place of the first sample in its epoch, from 0.
-    pub index: u64,
+    /// The first sample.
+    pub first: FirstSample,
     /// Number of samples, in the order of training, from epoch to epoch.
     pub count: u64,
     /// True for NumPy arrays, false for NIfTI files.
@@ -40,7 +58,7 @@ pub fn replay_of_run(
     folder: &Path,
     request: ReplayRequest<'_>,
 ) -> Result<Vec<ReplayedSample>, Failure> {
-    let ReplayRequest { epoch, index, count, arrays, out } = request;
+    let ReplayRequest { first, count, arrays, out } = request;
     let run = config::load_run_config(folder, &[])?.run;
     let lock = read_lock(folder)?;
     let found = run.discover_in(&lock.folder)?.cases;
@@ -66,9 +84,13 @@ pub fn replay_of_run(
     let (annotations, annotated) = annotations.unzip();
     let plan = pseudo_labels::sample_plan(&run, cohort.into(), annotated.unwrap_or(0));
     let samples = plan.epoch_len();
+    let (epoch, index) = match first {
+        FirstSample::WithKey { epoch, index } => (epoch, index),
+        FirstSample::OfEpoch { epoch, place } => key_of_place(folder, epoch, place)?,
+    };
     if index >= samples {
         return Err(Failure::Usage(format!(
-            "--index {index}: an epoch of this run has {samples} samples; write 0 to {}",
+            "--key {epoch}/{index}: a pass over the cases of this run has {samples} samples; write 0 to {}",
             samples - 1
         )));
     }
@@ -107,6 +129,35 @@ pub fn replay_of_run(
         replayed.push(made);
     }
     Ok(replayed)
+}
+
+/// Key of the sample at a place of an epoch of the run in `folder`, from its journal.
+fn key_of_place(folder: &Path, epoch: u64, place: u64) -> Result<(u64, u64), Failure> {
+    let log = EventLog::read_from(folder)?;
+    let steps = || [&log.steps, &log.non_finite].into_iter().flatten().map(|at| &at.event);
+    let Some(last) = steps().map(|step| step.epoch).max() else {
+        return Err(Failure::Usage(format!(
+            "{}: has taken no step yet, so there is nothing to replay",
+            folder.display()
+        )));
+    };
+    let mut taken: Vec<&StepRecord> = steps().filter(|step| step.epoch == epoch).collect();
+    taken.sort_by_key(|step| step.step);
+    let keys: Vec<SampleKey> = taken.iter().flat_map(|step| step.samples.iter().copied()).collect();
+    if epoch > last {
+        return Err(Failure::Usage(format!(
+            "--epoch {epoch}: {} has not got there; write 0 to {last}",
+            folder.display()
+        )));
+    }
+    match keys.get(place as usize) {
+        Some(key) => Ok((key.epoch, key.index)),
+        None => Err(Failure::Usage(format!(
+            "--index {place}: epoch {epoch} of the run trained on {} samples; write 0 to {}",
+            keys.len(),
+            keys.len().saturating_sub(1)
+        ))),
+    }
 }
 
 /// Loads the case from the cache, or from its files; pseudo-labels are in the cache only.

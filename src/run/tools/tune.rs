@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::base::{core_count, format_percent};
-use crate::pipeline::{Bottleneck, LoaderConfig, LoaderWorkers, WorkerPlan};
+use crate::pipeline::{Bottleneck, LoaderWorkers, WorkerPlan};
 use crate::run::tools::drain::{DrainConfig, DrainDataset, DrainReport, StageReport, drain_loader};
+use crate::run::tools::loader_settings::LoaderSettings;
 use crate::run::{Failure, Session};
 
 /// Share of its time that the trainer may wait.
@@ -53,7 +54,7 @@ pub struct TunedLoader {
     /// Trials, in order; the last one is the answer.
     pub trials: Vec<LoaderTrial>,
     /// The answer, for a run's configuration.
-    pub loader: LoaderConfig,
+    pub loader: LoaderSettings,
     /// Explanation of the answer.
     pub sentence: String,
 }
@@ -104,11 +105,10 @@ pub fn tune_loader(
         prefetch = if enough || is_outrun { 0 } else { prefetch + 1 };
     }
     let last = trials.last().expect("one was tried");
-    let loader = LoaderConfig {
+    let loader = LoaderSettings {
         prefetch: last.prefetch,
         memory_mib: last.memory_mib,
-        workers: WorkerPlan::Fixed(last.workers.clone()),
-        ..config.loader.clone()
+        workers: last.workers.clone(),
     };
     let sentence = result_sentence(enough, needed, at_most, last.starved_ratio);
     Ok(TunedLoader {

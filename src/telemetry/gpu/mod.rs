@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::catalog;
 
+mod history;
 mod nvml;
+pub use history::GpuHistory;
 pub use nvml::Nvml;
 
 /// Interval between readings: the driver's own window for the utilisation is up to a second.
@@ -57,10 +59,11 @@ pub fn publish_readings(readings: &[GpuReading]) {
     }
 }
 
-/// Reads the GPUs every second for as long as the runtime lives, on a blocking thread: a driver may
+/// Reads the GPUs every second, for the metrics and for `history`, for as long as the runtime lives, on a blocking thread: a driver may
 /// take its time. Where `open` finds no GPU, it ends.
 pub fn publish_regularly<C: GpuDevices>(
     runtime: &tokio::runtime::Handle,
+    history: GpuHistory,
     open: impl FnOnce() -> Option<C> + Send + 'static,
 ) {
     runtime.spawn(async move {
@@ -72,8 +75,13 @@ pub fn publish_regularly<C: GpuDevices>(
         loop {
             ticks.tick().await;
             let asked = Arc::clone(&gpus);
-            let read =
-                tokio::task::spawn_blocking(move || publish_readings(&asked.read_gpus())).await;
+            let history = history.clone();
+            let publish = move || {
+                let readings = asked.read_gpus();
+                publish_readings(&readings);
+                history.add_readings(&readings);
+            };
+            let read = tokio::task::spawn_blocking(publish).await;
             if read.is_err() {
                 return;
             }
@@ -144,11 +152,11 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (told, heard) = std::sync::mpsc::sync_channel(4);
         let none = told.clone();
-        publish_regularly(runtime.handle(), move || {
+        publish_regularly(runtime.handle(), GpuHistory::default(), move || {
             none.send(()).unwrap();
             None::<Counted>
         });
-        publish_regularly(runtime.handle(), move || Some(Counted(told)));
+        publish_regularly(runtime.handle(), GpuHistory::default(), move || Some(Counted(told)));
         let waiting = runtime.spawn_blocking(move || {
             let patience = Duration::from_secs(20);
             // Once for cards that are not there, twice for those that are.

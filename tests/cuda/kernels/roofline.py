@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Seconds that a training step would take on an H200, by counted quantities and fixed constants:
-tests/cuda/kernels/roofline.py [--layers]
+tests/cuda/kernels/roofline.py [--layers] [--write] [--check]
 
 Counted: blocks and steps of each pass of each layer at 128^3, divided as written down here, instructions of the main
 loop and of all else from the machine code for sm_90a, bytes read and written once, launches. A pass takes the longest
@@ -13,9 +13,10 @@ import functools
 import itertools
 import json
 import os
+import sys
 import tempfile
 
-from kernels import product, source_of
+from kernels import ROOT, product, source_of
 from launches import Case, bricks_of, classes_of, correlate_grid, gradient_rows, packed_bytes, steps_of
 from test_architectures import COUNTED, Toolkit
 
@@ -138,11 +139,11 @@ def seconds(file, macros, blocks, steps, moved):
     loop, whole = instructions(file, tuple(sorted(macros.items())))
     issued = blocks * WARPS * (steps * loop + whole - loop)
     issuing = 2 * issued / (MULTIPROCESSORS * SCHEDULERS * CLOCK)
-    return max(issuing, moved / BYTES, steps * STEP)
+    return max((issuing, "instructions"), (moved / BYTES, "bytes"), (steps * STEP, "steps"))
 
 
 def passes(case):
-    """Name, seconds and blocks of the forward pass and both gradients."""
+    """Name, seconds, blocks and the longest of the three, of the forward pass and both gradients."""
     width, sizes = case.width, [case.samples * product(case.extent) * case.input_pitch, case.samples * product(case.target) * case.output_pitch]
     moved = sum(sizes) * width
     granule, target_granule = case.granule(case.inputs, case.input_pitch), case.granule(case.outputs, case.output_pitch)
@@ -160,8 +161,8 @@ def passes(case):
         macros = {"BF16": int(case.bf16), "COLUMNS": columns, "GRANULE": read, "TARGET_GRANULE": written, "BIAS": 0}
         parts = 2 * 4 * size * splits if splits > 1 else 0
         total = product(correlate_grid(geometry, columns))
-        time = seconds("correlate", macros, total, -(-each // splits), moved + parts + packed_bytes(geometry, read, columns, width))
-        yield name, time, total
+        time, bound = seconds("correlate", macros, total, -(-each // splits), moved + parts + packed_bytes(geometry, read, columns, width))
+        yield name, time, total, bound
     geometry = case.forward()
     geometry.brick = brick_of(geometry.target)
     columns, rows = case.columns_of(geometry.to), gradient_rows(geometry, granule, width)
@@ -172,15 +173,14 @@ def passes(case):
     macros = {"BF16": int(case.bf16), "COLUMNS": columns, "GRANULE": granule, "TARGET_GRANULE": target_granule}
     parts = 2 * 4 * splits * geometry.groups * rows * tiles * columns
     steps = -(-bricks // splits) * (4 if case.bf16 else 8)
-    yield "kernel's gradient", seconds("kernel_gradient", macros, blocks * splits, steps, moved + parts), blocks * splits
+    time, bound = seconds("kernel_gradient", macros, blocks * splits, steps, moved + parts)
+    yield "kernel's gradient", time, blocks * splits, bound
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layers", action="store_true", help="a row for each layer and pass")
-    options = parser.parse_args()
-    print("| network, batch | precision | GFLOP forward | forward, ms | input's gradient | kernel's gradient | convolutions | all else | launches | step |")
-    print("|" + "---|" * 10)
+def tables():
+    """The table of networks, and rows for each layer and pass."""
+    text = ["| network, batch | precision | GFLOP forward | forward, ms | input's gradient | kernel's gradient | convolutions | all else | launches | step |",
+            "|" + "---|" * 10]
     rows = []
     for (name, network), bf16 in itertools.product(NETWORKS.items(), (True, False)):
         batch, layers = network()
@@ -194,20 +194,79 @@ def main():
                         input_pitch=-(-inputs // unit) * unit, output_pitch=-(-outputs // unit) * unit)
             flops = 2 * batch * target**3 * inputs // groups * outputs * side**3
             work += flops
-            for way, time, blocks in passes(case):
+            for way, time, blocks, bound in passes(case):
                 times[way] = times.get(way, 0.0) + time
-                rows.append((name, "bf16" if bf16 else "f32", layer, way, flops, blocks, time))
+                rows.append((name, "bf16" if bf16 else "f32", layer, way, flops, blocks, time, bound))
         precision = "bf16" if bf16 else "f32"
         columns = " | ".join(f"{1e3 * time:.1f}" for time in times.values())
         whole, rest = sum(times.values()), rest_bytes(name, batch, layers, 2 if bf16 else 4) / BYTES
         launches = launches_of(name, precision)
-        print(f"| {name}, {batch} | {precision} | {work / 1e9:.0f} | {columns} | {1e3 * whole:.1f} | {1e3 * rest:.1f} | {launches} "
-              f"| {1e3 * (whole + rest + launches * LAUNCH):.0f} |", flush=True)
+        text.append(f"| {name}, {batch} | {precision} | {work / 1e9:.0f} | {columns} | {1e3 * whole:.1f} | {1e3 * rest:.1f} | {launches} "
+                    f"| {1e3 * (whole + rest + launches * LAUNCH):.0f} |")
+    return text, rows
+
+
+def layer_table(rows):
+    text = ["| network | precision | layer | pass | GFLOP | blocks | ms | TFLOP/s | bound by |", "|" + "---|" * 9]
+    for name, precision, layer, way, flops, blocks, time, bound in rows:
+        text.append(f"| {name} | {precision} | {layer} | {way} | {flops / 1e9:.1f} | {blocks} | {1e3 * time:.2f} | {flops / time / 1e12:.0f} | {bound} |")
+    return text
+
+
+def longest(rows):
+    """The four passes of each network in bf16 that take longest."""
+    chosen = []
+    for name in NETWORKS:
+        of_it = [row for row in rows if row[:2] == (name, "bf16")]
+        chosen += sorted(of_it, key=lambda row: -row[6])[:4]
+    return layer_table(chosen)
+
+
+def replaced(text, mark, lines):
+    """A document with what stands between two marks written anew."""
+    begin, end = f"<!-- roofline.py: {mark} -->\n", f"<!-- roofline.py: end of {mark} -->"
+    head, rest = text.split(begin)
+    return head + begin + "\n".join(lines) + "\n" + end + rest.split(end)[1]
+
+
+LAYERS_HEAD = """# The convolutions of a CUDA step, layer by layer
+
+Written by `tests/cuda/kernels/roofline.py --write`, from counted quantities; a model, nothing here was measured on a card. What
+is counted and with which constants is in [docs/cuda.md](cuda.md). "bound by" says which of the three is the longest: the
+instructions that the kernel issues, its bytes, or the steps that one block makes after another.
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layers", action="store_true", help="a row for each layer and pass")
+    parser.add_argument("--write", action="store_true", help="write the tables of docs/cuda.md and docs/cuda-layers.md")
+    parser.add_argument("--check", action="store_true", help="end with 1 if --write would change them")
+    options = parser.parse_args()
+    networks, rows = tables()
+    print("\n".join(networks), flush=True)
     if options.layers:
-        print("\n| network | precision | layer | pass | GFLOP | blocks | ms | TFLOP/s |\n|---|---|---|---|---|---|---|---|")
-        for name, precision, layer, way, flops, blocks, time in rows:
-            print(f"| {name} | {precision} | {layer} | {way} | {flops / 1e9:.1f} | {blocks} | {1e3 * time:.2f} | {flops / time / 1e12:.0f} |")
+        print("\n" + "\n".join(layer_table(rows)))
+    documents = {name: os.path.join(ROOT, "docs", name) for name in ("cuda.md", "cuda-layers.md")}
+    with open(documents["cuda.md"]) as file:
+        written = {"cuda.md": replaced(replaced(file.read(), "networks", networks), "longest", longest(rows)),
+                   "cuda-layers.md": LAYERS_HEAD + "\n" + "\n".join(layer_table(rows)) + "\n"}
+    stale = []
+    for name, path in documents.items():
+        known = ""
+        if os.path.exists(path):
+            with open(path) as file:
+                known = file.read()
+        if known != written[name]:
+            stale.append(name)
+            if options.write:
+                with open(path, "w") as file:
+                    file.write(written[name])
+    if options.check and stale:
+        print(f"roofline: docs/{' and docs/'.join(stale)} say otherwise; run it with --write", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

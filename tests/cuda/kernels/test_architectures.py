@@ -46,13 +46,22 @@ def variants():
             yield "add_kernel_parts", tile
         for file in ("add_parts", "to_channels_last", "norm_statistics", "norm_gradient_statistics", "max_pool",
                      "max_pool_gradient", "upsample", "upsample_gradient", "concatenate", "take_channels", "group_max", "mean_pool", "mean_pool_gradient",
-                     "group_max_gradient", "lay_out_images", "channel_sums", "add_channel_sums"):
+                     "group_max_gradient", "drop_values", "lay_out_images", "channel_sums", "add_channel_sums"):
             yield file, {"BF16": bf16, "BIAS": 1}
         for file in ("norm_sums", "norm_apply"):
             yield file, {"BF16": bf16, "BACKWARD": 0}
             yield file, {"BF16": bf16, "BACKWARD": 1}
     for file, regions in itertools.product(("region_sums", "region_scores", "region_gradient"), (1, 3, 8)):
-        yield file, {"REGIONS": regions}
+        yield file, {"REGIONS": regions, "COUNTED": regions % 2}
+        yield file, {"REGIONS": regions, "COUNTED": 0}
+    for bf16, other in itertools.product((0, 1), repeat=2):
+        for logistic in (0, 1, 2):
+            yield "convert_channels", {"BF16": bf16, "SOURCE_BF16": other, "LOGISTIC": logistic}
+        for file in ("dense", "dense_input_gradient", "dense_weight_gradient"):
+            yield file, {"BF16": bf16, "ANSWER_BF16": other, "RELU": other}
+    for file in ("squared_error", "squared_error_sums", "squared_error_gradient"):
+        yield file, {"BF16": 0}
+        yield file, {"BF16": 1}
     yield "gradient_squares", {"SLOTS": 128}
     yield "gradient_norm", {}
     for rule, moments in ((0, 0), (0, 1), (1, 2), (1, 3), (2, 2), (2, 3)):

@@ -21,6 +21,10 @@ class Images(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int) for name in ("samples", "voxels", "channels", "pitch")]
 
 
+class Dropout(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int) for name in ("samples", "voxels", "channels", "source_pitch", "pitch")] + [("scale", ctypes.c_float)]
+
+
 class Norm(ctypes.Structure):
     """The parameter block of `norm.cuh`."""
 
@@ -90,6 +94,26 @@ class Channels(unittest.TestCase):
                     expected = [images[(sample * channels + channel) * voxels + voxel] for channel in range(channels)]
                     place = (sample * voxels + voxel) * pitch
                     self.assertEqual(answer[place:place + pitch], expected + [0.0] * (pitch - channels))
+
+    def test_dropped_values_are_zero_and_the_others_are_scaled(self):
+        for (samples, voxels, channels), bf16 in itertools.product(((2, 105, 4), (1, 7, 1), (3, 33, 30), (4, 64, 8)), (False, True)):
+            with self.subTest(samples=samples, voxels=voxels, channels=channels, bf16=bf16):
+                width = 2 if bf16 else 4
+                pitch = padded(channels, width)
+                values, memory = drawn(self.reference, (samples, voxels), channels, 2 * pitch, bf16, 1)
+                dropped = [at * 2654435761 % 1000 < 100 for at in range(samples * channels * voxels)]
+                words = [sum(bit << at for at, bit in enumerate(dropped[first:first + 32])) for first in range(0, len(dropped), 32)]
+                bits = allocate(4 * len(words))
+                bits[:] = struct.pack(f"{len(words)}I", *words)
+                found = allocate(samples * voxels * pitch * width)
+                self.library.launch("drop_values", {"BF16": int(bf16)}, -(-samples * voxels * pitch * width // 16 // 256),
+                                    [memory, bits, found, Dropout(samples, voxels, channels, 2 * pitch, pitch, 1.25)], [found])
+                answer = values_of(found, bf16)
+                for voxel, channel in itertools.product(range(samples * voxels), range(pitch)):
+                    expected = 0.0
+                    if channel < channels and not dropped[(voxel // voxels * channels + channel) * voxels + voxel % voxels]:
+                        expected = 1.25 * values[voxel * channels + channel]
+                    self.assertLessEqual(abs(answer[voxel * pitch + channel] - expected), 2.0**-8 * abs(expected))
 
     def test_sums_are_over_all_samples_and_voxels(self):
         for (samples, voxels, channels, stretch), bf16 in itertools.product(((2, 105, 30, 64), (1, 9, 1, 64), (4, 130, 72, 128), (3, 300, 5, 64)), (False, True)):

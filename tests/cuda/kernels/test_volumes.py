@@ -24,6 +24,12 @@ class Volume(ctypes.Structure):
     ]
 
 
+class MeanPooling(ctypes.Structure):
+    """The parameter block of `mean_pool.cu`."""
+
+    _fields_ = [("volume", Volume), ("stride", ctypes.c_int * 5)]
+
+
 def voxels(extent):
     return itertools.product(*(range(size) for size in extent))
 
@@ -33,13 +39,14 @@ class Volumes(unittest.TestCase):
     def setUpClass(cls):
         cls.library, cls.reference = Library(), reference()
 
-    def check(self, name, inputs, expected, scale, case):
+    def check(self, name, inputs, expected, scale, case, strides=None):
         """Launches over a grid `scale` times as fine, and compares with `expected`, [samples, fine, channels]."""
         samples, extent, channels, pitch, bf16 = case
         written = len(expected) // channels
         threads = samples * product(extent) * scale**3 * (pitch * (2 if bf16 else 4) // 16)
         found = allocate(written * pitch * (2 if bf16 else 4))
         geometry = Volume(samples, extent, channels, pitch)
+        geometry = MeanPooling(geometry, strides) if strides else geometry
         self.library.launch(name, {"BF16": int(bf16)}, -(-threads // 256), [*inputs, found, geometry], [found])
         answer, sizes = doubles(len(expected)), doubles(len(expected))
         for at, value in enumerate(expected):
@@ -87,7 +94,14 @@ class Volumes(unittest.TestCase):
                     place = (((sample * extent[0] + z // 2) * extent[1] + y // 2) * extent[2] + x // 2) * channels + c
                     means[place] += values[of] / 8
                     gradient[of] = slopes[place] / 8
-                self.check("mean_pool", [memory], means, 1, case)
+                d, h, w = fine
+                self.check("mean_pool", [memory], means, 1, case, (d * h * w * pitch, 1, h * w * pitch, w * pitch, pitch))
+                # Channel after channel, as labels become targets.
+                apart = [values[(sample * d * h * w + voxel) * channels + c]
+                         for sample, c, voxel in itertools.product(range(samples), range(channels), range(d * h * w))]
+                apart_memory = allocate(len(apart) * (2 if bf16 else 4))
+                self.reference.lay_out((ctypes.c_float * len(apart))(*apart), apart_memory, ctypes.c_long(len(apart)), 1, 1, int(bf16))
+                self.check("mean_pool", [apart_memory], means, 1, case, (channels * d * h * w, d * h * w, h * w, w, 1))
                 self.check("mean_pool_gradient", [slopes_in_memory], gradient, 2, case)
 
     def test_up_sampling_is_linear_between_half_pixel_centres_and_its_gradient_is_the_transpose(self):

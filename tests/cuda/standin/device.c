@@ -115,6 +115,14 @@ EXPORT cuGetErrorString(int error, const char **text)
     return SUCCESS;
 }
 
+/* NVRTC asks for this, not the program, and crashes where a driver lacks it. */
+EXPORT cuGetExportTable(const void **table, const void *id)
+{
+    (void)id;
+    *table = NULL;
+    return NOT_FOUND;
+}
+
 /* ---- the one context ---- */
 
 static char the_context;

@@ -34,7 +34,7 @@ int is_allocated(address at, size_t bytes);
 
 /* streams.c */
 int is_stream(void *stream);
-void count_time(double microseconds);
+void count_launch(double microseconds);
 
 /* emulator.c: kernels run and memory has bytes, where STANDIN_EMULATOR names the emulator's library. */
 int is_emulated(void);

@@ -49,6 +49,20 @@ static double cost_of(const char *name)
     return LAUNCH_MICROSECONDS;
 }
 
+/* NVRTC's own PTX says which parameters are pointers from 12.9 on: ".param .u64 .ptr .align 1 kernel_param_0,". */
+static void parameters_of_ptx(const char *at, char *kinds, size_t most)
+{
+    size_t count = 0;
+    const char *end = at ? strchr(at, '{') : NULL;
+    while (end && (at = strstr(at, ".param ")) && at < end && count + 1 < most) {
+        size_t length = strcspn(at, ",\n");
+        const char *is_pointer = strstr(at, ".ptr");
+        kinds[count++] = is_pointer && is_pointer < at + length ? 'p' : 'v';
+        at += length;
+    }
+    kinds[count] = 0;
+}
+
 EXPORT cuModuleGetFunction(function **found, const char *module, const char *name)
 {
     char entry[600];
@@ -60,7 +74,9 @@ EXPORT cuModuleGetFunction(function **found, const char *module, const char *nam
         return OUT_OF_MEMORY;
     snprintf(made->name, sizeof made->name, "%s", name);
     const char *parameters = strstr(module, "// parameters: "), *threads = strstr(module, "// threads: ");
-    if (parameters)
+    if (!parameters)
+        parameters_of_ptx(strstr(module, entry), made->parameters, sizeof made->parameters);
+    else
         sscanf(parameters, "// parameters: %511[ptv]", made->parameters);
     if (threads)
         sscanf(threads, "// threads: %u", &made->most_threads);
@@ -155,7 +171,7 @@ EXPORT cuLaunchKernel(function *kernel, unsigned gx, unsigned gy, unsigned gz, u
     if (error)
         return error;
     disturb();
-    count_time(kernel->cost);
+    count_launch(kernel->cost);
     record("l %u %ux%ux%u %ux%ux%u %u", kernel->number, gx, gy, gz, bx, by, bz, shared);
     if (kernel->is_probe)
         usleep(21000);

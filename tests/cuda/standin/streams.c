@@ -4,6 +4,7 @@
 
 typedef struct event {
     double at;
+    unsigned long launches; /* ahead of it */
     int is_recorded, is_live;
     struct event *next;
 } event;
@@ -11,6 +12,8 @@ typedef struct event {
 static unsigned long streams;
 static unsigned char ended[1 << 16]; /* by a stream's number */
 static double microseconds;
+static unsigned long launches;
+static pthread_t launching; /* the thread of the last launch */
 
 static event *events;   /* all, for telling a handle that is none */
 
@@ -44,11 +47,17 @@ EXPORT cuStreamDestroy_v2(void *stream)
     return SUCCESS;
 }
 
+/* A wait: how many launches came behind what it is for, and whether it holds the thread that launches. */
+static void record_wait(const char *for_what, unsigned long ahead)
+{
+    record("s %s %lu %s", for_what, launches - ahead, pthread_equal(launching, pthread_self()) ? "held" : "beside");
+}
+
 EXPORT cuStreamSynchronize(void *stream)
 {
     if (!is_stream(stream))
         return complain(INVALID_HANDLE, "a stream is waited for that is none");
-    record("s stream");
+    record_wait("stream", launches);
     return SUCCESS;
 }
 
@@ -71,10 +80,12 @@ EXPORT cuStreamWaitEvent(void *stream, event *of, unsigned flags)
     return SUCCESS;
 }
 
-void count_time(double more)
+void count_launch(double more)
 {
     pthread_mutex_lock(&lock);
     microseconds += more;
+    launches++;
+    launching = pthread_self();
     pthread_mutex_unlock(&lock);
 }
 
@@ -112,6 +123,7 @@ EXPORT cuEventRecord(event *one, void *stream)
         return complain(INVALID_HANDLE, "an event is recorded in a stream, and one of the two is none");
     pthread_mutex_lock(&lock);
     one->at = microseconds;
+    one->launches = launches;
     one->is_recorded = 1;
 
     pthread_mutex_unlock(&lock);
@@ -122,7 +134,7 @@ EXPORT cuEventSynchronize(event *one)
 {
     if (!is_event(one))
         return complain(INVALID_HANDLE, "an event is waited for that is none");
-    record("s event");
+    record_wait("event", one->launches);
     return SUCCESS;
 }
 

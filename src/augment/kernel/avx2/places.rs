@@ -4,24 +4,11 @@ use std::arch::x86_64::*;
 
 use zerocopy::transmute;
 
+use crate::augment::kernel::neighbours::VoxelGroup;
 use crate::augment::kernel::scalar::{WEIGHT_BITS, WEIGHT_STEP};
 use crate::augment::placement::{FRACTION_BITS, RowRay};
 use crate::augment::tone::LANES;
 use crate::volume::Dims;
-
-/// Eight voxels of a row whose neighbours are all inside the box.
-#[derive(Clone, Copy, Default)]
-pub(super) struct VoxelGroup {
-    /// Indices of the first neighbour along x: below on z and y, above on y, above on z, above on
-    /// both.
-    pub(super) places: [[u32; LANES]; 4],
-    /// Weights of those four pairs of neighbours.
-    pub(super) weights: [[f32; LANES]; 4],
-    /// Weight of the second neighbour within each pair.
-    pub(super) weights_x: [f32; LANES],
-    /// Indices of the nearest voxels, whose targets are taken.
-    pub(super) nearest: [u32; LANES],
-}
 
 /// Offsets common to all groups of a row.
 pub(super) struct GroupOffsets {
@@ -48,7 +35,8 @@ impl GroupOffsets {
 
 /// Locates the eight voxels of a row from position `start` on.
 #[target_feature(enable = "avx2")]
-pub(super) fn locate_group(start: [i64; 3], steps: &GroupOffsets, group: &mut VoxelGroup) {
+#[inline]
+pub(super) fn locate_group(start: [i64; 3], steps: &GroupOffsets, group: &mut VoxelGroup<LANES>) {
     let plane = steps.plane;
     let line = steps.line;
     let z = split_places(start[0], steps.ahead[0]);
@@ -57,7 +45,6 @@ pub(super) fn locate_group(start: [i64; 3], steps: &GroupOffsets, group: &mut Vo
     let along_z = _mm256_mullo_epi32(z.cell, plane);
     let along_y = _mm256_mullo_epi32(y.cell, line);
     let first = _mm256_add_epi32(_mm256_add_epi32(along_z, along_y), x.cell);
-    let above = _mm256_add_epi32(first, plane);
     let nearest = _mm256_add_epi32(first, _mm256_and_si256(z.nearer_next, plane));
     let nearest = _mm256_add_epi32(nearest, _mm256_and_si256(y.nearer_next, line));
     // All ones is -1.
@@ -65,10 +52,7 @@ pub(super) fn locate_group(start: [i64; 3], steps: &GroupOffsets, group: &mut Vo
     let one = _mm256_set1_ps(1.0);
     let opposite_z = _mm256_sub_ps(one, z.weight);
     let opposite_y = _mm256_sub_ps(one, y.weight);
-    group.places[0] = transmute!(first);
-    group.places[1] = transmute!(_mm256_add_epi32(first, line));
-    group.places[2] = transmute!(above);
-    group.places[3] = transmute!(_mm256_add_epi32(above, line));
+    group.places = transmute!(first);
     group.weights[0] = transmute!(_mm256_mul_ps(opposite_z, opposite_y));
     group.weights[1] = transmute!(_mm256_mul_ps(opposite_z, y.weight));
     group.weights[2] = transmute!(_mm256_mul_ps(z.weight, opposite_y));
@@ -89,6 +73,7 @@ struct AxisPlaces {
 
 /// Splits eight positions into whole voxels and weights.
 #[target_feature(enable = "avx2")]
+#[inline]
 fn split_places(start: i64, ahead: [__m256i; 2]) -> AxisPlaces {
     const UPPER: i32 = 0b11_01_11_01;
     const LOWER: i32 = 0b10_00_10_00;
@@ -108,6 +93,7 @@ fn split_places(start: i64, ahead: [__m256i; 2]) -> AxisPlaces {
 /// Selects one 32-bit half of each of eight 64-bit numbers. Given as 0, 1, 4, 5 and 2, 3, 6, 7 they
 /// come out in order.
 #[target_feature(enable = "avx2")]
+#[inline]
 fn select_halves<const WHICH: i32>(a: __m256i, b: __m256i) -> __m256i {
     let selected = _mm256_shuffle_ps::<WHICH>(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
     _mm256_castps_si256(selected)

@@ -3,9 +3,9 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use crate::augment::kernel::avx2::interpolate::interpolate_group;
-use crate::augment::kernel::avx2::places::{GroupOffsets, VoxelGroup, locate_group};
-use crate::augment::kernel::avx2::register_lanes;
+use crate::augment::kernel::avx2::interpolate::interpolate_groups;
+use crate::augment::kernel::avx2::places::{GroupOffsets, locate_group};
+use crate::augment::kernel::neighbours::{Neighbours, VoxelGroup, copy_targets_of};
 use crate::augment::kernel::row::PatchRow;
 use crate::augment::kernel::scalar::interpolate_voxel;
 use crate::augment::kernel::{IntoTarget, PatchJob, Target};
@@ -25,44 +25,46 @@ pub(super) fn gather_interpolated<S: IntoTarget<T>, T: Target>(
     job: &PatchJob<'_, S>,
     walk: &RowRay,
     plane_ahead: isize,
-    groups: &mut [VoxelGroup; AHEAD],
+    groups: &mut [VoxelGroup<LANES>; AHEAD],
     row: &mut PatchRow,
     targets: &mut [T],
 ) -> Range<usize> {
     let view = job.view;
-    let reach = walk.covered_voxels(row.width(), view.brain_dims());
+    let brain = view.brain_dims();
+    let reach = walk.covered_voxels(row.width(), brain);
     targets.fill(T::default());
     if reach.is_empty() {
         return 0..0;
     }
-    let interior = walk.interior_voxels(row.width(), view.brain_dims());
+    let interior = walk.interior_voxels(row.width(), brain);
     let grouped = if interior.len() < LANES { reach.start..reach.start } else { interior };
     for x in (reach.start..grouped.start).chain(grouped.end..reach.end) {
         interpolate_voxel(job, walk, x, row, targets);
     }
-    let steps = GroupOffsets::new(walk, view.brain_dims());
-    let mut planes = row.voxel_planes(&(0..row.width()));
+    let neighbours = Neighbours::of_box(view.images(), brain);
+    let steps = GroupOffsets::new(walk, brain);
+    let plane = brain.0[1] * brain.0[2];
     for x in grouped.clone().step_by(AHEAD * LANES) {
         let count = (grouped.end - x).div_ceil(LANES).min(AHEAD);
         // The last group begins earlier rather than ends later: some voxels are computed twice.
-        let first = |number: usize| (x + number * LANES).min(grouped.end - LANES);
-        for (number, group) in groups[..count].iter_mut().enumerate() {
-            locate_group(walk.place_of(first(number)), &steps, group);
-            prefetch_next_plane(job, group, plane_ahead);
-        }
-        for (number, group) in groups[..count].iter().enumerate() {
-            let voxels = first(number)..first(number) + LANES;
-            if let Some(truth) = job.truth {
-                for (target, place) in targets[voxels.clone()].iter_mut().zip(group.nearest) {
-                    *target = truth[place as usize].into_target();
-                }
+        let last = grouped.end - LANES;
+        let first = |number: usize| (x + number * LANES).min(last);
+        let groups = &mut groups[..count];
+        let mut place = walk.place_of(x);
+        for (number, group) in groups.iter_mut().enumerate() {
+            if number + 1 == count {
+                place = walk.place_of(first(number));
             }
-            let (raw, mass) = interpolate_group(view.images(), group);
-            for (channel, (raw_out, mass_out)) in planes.iter_mut().enumerate() {
-                raw_out[voxels.clone()].copy_from_slice(&register_lanes(raw[channel]));
-                mass_out[voxels.clone()].copy_from_slice(&register_lanes(mass[channel]));
+            locate_group(place, &steps, group);
+            prefetch_next_plane(job, group, plane, plane_ahead);
+            for (along, step) in place.iter_mut().zip(walk.step) {
+                *along += step * LANES as i64;
             }
         }
+        if let Some(truth) = job.truth {
+            copy_targets_of(truth, groups, targets, first);
+        }
+        interpolate_groups(&neighbours.of_groups(groups), row, x, last);
     }
     row.clear_group_edges(&reach)
 }
@@ -72,11 +74,16 @@ pub(super) fn gather_interpolated<S: IntoTarget<T>, T: Target>(
 /// A rotated patch crosses memory at an angle that the hardware prefetcher does not follow: without
 /// this a third of the time goes into waiting for the third-level cache.
 #[target_feature(enable = "avx2")]
-fn prefetch_next_plane<S>(job: &PatchJob<'_, S>, group: &VoxelGroup, plane_ahead: isize) {
+fn prefetch_next_plane<S>(
+    job: &PatchJob<'_, S>,
+    group: &VoxelGroup<LANES>,
+    plane: usize,
+    plane_ahead: isize,
+) {
     let images = job.view.images().as_ptr();
-    for corner in [0, 2] {
+    for above in [0, plane as isize] {
         for voxel in [0, LANES / 2] {
-            let place = group.places[corner][voxel] as isize;
+            let place = group.places[voxel] as isize + above;
             _mm_prefetch::<_MM_HINT_T0>(images.wrapping_offset(place + plane_ahead).cast());
         }
     }

@@ -7,7 +7,7 @@
 
 extern "C" __global__ void __launch_bounds__(256) add_kernel_parts(const float* __restrict__ parts, float* __restrict__ gradient, const Convolution g) {
     const int taps = g.side * g.side * g.side;
-    const int per_granule = GRANULE / WIDTH;
+    const int per_granule = PER_GRANULE;
     const int granules = granules_of(g.from, per_granule);
     const int rows = (taps * granules * per_granule + 127) / 128 * 128;
     const int columns = (g.to + COLUMNS - 1) / COLUMNS * COLUMNS;

@@ -1,8 +1,5 @@
 // Threads of a kernel that writes the channels of voxels, 16 bytes of a voxel's each, whatever the grid.
 
-#define GRANULE 16
-#define PER_GRANULE (GRANULE / WIDTH)
-
 /// Place of a thread among `voxels`, of all samples, that are `pitch` elements apart: a voxel, and the first of its
 /// channels.
 struct ChannelPlace {

@@ -48,7 +48,7 @@ extern "C" __global__ void __launch_bounds__(128) correlate(const Element* __res
     }
 
     // Steps of this class, of all classes before it, and of all.
-    const int per_granule = GRANULE / WIDTH;
+    const int per_granule = PER_GRANULE;
     const int granules = granules_of(g.from, per_granule);
     int before = 0, all = 0, steps = 0;
     for (int other = 0; other < class_count(g); ++other) {

@@ -12,6 +12,12 @@ typedef float Element;
 /// Bytes of an element.
 #define WIDTH ((int)sizeof(Element))
 
+/// Bytes that a thread reads or writes at once, and elements in them; a convolution's are defined outside.
+#ifndef GRANULE
+#define GRANULE 16
+#endif
+#define PER_GRANULE (GRANULE / WIDTH)
+
 /// Two f32 rounded to bf16, to nearest, ties to even; `low` lies first in memory.
 __device__ __forceinline__ unsigned bf16_pair(float low, float high) {
     unsigned pair;

@@ -48,7 +48,7 @@ extern "C" __global__ void __launch_bounds__(128) kernel_gradient(const Element*
     slopes += group * g.to + tile * COLUMNS;
 
     // A thread reads the same pair of tap and channels of each voxel.
-    const int per_granule = GRANULE / WIDTH;
+    const int per_granule = PER_GRANULE;
     const int granules = granules_of(g.from, per_granule);
     const int across = ROWS * WIDTH / GRANULE;
     const int down = THREADS / across;

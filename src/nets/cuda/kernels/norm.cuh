@@ -12,8 +12,6 @@ struct Norm {
     float slope; // of the activation below zero: 1 for none, 0 for ReLU
 };
 
-#define GRANULE 16
-#define PER_GRANULE (GRANULE / WIDTH)
 #define THREADS 256
 
 /// A thread's share of a stretch: voxels `first`, `first + step`, ... below `end`, of its 16 bytes of channels.

@@ -7,7 +7,7 @@
 
 extern "C" __global__ void __launch_bounds__(256) pack_kernel(const float* __restrict__ kernel, Element* __restrict__ packed, const Convolution g) {
     const int per_step = 64 / WIDTH;
-    const int per_granule = GRANULE / WIDTH;
+    const int per_granule = PER_GRANULE;
     const int granules = granules_of(g.from, per_granule);
     const int columns = (g.to + COLUMNS - 1) / COLUMNS * COLUMNS;
     int all = 0;

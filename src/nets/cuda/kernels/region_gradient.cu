@@ -2,13 +2,13 @@
 //
 // `slopes` is what `region_scores` has found, `slope` the gradient of the total.
 
-extern "C" __global__ void __launch_bounds__(256) region_gradient(const float* __restrict__ logits, const float* __restrict__ targets, const float* __restrict__ slopes, const float* __restrict__ slope, float* __restrict__ gradient, const RegionLoss g) {
+extern "C" __global__ void __launch_bounds__(256) region_gradient(const float* __restrict__ logits, const float* __restrict__ targets, const float* __restrict__ weights, const float* __restrict__ slopes, const float* __restrict__ slope, float* __restrict__ gradient, const RegionLoss g) {
     const int voxel = blockIdx.x * THREADS + threadIdx.x, sample = blockIdx.y;
     if (voxel >= g.voxels) {
         return;
     }
-    const float above = slope[0];
-    const float entropy = (float)(1.0 / ((double)g.samples * g.voxels * (g.region_sum ? 1 : REGIONS)));
+    const float above = slope[0] * weight_of(g, weights, sample, voxel);
+    const float entropy = slopes[g.samples * REGIONS * 2];
     float* place = gradient + ((size_t)sample * g.voxels + voxel) * g.pitch;
 #pragma unroll
     for (int region = 0; region < REGIONS; ++region) {

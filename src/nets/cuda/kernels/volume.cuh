@@ -8,9 +8,6 @@ struct Volume {
     int pitch;     // elements from voxel to voxel, in both; a multiple of 16 bytes
 };
 
-#define GRANULE 16
-#define PER_GRANULE (GRANULE / WIDTH)
-
 /// Place of a thread: a voxel of a grid `scale` times as fine as `extent`, and the first of its channels.
 struct Place {
     int sample, z, y, x, channel;

@@ -10,7 +10,7 @@ use cudarc::driver::{DriverError, sys};
 use super::{Missing, OLDEST_DRIVER};
 
 /// Every function that `cubecl-cuda` 0.11.3 calls in the driver while networks are trained, with the
-/// bindings of CUDA 12.0 (Cargo.toml). The stand-in for a driver exports these and no more
+/// bindings of CUDA 12.0 (Cargo.toml). The stand-in for a driver exports these, one that NVRTC asks for, and no more
 /// (`tests/cuda/standin`), so the rehearsal shows that the list is whole.
 const FUNCTIONS: &[&str] = &[
     "cuCtxGetCurrent",

@@ -27,6 +27,8 @@ pub struct Gpu {
     pub device: Device,
     /// Product name.
     pub name: String,
+    /// CUDA version of the driver, as it counts.
+    pub driver: i32,
 }
 
 /// Source of headers and NVRTC, as advice.

@@ -15,7 +15,8 @@ use cudarc::driver::sys::CUresult;
 use cudarc::driver::{CudaContext, DriverError};
 use cudarc::nvrtc::{self, CompileError, CompileOptions, Ptx};
 
-use super::{Gpu, Missing, driver as driver_library, settings};
+use super::settings::{self, KernelMachine};
+use super::{Gpu, Missing, driver as driver_library};
 
 /// The headers of the kernels that CubeCL writes for this house's types.
 const KERNEL: &str = r#"
@@ -33,6 +34,7 @@ extern "C" __global__ void halve(__half *values) {
 /// A GPU that works. Holding the context costs nothing: CubeCL uses the same, the device's primary.
 struct Working {
     name: String,
+    driver: i32,
     _context: Arc<CudaContext>,
 }
 
@@ -43,7 +45,9 @@ struct Working {
 pub fn first_gpu() -> Result<Gpu, Missing> {
     static FOUND: OnceLock<Result<Working, Missing>> = OnceLock::new();
     match FOUND.get_or_init(try_out) {
-        Ok(working) => Ok(Gpu { device: Device::cuda(0), name: working.name.clone() }),
+        Ok(working) => {
+            Ok(Gpu { device: Device::cuda(0), name: working.name.clone(), driver: working.driver })
+        }
         Err(missing) => Err(missing.clone()),
     }
 }
@@ -54,15 +58,17 @@ fn try_out() -> Result<Working, Missing> {
         Ok(_) => {}
         Err(missing) => return Err(missing),
     }
-    driver_library::check(ask_driver("its version", driver_library::version)?)?;
+    let driver = ask_driver("its version", driver_library::version)?;
+    driver_library::check(driver)?;
     let context = ask_driver("a context", || CudaContext::new(0))?;
     let name = ask_driver("the GPU's name", || context.name())?;
     let capability = ask_driver("the GPU's architecture", || context.compute_capability())?;
     let kernel = compile_kernel(&nvrtc_architecture(capability))?;
     match catch_panic_quietly(|| context.load_module(kernel)) {
         Ok(Ok(_)) => {
-            settings::report_tuning();
-            Ok(Working { name, _context: context })
+            let nvrtc = nvrtc_version();
+            settings::prepare_cubecl(&KernelMachine { card: name.clone(), driver, nvrtc });
+            Ok(Working { name, driver, _context: context })
         }
         Ok(Err(refusal)) => Err(Missing::Pairing(error_name(refusal))),
         Err(panic) => Err(Missing::Pairing(panic)),
@@ -85,6 +91,18 @@ fn ask_driver<T>(
 /// The code's name. The error's own `Display` asks the library, which is what is in doubt.
 fn error_name(refusal: DriverError) -> String {
     format!("{:?}", refusal.0)
+}
+
+/// Major and minor version of NVRTC, which has compiled by now.
+fn nvrtc_version() -> Option<[i32; 2]> {
+    let [mut major, mut minor] = [0; 2];
+    let asked = catch_panic_quietly(|| {
+        // SAFETY: NVRTC writes two `int`s to where it is told, which outlive the call.
+        #[allow(unsafe_code)]
+        let answer = unsafe { nvrtc::sys::nvrtcVersion(&raw mut major, &raw mut minor) };
+        answer.result().is_ok()
+    });
+    (asked == Ok(true)).then_some([major, minor])
 }
 
 /// Architecture as CubeCL names it to NVRTC: from Hopper on with the features of this one alone.
