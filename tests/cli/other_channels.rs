@@ -137,6 +137,15 @@ fn a_run_learns_and_scores_the_same_whatever_lies_under_ignored_voxels() {
     labelled(9);
     let settings = "--set data.labels={NCR=1,ED=2,ET=4,ignore=9} --set train.epochs=2";
     desk.run(&format!("{} {settings} --run ignoring", line(NETWORKS[0]))).ok();
+    // The same voxels as background are learnt from.
+    let counted = settings.replace("ignore=9", "background=9");
+    desk.run(&format!("{} {counted} --run counting", line(NETWORKS[0]))).ok();
+    let losses = |run: &str| {
+        let events = desk.json_lines(&format!("{run}/events.jsonl"));
+        events.iter().filter_map(|event| event["loss"].as_f64()).collect::<Vec<_>>()
+    };
+    assert!(losses("ignoring").len() > 1);
+    assert_ne!(losses("ignoring"), losses("counting"));
     let told = desk.json("ignoring/validation/summary.json");
     let case = &told["network"]["cases"][0];
     let voxels = case["regions"]["WT"]["truth_voxels"].as_u64().unwrap();
