@@ -45,7 +45,14 @@ fn remains_of_run(desk: &Desk) -> Remains {
     let table = desk.text("run/metrics.csv");
     let rows = table.lines().map(|row| row.split(',').take(7).collect::<Vec<_>>().join(","));
     found.insert("table".into(), rows.collect::<Vec<_>>().join("\n").into_bytes());
-    let clocks = ["seconds", "train_seconds", "starved_ratio", "loader"];
+    let clocks = [
+        "seconds",
+        "train_seconds",
+        "checkpoint_seconds",
+        "validation_seconds",
+        "starved_ratio",
+        "loader",
+    ];
     found.insert("summary".into(), timeless(desk, "run/summary.json", &clocks));
     assert!(desk.text("run/report.html").contains("2 of 2 steps"));
     // What is best is told alike everywhere.

@@ -65,9 +65,11 @@ pub(super) fn collect_kept(desk: &Desk, run: &str) -> Kept {
         files.insert(name.into(), std::fs::read(desk.path(&format!("{run}/{name}"))).unwrap());
     }
     let mut summary = desk.json(&format!("{run}/summary.json"));
-    for key in ["run", "seconds", "train_seconds", "starved_ratio", "loader", "excluded"] {
-        summary.as_object_mut().unwrap().remove(key);
-    }
+    let of_process = |key: &String| {
+        let names = ["run", "starved_ratio", "loader", "excluded"];
+        names.contains(&key.as_str()) || key.ends_with("seconds")
+    };
+    summary.as_object_mut().unwrap().retain(|key, _| !of_process(key));
     files.insert("summary".into(), summary.to_string().into_bytes());
     assert!(desk.text(&format!("{run}/report.html")).contains("12 of 12 steps"));
     Kept { files, skips }
