@@ -4,7 +4,7 @@
 //! It knows no architecture: deep supervision outputs get the same loss on coarser targets,
 //! auxiliary losses are added. Nothing here waits for the device.
 
-use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::activation::sigmoid;
 use burn::tensor::{Bool, Int, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -189,7 +189,9 @@ impl LossConfig {
         let shape = logits.dims();
         let regions = shape[1];
         let tail = logits.clone().abs().neg().exp().log1p();
-        let entropy = relu(logits.clone()) - logits * targets.members + tail;
+        // No ReLU, whose slope at 0 is 0: logits are 0 where no feature fires and the bias is as drawn.
+        let above = (logits.clone().detach().sign() + 1.0) * 0.5;
+        let entropy = logits.clone() * above - logits * targets.members + tail;
         let mean = match targets.counted {
             None => entropy.mean(),
             Some(counted) => {
@@ -254,6 +256,23 @@ mod tests {
         let parts = LossConfig::default().region_loss(constant(-16.0, shape), none);
         let exact = (-16.0f64).exp().ln_1p();
         assert!((f64::from(read(&parts.bce)) / exact - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn the_slope_of_cross_entropy_at_zero_is_the_probability_less_the_target() {
+        let device = Device::flex().autodiff();
+        let place = |values: Vec<f32>| {
+            Tensor::<5>::from_data(TensorData::new(values, [1, 1, 1, 1, 4]), &device)
+        };
+        let logits = place(vec![0.0, 0.0, 2.0, -2.0]).require_grad();
+        let targets = RegionTargets::from(place(vec![0.0, 1.0, 0.0, 1.0]));
+        let gradients = LossConfig::default().cross_entropy(logits.clone(), targets).backward();
+        let slopes: Vec<f32> = logits.grad(&gradients).unwrap().into_data().try_to_vec().unwrap();
+        let sigmoid = |logit: f32| 1.0 / (1.0 + (-logit).exp());
+        let expected = [0.5, -0.5, sigmoid(2.0), sigmoid(-2.0) - 1.0].map(|slope| slope / 4.0);
+        for (slope, expected) in slopes.iter().zip(expected) {
+            assert!((slope - expected).abs() < 1e-7, "{slope} {expected}");
+        }
     }
 
     #[test]
