@@ -4,16 +4,17 @@
 //! It knows no architecture: deep supervision outputs get the same loss on coarser targets,
 //! auxiliary losses are added. Nothing here waits for the device.
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{Bool, Int, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
+use crate::nets::Output;
 #[cfg(feature = "cuda")]
 use crate::nets::cuda;
-use crate::nets::{Output, mean_pool};
-use crate::volume::{RegionSet, label};
+use crate::train::RegionTargets;
+use crate::train::region_targets::SMALLEST_WEIGHT;
 
 /// Variant of the paper's loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
@@ -33,53 +34,6 @@ pub struct LossConfig {
     pub region_sum: bool,
 }
 
-/// Targets of a batch: region membership `[b, k, d, h, w]`, 0 to 1, and the voxels that count.
-#[derive(Debug, Clone)]
-pub struct RegionTargets {
-    /// Membership of the regions.
-    pub members: Tensor<5>,
-    /// Weight of each voxel, `[b, 1, d, h, w]`: 0 where the truth is ignored; absent where all count.
-    pub counted: Option<Tensor<5>>,
-}
-
-impl From<Tensor<5>> for RegionTargets {
-    /// Targets that count in every voxel.
-    fn from(members: Tensor<5>) -> Self {
-        Self { members, counted: None }
-    }
-}
-
-impl RegionTargets {
-    /// Averages down to the grid of a coarser output; of voxels that do not count none is averaged.
-    fn downsample_to(&self, map: &Tensor<5>) -> Self {
-        let Self { mut members, counted } = self.clone();
-        let side = map.dims()[2];
-        let Some(mut counted) = counted else {
-            while members.dims()[2] > side {
-                members = mean_pool(members);
-            }
-            return members.into();
-        };
-        let shape = members.dims();
-        members = members * counted.clone().expand(shape);
-        while members.dims()[2] > side {
-            members = mean_pool(members);
-            counted = mean_pool(counted);
-        }
-        let shape = members.dims();
-        members = members / counted.clone().clamp_min(SMALLEST_WEIGHT).expand(shape);
-        Self { members, counted: Some(counted) }
-    }
-}
-
-/// Voxels of a batch that count, `[b, 1, d, h, w]`: 0 where canonical labels `[b, d, h, w]` are ignored.
-pub fn counted_voxels(labels: Tensor<4, Int>) -> Tensor<5> {
-    labels.equal_elem(label::IGNORE).bool_not().float().unsqueeze_dim::<5>(1)
-}
-
-/// Divisor where no voxel counts.
-const SMALLEST_WEIGHT: f64 = 1e-6;
-
 /// Loss and its parts: one value each unless said otherwise, still on the device. Only `total` has
 /// a gradient; the parts may be kept and read later without keeping the graph.
 #[derive(Debug)]
@@ -94,18 +48,6 @@ pub struct LossParts {
     pub regions: Tensor<1>,
     /// Weighted auxiliary losses by name.
     pub aux_losses: Vec<(&'static str, Tensor<1>)>,
-}
-
-/// Region membership `[b, k, d, h, w]` (0 or 1) of canonical labels `[b, d, h, w]`, on their device.
-pub fn region_targets(regions: RegionSet, labels: Tensor<4, Int>) -> Tensor<5> {
-    let channels = regions.iter().map(|region| {
-        let members = region.labels().iter();
-        let mask: Option<Tensor<4, Bool>> = members
-            .map(|canonical| labels.clone().equal_elem(*canonical))
-            .reduce(|mask, other| mask.bool_or(other));
-        mask.expect("every region has a label").float().unsqueeze_dim::<5>(1)
-    });
-    Tensor::cat(channels.collect(), 1)
 }
 
 impl LossConfig {
@@ -205,11 +147,12 @@ impl LossConfig {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{DType, Device, TensorData};
+    use burn::tensor::{DType, Device, Int, TensorData};
 
     use super::*;
-    use crate::nets::{AuxLoss, SideOutput};
-    use crate::volume::Region;
+    use crate::nets::{AuxLoss, SideOutput, mean_pool};
+    use crate::train::{counted_voxels, region_targets};
+    use crate::volume::{RegionSet, label};
 
     fn constant(value: f32, shape: [usize; 5]) -> Tensor<5> {
         Tensor::full(shape, value, &Device::flex())
@@ -217,22 +160,6 @@ mod tests {
 
     fn read(value: &Tensor<1>) -> f32 {
         value.clone().into_scalar()
-    }
-
-    #[test]
-    fn targets_are_the_regions_of_each_label() {
-        let labels: Vec<u8> = (0..=4).chain([0; 3]).collect();
-        let device = Device::flex();
-        let data = TensorData::new(labels.clone(), [1, 2, 2, 2]);
-        let on_device = Tensor::<4, Int>::from_data(data, (&device, DType::U8));
-        let targets: Vec<f32> =
-            region_targets(RegionSet::BRATS, on_device).into_data().try_to_vec().unwrap();
-        for region in Region::BRATS {
-            for (place, &canonical) in labels.iter().enumerate() {
-                let expected = f32::from(u8::from(region.contains(canonical)));
-                assert_eq!(targets[region.index() * 8 + place], expected, "{region} {canonical}");
-            }
-        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod lossless_f64;
 pub mod non_finite;
 mod plateau;
 pub mod readback;
+mod region_targets;
 mod schedule;
 mod settings;
 mod skips;
@@ -16,8 +17,9 @@ mod step_metrics;
 mod trainer;
 mod training_progress;
 
-pub use loss::{LossConfig, LossParts, RegionTargets, counted_voxels, region_targets};
+pub use loss::{LossConfig, LossParts};
 pub use plateau::Plateau;
+pub use region_targets::{RegionTargets, counted_voxels, region_targets};
 pub use schedule::{Schedule, SchedulePosition};
 pub use settings::{CheckpointConfig, NonFinitePolicy, TrainerConfig, ValidationConfig};
 pub use skips::SkipQueue;
