@@ -203,13 +203,12 @@ fn describe_trainer_wait(starved: f64, blocked: f64) -> String {
 
 /// Describes cores that others have: what stages take is then no measure of what they cost.
 fn describe_crowd(starved: f64, feed: &Observation, machine: &CpuUsage) -> String {
-    let used = machine.cpu_seconds.unwrap_or(0.0) / feed.worker_seconds;
+    let (cores, used) = (machine.cores, machine.cpu_seconds.unwrap_or(0.0) / feed.worker_seconds);
     let [waited, starved] = [machine.waiting_share(), starved].map(format_percent);
     format!(
-        "the process got {used:.1} of {} cores, and its threads waited for one {waited} of the time in \
-         which they could run, while the trainer waits {starved} of the time: other programs or a limit \
-         have the rest, so more workers would not help; free cores, or measure again in quiet",
-        machine.cores
+        "the process got {used:.1} of {cores} cores, and its threads waited for one {waited} of the time in \
+         which they could run, while the trainer waits {starved} of the time: others have the rest, so \
+         more workers would not help; free cores, or measure again in quiet"
     )
 }
 
