@@ -13,7 +13,9 @@ use crate::buffers::{CaseBuffers, PatchBuffer, PatchBufferPool};
 use crate::nets::{Learner, Network};
 use crate::pipeline::augment::Augment;
 use crate::pipeline::cold::{DecodeSample, NormalizeSample};
-use crate::pipeline::{Batch, CaseHandle, Crop, Fetch, Normalize, Plan, PlannedSample};
+use crate::pipeline::{
+    Batch, CaseRecovery, Crop, Fetch, FetchedSample, Normalize, Plan, PlannedSample,
+};
 use crate::run::context::RunContext;
 use crate::train::feed::upload_batch;
 use crate::volume::{LabelScheme, Targets};
@@ -57,19 +59,19 @@ fn patch_loss(
     let run = &context.config.run;
     let channels = context.config.blueprint.run_channels();
     let key = planned.key;
-    let sample = Crop::new(run.crop.clone(), AugmentConfig::none())
-        .draw_sample(key, read_case(context, planned)?);
-    let mut patch = PatchBuffer::default();
-    Augment::new(run.augment.background, PatchBufferPool::default())
-        .render_sample(&sample, &mut patch);
-    sample.case.check_pages()?;
+    let (fetched, recovery) = fetch_case(context, planned)?;
+    let crop = Crop::new(run.crop.clone(), AugmentConfig::none());
+    let drawn = crop.with_recovery(recovery.clone()).process(fetched)?;
+    let dims = drawn.window.dims;
+    let augment = Augment::new(run.augment.background, PatchBufferPool::default());
+    let PatchBuffer { images, labels, .. } = augment.with_recovery(recovery).process(drawn)?.patch;
     let batch = Batch {
         number: 0,
         next_sample: 0,
-        images: patch.images.into(),
-        labels: patch.labels.into(),
+        images: images.into(),
+        labels: labels.into(),
         targets: Targets::Hard,
-        dims: sample.window.dims,
+        dims,
         keys: vec![key],
         provenance: Vec::new(),
     };
@@ -87,17 +89,23 @@ fn logits_of(probabilities: Tensor<5>) -> Tensor<5> {
     (inside.clone() / (inside.neg() + 1.0)).log()
 }
 
-/// Reads a case from the run's cache, or from its files.
-fn read_case(context: &RunContext<'_>, planned: PlannedSample) -> Result<CaseHandle, CaseError> {
+/// Fetches a case from the run's cache, with the way to it if its mapped file is lost meanwhile, or reads
+/// it from its files.
+fn fetch_case(
+    context: &RunContext<'_>,
+    planned: PlannedSample,
+) -> Result<(FetchedSample, CaseRecovery), CaseError> {
     let preprocess = context.config.run.data.preprocess.clone();
     if let Some(store) = &context.store {
         let stop = context.session.stop.clone();
         let fetch = Fetch::new(Arc::clone(store), preprocess, stop);
-        return Ok(fetch.waiting_for(context.arrivals.clone()).process(planned)?.case);
+        let mut fetch = fetch.waiting_for(context.arrivals.clone());
+        let recovery = CaseRecovery::through(fetch.clone());
+        return Ok((fetch.process(planned)?, recovery));
     }
     let buffers = CaseBuffers::default();
     let normalize = Normalize::new(preprocess, buffers.clone());
     let mut cold =
         DecodeSample::new(buffers.clone()).fuse_with(NormalizeSample::new(normalize, buffers));
-    Ok(cold.process(planned)?.case)
+    Ok((cold.process(planned)?, CaseRecovery::default()))
 }
