@@ -99,10 +99,11 @@ pub(super) struct Train {
 impl Train {
     pub(super) fn run(self, console: &Console) -> VerbResult {
         let mut assignments = self.set.clone();
-        let quoted = |path: &PathBuf| toml::Value::from(path.display().to_string()).to_string();
-        assignments.extend(self.data.as_ref().map(|path| format!("data.folder={}", quoted(path))));
-        assignments.extend(self.init.as_ref().map(|path| format!("model.init={}", quoted(path))));
-        assignments.extend(self.cache.as_ref().map(|path| format!("data.cache={}", quoted(path))));
+        let paths =
+            [("data.folder", &self.data), ("model.init", &self.init), ("data.cache", &self.cache)];
+        for (setting, path) in paths {
+            assignments.extend(path.iter().map(|path| config::path_assignment(setting, path)));
+        }
         assignments.extend(self.epochs.map(|epochs| format!("train.epochs={epochs}")));
         assignments.extend(self.lr.map(|rate| format!("train.learning_rate={rate:?}")));
         assignments.extend(self.batch.map(|batch| format!("loader.batch={batch}")));
@@ -121,11 +122,7 @@ impl Train {
         if self.dry_run {
             return dry_run(&config);
         }
-        let stem = config.blueprint.name().to_string();
-        let place = match &self.run {
-            Some(path) => RunDestination::Exactly(path.clone()),
-            None => RunDestination::Next { root: PathBuf::from("runs"), stem },
-        };
+        let place = RunDestination::new(self.run.clone(), &config);
         let live = self.start_session(&place.next_folder(), console)?;
         let summary = live.run_network_verb(|session| train::train(&config, &place, session))?;
         Ok(CommandOutput::new(&summary, report_text(&summary)))

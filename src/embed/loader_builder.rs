@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tokio::runtime::Handle;
 
-use crate::actor::{EarlierSkips, SkippedItem};
+use crate::actor::SkippedItem;
 use crate::augment::AugmentConfig;
 use crate::base::check_ranges;
 use crate::brats::{Dataset, discover_described_cases};
@@ -13,7 +13,7 @@ use crate::cache::PreprocessConfig;
 use crate::embed::{Loader, LoaderPosition};
 use crate::pipeline::collate::OnSkip;
 use crate::pipeline::loader::{LoaderParts, start_loader};
-use crate::pipeline::{CropConfig, DrillConfig, LoaderConfig, Plan, WorkerPlan};
+use crate::pipeline::{CropConfig, LoaderConfig, Plan, WorkerPlan};
 use crate::run::{Failure, LifecycleRuntime, Session, prepare_loader_cases};
 use crate::volume::{Dims, LabelScheme};
 
@@ -31,15 +31,12 @@ pub struct LoaderBuilder {
     preprocess: PreprocessConfig,
     seed: u64,
     start: LoaderPosition,
-    on_skip: OnSkip,
+    on_skip: Option<OnSkip>,
     runtime: Option<Handle>,
 }
 
 impl LoaderBuilder {
     pub(super) fn new(folder: PathBuf) -> Self {
-        let on_skip = |skip: &SkippedItem| {
-            tracing::warn!(item = %skip.item, error = %skip.error, "skipped");
-        };
         Self {
             folder,
             description: None,
@@ -52,7 +49,7 @@ impl LoaderBuilder {
             preprocess: PreprocessConfig::default(),
             seed: 0,
             start: LoaderPosition::default(),
-            on_skip: Box::new(on_skip),
+            on_skip: None,
             runtime: None,
         }
     }
@@ -174,7 +171,7 @@ impl LoaderBuilder {
     /// Calls `callback` for each sample that could not be made; a warning is logged without it.
     #[must_use]
     pub fn on_skip(mut self, callback: impl FnMut(&SkippedItem) + Send + 'static) -> Self {
-        self.on_skip = Box::new(callback);
+        self.on_skip = Some(Box::new(callback));
         self
     }
 
@@ -196,12 +193,14 @@ impl LoaderBuilder {
         check_ranges(&self.crop)?;
         check_ranges(&self.augment)?;
         check_ranges(&self.preprocess)?;
-        let own = match &self.runtime {
-            None => Some(LifecycleRuntime::start()?),
-            Some(_) => None,
+        let (runtime, own) = match self.runtime.clone() {
+            Some(handle) => (handle, None),
+            None => {
+                let own = LifecycleRuntime::start()?;
+                (own.tokio_handle().clone(), Some(own))
+            }
         };
-        let runtime = own.as_ref().map_or(self.runtime.as_ref(), |own| Some(own.tokio_handle()));
-        let session = Session::new_unattended(runtime.expect("one of two").clone());
+        let session = Session::new_unattended(runtime);
         let found = self.find_cases()?;
         let cache = self.loader.cached.then_some(self.cache.as_path());
         let memory = self.loader.memory_bytes();
@@ -209,20 +208,18 @@ impl LoaderBuilder {
         let patches = self.loader.patches_per_case;
         let plan = Plan::new(cases.cohort.clone(), self.seed, patches);
         let samples_per_epoch = plan.epoch_len();
-        let parts = LoaderParts {
+        let mut parts = LoaderParts {
             loader: self.loader,
             crop: self.crop,
             augment: self.augment,
-            plan,
             first_sample: self.start.next_sample,
             first_batch: self.start.next_batch,
-            cases: cases.case_source(),
             preprocess: self.preprocess,
-            annotations: None,
-            on_skip: self.on_skip,
-            earlier_skips: EarlierSkips::default(),
-            drill: DrillConfig::default(),
+            ..LoaderParts::new(plan, cases.case_source())
         };
+        if let Some(callback) = self.on_skip {
+            parts.on_skip = callback;
+        }
         let (feed, running) = start_loader(parts, &session.stop, &session.runtime)?;
         Ok(Loader {
             feed: Some(feed),

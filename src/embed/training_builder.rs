@@ -10,7 +10,7 @@ use crate::actor::StopLatch;
 use crate::embed::Training;
 use crate::embed::training::TrainingStart;
 use crate::run::Failure;
-use crate::run::config::{self, CheckedConfig};
+use crate::run::config;
 use crate::run::train::RunDestination;
 use crate::run_folder::{EpochEvent, Event, RunSummary, StepRecord, ValidationEvent};
 
@@ -161,11 +161,10 @@ impl TrainingBuilder {
         let start = match self.resumed {
             Some(folder) => TrainingStart::Resumed { folder, assignments: self.assignments },
             None => {
-                let folder = toml::Value::from(self.folder.display().to_string());
-                let mut assignments = vec![format!("data.folder={folder}")];
+                let mut assignments = vec![config::path_assignment("data.folder", &self.folder)];
                 assignments.extend(self.assignments);
                 let config = config::load(self.config.as_deref(), &assignments)?;
-                let destination = destination_of(self.run, &config);
+                let destination = RunDestination::new(self.run, &config);
                 TrainingStart::New { config: Box::new(config), destination }
             }
         };
@@ -182,15 +181,5 @@ impl TrainingBuilder {
     /// Those of [`TrainingBuilder::build`] and [`Training::run`].
     pub fn run(self) -> Result<RunSummary, Failure> {
         self.build()?.run()
-    }
-}
-
-fn destination_of(run: Option<PathBuf>, config: &CheckedConfig) -> RunDestination {
-    match run {
-        Some(path) => RunDestination::Exactly(path),
-        None => {
-            let stem = config.blueprint.name().to_owned();
-            RunDestination::Next { root: "runs".into(), stem }
-        }
     }
 }

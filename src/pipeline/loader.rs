@@ -49,6 +49,29 @@ pub struct LoaderParts {
     pub drill: DrillConfig,
 }
 
+impl LoaderParts {
+    /// Loader from the first sample of the plan, with the default settings; a skipped sample is a warning
+    /// in the log.
+    pub fn new(plan: Plan, cases: CaseSource) -> Self {
+        Self {
+            loader: LoaderConfig::default(),
+            crop: CropConfig::default(),
+            augment: AugmentConfig::default(),
+            plan,
+            first_sample: 0,
+            first_batch: 0,
+            cases,
+            preprocess: PreprocessConfig::default(),
+            annotations: None,
+            on_skip: Box::new(|skip| {
+                tracing::warn!(item = %skip.item, error = %skip.error, "skipped");
+            }),
+            earlier_skips: EarlierSkips::default(),
+            drill: DrillConfig::default(),
+        }
+    }
+}
+
 /// Source of a loader's cases.
 pub enum CaseSource {
     /// Mapped case files; a missing one is waited for if it is announced, else built.

@@ -11,7 +11,7 @@ use crate::base::{Fault, format_duration, format_thousands, join_path, write_ato
 use crate::report::axis::ChartAxis;
 use crate::report::chart::{Chart, ChartLine};
 use crate::report::curves::{CHART, averaged_line, escape_xml, value_range, with_last};
-use crate::report::page::{CSS, POLICY};
+use crate::report::page::page_head;
 use crate::report::run_list::ListedRun;
 use crate::report::run_record::RunRecord;
 
@@ -146,18 +146,13 @@ fn comparison_charts(records: &[RunRecord], runs: &[ListedRun]) -> Vec<Chart> {
 
 fn render_page(comparison: &RunComparison, charts: &[Chart]) -> String {
     let names: Vec<&str> = comparison.runs.iter().map(|run| run.name.as_str()).collect();
+    let title = names.join(", ");
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (names.join(", ")) " · gliaflow" }
-                style { (PreEscaped(CSS)) }
-            }
+            (page_head(&title))
             body { main {
-                header { h1 { (names.join(", ")) } }
+                header { h1 { (title) } }
                 section id="runs" { h2 { "Runs" } (scores_table(&comparison.runs)) }
                 section id="curves" {
                     h2 { "Curves" }

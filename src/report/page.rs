@@ -14,18 +14,25 @@ pub(super) const CSS: &str = include_str!("page.css");
 /// Policy for browsers: the page runs nothing and loads nothing.
 pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
+/// Head of a page.
+pub(super) fn page_head(title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta http-equiv="Content-Security-Policy" content=(POLICY);
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            title { (title) " · gliaflow" }
+            style { (PreEscaped(CSS)) }
+        }
+    }
+}
+
 /// Renders the page of a run, without the parts whose files are missing.
 pub(super) fn render_page(record: &RunRecord) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (record.name) " · gliaflow" }
-                style { (PreEscaped(CSS)) }
-            }
+            (page_head(&record.name))
             body {
                 main {
                     header {

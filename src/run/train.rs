@@ -173,6 +173,15 @@ pub enum RunDestination {
 }
 
 impl RunDestination {
+    /// The folder `run`, or the next free `runs/NETWORK-NNN` where none is named.
+    pub fn new(run: Option<PathBuf>, config: &CheckedConfig) -> Self {
+        let next = || {
+            let stem = config.blueprint.name().to_owned();
+            Self::Next { root: "runs".into(), stem }
+        };
+        run.map_or_else(next, Self::Exactly)
+    }
+
     /// Folder that the run would have if it were made now.
     pub fn next_folder(&self) -> PathBuf {
         match self {

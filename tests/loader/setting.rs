@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use gliaflow::actor::{EarlierSkips, Feed, RunningTopology, SkippedItem, StopLatch};
+use gliaflow::actor::{Feed, RunningTopology, SkippedItem, StopLatch};
 use gliaflow::augment::AugmentConfig;
 use gliaflow::base::{Fingerprint, Fingerprinter};
 use gliaflow::brats::phantom::{PhantomCase, PhantomConfig, cohort, generate_phantom};
@@ -12,7 +12,7 @@ use gliaflow::brats::{CaseFiles, discover_cases};
 use gliaflow::cache::{CaseStore, PreprocessConfig};
 use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start_loader};
 use gliaflow::pipeline::{
-    Batch, CropConfig, DrillConfig, Fetch, Footprint, LoaderConfig, LoaderWorkers, Plan, WorkerPlan,
+    Batch, CropConfig, Fetch, Footprint, LoaderConfig, LoaderWorkers, Plan, WorkerPlan,
 };
 use gliaflow::volume::{CaseId, Dims};
 
@@ -88,22 +88,18 @@ impl Setting {
     /// A loader that starts at position `first` of the plan.
     pub(super) fn parts(&self, cache: &str, first: u64) -> LoaderParts {
         let skips = Arc::clone(&self.skips);
+        let cases = match self.loader.cached {
+            true => CaseSource::from_store(self.store(cache)),
+            false => CaseSource::Files { largest: PHANTOMS.dims },
+        };
         LoaderParts {
             loader: self.loader.clone(),
             crop: self.crop.clone(),
             augment: self.augment.clone(),
-            plan: self.plan(),
             first_sample: first,
             first_batch: first / self.loader.batch as u64,
-            cases: match self.loader.cached {
-                true => CaseSource::from_store(self.store(cache)),
-                false => CaseSource::Files { largest: PHANTOMS.dims },
-            },
-            preprocess: PreprocessConfig::default(),
-            annotations: None,
             on_skip: Box::new(move |skip| skips.lock().unwrap().push(skip.clone())),
-            earlier_skips: EarlierSkips::default(),
-            drill: DrillConfig::default(),
+            ..LoaderParts::new(self.plan(), cases)
         }
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 use crate::augment::filters::patch_values::PatchStatistics;
-use crate::augment::filters::settings::draw_around_one;
+use crate::augment::filters::settings::draw_each_around_one;
 use crate::base::KeyedRng;
 use crate::volume::Modality;
 
@@ -26,8 +26,7 @@ pub struct ContrastInRange {
 
 impl ContrastInRange {
     pub(super) fn draw_factors(&self, rng: &mut KeyedRng) -> Option<[f32; Modality::COUNT]> {
-        let drawn = rng.draw_bool(self.probability);
-        drawn.then(|| std::array::from_fn(|_| draw_around_one(rng, self.factor)))
+        draw_each_around_one(rng, self.probability, self.factor)
     }
 }
 

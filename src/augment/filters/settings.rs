@@ -116,9 +116,19 @@ impl DrawnFilters {
     }
 }
 
+/// Draws whether a sample is filtered, and then each modality's factor, below 1 as often as above.
+pub(super) fn draw_each_around_one(
+    rng: &mut KeyedRng,
+    probability: f64,
+    range: [f64; 2],
+) -> Option<[f32; Modality::COUNT]> {
+    let drawn = rng.draw_bool(probability);
+    drawn.then(|| std::array::from_fn(|_| draw_around_one(rng, range)))
+}
+
 /// Draws a factor below 1 as often as above, as far as the range reaches there (batchgeneratorsv2,
 /// `BGContrast`).
-pub(super) fn draw_around_one(rng: &mut KeyedRng, [low, high]: [f64; 2]) -> f32 {
+fn draw_around_one(rng: &mut KeyedRng, [low, high]: [f64; 2]) -> f32 {
     let is_below = rng.draw_bool(0.5) && low < 1.0;
     draw_uniform(rng, if is_below { [low, high.min(1.0)] } else { [low.max(1.0), high.max(1.0)] })
 }

@@ -7,15 +7,13 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::actor::{EarlierSkips, Feed, Observation, RunningTopology, StopState, TopologySnapshot};
+use crate::actor::{Feed, Observation, RunningTopology, StopState, TopologySnapshot};
 use crate::augment::{AugmentConfig, Kernel};
 use crate::base::core_count;
 use crate::brats::discover_cases;
 use crate::cache::PreprocessConfig;
 use crate::pipeline::loader::{self, LoaderParts};
-use crate::pipeline::{
-    Batch, Bottleneck, CpuUsage, CropConfig, DrillConfig, LoaderConfig, Plan, diagnose_run,
-};
+use crate::pipeline::{Batch, Bottleneck, CpuUsage, CropConfig, LoaderConfig, Plan, diagnose_run};
 use crate::run::{Failure, LoaderCases, Session, prepare, prepare_loader_cases};
 use crate::run_folder::ExcludedCase;
 use crate::telemetry::{PeakMemoryMonitor, process};
@@ -129,19 +127,13 @@ pub fn drain_loader(
     let cases = prepared.case_source();
     let loader = &config.loader;
     let memory = loader.plan_memory(config.crop.patch, cases.footprint(&config.preprocess))?;
+    let plan = Plan::new(prepared.cohort.clone(), config.seed, loader.patches_per_case);
     let parts = LoaderParts {
         loader: loader.clone(),
         crop: config.crop.clone(),
         augment: config.augment.clone(),
-        plan: Plan::new(prepared.cohort.clone(), config.seed, loader.patches_per_case),
-        first_sample: 0,
-        first_batch: 0,
-        cases,
         preprocess: config.preprocess.clone(),
-        annotations: None,
-        on_skip: Box::new(|skip| tracing::warn!(item = %skip.item, error = %skip.error, "skipped")),
-        earlier_skips: EarlierSkips::default(),
-        drill: DrillConfig::default(),
+        ..LoaderParts::new(plan, cases)
     };
     let watch = PeakMemoryMonitor::start();
     let stop = session.stop.child();
