@@ -81,6 +81,34 @@ fn a_stopped_run_waits_for_its_last_scrape_and_another_signal_ends_that() {
 
 #[test]
 #[cfg(feature = "train")]
+fn the_time_of_an_epoch_that_was_stopped_and_resumed_is_its_whole_time() {
+    let desk = Desk::with_cohort(4);
+    let line = "--set train.epochs=1 --set train.steps_per_epoch=30 --set drill.slow_step_ms=20";
+    let mut process = desk.start(&format!("train {TINY} {line} --data data --run run"));
+    process.wait_for("some steps", || {
+        let told = std::fs::read_to_string(desk.path("run/events.jsonl")).ok()?;
+        (told.matches(r#""event":"step""#).count() > 5).then_some(())
+    });
+    process.signal("INT");
+    process.wait().exits(75);
+    desk.run("train --resume run").ok();
+    let events = desk.json_lines("run/events.jsonl");
+    let of_kind = |kind: &str| events.iter().filter(move |event| event["event"] == kind);
+    let sum = |field: &str, from: usize| -> f64 {
+        of_kind("step").skip(from).map(|step| step[field].as_f64().unwrap()).sum()
+    };
+    let stopped_at = of_kind("resumed").next().unwrap()["step"].as_u64().unwrap() as usize;
+    assert!((1..30).contains(&stopped_at), "it was stopped within its epoch: {stopped_at}");
+    let epoch = of_kind("epoch").next().unwrap();
+    let (whole, own) = (sum("seconds", 0), sum("seconds", stopped_at));
+    let told = epoch["seconds"].as_f64().unwrap();
+    assert!(told >= whole && whole > own, "{told} s of {whole} s, in the last process {own} s");
+    let waited = epoch["starved_seconds"].as_f64().unwrap();
+    assert!((waited - sum("starved_seconds", 0)).abs() < 1e-6, "{waited}");
+}
+
+#[test]
+#[cfg(feature = "train")]
 fn a_second_interrupt_ends_a_run_inside_its_step() {
     let desk = Desk::with_cohort(2);
     // One step of this takes far longer than the test may.
