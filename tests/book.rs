@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 /// Pages beside `docs/` that belong to the documentation.
-const OUTSIDE: [&str; 6] = [
+const OUTSIDE: [&str; 7] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "dashboards/README.md",
     "cache/README.md",
+    "packaging/README.md",
 ];
 
 fn root() -> &'static Path {
