@@ -130,48 +130,4 @@ mod tests {
         assert_eq!(smallest_card(7_000_000_000), Some(12));
         assert_eq!(smallest_card(200_000_000_000), None);
     }
-
-    /// Table of `docs/hardware.md`: device memory by network, precision and patch.
-    fn hardware_table() -> String {
-        let sides = [64, 96, 128, 160, 192];
-        let mut text = String::from("| network | batch | precision |");
-        for side in sides {
-            text += &format!(" {side}^3 |");
-        }
-        text += "\n|---|---|---|---|---|---|---|---|\n";
-        for (network, batch, _) in COUNTED {
-            let entry = ArchitectureEntry::find_by_name(network).unwrap();
-            let weights = entry.default_blueprint().parameter_count() as u64;
-            for (name, precision) in [("f32", Precision::F32), ("bf16", Precision::Bf16)] {
-                text += &format!("| `{network}` | {batch} | {name} |");
-                for side in sides {
-                    let voxels = batch * u64::pow(side, 3);
-                    let bytes = scale_bytes(network, precision, weights, voxels).unwrap();
-                    let card = smallest_card(bytes).map_or("none".into(), |card| card.to_string());
-                    text += &format!(" {:.1} ({card}) |", bytes as f64 / f64::from(1 << 30));
-                }
-                text += "\n";
-            }
-        }
-        text
-    }
-
-    #[test]
-    fn the_page_of_hardware_has_what_a_dry_run_says() {
-        let path =
-            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join("hardware.md");
-        let page = crate::base::fs::read_to_string(&path).unwrap();
-        let (head, rest) = page.split_once("device_memory -->\n").unwrap();
-        let (table, tail) = rest.split_once("<!-- end -->").unwrap();
-        let generated = hardware_table();
-        if std::env::var_os("BLESS").is_some() {
-            let text = format!("{head}device_memory -->\n{generated}<!-- end -->{tail}");
-            crate::base::fs::write(&path, text).unwrap();
-            return;
-        }
-        assert_eq!(
-            table, generated,
-            "docs/hardware.md is old; run `BLESS=1 cargo test device_memory`"
-        );
-    }
 }

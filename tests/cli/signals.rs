@@ -93,8 +93,8 @@ fn the_time_of_an_epoch_that_was_stopped_and_resumed_is_its_whole_time() {
     process.wait().exits(75);
     desk.run("train --resume run").ok();
     let events = desk.json_lines("run/events.jsonl");
-    let of_kind = |kind: &str| events.iter().filter(move |event| event["event"] == kind);
-    let sum = |field: &str, from: usize| -> f64 {
+    let of_kind = |kind: &'static str| events.iter().filter(move |event| event["event"] == kind);
+    let sum = |field: &'static str, from: usize| -> f64 {
         of_kind("step").skip(from).map(|step| step[field].as_f64().unwrap()).sum()
     };
     let stopped_at = of_kind("resumed").next().unwrap()["step"].as_u64().unwrap() as usize;
