@@ -78,8 +78,8 @@ fn an_interrupted_drain_prints_what_was_measured() {
                 --warm-up 3 --step-ms 5 --metrics-addr 127.0.0.1:0 --json";
     let mut process = desk.start(line);
     process.scrape_until("batches beyond the warm-up", |scrape| {
-        let batches = series(scrape, "loader_batches_total");
-        batches.iter().any(|line| line.contains("split=\"train\"") && value(line) > 20.0)
+        let batches = series(scrape, "loader_stage_service_seconds_count");
+        batches.iter().any(|line| line.contains("stage=\"collate\"") && value(line) > 20.0)
     });
     process.signal("INT");
     let report = process.wait().exits(75).json();
