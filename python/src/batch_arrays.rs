@@ -111,7 +111,8 @@ impl BatchForm {
 
     fn to_regions(&self, labels: &[u8], dims: Dims) -> PooledBuffer<f32> {
         let regions = self.channels.regions;
-        let mut members = PooledBuffer::with_room(self.regions.clone(), labels.len() * regions.len());
+        let mut members =
+            PooledBuffer::with_room(self.regions.clone(), labels.len() * regions.len());
         let tables: Vec<[f32; 256]> = regions
             .iter()
             .map(|region| {

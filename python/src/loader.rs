@@ -96,9 +96,8 @@ impl BatchStream {
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let Some(batch) = self.next_batch(py)? else { return Ok(None) };
         let Batch { images, labels, dims, number, keys, provenance, .. } = batch;
-        let (image, label) = py.detach(|| {
-            (self.form.image_array(images, dims), self.form.label_array(labels, dims))
-        });
+        let (image, label) = py
+            .detach(|| (self.form.image_array(images, dims), self.form.label_array(labels, dims)));
         let entries = PyDict::new(py);
         entries.set_item("image", Bound::new(py, image)?)?;
         entries.set_item("label", Bound::new(py, label)?)?;

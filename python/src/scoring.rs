@@ -72,7 +72,8 @@ pub(crate) fn score_labels(
     };
     if prediction.shape() != truth.shape() {
         let (own, other) = (truth.shape(), prediction.shape());
-        let text = format!("prediction: has shape {other:?} and the truth {own:?}; give equal ones");
+        let text =
+            format!("prediction: has shape {other:?} and the truth {own:?}; give equal ones");
         return Err(PyValueError::new_err(text));
     }
     let scheme = labels.map(str::parse::<LabelScheme>).transpose();
@@ -93,11 +94,7 @@ fn to_hd95(name: &str) -> PyResult<Hd95> {
     name.parse().map_err(|problem| PyValueError::new_err(format!("hd95: {problem}")))
 }
 
-fn to_canonical(
-    side: &str,
-    mut labels: Vec<u8>,
-    scheme: Option<LabelScheme>,
-) -> PyResult<Vec<u8>> {
+fn to_canonical(side: &str, mut labels: Vec<u8>, scheme: Option<LabelScheme>) -> PyResult<Vec<u8>> {
     let meaning = |value: u8| match scheme {
         Some(scheme) => scheme.to_canonical(value),
         None => (value <= label::RC || value == label::IGNORE).then_some(value),
