@@ -96,7 +96,7 @@ class Loader(Iterator[Batch]):
     Raises:
         ValueError: If an argument is out of its range or unknown.
         gliaflow.DataError: If no case is usable; a single bad case is left out (`excluded`, `skipped`).
-        RuntimeError: If the disk or a thread fails.
+        RuntimeError: If `memory_mib` does not hold two batches, or the disk or a thread fails.
 
     Example:
         >>> import gliaflow, tempfile

@@ -50,6 +50,7 @@ impl ElementType {
 
 /// Buffer of a pool, to which it returns when it is dropped.
 #[derive(Debug)]
+#[expect(dead_code, reason = "held for its drop")]
 enum PoolMemory {
     Float16(PooledBuffer<f16>),
     Float32(PooledBuffer<f32>),

@@ -94,13 +94,14 @@ class Waiting(unittest.TestCase):
             ({"augment": "strong"}, "strong"),
             ({"image": "float64"}, "float64"),
             ({"workers": {"augment": 0}}, "augment"),
-            ({"memory_mib": 1}, "memory_mib"),
             ({"cases": ["nobody"]}, "nobody"),
             ({"arrays": "jax"}, "jax"),
             ({"label_scheme": "brats1999"}, "brats1999"),
         ):
             with self.subTest(arguments), self.assertRaisesRegex(ValueError, text):
                 make_loader(**arguments)
+        with self.assertRaisesRegex(RuntimeError, "memory_mib = 1 is too little"):
+            make_loader(memory_mib=1)
         with self.assertRaisesRegex(gliaflow.DataError, "nowhere"):
             gliaflow.Loader(FOLDER / "nowhere", CACHE)
 
