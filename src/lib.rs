@@ -42,8 +42,15 @@
 //! # }
 //! ```
 //!
-//! `examples/` has whole programs, with a network of one's own among them. [`embed`] says what a
-//! builder takes.
+//! A network, a loss and an augmentation of one's own are values of public traits, which the shipped ones
+//! implement, too: `Architecture`, `RegionLoss` and [`PatchFilter`](embed::augmentation::PatchFilter). Once registered
+//! they are named in a configuration, and kept in the run's record, like any other. `examples/` has a program for
+//! each; [`embed`] has what builders and traits take and give, by subject.
+//!
+//! With `default-features = false` there is the loader, without Burn. A program that turns on the feature `cuda`
+//! copies the section `[patch.crates-io]` of this crate's `Cargo.toml`, and the folders of `vendor/` that it names,
+//! into its own: Cargo reads patches of the top package alone, and without them Burn's build downloads LLVM
+//! (`docs/adr/006`).
 //!
 //! The crate is a house of floors; a module imports only from lower ones, and
 //! `tests/architecture.rs` keeps it so.
