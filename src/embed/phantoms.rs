@@ -13,7 +13,7 @@ use crate::volume::{CaseId, Dims};
 /// ```
 /// # fn main() -> Result<(), gliaflow::prelude::Failure> {
 /// # let folder = tempfile::tempdir().expect("a folder");
-/// let cases = gliaflow::prelude::write_phantom_cases(folder.path(), 2, [16, 16, 16])?;
+/// let cases = gliaflow::prelude::write_phantom_cases(folder.path(), 2, [24, 24, 24])?;
 /// assert_eq!(cases.len(), 2);
 /// # Ok(())
 /// # }
