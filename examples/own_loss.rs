@@ -76,8 +76,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("step {}: loss {:.4}, Dice loss {:.4}", step.step, step.loss, step.dice_loss);
         })
         .run()?;
-    let record = std::fs::read_to_string(summary.run.join("config.toml"))?;
-    let section = record.split("\n[").filter(|section| section.starts_with("loss"));
-    section.for_each(|section| println!("[{section}"));
+    println!(
+        "{} steps; {} has the loss and its settings",
+        summary.steps,
+        summary.run.join("config.toml").display()
+    );
     Ok(())
 }
