@@ -269,12 +269,12 @@ mod training {
 
         // A run that goes on must have the same; one that is replayed makes the same samples.
         let resume = || Training::builder("").resume(&summary.run).set("train.epochs", 3);
-        let other = resume().loss(BrierLoss { power: 3.0 }).run().err().expect("refused");
+        let other = resume().loss(BrierLoss { power: 3.0 }).run().expect_err("refused");
         assert!(other.to_string().contains("loss.settings.power"), "{other}");
-        let shipped = resume().set("loss.name", "dice_bce").run().err().expect("refused");
+        let shipped = resume().set("loss.name", "dice_bce").run().expect_err("refused");
         assert!(shipped.to_string().contains("loss.name"), "{shipped}");
         let other = resume().patch_filter(Negative { probability: 0.25 }).run();
-        assert!(other.err().expect("refused").to_string().contains("augment.own"));
+        assert!(other.expect_err("refused").to_string().contains("augment.own"));
         assert_eq!(resume().run().unwrap().steps, 9);
     }
 
