@@ -3,6 +3,23 @@
 use crate::actor::StopLatch;
 
 /// Handle that stops a loader or a training run from any thread.
+///
+/// ```no_run
+/// # fn main() -> Result<(), gliaflow::prelude::Failure> {
+/// use std::time::Duration;
+///
+/// use gliaflow::prelude::*;
+///
+/// let builder = Loader::builder("data/BraTS2020");
+/// let stop = builder.stop_handle();
+/// std::thread::spawn(move || {
+///     std::thread::sleep(Duration::from_secs(3600));
+///     stop.stop_run();
+/// });
+/// println!("{} batches in an hour", builder.start()?.count());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct StopHandle(pub(super) StopLatch);
 

@@ -16,7 +16,7 @@ use crate::run_folder::{EventObserver, RunSummary};
 /// by either.
 ///
 /// ```no_run
-/// # fn main() -> Result<(), gliaflow::run::Failure> {
+/// # fn main() -> Result<(), gliaflow::prelude::Failure> {
 /// use gliaflow::prelude::*;
 ///
 /// let summary = Training::builder("data/BraTS2020")
