@@ -10,6 +10,7 @@ mod lock;
 mod machine;
 mod memory;
 mod progress;
+mod registry;
 mod schema;
 mod seed;
 mod text;
@@ -27,12 +28,13 @@ pub use lock::{LockOutcome, has_locks, lock_exclusive, lock_shared, try_lock_exc
 pub use machine::{core_count, open_file_limit, raise_open_file_limit};
 pub use memory::{FREE_MEMORY, OutOfMemory, collect_values, reserve_values, zeroed_values};
 pub use progress::{Progress, ProgressTask, SilentProgress};
+pub use registry::{Registry, RegistryEntry};
 pub use schema::{ConfigError, check_ranges, check_value, join_path, range_text};
 pub use schema::{replace_neutral_settings, schema_of};
 pub use seed::{Domain, KeyedRng, SampleKey};
 pub use text::{
     capitalize_first, format_bytes, format_date, format_digits, format_duration, format_percent,
-    format_rate,
+    format_rate, format_step_time,
 };
 pub use text::{format_thousands, without_control_characters};
 pub use thread::spawn_named;
