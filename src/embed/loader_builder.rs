@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use tokio::runtime::Handle;
 
-use crate::actor::SkippedItem;
-use crate::augment::AugmentConfig;
-use crate::base::check_ranges;
+use crate::actor::{SkippedItem, StopLatch};
+use crate::augment::{AugmentConfig, OwnFilter, PatchFilter, register_patch_filter};
+use crate::base::{ConfigError, check_ranges};
 use crate::brats::{Dataset, discover_described_cases};
 use crate::cache::PreprocessConfig;
-use crate::embed::{Loader, LoaderPosition};
+use crate::embed::{Loader, LoaderPosition, StopHandle};
 use crate::pipeline::collate::OnSkip;
 use crate::pipeline::loader::{LoaderParts, start_loader};
 use crate::pipeline::{CropConfig, LoaderConfig, Plan, WorkerPlan};
@@ -19,6 +19,23 @@ use crate::volume::{Dims, LabelScheme};
 
 /// Builder of a [`Loader`]; settings are those of a run's configuration (`docs/settings.md`), with the
 /// same defaults.
+///
+/// ```no_run
+/// # fn main() -> Result<(), gliaflow::prelude::Failure> {
+/// use gliaflow::embed::augmentation::AugmentProfile;
+/// use gliaflow::prelude::*;
+///
+/// let loader = Loader::builder("data/BraTS2020")
+///     .patch([128, 128, 128])
+///     .batch(2)
+///     .augment(AugmentProfile::Nnunet.augment_config())
+///     .memory_mib(1024)
+///     .seed(7)
+///     .start()?;
+/// println!("{} samples an epoch", loader.samples_per_epoch());
+/// # Ok(())
+/// # }
+/// ```
 pub struct LoaderBuilder {
     folder: PathBuf,
     description: Option<PathBuf>,
@@ -28,11 +45,14 @@ pub struct LoaderBuilder {
     loader: LoaderConfig,
     crop: CropConfig,
     augment: AugmentConfig,
+    own_filters: Vec<OwnFilter>,
+    refused: Option<ConfigError>,
     preprocess: PreprocessConfig,
     seed: u64,
     start: LoaderPosition,
     on_skip: Option<OnSkip>,
     runtime: Option<Handle>,
+    stop: StopLatch,
 }
 
 impl LoaderBuilder {
@@ -46,11 +66,14 @@ impl LoaderBuilder {
             loader: LoaderConfig::default(),
             crop: CropConfig::default(),
             augment: AugmentConfig::default(),
+            own_filters: Vec::new(),
+            refused: None,
             preprocess: PreprocessConfig::default(),
             seed: 0,
             start: LoaderPosition::default(),
             on_skip: None,
             runtime: None,
+            stop: StopLatch::new(),
         }
     }
 
@@ -146,6 +169,17 @@ impl LoaderBuilder {
         self
     }
 
+    /// Adds a filter of the caller's to the augmentation, behind the others ([`PatchFilter`]).
+    #[must_use]
+    pub fn patch_filter<F: PatchFilter>(mut self, filter: F) -> Self {
+        let own = register_patch_filter::<F>().and_then(|()| OwnFilter::of_filter(&filter));
+        match own {
+            Ok(own) => self.own_filters.push(own),
+            Err(error) => self.refused = Some(error),
+        }
+        self
+    }
+
     /// Preprocessing of the cases.
     #[must_use]
     pub fn preprocess(mut self, config: PreprocessConfig) -> Self {
@@ -183,12 +217,22 @@ impl LoaderBuilder {
         self
     }
 
+    /// Handle that stops the loader, and the ingest ahead of it.
+    pub fn stop_handle(&self) -> StopHandle {
+        StopHandle(self.stop.clone())
+    }
+
     /// Finds the cases, ingests those that are not in the cache yet, and starts the threads.
     ///
     /// # Errors
     /// If a setting is out of its range, no case is usable, a name is none of the dataset's, the
     /// memory does not hold two batches, or ingest fails.
-    pub fn start(self) -> Result<Loader, Failure> {
+    pub fn start(mut self) -> Result<Loader, Failure> {
+        if let Some(refused) = self.refused {
+            return Err(refused.into());
+        }
+        self.augment.own.append(&mut self.own_filters);
+        self.augment.complete_own_filters()?;
         check_ranges(&self.loader)?;
         check_ranges(&self.crop)?;
         check_ranges(&self.augment)?;
@@ -200,7 +244,7 @@ impl LoaderBuilder {
                 (own.tokio_handle().clone(), Some(own))
             }
         };
-        let session = Session::new_unattended(runtime);
+        let session = Session { stop: self.stop.clone(), ..Session::new_unattended(runtime) };
         let found = self.find_cases()?;
         let cache = self.loader.cached.then_some(self.cache.as_path());
         let memory = self.loader.memory_bytes();

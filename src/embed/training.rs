@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::actor::StopLatch;
-use crate::embed::TrainingBuilder;
+use crate::embed::{StopHandle, TrainingBuilder};
 use crate::run::config::CheckedConfig;
 use crate::run::resume::{self, ResumeOptions};
 use crate::run::train::{self, RunDestination};
@@ -16,7 +16,7 @@ use crate::run_folder::{EventObserver, RunSummary};
 /// by either.
 ///
 /// ```no_run
-/// # fn main() -> Result<(), gliaflow::run::Failure> {
+/// # fn main() -> Result<(), gliaflow::prelude::Failure> {
 /// use gliaflow::prelude::*;
 ///
 /// let summary = Training::builder("data/BraTS2020")
@@ -71,16 +71,5 @@ impl Training {
                 resume::resume_run(folder, options, &session)
             }
         }
-    }
-}
-
-/// Handle that stops a training run.
-#[derive(Debug, Clone)]
-pub struct StopHandle(StopLatch);
-
-impl StopHandle {
-    /// Asks the run to finish its step, write a checkpoint and end with [`Failure::Stopped`].
-    pub fn stop_run(&self) {
-        self.0.drain();
     }
 }
