@@ -73,6 +73,7 @@ cuda-start-up *ARGS: cuda-build
 # Operations and training on the CUDA path, kernels run by the CPU (tests/cuda/run.py).
 cuda-run *ARGS: cuda-build
     python3 tests/cuda/run.py "${CARGO_TARGET_DIR:-target}/cuda/debug/gliaflow" {{ARGS}}
+    python3 tests/cuda/run.py "${CARGO_TARGET_DIR:-target}/cuda/debug/gliaflow" --kernels auto {{ARGS}}
 
 # The instruments: emulator of kernels, stand-in for the driver, NVRTC without a card. A minute.
 test-cuda-instruments:

@@ -200,6 +200,8 @@ fn every_figure_of_the_metrics_oracle_holds() {
                 let what = format!("{case} {region}");
                 assert_near(found.measures.hd95_mm, &want[name], tolerance, &what);
                 assert_near(found.measures.dice, &want["dice"], 1e-15, &what);
+                assert_near(found.measures.nsd_half_mm, &want["nsd_half"], 1e-12, &what);
+                assert_near(found.measures.nsd_one_mm, &want["nsd_one"], 1e-12, &what);
                 assert_near(found.measures.sensitivity, &want["sens"], 1e-15, &what);
                 assert_near(found.measures.specificity, &want["spec"], 1e-15, &what);
                 assert_eq!(want["n_gt"], found.truth_voxels, "{what}");
@@ -224,6 +226,8 @@ fn means_over_the_cohort_are_the_oracles() {
             let want = &oracle["mean_over_cases"][region.name()];
             assert_near(found.dice.mean, &want["dice"], 1e-12, region.name());
             assert_near(found.hd95_mm.mean, &want[name], tolerance.max(1e-11), region.name());
+            assert_near(found.nsd_half_mm.mean, &want["nsd_half"], 1e-12, region.name());
+            assert_near(found.nsd_one_mm.mean, &want["nsd_one"], 1e-12, region.name());
             assert_near(found.sensitivity.mean, &want["sens"], 1e-12, region.name());
             assert_near(found.specificity.mean, &want["spec"], 1e-12, region.name());
         }
@@ -273,6 +277,14 @@ fn the_three_definitions_hold_at_uneven_spacing() {
             let what = format!("seed {} {}", case["seed"], definition.name());
             assert_near(found, &case[definition.name()], 1e-12, &what);
         }
+        let [truth, prediction] = [truth, prediction]
+            .map(|mask| mask.into_iter().map(|inside| 2 * u8::from(inside)).collect::<Vec<_>>());
+        let (brats, id) = (RegionSet::BRATS, CaseId::new("uneven"));
+        let scored = score_case(brats, Hd95::default(), id, &truth, &prediction, dims, spacing_mm);
+        let found = scored.regions[Region::WT].measures;
+        let what = format!("seed {} surface Dice", case["seed"]);
+        assert_near(found.nsd_half_mm, &case["nsd_half"], 1e-12, &what);
+        assert_near(found.nsd_one_mm, &case["nsd_one"], 1e-12, &what);
     }
 }
 
@@ -297,5 +309,5 @@ fn corner_to_corner_of_the_brats_grid_is_exact() {
     assert_eq!(wt.hd95_mm, squared.sqrt());
     assert_eq!(wt.dice, 0.0);
     assert_eq!(wt.specificity, 8_927_998.0 / 8_927_999.0);
-    assert_eq!(et.into_array(), [1.0, 0.0, 1.0, 1.0], "empty in both");
+    assert_eq!(et.into_array(), [1.0, 0.0, 1.0, 1.0, 1.0, 1.0], "empty in both");
 }

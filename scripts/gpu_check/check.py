@@ -60,7 +60,7 @@ class Check:
         }
         self.own_environment = dict(os.environ)
         self.cuda_folders = []
-        self.environment = self.with_cuda(options.carried)
+        self.environment = self.with_kernels(options.kernels, self.with_cuda(options.carried))
         self.binary = machine.unpacked(options.binary, self.root)
         self.worker_log = self.logs("sequence.log")
         words = [self.binary, "sequence", "--log", "info"]
@@ -81,7 +81,7 @@ class Check:
             return self.own_environment
         found = self.cuda_folders = machine.candidates(self.python, self.own_environment)
         folder = self.work("cuda")
-        carried = machine.carried_headers(carried, self.work("headers"))
+        carried = machine.unpack_carried(carried, self.work("headers"))
         made_of = machine.compose(folder, found, carried)
         self.found["machine"]["CUDA folders"] = ", ".join(found) or "none"
         with open(self.logs("cuda-folders.txt"), "w") as file:
@@ -89,6 +89,17 @@ class Check:
         parts = ", ".join(f"{name} of {place}" for name, place in made_of.items())
         self.found["machine"]["CUDA used"] = parts or "none"
         return machine.environment_with(folder, self.own_environment)
+
+    def with_kernels(self, packed, environment):
+        """Kernels that the package carries take the place of the user's, so that the table says how many were missing."""
+        self.cache = None
+        if self.plan.device != "cuda" or not os.path.isfile(packed):
+            return environment
+        cache = machine.unpack_carried(packed, self.work("user-cache"))
+        versions = ", ".join(machine.kernel_versions(cache)) or "no NVRTC"
+        self.found["machine"]["kernels carried"] = f"{machine.kept_kernels(cache)}, for {versions}"
+        self.cache = cache
+        return {**environment, "XDG_CACHE_HOME": self.cache}
 
     def work(self, *names):
         """A path in the folder that nobody needs afterwards."""
@@ -181,6 +192,7 @@ class Check:
             return
         with open(self.work("stage"), "w") as file:
             file.write(stage.key)
+        kept = machine.kept_kernels(self.cache) if self.cache else 0
         try:
             stage.note, stage.state = stage.work(self), DONE
         except Skipped as reason:
@@ -195,6 +207,8 @@ class Check:
             with open(self.logs("gpu-check.log"), "a") as file:
                 traceback.print_exc(file=file)
         stage.seconds = self.now() - begun
+        if self.cache:
+            stage.note += f"; kernels not carried: {machine.kept_kernels(self.cache) - kept}"
 
     def close(self):
         """Ends everything that was started."""

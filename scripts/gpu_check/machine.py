@@ -69,8 +69,8 @@ def link_all(source, target):
             os.symlink(os.path.join(source, name), link)
 
 
-def carried_headers(packed, folder):
-    """The parts that a package carries, unpacked into `folder`; an empty folder without a package."""
+def unpack_carried(packed, folder):
+    """What a package carries, unpacked into `folder`; an empty folder without a package."""
     os.makedirs(folder, exist_ok=True)
     if os.path.isfile(packed):
         with tarfile.open(packed) as tar:
@@ -108,6 +108,18 @@ def compose(folder, found, carried):
         if versions and not os.path.exists(plain):
             os.symlink(os.path.join(library, versions[-1]), plain)
     return made_of
+
+
+def kernel_versions(cache):
+    """Versions of NVRTC that a user's cache folder has kernels of (docs/adr/006)."""
+    folder = os.path.join(cache, "gliaflow", "cuda")
+    return sorted(name for name in os.listdir(folder) if name.startswith("nvrtc-")) if os.path.isdir(folder) else []
+
+
+def kept_kernels(cache):
+    """Compiled kernels in a user's cache folder: each is there by its id and by its source."""
+    folders = (os.path.join(cache, "gliaflow", "cuda", version, "kernels") for version in kernel_versions(cache))
+    return sum(len(files) for one in folders for _, _, files in os.walk(one)) // 2
 
 
 def environment_with(folder, environment):

@@ -26,6 +26,11 @@ def hd_surface(truth, prediction, spacing):
     return float(surface_distance.compute_robust_hausdorff(distances, 95))
 
 
+def surface_dice(truth, prediction, spacing, tolerance_mm):
+    distances = surface_distance.compute_surface_distances(truth, prediction, spacing)
+    return float(surface_distance.compute_surface_dice_at_tolerance(distances, tolerance_mm))
+
+
 def hd_medpy(truth, prediction, spacing):
     return float(binary.hd95(prediction, truth, voxelspacing=spacing))
 
@@ -47,8 +52,11 @@ def between(truth, prediction):
     both_empty = n_truth + n_prediction == 0
     one_empty = not both_empty and 0 in (n_truth, n_prediction)
     distance = lambda of: 0.0 if both_empty else DIAGONAL if one_empty else of(truth, prediction, ONE_MM)
+    surface = lambda mm: float(both_empty) if 0 in (n_truth, n_prediction) else surface_dice(truth, prediction, ONE_MM, mm)
     return {
         "dice": 1.0 if both_empty else 2 * hits / (n_truth + n_prediction),
+        "nsd_half": surface(0.5),
+        "nsd_one": surface(1.0),
         "hd_medpy": distance(hd_medpy),
         "hd_monai": distance(hd_monai),
         "hd_surface": distance(hd_surface),
@@ -108,7 +116,7 @@ def metrics_of(given):
     for case, (truth, prediction) in given.items():
         masks = [masks_of(labels, MEMBERS_2018) for labels in (truth, prediction)]
         cases[case] = {region: between(masks[0][region], masks[1][region]) for region in masks[0]}
-    averaged = ("dice", "hd_medpy", "hd_monai", "hd_surface", "sens", "spec")
+    averaged = ("dice", "nsd_half", "nsd_one", "hd_medpy", "hd_monai", "hd_surface", "sens", "spec")
     means = {
         region: {
             key: float(np.mean([case[region][key] for case in cases.values()])) for key in averaged
@@ -164,6 +172,8 @@ def hd95_anisotropic(folder):
                 "medpy": hd_medpy(truth, prediction, by_axis),
                 "monai": monai,
                 "surface-distance": hd_surface(truth, prediction, by_axis),
+                "nsd_half": surface_dice(truth, prediction, by_axis, 0.5),
+                "nsd_one": surface_dice(truth, prediction, by_axis, 1.0),
             }
         )
     figures = {"shape_zyx": list(shape), "percent": 95, "cases": cases}

@@ -214,6 +214,8 @@ fn summarize_region(cases: &[CaseScore], region: &str) -> Option<Measures<Summar
     Some(Measures {
         dice: column(|measures| measures.dice)?,
         hd95_mm: column(|measures| measures.hd95_mm)?,
+        nsd_half_mm: column(|measures| measures.nsd_half_mm)?,
+        nsd_one_mm: column(|measures| measures.nsd_one_mm)?,
         sensitivity: column(|measures| measures.sensitivity)?,
         specificity: column(|measures| measures.specificity)?,
     })
@@ -254,7 +256,14 @@ mod tests {
 
     /// A case with the given Dice everywhere.
     fn scored(name: &str, dice: f64) -> CaseScore {
-        let measures = Measures { dice, hd95_mm: 1.5, sensitivity: 1.0, specificity: 1.0 };
+        let measures = Measures {
+            dice,
+            hd95_mm: 1.5,
+            nsd_half_mm: 0.25,
+            nsd_one_mm: 0.5,
+            sensitivity: 1.0,
+            specificity: 1.0,
+        };
         let region = RegionScore { measures, truth_voxels: 3, predicted_voxels: 4 };
         let regions = ByRegion::of_regions(RegionSet::BRATS, |_| region);
         CaseScore { case: CaseId::new(name), hd95: Hd95::Medpy, regions }
@@ -332,9 +341,10 @@ mod tests {
         assert_eq!(lines.len(), 1 + 2 * Region::BRATS.len());
         assert_eq!(
             lines[0],
-            "case,region,dice,hd95_mm,sensitivity,specificity,truth_voxels,predicted_voxels"
+            "case,region,dice,hd95_mm,nsd_half_mm,nsd_one_mm,sensitivity,specificity,truth_voxels,\
+             predicted_voxels"
         );
-        assert_eq!(lines[1], "plain,ET,0.3333333333333333,1.5,1,1,3,4");
-        assert_eq!(lines[6], "\"odd, \"\"case\"\"\",WT,1,0,1,1,0,0");
+        assert_eq!(lines[1], "plain,ET,0.3333333333333333,1.5,0.25,0.5,1,1,3,4");
+        assert_eq!(lines[6], "\"odd, \"\"case\"\"\",WT,1,0,1,1,1,1,0,0");
     }
 }

@@ -3,11 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::distance::DistanceMap;
+use crate::eval::mask_pair::{MaskPair, Surfel};
 use crate::eval::percentile::percentile;
-use crate::eval::surface::boundary_mask;
-use crate::eval::surfel::{SurfaceCells, SurfelAreas};
-use crate::volume::{Box3, Dims};
+use crate::volume::Dims;
 
 /// HD95 in mm where exactly one of truth and prediction is empty: the diagonal of the BraTS grid,
 /// `|(240, 240, 155)|`, the longest distance that fits it.
@@ -59,31 +57,27 @@ impl Hd95 {
         dims: Dims,
         spacing_mm: [f64; 3],
     ) -> f64 {
-        assert!(truth.len() == dims.voxel_count() && prediction.len() == dims.voxel_count());
-        match (truth.contains(&true), prediction.contains(&true)) {
-            (false, false) => return 0.0,
-            (true, true) => {}
-            _ => return ONE_EMPTY_MM,
-        }
-        // Exact, since both masks lie inside: a voxel at the box's face has the same neighbours as
-        // before (beyond the box, as beyond the grid, is outside), and [`DistanceMap::to_features`]
-        // says why the distances are the same.
-        let around = Box3::bounding_box(dims, |place| truth[place] || prediction[place])
-            .expect("both masks have voxels");
-        let pair = MaskPair {
-            masks: [around.crop_from(truth, dims), around.crop_from(prediction, dims)],
-            dims: around.dims,
-            spacing_mm,
+        self.between_surfaces(&MaskPair::of_masks(truth, prediction, dims, spacing_mm))
+    }
+
+    /// HD95 in mm between the surfaces of a pair of masks.
+    pub(super) fn between_surfaces(self, pair: &MaskPair) -> f64 {
+        let surfaces = match pair {
+            MaskPair::BothEmpty => return 0.0,
+            MaskPair::OneEmpty => return ONE_EMPTY_MM,
+            MaskPair::Surfaces(surfaces) => surfaces,
         };
+        let largest = |directed: [f64; 2]| directed.into_iter().fold(0.0, f64::max);
         match self {
-            Self::Medpy => percentile(&mut pair.boundary_distances().concat(), PERCENT),
-            Self::Monai => {
-                let directed = pair
+            Self::Medpy => percentile(&mut surfaces.boundary_distances().concat(), PERCENT),
+            Self::Monai => largest(
+                surfaces
                     .boundary_distances()
-                    .map(|mut distances| percentile(&mut distances, PERCENT));
-                directed.into_iter().fold(0.0, f64::max)
-            }
-            Self::SurfaceDistance => pair.surfel_distances().into_iter().fold(0.0, f64::max),
+                    .map(|mut distances| percentile(&mut distances, PERCENT)),
+            ),
+            Self::SurfaceDistance => largest(
+                surfaces.directed_surfels().each_ref().map(|of| weighted_percentile(of, PERCENT)),
+            ),
         }
     }
 }
@@ -93,55 +87,21 @@ fn unknown_definition(text: &str) -> String {
     format!("`{text}` is no definition of HD95; write one of {known}, brats")
 }
 
-/// Two masks, neither empty, on the smallest grid that holds both.
-struct MaskPair {
-    masks: [Vec<bool>; 2],
-    dims: Dims,
-    spacing_mm: [f64; 3],
-}
-
-impl MaskPair {
-    /// Distances in mm from each surface voxel of one mask to the nearest of the other, both ways.
-    fn boundary_distances(&self) -> [Vec<f64>; 2] {
-        let [truth, prediction] = [0, 1].map(|which| boundary_mask(&self.masks[which], self.dims));
-        let from_to = |from: &[bool], to: &[bool]| {
-            let map = DistanceMap::to_features(to, self.dims, self.spacing_mm);
-            let surface = (0..from.len()).filter(|&place| from[place]);
-            surface.map(|place| map.distance_mm(place)).collect()
-        };
-        [from_to(&truth, &prediction), from_to(&prediction, &truth)]
-    }
-
-    /// The area-weighted percentile in mm of the surfels' distances, both ways.
-    fn surfel_distances(&self) -> [f64; 2] {
-        let areas = SurfelAreas::new(self.spacing_mm);
-        let [truth, prediction] =
-            [0, 1].map(|which| SurfaceCells::of_mask(&self.masks[which], self.dims));
-        let from_to = |from: &SurfaceCells, to: &SurfaceCells| {
-            let map = DistanceMap::to_features(&to.crossed_cells(), to.dims, self.spacing_mm);
-            let crossed =
-                from.crossed_cells().into_iter().enumerate().filter(|(_, crossed)| *crossed);
-            let surfels = crossed
-                .map(|(cell, _)| (map.distance_mm(cell), areas.of_code(from.cell_code(cell))))
-                .collect();
-            weighted_percentile(surfels, PERCENT)
-        };
-        [from_to(&truth, &prediction), from_to(&prediction, &truth)]
-    }
-}
-
 /// The smallest distance up to which at least `percent` of the area lies.
-fn weighted_percentile(mut surfels: Vec<(f64, f64)>, percent: f64) -> f64 {
-    surfels.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
-    let total: f64 = surfels.iter().map(|(_, area)| area).sum();
+fn weighted_percentile(surfels: &[Surfel], percent: f64) -> f64 {
+    let mut ordered: Vec<&Surfel> = surfels.iter().collect();
+    ordered.sort_unstable_by(|a, b| {
+        a.distance_mm.total_cmp(&b.distance_mm).then(a.area_mm2.total_cmp(&b.area_mm2))
+    });
+    let total: f64 = ordered.iter().map(|surfel| surfel.area_mm2).sum();
     let mut covered = 0.0;
-    for &(distance, area) in &surfels {
-        covered += area;
+    for surfel in &ordered {
+        covered += surfel.area_mm2;
         if covered / total >= percent / 100.0 {
-            return distance;
+            return surfel.distance_mm;
         }
     }
-    surfels.last().map_or(0.0, |(distance, _)| *distance)
+    ordered.last().map_or(0.0, |surfel| surfel.distance_mm)
 }
 
 #[cfg(test)]
@@ -149,6 +109,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::volume::Box3;
 
     const DIMS: Dims = Dims([9, 10, 11]);
 

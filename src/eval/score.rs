@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::eval::mask_pair::MaskPair;
 use crate::eval::{ByRegion, ConfusionCounts, Hd95};
 use crate::volume::{Box3, CaseId, Dims, RegionSet, label};
 
@@ -12,6 +13,10 @@ pub struct Measures<T> {
     pub dice: T,
     /// 95th percentile of the surface distance in mm.
     pub hd95_mm: T,
+    /// Surface Dice at 0.5 mm, 0 to 1.
+    pub nsd_half_mm: T,
+    /// Surface Dice at 1 mm, 0 to 1.
+    pub nsd_one_mm: T,
     /// Share of the truth that was found, 0 to 1.
     pub sensitivity: T,
     /// Share of the rest of the grid that was left alone, 0 to 1.
@@ -20,26 +25,30 @@ pub struct Measures<T> {
 
 impl<T> Measures<T> {
     /// The column names of files and tables, in the order of [`Measures::map`].
-    pub const NAMES: [&'static str; 4] = ["dice", "hd95_mm", "sensitivity", "specificity"];
+    pub const NAMES: [&'static str; 6] =
+        ["dice", "hd95_mm", "nsd_half_mm", "nsd_one_mm", "sensitivity", "specificity"];
 
     /// Applies a function to each measure.
     pub fn map<U>(&self, mut of: impl FnMut(&T) -> U) -> Measures<U> {
         Measures {
             dice: of(&self.dice),
             hd95_mm: of(&self.hd95_mm),
+            nsd_half_mm: of(&self.nsd_half_mm),
+            nsd_one_mm: of(&self.nsd_one_mm),
             sensitivity: of(&self.sensitivity),
             specificity: of(&self.specificity),
         }
     }
 
     /// The values, in the order of [`Measures::NAMES`].
-    pub fn into_array(self) -> [T; 4] {
-        [self.dice, self.hd95_mm, self.sensitivity, self.specificity]
+    pub fn into_array(self) -> [T; 6] {
+        let Self { dice, hd95_mm, nsd_half_mm, nsd_one_mm, sensitivity, specificity } = self;
+        [dice, hd95_mm, nsd_half_mm, nsd_one_mm, sensitivity, specificity]
     }
 }
 
 /// Scores of one region of one case. The rules for empty regions are those of [`ConfusionCounts`]
-/// and [`Hd95`].
+/// and [`Hd95`]; the surface Dice is 1 where both masks are empty and 0 where one is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RegionScore {
     /// The measures.
@@ -51,8 +60,8 @@ pub struct RegionScore {
     pub predicted_voxels: u64,
 }
 
-/// Scores of one case. In JSON `regions.{ET,TC,WT}.{dice,hd95_mm,sensitivity,specificity}`, with the
-/// names of the run's regions.
+/// Scores of one case. In JSON `regions.{ET,TC,WT}` with the names of the run's regions, each with
+/// the names of [`Measures::NAMES`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseScore {
     /// The case.
@@ -90,15 +99,14 @@ pub fn score_case(
             labels.iter().map(|&label| region.contains(label)).collect()
         };
         let overlap = counts[region.index()];
+        let masks =
+            MaskPair::of_masks(&mask(&true_labels), &mask(&predicted), around.dims, spacing_mm);
         RegionScore {
             measures: Measures {
                 dice: overlap.dice(),
-                hd95_mm: hd95.between_masks(
-                    &mask(&true_labels),
-                    &mask(&predicted),
-                    around.dims,
-                    spacing_mm,
-                ),
+                hd95_mm: hd95.between_surfaces(&masks),
+                nsd_half_mm: masks.surface_dice(0.5),
+                nsd_one_mm: masks.surface_dice(1.0),
                 sensitivity: overlap.sensitivity(),
                 specificity: overlap.specificity(),
             },
@@ -157,7 +165,7 @@ mod tests {
     #[test]
     fn background_against_background_is_perfect() {
         for region in score(&labels(&[]), &labels(&[])).regions.values() {
-            assert_eq!(region.measures.into_array(), [1.0, 0.0, 1.0, 1.0]);
+            assert_eq!(region.measures.into_array(), [1.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
         }
     }
 
@@ -176,7 +184,7 @@ mod tests {
         assert_eq!(json["case"], "case");
         assert_eq!(json["hd95"], "medpy");
         for region in Region::BRATS {
-            for (name, value) in Measures::<f64>::NAMES.iter().zip([1.0, 0.0, 1.0, 1.0]) {
+            for (name, value) in Measures::<f64>::NAMES.iter().zip([1.0, 0.0, 1.0, 1.0, 1.0, 1.0]) {
                 assert_eq!(json["regions"][region.name()][name], value, "{region} {name}");
             }
             assert_eq!(json["regions"][region.name()]["truth_voxels"], 1);

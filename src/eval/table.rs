@@ -165,7 +165,7 @@ mod tests {
         let lines = render_measures(&cohort);
         let wanted = "| WT     | dice        | 0.7000 | 0.4243 | 0.7000 |    0.4000 to 1.0000 |";
         assert!(lines.contains(wanted), "{lines}");
-        assert_eq!(lines.lines().count(), 2 + 4 * Region::BRATS.len());
+        assert_eq!(lines.lines().count(), 2 + Measures::<f64>::NAMES.len() * Region::BRATS.len());
     }
 
     #[test]

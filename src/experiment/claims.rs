@@ -107,7 +107,14 @@ mod tests {
     fn row(name: &str, role: Role, dice: f64) -> TableRow {
         let score = |number: usize| {
             let dice = dice + 1e-3 * (number * number % 7) as f64;
-            let measures = Measures { dice, hd95_mm: 1.0, sensitivity: 1.0, specificity: 1.0 };
+            let measures = Measures {
+                dice,
+                hd95_mm: 1.0,
+                nsd_half_mm: 1.0,
+                nsd_one_mm: 1.0,
+                sensitivity: 1.0,
+                specificity: 1.0,
+            };
             let region = RegionScore { measures, truth_voxels: 1, predicted_voxels: 1 };
             let case = CaseId::new(format!("case{number:02}"));
             CaseScore {

@@ -52,6 +52,8 @@ fn measures_table(record: &RunRecord, cohort: &CohortScore) -> Markup {
     let names = Measures::<f64>::NAMES.map(|name| match name {
         "dice" => "Dice",
         "hd95_mm" => "HD95, mm",
+        "nsd_half_mm" => "surface Dice at 0.5 mm",
+        "nsd_one_mm" => "surface Dice at 1 mm",
         other => other,
     });
     html! {

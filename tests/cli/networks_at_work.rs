@@ -69,7 +69,9 @@ fn scoring_the_predictions_gives_what_evaluation_gives() {
     let scored = desk.run("score --truth data --prediction out --json").ok().json();
     assert_eq!(scored["cases"].as_array().unwrap().len(), 5);
     for region in ["ET", "TC", "WT"] {
-        for measure in ["dice", "hd95_mm", "sensitivity", "specificity"] {
+        for measure in
+            ["dice", "hd95_mm", "nsd_half_mm", "nsd_one_mm", "sensitivity", "specificity"]
+        {
             let value = &scored["regions"][region][measure];
             assert!(value.is_number());
             assert_eq!(value, &evaluated["network"]["regions"][region][measure]);

@@ -21,8 +21,8 @@ fn copy_truth(desk: &Desk, numbers: &[usize]) {
     }
 }
 
-fn measures(score: &Value, region: &str) -> [f64; 4] {
-    ["dice", "hd95_mm", "sensitivity", "specificity"]
+fn measures(score: &Value, region: &str) -> [f64; 6] {
+    ["dice", "hd95_mm", "nsd_half_mm", "nsd_one_mm", "sensitivity", "specificity"]
         .map(|measure| score["regions"][region][measure].as_f64().unwrap())
 }
 
@@ -31,7 +31,7 @@ fn a_file_against_itself_is_perfect() {
     let desk = Desk::with_cohort(1);
     let score = desk.run(&format!("score --truth {0} --prediction {0} --json", seg(1))).ok().json();
     for region in ["ET", "TC", "WT"] {
-        assert_eq!(measures(&score, region), [1.0, 0.0, 1.0, 1.0], "{region}");
+        assert_eq!(measures(&score, region), [1.0, 0.0, 1.0, 1.0, 1.0, 1.0], "{region}");
     }
     assert!(score["cases"][0]["regions"]["WT"]["truth_voxels"].as_u64().unwrap() > 0);
 }
@@ -40,8 +40,10 @@ fn a_file_against_itself_is_perfect() {
 fn another_case_is_not() {
     let desk = Desk::with_cohort(2);
     let line = format!("score --truth {} --prediction {} --json", seg(1), seg(2));
-    let [dice, hd95_mm, sensitivity, specificity] = measures(&desk.run(&line).ok().json(), "WT");
+    let [dice, hd95_mm, nsd_half_mm, nsd_one_mm, sensitivity, specificity] =
+        measures(&desk.run(&line).ok().json(), "WT");
     assert!((0.0..1.0).contains(&dice) && hd95_mm > 0.0 && sensitivity < 1.0 && specificity < 1.0);
+    assert!(nsd_half_mm <= nsd_one_mm && (0.0..1.0).contains(&nsd_one_mm));
 }
 
 #[test]
@@ -51,10 +53,10 @@ fn a_dataset_is_paired_with_a_folder_of_predictions_by_case() {
     let line = "score --truth data --prediction predictions --json --csv scores.csv";
     let score = desk.run(line).ok().json();
     assert_eq!(score["cases"].as_array().unwrap().len(), 3);
-    assert_eq!(measures(&score, "WT"), [1.0, 0.0, 1.0, 1.0]);
+    assert_eq!(measures(&score, "WT"), [1.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
     let table = desk.text("scores.csv");
     let mut lines = table.lines();
-    assert!(lines.next().unwrap().starts_with("case,region,dice,hd95_mm,sensitivity,specificity"));
+    assert!(lines.next().unwrap().starts_with("case,region,dice,hd95_mm,nsd_half_mm,nsd_one_mm,"));
     assert_eq!(lines.count(), 3 * 3);
 }
 
@@ -138,7 +140,7 @@ fn post_processing_is_applied_before_scoring_and_its_thresholds_can_be_chosen() 
     assert_eq!(measures(&all, "TC")[0], 1.0);
     assert_eq!(all["postprocess"]["smallest_et"], 1_000_000);
     let all = desk.run(&format!("{line} --drop-below ET=1000000,WT=1000000")).ok().json();
-    assert_eq!(measures(&all, "WT"), [0.0, 373.1286641361127, 0.0, 1.0]);
+    assert_eq!(measures(&all, "WT"), [0.0, 373.1286641361127, 0.0, 0.0, 0.0, 1.0]);
     let tuned = desk.run(&format!("{line} --tune")).ok().json()["tuned"].take();
     assert_eq!(
         tuned["chosen"]["smallest_component"]["WT"], 0,
@@ -204,7 +206,7 @@ impl Rewritten {
     }
 }
 
-const PERFECT: [f64; 4] = [1.0, 0.0, 1.0, 1.0];
+const PERFECT: [f64; 6] = [1.0, 0.0, 1.0, 1.0, 1.0, 1.0];
 
 #[test]
 fn the_same_places_in_another_order_of_voxels_are_the_same_grid() {

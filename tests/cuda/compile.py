@@ -15,6 +15,7 @@ not compile, a figure got worse, or the time did not suffice (what is compiled b
 """
 
 import argparse
+import concurrent.futures
 import itertools
 import json
 import os
@@ -28,6 +29,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.dont_write_bytecode = True
 sys.path.insert(0, HERE)
 
+from kept_kernels import environment_with_nvrtc  # noqa: E402
 from nvrtc import Compiler, architecture_of  # noqa: E402
 from record import Record  # noqa: E402
 
@@ -39,7 +41,7 @@ SHORT = {
     "resunet_vae": ["base_width=8", "groups=4", "encoder_units=[1,1]"],
     "cascaded": ["base_width=2", "levels=2"],
 }
-HELD = ["launches", "synchronisations", "holding_waits", "layout_copies", "uploads", "downloads", "uploaded_bytes", "window_launches",
+HELD = ["launches", "synchronisations", "late_waits", "freeing_waits", "holding_waits", "layout_copies", "uploads", "downloads", "uploaded_bytes", "window_launches",
         "window_layout_copies", "peak_bytes", "largest_allocation", "kernels", "out_of_memory"]
 # Candidates of the few kernels that are CubeCL's depend on how long the tuner has waited for them.
 SLACK = {"kernels": 4}
@@ -74,9 +76,9 @@ class Run:
     def patch(self):
         return 32 if self.options.short else 128
 
-    def fresh_cache(self):
+    def fresh_cache(self, name):
         """A user's cache folder without kernels: each network asks for all of its own."""
-        folder = os.path.join(self.folder, "cache")
+        folder = os.path.join(self.folder, "cache", name)
         shutil.rmtree(folder, ignore_errors=True)
         return folder
 
@@ -93,7 +95,7 @@ class Run:
         environment = {**{name: value for name, value in os.environ.items() if not name.startswith("STANDIN_")},
                        "CUDA_PATH": self.standin, "LD_LIBRARY_PATH": os.path.join(self.standin, "lib64"),
                        "STANDIN_ARCHITECTURE": str(self.options.architecture), "STANDIN_SOURCES": self.sources,
-                       "STANDIN_RECORD": record, "XDG_CACHE_HOME": self.fresh_cache()}
+                       "STANDIN_RECORD": record, "XDG_CACHE_HOME": self.fresh_cache(f"{network}-{precision}")}
         if self.options.memory_mib:
             environment["STANDIN_MEMORY_MIB"] = str(self.options.memory_mib)
         words = [*self.step_words(network, precision), "--warmup", "1", "--steps", "3", "--json", "--set", f"kernels={self.options.kernels}"]
@@ -145,17 +147,9 @@ class Run:
     def start_up(self, network, precision):
         """Seconds to the first step with the real NVRTC, on a driver that computes nothing: without kept kernels, and with those
         that the first process has kept."""
-        libraries = os.path.join(self.folder, "with-nvrtc")
-        os.makedirs(libraries, exist_ok=True)
-        for name, at in (("libcuda.so.1", os.path.join(self.standin, "lib64", "libcuda.so.1")), ("libnvrtc.so", os.path.join(self.toolkit, "lib", "libnvrtc.so.13")),
-                         ("libnvrtc-builtins.so.13.0", os.path.join(self.toolkit, "lib", "libnvrtc-builtins.so.13.0"))):
-            if not os.path.lexists(os.path.join(libraries, name)):
-                os.symlink(os.path.abspath(at), os.path.join(libraries, name))
-        cache, seconds, kept = self.fresh_cache(), [], []
+        cache, seconds, kept = self.fresh_cache("start-up"), [], []
         for _ in range(2):
-            environment = {**{name: value for name, value in os.environ.items() if not name.startswith("STANDIN_")},
-                           "CUDA_PATH": os.path.abspath(self.toolkit), "LD_LIBRARY_PATH": libraries, "XDG_CACHE_HOME": cache,
-                           "STANDIN_ARCHITECTURE": str(self.options.architecture)}
+            environment = environment_with_nvrtc(self.folder, self.standin, cache, self.options.architecture)
             words = [*self.step_words(network, precision), "--warmup", "0", "--steps", "1", "--json", "--set", "kernels=own"]
             done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=max(1.0, self.left()))
             if done.returncode:
@@ -179,12 +173,11 @@ class Run:
             return 1 if self.wrong else 0
         if not self.options.count_only:
             subprocess.run([os.path.join(HERE, "toolkit"), self.toolkit], check=True)
-        records = {}
-        for network in self.options.networks.split(","):
-            for precision in self.options.precisions.split(","):
-                record = self.lead(network, precision)
-                if record:
-                    records[f"{network} {precision}"] = record
+        # A network takes one core for minutes.
+        wanted = list(itertools.product(self.options.networks.split(","), self.options.precisions.split(",")))
+        with concurrent.futures.ThreadPoolExecutor(self.options.jobs) as pool:
+            led = pool.map(lambda one: self.lead(*one), wanted)
+            records = {f"{network} {precision}": record for (network, precision), record in zip(wanted, led) if record}
         results = self.compile({os.path.join(self.sources, f"{source}.cu") for record in records.values()
                                 for source in record.sources()})
         figures = {}
@@ -240,14 +233,14 @@ MARKS = ["<!-- compile.py: counts -->\n", "<!-- compile.py: end of counts -->"]
 
 def write_document(committed):
     """The table of docs/cuda.md, of all figures at full width with own kernels."""
-    rows = ["| card | network | launches a step | waits | of them held | copies of layout | up, MiB | launches a window | peak, GiB | largest, GiB "
-            "| kernels | NVRTC and ptxas, s |", "|" + "---|" * 12]
+    rows = ["| card | network | launches a step | late waits | CubeCL's, to free | held | copies of layout | up, MiB | launches a window | peak, GiB | largest, GiB "
+            "| kernels | NVRTC and ptxas, s |", "|" + "---|" * 13]
     for part in sorted(part for part in committed if part.startswith("sm_90 full") and part.endswith(" own")):
         card = f"{int(part.split()[2]) // 1024} GiB" if "MiB" in part else "H200"
         for name, one in sorted(committed[part].items(), key=lambda item: (list(NAMES).index(item[0].split()[0]), item[0].endswith("bf16"))):
             network, precision = name.split()
             seconds = "-" if one["nvrtc_seconds"] is None else one["nvrtc_seconds"] + one["ptxas_seconds"]
-            cells = [card, f"{NAMES[network]}, {precision}", one["launches"], one["synchronisations"], one.get("holding_waits", "-"), one["layout_copies"],
+            cells = [card, f"{NAMES[network]}, {precision}", one["launches"], one["late_waits"], one["freeing_waits"], one["holding_waits"], one["layout_copies"],
                      round(one["uploaded_bytes"] / 2**20), one["window_launches"], f"{one['peak_bytes'] / 2**30:.1f}",
                      f"{one['largest_allocation'] / 2**30:.1f}", one["kernels"], seconds]
             rows.append("| " + " | ".join(map(str, cells)) + " |")
@@ -261,10 +254,10 @@ def write_document(committed):
 def table_of(figures):
     def mebibytes(value):
         return f"{value / 2**20:.0f}"
-    rows = ["| network | launches a step | waits | of them held | over | copies of layout | up MiB | launches a window | peak MiB | largest MiB | kernels "
-            "| NVRTC s | ptxas s |", "|" + "---|" * 13]
+    rows = ["| network | launches a step | late waits | CubeCL's, to free | held | over | copies of layout | up MiB | launches a window | peak MiB | largest MiB | kernels "
+            "| NVRTC s | ptxas s |", "|" + "---|" * 14]
     for name, one in figures.items():
-        cells = [name, one["launches"], one["synchronisations"], one["holding_waits"], one["settled_waits"], one["layout_copies"], mebibytes(one["uploaded_bytes"]),
+        cells = [name, one["launches"], one["late_waits"], one["freeing_waits"], one["holding_waits"], one["settled_waits"], one["layout_copies"], mebibytes(one["uploaded_bytes"]),
                  one["window_launches"], mebibytes(one["peak_bytes"]), mebibytes(one["largest_allocation"]), one["kernels"],
                  one["nvrtc_seconds"], one["ptxas_seconds"]]
         rows.append("| " + " | ".join("-" if cell is None else str(cell) for cell in cells) + " |")

@@ -5,6 +5,7 @@ uploads of images; with one step ahead of the clock and three under it, the seco
 """
 
 import collections
+import math
 import re
 
 # Kernels that move a tensor into another layout and compute nothing.
@@ -72,12 +73,14 @@ class Record:
         return calls, launches, sent
 
     def waits(self, begin, end, launches):
-        """Waits between two places, by kind: for what has a step's launches behind it, and others by their thread."""
+        """Waits between two places, by kind: for what has a step's launches behind it, and others by their thread: the one
+        that launches, the one that reads figures (train/readback.rs), any other."""
         waits = collections.Counter()
         for letter, rest in self.events[begin:end]:
             if letter == "s":
-                _, behind, thread = rest.split()
-                waits["settled" if int(behind) >= launches else thread] += 1
+                _, behind, thread, *name = rest.split()
+                kind = "late" if name == ["readback"] and thread == "beside" else thread
+                waits["settled" if int(behind) >= launches else kind] += 1
         return waits
 
     def figures(self, image_bytes=None):
@@ -87,20 +90,27 @@ class Record:
             raise ValueError(f"{len(uploads)} uploads of images, of 9: was bench-step given --warmup 1 --steps 3?")
         # First, one ahead of the clock, three under it, passes, inference.
         calls, launches, sent = self.count(uploads[3], uploads[4])
-        waits = self.waits(uploads[3], uploads[4], calls["l"])
+        # Of three steps: what another thread does comes a step early or late.
+        read = self.count(uploads[2], uploads[5])[0]["d"] / 3
+        waits = {kind: count / 3 for kind, count in self.waits(uploads[2], uploads[5], calls["l"]).items()}
+        late, freeing, held, settled = (waits.get(kind, 0) for kind in ("late", "beside", "held", "settled"))
         ends = [at for at in range(uploads[-1], len(self.events)) if self.events[at][0] == "s"]
         window, of_window, _ = self.count(ends[-2], ends[-1])
         allocations = [tuple(map(int, rest.split()[:2])) for letter, rest in self.events if letter == "a"]
         return {
             "launches": calls["l"],
-            "synchronisations": waits["beside"] + waits["held"],
+            "synchronisations": round(late) + round(freeing) + math.ceil(held),
+            # For the figures of a step, in a thread of its own, which the trainer takes a step later.
+            "late_waits": round(late),
+            # In CubeCL's thread that frees what a stream read of another's (tests/cuda/waits.py shows the calls).
+            "freeing_waits": round(freeing),
             # In the thread that launches: the device is idle until it goes on.
-            "holding_waits": waits["held"],
+            "holding_waits": math.ceil(held),
             # Over when they are asked for: a whole step was launched behind what they are for.
-            "settled_waits": waits["settled"],
+            "settled_waits": round(settled),
             "layout_copies": sum(count for name, count in launches.items() if COPY.search(name)),
             "uploads": calls["u"],
-            "downloads": calls["d"],
+            "downloads": round(read),
             "uploaded_bytes": sent["u"],
             "window_launches": window["l"],
             "window_layout_copies": sum(count for name, count in of_window.items() if COPY.search(name)),

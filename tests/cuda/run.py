@@ -46,6 +46,8 @@ OWN_PASSES = {
     "resunet_vae": {"correlate": 31, "kernel_gradient": 16, "norm_apply": 20},
     "cascaded": {"correlate": 63, "kernel_gradient": 33, "norm_apply": 36},
 }
+# For kernels = "auto": channels in and out, and side.
+CONVOLUTION = "4:4:4"
 # Relative differences of a step's loss from the CPU's in f32: TF32 has 10 bits, bf16 has 8.
 TOLERANCE = {"f32": 2e-3, "bf16": 3e-2}
 
@@ -87,9 +89,10 @@ class Run:
                 "STANDIN_SEED": str(seed), "STANDIN_CHECK": "1" if self.options.check else "0",
                 "STANDIN_RECORD": os.path.join(self.folder, "record"), "XDG_CACHE_HOME": os.path.join(self.folder, "cache")}
 
-    def call(self, words, environment, name):
+    def call(self, words, environment, name, with_kept=False):
         # Each run asks for all of its kernels: what a record says of them is the stand-in's.
-        shutil.rmtree(os.path.join(self.folder, "cache"), ignore_errors=True)
+        if not with_kept:
+            shutil.rmtree(os.path.join(self.folder, "cache"), ignore_errors=True)
         try:
             return subprocess.run([self.options.binary, *words, "--json"], env=environment, cwd=self.folder, capture_output=True,
                                   text=True, timeout=max(1.0, self.left()))
@@ -123,6 +126,40 @@ class Run:
              f"{time.monotonic() - begun:.0f} s")
         if self.options.show:
             print(done.stderr, flush=True)
+
+    def winners(self):
+        """`kernels = "auto"`: one process times both kernels of each pass and keeps the faster; later ones take what is kept,
+        whichever it says."""
+        begun, timed = time.monotonic(), None
+        for expected in ("", "own", "cubecl"):
+            name = f"auto, {expected or 'nothing'} kept"
+            for path, document in (timed or {}).items():
+                with open(path, "w") as file:
+                    json.dump({**document, "winner": expected}, file)
+            words = ["bench-convolution", "--device", "cuda", "--kernels", "auto", "--repeats", "1", CONVOLUTION]
+            done = self.call(words, self.environment("", self.options.seeds[0]), name, with_kept=bool(expected))
+            if done is None:
+                return
+            record = Record(os.path.join(self.folder, "record"))
+            for text in [*record.wrong, *([f"exit {done.returncode}: {done.stderr[-1500:]}"] if done.returncode else [])]:
+                self.problem(f"{name}: {text}")
+            kept = self.kept_winners()
+            own = record.launched("correlate") + record.launched("kernel_gradient")
+            tell(f"{name}: {len(kept)} winners, {own} launches of own convolutions, {time.monotonic() - begun:.0f} s")
+            timed = timed or kept
+            # Forward and both gradients.
+            if len(kept) != 3 or {one["winner"] for one in kept.values()} != ({expected} if expected else {one["winner"] for one in timed.values()}):
+                self.problem(f"{name}: {kept} is kept")
+            if expected and (own > 0) != (expected == "own"):
+                self.problem(f"{name}: {own} launches of own convolutions")
+
+    def kept_winners(self):
+        kept = {}
+        for folder, _, files in os.walk(os.path.join(self.folder, "cache", "gliaflow", "cuda", "winners")):
+            for name in files:
+                with open(os.path.join(folder, name)) as file:
+                    kept[os.path.join(folder, name)] = json.load(file)
+        return kept
 
     def training(self, network, precision):
         side, steps, settings = NETWORKS[network]
@@ -173,6 +210,8 @@ class Run:
         for network in self.options.networks if not self.options.strict else []:
             for precision in ("f32", "bf16"):
                 self.training(network, precision)
+        if self.options.kernels == "auto":
+            self.winners()
         tell(f"{time.monotonic() - self.begun:.0f} s in all")
         for text in self.wrong:
             print(f"cuda-run: WRONG: {text}", file=sys.stderr)
@@ -197,10 +236,10 @@ def main():
     options = parser.parse_args()
     options.binary = os.path.abspath(options.binary)
     options.seeds = [int(seed) for seed in options.seeds.split(",")][: 1 if options.short else None]
-    options.networks = [one for one in options.networks.split(",") if one]
+    options.networks = [one for one in options.networks.split(",") if one and options.kernels != "auto"]
     # With own kernels there is nothing that a tuner could be led to.
     as_tuned = options.short or options.kernels != "cubecl"
-    options.forced = [] if options.no_operations else [""] if as_tuned else options.forced.split(",")
+    options.forced = [] if options.no_operations or options.kernels == "auto" else [""] if as_tuned else options.forced.split(",")
     return Run(options).run()
 
 

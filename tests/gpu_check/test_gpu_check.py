@@ -110,7 +110,7 @@ class Checks(WithFolder):
     def check(self, made_up, seconds=60.0):
         options = types.SimpleNamespace(
             out=self.path("out"), work=self.path("work"), seconds=seconds, scripts=SCRIPTS,
-            python=sys.executable, command="gpu-check", carried=self.path("headers"),
+            python=sys.executable, command="gpu-check", carried=self.path("headers"), kernels=self.path("kernels"),
             binary=STAND_IN, only="",
         )  # fmt: skip
         with mock.patch.object(check, "STAGES", made_up):
@@ -243,6 +243,13 @@ class Machine(WithFolder):
         made_of = machine.compose(self.path("cuda"), found, self.path("carried"))
         self.assertEqual(sorted(made_of), ["headers", "nvrtc"])
         self.assertEqual(self.read("cuda", "include", "crt", "host_config.h"), "of toolkit")
+
+    def test_kernels_are_counted_once_and_what_was_tuned_is_none(self):
+        self.assertEqual(machine.kept_kernels(self.path("cache")), 0)
+        for folder in ("kernels/by-id", "kernels/by-source", "card.db/tuned"):
+            for name in ("first", "second"):
+                self.write("cache", "gliaflow", "cuda", "nvrtc-13.0", *folder.split("/"), name)
+        self.assertEqual(machine.kept_kernels(self.path("cache")), 2)
 
     def test_a_machine_without_cuda_makes_an_empty_one(self):
         self.assertEqual(machine.compose(self.path("cuda"), [], self.path("carried")), {})

@@ -13,9 +13,9 @@ use burn::tensor::{DType, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
+use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients};
 use crate::nets::cuda::kernel::{CudaKernel, KernelFile};
 use crate::nets::cuda::layout::{ChannelsLast, bf16_macro, strides_of, to_field, volume_shape};
-use crate::nets::cuda::single_input::{InputGradient, SingleInput};
 
 /// Threads of a block, and bytes that each writes.
 const THREADS: usize = 256;
@@ -99,7 +99,7 @@ impl ConvertVolume for CubeBackend {
 
 impl<B: ConvertVolume, C: CheckpointStrategy> ConvertVolume for Autodiff<B, C> {
     fn convert_type(volume: FloatTensor<Self>, dtype: DType) -> FloatTensor<Self> {
-        match SingleInput::<Converted>::new()
+        match BackwardPass::<Converted>::new()
             .prepare::<C>([volume.node()])
             .compute_bound()
             .stateful()
@@ -115,7 +115,7 @@ impl<B: ConvertVolume, C: CheckpointStrategy> ConvertVolume for Autodiff<B, C> {
     }
 
     fn compute_probabilities(logits: FloatTensor<Self>, dtype: DType) -> FloatTensor<Self> {
-        match SingleInput::<Logits>::new().prepare::<C>([logits.node()]).compute_bound().stateful()
+        match BackwardPass::<Logits>::new().prepare::<C>([logits.node()]).compute_bound().stateful()
         {
             OpsKind::Tracked(mut tracked) => {
                 let saved = Logits(tracked.checkpoint(&logits));
@@ -140,9 +140,13 @@ impl<B: ConvertVolume, C: CheckpointStrategy> ConvertVolume for Autodiff<B, C> {
 #[derive(Debug, Clone)]
 struct Converted(DType);
 
-impl<B: ConvertVolume> InputGradient<B> for Converted {
-    fn compute_gradient(self, slopes: FloatTensor<B>, _: &mut Checkpointer) -> FloatTensor<B> {
-        B::convert_type(slopes, self.0)
+impl<B: ConvertVolume> InputGradients<B, 1> for Converted {
+    fn compute_gradients(
+        self,
+        slopes: FloatTensor<B>,
+        _: &mut Checkpointer,
+    ) -> [FloatTensor<B>; 1] {
+        [B::convert_type(slopes, self.0)]
     }
 }
 
@@ -150,12 +154,12 @@ impl<B: ConvertVolume> InputGradient<B> for Converted {
 #[derive(Debug, Clone)]
 struct Logits(NodeId);
 
-impl<B: ConvertVolume> InputGradient<B> for Logits {
-    fn compute_gradient(
+impl<B: ConvertVolume> InputGradients<B, 1> for Logits {
+    fn compute_gradients(
         self,
         slopes: FloatTensor<B>,
         checkpointer: &mut Checkpointer,
-    ) -> FloatTensor<B> {
-        B::probability_gradient(checkpointer.retrieve_node_output(self.0), slopes)
+    ) -> [FloatTensor<B>; 1] {
+        [B::probability_gradient(checkpointer.retrieve_node_output(self.0), slopes)]
     }
 }

@@ -4,8 +4,7 @@
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{
     Autodiff, AutodiffBackend, Backend, Dispatch, TensorMetadata, backend_extension,
@@ -17,6 +16,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::client::Client;
 use cubecl::server::Handle;
 
+use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients};
 use crate::nets::cuda::kernel::{CudaKernel, KernelFile};
 use crate::nets::cuda::layout::{ChannelsLast, bf16_macro, to_field, volume_shape};
 
@@ -190,7 +190,7 @@ impl<B: ApplyDense, C: CheckpointStrategy> ApplyDense for Autodiff<B, C> {
         answer: DenseAnswer,
     ) -> FloatTensor<Self> {
         let nodes = [input.node(), weight.node(), bias.node()];
-        match DenseBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        match BackwardPass::<SavedDense<B>>::new().prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut tracked) => {
                 let inputs = [&input, &weight, &bias].map(|tensor| tracked.checkpoint(tensor));
                 let [input, weight, bias] =
@@ -223,9 +223,6 @@ impl<B: ApplyDense, C: CheckpointStrategy> ApplyDense for Autodiff<B, C> {
     }
 }
 
-#[derive(Debug)]
-struct DenseBackward;
-
 /// State that a dense layer's gradients need of it.
 #[derive(Debug, Clone)]
 struct SavedDense<B: Backend> {
@@ -235,25 +232,15 @@ struct SavedDense<B: Backend> {
     answer: DenseAnswer,
 }
 
-impl<B: ApplyDense> Backward<B, 3> for DenseBackward {
-    type State = SavedDense<B>;
-
-    fn backward(
+impl<B: ApplyDense> InputGradients<B, 3> for SavedDense<B> {
+    fn compute_gradients(
         self,
-        ops: Ops<Self::State, 3>,
-        gradients: &mut Gradients,
+        slopes: FloatTensor<B>,
         checkpointer: &mut Checkpointer,
-    ) {
-        let slopes = gradients.consume::<B>(&ops.node);
-        let SavedDense { inputs, answers, answer } = ops.state;
+    ) -> [FloatTensor<B>; 3] {
+        let Self { inputs, answers, answer } = self;
         let [input, weight, bias] =
             inputs.map(|node| checkpointer.retrieve_node_output::<FloatTensor<B>>(node));
-        let (input, weight, bias) =
-            B::dense_gradients(input, weight, bias, answers, slopes, answer);
-        for (node, gradient) in ops.parents.into_iter().zip([input, weight, bias]) {
-            if let Some(node) = node {
-                gradients.register::<B>(node.id, gradient);
-            }
-        }
+        B::dense_gradients(input, weight, bias, answers, slopes, answer).into()
     }
 }

@@ -9,9 +9,9 @@ use burn::tensor::{DType, Tensor, TensorData};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
+use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients};
 use crate::nets::cuda::kernel::{CudaKernel, KernelFile};
 use crate::nets::cuda::layout::{ChannelsLast, bf16_macro, to_field, volume_shape};
-use crate::nets::cuda::single_input::{InputGradient, SingleInput};
 
 /// Threads of a block, and bytes that each writes.
 const THREADS: usize = 256;
@@ -67,7 +67,7 @@ impl<B: DropValues, C: CheckpointStrategy> DropValues for Autodiff<B, C> {
         scale: f32,
     ) -> FloatTensor<Self> {
         let words = words.into_primitive();
-        let backward = SingleInput::<DroppedValues<B>>::new();
+        let backward = BackwardPass::<DroppedValues<B>>::new();
         match backward.prepare::<C>([volume.node()]).compute_bound().stateful() {
             OpsKind::Tracked(tracked) => {
                 let saved = DroppedValues { words: words.clone(), scale };
@@ -87,8 +87,12 @@ struct DroppedValues<B: Backend> {
     scale: f32,
 }
 
-impl<B: DropValues> InputGradient<B> for DroppedValues<B> {
-    fn compute_gradient(self, slopes: FloatTensor<B>, _: &mut Checkpointer) -> FloatTensor<B> {
-        B::drop_values(slopes, self.words, self.scale)
+impl<B: DropValues> InputGradients<B, 1> for DroppedValues<B> {
+    fn compute_gradients(
+        self,
+        slopes: FloatTensor<B>,
+        _: &mut Checkpointer,
+    ) -> [FloatTensor<B>; 1] {
+        [B::drop_values(slopes, self.words, self.scale)]
     }
 }

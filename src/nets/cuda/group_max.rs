@@ -10,9 +10,9 @@ use burn::tensor::{Shape, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
+use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients};
 use crate::nets::cuda::kernel::KernelFile;
 use crate::nets::cuda::layout::{ChannelsLast, launch_over_granules, volume_shape};
-use crate::nets::cuda::single_input::{InputGradient, SingleInput};
 
 /// Takes the largest of the channels at the same place of each of `groups` groups that lie one after the other,
 /// `[b, groups * c, d, h, w]` to `[b, c, d, h, w]`; the gradient goes to the first of equal ones.
@@ -62,7 +62,7 @@ impl GroupMax for CubeBackend {
 
 impl<B: GroupMax, C: CheckpointStrategy> GroupMax for Autodiff<B, C> {
     fn group_max(volume: FloatTensor<Self>, groups: usize) -> FloatTensor<Self> {
-        match SingleInput::<ComparedGroups>::new()
+        match BackwardPass::<ComparedGroups>::new()
             .prepare::<C>([volume.node()])
             .compute_bound()
             .stateful()
@@ -94,13 +94,13 @@ impl<B: GroupMax, C: CheckpointStrategy> GroupMax for Autodiff<B, C> {
 #[derive(Debug, Clone)]
 struct ComparedGroups(NodeId, usize);
 
-impl<B: GroupMax> InputGradient<B> for ComparedGroups {
-    fn compute_gradient(
+impl<B: GroupMax> InputGradients<B, 1> for ComparedGroups {
+    fn compute_gradients(
         self,
         slopes: FloatTensor<B>,
         checkpointer: &mut Checkpointer,
-    ) -> FloatTensor<B> {
+    ) -> [FloatTensor<B>; 1] {
         let Self(volume, groups) = self;
-        B::group_max_gradient(checkpointer.retrieve_node_output(volume), slopes, groups)
+        [B::group_max_gradient(checkpointer.retrieve_node_output(volume), slopes, groups)]
     }
 }

@@ -3,8 +3,7 @@
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, OpsKind};
 use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
@@ -12,6 +11,7 @@ use burn::tensor::{DType, Shape, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
+use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients};
 use crate::nets::cuda::norm::{self, NormSettings};
 
 /// Normalises each group of each sample of `[b, c, d, h, w]`, scales and shifts by `weight` and `bias`, `[c]`,
@@ -88,7 +88,7 @@ impl<B: Normalise, C: CheckpointStrategy> Normalise for Autodiff<B, C> {
         settings: NormSettings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let nodes = [volume.node(), weight.node(), bias.node()];
-        match NormaliseBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        match BackwardPass::<SavedNorm<B>>::new().prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut tracked) => {
                 let inputs = [
                     tracked.checkpoint(&volume),
@@ -126,9 +126,6 @@ impl<B: Normalise, C: CheckpointStrategy> Normalise for Autodiff<B, C> {
     }
 }
 
-#[derive(Debug)]
-struct NormaliseBackward;
-
 /// State that a norm's gradients need of it.
 #[derive(Debug, Clone)]
 struct SavedNorm<B: Backend> {
@@ -138,25 +135,15 @@ struct SavedNorm<B: Backend> {
     settings: NormSettings,
 }
 
-impl<B: Normalise> Backward<B, 3> for NormaliseBackward {
-    type State = SavedNorm<B>;
-
-    fn backward(
+impl<B: Normalise> InputGradients<B, 3> for SavedNorm<B> {
+    fn compute_gradients(
         self,
-        ops: Ops<Self::State, 3>,
-        gradients: &mut Gradients,
+        slopes: FloatTensor<B>,
         checkpointer: &mut Checkpointer,
-    ) {
-        let slopes = gradients.consume::<B>(&ops.node);
-        let SavedNorm { inputs, statistics, settings } = ops.state;
+    ) -> [FloatTensor<B>; 3] {
+        let Self { inputs, statistics, settings } = self;
         let [volume, weight, bias] =
             inputs.map(|input| checkpointer.retrieve_node_output::<FloatTensor<B>>(input));
-        let (volume, weight, bias) =
-            B::norm_gradients(volume, slopes, weight, bias, statistics, settings);
-        for (node, gradient) in ops.parents.into_iter().zip([volume, weight, bias]) {
-            if let Some(node) = node {
-                gradients.register::<B>(node.id, gradient);
-            }
-        }
+        B::norm_gradients(volume, slopes, weight, bias, statistics, settings).into()
     }
 }

@@ -12,10 +12,10 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
 use crate::nets::cuda::computes;
+use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients};
 use crate::nets::cuda::region_loss::{
     self, LossOperands, MOST_REGIONS, MOST_SAMPLES, RegionLossSettings, RegionLossTensors,
 };
-use crate::nets::cuda::single_input::{InputGradient, SingleInput};
 
 /// Tells if the kernels compute the loss of these logits, `[b, k, d, h, w]`.
 pub(crate) fn scores_regions(logits: &Tensor<5>) -> bool {
@@ -114,7 +114,7 @@ impl<B: ScoreRegions, C: CheckpointStrategy> ScoreRegions for Autodiff<B, C> {
         settings: RegionLossSettings,
     ) -> LossTensors<Self> {
         let (targets, weights) = (targets.into_primitive(), weights.into_primitive());
-        let (total, [dice, entropy, scores, slopes]) = match SingleInput::<SavedLoss<B>>::new()
+        let (total, [dice, entropy, scores, slopes]) = match BackwardPass::<SavedLoss<B>>::new()
             .prepare::<C>([logits.node()])
             .compute_bound()
             .stateful()
@@ -162,14 +162,14 @@ struct SavedLoss<B: Backend> {
     settings: RegionLossSettings,
 }
 
-impl<B: ScoreRegions> InputGradient<B> for SavedLoss<B> {
-    fn compute_gradient(
+impl<B: ScoreRegions> InputGradients<B, 1> for SavedLoss<B> {
+    fn compute_gradients(
         self,
         slope: FloatTensor<B>,
         checkpointer: &mut Checkpointer,
-    ) -> FloatTensor<B> {
+    ) -> [FloatTensor<B>; 1] {
         let Self { logits, targets, weights, slopes, settings } = self;
         let logits = checkpointer.retrieve_node_output(logits);
-        B::region_gradient(logits, targets, weights, slopes, slope, settings)
+        [B::region_gradient(logits, targets, weights, slopes, slope, settings)]
     }
 }

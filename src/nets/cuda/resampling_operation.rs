@@ -10,8 +10,8 @@ use burn::tensor::{Shape, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
+use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients};
 use crate::nets::cuda::resampling;
-use crate::nets::cuda::single_input::{InputGradient, SingleInput};
 
 /// Takes the largest of each 2x2x2 voxels of `[b, c, d, h, w]`, all extents even; the gradient goes to the
 /// first of equal voxels in memory order.
@@ -88,7 +88,7 @@ impl Resample for CubeBackend {
 
 impl<B: Resample, C: CheckpointStrategy> Resample for Autodiff<B, C> {
     fn max_pool(volume: FloatTensor<Self>) -> FloatTensor<Self> {
-        match SingleInput::<MaxPooled>::new()
+        match BackwardPass::<MaxPooled>::new()
             .prepare::<C>([volume.node()])
             .compute_bound()
             .stateful()
@@ -110,7 +110,7 @@ impl<B: Resample, C: CheckpointStrategy> Resample for Autodiff<B, C> {
     }
 
     fn mean_pool(volume: FloatTensor<Self>) -> FloatTensor<Self> {
-        match SingleInput::<MeanPooled>::new()
+        match BackwardPass::<MeanPooled>::new()
             .prepare::<C>([volume.node()])
             .compute_bound()
             .stateful()
@@ -129,7 +129,7 @@ impl<B: Resample, C: CheckpointStrategy> Resample for Autodiff<B, C> {
     }
 
     fn upsample(volume: FloatTensor<Self>) -> FloatTensor<Self> {
-        match SingleInput::<Upsampled>::new()
+        match BackwardPass::<Upsampled>::new()
             .prepare::<C>([volume.node()])
             .compute_bound()
             .stateful()
@@ -150,30 +150,38 @@ impl<B: Resample, C: CheckpointStrategy> Resample for Autodiff<B, C> {
 #[derive(Debug, Clone)]
 struct MaxPooled(NodeId);
 
-impl<B: Resample> InputGradient<B> for MaxPooled {
-    fn compute_gradient(
+impl<B: Resample> InputGradients<B, 1> for MaxPooled {
+    fn compute_gradients(
         self,
         slopes: FloatTensor<B>,
         checkpointer: &mut Checkpointer,
-    ) -> FloatTensor<B> {
-        B::max_pool_gradient(checkpointer.retrieve_node_output(self.0), slopes)
+    ) -> [FloatTensor<B>; 1] {
+        [B::max_pool_gradient(checkpointer.retrieve_node_output(self.0), slopes)]
     }
 }
 
 #[derive(Debug, Clone)]
 struct MeanPooled;
 
-impl<B: Resample> InputGradient<B> for MeanPooled {
-    fn compute_gradient(self, slopes: FloatTensor<B>, _: &mut Checkpointer) -> FloatTensor<B> {
-        B::mean_pool_gradient(slopes)
+impl<B: Resample> InputGradients<B, 1> for MeanPooled {
+    fn compute_gradients(
+        self,
+        slopes: FloatTensor<B>,
+        _: &mut Checkpointer,
+    ) -> [FloatTensor<B>; 1] {
+        [B::mean_pool_gradient(slopes)]
     }
 }
 
 #[derive(Debug, Clone)]
 struct Upsampled;
 
-impl<B: Resample> InputGradient<B> for Upsampled {
-    fn compute_gradient(self, slopes: FloatTensor<B>, _: &mut Checkpointer) -> FloatTensor<B> {
-        B::upsample_gradient(slopes)
+impl<B: Resample> InputGradients<B, 1> for Upsampled {
+    fn compute_gradients(
+        self,
+        slopes: FloatTensor<B>,
+        _: &mut Checkpointer,
+    ) -> [FloatTensor<B>; 1] {
+        [B::upsample_gradient(slopes)]
     }
 }

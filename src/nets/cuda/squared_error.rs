@@ -11,9 +11,9 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::server::Handle;
 
+use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients};
 use crate::nets::cuda::kernel::{CudaKernel, KernelFile};
 use crate::nets::cuda::layout::{ChannelsLast, bf16_macro, to_field, volume_shape};
-use crate::nets::cuda::single_input::{InputGradient, SingleInput};
 
 /// Threads of a block, bytes that each reads at once, and blocks that keep a large card busy.
 const THREADS: usize = 256;
@@ -110,7 +110,7 @@ impl<B: SquaredError, C: CheckpointStrategy> SquaredError for Autodiff<B, C> {
     fn squared_error(volume: FloatTensor<Self>, wanted: FloatTensor<Self>) -> FloatTensor<Self> {
         let wanted = wanted.into_primitive();
         let node = volume.node();
-        match SingleInput::<ComparedVolumes<B>>::new()
+        match BackwardPass::<ComparedVolumes<B>>::new()
             .prepare::<C>([node])
             .compute_bound()
             .stateful()
@@ -143,13 +143,13 @@ struct ComparedVolumes<B: Backend> {
     wanted: FloatTensor<B>,
 }
 
-impl<B: SquaredError> InputGradient<B> for ComparedVolumes<B> {
-    fn compute_gradient(
+impl<B: SquaredError> InputGradients<B, 1> for ComparedVolumes<B> {
+    fn compute_gradients(
         self,
         slope: FloatTensor<B>,
         checkpointer: &mut Checkpointer,
-    ) -> FloatTensor<B> {
+    ) -> [FloatTensor<B>; 1] {
         let volume = checkpointer.retrieve_node_output(self.volume);
-        B::squared_error_gradient(volume, self.wanted, slope)
+        [B::squared_error_gradient(volume, self.wanted, slope)]
     }
 }

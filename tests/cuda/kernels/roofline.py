@@ -16,6 +16,7 @@ import os
 import sys
 import tempfile
 
+import cubecl_step
 from kernels import ROOT, product, source_of
 from launches import Case, bricks_of, classes_of, correlate_grid, gradient_rows, packed_bytes, steps_of
 from test_architectures import COUNTED, Toolkit
@@ -249,7 +250,8 @@ def main():
         print("\n" + "\n".join(layer_table(rows)))
     documents = {name: os.path.join(ROOT, "docs", name) for name in ("cuda.md", "cuda-layers.md")}
     with open(documents["cuda.md"]) as file:
-        written = {"cuda.md": replaced(replaced(file.read(), "networks", networks), "longest", longest(rows)),
+        document = replaced(replaced(file.read(), "networks", networks), "longest", longest(rows))
+        written = {"cuda.md": replaced(document, "CubeCL's", cubecl_step.table(sys.modules[__name__])),
                    "cuda-layers.md": LAYERS_HEAD + "\n" + "\n".join(layer_table(rows)) + "\n"}
     stale = []
     for name, path in documents.items():

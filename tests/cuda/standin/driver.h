@@ -1,6 +1,10 @@
 /* What the parts of the stand-in for a driver share. */
 #pragma once
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* dladdr */
+#endif
+
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,14 @@
-/* Streams, and events on a clock of their own: the sum of all launches so far. */
+/*
+ * Streams, and events on a clock of their own: the sum of all launches so far.
+ *
+ *   STANDIN_STACKS=1   behind each wait in the record, a line with who calls: places in the program's file, the innermost
+ *                      first (tests/cuda/waits.py reads them)
+ */
 
 #include "driver.h"
+#include <dlfcn.h>
+#include <execinfo.h>
+#include <sys/prctl.h>
 
 typedef struct event {
     double at;
@@ -47,10 +55,33 @@ EXPORT cuStreamDestroy_v2(void *stream)
     return SUCCESS;
 }
 
-/* A wait: how many launches came behind what it is for, and whether it holds the thread that launches. */
+enum { MOST_FRAMES = 64 };
+
+/* Of all files the program's alone: it is the one that the stack begins in. */
+static void record_stack(void)
+{
+    void *frames[MOST_FRAMES];
+    char line[MOST_FRAMES * 18] = "b";
+    size_t length = 1;
+    int count = backtrace(frames, MOST_FRAMES);
+    for (int one = 0; one < count; one++) {
+        Dl_info found;
+        /* A program's own name has no library's ending. */
+        if (dladdr(frames[one], &found) && found.dli_fname && !strstr(found.dli_fname, ".so") && length + 18 < sizeof line)
+            length += (size_t)snprintf(line + length, sizeof line - length, " %lx",
+                                       (unsigned long)((char *)frames[one] - (char *)found.dli_fbase));
+    }
+    record("%s", line);
+}
+
+/* A wait: how many launches came behind what it is for, whether it holds the thread that launches, and whose it is. */
 static void record_wait(const char *for_what, unsigned long ahead)
 {
-    record("s %s %lu %s", for_what, launches - ahead, pthread_equal(launching, pthread_self()) ? "held" : "beside");
+    char name[17] = "";
+    prctl(PR_GET_NAME, name);
+    record("s %s %lu %s %s", for_what, launches - ahead, pthread_equal(launching, pthread_self()) ? "held" : "beside", name);
+    if (setting("STANDIN_STACKS", 0))
+        record_stack();
 }
 
 EXPORT cuStreamSynchronize(void *stream)

@@ -33,13 +33,13 @@ class Figures(unittest.TestCase):
         figures = record_of(self.lines()).figures()
         self.assertEqual(
             figures,
-            {"launches": 3, "synchronisations": 1, "holding_waits": 0, "settled_waits": 0, "layout_copies": 1, "uploads": 2, "downloads": 1, "uploaded_bytes": 8000500,
+            {"launches": 3, "synchronisations": 1, "late_waits": 0, "freeing_waits": 1, "holding_waits": 0, "settled_waits": 0, "layout_copies": 1, "uploads": 2, "downloads": 1, "uploaded_bytes": 8000500,
              "window_launches": 3, "window_layout_copies": 1, "peak_bytes": 8388608, "largest_allocation": 5000000, "kernels": 2,
              "all_launches": 5 + 8 * 3 + 5 + 4 * 3, "tensor_maps_refused": 2, "out_of_memory": 0})
 
     def test_a_wait_holds_the_launches_is_beside_them_or_is_over_already(self):
-        record = record_of([*self.lines()[:2], "s event 2 held", "s event 3 held", "s event 1 beside", "s event 900 held", "s event 900 beside"])
-        self.assertEqual(record.waits(0, 100, 3), {"held": 1, "beside": 1, "settled": 3})
+        record = record_of([*self.lines()[:2], "s event 2 held", "s event 3 held", "s event 1 beside", "s event 900 held", "s event 900 beside", "s event 0 beside readback"])
+        self.assertEqual(record.waits(0, 100, 3), {"held": 1, "beside": 1, "settled": 3, "late": 1})
 
     def test_what_was_wrong(self):
         record = record_of([*self.lines(), "! memory is freed that is not allocated: 7f00"])

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -163,6 +164,26 @@ class Rules(unittest.TestCase):
         self.assertEqual([line[0] for line in letters], ["k", "a", "a", "l", "d", "s"])
         self.assertEqual([letters[0][1], *letters[0][3:]], ["1", "add", "[no-tensor-core", "plain]"])
         self.assertEqual(letters[3][1:], ["1", "2x1x1", "64x1x1", "0"])
+
+
+    def test_a_wait_has_its_thread_and_who_called(self):
+        with Standin(self.folder, STACKS=1) as standin:
+            function = standin.kernel(SOURCE, b"add")
+            (_, a), (_, b) = standin.allocate(400), standin.allocate(400)
+            standin.launch(function, (2, 1, 1), (64, 1, 1), [a, b, ctypes.c_int(100)])
+            standin.driver.cuStreamSynchronize(None)
+            beside = threading.Thread(target=standin.driver.cuStreamSynchronize, args=(None,))
+            beside.start()
+            beside.join()
+        with open(os.path.join(self.folder, "record")) as file:
+            lines = [line.split() for line in file]
+        waits = [at for at, line in enumerate(lines) if line[0] == "s"]
+        self.assertEqual([lines[at][1:4] for at in waits], [["stream", "0", "held"], ["stream", "0", "beside"]])
+        with open("/proc/self/comm") as file:
+            self.assertEqual(lines[waits[0]][4:], file.read().split())
+        for at in waits:
+            self.assertEqual(lines[at + 1][0], "b")
+            self.assertTrue(all(int(place, 16) for place in lines[at + 1][1:]))
 
 
 class Emulated(unittest.TestCase):
