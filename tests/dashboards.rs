@@ -8,6 +8,7 @@ use gliaflow::telemetry::catalog::CATALOGUE;
 use serde_json::Value;
 
 mod alerts;
+mod colours;
 mod drill;
 mod expression;
 mod history;
@@ -21,7 +22,10 @@ mod verdict;
 mod yaml;
 
 /// The dashboards by name, which is also the end of their uid.
-pub(crate) const DASHBOARDS: [&str; 2] = ["training", "loader"];
+pub(crate) const DASHBOARDS: [&str; 3] = ["training", "loader", "runs"];
+
+/// The dashboards of one run, which name what holds it back.
+pub(crate) const OF_ONE_RUN: [&str; 2] = ["training", "loader"];
 
 /// Metrics on no panel, and why.
 const NOT_SHOWN: [(&str, &str); 0] = [];
@@ -75,7 +79,12 @@ fn panels_of_regions_have_a_line_for_whatever_regions_a_run_has() {
             "{metric}: {legends:?}"
         );
     }
-    let files = ["grafana/training.json", "grafana/loader.json", "prometheus/alerts.yml"];
+    let files = [
+        "grafana/training.json",
+        "grafana/loader.json",
+        "grafana/runs.json",
+        "prometheus/alerts.yml",
+    ];
     for file in files {
         let text = text(file).replace("\\\"", "\"");
         for name in ["region=", "region!=", "\"ET\"", "\"TC\"", "\"WT\""] {

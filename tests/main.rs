@@ -8,6 +8,7 @@ mod augment_kernel;
 mod augment_reference;
 mod backpressure;
 mod balance;
+mod book;
 mod case_format;
 mod case_store;
 mod cli;

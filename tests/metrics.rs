@@ -165,7 +165,7 @@ fn every_series_carries_the_run_and_valid_label_keys() {
     let (_exporter, recorder, address) = endpoint("labelled");
     recorder.within(|| {
         RunState::Training.publish_state();
-        RunState::Evaluating.publish_state();
+        RunState::Validating.publish_state();
     });
     let scrape = get(address, "/metrics").body;
     for line in scrape.lines().filter(|line| !line.starts_with('#')) {
@@ -179,7 +179,7 @@ fn every_series_carries_the_run_and_valid_label_keys() {
     let states = series(&scrape, "train_run_state");
     assert_eq!(states.len(), RunState::ALL.len());
     let current: Vec<_> = states.into_iter().filter(|line| value(line) == 1.0).collect();
-    assert!(current.len() == 1 && current[0].contains(r#"state="evaluating""#), "{current:?}");
+    assert!(current.len() == 1 && current[0].contains(r#"state="validating""#), "{current:?}");
 }
 
 fn is_snake_case(name: &str) -> bool {

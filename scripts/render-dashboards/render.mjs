@@ -1,6 +1,6 @@
 // Asks Prometheus what the dashboards ask, bundles Grafana's panels with the answers into one page, and has Chromium
 // take its picture. Called by `render`.
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -17,6 +17,7 @@ const { values: options } = parseArgs({
     chromium: { type: "string", default: "chromium" },
     theme: { type: "string", default: "dark" },
     width: { type: "string", default: "1600" },
+    open: { type: "boolean", default: false },
     out: { type: "string", default: "." },
   },
 });
@@ -32,19 +33,20 @@ async function ask(path, parameters) {
 }
 
 /** As Grafana would send it, with what a person would choose. */
-function filled(expression) {
+function filled(expression, run) {
   return expression
     .replaceAll("$__rate_interval", "20s")
     .replaceAll("$__range", `${options.seconds}s`)
+    .replaceAll("$smooth", "1m")
     .replaceAll("$job", "gliaflow")
     .replaceAll("$instance", ".+")
-    .replaceAll("$run", options.run);
+    .replaceAll("$run", run);
 }
 
-async function answers(panel) {
+async function answers(panel, run) {
   const all = [];
   for (const target of panel.targets ?? []) {
-    const query = filled(target.expr);
+    const query = filled(target.expr, run);
     const result = target.instant
       ? await ask("/api/v1/query", { query, time: to })
       : await ask("/api/v1/query_range", { query, start: from, end: to, step: 5 });
@@ -56,14 +58,26 @@ async function answers(panel) {
   return all;
 }
 
-for (const name of ["training", "loader"]) {
+for (const name of ["training", "loader", "runs"]) {
   const dashboard = JSON.parse(readFileSync(join(options.dashboards, `${name}.json`)));
-  for (const panel of dashboard.panels) panel.answers = await answers(panel);
+  if (options.open) {
+    // A row that is collapsed is drawn open, below all others.
+    const below = Math.max(...dashboard.panels.map(({ gridPos }) => gridPos.y + gridPos.h));
+    const closed = dashboard.panels.filter(({ collapsed }) => collapsed);
+    for (const row of closed) {
+      const shift = below - row.gridPos.y;
+      for (const panel of row.panels) panel.gridPos.y += shift;
+      row.gridPos.y = below;
+      row.collapsed = false;
+      dashboard.panels.push(...row.panels);
+    }
+  }
+  for (const panel of dashboard.panels) panel.answers = await answers(panel, name === "runs" ? ".+" : options.run);
   const rows = Math.max(...dashboard.panels.map(({ gridPos }) => gridPos.y + gridPos.h));
   const height = rows * ROW + 70;
   const work = mkdtempSync(join(tmpdir(), "render-"));
   try {
-    const data = { dashboard, from, to, row: ROW, width: Number(options.width), theme: options.theme };
+    const data = { dashboard, run: options.run, from, to, row: ROW, width: Number(options.width), theme: options.theme };
     writeFileSync(join(work, "data.json"), JSON.stringify(data));
     await build({
       stdin: { contents: `import { draw } from "./panels.jsx"; import data from ${JSON.stringify(join(work, "data.json"))}; draw(data);`, resolveDir: here, loader: "jsx" },
@@ -76,7 +90,10 @@ for (const name of ["training", "loader"]) {
     });
     writeFileSync(join(work, "index.html"), `<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="page.css"><div id="root"></div><script src="page.js"></script>`);
     const png = resolve(options.out, `dashboard-${name}.png`);
-    execFileSync(options.chromium, ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--allow-file-access-from-files", "--virtual-time-budget=20000", `--window-size=${options.width},${height}`, `--screenshot=${png}`, `file://${join(work, "index.html")}`], { stdio: "pipe" });
+    const shot = spawnSync(options.chromium, ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--allow-file-access-from-files", "--enable-logging=stderr", "--virtual-time-budget=20000", `--window-size=${options.width},${height}`, `--screenshot=${png}`, `file://${join(work, "index.html")}`], { encoding: "utf8" });
+    // An error in the page leaves a picture of nothing.
+    const errors = shot.stderr.split("\n").filter((line) => /CONSOLE.*(Uncaught|Error)/.test(line));
+    if (shot.status !== 0 || errors.length) throw new Error(errors.join("\n") || shot.stderr);
     console.log(png);
   } finally {
     rmSync(work, { recursive: true });

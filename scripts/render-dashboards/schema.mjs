@@ -13,7 +13,8 @@ const raw = join(here, "node_modules/@grafana/schema/dist/types/raw");
 const PASSED_ON = ["expr", "step", "titleFormat", "textFormat", "tagKeys", "useValueForTime", "definition"];
 /** What is left out Grafana fills in with its defaults. */
 const mayBe = ({ keyword, params }) => keyword === "required" || PASSED_ON.includes(params.additionalProperty);
-const PANELS = ["stat", "timeseries", "bargauge", "text", "table"];
+const PANELS = ["stat", "timeseries", "barchart", "xychart", "text", "table"];
+const WITH_CUSTOM = ["timeseries", "barchart", "xychart", "table"];
 
 const work = mkdtempSync(join(here, ".schema-"));
 let faults = 0;
@@ -23,8 +24,10 @@ try {
     const from = `"${raw}/composable/${panel}/panelcfg/x/types.gen"`;
     lines.push(`import type { Options as ${panel}Own } from ${from}; export type ${panel}Options = ${panel}Own;`);
   }
-  const custom = `"${raw}/composable/timeseries/panelcfg/x/types.gen"`;
-  lines.push(`import type { FieldConfig as Custom } from ${custom}; export type timeseriesCustom = Custom;`);
+  for (const panel of WITH_CUSTOM) {
+    const from = `"${raw}/composable/${panel}/panelcfg/x/types.gen"`;
+    lines.push(`import type { FieldConfig as ${panel}Fields } from ${from}; export type ${panel}Custom = ${panel}Fields;`);
+  }
   writeFileSync(join(work, "all.ts"), lines.join("\n"));
   const generator = createGenerator({ path: join(work, "all.ts"), skipTypeCheck: true, additionalProperties: false, expose: "export" });
   const ajv = new Ajv({ strict: false, allErrors: true });
@@ -39,20 +42,20 @@ try {
       console.error(`${where}${error.instancePath}: ${error.message} ${JSON.stringify(error.params)}`);
     }
   };
-  for (const name of ["training", "loader"]) {
+  for (const name of ["training", "loader", "runs"]) {
     const dashboard = JSON.parse(readFileSync(join(folder, `${name}.json`)));
     const { panels, ...rest } = dashboard;
     check("Dashboard", { ...rest, panels: [] }, name);
-    for (const panel of panels) {
+    for (const panel of panels.flatMap((one) => [one, ...(one.panels ?? [])])) {
       check("Dashboard", { schemaVersion: dashboard.schemaVersion, panels: [panel] }, `${name}: ${panel.title}`);
       if (!PANELS.includes(panel.type)) continue;
       check(`${panel.type}Options`, panel.options ?? {}, `${name}: ${panel.title}: options`);
       const own = panel.fieldConfig?.defaults?.custom;
-      if (panel.type === "timeseries" && own) check("timeseriesCustom", own, `${name}: ${panel.title}: custom`);
+      if (WITH_CUSTOM.includes(panel.type) && own) check(`${panel.type}Custom`, own, `${name}: ${panel.title}: custom`);
     }
   }
 } finally {
   rmSync(work, { recursive: true });
 }
 if (faults) process.exit(1);
-console.log("both dashboards fit Grafana's types");
+console.log("the dashboards fit Grafana's types");

@@ -32,7 +32,7 @@ pub use schema::{replace_neutral_settings, schema_of};
 pub use seed::{Domain, KeyedRng, SampleKey};
 pub use text::{
     capitalize_first, format_bytes, format_date, format_digits, format_duration, format_percent,
-    format_rate,
+    format_rate, format_step_time,
 };
 pub use text::{format_thousands, without_control_characters};
 pub use thread::spawn_named;

@@ -17,6 +17,15 @@ pub fn format_duration(seconds: f64) -> String {
     }
 }
 
+/// Formats the time of one step or item, which may be far below a second: `4.32 ms`, `250 ms`; from a second on
+/// like [`format_duration`].
+pub fn format_step_time(seconds: f64) -> String {
+    if seconds > 0.0 && seconds < 0.9995 {
+        return format!("{} ms", format_digits(1000.0 * seconds));
+    }
+    format_duration(seconds)
+}
+
 /// Formats a share as a percentage, with a decimal where it is small: `1.2 %`, `12 %`.
 pub fn format_percent(share: f64) -> String {
     let percent = 100.0 * share;
@@ -106,6 +115,12 @@ mod tests {
                 "10 d 20 h"
             ]
         );
+    }
+
+    #[test]
+    fn a_step_of_a_tiny_network_has_a_time() {
+        let texts = [0.0, 0.000_432, 0.0043, 0.25, 0.9996, 75.0].map(format_step_time);
+        assert_eq!(texts, ["0.0 s", "0.432 ms", "4.30 ms", "250 ms", "1.0 s", "1 min 15 s"]);
     }
 
     #[test]

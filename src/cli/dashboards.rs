@@ -18,6 +18,7 @@ const FILES: &[(&str, &str)] = embedded![
     "compose.yaml",
     "grafana/training.json",
     "grafana/loader.json",
+    "grafana/runs.json",
     "grafana/provisioning/dashboards/gliaflow.yaml",
     "grafana/provisioning/datasources/prometheus.yaml",
     "prometheus/prometheus.yml",

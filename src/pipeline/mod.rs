@@ -27,6 +27,7 @@ pub mod publish;
 mod recovery;
 mod replay;
 mod sample;
+mod stage_order;
 pub mod whole_case;
 mod workers;
 

@@ -13,6 +13,7 @@ use crate::pipeline::bottleneck::{
     BottleneckVerdict, CpuUsage, blame_ingest, diagnose_beside_ingest, diagnose_run, diagnose_span,
 };
 use crate::pipeline::progress_watch::{HealthLimits, ProgressWatch};
+use crate::pipeline::stage_order::find_stage_place;
 use crate::telemetry::health::{self, Health};
 use crate::telemetry::{catalog, process};
 use crate::volume::{Case, Voxels};
@@ -261,6 +262,9 @@ fn publish_queue(seen: &Observation) {
     catalog::LOADER_QUEUE_DEPTH.with_labels([seen.name]).set(seen.queue_depth as f64);
     catalog::LOADER_QUEUE_CAPACITY.with_labels([seen.name]).set(seen.queue_capacity as f64);
     catalog::LOADER_STAGE_WORKERS.with_labels([seen.name]).set(seen.workers as f64);
+    if let Some(place) = find_stage_place(seen.name) {
+        catalog::LOADER_STAGE_PLACE.with_labels([seen.name]).set(place as f64);
+    }
 }
 
 impl Drop for TopologyRegistration {

@@ -121,7 +121,7 @@ pub(super) fn evaluate_remaining_cases(
     let mut scored = folder.read_cases(&ids)?;
     let left = cases.filter_by_id(|id| scored.iter().all(|one| one.case() != id));
     if !left.files.is_empty() {
-        segment_each_case("evaluate", predictor, left, session, |case, labels| {
+        segment_each_case("validate", predictor, left, session, |case, labels| {
             let one = ScoredCase::of_segmentation(channels, case, labels, &rules)?;
             folder.keep_case(&one);
             scored.push(one);

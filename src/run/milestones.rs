@@ -156,7 +156,7 @@ impl TrainingRun<'_> {
     /// A validation that is stopped is taken up by the next process.
     fn validate_held_out(&mut self, learner: &dyn Learner) -> Result<(), Failure> {
         let since = Instant::now();
-        RunState::Evaluating.publish_state();
+        RunState::Validating.publish_state();
         let step = self.standing.step;
         let evaluation = match self.context.score_held_out(learner, step) {
             Ok(evaluation) => evaluation,

@@ -142,7 +142,7 @@ fn final_scores(
     context: &RunContext<'_>,
     trained: &mut TrainingOutcome,
 ) -> Result<Evaluation, Failure> {
-    RunState::Evaluating.publish_state();
+    RunState::Validating.publish_state();
     let scored = match trained.scores.take() {
         Some(scored) => scored,
         None => {

@@ -66,6 +66,8 @@ catalogue! {
         "Time that a stage takes for one item";
     LOADER_STAGE_WORKERS: Gauge = "loader_stage_workers", Plain, ["stage"],
         "Workers of a stage";
+    LOADER_STAGE_PLACE: Gauge = "loader_stage_place", Plain, ["stage"],
+        "Place of a stage in the order of the pipeline, from 1: what stages are sorted by";
     LOADER_STAGE_RESTARTS: Counter = "loader_stage_restarts_total", Plain, ["stage"],
         "Times that a stage panicked on an item and went on with the next";
     LOADER_CACHE_REQUESTS: Counter = "loader_cache_requests_total", Plain, ["result"],
@@ -95,11 +97,11 @@ catalogue! {
         "Soft Dice of the last step's batches, as the loss computes it; a region that is absent from \
          them counts as 0 without loss.numerator_epsilon";
     TRAIN_DICE: Gauge = "train_dice_ratio", Ratio, ["split", "region"],
-        "Mean Dice over the cases of the last evaluation";
+        "Mean Dice over the cases of the last validation";
     TRAIN_HD95: Gauge = "train_hd95_mm", Millimetres, ["split", "region"],
-        "Mean 95 % Hausdorff distance over the cases of the last evaluation";
+        "Mean 95 % Hausdorff distance over the cases of the last validation";
     TRAIN_BEST_DICE: Gauge = "train_best_dice_ratio", Ratio, [],
-        "Best mean Dice of all evaluations";
+        "Best mean Dice of all validations";
     TRAIN_BEST_EPOCH: Gauge = "train_best_epoch", Plain, [],
         "Epoch of the best mean Dice";
     TRAIN_EPOCH: Gauge = "train_epoch", Plain, [],
@@ -137,6 +139,8 @@ catalogue! {
 
     GPU_UTILIZATION: Gauge = "gpu_utilization_ratio", Ratio, ["gpu"],
         "Share of the last second in which a kernel ran";
+    GPU_TENSOR_UTILIZATION: Gauge = "gpu_tensor_utilization_ratio", Ratio, ["gpu"],
+        "Share of the last second in which tensor cores were at work; GPUs since Hopper";
     GPU_MEMORY_USED: Gauge = "gpu_memory_used_bytes", Bytes, ["gpu"],
         "Device memory in use, by all processes";
     GPU_MEMORY_TOTAL: Gauge = "gpu_memory_total_bytes", Bytes, ["gpu"],
@@ -147,6 +151,8 @@ catalogue! {
         "Core temperature";
     GPU_CLOCK: Gauge = "gpu_clock_hertz", Hertz, ["gpu"],
         "Clock of the streaming multiprocessors";
+    GPU_PCIE: Gauge = "gpu_pcie_bytes_per_second", Plain, ["gpu", "direction"],
+        "Bytes a second over PCIe, sent and received by the GPU, over a few milliseconds";
 
     PROCESS_CPU: SecondsTotal = "process_cpu_seconds_total", Seconds, [],
         "User and system CPU time of this process";
@@ -169,6 +175,9 @@ pub const CACHE_RESULTS: [&str; 3] = ["hit", "build", "corrupt"];
 
 /// Values of the label in `train_blocked_seconds_total{cause}`.
 pub const BLOCK_CAUSES: [&str; 2] = ["checkpoint", "validation"];
+
+/// Values of the label in `gpu_pcie_bytes_per_second{direction}`.
+pub const PCIE_DIRECTIONS: [&str; 2] = ["sent", "received"];
 
 /// Values of the label in `health_problem{watcher}`.
 pub const WATCHERS: [&str; 5] = ["watchdog", "trainer", "steps", "run", "checkpoint"];
@@ -228,8 +237,8 @@ pub enum RunState {
     Starting,
     /// Taking steps.
     Training,
-    /// Predicting whole cases.
-    Evaluating,
+    /// Scoring the held-out cases.
+    Validating,
     /// Done.
     Finished,
     /// Ended by a fault.
@@ -243,7 +252,7 @@ impl RunState {
     pub const ALL: [(Self, &str); 6] = [
         (Self::Starting, "starting"),
         (Self::Training, "training"),
-        (Self::Evaluating, "evaluating"),
+        (Self::Validating, "validating"),
         (Self::Finished, "finished"),
         (Self::Failed, "failed"),
         (Self::Stopped, "stopped"),

@@ -75,11 +75,11 @@ function show(now, topology, at) {
     tile("Ends", Number.isFinite(left) && left > 0 ? clock(Date.now() / 1000 + left) : "–",
       Number.isFinite(left) && left > 0 ? `in ${duration(left)}` : ""),
     tile("Best Dice", best ? best.mean_dice.toFixed(4) : "–",
-      best ? `epoch ${best.epoch}, ${clock(best.time)}` : "not evaluated yet"),
+      best ? `epoch ${best.epoch}, ${clock(best.time)}` : "not validated yet"),
     tile("Loss", figure(loss, 4), `learning rate ${(one(now, "train_learning_rate") ?? NaN).toExponential(2)}`),
     ...regions.map((region) => {
       const dice = now.find((s) => s.name === "train_dice_ratio" && s.labels.region === region);
-      return tile(`Dice ${region}`, figure(dice && dice.value, 4), dice ? "last evaluation" : "not evaluated yet");
+      return tile(`Dice ${region}`, figure(dice && dice.value, 4), dice ? "last validation" : "not validated yet");
     }),
     tile("Trainer starved", percent(rate("train_starved_seconds_total")), "of the last interval"),
     tile("Throughput", figure(rate("loader_samples_total", { outcome: "delivered" }), 2), "samples/s"),
@@ -222,7 +222,9 @@ function stages(topologies) {
       const parts = ["busy", "starved", "blocked"].map((kind) => [kind, Math.max(0, spent(`${kind}_seconds`) / all)]);
       stack.setAttribute("aria-label", parts.map(([kind, part]) => `${kind} ${(100 * part).toFixed(0)} %`).join(", "));
       for (const [kind, part] of parts) {
-        stack.append(Object.assign(document.createElement("i"), { className: kind, style: `width:${100 * part}%` }));
+        // Waiting for input is healthy, but not the trainer's.
+        const colour = kind === "starved" && actor.name !== "trainer" ? "input" : kind;
+        stack.append(Object.assign(document.createElement("i"), { className: colour, style: `width:${100 * part}%` }));
       }
       bar.append(stack);
       row.append(bar);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use smart_default::SmartDefault;
 
-use crate::base::format_duration;
+use crate::base::{format_duration, format_step_time};
 use crate::run_folder::{EpochEvent, Event, StepRecord};
 use crate::telemetry::catalog;
 use crate::train::epoch_figures::EpochFigures;
@@ -50,7 +50,7 @@ impl StepMetrics {
     /// Describes the pace for people, once there is one.
     pub(super) fn pace_line(&mut self, step: u64, total: u64) -> Option<String> {
         let seconds = self.pace.time_left(step, total)?;
-        let each = format_duration(seconds / total.saturating_sub(step).max(1) as f64);
+        let each = format_step_time(seconds / total.saturating_sub(step).max(1) as f64);
         Some(format!(
             "a step takes {each} here; the {} to go take {}",
             total - step,

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::cli::harness::Desk;
+use crate::metrics::{series, value};
 
 const SMALL: &str = "--data data --patch 16 --memory-mib 64 --batches 12 --warm-up 3";
 
@@ -68,6 +69,28 @@ fn a_trainer_slower_than_the_loader_is_what_holds_it_back_and_the_text_says_so()
     let text = desk.run(&line).ok().stdout;
     assert!(text.contains("the loader waits for the trainer"), "{text}");
     assert!(text.contains("augment") && text.contains("utilisation"), "{text}");
+}
+
+#[test]
+fn an_interrupted_drain_prints_what_was_measured() {
+    let desk = Desk::with_cohort(3);
+    let line = "drain --data data --cache cache --patch 16 --memory-mib 64 --batches 1000000 \
+                --warm-up 3 --step-ms 5 --metrics-addr 127.0.0.1:0 --json";
+    let mut process = desk.start(line);
+    process.scrape_until("batches beyond the warm-up", |scrape| {
+        // Batches wait for a trainer that takes 5 ms for each: this long, for some forty of them.
+        let waits = series(scrape, "loader_stage_blocked_seconds_total");
+        waits.iter().any(|line| line.contains("stage=\"collate\"") && value(line) > 0.2)
+    });
+    process.signal("INT");
+    let report = process.wait().exits(75).json();
+    assert_eq!(report["interrupted"], true);
+    let samples = number(&report, "samples");
+    assert!(samples > 0.0 && samples < 2e6, "{report}");
+    let rate = number(&report, "samples_per_second");
+    assert!((rate * number(&report, "seconds") - samples).abs() < 1e-6 * samples, "{report}");
+    assert_eq!(report["stages"].as_array().unwrap().len(), 5);
+    assert!(report["verdict"].as_str().is_some_and(|said| !said.is_empty()), "{report}");
 }
 
 #[test]

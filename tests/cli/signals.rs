@@ -81,6 +81,35 @@ fn a_stopped_run_waits_for_its_last_scrape_and_another_signal_ends_that() {
 
 #[test]
 #[cfg(feature = "train")]
+fn the_time_of_an_epoch_that_was_stopped_and_resumed_is_its_whole_time() {
+    let desk = Desk::with_cohort(4);
+    let line = "--set train.epochs=1 --set train.steps_per_epoch=60 --set drill.slow_step_ms=20";
+    let mut process = desk.start(&format!("train {TINY} {line} --data data --run run"));
+    process.wait_for("some steps", || {
+        let told = std::fs::read_to_string(desk.path("run/events.jsonl")).ok()?;
+        (told.matches(r#""event":"step""#).count() > 15).then_some(())
+    });
+    process.signal("INT");
+    process.wait().exits(75);
+    desk.run("train --resume run").ok();
+    let events = desk.json_lines("run/events.jsonl");
+    let resumed = events.iter().position(|event| event["event"] == "resumed").unwrap();
+    let ended = events.iter().position(|event| event["event"] == "epoch").unwrap();
+    assert!(resumed < ended, "it was stopped within its epoch");
+    // Between first and last step, of each process: what the steps took at least.
+    let span = |of_process: &[serde_json::Value]| {
+        let steps = of_process.iter().filter(|event| event["event"] == "step");
+        let times: Vec<f64> = steps.map(|step| step["time"].as_f64().unwrap()).collect();
+        times[times.len() - 1] - times[0]
+    };
+    let [first, last] = [&events[..resumed], &events[resumed..ended]].map(span);
+    assert!(first > 0.25, "15 steps of 20 ms took {first} s");
+    let told = events[ended]["seconds"].as_f64().unwrap();
+    assert!(told > first + last - 0.05, "{told} s of {first} s and {last} s");
+}
+
+#[test]
+#[cfg(feature = "train")]
 fn a_second_interrupt_ends_a_run_inside_its_step() {
     let desk = Desk::with_cohort(2);
     // One step of this takes far longer than the test may.

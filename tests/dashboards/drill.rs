@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::DASHBOARDS;
+use super::OF_ONE_RUN;
 use super::live::{Run, interval};
 use super::panels::Window;
 use super::prometheus::{Prometheus, ask};
@@ -52,7 +52,7 @@ fn the_dashboards_and_the_run_name_whoever_is_slow() {
     let server = Prometheus::start(folder.path(), [runs[0].address, runs[1].address]);
     for ((slow, drill), run) in DRILLS.iter().zip(&runs) {
         let name = drill.split_whitespace().nth(1).unwrap();
-        for board in DASHBOARDS {
+        for board in OF_ONE_RUN {
             let started = Instant::now();
             let expression = verdict(board)
                 .replace("$job", "gliaflow")

@@ -131,7 +131,10 @@ fn values_of(label: &str) -> Vec<&'static str> {
         "result" => catalog::CACHE_RESULTS.to_vec(),
         "outcome" => vec!["delivered", "skipped"],
         "watcher" => catalog::WATCHERS.to_vec(),
-        "stage" => [&loader::ACTORS[..], &ingest::ACTORS, &whole_case::CACHE_ACTORS].concat(),
+        "stage" => {
+            // The feed is where the trainer takes batches: it has a place and a queue, as a stage has.
+            [&loader::ACTORS[..], &ingest::ACTORS, &whole_case::CACHE_ACTORS, &["feed"]].concat()
+        }
         "split" => [Split::Train, Split::Validation].map(Split::name).to_vec(),
         _ => Vec::new(),
     }

@@ -28,10 +28,13 @@ const UNITS: [&str; 13] = [
 ];
 
 /// Panels that ask Prometheus something.
-const ASKING: [&str; 4] = ["timeseries", "stat", "gauge", "bargauge"];
+const ASKING: [&str; 6] = ["timeseries", "stat", "gauge", "barchart", "xychart", "table"];
 
 /// Variables, in the order in which each depends on those before it.
 const VARIABLES: [&str; 4] = ["datasource", "job", "instance", "run"];
+
+/// The variable that a dashboard with losses has besides.
+const SMOOTHING: &str = "smooth";
 
 /// Everything that is wrong with the dashboard `name`, one line each; none if nothing is.
 pub(crate) fn faults(name: &str, dashboard: &Value) -> Vec<String> {
@@ -40,7 +43,8 @@ pub(crate) fn faults(name: &str, dashboard: &Value) -> Vec<String> {
     found.extend(annotations(dashboard));
     found.extend(identities(dashboard));
     found.extend(grid(dashboard));
-    for panel in list(&dashboard["panels"]) {
+    found.extend(panels_of_gpus_alone(dashboard));
+    for panel in panels::all(dashboard) {
         let title = string(panel, "title");
         found.extend(panel_alone(panel).into_iter().map(|fault| format!("{title}: {fault}")));
     }
@@ -81,7 +85,12 @@ fn variables(dashboard: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let all = list(&dashboard["templating"]["list"]);
     let names: Vec<String> = all.iter().map(|variable| string(variable, "name")).collect();
-    if names != VARIABLES {
+    let asked: Vec<&String> = names.iter().filter(|name| *name != SMOOTHING).collect();
+    let is_smoothed = panels::targets(dashboard).iter().any(|t| t.expression.contains("$smooth"));
+    if is_smoothed != names.contains(&SMOOTHING.to_owned()) {
+        found.push(format!("the variable {SMOOTHING} is there: {}", !is_smoothed));
+    }
+    if asked != VARIABLES {
         found.push(format!("the variables are {names:?}, not {VARIABLES:?}"));
     }
     for variable in all {
@@ -89,7 +98,9 @@ fn variables(dashboard: &Value) -> Vec<String> {
         let mut wanted = vec![("type", json!("query")), ("refresh", json!(2))];
         wanted.extend([("multi", json!(true)), ("includeAll", json!(true))]);
         wanted.push(("allValue", json!(".+")));
-        if name == "datasource" {
+        if name == SMOOTHING {
+            wanted = vec![("type", json!("interval"))];
+        } else if name == "datasource" {
             wanted = vec![("type", json!("datasource")), ("query", json!("prometheus"))];
         } else if !has_source(variable) {
             found.push(format!("variable {name}: not from ${{datasource}}"));
@@ -136,7 +147,7 @@ fn annotations(dashboard: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let ours = panels::annotations(dashboard);
     let names: Vec<&str> = ours.iter().map(|(name, _)| name.as_str()).collect();
-    if names != ["Epochs", "Checkpoints", "Starts", "Stage restarts"] {
+    if names != ["Epochs", "Checkpoints", "Validations", "Starts", "Stage restarts"] {
         found.push(format!("the annotations are {names:?}"));
     }
     for (name, text) in &ours {
@@ -155,7 +166,7 @@ fn annotations(dashboard: &Value) -> Vec<String> {
 fn identities(dashboard: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let mut owners: BTreeMap<u64, String> = BTreeMap::new();
-    for panel in list(&dashboard["panels"]) {
+    for panel in panels::all(dashboard) {
         let title = string(panel, "title");
         match panel["id"].as_u64() {
             None => found.push(format!("{title}: no id")),
@@ -175,11 +186,34 @@ fn identities(dashboard: &Value) -> Vec<String> {
     found
 }
 
-/// Every panel inside the grid, none on another, each on the rows below the title of its row.
+/// Panels that ask of GPUs and nothing else, outside a closed row: empty where there is no GPU.
+fn panels_of_gpus_alone(dashboard: &Value) -> Vec<String> {
+    let mut open: BTreeMap<String, bool> = BTreeMap::new();
+    for target in panels::targets(dashboard).iter().filter(|target| !target.is_hidden) {
+        let asks_gpu = target.asks_gpu();
+        open.entry(target.panel.clone()).and_modify(|all| *all &= asks_gpu).or_insert(asks_gpu);
+    }
+    let empty = open.into_iter().filter(|(_, asks_gpu_alone)| *asks_gpu_alone);
+    empty.map(|(panel, _)| format!("{panel}: empty without a GPU, in a row that is open")).collect()
+}
+
+/// Every panel inside the grid, none on another; the panels of a closed row have a grid of their own.
 fn grid(dashboard: &Value) -> Vec<String> {
+    let mut found = lay_out(list(&dashboard["panels"]));
+    for row in list(&dashboard["panels"]) {
+        let inner = list(&row["panels"]);
+        if inner.is_empty() == (row["collapsed"] == true) {
+            found.push(format!("{}: a row has panels inside if it is closed", row["title"]));
+        }
+        found.extend(lay_out(inner));
+    }
+    found
+}
+
+fn lay_out(panels: &[Value]) -> Vec<String> {
     let mut found = Vec::new();
     let mut taken: BTreeMap<(u64, u64), String> = BTreeMap::new();
-    for panel in list(&dashboard["panels"]) {
+    for panel in panels {
         let title = string(panel, "title");
         let [x, y, w, h] = ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64());
         let (Some(x), Some(y), Some(w @ 1..), Some(h @ 1..)) = (x, y, w, h) else {
@@ -231,12 +265,14 @@ fn panel_alone(panel: &Value) -> Vec<String> {
     if !UNITS.contains(&unit.as_str()) {
         found.push(format!("the unit `{unit}` is not known"));
     }
+    // Beside three figures, names are cut in a panel of a third.
+    let is_wide = panel["gridPos"]["w"].as_u64() >= Some(COLUMNS / 2);
+    let calcs: &[&str] = if is_wide { &["mean", "lastNotNull", "max"] } else { &["lastNotNull"] };
     let legend = json!({
-        "displayMode": "table", "placement": "bottom", "showLegend": true,
-        "calcs": ["mean", "lastNotNull", "max"],
+        "displayMode": "table", "placement": "bottom", "showLegend": true, "calcs": calcs,
     });
     if kind == "timeseries" && panel["options"]["legend"] != legend {
-        found.push("the legend is no table of mean, last and max".to_owned());
+        found.push("the legend is no table of mean, last and max, or last alone".to_owned());
     }
     let coloured = defaults["color"]["mode"] == "thresholds";
     let steps = list(&defaults["thresholds"]["steps"]).len();

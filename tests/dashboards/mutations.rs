@@ -57,6 +57,11 @@ fn variables_and_annotations_are_checked() {
     assert_refused(|board| query(board, 1, "label_values(train_sep, job)"), "in the catalogue");
     assert_refused(|board| query(board, 1, "label_values(train_step, run)"), "asks for the label");
     assert_refused(|board| query(board, 1, "label_values(train_step{, job)"), "is no PromQL");
+    let unsmoothed = |board: &mut Value| {
+        board["templating"]["list"].as_array_mut().unwrap().pop();
+    };
+    assert_refused(unsmoothed, "the variable smooth is there: false");
+    assert_refused(|board| list(board, 4, "type", json!("query")), "smooth: type is not");
     let loose = "label_values(train_step{job=~\"$job\"}, run)";
     assert_refused(|board| query(board, 3, loose), "run: does not follow $instance");
     let annotation = |board: &mut Value, field: &str, value: &str| {
@@ -86,6 +91,11 @@ fn places_and_names_of_panels_are_checked() {
     assert_refused(grid("Dice", "x", 11), "Dice: lies on Loss");
     assert_refused(grid("Dice", "w", 13), "Dice: ends at column 25");
     assert_refused(grid("Learning", "w", 12), "Learning: a row is");
+    let row = |board: &mut Value, field: &str, value: Value| panel(board, "GPU")[field] = value;
+    assert_refused(|board| row(board, "collapsed", json!(false)), "GPU power: empty without a GPU");
+    assert_refused(|board| row(board, "panels", json!([])), "panels inside if it is closed");
+    let inner = |board: &mut Value| panel(board, "GPU")["panels"][1]["gridPos"]["x"] = json!(0);
+    assert_refused(inner, "GPU memory: lies on GPU power");
     let twice = |board: &mut Value| panel(board, "Step time")["targets"][1]["refId"] = json!("A");
     assert_refused(twice, "are not unique");
 }

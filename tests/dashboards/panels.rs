@@ -6,6 +6,9 @@ use serde_json::Value;
 /// nobody would write by hand.
 pub(crate) const READING: Window = Window { rate_interval: 61, range: 3607 };
 
+/// What stands for `$smooth`, the span that losses are averaged over, in seconds: the shipped choice.
+const SMOOTHING: u64 = 60;
+
 /// Lengths of Grafana's own variables, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
@@ -20,6 +23,7 @@ impl Window {
         expression
             .replace("$__rate_interval", &seconds(self.rate_interval))
             .replace("$__range", &seconds(self.range))
+            .replace("$smooth", &seconds(SMOOTHING))
     }
 }
 
@@ -29,10 +33,19 @@ pub(crate) struct Target {
     pub(crate) panel: String,
     /// The row that the panel is in.
     pub(crate) row: String,
+    /// Whether that row is closed until somebody opens it.
+    pub(crate) is_hidden: bool,
     pub(crate) reference: String,
     pub(crate) expression: String,
     pub(crate) legend: String,
     pub(crate) instant: bool,
+}
+
+impl Target {
+    /// Whether it asks for a metric of GPUs, which a run without one has not.
+    pub(crate) fn asks_gpu(&self) -> bool {
+        self.expression.contains("gpu_")
+    }
 }
 
 /// A field's text; empty if it is no text.
@@ -45,18 +58,26 @@ pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
+/// Every panel and row, those inside rows that are closed included, behind their row.
+pub(crate) fn all(dashboard: &Value) -> Vec<&Value> {
+    let outer = list(&dashboard["panels"]).iter();
+    outer.flat_map(|panel| [panel].into_iter().chain(list(&panel["panels"]))).collect()
+}
+
 /// Every query of every panel.
 pub(crate) fn targets(dashboard: &Value) -> Vec<Target> {
-    let mut row = String::new();
-    let mut all = Vec::new();
-    for panel in list(&dashboard["panels"]) {
+    let (mut row, mut is_hidden) = (String::new(), false);
+    let mut found = Vec::new();
+    for panel in all(dashboard) {
         if panel["type"] == "row" {
             row = string(panel, "title");
+            is_hidden = panel["collapsed"] == true;
         }
         for target in list(&panel["targets"]) {
-            all.push(Target {
+            found.push(Target {
                 panel: string(panel, "title"),
                 row: row.clone(),
+                is_hidden,
                 reference: string(target, "refId"),
                 expression: string(target, "expr"),
                 legend: string(target, "legendFormat"),
@@ -64,7 +85,7 @@ pub(crate) fn targets(dashboard: &Value) -> Vec<Target> {
             });
         }
     }
-    all
+    found
 }
 
 /// A variable whose values Prometheus knows: its name, and what stands inside `label_values(..)`.

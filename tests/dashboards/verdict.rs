@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::panels::{self, Window};
-use super::{DASHBOARDS, dashboard};
+use super::{OF_ONE_RUN, dashboard};
 
 /// Seconds between the samples of a made-up series, and until the verdict is asked for.
 const INTERVAL: u64 = 5;
@@ -23,7 +23,7 @@ pub(crate) fn verdict(name: &str) -> String {
 
 #[test]
 fn both_dashboards_judge_alike() {
-    assert_eq!(verdict(DASHBOARDS[0]), verdict(DASHBOARDS[1]));
+    assert_eq!(verdict(OF_ONE_RUN[0]), verdict(OF_ONE_RUN[1]));
 }
 
 /// A series of `run` that grows by `pace` a second.

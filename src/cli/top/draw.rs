@@ -11,8 +11,8 @@ use crate::cli::top::view::{GpuRow, RunProgress, RunView, StageRow};
 /// Clocks of a stage. The marks differ too: not every terminal has colours.
 const CLOCKS: [(&str, &str, Color); 3] = [
     ("busy", "█", Color::Green),
-    ("waits for input", "▒", Color::Yellow),
-    ("waits for room", "░", Color::Blue),
+    ("waits for input", "▒", Color::Gray),
+    ("waits for room", "░", Color::DarkGray),
 ];
 /// Most marks of a sparkline or a bar: longer ones are not read better.
 const LONGEST: usize = 60;
@@ -219,7 +219,10 @@ fn stage_line(view: &RunView, stage: &StageRow, longest: usize, width: usize) ->
     let room = width.saturating_sub(name.chars().count() + 38).clamp(SHORTEST, LONGEST);
     let parts = split_bar(stage.shares.unwrap_or_default(), room);
     let mut spans = vec![Span::styled(name, named)];
-    for ((_, mark, color), length) in CLOCKS.into_iter().zip(parts) {
+    for ((clock, mark, color), length) in CLOCKS.into_iter().zip(parts) {
+        // Stages wait in any healthy run; the trainer's waiting is the alarm.
+        let is_alarm = clock == "waits for input" && stage.name == "trainer";
+        let color = if is_alarm { Color::Yellow } else { color };
         spans.push(Span::styled(mark.repeat(length), Style::new().fg(color)));
     }
     spans.push(Span::raw(" ".repeat(room - parts.iter().sum::<usize>())));

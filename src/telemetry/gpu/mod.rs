@@ -23,6 +23,8 @@ pub struct GpuReading {
     pub gpu: String,
     /// Share of the driver's last window in which a kernel ran, 0 to 1.
     pub utilization: Option<f64>,
+    /// Share of the time since the last reading in which tensor cores were at work, 0 to 1.
+    pub tensor_utilization: Option<f64>,
     /// Device memory in use by all processes, and all of it, in bytes.
     pub memory: Option<[u64; 2]>,
     /// Power draw in watts.
@@ -31,6 +33,10 @@ pub struct GpuReading {
     pub celsius: Option<f64>,
     /// Clock of the streaming multiprocessors in hertz.
     pub hertz: Option<f64>,
+    /// Bytes a second that the GPU sends over PCIe.
+    pub pcie_sent: Option<f64>,
+    /// Bytes a second that the GPU receives over PCIe.
+    pub pcie_received: Option<f64>,
 }
 
 /// GPUs of a machine.
@@ -41,19 +47,29 @@ pub trait GpuDevices: Send + Sync + 'static {
 
 /// Sets the `gpu_*` metrics.
 pub fn publish_readings(readings: &[GpuReading]) {
-    for GpuReading { gpu, utilization, memory, watts, celsius, hertz } in readings {
-        let [used, total] = memory.map_or([None; 2], |bytes| bytes.map(|count| Some(count as f64)));
+    for reading in readings {
+        let gpu = reading.gpu.as_str();
+        let [used, total] =
+            reading.memory.map_or([None; 2], |bytes| bytes.map(|count| Some(count as f64)));
         let gauges = [
-            (&catalog::GPU_UTILIZATION, *utilization),
+            (&catalog::GPU_UTILIZATION, reading.utilization),
+            (&catalog::GPU_TENSOR_UTILIZATION, reading.tensor_utilization),
             (&catalog::GPU_MEMORY_USED, used),
             (&catalog::GPU_MEMORY_TOTAL, total),
-            (&catalog::GPU_POWER, *watts),
-            (&catalog::GPU_TEMPERATURE, *celsius),
-            (&catalog::GPU_CLOCK, *hertz),
+            (&catalog::GPU_POWER, reading.watts),
+            (&catalog::GPU_TEMPERATURE, reading.celsius),
+            (&catalog::GPU_CLOCK, reading.hertz),
         ];
         for (gauge, value) in gauges {
             if let Some(value) = value {
                 gauge.with_labels([gpu]).set(value);
+            }
+        }
+        for (direction, value) in
+            catalog::PCIE_DIRECTIONS.iter().zip([reading.pcie_sent, reading.pcie_received])
+        {
+            if let Some(value) = value {
+                catalog::GPU_PCIE.with_labels([gpu, direction]).set(value);
             }
         }
     }
@@ -102,10 +118,13 @@ mod tests {
         GpuReading {
             gpu: "0".into(),
             utilization: Some(0.94),
+            tensor_utilization: Some(0.41),
             memory: Some([38_654_705_664, 85_520_809_984]),
             watts: Some(412.7),
             celsius: Some(58.0),
             hertz: Some(1.755e9),
+            pcie_sent: Some(2.1e7),
+            pcie_received: Some(1.342e9),
         }
     }
 
