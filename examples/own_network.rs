@@ -7,10 +7,10 @@
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
-use gliaflow::nets::convolution::{ConvConfig, Convolution};
-use gliaflow::nets::{Architecture, ConvUnit, ModelRng, Output, cast, register_architecture};
+use gliaflow::embed::network::{
+    ConvConfig, ConvUnit, Convolution, ModelRng, Output, RunChannels, cast,
+};
 use gliaflow::prelude::*;
-use gliaflow::volume::RunChannels;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;

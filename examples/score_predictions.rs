@@ -7,11 +7,9 @@
 
 use std::path::PathBuf;
 
-use gliaflow::brats::discover_cases;
-use gliaflow::eval::match_files::SegmentationPair;
-use gliaflow::eval::{Hd95, PairOptions, read_label_pair, score_case};
+use gliaflow::embed::dataset::{CaseId, LabelScheme, RegionSet, discover_cases};
+use gliaflow::embed::scoring::{Hd95, PairOptions, SegmentationPair, read_label_pair, score_case};
 use gliaflow::prelude::*;
-use gliaflow::volume::{CaseId, LabelScheme, RegionSet};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scratch = tempfile::tempdir()?;

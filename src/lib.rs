@@ -42,61 +42,89 @@
 //! # }
 //! ```
 //!
-//! `examples/` has whole programs, with a network of one's own among them. [`embed`] says what a
-//! builder takes.
+//! A network, a loss and an augmentation of one's own are values of public traits, which the shipped ones
+//! implement, too: `Architecture`, `RegionLoss` and [`PatchFilter`](embed::augmentation::PatchFilter). Once registered
+//! they are named in a configuration, and kept in the run's record, like any other. `examples/` has a program for
+//! each; [`embed`] has what builders and traits take and give, by subject.
 //!
-//! The crate is a house of floors; a module imports only from lower ones, and
-//! `tests/architecture.rs` keeps it so.
+//! With `default-features = false` there is the loader, without Burn. A program that turns on the feature `cuda`
+//! copies the section `[patch.crates-io]` of this crate's `Cargo.toml`, and the folders of `vendor/` that it names,
+//! into its own: Cargo reads patches of the top package alone, and without them Burn's build downloads LLVM
+//! (`docs/adr/006`).
+//!
+//! The public surface is [`prelude`] and [`embed`]; `tests/public_surface.txt` is its list, and a change of it is a change of
+//! the version. The other modules are the crate's own rooms: they can be named, because the command, the tests and the
+//! benchmarks do, but are hidden here and change without notice. They stand on floors; a module imports only
+//! from lower ones, and `tests/architecture.rs` keeps it so.
 //!
 //! | floor | room | idea |
 //! |---|---|---|
-//! | 0 | [`base`] | errors, keyed randomness, fingerprints, files, threads |
-//! | 1 | [`telemetry`] | metric names, clocks, the endpoint |
-//! | 1 | [`volume`] | the field's vocabulary: grids, modalities, regions, cases |
-//! | 2 | [`actor`] | concurrency: stages, mailboxes, tickets, topologies |
-//! | 2 | [`buffers`] | buffer pools for cases, patches and batches |
-//! | 2 | [`quality`] | which voxels are background, and what is wrong with an image |
-//! | 2 | [`resampling`] | other voxel sizes: images, labels and probabilities on them |
-//! | 3 | [`brats`] | BraTS on disk: NIfTI, layouts, phantoms |
-//! | 3 | [`cache`] | immutable memory-mapped case files |
-//! | 4 | [`augment`] | augmentation: transforms, and one pass that applies them |
-//! | 5 | [`pipeline`] | the stages, and the topologies made of them |
+//! | 0 | `base` | errors, keyed randomness, fingerprints, files, threads |
+//! | 1 | `telemetry` | metric names, clocks, the endpoint |
+//! | 1 | `volume` | the field's vocabulary: grids, modalities, regions, cases |
+//! | 2 | `actor` | concurrency: stages, mailboxes, tickets, topologies |
+//! | 2 | `buffers` | buffer pools for cases, patches and batches |
+//! | 2 | `quality` | which voxels are background, and what is wrong with an image |
+//! | 2 | `resampling` | other voxel sizes: images, labels and probabilities on them |
+//! | 3 | `brats` | BraTS on disk: NIfTI, layouts, phantoms |
+//! | 3 | `cache` | immutable memory-mapped case files |
+//! | 4 | `augment` | augmentation: transforms, and one pass that applies them |
+//! | 5 | `pipeline` | the stages, and the topologies made of them |
 //! | 6 | `nets` | networks as pure functions of tensors (feature `train`) |
-//! | 7 | [`eval`] | overlap and distance measures, sliding windows |
-//! | 8 | [`run_folder`] | names and formats of the files in a run's folder |
-//! | 9 | [`report`] | figures and pages of a run, from the files in its folder |
+//! | 7 | `eval` | overlap and distance measures, sliding windows |
+//! | 8 | `run_folder` | names and formats of the files in a run's folder |
+//! | 9 | `report` | figures and pages of a run, from the files in its folder |
 //! | 9 | `train` | losses, the training loop, checkpoints (feature `train`) |
-//! | 10 | [`run`] | configuration, devices, one run, and the tools around it |
-//! | 11 | [`embed`] | builders for other programs: a loader, a training run |
+//! | 10 | `run` | configuration, devices, one run, and the tools around it |
+//! | 11 | `embed` | builders for other programs: a loader, a training run |
 //! | 11 | `experiment` | several runs and their table, as in the paper (feature `train`) |
-//! | 12 | [`cli`] | subcommands |
+//! | 12 | `cli` | subcommands |
 
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "tests may use the file system as it is")
 )]
 
+#[doc(hidden)]
 pub mod actor;
+#[doc(hidden)]
 pub mod augment;
+#[doc(hidden)]
 pub mod base;
+#[doc(hidden)]
 pub mod brats;
+#[doc(hidden)]
 pub mod buffers;
+#[doc(hidden)]
 pub mod cache;
+#[doc(hidden)]
 pub mod cli;
 pub mod embed;
+#[doc(hidden)]
 pub mod eval;
 #[cfg(feature = "train")]
+#[doc(hidden)]
 pub mod experiment;
 #[cfg(feature = "train")]
+#[doc(hidden)]
 pub mod nets;
+#[doc(hidden)]
 pub mod pipeline;
 pub mod prelude;
+#[doc(hidden)]
 pub mod quality;
+#[doc(hidden)]
 pub mod report;
+#[doc(hidden)]
 pub mod resampling;
+#[doc(hidden)]
 pub mod run;
+#[doc(hidden)]
 pub mod run_folder;
+#[doc(hidden)]
 pub mod telemetry;
 #[cfg(feature = "train")]
+#[doc(hidden)]
 pub mod train;
+#[doc(hidden)]
 pub mod volume;

@@ -13,7 +13,7 @@ use gliaflow::nets::learner::{OPTIMISER_FILE, WEIGHTS_FILE};
 use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner, OptimiserConfig};
 use gliaflow::pipeline::CropConfig;
 use gliaflow::run::config;
-use gliaflow::train::{LossConfig, Schedule, region_targets};
+use gliaflow::train::{DiceBceLoss, Schedule, region_targets};
 use gliaflow::volume::{Dims, Modality, Region, RegionSet, RunChannels};
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ fn small_learner(seed: u64) -> Box<dyn Learner> {
 fn step(learner: &mut dyn Learner, number: u64, side: usize) -> f32 {
     let device = learner.device().clone();
     let output = learner.forward(images(number, side, &device), number);
-    let parts = LossConfig::default()
+    let parts = DiceBceLoss::default()
         .total_loss(output, region_targets(RegionSet::BRATS, labels(side, &device)));
     let loss = parts.total.clone().into_scalar();
     let update = learner.backward_and_step(parts.total, 1e-2);
@@ -89,7 +89,8 @@ fn every_architecture_trains_at_its_smallest_patch() {
             entry.name
         );
         let targets = region_targets(RegionSet::BRATS, labels(side, learner.device()));
-        let norms = learner.gradient_norms(LossConfig::default().total_loss(output, targets).total);
+        let norms =
+            learner.gradient_norms(DiceBceLoss::default().total_loss(output, targets).total);
         assert_eq!(norms.len(), blueprint.parameter_shapes().len(), "{}", entry.name);
         for (gradient, parameter) in norms.iter().zip(blueprint.parameter_shapes()) {
             assert_eq!(gradient.name, parameter.name);
@@ -139,7 +140,7 @@ fn the_papers_configurations_hold_what_the_paper_lists_and_nothing_else() {
             ..defaults.clone()
         };
         assert_eq!(run.augment, listed);
-        assert_eq!(run.loss, LossConfig { region_sum: true, ..LossConfig::default() });
+        assert_eq!(run.loss.dice_bce, DiceBceLoss { region_sum: true, ..DiceBceLoss::default() });
         assert!(run.optimiser.decay_kernels_only);
         assert_eq!((run.optimiser.clip_norm, run.optimiser.average), (None, None));
         assert_eq!((run.train.epochs, run.loader.batch), (280, batch));

@@ -142,7 +142,7 @@ mod network {
     use gliaflow::eval::{SlidingConfig, predict_case};
     use gliaflow::nets::registry::ArchitectureEntry;
     use gliaflow::nets::{Learner, OptimiserConfig};
-    use gliaflow::train::{LossConfig, region_targets};
+    use gliaflow::train::{DiceBceLoss, region_targets};
     use gliaflow::volume::{Dims, RunChannels};
 
     use super::measured_work;
@@ -177,7 +177,7 @@ mod network {
             let labels: Vec<i32> = (0..SIDE.pow(3) as i32).map(|place| place / 512 % 4).collect();
             let labels = TensorData::new(labels, [1, SIDE, SIDE, SIDE]);
             let targets = region_targets(channels.regions, Tensor::from_data(labels, &device));
-            let loss = LossConfig::default().total_loss(learner.forward(images, number), targets);
+            let loss = DiceBceLoss::default().total_loss(learner.forward(images, number), targets);
             learner.backward_and_step(loss.total, 1e-4);
             device.sync().unwrap();
         };

@@ -2,7 +2,6 @@
 //! modality, a noise field.
 
 use crate::augment::DrawnNoise;
-use crate::augment::filters::ChannelFilters;
 use crate::volume::Modality;
 
 /// 3x3 matrix over axes `[z, y, x]`.
@@ -42,8 +41,6 @@ pub struct ComposedTransform {
     pub curves: [IntensityCurve; Modality::COUNT],
     /// Additive noise, applied behind the curves.
     pub noise: Option<DrawnNoise>,
-    /// Filters of each modality, on the rendered patch.
-    pub filters: [ChannelFilters; Modality::COUNT],
     /// True for each modality that is left out: 0 everywhere.
     pub is_dropped: [bool; Modality::COUNT],
 }
@@ -54,13 +51,6 @@ impl ComposedTransform {
         linear: IDENTITY,
         curves: [IntensityCurve::IDENTITY; Modality::COUNT],
         noise: None,
-        filters: [ChannelFilters {
-            blur: None,
-            contrast: None,
-            resolution: None,
-            inverted_gamma: None,
-            gamma: None,
-        }; Modality::COUNT],
         is_dropped: [false; Modality::COUNT],
     };
 

@@ -4,15 +4,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::contrast::Contrast;
+use crate::augment::filters::complete_own_filters;
 use crate::augment::mirroring::Mirroring;
 use crate::augment::rotation::Rotation;
 use crate::augment::scaling::Scaling;
 use crate::augment::shift::Shift;
 use crate::augment::{
-    AugmentProfile, ComposedTransform, DrawnFilters, FilterConfig, Gamma, GaussianNoise,
-    ModalityDropout, Transform,
+    AugmentProfile, ComposedTransform, DrawnFilters, DrawnOwnFilter, FilterConfig, Gamma,
+    GaussianNoise, ModalityDropout, OwnFilter, PatchFilter, RenderedPatch, Transform,
 };
-use crate::base::{Domain, KeyedRng, SampleKey};
+use crate::base::{ConfigError, Domain, KeyedRng, SampleKey};
 use crate::volume::Modality;
 
 /// Treatment of voxels without tissue.
@@ -48,6 +49,12 @@ macro_rules! transforms {
             // Left out where they are off, as below.
             #[serde(skip_serializing_if = "FilterConfig::is_off")]
             pub filters: FilterConfig,
+            /// Filters of the program that embeds the crate (`register_patch_filter`), in the order in which
+            /// they act, behind the others, such as `[{ name = "bias_field", settings = { probability = 0.3 } }]`.
+            // Left out where there are none, as above.
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            #[schemars(extend("default" = []))]
+            pub own: Vec<OwnFilter>,
             /// Modalities left out at random.
             // Left out where it is off: fingerprints of runs before it was there stay theirs.
             #[serde(skip_serializing_if = "ModalityDropout::is_off")]
@@ -63,6 +70,9 @@ macro_rules! transforms {
             /// Filters of the rendered patch.
             #[serde(default, skip_serializing_if = "DrawnFilters::is_empty")]
             pub filters: DrawnFilters,
+            /// Filters of the embedding program that were drawn.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            pub own: Vec<DrawnOwnFilter>,
             /// Modalities that are left out.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub dropped: Vec<Modality>,
@@ -81,7 +91,8 @@ macro_rules! transforms {
                 let rng = KeyedRng::new(key, Domain::Augment);
                 DrawnParams {
                     $($name: self.$name.draw_params(&mut rng.clone().with_stream(<$settings>::STREAM)),)+
-                    filters: self.filters.draw_filters(&rng),
+                    filters: self.filters.draw_params(&mut rng.clone()).unwrap_or_default(),
+                    own: self.own.iter().filter_map(|filter| filter.draw_params(&rng)).collect(),
                     dropped: self.modality_dropout.draw_dropped(
                         &mut rng.clone().with_stream(ModalityDropout::STREAM),
                     ),
@@ -121,7 +132,36 @@ transforms! {
     noise: GaussianNoise,
 }
 
+impl DrawnParams {
+    /// True if the rendered patch is not the sample yet.
+    pub fn is_filtered(&self) -> bool {
+        let changes = |modality: &Modality| {
+            !self.dropped.contains(modality) && !self.filters.channel_filters(*modality).is_empty()
+        };
+        !self.own.is_empty() || Modality::ALL.iter().any(changes)
+    }
+
+    /// Applies the drawn filters to the rendered patch.
+    ///
+    /// # Panics
+    /// If a filter of an embedding program is not registered.
+    pub fn filter_patch(&self, patch: &mut RenderedPatch<'_>) {
+        FilterConfig::filter_patch(&self.filters, patch);
+        for filter in &self.own {
+            filter.filter_patch(patch);
+        }
+    }
+}
+
 impl AugmentConfig {
+    /// Checks the embedding program's filters, and fills in their settings that have their default.
+    ///
+    /// # Errors
+    /// If one is not registered, is listed twice, or refuses its settings.
+    pub fn complete_own_filters(&mut self) -> Result<(), ConfigError> {
+        complete_own_filters(&mut self.own)
+    }
+
     /// Benchmark profile: mirroring, contrast and shift on every sample.
     pub fn light_profile() -> Self {
         let Self { mirroring, contrast, shift, .. } = Self::default();

@@ -10,7 +10,7 @@
 //! | [`Placement`], [`tone`] | the affine; the pointwise map of each modality |
 //! | [`RenderPlan`] | both together |
 //! | [`Kernel`] | renders a patch from a view |
-//! | [`FilterBuffers`] | applies what a voxel alone does not determine to the rendered patch |
+//! | [`PatchFilter`] | trait of what a voxel alone does not determine, on the [`RenderedPatch`] |
 //!
 //! The actor that does so is [`crate::pipeline::augment`]. Reasons and measurements are in
 //! `docs/adr/008-one-fused-pass.md`.
@@ -39,8 +39,9 @@ mod view;
 pub use composition::{ComposedTransform, IDENTITY, IntensityCurve, Matrix3};
 pub use config::{AugmentConfig, Background, DrawnParams};
 pub use filters::{
-    ChannelFilters, ContrastInRange, DrawnFilters, FilterBuffers, FilterConfig, GammaOfPatch,
-    GaussianBlur, LowResolution, MultiplicativeBrightness,
+    ChannelFilters, ContrastInRange, DrawnFilters, DrawnOwnFilter, FilterBuffers, FilterConfig,
+    FilterEntry, GammaOfPatch, GaussianBlur, LowResolution, MultiplicativeBrightness, OwnFilter,
+    PatchFilter, RenderedPatch, list_patch_filters, register_patch_filter,
 };
 pub use gamma::{DrawnGamma, Gamma};
 pub use kernel::{Kernel, PatchImages};

@@ -1,17 +1,15 @@
 //! Plan of how a patch is rendered from a case: the drawn parameters combined with the case's
 //! geometry and statistics.
 
-use crate::augment::filters::ChannelFilters;
 use crate::augment::tone::IntensityMap;
 use crate::augment::{Background, CaseView, DrawnParams, Placement, Window};
 use crate::volume::{Dims, Modality};
 
-/// Placement of a patch, and intensity map and filters of each modality.
+/// Placement of a patch, and intensity map of each modality.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RenderPlan {
     placement: Placement,
     tones: [IntensityMap; Modality::COUNT],
-    filters: [ChannelFilters; Modality::COUNT],
 }
 
 impl RenderPlan {
@@ -37,11 +35,7 @@ impl RenderPlan {
             let tissue = view.tissue_histogram(modality);
             IntensityMap::new(modality, intensity, tissue, curve, composition.noise, background)
         });
-        let filters = Modality::ALL.map(Modality::index).map(|modality| {
-            let is_dropped = composition.is_dropped[modality];
-            if is_dropped { ChannelFilters::default() } else { composition.filters[modality] }
-        });
-        Self { placement, tones, filters }
+        Self { placement, tones }
     }
 
     /// Extent of the patch.
@@ -52,11 +46,6 @@ impl RenderPlan {
     /// Placement of the patch in the brain box.
     pub const fn placement(&self) -> &Placement {
         &self.placement
-    }
-
-    /// Filters of each modality, to be applied to the rendered patch.
-    pub const fn channel_filters(&self) -> &[ChannelFilters; Modality::COUNT] {
-        &self.filters
     }
 
     pub(super) const fn intensity_maps(&self) -> &[IntensityMap; Modality::COUNT] {

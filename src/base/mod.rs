@@ -10,6 +10,7 @@ mod lock;
 mod machine;
 mod memory;
 mod progress;
+mod registry;
 mod schema;
 mod seed;
 mod text;
@@ -27,6 +28,7 @@ pub use lock::{LockOutcome, has_locks, lock_exclusive, lock_shared, try_lock_exc
 pub use machine::{core_count, open_file_limit, raise_open_file_limit};
 pub use memory::{FREE_MEMORY, OutOfMemory, collect_values, reserve_values, zeroed_values};
 pub use progress::{Progress, ProgressTask, SilentProgress};
+pub use registry::{Registry, RegistryEntry};
 pub use schema::{ConfigError, check_ranges, check_value, join_path, range_text};
 pub use schema::{replace_neutral_settings, schema_of};
 pub use seed::{Domain, KeyedRng, SampleKey};

@@ -44,6 +44,14 @@ pub enum Domain {
 ///
 /// The 256-bit key is `seed ‖ epoch ‖ index ‖ domain`, packed, not hashed, so distinct keys cannot
 /// collide.
+///
+/// ```
+/// use gliaflow::embed::augmentation::{Domain, KeyedRng, SampleKey};
+///
+/// let of_sample = |index| KeyedRng::new(SampleKey { seed: 7, epoch: 0, index }, Domain::Augment);
+/// assert_eq!(of_sample(3).next_bits(), of_sample(3).next_bits());
+/// assert_ne!(of_sample(3).next_bits(), of_sample(4).next_bits());
+/// ```
 #[derive(Debug, Clone)]
 pub struct KeyedRng(ChaCha8Rng);
 

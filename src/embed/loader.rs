@@ -13,6 +13,14 @@ use crate::run::{Failure, LifecycleRuntime};
 use crate::run_folder::ExcludedCase;
 
 /// Place in the sequence of batches, to go on from ([`LoaderBuilder::resume_at`]).
+///
+/// ```
+/// use gliaflow::prelude::LoaderPosition;
+///
+/// let position = LoaderPosition { next_sample: 12, next_batch: 6 };
+/// let kept = serde_json::to_string(&position).expect("it is plain data");
+/// assert_eq!(serde_json::from_str::<LoaderPosition>(&kept).expect("as it was"), position);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoaderPosition {
     /// Position of the next batch's first sample in the order of the samples, from 0.
@@ -28,7 +36,7 @@ pub struct LoaderPosition {
 /// loader ends its threads.
 ///
 /// ```
-/// # fn main() -> Result<(), gliaflow::run::Failure> {
+/// # fn main() -> Result<(), gliaflow::prelude::Failure> {
 /// # let folder = tempfile::tempdir().expect("a folder");
 /// # let data = folder.path().join("data");
 /// use gliaflow::prelude::*;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use tokio::runtime::Handle;
 
 use crate::actor::SkippedItem;
-use crate::augment::AugmentConfig;
-use crate::base::check_ranges;
+use crate::augment::{AugmentConfig, OwnFilter, PatchFilter, register_patch_filter};
+use crate::base::{ConfigError, check_ranges};
 use crate::brats::{Dataset, discover_described_cases};
 use crate::cache::PreprocessConfig;
 use crate::embed::{Loader, LoaderPosition};
@@ -19,6 +19,23 @@ use crate::volume::{Dims, LabelScheme};
 
 /// Builder of a [`Loader`]; settings are those of a run's configuration (`docs/settings.md`), with the
 /// same defaults.
+///
+/// ```no_run
+/// # fn main() -> Result<(), gliaflow::prelude::Failure> {
+/// use gliaflow::embed::augmentation::AugmentProfile;
+/// use gliaflow::prelude::*;
+///
+/// let loader = Loader::builder("data/BraTS2020")
+///     .patch([128, 128, 128])
+///     .batch(2)
+///     .augment(AugmentProfile::Nnunet.augment_config())
+///     .memory_mib(1024)
+///     .seed(7)
+///     .start()?;
+/// println!("{} samples an epoch", loader.samples_per_epoch());
+/// # Ok(())
+/// # }
+/// ```
 pub struct LoaderBuilder {
     folder: PathBuf,
     description: Option<PathBuf>,
@@ -28,6 +45,8 @@ pub struct LoaderBuilder {
     loader: LoaderConfig,
     crop: CropConfig,
     augment: AugmentConfig,
+    own_filters: Vec<OwnFilter>,
+    refused: Option<ConfigError>,
     preprocess: PreprocessConfig,
     seed: u64,
     start: LoaderPosition,
@@ -46,6 +65,8 @@ impl LoaderBuilder {
             loader: LoaderConfig::default(),
             crop: CropConfig::default(),
             augment: AugmentConfig::default(),
+            own_filters: Vec::new(),
+            refused: None,
             preprocess: PreprocessConfig::default(),
             seed: 0,
             start: LoaderPosition::default(),
@@ -146,6 +167,17 @@ impl LoaderBuilder {
         self
     }
 
+    /// Adds a filter of the caller's to the augmentation, behind the others ([`PatchFilter`]).
+    #[must_use]
+    pub fn patch_filter<F: PatchFilter>(mut self, filter: F) -> Self {
+        let own = register_patch_filter::<F>().and_then(|()| OwnFilter::of_filter(&filter));
+        match own {
+            Ok(own) => self.own_filters.push(own),
+            Err(error) => self.refused = Some(error),
+        }
+        self
+    }
+
     /// Preprocessing of the cases.
     #[must_use]
     pub fn preprocess(mut self, config: PreprocessConfig) -> Self {
@@ -188,7 +220,12 @@ impl LoaderBuilder {
     /// # Errors
     /// If a setting is out of its range, no case is usable, a name is none of the dataset's, the
     /// memory does not hold two batches, or ingest fails.
-    pub fn start(self) -> Result<Loader, Failure> {
+    pub fn start(mut self) -> Result<Loader, Failure> {
+        if let Some(refused) = self.refused {
+            return Err(refused.into());
+        }
+        self.augment.own.append(&mut self.own_filters);
+        self.augment.complete_own_filters()?;
         check_ranges(&self.loader)?;
         check_ranges(&self.crop)?;
         check_ranges(&self.augment)?;

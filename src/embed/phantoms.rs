@@ -10,6 +10,15 @@ use crate::volume::{CaseId, Dims};
 /// Writes `cases` phantoms of `shape` voxels, `[d, h, w]`, into `folder`, in the layout of BraTS 2020;
 /// those that are there already stay.
 ///
+/// ```
+/// # fn main() -> Result<(), gliaflow::prelude::Failure> {
+/// # let folder = tempfile::tempdir().expect("a folder");
+/// let cases = gliaflow::prelude::write_phantom_cases(folder.path(), 2, [24, 24, 24])?;
+/// assert_eq!(cases.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// If the shape is out of range, the folder holds other phantoms, or a file cannot be written.
 pub fn write_phantom_cases(

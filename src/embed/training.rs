@@ -16,7 +16,7 @@ use crate::run_folder::{EventObserver, RunSummary};
 /// by either.
 ///
 /// ```no_run
-/// # fn main() -> Result<(), gliaflow::run::Failure> {
+/// # fn main() -> Result<(), gliaflow::prelude::Failure> {
 /// use gliaflow::prelude::*;
 ///
 /// let summary = Training::builder("data/BraTS2020")
@@ -75,6 +75,26 @@ impl Training {
 }
 
 /// Handle that stops a training run.
+///
+/// ```no_run
+/// # fn main() -> Result<(), gliaflow::prelude::Failure> {
+/// use std::time::Duration;
+///
+/// use gliaflow::prelude::*;
+///
+/// let training = Training::builder("data/BraTS2020").run_folder("runs/night").build()?;
+/// let stop = training.stop_handle();
+/// std::thread::spawn(move || {
+///     std::thread::sleep(Duration::from_secs(8 * 3600));
+///     stop.stop_run();
+/// });
+/// match training.run() {
+///     Err(Failure::Stopped(hint)) => println!("{hint}"),
+///     ended => println!("{} steps", ended?.steps),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct StopHandle(StopLatch);
 

@@ -7,23 +7,43 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::actor::StopLatch;
+use crate::augment::{OwnFilter, PatchFilter, register_patch_filter};
+use crate::base::ConfigError;
 use crate::embed::Training;
 use crate::embed::training::TrainingStart;
 use crate::run::Failure;
 use crate::run::config;
 use crate::run::train::RunDestination;
 use crate::run_folder::{EpochEvent, Event, RunSummary, StepRecord, ValidationEvent};
+use crate::train::{RegionLoss, register_loss};
 
 /// Callback for the events of a run.
 type EventCallback = Box<dyn FnMut(&Event) + Send>;
 
 /// Builder of a [`Training`].
+///
+/// ```no_run
+/// # fn main() -> Result<(), gliaflow::prelude::Failure> {
+/// use gliaflow::prelude::*;
+///
+/// let summary = Training::builder("data/BraTS2020")
+///     .config_file("configs/unet.toml")
+///     .set("train.learning_rate", 1e-4)
+///     .set("data.fold", "0/5")
+///     .on_validation(|scored| println!("epoch {}: Dice {:.4}", scored.epoch, scored.mean_dice))
+///     .run()?;
+/// // Later, or in another process: more epochs of the same run.
+/// Training::builder("").resume(&summary.run).set("train.epochs", 400).run()?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct TrainingBuilder {
     folder: PathBuf,
     config: Option<PathBuf>,
     run: Option<PathBuf>,
     resumed: Option<PathBuf>,
     assignments: Vec<String>,
+    own_filters: Vec<OwnFilter>,
     refused: Option<String>,
     callbacks: Vec<EventCallback>,
 }
@@ -36,6 +56,7 @@ impl TrainingBuilder {
             run: None,
             resumed: None,
             assignments: Vec::new(),
+            own_filters: Vec::new(),
             refused: None,
             callbacks: Vec::new(),
         }
@@ -69,6 +90,32 @@ impl TrainingBuilder {
     #[must_use]
     pub fn network_settings(self, settings: impl Serialize) -> Self {
         self.set("model.settings", settings)
+    }
+
+    /// Trains with a loss of the caller's, and registers it ([`RegionLoss`]).
+    #[must_use]
+    pub fn loss<L: RegionLoss>(mut self, loss: L) -> Self {
+        self.refuse(register_loss::<L>());
+        self.set("loss.name", L::NAME).set("loss.settings", loss)
+    }
+
+    /// Adds a filter of the caller's to the augmentation, behind the others, and registers it
+    /// ([`PatchFilter`]).
+    #[must_use]
+    pub fn patch_filter<F: PatchFilter>(mut self, filter: F) -> Self {
+        let own = register_patch_filter::<F>().and_then(|()| OwnFilter::of_filter(&filter));
+        match own {
+            Ok(own) => self.own_filters.push(own),
+            Err(error) => self.refuse(Err(error)),
+        }
+        let own = self.own_filters.clone();
+        self.set("augment.own", own)
+    }
+
+    fn refuse(&mut self, outcome: Result<(), ConfigError>) {
+        if let Err(error) = outcome {
+            self.refused.get_or_insert_with(|| error.to_string());
+        }
     }
 
     /// Number of epochs.

@@ -9,10 +9,9 @@ use std::any::TypeId;
 use std::path::Path;
 
 use burn::tensor::Device;
-use parking_lot::RwLock;
 use serde_json::Value;
 
-use crate::base::{ConfigError, Fault, check_ranges, schema_of};
+use crate::base::{ConfigError, Fault, Registry, RegistryEntry, check_ranges, schema_of};
 use crate::nets::exchange::{self, ImportedWeights, Weight, WeightTarget};
 use crate::nets::exported_network::{ExportedNetwork, load_exported};
 use crate::nets::learner::{Learner, TrainableModel, load_module, load_network};
@@ -30,12 +29,23 @@ pub struct ArchitectureEntry {
     module: TypeId,
 }
 
-/// Networks of programs that embed the crate.
-static REGISTERED: RwLock<Vec<&'static ArchitectureEntry>> = RwLock::new(Vec::new());
+/// Every network: [`ARCHITECTURES`], and those of programs that embed the crate.
+static REGISTRY: Registry<ArchitectureEntry> =
+    Registry::new("network", "model.name", ARCHITECTURES);
+
+impl RegistryEntry for ArchitectureEntry {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn implementor(&self) -> TypeId {
+        self.module
+    }
+}
 
 /// Lists every network: [`ARCHITECTURES`], then those of [`register_architecture`].
 pub fn list_architectures() -> Vec<&'static ArchitectureEntry> {
-    ARCHITECTURES.iter().chain(REGISTERED.read().iter().copied()).collect()
+    REGISTRY.list_entries()
 }
 
 /// Adds a network of an embedding program, for the rest of the process: configurations name it, runs
@@ -44,20 +54,7 @@ pub fn list_architectures() -> Vec<&'static ArchitectureEntry> {
 /// # Errors
 /// If another network has its name.
 pub fn register_architecture<A: Architecture>() -> Result<(), ConfigError> {
-    let mut registered = REGISTERED.write();
-    let mut known = ARCHITECTURES.iter().chain(registered.iter().copied());
-    match known.find(|entry| entry.name == A::NAME) {
-        Some(entry) if entry.module == TypeId::of::<A>() => Ok(()),
-        Some(_) => {
-            let problem = "the name of another network";
-            Err(ConfigError::new("NAME", A::NAME, problem, "give it a name of its own"))
-        }
-        None => {
-            // It lives as long as the process, as the built-in ones do.
-            registered.push(Box::leak(Box::new(registry_entry::<A>())));
-            Ok(())
-        }
-    }
+    REGISTRY.add_entry(registry_entry::<A>())
 }
 
 impl ArchitectureEntry {
@@ -66,12 +63,7 @@ impl ArchitectureEntry {
     /// # Errors
     /// If there is none; lists those that there are.
     pub fn find_by_name(name: &str) -> Result<&'static Self, ConfigError> {
-        let all = list_architectures();
-        all.iter().find(|entry| entry.name == name).copied().ok_or_else(|| {
-            let known: Vec<&str> = all.iter().map(|entry| entry.name).collect();
-            let way_out = format!("choose one of {}", known.join(", "));
-            ConfigError::new("model.name", format!("{name:?}"), "no network", way_out)
-        })
+        REGISTRY.find_entry(name)
     }
 
     /// Checks settings (an object; missing fields take their defaults) without a device.

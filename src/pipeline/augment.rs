@@ -1,10 +1,9 @@
 //! Stage `augment`: renders a sample's patch in one pass into a pooled buffer.
 
 use crate::actor::Stage;
-use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use crate::augment::{Background, FilterBuffers, Kernel, PatchImages, RenderPlan};
+use crate::augment::{Background, FilterBuffers, Kernel, PatchImages, RenderPlan, RenderedPatch};
 use crate::base::CaseError;
 use crate::buffers::{PatchBuffer, PatchBufferPool};
 use crate::pipeline::{CaseRecovery, DrawnSample, PlannedSample, Provenance, Sample};
@@ -76,7 +75,7 @@ impl Augment {
         let view = sample.case.case_view();
         let render_plan = RenderPlan::new(&view, sample.window, &sample.drawn, self.background);
         patch.shape_for(sample.window.dims, self.targets);
-        let is_filtered = render_plan.channel_filters().iter().any(|filters| !filters.is_empty());
+        let is_filtered = sample.drawn.is_filtered();
         let images = if is_filtered {
             self.filtering.images.resize(patch.images.len(), 0.0);
             PatchImages::F32(&mut self.filtering.images)
@@ -93,22 +92,24 @@ impl Augment {
             }
         }
         if is_filtered {
-            self.filtering.filter_into(&mut patch.images, &render_plan);
+            self.filtering.filter_into(patch, sample, &render_plan);
         }
     }
 }
 
 impl FilterMemory {
-    /// Filters the rendered patch and rounds it into `images`, both `[c, d, h, w]`.
-    fn filter_into(&mut self, images: &mut [f16], plan: &RenderPlan) {
-        let dims = plan.patch_dims();
-        let voxels = dims.voxel_count();
-        let keeps_background = !plan.changes_background();
-        let channels = self.images.chunks_exact_mut(voxels).zip(images.chunks_exact_mut(voxels));
-        for ((values, rounded), filters) in channels.zip(plan.channel_filters()) {
-            self.buffers.apply_filters(filters, values, dims, keeps_background);
-            rounded.convert_from_f32_slice(values);
-        }
+    /// Filters the rendered patch and rounds it into the images of `patch`, both `[c, d, h, w]`.
+    fn filter_into(&mut self, patch: &mut PatchBuffer, sample: &DrawnSample, plan: &RenderPlan) {
+        sample.drawn.filter_patch(&mut RenderedPatch {
+            images: &mut self.images,
+            labels: &mut patch.labels,
+            targets: patch.targets,
+            dims: plan.patch_dims(),
+            keeps_background: !plan.changes_background(),
+            dropped: &sample.drawn.dropped,
+            buffers: &mut self.buffers,
+        });
+        patch.images.convert_from_f32_slice(&self.images);
     }
 }
 

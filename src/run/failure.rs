@@ -4,6 +4,14 @@ use crate::base::fs::FileError;
 use crate::base::{CaseError, ConfigError, Fault, Reason};
 
 /// Failure of a command.
+///
+/// ```
+/// use gliaflow::prelude::*;
+///
+/// let refused = Loader::builder("nowhere").batch(0).start().err().expect("no batch is that small");
+/// assert_eq!(refused.exit_code(), 2); // usage or configuration
+/// assert!(refused.to_string().starts_with("batch = 0 is out of range"));
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The run itself failed: disk, a broken stage, a stall.

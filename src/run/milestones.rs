@@ -17,12 +17,13 @@ use crate::run::{Failure, prepare};
 use crate::run_folder::{Event, ValidationEvent};
 use crate::telemetry::catalog::{self, RunState};
 use crate::train::feed::BatchFeed;
-use crate::train::{BestEpoch, Trainer, TrainerConfig, TrainingProgress, checkpoint};
+use crate::train::{BestEpoch, Trainer, TrainerConfig, TrainingLoss, TrainingProgress, checkpoint};
 use crate::volume::Split;
 
 /// Run between its first and its last step.
 pub(super) struct TrainingRun<'a> {
     pub(super) context: &'a RunContext<'a>,
+    pub(super) loss: &'a dyn TrainingLoss,
     pub(super) trainer: Trainer<'a>,
     pub(super) standing: TrainingProgress,
     pub(super) steps_per_epoch: u64,
@@ -179,7 +180,8 @@ impl TrainingRun<'_> {
             self.standing.best.filter(|best| checkpoint::has_folder(run, best.step));
         let best = self.standing.record_validation(epoch, mean_dice);
         publish_best(&self.standing);
-        let loss = validation_loss(self.context, learner).filter(|loss| loss.is_finite());
+        let loss =
+            validation_loss(self.context, self.loss, learner).filter(|loss| loss.is_finite());
         if let Some(loss) = loss {
             catalog::TRAIN_LOSS.with_labels([Split::Validation.name(), "total"]).set(loss);
         }

@@ -44,6 +44,9 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
     let run = &context.config.run;
     let channels = context.config.blueprint.run_channels();
     let session = context.session;
+    let loss = run.loss.build_loss()?;
+    let mut augment = run.augment.clone();
+    augment.complete_own_filters()?;
     let cohort = &context.cohort;
     let plan = pseudo_labels::sample_plan(run, Arc::clone(&cohort.train), cohort.annotated);
     let steps_per_epoch = run.train.epoch_steps(plan.epoch_len(), run.loader.batch);
@@ -56,7 +59,7 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
     let parts = LoaderParts {
         loader: run.loader.clone(),
         crop: run.crop.clone(),
-        augment: run.augment.clone(),
+        augment,
         plan: plan.clone(),
         first_sample: standing.next_sample,
         first_batch: standing.next_batch,
@@ -75,7 +78,7 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
     let trainer = Trainer::new(TrainerContext {
         regions: channels.regions,
         has_ignored: run.data.labels.is_some_and(LabelScheme::has_ignored),
-        loss: &run.loss,
+        loss: loss.as_ref(),
         config: &run.train,
         steps_per_epoch,
         journal: &context.journal,
@@ -91,6 +94,7 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
     let checkpoints = CheckpointWriter::new(context, saved);
     let mut training_run = TrainingRun {
         context,
+        loss: loss.as_ref(),
         trainer,
         standing,
         steps_per_epoch,

@@ -17,6 +17,7 @@ use crate::pipeline::{
     Batch, CaseRecovery, Crop, Fetch, FetchedSample, Normalize, Plan, PlannedSample,
 };
 use crate::run::context::RunContext;
+use crate::train::TrainingLoss;
 use crate::train::feed::upload_batch;
 use crate::volume::{LabelScheme, Targets};
 
@@ -28,7 +29,11 @@ const LEAST: f64 = 1e-7;
 
 /// Computes the mean loss over the patches that the settings ask for; `None` if they ask for none, or a
 /// case of them cannot be read.
-pub(super) fn validation_loss(context: &RunContext<'_>, learner: &dyn Learner) -> Option<f64> {
+pub(super) fn validation_loss(
+    context: &RunContext<'_>,
+    loss: &dyn TrainingLoss,
+    learner: &dyn Learner,
+) -> Option<f64> {
     let run = &context.config.run;
     let patches = run.train.validation.loss_patches;
     if patches == 0 || context.cohort.held_out.is_empty() {
@@ -39,8 +44,8 @@ pub(super) fn validation_loss(context: &RunContext<'_>, learner: &dyn Learner) -
     let first = PASS * plan.epoch_len();
     let mut sum = 0.0;
     for number in 0..patches {
-        match patch_loss(context, network.as_ref(), plan.sample_at(first + number)) {
-            Ok(loss) => sum += loss,
+        match patch_loss(context, loss, network.as_ref(), plan.sample_at(first + number)) {
+            Ok(patch) => sum += patch,
             Err(error) => {
                 tracing::warn!("no validation loss: {error}");
                 return None;
@@ -50,9 +55,10 @@ pub(super) fn validation_loss(context: &RunContext<'_>, learner: &dyn Learner) -
     Some(sum / patches as f64)
 }
 
-/// Loss of one patch, with the run's loss settings.
+/// Computes the loss of one patch.
 fn patch_loss(
     context: &RunContext<'_>,
+    loss: &dyn TrainingLoss,
     network: &dyn Network,
     planned: PlannedSample,
 ) -> Result<f64, CaseError> {
@@ -79,7 +85,7 @@ fn patch_loss(
     let probabilities = network.predict_probabilities(batch.images).cast(DType::F32);
     let has_ignored = run.data.labels.is_some_and(LabelScheme::has_ignored);
     let targets = batch.truth.into_regions(channels.regions, has_ignored);
-    let total = run.loss.region_loss(logits_of(probabilities), targets).total;
+    let total = loss.region_total(logits_of(probabilities), &targets);
     Ok(f64::from(total.into_scalar::<f32>()))
 }
 

@@ -1,283 +1,98 @@
-//! Loss of the paper: soft Dice with squared denominators plus binary cross-entropy, over the three
-//! overlapping regions (Nalwade and Kisa, section 3; Milletari et al. 2016 for the squares).
-//!
-//! It knows no architecture: deep supervision outputs get the same loss on coarser targets,
-//! auxiliary losses are added. Nothing here waits for the device.
+//! Settings of a run's loss: the paper's, or another by its name.
 
-use burn::tensor::Tensor;
-use burn::tensor::activation::sigmoid;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use smart_default::SmartDefault;
+use toml::Table;
 
-use crate::nets::Output;
-#[cfg(feature = "cuda")]
-use crate::nets::cuda;
-use crate::train::RegionTargets;
-use crate::train::region_targets::SMALLEST_WEIGHT;
+use crate::base::ConfigError;
+use crate::train::region_loss::{LossEntry, TrainingLoss};
+use crate::train::{DiceBceLoss, RegionLoss, list_losses};
 
-/// Variant of the paper's loss.
+/// Loss of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(transform = insert_losses)]
 pub struct LossConfig {
-    /// Dice per sample, averaged, instead of sums over the whole batch.
-    pub per_sample: bool,
-    /// Added to Dice's numerator. With 0, a region that is absent and rightly not predicted costs 1;
-    /// with the same 1e-5 as below it costs 0.
-    #[schemars(range(min = 0, max = 1e9))]
-    pub numerator_epsilon: f64,
-    /// Added to Dice's denominator, which is 0 where a region is absent and surely not predicted.
-    #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0))]
-    #[default(1e-8)]
-    pub denominator_epsilon: f64,
-    /// Cross-entropy summed over regions, as the paper prints it, instead of averaged.
-    pub region_sum: bool,
+    /// Name of the loss: `dice_bce`, whose settings stand beside it, or one that the embedding program
+    /// registers.
+    // Left out where it is the paper's: fingerprints of runs before there were others stay theirs.
+    #[serde(skip_serializing_if = "is_shipped")]
+    #[schemars(extend("default" = "dice_bce"))]
+    #[default(DiceBceLoss::NAME.into())]
+    pub name: String,
+    /// Settings of `dice_bce`.
+    #[serde(flatten)]
+    pub dice_bce: DiceBceLoss,
+    /// Settings of another loss; what is left out takes its default.
+    #[serde(skip_serializing_if = "Table::is_empty")]
+    #[schemars(with = "serde_json::Map<String, Value>", extend("default" = {}))]
+    pub settings: Table,
 }
 
-/// Loss and its parts: one value each unless said otherwise, still on the device. Only `total` has
-/// a gradient; the parts may be kept and read later without keeping the graph.
-#[derive(Debug)]
-pub struct LossParts {
-    /// Total loss, which is minimised.
-    pub total: Tensor<1>,
-    /// Dice loss at full resolution.
-    pub dice: Tensor<1>,
-    /// Cross-entropy at full resolution.
-    pub bce: Tensor<1>,
-    /// Soft Dice per region at full resolution, in the order of the run's regions, `[k]`.
-    pub regions: Tensor<1>,
-    /// Weighted auxiliary losses by name.
-    pub aux_losses: Vec<(&'static str, Tensor<1>)>,
+fn is_shipped(name: &str) -> bool {
+    name == DiceBceLoss::NAME
+}
+
+/// Adds the settings of losses of embedding programs to the schema of [`LossConfig`].
+fn insert_losses(section: &mut Schema) {
+    let others = list_losses().into_iter().filter(|entry| !is_shipped(entry.name));
+    let variants: Vec<Value> = others
+        .map(|entry| {
+            let mut settings = (entry.schema)();
+            let description = settings["description"].take();
+            let settings = json!({"properties": settings["properties"]});
+            let name = json!({"const": entry.name});
+            json!({"description": description, "properties": {"name": name, "settings": settings}})
+        })
+        .collect();
+    if !variants.is_empty() {
+        section.insert("oneOf".into(), variants.into());
+    }
 }
 
 impl LossConfig {
-    /// Computes the loss of a training pass against targets, which may be soft.
-    pub fn total_loss(&self, output: Output, targets: impl Into<RegionTargets>) -> LossParts {
-        let targets = targets.into();
-        let full = self.region_loss(output.logits, targets.clone());
-        let mut total = full.total * output.weight;
-        for coarser in output.deep_supervision {
-            let coarse = targets.downsample_to(&coarser.logits);
-            total = total + self.region_loss(coarser.logits, coarse).total * coarser.weight;
-        }
-        let mut aux_losses = Vec::with_capacity(output.aux_losses.len());
-        for aux_loss in output.aux_losses {
-            total = total + aux_loss.value.clone();
-            aux_losses.push((aux_loss.name, aux_loss.value.detach()));
-        }
-        LossParts { total, aux_losses, ..full }
-    }
-
-    /// Computes Dice and cross-entropy of region logits against targets of the same shape.
-    pub fn region_loss(&self, logits: Tensor<5>, targets: impl Into<RegionTargets>) -> LossParts {
-        let targets = targets.into();
-        #[cfg(feature = "cuda")]
-        if cuda::scores_regions(&logits) {
-            return self.region_loss_on_cuda(logits, targets);
-        }
-        let scores = self.soft_dice(sigmoid(logits.clone()), &targets); // [b or 1, k]
-        let dice = scores.clone().mean().neg() + 1.0;
-        let bce = self.cross_entropy(logits, targets);
-        let [_, k] = scores.dims();
-        let regions = scores.detach().mean_dim(0).reshape([k]);
-        LossParts {
-            total: dice.clone() + bce.clone(),
-            dice: dice.detach(),
-            bce: bce.detach(),
-            regions,
-            aux_losses: Vec::new(),
-        }
-    }
-
-    /// Computes the same by the kernels of `nets/cuda`.
-    #[cfg(feature = "cuda")]
-    fn region_loss_on_cuda(&self, logits: Tensor<5>, targets: RegionTargets) -> LossParts {
-        let Self { per_sample, region_sum, numerator_epsilon, denominator_epsilon } = *self;
-        let settings = cuda::RegionLossSettings {
-            per_sample,
-            region_sum,
-            numerator_epsilon,
-            denominator_epsilon,
-            has_weights: targets.counted.is_some(),
-        };
-        let RegionTargets { members, counted } = targets;
-        let [total, dice, bce, regions] = cuda::region_loss(logits, members, counted, settings);
-        LossParts { total, dice, bce, regions, aux_losses: Vec::new() }
-    }
-
-    /// Soft Dice `2 sum(p g) / (sum(p^2) + sum(g^2))` of each region, `[1, k]` or per sample `[b,
-    /// k]`.
-    fn soft_dice(&self, probabilities: Tensor<5>, targets: &RegionTargets) -> Tensor<2> {
-        let [b, k, d, h, w] = probabilities.dims();
-        let counted = targets.counted.as_ref().map(|own| own.clone().expand([b, k, d, h, w]));
-        let sum = |volume: Tensor<5>| {
-            let volume = match &counted {
-                Some(counted) => volume * counted.clone(),
-                None => volume,
+    /// Builds the loss.
+    ///
+    /// # Errors
+    /// If there is none of that name, or it refuses its settings.
+    pub fn build_loss(&self) -> Result<Box<dyn TrainingLoss>, ConfigError> {
+        let entry = LossEntry::find_by_name(&self.name)?;
+        let settings = serde_json::to_value(&self.settings).expect("settings are plain data");
+        if !is_shipped(&self.name) {
+            let of_loss = |error: ConfigError| error.in_section("loss.settings");
+            return match self.dice_bce == DiceBceLoss::default() {
+                true => entry.parse_settings(&settings).map_err(of_loss),
+                false => {
+                    let problem = "another loss than the one whose settings stand beside it";
+                    let way_out = "write its own under loss.settings, and take those out";
+                    Err(ConfigError::new("loss.name", &self.name, problem, way_out))
+                }
             };
-            let per_sample: Tensor<2> =
-                volume.reshape([b, k, d * h * w]).sum_dim(2).reshape([b, k]);
-            if self.per_sample { per_sample } else { per_sample.sum_dim(0) }
-        };
-        let members = targets.members.clone();
-        let overlap = sum(probabilities.clone() * members.clone());
-        let sizes = sum(probabilities.square()) + sum(members.square());
-        (overlap * 2.0 + self.numerator_epsilon) / (sizes + self.denominator_epsilon)
-    }
-
-    /// Binary cross-entropy of logits, in the form that neither overflows nor cancels at either
-    /// end: `max(x, 0) - x g + ln(1 + e^-|x|)`.
-    fn cross_entropy(&self, logits: Tensor<5>, targets: RegionTargets) -> Tensor<1> {
-        let shape = logits.dims();
-        let regions = shape[1];
-        let tail = logits.clone().abs().neg().exp().log1p();
-        // No ReLU, whose slope at 0 is 0: logits are 0 where no feature fires and the bias is as drawn.
-        let above = (logits.clone().detach().sign() + 1.0) * 0.5;
-        let entropy = logits.clone() * above - logits * targets.members + tail;
-        let mean = match targets.counted {
-            None => entropy.mean(),
-            Some(counted) => {
-                let weights = counted.expand(shape);
-                (entropy * weights.clone()).sum() / weights.sum().clamp_min(SMALLEST_WEIGHT)
-            }
-        };
-        if self.region_sum { mean * regions as f64 } else { mean }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use burn::tensor::{DType, Device, Int, TensorData};
-
-    use super::*;
-    use crate::nets::{AuxLoss, SideOutput, mean_pool};
-    use crate::train::{counted_voxels, region_targets};
-    use crate::volume::{RegionSet, label};
-
-    fn constant(value: f32, shape: [usize; 5]) -> Tensor<5> {
-        Tensor::full(shape, value, &Device::flex())
-    }
-
-    fn read(value: &Tensor<1>) -> f32 {
-        value.clone().into_scalar()
-    }
-
-    #[test]
-    fn an_absent_region_rightly_not_predicted_costs_one_or_with_smoothing_nothing() {
-        let shape = [1, 3, 2, 2, 2];
-        let cost = |config: LossConfig| {
-            let parts = config.region_loss(constant(-40.0, shape), constant(0.0, shape));
-            assert!(read(&parts.bce) < 1e-16);
-            read(&parts.dice)
-        };
-        assert_eq!(cost(LossConfig::default()), 1.0);
-        let smooth =
-            LossConfig { numerator_epsilon: 1e-5, denominator_epsilon: 1e-5, ..Default::default() };
-        assert_eq!(cost(smooth), 0.0);
-    }
-
-    #[test]
-    fn cross_entropy_keeps_its_small_values() {
-        let shape = [1, 3, 1, 1, 1];
-        let none = constant(0.0, shape);
-        let parts = LossConfig::default().region_loss(constant(-16.0, shape), none);
-        let exact = (-16.0f64).exp().ln_1p();
-        assert!((f64::from(read(&parts.bce)) / exact - 1.0).abs() < 1e-5);
-    }
-
-    #[test]
-    fn the_slope_of_cross_entropy_at_zero_is_the_probability_less_the_target() {
-        let device = Device::flex().autodiff();
-        let place = |values: Vec<f32>| {
-            Tensor::<5>::from_data(TensorData::new(values, [1, 1, 1, 1, 4]), &device)
-        };
-        let logits = place(vec![0.0, 0.0, 2.0, -2.0]).require_grad();
-        let targets = RegionTargets::from(place(vec![0.0, 1.0, 0.0, 1.0]));
-        let gradients = LossConfig::default().cross_entropy(logits.clone(), targets).backward();
-        let slopes: Vec<f32> = logits.grad(&gradients).unwrap().into_data().try_to_vec().unwrap();
-        let sigmoid = |logit: f32| 1.0 / (1.0 + (-logit).exp());
-        let expected = [0.5, -0.5, sigmoid(2.0), sigmoid(-2.0) - 1.0].map(|slope| slope / 4.0);
-        for (slope, expected) in slopes.iter().zip(expected) {
-            assert!((slope - expected).abs() < 1e-7, "{slope} {expected}");
         }
+        if !self.settings.is_empty() {
+            let problem =
+                "for other losses than dice_bce, whose settings stand in the section itself";
+            let way_out = "set loss.name, or write them there";
+            return Err(ConfigError::new("loss.settings", settings, problem, way_out));
+        }
+        entry.parse_settings(&serde_json::to_value(&self.dice_bce).expect("plain data"))
     }
 
-    #[test]
-    fn side_outputs_and_penalties_add_up_with_their_weights() {
-        let config = LossConfig::default();
-        let full = constant(0.3, [1, 3, 4, 4, 4]);
-        let coarse = constant(-0.2, [1, 3, 1, 1, 1]);
-        let targets =
-            Tensor::cat(vec![constant(1.0, [1, 3, 1, 4, 4]), constant(0.0, [1, 3, 3, 4, 4])], 2);
-        let alone = read(&config.region_loss(full.clone(), targets.clone()).total);
-        let quarter = constant(0.25, [1, 3, 1, 1, 1]);
-        let side = read(&config.region_loss(coarse.clone(), quarter).total);
-        let output = Output {
-            logits: full,
-            weight: 0.4,
-            deep_supervision: vec![SideOutput { logits: coarse, weight: 0.2 }],
-            aux_losses: vec![AuxLoss {
-                name: "kl",
-                value: Tensor::from_data([0.5f32], &Device::flex()),
-            }],
-        };
-        let parts = config.total_loss(output, targets);
-        assert!((read(&parts.total) - (0.4 * alone + 0.2 * side + 0.5)).abs() < 1e-6);
-        assert_eq!(parts.aux_losses[0].0, "kl");
-    }
-
-    /// What lies under ignored voxels changes neither the loss nor a gradient, and the rest costs what it
-    /// costs alone.
-    #[test]
-    fn ignored_voxels_cost_nothing_at_any_resolution() {
-        let config = LossConfig::default();
-        let device = Device::flex();
-        let labels: Vec<u8> = (0..64u32).map(|place| (place * 7 % 4) as u8).collect();
-        let ignored = |place: usize| place / 16 >= 2;
-        let total = |under: u8, logit: f32, is_masked: bool| {
-            let own = |(place, label): (usize, &u8)| if ignored(place) { under } else { *label };
-            let labels: Vec<u8> = labels.iter().enumerate().map(own).collect();
-            let labels = TensorData::new(labels, [1, 4, 4, 4]);
-            let labels = Tensor::<4, Int>::from_data(labels, (&device, DType::U8)).cast(DType::I32);
-            let counted = is_masked.then(|| counted_voxels(labels.clone()));
-            let members = region_targets(RegionSet::BRATS, labels);
-            let value =
-                |place: usize| if ignored(place % 64) { logit } else { place as f32 / 99.0 };
-            let logits =
-                TensorData::new((0..192).map(value).collect::<Vec<f32>>(), [1, 3, 4, 4, 4]);
-            let logits = Tensor::<5>::from_data(logits, &device);
-            let coarse = mean_pool(logits.clone());
-            let output = Output {
-                deep_supervision: vec![SideOutput { logits: coarse, weight: 0.5 }],
-                ..Output::of_logits(logits)
-            };
-            read(&config.total_loss(output, RegionTargets { members, counted }).total)
-        };
-        let masked = total(label::IGNORE, 0.3, true);
-        assert_eq!(masked, total(label::IGNORE, -9.0, true));
-        assert_ne!(masked, total(label::IGNORE, 0.3, false));
-        let half = {
-            let labels = TensorData::new(labels[..32].to_vec(), [1, 2, 4, 4]);
-            let labels = Tensor::<4, Int>::from_data(labels, (&device, DType::U8)).cast(DType::I32);
-            let value = |place: usize| (place / 32 * 64 + place % 32) as f32 / 99.0;
-            let logits = TensorData::new((0..96).map(value).collect::<Vec<f32>>(), [1, 3, 2, 4, 4]);
-            let logits = Tensor::<5>::from_data(logits, &device);
-            let output = Output {
-                deep_supervision: vec![SideOutput {
-                    logits: mean_pool(logits.clone()),
-                    weight: 0.5,
-                }],
-                ..Output::of_logits(logits)
-            };
-            let members = region_targets(RegionSet::BRATS, labels);
-            read(&config.total_loss(output, members).total)
-        };
-        assert!((masked - half).abs() < 1e-5, "{masked} {half}");
-        let everything = RegionTargets {
-            members: constant(0.0, [1, 3, 2, 2, 2]),
-            counted: Some(constant(0.0, [1, 1, 2, 2, 2])),
-        };
-        let parts = config.region_loss(constant(0.5, [1, 3, 2, 2, 2]), everything);
-        assert!(read(&parts.total).is_finite() && read(&parts.bce) == 0.0);
+    /// Fills in the settings of another loss that have their default, so that a run's record has them all.
+    ///
+    /// # Errors
+    /// As [`build_loss`](Self::build_loss).
+    pub fn complete_settings(&mut self) -> Result<(), ConfigError> {
+        let loss = self.build_loss()?;
+        if !is_shipped(&self.name) {
+            let settings = loss.settings();
+            self.settings = Table::try_from(&settings).map_err(|error| {
+                let way_out = "leave settings without a value out of what is serialised";
+                ConfigError::new("loss.settings", settings, error.to_string(), way_out)
+            })?;
+        }
+        Ok(())
     }
 }

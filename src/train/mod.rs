@@ -2,6 +2,7 @@
 //! a tensor, but for uploads ([`feed`]) and the reading of figures ([`readback`]).
 
 pub mod checkpoint;
+mod dice_bce;
 mod epoch_figures;
 pub mod feed;
 mod loss;
@@ -9,6 +10,7 @@ mod lossless_f64;
 pub mod non_finite;
 mod plateau;
 pub mod readback;
+mod region_loss;
 mod region_targets;
 mod schedule;
 mod settings;
@@ -17,8 +19,10 @@ mod step_metrics;
 mod trainer;
 mod training_progress;
 
-pub use loss::{LossConfig, LossParts};
+pub use dice_bce::DiceBceLoss;
+pub use loss::LossConfig;
 pub use plateau::Plateau;
+pub use region_loss::{LossEntry, LossParts, RegionLoss, TrainingLoss, list_losses, register_loss};
 pub use region_targets::{RegionTargets, counted_voxels, region_targets};
 pub use schedule::{Schedule, SchedulePosition};
 pub use settings::{CheckpointConfig, NonFinitePolicy, TrainerConfig, ValidationConfig};

@@ -6,6 +6,17 @@ use crate::nets::mean_pool;
 use crate::volume::{RegionSet, label};
 
 /// Targets of a batch: region membership `[b, k, d, h, w]`, 0 to 1, and the voxels that count.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use gliaflow::prelude::RegionTargets;
+///
+/// let volume = |value: f32| Tensor::<5>::full([1, 1, 1, 1, 2], value, &Device::flex());
+/// let halves = Tensor::cat(vec![volume(1.0), volume(0.0)], 4);
+/// let targets = RegionTargets { members: volume(0.0), counted: Some(halves.slice([0..1, 0..1, 0..1, 0..1, 1..3])) };
+/// let mean: f32 = targets.mean_over_counted(volume(3.0)).into_scalar();
+/// assert_eq!(mean, 3.0); // of the voxel that counts
+/// ```
 #[derive(Debug, Clone)]
 pub struct RegionTargets {
     /// Membership of the regions.
@@ -22,6 +33,17 @@ impl From<Tensor<5>> for RegionTargets {
 }
 
 impl RegionTargets {
+    /// Averages values `[b, k, d, h, w]` over the voxels that count, `[1]`; 0 where none does.
+    pub fn mean_over_counted(&self, values: Tensor<5>) -> Tensor<1> {
+        match &self.counted {
+            None => values.mean(),
+            Some(counted) => {
+                let weights = counted.clone().expand(values.dims());
+                (values * weights.clone()).sum() / weights.sum().clamp_min(SMALLEST_WEIGHT)
+            }
+        }
+    }
+
     /// Averages down to the grid of a coarser output; of voxels that do not count none is averaged.
     pub(super) fn downsample_to(&self, map: &Tensor<5>) -> Self {
         let Self { mut members, counted } = self.clone();

@@ -16,7 +16,7 @@ use crate::train::non_finite::{self, RecentSteps};
 use crate::train::readback::{PendingReadback, ReadbackReader};
 use crate::train::step_metrics::StepMetrics;
 use crate::train::{
-    LossConfig, LossParts, SchedulePosition, SkipQueue, TrainerConfig, TrainingProgress,
+    LossParts, SchedulePosition, SkipQueue, TrainerConfig, TrainingLoss, TrainingProgress,
 };
 use crate::volume::RegionSet;
 
@@ -29,8 +29,8 @@ pub struct TrainerContext<'a> {
     pub regions: RegionSet,
     /// True if some voxels of the labels may count in no loss.
     pub has_ignored: bool,
-    /// Loss settings.
-    pub loss: &'a LossConfig,
+    /// Loss.
+    pub loss: &'a dyn TrainingLoss,
     /// Trainer settings.
     pub config: &'a TrainerConfig,
     /// Number of steps in an epoch.
@@ -154,7 +154,7 @@ impl<'a> Trainer<'a> {
             (next_batch, next_sample) = (batch.number + 1, batch.next_sample);
             let output = learner.forward(batch.images, batch.number);
             let targets = batch.truth.into_regions(regions, self.context.has_ignored);
-            let parts = self.context.loss.total_loss(output, targets);
+            let parts = self.context.loss.pass_loss(output, targets);
             sums = Some(BatchSums::add_batch(sums, &parts));
             learner.accumulate_gradients(parts.total);
             record.starved_seconds += batch.starved.as_secs_f64();

@@ -7,6 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// MRI sequence.
+///
+/// ```
+/// use gliaflow::prelude::Modality;
+///
+/// let names = Modality::ALL.map(Modality::name); // in the order of a batch's channels
+/// assert_eq!(names, ["t1", "t1ce", "t2", "flair"]);
+/// ```
 #[derive(strum::Display, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

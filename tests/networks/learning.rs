@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use gliaflow::nets::learner::{AVERAGE_FILE, OPTIMISER_FILE, WEIGHTS_FILE};
 use gliaflow::nets::{Blueprint, Learner, OptimiserConfig};
-use gliaflow::train::{LossConfig, region_targets};
+use gliaflow::train::{DiceBceLoss, region_targets};
 use gliaflow::volume::RegionSet;
 use serde_json::json;
 
@@ -55,7 +55,7 @@ fn files(learner: &dyn Learner) -> Vec<(String, Vec<u8>)> {
 fn unsound_step(learner: &mut dyn Learner, number: u64) {
     let device = learner.device().clone();
     let output = learner.forward(images(number, SIDE, &device) * f32::NAN, number);
-    let parts = LossConfig::default()
+    let parts = DiceBceLoss::default()
         .total_loss(output, region_targets(RegionSet::BRATS, labels(SIDE, &device)));
     let update = learner.backward_and_step(parts.total.clone(), 1e-2);
     assert!(parts.total.into_scalar::<f32>().is_nan());
@@ -169,7 +169,7 @@ fn a_step_of_two_batches_is_a_step_down_their_mean() {
     let loss = |learner: &dyn Learner, number| {
         let device = learner.device().clone();
         let output = learner.forward(images(number, SIDE, &device), number);
-        LossConfig::default()
+        DiceBceLoss::default()
             .total_loss(output, region_targets(RegionSet::BRATS, labels(SIDE, &device)))
             .total
     };
@@ -205,7 +205,7 @@ fn frozen_parts_stay_to_the_bit_and_count_in_no_norm() {
         let norm = |learner: &mut dyn Learner| {
             let device = learner.device().clone();
             let output = learner.forward(images(0, SIDE, &device), 0);
-            let loss = LossConfig::default()
+            let loss = DiceBceLoss::default()
                 .total_loss(output, region_targets(RegionSet::BRATS, labels(SIDE, &device)));
             learner.backward_and_step(loss.total, 1e-2).gradient_norm.into_scalar::<f32>()
         };

@@ -47,7 +47,8 @@ impl Recipe {
         let mut labels = vec![0; voxels];
         let kernel = Kernel::fastest_available();
         kernel.render_labels(&view, &plan, PatchImages::F32(&mut images), &mut labels);
-        filter_patch(&mut images, plan.channel_filters(), self.dims(), true);
+        let filters = Modality::ALL.map(|modality| drawn.filters.channel_filters(modality));
+        filter_patch(&mut images, &filters, self.dims(), true);
         images
     }
 

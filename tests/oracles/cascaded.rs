@@ -3,7 +3,7 @@
 
 use burn::tensor::Device;
 use gliaflow::nets::{Architecture, Cascaded, CascadedConfig, ModelRng, mean_pool};
-use gliaflow::train::{LossConfig, region_targets};
+use gliaflow::train::{DiceBceLoss, region_targets};
 use gliaflow::volume::{RegionSet, RunChannels};
 
 use super::figures::fixture;
@@ -28,13 +28,13 @@ fn the_cascade_has_torchs_maps_losses_and_gradients() {
         [("full", &output.logits), ("half", &half.logits), ("quarter", &quarter.logits)]
     {
         check_logits(&figures, "cascaded", &format!("logits_{name}"), logits);
-        let parts = LossConfig::default().region_loss(logits.clone(), targets.clone());
+        let parts = DiceBceLoss::default().region_loss(logits.clone(), targets.clone());
         losses.push((name, read(&parts.total)));
         if name != "quarter" {
             targets = mean_pool(targets);
         }
     }
-    let parts = LossConfig::default()
+    let parts = DiceBceLoss::default()
         .total_loss(output, region_targets(RegionSet::BRATS, labels(1, 64, &device)));
     losses.push(("total", read(&parts.total)));
     check_losses(&figures, &losses);

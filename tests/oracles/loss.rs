@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use gliaflow::train::LossConfig;
+use gliaflow::train::DiceBceLoss;
 use serde::Deserialize;
 
 use super::figures::{Array, fixture, worst};
@@ -24,14 +24,14 @@ struct Case {
     gradient: Option<Array>,
 }
 
-fn reading(name: &str) -> LossConfig {
-    let paper = LossConfig::default();
+fn reading(name: &str) -> DiceBceLoss {
+    let paper = DiceBceLoss::default();
     match name {
         "batch_mean" => paper,
-        "batch_regionsum" => LossConfig { region_sum: true, ..paper },
-        "sample_mean" => LossConfig { per_sample: true, ..paper },
+        "batch_regionsum" => DiceBceLoss { region_sum: true, ..paper },
+        "sample_mean" => DiceBceLoss { per_sample: true, ..paper },
         "batch_mean_smooth" => {
-            LossConfig { numerator_epsilon: 1e-5, denominator_epsilon: 1e-5, ..paper }
+            DiceBceLoss { numerator_epsilon: 1e-5, denominator_epsilon: 1e-5, ..paper }
         }
         other => panic!("the fixture has a reading `{other}` that is not tested"),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use gliaflow::nets::{Architecture, ModelRng, Output, ResUNetVae, ResUNetVaeConfig};
-use gliaflow::train::{LossConfig, region_targets};
+use gliaflow::train::{DiceBceLoss, region_targets};
 use gliaflow::volume::{Dims, RegionSet, RunChannels};
 
 use super::counters::uniform;
@@ -35,10 +35,10 @@ fn the_residual_unet_is_monais_segresnet() {
     check_logits(&figures, "resunet", "logits", &logits);
 
     let targets = region_targets(RegionSet::BRATS, labels(2, 32, &device));
-    let loss = |config: LossConfig| config.region_loss(logits.clone(), targets.clone());
-    let paper = loss(LossConfig::default());
-    let summed = loss(LossConfig { region_sum: true, ..Default::default() });
-    let per_sample = loss(LossConfig { per_sample: true, ..Default::default() });
+    let loss = |config: DiceBceLoss| config.region_loss(logits.clone(), targets.clone());
+    let paper = loss(DiceBceLoss::default());
+    let summed = loss(DiceBceLoss { region_sum: true, ..Default::default() });
+    let per_sample = loss(DiceBceLoss { per_sample: true, ..Default::default() });
     let ours = [
         ("total", read(&paper.total)),
         ("dice_batch", read(&paper.dice)),
@@ -68,7 +68,7 @@ fn the_autoencoder_has_torchs_penalties_and_gradients() {
     check_logits(&figures, "resunet_vae", "logits", &output.logits);
 
     let targets = region_targets(RegionSet::BRATS, labels(2, 32, &device));
-    let parts = LossConfig::default().total_loss(output, targets);
+    let parts = DiceBceLoss::default().total_loss(output, targets);
     let weight = 0.1;
     let penalty = |name| {
         let (_, value) = parts.aux_losses.iter().find(|(found, _)| *found == name).unwrap();
@@ -98,7 +98,8 @@ fn training_begins_where_torchs_initial_weights_do() {
     for seed in 1..=3 {
         let net =
             ResUNetVae::init(&config(true), RunChannels::default(), &device).draw_weights(seed);
-        let parts = LossConfig::default().total_loss(training_pass(&net, &device), targets.clone());
+        let parts =
+            DiceBceLoss::default().total_loss(training_pass(&net, &device), targets.clone());
         let l2 = parts.aux_losses.iter().find(|(name, _)| *name == "reconstruction").unwrap();
         let ours = [
             ("total", read(&parts.total)),

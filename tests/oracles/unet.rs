@@ -3,7 +3,7 @@
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use gliaflow::nets::{Architecture, UNet, UNetConfig};
-use gliaflow::train::{LossConfig, region_targets};
+use gliaflow::train::{DiceBceLoss, region_targets};
 use gliaflow::volume::{RegionSet, RunChannels};
 
 use super::figures::fixture;
@@ -23,10 +23,10 @@ fn the_unet_has_torchs_logits_losses_and_gradients() {
     check_logits(&figures, "unet", "logits", &logits);
 
     let targets = region_targets(RegionSet::BRATS, labels(2, 32, &device));
-    let loss = |config: LossConfig| config.region_loss(logits.clone(), targets.clone());
-    let paper = loss(LossConfig::default());
-    let summed = loss(LossConfig { region_sum: true, ..Default::default() });
-    let per_sample = loss(LossConfig { per_sample: true, ..Default::default() });
+    let loss = |config: DiceBceLoss| config.region_loss(logits.clone(), targets.clone());
+    let paper = loss(DiceBceLoss::default());
+    let summed = loss(DiceBceLoss { region_sum: true, ..Default::default() });
+    let per_sample = loss(DiceBceLoss { per_sample: true, ..Default::default() });
     let ours = [
         ("total", read(&paper.total)),
         ("dice_batch", read(&paper.dice)),
@@ -63,7 +63,7 @@ fn a_gradient_in_another_order_or_of_another_sign_is_refused_though_its_norm_is_
     let config = UNetConfig { base_width: 4, ..UNetConfig::default() };
     let net = filled(UNet::init(&config, RunChannels::default(), &device), 1, &figures);
     let targets = region_targets(RegionSet::BRATS, labels(2, 32, &device));
-    let loss = LossConfig::default()
+    let loss = DiceBceLoss::default()
         .region_loss(net.predict_logits(images(2, 32, &device)), targets)
         .total;
     let by_parameter = GradientsParams::from_grads(loss.backward(), &net);

@@ -4,13 +4,15 @@
 //! arithmetic of batchgeneratorsv2 0.3.6): what they take from an image, a mean or a range, is taken from the
 //! patch with its background. Each modality is filtered on its own, in single precision, and what was
 //! background ahead of the filters is 0 behind them, as nnU-Net's mask has it, unless the background is
-//! augmented.
+//! augmented. Filters of embedding programs ([`PatchFilter`]) follow behind them.
 
 mod blur;
 mod contrast_in_range;
 mod gamma_of_patch;
 mod low_resolution;
 mod multiplicative_brightness;
+mod own_filters;
+mod patch_filter;
 mod patch_values;
 mod settings;
 
@@ -19,6 +21,11 @@ pub use contrast_in_range::ContrastInRange;
 pub use gamma_of_patch::GammaOfPatch;
 pub use low_resolution::LowResolution;
 pub use multiplicative_brightness::MultiplicativeBrightness;
+pub(in crate::augment) use own_filters::complete_own_filters;
+pub use own_filters::{DrawnOwnFilter, OwnFilter};
+pub use patch_filter::{
+    FilterEntry, PatchFilter, RenderedPatch, list_patch_filters, register_patch_filter,
+};
 pub use settings::{DrawnFilters, FilterConfig};
 
 use crate::augment::filters::blur::BlurKernels;
@@ -51,7 +58,8 @@ impl ChannelFilters {
 #[derive(Debug, Default)]
 pub struct FilterBuffers {
     tissue: Vec<u8>,
-    scratch: Vec<f32>,
+    /// Memory for intermediate values, of any length and content.
+    pub scratch: Vec<f32>,
 }
 
 impl FilterBuffers {

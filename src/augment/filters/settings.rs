@@ -7,7 +7,7 @@ use crate::augment::filters::{
     ChannelFilters, ContrastInRange, GammaOfPatch, GaussianBlur, LowResolution,
     MultiplicativeBrightness,
 };
-use crate::augment::{ComposedTransform, draw_uniform};
+use crate::augment::{ComposedTransform, PatchFilter, RenderedPatch, draw_uniform};
 use crate::base::KeyedRng;
 use crate::volume::Modality;
 
@@ -81,7 +81,7 @@ impl FilterConfig {
     }
 
     /// Draws the filters of one sample, each from its own stream.
-    pub(in crate::augment) fn draw_filters(&self, rng: &KeyedRng) -> DrawnFilters {
+    fn draw_filters(&self, rng: &KeyedRng) -> DrawnFilters {
         let of = |stream| rng.clone().with_stream(stream);
         DrawnFilters {
             blur: self.blur.draw_deviations(&mut of(stream::BLUR)),
@@ -100,18 +100,45 @@ impl DrawnFilters {
         *self == Self::default()
     }
 
-    /// Appends the filters to the composition.
+    /// Filters of one modality.
+    pub fn channel_filters(&self, modality: Modality) -> ChannelFilters {
+        let place = modality.index();
+        let of = |drawn: &Option<[f32; Modality::COUNT]>| drawn.map(|values| values[place]);
+        ChannelFilters {
+            blur: self.blur.and_then(|values| values[place]),
+            contrast: of(&self.contrast),
+            resolution: self.low_resolution.and_then(|values| values[place]),
+            inverted_gamma: of(&self.inverted_gamma),
+            gamma: of(&self.gamma),
+        }
+    }
+
+    /// Appends the brightness, which a voxel alone determines, to the composition.
     pub(in crate::augment) fn compose_onto(&self, onto: &mut ComposedTransform) {
-        for modality in Modality::ALL.map(Modality::index) {
-            let of = |drawn: &Option<[f32; Modality::COUNT]>| drawn.map(|values| values[modality]);
-            onto.curves[modality].brightness *= of(&self.brightness).map_or(1.0, f64::from);
-            onto.filters[modality] = ChannelFilters {
-                blur: self.blur.and_then(|values| values[modality]),
-                contrast: of(&self.contrast),
-                resolution: self.low_resolution.and_then(|values| values[modality]),
-                inverted_gamma: of(&self.inverted_gamma),
-                gamma: of(&self.gamma),
-            };
+        let Some(factors) = self.brightness else { return };
+        for (curve, factor) in onto.curves.iter_mut().zip(factors) {
+            curve.brightness *= f64::from(factor);
+        }
+    }
+}
+
+impl PatchFilter for FilterConfig {
+    const NAME: &'static str = "nnunet";
+    type Params = DrawnFilters;
+
+    fn draw_params(&self, rng: &mut KeyedRng) -> Option<DrawnFilters> {
+        let drawn = self.draw_filters(rng);
+        (!drawn.is_empty()).then_some(drawn)
+    }
+
+    fn filter_patch(drawn: &DrawnFilters, patch: &mut RenderedPatch<'_>) {
+        let dims = patch.dims;
+        let channels = patch.images.chunks_exact_mut(dims.voxel_count());
+        for (modality, values) in Modality::ALL.into_iter().zip(channels) {
+            if !patch.dropped.contains(&modality) {
+                let filters = drawn.channel_filters(modality);
+                patch.buffers.apply_filters(&filters, values, dims, patch.keeps_background);
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ mod known_settings;
 pub mod layers;
 pub mod model;
 pub mod patients;
+mod registered;
 mod resources;
 pub mod splitting;
 
@@ -136,8 +137,7 @@ pub fn load_run_config(folder: &Path, assignments: &[String]) -> Result<CheckedC
     }
     let mut layers = default_layers()?;
     layers.merge_file(&file)?;
-    // Runs of earlier versions have a share to hold out beside what divided their cases, and the regions
-    // of BraTS whatever their labels.
+    // Runs of earlier versions have `held_out` beside another division, and the regions of BraTS.
     check_layers(layers, assignments, false)
 }
 
@@ -183,7 +183,7 @@ fn check_new_settings(
     assignments: &[String],
 ) -> Result<CheckedConfig, Failure> {
     let mut checked = check_layers(layers, assignments, true)?;
-    checked.run.data.fill_in_described();
+    checked.run.complete_new_run().map_err(|error| settings_error(&error))?;
     checked.run.data.check_held_out().map_err(|error| settings_error(&error.in_section("data")))?;
     Ok(checked)
 }

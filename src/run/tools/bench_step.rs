@@ -18,7 +18,7 @@ use crate::run::config::CheckedConfig;
 use crate::run::device::{self, ChosenDevice};
 use crate::run::tools::kernel_times::{self, KernelTime};
 use crate::telemetry::{backend_log, process};
-use crate::train::LossConfig;
+use crate::train::TrainingLoss;
 use crate::train::feed::{self, DeviceBatch};
 use crate::train::readback::{PendingReadback, ReadbackReader};
 use crate::volume::{Dims, Modality, RunChannels, Targets, label};
@@ -94,6 +94,7 @@ pub struct StepCost {
 /// If the network does not fit the patch, or the device is not there or fails.
 pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, Failure> {
     let run = &config.run;
+    let loss = run.loss.build_loss()?;
     let patch = run.crop.patch;
     config.blueprint.fits_patch(patch)?;
     let chosen = device::choose_for_run(run)?;
@@ -104,7 +105,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     let parameters = learner.parameter_count();
     let mut bench = Bench {
         batch: draw_batch(run.seed, run.loader.batch, patch),
-        loss: &run.loss,
+        loss: loss.as_ref(),
         channels: config.blueprint.run_channels(),
         learning_rate: run.train.learning_rate,
         device: learner.device().clone(),
@@ -166,7 +167,7 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
 /// A network, and the batch that it sees again and again.
 struct Bench<'a> {
     learner: Box<dyn Learner>,
-    loss: &'a LossConfig,
+    loss: &'a dyn TrainingLoss,
     channels: RunChannels,
     learning_rate: f64,
     batch: Batch,
@@ -191,7 +192,7 @@ impl Bench<'_> {
     fn forward(&self, batch: DeviceBatch) -> Tensor<1> {
         let output = self.learner.forward(batch.images, self.step);
         let targets = batch.truth.into_regions(self.channels.regions, false);
-        self.loss.total_loss(output, targets).total
+        self.loss.pass_loss(output, targets).total
     }
 
     /// Enqueues a step; its loss is on its way from the device.

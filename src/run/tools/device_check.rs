@@ -14,7 +14,7 @@ use crate::nets::{
     leaky_relu, max_pool, mean_pool, transposed_convolution, upsample_trilinear,
 };
 use crate::run::tools::bench_step::draw_batch;
-use crate::train::{LossConfig, feed};
+use crate::train::{DiceBceLoss, feed};
 use crate::volume::{Dims, ModalitySet, RegionSet};
 
 /// The largest difference of an operation, relative to the largest value: room for products in
@@ -242,7 +242,7 @@ fn compare_network(blueprint: &dyn Blueprint, device: &Device, precision: Precis
         let loss = |learner: &dyn crate::nets::Learner, step| {
             let output = learner.forward(images.clone(), step);
             let logits = output.logits.clone();
-            (LossConfig::default().total_loss(output, targets.clone()).total, logits)
+            (DiceBceLoss::default().total_loss(output, targets.clone()).total, logits)
         };
         let (total, logits) = loss(learner.as_ref(), 0);
         let norms = learner.gradient_norms(total);

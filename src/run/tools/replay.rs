@@ -94,7 +94,9 @@ pub fn replay_of_run(
             samples - 1
         )));
     }
-    let crop = Crop::new(run.crop.clone(), run.augment.clone());
+    let mut augment = run.augment.clone();
+    augment.complete_own_filters()?;
+    let crop = Crop::new(run.crop.clone(), augment);
     let write = if arrays { write_sample_arrays } else { replay_sample };
     let first = epoch * samples + index;
     let mut replayed = Vec::new();

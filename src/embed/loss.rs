@@ -1,0 +1,5 @@
+//! Losses: the paper's, and those of one's own.
+
+pub use crate::train::{
+    DiceBceLoss, LossEntry, LossParts, RegionLoss, RegionTargets, list_losses, register_loss,
+};
