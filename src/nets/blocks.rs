@@ -36,6 +36,7 @@ impl ConvUnit {
     }
 
     /// Adds [`Self::forward`] to a graph, as the unit `name`.
+    #[doc(hidden)]
     pub fn add_to_graph(
         &self,
         graph: &mut OnnxGraph,
@@ -85,6 +86,7 @@ impl ResidualUnit {
     }
 
     /// Adds [`Self::forward`] to a graph, as the unit `name`.
+    #[doc(hidden)]
     pub fn add_to_graph(
         &self,
         graph: &mut OnnxGraph,

@@ -149,6 +149,7 @@ pub trait Architecture: Module + ModuleDisplay + 'static {
     /// Parameters are added under the names that they have in files of weights, once each.
     ///
     /// `None` stands for a network without a graph, whose export is refused.
+    #[doc(hidden)]
     fn describe_graph(
         &self,
         _graph: &mut onnx::OnnxGraph,
@@ -162,6 +163,7 @@ pub trait Architecture: Module + ModuleDisplay + 'static {
     ///
     /// # Errors
     /// If MONAI has no such network.
+    #[doc(hidden)]
     fn define_for_monai(
         _config: &Self::Config,
         _channels: RunChannels,

@@ -82,6 +82,7 @@ impl Norm {
     }
 
     /// Adds [`Self::forward`] to a graph, as the layer `name`.
+    #[doc(hidden)]
     pub fn add_to_graph(
         &self,
         graph: &mut OnnxGraph,

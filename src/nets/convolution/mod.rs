@@ -98,6 +98,7 @@ impl Convolution {
     }
 
     /// Adds [`Self::forward`] to a graph, as the layer `name`.
+    #[doc(hidden)]
     pub fn add_to_graph(
         &self,
         graph: &mut OnnxGraph,

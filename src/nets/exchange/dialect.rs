@@ -21,7 +21,7 @@ pub struct Dialect {
 impl Dialect {
     /// Translates weights into the program's names and order of axes; channels keep their order, and what
     /// the program does not have is left out.
-    pub fn translate(&self, weights: Vec<Weight>) -> Vec<Weight> {
+    pub(in crate::nets) fn translate(&self, weights: Vec<Weight>) -> Vec<Weight> {
         let translated = weights.into_iter().filter_map(|Weight { parameter, values }| {
             let own = Weight {
                 parameter: ParameterShape { name: (self.name)(&parameter.name)?, ..parameter },
