@@ -140,10 +140,7 @@ fn prepare_learner(
 ) -> Result<(Box<dyn Learner>, TrainingProgress), Failure> {
     let run = &context.config.run;
     let chosen = &context.chosen;
-    let device = match run.train.gradient_checkpointing {
-        true => chosen.device.clone().autodiff().gradient_checkpointing(),
-        false => chosen.device.clone(),
-    };
+    let device = chosen.training_device(run.train.gradient_checkpointing);
     let mut learner = context.config.blueprint.new_learner(&run.optimiser, run.seed, &device);
     learner.freeze_parts(&run.train.freeze);
     let mut initial_weights = None;

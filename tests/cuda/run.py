@@ -190,6 +190,23 @@ class Run:
         if not max(differences) <= TOLERANCE[precision]:
             self.problem(f"{name}: losses differ by {max(differences):.1e}, more than {TOLERANCE[precision]:.0e}: {losses} {expected}")
 
+    def checkpointing(self, network, precision):
+        """Gradient checkpointing: more launches, and the losses of a training without it, to the bit."""
+        side, _, settings = NETWORKS[network]
+        words = ["bench-step", "--model", network, "--precision", precision, "--patch", str(side), "--batch", "1", "--warmup", "0", "--steps", "2",
+                 "--set", "model.settings={" + ",".join(settings) + "}", "--device", "cuda"]
+        name, losses, launches = f"{network} in {precision}, gradient checkpointing", [], []
+        for is_on in ("false", "true"):
+            done = self.call([*words, "--set", f"train.gradient_checkpointing={is_on}"], self.environment("", self.options.seeds[0]), name)
+            if done is None or done.returncode:
+                self.problem(f"{name}: {done.stderr[-1500:] if done else 'no answer'}")
+                return
+            losses.append(json.loads(done.stdout)["losses"])
+            launches.append(sum(Record(os.path.join(self.folder, "record")).launches_of_step(4 * 2 * side**3, 2)[0].values()))
+        tell(f"{name}: {launches[1]} launches a step, {launches[0]} without it; losses {losses[1]}")
+        if losses[0] != losses[1] or launches[1] <= launches[0]:
+            self.problem(f"{name}: losses {losses}, launches {launches}")
+
     def check_step(self, network, name, launches, measurements):
         """A step behind all tuning: with own kernels, each of their passes and none of CubeCL's convolutions."""
         passes = {kernel: launches[kernel] for kernel in OWN_PASSES[network]}
@@ -210,6 +227,8 @@ class Run:
         for network in self.options.networks if not self.options.strict else []:
             for precision in ("f32", "bf16"):
                 self.training(network, precision)
+        if "unet" in self.options.networks and not self.options.strict and not self.options.short:
+            self.checkpointing("unet", "bf16")
         if self.options.kernels == "auto":
             self.winners()
         tell(f"{time.monotonic() - self.begun:.0f} s in all")

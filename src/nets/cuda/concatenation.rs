@@ -13,6 +13,7 @@ use burn::tensor::{Shape, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
+use crate::nets::cuda::input_gradients::Recomputation;
 use crate::nets::cuda::kernel::KernelFile;
 use crate::nets::cuda::layout::{ChannelsLast, launch_over_granules, volume_shape};
 
@@ -63,7 +64,18 @@ impl Concatenate for CubeBackend {
 impl<B: Concatenate, C: CheckpointStrategy> Concatenate for Autodiff<B, C> {
     fn concatenate(first: FloatTensor<Self>, second: FloatTensor<Self>) -> FloatTensor<Self> {
         let nodes = [first.node(), second.node()];
-        match ConcatenateBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        let again = Recomputation::<B, _, 2> {
+            inputs: nodes.each_ref().map(|node| node.id()),
+            settings: (),
+            compute: |[first, second], ()| B::concatenate(first, second),
+        };
+        let prepared = ConcatenateBackward
+            .prepare::<C>(nodes)
+            .memory_bound()
+            .retro_forward(again)
+            .parents([&first, &second])
+            .stateful();
+        match prepared {
             OpsKind::Tracked(tracked) => {
                 let (first, second) = (first.into_primitive(), second.into_primitive());
                 let channels = [first.shape()[1], second.shape()[1]];

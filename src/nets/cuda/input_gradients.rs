@@ -1,10 +1,13 @@
-//! Way back of the operations that compute the gradients of their inputs together.
+//! Way back of operations: gradients of all inputs together, and outputs that gradient checkpointing computes again.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use burn::backend::Backend;
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::retro_forward::RetroForward;
+use burn::backend::autodiff::checkpoint::state::BackwardStates;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::tensor::FloatTensor;
@@ -42,5 +45,22 @@ impl<B: Backend, S: InputGradients<B, N>, const N: usize> Backward<B, N> for Bac
                 gradients.register::<B>(node.id, gradient);
             }
         }
+    }
+}
+
+/// Operation whose output gradient checkpointing computes again in place of keeping it, with the same bits.
+#[derive(Debug)]
+pub(super) struct Recomputation<B: Backend, S, const N: usize> {
+    pub(super) inputs: [NodeId; N],
+    pub(super) settings: S,
+    pub(super) compute: fn([FloatTensor<B>; N], S) -> FloatTensor<B>,
+}
+
+impl<B: Backend, S: Debug + Copy + Send + 'static, const N: usize> RetroForward
+    for Recomputation<B, S, N>
+{
+    fn forward(&self, states: &mut BackwardStates, out_node: NodeId) {
+        let inputs = self.inputs.map(|input| states.get_state::<FloatTensor<B>>(&input));
+        states.save(out_node, (self.compute)(inputs, self.settings));
     }
 }

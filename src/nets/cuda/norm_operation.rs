@@ -11,7 +11,7 @@ use burn::tensor::{DType, Shape, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients};
+use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients, Recomputation};
 use crate::nets::cuda::norm::{self, NormSettings};
 
 /// Normalises each group of each sample of `[b, c, d, h, w]`, scales and shifts by `weight` and `bias`, `[c]`,
@@ -88,7 +88,20 @@ impl<B: Normalise, C: CheckpointStrategy> Normalise for Autodiff<B, C> {
         settings: NormSettings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let nodes = [volume.node(), weight.node(), bias.node()];
-        match BackwardPass::<SavedNorm<B>>::new().prepare::<C>(nodes).compute_bound().stateful() {
+        let again = Recomputation::<B, _, 3> {
+            inputs: nodes.each_ref().map(|node| node.id()),
+            settings,
+            compute: |[volume, weight, bias], settings| {
+                B::normalise(volume, weight, bias, settings).0
+            },
+        };
+        let prepared = BackwardPass::<SavedNorm<B>>::new()
+            .prepare::<C>(nodes)
+            .memory_bound()
+            .retro_forward(again)
+            .parents([&volume, &weight, &bias])
+            .stateful();
+        match prepared {
             OpsKind::Tracked(mut tracked) => {
                 let inputs = [
                     tracked.checkpoint(&volume),

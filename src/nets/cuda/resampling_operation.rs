@@ -10,7 +10,7 @@ use burn::tensor::{Shape, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients};
+use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients, Recomputation};
 use crate::nets::cuda::resampling;
 
 /// Takes the largest of each 2x2x2 voxels of `[b, c, d, h, w]`, all extents even; the gradient goes to the
@@ -129,11 +129,19 @@ impl<B: Resample, C: CheckpointStrategy> Resample for Autodiff<B, C> {
     }
 
     fn upsample(volume: FloatTensor<Self>) -> FloatTensor<Self> {
-        match BackwardPass::<Upsampled>::new()
-            .prepare::<C>([volume.node()])
-            .compute_bound()
-            .stateful()
-        {
+        let nodes = [volume.node()];
+        let again = Recomputation::<B, _, 1> {
+            inputs: nodes.each_ref().map(|node| node.id()),
+            settings: (),
+            compute: |[volume], ()| B::upsample(volume),
+        };
+        let prepared = BackwardPass::<Upsampled>::new()
+            .prepare::<C>(nodes)
+            .memory_bound()
+            .retro_forward(again)
+            .parents([&volume])
+            .stateful();
+        match prepared {
             OpsKind::Tracked(tracked) => {
                 tracked.finish(Upsampled, B::upsample(volume.into_primitive()))
             }

@@ -69,6 +69,15 @@ impl ChosenDevice {
         }
     }
 
+    /// Returns the device that a network trains on; with gradient checkpointing, what is cheap to compute is computed
+    /// again on the way back.
+    pub fn training_device(&self, gradient_checkpointing: bool) -> Device {
+        match gradient_checkpointing {
+            true => self.device.clone().autodiff().gradient_checkpointing(),
+            false => self.device.clone(),
+        }
+    }
+
     /// Refuses a precision that the device does not compute in.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::nets::{Learner, Precision};
 use crate::pipeline::Batch;
 use crate::run::Failure;
 use crate::run::config::CheckedConfig;
-use crate::run::device::{self, ChosenDevice};
+use crate::run::device;
 use crate::run::tools::kernel_times::{self, KernelTime};
 use crate::telemetry::{backend_log, process};
 use crate::train::TrainingLoss;
@@ -100,7 +100,8 @@ pub fn bench_step(config: &CheckedConfig, repeats: Repeats) -> Result<StepCost, 
     let chosen = device::choose_for_run(run)?;
     chosen.check_precision(run.precision)?;
     let products = chosen.products(run.precision).to_string();
-    let ChosenDevice { device, name, .. } = chosen;
+    let device = chosen.training_device(run.train.gradient_checkpointing);
+    let name = chosen.name;
     let learner = config.blueprint.new_learner(&run.optimiser, run.seed, &device);
     let parameters = learner.parameter_count();
     let mut bench = Bench {
