@@ -127,6 +127,10 @@ count-instructions *ARGS="--check":
     cargo build --release --locked --features instructions --bin instructions
     scripts/count_instructions.py {{ARGS}} "${CARGO_TARGET_DIR:-target}/release/instructions"
 
+# The Python package in a fresh virtual environment, with NumPy alone (docs/python.md).
+python-test *ARGS:
+    scripts/python-test {{ARGS}}
+
 # Two real patients, which are not in the repository: scripts/oracles/README.md says where they are.
 real-cases FOLDER:
     GLIAFLOW_REAL_CASES="{{absolute_path(FOLDER)}}" cargo test --test real_cases

@@ -1,7 +1,8 @@
 //! Batches of augmented patches for a program of one's own, and how to go on after a stop.
 //!
 //! `cargo run --example stream_batches -- DATA CACHE` with a dataset in any layout that `gliaflow
-//! inspect` finds; without arguments on phantoms, in a folder for the time being.
+//! inspect` finds; without arguments on phantoms, in a folder for the time being. The checksums are the same
+//! in every run, on any number of threads, and in Python (`python/tests/test_same_batches.py`).
 #![allow(clippy::print_stdout, reason = "an example shows what it has")]
 
 use std::path::PathBuf;
@@ -30,8 +31,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for batch in loader.by_ref().take(4) {
         let batch = batch?;
         let names: Vec<&str> = batch.provenance.iter().map(|from| from.case.as_str()).collect();
+        let (images, labels) = (checksum(batch.images.as_ref()), checksum(&batch.labels));
         println!(
-            "batch {}: {} values, from {}",
+            "batch {}: CRC-32 {images:08x} of {} image values, {labels:08x} of the labels, from {}",
             batch.number,
             batch.images.len(),
             names.join(", ")
@@ -45,4 +47,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let batch = resumed.next().ok_or("a loader has no end")??;
     println!("resumed with batch {}", batch.number);
     Ok(())
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut checksum = flate2::Crc::new();
+    checksum.update(bytes);
+    checksum.sum()
 }

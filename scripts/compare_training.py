@@ -121,7 +121,7 @@ def total_loss(answers, penalties, target, settings):
 def read_samples(options, run, keys, folder):
     """Images [n, 4, d, h, w] and targets [n, 3, d, h, w] of consecutive samples of a run."""
     first = keys[0]
-    words = ("--epoch", first["epoch"], "--index", first["index"], "--count", len(keys), "--arrays", "--out", folder)
+    words = ("--key", f"{first['epoch']}/{first['index']}", "--count", len(keys), "--arrays", "--out", folder)
     told = gliaflow(options, "replay", "--run", run, *words)
     samples = told.get("samples", [told])
     if [sample["key"] for sample in samples] != keys:

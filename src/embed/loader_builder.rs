@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use tokio::runtime::Handle;
 
-use crate::actor::SkippedItem;
+use crate::actor::{SkippedItem, StopLatch};
 use crate::augment::{AugmentConfig, OwnFilter, PatchFilter, register_patch_filter};
 use crate::base::{ConfigError, check_ranges};
 use crate::brats::{Dataset, discover_described_cases};
 use crate::cache::PreprocessConfig;
-use crate::embed::{Loader, LoaderPosition};
+use crate::embed::{Loader, LoaderPosition, StopHandle};
 use crate::pipeline::collate::OnSkip;
 use crate::pipeline::loader::{LoaderParts, start_loader};
 use crate::pipeline::{CropConfig, LoaderConfig, Plan, WorkerPlan};
@@ -52,6 +52,7 @@ pub struct LoaderBuilder {
     start: LoaderPosition,
     on_skip: Option<OnSkip>,
     runtime: Option<Handle>,
+    stop: StopLatch,
 }
 
 impl LoaderBuilder {
@@ -72,6 +73,7 @@ impl LoaderBuilder {
             start: LoaderPosition::default(),
             on_skip: None,
             runtime: None,
+            stop: StopLatch::new(),
         }
     }
 
@@ -215,6 +217,11 @@ impl LoaderBuilder {
         self
     }
 
+    /// Handle that stops the loader, and the ingest ahead of it.
+    pub fn stop_handle(&self) -> StopHandle {
+        StopHandle(self.stop.clone())
+    }
+
     /// Finds the cases, ingests those that are not in the cache yet, and starts the threads.
     ///
     /// # Errors
@@ -237,7 +244,7 @@ impl LoaderBuilder {
                 (own.tokio_handle().clone(), Some(own))
             }
         };
-        let session = Session::new_unattended(runtime);
+        let session = Session { stop: self.stop.clone(), ..Session::new_unattended(runtime) };
         let found = self.find_cases()?;
         let cache = self.loader.cached.then_some(self.cache.as_path());
         let memory = self.loader.memory_bytes();

@@ -11,9 +11,11 @@ mod loader;
 mod loader_builder;
 mod phantoms;
 pub mod scoring;
+mod stop_handle;
 pub use loader::{Loader, LoaderPosition};
 pub use loader_builder::LoaderBuilder;
 pub use phantoms::write_phantom_cases;
+pub use stop_handle::StopHandle;
 
 cfg_if::cfg_if! {
     if #[cfg(feature = "train")] {
@@ -23,7 +25,7 @@ cfg_if::cfg_if! {
         mod training;
         mod training_builder;
 
-        pub use training::{StopHandle, Training};
+        pub use training::Training;
         pub use training_builder::TrainingBuilder;
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::actor::StopLatch;
-use crate::embed::TrainingBuilder;
+use crate::embed::{StopHandle, TrainingBuilder};
 use crate::run::config::CheckedConfig;
 use crate::run::resume::{self, ResumeOptions};
 use crate::run::train::{self, RunDestination};
@@ -71,36 +71,5 @@ impl Training {
                 resume::resume_run(folder, options, &session)
             }
         }
-    }
-}
-
-/// Handle that stops a training run.
-///
-/// ```no_run
-/// # fn main() -> Result<(), gliaflow::prelude::Failure> {
-/// use std::time::Duration;
-///
-/// use gliaflow::prelude::*;
-///
-/// let training = Training::builder("data/BraTS2020").run_folder("runs/night").build()?;
-/// let stop = training.stop_handle();
-/// std::thread::spawn(move || {
-///     std::thread::sleep(Duration::from_secs(8 * 3600));
-///     stop.stop_run();
-/// });
-/// match training.run() {
-///     Err(Failure::Stopped(hint)) => println!("{hint}"),
-///     ended => println!("{} steps", ended?.steps),
-/// }
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone)]
-pub struct StopHandle(StopLatch);
-
-impl StopHandle {
-    /// Asks the run to finish its step, write a checkpoint and end with [`Failure::Stopped`].
-    pub fn stop_run(&self) {
-        self.0.drain();
     }
 }

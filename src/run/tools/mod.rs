@@ -1,4 +1,5 @@
-//! Tools around a run: checks of machine and device, costs of loader and step, replay of a sample.
+//! Tools around a run: checks of machine and device, costs of loader and step, replay of a sample,
+//! scores of label files.
 
 #[cfg(feature = "train")]
 pub mod bench_convolution;
@@ -13,4 +14,5 @@ pub mod kernel_times;
 pub mod loader_settings;
 #[cfg(feature = "train")]
 pub mod replay;
+pub mod score;
 pub mod tune;
