@@ -108,6 +108,16 @@ fuzz SECONDS *TARGETS:
 fuzz-seeds *ARGS:
     cargo run --manifest-path fuzz/Cargo.toml --release --bin seeds {{ARGS}}
 
+# Exported ONNX files under onnxruntime: checker, shapes, logits; `--full` for networks of full width.
+check-onnx *ARGS:
+    cargo build
+    scripts/check-export onnx {{ARGS}} "${CARGO_TARGET_DIR:-target}/debug/gliaflow"
+
+# An exported bundle under MONAI: network, logits, labels. Needs Python 3.11; installs several GB.
+check-monai-bundle:
+    cargo build
+    scripts/check-export monai_bundle "${CARGO_TARGET_DIR:-target}/debug/gliaflow"
+
 gate:
     bash .ci/run
 

@@ -43,6 +43,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ("maud", &["src/report/"]),
     ("png", &["src/report/"]),
     ("resvg", &["src/report/"]),
+    ("prost", &["src/nets/onnx/"]),
     ("pulp", &["src/nets/convolution/"]),
     ("rayon", &["src/nets/convolution"]),
     ("regex", &["src/run/config/patients.rs"]),

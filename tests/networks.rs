@@ -18,6 +18,9 @@ use gliaflow::volume::{Dims, Modality, Region, RegionSet, RunChannels};
 use serde_json::{Value, json};
 
 mod learning;
+mod monai;
+mod onnx;
+mod onnx_runtime;
 
 fn images(index: u64, side: usize, device: &Device) -> Tensor<5> {
     let mut rng = KeyedRng::new(SampleKey { seed: 1, epoch: 0, index }, Domain::Phantom);

@@ -52,4 +52,7 @@ pub use orient::{axis_codes, source_grid};
 pub use read::{DEFAULT_MAX_VOXELS, NiftiImage, read_grid, read_volume};
 pub use region_table::RegionReport;
 pub use scheme::{FittingSchemes, NameSchemes, SchemeRequest, is_of_other_scheme};
-pub use write::{is_prediction, write_intensities, write_labels, write_prediction, write_scalars};
+pub use write::{
+    is_prediction, write_intensities, write_labels, write_prediction, write_probabilities,
+    write_scalars,
+};

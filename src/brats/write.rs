@@ -79,7 +79,23 @@ pub fn write_prediction(path: &Path, labels: &[u8], source: &SourceGrid) -> Resu
     write_volume(path, labels, source, PREDICTION)
 }
 
-/// True if the file is one that [`write_prediction`] wrote: another's is not ours to replace.
+/// Writes probabilities that a network predicted (the file's memory order) as float32; otherwise as
+/// [`write_prediction`].
+///
+/// # Errors
+/// Those of [`write_labels`].
+///
+/// # Panics
+/// If there are not as many values as voxels.
+pub fn write_probabilities(
+    path: &Path,
+    probabilities: &[f32],
+    source: &SourceGrid,
+) -> Result<(), CaseError> {
+    write_volume(path, probabilities, source, PREDICTION)
+}
+
+/// True if the file is one that [`write_prediction`] or [`write_probabilities`] wrote: another's is not ours to replace.
 ///
 /// # Errors
 /// If it cannot be read.

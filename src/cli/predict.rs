@@ -41,6 +41,11 @@ pub(super) struct Predict {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
+    /// Write the probability of each region, too: probabilities/CASE_REGION.nii.gz in --out, float32 on the
+    /// source's grid; above 0.5 a voxel is of the region, ahead of --drop-below and --smallest-et
+    #[arg(long)]
+    probabilities: bool,
+
     /// Source of the thresholds for predicted labels
     #[arg(long, value_name = "WHO", default_value = "given")]
     postprocess: ThresholdSource,
@@ -73,7 +78,8 @@ impl Predict {
                 session,
             )?;
             let preprocess = resolved.first_run_config().data.preprocess.clone();
-            let options = PredictOptions { preprocess, postprocess };
+            let probabilities = self.probabilities;
+            let options = PredictOptions { preprocess, postprocess, probabilities };
             let cases = dataset.cases;
             warn_of_other_spacing(&resolved, &cases);
             let done =

@@ -99,6 +99,38 @@ pub fn segment_case(
     Ok(Some(labels))
 }
 
+/// Region probabilities `[k, d, h, w]` of the whole canonical grid of the source files, as `predictor` sees
+/// the case, 0 outside the brain box; `None` if `stop` ended the work after the window under way.
+/// [`regions_to_labels::labels_from_probabilities`] makes the labels of [`segment_case`] of them.
+///
+/// # Errors
+/// As [`Predictor::probabilities`].
+pub fn predict_on_file_grid(
+    predictor: &mut dyn Predictor,
+    case: &WholeCase,
+    stop: &StopLatch,
+) -> Result<Option<Vec<f32>>, Fault> {
+    let Some(probabilities) = predict_until_stopped(predictor, case, stop)? else {
+        return Ok(None);
+    };
+    let regions = predictor.run_channels().regions.len();
+    let dims = case.file_grid().canonical_dims();
+    let mut maps = vec![Vec::with_capacity(dims.voxel_count()); regions];
+    if let Some(source) = &case.resampled_from {
+        let map = GridMap::between(&case.source, &source.grid);
+        let resampled = resample_probabilities(&probabilities, &case.brain, &map, |planes| {
+            let of_regions = planes.chunks_exact(planes.len() / regions);
+            maps.iter_mut().zip(of_regions).for_each(|(map, plane)| map.extend_from_slice(plane));
+        });
+        resampled.map_err(|error| no_memory_fault(case, &error))?;
+    } else {
+        let of_regions = probabilities.chunks_exact(case.brain.dims.voxel_count());
+        let whole = of_regions.map(|region| case.brain.paste_into(region, dims, 0.0));
+        maps.iter_mut().zip(whole).for_each(|(map, whole)| *map = whole);
+    }
+    Ok(Some(maps.concat()))
+}
+
 /// Canonical labels `[d, h, w]` of the whole canonical grid of the source files, from labels of the brain
 /// box.
 ///

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::nets::Norm;
 use crate::nets::convolution::{ConvConfig, Convolution};
+use crate::nets::onnx::{GraphValue, OnnxGraph};
 
 /// Slope of leaky ReLU below zero.
 pub const LEAKY_SLOPE: f64 = 0.01;
@@ -32,6 +33,19 @@ impl ConvUnit {
     /// `[b, c0, d, h, w]` to `[b, c1, d, h, w]`.
     pub fn forward(&self, volume: Tensor<5>) -> Tensor<5> {
         self.norm.forward_leaky_relu(self.conv.forward_ahead_of(&self.norm, volume))
+    }
+
+    /// Adds [`Self::forward`] to a graph, as the unit `name`.
+    #[doc(hidden)]
+    pub fn add_to_graph(
+        &self,
+        graph: &mut OnnxGraph,
+        name: &str,
+        volume: &GraphValue,
+    ) -> GraphValue {
+        let convolved = self.conv.add_to_graph(graph, &format!("{name}.conv"), volume);
+        let normalised = self.norm.add_to_graph(graph, &format!("{name}.norm"), &convolved);
+        graph.leaky_relu(name, &normalised)
     }
 }
 
@@ -69,6 +83,24 @@ impl ResidualUnit {
         let activated = self.norm1.forward_relu(volume.clone());
         let between = self.conv1.forward_ahead_of(&self.norm2, activated);
         volume + self.conv2.forward(self.norm2.forward_relu(between))
+    }
+
+    /// Adds [`Self::forward`] to a graph, as the unit `name`.
+    #[doc(hidden)]
+    pub fn add_to_graph(
+        &self,
+        graph: &mut OnnxGraph,
+        name: &str,
+        volume: &GraphValue,
+    ) -> GraphValue {
+        let part = |end: &str| format!("{name}.{end}");
+        let normalised = self.norm1.add_to_graph(graph, &part("norm1"), volume);
+        let activated = graph.relu(&part("relu1"), &normalised);
+        let between = self.conv1.add_to_graph(graph, &part("conv1"), &activated);
+        let normalised = self.norm2.add_to_graph(graph, &part("norm2"), &between);
+        let activated = graph.relu(&part("relu2"), &normalised);
+        let correction = self.conv2.add_to_graph(graph, &part("conv2"), &activated);
+        graph.sum(name, volume, &correction)
     }
 }
 

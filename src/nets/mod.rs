@@ -20,6 +20,7 @@ pub mod convolution;
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
 pub mod exchange;
+mod exported_network;
 mod files;
 mod freezing;
 mod gradients;
@@ -29,6 +30,7 @@ pub mod learner;
 mod mirrored;
 pub mod model_rng;
 mod norm;
+pub mod onnx;
 mod optimiser;
 mod precision;
 pub mod registry;
@@ -42,6 +44,7 @@ pub mod weights;
 pub use blocks::{ConvUnit, LEAKY_SLOPE, ResidualUnit, leaky_relu};
 pub use cascaded::{Cascaded, CascadedConfig};
 pub use convolution::convolve;
+pub use exported_network::ExportedNetwork;
 pub use freezing::check_frozen_parts;
 pub use kernel_choice::{KernelChoice, choose_kernels};
 pub use kernel_winners::keep_kernel_winners;
@@ -140,6 +143,35 @@ pub trait Architecture: Module + ModuleDisplay + 'static {
 
     /// Inference pass: region logits `[b, k, d, h, w]`, f32.
     fn predict_logits(&self, images: Tensor<5>) -> Tensor<5>;
+
+    /// Adds the inference pass to an ONNX graph, for `gliaflow export --onnx`: from images `[b, c, d, h, w]` to
+    /// the value of the region logits `[b, k, d, h, w]`, of any extent that [`Self::patch_divisor`] divides.
+    /// Parameters are added under the names that they have in files of weights, once each.
+    ///
+    /// `None` stands for a network without a graph, whose export is refused.
+    #[doc(hidden)]
+    fn describe_graph(
+        &self,
+        _graph: &mut onnx::OnnxGraph,
+        _images: onnx::GraphValue,
+    ) -> Option<onnx::GraphValue> {
+        None
+    }
+
+    /// Defines the network as MONAI does, the `network_def` of a bundle, for weights under the names of
+    /// [`Self::DIALECT`].
+    ///
+    /// # Errors
+    /// If MONAI has no such network.
+    #[doc(hidden)]
+    fn define_for_monai(
+        _config: &Self::Config,
+        _channels: RunChannels,
+    ) -> Result<serde_json::Value, ConfigError> {
+        let problem = "no network that MONAI has";
+        let way_out = "export it with `--onnx`, or its weights with `--out`";
+        Err(ConfigError::new("model.name", Self::NAME, problem, way_out))
+    }
 
     /// Divisor of every patch axis.
     fn patch_divisor(config: &Self::Config) -> usize;

@@ -7,6 +7,7 @@ use burn::tensor::{DType, Device, Tensor};
 
 #[cfg(feature = "cuda")]
 use crate::nets::cuda;
+use crate::nets::onnx::{GraphNorm, GraphValue, OnnxGraph};
 use crate::nets::{LEAKY_SLOPE, cast, leaky_relu};
 
 /// Group normalisation (Wu and He 2018) with a learned scale and shift per channel.
@@ -78,6 +79,24 @@ impl Norm {
             return cuda::normalise(volume, self.weight.val(), self.bias.val(), settings);
         }
         activation(self.normalise(volume))
+    }
+
+    /// Adds [`Self::forward`] to a graph, as the layer `name`.
+    #[doc(hidden)]
+    pub fn add_to_graph(
+        &self,
+        graph: &mut OnnxGraph,
+        name: &str,
+        volume: &GraphValue,
+    ) -> GraphValue {
+        let norm = GraphNorm {
+            weight: graph.add_parameter(format!("{name}.weight"), &self.weight),
+            bias: graph.add_parameter(format!("{name}.bias"), &self.bias),
+            groups: self.groups,
+            epsilon: self.epsilon,
+            is_instance: self.is_instance(),
+        };
+        graph.normalise(name, volume, &norm)
     }
 
     fn normalise(&self, volume: Tensor<5>) -> Tensor<5> {

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::base::{ConfigError, Fault, Registry, RegistryEntry, check_ranges, schema_of};
 use crate::nets::exchange::{self, ImportedWeights, Weight, WeightTarget};
+use crate::nets::exported_network::{ExportedNetwork, load_exported};
 use crate::nets::learner::{Learner, TrainableModel, load_module, load_network};
 use crate::nets::weights::{self, ParameterShape};
 use crate::nets::{ARCHITECTURES, Architecture, Network, OptimiserConfig};
@@ -137,6 +138,12 @@ pub trait Blueprint: Send + Sync {
     /// Same as [`load_network`](Self::load_network).
     fn load_weights(&self, folder: &Path) -> Result<Vec<Weight>, Fault>;
 
+    /// Loads that network as other programs get it.
+    ///
+    /// # Errors
+    /// Same as [`load_network`](Self::load_network).
+    fn load_for_export(&self, folder: &Path) -> Result<Box<dyn ExportedNetwork>, Fault>;
+
     /// Reads this network's weights from a safetensors file.
     ///
     /// # Errors
@@ -249,6 +256,10 @@ impl<A: Architecture> Blueprint for ConfiguredArchitecture<A> {
             folder,
             &Device::flex(),
         )?))
+    }
+
+    fn load_for_export(&self, folder: &Path) -> Result<Box<dyn ExportedNetwork>, Fault> {
+        load_exported::<A>((&self.config, self.channels), folder)
     }
 
     fn import_weights(&self, file: &Path) -> Result<ImportedWeights, Fault> {

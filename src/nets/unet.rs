@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 use crate::nets::convolution::{ConvConfig, Convolution};
+use crate::nets::onnx::{GraphValue, OnnxGraph};
 use crate::nets::{
     Architecture, ConvUnit, ModelRng, Output, concatenate_channels, convert_volume, max_pool,
     upsample_trilinear,
@@ -97,6 +98,24 @@ impl Architecture for UNet {
         convert_volume(self.head.forward(volume), DType::F32)
     }
 
+    fn describe_graph(&self, graph: &mut OnnxGraph, images: GraphValue) -> Option<GraphValue> {
+        let mut volume = images;
+        let mut skips = Vec::with_capacity(self.enc.len());
+        for (level, units) in self.enc.iter().enumerate() {
+            let features = add_units(graph, &format!("enc.{level}"), units, volume);
+            volume = graph.max_pool(&format!("enc.{level}.pool"), &features);
+            skips.push(features);
+        }
+        volume = add_units(graph, "bottom", &self.bottom, volume);
+        for (level, units) in self.dec.iter().enumerate() {
+            let skip = skips.pop().expect("the decoder has as many levels as the encoder");
+            let finer = graph.upsample_trilinear(&format!("dec.{level}.upsample"), &volume);
+            let joined = graph.concatenate_channels(&format!("dec.{level}.join"), &[&skip, &finer]);
+            volume = add_units(graph, &format!("dec.{level}"), units, joined);
+        }
+        Some(self.head.add_to_graph(graph, "head", &volume))
+    }
+
     fn patch_divisor(config: &UNetConfig) -> usize {
         1 << (config.levels - 1)
     }
@@ -108,6 +127,18 @@ impl Architecture for UNet {
 
 fn apply_units(units: &[ConvUnit], volume: Tensor<5>) -> Tensor<5> {
     units.iter().fold(volume, |features, unit| unit.forward(features))
+}
+
+fn add_units(
+    graph: &mut OnnxGraph,
+    name: &str,
+    units: &[ConvUnit],
+    volume: GraphValue,
+) -> GraphValue {
+    let numbered = units.iter().enumerate();
+    numbered.fold(volume, |features, (place, unit)| {
+        unit.add_to_graph(graph, &format!("{name}.{place}"), &features)
+    })
 }
 
 #[cfg(test)]

@@ -62,6 +62,7 @@ pub fn run_demo(
     let options = PredictOptions {
         preprocess: checked.run.data.preprocess.clone(),
         postprocess: PostProcess::default(),
+        probabilities: false,
     };
     let mut predictor = trained.build_predictor_in(session)?;
     predict::predict_cases(predictor.as_mut(), &options, held_out, &predictions, session)?;

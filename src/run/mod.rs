@@ -35,12 +35,15 @@ cfg_if! {
         mod held_out;
         pub mod label;
         mod milestones;
+        pub mod monai_bundle;
         mod named_parts;
+        pub mod onnx_file;
         pub mod predict;
         mod progress_picture;
         pub mod pseudo_labels;
         mod quarantine_writer;
         mod restored_cohort;
+        pub mod reference_logits;
         pub mod resume;
         mod scored_cases;
         mod skipped_cases;

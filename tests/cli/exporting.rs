@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use gliaflow::nets::onnx::proto::ModelProto;
+use prost::Message;
 use serde_json::Value;
 
 use crate::cli::harness::{Desk, TINY};
@@ -189,4 +191,87 @@ fn weights_that_do_not_fit_and_runs_that_are_none_are_refused() {
     desk.run(&line).exits(2).complains_of(&["data: holds no run"]);
     assert!(!desk.path("other/checkpoints/latest").exists());
     desk.run("export --run data --out x.safetensors").exits(2).complains_of(&["holds no run"]);
+}
+
+#[test]
+fn a_network_as_onnx_says_what_it_takes_and_its_reference_is_of_the_extent_that_was_asked_for() {
+    let desk = Desk::with_cohort(4);
+    let channels = r#"--set data.modalities=["t1ce","flair"] --set data.regions=["ET","WT"]"#;
+    desk.run(&format!("train {TINY} {channels} --data data --run run")).ok();
+    let exported = desk.run("export --run run --onnx run.onnx --json").ok().json();
+    let weights = desk.run("export --run run --out w.safetensors --json").ok().json();
+    for same in ["model", "step", "tensors", "parameters"] {
+        assert_eq!(exported[same], weights[same], "{same}");
+    }
+    let bytes = std::fs::read(desk.path("run.onnx")).unwrap();
+    assert_eq!(exported["bytes"], bytes.len());
+    let model = ModelProto::decode(bytes.as_slice()).unwrap();
+    let metadata: BTreeMap<String, String> = model
+        .metadata_props
+        .into_iter()
+        .map(|entry| (entry.key.unwrap(), entry.value.unwrap()))
+        .collect();
+    for (key, value) in [
+        ("modalities", "t1ce,flair"),
+        ("regions", "ET,WT"),
+        ("axes", "zyx"),
+        ("patch", "16,16,16"),
+        ("patch_divisor", "2"),
+        ("network", "unet"),
+        ("step", "4"),
+        ("version", env!("CARGO_PKG_VERSION")),
+    ] {
+        assert_eq!(metadata[key], value, "{key}");
+    }
+    assert!(metadata["normalisation"].contains("foreground rule: nonzero"));
+
+    desk.run("export --run run --reference reference.safetensors --extent 6,8,4").ok();
+    let reference = tensors(&desk, "reference");
+    let logits = floats(&reference["logits"]);
+    assert_eq!((floats(&reference["images"]).len(), logits.len()), (2 * 192, 2 * 192));
+    assert!(logits.iter().all(|logit| logit.is_finite()));
+    assert!(logits.iter().any(|logit| *logit != logits[0]));
+    let line = "export --run run --reference x.safetensors --extent 5,8,4";
+    desk.run(line).exits(2).complains_of(&["--extent 5,8,4", "multiples of 2"]);
+    let refused = desk.run("export --run run").exits(2);
+    assert!(refused.stderr.contains("--onnx <FILE>"), "{}", refused.stderr);
+    let refused = desk.run("export --run run --onnx a --out b").exits(2);
+    assert!(refused.stderr.contains("cannot be used with"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_residual_network_becomes_a_bundle_of_monai_and_others_are_refused() {
+    let desk = Desk::with_cohort(4);
+    let settings = "base_width=4,groups=2,encoder_units=[1,1],patch=[16,16,16],latent=2";
+    let residual = TINY.replace("base_width=2,levels=2", settings);
+    let line = format!("train {residual} --set model.name=resunet_vae --data data --run run");
+    desk.run(&line).ok();
+    let exported = desk.run("export --run run --monai-bundle bundle --json").ok().json();
+    assert_eq!(exported["model"], "resunet_vae");
+    assert_eq!(desk.names("bundle"), ["LICENSE", "configs", "docs", "models"]);
+    let bytes = std::fs::read(desk.path("bundle/models/model.pt")).unwrap();
+    assert_eq!(exported["bytes"], bytes.len());
+    let inference = desk.json("bundle/configs/inference.json");
+    assert_eq!(inference["network_def"]["_target_"], "SegResNet");
+    assert_eq!(inference["network_def"]["init_filters"], 4);
+    assert_eq!(inference["inferer"]["roi_size"], serde_json::json!([16, 16, 16]));
+    // WT is oedema but for what is painted over it; values of BraTS to 2021.
+    assert_eq!(inference["painting"], serde_json::json!([[2, 2], [1, 1], [0, 4]]));
+    let metadata = desk.json("bundle/configs/metadata.json");
+    let inputs = &metadata["network_data_format"]["inputs"]["image"];
+    assert_eq!((&inputs["channel_def"]["1"], &inputs["num_channels"]), (&"t1ce".into(), &4.into()));
+    assert_eq!(metadata["gliaflow"]["step"], 4);
+    assert!(desk.text("bundle/docs/README.md").contains("t1, t1ce, t2, flair"));
+
+    desk.run("export --run run --monai-bundle bundle")
+        .exits(2)
+        .complains_of(&["bundle: is there", "name a folder that is not"]);
+    desk.run(&format!("train {TINY} --data data --run other")).ok();
+    desk.run("export --run other --monai-bundle b2").exits(2).complains_of(&[
+        "unet",
+        "no network that MONAI has",
+        "`--onnx`",
+    ]);
+    let names = desk.names(".");
+    assert!(!names.iter().any(|name| name.contains("draft") || name == "b2"), "{names:?}");
 }

@@ -10,6 +10,9 @@ use flate2::write::GzEncoder;
 
 /// NIfTI's code of uint8.
 pub(crate) const UINT8: i16 = 2;
+/// NIfTI's code of float32.
+#[cfg(feature = "train")]
+pub(crate) const FLOAT32: i16 = 16;
 /// NIfTI's code of int16.
 pub(crate) const INT16: i16 = 4;
 
@@ -84,6 +87,13 @@ impl NiftiFile {
     #[cfg(feature = "train")]
     pub(crate) fn voxel_bytes(&self) -> &[u8] {
         &self.0[self.header().len()..]
+    }
+
+    /// The stored values of a file of float32.
+    #[cfg(feature = "train")]
+    pub(crate) fn floats(&self) -> Vec<f32> {
+        assert_eq!(self.datatype(), FLOAT32);
+        self.voxel_bytes().as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect()
     }
 
     /// The stored values of a file of uint8 or int16.

@@ -8,6 +8,7 @@ use gliaflow::run::config;
 use gliaflow::volume::LabelScheme;
 
 use crate::cli::harness::{Desk, TINY};
+use crate::cli::nifti_file::NiftiFile;
 
 /// Weights as they were drawn: about half of the voxels are tumour to them, in the air as well.
 const UNTRAINED: &str = "--set train.learning_rate=1e-30";
@@ -160,4 +161,67 @@ fn our_configurations_stay_within_tissue_and_the_papers_do_not() {
             assert_eq!(checked.run.evaluation.within_tissue, expected, "{name} {}", network.name);
         }
     }
+}
+
+/// Labels of BraTS to 2021 that the three files of a case's probabilities stand for.
+fn thresholded(desk: &Desk, out: &str, case: &str) -> Vec<i64> {
+    let of_region = |region: &str| {
+        let file = desk.path(&format!("{out}/probabilities/{case}_{region}.nii.gz"));
+        NiftiFile::open(&file).floats()
+    };
+    let [et, tc, wt] = ["ET", "TC", "WT"].map(of_region);
+    assert!([&et, &tc, &wt].iter().all(|map| map.iter().all(|p| (0.0..=1.0).contains(p))));
+    let label = |place: usize| match [et[place], tc[place], wt[place]].map(|p| p > 0.5) {
+        [true, ..] => 4,
+        [_, true, _] => 1,
+        [.., true] => 2,
+        _ => 0,
+    };
+    (0..et.len()).map(label).collect()
+}
+
+#[test]
+fn probabilities_lie_on_the_grid_of_their_case_and_their_threshold_is_its_labels() {
+    let desk = Desk::with_cohort(3);
+    for (run, settings) in
+        [("run", ""), ("other", "--set seed=5"), ("resampled", "--set data.spacing=[9,7,8]")]
+    {
+        desk.run(&format!("train {TINY} {UNTRAINED} {settings} --data data --run {run}")).ok();
+    }
+    for (runs, out) in [
+        ("--run run", "single"),
+        ("--run run --run other --weight 3 --weight 1 --mirror", "mean"),
+        ("--run resampled", "of-resampled"),
+    ] {
+        let line = format!("predict {runs} --data data --probabilities --out {out}");
+        let done = desk.run(&format!("{line} --json")).ok().json();
+        desk.run(&format!("predict {runs} --data data --out {out}-labels")).ok();
+        let predictions = done["predictions"].as_array().unwrap();
+        assert_eq!(predictions.len(), 3);
+        for prediction in predictions {
+            let case = prediction["case"].as_str().unwrap();
+            let name = format!("{case}.nii.gz");
+            let bytes =
+                |folder: &str| std::fs::read(desk.path(&format!("{folder}/{name}"))).unwrap();
+            assert!(bytes(out) == bytes(&format!("{out}-labels")), "{out}: {case}");
+            let labels = NiftiFile::open(&desk.path(&format!("{out}/{name}")));
+            assert_eq!(labels.values(), thresholded(&desk, out, case), "{out}: {case}");
+            assert!(labels.values().iter().any(|label| *label != 0), "{out}: {case}");
+            let files = prediction["probabilities"].as_array().unwrap();
+            for (file, region) in files.iter().zip(["ET", "TC", "WT"]) {
+                let file = file.as_str().unwrap();
+                assert!(file.ends_with(&format!("{out}/probabilities/{case}_{region}.nii.gz")));
+                let map = NiftiFile::open(&desk.path(file));
+                assert_eq!((map.shape(), map.affine()), (labels.shape(), labels.affine()));
+            }
+        }
+        // Maps are no label files: the folder is scored as it was.
+        desk.run(&format!("score --truth data --prediction {out} --csv {out}.csv")).ok();
+        desk.run(&format!("{line} --json")).ok();
+    }
+    let first = desk.names("single/probabilities")[0].clone();
+    let file = format!("single/probabilities/{first}");
+    write(&desk.path(&file), b"notes");
+    let line = "predict --run run --data data --probabilities --out single";
+    desk.run(line).exits(2).complains_of(&[&file, "name another folder"]);
 }

@@ -8,6 +8,7 @@ use burn::tensor::{DType, Device, Tensor};
 
 #[cfg(feature = "cuda")]
 use crate::nets::cuda;
+use crate::nets::onnx::{GraphKernel, GraphValue, OnnxGraph};
 use crate::nets::{Norm, cast};
 
 mod correlate;
@@ -89,6 +90,27 @@ impl Convolution {
             return convolve(volume, self.weight.val(), None, self.stride, self.groups);
         }
         self.forward(volume)
+    }
+
+    /// Number of channel groups.
+    pub(crate) const fn group_count(&self) -> usize {
+        self.groups
+    }
+
+    /// Adds [`Self::forward`] to a graph, as the layer `name`.
+    #[doc(hidden)]
+    pub fn add_to_graph(
+        &self,
+        graph: &mut OnnxGraph,
+        name: &str,
+        volume: &GraphValue,
+    ) -> GraphValue {
+        let weight = graph.add_parameter(format!("{name}.weight"), &self.weight);
+        let bias = self.bias.as_ref();
+        let bias = bias.map(|bias| graph.add_parameter(format!("{name}.bias"), bias));
+        let size = self.weight.lazy_shape()[2];
+        let (stride, groups) = (self.stride, self.groups);
+        graph.convolve(name, volume, &GraphKernel { weight, bias, size, stride, groups })
     }
 }
 

@@ -23,11 +23,13 @@ use crate::volume::RunChannels;
 mod channel_axes;
 mod dialect;
 mod file_layout;
+mod torch_file;
 
 pub use channel_axes::WeightTarget;
 pub use dialect::Dialect;
 use file_layout::FileLayout;
 pub use file_layout::WeightLayout;
+pub use torch_file::to_torch_bytes;
 
 /// Key of the file's metadata: what the weights are of, as JSON.
 const ABOUT: &str = "gliaflow";

@@ -12,6 +12,7 @@ use burn::tensor::{DType, Device, Tensor};
 use crate::base::ConfigError;
 use crate::nets::convolution::{ConvConfig, Convolution};
 use crate::nets::exchange::Dialect;
+use crate::nets::onnx::{GraphValue, OnnxGraph};
 use crate::nets::{
     Architecture, ModelRng, Norm, Output, ResidualUnit, convert_volume, upsample_trilinear, weights,
 };
@@ -19,6 +20,7 @@ use crate::volume::{Dims, RunChannels};
 
 mod autoencoder;
 mod config;
+mod graph;
 mod monai;
 
 use autoencoder::Autoencoder;
@@ -173,6 +175,17 @@ impl Architecture for ResUNetVae {
 
     fn predict_logits(&self, images: Tensor<5>) -> Tensor<5> {
         self.decode(self.encode(images, None))
+    }
+
+    fn describe_graph(&self, graph: &mut OnnxGraph, images: GraphValue) -> Option<GraphValue> {
+        Some(self.add_to_graph(graph, images))
+    }
+
+    fn define_for_monai(
+        config: &ResUNetVaeConfig,
+        channels: RunChannels,
+    ) -> Result<serde_json::Value, ConfigError> {
+        monai::define_network(config, channels)
     }
 
     fn patch_divisor(config: &ResUNetVaeConfig) -> usize {

@@ -4,8 +4,12 @@
 //! Channel orders are those of MONAI's bundle `brats_mri_segmentation` (its `metadata.json`); it
 //! reads NIfTI by nibabel, x first, and flips no axis.
 
+use serde_json::{Value, json};
+
+use crate::base::ConfigError;
+use crate::nets::ResUNetVaeConfig;
 use crate::nets::exchange::{Dialect, WeightLayout};
-use crate::volume::{Modality, Region};
+use crate::volume::{Modality, Region, RunChannels};
 
 pub(super) const MONAI: Dialect = Dialect {
     program: "MONAI",
@@ -18,6 +22,30 @@ pub(super) const MONAI: Dialect = Dialect {
         x_first: true,
     },
 };
+
+/// Defines the network, without its autoencoder, as a bundle does.
+pub(super) fn define_network(
+    config: &ResUNetVaeConfig,
+    channels: RunChannels,
+) -> Result<Value, ConfigError> {
+    if !config.head_norm {
+        let problem = "a network without the norm that MONAI's has ahead of its head";
+        let way_out = "train with head_norm = true, or export it with `--onnx`";
+        return Err(ConfigError::new("model.settings.head_norm", false, problem, way_out));
+    }
+    Ok(json!({
+        "_target_": "SegResNet",
+        "spatial_dims": 3,
+        "init_filters": config.base_width,
+        "in_channels": channels.modalities.len(),
+        "out_channels": channels.regions.len(),
+        "dropout_prob": config.dropout,
+        "norm": ["GROUP", {"num_groups": config.groups}],
+        "blocks_down": config.encoder_units,
+        "blocks_up": vec![1; config.bottom_level()],
+        "upsample_mode": "nontrainable",
+    }))
+}
 
 fn monai_name(ours: &str) -> Option<String> {
     let parts: Vec<&str> = ours.split('.').collect();

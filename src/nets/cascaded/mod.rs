@@ -16,12 +16,15 @@ use smart_default::SmartDefault;
 
 use crate::base::ConfigError;
 use crate::nets::convolution::{ConvConfig, Convolution};
+use crate::nets::onnx::{GraphValue, OnnxGraph};
 use crate::nets::{
     Architecture, ModelRng, Norm, Output, ResidualUnit, SideOutput, compute_probabilities,
     concatenate_channels, convert_volume, max_over_groups, mean_pool, transposed_convolution,
     weights,
 };
 use crate::volume::{Modality, RunChannels};
+
+mod graph;
 
 /// Random streams reserved for a stage: more than it has levels.
 const STAGE_PLACES: u64 = 256;
@@ -259,6 +262,10 @@ impl Architecture for Cascaded {
 
     fn predict_logits(&self, images: Tensor<5>) -> Tensor<5> {
         self.multiscale_logits(images, None).swap_remove(0)
+    }
+
+    fn describe_graph(&self, graph: &mut OnnxGraph, images: GraphValue) -> Option<GraphValue> {
+        Some(self.add_to_graph(graph, images))
     }
 
     fn patch_divisor(config: &CascadedConfig) -> usize {
