@@ -1,4 +1,6 @@
 //! The crate inside another program: batches from a builder, a run from a builder.
+#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "tests may use the file system as it is")]
 
 use gliaflow::augment::OwnFilter;
 use gliaflow::prelude::*;

@@ -17,7 +17,6 @@ mod conservation;
 mod cubecl;
 mod dashboards;
 mod deadline;
-mod embedding;
 mod loader;
 mod measures;
 mod metrics;

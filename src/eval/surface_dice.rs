@@ -15,14 +15,17 @@ impl MaskPair {
             Self::OneEmpty => return 0.0,
             Self::Surfaces(surfaces) => surfaces,
         };
-        let area = |counts: &dyn Fn(&Surfel) -> bool| -> f64 {
-            let of_mask = |surfels: &Vec<Surfel>| -> f64 {
-                let counted = surfels.iter().filter(|surfel| counts(surfel));
-                counted.map(|surfel| surfel.area_mm2).sum()
-            };
-            surfaces.directed_surfels().iter().map(of_mask).sum()
+        let surfels = || surfaces.directed_surfels().iter().flatten();
+        let area_of = |surfels: &mut dyn Iterator<Item = &Surfel>| -> f64 {
+            surfels.map(|surfel| surfel.area_mm2).sum()
         };
-        area(&|surfel| surfel.distance_mm <= tolerance_mm) / area(&|_| true)
+        let is_near = |surfel: &&Surfel| surfel.distance_mm <= tolerance_mm;
+        let total = area_of(&mut surfels());
+        if total == 0.0 {
+            // Voxels without extent, as of a header that lacks the spacing: each cell counts alike.
+            return surfels().filter(is_near).count() as f64 / surfels().count() as f64;
+        }
+        area_of(&mut surfels().filter(is_near)) / total
     }
 }
 
@@ -52,6 +55,12 @@ mod tests {
         let within = surface_dice(&inner, &outer, 1.5);
         assert!((0.9..1.0).contains(&within), "{within}");
         assert_eq!(surface_dice(&outer, &inner, 1.5), within, "either way round");
+    }
+
+    #[test]
+    fn voxels_without_extent_have_a_share_too() {
+        let pair = MaskPair::of_masks(&cube(3, 5), &cube(2, 6), DIMS, [0.0; 3]);
+        assert_eq!(pair.surface_dice(0.5), 1.0, "nothing is away from anything");
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn texts_below(folder: &Path, found: &mut Vec<(String, String)>) {
 }
 
 /// Other programs, whose options are theirs; and examples, which are not advice.
-const FOREIGN: [&str; 4] = ["cargo ", "docker ", "--gpu-architecture", "Example"];
+const FOREIGN: [&str; 5] = ["cargo ", "docker ", "monai.bundle", "--gpu-architecture", "Example"];
 
 #[test]
 fn every_command_and_option_that_a_text_names_exists() {
