@@ -124,21 +124,21 @@ impl Placement {
         RowRay { start: start.map(fixed), step: self.step.map(|row| fixed(row[2])) }
     }
 
-    /// Approximate distance in the box, in voxels, from a voxel of the patch to the same one in the
-    /// next plane.
-    pub(super) fn plane_stride(&self) -> isize {
-        self.axis_stride(0)
+    /// Approximate distance in the box, in voxels, from a voxel of the patch to the same one `planes` planes
+    /// on.
+    pub(super) fn plane_stride(&self, planes: usize) -> isize {
+        self.axis_stride(0, planes)
     }
 
     /// Approximate distance to the same voxel in the next row.
     pub(super) fn row_stride(&self) -> isize {
-        self.axis_stride(1)
+        self.axis_stride(1, 1)
     }
 
-    fn axis_stride(&self, axis: usize) -> isize {
-        let [z, y, x] = [0, 1, 2].map(|along| self.step[along][axis].round() as isize);
+    fn axis_stride(&self, axis: usize, steps: usize) -> isize {
+        let along = |to: usize| (self.step[to][axis] * steps as f64).round() as isize;
         let [_, height, width] = self.brain.0.map(|side| side as isize);
-        (z * height + y) * width + x
+        (along(0) * height + along(1)) * width + along(2)
     }
 
     /// Voxels of the box in row `(z, y)` of an aligned patch, if any.
@@ -193,10 +193,18 @@ impl RowRay {
             if start.min(last) >= low && start.max(last) < high {
                 continue; // Most rows of most patches: no division.
             }
+            // A division for each end that is outside, not for both.
+            let width = width as i64;
             let (first, end) = match step {
                 0 => (0, 0),
-                1.. => (ceil_div(low - start, step), ceil_div(high - start, step)),
-                _ => (floor_div(high - start, step) + 1, floor_div(low - start, step) + 1),
+                1.. => (
+                    if start >= low { 0 } else { ceil_div(low - start, step) },
+                    if last < high { width } else { ceil_div(high - start, step) },
+                ),
+                _ => (
+                    if start < high { 0 } else { floor_div(high - start, step) + 1 },
+                    if last >= low { width } else { floor_div(low - start, step) + 1 },
+                ),
             };
             from = from.max(first);
             to = to.min(end);

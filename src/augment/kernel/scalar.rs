@@ -107,16 +107,18 @@ pub(super) fn interpolate_voxel<S: IntoTarget<T>, T: Target>(
         place.map(|along| along >> (FRACTION_BITS - WEIGHT_BITS) & ((1 << WEIGHT_BITS) - 1));
     let [fz, fy, fx] = steps.map(|steps| steps as f32 * WEIGHT_STEP);
     let [gz, gy] = [1.0 - fz, 1.0 - fy];
-    let corners = [(0, 0, gz * gy), (0, 1, gz * fy), (1, 0, fz * gy), (1, 1, fz * fy)];
+    let weights = [gz * gy, gz * fy, fz * gy, fz * fy];
+    let neighbours = neighbour_pairs(view, cell);
     let [mut raw_low, mut raw_high, mut mass_low, mut mass_high] = [[0.0; 4]; 4];
-    for (z, y, weight) in corners {
-        let low = neighbour_voxel(view, [cell[0] + z, cell[1] + y, cell[2]]);
-        let high = neighbour_voxel(view, [cell[0] + z, cell[1] + y, cell[2] + 1]);
-        for channel in 0..Modality::COUNT {
-            raw_low[channel] += weight * f32::from(low[channel]);
-            raw_high[channel] += weight * f32::from(high[channel]);
-            mass_low[channel] += if low[channel] == 0 { 0.0 } else { weight };
-            mass_high[channel] += if high[channel] == 0 { 0.0 } else { weight };
+    // Much of the box's border is air, where all sums stay 0.
+    if neighbours.as_flattened().as_flattened().iter().any(|code| *code != 0) {
+        for ([low, high], weight) in neighbours.into_iter().zip(weights) {
+            for channel in 0..Modality::COUNT {
+                raw_low[channel] += weight * f32::from(low[channel]);
+                raw_high[channel] += weight * f32::from(high[channel]);
+                mass_low[channel] += if low[channel] == 0 { 0.0 } else { weight };
+                mass_high[channel] += if high[channel] == 0 { 0.0 } else { weight };
+            }
         }
     }
     let between = |low: f32, high: f32| low + fx * (high - low);
@@ -130,9 +132,28 @@ pub(super) fn interpolate_voxel<S: IntoTarget<T>, T: Target>(
     }
 }
 
-/// Raw voxel of a cell; background outside the box.
-fn neighbour_voxel(view: &CaseView<'_>, cell: [i64; 3]) -> RawVoxel {
-    place_inside(view, cell).map_or([0; 4], |place| view.images()[place])
+/// Raw voxels of the eight neighbours: pairs along x, below on z and y, above on y, above on z, above on
+/// both; background outside the box.
+fn neighbour_pairs(view: &CaseView<'_>, cell: [i64; 3]) -> [[RawVoxel; 2]; 4] {
+    let [_, height, width] = view.brain_dims().0;
+    let sides = view.brain_dims().0;
+    let index = |axis: usize, step: i64| {
+        let at = cell[axis] + step;
+        (0..sides[axis] as i64).contains(&at).then_some(at as usize)
+    };
+    let columns = [index(2, 0), index(2, 1)];
+    let mut pairs = [[[0; 4]; 2]; 4];
+    for (number, pair) in pairs.iter_mut().enumerate() {
+        let [above_z, above_y] = [number / 2, number % 2].map(|step| step as i64);
+        let (Some(z), Some(y)) = (index(0, above_z), index(1, above_y)) else { continue };
+        let line = &view.images()[(z * height + y) * width..][..width];
+        for (voxel, x) in pair.iter_mut().zip(columns) {
+            if let Some(x) = x {
+                *voxel = line[x];
+            }
+        }
+    }
+    pairs
 }
 
 fn place_inside(view: &CaseView<'_>, cell: [i64; 3]) -> Option<usize> {

@@ -19,7 +19,7 @@ use half::slice::HalfFloatSliceExt;
 use zerocopy::transmute;
 
 use crate::augment::kernel::avx2::run::gather_aligned;
-use crate::augment::kernel::avx2::walk::{AHEAD, gather_interpolated};
+use crate::augment::kernel::avx2::walk::{AHEAD, PLANES_AHEAD, gather_interpolated};
 use crate::augment::kernel::neighbours::VoxelGroup;
 use crate::augment::kernel::row::PatchRow;
 use crate::augment::kernel::{
@@ -35,14 +35,14 @@ pub(super) fn render_patch<S: IntoTarget<T>, T: Target>(
 ) {
     let placement = job.render_plan.placement();
     let aligned = placement.is_aligned();
-    let plane_ahead = placement.plane_stride();
+    let planes_ahead = placement.plane_stride(PLANES_AHEAD);
     let line_ahead = placement.row_stride();
     let mut groups = [VoxelGroup::EMPTY; AHEAD];
     let gather = |z, y, row: &mut PatchRow, targets: &mut [T]| {
         if aligned {
             return gather_aligned(job, placement.aligned_row(z, y), line_ahead, row, targets);
         }
-        gather_interpolated(job, &placement.row_ray(z, y), plane_ahead, &mut groups, row, targets)
+        gather_interpolated(job, &placement.row_ray(z, y), planes_ahead, &mut groups, row, targets)
     };
     render_rows(job, images, targets, gather, |row, images, at| finish_row(row, images, at));
 }

@@ -9,7 +9,7 @@ use crate::augment::kernel::neighbours::{Neighbours, VoxelGroup, copy_targets_of
 use crate::augment::kernel::row::PatchRow;
 use crate::augment::kernel::scalar::interpolate_voxel;
 use crate::augment::kernel::{IntoTarget, PatchJob, Target};
-use crate::augment::placement::RowRay;
+use crate::augment::placement::{FRACTION_BITS, RowRay};
 use crate::augment::tone::LANES;
 
 /// Number of groups that are located before any of them is interpolated.
@@ -18,13 +18,17 @@ use crate::augment::tone::LANES;
 /// interpolated the processor waits for it, as it cannot look ahead further than half a group.
 pub(super) const AHEAD: usize = 16;
 
+/// Number of planes ahead of their use that voxels are prefetched: one is too late for memory, three have
+/// left the second-level cache again before they are used.
+pub(super) const PLANES_AHEAD: usize = 2;
+
 /// Fills an interpolated row: in groups where all neighbours are inside the box, voxel by voxel at
 /// its border.
 #[target_feature(enable = "avx2")]
 pub(super) fn gather_interpolated<S: IntoTarget<T>, T: Target>(
     job: &PatchJob<'_, S>,
     walk: &RowRay,
-    plane_ahead: isize,
+    planes_ahead: isize,
     groups: &mut [VoxelGroup<LANES>; AHEAD],
     row: &mut PatchRow,
     targets: &mut [T],
@@ -39,6 +43,9 @@ pub(super) fn gather_interpolated<S: IntoTarget<T>, T: Target>(
     let interior = walk.interior_voxels(row.width(), brain);
     let grouped = if interior.len() < LANES { reach.start..reach.start } else { interior };
     for x in (reach.start..grouped.start).chain(grouped.end..reach.end) {
+        if x % (LANES / 2) == 0 {
+            prefetch_cell(job, walk.place_of(x), planes_ahead);
+        }
         interpolate_voxel(job, walk, x, row, targets);
     }
     let neighbours = Neighbours::of_box(view.images(), brain);
@@ -56,7 +63,7 @@ pub(super) fn gather_interpolated<S: IntoTarget<T>, T: Target>(
                 place = walk.place_of(first(number));
             }
             locate_group(place, &steps, group);
-            prefetch_next_plane(job, group, plane, plane_ahead);
+            prefetch_group(job, group, plane, planes_ahead);
             for (along, step) in place.iter_mut().zip(walk.step) {
                 *along += step * LANES as i64;
             }
@@ -69,26 +76,39 @@ pub(super) fn gather_interpolated<S: IntoTarget<T>, T: Target>(
     row.clear_group_edges(&reach)
 }
 
-/// Prefetches the voxels that the same group of the next plane will need.
+/// Prefetches the voxels that a voxel at the box's border needs some planes on.
+#[target_feature(enable = "avx2")]
+fn prefetch_cell<S>(job: &PatchJob<'_, S>, place: [i64; 3], planes_ahead: isize) {
+    let [_, height, width] = job.view.brain_dims().0;
+    let [z, y, x] = place.map(|along| (along >> FRACTION_BITS) as isize);
+    let (line, plane) = (width as isize, (height * width) as isize);
+    let ahead = z * plane + y * line + x + planes_ahead;
+    let images = job.view.images().as_ptr();
+    for above in [0, plane] {
+        _mm_prefetch::<_MM_HINT_T0>(images.wrapping_offset(ahead + above).cast());
+    }
+}
+
+/// Prefetches the voxels that the same group needs some planes on.
 ///
 /// A rotated patch crosses memory at an angle that the hardware prefetcher does not follow: without
 /// this a third of the time goes into waiting for the third-level cache.
 #[target_feature(enable = "avx2")]
-fn prefetch_next_plane<S>(
+fn prefetch_group<S>(
     job: &PatchJob<'_, S>,
     group: &VoxelGroup<LANES>,
     plane: usize,
-    plane_ahead: isize,
+    planes_ahead: isize,
 ) {
     let images = job.view.images().as_ptr();
     for above in [0, plane as isize] {
         for voxel in [0, LANES / 2] {
             let place = group.places[voxel] as isize + above;
-            _mm_prefetch::<_MM_HINT_T0>(images.wrapping_offset(place + plane_ahead).cast());
+            _mm_prefetch::<_MM_HINT_T0>(images.wrapping_offset(place + planes_ahead).cast());
         }
     }
     if let Some(truth) = job.truth {
         let place = group.nearest[0] as isize;
-        _mm_prefetch::<_MM_HINT_T0>(truth.as_ptr().wrapping_offset(place + plane_ahead).cast());
+        _mm_prefetch::<_MM_HINT_T0>(truth.as_ptr().wrapping_offset(place + planes_ahead).cast());
     }
 }
