@@ -27,7 +27,7 @@ class Waiting(unittest.TestCase):
     def test_other_threads_run_while_a_batch_is_waited_for(self):
         # One decode at a time and every transform: the wait is much longer than a switch of threads.
         slow = {"workers": {"decode": 1, "normalize": 1, "crop": 1, "augment": 1}, "augment": "full"}
-        loader = gliaflow.Loader(DATA, None, patch=(48, 64, 64), batch=8, prefetch=1, memory_mib=2048, **slow)
+        loader = gliaflow.Loader(DATA, None, patch=(48, 64, 64), batch=32, prefetch=1, memory_mib=2048, **slow)
         turns, waiting, done = [0, 0], threading.Event(), threading.Event()
 
         def count():
@@ -76,12 +76,12 @@ class Waiting(unittest.TestCase):
 
     def test_ctrl_c_ends_the_first_use_of_a_dataset(self):
         data = FOLDER / "many"
-        gliaflow.write_phantoms(data, 12, (96, 128, 128))
+        gliaflow.write_phantoms(data, 24, (96, 128, 128))
         program = "import sys, gliaflow; print('begins', flush=True); gliaflow.Loader(*sys.argv[1:], patch=(16, 16, 16))"
         words = [sys.executable, "-c", program, data, FOLDER / "many-cache"]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
             child.stdout.readline()
-            time.sleep(0.3)
+            time.sleep(0.05)
             child.send_signal(signal.SIGINT)
             errors = child.communicate(timeout=60)[1]
         self.assertIn("KeyboardInterrupt", errors)
