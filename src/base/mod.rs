@@ -29,7 +29,7 @@ pub use machine::{core_count, open_file_limit, raise_open_file_limit};
 pub use memory::{FREE_MEMORY, OutOfMemory, collect_values, reserve_values, zeroed_values};
 pub use progress::{Progress, ProgressTask, SilentProgress};
 pub use registry::{Registry, RegistryEntry};
-pub use schema::{ConfigError, check_ranges, check_value, join_path, range_text};
+pub use schema::{ConfigError, check_ranges, check_value, join_path, parse_settings, range_text};
 pub use schema::{replace_neutral_settings, schema_of};
 pub use seed::{Domain, KeyedRng, SampleKey};
 pub use text::{

@@ -11,6 +11,7 @@ use std::fmt::{self, Display};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use toml::Value as Toml;
 
@@ -114,6 +115,22 @@ pub fn check_ranges<T: JsonSchema + Serialize>(config: &T) -> Result<(), ConfigE
         ConfigError::new("settings", "a number", error.to_string(), "write a smaller number")
     })?;
     check_value(&schema_of::<T>(), &value, "")
+}
+
+/// Parses settings of what is chosen by name (an object; missing fields take their defaults), and checks their
+/// numbers against the ranges beside the fields.
+///
+/// # Errors
+/// On an unknown field or a value of the wrong type, with `way_out`, or the first number out of its range.
+pub fn parse_settings<T: DeserializeOwned + JsonSchema + Serialize>(
+    settings: &Value,
+    way_out: impl FnOnce() -> String,
+) -> Result<T, ConfigError> {
+    let parsed: T = serde_json::from_value(settings.clone()).map_err(|error| {
+        ConfigError::new("", settings, format!("unreadable: {error}"), way_out())
+    })?;
+    check_ranges(&parsed)?;
+    Ok(parsed)
 }
 
 /// Checks the numbers of `value` against the ranges of `schema`; `path` is that of the value.

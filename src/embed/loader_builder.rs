@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tokio::runtime::Handle;
 
 use crate::actor::{SkippedItem, StopLatch};
-use crate::augment::{AugmentConfig, OwnFilter, PatchFilter, register_patch_filter};
+use crate::augment::{AugmentConfig, OwnFilter, PatchFilter};
 use crate::base::{ConfigError, check_ranges};
 use crate::brats::{Dataset, discover_described_cases};
 use crate::cache::PreprocessConfig;
@@ -172,8 +172,7 @@ impl LoaderBuilder {
     /// Adds a filter of the caller's to the augmentation, behind the others ([`PatchFilter`]).
     #[must_use]
     pub fn patch_filter<F: PatchFilter>(mut self, filter: F) -> Self {
-        let own = register_patch_filter::<F>().and_then(|()| OwnFilter::of_filter(&filter));
-        match own {
+        match OwnFilter::of_filter(&filter) {
             Ok(own) => self.own_filters.push(own),
             Err(error) => self.refused = Some(error),
         }

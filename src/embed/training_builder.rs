@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::actor::StopLatch;
-use crate::augment::{OwnFilter, PatchFilter, register_patch_filter};
+use crate::augment::{OwnFilter, PatchFilter};
 use crate::base::ConfigError;
 use crate::embed::Training;
 use crate::embed::training::TrainingStart;
@@ -103,8 +103,7 @@ impl TrainingBuilder {
     /// ([`PatchFilter`]).
     #[must_use]
     pub fn patch_filter<F: PatchFilter>(mut self, filter: F) -> Self {
-        let own = register_patch_filter::<F>().and_then(|()| OwnFilter::of_filter(&filter));
-        match own {
+        match OwnFilter::of_filter(&filter) {
             Ok(own) => self.own_filters.push(own),
             Err(error) => self.refuse(Err(error)),
         }

@@ -11,7 +11,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use serde_json::Value;
 
-use crate::base::{ConfigError, Fault, Registry, RegistryEntry, check_ranges, schema_of};
+use crate::base::{self, ConfigError, Fault, Registry, RegistryEntry, schema_of};
 use crate::nets::exchange::{self, ImportedWeights, Weight, WeightTarget};
 use crate::nets::exported_network::{ExportedNetwork, load_exported};
 use crate::nets::learner::{Learner, TrainableModel, load_module, load_network};
@@ -162,12 +162,10 @@ pub const fn registry_entry<A: Architecture>() -> ArchitectureEntry {
 }
 
 fn parse_config<A: Architecture>(settings: &Value) -> Result<Box<dyn Blueprint>, ConfigError> {
-    let config: A::Config = serde_json::from_value(settings.clone()).map_err(|error| {
-        let way_out = "see `gliaflow config show` for its settings";
-        ConfigError::new("", settings, format!("unreadable: {error}"), way_out).of_network(A::NAME)
-    })?;
-    let checked = check_ranges(&config).and_then(|()| A::check_config(&config));
-    checked.map_err(|error| error.of_network(A::NAME))?;
+    let way_out = || "see `gliaflow config show` for its settings".to_owned();
+    let config = base::parse_settings::<A::Config>(settings, way_out)
+        .and_then(|config| A::check_config(&config).map(|()| config))
+        .map_err(|error| error.of_network(A::NAME))?;
     Ok(Box::new(ConfiguredArchitecture::<A> { config, channels: RunChannels::default() }))
 }
 

@@ -46,13 +46,7 @@ pub fn export_reference(
     let tensors = [named("images", modalities, images), named("logits", regions, logits)];
     let bytes = exchange::to_bytes(&tensors, blueprint.name(), channels, &blueprint.settings())?;
     write_atomically(file, &bytes)?;
-    Ok(ExportReport {
-        model: blueprint.name().to_owned(),
-        step,
-        tensors: tensors.len(),
-        parameters: tensors.iter().map(|tensor| tensor.values.len()).sum(),
-        bytes: bytes.len(),
-    })
+    Ok(ExportReport::of_weights(blueprint.name(), step, &tensors, bytes.len()))
 }
 
 fn draw_images(count: usize) -> Vec<f32> {

@@ -27,6 +27,19 @@ pub struct ExportReport {
     pub bytes: usize,
 }
 
+impl ExportReport {
+    /// Summary of a file of `bytes` bytes that holds `weights`.
+    pub(super) fn of_weights(model: &str, step: u64, weights: &[Weight], bytes: usize) -> Self {
+        Self {
+            model: model.to_owned(),
+            step,
+            tensors: weights.len(),
+            parameters: weights.iter().map(|weight| weight.values.len()).sum(),
+            bytes,
+        }
+    }
+}
+
 /// Writes the weights of one of a run's checkpoints into a file, replacing one that is there.
 ///
 /// # Errors
@@ -38,13 +51,7 @@ pub fn export_weights(
 ) -> Result<ExportReport, Failure> {
     let RunWeights { name, step, weights, bytes } = read_run_weights(run, which)?;
     write_atomically(file, &bytes)?;
-    Ok(ExportReport {
-        model: name.to_string(),
-        step,
-        tensors: weights.len(),
-        parameters: weights.iter().map(|weight| weight.values.len()).sum(),
-        bytes: bytes.len(),
-    })
+    Ok(ExportReport::of_weights(name, step, &weights, bytes.len()))
 }
 
 /// Weights of a run's checkpoint.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::base::{ConfigError, Registry, RegistryEntry, check_ranges, schema_of};
+use crate::base::{self, ConfigError, Registry, RegistryEntry, schema_of};
 use crate::nets::Output;
 use crate::train::{DiceBceLoss, RegionTargets};
 
@@ -206,10 +206,8 @@ const fn loss_entry<L: RegionLoss>() -> LossEntry {
 }
 
 fn parse_loss<L: RegionLoss>(settings: &Value) -> Result<Box<dyn TrainingLoss>, ConfigError> {
-    let loss: L = serde_json::from_value(settings.clone()).map_err(|error| {
-        let way_out = format!("write the settings that {} has", L::NAME);
-        ConfigError::new("", settings, format!("unreadable: {error}"), way_out)
-    })?;
-    check_ranges(&loss).and_then(|()| loss.check_settings())?;
+    let way_out = || format!("write the settings that {} has", L::NAME);
+    let loss: L = base::parse_settings(settings, way_out)?;
+    loss.check_settings()?;
     Ok(Box::new(loss))
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use toml::Table;
 
 use crate::augment::filters::patch_filter::FilterEntry;
-use crate::augment::{PatchFilter, RenderedPatch};
+use crate::augment::{PatchFilter, RenderedPatch, register_patch_filter};
 use crate::base::{ConfigError, Fingerprint, KeyedRng};
 
 /// Filter of the embedding program, by its name.
@@ -37,11 +37,12 @@ pub struct DrawnOwnFilter {
 const OWN_STREAMS: u64 = 1 << 63;
 
 impl OwnFilter {
-    /// Entry of a filter with its settings.
+    /// Registers a filter, and makes the entry of it with its settings.
     ///
     /// # Errors
-    /// If the settings have no form in TOML.
+    /// If another filter has its name, or the settings have no form in TOML.
     pub fn of_filter<F: PatchFilter>(filter: &F) -> Result<Self, ConfigError> {
+        register_patch_filter::<F>()?;
         let settings = Table::try_from(filter).map_err(|error| {
             let way_out = "make it a struct of numbers, texts and lists";
             ConfigError::new("augment.own", F::NAME, error.to_string(), way_out)

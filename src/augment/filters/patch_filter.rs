@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::augment::FilterBuffers;
-use crate::base::{ConfigError, KeyedRng, Registry, RegistryEntry, check_ranges, schema_of};
+use crate::base::{self, ConfigError, KeyedRng, Registry, RegistryEntry, schema_of};
 use crate::volume::{Dims, Modality, Targets};
 
 /// Transform of a rendered patch, whose settings are the fields of the implementing type.
@@ -197,17 +197,10 @@ impl FilterEntry {
     }
 }
 
-fn parse_settings<F: PatchFilter>(settings: &Value) -> Result<F, ConfigError> {
-    let filter: F = serde_json::from_value(settings.clone()).map_err(|error| {
-        let way_out = format!("write the settings that {} has", F::NAME);
-        ConfigError::new("", settings, format!("unreadable: {error}"), way_out)
-    })?;
-    check_ranges(&filter).and_then(|()| filter.check_settings())?;
-    Ok(filter)
-}
-
 fn complete_settings<F: PatchFilter>(settings: &Value) -> Result<Value, ConfigError> {
-    let filter = parse_settings::<F>(settings)?;
+    let way_out = || format!("write the settings that {} has", F::NAME);
+    let filter: F = base::parse_settings(settings, way_out)?;
+    filter.check_settings()?;
     Ok(serde_json::to_value(&filter).expect("settings are plain data"))
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::base::{fs, rename_synced, write_atomically, write_json};
+use crate::base::{DRAFT_END, fs, rename_synced, write_atomically, write_json};
 use crate::nets::exchange::to_torch_bytes;
 use crate::quality::ForegroundRule;
 use crate::run::config::{self, CheckedConfig};
@@ -52,7 +52,7 @@ pub fn export_bundle(
     let bytes = to_torch_bytes(&weights)?;
 
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let draft = folder.with_file_name(format!(".{name}.draft"));
+    let draft = folder.with_file_name(format!(".{name}{DRAFT_END}"));
     if draft.exists() {
         fs::remove_dir_all(&draft)?;
     }
@@ -66,13 +66,7 @@ pub fn export_bundle(
     write_atomically(&draft.join("docs/README.md"), readme::compose_readme(&bundle).as_bytes())?;
     write_atomically(&draft.join("LICENSE"), LICENSE.as_bytes())?;
     rename_synced(&draft, folder)?;
-    Ok(ExportReport {
-        model: config.blueprint.name().to_owned(),
-        step,
-        tensors: weights.len(),
-        parameters: weights.iter().map(|weight| weight.values.len()).sum(),
-        bytes: bytes.len(),
-    })
+    Ok(ExportReport::of_weights(config.blueprint.name(), step, &weights, bytes.len()))
 }
 
 /// Checks that a bundle can be written there, and that MONAI can prepare images as the run does.
