@@ -158,6 +158,20 @@ impl Dataset {
 /// # Errors
 /// If the folder cannot be listed, holds nothing that any layout names, or names leave open what a
 /// label value means. A folder of incomplete cases is no error: they are the problems.
+///
+/// ```
+/// # fn main() -> Result<(), gliaflow::prelude::Failure> {
+/// # let folder = tempfile::tempdir().expect("a folder");
+/// use gliaflow::embed::dataset::discover_cases;
+/// use gliaflow::prelude::write_phantom_cases;
+///
+/// write_phantom_cases(folder.path(), 2, [24, 24, 24])?;
+/// let dataset = discover_cases(folder.path(), None)?;
+/// assert_eq!(dataset.cases.len(), 2);
+/// assert!(dataset.problems.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 pub fn discover_cases(
     folder: &Path,
     labels: impl Into<SchemeRequest>,

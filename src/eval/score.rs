@@ -76,6 +76,19 @@ pub struct CaseScore {
 /// `[d, h, w]`; `spacing_mm` is fastest axis first, as [`crate::volume::Affine::spacing_mm`]
 /// gives it. Voxels that the truth ignores are in neither.
 ///
+/// ```
+/// use gliaflow::embed::dataset::{CaseId, Dims, RegionSet, label};
+/// use gliaflow::embed::scoring::{Hd95, score_case};
+///
+/// let truth = [label::ET, label::ET, label::NCR, label::ED, 0, 0, 0, 0];
+/// let found = [label::ET, 0, label::NCR, label::ED, 0, 0, 0, 0];
+/// let case = CaseId::new("case");
+/// let (regions, dims) = (RegionSet::BRATS, Dims([2, 2, 2]));
+/// let score = score_case(regions, Hd95::Medpy, case, &truth, &found, dims, [1.0, 1.0, 1.0]);
+/// let dice = score.regions.get("ET").map(|of_region| of_region.measures.dice);
+/// assert_eq!(dice, Some(2.0 / 3.0));
+/// ```
+///
 /// # Panics
 /// If there are not as many labels as voxels: the geometry is the caller's to check.
 pub fn score_case(

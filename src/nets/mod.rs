@@ -107,8 +107,59 @@ pub struct AuxLoss {
     pub value: Tensor<1>,
 }
 
-/// Type of a network, statically known; [`registry::registry_entry`] turns it into an
-/// [`ArchitectureEntry`].
+/// Network from images `[b, c, d, h, w]` to region logits `[b, k, d, h, w]`, whose module is the implementing
+/// type and whose settings are [`Self::Config`].
+///
+/// [`register_architecture`] makes it known by its name; a configuration chooses it as `model.name` and sets its
+/// fields under `model.settings`.
+///
+/// ```
+/// use burn::module::Module;
+/// use burn::tensor::{Device, Tensor};
+/// use gliaflow::embed::network::{ConvConfig, Convolution, ModelRng, Output, RunChannels};
+/// use gliaflow::prelude::*;
+/// use schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
+/// #[serde(default, deny_unknown_fields)]
+/// struct NoSettings {}
+///
+/// /// Logistic regression on the intensities of a voxel.
+/// #[derive(Module, Debug)]
+/// struct VoxelRegression {
+///     head: Convolution,
+/// }
+///
+/// impl Architecture for VoxelRegression {
+///     const NAME: &'static str = "voxel_regression";
+///     type Config = NoSettings;
+///
+///     fn init(_config: &NoSettings, channels: RunChannels, device: &Device) -> Self {
+///         let head = ConvConfig { bias: true, ..ConvConfig::POINT };
+///         Self { head: head.init([channels.modalities.len(), channels.regions.len()], device) }
+///     }
+///
+///     fn forward(&self, images: Tensor<5>, _draws: ModelRng) -> Output {
+///         Output::of_logits(self.predict_logits(images))
+///     }
+///
+///     fn predict_logits(&self, images: Tensor<5>) -> Tensor<5> {
+///         self.head.forward(images)
+///     }
+///
+///     fn patch_divisor(_config: &NoSettings) -> usize {
+///         1
+///     }
+///
+///     fn smallest_patch(_config: &NoSettings) -> usize {
+///         2
+///     }
+/// }
+///
+/// register_architecture::<VoxelRegression>()?;
+/// # Ok::<(), gliaflow::embed::errors::ConfigError>(())
+/// ```
 pub trait Architecture: Module + ModuleDisplay + 'static {
     /// The name in configurations and tables.
     const NAME: &'static str;

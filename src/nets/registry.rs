@@ -50,6 +50,7 @@ pub fn list_architectures() -> Vec<&'static ArchitectureEntry> {
 
 /// Adds a network of an embedding program, for the rest of the process: configurations name it, runs
 /// train it, and checkpoints of it are read like those of any other. Adding it again changes nothing.
+/// [`Architecture`] has an example.
 ///
 /// # Errors
 /// If another network has its name.

@@ -47,6 +47,23 @@ pub struct Sample {
 }
 
 /// Batch for the device: half-precision images and byte labels, a quarter of f32's traffic.
+///
+/// ```
+/// # fn main() -> Result<(), gliaflow::prelude::Failure> {
+/// # let folder = tempfile::tempdir().expect("a folder");
+/// # let data = folder.path().join("data");
+/// use gliaflow::prelude::*;
+///
+/// write_phantom_cases(&data, 3, [32, 32, 32])?;
+/// let builder = Loader::builder(&data).cache(folder.path().join("cache"));
+/// let batch: Batch = builder.patch([16, 16, 16]).batch(2).start()?.next().expect("an endless loader")?;
+/// // T1 of the first sample is the first [d, h, w] of images [b, c, d, h, w].
+/// let t1 = &batch.images[..batch.dims.voxel_count()];
+/// let mean = t1.iter().map(|value| value.to_f32()).sum::<f32>() / t1.len() as f32;
+/// assert!(mean.is_finite() && batch.labels.len() == batch.size() * t1.len());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// Number of the batch in the run, from 0.

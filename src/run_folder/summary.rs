@@ -10,6 +10,17 @@ use crate::run_folder::EvaluationScores;
 use crate::volume::CaseId;
 
 /// Result of a run. Fields that a file of another version lacks have their default.
+///
+/// ```
+/// use gliaflow::prelude::RunSummary;
+///
+/// # let text = r#"{"model": "unet", "steps": 240, "best": {"mean_dice": 0.81, "epoch": 12, "step": 240}}"#;
+/// // The text of `runs/unet-001/summary.json`.
+/// let summary: RunSummary = serde_json::from_str(text).expect("a run's summary");
+/// let best = summary.best.expect("the run had a validation");
+/// println!("{}: Dice {:.4} after epoch {}", summary.model, best.mean_dice, best.epoch);
+/// # assert_eq!((summary.steps, best.epoch), (240, 12));
+/// ```
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunSummary {

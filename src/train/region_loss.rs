@@ -167,6 +167,15 @@ pub fn list_losses() -> Vec<&'static LossEntry> {
 }
 
 /// Adds a loss of an embedding program, for the rest of the process. Adding it again changes nothing.
+/// [`TrainingBuilder::loss`](crate::embed::TrainingBuilder::loss) does it by itself; configurations that name
+/// the loss need it first.
+///
+/// ```
+/// use gliaflow::embed::loss::{DiceBceLoss, list_losses, register_loss};
+///
+/// register_loss::<DiceBceLoss>().expect("the paper's loss is there already");
+/// assert!(list_losses().iter().any(|entry| entry.name == "dice_bce"));
+/// ```
 ///
 /// # Errors
 /// If another loss has its name.

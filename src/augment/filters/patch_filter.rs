@@ -153,6 +153,37 @@ impl RegistryEntry for FilterEntry {
 }
 
 /// Adds a filter of an embedding program, for the rest of the process. Adding it again changes nothing.
+/// [`LoaderBuilder::patch_filter`](crate::embed::LoaderBuilder::patch_filter) does it by itself; configurations
+/// that name the filter need it first.
+///
+/// ```
+/// use gliaflow::prelude::*;
+/// use schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+///
+/// /// Intensities at half their contrast.
+/// #[derive(Default, Serialize, Deserialize, JsonSchema)]
+/// struct HalfContrast {}
+///
+/// impl PatchFilter for HalfContrast {
+///     const NAME: &'static str = "half_contrast";
+///     type Params = f32;
+///
+///     fn draw_params(&self, _rng: &mut KeyedRng) -> Option<f32> {
+///         Some(0.5)
+///     }
+///
+///     fn filter_patch(contrast: &f32, patch: &mut RenderedPatch<'_>) {
+///         patch.images.iter_mut().for_each(|value| *value *= contrast);
+///     }
+/// }
+///
+/// register_patch_filter::<HalfContrast>()?;
+/// let file = "[[own]]\nname = \"half_contrast\"";
+/// let config: gliaflow::embed::augmentation::AugmentConfig = toml::from_str(file).expect("as in a run's file");
+/// assert_eq!(config.own.len(), 1);
+/// # Ok::<(), gliaflow::embed::errors::ConfigError>(())
+/// ```
 ///
 /// # Errors
 /// If another filter has its name.
