@@ -19,7 +19,7 @@ use crate::run::resume::{self, ResumeOptions};
 use crate::run::train::{self, RunDestination};
 use crate::run::{Ensemble, Failure, Session, ending};
 use crate::run_folder::{self, CONFIG, RunDirectory, RunSummary, SUMMARY, write_cases_csv};
-use crate::volume::{CaseId, Split, Targets};
+use crate::volume::{CaseId, Split, Targets, Temperature};
 
 /// The folder of scores, a file for each case.
 const SCORES: &str = "cases";
@@ -171,7 +171,7 @@ impl StepRunner<'_> {
         let mut report = None;
         self.perform_step(&step, false, || {
             let files = self.cohort.files_of_split(Split::Unlabelled);
-            let order = LabelRequest { targets, nifti: None };
+            let order = LabelRequest { targets, temperature: Temperature::ONE, nifti: None };
             report = Some(label::annotate_cases(&resolved, &files, order, self.session)?);
             Ok(())
         })?;
