@@ -16,3 +16,4 @@ pub mod protocol;
 pub mod split_sizes;
 pub mod steps;
 pub mod table;
+pub mod tuning;
