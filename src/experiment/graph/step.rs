@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::base::Fingerprint;
@@ -61,7 +61,7 @@ impl GraphStep {
 }
 
 /// Kind of a step: what it costs and where it runs best follow from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepKind {
     /// Cases are drawn or found, brought into the cache and divided: CPU and disk.

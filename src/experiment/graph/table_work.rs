@@ -67,3 +67,34 @@ pub struct FoldRowRef {
     /// Steps that scored the mean of its folds on the test cases, by repetition; none without such cases.
     pub test: Vec<Fingerprint>,
 }
+
+impl TableWork {
+    /// Steps whose outcomes the table takes.
+    pub fn input_steps(&self) -> Vec<Fingerprint> {
+        let mut steps: Vec<Fingerprint> = Vec::new();
+        if let NetworkRef::Chosen(choose) = self.student {
+            steps.push(choose);
+        }
+        for row in &self.rows {
+            steps.extend(row.train);
+            steps.extend(&row.scores);
+        }
+        steps.extend(self.validation.iter().flat_map(|network| &network.scores));
+        steps.extend(&self.labels);
+        steps.extend(self.curve.iter().flat_map(|point| &point.scores));
+        steps
+    }
+}
+
+impl FoldTableWork {
+    /// Steps whose outcomes the table takes.
+    pub fn input_steps(&self) -> Vec<Fingerprint> {
+        let mut steps: Vec<Fingerprint> = Vec::new();
+        for row in &self.rows {
+            steps.extend(row.train);
+            steps.extend(row.held_out.iter().flatten());
+            steps.extend(&row.test);
+        }
+        steps
+    }
+}
