@@ -159,7 +159,8 @@ impl StudyFolder {
     /// # Errors
     /// If the journal cannot be read.
     pub fn read_seconds(&self) -> Result<Vec<(Fingerprint, f64)>, Fault> {
-        let text = fs::if_present(fs::read_to_string(&self.root.join(JOURNAL)))?.unwrap_or_default();
+        let text =
+            fs::if_present(fs::read_to_string(&self.root.join(JOURNAL)))?.unwrap_or_default();
         let lines = text.lines().filter_map(|line| serde_json::from_str::<JournalLine>(line).ok());
         let done = lines.filter(|line| line.event == StepEvent::Done);
         Ok(done.filter_map(|line| Some((line.fingerprint, line.seconds?))).collect())
@@ -173,7 +174,8 @@ fn read_holder(file: &mut File) -> String {
 }
 
 fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    let name = fs::read_to_string(Path::new("/proc/sys/kernel/hostname"));
+    name.map_or_else(|_| "this machine".into(), |name| name.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -190,7 +192,8 @@ mod tests {
     fn half_a_line_is_cut_away() {
         let root = tempfile::tempdir().unwrap();
         let study = StudyFolder::open(root.path()).unwrap();
-        let record = |settings| study.record_event(&step(settings), StepEvent::Begun, None).unwrap();
+        let record =
+            |settings| study.record_event(&step(settings), StepEvent::Begun, None).unwrap();
         let journal = root.path().join(JOURNAL);
         record(1);
         let one = fs::read_to_string(&journal).unwrap();

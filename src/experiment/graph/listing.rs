@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::base::{Fingerprint, fs};
+use crate::base::Fingerprint;
 use crate::brats::CaseFiles;
 use crate::experiment::config::{ExperimentConfig, Repetition};
 use crate::run::phantoms::PhantomCohort;
@@ -103,7 +103,7 @@ fn listed_phantoms(phantoms: &PhantomCohort) -> (u64, u64, [usize; 3]) {
 
 fn listed_cases(cases: &[CaseFiles]) -> BTreeMap<&CaseId, ListedCase> {
     // A file that cannot be read is for ingest to complain of.
-    let bytes = |path: &PathBuf| fs::metadata(path).map_or(0, |file| file.len());
+    let bytes = |path: &PathBuf| path.metadata().map_or(0, |file| file.len());
     let listed = |files: &CaseFiles| ListedCase {
         patient: files.patient.clone(),
         bytes: files.paths().map(bytes).collect(),

@@ -77,7 +77,8 @@ impl<'a> ProtocolGraph<'a, '_> {
         for network in &text.networks {
             alone.push(self.add_stand_alone(network)?);
         }
-        let validation: Vec<CandidateRef> = alone.iter().map(StandAloneSteps::to_candidate).collect();
+        let validation: Vec<CandidateRef> =
+            alone.iter().map(StandAloneSteps::to_candidate).collect();
         let student = match text.student.network.as_str() {
             BEST => NetworkRef::Chosen(self.builder.choose("best network", validation.clone())),
             name => NetworkRef::Named(name.to_owned()),
@@ -90,8 +91,7 @@ impl<'a> ProtocolGraph<'a, '_> {
             let members = self.members_of_seed(&alone, seed as usize);
             let predictor = self.builder.ensemble(members);
             let named = format!("ensemble seed {seed}");
-            let score =
-                self.builder.score(&named, "ensemble", predictor.clone(), Split::Test);
+            let score = self.builder.score(&named, "ensemble", predictor.clone(), Split::Test);
             ensemble.scores.push(score);
             let label = self.builder.label(&named, "ensemble", predictor, text.student.targets);
             labels.push(label);
@@ -149,7 +149,13 @@ impl<'a> ProtocolGraph<'a, '_> {
         let experiment = self.builder.experiment;
         let student = &experiment.text.student;
         let teaching = TeachingRef { label, targets: student.targets, share: student.share };
-        self.add_student("distilled", network, seed, (None, Some(teaching)), &mut students.distilled)?;
+        self.add_student(
+            "distilled",
+            network,
+            seed,
+            (None, Some(teaching)),
+            &mut students.distilled,
+        )?;
         self.add_student("control", network, seed, (None, None), &mut students.control)?;
         let shares = &experiment.text.labelled_fractions;
         for (point, share) in students.fractions.iter_mut().zip(shares) {
