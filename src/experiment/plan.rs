@@ -72,8 +72,10 @@ pub fn plan_experiment(
     mut measured: Vec<StepCost>,
     measure: bool,
 ) -> Result<ExperimentPlan, Failure> {
-    let place =
-        Repetition { seed: 0, own_data: experiment.text.cohort.phantoms.as_ref().map(|_| out) };
+    let place = Repetition {
+        own_data: experiment.text.cohort.phantoms.as_ref().map(|_| out),
+        ..Repetition::default()
+    };
     let mut unmeasured = Vec::new();
     for network in &experiment.text.networks {
         let config = experiment.stand_alone_config(network, place)?;
